@@ -4,8 +4,10 @@
 # proto/SPEC says which version is meant, and its sha256.
 SPEC ?= $(firstword $(wildcard ../shared/meraki/openapi-*.json.gz) .bin/openapi.json)
 
-# What the protos must not break: the main branch as last published.
-AGAINST ?= $(shell git rev-parse -q --verify origin/main || git rev-parse HEAD)
+# What the protos must not break: the contract as the lock began, and the main
+# branch as last published, once that has begun with it.
+BASELINE := proto/baseline.binpb.gz
+AGAINST ?= $(shell git cat-file -e origin/main:$(BASELINE) 2>/dev/null && git rev-parse -q --verify origin/main)
 
 # How long each fuzz target runs in `make test`.
 FUZZTIME ?= 3s
@@ -17,7 +19,7 @@ BUF := $(BIN)/buf-$(BUF_VERSION)
 # Ours: everything but the generated packages, which hold nothing to test.
 OURS := ./cmd/... ./service/... ./ratelimit/... ./examples/... ./deploy/...
 
-.PHONY: run test setup check unit document fuzz generate generated breaking stubs examples manifests mesh profile
+.PHONY: run test setup check unit document fuzz generate generated breaking baseline stubs examples manifests mesh profile
 
 run:
 	go run ./cmd/merakid -sandbox
@@ -72,7 +74,12 @@ generated: $(BUF) $(SPEC)
 	test -z "$$(git status --porcelain -- proto gen)" || { git status --porcelain -- proto gen | head; echo "generated code is out of date: run make generate and commit"; exit 1; }
 
 breaking: $(BUF)
-	$(BUF) breaking --exclude-imports --against '.git#ref=$(AGAINST)'
+	$(BUF) breaking --exclude-imports --against $(BASELINE)
+	test -z "$(AGAINST)" || $(BUF) breaking --exclude-imports --against '.git#ref=$(AGAINST)'
+
+# Begins the lock anew. Until the first release, and then never again.
+baseline: $(BUF)
+	$(BUF) build -o $(BASELINE) --exclude-source-info
 
 # Packages of the stubs, into dist/.
 stubs: stubs-python stubs-typescript stubs-java

@@ -93,7 +93,8 @@ func TestDocumentBothWays(t *testing.T) {
 		{T: t, what: "committed", contract: committed},
 		{T: t, what: "fresh", contract: contractOf(t, fresh), exact: true},
 	} {
-		c.seen = map[protoreflect.FullName]bool{}
+		c.seen, c.fits = map[protoreflect.FullName]bool{}, map[protoreflect.FullName]int{}
+		c.misfits = map[protoreflect.FullName][]string{}
 		twins := 0
 		for id, op := range operations {
 			m := c.contract.Operation(id)
@@ -118,6 +119,7 @@ func TestDocumentBothWays(t *testing.T) {
 		}
 		if c.exact {
 			c.backwards(operations, fresh)
+			c.settled()
 		}
 	}
 }

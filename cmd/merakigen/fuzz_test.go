@@ -43,7 +43,7 @@ func FuzzGenerate(f *testing.F) {
 		if after == nil {
 			return
 		}
-		for _, line := range broken(mustCompile(t, before.files), mustCompile(t, after.files)) {
+		for _, line := range lock.Broken(mustCompile(t, before.files), mustCompile(t, after.files)) {
 			t.Error(line)
 		}
 	})

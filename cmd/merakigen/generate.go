@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/merakibroker/merakibroker/cmd/merakigen/internal/lock"
 	"github.com/merakibroker/merakibroker/cmd/merakigen/internal/model"
@@ -51,8 +52,16 @@ func generate(ctx context.Context, document []byte, lying map[string][]byte) (*o
 	for _, f := range files {
 		out.files[f.Path] = f.Bytes()
 	}
-	if _, err := lock.Compile(ctx, out.files); err != nil {
+	after, err := lock.Compile(ctx, out.files)
+	if err != nil {
 		return nil, fmt.Errorf("the generator is wrong: what it made does not compile: %w", err)
+	}
+	before, err := lock.Compile(ctx, lying)
+	if err != nil {
+		return nil, err
+	}
+	if lines := lock.Broken(before, after); len(lines) > 0 {
+		return nil, fmt.Errorf("the generator is wrong: what it made breaks the lock: %s", strings.Join(lines, "; "))
 	}
 	out.files["SPEC"] = fmt.Appendf(nil, "version %s\nsha256  %x\n", d.Version, sha256.Sum256(document))
 	return out, nil

@@ -57,7 +57,7 @@ func history(t *testing.T, dir string) {
 			t.Errorf("step %d: %s", n, line)
 		}
 		if before != nil {
-			for _, line := range broken(before, after) {
+			for _, line := range lock.Broken(before, after) {
 				t.Errorf("step %d: %s", n, line)
 			}
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"github.com/merakibroker/merakibroker/cmd/merakigen/internal/lock"
 	"maps"
 	"os"
 	"path/filepath"
@@ -41,7 +42,7 @@ func releases(t *testing.T, document []byte, lying map[string][]byte, m *mutator
 		next := mustGenerate(t, document, made.files)
 		after := mustCompile(t, next.files)
 		failed := false
-		for _, line := range append(broken(before, after), unservable(after)...) {
+		for _, line := range append(lock.Broken(before, after), unservable(after)...) {
 			t.Errorf("release %d: %s", i+1, line)
 			failed = true
 		}

@@ -17,7 +17,6 @@ import time
 from concurrent import futures
 
 import grpc
-from google.protobuf import any_pb2, field_mask_pb2
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from merakibroker import broker, devices, organizations
@@ -82,7 +81,7 @@ def write(stub: devices.DevicesServiceStub, serial: str) -> None:
     )
     expect(reply.name == "shelf 3" and reply.floor_plan_id == "g_1234567", f"wrote name and floor plan, got back {reply!r}")
     reply = stub.UpdateDevice(
-        devices.UpdateDeviceRequest(serial=serial, null_fields=field_mask_pb2.FieldMask(paths=["floor_plan_id"])), timeout=30
+        devices.UpdateDeviceRequest(serial=serial, null_fields=["floor_plan_id"]), timeout=30
     )
     expect(not reply.HasField("floor_plan_id") and reply.name == "shelf 3", f"cleared the floor plan alone, got back {reply!r}")
     print(f'write: {serial} is now "{reply.name}" and on no floor plan')

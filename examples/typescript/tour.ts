@@ -55,7 +55,7 @@ async function write(serial: string): Promise<void> {
   const set = await devices.updateDevice({ serial, name: "shelf 3", floorPlanId: "g_1234567" }, { timeoutMs });
   assert.equal(set.name, "shelf 3");
   assert.equal(set.floorPlanId, "g_1234567");
-  const cleared = await devices.updateDevice({ serial, nullFields: { paths: ["floor_plan_id"] } }, { timeoutMs });
+  const cleared = await devices.updateDevice({ serial, nullFields: ["floor_plan_id"] }, { timeoutMs });
   assert.equal(cleared.floorPlanId, undefined, "the floor plan was cleared");
   assert.equal(cleared.name, "shelf 3", "and nothing else");
   console.log(`write: ${serial} is now "${cleared.name}" and on no floor plan`);

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"sync"
 
-	"google.golang.org/protobuf/reflect/protoreflect"
-
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	"github.com/merakibroker/merakibroker/service/sandbox/document"
 )
@@ -61,7 +59,7 @@ func (s *Sandbox) describe(r *route) answerForm {
 	}
 	// An answer without content is a message without fields, or with none that
 	// stand on the wire.
-	if sh := s.shapes.Of(r.method.Descriptor.Output()); !sh.Empty() {
+	if sh := s.shapes.Of(r.method.Descriptor.Output()); !sh.Empty() || r.op.GetResponseField() != "" {
 		d.shape = sh
 	}
 	d.status = successStatus(r, d.shape == nil)
@@ -72,10 +70,7 @@ func (s *Sandbox) describe(r *route) answerForm {
 	paging := r.op.GetPaging()
 	d.style, d.most, d.usual = paging.GetStyle(), int(paging.GetPerPageMax()), int(paging.GetPerPageDefault())
 	if f := r.op.GetResponseField(); f != "" {
-		if fd := out.Fields().ByName(protoreflect.Name(f)); fd != nil {
-			name, _ := document.Binding(fd)
-			d.doc = d.shape.Find(name)
-		}
+		d.doc = s.shapes.Root(out, f)
 	}
 	switch {
 	case d.doc != nil && d.doc.Repeated:

@@ -31,7 +31,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/sensor/v1"
 	_ "github.com/merakibroker/merakibroker/gen/meraki/sm/v1"
 	_ "github.com/merakibroker/merakibroker/gen/meraki/spaces/v1"
-	_ "github.com/merakibroker/merakibroker/gen/meraki/switch/v1"
+	_ "github.com/merakibroker/merakibroker/gen/meraki/switching/v1"
 	_ "github.com/merakibroker/merakibroker/gen/meraki/wireless/v1"
 	_ "github.com/merakibroker/merakibroker/gen/meraki/wireless_controller/v1"
 )

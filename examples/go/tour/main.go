@@ -21,7 +21,6 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	devices "github.com/merakibroker/merakibroker/gen/meraki/devices/v1"
 	organizations "github.com/merakibroker/merakibroker/gen/meraki/organizations/v1"
@@ -127,7 +126,7 @@ func (v *visitor) write(ctx context.Context) error {
 		return fmt.Errorf("wrote name and floor plan, got back %q and %q", set.GetName(), set.GetFloorPlanId())
 	}
 	cleared, err := v.devices.UpdateDevice(ctx, &devices.UpdateDeviceRequest{
-		Serial: &v.serial, NullFields: &fieldmaskpb.FieldMask{Paths: []string{"floor_plan_id"}},
+		Serial: &v.serial, NullFields: []string{"floor_plan_id"},
 	})
 	if err != nil {
 		return err

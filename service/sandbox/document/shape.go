@@ -150,6 +150,23 @@ func Binding(fd protoreflect.FieldDescriptor) (string, apiv1.Location) {
 	return fd.JSONName(), b.GetLocation()
 }
 
+// Root is the field that takes the whole document of an answer, as the method
+// option names it; nil when there is none.
+func (s *Shapes) Root(m protoreflect.MessageDescriptor, name string) *Field {
+	fd := m.Fields().ByName(protoreflect.Name(name))
+	if fd == nil {
+		return nil
+	}
+	bound, _ := Binding(fd)
+	if f := s.Of(m).Find(bound); f != nil {
+		return f
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.field(fd, bound)
+	return &f
+}
+
 // Empty says whether the message has nothing to show.
 func (s *Shape) Empty() bool { return len(s.Fields) == 0 && s.list == nil }
 

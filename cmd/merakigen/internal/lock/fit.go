@@ -31,6 +31,10 @@ func typeOf(d protoreflect.FieldDescriptor) model.Type {
 		t.Label = model.Many
 	}
 	switch d.Kind() {
+	case protoreflect.StringKind:
+		if d.IsList() && (d.Number() == model.NullFieldsNumber || d.Number() == model.EmptyFieldsNumber) {
+			t.Kind = model.Paths
+		}
 	case protoreflect.BoolKind:
 		t.Kind = model.Bool
 	case protoreflect.Int64Kind:
@@ -59,8 +63,6 @@ func messageKind(m protoreflect.MessageDescriptor) model.Kind {
 		return model.Value
 	case "google.protobuf.ListValue":
 		return model.ListValue
-	case "google.protobuf.FieldMask":
-		return model.FieldMask
 	case "meraki.api.v1.PageInfo":
 		return model.PageInfo
 	}
@@ -132,4 +134,4 @@ func scalarFit(have, want model.Kind) fit {
 
 func scalar(k model.Kind) bool { return k <= model.Timestamp }
 func free(k model.Kind) bool   { return k == model.Struct || k == model.Value }
-func ours(k model.Kind) bool   { return k == model.FieldMask || k == model.PageInfo }
+func ours(k model.Kind) bool   { return k == model.Paths || k == model.PageInfo }

@@ -42,7 +42,7 @@ func TestFits(t *testing.T) {
 		{many(model.Struct), many(model.String), hopeless},
 		{one(model.ListValue), many(model.String), lenient},
 		{dict(model.Int64), dict(model.Message), hopeless},
-		{one(model.FieldMask), one(model.Value), hopeless},
+		{one(model.Paths), one(model.Value), hopeless},
 		{lists(many(model.Int64)), lists(many(model.Int64)), exact},
 		{lists(many(model.Int64)), lists(many(model.String)), lenient},
 		{lists(many(model.Int64)), lists(many(model.Message)), hopeless},

@@ -16,21 +16,6 @@ import (
 // gone begins the comment of what the document no longer has.
 const gone = "Not in the document since "
 
-// keep copies a message as it is.
-func keep(d protoreflect.MessageDescriptor) *protofile.Message {
-	m := &protofile.Message{Name: string(d.Name()), Comment: comment(d)}
-	for i := range d.Fields().Len() {
-		m.Fields = append(m.Fields, keepField(d.Fields().Get(i)))
-	}
-	for i := range d.Messages().Len() {
-		if n := d.Messages().Get(i); !n.IsMapEntry() {
-			m.Nested = append(m.Nested, keep(n))
-		}
-	}
-	reserve(m, d)
-	return m
-}
-
 // reserve carries over what is reserved already.
 func reserve(m *protofile.Message, d protoreflect.MessageDescriptor) {
 	for i := range d.ReservedRanges().Len() {
@@ -42,6 +27,7 @@ func reserve(m *protofile.Message, d protoreflect.MessageDescriptor) {
 	}
 }
 
+// keepField copies a field as it is.
 func keepField(d protoreflect.FieldDescriptor) *protofile.Field {
 	f := &protofile.Field{
 		Name: string(d.Name()), Number: int32(d.Number()), Type: typeText(d), Comment: comment(d), JSON: d.JSONName(),
@@ -70,6 +56,16 @@ func binding(d protoreflect.FieldDescriptor) *apiv1.Binding {
 func retired(d protoreflect.FieldDescriptor) bool {
 	return deprecated(d) && binding(d).GetLocation() == apiv1.Location_LOCATION_NONE
 }
+
+// replaced reports whether a retired field says by which it was replaced. The
+// others have gone where nothing can be sent.
+func replaced(d protoreflect.FieldDescriptor) bool {
+	lines := comment(d)
+	return retired(d) && len(lines) > 0 && strings.HasPrefix(lines[0], replacedBy)
+}
+
+// replacedBy begins the comment of a field whose property has another one now.
+const replacedBy = "Replaced by "
 
 // wire is the vendor's name of the field's property.
 func wire(d protoreflect.FieldDescriptor) string {

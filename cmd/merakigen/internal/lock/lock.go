@@ -1,7 +1,7 @@
 // Package lock holds what the generator wrote before: the committed protos are
 // the lock. A field keeps its number and type for ever, a new one gets the next
-// free number, one that has gone becomes reserved, and RPCs and messages that
-// have gone stay. Settle is where the wanted contract meets the lock.
+// free number, and what has gone stays and is deprecated. Settle is where the
+// wanted contract meets the lock.
 package lock
 
 import (
@@ -228,22 +228,21 @@ func (l *Lock) Row(id string) string {
 	return string(f.Message().Name())
 }
 
-// FreeAnswer reports whether one field takes the whole document as a free-form value.
-func (l *Lock) FreeAnswer(id string) bool {
+// FreeAnswer is Struct or Value where one field takes the whole document as
+// such, and String where none does.
+func (l *Lock) FreeAnswer(id string) model.Kind {
 	if l.Section(id) == "" {
-		return false
+		return model.String
 	}
 	o := l.operations[id]
-	return isFree(o.unary.Output(), o.option.GetResponseField())
-}
-
-// FreeBody reports whether one field is the whole body as a free-form object.
-func (l *Lock) FreeBody(id string) bool {
-	if l.Section(id) == "" {
-		return false
+	f := o.unary.Output().Fields().ByName(protoreflect.Name(o.option.GetResponseField()))
+	if f == nil || f.IsList() || f.IsMap() || f.Message() == nil {
+		return model.String
 	}
-	o := l.operations[id]
-	return isFree(o.unary.Input(), o.option.GetRequestField())
+	if k := messageKind(f.Message()); free(k) {
+		return k
+	}
+	return model.String
 }
 
 // Described reports whether the request has a body of named fields.
@@ -251,17 +250,8 @@ func (l *Lock) Described(id string) bool {
 	if l.Section(id) == "" {
 		return false
 	}
-	fields := l.operations[id].unary.Input().Fields()
-	return fields.ByName("null_fields") != nil
-}
-
-func isFree(m protoreflect.MessageDescriptor, name string) bool {
-	f := m.Fields().ByName(protoreflect.Name(name))
-	if f == nil || f.IsList() || f.IsMap() || f.Message() == nil {
-		return false
-	}
-	k := messageKind(f.Message())
-	return k == model.Struct || k == model.Value
+	o := l.operations[id]
+	return o.option.GetRequestField() == "" && o.unary.Input().Fields().ByNumber(model.NullFieldsNumber) != nil
 }
 
 // Holds reports whether the package has a message of that name.

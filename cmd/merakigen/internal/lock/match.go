@@ -36,13 +36,16 @@ type place struct {
 	field protoreflect.FieldDescriptor // nil: a new field
 	// keep: the locked type stays although the document describes another.
 	keep bool
+	// node is the message that the field holds, if it is one of ours.
+	node *node
+	// name and json are the field's names, json only of a new one.
+	name, json string
 }
 
-// lasting are the fields of our own that stay when the body or the pages have
-// gone: if those come back, so does their name.
+// lasting are the fields of our own, which stay when the body or the pages have
+// gone: if those come back, so do they.
 func lasting(d protoreflect.FieldDescriptor) bool {
-	k := typeOf(d).Kind
-	return k == model.FieldMask || k == model.PageInfo
+	return ours(typeOf(d).Kind) || d.Number() == model.AdditionalPropertiesNumber
 }
 
 // match finds the locked field of each wanted property, and the fields that
@@ -67,8 +70,10 @@ func (s *settler) match(o *model.Object, old protoreflect.MessageDescriptor, in 
 			switch {
 			case p.Type.Kind == model.PageInfo:
 				return typeOf(d).Kind == model.PageInfo
-			case p.Location == apiv1.Location_LOCATION_NONE, p.Name == "[]":
+			case p.Name == "[]":
 				return string(d.Name()) == p.Proto
+			case p.Location == apiv1.Location_LOCATION_NONE:
+				return rooted(p, d)
 			}
 			return wire(d) == p.Name && located(d, in) == p.Location
 		},
@@ -96,17 +101,41 @@ func (s *settler) match(o *model.Object, old protoreflect.MessageDescriptor, in 
 			}
 		}
 	}
+	returned(places, old)
 	for n := range old.Fields().Len() {
 		d := old.Fields().Get(n)
 		_, now := retire[d.Number()]
 		delete(retire, d.Number())
-		if now || retired(d) {
+		if now || replaced(d) {
 			if i := successor(places, d); i >= 0 {
 				retire[d.Number()] = i
 			}
 		}
 	}
 	return places, retire
+}
+
+// returned gives a property that has no field one that it had before, where its
+// type is that again.
+func returned(places []*place, old protoreflect.MessageDescriptor) {
+	for _, p := range places {
+		for n := range old.Fields().Len() {
+			d := old.Fields().Get(n)
+			taken := slices.ContainsFunc(places, func(q *place) bool { return q.field == d })
+			again := wire(d) == p.prop.Name || rooted(p.prop, d)
+			if p.field == nil && retired(d) && !taken && again && stands(typeOf(d), p.prop.Location) &&
+				fits(typeOf(d), p.typ) == exact {
+				p.field = d
+			}
+		}
+	}
+}
+
+// rooted reports whether a locked field is one of ours that a property of ours
+// asks for, in whatever version.
+func rooted(p *model.Prop, d protoreflect.FieldDescriptor) bool {
+	return p.Location == apiv1.Location_LOCATION_NONE && binding(d).GetLocation() == p.Location &&
+		version.ReplaceAllString(string(d.Name()), "") == p.Proto
 }
 
 // successor is the place that has a replaced field's property now: the one that

@@ -2,6 +2,7 @@ package lock
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -13,14 +14,28 @@ import (
 	"github.com/merakibroker/merakibroker/cmd/merakigen/internal/protofile"
 )
 
-// A scope is where a message stands.
+// A scope is where the fields of a request go; the zero scope is that of an
+// answer or a nested message.
 type scope struct {
-	enclosing []string
-	// locate says where a field of a request goes when no binding says so; nil in
-	// responses and nested messages.
+	// locate says where a field goes when no binding says so.
 	locate func(name string) apiv1.Location
 	// renamed gives the name that a path parameter had: new -> old.
 	renamed map[string]string
+	// now is the operation as it is, and was as the lock has it.
+	now, was *apiv1.Operation
+}
+
+// sent reports whether a field of a request that the document no longer has can
+// still go where it went: its piece of the path is there, and the body is an
+// object as it was.
+func (in scope) sent(d protoreflect.FieldDescriptor) bool {
+	switch located(d, in) {
+	case apiv1.Location_LOCATION_PATH:
+		return strings.Contains(in.now.GetPath(), "{"+wire(d)+"}")
+	case apiv1.Location_LOCATION_BODY:
+		return in.now.GetRequestField() == "" && in.was.GetRequestField() == ""
+	}
+	return true
 }
 
 // locator is the rule for fields without a binding: a name in braces is in the
@@ -37,146 +52,193 @@ func locator(op *apiv1.Operation) func(string) apiv1.Location {
 	}
 }
 
-// message settles one message against the locked one; old is nil for a new one.
-func (s *settler) message(name string, o *model.Object, old protoreflect.MessageDescriptor, in scope) *protofile.Message {
-	m := &protofile.Message{Name: name}
-	taken := newNames(old, slices.Concat(in.enclosing, []string{name}))
-	places, retire := s.match(o, old, in)
-	for _, p := range places {
-		taken.reference(p.typ.Resource)
-		if p.field == nil {
-			taken.claim(p.prop)
+func sortedNames(m map[string]*node) []string { return slices.Sorted(maps.Keys(m)) }
+
+// extended reports whether a message holds what the contract has no field for:
+// all that stand for JSON objects, and no parameters of a path or query.
+func (n *node) extended() bool { return !n.union.Closed && !n.union.Wrapper }
+
+// name gives the new fields and the new nested messages of a node their names,
+// and then those inside.
+func (s *settler) name(n *node, enclosing []string) {
+	enclosing = slices.Concat(enclosing, []string{n.name})
+	if len(n.objects) > 0 {
+		s.nameFields(n, enclosing)
+	}
+	if n.old != nil {
+		for i := range n.old.Messages().Len() {
+			if c := s.nodes[n.old.Messages().Get(i).FullName()]; c != nil {
+				s.name(c, enclosing)
+			}
 		}
 	}
-	places = slices.DeleteFunc(places, func(p *place) bool { // a mask goes by its exact name, or not at all
-		lost := p.field == nil && p.typ.Kind == model.FieldMask && !taken.claimed[p.prop.Proto]
+	for _, c := range n.children {
+		s.name(c, enclosing)
+	}
+}
+
+func (s *settler) nameFields(n *node, enclosing []string) {
+	s.where = n.where
+	n.taken = newNames(n.old, enclosing)
+	n.fields = make(map[*model.Prop]string)
+	if n.extended() {
+		n.taken.claim(&model.Prop{Proto: model.AdditionalProperties, Location: apiv1.Location_LOCATION_NONE})
+	}
+	for _, p := range n.places {
+		if p.node != nil && p.node.top() != n.top() {
+			n.taken.unfit[strings.ToLower(p.node.top().name)] = true
+		}
+		if p.field == nil {
+			n.taken.claim(p.prop)
+		}
+	}
+	n.places = slices.DeleteFunc(n.places, func(p *place) bool { // one of ours goes by its exact name, or not at all
+		lost := p.field == nil && ours(p.typ.Kind) && !n.taken.claimed[p.prop.Proto]
 		if lost {
-			s.warn("%s has no %s: a property has the name", name, p.prop.Proto)
+			s.warn("%s has no %s: a property has the name", n.path(), p.prop.Proto)
 		}
 		return lost
 	})
-	next := nextNumber(old)
-	used := make(map[protoreflect.FieldNumber]bool)
-	nested := make(map[string]bool)
-	inner := scope{enclosing: slices.Concat(in.enclosing, []string{name})}
-	for _, p := range places {
-		var f *protofile.Field
+	for _, p := range n.places {
 		if p.field != nil {
-			f = s.lockedField(m, p, inner, nested)
-			used[p.field.Number()] = true
+			p.name = string(p.field.Name())
 		} else {
-			f = s.newField(m, p, &next, taken, inner, nested)
+			p.name, p.json = n.taken.field(p.prop)
+			if c := p.node; c != nil && c.parent == n && c.name == "" {
+				c.name = n.taken.message(p.prop, p.typ)
+			}
 		}
-		f.Comment = describe(len(inner.enclosing), p)
+		n.fields[p.prop] = p.name
+	}
+}
+
+// build makes a message of a node.
+func (s *settler) build(n *node) *protofile.Message {
+	m := &protofile.Message{Name: n.name, Comment: n.comment}
+	used := make(map[protoreflect.FieldNumber]bool)
+	next := nextNumber(n.old)
+	depth := strings.Count(n.path(), ".") + 1
+	var byPlace []string
+	for _, p := range n.places {
+		f := s.field(n, p, &next)
+		if p.field != nil {
+			used[p.field.Number()] = true
+		}
+		f.Comment = describe(depth, p)
 		m.Fields = append(m.Fields, f)
-		s.final[p.prop] = f.Name
+		byPlace = append(byPlace, f.Name)
 	}
-	if old == nil {
-		return m
+	if n.extended() && (n.old == nil || n.old.Fields().ByNumber(model.AdditionalPropertiesNumber) == nil) {
+		m.Fields = append(m.Fields, &protofile.Field{
+			Name: model.AdditionalProperties, Number: model.AdditionalPropertiesNumber, Type: "google.protobuf.Struct",
+		})
 	}
-	reserve(m, old)
-	for i := range old.Fields().Len() {
-		d := old.Fields().Get(i)
-		switch by, stays := retire[d.Number()]; {
-		case used[d.Number()]:
-		case lasting(d):
-			m.Fields = append(m.Fields, keepField(d))
-		case stays:
-			m.Fields = append(m.Fields, s.retired(d, by, m, nested))
-		case o.Keep && !retired(d) && (in.locate == nil || located(d, in) == apiv1.Location_LOCATION_BODY):
-			m.Fields = append(m.Fields, keepField(d))
-			keepNested(m, d, nested)
-		default:
-			m.Reserve(protofile.Range{First: int32(d.Number()), Last: int32(d.Number())})
-			m.ReserveName(string(d.Name()))
+	if n.old != nil {
+		reserve(m, n.old)
+		for i := range n.old.Fields().Len() {
+			if d := n.old.Fields().Get(i); !used[d.Number()] {
+				m.Fields = append(m.Fields, s.left(n, d, byPlace))
+			}
 		}
+		s.keepNested(m, n.old)
 	}
-	for i := range old.Messages().Len() {
-		if d := old.Messages().Get(i); !d.IsMapEntry() && !nested[string(d.Name())] {
-			n := keep(d)
-			n.Comment = farewell(n.Comment, s.version)
-			m.Nested = append(m.Nested, n)
-		}
+	for _, c := range n.children {
+		m.Nested = append(m.Nested, s.build(c))
 	}
 	return m
 }
 
-// lockedField keeps name, number and type; what is said about it is new.
-func (s *settler) lockedField(m *protofile.Message, p *place, inner scope, nested map[string]bool) *protofile.Field {
-	d := p.field
+// left is a field that no property of the document goes into. One of ours stays
+// as it is, one that has given its property to another says to which, and any
+// other is still read and still sent, in case the Dashboard knows more than its
+// document.
+func (s *settler) left(n *node, d protoreflect.FieldDescriptor, byPlace []string) *protofile.Field {
 	f := keepField(d)
-	f.Deprecated = p.prop.Deprecated
-	f.Binding = bind(p.prop, f.JSON)
-	n := d.Message()
-	if d.IsMap() {
-		n = d.MapValue().Message()
-	}
-	if n == nil || n.Parent() == n.ParentFile() || messageKind(n) != model.Message {
-		return f
-	}
-	if n.Parent() != d.ContainingMessage() || nested[string(n.Name())] {
-		return f
-	}
-	nested[string(n.Name())] = true
-	if p.keep || p.typ.Object == nil {
-		m.Nested = append(m.Nested, keep(n))
-	} else {
-		m.Nested = append(m.Nested, s.message(string(n.Name()), p.typ.Object, n, inner))
-	}
-	return f
-}
-
-func (s *settler) newField(m *protofile.Message, p *place, next *int32, taken *names, inner scope, nested map[string]bool) *protofile.Field {
-	f := &protofile.Field{Number: *next, Deprecated: p.prop.Deprecated}
-	*next = after(*next)
-	f.Name, f.JSON = taken.field(p.prop)
-	f.Binding = bind(p.prop, f.JSON)
-	typ := scalarText(p.typ.Kind)
-	if p.typ.Kind == model.Message {
-		if p.typ.Resource != nil {
-			typ = p.typ.Resource.Name
-		} else {
-			typ = taken.message(p.prop, p.typ)
-			nested[typ] = true
-			m.Nested = append(m.Nested, s.message(typ, p.typ.Object, nil, inner))
+	by, replaced := n.retire[d.Number()]
+	switch {
+	case lasting(d):
+	case replaced:
+		f.Deprecated = true
+		f.Binding = &apiv1.Binding{Location: apiv1.Location_LOCATION_NONE}
+		if w := wire(d); w != f.JSON {
+			f.Binding.Name = w
+		}
+		f.Comment = []string{fmt.Sprintf(replacedBy+"%s: the document describes another type now.", byPlace[by])}
+	default:
+		f.Deprecated = true
+		f.Comment = farewell(f.Comment, s.version)
+		if n.in.locate != nil && !n.in.sent(d) {
+			f.Binding = &apiv1.Binding{Location: apiv1.Location_LOCATION_NONE}
+			if w := wire(d); w != f.JSON {
+				f.Binding.Name = w
+			}
 		}
 	}
+	return f
+}
+
+// field is the field of a place: with the name, number and type of the lock, or
+// new ones. What is said about it is new.
+func (s *settler) field(n *node, p *place, next *int32) *protofile.Field {
+	if p.field != nil {
+		f := keepField(p.field)
+		f.Deprecated = p.prop.Deprecated
+		f.Binding = bind(p.prop, f.JSON)
+		if p.node != nil {
+			f.Type = label(typeOf(p.field), s.reference(n, p.node))
+		}
+		return f
+	}
+	f := &protofile.Field{Name: p.name, JSON: p.json, Number: p.prop.Number, Deprecated: p.prop.Deprecated}
+	if f.Number == 0 || n.old != nil && n.old.Fields().ByNumber(protoreflect.FieldNumber(f.Number)) != nil {
+		f.Number = *next
+		*next = after(*next)
+	}
+	f.Binding = bind(p.prop, f.JSON)
+	typ := scalarText(p.typ.Kind)
+	if p.node != nil {
+		typ = s.reference(n, p.node)
+	}
+	f.Type = label(p.typ, typ)
+	return f
+}
+
+// label is a type in the source of a field.
+func label(t model.Type, name string) string {
 	switch {
-	case p.typ.Label == model.Map:
-		f.Type = "map<string, " + typ + ">"
-	case p.typ.Label == model.Many:
-		f.Type = "repeated " + typ
-	case p.typ.Kind < model.Timestamp:
-		f.Type = "optional " + typ
-	default:
-		f.Type = typ
+	case t.Label == model.Map:
+		return "map<string, " + name + ">"
+	case t.Label == model.Many:
+		return "repeated " + name
+	case t.Kind < model.Timestamp:
+		return "optional " + name
 	}
-	return f
+	return name
 }
 
-// retired is a field that has given its property to another one.
-func (s *settler) retired(d protoreflect.FieldDescriptor, by int, m *protofile.Message, nested map[string]bool) *protofile.Field {
-	f := keepField(d)
-	f.Deprecated = true
-	f.Binding = &apiv1.Binding{Location: apiv1.Location_LOCATION_NONE}
-	if w := wire(d); w != f.JSON {
-		f.Binding.Name = w
+// keepNested adds the nested messages that the lock has.
+func (s *settler) keepNested(m *protofile.Message, old protoreflect.MessageDescriptor) {
+	for i := range old.Messages().Len() {
+		d := old.Messages().Get(i)
+		switch n := s.nodes[d.FullName()]; {
+		case d.IsMapEntry():
+		case n != nil && len(n.objects) > 0:
+			m.Nested = append(m.Nested, s.build(n))
+		default:
+			m.Nested = append(m.Nested, s.keep(d))
+		}
 	}
-	f.Comment = []string{fmt.Sprintf("Replaced by %s: the document describes another type now.", m.Fields[by].Name)}
-	keepNested(m, d, nested)
-	return f
 }
 
-// keepNested copies the nested message that a kept field holds.
-func keepNested(m *protofile.Message, d protoreflect.FieldDescriptor, nested map[string]bool) {
-	n := d.Message()
-	if d.IsMap() {
-		n = d.MapValue().Message()
+// keep copies a message that no object of the document stands for.
+func (s *settler) keep(d protoreflect.MessageDescriptor) *protofile.Message {
+	m := &protofile.Message{Name: string(d.Name()), Comment: comment(d)}
+	for i := range d.Fields().Len() {
+		m.Fields = append(m.Fields, keepField(d.Fields().Get(i)))
 	}
-	if n != nil && n.Parent() == d.ContainingMessage() && !nested[string(n.Name())] {
-		nested[string(n.Name())] = true
-		m.Nested = append(m.Nested, keep(n))
-	}
+	reserve(m, d)
+	s.keepNested(m, d)
+	return m
 }
 
 // bind is the binding option of a field, nil where the rules say it all.
@@ -220,8 +282,6 @@ func scalarText(k model.Kind) string {
 		return "google.protobuf.Value"
 	case model.ListValue:
 		return "google.protobuf.ListValue"
-	case model.FieldMask:
-		return "google.protobuf.FieldMask"
 	case model.PageInfo:
 		return "meraki.api.v1.PageInfo"
 	}

@@ -59,13 +59,6 @@ func newNames(old protoreflect.MessageDescriptor, enclosing []string) *names {
 
 func plain(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", "")) }
 
-// reference keeps a nested message from hiding a top-level one that the message names.
-func (n *names) reference(r *model.Resource) {
-	if r != nil {
-		n.unfit[strings.ToLower(r.Name)] = true
-	}
-}
-
 // claim sets the names of our own fields aside before properties are named, so
 // that a property called nullFields cannot take the mask's.
 func (n *names) claim(p *model.Prop) {
@@ -107,7 +100,7 @@ func (n *names) field(p *model.Prop) (name, json string) {
 // message chooses the name of a new nested message: the property's.
 func (n *names) message(p *model.Prop, t model.Type) string {
 	base := model.Pascal(p.Name)
-	if p.Proto == "items" || p.Name == "[]" {
+	if p.Proto == "items" || p.Name == "[]" || p.Name == "items" && t.Label == model.Many {
 		base = "Item"
 	}
 	if t.Object.Wrapper {
@@ -124,8 +117,11 @@ func (n *names) message(p *model.Prop, t model.Type) string {
 	return name
 }
 
-// firstTaken and lastTaken are the numbers that protobuf keeps for itself.
+// Numbers that no property gets: those of the fields of our own, and those that
+// protobuf keeps for itself.
 const (
+	firstOurs  = model.ItemsNumber
+	lastOurs   = model.AdditionalPropertiesNumber
 	firstTaken = 19000
 	lastTaken  = 19999
 )
@@ -135,7 +131,9 @@ func nextNumber(old protoreflect.MessageDescriptor) int32 {
 	last := int32(0)
 	if old != nil {
 		for i := range old.Fields().Len() {
-			last = max(last, int32(old.Fields().Get(i).Number()))
+			if n := int32(old.Fields().Get(i).Number()); n < firstOurs || n > lastOurs {
+				last = max(last, n)
+			}
 		}
 		for i := range old.ReservedRanges().Len() {
 			last = max(last, int32(old.ReservedRanges().Get(i)[1])-1)
@@ -145,8 +143,11 @@ func nextNumber(old protoreflect.MessageDescriptor) int32 {
 }
 
 func after(n int32) int32 {
-	if n+1 >= firstTaken && n+1 <= lastTaken {
+	switch n++; {
+	case n >= firstOurs && n <= lastOurs:
+		return lastOurs + 1
+	case n >= firstTaken && n <= lastTaken:
 		return lastTaken + 1
 	}
-	return n + 1
+	return n
 }

@@ -2,6 +2,7 @@ package lock
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -9,23 +10,22 @@ import (
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 
 	"github.com/merakibroker/merakibroker/cmd/merakigen/internal/model"
+	"github.com/merakibroker/merakibroker/cmd/merakigen/internal/openapi"
 	"github.com/merakibroker/merakibroker/cmd/merakigen/internal/protofile"
 )
 
 // rpcs are the RPC of an operation and its streaming twin. A twin that the
 // document no longer asks for stays, deprecated.
-func (s *settler) rpcs(t turn) []*protofile.RPC {
+func (s *settler) rpcs(t turn, relations map[string][]string) []*protofile.RPC {
 	op := t.wanted
 	unary := &protofile.RPC{
-		Name: op.RPC, Request: op.RequestName, Response: "google.protobuf.Empty",
-		Deprecated: op.Deprecated, Operation: op.Option, Comment: about(op),
+		Name: op.RPC, Request: op.RequestName, Response: op.Response.Name,
+		Deprecated: op.Deprecated, Operation: op.Option,
 	}
 	if t.locked != nil && t.locked.unary != nil {
 		unary.Name = string(t.locked.unary.Name())
 	}
-	if op.Response != nil {
-		unary.Response = op.Response.Name
-	}
+	unary.Comment = append([]string{model.Sentence(op.Option)}, about(op)...)
 	out := []*protofile.RPC{unary}
 	switch {
 	case op.Stream != "":
@@ -36,6 +36,7 @@ func (s *settler) rpcs(t turn) []*protofile.RPC {
 		}
 		twin.Comment = protofile.Wrap(1, strings.Fields(unary.Name+
 			", one page in each message, until the pages end or the caller stops reading."))
+		unary.Comment = append(unary.Comment, twin.Name+" streams its pages.")
 		out = append(out, &twin)
 	case t.locked != nil && t.locked.stream != nil:
 		twin := keepRPC(t.locked.stream, s.version)
@@ -43,6 +44,91 @@ func (s *settler) rpcs(t turn) []*protofile.RPC {
 		twin.Operation = proto.CloneOf(op.Option)
 		twin.Operation.Paging = paging
 		out = append(out, twin)
+	}
+	unary.Comment = append(unary.Comment, relations[op.Option.GetId()]...)
+	return out
+}
+
+// relate says which RPCs write what another one reads, and which read the state
+// of what another one starts.
+func relate(turns []turn) map[string][]string {
+	out := make(map[string][]string)
+	writers := make(map[string][]string)
+	for _, t := range turns {
+		if t.wanted == nil || t.option.GetVerb() != apiv1.Verb_VERB_PUT && t.option.GetVerb() != apiv1.Verb_VERB_DELETE {
+			continue
+		}
+		at := openapi.Anonymous(t.option.GetPath())
+		writers[at] = append(writers[at], t.wanted.RPC)
+	}
+	for _, t := range turns {
+		if t.wanted == nil {
+			continue
+		}
+		if w := writers[openapi.Anonymous(t.option.GetPath())]; t.option.GetVerb() == apiv1.Verb_VERB_GET && len(w) > 0 {
+			out[t.option.GetId()] = append(out[t.option.GetId()], "Written by "+strings.Join(w, " and ")+".")
+		}
+		if j := t.option.GetJob(); j != nil {
+			out[j.GetRead()] = append(out[j.GetRead()], t.wanted.RPC+" starts what it reads the state of.")
+		}
+	}
+	return out
+}
+
+// rootFields corrects the option's field names: a field that takes the whole of a
+// document may have had to give its name to an older one.
+func (s *settler) rootFields(op *model.Operation) {
+	name := func(message, field string) string {
+		n := s.roots[message]
+		for _, p := range n.union.Props {
+			if field != "" && p.Root && (p.Proto == field || p.Name == field) {
+				return n.fields[p]
+			}
+		}
+		return field
+	}
+	op.Option.RequestField = name(op.RequestName, op.Option.RequestField)
+	op.Option.ResponseField = name(op.Response.Name, op.Option.ResponseField)
+}
+
+// users says of each response message what it stands for, and which operations
+// answer with it and write it.
+func (s *settler) users(turns []turn) map[string][]string {
+	out, subjects := make(map[string][]string), make(map[string]string)
+	answers, rows := make(map[string][]string), make(map[string][]string)
+	for _, t := range turns {
+		if t.wanted == nil {
+			continue
+		}
+		for i, r := range resources(t.wanted) {
+			if r.Name == model.MetaName {
+				out[r.Name] = strings.Fields("Counts of the rows of a list: in all, and after the page.")
+				continue
+			}
+			if i > 0 {
+				rows[r.Name] = append(rows[r.Name], t.option.GetId())
+				continue
+			}
+			answers[r.Name] = append(answers[r.Name], t.option.GetId())
+			if r.Name != t.wanted.RPC+"Response" && subjects[r.Name] == "" {
+				subjects[r.Name] = model.Subject(t.option)
+			}
+		}
+	}
+	say := func(name, what string, ids []string) {
+		if len(ids) > 0 {
+			out[name] = append(out[name], strings.Fields(what+" "+strings.Join(ids, ", ")+".")...)
+		}
+	}
+	for name := range answers {
+		out[name] = strings.Fields(subjects[name])
+		say(name, "Answer of", answers[name])
+	}
+	for name := range rows {
+		say(name, "Row of", rows[name])
+	}
+	for name, words := range out {
+		out[name] = protofile.Wrap(0, words)
 	}
 	return out
 }
@@ -84,5 +170,8 @@ func about(op *model.Operation) []string {
 }
 
 func (s *settler) warn(format string, args ...any) {
-	s.warnings = append(s.warnings, s.where+": "+fmt.Sprintf(format, args...))
+	line := s.where + ": " + fmt.Sprintf(format, args...)
+	if !slices.Contains(s.warnings, line) { // a message may be settled more than once
+		s.warnings = append(s.warnings, line)
+	}
 }

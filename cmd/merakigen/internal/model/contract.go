@@ -33,7 +33,6 @@ type Operation struct {
 	Deprecated bool
 	Request    *Object
 	// RequestName and Response are message names inside the section's package.
-	// Response is nil for google.protobuf.Empty.
 	RequestName string
 	Response    *Resource
 	// Noun names the file in which new messages of the operation are placed.
@@ -51,16 +50,14 @@ type Locked interface {
 	Section(id string) string
 	// Operation is its option as it was; nil for a new one.
 	Operation(id string) *apiv1.Operation
-	// Response names the message that it answers with ("Empty" for
-	// google.protobuf.Empty); empty for a new operation.
+	// Response names the message that it answers with; empty for a new operation.
 	Response(id string) string
 	// Row names the message of the rows of its items field; "-" when they are not
 	// a top-level message of the package; empty for a new operation.
 	Row(id string) string
-	// FreeAnswer reports whether one field takes the whole document of its answer
-	// as a free-form value, FreeBody whether one is the whole body.
-	FreeAnswer(id string) bool
-	FreeBody(id string) bool
+	// FreeAnswer is Struct or Value where one field takes the whole document of its
+	// answer as such, and String where none does.
+	FreeAnswer(id string) Kind
 	// Described reports whether its request has a body of named fields.
 	Described(id string) bool
 	// Holds reports whether the package has a message of that name.
@@ -132,10 +129,14 @@ func Build(d *openapi.Document, overrides Overrides, locked Locked) (*Contract, 
 	}
 	slices.SortFunc(c.Sections, func(x, y *Section) int { return strings.Compare(x.Name, y.Name) })
 	for _, s := range c.Sections {
+		if err := speakable(s.Name); err != nil {
+			return nil, err
+		}
 		b.twins(s, names)
 		b.nouns(s)
 		b.resources(s)
 	}
+	b.idle()
 	if len(all) == 0 {
 		return nil, fmt.Errorf("the OpenAPI document has no operations that the contract can carry")
 	}
@@ -155,6 +156,9 @@ func (b *builder) section(o *openapi.Operation) string {
 		name, _, _ = strings.Cut(strings.TrimPrefix(o.Path, "/"), "/")
 	}
 	s := Snake(name)
+	if other := renamedSections[s]; other != "" {
+		s = other
+	}
 	if s == "api" || s == "broker" { // written by hand
 		s += "_section"
 	}
@@ -272,7 +276,7 @@ func (b *builder) clash(name string, x, y Type) {
 func (t Type) String() string {
 	kind := [...]string{
 		"string", "integer", "number", "boolean", "time", "free-form object", "free-form value", "free-form list",
-		"field mask", "page info", "object",
+		"name of a field", "page info", "object",
 	}[t.Kind]
 	switch t.Label {
 	case Many:

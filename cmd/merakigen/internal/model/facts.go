@@ -9,8 +9,11 @@ import (
 func (f Facts) Words() []string {
 	var out []string
 	say := func(format string, args ...any) { out = append(out, strings.Fields(fmt.Sprintf(format, args...))...) }
-	if f.Required {
+	switch {
+	case f.Required:
 		say("Required.")
+	case f.Asked:
+		say("Required in a request.")
 	}
 	if len(f.Enum) > 0 {
 		out = append(out, "Known", "values:")

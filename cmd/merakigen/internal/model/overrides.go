@@ -47,11 +47,15 @@ type Override struct {
 		Property  string              `yaml:"property"`
 		Ends      map[string][]string `yaml:"ends"`
 	} `yaml:"job"`
+	// Apart are properties of the request that say how to do it and are none of the
+	// resource.
+	Apart []string `yaml:"apart"`
 	// Owners are properties of the request that name an organization, network,
 	// device or resource, where their names do not say so.
 	Owners map[string]string `yaml:"owners"`
-	// Types correct the schema: "response.ports.number" -> string.
-	Types map[string]string `yaml:"types"`
+
+	// faults are where the document says something wrong about what is on the wire.
+	faults []*Fault
 }
 
 // Known reads the overrides that the generator carries.
@@ -77,13 +81,8 @@ func Known() (Overrides, error) {
 				return nil, fmt.Errorf("overrides.yaml: %s: %s names a %q", id, at, kind)
 			}
 		}
-		for at, typ := range o.Types {
-			if _, ok := scalars[typ]; !ok {
-				return nil, fmt.Errorf("overrides.yaml: %s: %s is of type %q", id, at, typ)
-			}
-		}
 	}
-	return out, nil
+	return out, out.addFaults()
 }
 
 var pagings = map[string]apiv1.PagingStyle{
@@ -100,11 +99,6 @@ var retries = map[string]apiv1.RetryClass{
 	"unsafe":     apiv1.RetryClass_RETRY_CLASS_UNSAFE,
 }
 
-var scalars = map[string]Kind{
-	"string": String, "integer": Int64, "number": Double, "boolean": Bool, "time": Timestamp,
-	"object": Struct, "value": Value,
-}
-
 func (b *builder) override(op *Operation) {
 	o := b.overrides[op.Option.Id]
 	if l := o.Limit; l != nil {
@@ -116,32 +110,4 @@ func (b *builder) override(op *Operation) {
 	if class := retries[o.Retry]; class != 0 {
 		op.Option.RetryClass = class
 	}
-}
-
-// retype applies the type corrections of one direction. A path that leads to
-// nothing is said: the document has changed, or the override is wrong.
-func (b *builder) retype(op *Operation, direction string, o *Object) {
-	for at, typ := range b.overrides[op.Option.Id].Types {
-		rest, ok := strings.CutPrefix(at, direction+".")
-		if ok && !retype(o, strings.Split(rest, "."), scalars[typ]) {
-			b.warn("the override of %s leads to nothing", at)
-		}
-	}
-}
-
-func retype(o *Object, path []string, k Kind) bool {
-	if o == nil {
-		return false
-	}
-	for _, p := range o.Props {
-		if p.Name != path[0] {
-			continue
-		}
-		if len(path) == 1 {
-			p.Type = Type{Label: p.Type.Label, Kind: k}
-			return true
-		}
-		return retype(p.Type.Object, path[1:], k)
-	}
-	return false
 }

@@ -9,8 +9,16 @@ import (
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 )
 
-// Names that fields of our own have in every message that has them.
+// Names and numbers that fields of our own have in every message that has them.
+// The numbers are the last whose tags take two bytes.
 const (
+	AdditionalProperties       = "additional_properties"
+	AdditionalPropertiesNumber = 2047
+	NullFieldsNumber           = 2046
+	EmptyFieldsNumber          = 2045
+	PageInfoNumber             = 2044
+	ItemsNumber                = 2043
+
 	nullFields  = "null_fields"
 	emptyFields = "empty_fields"
 	pageInfo    = "page_info"
@@ -22,7 +30,7 @@ const (
 func (b *builder) request(op *Operation) *Object {
 	b.asking = true
 	defer func() { b.asking = false }()
-	o := new(Object)
+	o := &Object{Closed: true}
 	put := op.Option.Verb == apiv1.Verb_VERB_PUT || op.Option.Verb == apiv1.Verb_VERB_POST ||
 		op.source.Method == "PATCH"
 	for _, p := range op.source.Parameters {
@@ -53,8 +61,8 @@ func (b *builder) request(op *Operation) *Object {
 		b.warn("the body of a GET is passed over")
 		return o
 	}
-	fields, keep := b.body(op)
-	o.Keep = keep
+	fields := b.body(op)
+	o.Closed = !put || op.Option.RequestField != ""
 	for _, p := range fields {
 		p.Location = apiv1.Location_LOCATION_BODY
 		p.Bound = p.Bound || !put
@@ -66,40 +74,42 @@ func (b *builder) request(op *Operation) *Object {
 		}
 		o.Props = append(o.Props, p)
 	}
-	for _, name := range []string{nullFields, emptyFields} {
-		o.Props = append(o.Props, &Prop{
-			Name: name, Proto: name, Location: apiv1.Location_LOCATION_NONE, Bound: true, Type: Type{Kind: FieldMask},
-		})
+	for _, p := range []*Prop{{Name: emptyFields, Number: EmptyFieldsNumber}, {Name: nullFields, Number: NullFieldsNumber}} {
+		p.Proto, p.Location, p.Bound = p.Name, apiv1.Location_LOCATION_NONE, true
+		p.Type = Type{Label: Many, Kind: Paths}
+		o.Props = append(o.Props, p)
 	}
 	return o
 }
 
+// asBody is the property that stands for the whole body in the vendor's own
+// framework, which documents a list so.
+const asBody = "_json"
+
 // body gives the properties of an object, or the one field that is the whole
-// body when it is anything else. As with answers, what was free-form stays so,
-// and what was described keeps its fields when the description is gone.
-func (b *builder) body(op *Operation) (fields []*Prop, keep bool) {
+// body when it is anything else. What is free-form needs no field: it goes into
+// the additional properties.
+func (b *builder) body(op *Operation) []*Prop {
 	t := b.typeOf(op.source.Body, 0)
-	was := b.locked.Operation(op.Option.Id)
-	if b.locked.FreeBody(op.Option.Id) && t.Label == One && (t.Kind == Message || t.Kind == Struct) {
-		if t.Kind == Message {
-			b.warn("the body stays free-form; the document describes it now")
-		}
-		op.Option.RequestField = "body"
-		return []*Prop{{Name: "body", Type: Type{Kind: Struct}, Root: true}}, false
-	}
 	if t.Label == One && t.Kind == Message {
-		b.retype(op, "request", t.Object)
-		return t.Object.Props, false
+		b.correct(op, "request", t.Object)
+		if p := t.Object.prop(asBody, 0); p == nil || len(t.Object.Props) > 1 {
+			return t.Object.Props
+		}
+		t = t.Object.Props[0].Type
 	}
-	if was != nil && was.GetRequestField() == "" && t.Label == One && t.Kind == Struct && b.locked.Described(op.Option.Id) {
-		b.warn("the document no longer describes the body; the fields stay")
-		return nil, true
+	if b.locked.Described(op.Option.Id) && t.Label == One && (t.Kind == Message || t.Kind == Struct) || t.Label == One && t.Kind == Struct {
+		return nil
 	}
 	op.Option.RequestField = "body"
 	if t.Label == Many {
 		op.Option.RequestField = items
 	}
-	return []*Prop{{Name: op.Option.RequestField, Type: t, Root: true}}, false
+	root := &Prop{Name: op.Option.RequestField, Proto: op.Option.RequestField, Type: t, Root: true}
+	if root.Name == items {
+		root.Number = ItemsNumber
+	}
+	return []*Prop{root}
 }
 
 // The ways in which the document words the range and the default of perPage.

@@ -8,17 +8,15 @@ import (
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 )
 
-// noMessage is what the lock calls google.protobuf.Empty, and nested is what it
-// calls rows that are no top-level message.
-const (
-	noMessage = "Empty"
-	nested    = "-"
-)
+// nested is what the lock calls rows that are no top-level message.
+const nested = "-"
 
 // A group is what the operations of one resource answer with: the operations on
 // its own path, the POST on its collection's path, and the rows of that
 // collection.
 type group struct {
+	// path is the resource's own; empty for a group that is none.
+	path    string
 	members []*member
 	name    string
 }
@@ -39,13 +37,24 @@ type shelf struct {
 	// lists are the messages of collections: GET, PUT and POST of one list answer
 	// with one message.
 	lists map[string]string
+	// byPath are the resources by their own path, grouped their names.
+	byPath  map[string]*Resource
+	grouped map[string]bool
+	// meta is what the collections have beside their rows.
+	meta *Resource
+	// rows are the rows of the collections by path.
+	rows  map[string]*Type
 	taken map[string]bool // lower case: file systems and languages that ignore case exist
 }
 
 // resources gives each operation of a section its response message.
 func (b *builder) resources(s *Section) {
-	sh := &shelf{byName: make(map[string]*Resource), lists: make(map[string]string), taken: make(map[string]bool)}
+	sh := &shelf{
+		byName: make(map[string]*Resource), lists: make(map[string]string), byPath: make(map[string]*Resource),
+		grouped: make(map[string]bool), rows: make(map[string]*Type), taken: make(map[string]bool),
+	}
 	sh.taken[strings.ToLower(Pascal(s.Name)+"Service")] = true
+	sh.taken[strings.ToLower(MetaName)] = true
 	for _, op := range s.Operations {
 		if b.locked.Section(op.Option.Id) == "" {
 			for b.locked.Holds(s.Name, op.RequestName) {
@@ -53,40 +62,51 @@ func (b *builder) resources(s *Section) {
 			}
 		}
 		sh.taken[strings.ToLower(op.RequestName)] = true
-		if op.shape.collection {
+		if op.shape.collection || op.shape.empty {
 			sh.taken[strings.ToLower(op.RPC+"Response")] = true
 		}
 	}
-	for _, g := range b.groups(s) {
+	elements := itemPaths(s)
+	for _, g := range b.groups(s, elements) {
 		b.settle(s, sh, g)
 	}
 	for _, op := range s.Operations {
 		b.where = op.Option.Id
+		if r := sh.written(op, elements); r != nil {
+			b.share(op, r)
+		}
+	}
+	for _, op := range s.Operations {
+		b.where = op.Option.Id
 		op.Option.ResponseField = op.shape.responseField()
-		if op.shape.keep {
-			op.Option.ResponseField = b.locked.Operation(op.Option.Id).GetResponseField()
+		if was := b.locked.Operation(op.Option.Id); isItems(was.GetResponseField()) || op.shape.free {
+			op.Option.ResponseField = was.GetResponseField()
 		}
 		b.answer(s, sh, op)
+		if op.shape.collection && sh.rows[op.Option.Path] == nil {
+			i := slices.IndexFunc(op.Response.Object.Props, func(p *Prop) bool { return p.Root && p.Type.Kind == Message })
+			if i >= 0 {
+				sh.rows[op.Option.Path] = &op.Response.Object.Props[i].Type
+			}
+		}
+	}
+	for _, op := range s.Operations {
+		if row := sh.rows[op.Option.Path]; row != nil && op.Option.RequestField == items {
+			shareRows(op, row)
+		}
 	}
 }
 
 // groups finds the resources of a section, the best name first.
-func (b *builder) groups(s *Section) []*group {
-	items := make(map[string]string) // collection path -> item path
-	for _, op := range s.Operations {
-		i := strings.LastIndex(op.Option.Path, "/{")
-		if i > 0 && !strings.Contains(op.Option.Path[i+1:], "/") {
-			parent := op.Option.Path[:i]
-			if have := items[parent]; have == "" || op.Option.Path < have {
-				items[parent] = op.Option.Path
-			}
-		}
-	}
+func (b *builder) groups(s *Section, items map[string]string) []*group {
 	byPath := make(map[string]*group)
 	add := func(path string, m *member) {
 		g := byPath[path]
 		if g == nil {
 			g = new(group)
+			if strings.HasPrefix(path, "/") {
+				g.path = path
+			}
 			byPath[path] = g
 		}
 		g.members = append(g.members, m)
@@ -110,9 +130,6 @@ func (b *builder) groups(s *Section) []*group {
 			path = "DELETE " + path // by itself
 		default:
 			m.rank = 1
-		}
-		if m.locked == noMessage {
-			continue
 		}
 		if sh.whole {
 			m.path = path
@@ -177,13 +194,17 @@ func (b *builder) settle(s *Section, sh *shelf, g *group) {
 	if g.name == "" {
 		g.name = b.free(s, sh, resourceName(lead), lead.RPC+"Response")
 	}
-	for _, m := range g.members {
+	for i, m := range g.members {
 		name := cmp.Or(m.locked, g.name)
 		r := sh.byName[name]
 		if r == nil {
 			r = &Resource{Name: name, Object: new(Object), Path: lead.Option.Path, Noun: lead.Noun}
 			sh.byName[name] = r
 			sh.taken[strings.ToLower(name)] = true
+		}
+		sh.grouped[name] = true
+		if i == 0 && g.path != "" && !m.row {
+			sh.byPath[g.path] = r
 		}
 		b.where = m.op.Option.Id
 		unite(r.Object, m.object, b.clash)
@@ -196,20 +217,11 @@ func (b *builder) settle(s *Section, sh *shelf, g *group) {
 	}
 }
 
-// answer finishes the response of an operation: collections, operations without
-// an answer, and those that the lock holds to another message.
+// answer finishes the response of an operation: collections, and operations that
+// answer with nothing yet. Every operation has a message, so that it can grow.
 func (b *builder) answer(s *Section, sh *shelf, op *Operation) {
 	locked := b.locked.Response(op.Option.Id)
-	switch {
-	case locked == noMessage:
-		if !op.shape.empty {
-			b.warn("it answers with a body now; the contract stays with google.protobuf.Empty")
-		}
-		op.Option.ResponseField = ""
-		return
-	case op.Response != nil:
-		return
-	case op.shape.empty && locked == "":
+	if op.Response != nil {
 		return
 	}
 	name := locked
@@ -232,7 +244,10 @@ func (b *builder) answer(s *Section, sh *shelf, op *Operation) {
 		sh.lists[list] = name
 	}
 	if op.shape.collection {
+		sh.shareMeta(op.shape.object, op)
 		unite(r.Object, op.shape.collect(op.shape.row), b.clash)
+	} else {
+		unite(r.Object, op.shape.object, b.clash)
 	}
 }
 

@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 )
@@ -21,8 +22,9 @@ type response struct {
 	// object holds the properties of the document, or the one field that takes
 	// the whole of it.
 	object *Object
-	// keep: the document says nothing, the locked answer stays as it is.
-	keep bool
+	// free: a field takes the whole document as a free-form object, and the fields
+	// of what the document describes now stand beside it.
+	free bool
 	// whole: the document is not an object whose properties are fields.
 	whole bool
 }
@@ -34,16 +36,24 @@ func (b *builder) response(op *Operation) *response {
 	s := op.source.Response
 	o := b.overrides[op.Option.Id]
 	if s == nil || o.Empty {
-		return &response{empty: true}
+		return &response{empty: true, object: new(Object)}
 	}
 	t := b.typeOf(s, 0)
 	if t.Object != nil && !wrapped(t) {
-		b.retype(op, "response", t.Object)
+		b.correct(op, "response", t.Object)
+	}
+	if t.Label == One && t.Kind == Message && b.listed(op) {
+		t.Label = Many
 	}
 	if r := b.lockedShape(op, t); r != nil {
 		return r
 	}
 	switch {
+	case t.Label == Many && t.Kind == Message && !wrapped(t) && pages(t.Object):
+		// A list of pages is described where one page comes.
+		r := rowsIn(t.Object, items)
+		r.whole = true
+		return r
 	case t.Label == Many:
 		return &response{collection: true, row: t, rows: items, object: new(Object), whole: true}
 	case t.Kind == ListValue:
@@ -60,11 +70,8 @@ func (b *builder) response(op *Operation) *response {
 	if o.Items != "" {
 		name = o.Items
 	}
-	i := slices.IndexFunc(t.Object.Props, func(p *Prop) bool { return p.Name == name })
-	if i >= 0 && t.Object.Props[i].Type.Label == Many {
-		row := t.Object.Props[i].Type
-		rest := &Object{Props: slices.Delete(slices.Clone(t.Object.Props), i, i+1)}
-		return &response{collection: true, row: row, rows: name, object: rest}
+	if r := rowsIn(t.Object, name); r != nil {
+		return r
 	}
 	if op.Option.Paging != nil {
 		t.Label = Many
@@ -73,27 +80,60 @@ func (b *builder) response(op *Operation) *response {
 	return &response{object: t.Object}
 }
 
-// lockedShape is what the lock says about free-form answers: one that was
-// free-form takes whatever the document describes now, and one that was
-// described keeps its fields when the document stops describing it. Nil when
-// the document decides.
+// rowsIn is the shape of an object that has its rows in the named list; nil when
+// it has no such list.
+func rowsIn(o *Object, name string) *response {
+	i := slices.IndexFunc(o.Props, func(p *Prop) bool { return p.Name == name })
+	if i < 0 || o.Props[i].Type.Label != Many {
+		return nil
+	}
+	return &response{
+		collection: true, row: o.Props[i].Type, rows: name, object: &Object{Props: slices.Delete(slices.Clone(o.Props), i, i+1)},
+	}
+}
+
+// pages reports whether an object is a page of rows: items and meta, and nothing
+// else.
+func pages(o *Object) bool {
+	return rowsIn(o, items) != nil && len(o.Props) == 2 && o.prop("meta", 0) != nil
+}
+
+// lockedShape is what the lock says about answers of free form: a field that
+// takes any value goes on to do so, one that takes any object does so beside the
+// fields of what is described now, and an answer with fields gets no other field
+// when the document stops to describe it: its additional properties take what
+// comes. Nil when the document decides.
 func (b *builder) lockedShape(op *Operation, t Type) *response {
 	was := b.locked.Operation(op.Option.Id)
 	if was == nil || t.Label == Many || t.Kind == ListValue {
 		return nil
 	}
-	if b.locked.FreeAnswer(op.Option.Id) {
+	if isItems(was.GetResponseField()) && (t.Label == Map || t.Kind != Message) {
+		return &response{object: new(Object)}
+	}
+	switch b.locked.FreeAnswer(op.Option.Id) {
+	case Value:
 		return whole("value", t)
+	case Struct:
+		r := whole("value", Type{Kind: Struct})
+		if t.Kind == Message && t.Label == One {
+			r.whole, r.free = false, true
+			r.object.Props = append(r.object.Props, t.Object.Props...)
+		}
+		return r
 	}
-	if t.Kind != Struct || t.Label != One || b.locked.Response(op.Option.Id) == noMessage || was.GetResponseField() == "values" {
-		return nil
+	if t.Kind == Struct && t.Label == One && was.GetResponseField() == "" {
+		return &response{object: new(Object)}
 	}
-	b.warn("the document no longer describes the answer; the fields stay")
-	return &response{keep: true, object: &Object{Keep: true}}
+	return nil
 }
 
+// isItems reports whether a field is the rows, perhaps in a later version.
+func isItems(field string) bool { return field == items || strings.HasPrefix(field, items+"_v") }
+
 func whole(field string, t Type) *response {
-	return &response{whole: true, object: &Object{Props: []*Prop{{Name: field, Type: t, Root: true}}}}
+	root := &Prop{Name: field, Proto: field, Location: apiv1.Location_LOCATION_NONE, Bound: true, Type: t, Root: true}
+	return &response{whole: true, object: &Object{Props: []*Prop{root}}}
 }
 
 // responseField is the option that says which field takes the whole document.
@@ -110,19 +150,18 @@ func (r *response) responseField() string {
 // collect is the message of a collection: items, page_info, and what else the
 // document has beside them.
 func (r *response) collect(row Type) *Object {
-	rows := &Prop{Name: r.rows, Proto: items, Type: row, Bound: r.rows != items, Root: true}
+	rows := &Prop{Name: r.rows, Proto: items, Number: ItemsNumber, Type: row, Bound: r.rows != items, Root: true}
 	info := &Prop{
-		Name: pageInfo, Proto: pageInfo, Location: apiv1.Location_LOCATION_NONE, Bound: true, Type: Type{Kind: PageInfo},
+		Name: pageInfo, Proto: pageInfo, Number: PageInfoNumber, Location: apiv1.Location_LOCATION_NONE, Bound: true,
+		Type: Type{Kind: PageInfo},
 	}
 	return &Object{Props: append([]*Prop{rows, info}, r.object.Props...)}
 }
 
 // list tells collections apart: those on one path, with one name and one type of
-// rows, are the same. Anything else is by itself; so is a list whose rows are
-// described as pages with items of their own, which is not a list of the rows.
+// rows, are the same. Anything else is by itself.
 func (r *response) list(op *Operation) string {
-	pages := r.row.Kind == Message && r.row.Object.prop(items, 0) != nil
-	if !r.collection || pages {
+	if !r.collection {
 		return op.Option.Id
 	}
 	return fmt.Sprintf("%s %s %s %v", op.Option.Path, r.rows, r.row, wrapped(r.row))

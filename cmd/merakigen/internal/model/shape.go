@@ -63,7 +63,7 @@ func (b *builder) list(s *openapi.Schema, depth int) Type {
 func (b *builder) object(s *openapi.Schema, depth int) Type {
 	var value Type
 	switch {
-	case len(s.Properties) > 0 && digits(s.Properties):
+	case len(s.Properties) > 0 && b.data(s, depth):
 		value = b.typeOf(s.Properties[0].Schema, depth+1)
 		for _, p := range s.Properties[1:] {
 			other := b.typeOf(p.Schema, depth+1)
@@ -161,6 +161,7 @@ func (b *builder) queryType(s *openapi.Schema) Type {
 		return Type{Label: Many, Kind: String}
 	}
 	if t.Kind == Message && t.Label != Map && !wrapped(t) {
+		t.Object.Closed = true
 		for _, p := range t.Object.Props {
 			if !flat(p.Type) || p.Type.Label != One {
 				p.Type = Type{Kind: String}
@@ -186,14 +187,29 @@ func Wrapper(inner Type) *Object {
 	}}}
 }
 
-// digits reports whether every name is a number: such an object is a map.
-func digits(props []*openapi.Property) bool {
-	for _, p := range props {
-		if p.Name == "" || strings.Trim(p.Name, "0123456789") != "" {
-			return false
+// data reports whether the names of an object's properties are data, so that it
+// is a map: all of them are numbers, whole or decimal, or most are and all values
+// are of one scalar type (counts by speed, and a total).
+func (b *builder) data(s *openapi.Schema, depth int) bool {
+	numbers, kinds := 0, make(map[Kind]bool)
+	for _, p := range s.Properties {
+		if isNumber(p.Name) {
+			numbers++
+		}
+		if t := b.typeOf(p.Schema, depth+1); t.Label == One {
+			kinds[t.Kind] = true
 		}
 	}
-	return true
+	if numbers == len(s.Properties) {
+		return true
+	}
+	return 2*numbers > len(s.Properties) && len(kinds) == 1 && (kinds[Int64] || kinds[Double] || kinds[String] || kinds[Bool])
+}
+
+// isNumber reports whether a name is a decimal number.
+func isNumber(name string) bool {
+	whole, fraction, decimal := strings.Cut(name, ".")
+	return whole != "" && strings.Trim(whole, "0123456789") == "" && (!decimal || fraction != "" && strings.Trim(fraction, "0123456789") == "")
 }
 
 func facts(s *openapi.Schema) Facts {

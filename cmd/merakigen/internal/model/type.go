@@ -23,7 +23,8 @@ const (
 	Struct
 	Value
 	ListValue
-	FieldMask
+	// Paths are the names of fields, in null_fields and empty_fields.
+	Paths
 	PageInfo
 	Message
 )
@@ -55,9 +56,8 @@ type Object struct {
 	// Wrapper marks an inner list of a list of lists: the JSON array stands
 	// where the message would.
 	Wrapper bool
-	// Keep: the document says nothing about the properties any more, so the
-	// locked ones stay (in a request, those of the body).
-	Keep bool
+	// Closed: nothing but the properties can stand there, as in a query.
+	Closed bool
 }
 
 // A Prop is a field to be.
@@ -67,6 +67,8 @@ type Prop struct {
 	Location apiv1.Location
 	// Proto is the proto name where it does not follow from Name.
 	Proto string
+	// Number is set where a field of ours has the same number in every message.
+	Number int32
 	// Root marks a field that can take the whole document: the rows of a bare
 	// list, a free-form answer, a body that is no object.
 	Root bool
@@ -74,14 +76,18 @@ type Prop struct {
 	Bound bool
 	Type  Type
 	// Others are the types that another description of the same property gives.
-	Others     []Type
+	Others []Type
+	// Also are the objects of further descriptions, whose type is the same.
+	Also       []*Object
 	Facts      Facts
 	Deprecated bool
 }
 
 // Facts are what a comment can say about a field without quoting anybody.
 type Facts struct {
-	Required                            bool
+	Required bool
+	// Asked: required where the message stands in a request.
+	Asked                               bool
 	Enum                                []string
 	Minimum, Maximum, MaxItems, Default string
 	Stage                               string
@@ -107,7 +113,9 @@ func (o *Object) prop(name string, location apiv1.Location) *Prop {
 	return nil
 }
 
-// same reports whether two types can be one field without loss on either side.
+// Same reports whether two types can be one field without loss on either side.
+func Same(a, b Type) bool { return same(a, b) }
+
 func same(a, b Type) bool { return a.Label == b.Label && a.Kind == b.Kind && wrapped(a) == wrapped(b) }
 
 func wrapped(t Type) bool { return t.Object != nil && t.Object.Wrapper }
@@ -115,16 +123,14 @@ func wrapped(t Type) bool { return t.Object != nil && t.Object.Wrapper }
 // unite adds what another description says of the same object. Where the two
 // disagree about a type both are kept: the lock decides, or else the first.
 func unite(into, from *Object, clash func(name string, a, b Type)) {
-	into.Keep = into.Keep || from.Keep
+	into.Closed = into.Closed && from.Closed
 	for _, p := range from.Props {
 		have := into.prop(p.Name, p.Location)
 		if have == nil {
 			into.Props = append(into.Props, p.copy())
 			continue
 		}
-		have.Facts.unite(p.Facts)
-		have.Deprecated = have.Deprecated && p.Deprecated
-		have.Root = have.Root || p.Root
+		have.add(p)
 		if same(have.Type, p.Type) {
 			have.Type.unite(p.Type, clash)
 			continue
@@ -139,6 +145,46 @@ func unite(into, from *Object, clash func(name string, a, b Type)) {
 	}
 }
 
+// add takes what another description says beside the type.
+func (p *Prop) add(from *Prop) {
+	p.Facts.unite(from.Facts)
+	p.Deprecated = p.Deprecated && from.Deprecated
+	p.Root = p.Root || from.Root
+}
+
+// Union is what several descriptions say of one message, without a change to any
+// of them: the objects of the properties stay those of the first, and Also has
+// the rest.
+func Union(all []*Object) *Object {
+	if len(all) == 1 {
+		return all[0]
+	}
+	out := &Object{Closed: true}
+	for _, o := range all {
+		out.Closed = out.Closed && o.Closed
+		out.Wrapper = out.Wrapper || o.Wrapper
+		for _, p := range o.Props {
+			have := out.prop(p.Name, p.Location)
+			if have == nil {
+				c := *p
+				c.Others, c.Also = slices.Clone(p.Others), slices.Clone(p.Also)
+				out.Props = append(out.Props, &c)
+				continue
+			}
+			have.add(p)
+			for _, t := range append([]Type{p.Type}, p.Others...) {
+				if same(have.Type, t) {
+					have.Also = append(have.Also, t.Object)
+				} else {
+					have.Others = append(have.Others, t)
+				}
+			}
+			have.Also = append(have.Also, p.Also...)
+		}
+	}
+	return out
+}
+
 func (t Type) unite(from Type, clash func(string, Type, Type)) {
 	if t.Object != nil && from.Object != nil && t.Object != from.Object {
 		unite(t.Object, from.Object, clash)
@@ -146,6 +192,7 @@ func (t Type) unite(from Type, clash func(string, Type, Type)) {
 }
 
 func (f *Facts) unite(from Facts) {
+	f.Required, f.Asked = f.Required || from.Required, f.Asked || from.Asked
 	for _, v := range from.Enum {
 		if len(f.Enum) > 0 && !slices.Contains(f.Enum, v) {
 			f.Enum = append(slices.Clone(f.Enum), v)
@@ -170,7 +217,7 @@ func (o *Object) copy() *Object {
 	if o == nil {
 		return nil
 	}
-	c := &Object{Wrapper: o.Wrapper, Keep: o.Keep}
+	c := &Object{Wrapper: o.Wrapper, Closed: o.Closed}
 	for _, p := range o.Props {
 		c.Props = append(c.Props, p.copy())
 	}

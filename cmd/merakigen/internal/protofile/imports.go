@@ -46,10 +46,6 @@ func (m *Message) imports(need map[string]bool) {
 // home is the file of a type that is not ours; empty for any other.
 func home(typ string) string {
 	switch typ {
-	case "google.protobuf.Empty":
-		return "google/protobuf/empty.proto"
-	case "google.protobuf.FieldMask":
-		return "google/protobuf/field_mask.proto"
 	case "google.protobuf.Timestamp":
 		return "google/protobuf/timestamp.proto"
 	case "google.protobuf.Struct", "google.protobuf.Value", "google.protobuf.ListValue":

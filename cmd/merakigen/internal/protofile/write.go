@@ -36,7 +36,8 @@ func (f *File) Bytes() []byte {
 	w.line(0, "option go_package = \"%s/%s/v1;%sv1\";", GoRoot, f.Section, plain)
 	w.line(0, "option java_multiple_files = true;")
 	w.line(0, "option java_outer_classname = %q;", outerClass(f.Path))
-	w.line(0, "option java_package = \"com.merakibroker.%s.v1\";", javaName(plain))
+	w.line(0, "option java_package = \"com.merakibroker.%s.v1\";", plain)
+	w.line(0, "option php_namespace = %q;", "MerakiBroker\\"+pascal(f.Section)+"\\V1")
 	if f.Service != nil {
 		w.line(0, "")
 		w.service(f.Service)
@@ -51,29 +52,19 @@ func (f *File) Bytes() []byte {
 // outerClass keeps Java's class for the file apart from the messages: every
 // message name could be a file's name, none ends in Proto.
 func outerClass(path string) string {
-	base := strings.TrimSuffix(path[strings.LastIndexByte(path, '/')+1:], ".proto")
+	return pascal(strings.TrimSuffix(path[strings.LastIndexByte(path, '/')+1:], ".proto")) + "Proto"
+}
+
+// pascal joins the words of a name in snake case.
+func pascal(name string) string {
 	var b strings.Builder
-	for part := range strings.SplitSeq(base, "_") {
+	for part := range strings.SplitSeq(name, "_") {
 		if part != "" {
 			b.WriteString(strings.ToUpper(part[:1]) + part[1:])
 		}
 	}
-	return b.String() + "Proto"
+	return b.String()
 }
-
-// javaName is a section as part of a Java package. A keyword cannot stand there;
-// the language's own advice (JLS 6.1) is an underscore behind it.
-func javaName(section string) string {
-	if slices.Contains(strings.Fields(javaKeywords), section) {
-		return section + "_"
-	}
-	return section
-}
-
-const javaKeywords = `abstract assert boolean break byte case catch char class const continue default do double else
-enum extends false final finally float for goto if implements import instanceof int interface long native new null
-package private protected public return short static strictfp super switch synchronized this throw throws transient
-true try void volatile while`
 
 type writer struct{ bytes.Buffer }
 

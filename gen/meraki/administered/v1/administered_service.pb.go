@@ -12,7 +12,6 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	reflect "reflect"
 	unsafe "unsafe"
 )
@@ -28,17 +27,17 @@ var File_meraki_administered_v1_administered_service_proto protoreflect.FileDesc
 
 const file_meraki_administered_v1_administered_service_proto_rawDesc = "" +
 	"\n" +
-	"1meraki/administered/v1/administered_service.proto\x12\x16meraki.administered.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a'meraki/administered/v1/identities.proto\x1a\x1dmeraki/api/v1/operation.proto2\x86\b\n" +
+	"1meraki/administered/v1/administered_service.proto\x12\x16meraki.administered.v1\x1a'meraki/administered/v1/identities.proto\x1a\x1dmeraki/api/v1/operation.proto2\xb5\b\n" +
 	"\x13AdministeredService\x12\xd1\x01\n" +
 	"\x1bGetAdministeredIdentitiesMe\x12:.meraki.administered.v1.GetAdministeredIdentitiesMeRequest\x1a0.meraki.administered.v1.AdministeredIdentitiesMe\"D\xf2\xfd\x1b@\n" +
 	"\x1bgetAdministeredIdentitiesMe\x10\x01\x1a\x1b/administered/identities/me \x010\x01\x12\x88\x02\n" +
 	"\"GetAdministeredIdentitiesMeApiKeys\x12A.meraki.administered.v1.GetAdministeredIdentitiesMeApiKeysRequest\x1aB.meraki.administered.v1.GetAdministeredIdentitiesMeApiKeysResponse\"[\xf2\xfd\x1bW\n" +
 	"\"getAdministeredIdentitiesMeApiKeys\x10\x01\x1a$/administered/identities/me/api/keys \x010\x01J\x05items\x12\x9e\x02\n" +
 	"'GenerateAdministeredIdentitiesMeApiKeys\x12F.meraki.administered.v1.GenerateAdministeredIdentitiesMeApiKeysRequest\x1aG.meraki.administered.v1.GenerateAdministeredIdentitiesMeApiKeysResponse\"b\xf2\xfd\x1b^\n" +
-	"'generateAdministeredIdentitiesMeApiKeys\x10\x03\x1a-/administered/identities/me/api/keys/generate \x010\x03\x12\xee\x01\n" +
-	"%RevokeAdministeredIdentitiesMeApiKeys\x12D.meraki.administered.v1.RevokeAdministeredIdentitiesMeApiKeysRequest\x1a\x16.google.protobuf.Empty\"g\xf2\xfd\x1bc\n" +
-	"%revokeAdministeredIdentitiesMeApiKeys\x10\x03\x1a4/administered/identities/me/api/keys/{suffix}/revoke \x010\x03B\x8e\x01\n" +
-	" com.merakibroker.administered.v1B\x18AdministeredServiceProtoP\x01ZNgithub.com/merakibroker/merakibroker/gen/meraki/administered/v1;administeredv1b\x06proto3"
+	"'generateAdministeredIdentitiesMeApiKeys\x10\x03\x1a-/administered/identities/me/api/keys/generate \x010\x03\x12\x9d\x02\n" +
+	"%RevokeAdministeredIdentitiesMeApiKeys\x12D.meraki.administered.v1.RevokeAdministeredIdentitiesMeApiKeysRequest\x1aE.meraki.administered.v1.RevokeAdministeredIdentitiesMeApiKeysResponse\"g\xf2\xfd\x1bc\n" +
+	"%revokeAdministeredIdentitiesMeApiKeys\x10\x03\x1a4/administered/identities/me/api/keys/{suffix}/revoke \x010\x03B\xad\x01\n" +
+	" com.merakibroker.administered.v1B\x18AdministeredServiceProtoP\x01ZNgithub.com/merakibroker/merakibroker/gen/meraki/administered/v1;administeredv1\xca\x02\x1cMerakiBroker\\Administered\\V1b\x06proto3"
 
 var file_meraki_administered_v1_administered_service_proto_goTypes = []any{
 	(*GetAdministeredIdentitiesMeRequest)(nil),              // 0: meraki.administered.v1.GetAdministeredIdentitiesMeRequest
@@ -48,7 +47,7 @@ var file_meraki_administered_v1_administered_service_proto_goTypes = []any{
 	(*AdministeredIdentitiesMe)(nil),                        // 4: meraki.administered.v1.AdministeredIdentitiesMe
 	(*GetAdministeredIdentitiesMeApiKeysResponse)(nil),      // 5: meraki.administered.v1.GetAdministeredIdentitiesMeApiKeysResponse
 	(*GenerateAdministeredIdentitiesMeApiKeysResponse)(nil), // 6: meraki.administered.v1.GenerateAdministeredIdentitiesMeApiKeysResponse
-	(*emptypb.Empty)(nil),                                   // 7: google.protobuf.Empty
+	(*RevokeAdministeredIdentitiesMeApiKeysResponse)(nil),   // 7: meraki.administered.v1.RevokeAdministeredIdentitiesMeApiKeysResponse
 }
 var file_meraki_administered_v1_administered_service_proto_depIdxs = []int32{
 	0, // 0: meraki.administered.v1.AdministeredService.GetAdministeredIdentitiesMe:input_type -> meraki.administered.v1.GetAdministeredIdentitiesMeRequest
@@ -58,7 +57,7 @@ var file_meraki_administered_v1_administered_service_proto_depIdxs = []int32{
 	4, // 4: meraki.administered.v1.AdministeredService.GetAdministeredIdentitiesMe:output_type -> meraki.administered.v1.AdministeredIdentitiesMe
 	5, // 5: meraki.administered.v1.AdministeredService.GetAdministeredIdentitiesMeApiKeys:output_type -> meraki.administered.v1.GetAdministeredIdentitiesMeApiKeysResponse
 	6, // 6: meraki.administered.v1.AdministeredService.GenerateAdministeredIdentitiesMeApiKeys:output_type -> meraki.administered.v1.GenerateAdministeredIdentitiesMeApiKeysResponse
-	7, // 7: meraki.administered.v1.AdministeredService.RevokeAdministeredIdentitiesMeApiKeys:output_type -> google.protobuf.Empty
+	7, // 7: meraki.administered.v1.AdministeredService.RevokeAdministeredIdentitiesMeApiKeys:output_type -> meraki.administered.v1.RevokeAdministeredIdentitiesMeApiKeysResponse
 	4, // [4:8] is the sub-list for method output_type
 	0, // [0:4] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name

@@ -13,7 +13,6 @@ import (
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
-	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // This is a compile-time assertion to ensure that this generated file
@@ -34,18 +33,22 @@ const (
 //
 // The Dashboard operations of the section administered.
 type AdministeredServiceClient interface {
+	// Reads the administered identities own.
 	// GET /administered/identities/me
 	// https://developer.cisco.com/meraki/api-v1/get-administered-identities-me/
 	GetAdministeredIdentitiesMe(ctx context.Context, in *GetAdministeredIdentitiesMeRequest, opts ...grpc.CallOption) (*AdministeredIdentitiesMe, error)
+	// Reads the administered identities own API keys.
 	// GET /administered/identities/me/api/keys
 	// https://developer.cisco.com/meraki/api-v1/get-administered-identities-me-api-keys/
 	GetAdministeredIdentitiesMeApiKeys(ctx context.Context, in *GetAdministeredIdentitiesMeApiKeysRequest, opts ...grpc.CallOption) (*GetAdministeredIdentitiesMeApiKeysResponse, error)
+	// Generates the administered identities own API keys.
 	// POST /administered/identities/me/api/keys/generate
 	// https://developer.cisco.com/meraki/api-v1/generate-administered-identities-me-api-keys/
 	GenerateAdministeredIdentitiesMeApiKeys(ctx context.Context, in *GenerateAdministeredIdentitiesMeApiKeysRequest, opts ...grpc.CallOption) (*GenerateAdministeredIdentitiesMeApiKeysResponse, error)
+	// Revokes the administered identities own API keys.
 	// POST /administered/identities/me/api/keys/{suffix}/revoke
 	// https://developer.cisco.com/meraki/api-v1/revoke-administered-identities-me-api-keys/
-	RevokeAdministeredIdentitiesMeApiKeys(ctx context.Context, in *RevokeAdministeredIdentitiesMeApiKeysRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	RevokeAdministeredIdentitiesMeApiKeys(ctx context.Context, in *RevokeAdministeredIdentitiesMeApiKeysRequest, opts ...grpc.CallOption) (*RevokeAdministeredIdentitiesMeApiKeysResponse, error)
 }
 
 type administeredServiceClient struct {
@@ -86,9 +89,9 @@ func (c *administeredServiceClient) GenerateAdministeredIdentitiesMeApiKeys(ctx 
 	return out, nil
 }
 
-func (c *administeredServiceClient) RevokeAdministeredIdentitiesMeApiKeys(ctx context.Context, in *RevokeAdministeredIdentitiesMeApiKeysRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *administeredServiceClient) RevokeAdministeredIdentitiesMeApiKeys(ctx context.Context, in *RevokeAdministeredIdentitiesMeApiKeysRequest, opts ...grpc.CallOption) (*RevokeAdministeredIdentitiesMeApiKeysResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(RevokeAdministeredIdentitiesMeApiKeysResponse)
 	err := c.cc.Invoke(ctx, AdministeredService_RevokeAdministeredIdentitiesMeApiKeys_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -102,18 +105,22 @@ func (c *administeredServiceClient) RevokeAdministeredIdentitiesMeApiKeys(ctx co
 //
 // The Dashboard operations of the section administered.
 type AdministeredServiceServer interface {
+	// Reads the administered identities own.
 	// GET /administered/identities/me
 	// https://developer.cisco.com/meraki/api-v1/get-administered-identities-me/
 	GetAdministeredIdentitiesMe(context.Context, *GetAdministeredIdentitiesMeRequest) (*AdministeredIdentitiesMe, error)
+	// Reads the administered identities own API keys.
 	// GET /administered/identities/me/api/keys
 	// https://developer.cisco.com/meraki/api-v1/get-administered-identities-me-api-keys/
 	GetAdministeredIdentitiesMeApiKeys(context.Context, *GetAdministeredIdentitiesMeApiKeysRequest) (*GetAdministeredIdentitiesMeApiKeysResponse, error)
+	// Generates the administered identities own API keys.
 	// POST /administered/identities/me/api/keys/generate
 	// https://developer.cisco.com/meraki/api-v1/generate-administered-identities-me-api-keys/
 	GenerateAdministeredIdentitiesMeApiKeys(context.Context, *GenerateAdministeredIdentitiesMeApiKeysRequest) (*GenerateAdministeredIdentitiesMeApiKeysResponse, error)
+	// Revokes the administered identities own API keys.
 	// POST /administered/identities/me/api/keys/{suffix}/revoke
 	// https://developer.cisco.com/meraki/api-v1/revoke-administered-identities-me-api-keys/
-	RevokeAdministeredIdentitiesMeApiKeys(context.Context, *RevokeAdministeredIdentitiesMeApiKeysRequest) (*emptypb.Empty, error)
+	RevokeAdministeredIdentitiesMeApiKeys(context.Context, *RevokeAdministeredIdentitiesMeApiKeysRequest) (*RevokeAdministeredIdentitiesMeApiKeysResponse, error)
 	mustEmbedUnimplementedAdministeredServiceServer()
 }
 
@@ -133,7 +140,7 @@ func (UnimplementedAdministeredServiceServer) GetAdministeredIdentitiesMeApiKeys
 func (UnimplementedAdministeredServiceServer) GenerateAdministeredIdentitiesMeApiKeys(context.Context, *GenerateAdministeredIdentitiesMeApiKeysRequest) (*GenerateAdministeredIdentitiesMeApiKeysResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GenerateAdministeredIdentitiesMeApiKeys not implemented")
 }
-func (UnimplementedAdministeredServiceServer) RevokeAdministeredIdentitiesMeApiKeys(context.Context, *RevokeAdministeredIdentitiesMeApiKeysRequest) (*emptypb.Empty, error) {
+func (UnimplementedAdministeredServiceServer) RevokeAdministeredIdentitiesMeApiKeys(context.Context, *RevokeAdministeredIdentitiesMeApiKeysRequest) (*RevokeAdministeredIdentitiesMeApiKeysResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RevokeAdministeredIdentitiesMeApiKeys not implemented")
 }
 func (UnimplementedAdministeredServiceServer) mustEmbedUnimplementedAdministeredServiceServer() {}

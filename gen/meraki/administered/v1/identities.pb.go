@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -62,15 +63,16 @@ func (*GetAdministeredIdentitiesMeRequest) Descriptor() ([]byte, []int) {
 	return file_meraki_administered_v1_identities_proto_rawDescGZIP(), []int{0}
 }
 
-// Answer of getAdministeredIdentitiesMe.
+// The administered identities own. Answer of getAdministeredIdentitiesMe.
 type AdministeredIdentitiesMe struct {
-	state               protoimpl.MessageState                   `protogen:"open.v1"`
-	Name                *string                                  `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Email               *string                                  `protobuf:"bytes,2,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	LastUsedDashboardAt *timestamppb.Timestamp                   `protobuf:"bytes,3,opt,name=last_used_dashboard_at,json=lastUsedDashboardAt,proto3" json:"last_used_dashboard_at,omitempty"`
-	Authentication      *AdministeredIdentitiesMe_Authentication `protobuf:"bytes,4,opt,name=authentication,proto3" json:"authentication,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                protoimpl.MessageState                   `protogen:"open.v1"`
+	Name                 *string                                  `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Email                *string                                  `protobuf:"bytes,2,opt,name=email,proto3,oneof" json:"email,omitempty"`
+	LastUsedDashboardAt  *timestamppb.Timestamp                   `protobuf:"bytes,3,opt,name=last_used_dashboard_at,json=lastUsedDashboardAt,proto3" json:"last_used_dashboard_at,omitempty"`
+	Authentication       *AdministeredIdentitiesMe_Authentication `protobuf:"bytes,4,opt,name=authentication,proto3" json:"authentication,omitempty"`
+	AdditionalProperties *structpb.Struct                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AdministeredIdentitiesMe) Reset() {
@@ -131,6 +133,13 @@ func (x *AdministeredIdentitiesMe) GetAuthentication() *AdministeredIdentitiesMe
 	return nil
 }
 
+func (x *AdministeredIdentitiesMe) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getAdministeredIdentitiesMeApiKeys.
 type GetAdministeredIdentitiesMeApiKeysRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -170,11 +179,12 @@ func (*GetAdministeredIdentitiesMeApiKeysRequest) Descriptor() ([]byte, []int) {
 
 // Answer of getAdministeredIdentitiesMeApiKeys.
 type GetAdministeredIdentitiesMeApiKeysResponse struct {
-	state         protoimpl.MessageState                             `protogen:"open.v1"`
-	Items         []*GetAdministeredIdentitiesMeApiKeysResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                       `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                             `protogen:"open.v1"`
+	Items                []*GetAdministeredIdentitiesMeApiKeysResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                       `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetAdministeredIdentitiesMeApiKeysResponse) Reset() {
@@ -221,6 +231,13 @@ func (x *GetAdministeredIdentitiesMeApiKeysResponse) GetPageInfo() *v1.PageInfo 
 	return nil
 }
 
+func (x *GetAdministeredIdentitiesMeApiKeysResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of generateAdministeredIdentitiesMeApiKeys.
 type GenerateAdministeredIdentitiesMeApiKeysRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -260,10 +277,11 @@ func (*GenerateAdministeredIdentitiesMeApiKeysRequest) Descriptor() ([]byte, []i
 
 // Answer of generateAdministeredIdentitiesMeApiKeys.
 type GenerateAdministeredIdentitiesMeApiKeysResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           *string                `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Key                  *string                `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GenerateAdministeredIdentitiesMeApiKeysResponse) Reset() {
@@ -301,6 +319,13 @@ func (x *GenerateAdministeredIdentitiesMeApiKeysResponse) GetKey() string {
 		return *x.Key
 	}
 	return ""
+}
+
+func (x *GenerateAdministeredIdentitiesMeApiKeysResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 // Request of revokeAdministeredIdentitiesMeApiKeys.
@@ -349,19 +374,65 @@ func (x *RevokeAdministeredIdentitiesMeApiKeysRequest) GetSuffix() string {
 	return ""
 }
 
+// Answer of revokeAdministeredIdentitiesMeApiKeys.
+type RevokeAdministeredIdentitiesMeApiKeysResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *RevokeAdministeredIdentitiesMeApiKeysResponse) Reset() {
+	*x = RevokeAdministeredIdentitiesMeApiKeysResponse{}
+	mi := &file_meraki_administered_v1_identities_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeAdministeredIdentitiesMeApiKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeAdministeredIdentitiesMeApiKeysResponse) ProtoMessage() {}
+
+func (x *RevokeAdministeredIdentitiesMeApiKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_administered_v1_identities_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeAdministeredIdentitiesMeApiKeysResponse.ProtoReflect.Descriptor instead.
+func (*RevokeAdministeredIdentitiesMeApiKeysResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_administered_v1_identities_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RevokeAdministeredIdentitiesMeApiKeysResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type AdministeredIdentitiesMe_Authentication struct {
-	state         protoimpl.MessageState                             `protogen:"open.v1"`
-	Mode          *string                                            `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Api           *AdministeredIdentitiesMe_Authentication_Api       `protobuf:"bytes,2,opt,name=api,proto3" json:"api,omitempty"`
-	TwoFactor     *AdministeredIdentitiesMe_Authentication_TwoFactor `protobuf:"bytes,3,opt,name=two_factor,json=twoFactor,proto3" json:"two_factor,omitempty"`
-	Saml          *AdministeredIdentitiesMe_Authentication_Saml      `protobuf:"bytes,4,opt,name=saml,proto3" json:"saml,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                             `protogen:"open.v1"`
+	Mode                 *string                                            `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	Api                  *AdministeredIdentitiesMe_Authentication_Api       `protobuf:"bytes,2,opt,name=api,proto3" json:"api,omitempty"`
+	TwoFactor            *AdministeredIdentitiesMe_Authentication_TwoFactor `protobuf:"bytes,3,opt,name=two_factor,json=twoFactor,proto3" json:"two_factor,omitempty"`
+	Saml                 *AdministeredIdentitiesMe_Authentication_Saml      `protobuf:"bytes,4,opt,name=saml,proto3" json:"saml,omitempty"`
+	AdditionalProperties *structpb.Struct                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AdministeredIdentitiesMe_Authentication) Reset() {
 	*x = AdministeredIdentitiesMe_Authentication{}
-	mi := &file_meraki_administered_v1_identities_proto_msgTypes[7]
+	mi := &file_meraki_administered_v1_identities_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -373,7 +444,7 @@ func (x *AdministeredIdentitiesMe_Authentication) String() string {
 func (*AdministeredIdentitiesMe_Authentication) ProtoMessage() {}
 
 func (x *AdministeredIdentitiesMe_Authentication) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_administered_v1_identities_proto_msgTypes[7]
+	mi := &file_meraki_administered_v1_identities_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -417,16 +488,24 @@ func (x *AdministeredIdentitiesMe_Authentication) GetSaml() *AdministeredIdentit
 	return nil
 }
 
+func (x *AdministeredIdentitiesMe_Authentication) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type AdministeredIdentitiesMe_Authentication_Api struct {
-	state         protoimpl.MessageState                           `protogen:"open.v1"`
-	Key           *AdministeredIdentitiesMe_Authentication_Api_Key `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                           `protogen:"open.v1"`
+	Key                  *AdministeredIdentitiesMe_Authentication_Api_Key `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	AdditionalProperties *structpb.Struct                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AdministeredIdentitiesMe_Authentication_Api) Reset() {
 	*x = AdministeredIdentitiesMe_Authentication_Api{}
-	mi := &file_meraki_administered_v1_identities_proto_msgTypes[8]
+	mi := &file_meraki_administered_v1_identities_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -438,7 +517,7 @@ func (x *AdministeredIdentitiesMe_Authentication_Api) String() string {
 func (*AdministeredIdentitiesMe_Authentication_Api) ProtoMessage() {}
 
 func (x *AdministeredIdentitiesMe_Authentication_Api) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_administered_v1_identities_proto_msgTypes[8]
+	mi := &file_meraki_administered_v1_identities_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -461,16 +540,24 @@ func (x *AdministeredIdentitiesMe_Authentication_Api) GetKey() *AdministeredIden
 	return nil
 }
 
+func (x *AdministeredIdentitiesMe_Authentication_Api) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type AdministeredIdentitiesMe_Authentication_TwoFactor struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AdministeredIdentitiesMe_Authentication_TwoFactor) Reset() {
 	*x = AdministeredIdentitiesMe_Authentication_TwoFactor{}
-	mi := &file_meraki_administered_v1_identities_proto_msgTypes[9]
+	mi := &file_meraki_administered_v1_identities_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -482,7 +569,7 @@ func (x *AdministeredIdentitiesMe_Authentication_TwoFactor) String() string {
 func (*AdministeredIdentitiesMe_Authentication_TwoFactor) ProtoMessage() {}
 
 func (x *AdministeredIdentitiesMe_Authentication_TwoFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_administered_v1_identities_proto_msgTypes[9]
+	mi := &file_meraki_administered_v1_identities_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -505,16 +592,24 @@ func (x *AdministeredIdentitiesMe_Authentication_TwoFactor) GetEnabled() bool {
 	return false
 }
 
+func (x *AdministeredIdentitiesMe_Authentication_TwoFactor) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type AdministeredIdentitiesMe_Authentication_Saml struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AdministeredIdentitiesMe_Authentication_Saml) Reset() {
 	*x = AdministeredIdentitiesMe_Authentication_Saml{}
-	mi := &file_meraki_administered_v1_identities_proto_msgTypes[10]
+	mi := &file_meraki_administered_v1_identities_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -526,7 +621,7 @@ func (x *AdministeredIdentitiesMe_Authentication_Saml) String() string {
 func (*AdministeredIdentitiesMe_Authentication_Saml) ProtoMessage() {}
 
 func (x *AdministeredIdentitiesMe_Authentication_Saml) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_administered_v1_identities_proto_msgTypes[10]
+	mi := &file_meraki_administered_v1_identities_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -549,16 +644,24 @@ func (x *AdministeredIdentitiesMe_Authentication_Saml) GetEnabled() bool {
 	return false
 }
 
+func (x *AdministeredIdentitiesMe_Authentication_Saml) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type AdministeredIdentitiesMe_Authentication_Api_Key struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Created       *bool                  `protobuf:"varint,1,opt,name=created,proto3,oneof" json:"created,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Created              *bool                  `protobuf:"varint,1,opt,name=created,proto3,oneof" json:"created,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AdministeredIdentitiesMe_Authentication_Api_Key) Reset() {
 	*x = AdministeredIdentitiesMe_Authentication_Api_Key{}
-	mi := &file_meraki_administered_v1_identities_proto_msgTypes[11]
+	mi := &file_meraki_administered_v1_identities_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -570,7 +673,7 @@ func (x *AdministeredIdentitiesMe_Authentication_Api_Key) String() string {
 func (*AdministeredIdentitiesMe_Authentication_Api_Key) ProtoMessage() {}
 
 func (x *AdministeredIdentitiesMe_Authentication_Api_Key) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_administered_v1_identities_proto_msgTypes[11]
+	mi := &file_meraki_administered_v1_identities_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -593,17 +696,25 @@ func (x *AdministeredIdentitiesMe_Authentication_Api_Key) GetCreated() bool {
 	return false
 }
 
+func (x *AdministeredIdentitiesMe_Authentication_Api_Key) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetAdministeredIdentitiesMeApiKeysResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Suffix        *string                `protobuf:"bytes,1,opt,name=suffix,proto3,oneof" json:"suffix,omitempty"`
-	CreatedAt     *string                `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Suffix               *string                `protobuf:"bytes,1,opt,name=suffix,proto3,oneof" json:"suffix,omitempty"`
+	CreatedAt            *string                `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetAdministeredIdentitiesMeApiKeysResponse_Item) Reset() {
 	*x = GetAdministeredIdentitiesMeApiKeysResponse_Item{}
-	mi := &file_meraki_administered_v1_identities_proto_msgTypes[12]
+	mi := &file_meraki_administered_v1_identities_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -615,7 +726,7 @@ func (x *GetAdministeredIdentitiesMeApiKeysResponse_Item) String() string {
 func (*GetAdministeredIdentitiesMeApiKeysResponse_Item) ProtoMessage() {}
 
 func (x *GetAdministeredIdentitiesMeApiKeysResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_administered_v1_identities_proto_msgTypes[12]
+	mi := &file_meraki_administered_v1_identities_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -645,58 +756,77 @@ func (x *GetAdministeredIdentitiesMeApiKeysResponse_Item) GetCreatedAt() string 
 	return ""
 }
 
+func (x *GetAdministeredIdentitiesMeApiKeysResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_administered_v1_identities_proto protoreflect.FileDescriptor
 
 const file_meraki_administered_v1_identities_proto_rawDesc = "" +
 	"\n" +
-	"'meraki/administered/v1/identities.proto\x12\x16meraki.administered.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"$\n" +
-	"\"GetAdministeredIdentitiesMeRequest\"\xeb\x06\n" +
+	"'meraki/administered/v1/identities.proto\x12\x16meraki.administered.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"$\n" +
+	"\"GetAdministeredIdentitiesMeRequest\"\xc7\n" +
+	"\n" +
 	"\x18AdministeredIdentitiesMe\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
 	"\x05email\x18\x02 \x01(\tH\x01R\x05email\x88\x01\x01\x12O\n" +
 	"\x16last_used_dashboard_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x13lastUsedDashboardAt\x12g\n" +
-	"\x0eauthentication\x18\x04 \x01(\v2?.meraki.administered.v1.AdministeredIdentitiesMe.AuthenticationR\x0eauthentication\x1a\xcd\x04\n" +
+	"\x0eauthentication\x18\x04 \x01(\v2?.meraki.administered.v1.AdministeredIdentitiesMe.AuthenticationR\x0eauthentication\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xda\a\n" +
 	"\x0eAuthentication\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12U\n" +
 	"\x03api\x18\x02 \x01(\v2C.meraki.administered.v1.AdministeredIdentitiesMe.Authentication.ApiR\x03api\x12h\n" +
 	"\n" +
 	"two_factor\x18\x03 \x01(\v2I.meraki.administered.v1.AdministeredIdentitiesMe.Authentication.TwoFactorR\ttwoFactor\x12X\n" +
-	"\x04saml\x18\x04 \x01(\v2D.meraki.administered.v1.AdministeredIdentitiesMe.Authentication.SamlR\x04saml\x1a\x92\x01\n" +
+	"\x04saml\x18\x04 \x01(\v2D.meraki.administered.v1.AdministeredIdentitiesMe.Authentication.SamlR\x04saml\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb0\x02\n" +
 	"\x03Api\x12Y\n" +
-	"\x03key\x18\x01 \x01(\v2G.meraki.administered.v1.AdministeredIdentitiesMe.Authentication.Api.KeyR\x03key\x1a0\n" +
+	"\x03key\x18\x01 \x01(\v2G.meraki.administered.v1.AdministeredIdentitiesMe.Authentication.Api.KeyR\x03key\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x7f\n" +
 	"\x03Key\x12\x1d\n" +
-	"\acreated\x18\x01 \x01(\bH\x00R\acreated\x88\x01\x01B\n" +
+	"\acreated\x18\x01 \x01(\bH\x00R\acreated\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_created\x1a6\n" +
+	"\b_created\x1a\x85\x01\n" +
 	"\tTwoFactor\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a1\n" +
+	"\b_enabled\x1a\x80\x01\n" +
 	"\x04Saml\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\a\n" +
 	"\x05_modeB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_email\"+\n" +
-	")GetAdministeredIdentitiesMeApiKeysRequest\"\xac\x02\n" +
-	"*GetAdministeredIdentitiesMeApiKeysResponse\x12]\n" +
-	"\x05items\x18\x01 \x03(\v2G.meraki.administered.v1.GetAdministeredIdentitiesMeApiKeysResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1aa\n" +
+	")GetAdministeredIdentitiesMeApiKeysRequest\"\xcd\x03\n" +
+	"*GetAdministeredIdentitiesMeApiKeysResponse\x12^\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2G.meraki.administered.v1.GetAdministeredIdentitiesMeApiKeysResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb0\x01\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06suffix\x18\x01 \x01(\tH\x00R\x06suffix\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"created_at\x18\x02 \x01(\tH\x01R\tcreatedAt\x88\x01\x01B\t\n" +
+	"created_at\x18\x02 \x01(\tH\x01R\tcreatedAt\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_suffixB\r\n" +
 	"\v_created_at\"0\n" +
-	".GenerateAdministeredIdentitiesMeApiKeysRequest\"P\n" +
+	".GenerateAdministeredIdentitiesMeApiKeysRequest\"\x9f\x01\n" +
 	"/GenerateAdministeredIdentitiesMeApiKeysResponse\x12\x15\n" +
-	"\x03key\x18\x01 \x01(\tH\x00R\x03key\x88\x01\x01B\x06\n" +
+	"\x03key\x18\x01 \x01(\tH\x00R\x03key\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_key\"V\n" +
 	",RevokeAdministeredIdentitiesMeApiKeysRequest\x12\x1b\n" +
 	"\x06suffix\x18\x01 \x01(\tH\x00R\x06suffix\x88\x01\x01B\t\n" +
-	"\a_suffixB\x85\x01\n" +
-	" com.merakibroker.administered.v1B\x0fIdentitiesProtoP\x01ZNgithub.com/merakibroker/merakibroker/gen/meraki/administered/v1;administeredv1b\x06proto3"
+	"\a_suffix\"~\n" +
+	"-RevokeAdministeredIdentitiesMeApiKeysResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\xa4\x01\n" +
+	" com.merakibroker.administered.v1B\x0fIdentitiesProtoP\x01ZNgithub.com/merakibroker/merakibroker/gen/meraki/administered/v1;administeredv1\xca\x02\x1cMerakiBroker\\Administered\\V1b\x06proto3"
 
 var (
 	file_meraki_administered_v1_identities_proto_rawDescOnce sync.Once
@@ -710,7 +840,7 @@ func file_meraki_administered_v1_identities_proto_rawDescGZIP() []byte {
 	return file_meraki_administered_v1_identities_proto_rawDescData
 }
 
-var file_meraki_administered_v1_identities_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_meraki_administered_v1_identities_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_meraki_administered_v1_identities_proto_goTypes = []any{
 	(*GetAdministeredIdentitiesMeRequest)(nil),                // 0: meraki.administered.v1.GetAdministeredIdentitiesMeRequest
 	(*AdministeredIdentitiesMe)(nil),                          // 1: meraki.administered.v1.AdministeredIdentitiesMe
@@ -719,29 +849,41 @@ var file_meraki_administered_v1_identities_proto_goTypes = []any{
 	(*GenerateAdministeredIdentitiesMeApiKeysRequest)(nil),    // 4: meraki.administered.v1.GenerateAdministeredIdentitiesMeApiKeysRequest
 	(*GenerateAdministeredIdentitiesMeApiKeysResponse)(nil),   // 5: meraki.administered.v1.GenerateAdministeredIdentitiesMeApiKeysResponse
 	(*RevokeAdministeredIdentitiesMeApiKeysRequest)(nil),      // 6: meraki.administered.v1.RevokeAdministeredIdentitiesMeApiKeysRequest
-	(*AdministeredIdentitiesMe_Authentication)(nil),           // 7: meraki.administered.v1.AdministeredIdentitiesMe.Authentication
-	(*AdministeredIdentitiesMe_Authentication_Api)(nil),       // 8: meraki.administered.v1.AdministeredIdentitiesMe.Authentication.Api
-	(*AdministeredIdentitiesMe_Authentication_TwoFactor)(nil), // 9: meraki.administered.v1.AdministeredIdentitiesMe.Authentication.TwoFactor
-	(*AdministeredIdentitiesMe_Authentication_Saml)(nil),      // 10: meraki.administered.v1.AdministeredIdentitiesMe.Authentication.Saml
-	(*AdministeredIdentitiesMe_Authentication_Api_Key)(nil),   // 11: meraki.administered.v1.AdministeredIdentitiesMe.Authentication.Api.Key
-	(*GetAdministeredIdentitiesMeApiKeysResponse_Item)(nil),   // 12: meraki.administered.v1.GetAdministeredIdentitiesMeApiKeysResponse.Item
-	(*timestamppb.Timestamp)(nil),                             // 13: google.protobuf.Timestamp
-	(*v1.PageInfo)(nil),                                       // 14: meraki.api.v1.PageInfo
+	(*RevokeAdministeredIdentitiesMeApiKeysResponse)(nil),     // 7: meraki.administered.v1.RevokeAdministeredIdentitiesMeApiKeysResponse
+	(*AdministeredIdentitiesMe_Authentication)(nil),           // 8: meraki.administered.v1.AdministeredIdentitiesMe.Authentication
+	(*AdministeredIdentitiesMe_Authentication_Api)(nil),       // 9: meraki.administered.v1.AdministeredIdentitiesMe.Authentication.Api
+	(*AdministeredIdentitiesMe_Authentication_TwoFactor)(nil), // 10: meraki.administered.v1.AdministeredIdentitiesMe.Authentication.TwoFactor
+	(*AdministeredIdentitiesMe_Authentication_Saml)(nil),      // 11: meraki.administered.v1.AdministeredIdentitiesMe.Authentication.Saml
+	(*AdministeredIdentitiesMe_Authentication_Api_Key)(nil),   // 12: meraki.administered.v1.AdministeredIdentitiesMe.Authentication.Api.Key
+	(*GetAdministeredIdentitiesMeApiKeysResponse_Item)(nil),   // 13: meraki.administered.v1.GetAdministeredIdentitiesMeApiKeysResponse.Item
+	(*timestamppb.Timestamp)(nil),                             // 14: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),                                   // 15: google.protobuf.Struct
+	(*v1.PageInfo)(nil),                                       // 16: meraki.api.v1.PageInfo
 }
 var file_meraki_administered_v1_identities_proto_depIdxs = []int32{
-	13, // 0: meraki.administered.v1.AdministeredIdentitiesMe.last_used_dashboard_at:type_name -> google.protobuf.Timestamp
-	7,  // 1: meraki.administered.v1.AdministeredIdentitiesMe.authentication:type_name -> meraki.administered.v1.AdministeredIdentitiesMe.Authentication
-	12, // 2: meraki.administered.v1.GetAdministeredIdentitiesMeApiKeysResponse.items:type_name -> meraki.administered.v1.GetAdministeredIdentitiesMeApiKeysResponse.Item
-	14, // 3: meraki.administered.v1.GetAdministeredIdentitiesMeApiKeysResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	8,  // 4: meraki.administered.v1.AdministeredIdentitiesMe.Authentication.api:type_name -> meraki.administered.v1.AdministeredIdentitiesMe.Authentication.Api
-	9,  // 5: meraki.administered.v1.AdministeredIdentitiesMe.Authentication.two_factor:type_name -> meraki.administered.v1.AdministeredIdentitiesMe.Authentication.TwoFactor
-	10, // 6: meraki.administered.v1.AdministeredIdentitiesMe.Authentication.saml:type_name -> meraki.administered.v1.AdministeredIdentitiesMe.Authentication.Saml
-	11, // 7: meraki.administered.v1.AdministeredIdentitiesMe.Authentication.Api.key:type_name -> meraki.administered.v1.AdministeredIdentitiesMe.Authentication.Api.Key
-	8,  // [8:8] is the sub-list for method output_type
-	8,  // [8:8] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	14, // 0: meraki.administered.v1.AdministeredIdentitiesMe.last_used_dashboard_at:type_name -> google.protobuf.Timestamp
+	8,  // 1: meraki.administered.v1.AdministeredIdentitiesMe.authentication:type_name -> meraki.administered.v1.AdministeredIdentitiesMe.Authentication
+	15, // 2: meraki.administered.v1.AdministeredIdentitiesMe.additional_properties:type_name -> google.protobuf.Struct
+	13, // 3: meraki.administered.v1.GetAdministeredIdentitiesMeApiKeysResponse.items:type_name -> meraki.administered.v1.GetAdministeredIdentitiesMeApiKeysResponse.Item
+	16, // 4: meraki.administered.v1.GetAdministeredIdentitiesMeApiKeysResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	15, // 5: meraki.administered.v1.GetAdministeredIdentitiesMeApiKeysResponse.additional_properties:type_name -> google.protobuf.Struct
+	15, // 6: meraki.administered.v1.GenerateAdministeredIdentitiesMeApiKeysResponse.additional_properties:type_name -> google.protobuf.Struct
+	15, // 7: meraki.administered.v1.RevokeAdministeredIdentitiesMeApiKeysResponse.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 8: meraki.administered.v1.AdministeredIdentitiesMe.Authentication.api:type_name -> meraki.administered.v1.AdministeredIdentitiesMe.Authentication.Api
+	10, // 9: meraki.administered.v1.AdministeredIdentitiesMe.Authentication.two_factor:type_name -> meraki.administered.v1.AdministeredIdentitiesMe.Authentication.TwoFactor
+	11, // 10: meraki.administered.v1.AdministeredIdentitiesMe.Authentication.saml:type_name -> meraki.administered.v1.AdministeredIdentitiesMe.Authentication.Saml
+	15, // 11: meraki.administered.v1.AdministeredIdentitiesMe.Authentication.additional_properties:type_name -> google.protobuf.Struct
+	12, // 12: meraki.administered.v1.AdministeredIdentitiesMe.Authentication.Api.key:type_name -> meraki.administered.v1.AdministeredIdentitiesMe.Authentication.Api.Key
+	15, // 13: meraki.administered.v1.AdministeredIdentitiesMe.Authentication.Api.additional_properties:type_name -> google.protobuf.Struct
+	15, // 14: meraki.administered.v1.AdministeredIdentitiesMe.Authentication.TwoFactor.additional_properties:type_name -> google.protobuf.Struct
+	15, // 15: meraki.administered.v1.AdministeredIdentitiesMe.Authentication.Saml.additional_properties:type_name -> google.protobuf.Struct
+	15, // 16: meraki.administered.v1.AdministeredIdentitiesMe.Authentication.Api.Key.additional_properties:type_name -> google.protobuf.Struct
+	15, // 17: meraki.administered.v1.GetAdministeredIdentitiesMeApiKeysResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_meraki_administered_v1_identities_proto_init() }
@@ -752,18 +894,18 @@ func file_meraki_administered_v1_identities_proto_init() {
 	file_meraki_administered_v1_identities_proto_msgTypes[1].OneofWrappers = []any{}
 	file_meraki_administered_v1_identities_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_administered_v1_identities_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_administered_v1_identities_proto_msgTypes[7].OneofWrappers = []any{}
-	file_meraki_administered_v1_identities_proto_msgTypes[9].OneofWrappers = []any{}
+	file_meraki_administered_v1_identities_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_administered_v1_identities_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_administered_v1_identities_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_administered_v1_identities_proto_msgTypes[12].OneofWrappers = []any{}
+	file_meraki_administered_v1_identities_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_administered_v1_identities_proto_rawDesc), len(file_meraki_administered_v1_identities_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

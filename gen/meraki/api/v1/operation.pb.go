@@ -1147,8 +1147,8 @@ const file_meraki_api_v1_operation_proto_rawDesc = "" +
 	"\rLOCATION_BODY\x10\x03\x12\x11\n" +
 	"\rLOCATION_NONE\x10\x04:X\n" +
 	"\toperation\x12\x1e.google.protobuf.MethodOptions\x18\u07bf\x03 \x01(\v2\x18.meraki.api.v1.OperationR\toperation:Q\n" +
-	"\abinding\x12\x1d.google.protobuf.FieldOptions\x18߿\x03 \x01(\v2\x16.meraki.api.v1.BindingR\abindingBY\n" +
-	"\x17com.merakibroker.api.v1P\x01Z<github.com/merakibroker/merakibroker/gen/meraki/api/v1;apiv1b\x06proto3"
+	"\abinding\x12\x1d.google.protobuf.FieldOptions\x18߿\x03 \x01(\v2\x16.meraki.api.v1.BindingR\abindingBo\n" +
+	"\x17com.merakibroker.api.v1P\x01Z<github.com/merakibroker/merakibroker/gen/meraki/api/v1;apiv1\xca\x02\x13MerakiBroker\\Api\\V1b\x06proto3"
 
 var (
 	file_meraki_api_v1_operation_proto_rawDescOnce sync.Once

@@ -98,8 +98,8 @@ const file_meraki_api_v1_page_proto_rawDesc = "" +
 	"\x16previous_ending_before\x18\x02 \x01(\tH\x01R\x14previousEndingBefore\x88\x01\x01\x12\x19\n" +
 	"\bhas_next\x18\x03 \x01(\bR\ahasNextB\x16\n" +
 	"\x14_next_starting_afterB\x19\n" +
-	"\x17_previous_ending_beforeBY\n" +
-	"\x17com.merakibroker.api.v1P\x01Z<github.com/merakibroker/merakibroker/gen/meraki/api/v1;apiv1b\x06proto3"
+	"\x17_previous_ending_beforeBo\n" +
+	"\x17com.merakibroker.api.v1P\x01Z<github.com/merakibroker/merakibroker/gen/meraki/api/v1;apiv1\xca\x02\x13MerakiBroker\\Api\\V1b\x06proto3"
 
 var (
 	file_meraki_api_v1_page_proto_rawDescOnce sync.Once

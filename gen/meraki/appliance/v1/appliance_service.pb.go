@@ -12,7 +12,6 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	reflect "reflect"
 	unsafe "unsafe"
 )
@@ -28,7 +27,7 @@ var File_meraki_appliance_v1_appliance_service_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"\n" +
-	"+meraki/appliance/v1/appliance_service.proto\x12\x13meraki.appliance.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a!meraki/appliance/v1/clients.proto\x1a>meraki/appliance/v1/connectivity_monitoring_destinations.proto\x1a+meraki/appliance/v1/content_filtering.proto\x1a!meraki/appliance/v1/devices.proto\x1a\x1emeraki/appliance/v1/dhcp.proto\x1a#meraki/appliance/v1/dns_local.proto\x1a#meraki/appliance/v1/dns_split.proto\x1a:meraki/appliance/v1/firewall_cellular_firewall_rules.proto\x1a6meraki/appliance/v1/firewall_firewalled_services.proto\x1aBmeraki/appliance/v1/firewall_inbound_cellular_firewall_rules.proto\x1a9meraki/appliance/v1/firewall_inbound_firewall_rules.proto\x1a4meraki/appliance/v1/firewall_l3_firewall_rules.proto\x1a4meraki/appliance/v1/firewall_l7_firewall_rules.proto\x1a7meraki/appliance/v1/firewall_multicast_forwarding.proto\x1a8meraki/appliance/v1/firewall_one_to_many_nat_rules.proto\x1a7meraki/appliance/v1/firewall_one_to_one_nat_rules.proto\x1a8meraki/appliance/v1/firewall_port_forwarding_rules.proto\x1a+meraki/appliance/v1/firewall_settings.proto\x1a$meraki/appliance/v1/interfaces.proto\x1a%meraki/appliance/v1/performance.proto\x1a\"meraki/appliance/v1/policies.proto\x1a\x1fmeraki/appliance/v1/ports.proto\x1a\"meraki/appliance/v1/prefixes.proto\x1a\x1fmeraki/appliance/v1/radio.proto\x1a%meraki/appliance/v1/rf_profiles.proto\x1a!meraki/appliance/v1/routing.proto\x1a\x1fmeraki/appliance/v1/sdwan.proto\x1a\"meraki/appliance/v1/security.proto\x1a\"meraki/appliance/v1/settings.proto\x1a$meraki/appliance/v1/single_lan.proto\x1a\x1fmeraki/appliance/v1/ssids.proto\x1a'meraki/appliance/v1/static_routes.proto\x1a)meraki/appliance/v1/traffic_shaping.proto\x1a\"meraki/appliance/v1/umbrella.proto\x1a!meraki/appliance/v1/uplinks.proto\x1a\x1fmeraki/appliance/v1/vlans.proto\x1a\x1dmeraki/appliance/v1/vmx.proto\x1a\x1dmeraki/appliance/v1/vpn.proto\x1a$meraki/appliance/v1/warm_spare.proto2\xfe\xc6\x03\n" +
+	"+meraki/appliance/v1/appliance_service.proto\x12\x13meraki.appliance.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a!meraki/appliance/v1/clients.proto\x1a>meraki/appliance/v1/connectivity_monitoring_destinations.proto\x1a+meraki/appliance/v1/content_filtering.proto\x1a!meraki/appliance/v1/devices.proto\x1a\x1emeraki/appliance/v1/dhcp.proto\x1a#meraki/appliance/v1/dns_local.proto\x1a#meraki/appliance/v1/dns_split.proto\x1a:meraki/appliance/v1/firewall_cellular_firewall_rules.proto\x1a6meraki/appliance/v1/firewall_firewalled_services.proto\x1aBmeraki/appliance/v1/firewall_inbound_cellular_firewall_rules.proto\x1a9meraki/appliance/v1/firewall_inbound_firewall_rules.proto\x1a4meraki/appliance/v1/firewall_l3_firewall_rules.proto\x1a4meraki/appliance/v1/firewall_l7_firewall_rules.proto\x1a7meraki/appliance/v1/firewall_multicast_forwarding.proto\x1a8meraki/appliance/v1/firewall_one_to_many_nat_rules.proto\x1a7meraki/appliance/v1/firewall_one_to_one_nat_rules.proto\x1a8meraki/appliance/v1/firewall_port_forwarding_rules.proto\x1a+meraki/appliance/v1/firewall_settings.proto\x1a$meraki/appliance/v1/interfaces.proto\x1a%meraki/appliance/v1/performance.proto\x1a\"meraki/appliance/v1/policies.proto\x1a\x1fmeraki/appliance/v1/ports.proto\x1a\"meraki/appliance/v1/prefixes.proto\x1a\x1fmeraki/appliance/v1/radio.proto\x1a%meraki/appliance/v1/rf_profiles.proto\x1a!meraki/appliance/v1/routing.proto\x1a\x1fmeraki/appliance/v1/sdwan.proto\x1a\"meraki/appliance/v1/security.proto\x1a\"meraki/appliance/v1/settings.proto\x1a$meraki/appliance/v1/single_lan.proto\x1a\x1fmeraki/appliance/v1/ssids.proto\x1a'meraki/appliance/v1/static_routes.proto\x1a)meraki/appliance/v1/traffic_shaping.proto\x1a\"meraki/appliance/v1/umbrella.proto\x1a!meraki/appliance/v1/uplinks.proto\x1a\x1fmeraki/appliance/v1/vlans.proto\x1a\x1dmeraki/appliance/v1/vmx.proto\x1a\x1dmeraki/appliance/v1/vpn.proto\x1a$meraki/appliance/v1/warm_spare.proto2\xfa\xca\x03\n" +
 	"\x10ApplianceService\x12\xf2\x01\n" +
 	"\x1dGetDeviceApplianceDhcpSubnets\x129.meraki.appliance.v1.GetDeviceApplianceDhcpSubnetsRequest\x1a:.meraki.appliance.v1.GetDeviceApplianceDhcpSubnetsResponse\"Z\xf2\xfd\x1bV\n" +
 	"\x1dgetDeviceApplianceDhcpSubnets\x10\x01\x1a(/devices/{serial}/appliance/dhcp/subnets \x040\x01J\x05items\x12\xdd\x02\n" +
@@ -130,8 +129,8 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"-/networks/{networkId}/appliance/interfaces/l3\x12\x06create\x18\x01\x12\xcf\x02\n" +
 	"\"UpdateNetworkApplianceInterfacesL3\x12>.meraki.appliance.v1.UpdateNetworkApplianceInterfacesL3Request\x1a1.meraki.appliance.v1.NetworkApplianceInterfacesL3\"\xb5\x01\xf2\xfd\x1b\xb0\x01\n" +
 	"\"updateNetworkApplianceInterfacesL3\x10\x02\x1a;/networks/{networkId}/appliance/interfaces/l3/{interfaceId} \x030\x02BG\n" +
-	";/networks/{networkId}/appliance/interfaces/l3/{interfaceId}\x12\x06update\x18\x01\x12\xb5\x02\n" +
-	"\"DeleteNetworkApplianceInterfacesL3\x12>.meraki.appliance.v1.DeleteNetworkApplianceInterfacesL3Request\x1a\x16.google.protobuf.Empty\"\xb6\x01\xf2\xfd\x1b\xb1\x01\n" +
+	";/networks/{networkId}/appliance/interfaces/l3/{interfaceId}\x12\x06update\x18\x01\x12\xde\x02\n" +
+	"\"DeleteNetworkApplianceInterfacesL3\x12>.meraki.appliance.v1.DeleteNetworkApplianceInterfacesL3Request\x1a?.meraki.appliance.v1.DeleteNetworkApplianceInterfacesL3Response\"\xb6\x01\xf2\xfd\x1b\xb1\x01\n" +
 	"\"deleteNetworkApplianceInterfacesL3\x10\x04\x1a;/networks/{networkId}/appliance/interfaces/l3/{interfaceId} \x030\x02BH\n" +
 	";/networks/{networkId}/appliance/interfaces/l3/{interfaceId}\x12\adestroy\x18\x01\x12\xe5\x01\n" +
 	"\x18GetNetworkAppliancePorts\x124.meraki.appliance.v1.GetNetworkAppliancePortsRequest\x1a5.meraki.appliance.v1.GetNetworkAppliancePortsResponse\"\\\xf2\xfd\x1bX\n" +
@@ -152,8 +151,8 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"*getNetworkAppliancePrefixesDelegatedStatic\x10\x01\x1aT/networks/{networkId}/appliance/prefixes/delegated/statics/{staticDelegatedPrefixId} \x030\x01\x12\xad\x03\n" +
 	"-UpdateNetworkAppliancePrefixesDelegatedStatic\x12I.meraki.appliance.v1.UpdateNetworkAppliancePrefixesDelegatedStaticRequest\x1a<.meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic\"\xf2\x01\xf2\xfd\x1b\xed\x01\n" +
 	"-updateNetworkAppliancePrefixesDelegatedStatic\x10\x02\x1aT/networks/{networkId}/appliance/prefixes/delegated/statics/{staticDelegatedPrefixId} \x030\x02B`\n" +
-	"T/networks/{networkId}/appliance/prefixes/delegated/statics/{staticDelegatedPrefixId}\x12\x06update\x18\x01\x12\x88\x03\n" +
-	"-DeleteNetworkAppliancePrefixesDelegatedStatic\x12I.meraki.appliance.v1.DeleteNetworkAppliancePrefixesDelegatedStaticRequest\x1a\x16.google.protobuf.Empty\"\xf3\x01\xf2\xfd\x1b\xee\x01\n" +
+	"T/networks/{networkId}/appliance/prefixes/delegated/statics/{staticDelegatedPrefixId}\x12\x06update\x18\x01\x12\xbc\x03\n" +
+	"-DeleteNetworkAppliancePrefixesDelegatedStatic\x12I.meraki.appliance.v1.DeleteNetworkAppliancePrefixesDelegatedStaticRequest\x1aJ.meraki.appliance.v1.DeleteNetworkAppliancePrefixesDelegatedStaticResponse\"\xf3\x01\xf2\xfd\x1b\xee\x01\n" +
 	"-deleteNetworkAppliancePrefixesDelegatedStatic\x10\x04\x1aT/networks/{networkId}/appliance/prefixes/delegated/statics/{staticDelegatedPrefixId} \x030\x02Ba\n" +
 	"T/networks/{networkId}/appliance/prefixes/delegated/statics/{staticDelegatedPrefixId}\x12\adestroy\x18\x01\x12\xe2\x01\n" +
 	"\x1dGetNetworkApplianceRfProfiles\x129.meraki.appliance.v1.GetNetworkApplianceRfProfilesRequest\x1a/.meraki.appliance.v1.NetworkApplianceRfProfiles\"U\xf2\xfd\x1bQ\n" +
@@ -165,8 +164,8 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"\x1cgetNetworkApplianceRfProfile\x10\x01\x1a8/networks/{networkId}/appliance/rfProfiles/{rfProfileId} \x030\x01\x12\xbd\x02\n" +
 	"\x1fUpdateNetworkApplianceRfProfile\x12;.meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest\x1a..meraki.appliance.v1.NetworkApplianceRfProfile\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
 	"\x1fupdateNetworkApplianceRfProfile\x10\x02\x1a8/networks/{networkId}/appliance/rfProfiles/{rfProfileId} \x030\x02BD\n" +
-	"8/networks/{networkId}/appliance/rfProfiles/{rfProfileId}\x12\x06update\x18\x01\x12\xa6\x02\n" +
-	"\x1fDeleteNetworkApplianceRfProfile\x12;.meraki.appliance.v1.DeleteNetworkApplianceRfProfileRequest\x1a\x16.google.protobuf.Empty\"\xad\x01\xf2\xfd\x1b\xa8\x01\n" +
+	"8/networks/{networkId}/appliance/rfProfiles/{rfProfileId}\x12\x06update\x18\x01\x12\xcc\x02\n" +
+	"\x1fDeleteNetworkApplianceRfProfile\x12;.meraki.appliance.v1.DeleteNetworkApplianceRfProfileRequest\x1a<.meraki.appliance.v1.DeleteNetworkApplianceRfProfileResponse\"\xad\x01\xf2\xfd\x1b\xa8\x01\n" +
 	"\x1fdeleteNetworkApplianceRfProfile\x10\x04\x1a8/networks/{networkId}/appliance/rfProfiles/{rfProfileId} \x030\x02BE\n" +
 	"8/networks/{networkId}/appliance/rfProfiles/{rfProfileId}\x12\adestroy\x18\x01\x12\xe9\x02\n" +
 	"+UpdateNetworkApplianceSdwanInternetPolicies\x12G.meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest\x1a:.meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies\"\xb4\x01\xf2\xfd\x1b\xaf\x01\n" +
@@ -210,8 +209,8 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"\x1eGetNetworkApplianceStaticRoute\x12:.meraki.appliance.v1.GetNetworkApplianceStaticRouteRequest\x1a0.meraki.appliance.v1.NetworkApplianceStaticRoute\"h\xf2\xfd\x1bd\n" +
 	"\x1egetNetworkApplianceStaticRoute\x10\x01\x1a</networks/{networkId}/appliance/staticRoutes/{staticRouteId} \x030\x01\x12\x81\x02\n" +
 	"!UpdateNetworkApplianceStaticRoute\x12=.meraki.appliance.v1.UpdateNetworkApplianceStaticRouteRequest\x1a0.meraki.appliance.v1.NetworkApplianceStaticRoute\"k\xf2\xfd\x1bg\n" +
-	"!updateNetworkApplianceStaticRoute\x10\x02\x1a</networks/{networkId}/appliance/staticRoutes/{staticRouteId} \x030\x02\x12\xe7\x01\n" +
-	"!DeleteNetworkApplianceStaticRoute\x12=.meraki.appliance.v1.DeleteNetworkApplianceStaticRouteRequest\x1a\x16.google.protobuf.Empty\"k\xf2\xfd\x1bg\n" +
+	"!updateNetworkApplianceStaticRoute\x10\x02\x1a</networks/{networkId}/appliance/staticRoutes/{staticRouteId} \x030\x02\x12\x8f\x02\n" +
+	"!DeleteNetworkApplianceStaticRoute\x12=.meraki.appliance.v1.DeleteNetworkApplianceStaticRouteRequest\x1a>.meraki.appliance.v1.DeleteNetworkApplianceStaticRouteResponse\"k\xf2\xfd\x1bg\n" +
 	"!deleteNetworkApplianceStaticRoute\x10\x04\x1a</networks/{networkId}/appliance/staticRoutes/{staticRouteId} \x030\x02\x12\xf6\x01\n" +
 	"!GetNetworkApplianceTrafficShaping\x12=.meraki.appliance.v1.GetNetworkApplianceTrafficShapingRequest\x1a3.meraki.appliance.v1.NetworkApplianceTrafficShaping\"]\xf2\xfd\x1bY\n" +
 	"!getNetworkApplianceTrafficShaping\x10\x01\x1a./networks/{networkId}/appliance/trafficShaping \x030\x01\x12\xff\x01\n" +
@@ -227,8 +226,8 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"7getNetworkApplianceTrafficShapingCustomPerformanceClass\x10\x01\x1ab/networks/{networkId}/appliance/trafficShaping/customPerformanceClasses/{customPerformanceClassId} \x030\x01\x12\xfd\x03\n" +
 	":UpdateNetworkApplianceTrafficShapingCustomPerformanceClass\x12V.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingCustomPerformanceClassRequest\x1aI.meraki.appliance.v1.NetworkApplianceTrafficShapingCustomPerformanceClass\"\x9b\x02\xf2\xfd\x1b\x96\x02\n" +
 	":updateNetworkApplianceTrafficShapingCustomPerformanceClass\x10\x02\x1ab/networks/{networkId}/appliance/trafficShaping/customPerformanceClasses/{customPerformanceClassId} \x030\x02Bn\n" +
-	"b/networks/{networkId}/appliance/trafficShaping/customPerformanceClasses/{customPerformanceClassId}\x12\x06update\x18\x01\x12\xcb\x03\n" +
-	":DeleteNetworkApplianceTrafficShapingCustomPerformanceClass\x12V.meraki.appliance.v1.DeleteNetworkApplianceTrafficShapingCustomPerformanceClassRequest\x1a\x16.google.protobuf.Empty\"\x9c\x02\xf2\xfd\x1b\x97\x02\n" +
+	"b/networks/{networkId}/appliance/trafficShaping/customPerformanceClasses/{customPerformanceClassId}\x12\x06update\x18\x01\x12\x8c\x04\n" +
+	":DeleteNetworkApplianceTrafficShapingCustomPerformanceClass\x12V.meraki.appliance.v1.DeleteNetworkApplianceTrafficShapingCustomPerformanceClassRequest\x1aW.meraki.appliance.v1.DeleteNetworkApplianceTrafficShapingCustomPerformanceClassResponse\"\x9c\x02\xf2\xfd\x1b\x97\x02\n" +
 	":deleteNetworkApplianceTrafficShapingCustomPerformanceClass\x10\x04\x1ab/networks/{networkId}/appliance/trafficShaping/customPerformanceClasses/{customPerformanceClassId} \x030\x02Bo\n" +
 	"b/networks/{networkId}/appliance/trafficShaping/customPerformanceClasses/{customPerformanceClassId}\x12\adestroy\x18\x01\x12\x90\x02\n" +
 	"&GetNetworkApplianceTrafficShapingRules\x12B.meraki.appliance.v1.GetNetworkApplianceTrafficShapingRulesRequest\x1a8.meraki.appliance.v1.NetworkApplianceTrafficShapingRules\"h\xf2\xfd\x1bd\n" +
@@ -253,8 +252,8 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"</networks/{networkId}/appliance/trafficShaping/vpnExclusions\x12\x06update\x18\x01\x12\xdd\x02\n" +
 	"&ConnectNetworkApplianceUmbrellaAccount\x12B.meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountRequest\x1aC.meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse\"\xa9\x01\xf2\xfd\x1b\xa4\x01\n" +
 	"&connectNetworkApplianceUmbrellaAccount\x10\x03\x1a8/networks/{networkId}/appliance/umbrella/account/connect \x030\x03B:\n" +
-	"0/networks/{networkId}/appliance/umbrella/account\x12\x06action\x12\xc0\x02\n" +
-	")DisconnectNetworkApplianceUmbrellaAccount\x12E.meraki.appliance.v1.DisconnectNetworkApplianceUmbrellaAccountRequest\x1a\x16.google.protobuf.Empty\"\xb3\x01\xf2\xfd\x1b\xae\x01\n" +
+	"0/networks/{networkId}/appliance/umbrella/account\x12\x06action\x12\xf0\x02\n" +
+	")DisconnectNetworkApplianceUmbrellaAccount\x12E.meraki.appliance.v1.DisconnectNetworkApplianceUmbrellaAccountRequest\x1aF.meraki.appliance.v1.DisconnectNetworkApplianceUmbrellaAccountResponse\"\xb3\x01\xf2\xfd\x1b\xae\x01\n" +
 	")disconnectNetworkApplianceUmbrellaAccount\x10\x03\x1a;/networks/{networkId}/appliance/umbrella/account/disconnect \x030\x03B>\n" +
 	"0/networks/{networkId}/appliance/umbrella/account\x12\n" +
 	"disconnect\x12\xec\x02\n" +
@@ -263,8 +262,8 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"0/networks/{networkId}/appliance/umbrella/domains\x12\x06action\x12\xd5\x02\n" +
 	"#AddNetworkApplianceUmbrellaPolicies\x12?.meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesRequest\x1a@.meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse\"\xaa\x01\xf2\xfd\x1b\xa5\x01\n" +
 	"#addNetworkApplianceUmbrellaPolicies\x10\x03\x1a5/networks/{networkId}/appliance/umbrella/policies/add \x030\x03BA\n" +
-	"1/networks/{networkId}/appliance/umbrella/policies\x12\fpolicies_add\x12\xba\x02\n" +
-	"&RemoveNetworkApplianceUmbrellaPolicies\x12B.meraki.appliance.v1.RemoveNetworkApplianceUmbrellaPoliciesRequest\x1a\x16.google.protobuf.Empty\"\xb3\x01\xf2\xfd\x1b\xae\x01\n" +
+	"1/networks/{networkId}/appliance/umbrella/policies\x12\fpolicies_add\x12\xe7\x02\n" +
+	"&RemoveNetworkApplianceUmbrellaPolicies\x12B.meraki.appliance.v1.RemoveNetworkApplianceUmbrellaPoliciesRequest\x1aC.meraki.appliance.v1.RemoveNetworkApplianceUmbrellaPoliciesResponse\"\xb3\x01\xf2\xfd\x1b\xae\x01\n" +
 	"&removeNetworkApplianceUmbrellaPolicies\x10\x03\x1a8/networks/{networkId}/appliance/umbrella/policies/remove \x030\x03BD\n" +
 	"1/networks/{networkId}/appliance/umbrella/policies\x12\x0fpolicies_remove\x12\xc0\x02\n" +
 	"\"ProtectionNetworkApplianceUmbrella\x12>.meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaRequest\x1a?.meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse\"\x98\x01\xf2\xfd\x1b\x93\x01\n" +
@@ -290,8 +289,8 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"\x17getNetworkApplianceVlan\x10\x01\x1a./networks/{networkId}/appliance/vlans/{vlanId} \x030\x01\x12\x95\x02\n" +
 	"\x1aUpdateNetworkApplianceVlan\x126.meraki.appliance.v1.UpdateNetworkApplianceVlanRequest\x1a).meraki.appliance.v1.NetworkApplianceVlan\"\x93\x01\xf2\xfd\x1b\x8e\x01\n" +
 	"\x1aupdateNetworkApplianceVlan\x10\x02\x1a./networks/{networkId}/appliance/vlans/{vlanId} \x030\x02B:\n" +
-	"./networks/{networkId}/appliance/vlans/{vlanId}\x12\x06update\x18\x01\x12\x83\x02\n" +
-	"\x1aDeleteNetworkApplianceVlan\x126.meraki.appliance.v1.DeleteNetworkApplianceVlanRequest\x1a\x16.google.protobuf.Empty\"\x94\x01\xf2\xfd\x1b\x8f\x01\n" +
+	"./networks/{networkId}/appliance/vlans/{vlanId}\x12\x06update\x18\x01\x12\xa4\x02\n" +
+	"\x1aDeleteNetworkApplianceVlan\x126.meraki.appliance.v1.DeleteNetworkApplianceVlanRequest\x1a7.meraki.appliance.v1.DeleteNetworkApplianceVlanResponse\"\x94\x01\xf2\xfd\x1b\x8f\x01\n" +
 	"\x1adeleteNetworkApplianceVlan\x10\x04\x1a./networks/{networkId}/appliance/vlans/{vlanId} \x030\x02B;\n" +
 	"./networks/{networkId}/appliance/vlans/{vlanId}\x12\adestroy\x18\x01\x12\xcf\x01\n" +
 	"\x19GetNetworkApplianceVpnBgp\x125.meraki.appliance.v1.GetNetworkApplianceVpnBgpRequest\x1a+.meraki.appliance.v1.NetworkApplianceVpnBgp\"N\xf2\xfd\x1bJ\n" +
@@ -362,8 +361,8 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"S/organizations/{organizationId}/appliance/dns/local/profiles/assignments/bulkDelete\x12\vbulk_delete\x12\x89\x03\n" +
 	"*UpdateOrganizationApplianceDnsLocalProfile\x12F.meraki.appliance.v1.UpdateOrganizationApplianceDnsLocalProfileRequest\x1a9.meraki.appliance.v1.OrganizationApplianceDnsLocalProfile\"\xd7\x01\xf2\xfd\x1b\xd2\x01\n" +
 	"*updateOrganizationApplianceDnsLocalProfile\x10\x02\x1aH/organizations/{organizationId}/appliance/dns/local/profiles/{profileId} \x020\x02BT\n" +
-	"H/organizations/{organizationId}/appliance/dns/local/profiles/{profileId}\x12\x06update\x18\x01\x12\xe7\x02\n" +
-	"*DeleteOrganizationApplianceDnsLocalProfile\x12F.meraki.appliance.v1.DeleteOrganizationApplianceDnsLocalProfileRequest\x1a\x16.google.protobuf.Empty\"\xd8\x01\xf2\xfd\x1b\xd3\x01\n" +
+	"H/organizations/{organizationId}/appliance/dns/local/profiles/{profileId}\x12\x06update\x18\x01\x12\x98\x03\n" +
+	"*DeleteOrganizationApplianceDnsLocalProfile\x12F.meraki.appliance.v1.DeleteOrganizationApplianceDnsLocalProfileRequest\x1aG.meraki.appliance.v1.DeleteOrganizationApplianceDnsLocalProfileResponse\"\xd8\x01\xf2\xfd\x1b\xd3\x01\n" +
 	"*deleteOrganizationApplianceDnsLocalProfile\x10\x04\x1aH/organizations/{organizationId}/appliance/dns/local/profiles/{profileId} \x020\x02BU\n" +
 	"H/organizations/{organizationId}/appliance/dns/local/profiles/{profileId}\x12\adestroy\x18\x01\x12\xba\x02\n" +
 	"'GetOrganizationApplianceDnsLocalRecords\x12C.meraki.appliance.v1.GetOrganizationApplianceDnsLocalRecordsRequest\x1aD.meraki.appliance.v1.GetOrganizationApplianceDnsLocalRecordsResponse\"\x83\x01\xf2\xfd\x1b\x7f\n" +
@@ -375,8 +374,8 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	";/organizations/{organizationId}/appliance/dns/local/records\x12\x06create\x18\x01J\x05items\x12\x81\x03\n" +
 	")UpdateOrganizationApplianceDnsLocalRecord\x12E.meraki.appliance.v1.UpdateOrganizationApplianceDnsLocalRecordRequest\x1a8.meraki.appliance.v1.OrganizationApplianceDnsLocalRecord\"\xd2\x01\xf2\xfd\x1b\xcd\x01\n" +
 	")updateOrganizationApplianceDnsLocalRecord\x10\x02\x1aF/organizations/{organizationId}/appliance/dns/local/records/{recordId} \x020\x02BR\n" +
-	"F/organizations/{organizationId}/appliance/dns/local/records/{recordId}\x12\x06update\x18\x01\x12\xe0\x02\n" +
-	")DeleteOrganizationApplianceDnsLocalRecord\x12E.meraki.appliance.v1.DeleteOrganizationApplianceDnsLocalRecordRequest\x1a\x16.google.protobuf.Empty\"\xd3\x01\xf2\xfd\x1b\xce\x01\n" +
+	"F/organizations/{organizationId}/appliance/dns/local/records/{recordId}\x12\x06update\x18\x01\x12\x90\x03\n" +
+	")DeleteOrganizationApplianceDnsLocalRecord\x12E.meraki.appliance.v1.DeleteOrganizationApplianceDnsLocalRecordRequest\x1aF.meraki.appliance.v1.DeleteOrganizationApplianceDnsLocalRecordResponse\"\xd3\x01\xf2\xfd\x1b\xce\x01\n" +
 	")deleteOrganizationApplianceDnsLocalRecord\x10\x04\x1aF/organizations/{organizationId}/appliance/dns/local/records/{recordId} \x020\x02BS\n" +
 	"F/organizations/{organizationId}/appliance/dns/local/records/{recordId}\x12\adestroy\x18\x01\x12\xc1\x02\n" +
 	"(GetOrganizationApplianceDnsSplitProfiles\x12D.meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesRequest\x1aE.meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesResponse\"\x87\x01\xf2\xfd\x1b\x82\x01\n" +
@@ -398,8 +397,8 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"S/organizations/{organizationId}/appliance/dns/split/profiles/assignments/bulkDelete\x12\vbulk_delete\x12\x89\x03\n" +
 	"*UpdateOrganizationApplianceDnsSplitProfile\x12F.meraki.appliance.v1.UpdateOrganizationApplianceDnsSplitProfileRequest\x1a9.meraki.appliance.v1.OrganizationApplianceDnsSplitProfile\"\xd7\x01\xf2\xfd\x1b\xd2\x01\n" +
 	"*updateOrganizationApplianceDnsSplitProfile\x10\x02\x1aH/organizations/{organizationId}/appliance/dns/split/profiles/{profileId} \x020\x02BT\n" +
-	"H/organizations/{organizationId}/appliance/dns/split/profiles/{profileId}\x12\x06update\x18\x01\x12\xe7\x02\n" +
-	"*DeleteOrganizationApplianceDnsSplitProfile\x12F.meraki.appliance.v1.DeleteOrganizationApplianceDnsSplitProfileRequest\x1a\x16.google.protobuf.Empty\"\xd8\x01\xf2\xfd\x1b\xd3\x01\n" +
+	"H/organizations/{organizationId}/appliance/dns/split/profiles/{profileId}\x12\x06update\x18\x01\x12\x98\x03\n" +
+	"*DeleteOrganizationApplianceDnsSplitProfile\x12F.meraki.appliance.v1.DeleteOrganizationApplianceDnsSplitProfileRequest\x1aG.meraki.appliance.v1.DeleteOrganizationApplianceDnsSplitProfileResponse\"\xd8\x01\xf2\xfd\x1b\xd3\x01\n" +
 	"*deleteOrganizationApplianceDnsSplitProfile\x10\x04\x1aH/organizations/{organizationId}/appliance/dns/split/profiles/{profileId} \x020\x02BU\n" +
 	"H/organizations/{organizationId}/appliance/dns/split/profiles/{profileId}\x12\adestroy\x18\x01\x12\xbb\x03\n" +
 	"<GetOrganizationApplianceFirewallMulticastForwardingByNetwork\x12X.meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkRequest\x1aY.meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse\"\xc5\x01\xf2\xfd\x1b\xc0\x01\n" +
@@ -527,8 +526,8 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"IgetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan\x10\x01\x1aa/organizations/{organizationId}/policies/global/group/policies/appliance/vlans/assignments/byVlan \x02*\x06\b\x01\x10d\x18d0\x010\x01\x12\xec\x03\n" +
 	";RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlans\x12W.meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest\x1aX.meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse\"\xf9\x01\xf2\xfd\x1b\xf4\x01\n" +
 	";removeOrganizationPoliciesGlobalGroupPoliciesApplianceVlans\x10\x03\x1aU/organizations/{organizationId}/policies/global/group/policies/appliance/vlans/remove \x020\x03BX\n" +
-	"N/organizations/{organizationId}/policies/global/group/policies/appliance/vlans\x12\x06removeB\x82\x01\n" +
-	"\x1dcom.merakibroker.appliance.v1B\x15ApplianceServiceProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"N/organizations/{organizationId}/policies/global/group/policies/appliance/vlans\x12\x06removeB\x9e\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\x15ApplianceServiceProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var file_meraki_appliance_v1_appliance_service_proto_goTypes = []any{
 	(*GetDeviceApplianceDhcpSubnetsRequest)(nil),                                              // 0: meraki.appliance.v1.GetDeviceApplianceDhcpSubnetsRequest
@@ -716,78 +715,88 @@ var file_meraki_appliance_v1_appliance_service_proto_goTypes = []any{
 	(*NetworkApplianceFirewallPortForwardingRules)(nil),                                       // 182: meraki.appliance.v1.NetworkApplianceFirewallPortForwardingRules
 	(*NetworkApplianceFirewallSettings)(nil),                                                  // 183: meraki.appliance.v1.NetworkApplianceFirewallSettings
 	(*NetworkApplianceInterfacesL3)(nil),                                                      // 184: meraki.appliance.v1.NetworkApplianceInterfacesL3
-	(*emptypb.Empty)(nil),                                                                     // 185: google.protobuf.Empty
+	(*DeleteNetworkApplianceInterfacesL3Response)(nil),                                        // 185: meraki.appliance.v1.DeleteNetworkApplianceInterfacesL3Response
 	(*GetNetworkAppliancePortsResponse)(nil),                                                  // 186: meraki.appliance.v1.GetNetworkAppliancePortsResponse
 	(*NetworkAppliancePort)(nil),                                                              // 187: meraki.appliance.v1.NetworkAppliancePort
 	(*GetNetworkAppliancePrefixesDelegatedStaticsResponse)(nil),                               // 188: meraki.appliance.v1.GetNetworkAppliancePrefixesDelegatedStaticsResponse
 	(*NetworkAppliancePrefixesDelegatedStatic)(nil),                                           // 189: meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic
-	(*NetworkApplianceRfProfiles)(nil),                                                        // 190: meraki.appliance.v1.NetworkApplianceRfProfiles
-	(*NetworkApplianceRfProfile)(nil),                                                         // 191: meraki.appliance.v1.NetworkApplianceRfProfile
-	(*NetworkApplianceSdwanInternetPolicies)(nil),                                             // 192: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies
-	(*GetNetworkApplianceSecurityEventsResponse)(nil),                                         // 193: meraki.appliance.v1.GetNetworkApplianceSecurityEventsResponse
-	(*NetworkApplianceSecurityIntrusion)(nil),                                                 // 194: meraki.appliance.v1.NetworkApplianceSecurityIntrusion
-	(*NetworkApplianceSecurityMalware)(nil),                                                   // 195: meraki.appliance.v1.NetworkApplianceSecurityMalware
-	(*NetworkApplianceSettings)(nil),                                                          // 196: meraki.appliance.v1.NetworkApplianceSettings
-	(*NetworkApplianceSingleLan)(nil),                                                         // 197: meraki.appliance.v1.NetworkApplianceSingleLan
-	(*GetNetworkApplianceSsidsResponse)(nil),                                                  // 198: meraki.appliance.v1.GetNetworkApplianceSsidsResponse
-	(*NetworkApplianceSsid)(nil),                                                              // 199: meraki.appliance.v1.NetworkApplianceSsid
-	(*GetNetworkApplianceStaticRoutesResponse)(nil),                                           // 200: meraki.appliance.v1.GetNetworkApplianceStaticRoutesResponse
-	(*NetworkApplianceStaticRoute)(nil),                                                       // 201: meraki.appliance.v1.NetworkApplianceStaticRoute
-	(*NetworkApplianceTrafficShaping)(nil),                                                    // 202: meraki.appliance.v1.NetworkApplianceTrafficShaping
-	(*GetNetworkApplianceTrafficShapingCustomPerformanceClassesResponse)(nil),                 // 203: meraki.appliance.v1.GetNetworkApplianceTrafficShapingCustomPerformanceClassesResponse
-	(*NetworkApplianceTrafficShapingCustomPerformanceClass)(nil),                              // 204: meraki.appliance.v1.NetworkApplianceTrafficShapingCustomPerformanceClass
-	(*NetworkApplianceTrafficShapingRules)(nil),                                               // 205: meraki.appliance.v1.NetworkApplianceTrafficShapingRules
-	(*NetworkApplianceTrafficShapingUplinkBandwidth)(nil),                                     // 206: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth
-	(*NetworkApplianceTrafficShapingUplinkSelection)(nil),                                     // 207: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection
-	(*NetworkApplianceTrafficShapingVpnExclusions)(nil),                                       // 208: meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions
-	(*ConnectNetworkApplianceUmbrellaAccountResponse)(nil),                                    // 209: meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse
-	(*ExclusionsNetworkApplianceUmbrellaDomainsResponse)(nil),                                 // 210: meraki.appliance.v1.ExclusionsNetworkApplianceUmbrellaDomainsResponse
-	(*AddNetworkApplianceUmbrellaPoliciesResponse)(nil),                                       // 211: meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse
-	(*ProtectionNetworkApplianceUmbrellaResponse)(nil),                                        // 212: meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse
-	(*NetworkApplianceUplinksNat)(nil),                                                        // 213: meraki.appliance.v1.NetworkApplianceUplinksNat
-	(*GetNetworkApplianceUplinksUsageHistoryResponse)(nil),                                    // 214: meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse
-	(*GetNetworkApplianceVlansResponse)(nil),                                                  // 215: meraki.appliance.v1.GetNetworkApplianceVlansResponse
-	(*NetworkApplianceVlan)(nil),                                                              // 216: meraki.appliance.v1.NetworkApplianceVlan
-	(*NetworkApplianceVlansSettings)(nil),                                                     // 217: meraki.appliance.v1.NetworkApplianceVlansSettings
-	(*NetworkApplianceVpnBgp)(nil),                                                            // 218: meraki.appliance.v1.NetworkApplianceVpnBgp
-	(*NetworkApplianceVpnSiteToSiteVpn)(nil),                                                  // 219: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn
-	(*NetworkApplianceWarmSpare)(nil),                                                         // 220: meraki.appliance.v1.NetworkApplianceWarmSpare
-	(*SwapNetworkApplianceWarmSpareResponse)(nil),                                             // 221: meraki.appliance.v1.SwapNetworkApplianceWarmSpareResponse
-	(*GetOrganizationApplianceDevicesInterfacesL3Response)(nil),                               // 222: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response
-	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse)(nil),                    // 223: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse
-	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse)(nil),   // 224: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse
-	(*GetOrganizationApplianceDevicesRedundancyByNetworkResponse)(nil),                        // 225: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse
-	(*GetOrganizationApplianceDnsLocalProfilesResponse)(nil),                                  // 226: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesResponse
-	(*OrganizationApplianceDnsLocalProfile)(nil),                                              // 227: meraki.appliance.v1.OrganizationApplianceDnsLocalProfile
-	(*GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse)(nil),                       // 228: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse
-	(*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse)(nil),                // 229: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse
-	(*CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse)(nil),          // 230: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse
-	(*GetOrganizationApplianceDnsLocalRecordsResponse)(nil),                                   // 231: meraki.appliance.v1.GetOrganizationApplianceDnsLocalRecordsResponse
-	(*OrganizationApplianceDnsLocalRecord)(nil),                                               // 232: meraki.appliance.v1.OrganizationApplianceDnsLocalRecord
-	(*GetOrganizationApplianceDnsSplitProfilesResponse)(nil),                                  // 233: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesResponse
-	(*OrganizationApplianceDnsSplitProfile)(nil),                                              // 234: meraki.appliance.v1.OrganizationApplianceDnsSplitProfile
-	(*GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse)(nil),                       // 235: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse
-	(*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse)(nil),          // 236: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse
-	(*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse)(nil),          // 237: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse
-	(*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse)(nil),              // 238: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse
-	(*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse)(nil),                // 239: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse
-	(*OrganizationApplianceRoutingVrfsSettings)(nil),                                          // 240: meraki.appliance.v1.OrganizationApplianceRoutingVrfsSettings
-	(*GetOrganizationApplianceSecurityEventsResponse)(nil),                                    // 241: meraki.appliance.v1.GetOrganizationApplianceSecurityEventsResponse
-	(*OrganizationApplianceSecurityIntrusion)(nil),                                            // 242: meraki.appliance.v1.OrganizationApplianceSecurityIntrusion
-	(*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse)(nil),              // 243: meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse
-	(*GetOrganizationApplianceUplinkStatusesResponse)(nil),                                    // 244: meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse
-	(*GetOrganizationApplianceUplinksNatByNetworkResponse)(nil),                               // 245: meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse
-	(*OrganizationApplianceUplinksStatusesOverview)(nil),                                      // 246: meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview
-	(*GetOrganizationApplianceUplinksUsageByNetworkResponse)(nil),                             // 247: meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse
-	(*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse)(nil),                       // 248: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse
-	(*GetOrganizationApplianceVpnStatsResponse)(nil),                                          // 249: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse
-	(*GetOrganizationApplianceVpnStatusesResponse)(nil),                                       // 250: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse
-	(*OrganizationApplianceVpnThirdPartyVPNPeers)(nil),                                        // 251: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers
-	(*OrganizationApplianceVpnVpnFirewallRules)(nil),                                          // 252: meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules
-	(*AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse)(nil),               // 253: meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse
-	(*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse)(nil),       // 254: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse
-	(*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse)(nil), // 255: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse
-	(*RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse)(nil),               // 256: meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse
+	(*DeleteNetworkAppliancePrefixesDelegatedStaticResponse)(nil),                             // 190: meraki.appliance.v1.DeleteNetworkAppliancePrefixesDelegatedStaticResponse
+	(*NetworkApplianceRfProfiles)(nil),                                                        // 191: meraki.appliance.v1.NetworkApplianceRfProfiles
+	(*NetworkApplianceRfProfile)(nil),                                                         // 192: meraki.appliance.v1.NetworkApplianceRfProfile
+	(*DeleteNetworkApplianceRfProfileResponse)(nil),                                           // 193: meraki.appliance.v1.DeleteNetworkApplianceRfProfileResponse
+	(*NetworkApplianceSdwanInternetPolicies)(nil),                                             // 194: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies
+	(*GetNetworkApplianceSecurityEventsResponse)(nil),                                         // 195: meraki.appliance.v1.GetNetworkApplianceSecurityEventsResponse
+	(*NetworkApplianceSecurityIntrusion)(nil),                                                 // 196: meraki.appliance.v1.NetworkApplianceSecurityIntrusion
+	(*NetworkApplianceSecurityMalware)(nil),                                                   // 197: meraki.appliance.v1.NetworkApplianceSecurityMalware
+	(*NetworkApplianceSettings)(nil),                                                          // 198: meraki.appliance.v1.NetworkApplianceSettings
+	(*NetworkApplianceSingleLan)(nil),                                                         // 199: meraki.appliance.v1.NetworkApplianceSingleLan
+	(*GetNetworkApplianceSsidsResponse)(nil),                                                  // 200: meraki.appliance.v1.GetNetworkApplianceSsidsResponse
+	(*NetworkApplianceSsid)(nil),                                                              // 201: meraki.appliance.v1.NetworkApplianceSsid
+	(*GetNetworkApplianceStaticRoutesResponse)(nil),                                           // 202: meraki.appliance.v1.GetNetworkApplianceStaticRoutesResponse
+	(*NetworkApplianceStaticRoute)(nil),                                                       // 203: meraki.appliance.v1.NetworkApplianceStaticRoute
+	(*DeleteNetworkApplianceStaticRouteResponse)(nil),                                         // 204: meraki.appliance.v1.DeleteNetworkApplianceStaticRouteResponse
+	(*NetworkApplianceTrafficShaping)(nil),                                                    // 205: meraki.appliance.v1.NetworkApplianceTrafficShaping
+	(*GetNetworkApplianceTrafficShapingCustomPerformanceClassesResponse)(nil),                 // 206: meraki.appliance.v1.GetNetworkApplianceTrafficShapingCustomPerformanceClassesResponse
+	(*NetworkApplianceTrafficShapingCustomPerformanceClass)(nil),                              // 207: meraki.appliance.v1.NetworkApplianceTrafficShapingCustomPerformanceClass
+	(*DeleteNetworkApplianceTrafficShapingCustomPerformanceClassResponse)(nil),                // 208: meraki.appliance.v1.DeleteNetworkApplianceTrafficShapingCustomPerformanceClassResponse
+	(*NetworkApplianceTrafficShapingRules)(nil),                                               // 209: meraki.appliance.v1.NetworkApplianceTrafficShapingRules
+	(*NetworkApplianceTrafficShapingUplinkBandwidth)(nil),                                     // 210: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth
+	(*NetworkApplianceTrafficShapingUplinkSelection)(nil),                                     // 211: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection
+	(*NetworkApplianceTrafficShapingVpnExclusions)(nil),                                       // 212: meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions
+	(*ConnectNetworkApplianceUmbrellaAccountResponse)(nil),                                    // 213: meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse
+	(*DisconnectNetworkApplianceUmbrellaAccountResponse)(nil),                                 // 214: meraki.appliance.v1.DisconnectNetworkApplianceUmbrellaAccountResponse
+	(*ExclusionsNetworkApplianceUmbrellaDomainsResponse)(nil),                                 // 215: meraki.appliance.v1.ExclusionsNetworkApplianceUmbrellaDomainsResponse
+	(*AddNetworkApplianceUmbrellaPoliciesResponse)(nil),                                       // 216: meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse
+	(*RemoveNetworkApplianceUmbrellaPoliciesResponse)(nil),                                    // 217: meraki.appliance.v1.RemoveNetworkApplianceUmbrellaPoliciesResponse
+	(*ProtectionNetworkApplianceUmbrellaResponse)(nil),                                        // 218: meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse
+	(*NetworkApplianceUplinksNat)(nil),                                                        // 219: meraki.appliance.v1.NetworkApplianceUplinksNat
+	(*GetNetworkApplianceUplinksUsageHistoryResponse)(nil),                                    // 220: meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse
+	(*GetNetworkApplianceVlansResponse)(nil),                                                  // 221: meraki.appliance.v1.GetNetworkApplianceVlansResponse
+	(*NetworkApplianceVlan)(nil),                                                              // 222: meraki.appliance.v1.NetworkApplianceVlan
+	(*NetworkApplianceVlansSettings)(nil),                                                     // 223: meraki.appliance.v1.NetworkApplianceVlansSettings
+	(*DeleteNetworkApplianceVlanResponse)(nil),                                                // 224: meraki.appliance.v1.DeleteNetworkApplianceVlanResponse
+	(*NetworkApplianceVpnBgp)(nil),                                                            // 225: meraki.appliance.v1.NetworkApplianceVpnBgp
+	(*NetworkApplianceVpnSiteToSiteVpn)(nil),                                                  // 226: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn
+	(*NetworkApplianceWarmSpare)(nil),                                                         // 227: meraki.appliance.v1.NetworkApplianceWarmSpare
+	(*SwapNetworkApplianceWarmSpareResponse)(nil),                                             // 228: meraki.appliance.v1.SwapNetworkApplianceWarmSpareResponse
+	(*GetOrganizationApplianceDevicesInterfacesL3Response)(nil),                               // 229: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response
+	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse)(nil),                    // 230: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse
+	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse)(nil),   // 231: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse
+	(*GetOrganizationApplianceDevicesRedundancyByNetworkResponse)(nil),                        // 232: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse
+	(*GetOrganizationApplianceDnsLocalProfilesResponse)(nil),                                  // 233: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesResponse
+	(*OrganizationApplianceDnsLocalProfile)(nil),                                              // 234: meraki.appliance.v1.OrganizationApplianceDnsLocalProfile
+	(*GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse)(nil),                       // 235: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse
+	(*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse)(nil),                // 236: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse
+	(*CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse)(nil),          // 237: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse
+	(*DeleteOrganizationApplianceDnsLocalProfileResponse)(nil),                                // 238: meraki.appliance.v1.DeleteOrganizationApplianceDnsLocalProfileResponse
+	(*GetOrganizationApplianceDnsLocalRecordsResponse)(nil),                                   // 239: meraki.appliance.v1.GetOrganizationApplianceDnsLocalRecordsResponse
+	(*OrganizationApplianceDnsLocalRecord)(nil),                                               // 240: meraki.appliance.v1.OrganizationApplianceDnsLocalRecord
+	(*DeleteOrganizationApplianceDnsLocalRecordResponse)(nil),                                 // 241: meraki.appliance.v1.DeleteOrganizationApplianceDnsLocalRecordResponse
+	(*GetOrganizationApplianceDnsSplitProfilesResponse)(nil),                                  // 242: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesResponse
+	(*OrganizationApplianceDnsSplitProfile)(nil),                                              // 243: meraki.appliance.v1.OrganizationApplianceDnsSplitProfile
+	(*GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse)(nil),                       // 244: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse
+	(*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse)(nil),          // 245: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse
+	(*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse)(nil),          // 246: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse
+	(*DeleteOrganizationApplianceDnsSplitProfileResponse)(nil),                                // 247: meraki.appliance.v1.DeleteOrganizationApplianceDnsSplitProfileResponse
+	(*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse)(nil),              // 248: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse
+	(*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse)(nil),                // 249: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse
+	(*OrganizationApplianceRoutingVrfsSettings)(nil),                                          // 250: meraki.appliance.v1.OrganizationApplianceRoutingVrfsSettings
+	(*GetOrganizationApplianceSecurityEventsResponse)(nil),                                    // 251: meraki.appliance.v1.GetOrganizationApplianceSecurityEventsResponse
+	(*OrganizationApplianceSecurityIntrusion)(nil),                                            // 252: meraki.appliance.v1.OrganizationApplianceSecurityIntrusion
+	(*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse)(nil),              // 253: meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse
+	(*GetOrganizationApplianceUplinkStatusesResponse)(nil),                                    // 254: meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse
+	(*GetOrganizationApplianceUplinksNatByNetworkResponse)(nil),                               // 255: meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse
+	(*OrganizationApplianceUplinksStatusesOverview)(nil),                                      // 256: meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview
+	(*GetOrganizationApplianceUplinksUsageByNetworkResponse)(nil),                             // 257: meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse
+	(*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse)(nil),                       // 258: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse
+	(*GetOrganizationApplianceVpnStatsResponse)(nil),                                          // 259: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse
+	(*GetOrganizationApplianceVpnStatusesResponse)(nil),                                       // 260: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse
+	(*OrganizationApplianceVpnThirdPartyVPNPeers)(nil),                                        // 261: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers
+	(*OrganizationApplianceVpnVpnFirewallRules)(nil),                                          // 262: meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules
+	(*AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse)(nil),               // 263: meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse
+	(*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse)(nil),       // 264: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse
+	(*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse)(nil), // 265: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse
+	(*RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse)(nil),               // 266: meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse
 }
 var file_meraki_appliance_v1_appliance_service_proto_depIdxs = []int32{
 	0,   // 0: meraki.appliance.v1.ApplianceService.GetDeviceApplianceDhcpSubnets:input_type -> meraki.appliance.v1.GetDeviceApplianceDhcpSubnetsRequest
@@ -1006,7 +1015,7 @@ var file_meraki_appliance_v1_appliance_service_proto_depIdxs = []int32{
 	183, // 213: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceFirewallSettings:output_type -> meraki.appliance.v1.NetworkApplianceFirewallSettings
 	184, // 214: meraki.appliance.v1.ApplianceService.CreateNetworkApplianceInterfacesL3:output_type -> meraki.appliance.v1.NetworkApplianceInterfacesL3
 	184, // 215: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceInterfacesL3:output_type -> meraki.appliance.v1.NetworkApplianceInterfacesL3
-	185, // 216: meraki.appliance.v1.ApplianceService.DeleteNetworkApplianceInterfacesL3:output_type -> google.protobuf.Empty
+	185, // 216: meraki.appliance.v1.ApplianceService.DeleteNetworkApplianceInterfacesL3:output_type -> meraki.appliance.v1.DeleteNetworkApplianceInterfacesL3Response
 	186, // 217: meraki.appliance.v1.ApplianceService.GetNetworkAppliancePorts:output_type -> meraki.appliance.v1.GetNetworkAppliancePortsResponse
 	187, // 218: meraki.appliance.v1.ApplianceService.GetNetworkAppliancePort:output_type -> meraki.appliance.v1.NetworkAppliancePort
 	187, // 219: meraki.appliance.v1.ApplianceService.UpdateNetworkAppliancePort:output_type -> meraki.appliance.v1.NetworkAppliancePort
@@ -1014,126 +1023,126 @@ var file_meraki_appliance_v1_appliance_service_proto_depIdxs = []int32{
 	189, // 221: meraki.appliance.v1.ApplianceService.CreateNetworkAppliancePrefixesDelegatedStatic:output_type -> meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic
 	189, // 222: meraki.appliance.v1.ApplianceService.GetNetworkAppliancePrefixesDelegatedStatic:output_type -> meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic
 	189, // 223: meraki.appliance.v1.ApplianceService.UpdateNetworkAppliancePrefixesDelegatedStatic:output_type -> meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic
-	185, // 224: meraki.appliance.v1.ApplianceService.DeleteNetworkAppliancePrefixesDelegatedStatic:output_type -> google.protobuf.Empty
-	190, // 225: meraki.appliance.v1.ApplianceService.GetNetworkApplianceRfProfiles:output_type -> meraki.appliance.v1.NetworkApplianceRfProfiles
-	191, // 226: meraki.appliance.v1.ApplianceService.CreateNetworkApplianceRfProfile:output_type -> meraki.appliance.v1.NetworkApplianceRfProfile
-	191, // 227: meraki.appliance.v1.ApplianceService.GetNetworkApplianceRfProfile:output_type -> meraki.appliance.v1.NetworkApplianceRfProfile
-	191, // 228: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceRfProfile:output_type -> meraki.appliance.v1.NetworkApplianceRfProfile
-	185, // 229: meraki.appliance.v1.ApplianceService.DeleteNetworkApplianceRfProfile:output_type -> google.protobuf.Empty
-	192, // 230: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceSdwanInternetPolicies:output_type -> meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies
-	193, // 231: meraki.appliance.v1.ApplianceService.GetNetworkApplianceSecurityEvents:output_type -> meraki.appliance.v1.GetNetworkApplianceSecurityEventsResponse
-	193, // 232: meraki.appliance.v1.ApplianceService.StreamNetworkApplianceSecurityEvents:output_type -> meraki.appliance.v1.GetNetworkApplianceSecurityEventsResponse
-	194, // 233: meraki.appliance.v1.ApplianceService.GetNetworkApplianceSecurityIntrusion:output_type -> meraki.appliance.v1.NetworkApplianceSecurityIntrusion
-	194, // 234: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceSecurityIntrusion:output_type -> meraki.appliance.v1.NetworkApplianceSecurityIntrusion
-	195, // 235: meraki.appliance.v1.ApplianceService.GetNetworkApplianceSecurityMalware:output_type -> meraki.appliance.v1.NetworkApplianceSecurityMalware
-	195, // 236: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceSecurityMalware:output_type -> meraki.appliance.v1.NetworkApplianceSecurityMalware
-	196, // 237: meraki.appliance.v1.ApplianceService.GetNetworkApplianceSettings:output_type -> meraki.appliance.v1.NetworkApplianceSettings
-	196, // 238: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceSettings:output_type -> meraki.appliance.v1.NetworkApplianceSettings
-	197, // 239: meraki.appliance.v1.ApplianceService.GetNetworkApplianceSingleLan:output_type -> meraki.appliance.v1.NetworkApplianceSingleLan
-	197, // 240: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceSingleLan:output_type -> meraki.appliance.v1.NetworkApplianceSingleLan
-	198, // 241: meraki.appliance.v1.ApplianceService.GetNetworkApplianceSsids:output_type -> meraki.appliance.v1.GetNetworkApplianceSsidsResponse
-	199, // 242: meraki.appliance.v1.ApplianceService.GetNetworkApplianceSsid:output_type -> meraki.appliance.v1.NetworkApplianceSsid
-	199, // 243: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceSsid:output_type -> meraki.appliance.v1.NetworkApplianceSsid
-	200, // 244: meraki.appliance.v1.ApplianceService.GetNetworkApplianceStaticRoutes:output_type -> meraki.appliance.v1.GetNetworkApplianceStaticRoutesResponse
-	201, // 245: meraki.appliance.v1.ApplianceService.CreateNetworkApplianceStaticRoute:output_type -> meraki.appliance.v1.NetworkApplianceStaticRoute
-	201, // 246: meraki.appliance.v1.ApplianceService.GetNetworkApplianceStaticRoute:output_type -> meraki.appliance.v1.NetworkApplianceStaticRoute
-	201, // 247: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceStaticRoute:output_type -> meraki.appliance.v1.NetworkApplianceStaticRoute
-	185, // 248: meraki.appliance.v1.ApplianceService.DeleteNetworkApplianceStaticRoute:output_type -> google.protobuf.Empty
-	202, // 249: meraki.appliance.v1.ApplianceService.GetNetworkApplianceTrafficShaping:output_type -> meraki.appliance.v1.NetworkApplianceTrafficShaping
-	202, // 250: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceTrafficShaping:output_type -> meraki.appliance.v1.NetworkApplianceTrafficShaping
-	203, // 251: meraki.appliance.v1.ApplianceService.GetNetworkApplianceTrafficShapingCustomPerformanceClasses:output_type -> meraki.appliance.v1.GetNetworkApplianceTrafficShapingCustomPerformanceClassesResponse
-	204, // 252: meraki.appliance.v1.ApplianceService.CreateNetworkApplianceTrafficShapingCustomPerformanceClass:output_type -> meraki.appliance.v1.NetworkApplianceTrafficShapingCustomPerformanceClass
-	204, // 253: meraki.appliance.v1.ApplianceService.GetNetworkApplianceTrafficShapingCustomPerformanceClass:output_type -> meraki.appliance.v1.NetworkApplianceTrafficShapingCustomPerformanceClass
-	204, // 254: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceTrafficShapingCustomPerformanceClass:output_type -> meraki.appliance.v1.NetworkApplianceTrafficShapingCustomPerformanceClass
-	185, // 255: meraki.appliance.v1.ApplianceService.DeleteNetworkApplianceTrafficShapingCustomPerformanceClass:output_type -> google.protobuf.Empty
-	205, // 256: meraki.appliance.v1.ApplianceService.GetNetworkApplianceTrafficShapingRules:output_type -> meraki.appliance.v1.NetworkApplianceTrafficShapingRules
-	205, // 257: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceTrafficShapingRules:output_type -> meraki.appliance.v1.NetworkApplianceTrafficShapingRules
-	206, // 258: meraki.appliance.v1.ApplianceService.GetNetworkApplianceTrafficShapingUplinkBandwidth:output_type -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth
-	206, // 259: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceTrafficShapingUplinkBandwidth:output_type -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth
-	207, // 260: meraki.appliance.v1.ApplianceService.GetNetworkApplianceTrafficShapingUplinkSelection:output_type -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection
-	207, // 261: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceTrafficShapingUplinkSelection:output_type -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection
-	208, // 262: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceTrafficShapingVpnExclusions:output_type -> meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions
-	209, // 263: meraki.appliance.v1.ApplianceService.ConnectNetworkApplianceUmbrellaAccount:output_type -> meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse
-	185, // 264: meraki.appliance.v1.ApplianceService.DisconnectNetworkApplianceUmbrellaAccount:output_type -> google.protobuf.Empty
-	210, // 265: meraki.appliance.v1.ApplianceService.ExclusionsNetworkApplianceUmbrellaDomains:output_type -> meraki.appliance.v1.ExclusionsNetworkApplianceUmbrellaDomainsResponse
-	211, // 266: meraki.appliance.v1.ApplianceService.AddNetworkApplianceUmbrellaPolicies:output_type -> meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse
-	185, // 267: meraki.appliance.v1.ApplianceService.RemoveNetworkApplianceUmbrellaPolicies:output_type -> google.protobuf.Empty
-	212, // 268: meraki.appliance.v1.ApplianceService.ProtectionNetworkApplianceUmbrella:output_type -> meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse
-	213, // 269: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceUplinksNat:output_type -> meraki.appliance.v1.NetworkApplianceUplinksNat
-	214, // 270: meraki.appliance.v1.ApplianceService.GetNetworkApplianceUplinksUsageHistory:output_type -> meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse
-	215, // 271: meraki.appliance.v1.ApplianceService.GetNetworkApplianceVlans:output_type -> meraki.appliance.v1.GetNetworkApplianceVlansResponse
-	216, // 272: meraki.appliance.v1.ApplianceService.CreateNetworkApplianceVlan:output_type -> meraki.appliance.v1.NetworkApplianceVlan
-	217, // 273: meraki.appliance.v1.ApplianceService.GetNetworkApplianceVlansSettings:output_type -> meraki.appliance.v1.NetworkApplianceVlansSettings
-	217, // 274: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceVlansSettings:output_type -> meraki.appliance.v1.NetworkApplianceVlansSettings
-	216, // 275: meraki.appliance.v1.ApplianceService.GetNetworkApplianceVlan:output_type -> meraki.appliance.v1.NetworkApplianceVlan
-	216, // 276: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceVlan:output_type -> meraki.appliance.v1.NetworkApplianceVlan
-	185, // 277: meraki.appliance.v1.ApplianceService.DeleteNetworkApplianceVlan:output_type -> google.protobuf.Empty
-	218, // 278: meraki.appliance.v1.ApplianceService.GetNetworkApplianceVpnBgp:output_type -> meraki.appliance.v1.NetworkApplianceVpnBgp
-	218, // 279: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceVpnBgp:output_type -> meraki.appliance.v1.NetworkApplianceVpnBgp
-	219, // 280: meraki.appliance.v1.ApplianceService.GetNetworkApplianceVpnSiteToSiteVpn:output_type -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn
-	219, // 281: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceVpnSiteToSiteVpn:output_type -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn
-	220, // 282: meraki.appliance.v1.ApplianceService.GetNetworkApplianceWarmSpare:output_type -> meraki.appliance.v1.NetworkApplianceWarmSpare
-	220, // 283: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceWarmSpare:output_type -> meraki.appliance.v1.NetworkApplianceWarmSpare
-	221, // 284: meraki.appliance.v1.ApplianceService.SwapNetworkApplianceWarmSpare:output_type -> meraki.appliance.v1.SwapNetworkApplianceWarmSpareResponse
-	222, // 285: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceDevicesInterfacesL3:output_type -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response
-	222, // 286: meraki.appliance.v1.ApplianceService.StreamOrganizationApplianceDevicesInterfacesL3:output_type -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response
-	223, // 287: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceDevicesInterfacesPortsByDevice:output_type -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse
-	224, // 288: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice:output_type -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse
-	224, // 289: meraki.appliance.v1.ApplianceService.StreamOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice:output_type -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse
-	225, // 290: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceDevicesRedundancyByNetwork:output_type -> meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse
-	225, // 291: meraki.appliance.v1.ApplianceService.StreamOrganizationApplianceDevicesRedundancyByNetwork:output_type -> meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse
-	226, // 292: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceDnsLocalProfiles:output_type -> meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesResponse
-	227, // 293: meraki.appliance.v1.ApplianceService.CreateOrganizationApplianceDnsLocalProfile:output_type -> meraki.appliance.v1.OrganizationApplianceDnsLocalProfile
-	228, // 294: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceDnsLocalProfilesAssignments:output_type -> meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse
-	229, // 295: meraki.appliance.v1.ApplianceService.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreate:output_type -> meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse
-	230, // 296: meraki.appliance.v1.ApplianceService.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDelete:output_type -> meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse
-	227, // 297: meraki.appliance.v1.ApplianceService.UpdateOrganizationApplianceDnsLocalProfile:output_type -> meraki.appliance.v1.OrganizationApplianceDnsLocalProfile
-	185, // 298: meraki.appliance.v1.ApplianceService.DeleteOrganizationApplianceDnsLocalProfile:output_type -> google.protobuf.Empty
-	231, // 299: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceDnsLocalRecords:output_type -> meraki.appliance.v1.GetOrganizationApplianceDnsLocalRecordsResponse
-	231, // 300: meraki.appliance.v1.ApplianceService.CreateOrganizationApplianceDnsLocalRecord:output_type -> meraki.appliance.v1.GetOrganizationApplianceDnsLocalRecordsResponse
-	232, // 301: meraki.appliance.v1.ApplianceService.UpdateOrganizationApplianceDnsLocalRecord:output_type -> meraki.appliance.v1.OrganizationApplianceDnsLocalRecord
-	185, // 302: meraki.appliance.v1.ApplianceService.DeleteOrganizationApplianceDnsLocalRecord:output_type -> google.protobuf.Empty
-	233, // 303: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceDnsSplitProfiles:output_type -> meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesResponse
-	234, // 304: meraki.appliance.v1.ApplianceService.CreateOrganizationApplianceDnsSplitProfile:output_type -> meraki.appliance.v1.OrganizationApplianceDnsSplitProfile
-	235, // 305: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceDnsSplitProfilesAssignments:output_type -> meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse
-	236, // 306: meraki.appliance.v1.ApplianceService.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreate:output_type -> meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse
-	237, // 307: meraki.appliance.v1.ApplianceService.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDelete:output_type -> meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse
-	234, // 308: meraki.appliance.v1.ApplianceService.UpdateOrganizationApplianceDnsSplitProfile:output_type -> meraki.appliance.v1.OrganizationApplianceDnsSplitProfile
-	185, // 309: meraki.appliance.v1.ApplianceService.DeleteOrganizationApplianceDnsSplitProfile:output_type -> google.protobuf.Empty
-	238, // 310: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceFirewallMulticastForwardingByNetwork:output_type -> meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse
-	238, // 311: meraki.appliance.v1.ApplianceService.StreamOrganizationApplianceFirewallMulticastForwardingByNetwork:output_type -> meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse
-	239, // 312: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceInterfacesPacketsOverviewsByDevice:output_type -> meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse
-	239, // 313: meraki.appliance.v1.ApplianceService.StreamOrganizationApplianceInterfacesPacketsOverviewsByDevice:output_type -> meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse
-	240, // 314: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceRoutingVrfsSettings:output_type -> meraki.appliance.v1.OrganizationApplianceRoutingVrfsSettings
-	240, // 315: meraki.appliance.v1.ApplianceService.UpdateOrganizationApplianceRoutingVrfsSettings:output_type -> meraki.appliance.v1.OrganizationApplianceRoutingVrfsSettings
-	241, // 316: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceSecurityEvents:output_type -> meraki.appliance.v1.GetOrganizationApplianceSecurityEventsResponse
-	241, // 317: meraki.appliance.v1.ApplianceService.StreamOrganizationApplianceSecurityEvents:output_type -> meraki.appliance.v1.GetOrganizationApplianceSecurityEventsResponse
-	242, // 318: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceSecurityIntrusion:output_type -> meraki.appliance.v1.OrganizationApplianceSecurityIntrusion
-	242, // 319: meraki.appliance.v1.ApplianceService.UpdateOrganizationApplianceSecurityIntrusion:output_type -> meraki.appliance.v1.OrganizationApplianceSecurityIntrusion
-	243, // 320: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetwork:output_type -> meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse
-	243, // 321: meraki.appliance.v1.ApplianceService.StreamOrganizationApplianceTrafficShapingVpnExclusionsByNetwork:output_type -> meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse
-	244, // 322: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceUplinkStatuses:output_type -> meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse
-	244, // 323: meraki.appliance.v1.ApplianceService.StreamOrganizationApplianceUplinkStatuses:output_type -> meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse
-	245, // 324: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceUplinksNatByNetwork:output_type -> meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse
-	245, // 325: meraki.appliance.v1.ApplianceService.StreamOrganizationApplianceUplinksNatByNetwork:output_type -> meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse
-	246, // 326: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceUplinksStatusesOverview:output_type -> meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview
-	247, // 327: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceUplinksUsageByNetwork:output_type -> meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse
-	248, // 328: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlas:output_type -> meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse
-	248, // 329: meraki.appliance.v1.ApplianceService.UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlas:output_type -> meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse
-	249, // 330: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceVpnStats:output_type -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse
-	249, // 331: meraki.appliance.v1.ApplianceService.StreamOrganizationApplianceVpnStats:output_type -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse
-	250, // 332: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceVpnStatuses:output_type -> meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse
-	250, // 333: meraki.appliance.v1.ApplianceService.StreamOrganizationApplianceVpnStatuses:output_type -> meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse
-	251, // 334: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceVpnThirdPartyVPNPeers:output_type -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers
-	251, // 335: meraki.appliance.v1.ApplianceService.UpdateOrganizationApplianceVpnThirdPartyVPNPeers:output_type -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers
-	252, // 336: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceVpnVpnFirewallRules:output_type -> meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules
-	252, // 337: meraki.appliance.v1.ApplianceService.UpdateOrganizationApplianceVpnVpnFirewallRules:output_type -> meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules
-	253, // 338: meraki.appliance.v1.ApplianceService.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlans:output_type -> meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse
-	254, // 339: meraki.appliance.v1.ApplianceService.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignments:output_type -> meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse
-	254, // 340: meraki.appliance.v1.ApplianceService.StreamOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignments:output_type -> meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse
-	255, // 341: meraki.appliance.v1.ApplianceService.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan:output_type -> meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse
-	255, // 342: meraki.appliance.v1.ApplianceService.StreamOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan:output_type -> meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse
-	256, // 343: meraki.appliance.v1.ApplianceService.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlans:output_type -> meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse
+	190, // 224: meraki.appliance.v1.ApplianceService.DeleteNetworkAppliancePrefixesDelegatedStatic:output_type -> meraki.appliance.v1.DeleteNetworkAppliancePrefixesDelegatedStaticResponse
+	191, // 225: meraki.appliance.v1.ApplianceService.GetNetworkApplianceRfProfiles:output_type -> meraki.appliance.v1.NetworkApplianceRfProfiles
+	192, // 226: meraki.appliance.v1.ApplianceService.CreateNetworkApplianceRfProfile:output_type -> meraki.appliance.v1.NetworkApplianceRfProfile
+	192, // 227: meraki.appliance.v1.ApplianceService.GetNetworkApplianceRfProfile:output_type -> meraki.appliance.v1.NetworkApplianceRfProfile
+	192, // 228: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceRfProfile:output_type -> meraki.appliance.v1.NetworkApplianceRfProfile
+	193, // 229: meraki.appliance.v1.ApplianceService.DeleteNetworkApplianceRfProfile:output_type -> meraki.appliance.v1.DeleteNetworkApplianceRfProfileResponse
+	194, // 230: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceSdwanInternetPolicies:output_type -> meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies
+	195, // 231: meraki.appliance.v1.ApplianceService.GetNetworkApplianceSecurityEvents:output_type -> meraki.appliance.v1.GetNetworkApplianceSecurityEventsResponse
+	195, // 232: meraki.appliance.v1.ApplianceService.StreamNetworkApplianceSecurityEvents:output_type -> meraki.appliance.v1.GetNetworkApplianceSecurityEventsResponse
+	196, // 233: meraki.appliance.v1.ApplianceService.GetNetworkApplianceSecurityIntrusion:output_type -> meraki.appliance.v1.NetworkApplianceSecurityIntrusion
+	196, // 234: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceSecurityIntrusion:output_type -> meraki.appliance.v1.NetworkApplianceSecurityIntrusion
+	197, // 235: meraki.appliance.v1.ApplianceService.GetNetworkApplianceSecurityMalware:output_type -> meraki.appliance.v1.NetworkApplianceSecurityMalware
+	197, // 236: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceSecurityMalware:output_type -> meraki.appliance.v1.NetworkApplianceSecurityMalware
+	198, // 237: meraki.appliance.v1.ApplianceService.GetNetworkApplianceSettings:output_type -> meraki.appliance.v1.NetworkApplianceSettings
+	198, // 238: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceSettings:output_type -> meraki.appliance.v1.NetworkApplianceSettings
+	199, // 239: meraki.appliance.v1.ApplianceService.GetNetworkApplianceSingleLan:output_type -> meraki.appliance.v1.NetworkApplianceSingleLan
+	199, // 240: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceSingleLan:output_type -> meraki.appliance.v1.NetworkApplianceSingleLan
+	200, // 241: meraki.appliance.v1.ApplianceService.GetNetworkApplianceSsids:output_type -> meraki.appliance.v1.GetNetworkApplianceSsidsResponse
+	201, // 242: meraki.appliance.v1.ApplianceService.GetNetworkApplianceSsid:output_type -> meraki.appliance.v1.NetworkApplianceSsid
+	201, // 243: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceSsid:output_type -> meraki.appliance.v1.NetworkApplianceSsid
+	202, // 244: meraki.appliance.v1.ApplianceService.GetNetworkApplianceStaticRoutes:output_type -> meraki.appliance.v1.GetNetworkApplianceStaticRoutesResponse
+	203, // 245: meraki.appliance.v1.ApplianceService.CreateNetworkApplianceStaticRoute:output_type -> meraki.appliance.v1.NetworkApplianceStaticRoute
+	203, // 246: meraki.appliance.v1.ApplianceService.GetNetworkApplianceStaticRoute:output_type -> meraki.appliance.v1.NetworkApplianceStaticRoute
+	203, // 247: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceStaticRoute:output_type -> meraki.appliance.v1.NetworkApplianceStaticRoute
+	204, // 248: meraki.appliance.v1.ApplianceService.DeleteNetworkApplianceStaticRoute:output_type -> meraki.appliance.v1.DeleteNetworkApplianceStaticRouteResponse
+	205, // 249: meraki.appliance.v1.ApplianceService.GetNetworkApplianceTrafficShaping:output_type -> meraki.appliance.v1.NetworkApplianceTrafficShaping
+	205, // 250: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceTrafficShaping:output_type -> meraki.appliance.v1.NetworkApplianceTrafficShaping
+	206, // 251: meraki.appliance.v1.ApplianceService.GetNetworkApplianceTrafficShapingCustomPerformanceClasses:output_type -> meraki.appliance.v1.GetNetworkApplianceTrafficShapingCustomPerformanceClassesResponse
+	207, // 252: meraki.appliance.v1.ApplianceService.CreateNetworkApplianceTrafficShapingCustomPerformanceClass:output_type -> meraki.appliance.v1.NetworkApplianceTrafficShapingCustomPerformanceClass
+	207, // 253: meraki.appliance.v1.ApplianceService.GetNetworkApplianceTrafficShapingCustomPerformanceClass:output_type -> meraki.appliance.v1.NetworkApplianceTrafficShapingCustomPerformanceClass
+	207, // 254: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceTrafficShapingCustomPerformanceClass:output_type -> meraki.appliance.v1.NetworkApplianceTrafficShapingCustomPerformanceClass
+	208, // 255: meraki.appliance.v1.ApplianceService.DeleteNetworkApplianceTrafficShapingCustomPerformanceClass:output_type -> meraki.appliance.v1.DeleteNetworkApplianceTrafficShapingCustomPerformanceClassResponse
+	209, // 256: meraki.appliance.v1.ApplianceService.GetNetworkApplianceTrafficShapingRules:output_type -> meraki.appliance.v1.NetworkApplianceTrafficShapingRules
+	209, // 257: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceTrafficShapingRules:output_type -> meraki.appliance.v1.NetworkApplianceTrafficShapingRules
+	210, // 258: meraki.appliance.v1.ApplianceService.GetNetworkApplianceTrafficShapingUplinkBandwidth:output_type -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth
+	210, // 259: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceTrafficShapingUplinkBandwidth:output_type -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth
+	211, // 260: meraki.appliance.v1.ApplianceService.GetNetworkApplianceTrafficShapingUplinkSelection:output_type -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection
+	211, // 261: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceTrafficShapingUplinkSelection:output_type -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection
+	212, // 262: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceTrafficShapingVpnExclusions:output_type -> meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions
+	213, // 263: meraki.appliance.v1.ApplianceService.ConnectNetworkApplianceUmbrellaAccount:output_type -> meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse
+	214, // 264: meraki.appliance.v1.ApplianceService.DisconnectNetworkApplianceUmbrellaAccount:output_type -> meraki.appliance.v1.DisconnectNetworkApplianceUmbrellaAccountResponse
+	215, // 265: meraki.appliance.v1.ApplianceService.ExclusionsNetworkApplianceUmbrellaDomains:output_type -> meraki.appliance.v1.ExclusionsNetworkApplianceUmbrellaDomainsResponse
+	216, // 266: meraki.appliance.v1.ApplianceService.AddNetworkApplianceUmbrellaPolicies:output_type -> meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse
+	217, // 267: meraki.appliance.v1.ApplianceService.RemoveNetworkApplianceUmbrellaPolicies:output_type -> meraki.appliance.v1.RemoveNetworkApplianceUmbrellaPoliciesResponse
+	218, // 268: meraki.appliance.v1.ApplianceService.ProtectionNetworkApplianceUmbrella:output_type -> meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse
+	219, // 269: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceUplinksNat:output_type -> meraki.appliance.v1.NetworkApplianceUplinksNat
+	220, // 270: meraki.appliance.v1.ApplianceService.GetNetworkApplianceUplinksUsageHistory:output_type -> meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse
+	221, // 271: meraki.appliance.v1.ApplianceService.GetNetworkApplianceVlans:output_type -> meraki.appliance.v1.GetNetworkApplianceVlansResponse
+	222, // 272: meraki.appliance.v1.ApplianceService.CreateNetworkApplianceVlan:output_type -> meraki.appliance.v1.NetworkApplianceVlan
+	223, // 273: meraki.appliance.v1.ApplianceService.GetNetworkApplianceVlansSettings:output_type -> meraki.appliance.v1.NetworkApplianceVlansSettings
+	223, // 274: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceVlansSettings:output_type -> meraki.appliance.v1.NetworkApplianceVlansSettings
+	222, // 275: meraki.appliance.v1.ApplianceService.GetNetworkApplianceVlan:output_type -> meraki.appliance.v1.NetworkApplianceVlan
+	222, // 276: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceVlan:output_type -> meraki.appliance.v1.NetworkApplianceVlan
+	224, // 277: meraki.appliance.v1.ApplianceService.DeleteNetworkApplianceVlan:output_type -> meraki.appliance.v1.DeleteNetworkApplianceVlanResponse
+	225, // 278: meraki.appliance.v1.ApplianceService.GetNetworkApplianceVpnBgp:output_type -> meraki.appliance.v1.NetworkApplianceVpnBgp
+	225, // 279: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceVpnBgp:output_type -> meraki.appliance.v1.NetworkApplianceVpnBgp
+	226, // 280: meraki.appliance.v1.ApplianceService.GetNetworkApplianceVpnSiteToSiteVpn:output_type -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn
+	226, // 281: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceVpnSiteToSiteVpn:output_type -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn
+	227, // 282: meraki.appliance.v1.ApplianceService.GetNetworkApplianceWarmSpare:output_type -> meraki.appliance.v1.NetworkApplianceWarmSpare
+	227, // 283: meraki.appliance.v1.ApplianceService.UpdateNetworkApplianceWarmSpare:output_type -> meraki.appliance.v1.NetworkApplianceWarmSpare
+	228, // 284: meraki.appliance.v1.ApplianceService.SwapNetworkApplianceWarmSpare:output_type -> meraki.appliance.v1.SwapNetworkApplianceWarmSpareResponse
+	229, // 285: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceDevicesInterfacesL3:output_type -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response
+	229, // 286: meraki.appliance.v1.ApplianceService.StreamOrganizationApplianceDevicesInterfacesL3:output_type -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response
+	230, // 287: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceDevicesInterfacesPortsByDevice:output_type -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse
+	231, // 288: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice:output_type -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse
+	231, // 289: meraki.appliance.v1.ApplianceService.StreamOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice:output_type -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse
+	232, // 290: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceDevicesRedundancyByNetwork:output_type -> meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse
+	232, // 291: meraki.appliance.v1.ApplianceService.StreamOrganizationApplianceDevicesRedundancyByNetwork:output_type -> meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse
+	233, // 292: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceDnsLocalProfiles:output_type -> meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesResponse
+	234, // 293: meraki.appliance.v1.ApplianceService.CreateOrganizationApplianceDnsLocalProfile:output_type -> meraki.appliance.v1.OrganizationApplianceDnsLocalProfile
+	235, // 294: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceDnsLocalProfilesAssignments:output_type -> meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse
+	236, // 295: meraki.appliance.v1.ApplianceService.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreate:output_type -> meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse
+	237, // 296: meraki.appliance.v1.ApplianceService.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDelete:output_type -> meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse
+	234, // 297: meraki.appliance.v1.ApplianceService.UpdateOrganizationApplianceDnsLocalProfile:output_type -> meraki.appliance.v1.OrganizationApplianceDnsLocalProfile
+	238, // 298: meraki.appliance.v1.ApplianceService.DeleteOrganizationApplianceDnsLocalProfile:output_type -> meraki.appliance.v1.DeleteOrganizationApplianceDnsLocalProfileResponse
+	239, // 299: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceDnsLocalRecords:output_type -> meraki.appliance.v1.GetOrganizationApplianceDnsLocalRecordsResponse
+	239, // 300: meraki.appliance.v1.ApplianceService.CreateOrganizationApplianceDnsLocalRecord:output_type -> meraki.appliance.v1.GetOrganizationApplianceDnsLocalRecordsResponse
+	240, // 301: meraki.appliance.v1.ApplianceService.UpdateOrganizationApplianceDnsLocalRecord:output_type -> meraki.appliance.v1.OrganizationApplianceDnsLocalRecord
+	241, // 302: meraki.appliance.v1.ApplianceService.DeleteOrganizationApplianceDnsLocalRecord:output_type -> meraki.appliance.v1.DeleteOrganizationApplianceDnsLocalRecordResponse
+	242, // 303: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceDnsSplitProfiles:output_type -> meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesResponse
+	243, // 304: meraki.appliance.v1.ApplianceService.CreateOrganizationApplianceDnsSplitProfile:output_type -> meraki.appliance.v1.OrganizationApplianceDnsSplitProfile
+	244, // 305: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceDnsSplitProfilesAssignments:output_type -> meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse
+	245, // 306: meraki.appliance.v1.ApplianceService.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreate:output_type -> meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse
+	246, // 307: meraki.appliance.v1.ApplianceService.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDelete:output_type -> meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse
+	243, // 308: meraki.appliance.v1.ApplianceService.UpdateOrganizationApplianceDnsSplitProfile:output_type -> meraki.appliance.v1.OrganizationApplianceDnsSplitProfile
+	247, // 309: meraki.appliance.v1.ApplianceService.DeleteOrganizationApplianceDnsSplitProfile:output_type -> meraki.appliance.v1.DeleteOrganizationApplianceDnsSplitProfileResponse
+	248, // 310: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceFirewallMulticastForwardingByNetwork:output_type -> meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse
+	248, // 311: meraki.appliance.v1.ApplianceService.StreamOrganizationApplianceFirewallMulticastForwardingByNetwork:output_type -> meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse
+	249, // 312: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceInterfacesPacketsOverviewsByDevice:output_type -> meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse
+	249, // 313: meraki.appliance.v1.ApplianceService.StreamOrganizationApplianceInterfacesPacketsOverviewsByDevice:output_type -> meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse
+	250, // 314: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceRoutingVrfsSettings:output_type -> meraki.appliance.v1.OrganizationApplianceRoutingVrfsSettings
+	250, // 315: meraki.appliance.v1.ApplianceService.UpdateOrganizationApplianceRoutingVrfsSettings:output_type -> meraki.appliance.v1.OrganizationApplianceRoutingVrfsSettings
+	251, // 316: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceSecurityEvents:output_type -> meraki.appliance.v1.GetOrganizationApplianceSecurityEventsResponse
+	251, // 317: meraki.appliance.v1.ApplianceService.StreamOrganizationApplianceSecurityEvents:output_type -> meraki.appliance.v1.GetOrganizationApplianceSecurityEventsResponse
+	252, // 318: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceSecurityIntrusion:output_type -> meraki.appliance.v1.OrganizationApplianceSecurityIntrusion
+	252, // 319: meraki.appliance.v1.ApplianceService.UpdateOrganizationApplianceSecurityIntrusion:output_type -> meraki.appliance.v1.OrganizationApplianceSecurityIntrusion
+	253, // 320: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetwork:output_type -> meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse
+	253, // 321: meraki.appliance.v1.ApplianceService.StreamOrganizationApplianceTrafficShapingVpnExclusionsByNetwork:output_type -> meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse
+	254, // 322: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceUplinkStatuses:output_type -> meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse
+	254, // 323: meraki.appliance.v1.ApplianceService.StreamOrganizationApplianceUplinkStatuses:output_type -> meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse
+	255, // 324: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceUplinksNatByNetwork:output_type -> meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse
+	255, // 325: meraki.appliance.v1.ApplianceService.StreamOrganizationApplianceUplinksNatByNetwork:output_type -> meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse
+	256, // 326: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceUplinksStatusesOverview:output_type -> meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview
+	257, // 327: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceUplinksUsageByNetwork:output_type -> meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse
+	258, // 328: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlas:output_type -> meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse
+	258, // 329: meraki.appliance.v1.ApplianceService.UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlas:output_type -> meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse
+	259, // 330: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceVpnStats:output_type -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse
+	259, // 331: meraki.appliance.v1.ApplianceService.StreamOrganizationApplianceVpnStats:output_type -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse
+	260, // 332: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceVpnStatuses:output_type -> meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse
+	260, // 333: meraki.appliance.v1.ApplianceService.StreamOrganizationApplianceVpnStatuses:output_type -> meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse
+	261, // 334: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceVpnThirdPartyVPNPeers:output_type -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers
+	261, // 335: meraki.appliance.v1.ApplianceService.UpdateOrganizationApplianceVpnThirdPartyVPNPeers:output_type -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers
+	262, // 336: meraki.appliance.v1.ApplianceService.GetOrganizationApplianceVpnVpnFirewallRules:output_type -> meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules
+	262, // 337: meraki.appliance.v1.ApplianceService.UpdateOrganizationApplianceVpnVpnFirewallRules:output_type -> meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules
+	263, // 338: meraki.appliance.v1.ApplianceService.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlans:output_type -> meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse
+	264, // 339: meraki.appliance.v1.ApplianceService.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignments:output_type -> meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse
+	264, // 340: meraki.appliance.v1.ApplianceService.StreamOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignments:output_type -> meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse
+	265, // 341: meraki.appliance.v1.ApplianceService.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan:output_type -> meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse
+	265, // 342: meraki.appliance.v1.ApplianceService.StreamOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan:output_type -> meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse
+	266, // 343: meraki.appliance.v1.ApplianceService.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlans:output_type -> meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse
 	172, // [172:344] is the sub-list for method output_type
 	0,   // [0:172] is the sub-list for method input_type
 	0,   // [0:0] is the sub-list for extension type_name

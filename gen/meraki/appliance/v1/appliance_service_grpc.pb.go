@@ -13,7 +13,6 @@ import (
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
-	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // This is a compile-time assertion to ensure that this generated file
@@ -202,596 +201,806 @@ const (
 //
 // The Dashboard operations of the section appliance.
 type ApplianceServiceClient interface {
+	// Reads the appliance DHCP subnets of a device.
 	// GET /devices/{serial}/appliance/dhcp/subnets
 	// https://developer.cisco.com/meraki/api-v1/get-device-appliance-dhcp-subnets/
 	GetDeviceApplianceDhcpSubnets(ctx context.Context, in *GetDeviceApplianceDhcpSubnetsRequest, opts ...grpc.CallOption) (*GetDeviceApplianceDhcpSubnetsResponse, error)
+	// Creates the appliance interfaces ports update of a device.
 	// POST /devices/{serial}/appliance/interfaces/ports/update
 	// https://developer.cisco.com/meraki/api-v1/create-device-appliance-interfaces-ports-update/
 	// An action batch can carry it.
 	CreateDeviceApplianceInterfacesPortsUpdate(ctx context.Context, in *CreateDeviceApplianceInterfacesPortsUpdateRequest, opts ...grpc.CallOption) (*DeviceApplianceInterfacesPortsUpdate, error)
+	// Reads the appliance performance of a device.
 	// GET /devices/{serial}/appliance/performance
 	// https://developer.cisco.com/meraki/api-v1/get-device-appliance-performance/
 	GetDeviceAppliancePerformance(ctx context.Context, in *GetDeviceAppliancePerformanceRequest, opts ...grpc.CallOption) (*DeviceAppliancePerformance, error)
+	// Reads the appliance prefixes delegated of a device.
 	// GET /devices/{serial}/appliance/prefixes/delegated
 	// https://developer.cisco.com/meraki/api-v1/get-device-appliance-prefixes-delegated/
 	GetDeviceAppliancePrefixesDelegated(ctx context.Context, in *GetDeviceAppliancePrefixesDelegatedRequest, opts ...grpc.CallOption) (*GetDeviceAppliancePrefixesDelegatedResponse, error)
+	// Reads the appliance prefixes delegated VLAN assignments of a device.
 	// GET /devices/{serial}/appliance/prefixes/delegated/vlanAssignments
 	// https://developer.cisco.com/meraki/api-v1/get-device-appliance-prefixes-delegated-vlan-assignments/
 	GetDeviceAppliancePrefixesDelegatedVlanAssignments(ctx context.Context, in *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsRequest, opts ...grpc.CallOption) (*GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse, error)
+	// Reads the appliance radio settings of a device.
 	// GET /devices/{serial}/appliance/radio/settings
 	// https://developer.cisco.com/meraki/api-v1/get-device-appliance-radio-settings/
+	// Written by UpdateDeviceApplianceRadioSettings.
 	GetDeviceApplianceRadioSettings(ctx context.Context, in *GetDeviceApplianceRadioSettingsRequest, opts ...grpc.CallOption) (*DeviceApplianceRadioSettings, error)
+	// Changes the appliance radio settings of a device.
 	// PUT /devices/{serial}/appliance/radio/settings
 	// https://developer.cisco.com/meraki/api-v1/update-device-appliance-radio-settings/
 	// An action batch can carry it.
 	UpdateDeviceApplianceRadioSettings(ctx context.Context, in *UpdateDeviceApplianceRadioSettingsRequest, opts ...grpc.CallOption) (*DeviceApplianceRadioSettings, error)
+	// Reads the appliance uplinks settings of a device.
 	// GET /devices/{serial}/appliance/uplinks/settings
 	// https://developer.cisco.com/meraki/api-v1/get-device-appliance-uplinks-settings/
+	// Written by UpdateDeviceApplianceUplinksSettings.
 	GetDeviceApplianceUplinksSettings(ctx context.Context, in *GetDeviceApplianceUplinksSettingsRequest, opts ...grpc.CallOption) (*DeviceApplianceUplinksSettings, error)
+	// Changes the appliance uplinks settings of a device.
 	// PUT /devices/{serial}/appliance/uplinks/settings
 	// https://developer.cisco.com/meraki/api-v1/update-device-appliance-uplinks-settings/
 	// An action batch can carry it.
 	UpdateDeviceApplianceUplinksSettings(ctx context.Context, in *UpdateDeviceApplianceUplinksSettingsRequest, opts ...grpc.CallOption) (*DeviceApplianceUplinksSettings, error)
+	// Creates the appliance vMX authentication token of a device.
 	// POST /devices/{serial}/appliance/vmx/authenticationToken
 	// https://developer.cisco.com/meraki/api-v1/create-device-appliance-vmx-authentication-token/
 	// An action batch can carry it.
 	CreateDeviceApplianceVmxAuthenticationToken(ctx context.Context, in *CreateDeviceApplianceVmxAuthenticationTokenRequest, opts ...grpc.CallOption) (*DeviceApplianceVmxAuthenticationToken, error)
+	// Reads the appliance client security events of a network.
 	// GET /networks/{networkId}/appliance/clients/{clientId}/security/events
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-client-security-events/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamNetworkApplianceClientSecurityEvents streams its pages.
 	GetNetworkApplianceClientSecurityEvents(ctx context.Context, in *GetNetworkApplianceClientSecurityEventsRequest, opts ...grpc.CallOption) (*GetNetworkApplianceClientSecurityEventsResponse, error)
 	// GetNetworkApplianceClientSecurityEvents, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamNetworkApplianceClientSecurityEvents(ctx context.Context, in *GetNetworkApplianceClientSecurityEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetNetworkApplianceClientSecurityEventsResponse], error)
+	// Reads the appliance connectivity monitoring destinations of a network.
 	// GET /networks/{networkId}/appliance/connectivityMonitoringDestinations
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-connectivity-monitoring-destinations/
+	// Written by UpdateNetworkApplianceConnectivityMonitoringDestinations.
 	GetNetworkApplianceConnectivityMonitoringDestinations(ctx context.Context, in *GetNetworkApplianceConnectivityMonitoringDestinationsRequest, opts ...grpc.CallOption) (*NetworkApplianceConnectivityMonitoringDestinations, error)
+	// Changes the appliance connectivity monitoring destinations of a network.
 	// PUT /networks/{networkId}/appliance/connectivityMonitoringDestinations
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-connectivity-monitoring-destinations/
 	// An action batch can carry it.
 	UpdateNetworkApplianceConnectivityMonitoringDestinations(ctx context.Context, in *UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest, opts ...grpc.CallOption) (*NetworkApplianceConnectivityMonitoringDestinations, error)
+	// Reads the appliance content filtering of a network.
 	// GET /networks/{networkId}/appliance/contentFiltering
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-content-filtering/
+	// Written by UpdateNetworkApplianceContentFiltering.
 	GetNetworkApplianceContentFiltering(ctx context.Context, in *GetNetworkApplianceContentFilteringRequest, opts ...grpc.CallOption) (*NetworkApplianceContentFiltering, error)
+	// Changes the appliance content filtering of a network.
 	// PUT /networks/{networkId}/appliance/contentFiltering
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-content-filtering/
 	UpdateNetworkApplianceContentFiltering(ctx context.Context, in *UpdateNetworkApplianceContentFilteringRequest, opts ...grpc.CallOption) (*NetworkApplianceContentFiltering, error)
+	// Reads the appliance content filtering categories of a network.
 	// GET /networks/{networkId}/appliance/contentFiltering/categories
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-content-filtering-categories/
 	GetNetworkApplianceContentFilteringCategories(ctx context.Context, in *GetNetworkApplianceContentFilteringCategoriesRequest, opts ...grpc.CallOption) (*NetworkApplianceContentFilteringCategories, error)
+	// Changes the appliance devices redundancy of a network.
 	// PUT /networks/{networkId}/appliance/devices/redundancy
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-devices-redundancy/
 	// An action batch can carry it.
 	UpdateNetworkApplianceDevicesRedundancy(ctx context.Context, in *UpdateNetworkApplianceDevicesRedundancyRequest, opts ...grpc.CallOption) (*NetworkApplianceDevicesRedundancy, error)
+	// Creates the appliance devices redundancy swap of a network.
 	// POST /networks/{networkId}/appliance/devices/redundancy/swap
 	// https://developer.cisco.com/meraki/api-v1/create-network-appliance-devices-redundancy-swap/
 	// An action batch can carry it.
 	CreateNetworkApplianceDevicesRedundancySwap(ctx context.Context, in *CreateNetworkApplianceDevicesRedundancySwapRequest, opts ...grpc.CallOption) (*NetworkApplianceDevicesRedundancySwap, error)
+	// Reads the appliance firewall cellular firewall rules of a network.
 	// GET /networks/{networkId}/appliance/firewall/cellularFirewallRules
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-firewall-cellular-firewall-rules/
+	// Written by UpdateNetworkApplianceFirewallCellularFirewallRules.
 	GetNetworkApplianceFirewallCellularFirewallRules(ctx context.Context, in *GetNetworkApplianceFirewallCellularFirewallRulesRequest, opts ...grpc.CallOption) (*NetworkApplianceFirewallCellularFirewallRules, error)
+	// Changes the appliance firewall cellular firewall rules of a network.
 	// PUT /networks/{networkId}/appliance/firewall/cellularFirewallRules
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-firewall-cellular-firewall-rules/
 	UpdateNetworkApplianceFirewallCellularFirewallRules(ctx context.Context, in *UpdateNetworkApplianceFirewallCellularFirewallRulesRequest, opts ...grpc.CallOption) (*NetworkApplianceFirewallCellularFirewallRules, error)
+	// Reads the appliance firewall firewalled services of a network.
 	// GET /networks/{networkId}/appliance/firewall/firewalledServices
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-firewall-firewalled-services/
 	GetNetworkApplianceFirewallFirewalledServices(ctx context.Context, in *GetNetworkApplianceFirewallFirewalledServicesRequest, opts ...grpc.CallOption) (*GetNetworkApplianceFirewallFirewalledServicesResponse, error)
+	// Reads the appliance firewall firewalled service of a network.
 	// GET /networks/{networkId}/appliance/firewall/firewalledServices/{service}
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-firewall-firewalled-service/
+	// Written by UpdateNetworkApplianceFirewallFirewalledService.
 	GetNetworkApplianceFirewallFirewalledService(ctx context.Context, in *GetNetworkApplianceFirewallFirewalledServiceRequest, opts ...grpc.CallOption) (*NetworkApplianceFirewallFirewalledService, error)
+	// Changes the appliance firewall firewalled service of a network.
 	// PUT /networks/{networkId}/appliance/firewall/firewalledServices/{service}
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-firewall-firewalled-service/
 	UpdateNetworkApplianceFirewallFirewalledService(ctx context.Context, in *UpdateNetworkApplianceFirewallFirewalledServiceRequest, opts ...grpc.CallOption) (*NetworkApplianceFirewallFirewalledService, error)
+	// Reads the appliance firewall inbound cellular firewall rules of a network.
 	// GET /networks/{networkId}/appliance/firewall/inboundCellularFirewallRules
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-firewall-inbound-cellular-firewall-rules/
+	// Written by UpdateNetworkApplianceFirewallInboundCellularFirewallRules.
 	GetNetworkApplianceFirewallInboundCellularFirewallRules(ctx context.Context, in *GetNetworkApplianceFirewallInboundCellularFirewallRulesRequest, opts ...grpc.CallOption) (*NetworkApplianceFirewallInboundCellularFirewallRules, error)
+	// Changes the appliance firewall inbound cellular firewall rules of a network.
 	// PUT /networks/{networkId}/appliance/firewall/inboundCellularFirewallRules
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-firewall-inbound-cellular-firewall-rules/
 	UpdateNetworkApplianceFirewallInboundCellularFirewallRules(ctx context.Context, in *UpdateNetworkApplianceFirewallInboundCellularFirewallRulesRequest, opts ...grpc.CallOption) (*NetworkApplianceFirewallInboundCellularFirewallRules, error)
+	// Reads the appliance firewall inbound firewall rules of a network.
 	// GET /networks/{networkId}/appliance/firewall/inboundFirewallRules
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-firewall-inbound-firewall-rules/
+	// Written by UpdateNetworkApplianceFirewallInboundFirewallRules.
 	GetNetworkApplianceFirewallInboundFirewallRules(ctx context.Context, in *GetNetworkApplianceFirewallInboundFirewallRulesRequest, opts ...grpc.CallOption) (*NetworkApplianceFirewallInboundFirewallRules, error)
+	// Changes the appliance firewall inbound firewall rules of a network.
 	// PUT /networks/{networkId}/appliance/firewall/inboundFirewallRules
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-firewall-inbound-firewall-rules/
 	UpdateNetworkApplianceFirewallInboundFirewallRules(ctx context.Context, in *UpdateNetworkApplianceFirewallInboundFirewallRulesRequest, opts ...grpc.CallOption) (*NetworkApplianceFirewallInboundFirewallRules, error)
+	// Reads the appliance firewall L3 firewall rules of a network.
 	// GET /networks/{networkId}/appliance/firewall/l3FirewallRules
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-firewall-l-3-firewall-rules/
+	// Written by UpdateNetworkApplianceFirewallL3FirewallRules.
 	GetNetworkApplianceFirewallL3FirewallRules(ctx context.Context, in *GetNetworkApplianceFirewallL3FirewallRulesRequest, opts ...grpc.CallOption) (*NetworkApplianceFirewallL3FirewallRules, error)
+	// Changes the appliance firewall L3 firewall rules of a network.
 	// PUT /networks/{networkId}/appliance/firewall/l3FirewallRules
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-firewall-l-3-firewall-rules/
 	UpdateNetworkApplianceFirewallL3FirewallRules(ctx context.Context, in *UpdateNetworkApplianceFirewallL3FirewallRulesRequest, opts ...grpc.CallOption) (*NetworkApplianceFirewallL3FirewallRules, error)
+	// Reads the appliance firewall L7 firewall rules of a network.
 	// GET /networks/{networkId}/appliance/firewall/l7FirewallRules
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-firewall-l-7-firewall-rules/
+	// Written by UpdateNetworkApplianceFirewallL7FirewallRules.
 	GetNetworkApplianceFirewallL7FirewallRules(ctx context.Context, in *GetNetworkApplianceFirewallL7FirewallRulesRequest, opts ...grpc.CallOption) (*NetworkApplianceFirewallL7FirewallRules, error)
+	// Changes the appliance firewall L7 firewall rules of a network.
 	// PUT /networks/{networkId}/appliance/firewall/l7FirewallRules
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-firewall-l-7-firewall-rules/
 	// An action batch can carry it.
 	UpdateNetworkApplianceFirewallL7FirewallRules(ctx context.Context, in *UpdateNetworkApplianceFirewallL7FirewallRulesRequest, opts ...grpc.CallOption) (*NetworkApplianceFirewallL7FirewallRules, error)
+	// Reads the appliance firewall L7 firewall rules application categories of a network.
 	// GET /networks/{networkId}/appliance/firewall/l7FirewallRules/applicationCategories
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-firewall-l-7-firewall-rules-application-categories/
 	GetNetworkApplianceFirewallL7FirewallRulesApplicationCategories(ctx context.Context, in *GetNetworkApplianceFirewallL7FirewallRulesApplicationCategoriesRequest, opts ...grpc.CallOption) (*NetworkApplianceFirewallL7FirewallRulesApplicationCategories, error)
+	// Changes the appliance firewall multicast forwarding of a network.
 	// PUT /networks/{networkId}/appliance/firewall/multicastForwarding
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-firewall-multicast-forwarding/
 	// An action batch can carry it.
 	UpdateNetworkApplianceFirewallMulticastForwarding(ctx context.Context, in *UpdateNetworkApplianceFirewallMulticastForwardingRequest, opts ...grpc.CallOption) (*NetworkApplianceFirewallMulticastForwarding, error)
+	// Reads the appliance firewall one to many NAT rules of a network.
 	// GET /networks/{networkId}/appliance/firewall/oneToManyNatRules
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-firewall-one-to-many-nat-rules/
+	// Written by UpdateNetworkApplianceFirewallOneToManyNatRules.
 	GetNetworkApplianceFirewallOneToManyNatRules(ctx context.Context, in *GetNetworkApplianceFirewallOneToManyNatRulesRequest, opts ...grpc.CallOption) (*NetworkApplianceFirewallOneToManyNatRules, error)
+	// Changes the appliance firewall one to many NAT rules of a network.
 	// PUT /networks/{networkId}/appliance/firewall/oneToManyNatRules
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-firewall-one-to-many-nat-rules/
 	UpdateNetworkApplianceFirewallOneToManyNatRules(ctx context.Context, in *UpdateNetworkApplianceFirewallOneToManyNatRulesRequest, opts ...grpc.CallOption) (*NetworkApplianceFirewallOneToManyNatRules, error)
+	// Reads the appliance firewall one to one NAT rules of a network.
 	// GET /networks/{networkId}/appliance/firewall/oneToOneNatRules
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-firewall-one-to-one-nat-rules/
+	// Written by UpdateNetworkApplianceFirewallOneToOneNatRules.
 	GetNetworkApplianceFirewallOneToOneNatRules(ctx context.Context, in *GetNetworkApplianceFirewallOneToOneNatRulesRequest, opts ...grpc.CallOption) (*NetworkApplianceFirewallOneToOneNatRules, error)
+	// Changes the appliance firewall one to one NAT rules of a network.
 	// PUT /networks/{networkId}/appliance/firewall/oneToOneNatRules
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-firewall-one-to-one-nat-rules/
 	UpdateNetworkApplianceFirewallOneToOneNatRules(ctx context.Context, in *UpdateNetworkApplianceFirewallOneToOneNatRulesRequest, opts ...grpc.CallOption) (*NetworkApplianceFirewallOneToOneNatRules, error)
+	// Reads the appliance firewall port forwarding rules of a network.
 	// GET /networks/{networkId}/appliance/firewall/portForwardingRules
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-firewall-port-forwarding-rules/
+	// Written by UpdateNetworkApplianceFirewallPortForwardingRules.
 	GetNetworkApplianceFirewallPortForwardingRules(ctx context.Context, in *GetNetworkApplianceFirewallPortForwardingRulesRequest, opts ...grpc.CallOption) (*NetworkApplianceFirewallPortForwardingRules, error)
+	// Changes the appliance firewall port forwarding rules of a network.
 	// PUT /networks/{networkId}/appliance/firewall/portForwardingRules
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-firewall-port-forwarding-rules/
 	UpdateNetworkApplianceFirewallPortForwardingRules(ctx context.Context, in *UpdateNetworkApplianceFirewallPortForwardingRulesRequest, opts ...grpc.CallOption) (*NetworkApplianceFirewallPortForwardingRules, error)
+	// Reads the appliance firewall settings of a network.
 	// GET /networks/{networkId}/appliance/firewall/settings
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-firewall-settings/
+	// Written by UpdateNetworkApplianceFirewallSettings.
 	GetNetworkApplianceFirewallSettings(ctx context.Context, in *GetNetworkApplianceFirewallSettingsRequest, opts ...grpc.CallOption) (*NetworkApplianceFirewallSettings, error)
+	// Changes the appliance firewall settings of a network.
 	// PUT /networks/{networkId}/appliance/firewall/settings
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-firewall-settings/
 	UpdateNetworkApplianceFirewallSettings(ctx context.Context, in *UpdateNetworkApplianceFirewallSettingsRequest, opts ...grpc.CallOption) (*NetworkApplianceFirewallSettings, error)
+	// Creates the appliance interfaces L3 of a network.
 	// POST /networks/{networkId}/appliance/interfaces/l3
 	// https://developer.cisco.com/meraki/api-v1/create-network-appliance-interfaces-l-3/
 	// An action batch can carry it.
 	CreateNetworkApplianceInterfacesL3(ctx context.Context, in *CreateNetworkApplianceInterfacesL3Request, opts ...grpc.CallOption) (*NetworkApplianceInterfacesL3, error)
+	// Changes the appliance interfaces L3 of a network.
 	// PUT /networks/{networkId}/appliance/interfaces/l3/{interfaceId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-interfaces-l-3/
 	// An action batch can carry it.
 	UpdateNetworkApplianceInterfacesL3(ctx context.Context, in *UpdateNetworkApplianceInterfacesL3Request, opts ...grpc.CallOption) (*NetworkApplianceInterfacesL3, error)
+	// Deletes the appliance interfaces L3 of a network.
 	// DELETE /networks/{networkId}/appliance/interfaces/l3/{interfaceId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-appliance-interfaces-l-3/
 	// An action batch can carry it.
-	DeleteNetworkApplianceInterfacesL3(ctx context.Context, in *DeleteNetworkApplianceInterfacesL3Request, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteNetworkApplianceInterfacesL3(ctx context.Context, in *DeleteNetworkApplianceInterfacesL3Request, opts ...grpc.CallOption) (*DeleteNetworkApplianceInterfacesL3Response, error)
+	// Reads the appliance ports of a network.
 	// GET /networks/{networkId}/appliance/ports
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-ports/
 	GetNetworkAppliancePorts(ctx context.Context, in *GetNetworkAppliancePortsRequest, opts ...grpc.CallOption) (*GetNetworkAppliancePortsResponse, error)
+	// Reads the appliance port of a network.
 	// GET /networks/{networkId}/appliance/ports/{portId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-port/
+	// Written by UpdateNetworkAppliancePort.
 	GetNetworkAppliancePort(ctx context.Context, in *GetNetworkAppliancePortRequest, opts ...grpc.CallOption) (*NetworkAppliancePort, error)
+	// Changes the appliance port of a network.
 	// PUT /networks/{networkId}/appliance/ports/{portId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-port/
 	// An action batch can carry it.
 	UpdateNetworkAppliancePort(ctx context.Context, in *UpdateNetworkAppliancePortRequest, opts ...grpc.CallOption) (*NetworkAppliancePort, error)
+	// Reads the appliance prefixes delegated statics of a network.
 	// GET /networks/{networkId}/appliance/prefixes/delegated/statics
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-prefixes-delegated-statics/
 	GetNetworkAppliancePrefixesDelegatedStatics(ctx context.Context, in *GetNetworkAppliancePrefixesDelegatedStaticsRequest, opts ...grpc.CallOption) (*GetNetworkAppliancePrefixesDelegatedStaticsResponse, error)
+	// Creates the appliance prefixes delegated static of a network.
 	// POST /networks/{networkId}/appliance/prefixes/delegated/statics
 	// https://developer.cisco.com/meraki/api-v1/create-network-appliance-prefixes-delegated-static/
 	// An action batch can carry it.
 	CreateNetworkAppliancePrefixesDelegatedStatic(ctx context.Context, in *CreateNetworkAppliancePrefixesDelegatedStaticRequest, opts ...grpc.CallOption) (*NetworkAppliancePrefixesDelegatedStatic, error)
+	// Reads the appliance prefixes delegated static of a network.
 	// GET /networks/{networkId}/appliance/prefixes/delegated/statics/{staticDelegatedPrefixId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-prefixes-delegated-static/
+	// Written by UpdateNetworkAppliancePrefixesDelegatedStatic and DeleteNetworkAppliancePrefixesDelegatedStatic.
 	GetNetworkAppliancePrefixesDelegatedStatic(ctx context.Context, in *GetNetworkAppliancePrefixesDelegatedStaticRequest, opts ...grpc.CallOption) (*NetworkAppliancePrefixesDelegatedStatic, error)
+	// Changes the appliance prefixes delegated static of a network.
 	// PUT /networks/{networkId}/appliance/prefixes/delegated/statics/{staticDelegatedPrefixId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-prefixes-delegated-static/
 	// An action batch can carry it.
 	UpdateNetworkAppliancePrefixesDelegatedStatic(ctx context.Context, in *UpdateNetworkAppliancePrefixesDelegatedStaticRequest, opts ...grpc.CallOption) (*NetworkAppliancePrefixesDelegatedStatic, error)
+	// Deletes the appliance prefixes delegated static of a network.
 	// DELETE /networks/{networkId}/appliance/prefixes/delegated/statics/{staticDelegatedPrefixId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-appliance-prefixes-delegated-static/
 	// An action batch can carry it.
-	DeleteNetworkAppliancePrefixesDelegatedStatic(ctx context.Context, in *DeleteNetworkAppliancePrefixesDelegatedStaticRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteNetworkAppliancePrefixesDelegatedStatic(ctx context.Context, in *DeleteNetworkAppliancePrefixesDelegatedStaticRequest, opts ...grpc.CallOption) (*DeleteNetworkAppliancePrefixesDelegatedStaticResponse, error)
+	// Reads the appliance RF profiles of a network.
 	// GET /networks/{networkId}/appliance/rfProfiles
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-rf-profiles/
 	GetNetworkApplianceRfProfiles(ctx context.Context, in *GetNetworkApplianceRfProfilesRequest, opts ...grpc.CallOption) (*NetworkApplianceRfProfiles, error)
+	// Creates the appliance RF profile of a network.
 	// POST /networks/{networkId}/appliance/rfProfiles
 	// https://developer.cisco.com/meraki/api-v1/create-network-appliance-rf-profile/
 	// An action batch can carry it.
 	CreateNetworkApplianceRfProfile(ctx context.Context, in *CreateNetworkApplianceRfProfileRequest, opts ...grpc.CallOption) (*NetworkApplianceRfProfile, error)
+	// Reads the appliance RF profile of a network.
 	// GET /networks/{networkId}/appliance/rfProfiles/{rfProfileId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-rf-profile/
+	// Written by UpdateNetworkApplianceRfProfile and DeleteNetworkApplianceRfProfile.
 	GetNetworkApplianceRfProfile(ctx context.Context, in *GetNetworkApplianceRfProfileRequest, opts ...grpc.CallOption) (*NetworkApplianceRfProfile, error)
+	// Changes the appliance RF profile of a network.
 	// PUT /networks/{networkId}/appliance/rfProfiles/{rfProfileId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-rf-profile/
 	// An action batch can carry it.
 	UpdateNetworkApplianceRfProfile(ctx context.Context, in *UpdateNetworkApplianceRfProfileRequest, opts ...grpc.CallOption) (*NetworkApplianceRfProfile, error)
+	// Deletes the appliance RF profile of a network.
 	// DELETE /networks/{networkId}/appliance/rfProfiles/{rfProfileId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-appliance-rf-profile/
 	// An action batch can carry it.
-	DeleteNetworkApplianceRfProfile(ctx context.Context, in *DeleteNetworkApplianceRfProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteNetworkApplianceRfProfile(ctx context.Context, in *DeleteNetworkApplianceRfProfileRequest, opts ...grpc.CallOption) (*DeleteNetworkApplianceRfProfileResponse, error)
+	// Changes the appliance SD-WAN internet policies of a network.
 	// PUT /networks/{networkId}/appliance/sdwan/internetPolicies
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-sdwan-internet-policies/
 	// An action batch can carry it.
 	UpdateNetworkApplianceSdwanInternetPolicies(ctx context.Context, in *UpdateNetworkApplianceSdwanInternetPoliciesRequest, opts ...grpc.CallOption) (*NetworkApplianceSdwanInternetPolicies, error)
+	// Reads the appliance security events of a network.
 	// GET /networks/{networkId}/appliance/security/events
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-security-events/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamNetworkApplianceSecurityEvents streams its pages.
 	GetNetworkApplianceSecurityEvents(ctx context.Context, in *GetNetworkApplianceSecurityEventsRequest, opts ...grpc.CallOption) (*GetNetworkApplianceSecurityEventsResponse, error)
 	// GetNetworkApplianceSecurityEvents, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamNetworkApplianceSecurityEvents(ctx context.Context, in *GetNetworkApplianceSecurityEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetNetworkApplianceSecurityEventsResponse], error)
+	// Reads the appliance security intrusion of a network.
 	// GET /networks/{networkId}/appliance/security/intrusion
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-security-intrusion/
+	// Written by UpdateNetworkApplianceSecurityIntrusion.
 	GetNetworkApplianceSecurityIntrusion(ctx context.Context, in *GetNetworkApplianceSecurityIntrusionRequest, opts ...grpc.CallOption) (*NetworkApplianceSecurityIntrusion, error)
+	// Changes the appliance security intrusion of a network.
 	// PUT /networks/{networkId}/appliance/security/intrusion
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-security-intrusion/
 	UpdateNetworkApplianceSecurityIntrusion(ctx context.Context, in *UpdateNetworkApplianceSecurityIntrusionRequest, opts ...grpc.CallOption) (*NetworkApplianceSecurityIntrusion, error)
+	// Reads the appliance security malware of a network.
 	// GET /networks/{networkId}/appliance/security/malware
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-security-malware/
+	// Written by UpdateNetworkApplianceSecurityMalware.
 	GetNetworkApplianceSecurityMalware(ctx context.Context, in *GetNetworkApplianceSecurityMalwareRequest, opts ...grpc.CallOption) (*NetworkApplianceSecurityMalware, error)
+	// Changes the appliance security malware of a network.
 	// PUT /networks/{networkId}/appliance/security/malware
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-security-malware/
 	UpdateNetworkApplianceSecurityMalware(ctx context.Context, in *UpdateNetworkApplianceSecurityMalwareRequest, opts ...grpc.CallOption) (*NetworkApplianceSecurityMalware, error)
+	// Reads the appliance settings of a network.
 	// GET /networks/{networkId}/appliance/settings
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-settings/
+	// Written by UpdateNetworkApplianceSettings.
 	GetNetworkApplianceSettings(ctx context.Context, in *GetNetworkApplianceSettingsRequest, opts ...grpc.CallOption) (*NetworkApplianceSettings, error)
+	// Changes the appliance settings of a network.
 	// PUT /networks/{networkId}/appliance/settings
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-settings/
 	// An action batch can carry it.
 	UpdateNetworkApplianceSettings(ctx context.Context, in *UpdateNetworkApplianceSettingsRequest, opts ...grpc.CallOption) (*NetworkApplianceSettings, error)
+	// Reads the appliance single LAN of a network.
 	// GET /networks/{networkId}/appliance/singleLan
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-single-lan/
+	// Written by UpdateNetworkApplianceSingleLan.
 	GetNetworkApplianceSingleLan(ctx context.Context, in *GetNetworkApplianceSingleLanRequest, opts ...grpc.CallOption) (*NetworkApplianceSingleLan, error)
+	// Changes the appliance single LAN of a network.
 	// PUT /networks/{networkId}/appliance/singleLan
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-single-lan/
 	// An action batch can carry it.
 	UpdateNetworkApplianceSingleLan(ctx context.Context, in *UpdateNetworkApplianceSingleLanRequest, opts ...grpc.CallOption) (*NetworkApplianceSingleLan, error)
+	// Reads the appliance SSIDs of a network.
 	// GET /networks/{networkId}/appliance/ssids
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-ssids/
 	GetNetworkApplianceSsids(ctx context.Context, in *GetNetworkApplianceSsidsRequest, opts ...grpc.CallOption) (*GetNetworkApplianceSsidsResponse, error)
+	// Reads the appliance SSID of a network.
 	// GET /networks/{networkId}/appliance/ssids/{number}
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-ssid/
+	// Written by UpdateNetworkApplianceSsid.
 	GetNetworkApplianceSsid(ctx context.Context, in *GetNetworkApplianceSsidRequest, opts ...grpc.CallOption) (*NetworkApplianceSsid, error)
+	// Changes the appliance SSID of a network.
 	// PUT /networks/{networkId}/appliance/ssids/{number}
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-ssid/
 	// An action batch can carry it.
 	UpdateNetworkApplianceSsid(ctx context.Context, in *UpdateNetworkApplianceSsidRequest, opts ...grpc.CallOption) (*NetworkApplianceSsid, error)
+	// Reads the appliance static routes of a network.
 	// GET /networks/{networkId}/appliance/staticRoutes
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-static-routes/
 	GetNetworkApplianceStaticRoutes(ctx context.Context, in *GetNetworkApplianceStaticRoutesRequest, opts ...grpc.CallOption) (*GetNetworkApplianceStaticRoutesResponse, error)
+	// Creates the appliance static route of a network.
 	// POST /networks/{networkId}/appliance/staticRoutes
 	// https://developer.cisco.com/meraki/api-v1/create-network-appliance-static-route/
 	CreateNetworkApplianceStaticRoute(ctx context.Context, in *CreateNetworkApplianceStaticRouteRequest, opts ...grpc.CallOption) (*NetworkApplianceStaticRoute, error)
+	// Reads the appliance static route of a network.
 	// GET /networks/{networkId}/appliance/staticRoutes/{staticRouteId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-static-route/
+	// Written by UpdateNetworkApplianceStaticRoute and DeleteNetworkApplianceStaticRoute.
 	GetNetworkApplianceStaticRoute(ctx context.Context, in *GetNetworkApplianceStaticRouteRequest, opts ...grpc.CallOption) (*NetworkApplianceStaticRoute, error)
+	// Changes the appliance static route of a network.
 	// PUT /networks/{networkId}/appliance/staticRoutes/{staticRouteId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-static-route/
 	UpdateNetworkApplianceStaticRoute(ctx context.Context, in *UpdateNetworkApplianceStaticRouteRequest, opts ...grpc.CallOption) (*NetworkApplianceStaticRoute, error)
+	// Deletes the appliance static route of a network.
 	// DELETE /networks/{networkId}/appliance/staticRoutes/{staticRouteId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-appliance-static-route/
-	DeleteNetworkApplianceStaticRoute(ctx context.Context, in *DeleteNetworkApplianceStaticRouteRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteNetworkApplianceStaticRoute(ctx context.Context, in *DeleteNetworkApplianceStaticRouteRequest, opts ...grpc.CallOption) (*DeleteNetworkApplianceStaticRouteResponse, error)
+	// Reads the appliance traffic shaping of a network.
 	// GET /networks/{networkId}/appliance/trafficShaping
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-traffic-shaping/
+	// Written by UpdateNetworkApplianceTrafficShaping.
 	GetNetworkApplianceTrafficShaping(ctx context.Context, in *GetNetworkApplianceTrafficShapingRequest, opts ...grpc.CallOption) (*NetworkApplianceTrafficShaping, error)
+	// Changes the appliance traffic shaping of a network.
 	// PUT /networks/{networkId}/appliance/trafficShaping
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-traffic-shaping/
 	UpdateNetworkApplianceTrafficShaping(ctx context.Context, in *UpdateNetworkApplianceTrafficShapingRequest, opts ...grpc.CallOption) (*NetworkApplianceTrafficShaping, error)
+	// Reads the appliance traffic shaping custom performance classes of a network.
 	// GET /networks/{networkId}/appliance/trafficShaping/customPerformanceClasses
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-traffic-shaping-custom-performance-classes/
 	GetNetworkApplianceTrafficShapingCustomPerformanceClasses(ctx context.Context, in *GetNetworkApplianceTrafficShapingCustomPerformanceClassesRequest, opts ...grpc.CallOption) (*GetNetworkApplianceTrafficShapingCustomPerformanceClassesResponse, error)
+	// Creates the appliance traffic shaping custom performance class of a network.
 	// POST /networks/{networkId}/appliance/trafficShaping/customPerformanceClasses
 	// https://developer.cisco.com/meraki/api-v1/create-network-appliance-traffic-shaping-custom-performance-class/
 	// An action batch can carry it.
 	CreateNetworkApplianceTrafficShapingCustomPerformanceClass(ctx context.Context, in *CreateNetworkApplianceTrafficShapingCustomPerformanceClassRequest, opts ...grpc.CallOption) (*NetworkApplianceTrafficShapingCustomPerformanceClass, error)
+	// Reads the appliance traffic shaping custom performance class of a network.
 	// GET /networks/{networkId}/appliance/trafficShaping/customPerformanceClasses/{customPerformanceClassId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-traffic-shaping-custom-performance-class/
+	// Written by UpdateNetworkApplianceTrafficShapingCustomPerformanceClass and DeleteNetworkApplianceTrafficShapingCustomPerformanceClass.
 	GetNetworkApplianceTrafficShapingCustomPerformanceClass(ctx context.Context, in *GetNetworkApplianceTrafficShapingCustomPerformanceClassRequest, opts ...grpc.CallOption) (*NetworkApplianceTrafficShapingCustomPerformanceClass, error)
+	// Changes the appliance traffic shaping custom performance class of a network.
 	// PUT /networks/{networkId}/appliance/trafficShaping/customPerformanceClasses/{customPerformanceClassId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-traffic-shaping-custom-performance-class/
 	// An action batch can carry it.
 	UpdateNetworkApplianceTrafficShapingCustomPerformanceClass(ctx context.Context, in *UpdateNetworkApplianceTrafficShapingCustomPerformanceClassRequest, opts ...grpc.CallOption) (*NetworkApplianceTrafficShapingCustomPerformanceClass, error)
+	// Deletes the appliance traffic shaping custom performance class of a network.
 	// DELETE /networks/{networkId}/appliance/trafficShaping/customPerformanceClasses/{customPerformanceClassId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-appliance-traffic-shaping-custom-performance-class/
 	// An action batch can carry it.
-	DeleteNetworkApplianceTrafficShapingCustomPerformanceClass(ctx context.Context, in *DeleteNetworkApplianceTrafficShapingCustomPerformanceClassRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteNetworkApplianceTrafficShapingCustomPerformanceClass(ctx context.Context, in *DeleteNetworkApplianceTrafficShapingCustomPerformanceClassRequest, opts ...grpc.CallOption) (*DeleteNetworkApplianceTrafficShapingCustomPerformanceClassResponse, error)
+	// Reads the appliance traffic shaping rules of a network.
 	// GET /networks/{networkId}/appliance/trafficShaping/rules
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-traffic-shaping-rules/
+	// Written by UpdateNetworkApplianceTrafficShapingRules.
 	GetNetworkApplianceTrafficShapingRules(ctx context.Context, in *GetNetworkApplianceTrafficShapingRulesRequest, opts ...grpc.CallOption) (*NetworkApplianceTrafficShapingRules, error)
+	// Changes the appliance traffic shaping rules of a network.
 	// PUT /networks/{networkId}/appliance/trafficShaping/rules
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-traffic-shaping-rules/
 	// An action batch can carry it.
 	UpdateNetworkApplianceTrafficShapingRules(ctx context.Context, in *UpdateNetworkApplianceTrafficShapingRulesRequest, opts ...grpc.CallOption) (*NetworkApplianceTrafficShapingRules, error)
+	// Reads the appliance traffic shaping uplink bandwidth of a network.
 	// GET /networks/{networkId}/appliance/trafficShaping/uplinkBandwidth
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-traffic-shaping-uplink-bandwidth/
+	// Written by UpdateNetworkApplianceTrafficShapingUplinkBandwidth.
 	GetNetworkApplianceTrafficShapingUplinkBandwidth(ctx context.Context, in *GetNetworkApplianceTrafficShapingUplinkBandwidthRequest, opts ...grpc.CallOption) (*NetworkApplianceTrafficShapingUplinkBandwidth, error)
+	// Changes the appliance traffic shaping uplink bandwidth of a network.
 	// PUT /networks/{networkId}/appliance/trafficShaping/uplinkBandwidth
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-traffic-shaping-uplink-bandwidth/
 	// An action batch can carry it.
 	UpdateNetworkApplianceTrafficShapingUplinkBandwidth(ctx context.Context, in *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest, opts ...grpc.CallOption) (*NetworkApplianceTrafficShapingUplinkBandwidth, error)
+	// Reads the appliance traffic shaping uplink selection of a network.
 	// GET /networks/{networkId}/appliance/trafficShaping/uplinkSelection
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-traffic-shaping-uplink-selection/
+	// Written by UpdateNetworkApplianceTrafficShapingUplinkSelection.
 	GetNetworkApplianceTrafficShapingUplinkSelection(ctx context.Context, in *GetNetworkApplianceTrafficShapingUplinkSelectionRequest, opts ...grpc.CallOption) (*NetworkApplianceTrafficShapingUplinkSelection, error)
+	// Changes the appliance traffic shaping uplink selection of a network.
 	// PUT /networks/{networkId}/appliance/trafficShaping/uplinkSelection
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-traffic-shaping-uplink-selection/
 	// An action batch can carry it.
 	UpdateNetworkApplianceTrafficShapingUplinkSelection(ctx context.Context, in *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest, opts ...grpc.CallOption) (*NetworkApplianceTrafficShapingUplinkSelection, error)
+	// Changes the appliance traffic shaping VPN exclusions of a network.
 	// PUT /networks/{networkId}/appliance/trafficShaping/vpnExclusions
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-traffic-shaping-vpn-exclusions/
 	// An action batch can carry it.
 	UpdateNetworkApplianceTrafficShapingVpnExclusions(ctx context.Context, in *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest, opts ...grpc.CallOption) (*NetworkApplianceTrafficShapingVpnExclusions, error)
+	// Connects the appliance umbrella account of a network.
 	// POST /networks/{networkId}/appliance/umbrella/account/connect
 	// https://developer.cisco.com/meraki/api-v1/connect-network-appliance-umbrella-account/
 	// An action batch can carry it.
 	ConnectNetworkApplianceUmbrellaAccount(ctx context.Context, in *ConnectNetworkApplianceUmbrellaAccountRequest, opts ...grpc.CallOption) (*ConnectNetworkApplianceUmbrellaAccountResponse, error)
+	// Disconnects the appliance umbrella account of a network.
 	// POST /networks/{networkId}/appliance/umbrella/account/disconnect
 	// https://developer.cisco.com/meraki/api-v1/disconnect-network-appliance-umbrella-account/
 	// An action batch can carry it.
-	DisconnectNetworkApplianceUmbrellaAccount(ctx context.Context, in *DisconnectNetworkApplianceUmbrellaAccountRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DisconnectNetworkApplianceUmbrellaAccount(ctx context.Context, in *DisconnectNetworkApplianceUmbrellaAccountRequest, opts ...grpc.CallOption) (*DisconnectNetworkApplianceUmbrellaAccountResponse, error)
+	// Changes the exclusions network appliance umbrella domains of a network.
 	// PUT /networks/{networkId}/appliance/umbrella/domains/exclusions
 	// https://developer.cisco.com/meraki/api-v1/exclusions-network-appliance-umbrella-domains/
 	// An action batch can carry it.
 	ExclusionsNetworkApplianceUmbrellaDomains(ctx context.Context, in *ExclusionsNetworkApplianceUmbrellaDomainsRequest, opts ...grpc.CallOption) (*ExclusionsNetworkApplianceUmbrellaDomainsResponse, error)
+	// Adds the appliance umbrella policies of a network.
 	// POST /networks/{networkId}/appliance/umbrella/policies/add
 	// https://developer.cisco.com/meraki/api-v1/add-network-appliance-umbrella-policies/
 	// An action batch can carry it.
 	AddNetworkApplianceUmbrellaPolicies(ctx context.Context, in *AddNetworkApplianceUmbrellaPoliciesRequest, opts ...grpc.CallOption) (*AddNetworkApplianceUmbrellaPoliciesResponse, error)
+	// Removes the appliance umbrella policies of a network.
 	// POST /networks/{networkId}/appliance/umbrella/policies/remove
 	// https://developer.cisco.com/meraki/api-v1/remove-network-appliance-umbrella-policies/
 	// An action batch can carry it.
-	RemoveNetworkApplianceUmbrellaPolicies(ctx context.Context, in *RemoveNetworkApplianceUmbrellaPoliciesRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	RemoveNetworkApplianceUmbrellaPolicies(ctx context.Context, in *RemoveNetworkApplianceUmbrellaPoliciesRequest, opts ...grpc.CallOption) (*RemoveNetworkApplianceUmbrellaPoliciesResponse, error)
+	// Changes the protection network appliance umbrella of a network.
 	// PUT /networks/{networkId}/appliance/umbrella/protection
 	// https://developer.cisco.com/meraki/api-v1/protection-network-appliance-umbrella/
 	// An action batch can carry it.
 	ProtectionNetworkApplianceUmbrella(ctx context.Context, in *ProtectionNetworkApplianceUmbrellaRequest, opts ...grpc.CallOption) (*ProtectionNetworkApplianceUmbrellaResponse, error)
+	// Changes the appliance uplinks NAT of a network.
 	// PUT /networks/{networkId}/appliance/uplinks/nat
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-uplinks-nat/
 	// An action batch can carry it.
 	UpdateNetworkApplianceUplinksNat(ctx context.Context, in *UpdateNetworkApplianceUplinksNatRequest, opts ...grpc.CallOption) (*NetworkApplianceUplinksNat, error)
+	// Reads the appliance uplinks usage history of a network.
 	// GET /networks/{networkId}/appliance/uplinks/usageHistory
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-uplinks-usage-history/
 	GetNetworkApplianceUplinksUsageHistory(ctx context.Context, in *GetNetworkApplianceUplinksUsageHistoryRequest, opts ...grpc.CallOption) (*GetNetworkApplianceUplinksUsageHistoryResponse, error)
+	// Reads the appliance VLANs of a network.
 	// GET /networks/{networkId}/appliance/vlans
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-vlans/
 	GetNetworkApplianceVlans(ctx context.Context, in *GetNetworkApplianceVlansRequest, opts ...grpc.CallOption) (*GetNetworkApplianceVlansResponse, error)
+	// Creates the appliance VLAN of a network.
 	// POST /networks/{networkId}/appliance/vlans
 	// https://developer.cisco.com/meraki/api-v1/create-network-appliance-vlan/
 	// An action batch can carry it.
 	CreateNetworkApplianceVlan(ctx context.Context, in *CreateNetworkApplianceVlanRequest, opts ...grpc.CallOption) (*NetworkApplianceVlan, error)
+	// Reads the appliance VLANs settings of a network.
 	// GET /networks/{networkId}/appliance/vlans/settings
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-vlans-settings/
+	// Written by UpdateNetworkApplianceVlansSettings.
 	GetNetworkApplianceVlansSettings(ctx context.Context, in *GetNetworkApplianceVlansSettingsRequest, opts ...grpc.CallOption) (*NetworkApplianceVlansSettings, error)
+	// Changes the appliance VLANs settings of a network.
 	// PUT /networks/{networkId}/appliance/vlans/settings
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-vlans-settings/
 	// An action batch can carry it.
 	UpdateNetworkApplianceVlansSettings(ctx context.Context, in *UpdateNetworkApplianceVlansSettingsRequest, opts ...grpc.CallOption) (*NetworkApplianceVlansSettings, error)
+	// Reads the appliance VLAN of a network.
 	// GET /networks/{networkId}/appliance/vlans/{vlanId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-vlan/
+	// Written by UpdateNetworkApplianceVlan and DeleteNetworkApplianceVlan.
 	GetNetworkApplianceVlan(ctx context.Context, in *GetNetworkApplianceVlanRequest, opts ...grpc.CallOption) (*NetworkApplianceVlan, error)
+	// Changes the appliance VLAN of a network.
 	// PUT /networks/{networkId}/appliance/vlans/{vlanId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-vlan/
 	// An action batch can carry it.
 	UpdateNetworkApplianceVlan(ctx context.Context, in *UpdateNetworkApplianceVlanRequest, opts ...grpc.CallOption) (*NetworkApplianceVlan, error)
+	// Deletes the appliance VLAN of a network.
 	// DELETE /networks/{networkId}/appliance/vlans/{vlanId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-appliance-vlan/
 	// An action batch can carry it.
-	DeleteNetworkApplianceVlan(ctx context.Context, in *DeleteNetworkApplianceVlanRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteNetworkApplianceVlan(ctx context.Context, in *DeleteNetworkApplianceVlanRequest, opts ...grpc.CallOption) (*DeleteNetworkApplianceVlanResponse, error)
+	// Reads the appliance VPN BGP of a network.
 	// GET /networks/{networkId}/appliance/vpn/bgp
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-vpn-bgp/
+	// Written by UpdateNetworkApplianceVpnBgp.
 	GetNetworkApplianceVpnBgp(ctx context.Context, in *GetNetworkApplianceVpnBgpRequest, opts ...grpc.CallOption) (*NetworkApplianceVpnBgp, error)
+	// Changes the appliance VPN BGP of a network.
 	// PUT /networks/{networkId}/appliance/vpn/bgp
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-vpn-bgp/
 	// An action batch can carry it.
 	UpdateNetworkApplianceVpnBgp(ctx context.Context, in *UpdateNetworkApplianceVpnBgpRequest, opts ...grpc.CallOption) (*NetworkApplianceVpnBgp, error)
+	// Reads the appliance VPN site to site VPN of a network.
 	// GET /networks/{networkId}/appliance/vpn/siteToSiteVpn
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-vpn-site-to-site-vpn/
+	// Written by UpdateNetworkApplianceVpnSiteToSiteVpn.
 	GetNetworkApplianceVpnSiteToSiteVpn(ctx context.Context, in *GetNetworkApplianceVpnSiteToSiteVpnRequest, opts ...grpc.CallOption) (*NetworkApplianceVpnSiteToSiteVpn, error)
+	// Changes the appliance VPN site to site VPN of a network.
 	// PUT /networks/{networkId}/appliance/vpn/siteToSiteVpn
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-vpn-site-to-site-vpn/
 	// An action batch can carry it.
 	UpdateNetworkApplianceVpnSiteToSiteVpn(ctx context.Context, in *UpdateNetworkApplianceVpnSiteToSiteVpnRequest, opts ...grpc.CallOption) (*NetworkApplianceVpnSiteToSiteVpn, error)
+	// Reads the appliance warm spare of a network.
 	// GET /networks/{networkId}/appliance/warmSpare
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-warm-spare/
+	// Written by UpdateNetworkApplianceWarmSpare.
 	GetNetworkApplianceWarmSpare(ctx context.Context, in *GetNetworkApplianceWarmSpareRequest, opts ...grpc.CallOption) (*NetworkApplianceWarmSpare, error)
+	// Changes the appliance warm spare of a network.
 	// PUT /networks/{networkId}/appliance/warmSpare
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-warm-spare/
 	// An action batch can carry it.
 	UpdateNetworkApplianceWarmSpare(ctx context.Context, in *UpdateNetworkApplianceWarmSpareRequest, opts ...grpc.CallOption) (*NetworkApplianceWarmSpare, error)
+	// Swaps the appliance warm spare of a network.
 	// POST /networks/{networkId}/appliance/warmSpare/swap
 	// https://developer.cisco.com/meraki/api-v1/swap-network-appliance-warm-spare/
 	// An action batch can carry it.
 	SwapNetworkApplianceWarmSpare(ctx context.Context, in *SwapNetworkApplianceWarmSpareRequest, opts ...grpc.CallOption) (*SwapNetworkApplianceWarmSpareResponse, error)
+	// Reads the appliance devices interfaces L3 of an organization.
 	// GET /organizations/{organizationId}/appliance/devices/interfaces/l3
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-devices-interfaces-l-3/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationApplianceDevicesInterfacesL3 streams its pages.
 	GetOrganizationApplianceDevicesInterfacesL3(ctx context.Context, in *GetOrganizationApplianceDevicesInterfacesL3Request, opts ...grpc.CallOption) (*GetOrganizationApplianceDevicesInterfacesL3Response, error)
 	// GetOrganizationApplianceDevicesInterfacesL3, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationApplianceDevicesInterfacesL3(ctx context.Context, in *GetOrganizationApplianceDevicesInterfacesL3Request, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationApplianceDevicesInterfacesL3Response], error)
+	// Reads the appliance devices interfaces ports by device of an organization.
 	// GET /organizations/{organizationId}/appliance/devices/interfaces/ports/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-devices-interfaces-ports-by-device/
 	GetOrganizationApplianceDevicesInterfacesPortsByDevice(ctx context.Context, in *GetOrganizationApplianceDevicesInterfacesPortsByDeviceRequest, opts ...grpc.CallOption) (*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse, error)
+	// Reads the appliance devices ports transceivers readings history by device of an organization.
 	// GET /organizations/{organizationId}/appliance/devices/ports/transceivers/readings/history/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-devices-ports-transceivers-readings-history-by-device/
 	// A page has 3 to 10 rows, 5 when per_page is absent.
+	// StreamOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice streams its pages.
 	GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice(ctx context.Context, in *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRequest, opts ...grpc.CallOption) (*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse, error)
 	// GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice, one page in each
 	// message, until the pages end or the caller stops reading.
 	StreamOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice(ctx context.Context, in *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse], error)
+	// Reads the appliance devices redundancy by network of an organization.
 	// GET /organizations/{organizationId}/appliance/devices/redundancy/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-devices-redundancy-by-network/
 	// A page has 5 to 1000 rows, 50 when per_page is absent.
+	// StreamOrganizationApplianceDevicesRedundancyByNetwork streams its pages.
 	GetOrganizationApplianceDevicesRedundancyByNetwork(ctx context.Context, in *GetOrganizationApplianceDevicesRedundancyByNetworkRequest, opts ...grpc.CallOption) (*GetOrganizationApplianceDevicesRedundancyByNetworkResponse, error)
 	// GetOrganizationApplianceDevicesRedundancyByNetwork, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationApplianceDevicesRedundancyByNetwork(ctx context.Context, in *GetOrganizationApplianceDevicesRedundancyByNetworkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationApplianceDevicesRedundancyByNetworkResponse], error)
+	// Reads the appliance DNS local profiles of an organization.
 	// GET /organizations/{organizationId}/appliance/dns/local/profiles
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-dns-local-profiles/
 	GetOrganizationApplianceDnsLocalProfiles(ctx context.Context, in *GetOrganizationApplianceDnsLocalProfilesRequest, opts ...grpc.CallOption) (*GetOrganizationApplianceDnsLocalProfilesResponse, error)
+	// Creates the appliance DNS local profile of an organization.
 	// POST /organizations/{organizationId}/appliance/dns/local/profiles
 	// https://developer.cisco.com/meraki/api-v1/create-organization-appliance-dns-local-profile/
 	// An action batch can carry it.
 	CreateOrganizationApplianceDnsLocalProfile(ctx context.Context, in *CreateOrganizationApplianceDnsLocalProfileRequest, opts ...grpc.CallOption) (*OrganizationApplianceDnsLocalProfile, error)
+	// Reads the appliance DNS local profiles assignments of an organization.
 	// GET /organizations/{organizationId}/appliance/dns/local/profiles/assignments
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-dns-local-profiles-assignments/
 	GetOrganizationApplianceDnsLocalProfilesAssignments(ctx context.Context, in *GetOrganizationApplianceDnsLocalProfilesAssignmentsRequest, opts ...grpc.CallOption) (*GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse, error)
+	// Creates the appliance DNS local profiles assignments of an organization, many at once.
 	// POST /organizations/{organizationId}/appliance/dns/local/profiles/assignments/bulkCreate
 	// https://developer.cisco.com/meraki/api-v1/bulk-organization-appliance-dns-local-profiles-assignments-create/
 	// An action batch can carry it.
 	BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreate(ctx context.Context, in *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest, opts ...grpc.CallOption) (*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse, error)
+	// Creates the appliance DNS local profiles assignments bulk delete of an organization.
 	// POST /organizations/{organizationId}/appliance/dns/local/profiles/assignments/bulkDelete
 	// https://developer.cisco.com/meraki/api-v1/create-organization-appliance-dns-local-profiles-assignments-bulk-delete/
 	// An action batch can carry it.
 	CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDelete(ctx context.Context, in *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest, opts ...grpc.CallOption) (*CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse, error)
+	// Changes the appliance DNS local profile of an organization.
 	// PUT /organizations/{organizationId}/appliance/dns/local/profiles/{profileId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-appliance-dns-local-profile/
 	// An action batch can carry it.
 	UpdateOrganizationApplianceDnsLocalProfile(ctx context.Context, in *UpdateOrganizationApplianceDnsLocalProfileRequest, opts ...grpc.CallOption) (*OrganizationApplianceDnsLocalProfile, error)
+	// Deletes the appliance DNS local profile of an organization.
 	// DELETE /organizations/{organizationId}/appliance/dns/local/profiles/{profileId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-appliance-dns-local-profile/
 	// An action batch can carry it.
-	DeleteOrganizationApplianceDnsLocalProfile(ctx context.Context, in *DeleteOrganizationApplianceDnsLocalProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationApplianceDnsLocalProfile(ctx context.Context, in *DeleteOrganizationApplianceDnsLocalProfileRequest, opts ...grpc.CallOption) (*DeleteOrganizationApplianceDnsLocalProfileResponse, error)
+	// Reads the appliance DNS local records of an organization.
 	// GET /organizations/{organizationId}/appliance/dns/local/records
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-dns-local-records/
 	GetOrganizationApplianceDnsLocalRecords(ctx context.Context, in *GetOrganizationApplianceDnsLocalRecordsRequest, opts ...grpc.CallOption) (*GetOrganizationApplianceDnsLocalRecordsResponse, error)
+	// Creates the appliance DNS local record of an organization.
 	// POST /organizations/{organizationId}/appliance/dns/local/records
 	// https://developer.cisco.com/meraki/api-v1/create-organization-appliance-dns-local-record/
 	// An action batch can carry it.
 	CreateOrganizationApplianceDnsLocalRecord(ctx context.Context, in *CreateOrganizationApplianceDnsLocalRecordRequest, opts ...grpc.CallOption) (*GetOrganizationApplianceDnsLocalRecordsResponse, error)
+	// Changes the appliance DNS local record of an organization.
 	// PUT /organizations/{organizationId}/appliance/dns/local/records/{recordId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-appliance-dns-local-record/
 	// An action batch can carry it.
 	UpdateOrganizationApplianceDnsLocalRecord(ctx context.Context, in *UpdateOrganizationApplianceDnsLocalRecordRequest, opts ...grpc.CallOption) (*OrganizationApplianceDnsLocalRecord, error)
+	// Deletes the appliance DNS local record of an organization.
 	// DELETE /organizations/{organizationId}/appliance/dns/local/records/{recordId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-appliance-dns-local-record/
 	// An action batch can carry it.
-	DeleteOrganizationApplianceDnsLocalRecord(ctx context.Context, in *DeleteOrganizationApplianceDnsLocalRecordRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationApplianceDnsLocalRecord(ctx context.Context, in *DeleteOrganizationApplianceDnsLocalRecordRequest, opts ...grpc.CallOption) (*DeleteOrganizationApplianceDnsLocalRecordResponse, error)
+	// Reads the appliance DNS split profiles of an organization.
 	// GET /organizations/{organizationId}/appliance/dns/split/profiles
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-dns-split-profiles/
 	GetOrganizationApplianceDnsSplitProfiles(ctx context.Context, in *GetOrganizationApplianceDnsSplitProfilesRequest, opts ...grpc.CallOption) (*GetOrganizationApplianceDnsSplitProfilesResponse, error)
+	// Creates the appliance DNS split profile of an organization.
 	// POST /organizations/{organizationId}/appliance/dns/split/profiles
 	// https://developer.cisco.com/meraki/api-v1/create-organization-appliance-dns-split-profile/
 	// An action batch can carry it.
 	CreateOrganizationApplianceDnsSplitProfile(ctx context.Context, in *CreateOrganizationApplianceDnsSplitProfileRequest, opts ...grpc.CallOption) (*OrganizationApplianceDnsSplitProfile, error)
+	// Reads the appliance DNS split profiles assignments of an organization.
 	// GET /organizations/{organizationId}/appliance/dns/split/profiles/assignments
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-dns-split-profiles-assignments/
 	GetOrganizationApplianceDnsSplitProfilesAssignments(ctx context.Context, in *GetOrganizationApplianceDnsSplitProfilesAssignmentsRequest, opts ...grpc.CallOption) (*GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse, error)
+	// Creates the appliance DNS split profiles assignments bulk create of an organization.
 	// POST /organizations/{organizationId}/appliance/dns/split/profiles/assignments/bulkCreate
 	// https://developer.cisco.com/meraki/api-v1/create-organization-appliance-dns-split-profiles-assignments-bulk-create/
 	// An action batch can carry it.
 	CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreate(ctx context.Context, in *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest, opts ...grpc.CallOption) (*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse, error)
+	// Creates the appliance DNS split profiles assignments bulk delete of an organization.
 	// POST /organizations/{organizationId}/appliance/dns/split/profiles/assignments/bulkDelete
 	// https://developer.cisco.com/meraki/api-v1/create-organization-appliance-dns-split-profiles-assignments-bulk-delete/
 	// An action batch can carry it.
 	CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDelete(ctx context.Context, in *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest, opts ...grpc.CallOption) (*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse, error)
+	// Changes the appliance DNS split profile of an organization.
 	// PUT /organizations/{organizationId}/appliance/dns/split/profiles/{profileId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-appliance-dns-split-profile/
 	// An action batch can carry it.
 	UpdateOrganizationApplianceDnsSplitProfile(ctx context.Context, in *UpdateOrganizationApplianceDnsSplitProfileRequest, opts ...grpc.CallOption) (*OrganizationApplianceDnsSplitProfile, error)
+	// Deletes the appliance DNS split profile of an organization.
 	// DELETE /organizations/{organizationId}/appliance/dns/split/profiles/{profileId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-appliance-dns-split-profile/
 	// An action batch can carry it.
-	DeleteOrganizationApplianceDnsSplitProfile(ctx context.Context, in *DeleteOrganizationApplianceDnsSplitProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationApplianceDnsSplitProfile(ctx context.Context, in *DeleteOrganizationApplianceDnsSplitProfileRequest, opts ...grpc.CallOption) (*DeleteOrganizationApplianceDnsSplitProfileResponse, error)
+	// Reads the appliance firewall multicast forwarding by network of an organization.
 	// GET /organizations/{organizationId}/appliance/firewall/multicastForwarding/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-firewall-multicast-forwarding-by-network/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationApplianceFirewallMulticastForwardingByNetwork streams its pages.
 	GetOrganizationApplianceFirewallMulticastForwardingByNetwork(ctx context.Context, in *GetOrganizationApplianceFirewallMulticastForwardingByNetworkRequest, opts ...grpc.CallOption) (*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse, error)
 	// GetOrganizationApplianceFirewallMulticastForwardingByNetwork, one page in each message, until
 	// the pages end or the caller stops reading.
 	StreamOrganizationApplianceFirewallMulticastForwardingByNetwork(ctx context.Context, in *GetOrganizationApplianceFirewallMulticastForwardingByNetworkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse], error)
+	// Reads the appliance interfaces packets overviews by device of an organization.
 	// GET /organizations/{organizationId}/appliance/interfaces/packets/overviews/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-interfaces-packets-overviews-by-device/
 	// A page has 3 to 50 rows, 10 when per_page is absent.
+	// StreamOrganizationApplianceInterfacesPacketsOverviewsByDevice streams its pages.
 	GetOrganizationApplianceInterfacesPacketsOverviewsByDevice(ctx context.Context, in *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceRequest, opts ...grpc.CallOption) (*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse, error)
 	// GetOrganizationApplianceInterfacesPacketsOverviewsByDevice, one page in each message, until the
 	// pages end or the caller stops reading.
 	StreamOrganizationApplianceInterfacesPacketsOverviewsByDevice(ctx context.Context, in *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse], error)
+	// Reads the appliance routing VRFs settings of an organization.
 	// GET /organizations/{organizationId}/appliance/routing/vrfs/settings
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-routing-vrfs-settings/
+	// Written by UpdateOrganizationApplianceRoutingVrfsSettings.
 	GetOrganizationApplianceRoutingVrfsSettings(ctx context.Context, in *GetOrganizationApplianceRoutingVrfsSettingsRequest, opts ...grpc.CallOption) (*OrganizationApplianceRoutingVrfsSettings, error)
+	// Changes the appliance routing VRFs settings of an organization.
 	// PUT /organizations/{organizationId}/appliance/routing/vrfs/settings
 	// https://developer.cisco.com/meraki/api-v1/update-organization-appliance-routing-vrfs-settings/
 	// An action batch can carry it.
 	UpdateOrganizationApplianceRoutingVrfsSettings(ctx context.Context, in *UpdateOrganizationApplianceRoutingVrfsSettingsRequest, opts ...grpc.CallOption) (*OrganizationApplianceRoutingVrfsSettings, error)
+	// Reads the appliance security events of an organization.
 	// GET /organizations/{organizationId}/appliance/security/events
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-security-events/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationApplianceSecurityEvents streams its pages.
 	GetOrganizationApplianceSecurityEvents(ctx context.Context, in *GetOrganizationApplianceSecurityEventsRequest, opts ...grpc.CallOption) (*GetOrganizationApplianceSecurityEventsResponse, error)
 	// GetOrganizationApplianceSecurityEvents, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationApplianceSecurityEvents(ctx context.Context, in *GetOrganizationApplianceSecurityEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationApplianceSecurityEventsResponse], error)
+	// Reads the appliance security intrusion of an organization.
 	// GET /organizations/{organizationId}/appliance/security/intrusion
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-security-intrusion/
+	// Written by UpdateOrganizationApplianceSecurityIntrusion.
 	GetOrganizationApplianceSecurityIntrusion(ctx context.Context, in *GetOrganizationApplianceSecurityIntrusionRequest, opts ...grpc.CallOption) (*OrganizationApplianceSecurityIntrusion, error)
+	// Changes the appliance security intrusion of an organization.
 	// PUT /organizations/{organizationId}/appliance/security/intrusion
 	// https://developer.cisco.com/meraki/api-v1/update-organization-appliance-security-intrusion/
 	UpdateOrganizationApplianceSecurityIntrusion(ctx context.Context, in *UpdateOrganizationApplianceSecurityIntrusionRequest, opts ...grpc.CallOption) (*OrganizationApplianceSecurityIntrusion, error)
+	// Reads the appliance traffic shaping VPN exclusions by network of an organization.
 	// GET /organizations/{organizationId}/appliance/trafficShaping/vpnExclusions/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-traffic-shaping-vpn-exclusions-by-network/
 	// A page has 3 to 1000 rows, 50 when per_page is absent.
+	// StreamOrganizationApplianceTrafficShapingVpnExclusionsByNetwork streams its pages.
 	GetOrganizationApplianceTrafficShapingVpnExclusionsByNetwork(ctx context.Context, in *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkRequest, opts ...grpc.CallOption) (*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse, error)
 	// GetOrganizationApplianceTrafficShapingVpnExclusionsByNetwork, one page in each message, until
 	// the pages end or the caller stops reading.
 	StreamOrganizationApplianceTrafficShapingVpnExclusionsByNetwork(ctx context.Context, in *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse], error)
+	// Reads the appliance uplink statuses of an organization.
 	// GET /organizations/{organizationId}/appliance/uplink/statuses
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-uplink-statuses/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationApplianceUplinkStatuses streams its pages.
 	GetOrganizationApplianceUplinkStatuses(ctx context.Context, in *GetOrganizationApplianceUplinkStatusesRequest, opts ...grpc.CallOption) (*GetOrganizationApplianceUplinkStatusesResponse, error)
 	// GetOrganizationApplianceUplinkStatuses, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationApplianceUplinkStatuses(ctx context.Context, in *GetOrganizationApplianceUplinkStatusesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationApplianceUplinkStatusesResponse], error)
+	// Reads the appliance uplinks NAT by network of an organization.
 	// GET /organizations/{organizationId}/appliance/uplinks/nat/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-uplinks-nat-by-network/
 	// A page has 3 to 100000 rows, 1000 when per_page is absent.
+	// StreamOrganizationApplianceUplinksNatByNetwork streams its pages.
 	GetOrganizationApplianceUplinksNatByNetwork(ctx context.Context, in *GetOrganizationApplianceUplinksNatByNetworkRequest, opts ...grpc.CallOption) (*GetOrganizationApplianceUplinksNatByNetworkResponse, error)
 	// GetOrganizationApplianceUplinksNatByNetwork, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationApplianceUplinksNatByNetwork(ctx context.Context, in *GetOrganizationApplianceUplinksNatByNetworkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationApplianceUplinksNatByNetworkResponse], error)
+	// Reads the appliance uplinks statuses overview of an organization.
 	// GET /organizations/{organizationId}/appliance/uplinks/statuses/overview
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-uplinks-statuses-overview/
 	GetOrganizationApplianceUplinksStatusesOverview(ctx context.Context, in *GetOrganizationApplianceUplinksStatusesOverviewRequest, opts ...grpc.CallOption) (*OrganizationApplianceUplinksStatusesOverview, error)
+	// Reads the appliance uplinks usage by network of an organization.
 	// GET /organizations/{organizationId}/appliance/uplinks/usage/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-uplinks-usage-by-network/
 	GetOrganizationApplianceUplinksUsageByNetwork(ctx context.Context, in *GetOrganizationApplianceUplinksUsageByNetworkRequest, opts ...grpc.CallOption) (*GetOrganizationApplianceUplinksUsageByNetworkResponse, error)
+	// Reads the appliance VPN site to site IPsec peers SLAs of an organization.
 	// GET /organizations/{organizationId}/appliance/vpn/siteToSite/ipsec/peers/slas
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-vpn-site-to-site-ipsec-peers-slas/
+	// Written by UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlas.
 	GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlas(ctx context.Context, in *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest, opts ...grpc.CallOption) (*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse, error)
+	// Changes the appliance VPN site to site IPsec peers SLAs of an organization.
 	// PUT /organizations/{organizationId}/appliance/vpn/siteToSite/ipsec/peers/slas
 	// https://developer.cisco.com/meraki/api-v1/update-organization-appliance-vpn-site-to-site-ipsec-peers-slas/
 	// An action batch can carry it.
 	UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlas(ctx context.Context, in *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest, opts ...grpc.CallOption) (*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse, error)
+	// Reads the appliance VPN stats of an organization.
 	// GET /organizations/{organizationId}/appliance/vpn/stats
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-vpn-stats/
 	// A page has 3 to 300 rows, 300 when per_page is absent.
+	// StreamOrganizationApplianceVpnStats streams its pages.
 	GetOrganizationApplianceVpnStats(ctx context.Context, in *GetOrganizationApplianceVpnStatsRequest, opts ...grpc.CallOption) (*GetOrganizationApplianceVpnStatsResponse, error)
 	// GetOrganizationApplianceVpnStats, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamOrganizationApplianceVpnStats(ctx context.Context, in *GetOrganizationApplianceVpnStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationApplianceVpnStatsResponse], error)
+	// Reads the appliance VPN statuses of an organization.
 	// GET /organizations/{organizationId}/appliance/vpn/statuses
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-vpn-statuses/
 	// A page has 3 to 300 rows, 300 when per_page is absent.
+	// StreamOrganizationApplianceVpnStatuses streams its pages.
 	GetOrganizationApplianceVpnStatuses(ctx context.Context, in *GetOrganizationApplianceVpnStatusesRequest, opts ...grpc.CallOption) (*GetOrganizationApplianceVpnStatusesResponse, error)
 	// GetOrganizationApplianceVpnStatuses, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationApplianceVpnStatuses(ctx context.Context, in *GetOrganizationApplianceVpnStatusesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationApplianceVpnStatusesResponse], error)
+	// Reads the appliance VPN third party VPN peers of an organization.
 	// GET /organizations/{organizationId}/appliance/vpn/thirdPartyVPNPeers
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-vpn-third-party-vpn-peers/
+	// Written by UpdateOrganizationApplianceVpnThirdPartyVPNPeers.
 	GetOrganizationApplianceVpnThirdPartyVPNPeers(ctx context.Context, in *GetOrganizationApplianceVpnThirdPartyVPNPeersRequest, opts ...grpc.CallOption) (*OrganizationApplianceVpnThirdPartyVPNPeers, error)
+	// Changes the appliance VPN third party VPN peers of an organization.
 	// PUT /organizations/{organizationId}/appliance/vpn/thirdPartyVPNPeers
 	// https://developer.cisco.com/meraki/api-v1/update-organization-appliance-vpn-third-party-vpn-peers/
 	// An action batch can carry it.
 	UpdateOrganizationApplianceVpnThirdPartyVPNPeers(ctx context.Context, in *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest, opts ...grpc.CallOption) (*OrganizationApplianceVpnThirdPartyVPNPeers, error)
+	// Reads the appliance VPN VPN firewall rules of an organization.
 	// GET /organizations/{organizationId}/appliance/vpn/vpnFirewallRules
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-vpn-vpn-firewall-rules/
+	// Written by UpdateOrganizationApplianceVpnVpnFirewallRules.
 	GetOrganizationApplianceVpnVpnFirewallRules(ctx context.Context, in *GetOrganizationApplianceVpnVpnFirewallRulesRequest, opts ...grpc.CallOption) (*OrganizationApplianceVpnVpnFirewallRules, error)
+	// Changes the appliance VPN VPN firewall rules of an organization.
 	// PUT /organizations/{organizationId}/appliance/vpn/vpnFirewallRules
 	// https://developer.cisco.com/meraki/api-v1/update-organization-appliance-vpn-vpn-firewall-rules/
 	UpdateOrganizationApplianceVpnVpnFirewallRules(ctx context.Context, in *UpdateOrganizationApplianceVpnVpnFirewallRulesRequest, opts ...grpc.CallOption) (*OrganizationApplianceVpnVpnFirewallRules, error)
+	// Assigns the policies global group policies appliance VLANs of an organization.
 	// POST /organizations/{organizationId}/policies/global/group/policies/appliance/vlans/assign
 	// https://developer.cisco.com/meraki/api-v1/assign-organization-policies-global-group-policies-appliance-vlans/
 	// An action batch can carry it.
 	AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlans(ctx context.Context, in *AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest, opts ...grpc.CallOption) (*AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse, error)
+	// Reads the policies global group policies appliance VLANs assignments of an organization.
 	// GET /organizations/{organizationId}/policies/global/group/policies/appliance/vlans/assignments
 	// https://developer.cisco.com/meraki/api-v1/get-organization-policies-global-group-policies-appliance-vlans-assignments/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignments streams its pages.
 	GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignments(ctx context.Context, in *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsRequest, opts ...grpc.CallOption) (*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse, error)
 	// GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignments, one page in each message,
 	// until the pages end or the caller stops reading.
 	StreamOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignments(ctx context.Context, in *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse], error)
+	// Reads the policies global group policies appliance VLANs assignments by VLAN of an organization.
 	// GET /organizations/{organizationId}/policies/global/group/policies/appliance/vlans/assignments/byVlan
 	// https://developer.cisco.com/meraki/api-v1/get-organization-policies-global-group-policies-appliance-vlans-assignments-by-vlan/
 	// A page has 3 to 100 rows, 100 when per_page is absent.
+	// StreamOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan streams its pages.
 	GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan(ctx context.Context, in *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanRequest, opts ...grpc.CallOption) (*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse, error)
 	// GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan, one page in each
 	// message, until the pages end or the caller stops reading.
 	StreamOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan(ctx context.Context, in *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse], error)
+	// Removes the policies global group policies appliance VLANs of an organization.
 	// POST /organizations/{organizationId}/policies/global/group/policies/appliance/vlans/remove
 	// https://developer.cisco.com/meraki/api-v1/remove-organization-policies-global-group-policies-appliance-vlans/
 	// An action batch can carry it.
@@ -1255,9 +1464,9 @@ func (c *applianceServiceClient) UpdateNetworkApplianceInterfacesL3(ctx context.
 	return out, nil
 }
 
-func (c *applianceServiceClient) DeleteNetworkApplianceInterfacesL3(ctx context.Context, in *DeleteNetworkApplianceInterfacesL3Request, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *applianceServiceClient) DeleteNetworkApplianceInterfacesL3(ctx context.Context, in *DeleteNetworkApplianceInterfacesL3Request, opts ...grpc.CallOption) (*DeleteNetworkApplianceInterfacesL3Response, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteNetworkApplianceInterfacesL3Response)
 	err := c.cc.Invoke(ctx, ApplianceService_DeleteNetworkApplianceInterfacesL3_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1335,9 +1544,9 @@ func (c *applianceServiceClient) UpdateNetworkAppliancePrefixesDelegatedStatic(c
 	return out, nil
 }
 
-func (c *applianceServiceClient) DeleteNetworkAppliancePrefixesDelegatedStatic(ctx context.Context, in *DeleteNetworkAppliancePrefixesDelegatedStaticRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *applianceServiceClient) DeleteNetworkAppliancePrefixesDelegatedStatic(ctx context.Context, in *DeleteNetworkAppliancePrefixesDelegatedStaticRequest, opts ...grpc.CallOption) (*DeleteNetworkAppliancePrefixesDelegatedStaticResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteNetworkAppliancePrefixesDelegatedStaticResponse)
 	err := c.cc.Invoke(ctx, ApplianceService_DeleteNetworkAppliancePrefixesDelegatedStatic_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1385,9 +1594,9 @@ func (c *applianceServiceClient) UpdateNetworkApplianceRfProfile(ctx context.Con
 	return out, nil
 }
 
-func (c *applianceServiceClient) DeleteNetworkApplianceRfProfile(ctx context.Context, in *DeleteNetworkApplianceRfProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *applianceServiceClient) DeleteNetworkApplianceRfProfile(ctx context.Context, in *DeleteNetworkApplianceRfProfileRequest, opts ...grpc.CallOption) (*DeleteNetworkApplianceRfProfileResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteNetworkApplianceRfProfileResponse)
 	err := c.cc.Invoke(ctx, ApplianceService_DeleteNetworkApplianceRfProfile_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1584,9 +1793,9 @@ func (c *applianceServiceClient) UpdateNetworkApplianceStaticRoute(ctx context.C
 	return out, nil
 }
 
-func (c *applianceServiceClient) DeleteNetworkApplianceStaticRoute(ctx context.Context, in *DeleteNetworkApplianceStaticRouteRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *applianceServiceClient) DeleteNetworkApplianceStaticRoute(ctx context.Context, in *DeleteNetworkApplianceStaticRouteRequest, opts ...grpc.CallOption) (*DeleteNetworkApplianceStaticRouteResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteNetworkApplianceStaticRouteResponse)
 	err := c.cc.Invoke(ctx, ApplianceService_DeleteNetworkApplianceStaticRoute_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1654,9 +1863,9 @@ func (c *applianceServiceClient) UpdateNetworkApplianceTrafficShapingCustomPerfo
 	return out, nil
 }
 
-func (c *applianceServiceClient) DeleteNetworkApplianceTrafficShapingCustomPerformanceClass(ctx context.Context, in *DeleteNetworkApplianceTrafficShapingCustomPerformanceClassRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *applianceServiceClient) DeleteNetworkApplianceTrafficShapingCustomPerformanceClass(ctx context.Context, in *DeleteNetworkApplianceTrafficShapingCustomPerformanceClassRequest, opts ...grpc.CallOption) (*DeleteNetworkApplianceTrafficShapingCustomPerformanceClassResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteNetworkApplianceTrafficShapingCustomPerformanceClassResponse)
 	err := c.cc.Invoke(ctx, ApplianceService_DeleteNetworkApplianceTrafficShapingCustomPerformanceClass_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1744,9 +1953,9 @@ func (c *applianceServiceClient) ConnectNetworkApplianceUmbrellaAccount(ctx cont
 	return out, nil
 }
 
-func (c *applianceServiceClient) DisconnectNetworkApplianceUmbrellaAccount(ctx context.Context, in *DisconnectNetworkApplianceUmbrellaAccountRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *applianceServiceClient) DisconnectNetworkApplianceUmbrellaAccount(ctx context.Context, in *DisconnectNetworkApplianceUmbrellaAccountRequest, opts ...grpc.CallOption) (*DisconnectNetworkApplianceUmbrellaAccountResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DisconnectNetworkApplianceUmbrellaAccountResponse)
 	err := c.cc.Invoke(ctx, ApplianceService_DisconnectNetworkApplianceUmbrellaAccount_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1774,9 +1983,9 @@ func (c *applianceServiceClient) AddNetworkApplianceUmbrellaPolicies(ctx context
 	return out, nil
 }
 
-func (c *applianceServiceClient) RemoveNetworkApplianceUmbrellaPolicies(ctx context.Context, in *RemoveNetworkApplianceUmbrellaPoliciesRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *applianceServiceClient) RemoveNetworkApplianceUmbrellaPolicies(ctx context.Context, in *RemoveNetworkApplianceUmbrellaPoliciesRequest, opts ...grpc.CallOption) (*RemoveNetworkApplianceUmbrellaPoliciesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(RemoveNetworkApplianceUmbrellaPoliciesResponse)
 	err := c.cc.Invoke(ctx, ApplianceService_RemoveNetworkApplianceUmbrellaPolicies_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1874,9 +2083,9 @@ func (c *applianceServiceClient) UpdateNetworkApplianceVlan(ctx context.Context,
 	return out, nil
 }
 
-func (c *applianceServiceClient) DeleteNetworkApplianceVlan(ctx context.Context, in *DeleteNetworkApplianceVlanRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *applianceServiceClient) DeleteNetworkApplianceVlan(ctx context.Context, in *DeleteNetworkApplianceVlanRequest, opts ...grpc.CallOption) (*DeleteNetworkApplianceVlanResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteNetworkApplianceVlanResponse)
 	err := c.cc.Invoke(ctx, ApplianceService_DeleteNetworkApplianceVlan_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -2111,9 +2320,9 @@ func (c *applianceServiceClient) UpdateOrganizationApplianceDnsLocalProfile(ctx 
 	return out, nil
 }
 
-func (c *applianceServiceClient) DeleteOrganizationApplianceDnsLocalProfile(ctx context.Context, in *DeleteOrganizationApplianceDnsLocalProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *applianceServiceClient) DeleteOrganizationApplianceDnsLocalProfile(ctx context.Context, in *DeleteOrganizationApplianceDnsLocalProfileRequest, opts ...grpc.CallOption) (*DeleteOrganizationApplianceDnsLocalProfileResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationApplianceDnsLocalProfileResponse)
 	err := c.cc.Invoke(ctx, ApplianceService_DeleteOrganizationApplianceDnsLocalProfile_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -2151,9 +2360,9 @@ func (c *applianceServiceClient) UpdateOrganizationApplianceDnsLocalRecord(ctx c
 	return out, nil
 }
 
-func (c *applianceServiceClient) DeleteOrganizationApplianceDnsLocalRecord(ctx context.Context, in *DeleteOrganizationApplianceDnsLocalRecordRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *applianceServiceClient) DeleteOrganizationApplianceDnsLocalRecord(ctx context.Context, in *DeleteOrganizationApplianceDnsLocalRecordRequest, opts ...grpc.CallOption) (*DeleteOrganizationApplianceDnsLocalRecordResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationApplianceDnsLocalRecordResponse)
 	err := c.cc.Invoke(ctx, ApplianceService_DeleteOrganizationApplianceDnsLocalRecord_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -2221,9 +2430,9 @@ func (c *applianceServiceClient) UpdateOrganizationApplianceDnsSplitProfile(ctx 
 	return out, nil
 }
 
-func (c *applianceServiceClient) DeleteOrganizationApplianceDnsSplitProfile(ctx context.Context, in *DeleteOrganizationApplianceDnsSplitProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *applianceServiceClient) DeleteOrganizationApplianceDnsSplitProfile(ctx context.Context, in *DeleteOrganizationApplianceDnsSplitProfileRequest, opts ...grpc.CallOption) (*DeleteOrganizationApplianceDnsSplitProfileResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationApplianceDnsSplitProfileResponse)
 	err := c.cc.Invoke(ctx, ApplianceService_DeleteOrganizationApplianceDnsSplitProfile_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -2667,596 +2876,806 @@ func (c *applianceServiceClient) RemoveOrganizationPoliciesGlobalGroupPoliciesAp
 //
 // The Dashboard operations of the section appliance.
 type ApplianceServiceServer interface {
+	// Reads the appliance DHCP subnets of a device.
 	// GET /devices/{serial}/appliance/dhcp/subnets
 	// https://developer.cisco.com/meraki/api-v1/get-device-appliance-dhcp-subnets/
 	GetDeviceApplianceDhcpSubnets(context.Context, *GetDeviceApplianceDhcpSubnetsRequest) (*GetDeviceApplianceDhcpSubnetsResponse, error)
+	// Creates the appliance interfaces ports update of a device.
 	// POST /devices/{serial}/appliance/interfaces/ports/update
 	// https://developer.cisco.com/meraki/api-v1/create-device-appliance-interfaces-ports-update/
 	// An action batch can carry it.
 	CreateDeviceApplianceInterfacesPortsUpdate(context.Context, *CreateDeviceApplianceInterfacesPortsUpdateRequest) (*DeviceApplianceInterfacesPortsUpdate, error)
+	// Reads the appliance performance of a device.
 	// GET /devices/{serial}/appliance/performance
 	// https://developer.cisco.com/meraki/api-v1/get-device-appliance-performance/
 	GetDeviceAppliancePerformance(context.Context, *GetDeviceAppliancePerformanceRequest) (*DeviceAppliancePerformance, error)
+	// Reads the appliance prefixes delegated of a device.
 	// GET /devices/{serial}/appliance/prefixes/delegated
 	// https://developer.cisco.com/meraki/api-v1/get-device-appliance-prefixes-delegated/
 	GetDeviceAppliancePrefixesDelegated(context.Context, *GetDeviceAppliancePrefixesDelegatedRequest) (*GetDeviceAppliancePrefixesDelegatedResponse, error)
+	// Reads the appliance prefixes delegated VLAN assignments of a device.
 	// GET /devices/{serial}/appliance/prefixes/delegated/vlanAssignments
 	// https://developer.cisco.com/meraki/api-v1/get-device-appliance-prefixes-delegated-vlan-assignments/
 	GetDeviceAppliancePrefixesDelegatedVlanAssignments(context.Context, *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsRequest) (*GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse, error)
+	// Reads the appliance radio settings of a device.
 	// GET /devices/{serial}/appliance/radio/settings
 	// https://developer.cisco.com/meraki/api-v1/get-device-appliance-radio-settings/
+	// Written by UpdateDeviceApplianceRadioSettings.
 	GetDeviceApplianceRadioSettings(context.Context, *GetDeviceApplianceRadioSettingsRequest) (*DeviceApplianceRadioSettings, error)
+	// Changes the appliance radio settings of a device.
 	// PUT /devices/{serial}/appliance/radio/settings
 	// https://developer.cisco.com/meraki/api-v1/update-device-appliance-radio-settings/
 	// An action batch can carry it.
 	UpdateDeviceApplianceRadioSettings(context.Context, *UpdateDeviceApplianceRadioSettingsRequest) (*DeviceApplianceRadioSettings, error)
+	// Reads the appliance uplinks settings of a device.
 	// GET /devices/{serial}/appliance/uplinks/settings
 	// https://developer.cisco.com/meraki/api-v1/get-device-appliance-uplinks-settings/
+	// Written by UpdateDeviceApplianceUplinksSettings.
 	GetDeviceApplianceUplinksSettings(context.Context, *GetDeviceApplianceUplinksSettingsRequest) (*DeviceApplianceUplinksSettings, error)
+	// Changes the appliance uplinks settings of a device.
 	// PUT /devices/{serial}/appliance/uplinks/settings
 	// https://developer.cisco.com/meraki/api-v1/update-device-appliance-uplinks-settings/
 	// An action batch can carry it.
 	UpdateDeviceApplianceUplinksSettings(context.Context, *UpdateDeviceApplianceUplinksSettingsRequest) (*DeviceApplianceUplinksSettings, error)
+	// Creates the appliance vMX authentication token of a device.
 	// POST /devices/{serial}/appliance/vmx/authenticationToken
 	// https://developer.cisco.com/meraki/api-v1/create-device-appliance-vmx-authentication-token/
 	// An action batch can carry it.
 	CreateDeviceApplianceVmxAuthenticationToken(context.Context, *CreateDeviceApplianceVmxAuthenticationTokenRequest) (*DeviceApplianceVmxAuthenticationToken, error)
+	// Reads the appliance client security events of a network.
 	// GET /networks/{networkId}/appliance/clients/{clientId}/security/events
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-client-security-events/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamNetworkApplianceClientSecurityEvents streams its pages.
 	GetNetworkApplianceClientSecurityEvents(context.Context, *GetNetworkApplianceClientSecurityEventsRequest) (*GetNetworkApplianceClientSecurityEventsResponse, error)
 	// GetNetworkApplianceClientSecurityEvents, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamNetworkApplianceClientSecurityEvents(*GetNetworkApplianceClientSecurityEventsRequest, grpc.ServerStreamingServer[GetNetworkApplianceClientSecurityEventsResponse]) error
+	// Reads the appliance connectivity monitoring destinations of a network.
 	// GET /networks/{networkId}/appliance/connectivityMonitoringDestinations
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-connectivity-monitoring-destinations/
+	// Written by UpdateNetworkApplianceConnectivityMonitoringDestinations.
 	GetNetworkApplianceConnectivityMonitoringDestinations(context.Context, *GetNetworkApplianceConnectivityMonitoringDestinationsRequest) (*NetworkApplianceConnectivityMonitoringDestinations, error)
+	// Changes the appliance connectivity monitoring destinations of a network.
 	// PUT /networks/{networkId}/appliance/connectivityMonitoringDestinations
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-connectivity-monitoring-destinations/
 	// An action batch can carry it.
 	UpdateNetworkApplianceConnectivityMonitoringDestinations(context.Context, *UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest) (*NetworkApplianceConnectivityMonitoringDestinations, error)
+	// Reads the appliance content filtering of a network.
 	// GET /networks/{networkId}/appliance/contentFiltering
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-content-filtering/
+	// Written by UpdateNetworkApplianceContentFiltering.
 	GetNetworkApplianceContentFiltering(context.Context, *GetNetworkApplianceContentFilteringRequest) (*NetworkApplianceContentFiltering, error)
+	// Changes the appliance content filtering of a network.
 	// PUT /networks/{networkId}/appliance/contentFiltering
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-content-filtering/
 	UpdateNetworkApplianceContentFiltering(context.Context, *UpdateNetworkApplianceContentFilteringRequest) (*NetworkApplianceContentFiltering, error)
+	// Reads the appliance content filtering categories of a network.
 	// GET /networks/{networkId}/appliance/contentFiltering/categories
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-content-filtering-categories/
 	GetNetworkApplianceContentFilteringCategories(context.Context, *GetNetworkApplianceContentFilteringCategoriesRequest) (*NetworkApplianceContentFilteringCategories, error)
+	// Changes the appliance devices redundancy of a network.
 	// PUT /networks/{networkId}/appliance/devices/redundancy
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-devices-redundancy/
 	// An action batch can carry it.
 	UpdateNetworkApplianceDevicesRedundancy(context.Context, *UpdateNetworkApplianceDevicesRedundancyRequest) (*NetworkApplianceDevicesRedundancy, error)
+	// Creates the appliance devices redundancy swap of a network.
 	// POST /networks/{networkId}/appliance/devices/redundancy/swap
 	// https://developer.cisco.com/meraki/api-v1/create-network-appliance-devices-redundancy-swap/
 	// An action batch can carry it.
 	CreateNetworkApplianceDevicesRedundancySwap(context.Context, *CreateNetworkApplianceDevicesRedundancySwapRequest) (*NetworkApplianceDevicesRedundancySwap, error)
+	// Reads the appliance firewall cellular firewall rules of a network.
 	// GET /networks/{networkId}/appliance/firewall/cellularFirewallRules
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-firewall-cellular-firewall-rules/
+	// Written by UpdateNetworkApplianceFirewallCellularFirewallRules.
 	GetNetworkApplianceFirewallCellularFirewallRules(context.Context, *GetNetworkApplianceFirewallCellularFirewallRulesRequest) (*NetworkApplianceFirewallCellularFirewallRules, error)
+	// Changes the appliance firewall cellular firewall rules of a network.
 	// PUT /networks/{networkId}/appliance/firewall/cellularFirewallRules
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-firewall-cellular-firewall-rules/
 	UpdateNetworkApplianceFirewallCellularFirewallRules(context.Context, *UpdateNetworkApplianceFirewallCellularFirewallRulesRequest) (*NetworkApplianceFirewallCellularFirewallRules, error)
+	// Reads the appliance firewall firewalled services of a network.
 	// GET /networks/{networkId}/appliance/firewall/firewalledServices
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-firewall-firewalled-services/
 	GetNetworkApplianceFirewallFirewalledServices(context.Context, *GetNetworkApplianceFirewallFirewalledServicesRequest) (*GetNetworkApplianceFirewallFirewalledServicesResponse, error)
+	// Reads the appliance firewall firewalled service of a network.
 	// GET /networks/{networkId}/appliance/firewall/firewalledServices/{service}
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-firewall-firewalled-service/
+	// Written by UpdateNetworkApplianceFirewallFirewalledService.
 	GetNetworkApplianceFirewallFirewalledService(context.Context, *GetNetworkApplianceFirewallFirewalledServiceRequest) (*NetworkApplianceFirewallFirewalledService, error)
+	// Changes the appliance firewall firewalled service of a network.
 	// PUT /networks/{networkId}/appliance/firewall/firewalledServices/{service}
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-firewall-firewalled-service/
 	UpdateNetworkApplianceFirewallFirewalledService(context.Context, *UpdateNetworkApplianceFirewallFirewalledServiceRequest) (*NetworkApplianceFirewallFirewalledService, error)
+	// Reads the appliance firewall inbound cellular firewall rules of a network.
 	// GET /networks/{networkId}/appliance/firewall/inboundCellularFirewallRules
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-firewall-inbound-cellular-firewall-rules/
+	// Written by UpdateNetworkApplianceFirewallInboundCellularFirewallRules.
 	GetNetworkApplianceFirewallInboundCellularFirewallRules(context.Context, *GetNetworkApplianceFirewallInboundCellularFirewallRulesRequest) (*NetworkApplianceFirewallInboundCellularFirewallRules, error)
+	// Changes the appliance firewall inbound cellular firewall rules of a network.
 	// PUT /networks/{networkId}/appliance/firewall/inboundCellularFirewallRules
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-firewall-inbound-cellular-firewall-rules/
 	UpdateNetworkApplianceFirewallInboundCellularFirewallRules(context.Context, *UpdateNetworkApplianceFirewallInboundCellularFirewallRulesRequest) (*NetworkApplianceFirewallInboundCellularFirewallRules, error)
+	// Reads the appliance firewall inbound firewall rules of a network.
 	// GET /networks/{networkId}/appliance/firewall/inboundFirewallRules
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-firewall-inbound-firewall-rules/
+	// Written by UpdateNetworkApplianceFirewallInboundFirewallRules.
 	GetNetworkApplianceFirewallInboundFirewallRules(context.Context, *GetNetworkApplianceFirewallInboundFirewallRulesRequest) (*NetworkApplianceFirewallInboundFirewallRules, error)
+	// Changes the appliance firewall inbound firewall rules of a network.
 	// PUT /networks/{networkId}/appliance/firewall/inboundFirewallRules
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-firewall-inbound-firewall-rules/
 	UpdateNetworkApplianceFirewallInboundFirewallRules(context.Context, *UpdateNetworkApplianceFirewallInboundFirewallRulesRequest) (*NetworkApplianceFirewallInboundFirewallRules, error)
+	// Reads the appliance firewall L3 firewall rules of a network.
 	// GET /networks/{networkId}/appliance/firewall/l3FirewallRules
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-firewall-l-3-firewall-rules/
+	// Written by UpdateNetworkApplianceFirewallL3FirewallRules.
 	GetNetworkApplianceFirewallL3FirewallRules(context.Context, *GetNetworkApplianceFirewallL3FirewallRulesRequest) (*NetworkApplianceFirewallL3FirewallRules, error)
+	// Changes the appliance firewall L3 firewall rules of a network.
 	// PUT /networks/{networkId}/appliance/firewall/l3FirewallRules
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-firewall-l-3-firewall-rules/
 	UpdateNetworkApplianceFirewallL3FirewallRules(context.Context, *UpdateNetworkApplianceFirewallL3FirewallRulesRequest) (*NetworkApplianceFirewallL3FirewallRules, error)
+	// Reads the appliance firewall L7 firewall rules of a network.
 	// GET /networks/{networkId}/appliance/firewall/l7FirewallRules
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-firewall-l-7-firewall-rules/
+	// Written by UpdateNetworkApplianceFirewallL7FirewallRules.
 	GetNetworkApplianceFirewallL7FirewallRules(context.Context, *GetNetworkApplianceFirewallL7FirewallRulesRequest) (*NetworkApplianceFirewallL7FirewallRules, error)
+	// Changes the appliance firewall L7 firewall rules of a network.
 	// PUT /networks/{networkId}/appliance/firewall/l7FirewallRules
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-firewall-l-7-firewall-rules/
 	// An action batch can carry it.
 	UpdateNetworkApplianceFirewallL7FirewallRules(context.Context, *UpdateNetworkApplianceFirewallL7FirewallRulesRequest) (*NetworkApplianceFirewallL7FirewallRules, error)
+	// Reads the appliance firewall L7 firewall rules application categories of a network.
 	// GET /networks/{networkId}/appliance/firewall/l7FirewallRules/applicationCategories
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-firewall-l-7-firewall-rules-application-categories/
 	GetNetworkApplianceFirewallL7FirewallRulesApplicationCategories(context.Context, *GetNetworkApplianceFirewallL7FirewallRulesApplicationCategoriesRequest) (*NetworkApplianceFirewallL7FirewallRulesApplicationCategories, error)
+	// Changes the appliance firewall multicast forwarding of a network.
 	// PUT /networks/{networkId}/appliance/firewall/multicastForwarding
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-firewall-multicast-forwarding/
 	// An action batch can carry it.
 	UpdateNetworkApplianceFirewallMulticastForwarding(context.Context, *UpdateNetworkApplianceFirewallMulticastForwardingRequest) (*NetworkApplianceFirewallMulticastForwarding, error)
+	// Reads the appliance firewall one to many NAT rules of a network.
 	// GET /networks/{networkId}/appliance/firewall/oneToManyNatRules
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-firewall-one-to-many-nat-rules/
+	// Written by UpdateNetworkApplianceFirewallOneToManyNatRules.
 	GetNetworkApplianceFirewallOneToManyNatRules(context.Context, *GetNetworkApplianceFirewallOneToManyNatRulesRequest) (*NetworkApplianceFirewallOneToManyNatRules, error)
+	// Changes the appliance firewall one to many NAT rules of a network.
 	// PUT /networks/{networkId}/appliance/firewall/oneToManyNatRules
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-firewall-one-to-many-nat-rules/
 	UpdateNetworkApplianceFirewallOneToManyNatRules(context.Context, *UpdateNetworkApplianceFirewallOneToManyNatRulesRequest) (*NetworkApplianceFirewallOneToManyNatRules, error)
+	// Reads the appliance firewall one to one NAT rules of a network.
 	// GET /networks/{networkId}/appliance/firewall/oneToOneNatRules
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-firewall-one-to-one-nat-rules/
+	// Written by UpdateNetworkApplianceFirewallOneToOneNatRules.
 	GetNetworkApplianceFirewallOneToOneNatRules(context.Context, *GetNetworkApplianceFirewallOneToOneNatRulesRequest) (*NetworkApplianceFirewallOneToOneNatRules, error)
+	// Changes the appliance firewall one to one NAT rules of a network.
 	// PUT /networks/{networkId}/appliance/firewall/oneToOneNatRules
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-firewall-one-to-one-nat-rules/
 	UpdateNetworkApplianceFirewallOneToOneNatRules(context.Context, *UpdateNetworkApplianceFirewallOneToOneNatRulesRequest) (*NetworkApplianceFirewallOneToOneNatRules, error)
+	// Reads the appliance firewall port forwarding rules of a network.
 	// GET /networks/{networkId}/appliance/firewall/portForwardingRules
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-firewall-port-forwarding-rules/
+	// Written by UpdateNetworkApplianceFirewallPortForwardingRules.
 	GetNetworkApplianceFirewallPortForwardingRules(context.Context, *GetNetworkApplianceFirewallPortForwardingRulesRequest) (*NetworkApplianceFirewallPortForwardingRules, error)
+	// Changes the appliance firewall port forwarding rules of a network.
 	// PUT /networks/{networkId}/appliance/firewall/portForwardingRules
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-firewall-port-forwarding-rules/
 	UpdateNetworkApplianceFirewallPortForwardingRules(context.Context, *UpdateNetworkApplianceFirewallPortForwardingRulesRequest) (*NetworkApplianceFirewallPortForwardingRules, error)
+	// Reads the appliance firewall settings of a network.
 	// GET /networks/{networkId}/appliance/firewall/settings
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-firewall-settings/
+	// Written by UpdateNetworkApplianceFirewallSettings.
 	GetNetworkApplianceFirewallSettings(context.Context, *GetNetworkApplianceFirewallSettingsRequest) (*NetworkApplianceFirewallSettings, error)
+	// Changes the appliance firewall settings of a network.
 	// PUT /networks/{networkId}/appliance/firewall/settings
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-firewall-settings/
 	UpdateNetworkApplianceFirewallSettings(context.Context, *UpdateNetworkApplianceFirewallSettingsRequest) (*NetworkApplianceFirewallSettings, error)
+	// Creates the appliance interfaces L3 of a network.
 	// POST /networks/{networkId}/appliance/interfaces/l3
 	// https://developer.cisco.com/meraki/api-v1/create-network-appliance-interfaces-l-3/
 	// An action batch can carry it.
 	CreateNetworkApplianceInterfacesL3(context.Context, *CreateNetworkApplianceInterfacesL3Request) (*NetworkApplianceInterfacesL3, error)
+	// Changes the appliance interfaces L3 of a network.
 	// PUT /networks/{networkId}/appliance/interfaces/l3/{interfaceId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-interfaces-l-3/
 	// An action batch can carry it.
 	UpdateNetworkApplianceInterfacesL3(context.Context, *UpdateNetworkApplianceInterfacesL3Request) (*NetworkApplianceInterfacesL3, error)
+	// Deletes the appliance interfaces L3 of a network.
 	// DELETE /networks/{networkId}/appliance/interfaces/l3/{interfaceId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-appliance-interfaces-l-3/
 	// An action batch can carry it.
-	DeleteNetworkApplianceInterfacesL3(context.Context, *DeleteNetworkApplianceInterfacesL3Request) (*emptypb.Empty, error)
+	DeleteNetworkApplianceInterfacesL3(context.Context, *DeleteNetworkApplianceInterfacesL3Request) (*DeleteNetworkApplianceInterfacesL3Response, error)
+	// Reads the appliance ports of a network.
 	// GET /networks/{networkId}/appliance/ports
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-ports/
 	GetNetworkAppliancePorts(context.Context, *GetNetworkAppliancePortsRequest) (*GetNetworkAppliancePortsResponse, error)
+	// Reads the appliance port of a network.
 	// GET /networks/{networkId}/appliance/ports/{portId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-port/
+	// Written by UpdateNetworkAppliancePort.
 	GetNetworkAppliancePort(context.Context, *GetNetworkAppliancePortRequest) (*NetworkAppliancePort, error)
+	// Changes the appliance port of a network.
 	// PUT /networks/{networkId}/appliance/ports/{portId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-port/
 	// An action batch can carry it.
 	UpdateNetworkAppliancePort(context.Context, *UpdateNetworkAppliancePortRequest) (*NetworkAppliancePort, error)
+	// Reads the appliance prefixes delegated statics of a network.
 	// GET /networks/{networkId}/appliance/prefixes/delegated/statics
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-prefixes-delegated-statics/
 	GetNetworkAppliancePrefixesDelegatedStatics(context.Context, *GetNetworkAppliancePrefixesDelegatedStaticsRequest) (*GetNetworkAppliancePrefixesDelegatedStaticsResponse, error)
+	// Creates the appliance prefixes delegated static of a network.
 	// POST /networks/{networkId}/appliance/prefixes/delegated/statics
 	// https://developer.cisco.com/meraki/api-v1/create-network-appliance-prefixes-delegated-static/
 	// An action batch can carry it.
 	CreateNetworkAppliancePrefixesDelegatedStatic(context.Context, *CreateNetworkAppliancePrefixesDelegatedStaticRequest) (*NetworkAppliancePrefixesDelegatedStatic, error)
+	// Reads the appliance prefixes delegated static of a network.
 	// GET /networks/{networkId}/appliance/prefixes/delegated/statics/{staticDelegatedPrefixId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-prefixes-delegated-static/
+	// Written by UpdateNetworkAppliancePrefixesDelegatedStatic and DeleteNetworkAppliancePrefixesDelegatedStatic.
 	GetNetworkAppliancePrefixesDelegatedStatic(context.Context, *GetNetworkAppliancePrefixesDelegatedStaticRequest) (*NetworkAppliancePrefixesDelegatedStatic, error)
+	// Changes the appliance prefixes delegated static of a network.
 	// PUT /networks/{networkId}/appliance/prefixes/delegated/statics/{staticDelegatedPrefixId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-prefixes-delegated-static/
 	// An action batch can carry it.
 	UpdateNetworkAppliancePrefixesDelegatedStatic(context.Context, *UpdateNetworkAppliancePrefixesDelegatedStaticRequest) (*NetworkAppliancePrefixesDelegatedStatic, error)
+	// Deletes the appliance prefixes delegated static of a network.
 	// DELETE /networks/{networkId}/appliance/prefixes/delegated/statics/{staticDelegatedPrefixId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-appliance-prefixes-delegated-static/
 	// An action batch can carry it.
-	DeleteNetworkAppliancePrefixesDelegatedStatic(context.Context, *DeleteNetworkAppliancePrefixesDelegatedStaticRequest) (*emptypb.Empty, error)
+	DeleteNetworkAppliancePrefixesDelegatedStatic(context.Context, *DeleteNetworkAppliancePrefixesDelegatedStaticRequest) (*DeleteNetworkAppliancePrefixesDelegatedStaticResponse, error)
+	// Reads the appliance RF profiles of a network.
 	// GET /networks/{networkId}/appliance/rfProfiles
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-rf-profiles/
 	GetNetworkApplianceRfProfiles(context.Context, *GetNetworkApplianceRfProfilesRequest) (*NetworkApplianceRfProfiles, error)
+	// Creates the appliance RF profile of a network.
 	// POST /networks/{networkId}/appliance/rfProfiles
 	// https://developer.cisco.com/meraki/api-v1/create-network-appliance-rf-profile/
 	// An action batch can carry it.
 	CreateNetworkApplianceRfProfile(context.Context, *CreateNetworkApplianceRfProfileRequest) (*NetworkApplianceRfProfile, error)
+	// Reads the appliance RF profile of a network.
 	// GET /networks/{networkId}/appliance/rfProfiles/{rfProfileId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-rf-profile/
+	// Written by UpdateNetworkApplianceRfProfile and DeleteNetworkApplianceRfProfile.
 	GetNetworkApplianceRfProfile(context.Context, *GetNetworkApplianceRfProfileRequest) (*NetworkApplianceRfProfile, error)
+	// Changes the appliance RF profile of a network.
 	// PUT /networks/{networkId}/appliance/rfProfiles/{rfProfileId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-rf-profile/
 	// An action batch can carry it.
 	UpdateNetworkApplianceRfProfile(context.Context, *UpdateNetworkApplianceRfProfileRequest) (*NetworkApplianceRfProfile, error)
+	// Deletes the appliance RF profile of a network.
 	// DELETE /networks/{networkId}/appliance/rfProfiles/{rfProfileId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-appliance-rf-profile/
 	// An action batch can carry it.
-	DeleteNetworkApplianceRfProfile(context.Context, *DeleteNetworkApplianceRfProfileRequest) (*emptypb.Empty, error)
+	DeleteNetworkApplianceRfProfile(context.Context, *DeleteNetworkApplianceRfProfileRequest) (*DeleteNetworkApplianceRfProfileResponse, error)
+	// Changes the appliance SD-WAN internet policies of a network.
 	// PUT /networks/{networkId}/appliance/sdwan/internetPolicies
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-sdwan-internet-policies/
 	// An action batch can carry it.
 	UpdateNetworkApplianceSdwanInternetPolicies(context.Context, *UpdateNetworkApplianceSdwanInternetPoliciesRequest) (*NetworkApplianceSdwanInternetPolicies, error)
+	// Reads the appliance security events of a network.
 	// GET /networks/{networkId}/appliance/security/events
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-security-events/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamNetworkApplianceSecurityEvents streams its pages.
 	GetNetworkApplianceSecurityEvents(context.Context, *GetNetworkApplianceSecurityEventsRequest) (*GetNetworkApplianceSecurityEventsResponse, error)
 	// GetNetworkApplianceSecurityEvents, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamNetworkApplianceSecurityEvents(*GetNetworkApplianceSecurityEventsRequest, grpc.ServerStreamingServer[GetNetworkApplianceSecurityEventsResponse]) error
+	// Reads the appliance security intrusion of a network.
 	// GET /networks/{networkId}/appliance/security/intrusion
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-security-intrusion/
+	// Written by UpdateNetworkApplianceSecurityIntrusion.
 	GetNetworkApplianceSecurityIntrusion(context.Context, *GetNetworkApplianceSecurityIntrusionRequest) (*NetworkApplianceSecurityIntrusion, error)
+	// Changes the appliance security intrusion of a network.
 	// PUT /networks/{networkId}/appliance/security/intrusion
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-security-intrusion/
 	UpdateNetworkApplianceSecurityIntrusion(context.Context, *UpdateNetworkApplianceSecurityIntrusionRequest) (*NetworkApplianceSecurityIntrusion, error)
+	// Reads the appliance security malware of a network.
 	// GET /networks/{networkId}/appliance/security/malware
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-security-malware/
+	// Written by UpdateNetworkApplianceSecurityMalware.
 	GetNetworkApplianceSecurityMalware(context.Context, *GetNetworkApplianceSecurityMalwareRequest) (*NetworkApplianceSecurityMalware, error)
+	// Changes the appliance security malware of a network.
 	// PUT /networks/{networkId}/appliance/security/malware
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-security-malware/
 	UpdateNetworkApplianceSecurityMalware(context.Context, *UpdateNetworkApplianceSecurityMalwareRequest) (*NetworkApplianceSecurityMalware, error)
+	// Reads the appliance settings of a network.
 	// GET /networks/{networkId}/appliance/settings
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-settings/
+	// Written by UpdateNetworkApplianceSettings.
 	GetNetworkApplianceSettings(context.Context, *GetNetworkApplianceSettingsRequest) (*NetworkApplianceSettings, error)
+	// Changes the appliance settings of a network.
 	// PUT /networks/{networkId}/appliance/settings
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-settings/
 	// An action batch can carry it.
 	UpdateNetworkApplianceSettings(context.Context, *UpdateNetworkApplianceSettingsRequest) (*NetworkApplianceSettings, error)
+	// Reads the appliance single LAN of a network.
 	// GET /networks/{networkId}/appliance/singleLan
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-single-lan/
+	// Written by UpdateNetworkApplianceSingleLan.
 	GetNetworkApplianceSingleLan(context.Context, *GetNetworkApplianceSingleLanRequest) (*NetworkApplianceSingleLan, error)
+	// Changes the appliance single LAN of a network.
 	// PUT /networks/{networkId}/appliance/singleLan
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-single-lan/
 	// An action batch can carry it.
 	UpdateNetworkApplianceSingleLan(context.Context, *UpdateNetworkApplianceSingleLanRequest) (*NetworkApplianceSingleLan, error)
+	// Reads the appliance SSIDs of a network.
 	// GET /networks/{networkId}/appliance/ssids
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-ssids/
 	GetNetworkApplianceSsids(context.Context, *GetNetworkApplianceSsidsRequest) (*GetNetworkApplianceSsidsResponse, error)
+	// Reads the appliance SSID of a network.
 	// GET /networks/{networkId}/appliance/ssids/{number}
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-ssid/
+	// Written by UpdateNetworkApplianceSsid.
 	GetNetworkApplianceSsid(context.Context, *GetNetworkApplianceSsidRequest) (*NetworkApplianceSsid, error)
+	// Changes the appliance SSID of a network.
 	// PUT /networks/{networkId}/appliance/ssids/{number}
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-ssid/
 	// An action batch can carry it.
 	UpdateNetworkApplianceSsid(context.Context, *UpdateNetworkApplianceSsidRequest) (*NetworkApplianceSsid, error)
+	// Reads the appliance static routes of a network.
 	// GET /networks/{networkId}/appliance/staticRoutes
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-static-routes/
 	GetNetworkApplianceStaticRoutes(context.Context, *GetNetworkApplianceStaticRoutesRequest) (*GetNetworkApplianceStaticRoutesResponse, error)
+	// Creates the appliance static route of a network.
 	// POST /networks/{networkId}/appliance/staticRoutes
 	// https://developer.cisco.com/meraki/api-v1/create-network-appliance-static-route/
 	CreateNetworkApplianceStaticRoute(context.Context, *CreateNetworkApplianceStaticRouteRequest) (*NetworkApplianceStaticRoute, error)
+	// Reads the appliance static route of a network.
 	// GET /networks/{networkId}/appliance/staticRoutes/{staticRouteId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-static-route/
+	// Written by UpdateNetworkApplianceStaticRoute and DeleteNetworkApplianceStaticRoute.
 	GetNetworkApplianceStaticRoute(context.Context, *GetNetworkApplianceStaticRouteRequest) (*NetworkApplianceStaticRoute, error)
+	// Changes the appliance static route of a network.
 	// PUT /networks/{networkId}/appliance/staticRoutes/{staticRouteId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-static-route/
 	UpdateNetworkApplianceStaticRoute(context.Context, *UpdateNetworkApplianceStaticRouteRequest) (*NetworkApplianceStaticRoute, error)
+	// Deletes the appliance static route of a network.
 	// DELETE /networks/{networkId}/appliance/staticRoutes/{staticRouteId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-appliance-static-route/
-	DeleteNetworkApplianceStaticRoute(context.Context, *DeleteNetworkApplianceStaticRouteRequest) (*emptypb.Empty, error)
+	DeleteNetworkApplianceStaticRoute(context.Context, *DeleteNetworkApplianceStaticRouteRequest) (*DeleteNetworkApplianceStaticRouteResponse, error)
+	// Reads the appliance traffic shaping of a network.
 	// GET /networks/{networkId}/appliance/trafficShaping
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-traffic-shaping/
+	// Written by UpdateNetworkApplianceTrafficShaping.
 	GetNetworkApplianceTrafficShaping(context.Context, *GetNetworkApplianceTrafficShapingRequest) (*NetworkApplianceTrafficShaping, error)
+	// Changes the appliance traffic shaping of a network.
 	// PUT /networks/{networkId}/appliance/trafficShaping
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-traffic-shaping/
 	UpdateNetworkApplianceTrafficShaping(context.Context, *UpdateNetworkApplianceTrafficShapingRequest) (*NetworkApplianceTrafficShaping, error)
+	// Reads the appliance traffic shaping custom performance classes of a network.
 	// GET /networks/{networkId}/appliance/trafficShaping/customPerformanceClasses
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-traffic-shaping-custom-performance-classes/
 	GetNetworkApplianceTrafficShapingCustomPerformanceClasses(context.Context, *GetNetworkApplianceTrafficShapingCustomPerformanceClassesRequest) (*GetNetworkApplianceTrafficShapingCustomPerformanceClassesResponse, error)
+	// Creates the appliance traffic shaping custom performance class of a network.
 	// POST /networks/{networkId}/appliance/trafficShaping/customPerformanceClasses
 	// https://developer.cisco.com/meraki/api-v1/create-network-appliance-traffic-shaping-custom-performance-class/
 	// An action batch can carry it.
 	CreateNetworkApplianceTrafficShapingCustomPerformanceClass(context.Context, *CreateNetworkApplianceTrafficShapingCustomPerformanceClassRequest) (*NetworkApplianceTrafficShapingCustomPerformanceClass, error)
+	// Reads the appliance traffic shaping custom performance class of a network.
 	// GET /networks/{networkId}/appliance/trafficShaping/customPerformanceClasses/{customPerformanceClassId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-traffic-shaping-custom-performance-class/
+	// Written by UpdateNetworkApplianceTrafficShapingCustomPerformanceClass and DeleteNetworkApplianceTrafficShapingCustomPerformanceClass.
 	GetNetworkApplianceTrafficShapingCustomPerformanceClass(context.Context, *GetNetworkApplianceTrafficShapingCustomPerformanceClassRequest) (*NetworkApplianceTrafficShapingCustomPerformanceClass, error)
+	// Changes the appliance traffic shaping custom performance class of a network.
 	// PUT /networks/{networkId}/appliance/trafficShaping/customPerformanceClasses/{customPerformanceClassId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-traffic-shaping-custom-performance-class/
 	// An action batch can carry it.
 	UpdateNetworkApplianceTrafficShapingCustomPerformanceClass(context.Context, *UpdateNetworkApplianceTrafficShapingCustomPerformanceClassRequest) (*NetworkApplianceTrafficShapingCustomPerformanceClass, error)
+	// Deletes the appliance traffic shaping custom performance class of a network.
 	// DELETE /networks/{networkId}/appliance/trafficShaping/customPerformanceClasses/{customPerformanceClassId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-appliance-traffic-shaping-custom-performance-class/
 	// An action batch can carry it.
-	DeleteNetworkApplianceTrafficShapingCustomPerformanceClass(context.Context, *DeleteNetworkApplianceTrafficShapingCustomPerformanceClassRequest) (*emptypb.Empty, error)
+	DeleteNetworkApplianceTrafficShapingCustomPerformanceClass(context.Context, *DeleteNetworkApplianceTrafficShapingCustomPerformanceClassRequest) (*DeleteNetworkApplianceTrafficShapingCustomPerformanceClassResponse, error)
+	// Reads the appliance traffic shaping rules of a network.
 	// GET /networks/{networkId}/appliance/trafficShaping/rules
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-traffic-shaping-rules/
+	// Written by UpdateNetworkApplianceTrafficShapingRules.
 	GetNetworkApplianceTrafficShapingRules(context.Context, *GetNetworkApplianceTrafficShapingRulesRequest) (*NetworkApplianceTrafficShapingRules, error)
+	// Changes the appliance traffic shaping rules of a network.
 	// PUT /networks/{networkId}/appliance/trafficShaping/rules
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-traffic-shaping-rules/
 	// An action batch can carry it.
 	UpdateNetworkApplianceTrafficShapingRules(context.Context, *UpdateNetworkApplianceTrafficShapingRulesRequest) (*NetworkApplianceTrafficShapingRules, error)
+	// Reads the appliance traffic shaping uplink bandwidth of a network.
 	// GET /networks/{networkId}/appliance/trafficShaping/uplinkBandwidth
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-traffic-shaping-uplink-bandwidth/
+	// Written by UpdateNetworkApplianceTrafficShapingUplinkBandwidth.
 	GetNetworkApplianceTrafficShapingUplinkBandwidth(context.Context, *GetNetworkApplianceTrafficShapingUplinkBandwidthRequest) (*NetworkApplianceTrafficShapingUplinkBandwidth, error)
+	// Changes the appliance traffic shaping uplink bandwidth of a network.
 	// PUT /networks/{networkId}/appliance/trafficShaping/uplinkBandwidth
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-traffic-shaping-uplink-bandwidth/
 	// An action batch can carry it.
 	UpdateNetworkApplianceTrafficShapingUplinkBandwidth(context.Context, *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest) (*NetworkApplianceTrafficShapingUplinkBandwidth, error)
+	// Reads the appliance traffic shaping uplink selection of a network.
 	// GET /networks/{networkId}/appliance/trafficShaping/uplinkSelection
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-traffic-shaping-uplink-selection/
+	// Written by UpdateNetworkApplianceTrafficShapingUplinkSelection.
 	GetNetworkApplianceTrafficShapingUplinkSelection(context.Context, *GetNetworkApplianceTrafficShapingUplinkSelectionRequest) (*NetworkApplianceTrafficShapingUplinkSelection, error)
+	// Changes the appliance traffic shaping uplink selection of a network.
 	// PUT /networks/{networkId}/appliance/trafficShaping/uplinkSelection
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-traffic-shaping-uplink-selection/
 	// An action batch can carry it.
 	UpdateNetworkApplianceTrafficShapingUplinkSelection(context.Context, *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest) (*NetworkApplianceTrafficShapingUplinkSelection, error)
+	// Changes the appliance traffic shaping VPN exclusions of a network.
 	// PUT /networks/{networkId}/appliance/trafficShaping/vpnExclusions
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-traffic-shaping-vpn-exclusions/
 	// An action batch can carry it.
 	UpdateNetworkApplianceTrafficShapingVpnExclusions(context.Context, *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest) (*NetworkApplianceTrafficShapingVpnExclusions, error)
+	// Connects the appliance umbrella account of a network.
 	// POST /networks/{networkId}/appliance/umbrella/account/connect
 	// https://developer.cisco.com/meraki/api-v1/connect-network-appliance-umbrella-account/
 	// An action batch can carry it.
 	ConnectNetworkApplianceUmbrellaAccount(context.Context, *ConnectNetworkApplianceUmbrellaAccountRequest) (*ConnectNetworkApplianceUmbrellaAccountResponse, error)
+	// Disconnects the appliance umbrella account of a network.
 	// POST /networks/{networkId}/appliance/umbrella/account/disconnect
 	// https://developer.cisco.com/meraki/api-v1/disconnect-network-appliance-umbrella-account/
 	// An action batch can carry it.
-	DisconnectNetworkApplianceUmbrellaAccount(context.Context, *DisconnectNetworkApplianceUmbrellaAccountRequest) (*emptypb.Empty, error)
+	DisconnectNetworkApplianceUmbrellaAccount(context.Context, *DisconnectNetworkApplianceUmbrellaAccountRequest) (*DisconnectNetworkApplianceUmbrellaAccountResponse, error)
+	// Changes the exclusions network appliance umbrella domains of a network.
 	// PUT /networks/{networkId}/appliance/umbrella/domains/exclusions
 	// https://developer.cisco.com/meraki/api-v1/exclusions-network-appliance-umbrella-domains/
 	// An action batch can carry it.
 	ExclusionsNetworkApplianceUmbrellaDomains(context.Context, *ExclusionsNetworkApplianceUmbrellaDomainsRequest) (*ExclusionsNetworkApplianceUmbrellaDomainsResponse, error)
+	// Adds the appliance umbrella policies of a network.
 	// POST /networks/{networkId}/appliance/umbrella/policies/add
 	// https://developer.cisco.com/meraki/api-v1/add-network-appliance-umbrella-policies/
 	// An action batch can carry it.
 	AddNetworkApplianceUmbrellaPolicies(context.Context, *AddNetworkApplianceUmbrellaPoliciesRequest) (*AddNetworkApplianceUmbrellaPoliciesResponse, error)
+	// Removes the appliance umbrella policies of a network.
 	// POST /networks/{networkId}/appliance/umbrella/policies/remove
 	// https://developer.cisco.com/meraki/api-v1/remove-network-appliance-umbrella-policies/
 	// An action batch can carry it.
-	RemoveNetworkApplianceUmbrellaPolicies(context.Context, *RemoveNetworkApplianceUmbrellaPoliciesRequest) (*emptypb.Empty, error)
+	RemoveNetworkApplianceUmbrellaPolicies(context.Context, *RemoveNetworkApplianceUmbrellaPoliciesRequest) (*RemoveNetworkApplianceUmbrellaPoliciesResponse, error)
+	// Changes the protection network appliance umbrella of a network.
 	// PUT /networks/{networkId}/appliance/umbrella/protection
 	// https://developer.cisco.com/meraki/api-v1/protection-network-appliance-umbrella/
 	// An action batch can carry it.
 	ProtectionNetworkApplianceUmbrella(context.Context, *ProtectionNetworkApplianceUmbrellaRequest) (*ProtectionNetworkApplianceUmbrellaResponse, error)
+	// Changes the appliance uplinks NAT of a network.
 	// PUT /networks/{networkId}/appliance/uplinks/nat
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-uplinks-nat/
 	// An action batch can carry it.
 	UpdateNetworkApplianceUplinksNat(context.Context, *UpdateNetworkApplianceUplinksNatRequest) (*NetworkApplianceUplinksNat, error)
+	// Reads the appliance uplinks usage history of a network.
 	// GET /networks/{networkId}/appliance/uplinks/usageHistory
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-uplinks-usage-history/
 	GetNetworkApplianceUplinksUsageHistory(context.Context, *GetNetworkApplianceUplinksUsageHistoryRequest) (*GetNetworkApplianceUplinksUsageHistoryResponse, error)
+	// Reads the appliance VLANs of a network.
 	// GET /networks/{networkId}/appliance/vlans
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-vlans/
 	GetNetworkApplianceVlans(context.Context, *GetNetworkApplianceVlansRequest) (*GetNetworkApplianceVlansResponse, error)
+	// Creates the appliance VLAN of a network.
 	// POST /networks/{networkId}/appliance/vlans
 	// https://developer.cisco.com/meraki/api-v1/create-network-appliance-vlan/
 	// An action batch can carry it.
 	CreateNetworkApplianceVlan(context.Context, *CreateNetworkApplianceVlanRequest) (*NetworkApplianceVlan, error)
+	// Reads the appliance VLANs settings of a network.
 	// GET /networks/{networkId}/appliance/vlans/settings
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-vlans-settings/
+	// Written by UpdateNetworkApplianceVlansSettings.
 	GetNetworkApplianceVlansSettings(context.Context, *GetNetworkApplianceVlansSettingsRequest) (*NetworkApplianceVlansSettings, error)
+	// Changes the appliance VLANs settings of a network.
 	// PUT /networks/{networkId}/appliance/vlans/settings
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-vlans-settings/
 	// An action batch can carry it.
 	UpdateNetworkApplianceVlansSettings(context.Context, *UpdateNetworkApplianceVlansSettingsRequest) (*NetworkApplianceVlansSettings, error)
+	// Reads the appliance VLAN of a network.
 	// GET /networks/{networkId}/appliance/vlans/{vlanId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-vlan/
+	// Written by UpdateNetworkApplianceVlan and DeleteNetworkApplianceVlan.
 	GetNetworkApplianceVlan(context.Context, *GetNetworkApplianceVlanRequest) (*NetworkApplianceVlan, error)
+	// Changes the appliance VLAN of a network.
 	// PUT /networks/{networkId}/appliance/vlans/{vlanId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-vlan/
 	// An action batch can carry it.
 	UpdateNetworkApplianceVlan(context.Context, *UpdateNetworkApplianceVlanRequest) (*NetworkApplianceVlan, error)
+	// Deletes the appliance VLAN of a network.
 	// DELETE /networks/{networkId}/appliance/vlans/{vlanId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-appliance-vlan/
 	// An action batch can carry it.
-	DeleteNetworkApplianceVlan(context.Context, *DeleteNetworkApplianceVlanRequest) (*emptypb.Empty, error)
+	DeleteNetworkApplianceVlan(context.Context, *DeleteNetworkApplianceVlanRequest) (*DeleteNetworkApplianceVlanResponse, error)
+	// Reads the appliance VPN BGP of a network.
 	// GET /networks/{networkId}/appliance/vpn/bgp
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-vpn-bgp/
+	// Written by UpdateNetworkApplianceVpnBgp.
 	GetNetworkApplianceVpnBgp(context.Context, *GetNetworkApplianceVpnBgpRequest) (*NetworkApplianceVpnBgp, error)
+	// Changes the appliance VPN BGP of a network.
 	// PUT /networks/{networkId}/appliance/vpn/bgp
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-vpn-bgp/
 	// An action batch can carry it.
 	UpdateNetworkApplianceVpnBgp(context.Context, *UpdateNetworkApplianceVpnBgpRequest) (*NetworkApplianceVpnBgp, error)
+	// Reads the appliance VPN site to site VPN of a network.
 	// GET /networks/{networkId}/appliance/vpn/siteToSiteVpn
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-vpn-site-to-site-vpn/
+	// Written by UpdateNetworkApplianceVpnSiteToSiteVpn.
 	GetNetworkApplianceVpnSiteToSiteVpn(context.Context, *GetNetworkApplianceVpnSiteToSiteVpnRequest) (*NetworkApplianceVpnSiteToSiteVpn, error)
+	// Changes the appliance VPN site to site VPN of a network.
 	// PUT /networks/{networkId}/appliance/vpn/siteToSiteVpn
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-vpn-site-to-site-vpn/
 	// An action batch can carry it.
 	UpdateNetworkApplianceVpnSiteToSiteVpn(context.Context, *UpdateNetworkApplianceVpnSiteToSiteVpnRequest) (*NetworkApplianceVpnSiteToSiteVpn, error)
+	// Reads the appliance warm spare of a network.
 	// GET /networks/{networkId}/appliance/warmSpare
 	// https://developer.cisco.com/meraki/api-v1/get-network-appliance-warm-spare/
+	// Written by UpdateNetworkApplianceWarmSpare.
 	GetNetworkApplianceWarmSpare(context.Context, *GetNetworkApplianceWarmSpareRequest) (*NetworkApplianceWarmSpare, error)
+	// Changes the appliance warm spare of a network.
 	// PUT /networks/{networkId}/appliance/warmSpare
 	// https://developer.cisco.com/meraki/api-v1/update-network-appliance-warm-spare/
 	// An action batch can carry it.
 	UpdateNetworkApplianceWarmSpare(context.Context, *UpdateNetworkApplianceWarmSpareRequest) (*NetworkApplianceWarmSpare, error)
+	// Swaps the appliance warm spare of a network.
 	// POST /networks/{networkId}/appliance/warmSpare/swap
 	// https://developer.cisco.com/meraki/api-v1/swap-network-appliance-warm-spare/
 	// An action batch can carry it.
 	SwapNetworkApplianceWarmSpare(context.Context, *SwapNetworkApplianceWarmSpareRequest) (*SwapNetworkApplianceWarmSpareResponse, error)
+	// Reads the appliance devices interfaces L3 of an organization.
 	// GET /organizations/{organizationId}/appliance/devices/interfaces/l3
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-devices-interfaces-l-3/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationApplianceDevicesInterfacesL3 streams its pages.
 	GetOrganizationApplianceDevicesInterfacesL3(context.Context, *GetOrganizationApplianceDevicesInterfacesL3Request) (*GetOrganizationApplianceDevicesInterfacesL3Response, error)
 	// GetOrganizationApplianceDevicesInterfacesL3, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationApplianceDevicesInterfacesL3(*GetOrganizationApplianceDevicesInterfacesL3Request, grpc.ServerStreamingServer[GetOrganizationApplianceDevicesInterfacesL3Response]) error
+	// Reads the appliance devices interfaces ports by device of an organization.
 	// GET /organizations/{organizationId}/appliance/devices/interfaces/ports/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-devices-interfaces-ports-by-device/
 	GetOrganizationApplianceDevicesInterfacesPortsByDevice(context.Context, *GetOrganizationApplianceDevicesInterfacesPortsByDeviceRequest) (*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse, error)
+	// Reads the appliance devices ports transceivers readings history by device of an organization.
 	// GET /organizations/{organizationId}/appliance/devices/ports/transceivers/readings/history/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-devices-ports-transceivers-readings-history-by-device/
 	// A page has 3 to 10 rows, 5 when per_page is absent.
+	// StreamOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice streams its pages.
 	GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice(context.Context, *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRequest) (*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse, error)
 	// GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice, one page in each
 	// message, until the pages end or the caller stops reading.
 	StreamOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRequest, grpc.ServerStreamingServer[GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse]) error
+	// Reads the appliance devices redundancy by network of an organization.
 	// GET /organizations/{organizationId}/appliance/devices/redundancy/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-devices-redundancy-by-network/
 	// A page has 5 to 1000 rows, 50 when per_page is absent.
+	// StreamOrganizationApplianceDevicesRedundancyByNetwork streams its pages.
 	GetOrganizationApplianceDevicesRedundancyByNetwork(context.Context, *GetOrganizationApplianceDevicesRedundancyByNetworkRequest) (*GetOrganizationApplianceDevicesRedundancyByNetworkResponse, error)
 	// GetOrganizationApplianceDevicesRedundancyByNetwork, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationApplianceDevicesRedundancyByNetwork(*GetOrganizationApplianceDevicesRedundancyByNetworkRequest, grpc.ServerStreamingServer[GetOrganizationApplianceDevicesRedundancyByNetworkResponse]) error
+	// Reads the appliance DNS local profiles of an organization.
 	// GET /organizations/{organizationId}/appliance/dns/local/profiles
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-dns-local-profiles/
 	GetOrganizationApplianceDnsLocalProfiles(context.Context, *GetOrganizationApplianceDnsLocalProfilesRequest) (*GetOrganizationApplianceDnsLocalProfilesResponse, error)
+	// Creates the appliance DNS local profile of an organization.
 	// POST /organizations/{organizationId}/appliance/dns/local/profiles
 	// https://developer.cisco.com/meraki/api-v1/create-organization-appliance-dns-local-profile/
 	// An action batch can carry it.
 	CreateOrganizationApplianceDnsLocalProfile(context.Context, *CreateOrganizationApplianceDnsLocalProfileRequest) (*OrganizationApplianceDnsLocalProfile, error)
+	// Reads the appliance DNS local profiles assignments of an organization.
 	// GET /organizations/{organizationId}/appliance/dns/local/profiles/assignments
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-dns-local-profiles-assignments/
 	GetOrganizationApplianceDnsLocalProfilesAssignments(context.Context, *GetOrganizationApplianceDnsLocalProfilesAssignmentsRequest) (*GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse, error)
+	// Creates the appliance DNS local profiles assignments of an organization, many at once.
 	// POST /organizations/{organizationId}/appliance/dns/local/profiles/assignments/bulkCreate
 	// https://developer.cisco.com/meraki/api-v1/bulk-organization-appliance-dns-local-profiles-assignments-create/
 	// An action batch can carry it.
 	BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreate(context.Context, *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest) (*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse, error)
+	// Creates the appliance DNS local profiles assignments bulk delete of an organization.
 	// POST /organizations/{organizationId}/appliance/dns/local/profiles/assignments/bulkDelete
 	// https://developer.cisco.com/meraki/api-v1/create-organization-appliance-dns-local-profiles-assignments-bulk-delete/
 	// An action batch can carry it.
 	CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDelete(context.Context, *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest) (*CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse, error)
+	// Changes the appliance DNS local profile of an organization.
 	// PUT /organizations/{organizationId}/appliance/dns/local/profiles/{profileId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-appliance-dns-local-profile/
 	// An action batch can carry it.
 	UpdateOrganizationApplianceDnsLocalProfile(context.Context, *UpdateOrganizationApplianceDnsLocalProfileRequest) (*OrganizationApplianceDnsLocalProfile, error)
+	// Deletes the appliance DNS local profile of an organization.
 	// DELETE /organizations/{organizationId}/appliance/dns/local/profiles/{profileId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-appliance-dns-local-profile/
 	// An action batch can carry it.
-	DeleteOrganizationApplianceDnsLocalProfile(context.Context, *DeleteOrganizationApplianceDnsLocalProfileRequest) (*emptypb.Empty, error)
+	DeleteOrganizationApplianceDnsLocalProfile(context.Context, *DeleteOrganizationApplianceDnsLocalProfileRequest) (*DeleteOrganizationApplianceDnsLocalProfileResponse, error)
+	// Reads the appliance DNS local records of an organization.
 	// GET /organizations/{organizationId}/appliance/dns/local/records
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-dns-local-records/
 	GetOrganizationApplianceDnsLocalRecords(context.Context, *GetOrganizationApplianceDnsLocalRecordsRequest) (*GetOrganizationApplianceDnsLocalRecordsResponse, error)
+	// Creates the appliance DNS local record of an organization.
 	// POST /organizations/{organizationId}/appliance/dns/local/records
 	// https://developer.cisco.com/meraki/api-v1/create-organization-appliance-dns-local-record/
 	// An action batch can carry it.
 	CreateOrganizationApplianceDnsLocalRecord(context.Context, *CreateOrganizationApplianceDnsLocalRecordRequest) (*GetOrganizationApplianceDnsLocalRecordsResponse, error)
+	// Changes the appliance DNS local record of an organization.
 	// PUT /organizations/{organizationId}/appliance/dns/local/records/{recordId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-appliance-dns-local-record/
 	// An action batch can carry it.
 	UpdateOrganizationApplianceDnsLocalRecord(context.Context, *UpdateOrganizationApplianceDnsLocalRecordRequest) (*OrganizationApplianceDnsLocalRecord, error)
+	// Deletes the appliance DNS local record of an organization.
 	// DELETE /organizations/{organizationId}/appliance/dns/local/records/{recordId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-appliance-dns-local-record/
 	// An action batch can carry it.
-	DeleteOrganizationApplianceDnsLocalRecord(context.Context, *DeleteOrganizationApplianceDnsLocalRecordRequest) (*emptypb.Empty, error)
+	DeleteOrganizationApplianceDnsLocalRecord(context.Context, *DeleteOrganizationApplianceDnsLocalRecordRequest) (*DeleteOrganizationApplianceDnsLocalRecordResponse, error)
+	// Reads the appliance DNS split profiles of an organization.
 	// GET /organizations/{organizationId}/appliance/dns/split/profiles
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-dns-split-profiles/
 	GetOrganizationApplianceDnsSplitProfiles(context.Context, *GetOrganizationApplianceDnsSplitProfilesRequest) (*GetOrganizationApplianceDnsSplitProfilesResponse, error)
+	// Creates the appliance DNS split profile of an organization.
 	// POST /organizations/{organizationId}/appliance/dns/split/profiles
 	// https://developer.cisco.com/meraki/api-v1/create-organization-appliance-dns-split-profile/
 	// An action batch can carry it.
 	CreateOrganizationApplianceDnsSplitProfile(context.Context, *CreateOrganizationApplianceDnsSplitProfileRequest) (*OrganizationApplianceDnsSplitProfile, error)
+	// Reads the appliance DNS split profiles assignments of an organization.
 	// GET /organizations/{organizationId}/appliance/dns/split/profiles/assignments
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-dns-split-profiles-assignments/
 	GetOrganizationApplianceDnsSplitProfilesAssignments(context.Context, *GetOrganizationApplianceDnsSplitProfilesAssignmentsRequest) (*GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse, error)
+	// Creates the appliance DNS split profiles assignments bulk create of an organization.
 	// POST /organizations/{organizationId}/appliance/dns/split/profiles/assignments/bulkCreate
 	// https://developer.cisco.com/meraki/api-v1/create-organization-appliance-dns-split-profiles-assignments-bulk-create/
 	// An action batch can carry it.
 	CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreate(context.Context, *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest) (*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse, error)
+	// Creates the appliance DNS split profiles assignments bulk delete of an organization.
 	// POST /organizations/{organizationId}/appliance/dns/split/profiles/assignments/bulkDelete
 	// https://developer.cisco.com/meraki/api-v1/create-organization-appliance-dns-split-profiles-assignments-bulk-delete/
 	// An action batch can carry it.
 	CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDelete(context.Context, *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest) (*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse, error)
+	// Changes the appliance DNS split profile of an organization.
 	// PUT /organizations/{organizationId}/appliance/dns/split/profiles/{profileId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-appliance-dns-split-profile/
 	// An action batch can carry it.
 	UpdateOrganizationApplianceDnsSplitProfile(context.Context, *UpdateOrganizationApplianceDnsSplitProfileRequest) (*OrganizationApplianceDnsSplitProfile, error)
+	// Deletes the appliance DNS split profile of an organization.
 	// DELETE /organizations/{organizationId}/appliance/dns/split/profiles/{profileId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-appliance-dns-split-profile/
 	// An action batch can carry it.
-	DeleteOrganizationApplianceDnsSplitProfile(context.Context, *DeleteOrganizationApplianceDnsSplitProfileRequest) (*emptypb.Empty, error)
+	DeleteOrganizationApplianceDnsSplitProfile(context.Context, *DeleteOrganizationApplianceDnsSplitProfileRequest) (*DeleteOrganizationApplianceDnsSplitProfileResponse, error)
+	// Reads the appliance firewall multicast forwarding by network of an organization.
 	// GET /organizations/{organizationId}/appliance/firewall/multicastForwarding/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-firewall-multicast-forwarding-by-network/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationApplianceFirewallMulticastForwardingByNetwork streams its pages.
 	GetOrganizationApplianceFirewallMulticastForwardingByNetwork(context.Context, *GetOrganizationApplianceFirewallMulticastForwardingByNetworkRequest) (*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse, error)
 	// GetOrganizationApplianceFirewallMulticastForwardingByNetwork, one page in each message, until
 	// the pages end or the caller stops reading.
 	StreamOrganizationApplianceFirewallMulticastForwardingByNetwork(*GetOrganizationApplianceFirewallMulticastForwardingByNetworkRequest, grpc.ServerStreamingServer[GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse]) error
+	// Reads the appliance interfaces packets overviews by device of an organization.
 	// GET /organizations/{organizationId}/appliance/interfaces/packets/overviews/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-interfaces-packets-overviews-by-device/
 	// A page has 3 to 50 rows, 10 when per_page is absent.
+	// StreamOrganizationApplianceInterfacesPacketsOverviewsByDevice streams its pages.
 	GetOrganizationApplianceInterfacesPacketsOverviewsByDevice(context.Context, *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceRequest) (*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse, error)
 	// GetOrganizationApplianceInterfacesPacketsOverviewsByDevice, one page in each message, until the
 	// pages end or the caller stops reading.
 	StreamOrganizationApplianceInterfacesPacketsOverviewsByDevice(*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceRequest, grpc.ServerStreamingServer[GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse]) error
+	// Reads the appliance routing VRFs settings of an organization.
 	// GET /organizations/{organizationId}/appliance/routing/vrfs/settings
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-routing-vrfs-settings/
+	// Written by UpdateOrganizationApplianceRoutingVrfsSettings.
 	GetOrganizationApplianceRoutingVrfsSettings(context.Context, *GetOrganizationApplianceRoutingVrfsSettingsRequest) (*OrganizationApplianceRoutingVrfsSettings, error)
+	// Changes the appliance routing VRFs settings of an organization.
 	// PUT /organizations/{organizationId}/appliance/routing/vrfs/settings
 	// https://developer.cisco.com/meraki/api-v1/update-organization-appliance-routing-vrfs-settings/
 	// An action batch can carry it.
 	UpdateOrganizationApplianceRoutingVrfsSettings(context.Context, *UpdateOrganizationApplianceRoutingVrfsSettingsRequest) (*OrganizationApplianceRoutingVrfsSettings, error)
+	// Reads the appliance security events of an organization.
 	// GET /organizations/{organizationId}/appliance/security/events
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-security-events/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationApplianceSecurityEvents streams its pages.
 	GetOrganizationApplianceSecurityEvents(context.Context, *GetOrganizationApplianceSecurityEventsRequest) (*GetOrganizationApplianceSecurityEventsResponse, error)
 	// GetOrganizationApplianceSecurityEvents, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationApplianceSecurityEvents(*GetOrganizationApplianceSecurityEventsRequest, grpc.ServerStreamingServer[GetOrganizationApplianceSecurityEventsResponse]) error
+	// Reads the appliance security intrusion of an organization.
 	// GET /organizations/{organizationId}/appliance/security/intrusion
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-security-intrusion/
+	// Written by UpdateOrganizationApplianceSecurityIntrusion.
 	GetOrganizationApplianceSecurityIntrusion(context.Context, *GetOrganizationApplianceSecurityIntrusionRequest) (*OrganizationApplianceSecurityIntrusion, error)
+	// Changes the appliance security intrusion of an organization.
 	// PUT /organizations/{organizationId}/appliance/security/intrusion
 	// https://developer.cisco.com/meraki/api-v1/update-organization-appliance-security-intrusion/
 	UpdateOrganizationApplianceSecurityIntrusion(context.Context, *UpdateOrganizationApplianceSecurityIntrusionRequest) (*OrganizationApplianceSecurityIntrusion, error)
+	// Reads the appliance traffic shaping VPN exclusions by network of an organization.
 	// GET /organizations/{organizationId}/appliance/trafficShaping/vpnExclusions/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-traffic-shaping-vpn-exclusions-by-network/
 	// A page has 3 to 1000 rows, 50 when per_page is absent.
+	// StreamOrganizationApplianceTrafficShapingVpnExclusionsByNetwork streams its pages.
 	GetOrganizationApplianceTrafficShapingVpnExclusionsByNetwork(context.Context, *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkRequest) (*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse, error)
 	// GetOrganizationApplianceTrafficShapingVpnExclusionsByNetwork, one page in each message, until
 	// the pages end or the caller stops reading.
 	StreamOrganizationApplianceTrafficShapingVpnExclusionsByNetwork(*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkRequest, grpc.ServerStreamingServer[GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse]) error
+	// Reads the appliance uplink statuses of an organization.
 	// GET /organizations/{organizationId}/appliance/uplink/statuses
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-uplink-statuses/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationApplianceUplinkStatuses streams its pages.
 	GetOrganizationApplianceUplinkStatuses(context.Context, *GetOrganizationApplianceUplinkStatusesRequest) (*GetOrganizationApplianceUplinkStatusesResponse, error)
 	// GetOrganizationApplianceUplinkStatuses, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationApplianceUplinkStatuses(*GetOrganizationApplianceUplinkStatusesRequest, grpc.ServerStreamingServer[GetOrganizationApplianceUplinkStatusesResponse]) error
+	// Reads the appliance uplinks NAT by network of an organization.
 	// GET /organizations/{organizationId}/appliance/uplinks/nat/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-uplinks-nat-by-network/
 	// A page has 3 to 100000 rows, 1000 when per_page is absent.
+	// StreamOrganizationApplianceUplinksNatByNetwork streams its pages.
 	GetOrganizationApplianceUplinksNatByNetwork(context.Context, *GetOrganizationApplianceUplinksNatByNetworkRequest) (*GetOrganizationApplianceUplinksNatByNetworkResponse, error)
 	// GetOrganizationApplianceUplinksNatByNetwork, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationApplianceUplinksNatByNetwork(*GetOrganizationApplianceUplinksNatByNetworkRequest, grpc.ServerStreamingServer[GetOrganizationApplianceUplinksNatByNetworkResponse]) error
+	// Reads the appliance uplinks statuses overview of an organization.
 	// GET /organizations/{organizationId}/appliance/uplinks/statuses/overview
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-uplinks-statuses-overview/
 	GetOrganizationApplianceUplinksStatusesOverview(context.Context, *GetOrganizationApplianceUplinksStatusesOverviewRequest) (*OrganizationApplianceUplinksStatusesOverview, error)
+	// Reads the appliance uplinks usage by network of an organization.
 	// GET /organizations/{organizationId}/appliance/uplinks/usage/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-uplinks-usage-by-network/
 	GetOrganizationApplianceUplinksUsageByNetwork(context.Context, *GetOrganizationApplianceUplinksUsageByNetworkRequest) (*GetOrganizationApplianceUplinksUsageByNetworkResponse, error)
+	// Reads the appliance VPN site to site IPsec peers SLAs of an organization.
 	// GET /organizations/{organizationId}/appliance/vpn/siteToSite/ipsec/peers/slas
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-vpn-site-to-site-ipsec-peers-slas/
+	// Written by UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlas.
 	GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlas(context.Context, *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest) (*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse, error)
+	// Changes the appliance VPN site to site IPsec peers SLAs of an organization.
 	// PUT /organizations/{organizationId}/appliance/vpn/siteToSite/ipsec/peers/slas
 	// https://developer.cisco.com/meraki/api-v1/update-organization-appliance-vpn-site-to-site-ipsec-peers-slas/
 	// An action batch can carry it.
 	UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlas(context.Context, *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest) (*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse, error)
+	// Reads the appliance VPN stats of an organization.
 	// GET /organizations/{organizationId}/appliance/vpn/stats
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-vpn-stats/
 	// A page has 3 to 300 rows, 300 when per_page is absent.
+	// StreamOrganizationApplianceVpnStats streams its pages.
 	GetOrganizationApplianceVpnStats(context.Context, *GetOrganizationApplianceVpnStatsRequest) (*GetOrganizationApplianceVpnStatsResponse, error)
 	// GetOrganizationApplianceVpnStats, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamOrganizationApplianceVpnStats(*GetOrganizationApplianceVpnStatsRequest, grpc.ServerStreamingServer[GetOrganizationApplianceVpnStatsResponse]) error
+	// Reads the appliance VPN statuses of an organization.
 	// GET /organizations/{organizationId}/appliance/vpn/statuses
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-vpn-statuses/
 	// A page has 3 to 300 rows, 300 when per_page is absent.
+	// StreamOrganizationApplianceVpnStatuses streams its pages.
 	GetOrganizationApplianceVpnStatuses(context.Context, *GetOrganizationApplianceVpnStatusesRequest) (*GetOrganizationApplianceVpnStatusesResponse, error)
 	// GetOrganizationApplianceVpnStatuses, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationApplianceVpnStatuses(*GetOrganizationApplianceVpnStatusesRequest, grpc.ServerStreamingServer[GetOrganizationApplianceVpnStatusesResponse]) error
+	// Reads the appliance VPN third party VPN peers of an organization.
 	// GET /organizations/{organizationId}/appliance/vpn/thirdPartyVPNPeers
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-vpn-third-party-vpn-peers/
+	// Written by UpdateOrganizationApplianceVpnThirdPartyVPNPeers.
 	GetOrganizationApplianceVpnThirdPartyVPNPeers(context.Context, *GetOrganizationApplianceVpnThirdPartyVPNPeersRequest) (*OrganizationApplianceVpnThirdPartyVPNPeers, error)
+	// Changes the appliance VPN third party VPN peers of an organization.
 	// PUT /organizations/{organizationId}/appliance/vpn/thirdPartyVPNPeers
 	// https://developer.cisco.com/meraki/api-v1/update-organization-appliance-vpn-third-party-vpn-peers/
 	// An action batch can carry it.
 	UpdateOrganizationApplianceVpnThirdPartyVPNPeers(context.Context, *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest) (*OrganizationApplianceVpnThirdPartyVPNPeers, error)
+	// Reads the appliance VPN VPN firewall rules of an organization.
 	// GET /organizations/{organizationId}/appliance/vpn/vpnFirewallRules
 	// https://developer.cisco.com/meraki/api-v1/get-organization-appliance-vpn-vpn-firewall-rules/
+	// Written by UpdateOrganizationApplianceVpnVpnFirewallRules.
 	GetOrganizationApplianceVpnVpnFirewallRules(context.Context, *GetOrganizationApplianceVpnVpnFirewallRulesRequest) (*OrganizationApplianceVpnVpnFirewallRules, error)
+	// Changes the appliance VPN VPN firewall rules of an organization.
 	// PUT /organizations/{organizationId}/appliance/vpn/vpnFirewallRules
 	// https://developer.cisco.com/meraki/api-v1/update-organization-appliance-vpn-vpn-firewall-rules/
 	UpdateOrganizationApplianceVpnVpnFirewallRules(context.Context, *UpdateOrganizationApplianceVpnVpnFirewallRulesRequest) (*OrganizationApplianceVpnVpnFirewallRules, error)
+	// Assigns the policies global group policies appliance VLANs of an organization.
 	// POST /organizations/{organizationId}/policies/global/group/policies/appliance/vlans/assign
 	// https://developer.cisco.com/meraki/api-v1/assign-organization-policies-global-group-policies-appliance-vlans/
 	// An action batch can carry it.
 	AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlans(context.Context, *AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest) (*AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse, error)
+	// Reads the policies global group policies appliance VLANs assignments of an organization.
 	// GET /organizations/{organizationId}/policies/global/group/policies/appliance/vlans/assignments
 	// https://developer.cisco.com/meraki/api-v1/get-organization-policies-global-group-policies-appliance-vlans-assignments/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignments streams its pages.
 	GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignments(context.Context, *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsRequest) (*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse, error)
 	// GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignments, one page in each message,
 	// until the pages end or the caller stops reading.
 	StreamOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignments(*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsRequest, grpc.ServerStreamingServer[GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse]) error
+	// Reads the policies global group policies appliance VLANs assignments by VLAN of an organization.
 	// GET /organizations/{organizationId}/policies/global/group/policies/appliance/vlans/assignments/byVlan
 	// https://developer.cisco.com/meraki/api-v1/get-organization-policies-global-group-policies-appliance-vlans-assignments-by-vlan/
 	// A page has 3 to 100 rows, 100 when per_page is absent.
+	// StreamOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan streams its pages.
 	GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan(context.Context, *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanRequest) (*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse, error)
 	// GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan, one page in each
 	// message, until the pages end or the caller stops reading.
 	StreamOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan(*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanRequest, grpc.ServerStreamingServer[GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse]) error
+	// Removes the policies global group policies appliance VLANs of an organization.
 	// POST /organizations/{organizationId}/policies/global/group/policies/appliance/vlans/remove
 	// https://developer.cisco.com/meraki/api-v1/remove-organization-policies-global-group-policies-appliance-vlans/
 	// An action batch can carry it.
@@ -3403,7 +3822,7 @@ func (UnimplementedApplianceServiceServer) CreateNetworkApplianceInterfacesL3(co
 func (UnimplementedApplianceServiceServer) UpdateNetworkApplianceInterfacesL3(context.Context, *UpdateNetworkApplianceInterfacesL3Request) (*NetworkApplianceInterfacesL3, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateNetworkApplianceInterfacesL3 not implemented")
 }
-func (UnimplementedApplianceServiceServer) DeleteNetworkApplianceInterfacesL3(context.Context, *DeleteNetworkApplianceInterfacesL3Request) (*emptypb.Empty, error) {
+func (UnimplementedApplianceServiceServer) DeleteNetworkApplianceInterfacesL3(context.Context, *DeleteNetworkApplianceInterfacesL3Request) (*DeleteNetworkApplianceInterfacesL3Response, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNetworkApplianceInterfacesL3 not implemented")
 }
 func (UnimplementedApplianceServiceServer) GetNetworkAppliancePorts(context.Context, *GetNetworkAppliancePortsRequest) (*GetNetworkAppliancePortsResponse, error) {
@@ -3427,7 +3846,7 @@ func (UnimplementedApplianceServiceServer) GetNetworkAppliancePrefixesDelegatedS
 func (UnimplementedApplianceServiceServer) UpdateNetworkAppliancePrefixesDelegatedStatic(context.Context, *UpdateNetworkAppliancePrefixesDelegatedStaticRequest) (*NetworkAppliancePrefixesDelegatedStatic, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateNetworkAppliancePrefixesDelegatedStatic not implemented")
 }
-func (UnimplementedApplianceServiceServer) DeleteNetworkAppliancePrefixesDelegatedStatic(context.Context, *DeleteNetworkAppliancePrefixesDelegatedStaticRequest) (*emptypb.Empty, error) {
+func (UnimplementedApplianceServiceServer) DeleteNetworkAppliancePrefixesDelegatedStatic(context.Context, *DeleteNetworkAppliancePrefixesDelegatedStaticRequest) (*DeleteNetworkAppliancePrefixesDelegatedStaticResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNetworkAppliancePrefixesDelegatedStatic not implemented")
 }
 func (UnimplementedApplianceServiceServer) GetNetworkApplianceRfProfiles(context.Context, *GetNetworkApplianceRfProfilesRequest) (*NetworkApplianceRfProfiles, error) {
@@ -3442,7 +3861,7 @@ func (UnimplementedApplianceServiceServer) GetNetworkApplianceRfProfile(context.
 func (UnimplementedApplianceServiceServer) UpdateNetworkApplianceRfProfile(context.Context, *UpdateNetworkApplianceRfProfileRequest) (*NetworkApplianceRfProfile, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateNetworkApplianceRfProfile not implemented")
 }
-func (UnimplementedApplianceServiceServer) DeleteNetworkApplianceRfProfile(context.Context, *DeleteNetworkApplianceRfProfileRequest) (*emptypb.Empty, error) {
+func (UnimplementedApplianceServiceServer) DeleteNetworkApplianceRfProfile(context.Context, *DeleteNetworkApplianceRfProfileRequest) (*DeleteNetworkApplianceRfProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNetworkApplianceRfProfile not implemented")
 }
 func (UnimplementedApplianceServiceServer) UpdateNetworkApplianceSdwanInternetPolicies(context.Context, *UpdateNetworkApplianceSdwanInternetPoliciesRequest) (*NetworkApplianceSdwanInternetPolicies, error) {
@@ -3499,7 +3918,7 @@ func (UnimplementedApplianceServiceServer) GetNetworkApplianceStaticRoute(contex
 func (UnimplementedApplianceServiceServer) UpdateNetworkApplianceStaticRoute(context.Context, *UpdateNetworkApplianceStaticRouteRequest) (*NetworkApplianceStaticRoute, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateNetworkApplianceStaticRoute not implemented")
 }
-func (UnimplementedApplianceServiceServer) DeleteNetworkApplianceStaticRoute(context.Context, *DeleteNetworkApplianceStaticRouteRequest) (*emptypb.Empty, error) {
+func (UnimplementedApplianceServiceServer) DeleteNetworkApplianceStaticRoute(context.Context, *DeleteNetworkApplianceStaticRouteRequest) (*DeleteNetworkApplianceStaticRouteResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNetworkApplianceStaticRoute not implemented")
 }
 func (UnimplementedApplianceServiceServer) GetNetworkApplianceTrafficShaping(context.Context, *GetNetworkApplianceTrafficShapingRequest) (*NetworkApplianceTrafficShaping, error) {
@@ -3520,7 +3939,7 @@ func (UnimplementedApplianceServiceServer) GetNetworkApplianceTrafficShapingCust
 func (UnimplementedApplianceServiceServer) UpdateNetworkApplianceTrafficShapingCustomPerformanceClass(context.Context, *UpdateNetworkApplianceTrafficShapingCustomPerformanceClassRequest) (*NetworkApplianceTrafficShapingCustomPerformanceClass, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateNetworkApplianceTrafficShapingCustomPerformanceClass not implemented")
 }
-func (UnimplementedApplianceServiceServer) DeleteNetworkApplianceTrafficShapingCustomPerformanceClass(context.Context, *DeleteNetworkApplianceTrafficShapingCustomPerformanceClassRequest) (*emptypb.Empty, error) {
+func (UnimplementedApplianceServiceServer) DeleteNetworkApplianceTrafficShapingCustomPerformanceClass(context.Context, *DeleteNetworkApplianceTrafficShapingCustomPerformanceClassRequest) (*DeleteNetworkApplianceTrafficShapingCustomPerformanceClassResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNetworkApplianceTrafficShapingCustomPerformanceClass not implemented")
 }
 func (UnimplementedApplianceServiceServer) GetNetworkApplianceTrafficShapingRules(context.Context, *GetNetworkApplianceTrafficShapingRulesRequest) (*NetworkApplianceTrafficShapingRules, error) {
@@ -3547,7 +3966,7 @@ func (UnimplementedApplianceServiceServer) UpdateNetworkApplianceTrafficShapingV
 func (UnimplementedApplianceServiceServer) ConnectNetworkApplianceUmbrellaAccount(context.Context, *ConnectNetworkApplianceUmbrellaAccountRequest) (*ConnectNetworkApplianceUmbrellaAccountResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ConnectNetworkApplianceUmbrellaAccount not implemented")
 }
-func (UnimplementedApplianceServiceServer) DisconnectNetworkApplianceUmbrellaAccount(context.Context, *DisconnectNetworkApplianceUmbrellaAccountRequest) (*emptypb.Empty, error) {
+func (UnimplementedApplianceServiceServer) DisconnectNetworkApplianceUmbrellaAccount(context.Context, *DisconnectNetworkApplianceUmbrellaAccountRequest) (*DisconnectNetworkApplianceUmbrellaAccountResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DisconnectNetworkApplianceUmbrellaAccount not implemented")
 }
 func (UnimplementedApplianceServiceServer) ExclusionsNetworkApplianceUmbrellaDomains(context.Context, *ExclusionsNetworkApplianceUmbrellaDomainsRequest) (*ExclusionsNetworkApplianceUmbrellaDomainsResponse, error) {
@@ -3556,7 +3975,7 @@ func (UnimplementedApplianceServiceServer) ExclusionsNetworkApplianceUmbrellaDom
 func (UnimplementedApplianceServiceServer) AddNetworkApplianceUmbrellaPolicies(context.Context, *AddNetworkApplianceUmbrellaPoliciesRequest) (*AddNetworkApplianceUmbrellaPoliciesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AddNetworkApplianceUmbrellaPolicies not implemented")
 }
-func (UnimplementedApplianceServiceServer) RemoveNetworkApplianceUmbrellaPolicies(context.Context, *RemoveNetworkApplianceUmbrellaPoliciesRequest) (*emptypb.Empty, error) {
+func (UnimplementedApplianceServiceServer) RemoveNetworkApplianceUmbrellaPolicies(context.Context, *RemoveNetworkApplianceUmbrellaPoliciesRequest) (*RemoveNetworkApplianceUmbrellaPoliciesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveNetworkApplianceUmbrellaPolicies not implemented")
 }
 func (UnimplementedApplianceServiceServer) ProtectionNetworkApplianceUmbrella(context.Context, *ProtectionNetworkApplianceUmbrellaRequest) (*ProtectionNetworkApplianceUmbrellaResponse, error) {
@@ -3586,7 +4005,7 @@ func (UnimplementedApplianceServiceServer) GetNetworkApplianceVlan(context.Conte
 func (UnimplementedApplianceServiceServer) UpdateNetworkApplianceVlan(context.Context, *UpdateNetworkApplianceVlanRequest) (*NetworkApplianceVlan, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateNetworkApplianceVlan not implemented")
 }
-func (UnimplementedApplianceServiceServer) DeleteNetworkApplianceVlan(context.Context, *DeleteNetworkApplianceVlanRequest) (*emptypb.Empty, error) {
+func (UnimplementedApplianceServiceServer) DeleteNetworkApplianceVlan(context.Context, *DeleteNetworkApplianceVlanRequest) (*DeleteNetworkApplianceVlanResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNetworkApplianceVlan not implemented")
 }
 func (UnimplementedApplianceServiceServer) GetNetworkApplianceVpnBgp(context.Context, *GetNetworkApplianceVpnBgpRequest) (*NetworkApplianceVpnBgp, error) {
@@ -3649,7 +4068,7 @@ func (UnimplementedApplianceServiceServer) CreateOrganizationApplianceDnsLocalPr
 func (UnimplementedApplianceServiceServer) UpdateOrganizationApplianceDnsLocalProfile(context.Context, *UpdateOrganizationApplianceDnsLocalProfileRequest) (*OrganizationApplianceDnsLocalProfile, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationApplianceDnsLocalProfile not implemented")
 }
-func (UnimplementedApplianceServiceServer) DeleteOrganizationApplianceDnsLocalProfile(context.Context, *DeleteOrganizationApplianceDnsLocalProfileRequest) (*emptypb.Empty, error) {
+func (UnimplementedApplianceServiceServer) DeleteOrganizationApplianceDnsLocalProfile(context.Context, *DeleteOrganizationApplianceDnsLocalProfileRequest) (*DeleteOrganizationApplianceDnsLocalProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationApplianceDnsLocalProfile not implemented")
 }
 func (UnimplementedApplianceServiceServer) GetOrganizationApplianceDnsLocalRecords(context.Context, *GetOrganizationApplianceDnsLocalRecordsRequest) (*GetOrganizationApplianceDnsLocalRecordsResponse, error) {
@@ -3661,7 +4080,7 @@ func (UnimplementedApplianceServiceServer) CreateOrganizationApplianceDnsLocalRe
 func (UnimplementedApplianceServiceServer) UpdateOrganizationApplianceDnsLocalRecord(context.Context, *UpdateOrganizationApplianceDnsLocalRecordRequest) (*OrganizationApplianceDnsLocalRecord, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationApplianceDnsLocalRecord not implemented")
 }
-func (UnimplementedApplianceServiceServer) DeleteOrganizationApplianceDnsLocalRecord(context.Context, *DeleteOrganizationApplianceDnsLocalRecordRequest) (*emptypb.Empty, error) {
+func (UnimplementedApplianceServiceServer) DeleteOrganizationApplianceDnsLocalRecord(context.Context, *DeleteOrganizationApplianceDnsLocalRecordRequest) (*DeleteOrganizationApplianceDnsLocalRecordResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationApplianceDnsLocalRecord not implemented")
 }
 func (UnimplementedApplianceServiceServer) GetOrganizationApplianceDnsSplitProfiles(context.Context, *GetOrganizationApplianceDnsSplitProfilesRequest) (*GetOrganizationApplianceDnsSplitProfilesResponse, error) {
@@ -3682,7 +4101,7 @@ func (UnimplementedApplianceServiceServer) CreateOrganizationApplianceDnsSplitPr
 func (UnimplementedApplianceServiceServer) UpdateOrganizationApplianceDnsSplitProfile(context.Context, *UpdateOrganizationApplianceDnsSplitProfileRequest) (*OrganizationApplianceDnsSplitProfile, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationApplianceDnsSplitProfile not implemented")
 }
-func (UnimplementedApplianceServiceServer) DeleteOrganizationApplianceDnsSplitProfile(context.Context, *DeleteOrganizationApplianceDnsSplitProfileRequest) (*emptypb.Empty, error) {
+func (UnimplementedApplianceServiceServer) DeleteOrganizationApplianceDnsSplitProfile(context.Context, *DeleteOrganizationApplianceDnsSplitProfileRequest) (*DeleteOrganizationApplianceDnsSplitProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationApplianceDnsSplitProfile not implemented")
 }
 func (UnimplementedApplianceServiceServer) GetOrganizationApplianceFirewallMulticastForwardingByNetwork(context.Context, *GetOrganizationApplianceFirewallMulticastForwardingByNetworkRequest) (*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse, error) {

@@ -140,11 +140,12 @@ func (x *GetNetworkApplianceClientSecurityEventsRequest) GetSortOrder() string {
 
 // Answer of getNetworkApplianceClientSecurityEvents.
 type GetNetworkApplianceClientSecurityEventsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*structpb.Struct     `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Items                []*structpb.Struct     `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkApplianceClientSecurityEventsResponse) Reset() {
@@ -191,6 +192,13 @@ func (x *GetNetworkApplianceClientSecurityEventsResponse) GetPageInfo() *v1.Page
 	return nil
 }
 
+func (x *GetNetworkApplianceClientSecurityEventsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_appliance_v1_clients_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_clients_proto_rawDesc = "" +
@@ -217,11 +225,12 @@ const file_meraki_appliance_v1_clients_proto_rawDesc = "" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
 	"\x0e_ending_beforeB\r\n" +
-	"\v_sort_order\"\x9e\x01\n" +
-	"/GetNetworkApplianceClientSecurityEventsResponse\x12-\n" +
-	"\x05items\x18\x01 \x03(\v2\x17.google.protobuf.StructR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfoBy\n" +
-	"\x1dcom.merakibroker.appliance.v1B\fClientsProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"\v_sort_order\"\xef\x01\n" +
+	"/GetNetworkApplianceClientSecurityEventsResponse\x12.\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2\x17.google.protobuf.StructR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x95\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\fClientsProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_clients_proto_rawDescOnce sync.Once
@@ -245,11 +254,12 @@ var file_meraki_appliance_v1_clients_proto_goTypes = []any{
 var file_meraki_appliance_v1_clients_proto_depIdxs = []int32{
 	2, // 0: meraki.appliance.v1.GetNetworkApplianceClientSecurityEventsResponse.items:type_name -> google.protobuf.Struct
 	3, // 1: meraki.appliance.v1.GetNetworkApplianceClientSecurityEventsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	2, // 2: meraki.appliance.v1.GetNetworkApplianceClientSecurityEventsResponse.additional_properties:type_name -> google.protobuf.Struct
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_clients_proto_init() }

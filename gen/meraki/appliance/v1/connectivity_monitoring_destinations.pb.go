@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,13 +71,15 @@ func (x *GetNetworkApplianceConnectivityMonitoringDestinationsRequest) GetNetwor
 	return ""
 }
 
-// Answer of getNetworkApplianceConnectivityMonitoringDestinations,
+// The appliance connectivity monitoring destinations of a network. Answer of
+// getNetworkApplianceConnectivityMonitoringDestinations,
 // updateNetworkApplianceConnectivityMonitoringDestinations.
 type NetworkApplianceConnectivityMonitoringDestinations struct {
-	state         protoimpl.MessageState                                             `protogen:"open.v1"`
-	Destinations  []*NetworkApplianceConnectivityMonitoringDestinations_Destinations `protobuf:"bytes,1,rep,name=destinations,proto3" json:"destinations,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                             `protogen:"open.v1"`
+	Destinations         []*NetworkApplianceConnectivityMonitoringDestinations_Destinations `protobuf:"bytes,1,rep,name=destinations,proto3" json:"destinations,omitempty"`
+	AdditionalProperties *structpb.Struct                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceConnectivityMonitoringDestinations) Reset() {
@@ -117,16 +119,24 @@ func (x *NetworkApplianceConnectivityMonitoringDestinations) GetDestinations() [
 	return nil
 }
 
+func (x *NetworkApplianceConnectivityMonitoringDestinations) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkApplianceConnectivityMonitoringDestinations.
 type UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId     *string                                                                         `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Destinations  []*UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest_Destinations `protobuf:"bytes,2,rep,name=destinations,proto3" json:"destinations,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                                          `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                                          `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NetworkId            *string                                                            `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Destinations         []*NetworkApplianceConnectivityMonitoringDestinations_Destinations `protobuf:"bytes,2,rep,name=destinations,proto3" json:"destinations,omitempty"`
+	EmptyFields          []string                                                           `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                           `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest) Reset() {
@@ -166,34 +176,43 @@ func (x *UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest) GetNet
 	return ""
 }
 
-func (x *UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest) GetDestinations() []*UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest_Destinations {
+func (x *UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest) GetDestinations() []*NetworkApplianceConnectivityMonitoringDestinations_Destinations {
 	if x != nil {
 		return x.Destinations
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceConnectivityMonitoringDestinations_Destinations struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ip            *string                `protobuf:"bytes,1,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	Description   *string                `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	Default       *bool                  `protobuf:"varint,3,opt,name=default,proto3,oneof" json:"default,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Ip                   *string          `protobuf:"bytes,1,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
+	Description          *string          `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	Default              *bool            `protobuf:"varint,3,opt,name=default,proto3,oneof" json:"default,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceConnectivityMonitoringDestinations_Destinations) Reset() {
@@ -247,103 +266,44 @@ func (x *NetworkApplianceConnectivityMonitoringDestinations_Destinations) GetDef
 	return false
 }
 
-type UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest_Destinations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Ip            *string `protobuf:"bytes,1,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	Description   *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	Default       *bool   `protobuf:"varint,3,opt,name=default,proto3,oneof" json:"default,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest_Destinations) Reset() {
-	*x = UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest_Destinations{}
-	mi := &file_meraki_appliance_v1_connectivity_monitoring_destinations_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest_Destinations) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest_Destinations) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest_Destinations) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_connectivity_monitoring_destinations_proto_msgTypes[4]
+func (x *NetworkApplianceConnectivityMonitoringDestinations_Destinations) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest_Destinations.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest_Destinations) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_connectivity_monitoring_destinations_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest_Destinations) GetIp() string {
-	if x != nil && x.Ip != nil {
-		return *x.Ip
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest_Destinations) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest_Destinations) GetDefault() bool {
-	if x != nil && x.Default != nil {
-		return *x.Default
-	}
-	return false
+	return nil
 }
 
 var File_meraki_appliance_v1_connectivity_monitoring_destinations_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_connectivity_monitoring_destinations_proto_rawDesc = "" +
 	"\n" +
-	">meraki/appliance/v1/connectivity_monitoring_destinations.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"q\n" +
+	">meraki/appliance/v1/connectivity_monitoring_destinations.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"q\n" +
 	"<GetNetworkApplianceConnectivityMonitoringDestinationsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xbd\x02\n" +
+	"\v_network_id\"\xdb\x03\n" +
 	"2NetworkApplianceConnectivityMonitoringDestinations\x12x\n" +
-	"\fdestinations\x18\x01 \x03(\v2T.meraki.appliance.v1.NetworkApplianceConnectivityMonitoringDestinations.DestinationsR\fdestinations\x1a\x8c\x01\n" +
+	"\fdestinations\x18\x01 \x03(\v2T.meraki.appliance.v1.NetworkApplianceConnectivityMonitoringDestinations.DestinationsR\fdestinations\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdb\x01\n" +
 	"\fDestinations\x12\x13\n" +
 	"\x02ip\x18\x01 \x01(\tH\x00R\x02ip\x88\x01\x01\x12%\n" +
 	"\vdescription\x18\x02 \x01(\tH\x01R\vdescription\x88\x01\x01\x12\x1d\n" +
-	"\adefault\x18\x03 \x01(\bH\x02R\adefault\x88\x01\x01B\x05\n" +
+	"\adefault\x18\x03 \x01(\bH\x02R\adefault\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_ipB\x0e\n" +
 	"\f_descriptionB\n" +
 	"\n" +
-	"\b_default\"\x97\x04\n" +
+	"\b_default\"\x93\x03\n" +
 	"?UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x85\x01\n" +
-	"\fdestinations\x18\x02 \x03(\v2a.meraki.appliance.v1.UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest.DestinationsR\fdestinations\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x8c\x01\n" +
-	"\fDestinations\x12\x13\n" +
-	"\x02ip\x18\x01 \x01(\tH\x00R\x02ip\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x02 \x01(\tH\x01R\vdescription\x88\x01\x01\x12\x1d\n" +
-	"\adefault\x18\x03 \x01(\bH\x02R\adefault\x88\x01\x01B\x05\n" +
-	"\x03_ipB\x0e\n" +
-	"\f_descriptionB\n" +
-	"\n" +
-	"\b_defaultB\r\n" +
-	"\v_network_idB\x94\x01\n" +
-	"\x1dcom.merakibroker.appliance.v1B'ConnectivityMonitoringDestinationsProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12x\n" +
+	"\fdestinations\x18\x02 \x03(\v2T.meraki.appliance.v1.NetworkApplianceConnectivityMonitoringDestinations.DestinationsR\fdestinations\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_network_idB\xb0\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B'ConnectivityMonitoringDestinationsProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_connectivity_monitoring_destinations_proto_rawDescOnce sync.Once
@@ -357,25 +317,25 @@ func file_meraki_appliance_v1_connectivity_monitoring_destinations_proto_rawDesc
 	return file_meraki_appliance_v1_connectivity_monitoring_destinations_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_connectivity_monitoring_destinations_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_meraki_appliance_v1_connectivity_monitoring_destinations_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_meraki_appliance_v1_connectivity_monitoring_destinations_proto_goTypes = []any{
-	(*GetNetworkApplianceConnectivityMonitoringDestinationsRequest)(nil),                 // 0: meraki.appliance.v1.GetNetworkApplianceConnectivityMonitoringDestinationsRequest
-	(*NetworkApplianceConnectivityMonitoringDestinations)(nil),                           // 1: meraki.appliance.v1.NetworkApplianceConnectivityMonitoringDestinations
-	(*UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest)(nil),              // 2: meraki.appliance.v1.UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest
-	(*NetworkApplianceConnectivityMonitoringDestinations_Destinations)(nil),              // 3: meraki.appliance.v1.NetworkApplianceConnectivityMonitoringDestinations.Destinations
-	(*UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest_Destinations)(nil), // 4: meraki.appliance.v1.UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest.Destinations
-	(*fieldmaskpb.FieldMask)(nil),                                                        // 5: google.protobuf.FieldMask
+	(*GetNetworkApplianceConnectivityMonitoringDestinationsRequest)(nil),    // 0: meraki.appliance.v1.GetNetworkApplianceConnectivityMonitoringDestinationsRequest
+	(*NetworkApplianceConnectivityMonitoringDestinations)(nil),              // 1: meraki.appliance.v1.NetworkApplianceConnectivityMonitoringDestinations
+	(*UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest)(nil), // 2: meraki.appliance.v1.UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest
+	(*NetworkApplianceConnectivityMonitoringDestinations_Destinations)(nil), // 3: meraki.appliance.v1.NetworkApplianceConnectivityMonitoringDestinations.Destinations
+	(*structpb.Struct)(nil), // 4: google.protobuf.Struct
 }
 var file_meraki_appliance_v1_connectivity_monitoring_destinations_proto_depIdxs = []int32{
 	3, // 0: meraki.appliance.v1.NetworkApplianceConnectivityMonitoringDestinations.destinations:type_name -> meraki.appliance.v1.NetworkApplianceConnectivityMonitoringDestinations.Destinations
-	4, // 1: meraki.appliance.v1.UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest.destinations:type_name -> meraki.appliance.v1.UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest.Destinations
-	5, // 2: meraki.appliance.v1.UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	5, // 3: meraki.appliance.v1.UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	4, // 1: meraki.appliance.v1.NetworkApplianceConnectivityMonitoringDestinations.additional_properties:type_name -> google.protobuf.Struct
+	3, // 2: meraki.appliance.v1.UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest.destinations:type_name -> meraki.appliance.v1.NetworkApplianceConnectivityMonitoringDestinations.Destinations
+	4, // 3: meraki.appliance.v1.UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest.additional_properties:type_name -> google.protobuf.Struct
+	4, // 4: meraki.appliance.v1.NetworkApplianceConnectivityMonitoringDestinations.Destinations.additional_properties:type_name -> google.protobuf.Struct
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_connectivity_monitoring_destinations_proto_init() }
@@ -386,14 +346,13 @@ func file_meraki_appliance_v1_connectivity_monitoring_destinations_proto_init() 
 	file_meraki_appliance_v1_connectivity_monitoring_destinations_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_appliance_v1_connectivity_monitoring_destinations_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_appliance_v1_connectivity_monitoring_destinations_proto_msgTypes[3].OneofWrappers = []any{}
-	file_meraki_appliance_v1_connectivity_monitoring_destinations_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_connectivity_monitoring_destinations_proto_rawDesc), len(file_meraki_appliance_v1_connectivity_monitoring_destinations_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

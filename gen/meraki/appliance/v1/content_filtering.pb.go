@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,16 +71,18 @@ func (x *GetNetworkApplianceContentFilteringRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkApplianceContentFiltering, updateNetworkApplianceContentFiltering.
+// The appliance content filtering of a network. Answer of getNetworkApplianceContentFiltering,
+// updateNetworkApplianceContentFiltering.
 type NetworkApplianceContentFiltering struct {
-	state                protoimpl.MessageState                                   `protogen:"open.v1"`
-	AllowedUrlPatterns   []string                                                 `protobuf:"bytes,1,rep,name=allowed_url_patterns,json=allowedUrlPatterns,proto3" json:"allowed_url_patterns,omitempty"`
-	BlockedUrlPatterns   []string                                                 `protobuf:"bytes,2,rep,name=blocked_url_patterns,json=blockedUrlPatterns,proto3" json:"blocked_url_patterns,omitempty"`
-	BlockedUrlCategories []*NetworkApplianceContentFiltering_BlockedUrlCategories `protobuf:"bytes,3,rep,name=blocked_url_categories,json=blockedUrlCategories,proto3" json:"blocked_url_categories,omitempty"`
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AllowedUrlPatterns   []string               `protobuf:"bytes,1,rep,name=allowed_url_patterns,json=allowedUrlPatterns,proto3" json:"allowed_url_patterns,omitempty"`
+	BlockedUrlPatterns   []string               `protobuf:"bytes,2,rep,name=blocked_url_patterns,json=blockedUrlPatterns,proto3" json:"blocked_url_patterns,omitempty"`
+	BlockedUrlCategories *structpb.ListValue    `protobuf:"bytes,3,opt,name=blocked_url_categories,json=blockedUrlCategories,proto3" json:"blocked_url_categories,omitempty"`
 	// Known values: "fullList", "topSites".
-	UrlCategoryListSize *string `protobuf:"bytes,4,opt,name=url_category_list_size,json=urlCategoryListSize,proto3,oneof" json:"url_category_list_size,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	UrlCategoryListSize  *string          `protobuf:"bytes,4,opt,name=url_category_list_size,json=urlCategoryListSize,proto3,oneof" json:"url_category_list_size,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceContentFiltering) Reset() {
@@ -127,7 +129,7 @@ func (x *NetworkApplianceContentFiltering) GetBlockedUrlPatterns() []string {
 	return nil
 }
 
-func (x *NetworkApplianceContentFiltering) GetBlockedUrlCategories() []*NetworkApplianceContentFiltering_BlockedUrlCategories {
+func (x *NetworkApplianceContentFiltering) GetBlockedUrlCategories() *structpb.ListValue {
 	if x != nil {
 		return x.BlockedUrlCategories
 	}
@@ -141,20 +143,28 @@ func (x *NetworkApplianceContentFiltering) GetUrlCategoryListSize() string {
 	return ""
 }
 
+func (x *NetworkApplianceContentFiltering) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkApplianceContentFiltering.
 type UpdateNetworkApplianceContentFilteringRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId            *string  `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	AllowedUrlPatterns   []string `protobuf:"bytes,2,rep,name=allowed_url_patterns,json=allowedUrlPatterns,proto3" json:"allowed_url_patterns,omitempty"`
-	BlockedUrlPatterns   []string `protobuf:"bytes,3,rep,name=blocked_url_patterns,json=blockedUrlPatterns,proto3" json:"blocked_url_patterns,omitempty"`
-	BlockedUrlCategories []string `protobuf:"bytes,4,rep,name=blocked_url_categories,json=blockedUrlCategories,proto3" json:"blocked_url_categories,omitempty"`
+	NetworkId            *string             `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	AllowedUrlPatterns   []string            `protobuf:"bytes,2,rep,name=allowed_url_patterns,json=allowedUrlPatterns,proto3" json:"allowed_url_patterns,omitempty"`
+	BlockedUrlPatterns   []string            `protobuf:"bytes,3,rep,name=blocked_url_patterns,json=blockedUrlPatterns,proto3" json:"blocked_url_patterns,omitempty"`
+	BlockedUrlCategories *structpb.ListValue `protobuf:"bytes,4,opt,name=blocked_url_categories,json=blockedUrlCategories,proto3" json:"blocked_url_categories,omitempty"`
 	// Known values: "fullList", "topSites".
-	UrlCategoryListSize *string                `protobuf:"bytes,5,opt,name=url_category_list_size,json=urlCategoryListSize,proto3,oneof" json:"url_category_list_size,omitempty"`
-	NullFields          *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields         *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	UrlCategoryListSize  *string          `protobuf:"bytes,5,opt,name=url_category_list_size,json=urlCategoryListSize,proto3,oneof" json:"url_category_list_size,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceContentFilteringRequest) Reset() {
@@ -208,7 +218,7 @@ func (x *UpdateNetworkApplianceContentFilteringRequest) GetBlockedUrlPatterns() 
 	return nil
 }
 
-func (x *UpdateNetworkApplianceContentFilteringRequest) GetBlockedUrlCategories() []string {
+func (x *UpdateNetworkApplianceContentFilteringRequest) GetBlockedUrlCategories() *structpb.ListValue {
 	if x != nil {
 		return x.BlockedUrlCategories
 	}
@@ -222,16 +232,23 @@ func (x *UpdateNetworkApplianceContentFilteringRequest) GetUrlCategoryListSize()
 	return ""
 }
 
-func (x *UpdateNetworkApplianceContentFilteringRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceContentFilteringRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceContentFilteringRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceContentFilteringRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceContentFilteringRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -282,12 +299,14 @@ func (x *GetNetworkApplianceContentFilteringCategoriesRequest) GetNetworkId() st
 	return ""
 }
 
-// Answer of getNetworkApplianceContentFilteringCategories.
+// The appliance content filtering categories of a network. Answer of
+// getNetworkApplianceContentFilteringCategories.
 type NetworkApplianceContentFilteringCategories struct {
-	state         protoimpl.MessageState                                   `protogen:"open.v1"`
-	Categories    []*NetworkApplianceContentFilteringCategories_Categories `protobuf:"bytes,1,rep,name=categories,proto3" json:"categories,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                   `protogen:"open.v1"`
+	Categories           []*NetworkApplianceContentFilteringCategories_Categories `protobuf:"bytes,1,rep,name=categories,proto3" json:"categories,omitempty"`
+	AdditionalProperties *structpb.Struct                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceContentFilteringCategories) Reset() {
@@ -327,69 +346,25 @@ func (x *NetworkApplianceContentFilteringCategories) GetCategories() []*NetworkA
 	return nil
 }
 
-type NetworkApplianceContentFiltering_BlockedUrlCategories struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *NetworkApplianceContentFiltering_BlockedUrlCategories) Reset() {
-	*x = NetworkApplianceContentFiltering_BlockedUrlCategories{}
-	mi := &file_meraki_appliance_v1_content_filtering_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *NetworkApplianceContentFiltering_BlockedUrlCategories) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*NetworkApplianceContentFiltering_BlockedUrlCategories) ProtoMessage() {}
-
-func (x *NetworkApplianceContentFiltering_BlockedUrlCategories) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_content_filtering_proto_msgTypes[5]
+func (x *NetworkApplianceContentFilteringCategories) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use NetworkApplianceContentFiltering_BlockedUrlCategories.ProtoReflect.Descriptor instead.
-func (*NetworkApplianceContentFiltering_BlockedUrlCategories) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_content_filtering_proto_rawDescGZIP(), []int{1, 0}
-}
-
-func (x *NetworkApplianceContentFiltering_BlockedUrlCategories) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *NetworkApplianceContentFiltering_BlockedUrlCategories) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
+	return nil
 }
 
 type NetworkApplianceContentFilteringCategories_Categories struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceContentFilteringCategories_Categories) Reset() {
 	*x = NetworkApplianceContentFilteringCategories_Categories{}
-	mi := &file_meraki_appliance_v1_content_filtering_proto_msgTypes[6]
+	mi := &file_meraki_appliance_v1_content_filtering_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -401,7 +376,7 @@ func (x *NetworkApplianceContentFilteringCategories_Categories) String() string 
 func (*NetworkApplianceContentFilteringCategories_Categories) ProtoMessage() {}
 
 func (x *NetworkApplianceContentFilteringCategories_Categories) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_content_filtering_proto_msgTypes[6]
+	mi := &file_meraki_appliance_v1_content_filtering_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -431,53 +406,59 @@ func (x *NetworkApplianceContentFilteringCategories_Categories) GetName() string
 	return ""
 }
 
+func (x *NetworkApplianceContentFilteringCategories_Categories) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_appliance_v1_content_filtering_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_content_filtering_proto_rawDesc = "" +
 	"\n" +
-	"+meraki/appliance/v1/content_filtering.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"_\n" +
+	"+meraki/appliance/v1/content_filtering.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"_\n" +
 	"*GetNetworkApplianceContentFilteringRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xb4\x03\n" +
+	"\v_network_id\"\xfc\x02\n" +
 	" NetworkApplianceContentFiltering\x120\n" +
 	"\x14allowed_url_patterns\x18\x01 \x03(\tR\x12allowedUrlPatterns\x120\n" +
-	"\x14blocked_url_patterns\x18\x02 \x03(\tR\x12blockedUrlPatterns\x12\x80\x01\n" +
-	"\x16blocked_url_categories\x18\x03 \x03(\v2J.meraki.appliance.v1.NetworkApplianceContentFiltering.BlockedUrlCategoriesR\x14blockedUrlCategories\x128\n" +
-	"\x16url_category_list_size\x18\x04 \x01(\tH\x00R\x13urlCategoryListSize\x88\x01\x01\x1aT\n" +
-	"\x14BlockedUrlCategories\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\x19\n" +
-	"\x17_url_category_list_size\"\xdd\x03\n" +
+	"\x14blocked_url_patterns\x18\x02 \x03(\tR\x12blockedUrlPatterns\x12P\n" +
+	"\x16blocked_url_categories\x18\x03 \x01(\v2\x1a.google.protobuf.ListValueR\x14blockedUrlCategories\x128\n" +
+	"\x16url_category_list_size\x18\x04 \x01(\tH\x00R\x13urlCategoryListSize\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x19\n" +
+	"\x17_url_category_list_size\"\x92\x04\n" +
 	"-UpdateNetworkApplianceContentFilteringRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x120\n" +
 	"\x14allowed_url_patterns\x18\x02 \x03(\tR\x12allowedUrlPatterns\x120\n" +
-	"\x14blocked_url_patterns\x18\x03 \x03(\tR\x12blockedUrlPatterns\x124\n" +
-	"\x16blocked_url_categories\x18\x04 \x03(\tR\x14blockedUrlCategories\x128\n" +
-	"\x16url_category_list_size\x18\x05 \x01(\tH\x01R\x13urlCategoryListSize\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\x14blocked_url_patterns\x18\x03 \x03(\tR\x12blockedUrlPatterns\x12P\n" +
+	"\x16blocked_url_categories\x18\x04 \x01(\v2\x1a.google.protobuf.ListValueR\x14blockedUrlCategories\x128\n" +
+	"\x16url_category_list_size\x18\x05 \x01(\tH\x01R\x13urlCategoryListSize\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x19\n" +
 	"\x17_url_category_list_size\"i\n" +
 	"4GetNetworkApplianceContentFilteringCategoriesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xe4\x01\n" +
+	"\v_network_id\"\x83\x03\n" +
 	"*NetworkApplianceContentFilteringCategories\x12j\n" +
 	"\n" +
 	"categories\x18\x01 \x03(\v2J.meraki.appliance.v1.NetworkApplianceContentFilteringCategories.CategoriesR\n" +
-	"categories\x1aJ\n" +
+	"categories\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x99\x01\n" +
 	"\n" +
 	"Categories\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_nameB\x82\x01\n" +
-	"\x1dcom.merakibroker.appliance.v1B\x15ContentFilteringProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"\x05_nameB\x9e\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\x15ContentFilteringProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_content_filtering_proto_rawDescOnce sync.Once
@@ -491,27 +472,30 @@ func file_meraki_appliance_v1_content_filtering_proto_rawDescGZIP() []byte {
 	return file_meraki_appliance_v1_content_filtering_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_content_filtering_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_meraki_appliance_v1_content_filtering_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_meraki_appliance_v1_content_filtering_proto_goTypes = []any{
 	(*GetNetworkApplianceContentFilteringRequest)(nil),            // 0: meraki.appliance.v1.GetNetworkApplianceContentFilteringRequest
 	(*NetworkApplianceContentFiltering)(nil),                      // 1: meraki.appliance.v1.NetworkApplianceContentFiltering
 	(*UpdateNetworkApplianceContentFilteringRequest)(nil),         // 2: meraki.appliance.v1.UpdateNetworkApplianceContentFilteringRequest
 	(*GetNetworkApplianceContentFilteringCategoriesRequest)(nil),  // 3: meraki.appliance.v1.GetNetworkApplianceContentFilteringCategoriesRequest
 	(*NetworkApplianceContentFilteringCategories)(nil),            // 4: meraki.appliance.v1.NetworkApplianceContentFilteringCategories
-	(*NetworkApplianceContentFiltering_BlockedUrlCategories)(nil), // 5: meraki.appliance.v1.NetworkApplianceContentFiltering.BlockedUrlCategories
-	(*NetworkApplianceContentFilteringCategories_Categories)(nil), // 6: meraki.appliance.v1.NetworkApplianceContentFilteringCategories.Categories
-	(*fieldmaskpb.FieldMask)(nil),                                 // 7: google.protobuf.FieldMask
+	(*NetworkApplianceContentFilteringCategories_Categories)(nil), // 5: meraki.appliance.v1.NetworkApplianceContentFilteringCategories.Categories
+	(*structpb.ListValue)(nil),                                    // 6: google.protobuf.ListValue
+	(*structpb.Struct)(nil),                                       // 7: google.protobuf.Struct
 }
 var file_meraki_appliance_v1_content_filtering_proto_depIdxs = []int32{
-	5, // 0: meraki.appliance.v1.NetworkApplianceContentFiltering.blocked_url_categories:type_name -> meraki.appliance.v1.NetworkApplianceContentFiltering.BlockedUrlCategories
-	7, // 1: meraki.appliance.v1.UpdateNetworkApplianceContentFilteringRequest.null_fields:type_name -> google.protobuf.FieldMask
-	7, // 2: meraki.appliance.v1.UpdateNetworkApplianceContentFilteringRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6, // 3: meraki.appliance.v1.NetworkApplianceContentFilteringCategories.categories:type_name -> meraki.appliance.v1.NetworkApplianceContentFilteringCategories.Categories
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	6, // 0: meraki.appliance.v1.NetworkApplianceContentFiltering.blocked_url_categories:type_name -> google.protobuf.ListValue
+	7, // 1: meraki.appliance.v1.NetworkApplianceContentFiltering.additional_properties:type_name -> google.protobuf.Struct
+	6, // 2: meraki.appliance.v1.UpdateNetworkApplianceContentFilteringRequest.blocked_url_categories:type_name -> google.protobuf.ListValue
+	7, // 3: meraki.appliance.v1.UpdateNetworkApplianceContentFilteringRequest.additional_properties:type_name -> google.protobuf.Struct
+	5, // 4: meraki.appliance.v1.NetworkApplianceContentFilteringCategories.categories:type_name -> meraki.appliance.v1.NetworkApplianceContentFilteringCategories.Categories
+	7, // 5: meraki.appliance.v1.NetworkApplianceContentFilteringCategories.additional_properties:type_name -> google.protobuf.Struct
+	7, // 6: meraki.appliance.v1.NetworkApplianceContentFilteringCategories.Categories.additional_properties:type_name -> google.protobuf.Struct
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_content_filtering_proto_init() }
@@ -524,14 +508,13 @@ func file_meraki_appliance_v1_content_filtering_proto_init() {
 	file_meraki_appliance_v1_content_filtering_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_appliance_v1_content_filtering_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_appliance_v1_content_filtering_proto_msgTypes[5].OneofWrappers = []any{}
-	file_meraki_appliance_v1_content_filtering_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_content_filtering_proto_rawDesc), len(file_meraki_appliance_v1_content_filtering_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

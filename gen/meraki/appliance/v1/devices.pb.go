@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -34,13 +34,14 @@ type UpdateNetworkApplianceDevicesRedundancyRequest struct {
 	// Required.
 	Enabled *bool `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
 	// Known values: "active-active", "active-passive", "disabled".
-	Mode          *string                                                        `protobuf:"bytes,3,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Designations  []*UpdateNetworkApplianceDevicesRedundancyRequest_Designations `protobuf:"bytes,4,rep,name=designations,proto3" json:"designations,omitempty"`
-	Uplink        *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink         `protobuf:"bytes,5,opt,name=uplink,proto3" json:"uplink,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                         `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                         `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *string                                           `protobuf:"bytes,3,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	Designations         []*NetworkApplianceDevicesRedundancy_Designations `protobuf:"bytes,4,rep,name=designations,proto3" json:"designations,omitempty"`
+	Uplink               *NetworkApplianceDevicesRedundancy_Uplink         `protobuf:"bytes,5,opt,name=uplink,proto3" json:"uplink,omitempty"`
+	EmptyFields          []string                                          `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                          `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceDevicesRedundancyRequest) Reset() {
@@ -94,46 +95,54 @@ func (x *UpdateNetworkApplianceDevicesRedundancyRequest) GetMode() string {
 	return ""
 }
 
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest) GetDesignations() []*UpdateNetworkApplianceDevicesRedundancyRequest_Designations {
+func (x *UpdateNetworkApplianceDevicesRedundancyRequest) GetDesignations() []*NetworkApplianceDevicesRedundancy_Designations {
 	if x != nil {
 		return x.Designations
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest) GetUplink() *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink {
+func (x *UpdateNetworkApplianceDevicesRedundancyRequest) GetUplink() *NetworkApplianceDevicesRedundancy_Uplink {
 	if x != nil {
 		return x.Uplink
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceDevicesRedundancyRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of updateNetworkApplianceDevicesRedundancy.
+func (x *UpdateNetworkApplianceDevicesRedundancyRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceDevicesRedundancyRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The appliance devices redundancy of a network. Answer of updateNetworkApplianceDevicesRedundancy.
 type NetworkApplianceDevicesRedundancy struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	NetworkId *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	Name      *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Enabled   *bool                  `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
 	// Known values: "active-active", "active-passive", "disabled".
-	Mode          *string                                           `protobuf:"bytes,4,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Designations  []*NetworkApplianceDevicesRedundancy_Designations `protobuf:"bytes,5,rep,name=designations,proto3" json:"designations,omitempty"`
-	Uplink        *NetworkApplianceDevicesRedundancy_Uplink         `protobuf:"bytes,6,opt,name=uplink,proto3" json:"uplink,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *string                                           `protobuf:"bytes,4,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	Designations         []*NetworkApplianceDevicesRedundancy_Designations `protobuf:"bytes,5,rep,name=designations,proto3" json:"designations,omitempty"`
+	Uplink               *NetworkApplianceDevicesRedundancy_Uplink         `protobuf:"bytes,6,opt,name=uplink,proto3" json:"uplink,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceDevicesRedundancy) Reset() {
@@ -208,6 +217,13 @@ func (x *NetworkApplianceDevicesRedundancy) GetUplink() *NetworkApplianceDevices
 	return nil
 }
 
+func (x *NetworkApplianceDevicesRedundancy) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createNetworkApplianceDevicesRedundancySwap.
 type CreateNetworkApplianceDevicesRedundancySwapRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -254,18 +270,20 @@ func (x *CreateNetworkApplianceDevicesRedundancySwapRequest) GetNetworkId() stri
 	return ""
 }
 
-// Answer of createNetworkApplianceDevicesRedundancySwap.
+// The appliance devices redundancy swap of a network. Answer of
+// createNetworkApplianceDevicesRedundancySwap.
 type NetworkApplianceDevicesRedundancySwap struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	NetworkId *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	Name      *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Enabled   *bool                  `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
 	// Known values: "active-active", "active-passive", "disabled".
-	Mode          *string                                               `protobuf:"bytes,4,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Designations  []*NetworkApplianceDevicesRedundancySwap_Designations `protobuf:"bytes,5,rep,name=designations,proto3" json:"designations,omitempty"`
-	Uplink        *NetworkApplianceDevicesRedundancySwap_Uplink         `protobuf:"bytes,6,opt,name=uplink,proto3" json:"uplink,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *string                                               `protobuf:"bytes,4,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	Designations         []*NetworkApplianceDevicesRedundancySwap_Designations `protobuf:"bytes,5,rep,name=designations,proto3" json:"designations,omitempty"`
+	Uplink               *NetworkApplianceDevicesRedundancySwap_Uplink         `protobuf:"bytes,6,opt,name=uplink,proto3" json:"uplink,omitempty"`
+	AdditionalProperties *structpb.Struct                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceDevicesRedundancySwap) Reset() {
@@ -336,6 +354,13 @@ func (x *NetworkApplianceDevicesRedundancySwap) GetDesignations() []*NetworkAppl
 func (x *NetworkApplianceDevicesRedundancySwap) GetUplink() *NetworkApplianceDevicesRedundancySwap_Uplink {
 	if x != nil {
 		return x.Uplink
+	}
+	return nil
+}
+
+func (x *NetworkApplianceDevicesRedundancySwap) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -420,12 +445,13 @@ func (x *GetOrganizationApplianceDevicesInterfacesL3Request) GetEndingBefore() s
 
 // Answer of getOrganizationApplianceDevicesInterfacesL3.
 type GetOrganizationApplianceDevicesInterfacesL3Response struct {
-	state         protoimpl.MessageState                                      `protogen:"open.v1"`
-	Items         []*GetOrganizationApplianceDevicesInterfacesL3Response_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationApplianceDevicesInterfacesL3Response_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                      `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                             `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationApplianceDevicesInterfacesL3Response_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesL3Response) Reset() {
@@ -458,6 +484,13 @@ func (*GetOrganizationApplianceDevicesInterfacesL3Response) Descriptor() ([]byte
 	return file_meraki_appliance_v1_devices_proto_rawDescGZIP(), []int{5}
 }
 
+func (x *GetOrganizationApplianceDevicesInterfacesL3Response) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationApplianceDevicesInterfacesL3Response) GetItems() []*GetOrganizationApplianceDevicesInterfacesL3Response_Item {
 	if x != nil {
 		return x.Items
@@ -472,9 +505,9 @@ func (x *GetOrganizationApplianceDevicesInterfacesL3Response) GetPageInfo() *v1.
 	return nil
 }
 
-func (x *GetOrganizationApplianceDevicesInterfacesL3Response) GetMeta() *GetOrganizationApplianceDevicesInterfacesL3Response_Meta {
+func (x *GetOrganizationApplianceDevicesInterfacesL3Response) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -551,11 +584,12 @@ func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceRequest) GetNumbe
 
 // Answer of getOrganizationApplianceDevicesInterfacesPortsByDevice.
 type GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Items         []*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                 `protogen:"open.v1"`
+	Items                []*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse) Reset() {
@@ -598,6 +632,13 @@ func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse) GetItem
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -732,12 +773,13 @@ func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice
 
 // Answer of getOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice.
 type GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse struct {
-	state         protoimpl.MessageState                                                                  `protogen:"open.v1"`
-	Items         []*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                            `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                  `protogen:"open.v1"`
+	Meta                 *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta   `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                            `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse) Reset() {
@@ -771,6 +813,13 @@ func (*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRe
 	return file_meraki_appliance_v1_devices_proto_rawDescGZIP(), []int{9}
 }
 
+func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse) GetMeta() *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse) GetItems() []*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item {
 	if x != nil {
 		return x.Items
@@ -785,9 +834,9 @@ func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice
 	return nil
 }
 
-func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse) GetMeta() *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta {
+func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -864,11 +913,12 @@ func (x *GetOrganizationApplianceDevicesRedundancyByNetworkRequest) GetEndingBef
 
 // Answer of getOrganizationApplianceDevicesRedundancyByNetwork.
 type GetOrganizationApplianceDevicesRedundancyByNetworkResponse struct {
-	state         protoimpl.MessageState                                             `protogen:"open.v1"`
-	Items         []*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                       `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                             `protogen:"open.v1"`
+	Items                []*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                       `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse) Reset() {
@@ -915,346 +965,25 @@ func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse) GetPageInfo
 	return nil
 }
 
-type UpdateNetworkApplianceDevicesRedundancyRequest_Designations struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Priority      *int64                 `protobuf:"varint,2,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Designations) Reset() {
-	*x = UpdateNetworkApplianceDevicesRedundancyRequest_Designations{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Designations) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceDevicesRedundancyRequest_Designations) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Designations) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[12]
+func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceDevicesRedundancyRequest_Designations.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceDevicesRedundancyRequest_Designations) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_devices_proto_rawDescGZIP(), []int{0, 0}
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Designations) GetSerial() string {
-	if x != nil && x.Serial != nil {
-		return *x.Serial
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Designations) GetPriority() int64 {
-	if x != nil && x.Priority != nil {
-		return *x.Priority
-	}
-	return 0
-}
-
-type UpdateNetworkApplianceDevicesRedundancyRequest_Uplink struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "public", "virtual".
-	Mode          *string                                                             `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Interfaces    []*UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Interfaces `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
-	Sharing       *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing      `protobuf:"bytes,3,opt,name=sharing,proto3" json:"sharing,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink) Reset() {
-	*x = UpdateNetworkApplianceDevicesRedundancyRequest_Uplink{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceDevicesRedundancyRequest_Uplink) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceDevicesRedundancyRequest_Uplink.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceDevicesRedundancyRequest_Uplink) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_devices_proto_rawDescGZIP(), []int{0, 1}
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink) GetMode() string {
-	if x != nil && x.Mode != nil {
-		return *x.Mode
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink) GetInterfaces() []*UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Interfaces {
-	if x != nil {
-		return x.Interfaces
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink) GetSharing() *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing {
-	if x != nil {
-		return x.Sharing
-	}
-	return nil
-}
-
-type UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Interfaces struct {
-	state         protoimpl.MessageState                                                        `protogen:"open.v1"`
-	Name          *string                                                                       `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Addresses     []*UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Interfaces_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Interfaces) Reset() {
-	*x = UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Interfaces{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Interfaces) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Interfaces) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Interfaces) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Interfaces.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Interfaces) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_devices_proto_rawDescGZIP(), []int{0, 1, 0}
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Interfaces) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Interfaces) GetAddresses() []*UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Interfaces_Addresses {
-	if x != nil {
-		return x.Addresses
-	}
-	return nil
-}
-
-type UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing struct {
-	state         protoimpl.MessageState                                                       `protogen:"open.v1"`
-	Enabled       *bool                                                                        `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	VlanId        *string                                                                      `protobuf:"bytes,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	ByInterface   []*UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing_ByInterface `protobuf:"bytes,3,rep,name=by_interface,json=byInterface,proto3" json:"by_interface,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing) Reset() {
-	*x = UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_devices_proto_rawDescGZIP(), []int{0, 1, 1}
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing) GetVlanId() string {
-	if x != nil && x.VlanId != nil {
-		return *x.VlanId
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing) GetByInterface() []*UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing_ByInterface {
-	if x != nil {
-		return x.ByInterface
-	}
-	return nil
-}
-
-type UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Interfaces_Addresses struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Subnet        *string                `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Interfaces_Addresses) Reset() {
-	*x = UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Interfaces_Addresses{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Interfaces_Addresses) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Interfaces_Addresses) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Interfaces_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Interfaces_Addresses.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Interfaces_Addresses) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_devices_proto_rawDescGZIP(), []int{0, 1, 0, 0}
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Interfaces_Addresses) GetAddress() string {
-	if x != nil && x.Address != nil {
-		return *x.Address
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Interfaces_Addresses) GetSubnet() string {
-	if x != nil && x.Subnet != nil {
-		return *x.Subnet
-	}
-	return ""
-}
-
-type UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing_ByInterface struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Parent        *string                `protobuf:"bytes,2,opt,name=parent,proto3,oneof" json:"parent,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing_ByInterface) Reset() {
-	*x = UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing_ByInterface{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing_ByInterface) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing_ByInterface) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing_ByInterface) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing_ByInterface.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing_ByInterface) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_devices_proto_rawDescGZIP(), []int{0, 1, 1, 0}
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing_ByInterface) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing_ByInterface) GetParent() string {
-	if x != nil && x.Parent != nil {
-		return *x.Parent
-	}
-	return ""
 }
 
 type NetworkApplianceDevicesRedundancy_Designations struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Priority      *int64                 `protobuf:"varint,2,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Priority             *int64                 `protobuf:"varint,2,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceDevicesRedundancy_Designations) Reset() {
 	*x = NetworkApplianceDevicesRedundancy_Designations{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[18]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1266,7 +995,7 @@ func (x *NetworkApplianceDevicesRedundancy_Designations) String() string {
 func (*NetworkApplianceDevicesRedundancy_Designations) ProtoMessage() {}
 
 func (x *NetworkApplianceDevicesRedundancy_Designations) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[18]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1296,19 +1025,27 @@ func (x *NetworkApplianceDevicesRedundancy_Designations) GetPriority() int64 {
 	return 0
 }
 
+func (x *NetworkApplianceDevicesRedundancy_Designations) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceDevicesRedundancy_Uplink struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "public", "virtual".
-	Mode          *string                                                `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Interfaces    []*NetworkApplianceDevicesRedundancy_Uplink_Interfaces `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
-	Sharing       *NetworkApplianceDevicesRedundancy_Uplink_Sharing      `protobuf:"bytes,3,opt,name=sharing,proto3" json:"sharing,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *string                                                `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	Interfaces           []*NetworkApplianceDevicesRedundancy_Uplink_Interfaces `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
+	Sharing              *NetworkApplianceDevicesRedundancy_Uplink_Sharing      `protobuf:"bytes,3,opt,name=sharing,proto3" json:"sharing,omitempty"`
+	AdditionalProperties *structpb.Struct                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceDevicesRedundancy_Uplink) Reset() {
 	*x = NetworkApplianceDevicesRedundancy_Uplink{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[19]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1320,7 +1057,7 @@ func (x *NetworkApplianceDevicesRedundancy_Uplink) String() string {
 func (*NetworkApplianceDevicesRedundancy_Uplink) ProtoMessage() {}
 
 func (x *NetworkApplianceDevicesRedundancy_Uplink) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[19]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1357,17 +1094,25 @@ func (x *NetworkApplianceDevicesRedundancy_Uplink) GetSharing() *NetworkApplianc
 	return nil
 }
 
+func (x *NetworkApplianceDevicesRedundancy_Uplink) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceDevicesRedundancy_Uplink_Interfaces struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	Name          *string                                                          `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Addresses     []*NetworkApplianceDevicesRedundancy_Uplink_Interfaces_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                           `protogen:"open.v1"`
+	Name                 *string                                                          `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Addresses            []*NetworkApplianceDevicesRedundancy_Uplink_Interfaces_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceDevicesRedundancy_Uplink_Interfaces) Reset() {
 	*x = NetworkApplianceDevicesRedundancy_Uplink_Interfaces{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[20]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1379,7 +1124,7 @@ func (x *NetworkApplianceDevicesRedundancy_Uplink_Interfaces) String() string {
 func (*NetworkApplianceDevicesRedundancy_Uplink_Interfaces) ProtoMessage() {}
 
 func (x *NetworkApplianceDevicesRedundancy_Uplink_Interfaces) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[20]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1409,18 +1154,26 @@ func (x *NetworkApplianceDevicesRedundancy_Uplink_Interfaces) GetAddresses() []*
 	return nil
 }
 
+func (x *NetworkApplianceDevicesRedundancy_Uplink_Interfaces) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceDevicesRedundancy_Uplink_Sharing struct {
-	state         protoimpl.MessageState                                          `protogen:"open.v1"`
-	Enabled       *bool                                                           `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	VlanId        *string                                                         `protobuf:"bytes,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	ByInterface   []*NetworkApplianceDevicesRedundancy_Uplink_Sharing_ByInterface `protobuf:"bytes,3,rep,name=by_interface,json=byInterface,proto3" json:"by_interface,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                          `protogen:"open.v1"`
+	Enabled              *bool                                                           `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	VlanId               *string                                                         `protobuf:"bytes,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
+	ByInterface          []*NetworkApplianceDevicesRedundancy_Uplink_Sharing_ByInterface `protobuf:"bytes,3,rep,name=by_interface,json=byInterface,proto3" json:"by_interface,omitempty"`
+	AdditionalProperties *structpb.Struct                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceDevicesRedundancy_Uplink_Sharing) Reset() {
 	*x = NetworkApplianceDevicesRedundancy_Uplink_Sharing{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[21]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1432,7 +1185,7 @@ func (x *NetworkApplianceDevicesRedundancy_Uplink_Sharing) String() string {
 func (*NetworkApplianceDevicesRedundancy_Uplink_Sharing) ProtoMessage() {}
 
 func (x *NetworkApplianceDevicesRedundancy_Uplink_Sharing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[21]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1469,17 +1222,25 @@ func (x *NetworkApplianceDevicesRedundancy_Uplink_Sharing) GetByInterface() []*N
 	return nil
 }
 
+func (x *NetworkApplianceDevicesRedundancy_Uplink_Sharing) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceDevicesRedundancy_Uplink_Interfaces_Addresses struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Subnet        *string                `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Address              *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Subnet               *string                `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceDevicesRedundancy_Uplink_Interfaces_Addresses) Reset() {
 	*x = NetworkApplianceDevicesRedundancy_Uplink_Interfaces_Addresses{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[22]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1491,7 +1252,7 @@ func (x *NetworkApplianceDevicesRedundancy_Uplink_Interfaces_Addresses) String()
 func (*NetworkApplianceDevicesRedundancy_Uplink_Interfaces_Addresses) ProtoMessage() {}
 
 func (x *NetworkApplianceDevicesRedundancy_Uplink_Interfaces_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[22]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1521,17 +1282,25 @@ func (x *NetworkApplianceDevicesRedundancy_Uplink_Interfaces_Addresses) GetSubne
 	return ""
 }
 
+func (x *NetworkApplianceDevicesRedundancy_Uplink_Interfaces_Addresses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceDevicesRedundancy_Uplink_Sharing_ByInterface struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Parent        *string                `protobuf:"bytes,2,opt,name=parent,proto3,oneof" json:"parent,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Parent               *string                `protobuf:"bytes,2,opt,name=parent,proto3,oneof" json:"parent,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceDevicesRedundancy_Uplink_Sharing_ByInterface) Reset() {
 	*x = NetworkApplianceDevicesRedundancy_Uplink_Sharing_ByInterface{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[23]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1543,7 +1312,7 @@ func (x *NetworkApplianceDevicesRedundancy_Uplink_Sharing_ByInterface) String() 
 func (*NetworkApplianceDevicesRedundancy_Uplink_Sharing_ByInterface) ProtoMessage() {}
 
 func (x *NetworkApplianceDevicesRedundancy_Uplink_Sharing_ByInterface) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[23]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1573,17 +1342,25 @@ func (x *NetworkApplianceDevicesRedundancy_Uplink_Sharing_ByInterface) GetParent
 	return ""
 }
 
+func (x *NetworkApplianceDevicesRedundancy_Uplink_Sharing_ByInterface) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceDevicesRedundancySwap_Designations struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Priority      *int64                 `protobuf:"varint,2,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Priority             *int64                 `protobuf:"varint,2,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceDevicesRedundancySwap_Designations) Reset() {
 	*x = NetworkApplianceDevicesRedundancySwap_Designations{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[24]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1595,7 +1372,7 @@ func (x *NetworkApplianceDevicesRedundancySwap_Designations) String() string {
 func (*NetworkApplianceDevicesRedundancySwap_Designations) ProtoMessage() {}
 
 func (x *NetworkApplianceDevicesRedundancySwap_Designations) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[24]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1625,19 +1402,27 @@ func (x *NetworkApplianceDevicesRedundancySwap_Designations) GetPriority() int64
 	return 0
 }
 
+func (x *NetworkApplianceDevicesRedundancySwap_Designations) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceDevicesRedundancySwap_Uplink struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "public", "virtual".
-	Mode          *string                                                    `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Interfaces    []*NetworkApplianceDevicesRedundancySwap_Uplink_Interfaces `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
-	Sharing       *NetworkApplianceDevicesRedundancySwap_Uplink_Sharing      `protobuf:"bytes,3,opt,name=sharing,proto3" json:"sharing,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *string                                                    `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	Interfaces           []*NetworkApplianceDevicesRedundancySwap_Uplink_Interfaces `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
+	Sharing              *NetworkApplianceDevicesRedundancySwap_Uplink_Sharing      `protobuf:"bytes,3,opt,name=sharing,proto3" json:"sharing,omitempty"`
+	AdditionalProperties *structpb.Struct                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceDevicesRedundancySwap_Uplink) Reset() {
 	*x = NetworkApplianceDevicesRedundancySwap_Uplink{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[25]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1649,7 +1434,7 @@ func (x *NetworkApplianceDevicesRedundancySwap_Uplink) String() string {
 func (*NetworkApplianceDevicesRedundancySwap_Uplink) ProtoMessage() {}
 
 func (x *NetworkApplianceDevicesRedundancySwap_Uplink) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[25]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1686,17 +1471,25 @@ func (x *NetworkApplianceDevicesRedundancySwap_Uplink) GetSharing() *NetworkAppl
 	return nil
 }
 
+func (x *NetworkApplianceDevicesRedundancySwap_Uplink) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceDevicesRedundancySwap_Uplink_Interfaces struct {
-	state         protoimpl.MessageState                                               `protogen:"open.v1"`
-	Name          *string                                                              `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Addresses     []*NetworkApplianceDevicesRedundancySwap_Uplink_Interfaces_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                               `protogen:"open.v1"`
+	Name                 *string                                                              `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Addresses            []*NetworkApplianceDevicesRedundancySwap_Uplink_Interfaces_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceDevicesRedundancySwap_Uplink_Interfaces) Reset() {
 	*x = NetworkApplianceDevicesRedundancySwap_Uplink_Interfaces{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[26]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1708,7 +1501,7 @@ func (x *NetworkApplianceDevicesRedundancySwap_Uplink_Interfaces) String() strin
 func (*NetworkApplianceDevicesRedundancySwap_Uplink_Interfaces) ProtoMessage() {}
 
 func (x *NetworkApplianceDevicesRedundancySwap_Uplink_Interfaces) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[26]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1738,18 +1531,26 @@ func (x *NetworkApplianceDevicesRedundancySwap_Uplink_Interfaces) GetAddresses()
 	return nil
 }
 
+func (x *NetworkApplianceDevicesRedundancySwap_Uplink_Interfaces) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceDevicesRedundancySwap_Uplink_Sharing struct {
-	state         protoimpl.MessageState                                              `protogen:"open.v1"`
-	Enabled       *bool                                                               `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	VlanId        *string                                                             `protobuf:"bytes,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	ByInterface   []*NetworkApplianceDevicesRedundancySwap_Uplink_Sharing_ByInterface `protobuf:"bytes,3,rep,name=by_interface,json=byInterface,proto3" json:"by_interface,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                              `protogen:"open.v1"`
+	Enabled              *bool                                                               `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	VlanId               *string                                                             `protobuf:"bytes,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
+	ByInterface          []*NetworkApplianceDevicesRedundancySwap_Uplink_Sharing_ByInterface `protobuf:"bytes,3,rep,name=by_interface,json=byInterface,proto3" json:"by_interface,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceDevicesRedundancySwap_Uplink_Sharing) Reset() {
 	*x = NetworkApplianceDevicesRedundancySwap_Uplink_Sharing{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[27]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1761,7 +1562,7 @@ func (x *NetworkApplianceDevicesRedundancySwap_Uplink_Sharing) String() string {
 func (*NetworkApplianceDevicesRedundancySwap_Uplink_Sharing) ProtoMessage() {}
 
 func (x *NetworkApplianceDevicesRedundancySwap_Uplink_Sharing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[27]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1798,17 +1599,25 @@ func (x *NetworkApplianceDevicesRedundancySwap_Uplink_Sharing) GetByInterface() 
 	return nil
 }
 
+func (x *NetworkApplianceDevicesRedundancySwap_Uplink_Sharing) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceDevicesRedundancySwap_Uplink_Interfaces_Addresses struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Subnet        *string                `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Address              *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Subnet               *string                `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceDevicesRedundancySwap_Uplink_Interfaces_Addresses) Reset() {
 	*x = NetworkApplianceDevicesRedundancySwap_Uplink_Interfaces_Addresses{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[28]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1820,7 +1629,7 @@ func (x *NetworkApplianceDevicesRedundancySwap_Uplink_Interfaces_Addresses) Stri
 func (*NetworkApplianceDevicesRedundancySwap_Uplink_Interfaces_Addresses) ProtoMessage() {}
 
 func (x *NetworkApplianceDevicesRedundancySwap_Uplink_Interfaces_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[28]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1850,17 +1659,25 @@ func (x *NetworkApplianceDevicesRedundancySwap_Uplink_Interfaces_Addresses) GetS
 	return ""
 }
 
+func (x *NetworkApplianceDevicesRedundancySwap_Uplink_Interfaces_Addresses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceDevicesRedundancySwap_Uplink_Sharing_ByInterface struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Parent        *string                `protobuf:"bytes,2,opt,name=parent,proto3,oneof" json:"parent,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Parent               *string                `protobuf:"bytes,2,opt,name=parent,proto3,oneof" json:"parent,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceDevicesRedundancySwap_Uplink_Sharing_ByInterface) Reset() {
 	*x = NetworkApplianceDevicesRedundancySwap_Uplink_Sharing_ByInterface{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[29]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1872,7 +1689,7 @@ func (x *NetworkApplianceDevicesRedundancySwap_Uplink_Sharing_ByInterface) Strin
 func (*NetworkApplianceDevicesRedundancySwap_Uplink_Sharing_ByInterface) ProtoMessage() {}
 
 func (x *NetworkApplianceDevicesRedundancySwap_Uplink_Sharing_ByInterface) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[29]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1902,19 +1719,27 @@ func (x *NetworkApplianceDevicesRedundancySwap_Uplink_Sharing_ByInterface) GetPa
 	return ""
 }
 
+func (x *NetworkApplianceDevicesRedundancySwap_Uplink_Sharing_ByInterface) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesInterfacesL3Response_Item struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	InterfaceId   *string                                                           `protobuf:"bytes,1,opt,name=interface_id,json=interfaceId,proto3,oneof" json:"interface_id,omitempty"`
-	Ipv4          *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Ipv4    `protobuf:"bytes,2,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
-	Network       *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Network `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
-	Port          *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Port    `protobuf:"bytes,4,opt,name=port,proto3" json:"port,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                            `protogen:"open.v1"`
+	InterfaceId          *string                                                           `protobuf:"bytes,1,opt,name=interface_id,json=interfaceId,proto3,oneof" json:"interface_id,omitempty"`
+	Ipv4                 *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Ipv4    `protobuf:"bytes,2,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
+	Network              *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Network `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
+	Port                 *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Port    `protobuf:"bytes,4,opt,name=port,proto3" json:"port,omitempty"`
+	AdditionalProperties *structpb.Struct                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Item) Reset() {
 	*x = GetOrganizationApplianceDevicesInterfacesL3Response_Item{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[30]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1926,7 +1751,7 @@ func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Item) String() stri
 func (*GetOrganizationApplianceDevicesInterfacesL3Response_Item) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[30]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1970,61 +1795,25 @@ func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Item) GetPort() *Ge
 	return nil
 }
 
-type GetOrganizationApplianceDevicesInterfacesL3Response_Meta struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	Counts        *GetOrganizationApplianceDevicesInterfacesL3Response_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Meta) Reset() {
-	*x = GetOrganizationApplianceDevicesInterfacesL3Response_Meta{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[31]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationApplianceDevicesInterfacesL3Response_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[31]
+func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationApplianceDevicesInterfacesL3Response_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationApplianceDevicesInterfacesL3Response_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_devices_proto_rawDescGZIP(), []int{5, 1}
-}
-
-func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Meta) GetCounts() *GetOrganizationApplianceDevicesInterfacesL3Response_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationApplianceDevicesInterfacesL3Response_Item_Ipv4 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Subnet        *string                `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Address              *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Subnet               *string                `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Ipv4) Reset() {
 	*x = GetOrganizationApplianceDevicesInterfacesL3Response_Item_Ipv4{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[32]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2036,7 +1825,7 @@ func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Ipv4) String()
 func (*GetOrganizationApplianceDevicesInterfacesL3Response_Item_Ipv4) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Ipv4) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[32]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2066,16 +1855,24 @@ func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Ipv4) GetSubne
 	return ""
 }
 
+func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Ipv4) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesInterfacesL3Response_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Network) Reset() {
 	*x = GetOrganizationApplianceDevicesInterfacesL3Response_Item_Network{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[33]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2087,7 +1884,7 @@ func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Network) Strin
 func (*GetOrganizationApplianceDevicesInterfacesL3Response_Item_Network) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[33]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2110,16 +1907,24 @@ func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Network) GetId
 	return ""
 }
 
+func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesInterfacesL3Response_Item_Port struct {
-	state         protoimpl.MessageState                                                   `protogen:"open.v1"`
-	Interface     *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Port_Interface `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                   `protogen:"open.v1"`
+	Interface            *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Port_Interface `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
+	AdditionalProperties *structpb.Struct                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Port) Reset() {
 	*x = GetOrganizationApplianceDevicesInterfacesL3Response_Item_Port{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[34]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2131,7 +1936,7 @@ func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Port) String()
 func (*GetOrganizationApplianceDevicesInterfacesL3Response_Item_Port) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Port) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[34]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2154,19 +1959,27 @@ func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Port) GetInter
 	return nil
 }
 
+func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Port) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesInterfacesL3Response_Item_Port_Interface struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Slot          *int64                 `protobuf:"varint,2,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
-	Subslot       *int64                 `protobuf:"varint,3,opt,name=subslot,proto3,oneof" json:"subslot,omitempty"`
-	Number        *int64                 `protobuf:"varint,4,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Slot                 *int64                 `protobuf:"varint,2,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
+	Subslot              *int64                 `protobuf:"varint,3,opt,name=subslot,proto3,oneof" json:"subslot,omitempty"`
+	Number               *int64                 `protobuf:"varint,4,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Port_Interface) Reset() {
 	*x = GetOrganizationApplianceDevicesInterfacesL3Response_Item_Port_Interface{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[35]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2178,7 +1991,7 @@ func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Port_Interface
 func (*GetOrganizationApplianceDevicesInterfacesL3Response_Item_Port_Interface) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Port_Interface) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[35]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2222,100 +2035,11 @@ func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Port_Interface
 	return 0
 }
 
-type GetOrganizationApplianceDevicesInterfacesL3Response_Meta_Counts struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Items         *GetOrganizationApplianceDevicesInterfacesL3Response_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Meta_Counts) Reset() {
-	*x = GetOrganizationApplianceDevicesInterfacesL3Response_Meta_Counts{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[36]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationApplianceDevicesInterfacesL3Response_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[36]
+func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Item_Port_Interface) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationApplianceDevicesInterfacesL3Response_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationApplianceDevicesInterfacesL3Response_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_devices_proto_rawDescGZIP(), []int{5, 1, 0}
-}
-
-func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Meta_Counts) GetItems() *GetOrganizationApplianceDevicesInterfacesL3Response_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationApplianceDevicesInterfacesL3Response_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationApplianceDevicesInterfacesL3Response_Meta_Counts_Items{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[37]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationApplianceDevicesInterfacesL3Response_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[37]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationApplianceDevicesInterfacesL3Response_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationApplianceDevicesInterfacesL3Response_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_devices_proto_rawDescGZIP(), []int{5, 1, 0, 0}
-}
-
-func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationApplianceDevicesInterfacesL3Response_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 type GetOrganizationApplianceDevicesInterfacesPortsByDeviceRequest_Interfaces struct {
@@ -2330,7 +2054,7 @@ type GetOrganizationApplianceDevicesInterfacesPortsByDeviceRequest_Interfaces st
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceRequest_Interfaces) Reset() {
 	*x = GetOrganizationApplianceDevicesInterfacesPortsByDeviceRequest_Interfaces{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[38]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2342,7 +2066,7 @@ func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceRequest_Interface
 func (*GetOrganizationApplianceDevicesInterfacesPortsByDeviceRequest_Interfaces) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceRequest_Interfaces) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[38]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2387,16 +2111,17 @@ func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceRequest_Interface
 }
 
 type GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item struct {
-	state         protoimpl.MessageState                                                       `protogen:"open.v1"`
-	Serial        *string                                                                      `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Ports         []*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                       `protogen:"open.v1"`
+	Serial               *string                                                                      `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Ports                []*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`
+	AdditionalProperties *structpb.Struct                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item) Reset() {
 	*x = GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[39]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2408,7 +2133,7 @@ func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item) St
 func (*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[39]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2438,22 +2163,30 @@ func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item) Ge
 	return nil
 }
 
+func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports struct {
-	state         protoimpl.MessageState                                                                 `protogen:"open.v1"`
-	Number        *string                                                                                `protobuf:"bytes,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	Interface     *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Interface   `protobuf:"bytes,2,opt,name=interface,proto3" json:"interface,omitempty"`
-	Enabled       *bool                                                                                  `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Name          *string                                                                                `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Personality   *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Personality `protobuf:"bytes,5,opt,name=personality,proto3" json:"personality,omitempty"`
-	Uplink        *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Uplink      `protobuf:"bytes,6,opt,name=uplink,proto3" json:"uplink,omitempty"`
-	Downlink      *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink    `protobuf:"bytes,7,opt,name=downlink,proto3" json:"downlink,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                 `protogen:"open.v1"`
+	Number               *string                                                                                `protobuf:"bytes,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	Interface            *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Interface   `protobuf:"bytes,2,opt,name=interface,proto3" json:"interface,omitempty"`
+	Enabled              *bool                                                                                  `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Name                 *string                                                                                `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Personality          *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Personality `protobuf:"bytes,5,opt,name=personality,proto3" json:"personality,omitempty"`
+	Uplink               *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Uplink      `protobuf:"bytes,6,opt,name=uplink,proto3" json:"uplink,omitempty"`
+	Downlink             *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink    `protobuf:"bytes,7,opt,name=downlink,proto3" json:"downlink,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports) Reset() {
 	*x = GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[40]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2465,7 +2198,7 @@ func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Por
 func (*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[40]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2530,19 +2263,27 @@ func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Por
 	return nil
 }
 
+func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Interface struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Slot          *int64                 `protobuf:"varint,2,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
-	Subslot       *int64                 `protobuf:"varint,3,opt,name=subslot,proto3,oneof" json:"subslot,omitempty"`
-	Number        *int64                 `protobuf:"varint,4,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Slot                 *int64                 `protobuf:"varint,2,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
+	Subslot              *int64                 `protobuf:"varint,3,opt,name=subslot,proto3,oneof" json:"subslot,omitempty"`
+	Number               *int64                 `protobuf:"varint,4,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Interface) Reset() {
 	*x = GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Interface{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[41]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2555,7 +2296,7 @@ func (*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Interface) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[41]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2599,19 +2340,27 @@ func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Por
 	return 0
 }
 
+func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Interface) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Personality struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "lan", "wan".
-	Mode          *string                                                                                      `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	IsFlexible    *bool                                                                                        `protobuf:"varint,2,opt,name=is_flexible,json=isFlexible,proto3,oneof" json:"is_flexible,omitempty"`
-	Layer         *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Personality_Layer `protobuf:"bytes,3,opt,name=layer,proto3" json:"layer,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *string                                                                                      `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	IsFlexible           *bool                                                                                        `protobuf:"varint,2,opt,name=is_flexible,json=isFlexible,proto3,oneof" json:"is_flexible,omitempty"`
+	Layer                *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Personality_Layer `protobuf:"bytes,3,opt,name=layer,proto3" json:"layer,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Personality) Reset() {
 	*x = GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Personality{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[42]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2624,7 +2373,7 @@ func (*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Personality) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[42]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2661,18 +2410,26 @@ func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Por
 	return nil
 }
 
+func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Personality) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Uplink struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "cellular", "ethernet".
-	Type          *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Primary       *bool   `protobuf:"varint,2,opt,name=primary,proto3,oneof" json:"primary,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string          `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Primary              *bool            `protobuf:"varint,2,opt,name=primary,proto3,oneof" json:"primary,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Uplink) Reset() {
 	*x = GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Uplink{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[43]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2685,7 +2442,7 @@ func (*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Uplink) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[43]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2715,19 +2472,27 @@ func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Por
 	return false
 }
 
+func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Uplink) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink struct {
-	state         protoimpl.MessageState                                                                     `protogen:"open.v1"`
-	Mode          *string                                                                                    `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Sgt           *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Sgt    `protobuf:"bytes,2,opt,name=sgt,proto3" json:"sgt,omitempty"`
-	Access        *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Access `protobuf:"bytes,3,opt,name=access,proto3" json:"access,omitempty"`
-	Trunk         *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Trunk  `protobuf:"bytes,4,opt,name=trunk,proto3" json:"trunk,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                     `protogen:"open.v1"`
+	Mode                 *string                                                                                    `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	Sgt                  *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Sgt    `protobuf:"bytes,2,opt,name=sgt,proto3" json:"sgt,omitempty"`
+	Access               *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Access `protobuf:"bytes,3,opt,name=access,proto3" json:"access,omitempty"`
+	Trunk                *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Trunk  `protobuf:"bytes,4,opt,name=trunk,proto3" json:"trunk,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink) Reset() {
 	*x = GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[44]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2740,7 +2505,7 @@ func (*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[44]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2784,18 +2549,26 @@ func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Por
 	return nil
 }
 
+func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Personality_Layer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: 2, 3.
-	Mode          *int64 `protobuf:"varint,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	IsFlexible    *bool  `protobuf:"varint,2,opt,name=is_flexible,json=isFlexible,proto3,oneof" json:"is_flexible,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *int64           `protobuf:"varint,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	IsFlexible           *bool            `protobuf:"varint,2,opt,name=is_flexible,json=isFlexible,proto3,oneof" json:"is_flexible,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Personality_Layer) Reset() {
 	*x = GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Personality_Layer{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[45]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2808,7 +2581,7 @@ func (*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Personality_Layer) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[45]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2838,16 +2611,24 @@ func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Por
 	return false
 }
 
+func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Personality_Layer) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Sgt struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Sgt) Reset() {
 	*x = GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Sgt{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[46]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2860,7 +2641,7 @@ func (*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Sgt) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[46]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2883,17 +2664,25 @@ func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Por
 	return ""
 }
 
+func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Sgt) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Access struct {
-	state         protoimpl.MessageState                                                                            `protogen:"open.v1"`
-	Vlan          *string                                                                                           `protobuf:"bytes,1,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	Policy        *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Access_Policy `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                            `protogen:"open.v1"`
+	Vlan                 *string                                                                                           `protobuf:"bytes,1,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
+	Policy               *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Access_Policy `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Access) Reset() {
 	*x = GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Access{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[47]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2906,7 +2695,7 @@ func (*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Access) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[47]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2936,18 +2725,26 @@ func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Por
 	return nil
 }
 
+func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Access) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Trunk struct {
-	state         protoimpl.MessageState                                                                        `protogen:"open.v1"`
-	NativeVlan    *string                                                                                       `protobuf:"bytes,1,opt,name=native_vlan,json=nativeVlan,proto3,oneof" json:"native_vlan,omitempty"`
-	AllowedVlans  []string                                                                                      `protobuf:"bytes,2,rep,name=allowed_vlans,json=allowedVlans,proto3" json:"allowed_vlans,omitempty"`
-	Sgt           *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Trunk_Sgt `protobuf:"bytes,3,opt,name=sgt,proto3" json:"sgt,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                        `protogen:"open.v1"`
+	NativeVlan           *string                                                                                       `protobuf:"bytes,1,opt,name=native_vlan,json=nativeVlan,proto3,oneof" json:"native_vlan,omitempty"`
+	AllowedVlans         []string                                                                                      `protobuf:"bytes,2,rep,name=allowed_vlans,json=allowedVlans,proto3" json:"allowed_vlans,omitempty"`
+	Sgt                  *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Trunk_Sgt `protobuf:"bytes,3,opt,name=sgt,proto3" json:"sgt,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Trunk) Reset() {
 	*x = GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Trunk{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[48]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2960,7 +2757,7 @@ func (*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Trunk) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[48]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2997,17 +2794,25 @@ func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Por
 	return nil
 }
 
+func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Trunk) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Access_Policy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "802.1X", "MAC RADIUS", "hybrid", "open".
-	Type          *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string          `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Access_Policy) Reset() {
 	*x = GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Access_Policy{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[49]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3020,7 +2825,7 @@ func (*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Access_Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[49]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3043,16 +2848,24 @@ func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Por
 	return ""
 }
 
+func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Access_Policy) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Trunk_Sgt struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Trunk_Sgt) Reset() {
 	*x = GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Trunk_Sgt{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[50]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3065,7 +2878,7 @@ func (*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports
 }
 
 func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Trunk_Sgt) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[50]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3088,18 +2901,26 @@ func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Por
 	return false
 }
 
+func (x *GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Trunk_Sgt) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item struct {
-	state         protoimpl.MessageState                                                                        `protogen:"open.v1"`
-	Serial        *string                                                                                       `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Ports         []*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`
-	Network       *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Network `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                        `protogen:"open.v1"`
+	Serial               *string                                                                                       `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Ports                []*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`
+	Network              *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Network `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item) Reset() {
 	*x = GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[51]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3112,7 +2933,7 @@ func (*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRe
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[51]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3149,17 +2970,25 @@ func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice
 	return nil
 }
 
+func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta struct {
-	state         protoimpl.MessageState                                                                       `protogen:"open.v1"`
-	Counts        *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	Units         *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units  `protobuf:"bytes,2,opt,name=units,proto3" json:"units,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                       `protogen:"open.v1"`
+	Counts               *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
+	Units                *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units  `protobuf:"bytes,2,opt,name=units,proto3" json:"units,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta) Reset() {
 	*x = GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[52]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3172,7 +3001,7 @@ func (*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRe
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[52]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3202,19 +3031,27 @@ func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice
 	return nil
 }
 
+func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports struct {
-	state         protoimpl.MessageState                                                                                 `protogen:"open.v1"`
-	PortId        *string                                                                                                `protobuf:"bytes,1,opt,name=port_id,json=portId,proto3,oneof" json:"port_id,omitempty"`
-	InterfaceName *string                                                                                                `protobuf:"bytes,2,opt,name=interface_name,json=interfaceName,proto3,oneof" json:"interface_name,omitempty"`
-	Indices       *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Indices    `protobuf:"bytes,3,opt,name=indices,proto3" json:"indices,omitempty"`
-	Readings      []*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings `protobuf:"bytes,4,rep,name=readings,proto3" json:"readings,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                 `protogen:"open.v1"`
+	PortId               *string                                                                                                `protobuf:"bytes,1,opt,name=port_id,json=portId,proto3,oneof" json:"port_id,omitempty"`
+	InterfaceName        *string                                                                                                `protobuf:"bytes,2,opt,name=interface_name,json=interfaceName,proto3,oneof" json:"interface_name,omitempty"`
+	Indices              *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Indices    `protobuf:"bytes,3,opt,name=indices,proto3" json:"indices,omitempty"`
+	Readings             []*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings `protobuf:"bytes,4,rep,name=readings,proto3" json:"readings,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports) Reset() {
 	*x = GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[53]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3227,7 +3064,7 @@ func (*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRe
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[53]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3271,17 +3108,25 @@ func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice
 	return nil
 }
 
+func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Network) Reset() {
 	*x = GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Network{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[54]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3294,7 +3139,7 @@ func (*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRe
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[54]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3324,18 +3169,26 @@ func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice
 	return ""
 }
 
+func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Indices struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Slot          *int64                 `protobuf:"varint,1,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
-	Subslot       *int64                 `protobuf:"varint,2,opt,name=subslot,proto3,oneof" json:"subslot,omitempty"`
-	Port          *int64                 `protobuf:"varint,3,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Slot                 *int64                 `protobuf:"varint,1,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
+	Subslot              *int64                 `protobuf:"varint,2,opt,name=subslot,proto3,oneof" json:"subslot,omitempty"`
+	Port                 *int64                 `protobuf:"varint,3,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Indices) Reset() {
 	*x = GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Indices{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[55]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3348,7 +3201,7 @@ func (*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRe
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Indices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[55]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3385,19 +3238,27 @@ func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice
 	return 0
 }
 
+func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Indices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings struct {
-	state         protoimpl.MessageState                                                                                        `protogen:"open.v1"`
-	StartTs       *timestamppb.Timestamp                                                                                        `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
-	EndTs         *timestamppb.Timestamp                                                                                        `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
-	SfpProductId  *string                                                                                                       `protobuf:"bytes,3,opt,name=sfp_product_id,json=sfpProductId,proto3,oneof" json:"sfp_product_id,omitempty"`
-	ByMetric      *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric `protobuf:"bytes,4,opt,name=by_metric,json=byMetric,proto3" json:"by_metric,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                        `protogen:"open.v1"`
+	StartTs              *timestamppb.Timestamp                                                                                        `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
+	EndTs                *timestamppb.Timestamp                                                                                        `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
+	SfpProductId         *string                                                                                                       `protobuf:"bytes,3,opt,name=sfp_product_id,json=sfpProductId,proto3,oneof" json:"sfp_product_id,omitempty"`
+	ByMetric             *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric `protobuf:"bytes,4,opt,name=by_metric,json=byMetric,proto3" json:"by_metric,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings) Reset() {
 	*x = GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[56]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3410,7 +3271,7 @@ func (*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRe
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[56]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3454,19 +3315,27 @@ func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice
 	return nil
 }
 
+func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric struct {
-	state            protoimpl.MessageState                                                                                                         `protogen:"open.v1"`
-	Power            *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power            `protobuf:"bytes,1,opt,name=power,proto3" json:"power,omitempty"`
-	Temperature      *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature      `protobuf:"bytes,2,opt,name=temperature,proto3" json:"temperature,omitempty"`
-	SupplyVoltage    *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_SupplyVoltage    `protobuf:"bytes,3,opt,name=supply_voltage,json=supplyVoltage,proto3" json:"supply_voltage,omitempty"`
-	LaserBiasCurrent *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_LaserBiasCurrent `protobuf:"bytes,4,opt,name=laser_bias_current,json=laserBiasCurrent,proto3" json:"laser_bias_current,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                                         `protogen:"open.v1"`
+	Power                *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power            `protobuf:"bytes,1,opt,name=power,proto3" json:"power,omitempty"`
+	Temperature          *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature      `protobuf:"bytes,2,opt,name=temperature,proto3" json:"temperature,omitempty"`
+	SupplyVoltage        *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_SupplyVoltage    `protobuf:"bytes,3,opt,name=supply_voltage,json=supplyVoltage,proto3" json:"supply_voltage,omitempty"`
+	LaserBiasCurrent     *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_LaserBiasCurrent `protobuf:"bytes,4,opt,name=laser_bias_current,json=laserBiasCurrent,proto3" json:"laser_bias_current,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric) Reset() {
 	*x = GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[57]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3479,7 +3348,7 @@ func (*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRe
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[57]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3523,17 +3392,25 @@ func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice
 	return nil
 }
 
+func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power struct {
-	state         protoimpl.MessageState                                                                                                       `protogen:"open.v1"`
-	Transmit      *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power_Transmit `protobuf:"bytes,1,opt,name=transmit,proto3" json:"transmit,omitempty"`
-	Receive       *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power_Receive  `protobuf:"bytes,2,opt,name=receive,proto3" json:"receive,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                                       `protogen:"open.v1"`
+	Transmit             *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power_Transmit `protobuf:"bytes,1,opt,name=transmit,proto3" json:"transmit,omitempty"`
+	Receive              *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power_Receive  `protobuf:"bytes,2,opt,name=receive,proto3" json:"receive,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power) Reset() {
 	*x = GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[58]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3546,7 +3423,7 @@ func (*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRe
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[58]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3576,17 +3453,25 @@ func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice
 	return nil
 }
 
+func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature struct {
-	state         protoimpl.MessageState                                                                                                               `protogen:"open.v1"`
-	Fahrenheit    *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature_Fahrenheit `protobuf:"bytes,1,opt,name=fahrenheit,proto3" json:"fahrenheit,omitempty"`
-	Celsius       *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature_Celsius    `protobuf:"bytes,2,opt,name=celsius,proto3" json:"celsius,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                                               `protogen:"open.v1"`
+	Fahrenheit           *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature_Fahrenheit `protobuf:"bytes,1,opt,name=fahrenheit,proto3" json:"fahrenheit,omitempty"`
+	Celsius              *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature_Celsius    `protobuf:"bytes,2,opt,name=celsius,proto3" json:"celsius,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature) Reset() {
 	*x = GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[59]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3599,7 +3484,7 @@ func (*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRe
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[59]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3629,16 +3514,24 @@ func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice
 	return nil
 }
 
+func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_SupplyVoltage struct {
-	state         protoimpl.MessageState                                                                                                            `protogen:"open.v1"`
-	Level         *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_SupplyVoltage_Level `protobuf:"bytes,1,opt,name=level,proto3" json:"level,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                                            `protogen:"open.v1"`
+	Level                *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_SupplyVoltage_Level `protobuf:"bytes,1,opt,name=level,proto3" json:"level,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_SupplyVoltage) Reset() {
 	*x = GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_SupplyVoltage{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[60]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3651,7 +3544,7 @@ func (*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRe
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_SupplyVoltage) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[60]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3674,16 +3567,24 @@ func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice
 	return nil
 }
 
+func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_SupplyVoltage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_LaserBiasCurrent struct {
-	state         protoimpl.MessageState                                                                                                              `protogen:"open.v1"`
-	Draw          *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_LaserBiasCurrent_Draw `protobuf:"bytes,1,opt,name=draw,proto3" json:"draw,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                                              `protogen:"open.v1"`
+	Draw                 *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_LaserBiasCurrent_Draw `protobuf:"bytes,1,opt,name=draw,proto3" json:"draw,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_LaserBiasCurrent) Reset() {
 	*x = GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_LaserBiasCurrent{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[61]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3696,7 +3597,7 @@ func (*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRe
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_LaserBiasCurrent) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[61]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3719,18 +3620,26 @@ func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice
 	return nil
 }
 
+func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_LaserBiasCurrent) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power_Transmit struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Minimum       *float64               `protobuf:"fixed64,1,opt,name=minimum,proto3,oneof" json:"minimum,omitempty"`
-	Maximum       *float64               `protobuf:"fixed64,2,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
-	Median        *float64               `protobuf:"fixed64,3,opt,name=median,proto3,oneof" json:"median,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Minimum              *float64               `protobuf:"fixed64,1,opt,name=minimum,proto3,oneof" json:"minimum,omitempty"`
+	Maximum              *float64               `protobuf:"fixed64,2,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
+	Median               *float64               `protobuf:"fixed64,3,opt,name=median,proto3,oneof" json:"median,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power_Transmit) Reset() {
 	*x = GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power_Transmit{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[62]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3743,7 +3652,7 @@ func (*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRe
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power_Transmit) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[62]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3780,18 +3689,26 @@ func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice
 	return 0
 }
 
+func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power_Transmit) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power_Receive struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Minimum       *float64               `protobuf:"fixed64,1,opt,name=minimum,proto3,oneof" json:"minimum,omitempty"`
-	Maximum       *float64               `protobuf:"fixed64,2,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
-	Median        *float64               `protobuf:"fixed64,3,opt,name=median,proto3,oneof" json:"median,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Minimum              *float64               `protobuf:"fixed64,1,opt,name=minimum,proto3,oneof" json:"minimum,omitempty"`
+	Maximum              *float64               `protobuf:"fixed64,2,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
+	Median               *float64               `protobuf:"fixed64,3,opt,name=median,proto3,oneof" json:"median,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power_Receive) Reset() {
 	*x = GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power_Receive{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[63]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3804,7 +3721,7 @@ func (*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRe
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power_Receive) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[63]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3841,18 +3758,26 @@ func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice
 	return 0
 }
 
+func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power_Receive) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature_Fahrenheit struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Minimum       *float64               `protobuf:"fixed64,1,opt,name=minimum,proto3,oneof" json:"minimum,omitempty"`
-	Maximum       *float64               `protobuf:"fixed64,2,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
-	Median        *float64               `protobuf:"fixed64,3,opt,name=median,proto3,oneof" json:"median,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Minimum              *float64               `protobuf:"fixed64,1,opt,name=minimum,proto3,oneof" json:"minimum,omitempty"`
+	Maximum              *float64               `protobuf:"fixed64,2,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
+	Median               *float64               `protobuf:"fixed64,3,opt,name=median,proto3,oneof" json:"median,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature_Fahrenheit) Reset() {
 	*x = GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature_Fahrenheit{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[64]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3865,7 +3790,7 @@ func (*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRe
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature_Fahrenheit) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[64]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3902,18 +3827,26 @@ func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice
 	return 0
 }
 
+func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature_Fahrenheit) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature_Celsius struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Minimum       *float64               `protobuf:"fixed64,1,opt,name=minimum,proto3,oneof" json:"minimum,omitempty"`
-	Maximum       *float64               `protobuf:"fixed64,2,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
-	Median        *float64               `protobuf:"fixed64,3,opt,name=median,proto3,oneof" json:"median,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Minimum              *float64               `protobuf:"fixed64,1,opt,name=minimum,proto3,oneof" json:"minimum,omitempty"`
+	Maximum              *float64               `protobuf:"fixed64,2,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
+	Median               *float64               `protobuf:"fixed64,3,opt,name=median,proto3,oneof" json:"median,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature_Celsius) Reset() {
 	*x = GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature_Celsius{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[65]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3926,7 +3859,7 @@ func (*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRe
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature_Celsius) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[65]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3963,18 +3896,26 @@ func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice
 	return 0
 }
 
+func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature_Celsius) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_SupplyVoltage_Level struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Minimum       *float64               `protobuf:"fixed64,1,opt,name=minimum,proto3,oneof" json:"minimum,omitempty"`
-	Maximum       *float64               `protobuf:"fixed64,2,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
-	Median        *float64               `protobuf:"fixed64,3,opt,name=median,proto3,oneof" json:"median,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Minimum              *float64               `protobuf:"fixed64,1,opt,name=minimum,proto3,oneof" json:"minimum,omitempty"`
+	Maximum              *float64               `protobuf:"fixed64,2,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
+	Median               *float64               `protobuf:"fixed64,3,opt,name=median,proto3,oneof" json:"median,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_SupplyVoltage_Level) Reset() {
 	*x = GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_SupplyVoltage_Level{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[66]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3987,7 +3928,7 @@ func (*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRe
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_SupplyVoltage_Level) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[66]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4024,18 +3965,26 @@ func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice
 	return 0
 }
 
+func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_SupplyVoltage_Level) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_LaserBiasCurrent_Draw struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Minimum       *float64               `protobuf:"fixed64,1,opt,name=minimum,proto3,oneof" json:"minimum,omitempty"`
-	Maximum       *float64               `protobuf:"fixed64,2,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
-	Median        *float64               `protobuf:"fixed64,3,opt,name=median,proto3,oneof" json:"median,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Minimum              *float64               `protobuf:"fixed64,1,opt,name=minimum,proto3,oneof" json:"minimum,omitempty"`
+	Maximum              *float64               `protobuf:"fixed64,2,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
+	Median               *float64               `protobuf:"fixed64,3,opt,name=median,proto3,oneof" json:"median,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_LaserBiasCurrent_Draw) Reset() {
 	*x = GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_LaserBiasCurrent_Draw{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[67]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4048,7 +3997,7 @@ func (*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRe
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_LaserBiasCurrent_Draw) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[67]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4085,16 +4034,24 @@ func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice
 	return 0
 }
 
+func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_LaserBiasCurrent_Draw) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                             `protogen:"open.v1"`
-	Items         *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                             `protogen:"open.v1"`
+	Items                *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Counts) Reset() {
 	*x = GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Counts{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[68]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4107,7 +4064,7 @@ func (*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRe
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[68]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4130,18 +4087,26 @@ func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice
 	return nil
 }
 
+func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units struct {
-	state            protoimpl.MessageState                                                                                       `protogen:"open.v1"`
-	Power            *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_Power            `protobuf:"bytes,1,opt,name=power,proto3" json:"power,omitempty"`
-	SupplyVoltage    *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_SupplyVoltage    `protobuf:"bytes,2,opt,name=supply_voltage,json=supplyVoltage,proto3" json:"supply_voltage,omitempty"`
-	LaserBiasCurrent *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_LaserBiasCurrent `protobuf:"bytes,3,opt,name=laser_bias_current,json=laserBiasCurrent,proto3" json:"laser_bias_current,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                       `protogen:"open.v1"`
+	Power                *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_Power            `protobuf:"bytes,1,opt,name=power,proto3" json:"power,omitempty"`
+	SupplyVoltage        *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_SupplyVoltage    `protobuf:"bytes,2,opt,name=supply_voltage,json=supplyVoltage,proto3" json:"supply_voltage,omitempty"`
+	LaserBiasCurrent     *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_LaserBiasCurrent `protobuf:"bytes,3,opt,name=laser_bias_current,json=laserBiasCurrent,proto3" json:"laser_bias_current,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units) Reset() {
 	*x = GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[69]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4154,7 +4119,7 @@ func (*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRe
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[69]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4191,17 +4156,25 @@ func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice
 	return nil
 }
 
+func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Remaining            *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Counts_Items) Reset() {
 	*x = GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Counts_Items{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[70]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4214,7 +4187,7 @@ func (*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRe
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[70]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4244,17 +4217,25 @@ func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice
 	return 0
 }
 
+func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Counts_Items) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_Power struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Symbol        *string                `protobuf:"bytes,2,opt,name=symbol,proto3,oneof" json:"symbol,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Symbol               *string                `protobuf:"bytes,2,opt,name=symbol,proto3,oneof" json:"symbol,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_Power) Reset() {
 	*x = GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_Power{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[71]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4267,7 +4248,7 @@ func (*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRe
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_Power) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[71]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4297,17 +4278,25 @@ func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice
 	return ""
 }
 
+func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_Power) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_SupplyVoltage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Symbol        *string                `protobuf:"bytes,2,opt,name=symbol,proto3,oneof" json:"symbol,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Symbol               *string                `protobuf:"bytes,2,opt,name=symbol,proto3,oneof" json:"symbol,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_SupplyVoltage) Reset() {
 	*x = GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_SupplyVoltage{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[72]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4320,7 +4309,7 @@ func (*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRe
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_SupplyVoltage) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[72]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4350,17 +4339,25 @@ func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice
 	return ""
 }
 
+func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_SupplyVoltage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_LaserBiasCurrent struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Symbol        *string                `protobuf:"bytes,2,opt,name=symbol,proto3,oneof" json:"symbol,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Symbol               *string                `protobuf:"bytes,2,opt,name=symbol,proto3,oneof" json:"symbol,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_LaserBiasCurrent) Reset() {
 	*x = GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_LaserBiasCurrent{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[73]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4373,7 +4370,7 @@ func (*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRe
 }
 
 func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_LaserBiasCurrent) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[73]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4403,22 +4400,30 @@ func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice
 	return ""
 }
 
+func (x *GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_LaserBiasCurrent) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	NetworkId *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	Name      *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Enabled   *bool                  `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
 	// Known values: "active-active", "active-passive", "disabled".
-	Mode          *string                                                                         `protobuf:"bytes,4,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Designations  []*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Designations `protobuf:"bytes,5,rep,name=designations,proto3" json:"designations,omitempty"`
-	Uplink        *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink         `protobuf:"bytes,6,opt,name=uplink,proto3" json:"uplink,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *string                                                                         `protobuf:"bytes,4,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	Designations         []*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Designations `protobuf:"bytes,5,rep,name=designations,proto3" json:"designations,omitempty"`
+	Uplink               *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink         `protobuf:"bytes,6,opt,name=uplink,proto3" json:"uplink,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item) Reset() {
 	*x = GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[74]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4430,7 +4435,7 @@ func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item) String
 func (*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[74]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4488,17 +4493,25 @@ func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item) GetUpl
 	return nil
 }
 
+func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Designations struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Priority      *int64                 `protobuf:"varint,2,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Priority             *int64                 `protobuf:"varint,2,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Designations) Reset() {
 	*x = GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Designations{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[75]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4510,7 +4523,7 @@ func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Designa
 func (*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Designations) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Designations) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[75]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4540,19 +4553,27 @@ func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Designa
 	return 0
 }
 
+func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Designations) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "public", "virtual".
-	Mode          *string                                                                              `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Interfaces    []*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Interfaces `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
-	Sharing       *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Sharing      `protobuf:"bytes,3,opt,name=sharing,proto3" json:"sharing,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *string                                                                              `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	Interfaces           []*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Interfaces `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
+	Sharing              *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Sharing      `protobuf:"bytes,3,opt,name=sharing,proto3" json:"sharing,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink) Reset() {
 	*x = GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[76]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4564,7 +4585,7 @@ func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink)
 func (*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[76]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4601,17 +4622,25 @@ func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink)
 	return nil
 }
 
+func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Interfaces struct {
-	state         protoimpl.MessageState                                                                         `protogen:"open.v1"`
-	Name          *string                                                                                        `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Addresses     []*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Interfaces_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                         `protogen:"open.v1"`
+	Name                 *string                                                                                        `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Addresses            []*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Interfaces_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Interfaces) Reset() {
 	*x = GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Interfaces{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[77]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4624,7 +4653,7 @@ func (*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_In
 }
 
 func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Interfaces) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[77]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4654,18 +4683,26 @@ func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_
 	return nil
 }
 
+func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Interfaces) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Sharing struct {
-	state         protoimpl.MessageState                                                                        `protogen:"open.v1"`
-	Enabled       *bool                                                                                         `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	VlanId        *string                                                                                       `protobuf:"bytes,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	ByInterface   []*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Sharing_ByInterface `protobuf:"bytes,3,rep,name=by_interface,json=byInterface,proto3" json:"by_interface,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                        `protogen:"open.v1"`
+	Enabled              *bool                                                                                         `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	VlanId               *string                                                                                       `protobuf:"bytes,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
+	ByInterface          []*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Sharing_ByInterface `protobuf:"bytes,3,rep,name=by_interface,json=byInterface,proto3" json:"by_interface,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Sharing) Reset() {
 	*x = GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Sharing{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[78]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4678,7 +4715,7 @@ func (*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Sh
 }
 
 func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Sharing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[78]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4715,17 +4752,25 @@ func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_
 	return nil
 }
 
+func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Sharing) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Interfaces_Addresses struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Subnet        *string                `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Address              *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Subnet               *string                `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Interfaces_Addresses) Reset() {
 	*x = GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Interfaces_Addresses{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[79]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4738,7 +4783,7 @@ func (*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_In
 }
 
 func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Interfaces_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[79]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4768,17 +4813,25 @@ func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_
 	return ""
 }
 
+func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Interfaces_Addresses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Sharing_ByInterface struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Parent        *string                `protobuf:"bytes,2,opt,name=parent,proto3,oneof" json:"parent,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Parent               *string                `protobuf:"bytes,2,opt,name=parent,proto3,oneof" json:"parent,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Sharing_ByInterface) Reset() {
 	*x = GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Sharing_ByInterface{}
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[80]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4791,7 +4844,7 @@ func (*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Sh
 }
 
 func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Sharing_ByInterface) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[80]
+	mi := &file_meraki_appliance_v1_devices_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4821,62 +4874,33 @@ func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_
 	return ""
 }
 
+func (x *GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Sharing_ByInterface) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_appliance_v1_devices_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_devices_proto_rawDesc = "" +
 	"\n" +
-	"!meraki/appliance/v1/devices.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xdc\v\n" +
+	"!meraki/appliance/v1/devices.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a%meraki/appliance/v1/collections.proto\"\x95\x04\n" +
 	".UpdateNetworkApplianceDevicesRedundancyRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12\x17\n" +
-	"\x04mode\x18\x03 \x01(\tH\x02R\x04mode\x88\x01\x01\x12t\n" +
-	"\fdesignations\x18\x04 \x03(\v2P.meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.DesignationsR\fdesignations\x12b\n" +
-	"\x06uplink\x18\x05 \x01(\v2J.meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.UplinkR\x06uplink\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1ad\n" +
-	"\fDesignations\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x1f\n" +
-	"\bpriority\x18\x02 \x01(\x03H\x01R\bpriority\x88\x01\x01B\t\n" +
-	"\a_serialB\v\n" +
-	"\t_priority\x1a\xdd\x06\n" +
-	"\x06Uplink\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12u\n" +
-	"\n" +
-	"interfaces\x18\x02 \x03(\v2U.meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.Uplink.InterfacesR\n" +
-	"interfaces\x12l\n" +
-	"\asharing\x18\x03 \x01(\v2R.meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.Uplink.SharingR\asharing\x1a\x8d\x02\n" +
-	"\n" +
-	"Interfaces\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12}\n" +
-	"\taddresses\x18\x02 \x03(\v2_.meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.Uplink.Interfaces.AddressesR\taddresses\x1a^\n" +
-	"\tAddresses\x12\x1d\n" +
-	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01\x12\x1b\n" +
-	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01B\n" +
-	"\n" +
-	"\b_addressB\t\n" +
-	"\a_subnetB\a\n" +
-	"\x05_name\x1a\xbb\x02\n" +
-	"\aSharing\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1c\n" +
-	"\avlan_id\x18\x02 \x01(\tH\x01R\x06vlanId\x88\x01\x01\x12\x81\x01\n" +
-	"\fby_interface\x18\x03 \x03(\v2^.meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.Uplink.Sharing.ByInterfaceR\vbyInterface\x1aW\n" +
-	"\vByInterface\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
-	"\x06parent\x18\x02 \x01(\tH\x01R\x06parent\x88\x01\x01B\a\n" +
-	"\x05_nameB\t\n" +
-	"\a_parentB\n" +
-	"\n" +
-	"\b_enabledB\n" +
-	"\n" +
-	"\b_vlan_idB\a\n" +
-	"\x05_modeB\r\n" +
+	"\x04mode\x18\x03 \x01(\tH\x02R\x04mode\x88\x01\x01\x12g\n" +
+	"\fdesignations\x18\x04 \x03(\v2C.meraki.appliance.v1.NetworkApplianceDevicesRedundancy.DesignationsR\fdesignations\x12U\n" +
+	"\x06uplink\x18\x05 \x01(\v2=.meraki.appliance.v1.NetworkApplianceDevicesRedundancy.UplinkR\x06uplink\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\n" +
 	"\n" +
 	"\b_enabledB\a\n" +
-	"\x05_mode\"\x96\n" +
-	"\n" +
+	"\x05_mode\"\xc2\x0e\n" +
 	"!NetworkApplianceDevicesRedundancy\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
@@ -4884,36 +4908,43 @@ const file_meraki_appliance_v1_devices_proto_rawDesc = "" +
 	"\aenabled\x18\x03 \x01(\bH\x02R\aenabled\x88\x01\x01\x12\x17\n" +
 	"\x04mode\x18\x04 \x01(\tH\x03R\x04mode\x88\x01\x01\x12g\n" +
 	"\fdesignations\x18\x05 \x03(\v2C.meraki.appliance.v1.NetworkApplianceDevicesRedundancy.DesignationsR\fdesignations\x12U\n" +
-	"\x06uplink\x18\x06 \x01(\v2=.meraki.appliance.v1.NetworkApplianceDevicesRedundancy.UplinkR\x06uplink\x1ad\n" +
+	"\x06uplink\x18\x06 \x01(\v2=.meraki.appliance.v1.NetworkApplianceDevicesRedundancy.UplinkR\x06uplink\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb3\x01\n" +
 	"\fDesignations\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x1f\n" +
-	"\bpriority\x18\x02 \x01(\x03H\x01R\bpriority\x88\x01\x01B\t\n" +
+	"\bpriority\x18\x02 \x01(\x03H\x01R\bpriority\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\v\n" +
-	"\t_priority\x1a\xa8\x06\n" +
+	"\t_priority\x1a\xb5\t\n" +
 	"\x06Uplink\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12h\n" +
 	"\n" +
 	"interfaces\x18\x02 \x03(\v2H.meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.InterfacesR\n" +
 	"interfaces\x12_\n" +
-	"\asharing\x18\x03 \x01(\v2E.meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.SharingR\asharing\x1a\x80\x02\n" +
+	"\asharing\x18\x03 \x01(\v2E.meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.SharingR\asharing\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9f\x03\n" +
 	"\n" +
 	"Interfaces\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12p\n" +
-	"\taddresses\x18\x02 \x03(\v2R.meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Interfaces.AddressesR\taddresses\x1a^\n" +
+	"\taddresses\x18\x02 \x03(\v2R.meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Interfaces.AddressesR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xad\x01\n" +
 	"\tAddresses\x12\x1d\n" +
 	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01\x12\x1b\n" +
-	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01B\n" +
+	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_addressB\t\n" +
 	"\a_subnetB\a\n" +
-	"\x05_name\x1a\xad\x02\n" +
+	"\x05_name\x1a\xcc\x03\n" +
 	"\aSharing\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1c\n" +
 	"\avlan_id\x18\x02 \x01(\tH\x01R\x06vlanId\x88\x01\x01\x12t\n" +
-	"\fby_interface\x18\x03 \x03(\v2Q.meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Sharing.ByInterfaceR\vbyInterface\x1aW\n" +
+	"\fby_interface\x18\x03 \x03(\v2Q.meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Sharing.ByInterfaceR\vbyInterface\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa6\x01\n" +
 	"\vByInterface\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
-	"\x06parent\x18\x02 \x01(\tH\x01R\x06parent\x88\x01\x01B\a\n" +
+	"\x06parent\x18\x02 \x01(\tH\x01R\x06parent\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_parentB\n" +
 	"\n" +
@@ -4929,8 +4960,7 @@ const file_meraki_appliance_v1_devices_proto_rawDesc = "" +
 	"2CreateNetworkApplianceDevicesRedundancySwapRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xb2\n" +
-	"\n" +
+	"\v_network_id\"\xde\x0e\n" +
 	"%NetworkApplianceDevicesRedundancySwap\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
@@ -4938,36 +4968,43 @@ const file_meraki_appliance_v1_devices_proto_rawDesc = "" +
 	"\aenabled\x18\x03 \x01(\bH\x02R\aenabled\x88\x01\x01\x12\x17\n" +
 	"\x04mode\x18\x04 \x01(\tH\x03R\x04mode\x88\x01\x01\x12k\n" +
 	"\fdesignations\x18\x05 \x03(\v2G.meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.DesignationsR\fdesignations\x12Y\n" +
-	"\x06uplink\x18\x06 \x01(\v2A.meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.UplinkR\x06uplink\x1ad\n" +
+	"\x06uplink\x18\x06 \x01(\v2A.meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.UplinkR\x06uplink\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb3\x01\n" +
 	"\fDesignations\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x1f\n" +
-	"\bpriority\x18\x02 \x01(\x03H\x01R\bpriority\x88\x01\x01B\t\n" +
+	"\bpriority\x18\x02 \x01(\x03H\x01R\bpriority\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\v\n" +
-	"\t_priority\x1a\xb8\x06\n" +
+	"\t_priority\x1a\xc5\t\n" +
 	"\x06Uplink\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12l\n" +
 	"\n" +
 	"interfaces\x18\x02 \x03(\v2L.meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.InterfacesR\n" +
 	"interfaces\x12c\n" +
-	"\asharing\x18\x03 \x01(\v2I.meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.SharingR\asharing\x1a\x84\x02\n" +
+	"\asharing\x18\x03 \x01(\v2I.meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.SharingR\asharing\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa3\x03\n" +
 	"\n" +
 	"Interfaces\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12t\n" +
-	"\taddresses\x18\x02 \x03(\v2V.meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Interfaces.AddressesR\taddresses\x1a^\n" +
+	"\taddresses\x18\x02 \x03(\v2V.meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Interfaces.AddressesR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xad\x01\n" +
 	"\tAddresses\x12\x1d\n" +
 	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01\x12\x1b\n" +
-	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01B\n" +
+	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_addressB\t\n" +
 	"\a_subnetB\a\n" +
-	"\x05_name\x1a\xb1\x02\n" +
+	"\x05_name\x1a\xd0\x03\n" +
 	"\aSharing\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1c\n" +
 	"\avlan_id\x18\x02 \x01(\tH\x01R\x06vlanId\x88\x01\x01\x12x\n" +
-	"\fby_interface\x18\x03 \x03(\v2U.meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Sharing.ByInterfaceR\vbyInterface\x1aW\n" +
+	"\fby_interface\x18\x03 \x03(\v2U.meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Sharing.ByInterfaceR\vbyInterface\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa6\x01\n" +
 	"\vByInterface\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
-	"\x06parent\x18\x02 \x01(\tH\x01R\x06parent\x88\x01\x01B\a\n" +
+	"\x06parent\x18\x02 \x01(\tH\x01R\x06parent\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_parentB\n" +
 	"\n" +
@@ -4990,48 +5027,44 @@ const file_meraki_appliance_v1_devices_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xbd\v\n" +
-	"3GetOrganizationApplianceDevicesInterfacesL3Response\x12c\n" +
-	"\x05items\x18\x01 \x03(\v2M.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12a\n" +
-	"\x04meta\x18\x03 \x01(\v2M.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.MetaR\x04meta\x1a\xac\x06\n" +
+	"\x0e_ending_before\"\x9d\f\n" +
+	"3GetOrganizationApplianceDevicesInterfacesL3Response\x127\n" +
+	"\x04meta\x18\x01 \x01(\v2#.meraki.appliance.v1.CollectionMetaR\x04meta\x12d\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2M.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb8\t\n" +
 	"\x04Item\x12&\n" +
 	"\finterface_id\x18\x01 \x01(\tH\x00R\vinterfaceId\x88\x01\x01\x12f\n" +
 	"\x04ipv4\x18\x02 \x01(\v2R.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.Ipv4R\x04ipv4\x12o\n" +
 	"\anetwork\x18\x03 \x01(\v2U.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.NetworkR\anetwork\x12f\n" +
-	"\x04port\x18\x04 \x01(\v2R.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.PortR\x04port\x1aY\n" +
+	"\x04port\x18\x04 \x01(\v2R.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.PortR\x04port\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa8\x01\n" +
 	"\x04Ipv4\x12\x1d\n" +
 	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01\x12\x1b\n" +
-	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01B\n" +
+	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_addressB\t\n" +
-	"\a_subnet\x1a%\n" +
+	"\a_subnet\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xa7\x02\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xc5\x03\n" +
 	"\x04Port\x12z\n" +
-	"\tinterface\x18\x01 \x01(\v2\\.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.Port.InterfaceR\tinterface\x1a\xa2\x01\n" +
+	"\tinterface\x18\x01 \x01(\v2\\.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.Port.InterfaceR\tinterface\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf1\x01\n" +
 	"\tInterface\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x17\n" +
 	"\x04slot\x18\x02 \x01(\x03H\x01R\x04slot\x88\x01\x01\x12\x1d\n" +
 	"\asubslot\x18\x03 \x01(\x03H\x02R\asubslot\x88\x01\x01\x12\x1b\n" +
-	"\x06number\x18\x04 \x01(\x03H\x03R\x06number\x88\x01\x01B\a\n" +
+	"\x06number\x18\x04 \x01(\x03H\x03R\x06number\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_slotB\n" +
 	"\n" +
 	"\b_subslotB\t\n" +
 	"\a_numberB\x0f\n" +
-	"\r_interface_id\x1a\xd0\x02\n" +
-	"\x04Meta\x12l\n" +
-	"\x06counts\x18\x01 \x01(\v2T.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Meta.CountsR\x06counts\x1a\xd9\x01\n" +
-	"\x06Counts\x12p\n" +
-	"\x05items\x18\x01 \x01(\v2Z.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xda\x03\n" +
+	"\r_interface_id\"\xda\x03\n" +
 	"=GetOrganizationApplianceDevicesInterfacesPortsByDeviceRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12}\n" +
@@ -5050,13 +5083,15 @@ const file_meraki_appliance_v1_devices_proto_rawDesc = "" +
 	"\n" +
 	"\b_subslotB\t\n" +
 	"\a_numberB\x12\n" +
-	"\x10_organization_id\"\xe5\x14\n" +
-	">GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse\x12n\n" +
-	"\x05items\x18\x01 \x03(\v2X.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xf4\x12\n" +
+	"\x10_organization_id\"\xec\x1c\n" +
+	">GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse\x12o\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2X.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xaa\x1a\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12t\n" +
-	"\x05ports\x18\x02 \x03(\v2^.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.PortsR\x05ports\x1a\xcd\x11\n" +
+	"\x05ports\x18\x02 \x03(\v2^.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.PortsR\x05ports\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb4\x18\n" +
 	"\x05Ports\x12\x1b\n" +
 	"\x06number\x18\x01 \x01(\tH\x00R\x06number\x88\x01\x01\x12\x86\x01\n" +
 	"\tinterface\x18\x02 \x01(\v2h.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.InterfaceR\tinterface\x12\x1d\n" +
@@ -5064,58 +5099,69 @@ const file_meraki_appliance_v1_devices_proto_rawDesc = "" +
 	"\x04name\x18\x04 \x01(\tH\x02R\x04name\x88\x01\x01\x12\x8c\x01\n" +
 	"\vpersonality\x18\x05 \x01(\v2j.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.PersonalityR\vpersonality\x12}\n" +
 	"\x06uplink\x18\x06 \x01(\v2e.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.UplinkR\x06uplink\x12\x83\x01\n" +
-	"\bdownlink\x18\a \x01(\v2g.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.DownlinkR\bdownlink\x1a\xa2\x01\n" +
+	"\bdownlink\x18\a \x01(\v2g.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.DownlinkR\bdownlink\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf1\x01\n" +
 	"\tInterface\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x17\n" +
 	"\x04slot\x18\x02 \x01(\x03H\x01R\x04slot\x88\x01\x01\x12\x1d\n" +
 	"\asubslot\x18\x03 \x01(\x03H\x02R\asubslot\x88\x01\x01\x12\x1b\n" +
-	"\x06number\x18\x04 \x01(\x03H\x03R\x06number\x88\x01\x01B\a\n" +
+	"\x06number\x18\x04 \x01(\x03H\x03R\x06number\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_slotB\n" +
 	"\n" +
 	"\b_subslotB\t\n" +
-	"\a_number\x1a\xcf\x02\n" +
+	"\a_number\x1a\xee\x03\n" +
 	"\vPersonality\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12$\n" +
 	"\vis_flexible\x18\x02 \x01(\bH\x01R\n" +
 	"isFlexible\x88\x01\x01\x12\x86\x01\n" +
-	"\x05layer\x18\x03 \x01(\v2p.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Personality.LayerR\x05layer\x1a_\n" +
+	"\x05layer\x18\x03 \x01(\v2p.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Personality.LayerR\x05layer\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xae\x01\n" +
 	"\x05Layer\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\x03H\x00R\x04mode\x88\x01\x01\x12$\n" +
 	"\vis_flexible\x18\x02 \x01(\bH\x01R\n" +
-	"isFlexible\x88\x01\x01B\a\n" +
+	"isFlexible\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_modeB\x0e\n" +
 	"\f_is_flexibleB\a\n" +
 	"\x05_modeB\x0e\n" +
-	"\f_is_flexible\x1aU\n" +
+	"\f_is_flexible\x1a\xa4\x01\n" +
 	"\x06Uplink\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x1d\n" +
-	"\aprimary\x18\x02 \x01(\bH\x01R\aprimary\x88\x01\x01B\a\n" +
+	"\aprimary\x18\x02 \x01(\bH\x01R\aprimary\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_typeB\n" +
 	"\n" +
-	"\b_primary\x1a\xe3\a\n" +
+	"\b_primary\x1a\xbd\v\n" +
 	"\bDownlink\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12}\n" +
 	"\x03sgt\x18\x02 \x01(\v2k.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.SgtR\x03sgt\x12\x86\x01\n" +
 	"\x06access\x18\x03 \x01(\v2n.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.AccessR\x06access\x12\x83\x01\n" +
-	"\x05trunk\x18\x04 \x01(\v2m.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.TrunkR\x05trunk\x1a!\n" +
+	"\x05trunk\x18\x04 \x01(\v2m.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.TrunkR\x05trunk\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1ap\n" +
 	"\x03Sgt\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xe6\x01\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\x84\x03\n" +
 	"\x06Access\x12\x17\n" +
 	"\x04vlan\x18\x01 \x01(\tH\x00R\x04vlan\x88\x01\x01\x12\x8d\x01\n" +
-	"\x06policy\x18\x02 \x01(\v2u.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Access.PolicyR\x06policy\x1a*\n" +
+	"\x06policy\x18\x02 \x01(\v2u.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Access.PolicyR\x06policy\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1ay\n" +
 	"\x06Policy\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01B\a\n" +
+	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_typeB\a\n" +
-	"\x05_vlan\x1a\x9a\x02\n" +
+	"\x05_vlan\x1a\xb8\x03\n" +
 	"\x05Trunk\x12$\n" +
 	"\vnative_vlan\x18\x01 \x01(\tH\x00R\n" +
 	"nativeVlan\x88\x01\x01\x12#\n" +
 	"\rallowed_vlans\x18\x02 \x03(\tR\fallowedVlans\x12\x83\x01\n" +
-	"\x03sgt\x18\x03 \x01(\v2q.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Trunk.SgtR\x03sgt\x1a0\n" +
+	"\x03sgt\x18\x03 \x01(\v2q.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Trunk.SgtR\x03sgt\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x7f\n" +
 	"\x03Sgt\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\x0e\n" +
 	"\f_native_vlanB\a\n" +
@@ -5146,100 +5192,116 @@ const file_meraki_appliance_v1_devices_proto_rawDesc = "" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
 	"\t_timespanB\v\n" +
-	"\t_interval\"\xa5,\n" +
-	"OGetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse\x12\x7f\n" +
-	"\x05items\x18\x01 \x03(\v2i.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12}\n" +
-	"\x04meta\x18\x03 \x01(\v2i.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.MetaR\x04meta\x1a\x81\x1f\n" +
+	"\t_interval\"\x96;\n" +
+	"OGetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse\x12}\n" +
+	"\x04meta\x18\x01 \x01(\v2i.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.MetaR\x04meta\x12\x80\x01\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2i.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf3(\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x85\x01\n" +
 	"\x05ports\x18\x02 \x03(\v2o.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.PortsR\x05ports\x12\x8b\x01\n" +
-	"\anetwork\x18\x03 \x01(\v2q.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.NetworkR\anetwork\x1a\xf1\x1b\n" +
+	"\anetwork\x18\x03 \x01(\v2q.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.NetworkR\anetwork\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc4$\n" +
 	"\x05Ports\x12\x1c\n" +
 	"\aport_id\x18\x01 \x01(\tH\x00R\x06portId\x88\x01\x01\x12*\n" +
 	"\x0einterface_name\x18\x02 \x01(\tH\x01R\rinterfaceName\x88\x01\x01\x12\x91\x01\n" +
 	"\aindices\x18\x03 \x01(\v2w.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.IndicesR\aindices\x12\x94\x01\n" +
-	"\breadings\x18\x04 \x03(\v2x.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.ReadingsR\breadings\x1ax\n" +
+	"\breadings\x18\x04 \x03(\v2x.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.ReadingsR\breadings\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc7\x01\n" +
 	"\aIndices\x12\x17\n" +
 	"\x04slot\x18\x01 \x01(\x03H\x00R\x04slot\x88\x01\x01\x12\x1d\n" +
 	"\asubslot\x18\x02 \x01(\x03H\x01R\asubslot\x88\x01\x01\x12\x17\n" +
-	"\x04port\x18\x03 \x01(\x03H\x02R\x04port\x88\x01\x01B\a\n" +
+	"\x04port\x18\x03 \x01(\x03H\x02R\x04port\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_slotB\n" +
 	"\n" +
 	"\b_subslotB\a\n" +
-	"\x05_port\x1a\xd9\x17\n" +
+	"\x05_port\x1a\x8d\x1f\n" +
 	"\bReadings\x125\n" +
 	"\bstart_ts\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\astartTs\x121\n" +
 	"\x06end_ts\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05endTs\x12)\n" +
 	"\x0esfp_product_id\x18\x03 \x01(\tH\x00R\fsfpProductId\x88\x01\x01\x12\x9f\x01\n" +
-	"\tby_metric\x18\x04 \x01(\v2\x81\x01.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetricR\bbyMetric\x1a\x82\x15\n" +
+	"\tby_metric\x18\x04 \x01(\v2\x81\x01.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetricR\bbyMetric\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe7\x1b\n" +
 	"\bByMetric\x12\x9e\x01\n" +
 	"\x05power\x18\x01 \x01(\v2\x87\x01.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.PowerR\x05power\x12\xb0\x01\n" +
 	"\vtemperature\x18\x02 \x01(\v2\x8d\x01.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.TemperatureR\vtemperature\x12\xb7\x01\n" +
 	"\x0esupply_voltage\x18\x03 \x01(\v2\x8f\x01.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.SupplyVoltageR\rsupplyVoltage\x12\xc1\x01\n" +
-	"\x12laser_bias_current\x18\x04 \x01(\v2\x92\x01.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.LaserBiasCurrentR\x10laserBiasCurrent\x1a\xf9\x04\n" +
+	"\x12laser_bias_current\x18\x04 \x01(\v2\x92\x01.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.LaserBiasCurrentR\x10laserBiasCurrent\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe6\x06\n" +
 	"\x05Power\x12\xad\x01\n" +
 	"\btransmit\x18\x01 \x01(\v2\x90\x01.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Power.TransmitR\btransmit\x12\xaa\x01\n" +
-	"\areceive\x18\x02 \x01(\v2\x8f\x01.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Power.ReceiveR\areceive\x1a\x88\x01\n" +
+	"\areceive\x18\x02 \x01(\v2\x8f\x01.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Power.ReceiveR\areceive\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd7\x01\n" +
 	"\bTransmit\x12\x1d\n" +
 	"\aminimum\x18\x01 \x01(\x01H\x00R\aminimum\x88\x01\x01\x12\x1d\n" +
 	"\amaximum\x18\x02 \x01(\x01H\x01R\amaximum\x88\x01\x01\x12\x1b\n" +
-	"\x06median\x18\x03 \x01(\x01H\x02R\x06median\x88\x01\x01B\n" +
+	"\x06median\x18\x03 \x01(\x01H\x02R\x06median\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_minimumB\n" +
 	"\n" +
 	"\b_maximumB\t\n" +
-	"\a_median\x1a\x87\x01\n" +
+	"\a_median\x1a\xd6\x01\n" +
 	"\aReceive\x12\x1d\n" +
 	"\aminimum\x18\x01 \x01(\x01H\x00R\aminimum\x88\x01\x01\x12\x1d\n" +
 	"\amaximum\x18\x02 \x01(\x01H\x01R\amaximum\x88\x01\x01\x12\x1b\n" +
-	"\x06median\x18\x03 \x01(\x01H\x02R\x06median\x88\x01\x01B\n" +
+	"\x06median\x18\x03 \x01(\x01H\x02R\x06median\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_minimumB\n" +
 	"\n" +
 	"\b_maximumB\t\n" +
-	"\a_median\x1a\x93\x05\n" +
+	"\a_median\x1a\x80\a\n" +
 	"\vTemperature\x12\xb9\x01\n" +
 	"\n" +
 	"fahrenheit\x18\x01 \x01(\v2\x98\x01.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Temperature.FahrenheitR\n" +
 	"fahrenheit\x12\xb0\x01\n" +
-	"\acelsius\x18\x02 \x01(\v2\x95\x01.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Temperature.CelsiusR\acelsius\x1a\x8a\x01\n" +
+	"\acelsius\x18\x02 \x01(\v2\x95\x01.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Temperature.CelsiusR\acelsius\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd9\x01\n" +
 	"\n" +
 	"Fahrenheit\x12\x1d\n" +
 	"\aminimum\x18\x01 \x01(\x01H\x00R\aminimum\x88\x01\x01\x12\x1d\n" +
 	"\amaximum\x18\x02 \x01(\x01H\x01R\amaximum\x88\x01\x01\x12\x1b\n" +
-	"\x06median\x18\x03 \x01(\x01H\x02R\x06median\x88\x01\x01B\n" +
+	"\x06median\x18\x03 \x01(\x01H\x02R\x06median\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_minimumB\n" +
 	"\n" +
 	"\b_maximumB\t\n" +
-	"\a_median\x1a\x87\x01\n" +
+	"\a_median\x1a\xd6\x01\n" +
 	"\aCelsius\x12\x1d\n" +
 	"\aminimum\x18\x01 \x01(\x01H\x00R\aminimum\x88\x01\x01\x12\x1d\n" +
 	"\amaximum\x18\x02 \x01(\x01H\x01R\amaximum\x88\x01\x01\x12\x1b\n" +
-	"\x06median\x18\x03 \x01(\x01H\x02R\x06median\x88\x01\x01B\n" +
+	"\x06median\x18\x03 \x01(\x01H\x02R\x06median\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_minimumB\n" +
 	"\n" +
 	"\b_maximumB\t\n" +
-	"\a_median\x1a\xc6\x02\n" +
+	"\a_median\x1a\xe4\x03\n" +
 	"\rSupplyVoltage\x12\xac\x01\n" +
-	"\x05level\x18\x01 \x01(\v2\x95\x01.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.SupplyVoltage.LevelR\x05level\x1a\x85\x01\n" +
+	"\x05level\x18\x01 \x01(\v2\x95\x01.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.SupplyVoltage.LevelR\x05level\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd4\x01\n" +
 	"\x05Level\x12\x1d\n" +
 	"\aminimum\x18\x01 \x01(\x01H\x00R\aminimum\x88\x01\x01\x12\x1d\n" +
 	"\amaximum\x18\x02 \x01(\x01H\x01R\amaximum\x88\x01\x01\x12\x1b\n" +
-	"\x06median\x18\x03 \x01(\x01H\x02R\x06median\x88\x01\x01B\n" +
+	"\x06median\x18\x03 \x01(\x01H\x02R\x06median\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_minimumB\n" +
 	"\n" +
 	"\b_maximumB\t\n" +
-	"\a_median\x1a\xc8\x02\n" +
+	"\a_median\x1a\xe6\x03\n" +
 	"\x10LaserBiasCurrent\x12\xac\x01\n" +
-	"\x04draw\x18\x01 \x01(\v2\x97\x01.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.LaserBiasCurrent.DrawR\x04draw\x1a\x84\x01\n" +
+	"\x04draw\x18\x01 \x01(\v2\x97\x01.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.LaserBiasCurrent.DrawR\x04draw\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd3\x01\n" +
 	"\x04Draw\x12\x1d\n" +
 	"\aminimum\x18\x01 \x01(\x01H\x00R\aminimum\x88\x01\x01\x12\x1d\n" +
 	"\amaximum\x18\x02 \x01(\x01H\x01R\amaximum\x88\x01\x01\x12\x1b\n" +
-	"\x06median\x18\x03 \x01(\x01H\x02R\x06median\x88\x01\x01B\n" +
+	"\x06median\x18\x03 \x01(\x01H\x02R\x06median\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_minimumB\n" +
 	"\n" +
@@ -5248,42 +5310,49 @@ const file_meraki_appliance_v1_devices_proto_rawDesc = "" +
 	"\x0f_sfp_product_idB\n" +
 	"\n" +
 	"\b_port_idB\x11\n" +
-	"\x0f_interface_name\x1aG\n" +
+	"\x0f_interface_name\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\t\n" +
-	"\a_serial\x1a\x8f\n" +
-	"\n" +
+	"\a_serial\x1a\xbc\x0e\n" +
 	"\x04Meta\x12\x88\x01\n" +
 	"\x06counts\x18\x01 \x01(\v2p.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.CountsR\x06counts\x12\x85\x01\n" +
-	"\x05units\x18\x02 \x01(\v2o.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.UnitsR\x05units\x1a\xf6\x01\n" +
+	"\x05units\x18\x02 \x01(\v2o.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.UnitsR\x05units\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x95\x03\n" +
 	"\x06Counts\x12\x8c\x01\n" +
-	"\x05items\x18\x01 \x01(\v2v.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
+	"\x05items\x18\x01 \x01(\v2v.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Counts.ItemsR\x05items\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xac\x01\n" +
 	"\x05Items\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
+	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\f\n" +
 	"\n" +
-	"_remaining\x1a\xfa\x05\n" +
+	"_remaining\x1a\xb9\b\n" +
 	"\x05Units\x12\x8b\x01\n" +
 	"\x05power\x18\x01 \x01(\v2u.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units.PowerR\x05power\x12\xa4\x01\n" +
 	"\x0esupply_voltage\x18\x02 \x01(\v2}.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units.SupplyVoltageR\rsupplyVoltage\x12\xaf\x01\n" +
-	"\x12laser_bias_current\x18\x03 \x01(\v2\x80\x01.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units.LaserBiasCurrentR\x10laserBiasCurrent\x1aQ\n" +
+	"\x12laser_bias_current\x18\x03 \x01(\v2\x80\x01.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units.LaserBiasCurrentR\x10laserBiasCurrent\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa0\x01\n" +
 	"\x05Power\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
-	"\x06symbol\x18\x02 \x01(\tH\x01R\x06symbol\x88\x01\x01B\a\n" +
+	"\x06symbol\x18\x02 \x01(\tH\x01R\x06symbol\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\t\n" +
-	"\a_symbol\x1aY\n" +
+	"\a_symbol\x1a\xa8\x01\n" +
 	"\rSupplyVoltage\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
-	"\x06symbol\x18\x02 \x01(\tH\x01R\x06symbol\x88\x01\x01B\a\n" +
+	"\x06symbol\x18\x02 \x01(\tH\x01R\x06symbol\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\t\n" +
-	"\a_symbol\x1a\\\n" +
+	"\a_symbol\x1a\xab\x01\n" +
 	"\x10LaserBiasCurrent\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
-	"\x06symbol\x18\x02 \x01(\tH\x01R\x06symbol\x88\x01\x01B\a\n" +
+	"\x06symbol\x18\x02 \x01(\tH\x01R\x06symbol\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_symbol\"\xa5\x02\n" +
 	"9GetOrganizationApplianceDevicesRedundancyByNetworkRequest\x12,\n" +
@@ -5294,10 +5363,11 @@ const file_meraki_appliance_v1_devices_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x9a\r\n" +
-	":GetOrganizationApplianceDevicesRedundancyByNetworkResponse\x12j\n" +
-	"\x05items\x18\x01 \x03(\v2T.meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xb1\v\n" +
+	"\x0e_ending_before\"\x97\x12\n" +
+	":GetOrganizationApplianceDevicesRedundancyByNetworkResponse\x12k\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2T.meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdd\x0f\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
@@ -5305,36 +5375,44 @@ const file_meraki_appliance_v1_devices_proto_rawDesc = "" +
 	"\aenabled\x18\x03 \x01(\bH\x02R\aenabled\x88\x01\x01\x12\x17\n" +
 	"\x04mode\x18\x04 \x01(\tH\x03R\x04mode\x88\x01\x01\x12\x85\x01\n" +
 	"\fdesignations\x18\x05 \x03(\v2a.meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.DesignationsR\fdesignations\x12s\n" +
-	"\x06uplink\x18\x06 \x01(\v2[.meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.UplinkR\x06uplink\x1ad\n" +
+	"\x06uplink\x18\x06 \x01(\v2[.meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.UplinkR\x06uplink\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb3\x01\n" +
 	"\fDesignations\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x1f\n" +
-	"\bpriority\x18\x02 \x01(\x03H\x01R\bpriority\x88\x01\x01B\t\n" +
+	"\bpriority\x18\x02 \x01(\x03H\x01R\bpriority\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\v\n" +
-	"\t_priority\x1a\xa3\a\n" +
+	"\t_priority\x1a\xb0\n" +
+	"\n" +
 	"\x06Uplink\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12\x86\x01\n" +
 	"\n" +
 	"interfaces\x18\x02 \x03(\v2f.meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.InterfacesR\n" +
 	"interfaces\x12}\n" +
-	"\asharing\x18\x03 \x01(\v2c.meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.SharingR\asharing\x1a\x9f\x02\n" +
+	"\asharing\x18\x03 \x01(\v2c.meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.SharingR\asharing\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbe\x03\n" +
 	"\n" +
 	"Interfaces\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x8e\x01\n" +
-	"\taddresses\x18\x02 \x03(\v2p.meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Interfaces.AddressesR\taddresses\x1a^\n" +
+	"\taddresses\x18\x02 \x03(\v2p.meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Interfaces.AddressesR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xad\x01\n" +
 	"\tAddresses\x12\x1d\n" +
 	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01\x12\x1b\n" +
-	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01B\n" +
+	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_addressB\t\n" +
 	"\a_subnetB\a\n" +
-	"\x05_name\x1a\xcc\x02\n" +
+	"\x05_name\x1a\xeb\x03\n" +
 	"\aSharing\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1c\n" +
 	"\avlan_id\x18\x02 \x01(\tH\x01R\x06vlanId\x88\x01\x01\x12\x92\x01\n" +
-	"\fby_interface\x18\x03 \x03(\v2o.meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Sharing.ByInterfaceR\vbyInterface\x1aW\n" +
+	"\fby_interface\x18\x03 \x03(\v2o.meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Sharing.ByInterfaceR\vbyInterface\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa6\x01\n" +
 	"\vByInterface\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
-	"\x06parent\x18\x02 \x01(\tH\x01R\x06parent\x88\x01\x01B\a\n" +
+	"\x06parent\x18\x02 \x01(\tH\x01R\x06parent\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_parentB\n" +
 	"\n" +
@@ -5346,8 +5424,8 @@ const file_meraki_appliance_v1_devices_proto_rawDesc = "" +
 	"\x05_nameB\n" +
 	"\n" +
 	"\b_enabledB\a\n" +
-	"\x05_modeBy\n" +
-	"\x1dcom.merakibroker.appliance.v1B\fDevicesProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"\x05_modeB\x95\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\fDevicesProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_devices_proto_rawDescOnce sync.Once
@@ -5361,7 +5439,7 @@ func file_meraki_appliance_v1_devices_proto_rawDescGZIP() []byte {
 	return file_meraki_appliance_v1_devices_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_devices_proto_msgTypes = make([]protoimpl.MessageInfo, 81)
+var file_meraki_appliance_v1_devices_proto_msgTypes = make([]protoimpl.MessageInfo, 72)
 var file_meraki_appliance_v1_devices_proto_goTypes = []any{
 	(*UpdateNetworkApplianceDevicesRedundancyRequest)(nil),                                                                                      // 0: meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest
 	(*NetworkApplianceDevicesRedundancy)(nil),                                                                                                   // 1: meraki.appliance.v1.NetworkApplianceDevicesRedundancy
@@ -5375,162 +5453,212 @@ var file_meraki_appliance_v1_devices_proto_goTypes = []any{
 	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse)(nil),                                                     // 9: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse
 	(*GetOrganizationApplianceDevicesRedundancyByNetworkRequest)(nil),                                                                           // 10: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkRequest
 	(*GetOrganizationApplianceDevicesRedundancyByNetworkResponse)(nil),                                                                          // 11: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse
-	(*UpdateNetworkApplianceDevicesRedundancyRequest_Designations)(nil),                                                                         // 12: meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.Designations
-	(*UpdateNetworkApplianceDevicesRedundancyRequest_Uplink)(nil),                                                                               // 13: meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.Uplink
-	(*UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Interfaces)(nil),                                                                    // 14: meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.Uplink.Interfaces
-	(*UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing)(nil),                                                                       // 15: meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.Uplink.Sharing
-	(*UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Interfaces_Addresses)(nil),                                                          // 16: meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.Uplink.Interfaces.Addresses
-	(*UpdateNetworkApplianceDevicesRedundancyRequest_Uplink_Sharing_ByInterface)(nil),                                                           // 17: meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.Uplink.Sharing.ByInterface
-	(*NetworkApplianceDevicesRedundancy_Designations)(nil),                                                                                      // 18: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Designations
-	(*NetworkApplianceDevicesRedundancy_Uplink)(nil),                                                                                            // 19: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink
-	(*NetworkApplianceDevicesRedundancy_Uplink_Interfaces)(nil),                                                                                 // 20: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Interfaces
-	(*NetworkApplianceDevicesRedundancy_Uplink_Sharing)(nil),                                                                                    // 21: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Sharing
-	(*NetworkApplianceDevicesRedundancy_Uplink_Interfaces_Addresses)(nil),                                                                       // 22: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Interfaces.Addresses
-	(*NetworkApplianceDevicesRedundancy_Uplink_Sharing_ByInterface)(nil),                                                                        // 23: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Sharing.ByInterface
-	(*NetworkApplianceDevicesRedundancySwap_Designations)(nil),                                                                                  // 24: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Designations
-	(*NetworkApplianceDevicesRedundancySwap_Uplink)(nil),                                                                                        // 25: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink
-	(*NetworkApplianceDevicesRedundancySwap_Uplink_Interfaces)(nil),                                                                             // 26: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Interfaces
-	(*NetworkApplianceDevicesRedundancySwap_Uplink_Sharing)(nil),                                                                                // 27: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Sharing
-	(*NetworkApplianceDevicesRedundancySwap_Uplink_Interfaces_Addresses)(nil),                                                                   // 28: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Interfaces.Addresses
-	(*NetworkApplianceDevicesRedundancySwap_Uplink_Sharing_ByInterface)(nil),                                                                    // 29: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Sharing.ByInterface
-	(*GetOrganizationApplianceDevicesInterfacesL3Response_Item)(nil),                                                                            // 30: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item
-	(*GetOrganizationApplianceDevicesInterfacesL3Response_Meta)(nil),                                                                            // 31: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Meta
-	(*GetOrganizationApplianceDevicesInterfacesL3Response_Item_Ipv4)(nil),                                                                       // 32: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.Ipv4
-	(*GetOrganizationApplianceDevicesInterfacesL3Response_Item_Network)(nil),                                                                    // 33: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.Network
-	(*GetOrganizationApplianceDevicesInterfacesL3Response_Item_Port)(nil),                                                                       // 34: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.Port
-	(*GetOrganizationApplianceDevicesInterfacesL3Response_Item_Port_Interface)(nil),                                                             // 35: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.Port.Interface
-	(*GetOrganizationApplianceDevicesInterfacesL3Response_Meta_Counts)(nil),                                                                     // 36: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Meta.Counts
-	(*GetOrganizationApplianceDevicesInterfacesL3Response_Meta_Counts_Items)(nil),                                                               // 37: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Meta.Counts.Items
-	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceRequest_Interfaces)(nil),                                                            // 38: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceRequest.Interfaces
-	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item)(nil),                                                                 // 39: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item
-	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports)(nil),                                                           // 40: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports
-	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Interface)(nil),                                                 // 41: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Interface
-	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Personality)(nil),                                               // 42: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Personality
-	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Uplink)(nil),                                                    // 43: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Uplink
-	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink)(nil),                                                  // 44: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink
-	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Personality_Layer)(nil),                                         // 45: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Personality.Layer
-	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Sgt)(nil),                                              // 46: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Sgt
-	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Access)(nil),                                           // 47: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Access
-	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Trunk)(nil),                                            // 48: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Trunk
-	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Access_Policy)(nil),                                    // 49: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Access.Policy
-	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Trunk_Sgt)(nil),                                        // 50: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Trunk.Sgt
-	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item)(nil),                                                // 51: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item
-	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta)(nil),                                                // 52: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta
-	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports)(nil),                                          // 53: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports
-	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Network)(nil),                                        // 54: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Network
-	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Indices)(nil),                                  // 55: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Indices
-	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings)(nil),                                 // 56: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings
-	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric)(nil),                        // 57: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric
-	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power)(nil),                  // 58: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Power
-	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature)(nil),            // 59: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Temperature
-	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_SupplyVoltage)(nil),          // 60: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.SupplyVoltage
-	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_LaserBiasCurrent)(nil),       // 61: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.LaserBiasCurrent
-	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power_Transmit)(nil),         // 62: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Power.Transmit
-	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power_Receive)(nil),          // 63: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Power.Receive
-	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature_Fahrenheit)(nil), // 64: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Temperature.Fahrenheit
-	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature_Celsius)(nil),    // 65: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Temperature.Celsius
-	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_SupplyVoltage_Level)(nil),    // 66: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.SupplyVoltage.Level
-	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_LaserBiasCurrent_Draw)(nil),  // 67: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.LaserBiasCurrent.Draw
-	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Counts)(nil),                                         // 68: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Counts
-	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units)(nil),                                          // 69: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units
-	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Counts_Items)(nil),                                   // 70: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Counts.Items
-	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_Power)(nil),                                    // 71: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units.Power
-	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_SupplyVoltage)(nil),                            // 72: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units.SupplyVoltage
-	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_LaserBiasCurrent)(nil),                         // 73: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units.LaserBiasCurrent
-	(*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item)(nil),                                                                     // 74: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item
-	(*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Designations)(nil),                                                        // 75: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Designations
-	(*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink)(nil),                                                              // 76: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink
-	(*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Interfaces)(nil),                                                   // 77: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Interfaces
-	(*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Sharing)(nil),                                                      // 78: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Sharing
-	(*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Interfaces_Addresses)(nil),                                         // 79: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Interfaces.Addresses
-	(*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Sharing_ByInterface)(nil),                                          // 80: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Sharing.ByInterface
-	(*fieldmaskpb.FieldMask)(nil), // 81: google.protobuf.FieldMask
-	(*v1.PageInfo)(nil),           // 82: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 83: google.protobuf.Timestamp
+	(*NetworkApplianceDevicesRedundancy_Designations)(nil),                                                                                      // 12: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Designations
+	(*NetworkApplianceDevicesRedundancy_Uplink)(nil),                                                                                            // 13: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink
+	(*NetworkApplianceDevicesRedundancy_Uplink_Interfaces)(nil),                                                                                 // 14: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Interfaces
+	(*NetworkApplianceDevicesRedundancy_Uplink_Sharing)(nil),                                                                                    // 15: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Sharing
+	(*NetworkApplianceDevicesRedundancy_Uplink_Interfaces_Addresses)(nil),                                                                       // 16: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Interfaces.Addresses
+	(*NetworkApplianceDevicesRedundancy_Uplink_Sharing_ByInterface)(nil),                                                                        // 17: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Sharing.ByInterface
+	(*NetworkApplianceDevicesRedundancySwap_Designations)(nil),                                                                                  // 18: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Designations
+	(*NetworkApplianceDevicesRedundancySwap_Uplink)(nil),                                                                                        // 19: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink
+	(*NetworkApplianceDevicesRedundancySwap_Uplink_Interfaces)(nil),                                                                             // 20: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Interfaces
+	(*NetworkApplianceDevicesRedundancySwap_Uplink_Sharing)(nil),                                                                                // 21: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Sharing
+	(*NetworkApplianceDevicesRedundancySwap_Uplink_Interfaces_Addresses)(nil),                                                                   // 22: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Interfaces.Addresses
+	(*NetworkApplianceDevicesRedundancySwap_Uplink_Sharing_ByInterface)(nil),                                                                    // 23: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Sharing.ByInterface
+	(*GetOrganizationApplianceDevicesInterfacesL3Response_Item)(nil),                                                                            // 24: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item
+	(*GetOrganizationApplianceDevicesInterfacesL3Response_Item_Ipv4)(nil),                                                                       // 25: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.Ipv4
+	(*GetOrganizationApplianceDevicesInterfacesL3Response_Item_Network)(nil),                                                                    // 26: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.Network
+	(*GetOrganizationApplianceDevicesInterfacesL3Response_Item_Port)(nil),                                                                       // 27: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.Port
+	(*GetOrganizationApplianceDevicesInterfacesL3Response_Item_Port_Interface)(nil),                                                             // 28: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.Port.Interface
+	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceRequest_Interfaces)(nil),                                                            // 29: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceRequest.Interfaces
+	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item)(nil),                                                                 // 30: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item
+	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports)(nil),                                                           // 31: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports
+	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Interface)(nil),                                                 // 32: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Interface
+	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Personality)(nil),                                               // 33: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Personality
+	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Uplink)(nil),                                                    // 34: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Uplink
+	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink)(nil),                                                  // 35: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink
+	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Personality_Layer)(nil),                                         // 36: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Personality.Layer
+	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Sgt)(nil),                                              // 37: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Sgt
+	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Access)(nil),                                           // 38: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Access
+	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Trunk)(nil),                                            // 39: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Trunk
+	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Access_Policy)(nil),                                    // 40: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Access.Policy
+	(*GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse_Item_Ports_Downlink_Trunk_Sgt)(nil),                                        // 41: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Trunk.Sgt
+	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item)(nil),                                                // 42: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item
+	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta)(nil),                                                // 43: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta
+	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports)(nil),                                          // 44: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports
+	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Network)(nil),                                        // 45: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Network
+	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Indices)(nil),                                  // 46: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Indices
+	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings)(nil),                                 // 47: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings
+	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric)(nil),                        // 48: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric
+	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power)(nil),                  // 49: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Power
+	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature)(nil),            // 50: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Temperature
+	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_SupplyVoltage)(nil),          // 51: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.SupplyVoltage
+	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_LaserBiasCurrent)(nil),       // 52: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.LaserBiasCurrent
+	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power_Transmit)(nil),         // 53: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Power.Transmit
+	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Power_Receive)(nil),          // 54: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Power.Receive
+	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature_Fahrenheit)(nil), // 55: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Temperature.Fahrenheit
+	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_Temperature_Celsius)(nil),    // 56: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Temperature.Celsius
+	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_SupplyVoltage_Level)(nil),    // 57: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.SupplyVoltage.Level
+	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Item_Ports_Readings_ByMetric_LaserBiasCurrent_Draw)(nil),  // 58: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.LaserBiasCurrent.Draw
+	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Counts)(nil),                                         // 59: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Counts
+	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units)(nil),                                          // 60: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units
+	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Counts_Items)(nil),                                   // 61: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Counts.Items
+	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_Power)(nil),                                    // 62: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units.Power
+	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_SupplyVoltage)(nil),                            // 63: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units.SupplyVoltage
+	(*GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse_Meta_Units_LaserBiasCurrent)(nil),                         // 64: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units.LaserBiasCurrent
+	(*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item)(nil),                                                                     // 65: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item
+	(*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Designations)(nil),                                                        // 66: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Designations
+	(*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink)(nil),                                                              // 67: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink
+	(*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Interfaces)(nil),                                                   // 68: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Interfaces
+	(*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Sharing)(nil),                                                      // 69: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Sharing
+	(*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Interfaces_Addresses)(nil),                                         // 70: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Interfaces.Addresses
+	(*GetOrganizationApplianceDevicesRedundancyByNetworkResponse_Item_Uplink_Sharing_ByInterface)(nil),                                          // 71: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Sharing.ByInterface
+	(*structpb.Struct)(nil),       // 72: google.protobuf.Struct
+	(*CollectionMeta)(nil),        // 73: meraki.appliance.v1.CollectionMeta
+	(*v1.PageInfo)(nil),           // 74: meraki.api.v1.PageInfo
+	(*timestamppb.Timestamp)(nil), // 75: google.protobuf.Timestamp
 }
 var file_meraki_appliance_v1_devices_proto_depIdxs = []int32{
-	12, // 0: meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.designations:type_name -> meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.Designations
-	13, // 1: meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.uplink:type_name -> meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.Uplink
-	81, // 2: meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.null_fields:type_name -> google.protobuf.FieldMask
-	81, // 3: meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	18, // 4: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.designations:type_name -> meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Designations
-	19, // 5: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.uplink:type_name -> meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink
-	24, // 6: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.designations:type_name -> meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Designations
-	25, // 7: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.uplink:type_name -> meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink
-	30, // 8: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item
-	82, // 9: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.page_info:type_name -> meraki.api.v1.PageInfo
-	31, // 10: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.meta:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Meta
-	38, // 11: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceRequest.interfaces:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceRequest.Interfaces
-	39, // 12: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item
-	82, // 13: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	51, // 14: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item
-	82, // 15: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	52, // 16: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.meta:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta
-	74, // 17: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item
-	82, // 18: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	14, // 19: meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.Uplink.interfaces:type_name -> meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.Uplink.Interfaces
-	15, // 20: meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.Uplink.sharing:type_name -> meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.Uplink.Sharing
-	16, // 21: meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.Uplink.Interfaces.addresses:type_name -> meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.Uplink.Interfaces.Addresses
-	17, // 22: meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.Uplink.Sharing.by_interface:type_name -> meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.Uplink.Sharing.ByInterface
-	20, // 23: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.interfaces:type_name -> meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Interfaces
-	21, // 24: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.sharing:type_name -> meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Sharing
-	22, // 25: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Interfaces.addresses:type_name -> meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Interfaces.Addresses
-	23, // 26: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Sharing.by_interface:type_name -> meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Sharing.ByInterface
-	26, // 27: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.interfaces:type_name -> meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Interfaces
-	27, // 28: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.sharing:type_name -> meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Sharing
-	28, // 29: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Interfaces.addresses:type_name -> meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Interfaces.Addresses
-	29, // 30: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Sharing.by_interface:type_name -> meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Sharing.ByInterface
-	32, // 31: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.ipv4:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.Ipv4
-	33, // 32: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.network:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.Network
-	34, // 33: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.port:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.Port
-	36, // 34: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Meta.counts:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Meta.Counts
-	35, // 35: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.Port.interface:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.Port.Interface
-	37, // 36: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Meta.Counts.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Meta.Counts.Items
-	40, // 37: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.ports:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports
-	41, // 38: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.interface:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Interface
-	42, // 39: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.personality:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Personality
-	43, // 40: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.uplink:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Uplink
-	44, // 41: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.downlink:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink
-	45, // 42: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Personality.layer:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Personality.Layer
-	46, // 43: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.sgt:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Sgt
-	47, // 44: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.access:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Access
-	48, // 45: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.trunk:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Trunk
-	49, // 46: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Access.policy:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Access.Policy
-	50, // 47: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Trunk.sgt:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Trunk.Sgt
-	53, // 48: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.ports:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports
-	54, // 49: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.network:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Network
-	68, // 50: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.counts:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Counts
-	69, // 51: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.units:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units
-	55, // 52: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.indices:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Indices
-	56, // 53: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.readings:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings
-	83, // 54: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.start_ts:type_name -> google.protobuf.Timestamp
-	83, // 55: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.end_ts:type_name -> google.protobuf.Timestamp
-	57, // 56: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.by_metric:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric
-	58, // 57: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.power:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Power
-	59, // 58: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.temperature:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Temperature
-	60, // 59: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.supply_voltage:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.SupplyVoltage
-	61, // 60: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.laser_bias_current:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.LaserBiasCurrent
-	62, // 61: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Power.transmit:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Power.Transmit
-	63, // 62: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Power.receive:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Power.Receive
-	64, // 63: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Temperature.fahrenheit:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Temperature.Fahrenheit
-	65, // 64: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Temperature.celsius:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Temperature.Celsius
-	66, // 65: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.SupplyVoltage.level:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.SupplyVoltage.Level
-	67, // 66: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.LaserBiasCurrent.draw:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.LaserBiasCurrent.Draw
-	70, // 67: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Counts.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Counts.Items
-	71, // 68: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units.power:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units.Power
-	72, // 69: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units.supply_voltage:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units.SupplyVoltage
-	73, // 70: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units.laser_bias_current:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units.LaserBiasCurrent
-	75, // 71: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.designations:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Designations
-	76, // 72: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.uplink:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink
-	77, // 73: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.interfaces:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Interfaces
-	78, // 74: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.sharing:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Sharing
-	79, // 75: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Interfaces.addresses:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Interfaces.Addresses
-	80, // 76: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Sharing.by_interface:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Sharing.ByInterface
-	77, // [77:77] is the sub-list for method output_type
-	77, // [77:77] is the sub-list for method input_type
-	77, // [77:77] is the sub-list for extension type_name
-	77, // [77:77] is the sub-list for extension extendee
-	0,  // [0:77] is the sub-list for field type_name
+	12,  // 0: meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.designations:type_name -> meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Designations
+	13,  // 1: meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.uplink:type_name -> meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink
+	72,  // 2: meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest.additional_properties:type_name -> google.protobuf.Struct
+	12,  // 3: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.designations:type_name -> meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Designations
+	13,  // 4: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.uplink:type_name -> meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink
+	72,  // 5: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.additional_properties:type_name -> google.protobuf.Struct
+	18,  // 6: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.designations:type_name -> meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Designations
+	19,  // 7: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.uplink:type_name -> meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink
+	72,  // 8: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.additional_properties:type_name -> google.protobuf.Struct
+	73,  // 9: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.meta:type_name -> meraki.appliance.v1.CollectionMeta
+	24,  // 10: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item
+	74,  // 11: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.page_info:type_name -> meraki.api.v1.PageInfo
+	72,  // 12: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.additional_properties:type_name -> google.protobuf.Struct
+	29,  // 13: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceRequest.interfaces:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceRequest.Interfaces
+	30,  // 14: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item
+	74,  // 15: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	72,  // 16: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	43,  // 17: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.meta:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta
+	42,  // 18: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item
+	74,  // 19: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	72,  // 20: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	65,  // 21: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item
+	74,  // 22: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	72,  // 23: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 24: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Designations.additional_properties:type_name -> google.protobuf.Struct
+	14,  // 25: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.interfaces:type_name -> meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Interfaces
+	15,  // 26: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.sharing:type_name -> meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Sharing
+	72,  // 27: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.additional_properties:type_name -> google.protobuf.Struct
+	16,  // 28: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Interfaces.addresses:type_name -> meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Interfaces.Addresses
+	72,  // 29: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Interfaces.additional_properties:type_name -> google.protobuf.Struct
+	17,  // 30: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Sharing.by_interface:type_name -> meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Sharing.ByInterface
+	72,  // 31: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Sharing.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 32: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Interfaces.Addresses.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 33: meraki.appliance.v1.NetworkApplianceDevicesRedundancy.Uplink.Sharing.ByInterface.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 34: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Designations.additional_properties:type_name -> google.protobuf.Struct
+	20,  // 35: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.interfaces:type_name -> meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Interfaces
+	21,  // 36: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.sharing:type_name -> meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Sharing
+	72,  // 37: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.additional_properties:type_name -> google.protobuf.Struct
+	22,  // 38: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Interfaces.addresses:type_name -> meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Interfaces.Addresses
+	72,  // 39: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Interfaces.additional_properties:type_name -> google.protobuf.Struct
+	23,  // 40: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Sharing.by_interface:type_name -> meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Sharing.ByInterface
+	72,  // 41: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Sharing.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 42: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Interfaces.Addresses.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 43: meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap.Uplink.Sharing.ByInterface.additional_properties:type_name -> google.protobuf.Struct
+	25,  // 44: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.ipv4:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.Ipv4
+	26,  // 45: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.network:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.Network
+	27,  // 46: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.port:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.Port
+	72,  // 47: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 48: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.Ipv4.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 49: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	28,  // 50: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.Port.interface:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.Port.Interface
+	72,  // 51: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.Port.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 52: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response.Item.Port.Interface.additional_properties:type_name -> google.protobuf.Struct
+	31,  // 53: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.ports:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports
+	72,  // 54: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	32,  // 55: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.interface:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Interface
+	33,  // 56: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.personality:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Personality
+	34,  // 57: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.uplink:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Uplink
+	35,  // 58: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.downlink:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink
+	72,  // 59: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 60: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Interface.additional_properties:type_name -> google.protobuf.Struct
+	36,  // 61: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Personality.layer:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Personality.Layer
+	72,  // 62: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Personality.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 63: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Uplink.additional_properties:type_name -> google.protobuf.Struct
+	37,  // 64: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.sgt:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Sgt
+	38,  // 65: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.access:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Access
+	39,  // 66: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.trunk:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Trunk
+	72,  // 67: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 68: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Personality.Layer.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 69: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Sgt.additional_properties:type_name -> google.protobuf.Struct
+	40,  // 70: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Access.policy:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Access.Policy
+	72,  // 71: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Access.additional_properties:type_name -> google.protobuf.Struct
+	41,  // 72: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Trunk.sgt:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Trunk.Sgt
+	72,  // 73: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Trunk.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 74: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Access.Policy.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 75: meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse.Item.Ports.Downlink.Trunk.Sgt.additional_properties:type_name -> google.protobuf.Struct
+	44,  // 76: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.ports:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports
+	45,  // 77: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.network:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Network
+	72,  // 78: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 79: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.counts:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Counts
+	60,  // 80: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.units:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units
+	72,  // 81: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.additional_properties:type_name -> google.protobuf.Struct
+	46,  // 82: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.indices:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Indices
+	47,  // 83: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.readings:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings
+	72,  // 84: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 85: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 86: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Indices.additional_properties:type_name -> google.protobuf.Struct
+	75,  // 87: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.start_ts:type_name -> google.protobuf.Timestamp
+	75,  // 88: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.end_ts:type_name -> google.protobuf.Timestamp
+	48,  // 89: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.by_metric:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric
+	72,  // 90: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.additional_properties:type_name -> google.protobuf.Struct
+	49,  // 91: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.power:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Power
+	50,  // 92: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.temperature:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Temperature
+	51,  // 93: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.supply_voltage:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.SupplyVoltage
+	52,  // 94: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.laser_bias_current:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.LaserBiasCurrent
+	72,  // 95: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.additional_properties:type_name -> google.protobuf.Struct
+	53,  // 96: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Power.transmit:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Power.Transmit
+	54,  // 97: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Power.receive:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Power.Receive
+	72,  // 98: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Power.additional_properties:type_name -> google.protobuf.Struct
+	55,  // 99: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Temperature.fahrenheit:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Temperature.Fahrenheit
+	56,  // 100: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Temperature.celsius:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Temperature.Celsius
+	72,  // 101: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Temperature.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 102: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.SupplyVoltage.level:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.SupplyVoltage.Level
+	72,  // 103: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.SupplyVoltage.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 104: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.LaserBiasCurrent.draw:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.LaserBiasCurrent.Draw
+	72,  // 105: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.LaserBiasCurrent.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 106: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Power.Transmit.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 107: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Power.Receive.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 108: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Temperature.Fahrenheit.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 109: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.Temperature.Celsius.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 110: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.SupplyVoltage.Level.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 111: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Item.Ports.Readings.ByMetric.LaserBiasCurrent.Draw.additional_properties:type_name -> google.protobuf.Struct
+	61,  // 112: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Counts.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Counts.Items
+	72,  // 113: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Counts.additional_properties:type_name -> google.protobuf.Struct
+	62,  // 114: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units.power:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units.Power
+	63,  // 115: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units.supply_voltage:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units.SupplyVoltage
+	64,  // 116: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units.laser_bias_current:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units.LaserBiasCurrent
+	72,  // 117: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 118: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Counts.Items.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 119: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units.Power.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 120: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units.SupplyVoltage.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 121: meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse.Meta.Units.LaserBiasCurrent.additional_properties:type_name -> google.protobuf.Struct
+	66,  // 122: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.designations:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Designations
+	67,  // 123: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.uplink:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink
+	72,  // 124: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 125: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Designations.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 126: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.interfaces:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Interfaces
+	69,  // 127: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.sharing:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Sharing
+	72,  // 128: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.additional_properties:type_name -> google.protobuf.Struct
+	70,  // 129: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Interfaces.addresses:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Interfaces.Addresses
+	72,  // 130: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Interfaces.additional_properties:type_name -> google.protobuf.Struct
+	71,  // 131: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Sharing.by_interface:type_name -> meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Sharing.ByInterface
+	72,  // 132: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Sharing.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 133: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Interfaces.Addresses.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 134: meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse.Item.Uplink.Sharing.ByInterface.additional_properties:type_name -> google.protobuf.Struct
+	135, // [135:135] is the sub-list for method output_type
+	135, // [135:135] is the sub-list for method input_type
+	135, // [135:135] is the sub-list for extension type_name
+	135, // [135:135] is the sub-list for extension extendee
+	0,   // [0:135] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_devices_proto_init() }
@@ -5538,6 +5666,7 @@ func file_meraki_appliance_v1_devices_proto_init() {
 	if File_meraki_appliance_v1_devices_proto != nil {
 		return
 	}
+	file_meraki_appliance_v1_collections_proto_init()
 	file_meraki_appliance_v1_devices_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[1].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[2].OneofWrappers = []any{}
@@ -5561,56 +5690,49 @@ func file_meraki_appliance_v1_devices_proto_init() {
 	file_meraki_appliance_v1_devices_proto_msgTypes[24].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[25].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[26].OneofWrappers = []any{}
-	file_meraki_appliance_v1_devices_proto_msgTypes[27].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[28].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[29].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[30].OneofWrappers = []any{}
+	file_meraki_appliance_v1_devices_proto_msgTypes[31].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[32].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[33].OneofWrappers = []any{}
+	file_meraki_appliance_v1_devices_proto_msgTypes[34].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[35].OneofWrappers = []any{}
+	file_meraki_appliance_v1_devices_proto_msgTypes[36].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[37].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[38].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[39].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[40].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[41].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[42].OneofWrappers = []any{}
-	file_meraki_appliance_v1_devices_proto_msgTypes[43].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[44].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[45].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[46].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[47].OneofWrappers = []any{}
-	file_meraki_appliance_v1_devices_proto_msgTypes[48].OneofWrappers = []any{}
-	file_meraki_appliance_v1_devices_proto_msgTypes[49].OneofWrappers = []any{}
-	file_meraki_appliance_v1_devices_proto_msgTypes[50].OneofWrappers = []any{}
-	file_meraki_appliance_v1_devices_proto_msgTypes[51].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[53].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[54].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[55].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[56].OneofWrappers = []any{}
+	file_meraki_appliance_v1_devices_proto_msgTypes[57].OneofWrappers = []any{}
+	file_meraki_appliance_v1_devices_proto_msgTypes[58].OneofWrappers = []any{}
+	file_meraki_appliance_v1_devices_proto_msgTypes[61].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[62].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[63].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[64].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[65].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[66].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[67].OneofWrappers = []any{}
+	file_meraki_appliance_v1_devices_proto_msgTypes[68].OneofWrappers = []any{}
+	file_meraki_appliance_v1_devices_proto_msgTypes[69].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[70].OneofWrappers = []any{}
 	file_meraki_appliance_v1_devices_proto_msgTypes[71].OneofWrappers = []any{}
-	file_meraki_appliance_v1_devices_proto_msgTypes[72].OneofWrappers = []any{}
-	file_meraki_appliance_v1_devices_proto_msgTypes[73].OneofWrappers = []any{}
-	file_meraki_appliance_v1_devices_proto_msgTypes[74].OneofWrappers = []any{}
-	file_meraki_appliance_v1_devices_proto_msgTypes[75].OneofWrappers = []any{}
-	file_meraki_appliance_v1_devices_proto_msgTypes[76].OneofWrappers = []any{}
-	file_meraki_appliance_v1_devices_proto_msgTypes[77].OneofWrappers = []any{}
-	file_meraki_appliance_v1_devices_proto_msgTypes[78].OneofWrappers = []any{}
-	file_meraki_appliance_v1_devices_proto_msgTypes[79].OneofWrappers = []any{}
-	file_meraki_appliance_v1_devices_proto_msgTypes[80].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_devices_proto_rawDesc), len(file_meraki_appliance_v1_devices_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   81,
+			NumMessages:   72,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

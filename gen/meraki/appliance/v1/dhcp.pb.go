@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -72,11 +73,12 @@ func (x *GetDeviceApplianceDhcpSubnetsRequest) GetSerial() string {
 
 // Answer of getDeviceApplianceDhcpSubnets.
 type GetDeviceApplianceDhcpSubnetsResponse struct {
-	state         protoimpl.MessageState                        `protogen:"open.v1"`
-	Items         []*GetDeviceApplianceDhcpSubnetsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                  `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                        `protogen:"open.v1"`
+	Items                []*GetDeviceApplianceDhcpSubnetsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                  `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceApplianceDhcpSubnetsResponse) Reset() {
@@ -123,14 +125,22 @@ func (x *GetDeviceApplianceDhcpSubnetsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetDeviceApplianceDhcpSubnetsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetDeviceApplianceDhcpSubnetsResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Subnet        *string                `protobuf:"bytes,1,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
-	VlanId        *int64                 `protobuf:"varint,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	UsedCount     *int64                 `protobuf:"varint,3,opt,name=used_count,json=usedCount,proto3,oneof" json:"used_count,omitempty"`
-	FreeCount     *int64                 `protobuf:"varint,4,opt,name=free_count,json=freeCount,proto3,oneof" json:"free_count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Subnet               *string                `protobuf:"bytes,1,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
+	VlanId               *int64                 `protobuf:"varint,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
+	UsedCount            *int64                 `protobuf:"varint,3,opt,name=used_count,json=usedCount,proto3,oneof" json:"used_count,omitempty"`
+	FreeCount            *int64                 `protobuf:"varint,4,opt,name=free_count,json=freeCount,proto3,oneof" json:"free_count,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceApplianceDhcpSubnetsResponse_Item) Reset() {
@@ -191,30 +201,39 @@ func (x *GetDeviceApplianceDhcpSubnetsResponse_Item) GetFreeCount() int64 {
 	return 0
 }
 
+func (x *GetDeviceApplianceDhcpSubnetsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_appliance_v1_dhcp_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_dhcp_proto_rawDesc = "" +
 	"\n" +
-	"\x1emeraki/appliance/v1/dhcp.proto\x12\x13meraki.appliance.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"N\n" +
+	"\x1emeraki/appliance/v1/dhcp.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"N\n" +
 	"$GetDeviceApplianceDhcpSubnetsRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"\xfd\x02\n" +
-	"%GetDeviceApplianceDhcpSubnetsResponse\x12U\n" +
-	"\x05items\x18\x01 \x03(\v2?.meraki.appliance.v1.GetDeviceApplianceDhcpSubnetsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xbe\x01\n" +
+	"\a_serial\"\x9d\x04\n" +
+	"%GetDeviceApplianceDhcpSubnetsResponse\x12V\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2?.meraki.appliance.v1.GetDeviceApplianceDhcpSubnetsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8d\x02\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06subnet\x18\x01 \x01(\tH\x00R\x06subnet\x88\x01\x01\x12\x1c\n" +
 	"\avlan_id\x18\x02 \x01(\x03H\x01R\x06vlanId\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"used_count\x18\x03 \x01(\x03H\x02R\tusedCount\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"free_count\x18\x04 \x01(\x03H\x03R\tfreeCount\x88\x01\x01B\t\n" +
+	"free_count\x18\x04 \x01(\x03H\x03R\tfreeCount\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_subnetB\n" +
 	"\n" +
 	"\b_vlan_idB\r\n" +
 	"\v_used_countB\r\n" +
-	"\v_free_countBv\n" +
-	"\x1dcom.merakibroker.appliance.v1B\tDhcpProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"\v_free_countB\x92\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\tDhcpProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_dhcp_proto_rawDescOnce sync.Once
@@ -234,15 +253,18 @@ var file_meraki_appliance_v1_dhcp_proto_goTypes = []any{
 	(*GetDeviceApplianceDhcpSubnetsResponse)(nil),      // 1: meraki.appliance.v1.GetDeviceApplianceDhcpSubnetsResponse
 	(*GetDeviceApplianceDhcpSubnetsResponse_Item)(nil), // 2: meraki.appliance.v1.GetDeviceApplianceDhcpSubnetsResponse.Item
 	(*v1.PageInfo)(nil),                                // 3: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                            // 4: google.protobuf.Struct
 }
 var file_meraki_appliance_v1_dhcp_proto_depIdxs = []int32{
 	2, // 0: meraki.appliance.v1.GetDeviceApplianceDhcpSubnetsResponse.items:type_name -> meraki.appliance.v1.GetDeviceApplianceDhcpSubnetsResponse.Item
 	3, // 1: meraki.appliance.v1.GetDeviceApplianceDhcpSubnetsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 2: meraki.appliance.v1.GetDeviceApplianceDhcpSubnetsResponse.additional_properties:type_name -> google.protobuf.Struct
+	4, // 3: meraki.appliance.v1.GetDeviceApplianceDhcpSubnetsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_dhcp_proto_init() }

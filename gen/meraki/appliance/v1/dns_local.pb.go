@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -81,11 +81,12 @@ func (x *GetOrganizationApplianceDnsLocalProfilesRequest) GetProfileIds() []stri
 
 // Answer of getOrganizationApplianceDnsLocalProfiles.
 type GetOrganizationApplianceDnsLocalProfilesResponse struct {
-	state         protoimpl.MessageState                  `protogen:"open.v1"`
-	Items         []*OrganizationApplianceDnsLocalProfile `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                            `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                  `protogen:"open.v1"`
+	Items                []*OrganizationApplianceDnsLocalProfile `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                            `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDnsLocalProfilesResponse) Reset() {
@@ -132,14 +133,23 @@ func (x *GetOrganizationApplianceDnsLocalProfilesResponse) GetPageInfo() *v1.Pag
 	return nil
 }
 
-// Answer of createOrganizationApplianceDnsLocalProfile, updateOrganizationApplianceDnsLocalProfile.
-// Row of getOrganizationApplianceDnsLocalProfiles.
+func (x *GetOrganizationApplianceDnsLocalProfilesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The appliance DNS local profile of an organization. Answer of
+// createOrganizationApplianceDnsLocalProfile, updateOrganizationApplianceDnsLocalProfile. Row of
+// getOrganizationApplianceDnsLocalProfiles.
 type OrganizationApplianceDnsLocalProfile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ProfileId     *string                `protobuf:"bytes,1,opt,name=profile_id,json=profileId,proto3,oneof" json:"profile_id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	ProfileId            *string                `protobuf:"bytes,1,opt,name=profile_id,json=profileId,proto3,oneof" json:"profile_id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationApplianceDnsLocalProfile) Reset() {
@@ -186,17 +196,25 @@ func (x *OrganizationApplianceDnsLocalProfile) GetName() string {
 	return ""
 }
 
+func (x *OrganizationApplianceDnsLocalProfile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationApplianceDnsLocalProfile.
 type CreateOrganizationApplianceDnsLocalProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Name                 *string          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationApplianceDnsLocalProfileRequest) Reset() {
@@ -243,16 +261,23 @@ func (x *CreateOrganizationApplianceDnsLocalProfileRequest) GetName() string {
 	return ""
 }
 
-func (x *CreateOrganizationApplianceDnsLocalProfileRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationApplianceDnsLocalProfileRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationApplianceDnsLocalProfileRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationApplianceDnsLocalProfileRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationApplianceDnsLocalProfileRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -321,12 +346,13 @@ func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsRequest) GetNetworkI
 
 // Answer of getOrganizationApplianceDnsLocalProfilesAssignments.
 type GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse struct {
-	state         protoimpl.MessageState                                              `protogen:"open.v1"`
-	Items         []*GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                        `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                              `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                     `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                        `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse) Reset() {
@@ -359,6 +385,13 @@ func (*GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse) Descriptor()
 	return file_meraki_appliance_v1_dns_local_proto_rawDescGZIP(), []int{5}
 }
 
+func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse) GetItems() []*GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item {
 	if x != nil {
 		return x.Items
@@ -373,9 +406,9 @@ func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse) GetPageInf
 	return nil
 }
 
-func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse) GetMeta() *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta {
+func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -386,11 +419,12 @@ type BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest struct {
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Items         []*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                                     `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                                     `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Items                []*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
+	EmptyFields          []string                                                                  `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                                  `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest) Reset() {
@@ -430,34 +464,42 @@ func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest) GetO
 	return ""
 }
 
-func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest) GetItems() []*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items {
+func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest) GetItems() []*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item {
 	if x != nil {
 		return x.Items
 	}
 	return nil
 }
 
-func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of bulkOrganizationApplianceDnsLocalProfilesAssignmentsCreate.
 type BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse struct {
-	state         protoimpl.MessageState                                                     `protogen:"open.v1"`
-	Items         []*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                     `protogen:"open.v1"`
+	Items                []*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse) Reset() {
@@ -504,17 +546,25 @@ func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse) Get
 	return nil
 }
 
+func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationApplianceDnsLocalProfilesAssignmentsBulkDelete.
 type CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Items         []*CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest_Items `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                                           `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                                           `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Items                []*CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest_Item `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
+	EmptyFields          []string                                                                        `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                                        `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest) Reset() {
@@ -554,34 +604,42 @@ func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest
 	return ""
 }
 
-func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest) GetItems() []*CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest_Items {
+func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest) GetItems() []*CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest_Item {
 	if x != nil {
 		return x.Items
 	}
 	return nil
 }
 
-func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of createOrganizationApplianceDnsLocalProfilesAssignmentsBulkDelete.
 type CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse struct {
-	state         protoimpl.MessageState                                                           `protogen:"open.v1"`
-	Items         []*CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                     `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                           `protogen:"open.v1"`
+	Items                []*CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                     `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse) Reset() {
@@ -628,6 +686,13 @@ func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRespons
 	return nil
 }
 
+func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateOrganizationApplianceDnsLocalProfile.
 type UpdateOrganizationApplianceDnsLocalProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -636,11 +701,12 @@ type UpdateOrganizationApplianceDnsLocalProfileRequest struct {
 	// Required.
 	ProfileId *string `protobuf:"bytes,2,opt,name=profile_id,json=profileId,proto3,oneof" json:"profile_id,omitempty"`
 	// Required.
-	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Name                 *string          `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationApplianceDnsLocalProfileRequest) Reset() {
@@ -694,16 +760,23 @@ func (x *UpdateOrganizationApplianceDnsLocalProfileRequest) GetName() string {
 	return ""
 }
 
-func (x *UpdateOrganizationApplianceDnsLocalProfileRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationApplianceDnsLocalProfileRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationApplianceDnsLocalProfileRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationApplianceDnsLocalProfileRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationApplianceDnsLocalProfileRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -763,6 +836,51 @@ func (x *DeleteOrganizationApplianceDnsLocalProfileRequest) GetProfileId() strin
 	return ""
 }
 
+// Answer of deleteOrganizationApplianceDnsLocalProfile.
+type DeleteOrganizationApplianceDnsLocalProfileResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationApplianceDnsLocalProfileResponse) Reset() {
+	*x = DeleteOrganizationApplianceDnsLocalProfileResponse{}
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationApplianceDnsLocalProfileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationApplianceDnsLocalProfileResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationApplianceDnsLocalProfileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationApplianceDnsLocalProfileResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationApplianceDnsLocalProfileResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_appliance_v1_dns_local_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *DeleteOrganizationApplianceDnsLocalProfileResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getOrganizationApplianceDnsLocalRecords.
 type GetOrganizationApplianceDnsLocalRecordsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -775,7 +893,7 @@ type GetOrganizationApplianceDnsLocalRecordsRequest struct {
 
 func (x *GetOrganizationApplianceDnsLocalRecordsRequest) Reset() {
 	*x = GetOrganizationApplianceDnsLocalRecordsRequest{}
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[12]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -787,7 +905,7 @@ func (x *GetOrganizationApplianceDnsLocalRecordsRequest) String() string {
 func (*GetOrganizationApplianceDnsLocalRecordsRequest) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceDnsLocalRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[12]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -800,7 +918,7 @@ func (x *GetOrganizationApplianceDnsLocalRecordsRequest) ProtoReflect() protoref
 
 // Deprecated: Use GetOrganizationApplianceDnsLocalRecordsRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationApplianceDnsLocalRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_dns_local_proto_rawDescGZIP(), []int{12}
+	return file_meraki_appliance_v1_dns_local_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetOrganizationApplianceDnsLocalRecordsRequest) GetOrganizationId() string {
@@ -817,18 +935,20 @@ func (x *GetOrganizationApplianceDnsLocalRecordsRequest) GetProfileIds() []strin
 	return nil
 }
 
-// Answer of getOrganizationApplianceDnsLocalRecords, createOrganizationApplianceDnsLocalRecord.
+// The appliance DNS local record of an organization. Answer of
+// getOrganizationApplianceDnsLocalRecords, createOrganizationApplianceDnsLocalRecord.
 type GetOrganizationApplianceDnsLocalRecordsResponse struct {
-	state         protoimpl.MessageState                 `protogen:"open.v1"`
-	Items         []*OrganizationApplianceDnsLocalRecord `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                 `protogen:"open.v1"`
+	Items                []*OrganizationApplianceDnsLocalRecord `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDnsLocalRecordsResponse) Reset() {
 	*x = GetOrganizationApplianceDnsLocalRecordsResponse{}
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[13]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -840,7 +960,7 @@ func (x *GetOrganizationApplianceDnsLocalRecordsResponse) String() string {
 func (*GetOrganizationApplianceDnsLocalRecordsResponse) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceDnsLocalRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[13]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -853,7 +973,7 @@ func (x *GetOrganizationApplianceDnsLocalRecordsResponse) ProtoReflect() protore
 
 // Deprecated: Use GetOrganizationApplianceDnsLocalRecordsResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationApplianceDnsLocalRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_dns_local_proto_rawDescGZIP(), []int{13}
+	return file_meraki_appliance_v1_dns_local_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetOrganizationApplianceDnsLocalRecordsResponse) GetItems() []*OrganizationApplianceDnsLocalRecord {
@@ -870,21 +990,30 @@ func (x *GetOrganizationApplianceDnsLocalRecordsResponse) GetPageInfo() *v1.Page
 	return nil
 }
 
-// Answer of updateOrganizationApplianceDnsLocalRecord. Row of
-// getOrganizationApplianceDnsLocalRecords, createOrganizationApplianceDnsLocalRecord.
+func (x *GetOrganizationApplianceDnsLocalRecordsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The appliance DNS local record of an organization. Answer of
+// updateOrganizationApplianceDnsLocalRecord. Row of getOrganizationApplianceDnsLocalRecords,
+// createOrganizationApplianceDnsLocalRecord.
 type OrganizationApplianceDnsLocalRecord struct {
-	state         protoimpl.MessageState                       `protogen:"open.v1"`
-	RecordId      *string                                      `protobuf:"bytes,1,opt,name=record_id,json=recordId,proto3,oneof" json:"record_id,omitempty"`
-	Hostname      *string                                      `protobuf:"bytes,2,opt,name=hostname,proto3,oneof" json:"hostname,omitempty"`
-	Address       *string                                      `protobuf:"bytes,3,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Profile       *OrganizationApplianceDnsLocalRecord_Profile `protobuf:"bytes,4,opt,name=profile,proto3" json:"profile,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                       `protogen:"open.v1"`
+	RecordId             *string                                      `protobuf:"bytes,1,opt,name=record_id,json=recordId,proto3,oneof" json:"record_id,omitempty"`
+	Hostname             *string                                      `protobuf:"bytes,2,opt,name=hostname,proto3,oneof" json:"hostname,omitempty"`
+	Address              *string                                      `protobuf:"bytes,3,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Profile              *OrganizationApplianceDnsLocalRecord_Profile `protobuf:"bytes,4,opt,name=profile,proto3" json:"profile,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationApplianceDnsLocalRecord) Reset() {
 	*x = OrganizationApplianceDnsLocalRecord{}
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[14]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -896,7 +1025,7 @@ func (x *OrganizationApplianceDnsLocalRecord) String() string {
 func (*OrganizationApplianceDnsLocalRecord) ProtoMessage() {}
 
 func (x *OrganizationApplianceDnsLocalRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[14]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -909,7 +1038,7 @@ func (x *OrganizationApplianceDnsLocalRecord) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use OrganizationApplianceDnsLocalRecord.ProtoReflect.Descriptor instead.
 func (*OrganizationApplianceDnsLocalRecord) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_dns_local_proto_rawDescGZIP(), []int{14}
+	return file_meraki_appliance_v1_dns_local_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *OrganizationApplianceDnsLocalRecord) GetRecordId() string {
@@ -940,6 +1069,13 @@ func (x *OrganizationApplianceDnsLocalRecord) GetProfile() *OrganizationApplianc
 	return nil
 }
 
+func (x *OrganizationApplianceDnsLocalRecord) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationApplianceDnsLocalRecord.
 type CreateOrganizationApplianceDnsLocalRecordRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -950,16 +1086,17 @@ type CreateOrganizationApplianceDnsLocalRecordRequest struct {
 	// Required.
 	Address *string `protobuf:"bytes,3,opt,name=address,proto3,oneof" json:"address,omitempty"`
 	// Required.
-	Profile       *CreateOrganizationApplianceDnsLocalRecordRequest_Profile `protobuf:"bytes,4,opt,name=profile,proto3" json:"profile,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                    `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                    `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Profile              *OrganizationApplianceDnsLocalRecord_Profile `protobuf:"bytes,4,opt,name=profile,proto3" json:"profile,omitempty"`
+	EmptyFields          []string                                     `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                     `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationApplianceDnsLocalRecordRequest) Reset() {
 	*x = CreateOrganizationApplianceDnsLocalRecordRequest{}
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[15]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -971,7 +1108,7 @@ func (x *CreateOrganizationApplianceDnsLocalRecordRequest) String() string {
 func (*CreateOrganizationApplianceDnsLocalRecordRequest) ProtoMessage() {}
 
 func (x *CreateOrganizationApplianceDnsLocalRecordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[15]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -984,7 +1121,7 @@ func (x *CreateOrganizationApplianceDnsLocalRecordRequest) ProtoReflect() protor
 
 // Deprecated: Use CreateOrganizationApplianceDnsLocalRecordRequest.ProtoReflect.Descriptor instead.
 func (*CreateOrganizationApplianceDnsLocalRecordRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_dns_local_proto_rawDescGZIP(), []int{15}
+	return file_meraki_appliance_v1_dns_local_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CreateOrganizationApplianceDnsLocalRecordRequest) GetOrganizationId() string {
@@ -1008,23 +1145,30 @@ func (x *CreateOrganizationApplianceDnsLocalRecordRequest) GetAddress() string {
 	return ""
 }
 
-func (x *CreateOrganizationApplianceDnsLocalRecordRequest) GetProfile() *CreateOrganizationApplianceDnsLocalRecordRequest_Profile {
+func (x *CreateOrganizationApplianceDnsLocalRecordRequest) GetProfile() *OrganizationApplianceDnsLocalRecord_Profile {
 	if x != nil {
 		return x.Profile
 	}
 	return nil
 }
 
-func (x *CreateOrganizationApplianceDnsLocalRecordRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationApplianceDnsLocalRecordRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationApplianceDnsLocalRecordRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationApplianceDnsLocalRecordRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationApplianceDnsLocalRecordRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1035,19 +1179,20 @@ type UpdateOrganizationApplianceDnsLocalRecordRequest struct {
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	RecordId      *string                                                   `protobuf:"bytes,2,opt,name=record_id,json=recordId,proto3,oneof" json:"record_id,omitempty"`
-	Hostname      *string                                                   `protobuf:"bytes,3,opt,name=hostname,proto3,oneof" json:"hostname,omitempty"`
-	Address       *string                                                   `protobuf:"bytes,4,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Profile       *UpdateOrganizationApplianceDnsLocalRecordRequest_Profile `protobuf:"bytes,5,opt,name=profile,proto3" json:"profile,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                    `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                    `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	RecordId             *string                                      `protobuf:"bytes,2,opt,name=record_id,json=recordId,proto3,oneof" json:"record_id,omitempty"`
+	Hostname             *string                                      `protobuf:"bytes,3,opt,name=hostname,proto3,oneof" json:"hostname,omitempty"`
+	Address              *string                                      `protobuf:"bytes,4,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Profile              *OrganizationApplianceDnsLocalRecord_Profile `protobuf:"bytes,5,opt,name=profile,proto3" json:"profile,omitempty"`
+	EmptyFields          []string                                     `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                     `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationApplianceDnsLocalRecordRequest) Reset() {
 	*x = UpdateOrganizationApplianceDnsLocalRecordRequest{}
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[16]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1059,7 +1204,7 @@ func (x *UpdateOrganizationApplianceDnsLocalRecordRequest) String() string {
 func (*UpdateOrganizationApplianceDnsLocalRecordRequest) ProtoMessage() {}
 
 func (x *UpdateOrganizationApplianceDnsLocalRecordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[16]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1072,7 +1217,7 @@ func (x *UpdateOrganizationApplianceDnsLocalRecordRequest) ProtoReflect() protor
 
 // Deprecated: Use UpdateOrganizationApplianceDnsLocalRecordRequest.ProtoReflect.Descriptor instead.
 func (*UpdateOrganizationApplianceDnsLocalRecordRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_dns_local_proto_rawDescGZIP(), []int{16}
+	return file_meraki_appliance_v1_dns_local_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *UpdateOrganizationApplianceDnsLocalRecordRequest) GetOrganizationId() string {
@@ -1103,23 +1248,30 @@ func (x *UpdateOrganizationApplianceDnsLocalRecordRequest) GetAddress() string {
 	return ""
 }
 
-func (x *UpdateOrganizationApplianceDnsLocalRecordRequest) GetProfile() *UpdateOrganizationApplianceDnsLocalRecordRequest_Profile {
+func (x *UpdateOrganizationApplianceDnsLocalRecordRequest) GetProfile() *OrganizationApplianceDnsLocalRecord_Profile {
 	if x != nil {
 		return x.Profile
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationApplianceDnsLocalRecordRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationApplianceDnsLocalRecordRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationApplianceDnsLocalRecordRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationApplianceDnsLocalRecordRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationApplianceDnsLocalRecordRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1137,7 +1289,7 @@ type DeleteOrganizationApplianceDnsLocalRecordRequest struct {
 
 func (x *DeleteOrganizationApplianceDnsLocalRecordRequest) Reset() {
 	*x = DeleteOrganizationApplianceDnsLocalRecordRequest{}
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[17]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1149,7 +1301,7 @@ func (x *DeleteOrganizationApplianceDnsLocalRecordRequest) String() string {
 func (*DeleteOrganizationApplianceDnsLocalRecordRequest) ProtoMessage() {}
 
 func (x *DeleteOrganizationApplianceDnsLocalRecordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[17]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1162,7 +1314,7 @@ func (x *DeleteOrganizationApplianceDnsLocalRecordRequest) ProtoReflect() protor
 
 // Deprecated: Use DeleteOrganizationApplianceDnsLocalRecordRequest.ProtoReflect.Descriptor instead.
 func (*DeleteOrganizationApplianceDnsLocalRecordRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_dns_local_proto_rawDescGZIP(), []int{17}
+	return file_meraki_appliance_v1_dns_local_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DeleteOrganizationApplianceDnsLocalRecordRequest) GetOrganizationId() string {
@@ -1179,18 +1331,64 @@ func (x *DeleteOrganizationApplianceDnsLocalRecordRequest) GetRecordId() string 
 	return ""
 }
 
+// Answer of deleteOrganizationApplianceDnsLocalRecord.
+type DeleteOrganizationApplianceDnsLocalRecordResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationApplianceDnsLocalRecordResponse) Reset() {
+	*x = DeleteOrganizationApplianceDnsLocalRecordResponse{}
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationApplianceDnsLocalRecordResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationApplianceDnsLocalRecordResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationApplianceDnsLocalRecordResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationApplianceDnsLocalRecordResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationApplianceDnsLocalRecordResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_appliance_v1_dns_local_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *DeleteOrganizationApplianceDnsLocalRecordResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item struct {
-	state         protoimpl.MessageState                                                    `protogen:"open.v1"`
-	AssignmentId  *string                                                                   `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
-	Network       *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item_Network `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
-	Profile       *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item_Profile `protobuf:"bytes,3,opt,name=profile,proto3" json:"profile,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                    `protogen:"open.v1"`
+	AssignmentId         *string                                                                   `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
+	Network              *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item_Network `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
+	Profile              *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item_Profile `protobuf:"bytes,3,opt,name=profile,proto3" json:"profile,omitempty"`
+	AdditionalProperties *structpb.Struct                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item) Reset() {
 	*x = GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item{}
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[18]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1202,7 +1400,7 @@ func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item) Strin
 func (*GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[18]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1239,60 +1437,24 @@ func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item) GetPr
 	return nil
 }
 
-type GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta struct {
-	state         protoimpl.MessageState                                                   `protogen:"open.v1"`
-	Counts        *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta) Reset() {
-	*x = GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta{}
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[19]
+func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_dns_local_proto_rawDescGZIP(), []int{5, 1}
-}
-
-func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta) GetCounts() *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item_Network) Reset() {
 	*x = GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item_Network{}
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[20]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1304,7 +1466,7 @@ func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item_Networ
 func (*GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item_Network) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[20]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1327,16 +1489,24 @@ func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item_Networ
 	return ""
 }
 
+func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item_Profile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item_Profile) Reset() {
 	*x = GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item_Profile{}
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[21]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1348,7 +1518,7 @@ func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item_Profil
 func (*GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item_Profile) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item_Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[21]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1371,73 +1541,36 @@ func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item_Profil
 	return ""
 }
 
-type GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                         `protogen:"open.v1"`
-	Items         *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta_Counts{}
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[22]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[22]
+func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item_Profile) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_dns_local_proto_rawDescGZIP(), []int{5, 1, 0}
-}
-
-func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta_Counts) GetItems() *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+type BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item struct {
+	state                protoimpl.MessageState                                                          `protogen:"open.v1"`
+	Network              *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Profile              *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item_Profile `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
-func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta_Counts_Items{}
+func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item) Reset() {
+	*x = BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item{}
 	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta_Counts_Items) String() string {
+func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta_Counts_Items) ProtoMessage() {
-}
+func (*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item) ProtoMessage() {}
 
-func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
+func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item) ProtoReflect() protoreflect.Message {
 	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1449,100 +1582,56 @@ func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta_Counts
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_dns_local_proto_rawDescGZIP(), []int{5, 1, 0, 0}
-}
-
-func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
-type BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items struct {
-	state         protoimpl.MessageState                                                           `protogen:"open.v1"`
-	Network       *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	Profile       *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items_Profile `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items) Reset() {
-	*x = BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items{}
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items) ProtoMessage() {}
-
-func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[24]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items.ProtoReflect.Descriptor instead.
-func (*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items) Descriptor() ([]byte, []int) {
+// Deprecated: Use BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item.ProtoReflect.Descriptor instead.
+func (*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item) Descriptor() ([]byte, []int) {
 	return file_meraki_appliance_v1_dns_local_proto_rawDescGZIP(), []int{6, 0}
 }
 
-func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items) GetNetwork() *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items_Network {
+func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item) GetNetwork() *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item_Network {
 	if x != nil {
 		return x.Network
 	}
 	return nil
 }
 
-func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items) GetProfile() *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items_Profile {
+func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item) GetProfile() *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item_Profile {
 	if x != nil {
 		return x.Profile
 	}
 	return nil
 }
 
-type BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items_Network) Reset() {
-	*x = BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items_Network{}
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[25]
+type BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item_Network struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item_Network) Reset() {
+	*x = BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item_Network{}
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items_Network) String() string {
+func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item_Network) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items_Network) ProtoMessage() {
+func (*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item_Network) ProtoMessage() {
 }
 
-func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[25]
+func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item_Network) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1553,41 +1642,49 @@ func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items_Network.ProtoReflect.Descriptor instead.
-func (*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items_Network) Descriptor() ([]byte, []int) {
+// Deprecated: Use BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item_Network.ProtoReflect.Descriptor instead.
+func (*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item_Network) Descriptor() ([]byte, []int) {
 	return file_meraki_appliance_v1_dns_local_proto_rawDescGZIP(), []int{6, 0, 0}
 }
 
-func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items_Network) GetId() string {
+func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item_Network) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-type BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items_Profile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items_Profile) Reset() {
-	*x = BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items_Profile{}
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[26]
+type BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item_Profile struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item_Profile) Reset() {
+	*x = BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item_Profile{}
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items_Profile) String() string {
+func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item_Profile) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items_Profile) ProtoMessage() {
+func (*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item_Profile) ProtoMessage() {
 }
 
-func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items_Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[26]
+func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item_Profile) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1598,30 +1695,38 @@ func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items_Profile.ProtoReflect.Descriptor instead.
-func (*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items_Profile) Descriptor() ([]byte, []int) {
+// Deprecated: Use BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item_Profile.ProtoReflect.Descriptor instead.
+func (*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item_Profile) Descriptor() ([]byte, []int) {
 	return file_meraki_appliance_v1_dns_local_proto_rawDescGZIP(), []int{6, 0, 1}
 }
 
-func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items_Profile) GetId() string {
+func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item_Profile) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
+func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item_Profile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item struct {
-	state         protoimpl.MessageState                                                           `protogen:"open.v1"`
-	AssignmentId  *string                                                                          `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
-	Network       *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item_Network `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
-	Profile       *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item_Profile `protobuf:"bytes,3,opt,name=profile,proto3" json:"profile,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                           `protogen:"open.v1"`
+	AssignmentId         *string                                                                          `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
+	Network              *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item_Network `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
+	Profile              *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item_Profile `protobuf:"bytes,3,opt,name=profile,proto3" json:"profile,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item) Reset() {
 	*x = BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item{}
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[27]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1633,7 +1738,7 @@ func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item
 func (*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item) ProtoMessage() {}
 
 func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[27]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1670,16 +1775,24 @@ func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item
 	return nil
 }
 
+func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item_Network) Reset() {
 	*x = BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item_Network{}
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[28]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1692,7 +1805,7 @@ func (*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item_N
 }
 
 func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[28]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1715,16 +1828,24 @@ func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item
 	return ""
 }
 
+func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item_Profile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item_Profile) Reset() {
 	*x = BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item_Profile{}
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[29]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1737,7 +1858,7 @@ func (*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item_P
 }
 
 func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item_Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[29]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1760,29 +1881,36 @@ func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item
 	return ""
 }
 
-type CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AssignmentId  *string                `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item_Profile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest_Items) Reset() {
-	*x = CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest_Items{}
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[30]
+type CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest_Item struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AssignmentId         *string                `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest_Item) Reset() {
+	*x = CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest_Item{}
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest_Items) String() string {
+func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest_Item) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest_Items) ProtoMessage() {
-}
+func (*CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest_Item) ProtoMessage() {}
 
-func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[30]
+func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest_Item) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1793,30 +1921,38 @@ func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest_Items.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest_Items) Descriptor() ([]byte, []int) {
+// Deprecated: Use CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest_Item.ProtoReflect.Descriptor instead.
+func (*CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest_Item) Descriptor() ([]byte, []int) {
 	return file_meraki_appliance_v1_dns_local_proto_rawDescGZIP(), []int{8, 0}
 }
 
-func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest_Items) GetAssignmentId() string {
+func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest_Item) GetAssignmentId() string {
 	if x != nil && x.AssignmentId != nil {
 		return *x.AssignmentId
 	}
 	return ""
 }
 
+func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item struct {
-	state         protoimpl.MessageState                                                                 `protogen:"open.v1"`
-	AssignmentId  *string                                                                                `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
-	Network       *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item_Network `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
-	Profile       *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item_Profile `protobuf:"bytes,3,opt,name=profile,proto3" json:"profile,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                 `protogen:"open.v1"`
+	AssignmentId         *string                                                                                `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
+	Network              *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item_Network `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
+	Profile              *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item_Profile `protobuf:"bytes,3,opt,name=profile,proto3" json:"profile,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item) Reset() {
 	*x = CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item{}
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[31]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1829,7 +1965,7 @@ func (*CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_
 }
 
 func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[31]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1866,16 +2002,24 @@ func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRespons
 	return nil
 }
 
+func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item_Network) Reset() {
 	*x = CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item_Network{}
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[32]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1888,7 +2032,7 @@ func (*CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_
 }
 
 func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[32]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1911,16 +2055,24 @@ func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRespons
 	return ""
 }
 
+func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item_Profile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item_Profile) Reset() {
 	*x = CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item_Profile{}
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[33]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1933,7 +2085,7 @@ func (*CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_
 }
 
 func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item_Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[33]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1956,16 +2108,24 @@ func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRespons
 	return ""
 }
 
+func (x *CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item_Profile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationApplianceDnsLocalRecord_Profile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationApplianceDnsLocalRecord_Profile) Reset() {
 	*x = OrganizationApplianceDnsLocalRecord_Profile{}
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[34]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1977,7 +2137,7 @@ func (x *OrganizationApplianceDnsLocalRecord_Profile) String() string {
 func (*OrganizationApplianceDnsLocalRecord_Profile) ProtoMessage() {}
 
 func (x *OrganizationApplianceDnsLocalRecord_Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[34]
+	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1990,7 +2150,7 @@ func (x *OrganizationApplianceDnsLocalRecord_Profile) ProtoReflect() protoreflec
 
 // Deprecated: Use OrganizationApplianceDnsLocalRecord_Profile.ProtoReflect.Descriptor instead.
 func (*OrganizationApplianceDnsLocalRecord_Profile) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_dns_local_proto_rawDescGZIP(), []int{14, 0}
+	return file_meraki_appliance_v1_dns_local_proto_rawDescGZIP(), []int{15, 0}
 }
 
 func (x *OrganizationApplianceDnsLocalRecord_Profile) GetId() string {
@@ -2000,119 +2160,41 @@ func (x *OrganizationApplianceDnsLocalRecord_Profile) GetId() string {
 	return ""
 }
 
-type CreateOrganizationApplianceDnsLocalRecordRequest_Profile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationApplianceDnsLocalRecordRequest_Profile) Reset() {
-	*x = CreateOrganizationApplianceDnsLocalRecordRequest_Profile{}
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[35]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationApplianceDnsLocalRecordRequest_Profile) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationApplianceDnsLocalRecordRequest_Profile) ProtoMessage() {}
-
-func (x *CreateOrganizationApplianceDnsLocalRecordRequest_Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[35]
+func (x *OrganizationApplianceDnsLocalRecord_Profile) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationApplianceDnsLocalRecordRequest_Profile.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationApplianceDnsLocalRecordRequest_Profile) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_dns_local_proto_rawDescGZIP(), []int{15, 0}
-}
-
-func (x *CreateOrganizationApplianceDnsLocalRecordRequest_Profile) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type UpdateOrganizationApplianceDnsLocalRecordRequest_Profile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationApplianceDnsLocalRecordRequest_Profile) Reset() {
-	*x = UpdateOrganizationApplianceDnsLocalRecordRequest_Profile{}
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[36]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationApplianceDnsLocalRecordRequest_Profile) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationApplianceDnsLocalRecordRequest_Profile) ProtoMessage() {}
-
-func (x *UpdateOrganizationApplianceDnsLocalRecordRequest_Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_local_proto_msgTypes[36]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationApplianceDnsLocalRecordRequest_Profile.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationApplianceDnsLocalRecordRequest_Profile) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_dns_local_proto_rawDescGZIP(), []int{16, 0}
-}
-
-func (x *UpdateOrganizationApplianceDnsLocalRecordRequest_Profile) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
+	return nil
 }
 
 var File_meraki_appliance_v1_dns_local_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_dns_local_proto_rawDesc = "" +
 	"\n" +
-	"#meraki/appliance/v1/dns_local.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x94\x01\n" +
+	"#meraki/appliance/v1/dns_local.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a%meraki/appliance/v1/collections.proto\"\x94\x01\n" +
 	"/GetOrganizationApplianceDnsLocalProfilesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vprofile_ids\x18\x02 \x03(\tR\n" +
 	"profileIdsB\x12\n" +
-	"\x10_organization_id\"\xc1\x01\n" +
-	"0GetOrganizationApplianceDnsLocalProfilesResponse\x12O\n" +
-	"\x05items\x18\x01 \x03(\v29.meraki.appliance.v1.OrganizationApplianceDnsLocalProfileR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"{\n" +
+	"\x10_organization_id\"\x92\x02\n" +
+	"0GetOrganizationApplianceDnsLocalProfilesResponse\x12P\n" +
+	"\x05items\x18\xfb\x0f \x03(\v29.meraki.appliance.v1.OrganizationApplianceDnsLocalProfileR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xca\x01\n" +
 	"$OrganizationApplianceDnsLocalProfile\x12\"\n" +
 	"\n" +
 	"profile_id\x18\x01 \x01(\tH\x00R\tprofileId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\r\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_profile_idB\a\n" +
-	"\x05_name\"\xa3\x02\n" +
+	"\x05_name\"\xbc\x02\n" +
 	"1CreateOrganizationApplianceDnsLocalProfileRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_name\"\xc0\x01\n" +
 	":GetOrganizationApplianceDnsLocalProfilesAssignmentsRequest\x12,\n" +
@@ -2121,94 +2203,103 @@ const file_meraki_appliance_v1_dns_local_proto_rawDesc = "" +
 	"profileIds\x12\x1f\n" +
 	"\vnetwork_ids\x18\x03 \x03(\tR\n" +
 	"networkIdsB\x12\n" +
-	"\x10_organization_id\"\xbb\b\n" +
-	";GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse\x12k\n" +
-	"\x05items\x18\x01 \x03(\v2U.meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12i\n" +
-	"\x04meta\x18\x03 \x01(\v2U.meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.MetaR\x04meta\x1a\x82\x03\n" +
+	"\x10_organization_id\"\xe4\a\n" +
+	";GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse\x127\n" +
+	"\x04meta\x18\x01 \x01(\v2#.meraki.appliance.v1.CollectionMetaR\x04meta\x12l\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2U.meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xef\x04\n" +
 	"\x04Item\x12(\n" +
 	"\rassignment_id\x18\x01 \x01(\tH\x00R\fassignmentId\x88\x01\x01\x12w\n" +
 	"\anetwork\x18\x02 \x01(\v2].meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Item.NetworkR\anetwork\x12w\n" +
-	"\aprofile\x18\x03 \x01(\v2].meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Item.ProfileR\aprofile\x1a%\n" +
+	"\aprofile\x18\x03 \x01(\v2].meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Item.ProfileR\aprofile\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a%\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1at\n" +
 	"\aProfile\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x10\n" +
-	"\x0e_assignment_id\x1a\xe0\x02\n" +
-	"\x04Meta\x12t\n" +
-	"\x06counts\x18\x01 \x01(\v2\\.meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Meta.CountsR\x06counts\x1a\xe1\x01\n" +
-	"\x06Counts\x12x\n" +
-	"\x05items\x18\x01 \x01(\v2b.meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xdd\x05\n" +
+	"\x0e_assignment_id\"\xdf\a\n" +
 	"ABulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12r\n" +
-	"\x05items\x18\x02 \x03(\v2\\.meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.ItemsR\x05items\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xd5\x02\n" +
-	"\x05Items\x12~\n" +
-	"\anetwork\x18\x01 \x01(\v2d.meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.Items.NetworkR\anetwork\x12~\n" +
-	"\aprofile\x18\x02 \x01(\v2d.meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.Items.ProfileR\aprofile\x1a%\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12q\n" +
+	"\x05items\x18\x02 \x03(\v2[.meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.ItemR\x05items\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbf\x04\n" +
+	"\x04Item\x12}\n" +
+	"\anetwork\x18\x01 \x01(\v2c.meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.Item.NetworkR\anetwork\x12}\n" +
+	"\aprofile\x18\x02 \x01(\v2c.meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.Item.ProfileR\aprofile\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a%\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1at\n" +
 	"\aProfile\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x12\n" +
-	"\x10_organization_id\"\x89\x05\n" +
-	"BBulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse\x12r\n" +
-	"\x05items\x18\x01 \x03(\v2\\.meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x90\x03\n" +
+	"\x10_organization_id\"\xc7\a\n" +
+	"BBulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse\x12s\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2\\.meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xfd\x04\n" +
 	"\x04Item\x12(\n" +
 	"\rassignment_id\x18\x01 \x01(\tH\x00R\fassignmentId\x88\x01\x01\x12~\n" +
 	"\anetwork\x18\x02 \x01(\v2d.meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.Item.NetworkR\anetwork\x12~\n" +
-	"\aprofile\x18\x03 \x01(\v2d.meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.Item.ProfileR\aprofile\x1a%\n" +
+	"\aprofile\x18\x03 \x01(\v2d.meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.Item.ProfileR\aprofile\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a%\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1at\n" +
 	"\aProfile\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x10\n" +
-	"\x0e_assignment_id\"\xd6\x03\n" +
+	"\x0e_assignment_id\"\xbd\x04\n" +
 	"GCreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12x\n" +
-	"\x05items\x18\x02 \x03(\v2b.meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest.ItemsR\x05items\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aC\n" +
-	"\x05Items\x12(\n" +
-	"\rassignment_id\x18\x01 \x01(\tH\x00R\fassignmentId\x88\x01\x01B\x10\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12w\n" +
+	"\x05items\x18\x02 \x03(\v2a.meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest.ItemR\x05items\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x91\x01\n" +
+	"\x04Item\x12(\n" +
+	"\rassignment_id\x18\x01 \x01(\tH\x00R\fassignmentId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
 	"\x0e_assignment_idB\x12\n" +
-	"\x10_organization_id\"\xa3\x05\n" +
-	"HCreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse\x12x\n" +
-	"\x05items\x18\x01 \x03(\v2b.meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x9e\x03\n" +
+	"\x10_organization_id\"\xe1\a\n" +
+	"HCreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse\x12y\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2b.meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8b\x05\n" +
 	"\x04Item\x12(\n" +
 	"\rassignment_id\x18\x01 \x01(\tH\x00R\fassignmentId\x88\x01\x01\x12\x84\x01\n" +
 	"\anetwork\x18\x02 \x01(\v2j.meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.Item.NetworkR\anetwork\x12\x84\x01\n" +
-	"\aprofile\x18\x03 \x01(\v2j.meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.Item.ProfileR\aprofile\x1a%\n" +
+	"\aprofile\x18\x03 \x01(\v2j.meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.Item.ProfileR\aprofile\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a%\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1at\n" +
 	"\aProfile\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x10\n" +
-	"\x0e_assignment_id\"\xd6\x02\n" +
+	"\x0e_assignment_id\"\xef\x02\n" +
 	"1UpdateOrganizationApplianceDnsLocalProfileRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"profile_id\x18\x02 \x01(\tH\x01R\tprofileId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\r\n" +
 	"\v_profile_idB\a\n" +
 	"\x05_name\"\xa8\x01\n" +
@@ -2217,55 +2308,56 @@ const file_meraki_appliance_v1_dns_local_proto_rawDesc = "" +
 	"\n" +
 	"profile_id\x18\x02 \x01(\tH\x01R\tprofileId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\r\n" +
-	"\v_profile_id\"\x93\x01\n" +
+	"\v_profile_id\"\x83\x01\n" +
+	"2DeleteOrganizationApplianceDnsLocalProfileResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\x93\x01\n" +
 	".GetOrganizationApplianceDnsLocalRecordsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vprofile_ids\x18\x02 \x03(\tR\n" +
 	"profileIdsB\x12\n" +
-	"\x10_organization_id\"\xbf\x01\n" +
-	"/GetOrganizationApplianceDnsLocalRecordsResponse\x12N\n" +
-	"\x05items\x18\x01 \x03(\v28.meraki.appliance.v1.OrganizationApplianceDnsLocalRecordR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xb1\x02\n" +
+	"\x10_organization_id\"\x90\x02\n" +
+	"/GetOrganizationApplianceDnsLocalRecordsResponse\x12O\n" +
+	"\x05items\x18\xfb\x0f \x03(\v28.meraki.appliance.v1.OrganizationApplianceDnsLocalRecordR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xcf\x03\n" +
 	"#OrganizationApplianceDnsLocalRecord\x12 \n" +
 	"\trecord_id\x18\x01 \x01(\tH\x00R\brecordId\x88\x01\x01\x12\x1f\n" +
 	"\bhostname\x18\x02 \x01(\tH\x01R\bhostname\x88\x01\x01\x12\x1d\n" +
 	"\aaddress\x18\x03 \x01(\tH\x02R\aaddress\x88\x01\x01\x12Z\n" +
-	"\aprofile\x18\x04 \x01(\v2@.meraki.appliance.v1.OrganizationApplianceDnsLocalRecord.ProfileR\aprofile\x1a%\n" +
+	"\aprofile\x18\x04 \x01(\v2@.meraki.appliance.v1.OrganizationApplianceDnsLocalRecord.ProfileR\aprofile\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aProfile\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\f\n" +
 	"\n" +
 	"_record_idB\v\n" +
 	"\t_hostnameB\n" +
 	"\n" +
-	"\b_address\"\xe9\x03\n" +
+	"\b_address\"\xce\x03\n" +
 	"0CreateOrganizationApplianceDnsLocalRecordRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\bhostname\x18\x02 \x01(\tH\x01R\bhostname\x88\x01\x01\x12\x1d\n" +
-	"\aaddress\x18\x03 \x01(\tH\x02R\aaddress\x88\x01\x01\x12g\n" +
-	"\aprofile\x18\x04 \x01(\v2M.meraki.appliance.v1.CreateOrganizationApplianceDnsLocalRecordRequest.ProfileR\aprofile\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a%\n" +
-	"\aProfile\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\x12\n" +
+	"\aaddress\x18\x03 \x01(\tH\x02R\aaddress\x88\x01\x01\x12Z\n" +
+	"\aprofile\x18\x04 \x01(\v2@.meraki.appliance.v1.OrganizationApplianceDnsLocalRecord.ProfileR\aprofile\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\v\n" +
 	"\t_hostnameB\n" +
 	"\n" +
-	"\b_address\"\x99\x04\n" +
+	"\b_address\"\xfe\x03\n" +
 	"0UpdateOrganizationApplianceDnsLocalRecordRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12 \n" +
 	"\trecord_id\x18\x02 \x01(\tH\x01R\brecordId\x88\x01\x01\x12\x1f\n" +
 	"\bhostname\x18\x03 \x01(\tH\x02R\bhostname\x88\x01\x01\x12\x1d\n" +
-	"\aaddress\x18\x04 \x01(\tH\x03R\aaddress\x88\x01\x01\x12g\n" +
-	"\aprofile\x18\x05 \x01(\v2M.meraki.appliance.v1.UpdateOrganizationApplianceDnsLocalRecordRequest.ProfileR\aprofile\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a%\n" +
-	"\aProfile\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\x12\n" +
+	"\aaddress\x18\x04 \x01(\tH\x03R\aaddress\x88\x01\x01\x12Z\n" +
+	"\aprofile\x18\x05 \x01(\v2@.meraki.appliance.v1.OrganizationApplianceDnsLocalRecord.ProfileR\aprofile\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\f\n" +
 	"\n" +
 	"_record_idB\v\n" +
@@ -2277,8 +2369,10 @@ const file_meraki_appliance_v1_dns_local_proto_rawDesc = "" +
 	"\trecord_id\x18\x02 \x01(\tH\x01R\brecordId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\f\n" +
 	"\n" +
-	"_record_idBz\n" +
-	"\x1dcom.merakibroker.appliance.v1B\rDnsLocalProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"_record_id\"\x82\x01\n" +
+	"1DeleteOrganizationApplianceDnsLocalRecordResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x96\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\rDnsLocalProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_dns_local_proto_rawDescOnce sync.Once
@@ -2292,7 +2386,7 @@ func file_meraki_appliance_v1_dns_local_proto_rawDescGZIP() []byte {
 	return file_meraki_appliance_v1_dns_local_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_dns_local_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_meraki_appliance_v1_dns_local_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_meraki_appliance_v1_dns_local_proto_goTypes = []any{
 	(*GetOrganizationApplianceDnsLocalProfilesRequest)(nil),                                       // 0: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesRequest
 	(*GetOrganizationApplianceDnsLocalProfilesResponse)(nil),                                      // 1: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesResponse
@@ -2306,78 +2400,91 @@ var file_meraki_appliance_v1_dns_local_proto_goTypes = []any{
 	(*CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse)(nil),              // 9: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse
 	(*UpdateOrganizationApplianceDnsLocalProfileRequest)(nil),                                     // 10: meraki.appliance.v1.UpdateOrganizationApplianceDnsLocalProfileRequest
 	(*DeleteOrganizationApplianceDnsLocalProfileRequest)(nil),                                     // 11: meraki.appliance.v1.DeleteOrganizationApplianceDnsLocalProfileRequest
-	(*GetOrganizationApplianceDnsLocalRecordsRequest)(nil),                                        // 12: meraki.appliance.v1.GetOrganizationApplianceDnsLocalRecordsRequest
-	(*GetOrganizationApplianceDnsLocalRecordsResponse)(nil),                                       // 13: meraki.appliance.v1.GetOrganizationApplianceDnsLocalRecordsResponse
-	(*OrganizationApplianceDnsLocalRecord)(nil),                                                   // 14: meraki.appliance.v1.OrganizationApplianceDnsLocalRecord
-	(*CreateOrganizationApplianceDnsLocalRecordRequest)(nil),                                      // 15: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalRecordRequest
-	(*UpdateOrganizationApplianceDnsLocalRecordRequest)(nil),                                      // 16: meraki.appliance.v1.UpdateOrganizationApplianceDnsLocalRecordRequest
-	(*DeleteOrganizationApplianceDnsLocalRecordRequest)(nil),                                      // 17: meraki.appliance.v1.DeleteOrganizationApplianceDnsLocalRecordRequest
-	(*GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item)(nil),                      // 18: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Item
-	(*GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta)(nil),                      // 19: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Meta
-	(*GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item_Network)(nil),              // 20: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Item.Network
-	(*GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item_Profile)(nil),              // 21: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Item.Profile
-	(*GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta_Counts)(nil),               // 22: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Meta.Counts
-	(*GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Meta_Counts_Items)(nil),         // 23: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Meta.Counts.Items
-	(*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items)(nil),               // 24: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.Items
-	(*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items_Network)(nil),       // 25: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.Items.Network
-	(*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Items_Profile)(nil),       // 26: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.Items.Profile
-	(*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item)(nil),               // 27: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.Item
-	(*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item_Network)(nil),       // 28: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.Item.Network
-	(*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item_Profile)(nil),       // 29: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.Item.Profile
-	(*CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest_Items)(nil),         // 30: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest.Items
-	(*CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item)(nil),         // 31: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.Item
-	(*CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item_Network)(nil), // 32: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.Item.Network
-	(*CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item_Profile)(nil), // 33: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.Item.Profile
-	(*OrganizationApplianceDnsLocalRecord_Profile)(nil),                                           // 34: meraki.appliance.v1.OrganizationApplianceDnsLocalRecord.Profile
-	(*CreateOrganizationApplianceDnsLocalRecordRequest_Profile)(nil),                              // 35: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalRecordRequest.Profile
-	(*UpdateOrganizationApplianceDnsLocalRecordRequest_Profile)(nil),                              // 36: meraki.appliance.v1.UpdateOrganizationApplianceDnsLocalRecordRequest.Profile
-	(*v1.PageInfo)(nil),           // 37: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 38: google.protobuf.FieldMask
+	(*DeleteOrganizationApplianceDnsLocalProfileResponse)(nil),                                    // 12: meraki.appliance.v1.DeleteOrganizationApplianceDnsLocalProfileResponse
+	(*GetOrganizationApplianceDnsLocalRecordsRequest)(nil),                                        // 13: meraki.appliance.v1.GetOrganizationApplianceDnsLocalRecordsRequest
+	(*GetOrganizationApplianceDnsLocalRecordsResponse)(nil),                                       // 14: meraki.appliance.v1.GetOrganizationApplianceDnsLocalRecordsResponse
+	(*OrganizationApplianceDnsLocalRecord)(nil),                                                   // 15: meraki.appliance.v1.OrganizationApplianceDnsLocalRecord
+	(*CreateOrganizationApplianceDnsLocalRecordRequest)(nil),                                      // 16: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalRecordRequest
+	(*UpdateOrganizationApplianceDnsLocalRecordRequest)(nil),                                      // 17: meraki.appliance.v1.UpdateOrganizationApplianceDnsLocalRecordRequest
+	(*DeleteOrganizationApplianceDnsLocalRecordRequest)(nil),                                      // 18: meraki.appliance.v1.DeleteOrganizationApplianceDnsLocalRecordRequest
+	(*DeleteOrganizationApplianceDnsLocalRecordResponse)(nil),                                     // 19: meraki.appliance.v1.DeleteOrganizationApplianceDnsLocalRecordResponse
+	(*GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item)(nil),                      // 20: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Item
+	(*GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item_Network)(nil),              // 21: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Item.Network
+	(*GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse_Item_Profile)(nil),              // 22: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Item.Profile
+	(*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item)(nil),                // 23: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.Item
+	(*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item_Network)(nil),        // 24: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.Item.Network
+	(*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest_Item_Profile)(nil),        // 25: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.Item.Profile
+	(*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item)(nil),               // 26: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.Item
+	(*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item_Network)(nil),       // 27: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.Item.Network
+	(*BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse_Item_Profile)(nil),       // 28: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.Item.Profile
+	(*CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest_Item)(nil),          // 29: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest.Item
+	(*CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item)(nil),         // 30: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.Item
+	(*CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item_Network)(nil), // 31: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.Item.Network
+	(*CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse_Item_Profile)(nil), // 32: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.Item.Profile
+	(*OrganizationApplianceDnsLocalRecord_Profile)(nil),                                           // 33: meraki.appliance.v1.OrganizationApplianceDnsLocalRecord.Profile
+	(*v1.PageInfo)(nil),     // 34: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 35: google.protobuf.Struct
+	(*CollectionMeta)(nil),  // 36: meraki.appliance.v1.CollectionMeta
 }
 var file_meraki_appliance_v1_dns_local_proto_depIdxs = []int32{
 	2,  // 0: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesResponse.items:type_name -> meraki.appliance.v1.OrganizationApplianceDnsLocalProfile
-	37, // 1: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	38, // 2: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfileRequest.null_fields:type_name -> google.protobuf.FieldMask
-	38, // 3: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfileRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	18, // 4: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Item
-	37, // 5: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	19, // 6: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.meta:type_name -> meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Meta
-	24, // 7: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.items:type_name -> meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.Items
-	38, // 8: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.null_fields:type_name -> google.protobuf.FieldMask
-	38, // 9: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	27, // 10: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.items:type_name -> meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.Item
-	37, // 11: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	30, // 12: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest.items:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest.Items
-	38, // 13: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest.null_fields:type_name -> google.protobuf.FieldMask
-	38, // 14: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	31, // 15: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.items:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.Item
-	37, // 16: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	38, // 17: meraki.appliance.v1.UpdateOrganizationApplianceDnsLocalProfileRequest.null_fields:type_name -> google.protobuf.FieldMask
-	38, // 18: meraki.appliance.v1.UpdateOrganizationApplianceDnsLocalProfileRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	14, // 19: meraki.appliance.v1.GetOrganizationApplianceDnsLocalRecordsResponse.items:type_name -> meraki.appliance.v1.OrganizationApplianceDnsLocalRecord
-	37, // 20: meraki.appliance.v1.GetOrganizationApplianceDnsLocalRecordsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	34, // 21: meraki.appliance.v1.OrganizationApplianceDnsLocalRecord.profile:type_name -> meraki.appliance.v1.OrganizationApplianceDnsLocalRecord.Profile
-	35, // 22: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalRecordRequest.profile:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsLocalRecordRequest.Profile
-	38, // 23: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalRecordRequest.null_fields:type_name -> google.protobuf.FieldMask
-	38, // 24: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalRecordRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	36, // 25: meraki.appliance.v1.UpdateOrganizationApplianceDnsLocalRecordRequest.profile:type_name -> meraki.appliance.v1.UpdateOrganizationApplianceDnsLocalRecordRequest.Profile
-	38, // 26: meraki.appliance.v1.UpdateOrganizationApplianceDnsLocalRecordRequest.null_fields:type_name -> google.protobuf.FieldMask
-	38, // 27: meraki.appliance.v1.UpdateOrganizationApplianceDnsLocalRecordRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	20, // 28: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Item.network:type_name -> meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Item.Network
-	21, // 29: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Item.profile:type_name -> meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Item.Profile
-	22, // 30: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Meta.counts:type_name -> meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Meta.Counts
-	23, // 31: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Meta.Counts.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Meta.Counts.Items
-	25, // 32: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.Items.network:type_name -> meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.Items.Network
-	26, // 33: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.Items.profile:type_name -> meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.Items.Profile
-	28, // 34: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.Item.network:type_name -> meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.Item.Network
-	29, // 35: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.Item.profile:type_name -> meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.Item.Profile
-	32, // 36: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.Item.network:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.Item.Network
-	33, // 37: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.Item.profile:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.Item.Profile
-	38, // [38:38] is the sub-list for method output_type
-	38, // [38:38] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	34, // 1: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	35, // 2: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesResponse.additional_properties:type_name -> google.protobuf.Struct
+	35, // 3: meraki.appliance.v1.OrganizationApplianceDnsLocalProfile.additional_properties:type_name -> google.protobuf.Struct
+	35, // 4: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfileRequest.additional_properties:type_name -> google.protobuf.Struct
+	36, // 5: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.meta:type_name -> meraki.appliance.v1.CollectionMeta
+	20, // 6: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Item
+	34, // 7: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	35, // 8: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.additional_properties:type_name -> google.protobuf.Struct
+	23, // 9: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.items:type_name -> meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.Item
+	35, // 10: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.additional_properties:type_name -> google.protobuf.Struct
+	26, // 11: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.items:type_name -> meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.Item
+	34, // 12: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	35, // 13: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.additional_properties:type_name -> google.protobuf.Struct
+	29, // 14: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest.items:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest.Item
+	35, // 15: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest.additional_properties:type_name -> google.protobuf.Struct
+	30, // 16: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.items:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.Item
+	34, // 17: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	35, // 18: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.additional_properties:type_name -> google.protobuf.Struct
+	35, // 19: meraki.appliance.v1.UpdateOrganizationApplianceDnsLocalProfileRequest.additional_properties:type_name -> google.protobuf.Struct
+	35, // 20: meraki.appliance.v1.DeleteOrganizationApplianceDnsLocalProfileResponse.additional_properties:type_name -> google.protobuf.Struct
+	15, // 21: meraki.appliance.v1.GetOrganizationApplianceDnsLocalRecordsResponse.items:type_name -> meraki.appliance.v1.OrganizationApplianceDnsLocalRecord
+	34, // 22: meraki.appliance.v1.GetOrganizationApplianceDnsLocalRecordsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	35, // 23: meraki.appliance.v1.GetOrganizationApplianceDnsLocalRecordsResponse.additional_properties:type_name -> google.protobuf.Struct
+	33, // 24: meraki.appliance.v1.OrganizationApplianceDnsLocalRecord.profile:type_name -> meraki.appliance.v1.OrganizationApplianceDnsLocalRecord.Profile
+	35, // 25: meraki.appliance.v1.OrganizationApplianceDnsLocalRecord.additional_properties:type_name -> google.protobuf.Struct
+	33, // 26: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalRecordRequest.profile:type_name -> meraki.appliance.v1.OrganizationApplianceDnsLocalRecord.Profile
+	35, // 27: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalRecordRequest.additional_properties:type_name -> google.protobuf.Struct
+	33, // 28: meraki.appliance.v1.UpdateOrganizationApplianceDnsLocalRecordRequest.profile:type_name -> meraki.appliance.v1.OrganizationApplianceDnsLocalRecord.Profile
+	35, // 29: meraki.appliance.v1.UpdateOrganizationApplianceDnsLocalRecordRequest.additional_properties:type_name -> google.protobuf.Struct
+	35, // 30: meraki.appliance.v1.DeleteOrganizationApplianceDnsLocalRecordResponse.additional_properties:type_name -> google.protobuf.Struct
+	21, // 31: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Item.network:type_name -> meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Item.Network
+	22, // 32: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Item.profile:type_name -> meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Item.Profile
+	35, // 33: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	35, // 34: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	35, // 35: meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse.Item.Profile.additional_properties:type_name -> google.protobuf.Struct
+	24, // 36: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.Item.network:type_name -> meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.Item.Network
+	25, // 37: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.Item.profile:type_name -> meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.Item.Profile
+	35, // 38: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.Item.additional_properties:type_name -> google.protobuf.Struct
+	35, // 39: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	35, // 40: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest.Item.Profile.additional_properties:type_name -> google.protobuf.Struct
+	27, // 41: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.Item.network:type_name -> meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.Item.Network
+	28, // 42: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.Item.profile:type_name -> meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.Item.Profile
+	35, // 43: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	35, // 44: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	35, // 45: meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse.Item.Profile.additional_properties:type_name -> google.protobuf.Struct
+	35, // 46: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest.Item.additional_properties:type_name -> google.protobuf.Struct
+	31, // 47: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.Item.network:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.Item.Network
+	32, // 48: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.Item.profile:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.Item.Profile
+	35, // 49: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	35, // 50: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	35, // 51: meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse.Item.Profile.additional_properties:type_name -> google.protobuf.Struct
+	35, // 52: meraki.appliance.v1.OrganizationApplianceDnsLocalRecord.Profile.additional_properties:type_name -> google.protobuf.Struct
+	53, // [53:53] is the sub-list for method output_type
+	53, // [53:53] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_dns_local_proto_init() }
@@ -2385,6 +2492,7 @@ func file_meraki_appliance_v1_dns_local_proto_init() {
 	if File_meraki_appliance_v1_dns_local_proto != nil {
 		return
 	}
+	file_meraki_appliance_v1_collections_proto_init()
 	file_meraki_appliance_v1_dns_local_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_local_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_local_proto_msgTypes[3].OneofWrappers = []any{}
@@ -2393,15 +2501,15 @@ func file_meraki_appliance_v1_dns_local_proto_init() {
 	file_meraki_appliance_v1_dns_local_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_local_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_local_proto_msgTypes[11].OneofWrappers = []any{}
-	file_meraki_appliance_v1_dns_local_proto_msgTypes[12].OneofWrappers = []any{}
-	file_meraki_appliance_v1_dns_local_proto_msgTypes[14].OneofWrappers = []any{}
+	file_meraki_appliance_v1_dns_local_proto_msgTypes[13].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_local_proto_msgTypes[15].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_local_proto_msgTypes[16].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_local_proto_msgTypes[17].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_local_proto_msgTypes[18].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_local_proto_msgTypes[20].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_local_proto_msgTypes[21].OneofWrappers = []any{}
-	file_meraki_appliance_v1_dns_local_proto_msgTypes[23].OneofWrappers = []any{}
+	file_meraki_appliance_v1_dns_local_proto_msgTypes[22].OneofWrappers = []any{}
+	file_meraki_appliance_v1_dns_local_proto_msgTypes[24].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_local_proto_msgTypes[25].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_local_proto_msgTypes[26].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_local_proto_msgTypes[27].OneofWrappers = []any{}
@@ -2411,16 +2519,13 @@ func file_meraki_appliance_v1_dns_local_proto_init() {
 	file_meraki_appliance_v1_dns_local_proto_msgTypes[31].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_local_proto_msgTypes[32].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_local_proto_msgTypes[33].OneofWrappers = []any{}
-	file_meraki_appliance_v1_dns_local_proto_msgTypes[34].OneofWrappers = []any{}
-	file_meraki_appliance_v1_dns_local_proto_msgTypes[35].OneofWrappers = []any{}
-	file_meraki_appliance_v1_dns_local_proto_msgTypes[36].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_dns_local_proto_rawDesc), len(file_meraki_appliance_v1_dns_local_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   37,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -81,11 +81,12 @@ func (x *GetOrganizationApplianceDnsSplitProfilesRequest) GetProfileIds() []stri
 
 // Answer of getOrganizationApplianceDnsSplitProfiles.
 type GetOrganizationApplianceDnsSplitProfilesResponse struct {
-	state         protoimpl.MessageState                  `protogen:"open.v1"`
-	Items         []*OrganizationApplianceDnsSplitProfile `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                            `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                  `protogen:"open.v1"`
+	Items                []*OrganizationApplianceDnsSplitProfile `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                            `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDnsSplitProfilesResponse) Reset() {
@@ -132,16 +133,25 @@ func (x *GetOrganizationApplianceDnsSplitProfilesResponse) GetPageInfo() *v1.Pag
 	return nil
 }
 
-// Answer of createOrganizationApplianceDnsSplitProfile, updateOrganizationApplianceDnsSplitProfile.
-// Row of getOrganizationApplianceDnsSplitProfiles.
+func (x *GetOrganizationApplianceDnsSplitProfilesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The appliance DNS split profile of an organization. Answer of
+// createOrganizationApplianceDnsSplitProfile, updateOrganizationApplianceDnsSplitProfile. Row of
+// getOrganizationApplianceDnsSplitProfiles.
 type OrganizationApplianceDnsSplitProfile struct {
-	state         protoimpl.MessageState                            `protogen:"open.v1"`
-	ProfileId     *string                                           `protobuf:"bytes,1,opt,name=profile_id,json=profileId,proto3,oneof" json:"profile_id,omitempty"`
-	Name          *string                                           `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Hostnames     []string                                          `protobuf:"bytes,3,rep,name=hostnames,proto3" json:"hostnames,omitempty"`
-	Nameservers   *OrganizationApplianceDnsSplitProfile_Nameservers `protobuf:"bytes,4,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                            `protogen:"open.v1"`
+	ProfileId            *string                                           `protobuf:"bytes,1,opt,name=profile_id,json=profileId,proto3,oneof" json:"profile_id,omitempty"`
+	Name                 *string                                           `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Hostnames            []string                                          `protobuf:"bytes,3,rep,name=hostnames,proto3" json:"hostnames,omitempty"`
+	Nameservers          *OrganizationApplianceDnsSplitProfile_Nameservers `protobuf:"bytes,4,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationApplianceDnsSplitProfile) Reset() {
@@ -202,6 +212,13 @@ func (x *OrganizationApplianceDnsSplitProfile) GetNameservers() *OrganizationApp
 	return nil
 }
 
+func (x *OrganizationApplianceDnsSplitProfile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationApplianceDnsSplitProfile.
 type CreateOrganizationApplianceDnsSplitProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -212,11 +229,12 @@ type CreateOrganizationApplianceDnsSplitProfileRequest struct {
 	// Required.
 	Hostnames []string `protobuf:"bytes,3,rep,name=hostnames,proto3" json:"hostnames,omitempty"`
 	// Required.
-	Nameservers   *CreateOrganizationApplianceDnsSplitProfileRequest_Nameservers `protobuf:"bytes,4,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                         `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                         `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Nameservers          *OrganizationApplianceDnsSplitProfile_Nameservers `protobuf:"bytes,4,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
+	EmptyFields          []string                                          `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                          `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationApplianceDnsSplitProfileRequest) Reset() {
@@ -270,23 +288,30 @@ func (x *CreateOrganizationApplianceDnsSplitProfileRequest) GetHostnames() []str
 	return nil
 }
 
-func (x *CreateOrganizationApplianceDnsSplitProfileRequest) GetNameservers() *CreateOrganizationApplianceDnsSplitProfileRequest_Nameservers {
+func (x *CreateOrganizationApplianceDnsSplitProfileRequest) GetNameservers() *OrganizationApplianceDnsSplitProfile_Nameservers {
 	if x != nil {
 		return x.Nameservers
 	}
 	return nil
 }
 
-func (x *CreateOrganizationApplianceDnsSplitProfileRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationApplianceDnsSplitProfileRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationApplianceDnsSplitProfileRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationApplianceDnsSplitProfileRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationApplianceDnsSplitProfileRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -355,12 +380,13 @@ func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsRequest) GetNetworkI
 
 // Answer of getOrganizationApplianceDnsSplitProfilesAssignments.
 type GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse struct {
-	state         protoimpl.MessageState                                              `protogen:"open.v1"`
-	Items         []*GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                        `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                              `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                     `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                        `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse) Reset() {
@@ -393,6 +419,13 @@ func (*GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse) Descriptor()
 	return file_meraki_appliance_v1_dns_split_proto_rawDescGZIP(), []int{5}
 }
 
+func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse) GetItems() []*GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item {
 	if x != nil {
 		return x.Items
@@ -407,9 +440,9 @@ func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse) GetPageInf
 	return nil
 }
 
-func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse) GetMeta() *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta {
+func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -420,11 +453,12 @@ type CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest str
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Items         []*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                                           `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                                           `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Items                []*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
+	EmptyFields          []string                                                                        `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                                        `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest) Reset() {
@@ -464,34 +498,42 @@ func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest
 	return ""
 }
 
-func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest) GetItems() []*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items {
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest) GetItems() []*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item {
 	if x != nil {
 		return x.Items
 	}
 	return nil
 }
 
-func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of createOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreate.
 type CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse struct {
-	state         protoimpl.MessageState                                                           `protogen:"open.v1"`
-	Items         []*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                     `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                           `protogen:"open.v1"`
+	Items                []*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                     `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse) Reset() {
@@ -538,17 +580,25 @@ func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRespons
 	return nil
 }
 
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationApplianceDnsSplitProfilesAssignmentsBulkDelete.
 type CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Items         []*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest_Items `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                                           `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                                           `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Items                []*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest_Item `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
+	EmptyFields          []string                                                                        `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                                        `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest) Reset() {
@@ -588,34 +638,42 @@ func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest
 	return ""
 }
 
-func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest) GetItems() []*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest_Items {
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest) GetItems() []*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest_Item {
 	if x != nil {
 		return x.Items
 	}
 	return nil
 }
 
-func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of createOrganizationApplianceDnsSplitProfilesAssignmentsBulkDelete.
 type CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse struct {
-	state         protoimpl.MessageState                                                           `protogen:"open.v1"`
-	Items         []*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                     `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                           `protogen:"open.v1"`
+	Items                []*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                     `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse) Reset() {
@@ -662,20 +720,28 @@ func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRespons
 	return nil
 }
 
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateOrganizationApplianceDnsSplitProfile.
 type UpdateOrganizationApplianceDnsSplitProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	ProfileId     *string                                                        `protobuf:"bytes,2,opt,name=profile_id,json=profileId,proto3,oneof" json:"profile_id,omitempty"`
-	Name          *string                                                        `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Hostnames     []string                                                       `protobuf:"bytes,4,rep,name=hostnames,proto3" json:"hostnames,omitempty"`
-	Nameservers   *UpdateOrganizationApplianceDnsSplitProfileRequest_Nameservers `protobuf:"bytes,5,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                         `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                         `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ProfileId            *string                                           `protobuf:"bytes,2,opt,name=profile_id,json=profileId,proto3,oneof" json:"profile_id,omitempty"`
+	Name                 *string                                           `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Hostnames            []string                                          `protobuf:"bytes,4,rep,name=hostnames,proto3" json:"hostnames,omitempty"`
+	Nameservers          *OrganizationApplianceDnsSplitProfile_Nameservers `protobuf:"bytes,5,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
+	EmptyFields          []string                                          `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                          `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationApplianceDnsSplitProfileRequest) Reset() {
@@ -736,23 +802,30 @@ func (x *UpdateOrganizationApplianceDnsSplitProfileRequest) GetHostnames() []str
 	return nil
 }
 
-func (x *UpdateOrganizationApplianceDnsSplitProfileRequest) GetNameservers() *UpdateOrganizationApplianceDnsSplitProfileRequest_Nameservers {
+func (x *UpdateOrganizationApplianceDnsSplitProfileRequest) GetNameservers() *OrganizationApplianceDnsSplitProfile_Nameservers {
 	if x != nil {
 		return x.Nameservers
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationApplianceDnsSplitProfileRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationApplianceDnsSplitProfileRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationApplianceDnsSplitProfileRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationApplianceDnsSplitProfileRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationApplianceDnsSplitProfileRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -812,16 +885,62 @@ func (x *DeleteOrganizationApplianceDnsSplitProfileRequest) GetProfileId() strin
 	return ""
 }
 
+// Answer of deleteOrganizationApplianceDnsSplitProfile.
+type DeleteOrganizationApplianceDnsSplitProfileResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationApplianceDnsSplitProfileResponse) Reset() {
+	*x = DeleteOrganizationApplianceDnsSplitProfileResponse{}
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationApplianceDnsSplitProfileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationApplianceDnsSplitProfileResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationApplianceDnsSplitProfileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationApplianceDnsSplitProfileResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationApplianceDnsSplitProfileResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_appliance_v1_dns_split_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *DeleteOrganizationApplianceDnsSplitProfileResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationApplianceDnsSplitProfile_Nameservers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Addresses     []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Addresses            []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationApplianceDnsSplitProfile_Nameservers) Reset() {
 	*x = OrganizationApplianceDnsSplitProfile_Nameservers{}
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[12]
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -833,7 +952,7 @@ func (x *OrganizationApplianceDnsSplitProfile_Nameservers) String() string {
 func (*OrganizationApplianceDnsSplitProfile_Nameservers) ProtoMessage() {}
 
 func (x *OrganizationApplianceDnsSplitProfile_Nameservers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[12]
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,57 +975,21 @@ func (x *OrganizationApplianceDnsSplitProfile_Nameservers) GetAddresses() []stri
 	return nil
 }
 
-type CreateOrganizationApplianceDnsSplitProfileRequest_Nameservers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Addresses     []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationApplianceDnsSplitProfileRequest_Nameservers) Reset() {
-	*x = CreateOrganizationApplianceDnsSplitProfileRequest_Nameservers{}
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationApplianceDnsSplitProfileRequest_Nameservers) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationApplianceDnsSplitProfileRequest_Nameservers) ProtoMessage() {}
-
-func (x *CreateOrganizationApplianceDnsSplitProfileRequest_Nameservers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[13]
+func (x *OrganizationApplianceDnsSplitProfile_Nameservers) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationApplianceDnsSplitProfileRequest_Nameservers.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationApplianceDnsSplitProfileRequest_Nameservers) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_dns_split_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *CreateOrganizationApplianceDnsSplitProfileRequest_Nameservers) GetAddresses() []string {
-	if x != nil {
-		return x.Addresses
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item struct {
-	state         protoimpl.MessageState                                                    `protogen:"open.v1"`
-	AssignmentId  *string                                                                   `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
-	Network       *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item_Network `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
-	Profile       *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item_Profile `protobuf:"bytes,3,opt,name=profile,proto3" json:"profile,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                    `protogen:"open.v1"`
+	AssignmentId         *string                                                                   `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
+	Network              *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item_Network `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
+	Profile              *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item_Profile `protobuf:"bytes,3,opt,name=profile,proto3" json:"profile,omitempty"`
+	AdditionalProperties *structpb.Struct                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item) Reset() {
@@ -960,60 +1043,24 @@ func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item) GetPr
 	return nil
 }
 
-type GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta struct {
-	state         protoimpl.MessageState                                                   `protogen:"open.v1"`
-	Counts        *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta) Reset() {
-	*x = GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta{}
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[15]
+func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_dns_split_proto_rawDescGZIP(), []int{5, 1}
-}
-
-func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta) GetCounts() *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item_Network) Reset() {
 	*x = GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item_Network{}
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[16]
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1072,7 @@ func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item_Networ
 func (*GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item_Network) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[16]
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1048,16 +1095,24 @@ func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item_Networ
 	return ""
 }
 
+func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item_Profile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item_Profile) Reset() {
 	*x = GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item_Profile{}
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[17]
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1069,7 +1124,7 @@ func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item_Profil
 func (*GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item_Profile) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item_Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[17]
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1092,74 +1147,37 @@ func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item_Profil
 	return ""
 }
 
-type GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                         `protogen:"open.v1"`
-	Items         *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta_Counts{}
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[18]
+func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item_Profile) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_dns_split_proto_rawDescGZIP(), []int{5, 1, 0}
-}
-
-func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta_Counts) GetItems() *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+type CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item struct {
+	state                protoimpl.MessageState                                                                `protogen:"open.v1"`
+	Network              *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Profile              *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item_Profile `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
-func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta_Counts_Items{}
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[19]
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item) Reset() {
+	*x = CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item{}
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta_Counts_Items) String() string {
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta_Counts_Items) ProtoMessage() {
-}
+func (*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item) ProtoMessage() {}
 
-func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[19]
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1170,101 +1188,56 @@ func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta_Counts
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_dns_split_proto_rawDescGZIP(), []int{5, 1, 0, 0}
-}
-
-func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
-type CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items struct {
-	state         protoimpl.MessageState                                                                 `protogen:"open.v1"`
-	Network       *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	Profile       *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items_Profile `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items) Reset() {
-	*x = CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items{}
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items) ProtoMessage() {
-}
-
-func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items) Descriptor() ([]byte, []int) {
+// Deprecated: Use CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item.ProtoReflect.Descriptor instead.
+func (*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item) Descriptor() ([]byte, []int) {
 	return file_meraki_appliance_v1_dns_split_proto_rawDescGZIP(), []int{6, 0}
 }
 
-func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items) GetNetwork() *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items_Network {
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item) GetNetwork() *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item_Network {
 	if x != nil {
 		return x.Network
 	}
 	return nil
 }
 
-func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items) GetProfile() *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items_Profile {
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item) GetProfile() *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item_Profile {
 	if x != nil {
 		return x.Profile
 	}
 	return nil
 }
 
-type CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items_Network) Reset() {
-	*x = CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items_Network{}
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[21]
+type CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item_Network struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item_Network) Reset() {
+	*x = CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item_Network{}
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items_Network) String() string {
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item_Network) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items_Network) ProtoMessage() {
+func (*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item_Network) ProtoMessage() {
 }
 
-func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[21]
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item_Network) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1275,41 +1248,49 @@ func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items_Network.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items_Network) Descriptor() ([]byte, []int) {
+// Deprecated: Use CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item_Network.ProtoReflect.Descriptor instead.
+func (*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item_Network) Descriptor() ([]byte, []int) {
 	return file_meraki_appliance_v1_dns_split_proto_rawDescGZIP(), []int{6, 0, 0}
 }
 
-func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items_Network) GetId() string {
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item_Network) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-type CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items_Profile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items_Profile) Reset() {
-	*x = CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items_Profile{}
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[22]
+type CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item_Profile struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item_Profile) Reset() {
+	*x = CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item_Profile{}
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items_Profile) String() string {
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item_Profile) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items_Profile) ProtoMessage() {
+func (*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item_Profile) ProtoMessage() {
 }
 
-func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items_Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[22]
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item_Profile) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1320,30 +1301,38 @@ func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items_Profile.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items_Profile) Descriptor() ([]byte, []int) {
+// Deprecated: Use CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item_Profile.ProtoReflect.Descriptor instead.
+func (*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item_Profile) Descriptor() ([]byte, []int) {
 	return file_meraki_appliance_v1_dns_split_proto_rawDescGZIP(), []int{6, 0, 1}
 }
 
-func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items_Profile) GetId() string {
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item_Profile) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item_Profile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item struct {
-	state         protoimpl.MessageState                                                                 `protogen:"open.v1"`
-	AssignmentId  *string                                                                                `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
-	Network       *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item_Network `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
-	Profile       *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item_Profile `protobuf:"bytes,3,opt,name=profile,proto3" json:"profile,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                 `protogen:"open.v1"`
+	AssignmentId         *string                                                                                `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
+	Network              *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item_Network `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
+	Profile              *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item_Profile `protobuf:"bytes,3,opt,name=profile,proto3" json:"profile,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item) Reset() {
 	*x = CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item{}
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[23]
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1356,7 +1345,7 @@ func (*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_
 }
 
 func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[23]
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1393,16 +1382,24 @@ func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRespons
 	return nil
 }
 
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item_Network) Reset() {
 	*x = CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item_Network{}
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[24]
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1415,7 +1412,7 @@ func (*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_
 }
 
 func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[24]
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1438,16 +1435,24 @@ func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRespons
 	return ""
 }
 
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item_Profile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item_Profile) Reset() {
 	*x = CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item_Profile{}
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[25]
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1460,7 +1465,7 @@ func (*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_
 }
 
 func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item_Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[25]
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1483,29 +1488,36 @@ func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRespons
 	return ""
 }
 
-type CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AssignmentId  *string                `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item_Profile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest_Items) Reset() {
-	*x = CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest_Items{}
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[26]
+type CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest_Item struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AssignmentId         *string                `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest_Item) Reset() {
+	*x = CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest_Item{}
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest_Items) String() string {
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest_Item) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest_Items) ProtoMessage() {
-}
+func (*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest_Item) ProtoMessage() {}
 
-func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[26]
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest_Item) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1516,30 +1528,38 @@ func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest_Items.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest_Items) Descriptor() ([]byte, []int) {
+// Deprecated: Use CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest_Item.ProtoReflect.Descriptor instead.
+func (*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest_Item) Descriptor() ([]byte, []int) {
 	return file_meraki_appliance_v1_dns_split_proto_rawDescGZIP(), []int{8, 0}
 }
 
-func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest_Items) GetAssignmentId() string {
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest_Item) GetAssignmentId() string {
 	if x != nil && x.AssignmentId != nil {
 		return *x.AssignmentId
 	}
 	return ""
 }
 
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item struct {
-	state         protoimpl.MessageState                                                                 `protogen:"open.v1"`
-	AssignmentId  *string                                                                                `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
-	Network       *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item_Network `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
-	Profile       *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item_Profile `protobuf:"bytes,3,opt,name=profile,proto3" json:"profile,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                 `protogen:"open.v1"`
+	AssignmentId         *string                                                                                `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
+	Network              *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item_Network `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
+	Profile              *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item_Profile `protobuf:"bytes,3,opt,name=profile,proto3" json:"profile,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item) Reset() {
 	*x = CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item{}
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[27]
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1552,7 +1572,7 @@ func (*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_
 }
 
 func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[27]
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1589,16 +1609,24 @@ func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRespons
 	return nil
 }
 
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item_Network) Reset() {
 	*x = CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item_Network{}
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[28]
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1611,7 +1639,7 @@ func (*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_
 }
 
 func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[28]
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1634,16 +1662,24 @@ func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRespons
 	return ""
 }
 
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item_Profile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item_Profile) Reset() {
 	*x = CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item_Profile{}
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[29]
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1656,7 +1692,7 @@ func (*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_
 }
 
 func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item_Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[29]
+	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1679,46 +1715,9 @@ func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRespons
 	return ""
 }
 
-type UpdateOrganizationApplianceDnsSplitProfileRequest_Nameservers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Addresses     []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationApplianceDnsSplitProfileRequest_Nameservers) Reset() {
-	*x = UpdateOrganizationApplianceDnsSplitProfileRequest_Nameservers{}
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[30]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationApplianceDnsSplitProfileRequest_Nameservers) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationApplianceDnsSplitProfileRequest_Nameservers) ProtoMessage() {}
-
-func (x *UpdateOrganizationApplianceDnsSplitProfileRequest_Nameservers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_dns_split_proto_msgTypes[30]
+func (x *CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item_Profile) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationApplianceDnsSplitProfileRequest_Nameservers.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationApplianceDnsSplitProfileRequest_Nameservers) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_dns_split_proto_rawDescGZIP(), []int{10, 0}
-}
-
-func (x *UpdateOrganizationApplianceDnsSplitProfileRequest_Nameservers) GetAddresses() []string {
-	if x != nil {
-		return x.Addresses
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1727,35 +1726,37 @@ var File_meraki_appliance_v1_dns_split_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_dns_split_proto_rawDesc = "" +
 	"\n" +
-	"#meraki/appliance/v1/dns_split.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x94\x01\n" +
+	"#meraki/appliance/v1/dns_split.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a%meraki/appliance/v1/collections.proto\"\x94\x01\n" +
 	"/GetOrganizationApplianceDnsSplitProfilesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vprofile_ids\x18\x02 \x03(\tR\n" +
 	"profileIdsB\x12\n" +
-	"\x10_organization_id\"\xc1\x01\n" +
-	"0GetOrganizationApplianceDnsSplitProfilesResponse\x12O\n" +
-	"\x05items\x18\x01 \x03(\v29.meraki.appliance.v1.OrganizationApplianceDnsSplitProfileR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xaf\x02\n" +
+	"\x10_organization_id\"\x92\x02\n" +
+	"0GetOrganizationApplianceDnsSplitProfilesResponse\x12P\n" +
+	"\x05items\x18\xfb\x0f \x03(\v29.meraki.appliance.v1.OrganizationApplianceDnsSplitProfileR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xcd\x03\n" +
 	"$OrganizationApplianceDnsSplitProfile\x12\"\n" +
 	"\n" +
 	"profile_id\x18\x01 \x01(\tH\x00R\tprofileId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1c\n" +
 	"\thostnames\x18\x03 \x03(\tR\thostnames\x12g\n" +
-	"\vnameservers\x18\x04 \x01(\v2E.meraki.appliance.v1.OrganizationApplianceDnsSplitProfile.NameserversR\vnameservers\x1a+\n" +
+	"\vnameservers\x18\x04 \x01(\v2E.meraki.appliance.v1.OrganizationApplianceDnsSplitProfile.NameserversR\vnameservers\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1az\n" +
 	"\vNameservers\x12\x1c\n" +
-	"\taddresses\x18\x01 \x03(\tR\taddressesB\r\n" +
+	"\taddresses\x18\x01 \x03(\tR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_profile_idB\a\n" +
-	"\x05_name\"\xe4\x03\n" +
+	"\x05_name\"\xc3\x03\n" +
 	"1CreateOrganizationApplianceDnsSplitProfileRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1c\n" +
-	"\thostnames\x18\x03 \x03(\tR\thostnames\x12t\n" +
-	"\vnameservers\x18\x04 \x01(\v2R.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfileRequest.NameserversR\vnameservers\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a+\n" +
-	"\vNameservers\x12\x1c\n" +
-	"\taddresses\x18\x01 \x03(\tR\taddressesB\x12\n" +
+	"\thostnames\x18\x03 \x03(\tR\thostnames\x12g\n" +
+	"\vnameservers\x18\x04 \x01(\v2E.meraki.appliance.v1.OrganizationApplianceDnsSplitProfile.NameserversR\vnameservers\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_name\"\xc0\x01\n" +
 	":GetOrganizationApplianceDnsSplitProfilesAssignmentsRequest\x12,\n" +
@@ -1764,98 +1765,105 @@ const file_meraki_appliance_v1_dns_split_proto_rawDesc = "" +
 	"profileIds\x12\x1f\n" +
 	"\vnetwork_ids\x18\x03 \x03(\tR\n" +
 	"networkIdsB\x12\n" +
-	"\x10_organization_id\"\xbb\b\n" +
-	";GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse\x12k\n" +
-	"\x05items\x18\x01 \x03(\v2U.meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12i\n" +
-	"\x04meta\x18\x03 \x01(\v2U.meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.MetaR\x04meta\x1a\x82\x03\n" +
+	"\x10_organization_id\"\xe4\a\n" +
+	";GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse\x127\n" +
+	"\x04meta\x18\x01 \x01(\v2#.meraki.appliance.v1.CollectionMetaR\x04meta\x12l\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2U.meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xef\x04\n" +
 	"\x04Item\x12(\n" +
 	"\rassignment_id\x18\x01 \x01(\tH\x00R\fassignmentId\x88\x01\x01\x12w\n" +
 	"\anetwork\x18\x02 \x01(\v2].meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Item.NetworkR\anetwork\x12w\n" +
-	"\aprofile\x18\x03 \x01(\v2].meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Item.ProfileR\aprofile\x1a%\n" +
+	"\aprofile\x18\x03 \x01(\v2].meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Item.ProfileR\aprofile\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a%\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1at\n" +
 	"\aProfile\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x10\n" +
-	"\x0e_assignment_id\x1a\xe0\x02\n" +
-	"\x04Meta\x12t\n" +
-	"\x06counts\x18\x01 \x01(\v2\\.meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Meta.CountsR\x06counts\x1a\xe1\x01\n" +
-	"\x06Counts\x12x\n" +
-	"\x05items\x18\x01 \x01(\v2b.meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xf7\x05\n" +
+	"\x0e_assignment_id\"\xf9\a\n" +
 	"GCreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12x\n" +
-	"\x05items\x18\x02 \x03(\v2b.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.ItemsR\x05items\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xe3\x02\n" +
-	"\x05Items\x12\x84\x01\n" +
-	"\anetwork\x18\x01 \x01(\v2j.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.Items.NetworkR\anetwork\x12\x84\x01\n" +
-	"\aprofile\x18\x02 \x01(\v2j.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.Items.ProfileR\aprofile\x1a%\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12w\n" +
+	"\x05items\x18\x02 \x03(\v2a.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.ItemR\x05items\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcd\x04\n" +
+	"\x04Item\x12\x83\x01\n" +
+	"\anetwork\x18\x01 \x01(\v2i.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.Item.NetworkR\anetwork\x12\x83\x01\n" +
+	"\aprofile\x18\x02 \x01(\v2i.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.Item.ProfileR\aprofile\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a%\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1at\n" +
 	"\aProfile\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x12\n" +
-	"\x10_organization_id\"\xa3\x05\n" +
-	"HCreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse\x12x\n" +
-	"\x05items\x18\x01 \x03(\v2b.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x9e\x03\n" +
+	"\x10_organization_id\"\xe1\a\n" +
+	"HCreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse\x12y\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2b.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8b\x05\n" +
 	"\x04Item\x12(\n" +
 	"\rassignment_id\x18\x01 \x01(\tH\x00R\fassignmentId\x88\x01\x01\x12\x84\x01\n" +
 	"\anetwork\x18\x02 \x01(\v2j.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.Item.NetworkR\anetwork\x12\x84\x01\n" +
-	"\aprofile\x18\x03 \x01(\v2j.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.Item.ProfileR\aprofile\x1a%\n" +
+	"\aprofile\x18\x03 \x01(\v2j.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.Item.ProfileR\aprofile\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a%\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1at\n" +
 	"\aProfile\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x10\n" +
-	"\x0e_assignment_id\"\xd6\x03\n" +
+	"\x0e_assignment_id\"\xbd\x04\n" +
 	"GCreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12x\n" +
-	"\x05items\x18\x02 \x03(\v2b.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest.ItemsR\x05items\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aC\n" +
-	"\x05Items\x12(\n" +
-	"\rassignment_id\x18\x01 \x01(\tH\x00R\fassignmentId\x88\x01\x01B\x10\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12w\n" +
+	"\x05items\x18\x02 \x03(\v2a.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest.ItemR\x05items\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x91\x01\n" +
+	"\x04Item\x12(\n" +
+	"\rassignment_id\x18\x01 \x01(\tH\x00R\fassignmentId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
 	"\x0e_assignment_idB\x12\n" +
-	"\x10_organization_id\"\xa3\x05\n" +
-	"HCreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse\x12x\n" +
-	"\x05items\x18\x01 \x03(\v2b.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x9e\x03\n" +
+	"\x10_organization_id\"\xe1\a\n" +
+	"HCreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse\x12y\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2b.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8b\x05\n" +
 	"\x04Item\x12(\n" +
 	"\rassignment_id\x18\x01 \x01(\tH\x00R\fassignmentId\x88\x01\x01\x12\x84\x01\n" +
 	"\anetwork\x18\x02 \x01(\v2j.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.Item.NetworkR\anetwork\x12\x84\x01\n" +
-	"\aprofile\x18\x03 \x01(\v2j.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.Item.ProfileR\aprofile\x1a%\n" +
+	"\aprofile\x18\x03 \x01(\v2j.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.Item.ProfileR\aprofile\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a%\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1at\n" +
 	"\aProfile\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x10\n" +
-	"\x0e_assignment_id\"\x97\x04\n" +
+	"\x0e_assignment_id\"\xf6\x03\n" +
 	"1UpdateOrganizationApplianceDnsSplitProfileRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"profile_id\x18\x02 \x01(\tH\x01R\tprofileId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12\x1c\n" +
-	"\thostnames\x18\x04 \x03(\tR\thostnames\x12t\n" +
-	"\vnameservers\x18\x05 \x01(\v2R.meraki.appliance.v1.UpdateOrganizationApplianceDnsSplitProfileRequest.NameserversR\vnameservers\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a+\n" +
-	"\vNameservers\x12\x1c\n" +
-	"\taddresses\x18\x01 \x03(\tR\taddressesB\x12\n" +
+	"\thostnames\x18\x04 \x03(\tR\thostnames\x12g\n" +
+	"\vnameservers\x18\x05 \x01(\v2E.meraki.appliance.v1.OrganizationApplianceDnsSplitProfile.NameserversR\vnameservers\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\r\n" +
 	"\v_profile_idB\a\n" +
 	"\x05_name\"\xa8\x01\n" +
@@ -1864,8 +1872,10 @@ const file_meraki_appliance_v1_dns_split_proto_rawDesc = "" +
 	"\n" +
 	"profile_id\x18\x02 \x01(\tH\x01R\tprofileId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\r\n" +
-	"\v_profile_idBz\n" +
-	"\x1dcom.merakibroker.appliance.v1B\rDnsSplitProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"\v_profile_id\"\x83\x01\n" +
+	"2DeleteOrganizationApplianceDnsSplitProfileResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x96\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\rDnsSplitProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_dns_split_proto_rawDescOnce sync.Once
@@ -1879,7 +1889,7 @@ func file_meraki_appliance_v1_dns_split_proto_rawDescGZIP() []byte {
 	return file_meraki_appliance_v1_dns_split_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_dns_split_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_meraki_appliance_v1_dns_split_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_meraki_appliance_v1_dns_split_proto_goTypes = []any{
 	(*GetOrganizationApplianceDnsSplitProfilesRequest)(nil),                                       // 0: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesRequest
 	(*GetOrganizationApplianceDnsSplitProfilesResponse)(nil),                                      // 1: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesResponse
@@ -1893,66 +1903,77 @@ var file_meraki_appliance_v1_dns_split_proto_goTypes = []any{
 	(*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse)(nil),              // 9: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse
 	(*UpdateOrganizationApplianceDnsSplitProfileRequest)(nil),                                     // 10: meraki.appliance.v1.UpdateOrganizationApplianceDnsSplitProfileRequest
 	(*DeleteOrganizationApplianceDnsSplitProfileRequest)(nil),                                     // 11: meraki.appliance.v1.DeleteOrganizationApplianceDnsSplitProfileRequest
-	(*OrganizationApplianceDnsSplitProfile_Nameservers)(nil),                                      // 12: meraki.appliance.v1.OrganizationApplianceDnsSplitProfile.Nameservers
-	(*CreateOrganizationApplianceDnsSplitProfileRequest_Nameservers)(nil),                         // 13: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfileRequest.Nameservers
+	(*DeleteOrganizationApplianceDnsSplitProfileResponse)(nil),                                    // 12: meraki.appliance.v1.DeleteOrganizationApplianceDnsSplitProfileResponse
+	(*OrganizationApplianceDnsSplitProfile_Nameservers)(nil),                                      // 13: meraki.appliance.v1.OrganizationApplianceDnsSplitProfile.Nameservers
 	(*GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item)(nil),                      // 14: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Item
-	(*GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta)(nil),                      // 15: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Meta
-	(*GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item_Network)(nil),              // 16: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Item.Network
-	(*GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item_Profile)(nil),              // 17: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Item.Profile
-	(*GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta_Counts)(nil),               // 18: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Meta.Counts
-	(*GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Meta_Counts_Items)(nil),         // 19: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Meta.Counts.Items
-	(*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items)(nil),         // 20: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.Items
-	(*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items_Network)(nil), // 21: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.Items.Network
-	(*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Items_Profile)(nil), // 22: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.Items.Profile
-	(*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item)(nil),         // 23: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.Item
-	(*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item_Network)(nil), // 24: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.Item.Network
-	(*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item_Profile)(nil), // 25: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.Item.Profile
-	(*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest_Items)(nil),         // 26: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest.Items
-	(*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item)(nil),         // 27: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.Item
-	(*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item_Network)(nil), // 28: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.Item.Network
-	(*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item_Profile)(nil), // 29: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.Item.Profile
-	(*UpdateOrganizationApplianceDnsSplitProfileRequest_Nameservers)(nil),                         // 30: meraki.appliance.v1.UpdateOrganizationApplianceDnsSplitProfileRequest.Nameservers
-	(*v1.PageInfo)(nil),           // 31: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 32: google.protobuf.FieldMask
+	(*GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item_Network)(nil),              // 15: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Item.Network
+	(*GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse_Item_Profile)(nil),              // 16: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Item.Profile
+	(*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item)(nil),          // 17: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.Item
+	(*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item_Network)(nil),  // 18: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.Item.Network
+	(*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest_Item_Profile)(nil),  // 19: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.Item.Profile
+	(*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item)(nil),         // 20: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.Item
+	(*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item_Network)(nil), // 21: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.Item.Network
+	(*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse_Item_Profile)(nil), // 22: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.Item.Profile
+	(*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest_Item)(nil),          // 23: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest.Item
+	(*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item)(nil),         // 24: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.Item
+	(*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item_Network)(nil), // 25: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.Item.Network
+	(*CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse_Item_Profile)(nil), // 26: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.Item.Profile
+	(*v1.PageInfo)(nil),     // 27: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 28: google.protobuf.Struct
+	(*CollectionMeta)(nil),  // 29: meraki.appliance.v1.CollectionMeta
 }
 var file_meraki_appliance_v1_dns_split_proto_depIdxs = []int32{
 	2,  // 0: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesResponse.items:type_name -> meraki.appliance.v1.OrganizationApplianceDnsSplitProfile
-	31, // 1: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	12, // 2: meraki.appliance.v1.OrganizationApplianceDnsSplitProfile.nameservers:type_name -> meraki.appliance.v1.OrganizationApplianceDnsSplitProfile.Nameservers
-	13, // 3: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfileRequest.nameservers:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfileRequest.Nameservers
-	32, // 4: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfileRequest.null_fields:type_name -> google.protobuf.FieldMask
-	32, // 5: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfileRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	14, // 6: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Item
-	31, // 7: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	15, // 8: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.meta:type_name -> meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Meta
-	20, // 9: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.items:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.Items
-	32, // 10: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.null_fields:type_name -> google.protobuf.FieldMask
-	32, // 11: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	23, // 12: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.items:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.Item
-	31, // 13: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	26, // 14: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest.items:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest.Items
-	32, // 15: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest.null_fields:type_name -> google.protobuf.FieldMask
-	32, // 16: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	27, // 17: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.items:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.Item
-	31, // 18: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	30, // 19: meraki.appliance.v1.UpdateOrganizationApplianceDnsSplitProfileRequest.nameservers:type_name -> meraki.appliance.v1.UpdateOrganizationApplianceDnsSplitProfileRequest.Nameservers
-	32, // 20: meraki.appliance.v1.UpdateOrganizationApplianceDnsSplitProfileRequest.null_fields:type_name -> google.protobuf.FieldMask
-	32, // 21: meraki.appliance.v1.UpdateOrganizationApplianceDnsSplitProfileRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	16, // 22: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Item.network:type_name -> meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Item.Network
-	17, // 23: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Item.profile:type_name -> meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Item.Profile
-	18, // 24: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Meta.counts:type_name -> meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Meta.Counts
-	19, // 25: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Meta.Counts.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Meta.Counts.Items
-	21, // 26: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.Items.network:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.Items.Network
-	22, // 27: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.Items.profile:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.Items.Profile
-	24, // 28: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.Item.network:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.Item.Network
-	25, // 29: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.Item.profile:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.Item.Profile
-	28, // 30: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.Item.network:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.Item.Network
-	29, // 31: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.Item.profile:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.Item.Profile
-	32, // [32:32] is the sub-list for method output_type
-	32, // [32:32] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	27, // 1: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	28, // 2: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesResponse.additional_properties:type_name -> google.protobuf.Struct
+	13, // 3: meraki.appliance.v1.OrganizationApplianceDnsSplitProfile.nameservers:type_name -> meraki.appliance.v1.OrganizationApplianceDnsSplitProfile.Nameservers
+	28, // 4: meraki.appliance.v1.OrganizationApplianceDnsSplitProfile.additional_properties:type_name -> google.protobuf.Struct
+	13, // 5: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfileRequest.nameservers:type_name -> meraki.appliance.v1.OrganizationApplianceDnsSplitProfile.Nameservers
+	28, // 6: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfileRequest.additional_properties:type_name -> google.protobuf.Struct
+	29, // 7: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.meta:type_name -> meraki.appliance.v1.CollectionMeta
+	14, // 8: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Item
+	27, // 9: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	28, // 10: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.additional_properties:type_name -> google.protobuf.Struct
+	17, // 11: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.items:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.Item
+	28, // 12: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.additional_properties:type_name -> google.protobuf.Struct
+	20, // 13: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.items:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.Item
+	27, // 14: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	28, // 15: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.additional_properties:type_name -> google.protobuf.Struct
+	23, // 16: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest.items:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest.Item
+	28, // 17: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest.additional_properties:type_name -> google.protobuf.Struct
+	24, // 18: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.items:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.Item
+	27, // 19: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	28, // 20: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.additional_properties:type_name -> google.protobuf.Struct
+	13, // 21: meraki.appliance.v1.UpdateOrganizationApplianceDnsSplitProfileRequest.nameservers:type_name -> meraki.appliance.v1.OrganizationApplianceDnsSplitProfile.Nameservers
+	28, // 22: meraki.appliance.v1.UpdateOrganizationApplianceDnsSplitProfileRequest.additional_properties:type_name -> google.protobuf.Struct
+	28, // 23: meraki.appliance.v1.DeleteOrganizationApplianceDnsSplitProfileResponse.additional_properties:type_name -> google.protobuf.Struct
+	28, // 24: meraki.appliance.v1.OrganizationApplianceDnsSplitProfile.Nameservers.additional_properties:type_name -> google.protobuf.Struct
+	15, // 25: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Item.network:type_name -> meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Item.Network
+	16, // 26: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Item.profile:type_name -> meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Item.Profile
+	28, // 27: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	28, // 28: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	28, // 29: meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse.Item.Profile.additional_properties:type_name -> google.protobuf.Struct
+	18, // 30: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.Item.network:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.Item.Network
+	19, // 31: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.Item.profile:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.Item.Profile
+	28, // 32: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.Item.additional_properties:type_name -> google.protobuf.Struct
+	28, // 33: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	28, // 34: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest.Item.Profile.additional_properties:type_name -> google.protobuf.Struct
+	21, // 35: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.Item.network:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.Item.Network
+	22, // 36: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.Item.profile:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.Item.Profile
+	28, // 37: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	28, // 38: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	28, // 39: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse.Item.Profile.additional_properties:type_name -> google.protobuf.Struct
+	28, // 40: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest.Item.additional_properties:type_name -> google.protobuf.Struct
+	25, // 41: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.Item.network:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.Item.Network
+	26, // 42: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.Item.profile:type_name -> meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.Item.Profile
+	28, // 43: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	28, // 44: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	28, // 45: meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse.Item.Profile.additional_properties:type_name -> google.protobuf.Struct
+	46, // [46:46] is the sub-list for method output_type
+	46, // [46:46] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_dns_split_proto_init() }
@@ -1960,6 +1981,7 @@ func file_meraki_appliance_v1_dns_split_proto_init() {
 	if File_meraki_appliance_v1_dns_split_proto != nil {
 		return
 	}
+	file_meraki_appliance_v1_collections_proto_init()
 	file_meraki_appliance_v1_dns_split_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_split_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_split_proto_msgTypes[3].OneofWrappers = []any{}
@@ -1969,25 +1991,24 @@ func file_meraki_appliance_v1_dns_split_proto_init() {
 	file_meraki_appliance_v1_dns_split_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_split_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_split_proto_msgTypes[14].OneofWrappers = []any{}
+	file_meraki_appliance_v1_dns_split_proto_msgTypes[15].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_split_proto_msgTypes[16].OneofWrappers = []any{}
-	file_meraki_appliance_v1_dns_split_proto_msgTypes[17].OneofWrappers = []any{}
+	file_meraki_appliance_v1_dns_split_proto_msgTypes[18].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_split_proto_msgTypes[19].OneofWrappers = []any{}
+	file_meraki_appliance_v1_dns_split_proto_msgTypes[20].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_split_proto_msgTypes[21].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_split_proto_msgTypes[22].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_split_proto_msgTypes[23].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_split_proto_msgTypes[24].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_split_proto_msgTypes[25].OneofWrappers = []any{}
 	file_meraki_appliance_v1_dns_split_proto_msgTypes[26].OneofWrappers = []any{}
-	file_meraki_appliance_v1_dns_split_proto_msgTypes[27].OneofWrappers = []any{}
-	file_meraki_appliance_v1_dns_split_proto_msgTypes[28].OneofWrappers = []any{}
-	file_meraki_appliance_v1_dns_split_proto_msgTypes[29].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_dns_split_proto_rawDesc), len(file_meraki_appliance_v1_dns_split_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -73,11 +73,12 @@ func (x *GetNetworkApplianceFirewallFirewalledServicesRequest) GetNetworkId() st
 
 // Answer of getNetworkApplianceFirewallFirewalledServices.
 type GetNetworkApplianceFirewallFirewalledServicesResponse struct {
-	state         protoimpl.MessageState                       `protogen:"open.v1"`
-	Items         []*NetworkApplianceFirewallFirewalledService `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                 `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                       `protogen:"open.v1"`
+	Items                []*NetworkApplianceFirewallFirewalledService `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkApplianceFirewallFirewalledServicesResponse) Reset() {
@@ -124,16 +125,25 @@ func (x *GetNetworkApplianceFirewallFirewalledServicesResponse) GetPageInfo() *v
 	return nil
 }
 
-// Answer of getNetworkApplianceFirewallFirewalledService,
-// updateNetworkApplianceFirewallFirewalledService. Row of
-// getNetworkApplianceFirewallFirewalledServices.
+func (x *GetNetworkApplianceFirewallFirewalledServicesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The appliance firewall firewalled service of a network. Answer of
+// getNetworkApplianceFirewallFirewalledService, updateNetworkApplianceFirewallFirewalledService.
+// Row of getNetworkApplianceFirewallFirewalledServices.
 type NetworkApplianceFirewallFirewalledService struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Service       *string                `protobuf:"bytes,1,opt,name=service,proto3,oneof" json:"service,omitempty"`
-	Access        *string                `protobuf:"bytes,2,opt,name=access,proto3,oneof" json:"access,omitempty"`
-	AllowedIps    []string               `protobuf:"bytes,3,rep,name=allowed_ips,json=allowedIps,proto3" json:"allowed_ips,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Service *string                `protobuf:"bytes,1,opt,name=service,proto3,oneof" json:"service,omitempty"`
+	// Known values: "blocked", "restricted", "unrestricted".
+	Access               *string          `protobuf:"bytes,2,opt,name=access,proto3,oneof" json:"access,omitempty"`
+	AllowedIps           []string         `protobuf:"bytes,3,rep,name=allowed_ips,json=allowedIps,proto3" json:"allowed_ips,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceFirewallFirewalledService) Reset() {
@@ -183,6 +193,13 @@ func (x *NetworkApplianceFirewallFirewalledService) GetAccess() string {
 func (x *NetworkApplianceFirewallFirewalledService) GetAllowedIps() []string {
 	if x != nil {
 		return x.AllowedIps
+	}
+	return nil
+}
+
+func (x *NetworkApplianceFirewallFirewalledService) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -250,12 +267,13 @@ type UpdateNetworkApplianceFirewallFirewalledServiceRequest struct {
 	// Required.
 	Service *string `protobuf:"bytes,2,opt,name=service,proto3,oneof" json:"service,omitempty"`
 	// Required. Known values: "blocked", "restricted", "unrestricted".
-	Access        *string                `protobuf:"bytes,3,opt,name=access,proto3,oneof" json:"access,omitempty"`
-	AllowedIps    []string               `protobuf:"bytes,4,rep,name=allowed_ips,json=allowedIps,proto3" json:"allowed_ips,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Access               *string          `protobuf:"bytes,3,opt,name=access,proto3,oneof" json:"access,omitempty"`
+	AllowedIps           []string         `protobuf:"bytes,4,rep,name=allowed_ips,json=allowedIps,proto3" json:"allowed_ips,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceFirewallFirewalledServiceRequest) Reset() {
@@ -316,16 +334,23 @@ func (x *UpdateNetworkApplianceFirewallFirewalledServiceRequest) GetAllowedIps()
 	return nil
 }
 
-func (x *UpdateNetworkApplianceFirewallFirewalledServiceRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceFirewallFirewalledServiceRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceFirewallFirewalledServiceRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceFirewallFirewalledServiceRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceFirewallFirewalledServiceRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -334,19 +359,21 @@ var File_meraki_appliance_v1_firewall_firewalled_services_proto protoreflect.Fil
 
 const file_meraki_appliance_v1_firewall_firewalled_services_proto_rawDesc = "" +
 	"\n" +
-	"6meraki/appliance/v1/firewall_firewalled_services.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"i\n" +
+	"6meraki/appliance/v1/firewall_firewalled_services.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"i\n" +
 	"4GetNetworkApplianceFirewallFirewalledServicesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xcb\x01\n" +
-	"5GetNetworkApplianceFirewallFirewalledServicesResponse\x12T\n" +
-	"\x05items\x18\x01 \x03(\v2>.meraki.appliance.v1.NetworkApplianceFirewallFirewalledServiceR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\x9f\x01\n" +
+	"\v_network_id\"\x9c\x02\n" +
+	"5GetNetworkApplianceFirewallFirewalledServicesResponse\x12U\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2>.meraki.appliance.v1.NetworkApplianceFirewallFirewalledServiceR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xee\x01\n" +
 	")NetworkApplianceFirewallFirewalledService\x12\x1d\n" +
 	"\aservice\x18\x01 \x01(\tH\x00R\aservice\x88\x01\x01\x12\x1b\n" +
 	"\x06access\x18\x02 \x01(\tH\x01R\x06access\x88\x01\x01\x12\x1f\n" +
 	"\vallowed_ips\x18\x03 \x03(\tR\n" +
-	"allowedIpsB\n" +
+	"allowedIps\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_serviceB\t\n" +
 	"\a_access\"\x93\x01\n" +
@@ -356,22 +383,23 @@ const file_meraki_appliance_v1_firewall_firewalled_services_proto_rawDesc = "" +
 	"\aservice\x18\x02 \x01(\tH\x01R\aservice\x88\x01\x01B\r\n" +
 	"\v_network_idB\n" +
 	"\n" +
-	"\b_service\"\xeb\x02\n" +
+	"\b_service\"\x84\x03\n" +
 	"6UpdateNetworkApplianceFirewallFirewalledServiceRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1d\n" +
 	"\aservice\x18\x02 \x01(\tH\x01R\aservice\x88\x01\x01\x12\x1b\n" +
 	"\x06access\x18\x03 \x01(\tH\x02R\x06access\x88\x01\x01\x12\x1f\n" +
 	"\vallowed_ips\x18\x04 \x03(\tR\n" +
-	"allowedIps\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"allowedIps\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\n" +
 	"\n" +
 	"\b_serviceB\t\n" +
-	"\a_accessB\x8c\x01\n" +
-	"\x1dcom.merakibroker.appliance.v1B\x1fFirewallFirewalledServicesProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"\a_accessB\xa8\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\x1fFirewallFirewalledServicesProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_firewall_firewalled_services_proto_rawDescOnce sync.Once
@@ -392,19 +420,20 @@ var file_meraki_appliance_v1_firewall_firewalled_services_proto_goTypes = []any{
 	(*NetworkApplianceFirewallFirewalledService)(nil),              // 2: meraki.appliance.v1.NetworkApplianceFirewallFirewalledService
 	(*GetNetworkApplianceFirewallFirewalledServiceRequest)(nil),    // 3: meraki.appliance.v1.GetNetworkApplianceFirewallFirewalledServiceRequest
 	(*UpdateNetworkApplianceFirewallFirewalledServiceRequest)(nil), // 4: meraki.appliance.v1.UpdateNetworkApplianceFirewallFirewalledServiceRequest
-	(*v1.PageInfo)(nil),           // 5: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 6: google.protobuf.FieldMask
+	(*v1.PageInfo)(nil),     // 5: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 6: google.protobuf.Struct
 }
 var file_meraki_appliance_v1_firewall_firewalled_services_proto_depIdxs = []int32{
 	2, // 0: meraki.appliance.v1.GetNetworkApplianceFirewallFirewalledServicesResponse.items:type_name -> meraki.appliance.v1.NetworkApplianceFirewallFirewalledService
 	5, // 1: meraki.appliance.v1.GetNetworkApplianceFirewallFirewalledServicesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	6, // 2: meraki.appliance.v1.UpdateNetworkApplianceFirewallFirewalledServiceRequest.null_fields:type_name -> google.protobuf.FieldMask
-	6, // 3: meraki.appliance.v1.UpdateNetworkApplianceFirewallFirewalledServiceRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	6, // 2: meraki.appliance.v1.GetNetworkApplianceFirewallFirewalledServicesResponse.additional_properties:type_name -> google.protobuf.Struct
+	6, // 3: meraki.appliance.v1.NetworkApplianceFirewallFirewalledService.additional_properties:type_name -> google.protobuf.Struct
+	6, // 4: meraki.appliance.v1.UpdateNetworkApplianceFirewallFirewalledServiceRequest.additional_properties:type_name -> google.protobuf.Struct
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_firewall_firewalled_services_proto_init() }

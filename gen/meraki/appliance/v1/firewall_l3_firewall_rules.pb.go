@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,13 +71,15 @@ func (x *GetNetworkApplianceFirewallL3FirewallRulesRequest) GetNetworkId() strin
 	return ""
 }
 
-// Answer of getNetworkApplianceFirewallL3FirewallRules,
-// updateNetworkApplianceFirewallL3FirewallRules.
+// The appliance firewall L3 firewall rules of a network. Answer of
+// getNetworkApplianceFirewallL3FirewallRules, updateNetworkApplianceFirewallL3FirewallRules.
 type NetworkApplianceFirewallL3FirewallRules struct {
-	state         protoimpl.MessageState                           `protogen:"open.v1"`
-	Rules         []*NetworkApplianceFirewallL3FirewallRules_Rules `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                           `protogen:"open.v1"`
+	Rules                []*NetworkApplianceFirewallL3FirewallRules_Rules `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
+	SyslogDefaultRule    *bool                                            `protobuf:"varint,2,opt,name=syslog_default_rule,json=syslogDefaultRule,proto3,oneof" json:"syslog_default_rule,omitempty"`
+	AdditionalProperties *structpb.Struct                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceFirewallL3FirewallRules) Reset() {
@@ -117,17 +119,32 @@ func (x *NetworkApplianceFirewallL3FirewallRules) GetRules() []*NetworkAppliance
 	return nil
 }
 
+func (x *NetworkApplianceFirewallL3FirewallRules) GetSyslogDefaultRule() bool {
+	if x != nil && x.SyslogDefaultRule != nil {
+		return *x.SyslogDefaultRule
+	}
+	return false
+}
+
+func (x *NetworkApplianceFirewallL3FirewallRules) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkApplianceFirewallL3FirewallRules.
 type UpdateNetworkApplianceFirewallL3FirewallRulesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId         *string                                                       `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Rules             []*UpdateNetworkApplianceFirewallL3FirewallRulesRequest_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	SyslogDefaultRule *bool                                                         `protobuf:"varint,3,opt,name=syslog_default_rule,json=syslogDefaultRule,proto3,oneof" json:"syslog_default_rule,omitempty"`
-	NullFields        *fieldmaskpb.FieldMask                                        `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields       *fieldmaskpb.FieldMask                                        `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	NetworkId            *string                                          `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Rules                []*NetworkApplianceFirewallL3FirewallRules_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	SyslogDefaultRule    *bool                                            `protobuf:"varint,3,opt,name=syslog_default_rule,json=syslogDefaultRule,proto3,oneof" json:"syslog_default_rule,omitempty"`
+	EmptyFields          []string                                         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceFirewallL3FirewallRulesRequest) Reset() {
@@ -167,7 +184,7 @@ func (x *UpdateNetworkApplianceFirewallL3FirewallRulesRequest) GetNetworkId() st
 	return ""
 }
 
-func (x *UpdateNetworkApplianceFirewallL3FirewallRulesRequest) GetRules() []*UpdateNetworkApplianceFirewallL3FirewallRulesRequest_Rules {
+func (x *UpdateNetworkApplianceFirewallL3FirewallRulesRequest) GetRules() []*NetworkApplianceFirewallL3FirewallRules_Rules {
 	if x != nil {
 		return x.Rules
 	}
@@ -181,32 +198,44 @@ func (x *UpdateNetworkApplianceFirewallL3FirewallRulesRequest) GetSyslogDefaultR
 	return false
 }
 
-func (x *UpdateNetworkApplianceFirewallL3FirewallRulesRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceFirewallL3FirewallRulesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceFirewallL3FirewallRulesRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkApplianceFirewallL3FirewallRulesRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceFirewallL3FirewallRulesRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceFirewallL3FirewallRules_Rules struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Comment       *string                `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	Policy        *string                `protobuf:"bytes,2,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
-	Protocol      *string                `protobuf:"bytes,3,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	SrcPort       *string                `protobuf:"bytes,4,opt,name=src_port,json=srcPort,proto3,oneof" json:"src_port,omitempty"`
-	SrcCidr       *string                `protobuf:"bytes,5,opt,name=src_cidr,json=srcCidr,proto3,oneof" json:"src_cidr,omitempty"`
-	DestPort      *string                `protobuf:"bytes,6,opt,name=dest_port,json=destPort,proto3,oneof" json:"dest_port,omitempty"`
-	DestCidr      *string                `protobuf:"bytes,7,opt,name=dest_cidr,json=destCidr,proto3,oneof" json:"dest_cidr,omitempty"`
-	SyslogEnabled *bool                  `protobuf:"varint,8,opt,name=syslog_enabled,json=syslogEnabled,proto3,oneof" json:"syslog_enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Comment *string                `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
+	// Required in a request. Known values: "allow", "deny".
+	Policy *string `protobuf:"bytes,2,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
+	// Required in a request. Known values: "any", "icmp", "icmp6", "tcp", "udp".
+	Protocol *string `protobuf:"bytes,3,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	SrcPort  *string `protobuf:"bytes,4,opt,name=src_port,json=srcPort,proto3,oneof" json:"src_port,omitempty"`
+	// Required in a request.
+	SrcCidr  *string `protobuf:"bytes,5,opt,name=src_cidr,json=srcCidr,proto3,oneof" json:"src_cidr,omitempty"`
+	DestPort *string `protobuf:"bytes,6,opt,name=dest_port,json=destPort,proto3,oneof" json:"dest_port,omitempty"`
+	// Required in a request.
+	DestCidr             *string          `protobuf:"bytes,7,opt,name=dest_cidr,json=destCidr,proto3,oneof" json:"dest_cidr,omitempty"`
+	SyslogEnabled        *bool            `protobuf:"varint,8,opt,name=syslog_enabled,json=syslogEnabled,proto3,oneof" json:"syslog_enabled,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceFirewallL3FirewallRules_Rules) Reset() {
@@ -295,121 +324,26 @@ func (x *NetworkApplianceFirewallL3FirewallRules_Rules) GetSyslogEnabled() bool 
 	return false
 }
 
-type UpdateNetworkApplianceFirewallL3FirewallRulesRequest_Rules struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Comment *string                `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	// Required. Known values: "allow", "deny".
-	Policy *string `protobuf:"bytes,2,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
-	// Required. Known values: "any", "icmp", "icmp6", "tcp", "udp".
-	Protocol *string `protobuf:"bytes,3,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	SrcPort  *string `protobuf:"bytes,4,opt,name=src_port,json=srcPort,proto3,oneof" json:"src_port,omitempty"`
-	// Required.
-	SrcCidr  *string `protobuf:"bytes,5,opt,name=src_cidr,json=srcCidr,proto3,oneof" json:"src_cidr,omitempty"`
-	DestPort *string `protobuf:"bytes,6,opt,name=dest_port,json=destPort,proto3,oneof" json:"dest_port,omitempty"`
-	// Required.
-	DestCidr      *string `protobuf:"bytes,7,opt,name=dest_cidr,json=destCidr,proto3,oneof" json:"dest_cidr,omitempty"`
-	SyslogEnabled *bool   `protobuf:"varint,8,opt,name=syslog_enabled,json=syslogEnabled,proto3,oneof" json:"syslog_enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceFirewallL3FirewallRulesRequest_Rules) Reset() {
-	*x = UpdateNetworkApplianceFirewallL3FirewallRulesRequest_Rules{}
-	mi := &file_meraki_appliance_v1_firewall_l3_firewall_rules_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceFirewallL3FirewallRulesRequest_Rules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceFirewallL3FirewallRulesRequest_Rules) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceFirewallL3FirewallRulesRequest_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_firewall_l3_firewall_rules_proto_msgTypes[4]
+func (x *NetworkApplianceFirewallL3FirewallRules_Rules) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceFirewallL3FirewallRulesRequest_Rules.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceFirewallL3FirewallRulesRequest_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_firewall_l3_firewall_rules_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkApplianceFirewallL3FirewallRulesRequest_Rules) GetComment() string {
-	if x != nil && x.Comment != nil {
-		return *x.Comment
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallL3FirewallRulesRequest_Rules) GetPolicy() string {
-	if x != nil && x.Policy != nil {
-		return *x.Policy
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallL3FirewallRulesRequest_Rules) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallL3FirewallRulesRequest_Rules) GetSrcPort() string {
-	if x != nil && x.SrcPort != nil {
-		return *x.SrcPort
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallL3FirewallRulesRequest_Rules) GetSrcCidr() string {
-	if x != nil && x.SrcCidr != nil {
-		return *x.SrcCidr
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallL3FirewallRulesRequest_Rules) GetDestPort() string {
-	if x != nil && x.DestPort != nil {
-		return *x.DestPort
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallL3FirewallRulesRequest_Rules) GetDestCidr() string {
-	if x != nil && x.DestCidr != nil {
-		return *x.DestCidr
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallL3FirewallRulesRequest_Rules) GetSyslogEnabled() bool {
-	if x != nil && x.SyslogEnabled != nil {
-		return *x.SyslogEnabled
-	}
-	return false
+	return nil
 }
 
 var File_meraki_appliance_v1_firewall_l3_firewall_rules_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_firewall_l3_firewall_rules_proto_rawDesc = "" +
 	"\n" +
-	"4meraki/appliance/v1/firewall_l3_firewall_rules.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"f\n" +
+	"4meraki/appliance/v1/firewall_l3_firewall_rules.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"f\n" +
 	"1GetNetworkApplianceFirewallL3FirewallRulesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\x87\x04\n" +
+	"\v_network_id\"\xf2\x05\n" +
 	"'NetworkApplianceFirewallL3FirewallRules\x12X\n" +
-	"\x05rules\x18\x01 \x03(\v2B.meraki.appliance.v1.NetworkApplianceFirewallL3FirewallRules.RulesR\x05rules\x1a\x81\x03\n" +
+	"\x05rules\x18\x01 \x03(\v2B.meraki.appliance.v1.NetworkApplianceFirewallL3FirewallRules.RulesR\x05rules\x123\n" +
+	"\x13syslog_default_rule\x18\x02 \x01(\bH\x00R\x11syslogDefaultRule\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd0\x03\n" +
 	"\x05Rules\x12\x1d\n" +
 	"\acomment\x18\x01 \x01(\tH\x00R\acomment\x88\x01\x01\x12\x1b\n" +
 	"\x06policy\x18\x02 \x01(\tH\x01R\x06policy\x88\x01\x01\x12\x1f\n" +
@@ -418,7 +352,8 @@ const file_meraki_appliance_v1_firewall_l3_firewall_rules_proto_rawDesc = "" +
 	"\bsrc_cidr\x18\x05 \x01(\tH\x04R\asrcCidr\x88\x01\x01\x12 \n" +
 	"\tdest_port\x18\x06 \x01(\tH\x05R\bdestPort\x88\x01\x01\x12 \n" +
 	"\tdest_cidr\x18\a \x01(\tH\x06R\bdestCidr\x88\x01\x01\x12*\n" +
-	"\x0esyslog_enabled\x18\b \x01(\bH\aR\rsyslogEnabled\x88\x01\x01B\n" +
+	"\x0esyslog_enabled\x18\b \x01(\bH\aR\rsyslogEnabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_commentB\t\n" +
 	"\a_policyB\v\n" +
@@ -429,38 +364,20 @@ const file_meraki_appliance_v1_firewall_l3_firewall_rules_proto_rawDesc = "" +
 	"_dest_portB\f\n" +
 	"\n" +
 	"_dest_cidrB\x11\n" +
-	"\x0f_syslog_enabled\"\xad\x06\n" +
+	"\x0f_syslog_enabledB\x16\n" +
+	"\x14_syslog_default_rule\"\xb5\x03\n" +
 	"4UpdateNetworkApplianceFirewallL3FirewallRulesRequest\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12e\n" +
-	"\x05rules\x18\x02 \x03(\v2O.meraki.appliance.v1.UpdateNetworkApplianceFirewallL3FirewallRulesRequest.RulesR\x05rules\x123\n" +
-	"\x13syslog_default_rule\x18\x03 \x01(\bH\x01R\x11syslogDefaultRule\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x81\x03\n" +
-	"\x05Rules\x12\x1d\n" +
-	"\acomment\x18\x01 \x01(\tH\x00R\acomment\x88\x01\x01\x12\x1b\n" +
-	"\x06policy\x18\x02 \x01(\tH\x01R\x06policy\x88\x01\x01\x12\x1f\n" +
-	"\bprotocol\x18\x03 \x01(\tH\x02R\bprotocol\x88\x01\x01\x12\x1e\n" +
-	"\bsrc_port\x18\x04 \x01(\tH\x03R\asrcPort\x88\x01\x01\x12\x1e\n" +
-	"\bsrc_cidr\x18\x05 \x01(\tH\x04R\asrcCidr\x88\x01\x01\x12 \n" +
-	"\tdest_port\x18\x06 \x01(\tH\x05R\bdestPort\x88\x01\x01\x12 \n" +
-	"\tdest_cidr\x18\a \x01(\tH\x06R\bdestCidr\x88\x01\x01\x12*\n" +
-	"\x0esyslog_enabled\x18\b \x01(\bH\aR\rsyslogEnabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_commentB\t\n" +
-	"\a_policyB\v\n" +
-	"\t_protocolB\v\n" +
-	"\t_src_portB\v\n" +
-	"\t_src_cidrB\f\n" +
-	"\n" +
-	"_dest_portB\f\n" +
-	"\n" +
-	"_dest_cidrB\x11\n" +
-	"\x0f_syslog_enabledB\r\n" +
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12X\n" +
+	"\x05rules\x18\x02 \x03(\v2B.meraki.appliance.v1.NetworkApplianceFirewallL3FirewallRules.RulesR\x05rules\x123\n" +
+	"\x13syslog_default_rule\x18\x03 \x01(\bH\x01R\x11syslogDefaultRule\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x16\n" +
-	"\x14_syslog_default_ruleB\x89\x01\n" +
-	"\x1dcom.merakibroker.appliance.v1B\x1cFirewallL3FirewallRulesProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"\x14_syslog_default_ruleB\xa5\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\x1cFirewallL3FirewallRulesProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_firewall_l3_firewall_rules_proto_rawDescOnce sync.Once
@@ -474,25 +391,25 @@ func file_meraki_appliance_v1_firewall_l3_firewall_rules_proto_rawDescGZIP() []b
 	return file_meraki_appliance_v1_firewall_l3_firewall_rules_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_firewall_l3_firewall_rules_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_meraki_appliance_v1_firewall_l3_firewall_rules_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_meraki_appliance_v1_firewall_l3_firewall_rules_proto_goTypes = []any{
-	(*GetNetworkApplianceFirewallL3FirewallRulesRequest)(nil),          // 0: meraki.appliance.v1.GetNetworkApplianceFirewallL3FirewallRulesRequest
-	(*NetworkApplianceFirewallL3FirewallRules)(nil),                    // 1: meraki.appliance.v1.NetworkApplianceFirewallL3FirewallRules
-	(*UpdateNetworkApplianceFirewallL3FirewallRulesRequest)(nil),       // 2: meraki.appliance.v1.UpdateNetworkApplianceFirewallL3FirewallRulesRequest
-	(*NetworkApplianceFirewallL3FirewallRules_Rules)(nil),              // 3: meraki.appliance.v1.NetworkApplianceFirewallL3FirewallRules.Rules
-	(*UpdateNetworkApplianceFirewallL3FirewallRulesRequest_Rules)(nil), // 4: meraki.appliance.v1.UpdateNetworkApplianceFirewallL3FirewallRulesRequest.Rules
-	(*fieldmaskpb.FieldMask)(nil),                                      // 5: google.protobuf.FieldMask
+	(*GetNetworkApplianceFirewallL3FirewallRulesRequest)(nil),    // 0: meraki.appliance.v1.GetNetworkApplianceFirewallL3FirewallRulesRequest
+	(*NetworkApplianceFirewallL3FirewallRules)(nil),              // 1: meraki.appliance.v1.NetworkApplianceFirewallL3FirewallRules
+	(*UpdateNetworkApplianceFirewallL3FirewallRulesRequest)(nil), // 2: meraki.appliance.v1.UpdateNetworkApplianceFirewallL3FirewallRulesRequest
+	(*NetworkApplianceFirewallL3FirewallRules_Rules)(nil),        // 3: meraki.appliance.v1.NetworkApplianceFirewallL3FirewallRules.Rules
+	(*structpb.Struct)(nil),                                      // 4: google.protobuf.Struct
 }
 var file_meraki_appliance_v1_firewall_l3_firewall_rules_proto_depIdxs = []int32{
 	3, // 0: meraki.appliance.v1.NetworkApplianceFirewallL3FirewallRules.rules:type_name -> meraki.appliance.v1.NetworkApplianceFirewallL3FirewallRules.Rules
-	4, // 1: meraki.appliance.v1.UpdateNetworkApplianceFirewallL3FirewallRulesRequest.rules:type_name -> meraki.appliance.v1.UpdateNetworkApplianceFirewallL3FirewallRulesRequest.Rules
-	5, // 2: meraki.appliance.v1.UpdateNetworkApplianceFirewallL3FirewallRulesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	5, // 3: meraki.appliance.v1.UpdateNetworkApplianceFirewallL3FirewallRulesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	4, // 1: meraki.appliance.v1.NetworkApplianceFirewallL3FirewallRules.additional_properties:type_name -> google.protobuf.Struct
+	3, // 2: meraki.appliance.v1.UpdateNetworkApplianceFirewallL3FirewallRulesRequest.rules:type_name -> meraki.appliance.v1.NetworkApplianceFirewallL3FirewallRules.Rules
+	4, // 3: meraki.appliance.v1.UpdateNetworkApplianceFirewallL3FirewallRulesRequest.additional_properties:type_name -> google.protobuf.Struct
+	4, // 4: meraki.appliance.v1.NetworkApplianceFirewallL3FirewallRules.Rules.additional_properties:type_name -> google.protobuf.Struct
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_firewall_l3_firewall_rules_proto_init() }
@@ -501,16 +418,16 @@ func file_meraki_appliance_v1_firewall_l3_firewall_rules_proto_init() {
 		return
 	}
 	file_meraki_appliance_v1_firewall_l3_firewall_rules_proto_msgTypes[0].OneofWrappers = []any{}
+	file_meraki_appliance_v1_firewall_l3_firewall_rules_proto_msgTypes[1].OneofWrappers = []any{}
 	file_meraki_appliance_v1_firewall_l3_firewall_rules_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_appliance_v1_firewall_l3_firewall_rules_proto_msgTypes[3].OneofWrappers = []any{}
-	file_meraki_appliance_v1_firewall_l3_firewall_rules_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_firewall_l3_firewall_rules_proto_rawDesc), len(file_meraki_appliance_v1_firewall_l3_firewall_rules_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

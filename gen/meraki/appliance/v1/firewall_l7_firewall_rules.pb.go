@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,13 +71,14 @@ func (x *GetNetworkApplianceFirewallL7FirewallRulesRequest) GetNetworkId() strin
 	return ""
 }
 
-// Answer of getNetworkApplianceFirewallL7FirewallRules,
-// updateNetworkApplianceFirewallL7FirewallRules.
+// The appliance firewall L7 firewall rules of a network. Answer of
+// getNetworkApplianceFirewallL7FirewallRules, updateNetworkApplianceFirewallL7FirewallRules.
 type NetworkApplianceFirewallL7FirewallRules struct {
-	state         protoimpl.MessageState                           `protogen:"open.v1"`
-	Rules         []*NetworkApplianceFirewallL7FirewallRules_Rules `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                           `protogen:"open.v1"`
+	Rules                []*NetworkApplianceFirewallL7FirewallRules_Rules `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
+	AdditionalProperties *structpb.Struct                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceFirewallL7FirewallRules) Reset() {
@@ -117,16 +118,24 @@ func (x *NetworkApplianceFirewallL7FirewallRules) GetRules() []*NetworkAppliance
 	return nil
 }
 
+func (x *NetworkApplianceFirewallL7FirewallRules) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkApplianceFirewallL7FirewallRules.
 type UpdateNetworkApplianceFirewallL7FirewallRulesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId     *string                                                       `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Rules         []*UpdateNetworkApplianceFirewallL7FirewallRulesRequest_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                        `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                        `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NetworkId            *string                                          `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Rules                []*NetworkApplianceFirewallL7FirewallRules_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	EmptyFields          []string                                         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceFirewallL7FirewallRulesRequest) Reset() {
@@ -166,23 +175,30 @@ func (x *UpdateNetworkApplianceFirewallL7FirewallRulesRequest) GetNetworkId() st
 	return ""
 }
 
-func (x *UpdateNetworkApplianceFirewallL7FirewallRulesRequest) GetRules() []*UpdateNetworkApplianceFirewallL7FirewallRulesRequest_Rules {
+func (x *UpdateNetworkApplianceFirewallL7FirewallRulesRequest) GetRules() []*NetworkApplianceFirewallL7FirewallRules_Rules {
 	if x != nil {
 		return x.Rules
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceFirewallL7FirewallRulesRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceFirewallL7FirewallRulesRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceFirewallL7FirewallRulesRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceFirewallL7FirewallRulesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceFirewallL7FirewallRulesRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -233,10 +249,12 @@ func (x *GetNetworkApplianceFirewallL7FirewallRulesApplicationCategoriesRequest)
 	return ""
 }
 
-// Answer of getNetworkApplianceFirewallL7FirewallRulesApplicationCategories.
+// The appliance firewall L7 firewall rules application categories of a network. Answer of
+// getNetworkApplianceFirewallL7FirewallRulesApplicationCategories.
 type NetworkApplianceFirewallL7FirewallRulesApplicationCategories struct {
 	state                 protoimpl.MessageState                                                                `protogen:"open.v1"`
 	ApplicationCategories []*NetworkApplianceFirewallL7FirewallRulesApplicationCategories_ApplicationCategories `protobuf:"bytes,1,rep,name=application_categories,json=applicationCategories,proto3" json:"application_categories,omitempty"`
+	AdditionalProperties  *structpb.Struct                                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
@@ -278,6 +296,13 @@ func (x *NetworkApplianceFirewallL7FirewallRulesApplicationCategories) GetApplic
 	return nil
 }
 
+func (x *NetworkApplianceFirewallL7FirewallRulesApplicationCategories) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceFirewallL7FirewallRules_Rules struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "deny".
@@ -285,10 +310,11 @@ type NetworkApplianceFirewallL7FirewallRules_Rules struct {
 	// Known values: "allowedCountries", "application", "applicationCategory",
 	// "blacklistedCountries", "blockedCountries", "host", "ipRange", "port",
 	// "whitelistedCountries".
-	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Value         *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string          `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Value                *structpb.Value  `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceFirewallL7FirewallRules_Rules) Reset() {
@@ -335,89 +361,33 @@ func (x *NetworkApplianceFirewallL7FirewallRules_Rules) GetType() string {
 	return ""
 }
 
-func (x *NetworkApplianceFirewallL7FirewallRules_Rules) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-type UpdateNetworkApplianceFirewallL7FirewallRulesRequest_Rules struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "deny".
-	Policy *string `protobuf:"bytes,1,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
-	// Known values: "allowedCountries", "application", "applicationCategory",
-	// "blacklistedCountries", "blockedCountries", "host", "ipRange", "port",
-	// "whitelistedCountries".
-	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Value         *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceFirewallL7FirewallRulesRequest_Rules) Reset() {
-	*x = UpdateNetworkApplianceFirewallL7FirewallRulesRequest_Rules{}
-	mi := &file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceFirewallL7FirewallRulesRequest_Rules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceFirewallL7FirewallRulesRequest_Rules) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceFirewallL7FirewallRulesRequest_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_msgTypes[6]
+func (x *NetworkApplianceFirewallL7FirewallRules_Rules) GetValue() *structpb.Value {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.Value
 	}
-	return mi.MessageOf(x)
+	return nil
 }
 
-// Deprecated: Use UpdateNetworkApplianceFirewallL7FirewallRulesRequest_Rules.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceFirewallL7FirewallRulesRequest_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkApplianceFirewallL7FirewallRulesRequest_Rules) GetPolicy() string {
-	if x != nil && x.Policy != nil {
-		return *x.Policy
+func (x *NetworkApplianceFirewallL7FirewallRules_Rules) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallL7FirewallRulesRequest_Rules) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallL7FirewallRulesRequest_Rules) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
+	return nil
 }
 
 type NetworkApplianceFirewallL7FirewallRulesApplicationCategories_ApplicationCategories struct {
-	state         protoimpl.MessageState                                                                             `protogen:"open.v1"`
-	Id            *string                                                                                            `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                                                                                            `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Applications  []*NetworkApplianceFirewallL7FirewallRulesApplicationCategories_ApplicationCategories_Applications `protobuf:"bytes,3,rep,name=applications,proto3" json:"applications,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                             `protogen:"open.v1"`
+	Id                   *string                                                                                            `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                                                                                            `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Applications         []*NetworkApplianceFirewallL7FirewallRulesApplicationCategories_ApplicationCategories_Applications `protobuf:"bytes,3,rep,name=applications,proto3" json:"applications,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceFirewallL7FirewallRulesApplicationCategories_ApplicationCategories) Reset() {
 	*x = NetworkApplianceFirewallL7FirewallRulesApplicationCategories_ApplicationCategories{}
-	mi := &file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_msgTypes[7]
+	mi := &file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -430,7 +400,7 @@ func (*NetworkApplianceFirewallL7FirewallRulesApplicationCategories_ApplicationC
 }
 
 func (x *NetworkApplianceFirewallL7FirewallRulesApplicationCategories_ApplicationCategories) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_msgTypes[7]
+	mi := &file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -467,17 +437,25 @@ func (x *NetworkApplianceFirewallL7FirewallRulesApplicationCategories_Applicatio
 	return nil
 }
 
+func (x *NetworkApplianceFirewallL7FirewallRulesApplicationCategories_ApplicationCategories) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceFirewallL7FirewallRulesApplicationCategories_ApplicationCategories_Applications struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceFirewallL7FirewallRulesApplicationCategories_ApplicationCategories_Applications) Reset() {
 	*x = NetworkApplianceFirewallL7FirewallRulesApplicationCategories_ApplicationCategories_Applications{}
-	mi := &file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_msgTypes[8]
+	mi := &file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -490,7 +468,7 @@ func (*NetworkApplianceFirewallL7FirewallRulesApplicationCategories_ApplicationC
 }
 
 func (x *NetworkApplianceFirewallL7FirewallRulesApplicationCategories_ApplicationCategories_Applications) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_msgTypes[8]
+	mi := &file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -520,57 +498,62 @@ func (x *NetworkApplianceFirewallL7FirewallRulesApplicationCategories_Applicatio
 	return ""
 }
 
+func (x *NetworkApplianceFirewallL7FirewallRulesApplicationCategories_ApplicationCategories_Applications) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_appliance_v1_firewall_l7_firewall_rules_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_rawDesc = "" +
 	"\n" +
-	"4meraki/appliance/v1/firewall_l7_firewall_rules.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"f\n" +
+	"4meraki/appliance/v1/firewall_l7_firewall_rules.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"f\n" +
 	"1GetNetworkApplianceFirewallL7FirewallRulesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xfb\x01\n" +
+	"\v_network_id\"\xa3\x03\n" +
 	"'NetworkApplianceFirewallL7FirewallRules\x12X\n" +
-	"\x05rules\x18\x01 \x03(\v2B.meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRules.RulesR\x05rules\x1av\n" +
+	"\x05rules\x18\x01 \x03(\v2B.meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRules.RulesR\x05rules\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xce\x01\n" +
 	"\x05Rules\x12\x1b\n" +
 	"\x06policy\x18\x01 \x01(\tH\x00R\x06policy\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x03 \x01(\tH\x02R\x05value\x88\x01\x01B\t\n" +
+	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12,\n" +
+	"\x05value\x18\x03 \x01(\v2\x16.google.protobuf.ValueR\x05value\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_policyB\a\n" +
-	"\x05_typeB\b\n" +
-	"\x06_value\"\xd4\x03\n" +
+	"\x05_type\"\xe8\x02\n" +
 	"4UpdateNetworkApplianceFirewallL7FirewallRulesRequest\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12e\n" +
-	"\x05rules\x18\x02 \x03(\v2O.meraki.appliance.v1.UpdateNetworkApplianceFirewallL7FirewallRulesRequest.RulesR\x05rules\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1av\n" +
-	"\x05Rules\x12\x1b\n" +
-	"\x06policy\x18\x01 \x01(\tH\x00R\x06policy\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x03 \x01(\tH\x02R\x05value\x88\x01\x01B\t\n" +
-	"\a_policyB\a\n" +
-	"\x05_typeB\b\n" +
-	"\x06_valueB\r\n" +
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12X\n" +
+	"\x05rules\x18\x02 \x03(\v2B.meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRules.RulesR\x05rules\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_id\"{\n" +
 	"FGetNetworkApplianceFirewallL7FirewallRulesApplicationCategoriesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xa0\x04\n" +
+	"\v_network_id\"\x8e\x06\n" +
 	"<NetworkApplianceFirewallL7FirewallRulesApplicationCategories\x12\x9e\x01\n" +
-	"\x16application_categories\x18\x01 \x03(\v2g.meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRulesApplicationCategories.ApplicationCategoriesR\x15applicationCategories\x1a\xbe\x02\n" +
+	"\x16application_categories\x18\x01 \x03(\v2g.meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRulesApplicationCategories.ApplicationCategoriesR\x15applicationCategories\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdd\x03\n" +
 	"\x15ApplicationCategories\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x98\x01\n" +
-	"\fapplications\x18\x03 \x03(\v2t.meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRulesApplicationCategories.ApplicationCategories.ApplicationsR\fapplications\x1aL\n" +
+	"\fapplications\x18\x03 \x03(\v2t.meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRulesApplicationCategories.ApplicationCategories.ApplicationsR\fapplications\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9b\x01\n" +
 	"\fApplications\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_nameB\x89\x01\n" +
-	"\x1dcom.merakibroker.appliance.v1B\x1cFirewallL7FirewallRulesProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"\x05_nameB\xa5\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\x1cFirewallL7FirewallRulesProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_rawDescOnce sync.Once
@@ -584,7 +567,7 @@ func file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_rawDescGZIP() []b
 	return file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_goTypes = []any{
 	(*GetNetworkApplianceFirewallL7FirewallRulesRequest)(nil),                                               // 0: meraki.appliance.v1.GetNetworkApplianceFirewallL7FirewallRulesRequest
 	(*NetworkApplianceFirewallL7FirewallRules)(nil),                                                         // 1: meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRules
@@ -592,23 +575,28 @@ var file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_goTypes = []any{
 	(*GetNetworkApplianceFirewallL7FirewallRulesApplicationCategoriesRequest)(nil),                          // 3: meraki.appliance.v1.GetNetworkApplianceFirewallL7FirewallRulesApplicationCategoriesRequest
 	(*NetworkApplianceFirewallL7FirewallRulesApplicationCategories)(nil),                                    // 4: meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRulesApplicationCategories
 	(*NetworkApplianceFirewallL7FirewallRules_Rules)(nil),                                                   // 5: meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRules.Rules
-	(*UpdateNetworkApplianceFirewallL7FirewallRulesRequest_Rules)(nil),                                      // 6: meraki.appliance.v1.UpdateNetworkApplianceFirewallL7FirewallRulesRequest.Rules
-	(*NetworkApplianceFirewallL7FirewallRulesApplicationCategories_ApplicationCategories)(nil),              // 7: meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRulesApplicationCategories.ApplicationCategories
-	(*NetworkApplianceFirewallL7FirewallRulesApplicationCategories_ApplicationCategories_Applications)(nil), // 8: meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRulesApplicationCategories.ApplicationCategories.Applications
-	(*fieldmaskpb.FieldMask)(nil),                                                                           // 9: google.protobuf.FieldMask
+	(*NetworkApplianceFirewallL7FirewallRulesApplicationCategories_ApplicationCategories)(nil),              // 6: meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRulesApplicationCategories.ApplicationCategories
+	(*NetworkApplianceFirewallL7FirewallRulesApplicationCategories_ApplicationCategories_Applications)(nil), // 7: meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRulesApplicationCategories.ApplicationCategories.Applications
+	(*structpb.Struct)(nil), // 8: google.protobuf.Struct
+	(*structpb.Value)(nil),  // 9: google.protobuf.Value
 }
 var file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_depIdxs = []int32{
-	5, // 0: meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRules.rules:type_name -> meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRules.Rules
-	6, // 1: meraki.appliance.v1.UpdateNetworkApplianceFirewallL7FirewallRulesRequest.rules:type_name -> meraki.appliance.v1.UpdateNetworkApplianceFirewallL7FirewallRulesRequest.Rules
-	9, // 2: meraki.appliance.v1.UpdateNetworkApplianceFirewallL7FirewallRulesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	9, // 3: meraki.appliance.v1.UpdateNetworkApplianceFirewallL7FirewallRulesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	7, // 4: meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRulesApplicationCategories.application_categories:type_name -> meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRulesApplicationCategories.ApplicationCategories
-	8, // 5: meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRulesApplicationCategories.ApplicationCategories.applications:type_name -> meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRulesApplicationCategories.ApplicationCategories.Applications
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	5,  // 0: meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRules.rules:type_name -> meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRules.Rules
+	8,  // 1: meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRules.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 2: meraki.appliance.v1.UpdateNetworkApplianceFirewallL7FirewallRulesRequest.rules:type_name -> meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRules.Rules
+	8,  // 3: meraki.appliance.v1.UpdateNetworkApplianceFirewallL7FirewallRulesRequest.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 4: meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRulesApplicationCategories.application_categories:type_name -> meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRulesApplicationCategories.ApplicationCategories
+	8,  // 5: meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRulesApplicationCategories.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 6: meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRules.Rules.value:type_name -> google.protobuf.Value
+	8,  // 7: meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRules.Rules.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 8: meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRulesApplicationCategories.ApplicationCategories.applications:type_name -> meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRulesApplicationCategories.ApplicationCategories.Applications
+	8,  // 9: meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRulesApplicationCategories.ApplicationCategories.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 10: meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRulesApplicationCategories.ApplicationCategories.Applications.additional_properties:type_name -> google.protobuf.Struct
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_init() }
@@ -622,14 +610,13 @@ func file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_init() {
 	file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_msgTypes[7].OneofWrappers = []any{}
-	file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_msgTypes[8].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_rawDesc), len(file_meraki_appliance_v1_firewall_l7_firewall_rules_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -31,11 +31,12 @@ type UpdateNetworkApplianceFirewallMulticastForwardingRequest struct {
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Rules         []*UpdateNetworkApplianceFirewallMulticastForwardingRequest_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                            `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                            `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Rules                []*NetworkApplianceFirewallMulticastForwarding_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	EmptyFields          []string                                             `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                             `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceFirewallMulticastForwardingRequest) Reset() {
@@ -75,34 +76,43 @@ func (x *UpdateNetworkApplianceFirewallMulticastForwardingRequest) GetNetworkId(
 	return ""
 }
 
-func (x *UpdateNetworkApplianceFirewallMulticastForwardingRequest) GetRules() []*UpdateNetworkApplianceFirewallMulticastForwardingRequest_Rules {
+func (x *UpdateNetworkApplianceFirewallMulticastForwardingRequest) GetRules() []*NetworkApplianceFirewallMulticastForwarding_Rules {
 	if x != nil {
 		return x.Rules
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceFirewallMulticastForwardingRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceFirewallMulticastForwardingRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceFirewallMulticastForwardingRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of updateNetworkApplianceFirewallMulticastForwarding.
+func (x *UpdateNetworkApplianceFirewallMulticastForwardingRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceFirewallMulticastForwardingRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The appliance firewall multicast forwarding of a network. Answer of
+// updateNetworkApplianceFirewallMulticastForwarding.
 type NetworkApplianceFirewallMulticastForwarding struct {
-	state         protoimpl.MessageState                               `protogen:"open.v1"`
-	Network       *NetworkApplianceFirewallMulticastForwarding_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	Rules         []*NetworkApplianceFirewallMulticastForwarding_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                               `protogen:"open.v1"`
+	Network              *NetworkApplianceFirewallMulticastForwarding_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Rules                []*NetworkApplianceFirewallMulticastForwarding_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceFirewallMulticastForwarding) Reset() {
@@ -145,6 +155,13 @@ func (x *NetworkApplianceFirewallMulticastForwarding) GetNetwork() *NetworkAppli
 func (x *NetworkApplianceFirewallMulticastForwarding) GetRules() []*NetworkApplianceFirewallMulticastForwarding_Rules {
 	if x != nil {
 		return x.Rules
+	}
+	return nil
+}
+
+func (x *NetworkApplianceFirewallMulticastForwarding) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -229,12 +246,13 @@ func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkRequest) Ge
 
 // Answer of getOrganizationApplianceFirewallMulticastForwardingByNetwork.
 type GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse struct {
-	state         protoimpl.MessageState                                                       `protogen:"open.v1"`
-	Items         []*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                 `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                       `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                              `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse) Reset() {
@@ -267,6 +285,13 @@ func (*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse) Des
 	return file_meraki_appliance_v1_firewall_multicast_forwarding_proto_rawDescGZIP(), []int{3}
 }
 
+func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse) GetItems() []*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item {
 	if x != nil {
 		return x.Items
@@ -281,87 +306,25 @@ func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse) G
 	return nil
 }
 
-func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse) GetMeta() *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta {
+func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
-	}
-	return nil
-}
-
-type UpdateNetworkApplianceFirewallMulticastForwardingRequest_Rules struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Description *string `protobuf:"bytes,1,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Required.
-	Address *string `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Required.
-	VlanIds       []string `protobuf:"bytes,3,rep,name=vlan_ids,json=vlanIds,proto3" json:"vlan_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceFirewallMulticastForwardingRequest_Rules) Reset() {
-	*x = UpdateNetworkApplianceFirewallMulticastForwardingRequest_Rules{}
-	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceFirewallMulticastForwardingRequest_Rules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceFirewallMulticastForwardingRequest_Rules) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceFirewallMulticastForwardingRequest_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceFirewallMulticastForwardingRequest_Rules.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceFirewallMulticastForwardingRequest_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_firewall_multicast_forwarding_proto_rawDescGZIP(), []int{0, 0}
-}
-
-func (x *UpdateNetworkApplianceFirewallMulticastForwardingRequest_Rules) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallMulticastForwardingRequest_Rules) GetAddress() string {
-	if x != nil && x.Address != nil {
-		return *x.Address
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallMulticastForwardingRequest_Rules) GetVlanIds() []string {
-	if x != nil {
-		return x.VlanIds
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type NetworkApplianceFirewallMulticastForwarding_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceFirewallMulticastForwarding_Network) Reset() {
 	*x = NetworkApplianceFirewallMulticastForwarding_Network{}
-	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[5]
+	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -373,7 +336,7 @@ func (x *NetworkApplianceFirewallMulticastForwarding_Network) String() string {
 func (*NetworkApplianceFirewallMulticastForwarding_Network) ProtoMessage() {}
 
 func (x *NetworkApplianceFirewallMulticastForwarding_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[5]
+	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -403,18 +366,29 @@ func (x *NetworkApplianceFirewallMulticastForwarding_Network) GetName() string {
 	return ""
 }
 
+func (x *NetworkApplianceFirewallMulticastForwarding_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceFirewallMulticastForwarding_Rules struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Description   *string                `protobuf:"bytes,1,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	Address       *string                `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	VlanIds       []string               `protobuf:"bytes,3,rep,name=vlan_ids,json=vlanIds,proto3" json:"vlan_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Description *string `protobuf:"bytes,1,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// Required in a request.
+	Address *string `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	// Required in a request.
+	VlanIds              []string         `protobuf:"bytes,3,rep,name=vlan_ids,json=vlanIds,proto3" json:"vlan_ids,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceFirewallMulticastForwarding_Rules) Reset() {
 	*x = NetworkApplianceFirewallMulticastForwarding_Rules{}
-	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[6]
+	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -426,7 +400,7 @@ func (x *NetworkApplianceFirewallMulticastForwarding_Rules) String() string {
 func (*NetworkApplianceFirewallMulticastForwarding_Rules) ProtoMessage() {}
 
 func (x *NetworkApplianceFirewallMulticastForwarding_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[6]
+	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -463,17 +437,25 @@ func (x *NetworkApplianceFirewallMulticastForwarding_Rules) GetVlanIds() []strin
 	return nil
 }
 
+func (x *NetworkApplianceFirewallMulticastForwarding_Rules) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item struct {
-	state         protoimpl.MessageState                                                             `protogen:"open.v1"`
-	Network       *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	Rules         []*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                             `protogen:"open.v1"`
+	Network              *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Rules                []*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item) Reset() {
 	*x = GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item{}
-	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[7]
+	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -485,7 +467,7 @@ func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_It
 func (*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[7]
+	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -515,61 +497,25 @@ func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_It
 	return nil
 }
 
-type GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta struct {
-	state         protoimpl.MessageState                                                            `protogen:"open.v1"`
-	Counts        *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta) Reset() {
-	*x = GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta{}
-	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[8]
+func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_firewall_multicast_forwarding_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta) GetCounts() *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item_Network) Reset() {
 	*x = GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item_Network{}
-	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[9]
+	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -582,7 +528,7 @@ func (*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item
 }
 
 func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[9]
+	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -612,18 +558,26 @@ func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_It
 	return ""
 }
 
+func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item_Rules struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Description   *string                `protobuf:"bytes,1,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	Address       *string                `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	VlanIds       []string               `protobuf:"bytes,3,rep,name=vlan_ids,json=vlanIds,proto3" json:"vlan_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Description          *string                `protobuf:"bytes,1,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	Address              *string                `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	VlanIds              []string               `protobuf:"bytes,3,rep,name=vlan_ids,json=vlanIds,proto3" json:"vlan_ids,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item_Rules) Reset() {
 	*x = GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item_Rules{}
-	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[10]
+	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -636,7 +590,7 @@ func (*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item
 }
 
 func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[10]
+	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -673,136 +627,42 @@ func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_It
 	return nil
 }
 
-type GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                  `protogen:"open.v1"`
-	Items         *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta_Counts{}
-	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[11]
+func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item_Rules) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_firewall_multicast_forwarding_proto_rawDescGZIP(), []int{3, 1, 0}
-}
-
-func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta_Counts) GetItems() *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta_Counts_Items{}
-	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_firewall_multicast_forwarding_proto_rawDescGZIP(), []int{3, 1, 0, 0}
-}
-
-func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 var File_meraki_appliance_v1_firewall_multicast_forwarding_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_firewall_multicast_forwarding_proto_rawDesc = "" +
 	"\n" +
-	"7meraki/appliance/v1/firewall_multicast_forwarding.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xeb\x03\n" +
+	"7meraki/appliance/v1/firewall_multicast_forwarding.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a%meraki/appliance/v1/collections.proto\"\xf0\x02\n" +
 	"8UpdateNetworkApplianceFirewallMulticastForwardingRequest\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12i\n" +
-	"\x05rules\x18\x02 \x03(\v2S.meraki.appliance.v1.UpdateNetworkApplianceFirewallMulticastForwardingRequest.RulesR\x05rules\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x84\x01\n" +
-	"\x05Rules\x12%\n" +
-	"\vdescription\x18\x01 \x01(\tH\x00R\vdescription\x88\x01\x01\x12\x1d\n" +
-	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01\x12\x19\n" +
-	"\bvlan_ids\x18\x03 \x03(\tR\avlanIdsB\x0e\n" +
-	"\f_descriptionB\n" +
-	"\n" +
-	"\b_addressB\r\n" +
-	"\v_network_id\"\xbf\x03\n" +
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\\\n" +
+	"\x05rules\x18\x02 \x03(\v2F.meraki.appliance.v1.NetworkApplianceFirewallMulticastForwarding.RulesR\x05rules\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_network_id\"\xad\x05\n" +
 	"+NetworkApplianceFirewallMulticastForwarding\x12b\n" +
 	"\anetwork\x18\x01 \x01(\v2H.meraki.appliance.v1.NetworkApplianceFirewallMulticastForwarding.NetworkR\anetwork\x12\\\n" +
-	"\x05rules\x18\x02 \x03(\v2F.meraki.appliance.v1.NetworkApplianceFirewallMulticastForwarding.RulesR\x05rules\x1aG\n" +
+	"\x05rules\x18\x02 \x03(\v2F.meraki.appliance.v1.NetworkApplianceFirewallMulticastForwarding.RulesR\x05rules\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1a\x84\x01\n" +
+	"\x05_name\x1a\xd3\x01\n" +
 	"\x05Rules\x12%\n" +
 	"\vdescription\x18\x01 \x01(\tH\x00R\vdescription\x88\x01\x01\x12\x1d\n" +
 	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01\x12\x19\n" +
-	"\bvlan_ids\x18\x03 \x03(\tR\avlanIdsB\x0e\n" +
+	"\bvlan_ids\x18\x03 \x03(\tR\avlanIds\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_descriptionB\n" +
 	"\n" +
 	"\b_address\"\xd0\x02\n" +
@@ -816,37 +676,31 @@ const file_meraki_appliance_v1_firewall_multicast_forwarding_proto_rawDesc = "" 
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xbc\t\n" +
-	"DGetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse\x12t\n" +
-	"\x05items\x18\x01 \x03(\v2^.meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12r\n" +
-	"\x04meta\x18\x03 \x01(\v2^.meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.MetaR\x04meta\x1a\xd5\x03\n" +
+	"\x0e_ending_before\"\xca\b\n" +
+	"DGetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse\x127\n" +
+	"\x04meta\x18\x01 \x01(\v2#.meraki.appliance.v1.CollectionMetaR\x04meta\x12u\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2^.meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc3\x05\n" +
 	"\x04Item\x12\x80\x01\n" +
 	"\anetwork\x18\x01 \x01(\v2f.meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Item.NetworkR\anetwork\x12z\n" +
-	"\x05rules\x18\x02 \x03(\v2d.meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Item.RulesR\x05rules\x1aG\n" +
+	"\x05rules\x18\x02 \x03(\v2d.meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Item.RulesR\x05rules\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1a\x84\x01\n" +
+	"\x05_name\x1a\xd3\x01\n" +
 	"\x05Rules\x12%\n" +
 	"\vdescription\x18\x01 \x01(\tH\x00R\vdescription\x88\x01\x01\x12\x1d\n" +
 	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01\x12\x19\n" +
-	"\bvlan_ids\x18\x03 \x03(\tR\avlanIdsB\x0e\n" +
+	"\bvlan_ids\x18\x03 \x03(\tR\avlanIds\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_descriptionB\n" +
 	"\n" +
-	"\b_address\x1a\xf3\x02\n" +
-	"\x04Meta\x12}\n" +
-	"\x06counts\x18\x01 \x01(\v2e.meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Meta.CountsR\x06counts\x1a\xeb\x01\n" +
-	"\x06Counts\x12\x81\x01\n" +
-	"\x05items\x18\x01 \x01(\v2k.meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remainingB\x8d\x01\n" +
-	"\x1dcom.merakibroker.appliance.v1B FirewallMulticastForwardingProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"\b_addressB\xa9\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B FirewallMulticastForwardingProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_firewall_multicast_forwarding_proto_rawDescOnce sync.Once
@@ -860,42 +714,43 @@ func file_meraki_appliance_v1_firewall_multicast_forwarding_proto_rawDescGZIP() 
 	return file_meraki_appliance_v1_firewall_multicast_forwarding_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_meraki_appliance_v1_firewall_multicast_forwarding_proto_goTypes = []any{
-	(*UpdateNetworkApplianceFirewallMulticastForwardingRequest)(nil),                               // 0: meraki.appliance.v1.UpdateNetworkApplianceFirewallMulticastForwardingRequest
-	(*NetworkApplianceFirewallMulticastForwarding)(nil),                                            // 1: meraki.appliance.v1.NetworkApplianceFirewallMulticastForwarding
-	(*GetOrganizationApplianceFirewallMulticastForwardingByNetworkRequest)(nil),                    // 2: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkRequest
-	(*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse)(nil),                   // 3: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse
-	(*UpdateNetworkApplianceFirewallMulticastForwardingRequest_Rules)(nil),                         // 4: meraki.appliance.v1.UpdateNetworkApplianceFirewallMulticastForwardingRequest.Rules
-	(*NetworkApplianceFirewallMulticastForwarding_Network)(nil),                                    // 5: meraki.appliance.v1.NetworkApplianceFirewallMulticastForwarding.Network
-	(*NetworkApplianceFirewallMulticastForwarding_Rules)(nil),                                      // 6: meraki.appliance.v1.NetworkApplianceFirewallMulticastForwarding.Rules
-	(*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item)(nil),              // 7: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Item
-	(*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta)(nil),              // 8: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Meta
-	(*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item_Network)(nil),      // 9: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Item.Network
-	(*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item_Rules)(nil),        // 10: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Item.Rules
-	(*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta_Counts)(nil),       // 11: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Meta.Counts
-	(*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Meta_Counts_Items)(nil), // 12: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Meta.Counts.Items
-	(*fieldmaskpb.FieldMask)(nil), // 13: google.protobuf.FieldMask
-	(*v1.PageInfo)(nil),           // 14: meraki.api.v1.PageInfo
+	(*UpdateNetworkApplianceFirewallMulticastForwardingRequest)(nil),                          // 0: meraki.appliance.v1.UpdateNetworkApplianceFirewallMulticastForwardingRequest
+	(*NetworkApplianceFirewallMulticastForwarding)(nil),                                       // 1: meraki.appliance.v1.NetworkApplianceFirewallMulticastForwarding
+	(*GetOrganizationApplianceFirewallMulticastForwardingByNetworkRequest)(nil),               // 2: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkRequest
+	(*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse)(nil),              // 3: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse
+	(*NetworkApplianceFirewallMulticastForwarding_Network)(nil),                               // 4: meraki.appliance.v1.NetworkApplianceFirewallMulticastForwarding.Network
+	(*NetworkApplianceFirewallMulticastForwarding_Rules)(nil),                                 // 5: meraki.appliance.v1.NetworkApplianceFirewallMulticastForwarding.Rules
+	(*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item)(nil),         // 6: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Item
+	(*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item_Network)(nil), // 7: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Item.Network
+	(*GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse_Item_Rules)(nil),   // 8: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Item.Rules
+	(*structpb.Struct)(nil), // 9: google.protobuf.Struct
+	(*CollectionMeta)(nil),  // 10: meraki.appliance.v1.CollectionMeta
+	(*v1.PageInfo)(nil),     // 11: meraki.api.v1.PageInfo
 }
 var file_meraki_appliance_v1_firewall_multicast_forwarding_proto_depIdxs = []int32{
-	4,  // 0: meraki.appliance.v1.UpdateNetworkApplianceFirewallMulticastForwardingRequest.rules:type_name -> meraki.appliance.v1.UpdateNetworkApplianceFirewallMulticastForwardingRequest.Rules
-	13, // 1: meraki.appliance.v1.UpdateNetworkApplianceFirewallMulticastForwardingRequest.null_fields:type_name -> google.protobuf.FieldMask
-	13, // 2: meraki.appliance.v1.UpdateNetworkApplianceFirewallMulticastForwardingRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	5,  // 3: meraki.appliance.v1.NetworkApplianceFirewallMulticastForwarding.network:type_name -> meraki.appliance.v1.NetworkApplianceFirewallMulticastForwarding.Network
-	6,  // 4: meraki.appliance.v1.NetworkApplianceFirewallMulticastForwarding.rules:type_name -> meraki.appliance.v1.NetworkApplianceFirewallMulticastForwarding.Rules
-	7,  // 5: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Item
-	14, // 6: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	8,  // 7: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.meta:type_name -> meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Meta
-	9,  // 8: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Item.network:type_name -> meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Item.Network
-	10, // 9: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Item.rules:type_name -> meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Item.Rules
-	11, // 10: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Meta.counts:type_name -> meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Meta.Counts
-	12, // 11: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Meta.Counts.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Meta.Counts.Items
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	5,  // 0: meraki.appliance.v1.UpdateNetworkApplianceFirewallMulticastForwardingRequest.rules:type_name -> meraki.appliance.v1.NetworkApplianceFirewallMulticastForwarding.Rules
+	9,  // 1: meraki.appliance.v1.UpdateNetworkApplianceFirewallMulticastForwardingRequest.additional_properties:type_name -> google.protobuf.Struct
+	4,  // 2: meraki.appliance.v1.NetworkApplianceFirewallMulticastForwarding.network:type_name -> meraki.appliance.v1.NetworkApplianceFirewallMulticastForwarding.Network
+	5,  // 3: meraki.appliance.v1.NetworkApplianceFirewallMulticastForwarding.rules:type_name -> meraki.appliance.v1.NetworkApplianceFirewallMulticastForwarding.Rules
+	9,  // 4: meraki.appliance.v1.NetworkApplianceFirewallMulticastForwarding.additional_properties:type_name -> google.protobuf.Struct
+	10, // 5: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.meta:type_name -> meraki.appliance.v1.CollectionMeta
+	6,  // 6: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Item
+	11, // 7: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	9,  // 8: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 9: meraki.appliance.v1.NetworkApplianceFirewallMulticastForwarding.Network.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 10: meraki.appliance.v1.NetworkApplianceFirewallMulticastForwarding.Rules.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 11: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Item.network:type_name -> meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Item.Network
+	8,  // 12: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Item.rules:type_name -> meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Item.Rules
+	9,  // 13: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 14: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 15: meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse.Item.Rules.additional_properties:type_name -> google.protobuf.Struct
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_firewall_multicast_forwarding_proto_init() }
@@ -903,21 +758,20 @@ func file_meraki_appliance_v1_firewall_multicast_forwarding_proto_init() {
 	if File_meraki_appliance_v1_firewall_multicast_forwarding_proto != nil {
 		return
 	}
+	file_meraki_appliance_v1_collections_proto_init()
 	file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[5].OneofWrappers = []any{}
-	file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[9].OneofWrappers = []any{}
-	file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[12].OneofWrappers = []any{}
+	file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[7].OneofWrappers = []any{}
+	file_meraki_appliance_v1_firewall_multicast_forwarding_proto_msgTypes[8].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_firewall_multicast_forwarding_proto_rawDesc), len(file_meraki_appliance_v1_firewall_multicast_forwarding_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

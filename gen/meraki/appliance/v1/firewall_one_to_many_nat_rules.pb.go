@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,13 +71,14 @@ func (x *GetNetworkApplianceFirewallOneToManyNatRulesRequest) GetNetworkId() str
 	return ""
 }
 
-// Answer of getNetworkApplianceFirewallOneToManyNatRules,
-// updateNetworkApplianceFirewallOneToManyNatRules.
+// The appliance firewall one to many NAT rules of a network. Answer of
+// getNetworkApplianceFirewallOneToManyNatRules, updateNetworkApplianceFirewallOneToManyNatRules.
 type NetworkApplianceFirewallOneToManyNatRules struct {
-	state         protoimpl.MessageState                             `protogen:"open.v1"`
-	Rules         []*NetworkApplianceFirewallOneToManyNatRules_Rules `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                             `protogen:"open.v1"`
+	Rules                []*NetworkApplianceFirewallOneToManyNatRules_Rules `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
+	AdditionalProperties *structpb.Struct                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceFirewallOneToManyNatRules) Reset() {
@@ -117,17 +118,25 @@ func (x *NetworkApplianceFirewallOneToManyNatRules) GetRules() []*NetworkApplian
 	return nil
 }
 
+func (x *NetworkApplianceFirewallOneToManyNatRules) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkApplianceFirewallOneToManyNatRules.
 type UpdateNetworkApplianceFirewallOneToManyNatRulesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Rules         []*UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                          `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                          `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Rules                []*NetworkApplianceFirewallOneToManyNatRules_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	EmptyFields          []string                                           `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                           `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceFirewallOneToManyNatRulesRequest) Reset() {
@@ -167,34 +176,45 @@ func (x *UpdateNetworkApplianceFirewallOneToManyNatRulesRequest) GetNetworkId() 
 	return ""
 }
 
-func (x *UpdateNetworkApplianceFirewallOneToManyNatRulesRequest) GetRules() []*UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules {
+func (x *UpdateNetworkApplianceFirewallOneToManyNatRulesRequest) GetRules() []*NetworkApplianceFirewallOneToManyNatRules_Rules {
 	if x != nil {
 		return x.Rules
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceFirewallOneToManyNatRulesRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToManyNatRulesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceFirewallOneToManyNatRulesRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkApplianceFirewallOneToManyNatRulesRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceFirewallOneToManyNatRulesRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceFirewallOneToManyNatRules_Rules struct {
-	state         protoimpl.MessageState                                       `protogen:"open.v1"`
-	PublicIp      *string                                                      `protobuf:"bytes,1,opt,name=public_ip,json=publicIp,proto3,oneof" json:"public_ip,omitempty"`
-	Uplink        *string                                                      `protobuf:"bytes,2,opt,name=uplink,proto3,oneof" json:"uplink,omitempty"`
-	PortRules     []*NetworkApplianceFirewallOneToManyNatRules_Rules_PortRules `protobuf:"bytes,3,rep,name=port_rules,json=portRules,proto3" json:"port_rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	PublicIp *string `protobuf:"bytes,1,opt,name=public_ip,json=publicIp,proto3,oneof" json:"public_ip,omitempty"`
+	// Required in a request.
+	Uplink *string `protobuf:"bytes,2,opt,name=uplink,proto3,oneof" json:"uplink,omitempty"`
+	// Required in a request.
+	PortRules            []*NetworkApplianceFirewallOneToManyNatRules_Rules_PortRules `protobuf:"bytes,3,rep,name=port_rules,json=portRules,proto3" json:"port_rules,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceFirewallOneToManyNatRules_Rules) Reset() {
@@ -248,17 +268,25 @@ func (x *NetworkApplianceFirewallOneToManyNatRules_Rules) GetPortRules() []*Netw
 	return nil
 }
 
+func (x *NetworkApplianceFirewallOneToManyNatRules_Rules) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceFirewallOneToManyNatRules_Rules_PortRules struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Known values: "tcp", "udp".
-	Protocol      *string  `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	PublicPort    *string  `protobuf:"bytes,3,opt,name=public_port,json=publicPort,proto3,oneof" json:"public_port,omitempty"`
-	LocalIp       *string  `protobuf:"bytes,4,opt,name=local_ip,json=localIp,proto3,oneof" json:"local_ip,omitempty"`
-	LocalPort     *string  `protobuf:"bytes,5,opt,name=local_port,json=localPort,proto3,oneof" json:"local_port,omitempty"`
-	AllowedIps    []string `protobuf:"bytes,6,rep,name=allowed_ips,json=allowedIps,proto3" json:"allowed_ips,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Protocol             *string          `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	PublicPort           *string          `protobuf:"bytes,3,opt,name=public_port,json=publicPort,proto3,oneof" json:"public_port,omitempty"`
+	LocalIp              *string          `protobuf:"bytes,4,opt,name=local_ip,json=localIp,proto3,oneof" json:"local_ip,omitempty"`
+	LocalPort            *string          `protobuf:"bytes,5,opt,name=local_port,json=localPort,proto3,oneof" json:"local_port,omitempty"`
+	AllowedIps           []string         `protobuf:"bytes,6,rep,name=allowed_ips,json=allowedIps,proto3" json:"allowed_ips,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceFirewallOneToManyNatRules_Rules_PortRules) Reset() {
@@ -333,150 +361,9 @@ func (x *NetworkApplianceFirewallOneToManyNatRules_Rules_PortRules) GetAllowedIp
 	return nil
 }
 
-type UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	PublicIp *string `protobuf:"bytes,1,opt,name=public_ip,json=publicIp,proto3,oneof" json:"public_ip,omitempty"`
-	// Required.
-	Uplink *string `protobuf:"bytes,2,opt,name=uplink,proto3,oneof" json:"uplink,omitempty"`
-	// Required.
-	PortRules     []*UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules_PortRules `protobuf:"bytes,3,rep,name=port_rules,json=portRules,proto3" json:"port_rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules) Reset() {
-	*x = UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules{}
-	mi := &file_meraki_appliance_v1_firewall_one_to_many_nat_rules_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_firewall_one_to_many_nat_rules_proto_msgTypes[5]
+func (x *NetworkApplianceFirewallOneToManyNatRules_Rules_PortRules) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_firewall_one_to_many_nat_rules_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules) GetPublicIp() string {
-	if x != nil && x.PublicIp != nil {
-		return *x.PublicIp
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules) GetUplink() string {
-	if x != nil && x.Uplink != nil {
-		return *x.Uplink
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules) GetPortRules() []*UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules_PortRules {
-	if x != nil {
-		return x.PortRules
-	}
-	return nil
-}
-
-type UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules_PortRules struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Name  *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Known values: "tcp", "udp".
-	Protocol      *string  `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	PublicPort    *string  `protobuf:"bytes,3,opt,name=public_port,json=publicPort,proto3,oneof" json:"public_port,omitempty"`
-	LocalIp       *string  `protobuf:"bytes,4,opt,name=local_ip,json=localIp,proto3,oneof" json:"local_ip,omitempty"`
-	LocalPort     *string  `protobuf:"bytes,5,opt,name=local_port,json=localPort,proto3,oneof" json:"local_port,omitempty"`
-	AllowedIps    []string `protobuf:"bytes,6,rep,name=allowed_ips,json=allowedIps,proto3" json:"allowed_ips,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules_PortRules) Reset() {
-	*x = UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules_PortRules{}
-	mi := &file_meraki_appliance_v1_firewall_one_to_many_nat_rules_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules_PortRules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules_PortRules) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules_PortRules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_firewall_one_to_many_nat_rules_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules_PortRules.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules_PortRules) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_firewall_one_to_many_nat_rules_proto_rawDescGZIP(), []int{2, 0, 0}
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules_PortRules) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules_PortRules) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules_PortRules) GetPublicPort() string {
-	if x != nil && x.PublicPort != nil {
-		return *x.PublicPort
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules_PortRules) GetLocalIp() string {
-	if x != nil && x.LocalIp != nil {
-		return *x.LocalIp
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules_PortRules) GetLocalPort() string {
-	if x != nil && x.LocalPort != nil {
-		return *x.LocalPort
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules_PortRules) GetAllowedIps() []string {
-	if x != nil {
-		return x.AllowedIps
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -485,18 +372,20 @@ var File_meraki_appliance_v1_firewall_one_to_many_nat_rules_proto protoreflect.F
 
 const file_meraki_appliance_v1_firewall_one_to_many_nat_rules_proto_rawDesc = "" +
 	"\n" +
-	"8meraki/appliance/v1/firewall_one_to_many_nat_rules.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"h\n" +
+	"8meraki/appliance/v1/firewall_one_to_many_nat_rules.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"h\n" +
 	"3GetNetworkApplianceFirewallOneToManyNatRulesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xed\x04\n" +
+	"\v_network_id\"\xda\x06\n" +
 	")NetworkApplianceFirewallOneToManyNatRules\x12Z\n" +
-	"\x05rules\x18\x01 \x03(\v2D.meraki.appliance.v1.NetworkApplianceFirewallOneToManyNatRules.RulesR\x05rules\x1a\xe3\x03\n" +
+	"\x05rules\x18\x01 \x03(\v2D.meraki.appliance.v1.NetworkApplianceFirewallOneToManyNatRules.RulesR\x05rules\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x81\x05\n" +
 	"\x05Rules\x12 \n" +
 	"\tpublic_ip\x18\x01 \x01(\tH\x00R\bpublicIp\x88\x01\x01\x12\x1b\n" +
 	"\x06uplink\x18\x02 \x01(\tH\x01R\x06uplink\x88\x01\x01\x12m\n" +
 	"\n" +
-	"port_rules\x18\x03 \x03(\v2N.meraki.appliance.v1.NetworkApplianceFirewallOneToManyNatRules.Rules.PortRulesR\tportRules\x1a\x92\x02\n" +
+	"port_rules\x18\x03 \x03(\v2N.meraki.appliance.v1.NetworkApplianceFirewallOneToManyNatRules.Rules.PortRulesR\tportRules\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe1\x02\n" +
 	"\tPortRules\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1f\n" +
 	"\bprotocol\x18\x02 \x01(\tH\x01R\bprotocol\x88\x01\x01\x12$\n" +
@@ -506,7 +395,8 @@ const file_meraki_appliance_v1_firewall_one_to_many_nat_rules_proto_rawDesc = ""
 	"\n" +
 	"local_port\x18\x05 \x01(\tH\x04R\tlocalPort\x88\x01\x01\x12\x1f\n" +
 	"\vallowed_ips\x18\x06 \x03(\tR\n" +
-	"allowedIpsB\a\n" +
+	"allowedIps\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\v\n" +
 	"\t_protocolB\x0e\n" +
 	"\f_public_portB\v\n" +
@@ -514,39 +404,17 @@ const file_meraki_appliance_v1_firewall_one_to_many_nat_rules_proto_rawDesc = ""
 	"\v_local_portB\f\n" +
 	"\n" +
 	"_public_ipB\t\n" +
-	"\a_uplink\"\xd3\x06\n" +
+	"\a_uplink\"\xec\x02\n" +
 	"6UpdateNetworkApplianceFirewallOneToManyNatRulesRequest\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12g\n" +
-	"\x05rules\x18\x02 \x03(\v2Q.meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToManyNatRulesRequest.RulesR\x05rules\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xf0\x03\n" +
-	"\x05Rules\x12 \n" +
-	"\tpublic_ip\x18\x01 \x01(\tH\x00R\bpublicIp\x88\x01\x01\x12\x1b\n" +
-	"\x06uplink\x18\x02 \x01(\tH\x01R\x06uplink\x88\x01\x01\x12z\n" +
-	"\n" +
-	"port_rules\x18\x03 \x03(\v2[.meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToManyNatRulesRequest.Rules.PortRulesR\tportRules\x1a\x92\x02\n" +
-	"\tPortRules\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1f\n" +
-	"\bprotocol\x18\x02 \x01(\tH\x01R\bprotocol\x88\x01\x01\x12$\n" +
-	"\vpublic_port\x18\x03 \x01(\tH\x02R\n" +
-	"publicPort\x88\x01\x01\x12\x1e\n" +
-	"\blocal_ip\x18\x04 \x01(\tH\x03R\alocalIp\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"local_port\x18\x05 \x01(\tH\x04R\tlocalPort\x88\x01\x01\x12\x1f\n" +
-	"\vallowed_ips\x18\x06 \x03(\tR\n" +
-	"allowedIpsB\a\n" +
-	"\x05_nameB\v\n" +
-	"\t_protocolB\x0e\n" +
-	"\f_public_portB\v\n" +
-	"\t_local_ipB\r\n" +
-	"\v_local_portB\f\n" +
-	"\n" +
-	"_public_ipB\t\n" +
-	"\a_uplinkB\r\n" +
-	"\v_network_idB\x8b\x01\n" +
-	"\x1dcom.merakibroker.appliance.v1B\x1eFirewallOneToManyNatRulesProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12Z\n" +
+	"\x05rules\x18\x02 \x03(\v2D.meraki.appliance.v1.NetworkApplianceFirewallOneToManyNatRules.RulesR\x05rules\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_network_idB\xa7\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\x1eFirewallOneToManyNatRulesProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_firewall_one_to_many_nat_rules_proto_rawDescOnce sync.Once
@@ -560,29 +428,28 @@ func file_meraki_appliance_v1_firewall_one_to_many_nat_rules_proto_rawDescGZIP()
 	return file_meraki_appliance_v1_firewall_one_to_many_nat_rules_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_firewall_one_to_many_nat_rules_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_meraki_appliance_v1_firewall_one_to_many_nat_rules_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_meraki_appliance_v1_firewall_one_to_many_nat_rules_proto_goTypes = []any{
-	(*GetNetworkApplianceFirewallOneToManyNatRulesRequest)(nil),                    // 0: meraki.appliance.v1.GetNetworkApplianceFirewallOneToManyNatRulesRequest
-	(*NetworkApplianceFirewallOneToManyNatRules)(nil),                              // 1: meraki.appliance.v1.NetworkApplianceFirewallOneToManyNatRules
-	(*UpdateNetworkApplianceFirewallOneToManyNatRulesRequest)(nil),                 // 2: meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToManyNatRulesRequest
-	(*NetworkApplianceFirewallOneToManyNatRules_Rules)(nil),                        // 3: meraki.appliance.v1.NetworkApplianceFirewallOneToManyNatRules.Rules
-	(*NetworkApplianceFirewallOneToManyNatRules_Rules_PortRules)(nil),              // 4: meraki.appliance.v1.NetworkApplianceFirewallOneToManyNatRules.Rules.PortRules
-	(*UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules)(nil),           // 5: meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToManyNatRulesRequest.Rules
-	(*UpdateNetworkApplianceFirewallOneToManyNatRulesRequest_Rules_PortRules)(nil), // 6: meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToManyNatRulesRequest.Rules.PortRules
-	(*fieldmaskpb.FieldMask)(nil),                                                  // 7: google.protobuf.FieldMask
+	(*GetNetworkApplianceFirewallOneToManyNatRulesRequest)(nil),       // 0: meraki.appliance.v1.GetNetworkApplianceFirewallOneToManyNatRulesRequest
+	(*NetworkApplianceFirewallOneToManyNatRules)(nil),                 // 1: meraki.appliance.v1.NetworkApplianceFirewallOneToManyNatRules
+	(*UpdateNetworkApplianceFirewallOneToManyNatRulesRequest)(nil),    // 2: meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToManyNatRulesRequest
+	(*NetworkApplianceFirewallOneToManyNatRules_Rules)(nil),           // 3: meraki.appliance.v1.NetworkApplianceFirewallOneToManyNatRules.Rules
+	(*NetworkApplianceFirewallOneToManyNatRules_Rules_PortRules)(nil), // 4: meraki.appliance.v1.NetworkApplianceFirewallOneToManyNatRules.Rules.PortRules
+	(*structpb.Struct)(nil), // 5: google.protobuf.Struct
 }
 var file_meraki_appliance_v1_firewall_one_to_many_nat_rules_proto_depIdxs = []int32{
 	3, // 0: meraki.appliance.v1.NetworkApplianceFirewallOneToManyNatRules.rules:type_name -> meraki.appliance.v1.NetworkApplianceFirewallOneToManyNatRules.Rules
-	5, // 1: meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToManyNatRulesRequest.rules:type_name -> meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToManyNatRulesRequest.Rules
-	7, // 2: meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToManyNatRulesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	7, // 3: meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToManyNatRulesRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	5, // 1: meraki.appliance.v1.NetworkApplianceFirewallOneToManyNatRules.additional_properties:type_name -> google.protobuf.Struct
+	3, // 2: meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToManyNatRulesRequest.rules:type_name -> meraki.appliance.v1.NetworkApplianceFirewallOneToManyNatRules.Rules
+	5, // 3: meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToManyNatRulesRequest.additional_properties:type_name -> google.protobuf.Struct
 	4, // 4: meraki.appliance.v1.NetworkApplianceFirewallOneToManyNatRules.Rules.port_rules:type_name -> meraki.appliance.v1.NetworkApplianceFirewallOneToManyNatRules.Rules.PortRules
-	6, // 5: meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToManyNatRulesRequest.Rules.port_rules:type_name -> meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToManyNatRulesRequest.Rules.PortRules
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	5, // 5: meraki.appliance.v1.NetworkApplianceFirewallOneToManyNatRules.Rules.additional_properties:type_name -> google.protobuf.Struct
+	5, // 6: meraki.appliance.v1.NetworkApplianceFirewallOneToManyNatRules.Rules.PortRules.additional_properties:type_name -> google.protobuf.Struct
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_firewall_one_to_many_nat_rules_proto_init() }
@@ -594,15 +461,13 @@ func file_meraki_appliance_v1_firewall_one_to_many_nat_rules_proto_init() {
 	file_meraki_appliance_v1_firewall_one_to_many_nat_rules_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_appliance_v1_firewall_one_to_many_nat_rules_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_appliance_v1_firewall_one_to_many_nat_rules_proto_msgTypes[4].OneofWrappers = []any{}
-	file_meraki_appliance_v1_firewall_one_to_many_nat_rules_proto_msgTypes[5].OneofWrappers = []any{}
-	file_meraki_appliance_v1_firewall_one_to_many_nat_rules_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_firewall_one_to_many_nat_rules_proto_rawDesc), len(file_meraki_appliance_v1_firewall_one_to_many_nat_rules_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

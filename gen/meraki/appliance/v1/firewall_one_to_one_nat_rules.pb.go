@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,13 +71,14 @@ func (x *GetNetworkApplianceFirewallOneToOneNatRulesRequest) GetNetworkId() stri
 	return ""
 }
 
-// Answer of getNetworkApplianceFirewallOneToOneNatRules,
-// updateNetworkApplianceFirewallOneToOneNatRules.
+// The appliance firewall one to one NAT rules of a network. Answer of
+// getNetworkApplianceFirewallOneToOneNatRules, updateNetworkApplianceFirewallOneToOneNatRules.
 type NetworkApplianceFirewallOneToOneNatRules struct {
-	state         protoimpl.MessageState                            `protogen:"open.v1"`
-	Rules         []*NetworkApplianceFirewallOneToOneNatRules_Rules `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                            `protogen:"open.v1"`
+	Rules                []*NetworkApplianceFirewallOneToOneNatRules_Rules `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceFirewallOneToOneNatRules) Reset() {
@@ -117,17 +118,25 @@ func (x *NetworkApplianceFirewallOneToOneNatRules) GetRules() []*NetworkApplianc
 	return nil
 }
 
+func (x *NetworkApplianceFirewallOneToOneNatRules) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkApplianceFirewallOneToOneNatRules.
 type UpdateNetworkApplianceFirewallOneToOneNatRulesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Rules         []*UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                         `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                         `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Rules                []*NetworkApplianceFirewallOneToOneNatRules_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	EmptyFields          []string                                          `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                          `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceFirewallOneToOneNatRulesRequest) Reset() {
@@ -167,36 +176,45 @@ func (x *UpdateNetworkApplianceFirewallOneToOneNatRulesRequest) GetNetworkId() s
 	return ""
 }
 
-func (x *UpdateNetworkApplianceFirewallOneToOneNatRulesRequest) GetRules() []*UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules {
+func (x *UpdateNetworkApplianceFirewallOneToOneNatRulesRequest) GetRules() []*NetworkApplianceFirewallOneToOneNatRules_Rules {
 	if x != nil {
 		return x.Rules
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceFirewallOneToOneNatRulesRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToOneNatRulesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceFirewallOneToOneNatRulesRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkApplianceFirewallOneToOneNatRulesRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceFirewallOneToOneNatRulesRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceFirewallOneToOneNatRules_Rules struct {
-	state          protoimpl.MessageState                                           `protogen:"open.v1"`
-	Name           *string                                                          `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	PublicIp       *string                                                          `protobuf:"bytes,2,opt,name=public_ip,json=publicIp,proto3,oneof" json:"public_ip,omitempty"`
-	LanIp          *string                                                          `protobuf:"bytes,3,opt,name=lan_ip,json=lanIp,proto3,oneof" json:"lan_ip,omitempty"`
-	Uplink         *string                                                          `protobuf:"bytes,4,opt,name=uplink,proto3,oneof" json:"uplink,omitempty"`
-	AllowedInbound []*NetworkApplianceFirewallOneToOneNatRules_Rules_AllowedInbound `protobuf:"bytes,5,rep,name=allowed_inbound,json=allowedInbound,proto3" json:"allowed_inbound,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Name     *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	PublicIp *string                `protobuf:"bytes,2,opt,name=public_ip,json=publicIp,proto3,oneof" json:"public_ip,omitempty"`
+	// Required in a request.
+	LanIp                *string                                                          `protobuf:"bytes,3,opt,name=lan_ip,json=lanIp,proto3,oneof" json:"lan_ip,omitempty"`
+	Uplink               *string                                                          `protobuf:"bytes,4,opt,name=uplink,proto3,oneof" json:"uplink,omitempty"`
+	AllowedInbound       []*NetworkApplianceFirewallOneToOneNatRules_Rules_AllowedInbound `protobuf:"bytes,5,rep,name=allowed_inbound,json=allowedInbound,proto3" json:"allowed_inbound,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceFirewallOneToOneNatRules_Rules) Reset() {
@@ -264,14 +282,22 @@ func (x *NetworkApplianceFirewallOneToOneNatRules_Rules) GetAllowedInbound() []*
 	return nil
 }
 
+func (x *NetworkApplianceFirewallOneToOneNatRules_Rules) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceFirewallOneToOneNatRules_Rules_AllowedInbound struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "any", "icmp-ping", "tcp", "udp".
-	Protocol         *string  `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	DestinationPorts []string `protobuf:"bytes,2,rep,name=destination_ports,json=destinationPorts,proto3" json:"destination_ports,omitempty"`
-	AllowedIps       []string `protobuf:"bytes,3,rep,name=allowed_ips,json=allowedIps,proto3" json:"allowed_ips,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	Protocol             *string          `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	DestinationPorts     []string         `protobuf:"bytes,2,rep,name=destination_ports,json=destinationPorts,proto3" json:"destination_ports,omitempty"`
+	AllowedIps           []string         `protobuf:"bytes,3,rep,name=allowed_ips,json=allowedIps,proto3" json:"allowed_ips,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceFirewallOneToOneNatRules_Rules_AllowedInbound) Reset() {
@@ -325,140 +351,9 @@ func (x *NetworkApplianceFirewallOneToOneNatRules_Rules_AllowedInbound) GetAllow
 	return nil
 }
 
-type UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Name     *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	PublicIp *string                `protobuf:"bytes,2,opt,name=public_ip,json=publicIp,proto3,oneof" json:"public_ip,omitempty"`
-	// Required.
-	LanIp          *string                                                                       `protobuf:"bytes,3,opt,name=lan_ip,json=lanIp,proto3,oneof" json:"lan_ip,omitempty"`
-	Uplink         *string                                                                       `protobuf:"bytes,4,opt,name=uplink,proto3,oneof" json:"uplink,omitempty"`
-	AllowedInbound []*UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules_AllowedInbound `protobuf:"bytes,5,rep,name=allowed_inbound,json=allowedInbound,proto3" json:"allowed_inbound,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules) Reset() {
-	*x = UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules{}
-	mi := &file_meraki_appliance_v1_firewall_one_to_one_nat_rules_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_firewall_one_to_one_nat_rules_proto_msgTypes[5]
+func (x *NetworkApplianceFirewallOneToOneNatRules_Rules_AllowedInbound) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_firewall_one_to_one_nat_rules_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules) GetPublicIp() string {
-	if x != nil && x.PublicIp != nil {
-		return *x.PublicIp
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules) GetLanIp() string {
-	if x != nil && x.LanIp != nil {
-		return *x.LanIp
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules) GetUplink() string {
-	if x != nil && x.Uplink != nil {
-		return *x.Uplink
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules) GetAllowedInbound() []*UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules_AllowedInbound {
-	if x != nil {
-		return x.AllowedInbound
-	}
-	return nil
-}
-
-type UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules_AllowedInbound struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "any", "icmp-ping", "tcp", "udp".
-	Protocol         *string  `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	DestinationPorts []string `protobuf:"bytes,2,rep,name=destination_ports,json=destinationPorts,proto3" json:"destination_ports,omitempty"`
-	AllowedIps       []string `protobuf:"bytes,3,rep,name=allowed_ips,json=allowedIps,proto3" json:"allowed_ips,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules_AllowedInbound) Reset() {
-	*x = UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules_AllowedInbound{}
-	mi := &file_meraki_appliance_v1_firewall_one_to_one_nat_rules_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules_AllowedInbound) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules_AllowedInbound) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules_AllowedInbound) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_firewall_one_to_one_nat_rules_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules_AllowedInbound.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules_AllowedInbound) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_firewall_one_to_one_nat_rules_proto_rawDescGZIP(), []int{2, 0, 0}
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules_AllowedInbound) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules_AllowedInbound) GetDestinationPorts() []string {
-	if x != nil {
-		return x.DestinationPorts
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules_AllowedInbound) GetAllowedIps() []string {
-	if x != nil {
-		return x.AllowedIps
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -467,56 +362,43 @@ var File_meraki_appliance_v1_firewall_one_to_one_nat_rules_proto protoreflect.Fi
 
 const file_meraki_appliance_v1_firewall_one_to_one_nat_rules_proto_rawDesc = "" +
 	"\n" +
-	"7meraki/appliance/v1/firewall_one_to_one_nat_rules.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"g\n" +
+	"7meraki/appliance/v1/firewall_one_to_one_nat_rules.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"g\n" +
 	"2GetNetworkApplianceFirewallOneToOneNatRulesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xbc\x04\n" +
+	"\v_network_id\"\xa9\x06\n" +
 	"(NetworkApplianceFirewallOneToOneNatRules\x12Y\n" +
-	"\x05rules\x18\x01 \x03(\v2C.meraki.appliance.v1.NetworkApplianceFirewallOneToOneNatRules.RulesR\x05rules\x1a\xb4\x03\n" +
+	"\x05rules\x18\x01 \x03(\v2C.meraki.appliance.v1.NetworkApplianceFirewallOneToOneNatRules.RulesR\x05rules\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd2\x04\n" +
 	"\x05Rules\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12 \n" +
 	"\tpublic_ip\x18\x02 \x01(\tH\x01R\bpublicIp\x88\x01\x01\x12\x1a\n" +
 	"\x06lan_ip\x18\x03 \x01(\tH\x02R\x05lanIp\x88\x01\x01\x12\x1b\n" +
 	"\x06uplink\x18\x04 \x01(\tH\x03R\x06uplink\x88\x01\x01\x12{\n" +
-	"\x0fallowed_inbound\x18\x05 \x03(\v2R.meraki.appliance.v1.NetworkApplianceFirewallOneToOneNatRules.Rules.AllowedInboundR\x0eallowedInbound\x1a\x8c\x01\n" +
+	"\x0fallowed_inbound\x18\x05 \x03(\v2R.meraki.appliance.v1.NetworkApplianceFirewallOneToOneNatRules.Rules.AllowedInboundR\x0eallowedInbound\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdb\x01\n" +
 	"\x0eAllowedInbound\x12\x1f\n" +
 	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12+\n" +
 	"\x11destination_ports\x18\x02 \x03(\tR\x10destinationPorts\x12\x1f\n" +
 	"\vallowed_ips\x18\x03 \x03(\tR\n" +
-	"allowedIpsB\v\n" +
+	"allowedIps\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_protocolB\a\n" +
 	"\x05_nameB\f\n" +
 	"\n" +
 	"_public_ipB\t\n" +
 	"\a_lan_ipB\t\n" +
-	"\a_uplink\"\xa3\x06\n" +
+	"\a_uplink\"\xea\x02\n" +
 	"5UpdateNetworkApplianceFirewallOneToOneNatRulesRequest\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12f\n" +
-	"\x05rules\x18\x02 \x03(\v2P.meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToOneNatRulesRequest.RulesR\x05rules\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xc2\x03\n" +
-	"\x05Rules\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12 \n" +
-	"\tpublic_ip\x18\x02 \x01(\tH\x01R\bpublicIp\x88\x01\x01\x12\x1a\n" +
-	"\x06lan_ip\x18\x03 \x01(\tH\x02R\x05lanIp\x88\x01\x01\x12\x1b\n" +
-	"\x06uplink\x18\x04 \x01(\tH\x03R\x06uplink\x88\x01\x01\x12\x88\x01\n" +
-	"\x0fallowed_inbound\x18\x05 \x03(\v2_.meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToOneNatRulesRequest.Rules.AllowedInboundR\x0eallowedInbound\x1a\x8c\x01\n" +
-	"\x0eAllowedInbound\x12\x1f\n" +
-	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12+\n" +
-	"\x11destination_ports\x18\x02 \x03(\tR\x10destinationPorts\x12\x1f\n" +
-	"\vallowed_ips\x18\x03 \x03(\tR\n" +
-	"allowedIpsB\v\n" +
-	"\t_protocolB\a\n" +
-	"\x05_nameB\f\n" +
-	"\n" +
-	"_public_ipB\t\n" +
-	"\a_lan_ipB\t\n" +
-	"\a_uplinkB\r\n" +
-	"\v_network_idB\x8a\x01\n" +
-	"\x1dcom.merakibroker.appliance.v1B\x1dFirewallOneToOneNatRulesProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12Y\n" +
+	"\x05rules\x18\x02 \x03(\v2C.meraki.appliance.v1.NetworkApplianceFirewallOneToOneNatRules.RulesR\x05rules\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_network_idB\xa6\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\x1dFirewallOneToOneNatRulesProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_firewall_one_to_one_nat_rules_proto_rawDescOnce sync.Once
@@ -530,29 +412,28 @@ func file_meraki_appliance_v1_firewall_one_to_one_nat_rules_proto_rawDescGZIP() 
 	return file_meraki_appliance_v1_firewall_one_to_one_nat_rules_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_firewall_one_to_one_nat_rules_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_meraki_appliance_v1_firewall_one_to_one_nat_rules_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_meraki_appliance_v1_firewall_one_to_one_nat_rules_proto_goTypes = []any{
-	(*GetNetworkApplianceFirewallOneToOneNatRulesRequest)(nil),                         // 0: meraki.appliance.v1.GetNetworkApplianceFirewallOneToOneNatRulesRequest
-	(*NetworkApplianceFirewallOneToOneNatRules)(nil),                                   // 1: meraki.appliance.v1.NetworkApplianceFirewallOneToOneNatRules
-	(*UpdateNetworkApplianceFirewallOneToOneNatRulesRequest)(nil),                      // 2: meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToOneNatRulesRequest
-	(*NetworkApplianceFirewallOneToOneNatRules_Rules)(nil),                             // 3: meraki.appliance.v1.NetworkApplianceFirewallOneToOneNatRules.Rules
-	(*NetworkApplianceFirewallOneToOneNatRules_Rules_AllowedInbound)(nil),              // 4: meraki.appliance.v1.NetworkApplianceFirewallOneToOneNatRules.Rules.AllowedInbound
-	(*UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules)(nil),                // 5: meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToOneNatRulesRequest.Rules
-	(*UpdateNetworkApplianceFirewallOneToOneNatRulesRequest_Rules_AllowedInbound)(nil), // 6: meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToOneNatRulesRequest.Rules.AllowedInbound
-	(*fieldmaskpb.FieldMask)(nil),                                                      // 7: google.protobuf.FieldMask
+	(*GetNetworkApplianceFirewallOneToOneNatRulesRequest)(nil),            // 0: meraki.appliance.v1.GetNetworkApplianceFirewallOneToOneNatRulesRequest
+	(*NetworkApplianceFirewallOneToOneNatRules)(nil),                      // 1: meraki.appliance.v1.NetworkApplianceFirewallOneToOneNatRules
+	(*UpdateNetworkApplianceFirewallOneToOneNatRulesRequest)(nil),         // 2: meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToOneNatRulesRequest
+	(*NetworkApplianceFirewallOneToOneNatRules_Rules)(nil),                // 3: meraki.appliance.v1.NetworkApplianceFirewallOneToOneNatRules.Rules
+	(*NetworkApplianceFirewallOneToOneNatRules_Rules_AllowedInbound)(nil), // 4: meraki.appliance.v1.NetworkApplianceFirewallOneToOneNatRules.Rules.AllowedInbound
+	(*structpb.Struct)(nil), // 5: google.protobuf.Struct
 }
 var file_meraki_appliance_v1_firewall_one_to_one_nat_rules_proto_depIdxs = []int32{
 	3, // 0: meraki.appliance.v1.NetworkApplianceFirewallOneToOneNatRules.rules:type_name -> meraki.appliance.v1.NetworkApplianceFirewallOneToOneNatRules.Rules
-	5, // 1: meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToOneNatRulesRequest.rules:type_name -> meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToOneNatRulesRequest.Rules
-	7, // 2: meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToOneNatRulesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	7, // 3: meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToOneNatRulesRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	5, // 1: meraki.appliance.v1.NetworkApplianceFirewallOneToOneNatRules.additional_properties:type_name -> google.protobuf.Struct
+	3, // 2: meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToOneNatRulesRequest.rules:type_name -> meraki.appliance.v1.NetworkApplianceFirewallOneToOneNatRules.Rules
+	5, // 3: meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToOneNatRulesRequest.additional_properties:type_name -> google.protobuf.Struct
 	4, // 4: meraki.appliance.v1.NetworkApplianceFirewallOneToOneNatRules.Rules.allowed_inbound:type_name -> meraki.appliance.v1.NetworkApplianceFirewallOneToOneNatRules.Rules.AllowedInbound
-	6, // 5: meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToOneNatRulesRequest.Rules.allowed_inbound:type_name -> meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToOneNatRulesRequest.Rules.AllowedInbound
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	5, // 5: meraki.appliance.v1.NetworkApplianceFirewallOneToOneNatRules.Rules.additional_properties:type_name -> google.protobuf.Struct
+	5, // 6: meraki.appliance.v1.NetworkApplianceFirewallOneToOneNatRules.Rules.AllowedInbound.additional_properties:type_name -> google.protobuf.Struct
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_firewall_one_to_one_nat_rules_proto_init() }
@@ -564,15 +445,13 @@ func file_meraki_appliance_v1_firewall_one_to_one_nat_rules_proto_init() {
 	file_meraki_appliance_v1_firewall_one_to_one_nat_rules_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_appliance_v1_firewall_one_to_one_nat_rules_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_appliance_v1_firewall_one_to_one_nat_rules_proto_msgTypes[4].OneofWrappers = []any{}
-	file_meraki_appliance_v1_firewall_one_to_one_nat_rules_proto_msgTypes[5].OneofWrappers = []any{}
-	file_meraki_appliance_v1_firewall_one_to_one_nat_rules_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_firewall_one_to_one_nat_rules_proto_rawDesc), len(file_meraki_appliance_v1_firewall_one_to_one_nat_rules_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

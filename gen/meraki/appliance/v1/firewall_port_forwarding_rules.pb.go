@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,13 +71,15 @@ func (x *GetNetworkApplianceFirewallPortForwardingRulesRequest) GetNetworkId() s
 	return ""
 }
 
-// Answer of getNetworkApplianceFirewallPortForwardingRules,
+// The appliance firewall port forwarding rules of a network. Answer of
+// getNetworkApplianceFirewallPortForwardingRules,
 // updateNetworkApplianceFirewallPortForwardingRules.
 type NetworkApplianceFirewallPortForwardingRules struct {
-	state         protoimpl.MessageState                               `protogen:"open.v1"`
-	Rules         []*NetworkApplianceFirewallPortForwardingRules_Rules `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                               `protogen:"open.v1"`
+	Rules                []*NetworkApplianceFirewallPortForwardingRules_Rules `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceFirewallPortForwardingRules) Reset() {
@@ -117,17 +119,25 @@ func (x *NetworkApplianceFirewallPortForwardingRules) GetRules() []*NetworkAppli
 	return nil
 }
 
+func (x *NetworkApplianceFirewallPortForwardingRules) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkApplianceFirewallPortForwardingRules.
 type UpdateNetworkApplianceFirewallPortForwardingRulesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Rules         []*UpdateNetworkApplianceFirewallPortForwardingRulesRequest_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                            `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                            `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Rules                []*NetworkApplianceFirewallPortForwardingRules_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	EmptyFields          []string                                             `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                             `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceFirewallPortForwardingRulesRequest) Reset() {
@@ -167,40 +177,52 @@ func (x *UpdateNetworkApplianceFirewallPortForwardingRulesRequest) GetNetworkId(
 	return ""
 }
 
-func (x *UpdateNetworkApplianceFirewallPortForwardingRulesRequest) GetRules() []*UpdateNetworkApplianceFirewallPortForwardingRulesRequest_Rules {
+func (x *UpdateNetworkApplianceFirewallPortForwardingRulesRequest) GetRules() []*NetworkApplianceFirewallPortForwardingRules_Rules {
 	if x != nil {
 		return x.Rules
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceFirewallPortForwardingRulesRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceFirewallPortForwardingRulesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceFirewallPortForwardingRulesRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkApplianceFirewallPortForwardingRulesRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceFirewallPortForwardingRulesRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceFirewallPortForwardingRules_Rules struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	LanIp      *string                `protobuf:"bytes,1,opt,name=lan_ip,json=lanIp,proto3,oneof" json:"lan_ip,omitempty"`
-	AllowedIps []string               `protobuf:"bytes,2,rep,name=allowed_ips,json=allowedIps,proto3" json:"allowed_ips,omitempty"`
-	Name       *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Known values: "tcp", "udp".
-	Protocol   *string `protobuf:"bytes,4,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	LanIp *string `protobuf:"bytes,1,opt,name=lan_ip,json=lanIp,proto3,oneof" json:"lan_ip,omitempty"`
+	// Required in a request.
+	AllowedIps []string `protobuf:"bytes,2,rep,name=allowed_ips,json=allowedIps,proto3" json:"allowed_ips,omitempty"`
+	Name       *string  `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Required in a request. Known values: "tcp", "udp".
+	Protocol *string `protobuf:"bytes,4,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	// Required in a request.
 	PublicPort *string `protobuf:"bytes,5,opt,name=public_port,json=publicPort,proto3,oneof" json:"public_port,omitempty"`
-	LocalPort  *string `protobuf:"bytes,6,opt,name=local_port,json=localPort,proto3,oneof" json:"local_port,omitempty"`
+	// Required in a request.
+	LocalPort *string `protobuf:"bytes,6,opt,name=local_port,json=localPort,proto3,oneof" json:"local_port,omitempty"`
 	// Known values: "all", "both", "internet1", "internet2", "internet3", "internet4".
-	Uplink        *string `protobuf:"bytes,7,opt,name=uplink,proto3,oneof" json:"uplink,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Uplink               *string          `protobuf:"bytes,7,opt,name=uplink,proto3,oneof" json:"uplink,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceFirewallPortForwardingRules_Rules) Reset() {
@@ -282,115 +304,25 @@ func (x *NetworkApplianceFirewallPortForwardingRules_Rules) GetUplink() string {
 	return ""
 }
 
-type UpdateNetworkApplianceFirewallPortForwardingRulesRequest_Rules struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Name  *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Required.
-	LanIp *string `protobuf:"bytes,2,opt,name=lan_ip,json=lanIp,proto3,oneof" json:"lan_ip,omitempty"`
-	// Known values: "all", "both", "internet1", "internet2", "internet3", "internet4".
-	Uplink *string `protobuf:"bytes,3,opt,name=uplink,proto3,oneof" json:"uplink,omitempty"`
-	// Required.
-	PublicPort *string `protobuf:"bytes,4,opt,name=public_port,json=publicPort,proto3,oneof" json:"public_port,omitempty"`
-	// Required.
-	LocalPort *string `protobuf:"bytes,5,opt,name=local_port,json=localPort,proto3,oneof" json:"local_port,omitempty"`
-	// Required.
-	AllowedIps []string `protobuf:"bytes,6,rep,name=allowed_ips,json=allowedIps,proto3" json:"allowed_ips,omitempty"`
-	// Required. Known values: "tcp", "udp".
-	Protocol      *string `protobuf:"bytes,7,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceFirewallPortForwardingRulesRequest_Rules) Reset() {
-	*x = UpdateNetworkApplianceFirewallPortForwardingRulesRequest_Rules{}
-	mi := &file_meraki_appliance_v1_firewall_port_forwarding_rules_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceFirewallPortForwardingRulesRequest_Rules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceFirewallPortForwardingRulesRequest_Rules) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceFirewallPortForwardingRulesRequest_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_firewall_port_forwarding_rules_proto_msgTypes[4]
+func (x *NetworkApplianceFirewallPortForwardingRules_Rules) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceFirewallPortForwardingRulesRequest_Rules.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceFirewallPortForwardingRulesRequest_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_firewall_port_forwarding_rules_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkApplianceFirewallPortForwardingRulesRequest_Rules) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallPortForwardingRulesRequest_Rules) GetLanIp() string {
-	if x != nil && x.LanIp != nil {
-		return *x.LanIp
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallPortForwardingRulesRequest_Rules) GetUplink() string {
-	if x != nil && x.Uplink != nil {
-		return *x.Uplink
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallPortForwardingRulesRequest_Rules) GetPublicPort() string {
-	if x != nil && x.PublicPort != nil {
-		return *x.PublicPort
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallPortForwardingRulesRequest_Rules) GetLocalPort() string {
-	if x != nil && x.LocalPort != nil {
-		return *x.LocalPort
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceFirewallPortForwardingRulesRequest_Rules) GetAllowedIps() []string {
-	if x != nil {
-		return x.AllowedIps
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *UpdateNetworkApplianceFirewallPortForwardingRulesRequest_Rules) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
 }
 
 var File_meraki_appliance_v1_firewall_port_forwarding_rules_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_firewall_port_forwarding_rules_proto_rawDesc = "" +
 	"\n" +
-	"8meraki/appliance/v1/firewall_port_forwarding_rules.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"j\n" +
+	"8meraki/appliance/v1/firewall_port_forwarding_rules.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"j\n" +
 	"5GetNetworkApplianceFirewallPortForwardingRulesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xbe\x03\n" +
+	"\v_network_id\"\xdc\x04\n" +
 	"+NetworkApplianceFirewallPortForwardingRules\x12\\\n" +
-	"\x05rules\x18\x01 \x03(\v2F.meraki.appliance.v1.NetworkApplianceFirewallPortForwardingRules.RulesR\x05rules\x1a\xb0\x02\n" +
+	"\x05rules\x18\x01 \x03(\v2F.meraki.appliance.v1.NetworkApplianceFirewallPortForwardingRules.RulesR\x05rules\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xff\x02\n" +
 	"\x05Rules\x12\x1a\n" +
 	"\x06lan_ip\x18\x01 \x01(\tH\x00R\x05lanIp\x88\x01\x01\x12\x1f\n" +
 	"\vallowed_ips\x18\x02 \x03(\tR\n" +
@@ -401,39 +333,24 @@ const file_meraki_appliance_v1_firewall_port_forwarding_rules_proto_rawDesc = ""
 	"publicPort\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"local_port\x18\x06 \x01(\tH\x04R\tlocalPort\x88\x01\x01\x12\x1b\n" +
-	"\x06uplink\x18\a \x01(\tH\x05R\x06uplink\x88\x01\x01B\t\n" +
+	"\x06uplink\x18\a \x01(\tH\x05R\x06uplink\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_lan_ipB\a\n" +
 	"\x05_nameB\v\n" +
 	"\t_protocolB\x0e\n" +
 	"\f_public_portB\r\n" +
 	"\v_local_portB\t\n" +
-	"\a_uplink\"\x97\x05\n" +
+	"\a_uplink\"\xf0\x02\n" +
 	"8UpdateNetworkApplianceFirewallPortForwardingRulesRequest\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12i\n" +
-	"\x05rules\x18\x02 \x03(\v2S.meraki.appliance.v1.UpdateNetworkApplianceFirewallPortForwardingRulesRequest.RulesR\x05rules\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xb0\x02\n" +
-	"\x05Rules\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1a\n" +
-	"\x06lan_ip\x18\x02 \x01(\tH\x01R\x05lanIp\x88\x01\x01\x12\x1b\n" +
-	"\x06uplink\x18\x03 \x01(\tH\x02R\x06uplink\x88\x01\x01\x12$\n" +
-	"\vpublic_port\x18\x04 \x01(\tH\x03R\n" +
-	"publicPort\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"local_port\x18\x05 \x01(\tH\x04R\tlocalPort\x88\x01\x01\x12\x1f\n" +
-	"\vallowed_ips\x18\x06 \x03(\tR\n" +
-	"allowedIps\x12\x1f\n" +
-	"\bprotocol\x18\a \x01(\tH\x05R\bprotocol\x88\x01\x01B\a\n" +
-	"\x05_nameB\t\n" +
-	"\a_lan_ipB\t\n" +
-	"\a_uplinkB\x0e\n" +
-	"\f_public_portB\r\n" +
-	"\v_local_portB\v\n" +
-	"\t_protocolB\r\n" +
-	"\v_network_idB\x8d\x01\n" +
-	"\x1dcom.merakibroker.appliance.v1B FirewallPortForwardingRulesProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\\\n" +
+	"\x05rules\x18\x02 \x03(\v2F.meraki.appliance.v1.NetworkApplianceFirewallPortForwardingRules.RulesR\x05rules\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_network_idB\xa9\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B FirewallPortForwardingRulesProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_firewall_port_forwarding_rules_proto_rawDescOnce sync.Once
@@ -447,25 +364,25 @@ func file_meraki_appliance_v1_firewall_port_forwarding_rules_proto_rawDescGZIP()
 	return file_meraki_appliance_v1_firewall_port_forwarding_rules_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_firewall_port_forwarding_rules_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_meraki_appliance_v1_firewall_port_forwarding_rules_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_meraki_appliance_v1_firewall_port_forwarding_rules_proto_goTypes = []any{
-	(*GetNetworkApplianceFirewallPortForwardingRulesRequest)(nil),          // 0: meraki.appliance.v1.GetNetworkApplianceFirewallPortForwardingRulesRequest
-	(*NetworkApplianceFirewallPortForwardingRules)(nil),                    // 1: meraki.appliance.v1.NetworkApplianceFirewallPortForwardingRules
-	(*UpdateNetworkApplianceFirewallPortForwardingRulesRequest)(nil),       // 2: meraki.appliance.v1.UpdateNetworkApplianceFirewallPortForwardingRulesRequest
-	(*NetworkApplianceFirewallPortForwardingRules_Rules)(nil),              // 3: meraki.appliance.v1.NetworkApplianceFirewallPortForwardingRules.Rules
-	(*UpdateNetworkApplianceFirewallPortForwardingRulesRequest_Rules)(nil), // 4: meraki.appliance.v1.UpdateNetworkApplianceFirewallPortForwardingRulesRequest.Rules
-	(*fieldmaskpb.FieldMask)(nil),                                          // 5: google.protobuf.FieldMask
+	(*GetNetworkApplianceFirewallPortForwardingRulesRequest)(nil),    // 0: meraki.appliance.v1.GetNetworkApplianceFirewallPortForwardingRulesRequest
+	(*NetworkApplianceFirewallPortForwardingRules)(nil),              // 1: meraki.appliance.v1.NetworkApplianceFirewallPortForwardingRules
+	(*UpdateNetworkApplianceFirewallPortForwardingRulesRequest)(nil), // 2: meraki.appliance.v1.UpdateNetworkApplianceFirewallPortForwardingRulesRequest
+	(*NetworkApplianceFirewallPortForwardingRules_Rules)(nil),        // 3: meraki.appliance.v1.NetworkApplianceFirewallPortForwardingRules.Rules
+	(*structpb.Struct)(nil), // 4: google.protobuf.Struct
 }
 var file_meraki_appliance_v1_firewall_port_forwarding_rules_proto_depIdxs = []int32{
 	3, // 0: meraki.appliance.v1.NetworkApplianceFirewallPortForwardingRules.rules:type_name -> meraki.appliance.v1.NetworkApplianceFirewallPortForwardingRules.Rules
-	4, // 1: meraki.appliance.v1.UpdateNetworkApplianceFirewallPortForwardingRulesRequest.rules:type_name -> meraki.appliance.v1.UpdateNetworkApplianceFirewallPortForwardingRulesRequest.Rules
-	5, // 2: meraki.appliance.v1.UpdateNetworkApplianceFirewallPortForwardingRulesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	5, // 3: meraki.appliance.v1.UpdateNetworkApplianceFirewallPortForwardingRulesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	4, // 1: meraki.appliance.v1.NetworkApplianceFirewallPortForwardingRules.additional_properties:type_name -> google.protobuf.Struct
+	3, // 2: meraki.appliance.v1.UpdateNetworkApplianceFirewallPortForwardingRulesRequest.rules:type_name -> meraki.appliance.v1.NetworkApplianceFirewallPortForwardingRules.Rules
+	4, // 3: meraki.appliance.v1.UpdateNetworkApplianceFirewallPortForwardingRulesRequest.additional_properties:type_name -> google.protobuf.Struct
+	4, // 4: meraki.appliance.v1.NetworkApplianceFirewallPortForwardingRules.Rules.additional_properties:type_name -> google.protobuf.Struct
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_firewall_port_forwarding_rules_proto_init() }
@@ -476,14 +393,13 @@ func file_meraki_appliance_v1_firewall_port_forwarding_rules_proto_init() {
 	file_meraki_appliance_v1_firewall_port_forwarding_rules_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_appliance_v1_firewall_port_forwarding_rules_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_appliance_v1_firewall_port_forwarding_rules_proto_msgTypes[3].OneofWrappers = []any{}
-	file_meraki_appliance_v1_firewall_port_forwarding_rules_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_firewall_port_forwarding_rules_proto_rawDesc), len(file_meraki_appliance_v1_firewall_port_forwarding_rules_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,12 +71,14 @@ func (x *GetNetworkApplianceFirewallSettingsRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkApplianceFirewallSettings, updateNetworkApplianceFirewallSettings.
+// The appliance firewall settings of a network. Answer of getNetworkApplianceFirewallSettings,
+// updateNetworkApplianceFirewallSettings.
 type NetworkApplianceFirewallSettings struct {
-	state              protoimpl.MessageState                               `protogen:"open.v1"`
-	SpoofingProtection *NetworkApplianceFirewallSettings_SpoofingProtection `protobuf:"bytes,1,opt,name=spoofing_protection,json=spoofingProtection,proto3" json:"spoofing_protection,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                protoimpl.MessageState                               `protogen:"open.v1"`
+	SpoofingProtection   *NetworkApplianceFirewallSettings_SpoofingProtection `protobuf:"bytes,1,opt,name=spoofing_protection,json=spoofingProtection,proto3" json:"spoofing_protection,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceFirewallSettings) Reset() {
@@ -116,16 +118,24 @@ func (x *NetworkApplianceFirewallSettings) GetSpoofingProtection() *NetworkAppli
 	return nil
 }
 
+func (x *NetworkApplianceFirewallSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkApplianceFirewallSettings.
 type UpdateNetworkApplianceFirewallSettingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId          *string                                                           `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	SpoofingProtection *UpdateNetworkApplianceFirewallSettingsRequest_SpoofingProtection `protobuf:"bytes,2,opt,name=spoofing_protection,json=spoofingProtection,proto3" json:"spoofing_protection,omitempty"`
-	NullFields         *fieldmaskpb.FieldMask                                            `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields        *fieldmaskpb.FieldMask                                            `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	NetworkId            *string                                              `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	SpoofingProtection   *NetworkApplianceFirewallSettings_SpoofingProtection `protobuf:"bytes,2,opt,name=spoofing_protection,json=spoofingProtection,proto3" json:"spoofing_protection,omitempty"`
+	EmptyFields          []string                                             `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                             `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceFirewallSettingsRequest) Reset() {
@@ -165,32 +175,40 @@ func (x *UpdateNetworkApplianceFirewallSettingsRequest) GetNetworkId() string {
 	return ""
 }
 
-func (x *UpdateNetworkApplianceFirewallSettingsRequest) GetSpoofingProtection() *UpdateNetworkApplianceFirewallSettingsRequest_SpoofingProtection {
+func (x *UpdateNetworkApplianceFirewallSettingsRequest) GetSpoofingProtection() *NetworkApplianceFirewallSettings_SpoofingProtection {
 	if x != nil {
 		return x.SpoofingProtection
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceFirewallSettingsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceFirewallSettingsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceFirewallSettingsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkApplianceFirewallSettingsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceFirewallSettingsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceFirewallSettings_SpoofingProtection struct {
-	state         protoimpl.MessageState                                             `protogen:"open.v1"`
-	IpSourceGuard *NetworkApplianceFirewallSettings_SpoofingProtection_IpSourceGuard `protobuf:"bytes,1,opt,name=ip_source_guard,json=ipSourceGuard,proto3" json:"ip_source_guard,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                             `protogen:"open.v1"`
+	IpSourceGuard        *NetworkApplianceFirewallSettings_SpoofingProtection_IpSourceGuard `protobuf:"bytes,1,opt,name=ip_source_guard,json=ipSourceGuard,proto3" json:"ip_source_guard,omitempty"`
+	AdditionalProperties *structpb.Struct                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceFirewallSettings_SpoofingProtection) Reset() {
@@ -230,12 +248,20 @@ func (x *NetworkApplianceFirewallSettings_SpoofingProtection) GetIpSourceGuard()
 	return nil
 }
 
+func (x *NetworkApplianceFirewallSettings_SpoofingProtection) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceFirewallSettings_SpoofingProtection_IpSourceGuard struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "block", "log".
-	Mode          *string `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *string          `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceFirewallSettings_SpoofingProtection_IpSourceGuard) Reset() {
@@ -275,126 +301,42 @@ func (x *NetworkApplianceFirewallSettings_SpoofingProtection_IpSourceGuard) GetM
 	return ""
 }
 
-type UpdateNetworkApplianceFirewallSettingsRequest_SpoofingProtection struct {
-	state         protoimpl.MessageState                                                          `protogen:"open.v1"`
-	IpSourceGuard *UpdateNetworkApplianceFirewallSettingsRequest_SpoofingProtection_IpSourceGuard `protobuf:"bytes,1,opt,name=ip_source_guard,json=ipSourceGuard,proto3" json:"ip_source_guard,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceFirewallSettingsRequest_SpoofingProtection) Reset() {
-	*x = UpdateNetworkApplianceFirewallSettingsRequest_SpoofingProtection{}
-	mi := &file_meraki_appliance_v1_firewall_settings_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceFirewallSettingsRequest_SpoofingProtection) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceFirewallSettingsRequest_SpoofingProtection) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceFirewallSettingsRequest_SpoofingProtection) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_firewall_settings_proto_msgTypes[5]
+func (x *NetworkApplianceFirewallSettings_SpoofingProtection_IpSourceGuard) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceFirewallSettingsRequest_SpoofingProtection.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceFirewallSettingsRequest_SpoofingProtection) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_firewall_settings_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkApplianceFirewallSettingsRequest_SpoofingProtection) GetIpSourceGuard() *UpdateNetworkApplianceFirewallSettingsRequest_SpoofingProtection_IpSourceGuard {
-	if x != nil {
-		return x.IpSourceGuard
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type UpdateNetworkApplianceFirewallSettingsRequest_SpoofingProtection_IpSourceGuard struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "block", "log".
-	Mode          *string `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceFirewallSettingsRequest_SpoofingProtection_IpSourceGuard) Reset() {
-	*x = UpdateNetworkApplianceFirewallSettingsRequest_SpoofingProtection_IpSourceGuard{}
-	mi := &file_meraki_appliance_v1_firewall_settings_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceFirewallSettingsRequest_SpoofingProtection_IpSourceGuard) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceFirewallSettingsRequest_SpoofingProtection_IpSourceGuard) ProtoMessage() {
-}
-
-func (x *UpdateNetworkApplianceFirewallSettingsRequest_SpoofingProtection_IpSourceGuard) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_firewall_settings_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceFirewallSettingsRequest_SpoofingProtection_IpSourceGuard.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceFirewallSettingsRequest_SpoofingProtection_IpSourceGuard) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_firewall_settings_proto_rawDescGZIP(), []int{2, 0, 0}
-}
-
-func (x *UpdateNetworkApplianceFirewallSettingsRequest_SpoofingProtection_IpSourceGuard) GetMode() string {
-	if x != nil && x.Mode != nil {
-		return *x.Mode
-	}
-	return ""
 }
 
 var File_meraki_appliance_v1_firewall_settings_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_firewall_settings_proto_rawDesc = "" +
 	"\n" +
-	"+meraki/appliance/v1/firewall_settings.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"_\n" +
+	"+meraki/appliance/v1/firewall_settings.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"_\n" +
 	"*GetNetworkApplianceFirewallSettingsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xe7\x02\n" +
+	"\v_network_id\"\xd5\x04\n" +
 	" NetworkApplianceFirewallSettings\x12y\n" +
-	"\x13spoofing_protection\x18\x01 \x01(\v2H.meraki.appliance.v1.NetworkApplianceFirewallSettings.SpoofingProtectionR\x12spoofingProtection\x1a\xc7\x01\n" +
+	"\x13spoofing_protection\x18\x01 \x01(\v2H.meraki.appliance.v1.NetworkApplianceFirewallSettings.SpoofingProtectionR\x12spoofingProtection\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe6\x02\n" +
 	"\x12SpoofingProtection\x12~\n" +
-	"\x0fip_source_guard\x18\x01 \x01(\v2V.meraki.appliance.v1.NetworkApplianceFirewallSettings.SpoofingProtection.IpSourceGuardR\ripSourceGuard\x1a1\n" +
+	"\x0fip_source_guard\x18\x01 \x01(\v2V.meraki.appliance.v1.NetworkApplianceFirewallSettings.SpoofingProtection.IpSourceGuardR\ripSourceGuard\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x80\x01\n" +
 	"\rIpSourceGuard\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01B\a\n" +
-	"\x05_mode\"\xcf\x04\n" +
+	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_mode\"\x82\x03\n" +
 	"-UpdateNetworkApplianceFirewallSettingsRequest\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x86\x01\n" +
-	"\x13spoofing_protection\x18\x02 \x01(\v2U.meraki.appliance.v1.UpdateNetworkApplianceFirewallSettingsRequest.SpoofingProtectionR\x12spoofingProtection\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xd5\x01\n" +
-	"\x12SpoofingProtection\x12\x8b\x01\n" +
-	"\x0fip_source_guard\x18\x01 \x01(\v2c.meraki.appliance.v1.UpdateNetworkApplianceFirewallSettingsRequest.SpoofingProtection.IpSourceGuardR\ripSourceGuard\x1a1\n" +
-	"\rIpSourceGuard\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01B\a\n" +
-	"\x05_modeB\r\n" +
-	"\v_network_idB\x82\x01\n" +
-	"\x1dcom.merakibroker.appliance.v1B\x15FirewallSettingsProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12y\n" +
+	"\x13spoofing_protection\x18\x02 \x01(\v2H.meraki.appliance.v1.NetworkApplianceFirewallSettings.SpoofingProtectionR\x12spoofingProtection\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_network_idB\x9e\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\x15FirewallSettingsProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_firewall_settings_proto_rawDescOnce sync.Once
@@ -408,29 +350,28 @@ func file_meraki_appliance_v1_firewall_settings_proto_rawDescGZIP() []byte {
 	return file_meraki_appliance_v1_firewall_settings_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_firewall_settings_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_meraki_appliance_v1_firewall_settings_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_meraki_appliance_v1_firewall_settings_proto_goTypes = []any{
-	(*GetNetworkApplianceFirewallSettingsRequest)(nil),                                     // 0: meraki.appliance.v1.GetNetworkApplianceFirewallSettingsRequest
-	(*NetworkApplianceFirewallSettings)(nil),                                               // 1: meraki.appliance.v1.NetworkApplianceFirewallSettings
-	(*UpdateNetworkApplianceFirewallSettingsRequest)(nil),                                  // 2: meraki.appliance.v1.UpdateNetworkApplianceFirewallSettingsRequest
-	(*NetworkApplianceFirewallSettings_SpoofingProtection)(nil),                            // 3: meraki.appliance.v1.NetworkApplianceFirewallSettings.SpoofingProtection
-	(*NetworkApplianceFirewallSettings_SpoofingProtection_IpSourceGuard)(nil),              // 4: meraki.appliance.v1.NetworkApplianceFirewallSettings.SpoofingProtection.IpSourceGuard
-	(*UpdateNetworkApplianceFirewallSettingsRequest_SpoofingProtection)(nil),               // 5: meraki.appliance.v1.UpdateNetworkApplianceFirewallSettingsRequest.SpoofingProtection
-	(*UpdateNetworkApplianceFirewallSettingsRequest_SpoofingProtection_IpSourceGuard)(nil), // 6: meraki.appliance.v1.UpdateNetworkApplianceFirewallSettingsRequest.SpoofingProtection.IpSourceGuard
-	(*fieldmaskpb.FieldMask)(nil),                                                          // 7: google.protobuf.FieldMask
+	(*GetNetworkApplianceFirewallSettingsRequest)(nil),                        // 0: meraki.appliance.v1.GetNetworkApplianceFirewallSettingsRequest
+	(*NetworkApplianceFirewallSettings)(nil),                                  // 1: meraki.appliance.v1.NetworkApplianceFirewallSettings
+	(*UpdateNetworkApplianceFirewallSettingsRequest)(nil),                     // 2: meraki.appliance.v1.UpdateNetworkApplianceFirewallSettingsRequest
+	(*NetworkApplianceFirewallSettings_SpoofingProtection)(nil),               // 3: meraki.appliance.v1.NetworkApplianceFirewallSettings.SpoofingProtection
+	(*NetworkApplianceFirewallSettings_SpoofingProtection_IpSourceGuard)(nil), // 4: meraki.appliance.v1.NetworkApplianceFirewallSettings.SpoofingProtection.IpSourceGuard
+	(*structpb.Struct)(nil),                                                   // 5: google.protobuf.Struct
 }
 var file_meraki_appliance_v1_firewall_settings_proto_depIdxs = []int32{
 	3, // 0: meraki.appliance.v1.NetworkApplianceFirewallSettings.spoofing_protection:type_name -> meraki.appliance.v1.NetworkApplianceFirewallSettings.SpoofingProtection
-	5, // 1: meraki.appliance.v1.UpdateNetworkApplianceFirewallSettingsRequest.spoofing_protection:type_name -> meraki.appliance.v1.UpdateNetworkApplianceFirewallSettingsRequest.SpoofingProtection
-	7, // 2: meraki.appliance.v1.UpdateNetworkApplianceFirewallSettingsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	7, // 3: meraki.appliance.v1.UpdateNetworkApplianceFirewallSettingsRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	5, // 1: meraki.appliance.v1.NetworkApplianceFirewallSettings.additional_properties:type_name -> google.protobuf.Struct
+	3, // 2: meraki.appliance.v1.UpdateNetworkApplianceFirewallSettingsRequest.spoofing_protection:type_name -> meraki.appliance.v1.NetworkApplianceFirewallSettings.SpoofingProtection
+	5, // 3: meraki.appliance.v1.UpdateNetworkApplianceFirewallSettingsRequest.additional_properties:type_name -> google.protobuf.Struct
 	4, // 4: meraki.appliance.v1.NetworkApplianceFirewallSettings.SpoofingProtection.ip_source_guard:type_name -> meraki.appliance.v1.NetworkApplianceFirewallSettings.SpoofingProtection.IpSourceGuard
-	6, // 5: meraki.appliance.v1.UpdateNetworkApplianceFirewallSettingsRequest.SpoofingProtection.ip_source_guard:type_name -> meraki.appliance.v1.UpdateNetworkApplianceFirewallSettingsRequest.SpoofingProtection.IpSourceGuard
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	5, // 5: meraki.appliance.v1.NetworkApplianceFirewallSettings.SpoofingProtection.additional_properties:type_name -> google.protobuf.Struct
+	5, // 6: meraki.appliance.v1.NetworkApplianceFirewallSettings.SpoofingProtection.IpSourceGuard.additional_properties:type_name -> google.protobuf.Struct
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_firewall_settings_proto_init() }
@@ -441,14 +382,13 @@ func file_meraki_appliance_v1_firewall_settings_proto_init() {
 	file_meraki_appliance_v1_firewall_settings_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_appliance_v1_firewall_settings_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_appliance_v1_firewall_settings_proto_msgTypes[4].OneofWrappers = []any{}
-	file_meraki_appliance_v1_firewall_settings_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_firewall_settings_proto_rawDesc), len(file_meraki_appliance_v1_firewall_settings_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -29,16 +29,17 @@ const (
 type CreateDeviceApplianceInterfacesPortsUpdateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Serial        *string                                                        `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Interface     *CreateDeviceApplianceInterfacesPortsUpdateRequest_Interface   `protobuf:"bytes,2,opt,name=interface,proto3" json:"interface,omitempty"`
-	Enabled       *bool                                                          `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Personality   *CreateDeviceApplianceInterfacesPortsUpdateRequest_Personality `protobuf:"bytes,4,opt,name=personality,proto3" json:"personality,omitempty"`
-	Uplink        *CreateDeviceApplianceInterfacesPortsUpdateRequest_Uplink      `protobuf:"bytes,5,opt,name=uplink,proto3" json:"uplink,omitempty"`
-	Downlink      *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink    `protobuf:"bytes,6,opt,name=downlink,proto3" json:"downlink,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                         `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                         `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Serial               *string                                           `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Interface            *DeviceApplianceInterfacesPortsUpdate_Interface   `protobuf:"bytes,2,opt,name=interface,proto3" json:"interface,omitempty"`
+	Enabled              *bool                                             `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Personality          *DeviceApplianceInterfacesPortsUpdate_Personality `protobuf:"bytes,4,opt,name=personality,proto3" json:"personality,omitempty"`
+	Uplink               *DeviceApplianceInterfacesPortsUpdate_Uplink      `protobuf:"bytes,5,opt,name=uplink,proto3" json:"uplink,omitempty"`
+	Downlink             *DeviceApplianceInterfacesPortsUpdate_Downlink    `protobuf:"bytes,6,opt,name=downlink,proto3" json:"downlink,omitempty"`
+	EmptyFields          []string                                          `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                          `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest) Reset() {
@@ -78,7 +79,7 @@ func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest) GetSerial() string {
 	return ""
 }
 
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest) GetInterface() *CreateDeviceApplianceInterfacesPortsUpdateRequest_Interface {
+func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest) GetInterface() *DeviceApplianceInterfacesPortsUpdate_Interface {
 	if x != nil {
 		return x.Interface
 	}
@@ -92,53 +93,62 @@ func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest) GetEnabled() bool {
 	return false
 }
 
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest) GetPersonality() *CreateDeviceApplianceInterfacesPortsUpdateRequest_Personality {
+func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest) GetPersonality() *DeviceApplianceInterfacesPortsUpdate_Personality {
 	if x != nil {
 		return x.Personality
 	}
 	return nil
 }
 
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest) GetUplink() *CreateDeviceApplianceInterfacesPortsUpdateRequest_Uplink {
+func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest) GetUplink() *DeviceApplianceInterfacesPortsUpdate_Uplink {
 	if x != nil {
 		return x.Uplink
 	}
 	return nil
 }
 
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest) GetDownlink() *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink {
+func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest) GetDownlink() *DeviceApplianceInterfacesPortsUpdate_Downlink {
 	if x != nil {
 		return x.Downlink
 	}
 	return nil
 }
 
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createDeviceApplianceInterfacesPortsUpdate.
+func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The appliance interfaces ports update of a device. Answer of
+// createDeviceApplianceInterfacesPortsUpdate.
 type DeviceApplianceInterfacesPortsUpdate struct {
-	state         protoimpl.MessageState                            `protogen:"open.v1"`
-	Number        *string                                           `protobuf:"bytes,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	Interface     *DeviceApplianceInterfacesPortsUpdate_Interface   `protobuf:"bytes,2,opt,name=interface,proto3" json:"interface,omitempty"`
-	Enabled       *bool                                             `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Name          *string                                           `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Personality   *DeviceApplianceInterfacesPortsUpdate_Personality `protobuf:"bytes,5,opt,name=personality,proto3" json:"personality,omitempty"`
-	Uplink        *DeviceApplianceInterfacesPortsUpdate_Uplink      `protobuf:"bytes,6,opt,name=uplink,proto3" json:"uplink,omitempty"`
-	Downlink      *DeviceApplianceInterfacesPortsUpdate_Downlink    `protobuf:"bytes,7,opt,name=downlink,proto3" json:"downlink,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                            `protogen:"open.v1"`
+	Number               *string                                           `protobuf:"bytes,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	Interface            *DeviceApplianceInterfacesPortsUpdate_Interface   `protobuf:"bytes,2,opt,name=interface,proto3" json:"interface,omitempty"`
+	Enabled              *bool                                             `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Name                 *string                                           `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Personality          *DeviceApplianceInterfacesPortsUpdate_Personality `protobuf:"bytes,5,opt,name=personality,proto3" json:"personality,omitempty"`
+	Uplink               *DeviceApplianceInterfacesPortsUpdate_Uplink      `protobuf:"bytes,6,opt,name=uplink,proto3" json:"uplink,omitempty"`
+	Downlink             *DeviceApplianceInterfacesPortsUpdate_Downlink    `protobuf:"bytes,7,opt,name=downlink,proto3" json:"downlink,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceInterfacesPortsUpdate) Reset() {
@@ -220,18 +230,26 @@ func (x *DeviceApplianceInterfacesPortsUpdate) GetDownlink() *DeviceApplianceInt
 	return nil
 }
 
+func (x *DeviceApplianceInterfacesPortsUpdate) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createNetworkApplianceInterfacesL3.
 type CreateNetworkApplianceInterfacesL3Request struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId *string                                         `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Port      *CreateNetworkApplianceInterfacesL3Request_Port `protobuf:"bytes,2,opt,name=port,proto3" json:"port,omitempty"`
+	NetworkId *string                            `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Port      *NetworkApplianceInterfacesL3_Port `protobuf:"bytes,2,opt,name=port,proto3" json:"port,omitempty"`
 	// Required.
-	Ipv4          *CreateNetworkApplianceInterfacesL3Request_Ipv4 `protobuf:"bytes,3,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                          `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                          `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Ipv4                 *NetworkApplianceInterfacesL3_Ipv4 `protobuf:"bytes,3,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
+	EmptyFields          []string                           `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                           `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateNetworkApplianceInterfacesL3Request) Reset() {
@@ -271,42 +289,51 @@ func (x *CreateNetworkApplianceInterfacesL3Request) GetNetworkId() string {
 	return ""
 }
 
-func (x *CreateNetworkApplianceInterfacesL3Request) GetPort() *CreateNetworkApplianceInterfacesL3Request_Port {
+func (x *CreateNetworkApplianceInterfacesL3Request) GetPort() *NetworkApplianceInterfacesL3_Port {
 	if x != nil {
 		return x.Port
 	}
 	return nil
 }
 
-func (x *CreateNetworkApplianceInterfacesL3Request) GetIpv4() *CreateNetworkApplianceInterfacesL3Request_Ipv4 {
+func (x *CreateNetworkApplianceInterfacesL3Request) GetIpv4() *NetworkApplianceInterfacesL3_Ipv4 {
 	if x != nil {
 		return x.Ipv4
 	}
 	return nil
 }
 
-func (x *CreateNetworkApplianceInterfacesL3Request) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateNetworkApplianceInterfacesL3Request) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkApplianceInterfacesL3Request) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createNetworkApplianceInterfacesL3, updateNetworkApplianceInterfacesL3.
+func (x *CreateNetworkApplianceInterfacesL3Request) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkApplianceInterfacesL3Request) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The appliance interfaces L3 of a network. Answer of createNetworkApplianceInterfacesL3,
+// updateNetworkApplianceInterfacesL3.
 type NetworkApplianceInterfacesL3 struct {
-	state         protoimpl.MessageState             `protogen:"open.v1"`
-	InterfaceId   *string                            `protobuf:"bytes,1,opt,name=interface_id,json=interfaceId,proto3,oneof" json:"interface_id,omitempty"`
-	Ipv4          *NetworkApplianceInterfacesL3_Ipv4 `protobuf:"bytes,2,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
-	Port          *NetworkApplianceInterfacesL3_Port `protobuf:"bytes,3,opt,name=port,proto3" json:"port,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState             `protogen:"open.v1"`
+	InterfaceId          *string                            `protobuf:"bytes,1,opt,name=interface_id,json=interfaceId,proto3,oneof" json:"interface_id,omitempty"`
+	Ipv4                 *NetworkApplianceInterfacesL3_Ipv4 `protobuf:"bytes,2,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
+	Port                 *NetworkApplianceInterfacesL3_Port `protobuf:"bytes,3,opt,name=port,proto3" json:"port,omitempty"`
+	AdditionalProperties *structpb.Struct                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceInterfacesL3) Reset() {
@@ -360,19 +387,27 @@ func (x *NetworkApplianceInterfacesL3) GetPort() *NetworkApplianceInterfacesL3_P
 	return nil
 }
 
+func (x *NetworkApplianceInterfacesL3) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkApplianceInterfacesL3.
 type UpdateNetworkApplianceInterfacesL3Request struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	InterfaceId   *string                                         `protobuf:"bytes,2,opt,name=interface_id,json=interfaceId,proto3,oneof" json:"interface_id,omitempty"`
-	Port          *UpdateNetworkApplianceInterfacesL3Request_Port `protobuf:"bytes,3,opt,name=port,proto3" json:"port,omitempty"`
-	Ipv4          *UpdateNetworkApplianceInterfacesL3Request_Ipv4 `protobuf:"bytes,4,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                          `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                          `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	InterfaceId          *string                            `protobuf:"bytes,2,opt,name=interface_id,json=interfaceId,proto3,oneof" json:"interface_id,omitempty"`
+	Port                 *NetworkApplianceInterfacesL3_Port `protobuf:"bytes,3,opt,name=port,proto3" json:"port,omitempty"`
+	Ipv4                 *NetworkApplianceInterfacesL3_Ipv4 `protobuf:"bytes,4,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
+	EmptyFields          []string                           `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                           `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceInterfacesL3Request) Reset() {
@@ -419,30 +454,37 @@ func (x *UpdateNetworkApplianceInterfacesL3Request) GetInterfaceId() string {
 	return ""
 }
 
-func (x *UpdateNetworkApplianceInterfacesL3Request) GetPort() *UpdateNetworkApplianceInterfacesL3Request_Port {
+func (x *UpdateNetworkApplianceInterfacesL3Request) GetPort() *NetworkApplianceInterfacesL3_Port {
 	if x != nil {
 		return x.Port
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceInterfacesL3Request) GetIpv4() *UpdateNetworkApplianceInterfacesL3Request_Ipv4 {
+func (x *UpdateNetworkApplianceInterfacesL3Request) GetIpv4() *NetworkApplianceInterfacesL3_Ipv4 {
 	if x != nil {
 		return x.Ipv4
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceInterfacesL3Request) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceInterfacesL3Request) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceInterfacesL3Request) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceInterfacesL3Request) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceInterfacesL3Request) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -502,6 +544,51 @@ func (x *DeleteNetworkApplianceInterfacesL3Request) GetInterfaceId() string {
 	return ""
 }
 
+// Answer of deleteNetworkApplianceInterfacesL3.
+type DeleteNetworkApplianceInterfacesL3Response struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteNetworkApplianceInterfacesL3Response) Reset() {
+	*x = DeleteNetworkApplianceInterfacesL3Response{}
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteNetworkApplianceInterfacesL3Response) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteNetworkApplianceInterfacesL3Response) ProtoMessage() {}
+
+func (x *DeleteNetworkApplianceInterfacesL3Response) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteNetworkApplianceInterfacesL3Response.ProtoReflect.Descriptor instead.
+func (*DeleteNetworkApplianceInterfacesL3Response) Descriptor() ([]byte, []int) {
+	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *DeleteNetworkApplianceInterfacesL3Response) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getOrganizationApplianceInterfacesPacketsOverviewsByDevice.
 type GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -522,7 +609,7 @@ type GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceRequest struct {
 
 func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceRequest) Reset() {
 	*x = GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceRequest{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[6]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -534,7 +621,7 @@ func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceRequest) Stri
 func (*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceRequest) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[6]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -547,7 +634,7 @@ func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceRequest) Prot
 
 // Deprecated: Use GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{6}
+	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceRequest) GetOrganizationId() string {
@@ -615,17 +702,18 @@ func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceRequest) GetS
 
 // Answer of getOrganizationApplianceInterfacesPacketsOverviewsByDevice.
 type GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse struct {
-	state         protoimpl.MessageState                                                     `protogen:"open.v1"`
-	Items         []*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                     `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                            `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse) Reset() {
 	*x = GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[7]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -637,7 +725,7 @@ func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse) Str
 func (*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[7]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -650,7 +738,14 @@ func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse) Pro
 
 // Deprecated: Use GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{7}
+	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
 }
 
 func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse) GetItems() []*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item {
@@ -667,543 +762,27 @@ func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse) Get
 	return nil
 }
 
-func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse) GetMeta() *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta {
+func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type CreateDeviceApplianceInterfacesPortsUpdateRequest_Interface struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Slot          *int64                 `protobuf:"varint,1,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
-	Subslot       *int64                 `protobuf:"varint,2,opt,name=subslot,proto3,oneof" json:"subslot,omitempty"`
-	Number        *int64                 `protobuf:"varint,3,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Interface) Reset() {
-	*x = CreateDeviceApplianceInterfacesPortsUpdateRequest_Interface{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Interface) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceApplianceInterfacesPortsUpdateRequest_Interface) ProtoMessage() {}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Interface) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceApplianceInterfacesPortsUpdateRequest_Interface.ProtoReflect.Descriptor instead.
-func (*CreateDeviceApplianceInterfacesPortsUpdateRequest_Interface) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{0, 0}
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Interface) GetSlot() int64 {
-	if x != nil && x.Slot != nil {
-		return *x.Slot
-	}
-	return 0
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Interface) GetSubslot() int64 {
-	if x != nil && x.Subslot != nil {
-		return *x.Subslot
-	}
-	return 0
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Interface) GetNumber() int64 {
-	if x != nil && x.Number != nil {
-		return *x.Number
-	}
-	return 0
-}
-
-type CreateDeviceApplianceInterfacesPortsUpdateRequest_Personality struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "lan", "wan".
-	Mode          *string                                                              `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Layer         *CreateDeviceApplianceInterfacesPortsUpdateRequest_Personality_Layer `protobuf:"bytes,2,opt,name=layer,proto3" json:"layer,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Personality) Reset() {
-	*x = CreateDeviceApplianceInterfacesPortsUpdateRequest_Personality{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Personality) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceApplianceInterfacesPortsUpdateRequest_Personality) ProtoMessage() {}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Personality) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceApplianceInterfacesPortsUpdateRequest_Personality.ProtoReflect.Descriptor instead.
-func (*CreateDeviceApplianceInterfacesPortsUpdateRequest_Personality) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{0, 1}
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Personality) GetMode() string {
-	if x != nil && x.Mode != nil {
-		return *x.Mode
-	}
-	return ""
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Personality) GetLayer() *CreateDeviceApplianceInterfacesPortsUpdateRequest_Personality_Layer {
-	if x != nil {
-		return x.Layer
-	}
-	return nil
-}
-
-type CreateDeviceApplianceInterfacesPortsUpdateRequest_Uplink struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "cellular", "ethernet".
-	Type          *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Uplink) Reset() {
-	*x = CreateDeviceApplianceInterfacesPortsUpdateRequest_Uplink{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Uplink) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceApplianceInterfacesPortsUpdateRequest_Uplink) ProtoMessage() {}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Uplink) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceApplianceInterfacesPortsUpdateRequest_Uplink.ProtoReflect.Descriptor instead.
-func (*CreateDeviceApplianceInterfacesPortsUpdateRequest_Uplink) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{0, 2}
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Uplink) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-type CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "access", "trunk".
-	Mode          *string                                                            `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Sgt           *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Sgt    `protobuf:"bytes,2,opt,name=sgt,proto3" json:"sgt,omitempty"`
-	Access        *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Access `protobuf:"bytes,3,opt,name=access,proto3" json:"access,omitempty"`
-	Trunk         *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Trunk  `protobuf:"bytes,4,opt,name=trunk,proto3" json:"trunk,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink) Reset() {
-	*x = CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink) ProtoMessage() {}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink.ProtoReflect.Descriptor instead.
-func (*CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{0, 3}
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink) GetMode() string {
-	if x != nil && x.Mode != nil {
-		return *x.Mode
-	}
-	return ""
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink) GetSgt() *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Sgt {
-	if x != nil {
-		return x.Sgt
-	}
-	return nil
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink) GetAccess() *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Access {
-	if x != nil {
-		return x.Access
-	}
-	return nil
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink) GetTrunk() *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Trunk {
-	if x != nil {
-		return x.Trunk
-	}
-	return nil
-}
-
-type CreateDeviceApplianceInterfacesPortsUpdateRequest_Personality_Layer struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: 2, 3.
-	Mode          *int64 `protobuf:"varint,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Personality_Layer) Reset() {
-	*x = CreateDeviceApplianceInterfacesPortsUpdateRequest_Personality_Layer{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Personality_Layer) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceApplianceInterfacesPortsUpdateRequest_Personality_Layer) ProtoMessage() {}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Personality_Layer) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceApplianceInterfacesPortsUpdateRequest_Personality_Layer.ProtoReflect.Descriptor instead.
-func (*CreateDeviceApplianceInterfacesPortsUpdateRequest_Personality_Layer) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{0, 1, 0}
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Personality_Layer) GetMode() int64 {
-	if x != nil && x.Mode != nil {
-		return *x.Mode
-	}
-	return 0
-}
-
-type CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Sgt struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Sgt) Reset() {
-	*x = CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Sgt{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Sgt) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Sgt) ProtoMessage() {}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Sgt) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Sgt.ProtoReflect.Descriptor instead.
-func (*CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Sgt) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{0, 3, 0}
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Sgt) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Access struct {
-	state         protoimpl.MessageState                                                    `protogen:"open.v1"`
-	Vlan          *string                                                                   `protobuf:"bytes,1,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	Policy        *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Access_Policy `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Access) Reset() {
-	*x = CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Access{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Access) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Access) ProtoMessage() {}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Access) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Access.ProtoReflect.Descriptor instead.
-func (*CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Access) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{0, 3, 1}
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Access) GetVlan() string {
-	if x != nil && x.Vlan != nil {
-		return *x.Vlan
-	}
-	return ""
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Access) GetPolicy() *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Access_Policy {
-	if x != nil {
-		return x.Policy
-	}
-	return nil
-}
-
-type CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Trunk struct {
-	state         protoimpl.MessageState                                                `protogen:"open.v1"`
-	NativeVlan    *string                                                               `protobuf:"bytes,1,opt,name=native_vlan,json=nativeVlan,proto3,oneof" json:"native_vlan,omitempty"`
-	AllowedVlans  []string                                                              `protobuf:"bytes,2,rep,name=allowed_vlans,json=allowedVlans,proto3" json:"allowed_vlans,omitempty"`
-	Sgt           *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Trunk_Sgt `protobuf:"bytes,3,opt,name=sgt,proto3" json:"sgt,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Trunk) Reset() {
-	*x = CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Trunk{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Trunk) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Trunk) ProtoMessage() {}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Trunk) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Trunk.ProtoReflect.Descriptor instead.
-func (*CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Trunk) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{0, 3, 2}
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Trunk) GetNativeVlan() string {
-	if x != nil && x.NativeVlan != nil {
-		return *x.NativeVlan
-	}
-	return ""
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Trunk) GetAllowedVlans() []string {
-	if x != nil {
-		return x.AllowedVlans
-	}
-	return nil
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Trunk) GetSgt() *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Trunk_Sgt {
-	if x != nil {
-		return x.Sgt
-	}
-	return nil
-}
-
-type CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Access_Policy struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "802.1X", "MAC RADIUS", "hybrid", "open".
-	Type          *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Access_Policy) Reset() {
-	*x = CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Access_Policy{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Access_Policy) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Access_Policy) ProtoMessage() {}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Access_Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Access_Policy.ProtoReflect.Descriptor instead.
-func (*CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Access_Policy) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{0, 3, 1, 0}
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Access_Policy) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-type CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Trunk_Sgt struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Trunk_Sgt) Reset() {
-	*x = CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Trunk_Sgt{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Trunk_Sgt) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Trunk_Sgt) ProtoMessage() {}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Trunk_Sgt) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Trunk_Sgt.ProtoReflect.Descriptor instead.
-func (*CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Trunk_Sgt) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{0, 3, 2, 0}
-}
-
-func (x *CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Trunk_Sgt) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
 }
 
 type DeviceApplianceInterfacesPortsUpdate_Interface struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Slot          *int64                 `protobuf:"varint,2,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
-	Subslot       *int64                 `protobuf:"varint,3,opt,name=subslot,proto3,oneof" json:"subslot,omitempty"`
-	Number        *int64                 `protobuf:"varint,4,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Slot                 *int64                 `protobuf:"varint,2,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
+	Subslot              *int64                 `protobuf:"varint,3,opt,name=subslot,proto3,oneof" json:"subslot,omitempty"`
+	Number               *int64                 `protobuf:"varint,4,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceInterfacesPortsUpdate_Interface) Reset() {
 	*x = DeviceApplianceInterfacesPortsUpdate_Interface{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[18]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1215,7 +794,7 @@ func (x *DeviceApplianceInterfacesPortsUpdate_Interface) String() string {
 func (*DeviceApplianceInterfacesPortsUpdate_Interface) ProtoMessage() {}
 
 func (x *DeviceApplianceInterfacesPortsUpdate_Interface) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[18]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1259,19 +838,27 @@ func (x *DeviceApplianceInterfacesPortsUpdate_Interface) GetNumber() int64 {
 	return 0
 }
 
+func (x *DeviceApplianceInterfacesPortsUpdate_Interface) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceInterfacesPortsUpdate_Personality struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "lan", "wan".
-	Mode          *string                                                 `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	IsFlexible    *bool                                                   `protobuf:"varint,2,opt,name=is_flexible,json=isFlexible,proto3,oneof" json:"is_flexible,omitempty"`
-	Layer         *DeviceApplianceInterfacesPortsUpdate_Personality_Layer `protobuf:"bytes,3,opt,name=layer,proto3" json:"layer,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *string                                                 `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	IsFlexible           *bool                                                   `protobuf:"varint,2,opt,name=is_flexible,json=isFlexible,proto3,oneof" json:"is_flexible,omitempty"`
+	Layer                *DeviceApplianceInterfacesPortsUpdate_Personality_Layer `protobuf:"bytes,3,opt,name=layer,proto3" json:"layer,omitempty"`
+	AdditionalProperties *structpb.Struct                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceInterfacesPortsUpdate_Personality) Reset() {
 	*x = DeviceApplianceInterfacesPortsUpdate_Personality{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[19]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1283,7 +870,7 @@ func (x *DeviceApplianceInterfacesPortsUpdate_Personality) String() string {
 func (*DeviceApplianceInterfacesPortsUpdate_Personality) ProtoMessage() {}
 
 func (x *DeviceApplianceInterfacesPortsUpdate_Personality) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[19]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1320,18 +907,26 @@ func (x *DeviceApplianceInterfacesPortsUpdate_Personality) GetLayer() *DeviceApp
 	return nil
 }
 
+func (x *DeviceApplianceInterfacesPortsUpdate_Personality) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceInterfacesPortsUpdate_Uplink struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "cellular", "ethernet".
-	Type          *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Primary       *bool   `protobuf:"varint,2,opt,name=primary,proto3,oneof" json:"primary,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string          `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Primary              *bool            `protobuf:"varint,2,opt,name=primary,proto3,oneof" json:"primary,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceInterfacesPortsUpdate_Uplink) Reset() {
 	*x = DeviceApplianceInterfacesPortsUpdate_Uplink{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[20]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1343,7 +938,7 @@ func (x *DeviceApplianceInterfacesPortsUpdate_Uplink) String() string {
 func (*DeviceApplianceInterfacesPortsUpdate_Uplink) ProtoMessage() {}
 
 func (x *DeviceApplianceInterfacesPortsUpdate_Uplink) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[20]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1373,19 +968,28 @@ func (x *DeviceApplianceInterfacesPortsUpdate_Uplink) GetPrimary() bool {
 	return false
 }
 
+func (x *DeviceApplianceInterfacesPortsUpdate_Uplink) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceInterfacesPortsUpdate_Downlink struct {
-	state         protoimpl.MessageState                                `protogen:"open.v1"`
-	Mode          *string                                               `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Sgt           *DeviceApplianceInterfacesPortsUpdate_Downlink_Sgt    `protobuf:"bytes,2,opt,name=sgt,proto3" json:"sgt,omitempty"`
-	Access        *DeviceApplianceInterfacesPortsUpdate_Downlink_Access `protobuf:"bytes,3,opt,name=access,proto3" json:"access,omitempty"`
-	Trunk         *DeviceApplianceInterfacesPortsUpdate_Downlink_Trunk  `protobuf:"bytes,4,opt,name=trunk,proto3" json:"trunk,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Known values: "access", "trunk".
+	Mode                 *string                                               `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	Sgt                  *DeviceApplianceInterfacesPortsUpdate_Downlink_Sgt    `protobuf:"bytes,2,opt,name=sgt,proto3" json:"sgt,omitempty"`
+	Access               *DeviceApplianceInterfacesPortsUpdate_Downlink_Access `protobuf:"bytes,3,opt,name=access,proto3" json:"access,omitempty"`
+	Trunk                *DeviceApplianceInterfacesPortsUpdate_Downlink_Trunk  `protobuf:"bytes,4,opt,name=trunk,proto3" json:"trunk,omitempty"`
+	AdditionalProperties *structpb.Struct                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceInterfacesPortsUpdate_Downlink) Reset() {
 	*x = DeviceApplianceInterfacesPortsUpdate_Downlink{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[21]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1397,7 +1001,7 @@ func (x *DeviceApplianceInterfacesPortsUpdate_Downlink) String() string {
 func (*DeviceApplianceInterfacesPortsUpdate_Downlink) ProtoMessage() {}
 
 func (x *DeviceApplianceInterfacesPortsUpdate_Downlink) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[21]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1441,18 +1045,26 @@ func (x *DeviceApplianceInterfacesPortsUpdate_Downlink) GetTrunk() *DeviceApplia
 	return nil
 }
 
+func (x *DeviceApplianceInterfacesPortsUpdate_Downlink) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceInterfacesPortsUpdate_Personality_Layer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: 2, 3.
-	Mode          *int64 `protobuf:"varint,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	IsFlexible    *bool  `protobuf:"varint,2,opt,name=is_flexible,json=isFlexible,proto3,oneof" json:"is_flexible,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *int64           `protobuf:"varint,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	IsFlexible           *bool            `protobuf:"varint,2,opt,name=is_flexible,json=isFlexible,proto3,oneof" json:"is_flexible,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceInterfacesPortsUpdate_Personality_Layer) Reset() {
 	*x = DeviceApplianceInterfacesPortsUpdate_Personality_Layer{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[22]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1464,7 +1076,7 @@ func (x *DeviceApplianceInterfacesPortsUpdate_Personality_Layer) String() string
 func (*DeviceApplianceInterfacesPortsUpdate_Personality_Layer) ProtoMessage() {}
 
 func (x *DeviceApplianceInterfacesPortsUpdate_Personality_Layer) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[22]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1494,16 +1106,24 @@ func (x *DeviceApplianceInterfacesPortsUpdate_Personality_Layer) GetIsFlexible()
 	return false
 }
 
+func (x *DeviceApplianceInterfacesPortsUpdate_Personality_Layer) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceInterfacesPortsUpdate_Downlink_Sgt struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceInterfacesPortsUpdate_Downlink_Sgt) Reset() {
 	*x = DeviceApplianceInterfacesPortsUpdate_Downlink_Sgt{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[23]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1515,7 +1135,7 @@ func (x *DeviceApplianceInterfacesPortsUpdate_Downlink_Sgt) String() string {
 func (*DeviceApplianceInterfacesPortsUpdate_Downlink_Sgt) ProtoMessage() {}
 
 func (x *DeviceApplianceInterfacesPortsUpdate_Downlink_Sgt) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[23]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1538,17 +1158,25 @@ func (x *DeviceApplianceInterfacesPortsUpdate_Downlink_Sgt) GetId() string {
 	return ""
 }
 
+func (x *DeviceApplianceInterfacesPortsUpdate_Downlink_Sgt) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceInterfacesPortsUpdate_Downlink_Access struct {
-	state         protoimpl.MessageState                                       `protogen:"open.v1"`
-	Vlan          *string                                                      `protobuf:"bytes,1,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	Policy        *DeviceApplianceInterfacesPortsUpdate_Downlink_Access_Policy `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                       `protogen:"open.v1"`
+	Vlan                 *string                                                      `protobuf:"bytes,1,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
+	Policy               *DeviceApplianceInterfacesPortsUpdate_Downlink_Access_Policy `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceInterfacesPortsUpdate_Downlink_Access) Reset() {
 	*x = DeviceApplianceInterfacesPortsUpdate_Downlink_Access{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[24]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1560,7 +1188,7 @@ func (x *DeviceApplianceInterfacesPortsUpdate_Downlink_Access) String() string {
 func (*DeviceApplianceInterfacesPortsUpdate_Downlink_Access) ProtoMessage() {}
 
 func (x *DeviceApplianceInterfacesPortsUpdate_Downlink_Access) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[24]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1590,18 +1218,26 @@ func (x *DeviceApplianceInterfacesPortsUpdate_Downlink_Access) GetPolicy() *Devi
 	return nil
 }
 
+func (x *DeviceApplianceInterfacesPortsUpdate_Downlink_Access) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceInterfacesPortsUpdate_Downlink_Trunk struct {
-	state         protoimpl.MessageState                                   `protogen:"open.v1"`
-	NativeVlan    *string                                                  `protobuf:"bytes,1,opt,name=native_vlan,json=nativeVlan,proto3,oneof" json:"native_vlan,omitempty"`
-	AllowedVlans  []string                                                 `protobuf:"bytes,2,rep,name=allowed_vlans,json=allowedVlans,proto3" json:"allowed_vlans,omitempty"`
-	Sgt           *DeviceApplianceInterfacesPortsUpdate_Downlink_Trunk_Sgt `protobuf:"bytes,3,opt,name=sgt,proto3" json:"sgt,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                   `protogen:"open.v1"`
+	NativeVlan           *string                                                  `protobuf:"bytes,1,opt,name=native_vlan,json=nativeVlan,proto3,oneof" json:"native_vlan,omitempty"`
+	AllowedVlans         []string                                                 `protobuf:"bytes,2,rep,name=allowed_vlans,json=allowedVlans,proto3" json:"allowed_vlans,omitempty"`
+	Sgt                  *DeviceApplianceInterfacesPortsUpdate_Downlink_Trunk_Sgt `protobuf:"bytes,3,opt,name=sgt,proto3" json:"sgt,omitempty"`
+	AdditionalProperties *structpb.Struct                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceInterfacesPortsUpdate_Downlink_Trunk) Reset() {
 	*x = DeviceApplianceInterfacesPortsUpdate_Downlink_Trunk{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[25]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1613,7 +1249,7 @@ func (x *DeviceApplianceInterfacesPortsUpdate_Downlink_Trunk) String() string {
 func (*DeviceApplianceInterfacesPortsUpdate_Downlink_Trunk) ProtoMessage() {}
 
 func (x *DeviceApplianceInterfacesPortsUpdate_Downlink_Trunk) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[25]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1650,17 +1286,25 @@ func (x *DeviceApplianceInterfacesPortsUpdate_Downlink_Trunk) GetSgt() *DeviceAp
 	return nil
 }
 
+func (x *DeviceApplianceInterfacesPortsUpdate_Downlink_Trunk) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceInterfacesPortsUpdate_Downlink_Access_Policy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "802.1X", "MAC RADIUS", "hybrid", "open".
-	Type          *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string          `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceInterfacesPortsUpdate_Downlink_Access_Policy) Reset() {
 	*x = DeviceApplianceInterfacesPortsUpdate_Downlink_Access_Policy{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[26]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1672,7 +1316,7 @@ func (x *DeviceApplianceInterfacesPortsUpdate_Downlink_Access_Policy) String() s
 func (*DeviceApplianceInterfacesPortsUpdate_Downlink_Access_Policy) ProtoMessage() {}
 
 func (x *DeviceApplianceInterfacesPortsUpdate_Downlink_Access_Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[26]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1695,16 +1339,24 @@ func (x *DeviceApplianceInterfacesPortsUpdate_Downlink_Access_Policy) GetType() 
 	return ""
 }
 
+func (x *DeviceApplianceInterfacesPortsUpdate_Downlink_Access_Policy) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceInterfacesPortsUpdate_Downlink_Trunk_Sgt struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceInterfacesPortsUpdate_Downlink_Trunk_Sgt) Reset() {
 	*x = DeviceApplianceInterfacesPortsUpdate_Downlink_Trunk_Sgt{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[27]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1716,7 +1368,7 @@ func (x *DeviceApplianceInterfacesPortsUpdate_Downlink_Trunk_Sgt) String() strin
 func (*DeviceApplianceInterfacesPortsUpdate_Downlink_Trunk_Sgt) ProtoMessage() {}
 
 func (x *DeviceApplianceInterfacesPortsUpdate_Downlink_Trunk_Sgt) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[27]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1739,184 +1391,25 @@ func (x *DeviceApplianceInterfacesPortsUpdate_Downlink_Trunk_Sgt) GetEnabled() b
 	return false
 }
 
-type CreateNetworkApplianceInterfacesL3Request_Port struct {
-	state         protoimpl.MessageState                                    `protogen:"open.v1"`
-	Interface     *CreateNetworkApplianceInterfacesL3Request_Port_Interface `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkApplianceInterfacesL3Request_Port) Reset() {
-	*x = CreateNetworkApplianceInterfacesL3Request_Port{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[28]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkApplianceInterfacesL3Request_Port) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkApplianceInterfacesL3Request_Port) ProtoMessage() {}
-
-func (x *CreateNetworkApplianceInterfacesL3Request_Port) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[28]
+func (x *DeviceApplianceInterfacesPortsUpdate_Downlink_Trunk_Sgt) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkApplianceInterfacesL3Request_Port.ProtoReflect.Descriptor instead.
-func (*CreateNetworkApplianceInterfacesL3Request_Port) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *CreateNetworkApplianceInterfacesL3Request_Port) GetInterface() *CreateNetworkApplianceInterfacesL3Request_Port_Interface {
-	if x != nil {
-		return x.Interface
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type CreateNetworkApplianceInterfacesL3Request_Ipv4 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Subnet        *string                `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkApplianceInterfacesL3Request_Ipv4) Reset() {
-	*x = CreateNetworkApplianceInterfacesL3Request_Ipv4{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[29]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkApplianceInterfacesL3Request_Ipv4) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkApplianceInterfacesL3Request_Ipv4) ProtoMessage() {}
-
-func (x *CreateNetworkApplianceInterfacesL3Request_Ipv4) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[29]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkApplianceInterfacesL3Request_Ipv4.ProtoReflect.Descriptor instead.
-func (*CreateNetworkApplianceInterfacesL3Request_Ipv4) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{2, 1}
-}
-
-func (x *CreateNetworkApplianceInterfacesL3Request_Ipv4) GetAddress() string {
-	if x != nil && x.Address != nil {
-		return *x.Address
-	}
-	return ""
-}
-
-func (x *CreateNetworkApplianceInterfacesL3Request_Ipv4) GetSubnet() string {
-	if x != nil && x.Subnet != nil {
-		return *x.Subnet
-	}
-	return ""
-}
-
-type CreateNetworkApplianceInterfacesL3Request_Port_Interface struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Name  *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Required.
-	Slot *int64 `protobuf:"varint,2,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
-	// Required.
-	Subslot *int64 `protobuf:"varint,3,opt,name=subslot,proto3,oneof" json:"subslot,omitempty"`
-	// Required.
-	Number        *int64 `protobuf:"varint,4,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkApplianceInterfacesL3Request_Port_Interface) Reset() {
-	*x = CreateNetworkApplianceInterfacesL3Request_Port_Interface{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[30]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkApplianceInterfacesL3Request_Port_Interface) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkApplianceInterfacesL3Request_Port_Interface) ProtoMessage() {}
-
-func (x *CreateNetworkApplianceInterfacesL3Request_Port_Interface) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[30]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkApplianceInterfacesL3Request_Port_Interface.ProtoReflect.Descriptor instead.
-func (*CreateNetworkApplianceInterfacesL3Request_Port_Interface) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{2, 0, 0}
-}
-
-func (x *CreateNetworkApplianceInterfacesL3Request_Port_Interface) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *CreateNetworkApplianceInterfacesL3Request_Port_Interface) GetSlot() int64 {
-	if x != nil && x.Slot != nil {
-		return *x.Slot
-	}
-	return 0
-}
-
-func (x *CreateNetworkApplianceInterfacesL3Request_Port_Interface) GetSubslot() int64 {
-	if x != nil && x.Subslot != nil {
-		return *x.Subslot
-	}
-	return 0
-}
-
-func (x *CreateNetworkApplianceInterfacesL3Request_Port_Interface) GetNumber() int64 {
-	if x != nil && x.Number != nil {
-		return *x.Number
-	}
-	return 0
-}
-
 type NetworkApplianceInterfacesL3_Ipv4 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Subnet        *string                `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Address              *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Subnet               *string                `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceInterfacesL3_Ipv4) Reset() {
 	*x = NetworkApplianceInterfacesL3_Ipv4{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[31]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1928,7 +1421,7 @@ func (x *NetworkApplianceInterfacesL3_Ipv4) String() string {
 func (*NetworkApplianceInterfacesL3_Ipv4) ProtoMessage() {}
 
 func (x *NetworkApplianceInterfacesL3_Ipv4) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[31]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1958,16 +1451,24 @@ func (x *NetworkApplianceInterfacesL3_Ipv4) GetSubnet() string {
 	return ""
 }
 
+func (x *NetworkApplianceInterfacesL3_Ipv4) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceInterfacesL3_Port struct {
-	state         protoimpl.MessageState                       `protogen:"open.v1"`
-	Interface     *NetworkApplianceInterfacesL3_Port_Interface `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                       `protogen:"open.v1"`
+	Interface            *NetworkApplianceInterfacesL3_Port_Interface `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceInterfacesL3_Port) Reset() {
 	*x = NetworkApplianceInterfacesL3_Port{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[32]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1979,7 +1480,7 @@ func (x *NetworkApplianceInterfacesL3_Port) String() string {
 func (*NetworkApplianceInterfacesL3_Port) ProtoMessage() {}
 
 func (x *NetworkApplianceInterfacesL3_Port) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[32]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2002,19 +1503,30 @@ func (x *NetworkApplianceInterfacesL3_Port) GetInterface() *NetworkApplianceInte
 	return nil
 }
 
+func (x *NetworkApplianceInterfacesL3_Port) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceInterfacesL3_Port_Interface struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Slot          *int64                 `protobuf:"varint,2,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
-	Subslot       *int64                 `protobuf:"varint,3,opt,name=subslot,proto3,oneof" json:"subslot,omitempty"`
-	Number        *int64                 `protobuf:"varint,4,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Required in a request.
+	Slot *int64 `protobuf:"varint,2,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
+	// Required in a request.
+	Subslot *int64 `protobuf:"varint,3,opt,name=subslot,proto3,oneof" json:"subslot,omitempty"`
+	// Required in a request.
+	Number               *int64           `protobuf:"varint,4,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceInterfacesL3_Port_Interface) Reset() {
 	*x = NetworkApplianceInterfacesL3_Port_Interface{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[33]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2026,7 +1538,7 @@ func (x *NetworkApplianceInterfacesL3_Port_Interface) String() string {
 func (*NetworkApplianceInterfacesL3_Port_Interface) ProtoMessage() {}
 
 func (x *NetworkApplianceInterfacesL3_Port_Interface) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[33]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2070,185 +1582,26 @@ func (x *NetworkApplianceInterfacesL3_Port_Interface) GetNumber() int64 {
 	return 0
 }
 
-type UpdateNetworkApplianceInterfacesL3Request_Port struct {
-	state         protoimpl.MessageState                                    `protogen:"open.v1"`
-	Interface     *UpdateNetworkApplianceInterfacesL3Request_Port_Interface `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceInterfacesL3Request_Port) Reset() {
-	*x = UpdateNetworkApplianceInterfacesL3Request_Port{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[34]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceInterfacesL3Request_Port) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceInterfacesL3Request_Port) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceInterfacesL3Request_Port) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[34]
+func (x *NetworkApplianceInterfacesL3_Port_Interface) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceInterfacesL3Request_Port.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceInterfacesL3Request_Port) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{4, 0}
-}
-
-func (x *UpdateNetworkApplianceInterfacesL3Request_Port) GetInterface() *UpdateNetworkApplianceInterfacesL3Request_Port_Interface {
-	if x != nil {
-		return x.Interface
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type UpdateNetworkApplianceInterfacesL3Request_Ipv4 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Subnet        *string                `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceInterfacesL3Request_Ipv4) Reset() {
-	*x = UpdateNetworkApplianceInterfacesL3Request_Ipv4{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[35]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceInterfacesL3Request_Ipv4) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceInterfacesL3Request_Ipv4) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceInterfacesL3Request_Ipv4) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[35]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceInterfacesL3Request_Ipv4.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceInterfacesL3Request_Ipv4) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{4, 1}
-}
-
-func (x *UpdateNetworkApplianceInterfacesL3Request_Ipv4) GetAddress() string {
-	if x != nil && x.Address != nil {
-		return *x.Address
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceInterfacesL3Request_Ipv4) GetSubnet() string {
-	if x != nil && x.Subnet != nil {
-		return *x.Subnet
-	}
-	return ""
-}
-
-type UpdateNetworkApplianceInterfacesL3Request_Port_Interface struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Name  *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Required.
-	Slot *int64 `protobuf:"varint,2,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
-	// Required.
-	Subslot *int64 `protobuf:"varint,3,opt,name=subslot,proto3,oneof" json:"subslot,omitempty"`
-	// Required.
-	Number        *int64 `protobuf:"varint,4,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceInterfacesL3Request_Port_Interface) Reset() {
-	*x = UpdateNetworkApplianceInterfacesL3Request_Port_Interface{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[36]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceInterfacesL3Request_Port_Interface) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceInterfacesL3Request_Port_Interface) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceInterfacesL3Request_Port_Interface) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[36]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceInterfacesL3Request_Port_Interface.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceInterfacesL3Request_Port_Interface) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{4, 0, 0}
-}
-
-func (x *UpdateNetworkApplianceInterfacesL3Request_Port_Interface) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceInterfacesL3Request_Port_Interface) GetSlot() int64 {
-	if x != nil && x.Slot != nil {
-		return *x.Slot
-	}
-	return 0
-}
-
-func (x *UpdateNetworkApplianceInterfacesL3Request_Port_Interface) GetSubslot() int64 {
-	if x != nil && x.Subslot != nil {
-		return *x.Subslot
-	}
-	return 0
-}
-
-func (x *UpdateNetworkApplianceInterfacesL3Request_Port_Interface) GetNumber() int64 {
-	if x != nil && x.Number != nil {
-		return *x.Number
-	}
-	return 0
-}
-
 type GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item struct {
-	state         protoimpl.MessageState                                                                `protogen:"open.v1"`
-	Network       *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Network      `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	Serial        *string                                                                               `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Interfaces    []*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces `protobuf:"bytes,3,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                `protogen:"open.v1"`
+	Network              *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Network      `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Serial               *string                                                                               `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Interfaces           []*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces `protobuf:"bytes,3,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item) Reset() {
 	*x = GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[37]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2260,7 +1613,7 @@ func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item
 func (*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[37]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2273,7 +1626,7 @@ func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item
 
 // Deprecated: Use GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item.ProtoReflect.Descriptor instead.
 func (*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{7, 0}
+	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{8, 0}
 }
 
 func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item) GetNetwork() *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Network {
@@ -2297,60 +1650,24 @@ func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item
 	return nil
 }
 
-type GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta struct {
-	state         protoimpl.MessageState                                                          `protogen:"open.v1"`
-	Counts        *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta) Reset() {
-	*x = GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[38]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[38]
+func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{7, 1}
-}
-
-func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta) GetCounts() *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Network) Reset() {
 	*x = GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Network{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[39]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2363,7 +1680,7 @@ func (*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_N
 }
 
 func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[39]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2376,7 +1693,7 @@ func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item
 
 // Deprecated: Use GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Network.ProtoReflect.Descriptor instead.
 func (*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{7, 0, 0}
+	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{8, 0, 0}
 }
 
 func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Network) GetId() string {
@@ -2386,20 +1703,28 @@ func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item
 	return ""
 }
 
+func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces struct {
-	state         protoimpl.MessageState                                                                       `protogen:"open.v1"`
-	Name          *string                                                                                      `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Slot          *int64                                                                                       `protobuf:"varint,2,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
-	Subslot       *int64                                                                                       `protobuf:"varint,3,opt,name=subslot,proto3,oneof" json:"subslot,omitempty"`
-	Number        *int64                                                                                       `protobuf:"varint,4,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	ByType        []*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType `protobuf:"bytes,5,rep,name=by_type,json=byType,proto3" json:"by_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                       `protogen:"open.v1"`
+	Name                 *string                                                                                      `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Slot                 *int64                                                                                       `protobuf:"varint,2,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
+	Subslot              *int64                                                                                       `protobuf:"varint,3,opt,name=subslot,proto3,oneof" json:"subslot,omitempty"`
+	Number               *int64                                                                                       `protobuf:"varint,4,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	ByType               []*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType `protobuf:"bytes,5,rep,name=by_type,json=byType,proto3" json:"by_type,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces) Reset() {
 	*x = GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[40]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2412,7 +1737,7 @@ func (*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_I
 }
 
 func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[40]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2425,7 +1750,7 @@ func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item
 
 // Deprecated: Use GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces.ProtoReflect.Descriptor instead.
 func (*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{7, 0, 1}
+	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{8, 0, 1}
 }
 
 func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces) GetName() string {
@@ -2463,22 +1788,30 @@ func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item
 	return nil
 }
 
+func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "CRC errors", "broadcast", "broadcast unicast multicast", "collisions",
 	// "fragments", "jabbers", "multicast", "oversize", "undersize", "unicast".
-	Type          *string                                                                                          `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Total         *int64                                                                                           `protobuf:"varint,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Sent          *int64                                                                                           `protobuf:"varint,3,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
-	Recv          *int64                                                                                           `protobuf:"varint,4,opt,name=recv,proto3,oneof" json:"recv,omitempty"`
-	Rates         *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType_Rates `protobuf:"bytes,5,opt,name=rates,proto3" json:"rates,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string                                                                                          `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Total                *int64                                                                                           `protobuf:"varint,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Sent                 *int64                                                                                           `protobuf:"varint,3,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
+	Recv                 *int64                                                                                           `protobuf:"varint,4,opt,name=recv,proto3,oneof" json:"recv,omitempty"`
+	Rates                *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType_Rates `protobuf:"bytes,5,opt,name=rates,proto3" json:"rates,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType) Reset() {
 	*x = GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[41]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2491,7 +1824,7 @@ func (*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_I
 }
 
 func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[41]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2504,7 +1837,7 @@ func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item
 
 // Deprecated: Use GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType.ProtoReflect.Descriptor instead.
 func (*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{7, 0, 1, 0}
+	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{8, 0, 1, 0}
 }
 
 func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType) GetType() string {
@@ -2542,16 +1875,24 @@ func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item
 	return nil
 }
 
+func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType_Rates struct {
-	state         protoimpl.MessageState                                                                                   `protogen:"open.v1"`
-	Average       *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType_Rates_Average `protobuf:"bytes,1,opt,name=average,proto3" json:"average,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                   `protogen:"open.v1"`
+	Average              *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType_Rates_Average `protobuf:"bytes,1,opt,name=average,proto3" json:"average,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType_Rates) Reset() {
 	*x = GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType_Rates{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[42]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2564,7 +1905,7 @@ func (*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_I
 }
 
 func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType_Rates) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[42]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2577,7 +1918,7 @@ func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item
 
 // Deprecated: Use GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType_Rates.ProtoReflect.Descriptor instead.
 func (*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType_Rates) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{7, 0, 1, 0, 0}
+	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{8, 0, 1, 0, 0}
 }
 
 func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType_Rates) GetAverage() *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType_Rates_Average {
@@ -2587,18 +1928,26 @@ func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item
 	return nil
 }
 
+func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType_Rates) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType_Rates_Average struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *float64               `protobuf:"fixed64,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Sent          *float64               `protobuf:"fixed64,2,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
-	Recv          *float64               `protobuf:"fixed64,3,opt,name=recv,proto3,oneof" json:"recv,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *float64               `protobuf:"fixed64,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Sent                 *float64               `protobuf:"fixed64,2,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
+	Recv                 *float64               `protobuf:"fixed64,3,opt,name=recv,proto3,oneof" json:"recv,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType_Rates_Average) Reset() {
 	*x = GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType_Rates_Average{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[43]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2611,7 +1960,7 @@ func (*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_I
 }
 
 func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType_Rates_Average) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[43]
+	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2624,7 +1973,7 @@ func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item
 
 // Deprecated: Use GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType_Rates_Average.ProtoReflect.Descriptor instead.
 func (*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType_Rates_Average) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{7, 0, 1, 0, 0, 0}
+	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{8, 0, 1, 0, 0, 0}
 }
 
 func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType_Rates_Average) GetTotal() float64 {
@@ -2648,166 +1997,32 @@ func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item
 	return 0
 }
 
-type GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                `protogen:"open.v1"`
-	Items         *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta_Counts{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[44]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[44]
+func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType_Rates_Average) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{7, 1, 0}
-}
-
-func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta_Counts) GetItems() *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta_Counts_Items{}
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[45]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_interfaces_proto_msgTypes[45]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_interfaces_proto_rawDescGZIP(), []int{7, 1, 0, 0}
-}
-
-func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 var File_meraki_appliance_v1_interfaces_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_interfaces_proto_rawDesc = "" +
 	"\n" +
-	"$meraki/appliance/v1/interfaces.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xb2\x0f\n" +
+	"$meraki/appliance/v1/interfaces.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a%meraki/appliance/v1/collections.proto\"\xb1\x05\n" +
 	"1CreateDeviceApplianceInterfacesPortsUpdateRequest\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12n\n" +
-	"\tinterface\x18\x02 \x01(\v2P.meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.InterfaceR\tinterface\x12\x1d\n" +
-	"\aenabled\x18\x03 \x01(\bH\x01R\aenabled\x88\x01\x01\x12t\n" +
-	"\vpersonality\x18\x04 \x01(\v2R.meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.PersonalityR\vpersonality\x12e\n" +
-	"\x06uplink\x18\x05 \x01(\v2M.meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.UplinkR\x06uplink\x12k\n" +
-	"\bdownlink\x18\x06 \x01(\v2O.meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.DownlinkR\bdownlink\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x80\x01\n" +
-	"\tInterface\x12\x17\n" +
-	"\x04slot\x18\x01 \x01(\x03H\x00R\x04slot\x88\x01\x01\x12\x1d\n" +
-	"\asubslot\x18\x02 \x01(\x03H\x01R\asubslot\x88\x01\x01\x12\x1b\n" +
-	"\x06number\x18\x03 \x01(\x03H\x02R\x06number\x88\x01\x01B\a\n" +
-	"\x05_slotB\n" +
-	"\n" +
-	"\b_subslotB\t\n" +
-	"\a_number\x1a\xca\x01\n" +
-	"\vPersonality\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12n\n" +
-	"\x05layer\x18\x02 \x01(\v2X.meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Personality.LayerR\x05layer\x1a)\n" +
-	"\x05Layer\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\x03H\x00R\x04mode\x88\x01\x01B\a\n" +
-	"\x05_modeB\a\n" +
-	"\x05_mode\x1a*\n" +
-	"\x06Uplink\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01B\a\n" +
-	"\x05_type\x1a\xe7\x06\n" +
-	"\bDownlink\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12e\n" +
-	"\x03sgt\x18\x02 \x01(\v2S.meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Downlink.SgtR\x03sgt\x12n\n" +
-	"\x06access\x18\x03 \x01(\v2V.meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Downlink.AccessR\x06access\x12k\n" +
-	"\x05trunk\x18\x04 \x01(\v2U.meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Downlink.TrunkR\x05trunk\x1a!\n" +
-	"\x03Sgt\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xcd\x01\n" +
-	"\x06Access\x12\x17\n" +
-	"\x04vlan\x18\x01 \x01(\tH\x00R\x04vlan\x88\x01\x01\x12u\n" +
-	"\x06policy\x18\x02 \x01(\v2].meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Downlink.Access.PolicyR\x06policy\x1a*\n" +
-	"\x06Policy\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01B\a\n" +
-	"\x05_typeB\a\n" +
-	"\x05_vlan\x1a\x81\x02\n" +
-	"\x05Trunk\x12$\n" +
-	"\vnative_vlan\x18\x01 \x01(\tH\x00R\n" +
-	"nativeVlan\x88\x01\x01\x12#\n" +
-	"\rallowed_vlans\x18\x02 \x03(\tR\fallowedVlans\x12k\n" +
-	"\x03sgt\x18\x03 \x01(\v2Y.meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Downlink.Trunk.SgtR\x03sgt\x1a0\n" +
-	"\x03Sgt\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\x0e\n" +
-	"\f_native_vlanB\a\n" +
-	"\x05_modeB\t\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12a\n" +
+	"\tinterface\x18\x02 \x01(\v2C.meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.InterfaceR\tinterface\x12\x1d\n" +
+	"\aenabled\x18\x03 \x01(\bH\x01R\aenabled\x88\x01\x01\x12g\n" +
+	"\vpersonality\x18\x04 \x01(\v2E.meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.PersonalityR\vpersonality\x12X\n" +
+	"\x06uplink\x18\x05 \x01(\v2@.meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.UplinkR\x06uplink\x12^\n" +
+	"\bdownlink\x18\x06 \x01(\v2B.meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.DownlinkR\bdownlink\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\n" +
 	"\n" +
-	"\b_enabled\"\xf2\x0e\n" +
+	"\b_enabled\"\xd9\x15\n" +
 	"$DeviceApplianceInterfacesPortsUpdate\x12\x1b\n" +
 	"\x06number\x18\x01 \x01(\tH\x00R\x06number\x88\x01\x01\x12a\n" +
 	"\tinterface\x18\x02 \x01(\v2C.meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.InterfaceR\tinterface\x12\x1d\n" +
@@ -2815,58 +2030,70 @@ const file_meraki_appliance_v1_interfaces_proto_rawDesc = "" +
 	"\x04name\x18\x04 \x01(\tH\x02R\x04name\x88\x01\x01\x12g\n" +
 	"\vpersonality\x18\x05 \x01(\v2E.meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.PersonalityR\vpersonality\x12X\n" +
 	"\x06uplink\x18\x06 \x01(\v2@.meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.UplinkR\x06uplink\x12^\n" +
-	"\bdownlink\x18\a \x01(\v2B.meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.DownlinkR\bdownlink\x1a\xa2\x01\n" +
+	"\bdownlink\x18\a \x01(\v2B.meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.DownlinkR\bdownlink\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf1\x01\n" +
 	"\tInterface\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x17\n" +
 	"\x04slot\x18\x02 \x01(\x03H\x01R\x04slot\x88\x01\x01\x12\x1d\n" +
 	"\asubslot\x18\x03 \x01(\x03H\x02R\asubslot\x88\x01\x01\x12\x1b\n" +
-	"\x06number\x18\x04 \x01(\x03H\x03R\x06number\x88\x01\x01B\a\n" +
+	"\x06number\x18\x04 \x01(\x03H\x03R\x06number\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_slotB\n" +
 	"\n" +
 	"\b_subslotB\t\n" +
-	"\a_number\x1a\xa9\x02\n" +
+	"\a_number\x1a\xc8\x03\n" +
 	"\vPersonality\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12$\n" +
 	"\vis_flexible\x18\x02 \x01(\bH\x01R\n" +
 	"isFlexible\x88\x01\x01\x12a\n" +
-	"\x05layer\x18\x03 \x01(\v2K.meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Personality.LayerR\x05layer\x1a_\n" +
+	"\x05layer\x18\x03 \x01(\v2K.meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Personality.LayerR\x05layer\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xae\x01\n" +
 	"\x05Layer\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\x03H\x00R\x04mode\x88\x01\x01\x12$\n" +
 	"\vis_flexible\x18\x02 \x01(\bH\x01R\n" +
-	"isFlexible\x88\x01\x01B\a\n" +
+	"isFlexible\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_modeB\x0e\n" +
 	"\f_is_flexibleB\a\n" +
 	"\x05_modeB\x0e\n" +
-	"\f_is_flexible\x1aU\n" +
+	"\f_is_flexible\x1a\xa4\x01\n" +
 	"\x06Uplink\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x1d\n" +
-	"\aprimary\x18\x02 \x01(\bH\x01R\aprimary\x88\x01\x01B\a\n" +
+	"\aprimary\x18\x02 \x01(\bH\x01R\aprimary\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_typeB\n" +
 	"\n" +
-	"\b_primary\x1a\xa6\x06\n" +
+	"\b_primary\x1a\x80\n" +
+	"\n" +
 	"\bDownlink\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12X\n" +
 	"\x03sgt\x18\x02 \x01(\v2F.meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.SgtR\x03sgt\x12a\n" +
 	"\x06access\x18\x03 \x01(\v2I.meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.AccessR\x06access\x12^\n" +
-	"\x05trunk\x18\x04 \x01(\v2H.meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.TrunkR\x05trunk\x1a!\n" +
+	"\x05trunk\x18\x04 \x01(\v2H.meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.TrunkR\x05trunk\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1ap\n" +
 	"\x03Sgt\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xc0\x01\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xde\x02\n" +
 	"\x06Access\x12\x17\n" +
 	"\x04vlan\x18\x01 \x01(\tH\x00R\x04vlan\x88\x01\x01\x12h\n" +
-	"\x06policy\x18\x02 \x01(\v2P.meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Access.PolicyR\x06policy\x1a*\n" +
+	"\x06policy\x18\x02 \x01(\v2P.meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Access.PolicyR\x06policy\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1ay\n" +
 	"\x06Policy\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01B\a\n" +
+	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_typeB\a\n" +
-	"\x05_vlan\x1a\xf4\x01\n" +
+	"\x05_vlan\x1a\x92\x03\n" +
 	"\x05Trunk\x12$\n" +
 	"\vnative_vlan\x18\x01 \x01(\tH\x00R\n" +
 	"nativeVlan\x88\x01\x01\x12#\n" +
 	"\rallowed_vlans\x18\x02 \x03(\tR\fallowedVlans\x12^\n" +
-	"\x03sgt\x18\x03 \x01(\v2L.meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Trunk.SgtR\x03sgt\x1a0\n" +
+	"\x03sgt\x18\x03 \x01(\v2L.meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Trunk.SgtR\x03sgt\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x7f\n" +
 	"\x03Sgt\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\x0e\n" +
 	"\f_native_vlanB\a\n" +
@@ -2874,84 +2101,54 @@ const file_meraki_appliance_v1_interfaces_proto_rawDesc = "" +
 	"\a_numberB\n" +
 	"\n" +
 	"\b_enabledB\a\n" +
-	"\x05_name\"\x92\x06\n" +
+	"\x05_name\"\x9b\x03\n" +
 	")CreateNetworkApplianceInterfacesL3Request\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12W\n" +
-	"\x04port\x18\x02 \x01(\v2C.meraki.appliance.v1.CreateNetworkApplianceInterfacesL3Request.PortR\x04port\x12W\n" +
-	"\x04ipv4\x18\x03 \x01(\v2C.meraki.appliance.v1.CreateNetworkApplianceInterfacesL3Request.Ipv4R\x04ipv4\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x98\x02\n" +
-	"\x04Port\x12k\n" +
-	"\tinterface\x18\x01 \x01(\v2M.meraki.appliance.v1.CreateNetworkApplianceInterfacesL3Request.Port.InterfaceR\tinterface\x1a\xa2\x01\n" +
-	"\tInterface\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x17\n" +
-	"\x04slot\x18\x02 \x01(\x03H\x01R\x04slot\x88\x01\x01\x12\x1d\n" +
-	"\asubslot\x18\x03 \x01(\x03H\x02R\asubslot\x88\x01\x01\x12\x1b\n" +
-	"\x06number\x18\x04 \x01(\x03H\x03R\x06number\x88\x01\x01B\a\n" +
-	"\x05_nameB\a\n" +
-	"\x05_slotB\n" +
-	"\n" +
-	"\b_subslotB\t\n" +
-	"\a_number\x1aY\n" +
-	"\x04Ipv4\x12\x1d\n" +
-	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01\x12\x1b\n" +
-	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01B\n" +
-	"\n" +
-	"\b_addressB\t\n" +
-	"\a_subnetB\r\n" +
-	"\v_network_id\"\xd8\x04\n" +
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12J\n" +
+	"\x04port\x18\x02 \x01(\v26.meraki.appliance.v1.NetworkApplianceInterfacesL3.PortR\x04port\x12J\n" +
+	"\x04ipv4\x18\x03 \x01(\v26.meraki.appliance.v1.NetworkApplianceInterfacesL3.Ipv4R\x04ipv4\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_network_id\"\x95\a\n" +
 	"\x1cNetworkApplianceInterfacesL3\x12&\n" +
 	"\finterface_id\x18\x01 \x01(\tH\x00R\vinterfaceId\x88\x01\x01\x12J\n" +
 	"\x04ipv4\x18\x02 \x01(\v26.meraki.appliance.v1.NetworkApplianceInterfacesL3.Ipv4R\x04ipv4\x12J\n" +
-	"\x04port\x18\x03 \x01(\v26.meraki.appliance.v1.NetworkApplianceInterfacesL3.PortR\x04port\x1aY\n" +
+	"\x04port\x18\x03 \x01(\v26.meraki.appliance.v1.NetworkApplianceInterfacesL3.PortR\x04port\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa8\x01\n" +
 	"\x04Ipv4\x12\x1d\n" +
 	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01\x12\x1b\n" +
-	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01B\n" +
+	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_addressB\t\n" +
-	"\a_subnet\x1a\x8b\x02\n" +
+	"\a_subnet\x1a\xa9\x03\n" +
 	"\x04Port\x12^\n" +
-	"\tinterface\x18\x01 \x01(\v2@.meraki.appliance.v1.NetworkApplianceInterfacesL3.Port.InterfaceR\tinterface\x1a\xa2\x01\n" +
+	"\tinterface\x18\x01 \x01(\v2@.meraki.appliance.v1.NetworkApplianceInterfacesL3.Port.InterfaceR\tinterface\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf1\x01\n" +
 	"\tInterface\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x17\n" +
 	"\x04slot\x18\x02 \x01(\x03H\x01R\x04slot\x88\x01\x01\x12\x1d\n" +
 	"\asubslot\x18\x03 \x01(\x03H\x02R\asubslot\x88\x01\x01\x12\x1b\n" +
-	"\x06number\x18\x04 \x01(\x03H\x03R\x06number\x88\x01\x01B\a\n" +
+	"\x06number\x18\x04 \x01(\x03H\x03R\x06number\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_slotB\n" +
 	"\n" +
 	"\b_subslotB\t\n" +
 	"\a_numberB\x0f\n" +
-	"\r_interface_id\"\xcb\x06\n" +
+	"\r_interface_id\"\xd4\x03\n" +
 	")UpdateNetworkApplianceInterfacesL3Request\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12&\n" +
-	"\finterface_id\x18\x02 \x01(\tH\x01R\vinterfaceId\x88\x01\x01\x12W\n" +
-	"\x04port\x18\x03 \x01(\v2C.meraki.appliance.v1.UpdateNetworkApplianceInterfacesL3Request.PortR\x04port\x12W\n" +
-	"\x04ipv4\x18\x04 \x01(\v2C.meraki.appliance.v1.UpdateNetworkApplianceInterfacesL3Request.Ipv4R\x04ipv4\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x98\x02\n" +
-	"\x04Port\x12k\n" +
-	"\tinterface\x18\x01 \x01(\v2M.meraki.appliance.v1.UpdateNetworkApplianceInterfacesL3Request.Port.InterfaceR\tinterface\x1a\xa2\x01\n" +
-	"\tInterface\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x17\n" +
-	"\x04slot\x18\x02 \x01(\x03H\x01R\x04slot\x88\x01\x01\x12\x1d\n" +
-	"\asubslot\x18\x03 \x01(\x03H\x02R\asubslot\x88\x01\x01\x12\x1b\n" +
-	"\x06number\x18\x04 \x01(\x03H\x03R\x06number\x88\x01\x01B\a\n" +
-	"\x05_nameB\a\n" +
-	"\x05_slotB\n" +
-	"\n" +
-	"\b_subslotB\t\n" +
-	"\a_number\x1aY\n" +
-	"\x04Ipv4\x12\x1d\n" +
-	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01\x12\x1b\n" +
-	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01B\n" +
-	"\n" +
-	"\b_addressB\t\n" +
-	"\a_subnetB\r\n" +
+	"\finterface_id\x18\x02 \x01(\tH\x01R\vinterfaceId\x88\x01\x01\x12J\n" +
+	"\x04port\x18\x03 \x01(\v26.meraki.appliance.v1.NetworkApplianceInterfacesL3.PortR\x04port\x12J\n" +
+	"\x04ipv4\x18\x04 \x01(\v26.meraki.appliance.v1.NetworkApplianceInterfacesL3.Ipv4R\x04ipv4\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x0f\n" +
 	"\r_interface_id\"\x97\x01\n" +
 	")DeleteNetworkApplianceInterfacesL3Request\x12\"\n" +
@@ -2959,7 +2156,9 @@ const file_meraki_appliance_v1_interfaces_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12&\n" +
 	"\finterface_id\x18\x02 \x01(\tH\x01R\vinterfaceId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x0f\n" +
-	"\r_interface_id\"\xce\x03\n" +
+	"\r_interface_id\"{\n" +
+	"*DeleteNetworkApplianceInterfacesL3Response\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xce\x03\n" +
 	"AGetOrganizationApplianceInterfacesPacketsOverviewsByDeviceRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x13\n" +
 	"\x02t0\x18\x02 \x01(\tH\x01R\x02t0\x88\x01\x01\x12\x13\n" +
@@ -2977,39 +2176,46 @@ const file_meraki_appliance_v1_interfaces_proto_rawDesc = "" +
 	"\t_timespanB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xa5\x0f\n" +
-	"BGetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse\x12r\n" +
-	"\x05items\x18\x01 \x03(\v2\\.meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12p\n" +
-	"\x04meta\x18\x03 \x01(\v2\\.meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.MetaR\x04meta\x1a\xc9\t\n" +
+	"\x0e_ending_before\"\xa7\x10\n" +
+	"BGetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse\x127\n" +
+	"\x04meta\x18\x01 \x01(\v2#.meraki.appliance.v1.CollectionMetaR\x04meta\x12s\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2\\.meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa4\r\n" +
 	"\x04Item\x12~\n" +
 	"\anetwork\x18\x01 \x01(\v2d.meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.NetworkR\anetwork\x12\x1b\n" +
 	"\x06serial\x18\x02 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x87\x01\n" +
 	"\n" +
 	"interfaces\x18\x03 \x03(\v2g.meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.InterfacesR\n" +
-	"interfaces\x1a%\n" +
+	"interfaces\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xe7\x06\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xa4\t\n" +
 	"\n" +
 	"Interfaces\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x17\n" +
 	"\x04slot\x18\x02 \x01(\x03H\x01R\x04slot\x88\x01\x01\x12\x1d\n" +
 	"\asubslot\x18\x03 \x01(\x03H\x02R\asubslot\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x04 \x01(\x03H\x03R\x06number\x88\x01\x01\x12\x87\x01\n" +
-	"\aby_type\x18\x05 \x03(\v2n.meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.ByTypeR\x06byType\x1a\xb7\x04\n" +
+	"\aby_type\x18\x05 \x03(\v2n.meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.ByTypeR\x06byType\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa5\x06\n" +
 	"\x06ByType\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x19\n" +
 	"\x05total\x18\x02 \x01(\x03H\x01R\x05total\x88\x01\x01\x12\x17\n" +
 	"\x04sent\x18\x03 \x01(\x03H\x02R\x04sent\x88\x01\x01\x12\x17\n" +
 	"\x04recv\x18\x04 \x01(\x03H\x03R\x04recv\x88\x01\x01\x12\x8a\x01\n" +
-	"\x05rates\x18\x05 \x01(\v2t.meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.ByType.RatesR\x05rates\x1a\x94\x02\n" +
+	"\x05rates\x18\x05 \x01(\v2t.meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.ByType.RatesR\x05rates\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb3\x03\n" +
 	"\x05Rates\x12\x96\x01\n" +
-	"\aaverage\x18\x01 \x01(\v2|.meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.ByType.Rates.AverageR\aaverage\x1ar\n" +
+	"\aaverage\x18\x01 \x01(\v2|.meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.ByType.Rates.AverageR\aaverage\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc1\x01\n" +
 	"\aAverage\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x01H\x00R\x05total\x88\x01\x01\x12\x17\n" +
 	"\x04sent\x18\x02 \x01(\x01H\x01R\x04sent\x88\x01\x01\x12\x17\n" +
-	"\x04recv\x18\x03 \x01(\x01H\x02R\x04recv\x88\x01\x01B\b\n" +
+	"\x04recv\x18\x03 \x01(\x01H\x02R\x04recv\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\a\n" +
 	"\x05_sentB\a\n" +
 	"\x05_recvB\a\n" +
@@ -3022,18 +2228,8 @@ const file_meraki_appliance_v1_interfaces_proto_rawDesc = "" +
 	"\n" +
 	"\b_subslotB\t\n" +
 	"\a_numberB\t\n" +
-	"\a_serial\x1a\xee\x02\n" +
-	"\x04Meta\x12{\n" +
-	"\x06counts\x18\x01 \x01(\v2c.meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Meta.CountsR\x06counts\x1a\xe8\x01\n" +
-	"\x06Counts\x12\x7f\n" +
-	"\x05items\x18\x01 \x01(\v2i.meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remainingB|\n" +
-	"\x1dcom.merakibroker.appliance.v1B\x0fInterfacesProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"\a_serialB\x98\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\x0fInterfacesProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_interfaces_proto_rawDescOnce sync.Once
@@ -3047,7 +2243,7 @@ func file_meraki_appliance_v1_interfaces_proto_rawDescGZIP() []byte {
 	return file_meraki_appliance_v1_interfaces_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_interfaces_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_meraki_appliance_v1_interfaces_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_meraki_appliance_v1_interfaces_proto_goTypes = []any{
 	(*CreateDeviceApplianceInterfacesPortsUpdateRequest)(nil),                                                       // 0: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest
 	(*DeviceApplianceInterfacesPortsUpdate)(nil),                                                                    // 1: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate
@@ -3055,100 +2251,93 @@ var file_meraki_appliance_v1_interfaces_proto_goTypes = []any{
 	(*NetworkApplianceInterfacesL3)(nil),                                                                            // 3: meraki.appliance.v1.NetworkApplianceInterfacesL3
 	(*UpdateNetworkApplianceInterfacesL3Request)(nil),                                                               // 4: meraki.appliance.v1.UpdateNetworkApplianceInterfacesL3Request
 	(*DeleteNetworkApplianceInterfacesL3Request)(nil),                                                               // 5: meraki.appliance.v1.DeleteNetworkApplianceInterfacesL3Request
-	(*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceRequest)(nil),                                       // 6: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceRequest
-	(*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse)(nil),                                      // 7: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse
-	(*CreateDeviceApplianceInterfacesPortsUpdateRequest_Interface)(nil),                                             // 8: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Interface
-	(*CreateDeviceApplianceInterfacesPortsUpdateRequest_Personality)(nil),                                           // 9: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Personality
-	(*CreateDeviceApplianceInterfacesPortsUpdateRequest_Uplink)(nil),                                                // 10: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Uplink
-	(*CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink)(nil),                                              // 11: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Downlink
-	(*CreateDeviceApplianceInterfacesPortsUpdateRequest_Personality_Layer)(nil),                                     // 12: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Personality.Layer
-	(*CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Sgt)(nil),                                          // 13: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Downlink.Sgt
-	(*CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Access)(nil),                                       // 14: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Downlink.Access
-	(*CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Trunk)(nil),                                        // 15: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Downlink.Trunk
-	(*CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Access_Policy)(nil),                                // 16: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Downlink.Access.Policy
-	(*CreateDeviceApplianceInterfacesPortsUpdateRequest_Downlink_Trunk_Sgt)(nil),                                    // 17: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Downlink.Trunk.Sgt
-	(*DeviceApplianceInterfacesPortsUpdate_Interface)(nil),                                                          // 18: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Interface
-	(*DeviceApplianceInterfacesPortsUpdate_Personality)(nil),                                                        // 19: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Personality
-	(*DeviceApplianceInterfacesPortsUpdate_Uplink)(nil),                                                             // 20: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Uplink
-	(*DeviceApplianceInterfacesPortsUpdate_Downlink)(nil),                                                           // 21: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink
-	(*DeviceApplianceInterfacesPortsUpdate_Personality_Layer)(nil),                                                  // 22: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Personality.Layer
-	(*DeviceApplianceInterfacesPortsUpdate_Downlink_Sgt)(nil),                                                       // 23: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Sgt
-	(*DeviceApplianceInterfacesPortsUpdate_Downlink_Access)(nil),                                                    // 24: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Access
-	(*DeviceApplianceInterfacesPortsUpdate_Downlink_Trunk)(nil),                                                     // 25: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Trunk
-	(*DeviceApplianceInterfacesPortsUpdate_Downlink_Access_Policy)(nil),                                             // 26: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Access.Policy
-	(*DeviceApplianceInterfacesPortsUpdate_Downlink_Trunk_Sgt)(nil),                                                 // 27: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Trunk.Sgt
-	(*CreateNetworkApplianceInterfacesL3Request_Port)(nil),                                                          // 28: meraki.appliance.v1.CreateNetworkApplianceInterfacesL3Request.Port
-	(*CreateNetworkApplianceInterfacesL3Request_Ipv4)(nil),                                                          // 29: meraki.appliance.v1.CreateNetworkApplianceInterfacesL3Request.Ipv4
-	(*CreateNetworkApplianceInterfacesL3Request_Port_Interface)(nil),                                                // 30: meraki.appliance.v1.CreateNetworkApplianceInterfacesL3Request.Port.Interface
-	(*NetworkApplianceInterfacesL3_Ipv4)(nil),                                                                       // 31: meraki.appliance.v1.NetworkApplianceInterfacesL3.Ipv4
-	(*NetworkApplianceInterfacesL3_Port)(nil),                                                                       // 32: meraki.appliance.v1.NetworkApplianceInterfacesL3.Port
-	(*NetworkApplianceInterfacesL3_Port_Interface)(nil),                                                             // 33: meraki.appliance.v1.NetworkApplianceInterfacesL3.Port.Interface
-	(*UpdateNetworkApplianceInterfacesL3Request_Port)(nil),                                                          // 34: meraki.appliance.v1.UpdateNetworkApplianceInterfacesL3Request.Port
-	(*UpdateNetworkApplianceInterfacesL3Request_Ipv4)(nil),                                                          // 35: meraki.appliance.v1.UpdateNetworkApplianceInterfacesL3Request.Ipv4
-	(*UpdateNetworkApplianceInterfacesL3Request_Port_Interface)(nil),                                                // 36: meraki.appliance.v1.UpdateNetworkApplianceInterfacesL3Request.Port.Interface
-	(*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item)(nil),                                 // 37: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item
-	(*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta)(nil),                                 // 38: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Meta
-	(*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Network)(nil),                         // 39: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Network
-	(*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces)(nil),                      // 40: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces
-	(*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType)(nil),               // 41: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.ByType
-	(*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType_Rates)(nil),         // 42: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.ByType.Rates
-	(*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType_Rates_Average)(nil), // 43: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.ByType.Rates.Average
-	(*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta_Counts)(nil),                          // 44: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Meta.Counts
-	(*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Meta_Counts_Items)(nil),                    // 45: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Meta.Counts.Items
-	(*fieldmaskpb.FieldMask)(nil),                                                                                   // 46: google.protobuf.FieldMask
-	(*v1.PageInfo)(nil),                                                                                             // 47: meraki.api.v1.PageInfo
+	(*DeleteNetworkApplianceInterfacesL3Response)(nil),                                                              // 6: meraki.appliance.v1.DeleteNetworkApplianceInterfacesL3Response
+	(*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceRequest)(nil),                                       // 7: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceRequest
+	(*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse)(nil),                                      // 8: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse
+	(*DeviceApplianceInterfacesPortsUpdate_Interface)(nil),                                                          // 9: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Interface
+	(*DeviceApplianceInterfacesPortsUpdate_Personality)(nil),                                                        // 10: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Personality
+	(*DeviceApplianceInterfacesPortsUpdate_Uplink)(nil),                                                             // 11: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Uplink
+	(*DeviceApplianceInterfacesPortsUpdate_Downlink)(nil),                                                           // 12: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink
+	(*DeviceApplianceInterfacesPortsUpdate_Personality_Layer)(nil),                                                  // 13: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Personality.Layer
+	(*DeviceApplianceInterfacesPortsUpdate_Downlink_Sgt)(nil),                                                       // 14: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Sgt
+	(*DeviceApplianceInterfacesPortsUpdate_Downlink_Access)(nil),                                                    // 15: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Access
+	(*DeviceApplianceInterfacesPortsUpdate_Downlink_Trunk)(nil),                                                     // 16: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Trunk
+	(*DeviceApplianceInterfacesPortsUpdate_Downlink_Access_Policy)(nil),                                             // 17: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Access.Policy
+	(*DeviceApplianceInterfacesPortsUpdate_Downlink_Trunk_Sgt)(nil),                                                 // 18: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Trunk.Sgt
+	(*NetworkApplianceInterfacesL3_Ipv4)(nil),                                                                       // 19: meraki.appliance.v1.NetworkApplianceInterfacesL3.Ipv4
+	(*NetworkApplianceInterfacesL3_Port)(nil),                                                                       // 20: meraki.appliance.v1.NetworkApplianceInterfacesL3.Port
+	(*NetworkApplianceInterfacesL3_Port_Interface)(nil),                                                             // 21: meraki.appliance.v1.NetworkApplianceInterfacesL3.Port.Interface
+	(*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item)(nil),                                 // 22: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item
+	(*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Network)(nil),                         // 23: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Network
+	(*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces)(nil),                      // 24: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces
+	(*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType)(nil),               // 25: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.ByType
+	(*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType_Rates)(nil),         // 26: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.ByType.Rates
+	(*GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse_Item_Interfaces_ByType_Rates_Average)(nil), // 27: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.ByType.Rates.Average
+	(*structpb.Struct)(nil), // 28: google.protobuf.Struct
+	(*CollectionMeta)(nil),  // 29: meraki.appliance.v1.CollectionMeta
+	(*v1.PageInfo)(nil),     // 30: meraki.api.v1.PageInfo
 }
 var file_meraki_appliance_v1_interfaces_proto_depIdxs = []int32{
-	8,  // 0: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.interface:type_name -> meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Interface
-	9,  // 1: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.personality:type_name -> meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Personality
-	10, // 2: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.uplink:type_name -> meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Uplink
-	11, // 3: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.downlink:type_name -> meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Downlink
-	46, // 4: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.null_fields:type_name -> google.protobuf.FieldMask
-	46, // 5: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	18, // 6: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.interface:type_name -> meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Interface
-	19, // 7: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.personality:type_name -> meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Personality
-	20, // 8: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.uplink:type_name -> meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Uplink
-	21, // 9: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.downlink:type_name -> meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink
-	28, // 10: meraki.appliance.v1.CreateNetworkApplianceInterfacesL3Request.port:type_name -> meraki.appliance.v1.CreateNetworkApplianceInterfacesL3Request.Port
-	29, // 11: meraki.appliance.v1.CreateNetworkApplianceInterfacesL3Request.ipv4:type_name -> meraki.appliance.v1.CreateNetworkApplianceInterfacesL3Request.Ipv4
-	46, // 12: meraki.appliance.v1.CreateNetworkApplianceInterfacesL3Request.null_fields:type_name -> google.protobuf.FieldMask
-	46, // 13: meraki.appliance.v1.CreateNetworkApplianceInterfacesL3Request.empty_fields:type_name -> google.protobuf.FieldMask
-	31, // 14: meraki.appliance.v1.NetworkApplianceInterfacesL3.ipv4:type_name -> meraki.appliance.v1.NetworkApplianceInterfacesL3.Ipv4
-	32, // 15: meraki.appliance.v1.NetworkApplianceInterfacesL3.port:type_name -> meraki.appliance.v1.NetworkApplianceInterfacesL3.Port
-	34, // 16: meraki.appliance.v1.UpdateNetworkApplianceInterfacesL3Request.port:type_name -> meraki.appliance.v1.UpdateNetworkApplianceInterfacesL3Request.Port
-	35, // 17: meraki.appliance.v1.UpdateNetworkApplianceInterfacesL3Request.ipv4:type_name -> meraki.appliance.v1.UpdateNetworkApplianceInterfacesL3Request.Ipv4
-	46, // 18: meraki.appliance.v1.UpdateNetworkApplianceInterfacesL3Request.null_fields:type_name -> google.protobuf.FieldMask
-	46, // 19: meraki.appliance.v1.UpdateNetworkApplianceInterfacesL3Request.empty_fields:type_name -> google.protobuf.FieldMask
-	37, // 20: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item
-	47, // 21: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	38, // 22: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.meta:type_name -> meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Meta
-	12, // 23: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Personality.layer:type_name -> meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Personality.Layer
-	13, // 24: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Downlink.sgt:type_name -> meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Downlink.Sgt
-	14, // 25: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Downlink.access:type_name -> meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Downlink.Access
-	15, // 26: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Downlink.trunk:type_name -> meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Downlink.Trunk
-	16, // 27: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Downlink.Access.policy:type_name -> meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Downlink.Access.Policy
-	17, // 28: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Downlink.Trunk.sgt:type_name -> meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.Downlink.Trunk.Sgt
-	22, // 29: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Personality.layer:type_name -> meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Personality.Layer
-	23, // 30: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.sgt:type_name -> meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Sgt
-	24, // 31: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.access:type_name -> meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Access
-	25, // 32: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.trunk:type_name -> meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Trunk
-	26, // 33: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Access.policy:type_name -> meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Access.Policy
-	27, // 34: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Trunk.sgt:type_name -> meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Trunk.Sgt
-	30, // 35: meraki.appliance.v1.CreateNetworkApplianceInterfacesL3Request.Port.interface:type_name -> meraki.appliance.v1.CreateNetworkApplianceInterfacesL3Request.Port.Interface
-	33, // 36: meraki.appliance.v1.NetworkApplianceInterfacesL3.Port.interface:type_name -> meraki.appliance.v1.NetworkApplianceInterfacesL3.Port.Interface
-	36, // 37: meraki.appliance.v1.UpdateNetworkApplianceInterfacesL3Request.Port.interface:type_name -> meraki.appliance.v1.UpdateNetworkApplianceInterfacesL3Request.Port.Interface
-	39, // 38: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.network:type_name -> meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Network
-	40, // 39: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.interfaces:type_name -> meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces
-	44, // 40: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Meta.counts:type_name -> meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Meta.Counts
-	41, // 41: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.by_type:type_name -> meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.ByType
-	42, // 42: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.ByType.rates:type_name -> meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.ByType.Rates
-	43, // 43: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.ByType.Rates.average:type_name -> meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.ByType.Rates.Average
-	45, // 44: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Meta.Counts.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Meta.Counts.Items
-	45, // [45:45] is the sub-list for method output_type
-	45, // [45:45] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	9,  // 0: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.interface:type_name -> meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Interface
+	10, // 1: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.personality:type_name -> meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Personality
+	11, // 2: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.uplink:type_name -> meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Uplink
+	12, // 3: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.downlink:type_name -> meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink
+	28, // 4: meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 5: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.interface:type_name -> meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Interface
+	10, // 6: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.personality:type_name -> meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Personality
+	11, // 7: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.uplink:type_name -> meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Uplink
+	12, // 8: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.downlink:type_name -> meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink
+	28, // 9: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.additional_properties:type_name -> google.protobuf.Struct
+	20, // 10: meraki.appliance.v1.CreateNetworkApplianceInterfacesL3Request.port:type_name -> meraki.appliance.v1.NetworkApplianceInterfacesL3.Port
+	19, // 11: meraki.appliance.v1.CreateNetworkApplianceInterfacesL3Request.ipv4:type_name -> meraki.appliance.v1.NetworkApplianceInterfacesL3.Ipv4
+	28, // 12: meraki.appliance.v1.CreateNetworkApplianceInterfacesL3Request.additional_properties:type_name -> google.protobuf.Struct
+	19, // 13: meraki.appliance.v1.NetworkApplianceInterfacesL3.ipv4:type_name -> meraki.appliance.v1.NetworkApplianceInterfacesL3.Ipv4
+	20, // 14: meraki.appliance.v1.NetworkApplianceInterfacesL3.port:type_name -> meraki.appliance.v1.NetworkApplianceInterfacesL3.Port
+	28, // 15: meraki.appliance.v1.NetworkApplianceInterfacesL3.additional_properties:type_name -> google.protobuf.Struct
+	20, // 16: meraki.appliance.v1.UpdateNetworkApplianceInterfacesL3Request.port:type_name -> meraki.appliance.v1.NetworkApplianceInterfacesL3.Port
+	19, // 17: meraki.appliance.v1.UpdateNetworkApplianceInterfacesL3Request.ipv4:type_name -> meraki.appliance.v1.NetworkApplianceInterfacesL3.Ipv4
+	28, // 18: meraki.appliance.v1.UpdateNetworkApplianceInterfacesL3Request.additional_properties:type_name -> google.protobuf.Struct
+	28, // 19: meraki.appliance.v1.DeleteNetworkApplianceInterfacesL3Response.additional_properties:type_name -> google.protobuf.Struct
+	29, // 20: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.meta:type_name -> meraki.appliance.v1.CollectionMeta
+	22, // 21: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item
+	30, // 22: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	28, // 23: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	28, // 24: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Interface.additional_properties:type_name -> google.protobuf.Struct
+	13, // 25: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Personality.layer:type_name -> meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Personality.Layer
+	28, // 26: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Personality.additional_properties:type_name -> google.protobuf.Struct
+	28, // 27: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Uplink.additional_properties:type_name -> google.protobuf.Struct
+	14, // 28: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.sgt:type_name -> meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Sgt
+	15, // 29: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.access:type_name -> meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Access
+	16, // 30: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.trunk:type_name -> meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Trunk
+	28, // 31: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.additional_properties:type_name -> google.protobuf.Struct
+	28, // 32: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Personality.Layer.additional_properties:type_name -> google.protobuf.Struct
+	28, // 33: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Sgt.additional_properties:type_name -> google.protobuf.Struct
+	17, // 34: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Access.policy:type_name -> meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Access.Policy
+	28, // 35: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Access.additional_properties:type_name -> google.protobuf.Struct
+	18, // 36: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Trunk.sgt:type_name -> meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Trunk.Sgt
+	28, // 37: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Trunk.additional_properties:type_name -> google.protobuf.Struct
+	28, // 38: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Access.Policy.additional_properties:type_name -> google.protobuf.Struct
+	28, // 39: meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate.Downlink.Trunk.Sgt.additional_properties:type_name -> google.protobuf.Struct
+	28, // 40: meraki.appliance.v1.NetworkApplianceInterfacesL3.Ipv4.additional_properties:type_name -> google.protobuf.Struct
+	21, // 41: meraki.appliance.v1.NetworkApplianceInterfacesL3.Port.interface:type_name -> meraki.appliance.v1.NetworkApplianceInterfacesL3.Port.Interface
+	28, // 42: meraki.appliance.v1.NetworkApplianceInterfacesL3.Port.additional_properties:type_name -> google.protobuf.Struct
+	28, // 43: meraki.appliance.v1.NetworkApplianceInterfacesL3.Port.Interface.additional_properties:type_name -> google.protobuf.Struct
+	23, // 44: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.network:type_name -> meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Network
+	24, // 45: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.interfaces:type_name -> meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces
+	28, // 46: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	28, // 47: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	25, // 48: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.by_type:type_name -> meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.ByType
+	28, // 49: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.additional_properties:type_name -> google.protobuf.Struct
+	26, // 50: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.ByType.rates:type_name -> meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.ByType.Rates
+	28, // 51: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.ByType.additional_properties:type_name -> google.protobuf.Struct
+	27, // 52: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.ByType.Rates.average:type_name -> meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.ByType.Rates.Average
+	28, // 53: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.ByType.Rates.additional_properties:type_name -> google.protobuf.Struct
+	28, // 54: meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse.Item.Interfaces.ByType.Rates.Average.additional_properties:type_name -> google.protobuf.Struct
+	55, // [55:55] is the sub-list for method output_type
+	55, // [55:55] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_interfaces_proto_init() }
@@ -3156,14 +2345,14 @@ func file_meraki_appliance_v1_interfaces_proto_init() {
 	if File_meraki_appliance_v1_interfaces_proto != nil {
 		return
 	}
+	file_meraki_appliance_v1_collections_proto_init()
 	file_meraki_appliance_v1_interfaces_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_appliance_v1_interfaces_proto_msgTypes[1].OneofWrappers = []any{}
 	file_meraki_appliance_v1_interfaces_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_appliance_v1_interfaces_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_appliance_v1_interfaces_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_appliance_v1_interfaces_proto_msgTypes[5].OneofWrappers = []any{}
-	file_meraki_appliance_v1_interfaces_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_appliance_v1_interfaces_proto_msgTypes[8].OneofWrappers = []any{}
+	file_meraki_appliance_v1_interfaces_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_appliance_v1_interfaces_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_appliance_v1_interfaces_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_appliance_v1_interfaces_proto_msgTypes[11].OneofWrappers = []any{}
@@ -3175,33 +2364,19 @@ func file_meraki_appliance_v1_interfaces_proto_init() {
 	file_meraki_appliance_v1_interfaces_proto_msgTypes[17].OneofWrappers = []any{}
 	file_meraki_appliance_v1_interfaces_proto_msgTypes[18].OneofWrappers = []any{}
 	file_meraki_appliance_v1_interfaces_proto_msgTypes[19].OneofWrappers = []any{}
-	file_meraki_appliance_v1_interfaces_proto_msgTypes[20].OneofWrappers = []any{}
 	file_meraki_appliance_v1_interfaces_proto_msgTypes[21].OneofWrappers = []any{}
 	file_meraki_appliance_v1_interfaces_proto_msgTypes[22].OneofWrappers = []any{}
 	file_meraki_appliance_v1_interfaces_proto_msgTypes[23].OneofWrappers = []any{}
 	file_meraki_appliance_v1_interfaces_proto_msgTypes[24].OneofWrappers = []any{}
 	file_meraki_appliance_v1_interfaces_proto_msgTypes[25].OneofWrappers = []any{}
-	file_meraki_appliance_v1_interfaces_proto_msgTypes[26].OneofWrappers = []any{}
 	file_meraki_appliance_v1_interfaces_proto_msgTypes[27].OneofWrappers = []any{}
-	file_meraki_appliance_v1_interfaces_proto_msgTypes[29].OneofWrappers = []any{}
-	file_meraki_appliance_v1_interfaces_proto_msgTypes[30].OneofWrappers = []any{}
-	file_meraki_appliance_v1_interfaces_proto_msgTypes[31].OneofWrappers = []any{}
-	file_meraki_appliance_v1_interfaces_proto_msgTypes[33].OneofWrappers = []any{}
-	file_meraki_appliance_v1_interfaces_proto_msgTypes[35].OneofWrappers = []any{}
-	file_meraki_appliance_v1_interfaces_proto_msgTypes[36].OneofWrappers = []any{}
-	file_meraki_appliance_v1_interfaces_proto_msgTypes[37].OneofWrappers = []any{}
-	file_meraki_appliance_v1_interfaces_proto_msgTypes[39].OneofWrappers = []any{}
-	file_meraki_appliance_v1_interfaces_proto_msgTypes[40].OneofWrappers = []any{}
-	file_meraki_appliance_v1_interfaces_proto_msgTypes[41].OneofWrappers = []any{}
-	file_meraki_appliance_v1_interfaces_proto_msgTypes[43].OneofWrappers = []any{}
-	file_meraki_appliance_v1_interfaces_proto_msgTypes[45].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_interfaces_proto_rawDesc), len(file_meraki_appliance_v1_interfaces_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   46,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

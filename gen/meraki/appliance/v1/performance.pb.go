@@ -11,6 +11,7 @@ package appliancev1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -94,12 +95,13 @@ func (x *GetDeviceAppliancePerformanceRequest) GetTimespan() float64 {
 	return 0
 }
 
-// Answer of getDeviceAppliancePerformance.
+// The appliance performance of a device. Answer of getDeviceAppliancePerformance.
 type DeviceAppliancePerformance struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	PerfScore     *float64               `protobuf:"fixed64,1,opt,name=perf_score,json=perfScore,proto3,oneof" json:"perf_score,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	PerfScore            *float64               `protobuf:"fixed64,1,opt,name=perf_score,json=perfScore,proto3,oneof" json:"perf_score,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceAppliancePerformance) Reset() {
@@ -139,11 +141,18 @@ func (x *DeviceAppliancePerformance) GetPerfScore() float64 {
 	return 0
 }
 
+func (x *DeviceAppliancePerformance) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_appliance_v1_performance_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_performance_proto_rawDesc = "" +
 	"\n" +
-	"%meraki/appliance/v1/performance.proto\x12\x13meraki.appliance.v1\"\xb4\x01\n" +
+	"%meraki/appliance/v1/performance.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xb4\x01\n" +
 	"$GetDeviceAppliancePerformanceRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x13\n" +
 	"\x02t0\x18\x02 \x01(\tH\x01R\x02t0\x88\x01\x01\x12\x13\n" +
@@ -152,12 +161,13 @@ const file_meraki_appliance_v1_performance_proto_rawDesc = "" +
 	"\a_serialB\x05\n" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
-	"\t_timespan\"O\n" +
+	"\t_timespan\"\x9e\x01\n" +
 	"\x1aDeviceAppliancePerformance\x12\"\n" +
 	"\n" +
-	"perf_score\x18\x01 \x01(\x01H\x00R\tperfScore\x88\x01\x01B\r\n" +
-	"\v_perf_scoreB}\n" +
-	"\x1dcom.merakibroker.appliance.v1B\x10PerformanceProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"perf_score\x18\x01 \x01(\x01H\x00R\tperfScore\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_perf_scoreB\x99\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\x10PerformanceProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_performance_proto_rawDescOnce sync.Once
@@ -175,13 +185,15 @@ var file_meraki_appliance_v1_performance_proto_msgTypes = make([]protoimpl.Messa
 var file_meraki_appliance_v1_performance_proto_goTypes = []any{
 	(*GetDeviceAppliancePerformanceRequest)(nil), // 0: meraki.appliance.v1.GetDeviceAppliancePerformanceRequest
 	(*DeviceAppliancePerformance)(nil),           // 1: meraki.appliance.v1.DeviceAppliancePerformance
+	(*structpb.Struct)(nil),                      // 2: google.protobuf.Struct
 }
 var file_meraki_appliance_v1_performance_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	2, // 0: meraki.appliance.v1.DeviceAppliancePerformance.additional_properties:type_name -> google.protobuf.Struct
+	1, // [1:1] is the sub-list for method output_type
+	1, // [1:1] is the sub-list for method input_type
+	1, // [1:1] is the sub-list for extension type_name
+	1, // [1:1] is the sub-list for extension extendee
+	0, // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_performance_proto_init() }

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -33,11 +33,12 @@ type AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest struct {
 	// Required.
 	Policy *AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Policy `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"`
 	// Required.
-	Vlans         []*AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Vlans `protobuf:"bytes,3,rep,name=vlans,proto3" json:"vlans,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                                      `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                                      `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Vlans                []*AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Vlans `protobuf:"bytes,3,rep,name=vlans,proto3" json:"vlans,omitempty"`
+	EmptyFields          []string                                                                    `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                                    `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest) Reset() {
@@ -91,26 +92,34 @@ func (x *AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest) Get
 	return nil
 }
 
-func (x *AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of assignOrganizationPoliciesGlobalGroupPoliciesApplianceVlans.
 type AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Success       *bool                  `protobuf:"varint,1,opt,name=success,proto3,oneof" json:"success,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Success              *bool                  `protobuf:"varint,1,opt,name=success,proto3,oneof" json:"success,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse) Reset() {
@@ -148,6 +157,13 @@ func (x *AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse) Ge
 		return *x.Success
 	}
 	return false
+}
+
+func (x *AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 // Request of getOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignments.
@@ -246,12 +262,13 @@ func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsRequ
 
 // Answer of getOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignments.
 type GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse struct {
-	state         protoimpl.MessageState                                                              `protogen:"open.v1"`
-	Items         []*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                        `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                              `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                                     `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                        `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse) Reset() {
@@ -284,6 +301,13 @@ func (*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsRespon
 	return file_meraki_appliance_v1_policies_proto_rawDescGZIP(), []int{3}
 }
 
+func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse) GetItems() []*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Item {
 	if x != nil {
 		return x.Items
@@ -298,9 +322,9 @@ func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResp
 	return nil
 }
 
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse) GetMeta() *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta {
+func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -402,12 +426,13 @@ func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVl
 
 // Answer of getOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan.
 type GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse struct {
-	state         protoimpl.MessageState                                                                    `protogen:"open.v1"`
-	Items         []*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                              `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                    `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                                           `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                              `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse) Reset() {
@@ -441,6 +466,13 @@ func (*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan
 	return file_meraki_appliance_v1_policies_proto_rawDescGZIP(), []int{5}
 }
 
+func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse) GetItems() []*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item {
 	if x != nil {
 		return x.Items
@@ -455,9 +487,9 @@ func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVl
 	return nil
 }
 
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse) GetMeta() *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta {
+func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -470,11 +502,12 @@ type RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest struct {
 	// Required.
 	Policy *RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Policy `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"`
 	// Required.
-	Vlans         []*RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Vlans `protobuf:"bytes,3,rep,name=vlans,proto3" json:"vlans,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                                      `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                                      `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Vlans                []*RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Vlans `protobuf:"bytes,3,rep,name=vlans,proto3" json:"vlans,omitempty"`
+	EmptyFields          []string                                                                    `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                                    `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest) Reset() {
@@ -528,26 +561,34 @@ func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest) Get
 	return nil
 }
 
-func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of removeOrganizationPoliciesGlobalGroupPoliciesApplianceVlans.
 type RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Success       *bool                  `protobuf:"varint,1,opt,name=success,proto3,oneof" json:"success,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Success              *bool                  `protobuf:"varint,1,opt,name=success,proto3,oneof" json:"success,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse) Reset() {
@@ -587,11 +628,19 @@ func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse) Ge
 	return false
 }
 
+func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Policy struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Policy) Reset() {
@@ -631,12 +680,20 @@ func (x *AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Poli
 	return ""
 }
 
+func (x *AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Policy) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Vlans struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	InterfaceId   *string `protobuf:"bytes,1,opt,name=interface_id,json=interfaceId,proto3,oneof" json:"interface_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	InterfaceId          *string          `protobuf:"bytes,1,opt,name=interface_id,json=interfaceId,proto3,oneof" json:"interface_id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Vlans) Reset() {
@@ -676,13 +733,21 @@ func (x *AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Vlan
 	return ""
 }
 
+func (x *AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Vlans) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AssignmentId  *string                `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
-	PolicyId      *string                `protobuf:"bytes,2,opt,name=policy_id,json=policyId,proto3,oneof" json:"policy_id,omitempty"`
-	InterfaceId   *string                `protobuf:"bytes,3,opt,name=interface_id,json=interfaceId,proto3,oneof" json:"interface_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AssignmentId         *string                `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
+	PolicyId             *string                `protobuf:"bytes,2,opt,name=policy_id,json=policyId,proto3,oneof" json:"policy_id,omitempty"`
+	InterfaceId          *string                `protobuf:"bytes,3,opt,name=interface_id,json=interfaceId,proto3,oneof" json:"interface_id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Item) Reset() {
@@ -737,164 +802,29 @@ func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResp
 	return ""
 }
 
-type GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta struct {
-	state         protoimpl.MessageState                                                                   `protogen:"open.v1"`
-	Counts        *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta) Reset() {
-	*x = GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta{}
-	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta) ProtoMessage() {
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[11]
+func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_policies_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta) GetCounts() *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                         `protogen:"open.v1"`
-	Items         *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta_Counts{}
-	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_policies_proto_rawDescGZIP(), []int{3, 1, 0}
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta_Counts) GetItems() *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta_Counts_Items{}
-	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_policies_proto_rawDescGZIP(), []int{3, 1, 0, 0}
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 type GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item struct {
-	state         protoimpl.MessageState                                                                          `protogen:"open.v1"`
-	Network       *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	Name          *string                                                                                         `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Subnet        *string                                                                                         `protobuf:"bytes,3,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
-	InterfaceId   *string                                                                                         `protobuf:"bytes,4,opt,name=interface_id,json=interfaceId,proto3,oneof" json:"interface_id,omitempty"`
-	VlanId        *string                                                                                         `protobuf:"bytes,5,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	Policy        *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Policy  `protobuf:"bytes,6,opt,name=policy,proto3" json:"policy,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                          `protogen:"open.v1"`
+	Network              *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Name                 *string                                                                                         `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Subnet               *string                                                                                         `protobuf:"bytes,3,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
+	InterfaceId          *string                                                                                         `protobuf:"bytes,4,opt,name=interface_id,json=interfaceId,proto3,oneof" json:"interface_id,omitempty"`
+	VlanId               *string                                                                                         `protobuf:"bytes,5,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
+	Policy               *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Policy  `protobuf:"bytes,6,opt,name=policy,proto3" json:"policy,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item) Reset() {
 	*x = GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item{}
-	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[14]
+	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -907,7 +837,7 @@ func (*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan
 }
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[14]
+	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -965,62 +895,25 @@ func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVl
 	return nil
 }
 
-type GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta struct {
-	state         protoimpl.MessageState                                                                         `protogen:"open.v1"`
-	Counts        *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta) Reset() {
-	*x = GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta{}
-	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta) ProtoMessage() {
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[15]
+func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_policies_proto_rawDescGZIP(), []int{5, 1}
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta) GetCounts() *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Network) Reset() {
 	*x = GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Network{}
-	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[16]
+	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1033,7 +926,7 @@ func (*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan
 }
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[16]
+	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1063,18 +956,26 @@ func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVl
 	return ""
 }
 
+func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Policy struct {
-	state         protoimpl.MessageState                                                                               `protogen:"open.v1"`
-	Id            *string                                                                                              `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                                                                                              `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Group         *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Policy_Group `protobuf:"bytes,3,opt,name=group,proto3" json:"group,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                               `protogen:"open.v1"`
+	Id                   *string                                                                                              `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                                                                                              `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Group                *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Policy_Group `protobuf:"bytes,3,opt,name=group,proto3" json:"group,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Policy) Reset() {
 	*x = GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Policy{}
-	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[17]
+	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1087,7 +988,7 @@ func (*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan
 }
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[17]
+	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1124,16 +1025,24 @@ func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVl
 	return nil
 }
 
+func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Policy) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Policy_Group struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Number        *int64                 `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Number               *int64                 `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Policy_Group) Reset() {
 	*x = GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Policy_Group{}
-	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[18]
+	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1146,7 +1055,7 @@ func (*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan
 }
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Policy_Group) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[18]
+	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1169,114 +1078,24 @@ func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVl
 	return 0
 }
 
-type GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                               `protogen:"open.v1"`
-	Items         *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta_Counts{}
-	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[19]
+func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Policy_Group) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_policies_proto_rawDescGZIP(), []int{5, 1, 0}
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta_Counts) GetItems() *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta_Counts_Items{}
-	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_policies_proto_rawDescGZIP(), []int{5, 1, 0, 0}
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Policy struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Policy) Reset() {
 	*x = RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Policy{}
-	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[21]
+	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1288,7 +1107,7 @@ func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Poli
 func (*RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Policy) ProtoMessage() {}
 
 func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[21]
+	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1311,17 +1130,25 @@ func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Poli
 	return ""
 }
 
+func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Policy) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Vlans struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	InterfaceId   *string `protobuf:"bytes,1,opt,name=interface_id,json=interfaceId,proto3,oneof" json:"interface_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	InterfaceId          *string          `protobuf:"bytes,1,opt,name=interface_id,json=interfaceId,proto3,oneof" json:"interface_id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Vlans) Reset() {
 	*x = RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Vlans{}
-	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[22]
+	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1333,7 +1160,7 @@ func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Vlan
 func (*RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Vlans) ProtoMessage() {}
 
 func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Vlans) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[22]
+	mi := &file_meraki_appliance_v1_policies_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1356,27 +1183,38 @@ func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Vlan
 	return ""
 }
 
+func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Vlans) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_appliance_v1_policies_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_policies_proto_rawDesc = "" +
 	"\n" +
-	"\"meraki/appliance/v1/policies.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xe7\x04\n" +
+	"\"meraki/appliance/v1/policies.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a%meraki/appliance/v1/collections.proto\"\x9f\x06\n" +
 	"BAssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12v\n" +
 	"\x06policy\x18\x02 \x01(\v2^.meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.PolicyR\x06policy\x12s\n" +
-	"\x05vlans\x18\x03 \x03(\v2].meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.VlansR\x05vlans\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a$\n" +
+	"\x05vlans\x18\x03 \x03(\v2].meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.VlansR\x05vlans\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1as\n" +
 	"\x06Policy\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a@\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\x8f\x01\n" +
 	"\x05Vlans\x12&\n" +
-	"\finterface_id\x18\x01 \x01(\tH\x00R\vinterfaceId\x88\x01\x01B\x0f\n" +
+	"\finterface_id\x18\x01 \x01(\tH\x00R\vinterfaceId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0f\n" +
 	"\r_interface_idB\x12\n" +
-	"\x10_organization_id\"p\n" +
+	"\x10_organization_id\"\xbf\x01\n" +
 	"CAssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse\x12\x1d\n" +
-	"\asuccess\x18\x01 \x01(\bH\x00R\asuccess\x88\x01\x01B\n" +
+	"\asuccess\x18\x01 \x01(\bH\x00R\asuccess\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_success\"\xa1\x03\n" +
 	"JGetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsRequest\x12,\n" +
@@ -1391,29 +1229,21 @@ const file_meraki_appliance_v1_policies_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xb6\a\n" +
-	"KGetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse\x12{\n" +
-	"\x05items\x18\x01 \x03(\v2e.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12y\n" +
-	"\x04meta\x18\x03 \x01(\v2e.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse.MetaR\x04meta\x1a\xab\x01\n" +
+	"\x0e_ending_before\"\x8f\x05\n" +
+	"KGetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse\x127\n" +
+	"\x04meta\x18\x01 \x01(\v2#.meraki.appliance.v1.CollectionMetaR\x04meta\x12|\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2e.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xfa\x01\n" +
 	"\x04Item\x12(\n" +
 	"\rassignment_id\x18\x01 \x01(\tH\x00R\fassignmentId\x88\x01\x01\x12 \n" +
 	"\tpolicy_id\x18\x02 \x01(\tH\x01R\bpolicyId\x88\x01\x01\x12&\n" +
-	"\finterface_id\x18\x03 \x01(\tH\x02R\vinterfaceId\x88\x01\x01B\x10\n" +
+	"\finterface_id\x18\x03 \x01(\tH\x02R\vinterfaceId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
 	"\x0e_assignment_idB\f\n" +
 	"\n" +
 	"_policy_idB\x0f\n" +
-	"\r_interface_id\x1a\x82\x03\n" +
-	"\x04Meta\x12\x84\x01\n" +
-	"\x06counts\x18\x01 \x01(\v2l.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse.Meta.CountsR\x06counts\x1a\xf2\x01\n" +
-	"\x06Counts\x12\x88\x01\n" +
-	"\x05items\x18\x01 \x01(\v2r.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xa4\x03\n" +
+	"\r_interface_id\"\xa4\x03\n" +
 	"PGetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1b\n" +
 	"\x06search\x18\x02 \x01(\tH\x01R\x06search\x88\x01\x01\x12\x19\n" +
@@ -1426,29 +1256,34 @@ const file_meraki_appliance_v1_policies_proto_rawDesc = "" +
 	"\a_searchB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xce\f\n" +
-	"QGetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse\x12\x81\x01\n" +
-	"\x05items\x18\x01 \x03(\v2k.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12\x7f\n" +
-	"\x04meta\x18\x03 \x01(\v2k.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.MetaR\x04meta\x1a\xa4\x06\n" +
+	"\x0e_ending_before\"\x83\f\n" +
+	"QGetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse\x127\n" +
+	"\x04meta\x18\x01 \x01(\v2#.meraki.appliance.v1.CollectionMetaR\x04meta\x12\x82\x01\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2k.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe1\b\n" +
 	"\x04Item\x12\x8d\x01\n" +
 	"\anetwork\x18\x01 \x01(\v2s.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.NetworkR\anetwork\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
 	"\x06subnet\x18\x03 \x01(\tH\x01R\x06subnet\x88\x01\x01\x12&\n" +
 	"\finterface_id\x18\x04 \x01(\tH\x02R\vinterfaceId\x88\x01\x01\x12\x1c\n" +
 	"\avlan_id\x18\x05 \x01(\tH\x03R\x06vlanId\x88\x01\x01\x12\x8a\x01\n" +
-	"\x06policy\x18\x06 \x01(\v2r.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.PolicyR\x06policy\x1aG\n" +
+	"\x06policy\x18\x06 \x01(\v2r.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.PolicyR\x06policy\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1a\x88\x02\n" +
+	"\x05_name\x1a\xa6\x03\n" +
 	"\x06Policy\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x8e\x01\n" +
-	"\x05group\x18\x03 \x01(\v2x.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.Policy.GroupR\x05group\x1a/\n" +
+	"\x05group\x18\x03 \x01(\v2x.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.Policy.GroupR\x05group\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a~\n" +
 	"\x05Group\x12\x1b\n" +
-	"\x06number\x18\x01 \x01(\x03H\x00R\x06number\x88\x01\x01B\t\n" +
+	"\x06number\x18\x01 \x01(\x03H\x00R\x06number\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_numberB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\a\n" +
@@ -1456,36 +1291,30 @@ const file_meraki_appliance_v1_policies_proto_rawDesc = "" +
 	"\a_subnetB\x0f\n" +
 	"\r_interface_idB\n" +
 	"\n" +
-	"\b_vlan_id\x1a\x8e\x03\n" +
-	"\x04Meta\x12\x8a\x01\n" +
-	"\x06counts\x18\x01 \x01(\v2r.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Meta.CountsR\x06counts\x1a\xf8\x01\n" +
-	"\x06Counts\x12\x8e\x01\n" +
-	"\x05items\x18\x01 \x01(\v2x.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xe7\x04\n" +
+	"\b_vlan_id\"\x9f\x06\n" +
 	"BRemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12v\n" +
 	"\x06policy\x18\x02 \x01(\v2^.meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.PolicyR\x06policy\x12s\n" +
-	"\x05vlans\x18\x03 \x03(\v2].meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.VlansR\x05vlans\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a$\n" +
+	"\x05vlans\x18\x03 \x03(\v2].meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.VlansR\x05vlans\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1as\n" +
 	"\x06Policy\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a@\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\x8f\x01\n" +
 	"\x05Vlans\x12&\n" +
-	"\finterface_id\x18\x01 \x01(\tH\x00R\vinterfaceId\x88\x01\x01B\x0f\n" +
+	"\finterface_id\x18\x01 \x01(\tH\x00R\vinterfaceId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0f\n" +
 	"\r_interface_idB\x12\n" +
-	"\x10_organization_id\"p\n" +
+	"\x10_organization_id\"\xbf\x01\n" +
 	"CRemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse\x12\x1d\n" +
-	"\asuccess\x18\x01 \x01(\bH\x00R\asuccess\x88\x01\x01B\n" +
+	"\asuccess\x18\x01 \x01(\bH\x00R\asuccess\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_successBz\n" +
-	"\x1dcom.merakibroker.appliance.v1B\rPoliciesProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"\b_successB\x96\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\rPoliciesProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_policies_proto_rawDescOnce sync.Once
@@ -1499,7 +1328,7 @@ func file_meraki_appliance_v1_policies_proto_rawDescGZIP() []byte {
 	return file_meraki_appliance_v1_policies_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_policies_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_meraki_appliance_v1_policies_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_meraki_appliance_v1_policies_proto_goTypes = []any{
 	(*AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest)(nil),                                  // 0: meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest
 	(*AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse)(nil),                                 // 1: meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse
@@ -1512,48 +1341,50 @@ var file_meraki_appliance_v1_policies_proto_goTypes = []any{
 	(*AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Policy)(nil),                           // 8: meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.Policy
 	(*AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Vlans)(nil),                            // 9: meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.Vlans
 	(*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Item)(nil),                    // 10: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse.Item
-	(*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta)(nil),                    // 11: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse.Meta
-	(*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta_Counts)(nil),             // 12: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse.Meta.Counts
-	(*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse_Meta_Counts_Items)(nil),       // 13: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse.Meta.Counts.Items
-	(*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item)(nil),              // 14: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item
-	(*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta)(nil),              // 15: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Meta
-	(*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Network)(nil),      // 16: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.Network
-	(*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Policy)(nil),       // 17: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.Policy
-	(*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Policy_Group)(nil), // 18: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.Policy.Group
-	(*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta_Counts)(nil),       // 19: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Meta.Counts
-	(*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Meta_Counts_Items)(nil), // 20: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Meta.Counts.Items
-	(*RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Policy)(nil),                           // 21: meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.Policy
-	(*RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Vlans)(nil),                            // 22: meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.Vlans
-	(*fieldmaskpb.FieldMask)(nil), // 23: google.protobuf.FieldMask
-	(*v1.PageInfo)(nil),           // 24: meraki.api.v1.PageInfo
+	(*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item)(nil),              // 11: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item
+	(*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Network)(nil),      // 12: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.Network
+	(*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Policy)(nil),       // 13: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.Policy
+	(*GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse_Item_Policy_Group)(nil), // 14: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.Policy.Group
+	(*RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Policy)(nil),                           // 15: meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.Policy
+	(*RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest_Vlans)(nil),                            // 16: meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.Vlans
+	(*structpb.Struct)(nil), // 17: google.protobuf.Struct
+	(*CollectionMeta)(nil),  // 18: meraki.appliance.v1.CollectionMeta
+	(*v1.PageInfo)(nil),     // 19: meraki.api.v1.PageInfo
 }
 var file_meraki_appliance_v1_policies_proto_depIdxs = []int32{
 	8,  // 0: meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.policy:type_name -> meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.Policy
 	9,  // 1: meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.vlans:type_name -> meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.Vlans
-	23, // 2: meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.null_fields:type_name -> google.protobuf.FieldMask
-	23, // 3: meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	10, // 4: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse.items:type_name -> meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse.Item
-	24, // 5: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	11, // 6: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse.meta:type_name -> meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse.Meta
-	14, // 7: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.items:type_name -> meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item
-	24, // 8: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	15, // 9: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.meta:type_name -> meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Meta
-	21, // 10: meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.policy:type_name -> meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.Policy
-	22, // 11: meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.vlans:type_name -> meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.Vlans
-	23, // 12: meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.null_fields:type_name -> google.protobuf.FieldMask
-	23, // 13: meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	12, // 14: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse.Meta.counts:type_name -> meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse.Meta.Counts
-	13, // 15: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse.Meta.Counts.items:type_name -> meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse.Meta.Counts.Items
-	16, // 16: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.network:type_name -> meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.Network
-	17, // 17: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.policy:type_name -> meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.Policy
-	19, // 18: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Meta.counts:type_name -> meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Meta.Counts
-	18, // 19: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.Policy.group:type_name -> meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.Policy.Group
-	20, // 20: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Meta.Counts.items:type_name -> meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Meta.Counts.Items
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	17, // 2: meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.additional_properties:type_name -> google.protobuf.Struct
+	17, // 3: meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse.additional_properties:type_name -> google.protobuf.Struct
+	18, // 4: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse.meta:type_name -> meraki.appliance.v1.CollectionMeta
+	10, // 5: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse.items:type_name -> meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse.Item
+	19, // 6: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	17, // 7: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse.additional_properties:type_name -> google.protobuf.Struct
+	18, // 8: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.meta:type_name -> meraki.appliance.v1.CollectionMeta
+	11, // 9: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.items:type_name -> meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item
+	19, // 10: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	17, // 11: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.additional_properties:type_name -> google.protobuf.Struct
+	15, // 12: meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.policy:type_name -> meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.Policy
+	16, // 13: meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.vlans:type_name -> meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.Vlans
+	17, // 14: meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.additional_properties:type_name -> google.protobuf.Struct
+	17, // 15: meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse.additional_properties:type_name -> google.protobuf.Struct
+	17, // 16: meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.Policy.additional_properties:type_name -> google.protobuf.Struct
+	17, // 17: meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.Vlans.additional_properties:type_name -> google.protobuf.Struct
+	17, // 18: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	12, // 19: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.network:type_name -> meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.Network
+	13, // 20: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.policy:type_name -> meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.Policy
+	17, // 21: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	17, // 22: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	14, // 23: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.Policy.group:type_name -> meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.Policy.Group
+	17, // 24: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.Policy.additional_properties:type_name -> google.protobuf.Struct
+	17, // 25: meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse.Item.Policy.Group.additional_properties:type_name -> google.protobuf.Struct
+	17, // 26: meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.Policy.additional_properties:type_name -> google.protobuf.Struct
+	17, // 27: meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest.Vlans.additional_properties:type_name -> google.protobuf.Struct
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_policies_proto_init() }
@@ -1561,6 +1392,7 @@ func file_meraki_appliance_v1_policies_proto_init() {
 	if File_meraki_appliance_v1_policies_proto != nil {
 		return
 	}
+	file_meraki_appliance_v1_collections_proto_init()
 	file_meraki_appliance_v1_policies_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_appliance_v1_policies_proto_msgTypes[1].OneofWrappers = []any{}
 	file_meraki_appliance_v1_policies_proto_msgTypes[2].OneofWrappers = []any{}
@@ -1570,21 +1402,19 @@ func file_meraki_appliance_v1_policies_proto_init() {
 	file_meraki_appliance_v1_policies_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_appliance_v1_policies_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_appliance_v1_policies_proto_msgTypes[10].OneofWrappers = []any{}
+	file_meraki_appliance_v1_policies_proto_msgTypes[11].OneofWrappers = []any{}
+	file_meraki_appliance_v1_policies_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_appliance_v1_policies_proto_msgTypes[13].OneofWrappers = []any{}
 	file_meraki_appliance_v1_policies_proto_msgTypes[14].OneofWrappers = []any{}
+	file_meraki_appliance_v1_policies_proto_msgTypes[15].OneofWrappers = []any{}
 	file_meraki_appliance_v1_policies_proto_msgTypes[16].OneofWrappers = []any{}
-	file_meraki_appliance_v1_policies_proto_msgTypes[17].OneofWrappers = []any{}
-	file_meraki_appliance_v1_policies_proto_msgTypes[18].OneofWrappers = []any{}
-	file_meraki_appliance_v1_policies_proto_msgTypes[20].OneofWrappers = []any{}
-	file_meraki_appliance_v1_policies_proto_msgTypes[21].OneofWrappers = []any{}
-	file_meraki_appliance_v1_policies_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_policies_proto_rawDesc), len(file_meraki_appliance_v1_policies_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

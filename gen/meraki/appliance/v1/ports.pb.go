@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -73,11 +73,12 @@ func (x *GetNetworkAppliancePortsRequest) GetNetworkId() string {
 
 // Answer of getNetworkAppliancePorts.
 type GetNetworkAppliancePortsResponse struct {
-	state         protoimpl.MessageState  `protogen:"open.v1"`
-	Items         []*NetworkAppliancePort `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo            `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState  `protogen:"open.v1"`
+	Items                []*NetworkAppliancePort `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo            `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkAppliancePortsResponse) Reset() {
@@ -124,19 +125,28 @@ func (x *GetNetworkAppliancePortsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of getNetworkAppliancePort, updateNetworkAppliancePort. Row of getNetworkAppliancePorts.
+func (x *GetNetworkAppliancePortsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The appliance port of a network. Answer of getNetworkAppliancePort, updateNetworkAppliancePort.
+// Row of getNetworkAppliancePorts.
 type NetworkAppliancePort struct {
-	state               protoimpl.MessageState    `protogen:"open.v1"`
-	Number              *int64                    `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	Enabled             *bool                     `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Type                *string                   `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	DropUntaggedTraffic *bool                     `protobuf:"varint,4,opt,name=drop_untagged_traffic,json=dropUntaggedTraffic,proto3,oneof" json:"drop_untagged_traffic,omitempty"`
-	Vlan                *int64                    `protobuf:"varint,5,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	AllowedVlans        *string                   `protobuf:"bytes,6,opt,name=allowed_vlans,json=allowedVlans,proto3,oneof" json:"allowed_vlans,omitempty"`
-	AccessPolicy        *string                   `protobuf:"bytes,7,opt,name=access_policy,json=accessPolicy,proto3,oneof" json:"access_policy,omitempty"`
-	Sgt                 *NetworkAppliancePort_Sgt `protobuf:"bytes,8,opt,name=sgt,proto3" json:"sgt,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                protoimpl.MessageState    `protogen:"open.v1"`
+	Number               *int64                    `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	Enabled              *bool                     `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Type                 *string                   `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	DropUntaggedTraffic  *bool                     `protobuf:"varint,4,opt,name=drop_untagged_traffic,json=dropUntaggedTraffic,proto3,oneof" json:"drop_untagged_traffic,omitempty"`
+	Vlan                 *int64                    `protobuf:"varint,5,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
+	AllowedVlans         *string                   `protobuf:"bytes,6,opt,name=allowed_vlans,json=allowedVlans,proto3,oneof" json:"allowed_vlans,omitempty"`
+	AccessPolicy         *string                   `protobuf:"bytes,7,opt,name=access_policy,json=accessPolicy,proto3,oneof" json:"access_policy,omitempty"`
+	Sgt                  *NetworkAppliancePort_Sgt `protobuf:"bytes,8,opt,name=sgt,proto3" json:"sgt,omitempty"`
+	AdditionalProperties *structpb.Struct          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkAppliancePort) Reset() {
@@ -225,6 +235,13 @@ func (x *NetworkAppliancePort) GetSgt() *NetworkAppliancePort_Sgt {
 	return nil
 }
 
+func (x *NetworkAppliancePort) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getNetworkAppliancePort.
 type GetNetworkAppliancePortRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -286,18 +303,19 @@ type UpdateNetworkAppliancePortRequest struct {
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	PortId              *string                                `protobuf:"bytes,2,opt,name=port_id,json=portId,proto3,oneof" json:"port_id,omitempty"`
-	Enabled             *bool                                  `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	DropUntaggedTraffic *bool                                  `protobuf:"varint,4,opt,name=drop_untagged_traffic,json=dropUntaggedTraffic,proto3,oneof" json:"drop_untagged_traffic,omitempty"`
-	Type                *string                                `protobuf:"bytes,5,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Vlan                *int64                                 `protobuf:"varint,6,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	AllowedVlans        *string                                `protobuf:"bytes,7,opt,name=allowed_vlans,json=allowedVlans,proto3,oneof" json:"allowed_vlans,omitempty"`
-	AccessPolicy        *string                                `protobuf:"bytes,8,opt,name=access_policy,json=accessPolicy,proto3,oneof" json:"access_policy,omitempty"`
-	Sgt                 *UpdateNetworkAppliancePortRequest_Sgt `protobuf:"bytes,9,opt,name=sgt,proto3" json:"sgt,omitempty"`
-	NullFields          *fieldmaskpb.FieldMask                 `protobuf:"bytes,10,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields         *fieldmaskpb.FieldMask                 `protobuf:"bytes,11,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	PortId               *string                   `protobuf:"bytes,2,opt,name=port_id,json=portId,proto3,oneof" json:"port_id,omitempty"`
+	Enabled              *bool                     `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	DropUntaggedTraffic  *bool                     `protobuf:"varint,4,opt,name=drop_untagged_traffic,json=dropUntaggedTraffic,proto3,oneof" json:"drop_untagged_traffic,omitempty"`
+	Type                 *string                   `protobuf:"bytes,5,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Vlan                 *int64                    `protobuf:"varint,6,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
+	AllowedVlans         *string                   `protobuf:"bytes,7,opt,name=allowed_vlans,json=allowedVlans,proto3,oneof" json:"allowed_vlans,omitempty"`
+	AccessPolicy         *string                   `protobuf:"bytes,8,opt,name=access_policy,json=accessPolicy,proto3,oneof" json:"access_policy,omitempty"`
+	Sgt                  *NetworkAppliancePort_Sgt `protobuf:"bytes,9,opt,name=sgt,proto3" json:"sgt,omitempty"`
+	EmptyFields          []string                  `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                  `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkAppliancePortRequest) Reset() {
@@ -386,33 +404,41 @@ func (x *UpdateNetworkAppliancePortRequest) GetAccessPolicy() string {
 	return ""
 }
 
-func (x *UpdateNetworkAppliancePortRequest) GetSgt() *UpdateNetworkAppliancePortRequest_Sgt {
+func (x *UpdateNetworkAppliancePortRequest) GetSgt() *NetworkAppliancePort_Sgt {
 	if x != nil {
 		return x.Sgt
 	}
 	return nil
 }
 
-func (x *UpdateNetworkAppliancePortRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkAppliancePortRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkAppliancePortRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkAppliancePortRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkAppliancePortRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkAppliancePort_Sgt struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *int64                 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Enabled       *bool                  `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *int64                 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Enabled              *bool                  `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkAppliancePort_Sgt) Reset() {
@@ -459,70 +485,26 @@ func (x *NetworkAppliancePort_Sgt) GetEnabled() bool {
 	return false
 }
 
-type UpdateNetworkAppliancePortRequest_Sgt struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *int64                 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Enabled       *bool                  `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkAppliancePortRequest_Sgt) Reset() {
-	*x = UpdateNetworkAppliancePortRequest_Sgt{}
-	mi := &file_meraki_appliance_v1_ports_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkAppliancePortRequest_Sgt) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkAppliancePortRequest_Sgt) ProtoMessage() {}
-
-func (x *UpdateNetworkAppliancePortRequest_Sgt) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_ports_proto_msgTypes[6]
+func (x *NetworkAppliancePort_Sgt) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkAppliancePortRequest_Sgt.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkAppliancePortRequest_Sgt) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_ports_proto_rawDescGZIP(), []int{4, 0}
-}
-
-func (x *UpdateNetworkAppliancePortRequest_Sgt) GetId() int64 {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return 0
-}
-
-func (x *UpdateNetworkAppliancePortRequest_Sgt) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
+	return nil
 }
 
 var File_meraki_appliance_v1_ports_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_ports_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmeraki/appliance/v1/ports.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"T\n" +
+	"\x1fmeraki/appliance/v1/ports.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"T\n" +
 	"\x1fGetNetworkAppliancePortsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xa1\x01\n" +
-	" GetNetworkAppliancePortsResponse\x12?\n" +
-	"\x05items\x18\x01 \x03(\v2).meraki.appliance.v1.NetworkAppliancePortR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\x87\x04\n" +
+	"\v_network_id\"\xf2\x01\n" +
+	" GetNetworkAppliancePortsResponse\x12@\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2).meraki.appliance.v1.NetworkAppliancePortR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xa6\x05\n" +
 	"\x14NetworkAppliancePort\x12\x1b\n" +
 	"\x06number\x18\x01 \x01(\x03H\x00R\x06number\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12\x17\n" +
@@ -531,10 +513,12 @@ const file_meraki_appliance_v1_ports_proto_rawDesc = "" +
 	"\x04vlan\x18\x05 \x01(\x03H\x04R\x04vlan\x88\x01\x01\x12(\n" +
 	"\rallowed_vlans\x18\x06 \x01(\tH\x05R\fallowedVlans\x88\x01\x01\x12(\n" +
 	"\raccess_policy\x18\a \x01(\tH\x06R\faccessPolicy\x88\x01\x01\x12?\n" +
-	"\x03sgt\x18\b \x01(\v2-.meraki.appliance.v1.NetworkAppliancePort.SgtR\x03sgt\x1aL\n" +
+	"\x03sgt\x18\b \x01(\v2-.meraki.appliance.v1.NetworkAppliancePort.SgtR\x03sgt\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9b\x01\n" +
 	"\x03Sgt\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\x03H\x00R\x02id\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01B\x05\n" +
+	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\n" +
 	"\n" +
 	"\b_enabledB\t\n" +
@@ -552,7 +536,7 @@ const file_meraki_appliance_v1_ports_proto_rawDesc = "" +
 	"\aport_id\x18\x02 \x01(\tH\x01R\x06portId\x88\x01\x01B\r\n" +
 	"\v_network_idB\n" +
 	"\n" +
-	"\b_port_id\"\xe2\x05\n" +
+	"\b_port_id\"\xa0\x05\n" +
 	"!UpdateNetworkAppliancePortRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1c\n" +
@@ -562,18 +546,12 @@ const file_meraki_appliance_v1_ports_proto_rawDesc = "" +
 	"\x04type\x18\x05 \x01(\tH\x04R\x04type\x88\x01\x01\x12\x17\n" +
 	"\x04vlan\x18\x06 \x01(\x03H\x05R\x04vlan\x88\x01\x01\x12(\n" +
 	"\rallowed_vlans\x18\a \x01(\tH\x06R\fallowedVlans\x88\x01\x01\x12(\n" +
-	"\raccess_policy\x18\b \x01(\tH\aR\faccessPolicy\x88\x01\x01\x12L\n" +
-	"\x03sgt\x18\t \x01(\v2:.meraki.appliance.v1.UpdateNetworkAppliancePortRequest.SgtR\x03sgt\x12C\n" +
-	"\vnull_fields\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\v \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aL\n" +
-	"\x03Sgt\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\x03H\x00R\x02id\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01B\x05\n" +
-	"\x03_idB\n" +
-	"\n" +
-	"\b_enabledB\r\n" +
+	"\raccess_policy\x18\b \x01(\tH\aR\faccessPolicy\x88\x01\x01\x12?\n" +
+	"\x03sgt\x18\t \x01(\v2-.meraki.appliance.v1.NetworkAppliancePort.SgtR\x03sgt\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\n" +
 	"\n" +
 	"\b_port_idB\n" +
@@ -583,9 +561,9 @@ const file_meraki_appliance_v1_ports_proto_rawDesc = "" +
 	"\x05_typeB\a\n" +
 	"\x05_vlanB\x10\n" +
 	"\x0e_allowed_vlansB\x10\n" +
-	"\x0e_access_policyBw\n" +
+	"\x0e_access_policyB\x93\x01\n" +
 	"\x1dcom.merakibroker.appliance.v1B\n" +
-	"PortsProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"PortsProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_ports_proto_rawDescOnce sync.Once
@@ -599,30 +577,31 @@ func file_meraki_appliance_v1_ports_proto_rawDescGZIP() []byte {
 	return file_meraki_appliance_v1_ports_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_ports_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_meraki_appliance_v1_ports_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_meraki_appliance_v1_ports_proto_goTypes = []any{
-	(*GetNetworkAppliancePortsRequest)(nil),       // 0: meraki.appliance.v1.GetNetworkAppliancePortsRequest
-	(*GetNetworkAppliancePortsResponse)(nil),      // 1: meraki.appliance.v1.GetNetworkAppliancePortsResponse
-	(*NetworkAppliancePort)(nil),                  // 2: meraki.appliance.v1.NetworkAppliancePort
-	(*GetNetworkAppliancePortRequest)(nil),        // 3: meraki.appliance.v1.GetNetworkAppliancePortRequest
-	(*UpdateNetworkAppliancePortRequest)(nil),     // 4: meraki.appliance.v1.UpdateNetworkAppliancePortRequest
-	(*NetworkAppliancePort_Sgt)(nil),              // 5: meraki.appliance.v1.NetworkAppliancePort.Sgt
-	(*UpdateNetworkAppliancePortRequest_Sgt)(nil), // 6: meraki.appliance.v1.UpdateNetworkAppliancePortRequest.Sgt
-	(*v1.PageInfo)(nil),                           // 7: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil),                 // 8: google.protobuf.FieldMask
+	(*GetNetworkAppliancePortsRequest)(nil),   // 0: meraki.appliance.v1.GetNetworkAppliancePortsRequest
+	(*GetNetworkAppliancePortsResponse)(nil),  // 1: meraki.appliance.v1.GetNetworkAppliancePortsResponse
+	(*NetworkAppliancePort)(nil),              // 2: meraki.appliance.v1.NetworkAppliancePort
+	(*GetNetworkAppliancePortRequest)(nil),    // 3: meraki.appliance.v1.GetNetworkAppliancePortRequest
+	(*UpdateNetworkAppliancePortRequest)(nil), // 4: meraki.appliance.v1.UpdateNetworkAppliancePortRequest
+	(*NetworkAppliancePort_Sgt)(nil),          // 5: meraki.appliance.v1.NetworkAppliancePort.Sgt
+	(*v1.PageInfo)(nil),                       // 6: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                   // 7: google.protobuf.Struct
 }
 var file_meraki_appliance_v1_ports_proto_depIdxs = []int32{
 	2, // 0: meraki.appliance.v1.GetNetworkAppliancePortsResponse.items:type_name -> meraki.appliance.v1.NetworkAppliancePort
-	7, // 1: meraki.appliance.v1.GetNetworkAppliancePortsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	5, // 2: meraki.appliance.v1.NetworkAppliancePort.sgt:type_name -> meraki.appliance.v1.NetworkAppliancePort.Sgt
-	6, // 3: meraki.appliance.v1.UpdateNetworkAppliancePortRequest.sgt:type_name -> meraki.appliance.v1.UpdateNetworkAppliancePortRequest.Sgt
-	8, // 4: meraki.appliance.v1.UpdateNetworkAppliancePortRequest.null_fields:type_name -> google.protobuf.FieldMask
-	8, // 5: meraki.appliance.v1.UpdateNetworkAppliancePortRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	6, // 1: meraki.appliance.v1.GetNetworkAppliancePortsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	7, // 2: meraki.appliance.v1.GetNetworkAppliancePortsResponse.additional_properties:type_name -> google.protobuf.Struct
+	5, // 3: meraki.appliance.v1.NetworkAppliancePort.sgt:type_name -> meraki.appliance.v1.NetworkAppliancePort.Sgt
+	7, // 4: meraki.appliance.v1.NetworkAppliancePort.additional_properties:type_name -> google.protobuf.Struct
+	5, // 5: meraki.appliance.v1.UpdateNetworkAppliancePortRequest.sgt:type_name -> meraki.appliance.v1.NetworkAppliancePort.Sgt
+	7, // 6: meraki.appliance.v1.UpdateNetworkAppliancePortRequest.additional_properties:type_name -> google.protobuf.Struct
+	7, // 7: meraki.appliance.v1.NetworkAppliancePort.Sgt.additional_properties:type_name -> google.protobuf.Struct
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_ports_proto_init() }
@@ -635,14 +614,13 @@ func file_meraki_appliance_v1_ports_proto_init() {
 	file_meraki_appliance_v1_ports_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_appliance_v1_ports_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_appliance_v1_ports_proto_msgTypes[5].OneofWrappers = []any{}
-	file_meraki_appliance_v1_ports_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_ports_proto_rawDesc), len(file_meraki_appliance_v1_ports_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -74,11 +74,12 @@ func (x *GetDeviceAppliancePrefixesDelegatedRequest) GetSerial() string {
 
 // Answer of getDeviceAppliancePrefixesDelegated.
 type GetDeviceAppliancePrefixesDelegatedResponse struct {
-	state         protoimpl.MessageState                              `protogen:"open.v1"`
-	Items         []*GetDeviceAppliancePrefixesDelegatedResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                        `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                              `protogen:"open.v1"`
+	Items                []*GetDeviceAppliancePrefixesDelegatedResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                        `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceAppliancePrefixesDelegatedResponse) Reset() {
@@ -121,6 +122,13 @@ func (x *GetDeviceAppliancePrefixesDelegatedResponse) GetItems() []*GetDeviceApp
 func (x *GetDeviceAppliancePrefixesDelegatedResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetDeviceAppliancePrefixesDelegatedResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -173,11 +181,12 @@ func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsRequest) GetSerial() 
 
 // Answer of getDeviceAppliancePrefixesDelegatedVlanAssignments.
 type GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse struct {
-	state         protoimpl.MessageState                                             `protogen:"open.v1"`
-	Items         []*GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                       `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                             `protogen:"open.v1"`
+	Items                []*GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                       `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse) Reset() {
@@ -220,6 +229,13 @@ func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse) GetItems() 
 func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -272,11 +288,12 @@ func (x *GetNetworkAppliancePrefixesDelegatedStaticsRequest) GetNetworkId() stri
 
 // Answer of getNetworkAppliancePrefixesDelegatedStatics.
 type GetNetworkAppliancePrefixesDelegatedStaticsResponse struct {
-	state         protoimpl.MessageState                     `protogen:"open.v1"`
-	Items         []*NetworkAppliancePrefixesDelegatedStatic `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                     `protogen:"open.v1"`
+	Items                []*NetworkAppliancePrefixesDelegatedStatic `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkAppliancePrefixesDelegatedStaticsResponse) Reset() {
@@ -323,8 +340,16 @@ func (x *GetNetworkAppliancePrefixesDelegatedStaticsResponse) GetPageInfo() *v1.
 	return nil
 }
 
-// Answer of createNetworkAppliancePrefixesDelegatedStatic,
-// getNetworkAppliancePrefixesDelegatedStatic, updateNetworkAppliancePrefixesDelegatedStatic. Row of
+func (x *GetNetworkAppliancePrefixesDelegatedStaticsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The appliance prefixes delegated static of a network. Answer of
+// createNetworkAppliancePrefixesDelegatedStatic, getNetworkAppliancePrefixesDelegatedStatic,
+// updateNetworkAppliancePrefixesDelegatedStatic. Row of
 // getNetworkAppliancePrefixesDelegatedStatics.
 type NetworkAppliancePrefixesDelegatedStatic struct {
 	state                   protoimpl.MessageState                          `protogen:"open.v1"`
@@ -334,6 +359,7 @@ type NetworkAppliancePrefixesDelegatedStatic struct {
 	Description             *string                                         `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
 	CreatedAt               *timestamppb.Timestamp                          `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	UpdatedAt               *timestamppb.Timestamp                          `protobuf:"bytes,6,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	AdditionalProperties    *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
@@ -410,6 +436,13 @@ func (x *NetworkAppliancePrefixesDelegatedStatic) GetUpdatedAt() *timestamppb.Ti
 	return nil
 }
 
+func (x *NetworkAppliancePrefixesDelegatedStatic) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createNetworkAppliancePrefixesDelegatedStatic.
 type CreateNetworkAppliancePrefixesDelegatedStaticRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -418,12 +451,13 @@ type CreateNetworkAppliancePrefixesDelegatedStaticRequest struct {
 	// Required.
 	Prefix *string `protobuf:"bytes,2,opt,name=prefix,proto3,oneof" json:"prefix,omitempty"`
 	// Required.
-	Origin        *CreateNetworkAppliancePrefixesDelegatedStaticRequest_Origin `protobuf:"bytes,3,opt,name=origin,proto3" json:"origin,omitempty"`
-	Description   *string                                                      `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                       `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                       `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Origin               *NetworkAppliancePrefixesDelegatedStatic_Origin `protobuf:"bytes,3,opt,name=origin,proto3" json:"origin,omitempty"`
+	Description          *string                                         `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	EmptyFields          []string                                        `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                        `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateNetworkAppliancePrefixesDelegatedStaticRequest) Reset() {
@@ -470,7 +504,7 @@ func (x *CreateNetworkAppliancePrefixesDelegatedStaticRequest) GetPrefix() strin
 	return ""
 }
 
-func (x *CreateNetworkAppliancePrefixesDelegatedStaticRequest) GetOrigin() *CreateNetworkAppliancePrefixesDelegatedStaticRequest_Origin {
+func (x *CreateNetworkAppliancePrefixesDelegatedStaticRequest) GetOrigin() *NetworkAppliancePrefixesDelegatedStatic_Origin {
 	if x != nil {
 		return x.Origin
 	}
@@ -484,16 +518,23 @@ func (x *CreateNetworkAppliancePrefixesDelegatedStaticRequest) GetDescription() 
 	return ""
 }
 
-func (x *CreateNetworkAppliancePrefixesDelegatedStaticRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkAppliancePrefixesDelegatedStaticRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkAppliancePrefixesDelegatedStaticRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateNetworkAppliancePrefixesDelegatedStaticRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkAppliancePrefixesDelegatedStaticRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -559,12 +600,13 @@ type UpdateNetworkAppliancePrefixesDelegatedStaticRequest struct {
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	StaticDelegatedPrefixId *string                                                      `protobuf:"bytes,2,opt,name=static_delegated_prefix_id,json=staticDelegatedPrefixId,proto3,oneof" json:"static_delegated_prefix_id,omitempty"`
-	Prefix                  *string                                                      `protobuf:"bytes,3,opt,name=prefix,proto3,oneof" json:"prefix,omitempty"`
-	Origin                  *UpdateNetworkAppliancePrefixesDelegatedStaticRequest_Origin `protobuf:"bytes,4,opt,name=origin,proto3" json:"origin,omitempty"`
-	Description             *string                                                      `protobuf:"bytes,5,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	NullFields              *fieldmaskpb.FieldMask                                       `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields             *fieldmaskpb.FieldMask                                       `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	StaticDelegatedPrefixId *string                                         `protobuf:"bytes,2,opt,name=static_delegated_prefix_id,json=staticDelegatedPrefixId,proto3,oneof" json:"static_delegated_prefix_id,omitempty"`
+	Prefix                  *string                                         `protobuf:"bytes,3,opt,name=prefix,proto3,oneof" json:"prefix,omitempty"`
+	Origin                  *NetworkAppliancePrefixesDelegatedStatic_Origin `protobuf:"bytes,4,opt,name=origin,proto3" json:"origin,omitempty"`
+	Description             *string                                         `protobuf:"bytes,5,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	EmptyFields             []string                                        `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields              []string                                        `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties    *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
@@ -620,7 +662,7 @@ func (x *UpdateNetworkAppliancePrefixesDelegatedStaticRequest) GetPrefix() strin
 	return ""
 }
 
-func (x *UpdateNetworkAppliancePrefixesDelegatedStaticRequest) GetOrigin() *UpdateNetworkAppliancePrefixesDelegatedStaticRequest_Origin {
+func (x *UpdateNetworkAppliancePrefixesDelegatedStaticRequest) GetOrigin() *NetworkAppliancePrefixesDelegatedStatic_Origin {
 	if x != nil {
 		return x.Origin
 	}
@@ -634,16 +676,23 @@ func (x *UpdateNetworkAppliancePrefixesDelegatedStaticRequest) GetDescription() 
 	return ""
 }
 
-func (x *UpdateNetworkAppliancePrefixesDelegatedStaticRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkAppliancePrefixesDelegatedStaticRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkAppliancePrefixesDelegatedStaticRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkAppliancePrefixesDelegatedStaticRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkAppliancePrefixesDelegatedStaticRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -703,6 +752,51 @@ func (x *DeleteNetworkAppliancePrefixesDelegatedStaticRequest) GetStaticDelegate
 	return ""
 }
 
+// Answer of deleteNetworkAppliancePrefixesDelegatedStatic.
+type DeleteNetworkAppliancePrefixesDelegatedStaticResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteNetworkAppliancePrefixesDelegatedStaticResponse) Reset() {
+	*x = DeleteNetworkAppliancePrefixesDelegatedStaticResponse{}
+	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteNetworkAppliancePrefixesDelegatedStaticResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteNetworkAppliancePrefixesDelegatedStaticResponse) ProtoMessage() {}
+
+func (x *DeleteNetworkAppliancePrefixesDelegatedStaticResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteNetworkAppliancePrefixesDelegatedStaticResponse.ProtoReflect.Descriptor instead.
+func (*DeleteNetworkAppliancePrefixesDelegatedStaticResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_appliance_v1_prefixes_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *DeleteNetworkAppliancePrefixesDelegatedStaticResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetDeviceAppliancePrefixesDelegatedResponse_Item struct {
 	state  protoimpl.MessageState                                   `protogen:"open.v1"`
 	Origin *GetDeviceAppliancePrefixesDelegatedResponse_Item_Origin `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
@@ -714,13 +808,14 @@ type GetDeviceAppliancePrefixesDelegatedResponse_Item struct {
 	Description             *string                `protobuf:"bytes,6,opt,name=description,proto3,oneof" json:"description,omitempty"`
 	IsPreferred             *bool                  `protobuf:"varint,7,opt,name=is_preferred,json=isPreferred,proto3,oneof" json:"is_preferred,omitempty"`
 	ExpiresAt               *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	AdditionalProperties    *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
 
 func (x *GetDeviceAppliancePrefixesDelegatedResponse_Item) Reset() {
 	*x = GetDeviceAppliancePrefixesDelegatedResponse_Item{}
-	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[11]
+	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -732,7 +827,7 @@ func (x *GetDeviceAppliancePrefixesDelegatedResponse_Item) String() string {
 func (*GetDeviceAppliancePrefixesDelegatedResponse_Item) ProtoMessage() {}
 
 func (x *GetDeviceAppliancePrefixesDelegatedResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[11]
+	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -804,16 +899,24 @@ func (x *GetDeviceAppliancePrefixesDelegatedResponse_Item) GetExpiresAt() *times
 	return nil
 }
 
+func (x *GetDeviceAppliancePrefixesDelegatedResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetDeviceAppliancePrefixesDelegatedResponse_Item_Origin struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Interface     *string                `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Interface            *string                `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceAppliancePrefixesDelegatedResponse_Item_Origin) Reset() {
 	*x = GetDeviceAppliancePrefixesDelegatedResponse_Item_Origin{}
-	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[12]
+	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -825,7 +928,7 @@ func (x *GetDeviceAppliancePrefixesDelegatedResponse_Item_Origin) String() strin
 func (*GetDeviceAppliancePrefixesDelegatedResponse_Item_Origin) ProtoMessage() {}
 
 func (x *GetDeviceAppliancePrefixesDelegatedResponse_Item_Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[12]
+	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -848,17 +951,25 @@ func (x *GetDeviceAppliancePrefixesDelegatedResponse_Item_Origin) GetInterface()
 	return ""
 }
 
+func (x *GetDeviceAppliancePrefixesDelegatedResponse_Item_Origin) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetDeviceAppliancePrefixesDelegatedResponse_Item_Counts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Assigned      *int64                 `protobuf:"varint,1,opt,name=assigned,proto3,oneof" json:"assigned,omitempty"`
-	Available     *int64                 `protobuf:"varint,2,opt,name=available,proto3,oneof" json:"available,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Assigned             *int64                 `protobuf:"varint,1,opt,name=assigned,proto3,oneof" json:"assigned,omitempty"`
+	Available            *int64                 `protobuf:"varint,2,opt,name=available,proto3,oneof" json:"available,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceAppliancePrefixesDelegatedResponse_Item_Counts) Reset() {
 	*x = GetDeviceAppliancePrefixesDelegatedResponse_Item_Counts{}
-	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[13]
+	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -870,7 +981,7 @@ func (x *GetDeviceAppliancePrefixesDelegatedResponse_Item_Counts) String() strin
 func (*GetDeviceAppliancePrefixesDelegatedResponse_Item_Counts) ProtoMessage() {}
 
 func (x *GetDeviceAppliancePrefixesDelegatedResponse_Item_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[13]
+	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -900,20 +1011,28 @@ func (x *GetDeviceAppliancePrefixesDelegatedResponse_Item_Counts) GetAvailable()
 	return 0
 }
 
+func (x *GetDeviceAppliancePrefixesDelegatedResponse_Item_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item struct {
 	state  protoimpl.MessageState                                                  `protogen:"open.v1"`
 	Vlan   *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Vlan   `protobuf:"bytes,1,opt,name=vlan,proto3" json:"vlan,omitempty"`
 	Origin *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Origin `protobuf:"bytes,2,opt,name=origin,proto3" json:"origin,omitempty"`
 	// Known values: "Active", "Expiring soon", "Not assigned".
-	Status        *string                                                               `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Ipv6          *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6 `protobuf:"bytes,4,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string                                                               `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Ipv6                 *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6 `protobuf:"bytes,4,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item) Reset() {
 	*x = GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item{}
-	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[14]
+	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -925,7 +1044,7 @@ func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item) String
 func (*GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item) ProtoMessage() {}
 
 func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[14]
+	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -969,17 +1088,25 @@ func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item) GetIpv
 	return nil
 }
 
+func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Vlan struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *int64                 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *int64                 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Vlan) Reset() {
 	*x = GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Vlan{}
-	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[15]
+	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -991,7 +1118,7 @@ func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Vlan) S
 func (*GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Vlan) ProtoMessage() {}
 
 func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Vlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[15]
+	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1021,17 +1148,25 @@ func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Vlan) G
 	return ""
 }
 
+func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Vlan) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Origin struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Interface     *string                `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	Prefix        *string                `protobuf:"bytes,2,opt,name=prefix,proto3,oneof" json:"prefix,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Interface            *string                `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	Prefix               *string                `protobuf:"bytes,2,opt,name=prefix,proto3,oneof" json:"prefix,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Origin) Reset() {
 	*x = GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Origin{}
-	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[16]
+	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1043,7 +1178,7 @@ func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Origin)
 func (*GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Origin) ProtoMessage() {}
 
 func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[16]
+	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,19 +1208,27 @@ func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Origin)
 	return ""
 }
 
+func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Origin) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6 struct {
 	state                  protoimpl.MessageState                                                                       `protogen:"open.v1"`
 	Prefix                 *string                                                                                      `protobuf:"bytes,1,opt,name=prefix,proto3,oneof" json:"prefix,omitempty"`
 	Address                *string                                                                                      `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
 	LinkLocal              *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6_LinkLocal              `protobuf:"bytes,3,opt,name=link_local,json=linkLocal,proto3" json:"link_local,omitempty"`
 	SolicitedNodeMulticast *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6_SolicitedNodeMulticast `protobuf:"bytes,4,opt,name=solicited_node_multicast,json=solicitedNodeMulticast,proto3" json:"solicited_node_multicast,omitempty"`
+	AdditionalProperties   *structpb.Struct                                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
 
 func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6) Reset() {
 	*x = GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6{}
-	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[17]
+	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1097,7 +1240,7 @@ func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6) S
 func (*GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6) ProtoMessage() {}
 
 func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[17]
+	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1141,16 +1284,24 @@ func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6) G
 	return nil
 }
 
+func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6_LinkLocal struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Address              *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6_LinkLocal) Reset() {
 	*x = GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6_LinkLocal{}
-	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[18]
+	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1163,7 +1314,7 @@ func (*GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6_Link
 }
 
 func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6_LinkLocal) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[18]
+	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1186,16 +1337,24 @@ func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6_Li
 	return ""
 }
 
+func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6_LinkLocal) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6_SolicitedNodeMulticast struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Address              *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6_SolicitedNodeMulticast) Reset() {
 	*x = GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6_SolicitedNodeMulticast{}
-	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[19]
+	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1208,7 +1367,7 @@ func (*GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6_Soli
 }
 
 func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6_SolicitedNodeMulticast) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[19]
+	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1231,17 +1390,26 @@ func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6_So
 	return ""
 }
 
+func (x *GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6_SolicitedNodeMulticast) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkAppliancePrefixesDelegatedStatic_Origin struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Type          *string                `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Interfaces    []string               `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Known values: "independent", "internet".
+	Type                 *string          `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Interfaces           []string         `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkAppliancePrefixesDelegatedStatic_Origin) Reset() {
 	*x = NetworkAppliancePrefixesDelegatedStatic_Origin{}
-	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[20]
+	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1253,7 +1421,7 @@ func (x *NetworkAppliancePrefixesDelegatedStatic_Origin) String() string {
 func (*NetworkAppliancePrefixesDelegatedStatic_Origin) ProtoMessage() {}
 
 func (x *NetworkAppliancePrefixesDelegatedStatic_Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[20]
+	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1283,108 +1451,9 @@ func (x *NetworkAppliancePrefixesDelegatedStatic_Origin) GetInterfaces() []strin
 	return nil
 }
 
-type CreateNetworkAppliancePrefixesDelegatedStaticRequest_Origin struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "independent", "internet".
-	Type          *string  `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Interfaces    []string `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkAppliancePrefixesDelegatedStaticRequest_Origin) Reset() {
-	*x = CreateNetworkAppliancePrefixesDelegatedStaticRequest_Origin{}
-	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[21]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkAppliancePrefixesDelegatedStaticRequest_Origin) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkAppliancePrefixesDelegatedStaticRequest_Origin) ProtoMessage() {}
-
-func (x *CreateNetworkAppliancePrefixesDelegatedStaticRequest_Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[21]
+func (x *NetworkAppliancePrefixesDelegatedStatic_Origin) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkAppliancePrefixesDelegatedStaticRequest_Origin.ProtoReflect.Descriptor instead.
-func (*CreateNetworkAppliancePrefixesDelegatedStaticRequest_Origin) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_prefixes_proto_rawDescGZIP(), []int{7, 0}
-}
-
-func (x *CreateNetworkAppliancePrefixesDelegatedStaticRequest_Origin) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *CreateNetworkAppliancePrefixesDelegatedStaticRequest_Origin) GetInterfaces() []string {
-	if x != nil {
-		return x.Interfaces
-	}
-	return nil
-}
-
-type UpdateNetworkAppliancePrefixesDelegatedStaticRequest_Origin struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "independent", "internet".
-	Type          *string  `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Interfaces    []string `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkAppliancePrefixesDelegatedStaticRequest_Origin) Reset() {
-	*x = UpdateNetworkAppliancePrefixesDelegatedStaticRequest_Origin{}
-	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[22]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkAppliancePrefixesDelegatedStaticRequest_Origin) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkAppliancePrefixesDelegatedStaticRequest_Origin) ProtoMessage() {}
-
-func (x *UpdateNetworkAppliancePrefixesDelegatedStaticRequest_Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_prefixes_proto_msgTypes[22]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkAppliancePrefixesDelegatedStaticRequest_Origin.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkAppliancePrefixesDelegatedStaticRequest_Origin) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_prefixes_proto_rawDescGZIP(), []int{9, 0}
-}
-
-func (x *UpdateNetworkAppliancePrefixesDelegatedStaticRequest_Origin) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *UpdateNetworkAppliancePrefixesDelegatedStaticRequest_Origin) GetInterfaces() []string {
-	if x != nil {
-		return x.Interfaces
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1393,13 +1462,14 @@ var File_meraki_appliance_v1_prefixes_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_prefixes_proto_rawDesc = "" +
 	"\n" +
-	"\"meraki/appliance/v1/prefixes.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"T\n" +
+	"\"meraki/appliance/v1/prefixes.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"T\n" +
 	"*GetDeviceAppliancePrefixesDelegatedRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"\x9d\a\n" +
-	"+GetDeviceAppliancePrefixesDelegatedResponse\x12[\n" +
-	"\x05items\x18\x01 \x03(\v2E.meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xd2\x05\n" +
+	"\a_serial\"\xdd\t\n" +
+	"+GetDeviceAppliancePrefixesDelegatedResponse\x12\\\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2E.meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc1\a\n" +
 	"\x04Item\x12d\n" +
 	"\x06origin\x18\x01 \x01(\v2L.meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.Item.OriginR\x06origin\x12\x1b\n" +
 	"\x06prefix\x18\x02 \x01(\tH\x00R\x06prefix\x88\x01\x01\x12d\n" +
@@ -1409,14 +1479,17 @@ const file_meraki_appliance_v1_prefixes_proto_rawDesc = "" +
 	"\vdescription\x18\x06 \x01(\tH\x03R\vdescription\x88\x01\x01\x12&\n" +
 	"\fis_preferred\x18\a \x01(\bH\x04R\visPreferred\x88\x01\x01\x129\n" +
 	"\n" +
-	"expires_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x1a9\n" +
+	"expires_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x88\x01\n" +
 	"\x06Origin\x12!\n" +
-	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01B\f\n" +
+	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
-	"_interface\x1ag\n" +
+	"_interface\x1a\xb6\x01\n" +
 	"\x06Counts\x12\x1f\n" +
 	"\bassigned\x18\x01 \x01(\x03H\x00R\bassigned\x88\x01\x01\x12!\n" +
-	"\tavailable\x18\x02 \x01(\x03H\x01R\tavailable\x88\x01\x01B\v\n" +
+	"\tavailable\x18\x02 \x01(\x03H\x01R\tavailable\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_assignedB\f\n" +
 	"\n" +
 	"_availableB\t\n" +
@@ -1427,39 +1500,45 @@ const file_meraki_appliance_v1_prefixes_proto_rawDesc = "" +
 	"\r_is_preferred\"c\n" +
 	"9GetDeviceAppliancePrefixesDelegatedVlanAssignmentsRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"\x9e\n" +
-	"\n" +
-	":GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse\x12j\n" +
-	"\x05items\x18\x01 \x03(\v2T.meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xb5\b\n" +
+	"\a_serial\"\xcd\x0e\n" +
+	":GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse\x12k\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2T.meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x93\f\n" +
 	"\x04Item\x12m\n" +
 	"\x04vlan\x18\x01 \x01(\v2Y.meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.VlanR\x04vlan\x12s\n" +
 	"\x06origin\x18\x02 \x01(\v2[.meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.OriginR\x06origin\x12\x1b\n" +
 	"\x06status\x18\x03 \x01(\tH\x00R\x06status\x88\x01\x01\x12m\n" +
-	"\x04ipv6\x18\x04 \x01(\v2Y.meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Ipv6R\x04ipv6\x1aD\n" +
+	"\x04ipv6\x18\x04 \x01(\v2Y.meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Ipv6R\x04ipv6\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x93\x01\n" +
 	"\x04Vlan\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\x03H\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1aa\n" +
+	"\x05_name\x1a\xb0\x01\n" +
 	"\x06Origin\x12!\n" +
 	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12\x1b\n" +
-	"\x06prefix\x18\x02 \x01(\tH\x01R\x06prefix\x88\x01\x01B\f\n" +
+	"\x06prefix\x18\x02 \x01(\tH\x01R\x06prefix\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_interfaceB\t\n" +
-	"\a_prefix\x1a\x88\x04\n" +
+	"\a_prefix\x1a\xf7\x05\n" +
 	"\x04Ipv6\x12\x1b\n" +
 	"\x06prefix\x18\x01 \x01(\tH\x00R\x06prefix\x88\x01\x01\x12\x1d\n" +
 	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01\x12\x82\x01\n" +
 	"\n" +
 	"link_local\x18\x03 \x01(\v2c.meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Ipv6.LinkLocalR\tlinkLocal\x12\xaa\x01\n" +
-	"\x18solicited_node_multicast\x18\x04 \x01(\v2p.meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Ipv6.SolicitedNodeMulticastR\x16solicitedNodeMulticast\x1a6\n" +
+	"\x18solicited_node_multicast\x18\x04 \x01(\v2p.meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Ipv6.SolicitedNodeMulticastR\x16solicitedNodeMulticast\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x85\x01\n" +
 	"\tLinkLocal\x12\x1d\n" +
-	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01B\n" +
+	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_address\x1aC\n" +
+	"\b_address\x1a\x92\x01\n" +
 	"\x16SolicitedNodeMulticast\x12\x1d\n" +
-	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01B\n" +
+	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_addressB\t\n" +
 	"\a_prefixB\n" +
@@ -1469,10 +1548,11 @@ const file_meraki_appliance_v1_prefixes_proto_rawDesc = "" +
 	"2GetNetworkAppliancePrefixesDelegatedStaticsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xc7\x01\n" +
-	"3GetNetworkAppliancePrefixesDelegatedStaticsResponse\x12R\n" +
-	"\x05items\x18\x01 \x03(\v2<.meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStaticR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\x88\x04\n" +
+	"\v_network_id\"\x98\x02\n" +
+	"3GetNetworkAppliancePrefixesDelegatedStaticsResponse\x12S\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2<.meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStaticR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xa7\x05\n" +
 	"'NetworkAppliancePrefixesDelegatedStatic\x12@\n" +
 	"\x1astatic_delegated_prefix_id\x18\x01 \x01(\tH\x00R\x17staticDelegatedPrefixId\x88\x01\x01\x12\x1b\n" +
 	"\x06prefix\x18\x02 \x01(\tH\x01R\x06prefix\x88\x01\x01\x12[\n" +
@@ -1481,31 +1561,28 @@ const file_meraki_appliance_v1_prefixes_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
-	"updated_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x1aJ\n" +
+	"updated_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x99\x01\n" +
 	"\x06Origin\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x1e\n" +
 	"\n" +
 	"interfaces\x18\x02 \x03(\tR\n" +
-	"interfacesB\a\n" +
+	"interfaces\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_typeB\x1d\n" +
 	"\x1b_static_delegated_prefix_idB\t\n" +
 	"\a_prefixB\x0e\n" +
-	"\f_description\"\x8a\x04\n" +
+	"\f_description\"\xca\x03\n" +
 	"4CreateNetworkAppliancePrefixesDelegatedStaticRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
-	"\x06prefix\x18\x02 \x01(\tH\x01R\x06prefix\x88\x01\x01\x12h\n" +
-	"\x06origin\x18\x03 \x01(\v2P.meraki.appliance.v1.CreateNetworkAppliancePrefixesDelegatedStaticRequest.OriginR\x06origin\x12%\n" +
-	"\vdescription\x18\x04 \x01(\tH\x02R\vdescription\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aJ\n" +
-	"\x06Origin\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x1e\n" +
-	"\n" +
-	"interfaces\x18\x02 \x03(\tR\n" +
-	"interfacesB\a\n" +
-	"\x05_typeB\r\n" +
+	"\x06prefix\x18\x02 \x01(\tH\x01R\x06prefix\x88\x01\x01\x12[\n" +
+	"\x06origin\x18\x03 \x01(\v2C.meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic.OriginR\x06origin\x12%\n" +
+	"\vdescription\x18\x04 \x01(\tH\x02R\vdescription\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\t\n" +
 	"\a_prefixB\x0e\n" +
 	"\f_description\"\xc7\x01\n" +
@@ -1514,23 +1591,18 @@ const file_meraki_appliance_v1_prefixes_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12@\n" +
 	"\x1astatic_delegated_prefix_id\x18\x02 \x01(\tH\x01R\x17staticDelegatedPrefixId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x1d\n" +
-	"\x1b_static_delegated_prefix_id\"\xeb\x04\n" +
+	"\x1b_static_delegated_prefix_id\"\xab\x04\n" +
 	"4UpdateNetworkAppliancePrefixesDelegatedStaticRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12@\n" +
 	"\x1astatic_delegated_prefix_id\x18\x02 \x01(\tH\x01R\x17staticDelegatedPrefixId\x88\x01\x01\x12\x1b\n" +
-	"\x06prefix\x18\x03 \x01(\tH\x02R\x06prefix\x88\x01\x01\x12h\n" +
-	"\x06origin\x18\x04 \x01(\v2P.meraki.appliance.v1.UpdateNetworkAppliancePrefixesDelegatedStaticRequest.OriginR\x06origin\x12%\n" +
-	"\vdescription\x18\x05 \x01(\tH\x03R\vdescription\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aJ\n" +
-	"\x06Origin\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x1e\n" +
-	"\n" +
-	"interfaces\x18\x02 \x03(\tR\n" +
-	"interfacesB\a\n" +
-	"\x05_typeB\r\n" +
+	"\x06prefix\x18\x03 \x01(\tH\x02R\x06prefix\x88\x01\x01\x12[\n" +
+	"\x06origin\x18\x04 \x01(\v2C.meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic.OriginR\x06origin\x12%\n" +
+	"\vdescription\x18\x05 \x01(\tH\x03R\vdescription\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x1d\n" +
 	"\x1b_static_delegated_prefix_idB\t\n" +
 	"\a_prefixB\x0e\n" +
@@ -1540,8 +1612,10 @@ const file_meraki_appliance_v1_prefixes_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12@\n" +
 	"\x1astatic_delegated_prefix_id\x18\x02 \x01(\tH\x01R\x17staticDelegatedPrefixId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x1d\n" +
-	"\x1b_static_delegated_prefix_idBz\n" +
-	"\x1dcom.merakibroker.appliance.v1B\rPrefixesProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"\x1b_static_delegated_prefix_id\"\x86\x01\n" +
+	"5DeleteNetworkAppliancePrefixesDelegatedStaticResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x96\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\rPrefixesProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_prefixes_proto_rawDescOnce sync.Once
@@ -1555,7 +1629,7 @@ func file_meraki_appliance_v1_prefixes_proto_rawDescGZIP() []byte {
 	return file_meraki_appliance_v1_prefixes_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_prefixes_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_meraki_appliance_v1_prefixes_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_meraki_appliance_v1_prefixes_proto_goTypes = []any{
 	(*GetDeviceAppliancePrefixesDelegatedRequest)(nil),                                                  // 0: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedRequest
 	(*GetDeviceAppliancePrefixesDelegatedResponse)(nil),                                                 // 1: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse
@@ -1568,51 +1642,63 @@ var file_meraki_appliance_v1_prefixes_proto_goTypes = []any{
 	(*GetNetworkAppliancePrefixesDelegatedStaticRequest)(nil),                                           // 8: meraki.appliance.v1.GetNetworkAppliancePrefixesDelegatedStaticRequest
 	(*UpdateNetworkAppliancePrefixesDelegatedStaticRequest)(nil),                                        // 9: meraki.appliance.v1.UpdateNetworkAppliancePrefixesDelegatedStaticRequest
 	(*DeleteNetworkAppliancePrefixesDelegatedStaticRequest)(nil),                                        // 10: meraki.appliance.v1.DeleteNetworkAppliancePrefixesDelegatedStaticRequest
-	(*GetDeviceAppliancePrefixesDelegatedResponse_Item)(nil),                                            // 11: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.Item
-	(*GetDeviceAppliancePrefixesDelegatedResponse_Item_Origin)(nil),                                     // 12: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.Item.Origin
-	(*GetDeviceAppliancePrefixesDelegatedResponse_Item_Counts)(nil),                                     // 13: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.Item.Counts
-	(*GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item)(nil),                             // 14: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item
-	(*GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Vlan)(nil),                        // 15: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Vlan
-	(*GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Origin)(nil),                      // 16: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Origin
-	(*GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6)(nil),                        // 17: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Ipv6
-	(*GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6_LinkLocal)(nil),              // 18: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Ipv6.LinkLocal
-	(*GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6_SolicitedNodeMulticast)(nil), // 19: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Ipv6.SolicitedNodeMulticast
-	(*NetworkAppliancePrefixesDelegatedStatic_Origin)(nil),                                              // 20: meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic.Origin
-	(*CreateNetworkAppliancePrefixesDelegatedStaticRequest_Origin)(nil),                                 // 21: meraki.appliance.v1.CreateNetworkAppliancePrefixesDelegatedStaticRequest.Origin
-	(*UpdateNetworkAppliancePrefixesDelegatedStaticRequest_Origin)(nil),                                 // 22: meraki.appliance.v1.UpdateNetworkAppliancePrefixesDelegatedStaticRequest.Origin
-	(*v1.PageInfo)(nil),           // 23: meraki.api.v1.PageInfo
+	(*DeleteNetworkAppliancePrefixesDelegatedStaticResponse)(nil),                                       // 11: meraki.appliance.v1.DeleteNetworkAppliancePrefixesDelegatedStaticResponse
+	(*GetDeviceAppliancePrefixesDelegatedResponse_Item)(nil),                                            // 12: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.Item
+	(*GetDeviceAppliancePrefixesDelegatedResponse_Item_Origin)(nil),                                     // 13: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.Item.Origin
+	(*GetDeviceAppliancePrefixesDelegatedResponse_Item_Counts)(nil),                                     // 14: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.Item.Counts
+	(*GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item)(nil),                             // 15: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item
+	(*GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Vlan)(nil),                        // 16: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Vlan
+	(*GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Origin)(nil),                      // 17: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Origin
+	(*GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6)(nil),                        // 18: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Ipv6
+	(*GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6_LinkLocal)(nil),              // 19: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Ipv6.LinkLocal
+	(*GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse_Item_Ipv6_SolicitedNodeMulticast)(nil), // 20: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Ipv6.SolicitedNodeMulticast
+	(*NetworkAppliancePrefixesDelegatedStatic_Origin)(nil),                                              // 21: meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic.Origin
+	(*v1.PageInfo)(nil),           // 22: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),       // 23: google.protobuf.Struct
 	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil), // 25: google.protobuf.FieldMask
 }
 var file_meraki_appliance_v1_prefixes_proto_depIdxs = []int32{
-	11, // 0: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.items:type_name -> meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.Item
-	23, // 1: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	14, // 2: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.items:type_name -> meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item
-	23, // 3: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	6,  // 4: meraki.appliance.v1.GetNetworkAppliancePrefixesDelegatedStaticsResponse.items:type_name -> meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic
-	23, // 5: meraki.appliance.v1.GetNetworkAppliancePrefixesDelegatedStaticsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	20, // 6: meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic.origin:type_name -> meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic.Origin
-	24, // 7: meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic.created_at:type_name -> google.protobuf.Timestamp
-	24, // 8: meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic.updated_at:type_name -> google.protobuf.Timestamp
-	21, // 9: meraki.appliance.v1.CreateNetworkAppliancePrefixesDelegatedStaticRequest.origin:type_name -> meraki.appliance.v1.CreateNetworkAppliancePrefixesDelegatedStaticRequest.Origin
-	25, // 10: meraki.appliance.v1.CreateNetworkAppliancePrefixesDelegatedStaticRequest.null_fields:type_name -> google.protobuf.FieldMask
-	25, // 11: meraki.appliance.v1.CreateNetworkAppliancePrefixesDelegatedStaticRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	22, // 12: meraki.appliance.v1.UpdateNetworkAppliancePrefixesDelegatedStaticRequest.origin:type_name -> meraki.appliance.v1.UpdateNetworkAppliancePrefixesDelegatedStaticRequest.Origin
-	25, // 13: meraki.appliance.v1.UpdateNetworkAppliancePrefixesDelegatedStaticRequest.null_fields:type_name -> google.protobuf.FieldMask
-	25, // 14: meraki.appliance.v1.UpdateNetworkAppliancePrefixesDelegatedStaticRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	12, // 15: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.Item.origin:type_name -> meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.Item.Origin
-	13, // 16: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.Item.counts:type_name -> meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.Item.Counts
-	24, // 17: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.Item.expires_at:type_name -> google.protobuf.Timestamp
-	15, // 18: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.vlan:type_name -> meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Vlan
-	16, // 19: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.origin:type_name -> meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Origin
-	17, // 20: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.ipv6:type_name -> meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Ipv6
-	18, // 21: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Ipv6.link_local:type_name -> meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Ipv6.LinkLocal
-	19, // 22: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Ipv6.solicited_node_multicast:type_name -> meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Ipv6.SolicitedNodeMulticast
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	12, // 0: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.items:type_name -> meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.Item
+	22, // 1: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	23, // 2: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.additional_properties:type_name -> google.protobuf.Struct
+	15, // 3: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.items:type_name -> meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item
+	22, // 4: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	23, // 5: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 6: meraki.appliance.v1.GetNetworkAppliancePrefixesDelegatedStaticsResponse.items:type_name -> meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic
+	22, // 7: meraki.appliance.v1.GetNetworkAppliancePrefixesDelegatedStaticsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	23, // 8: meraki.appliance.v1.GetNetworkAppliancePrefixesDelegatedStaticsResponse.additional_properties:type_name -> google.protobuf.Struct
+	21, // 9: meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic.origin:type_name -> meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic.Origin
+	24, // 10: meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic.created_at:type_name -> google.protobuf.Timestamp
+	24, // 11: meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic.updated_at:type_name -> google.protobuf.Timestamp
+	23, // 12: meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic.additional_properties:type_name -> google.protobuf.Struct
+	21, // 13: meraki.appliance.v1.CreateNetworkAppliancePrefixesDelegatedStaticRequest.origin:type_name -> meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic.Origin
+	23, // 14: meraki.appliance.v1.CreateNetworkAppliancePrefixesDelegatedStaticRequest.additional_properties:type_name -> google.protobuf.Struct
+	21, // 15: meraki.appliance.v1.UpdateNetworkAppliancePrefixesDelegatedStaticRequest.origin:type_name -> meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic.Origin
+	23, // 16: meraki.appliance.v1.UpdateNetworkAppliancePrefixesDelegatedStaticRequest.additional_properties:type_name -> google.protobuf.Struct
+	23, // 17: meraki.appliance.v1.DeleteNetworkAppliancePrefixesDelegatedStaticResponse.additional_properties:type_name -> google.protobuf.Struct
+	13, // 18: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.Item.origin:type_name -> meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.Item.Origin
+	14, // 19: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.Item.counts:type_name -> meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.Item.Counts
+	24, // 20: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.Item.expires_at:type_name -> google.protobuf.Timestamp
+	23, // 21: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	23, // 22: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.Item.Origin.additional_properties:type_name -> google.protobuf.Struct
+	23, // 23: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse.Item.Counts.additional_properties:type_name -> google.protobuf.Struct
+	16, // 24: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.vlan:type_name -> meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Vlan
+	17, // 25: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.origin:type_name -> meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Origin
+	18, // 26: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.ipv6:type_name -> meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Ipv6
+	23, // 27: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	23, // 28: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Vlan.additional_properties:type_name -> google.protobuf.Struct
+	23, // 29: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Origin.additional_properties:type_name -> google.protobuf.Struct
+	19, // 30: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Ipv6.link_local:type_name -> meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Ipv6.LinkLocal
+	20, // 31: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Ipv6.solicited_node_multicast:type_name -> meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Ipv6.SolicitedNodeMulticast
+	23, // 32: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Ipv6.additional_properties:type_name -> google.protobuf.Struct
+	23, // 33: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Ipv6.LinkLocal.additional_properties:type_name -> google.protobuf.Struct
+	23, // 34: meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse.Item.Ipv6.SolicitedNodeMulticast.additional_properties:type_name -> google.protobuf.Struct
+	23, // 35: meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic.Origin.additional_properties:type_name -> google.protobuf.Struct
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_prefixes_proto_init() }
@@ -1628,7 +1714,6 @@ func file_meraki_appliance_v1_prefixes_proto_init() {
 	file_meraki_appliance_v1_prefixes_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_appliance_v1_prefixes_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_appliance_v1_prefixes_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_appliance_v1_prefixes_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_appliance_v1_prefixes_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_appliance_v1_prefixes_proto_msgTypes[13].OneofWrappers = []any{}
 	file_meraki_appliance_v1_prefixes_proto_msgTypes[14].OneofWrappers = []any{}
@@ -1639,14 +1724,13 @@ func file_meraki_appliance_v1_prefixes_proto_init() {
 	file_meraki_appliance_v1_prefixes_proto_msgTypes[19].OneofWrappers = []any{}
 	file_meraki_appliance_v1_prefixes_proto_msgTypes[20].OneofWrappers = []any{}
 	file_meraki_appliance_v1_prefixes_proto_msgTypes[21].OneofWrappers = []any{}
-	file_meraki_appliance_v1_prefixes_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_prefixes_proto_rawDesc), len(file_meraki_appliance_v1_prefixes_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

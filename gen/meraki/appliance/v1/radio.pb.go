@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,15 +71,17 @@ func (x *GetDeviceApplianceRadioSettingsRequest) GetSerial() string {
 	return ""
 }
 
-// Answer of getDeviceApplianceRadioSettings, updateDeviceApplianceRadioSettings.
+// The appliance radio settings of a device. Answer of getDeviceApplianceRadioSettings,
+// updateDeviceApplianceRadioSettings.
 type DeviceApplianceRadioSettings struct {
-	state              protoimpl.MessageState                           `protogen:"open.v1"`
-	Serial             *string                                          `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	RfProfileId        *string                                          `protobuf:"bytes,2,opt,name=rf_profile_id,json=rfProfileId,proto3,oneof" json:"rf_profile_id,omitempty"`
-	TwoFourGhzSettings *DeviceApplianceRadioSettings_TwoFourGhzSettings `protobuf:"bytes,3,opt,name=two_four_ghz_settings,json=twoFourGhzSettings,proto3" json:"two_four_ghz_settings,omitempty"`
-	FiveGhzSettings    *DeviceApplianceRadioSettings_FiveGhzSettings    `protobuf:"bytes,4,opt,name=five_ghz_settings,json=fiveGhzSettings,proto3" json:"five_ghz_settings,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                protoimpl.MessageState                           `protogen:"open.v1"`
+	Serial               *string                                          `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	RfProfileId          *string                                          `protobuf:"bytes,2,opt,name=rf_profile_id,json=rfProfileId,proto3,oneof" json:"rf_profile_id,omitempty"`
+	TwoFourGhzSettings   *DeviceApplianceRadioSettings_TwoFourGhzSettings `protobuf:"bytes,3,opt,name=two_four_ghz_settings,json=twoFourGhzSettings,proto3" json:"two_four_ghz_settings,omitempty"`
+	FiveGhzSettings      *DeviceApplianceRadioSettings_FiveGhzSettings    `protobuf:"bytes,4,opt,name=five_ghz_settings,json=fiveGhzSettings,proto3" json:"five_ghz_settings,omitempty"`
+	AdditionalProperties *structpb.Struct                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceRadioSettings) Reset() {
@@ -140,18 +142,26 @@ func (x *DeviceApplianceRadioSettings) GetFiveGhzSettings() *DeviceApplianceRadi
 	return nil
 }
 
+func (x *DeviceApplianceRadioSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateDeviceApplianceRadioSettings.
 type UpdateDeviceApplianceRadioSettingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Serial             *string                                                       `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	RfProfileId        *string                                                       `protobuf:"bytes,2,opt,name=rf_profile_id,json=rfProfileId,proto3,oneof" json:"rf_profile_id,omitempty"`
-	TwoFourGhzSettings *UpdateDeviceApplianceRadioSettingsRequest_TwoFourGhzSettings `protobuf:"bytes,3,opt,name=two_four_ghz_settings,json=twoFourGhzSettings,proto3" json:"two_four_ghz_settings,omitempty"`
-	FiveGhzSettings    *UpdateDeviceApplianceRadioSettingsRequest_FiveGhzSettings    `protobuf:"bytes,4,opt,name=five_ghz_settings,json=fiveGhzSettings,proto3" json:"five_ghz_settings,omitempty"`
-	NullFields         *fieldmaskpb.FieldMask                                        `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields        *fieldmaskpb.FieldMask                                        `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	Serial               *string                                          `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	RfProfileId          *string                                          `protobuf:"bytes,2,opt,name=rf_profile_id,json=rfProfileId,proto3,oneof" json:"rf_profile_id,omitempty"`
+	TwoFourGhzSettings   *DeviceApplianceRadioSettings_TwoFourGhzSettings `protobuf:"bytes,3,opt,name=two_four_ghz_settings,json=twoFourGhzSettings,proto3" json:"two_four_ghz_settings,omitempty"`
+	FiveGhzSettings      *DeviceApplianceRadioSettings_FiveGhzSettings    `protobuf:"bytes,4,opt,name=five_ghz_settings,json=fiveGhzSettings,proto3" json:"five_ghz_settings,omitempty"`
+	EmptyFields          []string                                         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateDeviceApplianceRadioSettingsRequest) Reset() {
@@ -198,30 +208,37 @@ func (x *UpdateDeviceApplianceRadioSettingsRequest) GetRfProfileId() string {
 	return ""
 }
 
-func (x *UpdateDeviceApplianceRadioSettingsRequest) GetTwoFourGhzSettings() *UpdateDeviceApplianceRadioSettingsRequest_TwoFourGhzSettings {
+func (x *UpdateDeviceApplianceRadioSettingsRequest) GetTwoFourGhzSettings() *DeviceApplianceRadioSettings_TwoFourGhzSettings {
 	if x != nil {
 		return x.TwoFourGhzSettings
 	}
 	return nil
 }
 
-func (x *UpdateDeviceApplianceRadioSettingsRequest) GetFiveGhzSettings() *UpdateDeviceApplianceRadioSettingsRequest_FiveGhzSettings {
+func (x *UpdateDeviceApplianceRadioSettingsRequest) GetFiveGhzSettings() *DeviceApplianceRadioSettings_FiveGhzSettings {
 	if x != nil {
 		return x.FiveGhzSettings
 	}
 	return nil
 }
 
-func (x *UpdateDeviceApplianceRadioSettingsRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceApplianceRadioSettingsRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateDeviceApplianceRadioSettingsRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateDeviceApplianceRadioSettingsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceApplianceRadioSettingsRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -229,10 +246,11 @@ func (x *UpdateDeviceApplianceRadioSettingsRequest) GetEmptyFields() *fieldmaskp
 type DeviceApplianceRadioSettings_TwoFourGhzSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14.
-	Channel       *int64 `protobuf:"varint,1,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
-	TargetPower   *int64 `protobuf:"varint,2,opt,name=target_power,json=targetPower,proto3,oneof" json:"target_power,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Channel              *int64           `protobuf:"varint,1,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
+	TargetPower          *int64           `protobuf:"varint,2,opt,name=target_power,json=targetPower,proto3,oneof" json:"target_power,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceRadioSettings_TwoFourGhzSettings) Reset() {
@@ -279,16 +297,24 @@ func (x *DeviceApplianceRadioSettings_TwoFourGhzSettings) GetTargetPower() int64
 	return 0
 }
 
+func (x *DeviceApplianceRadioSettings_TwoFourGhzSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceRadioSettings_FiveGhzSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: 36, 40, 44, 48, 52, 56, 60, 64, 100, 104, 108, 112, 116, 120, 124, 128, 132,
 	// 136, 140, 144, 149, 153, 157, 161, 165, 169, 173, 177.
 	Channel *int64 `protobuf:"varint,1,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
 	// Known values: 0, 20, 40, 80, 160.
-	ChannelWidth  *int64 `protobuf:"varint,2,opt,name=channel_width,json=channelWidth,proto3,oneof" json:"channel_width,omitempty"`
-	TargetPower   *int64 `protobuf:"varint,3,opt,name=target_power,json=targetPower,proto3,oneof" json:"target_power,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ChannelWidth         *int64           `protobuf:"varint,2,opt,name=channel_width,json=channelWidth,proto3,oneof" json:"channel_width,omitempty"`
+	TargetPower          *int64           `protobuf:"varint,3,opt,name=target_power,json=targetPower,proto3,oneof" json:"target_power,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceRadioSettings_FiveGhzSettings) Reset() {
@@ -342,177 +368,58 @@ func (x *DeviceApplianceRadioSettings_FiveGhzSettings) GetTargetPower() int64 {
 	return 0
 }
 
-type UpdateDeviceApplianceRadioSettingsRequest_TwoFourGhzSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14.
-	Channel       *int64 `protobuf:"varint,1,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
-	TargetPower   *int64 `protobuf:"varint,2,opt,name=target_power,json=targetPower,proto3,oneof" json:"target_power,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceApplianceRadioSettingsRequest_TwoFourGhzSettings) Reset() {
-	*x = UpdateDeviceApplianceRadioSettingsRequest_TwoFourGhzSettings{}
-	mi := &file_meraki_appliance_v1_radio_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceApplianceRadioSettingsRequest_TwoFourGhzSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceApplianceRadioSettingsRequest_TwoFourGhzSettings) ProtoMessage() {}
-
-func (x *UpdateDeviceApplianceRadioSettingsRequest_TwoFourGhzSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_radio_proto_msgTypes[5]
+func (x *DeviceApplianceRadioSettings_FiveGhzSettings) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceApplianceRadioSettingsRequest_TwoFourGhzSettings.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceApplianceRadioSettingsRequest_TwoFourGhzSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_radio_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateDeviceApplianceRadioSettingsRequest_TwoFourGhzSettings) GetChannel() int64 {
-	if x != nil && x.Channel != nil {
-		return *x.Channel
-	}
-	return 0
-}
-
-func (x *UpdateDeviceApplianceRadioSettingsRequest_TwoFourGhzSettings) GetTargetPower() int64 {
-	if x != nil && x.TargetPower != nil {
-		return *x.TargetPower
-	}
-	return 0
-}
-
-type UpdateDeviceApplianceRadioSettingsRequest_FiveGhzSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: 36, 40, 44, 48, 52, 56, 60, 64, 100, 104, 108, 112, 116, 120, 124, 128, 132,
-	// 136, 140, 144, 149, 153, 157, 161, 165, 169, 173, 177.
-	Channel *int64 `protobuf:"varint,1,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
-	// Known values: 0, 20, 40, 80, 160.
-	ChannelWidth  *int64 `protobuf:"varint,2,opt,name=channel_width,json=channelWidth,proto3,oneof" json:"channel_width,omitempty"`
-	TargetPower   *int64 `protobuf:"varint,3,opt,name=target_power,json=targetPower,proto3,oneof" json:"target_power,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceApplianceRadioSettingsRequest_FiveGhzSettings) Reset() {
-	*x = UpdateDeviceApplianceRadioSettingsRequest_FiveGhzSettings{}
-	mi := &file_meraki_appliance_v1_radio_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceApplianceRadioSettingsRequest_FiveGhzSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceApplianceRadioSettingsRequest_FiveGhzSettings) ProtoMessage() {}
-
-func (x *UpdateDeviceApplianceRadioSettingsRequest_FiveGhzSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_radio_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceApplianceRadioSettingsRequest_FiveGhzSettings.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceApplianceRadioSettingsRequest_FiveGhzSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_radio_proto_rawDescGZIP(), []int{2, 1}
-}
-
-func (x *UpdateDeviceApplianceRadioSettingsRequest_FiveGhzSettings) GetChannel() int64 {
-	if x != nil && x.Channel != nil {
-		return *x.Channel
-	}
-	return 0
-}
-
-func (x *UpdateDeviceApplianceRadioSettingsRequest_FiveGhzSettings) GetChannelWidth() int64 {
-	if x != nil && x.ChannelWidth != nil {
-		return *x.ChannelWidth
-	}
-	return 0
-}
-
-func (x *UpdateDeviceApplianceRadioSettingsRequest_FiveGhzSettings) GetTargetPower() int64 {
-	if x != nil && x.TargetPower != nil {
-		return *x.TargetPower
-	}
-	return 0
+	return nil
 }
 
 var File_meraki_appliance_v1_radio_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_radio_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmeraki/appliance/v1/radio.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"P\n" +
+	"\x1fmeraki/appliance/v1/radio.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"P\n" +
 	"&GetDeviceApplianceRadioSettingsRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"\x97\x05\n" +
+	"\a_serial\"\x85\a\n" +
 	"\x1cDeviceApplianceRadioSettings\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12'\n" +
 	"\rrf_profile_id\x18\x02 \x01(\tH\x01R\vrfProfileId\x88\x01\x01\x12w\n" +
 	"\x15two_four_ghz_settings\x18\x03 \x01(\v2D.meraki.appliance.v1.DeviceApplianceRadioSettings.TwoFourGhzSettingsR\x12twoFourGhzSettings\x12m\n" +
-	"\x11five_ghz_settings\x18\x04 \x01(\v2A.meraki.appliance.v1.DeviceApplianceRadioSettings.FiveGhzSettingsR\x0ffiveGhzSettings\x1ax\n" +
+	"\x11five_ghz_settings\x18\x04 \x01(\v2A.meraki.appliance.v1.DeviceApplianceRadioSettings.FiveGhzSettingsR\x0ffiveGhzSettings\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc7\x01\n" +
 	"\x12TwoFourGhzSettings\x12\x1d\n" +
 	"\achannel\x18\x01 \x01(\x03H\x00R\achannel\x88\x01\x01\x12&\n" +
-	"\ftarget_power\x18\x02 \x01(\x03H\x01R\vtargetPower\x88\x01\x01B\n" +
+	"\ftarget_power\x18\x02 \x01(\x03H\x01R\vtargetPower\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_channelB\x0f\n" +
-	"\r_target_power\x1a\xb1\x01\n" +
+	"\r_target_power\x1a\x80\x02\n" +
 	"\x0fFiveGhzSettings\x12\x1d\n" +
 	"\achannel\x18\x01 \x01(\x03H\x00R\achannel\x88\x01\x01\x12(\n" +
 	"\rchannel_width\x18\x02 \x01(\x03H\x01R\fchannelWidth\x88\x01\x01\x12&\n" +
-	"\ftarget_power\x18\x03 \x01(\x03H\x02R\vtargetPower\x88\x01\x01B\n" +
+	"\ftarget_power\x18\x03 \x01(\x03H\x02R\vtargetPower\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_channelB\x10\n" +
 	"\x0e_channel_widthB\x0f\n" +
 	"\r_target_powerB\t\n" +
 	"\a_serialB\x10\n" +
-	"\x0e_rf_profile_id\"\xcb\x06\n" +
+	"\x0e_rf_profile_id\"\x9b\x04\n" +
 	")UpdateDeviceApplianceRadioSettingsRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12'\n" +
-	"\rrf_profile_id\x18\x02 \x01(\tH\x01R\vrfProfileId\x88\x01\x01\x12\x84\x01\n" +
-	"\x15two_four_ghz_settings\x18\x03 \x01(\v2Q.meraki.appliance.v1.UpdateDeviceApplianceRadioSettingsRequest.TwoFourGhzSettingsR\x12twoFourGhzSettings\x12z\n" +
-	"\x11five_ghz_settings\x18\x04 \x01(\v2N.meraki.appliance.v1.UpdateDeviceApplianceRadioSettingsRequest.FiveGhzSettingsR\x0ffiveGhzSettings\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1ax\n" +
-	"\x12TwoFourGhzSettings\x12\x1d\n" +
-	"\achannel\x18\x01 \x01(\x03H\x00R\achannel\x88\x01\x01\x12&\n" +
-	"\ftarget_power\x18\x02 \x01(\x03H\x01R\vtargetPower\x88\x01\x01B\n" +
-	"\n" +
-	"\b_channelB\x0f\n" +
-	"\r_target_power\x1a\xb1\x01\n" +
-	"\x0fFiveGhzSettings\x12\x1d\n" +
-	"\achannel\x18\x01 \x01(\x03H\x00R\achannel\x88\x01\x01\x12(\n" +
-	"\rchannel_width\x18\x02 \x01(\x03H\x01R\fchannelWidth\x88\x01\x01\x12&\n" +
-	"\ftarget_power\x18\x03 \x01(\x03H\x02R\vtargetPower\x88\x01\x01B\n" +
-	"\n" +
-	"\b_channelB\x10\n" +
-	"\x0e_channel_widthB\x0f\n" +
-	"\r_target_powerB\t\n" +
+	"\rrf_profile_id\x18\x02 \x01(\tH\x01R\vrfProfileId\x88\x01\x01\x12w\n" +
+	"\x15two_four_ghz_settings\x18\x03 \x01(\v2D.meraki.appliance.v1.DeviceApplianceRadioSettings.TwoFourGhzSettingsR\x12twoFourGhzSettings\x12m\n" +
+	"\x11five_ghz_settings\x18\x04 \x01(\v2A.meraki.appliance.v1.DeviceApplianceRadioSettings.FiveGhzSettingsR\x0ffiveGhzSettings\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\x10\n" +
-	"\x0e_rf_profile_idBw\n" +
+	"\x0e_rf_profile_idB\x93\x01\n" +
 	"\x1dcom.merakibroker.appliance.v1B\n" +
-	"RadioProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"RadioProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_radio_proto_rawDescOnce sync.Once
@@ -526,29 +433,29 @@ func file_meraki_appliance_v1_radio_proto_rawDescGZIP() []byte {
 	return file_meraki_appliance_v1_radio_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_radio_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_meraki_appliance_v1_radio_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_meraki_appliance_v1_radio_proto_goTypes = []any{
-	(*GetDeviceApplianceRadioSettingsRequest)(nil),                       // 0: meraki.appliance.v1.GetDeviceApplianceRadioSettingsRequest
-	(*DeviceApplianceRadioSettings)(nil),                                 // 1: meraki.appliance.v1.DeviceApplianceRadioSettings
-	(*UpdateDeviceApplianceRadioSettingsRequest)(nil),                    // 2: meraki.appliance.v1.UpdateDeviceApplianceRadioSettingsRequest
-	(*DeviceApplianceRadioSettings_TwoFourGhzSettings)(nil),              // 3: meraki.appliance.v1.DeviceApplianceRadioSettings.TwoFourGhzSettings
-	(*DeviceApplianceRadioSettings_FiveGhzSettings)(nil),                 // 4: meraki.appliance.v1.DeviceApplianceRadioSettings.FiveGhzSettings
-	(*UpdateDeviceApplianceRadioSettingsRequest_TwoFourGhzSettings)(nil), // 5: meraki.appliance.v1.UpdateDeviceApplianceRadioSettingsRequest.TwoFourGhzSettings
-	(*UpdateDeviceApplianceRadioSettingsRequest_FiveGhzSettings)(nil),    // 6: meraki.appliance.v1.UpdateDeviceApplianceRadioSettingsRequest.FiveGhzSettings
-	(*fieldmaskpb.FieldMask)(nil),                                        // 7: google.protobuf.FieldMask
+	(*GetDeviceApplianceRadioSettingsRequest)(nil),          // 0: meraki.appliance.v1.GetDeviceApplianceRadioSettingsRequest
+	(*DeviceApplianceRadioSettings)(nil),                    // 1: meraki.appliance.v1.DeviceApplianceRadioSettings
+	(*UpdateDeviceApplianceRadioSettingsRequest)(nil),       // 2: meraki.appliance.v1.UpdateDeviceApplianceRadioSettingsRequest
+	(*DeviceApplianceRadioSettings_TwoFourGhzSettings)(nil), // 3: meraki.appliance.v1.DeviceApplianceRadioSettings.TwoFourGhzSettings
+	(*DeviceApplianceRadioSettings_FiveGhzSettings)(nil),    // 4: meraki.appliance.v1.DeviceApplianceRadioSettings.FiveGhzSettings
+	(*structpb.Struct)(nil),                                 // 5: google.protobuf.Struct
 }
 var file_meraki_appliance_v1_radio_proto_depIdxs = []int32{
 	3, // 0: meraki.appliance.v1.DeviceApplianceRadioSettings.two_four_ghz_settings:type_name -> meraki.appliance.v1.DeviceApplianceRadioSettings.TwoFourGhzSettings
 	4, // 1: meraki.appliance.v1.DeviceApplianceRadioSettings.five_ghz_settings:type_name -> meraki.appliance.v1.DeviceApplianceRadioSettings.FiveGhzSettings
-	5, // 2: meraki.appliance.v1.UpdateDeviceApplianceRadioSettingsRequest.two_four_ghz_settings:type_name -> meraki.appliance.v1.UpdateDeviceApplianceRadioSettingsRequest.TwoFourGhzSettings
-	6, // 3: meraki.appliance.v1.UpdateDeviceApplianceRadioSettingsRequest.five_ghz_settings:type_name -> meraki.appliance.v1.UpdateDeviceApplianceRadioSettingsRequest.FiveGhzSettings
-	7, // 4: meraki.appliance.v1.UpdateDeviceApplianceRadioSettingsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	7, // 5: meraki.appliance.v1.UpdateDeviceApplianceRadioSettingsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	5, // 2: meraki.appliance.v1.DeviceApplianceRadioSettings.additional_properties:type_name -> google.protobuf.Struct
+	3, // 3: meraki.appliance.v1.UpdateDeviceApplianceRadioSettingsRequest.two_four_ghz_settings:type_name -> meraki.appliance.v1.DeviceApplianceRadioSettings.TwoFourGhzSettings
+	4, // 4: meraki.appliance.v1.UpdateDeviceApplianceRadioSettingsRequest.five_ghz_settings:type_name -> meraki.appliance.v1.DeviceApplianceRadioSettings.FiveGhzSettings
+	5, // 5: meraki.appliance.v1.UpdateDeviceApplianceRadioSettingsRequest.additional_properties:type_name -> google.protobuf.Struct
+	5, // 6: meraki.appliance.v1.DeviceApplianceRadioSettings.TwoFourGhzSettings.additional_properties:type_name -> google.protobuf.Struct
+	5, // 7: meraki.appliance.v1.DeviceApplianceRadioSettings.FiveGhzSettings.additional_properties:type_name -> google.protobuf.Struct
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_radio_proto_init() }
@@ -561,15 +468,13 @@ func file_meraki_appliance_v1_radio_proto_init() {
 	file_meraki_appliance_v1_radio_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_appliance_v1_radio_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_appliance_v1_radio_proto_msgTypes[4].OneofWrappers = []any{}
-	file_meraki_appliance_v1_radio_proto_msgTypes[5].OneofWrappers = []any{}
-	file_meraki_appliance_v1_radio_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_radio_proto_rawDesc), len(file_meraki_appliance_v1_radio_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,12 +71,13 @@ func (x *GetNetworkApplianceRfProfilesRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkApplianceRfProfiles.
+// The appliance RF profiles of a network. Answer of getNetworkApplianceRfProfiles.
 type NetworkApplianceRfProfiles struct {
-	state         protoimpl.MessageState                 `protogen:"open.v1"`
-	Assigned      []*NetworkApplianceRfProfiles_Assigned `protobuf:"bytes,1,rep,name=assigned,proto3" json:"assigned,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                 `protogen:"open.v1"`
+	Assigned             []*NetworkApplianceRfProfiles_Assigned `protobuf:"bytes,1,rep,name=assigned,proto3" json:"assigned,omitempty"`
+	AdditionalProperties *structpb.Struct                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceRfProfiles) Reset() {
@@ -116,20 +117,28 @@ func (x *NetworkApplianceRfProfiles) GetAssigned() []*NetworkApplianceRfProfiles
 	return nil
 }
 
+func (x *NetworkApplianceRfProfiles) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createNetworkApplianceRfProfile.
 type CreateNetworkApplianceRfProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Name               *string                                                            `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	TwoFourGhzSettings *CreateNetworkApplianceRfProfileRequest_TwoFourGhzSettings         `protobuf:"bytes,3,opt,name=two_four_ghz_settings,json=twoFourGhzSettings,proto3" json:"two_four_ghz_settings,omitempty"`
-	FiveGhzSettings    *CreateNetworkApplianceRfProfileRequest_FiveGhzSettings            `protobuf:"bytes,4,opt,name=five_ghz_settings,json=fiveGhzSettings,proto3" json:"five_ghz_settings,omitempty"`
-	PerSsidSettings    map[string]*CreateNetworkApplianceRfProfileRequest_PerSsidSettings `protobuf:"bytes,5,rep,name=per_ssid_settings,json=perSsidSettings,proto3" json:"per_ssid_settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	NullFields         *fieldmaskpb.FieldMask                                             `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields        *fieldmaskpb.FieldMask                                             `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	Name                 *string                                               `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	TwoFourGhzSettings   *NetworkApplianceRfProfile_TwoFourGhzSettings         `protobuf:"bytes,3,opt,name=two_four_ghz_settings,json=twoFourGhzSettings,proto3" json:"two_four_ghz_settings,omitempty"`
+	FiveGhzSettings      *NetworkApplianceRfProfile_FiveGhzSettings            `protobuf:"bytes,4,opt,name=five_ghz_settings,json=fiveGhzSettings,proto3" json:"five_ghz_settings,omitempty"`
+	PerSsidSettings      map[string]*NetworkApplianceRfProfile_PerSsidSettings `protobuf:"bytes,5,rep,name=per_ssid_settings,json=perSsidSettings,proto3" json:"per_ssid_settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	EmptyFields          []string                                              `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                              `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateNetworkApplianceRfProfileRequest) Reset() {
@@ -176,53 +185,61 @@ func (x *CreateNetworkApplianceRfProfileRequest) GetName() string {
 	return ""
 }
 
-func (x *CreateNetworkApplianceRfProfileRequest) GetTwoFourGhzSettings() *CreateNetworkApplianceRfProfileRequest_TwoFourGhzSettings {
+func (x *CreateNetworkApplianceRfProfileRequest) GetTwoFourGhzSettings() *NetworkApplianceRfProfile_TwoFourGhzSettings {
 	if x != nil {
 		return x.TwoFourGhzSettings
 	}
 	return nil
 }
 
-func (x *CreateNetworkApplianceRfProfileRequest) GetFiveGhzSettings() *CreateNetworkApplianceRfProfileRequest_FiveGhzSettings {
+func (x *CreateNetworkApplianceRfProfileRequest) GetFiveGhzSettings() *NetworkApplianceRfProfile_FiveGhzSettings {
 	if x != nil {
 		return x.FiveGhzSettings
 	}
 	return nil
 }
 
-func (x *CreateNetworkApplianceRfProfileRequest) GetPerSsidSettings() map[string]*CreateNetworkApplianceRfProfileRequest_PerSsidSettings {
+func (x *CreateNetworkApplianceRfProfileRequest) GetPerSsidSettings() map[string]*NetworkApplianceRfProfile_PerSsidSettings {
 	if x != nil {
 		return x.PerSsidSettings
 	}
 	return nil
 }
 
-func (x *CreateNetworkApplianceRfProfileRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateNetworkApplianceRfProfileRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkApplianceRfProfileRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createNetworkApplianceRfProfile, getNetworkApplianceRfProfile,
-// updateNetworkApplianceRfProfile.
+func (x *CreateNetworkApplianceRfProfileRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkApplianceRfProfileRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The appliance RF profile of a network. Answer of createNetworkApplianceRfProfile,
+// getNetworkApplianceRfProfile, updateNetworkApplianceRfProfile.
 type NetworkApplianceRfProfile struct {
-	state              protoimpl.MessageState                                `protogen:"open.v1"`
-	Id                 *string                                               `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	NetworkId          *string                                               `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Name               *string                                               `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	TwoFourGhzSettings *NetworkApplianceRfProfile_TwoFourGhzSettings         `protobuf:"bytes,4,opt,name=two_four_ghz_settings,json=twoFourGhzSettings,proto3" json:"two_four_ghz_settings,omitempty"`
-	FiveGhzSettings    *NetworkApplianceRfProfile_FiveGhzSettings            `protobuf:"bytes,5,opt,name=five_ghz_settings,json=fiveGhzSettings,proto3" json:"five_ghz_settings,omitempty"`
-	PerSsidSettings    map[string]*NetworkApplianceRfProfile_PerSsidSettings `protobuf:"bytes,6,rep,name=per_ssid_settings,json=perSsidSettings,proto3" json:"per_ssid_settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                protoimpl.MessageState                                `protogen:"open.v1"`
+	Id                   *string                                               `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	NetworkId            *string                                               `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Name                 *string                                               `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	TwoFourGhzSettings   *NetworkApplianceRfProfile_TwoFourGhzSettings         `protobuf:"bytes,4,opt,name=two_four_ghz_settings,json=twoFourGhzSettings,proto3" json:"two_four_ghz_settings,omitempty"`
+	FiveGhzSettings      *NetworkApplianceRfProfile_FiveGhzSettings            `protobuf:"bytes,5,opt,name=five_ghz_settings,json=fiveGhzSettings,proto3" json:"five_ghz_settings,omitempty"`
+	PerSsidSettings      map[string]*NetworkApplianceRfProfile_PerSsidSettings `protobuf:"bytes,6,rep,name=per_ssid_settings,json=perSsidSettings,proto3" json:"per_ssid_settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	AdditionalProperties *structpb.Struct                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceRfProfile) Reset() {
@@ -297,6 +314,13 @@ func (x *NetworkApplianceRfProfile) GetPerSsidSettings() map[string]*NetworkAppl
 	return nil
 }
 
+func (x *NetworkApplianceRfProfile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getNetworkApplianceRfProfile.
 type GetNetworkApplianceRfProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -358,15 +382,16 @@ type UpdateNetworkApplianceRfProfileRequest struct {
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	RfProfileId        *string                                                            `protobuf:"bytes,2,opt,name=rf_profile_id,json=rfProfileId,proto3,oneof" json:"rf_profile_id,omitempty"`
-	Name               *string                                                            `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	TwoFourGhzSettings *UpdateNetworkApplianceRfProfileRequest_TwoFourGhzSettings         `protobuf:"bytes,4,opt,name=two_four_ghz_settings,json=twoFourGhzSettings,proto3" json:"two_four_ghz_settings,omitempty"`
-	FiveGhzSettings    *UpdateNetworkApplianceRfProfileRequest_FiveGhzSettings            `protobuf:"bytes,5,opt,name=five_ghz_settings,json=fiveGhzSettings,proto3" json:"five_ghz_settings,omitempty"`
-	PerSsidSettings    map[string]*UpdateNetworkApplianceRfProfileRequest_PerSsidSettings `protobuf:"bytes,6,rep,name=per_ssid_settings,json=perSsidSettings,proto3" json:"per_ssid_settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	NullFields         *fieldmaskpb.FieldMask                                             `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields        *fieldmaskpb.FieldMask                                             `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	RfProfileId          *string                                               `protobuf:"bytes,2,opt,name=rf_profile_id,json=rfProfileId,proto3,oneof" json:"rf_profile_id,omitempty"`
+	Name                 *string                                               `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	TwoFourGhzSettings   *NetworkApplianceRfProfile_TwoFourGhzSettings         `protobuf:"bytes,4,opt,name=two_four_ghz_settings,json=twoFourGhzSettings,proto3" json:"two_four_ghz_settings,omitempty"`
+	FiveGhzSettings      *NetworkApplianceRfProfile_FiveGhzSettings            `protobuf:"bytes,5,opt,name=five_ghz_settings,json=fiveGhzSettings,proto3" json:"five_ghz_settings,omitempty"`
+	PerSsidSettings      map[string]*NetworkApplianceRfProfile_PerSsidSettings `protobuf:"bytes,6,rep,name=per_ssid_settings,json=perSsidSettings,proto3" json:"per_ssid_settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	EmptyFields          []string                                              `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                              `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceRfProfileRequest) Reset() {
@@ -420,37 +445,44 @@ func (x *UpdateNetworkApplianceRfProfileRequest) GetName() string {
 	return ""
 }
 
-func (x *UpdateNetworkApplianceRfProfileRequest) GetTwoFourGhzSettings() *UpdateNetworkApplianceRfProfileRequest_TwoFourGhzSettings {
+func (x *UpdateNetworkApplianceRfProfileRequest) GetTwoFourGhzSettings() *NetworkApplianceRfProfile_TwoFourGhzSettings {
 	if x != nil {
 		return x.TwoFourGhzSettings
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceRfProfileRequest) GetFiveGhzSettings() *UpdateNetworkApplianceRfProfileRequest_FiveGhzSettings {
+func (x *UpdateNetworkApplianceRfProfileRequest) GetFiveGhzSettings() *NetworkApplianceRfProfile_FiveGhzSettings {
 	if x != nil {
 		return x.FiveGhzSettings
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceRfProfileRequest) GetPerSsidSettings() map[string]*UpdateNetworkApplianceRfProfileRequest_PerSsidSettings {
+func (x *UpdateNetworkApplianceRfProfileRequest) GetPerSsidSettings() map[string]*NetworkApplianceRfProfile_PerSsidSettings {
 	if x != nil {
 		return x.PerSsidSettings
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceRfProfileRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceRfProfileRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceRfProfileRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceRfProfileRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceRfProfileRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -510,21 +542,67 @@ func (x *DeleteNetworkApplianceRfProfileRequest) GetRfProfileId() string {
 	return ""
 }
 
+// Answer of deleteNetworkApplianceRfProfile.
+type DeleteNetworkApplianceRfProfileResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteNetworkApplianceRfProfileResponse) Reset() {
+	*x = DeleteNetworkApplianceRfProfileResponse{}
+	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteNetworkApplianceRfProfileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteNetworkApplianceRfProfileResponse) ProtoMessage() {}
+
+func (x *DeleteNetworkApplianceRfProfileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteNetworkApplianceRfProfileResponse.ProtoReflect.Descriptor instead.
+func (*DeleteNetworkApplianceRfProfileResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_appliance_v1_rf_profiles_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeleteNetworkApplianceRfProfileResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceRfProfiles_Assigned struct {
-	state              protoimpl.MessageState                                          `protogen:"open.v1"`
-	Id                 *string                                                         `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	NetworkId          *string                                                         `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Name               *string                                                         `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	TwoFourGhzSettings *NetworkApplianceRfProfiles_Assigned_TwoFourGhzSettings         `protobuf:"bytes,4,opt,name=two_four_ghz_settings,json=twoFourGhzSettings,proto3" json:"two_four_ghz_settings,omitempty"`
-	FiveGhzSettings    *NetworkApplianceRfProfiles_Assigned_FiveGhzSettings            `protobuf:"bytes,5,opt,name=five_ghz_settings,json=fiveGhzSettings,proto3" json:"five_ghz_settings,omitempty"`
-	PerSsidSettings    map[string]*NetworkApplianceRfProfiles_Assigned_PerSsidSettings `protobuf:"bytes,6,rep,name=per_ssid_settings,json=perSsidSettings,proto3" json:"per_ssid_settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                protoimpl.MessageState                                          `protogen:"open.v1"`
+	Id                   *string                                                         `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	NetworkId            *string                                                         `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Name                 *string                                                         `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	TwoFourGhzSettings   *NetworkApplianceRfProfiles_Assigned_TwoFourGhzSettings         `protobuf:"bytes,4,opt,name=two_four_ghz_settings,json=twoFourGhzSettings,proto3" json:"two_four_ghz_settings,omitempty"`
+	FiveGhzSettings      *NetworkApplianceRfProfiles_Assigned_FiveGhzSettings            `protobuf:"bytes,5,opt,name=five_ghz_settings,json=fiveGhzSettings,proto3" json:"five_ghz_settings,omitempty"`
+	PerSsidSettings      map[string]*NetworkApplianceRfProfiles_Assigned_PerSsidSettings `protobuf:"bytes,6,rep,name=per_ssid_settings,json=perSsidSettings,proto3" json:"per_ssid_settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	AdditionalProperties *structpb.Struct                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceRfProfiles_Assigned) Reset() {
 	*x = NetworkApplianceRfProfiles_Assigned{}
-	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[7]
+	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -536,7 +614,7 @@ func (x *NetworkApplianceRfProfiles_Assigned) String() string {
 func (*NetworkApplianceRfProfiles_Assigned) ProtoMessage() {}
 
 func (x *NetworkApplianceRfProfiles_Assigned) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[7]
+	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -594,17 +672,25 @@ func (x *NetworkApplianceRfProfiles_Assigned) GetPerSsidSettings() map[string]*N
 	return nil
 }
 
+func (x *NetworkApplianceRfProfiles_Assigned) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceRfProfiles_Assigned_TwoFourGhzSettings struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	MinBitrate    *float64               `protobuf:"fixed64,1,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
-	AxEnabled     *bool                  `protobuf:"varint,2,opt,name=ax_enabled,json=axEnabled,proto3,oneof" json:"ax_enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	MinBitrate           *float64               `protobuf:"fixed64,1,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
+	AxEnabled            *bool                  `protobuf:"varint,2,opt,name=ax_enabled,json=axEnabled,proto3,oneof" json:"ax_enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceRfProfiles_Assigned_TwoFourGhzSettings) Reset() {
 	*x = NetworkApplianceRfProfiles_Assigned_TwoFourGhzSettings{}
-	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[9]
+	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -616,7 +702,7 @@ func (x *NetworkApplianceRfProfiles_Assigned_TwoFourGhzSettings) String() string
 func (*NetworkApplianceRfProfiles_Assigned_TwoFourGhzSettings) ProtoMessage() {}
 
 func (x *NetworkApplianceRfProfiles_Assigned_TwoFourGhzSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[9]
+	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -646,17 +732,25 @@ func (x *NetworkApplianceRfProfiles_Assigned_TwoFourGhzSettings) GetAxEnabled() 
 	return false
 }
 
+func (x *NetworkApplianceRfProfiles_Assigned_TwoFourGhzSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceRfProfiles_Assigned_FiveGhzSettings struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	MinBitrate    *int64                 `protobuf:"varint,1,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
-	AxEnabled     *bool                  `protobuf:"varint,2,opt,name=ax_enabled,json=axEnabled,proto3,oneof" json:"ax_enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	MinBitrate           *int64                 `protobuf:"varint,1,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
+	AxEnabled            *bool                  `protobuf:"varint,2,opt,name=ax_enabled,json=axEnabled,proto3,oneof" json:"ax_enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceRfProfiles_Assigned_FiveGhzSettings) Reset() {
 	*x = NetworkApplianceRfProfiles_Assigned_FiveGhzSettings{}
-	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[10]
+	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -668,7 +762,7 @@ func (x *NetworkApplianceRfProfiles_Assigned_FiveGhzSettings) String() string {
 func (*NetworkApplianceRfProfiles_Assigned_FiveGhzSettings) ProtoMessage() {}
 
 func (x *NetworkApplianceRfProfiles_Assigned_FiveGhzSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[10]
+	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -698,17 +792,25 @@ func (x *NetworkApplianceRfProfiles_Assigned_FiveGhzSettings) GetAxEnabled() boo
 	return false
 }
 
+func (x *NetworkApplianceRfProfiles_Assigned_FiveGhzSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceRfProfiles_Assigned_PerSsidSettings struct {
-	state               protoimpl.MessageState `protogen:"open.v1"`
-	BandOperationMode   *string                `protobuf:"bytes,1,opt,name=band_operation_mode,json=bandOperationMode,proto3,oneof" json:"band_operation_mode,omitempty"`
-	BandSteeringEnabled *bool                  `protobuf:"varint,2,opt,name=band_steering_enabled,json=bandSteeringEnabled,proto3,oneof" json:"band_steering_enabled,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	BandOperationMode    *string                `protobuf:"bytes,1,opt,name=band_operation_mode,json=bandOperationMode,proto3,oneof" json:"band_operation_mode,omitempty"`
+	BandSteeringEnabled  *bool                  `protobuf:"varint,2,opt,name=band_steering_enabled,json=bandSteeringEnabled,proto3,oneof" json:"band_steering_enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceRfProfiles_Assigned_PerSsidSettings) Reset() {
 	*x = NetworkApplianceRfProfiles_Assigned_PerSsidSettings{}
-	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[11]
+	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -720,7 +822,7 @@ func (x *NetworkApplianceRfProfiles_Assigned_PerSsidSettings) String() string {
 func (*NetworkApplianceRfProfiles_Assigned_PerSsidSettings) ProtoMessage() {}
 
 func (x *NetworkApplianceRfProfiles_Assigned_PerSsidSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[11]
+	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -750,174 +852,25 @@ func (x *NetworkApplianceRfProfiles_Assigned_PerSsidSettings) GetBandSteeringEna
 	return false
 }
 
-type CreateNetworkApplianceRfProfileRequest_TwoFourGhzSettings struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	MinBitrate    *float64               `protobuf:"fixed64,1,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
-	AxEnabled     *bool                  `protobuf:"varint,2,opt,name=ax_enabled,json=axEnabled,proto3,oneof" json:"ax_enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkApplianceRfProfileRequest_TwoFourGhzSettings) Reset() {
-	*x = CreateNetworkApplianceRfProfileRequest_TwoFourGhzSettings{}
-	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkApplianceRfProfileRequest_TwoFourGhzSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkApplianceRfProfileRequest_TwoFourGhzSettings) ProtoMessage() {}
-
-func (x *CreateNetworkApplianceRfProfileRequest_TwoFourGhzSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[13]
+func (x *NetworkApplianceRfProfiles_Assigned_PerSsidSettings) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkApplianceRfProfileRequest_TwoFourGhzSettings.ProtoReflect.Descriptor instead.
-func (*CreateNetworkApplianceRfProfileRequest_TwoFourGhzSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_rf_profiles_proto_rawDescGZIP(), []int{2, 1}
-}
-
-func (x *CreateNetworkApplianceRfProfileRequest_TwoFourGhzSettings) GetMinBitrate() float64 {
-	if x != nil && x.MinBitrate != nil {
-		return *x.MinBitrate
-	}
-	return 0
-}
-
-func (x *CreateNetworkApplianceRfProfileRequest_TwoFourGhzSettings) GetAxEnabled() bool {
-	if x != nil && x.AxEnabled != nil {
-		return *x.AxEnabled
-	}
-	return false
-}
-
-type CreateNetworkApplianceRfProfileRequest_FiveGhzSettings struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	MinBitrate    *int64                 `protobuf:"varint,1,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
-	AxEnabled     *bool                  `protobuf:"varint,2,opt,name=ax_enabled,json=axEnabled,proto3,oneof" json:"ax_enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkApplianceRfProfileRequest_FiveGhzSettings) Reset() {
-	*x = CreateNetworkApplianceRfProfileRequest_FiveGhzSettings{}
-	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkApplianceRfProfileRequest_FiveGhzSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkApplianceRfProfileRequest_FiveGhzSettings) ProtoMessage() {}
-
-func (x *CreateNetworkApplianceRfProfileRequest_FiveGhzSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkApplianceRfProfileRequest_FiveGhzSettings.ProtoReflect.Descriptor instead.
-func (*CreateNetworkApplianceRfProfileRequest_FiveGhzSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_rf_profiles_proto_rawDescGZIP(), []int{2, 2}
-}
-
-func (x *CreateNetworkApplianceRfProfileRequest_FiveGhzSettings) GetMinBitrate() int64 {
-	if x != nil && x.MinBitrate != nil {
-		return *x.MinBitrate
-	}
-	return 0
-}
-
-func (x *CreateNetworkApplianceRfProfileRequest_FiveGhzSettings) GetAxEnabled() bool {
-	if x != nil && x.AxEnabled != nil {
-		return *x.AxEnabled
-	}
-	return false
-}
-
-type CreateNetworkApplianceRfProfileRequest_PerSsidSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "2.4ghz", "5ghz", "6ghz", "dual", "multi".
-	BandOperationMode   *string `protobuf:"bytes,1,opt,name=band_operation_mode,json=bandOperationMode,proto3,oneof" json:"band_operation_mode,omitempty"`
-	BandSteeringEnabled *bool   `protobuf:"varint,2,opt,name=band_steering_enabled,json=bandSteeringEnabled,proto3,oneof" json:"band_steering_enabled,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
-}
-
-func (x *CreateNetworkApplianceRfProfileRequest_PerSsidSettings) Reset() {
-	*x = CreateNetworkApplianceRfProfileRequest_PerSsidSettings{}
-	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkApplianceRfProfileRequest_PerSsidSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkApplianceRfProfileRequest_PerSsidSettings) ProtoMessage() {}
-
-func (x *CreateNetworkApplianceRfProfileRequest_PerSsidSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkApplianceRfProfileRequest_PerSsidSettings.ProtoReflect.Descriptor instead.
-func (*CreateNetworkApplianceRfProfileRequest_PerSsidSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_rf_profiles_proto_rawDescGZIP(), []int{2, 3}
-}
-
-func (x *CreateNetworkApplianceRfProfileRequest_PerSsidSettings) GetBandOperationMode() string {
-	if x != nil && x.BandOperationMode != nil {
-		return *x.BandOperationMode
-	}
-	return ""
-}
-
-func (x *CreateNetworkApplianceRfProfileRequest_PerSsidSettings) GetBandSteeringEnabled() bool {
-	if x != nil && x.BandSteeringEnabled != nil {
-		return *x.BandSteeringEnabled
-	}
-	return false
+	return nil
 }
 
 type NetworkApplianceRfProfile_TwoFourGhzSettings struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	MinBitrate    *float64               `protobuf:"fixed64,1,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
-	AxEnabled     *bool                  `protobuf:"varint,2,opt,name=ax_enabled,json=axEnabled,proto3,oneof" json:"ax_enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	MinBitrate           *float64               `protobuf:"fixed64,1,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
+	AxEnabled            *bool                  `protobuf:"varint,2,opt,name=ax_enabled,json=axEnabled,proto3,oneof" json:"ax_enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceRfProfile_TwoFourGhzSettings) Reset() {
 	*x = NetworkApplianceRfProfile_TwoFourGhzSettings{}
-	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[17]
+	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -929,7 +882,7 @@ func (x *NetworkApplianceRfProfile_TwoFourGhzSettings) String() string {
 func (*NetworkApplianceRfProfile_TwoFourGhzSettings) ProtoMessage() {}
 
 func (x *NetworkApplianceRfProfile_TwoFourGhzSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[17]
+	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -959,17 +912,25 @@ func (x *NetworkApplianceRfProfile_TwoFourGhzSettings) GetAxEnabled() bool {
 	return false
 }
 
+func (x *NetworkApplianceRfProfile_TwoFourGhzSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceRfProfile_FiveGhzSettings struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	MinBitrate    *int64                 `protobuf:"varint,1,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
-	AxEnabled     *bool                  `protobuf:"varint,2,opt,name=ax_enabled,json=axEnabled,proto3,oneof" json:"ax_enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	MinBitrate           *int64                 `protobuf:"varint,1,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
+	AxEnabled            *bool                  `protobuf:"varint,2,opt,name=ax_enabled,json=axEnabled,proto3,oneof" json:"ax_enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceRfProfile_FiveGhzSettings) Reset() {
 	*x = NetworkApplianceRfProfile_FiveGhzSettings{}
-	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[18]
+	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -981,7 +942,7 @@ func (x *NetworkApplianceRfProfile_FiveGhzSettings) String() string {
 func (*NetworkApplianceRfProfile_FiveGhzSettings) ProtoMessage() {}
 
 func (x *NetworkApplianceRfProfile_FiveGhzSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[18]
+	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1011,17 +972,26 @@ func (x *NetworkApplianceRfProfile_FiveGhzSettings) GetAxEnabled() bool {
 	return false
 }
 
+func (x *NetworkApplianceRfProfile_FiveGhzSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceRfProfile_PerSsidSettings struct {
-	state               protoimpl.MessageState `protogen:"open.v1"`
-	BandOperationMode   *string                `protobuf:"bytes,1,opt,name=band_operation_mode,json=bandOperationMode,proto3,oneof" json:"band_operation_mode,omitempty"`
-	BandSteeringEnabled *bool                  `protobuf:"varint,2,opt,name=band_steering_enabled,json=bandSteeringEnabled,proto3,oneof" json:"band_steering_enabled,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Known values: "2.4ghz", "5ghz", "6ghz", "dual", "multi".
+	BandOperationMode    *string          `protobuf:"bytes,1,opt,name=band_operation_mode,json=bandOperationMode,proto3,oneof" json:"band_operation_mode,omitempty"`
+	BandSteeringEnabled  *bool            `protobuf:"varint,2,opt,name=band_steering_enabled,json=bandSteeringEnabled,proto3,oneof" json:"band_steering_enabled,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceRfProfile_PerSsidSettings) Reset() {
 	*x = NetworkApplianceRfProfile_PerSsidSettings{}
-	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[19]
+	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1033,7 +1003,7 @@ func (x *NetworkApplianceRfProfile_PerSsidSettings) String() string {
 func (*NetworkApplianceRfProfile_PerSsidSettings) ProtoMessage() {}
 
 func (x *NetworkApplianceRfProfile_PerSsidSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[19]
+	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1063,174 +1033,26 @@ func (x *NetworkApplianceRfProfile_PerSsidSettings) GetBandSteeringEnabled() boo
 	return false
 }
 
-type UpdateNetworkApplianceRfProfileRequest_TwoFourGhzSettings struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	MinBitrate    *float64               `protobuf:"fixed64,1,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
-	AxEnabled     *bool                  `protobuf:"varint,2,opt,name=ax_enabled,json=axEnabled,proto3,oneof" json:"ax_enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceRfProfileRequest_TwoFourGhzSettings) Reset() {
-	*x = UpdateNetworkApplianceRfProfileRequest_TwoFourGhzSettings{}
-	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[21]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceRfProfileRequest_TwoFourGhzSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceRfProfileRequest_TwoFourGhzSettings) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceRfProfileRequest_TwoFourGhzSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[21]
+func (x *NetworkApplianceRfProfile_PerSsidSettings) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceRfProfileRequest_TwoFourGhzSettings.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceRfProfileRequest_TwoFourGhzSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_rf_profiles_proto_rawDescGZIP(), []int{5, 1}
-}
-
-func (x *UpdateNetworkApplianceRfProfileRequest_TwoFourGhzSettings) GetMinBitrate() float64 {
-	if x != nil && x.MinBitrate != nil {
-		return *x.MinBitrate
-	}
-	return 0
-}
-
-func (x *UpdateNetworkApplianceRfProfileRequest_TwoFourGhzSettings) GetAxEnabled() bool {
-	if x != nil && x.AxEnabled != nil {
-		return *x.AxEnabled
-	}
-	return false
-}
-
-type UpdateNetworkApplianceRfProfileRequest_FiveGhzSettings struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	MinBitrate    *int64                 `protobuf:"varint,1,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
-	AxEnabled     *bool                  `protobuf:"varint,2,opt,name=ax_enabled,json=axEnabled,proto3,oneof" json:"ax_enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceRfProfileRequest_FiveGhzSettings) Reset() {
-	*x = UpdateNetworkApplianceRfProfileRequest_FiveGhzSettings{}
-	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[22]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceRfProfileRequest_FiveGhzSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceRfProfileRequest_FiveGhzSettings) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceRfProfileRequest_FiveGhzSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[22]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceRfProfileRequest_FiveGhzSettings.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceRfProfileRequest_FiveGhzSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_rf_profiles_proto_rawDescGZIP(), []int{5, 2}
-}
-
-func (x *UpdateNetworkApplianceRfProfileRequest_FiveGhzSettings) GetMinBitrate() int64 {
-	if x != nil && x.MinBitrate != nil {
-		return *x.MinBitrate
-	}
-	return 0
-}
-
-func (x *UpdateNetworkApplianceRfProfileRequest_FiveGhzSettings) GetAxEnabled() bool {
-	if x != nil && x.AxEnabled != nil {
-		return *x.AxEnabled
-	}
-	return false
-}
-
-type UpdateNetworkApplianceRfProfileRequest_PerSsidSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "2.4ghz", "5ghz", "6ghz", "dual", "multi".
-	BandOperationMode   *string `protobuf:"bytes,1,opt,name=band_operation_mode,json=bandOperationMode,proto3,oneof" json:"band_operation_mode,omitempty"`
-	BandSteeringEnabled *bool   `protobuf:"varint,2,opt,name=band_steering_enabled,json=bandSteeringEnabled,proto3,oneof" json:"band_steering_enabled,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceRfProfileRequest_PerSsidSettings) Reset() {
-	*x = UpdateNetworkApplianceRfProfileRequest_PerSsidSettings{}
-	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceRfProfileRequest_PerSsidSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceRfProfileRequest_PerSsidSettings) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceRfProfileRequest_PerSsidSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_rf_profiles_proto_msgTypes[23]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceRfProfileRequest_PerSsidSettings.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceRfProfileRequest_PerSsidSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_rf_profiles_proto_rawDescGZIP(), []int{5, 3}
-}
-
-func (x *UpdateNetworkApplianceRfProfileRequest_PerSsidSettings) GetBandOperationMode() string {
-	if x != nil && x.BandOperationMode != nil {
-		return *x.BandOperationMode
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceRfProfileRequest_PerSsidSettings) GetBandSteeringEnabled() bool {
-	if x != nil && x.BandSteeringEnabled != nil {
-		return *x.BandSteeringEnabled
-	}
-	return false
+	return nil
 }
 
 var File_meraki_appliance_v1_rf_profiles_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_rf_profiles_proto_rawDesc = "" +
 	"\n" +
-	"%meraki/appliance/v1/rf_profiles.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"Y\n" +
+	"%meraki/appliance/v1/rf_profiles.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"Y\n" +
 	"$GetNetworkApplianceRfProfilesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\x9f\t\n" +
+	"\v_network_id\"\xac\f\n" +
 	"\x1aNetworkApplianceRfProfiles\x12T\n" +
-	"\bassigned\x18\x01 \x03(\v28.meraki.appliance.v1.NetworkApplianceRfProfiles.AssignedR\bassigned\x1a\xaa\b\n" +
+	"\bassigned\x18\x01 \x03(\v28.meraki.appliance.v1.NetworkApplianceRfProfiles.AssignedR\bassigned\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe8\n" +
+	"\n" +
 	"\bAssigned\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\"\n" +
 	"\n" +
@@ -1238,66 +1060,53 @@ const file_meraki_appliance_v1_rf_profiles_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12~\n" +
 	"\x15two_four_ghz_settings\x18\x04 \x01(\v2K.meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.TwoFourGhzSettingsR\x12twoFourGhzSettings\x12t\n" +
 	"\x11five_ghz_settings\x18\x05 \x01(\v2H.meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.FiveGhzSettingsR\x0ffiveGhzSettings\x12y\n" +
-	"\x11per_ssid_settings\x18\x06 \x03(\v2M.meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.PerSsidSettingsEntryR\x0fperSsidSettings\x1a\x8c\x01\n" +
+	"\x11per_ssid_settings\x18\x06 \x03(\v2M.meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.PerSsidSettingsEntryR\x0fperSsidSettings\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8c\x01\n" +
 	"\x14PerSsidSettingsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12^\n" +
-	"\x05value\x18\x02 \x01(\v2H.meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.PerSsidSettingsR\x05value:\x028\x01\x1a}\n" +
+	"\x05value\x18\x02 \x01(\v2H.meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.PerSsidSettingsR\x05value:\x028\x01\x1a\xcc\x01\n" +
 	"\x12TwoFourGhzSettings\x12$\n" +
 	"\vmin_bitrate\x18\x01 \x01(\x01H\x00R\n" +
 	"minBitrate\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"ax_enabled\x18\x02 \x01(\bH\x01R\taxEnabled\x88\x01\x01B\x0e\n" +
+	"ax_enabled\x18\x02 \x01(\bH\x01R\taxEnabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_min_bitrateB\r\n" +
-	"\v_ax_enabled\x1az\n" +
+	"\v_ax_enabled\x1a\xc9\x01\n" +
 	"\x0fFiveGhzSettings\x12$\n" +
 	"\vmin_bitrate\x18\x01 \x01(\x03H\x00R\n" +
 	"minBitrate\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"ax_enabled\x18\x02 \x01(\bH\x01R\taxEnabled\x88\x01\x01B\x0e\n" +
+	"ax_enabled\x18\x02 \x01(\bH\x01R\taxEnabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_min_bitrateB\r\n" +
-	"\v_ax_enabled\x1a\xb1\x01\n" +
+	"\v_ax_enabled\x1a\x80\x02\n" +
 	"\x0fPerSsidSettings\x123\n" +
 	"\x13band_operation_mode\x18\x01 \x01(\tH\x00R\x11bandOperationMode\x88\x01\x01\x127\n" +
-	"\x15band_steering_enabled\x18\x02 \x01(\bH\x01R\x13bandSteeringEnabled\x88\x01\x01B\x16\n" +
+	"\x15band_steering_enabled\x18\x02 \x01(\bH\x01R\x13bandSteeringEnabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x16\n" +
 	"\x14_band_operation_modeB\x18\n" +
 	"\x16_band_steering_enabledB\x05\n" +
 	"\x03_idB\r\n" +
 	"\v_network_idB\a\n" +
-	"\x05_name\"\xc5\t\n" +
+	"\x05_name\"\x87\x06\n" +
 	"&CreateNetworkApplianceRfProfileRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x81\x01\n" +
-	"\x15two_four_ghz_settings\x18\x03 \x01(\v2N.meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest.TwoFourGhzSettingsR\x12twoFourGhzSettings\x12w\n" +
-	"\x11five_ghz_settings\x18\x04 \x01(\v2K.meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest.FiveGhzSettingsR\x0ffiveGhzSettings\x12|\n" +
-	"\x11per_ssid_settings\x18\x05 \x03(\v2P.meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest.PerSsidSettingsEntryR\x0fperSsidSettings\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x8f\x01\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12t\n" +
+	"\x15two_four_ghz_settings\x18\x03 \x01(\v2A.meraki.appliance.v1.NetworkApplianceRfProfile.TwoFourGhzSettingsR\x12twoFourGhzSettings\x12j\n" +
+	"\x11five_ghz_settings\x18\x04 \x01(\v2>.meraki.appliance.v1.NetworkApplianceRfProfile.FiveGhzSettingsR\x0ffiveGhzSettings\x12|\n" +
+	"\x11per_ssid_settings\x18\x05 \x03(\v2P.meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest.PerSsidSettingsEntryR\x0fperSsidSettings\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x82\x01\n" +
 	"\x14PerSsidSettingsEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12a\n" +
-	"\x05value\x18\x02 \x01(\v2K.meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest.PerSsidSettingsR\x05value:\x028\x01\x1a}\n" +
-	"\x12TwoFourGhzSettings\x12$\n" +
-	"\vmin_bitrate\x18\x01 \x01(\x01H\x00R\n" +
-	"minBitrate\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"ax_enabled\x18\x02 \x01(\bH\x01R\taxEnabled\x88\x01\x01B\x0e\n" +
-	"\f_min_bitrateB\r\n" +
-	"\v_ax_enabled\x1az\n" +
-	"\x0fFiveGhzSettings\x12$\n" +
-	"\vmin_bitrate\x18\x01 \x01(\x03H\x00R\n" +
-	"minBitrate\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"ax_enabled\x18\x02 \x01(\bH\x01R\taxEnabled\x88\x01\x01B\x0e\n" +
-	"\f_min_bitrateB\r\n" +
-	"\v_ax_enabled\x1a\xb1\x01\n" +
-	"\x0fPerSsidSettings\x123\n" +
-	"\x13band_operation_mode\x18\x01 \x01(\tH\x00R\x11bandOperationMode\x88\x01\x01\x127\n" +
-	"\x15band_steering_enabled\x18\x02 \x01(\bH\x01R\x13bandSteeringEnabled\x88\x01\x01B\x16\n" +
-	"\x14_band_operation_modeB\x18\n" +
-	"\x16_band_steering_enabledB\r\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12T\n" +
+	"\x05value\x18\x02 \x01(\v2>.meraki.appliance.v1.NetworkApplianceRfProfile.PerSsidSettingsR\x05value:\x028\x01B\r\n" +
 	"\v_network_idB\a\n" +
-	"\x05_name\"\x93\b\n" +
+	"\x05_name\"\xd1\n" +
+	"\n" +
 	"\x19NetworkApplianceRfProfile\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\"\n" +
 	"\n" +
@@ -1305,27 +1114,31 @@ const file_meraki_appliance_v1_rf_profiles_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12t\n" +
 	"\x15two_four_ghz_settings\x18\x04 \x01(\v2A.meraki.appliance.v1.NetworkApplianceRfProfile.TwoFourGhzSettingsR\x12twoFourGhzSettings\x12j\n" +
 	"\x11five_ghz_settings\x18\x05 \x01(\v2>.meraki.appliance.v1.NetworkApplianceRfProfile.FiveGhzSettingsR\x0ffiveGhzSettings\x12o\n" +
-	"\x11per_ssid_settings\x18\x06 \x03(\v2C.meraki.appliance.v1.NetworkApplianceRfProfile.PerSsidSettingsEntryR\x0fperSsidSettings\x1a\x82\x01\n" +
+	"\x11per_ssid_settings\x18\x06 \x03(\v2C.meraki.appliance.v1.NetworkApplianceRfProfile.PerSsidSettingsEntryR\x0fperSsidSettings\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x82\x01\n" +
 	"\x14PerSsidSettingsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12T\n" +
-	"\x05value\x18\x02 \x01(\v2>.meraki.appliance.v1.NetworkApplianceRfProfile.PerSsidSettingsR\x05value:\x028\x01\x1a}\n" +
+	"\x05value\x18\x02 \x01(\v2>.meraki.appliance.v1.NetworkApplianceRfProfile.PerSsidSettingsR\x05value:\x028\x01\x1a\xcc\x01\n" +
 	"\x12TwoFourGhzSettings\x12$\n" +
 	"\vmin_bitrate\x18\x01 \x01(\x01H\x00R\n" +
 	"minBitrate\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"ax_enabled\x18\x02 \x01(\bH\x01R\taxEnabled\x88\x01\x01B\x0e\n" +
+	"ax_enabled\x18\x02 \x01(\bH\x01R\taxEnabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_min_bitrateB\r\n" +
-	"\v_ax_enabled\x1az\n" +
+	"\v_ax_enabled\x1a\xc9\x01\n" +
 	"\x0fFiveGhzSettings\x12$\n" +
 	"\vmin_bitrate\x18\x01 \x01(\x03H\x00R\n" +
 	"minBitrate\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"ax_enabled\x18\x02 \x01(\bH\x01R\taxEnabled\x88\x01\x01B\x0e\n" +
+	"ax_enabled\x18\x02 \x01(\bH\x01R\taxEnabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_min_bitrateB\r\n" +
-	"\v_ax_enabled\x1a\xb1\x01\n" +
+	"\v_ax_enabled\x1a\x80\x02\n" +
 	"\x0fPerSsidSettings\x123\n" +
 	"\x13band_operation_mode\x18\x01 \x01(\tH\x00R\x11bandOperationMode\x88\x01\x01\x127\n" +
-	"\x15band_steering_enabled\x18\x02 \x01(\bH\x01R\x13bandSteeringEnabled\x88\x01\x01B\x16\n" +
+	"\x15band_steering_enabled\x18\x02 \x01(\bH\x01R\x13bandSteeringEnabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x16\n" +
 	"\x14_band_operation_modeB\x18\n" +
 	"\x16_band_steering_enabledB\x05\n" +
 	"\x03_idB\r\n" +
@@ -1336,41 +1149,22 @@ const file_meraki_appliance_v1_rf_profiles_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12'\n" +
 	"\rrf_profile_id\x18\x02 \x01(\tH\x01R\vrfProfileId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x10\n" +
-	"\x0e_rf_profile_id\"\x80\n" +
-	"\n" +
+	"\x0e_rf_profile_id\"\xc2\x06\n" +
 	"&UpdateNetworkApplianceRfProfileRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12'\n" +
 	"\rrf_profile_id\x18\x02 \x01(\tH\x01R\vrfProfileId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12\x81\x01\n" +
-	"\x15two_four_ghz_settings\x18\x04 \x01(\v2N.meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest.TwoFourGhzSettingsR\x12twoFourGhzSettings\x12w\n" +
-	"\x11five_ghz_settings\x18\x05 \x01(\v2K.meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest.FiveGhzSettingsR\x0ffiveGhzSettings\x12|\n" +
-	"\x11per_ssid_settings\x18\x06 \x03(\v2P.meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest.PerSsidSettingsEntryR\x0fperSsidSettings\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x8f\x01\n" +
+	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12t\n" +
+	"\x15two_four_ghz_settings\x18\x04 \x01(\v2A.meraki.appliance.v1.NetworkApplianceRfProfile.TwoFourGhzSettingsR\x12twoFourGhzSettings\x12j\n" +
+	"\x11five_ghz_settings\x18\x05 \x01(\v2>.meraki.appliance.v1.NetworkApplianceRfProfile.FiveGhzSettingsR\x0ffiveGhzSettings\x12|\n" +
+	"\x11per_ssid_settings\x18\x06 \x03(\v2P.meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest.PerSsidSettingsEntryR\x0fperSsidSettings\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x82\x01\n" +
 	"\x14PerSsidSettingsEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12a\n" +
-	"\x05value\x18\x02 \x01(\v2K.meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest.PerSsidSettingsR\x05value:\x028\x01\x1a}\n" +
-	"\x12TwoFourGhzSettings\x12$\n" +
-	"\vmin_bitrate\x18\x01 \x01(\x01H\x00R\n" +
-	"minBitrate\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"ax_enabled\x18\x02 \x01(\bH\x01R\taxEnabled\x88\x01\x01B\x0e\n" +
-	"\f_min_bitrateB\r\n" +
-	"\v_ax_enabled\x1az\n" +
-	"\x0fFiveGhzSettings\x12$\n" +
-	"\vmin_bitrate\x18\x01 \x01(\x03H\x00R\n" +
-	"minBitrate\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"ax_enabled\x18\x02 \x01(\bH\x01R\taxEnabled\x88\x01\x01B\x0e\n" +
-	"\f_min_bitrateB\r\n" +
-	"\v_ax_enabled\x1a\xb1\x01\n" +
-	"\x0fPerSsidSettings\x123\n" +
-	"\x13band_operation_mode\x18\x01 \x01(\tH\x00R\x11bandOperationMode\x88\x01\x01\x127\n" +
-	"\x15band_steering_enabled\x18\x02 \x01(\bH\x01R\x13bandSteeringEnabled\x88\x01\x01B\x16\n" +
-	"\x14_band_operation_modeB\x18\n" +
-	"\x16_band_steering_enabledB\r\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12T\n" +
+	"\x05value\x18\x02 \x01(\v2>.meraki.appliance.v1.NetworkApplianceRfProfile.PerSsidSettingsR\x05value:\x028\x01B\r\n" +
 	"\v_network_idB\x10\n" +
 	"\x0e_rf_profile_idB\a\n" +
 	"\x05_name\"\x96\x01\n" +
@@ -1379,8 +1173,10 @@ const file_meraki_appliance_v1_rf_profiles_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12'\n" +
 	"\rrf_profile_id\x18\x02 \x01(\tH\x01R\vrfProfileId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x10\n" +
-	"\x0e_rf_profile_idB|\n" +
-	"\x1dcom.merakibroker.appliance.v1B\x0fRfProfilesProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"\x0e_rf_profile_id\"x\n" +
+	"'DeleteNetworkApplianceRfProfileResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x98\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\x0fRfProfilesProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_rf_profiles_proto_rawDescOnce sync.Once
@@ -1394,61 +1190,64 @@ func file_meraki_appliance_v1_rf_profiles_proto_rawDescGZIP() []byte {
 	return file_meraki_appliance_v1_rf_profiles_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_rf_profiles_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_meraki_appliance_v1_rf_profiles_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_meraki_appliance_v1_rf_profiles_proto_goTypes = []any{
-	(*GetNetworkApplianceRfProfilesRequest)(nil),   // 0: meraki.appliance.v1.GetNetworkApplianceRfProfilesRequest
-	(*NetworkApplianceRfProfiles)(nil),             // 1: meraki.appliance.v1.NetworkApplianceRfProfiles
-	(*CreateNetworkApplianceRfProfileRequest)(nil), // 2: meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest
-	(*NetworkApplianceRfProfile)(nil),              // 3: meraki.appliance.v1.NetworkApplianceRfProfile
-	(*GetNetworkApplianceRfProfileRequest)(nil),    // 4: meraki.appliance.v1.GetNetworkApplianceRfProfileRequest
-	(*UpdateNetworkApplianceRfProfileRequest)(nil), // 5: meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest
-	(*DeleteNetworkApplianceRfProfileRequest)(nil), // 6: meraki.appliance.v1.DeleteNetworkApplianceRfProfileRequest
-	(*NetworkApplianceRfProfiles_Assigned)(nil),    // 7: meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned
-	nil, // 8: meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.PerSsidSettingsEntry
-	(*NetworkApplianceRfProfiles_Assigned_TwoFourGhzSettings)(nil), // 9: meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.TwoFourGhzSettings
-	(*NetworkApplianceRfProfiles_Assigned_FiveGhzSettings)(nil),    // 10: meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.FiveGhzSettings
-	(*NetworkApplianceRfProfiles_Assigned_PerSsidSettings)(nil),    // 11: meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.PerSsidSettings
-	nil, // 12: meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest.PerSsidSettingsEntry
-	(*CreateNetworkApplianceRfProfileRequest_TwoFourGhzSettings)(nil), // 13: meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest.TwoFourGhzSettings
-	(*CreateNetworkApplianceRfProfileRequest_FiveGhzSettings)(nil),    // 14: meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest.FiveGhzSettings
-	(*CreateNetworkApplianceRfProfileRequest_PerSsidSettings)(nil),    // 15: meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest.PerSsidSettings
-	nil, // 16: meraki.appliance.v1.NetworkApplianceRfProfile.PerSsidSettingsEntry
-	(*NetworkApplianceRfProfile_TwoFourGhzSettings)(nil), // 17: meraki.appliance.v1.NetworkApplianceRfProfile.TwoFourGhzSettings
-	(*NetworkApplianceRfProfile_FiveGhzSettings)(nil),    // 18: meraki.appliance.v1.NetworkApplianceRfProfile.FiveGhzSettings
-	(*NetworkApplianceRfProfile_PerSsidSettings)(nil),    // 19: meraki.appliance.v1.NetworkApplianceRfProfile.PerSsidSettings
-	nil, // 20: meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest.PerSsidSettingsEntry
-	(*UpdateNetworkApplianceRfProfileRequest_TwoFourGhzSettings)(nil), // 21: meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest.TwoFourGhzSettings
-	(*UpdateNetworkApplianceRfProfileRequest_FiveGhzSettings)(nil),    // 22: meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest.FiveGhzSettings
-	(*UpdateNetworkApplianceRfProfileRequest_PerSsidSettings)(nil),    // 23: meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest.PerSsidSettings
-	(*fieldmaskpb.FieldMask)(nil),                                     // 24: google.protobuf.FieldMask
+	(*GetNetworkApplianceRfProfilesRequest)(nil),    // 0: meraki.appliance.v1.GetNetworkApplianceRfProfilesRequest
+	(*NetworkApplianceRfProfiles)(nil),              // 1: meraki.appliance.v1.NetworkApplianceRfProfiles
+	(*CreateNetworkApplianceRfProfileRequest)(nil),  // 2: meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest
+	(*NetworkApplianceRfProfile)(nil),               // 3: meraki.appliance.v1.NetworkApplianceRfProfile
+	(*GetNetworkApplianceRfProfileRequest)(nil),     // 4: meraki.appliance.v1.GetNetworkApplianceRfProfileRequest
+	(*UpdateNetworkApplianceRfProfileRequest)(nil),  // 5: meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest
+	(*DeleteNetworkApplianceRfProfileRequest)(nil),  // 6: meraki.appliance.v1.DeleteNetworkApplianceRfProfileRequest
+	(*DeleteNetworkApplianceRfProfileResponse)(nil), // 7: meraki.appliance.v1.DeleteNetworkApplianceRfProfileResponse
+	(*NetworkApplianceRfProfiles_Assigned)(nil),     // 8: meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned
+	nil, // 9: meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.PerSsidSettingsEntry
+	(*NetworkApplianceRfProfiles_Assigned_TwoFourGhzSettings)(nil), // 10: meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.TwoFourGhzSettings
+	(*NetworkApplianceRfProfiles_Assigned_FiveGhzSettings)(nil),    // 11: meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.FiveGhzSettings
+	(*NetworkApplianceRfProfiles_Assigned_PerSsidSettings)(nil),    // 12: meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.PerSsidSettings
+	nil, // 13: meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest.PerSsidSettingsEntry
+	nil, // 14: meraki.appliance.v1.NetworkApplianceRfProfile.PerSsidSettingsEntry
+	(*NetworkApplianceRfProfile_TwoFourGhzSettings)(nil), // 15: meraki.appliance.v1.NetworkApplianceRfProfile.TwoFourGhzSettings
+	(*NetworkApplianceRfProfile_FiveGhzSettings)(nil),    // 16: meraki.appliance.v1.NetworkApplianceRfProfile.FiveGhzSettings
+	(*NetworkApplianceRfProfile_PerSsidSettings)(nil),    // 17: meraki.appliance.v1.NetworkApplianceRfProfile.PerSsidSettings
+	nil,                     // 18: meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest.PerSsidSettingsEntry
+	(*structpb.Struct)(nil), // 19: google.protobuf.Struct
 }
 var file_meraki_appliance_v1_rf_profiles_proto_depIdxs = []int32{
-	7,  // 0: meraki.appliance.v1.NetworkApplianceRfProfiles.assigned:type_name -> meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned
-	13, // 1: meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest.two_four_ghz_settings:type_name -> meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest.TwoFourGhzSettings
-	14, // 2: meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest.five_ghz_settings:type_name -> meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest.FiveGhzSettings
-	12, // 3: meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest.per_ssid_settings:type_name -> meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest.PerSsidSettingsEntry
-	24, // 4: meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest.null_fields:type_name -> google.protobuf.FieldMask
-	24, // 5: meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	17, // 6: meraki.appliance.v1.NetworkApplianceRfProfile.two_four_ghz_settings:type_name -> meraki.appliance.v1.NetworkApplianceRfProfile.TwoFourGhzSettings
-	18, // 7: meraki.appliance.v1.NetworkApplianceRfProfile.five_ghz_settings:type_name -> meraki.appliance.v1.NetworkApplianceRfProfile.FiveGhzSettings
-	16, // 8: meraki.appliance.v1.NetworkApplianceRfProfile.per_ssid_settings:type_name -> meraki.appliance.v1.NetworkApplianceRfProfile.PerSsidSettingsEntry
-	21, // 9: meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest.two_four_ghz_settings:type_name -> meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest.TwoFourGhzSettings
-	22, // 10: meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest.five_ghz_settings:type_name -> meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest.FiveGhzSettings
-	20, // 11: meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest.per_ssid_settings:type_name -> meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest.PerSsidSettingsEntry
-	24, // 12: meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest.null_fields:type_name -> google.protobuf.FieldMask
-	24, // 13: meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	9,  // 14: meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.two_four_ghz_settings:type_name -> meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.TwoFourGhzSettings
-	10, // 15: meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.five_ghz_settings:type_name -> meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.FiveGhzSettings
-	8,  // 16: meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.per_ssid_settings:type_name -> meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.PerSsidSettingsEntry
-	11, // 17: meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.PerSsidSettingsEntry.value:type_name -> meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.PerSsidSettings
-	15, // 18: meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest.PerSsidSettingsEntry.value:type_name -> meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest.PerSsidSettings
-	19, // 19: meraki.appliance.v1.NetworkApplianceRfProfile.PerSsidSettingsEntry.value:type_name -> meraki.appliance.v1.NetworkApplianceRfProfile.PerSsidSettings
-	23, // 20: meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest.PerSsidSettingsEntry.value:type_name -> meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest.PerSsidSettings
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	8,  // 0: meraki.appliance.v1.NetworkApplianceRfProfiles.assigned:type_name -> meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned
+	19, // 1: meraki.appliance.v1.NetworkApplianceRfProfiles.additional_properties:type_name -> google.protobuf.Struct
+	15, // 2: meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest.two_four_ghz_settings:type_name -> meraki.appliance.v1.NetworkApplianceRfProfile.TwoFourGhzSettings
+	16, // 3: meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest.five_ghz_settings:type_name -> meraki.appliance.v1.NetworkApplianceRfProfile.FiveGhzSettings
+	13, // 4: meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest.per_ssid_settings:type_name -> meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest.PerSsidSettingsEntry
+	19, // 5: meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest.additional_properties:type_name -> google.protobuf.Struct
+	15, // 6: meraki.appliance.v1.NetworkApplianceRfProfile.two_four_ghz_settings:type_name -> meraki.appliance.v1.NetworkApplianceRfProfile.TwoFourGhzSettings
+	16, // 7: meraki.appliance.v1.NetworkApplianceRfProfile.five_ghz_settings:type_name -> meraki.appliance.v1.NetworkApplianceRfProfile.FiveGhzSettings
+	14, // 8: meraki.appliance.v1.NetworkApplianceRfProfile.per_ssid_settings:type_name -> meraki.appliance.v1.NetworkApplianceRfProfile.PerSsidSettingsEntry
+	19, // 9: meraki.appliance.v1.NetworkApplianceRfProfile.additional_properties:type_name -> google.protobuf.Struct
+	15, // 10: meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest.two_four_ghz_settings:type_name -> meraki.appliance.v1.NetworkApplianceRfProfile.TwoFourGhzSettings
+	16, // 11: meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest.five_ghz_settings:type_name -> meraki.appliance.v1.NetworkApplianceRfProfile.FiveGhzSettings
+	18, // 12: meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest.per_ssid_settings:type_name -> meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest.PerSsidSettingsEntry
+	19, // 13: meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest.additional_properties:type_name -> google.protobuf.Struct
+	19, // 14: meraki.appliance.v1.DeleteNetworkApplianceRfProfileResponse.additional_properties:type_name -> google.protobuf.Struct
+	10, // 15: meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.two_four_ghz_settings:type_name -> meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.TwoFourGhzSettings
+	11, // 16: meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.five_ghz_settings:type_name -> meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.FiveGhzSettings
+	9,  // 17: meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.per_ssid_settings:type_name -> meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.PerSsidSettingsEntry
+	19, // 18: meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.additional_properties:type_name -> google.protobuf.Struct
+	12, // 19: meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.PerSsidSettingsEntry.value:type_name -> meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.PerSsidSettings
+	19, // 20: meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.TwoFourGhzSettings.additional_properties:type_name -> google.protobuf.Struct
+	19, // 21: meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.FiveGhzSettings.additional_properties:type_name -> google.protobuf.Struct
+	19, // 22: meraki.appliance.v1.NetworkApplianceRfProfiles.Assigned.PerSsidSettings.additional_properties:type_name -> google.protobuf.Struct
+	17, // 23: meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest.PerSsidSettingsEntry.value:type_name -> meraki.appliance.v1.NetworkApplianceRfProfile.PerSsidSettings
+	17, // 24: meraki.appliance.v1.NetworkApplianceRfProfile.PerSsidSettingsEntry.value:type_name -> meraki.appliance.v1.NetworkApplianceRfProfile.PerSsidSettings
+	19, // 25: meraki.appliance.v1.NetworkApplianceRfProfile.TwoFourGhzSettings.additional_properties:type_name -> google.protobuf.Struct
+	19, // 26: meraki.appliance.v1.NetworkApplianceRfProfile.FiveGhzSettings.additional_properties:type_name -> google.protobuf.Struct
+	19, // 27: meraki.appliance.v1.NetworkApplianceRfProfile.PerSsidSettings.additional_properties:type_name -> google.protobuf.Struct
+	17, // 28: meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest.PerSsidSettingsEntry.value:type_name -> meraki.appliance.v1.NetworkApplianceRfProfile.PerSsidSettings
+	29, // [29:29] is the sub-list for method output_type
+	29, // [29:29] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_rf_profiles_proto_init() }
@@ -1462,26 +1261,20 @@ func file_meraki_appliance_v1_rf_profiles_proto_init() {
 	file_meraki_appliance_v1_rf_profiles_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_appliance_v1_rf_profiles_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_appliance_v1_rf_profiles_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_appliance_v1_rf_profiles_proto_msgTypes[7].OneofWrappers = []any{}
-	file_meraki_appliance_v1_rf_profiles_proto_msgTypes[9].OneofWrappers = []any{}
+	file_meraki_appliance_v1_rf_profiles_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_appliance_v1_rf_profiles_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_appliance_v1_rf_profiles_proto_msgTypes[11].OneofWrappers = []any{}
-	file_meraki_appliance_v1_rf_profiles_proto_msgTypes[13].OneofWrappers = []any{}
-	file_meraki_appliance_v1_rf_profiles_proto_msgTypes[14].OneofWrappers = []any{}
+	file_meraki_appliance_v1_rf_profiles_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_appliance_v1_rf_profiles_proto_msgTypes[15].OneofWrappers = []any{}
+	file_meraki_appliance_v1_rf_profiles_proto_msgTypes[16].OneofWrappers = []any{}
 	file_meraki_appliance_v1_rf_profiles_proto_msgTypes[17].OneofWrappers = []any{}
-	file_meraki_appliance_v1_rf_profiles_proto_msgTypes[18].OneofWrappers = []any{}
-	file_meraki_appliance_v1_rf_profiles_proto_msgTypes[19].OneofWrappers = []any{}
-	file_meraki_appliance_v1_rf_profiles_proto_msgTypes[21].OneofWrappers = []any{}
-	file_meraki_appliance_v1_rf_profiles_proto_msgTypes[22].OneofWrappers = []any{}
-	file_meraki_appliance_v1_rf_profiles_proto_msgTypes[23].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_rf_profiles_proto_rawDesc), len(file_meraki_appliance_v1_rf_profiles_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

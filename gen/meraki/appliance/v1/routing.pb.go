@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,13 +71,14 @@ func (x *GetOrganizationApplianceRoutingVrfsSettingsRequest) GetOrganizationId()
 	return ""
 }
 
-// Answer of getOrganizationApplianceRoutingVrfsSettings,
-// updateOrganizationApplianceRoutingVrfsSettings.
+// The appliance routing VRFs settings of an organization. Answer of
+// getOrganizationApplianceRoutingVrfsSettings, updateOrganizationApplianceRoutingVrfsSettings.
 type OrganizationApplianceRoutingVrfsSettings struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationApplianceRoutingVrfsSettings) Reset() {
@@ -117,17 +118,25 @@ func (x *OrganizationApplianceRoutingVrfsSettings) GetEnabled() bool {
 	return false
 }
 
+func (x *OrganizationApplianceRoutingVrfsSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateOrganizationApplianceRoutingVrfsSettings.
 type UpdateOrganizationApplianceRoutingVrfsSettingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Enabled       *bool                  `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Enabled              *bool            `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationApplianceRoutingVrfsSettingsRequest) Reset() {
@@ -174,16 +183,23 @@ func (x *UpdateOrganizationApplianceRoutingVrfsSettingsRequest) GetEnabled() boo
 	return false
 }
 
-func (x *UpdateOrganizationApplianceRoutingVrfsSettingsRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationApplianceRoutingVrfsSettingsRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationApplianceRoutingVrfsSettingsRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationApplianceRoutingVrfsSettingsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationApplianceRoutingVrfsSettingsRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -192,24 +208,26 @@ var File_meraki_appliance_v1_routing_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_routing_proto_rawDesc = "" +
 	"\n" +
-	"!meraki/appliance/v1/routing.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"v\n" +
+	"!meraki/appliance/v1/routing.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"v\n" +
 	"2GetOrganizationApplianceRoutingVrfsSettingsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"U\n" +
+	"\x10_organization_id\"\xa4\x01\n" +
 	"(OrganizationApplianceRoutingVrfsSettings\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\"\xb0\x02\n" +
+	"\b_enabled\"\xc9\x02\n" +
 	"5UpdateOrganizationApplianceRoutingVrfsSettingsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\n" +
 	"\n" +
-	"\b_enabledBy\n" +
-	"\x1dcom.merakibroker.appliance.v1B\fRoutingProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"\b_enabledB\x95\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\fRoutingProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_routing_proto_rawDescOnce sync.Once
@@ -228,11 +246,11 @@ var file_meraki_appliance_v1_routing_proto_goTypes = []any{
 	(*GetOrganizationApplianceRoutingVrfsSettingsRequest)(nil),    // 0: meraki.appliance.v1.GetOrganizationApplianceRoutingVrfsSettingsRequest
 	(*OrganizationApplianceRoutingVrfsSettings)(nil),              // 1: meraki.appliance.v1.OrganizationApplianceRoutingVrfsSettings
 	(*UpdateOrganizationApplianceRoutingVrfsSettingsRequest)(nil), // 2: meraki.appliance.v1.UpdateOrganizationApplianceRoutingVrfsSettingsRequest
-	(*fieldmaskpb.FieldMask)(nil),                                 // 3: google.protobuf.FieldMask
+	(*structpb.Struct)(nil),                                       // 3: google.protobuf.Struct
 }
 var file_meraki_appliance_v1_routing_proto_depIdxs = []int32{
-	3, // 0: meraki.appliance.v1.UpdateOrganizationApplianceRoutingVrfsSettingsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	3, // 1: meraki.appliance.v1.UpdateOrganizationApplianceRoutingVrfsSettingsRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	3, // 0: meraki.appliance.v1.OrganizationApplianceRoutingVrfsSettings.additional_properties:type_name -> google.protobuf.Struct
+	3, // 1: meraki.appliance.v1.UpdateOrganizationApplianceRoutingVrfsSettingsRequest.additional_properties:type_name -> google.protobuf.Struct
 	2, // [2:2] is the sub-list for method output_type
 	2, // [2:2] is the sub-list for method input_type
 	2, // [2:2] is the sub-list for extension type_name

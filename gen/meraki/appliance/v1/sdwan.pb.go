@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -29,10 +29,11 @@ const (
 type UpdateNetworkApplianceSdwanInternetPoliciesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId                   *string                                                                           `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	WanTrafficUplinkPreferences []*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences `protobuf:"bytes,2,rep,name=wan_traffic_uplink_preferences,json=wanTrafficUplinkPreferences,proto3" json:"wan_traffic_uplink_preferences,omitempty"`
-	NullFields                  *fieldmaskpb.FieldMask                                                            `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields                 *fieldmaskpb.FieldMask                                                            `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NetworkId                   *string                                                              `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	WanTrafficUplinkPreferences []*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences `protobuf:"bytes,2,rep,name=wan_traffic_uplink_preferences,json=wanTrafficUplinkPreferences,proto3" json:"wan_traffic_uplink_preferences,omitempty"`
+	EmptyFields                 []string                                                             `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields                  []string                                                             `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties        *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields               protoimpl.UnknownFields
 	sizeCache                   protoimpl.SizeCache
 }
@@ -74,31 +75,40 @@ func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest) GetNetworkId() stri
 	return ""
 }
 
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest) GetWanTrafficUplinkPreferences() []*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences {
+func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest) GetWanTrafficUplinkPreferences() []*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences {
 	if x != nil {
 		return x.WanTrafficUplinkPreferences
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of updateNetworkApplianceSdwanInternetPolicies.
+func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The appliance SD-WAN internet policies of a network. Answer of
+// updateNetworkApplianceSdwanInternetPolicies.
 type NetworkApplianceSdwanInternetPolicies struct {
 	state                       protoimpl.MessageState                                               `protogen:"open.v1"`
 	WanTrafficUplinkPreferences []*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences `protobuf:"bytes,1,rep,name=wan_traffic_uplink_preferences,json=wanTrafficUplinkPreferences,proto3" json:"wan_traffic_uplink_preferences,omitempty"`
+	AdditionalProperties        *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields               protoimpl.UnknownFields
 	sizeCache                   protoimpl.SizeCache
 }
@@ -140,465 +150,30 @@ func (x *NetworkApplianceSdwanInternetPolicies) GetWanTrafficUplinkPreferences()
 	return nil
 }
 
-type UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	PreferredUplink *string `protobuf:"bytes,1,opt,name=preferred_uplink,json=preferredUplink,proto3,oneof" json:"preferred_uplink,omitempty"`
-	// Known values: "poorPerformance", "uplinkDown".
-	FailOverCriterion *string                                                                                          `protobuf:"bytes,2,opt,name=fail_over_criterion,json=failOverCriterion,proto3,oneof" json:"fail_over_criterion,omitempty"`
-	PerformanceClass  *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_PerformanceClass `protobuf:"bytes,3,opt,name=performance_class,json=performanceClass,proto3" json:"performance_class,omitempty"`
-	// Required.
-	TrafficFilters []*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters `protobuf:"bytes,4,rep,name=traffic_filters,json=trafficFilters,proto3" json:"traffic_filters,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences) Reset() {
-	*x = UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences{}
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences) ProtoMessage() {
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[2]
+func (x *NetworkApplianceSdwanInternetPolicies) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_sdwan_proto_rawDescGZIP(), []int{0, 0}
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences) GetPreferredUplink() string {
-	if x != nil && x.PreferredUplink != nil {
-		return *x.PreferredUplink
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences) GetFailOverCriterion() string {
-	if x != nil && x.FailOverCriterion != nil {
-		return *x.FailOverCriterion
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences) GetPerformanceClass() *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_PerformanceClass {
-	if x != nil {
-		return x.PerformanceClass
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences) GetTrafficFilters() []*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters {
-	if x != nil {
-		return x.TrafficFilters
-	}
-	return nil
-}
-
-type UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_PerformanceClass struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "builtin", "custom".
-	Type *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Known values: "VoIP".
-	BuiltinPerformanceClassName *string `protobuf:"bytes,2,opt,name=builtin_performance_class_name,json=builtinPerformanceClassName,proto3,oneof" json:"builtin_performance_class_name,omitempty"`
-	CustomPerformanceClassId    *string `protobuf:"bytes,3,opt,name=custom_performance_class_id,json=customPerformanceClassId,proto3,oneof" json:"custom_performance_class_id,omitempty"`
-	unknownFields               protoimpl.UnknownFields
-	sizeCache                   protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_PerformanceClass) Reset() {
-	*x = UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_PerformanceClass{}
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_PerformanceClass) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_PerformanceClass) ProtoMessage() {
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_PerformanceClass) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_PerformanceClass.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_PerformanceClass) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_sdwan_proto_rawDescGZIP(), []int{0, 0, 0}
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_PerformanceClass) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_PerformanceClass) GetBuiltinPerformanceClassName() string {
-	if x != nil && x.BuiltinPerformanceClassName != nil {
-		return *x.BuiltinPerformanceClassName
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_PerformanceClass) GetCustomPerformanceClassId() string {
-	if x != nil && x.CustomPerformanceClassId != nil {
-		return *x.CustomPerformanceClassId
-	}
-	return ""
-}
-
-type UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "application", "custom", "majorApplication".
-	Type *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Required.
-	Value         *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters) Reset() {
-	*x = UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters{}
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters) ProtoMessage() {
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_sdwan_proto_rawDescGZIP(), []int{0, 0, 1}
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters) GetValue() *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value {
-	if x != nil {
-		return x.Value
-	}
-	return nil
-}
-
-type UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "any", "icmp6", "tcp", "udp".
-	Protocol *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	// Required.
-	Source *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
-	// Required.
-	Destination   *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination `protobuf:"bytes,3,opt,name=destination,proto3" json:"destination,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value) Reset() {
-	*x = UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value{}
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value) ProtoMessage() {
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_sdwan_proto_rawDescGZIP(), []int{0, 0, 1, 0}
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value) GetSource() *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source {
-	if x != nil {
-		return x.Source
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value) GetDestination() *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination {
-	if x != nil {
-		return x.Destination
-	}
-	return nil
-}
-
-type UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Port          *string                `protobuf:"bytes,1,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	Cidr          *string                `protobuf:"bytes,2,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
-	Vlan          *int64                 `protobuf:"varint,3,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	Host          *int64                 `protobuf:"varint,4,opt,name=host,proto3,oneof" json:"host,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source) Reset() {
-	*x = UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source{}
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source) ProtoMessage() {
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_sdwan_proto_rawDescGZIP(), []int{0, 0, 1, 0, 0}
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source) GetPort() string {
-	if x != nil && x.Port != nil {
-		return *x.Port
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source) GetCidr() string {
-	if x != nil && x.Cidr != nil {
-		return *x.Cidr
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source) GetVlan() int64 {
-	if x != nil && x.Vlan != nil {
-		return *x.Vlan
-	}
-	return 0
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source) GetHost() int64 {
-	if x != nil && x.Host != nil {
-		return *x.Host
-	}
-	return 0
-}
-
-type UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination struct {
-	state         protoimpl.MessageState                                                                                                          `protogen:"open.v1"`
-	Port          *string                                                                                                                         `protobuf:"bytes,1,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	Cidr          *string                                                                                                                         `protobuf:"bytes,2,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
-	Applications  []*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications `protobuf:"bytes,3,rep,name=applications,proto3" json:"applications,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination) Reset() {
-	*x = UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination{}
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination) ProtoMessage() {
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[7]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_sdwan_proto_rawDescGZIP(), []int{0, 0, 1, 0, 1}
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination) GetPort() string {
-	if x != nil && x.Port != nil {
-		return *x.Port
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination) GetCidr() string {
-	if x != nil && x.Cidr != nil {
-		return *x.Cidr
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination) GetApplications() []*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications {
-	if x != nil {
-		return x.Applications
-	}
-	return nil
-}
-
-type UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Type          *string                `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications) Reset() {
-	*x = UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications{}
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications) ProtoMessage() {
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_sdwan_proto_rawDescGZIP(), []int{0, 0, 1, 0, 1, 0}
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
 }
 
 type NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	PreferredUplink *string                `protobuf:"bytes,1,opt,name=preferred_uplink,json=preferredUplink,proto3,oneof" json:"preferred_uplink,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	PreferredUplink *string `protobuf:"bytes,1,opt,name=preferred_uplink,json=preferredUplink,proto3,oneof" json:"preferred_uplink,omitempty"`
 	// Known values: "poorPerformance", "uplinkDown".
 	FailOverCriterion *string                                                                             `protobuf:"bytes,2,opt,name=fail_over_criterion,json=failOverCriterion,proto3,oneof" json:"fail_over_criterion,omitempty"`
 	PerformanceClass  *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_PerformanceClass `protobuf:"bytes,3,opt,name=performance_class,json=performanceClass,proto3" json:"performance_class,omitempty"`
-	TrafficFilters    []*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters `protobuf:"bytes,4,rep,name=traffic_filters,json=trafficFilters,proto3" json:"traffic_filters,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Required in a request.
+	TrafficFilters       []*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters `protobuf:"bytes,4,rep,name=traffic_filters,json=trafficFilters,proto3" json:"traffic_filters,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences) Reset() {
 	*x = NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences{}
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[9]
+	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -610,7 +185,7 @@ func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences) Stri
 func (*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences) ProtoMessage() {}
 
 func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[9]
+	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -654,20 +229,28 @@ func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences) GetT
 	return nil
 }
 
+func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_PerformanceClass struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "builtin", "custom".
 	Type *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	// Known values: "VoIP".
-	BuiltinPerformanceClassName *string `protobuf:"bytes,2,opt,name=builtin_performance_class_name,json=builtinPerformanceClassName,proto3,oneof" json:"builtin_performance_class_name,omitempty"`
-	CustomPerformanceClassId    *string `protobuf:"bytes,3,opt,name=custom_performance_class_id,json=customPerformanceClassId,proto3,oneof" json:"custom_performance_class_id,omitempty"`
+	BuiltinPerformanceClassName *string          `protobuf:"bytes,2,opt,name=builtin_performance_class_name,json=builtinPerformanceClassName,proto3,oneof" json:"builtin_performance_class_name,omitempty"`
+	CustomPerformanceClassId    *string          `protobuf:"bytes,3,opt,name=custom_performance_class_id,json=customPerformanceClassId,proto3,oneof" json:"custom_performance_class_id,omitempty"`
+	AdditionalProperties        *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields               protoimpl.UnknownFields
 	sizeCache                   protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_PerformanceClass) Reset() {
 	*x = NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_PerformanceClass{}
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[10]
+	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -680,7 +263,7 @@ func (*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_Perform
 }
 
 func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_PerformanceClass) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[10]
+	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -717,18 +300,27 @@ func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_Perfo
 	return ""
 }
 
+func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_PerformanceClass) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "application", "custom", "majorApplication".
-	Type          *string                                                                                 `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Value         *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required in a request. Known values: "application", "custom", "majorApplication".
+	Type *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	// Required in a request.
+	Value                *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters) Reset() {
 	*x = NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters{}
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[11]
+	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -741,7 +333,7 @@ func (*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_Traffic
 }
 
 func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[11]
+	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -771,19 +363,29 @@ func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_Traff
 	return nil
 }
 
+func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "any", "icmp6", "tcp", "udp".
-	Protocol      *string                                                                                             `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Source        *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Source      `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
-	Destination   *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination `protobuf:"bytes,3,opt,name=destination,proto3" json:"destination,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Protocol *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	// Required in a request.
+	Source *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Source `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	// Required in a request.
+	Destination          *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination `protobuf:"bytes,3,opt,name=destination,proto3" json:"destination,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value) Reset() {
 	*x = NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value{}
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[12]
+	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -796,7 +398,7 @@ func (*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_Traffic
 }
 
 func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[12]
+	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -833,19 +435,27 @@ func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_Traff
 	return nil
 }
 
+func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Source struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Port          *string                `protobuf:"bytes,1,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	Cidr          *string                `protobuf:"bytes,2,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
-	Vlan          *int64                 `protobuf:"varint,3,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	Host          *int64                 `protobuf:"varint,4,opt,name=host,proto3,oneof" json:"host,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Port                 *string                `protobuf:"bytes,1,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	Cidr                 *string                `protobuf:"bytes,2,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
+	Vlan                 *int64                 `protobuf:"varint,3,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
+	Host                 *int64                 `protobuf:"varint,4,opt,name=host,proto3,oneof" json:"host,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Source) Reset() {
 	*x = NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Source{}
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[13]
+	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -858,7 +468,7 @@ func (*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_Traffic
 }
 
 func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Source) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[13]
+	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -902,18 +512,26 @@ func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_Traff
 	return 0
 }
 
+func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Source) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination struct {
-	state         protoimpl.MessageState                                                                                             `protogen:"open.v1"`
-	Port          *string                                                                                                            `protobuf:"bytes,1,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	Cidr          *string                                                                                                            `protobuf:"bytes,2,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
-	Applications  []*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications `protobuf:"bytes,3,rep,name=applications,proto3" json:"applications,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                             `protogen:"open.v1"`
+	Port                 *string                                                                                                            `protobuf:"bytes,1,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	Cidr                 *string                                                                                                            `protobuf:"bytes,2,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
+	Applications         []*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications `protobuf:"bytes,3,rep,name=applications,proto3" json:"applications,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination) Reset() {
 	*x = NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination{}
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[14]
+	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -926,7 +544,7 @@ func (*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_Traffic
 }
 
 func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[14]
+	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -963,18 +581,26 @@ func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_Traff
 	return nil
 }
 
+func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Type          *string                `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Type                 *string                `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications) Reset() {
 	*x = NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications{}
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[15]
+	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -987,7 +613,7 @@ func (*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_Traffic
 }
 
 func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[15]
+	mi := &file_meraki_appliance_v1_sdwan_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1024,102 +650,73 @@ func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_Traff
 	return ""
 }
 
+func (x *NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_appliance_v1_sdwan_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_sdwan_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmeraki/appliance/v1/sdwan.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"\xec\x11\n" +
+	"\x1fmeraki/appliance/v1/sdwan.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\xaa\x03\n" +
 	"2UpdateNetworkApplianceSdwanInternetPoliciesRequest\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\xa8\x01\n" +
-	"\x1ewan_traffic_uplink_preferences\x18\x02 \x03(\v2c.meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferencesR\x1bwanTrafficUplinkPreferences\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xcb\x0e\n" +
-	"\x1bWanTrafficUplinkPreferences\x12.\n" +
-	"\x10preferred_uplink\x18\x01 \x01(\tH\x00R\x0fpreferredUplink\x88\x01\x01\x123\n" +
-	"\x13fail_over_criterion\x18\x02 \x01(\tH\x01R\x11failOverCriterion\x88\x01\x01\x12\xa1\x01\n" +
-	"\x11performance_class\x18\x03 \x01(\v2t.meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferences.PerformanceClassR\x10performanceClass\x12\x9b\x01\n" +
-	"\x0ftraffic_filters\x18\x04 \x03(\v2r.meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferences.TrafficFiltersR\x0etrafficFilters\x1a\x85\x02\n" +
-	"\x10PerformanceClass\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12H\n" +
-	"\x1ebuiltin_performance_class_name\x18\x02 \x01(\tH\x01R\x1bbuiltinPerformanceClassName\x88\x01\x01\x12B\n" +
-	"\x1bcustom_performance_class_id\x18\x03 \x01(\tH\x02R\x18customPerformanceClassId\x88\x01\x01B\a\n" +
-	"\x05_typeB!\n" +
-	"\x1f_builtin_performance_class_nameB\x1e\n" +
-	"\x1c_custom_performance_class_id\x1a\xcf\b\n" +
-	"\x0eTrafficFilters\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x8e\x01\n" +
-	"\x05value\x18\x02 \x01(\v2x.meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferences.TrafficFilters.ValueR\x05value\x1a\x89\a\n" +
-	"\x05Value\x12\x1f\n" +
-	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12\x97\x01\n" +
-	"\x06source\x18\x02 \x01(\v2\x7f.meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferences.TrafficFilters.Value.SourceR\x06source\x12\xa7\x01\n" +
-	"\vdestination\x18\x03 \x01(\v2\x84\x01.meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferences.TrafficFilters.Value.DestinationR\vdestination\x1a\x90\x01\n" +
-	"\x06Source\x12\x17\n" +
-	"\x04port\x18\x01 \x01(\tH\x00R\x04port\x88\x01\x01\x12\x17\n" +
-	"\x04cidr\x18\x02 \x01(\tH\x01R\x04cidr\x88\x01\x01\x12\x17\n" +
-	"\x04vlan\x18\x03 \x01(\x03H\x02R\x04vlan\x88\x01\x01\x12\x17\n" +
-	"\x04host\x18\x04 \x01(\x03H\x03R\x04host\x88\x01\x01B\a\n" +
-	"\x05_portB\a\n" +
-	"\x05_cidrB\a\n" +
-	"\x05_vlanB\a\n" +
-	"\x05_host\x1a\xfa\x02\n" +
-	"\vDestination\x12\x17\n" +
-	"\x04port\x18\x01 \x01(\tH\x00R\x04port\x88\x01\x01\x12\x17\n" +
-	"\x04cidr\x18\x02 \x01(\tH\x01R\x04cidr\x88\x01\x01\x12\xb6\x01\n" +
-	"\fapplications\x18\x03 \x03(\v2\x91\x01.meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination.ApplicationsR\fapplications\x1an\n" +
-	"\fApplications\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x03 \x01(\tH\x02R\x04type\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\a\n" +
-	"\x05_typeB\a\n" +
-	"\x05_portB\a\n" +
-	"\x05_cidrB\v\n" +
-	"\t_protocolB\a\n" +
-	"\x05_typeB\x13\n" +
-	"\x11_preferred_uplinkB\x16\n" +
-	"\x14_fail_over_criterionB\r\n" +
-	"\v_network_id\"\xc4\x0f\n" +
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x9b\x01\n" +
+	"\x1ewan_traffic_uplink_preferences\x18\x02 \x03(\v2V.meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferencesR\x1bwanTrafficUplinkPreferences\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_network_id\"\xbd\x14\n" +
 	"%NetworkApplianceSdwanInternetPolicies\x12\x9b\x01\n" +
-	"\x1ewan_traffic_uplink_preferences\x18\x01 \x03(\v2V.meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferencesR\x1bwanTrafficUplinkPreferences\x1a\xfc\r\n" +
+	"\x1ewan_traffic_uplink_preferences\x18\x01 \x03(\v2V.meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferencesR\x1bwanTrafficUplinkPreferences\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa6\x12\n" +
 	"\x1bWanTrafficUplinkPreferences\x12.\n" +
 	"\x10preferred_uplink\x18\x01 \x01(\tH\x00R\x0fpreferredUplink\x88\x01\x01\x123\n" +
 	"\x13fail_over_criterion\x18\x02 \x01(\tH\x01R\x11failOverCriterion\x88\x01\x01\x12\x94\x01\n" +
 	"\x11performance_class\x18\x03 \x01(\v2g.meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.PerformanceClassR\x10performanceClass\x12\x8e\x01\n" +
-	"\x0ftraffic_filters\x18\x04 \x03(\v2e.meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFiltersR\x0etrafficFilters\x1a\x85\x02\n" +
+	"\x0ftraffic_filters\x18\x04 \x03(\v2e.meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFiltersR\x0etrafficFilters\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd4\x02\n" +
 	"\x10PerformanceClass\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12H\n" +
 	"\x1ebuiltin_performance_class_name\x18\x02 \x01(\tH\x01R\x1bbuiltinPerformanceClassName\x88\x01\x01\x12B\n" +
-	"\x1bcustom_performance_class_id\x18\x03 \x01(\tH\x02R\x18customPerformanceClassId\x88\x01\x01B\a\n" +
+	"\x1bcustom_performance_class_id\x18\x03 \x01(\tH\x02R\x18customPerformanceClassId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_typeB!\n" +
 	"\x1f_builtin_performance_class_nameB\x1e\n" +
-	"\x1c_custom_performance_class_id\x1a\x9a\b\n" +
+	"\x1c_custom_performance_class_id\x1a\xa6\v\n" +
 	"\x0eTrafficFilters\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x81\x01\n" +
-	"\x05value\x18\x02 \x01(\v2k.meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.ValueR\x05value\x1a\xe1\x06\n" +
+	"\x05value\x18\x02 \x01(\v2k.meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.ValueR\x05value\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9e\t\n" +
 	"\x05Value\x12\x1f\n" +
 	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12\x8a\x01\n" +
 	"\x06source\x18\x02 \x01(\v2r.meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.SourceR\x06source\x12\x99\x01\n" +
-	"\vdestination\x18\x03 \x01(\v2w.meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.DestinationR\vdestination\x1a\x90\x01\n" +
+	"\vdestination\x18\x03 \x01(\v2w.meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.DestinationR\vdestination\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdf\x01\n" +
 	"\x06Source\x12\x17\n" +
 	"\x04port\x18\x01 \x01(\tH\x00R\x04port\x88\x01\x01\x12\x17\n" +
 	"\x04cidr\x18\x02 \x01(\tH\x01R\x04cidr\x88\x01\x01\x12\x17\n" +
 	"\x04vlan\x18\x03 \x01(\x03H\x02R\x04vlan\x88\x01\x01\x12\x17\n" +
-	"\x04host\x18\x04 \x01(\x03H\x03R\x04host\x88\x01\x01B\a\n" +
+	"\x04host\x18\x04 \x01(\x03H\x03R\x04host\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_portB\a\n" +
 	"\x05_cidrB\a\n" +
 	"\x05_vlanB\a\n" +
-	"\x05_host\x1a\xed\x02\n" +
+	"\x05_host\x1a\x8c\x04\n" +
 	"\vDestination\x12\x17\n" +
 	"\x04port\x18\x01 \x01(\tH\x00R\x04port\x88\x01\x01\x12\x17\n" +
 	"\x04cidr\x18\x02 \x01(\tH\x01R\x04cidr\x88\x01\x01\x12\xa9\x01\n" +
-	"\fapplications\x18\x03 \x03(\v2\x84\x01.meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination.ApplicationsR\fapplications\x1an\n" +
+	"\fapplications\x18\x03 \x03(\v2\x84\x01.meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination.ApplicationsR\fapplications\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbd\x01\n" +
 	"\fApplications\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x03 \x01(\tH\x02R\x04type\x88\x01\x01B\x05\n" +
+	"\x04type\x18\x03 \x01(\tH\x02R\x04type\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_typeB\a\n" +
@@ -1128,9 +725,9 @@ const file_meraki_appliance_v1_sdwan_proto_rawDesc = "" +
 	"\t_protocolB\a\n" +
 	"\x05_typeB\x13\n" +
 	"\x11_preferred_uplinkB\x16\n" +
-	"\x14_fail_over_criterionBw\n" +
+	"\x14_fail_over_criterionB\x93\x01\n" +
 	"\x1dcom.merakibroker.appliance.v1B\n" +
-	"SdwanProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"SdwanProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_sdwan_proto_rawDescOnce sync.Once
@@ -1144,48 +741,42 @@ func file_meraki_appliance_v1_sdwan_proto_rawDescGZIP() []byte {
 	return file_meraki_appliance_v1_sdwan_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_sdwan_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_meraki_appliance_v1_sdwan_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_meraki_appliance_v1_sdwan_proto_goTypes = []any{
-	(*UpdateNetworkApplianceSdwanInternetPoliciesRequest)(nil),                                                                           // 0: meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest
-	(*NetworkApplianceSdwanInternetPolicies)(nil),                                                                                        // 1: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies
-	(*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences)(nil),                                               // 2: meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferences
-	(*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_PerformanceClass)(nil),                              // 3: meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferences.PerformanceClass
-	(*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters)(nil),                                // 4: meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferences.TrafficFilters
-	(*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value)(nil),                          // 5: meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferences.TrafficFilters.Value
-	(*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source)(nil),                   // 6: meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferences.TrafficFilters.Value.Source
-	(*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination)(nil),              // 7: meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination
-	(*UpdateNetworkApplianceSdwanInternetPoliciesRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications)(nil), // 8: meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination.Applications
-	(*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences)(nil),                                                            // 9: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences
-	(*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_PerformanceClass)(nil),                                           // 10: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.PerformanceClass
-	(*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters)(nil),                                             // 11: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters
-	(*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value)(nil),                                       // 12: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value
-	(*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Source)(nil),                                // 13: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.Source
-	(*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination)(nil),                           // 14: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination
-	(*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications)(nil),              // 15: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination.Applications
-	(*fieldmaskpb.FieldMask)(nil), // 16: google.protobuf.FieldMask
+	(*UpdateNetworkApplianceSdwanInternetPoliciesRequest)(nil),                                                              // 0: meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest
+	(*NetworkApplianceSdwanInternetPolicies)(nil),                                                                           // 1: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies
+	(*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences)(nil),                                               // 2: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences
+	(*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_PerformanceClass)(nil),                              // 3: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.PerformanceClass
+	(*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters)(nil),                                // 4: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters
+	(*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value)(nil),                          // 5: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value
+	(*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Source)(nil),                   // 6: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.Source
+	(*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination)(nil),              // 7: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination
+	(*NetworkApplianceSdwanInternetPolicies_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications)(nil), // 8: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination.Applications
+	(*structpb.Struct)(nil), // 9: google.protobuf.Struct
 }
 var file_meraki_appliance_v1_sdwan_proto_depIdxs = []int32{
-	2,  // 0: meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.wan_traffic_uplink_preferences:type_name -> meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferences
-	16, // 1: meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	16, // 2: meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	9,  // 3: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.wan_traffic_uplink_preferences:type_name -> meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences
-	3,  // 4: meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferences.performance_class:type_name -> meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferences.PerformanceClass
-	4,  // 5: meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferences.traffic_filters:type_name -> meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferences.TrafficFilters
-	5,  // 6: meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferences.TrafficFilters.value:type_name -> meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferences.TrafficFilters.Value
-	6,  // 7: meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferences.TrafficFilters.Value.source:type_name -> meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferences.TrafficFilters.Value.Source
-	7,  // 8: meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferences.TrafficFilters.Value.destination:type_name -> meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination
-	8,  // 9: meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination.applications:type_name -> meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination.Applications
-	10, // 10: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.performance_class:type_name -> meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.PerformanceClass
-	11, // 11: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.traffic_filters:type_name -> meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters
-	12, // 12: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.value:type_name -> meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value
-	13, // 13: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.source:type_name -> meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.Source
-	14, // 14: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.destination:type_name -> meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination
-	15, // 15: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination.applications:type_name -> meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination.Applications
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	2,  // 0: meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.wan_traffic_uplink_preferences:type_name -> meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences
+	9,  // 1: meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest.additional_properties:type_name -> google.protobuf.Struct
+	2,  // 2: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.wan_traffic_uplink_preferences:type_name -> meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences
+	9,  // 3: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 4: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.performance_class:type_name -> meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.PerformanceClass
+	4,  // 5: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.traffic_filters:type_name -> meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters
+	9,  // 6: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 7: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.PerformanceClass.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 8: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.value:type_name -> meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value
+	9,  // 9: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 10: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.source:type_name -> meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.Source
+	7,  // 11: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.destination:type_name -> meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination
+	9,  // 12: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 13: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.Source.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 14: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination.applications:type_name -> meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination.Applications
+	9,  // 15: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 16: meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination.Applications.additional_properties:type_name -> google.protobuf.Struct
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_sdwan_proto_init() }
@@ -1201,20 +792,13 @@ func file_meraki_appliance_v1_sdwan_proto_init() {
 	file_meraki_appliance_v1_sdwan_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_appliance_v1_sdwan_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_appliance_v1_sdwan_proto_msgTypes[8].OneofWrappers = []any{}
-	file_meraki_appliance_v1_sdwan_proto_msgTypes[9].OneofWrappers = []any{}
-	file_meraki_appliance_v1_sdwan_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_appliance_v1_sdwan_proto_msgTypes[11].OneofWrappers = []any{}
-	file_meraki_appliance_v1_sdwan_proto_msgTypes[12].OneofWrappers = []any{}
-	file_meraki_appliance_v1_sdwan_proto_msgTypes[13].OneofWrappers = []any{}
-	file_meraki_appliance_v1_sdwan_proto_msgTypes[14].OneofWrappers = []any{}
-	file_meraki_appliance_v1_sdwan_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_sdwan_proto_rawDesc), len(file_meraki_appliance_v1_sdwan_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

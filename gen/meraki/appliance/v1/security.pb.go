@@ -12,7 +12,6 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
@@ -132,11 +131,12 @@ func (x *GetNetworkApplianceSecurityEventsRequest) GetSortOrder() string {
 
 // Answer of getNetworkApplianceSecurityEvents.
 type GetNetworkApplianceSecurityEventsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*structpb.Struct     `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Items                []*structpb.Struct     `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkApplianceSecurityEventsResponse) Reset() {
@@ -179,6 +179,13 @@ func (x *GetNetworkApplianceSecurityEventsResponse) GetItems() []*structpb.Struc
 func (x *GetNetworkApplianceSecurityEventsResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetNetworkApplianceSecurityEventsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -229,15 +236,18 @@ func (x *GetNetworkApplianceSecurityIntrusionRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkApplianceSecurityIntrusion, updateNetworkApplianceSecurityIntrusion.
+// The appliance security intrusion of a network. Answer of getNetworkApplianceSecurityIntrusion,
+// updateNetworkApplianceSecurityIntrusion.
 type NetworkApplianceSecurityIntrusion struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "detection", "disabled", "prevention".
-	Mode              *string                                              `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	IdsRulesets       *string                                              `protobuf:"bytes,2,opt,name=ids_rulesets,json=idsRulesets,proto3,oneof" json:"ids_rulesets,omitempty"`
-	ProtectedNetworks *NetworkApplianceSecurityIntrusion_ProtectedNetworks `protobuf:"bytes,3,opt,name=protected_networks,json=protectedNetworks,proto3" json:"protected_networks,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	Mode *string `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	// Known values: "balanced", "connectivity", "security".
+	IdsRulesets          *string                                              `protobuf:"bytes,2,opt,name=ids_rulesets,json=idsRulesets,proto3,oneof" json:"ids_rulesets,omitempty"`
+	ProtectedNetworks    *NetworkApplianceSecurityIntrusion_ProtectedNetworks `protobuf:"bytes,3,opt,name=protected_networks,json=protectedNetworks,proto3" json:"protected_networks,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceSecurityIntrusion) Reset() {
@@ -291,6 +301,13 @@ func (x *NetworkApplianceSecurityIntrusion) GetProtectedNetworks() *NetworkAppli
 	return nil
 }
 
+func (x *NetworkApplianceSecurityIntrusion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkApplianceSecurityIntrusion.
 type UpdateNetworkApplianceSecurityIntrusionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -299,12 +316,13 @@ type UpdateNetworkApplianceSecurityIntrusionRequest struct {
 	// Known values: "detection", "disabled", "prevention".
 	Mode *string `protobuf:"bytes,2,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
 	// Known values: "balanced", "connectivity", "security".
-	IdsRulesets       *string                                                           `protobuf:"bytes,3,opt,name=ids_rulesets,json=idsRulesets,proto3,oneof" json:"ids_rulesets,omitempty"`
-	ProtectedNetworks *UpdateNetworkApplianceSecurityIntrusionRequest_ProtectedNetworks `protobuf:"bytes,4,opt,name=protected_networks,json=protectedNetworks,proto3" json:"protected_networks,omitempty"`
-	NullFields        *fieldmaskpb.FieldMask                                            `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields       *fieldmaskpb.FieldMask                                            `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	IdsRulesets          *string                                              `protobuf:"bytes,3,opt,name=ids_rulesets,json=idsRulesets,proto3,oneof" json:"ids_rulesets,omitempty"`
+	ProtectedNetworks    *NetworkApplianceSecurityIntrusion_ProtectedNetworks `protobuf:"bytes,4,opt,name=protected_networks,json=protectedNetworks,proto3" json:"protected_networks,omitempty"`
+	EmptyFields          []string                                             `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                             `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceSecurityIntrusionRequest) Reset() {
@@ -358,23 +376,30 @@ func (x *UpdateNetworkApplianceSecurityIntrusionRequest) GetIdsRulesets() string
 	return ""
 }
 
-func (x *UpdateNetworkApplianceSecurityIntrusionRequest) GetProtectedNetworks() *UpdateNetworkApplianceSecurityIntrusionRequest_ProtectedNetworks {
+func (x *UpdateNetworkApplianceSecurityIntrusionRequest) GetProtectedNetworks() *NetworkApplianceSecurityIntrusion_ProtectedNetworks {
 	if x != nil {
 		return x.ProtectedNetworks
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceSecurityIntrusionRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceSecurityIntrusionRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceSecurityIntrusionRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceSecurityIntrusionRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceSecurityIntrusionRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -425,14 +450,17 @@ func (x *GetNetworkApplianceSecurityMalwareRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkApplianceSecurityMalware, updateNetworkApplianceSecurityMalware.
+// The appliance security malware of a network. Answer of getNetworkApplianceSecurityMalware,
+// updateNetworkApplianceSecurityMalware.
 type NetworkApplianceSecurityMalware struct {
-	state         protoimpl.MessageState                          `protogen:"open.v1"`
-	Mode          *string                                         `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	AllowedUrls   []*NetworkApplianceSecurityMalware_AllowedUrls  `protobuf:"bytes,2,rep,name=allowed_urls,json=allowedUrls,proto3" json:"allowed_urls,omitempty"`
-	AllowedFiles  []*NetworkApplianceSecurityMalware_AllowedFiles `protobuf:"bytes,3,rep,name=allowed_files,json=allowedFiles,proto3" json:"allowed_files,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Known values: "disabled", "enabled".
+	Mode                 *string                                         `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	AllowedUrls          []*NetworkApplianceSecurityMalware_AllowedUrls  `protobuf:"bytes,2,rep,name=allowed_urls,json=allowedUrls,proto3" json:"allowed_urls,omitempty"`
+	AllowedFiles         []*NetworkApplianceSecurityMalware_AllowedFiles `protobuf:"bytes,3,rep,name=allowed_files,json=allowedFiles,proto3" json:"allowed_files,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceSecurityMalware) Reset() {
@@ -486,19 +514,27 @@ func (x *NetworkApplianceSecurityMalware) GetAllowedFiles() []*NetworkApplianceS
 	return nil
 }
 
+func (x *NetworkApplianceSecurityMalware) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkApplianceSecurityMalware.
 type UpdateNetworkApplianceSecurityMalwareRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required. Known values: "disabled", "enabled".
-	Mode          *string                                                      `protobuf:"bytes,2,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	AllowedUrls   []*UpdateNetworkApplianceSecurityMalwareRequest_AllowedUrls  `protobuf:"bytes,3,rep,name=allowed_urls,json=allowedUrls,proto3" json:"allowed_urls,omitempty"`
-	AllowedFiles  []*UpdateNetworkApplianceSecurityMalwareRequest_AllowedFiles `protobuf:"bytes,4,rep,name=allowed_files,json=allowedFiles,proto3" json:"allowed_files,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                       `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                       `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *string                                         `protobuf:"bytes,2,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	AllowedUrls          []*NetworkApplianceSecurityMalware_AllowedUrls  `protobuf:"bytes,3,rep,name=allowed_urls,json=allowedUrls,proto3" json:"allowed_urls,omitempty"`
+	AllowedFiles         []*NetworkApplianceSecurityMalware_AllowedFiles `protobuf:"bytes,4,rep,name=allowed_files,json=allowedFiles,proto3" json:"allowed_files,omitempty"`
+	EmptyFields          []string                                        `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                        `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceSecurityMalwareRequest) Reset() {
@@ -545,30 +581,37 @@ func (x *UpdateNetworkApplianceSecurityMalwareRequest) GetMode() string {
 	return ""
 }
 
-func (x *UpdateNetworkApplianceSecurityMalwareRequest) GetAllowedUrls() []*UpdateNetworkApplianceSecurityMalwareRequest_AllowedUrls {
+func (x *UpdateNetworkApplianceSecurityMalwareRequest) GetAllowedUrls() []*NetworkApplianceSecurityMalware_AllowedUrls {
 	if x != nil {
 		return x.AllowedUrls
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceSecurityMalwareRequest) GetAllowedFiles() []*UpdateNetworkApplianceSecurityMalwareRequest_AllowedFiles {
+func (x *UpdateNetworkApplianceSecurityMalwareRequest) GetAllowedFiles() []*NetworkApplianceSecurityMalware_AllowedFiles {
 	if x != nil {
 		return x.AllowedFiles
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceSecurityMalwareRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceSecurityMalwareRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceSecurityMalwareRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceSecurityMalwareRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceSecurityMalwareRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -679,11 +722,12 @@ func (x *GetOrganizationApplianceSecurityEventsRequest) GetSortOrder() string {
 
 // Answer of getOrganizationApplianceSecurityEvents.
 type GetOrganizationApplianceSecurityEventsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*structpb.Struct     `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Items                []*structpb.Struct     `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceSecurityEventsResponse) Reset() {
@@ -726,6 +770,13 @@ func (x *GetOrganizationApplianceSecurityEventsResponse) GetItems() []*structpb.
 func (x *GetOrganizationApplianceSecurityEventsResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationApplianceSecurityEventsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -776,13 +827,14 @@ func (x *GetOrganizationApplianceSecurityIntrusionRequest) GetOrganizationId() s
 	return ""
 }
 
-// Answer of getOrganizationApplianceSecurityIntrusion,
-// updateOrganizationApplianceSecurityIntrusion.
+// The appliance security intrusion of an organization. Answer of
+// getOrganizationApplianceSecurityIntrusion, updateOrganizationApplianceSecurityIntrusion.
 type OrganizationApplianceSecurityIntrusion struct {
-	state         protoimpl.MessageState                                 `protogen:"open.v1"`
-	AllowedRules  []*OrganizationApplianceSecurityIntrusion_AllowedRules `protobuf:"bytes,1,rep,name=allowed_rules,json=allowedRules,proto3" json:"allowed_rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                 `protogen:"open.v1"`
+	AllowedRules         []*OrganizationApplianceSecurityIntrusion_AllowedRules `protobuf:"bytes,1,rep,name=allowed_rules,json=allowedRules,proto3" json:"allowed_rules,omitempty"`
+	AdditionalProperties *structpb.Struct                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationApplianceSecurityIntrusion) Reset() {
@@ -822,17 +874,25 @@ func (x *OrganizationApplianceSecurityIntrusion) GetAllowedRules() []*Organizati
 	return nil
 }
 
+func (x *OrganizationApplianceSecurityIntrusion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateOrganizationApplianceSecurityIntrusion.
 type UpdateOrganizationApplianceSecurityIntrusionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	AllowedRules  []*UpdateOrganizationApplianceSecurityIntrusionRequest_AllowedRules `protobuf:"bytes,2,rep,name=allowed_rules,json=allowedRules,proto3" json:"allowed_rules,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                              `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                              `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	AllowedRules         []*OrganizationApplianceSecurityIntrusion_AllowedRules `protobuf:"bytes,2,rep,name=allowed_rules,json=allowedRules,proto3" json:"allowed_rules,omitempty"`
+	EmptyFields          []string                                               `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                               `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationApplianceSecurityIntrusionRequest) Reset() {
@@ -872,34 +932,42 @@ func (x *UpdateOrganizationApplianceSecurityIntrusionRequest) GetOrganizationId(
 	return ""
 }
 
-func (x *UpdateOrganizationApplianceSecurityIntrusionRequest) GetAllowedRules() []*UpdateOrganizationApplianceSecurityIntrusionRequest_AllowedRules {
+func (x *UpdateOrganizationApplianceSecurityIntrusionRequest) GetAllowedRules() []*OrganizationApplianceSecurityIntrusion_AllowedRules {
 	if x != nil {
 		return x.AllowedRules
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationApplianceSecurityIntrusionRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationApplianceSecurityIntrusionRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationApplianceSecurityIntrusionRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateOrganizationApplianceSecurityIntrusionRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationApplianceSecurityIntrusionRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceSecurityIntrusion_ProtectedNetworks struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	UseDefault    *bool                  `protobuf:"varint,1,opt,name=use_default,json=useDefault,proto3,oneof" json:"use_default,omitempty"`
-	IncludedCidr  []string               `protobuf:"bytes,2,rep,name=included_cidr,json=includedCidr,proto3" json:"included_cidr,omitempty"`
-	ExcludedCidr  []string               `protobuf:"bytes,3,rep,name=excluded_cidr,json=excludedCidr,proto3" json:"excluded_cidr,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	UseDefault           *bool                  `protobuf:"varint,1,opt,name=use_default,json=useDefault,proto3,oneof" json:"use_default,omitempty"`
+	IncludedCidr         []string               `protobuf:"bytes,2,rep,name=included_cidr,json=includedCidr,proto3" json:"included_cidr,omitempty"`
+	ExcludedCidr         []string               `protobuf:"bytes,3,rep,name=excluded_cidr,json=excludedCidr,proto3" json:"excluded_cidr,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceSecurityIntrusion_ProtectedNetworks) Reset() {
@@ -953,77 +1021,27 @@ func (x *NetworkApplianceSecurityIntrusion_ProtectedNetworks) GetExcludedCidr() 
 	return nil
 }
 
-type UpdateNetworkApplianceSecurityIntrusionRequest_ProtectedNetworks struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	UseDefault    *bool                  `protobuf:"varint,1,opt,name=use_default,json=useDefault,proto3,oneof" json:"use_default,omitempty"`
-	IncludedCidr  []string               `protobuf:"bytes,2,rep,name=included_cidr,json=includedCidr,proto3" json:"included_cidr,omitempty"`
-	ExcludedCidr  []string               `protobuf:"bytes,3,rep,name=excluded_cidr,json=excludedCidr,proto3" json:"excluded_cidr,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceSecurityIntrusionRequest_ProtectedNetworks) Reset() {
-	*x = UpdateNetworkApplianceSecurityIntrusionRequest_ProtectedNetworks{}
-	mi := &file_meraki_appliance_v1_security_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceSecurityIntrusionRequest_ProtectedNetworks) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceSecurityIntrusionRequest_ProtectedNetworks) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceSecurityIntrusionRequest_ProtectedNetworks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_security_proto_msgTypes[14]
+func (x *NetworkApplianceSecurityIntrusion_ProtectedNetworks) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceSecurityIntrusionRequest_ProtectedNetworks.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceSecurityIntrusionRequest_ProtectedNetworks) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_security_proto_rawDescGZIP(), []int{4, 0}
-}
-
-func (x *UpdateNetworkApplianceSecurityIntrusionRequest_ProtectedNetworks) GetUseDefault() bool {
-	if x != nil && x.UseDefault != nil {
-		return *x.UseDefault
-	}
-	return false
-}
-
-func (x *UpdateNetworkApplianceSecurityIntrusionRequest_ProtectedNetworks) GetIncludedCidr() []string {
-	if x != nil {
-		return x.IncludedCidr
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceSecurityIntrusionRequest_ProtectedNetworks) GetExcludedCidr() []string {
-	if x != nil {
-		return x.ExcludedCidr
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type NetworkApplianceSecurityMalware_AllowedUrls struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Url           *string                `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Comment       *string                `protobuf:"bytes,2,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Url *string `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	// Required in a request.
+	Comment              *string          `protobuf:"bytes,2,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceSecurityMalware_AllowedUrls) Reset() {
 	*x = NetworkApplianceSecurityMalware_AllowedUrls{}
-	mi := &file_meraki_appliance_v1_security_proto_msgTypes[15]
+	mi := &file_meraki_appliance_v1_security_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1035,7 +1053,7 @@ func (x *NetworkApplianceSecurityMalware_AllowedUrls) String() string {
 func (*NetworkApplianceSecurityMalware_AllowedUrls) ProtoMessage() {}
 
 func (x *NetworkApplianceSecurityMalware_AllowedUrls) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_security_proto_msgTypes[15]
+	mi := &file_meraki_appliance_v1_security_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1065,17 +1083,27 @@ func (x *NetworkApplianceSecurityMalware_AllowedUrls) GetComment() string {
 	return ""
 }
 
+func (x *NetworkApplianceSecurityMalware_AllowedUrls) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceSecurityMalware_AllowedFiles struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Sha256        *string                `protobuf:"bytes,1,opt,name=sha256,proto3,oneof" json:"sha256,omitempty"`
-	Comment       *string                `protobuf:"bytes,2,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Sha256 *string `protobuf:"bytes,1,opt,name=sha256,proto3,oneof" json:"sha256,omitempty"`
+	// Required in a request.
+	Comment              *string          `protobuf:"bytes,2,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceSecurityMalware_AllowedFiles) Reset() {
 	*x = NetworkApplianceSecurityMalware_AllowedFiles{}
-	mi := &file_meraki_appliance_v1_security_proto_msgTypes[16]
+	mi := &file_meraki_appliance_v1_security_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1087,7 +1115,7 @@ func (x *NetworkApplianceSecurityMalware_AllowedFiles) String() string {
 func (*NetworkApplianceSecurityMalware_AllowedFiles) ProtoMessage() {}
 
 func (x *NetworkApplianceSecurityMalware_AllowedFiles) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_security_proto_msgTypes[16]
+	mi := &file_meraki_appliance_v1_security_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1117,125 +1145,26 @@ func (x *NetworkApplianceSecurityMalware_AllowedFiles) GetComment() string {
 	return ""
 }
 
-type UpdateNetworkApplianceSecurityMalwareRequest_AllowedUrls struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Url *string `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	// Required.
-	Comment       *string `protobuf:"bytes,2,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceSecurityMalwareRequest_AllowedUrls) Reset() {
-	*x = UpdateNetworkApplianceSecurityMalwareRequest_AllowedUrls{}
-	mi := &file_meraki_appliance_v1_security_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceSecurityMalwareRequest_AllowedUrls) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceSecurityMalwareRequest_AllowedUrls) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceSecurityMalwareRequest_AllowedUrls) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_security_proto_msgTypes[17]
+func (x *NetworkApplianceSecurityMalware_AllowedFiles) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceSecurityMalwareRequest_AllowedUrls.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceSecurityMalwareRequest_AllowedUrls) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_security_proto_rawDescGZIP(), []int{7, 0}
-}
-
-func (x *UpdateNetworkApplianceSecurityMalwareRequest_AllowedUrls) GetUrl() string {
-	if x != nil && x.Url != nil {
-		return *x.Url
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceSecurityMalwareRequest_AllowedUrls) GetComment() string {
-	if x != nil && x.Comment != nil {
-		return *x.Comment
-	}
-	return ""
-}
-
-type UpdateNetworkApplianceSecurityMalwareRequest_AllowedFiles struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Sha256 *string `protobuf:"bytes,1,opt,name=sha256,proto3,oneof" json:"sha256,omitempty"`
-	// Required.
-	Comment       *string `protobuf:"bytes,2,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceSecurityMalwareRequest_AllowedFiles) Reset() {
-	*x = UpdateNetworkApplianceSecurityMalwareRequest_AllowedFiles{}
-	mi := &file_meraki_appliance_v1_security_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceSecurityMalwareRequest_AllowedFiles) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceSecurityMalwareRequest_AllowedFiles) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceSecurityMalwareRequest_AllowedFiles) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_security_proto_msgTypes[18]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceSecurityMalwareRequest_AllowedFiles.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceSecurityMalwareRequest_AllowedFiles) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_security_proto_rawDescGZIP(), []int{7, 1}
-}
-
-func (x *UpdateNetworkApplianceSecurityMalwareRequest_AllowedFiles) GetSha256() string {
-	if x != nil && x.Sha256 != nil {
-		return *x.Sha256
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceSecurityMalwareRequest_AllowedFiles) GetComment() string {
-	if x != nil && x.Comment != nil {
-		return *x.Comment
-	}
-	return ""
+	return nil
 }
 
 type OrganizationApplianceSecurityIntrusion_AllowedRules struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RuleId        *string                `protobuf:"bytes,1,opt,name=rule_id,json=ruleId,proto3,oneof" json:"rule_id,omitempty"`
-	Message       *string                `protobuf:"bytes,2,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	RuleId               *string          `protobuf:"bytes,1,opt,name=rule_id,json=ruleId,proto3,oneof" json:"rule_id,omitempty"`
+	Message              *string          `protobuf:"bytes,2,opt,name=message,proto3,oneof" json:"message,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationApplianceSecurityIntrusion_AllowedRules) Reset() {
 	*x = OrganizationApplianceSecurityIntrusion_AllowedRules{}
-	mi := &file_meraki_appliance_v1_security_proto_msgTypes[19]
+	mi := &file_meraki_appliance_v1_security_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1247,7 +1176,7 @@ func (x *OrganizationApplianceSecurityIntrusion_AllowedRules) String() string {
 func (*OrganizationApplianceSecurityIntrusion_AllowedRules) ProtoMessage() {}
 
 func (x *OrganizationApplianceSecurityIntrusion_AllowedRules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_security_proto_msgTypes[19]
+	mi := &file_meraki_appliance_v1_security_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1277,64 +1206,18 @@ func (x *OrganizationApplianceSecurityIntrusion_AllowedRules) GetMessage() strin
 	return ""
 }
 
-type UpdateOrganizationApplianceSecurityIntrusionRequest_AllowedRules struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	RuleId        *string `protobuf:"bytes,1,opt,name=rule_id,json=ruleId,proto3,oneof" json:"rule_id,omitempty"`
-	Message       *string `protobuf:"bytes,2,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationApplianceSecurityIntrusionRequest_AllowedRules) Reset() {
-	*x = UpdateOrganizationApplianceSecurityIntrusionRequest_AllowedRules{}
-	mi := &file_meraki_appliance_v1_security_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationApplianceSecurityIntrusionRequest_AllowedRules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationApplianceSecurityIntrusionRequest_AllowedRules) ProtoMessage() {}
-
-func (x *UpdateOrganizationApplianceSecurityIntrusionRequest_AllowedRules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_security_proto_msgTypes[20]
+func (x *OrganizationApplianceSecurityIntrusion_AllowedRules) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationApplianceSecurityIntrusionRequest_AllowedRules.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationApplianceSecurityIntrusionRequest_AllowedRules) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_security_proto_rawDescGZIP(), []int{12, 0}
-}
-
-func (x *UpdateOrganizationApplianceSecurityIntrusionRequest_AllowedRules) GetRuleId() string {
-	if x != nil && x.RuleId != nil {
-		return *x.RuleId
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationApplianceSecurityIntrusionRequest_AllowedRules) GetMessage() string {
-	if x != nil && x.Message != nil {
-		return *x.Message
-	}
-	return ""
+	return nil
 }
 
 var File_meraki_appliance_v1_security_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_security_proto_rawDesc = "" +
 	"\n" +
-	"\"meraki/appliance/v1/security.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x9e\x03\n" +
+	"\"meraki/appliance/v1/security.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x9e\x03\n" +
 	"(GetNetworkApplianceSecurityEventsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x13\n" +
@@ -1353,86 +1236,76 @@ const file_meraki_appliance_v1_security_proto_rawDesc = "" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
 	"\x0e_ending_beforeB\r\n" +
-	"\v_sort_order\"\x98\x01\n" +
-	")GetNetworkApplianceSecurityEventsResponse\x12-\n" +
-	"\x05items\x18\x01 \x03(\v2\x17.google.protobuf.StructR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"`\n" +
+	"\v_sort_order\"\xe9\x01\n" +
+	")GetNetworkApplianceSecurityEventsResponse\x12.\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2\x17.google.protobuf.StructR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"`\n" +
 	"+GetNetworkApplianceSecurityIntrusionRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\x8d\x03\n" +
+	"\v_network_id\"\xab\x04\n" +
 	"!NetworkApplianceSecurityIntrusion\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12&\n" +
 	"\fids_rulesets\x18\x02 \x01(\tH\x01R\vidsRulesets\x88\x01\x01\x12w\n" +
-	"\x12protected_networks\x18\x03 \x01(\v2H.meraki.appliance.v1.NetworkApplianceSecurityIntrusion.ProtectedNetworksR\x11protectedNetworks\x1a\x93\x01\n" +
+	"\x12protected_networks\x18\x03 \x01(\v2H.meraki.appliance.v1.NetworkApplianceSecurityIntrusion.ProtectedNetworksR\x11protectedNetworks\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe2\x01\n" +
 	"\x11ProtectedNetworks\x12$\n" +
 	"\vuse_default\x18\x01 \x01(\bH\x00R\n" +
 	"useDefault\x88\x01\x01\x12#\n" +
 	"\rincluded_cidr\x18\x02 \x03(\tR\fincludedCidr\x12#\n" +
-	"\rexcluded_cidr\x18\x03 \x03(\tR\fexcludedCidrB\x0e\n" +
+	"\rexcluded_cidr\x18\x03 \x03(\tR\fexcludedCidr\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_use_defaultB\a\n" +
 	"\x05_modeB\x0f\n" +
-	"\r_ids_rulesets\"\xe7\x04\n" +
+	"\r_ids_rulesets\"\xdc\x03\n" +
 	".UpdateNetworkApplianceSecurityIntrusionRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
 	"\x04mode\x18\x02 \x01(\tH\x01R\x04mode\x88\x01\x01\x12&\n" +
-	"\fids_rulesets\x18\x03 \x01(\tH\x02R\vidsRulesets\x88\x01\x01\x12\x84\x01\n" +
-	"\x12protected_networks\x18\x04 \x01(\v2U.meraki.appliance.v1.UpdateNetworkApplianceSecurityIntrusionRequest.ProtectedNetworksR\x11protectedNetworks\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x93\x01\n" +
-	"\x11ProtectedNetworks\x12$\n" +
-	"\vuse_default\x18\x01 \x01(\bH\x00R\n" +
-	"useDefault\x88\x01\x01\x12#\n" +
-	"\rincluded_cidr\x18\x02 \x03(\tR\fincludedCidr\x12#\n" +
-	"\rexcluded_cidr\x18\x03 \x03(\tR\fexcludedCidrB\x0e\n" +
-	"\f_use_defaultB\r\n" +
+	"\fids_rulesets\x18\x03 \x01(\tH\x02R\vidsRulesets\x88\x01\x01\x12w\n" +
+	"\x12protected_networks\x18\x04 \x01(\v2H.meraki.appliance.v1.NetworkApplianceSecurityIntrusion.ProtectedNetworksR\x11protectedNetworks\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_modeB\x0f\n" +
 	"\r_ids_rulesets\"^\n" +
 	")GetNetworkApplianceSecurityMalwareRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xcc\x03\n" +
+	"\v_network_id\"\xbb\x05\n" +
 	"\x1fNetworkApplianceSecurityMalware\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12c\n" +
 	"\fallowed_urls\x18\x02 \x03(\v2@.meraki.appliance.v1.NetworkApplianceSecurityMalware.AllowedUrlsR\vallowedUrls\x12f\n" +
-	"\rallowed_files\x18\x03 \x03(\v2A.meraki.appliance.v1.NetworkApplianceSecurityMalware.AllowedFilesR\fallowedFiles\x1aW\n" +
+	"\rallowed_files\x18\x03 \x03(\v2A.meraki.appliance.v1.NetworkApplianceSecurityMalware.AllowedFilesR\fallowedFiles\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa6\x01\n" +
 	"\vAllowedUrls\x12\x15\n" +
 	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12\x1d\n" +
-	"\acomment\x18\x02 \x01(\tH\x01R\acomment\x88\x01\x01B\x06\n" +
+	"\acomment\x18\x02 \x01(\tH\x01R\acomment\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_urlB\n" +
 	"\n" +
-	"\b_comment\x1aa\n" +
+	"\b_comment\x1a\xb0\x01\n" +
 	"\fAllowedFiles\x12\x1b\n" +
 	"\x06sha256\x18\x01 \x01(\tH\x00R\x06sha256\x88\x01\x01\x12\x1d\n" +
-	"\acomment\x18\x02 \x01(\tH\x01R\acomment\x88\x01\x01B\t\n" +
+	"\acomment\x18\x02 \x01(\tH\x01R\acomment\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_sha256B\n" +
 	"\n" +
 	"\b_commentB\a\n" +
-	"\x05_mode\"\xb2\x05\n" +
+	"\x05_mode\"\xf5\x03\n" +
 	",UpdateNetworkApplianceSecurityMalwareRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
-	"\x04mode\x18\x02 \x01(\tH\x01R\x04mode\x88\x01\x01\x12p\n" +
-	"\fallowed_urls\x18\x03 \x03(\v2M.meraki.appliance.v1.UpdateNetworkApplianceSecurityMalwareRequest.AllowedUrlsR\vallowedUrls\x12s\n" +
-	"\rallowed_files\x18\x04 \x03(\v2N.meraki.appliance.v1.UpdateNetworkApplianceSecurityMalwareRequest.AllowedFilesR\fallowedFiles\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aW\n" +
-	"\vAllowedUrls\x12\x15\n" +
-	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12\x1d\n" +
-	"\acomment\x18\x02 \x01(\tH\x01R\acomment\x88\x01\x01B\x06\n" +
-	"\x04_urlB\n" +
-	"\n" +
-	"\b_comment\x1aa\n" +
-	"\fAllowedFiles\x12\x1b\n" +
-	"\x06sha256\x18\x01 \x01(\tH\x00R\x06sha256\x88\x01\x01\x12\x1d\n" +
-	"\acomment\x18\x02 \x01(\tH\x01R\acomment\x88\x01\x01B\t\n" +
-	"\a_sha256B\n" +
-	"\n" +
-	"\b_commentB\r\n" +
+	"\x04mode\x18\x02 \x01(\tH\x01R\x04mode\x88\x01\x01\x12c\n" +
+	"\fallowed_urls\x18\x03 \x03(\v2@.meraki.appliance.v1.NetworkApplianceSecurityMalware.AllowedUrlsR\vallowedUrls\x12f\n" +
+	"\rallowed_files\x18\x04 \x03(\v2A.meraki.appliance.v1.NetworkApplianceSecurityMalware.AllowedFilesR\fallowedFiles\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_mode\"\xb2\x03\n" +
 	"-GetOrganizationApplianceSecurityEventsRequest\x12,\n" +
@@ -1452,37 +1325,34 @@ const file_meraki_appliance_v1_security_proto_rawDesc = "" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
 	"\x0e_ending_beforeB\r\n" +
-	"\v_sort_order\"\x9d\x01\n" +
-	".GetOrganizationApplianceSecurityEventsResponse\x12-\n" +
-	"\x05items\x18\x01 \x03(\v2\x17.google.protobuf.StructR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"t\n" +
+	"\v_sort_order\"\xee\x01\n" +
+	".GetOrganizationApplianceSecurityEventsResponse\x12.\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2\x17.google.protobuf.StructR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"t\n" +
 	"0GetOrganizationApplianceSecurityIntrusionRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xfc\x01\n" +
+	"\x10_organization_id\"\x9b\x03\n" +
 	"&OrganizationApplianceSecurityIntrusion\x12m\n" +
-	"\rallowed_rules\x18\x01 \x03(\v2H.meraki.appliance.v1.OrganizationApplianceSecurityIntrusion.AllowedRulesR\fallowedRules\x1ac\n" +
+	"\rallowed_rules\x18\x01 \x03(\v2H.meraki.appliance.v1.OrganizationApplianceSecurityIntrusion.AllowedRulesR\fallowedRules\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb2\x01\n" +
 	"\fAllowedRules\x12\x1c\n" +
 	"\arule_id\x18\x01 \x01(\tH\x00R\x06ruleId\x88\x01\x01\x12\x1d\n" +
-	"\amessage\x18\x02 \x01(\tH\x01R\amessage\x88\x01\x01B\n" +
+	"\amessage\x18\x02 \x01(\tH\x01R\amessage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_rule_idB\n" +
 	"\n" +
-	"\b_message\"\xe4\x03\n" +
+	"\b_message\"\x8b\x03\n" +
 	"3UpdateOrganizationApplianceSecurityIntrusionRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12z\n" +
-	"\rallowed_rules\x18\x02 \x03(\v2U.meraki.appliance.v1.UpdateOrganizationApplianceSecurityIntrusionRequest.AllowedRulesR\fallowedRules\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1ac\n" +
-	"\fAllowedRules\x12\x1c\n" +
-	"\arule_id\x18\x01 \x01(\tH\x00R\x06ruleId\x88\x01\x01\x12\x1d\n" +
-	"\amessage\x18\x02 \x01(\tH\x01R\amessage\x88\x01\x01B\n" +
-	"\n" +
-	"\b_rule_idB\n" +
-	"\n" +
-	"\b_messageB\x12\n" +
-	"\x10_organization_idBz\n" +
-	"\x1dcom.merakibroker.appliance.v1B\rSecurityProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12m\n" +
+	"\rallowed_rules\x18\x02 \x03(\v2H.meraki.appliance.v1.OrganizationApplianceSecurityIntrusion.AllowedRulesR\fallowedRules\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
+	"\x10_organization_idB\x96\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\rSecurityProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_security_proto_rawDescOnce sync.Once
@@ -1496,57 +1366,58 @@ func file_meraki_appliance_v1_security_proto_rawDescGZIP() []byte {
 	return file_meraki_appliance_v1_security_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_security_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_meraki_appliance_v1_security_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_meraki_appliance_v1_security_proto_goTypes = []any{
-	(*GetNetworkApplianceSecurityEventsRequest)(nil),                         // 0: meraki.appliance.v1.GetNetworkApplianceSecurityEventsRequest
-	(*GetNetworkApplianceSecurityEventsResponse)(nil),                        // 1: meraki.appliance.v1.GetNetworkApplianceSecurityEventsResponse
-	(*GetNetworkApplianceSecurityIntrusionRequest)(nil),                      // 2: meraki.appliance.v1.GetNetworkApplianceSecurityIntrusionRequest
-	(*NetworkApplianceSecurityIntrusion)(nil),                                // 3: meraki.appliance.v1.NetworkApplianceSecurityIntrusion
-	(*UpdateNetworkApplianceSecurityIntrusionRequest)(nil),                   // 4: meraki.appliance.v1.UpdateNetworkApplianceSecurityIntrusionRequest
-	(*GetNetworkApplianceSecurityMalwareRequest)(nil),                        // 5: meraki.appliance.v1.GetNetworkApplianceSecurityMalwareRequest
-	(*NetworkApplianceSecurityMalware)(nil),                                  // 6: meraki.appliance.v1.NetworkApplianceSecurityMalware
-	(*UpdateNetworkApplianceSecurityMalwareRequest)(nil),                     // 7: meraki.appliance.v1.UpdateNetworkApplianceSecurityMalwareRequest
-	(*GetOrganizationApplianceSecurityEventsRequest)(nil),                    // 8: meraki.appliance.v1.GetOrganizationApplianceSecurityEventsRequest
-	(*GetOrganizationApplianceSecurityEventsResponse)(nil),                   // 9: meraki.appliance.v1.GetOrganizationApplianceSecurityEventsResponse
-	(*GetOrganizationApplianceSecurityIntrusionRequest)(nil),                 // 10: meraki.appliance.v1.GetOrganizationApplianceSecurityIntrusionRequest
-	(*OrganizationApplianceSecurityIntrusion)(nil),                           // 11: meraki.appliance.v1.OrganizationApplianceSecurityIntrusion
-	(*UpdateOrganizationApplianceSecurityIntrusionRequest)(nil),              // 12: meraki.appliance.v1.UpdateOrganizationApplianceSecurityIntrusionRequest
-	(*NetworkApplianceSecurityIntrusion_ProtectedNetworks)(nil),              // 13: meraki.appliance.v1.NetworkApplianceSecurityIntrusion.ProtectedNetworks
-	(*UpdateNetworkApplianceSecurityIntrusionRequest_ProtectedNetworks)(nil), // 14: meraki.appliance.v1.UpdateNetworkApplianceSecurityIntrusionRequest.ProtectedNetworks
-	(*NetworkApplianceSecurityMalware_AllowedUrls)(nil),                      // 15: meraki.appliance.v1.NetworkApplianceSecurityMalware.AllowedUrls
-	(*NetworkApplianceSecurityMalware_AllowedFiles)(nil),                     // 16: meraki.appliance.v1.NetworkApplianceSecurityMalware.AllowedFiles
-	(*UpdateNetworkApplianceSecurityMalwareRequest_AllowedUrls)(nil),         // 17: meraki.appliance.v1.UpdateNetworkApplianceSecurityMalwareRequest.AllowedUrls
-	(*UpdateNetworkApplianceSecurityMalwareRequest_AllowedFiles)(nil),        // 18: meraki.appliance.v1.UpdateNetworkApplianceSecurityMalwareRequest.AllowedFiles
-	(*OrganizationApplianceSecurityIntrusion_AllowedRules)(nil),              // 19: meraki.appliance.v1.OrganizationApplianceSecurityIntrusion.AllowedRules
-	(*UpdateOrganizationApplianceSecurityIntrusionRequest_AllowedRules)(nil), // 20: meraki.appliance.v1.UpdateOrganizationApplianceSecurityIntrusionRequest.AllowedRules
-	(*structpb.Struct)(nil),                                                  // 21: google.protobuf.Struct
-	(*v1.PageInfo)(nil),                                                      // 22: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil),                                            // 23: google.protobuf.FieldMask
+	(*GetNetworkApplianceSecurityEventsRequest)(nil),            // 0: meraki.appliance.v1.GetNetworkApplianceSecurityEventsRequest
+	(*GetNetworkApplianceSecurityEventsResponse)(nil),           // 1: meraki.appliance.v1.GetNetworkApplianceSecurityEventsResponse
+	(*GetNetworkApplianceSecurityIntrusionRequest)(nil),         // 2: meraki.appliance.v1.GetNetworkApplianceSecurityIntrusionRequest
+	(*NetworkApplianceSecurityIntrusion)(nil),                   // 3: meraki.appliance.v1.NetworkApplianceSecurityIntrusion
+	(*UpdateNetworkApplianceSecurityIntrusionRequest)(nil),      // 4: meraki.appliance.v1.UpdateNetworkApplianceSecurityIntrusionRequest
+	(*GetNetworkApplianceSecurityMalwareRequest)(nil),           // 5: meraki.appliance.v1.GetNetworkApplianceSecurityMalwareRequest
+	(*NetworkApplianceSecurityMalware)(nil),                     // 6: meraki.appliance.v1.NetworkApplianceSecurityMalware
+	(*UpdateNetworkApplianceSecurityMalwareRequest)(nil),        // 7: meraki.appliance.v1.UpdateNetworkApplianceSecurityMalwareRequest
+	(*GetOrganizationApplianceSecurityEventsRequest)(nil),       // 8: meraki.appliance.v1.GetOrganizationApplianceSecurityEventsRequest
+	(*GetOrganizationApplianceSecurityEventsResponse)(nil),      // 9: meraki.appliance.v1.GetOrganizationApplianceSecurityEventsResponse
+	(*GetOrganizationApplianceSecurityIntrusionRequest)(nil),    // 10: meraki.appliance.v1.GetOrganizationApplianceSecurityIntrusionRequest
+	(*OrganizationApplianceSecurityIntrusion)(nil),              // 11: meraki.appliance.v1.OrganizationApplianceSecurityIntrusion
+	(*UpdateOrganizationApplianceSecurityIntrusionRequest)(nil), // 12: meraki.appliance.v1.UpdateOrganizationApplianceSecurityIntrusionRequest
+	(*NetworkApplianceSecurityIntrusion_ProtectedNetworks)(nil), // 13: meraki.appliance.v1.NetworkApplianceSecurityIntrusion.ProtectedNetworks
+	(*NetworkApplianceSecurityMalware_AllowedUrls)(nil),         // 14: meraki.appliance.v1.NetworkApplianceSecurityMalware.AllowedUrls
+	(*NetworkApplianceSecurityMalware_AllowedFiles)(nil),        // 15: meraki.appliance.v1.NetworkApplianceSecurityMalware.AllowedFiles
+	(*OrganizationApplianceSecurityIntrusion_AllowedRules)(nil), // 16: meraki.appliance.v1.OrganizationApplianceSecurityIntrusion.AllowedRules
+	(*structpb.Struct)(nil),                                     // 17: google.protobuf.Struct
+	(*v1.PageInfo)(nil),                                         // 18: meraki.api.v1.PageInfo
 }
 var file_meraki_appliance_v1_security_proto_depIdxs = []int32{
-	21, // 0: meraki.appliance.v1.GetNetworkApplianceSecurityEventsResponse.items:type_name -> google.protobuf.Struct
-	22, // 1: meraki.appliance.v1.GetNetworkApplianceSecurityEventsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	13, // 2: meraki.appliance.v1.NetworkApplianceSecurityIntrusion.protected_networks:type_name -> meraki.appliance.v1.NetworkApplianceSecurityIntrusion.ProtectedNetworks
-	14, // 3: meraki.appliance.v1.UpdateNetworkApplianceSecurityIntrusionRequest.protected_networks:type_name -> meraki.appliance.v1.UpdateNetworkApplianceSecurityIntrusionRequest.ProtectedNetworks
-	23, // 4: meraki.appliance.v1.UpdateNetworkApplianceSecurityIntrusionRequest.null_fields:type_name -> google.protobuf.FieldMask
-	23, // 5: meraki.appliance.v1.UpdateNetworkApplianceSecurityIntrusionRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	15, // 6: meraki.appliance.v1.NetworkApplianceSecurityMalware.allowed_urls:type_name -> meraki.appliance.v1.NetworkApplianceSecurityMalware.AllowedUrls
-	16, // 7: meraki.appliance.v1.NetworkApplianceSecurityMalware.allowed_files:type_name -> meraki.appliance.v1.NetworkApplianceSecurityMalware.AllowedFiles
-	17, // 8: meraki.appliance.v1.UpdateNetworkApplianceSecurityMalwareRequest.allowed_urls:type_name -> meraki.appliance.v1.UpdateNetworkApplianceSecurityMalwareRequest.AllowedUrls
-	18, // 9: meraki.appliance.v1.UpdateNetworkApplianceSecurityMalwareRequest.allowed_files:type_name -> meraki.appliance.v1.UpdateNetworkApplianceSecurityMalwareRequest.AllowedFiles
-	23, // 10: meraki.appliance.v1.UpdateNetworkApplianceSecurityMalwareRequest.null_fields:type_name -> google.protobuf.FieldMask
-	23, // 11: meraki.appliance.v1.UpdateNetworkApplianceSecurityMalwareRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	21, // 12: meraki.appliance.v1.GetOrganizationApplianceSecurityEventsResponse.items:type_name -> google.protobuf.Struct
-	22, // 13: meraki.appliance.v1.GetOrganizationApplianceSecurityEventsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	19, // 14: meraki.appliance.v1.OrganizationApplianceSecurityIntrusion.allowed_rules:type_name -> meraki.appliance.v1.OrganizationApplianceSecurityIntrusion.AllowedRules
-	20, // 15: meraki.appliance.v1.UpdateOrganizationApplianceSecurityIntrusionRequest.allowed_rules:type_name -> meraki.appliance.v1.UpdateOrganizationApplianceSecurityIntrusionRequest.AllowedRules
-	23, // 16: meraki.appliance.v1.UpdateOrganizationApplianceSecurityIntrusionRequest.null_fields:type_name -> google.protobuf.FieldMask
-	23, // 17: meraki.appliance.v1.UpdateOrganizationApplianceSecurityIntrusionRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	17, // 0: meraki.appliance.v1.GetNetworkApplianceSecurityEventsResponse.items:type_name -> google.protobuf.Struct
+	18, // 1: meraki.appliance.v1.GetNetworkApplianceSecurityEventsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	17, // 2: meraki.appliance.v1.GetNetworkApplianceSecurityEventsResponse.additional_properties:type_name -> google.protobuf.Struct
+	13, // 3: meraki.appliance.v1.NetworkApplianceSecurityIntrusion.protected_networks:type_name -> meraki.appliance.v1.NetworkApplianceSecurityIntrusion.ProtectedNetworks
+	17, // 4: meraki.appliance.v1.NetworkApplianceSecurityIntrusion.additional_properties:type_name -> google.protobuf.Struct
+	13, // 5: meraki.appliance.v1.UpdateNetworkApplianceSecurityIntrusionRequest.protected_networks:type_name -> meraki.appliance.v1.NetworkApplianceSecurityIntrusion.ProtectedNetworks
+	17, // 6: meraki.appliance.v1.UpdateNetworkApplianceSecurityIntrusionRequest.additional_properties:type_name -> google.protobuf.Struct
+	14, // 7: meraki.appliance.v1.NetworkApplianceSecurityMalware.allowed_urls:type_name -> meraki.appliance.v1.NetworkApplianceSecurityMalware.AllowedUrls
+	15, // 8: meraki.appliance.v1.NetworkApplianceSecurityMalware.allowed_files:type_name -> meraki.appliance.v1.NetworkApplianceSecurityMalware.AllowedFiles
+	17, // 9: meraki.appliance.v1.NetworkApplianceSecurityMalware.additional_properties:type_name -> google.protobuf.Struct
+	14, // 10: meraki.appliance.v1.UpdateNetworkApplianceSecurityMalwareRequest.allowed_urls:type_name -> meraki.appliance.v1.NetworkApplianceSecurityMalware.AllowedUrls
+	15, // 11: meraki.appliance.v1.UpdateNetworkApplianceSecurityMalwareRequest.allowed_files:type_name -> meraki.appliance.v1.NetworkApplianceSecurityMalware.AllowedFiles
+	17, // 12: meraki.appliance.v1.UpdateNetworkApplianceSecurityMalwareRequest.additional_properties:type_name -> google.protobuf.Struct
+	17, // 13: meraki.appliance.v1.GetOrganizationApplianceSecurityEventsResponse.items:type_name -> google.protobuf.Struct
+	18, // 14: meraki.appliance.v1.GetOrganizationApplianceSecurityEventsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	17, // 15: meraki.appliance.v1.GetOrganizationApplianceSecurityEventsResponse.additional_properties:type_name -> google.protobuf.Struct
+	16, // 16: meraki.appliance.v1.OrganizationApplianceSecurityIntrusion.allowed_rules:type_name -> meraki.appliance.v1.OrganizationApplianceSecurityIntrusion.AllowedRules
+	17, // 17: meraki.appliance.v1.OrganizationApplianceSecurityIntrusion.additional_properties:type_name -> google.protobuf.Struct
+	16, // 18: meraki.appliance.v1.UpdateOrganizationApplianceSecurityIntrusionRequest.allowed_rules:type_name -> meraki.appliance.v1.OrganizationApplianceSecurityIntrusion.AllowedRules
+	17, // 19: meraki.appliance.v1.UpdateOrganizationApplianceSecurityIntrusionRequest.additional_properties:type_name -> google.protobuf.Struct
+	17, // 20: meraki.appliance.v1.NetworkApplianceSecurityIntrusion.ProtectedNetworks.additional_properties:type_name -> google.protobuf.Struct
+	17, // 21: meraki.appliance.v1.NetworkApplianceSecurityMalware.AllowedUrls.additional_properties:type_name -> google.protobuf.Struct
+	17, // 22: meraki.appliance.v1.NetworkApplianceSecurityMalware.AllowedFiles.additional_properties:type_name -> google.protobuf.Struct
+	17, // 23: meraki.appliance.v1.OrganizationApplianceSecurityIntrusion.AllowedRules.additional_properties:type_name -> google.protobuf.Struct
+	24, // [24:24] is the sub-list for method output_type
+	24, // [24:24] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_security_proto_init() }
@@ -1568,17 +1439,13 @@ func file_meraki_appliance_v1_security_proto_init() {
 	file_meraki_appliance_v1_security_proto_msgTypes[14].OneofWrappers = []any{}
 	file_meraki_appliance_v1_security_proto_msgTypes[15].OneofWrappers = []any{}
 	file_meraki_appliance_v1_security_proto_msgTypes[16].OneofWrappers = []any{}
-	file_meraki_appliance_v1_security_proto_msgTypes[17].OneofWrappers = []any{}
-	file_meraki_appliance_v1_security_proto_msgTypes[18].OneofWrappers = []any{}
-	file_meraki_appliance_v1_security_proto_msgTypes[19].OneofWrappers = []any{}
-	file_meraki_appliance_v1_security_proto_msgTypes[20].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_security_proto_rawDesc), len(file_meraki_appliance_v1_security_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,16 +71,18 @@ func (x *GetNetworkApplianceSettingsRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkApplianceSettings, updateNetworkApplianceSettings.
+// The appliance settings of a network. Answer of getNetworkApplianceSettings,
+// updateNetworkApplianceSettings.
 type NetworkApplianceSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "IP address", "MAC address", "Unique client identifier".
 	ClientTrackingMethod *string `protobuf:"bytes,1,opt,name=client_tracking_method,json=clientTrackingMethod,proto3,oneof" json:"client_tracking_method,omitempty"`
 	// Known values: "passthrough", "routed".
-	DeploymentMode *string                              `protobuf:"bytes,2,opt,name=deployment_mode,json=deploymentMode,proto3,oneof" json:"deployment_mode,omitempty"`
-	DynamicDns     *NetworkApplianceSettings_DynamicDns `protobuf:"bytes,3,opt,name=dynamic_dns,json=dynamicDns,proto3" json:"dynamic_dns,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	DeploymentMode       *string                              `protobuf:"bytes,2,opt,name=deployment_mode,json=deploymentMode,proto3,oneof" json:"deployment_mode,omitempty"`
+	DynamicDns           *NetworkApplianceSettings_DynamicDns `protobuf:"bytes,3,opt,name=dynamic_dns,json=dynamicDns,proto3" json:"dynamic_dns,omitempty"`
+	AdditionalProperties *structpb.Struct                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceSettings) Reset() {
@@ -134,6 +136,13 @@ func (x *NetworkApplianceSettings) GetDynamicDns() *NetworkApplianceSettings_Dyn
 	return nil
 }
 
+func (x *NetworkApplianceSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkApplianceSettings.
 type UpdateNetworkApplianceSettingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -142,12 +151,13 @@ type UpdateNetworkApplianceSettingsRequest struct {
 	// Known values: "IP address", "MAC address", "Unique client identifier".
 	ClientTrackingMethod *string `protobuf:"bytes,2,opt,name=client_tracking_method,json=clientTrackingMethod,proto3,oneof" json:"client_tracking_method,omitempty"`
 	// Known values: "passthrough", "routed".
-	DeploymentMode *string                                           `protobuf:"bytes,3,opt,name=deployment_mode,json=deploymentMode,proto3,oneof" json:"deployment_mode,omitempty"`
-	DynamicDns     *UpdateNetworkApplianceSettingsRequest_DynamicDns `protobuf:"bytes,4,opt,name=dynamic_dns,json=dynamicDns,proto3" json:"dynamic_dns,omitempty"`
-	NullFields     *fieldmaskpb.FieldMask                            `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields    *fieldmaskpb.FieldMask                            `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	DeploymentMode       *string                              `protobuf:"bytes,3,opt,name=deployment_mode,json=deploymentMode,proto3,oneof" json:"deployment_mode,omitempty"`
+	DynamicDns           *NetworkApplianceSettings_DynamicDns `protobuf:"bytes,4,opt,name=dynamic_dns,json=dynamicDns,proto3" json:"dynamic_dns,omitempty"`
+	EmptyFields          []string                             `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                             `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceSettingsRequest) Reset() {
@@ -201,34 +211,42 @@ func (x *UpdateNetworkApplianceSettingsRequest) GetDeploymentMode() string {
 	return ""
 }
 
-func (x *UpdateNetworkApplianceSettingsRequest) GetDynamicDns() *UpdateNetworkApplianceSettingsRequest_DynamicDns {
+func (x *UpdateNetworkApplianceSettingsRequest) GetDynamicDns() *NetworkApplianceSettings_DynamicDns {
 	if x != nil {
 		return x.DynamicDns
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceSettingsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceSettingsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceSettingsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkApplianceSettingsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceSettingsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceSettings_DynamicDns struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Prefix        *string                `protobuf:"bytes,2,opt,name=prefix,proto3,oneof" json:"prefix,omitempty"`
-	Url           *string                `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Prefix               *string                `protobuf:"bytes,2,opt,name=prefix,proto3,oneof" json:"prefix,omitempty"`
+	Url                  *string                `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceSettings_DynamicDns) Reset() {
@@ -282,104 +300,55 @@ func (x *NetworkApplianceSettings_DynamicDns) GetUrl() string {
 	return ""
 }
 
-type UpdateNetworkApplianceSettingsRequest_DynamicDns struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Prefix        *string                `protobuf:"bytes,1,opt,name=prefix,proto3,oneof" json:"prefix,omitempty"`
-	Enabled       *bool                  `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceSettingsRequest_DynamicDns) Reset() {
-	*x = UpdateNetworkApplianceSettingsRequest_DynamicDns{}
-	mi := &file_meraki_appliance_v1_settings_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceSettingsRequest_DynamicDns) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceSettingsRequest_DynamicDns) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceSettingsRequest_DynamicDns) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_settings_proto_msgTypes[4]
+func (x *NetworkApplianceSettings_DynamicDns) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceSettingsRequest_DynamicDns.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceSettingsRequest_DynamicDns) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_settings_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkApplianceSettingsRequest_DynamicDns) GetPrefix() string {
-	if x != nil && x.Prefix != nil {
-		return *x.Prefix
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceSettingsRequest_DynamicDns) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
+	return nil
 }
 
 var File_meraki_appliance_v1_settings_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_settings_proto_rawDesc = "" +
 	"\n" +
-	"\"meraki/appliance/v1/settings.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"W\n" +
+	"\"meraki/appliance/v1/settings.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"W\n" +
 	"\"GetNetworkApplianceSettingsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\x8d\x03\n" +
+	"\v_network_id\"\xac\x04\n" +
 	"\x18NetworkApplianceSettings\x129\n" +
 	"\x16client_tracking_method\x18\x01 \x01(\tH\x00R\x14clientTrackingMethod\x88\x01\x01\x12,\n" +
 	"\x0fdeployment_mode\x18\x02 \x01(\tH\x01R\x0edeploymentMode\x88\x01\x01\x12Y\n" +
 	"\vdynamic_dns\x18\x03 \x01(\v28.meraki.appliance.v1.NetworkApplianceSettings.DynamicDnsR\n" +
-	"dynamicDns\x1a~\n" +
+	"dynamicDns\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcd\x01\n" +
 	"\n" +
 	"DynamicDns\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1b\n" +
 	"\x06prefix\x18\x02 \x01(\tH\x01R\x06prefix\x88\x01\x01\x12\x15\n" +
-	"\x03url\x18\x03 \x01(\tH\x02R\x03url\x88\x01\x01B\n" +
+	"\x03url\x18\x03 \x01(\tH\x02R\x03url\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\t\n" +
 	"\a_prefixB\x06\n" +
 	"\x04_urlB\x19\n" +
 	"\x17_client_tracking_methodB\x12\n" +
-	"\x10_deployment_mode\"\xc7\x04\n" +
+	"\x10_deployment_mode\"\xf2\x03\n" +
 	"%UpdateNetworkApplianceSettingsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x129\n" +
 	"\x16client_tracking_method\x18\x02 \x01(\tH\x01R\x14clientTrackingMethod\x88\x01\x01\x12,\n" +
-	"\x0fdeployment_mode\x18\x03 \x01(\tH\x02R\x0edeploymentMode\x88\x01\x01\x12f\n" +
-	"\vdynamic_dns\x18\x04 \x01(\v2E.meraki.appliance.v1.UpdateNetworkApplianceSettingsRequest.DynamicDnsR\n" +
-	"dynamicDns\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a_\n" +
-	"\n" +
-	"DynamicDns\x12\x1b\n" +
-	"\x06prefix\x18\x01 \x01(\tH\x00R\x06prefix\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01B\t\n" +
-	"\a_prefixB\n" +
-	"\n" +
-	"\b_enabledB\r\n" +
+	"\x0fdeployment_mode\x18\x03 \x01(\tH\x02R\x0edeploymentMode\x88\x01\x01\x12Y\n" +
+	"\vdynamic_dns\x18\x04 \x01(\v28.meraki.appliance.v1.NetworkApplianceSettings.DynamicDnsR\n" +
+	"dynamicDns\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x19\n" +
 	"\x17_client_tracking_methodB\x12\n" +
-	"\x10_deployment_modeBz\n" +
-	"\x1dcom.merakibroker.appliance.v1B\rSettingsProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"\x10_deployment_modeB\x96\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\rSettingsProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_settings_proto_rawDescOnce sync.Once
@@ -393,25 +362,25 @@ func file_meraki_appliance_v1_settings_proto_rawDescGZIP() []byte {
 	return file_meraki_appliance_v1_settings_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_settings_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_meraki_appliance_v1_settings_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_meraki_appliance_v1_settings_proto_goTypes = []any{
-	(*GetNetworkApplianceSettingsRequest)(nil),               // 0: meraki.appliance.v1.GetNetworkApplianceSettingsRequest
-	(*NetworkApplianceSettings)(nil),                         // 1: meraki.appliance.v1.NetworkApplianceSettings
-	(*UpdateNetworkApplianceSettingsRequest)(nil),            // 2: meraki.appliance.v1.UpdateNetworkApplianceSettingsRequest
-	(*NetworkApplianceSettings_DynamicDns)(nil),              // 3: meraki.appliance.v1.NetworkApplianceSettings.DynamicDns
-	(*UpdateNetworkApplianceSettingsRequest_DynamicDns)(nil), // 4: meraki.appliance.v1.UpdateNetworkApplianceSettingsRequest.DynamicDns
-	(*fieldmaskpb.FieldMask)(nil),                            // 5: google.protobuf.FieldMask
+	(*GetNetworkApplianceSettingsRequest)(nil),    // 0: meraki.appliance.v1.GetNetworkApplianceSettingsRequest
+	(*NetworkApplianceSettings)(nil),              // 1: meraki.appliance.v1.NetworkApplianceSettings
+	(*UpdateNetworkApplianceSettingsRequest)(nil), // 2: meraki.appliance.v1.UpdateNetworkApplianceSettingsRequest
+	(*NetworkApplianceSettings_DynamicDns)(nil),   // 3: meraki.appliance.v1.NetworkApplianceSettings.DynamicDns
+	(*structpb.Struct)(nil),                       // 4: google.protobuf.Struct
 }
 var file_meraki_appliance_v1_settings_proto_depIdxs = []int32{
 	3, // 0: meraki.appliance.v1.NetworkApplianceSettings.dynamic_dns:type_name -> meraki.appliance.v1.NetworkApplianceSettings.DynamicDns
-	4, // 1: meraki.appliance.v1.UpdateNetworkApplianceSettingsRequest.dynamic_dns:type_name -> meraki.appliance.v1.UpdateNetworkApplianceSettingsRequest.DynamicDns
-	5, // 2: meraki.appliance.v1.UpdateNetworkApplianceSettingsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	5, // 3: meraki.appliance.v1.UpdateNetworkApplianceSettingsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	4, // 1: meraki.appliance.v1.NetworkApplianceSettings.additional_properties:type_name -> google.protobuf.Struct
+	3, // 2: meraki.appliance.v1.UpdateNetworkApplianceSettingsRequest.dynamic_dns:type_name -> meraki.appliance.v1.NetworkApplianceSettings.DynamicDns
+	4, // 3: meraki.appliance.v1.UpdateNetworkApplianceSettingsRequest.additional_properties:type_name -> google.protobuf.Struct
+	4, // 4: meraki.appliance.v1.NetworkApplianceSettings.DynamicDns.additional_properties:type_name -> google.protobuf.Struct
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_settings_proto_init() }
@@ -423,14 +392,13 @@ func file_meraki_appliance_v1_settings_proto_init() {
 	file_meraki_appliance_v1_settings_proto_msgTypes[1].OneofWrappers = []any{}
 	file_meraki_appliance_v1_settings_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_appliance_v1_settings_proto_msgTypes[3].OneofWrappers = []any{}
-	file_meraki_appliance_v1_settings_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_settings_proto_rawDesc), len(file_meraki_appliance_v1_settings_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,15 +71,17 @@ func (x *GetNetworkApplianceSingleLanRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkApplianceSingleLan, updateNetworkApplianceSingleLan.
+// The appliance single LAN of a network. Answer of getNetworkApplianceSingleLan,
+// updateNetworkApplianceSingleLan.
 type NetworkApplianceSingleLan struct {
-	state         protoimpl.MessageState                   `protogen:"open.v1"`
-	Subnet        *string                                  `protobuf:"bytes,1,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
-	ApplianceIp   *string                                  `protobuf:"bytes,2,opt,name=appliance_ip,json=applianceIp,proto3,oneof" json:"appliance_ip,omitempty"`
-	MandatoryDhcp *NetworkApplianceSingleLan_MandatoryDhcp `protobuf:"bytes,3,opt,name=mandatory_dhcp,json=mandatoryDhcp,proto3" json:"mandatory_dhcp,omitempty"`
-	Ipv6          *NetworkApplianceSingleLan_Ipv6          `protobuf:"bytes,4,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                   `protogen:"open.v1"`
+	Subnet               *string                                  `protobuf:"bytes,1,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
+	ApplianceIp          *string                                  `protobuf:"bytes,2,opt,name=appliance_ip,json=applianceIp,proto3,oneof" json:"appliance_ip,omitempty"`
+	MandatoryDhcp        *NetworkApplianceSingleLan_MandatoryDhcp `protobuf:"bytes,3,opt,name=mandatory_dhcp,json=mandatoryDhcp,proto3" json:"mandatory_dhcp,omitempty"`
+	Ipv6                 *NetworkApplianceSingleLan_Ipv6          `protobuf:"bytes,4,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
+	AdditionalProperties *structpb.Struct                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceSingleLan) Reset() {
@@ -140,19 +142,27 @@ func (x *NetworkApplianceSingleLan) GetIpv6() *NetworkApplianceSingleLan_Ipv6 {
 	return nil
 }
 
+func (x *NetworkApplianceSingleLan) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkApplianceSingleLan.
 type UpdateNetworkApplianceSingleLanRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId     *string                                               `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Subnet        *string                                               `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
-	ApplianceIp   *string                                               `protobuf:"bytes,3,opt,name=appliance_ip,json=applianceIp,proto3,oneof" json:"appliance_ip,omitempty"`
-	Ipv6          *UpdateNetworkApplianceSingleLanRequest_Ipv6          `protobuf:"bytes,4,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
-	MandatoryDhcp *UpdateNetworkApplianceSingleLanRequest_MandatoryDhcp `protobuf:"bytes,5,opt,name=mandatory_dhcp,json=mandatoryDhcp,proto3" json:"mandatory_dhcp,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NetworkId            *string                                  `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Subnet               *string                                  `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
+	ApplianceIp          *string                                  `protobuf:"bytes,3,opt,name=appliance_ip,json=applianceIp,proto3,oneof" json:"appliance_ip,omitempty"`
+	Ipv6                 *NetworkApplianceSingleLan_Ipv6          `protobuf:"bytes,4,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
+	MandatoryDhcp        *NetworkApplianceSingleLan_MandatoryDhcp `protobuf:"bytes,5,opt,name=mandatory_dhcp,json=mandatoryDhcp,proto3" json:"mandatory_dhcp,omitempty"`
+	EmptyFields          []string                                 `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                 `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceSingleLanRequest) Reset() {
@@ -206,39 +216,47 @@ func (x *UpdateNetworkApplianceSingleLanRequest) GetApplianceIp() string {
 	return ""
 }
 
-func (x *UpdateNetworkApplianceSingleLanRequest) GetIpv6() *UpdateNetworkApplianceSingleLanRequest_Ipv6 {
+func (x *UpdateNetworkApplianceSingleLanRequest) GetIpv6() *NetworkApplianceSingleLan_Ipv6 {
 	if x != nil {
 		return x.Ipv6
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceSingleLanRequest) GetMandatoryDhcp() *UpdateNetworkApplianceSingleLanRequest_MandatoryDhcp {
+func (x *UpdateNetworkApplianceSingleLanRequest) GetMandatoryDhcp() *NetworkApplianceSingleLan_MandatoryDhcp {
 	if x != nil {
 		return x.MandatoryDhcp
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceSingleLanRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceSingleLanRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceSingleLanRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkApplianceSingleLanRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceSingleLanRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceSingleLan_MandatoryDhcp struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceSingleLan_MandatoryDhcp) Reset() {
@@ -278,12 +296,20 @@ func (x *NetworkApplianceSingleLan_MandatoryDhcp) GetEnabled() bool {
 	return false
 }
 
+func (x *NetworkApplianceSingleLan_MandatoryDhcp) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceSingleLan_Ipv6 struct {
-	state             protoimpl.MessageState                              `protogen:"open.v1"`
-	Enabled           *bool                                               `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	PrefixAssignments []*NetworkApplianceSingleLan_Ipv6_PrefixAssignments `protobuf:"bytes,2,rep,name=prefix_assignments,json=prefixAssignments,proto3" json:"prefix_assignments,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState                              `protogen:"open.v1"`
+	Enabled              *bool                                               `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	PrefixAssignments    []*NetworkApplianceSingleLan_Ipv6_PrefixAssignments `protobuf:"bytes,2,rep,name=prefix_assignments,json=prefixAssignments,proto3" json:"prefix_assignments,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceSingleLan_Ipv6) Reset() {
@@ -330,14 +356,24 @@ func (x *NetworkApplianceSingleLan_Ipv6) GetPrefixAssignments() []*NetworkApplia
 	return nil
 }
 
+func (x *NetworkApplianceSingleLan_Ipv6) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceSingleLan_Ipv6_PrefixAssignments struct {
 	state              protoimpl.MessageState                                   `protogen:"open.v1"`
 	Autonomous         *bool                                                    `protobuf:"varint,1,opt,name=autonomous,proto3,oneof" json:"autonomous,omitempty"`
 	StaticPrefix       *string                                                  `protobuf:"bytes,2,opt,name=static_prefix,json=staticPrefix,proto3,oneof" json:"static_prefix,omitempty"`
 	StaticApplianceIp6 *string                                                  `protobuf:"bytes,3,opt,name=static_appliance_ip6,json=staticApplianceIp6,proto3,oneof" json:"static_appliance_ip6,omitempty"`
 	Origin             *NetworkApplianceSingleLan_Ipv6_PrefixAssignments_Origin `protobuf:"bytes,4,opt,name=origin,proto3" json:"origin,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// Required in a request.
+	Disabled             *bool            `protobuf:"varint,5,opt,name=disabled,proto3,oneof" json:"disabled,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceSingleLan_Ipv6_PrefixAssignments) Reset() {
@@ -398,13 +434,28 @@ func (x *NetworkApplianceSingleLan_Ipv6_PrefixAssignments) GetOrigin() *NetworkA
 	return nil
 }
 
+func (x *NetworkApplianceSingleLan_Ipv6_PrefixAssignments) GetDisabled() bool {
+	if x != nil && x.Disabled != nil {
+		return *x.Disabled
+	}
+	return false
+}
+
+func (x *NetworkApplianceSingleLan_Ipv6_PrefixAssignments) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceSingleLan_Ipv6_PrefixAssignments_Origin struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "independent", "internet".
-	Type          *string  `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Interfaces    []string `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required in a request. Known values: "independent", "internet".
+	Type                 *string          `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Interfaces           []string         `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceSingleLan_Ipv6_PrefixAssignments_Origin) Reset() {
@@ -451,228 +502,9 @@ func (x *NetworkApplianceSingleLan_Ipv6_PrefixAssignments_Origin) GetInterfaces(
 	return nil
 }
 
-type UpdateNetworkApplianceSingleLanRequest_Ipv6 struct {
-	state             protoimpl.MessageState                                           `protogen:"open.v1"`
-	Enabled           *bool                                                            `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	PrefixAssignments []*UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments `protobuf:"bytes,2,rep,name=prefix_assignments,json=prefixAssignments,proto3" json:"prefix_assignments,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceSingleLanRequest_Ipv6) Reset() {
-	*x = UpdateNetworkApplianceSingleLanRequest_Ipv6{}
-	mi := &file_meraki_appliance_v1_single_lan_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceSingleLanRequest_Ipv6) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceSingleLanRequest_Ipv6) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceSingleLanRequest_Ipv6) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_single_lan_proto_msgTypes[7]
+func (x *NetworkApplianceSingleLan_Ipv6_PrefixAssignments_Origin) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceSingleLanRequest_Ipv6.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceSingleLanRequest_Ipv6) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_single_lan_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkApplianceSingleLanRequest_Ipv6) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateNetworkApplianceSingleLanRequest_Ipv6) GetPrefixAssignments() []*UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments {
-	if x != nil {
-		return x.PrefixAssignments
-	}
-	return nil
-}
-
-type UpdateNetworkApplianceSingleLanRequest_MandatoryDhcp struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceSingleLanRequest_MandatoryDhcp) Reset() {
-	*x = UpdateNetworkApplianceSingleLanRequest_MandatoryDhcp{}
-	mi := &file_meraki_appliance_v1_single_lan_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceSingleLanRequest_MandatoryDhcp) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceSingleLanRequest_MandatoryDhcp) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceSingleLanRequest_MandatoryDhcp) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_single_lan_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceSingleLanRequest_MandatoryDhcp.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceSingleLanRequest_MandatoryDhcp) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_single_lan_proto_rawDescGZIP(), []int{2, 1}
-}
-
-func (x *UpdateNetworkApplianceSingleLanRequest_MandatoryDhcp) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	Autonomous *bool                  `protobuf:"varint,1,opt,name=autonomous,proto3,oneof" json:"autonomous,omitempty"`
-	// Required.
-	Disabled           *bool                                                                 `protobuf:"varint,2,opt,name=disabled,proto3,oneof" json:"disabled,omitempty"`
-	StaticPrefix       *string                                                               `protobuf:"bytes,3,opt,name=static_prefix,json=staticPrefix,proto3,oneof" json:"static_prefix,omitempty"`
-	StaticApplianceIp6 *string                                                               `protobuf:"bytes,4,opt,name=static_appliance_ip6,json=staticApplianceIp6,proto3,oneof" json:"static_appliance_ip6,omitempty"`
-	Origin             *UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments_Origin `protobuf:"bytes,5,opt,name=origin,proto3" json:"origin,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments) Reset() {
-	*x = UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments{}
-	mi := &file_meraki_appliance_v1_single_lan_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_single_lan_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_single_lan_proto_rawDescGZIP(), []int{2, 0, 0}
-}
-
-func (x *UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments) GetAutonomous() bool {
-	if x != nil && x.Autonomous != nil {
-		return *x.Autonomous
-	}
-	return false
-}
-
-func (x *UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments) GetDisabled() bool {
-	if x != nil && x.Disabled != nil {
-		return *x.Disabled
-	}
-	return false
-}
-
-func (x *UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments) GetStaticPrefix() string {
-	if x != nil && x.StaticPrefix != nil {
-		return *x.StaticPrefix
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments) GetStaticApplianceIp6() string {
-	if x != nil && x.StaticApplianceIp6 != nil {
-		return *x.StaticApplianceIp6
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments) GetOrigin() *UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments_Origin {
-	if x != nil {
-		return x.Origin
-	}
-	return nil
-}
-
-type UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments_Origin struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "independent", "internet".
-	Type          *string  `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Interfaces    []string `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments_Origin) Reset() {
-	*x = UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments_Origin{}
-	mi := &file_meraki_appliance_v1_single_lan_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments_Origin) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments_Origin) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments_Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_single_lan_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments_Origin.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments_Origin) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_single_lan_proto_rawDescGZIP(), []int{2, 0, 0, 0}
-}
-
-func (x *UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments_Origin) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments_Origin) GetInterfaces() []string {
-	if x != nil {
-		return x.Interfaces
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -681,84 +513,66 @@ var File_meraki_appliance_v1_single_lan_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_single_lan_proto_rawDesc = "" +
 	"\n" +
-	"$meraki/appliance/v1/single_lan.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"X\n" +
+	"$meraki/appliance/v1/single_lan.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"X\n" +
 	"#GetNetworkApplianceSingleLanRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\x98\a\n" +
+	"\v_network_id\"\xd3\n" +
+	"\n" +
 	"\x19NetworkApplianceSingleLan\x12\x1b\n" +
 	"\x06subnet\x18\x01 \x01(\tH\x00R\x06subnet\x88\x01\x01\x12&\n" +
 	"\fappliance_ip\x18\x02 \x01(\tH\x01R\vapplianceIp\x88\x01\x01\x12c\n" +
 	"\x0emandatory_dhcp\x18\x03 \x01(\v2<.meraki.appliance.v1.NetworkApplianceSingleLan.MandatoryDhcpR\rmandatoryDhcp\x12G\n" +
-	"\x04ipv6\x18\x04 \x01(\v23.meraki.appliance.v1.NetworkApplianceSingleLan.Ipv6R\x04ipv6\x1a:\n" +
+	"\x04ipv6\x18\x04 \x01(\v23.meraki.appliance.v1.NetworkApplianceSingleLan.Ipv6R\x04ipv6\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x89\x01\n" +
 	"\rMandatoryDhcp\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a\xaf\x04\n" +
+	"\b_enabled\x1a\xcb\x06\n" +
 	"\x04Ipv6\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12t\n" +
-	"\x12prefix_assignments\x18\x02 \x03(\v2E.meraki.appliance.v1.NetworkApplianceSingleLan.Ipv6.PrefixAssignmentsR\x11prefixAssignments\x1a\x85\x03\n" +
+	"\x12prefix_assignments\x18\x02 \x03(\v2E.meraki.appliance.v1.NetworkApplianceSingleLan.Ipv6.PrefixAssignmentsR\x11prefixAssignments\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd2\x04\n" +
 	"\x11PrefixAssignments\x12#\n" +
 	"\n" +
 	"autonomous\x18\x01 \x01(\bH\x00R\n" +
 	"autonomous\x88\x01\x01\x12(\n" +
 	"\rstatic_prefix\x18\x02 \x01(\tH\x01R\fstaticPrefix\x88\x01\x01\x125\n" +
 	"\x14static_appliance_ip6\x18\x03 \x01(\tH\x02R\x12staticApplianceIp6\x88\x01\x01\x12d\n" +
-	"\x06origin\x18\x04 \x01(\v2L.meraki.appliance.v1.NetworkApplianceSingleLan.Ipv6.PrefixAssignments.OriginR\x06origin\x1aJ\n" +
+	"\x06origin\x18\x04 \x01(\v2L.meraki.appliance.v1.NetworkApplianceSingleLan.Ipv6.PrefixAssignments.OriginR\x06origin\x12\x1f\n" +
+	"\bdisabled\x18\x05 \x01(\bH\x03R\bdisabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x99\x01\n" +
 	"\x06Origin\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x1e\n" +
 	"\n" +
 	"interfaces\x18\x02 \x03(\tR\n" +
-	"interfacesB\a\n" +
+	"interfaces\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_typeB\r\n" +
 	"\v_autonomousB\x10\n" +
 	"\x0e_static_prefixB\x17\n" +
-	"\x15_static_appliance_ip6B\n" +
+	"\x15_static_appliance_ip6B\v\n" +
+	"\t_disabledB\n" +
 	"\n" +
 	"\b_enabledB\t\n" +
 	"\a_subnetB\x0f\n" +
-	"\r_appliance_ip\"\xc7\t\n" +
+	"\r_appliance_ip\"\x8f\x04\n" +
 	"&UpdateNetworkApplianceSingleLanRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01\x12&\n" +
-	"\fappliance_ip\x18\x03 \x01(\tH\x02R\vapplianceIp\x88\x01\x01\x12T\n" +
-	"\x04ipv6\x18\x04 \x01(\v2@.meraki.appliance.v1.UpdateNetworkApplianceSingleLanRequest.Ipv6R\x04ipv6\x12p\n" +
-	"\x0emandatory_dhcp\x18\x05 \x01(\v2I.meraki.appliance.v1.UpdateNetworkApplianceSingleLanRequest.MandatoryDhcpR\rmandatoryDhcp\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xf8\x04\n" +
-	"\x04Ipv6\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x81\x01\n" +
-	"\x12prefix_assignments\x18\x02 \x03(\v2R.meraki.appliance.v1.UpdateNetworkApplianceSingleLanRequest.Ipv6.PrefixAssignmentsR\x11prefixAssignments\x1a\xc0\x03\n" +
-	"\x11PrefixAssignments\x12#\n" +
-	"\n" +
-	"autonomous\x18\x01 \x01(\bH\x00R\n" +
-	"autonomous\x88\x01\x01\x12\x1f\n" +
-	"\bdisabled\x18\x02 \x01(\bH\x01R\bdisabled\x88\x01\x01\x12(\n" +
-	"\rstatic_prefix\x18\x03 \x01(\tH\x02R\fstaticPrefix\x88\x01\x01\x125\n" +
-	"\x14static_appliance_ip6\x18\x04 \x01(\tH\x03R\x12staticApplianceIp6\x88\x01\x01\x12q\n" +
-	"\x06origin\x18\x05 \x01(\v2Y.meraki.appliance.v1.UpdateNetworkApplianceSingleLanRequest.Ipv6.PrefixAssignments.OriginR\x06origin\x1aJ\n" +
-	"\x06Origin\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x1e\n" +
-	"\n" +
-	"interfaces\x18\x02 \x03(\tR\n" +
-	"interfacesB\a\n" +
-	"\x05_typeB\r\n" +
-	"\v_autonomousB\v\n" +
-	"\t_disabledB\x10\n" +
-	"\x0e_static_prefixB\x17\n" +
-	"\x15_static_appliance_ip6B\n" +
-	"\n" +
-	"\b_enabled\x1a:\n" +
-	"\rMandatoryDhcp\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\r\n" +
+	"\fappliance_ip\x18\x03 \x01(\tH\x02R\vapplianceIp\x88\x01\x01\x12G\n" +
+	"\x04ipv6\x18\x04 \x01(\v23.meraki.appliance.v1.NetworkApplianceSingleLan.Ipv6R\x04ipv6\x12c\n" +
+	"\x0emandatory_dhcp\x18\x05 \x01(\v2<.meraki.appliance.v1.NetworkApplianceSingleLan.MandatoryDhcpR\rmandatoryDhcp\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\t\n" +
 	"\a_subnetB\x0f\n" +
-	"\r_appliance_ipB{\n" +
-	"\x1dcom.merakibroker.appliance.v1B\x0eSingleLanProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"\r_appliance_ipB\x97\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\x0eSingleLanProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_single_lan_proto_rawDescOnce sync.Once
@@ -772,37 +586,35 @@ func file_meraki_appliance_v1_single_lan_proto_rawDescGZIP() []byte {
 	return file_meraki_appliance_v1_single_lan_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_single_lan_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_meraki_appliance_v1_single_lan_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_meraki_appliance_v1_single_lan_proto_goTypes = []any{
-	(*GetNetworkApplianceSingleLanRequest)(nil),                                  // 0: meraki.appliance.v1.GetNetworkApplianceSingleLanRequest
-	(*NetworkApplianceSingleLan)(nil),                                            // 1: meraki.appliance.v1.NetworkApplianceSingleLan
-	(*UpdateNetworkApplianceSingleLanRequest)(nil),                               // 2: meraki.appliance.v1.UpdateNetworkApplianceSingleLanRequest
-	(*NetworkApplianceSingleLan_MandatoryDhcp)(nil),                              // 3: meraki.appliance.v1.NetworkApplianceSingleLan.MandatoryDhcp
-	(*NetworkApplianceSingleLan_Ipv6)(nil),                                       // 4: meraki.appliance.v1.NetworkApplianceSingleLan.Ipv6
-	(*NetworkApplianceSingleLan_Ipv6_PrefixAssignments)(nil),                     // 5: meraki.appliance.v1.NetworkApplianceSingleLan.Ipv6.PrefixAssignments
-	(*NetworkApplianceSingleLan_Ipv6_PrefixAssignments_Origin)(nil),              // 6: meraki.appliance.v1.NetworkApplianceSingleLan.Ipv6.PrefixAssignments.Origin
-	(*UpdateNetworkApplianceSingleLanRequest_Ipv6)(nil),                          // 7: meraki.appliance.v1.UpdateNetworkApplianceSingleLanRequest.Ipv6
-	(*UpdateNetworkApplianceSingleLanRequest_MandatoryDhcp)(nil),                 // 8: meraki.appliance.v1.UpdateNetworkApplianceSingleLanRequest.MandatoryDhcp
-	(*UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments)(nil),        // 9: meraki.appliance.v1.UpdateNetworkApplianceSingleLanRequest.Ipv6.PrefixAssignments
-	(*UpdateNetworkApplianceSingleLanRequest_Ipv6_PrefixAssignments_Origin)(nil), // 10: meraki.appliance.v1.UpdateNetworkApplianceSingleLanRequest.Ipv6.PrefixAssignments.Origin
-	(*fieldmaskpb.FieldMask)(nil),                                                // 11: google.protobuf.FieldMask
+	(*GetNetworkApplianceSingleLanRequest)(nil),                     // 0: meraki.appliance.v1.GetNetworkApplianceSingleLanRequest
+	(*NetworkApplianceSingleLan)(nil),                               // 1: meraki.appliance.v1.NetworkApplianceSingleLan
+	(*UpdateNetworkApplianceSingleLanRequest)(nil),                  // 2: meraki.appliance.v1.UpdateNetworkApplianceSingleLanRequest
+	(*NetworkApplianceSingleLan_MandatoryDhcp)(nil),                 // 3: meraki.appliance.v1.NetworkApplianceSingleLan.MandatoryDhcp
+	(*NetworkApplianceSingleLan_Ipv6)(nil),                          // 4: meraki.appliance.v1.NetworkApplianceSingleLan.Ipv6
+	(*NetworkApplianceSingleLan_Ipv6_PrefixAssignments)(nil),        // 5: meraki.appliance.v1.NetworkApplianceSingleLan.Ipv6.PrefixAssignments
+	(*NetworkApplianceSingleLan_Ipv6_PrefixAssignments_Origin)(nil), // 6: meraki.appliance.v1.NetworkApplianceSingleLan.Ipv6.PrefixAssignments.Origin
+	(*structpb.Struct)(nil),                                         // 7: google.protobuf.Struct
 }
 var file_meraki_appliance_v1_single_lan_proto_depIdxs = []int32{
 	3,  // 0: meraki.appliance.v1.NetworkApplianceSingleLan.mandatory_dhcp:type_name -> meraki.appliance.v1.NetworkApplianceSingleLan.MandatoryDhcp
 	4,  // 1: meraki.appliance.v1.NetworkApplianceSingleLan.ipv6:type_name -> meraki.appliance.v1.NetworkApplianceSingleLan.Ipv6
-	7,  // 2: meraki.appliance.v1.UpdateNetworkApplianceSingleLanRequest.ipv6:type_name -> meraki.appliance.v1.UpdateNetworkApplianceSingleLanRequest.Ipv6
-	8,  // 3: meraki.appliance.v1.UpdateNetworkApplianceSingleLanRequest.mandatory_dhcp:type_name -> meraki.appliance.v1.UpdateNetworkApplianceSingleLanRequest.MandatoryDhcp
-	11, // 4: meraki.appliance.v1.UpdateNetworkApplianceSingleLanRequest.null_fields:type_name -> google.protobuf.FieldMask
-	11, // 5: meraki.appliance.v1.UpdateNetworkApplianceSingleLanRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	5,  // 6: meraki.appliance.v1.NetworkApplianceSingleLan.Ipv6.prefix_assignments:type_name -> meraki.appliance.v1.NetworkApplianceSingleLan.Ipv6.PrefixAssignments
-	6,  // 7: meraki.appliance.v1.NetworkApplianceSingleLan.Ipv6.PrefixAssignments.origin:type_name -> meraki.appliance.v1.NetworkApplianceSingleLan.Ipv6.PrefixAssignments.Origin
-	9,  // 8: meraki.appliance.v1.UpdateNetworkApplianceSingleLanRequest.Ipv6.prefix_assignments:type_name -> meraki.appliance.v1.UpdateNetworkApplianceSingleLanRequest.Ipv6.PrefixAssignments
-	10, // 9: meraki.appliance.v1.UpdateNetworkApplianceSingleLanRequest.Ipv6.PrefixAssignments.origin:type_name -> meraki.appliance.v1.UpdateNetworkApplianceSingleLanRequest.Ipv6.PrefixAssignments.Origin
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	7,  // 2: meraki.appliance.v1.NetworkApplianceSingleLan.additional_properties:type_name -> google.protobuf.Struct
+	4,  // 3: meraki.appliance.v1.UpdateNetworkApplianceSingleLanRequest.ipv6:type_name -> meraki.appliance.v1.NetworkApplianceSingleLan.Ipv6
+	3,  // 4: meraki.appliance.v1.UpdateNetworkApplianceSingleLanRequest.mandatory_dhcp:type_name -> meraki.appliance.v1.NetworkApplianceSingleLan.MandatoryDhcp
+	7,  // 5: meraki.appliance.v1.UpdateNetworkApplianceSingleLanRequest.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 6: meraki.appliance.v1.NetworkApplianceSingleLan.MandatoryDhcp.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 7: meraki.appliance.v1.NetworkApplianceSingleLan.Ipv6.prefix_assignments:type_name -> meraki.appliance.v1.NetworkApplianceSingleLan.Ipv6.PrefixAssignments
+	7,  // 8: meraki.appliance.v1.NetworkApplianceSingleLan.Ipv6.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 9: meraki.appliance.v1.NetworkApplianceSingleLan.Ipv6.PrefixAssignments.origin:type_name -> meraki.appliance.v1.NetworkApplianceSingleLan.Ipv6.PrefixAssignments.Origin
+	7,  // 10: meraki.appliance.v1.NetworkApplianceSingleLan.Ipv6.PrefixAssignments.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 11: meraki.appliance.v1.NetworkApplianceSingleLan.Ipv6.PrefixAssignments.Origin.additional_properties:type_name -> google.protobuf.Struct
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_single_lan_proto_init() }
@@ -817,17 +629,13 @@ func file_meraki_appliance_v1_single_lan_proto_init() {
 	file_meraki_appliance_v1_single_lan_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_appliance_v1_single_lan_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_appliance_v1_single_lan_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_appliance_v1_single_lan_proto_msgTypes[7].OneofWrappers = []any{}
-	file_meraki_appliance_v1_single_lan_proto_msgTypes[8].OneofWrappers = []any{}
-	file_meraki_appliance_v1_single_lan_proto_msgTypes[9].OneofWrappers = []any{}
-	file_meraki_appliance_v1_single_lan_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_single_lan_proto_rawDesc), len(file_meraki_appliance_v1_single_lan_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -73,11 +73,12 @@ func (x *GetNetworkApplianceSsidsRequest) GetNetworkId() string {
 
 // Answer of getNetworkApplianceSsids.
 type GetNetworkApplianceSsidsResponse struct {
-	state         protoimpl.MessageState  `protogen:"open.v1"`
-	Items         []*NetworkApplianceSsid `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo            `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState  `protogen:"open.v1"`
+	Items                []*NetworkApplianceSsid `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo            `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkApplianceSsidsResponse) Reset() {
@@ -124,20 +125,35 @@ func (x *GetNetworkApplianceSsidsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of getNetworkApplianceSsid, updateNetworkApplianceSsid. Row of getNetworkApplianceSsids.
+func (x *GetNetworkApplianceSsidsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The appliance SSID of a network. Answer of getNetworkApplianceSsid, updateNetworkApplianceSsid.
+// Row of getNetworkApplianceSsids.
 type NetworkApplianceSsid struct {
-	state             protoimpl.MessageState                `protogen:"open.v1"`
-	Number            *int64                                `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	Name              *string                               `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Enabled           *bool                                 `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	DefaultVlanId     *int64                                `protobuf:"varint,4,opt,name=default_vlan_id,json=defaultVlanId,proto3,oneof" json:"default_vlan_id,omitempty"`
-	AuthMode          *string                               `protobuf:"bytes,5,opt,name=auth_mode,json=authMode,proto3,oneof" json:"auth_mode,omitempty"`
-	RadiusServers     []*NetworkApplianceSsid_RadiusServers `protobuf:"bytes,6,rep,name=radius_servers,json=radiusServers,proto3" json:"radius_servers,omitempty"`
-	EncryptionMode    *string                               `protobuf:"bytes,7,opt,name=encryption_mode,json=encryptionMode,proto3,oneof" json:"encryption_mode,omitempty"`
-	WpaEncryptionMode *string                               `protobuf:"bytes,8,opt,name=wpa_encryption_mode,json=wpaEncryptionMode,proto3,oneof" json:"wpa_encryption_mode,omitempty"`
-	Visible           *bool                                 `protobuf:"varint,9,opt,name=visible,proto3,oneof" json:"visible,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        *int64                 `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Enabled       *bool                  `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	DefaultVlanId *int64                 `protobuf:"varint,4,opt,name=default_vlan_id,json=defaultVlanId,proto3,oneof" json:"default_vlan_id,omitempty"`
+	// Known values: "8021x-meraki", "8021x-radius", "open", "psk".
+	AuthMode      *string                               `protobuf:"bytes,5,opt,name=auth_mode,json=authMode,proto3,oneof" json:"auth_mode,omitempty"`
+	RadiusServers []*NetworkApplianceSsid_RadiusServers `protobuf:"bytes,6,rep,name=radius_servers,json=radiusServers,proto3" json:"radius_servers,omitempty"`
+	// Known values: "wep", "wpa".
+	EncryptionMode *string `protobuf:"bytes,7,opt,name=encryption_mode,json=encryptionMode,proto3,oneof" json:"encryption_mode,omitempty"`
+	// Known values: "WPA1 and WPA2", "WPA2 only", "WPA3 Transition Mode", "WPA3 only".
+	WpaEncryptionMode            *string                                            `protobuf:"bytes,8,opt,name=wpa_encryption_mode,json=wpaEncryptionMode,proto3,oneof" json:"wpa_encryption_mode,omitempty"`
+	Visible                      *bool                                              `protobuf:"varint,9,opt,name=visible,proto3,oneof" json:"visible,omitempty"`
+	Psk                          *string                                            `protobuf:"bytes,10,opt,name=psk,proto3,oneof" json:"psk,omitempty"`
+	DhcpEnforcedDeauthentication *NetworkApplianceSsid_DhcpEnforcedDeauthentication `protobuf:"bytes,11,opt,name=dhcp_enforced_deauthentication,json=dhcpEnforcedDeauthentication,proto3" json:"dhcp_enforced_deauthentication,omitempty"`
+	Dot11W                       *NetworkApplianceSsid_Dot11W                       `protobuf:"bytes,12,opt,name=dot11w,proto3" json:"dot11w,omitempty"`
+	AdditionalProperties         *structpb.Struct                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields                protoimpl.UnknownFields
+	sizeCache                    protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceSsid) Reset() {
@@ -233,6 +249,34 @@ func (x *NetworkApplianceSsid) GetVisible() bool {
 	return false
 }
 
+func (x *NetworkApplianceSsid) GetPsk() string {
+	if x != nil && x.Psk != nil {
+		return *x.Psk
+	}
+	return ""
+}
+
+func (x *NetworkApplianceSsid) GetDhcpEnforcedDeauthentication() *NetworkApplianceSsid_DhcpEnforcedDeauthentication {
+	if x != nil {
+		return x.DhcpEnforcedDeauthentication
+	}
+	return nil
+}
+
+func (x *NetworkApplianceSsid) GetDot11W() *NetworkApplianceSsid_Dot11W {
+	if x != nil {
+		return x.Dot11W
+	}
+	return nil
+}
+
+func (x *NetworkApplianceSsid) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getNetworkApplianceSsid.
 type GetNetworkApplianceSsidRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -299,18 +343,19 @@ type UpdateNetworkApplianceSsidRequest struct {
 	Enabled       *bool   `protobuf:"varint,4,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
 	DefaultVlanId *int64  `protobuf:"varint,5,opt,name=default_vlan_id,json=defaultVlanId,proto3,oneof" json:"default_vlan_id,omitempty"`
 	// Known values: "8021x-meraki", "8021x-radius", "open", "psk".
-	AuthMode      *string                                            `protobuf:"bytes,6,opt,name=auth_mode,json=authMode,proto3,oneof" json:"auth_mode,omitempty"`
-	Psk           *string                                            `protobuf:"bytes,7,opt,name=psk,proto3,oneof" json:"psk,omitempty"`
-	RadiusServers []*UpdateNetworkApplianceSsidRequest_RadiusServers `protobuf:"bytes,8,rep,name=radius_servers,json=radiusServers,proto3" json:"radius_servers,omitempty"`
+	AuthMode      *string                               `protobuf:"bytes,6,opt,name=auth_mode,json=authMode,proto3,oneof" json:"auth_mode,omitempty"`
+	Psk           *string                               `protobuf:"bytes,7,opt,name=psk,proto3,oneof" json:"psk,omitempty"`
+	RadiusServers []*NetworkApplianceSsid_RadiusServers `protobuf:"bytes,8,rep,name=radius_servers,json=radiusServers,proto3" json:"radius_servers,omitempty"`
 	// Known values: "wep", "wpa".
 	EncryptionMode *string `protobuf:"bytes,9,opt,name=encryption_mode,json=encryptionMode,proto3,oneof" json:"encryption_mode,omitempty"`
 	// Known values: "WPA1 and WPA2", "WPA2 only", "WPA3 Transition Mode", "WPA3 only".
-	WpaEncryptionMode            *string                                                         `protobuf:"bytes,10,opt,name=wpa_encryption_mode,json=wpaEncryptionMode,proto3,oneof" json:"wpa_encryption_mode,omitempty"`
-	Visible                      *bool                                                           `protobuf:"varint,11,opt,name=visible,proto3,oneof" json:"visible,omitempty"`
-	DhcpEnforcedDeauthentication *UpdateNetworkApplianceSsidRequest_DhcpEnforcedDeauthentication `protobuf:"bytes,12,opt,name=dhcp_enforced_deauthentication,json=dhcpEnforcedDeauthentication,proto3" json:"dhcp_enforced_deauthentication,omitempty"`
-	Dot11W                       *UpdateNetworkApplianceSsidRequest_Dot11W                       `protobuf:"bytes,13,opt,name=dot11w,proto3" json:"dot11w,omitempty"`
-	NullFields                   *fieldmaskpb.FieldMask                                          `protobuf:"bytes,14,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields                  *fieldmaskpb.FieldMask                                          `protobuf:"bytes,15,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	WpaEncryptionMode            *string                                            `protobuf:"bytes,10,opt,name=wpa_encryption_mode,json=wpaEncryptionMode,proto3,oneof" json:"wpa_encryption_mode,omitempty"`
+	Visible                      *bool                                              `protobuf:"varint,11,opt,name=visible,proto3,oneof" json:"visible,omitempty"`
+	DhcpEnforcedDeauthentication *NetworkApplianceSsid_DhcpEnforcedDeauthentication `protobuf:"bytes,12,opt,name=dhcp_enforced_deauthentication,json=dhcpEnforcedDeauthentication,proto3" json:"dhcp_enforced_deauthentication,omitempty"`
+	Dot11W                       *NetworkApplianceSsid_Dot11W                       `protobuf:"bytes,13,opt,name=dot11w,proto3" json:"dot11w,omitempty"`
+	EmptyFields                  []string                                           `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields                   []string                                           `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties         *structpb.Struct                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields                protoimpl.UnknownFields
 	sizeCache                    protoimpl.SizeCache
 }
@@ -394,7 +439,7 @@ func (x *UpdateNetworkApplianceSsidRequest) GetPsk() string {
 	return ""
 }
 
-func (x *UpdateNetworkApplianceSsidRequest) GetRadiusServers() []*UpdateNetworkApplianceSsidRequest_RadiusServers {
+func (x *UpdateNetworkApplianceSsidRequest) GetRadiusServers() []*NetworkApplianceSsid_RadiusServers {
 	if x != nil {
 		return x.RadiusServers
 	}
@@ -422,40 +467,49 @@ func (x *UpdateNetworkApplianceSsidRequest) GetVisible() bool {
 	return false
 }
 
-func (x *UpdateNetworkApplianceSsidRequest) GetDhcpEnforcedDeauthentication() *UpdateNetworkApplianceSsidRequest_DhcpEnforcedDeauthentication {
+func (x *UpdateNetworkApplianceSsidRequest) GetDhcpEnforcedDeauthentication() *NetworkApplianceSsid_DhcpEnforcedDeauthentication {
 	if x != nil {
 		return x.DhcpEnforcedDeauthentication
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceSsidRequest) GetDot11W() *UpdateNetworkApplianceSsidRequest_Dot11W {
+func (x *UpdateNetworkApplianceSsidRequest) GetDot11W() *NetworkApplianceSsid_Dot11W {
 	if x != nil {
 		return x.Dot11W
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceSsidRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceSsidRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceSsidRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkApplianceSsidRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceSsidRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceSsid_RadiusServers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Host          *string                `protobuf:"bytes,1,opt,name=host,proto3,oneof" json:"host,omitempty"`
-	Port          *int64                 `protobuf:"varint,2,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Host                 *string                `protobuf:"bytes,1,opt,name=host,proto3,oneof" json:"host,omitempty"`
+	Port                 *int64                 `protobuf:"varint,2,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	Secret               *string                `protobuf:"bytes,3,opt,name=secret,proto3,oneof" json:"secret,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceSsid_RadiusServers) Reset() {
@@ -502,87 +556,95 @@ func (x *NetworkApplianceSsid_RadiusServers) GetPort() int64 {
 	return 0
 }
 
-type UpdateNetworkApplianceSsidRequest_RadiusServers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Host          *string                `protobuf:"bytes,1,opt,name=host,proto3,oneof" json:"host,omitempty"`
-	Port          *int64                 `protobuf:"varint,2,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	Secret        *string                `protobuf:"bytes,3,opt,name=secret,proto3,oneof" json:"secret,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceSsidRequest_RadiusServers) Reset() {
-	*x = UpdateNetworkApplianceSsidRequest_RadiusServers{}
-	mi := &file_meraki_appliance_v1_ssids_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceSsidRequest_RadiusServers) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceSsidRequest_RadiusServers) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceSsidRequest_RadiusServers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_ssids_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceSsidRequest_RadiusServers.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceSsidRequest_RadiusServers) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_ssids_proto_rawDescGZIP(), []int{4, 0}
-}
-
-func (x *UpdateNetworkApplianceSsidRequest_RadiusServers) GetHost() string {
-	if x != nil && x.Host != nil {
-		return *x.Host
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceSsidRequest_RadiusServers) GetPort() int64 {
-	if x != nil && x.Port != nil {
-		return *x.Port
-	}
-	return 0
-}
-
-func (x *UpdateNetworkApplianceSsidRequest_RadiusServers) GetSecret() string {
+func (x *NetworkApplianceSsid_RadiusServers) GetSecret() string {
 	if x != nil && x.Secret != nil {
 		return *x.Secret
 	}
 	return ""
 }
 
-type UpdateNetworkApplianceSsidRequest_DhcpEnforcedDeauthentication struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *NetworkApplianceSsid_RadiusServers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *UpdateNetworkApplianceSsidRequest_DhcpEnforcedDeauthentication) Reset() {
-	*x = UpdateNetworkApplianceSsidRequest_DhcpEnforcedDeauthentication{}
+type NetworkApplianceSsid_DhcpEnforcedDeauthentication struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *NetworkApplianceSsid_DhcpEnforcedDeauthentication) Reset() {
+	*x = NetworkApplianceSsid_DhcpEnforcedDeauthentication{}
+	mi := &file_meraki_appliance_v1_ssids_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetworkApplianceSsid_DhcpEnforcedDeauthentication) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetworkApplianceSsid_DhcpEnforcedDeauthentication) ProtoMessage() {}
+
+func (x *NetworkApplianceSsid_DhcpEnforcedDeauthentication) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_appliance_v1_ssids_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetworkApplianceSsid_DhcpEnforcedDeauthentication.ProtoReflect.Descriptor instead.
+func (*NetworkApplianceSsid_DhcpEnforcedDeauthentication) Descriptor() ([]byte, []int) {
+	return file_meraki_appliance_v1_ssids_proto_rawDescGZIP(), []int{2, 1}
+}
+
+func (x *NetworkApplianceSsid_DhcpEnforcedDeauthentication) GetEnabled() bool {
+	if x != nil && x.Enabled != nil {
+		return *x.Enabled
+	}
+	return false
+}
+
+func (x *NetworkApplianceSsid_DhcpEnforcedDeauthentication) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type NetworkApplianceSsid_Dot11W struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Required             *bool                  `protobuf:"varint,2,opt,name=required,proto3,oneof" json:"required,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *NetworkApplianceSsid_Dot11W) Reset() {
+	*x = NetworkApplianceSsid_Dot11W{}
 	mi := &file_meraki_appliance_v1_ssids_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateNetworkApplianceSsidRequest_DhcpEnforcedDeauthentication) String() string {
+func (x *NetworkApplianceSsid_Dot11W) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateNetworkApplianceSsidRequest_DhcpEnforcedDeauthentication) ProtoMessage() {}
+func (*NetworkApplianceSsid_Dot11W) ProtoMessage() {}
 
-func (x *UpdateNetworkApplianceSsidRequest_DhcpEnforcedDeauthentication) ProtoReflect() protoreflect.Message {
+func (x *NetworkApplianceSsid_Dot11W) ProtoReflect() protoreflect.Message {
 	mi := &file_meraki_appliance_v1_ssids_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -594,82 +656,46 @@ func (x *UpdateNetworkApplianceSsidRequest_DhcpEnforcedDeauthentication) ProtoRe
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateNetworkApplianceSsidRequest_DhcpEnforcedDeauthentication.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceSsidRequest_DhcpEnforcedDeauthentication) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_ssids_proto_rawDescGZIP(), []int{4, 1}
+// Deprecated: Use NetworkApplianceSsid_Dot11W.ProtoReflect.Descriptor instead.
+func (*NetworkApplianceSsid_Dot11W) Descriptor() ([]byte, []int) {
+	return file_meraki_appliance_v1_ssids_proto_rawDescGZIP(), []int{2, 2}
 }
 
-func (x *UpdateNetworkApplianceSsidRequest_DhcpEnforcedDeauthentication) GetEnabled() bool {
+func (x *NetworkApplianceSsid_Dot11W) GetEnabled() bool {
 	if x != nil && x.Enabled != nil {
 		return *x.Enabled
 	}
 	return false
 }
 
-type UpdateNetworkApplianceSsidRequest_Dot11W struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Required      *bool                  `protobuf:"varint,2,opt,name=required,proto3,oneof" json:"required,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceSsidRequest_Dot11W) Reset() {
-	*x = UpdateNetworkApplianceSsidRequest_Dot11W{}
-	mi := &file_meraki_appliance_v1_ssids_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceSsidRequest_Dot11W) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceSsidRequest_Dot11W) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceSsidRequest_Dot11W) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_ssids_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceSsidRequest_Dot11W.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceSsidRequest_Dot11W) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_ssids_proto_rawDescGZIP(), []int{4, 2}
-}
-
-func (x *UpdateNetworkApplianceSsidRequest_Dot11W) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateNetworkApplianceSsidRequest_Dot11W) GetRequired() bool {
+func (x *NetworkApplianceSsid_Dot11W) GetRequired() bool {
 	if x != nil && x.Required != nil {
 		return *x.Required
 	}
 	return false
 }
 
+func (x *NetworkApplianceSsid_Dot11W) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_appliance_v1_ssids_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_ssids_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmeraki/appliance/v1/ssids.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"T\n" +
+	"\x1fmeraki/appliance/v1/ssids.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"T\n" +
 	"\x1fGetNetworkApplianceSsidsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xa1\x01\n" +
-	" GetNetworkApplianceSsidsResponse\x12?\n" +
-	"\x05items\x18\x01 \x03(\v2).meraki.appliance.v1.NetworkApplianceSsidR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xeb\x04\n" +
+	"\v_network_id\"\xf2\x01\n" +
+	" GetNetworkApplianceSsidsResponse\x12@\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2).meraki.appliance.v1.NetworkApplianceSsidR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xf8\n" +
+	"\n" +
 	"\x14NetworkApplianceSsid\x12\x1b\n" +
 	"\x06number\x18\x01 \x01(\x03H\x00R\x06number\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1d\n" +
@@ -679,12 +705,32 @@ const file_meraki_appliance_v1_ssids_proto_rawDesc = "" +
 	"\x0eradius_servers\x18\x06 \x03(\v27.meraki.appliance.v1.NetworkApplianceSsid.RadiusServersR\rradiusServers\x12,\n" +
 	"\x0fencryption_mode\x18\a \x01(\tH\x05R\x0eencryptionMode\x88\x01\x01\x123\n" +
 	"\x13wpa_encryption_mode\x18\b \x01(\tH\x06R\x11wpaEncryptionMode\x88\x01\x01\x12\x1d\n" +
-	"\avisible\x18\t \x01(\bH\aR\avisible\x88\x01\x01\x1aS\n" +
+	"\avisible\x18\t \x01(\bH\aR\avisible\x88\x01\x01\x12\x15\n" +
+	"\x03psk\x18\n" +
+	" \x01(\tH\bR\x03psk\x88\x01\x01\x12\x8c\x01\n" +
+	"\x1edhcp_enforced_deauthentication\x18\v \x01(\v2F.meraki.appliance.v1.NetworkApplianceSsid.DhcpEnforcedDeauthenticationR\x1cdhcpEnforcedDeauthentication\x12H\n" +
+	"\x06dot11w\x18\f \x01(\v20.meraki.appliance.v1.NetworkApplianceSsid.Dot11wR\x06dot11w\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xca\x01\n" +
 	"\rRadiusServers\x12\x17\n" +
 	"\x04host\x18\x01 \x01(\tH\x00R\x04host\x88\x01\x01\x12\x17\n" +
-	"\x04port\x18\x02 \x01(\x03H\x01R\x04port\x88\x01\x01B\a\n" +
+	"\x04port\x18\x02 \x01(\x03H\x01R\x04port\x88\x01\x01\x12\x1b\n" +
+	"\x06secret\x18\x03 \x01(\tH\x02R\x06secret\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_hostB\a\n" +
 	"\x05_portB\t\n" +
+	"\a_secret\x1a\x98\x01\n" +
+	"\x1cDhcpEnforcedDeauthentication\x12\x1d\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
+	"\n" +
+	"\b_enabled\x1a\xb0\x01\n" +
+	"\x06Dot11w\x12\x1d\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1f\n" +
+	"\brequired\x18\x02 \x01(\bH\x01R\brequired\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
+	"\n" +
+	"\b_enabledB\v\n" +
+	"\t_requiredB\t\n" +
 	"\a_numberB\a\n" +
 	"\x05_nameB\n" +
 	"\n" +
@@ -695,14 +741,14 @@ const file_meraki_appliance_v1_ssids_proto_rawDesc = "" +
 	"\x10_encryption_modeB\x16\n" +
 	"\x14_wpa_encryption_modeB\n" +
 	"\n" +
-	"\b_visible\"{\n" +
+	"\b_visibleB\x06\n" +
+	"\x04_psk\"{\n" +
 	"\x1eGetNetworkApplianceSsidRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01B\r\n" +
 	"\v_network_idB\t\n" +
-	"\a_number\"\xac\n" +
-	"\n" +
+	"\a_number\"\xf3\a\n" +
 	"!UpdateNetworkApplianceSsidRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
@@ -711,34 +757,18 @@ const file_meraki_appliance_v1_ssids_proto_rawDesc = "" +
 	"\aenabled\x18\x04 \x01(\bH\x03R\aenabled\x88\x01\x01\x12+\n" +
 	"\x0fdefault_vlan_id\x18\x05 \x01(\x03H\x04R\rdefaultVlanId\x88\x01\x01\x12 \n" +
 	"\tauth_mode\x18\x06 \x01(\tH\x05R\bauthMode\x88\x01\x01\x12\x15\n" +
-	"\x03psk\x18\a \x01(\tH\x06R\x03psk\x88\x01\x01\x12k\n" +
-	"\x0eradius_servers\x18\b \x03(\v2D.meraki.appliance.v1.UpdateNetworkApplianceSsidRequest.RadiusServersR\rradiusServers\x12,\n" +
+	"\x03psk\x18\a \x01(\tH\x06R\x03psk\x88\x01\x01\x12^\n" +
+	"\x0eradius_servers\x18\b \x03(\v27.meraki.appliance.v1.NetworkApplianceSsid.RadiusServersR\rradiusServers\x12,\n" +
 	"\x0fencryption_mode\x18\t \x01(\tH\aR\x0eencryptionMode\x88\x01\x01\x123\n" +
 	"\x13wpa_encryption_mode\x18\n" +
 	" \x01(\tH\bR\x11wpaEncryptionMode\x88\x01\x01\x12\x1d\n" +
-	"\avisible\x18\v \x01(\bH\tR\avisible\x88\x01\x01\x12\x99\x01\n" +
-	"\x1edhcp_enforced_deauthentication\x18\f \x01(\v2S.meraki.appliance.v1.UpdateNetworkApplianceSsidRequest.DhcpEnforcedDeauthenticationR\x1cdhcpEnforcedDeauthentication\x12U\n" +
-	"\x06dot11w\x18\r \x01(\v2=.meraki.appliance.v1.UpdateNetworkApplianceSsidRequest.Dot11wR\x06dot11w\x12C\n" +
-	"\vnull_fields\x18\x0e \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x0f \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a{\n" +
-	"\rRadiusServers\x12\x17\n" +
-	"\x04host\x18\x01 \x01(\tH\x00R\x04host\x88\x01\x01\x12\x17\n" +
-	"\x04port\x18\x02 \x01(\x03H\x01R\x04port\x88\x01\x01\x12\x1b\n" +
-	"\x06secret\x18\x03 \x01(\tH\x02R\x06secret\x88\x01\x01B\a\n" +
-	"\x05_hostB\a\n" +
-	"\x05_portB\t\n" +
-	"\a_secret\x1aI\n" +
-	"\x1cDhcpEnforcedDeauthentication\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1aa\n" +
-	"\x06Dot11w\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1f\n" +
-	"\brequired\x18\x02 \x01(\bH\x01R\brequired\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\v\n" +
-	"\t_requiredB\r\n" +
+	"\avisible\x18\v \x01(\bH\tR\avisible\x88\x01\x01\x12\x8c\x01\n" +
+	"\x1edhcp_enforced_deauthentication\x18\f \x01(\v2F.meraki.appliance.v1.NetworkApplianceSsid.DhcpEnforcedDeauthenticationR\x1cdhcpEnforcedDeauthentication\x12H\n" +
+	"\x06dot11w\x18\r \x01(\v20.meraki.appliance.v1.NetworkApplianceSsid.Dot11wR\x06dot11w\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\t\n" +
 	"\a_numberB\a\n" +
 	"\x05_nameB\n" +
@@ -751,9 +781,9 @@ const file_meraki_appliance_v1_ssids_proto_rawDesc = "" +
 	"\x10_encryption_modeB\x16\n" +
 	"\x14_wpa_encryption_modeB\n" +
 	"\n" +
-	"\b_visibleBw\n" +
+	"\b_visibleB\x93\x01\n" +
 	"\x1dcom.merakibroker.appliance.v1B\n" +
-	"SsidsProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"SsidsProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_ssids_proto_rawDescOnce sync.Once
@@ -767,34 +797,39 @@ func file_meraki_appliance_v1_ssids_proto_rawDescGZIP() []byte {
 	return file_meraki_appliance_v1_ssids_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_ssids_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_meraki_appliance_v1_ssids_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_meraki_appliance_v1_ssids_proto_goTypes = []any{
-	(*GetNetworkApplianceSsidsRequest)(nil),                                // 0: meraki.appliance.v1.GetNetworkApplianceSsidsRequest
-	(*GetNetworkApplianceSsidsResponse)(nil),                               // 1: meraki.appliance.v1.GetNetworkApplianceSsidsResponse
-	(*NetworkApplianceSsid)(nil),                                           // 2: meraki.appliance.v1.NetworkApplianceSsid
-	(*GetNetworkApplianceSsidRequest)(nil),                                 // 3: meraki.appliance.v1.GetNetworkApplianceSsidRequest
-	(*UpdateNetworkApplianceSsidRequest)(nil),                              // 4: meraki.appliance.v1.UpdateNetworkApplianceSsidRequest
-	(*NetworkApplianceSsid_RadiusServers)(nil),                             // 5: meraki.appliance.v1.NetworkApplianceSsid.RadiusServers
-	(*UpdateNetworkApplianceSsidRequest_RadiusServers)(nil),                // 6: meraki.appliance.v1.UpdateNetworkApplianceSsidRequest.RadiusServers
-	(*UpdateNetworkApplianceSsidRequest_DhcpEnforcedDeauthentication)(nil), // 7: meraki.appliance.v1.UpdateNetworkApplianceSsidRequest.DhcpEnforcedDeauthentication
-	(*UpdateNetworkApplianceSsidRequest_Dot11W)(nil),                       // 8: meraki.appliance.v1.UpdateNetworkApplianceSsidRequest.Dot11w
-	(*v1.PageInfo)(nil),                                                    // 9: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil),                                          // 10: google.protobuf.FieldMask
+	(*GetNetworkApplianceSsidsRequest)(nil),                   // 0: meraki.appliance.v1.GetNetworkApplianceSsidsRequest
+	(*GetNetworkApplianceSsidsResponse)(nil),                  // 1: meraki.appliance.v1.GetNetworkApplianceSsidsResponse
+	(*NetworkApplianceSsid)(nil),                              // 2: meraki.appliance.v1.NetworkApplianceSsid
+	(*GetNetworkApplianceSsidRequest)(nil),                    // 3: meraki.appliance.v1.GetNetworkApplianceSsidRequest
+	(*UpdateNetworkApplianceSsidRequest)(nil),                 // 4: meraki.appliance.v1.UpdateNetworkApplianceSsidRequest
+	(*NetworkApplianceSsid_RadiusServers)(nil),                // 5: meraki.appliance.v1.NetworkApplianceSsid.RadiusServers
+	(*NetworkApplianceSsid_DhcpEnforcedDeauthentication)(nil), // 6: meraki.appliance.v1.NetworkApplianceSsid.DhcpEnforcedDeauthentication
+	(*NetworkApplianceSsid_Dot11W)(nil),                       // 7: meraki.appliance.v1.NetworkApplianceSsid.Dot11w
+	(*v1.PageInfo)(nil),                                       // 8: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                                   // 9: google.protobuf.Struct
 }
 var file_meraki_appliance_v1_ssids_proto_depIdxs = []int32{
 	2,  // 0: meraki.appliance.v1.GetNetworkApplianceSsidsResponse.items:type_name -> meraki.appliance.v1.NetworkApplianceSsid
-	9,  // 1: meraki.appliance.v1.GetNetworkApplianceSsidsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	5,  // 2: meraki.appliance.v1.NetworkApplianceSsid.radius_servers:type_name -> meraki.appliance.v1.NetworkApplianceSsid.RadiusServers
-	6,  // 3: meraki.appliance.v1.UpdateNetworkApplianceSsidRequest.radius_servers:type_name -> meraki.appliance.v1.UpdateNetworkApplianceSsidRequest.RadiusServers
-	7,  // 4: meraki.appliance.v1.UpdateNetworkApplianceSsidRequest.dhcp_enforced_deauthentication:type_name -> meraki.appliance.v1.UpdateNetworkApplianceSsidRequest.DhcpEnforcedDeauthentication
-	8,  // 5: meraki.appliance.v1.UpdateNetworkApplianceSsidRequest.dot11w:type_name -> meraki.appliance.v1.UpdateNetworkApplianceSsidRequest.Dot11w
-	10, // 6: meraki.appliance.v1.UpdateNetworkApplianceSsidRequest.null_fields:type_name -> google.protobuf.FieldMask
-	10, // 7: meraki.appliance.v1.UpdateNetworkApplianceSsidRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	8,  // [8:8] is the sub-list for method output_type
-	8,  // [8:8] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	8,  // 1: meraki.appliance.v1.GetNetworkApplianceSsidsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	9,  // 2: meraki.appliance.v1.GetNetworkApplianceSsidsResponse.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 3: meraki.appliance.v1.NetworkApplianceSsid.radius_servers:type_name -> meraki.appliance.v1.NetworkApplianceSsid.RadiusServers
+	6,  // 4: meraki.appliance.v1.NetworkApplianceSsid.dhcp_enforced_deauthentication:type_name -> meraki.appliance.v1.NetworkApplianceSsid.DhcpEnforcedDeauthentication
+	7,  // 5: meraki.appliance.v1.NetworkApplianceSsid.dot11w:type_name -> meraki.appliance.v1.NetworkApplianceSsid.Dot11w
+	9,  // 6: meraki.appliance.v1.NetworkApplianceSsid.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 7: meraki.appliance.v1.UpdateNetworkApplianceSsidRequest.radius_servers:type_name -> meraki.appliance.v1.NetworkApplianceSsid.RadiusServers
+	6,  // 8: meraki.appliance.v1.UpdateNetworkApplianceSsidRequest.dhcp_enforced_deauthentication:type_name -> meraki.appliance.v1.NetworkApplianceSsid.DhcpEnforcedDeauthentication
+	7,  // 9: meraki.appliance.v1.UpdateNetworkApplianceSsidRequest.dot11w:type_name -> meraki.appliance.v1.NetworkApplianceSsid.Dot11w
+	9,  // 10: meraki.appliance.v1.UpdateNetworkApplianceSsidRequest.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 11: meraki.appliance.v1.NetworkApplianceSsid.RadiusServers.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 12: meraki.appliance.v1.NetworkApplianceSsid.DhcpEnforcedDeauthentication.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 13: meraki.appliance.v1.NetworkApplianceSsid.Dot11w.additional_properties:type_name -> google.protobuf.Struct
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_ssids_proto_init() }
@@ -809,14 +844,13 @@ func file_meraki_appliance_v1_ssids_proto_init() {
 	file_meraki_appliance_v1_ssids_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_appliance_v1_ssids_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_appliance_v1_ssids_proto_msgTypes[7].OneofWrappers = []any{}
-	file_meraki_appliance_v1_ssids_proto_msgTypes[8].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_ssids_proto_rawDesc), len(file_meraki_appliance_v1_ssids_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -73,11 +73,12 @@ func (x *GetNetworkApplianceStaticRoutesRequest) GetNetworkId() string {
 
 // Answer of getNetworkApplianceStaticRoutes.
 type GetNetworkApplianceStaticRoutesResponse struct {
-	state         protoimpl.MessageState         `protogen:"open.v1"`
-	Items         []*NetworkApplianceStaticRoute `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                   `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState         `protogen:"open.v1"`
+	Items                []*NetworkApplianceStaticRoute `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                   `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkApplianceStaticRoutesResponse) Reset() {
@@ -124,8 +125,16 @@ func (x *GetNetworkApplianceStaticRoutesResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of createNetworkApplianceStaticRoute, getNetworkApplianceStaticRoute,
-// updateNetworkApplianceStaticRoute. Row of getNetworkApplianceStaticRoutes.
+func (x *GetNetworkApplianceStaticRoutesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The appliance static route of a network. Answer of createNetworkApplianceStaticRoute,
+// getNetworkApplianceStaticRoute, updateNetworkApplianceStaticRoute. Row of
+// getNetworkApplianceStaticRoutes.
 type NetworkApplianceStaticRoute struct {
 	state              protoimpl.MessageState                                     `protogen:"open.v1"`
 	Id                 *string                                                    `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
@@ -137,9 +146,11 @@ type NetworkApplianceStaticRoute struct {
 	GatewayIp          *string                                                    `protobuf:"bytes,7,opt,name=gateway_ip,json=gatewayIp,proto3,oneof" json:"gateway_ip,omitempty"`
 	FixedIpAssignments map[string]*NetworkApplianceStaticRoute_FixedIpAssignments `protobuf:"bytes,8,rep,name=fixed_ip_assignments,json=fixedIpAssignments,proto3" json:"fixed_ip_assignments,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	ReservedIpRanges   []*NetworkApplianceStaticRoute_ReservedIpRanges            `protobuf:"bytes,9,rep,name=reserved_ip_ranges,json=reservedIpRanges,proto3" json:"reserved_ip_ranges,omitempty"`
-	GatewayVlanId      *int64                                                     `protobuf:"varint,10,opt,name=gateway_vlan_id,json=gatewayVlanId,proto3,oneof" json:"gateway_vlan_id,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// From 0 to 4094.
+	GatewayVlanId        *int64           `protobuf:"varint,10,opt,name=gateway_vlan_id,json=gatewayVlanId,proto3,oneof" json:"gateway_vlan_id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceStaticRoute) Reset() {
@@ -242,6 +253,13 @@ func (x *NetworkApplianceStaticRoute) GetGatewayVlanId() int64 {
 	return 0
 }
 
+func (x *NetworkApplianceStaticRoute) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createNetworkApplianceStaticRoute.
 type CreateNetworkApplianceStaticRouteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -254,12 +272,13 @@ type CreateNetworkApplianceStaticRouteRequest struct {
 	// Required.
 	GatewayIp *string `protobuf:"bytes,4,opt,name=gateway_ip,json=gatewayIp,proto3,oneof" json:"gateway_ip,omitempty"`
 	// From 0 to 4094.
-	GatewayVlanId *int64                 `protobuf:"varint,5,opt,name=gateway_vlan_id,json=gatewayVlanId,proto3,oneof" json:"gateway_vlan_id,omitempty"`
-	Enabled       *bool                  `protobuf:"varint,6,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	GatewayVlanId        *int64           `protobuf:"varint,5,opt,name=gateway_vlan_id,json=gatewayVlanId,proto3,oneof" json:"gateway_vlan_id,omitempty"`
+	Enabled              *bool            `protobuf:"varint,6,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateNetworkApplianceStaticRouteRequest) Reset() {
@@ -334,16 +353,23 @@ func (x *CreateNetworkApplianceStaticRouteRequest) GetEnabled() bool {
 	return false
 }
 
-func (x *CreateNetworkApplianceStaticRouteRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkApplianceStaticRouteRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkApplianceStaticRouteRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateNetworkApplianceStaticRouteRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkApplianceStaticRouteRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -414,14 +440,15 @@ type UpdateNetworkApplianceStaticRouteRequest struct {
 	Subnet        *string `protobuf:"bytes,4,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
 	GatewayIp     *string `protobuf:"bytes,5,opt,name=gateway_ip,json=gatewayIp,proto3,oneof" json:"gateway_ip,omitempty"`
 	// From 0 to 4094.
-	GatewayVlanId      *int64                                                                  `protobuf:"varint,6,opt,name=gateway_vlan_id,json=gatewayVlanId,proto3,oneof" json:"gateway_vlan_id,omitempty"`
-	Enabled            *bool                                                                   `protobuf:"varint,7,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	FixedIpAssignments map[string]*UpdateNetworkApplianceStaticRouteRequest_FixedIpAssignments `protobuf:"bytes,8,rep,name=fixed_ip_assignments,json=fixedIpAssignments,proto3" json:"fixed_ip_assignments,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	ReservedIpRanges   []*UpdateNetworkApplianceStaticRouteRequest_ReservedIpRanges            `protobuf:"bytes,9,rep,name=reserved_ip_ranges,json=reservedIpRanges,proto3" json:"reserved_ip_ranges,omitempty"`
-	NullFields         *fieldmaskpb.FieldMask                                                  `protobuf:"bytes,10,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields        *fieldmaskpb.FieldMask                                                  `protobuf:"bytes,11,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	GatewayVlanId        *int64                                                     `protobuf:"varint,6,opt,name=gateway_vlan_id,json=gatewayVlanId,proto3,oneof" json:"gateway_vlan_id,omitempty"`
+	Enabled              *bool                                                      `protobuf:"varint,7,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	FixedIpAssignments   map[string]*NetworkApplianceStaticRoute_FixedIpAssignments `protobuf:"bytes,8,rep,name=fixed_ip_assignments,json=fixedIpAssignments,proto3" json:"fixed_ip_assignments,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	ReservedIpRanges     []*NetworkApplianceStaticRoute_ReservedIpRanges            `protobuf:"bytes,9,rep,name=reserved_ip_ranges,json=reservedIpRanges,proto3" json:"reserved_ip_ranges,omitempty"`
+	EmptyFields          []string                                                   `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                   `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceStaticRouteRequest) Reset() {
@@ -503,30 +530,37 @@ func (x *UpdateNetworkApplianceStaticRouteRequest) GetEnabled() bool {
 	return false
 }
 
-func (x *UpdateNetworkApplianceStaticRouteRequest) GetFixedIpAssignments() map[string]*UpdateNetworkApplianceStaticRouteRequest_FixedIpAssignments {
+func (x *UpdateNetworkApplianceStaticRouteRequest) GetFixedIpAssignments() map[string]*NetworkApplianceStaticRoute_FixedIpAssignments {
 	if x != nil {
 		return x.FixedIpAssignments
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceStaticRouteRequest) GetReservedIpRanges() []*UpdateNetworkApplianceStaticRouteRequest_ReservedIpRanges {
+func (x *UpdateNetworkApplianceStaticRouteRequest) GetReservedIpRanges() []*NetworkApplianceStaticRoute_ReservedIpRanges {
 	if x != nil {
 		return x.ReservedIpRanges
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceStaticRouteRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceStaticRouteRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceStaticRouteRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceStaticRouteRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceStaticRouteRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -586,17 +620,63 @@ func (x *DeleteNetworkApplianceStaticRouteRequest) GetStaticRouteId() string {
 	return ""
 }
 
+// Answer of deleteNetworkApplianceStaticRoute.
+type DeleteNetworkApplianceStaticRouteResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteNetworkApplianceStaticRouteResponse) Reset() {
+	*x = DeleteNetworkApplianceStaticRouteResponse{}
+	mi := &file_meraki_appliance_v1_static_routes_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteNetworkApplianceStaticRouteResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteNetworkApplianceStaticRouteResponse) ProtoMessage() {}
+
+func (x *DeleteNetworkApplianceStaticRouteResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_appliance_v1_static_routes_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteNetworkApplianceStaticRouteResponse.ProtoReflect.Descriptor instead.
+func (*DeleteNetworkApplianceStaticRouteResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_appliance_v1_static_routes_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeleteNetworkApplianceStaticRouteResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceStaticRoute_FixedIpAssignments struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ip            *string                `protobuf:"bytes,1,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Ip                   *string                `protobuf:"bytes,1,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceStaticRoute_FixedIpAssignments) Reset() {
 	*x = NetworkApplianceStaticRoute_FixedIpAssignments{}
-	mi := &file_meraki_appliance_v1_static_routes_proto_msgTypes[8]
+	mi := &file_meraki_appliance_v1_static_routes_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -608,7 +688,7 @@ func (x *NetworkApplianceStaticRoute_FixedIpAssignments) String() string {
 func (*NetworkApplianceStaticRoute_FixedIpAssignments) ProtoMessage() {}
 
 func (x *NetworkApplianceStaticRoute_FixedIpAssignments) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_static_routes_proto_msgTypes[8]
+	mi := &file_meraki_appliance_v1_static_routes_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -638,18 +718,29 @@ func (x *NetworkApplianceStaticRoute_FixedIpAssignments) GetName() string {
 	return ""
 }
 
+func (x *NetworkApplianceStaticRoute_FixedIpAssignments) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceStaticRoute_ReservedIpRanges struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Start         *string                `protobuf:"bytes,1,opt,name=start,proto3,oneof" json:"start,omitempty"`
-	End           *string                `protobuf:"bytes,2,opt,name=end,proto3,oneof" json:"end,omitempty"`
-	Comment       *string                `protobuf:"bytes,3,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Start *string `protobuf:"bytes,1,opt,name=start,proto3,oneof" json:"start,omitempty"`
+	// Required in a request.
+	End *string `protobuf:"bytes,2,opt,name=end,proto3,oneof" json:"end,omitempty"`
+	// Required in a request.
+	Comment              *string          `protobuf:"bytes,3,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceStaticRoute_ReservedIpRanges) Reset() {
 	*x = NetworkApplianceStaticRoute_ReservedIpRanges{}
-	mi := &file_meraki_appliance_v1_static_routes_proto_msgTypes[9]
+	mi := &file_meraki_appliance_v1_static_routes_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -661,7 +752,7 @@ func (x *NetworkApplianceStaticRoute_ReservedIpRanges) String() string {
 func (*NetworkApplianceStaticRoute_ReservedIpRanges) ProtoMessage() {}
 
 func (x *NetworkApplianceStaticRoute_ReservedIpRanges) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_static_routes_proto_msgTypes[9]
+	mi := &file_meraki_appliance_v1_static_routes_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -698,133 +789,26 @@ func (x *NetworkApplianceStaticRoute_ReservedIpRanges) GetComment() string {
 	return ""
 }
 
-type UpdateNetworkApplianceStaticRouteRequest_FixedIpAssignments struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ip            *string                `protobuf:"bytes,1,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceStaticRouteRequest_FixedIpAssignments) Reset() {
-	*x = UpdateNetworkApplianceStaticRouteRequest_FixedIpAssignments{}
-	mi := &file_meraki_appliance_v1_static_routes_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceStaticRouteRequest_FixedIpAssignments) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceStaticRouteRequest_FixedIpAssignments) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceStaticRouteRequest_FixedIpAssignments) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_static_routes_proto_msgTypes[11]
+func (x *NetworkApplianceStaticRoute_ReservedIpRanges) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceStaticRouteRequest_FixedIpAssignments.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceStaticRouteRequest_FixedIpAssignments) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_static_routes_proto_rawDescGZIP(), []int{5, 1}
-}
-
-func (x *UpdateNetworkApplianceStaticRouteRequest_FixedIpAssignments) GetIp() string {
-	if x != nil && x.Ip != nil {
-		return *x.Ip
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceStaticRouteRequest_FixedIpAssignments) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-type UpdateNetworkApplianceStaticRouteRequest_ReservedIpRanges struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Start *string `protobuf:"bytes,1,opt,name=start,proto3,oneof" json:"start,omitempty"`
-	// Required.
-	End *string `protobuf:"bytes,2,opt,name=end,proto3,oneof" json:"end,omitempty"`
-	// Required.
-	Comment       *string `protobuf:"bytes,3,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceStaticRouteRequest_ReservedIpRanges) Reset() {
-	*x = UpdateNetworkApplianceStaticRouteRequest_ReservedIpRanges{}
-	mi := &file_meraki_appliance_v1_static_routes_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceStaticRouteRequest_ReservedIpRanges) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceStaticRouteRequest_ReservedIpRanges) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceStaticRouteRequest_ReservedIpRanges) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_static_routes_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceStaticRouteRequest_ReservedIpRanges.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceStaticRouteRequest_ReservedIpRanges) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_static_routes_proto_rawDescGZIP(), []int{5, 2}
-}
-
-func (x *UpdateNetworkApplianceStaticRouteRequest_ReservedIpRanges) GetStart() string {
-	if x != nil && x.Start != nil {
-		return *x.Start
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceStaticRouteRequest_ReservedIpRanges) GetEnd() string {
-	if x != nil && x.End != nil {
-		return *x.End
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceStaticRouteRequest_ReservedIpRanges) GetComment() string {
-	if x != nil && x.Comment != nil {
-		return *x.Comment
-	}
-	return ""
+	return nil
 }
 
 var File_meraki_appliance_v1_static_routes_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_static_routes_proto_rawDesc = "" +
 	"\n" +
-	"'meraki/appliance/v1/static_routes.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"[\n" +
+	"'meraki/appliance/v1/static_routes.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"[\n" +
 	"&GetNetworkApplianceStaticRoutesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xaf\x01\n" +
-	"'GetNetworkApplianceStaticRoutesResponse\x12F\n" +
-	"\x05items\x18\x01 \x03(\v20.meraki.appliance.v1.NetworkApplianceStaticRouteR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xda\a\n" +
+	"\v_network_id\"\x80\x02\n" +
+	"'GetNetworkApplianceStaticRoutesResponse\x12G\n" +
+	"\x05items\x18\xfb\x0f \x03(\v20.meraki.appliance.v1.NetworkApplianceStaticRouteR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xc8\t\n" +
 	"\x1bNetworkApplianceStaticRoute\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\"\n" +
 	"\n" +
@@ -839,19 +823,22 @@ const file_meraki_appliance_v1_static_routes_proto_rawDesc = "" +
 	"\x14fixed_ip_assignments\x18\b \x03(\v2H.meraki.appliance.v1.NetworkApplianceStaticRoute.FixedIpAssignmentsEntryR\x12fixedIpAssignments\x12o\n" +
 	"\x12reserved_ip_ranges\x18\t \x03(\v2A.meraki.appliance.v1.NetworkApplianceStaticRoute.ReservedIpRangesR\x10reservedIpRanges\x12+\n" +
 	"\x0fgateway_vlan_id\x18\n" +
-	" \x01(\x03H\aR\rgatewayVlanId\x88\x01\x01\x1a\x8a\x01\n" +
+	" \x01(\x03H\aR\rgatewayVlanId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8a\x01\n" +
 	"\x17FixedIpAssignmentsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12Y\n" +
-	"\x05value\x18\x02 \x01(\v2C.meraki.appliance.v1.NetworkApplianceStaticRoute.FixedIpAssignmentsR\x05value:\x028\x01\x1aR\n" +
+	"\x05value\x18\x02 \x01(\v2C.meraki.appliance.v1.NetworkApplianceStaticRoute.FixedIpAssignmentsR\x05value:\x028\x01\x1a\xa1\x01\n" +
 	"\x12FixedIpAssignments\x12\x13\n" +
 	"\x02ip\x18\x01 \x01(\tH\x00R\x02ip\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_ipB\a\n" +
-	"\x05_name\x1a\x81\x01\n" +
+	"\x05_name\x1a\xd0\x01\n" +
 	"\x10ReservedIpRanges\x12\x19\n" +
 	"\x05start\x18\x01 \x01(\tH\x00R\x05start\x88\x01\x01\x12\x15\n" +
 	"\x03end\x18\x02 \x01(\tH\x01R\x03end\x88\x01\x01\x12\x1d\n" +
-	"\acomment\x18\x03 \x01(\tH\x02R\acomment\x88\x01\x01B\b\n" +
+	"\acomment\x18\x03 \x01(\tH\x02R\acomment\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_startB\x06\n" +
 	"\x04_endB\n" +
 	"\n" +
@@ -864,7 +851,7 @@ const file_meraki_appliance_v1_static_routes_proto_rawDesc = "" +
 	"\x05_nameB\t\n" +
 	"\a_subnetB\r\n" +
 	"\v_gateway_ipB\x12\n" +
-	"\x10_gateway_vlan_id\"\xd2\x03\n" +
+	"\x10_gateway_vlan_id\"\xeb\x03\n" +
 	"(CreateNetworkApplianceStaticRouteRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
@@ -873,10 +860,11 @@ const file_meraki_appliance_v1_static_routes_proto_rawDesc = "" +
 	"\n" +
 	"gateway_ip\x18\x04 \x01(\tH\x03R\tgatewayIp\x88\x01\x01\x12+\n" +
 	"\x0fgateway_vlan_id\x18\x05 \x01(\x03H\x04R\rgatewayVlanId\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x06 \x01(\bH\x05R\aenabled\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\aenabled\x18\x06 \x01(\bH\x05R\aenabled\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_subnetB\r\n" +
@@ -889,7 +877,7 @@ const file_meraki_appliance_v1_static_routes_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12+\n" +
 	"\x0fstatic_route_id\x18\x02 \x01(\tH\x01R\rstaticRouteId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x12\n" +
-	"\x10_static_route_id\"\x8d\t\n" +
+	"\x10_static_route_id\"\xb4\a\n" +
 	"(UpdateNetworkApplianceStaticRouteRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12+\n" +
@@ -900,28 +888,15 @@ const file_meraki_appliance_v1_static_routes_proto_rawDesc = "" +
 	"gateway_ip\x18\x05 \x01(\tH\x04R\tgatewayIp\x88\x01\x01\x12+\n" +
 	"\x0fgateway_vlan_id\x18\x06 \x01(\x03H\x05R\rgatewayVlanId\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\a \x01(\bH\x06R\aenabled\x88\x01\x01\x12\x87\x01\n" +
-	"\x14fixed_ip_assignments\x18\b \x03(\v2U.meraki.appliance.v1.UpdateNetworkApplianceStaticRouteRequest.FixedIpAssignmentsEntryR\x12fixedIpAssignments\x12|\n" +
-	"\x12reserved_ip_ranges\x18\t \x03(\v2N.meraki.appliance.v1.UpdateNetworkApplianceStaticRouteRequest.ReservedIpRangesR\x10reservedIpRanges\x12C\n" +
-	"\vnull_fields\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\v \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x97\x01\n" +
+	"\x14fixed_ip_assignments\x18\b \x03(\v2U.meraki.appliance.v1.UpdateNetworkApplianceStaticRouteRequest.FixedIpAssignmentsEntryR\x12fixedIpAssignments\x12o\n" +
+	"\x12reserved_ip_ranges\x18\t \x03(\v2A.meraki.appliance.v1.NetworkApplianceStaticRoute.ReservedIpRangesR\x10reservedIpRanges\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8a\x01\n" +
 	"\x17FixedIpAssignmentsEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12f\n" +
-	"\x05value\x18\x02 \x01(\v2P.meraki.appliance.v1.UpdateNetworkApplianceStaticRouteRequest.FixedIpAssignmentsR\x05value:\x028\x01\x1aR\n" +
-	"\x12FixedIpAssignments\x12\x13\n" +
-	"\x02ip\x18\x01 \x01(\tH\x00R\x02ip\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
-	"\x03_ipB\a\n" +
-	"\x05_name\x1a\x81\x01\n" +
-	"\x10ReservedIpRanges\x12\x19\n" +
-	"\x05start\x18\x01 \x01(\tH\x00R\x05start\x88\x01\x01\x12\x15\n" +
-	"\x03end\x18\x02 \x01(\tH\x01R\x03end\x88\x01\x01\x12\x1d\n" +
-	"\acomment\x18\x03 \x01(\tH\x02R\acomment\x88\x01\x01B\b\n" +
-	"\x06_startB\x06\n" +
-	"\x04_endB\n" +
-	"\n" +
-	"\b_commentB\r\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12Y\n" +
+	"\x05value\x18\x02 \x01(\v2C.meraki.appliance.v1.NetworkApplianceStaticRoute.FixedIpAssignmentsR\x05value:\x028\x01B\r\n" +
 	"\v_network_idB\x12\n" +
 	"\x10_static_route_idB\a\n" +
 	"\x05_nameB\t\n" +
@@ -935,8 +910,10 @@ const file_meraki_appliance_v1_static_routes_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12+\n" +
 	"\x0fstatic_route_id\x18\x02 \x01(\tH\x01R\rstaticRouteId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x12\n" +
-	"\x10_static_route_idB~\n" +
-	"\x1dcom.merakibroker.appliance.v1B\x11StaticRoutesProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"\x10_static_route_id\"z\n" +
+	")DeleteNetworkApplianceStaticRouteResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x9a\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\x11StaticRoutesProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_static_routes_proto_rawDescOnce sync.Once
@@ -950,42 +927,44 @@ func file_meraki_appliance_v1_static_routes_proto_rawDescGZIP() []byte {
 	return file_meraki_appliance_v1_static_routes_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_static_routes_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_meraki_appliance_v1_static_routes_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_meraki_appliance_v1_static_routes_proto_goTypes = []any{
-	(*GetNetworkApplianceStaticRoutesRequest)(nil),   // 0: meraki.appliance.v1.GetNetworkApplianceStaticRoutesRequest
-	(*GetNetworkApplianceStaticRoutesResponse)(nil),  // 1: meraki.appliance.v1.GetNetworkApplianceStaticRoutesResponse
-	(*NetworkApplianceStaticRoute)(nil),              // 2: meraki.appliance.v1.NetworkApplianceStaticRoute
-	(*CreateNetworkApplianceStaticRouteRequest)(nil), // 3: meraki.appliance.v1.CreateNetworkApplianceStaticRouteRequest
-	(*GetNetworkApplianceStaticRouteRequest)(nil),    // 4: meraki.appliance.v1.GetNetworkApplianceStaticRouteRequest
-	(*UpdateNetworkApplianceStaticRouteRequest)(nil), // 5: meraki.appliance.v1.UpdateNetworkApplianceStaticRouteRequest
-	(*DeleteNetworkApplianceStaticRouteRequest)(nil), // 6: meraki.appliance.v1.DeleteNetworkApplianceStaticRouteRequest
-	nil, // 7: meraki.appliance.v1.NetworkApplianceStaticRoute.FixedIpAssignmentsEntry
-	(*NetworkApplianceStaticRoute_FixedIpAssignments)(nil), // 8: meraki.appliance.v1.NetworkApplianceStaticRoute.FixedIpAssignments
-	(*NetworkApplianceStaticRoute_ReservedIpRanges)(nil),   // 9: meraki.appliance.v1.NetworkApplianceStaticRoute.ReservedIpRanges
-	nil, // 10: meraki.appliance.v1.UpdateNetworkApplianceStaticRouteRequest.FixedIpAssignmentsEntry
-	(*UpdateNetworkApplianceStaticRouteRequest_FixedIpAssignments)(nil), // 11: meraki.appliance.v1.UpdateNetworkApplianceStaticRouteRequest.FixedIpAssignments
-	(*UpdateNetworkApplianceStaticRouteRequest_ReservedIpRanges)(nil),   // 12: meraki.appliance.v1.UpdateNetworkApplianceStaticRouteRequest.ReservedIpRanges
-	(*v1.PageInfo)(nil),           // 13: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 14: google.protobuf.FieldMask
+	(*GetNetworkApplianceStaticRoutesRequest)(nil),    // 0: meraki.appliance.v1.GetNetworkApplianceStaticRoutesRequest
+	(*GetNetworkApplianceStaticRoutesResponse)(nil),   // 1: meraki.appliance.v1.GetNetworkApplianceStaticRoutesResponse
+	(*NetworkApplianceStaticRoute)(nil),               // 2: meraki.appliance.v1.NetworkApplianceStaticRoute
+	(*CreateNetworkApplianceStaticRouteRequest)(nil),  // 3: meraki.appliance.v1.CreateNetworkApplianceStaticRouteRequest
+	(*GetNetworkApplianceStaticRouteRequest)(nil),     // 4: meraki.appliance.v1.GetNetworkApplianceStaticRouteRequest
+	(*UpdateNetworkApplianceStaticRouteRequest)(nil),  // 5: meraki.appliance.v1.UpdateNetworkApplianceStaticRouteRequest
+	(*DeleteNetworkApplianceStaticRouteRequest)(nil),  // 6: meraki.appliance.v1.DeleteNetworkApplianceStaticRouteRequest
+	(*DeleteNetworkApplianceStaticRouteResponse)(nil), // 7: meraki.appliance.v1.DeleteNetworkApplianceStaticRouteResponse
+	nil, // 8: meraki.appliance.v1.NetworkApplianceStaticRoute.FixedIpAssignmentsEntry
+	(*NetworkApplianceStaticRoute_FixedIpAssignments)(nil), // 9: meraki.appliance.v1.NetworkApplianceStaticRoute.FixedIpAssignments
+	(*NetworkApplianceStaticRoute_ReservedIpRanges)(nil),   // 10: meraki.appliance.v1.NetworkApplianceStaticRoute.ReservedIpRanges
+	nil,                     // 11: meraki.appliance.v1.UpdateNetworkApplianceStaticRouteRequest.FixedIpAssignmentsEntry
+	(*v1.PageInfo)(nil),     // 12: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 13: google.protobuf.Struct
 }
 var file_meraki_appliance_v1_static_routes_proto_depIdxs = []int32{
 	2,  // 0: meraki.appliance.v1.GetNetworkApplianceStaticRoutesResponse.items:type_name -> meraki.appliance.v1.NetworkApplianceStaticRoute
-	13, // 1: meraki.appliance.v1.GetNetworkApplianceStaticRoutesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	7,  // 2: meraki.appliance.v1.NetworkApplianceStaticRoute.fixed_ip_assignments:type_name -> meraki.appliance.v1.NetworkApplianceStaticRoute.FixedIpAssignmentsEntry
-	9,  // 3: meraki.appliance.v1.NetworkApplianceStaticRoute.reserved_ip_ranges:type_name -> meraki.appliance.v1.NetworkApplianceStaticRoute.ReservedIpRanges
-	14, // 4: meraki.appliance.v1.CreateNetworkApplianceStaticRouteRequest.null_fields:type_name -> google.protobuf.FieldMask
-	14, // 5: meraki.appliance.v1.CreateNetworkApplianceStaticRouteRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	10, // 6: meraki.appliance.v1.UpdateNetworkApplianceStaticRouteRequest.fixed_ip_assignments:type_name -> meraki.appliance.v1.UpdateNetworkApplianceStaticRouteRequest.FixedIpAssignmentsEntry
-	12, // 7: meraki.appliance.v1.UpdateNetworkApplianceStaticRouteRequest.reserved_ip_ranges:type_name -> meraki.appliance.v1.UpdateNetworkApplianceStaticRouteRequest.ReservedIpRanges
-	14, // 8: meraki.appliance.v1.UpdateNetworkApplianceStaticRouteRequest.null_fields:type_name -> google.protobuf.FieldMask
-	14, // 9: meraki.appliance.v1.UpdateNetworkApplianceStaticRouteRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	8,  // 10: meraki.appliance.v1.NetworkApplianceStaticRoute.FixedIpAssignmentsEntry.value:type_name -> meraki.appliance.v1.NetworkApplianceStaticRoute.FixedIpAssignments
-	11, // 11: meraki.appliance.v1.UpdateNetworkApplianceStaticRouteRequest.FixedIpAssignmentsEntry.value:type_name -> meraki.appliance.v1.UpdateNetworkApplianceStaticRouteRequest.FixedIpAssignments
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	12, // 1: meraki.appliance.v1.GetNetworkApplianceStaticRoutesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	13, // 2: meraki.appliance.v1.GetNetworkApplianceStaticRoutesResponse.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 3: meraki.appliance.v1.NetworkApplianceStaticRoute.fixed_ip_assignments:type_name -> meraki.appliance.v1.NetworkApplianceStaticRoute.FixedIpAssignmentsEntry
+	10, // 4: meraki.appliance.v1.NetworkApplianceStaticRoute.reserved_ip_ranges:type_name -> meraki.appliance.v1.NetworkApplianceStaticRoute.ReservedIpRanges
+	13, // 5: meraki.appliance.v1.NetworkApplianceStaticRoute.additional_properties:type_name -> google.protobuf.Struct
+	13, // 6: meraki.appliance.v1.CreateNetworkApplianceStaticRouteRequest.additional_properties:type_name -> google.protobuf.Struct
+	11, // 7: meraki.appliance.v1.UpdateNetworkApplianceStaticRouteRequest.fixed_ip_assignments:type_name -> meraki.appliance.v1.UpdateNetworkApplianceStaticRouteRequest.FixedIpAssignmentsEntry
+	10, // 8: meraki.appliance.v1.UpdateNetworkApplianceStaticRouteRequest.reserved_ip_ranges:type_name -> meraki.appliance.v1.NetworkApplianceStaticRoute.ReservedIpRanges
+	13, // 9: meraki.appliance.v1.UpdateNetworkApplianceStaticRouteRequest.additional_properties:type_name -> google.protobuf.Struct
+	13, // 10: meraki.appliance.v1.DeleteNetworkApplianceStaticRouteResponse.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 11: meraki.appliance.v1.NetworkApplianceStaticRoute.FixedIpAssignmentsEntry.value:type_name -> meraki.appliance.v1.NetworkApplianceStaticRoute.FixedIpAssignments
+	13, // 12: meraki.appliance.v1.NetworkApplianceStaticRoute.FixedIpAssignments.additional_properties:type_name -> google.protobuf.Struct
+	13, // 13: meraki.appliance.v1.NetworkApplianceStaticRoute.ReservedIpRanges.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 14: meraki.appliance.v1.UpdateNetworkApplianceStaticRouteRequest.FixedIpAssignmentsEntry.value:type_name -> meraki.appliance.v1.NetworkApplianceStaticRoute.FixedIpAssignments
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_static_routes_proto_init() }
@@ -999,17 +978,15 @@ func file_meraki_appliance_v1_static_routes_proto_init() {
 	file_meraki_appliance_v1_static_routes_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_appliance_v1_static_routes_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_appliance_v1_static_routes_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_appliance_v1_static_routes_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_appliance_v1_static_routes_proto_msgTypes[9].OneofWrappers = []any{}
-	file_meraki_appliance_v1_static_routes_proto_msgTypes[11].OneofWrappers = []any{}
-	file_meraki_appliance_v1_static_routes_proto_msgTypes[12].OneofWrappers = []any{}
+	file_meraki_appliance_v1_static_routes_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_static_routes_proto_rawDesc), len(file_meraki_appliance_v1_static_routes_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

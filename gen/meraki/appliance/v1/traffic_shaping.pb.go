@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,10 +71,12 @@ func (x *GetNetworkApplianceTrafficShapingRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkApplianceTrafficShaping, updateNetworkApplianceTrafficShaping.
+// The appliance traffic shaping of a network. Answer of getNetworkApplianceTrafficShaping,
+// updateNetworkApplianceTrafficShaping.
 type NetworkApplianceTrafficShaping struct {
 	state                 protoimpl.MessageState                                `protogen:"open.v1"`
 	GlobalBandwidthLimits *NetworkApplianceTrafficShaping_GlobalBandwidthLimits `protobuf:"bytes,1,opt,name=global_bandwidth_limits,json=globalBandwidthLimits,proto3" json:"global_bandwidth_limits,omitempty"`
+	AdditionalProperties  *structpb.Struct                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
@@ -116,15 +118,23 @@ func (x *NetworkApplianceTrafficShaping) GetGlobalBandwidthLimits() *NetworkAppl
 	return nil
 }
 
+func (x *NetworkApplianceTrafficShaping) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkApplianceTrafficShaping.
 type UpdateNetworkApplianceTrafficShapingRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	GlobalBandwidthLimits *UpdateNetworkApplianceTrafficShapingRequest_GlobalBandwidthLimits `protobuf:"bytes,2,opt,name=global_bandwidth_limits,json=globalBandwidthLimits,proto3" json:"global_bandwidth_limits,omitempty"`
-	NullFields            *fieldmaskpb.FieldMask                                             `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields           *fieldmaskpb.FieldMask                                             `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	GlobalBandwidthLimits *NetworkApplianceTrafficShaping_GlobalBandwidthLimits `protobuf:"bytes,2,opt,name=global_bandwidth_limits,json=globalBandwidthLimits,proto3" json:"global_bandwidth_limits,omitempty"`
+	EmptyFields           []string                                              `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields            []string                                              `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties  *structpb.Struct                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
@@ -166,23 +176,30 @@ func (x *UpdateNetworkApplianceTrafficShapingRequest) GetNetworkId() string {
 	return ""
 }
 
-func (x *UpdateNetworkApplianceTrafficShapingRequest) GetGlobalBandwidthLimits() *UpdateNetworkApplianceTrafficShapingRequest_GlobalBandwidthLimits {
+func (x *UpdateNetworkApplianceTrafficShapingRequest) GetGlobalBandwidthLimits() *NetworkApplianceTrafficShaping_GlobalBandwidthLimits {
 	if x != nil {
 		return x.GlobalBandwidthLimits
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceTrafficShapingRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceTrafficShapingRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceTrafficShapingRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceTrafficShapingRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceTrafficShapingRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -235,11 +252,12 @@ func (x *GetNetworkApplianceTrafficShapingCustomPerformanceClassesRequest) GetNe
 
 // Answer of getNetworkApplianceTrafficShapingCustomPerformanceClasses.
 type GetNetworkApplianceTrafficShapingCustomPerformanceClassesResponse struct {
-	state         protoimpl.MessageState                                  `protogen:"open.v1"`
-	Items         []*NetworkApplianceTrafficShapingCustomPerformanceClass `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                            `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                  `protogen:"open.v1"`
+	Items                []*NetworkApplianceTrafficShapingCustomPerformanceClass `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                            `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkApplianceTrafficShapingCustomPerformanceClassesResponse) Reset() {
@@ -286,7 +304,15 @@ func (x *GetNetworkApplianceTrafficShapingCustomPerformanceClassesResponse) GetP
 	return nil
 }
 
-// Answer of createNetworkApplianceTrafficShapingCustomPerformanceClass,
+func (x *GetNetworkApplianceTrafficShapingCustomPerformanceClassesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The appliance traffic shaping custom performance class of a network. Answer of
+// createNetworkApplianceTrafficShapingCustomPerformanceClass,
 // getNetworkApplianceTrafficShapingCustomPerformanceClass,
 // updateNetworkApplianceTrafficShapingCustomPerformanceClass. Row of
 // getNetworkApplianceTrafficShapingCustomPerformanceClasses.
@@ -297,6 +323,7 @@ type NetworkApplianceTrafficShapingCustomPerformanceClass struct {
 	MaxLatency               *int64                 `protobuf:"varint,3,opt,name=max_latency,json=maxLatency,proto3,oneof" json:"max_latency,omitempty"`
 	MaxJitter                *int64                 `protobuf:"varint,4,opt,name=max_jitter,json=maxJitter,proto3,oneof" json:"max_jitter,omitempty"`
 	MaxLossPercentage        *int64                 `protobuf:"varint,5,opt,name=max_loss_percentage,json=maxLossPercentage,proto3,oneof" json:"max_loss_percentage,omitempty"`
+	AdditionalProperties     *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields            protoimpl.UnknownFields
 	sizeCache                protoimpl.SizeCache
 }
@@ -366,20 +393,28 @@ func (x *NetworkApplianceTrafficShapingCustomPerformanceClass) GetMaxLossPercent
 	return 0
 }
 
+func (x *NetworkApplianceTrafficShapingCustomPerformanceClass) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createNetworkApplianceTrafficShapingCustomPerformanceClass.
 type CreateNetworkApplianceTrafficShapingCustomPerformanceClassRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Name              *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	MaxLatency        *int64                 `protobuf:"varint,3,opt,name=max_latency,json=maxLatency,proto3,oneof" json:"max_latency,omitempty"`
-	MaxJitter         *int64                 `protobuf:"varint,4,opt,name=max_jitter,json=maxJitter,proto3,oneof" json:"max_jitter,omitempty"`
-	MaxLossPercentage *int64                 `protobuf:"varint,5,opt,name=max_loss_percentage,json=maxLossPercentage,proto3,oneof" json:"max_loss_percentage,omitempty"`
-	NullFields        *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields       *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	Name                 *string          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	MaxLatency           *int64           `protobuf:"varint,3,opt,name=max_latency,json=maxLatency,proto3,oneof" json:"max_latency,omitempty"`
+	MaxJitter            *int64           `protobuf:"varint,4,opt,name=max_jitter,json=maxJitter,proto3,oneof" json:"max_jitter,omitempty"`
+	MaxLossPercentage    *int64           `protobuf:"varint,5,opt,name=max_loss_percentage,json=maxLossPercentage,proto3,oneof" json:"max_loss_percentage,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateNetworkApplianceTrafficShapingCustomPerformanceClassRequest) Reset() {
@@ -447,16 +482,23 @@ func (x *CreateNetworkApplianceTrafficShapingCustomPerformanceClassRequest) GetM
 	return 0
 }
 
-func (x *CreateNetworkApplianceTrafficShapingCustomPerformanceClassRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkApplianceTrafficShapingCustomPerformanceClassRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkApplianceTrafficShapingCustomPerformanceClassRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateNetworkApplianceTrafficShapingCustomPerformanceClassRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkApplianceTrafficShapingCustomPerformanceClassRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -522,13 +564,14 @@ type UpdateNetworkApplianceTrafficShapingCustomPerformanceClassRequest struct {
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	CustomPerformanceClassId *string                `protobuf:"bytes,2,opt,name=custom_performance_class_id,json=customPerformanceClassId,proto3,oneof" json:"custom_performance_class_id,omitempty"`
-	Name                     *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	MaxLatency               *int64                 `protobuf:"varint,4,opt,name=max_latency,json=maxLatency,proto3,oneof" json:"max_latency,omitempty"`
-	MaxJitter                *int64                 `protobuf:"varint,5,opt,name=max_jitter,json=maxJitter,proto3,oneof" json:"max_jitter,omitempty"`
-	MaxLossPercentage        *int64                 `protobuf:"varint,6,opt,name=max_loss_percentage,json=maxLossPercentage,proto3,oneof" json:"max_loss_percentage,omitempty"`
-	NullFields               *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields              *fieldmaskpb.FieldMask `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	CustomPerformanceClassId *string          `protobuf:"bytes,2,opt,name=custom_performance_class_id,json=customPerformanceClassId,proto3,oneof" json:"custom_performance_class_id,omitempty"`
+	Name                     *string          `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	MaxLatency               *int64           `protobuf:"varint,4,opt,name=max_latency,json=maxLatency,proto3,oneof" json:"max_latency,omitempty"`
+	MaxJitter                *int64           `protobuf:"varint,5,opt,name=max_jitter,json=maxJitter,proto3,oneof" json:"max_jitter,omitempty"`
+	MaxLossPercentage        *int64           `protobuf:"varint,6,opt,name=max_loss_percentage,json=maxLossPercentage,proto3,oneof" json:"max_loss_percentage,omitempty"`
+	EmptyFields              []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields               []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties     *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields            protoimpl.UnknownFields
 	sizeCache                protoimpl.SizeCache
 }
@@ -605,16 +648,23 @@ func (x *UpdateNetworkApplianceTrafficShapingCustomPerformanceClassRequest) GetM
 	return 0
 }
 
-func (x *UpdateNetworkApplianceTrafficShapingCustomPerformanceClassRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceTrafficShapingCustomPerformanceClassRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceTrafficShapingCustomPerformanceClassRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceTrafficShapingCustomPerformanceClassRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceTrafficShapingCustomPerformanceClassRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -674,6 +724,51 @@ func (x *DeleteNetworkApplianceTrafficShapingCustomPerformanceClassRequest) GetC
 	return ""
 }
 
+// Answer of deleteNetworkApplianceTrafficShapingCustomPerformanceClass.
+type DeleteNetworkApplianceTrafficShapingCustomPerformanceClassResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteNetworkApplianceTrafficShapingCustomPerformanceClassResponse) Reset() {
+	*x = DeleteNetworkApplianceTrafficShapingCustomPerformanceClassResponse{}
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteNetworkApplianceTrafficShapingCustomPerformanceClassResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteNetworkApplianceTrafficShapingCustomPerformanceClassResponse) ProtoMessage() {}
+
+func (x *DeleteNetworkApplianceTrafficShapingCustomPerformanceClassResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteNetworkApplianceTrafficShapingCustomPerformanceClassResponse.ProtoReflect.Descriptor instead.
+func (*DeleteNetworkApplianceTrafficShapingCustomPerformanceClassResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *DeleteNetworkApplianceTrafficShapingCustomPerformanceClassResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getNetworkApplianceTrafficShapingRules.
 type GetNetworkApplianceTrafficShapingRulesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -685,7 +780,7 @@ type GetNetworkApplianceTrafficShapingRulesRequest struct {
 
 func (x *GetNetworkApplianceTrafficShapingRulesRequest) Reset() {
 	*x = GetNetworkApplianceTrafficShapingRulesRequest{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[10]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -697,7 +792,7 @@ func (x *GetNetworkApplianceTrafficShapingRulesRequest) String() string {
 func (*GetNetworkApplianceTrafficShapingRulesRequest) ProtoMessage() {}
 
 func (x *GetNetworkApplianceTrafficShapingRulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[10]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -710,7 +805,7 @@ func (x *GetNetworkApplianceTrafficShapingRulesRequest) ProtoReflect() protorefl
 
 // Deprecated: Use GetNetworkApplianceTrafficShapingRulesRequest.ProtoReflect.Descriptor instead.
 func (*GetNetworkApplianceTrafficShapingRulesRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{10}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetNetworkApplianceTrafficShapingRulesRequest) GetNetworkId() string {
@@ -720,18 +815,20 @@ func (x *GetNetworkApplianceTrafficShapingRulesRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkApplianceTrafficShapingRules, updateNetworkApplianceTrafficShapingRules.
+// The appliance traffic shaping rules of a network. Answer of
+// getNetworkApplianceTrafficShapingRules, updateNetworkApplianceTrafficShapingRules.
 type NetworkApplianceTrafficShapingRules struct {
-	state               protoimpl.MessageState                       `protogen:"open.v1"`
-	DefaultRulesEnabled *bool                                        `protobuf:"varint,1,opt,name=default_rules_enabled,json=defaultRulesEnabled,proto3,oneof" json:"default_rules_enabled,omitempty"`
-	Rules               []*NetworkApplianceTrafficShapingRules_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                protoimpl.MessageState                       `protogen:"open.v1"`
+	DefaultRulesEnabled  *bool                                        `protobuf:"varint,1,opt,name=default_rules_enabled,json=defaultRulesEnabled,proto3,oneof" json:"default_rules_enabled,omitempty"`
+	Rules                []*NetworkApplianceTrafficShapingRules_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingRules) Reset() {
 	*x = NetworkApplianceTrafficShapingRules{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[11]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -743,7 +840,7 @@ func (x *NetworkApplianceTrafficShapingRules) String() string {
 func (*NetworkApplianceTrafficShapingRules) ProtoMessage() {}
 
 func (x *NetworkApplianceTrafficShapingRules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[11]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -756,7 +853,7 @@ func (x *NetworkApplianceTrafficShapingRules) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use NetworkApplianceTrafficShapingRules.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingRules) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{11}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *NetworkApplianceTrafficShapingRules) GetDefaultRulesEnabled() bool {
@@ -773,22 +870,30 @@ func (x *NetworkApplianceTrafficShapingRules) GetRules() []*NetworkApplianceTraf
 	return nil
 }
 
+func (x *NetworkApplianceTrafficShapingRules) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkApplianceTrafficShapingRules.
 type UpdateNetworkApplianceTrafficShapingRulesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId           *string                                                   `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	DefaultRulesEnabled *bool                                                     `protobuf:"varint,2,opt,name=default_rules_enabled,json=defaultRulesEnabled,proto3,oneof" json:"default_rules_enabled,omitempty"`
-	Rules               []*UpdateNetworkApplianceTrafficShapingRulesRequest_Rules `protobuf:"bytes,3,rep,name=rules,proto3" json:"rules,omitempty"`
-	NullFields          *fieldmaskpb.FieldMask                                    `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields         *fieldmaskpb.FieldMask                                    `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	NetworkId            *string                                      `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	DefaultRulesEnabled  *bool                                        `protobuf:"varint,2,opt,name=default_rules_enabled,json=defaultRulesEnabled,proto3,oneof" json:"default_rules_enabled,omitempty"`
+	Rules                []*NetworkApplianceTrafficShapingRules_Rules `protobuf:"bytes,3,rep,name=rules,proto3" json:"rules,omitempty"`
+	EmptyFields          []string                                     `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                     `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceTrafficShapingRulesRequest) Reset() {
 	*x = UpdateNetworkApplianceTrafficShapingRulesRequest{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[12]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -800,7 +905,7 @@ func (x *UpdateNetworkApplianceTrafficShapingRulesRequest) String() string {
 func (*UpdateNetworkApplianceTrafficShapingRulesRequest) ProtoMessage() {}
 
 func (x *UpdateNetworkApplianceTrafficShapingRulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[12]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -813,7 +918,7 @@ func (x *UpdateNetworkApplianceTrafficShapingRulesRequest) ProtoReflect() protor
 
 // Deprecated: Use UpdateNetworkApplianceTrafficShapingRulesRequest.ProtoReflect.Descriptor instead.
 func (*UpdateNetworkApplianceTrafficShapingRulesRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{12}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *UpdateNetworkApplianceTrafficShapingRulesRequest) GetNetworkId() string {
@@ -830,23 +935,30 @@ func (x *UpdateNetworkApplianceTrafficShapingRulesRequest) GetDefaultRulesEnable
 	return false
 }
 
-func (x *UpdateNetworkApplianceTrafficShapingRulesRequest) GetRules() []*UpdateNetworkApplianceTrafficShapingRulesRequest_Rules {
+func (x *UpdateNetworkApplianceTrafficShapingRulesRequest) GetRules() []*NetworkApplianceTrafficShapingRules_Rules {
 	if x != nil {
 		return x.Rules
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceTrafficShapingRulesRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceTrafficShapingRulesRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceTrafficShapingRulesRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceTrafficShapingRulesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceTrafficShapingRulesRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -862,7 +974,7 @@ type GetNetworkApplianceTrafficShapingUplinkBandwidthRequest struct {
 
 func (x *GetNetworkApplianceTrafficShapingUplinkBandwidthRequest) Reset() {
 	*x = GetNetworkApplianceTrafficShapingUplinkBandwidthRequest{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[13]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -874,7 +986,7 @@ func (x *GetNetworkApplianceTrafficShapingUplinkBandwidthRequest) String() strin
 func (*GetNetworkApplianceTrafficShapingUplinkBandwidthRequest) ProtoMessage() {}
 
 func (x *GetNetworkApplianceTrafficShapingUplinkBandwidthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[13]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -887,7 +999,7 @@ func (x *GetNetworkApplianceTrafficShapingUplinkBandwidthRequest) ProtoReflect()
 
 // Deprecated: Use GetNetworkApplianceTrafficShapingUplinkBandwidthRequest.ProtoReflect.Descriptor instead.
 func (*GetNetworkApplianceTrafficShapingUplinkBandwidthRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{13}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetNetworkApplianceTrafficShapingUplinkBandwidthRequest) GetNetworkId() string {
@@ -897,18 +1009,20 @@ func (x *GetNetworkApplianceTrafficShapingUplinkBandwidthRequest) GetNetworkId()
 	return ""
 }
 
-// Answer of getNetworkApplianceTrafficShapingUplinkBandwidth,
+// The appliance traffic shaping uplink bandwidth of a network. Answer of
+// getNetworkApplianceTrafficShapingUplinkBandwidth,
 // updateNetworkApplianceTrafficShapingUplinkBandwidth.
 type NetworkApplianceTrafficShapingUplinkBandwidth struct {
-	state           protoimpl.MessageState                                         `protogen:"open.v1"`
-	BandwidthLimits *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits `protobuf:"bytes,1,opt,name=bandwidth_limits,json=bandwidthLimits,proto3" json:"bandwidth_limits,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                                         `protogen:"open.v1"`
+	BandwidthLimits      *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits `protobuf:"bytes,1,opt,name=bandwidth_limits,json=bandwidthLimits,proto3" json:"bandwidth_limits,omitempty"`
+	AdditionalProperties *structpb.Struct                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkBandwidth) Reset() {
 	*x = NetworkApplianceTrafficShapingUplinkBandwidth{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[14]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -920,7 +1034,7 @@ func (x *NetworkApplianceTrafficShapingUplinkBandwidth) String() string {
 func (*NetworkApplianceTrafficShapingUplinkBandwidth) ProtoMessage() {}
 
 func (x *NetworkApplianceTrafficShapingUplinkBandwidth) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[14]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -933,7 +1047,7 @@ func (x *NetworkApplianceTrafficShapingUplinkBandwidth) ProtoReflect() protorefl
 
 // Deprecated: Use NetworkApplianceTrafficShapingUplinkBandwidth.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingUplinkBandwidth) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{14}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkBandwidth) GetBandwidthLimits() *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits {
@@ -943,21 +1057,29 @@ func (x *NetworkApplianceTrafficShapingUplinkBandwidth) GetBandwidthLimits() *Ne
 	return nil
 }
 
+func (x *NetworkApplianceTrafficShapingUplinkBandwidth) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkApplianceTrafficShapingUplinkBandwidth.
 type UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId       *string                                                                     `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	BandwidthLimits *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits `protobuf:"bytes,2,opt,name=bandwidth_limits,json=bandwidthLimits,proto3" json:"bandwidth_limits,omitempty"`
-	NullFields      *fieldmaskpb.FieldMask                                                      `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields     *fieldmaskpb.FieldMask                                                      `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	NetworkId            *string                                                        `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	BandwidthLimits      *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits `protobuf:"bytes,2,opt,name=bandwidth_limits,json=bandwidthLimits,proto3" json:"bandwidth_limits,omitempty"`
+	EmptyFields          []string                                                       `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                       `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest) Reset() {
 	*x = UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[15]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -969,7 +1091,7 @@ func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest) String() st
 func (*UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest) ProtoMessage() {}
 
 func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[15]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -982,7 +1104,7 @@ func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest) ProtoReflec
 
 // Deprecated: Use UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest.ProtoReflect.Descriptor instead.
 func (*UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{15}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest) GetNetworkId() string {
@@ -992,23 +1114,30 @@ func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest) GetNetworkI
 	return ""
 }
 
-func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest) GetBandwidthLimits() *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits {
+func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest) GetBandwidthLimits() *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits {
 	if x != nil {
 		return x.BandwidthLimits
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1024,7 +1153,7 @@ type GetNetworkApplianceTrafficShapingUplinkSelectionRequest struct {
 
 func (x *GetNetworkApplianceTrafficShapingUplinkSelectionRequest) Reset() {
 	*x = GetNetworkApplianceTrafficShapingUplinkSelectionRequest{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[16]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1036,7 +1165,7 @@ func (x *GetNetworkApplianceTrafficShapingUplinkSelectionRequest) String() strin
 func (*GetNetworkApplianceTrafficShapingUplinkSelectionRequest) ProtoMessage() {}
 
 func (x *GetNetworkApplianceTrafficShapingUplinkSelectionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[16]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1049,7 +1178,7 @@ func (x *GetNetworkApplianceTrafficShapingUplinkSelectionRequest) ProtoReflect()
 
 // Deprecated: Use GetNetworkApplianceTrafficShapingUplinkSelectionRequest.ProtoReflect.Descriptor instead.
 func (*GetNetworkApplianceTrafficShapingUplinkSelectionRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{16}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetNetworkApplianceTrafficShapingUplinkSelectionRequest) GetNetworkId() string {
@@ -1059,7 +1188,8 @@ func (x *GetNetworkApplianceTrafficShapingUplinkSelectionRequest) GetNetworkId()
 	return ""
 }
 
-// Answer of getNetworkApplianceTrafficShapingUplinkSelection,
+// The appliance traffic shaping uplink selection of a network. Answer of
+// getNetworkApplianceTrafficShapingUplinkSelection,
 // updateNetworkApplianceTrafficShapingUplinkSelection.
 type NetworkApplianceTrafficShapingUplinkSelection struct {
 	state                       protoimpl.MessageState                                                       `protogen:"open.v1"`
@@ -1069,13 +1199,14 @@ type NetworkApplianceTrafficShapingUplinkSelection struct {
 	FailoverAndFailback         *NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback           `protobuf:"bytes,4,opt,name=failover_and_failback,json=failoverAndFailback,proto3" json:"failover_and_failback,omitempty"`
 	WanTrafficUplinkPreferences []*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences `protobuf:"bytes,5,rep,name=wan_traffic_uplink_preferences,json=wanTrafficUplinkPreferences,proto3" json:"wan_traffic_uplink_preferences,omitempty"`
 	VpnTrafficUplinkPreferences []*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences `protobuf:"bytes,6,rep,name=vpn_traffic_uplink_preferences,json=vpnTrafficUplinkPreferences,proto3" json:"vpn_traffic_uplink_preferences,omitempty"`
+	AdditionalProperties        *structpb.Struct                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields               protoimpl.UnknownFields
 	sizeCache                   protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection) Reset() {
 	*x = NetworkApplianceTrafficShapingUplinkSelection{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[17]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1087,7 +1218,7 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection) String() string {
 func (*NetworkApplianceTrafficShapingUplinkSelection) ProtoMessage() {}
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[17]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1100,7 +1231,7 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection) ProtoReflect() protorefl
 
 // Deprecated: Use NetworkApplianceTrafficShapingUplinkSelection.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingUplinkSelection) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{17}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection) GetActiveActiveAutoVpnEnabled() bool {
@@ -1145,26 +1276,34 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection) GetVpnTrafficUplinkPrefe
 	return nil
 }
 
+func (x *NetworkApplianceTrafficShapingUplinkSelection) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkApplianceTrafficShapingUplinkSelection.
 type UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId                   *string                                                                                   `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	ActiveActiveAutoVpnEnabled  *bool                                                                                     `protobuf:"varint,2,opt,name=active_active_auto_vpn_enabled,json=activeActiveAutoVpnEnabled,proto3,oneof" json:"active_active_auto_vpn_enabled,omitempty"`
-	DefaultUplink               *string                                                                                   `protobuf:"bytes,3,opt,name=default_uplink,json=defaultUplink,proto3,oneof" json:"default_uplink,omitempty"`
-	LoadBalancingEnabled        *bool                                                                                     `protobuf:"varint,4,opt,name=load_balancing_enabled,json=loadBalancingEnabled,proto3,oneof" json:"load_balancing_enabled,omitempty"`
-	FailoverAndFailback         *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_FailoverAndFailback           `protobuf:"bytes,5,opt,name=failover_and_failback,json=failoverAndFailback,proto3" json:"failover_and_failback,omitempty"`
-	WanTrafficUplinkPreferences []*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences `protobuf:"bytes,6,rep,name=wan_traffic_uplink_preferences,json=wanTrafficUplinkPreferences,proto3" json:"wan_traffic_uplink_preferences,omitempty"`
-	VpnTrafficUplinkPreferences []*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences `protobuf:"bytes,7,rep,name=vpn_traffic_uplink_preferences,json=vpnTrafficUplinkPreferences,proto3" json:"vpn_traffic_uplink_preferences,omitempty"`
-	NullFields                  *fieldmaskpb.FieldMask                                                                    `protobuf:"bytes,8,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields                 *fieldmaskpb.FieldMask                                                                    `protobuf:"bytes,9,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NetworkId                   *string                                                                      `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	ActiveActiveAutoVpnEnabled  *bool                                                                        `protobuf:"varint,2,opt,name=active_active_auto_vpn_enabled,json=activeActiveAutoVpnEnabled,proto3,oneof" json:"active_active_auto_vpn_enabled,omitempty"`
+	DefaultUplink               *string                                                                      `protobuf:"bytes,3,opt,name=default_uplink,json=defaultUplink,proto3,oneof" json:"default_uplink,omitempty"`
+	LoadBalancingEnabled        *bool                                                                        `protobuf:"varint,4,opt,name=load_balancing_enabled,json=loadBalancingEnabled,proto3,oneof" json:"load_balancing_enabled,omitempty"`
+	FailoverAndFailback         *NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback           `protobuf:"bytes,5,opt,name=failover_and_failback,json=failoverAndFailback,proto3" json:"failover_and_failback,omitempty"`
+	WanTrafficUplinkPreferences []*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences `protobuf:"bytes,6,rep,name=wan_traffic_uplink_preferences,json=wanTrafficUplinkPreferences,proto3" json:"wan_traffic_uplink_preferences,omitempty"`
+	VpnTrafficUplinkPreferences []*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences `protobuf:"bytes,7,rep,name=vpn_traffic_uplink_preferences,json=vpnTrafficUplinkPreferences,proto3" json:"vpn_traffic_uplink_preferences,omitempty"`
+	EmptyFields                 []string                                                                     `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields                  []string                                                                     `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties        *structpb.Struct                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields               protoimpl.UnknownFields
 	sizeCache                   protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest) Reset() {
 	*x = UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[18]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1176,7 +1315,7 @@ func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest) String() st
 func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest) ProtoMessage() {}
 
 func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[18]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1189,7 +1328,7 @@ func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest) ProtoReflec
 
 // Deprecated: Use UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.ProtoReflect.Descriptor instead.
 func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest) GetNetworkId() string {
@@ -1220,37 +1359,44 @@ func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest) GetLoadBala
 	return false
 }
 
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest) GetFailoverAndFailback() *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_FailoverAndFailback {
+func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest) GetFailoverAndFailback() *NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback {
 	if x != nil {
 		return x.FailoverAndFailback
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest) GetWanTrafficUplinkPreferences() []*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences {
+func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest) GetWanTrafficUplinkPreferences() []*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences {
 	if x != nil {
 		return x.WanTrafficUplinkPreferences
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest) GetVpnTrafficUplinkPreferences() []*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences {
+func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest) GetVpnTrafficUplinkPreferences() []*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences {
 	if x != nil {
 		return x.VpnTrafficUplinkPreferences
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1259,18 +1405,19 @@ func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest) GetEmptyFie
 type UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId         *string                                                                       `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Custom            []*UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_Custom            `protobuf:"bytes,2,rep,name=custom,proto3" json:"custom,omitempty"`
-	MajorApplications []*UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_MajorApplications `protobuf:"bytes,3,rep,name=major_applications,json=majorApplications,proto3" json:"major_applications,omitempty"`
-	NullFields        *fieldmaskpb.FieldMask                                                        `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields       *fieldmaskpb.FieldMask                                                        `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	NetworkId            *string                                                          `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Custom               []*NetworkApplianceTrafficShapingVpnExclusions_Custom            `protobuf:"bytes,2,rep,name=custom,proto3" json:"custom,omitempty"`
+	MajorApplications    []*NetworkApplianceTrafficShapingVpnExclusions_MajorApplications `protobuf:"bytes,3,rep,name=major_applications,json=majorApplications,proto3" json:"major_applications,omitempty"`
+	EmptyFields          []string                                                         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest) Reset() {
 	*x = UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[19]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1282,7 +1429,7 @@ func (x *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest) String() stri
 func (*UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest) ProtoMessage() {}
 
 func (x *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[19]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1295,7 +1442,7 @@ func (x *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest) ProtoReflect(
 
 // Deprecated: Use UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest.ProtoReflect.Descriptor instead.
 func (*UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{19}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest) GetNetworkId() string {
@@ -1305,48 +1452,57 @@ func (x *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest) GetNetworkId(
 	return ""
 }
 
-func (x *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest) GetCustom() []*UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_Custom {
+func (x *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest) GetCustom() []*NetworkApplianceTrafficShapingVpnExclusions_Custom {
 	if x != nil {
 		return x.Custom
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest) GetMajorApplications() []*UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_MajorApplications {
+func (x *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest) GetMajorApplications() []*NetworkApplianceTrafficShapingVpnExclusions_MajorApplications {
 	if x != nil {
 		return x.MajorApplications
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of updateNetworkApplianceTrafficShapingVpnExclusions.
+func (x *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The appliance traffic shaping VPN exclusions of a network. Answer of
+// updateNetworkApplianceTrafficShapingVpnExclusions.
 type NetworkApplianceTrafficShapingVpnExclusions struct {
-	state             protoimpl.MessageState                                           `protogen:"open.v1"`
-	NetworkId         *string                                                          `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	NetworkName       *string                                                          `protobuf:"bytes,2,opt,name=network_name,json=networkName,proto3,oneof" json:"network_name,omitempty"`
-	Custom            []*NetworkApplianceTrafficShapingVpnExclusions_Custom            `protobuf:"bytes,3,rep,name=custom,proto3" json:"custom,omitempty"`
-	MajorApplications []*NetworkApplianceTrafficShapingVpnExclusions_MajorApplications `protobuf:"bytes,4,rep,name=major_applications,json=majorApplications,proto3" json:"major_applications,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState                                           `protogen:"open.v1"`
+	NetworkId            *string                                                          `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	NetworkName          *string                                                          `protobuf:"bytes,2,opt,name=network_name,json=networkName,proto3,oneof" json:"network_name,omitempty"`
+	Custom               []*NetworkApplianceTrafficShapingVpnExclusions_Custom            `protobuf:"bytes,3,rep,name=custom,proto3" json:"custom,omitempty"`
+	MajorApplications    []*NetworkApplianceTrafficShapingVpnExclusions_MajorApplications `protobuf:"bytes,4,rep,name=major_applications,json=majorApplications,proto3" json:"major_applications,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingVpnExclusions) Reset() {
 	*x = NetworkApplianceTrafficShapingVpnExclusions{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[20]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1358,7 +1514,7 @@ func (x *NetworkApplianceTrafficShapingVpnExclusions) String() string {
 func (*NetworkApplianceTrafficShapingVpnExclusions) ProtoMessage() {}
 
 func (x *NetworkApplianceTrafficShapingVpnExclusions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[20]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1371,7 +1527,7 @@ func (x *NetworkApplianceTrafficShapingVpnExclusions) ProtoReflect() protoreflec
 
 // Deprecated: Use NetworkApplianceTrafficShapingVpnExclusions.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingVpnExclusions) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{20}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *NetworkApplianceTrafficShapingVpnExclusions) GetNetworkId() string {
@@ -1402,6 +1558,13 @@ func (x *NetworkApplianceTrafficShapingVpnExclusions) GetMajorApplications() []*
 	return nil
 }
 
+func (x *NetworkApplianceTrafficShapingVpnExclusions) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getOrganizationApplianceTrafficShapingVpnExclusionsByNetwork.
 type GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1417,7 +1580,7 @@ type GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkRequest struct 
 
 func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkRequest) Reset() {
 	*x = GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkRequest{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[21]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1429,7 +1592,7 @@ func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkRequest) St
 func (*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkRequest) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[21]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1442,7 +1605,7 @@ func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkRequest) Pr
 
 // Deprecated: Use GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{21}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkRequest) GetOrganizationId() string {
@@ -1482,16 +1645,17 @@ func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkRequest) Ge
 
 // Answer of getOrganizationApplianceTrafficShapingVpnExclusionsByNetwork.
 type GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse struct {
-	state         protoimpl.MessageState                                                       `protogen:"open.v1"`
-	Items         []*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                 `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                       `protogen:"open.v1"`
+	Items                []*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse) Reset() {
 	*x = GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[22]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1503,7 +1667,7 @@ func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse) S
 func (*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[22]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1516,7 +1680,7 @@ func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse) P
 
 // Deprecated: Use GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{22}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse) GetItems() []*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item {
@@ -1533,17 +1697,25 @@ func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse) G
 	return nil
 }
 
+func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceTrafficShaping_GlobalBandwidthLimits struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	LimitUp       *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
-	LimitDown     *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	LimitUp              *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
+	LimitDown            *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShaping_GlobalBandwidthLimits) Reset() {
 	*x = NetworkApplianceTrafficShaping_GlobalBandwidthLimits{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[23]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1555,7 +1727,7 @@ func (x *NetworkApplianceTrafficShaping_GlobalBandwidthLimits) String() string {
 func (*NetworkApplianceTrafficShaping_GlobalBandwidthLimits) ProtoMessage() {}
 
 func (x *NetworkApplianceTrafficShaping_GlobalBandwidthLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[23]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1585,64 +1757,21 @@ func (x *NetworkApplianceTrafficShaping_GlobalBandwidthLimits) GetLimitDown() in
 	return 0
 }
 
-type UpdateNetworkApplianceTrafficShapingRequest_GlobalBandwidthLimits struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	LimitUp       *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
-	LimitDown     *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingRequest_GlobalBandwidthLimits) Reset() {
-	*x = UpdateNetworkApplianceTrafficShapingRequest_GlobalBandwidthLimits{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingRequest_GlobalBandwidthLimits) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceTrafficShapingRequest_GlobalBandwidthLimits) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceTrafficShapingRequest_GlobalBandwidthLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[24]
+func (x *NetworkApplianceTrafficShaping_GlobalBandwidthLimits) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceTrafficShapingRequest_GlobalBandwidthLimits.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceTrafficShapingRequest_GlobalBandwidthLimits) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingRequest_GlobalBandwidthLimits) GetLimitUp() int64 {
-	if x != nil && x.LimitUp != nil {
-		return *x.LimitUp
-	}
-	return 0
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingRequest_GlobalBandwidthLimits) GetLimitDown() int64 {
-	if x != nil && x.LimitDown != nil {
-		return *x.LimitDown
-	}
-	return 0
+	return nil
 }
 
 type NetworkApplianceTrafficShapingRules_Rules struct {
-	state                    protoimpl.MessageState                                              `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
 	Definitions              []*NetworkApplianceTrafficShapingRules_Rules_Definitions            `protobuf:"bytes,1,rep,name=definitions,proto3" json:"definitions,omitempty"`
 	PerClientBandwidthLimits *NetworkApplianceTrafficShapingRules_Rules_PerClientBandwidthLimits `protobuf:"bytes,2,opt,name=per_client_bandwidth_limits,json=perClientBandwidthLimits,proto3" json:"per_client_bandwidth_limits,omitempty"`
 	DscpTagValue             *int64                                                              `protobuf:"varint,3,opt,name=dscp_tag_value,json=dscpTagValue,proto3,oneof" json:"dscp_tag_value,omitempty"`
 	Priority                 *string                                                             `protobuf:"bytes,4,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	AdditionalProperties     *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields            protoimpl.UnknownFields
 	sizeCache                protoimpl.SizeCache
 }
@@ -1674,7 +1803,7 @@ func (x *NetworkApplianceTrafficShapingRules_Rules) ProtoReflect() protoreflect.
 
 // Deprecated: Use NetworkApplianceTrafficShapingRules_Rules.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingRules_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{11, 0}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{12, 0}
 }
 
 func (x *NetworkApplianceTrafficShapingRules_Rules) GetDefinitions() []*NetworkApplianceTrafficShapingRules_Rules_Definitions {
@@ -1705,13 +1834,23 @@ func (x *NetworkApplianceTrafficShapingRules_Rules) GetPriority() string {
 	return ""
 }
 
+func (x *NetworkApplianceTrafficShapingRules_Rules) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceTrafficShapingRules_Rules_Definitions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "application", "applicationCategory", "host", "ipRange", "localNet", "port".
-	Type          *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required in a request. Known values: "application", "applicationCategory", "host",
+	// "ipRange", "localNet", "port".
+	Type *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	// Required in a request.
+	Value                *structpb.Value  `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingRules_Rules_Definitions) Reset() {
@@ -1741,7 +1880,7 @@ func (x *NetworkApplianceTrafficShapingRules_Rules_Definitions) ProtoReflect() p
 
 // Deprecated: Use NetworkApplianceTrafficShapingRules_Rules_Definitions.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingRules_Rules_Definitions) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{11, 0, 0}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{12, 0, 0}
 }
 
 func (x *NetworkApplianceTrafficShapingRules_Rules_Definitions) GetType() string {
@@ -1751,19 +1890,27 @@ func (x *NetworkApplianceTrafficShapingRules_Rules_Definitions) GetType() string
 	return ""
 }
 
-func (x *NetworkApplianceTrafficShapingRules_Rules_Definitions) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
+func (x *NetworkApplianceTrafficShapingRules_Rules_Definitions) GetValue() *structpb.Value {
+	if x != nil {
+		return x.Value
 	}
-	return ""
+	return nil
+}
+
+func (x *NetworkApplianceTrafficShapingRules_Rules_Definitions) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 type NetworkApplianceTrafficShapingRules_Rules_PerClientBandwidthLimits struct {
-	state           protoimpl.MessageState                                                              `protogen:"open.v1"`
-	Settings        *string                                                                             `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	BandwidthLimits *NetworkApplianceTrafficShapingRules_Rules_PerClientBandwidthLimits_BandwidthLimits `protobuf:"bytes,2,opt,name=bandwidth_limits,json=bandwidthLimits,proto3" json:"bandwidth_limits,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                                                              `protogen:"open.v1"`
+	Settings             *string                                                                             `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
+	BandwidthLimits      *NetworkApplianceTrafficShapingRules_Rules_PerClientBandwidthLimits_BandwidthLimits `protobuf:"bytes,2,opt,name=bandwidth_limits,json=bandwidthLimits,proto3" json:"bandwidth_limits,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingRules_Rules_PerClientBandwidthLimits) Reset() {
@@ -1793,7 +1940,7 @@ func (x *NetworkApplianceTrafficShapingRules_Rules_PerClientBandwidthLimits) Pro
 
 // Deprecated: Use NetworkApplianceTrafficShapingRules_Rules_PerClientBandwidthLimits.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingRules_Rules_PerClientBandwidthLimits) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{11, 0, 1}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{12, 0, 1}
 }
 
 func (x *NetworkApplianceTrafficShapingRules_Rules_PerClientBandwidthLimits) GetSettings() string {
@@ -1810,12 +1957,20 @@ func (x *NetworkApplianceTrafficShapingRules_Rules_PerClientBandwidthLimits) Get
 	return nil
 }
 
+func (x *NetworkApplianceTrafficShapingRules_Rules_PerClientBandwidthLimits) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceTrafficShapingRules_Rules_PerClientBandwidthLimits_BandwidthLimits struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	LimitUp       *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
-	LimitDown     *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	LimitUp              *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
+	LimitDown            *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingRules_Rules_PerClientBandwidthLimits_BandwidthLimits) Reset() {
@@ -1846,7 +2001,7 @@ func (x *NetworkApplianceTrafficShapingRules_Rules_PerClientBandwidthLimits_Band
 
 // Deprecated: Use NetworkApplianceTrafficShapingRules_Rules_PerClientBandwidthLimits_BandwidthLimits.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingRules_Rules_PerClientBandwidthLimits_BandwidthLimits) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{11, 0, 1, 0}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{12, 0, 1, 0}
 }
 
 func (x *NetworkApplianceTrafficShapingRules_Rules_PerClientBandwidthLimits_BandwidthLimits) GetLimitUp() int64 {
@@ -1863,248 +2018,26 @@ func (x *NetworkApplianceTrafficShapingRules_Rules_PerClientBandwidthLimits_Band
 	return 0
 }
 
-type UpdateNetworkApplianceTrafficShapingRulesRequest_Rules struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Definitions              []*UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_Definitions            `protobuf:"bytes,1,rep,name=definitions,proto3" json:"definitions,omitempty"`
-	PerClientBandwidthLimits *UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits `protobuf:"bytes,2,opt,name=per_client_bandwidth_limits,json=perClientBandwidthLimits,proto3" json:"per_client_bandwidth_limits,omitempty"`
-	DscpTagValue             *int64                                                                           `protobuf:"varint,3,opt,name=dscp_tag_value,json=dscpTagValue,proto3,oneof" json:"dscp_tag_value,omitempty"`
-	Priority                 *string                                                                          `protobuf:"bytes,4,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	unknownFields            protoimpl.UnknownFields
-	sizeCache                protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingRulesRequest_Rules) Reset() {
-	*x = UpdateNetworkApplianceTrafficShapingRulesRequest_Rules{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[29]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingRulesRequest_Rules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceTrafficShapingRulesRequest_Rules) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceTrafficShapingRulesRequest_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[29]
+func (x *NetworkApplianceTrafficShapingRules_Rules_PerClientBandwidthLimits_BandwidthLimits) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceTrafficShapingRulesRequest_Rules.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceTrafficShapingRulesRequest_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{12, 0}
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingRulesRequest_Rules) GetDefinitions() []*UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_Definitions {
-	if x != nil {
-		return x.Definitions
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingRulesRequest_Rules) GetPerClientBandwidthLimits() *UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits {
-	if x != nil {
-		return x.PerClientBandwidthLimits
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingRulesRequest_Rules) GetDscpTagValue() int64 {
-	if x != nil && x.DscpTagValue != nil {
-		return *x.DscpTagValue
-	}
-	return 0
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingRulesRequest_Rules) GetPriority() string {
-	if x != nil && x.Priority != nil {
-		return *x.Priority
-	}
-	return ""
-}
-
-type UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_Definitions struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "application", "applicationCategory", "host", "ipRange",
-	// "localNet", "port".
-	Type *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Required.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_Definitions) Reset() {
-	*x = UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_Definitions{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[30]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_Definitions) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_Definitions) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_Definitions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[30]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_Definitions.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_Definitions) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{12, 0, 0}
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_Definitions) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_Definitions) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-type UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits struct {
-	state           protoimpl.MessageState                                                                           `protogen:"open.v1"`
-	Settings        *string                                                                                          `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	BandwidthLimits *UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits_BandwidthLimits `protobuf:"bytes,2,opt,name=bandwidth_limits,json=bandwidthLimits,proto3" json:"bandwidth_limits,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits) Reset() {
-	*x = UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[31]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits) ProtoMessage() {
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[31]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{12, 0, 1}
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits) GetSettings() string {
-	if x != nil && x.Settings != nil {
-		return *x.Settings
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits) GetBandwidthLimits() *UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits_BandwidthLimits {
-	if x != nil {
-		return x.BandwidthLimits
-	}
-	return nil
-}
-
-type UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits_BandwidthLimits struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	LimitUp       *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
-	LimitDown     *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits_BandwidthLimits) Reset() {
-	*x = UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits_BandwidthLimits{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[32]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits_BandwidthLimits) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits_BandwidthLimits) ProtoMessage() {
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits_BandwidthLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[32]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits_BandwidthLimits.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits_BandwidthLimits) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{12, 0, 1, 0}
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits_BandwidthLimits) GetLimitUp() int64 {
-	if x != nil && x.LimitUp != nil {
-		return *x.LimitUp
-	}
-	return 0
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits_BandwidthLimits) GetLimitDown() int64 {
-	if x != nil && x.LimitDown != nil {
-		return *x.LimitDown
-	}
-	return 0
 }
 
 type NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	Wan1          *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan1     `protobuf:"bytes,1,opt,name=wan1,proto3" json:"wan1,omitempty"`
-	Wan2          *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan2     `protobuf:"bytes,2,opt,name=wan2,proto3" json:"wan2,omitempty"`
-	Cellular      *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Cellular `protobuf:"bytes,3,opt,name=cellular,proto3" json:"cellular,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                  `protogen:"open.v1"`
+	Wan1                 *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan1     `protobuf:"bytes,1,opt,name=wan1,proto3" json:"wan1,omitempty"`
+	Wan2                 *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan2     `protobuf:"bytes,2,opt,name=wan2,proto3" json:"wan2,omitempty"`
+	Cellular             *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Cellular `protobuf:"bytes,3,opt,name=cellular,proto3" json:"cellular,omitempty"`
+	AdditionalProperties *structpb.Struct                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits) Reset() {
 	*x = NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[33]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2116,7 +2049,7 @@ func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits) String()
 func (*NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits) ProtoMessage() {}
 
 func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[33]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2129,7 +2062,7 @@ func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits) ProtoRef
 
 // Deprecated: Use NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{14, 0}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{15, 0}
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits) GetWan1() *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan1 {
@@ -2153,17 +2086,25 @@ func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits) GetCellu
 	return nil
 }
 
+func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan1 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	LimitUp       *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
-	LimitDown     *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	LimitUp              *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
+	LimitDown            *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan1) Reset() {
 	*x = NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan1{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[34]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2175,7 +2116,7 @@ func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan1) Str
 func (*NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan1) ProtoMessage() {}
 
 func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan1) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[34]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2188,7 +2129,7 @@ func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan1) Pro
 
 // Deprecated: Use NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan1.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan1) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{14, 0, 0}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{15, 0, 0}
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan1) GetLimitUp() int64 {
@@ -2205,17 +2146,25 @@ func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan1) Get
 	return 0
 }
 
+func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan1) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan2 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	LimitUp       *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
-	LimitDown     *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	LimitUp              *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
+	LimitDown            *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan2) Reset() {
 	*x = NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan2{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[35]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2227,7 +2176,7 @@ func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan2) Str
 func (*NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan2) ProtoMessage() {}
 
 func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan2) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[35]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2240,7 +2189,7 @@ func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan2) Pro
 
 // Deprecated: Use NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan2.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan2) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{14, 0, 1}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{15, 0, 1}
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan2) GetLimitUp() int64 {
@@ -2257,17 +2206,25 @@ func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan2) Get
 	return 0
 }
 
+func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan2) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Cellular struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	LimitUp       *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
-	LimitDown     *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	LimitUp              *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
+	LimitDown            *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Cellular) Reset() {
 	*x = NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Cellular{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[36]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2279,7 +2236,7 @@ func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Cellular)
 func (*NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Cellular) ProtoMessage() {}
 
 func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Cellular) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[36]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2292,7 +2249,7 @@ func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Cellular)
 
 // Deprecated: Use NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Cellular.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Cellular) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{14, 0, 2}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{15, 0, 2}
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Cellular) GetLimitUp() int64 {
@@ -2309,235 +2266,24 @@ func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Cellular)
 	return 0
 }
 
-type UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits struct {
-	state         protoimpl.MessageState                                                               `protogen:"open.v1"`
-	Wan1          *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Wan1     `protobuf:"bytes,1,opt,name=wan1,proto3" json:"wan1,omitempty"`
-	Wan2          *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Wan2     `protobuf:"bytes,2,opt,name=wan2,proto3" json:"wan2,omitempty"`
-	Cellular      *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Cellular `protobuf:"bytes,3,opt,name=cellular,proto3" json:"cellular,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits) Reset() {
-	*x = UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[37]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[37]
+func (x *NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Cellular) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{15, 0}
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits) GetWan1() *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Wan1 {
-	if x != nil {
-		return x.Wan1
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits) GetWan2() *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Wan2 {
-	if x != nil {
-		return x.Wan2
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits) GetCellular() *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Cellular {
-	if x != nil {
-		return x.Cellular
-	}
-	return nil
-}
-
-type UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Wan1 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	LimitUp       *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
-	LimitDown     *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Wan1) Reset() {
-	*x = UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Wan1{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[38]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Wan1) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Wan1) ProtoMessage() {
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Wan1) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[38]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Wan1.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Wan1) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{15, 0, 0}
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Wan1) GetLimitUp() int64 {
-	if x != nil && x.LimitUp != nil {
-		return *x.LimitUp
-	}
-	return 0
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Wan1) GetLimitDown() int64 {
-	if x != nil && x.LimitDown != nil {
-		return *x.LimitDown
-	}
-	return 0
-}
-
-type UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Wan2 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	LimitUp       *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
-	LimitDown     *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Wan2) Reset() {
-	*x = UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Wan2{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[39]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Wan2) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Wan2) ProtoMessage() {
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Wan2) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[39]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Wan2.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Wan2) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{15, 0, 1}
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Wan2) GetLimitUp() int64 {
-	if x != nil && x.LimitUp != nil {
-		return *x.LimitUp
-	}
-	return 0
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Wan2) GetLimitDown() int64 {
-	if x != nil && x.LimitDown != nil {
-		return *x.LimitDown
-	}
-	return 0
-}
-
-type UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Cellular struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	LimitUp       *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
-	LimitDown     *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Cellular) Reset() {
-	*x = UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Cellular{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[40]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Cellular) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Cellular) ProtoMessage() {
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Cellular) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[40]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Cellular.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Cellular) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{15, 0, 2}
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Cellular) GetLimitUp() int64 {
-	if x != nil && x.LimitUp != nil {
-		return *x.LimitUp
-	}
-	return 0
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Cellular) GetLimitDown() int64 {
-	if x != nil && x.LimitDown != nil {
-		return *x.LimitDown
-	}
-	return 0
 }
 
 type NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback struct {
-	state         protoimpl.MessageState                                                       `protogen:"open.v1"`
-	Immediate     *NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback_Immediate `protobuf:"bytes,1,opt,name=immediate,proto3" json:"immediate,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                       `protogen:"open.v1"`
+	Immediate            *NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback_Immediate `protobuf:"bytes,1,opt,name=immediate,proto3" json:"immediate,omitempty"`
+	AdditionalProperties *structpb.Struct                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback) Reset() {
 	*x = NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[41]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2549,7 +2295,7 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback) Stri
 func (*NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback) ProtoMessage() {}
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[41]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2562,7 +2308,7 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback) Prot
 
 // Deprecated: Use NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{17, 0}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 0}
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback) GetImmediate() *NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback_Immediate {
@@ -2572,17 +2318,27 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback) GetI
 	return nil
 }
 
+func (x *NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences struct {
-	state           protoimpl.MessageState                                                                      `protogen:"open.v1"`
-	TrafficFilters  []*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters `protobuf:"bytes,1,rep,name=traffic_filters,json=trafficFilters,proto3" json:"traffic_filters,omitempty"`
-	PreferredUplink *string                                                                                     `protobuf:"bytes,2,opt,name=preferred_uplink,json=preferredUplink,proto3,oneof" json:"preferred_uplink,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	TrafficFilters []*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters `protobuf:"bytes,1,rep,name=traffic_filters,json=trafficFilters,proto3" json:"traffic_filters,omitempty"`
+	// Required in a request.
+	PreferredUplink      *string          `protobuf:"bytes,2,opt,name=preferred_uplink,json=preferredUplink,proto3,oneof" json:"preferred_uplink,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences) Reset() {
 	*x = NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[42]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2594,7 +2350,7 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferenc
 func (*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences) ProtoMessage() {}
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[42]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2607,7 +2363,7 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferenc
 
 // Deprecated: Use NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{17, 1}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 1}
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences) GetTrafficFilters() []*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters {
@@ -2624,20 +2380,30 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferenc
 	return ""
 }
 
+func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences struct {
-	state           protoimpl.MessageState                                                                      `protogen:"open.v1"`
-	TrafficFilters  []*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters `protobuf:"bytes,1,rep,name=traffic_filters,json=trafficFilters,proto3" json:"traffic_filters,omitempty"`
-	PreferredUplink *string                                                                                     `protobuf:"bytes,2,opt,name=preferred_uplink,json=preferredUplink,proto3,oneof" json:"preferred_uplink,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	TrafficFilters []*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters `protobuf:"bytes,1,rep,name=traffic_filters,json=trafficFilters,proto3" json:"traffic_filters,omitempty"`
+	// Required in a request.
+	PreferredUplink *string `protobuf:"bytes,2,opt,name=preferred_uplink,json=preferredUplink,proto3,oneof" json:"preferred_uplink,omitempty"`
 	// Known values: "poorPerformance", "uplinkDown".
-	FailOverCriterion *string                                                                                     `protobuf:"bytes,3,opt,name=fail_over_criterion,json=failOverCriterion,proto3,oneof" json:"fail_over_criterion,omitempty"`
-	PerformanceClass  *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_PerformanceClass `protobuf:"bytes,4,opt,name=performance_class,json=performanceClass,proto3" json:"performance_class,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	FailOverCriterion    *string                                                                                     `protobuf:"bytes,3,opt,name=fail_over_criterion,json=failOverCriterion,proto3,oneof" json:"fail_over_criterion,omitempty"`
+	PerformanceClass     *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_PerformanceClass `protobuf:"bytes,4,opt,name=performance_class,json=performanceClass,proto3" json:"performance_class,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences) Reset() {
 	*x = NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[43]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2649,7 +2415,7 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferenc
 func (*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences) ProtoMessage() {}
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[43]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2662,7 +2428,7 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferenc
 
 // Deprecated: Use NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{17, 2}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 2}
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences) GetTrafficFilters() []*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters {
@@ -2693,16 +2459,25 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferenc
 	return nil
 }
 
+func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback_Immediate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Enabled              *bool            `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback_Immediate) Reset() {
 	*x = NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback_Immediate{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[44]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2714,7 +2489,7 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback_Immed
 func (*NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback_Immediate) ProtoMessage() {}
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback_Immediate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[44]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2727,7 +2502,7 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback_Immed
 
 // Deprecated: Use NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback_Immediate.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback_Immediate) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{17, 0, 0}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 0, 0}
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback_Immediate) GetEnabled() bool {
@@ -2737,18 +2512,27 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback_Immed
 	return false
 }
 
+func (x *NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback_Immediate) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "custom".
-	Type          *string                                                                                         `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Value         *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required in a request. Known values: "custom".
+	Type *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	// Required in a request.
+	Value                *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters) Reset() {
 	*x = NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[45]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2761,7 +2545,7 @@ func (*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[45]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2774,7 +2558,7 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferenc
 
 // Deprecated: Use NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{17, 1, 0}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 1, 0}
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters) GetType() string {
@@ -2791,19 +2575,29 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferenc
 	return nil
 }
 
+func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "any", "icmp6", "tcp", "udp".
-	Protocol      *string                                                                                                     `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Source        *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Source      `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
-	Destination   *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination `protobuf:"bytes,3,opt,name=destination,proto3" json:"destination,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Protocol *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	// Required in a request.
+	Source *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Source `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	// Required in a request.
+	Destination          *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination `protobuf:"bytes,3,opt,name=destination,proto3" json:"destination,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value) Reset() {
 	*x = NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[46]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2816,7 +2610,7 @@ func (*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[46]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2829,7 +2623,7 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferenc
 
 // Deprecated: Use NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{17, 1, 0, 0}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 1, 0, 0}
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value) GetProtocol() string {
@@ -2853,19 +2647,27 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferenc
 	return nil
 }
 
+func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Source struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Port          *string                `protobuf:"bytes,1,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	Cidr          *string                `protobuf:"bytes,2,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
-	Vlan          *int64                 `protobuf:"varint,3,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	Host          *int64                 `protobuf:"varint,4,opt,name=host,proto3,oneof" json:"host,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Port                 *string                `protobuf:"bytes,1,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	Cidr                 *string                `protobuf:"bytes,2,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
+	Vlan                 *int64                 `protobuf:"varint,3,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
+	Host                 *int64                 `protobuf:"varint,4,opt,name=host,proto3,oneof" json:"host,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Source) Reset() {
 	*x = NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Source{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[47]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2878,7 +2680,7 @@ func (*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Source) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[47]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2891,7 +2693,7 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferenc
 
 // Deprecated: Use NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Source.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Source) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{17, 1, 0, 0, 0}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 1, 0, 0, 0}
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Source) GetPort() string {
@@ -2922,18 +2724,26 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferenc
 	return 0
 }
 
+func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Source) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination struct {
-	state         protoimpl.MessageState                                                                                                     `protogen:"open.v1"`
-	Port          *string                                                                                                                    `protobuf:"bytes,1,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	Cidr          *string                                                                                                                    `protobuf:"bytes,2,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
-	Applications  []*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications `protobuf:"bytes,3,rep,name=applications,proto3" json:"applications,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                                     `protogen:"open.v1"`
+	Port                 *string                                                                                                                    `protobuf:"bytes,1,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	Cidr                 *string                                                                                                                    `protobuf:"bytes,2,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
+	Applications         []*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications `protobuf:"bytes,3,rep,name=applications,proto3" json:"applications,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination) Reset() {
 	*x = NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[48]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2946,7 +2756,7 @@ func (*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[48]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2959,7 +2769,7 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferenc
 
 // Deprecated: Use NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{17, 1, 0, 0, 1}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 1, 0, 0, 1}
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination) GetPort() string {
@@ -2983,18 +2793,26 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferenc
 	return nil
 }
 
+func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Type          *string                `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Type                 *string                `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications) Reset() {
 	*x = NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[49]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3007,7 +2825,7 @@ func (*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[49]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3020,7 +2838,7 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferenc
 
 // Deprecated: Use NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{17, 1, 0, 0, 1, 0}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 1, 0, 0, 1, 0}
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications) GetId() string {
@@ -3044,18 +2862,27 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferenc
 	return ""
 }
 
+func (x *NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "application", "applicationCategory", "custom".
-	Type          *string                                                                                         `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Value         *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required in a request. Known values: "application", "applicationCategory", "custom".
+	Type *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	// Required in a request.
+	Value                *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters) Reset() {
 	*x = NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[50]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3068,7 +2895,7 @@ func (*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[50]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3081,7 +2908,7 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferenc
 
 // Deprecated: Use NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{17, 2, 0}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 2, 0}
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters) GetType() string {
@@ -3098,20 +2925,28 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferenc
 	return nil
 }
 
+func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_PerformanceClass struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "builtin", "custom".
+	// Required in a request. Known values: "builtin", "custom".
 	Type *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	// Known values: "VoIP".
-	BuiltinPerformanceClassName *string `protobuf:"bytes,2,opt,name=builtin_performance_class_name,json=builtinPerformanceClassName,proto3,oneof" json:"builtin_performance_class_name,omitempty"`
-	CustomPerformanceClassId    *string `protobuf:"bytes,3,opt,name=custom_performance_class_id,json=customPerformanceClassId,proto3,oneof" json:"custom_performance_class_id,omitempty"`
+	BuiltinPerformanceClassName *string          `protobuf:"bytes,2,opt,name=builtin_performance_class_name,json=builtinPerformanceClassName,proto3,oneof" json:"builtin_performance_class_name,omitempty"`
+	CustomPerformanceClassId    *string          `protobuf:"bytes,3,opt,name=custom_performance_class_id,json=customPerformanceClassId,proto3,oneof" json:"custom_performance_class_id,omitempty"`
+	AdditionalProperties        *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields               protoimpl.UnknownFields
 	sizeCache                   protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_PerformanceClass) Reset() {
 	*x = NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_PerformanceClass{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[51]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3124,7 +2959,7 @@ func (*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_PerformanceClass) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[51]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3137,7 +2972,7 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferenc
 
 // Deprecated: Use NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_PerformanceClass.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_PerformanceClass) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{17, 2, 1}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 2, 1}
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_PerformanceClass) GetType() string {
@@ -3161,20 +2996,28 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferenc
 	return ""
 }
 
+func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_PerformanceClass) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Known values: "any", "icmp", "icmp6", "tcp", "udp".
-	Protocol      *string                                                                                                     `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Source        *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source      `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
-	Destination   *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination `protobuf:"bytes,4,opt,name=destination,proto3" json:"destination,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Protocol             *string                                                                                                     `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	Source               *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source      `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
+	Destination          *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination `protobuf:"bytes,4,opt,name=destination,proto3" json:"destination,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value) Reset() {
 	*x = NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[52]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3187,7 +3030,7 @@ func (*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[52]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3200,7 +3043,7 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferenc
 
 // Deprecated: Use NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{17, 2, 0, 0}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 2, 0, 0}
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value) GetId() string {
@@ -3231,20 +3074,28 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferenc
 	return nil
 }
 
+func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Port          *string                `protobuf:"bytes,1,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	Cidr          *string                `protobuf:"bytes,2,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
-	Network       *string                `protobuf:"bytes,3,opt,name=network,proto3,oneof" json:"network,omitempty"`
-	Vlan          *int64                 `protobuf:"varint,4,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	Host          *int64                 `protobuf:"varint,5,opt,name=host,proto3,oneof" json:"host,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Port                 *string                `protobuf:"bytes,1,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	Cidr                 *string                `protobuf:"bytes,2,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
+	Network              *string                `protobuf:"bytes,3,opt,name=network,proto3,oneof" json:"network,omitempty"`
+	Vlan                 *int64                 `protobuf:"varint,4,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
+	Host                 *int64                 `protobuf:"varint,5,opt,name=host,proto3,oneof" json:"host,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source) Reset() {
 	*x = NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[53]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3257,7 +3108,7 @@ func (*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[53]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3270,7 +3121,7 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferenc
 
 // Deprecated: Use NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{17, 2, 0, 0, 0}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 2, 0, 0, 0}
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source) GetPort() string {
@@ -3308,21 +3159,29 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferenc
 	return 0
 }
 
+func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Port          *string                `protobuf:"bytes,1,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	Cidr          *string                `protobuf:"bytes,2,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
-	Network       *string                `protobuf:"bytes,3,opt,name=network,proto3,oneof" json:"network,omitempty"`
-	Vlan          *int64                 `protobuf:"varint,4,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	Host          *int64                 `protobuf:"varint,5,opt,name=host,proto3,oneof" json:"host,omitempty"`
-	Fqdn          *string                `protobuf:"bytes,6,opt,name=fqdn,proto3,oneof" json:"fqdn,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Port                 *string                `protobuf:"bytes,1,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	Cidr                 *string                `protobuf:"bytes,2,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
+	Network              *string                `protobuf:"bytes,3,opt,name=network,proto3,oneof" json:"network,omitempty"`
+	Vlan                 *int64                 `protobuf:"varint,4,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
+	Host                 *int64                 `protobuf:"varint,5,opt,name=host,proto3,oneof" json:"host,omitempty"`
+	Fqdn                 *string                `protobuf:"bytes,6,opt,name=fqdn,proto3,oneof" json:"fqdn,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination) Reset() {
 	*x = NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[54]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3335,7 +3194,7 @@ func (*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[54]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3348,7 +3207,7 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferenc
 
 // Deprecated: Use NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{17, 2, 0, 0, 1}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 2, 0, 0, 1}
 }
 
 func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination) GetPort() string {
@@ -3393,944 +3252,27 @@ func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferenc
 	return ""
 }
 
-type UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_FailoverAndFailback struct {
-	state         protoimpl.MessageState                                                                    `protogen:"open.v1"`
-	Immediate     *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_FailoverAndFailback_Immediate `protobuf:"bytes,1,opt,name=immediate,proto3" json:"immediate,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_FailoverAndFailback) Reset() {
-	*x = UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_FailoverAndFailback{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[55]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_FailoverAndFailback) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_FailoverAndFailback) ProtoMessage() {
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_FailoverAndFailback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[55]
+func (x *NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_FailoverAndFailback.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_FailoverAndFailback) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 0}
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_FailoverAndFailback) GetImmediate() *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_FailoverAndFailback_Immediate {
-	if x != nil {
-		return x.Immediate
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	TrafficFilters []*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters `protobuf:"bytes,1,rep,name=traffic_filters,json=trafficFilters,proto3" json:"traffic_filters,omitempty"`
-	// Required.
-	PreferredUplink *string `protobuf:"bytes,2,opt,name=preferred_uplink,json=preferredUplink,proto3,oneof" json:"preferred_uplink,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences) Reset() {
-	*x = UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[56]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences) ProtoMessage() {
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[56]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 1}
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences) GetTrafficFilters() []*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters {
-	if x != nil {
-		return x.TrafficFilters
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences) GetPreferredUplink() string {
-	if x != nil && x.PreferredUplink != nil {
-		return *x.PreferredUplink
-	}
-	return ""
-}
-
-type UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	TrafficFilters []*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters `protobuf:"bytes,1,rep,name=traffic_filters,json=trafficFilters,proto3" json:"traffic_filters,omitempty"`
-	// Required.
-	PreferredUplink *string `protobuf:"bytes,2,opt,name=preferred_uplink,json=preferredUplink,proto3,oneof" json:"preferred_uplink,omitempty"`
-	// Known values: "poorPerformance", "uplinkDown".
-	FailOverCriterion *string                                                                                                  `protobuf:"bytes,3,opt,name=fail_over_criterion,json=failOverCriterion,proto3,oneof" json:"fail_over_criterion,omitempty"`
-	PerformanceClass  *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_PerformanceClass `protobuf:"bytes,4,opt,name=performance_class,json=performanceClass,proto3" json:"performance_class,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences) Reset() {
-	*x = UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[57]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences) ProtoMessage() {
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[57]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 2}
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences) GetTrafficFilters() []*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters {
-	if x != nil {
-		return x.TrafficFilters
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences) GetPreferredUplink() string {
-	if x != nil && x.PreferredUplink != nil {
-		return *x.PreferredUplink
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences) GetFailOverCriterion() string {
-	if x != nil && x.FailOverCriterion != nil {
-		return *x.FailOverCriterion
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences) GetPerformanceClass() *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_PerformanceClass {
-	if x != nil {
-		return x.PerformanceClass
-	}
-	return nil
-}
-
-type UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_FailoverAndFailback_Immediate struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Enabled       *bool `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_FailoverAndFailback_Immediate) Reset() {
-	*x = UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_FailoverAndFailback_Immediate{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[58]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_FailoverAndFailback_Immediate) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_FailoverAndFailback_Immediate) ProtoMessage() {
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_FailoverAndFailback_Immediate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[58]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_FailoverAndFailback_Immediate.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_FailoverAndFailback_Immediate) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 0, 0}
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_FailoverAndFailback_Immediate) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "custom".
-	Type *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Required.
-	Value         *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters) Reset() {
-	*x = UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[59]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters) ProtoMessage() {
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[59]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 1, 0}
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters) GetValue() *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value {
-	if x != nil {
-		return x.Value
-	}
-	return nil
-}
-
-type UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "any", "icmp6", "tcp", "udp".
-	Protocol *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	// Required.
-	Source *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
-	// Required.
-	Destination   *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination `protobuf:"bytes,3,opt,name=destination,proto3" json:"destination,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value) Reset() {
-	*x = UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[60]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value) ProtoMessage() {
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[60]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 1, 0, 0}
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value) GetSource() *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source {
-	if x != nil {
-		return x.Source
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value) GetDestination() *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination {
-	if x != nil {
-		return x.Destination
-	}
-	return nil
-}
-
-type UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Port          *string                `protobuf:"bytes,1,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	Cidr          *string                `protobuf:"bytes,2,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
-	Vlan          *int64                 `protobuf:"varint,3,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	Host          *int64                 `protobuf:"varint,4,opt,name=host,proto3,oneof" json:"host,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source) Reset() {
-	*x = UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[61]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source) ProtoMessage() {
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[61]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 1, 0, 0, 0}
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source) GetPort() string {
-	if x != nil && x.Port != nil {
-		return *x.Port
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source) GetCidr() string {
-	if x != nil && x.Cidr != nil {
-		return *x.Cidr
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source) GetVlan() int64 {
-	if x != nil && x.Vlan != nil {
-		return *x.Vlan
-	}
-	return 0
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source) GetHost() int64 {
-	if x != nil && x.Host != nil {
-		return *x.Host
-	}
-	return 0
-}
-
-type UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Port          *string                `protobuf:"bytes,1,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	Cidr          *string                `protobuf:"bytes,2,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination) Reset() {
-	*x = UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[62]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination) ProtoMessage() {
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[62]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 1, 0, 0, 1}
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination) GetPort() string {
-	if x != nil && x.Port != nil {
-		return *x.Port
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination) GetCidr() string {
-	if x != nil && x.Cidr != nil {
-		return *x.Cidr
-	}
-	return ""
-}
-
-type UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "application", "applicationCategory", "custom".
-	Type *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Required.
-	Value         *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters) Reset() {
-	*x = UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[63]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters) ProtoMessage() {
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[63]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 2, 0}
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters) GetValue() *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value {
-	if x != nil {
-		return x.Value
-	}
-	return nil
-}
-
-type UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_PerformanceClass struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "builtin", "custom".
-	Type *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Known values: "VoIP".
-	BuiltinPerformanceClassName *string `protobuf:"bytes,2,opt,name=builtin_performance_class_name,json=builtinPerformanceClassName,proto3,oneof" json:"builtin_performance_class_name,omitempty"`
-	CustomPerformanceClassId    *string `protobuf:"bytes,3,opt,name=custom_performance_class_id,json=customPerformanceClassId,proto3,oneof" json:"custom_performance_class_id,omitempty"`
-	unknownFields               protoimpl.UnknownFields
-	sizeCache                   protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_PerformanceClass) Reset() {
-	*x = UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_PerformanceClass{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[64]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_PerformanceClass) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_PerformanceClass) ProtoMessage() {
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_PerformanceClass) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[64]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_PerformanceClass.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_PerformanceClass) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 2, 1}
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_PerformanceClass) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_PerformanceClass) GetBuiltinPerformanceClassName() string {
-	if x != nil && x.BuiltinPerformanceClassName != nil {
-		return *x.BuiltinPerformanceClassName
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_PerformanceClass) GetCustomPerformanceClassId() string {
-	if x != nil && x.CustomPerformanceClassId != nil {
-		return *x.CustomPerformanceClassId
-	}
-	return ""
-}
-
-type UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Id    *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Known values: "any", "icmp", "icmp6", "tcp", "udp".
-	Protocol      *string                                                                                                                  `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Source        *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source      `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
-	Destination   *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination `protobuf:"bytes,4,opt,name=destination,proto3" json:"destination,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value) Reset() {
-	*x = UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[65]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value) ProtoMessage() {
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[65]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 2, 0, 0}
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value) GetSource() *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source {
-	if x != nil {
-		return x.Source
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value) GetDestination() *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination {
-	if x != nil {
-		return x.Destination
-	}
-	return nil
-}
-
-type UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Port          *string                `protobuf:"bytes,1,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	Cidr          *string                `protobuf:"bytes,2,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
-	Network       *string                `protobuf:"bytes,3,opt,name=network,proto3,oneof" json:"network,omitempty"`
-	Vlan          *int64                 `protobuf:"varint,4,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	Host          *int64                 `protobuf:"varint,5,opt,name=host,proto3,oneof" json:"host,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source) Reset() {
-	*x = UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[66]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source) ProtoMessage() {
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[66]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 2, 0, 0, 0}
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source) GetPort() string {
-	if x != nil && x.Port != nil {
-		return *x.Port
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source) GetCidr() string {
-	if x != nil && x.Cidr != nil {
-		return *x.Cidr
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source) GetNetwork() string {
-	if x != nil && x.Network != nil {
-		return *x.Network
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source) GetVlan() int64 {
-	if x != nil && x.Vlan != nil {
-		return *x.Vlan
-	}
-	return 0
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source) GetHost() int64 {
-	if x != nil && x.Host != nil {
-		return *x.Host
-	}
-	return 0
-}
-
-type UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Port          *string                `protobuf:"bytes,1,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	Cidr          *string                `protobuf:"bytes,2,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
-	Network       *string                `protobuf:"bytes,3,opt,name=network,proto3,oneof" json:"network,omitempty"`
-	Vlan          *int64                 `protobuf:"varint,4,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	Host          *int64                 `protobuf:"varint,5,opt,name=host,proto3,oneof" json:"host,omitempty"`
-	Fqdn          *string                `protobuf:"bytes,6,opt,name=fqdn,proto3,oneof" json:"fqdn,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination) Reset() {
-	*x = UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[67]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination) ProtoMessage() {
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[67]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{18, 2, 0, 0, 1}
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination) GetPort() string {
-	if x != nil && x.Port != nil {
-		return *x.Port
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination) GetCidr() string {
-	if x != nil && x.Cidr != nil {
-		return *x.Cidr
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination) GetNetwork() string {
-	if x != nil && x.Network != nil {
-		return *x.Network
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination) GetVlan() int64 {
-	if x != nil && x.Vlan != nil {
-		return *x.Vlan
-	}
-	return 0
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination) GetHost() int64 {
-	if x != nil && x.Host != nil {
-		return *x.Host
-	}
-	return 0
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination) GetFqdn() string {
-	if x != nil && x.Fqdn != nil {
-		return *x.Fqdn
-	}
-	return ""
-}
-
-type UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_Custom struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "any", "dns", "icmp", "tcp", "udp".
-	Protocol      *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Destination   *string `protobuf:"bytes,2,opt,name=destination,proto3,oneof" json:"destination,omitempty"`
-	Port          *string `protobuf:"bytes,3,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_Custom) Reset() {
-	*x = UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_Custom{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[68]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_Custom) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_Custom) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_Custom) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[68]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_Custom.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_Custom) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{19, 0}
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_Custom) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_Custom) GetDestination() string {
-	if x != nil && x.Destination != nil {
-		return *x.Destination
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_Custom) GetPort() string {
-	if x != nil && x.Port != nil {
-		return *x.Port
-	}
-	return ""
-}
-
-type UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_MajorApplications struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Known values: "AWS", "Box", "Office 365 Sharepoint", "Office 365 Suite", "Oracle", "SAP",
-	// "Salesforce", "Skype & Teams", "Slack", "Webex", "Webex Calling", "Webex Meetings", "Zoom".
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_MajorApplications) Reset() {
-	*x = UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_MajorApplications{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[69]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_MajorApplications) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_MajorApplications) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_MajorApplications) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[69]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_MajorApplications.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_MajorApplications) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{19, 1}
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_MajorApplications) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_MajorApplications) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
 }
 
 type NetworkApplianceTrafficShapingVpnExclusions_Custom struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "any", "dns", "icmp", "tcp", "udp".
-	Protocol      *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Destination   *string `protobuf:"bytes,2,opt,name=destination,proto3,oneof" json:"destination,omitempty"`
-	Port          *string `protobuf:"bytes,3,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required in a request. Known values: "any", "dns", "icmp", "tcp", "udp".
+	Protocol             *string          `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	Destination          *string          `protobuf:"bytes,2,opt,name=destination,proto3,oneof" json:"destination,omitempty"`
+	Port                 *string          `protobuf:"bytes,3,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingVpnExclusions_Custom) Reset() {
 	*x = NetworkApplianceTrafficShapingVpnExclusions_Custom{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[70]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4342,7 +3284,7 @@ func (x *NetworkApplianceTrafficShapingVpnExclusions_Custom) String() string {
 func (*NetworkApplianceTrafficShapingVpnExclusions_Custom) ProtoMessage() {}
 
 func (x *NetworkApplianceTrafficShapingVpnExclusions_Custom) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[70]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4355,7 +3297,7 @@ func (x *NetworkApplianceTrafficShapingVpnExclusions_Custom) ProtoReflect() prot
 
 // Deprecated: Use NetworkApplianceTrafficShapingVpnExclusions_Custom.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingVpnExclusions_Custom) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{20, 0}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{21, 0}
 }
 
 func (x *NetworkApplianceTrafficShapingVpnExclusions_Custom) GetProtocol() string {
@@ -4379,19 +3321,28 @@ func (x *NetworkApplianceTrafficShapingVpnExclusions_Custom) GetPort() string {
 	return ""
 }
 
+func (x *NetworkApplianceTrafficShapingVpnExclusions_Custom) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceTrafficShapingVpnExclusions_MajorApplications struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Id    *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Required in a request.
+	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Known values: "AWS", "Box", "Office 365 Sharepoint", "Office 365 Suite", "Oracle", "SAP",
 	// "Salesforce", "Skype & Teams", "Slack", "Webex", "Webex Calling", "Webex Meetings", "Zoom".
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Name                 *string          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceTrafficShapingVpnExclusions_MajorApplications) Reset() {
 	*x = NetworkApplianceTrafficShapingVpnExclusions_MajorApplications{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[71]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4403,7 +3354,7 @@ func (x *NetworkApplianceTrafficShapingVpnExclusions_MajorApplications) String()
 func (*NetworkApplianceTrafficShapingVpnExclusions_MajorApplications) ProtoMessage() {}
 
 func (x *NetworkApplianceTrafficShapingVpnExclusions_MajorApplications) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[71]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4416,7 +3367,7 @@ func (x *NetworkApplianceTrafficShapingVpnExclusions_MajorApplications) ProtoRef
 
 // Deprecated: Use NetworkApplianceTrafficShapingVpnExclusions_MajorApplications.ProtoReflect.Descriptor instead.
 func (*NetworkApplianceTrafficShapingVpnExclusions_MajorApplications) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{20, 1}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{21, 1}
 }
 
 func (x *NetworkApplianceTrafficShapingVpnExclusions_MajorApplications) GetId() string {
@@ -4433,19 +3384,27 @@ func (x *NetworkApplianceTrafficShapingVpnExclusions_MajorApplications) GetName(
 	return ""
 }
 
+func (x *NetworkApplianceTrafficShapingVpnExclusions_MajorApplications) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item struct {
-	state             protoimpl.MessageState                                                                         `protogen:"open.v1"`
-	NetworkId         *string                                                                                        `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	NetworkName       *string                                                                                        `protobuf:"bytes,2,opt,name=network_name,json=networkName,proto3,oneof" json:"network_name,omitempty"`
-	Custom            []*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item_Custom            `protobuf:"bytes,3,rep,name=custom,proto3" json:"custom,omitempty"`
-	MajorApplications []*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item_MajorApplications `protobuf:"bytes,4,rep,name=major_applications,json=majorApplications,proto3" json:"major_applications,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                         `protogen:"open.v1"`
+	NetworkId            *string                                                                                        `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	NetworkName          *string                                                                                        `protobuf:"bytes,2,opt,name=network_name,json=networkName,proto3,oneof" json:"network_name,omitempty"`
+	Custom               []*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item_Custom            `protobuf:"bytes,3,rep,name=custom,proto3" json:"custom,omitempty"`
+	MajorApplications    []*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item_MajorApplications `protobuf:"bytes,4,rep,name=major_applications,json=majorApplications,proto3" json:"major_applications,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item) Reset() {
 	*x = GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[72]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4457,7 +3416,7 @@ func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_It
 func (*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[72]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4470,7 +3429,7 @@ func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_It
 
 // Deprecated: Use GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item.ProtoReflect.Descriptor instead.
 func (*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{22, 0}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{23, 0}
 }
 
 func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item) GetNetworkId() string {
@@ -4501,19 +3460,27 @@ func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_It
 	return nil
 }
 
+func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item_Custom struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "any", "dns", "icmp", "tcp", "udp".
-	Protocol      *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Destination   *string `protobuf:"bytes,2,opt,name=destination,proto3,oneof" json:"destination,omitempty"`
-	Port          *string `protobuf:"bytes,3,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Protocol             *string          `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	Destination          *string          `protobuf:"bytes,2,opt,name=destination,proto3,oneof" json:"destination,omitempty"`
+	Port                 *string          `protobuf:"bytes,3,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item_Custom) Reset() {
 	*x = GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item_Custom{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[73]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4526,7 +3493,7 @@ func (*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item
 }
 
 func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item_Custom) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[73]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4539,7 +3506,7 @@ func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_It
 
 // Deprecated: Use GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item_Custom.ProtoReflect.Descriptor instead.
 func (*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item_Custom) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{22, 0, 0}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{23, 0, 0}
 }
 
 func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item_Custom) GetProtocol() string {
@@ -4563,19 +3530,27 @@ func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_It
 	return ""
 }
 
+func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item_Custom) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item_MajorApplications struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Known values: "AWS", "Box", "Office 365 Sharepoint", "Office 365 Suite", "Oracle", "SAP",
 	// "Salesforce", "Skype & Teams", "Slack", "Webex", "Webex Calling", "Webex Meetings", "Zoom".
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Name                 *string          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item_MajorApplications) Reset() {
 	*x = GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item_MajorApplications{}
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[74]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4588,7 +3563,7 @@ func (*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item
 }
 
 func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item_MajorApplications) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[74]
+	mi := &file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4601,7 +3576,7 @@ func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_It
 
 // Deprecated: Use GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item_MajorApplications.ProtoReflect.Descriptor instead.
 func (*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item_MajorApplications) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{22, 0, 1}
+	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP(), []int{23, 0, 1}
 }
 
 func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item_MajorApplications) GetId() string {
@@ -4618,44 +3593,49 @@ func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_It
 	return ""
 }
 
+func (x *GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item_MajorApplications) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_appliance_v1_traffic_shaping_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_traffic_shaping_proto_rawDesc = "" +
 	"\n" +
-	")meraki/appliance/v1/traffic_shaping.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"]\n" +
+	")meraki/appliance/v1/traffic_shaping.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"]\n" +
 	"(GetNetworkApplianceTrafficShapingRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\x9d\x02\n" +
+	"\v_network_id\"\xbc\x03\n" +
 	"\x1eNetworkApplianceTrafficShaping\x12\x81\x01\n" +
-	"\x17global_bandwidth_limits\x18\x01 \x01(\v2I.meraki.appliance.v1.NetworkApplianceTrafficShaping.GlobalBandwidthLimitsR\x15globalBandwidthLimits\x1aw\n" +
+	"\x17global_bandwidth_limits\x18\x01 \x01(\v2I.meraki.appliance.v1.NetworkApplianceTrafficShaping.GlobalBandwidthLimitsR\x15globalBandwidthLimits\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc6\x01\n" +
 	"\x15GlobalBandwidthLimits\x12\x1e\n" +
 	"\blimit_up\x18\x01 \x01(\x03H\x00R\alimitUp\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01B\v\n" +
+	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_limit_upB\r\n" +
-	"\v_limit_down\"\xf6\x03\n" +
+	"\v_limit_down\"\x89\x03\n" +
 	"+UpdateNetworkApplianceTrafficShapingRequest\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x8e\x01\n" +
-	"\x17global_bandwidth_limits\x18\x02 \x01(\v2V.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRequest.GlobalBandwidthLimitsR\x15globalBandwidthLimits\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aw\n" +
-	"\x15GlobalBandwidthLimits\x12\x1e\n" +
-	"\blimit_up\x18\x01 \x01(\x03H\x00R\alimitUp\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01B\v\n" +
-	"\t_limit_upB\r\n" +
-	"\v_limit_downB\r\n" +
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x81\x01\n" +
+	"\x17global_bandwidth_limits\x18\x02 \x01(\v2I.meraki.appliance.v1.NetworkApplianceTrafficShaping.GlobalBandwidthLimitsR\x15globalBandwidthLimits\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_id\"u\n" +
 	"@GetNetworkApplianceTrafficShapingCustomPerformanceClassesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xe2\x01\n" +
-	"AGetNetworkApplianceTrafficShapingCustomPerformanceClassesResponse\x12_\n" +
-	"\x05items\x18\x01 \x03(\v2I.meraki.appliance.v1.NetworkApplianceTrafficShapingCustomPerformanceClassR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xf2\x02\n" +
+	"\v_network_id\"\xb3\x02\n" +
+	"AGetNetworkApplianceTrafficShapingCustomPerformanceClassesResponse\x12`\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2I.meraki.appliance.v1.NetworkApplianceTrafficShapingCustomPerformanceClassR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xc1\x03\n" +
 	"4NetworkApplianceTrafficShapingCustomPerformanceClass\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12B\n" +
 	"\x1bcustom_performance_class_id\x18\x02 \x01(\tH\x01R\x18customPerformanceClassId\x88\x01\x01\x12$\n" +
@@ -4663,12 +3643,13 @@ const file_meraki_appliance_v1_traffic_shaping_proto_rawDesc = "" +
 	"maxLatency\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"max_jitter\x18\x04 \x01(\x03H\x03R\tmaxJitter\x88\x01\x01\x123\n" +
-	"\x13max_loss_percentage\x18\x05 \x01(\x03H\x04R\x11maxLossPercentage\x88\x01\x01B\a\n" +
+	"\x13max_loss_percentage\x18\x05 \x01(\x03H\x04R\x11maxLossPercentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\x1e\n" +
 	"\x1c_custom_performance_class_idB\x0e\n" +
 	"\f_max_latencyB\r\n" +
 	"\v_max_jitterB\x16\n" +
-	"\x14_max_loss_percentage\"\xda\x03\n" +
+	"\x14_max_loss_percentage\"\xf3\x03\n" +
 	"ACreateNetworkApplianceTrafficShapingCustomPerformanceClassRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
@@ -4677,10 +3658,11 @@ const file_meraki_appliance_v1_traffic_shaping_proto_rawDesc = "" +
 	"maxLatency\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"max_jitter\x18\x04 \x01(\x03H\x03R\tmaxJitter\x88\x01\x01\x123\n" +
-	"\x13max_loss_percentage\x18\x05 \x01(\x03H\x04R\x11maxLossPercentage\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\x13max_loss_percentage\x18\x05 \x01(\x03H\x04R\x11maxLossPercentage\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_nameB\x0e\n" +
 	"\f_max_latencyB\r\n" +
@@ -4691,7 +3673,7 @@ const file_meraki_appliance_v1_traffic_shaping_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12B\n" +
 	"\x1bcustom_performance_class_id\x18\x02 \x01(\tH\x01R\x18customPerformanceClassId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x1e\n" +
-	"\x1c_custom_performance_class_id\"\xbe\x04\n" +
+	"\x1c_custom_performance_class_id\"\xd7\x04\n" +
 	"AUpdateNetworkApplianceTrafficShapingCustomPerformanceClassRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12B\n" +
@@ -4701,10 +3683,11 @@ const file_meraki_appliance_v1_traffic_shaping_proto_rawDesc = "" +
 	"maxLatency\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"max_jitter\x18\x05 \x01(\x03H\x04R\tmaxJitter\x88\x01\x01\x123\n" +
-	"\x13max_loss_percentage\x18\x06 \x01(\x03H\x05R\x11maxLossPercentage\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\x13max_loss_percentage\x18\x06 \x01(\x03H\x05R\x11maxLossPercentage\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x1e\n" +
 	"\x1c_custom_performance_class_idB\a\n" +
 	"\x05_nameB\x0e\n" +
@@ -4716,172 +3699,149 @@ const file_meraki_appliance_v1_traffic_shaping_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12B\n" +
 	"\x1bcustom_performance_class_id\x18\x02 \x01(\tH\x01R\x18customPerformanceClassId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x1e\n" +
-	"\x1c_custom_performance_class_id\"b\n" +
+	"\x1c_custom_performance_class_id\"\x93\x01\n" +
+	"BDeleteNetworkApplianceTrafficShapingCustomPerformanceClassResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"b\n" +
 	"-GetNetworkApplianceTrafficShapingRulesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xf4\a\n" +
+	"\v_network_id\"\x8a\v\n" +
 	"#NetworkApplianceTrafficShapingRules\x127\n" +
 	"\x15default_rules_enabled\x18\x01 \x01(\bH\x00R\x13defaultRulesEnabled\x88\x01\x01\x12T\n" +
-	"\x05rules\x18\x02 \x03(\v2>.meraki.appliance.v1.NetworkApplianceTrafficShapingRules.RulesR\x05rules\x1a\xa3\x06\n" +
+	"\x05rules\x18\x02 \x03(\v2>.meraki.appliance.v1.NetworkApplianceTrafficShapingRules.RulesR\x05rules\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xea\b\n" +
 	"\x05Rules\x12l\n" +
 	"\vdefinitions\x18\x01 \x03(\v2J.meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules.DefinitionsR\vdefinitions\x12\x96\x01\n" +
 	"\x1bper_client_bandwidth_limits\x18\x02 \x01(\v2W.meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules.PerClientBandwidthLimitsR\x18perClientBandwidthLimits\x12)\n" +
 	"\x0edscp_tag_value\x18\x03 \x01(\x03H\x00R\fdscpTagValue\x88\x01\x01\x12\x1f\n" +
-	"\bpriority\x18\x04 \x01(\tH\x01R\bpriority\x88\x01\x01\x1aT\n" +
+	"\bpriority\x18\x04 \x01(\tH\x01R\bpriority\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xac\x01\n" +
 	"\vDefinitions\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01B\a\n" +
-	"\x05_typeB\b\n" +
-	"\x06_value\x1a\xd0\x02\n" +
+	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12,\n" +
+	"\x05value\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x05value\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_type\x1a\xef\x03\n" +
 	"\x18PerClientBandwidthLimits\x12\x1f\n" +
 	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12\x92\x01\n" +
-	"\x10bandwidth_limits\x18\x02 \x01(\v2g.meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules.PerClientBandwidthLimits.BandwidthLimitsR\x0fbandwidthLimits\x1aq\n" +
+	"\x10bandwidth_limits\x18\x02 \x01(\v2g.meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules.PerClientBandwidthLimits.BandwidthLimitsR\x0fbandwidthLimits\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc0\x01\n" +
 	"\x0fBandwidthLimits\x12\x1e\n" +
 	"\blimit_up\x18\x01 \x01(\x03H\x00R\alimitUp\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01B\v\n" +
+	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_limit_upB\r\n" +
 	"\v_limit_downB\v\n" +
 	"\t_settingsB\x11\n" +
 	"\x0f_dscp_tag_valueB\v\n" +
 	"\t_priorityB\x18\n" +
-	"\x16_default_rules_enabled\"\xf4\t\n" +
+	"\x16_default_rules_enabled\"\xb3\x03\n" +
 	"0UpdateNetworkApplianceTrafficShapingRulesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x127\n" +
-	"\x15default_rules_enabled\x18\x02 \x01(\bH\x01R\x13defaultRulesEnabled\x88\x01\x01\x12a\n" +
-	"\x05rules\x18\x03 \x03(\v2K.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRulesRequest.RulesR\x05rules\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xca\x06\n" +
-	"\x05Rules\x12y\n" +
-	"\vdefinitions\x18\x01 \x03(\v2W.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRulesRequest.Rules.DefinitionsR\vdefinitions\x12\xa3\x01\n" +
-	"\x1bper_client_bandwidth_limits\x18\x02 \x01(\v2d.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRulesRequest.Rules.PerClientBandwidthLimitsR\x18perClientBandwidthLimits\x12)\n" +
-	"\x0edscp_tag_value\x18\x03 \x01(\x03H\x00R\fdscpTagValue\x88\x01\x01\x12\x1f\n" +
-	"\bpriority\x18\x04 \x01(\tH\x01R\bpriority\x88\x01\x01\x1aT\n" +
-	"\vDefinitions\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01B\a\n" +
-	"\x05_typeB\b\n" +
-	"\x06_value\x1a\xdd\x02\n" +
-	"\x18PerClientBandwidthLimits\x12\x1f\n" +
-	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12\x9f\x01\n" +
-	"\x10bandwidth_limits\x18\x02 \x01(\v2t.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRulesRequest.Rules.PerClientBandwidthLimits.BandwidthLimitsR\x0fbandwidthLimits\x1aq\n" +
-	"\x0fBandwidthLimits\x12\x1e\n" +
-	"\blimit_up\x18\x01 \x01(\x03H\x00R\alimitUp\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01B\v\n" +
-	"\t_limit_upB\r\n" +
-	"\v_limit_downB\v\n" +
-	"\t_settingsB\x11\n" +
-	"\x0f_dscp_tag_valueB\v\n" +
-	"\t_priorityB\r\n" +
+	"\x15default_rules_enabled\x18\x02 \x01(\bH\x01R\x13defaultRulesEnabled\x88\x01\x01\x12T\n" +
+	"\x05rules\x18\x03 \x03(\v2>.meraki.appliance.v1.NetworkApplianceTrafficShapingRules.RulesR\x05rules\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x18\n" +
 	"\x16_default_rules_enabled\"l\n" +
 	"7GetNetworkApplianceTrafficShapingUplinkBandwidthRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xd1\x06\n" +
+	"\v_network_id\"\xdf\t\n" +
 	"-NetworkApplianceTrafficShapingUplinkBandwidth\x12}\n" +
-	"\x10bandwidth_limits\x18\x01 \x01(\v2R.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimitsR\x0fbandwidthLimits\x1a\xa0\x05\n" +
+	"\x10bandwidth_limits\x18\x01 \x01(\v2R.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimitsR\x0fbandwidthLimits\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdf\a\n" +
 	"\x0fBandwidthLimits\x12k\n" +
 	"\x04wan1\x18\x01 \x01(\v2W.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits.Wan1R\x04wan1\x12k\n" +
 	"\x04wan2\x18\x02 \x01(\v2W.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits.Wan2R\x04wan2\x12w\n" +
-	"\bcellular\x18\x03 \x01(\v2[.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits.CellularR\bcellular\x1af\n" +
+	"\bcellular\x18\x03 \x01(\v2[.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits.CellularR\bcellular\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb5\x01\n" +
 	"\x04Wan1\x12\x1e\n" +
 	"\blimit_up\x18\x01 \x01(\x03H\x00R\alimitUp\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01B\v\n" +
+	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_limit_upB\r\n" +
-	"\v_limit_down\x1af\n" +
+	"\v_limit_down\x1a\xb5\x01\n" +
 	"\x04Wan2\x12\x1e\n" +
 	"\blimit_up\x18\x01 \x01(\x03H\x00R\alimitUp\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01B\v\n" +
+	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_limit_upB\r\n" +
-	"\v_limit_down\x1aj\n" +
+	"\v_limit_down\x1a\xb9\x01\n" +
 	"\bCellular\x12\x1e\n" +
 	"\blimit_up\x18\x01 \x01(\x03H\x00R\alimitUp\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01B\v\n" +
+	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_limit_upB\r\n" +
-	"\v_limit_down\"\xd3\b\n" +
+	"\v_limit_down\"\x93\x03\n" +
 	":UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x8a\x01\n" +
-	"\x10bandwidth_limits\x18\x02 \x01(\v2_.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest.BandwidthLimitsR\x0fbandwidthLimits\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xc8\x05\n" +
-	"\x0fBandwidthLimits\x12x\n" +
-	"\x04wan1\x18\x01 \x01(\v2d.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest.BandwidthLimits.Wan1R\x04wan1\x12x\n" +
-	"\x04wan2\x18\x02 \x01(\v2d.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest.BandwidthLimits.Wan2R\x04wan2\x12\x84\x01\n" +
-	"\bcellular\x18\x03 \x01(\v2h.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest.BandwidthLimits.CellularR\bcellular\x1af\n" +
-	"\x04Wan1\x12\x1e\n" +
-	"\blimit_up\x18\x01 \x01(\x03H\x00R\alimitUp\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01B\v\n" +
-	"\t_limit_upB\r\n" +
-	"\v_limit_down\x1af\n" +
-	"\x04Wan2\x12\x1e\n" +
-	"\blimit_up\x18\x01 \x01(\x03H\x00R\alimitUp\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01B\v\n" +
-	"\t_limit_upB\r\n" +
-	"\v_limit_down\x1aj\n" +
-	"\bCellular\x12\x1e\n" +
-	"\blimit_up\x18\x01 \x01(\x03H\x00R\alimitUp\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01B\v\n" +
-	"\t_limit_upB\r\n" +
-	"\v_limit_downB\r\n" +
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12}\n" +
+	"\x10bandwidth_limits\x18\x02 \x01(\v2R.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimitsR\x0fbandwidthLimits\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_id\"l\n" +
 	"7GetNetworkApplianceTrafficShapingUplinkSelectionRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xf7\x1f\n" +
+	"\v_network_id\"\x9a)\n" +
 	"-NetworkApplianceTrafficShapingUplinkSelection\x12G\n" +
 	"\x1eactive_active_auto_vpn_enabled\x18\x01 \x01(\bH\x00R\x1aactiveActiveAutoVpnEnabled\x88\x01\x01\x12*\n" +
 	"\x0edefault_uplink\x18\x02 \x01(\tH\x01R\rdefaultUplink\x88\x01\x01\x129\n" +
 	"\x16load_balancing_enabled\x18\x03 \x01(\bH\x02R\x14loadBalancingEnabled\x88\x01\x01\x12\x8a\x01\n" +
 	"\x15failover_and_failback\x18\x04 \x01(\v2V.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.FailoverAndFailbackR\x13failoverAndFailback\x12\xa3\x01\n" +
 	"\x1ewan_traffic_uplink_preferences\x18\x05 \x03(\v2^.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferencesR\x1bwanTrafficUplinkPreferences\x12\xa3\x01\n" +
-	"\x1evpn_traffic_uplink_preferences\x18\x06 \x03(\v2^.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferencesR\x1bvpnTrafficUplinkPreferences\x1a\xcd\x01\n" +
+	"\x1evpn_traffic_uplink_preferences\x18\x06 \x03(\v2^.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferencesR\x1bvpnTrafficUplinkPreferences\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xec\x02\n" +
 	"\x13FailoverAndFailback\x12~\n" +
-	"\timmediate\x18\x01 \x01(\v2`.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.FailoverAndFailback.ImmediateR\timmediate\x1a6\n" +
+	"\timmediate\x18\x01 \x01(\v2`.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.FailoverAndFailback.ImmediateR\timmediate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x85\x01\n" +
 	"\tImmediate\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a\xb8\n" +
-	"\n" +
+	"\b_enabled\x1a\x93\x0e\n" +
 	"\x1bWanTrafficUplinkPreferences\x12\x96\x01\n" +
 	"\x0ftraffic_filters\x18\x01 \x03(\v2m.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFiltersR\x0etrafficFilters\x12.\n" +
-	"\x10preferred_uplink\x18\x02 \x01(\tH\x00R\x0fpreferredUplink\x88\x01\x01\x1a\xba\b\n" +
+	"\x10preferred_uplink\x18\x02 \x01(\tH\x00R\x0fpreferredUplink\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc6\v\n" +
 	"\x0eTrafficFilters\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x89\x01\n" +
-	"\x05value\x18\x02 \x01(\v2s.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.ValueR\x05value\x1a\xf9\x06\n" +
+	"\x05value\x18\x02 \x01(\v2s.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.ValueR\x05value\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb6\t\n" +
 	"\x05Value\x12\x1f\n" +
 	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12\x92\x01\n" +
 	"\x06source\x18\x02 \x01(\v2z.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.SourceR\x06source\x12\xa1\x01\n" +
-	"\vdestination\x18\x03 \x01(\v2\x7f.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.DestinationR\vdestination\x1a\x90\x01\n" +
+	"\vdestination\x18\x03 \x01(\v2\x7f.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.DestinationR\vdestination\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdf\x01\n" +
 	"\x06Source\x12\x17\n" +
 	"\x04port\x18\x01 \x01(\tH\x00R\x04port\x88\x01\x01\x12\x17\n" +
 	"\x04cidr\x18\x02 \x01(\tH\x01R\x04cidr\x88\x01\x01\x12\x17\n" +
 	"\x04vlan\x18\x03 \x01(\x03H\x02R\x04vlan\x88\x01\x01\x12\x17\n" +
-	"\x04host\x18\x04 \x01(\x03H\x03R\x04host\x88\x01\x01B\a\n" +
+	"\x04host\x18\x04 \x01(\x03H\x03R\x04host\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_portB\a\n" +
 	"\x05_cidrB\a\n" +
 	"\x05_vlanB\a\n" +
-	"\x05_host\x1a\xf5\x02\n" +
+	"\x05_host\x1a\x94\x04\n" +
 	"\vDestination\x12\x17\n" +
 	"\x04port\x18\x01 \x01(\tH\x00R\x04port\x88\x01\x01\x12\x17\n" +
 	"\x04cidr\x18\x02 \x01(\tH\x01R\x04cidr\x88\x01\x01\x12\xb1\x01\n" +
-	"\fapplications\x18\x03 \x03(\v2\x8c\x01.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination.ApplicationsR\fapplications\x1an\n" +
+	"\fapplications\x18\x03 \x03(\v2\x8c\x01.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination.ApplicationsR\fapplications\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbd\x01\n" +
 	"\fApplications\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x03 \x01(\tH\x02R\x04type\x88\x01\x01B\x05\n" +
+	"\x04type\x18\x03 \x01(\tH\x02R\x04type\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_typeB\a\n" +
@@ -4889,39 +3849,45 @@ const file_meraki_appliance_v1_traffic_shaping_proto_rawDesc = "" +
 	"\x05_cidrB\v\n" +
 	"\t_protocolB\a\n" +
 	"\x05_typeB\x13\n" +
-	"\x11_preferred_uplink\x1a\xe0\r\n" +
+	"\x11_preferred_uplink\x1a\xba\x11\n" +
 	"\x1bVpnTrafficUplinkPreferences\x12\x96\x01\n" +
 	"\x0ftraffic_filters\x18\x01 \x03(\v2m.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFiltersR\x0etrafficFilters\x12.\n" +
 	"\x10preferred_uplink\x18\x02 \x01(\tH\x00R\x0fpreferredUplink\x88\x01\x01\x123\n" +
 	"\x13fail_over_criterion\x18\x03 \x01(\tH\x01R\x11failOverCriterion\x88\x01\x01\x12\x9c\x01\n" +
-	"\x11performance_class\x18\x04 \x01(\v2o.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.PerformanceClassR\x10performanceClass\x1a\xee\a\n" +
+	"\x11performance_class\x18\x04 \x01(\v2o.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.PerformanceClassR\x10performanceClass\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xaa\n" +
+	"\n" +
 	"\x0eTrafficFilters\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x89\x01\n" +
-	"\x05value\x18\x02 \x01(\v2s.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.ValueR\x05value\x1a\xad\x06\n" +
+	"\x05value\x18\x02 \x01(\v2s.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.ValueR\x05value\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9a\b\n" +
 	"\x05Value\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bprotocol\x18\x02 \x01(\tH\x01R\bprotocol\x88\x01\x01\x12\x92\x01\n" +
 	"\x06source\x18\x03 \x01(\v2z.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.Value.SourceR\x06source\x12\xa1\x01\n" +
-	"\vdestination\x18\x04 \x01(\v2\x7f.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.Value.DestinationR\vdestination\x1a\xbb\x01\n" +
+	"\vdestination\x18\x04 \x01(\v2\x7f.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.Value.DestinationR\vdestination\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8a\x02\n" +
 	"\x06Source\x12\x17\n" +
 	"\x04port\x18\x01 \x01(\tH\x00R\x04port\x88\x01\x01\x12\x17\n" +
 	"\x04cidr\x18\x02 \x01(\tH\x01R\x04cidr\x88\x01\x01\x12\x1d\n" +
 	"\anetwork\x18\x03 \x01(\tH\x02R\anetwork\x88\x01\x01\x12\x17\n" +
 	"\x04vlan\x18\x04 \x01(\x03H\x03R\x04vlan\x88\x01\x01\x12\x17\n" +
-	"\x04host\x18\x05 \x01(\x03H\x04R\x04host\x88\x01\x01B\a\n" +
+	"\x04host\x18\x05 \x01(\x03H\x04R\x04host\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_portB\a\n" +
 	"\x05_cidrB\n" +
 	"\n" +
 	"\b_networkB\a\n" +
 	"\x05_vlanB\a\n" +
-	"\x05_host\x1a\xe2\x01\n" +
+	"\x05_host\x1a\xb1\x02\n" +
 	"\vDestination\x12\x17\n" +
 	"\x04port\x18\x01 \x01(\tH\x00R\x04port\x88\x01\x01\x12\x17\n" +
 	"\x04cidr\x18\x02 \x01(\tH\x01R\x04cidr\x88\x01\x01\x12\x1d\n" +
 	"\anetwork\x18\x03 \x01(\tH\x02R\anetwork\x88\x01\x01\x12\x17\n" +
 	"\x04vlan\x18\x04 \x01(\x03H\x03R\x04vlan\x88\x01\x01\x12\x17\n" +
 	"\x04host\x18\x05 \x01(\x03H\x04R\x04host\x88\x01\x01\x12\x17\n" +
-	"\x04fqdn\x18\x06 \x01(\tH\x05R\x04fqdn\x88\x01\x01B\a\n" +
+	"\x04fqdn\x18\x06 \x01(\tH\x05R\x04fqdn\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_portB\a\n" +
 	"\x05_cidrB\n" +
 	"\n" +
@@ -4931,11 +3897,12 @@ const file_meraki_appliance_v1_traffic_shaping_proto_rawDesc = "" +
 	"\x05_fqdnB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_protocolB\a\n" +
-	"\x05_type\x1a\x85\x02\n" +
+	"\x05_type\x1a\xd4\x02\n" +
 	"\x10PerformanceClass\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12H\n" +
 	"\x1ebuiltin_performance_class_name\x18\x02 \x01(\tH\x01R\x1bbuiltinPerformanceClassName\x88\x01\x01\x12B\n" +
-	"\x1bcustom_performance_class_id\x18\x03 \x01(\tH\x02R\x18customPerformanceClassId\x88\x01\x01B\a\n" +
+	"\x1bcustom_performance_class_id\x18\x03 \x01(\tH\x02R\x18customPerformanceClassId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_typeB!\n" +
 	"\x1f_builtin_performance_class_nameB\x1e\n" +
 	"\x1c_custom_performance_class_idB\x13\n" +
@@ -4943,144 +3910,53 @@ const file_meraki_appliance_v1_traffic_shaping_proto_rawDesc = "" +
 	"\x14_fail_over_criterionB!\n" +
 	"\x1f_active_active_auto_vpn_enabledB\x11\n" +
 	"\x0f_default_uplinkB\x19\n" +
-	"\x17_load_balancing_enabled\"\xce \n" +
+	"\x17_load_balancing_enabled\"\xee\a\n" +
 	":UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12G\n" +
 	"\x1eactive_active_auto_vpn_enabled\x18\x02 \x01(\bH\x01R\x1aactiveActiveAutoVpnEnabled\x88\x01\x01\x12*\n" +
 	"\x0edefault_uplink\x18\x03 \x01(\tH\x02R\rdefaultUplink\x88\x01\x01\x129\n" +
-	"\x16load_balancing_enabled\x18\x04 \x01(\bH\x03R\x14loadBalancingEnabled\x88\x01\x01\x12\x97\x01\n" +
-	"\x15failover_and_failback\x18\x05 \x01(\v2c.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.FailoverAndFailbackR\x13failoverAndFailback\x12\xb0\x01\n" +
-	"\x1ewan_traffic_uplink_preferences\x18\x06 \x03(\v2k.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.WanTrafficUplinkPreferencesR\x1bwanTrafficUplinkPreferences\x12\xb0\x01\n" +
-	"\x1evpn_traffic_uplink_preferences\x18\a \x03(\v2k.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.VpnTrafficUplinkPreferencesR\x1bvpnTrafficUplinkPreferences\x12C\n" +
-	"\vnull_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\t \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xdb\x01\n" +
-	"\x13FailoverAndFailback\x12\x8b\x01\n" +
-	"\timmediate\x18\x01 \x01(\v2m.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.FailoverAndFailback.ImmediateR\timmediate\x1a6\n" +
-	"\tImmediate\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a\xca\b\n" +
-	"\x1bWanTrafficUplinkPreferences\x12\xa3\x01\n" +
-	"\x0ftraffic_filters\x18\x01 \x03(\v2z.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.WanTrafficUplinkPreferences.TrafficFiltersR\x0etrafficFilters\x12.\n" +
-	"\x10preferred_uplink\x18\x02 \x01(\tH\x00R\x0fpreferredUplink\x88\x01\x01\x1a\xbf\x06\n" +
-	"\x0eTrafficFilters\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x97\x01\n" +
-	"\x05value\x18\x02 \x01(\v2\x80\x01.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.WanTrafficUplinkPreferences.TrafficFilters.ValueR\x05value\x1a\xf0\x04\n" +
-	"\x05Value\x12\x1f\n" +
-	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12\xa0\x01\n" +
-	"\x06source\x18\x02 \x01(\v2\x87\x01.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.WanTrafficUplinkPreferences.TrafficFilters.Value.SourceR\x06source\x12\xaf\x01\n" +
-	"\vdestination\x18\x03 \x01(\v2\x8c\x01.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.WanTrafficUplinkPreferences.TrafficFilters.Value.DestinationR\vdestination\x1a\x90\x01\n" +
-	"\x06Source\x12\x17\n" +
-	"\x04port\x18\x01 \x01(\tH\x00R\x04port\x88\x01\x01\x12\x17\n" +
-	"\x04cidr\x18\x02 \x01(\tH\x01R\x04cidr\x88\x01\x01\x12\x17\n" +
-	"\x04vlan\x18\x03 \x01(\x03H\x02R\x04vlan\x88\x01\x01\x12\x17\n" +
-	"\x04host\x18\x04 \x01(\x03H\x03R\x04host\x88\x01\x01B\a\n" +
-	"\x05_portB\a\n" +
-	"\x05_cidrB\a\n" +
-	"\x05_vlanB\a\n" +
-	"\x05_host\x1aQ\n" +
-	"\vDestination\x12\x17\n" +
-	"\x04port\x18\x01 \x01(\tH\x00R\x04port\x88\x01\x01\x12\x17\n" +
-	"\x04cidr\x18\x02 \x01(\tH\x01R\x04cidr\x88\x01\x01B\a\n" +
-	"\x05_portB\a\n" +
-	"\x05_cidrB\v\n" +
-	"\t_protocolB\a\n" +
-	"\x05_typeB\x13\n" +
-	"\x11_preferred_uplink\x1a\xa4\x0e\n" +
-	"\x1bVpnTrafficUplinkPreferences\x12\xa3\x01\n" +
-	"\x0ftraffic_filters\x18\x01 \x03(\v2z.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.VpnTrafficUplinkPreferences.TrafficFiltersR\x0etrafficFilters\x12.\n" +
-	"\x10preferred_uplink\x18\x02 \x01(\tH\x00R\x0fpreferredUplink\x88\x01\x01\x123\n" +
-	"\x13fail_over_criterion\x18\x03 \x01(\tH\x01R\x11failOverCriterion\x88\x01\x01\x12\xa9\x01\n" +
-	"\x11performance_class\x18\x04 \x01(\v2|.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.VpnTrafficUplinkPreferences.PerformanceClassR\x10performanceClass\x1a\x98\b\n" +
-	"\x0eTrafficFilters\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x97\x01\n" +
-	"\x05value\x18\x02 \x01(\v2\x80\x01.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.VpnTrafficUplinkPreferences.TrafficFilters.ValueR\x05value\x1a\xc9\x06\n" +
-	"\x05Value\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
-	"\bprotocol\x18\x02 \x01(\tH\x01R\bprotocol\x88\x01\x01\x12\xa0\x01\n" +
-	"\x06source\x18\x03 \x01(\v2\x87\x01.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.VpnTrafficUplinkPreferences.TrafficFilters.Value.SourceR\x06source\x12\xaf\x01\n" +
-	"\vdestination\x18\x04 \x01(\v2\x8c\x01.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.VpnTrafficUplinkPreferences.TrafficFilters.Value.DestinationR\vdestination\x1a\xbb\x01\n" +
-	"\x06Source\x12\x17\n" +
-	"\x04port\x18\x01 \x01(\tH\x00R\x04port\x88\x01\x01\x12\x17\n" +
-	"\x04cidr\x18\x02 \x01(\tH\x01R\x04cidr\x88\x01\x01\x12\x1d\n" +
-	"\anetwork\x18\x03 \x01(\tH\x02R\anetwork\x88\x01\x01\x12\x17\n" +
-	"\x04vlan\x18\x04 \x01(\x03H\x03R\x04vlan\x88\x01\x01\x12\x17\n" +
-	"\x04host\x18\x05 \x01(\x03H\x04R\x04host\x88\x01\x01B\a\n" +
-	"\x05_portB\a\n" +
-	"\x05_cidrB\n" +
-	"\n" +
-	"\b_networkB\a\n" +
-	"\x05_vlanB\a\n" +
-	"\x05_host\x1a\xe2\x01\n" +
-	"\vDestination\x12\x17\n" +
-	"\x04port\x18\x01 \x01(\tH\x00R\x04port\x88\x01\x01\x12\x17\n" +
-	"\x04cidr\x18\x02 \x01(\tH\x01R\x04cidr\x88\x01\x01\x12\x1d\n" +
-	"\anetwork\x18\x03 \x01(\tH\x02R\anetwork\x88\x01\x01\x12\x17\n" +
-	"\x04vlan\x18\x04 \x01(\x03H\x03R\x04vlan\x88\x01\x01\x12\x17\n" +
-	"\x04host\x18\x05 \x01(\x03H\x04R\x04host\x88\x01\x01\x12\x17\n" +
-	"\x04fqdn\x18\x06 \x01(\tH\x05R\x04fqdn\x88\x01\x01B\a\n" +
-	"\x05_portB\a\n" +
-	"\x05_cidrB\n" +
-	"\n" +
-	"\b_networkB\a\n" +
-	"\x05_vlanB\a\n" +
-	"\x05_hostB\a\n" +
-	"\x05_fqdnB\x05\n" +
-	"\x03_idB\v\n" +
-	"\t_protocolB\a\n" +
-	"\x05_type\x1a\x85\x02\n" +
-	"\x10PerformanceClass\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12H\n" +
-	"\x1ebuiltin_performance_class_name\x18\x02 \x01(\tH\x01R\x1bbuiltinPerformanceClassName\x88\x01\x01\x12B\n" +
-	"\x1bcustom_performance_class_id\x18\x03 \x01(\tH\x02R\x18customPerformanceClassId\x88\x01\x01B\a\n" +
-	"\x05_typeB!\n" +
-	"\x1f_builtin_performance_class_nameB\x1e\n" +
-	"\x1c_custom_performance_class_idB\x13\n" +
-	"\x11_preferred_uplinkB\x16\n" +
-	"\x14_fail_over_criterionB\r\n" +
+	"\x16load_balancing_enabled\x18\x04 \x01(\bH\x03R\x14loadBalancingEnabled\x88\x01\x01\x12\x8a\x01\n" +
+	"\x15failover_and_failback\x18\x05 \x01(\v2V.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.FailoverAndFailbackR\x13failoverAndFailback\x12\xa3\x01\n" +
+	"\x1ewan_traffic_uplink_preferences\x18\x06 \x03(\v2^.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferencesR\x1bwanTrafficUplinkPreferences\x12\xa3\x01\n" +
+	"\x1evpn_traffic_uplink_preferences\x18\a \x03(\v2^.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferencesR\x1bvpnTrafficUplinkPreferences\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB!\n" +
 	"\x1f_active_active_auto_vpn_enabledB\x11\n" +
 	"\x0f_default_uplinkB\x19\n" +
-	"\x17_load_balancing_enabled\"\xdd\x05\n" +
+	"\x17_load_balancing_enabled\"\xf7\x03\n" +
 	"8UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12l\n" +
-	"\x06custom\x18\x02 \x03(\v2T.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest.CustomR\x06custom\x12\x8e\x01\n" +
-	"\x12major_applications\x18\x03 \x03(\v2_.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest.MajorApplicationsR\x11majorApplications\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x8f\x01\n" +
-	"\x06Custom\x12\x1f\n" +
-	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12%\n" +
-	"\vdestination\x18\x02 \x01(\tH\x01R\vdestination\x88\x01\x01\x12\x17\n" +
-	"\x04port\x18\x03 \x01(\tH\x02R\x04port\x88\x01\x01B\v\n" +
-	"\t_protocolB\x0e\n" +
-	"\f_destinationB\a\n" +
-	"\x05_port\x1aQ\n" +
-	"\x11MajorApplications\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\r\n" +
-	"\v_network_id\"\xe3\x04\n" +
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12_\n" +
+	"\x06custom\x18\x02 \x03(\v2G.meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions.CustomR\x06custom\x12\x81\x01\n" +
+	"\x12major_applications\x18\x03 \x03(\v2R.meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions.MajorApplicationsR\x11majorApplications\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_network_id\"\xd1\x06\n" +
 	"+NetworkApplianceTrafficShapingVpnExclusions\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12&\n" +
 	"\fnetwork_name\x18\x02 \x01(\tH\x01R\vnetworkName\x88\x01\x01\x12_\n" +
 	"\x06custom\x18\x03 \x03(\v2G.meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions.CustomR\x06custom\x12\x81\x01\n" +
-	"\x12major_applications\x18\x04 \x03(\v2R.meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions.MajorApplicationsR\x11majorApplications\x1a\x8f\x01\n" +
+	"\x12major_applications\x18\x04 \x03(\v2R.meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions.MajorApplicationsR\x11majorApplications\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xde\x01\n" +
 	"\x06Custom\x12\x1f\n" +
 	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12%\n" +
 	"\vdestination\x18\x02 \x01(\tH\x01R\vdestination\x88\x01\x01\x12\x17\n" +
-	"\x04port\x18\x03 \x01(\tH\x02R\x04port\x88\x01\x01B\v\n" +
+	"\x04port\x18\x03 \x01(\tH\x02R\x04port\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_protocolB\x0e\n" +
 	"\f_destinationB\a\n" +
-	"\x05_port\x1aQ\n" +
+	"\x05_port\x1a\xa0\x01\n" +
 	"\x11MajorApplications\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\r\n" +
 	"\v_network_idB\x0f\n" +
@@ -5095,31 +3971,35 @@ const file_meraki_appliance_v1_traffic_shaping_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xf5\x06\n" +
-	"DGetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse\x12t\n" +
-	"\x05items\x18\x01 \x03(\v2^.meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xf8\x04\n" +
+	"\x0e_ending_before\"\xb4\t\n" +
+	"DGetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse\x12u\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2^.meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe6\x06\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12&\n" +
 	"\fnetwork_name\x18\x02 \x01(\tH\x01R\vnetworkName\x88\x01\x01\x12}\n" +
 	"\x06custom\x18\x03 \x03(\v2e.meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.Item.CustomR\x06custom\x12\x9f\x01\n" +
-	"\x12major_applications\x18\x04 \x03(\v2p.meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.Item.MajorApplicationsR\x11majorApplications\x1a\x8f\x01\n" +
+	"\x12major_applications\x18\x04 \x03(\v2p.meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.Item.MajorApplicationsR\x11majorApplications\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xde\x01\n" +
 	"\x06Custom\x12\x1f\n" +
 	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12%\n" +
 	"\vdestination\x18\x02 \x01(\tH\x01R\vdestination\x88\x01\x01\x12\x17\n" +
-	"\x04port\x18\x03 \x01(\tH\x02R\x04port\x88\x01\x01B\v\n" +
+	"\x04port\x18\x03 \x01(\tH\x02R\x04port\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_protocolB\x0e\n" +
 	"\f_destinationB\a\n" +
-	"\x05_port\x1aQ\n" +
+	"\x05_port\x1a\xa0\x01\n" +
 	"\x11MajorApplications\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\r\n" +
 	"\v_network_idB\x0f\n" +
-	"\r_network_nameB\x80\x01\n" +
-	"\x1dcom.merakibroker.appliance.v1B\x13TrafficShapingProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"\r_network_nameB\x9c\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\x13TrafficShapingProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_traffic_shaping_proto_rawDescOnce sync.Once
@@ -5133,7 +4013,7 @@ func file_meraki_appliance_v1_traffic_shaping_proto_rawDescGZIP() []byte {
 	return file_meraki_appliance_v1_traffic_shaping_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_traffic_shaping_proto_msgTypes = make([]protoimpl.MessageInfo, 75)
+var file_meraki_appliance_v1_traffic_shaping_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_meraki_appliance_v1_traffic_shaping_proto_goTypes = []any{
 	(*GetNetworkApplianceTrafficShapingRequest)(nil),                                                                                // 0: meraki.appliance.v1.GetNetworkApplianceTrafficShapingRequest
 	(*NetworkApplianceTrafficShaping)(nil),                                                                                          // 1: meraki.appliance.v1.NetworkApplianceTrafficShaping
@@ -5145,149 +4025,142 @@ var file_meraki_appliance_v1_traffic_shaping_proto_goTypes = []any{
 	(*GetNetworkApplianceTrafficShapingCustomPerformanceClassRequest)(nil),                                                          // 7: meraki.appliance.v1.GetNetworkApplianceTrafficShapingCustomPerformanceClassRequest
 	(*UpdateNetworkApplianceTrafficShapingCustomPerformanceClassRequest)(nil),                                                       // 8: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingCustomPerformanceClassRequest
 	(*DeleteNetworkApplianceTrafficShapingCustomPerformanceClassRequest)(nil),                                                       // 9: meraki.appliance.v1.DeleteNetworkApplianceTrafficShapingCustomPerformanceClassRequest
-	(*GetNetworkApplianceTrafficShapingRulesRequest)(nil),                                                                           // 10: meraki.appliance.v1.GetNetworkApplianceTrafficShapingRulesRequest
-	(*NetworkApplianceTrafficShapingRules)(nil),                                                                                     // 11: meraki.appliance.v1.NetworkApplianceTrafficShapingRules
-	(*UpdateNetworkApplianceTrafficShapingRulesRequest)(nil),                                                                        // 12: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRulesRequest
-	(*GetNetworkApplianceTrafficShapingUplinkBandwidthRequest)(nil),                                                                 // 13: meraki.appliance.v1.GetNetworkApplianceTrafficShapingUplinkBandwidthRequest
-	(*NetworkApplianceTrafficShapingUplinkBandwidth)(nil),                                                                           // 14: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth
-	(*UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest)(nil),                                                              // 15: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest
-	(*GetNetworkApplianceTrafficShapingUplinkSelectionRequest)(nil),                                                                 // 16: meraki.appliance.v1.GetNetworkApplianceTrafficShapingUplinkSelectionRequest
-	(*NetworkApplianceTrafficShapingUplinkSelection)(nil),                                                                           // 17: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection
-	(*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest)(nil),                                                              // 18: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest
-	(*UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest)(nil),                                                                // 19: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest
-	(*NetworkApplianceTrafficShapingVpnExclusions)(nil),                                                                             // 20: meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions
-	(*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkRequest)(nil),                                                     // 21: meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkRequest
-	(*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse)(nil),                                                    // 22: meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse
-	(*NetworkApplianceTrafficShaping_GlobalBandwidthLimits)(nil),                                                                    // 23: meraki.appliance.v1.NetworkApplianceTrafficShaping.GlobalBandwidthLimits
-	(*UpdateNetworkApplianceTrafficShapingRequest_GlobalBandwidthLimits)(nil),                                                       // 24: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRequest.GlobalBandwidthLimits
+	(*DeleteNetworkApplianceTrafficShapingCustomPerformanceClassResponse)(nil),                                                      // 10: meraki.appliance.v1.DeleteNetworkApplianceTrafficShapingCustomPerformanceClassResponse
+	(*GetNetworkApplianceTrafficShapingRulesRequest)(nil),                                                                           // 11: meraki.appliance.v1.GetNetworkApplianceTrafficShapingRulesRequest
+	(*NetworkApplianceTrafficShapingRules)(nil),                                                                                     // 12: meraki.appliance.v1.NetworkApplianceTrafficShapingRules
+	(*UpdateNetworkApplianceTrafficShapingRulesRequest)(nil),                                                                        // 13: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRulesRequest
+	(*GetNetworkApplianceTrafficShapingUplinkBandwidthRequest)(nil),                                                                 // 14: meraki.appliance.v1.GetNetworkApplianceTrafficShapingUplinkBandwidthRequest
+	(*NetworkApplianceTrafficShapingUplinkBandwidth)(nil),                                                                           // 15: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth
+	(*UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest)(nil),                                                              // 16: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest
+	(*GetNetworkApplianceTrafficShapingUplinkSelectionRequest)(nil),                                                                 // 17: meraki.appliance.v1.GetNetworkApplianceTrafficShapingUplinkSelectionRequest
+	(*NetworkApplianceTrafficShapingUplinkSelection)(nil),                                                                           // 18: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection
+	(*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest)(nil),                                                              // 19: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest
+	(*UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest)(nil),                                                                // 20: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest
+	(*NetworkApplianceTrafficShapingVpnExclusions)(nil),                                                                             // 21: meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions
+	(*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkRequest)(nil),                                                     // 22: meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkRequest
+	(*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse)(nil),                                                    // 23: meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse
+	(*NetworkApplianceTrafficShaping_GlobalBandwidthLimits)(nil),                                                                    // 24: meraki.appliance.v1.NetworkApplianceTrafficShaping.GlobalBandwidthLimits
 	(*NetworkApplianceTrafficShapingRules_Rules)(nil),                                                                               // 25: meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules
 	(*NetworkApplianceTrafficShapingRules_Rules_Definitions)(nil),                                                                   // 26: meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules.Definitions
 	(*NetworkApplianceTrafficShapingRules_Rules_PerClientBandwidthLimits)(nil),                                                      // 27: meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules.PerClientBandwidthLimits
 	(*NetworkApplianceTrafficShapingRules_Rules_PerClientBandwidthLimits_BandwidthLimits)(nil),                                      // 28: meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules.PerClientBandwidthLimits.BandwidthLimits
-	(*UpdateNetworkApplianceTrafficShapingRulesRequest_Rules)(nil),                                                                  // 29: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRulesRequest.Rules
-	(*UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_Definitions)(nil),                                                      // 30: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRulesRequest.Rules.Definitions
-	(*UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits)(nil),                                         // 31: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRulesRequest.Rules.PerClientBandwidthLimits
-	(*UpdateNetworkApplianceTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits_BandwidthLimits)(nil),                         // 32: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRulesRequest.Rules.PerClientBandwidthLimits.BandwidthLimits
-	(*NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits)(nil),                                                           // 33: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits
-	(*NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan1)(nil),                                                      // 34: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits.Wan1
-	(*NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan2)(nil),                                                      // 35: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits.Wan2
-	(*NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Cellular)(nil),                                                  // 36: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits.Cellular
-	(*UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits)(nil),                                              // 37: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest.BandwidthLimits
-	(*UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Wan1)(nil),                                         // 38: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest.BandwidthLimits.Wan1
-	(*UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Wan2)(nil),                                         // 39: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest.BandwidthLimits.Wan2
-	(*UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest_BandwidthLimits_Cellular)(nil),                                     // 40: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest.BandwidthLimits.Cellular
-	(*NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback)(nil),                                                       // 41: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.FailoverAndFailback
-	(*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences)(nil),                                               // 42: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences
-	(*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences)(nil),                                               // 43: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences
-	(*NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback_Immediate)(nil),                                             // 44: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.FailoverAndFailback.Immediate
-	(*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters)(nil),                                // 45: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters
-	(*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value)(nil),                          // 46: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value
-	(*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Source)(nil),                   // 47: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.Source
-	(*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination)(nil),              // 48: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination
-	(*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications)(nil), // 49: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination.Applications
-	(*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters)(nil),                                // 50: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters
-	(*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_PerformanceClass)(nil),                              // 51: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.PerformanceClass
-	(*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value)(nil),                          // 52: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.Value
-	(*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source)(nil),                   // 53: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.Value.Source
-	(*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination)(nil),              // 54: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.Value.Destination
-	(*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_FailoverAndFailback)(nil),                                          // 55: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.FailoverAndFailback
-	(*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences)(nil),                                  // 56: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.WanTrafficUplinkPreferences
-	(*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences)(nil),                                  // 57: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.VpnTrafficUplinkPreferences
-	(*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_FailoverAndFailback_Immediate)(nil),                                // 58: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.FailoverAndFailback.Immediate
-	(*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters)(nil),                   // 59: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.WanTrafficUplinkPreferences.TrafficFilters
-	(*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value)(nil),             // 60: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.WanTrafficUplinkPreferences.TrafficFilters.Value
-	(*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Source)(nil),      // 61: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.WanTrafficUplinkPreferences.TrafficFilters.Value.Source
-	(*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination)(nil), // 62: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination
-	(*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters)(nil),                   // 63: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.VpnTrafficUplinkPreferences.TrafficFilters
-	(*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_PerformanceClass)(nil),                 // 64: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.VpnTrafficUplinkPreferences.PerformanceClass
-	(*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value)(nil),             // 65: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.VpnTrafficUplinkPreferences.TrafficFilters.Value
-	(*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source)(nil),      // 66: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.VpnTrafficUplinkPreferences.TrafficFilters.Value.Source
-	(*UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination)(nil), // 67: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.VpnTrafficUplinkPreferences.TrafficFilters.Value.Destination
-	(*UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_Custom)(nil),                                                         // 68: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest.Custom
-	(*UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest_MajorApplications)(nil),                                              // 69: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest.MajorApplications
-	(*NetworkApplianceTrafficShapingVpnExclusions_Custom)(nil),                                                                      // 70: meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions.Custom
-	(*NetworkApplianceTrafficShapingVpnExclusions_MajorApplications)(nil),                                                           // 71: meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions.MajorApplications
-	(*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item)(nil),                                               // 72: meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.Item
-	(*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item_Custom)(nil),                                        // 73: meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.Item.Custom
-	(*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item_MajorApplications)(nil),                             // 74: meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.Item.MajorApplications
-	(*fieldmaskpb.FieldMask)(nil), // 75: google.protobuf.FieldMask
-	(*v1.PageInfo)(nil),           // 76: meraki.api.v1.PageInfo
+	(*NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits)(nil),                                                           // 29: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits
+	(*NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan1)(nil),                                                      // 30: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits.Wan1
+	(*NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Wan2)(nil),                                                      // 31: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits.Wan2
+	(*NetworkApplianceTrafficShapingUplinkBandwidth_BandwidthLimits_Cellular)(nil),                                                  // 32: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits.Cellular
+	(*NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback)(nil),                                                       // 33: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.FailoverAndFailback
+	(*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences)(nil),                                               // 34: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences
+	(*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences)(nil),                                               // 35: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences
+	(*NetworkApplianceTrafficShapingUplinkSelection_FailoverAndFailback_Immediate)(nil),                                             // 36: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.FailoverAndFailback.Immediate
+	(*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters)(nil),                                // 37: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters
+	(*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value)(nil),                          // 38: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value
+	(*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Source)(nil),                   // 39: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.Source
+	(*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination)(nil),              // 40: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination
+	(*NetworkApplianceTrafficShapingUplinkSelection_WanTrafficUplinkPreferences_TrafficFilters_Value_Destination_Applications)(nil), // 41: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination.Applications
+	(*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters)(nil),                                // 42: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters
+	(*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_PerformanceClass)(nil),                              // 43: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.PerformanceClass
+	(*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value)(nil),                          // 44: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.Value
+	(*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value_Source)(nil),                   // 45: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.Value.Source
+	(*NetworkApplianceTrafficShapingUplinkSelection_VpnTrafficUplinkPreferences_TrafficFilters_Value_Destination)(nil),              // 46: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.Value.Destination
+	(*NetworkApplianceTrafficShapingVpnExclusions_Custom)(nil),                                                                      // 47: meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions.Custom
+	(*NetworkApplianceTrafficShapingVpnExclusions_MajorApplications)(nil),                                                           // 48: meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions.MajorApplications
+	(*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item)(nil),                                               // 49: meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.Item
+	(*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item_Custom)(nil),                                        // 50: meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.Item.Custom
+	(*GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse_Item_MajorApplications)(nil),                             // 51: meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.Item.MajorApplications
+	(*structpb.Struct)(nil), // 52: google.protobuf.Struct
+	(*v1.PageInfo)(nil),     // 53: meraki.api.v1.PageInfo
+	(*structpb.Value)(nil),  // 54: google.protobuf.Value
 }
 var file_meraki_appliance_v1_traffic_shaping_proto_depIdxs = []int32{
-	23, // 0: meraki.appliance.v1.NetworkApplianceTrafficShaping.global_bandwidth_limits:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShaping.GlobalBandwidthLimits
-	24, // 1: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRequest.global_bandwidth_limits:type_name -> meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRequest.GlobalBandwidthLimits
-	75, // 2: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRequest.null_fields:type_name -> google.protobuf.FieldMask
-	75, // 3: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	24, // 0: meraki.appliance.v1.NetworkApplianceTrafficShaping.global_bandwidth_limits:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShaping.GlobalBandwidthLimits
+	52, // 1: meraki.appliance.v1.NetworkApplianceTrafficShaping.additional_properties:type_name -> google.protobuf.Struct
+	24, // 2: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRequest.global_bandwidth_limits:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShaping.GlobalBandwidthLimits
+	52, // 3: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRequest.additional_properties:type_name -> google.protobuf.Struct
 	5,  // 4: meraki.appliance.v1.GetNetworkApplianceTrafficShapingCustomPerformanceClassesResponse.items:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingCustomPerformanceClass
-	76, // 5: meraki.appliance.v1.GetNetworkApplianceTrafficShapingCustomPerformanceClassesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	75, // 6: meraki.appliance.v1.CreateNetworkApplianceTrafficShapingCustomPerformanceClassRequest.null_fields:type_name -> google.protobuf.FieldMask
-	75, // 7: meraki.appliance.v1.CreateNetworkApplianceTrafficShapingCustomPerformanceClassRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	75, // 8: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingCustomPerformanceClassRequest.null_fields:type_name -> google.protobuf.FieldMask
-	75, // 9: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingCustomPerformanceClassRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	25, // 10: meraki.appliance.v1.NetworkApplianceTrafficShapingRules.rules:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules
-	29, // 11: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRulesRequest.rules:type_name -> meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRulesRequest.Rules
-	75, // 12: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRulesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	75, // 13: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRulesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	33, // 14: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.bandwidth_limits:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits
-	37, // 15: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest.bandwidth_limits:type_name -> meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest.BandwidthLimits
-	75, // 16: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest.null_fields:type_name -> google.protobuf.FieldMask
-	75, // 17: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	41, // 18: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.failover_and_failback:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.FailoverAndFailback
-	42, // 19: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.wan_traffic_uplink_preferences:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences
-	43, // 20: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.vpn_traffic_uplink_preferences:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences
-	55, // 21: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.failover_and_failback:type_name -> meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.FailoverAndFailback
-	56, // 22: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.wan_traffic_uplink_preferences:type_name -> meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.WanTrafficUplinkPreferences
-	57, // 23: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.vpn_traffic_uplink_preferences:type_name -> meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.VpnTrafficUplinkPreferences
-	75, // 24: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.null_fields:type_name -> google.protobuf.FieldMask
-	75, // 25: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	68, // 26: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest.custom:type_name -> meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest.Custom
-	69, // 27: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest.major_applications:type_name -> meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest.MajorApplications
-	75, // 28: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	75, // 29: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	70, // 30: meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions.custom:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions.Custom
-	71, // 31: meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions.major_applications:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions.MajorApplications
-	72, // 32: meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.Item
-	76, // 33: meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	26, // 34: meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules.definitions:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules.Definitions
-	27, // 35: meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules.per_client_bandwidth_limits:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules.PerClientBandwidthLimits
-	28, // 36: meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules.PerClientBandwidthLimits.bandwidth_limits:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules.PerClientBandwidthLimits.BandwidthLimits
-	30, // 37: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRulesRequest.Rules.definitions:type_name -> meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRulesRequest.Rules.Definitions
-	31, // 38: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRulesRequest.Rules.per_client_bandwidth_limits:type_name -> meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRulesRequest.Rules.PerClientBandwidthLimits
-	32, // 39: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRulesRequest.Rules.PerClientBandwidthLimits.bandwidth_limits:type_name -> meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRulesRequest.Rules.PerClientBandwidthLimits.BandwidthLimits
-	34, // 40: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits.wan1:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits.Wan1
-	35, // 41: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits.wan2:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits.Wan2
-	36, // 42: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits.cellular:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits.Cellular
-	38, // 43: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest.BandwidthLimits.wan1:type_name -> meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest.BandwidthLimits.Wan1
-	39, // 44: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest.BandwidthLimits.wan2:type_name -> meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest.BandwidthLimits.Wan2
-	40, // 45: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest.BandwidthLimits.cellular:type_name -> meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest.BandwidthLimits.Cellular
-	44, // 46: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.FailoverAndFailback.immediate:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.FailoverAndFailback.Immediate
-	45, // 47: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.traffic_filters:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters
-	50, // 48: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.traffic_filters:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters
-	51, // 49: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.performance_class:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.PerformanceClass
-	46, // 50: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.value:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value
-	47, // 51: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.source:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.Source
-	48, // 52: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.destination:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination
-	49, // 53: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination.applications:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination.Applications
-	52, // 54: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.value:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.Value
-	53, // 55: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.Value.source:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.Value.Source
-	54, // 56: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.Value.destination:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.Value.Destination
-	58, // 57: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.FailoverAndFailback.immediate:type_name -> meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.FailoverAndFailback.Immediate
-	59, // 58: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.WanTrafficUplinkPreferences.traffic_filters:type_name -> meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.WanTrafficUplinkPreferences.TrafficFilters
-	63, // 59: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.VpnTrafficUplinkPreferences.traffic_filters:type_name -> meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.VpnTrafficUplinkPreferences.TrafficFilters
-	64, // 60: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.VpnTrafficUplinkPreferences.performance_class:type_name -> meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.VpnTrafficUplinkPreferences.PerformanceClass
-	60, // 61: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.WanTrafficUplinkPreferences.TrafficFilters.value:type_name -> meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.WanTrafficUplinkPreferences.TrafficFilters.Value
-	61, // 62: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.WanTrafficUplinkPreferences.TrafficFilters.Value.source:type_name -> meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.WanTrafficUplinkPreferences.TrafficFilters.Value.Source
-	62, // 63: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.WanTrafficUplinkPreferences.TrafficFilters.Value.destination:type_name -> meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination
-	65, // 64: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.VpnTrafficUplinkPreferences.TrafficFilters.value:type_name -> meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.VpnTrafficUplinkPreferences.TrafficFilters.Value
-	66, // 65: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.VpnTrafficUplinkPreferences.TrafficFilters.Value.source:type_name -> meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.VpnTrafficUplinkPreferences.TrafficFilters.Value.Source
-	67, // 66: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.VpnTrafficUplinkPreferences.TrafficFilters.Value.destination:type_name -> meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.VpnTrafficUplinkPreferences.TrafficFilters.Value.Destination
-	73, // 67: meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.Item.custom:type_name -> meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.Item.Custom
-	74, // 68: meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.Item.major_applications:type_name -> meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.Item.MajorApplications
-	69, // [69:69] is the sub-list for method output_type
-	69, // [69:69] is the sub-list for method input_type
-	69, // [69:69] is the sub-list for extension type_name
-	69, // [69:69] is the sub-list for extension extendee
-	0,  // [0:69] is the sub-list for field type_name
+	53, // 5: meraki.appliance.v1.GetNetworkApplianceTrafficShapingCustomPerformanceClassesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	52, // 6: meraki.appliance.v1.GetNetworkApplianceTrafficShapingCustomPerformanceClassesResponse.additional_properties:type_name -> google.protobuf.Struct
+	52, // 7: meraki.appliance.v1.NetworkApplianceTrafficShapingCustomPerformanceClass.additional_properties:type_name -> google.protobuf.Struct
+	52, // 8: meraki.appliance.v1.CreateNetworkApplianceTrafficShapingCustomPerformanceClassRequest.additional_properties:type_name -> google.protobuf.Struct
+	52, // 9: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingCustomPerformanceClassRequest.additional_properties:type_name -> google.protobuf.Struct
+	52, // 10: meraki.appliance.v1.DeleteNetworkApplianceTrafficShapingCustomPerformanceClassResponse.additional_properties:type_name -> google.protobuf.Struct
+	25, // 11: meraki.appliance.v1.NetworkApplianceTrafficShapingRules.rules:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules
+	52, // 12: meraki.appliance.v1.NetworkApplianceTrafficShapingRules.additional_properties:type_name -> google.protobuf.Struct
+	25, // 13: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRulesRequest.rules:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules
+	52, // 14: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRulesRequest.additional_properties:type_name -> google.protobuf.Struct
+	29, // 15: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.bandwidth_limits:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits
+	52, // 16: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.additional_properties:type_name -> google.protobuf.Struct
+	29, // 17: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest.bandwidth_limits:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits
+	52, // 18: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest.additional_properties:type_name -> google.protobuf.Struct
+	33, // 19: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.failover_and_failback:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.FailoverAndFailback
+	34, // 20: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.wan_traffic_uplink_preferences:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences
+	35, // 21: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.vpn_traffic_uplink_preferences:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences
+	52, // 22: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.additional_properties:type_name -> google.protobuf.Struct
+	33, // 23: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.failover_and_failback:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.FailoverAndFailback
+	34, // 24: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.wan_traffic_uplink_preferences:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences
+	35, // 25: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.vpn_traffic_uplink_preferences:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences
+	52, // 26: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest.additional_properties:type_name -> google.protobuf.Struct
+	47, // 27: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest.custom:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions.Custom
+	48, // 28: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest.major_applications:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions.MajorApplications
+	52, // 29: meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest.additional_properties:type_name -> google.protobuf.Struct
+	47, // 30: meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions.custom:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions.Custom
+	48, // 31: meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions.major_applications:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions.MajorApplications
+	52, // 32: meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions.additional_properties:type_name -> google.protobuf.Struct
+	49, // 33: meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.Item
+	53, // 34: meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	52, // 35: meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.additional_properties:type_name -> google.protobuf.Struct
+	52, // 36: meraki.appliance.v1.NetworkApplianceTrafficShaping.GlobalBandwidthLimits.additional_properties:type_name -> google.protobuf.Struct
+	26, // 37: meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules.definitions:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules.Definitions
+	27, // 38: meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules.per_client_bandwidth_limits:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules.PerClientBandwidthLimits
+	52, // 39: meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules.additional_properties:type_name -> google.protobuf.Struct
+	54, // 40: meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules.Definitions.value:type_name -> google.protobuf.Value
+	52, // 41: meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules.Definitions.additional_properties:type_name -> google.protobuf.Struct
+	28, // 42: meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules.PerClientBandwidthLimits.bandwidth_limits:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules.PerClientBandwidthLimits.BandwidthLimits
+	52, // 43: meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules.PerClientBandwidthLimits.additional_properties:type_name -> google.protobuf.Struct
+	52, // 44: meraki.appliance.v1.NetworkApplianceTrafficShapingRules.Rules.PerClientBandwidthLimits.BandwidthLimits.additional_properties:type_name -> google.protobuf.Struct
+	30, // 45: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits.wan1:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits.Wan1
+	31, // 46: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits.wan2:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits.Wan2
+	32, // 47: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits.cellular:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits.Cellular
+	52, // 48: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits.additional_properties:type_name -> google.protobuf.Struct
+	52, // 49: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits.Wan1.additional_properties:type_name -> google.protobuf.Struct
+	52, // 50: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits.Wan2.additional_properties:type_name -> google.protobuf.Struct
+	52, // 51: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth.BandwidthLimits.Cellular.additional_properties:type_name -> google.protobuf.Struct
+	36, // 52: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.FailoverAndFailback.immediate:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.FailoverAndFailback.Immediate
+	52, // 53: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.FailoverAndFailback.additional_properties:type_name -> google.protobuf.Struct
+	37, // 54: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.traffic_filters:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters
+	52, // 55: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.additional_properties:type_name -> google.protobuf.Struct
+	42, // 56: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.traffic_filters:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters
+	43, // 57: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.performance_class:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.PerformanceClass
+	52, // 58: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.additional_properties:type_name -> google.protobuf.Struct
+	52, // 59: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.FailoverAndFailback.Immediate.additional_properties:type_name -> google.protobuf.Struct
+	38, // 60: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.value:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value
+	52, // 61: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.additional_properties:type_name -> google.protobuf.Struct
+	39, // 62: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.source:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.Source
+	40, // 63: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.destination:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination
+	52, // 64: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.additional_properties:type_name -> google.protobuf.Struct
+	52, // 65: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.Source.additional_properties:type_name -> google.protobuf.Struct
+	41, // 66: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination.applications:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination.Applications
+	52, // 67: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination.additional_properties:type_name -> google.protobuf.Struct
+	52, // 68: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.WanTrafficUplinkPreferences.TrafficFilters.Value.Destination.Applications.additional_properties:type_name -> google.protobuf.Struct
+	44, // 69: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.value:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.Value
+	52, // 70: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.additional_properties:type_name -> google.protobuf.Struct
+	52, // 71: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.PerformanceClass.additional_properties:type_name -> google.protobuf.Struct
+	45, // 72: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.Value.source:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.Value.Source
+	46, // 73: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.Value.destination:type_name -> meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.Value.Destination
+	52, // 74: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.Value.additional_properties:type_name -> google.protobuf.Struct
+	52, // 75: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.Value.Source.additional_properties:type_name -> google.protobuf.Struct
+	52, // 76: meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection.VpnTrafficUplinkPreferences.TrafficFilters.Value.Destination.additional_properties:type_name -> google.protobuf.Struct
+	52, // 77: meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions.Custom.additional_properties:type_name -> google.protobuf.Struct
+	52, // 78: meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions.MajorApplications.additional_properties:type_name -> google.protobuf.Struct
+	50, // 79: meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.Item.custom:type_name -> meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.Item.Custom
+	51, // 80: meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.Item.major_applications:type_name -> meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.Item.MajorApplications
+	52, // 81: meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	52, // 82: meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.Item.Custom.additional_properties:type_name -> google.protobuf.Struct
+	52, // 83: meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse.Item.MajorApplications.additional_properties:type_name -> google.protobuf.Struct
+	84, // [84:84] is the sub-list for method output_type
+	84, // [84:84] is the sub-list for method input_type
+	84, // [84:84] is the sub-list for extension type_name
+	84, // [84:84] is the sub-list for extension extendee
+	0,  // [0:84] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_traffic_shaping_proto_init() }
@@ -5303,33 +4176,33 @@ func file_meraki_appliance_v1_traffic_shaping_proto_init() {
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[9].OneofWrappers = []any{}
-	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[13].OneofWrappers = []any{}
-	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[15].OneofWrappers = []any{}
+	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[14].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[16].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[17].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[18].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[19].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[20].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[21].OneofWrappers = []any{}
-	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[23].OneofWrappers = []any{}
+	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[22].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[24].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[25].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[26].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[27].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[28].OneofWrappers = []any{}
-	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[29].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[30].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[31].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[32].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[34].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[35].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[36].OneofWrappers = []any{}
+	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[37].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[38].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[39].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[40].OneofWrappers = []any{}
+	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[41].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[42].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[43].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[44].OneofWrappers = []any{}
@@ -5340,35 +4213,13 @@ func file_meraki_appliance_v1_traffic_shaping_proto_init() {
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[49].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[50].OneofWrappers = []any{}
 	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[51].OneofWrappers = []any{}
-	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[52].OneofWrappers = []any{}
-	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[53].OneofWrappers = []any{}
-	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[54].OneofWrappers = []any{}
-	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[56].OneofWrappers = []any{}
-	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[57].OneofWrappers = []any{}
-	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[58].OneofWrappers = []any{}
-	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[59].OneofWrappers = []any{}
-	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[60].OneofWrappers = []any{}
-	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[61].OneofWrappers = []any{}
-	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[62].OneofWrappers = []any{}
-	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[63].OneofWrappers = []any{}
-	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[64].OneofWrappers = []any{}
-	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[65].OneofWrappers = []any{}
-	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[66].OneofWrappers = []any{}
-	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[67].OneofWrappers = []any{}
-	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[68].OneofWrappers = []any{}
-	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[69].OneofWrappers = []any{}
-	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[70].OneofWrappers = []any{}
-	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[71].OneofWrappers = []any{}
-	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[72].OneofWrappers = []any{}
-	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[73].OneofWrappers = []any{}
-	file_meraki_appliance_v1_traffic_shaping_proto_msgTypes[74].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_traffic_shaping_proto_rawDesc), len(file_meraki_appliance_v1_traffic_shaping_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   75,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

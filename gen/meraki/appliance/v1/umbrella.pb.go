@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -31,11 +31,12 @@ type ConnectNetworkApplianceUmbrellaAccountRequest struct {
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Api           *ConnectNetworkApplianceUmbrellaAccountRequest_Api `protobuf:"bytes,2,opt,name=api,proto3" json:"api,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                             `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                             `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Api                  *ConnectNetworkApplianceUmbrellaAccountRequest_Api `protobuf:"bytes,2,opt,name=api,proto3" json:"api,omitempty"`
+	EmptyFields          []string                                           `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                           `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ConnectNetworkApplianceUmbrellaAccountRequest) Reset() {
@@ -82,26 +83,34 @@ func (x *ConnectNetworkApplianceUmbrellaAccountRequest) GetApi() *ConnectNetwork
 	return nil
 }
 
-func (x *ConnectNetworkApplianceUmbrellaAccountRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *ConnectNetworkApplianceUmbrellaAccountRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *ConnectNetworkApplianceUmbrellaAccountRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *ConnectNetworkApplianceUmbrellaAccountRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *ConnectNetworkApplianceUmbrellaAccountRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of connectNetworkApplianceUmbrellaAccount.
 type ConnectNetworkApplianceUmbrellaAccountResponse struct {
-	state         protoimpl.MessageState                                   `protogen:"open.v1"`
-	Umbrella      *ConnectNetworkApplianceUmbrellaAccountResponse_Umbrella `protobuf:"bytes,1,opt,name=umbrella,proto3" json:"umbrella,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                   `protogen:"open.v1"`
+	Umbrella             *ConnectNetworkApplianceUmbrellaAccountResponse_Umbrella `protobuf:"bytes,1,opt,name=umbrella,proto3" json:"umbrella,omitempty"`
+	AdditionalProperties *structpb.Struct                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ConnectNetworkApplianceUmbrellaAccountResponse) Reset() {
@@ -137,6 +146,13 @@ func (*ConnectNetworkApplianceUmbrellaAccountResponse) Descriptor() ([]byte, []i
 func (x *ConnectNetworkApplianceUmbrellaAccountResponse) GetUmbrella() *ConnectNetworkApplianceUmbrellaAccountResponse_Umbrella {
 	if x != nil {
 		return x.Umbrella
+	}
+	return nil
+}
+
+func (x *ConnectNetworkApplianceUmbrellaAccountResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -187,22 +203,68 @@ func (x *DisconnectNetworkApplianceUmbrellaAccountRequest) GetNetworkId() string
 	return ""
 }
 
+// Answer of disconnectNetworkApplianceUmbrellaAccount.
+type DisconnectNetworkApplianceUmbrellaAccountResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DisconnectNetworkApplianceUmbrellaAccountResponse) Reset() {
+	*x = DisconnectNetworkApplianceUmbrellaAccountResponse{}
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisconnectNetworkApplianceUmbrellaAccountResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisconnectNetworkApplianceUmbrellaAccountResponse) ProtoMessage() {}
+
+func (x *DisconnectNetworkApplianceUmbrellaAccountResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisconnectNetworkApplianceUmbrellaAccountResponse.ProtoReflect.Descriptor instead.
+func (*DisconnectNetworkApplianceUmbrellaAccountResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *DisconnectNetworkApplianceUmbrellaAccountResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of exclusionsNetworkApplianceUmbrellaDomains.
 type ExclusionsNetworkApplianceUmbrellaDomainsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Domains       []string               `protobuf:"bytes,2,rep,name=domains,proto3" json:"domains,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Domains              []string         `protobuf:"bytes,2,rep,name=domains,proto3" json:"domains,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ExclusionsNetworkApplianceUmbrellaDomainsRequest) Reset() {
 	*x = ExclusionsNetworkApplianceUmbrellaDomainsRequest{}
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[3]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -214,7 +276,7 @@ func (x *ExclusionsNetworkApplianceUmbrellaDomainsRequest) String() string {
 func (*ExclusionsNetworkApplianceUmbrellaDomainsRequest) ProtoMessage() {}
 
 func (x *ExclusionsNetworkApplianceUmbrellaDomainsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[3]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -227,7 +289,7 @@ func (x *ExclusionsNetworkApplianceUmbrellaDomainsRequest) ProtoReflect() protor
 
 // Deprecated: Use ExclusionsNetworkApplianceUmbrellaDomainsRequest.ProtoReflect.Descriptor instead.
 func (*ExclusionsNetworkApplianceUmbrellaDomainsRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{3}
+	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ExclusionsNetworkApplianceUmbrellaDomainsRequest) GetNetworkId() string {
@@ -244,31 +306,39 @@ func (x *ExclusionsNetworkApplianceUmbrellaDomainsRequest) GetDomains() []string
 	return nil
 }
 
-func (x *ExclusionsNetworkApplianceUmbrellaDomainsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *ExclusionsNetworkApplianceUmbrellaDomainsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *ExclusionsNetworkApplianceUmbrellaDomainsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *ExclusionsNetworkApplianceUmbrellaDomainsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *ExclusionsNetworkApplianceUmbrellaDomainsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of exclusionsNetworkApplianceUmbrellaDomains.
 type ExclusionsNetworkApplianceUmbrellaDomainsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Domains       []string               `protobuf:"bytes,1,rep,name=domains,proto3" json:"domains,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Domains              []string               `protobuf:"bytes,1,rep,name=domains,proto3" json:"domains,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ExclusionsNetworkApplianceUmbrellaDomainsResponse) Reset() {
 	*x = ExclusionsNetworkApplianceUmbrellaDomainsResponse{}
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[4]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -280,7 +350,7 @@ func (x *ExclusionsNetworkApplianceUmbrellaDomainsResponse) String() string {
 func (*ExclusionsNetworkApplianceUmbrellaDomainsResponse) ProtoMessage() {}
 
 func (x *ExclusionsNetworkApplianceUmbrellaDomainsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[4]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -293,12 +363,19 @@ func (x *ExclusionsNetworkApplianceUmbrellaDomainsResponse) ProtoReflect() proto
 
 // Deprecated: Use ExclusionsNetworkApplianceUmbrellaDomainsResponse.ProtoReflect.Descriptor instead.
 func (*ExclusionsNetworkApplianceUmbrellaDomainsResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{4}
+	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ExclusionsNetworkApplianceUmbrellaDomainsResponse) GetDomains() []string {
 	if x != nil {
 		return x.Domains
+	}
+	return nil
+}
+
+func (x *ExclusionsNetworkApplianceUmbrellaDomainsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -309,16 +386,17 @@ type AddNetworkApplianceUmbrellaPoliciesRequest struct {
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Policy        *AddNetworkApplianceUmbrellaPoliciesRequest_Policy `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                             `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                             `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Policy               *AddNetworkApplianceUmbrellaPoliciesRequest_Policy `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"`
+	EmptyFields          []string                                           `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                           `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AddNetworkApplianceUmbrellaPoliciesRequest) Reset() {
 	*x = AddNetworkApplianceUmbrellaPoliciesRequest{}
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[5]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -330,7 +408,7 @@ func (x *AddNetworkApplianceUmbrellaPoliciesRequest) String() string {
 func (*AddNetworkApplianceUmbrellaPoliciesRequest) ProtoMessage() {}
 
 func (x *AddNetworkApplianceUmbrellaPoliciesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[5]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -343,7 +421,7 @@ func (x *AddNetworkApplianceUmbrellaPoliciesRequest) ProtoReflect() protoreflect
 
 // Deprecated: Use AddNetworkApplianceUmbrellaPoliciesRequest.ProtoReflect.Descriptor instead.
 func (*AddNetworkApplianceUmbrellaPoliciesRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{5}
+	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AddNetworkApplianceUmbrellaPoliciesRequest) GetNetworkId() string {
@@ -360,32 +438,40 @@ func (x *AddNetworkApplianceUmbrellaPoliciesRequest) GetPolicy() *AddNetworkAppl
 	return nil
 }
 
-func (x *AddNetworkApplianceUmbrellaPoliciesRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *AddNetworkApplianceUmbrellaPoliciesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *AddNetworkApplianceUmbrellaPoliciesRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *AddNetworkApplianceUmbrellaPoliciesRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *AddNetworkApplianceUmbrellaPoliciesRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of addNetworkApplianceUmbrellaPolicies.
 type AddNetworkApplianceUmbrellaPoliciesResponse struct {
-	state         protoimpl.MessageState                                  `protogen:"open.v1"`
-	Network       *AddNetworkApplianceUmbrellaPoliciesResponse_Network    `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	Policies      []*AddNetworkApplianceUmbrellaPoliciesResponse_Policies `protobuf:"bytes,2,rep,name=policies,proto3" json:"policies,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                  `protogen:"open.v1"`
+	Network              *AddNetworkApplianceUmbrellaPoliciesResponse_Network    `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Policies             []*AddNetworkApplianceUmbrellaPoliciesResponse_Policies `protobuf:"bytes,2,rep,name=policies,proto3" json:"policies,omitempty"`
+	AdditionalProperties *structpb.Struct                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AddNetworkApplianceUmbrellaPoliciesResponse) Reset() {
 	*x = AddNetworkApplianceUmbrellaPoliciesResponse{}
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[6]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -397,7 +483,7 @@ func (x *AddNetworkApplianceUmbrellaPoliciesResponse) String() string {
 func (*AddNetworkApplianceUmbrellaPoliciesResponse) ProtoMessage() {}
 
 func (x *AddNetworkApplianceUmbrellaPoliciesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[6]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -410,7 +496,7 @@ func (x *AddNetworkApplianceUmbrellaPoliciesResponse) ProtoReflect() protoreflec
 
 // Deprecated: Use AddNetworkApplianceUmbrellaPoliciesResponse.ProtoReflect.Descriptor instead.
 func (*AddNetworkApplianceUmbrellaPoliciesResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{6}
+	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *AddNetworkApplianceUmbrellaPoliciesResponse) GetNetwork() *AddNetworkApplianceUmbrellaPoliciesResponse_Network {
@@ -427,22 +513,30 @@ func (x *AddNetworkApplianceUmbrellaPoliciesResponse) GetPolicies() []*AddNetwor
 	return nil
 }
 
+func (x *AddNetworkApplianceUmbrellaPoliciesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of removeNetworkApplianceUmbrellaPolicies.
 type RemoveNetworkApplianceUmbrellaPoliciesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Policy        *RemoveNetworkApplianceUmbrellaPoliciesRequest_Policy `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Policy               *RemoveNetworkApplianceUmbrellaPoliciesRequest_Policy `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"`
+	EmptyFields          []string                                              `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                              `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RemoveNetworkApplianceUmbrellaPoliciesRequest) Reset() {
 	*x = RemoveNetworkApplianceUmbrellaPoliciesRequest{}
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[7]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -454,7 +548,7 @@ func (x *RemoveNetworkApplianceUmbrellaPoliciesRequest) String() string {
 func (*RemoveNetworkApplianceUmbrellaPoliciesRequest) ProtoMessage() {}
 
 func (x *RemoveNetworkApplianceUmbrellaPoliciesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[7]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -467,7 +561,7 @@ func (x *RemoveNetworkApplianceUmbrellaPoliciesRequest) ProtoReflect() protorefl
 
 // Deprecated: Use RemoveNetworkApplianceUmbrellaPoliciesRequest.ProtoReflect.Descriptor instead.
 func (*RemoveNetworkApplianceUmbrellaPoliciesRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{7}
+	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RemoveNetworkApplianceUmbrellaPoliciesRequest) GetNetworkId() string {
@@ -484,16 +578,68 @@ func (x *RemoveNetworkApplianceUmbrellaPoliciesRequest) GetPolicy() *RemoveNetwo
 	return nil
 }
 
-func (x *RemoveNetworkApplianceUmbrellaPoliciesRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *RemoveNetworkApplianceUmbrellaPoliciesRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *RemoveNetworkApplianceUmbrellaPoliciesRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *RemoveNetworkApplianceUmbrellaPoliciesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *RemoveNetworkApplianceUmbrellaPoliciesRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// Answer of removeNetworkApplianceUmbrellaPolicies.
+type RemoveNetworkApplianceUmbrellaPoliciesResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *RemoveNetworkApplianceUmbrellaPoliciesResponse) Reset() {
+	*x = RemoveNetworkApplianceUmbrellaPoliciesResponse{}
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveNetworkApplianceUmbrellaPoliciesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveNetworkApplianceUmbrellaPoliciesResponse) ProtoMessage() {}
+
+func (x *RemoveNetworkApplianceUmbrellaPoliciesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveNetworkApplianceUmbrellaPoliciesResponse.ProtoReflect.Descriptor instead.
+func (*RemoveNetworkApplianceUmbrellaPoliciesResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *RemoveNetworkApplianceUmbrellaPoliciesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -504,16 +650,17 @@ type ProtectionNetworkApplianceUmbrellaRequest struct {
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Enabled       *bool                  `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Enabled              *bool            `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ProtectionNetworkApplianceUmbrellaRequest) Reset() {
 	*x = ProtectionNetworkApplianceUmbrellaRequest{}
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[8]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -525,7 +672,7 @@ func (x *ProtectionNetworkApplianceUmbrellaRequest) String() string {
 func (*ProtectionNetworkApplianceUmbrellaRequest) ProtoMessage() {}
 
 func (x *ProtectionNetworkApplianceUmbrellaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[8]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -538,7 +685,7 @@ func (x *ProtectionNetworkApplianceUmbrellaRequest) ProtoReflect() protoreflect.
 
 // Deprecated: Use ProtectionNetworkApplianceUmbrellaRequest.ProtoReflect.Descriptor instead.
 func (*ProtectionNetworkApplianceUmbrellaRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{8}
+	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ProtectionNetworkApplianceUmbrellaRequest) GetNetworkId() string {
@@ -555,32 +702,40 @@ func (x *ProtectionNetworkApplianceUmbrellaRequest) GetEnabled() bool {
 	return false
 }
 
-func (x *ProtectionNetworkApplianceUmbrellaRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *ProtectionNetworkApplianceUmbrellaRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *ProtectionNetworkApplianceUmbrellaRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *ProtectionNetworkApplianceUmbrellaRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *ProtectionNetworkApplianceUmbrellaRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of protectionNetworkApplianceUmbrella.
 type ProtectionNetworkApplianceUmbrellaResponse struct {
-	state         protoimpl.MessageState                               `protogen:"open.v1"`
-	Umbrella      *ProtectionNetworkApplianceUmbrellaResponse_Umbrella `protobuf:"bytes,1,opt,name=umbrella,proto3" json:"umbrella,omitempty"`
-	Enabled       *bool                                                `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                               `protogen:"open.v1"`
+	Umbrella             *ProtectionNetworkApplianceUmbrellaResponse_Umbrella `protobuf:"bytes,1,opt,name=umbrella,proto3" json:"umbrella,omitempty"`
+	Enabled              *bool                                                `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ProtectionNetworkApplianceUmbrellaResponse) Reset() {
 	*x = ProtectionNetworkApplianceUmbrellaResponse{}
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[9]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -592,7 +747,7 @@ func (x *ProtectionNetworkApplianceUmbrellaResponse) String() string {
 func (*ProtectionNetworkApplianceUmbrellaResponse) ProtoMessage() {}
 
 func (x *ProtectionNetworkApplianceUmbrellaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[9]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -605,7 +760,7 @@ func (x *ProtectionNetworkApplianceUmbrellaResponse) ProtoReflect() protoreflect
 
 // Deprecated: Use ProtectionNetworkApplianceUmbrellaResponse.ProtoReflect.Descriptor instead.
 func (*ProtectionNetworkApplianceUmbrellaResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{9}
+	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ProtectionNetworkApplianceUmbrellaResponse) GetUmbrella() *ProtectionNetworkApplianceUmbrellaResponse_Umbrella {
@@ -622,17 +777,25 @@ func (x *ProtectionNetworkApplianceUmbrellaResponse) GetEnabled() bool {
 	return false
 }
 
+func (x *ProtectionNetworkApplianceUmbrellaResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ConnectNetworkApplianceUmbrellaAccountRequest_Api struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           *string                `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	Secret        *string                `protobuf:"bytes,2,opt,name=secret,proto3,oneof" json:"secret,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Key                  *string                `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
+	Secret               *string                `protobuf:"bytes,2,opt,name=secret,proto3,oneof" json:"secret,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ConnectNetworkApplianceUmbrellaAccountRequest_Api) Reset() {
 	*x = ConnectNetworkApplianceUmbrellaAccountRequest_Api{}
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[10]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -644,7 +807,7 @@ func (x *ConnectNetworkApplianceUmbrellaAccountRequest_Api) String() string {
 func (*ConnectNetworkApplianceUmbrellaAccountRequest_Api) ProtoMessage() {}
 
 func (x *ConnectNetworkApplianceUmbrellaAccountRequest_Api) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[10]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -674,16 +837,24 @@ func (x *ConnectNetworkApplianceUmbrellaAccountRequest_Api) GetSecret() string {
 	return ""
 }
 
+func (x *ConnectNetworkApplianceUmbrellaAccountRequest_Api) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ConnectNetworkApplianceUmbrellaAccountResponse_Umbrella struct {
-	state         protoimpl.MessageState                                                `protogen:"open.v1"`
-	Organization  *ConnectNetworkApplianceUmbrellaAccountResponse_Umbrella_Organization `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                `protogen:"open.v1"`
+	Organization         *ConnectNetworkApplianceUmbrellaAccountResponse_Umbrella_Organization `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ConnectNetworkApplianceUmbrellaAccountResponse_Umbrella) Reset() {
 	*x = ConnectNetworkApplianceUmbrellaAccountResponse_Umbrella{}
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[11]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -695,7 +866,7 @@ func (x *ConnectNetworkApplianceUmbrellaAccountResponse_Umbrella) String() strin
 func (*ConnectNetworkApplianceUmbrellaAccountResponse_Umbrella) ProtoMessage() {}
 
 func (x *ConnectNetworkApplianceUmbrellaAccountResponse_Umbrella) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[11]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -718,16 +889,24 @@ func (x *ConnectNetworkApplianceUmbrellaAccountResponse_Umbrella) GetOrganizatio
 	return nil
 }
 
+func (x *ConnectNetworkApplianceUmbrellaAccountResponse_Umbrella) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ConnectNetworkApplianceUmbrellaAccountResponse_Umbrella_Organization struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ConnectNetworkApplianceUmbrellaAccountResponse_Umbrella_Organization) Reset() {
 	*x = ConnectNetworkApplianceUmbrellaAccountResponse_Umbrella_Organization{}
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[12]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -739,7 +918,7 @@ func (x *ConnectNetworkApplianceUmbrellaAccountResponse_Umbrella_Organization) S
 func (*ConnectNetworkApplianceUmbrellaAccountResponse_Umbrella_Organization) ProtoMessage() {}
 
 func (x *ConnectNetworkApplianceUmbrellaAccountResponse_Umbrella_Organization) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[12]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -762,16 +941,24 @@ func (x *ConnectNetworkApplianceUmbrellaAccountResponse_Umbrella_Organization) G
 	return ""
 }
 
+func (x *ConnectNetworkApplianceUmbrellaAccountResponse_Umbrella_Organization) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type AddNetworkApplianceUmbrellaPoliciesRequest_Policy struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AddNetworkApplianceUmbrellaPoliciesRequest_Policy) Reset() {
 	*x = AddNetworkApplianceUmbrellaPoliciesRequest_Policy{}
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[13]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -783,7 +970,7 @@ func (x *AddNetworkApplianceUmbrellaPoliciesRequest_Policy) String() string {
 func (*AddNetworkApplianceUmbrellaPoliciesRequest_Policy) ProtoMessage() {}
 
 func (x *AddNetworkApplianceUmbrellaPoliciesRequest_Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[13]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -796,7 +983,7 @@ func (x *AddNetworkApplianceUmbrellaPoliciesRequest_Policy) ProtoReflect() proto
 
 // Deprecated: Use AddNetworkApplianceUmbrellaPoliciesRequest_Policy.ProtoReflect.Descriptor instead.
 func (*AddNetworkApplianceUmbrellaPoliciesRequest_Policy) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{5, 0}
+	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{6, 0}
 }
 
 func (x *AddNetworkApplianceUmbrellaPoliciesRequest_Policy) GetId() string {
@@ -806,16 +993,24 @@ func (x *AddNetworkApplianceUmbrellaPoliciesRequest_Policy) GetId() string {
 	return ""
 }
 
+func (x *AddNetworkApplianceUmbrellaPoliciesRequest_Policy) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type AddNetworkApplianceUmbrellaPoliciesResponse_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AddNetworkApplianceUmbrellaPoliciesResponse_Network) Reset() {
 	*x = AddNetworkApplianceUmbrellaPoliciesResponse_Network{}
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[14]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -827,7 +1022,7 @@ func (x *AddNetworkApplianceUmbrellaPoliciesResponse_Network) String() string {
 func (*AddNetworkApplianceUmbrellaPoliciesResponse_Network) ProtoMessage() {}
 
 func (x *AddNetworkApplianceUmbrellaPoliciesResponse_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[14]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -840,7 +1035,7 @@ func (x *AddNetworkApplianceUmbrellaPoliciesResponse_Network) ProtoReflect() pro
 
 // Deprecated: Use AddNetworkApplianceUmbrellaPoliciesResponse_Network.ProtoReflect.Descriptor instead.
 func (*AddNetworkApplianceUmbrellaPoliciesResponse_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{6, 0}
+	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{7, 0}
 }
 
 func (x *AddNetworkApplianceUmbrellaPoliciesResponse_Network) GetId() string {
@@ -850,16 +1045,24 @@ func (x *AddNetworkApplianceUmbrellaPoliciesResponse_Network) GetId() string {
 	return ""
 }
 
+func (x *AddNetworkApplianceUmbrellaPoliciesResponse_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type AddNetworkApplianceUmbrellaPoliciesResponse_Policies struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AddNetworkApplianceUmbrellaPoliciesResponse_Policies) Reset() {
 	*x = AddNetworkApplianceUmbrellaPoliciesResponse_Policies{}
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[15]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -871,7 +1074,7 @@ func (x *AddNetworkApplianceUmbrellaPoliciesResponse_Policies) String() string {
 func (*AddNetworkApplianceUmbrellaPoliciesResponse_Policies) ProtoMessage() {}
 
 func (x *AddNetworkApplianceUmbrellaPoliciesResponse_Policies) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[15]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -884,7 +1087,7 @@ func (x *AddNetworkApplianceUmbrellaPoliciesResponse_Policies) ProtoReflect() pr
 
 // Deprecated: Use AddNetworkApplianceUmbrellaPoliciesResponse_Policies.ProtoReflect.Descriptor instead.
 func (*AddNetworkApplianceUmbrellaPoliciesResponse_Policies) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{6, 1}
+	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{7, 1}
 }
 
 func (x *AddNetworkApplianceUmbrellaPoliciesResponse_Policies) GetId() string {
@@ -894,16 +1097,24 @@ func (x *AddNetworkApplianceUmbrellaPoliciesResponse_Policies) GetId() string {
 	return ""
 }
 
+func (x *AddNetworkApplianceUmbrellaPoliciesResponse_Policies) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type RemoveNetworkApplianceUmbrellaPoliciesRequest_Policy struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RemoveNetworkApplianceUmbrellaPoliciesRequest_Policy) Reset() {
 	*x = RemoveNetworkApplianceUmbrellaPoliciesRequest_Policy{}
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[16]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -915,7 +1126,7 @@ func (x *RemoveNetworkApplianceUmbrellaPoliciesRequest_Policy) String() string {
 func (*RemoveNetworkApplianceUmbrellaPoliciesRequest_Policy) ProtoMessage() {}
 
 func (x *RemoveNetworkApplianceUmbrellaPoliciesRequest_Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[16]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -928,7 +1139,7 @@ func (x *RemoveNetworkApplianceUmbrellaPoliciesRequest_Policy) ProtoReflect() pr
 
 // Deprecated: Use RemoveNetworkApplianceUmbrellaPoliciesRequest_Policy.ProtoReflect.Descriptor instead.
 func (*RemoveNetworkApplianceUmbrellaPoliciesRequest_Policy) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{7, 0}
+	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{8, 0}
 }
 
 func (x *RemoveNetworkApplianceUmbrellaPoliciesRequest_Policy) GetId() string {
@@ -938,17 +1149,25 @@ func (x *RemoveNetworkApplianceUmbrellaPoliciesRequest_Policy) GetId() string {
 	return ""
 }
 
+func (x *RemoveNetworkApplianceUmbrellaPoliciesRequest_Policy) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ProtectionNetworkApplianceUmbrellaResponse_Umbrella struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Organization  *ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Organization `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
-	Origin        *ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Origin       `protobuf:"bytes,2,opt,name=origin,proto3" json:"origin,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                            `protogen:"open.v1"`
+	Organization         *ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Organization `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	Origin               *ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Origin       `protobuf:"bytes,2,opt,name=origin,proto3" json:"origin,omitempty"`
+	AdditionalProperties *structpb.Struct                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ProtectionNetworkApplianceUmbrellaResponse_Umbrella) Reset() {
 	*x = ProtectionNetworkApplianceUmbrellaResponse_Umbrella{}
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[17]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -960,7 +1179,7 @@ func (x *ProtectionNetworkApplianceUmbrellaResponse_Umbrella) String() string {
 func (*ProtectionNetworkApplianceUmbrellaResponse_Umbrella) ProtoMessage() {}
 
 func (x *ProtectionNetworkApplianceUmbrellaResponse_Umbrella) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[17]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -973,7 +1192,7 @@ func (x *ProtectionNetworkApplianceUmbrellaResponse_Umbrella) ProtoReflect() pro
 
 // Deprecated: Use ProtectionNetworkApplianceUmbrellaResponse_Umbrella.ProtoReflect.Descriptor instead.
 func (*ProtectionNetworkApplianceUmbrellaResponse_Umbrella) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{9, 0}
+	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{11, 0}
 }
 
 func (x *ProtectionNetworkApplianceUmbrellaResponse_Umbrella) GetOrganization() *ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Organization {
@@ -990,16 +1209,24 @@ func (x *ProtectionNetworkApplianceUmbrellaResponse_Umbrella) GetOrigin() *Prote
 	return nil
 }
 
+func (x *ProtectionNetworkApplianceUmbrellaResponse_Umbrella) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Organization struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Organization) Reset() {
 	*x = ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Organization{}
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[18]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1011,7 +1238,7 @@ func (x *ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Organization) Strin
 func (*ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Organization) ProtoMessage() {}
 
 func (x *ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Organization) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[18]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1024,7 +1251,7 @@ func (x *ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Organization) Proto
 
 // Deprecated: Use ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Organization.ProtoReflect.Descriptor instead.
 func (*ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Organization) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{9, 0, 0}
+	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{11, 0, 0}
 }
 
 func (x *ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Organization) GetId() string {
@@ -1034,16 +1261,24 @@ func (x *ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Organization) GetId
 	return ""
 }
 
+func (x *ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Organization) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Origin struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Origin) Reset() {
 	*x = ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Origin{}
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[19]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1055,7 +1290,7 @@ func (x *ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Origin) String() st
 func (*ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Origin) ProtoMessage() {}
 
 func (x *ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[19]
+	mi := &file_meraki_appliance_v1_umbrella_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1068,7 +1303,7 @@ func (x *ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Origin) ProtoReflec
 
 // Deprecated: Use ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Origin.ProtoReflect.Descriptor instead.
 func (*ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Origin) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{9, 0, 1}
+	return file_meraki_appliance_v1_umbrella_proto_rawDescGZIP(), []int{11, 0, 1}
 }
 
 func (x *ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Origin) GetId() string {
@@ -1078,101 +1313,131 @@ func (x *ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Origin) GetId() str
 	return ""
 }
 
+func (x *ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Origin) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_appliance_v1_umbrella_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_umbrella_proto_rawDesc = "" +
 	"\n" +
-	"\"meraki/appliance/v1/umbrella.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x96\x03\n" +
+	"\"meraki/appliance/v1/umbrella.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\xff\x03\n" +
 	"-ConnectNetworkApplianceUmbrellaAccountRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12X\n" +
-	"\x03api\x18\x02 \x01(\v2F.meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountRequest.ApiR\x03api\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aL\n" +
+	"\x03api\x18\x02 \x01(\v2F.meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountRequest.ApiR\x03api\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9b\x01\n" +
 	"\x03Api\x12\x15\n" +
 	"\x03key\x18\x01 \x01(\tH\x00R\x03key\x88\x01\x01\x12\x1b\n" +
-	"\x06secret\x18\x02 \x01(\tH\x01R\x06secret\x88\x01\x01B\x06\n" +
+	"\x06secret\x18\x02 \x01(\tH\x01R\x06secret\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_keyB\t\n" +
 	"\a_secretB\r\n" +
-	"\v_network_id\"\xd2\x02\n" +
+	"\v_network_id\"\xbf\x04\n" +
 	".ConnectNetworkApplianceUmbrellaAccountResponse\x12h\n" +
-	"\bumbrella\x18\x01 \x01(\v2L.meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse.UmbrellaR\bumbrella\x1a\xb5\x01\n" +
+	"\bumbrella\x18\x01 \x01(\v2L.meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse.UmbrellaR\bumbrella\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd3\x02\n" +
 	"\bUmbrella\x12}\n" +
-	"\forganization\x18\x01 \x01(\v2Y.meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse.Umbrella.OrganizationR\forganization\x1a*\n" +
+	"\forganization\x18\x01 \x01(\v2Y.meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse.Umbrella.OrganizationR\forganization\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1ay\n" +
 	"\fOrganization\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_id\"e\n" +
 	"0DisconnectNetworkApplianceUmbrellaAccountRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\x8b\x02\n" +
+	"\v_network_id\"\x82\x01\n" +
+	"1DisconnectNetworkApplianceUmbrellaAccountResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xa4\x02\n" +
 	"0ExclusionsNetworkApplianceUmbrellaDomainsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x18\n" +
-	"\adomains\x18\x02 \x03(\tR\adomains\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
-	"\v_network_id\"M\n" +
+	"\adomains\x18\x02 \x03(\tR\adomains\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_network_id\"\x9c\x01\n" +
 	"1ExclusionsNetworkApplianceUmbrellaDomainsResponse\x12\x18\n" +
-	"\adomains\x18\x01 \x03(\tR\adomains\"\xf1\x02\n" +
+	"\adomains\x18\x01 \x03(\tR\adomains\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xd9\x03\n" +
 	"*AddNetworkApplianceUmbrellaPoliciesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12^\n" +
-	"\x06policy\x18\x02 \x01(\v2F.meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesRequest.PolicyR\x06policy\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a$\n" +
+	"\x06policy\x18\x02 \x01(\v2F.meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesRequest.PolicyR\x06policy\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1as\n" +
 	"\x06Policy\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\r\n" +
-	"\v_network_id\"\xc7\x02\n" +
+	"\v_network_id\"\xb4\x04\n" +
 	"+AddNetworkApplianceUmbrellaPoliciesResponse\x12b\n" +
 	"\anetwork\x18\x01 \x01(\v2H.meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse.NetworkR\anetwork\x12e\n" +
-	"\bpolicies\x18\x02 \x03(\v2I.meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse.PoliciesR\bpolicies\x1a%\n" +
+	"\bpolicies\x18\x02 \x03(\v2I.meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse.PoliciesR\bpolicies\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a&\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1au\n" +
 	"\bPolicies\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\"\xf7\x02\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\"\xdf\x03\n" +
 	"-RemoveNetworkApplianceUmbrellaPoliciesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12a\n" +
-	"\x06policy\x18\x02 \x01(\v2I.meraki.appliance.v1.RemoveNetworkApplianceUmbrellaPoliciesRequest.PolicyR\x06policy\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a$\n" +
+	"\x06policy\x18\x02 \x01(\v2I.meraki.appliance.v1.RemoveNetworkApplianceUmbrellaPoliciesRequest.PolicyR\x06policy\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1as\n" +
 	"\x06Policy\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\r\n" +
-	"\v_network_id\"\x95\x02\n" +
+	"\v_network_id\"\x7f\n" +
+	".RemoveNetworkApplianceUmbrellaPoliciesResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xae\x02\n" +
 	")ProtectionNetworkApplianceUmbrellaRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\n" +
 	"\n" +
-	"\b_enabled\"\x80\x04\n" +
+	"\b_enabled\"\xbc\x06\n" +
 	"*ProtectionNetworkApplianceUmbrellaResponse\x12d\n" +
 	"\bumbrella\x18\x01 \x01(\v2H.meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse.UmbrellaR\bumbrella\x12\x1d\n" +
-	"\aenabled\x18\x02 \x01(\bH\x00R\aenabled\x88\x01\x01\x1a\xc0\x02\n" +
+	"\aenabled\x18\x02 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xad\x04\n" +
 	"\bUmbrella\x12y\n" +
 	"\forganization\x18\x01 \x01(\v2U.meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse.Umbrella.OrganizationR\forganization\x12g\n" +
-	"\x06origin\x18\x02 \x01(\v2O.meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse.Umbrella.OriginR\x06origin\x1a*\n" +
+	"\x06origin\x18\x02 \x01(\v2O.meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse.Umbrella.OriginR\x06origin\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1ay\n" +
 	"\fOrganization\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a$\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1as\n" +
 	"\x06Origin\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\n" +
 	"\n" +
-	"\b_enabledBz\n" +
-	"\x1dcom.merakibroker.appliance.v1B\rUmbrellaProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"\b_enabledB\x96\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\rUmbrellaProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_umbrella_proto_rawDescOnce sync.Once
@@ -1186,56 +1451,69 @@ func file_meraki_appliance_v1_umbrella_proto_rawDescGZIP() []byte {
 	return file_meraki_appliance_v1_umbrella_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_umbrella_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_meraki_appliance_v1_umbrella_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_meraki_appliance_v1_umbrella_proto_goTypes = []any{
 	(*ConnectNetworkApplianceUmbrellaAccountRequest)(nil),                        // 0: meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountRequest
 	(*ConnectNetworkApplianceUmbrellaAccountResponse)(nil),                       // 1: meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse
 	(*DisconnectNetworkApplianceUmbrellaAccountRequest)(nil),                     // 2: meraki.appliance.v1.DisconnectNetworkApplianceUmbrellaAccountRequest
-	(*ExclusionsNetworkApplianceUmbrellaDomainsRequest)(nil),                     // 3: meraki.appliance.v1.ExclusionsNetworkApplianceUmbrellaDomainsRequest
-	(*ExclusionsNetworkApplianceUmbrellaDomainsResponse)(nil),                    // 4: meraki.appliance.v1.ExclusionsNetworkApplianceUmbrellaDomainsResponse
-	(*AddNetworkApplianceUmbrellaPoliciesRequest)(nil),                           // 5: meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesRequest
-	(*AddNetworkApplianceUmbrellaPoliciesResponse)(nil),                          // 6: meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse
-	(*RemoveNetworkApplianceUmbrellaPoliciesRequest)(nil),                        // 7: meraki.appliance.v1.RemoveNetworkApplianceUmbrellaPoliciesRequest
-	(*ProtectionNetworkApplianceUmbrellaRequest)(nil),                            // 8: meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaRequest
-	(*ProtectionNetworkApplianceUmbrellaResponse)(nil),                           // 9: meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse
-	(*ConnectNetworkApplianceUmbrellaAccountRequest_Api)(nil),                    // 10: meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountRequest.Api
-	(*ConnectNetworkApplianceUmbrellaAccountResponse_Umbrella)(nil),              // 11: meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse.Umbrella
-	(*ConnectNetworkApplianceUmbrellaAccountResponse_Umbrella_Organization)(nil), // 12: meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse.Umbrella.Organization
-	(*AddNetworkApplianceUmbrellaPoliciesRequest_Policy)(nil),                    // 13: meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesRequest.Policy
-	(*AddNetworkApplianceUmbrellaPoliciesResponse_Network)(nil),                  // 14: meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse.Network
-	(*AddNetworkApplianceUmbrellaPoliciesResponse_Policies)(nil),                 // 15: meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse.Policies
-	(*RemoveNetworkApplianceUmbrellaPoliciesRequest_Policy)(nil),                 // 16: meraki.appliance.v1.RemoveNetworkApplianceUmbrellaPoliciesRequest.Policy
-	(*ProtectionNetworkApplianceUmbrellaResponse_Umbrella)(nil),                  // 17: meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse.Umbrella
-	(*ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Organization)(nil),     // 18: meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse.Umbrella.Organization
-	(*ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Origin)(nil),           // 19: meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse.Umbrella.Origin
-	(*fieldmaskpb.FieldMask)(nil),                                                // 20: google.protobuf.FieldMask
+	(*DisconnectNetworkApplianceUmbrellaAccountResponse)(nil),                    // 3: meraki.appliance.v1.DisconnectNetworkApplianceUmbrellaAccountResponse
+	(*ExclusionsNetworkApplianceUmbrellaDomainsRequest)(nil),                     // 4: meraki.appliance.v1.ExclusionsNetworkApplianceUmbrellaDomainsRequest
+	(*ExclusionsNetworkApplianceUmbrellaDomainsResponse)(nil),                    // 5: meraki.appliance.v1.ExclusionsNetworkApplianceUmbrellaDomainsResponse
+	(*AddNetworkApplianceUmbrellaPoliciesRequest)(nil),                           // 6: meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesRequest
+	(*AddNetworkApplianceUmbrellaPoliciesResponse)(nil),                          // 7: meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse
+	(*RemoveNetworkApplianceUmbrellaPoliciesRequest)(nil),                        // 8: meraki.appliance.v1.RemoveNetworkApplianceUmbrellaPoliciesRequest
+	(*RemoveNetworkApplianceUmbrellaPoliciesResponse)(nil),                       // 9: meraki.appliance.v1.RemoveNetworkApplianceUmbrellaPoliciesResponse
+	(*ProtectionNetworkApplianceUmbrellaRequest)(nil),                            // 10: meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaRequest
+	(*ProtectionNetworkApplianceUmbrellaResponse)(nil),                           // 11: meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse
+	(*ConnectNetworkApplianceUmbrellaAccountRequest_Api)(nil),                    // 12: meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountRequest.Api
+	(*ConnectNetworkApplianceUmbrellaAccountResponse_Umbrella)(nil),              // 13: meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse.Umbrella
+	(*ConnectNetworkApplianceUmbrellaAccountResponse_Umbrella_Organization)(nil), // 14: meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse.Umbrella.Organization
+	(*AddNetworkApplianceUmbrellaPoliciesRequest_Policy)(nil),                    // 15: meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesRequest.Policy
+	(*AddNetworkApplianceUmbrellaPoliciesResponse_Network)(nil),                  // 16: meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse.Network
+	(*AddNetworkApplianceUmbrellaPoliciesResponse_Policies)(nil),                 // 17: meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse.Policies
+	(*RemoveNetworkApplianceUmbrellaPoliciesRequest_Policy)(nil),                 // 18: meraki.appliance.v1.RemoveNetworkApplianceUmbrellaPoliciesRequest.Policy
+	(*ProtectionNetworkApplianceUmbrellaResponse_Umbrella)(nil),                  // 19: meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse.Umbrella
+	(*ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Organization)(nil),     // 20: meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse.Umbrella.Organization
+	(*ProtectionNetworkApplianceUmbrellaResponse_Umbrella_Origin)(nil),           // 21: meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse.Umbrella.Origin
+	(*structpb.Struct)(nil),                                                      // 22: google.protobuf.Struct
 }
 var file_meraki_appliance_v1_umbrella_proto_depIdxs = []int32{
-	10, // 0: meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountRequest.api:type_name -> meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountRequest.Api
-	20, // 1: meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountRequest.null_fields:type_name -> google.protobuf.FieldMask
-	20, // 2: meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	11, // 3: meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse.umbrella:type_name -> meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse.Umbrella
-	20, // 4: meraki.appliance.v1.ExclusionsNetworkApplianceUmbrellaDomainsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	20, // 5: meraki.appliance.v1.ExclusionsNetworkApplianceUmbrellaDomainsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	13, // 6: meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesRequest.policy:type_name -> meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesRequest.Policy
-	20, // 7: meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	20, // 8: meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	14, // 9: meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse.network:type_name -> meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse.Network
-	15, // 10: meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse.policies:type_name -> meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse.Policies
-	16, // 11: meraki.appliance.v1.RemoveNetworkApplianceUmbrellaPoliciesRequest.policy:type_name -> meraki.appliance.v1.RemoveNetworkApplianceUmbrellaPoliciesRequest.Policy
-	20, // 12: meraki.appliance.v1.RemoveNetworkApplianceUmbrellaPoliciesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	20, // 13: meraki.appliance.v1.RemoveNetworkApplianceUmbrellaPoliciesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	20, // 14: meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaRequest.null_fields:type_name -> google.protobuf.FieldMask
-	20, // 15: meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	17, // 16: meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse.umbrella:type_name -> meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse.Umbrella
-	12, // 17: meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse.Umbrella.organization:type_name -> meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse.Umbrella.Organization
-	18, // 18: meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse.Umbrella.organization:type_name -> meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse.Umbrella.Organization
-	19, // 19: meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse.Umbrella.origin:type_name -> meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse.Umbrella.Origin
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	12, // 0: meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountRequest.api:type_name -> meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountRequest.Api
+	22, // 1: meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountRequest.additional_properties:type_name -> google.protobuf.Struct
+	13, // 2: meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse.umbrella:type_name -> meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse.Umbrella
+	22, // 3: meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse.additional_properties:type_name -> google.protobuf.Struct
+	22, // 4: meraki.appliance.v1.DisconnectNetworkApplianceUmbrellaAccountResponse.additional_properties:type_name -> google.protobuf.Struct
+	22, // 5: meraki.appliance.v1.ExclusionsNetworkApplianceUmbrellaDomainsRequest.additional_properties:type_name -> google.protobuf.Struct
+	22, // 6: meraki.appliance.v1.ExclusionsNetworkApplianceUmbrellaDomainsResponse.additional_properties:type_name -> google.protobuf.Struct
+	15, // 7: meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesRequest.policy:type_name -> meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesRequest.Policy
+	22, // 8: meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesRequest.additional_properties:type_name -> google.protobuf.Struct
+	16, // 9: meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse.network:type_name -> meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse.Network
+	17, // 10: meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse.policies:type_name -> meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse.Policies
+	22, // 11: meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse.additional_properties:type_name -> google.protobuf.Struct
+	18, // 12: meraki.appliance.v1.RemoveNetworkApplianceUmbrellaPoliciesRequest.policy:type_name -> meraki.appliance.v1.RemoveNetworkApplianceUmbrellaPoliciesRequest.Policy
+	22, // 13: meraki.appliance.v1.RemoveNetworkApplianceUmbrellaPoliciesRequest.additional_properties:type_name -> google.protobuf.Struct
+	22, // 14: meraki.appliance.v1.RemoveNetworkApplianceUmbrellaPoliciesResponse.additional_properties:type_name -> google.protobuf.Struct
+	22, // 15: meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaRequest.additional_properties:type_name -> google.protobuf.Struct
+	19, // 16: meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse.umbrella:type_name -> meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse.Umbrella
+	22, // 17: meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse.additional_properties:type_name -> google.protobuf.Struct
+	22, // 18: meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountRequest.Api.additional_properties:type_name -> google.protobuf.Struct
+	14, // 19: meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse.Umbrella.organization:type_name -> meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse.Umbrella.Organization
+	22, // 20: meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse.Umbrella.additional_properties:type_name -> google.protobuf.Struct
+	22, // 21: meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse.Umbrella.Organization.additional_properties:type_name -> google.protobuf.Struct
+	22, // 22: meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesRequest.Policy.additional_properties:type_name -> google.protobuf.Struct
+	22, // 23: meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse.Network.additional_properties:type_name -> google.protobuf.Struct
+	22, // 24: meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse.Policies.additional_properties:type_name -> google.protobuf.Struct
+	22, // 25: meraki.appliance.v1.RemoveNetworkApplianceUmbrellaPoliciesRequest.Policy.additional_properties:type_name -> google.protobuf.Struct
+	20, // 26: meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse.Umbrella.organization:type_name -> meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse.Umbrella.Organization
+	21, // 27: meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse.Umbrella.origin:type_name -> meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse.Umbrella.Origin
+	22, // 28: meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse.Umbrella.additional_properties:type_name -> google.protobuf.Struct
+	22, // 29: meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse.Umbrella.Organization.additional_properties:type_name -> google.protobuf.Struct
+	22, // 30: meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse.Umbrella.Origin.additional_properties:type_name -> google.protobuf.Struct
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_umbrella_proto_init() }
@@ -1245,26 +1523,26 @@ func file_meraki_appliance_v1_umbrella_proto_init() {
 	}
 	file_meraki_appliance_v1_umbrella_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_appliance_v1_umbrella_proto_msgTypes[2].OneofWrappers = []any{}
-	file_meraki_appliance_v1_umbrella_proto_msgTypes[3].OneofWrappers = []any{}
-	file_meraki_appliance_v1_umbrella_proto_msgTypes[5].OneofWrappers = []any{}
-	file_meraki_appliance_v1_umbrella_proto_msgTypes[7].OneofWrappers = []any{}
+	file_meraki_appliance_v1_umbrella_proto_msgTypes[4].OneofWrappers = []any{}
+	file_meraki_appliance_v1_umbrella_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_appliance_v1_umbrella_proto_msgTypes[8].OneofWrappers = []any{}
-	file_meraki_appliance_v1_umbrella_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_appliance_v1_umbrella_proto_msgTypes[10].OneofWrappers = []any{}
+	file_meraki_appliance_v1_umbrella_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_appliance_v1_umbrella_proto_msgTypes[12].OneofWrappers = []any{}
-	file_meraki_appliance_v1_umbrella_proto_msgTypes[13].OneofWrappers = []any{}
 	file_meraki_appliance_v1_umbrella_proto_msgTypes[14].OneofWrappers = []any{}
 	file_meraki_appliance_v1_umbrella_proto_msgTypes[15].OneofWrappers = []any{}
 	file_meraki_appliance_v1_umbrella_proto_msgTypes[16].OneofWrappers = []any{}
+	file_meraki_appliance_v1_umbrella_proto_msgTypes[17].OneofWrappers = []any{}
 	file_meraki_appliance_v1_umbrella_proto_msgTypes[18].OneofWrappers = []any{}
-	file_meraki_appliance_v1_umbrella_proto_msgTypes[19].OneofWrappers = []any{}
+	file_meraki_appliance_v1_umbrella_proto_msgTypes[20].OneofWrappers = []any{}
+	file_meraki_appliance_v1_umbrella_proto_msgTypes[21].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_umbrella_proto_rawDesc), len(file_meraki_appliance_v1_umbrella_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

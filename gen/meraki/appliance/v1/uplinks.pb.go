@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -72,12 +72,14 @@ func (x *GetDeviceApplianceUplinksSettingsRequest) GetSerial() string {
 	return ""
 }
 
-// Answer of getDeviceApplianceUplinksSettings, updateDeviceApplianceUplinksSettings.
+// The appliance uplinks settings of a device. Answer of getDeviceApplianceUplinksSettings,
+// updateDeviceApplianceUplinksSettings.
 type DeviceApplianceUplinksSettings struct {
-	state         protoimpl.MessageState                     `protogen:"open.v1"`
-	Interfaces    *DeviceApplianceUplinksSettings_Interfaces `protobuf:"bytes,1,opt,name=interfaces,proto3" json:"interfaces,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                     `protogen:"open.v1"`
+	Interfaces           *DeviceApplianceUplinksSettings_Interfaces `protobuf:"bytes,1,opt,name=interfaces,proto3" json:"interfaces,omitempty"`
+	AdditionalProperties *structpb.Struct                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceUplinksSettings) Reset() {
@@ -117,17 +119,25 @@ func (x *DeviceApplianceUplinksSettings) GetInterfaces() *DeviceApplianceUplinks
 	return nil
 }
 
+func (x *DeviceApplianceUplinksSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateDeviceApplianceUplinksSettings.
 type UpdateDeviceApplianceUplinksSettingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	Serial *string `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// Required.
-	Interfaces    *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces `protobuf:"bytes,2,opt,name=interfaces,proto3" json:"interfaces,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                  `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                  `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Interfaces           *DeviceApplianceUplinksSettings_Interfaces `protobuf:"bytes,2,opt,name=interfaces,proto3" json:"interfaces,omitempty"`
+	EmptyFields          []string                                   `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                   `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateDeviceApplianceUplinksSettingsRequest) Reset() {
@@ -167,23 +177,30 @@ func (x *UpdateDeviceApplianceUplinksSettingsRequest) GetSerial() string {
 	return ""
 }
 
-func (x *UpdateDeviceApplianceUplinksSettingsRequest) GetInterfaces() *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces {
+func (x *UpdateDeviceApplianceUplinksSettingsRequest) GetInterfaces() *DeviceApplianceUplinksSettings_Interfaces {
 	if x != nil {
 		return x.Interfaces
 	}
 	return nil
 }
 
-func (x *UpdateDeviceApplianceUplinksSettingsRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceApplianceUplinksSettingsRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateDeviceApplianceUplinksSettingsRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateDeviceApplianceUplinksSettingsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceApplianceUplinksSettingsRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -194,11 +211,12 @@ type UpdateNetworkApplianceUplinksNatRequest struct {
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Uplinks       []*UpdateNetworkApplianceUplinksNatRequest_Uplinks `protobuf:"bytes,2,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                             `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                             `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Uplinks              []*NetworkApplianceUplinksNat_Uplinks `protobuf:"bytes,2,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
+	EmptyFields          []string                              `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                              `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceUplinksNatRequest) Reset() {
@@ -238,33 +256,41 @@ func (x *UpdateNetworkApplianceUplinksNatRequest) GetNetworkId() string {
 	return ""
 }
 
-func (x *UpdateNetworkApplianceUplinksNatRequest) GetUplinks() []*UpdateNetworkApplianceUplinksNatRequest_Uplinks {
+func (x *UpdateNetworkApplianceUplinksNatRequest) GetUplinks() []*NetworkApplianceUplinksNat_Uplinks {
 	if x != nil {
 		return x.Uplinks
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceUplinksNatRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceUplinksNatRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceUplinksNatRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of updateNetworkApplianceUplinksNat.
+func (x *UpdateNetworkApplianceUplinksNatRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceUplinksNatRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The appliance uplinks NAT of a network. Answer of updateNetworkApplianceUplinksNat.
 type NetworkApplianceUplinksNat struct {
-	state         protoimpl.MessageState                `protogen:"open.v1"`
-	Uplinks       []*NetworkApplianceUplinksNat_Uplinks `protobuf:"bytes,1,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                `protogen:"open.v1"`
+	Uplinks              []*NetworkApplianceUplinksNat_Uplinks `protobuf:"bytes,1,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
+	AdditionalProperties *structpb.Struct                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceUplinksNat) Reset() {
@@ -300,6 +326,13 @@ func (*NetworkApplianceUplinksNat) Descriptor() ([]byte, []int) {
 func (x *NetworkApplianceUplinksNat) GetUplinks() []*NetworkApplianceUplinksNat_Uplinks {
 	if x != nil {
 		return x.Uplinks
+	}
+	return nil
+}
+
+func (x *NetworkApplianceUplinksNat) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -385,11 +418,12 @@ func (x *GetNetworkApplianceUplinksUsageHistoryRequest) GetResolution() int64 {
 
 // Answer of getNetworkApplianceUplinksUsageHistory.
 type GetNetworkApplianceUplinksUsageHistoryResponse struct {
-	state         protoimpl.MessageState                                 `protogen:"open.v1"`
-	Items         []*GetNetworkApplianceUplinksUsageHistoryResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                 `protogen:"open.v1"`
+	Items                []*GetNetworkApplianceUplinksUsageHistoryResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkApplianceUplinksUsageHistoryResponse) Reset() {
@@ -432,6 +466,13 @@ func (x *GetNetworkApplianceUplinksUsageHistoryResponse) GetItems() []*GetNetwor
 func (x *GetNetworkApplianceUplinksUsageHistoryResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetNetworkApplianceUplinksUsageHistoryResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -532,11 +573,12 @@ func (x *GetOrganizationApplianceUplinkStatusesRequest) GetIccids() []string {
 
 // Answer of getOrganizationApplianceUplinkStatuses.
 type GetOrganizationApplianceUplinkStatusesResponse struct {
-	state         protoimpl.MessageState                                 `protogen:"open.v1"`
-	Items         []*GetOrganizationApplianceUplinkStatusesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                 `protogen:"open.v1"`
+	Items                []*GetOrganizationApplianceUplinkStatusesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceUplinkStatusesResponse) Reset() {
@@ -579,6 +621,13 @@ func (x *GetOrganizationApplianceUplinkStatusesResponse) GetItems() []*GetOrgani
 func (x *GetOrganizationApplianceUplinkStatusesResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationApplianceUplinkStatusesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -671,11 +720,12 @@ func (x *GetOrganizationApplianceUplinksNatByNetworkRequest) GetEndingBefore() s
 
 // Answer of getOrganizationApplianceUplinksNatByNetwork.
 type GetOrganizationApplianceUplinksNatByNetworkResponse struct {
-	state         protoimpl.MessageState                                      `protogen:"open.v1"`
-	Items         []*GetOrganizationApplianceUplinksNatByNetworkResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                      `protogen:"open.v1"`
+	Items                []*GetOrganizationApplianceUplinksNatByNetworkResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceUplinksNatByNetworkResponse) Reset() {
@@ -718,6 +768,13 @@ func (x *GetOrganizationApplianceUplinksNatByNetworkResponse) GetItems() []*GetO
 func (x *GetOrganizationApplianceUplinksNatByNetworkResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationApplianceUplinksNatByNetworkResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -776,12 +833,14 @@ func (x *GetOrganizationApplianceUplinksStatusesOverviewRequest) GetNetworkIds()
 	return nil
 }
 
-// Answer of getOrganizationApplianceUplinksStatusesOverview.
+// The appliance uplinks statuses overview of an organization. Answer of
+// getOrganizationApplianceUplinksStatusesOverview.
 type OrganizationApplianceUplinksStatusesOverview struct {
-	state         protoimpl.MessageState                               `protogen:"open.v1"`
-	Counts        *OrganizationApplianceUplinksStatusesOverview_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                               `protogen:"open.v1"`
+	Counts               *OrganizationApplianceUplinksStatusesOverview_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationApplianceUplinksStatusesOverview) Reset() {
@@ -817,6 +876,13 @@ func (*OrganizationApplianceUplinksStatusesOverview) Descriptor() ([]byte, []int
 func (x *OrganizationApplianceUplinksStatusesOverview) GetCounts() *OrganizationApplianceUplinksStatusesOverview_Counts {
 	if x != nil {
 		return x.Counts
+	}
+	return nil
+}
+
+func (x *OrganizationApplianceUplinksStatusesOverview) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -894,11 +960,12 @@ func (x *GetOrganizationApplianceUplinksUsageByNetworkRequest) GetTimespan() flo
 
 // Answer of getOrganizationApplianceUplinksUsageByNetwork.
 type GetOrganizationApplianceUplinksUsageByNetworkResponse struct {
-	state         protoimpl.MessageState                                        `protogen:"open.v1"`
-	Items         []*GetOrganizationApplianceUplinksUsageByNetworkResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                  `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                        `protogen:"open.v1"`
+	Items                []*GetOrganizationApplianceUplinksUsageByNetworkResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                  `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceUplinksUsageByNetworkResponse) Reset() {
@@ -945,12 +1012,20 @@ func (x *GetOrganizationApplianceUplinksUsageByNetworkResponse) GetPageInfo() *v
 	return nil
 }
 
+func (x *GetOrganizationApplianceUplinksUsageByNetworkResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceUplinksSettings_Interfaces struct {
-	state         protoimpl.MessageState                          `protogen:"open.v1"`
-	Wan1          *DeviceApplianceUplinksSettings_Interfaces_Wan1 `protobuf:"bytes,1,opt,name=wan1,proto3" json:"wan1,omitempty"`
-	Wan2          *DeviceApplianceUplinksSettings_Interfaces_Wan2 `protobuf:"bytes,2,opt,name=wan2,proto3" json:"wan2,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                          `protogen:"open.v1"`
+	Wan1                 *DeviceApplianceUplinksSettings_Interfaces_Wan1 `protobuf:"bytes,1,opt,name=wan1,proto3" json:"wan1,omitempty"`
+	Wan2                 *DeviceApplianceUplinksSettings_Interfaces_Wan2 `protobuf:"bytes,2,opt,name=wan2,proto3" json:"wan2,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceUplinksSettings_Interfaces) Reset() {
@@ -997,14 +1072,22 @@ func (x *DeviceApplianceUplinksSettings_Interfaces) GetWan2() *DeviceApplianceUp
 	return nil
 }
 
+func (x *DeviceApplianceUplinksSettings_Interfaces) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceUplinksSettings_Interfaces_Wan1 struct {
-	state         protoimpl.MessageState                                      `protogen:"open.v1"`
-	Enabled       *bool                                                       `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	VlanTagging   *DeviceApplianceUplinksSettings_Interfaces_Wan1_VlanTagging `protobuf:"bytes,2,opt,name=vlan_tagging,json=vlanTagging,proto3" json:"vlan_tagging,omitempty"`
-	Svis          *DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis        `protobuf:"bytes,3,opt,name=svis,proto3" json:"svis,omitempty"`
-	Pppoe         *DeviceApplianceUplinksSettings_Interfaces_Wan1_Pppoe       `protobuf:"bytes,4,opt,name=pppoe,proto3" json:"pppoe,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                      `protogen:"open.v1"`
+	Enabled              *bool                                                       `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	VlanTagging          *DeviceApplianceUplinksSettings_Interfaces_Wan1_VlanTagging `protobuf:"bytes,2,opt,name=vlan_tagging,json=vlanTagging,proto3" json:"vlan_tagging,omitempty"`
+	Svis                 *DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis        `protobuf:"bytes,3,opt,name=svis,proto3" json:"svis,omitempty"`
+	Pppoe                *DeviceApplianceUplinksSettings_Interfaces_Wan1_Pppoe       `protobuf:"bytes,4,opt,name=pppoe,proto3" json:"pppoe,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1) Reset() {
@@ -1065,14 +1148,22 @@ func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1) GetPppoe() *DeviceAppli
 	return nil
 }
 
+func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceUplinksSettings_Interfaces_Wan2 struct {
-	state         protoimpl.MessageState                                      `protogen:"open.v1"`
-	Enabled       *bool                                                       `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	VlanTagging   *DeviceApplianceUplinksSettings_Interfaces_Wan2_VlanTagging `protobuf:"bytes,2,opt,name=vlan_tagging,json=vlanTagging,proto3" json:"vlan_tagging,omitempty"`
-	Svis          *DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis        `protobuf:"bytes,3,opt,name=svis,proto3" json:"svis,omitempty"`
-	Pppoe         *DeviceApplianceUplinksSettings_Interfaces_Wan2_Pppoe       `protobuf:"bytes,4,opt,name=pppoe,proto3" json:"pppoe,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                      `protogen:"open.v1"`
+	Enabled              *bool                                                       `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	VlanTagging          *DeviceApplianceUplinksSettings_Interfaces_Wan2_VlanTagging `protobuf:"bytes,2,opt,name=vlan_tagging,json=vlanTagging,proto3" json:"vlan_tagging,omitempty"`
+	Svis                 *DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis        `protobuf:"bytes,3,opt,name=svis,proto3" json:"svis,omitempty"`
+	Pppoe                *DeviceApplianceUplinksSettings_Interfaces_Wan2_Pppoe       `protobuf:"bytes,4,opt,name=pppoe,proto3" json:"pppoe,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2) Reset() {
@@ -1133,12 +1224,20 @@ func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2) GetPppoe() *DeviceAppli
 	return nil
 }
 
+func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceUplinksSettings_Interfaces_Wan1_VlanTagging struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	VlanId        *int64                 `protobuf:"varint,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	VlanId               *int64                 `protobuf:"varint,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1_VlanTagging) Reset() {
@@ -1185,12 +1284,20 @@ func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1_VlanTagging) GetVlanId()
 	return 0
 }
 
+func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1_VlanTagging) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis struct {
-	state         protoimpl.MessageState                                    `protogen:"open.v1"`
-	Ipv4          *DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv4 `protobuf:"bytes,1,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
-	Ipv6          *DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv6 `protobuf:"bytes,2,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                    `protogen:"open.v1"`
+	Ipv4                 *DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv4 `protobuf:"bytes,1,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
+	Ipv6                 *DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv6 `protobuf:"bytes,2,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
+	AdditionalProperties *structpb.Struct                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis) Reset() {
@@ -1237,12 +1344,20 @@ func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis) GetIpv6() *DeviceA
 	return nil
 }
 
+func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceUplinksSettings_Interfaces_Wan1_Pppoe struct {
-	state          protoimpl.MessageState                                               `protogen:"open.v1"`
-	Enabled        *bool                                                                `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Authentication *DeviceApplianceUplinksSettings_Interfaces_Wan1_Pppoe_Authentication `protobuf:"bytes,2,opt,name=authentication,proto3" json:"authentication,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                                               `protogen:"open.v1"`
+	Enabled              *bool                                                                `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Authentication       *DeviceApplianceUplinksSettings_Interfaces_Wan1_Pppoe_Authentication `protobuf:"bytes,2,opt,name=authentication,proto3" json:"authentication,omitempty"`
+	AdditionalProperties *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1_Pppoe) Reset() {
@@ -1289,15 +1404,23 @@ func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1_Pppoe) GetAuthentication
 	return nil
 }
 
+func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1_Pppoe) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv4 struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "dynamic", "static".
-	AssignmentMode *string                                                               `protobuf:"bytes,1,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
-	Address        *string                                                               `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Gateway        *string                                                               `protobuf:"bytes,3,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	Nameservers    *DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv4_Nameservers `protobuf:"bytes,4,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	AssignmentMode       *string                                                               `protobuf:"bytes,1,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
+	Address              *string                                                               `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Gateway              *string                                                               `protobuf:"bytes,3,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
+	Nameservers          *DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv4_Nameservers `protobuf:"bytes,4,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv4) Reset() {
@@ -1358,15 +1481,23 @@ func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv4) GetNameserver
 	return nil
 }
 
+func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv4) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv6 struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "dynamic", "static".
-	AssignmentMode *string                                                               `protobuf:"bytes,1,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
-	Address        *string                                                               `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Gateway        *string                                                               `protobuf:"bytes,3,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	Nameservers    *DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv6_Nameservers `protobuf:"bytes,4,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	AssignmentMode       *string                                                               `protobuf:"bytes,1,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
+	Address              *string                                                               `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Gateway              *string                                                               `protobuf:"bytes,3,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
+	Nameservers          *DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv6_Nameservers `protobuf:"bytes,4,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv6) Reset() {
@@ -1427,11 +1558,19 @@ func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv6) GetNameserver
 	return nil
 }
 
+func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv6) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv4_Nameservers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Addresses     []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Addresses            []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv4_Nameservers) Reset() {
@@ -1471,11 +1610,19 @@ func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv4_Nameservers) G
 	return nil
 }
 
+func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv4_Nameservers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv6_Nameservers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Addresses     []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Addresses            []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv6_Nameservers) Reset() {
@@ -1515,12 +1662,21 @@ func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv6_Nameservers) G
 	return nil
 }
 
+func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv6_Nameservers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceUplinksSettings_Interfaces_Wan1_Pppoe_Authentication struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Username      *string                `protobuf:"bytes,2,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Username             *string                `protobuf:"bytes,2,opt,name=username,proto3,oneof" json:"username,omitempty"`
+	Password             *string                `protobuf:"bytes,3,opt,name=password,proto3,oneof" json:"password,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1_Pppoe_Authentication) Reset() {
@@ -1567,12 +1723,27 @@ func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1_Pppoe_Authentication) Ge
 	return ""
 }
 
+func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1_Pppoe_Authentication) GetPassword() string {
+	if x != nil && x.Password != nil {
+		return *x.Password
+	}
+	return ""
+}
+
+func (x *DeviceApplianceUplinksSettings_Interfaces_Wan1_Pppoe_Authentication) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceUplinksSettings_Interfaces_Wan2_VlanTagging struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	VlanId        *int64                 `protobuf:"varint,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	VlanId               *int64                 `protobuf:"varint,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2_VlanTagging) Reset() {
@@ -1619,12 +1790,20 @@ func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2_VlanTagging) GetVlanId()
 	return 0
 }
 
+func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2_VlanTagging) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis struct {
-	state         protoimpl.MessageState                                    `protogen:"open.v1"`
-	Ipv4          *DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv4 `protobuf:"bytes,1,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
-	Ipv6          *DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv6 `protobuf:"bytes,2,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                    `protogen:"open.v1"`
+	Ipv4                 *DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv4 `protobuf:"bytes,1,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
+	Ipv6                 *DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv6 `protobuf:"bytes,2,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
+	AdditionalProperties *structpb.Struct                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis) Reset() {
@@ -1671,12 +1850,20 @@ func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis) GetIpv6() *DeviceA
 	return nil
 }
 
+func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceUplinksSettings_Interfaces_Wan2_Pppoe struct {
-	state          protoimpl.MessageState                                               `protogen:"open.v1"`
-	Enabled        *bool                                                                `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Authentication *DeviceApplianceUplinksSettings_Interfaces_Wan2_Pppoe_Authentication `protobuf:"bytes,2,opt,name=authentication,proto3" json:"authentication,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                                               `protogen:"open.v1"`
+	Enabled              *bool                                                                `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Authentication       *DeviceApplianceUplinksSettings_Interfaces_Wan2_Pppoe_Authentication `protobuf:"bytes,2,opt,name=authentication,proto3" json:"authentication,omitempty"`
+	AdditionalProperties *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2_Pppoe) Reset() {
@@ -1723,15 +1910,23 @@ func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2_Pppoe) GetAuthentication
 	return nil
 }
 
+func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2_Pppoe) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv4 struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "dynamic", "static".
-	AssignmentMode *string                                                               `protobuf:"bytes,1,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
-	Address        *string                                                               `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Gateway        *string                                                               `protobuf:"bytes,3,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	Nameservers    *DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv4_Nameservers `protobuf:"bytes,4,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	AssignmentMode       *string                                                               `protobuf:"bytes,1,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
+	Address              *string                                                               `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Gateway              *string                                                               `protobuf:"bytes,3,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
+	Nameservers          *DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv4_Nameservers `protobuf:"bytes,4,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv4) Reset() {
@@ -1792,15 +1987,23 @@ func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv4) GetNameserver
 	return nil
 }
 
+func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv4) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv6 struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "dynamic", "static".
-	AssignmentMode *string                                                               `protobuf:"bytes,1,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
-	Address        *string                                                               `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Gateway        *string                                                               `protobuf:"bytes,3,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	Nameservers    *DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv6_Nameservers `protobuf:"bytes,4,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	AssignmentMode       *string                                                               `protobuf:"bytes,1,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
+	Address              *string                                                               `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Gateway              *string                                                               `protobuf:"bytes,3,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
+	Nameservers          *DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv6_Nameservers `protobuf:"bytes,4,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv6) Reset() {
@@ -1861,11 +2064,19 @@ func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv6) GetNameserver
 	return nil
 }
 
+func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv6) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv4_Nameservers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Addresses     []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Addresses            []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv4_Nameservers) Reset() {
@@ -1905,11 +2116,19 @@ func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv4_Nameservers) G
 	return nil
 }
 
+func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv4_Nameservers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv6_Nameservers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Addresses     []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Addresses            []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv6_Nameservers) Reset() {
@@ -1949,12 +2168,21 @@ func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv6_Nameservers) G
 	return nil
 }
 
+func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv6_Nameservers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceApplianceUplinksSettings_Interfaces_Wan2_Pppoe_Authentication struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Username      *string                `protobuf:"bytes,2,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Username             *string                `protobuf:"bytes,2,opt,name=username,proto3,oneof" json:"username,omitempty"`
+	Password             *string                `protobuf:"bytes,3,opt,name=password,proto3,oneof" json:"password,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2_Pppoe_Authentication) Reset() {
@@ -2001,1194 +2229,34 @@ func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2_Pppoe_Authentication) Ge
 	return ""
 }
 
-type UpdateDeviceApplianceUplinksSettingsRequest_Interfaces struct {
-	state         protoimpl.MessageState                                       `protogen:"open.v1"`
-	Wan1          *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1 `protobuf:"bytes,1,opt,name=wan1,proto3" json:"wan1,omitempty"`
-	Wan2          *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2 `protobuf:"bytes,2,opt,name=wan2,proto3" json:"wan2,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces) Reset() {
-	*x = UpdateDeviceApplianceUplinksSettingsRequest_Interfaces{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[34]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces) ProtoMessage() {}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[34]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceApplianceUplinksSettingsRequest_Interfaces.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_uplinks_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces) GetWan1() *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1 {
-	if x != nil {
-		return x.Wan1
-	}
-	return nil
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces) GetWan2() *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2 {
-	if x != nil {
-		return x.Wan2
-	}
-	return nil
-}
-
-type UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1 struct {
-	state         protoimpl.MessageState                                                   `protogen:"open.v1"`
-	Enabled       *bool                                                                    `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	VlanTagging   *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_VlanTagging `protobuf:"bytes,2,opt,name=vlan_tagging,json=vlanTagging,proto3" json:"vlan_tagging,omitempty"`
-	Svis          *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis        `protobuf:"bytes,3,opt,name=svis,proto3" json:"svis,omitempty"`
-	Pppoe         *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe       `protobuf:"bytes,4,opt,name=pppoe,proto3" json:"pppoe,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1) Reset() {
-	*x = UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[35]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1) ProtoMessage() {}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[35]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_uplinks_proto_rawDescGZIP(), []int{2, 0, 0}
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1) GetVlanTagging() *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_VlanTagging {
-	if x != nil {
-		return x.VlanTagging
-	}
-	return nil
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1) GetSvis() *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis {
-	if x != nil {
-		return x.Svis
-	}
-	return nil
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1) GetPppoe() *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe {
-	if x != nil {
-		return x.Pppoe
-	}
-	return nil
-}
-
-type UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2 struct {
-	state         protoimpl.MessageState                                                   `protogen:"open.v1"`
-	Enabled       *bool                                                                    `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	VlanTagging   *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_VlanTagging `protobuf:"bytes,2,opt,name=vlan_tagging,json=vlanTagging,proto3" json:"vlan_tagging,omitempty"`
-	Svis          *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis        `protobuf:"bytes,3,opt,name=svis,proto3" json:"svis,omitempty"`
-	Pppoe         *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe       `protobuf:"bytes,4,opt,name=pppoe,proto3" json:"pppoe,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2) Reset() {
-	*x = UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[36]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2) ProtoMessage() {}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[36]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_uplinks_proto_rawDescGZIP(), []int{2, 0, 1}
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2) GetVlanTagging() *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_VlanTagging {
-	if x != nil {
-		return x.VlanTagging
-	}
-	return nil
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2) GetSvis() *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis {
-	if x != nil {
-		return x.Svis
-	}
-	return nil
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2) GetPppoe() *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe {
-	if x != nil {
-		return x.Pppoe
-	}
-	return nil
-}
-
-type UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_VlanTagging struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	VlanId        *int64                 `protobuf:"varint,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_VlanTagging) Reset() {
-	*x = UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_VlanTagging{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[37]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_VlanTagging) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_VlanTagging) ProtoMessage() {}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_VlanTagging) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[37]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_VlanTagging.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_VlanTagging) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_uplinks_proto_rawDescGZIP(), []int{2, 0, 0, 0}
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_VlanTagging) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_VlanTagging) GetVlanId() int64 {
-	if x != nil && x.VlanId != nil {
-		return *x.VlanId
-	}
-	return 0
-}
-
-type UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Ipv4          *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4 `protobuf:"bytes,1,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
-	Ipv6          *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6 `protobuf:"bytes,2,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis) Reset() {
-	*x = UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[38]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis) ProtoMessage() {}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[38]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_uplinks_proto_rawDescGZIP(), []int{2, 0, 0, 1}
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis) GetIpv4() *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4 {
-	if x != nil {
-		return x.Ipv4
-	}
-	return nil
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis) GetIpv6() *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6 {
-	if x != nil {
-		return x.Ipv6
-	}
-	return nil
-}
-
-type UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe struct {
-	state          protoimpl.MessageState                                                            `protogen:"open.v1"`
-	Enabled        *bool                                                                             `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Authentication *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe_Authentication `protobuf:"bytes,2,opt,name=authentication,proto3" json:"authentication,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe) Reset() {
-	*x = UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[39]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe) ProtoMessage() {}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[39]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_uplinks_proto_rawDescGZIP(), []int{2, 0, 0, 2}
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe) GetAuthentication() *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe_Authentication {
-	if x != nil {
-		return x.Authentication
-	}
-	return nil
-}
-
-type UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "dynamic", "static".
-	AssignmentMode *string                                                                            `protobuf:"bytes,1,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
-	Address        *string                                                                            `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Gateway        *string                                                                            `protobuf:"bytes,3,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	Nameservers    *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4_Nameservers `protobuf:"bytes,4,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4) Reset() {
-	*x = UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[40]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4) ProtoMessage() {}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[40]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_uplinks_proto_rawDescGZIP(), []int{2, 0, 0, 1, 0}
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4) GetAssignmentMode() string {
-	if x != nil && x.AssignmentMode != nil {
-		return *x.AssignmentMode
-	}
-	return ""
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4) GetAddress() string {
-	if x != nil && x.Address != nil {
-		return *x.Address
-	}
-	return ""
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4) GetGateway() string {
-	if x != nil && x.Gateway != nil {
-		return *x.Gateway
-	}
-	return ""
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4) GetNameservers() *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4_Nameservers {
-	if x != nil {
-		return x.Nameservers
-	}
-	return nil
-}
-
-type UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "dynamic", "static".
-	AssignmentMode *string                                                                            `protobuf:"bytes,1,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
-	Address        *string                                                                            `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Gateway        *string                                                                            `protobuf:"bytes,3,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	Nameservers    *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6_Nameservers `protobuf:"bytes,4,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6) Reset() {
-	*x = UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[41]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6) ProtoMessage() {}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[41]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_uplinks_proto_rawDescGZIP(), []int{2, 0, 0, 1, 1}
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6) GetAssignmentMode() string {
-	if x != nil && x.AssignmentMode != nil {
-		return *x.AssignmentMode
-	}
-	return ""
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6) GetAddress() string {
-	if x != nil && x.Address != nil {
-		return *x.Address
-	}
-	return ""
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6) GetGateway() string {
-	if x != nil && x.Gateway != nil {
-		return *x.Gateway
-	}
-	return ""
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6) GetNameservers() *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6_Nameservers {
-	if x != nil {
-		return x.Nameservers
-	}
-	return nil
-}
-
-type UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4_Nameservers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Addresses     []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4_Nameservers) Reset() {
-	*x = UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4_Nameservers{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[42]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4_Nameservers) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4_Nameservers) ProtoMessage() {
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4_Nameservers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[42]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4_Nameservers.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4_Nameservers) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_uplinks_proto_rawDescGZIP(), []int{2, 0, 0, 1, 0, 0}
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4_Nameservers) GetAddresses() []string {
-	if x != nil {
-		return x.Addresses
-	}
-	return nil
-}
-
-type UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6_Nameservers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Addresses     []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6_Nameservers) Reset() {
-	*x = UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6_Nameservers{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[43]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6_Nameservers) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6_Nameservers) ProtoMessage() {
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6_Nameservers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[43]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6_Nameservers.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6_Nameservers) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_uplinks_proto_rawDescGZIP(), []int{2, 0, 0, 1, 1, 0}
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6_Nameservers) GetAddresses() []string {
-	if x != nil {
-		return x.Addresses
-	}
-	return nil
-}
-
-type UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe_Authentication struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Username      *string                `protobuf:"bytes,2,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	Password      *string                `protobuf:"bytes,3,opt,name=password,proto3,oneof" json:"password,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe_Authentication) Reset() {
-	*x = UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe_Authentication{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[44]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe_Authentication) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe_Authentication) ProtoMessage() {
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe_Authentication) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[44]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe_Authentication.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe_Authentication) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_uplinks_proto_rawDescGZIP(), []int{2, 0, 0, 2, 0}
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe_Authentication) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe_Authentication) GetUsername() string {
-	if x != nil && x.Username != nil {
-		return *x.Username
-	}
-	return ""
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe_Authentication) GetPassword() string {
+func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2_Pppoe_Authentication) GetPassword() string {
 	if x != nil && x.Password != nil {
 		return *x.Password
 	}
 	return ""
 }
 
-type UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_VlanTagging struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	VlanId        *int64                 `protobuf:"varint,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_VlanTagging) Reset() {
-	*x = UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_VlanTagging{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[45]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_VlanTagging) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_VlanTagging) ProtoMessage() {}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_VlanTagging) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[45]
+func (x *DeviceApplianceUplinksSettings_Interfaces_Wan2_Pppoe_Authentication) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_VlanTagging.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_VlanTagging) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_uplinks_proto_rawDescGZIP(), []int{2, 0, 1, 0}
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_VlanTagging) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_VlanTagging) GetVlanId() int64 {
-	if x != nil && x.VlanId != nil {
-		return *x.VlanId
-	}
-	return 0
-}
-
-type UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Ipv4          *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4 `protobuf:"bytes,1,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
-	Ipv6          *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6 `protobuf:"bytes,2,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis) Reset() {
-	*x = UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[46]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis) ProtoMessage() {}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[46]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_uplinks_proto_rawDescGZIP(), []int{2, 0, 1, 1}
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis) GetIpv4() *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4 {
-	if x != nil {
-		return x.Ipv4
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis) GetIpv6() *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6 {
-	if x != nil {
-		return x.Ipv6
-	}
-	return nil
-}
-
-type UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe struct {
-	state          protoimpl.MessageState                                                            `protogen:"open.v1"`
-	Enabled        *bool                                                                             `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Authentication *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe_Authentication `protobuf:"bytes,2,opt,name=authentication,proto3" json:"authentication,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe) Reset() {
-	*x = UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[47]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe) ProtoMessage() {}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[47]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_uplinks_proto_rawDescGZIP(), []int{2, 0, 1, 2}
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe) GetAuthentication() *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe_Authentication {
-	if x != nil {
-		return x.Authentication
-	}
-	return nil
-}
-
-type UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "dynamic", "static".
-	AssignmentMode *string                                                                            `protobuf:"bytes,1,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
-	Address        *string                                                                            `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Gateway        *string                                                                            `protobuf:"bytes,3,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	Nameservers    *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4_Nameservers `protobuf:"bytes,4,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4) Reset() {
-	*x = UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[48]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4) ProtoMessage() {}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[48]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_uplinks_proto_rawDescGZIP(), []int{2, 0, 1, 1, 0}
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4) GetAssignmentMode() string {
-	if x != nil && x.AssignmentMode != nil {
-		return *x.AssignmentMode
-	}
-	return ""
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4) GetAddress() string {
-	if x != nil && x.Address != nil {
-		return *x.Address
-	}
-	return ""
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4) GetGateway() string {
-	if x != nil && x.Gateway != nil {
-		return *x.Gateway
-	}
-	return ""
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4) GetNameservers() *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4_Nameservers {
-	if x != nil {
-		return x.Nameservers
-	}
-	return nil
-}
-
-type UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "dynamic", "static".
-	AssignmentMode *string                                                                            `protobuf:"bytes,1,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
-	Address        *string                                                                            `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Gateway        *string                                                                            `protobuf:"bytes,3,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	Nameservers    *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6_Nameservers `protobuf:"bytes,4,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6) Reset() {
-	*x = UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[49]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6) ProtoMessage() {}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[49]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_uplinks_proto_rawDescGZIP(), []int{2, 0, 1, 1, 1}
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6) GetAssignmentMode() string {
-	if x != nil && x.AssignmentMode != nil {
-		return *x.AssignmentMode
-	}
-	return ""
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6) GetAddress() string {
-	if x != nil && x.Address != nil {
-		return *x.Address
-	}
-	return ""
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6) GetGateway() string {
-	if x != nil && x.Gateway != nil {
-		return *x.Gateway
-	}
-	return ""
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6) GetNameservers() *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6_Nameservers {
-	if x != nil {
-		return x.Nameservers
-	}
-	return nil
-}
-
-type UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4_Nameservers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Addresses     []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4_Nameservers) Reset() {
-	*x = UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4_Nameservers{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[50]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4_Nameservers) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4_Nameservers) ProtoMessage() {
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4_Nameservers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[50]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4_Nameservers.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4_Nameservers) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_uplinks_proto_rawDescGZIP(), []int{2, 0, 1, 1, 0, 0}
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4_Nameservers) GetAddresses() []string {
-	if x != nil {
-		return x.Addresses
-	}
-	return nil
-}
-
-type UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6_Nameservers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Addresses     []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6_Nameservers) Reset() {
-	*x = UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6_Nameservers{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[51]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6_Nameservers) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6_Nameservers) ProtoMessage() {
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6_Nameservers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[51]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6_Nameservers.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6_Nameservers) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_uplinks_proto_rawDescGZIP(), []int{2, 0, 1, 1, 1, 0}
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6_Nameservers) GetAddresses() []string {
-	if x != nil {
-		return x.Addresses
-	}
-	return nil
-}
-
-type UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe_Authentication struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Username      *string                `protobuf:"bytes,2,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	Password      *string                `protobuf:"bytes,3,opt,name=password,proto3,oneof" json:"password,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe_Authentication) Reset() {
-	*x = UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe_Authentication{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[52]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe_Authentication) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe_Authentication) ProtoMessage() {
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe_Authentication) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[52]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe_Authentication.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe_Authentication) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_uplinks_proto_rawDescGZIP(), []int{2, 0, 1, 2, 0}
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe_Authentication) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe_Authentication) GetUsername() string {
-	if x != nil && x.Username != nil {
-		return *x.Username
-	}
-	return ""
-}
-
-func (x *UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe_Authentication) GetPassword() string {
-	if x != nil && x.Password != nil {
-		return *x.Password
-	}
-	return ""
-}
-
-type UpdateNetworkApplianceUplinksNatRequest_Uplinks struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Interface *string `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	// Required.
-	Nat           *UpdateNetworkApplianceUplinksNatRequest_Uplinks_Nat `protobuf:"bytes,2,opt,name=nat,proto3" json:"nat,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceUplinksNatRequest_Uplinks) Reset() {
-	*x = UpdateNetworkApplianceUplinksNatRequest_Uplinks{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[53]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceUplinksNatRequest_Uplinks) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceUplinksNatRequest_Uplinks) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceUplinksNatRequest_Uplinks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[53]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceUplinksNatRequest_Uplinks.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceUplinksNatRequest_Uplinks) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_uplinks_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *UpdateNetworkApplianceUplinksNatRequest_Uplinks) GetInterface() string {
-	if x != nil && x.Interface != nil {
-		return *x.Interface
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceUplinksNatRequest_Uplinks) GetNat() *UpdateNetworkApplianceUplinksNatRequest_Uplinks_Nat {
-	if x != nil {
-		return x.Nat
-	}
-	return nil
-}
-
-type UpdateNetworkApplianceUplinksNatRequest_Uplinks_Nat struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Enabled       *bool `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceUplinksNatRequest_Uplinks_Nat) Reset() {
-	*x = UpdateNetworkApplianceUplinksNatRequest_Uplinks_Nat{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[54]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceUplinksNatRequest_Uplinks_Nat) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceUplinksNatRequest_Uplinks_Nat) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceUplinksNatRequest_Uplinks_Nat) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[54]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceUplinksNatRequest_Uplinks_Nat.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceUplinksNatRequest_Uplinks_Nat) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_uplinks_proto_rawDescGZIP(), []int{3, 0, 0}
-}
-
-func (x *UpdateNetworkApplianceUplinksNatRequest_Uplinks_Nat) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
 }
 
 type NetworkApplianceUplinksNat_Uplinks struct {
-	state         protoimpl.MessageState                  `protogen:"open.v1"`
-	Interface     *string                                 `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	Nat           *NetworkApplianceUplinksNat_Uplinks_Nat `protobuf:"bytes,2,opt,name=nat,proto3" json:"nat,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Interface *string `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	// Required in a request.
+	Nat                  *NetworkApplianceUplinksNat_Uplinks_Nat `protobuf:"bytes,2,opt,name=nat,proto3" json:"nat,omitempty"`
+	AdditionalProperties *structpb.Struct                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceUplinksNat_Uplinks) Reset() {
 	*x = NetworkApplianceUplinksNat_Uplinks{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[55]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3200,7 +2268,7 @@ func (x *NetworkApplianceUplinksNat_Uplinks) String() string {
 func (*NetworkApplianceUplinksNat_Uplinks) ProtoMessage() {}
 
 func (x *NetworkApplianceUplinksNat_Uplinks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[55]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3230,16 +2298,25 @@ func (x *NetworkApplianceUplinksNat_Uplinks) GetNat() *NetworkApplianceUplinksNa
 	return nil
 }
 
+func (x *NetworkApplianceUplinksNat_Uplinks) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceUplinksNat_Uplinks_Nat struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Enabled              *bool            `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceUplinksNat_Uplinks_Nat) Reset() {
 	*x = NetworkApplianceUplinksNat_Uplinks_Nat{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[56]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3251,7 +2328,7 @@ func (x *NetworkApplianceUplinksNat_Uplinks_Nat) String() string {
 func (*NetworkApplianceUplinksNat_Uplinks_Nat) ProtoMessage() {}
 
 func (x *NetworkApplianceUplinksNat_Uplinks_Nat) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[56]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3274,18 +2351,26 @@ func (x *NetworkApplianceUplinksNat_Uplinks_Nat) GetEnabled() bool {
 	return false
 }
 
+func (x *NetworkApplianceUplinksNat_Uplinks_Nat) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkApplianceUplinksUsageHistoryResponse_Item struct {
-	state         protoimpl.MessageState                                             `protogen:"open.v1"`
-	StartTime     *timestamppb.Timestamp                                             `protobuf:"bytes,1,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
-	EndTime       *timestamppb.Timestamp                                             `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	ByInterface   []*GetNetworkApplianceUplinksUsageHistoryResponse_Item_ByInterface `protobuf:"bytes,3,rep,name=by_interface,json=byInterface,proto3" json:"by_interface,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                             `protogen:"open.v1"`
+	StartTime            *timestamppb.Timestamp                                             `protobuf:"bytes,1,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	EndTime              *timestamppb.Timestamp                                             `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	ByInterface          []*GetNetworkApplianceUplinksUsageHistoryResponse_Item_ByInterface `protobuf:"bytes,3,rep,name=by_interface,json=byInterface,proto3" json:"by_interface,omitempty"`
+	AdditionalProperties *structpb.Struct                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkApplianceUplinksUsageHistoryResponse_Item) Reset() {
 	*x = GetNetworkApplianceUplinksUsageHistoryResponse_Item{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[57]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3297,7 +2382,7 @@ func (x *GetNetworkApplianceUplinksUsageHistoryResponse_Item) String() string {
 func (*GetNetworkApplianceUplinksUsageHistoryResponse_Item) ProtoMessage() {}
 
 func (x *GetNetworkApplianceUplinksUsageHistoryResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[57]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3334,18 +2419,26 @@ func (x *GetNetworkApplianceUplinksUsageHistoryResponse_Item) GetByInterface() [
 	return nil
 }
 
+func (x *GetNetworkApplianceUplinksUsageHistoryResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkApplianceUplinksUsageHistoryResponse_Item_ByInterface struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Interface     *string                `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	Sent          *int64                 `protobuf:"varint,2,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
-	Received      *int64                 `protobuf:"varint,3,opt,name=received,proto3,oneof" json:"received,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Interface            *string                `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	Sent                 *int64                 `protobuf:"varint,2,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
+	Received             *int64                 `protobuf:"varint,3,opt,name=received,proto3,oneof" json:"received,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkApplianceUplinksUsageHistoryResponse_Item_ByInterface) Reset() {
 	*x = GetNetworkApplianceUplinksUsageHistoryResponse_Item_ByInterface{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[58]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3357,7 +2450,7 @@ func (x *GetNetworkApplianceUplinksUsageHistoryResponse_Item_ByInterface) String
 func (*GetNetworkApplianceUplinksUsageHistoryResponse_Item_ByInterface) ProtoMessage() {}
 
 func (x *GetNetworkApplianceUplinksUsageHistoryResponse_Item_ByInterface) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[58]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3394,21 +2487,29 @@ func (x *GetNetworkApplianceUplinksUsageHistoryResponse_Item_ByInterface) GetRec
 	return 0
 }
 
+func (x *GetNetworkApplianceUplinksUsageHistoryResponse_Item_ByInterface) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceUplinkStatusesResponse_Item struct {
-	state            protoimpl.MessageState                                                `protogen:"open.v1"`
-	NetworkId        *string                                                               `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Serial           *string                                                               `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Model            *string                                                               `protobuf:"bytes,3,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	LastReportedAt   *timestamppb.Timestamp                                                `protobuf:"bytes,4,opt,name=last_reported_at,json=lastReportedAt,proto3" json:"last_reported_at,omitempty"`
-	HighAvailability *GetOrganizationApplianceUplinkStatusesResponse_Item_HighAvailability `protobuf:"bytes,5,opt,name=high_availability,json=highAvailability,proto3" json:"high_availability,omitempty"`
-	Uplinks          []*GetOrganizationApplianceUplinkStatusesResponse_Item_Uplinks        `protobuf:"bytes,6,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                protoimpl.MessageState                                                `protogen:"open.v1"`
+	NetworkId            *string                                                               `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Serial               *string                                                               `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Model                *string                                                               `protobuf:"bytes,3,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	LastReportedAt       *timestamppb.Timestamp                                                `protobuf:"bytes,4,opt,name=last_reported_at,json=lastReportedAt,proto3" json:"last_reported_at,omitempty"`
+	HighAvailability     *GetOrganizationApplianceUplinkStatusesResponse_Item_HighAvailability `protobuf:"bytes,5,opt,name=high_availability,json=highAvailability,proto3" json:"high_availability,omitempty"`
+	Uplinks              []*GetOrganizationApplianceUplinkStatusesResponse_Item_Uplinks        `protobuf:"bytes,6,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceUplinkStatusesResponse_Item) Reset() {
 	*x = GetOrganizationApplianceUplinkStatusesResponse_Item{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[59]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3420,7 +2521,7 @@ func (x *GetOrganizationApplianceUplinkStatusesResponse_Item) String() string {
 func (*GetOrganizationApplianceUplinkStatusesResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceUplinkStatusesResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[59]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3478,17 +2579,25 @@ func (x *GetOrganizationApplianceUplinkStatusesResponse_Item) GetUplinks() []*Ge
 	return nil
 }
 
+func (x *GetOrganizationApplianceUplinkStatusesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceUplinkStatusesResponse_Item_HighAvailability struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Role          *string                `protobuf:"bytes,2,opt,name=role,proto3,oneof" json:"role,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Role                 *string                `protobuf:"bytes,2,opt,name=role,proto3,oneof" json:"role,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceUplinkStatusesResponse_Item_HighAvailability) Reset() {
 	*x = GetOrganizationApplianceUplinkStatusesResponse_Item_HighAvailability{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[60]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3500,7 +2609,7 @@ func (x *GetOrganizationApplianceUplinkStatusesResponse_Item_HighAvailability) S
 func (*GetOrganizationApplianceUplinkStatusesResponse_Item_HighAvailability) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceUplinkStatusesResponse_Item_HighAvailability) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[60]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3530,25 +2639,33 @@ func (x *GetOrganizationApplianceUplinkStatusesResponse_Item_HighAvailability) G
 	return ""
 }
 
+func (x *GetOrganizationApplianceUplinkStatusesResponse_Item_HighAvailability) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceUplinkStatusesResponse_Item_Uplinks struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "cellular", "wan1", "wan2", "wan3".
 	Interface *string `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
 	// Known values: "active", "connecting", "failed", "not connected", "ready".
-	Status        *string `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Ip            *string `protobuf:"bytes,3,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	Gateway       *string `protobuf:"bytes,4,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	PublicIp      *string `protobuf:"bytes,5,opt,name=public_ip,json=publicIp,proto3,oneof" json:"public_ip,omitempty"`
-	PrimaryDns    *string `protobuf:"bytes,6,opt,name=primary_dns,json=primaryDns,proto3,oneof" json:"primary_dns,omitempty"`
-	SecondaryDns  *string `protobuf:"bytes,7,opt,name=secondary_dns,json=secondaryDns,proto3,oneof" json:"secondary_dns,omitempty"`
-	IpAssignedBy  *string `protobuf:"bytes,8,opt,name=ip_assigned_by,json=ipAssignedBy,proto3,oneof" json:"ip_assigned_by,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string          `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Ip                   *string          `protobuf:"bytes,3,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
+	Gateway              *string          `protobuf:"bytes,4,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
+	PublicIp             *string          `protobuf:"bytes,5,opt,name=public_ip,json=publicIp,proto3,oneof" json:"public_ip,omitempty"`
+	PrimaryDns           *string          `protobuf:"bytes,6,opt,name=primary_dns,json=primaryDns,proto3,oneof" json:"primary_dns,omitempty"`
+	SecondaryDns         *string          `protobuf:"bytes,7,opt,name=secondary_dns,json=secondaryDns,proto3,oneof" json:"secondary_dns,omitempty"`
+	IpAssignedBy         *string          `protobuf:"bytes,8,opt,name=ip_assigned_by,json=ipAssignedBy,proto3,oneof" json:"ip_assigned_by,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceUplinkStatusesResponse_Item_Uplinks) Reset() {
 	*x = GetOrganizationApplianceUplinkStatusesResponse_Item_Uplinks{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[61]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3560,7 +2677,7 @@ func (x *GetOrganizationApplianceUplinkStatusesResponse_Item_Uplinks) String() s
 func (*GetOrganizationApplianceUplinkStatusesResponse_Item_Uplinks) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceUplinkStatusesResponse_Item_Uplinks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[61]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3632,17 +2749,25 @@ func (x *GetOrganizationApplianceUplinkStatusesResponse_Item_Uplinks) GetIpAssig
 	return ""
 }
 
+func (x *GetOrganizationApplianceUplinkStatusesResponse_Item_Uplinks) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceUplinksNatByNetworkResponse_Item struct {
-	state         protoimpl.MessageState                                              `protogen:"open.v1"`
-	NetworkId     *string                                                             `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Uplinks       []*GetOrganizationApplianceUplinksNatByNetworkResponse_Item_Uplinks `protobuf:"bytes,2,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                              `protogen:"open.v1"`
+	NetworkId            *string                                                             `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Uplinks              []*GetOrganizationApplianceUplinksNatByNetworkResponse_Item_Uplinks `protobuf:"bytes,2,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceUplinksNatByNetworkResponse_Item) Reset() {
 	*x = GetOrganizationApplianceUplinksNatByNetworkResponse_Item{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[62]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3654,7 +2779,7 @@ func (x *GetOrganizationApplianceUplinksNatByNetworkResponse_Item) String() stri
 func (*GetOrganizationApplianceUplinksNatByNetworkResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceUplinksNatByNetworkResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[62]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3684,17 +2809,25 @@ func (x *GetOrganizationApplianceUplinksNatByNetworkResponse_Item) GetUplinks() 
 	return nil
 }
 
+func (x *GetOrganizationApplianceUplinksNatByNetworkResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceUplinksNatByNetworkResponse_Item_Uplinks struct {
-	state         protoimpl.MessageState                                                `protogen:"open.v1"`
-	Interface     *string                                                               `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	Nat           *GetOrganizationApplianceUplinksNatByNetworkResponse_Item_Uplinks_Nat `protobuf:"bytes,2,opt,name=nat,proto3" json:"nat,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                `protogen:"open.v1"`
+	Interface            *string                                                               `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	Nat                  *GetOrganizationApplianceUplinksNatByNetworkResponse_Item_Uplinks_Nat `protobuf:"bytes,2,opt,name=nat,proto3" json:"nat,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceUplinksNatByNetworkResponse_Item_Uplinks) Reset() {
 	*x = GetOrganizationApplianceUplinksNatByNetworkResponse_Item_Uplinks{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[63]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3706,7 +2839,7 @@ func (x *GetOrganizationApplianceUplinksNatByNetworkResponse_Item_Uplinks) Strin
 func (*GetOrganizationApplianceUplinksNatByNetworkResponse_Item_Uplinks) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceUplinksNatByNetworkResponse_Item_Uplinks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[63]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3736,16 +2869,24 @@ func (x *GetOrganizationApplianceUplinksNatByNetworkResponse_Item_Uplinks) GetNa
 	return nil
 }
 
+func (x *GetOrganizationApplianceUplinksNatByNetworkResponse_Item_Uplinks) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceUplinksNatByNetworkResponse_Item_Uplinks_Nat struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceUplinksNatByNetworkResponse_Item_Uplinks_Nat) Reset() {
 	*x = GetOrganizationApplianceUplinksNatByNetworkResponse_Item_Uplinks_Nat{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[64]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3757,7 +2898,7 @@ func (x *GetOrganizationApplianceUplinksNatByNetworkResponse_Item_Uplinks_Nat) S
 func (*GetOrganizationApplianceUplinksNatByNetworkResponse_Item_Uplinks_Nat) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceUplinksNatByNetworkResponse_Item_Uplinks_Nat) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[64]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3780,16 +2921,24 @@ func (x *GetOrganizationApplianceUplinksNatByNetworkResponse_Item_Uplinks_Nat) G
 	return false
 }
 
+func (x *GetOrganizationApplianceUplinksNatByNetworkResponse_Item_Uplinks_Nat) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationApplianceUplinksStatusesOverview_Counts struct {
-	state         protoimpl.MessageState                                        `protogen:"open.v1"`
-	ByStatus      *OrganizationApplianceUplinksStatusesOverview_Counts_ByStatus `protobuf:"bytes,1,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                        `protogen:"open.v1"`
+	ByStatus             *OrganizationApplianceUplinksStatusesOverview_Counts_ByStatus `protobuf:"bytes,1,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
+	AdditionalProperties *structpb.Struct                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationApplianceUplinksStatusesOverview_Counts) Reset() {
 	*x = OrganizationApplianceUplinksStatusesOverview_Counts{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[65]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3801,7 +2950,7 @@ func (x *OrganizationApplianceUplinksStatusesOverview_Counts) String() string {
 func (*OrganizationApplianceUplinksStatusesOverview_Counts) ProtoMessage() {}
 
 func (x *OrganizationApplianceUplinksStatusesOverview_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[65]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3824,20 +2973,28 @@ func (x *OrganizationApplianceUplinksStatusesOverview_Counts) GetByStatus() *Org
 	return nil
 }
 
+func (x *OrganizationApplianceUplinksStatusesOverview_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationApplianceUplinksStatusesOverview_Counts_ByStatus struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Active        *int64                 `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
-	Ready         *int64                 `protobuf:"varint,2,opt,name=ready,proto3,oneof" json:"ready,omitempty"`
-	Failed        *int64                 `protobuf:"varint,3,opt,name=failed,proto3,oneof" json:"failed,omitempty"`
-	Connecting    *int64                 `protobuf:"varint,4,opt,name=connecting,proto3,oneof" json:"connecting,omitempty"`
-	NotConnected  *int64                 `protobuf:"varint,5,opt,name=not_connected,json=notConnected,proto3,oneof" json:"not_connected,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Active               *int64                 `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
+	Ready                *int64                 `protobuf:"varint,2,opt,name=ready,proto3,oneof" json:"ready,omitempty"`
+	Failed               *int64                 `protobuf:"varint,3,opt,name=failed,proto3,oneof" json:"failed,omitempty"`
+	Connecting           *int64                 `protobuf:"varint,4,opt,name=connecting,proto3,oneof" json:"connecting,omitempty"`
+	NotConnected         *int64                 `protobuf:"varint,5,opt,name=not_connected,json=notConnected,proto3,oneof" json:"not_connected,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationApplianceUplinksStatusesOverview_Counts_ByStatus) Reset() {
 	*x = OrganizationApplianceUplinksStatusesOverview_Counts_ByStatus{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[66]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3849,7 +3006,7 @@ func (x *OrganizationApplianceUplinksStatusesOverview_Counts_ByStatus) String() 
 func (*OrganizationApplianceUplinksStatusesOverview_Counts_ByStatus) ProtoMessage() {}
 
 func (x *OrganizationApplianceUplinksStatusesOverview_Counts_ByStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[66]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3900,18 +3057,26 @@ func (x *OrganizationApplianceUplinksStatusesOverview_Counts_ByStatus) GetNotCon
 	return 0
 }
 
+func (x *OrganizationApplianceUplinksStatusesOverview_Counts_ByStatus) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceUplinksUsageByNetworkResponse_Item struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	NetworkId     *string                                                                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Name          *string                                                                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	ByUplink      []*GetOrganizationApplianceUplinksUsageByNetworkResponse_Item_ByUplink `protobuf:"bytes,3,rep,name=by_uplink,json=byUplink,proto3" json:"by_uplink,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                 `protogen:"open.v1"`
+	NetworkId            *string                                                                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Name                 *string                                                                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ByUplink             []*GetOrganizationApplianceUplinksUsageByNetworkResponse_Item_ByUplink `protobuf:"bytes,3,rep,name=by_uplink,json=byUplink,proto3" json:"by_uplink,omitempty"`
+	AdditionalProperties *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceUplinksUsageByNetworkResponse_Item) Reset() {
 	*x = GetOrganizationApplianceUplinksUsageByNetworkResponse_Item{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[67]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3923,7 +3088,7 @@ func (x *GetOrganizationApplianceUplinksUsageByNetworkResponse_Item) String() st
 func (*GetOrganizationApplianceUplinksUsageByNetworkResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceUplinksUsageByNetworkResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[67]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3960,19 +3125,27 @@ func (x *GetOrganizationApplianceUplinksUsageByNetworkResponse_Item) GetByUplink
 	return nil
 }
 
+func (x *GetOrganizationApplianceUplinksUsageByNetworkResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceUplinksUsageByNetworkResponse_Item_ByUplink struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Interface     *string                `protobuf:"bytes,2,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	Sent          *int64                 `protobuf:"varint,3,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
-	Received      *int64                 `protobuf:"varint,4,opt,name=received,proto3,oneof" json:"received,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Interface            *string                `protobuf:"bytes,2,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	Sent                 *int64                 `protobuf:"varint,3,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
+	Received             *int64                 `protobuf:"varint,4,opt,name=received,proto3,oneof" json:"received,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceUplinksUsageByNetworkResponse_Item_ByUplink) Reset() {
 	*x = GetOrganizationApplianceUplinksUsageByNetworkResponse_Item_ByUplink{}
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[68]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3984,7 +3157,7 @@ func (x *GetOrganizationApplianceUplinksUsageByNetworkResponse_Item_ByUplink) St
 func (*GetOrganizationApplianceUplinksUsageByNetworkResponse_Item_ByUplink) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceUplinksUsageByNetworkResponse_Item_ByUplink) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[68]
+	mi := &file_meraki_appliance_v1_uplinks_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4028,271 +3201,186 @@ func (x *GetOrganizationApplianceUplinksUsageByNetworkResponse_Item_ByUplink) Ge
 	return 0
 }
 
+func (x *GetOrganizationApplianceUplinksUsageByNetworkResponse_Item_ByUplink) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_appliance_v1_uplinks_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_uplinks_proto_rawDesc = "" +
 	"\n" +
-	"!meraki/appliance/v1/uplinks.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"R\n" +
+	"!meraki/appliance/v1/uplinks.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"R\n" +
 	"(GetDeviceApplianceUplinksSettingsRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"\xe7\x1b\n" +
+	"\a_serial\"\xf3(\n" +
 	"\x1eDeviceApplianceUplinksSettings\x12^\n" +
 	"\n" +
 	"interfaces\x18\x01 \x01(\v2>.meraki.appliance.v1.DeviceApplianceUplinksSettings.InterfacesR\n" +
-	"interfaces\x1a\xe4\x1a\n" +
+	"interfaces\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa1'\n" +
 	"\n" +
 	"Interfaces\x12W\n" +
 	"\x04wan1\x18\x01 \x01(\v2C.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1R\x04wan1\x12W\n" +
-	"\x04wan2\x18\x02 \x01(\v2C.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2R\x04wan2\x1a\xd0\f\n" +
+	"\x04wan2\x18\x02 \x01(\v2C.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2R\x04wan2\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc7\x12\n" +
 	"\x04Wan1\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12r\n" +
 	"\fvlan_tagging\x18\x02 \x01(\v2O.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.VlanTaggingR\vvlanTagging\x12\\\n" +
 	"\x04svis\x18\x03 \x01(\v2H.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.SvisR\x04svis\x12_\n" +
-	"\x05pppoe\x18\x04 \x01(\v2I.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.PppoeR\x05pppoe\x1ab\n" +
+	"\x05pppoe\x18\x04 \x01(\v2I.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.PppoeR\x05pppoe\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb1\x01\n" +
 	"\vVlanTagging\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1c\n" +
-	"\avlan_id\x18\x02 \x01(\x03H\x01R\x06vlanId\x88\x01\x01B\n" +
+	"\avlan_id\x18\x02 \x01(\x03H\x01R\x06vlanId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\n" +
 	"\n" +
-	"\b_vlan_id\x1a\xe2\x06\n" +
+	"\b_vlan_id\x1a\xed\t\n" +
 	"\x04Svis\x12a\n" +
 	"\x04ipv4\x18\x01 \x01(\v2M.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv4R\x04ipv4\x12a\n" +
-	"\x04ipv6\x18\x02 \x01(\v2M.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv6R\x04ipv6\x1a\xc8\x02\n" +
+	"\x04ipv6\x18\x02 \x01(\v2M.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv6R\x04ipv6\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe6\x03\n" +
 	"\x04Ipv4\x12,\n" +
 	"\x0fassignment_mode\x18\x01 \x01(\tH\x00R\x0eassignmentMode\x88\x01\x01\x12\x1d\n" +
 	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01\x12\x1d\n" +
 	"\agateway\x18\x03 \x01(\tH\x02R\agateway\x88\x01\x01\x12{\n" +
-	"\vnameservers\x18\x04 \x01(\v2Y.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv4.NameserversR\vnameservers\x1a+\n" +
+	"\vnameservers\x18\x04 \x01(\v2Y.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv4.NameserversR\vnameservers\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1az\n" +
 	"\vNameservers\x12\x1c\n" +
-	"\taddresses\x18\x01 \x03(\tR\taddressesB\x12\n" +
+	"\taddresses\x18\x01 \x03(\tR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_assignment_modeB\n" +
 	"\n" +
 	"\b_addressB\n" +
 	"\n" +
-	"\b_gateway\x1a\xc8\x02\n" +
+	"\b_gateway\x1a\xe6\x03\n" +
 	"\x04Ipv6\x12,\n" +
 	"\x0fassignment_mode\x18\x01 \x01(\tH\x00R\x0eassignmentMode\x88\x01\x01\x12\x1d\n" +
 	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01\x12\x1d\n" +
 	"\agateway\x18\x03 \x01(\tH\x02R\agateway\x88\x01\x01\x12{\n" +
-	"\vnameservers\x18\x04 \x01(\v2Y.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv6.NameserversR\vnameservers\x1a+\n" +
+	"\vnameservers\x18\x04 \x01(\v2Y.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv6.NameserversR\vnameservers\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1az\n" +
 	"\vNameservers\x12\x1c\n" +
-	"\taddresses\x18\x01 \x03(\tR\taddressesB\x12\n" +
+	"\taddresses\x18\x01 \x03(\tR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_assignment_modeB\n" +
 	"\n" +
 	"\b_addressB\n" +
 	"\n" +
-	"\b_gateway\x1a\xa0\x02\n" +
+	"\b_gateway\x1a\xed\x03\n" +
 	"\x05Pppoe\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x80\x01\n" +
-	"\x0eauthentication\x18\x02 \x01(\v2X.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Pppoe.AuthenticationR\x0eauthentication\x1ai\n" +
+	"\x0eauthentication\x18\x02 \x01(\v2X.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Pppoe.AuthenticationR\x0eauthentication\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe6\x01\n" +
 	"\x0eAuthentication\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1f\n" +
-	"\busername\x18\x02 \x01(\tH\x01R\busername\x88\x01\x01B\n" +
+	"\busername\x18\x02 \x01(\tH\x01R\busername\x88\x01\x01\x12\x1f\n" +
+	"\bpassword\x18\x03 \x01(\tH\x02R\bpassword\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\v\n" +
-	"\t_usernameB\n" +
+	"\t_usernameB\v\n" +
+	"\t_passwordB\n" +
 	"\n" +
 	"\b_enabledB\n" +
 	"\n" +
-	"\b_enabled\x1a\xd0\f\n" +
+	"\b_enabled\x1a\xc7\x12\n" +
 	"\x04Wan2\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12r\n" +
 	"\fvlan_tagging\x18\x02 \x01(\v2O.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.VlanTaggingR\vvlanTagging\x12\\\n" +
 	"\x04svis\x18\x03 \x01(\v2H.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.SvisR\x04svis\x12_\n" +
-	"\x05pppoe\x18\x04 \x01(\v2I.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.PppoeR\x05pppoe\x1ab\n" +
+	"\x05pppoe\x18\x04 \x01(\v2I.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.PppoeR\x05pppoe\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb1\x01\n" +
 	"\vVlanTagging\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1c\n" +
-	"\avlan_id\x18\x02 \x01(\x03H\x01R\x06vlanId\x88\x01\x01B\n" +
+	"\avlan_id\x18\x02 \x01(\x03H\x01R\x06vlanId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\n" +
 	"\n" +
-	"\b_vlan_id\x1a\xe2\x06\n" +
+	"\b_vlan_id\x1a\xed\t\n" +
 	"\x04Svis\x12a\n" +
 	"\x04ipv4\x18\x01 \x01(\v2M.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv4R\x04ipv4\x12a\n" +
-	"\x04ipv6\x18\x02 \x01(\v2M.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv6R\x04ipv6\x1a\xc8\x02\n" +
+	"\x04ipv6\x18\x02 \x01(\v2M.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv6R\x04ipv6\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe6\x03\n" +
 	"\x04Ipv4\x12,\n" +
 	"\x0fassignment_mode\x18\x01 \x01(\tH\x00R\x0eassignmentMode\x88\x01\x01\x12\x1d\n" +
 	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01\x12\x1d\n" +
 	"\agateway\x18\x03 \x01(\tH\x02R\agateway\x88\x01\x01\x12{\n" +
-	"\vnameservers\x18\x04 \x01(\v2Y.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv4.NameserversR\vnameservers\x1a+\n" +
+	"\vnameservers\x18\x04 \x01(\v2Y.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv4.NameserversR\vnameservers\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1az\n" +
 	"\vNameservers\x12\x1c\n" +
-	"\taddresses\x18\x01 \x03(\tR\taddressesB\x12\n" +
+	"\taddresses\x18\x01 \x03(\tR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_assignment_modeB\n" +
 	"\n" +
 	"\b_addressB\n" +
 	"\n" +
-	"\b_gateway\x1a\xc8\x02\n" +
+	"\b_gateway\x1a\xe6\x03\n" +
 	"\x04Ipv6\x12,\n" +
 	"\x0fassignment_mode\x18\x01 \x01(\tH\x00R\x0eassignmentMode\x88\x01\x01\x12\x1d\n" +
 	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01\x12\x1d\n" +
 	"\agateway\x18\x03 \x01(\tH\x02R\agateway\x88\x01\x01\x12{\n" +
-	"\vnameservers\x18\x04 \x01(\v2Y.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv6.NameserversR\vnameservers\x1a+\n" +
+	"\vnameservers\x18\x04 \x01(\v2Y.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv6.NameserversR\vnameservers\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1az\n" +
 	"\vNameservers\x12\x1c\n" +
-	"\taddresses\x18\x01 \x03(\tR\taddressesB\x12\n" +
+	"\taddresses\x18\x01 \x03(\tR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_assignment_modeB\n" +
 	"\n" +
 	"\b_addressB\n" +
 	"\n" +
-	"\b_gateway\x1a\xa0\x02\n" +
+	"\b_gateway\x1a\xed\x03\n" +
 	"\x05Pppoe\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x80\x01\n" +
-	"\x0eauthentication\x18\x02 \x01(\v2X.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Pppoe.AuthenticationR\x0eauthentication\x1ai\n" +
+	"\x0eauthentication\x18\x02 \x01(\v2X.meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Pppoe.AuthenticationR\x0eauthentication\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe6\x01\n" +
 	"\x0eAuthentication\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1f\n" +
-	"\busername\x18\x02 \x01(\tH\x01R\busername\x88\x01\x01B\n" +
+	"\busername\x18\x02 \x01(\tH\x01R\busername\x88\x01\x01\x12\x1f\n" +
+	"\bpassword\x18\x03 \x01(\tH\x02R\bpassword\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\v\n" +
-	"\t_usernameB\n" +
+	"\t_usernameB\v\n" +
+	"\t_passwordB\n" +
 	"\n" +
 	"\b_enabledB\n" +
 	"\n" +
-	"\b_enabled\"\x81 \n" +
+	"\b_enabled\"\xda\x02\n" +
 	"+UpdateDeviceApplianceUplinksSettingsRequest\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12k\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12^\n" +
 	"\n" +
-	"interfaces\x18\x02 \x01(\v2K.meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.InterfacesR\n" +
-	"interfaces\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xb0\x1d\n" +
-	"\n" +
-	"Interfaces\x12d\n" +
-	"\x04wan1\x18\x01 \x01(\v2P.meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1R\x04wan1\x12d\n" +
-	"\x04wan2\x18\x02 \x01(\v2P.meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2R\x04wan2\x1a\xe9\r\n" +
-	"\x04Wan1\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x7f\n" +
-	"\fvlan_tagging\x18\x02 \x01(\v2\\.meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.VlanTaggingR\vvlanTagging\x12i\n" +
-	"\x04svis\x18\x03 \x01(\v2U.meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.SvisR\x04svis\x12l\n" +
-	"\x05pppoe\x18\x04 \x01(\v2V.meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.PppoeR\x05pppoe\x1ab\n" +
-	"\vVlanTagging\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1c\n" +
-	"\avlan_id\x18\x02 \x01(\x03H\x01R\x06vlanId\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\n" +
-	"\n" +
-	"\b_vlan_id\x1a\x98\a\n" +
-	"\x04Svis\x12n\n" +
-	"\x04ipv4\x18\x01 \x01(\v2Z.meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.Svis.Ipv4R\x04ipv4\x12n\n" +
-	"\x04ipv6\x18\x02 \x01(\v2Z.meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.Svis.Ipv6R\x04ipv6\x1a\xd6\x02\n" +
-	"\x04Ipv4\x12,\n" +
-	"\x0fassignment_mode\x18\x01 \x01(\tH\x00R\x0eassignmentMode\x88\x01\x01\x12\x1d\n" +
-	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01\x12\x1d\n" +
-	"\agateway\x18\x03 \x01(\tH\x02R\agateway\x88\x01\x01\x12\x88\x01\n" +
-	"\vnameservers\x18\x04 \x01(\v2f.meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.Svis.Ipv4.NameserversR\vnameservers\x1a+\n" +
-	"\vNameservers\x12\x1c\n" +
-	"\taddresses\x18\x01 \x03(\tR\taddressesB\x12\n" +
-	"\x10_assignment_modeB\n" +
-	"\n" +
-	"\b_addressB\n" +
-	"\n" +
-	"\b_gateway\x1a\xd6\x02\n" +
-	"\x04Ipv6\x12,\n" +
-	"\x0fassignment_mode\x18\x01 \x01(\tH\x00R\x0eassignmentMode\x88\x01\x01\x12\x1d\n" +
-	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01\x12\x1d\n" +
-	"\agateway\x18\x03 \x01(\tH\x02R\agateway\x88\x01\x01\x12\x88\x01\n" +
-	"\vnameservers\x18\x04 \x01(\v2f.meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.Svis.Ipv6.NameserversR\vnameservers\x1a+\n" +
-	"\vNameservers\x12\x1c\n" +
-	"\taddresses\x18\x01 \x03(\tR\taddressesB\x12\n" +
-	"\x10_assignment_modeB\n" +
-	"\n" +
-	"\b_addressB\n" +
-	"\n" +
-	"\b_gateway\x1a\xdc\x02\n" +
-	"\x05Pppoe\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x8d\x01\n" +
-	"\x0eauthentication\x18\x02 \x01(\v2e.meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.Pppoe.AuthenticationR\x0eauthentication\x1a\x97\x01\n" +
-	"\x0eAuthentication\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1f\n" +
-	"\busername\x18\x02 \x01(\tH\x01R\busername\x88\x01\x01\x12\x1f\n" +
-	"\bpassword\x18\x03 \x01(\tH\x02R\bpassword\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\v\n" +
-	"\t_usernameB\v\n" +
-	"\t_passwordB\n" +
-	"\n" +
-	"\b_enabledB\n" +
-	"\n" +
-	"\b_enabled\x1a\xe9\r\n" +
-	"\x04Wan2\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x7f\n" +
-	"\fvlan_tagging\x18\x02 \x01(\v2\\.meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.VlanTaggingR\vvlanTagging\x12i\n" +
-	"\x04svis\x18\x03 \x01(\v2U.meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.SvisR\x04svis\x12l\n" +
-	"\x05pppoe\x18\x04 \x01(\v2V.meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.PppoeR\x05pppoe\x1ab\n" +
-	"\vVlanTagging\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1c\n" +
-	"\avlan_id\x18\x02 \x01(\x03H\x01R\x06vlanId\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\n" +
-	"\n" +
-	"\b_vlan_id\x1a\x98\a\n" +
-	"\x04Svis\x12n\n" +
-	"\x04ipv4\x18\x01 \x01(\v2Z.meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.Svis.Ipv4R\x04ipv4\x12n\n" +
-	"\x04ipv6\x18\x02 \x01(\v2Z.meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.Svis.Ipv6R\x04ipv6\x1a\xd6\x02\n" +
-	"\x04Ipv4\x12,\n" +
-	"\x0fassignment_mode\x18\x01 \x01(\tH\x00R\x0eassignmentMode\x88\x01\x01\x12\x1d\n" +
-	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01\x12\x1d\n" +
-	"\agateway\x18\x03 \x01(\tH\x02R\agateway\x88\x01\x01\x12\x88\x01\n" +
-	"\vnameservers\x18\x04 \x01(\v2f.meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.Svis.Ipv4.NameserversR\vnameservers\x1a+\n" +
-	"\vNameservers\x12\x1c\n" +
-	"\taddresses\x18\x01 \x03(\tR\taddressesB\x12\n" +
-	"\x10_assignment_modeB\n" +
-	"\n" +
-	"\b_addressB\n" +
-	"\n" +
-	"\b_gateway\x1a\xd6\x02\n" +
-	"\x04Ipv6\x12,\n" +
-	"\x0fassignment_mode\x18\x01 \x01(\tH\x00R\x0eassignmentMode\x88\x01\x01\x12\x1d\n" +
-	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01\x12\x1d\n" +
-	"\agateway\x18\x03 \x01(\tH\x02R\agateway\x88\x01\x01\x12\x88\x01\n" +
-	"\vnameservers\x18\x04 \x01(\v2f.meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.Svis.Ipv6.NameserversR\vnameservers\x1a+\n" +
-	"\vNameservers\x12\x1c\n" +
-	"\taddresses\x18\x01 \x03(\tR\taddressesB\x12\n" +
-	"\x10_assignment_modeB\n" +
-	"\n" +
-	"\b_addressB\n" +
-	"\n" +
-	"\b_gateway\x1a\xdc\x02\n" +
-	"\x05Pppoe\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x8d\x01\n" +
-	"\x0eauthentication\x18\x02 \x01(\v2e.meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.Pppoe.AuthenticationR\x0eauthentication\x1a\x97\x01\n" +
-	"\x0eAuthentication\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1f\n" +
-	"\busername\x18\x02 \x01(\tH\x01R\busername\x88\x01\x01\x12\x1f\n" +
-	"\bpassword\x18\x03 \x01(\tH\x02R\bpassword\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\v\n" +
-	"\t_usernameB\v\n" +
-	"\t_passwordB\n" +
-	"\n" +
-	"\b_enabledB\n" +
-	"\n" +
-	"\b_enabledB\t\n" +
-	"\a_serial\"\x93\x04\n" +
+	"interfaces\x18\x02 \x01(\v2>.meraki.appliance.v1.DeviceApplianceUplinksSettings.InterfacesR\n" +
+	"interfaces\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_serial\"\xd4\x02\n" +
 	"'UpdateNetworkApplianceUplinksNatRequest\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12^\n" +
-	"\auplinks\x18\x02 \x03(\v2D.meraki.appliance.v1.UpdateNetworkApplianceUplinksNatRequest.UplinksR\auplinks\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xc8\x01\n" +
-	"\aUplinks\x12!\n" +
-	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12Z\n" +
-	"\x03nat\x18\x02 \x01(\v2H.meraki.appliance.v1.UpdateNetworkApplianceUplinksNatRequest.Uplinks.NatR\x03nat\x1a0\n" +
-	"\x03Nat\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\f\n" +
-	"\n" +
-	"_interfaceB\r\n" +
-	"\v_network_id\"\xad\x02\n" +
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12Q\n" +
+	"\auplinks\x18\x02 \x03(\v27.meraki.appliance.v1.NetworkApplianceUplinksNat.UplinksR\auplinks\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_network_id\"\x9a\x04\n" +
 	"\x1aNetworkApplianceUplinksNat\x12Q\n" +
-	"\auplinks\x18\x01 \x03(\v27.meraki.appliance.v1.NetworkApplianceUplinksNat.UplinksR\auplinks\x1a\xbb\x01\n" +
+	"\auplinks\x18\x01 \x03(\v27.meraki.appliance.v1.NetworkApplianceUplinksNat.UplinksR\auplinks\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd9\x02\n" +
 	"\aUplinks\x12!\n" +
 	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12M\n" +
-	"\x03nat\x18\x02 \x01(\v2;.meraki.appliance.v1.NetworkApplianceUplinksNat.Uplinks.NatR\x03nat\x1a0\n" +
+	"\x03nat\x18\x02 \x01(\v2;.meraki.appliance.v1.NetworkApplianceUplinksNat.Uplinks.NatR\x03nat\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x7f\n" +
 	"\x03Nat\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\f\n" +
 	"\n" +
@@ -4310,19 +3398,22 @@ const file_meraki_appliance_v1_uplinks_proto_rawDesc = "" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
 	"\t_timespanB\r\n" +
-	"\v_resolution\"\xd3\x04\n" +
-	".GetNetworkApplianceUplinksUsageHistoryResponse\x12^\n" +
-	"\x05items\x18\x01 \x03(\v2H.meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x82\x03\n" +
+	"\v_resolution\"\xc2\x06\n" +
+	".GetNetworkApplianceUplinksUsageHistoryResponse\x12_\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2H.meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa0\x04\n" +
 	"\x04Item\x129\n" +
 	"\n" +
 	"start_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
 	"\bend_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12w\n" +
-	"\fby_interface\x18\x03 \x03(\v2T.meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse.Item.ByInterfaceR\vbyInterface\x1a\x8e\x01\n" +
+	"\fby_interface\x18\x03 \x03(\v2T.meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse.Item.ByInterfaceR\vbyInterface\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdd\x01\n" +
 	"\vByInterface\x12!\n" +
 	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12\x17\n" +
 	"\x04sent\x18\x02 \x01(\x03H\x01R\x04sent\x88\x01\x01\x12\x1f\n" +
-	"\breceived\x18\x03 \x01(\x03H\x02R\breceived\x88\x01\x01B\f\n" +
+	"\breceived\x18\x03 \x01(\x03H\x02R\breceived\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_interfaceB\a\n" +
 	"\x05_sentB\v\n" +
@@ -4339,10 +3430,11 @@ const file_meraki_appliance_v1_uplinks_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xff\b\n" +
-	".GetOrganizationApplianceUplinkStatusesResponse\x12^\n" +
-	"\x05items\x18\x01 \x03(\v2H.meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xae\a\n" +
+	"\x0e_ending_before\"\xbe\v\n" +
+	".GetOrganizationApplianceUplinkStatusesResponse\x12_\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2H.meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9c\t\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
@@ -4350,13 +3442,15 @@ const file_meraki_appliance_v1_uplinks_proto_rawDesc = "" +
 	"\x05model\x18\x03 \x01(\tH\x02R\x05model\x88\x01\x01\x12D\n" +
 	"\x10last_reported_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x0elastReportedAt\x12\x86\x01\n" +
 	"\x11high_availability\x18\x05 \x01(\v2Y.meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.Item.HighAvailabilityR\x10highAvailability\x12j\n" +
-	"\auplinks\x18\x06 \x03(\v2P.meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.Item.UplinksR\auplinks\x1a_\n" +
+	"\auplinks\x18\x06 \x03(\v2P.meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.Item.UplinksR\auplinks\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xae\x01\n" +
 	"\x10HighAvailability\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x17\n" +
-	"\x04role\x18\x02 \x01(\tH\x01R\x04role\x88\x01\x01B\n" +
+	"\x04role\x18\x02 \x01(\tH\x01R\x04role\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\a\n" +
-	"\x05_role\x1a\x89\x03\n" +
+	"\x05_role\x1a\xd8\x03\n" +
 	"\aUplinks\x12!\n" +
 	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12\x1b\n" +
 	"\x06status\x18\x02 \x01(\tH\x01R\x06status\x88\x01\x01\x12\x13\n" +
@@ -4366,7 +3460,8 @@ const file_meraki_appliance_v1_uplinks_proto_rawDesc = "" +
 	"\vprimary_dns\x18\x06 \x01(\tH\x05R\n" +
 	"primaryDns\x88\x01\x01\x12(\n" +
 	"\rsecondary_dns\x18\a \x01(\tH\x06R\fsecondaryDns\x88\x01\x01\x12)\n" +
-	"\x0eip_assigned_by\x18\b \x01(\tH\aR\fipAssignedBy\x88\x01\x01B\f\n" +
+	"\x0eip_assigned_by\x18\b \x01(\tH\aR\fipAssignedBy\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_interfaceB\t\n" +
 	"\a_statusB\x05\n" +
@@ -4394,19 +3489,23 @@ const file_meraki_appliance_v1_uplinks_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xe1\x04\n" +
-	"3GetOrganizationApplianceUplinksNatByNetworkResponse\x12c\n" +
-	"\x05items\x18\x01 \x03(\v2M.meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x86\x03\n" +
+	"\x0e_ending_before\"\x9f\a\n" +
+	"3GetOrganizationApplianceUplinksNatByNetworkResponse\x12d\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2M.meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf3\x04\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12o\n" +
-	"\auplinks\x18\x02 \x03(\v2U.meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.Item.UplinksR\auplinks\x1a\xd9\x01\n" +
+	"\auplinks\x18\x02 \x03(\v2U.meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.Item.UplinksR\auplinks\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf7\x02\n" +
 	"\aUplinks\x12!\n" +
 	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12k\n" +
-	"\x03nat\x18\x02 \x01(\v2Y.meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.Item.Uplinks.NatR\x03nat\x1a0\n" +
+	"\x03nat\x18\x02 \x01(\v2Y.meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.Item.Uplinks.NatR\x03nat\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x7f\n" +
 	"\x03Nat\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\f\n" +
 	"\n" +
@@ -4416,11 +3515,13 @@ const file_meraki_appliance_v1_uplinks_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vnetwork_ids\x18\x02 \x03(\tR\n" +
 	"networkIdsB\x12\n" +
-	"\x10_organization_id\"\xfd\x03\n" +
+	"\x10_organization_id\"\xea\x05\n" +
 	",OrganizationApplianceUplinksStatusesOverview\x12`\n" +
-	"\x06counts\x18\x01 \x01(\v2H.meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview.CountsR\x06counts\x1a\xea\x02\n" +
+	"\x06counts\x18\x01 \x01(\v2H.meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x88\x04\n" +
 	"\x06Counts\x12n\n" +
-	"\tby_status\x18\x01 \x01(\v2Q.meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview.Counts.ByStatusR\bbyStatus\x1a\xef\x01\n" +
+	"\tby_status\x18\x01 \x01(\v2Q.meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview.Counts.ByStatusR\bbyStatus\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbe\x02\n" +
 	"\bByStatus\x12\x1b\n" +
 	"\x06active\x18\x01 \x01(\x03H\x00R\x06active\x88\x01\x01\x12\x19\n" +
 	"\x05ready\x18\x02 \x01(\x03H\x01R\x05ready\x88\x01\x01\x12\x1b\n" +
@@ -4428,7 +3529,8 @@ const file_meraki_appliance_v1_uplinks_proto_rawDesc = "" +
 	"\n" +
 	"connecting\x18\x04 \x01(\x03H\x03R\n" +
 	"connecting\x88\x01\x01\x12(\n" +
-	"\rnot_connected\x18\x05 \x01(\x03H\x04R\fnotConnected\x88\x01\x01B\t\n" +
+	"\rnot_connected\x18\x05 \x01(\x03H\x04R\fnotConnected\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_activeB\b\n" +
 	"\x06_readyB\t\n" +
 	"\a_failedB\r\n" +
@@ -4442,28 +3544,31 @@ const file_meraki_appliance_v1_uplinks_proto_rawDesc = "" +
 	"\x10_organization_idB\x05\n" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
-	"\t_timespan\"\xe7\x04\n" +
-	"5GetOrganizationApplianceUplinksUsageByNetworkResponse\x12e\n" +
-	"\x05items\x18\x01 \x03(\v2O.meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x88\x03\n" +
+	"\t_timespan\"\xd6\x06\n" +
+	"5GetOrganizationApplianceUplinksUsageByNetworkResponse\x12f\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2O.meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa6\x04\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12u\n" +
-	"\tby_uplink\x18\x03 \x03(\v2X.meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse.Item.ByUplinkR\bbyUplink\x1a\xb3\x01\n" +
+	"\tby_uplink\x18\x03 \x03(\v2X.meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse.Item.ByUplinkR\bbyUplink\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x82\x02\n" +
 	"\bByUplink\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12!\n" +
 	"\tinterface\x18\x02 \x01(\tH\x01R\tinterface\x88\x01\x01\x12\x17\n" +
 	"\x04sent\x18\x03 \x01(\x03H\x02R\x04sent\x88\x01\x01\x12\x1f\n" +
-	"\breceived\x18\x04 \x01(\x03H\x03R\breceived\x88\x01\x01B\t\n" +
+	"\breceived\x18\x04 \x01(\x03H\x03R\breceived\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\f\n" +
 	"\n" +
 	"_interfaceB\a\n" +
 	"\x05_sentB\v\n" +
 	"\t_receivedB\r\n" +
 	"\v_network_idB\a\n" +
-	"\x05_nameBy\n" +
-	"\x1dcom.merakibroker.appliance.v1B\fUplinksProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"\x05_nameB\x95\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\fUplinksProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_uplinks_proto_rawDescOnce sync.Once
@@ -4477,152 +3582,150 @@ func file_meraki_appliance_v1_uplinks_proto_rawDescGZIP() []byte {
 	return file_meraki_appliance_v1_uplinks_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_uplinks_proto_msgTypes = make([]protoimpl.MessageInfo, 69)
+var file_meraki_appliance_v1_uplinks_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_meraki_appliance_v1_uplinks_proto_goTypes = []any{
-	(*GetDeviceApplianceUplinksSettingsRequest)(nil),                                          // 0: meraki.appliance.v1.GetDeviceApplianceUplinksSettingsRequest
-	(*DeviceApplianceUplinksSettings)(nil),                                                    // 1: meraki.appliance.v1.DeviceApplianceUplinksSettings
-	(*UpdateDeviceApplianceUplinksSettingsRequest)(nil),                                       // 2: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest
-	(*UpdateNetworkApplianceUplinksNatRequest)(nil),                                           // 3: meraki.appliance.v1.UpdateNetworkApplianceUplinksNatRequest
-	(*NetworkApplianceUplinksNat)(nil),                                                        // 4: meraki.appliance.v1.NetworkApplianceUplinksNat
-	(*GetNetworkApplianceUplinksUsageHistoryRequest)(nil),                                     // 5: meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryRequest
-	(*GetNetworkApplianceUplinksUsageHistoryResponse)(nil),                                    // 6: meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse
-	(*GetOrganizationApplianceUplinkStatusesRequest)(nil),                                     // 7: meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesRequest
-	(*GetOrganizationApplianceUplinkStatusesResponse)(nil),                                    // 8: meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse
-	(*GetOrganizationApplianceUplinksNatByNetworkRequest)(nil),                                // 9: meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkRequest
-	(*GetOrganizationApplianceUplinksNatByNetworkResponse)(nil),                               // 10: meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse
-	(*GetOrganizationApplianceUplinksStatusesOverviewRequest)(nil),                            // 11: meraki.appliance.v1.GetOrganizationApplianceUplinksStatusesOverviewRequest
-	(*OrganizationApplianceUplinksStatusesOverview)(nil),                                      // 12: meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview
-	(*GetOrganizationApplianceUplinksUsageByNetworkRequest)(nil),                              // 13: meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkRequest
-	(*GetOrganizationApplianceUplinksUsageByNetworkResponse)(nil),                             // 14: meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse
-	(*DeviceApplianceUplinksSettings_Interfaces)(nil),                                         // 15: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces
-	(*DeviceApplianceUplinksSettings_Interfaces_Wan1)(nil),                                    // 16: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1
-	(*DeviceApplianceUplinksSettings_Interfaces_Wan2)(nil),                                    // 17: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2
-	(*DeviceApplianceUplinksSettings_Interfaces_Wan1_VlanTagging)(nil),                        // 18: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.VlanTagging
-	(*DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis)(nil),                               // 19: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis
-	(*DeviceApplianceUplinksSettings_Interfaces_Wan1_Pppoe)(nil),                              // 20: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Pppoe
-	(*DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv4)(nil),                          // 21: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv4
-	(*DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv6)(nil),                          // 22: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv6
-	(*DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv4_Nameservers)(nil),              // 23: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv4.Nameservers
-	(*DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv6_Nameservers)(nil),              // 24: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv6.Nameservers
-	(*DeviceApplianceUplinksSettings_Interfaces_Wan1_Pppoe_Authentication)(nil),               // 25: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Pppoe.Authentication
-	(*DeviceApplianceUplinksSettings_Interfaces_Wan2_VlanTagging)(nil),                        // 26: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.VlanTagging
-	(*DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis)(nil),                               // 27: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis
-	(*DeviceApplianceUplinksSettings_Interfaces_Wan2_Pppoe)(nil),                              // 28: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Pppoe
-	(*DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv4)(nil),                          // 29: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv4
-	(*DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv6)(nil),                          // 30: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv6
-	(*DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv4_Nameservers)(nil),              // 31: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv4.Nameservers
-	(*DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv6_Nameservers)(nil),              // 32: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv6.Nameservers
-	(*DeviceApplianceUplinksSettings_Interfaces_Wan2_Pppoe_Authentication)(nil),               // 33: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Pppoe.Authentication
-	(*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces)(nil),                            // 34: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces
-	(*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1)(nil),                       // 35: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1
-	(*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2)(nil),                       // 36: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2
-	(*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_VlanTagging)(nil),           // 37: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.VlanTagging
-	(*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis)(nil),                  // 38: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.Svis
-	(*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe)(nil),                 // 39: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.Pppoe
-	(*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4)(nil),             // 40: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.Svis.Ipv4
-	(*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6)(nil),             // 41: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.Svis.Ipv6
-	(*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv4_Nameservers)(nil), // 42: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.Svis.Ipv4.Nameservers
-	(*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Svis_Ipv6_Nameservers)(nil), // 43: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.Svis.Ipv6.Nameservers
-	(*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan1_Pppoe_Authentication)(nil),  // 44: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.Pppoe.Authentication
-	(*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_VlanTagging)(nil),           // 45: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.VlanTagging
-	(*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis)(nil),                  // 46: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.Svis
-	(*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe)(nil),                 // 47: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.Pppoe
-	(*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4)(nil),             // 48: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.Svis.Ipv4
-	(*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6)(nil),             // 49: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.Svis.Ipv6
-	(*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv4_Nameservers)(nil), // 50: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.Svis.Ipv4.Nameservers
-	(*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Svis_Ipv6_Nameservers)(nil), // 51: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.Svis.Ipv6.Nameservers
-	(*UpdateDeviceApplianceUplinksSettingsRequest_Interfaces_Wan2_Pppoe_Authentication)(nil),  // 52: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.Pppoe.Authentication
-	(*UpdateNetworkApplianceUplinksNatRequest_Uplinks)(nil),                                   // 53: meraki.appliance.v1.UpdateNetworkApplianceUplinksNatRequest.Uplinks
-	(*UpdateNetworkApplianceUplinksNatRequest_Uplinks_Nat)(nil),                               // 54: meraki.appliance.v1.UpdateNetworkApplianceUplinksNatRequest.Uplinks.Nat
-	(*NetworkApplianceUplinksNat_Uplinks)(nil),                                                // 55: meraki.appliance.v1.NetworkApplianceUplinksNat.Uplinks
-	(*NetworkApplianceUplinksNat_Uplinks_Nat)(nil),                                            // 56: meraki.appliance.v1.NetworkApplianceUplinksNat.Uplinks.Nat
-	(*GetNetworkApplianceUplinksUsageHistoryResponse_Item)(nil),                               // 57: meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse.Item
-	(*GetNetworkApplianceUplinksUsageHistoryResponse_Item_ByInterface)(nil),                   // 58: meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse.Item.ByInterface
-	(*GetOrganizationApplianceUplinkStatusesResponse_Item)(nil),                               // 59: meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.Item
-	(*GetOrganizationApplianceUplinkStatusesResponse_Item_HighAvailability)(nil),              // 60: meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.Item.HighAvailability
-	(*GetOrganizationApplianceUplinkStatusesResponse_Item_Uplinks)(nil),                       // 61: meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.Item.Uplinks
-	(*GetOrganizationApplianceUplinksNatByNetworkResponse_Item)(nil),                          // 62: meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.Item
-	(*GetOrganizationApplianceUplinksNatByNetworkResponse_Item_Uplinks)(nil),                  // 63: meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.Item.Uplinks
-	(*GetOrganizationApplianceUplinksNatByNetworkResponse_Item_Uplinks_Nat)(nil),              // 64: meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.Item.Uplinks.Nat
-	(*OrganizationApplianceUplinksStatusesOverview_Counts)(nil),                               // 65: meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview.Counts
-	(*OrganizationApplianceUplinksStatusesOverview_Counts_ByStatus)(nil),                      // 66: meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview.Counts.ByStatus
-	(*GetOrganizationApplianceUplinksUsageByNetworkResponse_Item)(nil),                        // 67: meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse.Item
-	(*GetOrganizationApplianceUplinksUsageByNetworkResponse_Item_ByUplink)(nil),               // 68: meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse.Item.ByUplink
-	(*fieldmaskpb.FieldMask)(nil),                                                             // 69: google.protobuf.FieldMask
-	(*v1.PageInfo)(nil),                                                                       // 70: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil),                                                             // 71: google.protobuf.Timestamp
+	(*GetDeviceApplianceUplinksSettingsRequest)(nil),                             // 0: meraki.appliance.v1.GetDeviceApplianceUplinksSettingsRequest
+	(*DeviceApplianceUplinksSettings)(nil),                                       // 1: meraki.appliance.v1.DeviceApplianceUplinksSettings
+	(*UpdateDeviceApplianceUplinksSettingsRequest)(nil),                          // 2: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest
+	(*UpdateNetworkApplianceUplinksNatRequest)(nil),                              // 3: meraki.appliance.v1.UpdateNetworkApplianceUplinksNatRequest
+	(*NetworkApplianceUplinksNat)(nil),                                           // 4: meraki.appliance.v1.NetworkApplianceUplinksNat
+	(*GetNetworkApplianceUplinksUsageHistoryRequest)(nil),                        // 5: meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryRequest
+	(*GetNetworkApplianceUplinksUsageHistoryResponse)(nil),                       // 6: meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse
+	(*GetOrganizationApplianceUplinkStatusesRequest)(nil),                        // 7: meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesRequest
+	(*GetOrganizationApplianceUplinkStatusesResponse)(nil),                       // 8: meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse
+	(*GetOrganizationApplianceUplinksNatByNetworkRequest)(nil),                   // 9: meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkRequest
+	(*GetOrganizationApplianceUplinksNatByNetworkResponse)(nil),                  // 10: meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse
+	(*GetOrganizationApplianceUplinksStatusesOverviewRequest)(nil),               // 11: meraki.appliance.v1.GetOrganizationApplianceUplinksStatusesOverviewRequest
+	(*OrganizationApplianceUplinksStatusesOverview)(nil),                         // 12: meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview
+	(*GetOrganizationApplianceUplinksUsageByNetworkRequest)(nil),                 // 13: meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkRequest
+	(*GetOrganizationApplianceUplinksUsageByNetworkResponse)(nil),                // 14: meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse
+	(*DeviceApplianceUplinksSettings_Interfaces)(nil),                            // 15: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces
+	(*DeviceApplianceUplinksSettings_Interfaces_Wan1)(nil),                       // 16: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1
+	(*DeviceApplianceUplinksSettings_Interfaces_Wan2)(nil),                       // 17: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2
+	(*DeviceApplianceUplinksSettings_Interfaces_Wan1_VlanTagging)(nil),           // 18: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.VlanTagging
+	(*DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis)(nil),                  // 19: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis
+	(*DeviceApplianceUplinksSettings_Interfaces_Wan1_Pppoe)(nil),                 // 20: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Pppoe
+	(*DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv4)(nil),             // 21: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv4
+	(*DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv6)(nil),             // 22: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv6
+	(*DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv4_Nameservers)(nil), // 23: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv4.Nameservers
+	(*DeviceApplianceUplinksSettings_Interfaces_Wan1_Svis_Ipv6_Nameservers)(nil), // 24: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv6.Nameservers
+	(*DeviceApplianceUplinksSettings_Interfaces_Wan1_Pppoe_Authentication)(nil),  // 25: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Pppoe.Authentication
+	(*DeviceApplianceUplinksSettings_Interfaces_Wan2_VlanTagging)(nil),           // 26: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.VlanTagging
+	(*DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis)(nil),                  // 27: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis
+	(*DeviceApplianceUplinksSettings_Interfaces_Wan2_Pppoe)(nil),                 // 28: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Pppoe
+	(*DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv4)(nil),             // 29: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv4
+	(*DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv6)(nil),             // 30: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv6
+	(*DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv4_Nameservers)(nil), // 31: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv4.Nameservers
+	(*DeviceApplianceUplinksSettings_Interfaces_Wan2_Svis_Ipv6_Nameservers)(nil), // 32: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv6.Nameservers
+	(*DeviceApplianceUplinksSettings_Interfaces_Wan2_Pppoe_Authentication)(nil),  // 33: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Pppoe.Authentication
+	(*NetworkApplianceUplinksNat_Uplinks)(nil),                                   // 34: meraki.appliance.v1.NetworkApplianceUplinksNat.Uplinks
+	(*NetworkApplianceUplinksNat_Uplinks_Nat)(nil),                               // 35: meraki.appliance.v1.NetworkApplianceUplinksNat.Uplinks.Nat
+	(*GetNetworkApplianceUplinksUsageHistoryResponse_Item)(nil),                  // 36: meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse.Item
+	(*GetNetworkApplianceUplinksUsageHistoryResponse_Item_ByInterface)(nil),      // 37: meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse.Item.ByInterface
+	(*GetOrganizationApplianceUplinkStatusesResponse_Item)(nil),                  // 38: meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.Item
+	(*GetOrganizationApplianceUplinkStatusesResponse_Item_HighAvailability)(nil), // 39: meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.Item.HighAvailability
+	(*GetOrganizationApplianceUplinkStatusesResponse_Item_Uplinks)(nil),          // 40: meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.Item.Uplinks
+	(*GetOrganizationApplianceUplinksNatByNetworkResponse_Item)(nil),             // 41: meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.Item
+	(*GetOrganizationApplianceUplinksNatByNetworkResponse_Item_Uplinks)(nil),     // 42: meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.Item.Uplinks
+	(*GetOrganizationApplianceUplinksNatByNetworkResponse_Item_Uplinks_Nat)(nil), // 43: meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.Item.Uplinks.Nat
+	(*OrganizationApplianceUplinksStatusesOverview_Counts)(nil),                  // 44: meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview.Counts
+	(*OrganizationApplianceUplinksStatusesOverview_Counts_ByStatus)(nil),         // 45: meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview.Counts.ByStatus
+	(*GetOrganizationApplianceUplinksUsageByNetworkResponse_Item)(nil),           // 46: meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse.Item
+	(*GetOrganizationApplianceUplinksUsageByNetworkResponse_Item_ByUplink)(nil),  // 47: meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse.Item.ByUplink
+	(*structpb.Struct)(nil),       // 48: google.protobuf.Struct
+	(*v1.PageInfo)(nil),           // 49: meraki.api.v1.PageInfo
+	(*timestamppb.Timestamp)(nil), // 50: google.protobuf.Timestamp
 }
 var file_meraki_appliance_v1_uplinks_proto_depIdxs = []int32{
 	15, // 0: meraki.appliance.v1.DeviceApplianceUplinksSettings.interfaces:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces
-	34, // 1: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.interfaces:type_name -> meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces
-	69, // 2: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	69, // 3: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	53, // 4: meraki.appliance.v1.UpdateNetworkApplianceUplinksNatRequest.uplinks:type_name -> meraki.appliance.v1.UpdateNetworkApplianceUplinksNatRequest.Uplinks
-	69, // 5: meraki.appliance.v1.UpdateNetworkApplianceUplinksNatRequest.null_fields:type_name -> google.protobuf.FieldMask
-	69, // 6: meraki.appliance.v1.UpdateNetworkApplianceUplinksNatRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	55, // 7: meraki.appliance.v1.NetworkApplianceUplinksNat.uplinks:type_name -> meraki.appliance.v1.NetworkApplianceUplinksNat.Uplinks
-	57, // 8: meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse.items:type_name -> meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse.Item
-	70, // 9: meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	59, // 10: meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.Item
-	70, // 11: meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	62, // 12: meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.Item
-	70, // 13: meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	65, // 14: meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview.counts:type_name -> meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview.Counts
-	67, // 15: meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse.Item
-	70, // 16: meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	16, // 17: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.wan1:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1
-	17, // 18: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.wan2:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2
-	18, // 19: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.vlan_tagging:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.VlanTagging
-	19, // 20: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.svis:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis
-	20, // 21: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.pppoe:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Pppoe
-	26, // 22: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.vlan_tagging:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.VlanTagging
-	27, // 23: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.svis:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis
-	28, // 24: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.pppoe:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Pppoe
-	21, // 25: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.ipv4:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv4
-	22, // 26: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.ipv6:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv6
-	25, // 27: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Pppoe.authentication:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Pppoe.Authentication
-	23, // 28: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv4.nameservers:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv4.Nameservers
-	24, // 29: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv6.nameservers:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv6.Nameservers
-	29, // 30: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.ipv4:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv4
-	30, // 31: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.ipv6:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv6
-	33, // 32: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Pppoe.authentication:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Pppoe.Authentication
-	31, // 33: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv4.nameservers:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv4.Nameservers
-	32, // 34: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv6.nameservers:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv6.Nameservers
-	35, // 35: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.wan1:type_name -> meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1
-	36, // 36: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.wan2:type_name -> meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2
-	37, // 37: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.vlan_tagging:type_name -> meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.VlanTagging
-	38, // 38: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.svis:type_name -> meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.Svis
-	39, // 39: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.pppoe:type_name -> meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.Pppoe
-	45, // 40: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.vlan_tagging:type_name -> meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.VlanTagging
-	46, // 41: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.svis:type_name -> meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.Svis
-	47, // 42: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.pppoe:type_name -> meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.Pppoe
-	40, // 43: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.Svis.ipv4:type_name -> meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.Svis.Ipv4
-	41, // 44: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.Svis.ipv6:type_name -> meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.Svis.Ipv6
-	44, // 45: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.Pppoe.authentication:type_name -> meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.Pppoe.Authentication
-	42, // 46: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.Svis.Ipv4.nameservers:type_name -> meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.Svis.Ipv4.Nameservers
-	43, // 47: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.Svis.Ipv6.nameservers:type_name -> meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan1.Svis.Ipv6.Nameservers
-	48, // 48: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.Svis.ipv4:type_name -> meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.Svis.Ipv4
-	49, // 49: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.Svis.ipv6:type_name -> meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.Svis.Ipv6
-	52, // 50: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.Pppoe.authentication:type_name -> meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.Pppoe.Authentication
-	50, // 51: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.Svis.Ipv4.nameservers:type_name -> meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.Svis.Ipv4.Nameservers
-	51, // 52: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.Svis.Ipv6.nameservers:type_name -> meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.Interfaces.Wan2.Svis.Ipv6.Nameservers
-	54, // 53: meraki.appliance.v1.UpdateNetworkApplianceUplinksNatRequest.Uplinks.nat:type_name -> meraki.appliance.v1.UpdateNetworkApplianceUplinksNatRequest.Uplinks.Nat
-	56, // 54: meraki.appliance.v1.NetworkApplianceUplinksNat.Uplinks.nat:type_name -> meraki.appliance.v1.NetworkApplianceUplinksNat.Uplinks.Nat
-	71, // 55: meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse.Item.start_time:type_name -> google.protobuf.Timestamp
-	71, // 56: meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse.Item.end_time:type_name -> google.protobuf.Timestamp
-	58, // 57: meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse.Item.by_interface:type_name -> meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse.Item.ByInterface
-	71, // 58: meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.Item.last_reported_at:type_name -> google.protobuf.Timestamp
-	60, // 59: meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.Item.high_availability:type_name -> meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.Item.HighAvailability
-	61, // 60: meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.Item.uplinks:type_name -> meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.Item.Uplinks
-	63, // 61: meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.Item.uplinks:type_name -> meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.Item.Uplinks
-	64, // 62: meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.Item.Uplinks.nat:type_name -> meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.Item.Uplinks.Nat
-	66, // 63: meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview.Counts.by_status:type_name -> meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview.Counts.ByStatus
-	68, // 64: meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse.Item.by_uplink:type_name -> meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse.Item.ByUplink
-	65, // [65:65] is the sub-list for method output_type
-	65, // [65:65] is the sub-list for method input_type
-	65, // [65:65] is the sub-list for extension type_name
-	65, // [65:65] is the sub-list for extension extendee
-	0,  // [0:65] is the sub-list for field type_name
+	48, // 1: meraki.appliance.v1.DeviceApplianceUplinksSettings.additional_properties:type_name -> google.protobuf.Struct
+	15, // 2: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.interfaces:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces
+	48, // 3: meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest.additional_properties:type_name -> google.protobuf.Struct
+	34, // 4: meraki.appliance.v1.UpdateNetworkApplianceUplinksNatRequest.uplinks:type_name -> meraki.appliance.v1.NetworkApplianceUplinksNat.Uplinks
+	48, // 5: meraki.appliance.v1.UpdateNetworkApplianceUplinksNatRequest.additional_properties:type_name -> google.protobuf.Struct
+	34, // 6: meraki.appliance.v1.NetworkApplianceUplinksNat.uplinks:type_name -> meraki.appliance.v1.NetworkApplianceUplinksNat.Uplinks
+	48, // 7: meraki.appliance.v1.NetworkApplianceUplinksNat.additional_properties:type_name -> google.protobuf.Struct
+	36, // 8: meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse.items:type_name -> meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse.Item
+	49, // 9: meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	48, // 10: meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse.additional_properties:type_name -> google.protobuf.Struct
+	38, // 11: meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.Item
+	49, // 12: meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	48, // 13: meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.additional_properties:type_name -> google.protobuf.Struct
+	41, // 14: meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.Item
+	49, // 15: meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	48, // 16: meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.additional_properties:type_name -> google.protobuf.Struct
+	44, // 17: meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview.counts:type_name -> meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview.Counts
+	48, // 18: meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview.additional_properties:type_name -> google.protobuf.Struct
+	46, // 19: meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse.Item
+	49, // 20: meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	48, // 21: meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse.additional_properties:type_name -> google.protobuf.Struct
+	16, // 22: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.wan1:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1
+	17, // 23: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.wan2:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2
+	48, // 24: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.additional_properties:type_name -> google.protobuf.Struct
+	18, // 25: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.vlan_tagging:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.VlanTagging
+	19, // 26: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.svis:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis
+	20, // 27: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.pppoe:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Pppoe
+	48, // 28: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.additional_properties:type_name -> google.protobuf.Struct
+	26, // 29: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.vlan_tagging:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.VlanTagging
+	27, // 30: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.svis:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis
+	28, // 31: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.pppoe:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Pppoe
+	48, // 32: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.additional_properties:type_name -> google.protobuf.Struct
+	48, // 33: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.VlanTagging.additional_properties:type_name -> google.protobuf.Struct
+	21, // 34: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.ipv4:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv4
+	22, // 35: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.ipv6:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv6
+	48, // 36: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.additional_properties:type_name -> google.protobuf.Struct
+	25, // 37: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Pppoe.authentication:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Pppoe.Authentication
+	48, // 38: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Pppoe.additional_properties:type_name -> google.protobuf.Struct
+	23, // 39: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv4.nameservers:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv4.Nameservers
+	48, // 40: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv4.additional_properties:type_name -> google.protobuf.Struct
+	24, // 41: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv6.nameservers:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv6.Nameservers
+	48, // 42: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv6.additional_properties:type_name -> google.protobuf.Struct
+	48, // 43: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv4.Nameservers.additional_properties:type_name -> google.protobuf.Struct
+	48, // 44: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Svis.Ipv6.Nameservers.additional_properties:type_name -> google.protobuf.Struct
+	48, // 45: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan1.Pppoe.Authentication.additional_properties:type_name -> google.protobuf.Struct
+	48, // 46: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.VlanTagging.additional_properties:type_name -> google.protobuf.Struct
+	29, // 47: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.ipv4:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv4
+	30, // 48: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.ipv6:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv6
+	48, // 49: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.additional_properties:type_name -> google.protobuf.Struct
+	33, // 50: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Pppoe.authentication:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Pppoe.Authentication
+	48, // 51: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Pppoe.additional_properties:type_name -> google.protobuf.Struct
+	31, // 52: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv4.nameservers:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv4.Nameservers
+	48, // 53: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv4.additional_properties:type_name -> google.protobuf.Struct
+	32, // 54: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv6.nameservers:type_name -> meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv6.Nameservers
+	48, // 55: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv6.additional_properties:type_name -> google.protobuf.Struct
+	48, // 56: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv4.Nameservers.additional_properties:type_name -> google.protobuf.Struct
+	48, // 57: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Svis.Ipv6.Nameservers.additional_properties:type_name -> google.protobuf.Struct
+	48, // 58: meraki.appliance.v1.DeviceApplianceUplinksSettings.Interfaces.Wan2.Pppoe.Authentication.additional_properties:type_name -> google.protobuf.Struct
+	35, // 59: meraki.appliance.v1.NetworkApplianceUplinksNat.Uplinks.nat:type_name -> meraki.appliance.v1.NetworkApplianceUplinksNat.Uplinks.Nat
+	48, // 60: meraki.appliance.v1.NetworkApplianceUplinksNat.Uplinks.additional_properties:type_name -> google.protobuf.Struct
+	48, // 61: meraki.appliance.v1.NetworkApplianceUplinksNat.Uplinks.Nat.additional_properties:type_name -> google.protobuf.Struct
+	50, // 62: meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse.Item.start_time:type_name -> google.protobuf.Timestamp
+	50, // 63: meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse.Item.end_time:type_name -> google.protobuf.Timestamp
+	37, // 64: meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse.Item.by_interface:type_name -> meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse.Item.ByInterface
+	48, // 65: meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	48, // 66: meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse.Item.ByInterface.additional_properties:type_name -> google.protobuf.Struct
+	50, // 67: meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.Item.last_reported_at:type_name -> google.protobuf.Timestamp
+	39, // 68: meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.Item.high_availability:type_name -> meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.Item.HighAvailability
+	40, // 69: meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.Item.uplinks:type_name -> meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.Item.Uplinks
+	48, // 70: meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	48, // 71: meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.Item.HighAvailability.additional_properties:type_name -> google.protobuf.Struct
+	48, // 72: meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse.Item.Uplinks.additional_properties:type_name -> google.protobuf.Struct
+	42, // 73: meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.Item.uplinks:type_name -> meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.Item.Uplinks
+	48, // 74: meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	43, // 75: meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.Item.Uplinks.nat:type_name -> meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.Item.Uplinks.Nat
+	48, // 76: meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.Item.Uplinks.additional_properties:type_name -> google.protobuf.Struct
+	48, // 77: meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse.Item.Uplinks.Nat.additional_properties:type_name -> google.protobuf.Struct
+	45, // 78: meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview.Counts.by_status:type_name -> meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview.Counts.ByStatus
+	48, // 79: meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview.Counts.additional_properties:type_name -> google.protobuf.Struct
+	48, // 80: meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview.Counts.ByStatus.additional_properties:type_name -> google.protobuf.Struct
+	47, // 81: meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse.Item.by_uplink:type_name -> meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse.Item.ByUplink
+	48, // 82: meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	48, // 83: meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse.Item.ByUplink.additional_properties:type_name -> google.protobuf.Struct
+	84, // [84:84] is the sub-list for method output_type
+	84, // [84:84] is the sub-list for method input_type
+	84, // [84:84] is the sub-list for extension type_name
+	84, // [84:84] is the sub-list for extension extendee
+	0,  // [0:84] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_uplinks_proto_init() }
@@ -4650,39 +3753,25 @@ func file_meraki_appliance_v1_uplinks_proto_init() {
 	file_meraki_appliance_v1_uplinks_proto_msgTypes[29].OneofWrappers = []any{}
 	file_meraki_appliance_v1_uplinks_proto_msgTypes[30].OneofWrappers = []any{}
 	file_meraki_appliance_v1_uplinks_proto_msgTypes[33].OneofWrappers = []any{}
+	file_meraki_appliance_v1_uplinks_proto_msgTypes[34].OneofWrappers = []any{}
 	file_meraki_appliance_v1_uplinks_proto_msgTypes[35].OneofWrappers = []any{}
-	file_meraki_appliance_v1_uplinks_proto_msgTypes[36].OneofWrappers = []any{}
 	file_meraki_appliance_v1_uplinks_proto_msgTypes[37].OneofWrappers = []any{}
+	file_meraki_appliance_v1_uplinks_proto_msgTypes[38].OneofWrappers = []any{}
 	file_meraki_appliance_v1_uplinks_proto_msgTypes[39].OneofWrappers = []any{}
 	file_meraki_appliance_v1_uplinks_proto_msgTypes[40].OneofWrappers = []any{}
 	file_meraki_appliance_v1_uplinks_proto_msgTypes[41].OneofWrappers = []any{}
-	file_meraki_appliance_v1_uplinks_proto_msgTypes[44].OneofWrappers = []any{}
+	file_meraki_appliance_v1_uplinks_proto_msgTypes[42].OneofWrappers = []any{}
+	file_meraki_appliance_v1_uplinks_proto_msgTypes[43].OneofWrappers = []any{}
 	file_meraki_appliance_v1_uplinks_proto_msgTypes[45].OneofWrappers = []any{}
+	file_meraki_appliance_v1_uplinks_proto_msgTypes[46].OneofWrappers = []any{}
 	file_meraki_appliance_v1_uplinks_proto_msgTypes[47].OneofWrappers = []any{}
-	file_meraki_appliance_v1_uplinks_proto_msgTypes[48].OneofWrappers = []any{}
-	file_meraki_appliance_v1_uplinks_proto_msgTypes[49].OneofWrappers = []any{}
-	file_meraki_appliance_v1_uplinks_proto_msgTypes[52].OneofWrappers = []any{}
-	file_meraki_appliance_v1_uplinks_proto_msgTypes[53].OneofWrappers = []any{}
-	file_meraki_appliance_v1_uplinks_proto_msgTypes[54].OneofWrappers = []any{}
-	file_meraki_appliance_v1_uplinks_proto_msgTypes[55].OneofWrappers = []any{}
-	file_meraki_appliance_v1_uplinks_proto_msgTypes[56].OneofWrappers = []any{}
-	file_meraki_appliance_v1_uplinks_proto_msgTypes[58].OneofWrappers = []any{}
-	file_meraki_appliance_v1_uplinks_proto_msgTypes[59].OneofWrappers = []any{}
-	file_meraki_appliance_v1_uplinks_proto_msgTypes[60].OneofWrappers = []any{}
-	file_meraki_appliance_v1_uplinks_proto_msgTypes[61].OneofWrappers = []any{}
-	file_meraki_appliance_v1_uplinks_proto_msgTypes[62].OneofWrappers = []any{}
-	file_meraki_appliance_v1_uplinks_proto_msgTypes[63].OneofWrappers = []any{}
-	file_meraki_appliance_v1_uplinks_proto_msgTypes[64].OneofWrappers = []any{}
-	file_meraki_appliance_v1_uplinks_proto_msgTypes[66].OneofWrappers = []any{}
-	file_meraki_appliance_v1_uplinks_proto_msgTypes[67].OneofWrappers = []any{}
-	file_meraki_appliance_v1_uplinks_proto_msgTypes[68].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_uplinks_proto_rawDesc), len(file_meraki_appliance_v1_uplinks_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   69,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,6 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
@@ -74,11 +73,12 @@ func (x *GetNetworkApplianceVlansRequest) GetNetworkId() string {
 
 // Answer of getNetworkApplianceVlans.
 type GetNetworkApplianceVlansResponse struct {
-	state         protoimpl.MessageState  `protogen:"open.v1"`
-	Items         []*NetworkApplianceVlan `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo            `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState  `protogen:"open.v1"`
+	Items                []*NetworkApplianceVlan `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo            `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkApplianceVlansResponse) Reset() {
@@ -125,8 +125,15 @@ func (x *GetNetworkApplianceVlansResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of createNetworkApplianceVlan, getNetworkApplianceVlan, updateNetworkApplianceVlan. Row of
-// getNetworkApplianceVlans.
+func (x *GetNetworkApplianceVlansResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The appliance VLAN of a network. Answer of createNetworkApplianceVlan, getNetworkApplianceVlan,
+// updateNetworkApplianceVlan. Row of getNetworkApplianceVlans.
 type NetworkApplianceVlan struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
@@ -157,6 +164,8 @@ type NetworkApplianceVlan struct {
 	Sgt                    *NetworkApplianceVlan_Sgt                           `protobuf:"bytes,22,opt,name=sgt,proto3" json:"sgt,omitempty"`
 	Ipv6                   *NetworkApplianceVlan_Ipv6                          `protobuf:"bytes,23,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
 	Vrf                    *NetworkApplianceVlan_Vrf                           `protobuf:"bytes,24,opt,name=vrf,proto3" json:"vrf,omitempty"`
+	Uplinks                []*NetworkApplianceVlan_Uplinks                     `protobuf:"bytes,25,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
+	AdditionalProperties   *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
@@ -359,6 +368,20 @@ func (x *NetworkApplianceVlan) GetVrf() *NetworkApplianceVlan_Vrf {
 	return nil
 }
 
+func (x *NetworkApplianceVlan) GetUplinks() []*NetworkApplianceVlan_Uplinks {
+	if x != nil {
+		return x.Uplinks
+	}
+	return nil
+}
+
+func (x *NetworkApplianceVlan) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createNetworkApplianceVlan.
 type CreateNetworkApplianceVlanRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -372,26 +395,27 @@ type CreateNetworkApplianceVlanRequest struct {
 	ApplianceIp   *string `protobuf:"bytes,5,opt,name=appliance_ip,json=applianceIp,proto3,oneof" json:"appliance_ip,omitempty"`
 	GroupPolicyId *string `protobuf:"bytes,6,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
 	// Known values: "same", "unique". Default "same".
-	TemplateVlanType *string                                 `protobuf:"bytes,7,opt,name=template_vlan_type,json=templateVlanType,proto3,oneof" json:"template_vlan_type,omitempty"`
-	Cidr             *string                                 `protobuf:"bytes,8,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
-	Mask             *int64                                  `protobuf:"varint,9,opt,name=mask,proto3,oneof" json:"mask,omitempty"`
-	Ipv6             *CreateNetworkApplianceVlanRequest_Ipv6 `protobuf:"bytes,10,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
+	TemplateVlanType *string                    `protobuf:"bytes,7,opt,name=template_vlan_type,json=templateVlanType,proto3,oneof" json:"template_vlan_type,omitempty"`
+	Cidr             *string                    `protobuf:"bytes,8,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
+	Mask             *int64                     `protobuf:"varint,9,opt,name=mask,proto3,oneof" json:"mask,omitempty"`
+	Ipv6             *NetworkApplianceVlan_Ipv6 `protobuf:"bytes,10,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
 	// Known values: "Do not respond to DHCP requests", "Relay DHCP to another server",
 	// "Run a DHCP server".
 	DhcpHandling       *string  `protobuf:"bytes,11,opt,name=dhcp_handling,json=dhcpHandling,proto3,oneof" json:"dhcp_handling,omitempty"`
 	DhcpRelayServerIps []string `protobuf:"bytes,12,rep,name=dhcp_relay_server_ips,json=dhcpRelayServerIps,proto3" json:"dhcp_relay_server_ips,omitempty"`
 	// Known values: "1 day", "1 hour", "1 week", "12 hours", "30 minutes", "4 hours".
-	DhcpLeaseTime          *string                                          `protobuf:"bytes,13,opt,name=dhcp_lease_time,json=dhcpLeaseTime,proto3,oneof" json:"dhcp_lease_time,omitempty"`
-	MandatoryDhcp          *CreateNetworkApplianceVlanRequest_MandatoryDhcp `protobuf:"bytes,14,opt,name=mandatory_dhcp,json=mandatoryDhcp,proto3" json:"mandatory_dhcp,omitempty"`
-	DhcpBootOptionsEnabled *bool                                            `protobuf:"varint,15,opt,name=dhcp_boot_options_enabled,json=dhcpBootOptionsEnabled,proto3,oneof" json:"dhcp_boot_options_enabled,omitempty"`
-	DhcpBootNextServer     *string                                          `protobuf:"bytes,16,opt,name=dhcp_boot_next_server,json=dhcpBootNextServer,proto3,oneof" json:"dhcp_boot_next_server,omitempty"`
-	DhcpBootFilename       *string                                          `protobuf:"bytes,17,opt,name=dhcp_boot_filename,json=dhcpBootFilename,proto3,oneof" json:"dhcp_boot_filename,omitempty"`
-	DhcpOptions            []*CreateNetworkApplianceVlanRequest_DhcpOptions `protobuf:"bytes,18,rep,name=dhcp_options,json=dhcpOptions,proto3" json:"dhcp_options,omitempty"`
-	Sgt                    *CreateNetworkApplianceVlanRequest_Sgt           `protobuf:"bytes,19,opt,name=sgt,proto3" json:"sgt,omitempty"`
-	Vrf                    *CreateNetworkApplianceVlanRequest_Vrf           `protobuf:"bytes,20,opt,name=vrf,proto3" json:"vrf,omitempty"`
-	Uplinks                []*CreateNetworkApplianceVlanRequest_Uplinks     `protobuf:"bytes,21,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
-	NullFields             *fieldmaskpb.FieldMask                           `protobuf:"bytes,22,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields            *fieldmaskpb.FieldMask                           `protobuf:"bytes,23,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	DhcpLeaseTime          *string                             `protobuf:"bytes,13,opt,name=dhcp_lease_time,json=dhcpLeaseTime,proto3,oneof" json:"dhcp_lease_time,omitempty"`
+	MandatoryDhcp          *NetworkApplianceVlan_MandatoryDhcp `protobuf:"bytes,14,opt,name=mandatory_dhcp,json=mandatoryDhcp,proto3" json:"mandatory_dhcp,omitempty"`
+	DhcpBootOptionsEnabled *bool                               `protobuf:"varint,15,opt,name=dhcp_boot_options_enabled,json=dhcpBootOptionsEnabled,proto3,oneof" json:"dhcp_boot_options_enabled,omitempty"`
+	DhcpBootNextServer     *string                             `protobuf:"bytes,16,opt,name=dhcp_boot_next_server,json=dhcpBootNextServer,proto3,oneof" json:"dhcp_boot_next_server,omitempty"`
+	DhcpBootFilename       *string                             `protobuf:"bytes,17,opt,name=dhcp_boot_filename,json=dhcpBootFilename,proto3,oneof" json:"dhcp_boot_filename,omitempty"`
+	DhcpOptions            []*NetworkApplianceVlan_DhcpOptions `protobuf:"bytes,18,rep,name=dhcp_options,json=dhcpOptions,proto3" json:"dhcp_options,omitempty"`
+	Sgt                    *NetworkApplianceVlan_Sgt           `protobuf:"bytes,19,opt,name=sgt,proto3" json:"sgt,omitempty"`
+	Vrf                    *NetworkApplianceVlan_Vrf           `protobuf:"bytes,20,opt,name=vrf,proto3" json:"vrf,omitempty"`
+	Uplinks                []*NetworkApplianceVlan_Uplinks     `protobuf:"bytes,21,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
+	EmptyFields            []string                            `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields             []string                            `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties   *structpb.Struct                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
@@ -489,7 +513,7 @@ func (x *CreateNetworkApplianceVlanRequest) GetMask() int64 {
 	return 0
 }
 
-func (x *CreateNetworkApplianceVlanRequest) GetIpv6() *CreateNetworkApplianceVlanRequest_Ipv6 {
+func (x *CreateNetworkApplianceVlanRequest) GetIpv6() *NetworkApplianceVlan_Ipv6 {
 	if x != nil {
 		return x.Ipv6
 	}
@@ -517,7 +541,7 @@ func (x *CreateNetworkApplianceVlanRequest) GetDhcpLeaseTime() string {
 	return ""
 }
 
-func (x *CreateNetworkApplianceVlanRequest) GetMandatoryDhcp() *CreateNetworkApplianceVlanRequest_MandatoryDhcp {
+func (x *CreateNetworkApplianceVlanRequest) GetMandatoryDhcp() *NetworkApplianceVlan_MandatoryDhcp {
 	if x != nil {
 		return x.MandatoryDhcp
 	}
@@ -545,44 +569,51 @@ func (x *CreateNetworkApplianceVlanRequest) GetDhcpBootFilename() string {
 	return ""
 }
 
-func (x *CreateNetworkApplianceVlanRequest) GetDhcpOptions() []*CreateNetworkApplianceVlanRequest_DhcpOptions {
+func (x *CreateNetworkApplianceVlanRequest) GetDhcpOptions() []*NetworkApplianceVlan_DhcpOptions {
 	if x != nil {
 		return x.DhcpOptions
 	}
 	return nil
 }
 
-func (x *CreateNetworkApplianceVlanRequest) GetSgt() *CreateNetworkApplianceVlanRequest_Sgt {
+func (x *CreateNetworkApplianceVlanRequest) GetSgt() *NetworkApplianceVlan_Sgt {
 	if x != nil {
 		return x.Sgt
 	}
 	return nil
 }
 
-func (x *CreateNetworkApplianceVlanRequest) GetVrf() *CreateNetworkApplianceVlanRequest_Vrf {
+func (x *CreateNetworkApplianceVlanRequest) GetVrf() *NetworkApplianceVlan_Vrf {
 	if x != nil {
 		return x.Vrf
 	}
 	return nil
 }
 
-func (x *CreateNetworkApplianceVlanRequest) GetUplinks() []*CreateNetworkApplianceVlanRequest_Uplinks {
+func (x *CreateNetworkApplianceVlanRequest) GetUplinks() []*NetworkApplianceVlan_Uplinks {
 	if x != nil {
 		return x.Uplinks
 	}
 	return nil
 }
 
-func (x *CreateNetworkApplianceVlanRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkApplianceVlanRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkApplianceVlanRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateNetworkApplianceVlanRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkApplianceVlanRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -633,12 +664,14 @@ func (x *GetNetworkApplianceVlansSettingsRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkApplianceVlansSettings, updateNetworkApplianceVlansSettings.
+// The appliance VLANs settings of a network. Answer of getNetworkApplianceVlansSettings,
+// updateNetworkApplianceVlansSettings.
 type NetworkApplianceVlansSettings struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	VlansEnabled  *bool                  `protobuf:"varint,1,opt,name=vlans_enabled,json=vlansEnabled,proto3,oneof" json:"vlans_enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	VlansEnabled         *bool                  `protobuf:"varint,1,opt,name=vlans_enabled,json=vlansEnabled,proto3,oneof" json:"vlans_enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceVlansSettings) Reset() {
@@ -678,16 +711,24 @@ func (x *NetworkApplianceVlansSettings) GetVlansEnabled() bool {
 	return false
 }
 
+func (x *NetworkApplianceVlansSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkApplianceVlansSettings.
 type UpdateNetworkApplianceVlansSettingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId     *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	VlansEnabled  *bool                  `protobuf:"varint,2,opt,name=vlans_enabled,json=vlansEnabled,proto3,oneof" json:"vlans_enabled,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NetworkId            *string          `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	VlansEnabled         *bool            `protobuf:"varint,2,opt,name=vlans_enabled,json=vlansEnabled,proto3,oneof" json:"vlans_enabled,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceVlansSettingsRequest) Reset() {
@@ -734,16 +775,23 @@ func (x *UpdateNetworkApplianceVlansSettingsRequest) GetVlansEnabled() bool {
 	return false
 }
 
-func (x *UpdateNetworkApplianceVlansSettingsRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceVlansSettingsRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceVlansSettingsRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceVlansSettingsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceVlansSettingsRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -820,27 +868,28 @@ type UpdateNetworkApplianceVlanRequest struct {
 	DhcpHandling       *string  `protobuf:"bytes,8,opt,name=dhcp_handling,json=dhcpHandling,proto3,oneof" json:"dhcp_handling,omitempty"`
 	DhcpRelayServerIps []string `protobuf:"bytes,9,rep,name=dhcp_relay_server_ips,json=dhcpRelayServerIps,proto3" json:"dhcp_relay_server_ips,omitempty"`
 	// Known values: "1 day", "1 hour", "1 week", "12 hours", "30 minutes", "4 hours".
-	DhcpLeaseTime          *string                                               `protobuf:"bytes,10,opt,name=dhcp_lease_time,json=dhcpLeaseTime,proto3,oneof" json:"dhcp_lease_time,omitempty"`
-	DhcpBootOptionsEnabled *bool                                                 `protobuf:"varint,11,opt,name=dhcp_boot_options_enabled,json=dhcpBootOptionsEnabled,proto3,oneof" json:"dhcp_boot_options_enabled,omitempty"`
-	DhcpBootNextServer     *string                                               `protobuf:"bytes,12,opt,name=dhcp_boot_next_server,json=dhcpBootNextServer,proto3,oneof" json:"dhcp_boot_next_server,omitempty"`
-	DhcpBootFilename       *string                                               `protobuf:"bytes,13,opt,name=dhcp_boot_filename,json=dhcpBootFilename,proto3,oneof" json:"dhcp_boot_filename,omitempty"`
-	FixedIpAssignments     *structpb.Struct                                      `protobuf:"bytes,14,opt,name=fixed_ip_assignments,json=fixedIpAssignments,proto3" json:"fixed_ip_assignments,omitempty"`
-	ReservedIpRanges       []*UpdateNetworkApplianceVlanRequest_ReservedIpRanges `protobuf:"bytes,15,rep,name=reserved_ip_ranges,json=reservedIpRanges,proto3" json:"reserved_ip_ranges,omitempty"`
-	DnsNameservers         *string                                               `protobuf:"bytes,16,opt,name=dns_nameservers,json=dnsNameservers,proto3,oneof" json:"dns_nameservers,omitempty"`
-	DhcpOptions            []*UpdateNetworkApplianceVlanRequest_DhcpOptions      `protobuf:"bytes,17,rep,name=dhcp_options,json=dhcpOptions,proto3" json:"dhcp_options,omitempty"`
+	DhcpLeaseTime          *string                                             `protobuf:"bytes,10,opt,name=dhcp_lease_time,json=dhcpLeaseTime,proto3,oneof" json:"dhcp_lease_time,omitempty"`
+	DhcpBootOptionsEnabled *bool                                               `protobuf:"varint,11,opt,name=dhcp_boot_options_enabled,json=dhcpBootOptionsEnabled,proto3,oneof" json:"dhcp_boot_options_enabled,omitempty"`
+	DhcpBootNextServer     *string                                             `protobuf:"bytes,12,opt,name=dhcp_boot_next_server,json=dhcpBootNextServer,proto3,oneof" json:"dhcp_boot_next_server,omitempty"`
+	DhcpBootFilename       *string                                             `protobuf:"bytes,13,opt,name=dhcp_boot_filename,json=dhcpBootFilename,proto3,oneof" json:"dhcp_boot_filename,omitempty"`
+	FixedIpAssignments     map[string]*NetworkApplianceVlan_FixedIpAssignments `protobuf:"bytes,14,rep,name=fixed_ip_assignments,json=fixedIpAssignments,proto3" json:"fixed_ip_assignments,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	ReservedIpRanges       []*NetworkApplianceVlan_ReservedIpRanges            `protobuf:"bytes,15,rep,name=reserved_ip_ranges,json=reservedIpRanges,proto3" json:"reserved_ip_ranges,omitempty"`
+	DnsNameservers         *string                                             `protobuf:"bytes,16,opt,name=dns_nameservers,json=dnsNameservers,proto3,oneof" json:"dns_nameservers,omitempty"`
+	DhcpOptions            []*NetworkApplianceVlan_DhcpOptions                 `protobuf:"bytes,17,rep,name=dhcp_options,json=dhcpOptions,proto3" json:"dhcp_options,omitempty"`
 	// Known values: "same", "unique".
-	TemplateVlanType *string                                          `protobuf:"bytes,18,opt,name=template_vlan_type,json=templateVlanType,proto3,oneof" json:"template_vlan_type,omitempty"`
-	Cidr             *string                                          `protobuf:"bytes,19,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
-	Mask             *int64                                           `protobuf:"varint,20,opt,name=mask,proto3,oneof" json:"mask,omitempty"`
-	Ipv6             *UpdateNetworkApplianceVlanRequest_Ipv6          `protobuf:"bytes,21,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
-	MandatoryDhcp    *UpdateNetworkApplianceVlanRequest_MandatoryDhcp `protobuf:"bytes,22,opt,name=mandatory_dhcp,json=mandatoryDhcp,proto3" json:"mandatory_dhcp,omitempty"`
-	Sgt              *UpdateNetworkApplianceVlanRequest_Sgt           `protobuf:"bytes,23,opt,name=sgt,proto3" json:"sgt,omitempty"`
-	Vrf              *UpdateNetworkApplianceVlanRequest_Vrf           `protobuf:"bytes,24,opt,name=vrf,proto3" json:"vrf,omitempty"`
-	Uplinks          []*UpdateNetworkApplianceVlanRequest_Uplinks     `protobuf:"bytes,25,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
-	NullFields       *fieldmaskpb.FieldMask                           `protobuf:"bytes,26,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields      *fieldmaskpb.FieldMask                           `protobuf:"bytes,27,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	TemplateVlanType     *string                             `protobuf:"bytes,18,opt,name=template_vlan_type,json=templateVlanType,proto3,oneof" json:"template_vlan_type,omitempty"`
+	Cidr                 *string                             `protobuf:"bytes,19,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
+	Mask                 *int64                              `protobuf:"varint,20,opt,name=mask,proto3,oneof" json:"mask,omitempty"`
+	Ipv6                 *NetworkApplianceVlan_Ipv6          `protobuf:"bytes,21,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
+	MandatoryDhcp        *NetworkApplianceVlan_MandatoryDhcp `protobuf:"bytes,22,opt,name=mandatory_dhcp,json=mandatoryDhcp,proto3" json:"mandatory_dhcp,omitempty"`
+	Sgt                  *NetworkApplianceVlan_Sgt           `protobuf:"bytes,23,opt,name=sgt,proto3" json:"sgt,omitempty"`
+	Vrf                  *NetworkApplianceVlan_Vrf           `protobuf:"bytes,24,opt,name=vrf,proto3" json:"vrf,omitempty"`
+	Uplinks              []*NetworkApplianceVlan_Uplinks     `protobuf:"bytes,25,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
+	EmptyFields          []string                            `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                            `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceVlanRequest) Reset() {
@@ -964,14 +1013,14 @@ func (x *UpdateNetworkApplianceVlanRequest) GetDhcpBootFilename() string {
 	return ""
 }
 
-func (x *UpdateNetworkApplianceVlanRequest) GetFixedIpAssignments() *structpb.Struct {
+func (x *UpdateNetworkApplianceVlanRequest) GetFixedIpAssignments() map[string]*NetworkApplianceVlan_FixedIpAssignments {
 	if x != nil {
 		return x.FixedIpAssignments
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceVlanRequest) GetReservedIpRanges() []*UpdateNetworkApplianceVlanRequest_ReservedIpRanges {
+func (x *UpdateNetworkApplianceVlanRequest) GetReservedIpRanges() []*NetworkApplianceVlan_ReservedIpRanges {
 	if x != nil {
 		return x.ReservedIpRanges
 	}
@@ -985,7 +1034,7 @@ func (x *UpdateNetworkApplianceVlanRequest) GetDnsNameservers() string {
 	return ""
 }
 
-func (x *UpdateNetworkApplianceVlanRequest) GetDhcpOptions() []*UpdateNetworkApplianceVlanRequest_DhcpOptions {
+func (x *UpdateNetworkApplianceVlanRequest) GetDhcpOptions() []*NetworkApplianceVlan_DhcpOptions {
 	if x != nil {
 		return x.DhcpOptions
 	}
@@ -1013,51 +1062,58 @@ func (x *UpdateNetworkApplianceVlanRequest) GetMask() int64 {
 	return 0
 }
 
-func (x *UpdateNetworkApplianceVlanRequest) GetIpv6() *UpdateNetworkApplianceVlanRequest_Ipv6 {
+func (x *UpdateNetworkApplianceVlanRequest) GetIpv6() *NetworkApplianceVlan_Ipv6 {
 	if x != nil {
 		return x.Ipv6
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceVlanRequest) GetMandatoryDhcp() *UpdateNetworkApplianceVlanRequest_MandatoryDhcp {
+func (x *UpdateNetworkApplianceVlanRequest) GetMandatoryDhcp() *NetworkApplianceVlan_MandatoryDhcp {
 	if x != nil {
 		return x.MandatoryDhcp
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceVlanRequest) GetSgt() *UpdateNetworkApplianceVlanRequest_Sgt {
+func (x *UpdateNetworkApplianceVlanRequest) GetSgt() *NetworkApplianceVlan_Sgt {
 	if x != nil {
 		return x.Sgt
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceVlanRequest) GetVrf() *UpdateNetworkApplianceVlanRequest_Vrf {
+func (x *UpdateNetworkApplianceVlanRequest) GetVrf() *NetworkApplianceVlan_Vrf {
 	if x != nil {
 		return x.Vrf
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceVlanRequest) GetUplinks() []*UpdateNetworkApplianceVlanRequest_Uplinks {
+func (x *UpdateNetworkApplianceVlanRequest) GetUplinks() []*NetworkApplianceVlan_Uplinks {
 	if x != nil {
 		return x.Uplinks
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceVlanRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceVlanRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceVlanRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceVlanRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceVlanRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1117,17 +1173,63 @@ func (x *DeleteNetworkApplianceVlanRequest) GetVlanId() string {
 	return ""
 }
 
+// Answer of deleteNetworkApplianceVlan.
+type DeleteNetworkApplianceVlanResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteNetworkApplianceVlanResponse) Reset() {
+	*x = DeleteNetworkApplianceVlanResponse{}
+	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteNetworkApplianceVlanResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteNetworkApplianceVlanResponse) ProtoMessage() {}
+
+func (x *DeleteNetworkApplianceVlanResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteNetworkApplianceVlanResponse.ProtoReflect.Descriptor instead.
+func (*DeleteNetworkApplianceVlanResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_appliance_v1_vlans_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *DeleteNetworkApplianceVlanResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceVlan_FixedIpAssignments struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ip            *string                `protobuf:"bytes,1,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Ip                   *string                `protobuf:"bytes,1,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceVlan_FixedIpAssignments) Reset() {
 	*x = NetworkApplianceVlan_FixedIpAssignments{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[11]
+	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1139,7 +1241,7 @@ func (x *NetworkApplianceVlan_FixedIpAssignments) String() string {
 func (*NetworkApplianceVlan_FixedIpAssignments) ProtoMessage() {}
 
 func (x *NetworkApplianceVlan_FixedIpAssignments) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[11]
+	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1169,18 +1271,29 @@ func (x *NetworkApplianceVlan_FixedIpAssignments) GetName() string {
 	return ""
 }
 
+func (x *NetworkApplianceVlan_FixedIpAssignments) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceVlan_ReservedIpRanges struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Start         *string                `protobuf:"bytes,1,opt,name=start,proto3,oneof" json:"start,omitempty"`
-	End           *string                `protobuf:"bytes,2,opt,name=end,proto3,oneof" json:"end,omitempty"`
-	Comment       *string                `protobuf:"bytes,3,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Start *string `protobuf:"bytes,1,opt,name=start,proto3,oneof" json:"start,omitempty"`
+	// Required in a request.
+	End *string `protobuf:"bytes,2,opt,name=end,proto3,oneof" json:"end,omitempty"`
+	// Required in a request.
+	Comment              *string          `protobuf:"bytes,3,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceVlan_ReservedIpRanges) Reset() {
 	*x = NetworkApplianceVlan_ReservedIpRanges{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[12]
+	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1192,7 +1305,7 @@ func (x *NetworkApplianceVlan_ReservedIpRanges) String() string {
 func (*NetworkApplianceVlan_ReservedIpRanges) ProtoMessage() {}
 
 func (x *NetworkApplianceVlan_ReservedIpRanges) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[12]
+	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1229,19 +1342,29 @@ func (x *NetworkApplianceVlan_ReservedIpRanges) GetComment() string {
 	return ""
 }
 
+func (x *NetworkApplianceVlan_ReservedIpRanges) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceVlan_DhcpOptions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Code  *string                `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
-	// Known values: "hex", "integer", "ip", "text".
-	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Value         *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required in a request.
+	Code *string `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
+	// Required in a request. Known values: "hex", "integer", "ip", "text".
+	Type *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	// Required in a request.
+	Value                *string          `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceVlan_DhcpOptions) Reset() {
 	*x = NetworkApplianceVlan_DhcpOptions{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[13]
+	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1253,7 +1376,7 @@ func (x *NetworkApplianceVlan_DhcpOptions) String() string {
 func (*NetworkApplianceVlan_DhcpOptions) ProtoMessage() {}
 
 func (x *NetworkApplianceVlan_DhcpOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[13]
+	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1290,16 +1413,24 @@ func (x *NetworkApplianceVlan_DhcpOptions) GetValue() string {
 	return ""
 }
 
+func (x *NetworkApplianceVlan_DhcpOptions) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceVlan_MandatoryDhcp struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceVlan_MandatoryDhcp) Reset() {
 	*x = NetworkApplianceVlan_MandatoryDhcp{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[14]
+	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1311,7 +1442,7 @@ func (x *NetworkApplianceVlan_MandatoryDhcp) String() string {
 func (*NetworkApplianceVlan_MandatoryDhcp) ProtoMessage() {}
 
 func (x *NetworkApplianceVlan_MandatoryDhcp) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[14]
+	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1334,16 +1465,24 @@ func (x *NetworkApplianceVlan_MandatoryDhcp) GetEnabled() bool {
 	return false
 }
 
+func (x *NetworkApplianceVlan_MandatoryDhcp) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceVlan_Sgt struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *int64                 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *int64                 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceVlan_Sgt) Reset() {
 	*x = NetworkApplianceVlan_Sgt{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[15]
+	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1355,7 +1494,7 @@ func (x *NetworkApplianceVlan_Sgt) String() string {
 func (*NetworkApplianceVlan_Sgt) ProtoMessage() {}
 
 func (x *NetworkApplianceVlan_Sgt) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[15]
+	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1378,17 +1517,25 @@ func (x *NetworkApplianceVlan_Sgt) GetId() int64 {
 	return 0
 }
 
+func (x *NetworkApplianceVlan_Sgt) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceVlan_Ipv6 struct {
-	state             protoimpl.MessageState                         `protogen:"open.v1"`
-	Enabled           *bool                                          `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	PrefixAssignments []*NetworkApplianceVlan_Ipv6_PrefixAssignments `protobuf:"bytes,2,rep,name=prefix_assignments,json=prefixAssignments,proto3" json:"prefix_assignments,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState                         `protogen:"open.v1"`
+	Enabled              *bool                                          `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	PrefixAssignments    []*NetworkApplianceVlan_Ipv6_PrefixAssignments `protobuf:"bytes,2,rep,name=prefix_assignments,json=prefixAssignments,proto3" json:"prefix_assignments,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceVlan_Ipv6) Reset() {
 	*x = NetworkApplianceVlan_Ipv6{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[16]
+	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1400,7 +1547,7 @@ func (x *NetworkApplianceVlan_Ipv6) String() string {
 func (*NetworkApplianceVlan_Ipv6) ProtoMessage() {}
 
 func (x *NetworkApplianceVlan_Ipv6) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[16]
+	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1430,17 +1577,25 @@ func (x *NetworkApplianceVlan_Ipv6) GetPrefixAssignments() []*NetworkApplianceVl
 	return nil
 }
 
+func (x *NetworkApplianceVlan_Ipv6) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceVlan_Vrf struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceVlan_Vrf) Reset() {
 	*x = NetworkApplianceVlan_Vrf{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[17]
+	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1452,7 +1607,7 @@ func (x *NetworkApplianceVlan_Vrf) String() string {
 func (*NetworkApplianceVlan_Vrf) ProtoMessage() {}
 
 func (x *NetworkApplianceVlan_Vrf) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[17]
+	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1482,19 +1637,91 @@ func (x *NetworkApplianceVlan_Vrf) GetName() string {
 	return ""
 }
 
+func (x *NetworkApplianceVlan_Vrf) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type NetworkApplianceVlan_Uplinks struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Interface *string `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	// Required in a request.
+	Nat                  *NetworkApplianceVlan_Uplinks_Nat `protobuf:"bytes,2,opt,name=nat,proto3" json:"nat,omitempty"`
+	AdditionalProperties *structpb.Struct                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *NetworkApplianceVlan_Uplinks) Reset() {
+	*x = NetworkApplianceVlan_Uplinks{}
+	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetworkApplianceVlan_Uplinks) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetworkApplianceVlan_Uplinks) ProtoMessage() {}
+
+func (x *NetworkApplianceVlan_Uplinks) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetworkApplianceVlan_Uplinks.ProtoReflect.Descriptor instead.
+func (*NetworkApplianceVlan_Uplinks) Descriptor() ([]byte, []int) {
+	return file_meraki_appliance_v1_vlans_proto_rawDescGZIP(), []int{2, 8}
+}
+
+func (x *NetworkApplianceVlan_Uplinks) GetInterface() string {
+	if x != nil && x.Interface != nil {
+		return *x.Interface
+	}
+	return ""
+}
+
+func (x *NetworkApplianceVlan_Uplinks) GetNat() *NetworkApplianceVlan_Uplinks_Nat {
+	if x != nil {
+		return x.Nat
+	}
+	return nil
+}
+
+func (x *NetworkApplianceVlan_Uplinks) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceVlan_Ipv6_PrefixAssignments struct {
 	state              protoimpl.MessageState                              `protogen:"open.v1"`
 	Autonomous         *bool                                               `protobuf:"varint,1,opt,name=autonomous,proto3,oneof" json:"autonomous,omitempty"`
 	StaticPrefix       *string                                             `protobuf:"bytes,2,opt,name=static_prefix,json=staticPrefix,proto3,oneof" json:"static_prefix,omitempty"`
 	StaticApplianceIp6 *string                                             `protobuf:"bytes,3,opt,name=static_appliance_ip6,json=staticApplianceIp6,proto3,oneof" json:"static_appliance_ip6,omitempty"`
 	Origin             *NetworkApplianceVlan_Ipv6_PrefixAssignments_Origin `protobuf:"bytes,4,opt,name=origin,proto3" json:"origin,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// Required in a request.
+	Disabled             *bool            `protobuf:"varint,5,opt,name=disabled,proto3,oneof" json:"disabled,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceVlan_Ipv6_PrefixAssignments) Reset() {
 	*x = NetworkApplianceVlan_Ipv6_PrefixAssignments{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[18]
+	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1506,7 +1733,7 @@ func (x *NetworkApplianceVlan_Ipv6_PrefixAssignments) String() string {
 func (*NetworkApplianceVlan_Ipv6_PrefixAssignments) ProtoMessage() {}
 
 func (x *NetworkApplianceVlan_Ipv6_PrefixAssignments) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[18]
+	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1550,18 +1777,33 @@ func (x *NetworkApplianceVlan_Ipv6_PrefixAssignments) GetOrigin() *NetworkApplia
 	return nil
 }
 
+func (x *NetworkApplianceVlan_Ipv6_PrefixAssignments) GetDisabled() bool {
+	if x != nil && x.Disabled != nil {
+		return *x.Disabled
+	}
+	return false
+}
+
+func (x *NetworkApplianceVlan_Ipv6_PrefixAssignments) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceVlan_Ipv6_PrefixAssignments_Origin struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "independent", "internet".
-	Type          *string  `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Interfaces    []string `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required in a request. Known values: "independent", "internet".
+	Type                 *string          `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Interfaces           []string         `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceVlan_Ipv6_PrefixAssignments_Origin) Reset() {
 	*x = NetworkApplianceVlan_Ipv6_PrefixAssignments_Origin{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[19]
+	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1573,7 +1815,7 @@ func (x *NetworkApplianceVlan_Ipv6_PrefixAssignments_Origin) String() string {
 func (*NetworkApplianceVlan_Ipv6_PrefixAssignments_Origin) ProtoMessage() {}
 
 func (x *NetworkApplianceVlan_Ipv6_PrefixAssignments_Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[19]
+	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1603,128 +1845,36 @@ func (x *NetworkApplianceVlan_Ipv6_PrefixAssignments_Origin) GetInterfaces() []s
 	return nil
 }
 
-type CreateNetworkApplianceVlanRequest_Ipv6 struct {
-	state             protoimpl.MessageState                                      `protogen:"open.v1"`
-	Enabled           *bool                                                       `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	PrefixAssignments []*CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments `protobuf:"bytes,2,rep,name=prefix_assignments,json=prefixAssignments,proto3" json:"prefix_assignments,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Ipv6) Reset() {
-	*x = CreateNetworkApplianceVlanRequest_Ipv6{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Ipv6) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkApplianceVlanRequest_Ipv6) ProtoMessage() {}
-
-func (x *CreateNetworkApplianceVlanRequest_Ipv6) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[20]
+func (x *NetworkApplianceVlan_Ipv6_PrefixAssignments_Origin) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkApplianceVlanRequest_Ipv6.ProtoReflect.Descriptor instead.
-func (*CreateNetworkApplianceVlanRequest_Ipv6) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vlans_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Ipv6) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Ipv6) GetPrefixAssignments() []*CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments {
-	if x != nil {
-		return x.PrefixAssignments
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type CreateNetworkApplianceVlanRequest_MandatoryDhcp struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkApplianceVlanRequest_MandatoryDhcp) Reset() {
-	*x = CreateNetworkApplianceVlanRequest_MandatoryDhcp{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[21]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkApplianceVlanRequest_MandatoryDhcp) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkApplianceVlanRequest_MandatoryDhcp) ProtoMessage() {}
-
-func (x *CreateNetworkApplianceVlanRequest_MandatoryDhcp) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[21]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkApplianceVlanRequest_MandatoryDhcp.ProtoReflect.Descriptor instead.
-func (*CreateNetworkApplianceVlanRequest_MandatoryDhcp) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vlans_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *CreateNetworkApplianceVlanRequest_MandatoryDhcp) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type CreateNetworkApplianceVlanRequest_DhcpOptions struct {
+type NetworkApplianceVlan_Uplinks_Nat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Code *string `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
-	// Required. Known values: "hex", "integer", "ip", "text".
-	Type *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Required.
-	Value         *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required in a request.
+	Enabled              *bool            `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
-func (x *CreateNetworkApplianceVlanRequest_DhcpOptions) Reset() {
-	*x = CreateNetworkApplianceVlanRequest_DhcpOptions{}
+func (x *NetworkApplianceVlan_Uplinks_Nat) Reset() {
+	*x = NetworkApplianceVlan_Uplinks_Nat{}
 	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CreateNetworkApplianceVlanRequest_DhcpOptions) String() string {
+func (x *NetworkApplianceVlan_Uplinks_Nat) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CreateNetworkApplianceVlanRequest_DhcpOptions) ProtoMessage() {}
+func (*NetworkApplianceVlan_Uplinks_Nat) ProtoMessage() {}
 
-func (x *CreateNetworkApplianceVlanRequest_DhcpOptions) ProtoReflect() protoreflect.Message {
+func (x *NetworkApplianceVlan_Uplinks_Nat) ProtoReflect() protoreflect.Message {
 	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1736,891 +1886,38 @@ func (x *CreateNetworkApplianceVlanRequest_DhcpOptions) ProtoReflect() protorefl
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CreateNetworkApplianceVlanRequest_DhcpOptions.ProtoReflect.Descriptor instead.
-func (*CreateNetworkApplianceVlanRequest_DhcpOptions) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vlans_proto_rawDescGZIP(), []int{3, 2}
+// Deprecated: Use NetworkApplianceVlan_Uplinks_Nat.ProtoReflect.Descriptor instead.
+func (*NetworkApplianceVlan_Uplinks_Nat) Descriptor() ([]byte, []int) {
+	return file_meraki_appliance_v1_vlans_proto_rawDescGZIP(), []int{2, 8, 0}
 }
 
-func (x *CreateNetworkApplianceVlanRequest_DhcpOptions) GetCode() string {
-	if x != nil && x.Code != nil {
-		return *x.Code
-	}
-	return ""
-}
-
-func (x *CreateNetworkApplianceVlanRequest_DhcpOptions) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *CreateNetworkApplianceVlanRequest_DhcpOptions) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-type CreateNetworkApplianceVlanRequest_Sgt struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *int64                 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Sgt) Reset() {
-	*x = CreateNetworkApplianceVlanRequest_Sgt{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Sgt) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkApplianceVlanRequest_Sgt) ProtoMessage() {}
-
-func (x *CreateNetworkApplianceVlanRequest_Sgt) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[23]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkApplianceVlanRequest_Sgt.ProtoReflect.Descriptor instead.
-func (*CreateNetworkApplianceVlanRequest_Sgt) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vlans_proto_rawDescGZIP(), []int{3, 3}
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Sgt) GetId() int64 {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return 0
-}
-
-type CreateNetworkApplianceVlanRequest_Vrf struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Vrf) Reset() {
-	*x = CreateNetworkApplianceVlanRequest_Vrf{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Vrf) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkApplianceVlanRequest_Vrf) ProtoMessage() {}
-
-func (x *CreateNetworkApplianceVlanRequest_Vrf) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[24]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkApplianceVlanRequest_Vrf.ProtoReflect.Descriptor instead.
-func (*CreateNetworkApplianceVlanRequest_Vrf) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vlans_proto_rawDescGZIP(), []int{3, 4}
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Vrf) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateNetworkApplianceVlanRequest_Uplinks struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Interface *string `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	// Required.
-	Nat           *CreateNetworkApplianceVlanRequest_Uplinks_Nat `protobuf:"bytes,2,opt,name=nat,proto3" json:"nat,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Uplinks) Reset() {
-	*x = CreateNetworkApplianceVlanRequest_Uplinks{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[25]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Uplinks) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkApplianceVlanRequest_Uplinks) ProtoMessage() {}
-
-func (x *CreateNetworkApplianceVlanRequest_Uplinks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[25]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkApplianceVlanRequest_Uplinks.ProtoReflect.Descriptor instead.
-func (*CreateNetworkApplianceVlanRequest_Uplinks) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vlans_proto_rawDescGZIP(), []int{3, 5}
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Uplinks) GetInterface() string {
-	if x != nil && x.Interface != nil {
-		return *x.Interface
-	}
-	return ""
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Uplinks) GetNat() *CreateNetworkApplianceVlanRequest_Uplinks_Nat {
-	if x != nil {
-		return x.Nat
-	}
-	return nil
-}
-
-type CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	Autonomous *bool                  `protobuf:"varint,1,opt,name=autonomous,proto3,oneof" json:"autonomous,omitempty"`
-	// Required.
-	Disabled           *bool                                                            `protobuf:"varint,2,opt,name=disabled,proto3,oneof" json:"disabled,omitempty"`
-	StaticPrefix       *string                                                          `protobuf:"bytes,3,opt,name=static_prefix,json=staticPrefix,proto3,oneof" json:"static_prefix,omitempty"`
-	StaticApplianceIp6 *string                                                          `protobuf:"bytes,4,opt,name=static_appliance_ip6,json=staticApplianceIp6,proto3,oneof" json:"static_appliance_ip6,omitempty"`
-	Origin             *CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments_Origin `protobuf:"bytes,5,opt,name=origin,proto3" json:"origin,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments) Reset() {
-	*x = CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[26]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments) ProtoMessage() {}
-
-func (x *CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[26]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments.ProtoReflect.Descriptor instead.
-func (*CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vlans_proto_rawDescGZIP(), []int{3, 0, 0}
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments) GetAutonomous() bool {
-	if x != nil && x.Autonomous != nil {
-		return *x.Autonomous
-	}
-	return false
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments) GetDisabled() bool {
-	if x != nil && x.Disabled != nil {
-		return *x.Disabled
-	}
-	return false
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments) GetStaticPrefix() string {
-	if x != nil && x.StaticPrefix != nil {
-		return *x.StaticPrefix
-	}
-	return ""
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments) GetStaticApplianceIp6() string {
-	if x != nil && x.StaticApplianceIp6 != nil {
-		return *x.StaticApplianceIp6
-	}
-	return ""
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments) GetOrigin() *CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments_Origin {
-	if x != nil {
-		return x.Origin
-	}
-	return nil
-}
-
-type CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments_Origin struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "independent", "internet".
-	Type          *string  `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Interfaces    []string `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments_Origin) Reset() {
-	*x = CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments_Origin{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[27]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments_Origin) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments_Origin) ProtoMessage() {}
-
-func (x *CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments_Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[27]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments_Origin.ProtoReflect.Descriptor instead.
-func (*CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments_Origin) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vlans_proto_rawDescGZIP(), []int{3, 0, 0, 0}
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments_Origin) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments_Origin) GetInterfaces() []string {
-	if x != nil {
-		return x.Interfaces
-	}
-	return nil
-}
-
-type CreateNetworkApplianceVlanRequest_Uplinks_Nat struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Enabled       *bool `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Uplinks_Nat) Reset() {
-	*x = CreateNetworkApplianceVlanRequest_Uplinks_Nat{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[28]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Uplinks_Nat) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkApplianceVlanRequest_Uplinks_Nat) ProtoMessage() {}
-
-func (x *CreateNetworkApplianceVlanRequest_Uplinks_Nat) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[28]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkApplianceVlanRequest_Uplinks_Nat.ProtoReflect.Descriptor instead.
-func (*CreateNetworkApplianceVlanRequest_Uplinks_Nat) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vlans_proto_rawDescGZIP(), []int{3, 5, 0}
-}
-
-func (x *CreateNetworkApplianceVlanRequest_Uplinks_Nat) GetEnabled() bool {
+func (x *NetworkApplianceVlan_Uplinks_Nat) GetEnabled() bool {
 	if x != nil && x.Enabled != nil {
 		return *x.Enabled
 	}
 	return false
 }
 
-type UpdateNetworkApplianceVlanRequest_ReservedIpRanges struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Start *string `protobuf:"bytes,1,opt,name=start,proto3,oneof" json:"start,omitempty"`
-	// Required.
-	End *string `protobuf:"bytes,2,opt,name=end,proto3,oneof" json:"end,omitempty"`
-	// Required.
-	Comment       *string `protobuf:"bytes,3,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_ReservedIpRanges) Reset() {
-	*x = UpdateNetworkApplianceVlanRequest_ReservedIpRanges{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[29]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_ReservedIpRanges) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceVlanRequest_ReservedIpRanges) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceVlanRequest_ReservedIpRanges) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[29]
+func (x *NetworkApplianceVlan_Uplinks_Nat) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceVlanRequest_ReservedIpRanges.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceVlanRequest_ReservedIpRanges) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vlans_proto_rawDescGZIP(), []int{8, 0}
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_ReservedIpRanges) GetStart() string {
-	if x != nil && x.Start != nil {
-		return *x.Start
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_ReservedIpRanges) GetEnd() string {
-	if x != nil && x.End != nil {
-		return *x.End
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_ReservedIpRanges) GetComment() string {
-	if x != nil && x.Comment != nil {
-		return *x.Comment
-	}
-	return ""
-}
-
-type UpdateNetworkApplianceVlanRequest_DhcpOptions struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Code *string `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
-	// Required. Known values: "hex", "integer", "ip", "text".
-	Type *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Required.
-	Value         *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_DhcpOptions) Reset() {
-	*x = UpdateNetworkApplianceVlanRequest_DhcpOptions{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[30]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_DhcpOptions) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceVlanRequest_DhcpOptions) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceVlanRequest_DhcpOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[30]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceVlanRequest_DhcpOptions.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceVlanRequest_DhcpOptions) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vlans_proto_rawDescGZIP(), []int{8, 1}
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_DhcpOptions) GetCode() string {
-	if x != nil && x.Code != nil {
-		return *x.Code
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_DhcpOptions) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_DhcpOptions) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-type UpdateNetworkApplianceVlanRequest_Ipv6 struct {
-	state             protoimpl.MessageState                                      `protogen:"open.v1"`
-	Enabled           *bool                                                       `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	PrefixAssignments []*UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments `protobuf:"bytes,2,rep,name=prefix_assignments,json=prefixAssignments,proto3" json:"prefix_assignments,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Ipv6) Reset() {
-	*x = UpdateNetworkApplianceVlanRequest_Ipv6{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[31]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Ipv6) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceVlanRequest_Ipv6) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceVlanRequest_Ipv6) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[31]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceVlanRequest_Ipv6.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceVlanRequest_Ipv6) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vlans_proto_rawDescGZIP(), []int{8, 2}
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Ipv6) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Ipv6) GetPrefixAssignments() []*UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments {
-	if x != nil {
-		return x.PrefixAssignments
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type UpdateNetworkApplianceVlanRequest_MandatoryDhcp struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_MandatoryDhcp) Reset() {
-	*x = UpdateNetworkApplianceVlanRequest_MandatoryDhcp{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[32]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_MandatoryDhcp) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceVlanRequest_MandatoryDhcp) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceVlanRequest_MandatoryDhcp) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[32]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceVlanRequest_MandatoryDhcp.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceVlanRequest_MandatoryDhcp) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vlans_proto_rawDescGZIP(), []int{8, 3}
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_MandatoryDhcp) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateNetworkApplianceVlanRequest_Sgt struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *int64                 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Sgt) Reset() {
-	*x = UpdateNetworkApplianceVlanRequest_Sgt{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[33]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Sgt) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceVlanRequest_Sgt) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceVlanRequest_Sgt) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[33]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceVlanRequest_Sgt.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceVlanRequest_Sgt) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vlans_proto_rawDescGZIP(), []int{8, 4}
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Sgt) GetId() int64 {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return 0
-}
-
-type UpdateNetworkApplianceVlanRequest_Vrf struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Vrf) Reset() {
-	*x = UpdateNetworkApplianceVlanRequest_Vrf{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[34]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Vrf) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceVlanRequest_Vrf) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceVlanRequest_Vrf) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[34]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceVlanRequest_Vrf.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceVlanRequest_Vrf) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vlans_proto_rawDescGZIP(), []int{8, 5}
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Vrf) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type UpdateNetworkApplianceVlanRequest_Uplinks struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Interface *string `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	// Required.
-	Nat           *UpdateNetworkApplianceVlanRequest_Uplinks_Nat `protobuf:"bytes,2,opt,name=nat,proto3" json:"nat,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Uplinks) Reset() {
-	*x = UpdateNetworkApplianceVlanRequest_Uplinks{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[35]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Uplinks) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceVlanRequest_Uplinks) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceVlanRequest_Uplinks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[35]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceVlanRequest_Uplinks.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceVlanRequest_Uplinks) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vlans_proto_rawDescGZIP(), []int{8, 6}
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Uplinks) GetInterface() string {
-	if x != nil && x.Interface != nil {
-		return *x.Interface
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Uplinks) GetNat() *UpdateNetworkApplianceVlanRequest_Uplinks_Nat {
-	if x != nil {
-		return x.Nat
-	}
-	return nil
-}
-
-type UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments struct {
-	state              protoimpl.MessageState                                           `protogen:"open.v1"`
-	Autonomous         *bool                                                            `protobuf:"varint,1,opt,name=autonomous,proto3,oneof" json:"autonomous,omitempty"`
-	StaticPrefix       *string                                                          `protobuf:"bytes,2,opt,name=static_prefix,json=staticPrefix,proto3,oneof" json:"static_prefix,omitempty"`
-	StaticApplianceIp6 *string                                                          `protobuf:"bytes,3,opt,name=static_appliance_ip6,json=staticApplianceIp6,proto3,oneof" json:"static_appliance_ip6,omitempty"`
-	Origin             *UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments_Origin `protobuf:"bytes,4,opt,name=origin,proto3" json:"origin,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments) Reset() {
-	*x = UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[36]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[36]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vlans_proto_rawDescGZIP(), []int{8, 2, 0}
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments) GetAutonomous() bool {
-	if x != nil && x.Autonomous != nil {
-		return *x.Autonomous
-	}
-	return false
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments) GetStaticPrefix() string {
-	if x != nil && x.StaticPrefix != nil {
-		return *x.StaticPrefix
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments) GetStaticApplianceIp6() string {
-	if x != nil && x.StaticApplianceIp6 != nil {
-		return *x.StaticApplianceIp6
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments) GetOrigin() *UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments_Origin {
-	if x != nil {
-		return x.Origin
-	}
-	return nil
-}
-
-type UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments_Origin struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "independent", "internet".
-	Type          *string  `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Interfaces    []string `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments_Origin) Reset() {
-	*x = UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments_Origin{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[37]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments_Origin) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments_Origin) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments_Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[37]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments_Origin.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments_Origin) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vlans_proto_rawDescGZIP(), []int{8, 2, 0, 0}
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments_Origin) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments_Origin) GetInterfaces() []string {
-	if x != nil {
-		return x.Interfaces
-	}
-	return nil
-}
-
-type UpdateNetworkApplianceVlanRequest_Uplinks_Nat struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Enabled       *bool `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Uplinks_Nat) Reset() {
-	*x = UpdateNetworkApplianceVlanRequest_Uplinks_Nat{}
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[38]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Uplinks_Nat) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceVlanRequest_Uplinks_Nat) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceVlanRequest_Uplinks_Nat) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vlans_proto_msgTypes[38]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceVlanRequest_Uplinks_Nat.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceVlanRequest_Uplinks_Nat) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vlans_proto_rawDescGZIP(), []int{8, 6, 0}
-}
-
-func (x *UpdateNetworkApplianceVlanRequest_Uplinks_Nat) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
 }
 
 var File_meraki_appliance_v1_vlans_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_vlans_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmeraki/appliance/v1/vlans.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"T\n" +
+	"\x1fmeraki/appliance/v1/vlans.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"T\n" +
 	"\x1fGetNetworkApplianceVlansRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xa1\x01\n" +
-	" GetNetworkApplianceVlansResponse\x12?\n" +
-	"\x05items\x18\x01 \x03(\v2).meraki.appliance.v1.NetworkApplianceVlanR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xe8\x15\n" +
+	"\v_network_id\"\xf2\x01\n" +
+	" GetNetworkApplianceVlansResponse\x12@\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2).meraki.appliance.v1.NetworkApplianceVlanR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xd4\x1f\n" +
 	"\x14NetworkApplianceVlan\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12&\n" +
 	"\finterface_id\x18\x02 \x01(\tH\x01R\vinterfaceId\x88\x01\x01\x12\x17\n" +
@@ -2647,63 +1944,87 @@ const file_meraki_appliance_v1_vlans_proto_rawDesc = "" +
 	"\x0emandatory_dhcp\x18\x15 \x01(\v27.meraki.appliance.v1.NetworkApplianceVlan.MandatoryDhcpR\rmandatoryDhcp\x12?\n" +
 	"\x03sgt\x18\x16 \x01(\v2-.meraki.appliance.v1.NetworkApplianceVlan.SgtR\x03sgt\x12B\n" +
 	"\x04ipv6\x18\x17 \x01(\v2..meraki.appliance.v1.NetworkApplianceVlan.Ipv6R\x04ipv6\x12?\n" +
-	"\x03vrf\x18\x18 \x01(\v2-.meraki.appliance.v1.NetworkApplianceVlan.VrfR\x03vrf\x1a\x83\x01\n" +
+	"\x03vrf\x18\x18 \x01(\v2-.meraki.appliance.v1.NetworkApplianceVlan.VrfR\x03vrf\x12K\n" +
+	"\auplinks\x18\x19 \x03(\v21.meraki.appliance.v1.NetworkApplianceVlan.UplinksR\auplinks\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x83\x01\n" +
 	"\x17FixedIpAssignmentsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12R\n" +
-	"\x05value\x18\x02 \x01(\v2<.meraki.appliance.v1.NetworkApplianceVlan.FixedIpAssignmentsR\x05value:\x028\x01\x1aR\n" +
+	"\x05value\x18\x02 \x01(\v2<.meraki.appliance.v1.NetworkApplianceVlan.FixedIpAssignmentsR\x05value:\x028\x01\x1a\xa1\x01\n" +
 	"\x12FixedIpAssignments\x12\x13\n" +
 	"\x02ip\x18\x01 \x01(\tH\x00R\x02ip\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_ipB\a\n" +
-	"\x05_name\x1a\x81\x01\n" +
+	"\x05_name\x1a\xd0\x01\n" +
 	"\x10ReservedIpRanges\x12\x19\n" +
 	"\x05start\x18\x01 \x01(\tH\x00R\x05start\x88\x01\x01\x12\x15\n" +
 	"\x03end\x18\x02 \x01(\tH\x01R\x03end\x88\x01\x01\x12\x1d\n" +
-	"\acomment\x18\x03 \x01(\tH\x02R\acomment\x88\x01\x01B\b\n" +
+	"\acomment\x18\x03 \x01(\tH\x02R\acomment\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_startB\x06\n" +
 	"\x04_endB\n" +
 	"\n" +
-	"\b_comment\x1av\n" +
+	"\b_comment\x1a\xc5\x01\n" +
 	"\vDhcpOptions\x12\x17\n" +
 	"\x04code\x18\x01 \x01(\tH\x00R\x04code\x88\x01\x01\x12\x17\n" +
 	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x03 \x01(\tH\x02R\x05value\x88\x01\x01B\a\n" +
+	"\x05value\x18\x03 \x01(\tH\x02R\x05value\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_codeB\a\n" +
 	"\x05_typeB\b\n" +
-	"\x06_value\x1a:\n" +
+	"\x06_value\x1a\x89\x01\n" +
 	"\rMandatoryDhcp\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a!\n" +
+	"\b_enabled\x1ap\n" +
 	"\x03Sgt\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\x03H\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xa5\x04\n" +
+	"\x02id\x18\x01 \x01(\x03H\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xc1\x06\n" +
 	"\x04Ipv6\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12o\n" +
-	"\x12prefix_assignments\x18\x02 \x03(\v2@.meraki.appliance.v1.NetworkApplianceVlan.Ipv6.PrefixAssignmentsR\x11prefixAssignments\x1a\x80\x03\n" +
+	"\x12prefix_assignments\x18\x02 \x03(\v2@.meraki.appliance.v1.NetworkApplianceVlan.Ipv6.PrefixAssignmentsR\x11prefixAssignments\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcd\x04\n" +
 	"\x11PrefixAssignments\x12#\n" +
 	"\n" +
 	"autonomous\x18\x01 \x01(\bH\x00R\n" +
 	"autonomous\x88\x01\x01\x12(\n" +
 	"\rstatic_prefix\x18\x02 \x01(\tH\x01R\fstaticPrefix\x88\x01\x01\x125\n" +
 	"\x14static_appliance_ip6\x18\x03 \x01(\tH\x02R\x12staticApplianceIp6\x88\x01\x01\x12_\n" +
-	"\x06origin\x18\x04 \x01(\v2G.meraki.appliance.v1.NetworkApplianceVlan.Ipv6.PrefixAssignments.OriginR\x06origin\x1aJ\n" +
+	"\x06origin\x18\x04 \x01(\v2G.meraki.appliance.v1.NetworkApplianceVlan.Ipv6.PrefixAssignments.OriginR\x06origin\x12\x1f\n" +
+	"\bdisabled\x18\x05 \x01(\bH\x03R\bdisabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x99\x01\n" +
 	"\x06Origin\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x1e\n" +
 	"\n" +
 	"interfaces\x18\x02 \x03(\tR\n" +
-	"interfacesB\a\n" +
+	"interfaces\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_typeB\r\n" +
 	"\v_autonomousB\x10\n" +
 	"\x0e_static_prefixB\x17\n" +
-	"\x15_static_appliance_ip6B\n" +
+	"\x15_static_appliance_ip6B\v\n" +
+	"\t_disabledB\n" +
 	"\n" +
-	"\b_enabled\x1aC\n" +
+	"\b_enabled\x1a\x92\x01\n" +
 	"\x03Vrf\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_nameB\x05\n" +
+	"\x05_name\x1a\xd3\x02\n" +
+	"\aUplinks\x12!\n" +
+	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12G\n" +
+	"\x03nat\x18\x02 \x01(\v25.meraki.appliance.v1.NetworkApplianceVlan.Uplinks.NatR\x03nat\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x7f\n" +
+	"\x03Nat\x12\x1d\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
+	"\n" +
+	"\b_enabledB\f\n" +
+	"\n" +
+	"_interfaceB\x05\n" +
 	"\x03_idB\x0f\n" +
 	"\r_interface_idB\a\n" +
 	"\x05_nameB\t\n" +
@@ -2719,7 +2040,7 @@ const file_meraki_appliance_v1_vlans_proto_rawDesc = "" +
 	"\x16_dhcp_boot_next_serverB\x15\n" +
 	"\x13_dhcp_boot_filenameB\x12\n" +
 	"\x10_dns_nameserversB\x11\n" +
-	"\x0f_vpn_nat_subnet\"\xc4\x14\n" +
+	"\x0f_vpn_nat_subnet\"\xe0\v\n" +
 	"!CreateNetworkApplianceVlanRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x13\n" +
@@ -2730,73 +2051,25 @@ const file_meraki_appliance_v1_vlans_proto_rawDesc = "" +
 	"\x0fgroup_policy_id\x18\x06 \x01(\tH\x05R\rgroupPolicyId\x88\x01\x01\x121\n" +
 	"\x12template_vlan_type\x18\a \x01(\tH\x06R\x10templateVlanType\x88\x01\x01\x12\x17\n" +
 	"\x04cidr\x18\b \x01(\tH\aR\x04cidr\x88\x01\x01\x12\x17\n" +
-	"\x04mask\x18\t \x01(\x03H\bR\x04mask\x88\x01\x01\x12O\n" +
+	"\x04mask\x18\t \x01(\x03H\bR\x04mask\x88\x01\x01\x12B\n" +
 	"\x04ipv6\x18\n" +
-	" \x01(\v2;.meraki.appliance.v1.CreateNetworkApplianceVlanRequest.Ipv6R\x04ipv6\x12(\n" +
+	" \x01(\v2..meraki.appliance.v1.NetworkApplianceVlan.Ipv6R\x04ipv6\x12(\n" +
 	"\rdhcp_handling\x18\v \x01(\tH\tR\fdhcpHandling\x88\x01\x01\x121\n" +
 	"\x15dhcp_relay_server_ips\x18\f \x03(\tR\x12dhcpRelayServerIps\x12+\n" +
 	"\x0fdhcp_lease_time\x18\r \x01(\tH\n" +
-	"R\rdhcpLeaseTime\x88\x01\x01\x12k\n" +
-	"\x0emandatory_dhcp\x18\x0e \x01(\v2D.meraki.appliance.v1.CreateNetworkApplianceVlanRequest.MandatoryDhcpR\rmandatoryDhcp\x12>\n" +
+	"R\rdhcpLeaseTime\x88\x01\x01\x12^\n" +
+	"\x0emandatory_dhcp\x18\x0e \x01(\v27.meraki.appliance.v1.NetworkApplianceVlan.MandatoryDhcpR\rmandatoryDhcp\x12>\n" +
 	"\x19dhcp_boot_options_enabled\x18\x0f \x01(\bH\vR\x16dhcpBootOptionsEnabled\x88\x01\x01\x126\n" +
 	"\x15dhcp_boot_next_server\x18\x10 \x01(\tH\fR\x12dhcpBootNextServer\x88\x01\x01\x121\n" +
-	"\x12dhcp_boot_filename\x18\x11 \x01(\tH\rR\x10dhcpBootFilename\x88\x01\x01\x12e\n" +
-	"\fdhcp_options\x18\x12 \x03(\v2B.meraki.appliance.v1.CreateNetworkApplianceVlanRequest.DhcpOptionsR\vdhcpOptions\x12L\n" +
-	"\x03sgt\x18\x13 \x01(\v2:.meraki.appliance.v1.CreateNetworkApplianceVlanRequest.SgtR\x03sgt\x12L\n" +
-	"\x03vrf\x18\x14 \x01(\v2:.meraki.appliance.v1.CreateNetworkApplianceVlanRequest.VrfR\x03vrf\x12X\n" +
-	"\auplinks\x18\x15 \x03(\v2>.meraki.appliance.v1.CreateNetworkApplianceVlanRequest.UplinksR\auplinks\x12C\n" +
-	"\vnull_fields\x18\x16 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x17 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xed\x04\n" +
-	"\x04Ipv6\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12|\n" +
-	"\x12prefix_assignments\x18\x02 \x03(\v2M.meraki.appliance.v1.CreateNetworkApplianceVlanRequest.Ipv6.PrefixAssignmentsR\x11prefixAssignments\x1a\xbb\x03\n" +
-	"\x11PrefixAssignments\x12#\n" +
-	"\n" +
-	"autonomous\x18\x01 \x01(\bH\x00R\n" +
-	"autonomous\x88\x01\x01\x12\x1f\n" +
-	"\bdisabled\x18\x02 \x01(\bH\x01R\bdisabled\x88\x01\x01\x12(\n" +
-	"\rstatic_prefix\x18\x03 \x01(\tH\x02R\fstaticPrefix\x88\x01\x01\x125\n" +
-	"\x14static_appliance_ip6\x18\x04 \x01(\tH\x03R\x12staticApplianceIp6\x88\x01\x01\x12l\n" +
-	"\x06origin\x18\x05 \x01(\v2T.meraki.appliance.v1.CreateNetworkApplianceVlanRequest.Ipv6.PrefixAssignments.OriginR\x06origin\x1aJ\n" +
-	"\x06Origin\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x1e\n" +
-	"\n" +
-	"interfaces\x18\x02 \x03(\tR\n" +
-	"interfacesB\a\n" +
-	"\x05_typeB\r\n" +
-	"\v_autonomousB\v\n" +
-	"\t_disabledB\x10\n" +
-	"\x0e_static_prefixB\x17\n" +
-	"\x15_static_appliance_ip6B\n" +
-	"\n" +
-	"\b_enabled\x1a:\n" +
-	"\rMandatoryDhcp\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1av\n" +
-	"\vDhcpOptions\x12\x17\n" +
-	"\x04code\x18\x01 \x01(\tH\x00R\x04code\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x03 \x01(\tH\x02R\x05value\x88\x01\x01B\a\n" +
-	"\x05_codeB\a\n" +
-	"\x05_typeB\b\n" +
-	"\x06_value\x1a!\n" +
-	"\x03Sgt\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\x03H\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a!\n" +
-	"\x03Vrf\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xc2\x01\n" +
-	"\aUplinks\x12!\n" +
-	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12T\n" +
-	"\x03nat\x18\x02 \x01(\v2B.meraki.appliance.v1.CreateNetworkApplianceVlanRequest.Uplinks.NatR\x03nat\x1a0\n" +
-	"\x03Nat\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\f\n" +
-	"\n" +
-	"_interfaceB\r\n" +
+	"\x12dhcp_boot_filename\x18\x11 \x01(\tH\rR\x10dhcpBootFilename\x88\x01\x01\x12X\n" +
+	"\fdhcp_options\x18\x12 \x03(\v25.meraki.appliance.v1.NetworkApplianceVlan.DhcpOptionsR\vdhcpOptions\x12?\n" +
+	"\x03sgt\x18\x13 \x01(\v2-.meraki.appliance.v1.NetworkApplianceVlan.SgtR\x03sgt\x12?\n" +
+	"\x03vrf\x18\x14 \x01(\v2-.meraki.appliance.v1.NetworkApplianceVlan.VrfR\x03vrf\x12K\n" +
+	"\auplinks\x18\x15 \x03(\v21.meraki.appliance.v1.NetworkApplianceVlan.UplinksR\auplinks\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\t\n" +
@@ -2814,17 +2087,19 @@ const file_meraki_appliance_v1_vlans_proto_rawDesc = "" +
 	"'GetNetworkApplianceVlansSettingsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"[\n" +
+	"\v_network_id\"\xaa\x01\n" +
 	"\x1dNetworkApplianceVlansSettings\x12(\n" +
-	"\rvlans_enabled\x18\x01 \x01(\bH\x00R\fvlansEnabled\x88\x01\x01B\x10\n" +
-	"\x0e_vlans_enabled\"\xa7\x02\n" +
+	"\rvlans_enabled\x18\x01 \x01(\bH\x00R\fvlansEnabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
+	"\x0e_vlans_enabled\"\xc0\x02\n" +
 	"*UpdateNetworkApplianceVlansSettingsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12(\n" +
-	"\rvlans_enabled\x18\x02 \x01(\bH\x01R\fvlansEnabled\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\rvlans_enabled\x18\x02 \x01(\bH\x01R\fvlansEnabled\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x10\n" +
 	"\x0e_vlans_enabled\"}\n" +
 	"\x1eGetNetworkApplianceVlanRequest\x12\"\n" +
@@ -2833,7 +2108,7 @@ const file_meraki_appliance_v1_vlans_proto_rawDesc = "" +
 	"\avlan_id\x18\x02 \x01(\tH\x01R\x06vlanId\x88\x01\x01B\r\n" +
 	"\v_network_idB\n" +
 	"\n" +
-	"\b_vlan_id\"\xea\x17\n" +
+	"\b_vlan_id\"\xe1\x0f\n" +
 	"!UpdateNetworkApplianceVlanRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1c\n" +
@@ -2850,77 +2125,26 @@ const file_meraki_appliance_v1_vlans_proto_rawDesc = "" +
 	"\x19dhcp_boot_options_enabled\x18\v \x01(\bH\tR\x16dhcpBootOptionsEnabled\x88\x01\x01\x126\n" +
 	"\x15dhcp_boot_next_server\x18\f \x01(\tH\n" +
 	"R\x12dhcpBootNextServer\x88\x01\x01\x121\n" +
-	"\x12dhcp_boot_filename\x18\r \x01(\tH\vR\x10dhcpBootFilename\x88\x01\x01\x12I\n" +
-	"\x14fixed_ip_assignments\x18\x0e \x01(\v2\x17.google.protobuf.StructR\x12fixedIpAssignments\x12u\n" +
-	"\x12reserved_ip_ranges\x18\x0f \x03(\v2G.meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.ReservedIpRangesR\x10reservedIpRanges\x12,\n" +
-	"\x0fdns_nameservers\x18\x10 \x01(\tH\fR\x0ednsNameservers\x88\x01\x01\x12e\n" +
-	"\fdhcp_options\x18\x11 \x03(\v2B.meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.DhcpOptionsR\vdhcpOptions\x121\n" +
+	"\x12dhcp_boot_filename\x18\r \x01(\tH\vR\x10dhcpBootFilename\x88\x01\x01\x12\x80\x01\n" +
+	"\x14fixed_ip_assignments\x18\x0e \x03(\v2N.meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.FixedIpAssignmentsEntryR\x12fixedIpAssignments\x12h\n" +
+	"\x12reserved_ip_ranges\x18\x0f \x03(\v2:.meraki.appliance.v1.NetworkApplianceVlan.ReservedIpRangesR\x10reservedIpRanges\x12,\n" +
+	"\x0fdns_nameservers\x18\x10 \x01(\tH\fR\x0ednsNameservers\x88\x01\x01\x12X\n" +
+	"\fdhcp_options\x18\x11 \x03(\v25.meraki.appliance.v1.NetworkApplianceVlan.DhcpOptionsR\vdhcpOptions\x121\n" +
 	"\x12template_vlan_type\x18\x12 \x01(\tH\rR\x10templateVlanType\x88\x01\x01\x12\x17\n" +
 	"\x04cidr\x18\x13 \x01(\tH\x0eR\x04cidr\x88\x01\x01\x12\x17\n" +
-	"\x04mask\x18\x14 \x01(\x03H\x0fR\x04mask\x88\x01\x01\x12O\n" +
-	"\x04ipv6\x18\x15 \x01(\v2;.meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.Ipv6R\x04ipv6\x12k\n" +
-	"\x0emandatory_dhcp\x18\x16 \x01(\v2D.meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.MandatoryDhcpR\rmandatoryDhcp\x12L\n" +
-	"\x03sgt\x18\x17 \x01(\v2:.meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.SgtR\x03sgt\x12L\n" +
-	"\x03vrf\x18\x18 \x01(\v2:.meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.VrfR\x03vrf\x12X\n" +
-	"\auplinks\x18\x19 \x03(\v2>.meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.UplinksR\auplinks\x12C\n" +
-	"\vnull_fields\x18\x1a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x1b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x81\x01\n" +
-	"\x10ReservedIpRanges\x12\x19\n" +
-	"\x05start\x18\x01 \x01(\tH\x00R\x05start\x88\x01\x01\x12\x15\n" +
-	"\x03end\x18\x02 \x01(\tH\x01R\x03end\x88\x01\x01\x12\x1d\n" +
-	"\acomment\x18\x03 \x01(\tH\x02R\acomment\x88\x01\x01B\b\n" +
-	"\x06_startB\x06\n" +
-	"\x04_endB\n" +
-	"\n" +
-	"\b_comment\x1av\n" +
-	"\vDhcpOptions\x12\x17\n" +
-	"\x04code\x18\x01 \x01(\tH\x00R\x04code\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x03 \x01(\tH\x02R\x05value\x88\x01\x01B\a\n" +
-	"\x05_codeB\a\n" +
-	"\x05_typeB\b\n" +
-	"\x06_value\x1a\xbf\x04\n" +
-	"\x04Ipv6\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12|\n" +
-	"\x12prefix_assignments\x18\x02 \x03(\v2M.meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.Ipv6.PrefixAssignmentsR\x11prefixAssignments\x1a\x8d\x03\n" +
-	"\x11PrefixAssignments\x12#\n" +
-	"\n" +
-	"autonomous\x18\x01 \x01(\bH\x00R\n" +
-	"autonomous\x88\x01\x01\x12(\n" +
-	"\rstatic_prefix\x18\x02 \x01(\tH\x01R\fstaticPrefix\x88\x01\x01\x125\n" +
-	"\x14static_appliance_ip6\x18\x03 \x01(\tH\x02R\x12staticApplianceIp6\x88\x01\x01\x12l\n" +
-	"\x06origin\x18\x04 \x01(\v2T.meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.Ipv6.PrefixAssignments.OriginR\x06origin\x1aJ\n" +
-	"\x06Origin\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x1e\n" +
-	"\n" +
-	"interfaces\x18\x02 \x03(\tR\n" +
-	"interfacesB\a\n" +
-	"\x05_typeB\r\n" +
-	"\v_autonomousB\x10\n" +
-	"\x0e_static_prefixB\x17\n" +
-	"\x15_static_appliance_ip6B\n" +
-	"\n" +
-	"\b_enabled\x1a:\n" +
-	"\rMandatoryDhcp\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a!\n" +
-	"\x03Sgt\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\x03H\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a!\n" +
-	"\x03Vrf\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xc2\x01\n" +
-	"\aUplinks\x12!\n" +
-	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12T\n" +
-	"\x03nat\x18\x02 \x01(\v2B.meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.Uplinks.NatR\x03nat\x1a0\n" +
-	"\x03Nat\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\f\n" +
-	"\n" +
-	"_interfaceB\r\n" +
+	"\x04mask\x18\x14 \x01(\x03H\x0fR\x04mask\x88\x01\x01\x12B\n" +
+	"\x04ipv6\x18\x15 \x01(\v2..meraki.appliance.v1.NetworkApplianceVlan.Ipv6R\x04ipv6\x12^\n" +
+	"\x0emandatory_dhcp\x18\x16 \x01(\v27.meraki.appliance.v1.NetworkApplianceVlan.MandatoryDhcpR\rmandatoryDhcp\x12?\n" +
+	"\x03sgt\x18\x17 \x01(\v2-.meraki.appliance.v1.NetworkApplianceVlan.SgtR\x03sgt\x12?\n" +
+	"\x03vrf\x18\x18 \x01(\v2-.meraki.appliance.v1.NetworkApplianceVlan.VrfR\x03vrf\x12K\n" +
+	"\auplinks\x18\x19 \x03(\v21.meraki.appliance.v1.NetworkApplianceVlan.UplinksR\auplinks\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x83\x01\n" +
+	"\x17FixedIpAssignmentsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12R\n" +
+	"\x05value\x18\x02 \x01(\v2<.meraki.appliance.v1.NetworkApplianceVlan.FixedIpAssignmentsR\x05value:\x028\x01B\r\n" +
 	"\v_network_idB\n" +
 	"\n" +
 	"\b_vlan_idB\a\n" +
@@ -2944,9 +2168,11 @@ const file_meraki_appliance_v1_vlans_proto_rawDesc = "" +
 	"\avlan_id\x18\x02 \x01(\tH\x01R\x06vlanId\x88\x01\x01B\r\n" +
 	"\v_network_idB\n" +
 	"\n" +
-	"\b_vlan_idBw\n" +
+	"\b_vlan_id\"s\n" +
+	"\"DeleteNetworkApplianceVlanResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x93\x01\n" +
 	"\x1dcom.merakibroker.appliance.v1B\n" +
-	"VlansProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"VlansProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_vlans_proto_rawDescOnce sync.Once
@@ -2960,7 +2186,7 @@ func file_meraki_appliance_v1_vlans_proto_rawDescGZIP() []byte {
 	return file_meraki_appliance_v1_vlans_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_vlans_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_meraki_appliance_v1_vlans_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_meraki_appliance_v1_vlans_proto_goTypes = []any{
 	(*GetNetworkApplianceVlansRequest)(nil),            // 0: meraki.appliance.v1.GetNetworkApplianceVlansRequest
 	(*GetNetworkApplianceVlansResponse)(nil),           // 1: meraki.appliance.v1.GetNetworkApplianceVlansResponse
@@ -2972,83 +2198,76 @@ var file_meraki_appliance_v1_vlans_proto_goTypes = []any{
 	(*GetNetworkApplianceVlanRequest)(nil),             // 7: meraki.appliance.v1.GetNetworkApplianceVlanRequest
 	(*UpdateNetworkApplianceVlanRequest)(nil),          // 8: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest
 	(*DeleteNetworkApplianceVlanRequest)(nil),          // 9: meraki.appliance.v1.DeleteNetworkApplianceVlanRequest
-	nil, // 10: meraki.appliance.v1.NetworkApplianceVlan.FixedIpAssignmentsEntry
-	(*NetworkApplianceVlan_FixedIpAssignments)(nil),                         // 11: meraki.appliance.v1.NetworkApplianceVlan.FixedIpAssignments
-	(*NetworkApplianceVlan_ReservedIpRanges)(nil),                           // 12: meraki.appliance.v1.NetworkApplianceVlan.ReservedIpRanges
-	(*NetworkApplianceVlan_DhcpOptions)(nil),                                // 13: meraki.appliance.v1.NetworkApplianceVlan.DhcpOptions
-	(*NetworkApplianceVlan_MandatoryDhcp)(nil),                              // 14: meraki.appliance.v1.NetworkApplianceVlan.MandatoryDhcp
-	(*NetworkApplianceVlan_Sgt)(nil),                                        // 15: meraki.appliance.v1.NetworkApplianceVlan.Sgt
-	(*NetworkApplianceVlan_Ipv6)(nil),                                       // 16: meraki.appliance.v1.NetworkApplianceVlan.Ipv6
-	(*NetworkApplianceVlan_Vrf)(nil),                                        // 17: meraki.appliance.v1.NetworkApplianceVlan.Vrf
-	(*NetworkApplianceVlan_Ipv6_PrefixAssignments)(nil),                     // 18: meraki.appliance.v1.NetworkApplianceVlan.Ipv6.PrefixAssignments
-	(*NetworkApplianceVlan_Ipv6_PrefixAssignments_Origin)(nil),              // 19: meraki.appliance.v1.NetworkApplianceVlan.Ipv6.PrefixAssignments.Origin
-	(*CreateNetworkApplianceVlanRequest_Ipv6)(nil),                          // 20: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.Ipv6
-	(*CreateNetworkApplianceVlanRequest_MandatoryDhcp)(nil),                 // 21: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.MandatoryDhcp
-	(*CreateNetworkApplianceVlanRequest_DhcpOptions)(nil),                   // 22: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.DhcpOptions
-	(*CreateNetworkApplianceVlanRequest_Sgt)(nil),                           // 23: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.Sgt
-	(*CreateNetworkApplianceVlanRequest_Vrf)(nil),                           // 24: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.Vrf
-	(*CreateNetworkApplianceVlanRequest_Uplinks)(nil),                       // 25: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.Uplinks
-	(*CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments)(nil),        // 26: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.Ipv6.PrefixAssignments
-	(*CreateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments_Origin)(nil), // 27: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.Ipv6.PrefixAssignments.Origin
-	(*CreateNetworkApplianceVlanRequest_Uplinks_Nat)(nil),                   // 28: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.Uplinks.Nat
-	(*UpdateNetworkApplianceVlanRequest_ReservedIpRanges)(nil),              // 29: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.ReservedIpRanges
-	(*UpdateNetworkApplianceVlanRequest_DhcpOptions)(nil),                   // 30: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.DhcpOptions
-	(*UpdateNetworkApplianceVlanRequest_Ipv6)(nil),                          // 31: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.Ipv6
-	(*UpdateNetworkApplianceVlanRequest_MandatoryDhcp)(nil),                 // 32: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.MandatoryDhcp
-	(*UpdateNetworkApplianceVlanRequest_Sgt)(nil),                           // 33: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.Sgt
-	(*UpdateNetworkApplianceVlanRequest_Vrf)(nil),                           // 34: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.Vrf
-	(*UpdateNetworkApplianceVlanRequest_Uplinks)(nil),                       // 35: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.Uplinks
-	(*UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments)(nil),        // 36: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.Ipv6.PrefixAssignments
-	(*UpdateNetworkApplianceVlanRequest_Ipv6_PrefixAssignments_Origin)(nil), // 37: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.Ipv6.PrefixAssignments.Origin
-	(*UpdateNetworkApplianceVlanRequest_Uplinks_Nat)(nil),                   // 38: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.Uplinks.Nat
-	(*v1.PageInfo)(nil),           // 39: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 40: google.protobuf.FieldMask
-	(*structpb.Struct)(nil),       // 41: google.protobuf.Struct
+	(*DeleteNetworkApplianceVlanResponse)(nil),         // 10: meraki.appliance.v1.DeleteNetworkApplianceVlanResponse
+	nil, // 11: meraki.appliance.v1.NetworkApplianceVlan.FixedIpAssignmentsEntry
+	(*NetworkApplianceVlan_FixedIpAssignments)(nil),            // 12: meraki.appliance.v1.NetworkApplianceVlan.FixedIpAssignments
+	(*NetworkApplianceVlan_ReservedIpRanges)(nil),              // 13: meraki.appliance.v1.NetworkApplianceVlan.ReservedIpRanges
+	(*NetworkApplianceVlan_DhcpOptions)(nil),                   // 14: meraki.appliance.v1.NetworkApplianceVlan.DhcpOptions
+	(*NetworkApplianceVlan_MandatoryDhcp)(nil),                 // 15: meraki.appliance.v1.NetworkApplianceVlan.MandatoryDhcp
+	(*NetworkApplianceVlan_Sgt)(nil),                           // 16: meraki.appliance.v1.NetworkApplianceVlan.Sgt
+	(*NetworkApplianceVlan_Ipv6)(nil),                          // 17: meraki.appliance.v1.NetworkApplianceVlan.Ipv6
+	(*NetworkApplianceVlan_Vrf)(nil),                           // 18: meraki.appliance.v1.NetworkApplianceVlan.Vrf
+	(*NetworkApplianceVlan_Uplinks)(nil),                       // 19: meraki.appliance.v1.NetworkApplianceVlan.Uplinks
+	(*NetworkApplianceVlan_Ipv6_PrefixAssignments)(nil),        // 20: meraki.appliance.v1.NetworkApplianceVlan.Ipv6.PrefixAssignments
+	(*NetworkApplianceVlan_Ipv6_PrefixAssignments_Origin)(nil), // 21: meraki.appliance.v1.NetworkApplianceVlan.Ipv6.PrefixAssignments.Origin
+	(*NetworkApplianceVlan_Uplinks_Nat)(nil),                   // 22: meraki.appliance.v1.NetworkApplianceVlan.Uplinks.Nat
+	nil,                                                        // 23: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.FixedIpAssignmentsEntry
+	(*v1.PageInfo)(nil),                                        // 24: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                                    // 25: google.protobuf.Struct
 }
 var file_meraki_appliance_v1_vlans_proto_depIdxs = []int32{
 	2,  // 0: meraki.appliance.v1.GetNetworkApplianceVlansResponse.items:type_name -> meraki.appliance.v1.NetworkApplianceVlan
-	39, // 1: meraki.appliance.v1.GetNetworkApplianceVlansResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	10, // 2: meraki.appliance.v1.NetworkApplianceVlan.fixed_ip_assignments:type_name -> meraki.appliance.v1.NetworkApplianceVlan.FixedIpAssignmentsEntry
-	12, // 3: meraki.appliance.v1.NetworkApplianceVlan.reserved_ip_ranges:type_name -> meraki.appliance.v1.NetworkApplianceVlan.ReservedIpRanges
-	13, // 4: meraki.appliance.v1.NetworkApplianceVlan.dhcp_options:type_name -> meraki.appliance.v1.NetworkApplianceVlan.DhcpOptions
-	14, // 5: meraki.appliance.v1.NetworkApplianceVlan.mandatory_dhcp:type_name -> meraki.appliance.v1.NetworkApplianceVlan.MandatoryDhcp
-	15, // 6: meraki.appliance.v1.NetworkApplianceVlan.sgt:type_name -> meraki.appliance.v1.NetworkApplianceVlan.Sgt
-	16, // 7: meraki.appliance.v1.NetworkApplianceVlan.ipv6:type_name -> meraki.appliance.v1.NetworkApplianceVlan.Ipv6
-	17, // 8: meraki.appliance.v1.NetworkApplianceVlan.vrf:type_name -> meraki.appliance.v1.NetworkApplianceVlan.Vrf
-	20, // 9: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.ipv6:type_name -> meraki.appliance.v1.CreateNetworkApplianceVlanRequest.Ipv6
-	21, // 10: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.mandatory_dhcp:type_name -> meraki.appliance.v1.CreateNetworkApplianceVlanRequest.MandatoryDhcp
-	22, // 11: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.dhcp_options:type_name -> meraki.appliance.v1.CreateNetworkApplianceVlanRequest.DhcpOptions
-	23, // 12: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.sgt:type_name -> meraki.appliance.v1.CreateNetworkApplianceVlanRequest.Sgt
-	24, // 13: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.vrf:type_name -> meraki.appliance.v1.CreateNetworkApplianceVlanRequest.Vrf
-	25, // 14: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.uplinks:type_name -> meraki.appliance.v1.CreateNetworkApplianceVlanRequest.Uplinks
-	40, // 15: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.null_fields:type_name -> google.protobuf.FieldMask
-	40, // 16: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	40, // 17: meraki.appliance.v1.UpdateNetworkApplianceVlansSettingsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	40, // 18: meraki.appliance.v1.UpdateNetworkApplianceVlansSettingsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	41, // 19: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.fixed_ip_assignments:type_name -> google.protobuf.Struct
-	29, // 20: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.reserved_ip_ranges:type_name -> meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.ReservedIpRanges
-	30, // 21: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.dhcp_options:type_name -> meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.DhcpOptions
-	31, // 22: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.ipv6:type_name -> meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.Ipv6
-	32, // 23: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.mandatory_dhcp:type_name -> meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.MandatoryDhcp
-	33, // 24: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.sgt:type_name -> meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.Sgt
-	34, // 25: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.vrf:type_name -> meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.Vrf
-	35, // 26: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.uplinks:type_name -> meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.Uplinks
-	40, // 27: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.null_fields:type_name -> google.protobuf.FieldMask
-	40, // 28: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	11, // 29: meraki.appliance.v1.NetworkApplianceVlan.FixedIpAssignmentsEntry.value:type_name -> meraki.appliance.v1.NetworkApplianceVlan.FixedIpAssignments
-	18, // 30: meraki.appliance.v1.NetworkApplianceVlan.Ipv6.prefix_assignments:type_name -> meraki.appliance.v1.NetworkApplianceVlan.Ipv6.PrefixAssignments
-	19, // 31: meraki.appliance.v1.NetworkApplianceVlan.Ipv6.PrefixAssignments.origin:type_name -> meraki.appliance.v1.NetworkApplianceVlan.Ipv6.PrefixAssignments.Origin
-	26, // 32: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.Ipv6.prefix_assignments:type_name -> meraki.appliance.v1.CreateNetworkApplianceVlanRequest.Ipv6.PrefixAssignments
-	28, // 33: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.Uplinks.nat:type_name -> meraki.appliance.v1.CreateNetworkApplianceVlanRequest.Uplinks.Nat
-	27, // 34: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.Ipv6.PrefixAssignments.origin:type_name -> meraki.appliance.v1.CreateNetworkApplianceVlanRequest.Ipv6.PrefixAssignments.Origin
-	36, // 35: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.Ipv6.prefix_assignments:type_name -> meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.Ipv6.PrefixAssignments
-	38, // 36: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.Uplinks.nat:type_name -> meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.Uplinks.Nat
-	37, // 37: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.Ipv6.PrefixAssignments.origin:type_name -> meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.Ipv6.PrefixAssignments.Origin
-	38, // [38:38] is the sub-list for method output_type
-	38, // [38:38] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	24, // 1: meraki.appliance.v1.GetNetworkApplianceVlansResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	25, // 2: meraki.appliance.v1.GetNetworkApplianceVlansResponse.additional_properties:type_name -> google.protobuf.Struct
+	11, // 3: meraki.appliance.v1.NetworkApplianceVlan.fixed_ip_assignments:type_name -> meraki.appliance.v1.NetworkApplianceVlan.FixedIpAssignmentsEntry
+	13, // 4: meraki.appliance.v1.NetworkApplianceVlan.reserved_ip_ranges:type_name -> meraki.appliance.v1.NetworkApplianceVlan.ReservedIpRanges
+	14, // 5: meraki.appliance.v1.NetworkApplianceVlan.dhcp_options:type_name -> meraki.appliance.v1.NetworkApplianceVlan.DhcpOptions
+	15, // 6: meraki.appliance.v1.NetworkApplianceVlan.mandatory_dhcp:type_name -> meraki.appliance.v1.NetworkApplianceVlan.MandatoryDhcp
+	16, // 7: meraki.appliance.v1.NetworkApplianceVlan.sgt:type_name -> meraki.appliance.v1.NetworkApplianceVlan.Sgt
+	17, // 8: meraki.appliance.v1.NetworkApplianceVlan.ipv6:type_name -> meraki.appliance.v1.NetworkApplianceVlan.Ipv6
+	18, // 9: meraki.appliance.v1.NetworkApplianceVlan.vrf:type_name -> meraki.appliance.v1.NetworkApplianceVlan.Vrf
+	19, // 10: meraki.appliance.v1.NetworkApplianceVlan.uplinks:type_name -> meraki.appliance.v1.NetworkApplianceVlan.Uplinks
+	25, // 11: meraki.appliance.v1.NetworkApplianceVlan.additional_properties:type_name -> google.protobuf.Struct
+	17, // 12: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.ipv6:type_name -> meraki.appliance.v1.NetworkApplianceVlan.Ipv6
+	15, // 13: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.mandatory_dhcp:type_name -> meraki.appliance.v1.NetworkApplianceVlan.MandatoryDhcp
+	14, // 14: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.dhcp_options:type_name -> meraki.appliance.v1.NetworkApplianceVlan.DhcpOptions
+	16, // 15: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.sgt:type_name -> meraki.appliance.v1.NetworkApplianceVlan.Sgt
+	18, // 16: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.vrf:type_name -> meraki.appliance.v1.NetworkApplianceVlan.Vrf
+	19, // 17: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.uplinks:type_name -> meraki.appliance.v1.NetworkApplianceVlan.Uplinks
+	25, // 18: meraki.appliance.v1.CreateNetworkApplianceVlanRequest.additional_properties:type_name -> google.protobuf.Struct
+	25, // 19: meraki.appliance.v1.NetworkApplianceVlansSettings.additional_properties:type_name -> google.protobuf.Struct
+	25, // 20: meraki.appliance.v1.UpdateNetworkApplianceVlansSettingsRequest.additional_properties:type_name -> google.protobuf.Struct
+	23, // 21: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.fixed_ip_assignments:type_name -> meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.FixedIpAssignmentsEntry
+	13, // 22: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.reserved_ip_ranges:type_name -> meraki.appliance.v1.NetworkApplianceVlan.ReservedIpRanges
+	14, // 23: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.dhcp_options:type_name -> meraki.appliance.v1.NetworkApplianceVlan.DhcpOptions
+	17, // 24: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.ipv6:type_name -> meraki.appliance.v1.NetworkApplianceVlan.Ipv6
+	15, // 25: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.mandatory_dhcp:type_name -> meraki.appliance.v1.NetworkApplianceVlan.MandatoryDhcp
+	16, // 26: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.sgt:type_name -> meraki.appliance.v1.NetworkApplianceVlan.Sgt
+	18, // 27: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.vrf:type_name -> meraki.appliance.v1.NetworkApplianceVlan.Vrf
+	19, // 28: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.uplinks:type_name -> meraki.appliance.v1.NetworkApplianceVlan.Uplinks
+	25, // 29: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.additional_properties:type_name -> google.protobuf.Struct
+	25, // 30: meraki.appliance.v1.DeleteNetworkApplianceVlanResponse.additional_properties:type_name -> google.protobuf.Struct
+	12, // 31: meraki.appliance.v1.NetworkApplianceVlan.FixedIpAssignmentsEntry.value:type_name -> meraki.appliance.v1.NetworkApplianceVlan.FixedIpAssignments
+	25, // 32: meraki.appliance.v1.NetworkApplianceVlan.FixedIpAssignments.additional_properties:type_name -> google.protobuf.Struct
+	25, // 33: meraki.appliance.v1.NetworkApplianceVlan.ReservedIpRanges.additional_properties:type_name -> google.protobuf.Struct
+	25, // 34: meraki.appliance.v1.NetworkApplianceVlan.DhcpOptions.additional_properties:type_name -> google.protobuf.Struct
+	25, // 35: meraki.appliance.v1.NetworkApplianceVlan.MandatoryDhcp.additional_properties:type_name -> google.protobuf.Struct
+	25, // 36: meraki.appliance.v1.NetworkApplianceVlan.Sgt.additional_properties:type_name -> google.protobuf.Struct
+	20, // 37: meraki.appliance.v1.NetworkApplianceVlan.Ipv6.prefix_assignments:type_name -> meraki.appliance.v1.NetworkApplianceVlan.Ipv6.PrefixAssignments
+	25, // 38: meraki.appliance.v1.NetworkApplianceVlan.Ipv6.additional_properties:type_name -> google.protobuf.Struct
+	25, // 39: meraki.appliance.v1.NetworkApplianceVlan.Vrf.additional_properties:type_name -> google.protobuf.Struct
+	22, // 40: meraki.appliance.v1.NetworkApplianceVlan.Uplinks.nat:type_name -> meraki.appliance.v1.NetworkApplianceVlan.Uplinks.Nat
+	25, // 41: meraki.appliance.v1.NetworkApplianceVlan.Uplinks.additional_properties:type_name -> google.protobuf.Struct
+	21, // 42: meraki.appliance.v1.NetworkApplianceVlan.Ipv6.PrefixAssignments.origin:type_name -> meraki.appliance.v1.NetworkApplianceVlan.Ipv6.PrefixAssignments.Origin
+	25, // 43: meraki.appliance.v1.NetworkApplianceVlan.Ipv6.PrefixAssignments.additional_properties:type_name -> google.protobuf.Struct
+	25, // 44: meraki.appliance.v1.NetworkApplianceVlan.Ipv6.PrefixAssignments.Origin.additional_properties:type_name -> google.protobuf.Struct
+	25, // 45: meraki.appliance.v1.NetworkApplianceVlan.Uplinks.Nat.additional_properties:type_name -> google.protobuf.Struct
+	12, // 46: meraki.appliance.v1.UpdateNetworkApplianceVlanRequest.FixedIpAssignmentsEntry.value:type_name -> meraki.appliance.v1.NetworkApplianceVlan.FixedIpAssignments
+	47, // [47:47] is the sub-list for method output_type
+	47, // [47:47] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_vlans_proto_init() }
@@ -3065,7 +2284,6 @@ func file_meraki_appliance_v1_vlans_proto_init() {
 	file_meraki_appliance_v1_vlans_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vlans_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vlans_proto_msgTypes[9].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vlans_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vlans_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vlans_proto_msgTypes[13].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vlans_proto_msgTypes[14].OneofWrappers = []any{}
@@ -3077,29 +2295,13 @@ func file_meraki_appliance_v1_vlans_proto_init() {
 	file_meraki_appliance_v1_vlans_proto_msgTypes[20].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vlans_proto_msgTypes[21].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vlans_proto_msgTypes[22].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vlans_proto_msgTypes[23].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vlans_proto_msgTypes[24].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vlans_proto_msgTypes[25].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vlans_proto_msgTypes[26].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vlans_proto_msgTypes[27].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vlans_proto_msgTypes[28].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vlans_proto_msgTypes[29].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vlans_proto_msgTypes[30].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vlans_proto_msgTypes[31].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vlans_proto_msgTypes[32].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vlans_proto_msgTypes[33].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vlans_proto_msgTypes[34].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vlans_proto_msgTypes[35].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vlans_proto_msgTypes[36].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vlans_proto_msgTypes[37].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vlans_proto_msgTypes[38].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_vlans_proto_rawDesc), len(file_meraki_appliance_v1_vlans_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   39,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -11,6 +11,7 @@ package appliancev1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -69,13 +70,15 @@ func (x *CreateDeviceApplianceVmxAuthenticationTokenRequest) GetSerial() string 
 	return ""
 }
 
-// Answer of createDeviceApplianceVmxAuthenticationToken.
+// The appliance vMX authentication token of a device. Answer of
+// createDeviceApplianceVmxAuthenticationToken.
 type DeviceApplianceVmxAuthenticationToken struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Token         *string                `protobuf:"bytes,1,opt,name=token,proto3,oneof" json:"token,omitempty"`
-	ExpiresAt     *string                `protobuf:"bytes,2,opt,name=expires_at,json=expiresAt,proto3,oneof" json:"expires_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Token                *string                `protobuf:"bytes,1,opt,name=token,proto3,oneof" json:"token,omitempty"`
+	ExpiresAt            *string                `protobuf:"bytes,2,opt,name=expires_at,json=expiresAt,proto3,oneof" json:"expires_at,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceApplianceVmxAuthenticationToken) Reset() {
@@ -122,21 +125,29 @@ func (x *DeviceApplianceVmxAuthenticationToken) GetExpiresAt() string {
 	return ""
 }
 
+func (x *DeviceApplianceVmxAuthenticationToken) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_appliance_v1_vmx_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_vmx_proto_rawDesc = "" +
 	"\n" +
-	"\x1dmeraki/appliance/v1/vmx.proto\x12\x13meraki.appliance.v1\"\\\n" +
+	"\x1dmeraki/appliance/v1/vmx.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\"\\\n" +
 	"2CreateDeviceApplianceVmxAuthenticationTokenRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"\x7f\n" +
+	"\a_serial\"\xce\x01\n" +
 	"%DeviceApplianceVmxAuthenticationToken\x12\x19\n" +
 	"\x05token\x18\x01 \x01(\tH\x00R\x05token\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"expires_at\x18\x02 \x01(\tH\x01R\texpiresAt\x88\x01\x01B\b\n" +
+	"expires_at\x18\x02 \x01(\tH\x01R\texpiresAt\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_tokenB\r\n" +
-	"\v_expires_atBu\n" +
-	"\x1dcom.merakibroker.appliance.v1B\bVmxProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"\v_expires_atB\x91\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\bVmxProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_vmx_proto_rawDescOnce sync.Once
@@ -154,13 +165,15 @@ var file_meraki_appliance_v1_vmx_proto_msgTypes = make([]protoimpl.MessageInfo, 
 var file_meraki_appliance_v1_vmx_proto_goTypes = []any{
 	(*CreateDeviceApplianceVmxAuthenticationTokenRequest)(nil), // 0: meraki.appliance.v1.CreateDeviceApplianceVmxAuthenticationTokenRequest
 	(*DeviceApplianceVmxAuthenticationToken)(nil),              // 1: meraki.appliance.v1.DeviceApplianceVmxAuthenticationToken
+	(*structpb.Struct)(nil),                                    // 2: google.protobuf.Struct
 }
 var file_meraki_appliance_v1_vmx_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	2, // 0: meraki.appliance.v1.DeviceApplianceVmxAuthenticationToken.additional_properties:type_name -> google.protobuf.Struct
+	1, // [1:1] is the sub-list for method output_type
+	1, // [1:1] is the sub-list for method input_type
+	1, // [1:1] is the sub-list for extension type_name
+	1, // [1:1] is the sub-list for extension extendee
+	0, // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_vmx_proto_init() }

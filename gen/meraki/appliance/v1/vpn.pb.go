@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,16 +71,18 @@ func (x *GetNetworkApplianceVpnBgpRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkApplianceVpnBgp, updateNetworkApplianceVpnBgp.
+// The appliance VPN BGP of a network. Answer of getNetworkApplianceVpnBgp,
+// updateNetworkApplianceVpnBgp.
 type NetworkApplianceVpnBgp struct {
-	state         protoimpl.MessageState              `protogen:"open.v1"`
-	Enabled       *bool                               `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	AsNumber      *int64                              `protobuf:"varint,2,opt,name=as_number,json=asNumber,proto3,oneof" json:"as_number,omitempty"`
-	IbgpHoldTimer *int64                              `protobuf:"varint,3,opt,name=ibgp_hold_timer,json=ibgpHoldTimer,proto3,oneof" json:"ibgp_hold_timer,omitempty"`
-	RouterId      *string                             `protobuf:"bytes,4,opt,name=router_id,json=routerId,proto3,oneof" json:"router_id,omitempty"`
-	Neighbors     []*NetworkApplianceVpnBgp_Neighbors `protobuf:"bytes,5,rep,name=neighbors,proto3" json:"neighbors,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState              `protogen:"open.v1"`
+	Enabled              *bool                               `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AsNumber             *int64                              `protobuf:"varint,2,opt,name=as_number,json=asNumber,proto3,oneof" json:"as_number,omitempty"`
+	IbgpHoldTimer        *int64                              `protobuf:"varint,3,opt,name=ibgp_hold_timer,json=ibgpHoldTimer,proto3,oneof" json:"ibgp_hold_timer,omitempty"`
+	RouterId             *string                             `protobuf:"bytes,4,opt,name=router_id,json=routerId,proto3,oneof" json:"router_id,omitempty"`
+	Neighbors            []*NetworkApplianceVpnBgp_Neighbors `protobuf:"bytes,5,rep,name=neighbors,proto3" json:"neighbors,omitempty"`
+	AdditionalProperties *structpb.Struct                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceVpnBgp) Reset() {
@@ -148,21 +150,29 @@ func (x *NetworkApplianceVpnBgp) GetNeighbors() []*NetworkApplianceVpnBgp_Neighb
 	return nil
 }
 
+func (x *NetworkApplianceVpnBgp) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkApplianceVpnBgp.
 type UpdateNetworkApplianceVpnBgpRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Enabled       *bool                                            `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	AsNumber      *int64                                           `protobuf:"varint,3,opt,name=as_number,json=asNumber,proto3,oneof" json:"as_number,omitempty"`
-	IbgpHoldTimer *int64                                           `protobuf:"varint,4,opt,name=ibgp_hold_timer,json=ibgpHoldTimer,proto3,oneof" json:"ibgp_hold_timer,omitempty"`
-	RouterId      *string                                          `protobuf:"bytes,5,opt,name=router_id,json=routerId,proto3,oneof" json:"router_id,omitempty"`
-	Neighbors     []*UpdateNetworkApplianceVpnBgpRequest_Neighbors `protobuf:"bytes,6,rep,name=neighbors,proto3" json:"neighbors,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                           `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                           `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Enabled              *bool                               `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AsNumber             *int64                              `protobuf:"varint,3,opt,name=as_number,json=asNumber,proto3,oneof" json:"as_number,omitempty"`
+	IbgpHoldTimer        *int64                              `protobuf:"varint,4,opt,name=ibgp_hold_timer,json=ibgpHoldTimer,proto3,oneof" json:"ibgp_hold_timer,omitempty"`
+	RouterId             *string                             `protobuf:"bytes,5,opt,name=router_id,json=routerId,proto3,oneof" json:"router_id,omitempty"`
+	Neighbors            []*NetworkApplianceVpnBgp_Neighbors `protobuf:"bytes,6,rep,name=neighbors,proto3" json:"neighbors,omitempty"`
+	EmptyFields          []string                            `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                            `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceVpnBgpRequest) Reset() {
@@ -230,23 +240,30 @@ func (x *UpdateNetworkApplianceVpnBgpRequest) GetRouterId() string {
 	return ""
 }
 
-func (x *UpdateNetworkApplianceVpnBgpRequest) GetNeighbors() []*UpdateNetworkApplianceVpnBgpRequest_Neighbors {
+func (x *UpdateNetworkApplianceVpnBgpRequest) GetNeighbors() []*NetworkApplianceVpnBgp_Neighbors {
 	if x != nil {
 		return x.Neighbors
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceVpnBgpRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceVpnBgpRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceVpnBgpRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceVpnBgpRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceVpnBgpRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -297,17 +314,20 @@ func (x *GetNetworkApplianceVpnSiteToSiteVpnRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkApplianceVpnSiteToSiteVpn, updateNetworkApplianceVpnSiteToSiteVpn.
+// The appliance VPN site to site VPN of a network. Answer of getNetworkApplianceVpnSiteToSiteVpn,
+// updateNetworkApplianceVpnSiteToSiteVpn.
 type NetworkApplianceVpnSiteToSiteVpn struct {
-	state            protoimpl.MessageState                               `protogen:"open.v1"`
-	Mode             *string                                              `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Hubs             []*NetworkApplianceVpnSiteToSiteVpn_Hubs             `protobuf:"bytes,2,rep,name=hubs,proto3" json:"hubs,omitempty"`
-	Subnets          []*NetworkApplianceVpnSiteToSiteVpn_Subnets          `protobuf:"bytes,3,rep,name=subnets,proto3" json:"subnets,omitempty"`
-	Sgt              *NetworkApplianceVpnSiteToSiteVpn_Sgt                `protobuf:"bytes,4,opt,name=sgt,proto3" json:"sgt,omitempty"`
-	Subnet           *NetworkApplianceVpnSiteToSiteVpn_Subnet             `protobuf:"bytes,5,opt,name=subnet,proto3" json:"subnet,omitempty"`
-	HostTranslations []*NetworkApplianceVpnSiteToSiteVpn_HostTranslations `protobuf:"bytes,6,rep,name=host_translations,json=hostTranslations,proto3" json:"host_translations,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Known values: "hub", "none", "spoke".
+	Mode                 *string                                              `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	Hubs                 []*NetworkApplianceVpnSiteToSiteVpn_Hubs             `protobuf:"bytes,2,rep,name=hubs,proto3" json:"hubs,omitempty"`
+	Subnets              []*NetworkApplianceVpnSiteToSiteVpn_Subnets          `protobuf:"bytes,3,rep,name=subnets,proto3" json:"subnets,omitempty"`
+	Sgt                  *NetworkApplianceVpnSiteToSiteVpn_Sgt                `protobuf:"bytes,4,opt,name=sgt,proto3" json:"sgt,omitempty"`
+	Subnet               *NetworkApplianceVpnSiteToSiteVpn_Subnet             `protobuf:"bytes,5,opt,name=subnet,proto3" json:"subnet,omitempty"`
+	HostTranslations     []*NetworkApplianceVpnSiteToSiteVpn_HostTranslations `protobuf:"bytes,6,rep,name=host_translations,json=hostTranslations,proto3" json:"host_translations,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceVpnSiteToSiteVpn) Reset() {
@@ -382,22 +402,30 @@ func (x *NetworkApplianceVpnSiteToSiteVpn) GetHostTranslations() []*NetworkAppli
 	return nil
 }
 
+func (x *NetworkApplianceVpnSiteToSiteVpn) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkApplianceVpnSiteToSiteVpn.
 type UpdateNetworkApplianceVpnSiteToSiteVpnRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required. Known values: "hub", "none", "spoke".
-	Mode             *string                                                           `protobuf:"bytes,2,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Hubs             []*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Hubs             `protobuf:"bytes,3,rep,name=hubs,proto3" json:"hubs,omitempty"`
-	Subnets          []*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets          `protobuf:"bytes,4,rep,name=subnets,proto3" json:"subnets,omitempty"`
-	Sgt              *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Sgt                `protobuf:"bytes,5,opt,name=sgt,proto3" json:"sgt,omitempty"`
-	Subnet           *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnet             `protobuf:"bytes,6,opt,name=subnet,proto3" json:"subnet,omitempty"`
-	HostTranslations []*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations `protobuf:"bytes,7,rep,name=host_translations,json=hostTranslations,proto3" json:"host_translations,omitempty"`
-	NullFields       *fieldmaskpb.FieldMask                                            `protobuf:"bytes,8,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields      *fieldmaskpb.FieldMask                                            `protobuf:"bytes,9,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	Mode                 *string                                              `protobuf:"bytes,2,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	Hubs                 []*NetworkApplianceVpnSiteToSiteVpn_Hubs             `protobuf:"bytes,3,rep,name=hubs,proto3" json:"hubs,omitempty"`
+	Subnets              []*NetworkApplianceVpnSiteToSiteVpn_Subnets          `protobuf:"bytes,4,rep,name=subnets,proto3" json:"subnets,omitempty"`
+	Sgt                  *NetworkApplianceVpnSiteToSiteVpn_Sgt                `protobuf:"bytes,5,opt,name=sgt,proto3" json:"sgt,omitempty"`
+	Subnet               *NetworkApplianceVpnSiteToSiteVpn_Subnet             `protobuf:"bytes,6,opt,name=subnet,proto3" json:"subnet,omitempty"`
+	HostTranslations     []*NetworkApplianceVpnSiteToSiteVpn_HostTranslations `protobuf:"bytes,7,rep,name=host_translations,json=hostTranslations,proto3" json:"host_translations,omitempty"`
+	EmptyFields          []string                                             `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                             `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest) Reset() {
@@ -444,51 +472,58 @@ func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest) GetMode() string {
 	return ""
 }
 
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest) GetHubs() []*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Hubs {
+func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest) GetHubs() []*NetworkApplianceVpnSiteToSiteVpn_Hubs {
 	if x != nil {
 		return x.Hubs
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest) GetSubnets() []*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets {
+func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest) GetSubnets() []*NetworkApplianceVpnSiteToSiteVpn_Subnets {
 	if x != nil {
 		return x.Subnets
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest) GetSgt() *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Sgt {
+func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest) GetSgt() *NetworkApplianceVpnSiteToSiteVpn_Sgt {
 	if x != nil {
 		return x.Sgt
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest) GetSubnet() *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnet {
+func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest) GetSubnet() *NetworkApplianceVpnSiteToSiteVpn_Subnet {
 	if x != nil {
 		return x.Subnet
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest) GetHostTranslations() []*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations {
+func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest) GetHostTranslations() []*NetworkApplianceVpnSiteToSiteVpn_HostTranslations {
 	if x != nil {
 		return x.HostTranslations
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -539,15 +574,17 @@ func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest) GetOrganiza
 	return ""
 }
 
-// Answer of getOrganizationApplianceVpnSiteToSiteIpsecPeersSlas,
+// The appliance VPN site to site IPsec peers SLAs of an organization. Answer of
+// getOrganizationApplianceVpnSiteToSiteIpsecPeersSlas,
 // updateOrganizationApplianceVpnSiteToSiteIpsecPeersSlas.
 type GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse struct {
-	state         protoimpl.MessageState                                              `protogen:"open.v1"`
-	Items         []*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                        `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                              `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                     `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                        `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse) Reset() {
@@ -580,6 +617,13 @@ func (*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse) Descriptor()
 	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{7}
 }
 
+func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse) GetItems() []*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item {
 	if x != nil {
 		return x.Items
@@ -594,9 +638,9 @@ func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse) GetPageInf
 	return nil
 }
 
-func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse) GetMeta() *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta {
+func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -605,12 +649,13 @@ func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse) GetMeta() 
 type UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	OrganizationId *string                                                                `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
-	Items          []*UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Items `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
-	NullFields     *fieldmaskpb.FieldMask                                                 `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields    *fieldmaskpb.FieldMask                                                 `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	OrganizationId       *string                                                               `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
+	Items                []*UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
+	EmptyFields          []string                                                              `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                              `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest) Reset() {
@@ -650,23 +695,30 @@ func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest) GetOrgan
 	return ""
 }
 
-func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest) GetItems() []*UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Items {
+func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest) GetItems() []*UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item {
 	if x != nil {
 		return x.Items
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -776,11 +828,12 @@ func (x *GetOrganizationApplianceVpnStatsRequest) GetTimespan() float64 {
 
 // Answer of getOrganizationApplianceVpnStats.
 type GetOrganizationApplianceVpnStatsResponse struct {
-	state         protoimpl.MessageState                           `protogen:"open.v1"`
-	Items         []*GetOrganizationApplianceVpnStatsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                     `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                           `protogen:"open.v1"`
+	Items                []*GetOrganizationApplianceVpnStatsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                     `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceVpnStatsResponse) Reset() {
@@ -823,6 +876,13 @@ func (x *GetOrganizationApplianceVpnStatsResponse) GetItems() []*GetOrganization
 func (x *GetOrganizationApplianceVpnStatsResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationApplianceVpnStatsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -907,11 +967,12 @@ func (x *GetOrganizationApplianceVpnStatusesRequest) GetNetworkIds() []string {
 
 // Answer of getOrganizationApplianceVpnStatuses.
 type GetOrganizationApplianceVpnStatusesResponse struct {
-	state         protoimpl.MessageState                              `protogen:"open.v1"`
-	Items         []*GetOrganizationApplianceVpnStatusesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                        `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                              `protogen:"open.v1"`
+	Items                []*GetOrganizationApplianceVpnStatusesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                        `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceVpnStatusesResponse) Reset() {
@@ -954,6 +1015,13 @@ func (x *GetOrganizationApplianceVpnStatusesResponse) GetItems() []*GetOrganizat
 func (x *GetOrganizationApplianceVpnStatusesResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationApplianceVpnStatusesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1004,13 +1072,14 @@ func (x *GetOrganizationApplianceVpnThirdPartyVPNPeersRequest) GetOrganizationId
 	return ""
 }
 
-// Answer of getOrganizationApplianceVpnThirdPartyVPNPeers,
-// updateOrganizationApplianceVpnThirdPartyVPNPeers.
+// The appliance VPN third party VPN peers of an organization. Answer of
+// getOrganizationApplianceVpnThirdPartyVPNPeers, updateOrganizationApplianceVpnThirdPartyVPNPeers.
 type OrganizationApplianceVpnThirdPartyVPNPeers struct {
-	state         protoimpl.MessageState                              `protogen:"open.v1"`
-	Peers         []*OrganizationApplianceVpnThirdPartyVPNPeers_Peers `protobuf:"bytes,1,rep,name=peers,proto3" json:"peers,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                              `protogen:"open.v1"`
+	Peers                []*OrganizationApplianceVpnThirdPartyVPNPeers_Peers `protobuf:"bytes,1,rep,name=peers,proto3" json:"peers,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers) Reset() {
@@ -1050,17 +1119,25 @@ func (x *OrganizationApplianceVpnThirdPartyVPNPeers) GetPeers() []*OrganizationA
 	return nil
 }
 
+func (x *OrganizationApplianceVpnThirdPartyVPNPeers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateOrganizationApplianceVpnThirdPartyVPNPeers.
 type UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Peers         []*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers `protobuf:"bytes,2,rep,name=peers,proto3" json:"peers,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                           `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                           `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Peers                []*OrganizationApplianceVpnThirdPartyVPNPeers_Peers `protobuf:"bytes,2,rep,name=peers,proto3" json:"peers,omitempty"`
+	EmptyFields          []string                                            `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                            `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest) Reset() {
@@ -1100,23 +1177,30 @@ func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest) GetOrganizatio
 	return ""
 }
 
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest) GetPeers() []*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers {
+func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest) GetPeers() []*OrganizationApplianceVpnThirdPartyVPNPeers_Peers {
 	if x != nil {
 		return x.Peers
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1167,13 +1251,15 @@ func (x *GetOrganizationApplianceVpnVpnFirewallRulesRequest) GetOrganizationId()
 	return ""
 }
 
-// Answer of getOrganizationApplianceVpnVpnFirewallRules,
-// updateOrganizationApplianceVpnVpnFirewallRules.
+// The appliance VPN VPN firewall rules of an organization. Answer of
+// getOrganizationApplianceVpnVpnFirewallRules, updateOrganizationApplianceVpnVpnFirewallRules.
 type OrganizationApplianceVpnVpnFirewallRules struct {
-	state         protoimpl.MessageState                            `protogen:"open.v1"`
-	Rules         []*OrganizationApplianceVpnVpnFirewallRules_Rules `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                            `protogen:"open.v1"`
+	Rules                []*OrganizationApplianceVpnVpnFirewallRules_Rules `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
+	SyslogDefaultRule    *bool                                             `protobuf:"varint,2,opt,name=syslog_default_rule,json=syslogDefaultRule,proto3,oneof" json:"syslog_default_rule,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationApplianceVpnVpnFirewallRules) Reset() {
@@ -1213,17 +1299,32 @@ func (x *OrganizationApplianceVpnVpnFirewallRules) GetRules() []*OrganizationApp
 	return nil
 }
 
+func (x *OrganizationApplianceVpnVpnFirewallRules) GetSyslogDefaultRule() bool {
+	if x != nil && x.SyslogDefaultRule != nil {
+		return *x.SyslogDefaultRule
+	}
+	return false
+}
+
+func (x *OrganizationApplianceVpnVpnFirewallRules) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateOrganizationApplianceVpnVpnFirewallRules.
 type UpdateOrganizationApplianceVpnVpnFirewallRulesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	OrganizationId    *string                                                        `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
-	Rules             []*UpdateOrganizationApplianceVpnVpnFirewallRulesRequest_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	SyslogDefaultRule *bool                                                          `protobuf:"varint,3,opt,name=syslog_default_rule,json=syslogDefaultRule,proto3,oneof" json:"syslog_default_rule,omitempty"`
-	NullFields        *fieldmaskpb.FieldMask                                         `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields       *fieldmaskpb.FieldMask                                         `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	OrganizationId       *string                                           `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
+	Rules                []*OrganizationApplianceVpnVpnFirewallRules_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	SyslogDefaultRule    *bool                                             `protobuf:"varint,3,opt,name=syslog_default_rule,json=syslogDefaultRule,proto3,oneof" json:"syslog_default_rule,omitempty"`
+	EmptyFields          []string                                          `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                          `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationApplianceVpnVpnFirewallRulesRequest) Reset() {
@@ -1263,7 +1364,7 @@ func (x *UpdateOrganizationApplianceVpnVpnFirewallRulesRequest) GetOrganizationI
 	return ""
 }
 
-func (x *UpdateOrganizationApplianceVpnVpnFirewallRulesRequest) GetRules() []*UpdateOrganizationApplianceVpnVpnFirewallRulesRequest_Rules {
+func (x *UpdateOrganizationApplianceVpnVpnFirewallRulesRequest) GetRules() []*OrganizationApplianceVpnVpnFirewallRules_Rules {
 	if x != nil {
 		return x.Rules
 	}
@@ -1277,28 +1378,38 @@ func (x *UpdateOrganizationApplianceVpnVpnFirewallRulesRequest) GetSyslogDefault
 	return false
 }
 
-func (x *UpdateOrganizationApplianceVpnVpnFirewallRulesRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationApplianceVpnVpnFirewallRulesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationApplianceVpnVpnFirewallRulesRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateOrganizationApplianceVpnVpnFirewallRulesRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationApplianceVpnVpnFirewallRulesRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceVpnBgp_Neighbors struct {
-	state                  protoimpl.MessageState                           `protogen:"open.v1"`
-	Ip                     *string                                          `protobuf:"bytes,1,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	Ipv6                   *NetworkApplianceVpnBgp_Neighbors_Ipv6           `protobuf:"bytes,2,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
-	RemoteAsNumber         *int64                                           `protobuf:"varint,3,opt,name=remote_as_number,json=remoteAsNumber,proto3,oneof" json:"remote_as_number,omitempty"`
-	ReceiveLimit           *int64                                           `protobuf:"varint,4,opt,name=receive_limit,json=receiveLimit,proto3,oneof" json:"receive_limit,omitempty"`
-	AllowTransit           *bool                                            `protobuf:"varint,5,opt,name=allow_transit,json=allowTransit,proto3,oneof" json:"allow_transit,omitempty"`
-	EbgpHoldTimer          *int64                                           `protobuf:"varint,6,opt,name=ebgp_hold_timer,json=ebgpHoldTimer,proto3,oneof" json:"ebgp_hold_timer,omitempty"`
+	state protoimpl.MessageState                 `protogen:"open.v1"`
+	Ip    *string                                `protobuf:"bytes,1,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
+	Ipv6  *NetworkApplianceVpnBgp_Neighbors_Ipv6 `protobuf:"bytes,2,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
+	// Required in a request.
+	RemoteAsNumber *int64 `protobuf:"varint,3,opt,name=remote_as_number,json=remoteAsNumber,proto3,oneof" json:"remote_as_number,omitempty"`
+	ReceiveLimit   *int64 `protobuf:"varint,4,opt,name=receive_limit,json=receiveLimit,proto3,oneof" json:"receive_limit,omitempty"`
+	AllowTransit   *bool  `protobuf:"varint,5,opt,name=allow_transit,json=allowTransit,proto3,oneof" json:"allow_transit,omitempty"`
+	// Required in a request.
+	EbgpHoldTimer *int64 `protobuf:"varint,6,opt,name=ebgp_hold_timer,json=ebgpHoldTimer,proto3,oneof" json:"ebgp_hold_timer,omitempty"`
+	// Required in a request.
 	EbgpMultihop           *int64                                           `protobuf:"varint,7,opt,name=ebgp_multihop,json=ebgpMultihop,proto3,oneof" json:"ebgp_multihop,omitempty"`
 	SourceInterface        *string                                          `protobuf:"bytes,8,opt,name=source_interface,json=sourceInterface,proto3,oneof" json:"source_interface,omitempty"`
 	NextHopIp              *string                                          `protobuf:"bytes,9,opt,name=next_hop_ip,json=nextHopIp,proto3,oneof" json:"next_hop_ip,omitempty"`
@@ -1309,6 +1420,7 @@ type NetworkApplianceVpnBgp_Neighbors struct {
 	Weight                 *int64                                           `protobuf:"varint,14,opt,name=weight,proto3,oneof" json:"weight,omitempty"`
 	FilterIn               []string                                         `protobuf:"bytes,15,rep,name=filter_in,json=filterIn,proto3" json:"filter_in,omitempty"`
 	CommunityOut           []string                                         `protobuf:"bytes,16,rep,name=community_out,json=communityOut,proto3" json:"community_out,omitempty"`
+	AdditionalProperties   *structpb.Struct                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
@@ -1455,11 +1567,20 @@ func (x *NetworkApplianceVpnBgp_Neighbors) GetCommunityOut() []string {
 	return nil
 }
 
+func (x *NetworkApplianceVpnBgp_Neighbors) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceVpnBgp_Neighbors_Ipv6 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Address              *string          `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceVpnBgp_Neighbors_Ipv6) Reset() {
@@ -1499,11 +1620,19 @@ func (x *NetworkApplianceVpnBgp_Neighbors_Ipv6) GetAddress() string {
 	return ""
 }
 
+func (x *NetworkApplianceVpnBgp_Neighbors_Ipv6) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceVpnBgp_Neighbors_TtlSecurity struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceVpnBgp_Neighbors_TtlSecurity) Reset() {
@@ -1543,11 +1672,19 @@ func (x *NetworkApplianceVpnBgp_Neighbors_TtlSecurity) GetEnabled() bool {
 	return false
 }
 
+func (x *NetworkApplianceVpnBgp_Neighbors_TtlSecurity) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceVpnBgp_Neighbors_Authentication struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Password      *string                `protobuf:"bytes,1,opt,name=password,proto3,oneof" json:"password,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Password             *string                `protobuf:"bytes,1,opt,name=password,proto3,oneof" json:"password,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceVpnBgp_Neighbors_Authentication) Reset() {
@@ -1587,317 +1724,26 @@ func (x *NetworkApplianceVpnBgp_Neighbors_Authentication) GetPassword() string {
 	return ""
 }
 
-type UpdateNetworkApplianceVpnBgpRequest_Neighbors struct {
-	state protoimpl.MessageState                              `protogen:"open.v1"`
-	Ip    *string                                             `protobuf:"bytes,1,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	Ipv6  *UpdateNetworkApplianceVpnBgpRequest_Neighbors_Ipv6 `protobuf:"bytes,2,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
-	// Required.
-	RemoteAsNumber *int64 `protobuf:"varint,3,opt,name=remote_as_number,json=remoteAsNumber,proto3,oneof" json:"remote_as_number,omitempty"`
-	ReceiveLimit   *int64 `protobuf:"varint,4,opt,name=receive_limit,json=receiveLimit,proto3,oneof" json:"receive_limit,omitempty"`
-	AllowTransit   *bool  `protobuf:"varint,5,opt,name=allow_transit,json=allowTransit,proto3,oneof" json:"allow_transit,omitempty"`
-	// Required.
-	EbgpHoldTimer *int64 `protobuf:"varint,6,opt,name=ebgp_hold_timer,json=ebgpHoldTimer,proto3,oneof" json:"ebgp_hold_timer,omitempty"`
-	// Required.
-	EbgpMultihop           *int64                                                        `protobuf:"varint,7,opt,name=ebgp_multihop,json=ebgpMultihop,proto3,oneof" json:"ebgp_multihop,omitempty"`
-	SourceInterface        *string                                                       `protobuf:"bytes,8,opt,name=source_interface,json=sourceInterface,proto3,oneof" json:"source_interface,omitempty"`
-	NextHopIp              *string                                                       `protobuf:"bytes,9,opt,name=next_hop_ip,json=nextHopIp,proto3,oneof" json:"next_hop_ip,omitempty"`
-	TtlSecurity            *UpdateNetworkApplianceVpnBgpRequest_Neighbors_TtlSecurity    `protobuf:"bytes,10,opt,name=ttl_security,json=ttlSecurity,proto3" json:"ttl_security,omitempty"`
-	Authentication         *UpdateNetworkApplianceVpnBgpRequest_Neighbors_Authentication `protobuf:"bytes,11,opt,name=authentication,proto3" json:"authentication,omitempty"`
-	MultiExitDiscriminator *int64                                                        `protobuf:"varint,12,opt,name=multi_exit_discriminator,json=multiExitDiscriminator,proto3,oneof" json:"multi_exit_discriminator,omitempty"`
-	PathPrepend            []int64                                                       `protobuf:"varint,13,rep,packed,name=path_prepend,json=pathPrepend,proto3" json:"path_prepend,omitempty"`
-	Weight                 *int64                                                        `protobuf:"varint,14,opt,name=weight,proto3,oneof" json:"weight,omitempty"`
-	FilterIn               []string                                                      `protobuf:"bytes,15,rep,name=filter_in,json=filterIn,proto3" json:"filter_in,omitempty"`
-	CommunityOut           []string                                                      `protobuf:"bytes,16,rep,name=community_out,json=communityOut,proto3" json:"community_out,omitempty"`
-	unknownFields          protoimpl.UnknownFields
-	sizeCache              protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors) Reset() {
-	*x = UpdateNetworkApplianceVpnBgpRequest_Neighbors{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceVpnBgpRequest_Neighbors) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[23]
+func (x *NetworkApplianceVpnBgp_Neighbors_Authentication) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceVpnBgpRequest_Neighbors.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceVpnBgpRequest_Neighbors) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors) GetIp() string {
-	if x != nil && x.Ip != nil {
-		return *x.Ip
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors) GetIpv6() *UpdateNetworkApplianceVpnBgpRequest_Neighbors_Ipv6 {
-	if x != nil {
-		return x.Ipv6
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors) GetRemoteAsNumber() int64 {
-	if x != nil && x.RemoteAsNumber != nil {
-		return *x.RemoteAsNumber
-	}
-	return 0
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors) GetReceiveLimit() int64 {
-	if x != nil && x.ReceiveLimit != nil {
-		return *x.ReceiveLimit
-	}
-	return 0
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors) GetAllowTransit() bool {
-	if x != nil && x.AllowTransit != nil {
-		return *x.AllowTransit
-	}
-	return false
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors) GetEbgpHoldTimer() int64 {
-	if x != nil && x.EbgpHoldTimer != nil {
-		return *x.EbgpHoldTimer
-	}
-	return 0
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors) GetEbgpMultihop() int64 {
-	if x != nil && x.EbgpMultihop != nil {
-		return *x.EbgpMultihop
-	}
-	return 0
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors) GetSourceInterface() string {
-	if x != nil && x.SourceInterface != nil {
-		return *x.SourceInterface
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors) GetNextHopIp() string {
-	if x != nil && x.NextHopIp != nil {
-		return *x.NextHopIp
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors) GetTtlSecurity() *UpdateNetworkApplianceVpnBgpRequest_Neighbors_TtlSecurity {
-	if x != nil {
-		return x.TtlSecurity
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors) GetAuthentication() *UpdateNetworkApplianceVpnBgpRequest_Neighbors_Authentication {
-	if x != nil {
-		return x.Authentication
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors) GetMultiExitDiscriminator() int64 {
-	if x != nil && x.MultiExitDiscriminator != nil {
-		return *x.MultiExitDiscriminator
-	}
-	return 0
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors) GetPathPrepend() []int64 {
-	if x != nil {
-		return x.PathPrepend
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors) GetWeight() int64 {
-	if x != nil && x.Weight != nil {
-		return *x.Weight
-	}
-	return 0
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors) GetFilterIn() []string {
-	if x != nil {
-		return x.FilterIn
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors) GetCommunityOut() []string {
-	if x != nil {
-		return x.CommunityOut
-	}
-	return nil
-}
-
-type UpdateNetworkApplianceVpnBgpRequest_Neighbors_Ipv6 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Address       *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors_Ipv6) Reset() {
-	*x = UpdateNetworkApplianceVpnBgpRequest_Neighbors_Ipv6{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors_Ipv6) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceVpnBgpRequest_Neighbors_Ipv6) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors_Ipv6) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[24]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceVpnBgpRequest_Neighbors_Ipv6.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceVpnBgpRequest_Neighbors_Ipv6) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{2, 0, 0}
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors_Ipv6) GetAddress() string {
-	if x != nil && x.Address != nil {
-		return *x.Address
-	}
-	return ""
-}
-
-type UpdateNetworkApplianceVpnBgpRequest_Neighbors_TtlSecurity struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors_TtlSecurity) Reset() {
-	*x = UpdateNetworkApplianceVpnBgpRequest_Neighbors_TtlSecurity{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[25]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors_TtlSecurity) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceVpnBgpRequest_Neighbors_TtlSecurity) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors_TtlSecurity) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[25]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceVpnBgpRequest_Neighbors_TtlSecurity.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceVpnBgpRequest_Neighbors_TtlSecurity) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{2, 0, 1}
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors_TtlSecurity) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateNetworkApplianceVpnBgpRequest_Neighbors_Authentication struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Password      *string                `protobuf:"bytes,1,opt,name=password,proto3,oneof" json:"password,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors_Authentication) Reset() {
-	*x = UpdateNetworkApplianceVpnBgpRequest_Neighbors_Authentication{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[26]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors_Authentication) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceVpnBgpRequest_Neighbors_Authentication) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors_Authentication) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[26]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceVpnBgpRequest_Neighbors_Authentication.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceVpnBgpRequest_Neighbors_Authentication) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{2, 0, 2}
-}
-
-func (x *UpdateNetworkApplianceVpnBgpRequest_Neighbors_Authentication) GetPassword() string {
-	if x != nil && x.Password != nil {
-		return *x.Password
-	}
-	return ""
 }
 
 type NetworkApplianceVpnSiteToSiteVpn_Hubs struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	HubId           *string                `protobuf:"bytes,1,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	UseDefaultRoute *bool                  `protobuf:"varint,2,opt,name=use_default_route,json=useDefaultRoute,proto3,oneof" json:"use_default_route,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	HubId                *string          `protobuf:"bytes,1,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
+	UseDefaultRoute      *bool            `protobuf:"varint,2,opt,name=use_default_route,json=useDefaultRoute,proto3,oneof" json:"use_default_route,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceVpnSiteToSiteVpn_Hubs) Reset() {
 	*x = NetworkApplianceVpnSiteToSiteVpn_Hubs{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[27]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1909,7 +1755,7 @@ func (x *NetworkApplianceVpnSiteToSiteVpn_Hubs) String() string {
 func (*NetworkApplianceVpnSiteToSiteVpn_Hubs) ProtoMessage() {}
 
 func (x *NetworkApplianceVpnSiteToSiteVpn_Hubs) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[27]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1939,18 +1785,27 @@ func (x *NetworkApplianceVpnSiteToSiteVpn_Hubs) GetUseDefaultRoute() bool {
 	return false
 }
 
+func (x *NetworkApplianceVpnSiteToSiteVpn_Hubs) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceVpnSiteToSiteVpn_Subnets struct {
-	state         protoimpl.MessageState                        `protogen:"open.v1"`
-	LocalSubnet   *string                                       `protobuf:"bytes,1,opt,name=local_subnet,json=localSubnet,proto3,oneof" json:"local_subnet,omitempty"`
-	UseVpn        *bool                                         `protobuf:"varint,2,opt,name=use_vpn,json=useVpn,proto3,oneof" json:"use_vpn,omitempty"`
-	Nat           *NetworkApplianceVpnSiteToSiteVpn_Subnets_Nat `protobuf:"bytes,3,opt,name=nat,proto3" json:"nat,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	LocalSubnet          *string                                       `protobuf:"bytes,1,opt,name=local_subnet,json=localSubnet,proto3,oneof" json:"local_subnet,omitempty"`
+	UseVpn               *bool                                         `protobuf:"varint,2,opt,name=use_vpn,json=useVpn,proto3,oneof" json:"use_vpn,omitempty"`
+	Nat                  *NetworkApplianceVpnSiteToSiteVpn_Subnets_Nat `protobuf:"bytes,3,opt,name=nat,proto3" json:"nat,omitempty"`
+	AdditionalProperties *structpb.Struct                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceVpnSiteToSiteVpn_Subnets) Reset() {
 	*x = NetworkApplianceVpnSiteToSiteVpn_Subnets{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[28]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1962,7 +1817,7 @@ func (x *NetworkApplianceVpnSiteToSiteVpn_Subnets) String() string {
 func (*NetworkApplianceVpnSiteToSiteVpn_Subnets) ProtoMessage() {}
 
 func (x *NetworkApplianceVpnSiteToSiteVpn_Subnets) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[28]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1999,16 +1854,24 @@ func (x *NetworkApplianceVpnSiteToSiteVpn_Subnets) GetNat() *NetworkApplianceVpn
 	return nil
 }
 
+func (x *NetworkApplianceVpnSiteToSiteVpn_Subnets) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceVpnSiteToSiteVpn_Sgt struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceVpnSiteToSiteVpn_Sgt) Reset() {
 	*x = NetworkApplianceVpnSiteToSiteVpn_Sgt{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[29]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2020,7 +1883,7 @@ func (x *NetworkApplianceVpnSiteToSiteVpn_Sgt) String() string {
 func (*NetworkApplianceVpnSiteToSiteVpn_Sgt) ProtoMessage() {}
 
 func (x *NetworkApplianceVpnSiteToSiteVpn_Sgt) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[29]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2043,16 +1906,24 @@ func (x *NetworkApplianceVpnSiteToSiteVpn_Sgt) GetEnabled() bool {
 	return false
 }
 
+func (x *NetworkApplianceVpnSiteToSiteVpn_Sgt) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceVpnSiteToSiteVpn_Subnet struct {
-	state         protoimpl.MessageState                       `protogen:"open.v1"`
-	Nat           *NetworkApplianceVpnSiteToSiteVpn_Subnet_Nat `protobuf:"bytes,1,opt,name=nat,proto3" json:"nat,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                       `protogen:"open.v1"`
+	Nat                  *NetworkApplianceVpnSiteToSiteVpn_Subnet_Nat `protobuf:"bytes,1,opt,name=nat,proto3" json:"nat,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceVpnSiteToSiteVpn_Subnet) Reset() {
 	*x = NetworkApplianceVpnSiteToSiteVpn_Subnet{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[30]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2064,7 +1935,7 @@ func (x *NetworkApplianceVpnSiteToSiteVpn_Subnet) String() string {
 func (*NetworkApplianceVpnSiteToSiteVpn_Subnet) ProtoMessage() {}
 
 func (x *NetworkApplianceVpnSiteToSiteVpn_Subnet) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[30]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2087,18 +1958,26 @@ func (x *NetworkApplianceVpnSiteToSiteVpn_Subnet) GetNat() *NetworkApplianceVpnS
 	return nil
 }
 
+func (x *NetworkApplianceVpnSiteToSiteVpn_Subnet) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceVpnSiteToSiteVpn_HostTranslations struct {
-	state         protoimpl.MessageState                                    `protogen:"open.v1"`
-	Name          *string                                                   `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Local         *NetworkApplianceVpnSiteToSiteVpn_HostTranslations_Local  `protobuf:"bytes,2,opt,name=local,proto3" json:"local,omitempty"`
-	Remote        *NetworkApplianceVpnSiteToSiteVpn_HostTranslations_Remote `protobuf:"bytes,3,opt,name=remote,proto3" json:"remote,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                    `protogen:"open.v1"`
+	Name                 *string                                                   `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Local                *NetworkApplianceVpnSiteToSiteVpn_HostTranslations_Local  `protobuf:"bytes,2,opt,name=local,proto3" json:"local,omitempty"`
+	Remote               *NetworkApplianceVpnSiteToSiteVpn_HostTranslations_Remote `protobuf:"bytes,3,opt,name=remote,proto3" json:"remote,omitempty"`
+	AdditionalProperties *structpb.Struct                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceVpnSiteToSiteVpn_HostTranslations) Reset() {
 	*x = NetworkApplianceVpnSiteToSiteVpn_HostTranslations{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[31]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2110,7 +1989,7 @@ func (x *NetworkApplianceVpnSiteToSiteVpn_HostTranslations) String() string {
 func (*NetworkApplianceVpnSiteToSiteVpn_HostTranslations) ProtoMessage() {}
 
 func (x *NetworkApplianceVpnSiteToSiteVpn_HostTranslations) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[31]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2147,17 +2026,25 @@ func (x *NetworkApplianceVpnSiteToSiteVpn_HostTranslations) GetRemote() *Network
 	return nil
 }
 
+func (x *NetworkApplianceVpnSiteToSiteVpn_HostTranslations) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceVpnSiteToSiteVpn_Subnets_Nat struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	RemoteSubnet  *string                `protobuf:"bytes,2,opt,name=remote_subnet,json=remoteSubnet,proto3,oneof" json:"remote_subnet,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	RemoteSubnet         *string                `protobuf:"bytes,2,opt,name=remote_subnet,json=remoteSubnet,proto3,oneof" json:"remote_subnet,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceVpnSiteToSiteVpn_Subnets_Nat) Reset() {
 	*x = NetworkApplianceVpnSiteToSiteVpn_Subnets_Nat{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[32]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2169,7 +2056,7 @@ func (x *NetworkApplianceVpnSiteToSiteVpn_Subnets_Nat) String() string {
 func (*NetworkApplianceVpnSiteToSiteVpn_Subnets_Nat) ProtoMessage() {}
 
 func (x *NetworkApplianceVpnSiteToSiteVpn_Subnets_Nat) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[32]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2199,16 +2086,24 @@ func (x *NetworkApplianceVpnSiteToSiteVpn_Subnets_Nat) GetRemoteSubnet() string 
 	return ""
 }
 
+func (x *NetworkApplianceVpnSiteToSiteVpn_Subnets_Nat) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceVpnSiteToSiteVpn_Subnet_Nat struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	IsAllowed     *bool                  `protobuf:"varint,1,opt,name=is_allowed,json=isAllowed,proto3,oneof" json:"is_allowed,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	IsAllowed            *bool                  `protobuf:"varint,1,opt,name=is_allowed,json=isAllowed,proto3,oneof" json:"is_allowed,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceVpnSiteToSiteVpn_Subnet_Nat) Reset() {
 	*x = NetworkApplianceVpnSiteToSiteVpn_Subnet_Nat{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[33]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2220,7 +2115,7 @@ func (x *NetworkApplianceVpnSiteToSiteVpn_Subnet_Nat) String() string {
 func (*NetworkApplianceVpnSiteToSiteVpn_Subnet_Nat) ProtoMessage() {}
 
 func (x *NetworkApplianceVpnSiteToSiteVpn_Subnet_Nat) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[33]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2243,16 +2138,24 @@ func (x *NetworkApplianceVpnSiteToSiteVpn_Subnet_Nat) GetIsAllowed() bool {
 	return false
 }
 
+func (x *NetworkApplianceVpnSiteToSiteVpn_Subnet_Nat) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceVpnSiteToSiteVpn_HostTranslations_Local struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Address              *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceVpnSiteToSiteVpn_HostTranslations_Local) Reset() {
 	*x = NetworkApplianceVpnSiteToSiteVpn_HostTranslations_Local{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[34]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2264,7 +2167,7 @@ func (x *NetworkApplianceVpnSiteToSiteVpn_HostTranslations_Local) String() strin
 func (*NetworkApplianceVpnSiteToSiteVpn_HostTranslations_Local) ProtoMessage() {}
 
 func (x *NetworkApplianceVpnSiteToSiteVpn_HostTranslations_Local) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[34]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2287,16 +2190,24 @@ func (x *NetworkApplianceVpnSiteToSiteVpn_HostTranslations_Local) GetAddress() s
 	return ""
 }
 
+func (x *NetworkApplianceVpnSiteToSiteVpn_HostTranslations_Local) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceVpnSiteToSiteVpn_HostTranslations_Remote struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Address              *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceVpnSiteToSiteVpn_HostTranslations_Remote) Reset() {
 	*x = NetworkApplianceVpnSiteToSiteVpn_HostTranslations_Remote{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[35]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2308,7 +2219,7 @@ func (x *NetworkApplianceVpnSiteToSiteVpn_HostTranslations_Remote) String() stri
 func (*NetworkApplianceVpnSiteToSiteVpn_HostTranslations_Remote) ProtoMessage() {}
 
 func (x *NetworkApplianceVpnSiteToSiteVpn_HostTranslations_Remote) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[35]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2331,465 +2242,27 @@ func (x *NetworkApplianceVpnSiteToSiteVpn_HostTranslations_Remote) GetAddress() 
 	return ""
 }
 
-type UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Hubs struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	HubId           *string `protobuf:"bytes,1,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	UseDefaultRoute *bool   `protobuf:"varint,2,opt,name=use_default_route,json=useDefaultRoute,proto3,oneof" json:"use_default_route,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Hubs) Reset() {
-	*x = UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Hubs{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[36]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Hubs) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Hubs) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Hubs) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[36]
+func (x *NetworkApplianceVpnSiteToSiteVpn_HostTranslations_Remote) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Hubs.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Hubs) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{5, 0}
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Hubs) GetHubId() string {
-	if x != nil && x.HubId != nil {
-		return *x.HubId
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Hubs) GetUseDefaultRoute() bool {
-	if x != nil && x.UseDefaultRoute != nil {
-		return *x.UseDefaultRoute
-	}
-	return false
-}
-
-type UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	LocalSubnet   *string                                                    `protobuf:"bytes,1,opt,name=local_subnet,json=localSubnet,proto3,oneof" json:"local_subnet,omitempty"`
-	UseVpn        *bool                                                      `protobuf:"varint,2,opt,name=use_vpn,json=useVpn,proto3,oneof" json:"use_vpn,omitempty"`
-	Nat           *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets_Nat `protobuf:"bytes,3,opt,name=nat,proto3" json:"nat,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets) Reset() {
-	*x = UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[37]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[37]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{5, 1}
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets) GetLocalSubnet() string {
-	if x != nil && x.LocalSubnet != nil {
-		return *x.LocalSubnet
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets) GetUseVpn() bool {
-	if x != nil && x.UseVpn != nil {
-		return *x.UseVpn
-	}
-	return false
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets) GetNat() *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets_Nat {
-	if x != nil {
-		return x.Nat
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Sgt struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Sgt) Reset() {
-	*x = UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Sgt{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[38]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Sgt) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Sgt) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Sgt) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[38]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Sgt.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Sgt) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{5, 2}
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Sgt) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnet struct {
-	state         protoimpl.MessageState                                    `protogen:"open.v1"`
-	Nat           *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnet_Nat `protobuf:"bytes,1,opt,name=nat,proto3" json:"nat,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnet) Reset() {
-	*x = UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnet{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[39]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnet) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnet) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnet) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[39]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnet.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnet) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{5, 3}
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnet) GetNat() *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnet_Nat {
-	if x != nil {
-		return x.Nat
-	}
-	return nil
-}
-
-type UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Name          *string                                                                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Local         *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations_Local  `protobuf:"bytes,2,opt,name=local,proto3" json:"local,omitempty"`
-	Remote        *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations_Remote `protobuf:"bytes,3,opt,name=remote,proto3" json:"remote,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations) Reset() {
-	*x = UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[40]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[40]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{5, 4}
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations) GetLocal() *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations_Local {
-	if x != nil {
-		return x.Local
-	}
-	return nil
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations) GetRemote() *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations_Remote {
-	if x != nil {
-		return x.Remote
-	}
-	return nil
-}
-
-type UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets_Nat struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	RemoteSubnet  *string                `protobuf:"bytes,2,opt,name=remote_subnet,json=remoteSubnet,proto3,oneof" json:"remote_subnet,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets_Nat) Reset() {
-	*x = UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets_Nat{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[41]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets_Nat) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets_Nat) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets_Nat) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[41]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets_Nat.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets_Nat) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{5, 1, 0}
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets_Nat) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets_Nat) GetRemoteSubnet() string {
-	if x != nil && x.RemoteSubnet != nil {
-		return *x.RemoteSubnet
-	}
-	return ""
-}
-
-type UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnet_Nat struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	IsAllowed     *bool                  `protobuf:"varint,1,opt,name=is_allowed,json=isAllowed,proto3,oneof" json:"is_allowed,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnet_Nat) Reset() {
-	*x = UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnet_Nat{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[42]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnet_Nat) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnet_Nat) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnet_Nat) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[42]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnet_Nat.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnet_Nat) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{5, 3, 0}
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnet_Nat) GetIsAllowed() bool {
-	if x != nil && x.IsAllowed != nil {
-		return *x.IsAllowed
-	}
-	return false
-}
-
-type UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations_Local struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations_Local) Reset() {
-	*x = UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations_Local{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[43]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations_Local) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations_Local) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations_Local) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[43]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations_Local.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations_Local) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{5, 4, 0}
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations_Local) GetAddress() string {
-	if x != nil && x.Address != nil {
-		return *x.Address
-	}
-	return ""
-}
-
-type UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations_Remote struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations_Remote) Reset() {
-	*x = UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations_Remote{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[44]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations_Remote) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations_Remote) ProtoMessage() {}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations_Remote) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[44]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations_Remote.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations_Remote) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{5, 4, 1}
-}
-
-func (x *UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations_Remote) GetAddress() string {
-	if x != nil && x.Address != nil {
-		return *x.Address
-	}
-	return ""
 }
 
 type GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	Id            *string                                                                 `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                                                                 `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Uri           *string                                                                 `protobuf:"bytes,3,opt,name=uri,proto3,oneof" json:"uri,omitempty"`
-	Ipsec         *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item_Ipsec `protobuf:"bytes,4,opt,name=ipsec,proto3" json:"ipsec,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                  `protogen:"open.v1"`
+	Id                   *string                                                                 `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                                                                 `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Uri                  *string                                                                 `protobuf:"bytes,3,opt,name=uri,proto3,oneof" json:"uri,omitempty"`
+	Ipsec                *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item_Ipsec `protobuf:"bytes,4,opt,name=ipsec,proto3" json:"ipsec,omitempty"`
+	AdditionalProperties *structpb.Struct                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item) Reset() {
 	*x = GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[45]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2801,7 +2274,7 @@ func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item) Strin
 func (*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[45]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2845,60 +2318,24 @@ func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item) GetIp
 	return nil
 }
 
-type GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta struct {
-	state         protoimpl.MessageState                                                   `protogen:"open.v1"`
-	Counts        *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta) Reset() {
-	*x = GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[46]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[46]
+func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{7, 1}
-}
-
-func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta) GetCounts() *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item_Ipsec struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	PeerIds       []string               `protobuf:"bytes,1,rep,name=peer_ids,json=peerIds,proto3" json:"peer_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	PeerIds              []string               `protobuf:"bytes,1,rep,name=peer_ids,json=peerIds,proto3" json:"peer_ids,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item_Ipsec) Reset() {
 	*x = GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item_Ipsec{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[47]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2910,7 +2347,7 @@ func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item_Ipsec)
 func (*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item_Ipsec) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item_Ipsec) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[47]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2933,74 +2370,37 @@ func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item_Ipsec)
 	return nil
 }
 
-type GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                         `protogen:"open.v1"`
-	Items         *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta_Counts{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[48]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[48]
+func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item_Ipsec) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{7, 1, 0}
-}
-
-func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta_Counts) GetItems() *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+type UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Uri                  *string                `protobuf:"bytes,2,opt,name=uri,proto3,oneof" json:"uri,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
-func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta_Counts_Items{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[49]
+func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item) Reset() {
+	*x = UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item{}
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta_Counts_Items) String() string {
+func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta_Counts_Items) ProtoMessage() {
-}
+func (*UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item) ProtoMessage() {}
 
-func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[49]
+func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3011,89 +2411,45 @@ func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta_Counts
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{7, 1, 0, 0}
-}
-
-func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
-type UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Uri           *string                `protobuf:"bytes,2,opt,name=uri,proto3,oneof" json:"uri,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Items) Reset() {
-	*x = UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Items{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[50]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Items) ProtoMessage() {}
-
-func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[50]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Items.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Items) Descriptor() ([]byte, []int) {
+// Deprecated: Use UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item.ProtoReflect.Descriptor instead.
+func (*UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item) Descriptor() ([]byte, []int) {
 	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{8, 0}
 }
 
-func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Items) GetName() string {
+func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
 	return ""
 }
 
-func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Items) GetUri() string {
+func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item) GetUri() string {
 	if x != nil && x.Uri != nil {
 		return *x.Uri
 	}
 	return ""
 }
 
+func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceVpnStatsResponse_Item struct {
-	state          protoimpl.MessageState                                          `protogen:"open.v1"`
-	NetworkId      *string                                                         `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	NetworkName    *string                                                         `protobuf:"bytes,2,opt,name=network_name,json=networkName,proto3,oneof" json:"network_name,omitempty"`
-	MerakiVpnPeers []*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers `protobuf:"bytes,3,rep,name=meraki_vpn_peers,json=merakiVpnPeers,proto3" json:"meraki_vpn_peers,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                                          `protogen:"open.v1"`
+	NetworkId            *string                                                         `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	NetworkName          *string                                                         `protobuf:"bytes,2,opt,name=network_name,json=networkName,proto3,oneof" json:"network_name,omitempty"`
+	MerakiVpnPeers       []*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers `protobuf:"bytes,3,rep,name=meraki_vpn_peers,json=merakiVpnPeers,proto3" json:"meraki_vpn_peers,omitempty"`
+	AdditionalProperties *structpb.Struct                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item) Reset() {
 	*x = GetOrganizationApplianceVpnStatsResponse_Item{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[51]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3105,7 +2461,7 @@ func (x *GetOrganizationApplianceVpnStatsResponse_Item) String() string {
 func (*GetOrganizationApplianceVpnStatsResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[51]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3142,6 +2498,13 @@ func (x *GetOrganizationApplianceVpnStatsResponse_Item) GetMerakiVpnPeers() []*G
 	return nil
 }
 
+func (x *GetOrganizationApplianceVpnStatsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers struct {
 	state                   protoimpl.MessageState                                                                  `protogen:"open.v1"`
 	NetworkId               *string                                                                                 `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
@@ -3151,13 +2514,14 @@ type GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers struct {
 	LossPercentageSummaries []*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LossPercentageSummaries `protobuf:"bytes,5,rep,name=loss_percentage_summaries,json=lossPercentageSummaries,proto3" json:"loss_percentage_summaries,omitempty"`
 	JitterSummaries         []*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_JitterSummaries         `protobuf:"bytes,6,rep,name=jitter_summaries,json=jitterSummaries,proto3" json:"jitter_summaries,omitempty"`
 	MosSummaries            []*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_MosSummaries            `protobuf:"bytes,7,rep,name=mos_summaries,json=mosSummaries,proto3" json:"mos_summaries,omitempty"`
+	AdditionalProperties    *structpb.Struct                                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers) Reset() {
 	*x = GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[52]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3169,7 +2533,7 @@ func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers) String() 
 func (*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[52]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3234,17 +2598,25 @@ func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers) GetMosSum
 	return nil
 }
 
+func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_UsageSummary struct {
-	state               protoimpl.MessageState `protogen:"open.v1"`
-	ReceivedInKilobytes *int64                 `protobuf:"varint,1,opt,name=received_in_kilobytes,json=receivedInKilobytes,proto3,oneof" json:"received_in_kilobytes,omitempty"`
-	SentInKilobytes     *int64                 `protobuf:"varint,2,opt,name=sent_in_kilobytes,json=sentInKilobytes,proto3,oneof" json:"sent_in_kilobytes,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	ReceivedInKilobytes  *int64                 `protobuf:"varint,1,opt,name=received_in_kilobytes,json=receivedInKilobytes,proto3,oneof" json:"received_in_kilobytes,omitempty"`
+	SentInKilobytes      *int64                 `protobuf:"varint,2,opt,name=sent_in_kilobytes,json=sentInKilobytes,proto3,oneof" json:"sent_in_kilobytes,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_UsageSummary) Reset() {
 	*x = GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_UsageSummary{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[53]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3256,7 +2628,7 @@ func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_UsageSumma
 func (*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_UsageSummary) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_UsageSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[53]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3286,20 +2658,28 @@ func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_UsageSumma
 	return 0
 }
 
+func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_UsageSummary) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LatencySummaries struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	SenderUplink   *string                `protobuf:"bytes,1,opt,name=sender_uplink,json=senderUplink,proto3,oneof" json:"sender_uplink,omitempty"`
-	ReceiverUplink *string                `protobuf:"bytes,2,opt,name=receiver_uplink,json=receiverUplink,proto3,oneof" json:"receiver_uplink,omitempty"`
-	AvgLatencyMs   *int64                 `protobuf:"varint,3,opt,name=avg_latency_ms,json=avgLatencyMs,proto3,oneof" json:"avg_latency_ms,omitempty"`
-	MinLatencyMs   *int64                 `protobuf:"varint,4,opt,name=min_latency_ms,json=minLatencyMs,proto3,oneof" json:"min_latency_ms,omitempty"`
-	MaxLatencyMs   *int64                 `protobuf:"varint,5,opt,name=max_latency_ms,json=maxLatencyMs,proto3,oneof" json:"max_latency_ms,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	SenderUplink         *string                `protobuf:"bytes,1,opt,name=sender_uplink,json=senderUplink,proto3,oneof" json:"sender_uplink,omitempty"`
+	ReceiverUplink       *string                `protobuf:"bytes,2,opt,name=receiver_uplink,json=receiverUplink,proto3,oneof" json:"receiver_uplink,omitempty"`
+	AvgLatencyMs         *float64               `protobuf:"fixed64,3,opt,name=avg_latency_ms,json=avgLatencyMs,proto3,oneof" json:"avg_latency_ms,omitempty"`
+	MinLatencyMs         *float64               `protobuf:"fixed64,4,opt,name=min_latency_ms,json=minLatencyMs,proto3,oneof" json:"min_latency_ms,omitempty"`
+	MaxLatencyMs         *float64               `protobuf:"fixed64,5,opt,name=max_latency_ms,json=maxLatencyMs,proto3,oneof" json:"max_latency_ms,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LatencySummaries) Reset() {
 	*x = GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LatencySummaries{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[54]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3312,7 +2692,7 @@ func (*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LatencySumma
 }
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LatencySummaries) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[54]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3342,41 +2722,49 @@ func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LatencySum
 	return ""
 }
 
-func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LatencySummaries) GetAvgLatencyMs() int64 {
+func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LatencySummaries) GetAvgLatencyMs() float64 {
 	if x != nil && x.AvgLatencyMs != nil {
 		return *x.AvgLatencyMs
 	}
 	return 0
 }
 
-func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LatencySummaries) GetMinLatencyMs() int64 {
+func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LatencySummaries) GetMinLatencyMs() float64 {
 	if x != nil && x.MinLatencyMs != nil {
 		return *x.MinLatencyMs
 	}
 	return 0
 }
 
-func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LatencySummaries) GetMaxLatencyMs() int64 {
+func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LatencySummaries) GetMaxLatencyMs() float64 {
 	if x != nil && x.MaxLatencyMs != nil {
 		return *x.MaxLatencyMs
 	}
 	return 0
 }
 
+func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LatencySummaries) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LossPercentageSummaries struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	SenderUplink      *string                `protobuf:"bytes,1,opt,name=sender_uplink,json=senderUplink,proto3,oneof" json:"sender_uplink,omitempty"`
-	ReceiverUplink    *string                `protobuf:"bytes,2,opt,name=receiver_uplink,json=receiverUplink,proto3,oneof" json:"receiver_uplink,omitempty"`
-	AvgLossPercentage *float64               `protobuf:"fixed64,3,opt,name=avg_loss_percentage,json=avgLossPercentage,proto3,oneof" json:"avg_loss_percentage,omitempty"`
-	MinLossPercentage *float64               `protobuf:"fixed64,4,opt,name=min_loss_percentage,json=minLossPercentage,proto3,oneof" json:"min_loss_percentage,omitempty"`
-	MaxLossPercentage *float64               `protobuf:"fixed64,5,opt,name=max_loss_percentage,json=maxLossPercentage,proto3,oneof" json:"max_loss_percentage,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	SenderUplink         *string                `protobuf:"bytes,1,opt,name=sender_uplink,json=senderUplink,proto3,oneof" json:"sender_uplink,omitempty"`
+	ReceiverUplink       *string                `protobuf:"bytes,2,opt,name=receiver_uplink,json=receiverUplink,proto3,oneof" json:"receiver_uplink,omitempty"`
+	AvgLossPercentage    *float64               `protobuf:"fixed64,3,opt,name=avg_loss_percentage,json=avgLossPercentage,proto3,oneof" json:"avg_loss_percentage,omitempty"`
+	MinLossPercentage    *float64               `protobuf:"fixed64,4,opt,name=min_loss_percentage,json=minLossPercentage,proto3,oneof" json:"min_loss_percentage,omitempty"`
+	MaxLossPercentage    *float64               `protobuf:"fixed64,5,opt,name=max_loss_percentage,json=maxLossPercentage,proto3,oneof" json:"max_loss_percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LossPercentageSummaries) Reset() {
 	*x = GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LossPercentageSummaries{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[55]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3389,7 +2777,7 @@ func (*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LossPercenta
 }
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LossPercentageSummaries) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[55]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3440,20 +2828,28 @@ func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LossPercen
 	return 0
 }
 
+func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LossPercentageSummaries) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_JitterSummaries struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	SenderUplink   *string                `protobuf:"bytes,1,opt,name=sender_uplink,json=senderUplink,proto3,oneof" json:"sender_uplink,omitempty"`
-	ReceiverUplink *string                `protobuf:"bytes,2,opt,name=receiver_uplink,json=receiverUplink,proto3,oneof" json:"receiver_uplink,omitempty"`
-	AvgJitter      *float64               `protobuf:"fixed64,3,opt,name=avg_jitter,json=avgJitter,proto3,oneof" json:"avg_jitter,omitempty"`
-	MinJitter      *float64               `protobuf:"fixed64,4,opt,name=min_jitter,json=minJitter,proto3,oneof" json:"min_jitter,omitempty"`
-	MaxJitter      *float64               `protobuf:"fixed64,5,opt,name=max_jitter,json=maxJitter,proto3,oneof" json:"max_jitter,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	SenderUplink         *string                `protobuf:"bytes,1,opt,name=sender_uplink,json=senderUplink,proto3,oneof" json:"sender_uplink,omitempty"`
+	ReceiverUplink       *string                `protobuf:"bytes,2,opt,name=receiver_uplink,json=receiverUplink,proto3,oneof" json:"receiver_uplink,omitempty"`
+	AvgJitter            *float64               `protobuf:"fixed64,3,opt,name=avg_jitter,json=avgJitter,proto3,oneof" json:"avg_jitter,omitempty"`
+	MinJitter            *float64               `protobuf:"fixed64,4,opt,name=min_jitter,json=minJitter,proto3,oneof" json:"min_jitter,omitempty"`
+	MaxJitter            *float64               `protobuf:"fixed64,5,opt,name=max_jitter,json=maxJitter,proto3,oneof" json:"max_jitter,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_JitterSummaries) Reset() {
 	*x = GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_JitterSummaries{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[56]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3465,7 +2861,7 @@ func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_JitterSumm
 func (*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_JitterSummaries) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_JitterSummaries) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[56]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3516,20 +2912,28 @@ func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_JitterSumm
 	return 0
 }
 
+func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_JitterSummaries) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_MosSummaries struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	SenderUplink   *string                `protobuf:"bytes,1,opt,name=sender_uplink,json=senderUplink,proto3,oneof" json:"sender_uplink,omitempty"`
-	ReceiverUplink *string                `protobuf:"bytes,2,opt,name=receiver_uplink,json=receiverUplink,proto3,oneof" json:"receiver_uplink,omitempty"`
-	AvgMos         *float64               `protobuf:"fixed64,3,opt,name=avg_mos,json=avgMos,proto3,oneof" json:"avg_mos,omitempty"`
-	MinMos         *float64               `protobuf:"fixed64,4,opt,name=min_mos,json=minMos,proto3,oneof" json:"min_mos,omitempty"`
-	MaxMos         *float64               `protobuf:"fixed64,5,opt,name=max_mos,json=maxMos,proto3,oneof" json:"max_mos,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	SenderUplink         *string                `protobuf:"bytes,1,opt,name=sender_uplink,json=senderUplink,proto3,oneof" json:"sender_uplink,omitempty"`
+	ReceiverUplink       *string                `protobuf:"bytes,2,opt,name=receiver_uplink,json=receiverUplink,proto3,oneof" json:"receiver_uplink,omitempty"`
+	AvgMos               *float64               `protobuf:"fixed64,3,opt,name=avg_mos,json=avgMos,proto3,oneof" json:"avg_mos,omitempty"`
+	MinMos               *float64               `protobuf:"fixed64,4,opt,name=min_mos,json=minMos,proto3,oneof" json:"min_mos,omitempty"`
+	MaxMos               *float64               `protobuf:"fixed64,5,opt,name=max_mos,json=maxMos,proto3,oneof" json:"max_mos,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_MosSummaries) Reset() {
 	*x = GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_MosSummaries{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[57]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3541,7 +2945,7 @@ func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_MosSummari
 func (*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_MosSummaries) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_MosSummaries) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[57]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3592,24 +2996,32 @@ func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_MosSummari
 	return 0
 }
 
+func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_MosSummaries) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceVpnStatusesResponse_Item struct {
-	state              protoimpl.MessageState                                                 `protogen:"open.v1"`
-	NetworkId          *string                                                                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	NetworkName        *string                                                                `protobuf:"bytes,2,opt,name=network_name,json=networkName,proto3,oneof" json:"network_name,omitempty"`
-	DeviceSerial       *string                                                                `protobuf:"bytes,3,opt,name=device_serial,json=deviceSerial,proto3,oneof" json:"device_serial,omitempty"`
-	DeviceStatus       *string                                                                `protobuf:"bytes,4,opt,name=device_status,json=deviceStatus,proto3,oneof" json:"device_status,omitempty"`
-	Uplinks            []*GetOrganizationApplianceVpnStatusesResponse_Item_Uplinks            `protobuf:"bytes,5,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
-	VpnMode            *string                                                                `protobuf:"bytes,6,opt,name=vpn_mode,json=vpnMode,proto3,oneof" json:"vpn_mode,omitempty"`
-	ExportedSubnets    []*GetOrganizationApplianceVpnStatusesResponse_Item_ExportedSubnets    `protobuf:"bytes,7,rep,name=exported_subnets,json=exportedSubnets,proto3" json:"exported_subnets,omitempty"`
-	MerakiVpnPeers     []*GetOrganizationApplianceVpnStatusesResponse_Item_MerakiVpnPeers     `protobuf:"bytes,8,rep,name=meraki_vpn_peers,json=merakiVpnPeers,proto3" json:"meraki_vpn_peers,omitempty"`
-	ThirdPartyVpnPeers []*GetOrganizationApplianceVpnStatusesResponse_Item_ThirdPartyVpnPeers `protobuf:"bytes,9,rep,name=third_party_vpn_peers,json=thirdPartyVpnPeers,proto3" json:"third_party_vpn_peers,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                protoimpl.MessageState                                                 `protogen:"open.v1"`
+	NetworkId            *string                                                                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	NetworkName          *string                                                                `protobuf:"bytes,2,opt,name=network_name,json=networkName,proto3,oneof" json:"network_name,omitempty"`
+	DeviceSerial         *string                                                                `protobuf:"bytes,3,opt,name=device_serial,json=deviceSerial,proto3,oneof" json:"device_serial,omitempty"`
+	DeviceStatus         *string                                                                `protobuf:"bytes,4,opt,name=device_status,json=deviceStatus,proto3,oneof" json:"device_status,omitempty"`
+	Uplinks              []*GetOrganizationApplianceVpnStatusesResponse_Item_Uplinks            `protobuf:"bytes,5,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
+	VpnMode              *string                                                                `protobuf:"bytes,6,opt,name=vpn_mode,json=vpnMode,proto3,oneof" json:"vpn_mode,omitempty"`
+	ExportedSubnets      []*GetOrganizationApplianceVpnStatusesResponse_Item_ExportedSubnets    `protobuf:"bytes,7,rep,name=exported_subnets,json=exportedSubnets,proto3" json:"exported_subnets,omitempty"`
+	MerakiVpnPeers       []*GetOrganizationApplianceVpnStatusesResponse_Item_MerakiVpnPeers     `protobuf:"bytes,8,rep,name=meraki_vpn_peers,json=merakiVpnPeers,proto3" json:"meraki_vpn_peers,omitempty"`
+	ThirdPartyVpnPeers   []*GetOrganizationApplianceVpnStatusesResponse_Item_ThirdPartyVpnPeers `protobuf:"bytes,9,rep,name=third_party_vpn_peers,json=thirdPartyVpnPeers,proto3" json:"third_party_vpn_peers,omitempty"`
+	AdditionalProperties *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceVpnStatusesResponse_Item) Reset() {
 	*x = GetOrganizationApplianceVpnStatusesResponse_Item{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[58]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3621,7 +3033,7 @@ func (x *GetOrganizationApplianceVpnStatusesResponse_Item) String() string {
 func (*GetOrganizationApplianceVpnStatusesResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceVpnStatusesResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[58]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3700,17 +3112,25 @@ func (x *GetOrganizationApplianceVpnStatusesResponse_Item) GetThirdPartyVpnPeers
 	return nil
 }
 
+func (x *GetOrganizationApplianceVpnStatusesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceVpnStatusesResponse_Item_Uplinks struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Interface     *string                `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	PublicIp      *string                `protobuf:"bytes,2,opt,name=public_ip,json=publicIp,proto3,oneof" json:"public_ip,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Interface            *string                `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	PublicIp             *string                `protobuf:"bytes,2,opt,name=public_ip,json=publicIp,proto3,oneof" json:"public_ip,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceVpnStatusesResponse_Item_Uplinks) Reset() {
 	*x = GetOrganizationApplianceVpnStatusesResponse_Item_Uplinks{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[59]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3722,7 +3142,7 @@ func (x *GetOrganizationApplianceVpnStatusesResponse_Item_Uplinks) String() stri
 func (*GetOrganizationApplianceVpnStatusesResponse_Item_Uplinks) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceVpnStatusesResponse_Item_Uplinks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[59]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3752,17 +3172,25 @@ func (x *GetOrganizationApplianceVpnStatusesResponse_Item_Uplinks) GetPublicIp()
 	return ""
 }
 
+func (x *GetOrganizationApplianceVpnStatusesResponse_Item_Uplinks) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceVpnStatusesResponse_Item_ExportedSubnets struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Subnet        *string                `protobuf:"bytes,1,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Subnet               *string                `protobuf:"bytes,1,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceVpnStatusesResponse_Item_ExportedSubnets) Reset() {
 	*x = GetOrganizationApplianceVpnStatusesResponse_Item_ExportedSubnets{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[60]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3774,7 +3202,7 @@ func (x *GetOrganizationApplianceVpnStatusesResponse_Item_ExportedSubnets) Strin
 func (*GetOrganizationApplianceVpnStatusesResponse_Item_ExportedSubnets) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceVpnStatusesResponse_Item_ExportedSubnets) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[60]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3804,19 +3232,27 @@ func (x *GetOrganizationApplianceVpnStatusesResponse_Item_ExportedSubnets) GetNa
 	return ""
 }
 
+func (x *GetOrganizationApplianceVpnStatusesResponse_Item_ExportedSubnets) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceVpnStatusesResponse_Item_MerakiVpnPeers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	NetworkId     *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	NetworkName   *string                `protobuf:"bytes,2,opt,name=network_name,json=networkName,proto3,oneof" json:"network_name,omitempty"`
-	Reachability  *string                `protobuf:"bytes,3,opt,name=reachability,proto3,oneof" json:"reachability,omitempty"`
-	Priority      *int64                 `protobuf:"varint,4,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	NetworkId            *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	NetworkName          *string                `protobuf:"bytes,2,opt,name=network_name,json=networkName,proto3,oneof" json:"network_name,omitempty"`
+	Reachability         *string                `protobuf:"bytes,3,opt,name=reachability,proto3,oneof" json:"reachability,omitempty"`
+	Priority             *int64                 `protobuf:"varint,4,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceVpnStatusesResponse_Item_MerakiVpnPeers) Reset() {
 	*x = GetOrganizationApplianceVpnStatusesResponse_Item_MerakiVpnPeers{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[61]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3828,7 +3264,7 @@ func (x *GetOrganizationApplianceVpnStatusesResponse_Item_MerakiVpnPeers) String
 func (*GetOrganizationApplianceVpnStatusesResponse_Item_MerakiVpnPeers) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceVpnStatusesResponse_Item_MerakiVpnPeers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[61]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3872,18 +3308,26 @@ func (x *GetOrganizationApplianceVpnStatusesResponse_Item_MerakiVpnPeers) GetPri
 	return 0
 }
 
+func (x *GetOrganizationApplianceVpnStatusesResponse_Item_MerakiVpnPeers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApplianceVpnStatusesResponse_Item_ThirdPartyVpnPeers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	PublicIp      *string                `protobuf:"bytes,2,opt,name=public_ip,json=publicIp,proto3,oneof" json:"public_ip,omitempty"`
-	Reachability  *string                `protobuf:"bytes,3,opt,name=reachability,proto3,oneof" json:"reachability,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	PublicIp             *string                `protobuf:"bytes,2,opt,name=public_ip,json=publicIp,proto3,oneof" json:"public_ip,omitempty"`
+	Reachability         *string                `protobuf:"bytes,3,opt,name=reachability,proto3,oneof" json:"reachability,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApplianceVpnStatusesResponse_Item_ThirdPartyVpnPeers) Reset() {
 	*x = GetOrganizationApplianceVpnStatusesResponse_Item_ThirdPartyVpnPeers{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[62]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3895,7 +3339,7 @@ func (x *GetOrganizationApplianceVpnStatusesResponse_Item_ThirdPartyVpnPeers) St
 func (*GetOrganizationApplianceVpnStatusesResponse_Item_ThirdPartyVpnPeers) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceVpnStatusesResponse_Item_ThirdPartyVpnPeers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[62]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3932,34 +3376,46 @@ func (x *GetOrganizationApplianceVpnStatusesResponse_Item_ThirdPartyVpnPeers) Ge
 	return ""
 }
 
+func (x *GetOrganizationApplianceVpnStatusesResponse_Item_ThirdPartyVpnPeers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationApplianceVpnThirdPartyVPNPeers_Peers struct {
-	state               protoimpl.MessageState                                          `protogen:"open.v1"`
-	PeerId              *string                                                         `protobuf:"bytes,1,opt,name=peer_id,json=peerId,proto3,oneof" json:"peer_id,omitempty"`
-	Name                *string                                                         `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	PublicIp            *string                                                         `protobuf:"bytes,3,opt,name=public_ip,json=publicIp,proto3,oneof" json:"public_ip,omitempty"`
-	RemoteId            *string                                                         `protobuf:"bytes,4,opt,name=remote_id,json=remoteId,proto3,oneof" json:"remote_id,omitempty"`
-	LocalId             *string                                                         `protobuf:"bytes,5,opt,name=local_id,json=localId,proto3,oneof" json:"local_id,omitempty"`
-	Secret              *string                                                         `protobuf:"bytes,6,opt,name=secret,proto3,oneof" json:"secret,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	PeerId *string                `protobuf:"bytes,1,opt,name=peer_id,json=peerId,proto3,oneof" json:"peer_id,omitempty"`
+	// Required in a request.
+	Name     *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	PublicIp *string `protobuf:"bytes,3,opt,name=public_ip,json=publicIp,proto3,oneof" json:"public_ip,omitempty"`
+	RemoteId *string `protobuf:"bytes,4,opt,name=remote_id,json=remoteId,proto3,oneof" json:"remote_id,omitempty"`
+	LocalId  *string `protobuf:"bytes,5,opt,name=local_id,json=localId,proto3,oneof" json:"local_id,omitempty"`
+	// Required in a request.
+	Secret *string `protobuf:"bytes,6,opt,name=secret,proto3,oneof" json:"secret,omitempty"`
+	// Required in a request.
 	PrivateSubnets      []string                                                        `protobuf:"bytes,7,rep,name=private_subnets,json=privateSubnets,proto3" json:"private_subnets,omitempty"`
 	IpsecPolicies       *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_IpsecPolicies `protobuf:"bytes,8,opt,name=ipsec_policies,json=ipsecPolicies,proto3" json:"ipsec_policies,omitempty"`
 	SlaPolicy           *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_SlaPolicy     `protobuf:"bytes,9,opt,name=sla_policy,json=slaPolicy,proto3" json:"sla_policy,omitempty"`
 	IpsecPoliciesPreset *string                                                         `protobuf:"bytes,10,opt,name=ipsec_policies_preset,json=ipsecPoliciesPreset,proto3,oneof" json:"ipsec_policies_preset,omitempty"`
 	// Known values: "1", "2". Default "1".
-	IkeVersion        *string                                                               `protobuf:"bytes,11,opt,name=ike_version,json=ikeVersion,proto3,oneof" json:"ike_version,omitempty"`
-	NetworkTags       []string                                                              `protobuf:"bytes,12,rep,name=network_tags,json=networkTags,proto3" json:"network_tags,omitempty"`
-	Network           *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Network             `protobuf:"bytes,13,opt,name=network,proto3" json:"network,omitempty"`
-	IsRouteBased      *bool                                                                 `protobuf:"varint,14,opt,name=is_route_based,json=isRouteBased,proto3,oneof" json:"is_route_based,omitempty"`
-	EbgpNeighbor      *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EbgpNeighbor        `protobuf:"bytes,15,opt,name=ebgp_neighbor,json=ebgpNeighbor,proto3" json:"ebgp_neighbor,omitempty"`
-	EcmpUplinkConfigs []*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs `protobuf:"bytes,16,rep,name=ecmp_uplink_configs,json=ecmpUplinkConfigs,proto3" json:"ecmp_uplink_configs,omitempty"`
-	PriorityInGroup   *int64                                                                `protobuf:"varint,17,opt,name=priority_in_group,json=priorityInGroup,proto3,oneof" json:"priority_in_group,omitempty"`
-	Group             *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group               `protobuf:"bytes,18,opt,name=group,proto3" json:"group,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	IkeVersion           *string                                                               `protobuf:"bytes,11,opt,name=ike_version,json=ikeVersion,proto3,oneof" json:"ike_version,omitempty"`
+	NetworkTags          []string                                                              `protobuf:"bytes,12,rep,name=network_tags,json=networkTags,proto3" json:"network_tags,omitempty"`
+	Network              *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Network             `protobuf:"bytes,13,opt,name=network,proto3" json:"network,omitempty"`
+	IsRouteBased         *bool                                                                 `protobuf:"varint,14,opt,name=is_route_based,json=isRouteBased,proto3,oneof" json:"is_route_based,omitempty"`
+	EbgpNeighbor         *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EbgpNeighbor        `protobuf:"bytes,15,opt,name=ebgp_neighbor,json=ebgpNeighbor,proto3" json:"ebgp_neighbor,omitempty"`
+	EcmpUplinkConfigs    []*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs `protobuf:"bytes,16,rep,name=ecmp_uplink_configs,json=ecmpUplinkConfigs,proto3" json:"ecmp_uplink_configs,omitempty"`
+	PriorityInGroup      *int64                                                                `protobuf:"varint,17,opt,name=priority_in_group,json=priorityInGroup,proto3,oneof" json:"priority_in_group,omitempty"`
+	Group                *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group               `protobuf:"bytes,18,opt,name=group,proto3" json:"group,omitempty"`
+	PublicHostname       *string                                                               `protobuf:"bytes,19,opt,name=public_hostname,json=publicHostname,proto3,oneof" json:"public_hostname,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers) Reset() {
 	*x = OrganizationApplianceVpnThirdPartyVPNPeers_Peers{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[63]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3971,7 +3427,7 @@ func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers) String() string {
 func (*OrganizationApplianceVpnThirdPartyVPNPeers_Peers) ProtoMessage() {}
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[63]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4113,6 +3569,20 @@ func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers) GetGroup() *Organizat
 	return nil
 }
 
+func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers) GetPublicHostname() string {
+	if x != nil && x.PublicHostname != nil {
+		return *x.PublicHostname
+	}
+	return ""
+}
+
+func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationApplianceVpnThirdPartyVPNPeers_Peers_IpsecPolicies struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "aes128", "aes192", "aes256", "des", "tripledes".
@@ -4126,16 +3596,17 @@ type OrganizationApplianceVpnThirdPartyVPNPeers_Peers_IpsecPolicies struct {
 	// Known values: "aes128", "aes192", "aes256", "des", "null", "tripledes".
 	ChildCipherAlgo []string `protobuf:"bytes,6,rep,name=child_cipher_algo,json=childCipherAlgo,proto3" json:"child_cipher_algo,omitempty"`
 	// Known values: "md5", "sha1", "sha256".
-	ChildAuthAlgo []string `protobuf:"bytes,7,rep,name=child_auth_algo,json=childAuthAlgo,proto3" json:"child_auth_algo,omitempty"`
-	ChildPfsGroup []string `protobuf:"bytes,8,rep,name=child_pfs_group,json=childPfsGroup,proto3" json:"child_pfs_group,omitempty"`
-	ChildLifetime *int64   `protobuf:"varint,9,opt,name=child_lifetime,json=childLifetime,proto3,oneof" json:"child_lifetime,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ChildAuthAlgo        []string         `protobuf:"bytes,7,rep,name=child_auth_algo,json=childAuthAlgo,proto3" json:"child_auth_algo,omitempty"`
+	ChildPfsGroup        []string         `protobuf:"bytes,8,rep,name=child_pfs_group,json=childPfsGroup,proto3" json:"child_pfs_group,omitempty"`
+	ChildLifetime        *int64           `protobuf:"varint,9,opt,name=child_lifetime,json=childLifetime,proto3,oneof" json:"child_lifetime,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_IpsecPolicies) Reset() {
 	*x = OrganizationApplianceVpnThirdPartyVPNPeers_Peers_IpsecPolicies{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[64]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4147,7 +3618,7 @@ func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_IpsecPolicies) String(
 func (*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_IpsecPolicies) ProtoMessage() {}
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_IpsecPolicies) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[64]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4226,16 +3697,24 @@ func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_IpsecPolicies) GetChil
 	return 0
 }
 
+func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_IpsecPolicies) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationApplianceVpnThirdPartyVPNPeers_Peers_SlaPolicy struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_SlaPolicy) Reset() {
 	*x = OrganizationApplianceVpnThirdPartyVPNPeers_Peers_SlaPolicy{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[65]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4247,7 +3726,7 @@ func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_SlaPolicy) String() st
 func (*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_SlaPolicy) ProtoMessage() {}
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_SlaPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[65]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4270,17 +3749,25 @@ func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_SlaPolicy) GetId() str
 	return ""
 }
 
+func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_SlaPolicy) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Names         []string               `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
-	Ids           []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Names                []string               `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
+	Ids                  []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Network) Reset() {
 	*x = OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Network{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[66]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4292,7 +3779,7 @@ func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Network) String() stri
 func (*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Network) ProtoMessage() {}
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[66]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4322,27 +3809,35 @@ func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Network) GetIds() []st
 	return nil
 }
 
+func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EbgpNeighbor struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	NeighborId *int64                 `protobuf:"varint,1,opt,name=neighbor_id,json=neighborId,proto3,oneof" json:"neighbor_id,omitempty"`
 	NeighborIp *string                `protobuf:"bytes,2,opt,name=neighbor_ip,json=neighborIp,proto3,oneof" json:"neighbor_ip,omitempty"`
 	// Known values: 4, 6.
-	IpVersion              *int64  `protobuf:"varint,3,opt,name=ip_version,json=ipVersion,proto3,oneof" json:"ip_version,omitempty"`
-	RemoteAsNumber         *int64  `protobuf:"varint,4,opt,name=remote_as_number,json=remoteAsNumber,proto3,oneof" json:"remote_as_number,omitempty"`
-	EbgpHoldTimer          *int64  `protobuf:"varint,5,opt,name=ebgp_hold_timer,json=ebgpHoldTimer,proto3,oneof" json:"ebgp_hold_timer,omitempty"`
-	EbgpMultihop           *int64  `protobuf:"varint,6,opt,name=ebgp_multihop,json=ebgpMultihop,proto3,oneof" json:"ebgp_multihop,omitempty"`
-	SourceIp               *string `protobuf:"bytes,7,opt,name=source_ip,json=sourceIp,proto3,oneof" json:"source_ip,omitempty"`
-	ReceiveLimit           *int64  `protobuf:"varint,8,opt,name=receive_limit,json=receiveLimit,proto3,oneof" json:"receive_limit,omitempty"`
-	PathPrepend            []int64 `protobuf:"varint,9,rep,packed,name=path_prepend,json=pathPrepend,proto3" json:"path_prepend,omitempty"`
-	MultiExitDiscriminator *int64  `protobuf:"varint,10,opt,name=multi_exit_discriminator,json=multiExitDiscriminator,proto3,oneof" json:"multi_exit_discriminator,omitempty"`
-	Weight                 *int64  `protobuf:"varint,11,opt,name=weight,proto3,oneof" json:"weight,omitempty"`
+	IpVersion              *int64           `protobuf:"varint,3,opt,name=ip_version,json=ipVersion,proto3,oneof" json:"ip_version,omitempty"`
+	RemoteAsNumber         *int64           `protobuf:"varint,4,opt,name=remote_as_number,json=remoteAsNumber,proto3,oneof" json:"remote_as_number,omitempty"`
+	EbgpHoldTimer          *int64           `protobuf:"varint,5,opt,name=ebgp_hold_timer,json=ebgpHoldTimer,proto3,oneof" json:"ebgp_hold_timer,omitempty"`
+	EbgpMultihop           *int64           `protobuf:"varint,6,opt,name=ebgp_multihop,json=ebgpMultihop,proto3,oneof" json:"ebgp_multihop,omitempty"`
+	SourceIp               *string          `protobuf:"bytes,7,opt,name=source_ip,json=sourceIp,proto3,oneof" json:"source_ip,omitempty"`
+	ReceiveLimit           *int64           `protobuf:"varint,8,opt,name=receive_limit,json=receiveLimit,proto3,oneof" json:"receive_limit,omitempty"`
+	PathPrepend            []int64          `protobuf:"varint,9,rep,packed,name=path_prepend,json=pathPrepend,proto3" json:"path_prepend,omitempty"`
+	MultiExitDiscriminator *int64           `protobuf:"varint,10,opt,name=multi_exit_discriminator,json=multiExitDiscriminator,proto3,oneof" json:"multi_exit_discriminator,omitempty"`
+	Weight                 *int64           `protobuf:"varint,11,opt,name=weight,proto3,oneof" json:"weight,omitempty"`
+	AdditionalProperties   *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EbgpNeighbor) Reset() {
 	*x = OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EbgpNeighbor{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[67]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4354,7 +3849,7 @@ func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EbgpNeighbor) String()
 func (*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EbgpNeighbor) ProtoMessage() {}
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EbgpNeighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[67]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4447,20 +3942,28 @@ func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EbgpNeighbor) GetWeigh
 	return 0
 }
 
+func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EbgpNeighbor) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Known values: "WAN 1", "WAN 2", "WAN 3", "WAN 4".
-	Wan            *string                                                                          `protobuf:"bytes,2,opt,name=wan,proto3,oneof" json:"wan,omitempty"`
-	PrivateSubnets []string                                                                         `protobuf:"bytes,3,rep,name=private_subnets,json=privateSubnets,proto3" json:"private_subnets,omitempty"`
-	EbgpNeighbor   *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs_EbgpNeighbor `protobuf:"bytes,4,opt,name=ebgp_neighbor,json=ebgpNeighbor,proto3" json:"ebgp_neighbor,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	Wan                  *string                                                                          `protobuf:"bytes,2,opt,name=wan,proto3,oneof" json:"wan,omitempty"`
+	PrivateSubnets       []string                                                                         `protobuf:"bytes,3,rep,name=private_subnets,json=privateSubnets,proto3" json:"private_subnets,omitempty"`
+	EbgpNeighbor         *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs_EbgpNeighbor `protobuf:"bytes,4,opt,name=ebgp_neighbor,json=ebgpNeighbor,proto3" json:"ebgp_neighbor,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs) Reset() {
 	*x = OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[68]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4472,7 +3975,7 @@ func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs) Str
 func (*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs) ProtoMessage() {}
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[68]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4516,18 +4019,26 @@ func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs) Get
 	return nil
 }
 
+func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group struct {
-	state              protoimpl.MessageState                                           `protogen:"open.v1"`
-	Number             *int64                                                           `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	Failover           *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group_Failover `protobuf:"bytes,2,opt,name=failover,proto3" json:"failover,omitempty"`
-	ActiveActiveTunnel *bool                                                            `protobuf:"varint,3,opt,name=active_active_tunnel,json=activeActiveTunnel,proto3,oneof" json:"active_active_tunnel,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                protoimpl.MessageState                                           `protogen:"open.v1"`
+	Number               *int64                                                           `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	Failover             *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group_Failover `protobuf:"bytes,2,opt,name=failover,proto3" json:"failover,omitempty"`
+	ActiveActiveTunnel   *bool                                                            `protobuf:"varint,3,opt,name=active_active_tunnel,json=activeActiveTunnel,proto3,oneof" json:"active_active_tunnel,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group) Reset() {
 	*x = OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[69]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4539,7 +4050,7 @@ func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group) String() string
 func (*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group) ProtoMessage() {}
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[69]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4576,17 +4087,25 @@ func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group) GetActiveActive
 	return false
 }
 
+func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs_EbgpNeighbor struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	NeighborIp    *string                `protobuf:"bytes,1,opt,name=neighbor_ip,json=neighborIp,proto3,oneof" json:"neighbor_ip,omitempty"`
-	SourceIp      *string                `protobuf:"bytes,2,opt,name=source_ip,json=sourceIp,proto3,oneof" json:"source_ip,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	NeighborIp           *string                `protobuf:"bytes,1,opt,name=neighbor_ip,json=neighborIp,proto3,oneof" json:"neighbor_ip,omitempty"`
+	SourceIp             *string                `protobuf:"bytes,2,opt,name=source_ip,json=sourceIp,proto3,oneof" json:"source_ip,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs_EbgpNeighbor) Reset() {
 	*x = OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs_EbgpNeighbor{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[70]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4599,7 +4118,7 @@ func (*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs_EbgpNe
 }
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs_EbgpNeighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[70]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4629,16 +4148,24 @@ func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs_Ebgp
 	return ""
 }
 
+func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs_EbgpNeighbor) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group_Failover struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	DirectToInternet *bool                  `protobuf:"varint,1,opt,name=direct_to_internet,json=directToInternet,proto3,oneof" json:"direct_to_internet,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	DirectToInternet     *bool                  `protobuf:"varint,1,opt,name=direct_to_internet,json=directToInternet,proto3,oneof" json:"direct_to_internet,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group_Failover) Reset() {
 	*x = OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group_Failover{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[71]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4650,7 +4177,7 @@ func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group_Failover) String
 func (*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group_Failover) ProtoMessage() {}
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group_Failover) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[71]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4673,752 +4200,35 @@ func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group_Failover) GetDir
 	return false
 }
 
-type UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	PeerId *string                `protobuf:"bytes,1,opt,name=peer_id,json=peerId,proto3,oneof" json:"peer_id,omitempty"`
-	// Required.
-	Name           *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	PublicIp       *string `protobuf:"bytes,3,opt,name=public_ip,json=publicIp,proto3,oneof" json:"public_ip,omitempty"`
-	PublicHostname *string `protobuf:"bytes,4,opt,name=public_hostname,json=publicHostname,proto3,oneof" json:"public_hostname,omitempty"`
-	// Required.
-	PrivateSubnets      []string                                                                     `protobuf:"bytes,5,rep,name=private_subnets,json=privateSubnets,proto3" json:"private_subnets,omitempty"`
-	LocalId             *string                                                                      `protobuf:"bytes,6,opt,name=local_id,json=localId,proto3,oneof" json:"local_id,omitempty"`
-	RemoteId            *string                                                                      `protobuf:"bytes,7,opt,name=remote_id,json=remoteId,proto3,oneof" json:"remote_id,omitempty"`
-	IpsecPolicies       *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_IpsecPolicies `protobuf:"bytes,8,opt,name=ipsec_policies,json=ipsecPolicies,proto3" json:"ipsec_policies,omitempty"`
-	IpsecPoliciesPreset *string                                                                      `protobuf:"bytes,9,opt,name=ipsec_policies_preset,json=ipsecPoliciesPreset,proto3,oneof" json:"ipsec_policies_preset,omitempty"`
-	SlaPolicy           *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_SlaPolicy     `protobuf:"bytes,10,opt,name=sla_policy,json=slaPolicy,proto3" json:"sla_policy,omitempty"`
-	// Required.
-	Secret *string `protobuf:"bytes,11,opt,name=secret,proto3,oneof" json:"secret,omitempty"`
-	// Known values: "1", "2". Default "1".
-	IkeVersion        *string                                                                            `protobuf:"bytes,12,opt,name=ike_version,json=ikeVersion,proto3,oneof" json:"ike_version,omitempty"`
-	NetworkTags       []string                                                                           `protobuf:"bytes,13,rep,name=network_tags,json=networkTags,proto3" json:"network_tags,omitempty"`
-	Network           *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Network             `protobuf:"bytes,14,opt,name=network,proto3" json:"network,omitempty"`
-	IsRouteBased      *bool                                                                              `protobuf:"varint,15,opt,name=is_route_based,json=isRouteBased,proto3,oneof" json:"is_route_based,omitempty"`
-	EbgpNeighbor      *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EbgpNeighbor        `protobuf:"bytes,16,opt,name=ebgp_neighbor,json=ebgpNeighbor,proto3" json:"ebgp_neighbor,omitempty"`
-	EcmpUplinkConfigs []*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs `protobuf:"bytes,17,rep,name=ecmp_uplink_configs,json=ecmpUplinkConfigs,proto3" json:"ecmp_uplink_configs,omitempty"`
-	PriorityInGroup   *int64                                                                             `protobuf:"varint,18,opt,name=priority_in_group,json=priorityInGroup,proto3,oneof" json:"priority_in_group,omitempty"`
-	Group             *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Group               `protobuf:"bytes,19,opt,name=group,proto3" json:"group,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers) Reset() {
-	*x = UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[72]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers) ProtoMessage() {}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[72]
+func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group_Failover) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{15, 0}
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers) GetPeerId() string {
-	if x != nil && x.PeerId != nil {
-		return *x.PeerId
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers) GetPublicIp() string {
-	if x != nil && x.PublicIp != nil {
-		return *x.PublicIp
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers) GetPublicHostname() string {
-	if x != nil && x.PublicHostname != nil {
-		return *x.PublicHostname
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers) GetPrivateSubnets() []string {
-	if x != nil {
-		return x.PrivateSubnets
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers) GetLocalId() string {
-	if x != nil && x.LocalId != nil {
-		return *x.LocalId
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers) GetRemoteId() string {
-	if x != nil && x.RemoteId != nil {
-		return *x.RemoteId
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers) GetIpsecPolicies() *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_IpsecPolicies {
-	if x != nil {
-		return x.IpsecPolicies
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers) GetIpsecPoliciesPreset() string {
-	if x != nil && x.IpsecPoliciesPreset != nil {
-		return *x.IpsecPoliciesPreset
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers) GetSlaPolicy() *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_SlaPolicy {
-	if x != nil {
-		return x.SlaPolicy
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers) GetSecret() string {
-	if x != nil && x.Secret != nil {
-		return *x.Secret
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers) GetIkeVersion() string {
-	if x != nil && x.IkeVersion != nil {
-		return *x.IkeVersion
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers) GetNetworkTags() []string {
-	if x != nil {
-		return x.NetworkTags
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers) GetNetwork() *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Network {
-	if x != nil {
-		return x.Network
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers) GetIsRouteBased() bool {
-	if x != nil && x.IsRouteBased != nil {
-		return *x.IsRouteBased
-	}
-	return false
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers) GetEbgpNeighbor() *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EbgpNeighbor {
-	if x != nil {
-		return x.EbgpNeighbor
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers) GetEcmpUplinkConfigs() []*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs {
-	if x != nil {
-		return x.EcmpUplinkConfigs
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers) GetPriorityInGroup() int64 {
-	if x != nil && x.PriorityInGroup != nil {
-		return *x.PriorityInGroup
-	}
-	return 0
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers) GetGroup() *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Group {
-	if x != nil {
-		return x.Group
-	}
-	return nil
-}
-
-type UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_IpsecPolicies struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "aes128", "aes192", "aes256", "des", "tripledes".
-	IkeCipherAlgo []string `protobuf:"bytes,1,rep,name=ike_cipher_algo,json=ikeCipherAlgo,proto3" json:"ike_cipher_algo,omitempty"`
-	// Known values: "md5", "sha1", "sha256".
-	IkeAuthAlgo []string `protobuf:"bytes,2,rep,name=ike_auth_algo,json=ikeAuthAlgo,proto3" json:"ike_auth_algo,omitempty"`
-	// Known values: "default", "prfmd5", "prfsha1", "prfsha256".
-	IkePrfAlgo            []string `protobuf:"bytes,3,rep,name=ike_prf_algo,json=ikePrfAlgo,proto3" json:"ike_prf_algo,omitempty"`
-	IkeDiffieHellmanGroup []string `protobuf:"bytes,4,rep,name=ike_diffie_hellman_group,json=ikeDiffieHellmanGroup,proto3" json:"ike_diffie_hellman_group,omitempty"`
-	IkeLifetime           *int64   `protobuf:"varint,5,opt,name=ike_lifetime,json=ikeLifetime,proto3,oneof" json:"ike_lifetime,omitempty"`
-	// Known values: "aes128", "aes192", "aes256", "des", "null", "tripledes".
-	ChildCipherAlgo []string `protobuf:"bytes,6,rep,name=child_cipher_algo,json=childCipherAlgo,proto3" json:"child_cipher_algo,omitempty"`
-	// Known values: "md5", "sha1", "sha256".
-	ChildAuthAlgo []string `protobuf:"bytes,7,rep,name=child_auth_algo,json=childAuthAlgo,proto3" json:"child_auth_algo,omitempty"`
-	ChildPfsGroup []string `protobuf:"bytes,8,rep,name=child_pfs_group,json=childPfsGroup,proto3" json:"child_pfs_group,omitempty"`
-	ChildLifetime *int64   `protobuf:"varint,9,opt,name=child_lifetime,json=childLifetime,proto3,oneof" json:"child_lifetime,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_IpsecPolicies) Reset() {
-	*x = UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_IpsecPolicies{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[73]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_IpsecPolicies) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_IpsecPolicies) ProtoMessage() {}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_IpsecPolicies) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[73]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_IpsecPolicies.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_IpsecPolicies) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{15, 0, 0}
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_IpsecPolicies) GetIkeCipherAlgo() []string {
-	if x != nil {
-		return x.IkeCipherAlgo
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_IpsecPolicies) GetIkeAuthAlgo() []string {
-	if x != nil {
-		return x.IkeAuthAlgo
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_IpsecPolicies) GetIkePrfAlgo() []string {
-	if x != nil {
-		return x.IkePrfAlgo
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_IpsecPolicies) GetIkeDiffieHellmanGroup() []string {
-	if x != nil {
-		return x.IkeDiffieHellmanGroup
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_IpsecPolicies) GetIkeLifetime() int64 {
-	if x != nil && x.IkeLifetime != nil {
-		return *x.IkeLifetime
-	}
-	return 0
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_IpsecPolicies) GetChildCipherAlgo() []string {
-	if x != nil {
-		return x.ChildCipherAlgo
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_IpsecPolicies) GetChildAuthAlgo() []string {
-	if x != nil {
-		return x.ChildAuthAlgo
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_IpsecPolicies) GetChildPfsGroup() []string {
-	if x != nil {
-		return x.ChildPfsGroup
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_IpsecPolicies) GetChildLifetime() int64 {
-	if x != nil && x.ChildLifetime != nil {
-		return *x.ChildLifetime
-	}
-	return 0
-}
-
-type UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_SlaPolicy struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_SlaPolicy) Reset() {
-	*x = UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_SlaPolicy{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[74]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_SlaPolicy) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_SlaPolicy) ProtoMessage() {}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_SlaPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[74]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_SlaPolicy.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_SlaPolicy) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{15, 0, 1}
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_SlaPolicy) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ids           []string               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Network) Reset() {
-	*x = UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Network{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[75]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Network) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Network) ProtoMessage() {}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[75]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Network.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{15, 0, 2}
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Network) GetIds() []string {
-	if x != nil {
-		return x.Ids
-	}
-	return nil
-}
-
-type UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EbgpNeighbor struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	NeighborIp *string                `protobuf:"bytes,1,opt,name=neighbor_ip,json=neighborIp,proto3,oneof" json:"neighbor_ip,omitempty"`
-	// Known values: 4, 6.
-	IpVersion              *int64  `protobuf:"varint,2,opt,name=ip_version,json=ipVersion,proto3,oneof" json:"ip_version,omitempty"`
-	RemoteAsNumber         *int64  `protobuf:"varint,3,opt,name=remote_as_number,json=remoteAsNumber,proto3,oneof" json:"remote_as_number,omitempty"`
-	EbgpHoldTimer          *int64  `protobuf:"varint,4,opt,name=ebgp_hold_timer,json=ebgpHoldTimer,proto3,oneof" json:"ebgp_hold_timer,omitempty"`
-	EbgpMultihop           *int64  `protobuf:"varint,5,opt,name=ebgp_multihop,json=ebgpMultihop,proto3,oneof" json:"ebgp_multihop,omitempty"`
-	SourceIp               *string `protobuf:"bytes,6,opt,name=source_ip,json=sourceIp,proto3,oneof" json:"source_ip,omitempty"`
-	PathPrepend            []int64 `protobuf:"varint,7,rep,packed,name=path_prepend,json=pathPrepend,proto3" json:"path_prepend,omitempty"`
-	MultiExitDiscriminator *int64  `protobuf:"varint,8,opt,name=multi_exit_discriminator,json=multiExitDiscriminator,proto3,oneof" json:"multi_exit_discriminator,omitempty"`
-	Weight                 *int64  `protobuf:"varint,9,opt,name=weight,proto3,oneof" json:"weight,omitempty"`
-	unknownFields          protoimpl.UnknownFields
-	sizeCache              protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EbgpNeighbor) Reset() {
-	*x = UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EbgpNeighbor{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[76]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EbgpNeighbor) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EbgpNeighbor) ProtoMessage() {}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EbgpNeighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[76]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EbgpNeighbor.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EbgpNeighbor) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{15, 0, 3}
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EbgpNeighbor) GetNeighborIp() string {
-	if x != nil && x.NeighborIp != nil {
-		return *x.NeighborIp
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EbgpNeighbor) GetIpVersion() int64 {
-	if x != nil && x.IpVersion != nil {
-		return *x.IpVersion
-	}
-	return 0
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EbgpNeighbor) GetRemoteAsNumber() int64 {
-	if x != nil && x.RemoteAsNumber != nil {
-		return *x.RemoteAsNumber
-	}
-	return 0
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EbgpNeighbor) GetEbgpHoldTimer() int64 {
-	if x != nil && x.EbgpHoldTimer != nil {
-		return *x.EbgpHoldTimer
-	}
-	return 0
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EbgpNeighbor) GetEbgpMultihop() int64 {
-	if x != nil && x.EbgpMultihop != nil {
-		return *x.EbgpMultihop
-	}
-	return 0
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EbgpNeighbor) GetSourceIp() string {
-	if x != nil && x.SourceIp != nil {
-		return *x.SourceIp
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EbgpNeighbor) GetPathPrepend() []int64 {
-	if x != nil {
-		return x.PathPrepend
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EbgpNeighbor) GetMultiExitDiscriminator() int64 {
-	if x != nil && x.MultiExitDiscriminator != nil {
-		return *x.MultiExitDiscriminator
-	}
-	return 0
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EbgpNeighbor) GetWeight() int64 {
-	if x != nil && x.Weight != nil {
-		return *x.Weight
-	}
-	return 0
-}
-
-type UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Id    *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Known values: "WAN 1", "WAN 2", "WAN 3", "WAN 4".
-	Wan            *string                                                                                       `protobuf:"bytes,2,opt,name=wan,proto3,oneof" json:"wan,omitempty"`
-	PrivateSubnets []string                                                                                      `protobuf:"bytes,3,rep,name=private_subnets,json=privateSubnets,proto3" json:"private_subnets,omitempty"`
-	EbgpNeighbor   *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs_EbgpNeighbor `protobuf:"bytes,4,opt,name=ebgp_neighbor,json=ebgpNeighbor,proto3" json:"ebgp_neighbor,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs) Reset() {
-	*x = UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[77]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[77]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{15, 0, 4}
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs) GetWan() string {
-	if x != nil && x.Wan != nil {
-		return *x.Wan
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs) GetPrivateSubnets() []string {
-	if x != nil {
-		return x.PrivateSubnets
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs) GetEbgpNeighbor() *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs_EbgpNeighbor {
-	if x != nil {
-		return x.EbgpNeighbor
-	}
-	return nil
-}
-
-type UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Group struct {
-	state              protoimpl.MessageState                                                        `protogen:"open.v1"`
-	Number             *int64                                                                        `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	Failover           *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Group_Failover `protobuf:"bytes,2,opt,name=failover,proto3" json:"failover,omitempty"`
-	ActiveActiveTunnel *bool                                                                         `protobuf:"varint,3,opt,name=active_active_tunnel,json=activeActiveTunnel,proto3,oneof" json:"active_active_tunnel,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Group) Reset() {
-	*x = UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Group{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[78]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Group) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Group) ProtoMessage() {}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Group) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[78]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Group.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Group) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{15, 0, 5}
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Group) GetNumber() int64 {
-	if x != nil && x.Number != nil {
-		return *x.Number
-	}
-	return 0
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Group) GetFailover() *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Group_Failover {
-	if x != nil {
-		return x.Failover
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Group) GetActiveActiveTunnel() bool {
-	if x != nil && x.ActiveActiveTunnel != nil {
-		return *x.ActiveActiveTunnel
-	}
-	return false
-}
-
-type UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs_EbgpNeighbor struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	NeighborIp    *string                `protobuf:"bytes,1,opt,name=neighbor_ip,json=neighborIp,proto3,oneof" json:"neighbor_ip,omitempty"`
-	SourceIp      *string                `protobuf:"bytes,2,opt,name=source_ip,json=sourceIp,proto3,oneof" json:"source_ip,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs_EbgpNeighbor) Reset() {
-	*x = UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs_EbgpNeighbor{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[79]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs_EbgpNeighbor) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs_EbgpNeighbor) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs_EbgpNeighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[79]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs_EbgpNeighbor.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs_EbgpNeighbor) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{15, 0, 4, 0}
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs_EbgpNeighbor) GetNeighborIp() string {
-	if x != nil && x.NeighborIp != nil {
-		return *x.NeighborIp
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs_EbgpNeighbor) GetSourceIp() string {
-	if x != nil && x.SourceIp != nil {
-		return *x.SourceIp
-	}
-	return ""
-}
-
-type UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Group_Failover struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	DirectToInternet *bool                  `protobuf:"varint,1,opt,name=direct_to_internet,json=directToInternet,proto3,oneof" json:"direct_to_internet,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Group_Failover) Reset() {
-	*x = UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Group_Failover{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[80]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Group_Failover) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Group_Failover) ProtoMessage() {}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Group_Failover) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[80]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Group_Failover.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Group_Failover) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{15, 0, 5, 0}
-}
-
-func (x *UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Group_Failover) GetDirectToInternet() bool {
-	if x != nil && x.DirectToInternet != nil {
-		return *x.DirectToInternet
-	}
-	return false
 }
 
 type OrganizationApplianceVpnVpnFirewallRules_Rules struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Comment       *string                `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	Policy        *string                `protobuf:"bytes,2,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
-	Protocol      *string                `protobuf:"bytes,3,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	SrcPort       *string                `protobuf:"bytes,4,opt,name=src_port,json=srcPort,proto3,oneof" json:"src_port,omitempty"`
-	SrcCidr       *string                `protobuf:"bytes,5,opt,name=src_cidr,json=srcCidr,proto3,oneof" json:"src_cidr,omitempty"`
-	DestPort      *string                `protobuf:"bytes,6,opt,name=dest_port,json=destPort,proto3,oneof" json:"dest_port,omitempty"`
-	DestCidr      *string                `protobuf:"bytes,7,opt,name=dest_cidr,json=destCidr,proto3,oneof" json:"dest_cidr,omitempty"`
-	SyslogEnabled *bool                  `protobuf:"varint,8,opt,name=syslog_enabled,json=syslogEnabled,proto3,oneof" json:"syslog_enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Comment *string                `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
+	// Required in a request. Known values: "allow", "deny".
+	Policy *string `protobuf:"bytes,2,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
+	// Required in a request. Known values: "any", "icmp", "icmp6", "tcp", "udp".
+	Protocol *string `protobuf:"bytes,3,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	SrcPort  *string `protobuf:"bytes,4,opt,name=src_port,json=srcPort,proto3,oneof" json:"src_port,omitempty"`
+	// Required in a request.
+	SrcCidr  *string `protobuf:"bytes,5,opt,name=src_cidr,json=srcCidr,proto3,oneof" json:"src_cidr,omitempty"`
+	DestPort *string `protobuf:"bytes,6,opt,name=dest_port,json=destPort,proto3,oneof" json:"dest_port,omitempty"`
+	// Required in a request.
+	DestCidr             *string          `protobuf:"bytes,7,opt,name=dest_cidr,json=destCidr,proto3,oneof" json:"dest_cidr,omitempty"`
+	SyslogEnabled        *bool            `protobuf:"varint,8,opt,name=syslog_enabled,json=syslogEnabled,proto3,oneof" json:"syslog_enabled,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationApplianceVpnVpnFirewallRules_Rules) Reset() {
 	*x = OrganizationApplianceVpnVpnFirewallRules_Rules{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[81]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5430,7 +4240,7 @@ func (x *OrganizationApplianceVpnVpnFirewallRules_Rules) String() string {
 func (*OrganizationApplianceVpnVpnFirewallRules_Rules) ProtoMessage() {}
 
 func (x *OrganizationApplianceVpnVpnFirewallRules_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[81]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5502,125 +4312,29 @@ func (x *OrganizationApplianceVpnVpnFirewallRules_Rules) GetSyslogEnabled() bool
 	return false
 }
 
-type UpdateOrganizationApplianceVpnVpnFirewallRulesRequest_Rules struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Comment *string                `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	// Required. Known values: "allow", "deny".
-	Policy *string `protobuf:"bytes,2,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
-	// Required. Known values: "any", "icmp", "icmp6", "tcp", "udp".
-	Protocol *string `protobuf:"bytes,3,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	SrcPort  *string `protobuf:"bytes,4,opt,name=src_port,json=srcPort,proto3,oneof" json:"src_port,omitempty"`
-	// Required.
-	SrcCidr  *string `protobuf:"bytes,5,opt,name=src_cidr,json=srcCidr,proto3,oneof" json:"src_cidr,omitempty"`
-	DestPort *string `protobuf:"bytes,6,opt,name=dest_port,json=destPort,proto3,oneof" json:"dest_port,omitempty"`
-	// Required.
-	DestCidr      *string `protobuf:"bytes,7,opt,name=dest_cidr,json=destCidr,proto3,oneof" json:"dest_cidr,omitempty"`
-	SyslogEnabled *bool   `protobuf:"varint,8,opt,name=syslog_enabled,json=syslogEnabled,proto3,oneof" json:"syslog_enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationApplianceVpnVpnFirewallRulesRequest_Rules) Reset() {
-	*x = UpdateOrganizationApplianceVpnVpnFirewallRulesRequest_Rules{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[82]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationApplianceVpnVpnFirewallRulesRequest_Rules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationApplianceVpnVpnFirewallRulesRequest_Rules) ProtoMessage() {}
-
-func (x *UpdateOrganizationApplianceVpnVpnFirewallRulesRequest_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[82]
+func (x *OrganizationApplianceVpnVpnFirewallRules_Rules) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationApplianceVpnVpnFirewallRulesRequest_Rules.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationApplianceVpnVpnFirewallRulesRequest_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{18, 0}
-}
-
-func (x *UpdateOrganizationApplianceVpnVpnFirewallRulesRequest_Rules) GetComment() string {
-	if x != nil && x.Comment != nil {
-		return *x.Comment
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationApplianceVpnVpnFirewallRulesRequest_Rules) GetPolicy() string {
-	if x != nil && x.Policy != nil {
-		return *x.Policy
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationApplianceVpnVpnFirewallRulesRequest_Rules) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationApplianceVpnVpnFirewallRulesRequest_Rules) GetSrcPort() string {
-	if x != nil && x.SrcPort != nil {
-		return *x.SrcPort
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationApplianceVpnVpnFirewallRulesRequest_Rules) GetSrcCidr() string {
-	if x != nil && x.SrcCidr != nil {
-		return *x.SrcCidr
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationApplianceVpnVpnFirewallRulesRequest_Rules) GetDestPort() string {
-	if x != nil && x.DestPort != nil {
-		return *x.DestPort
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationApplianceVpnVpnFirewallRulesRequest_Rules) GetDestCidr() string {
-	if x != nil && x.DestCidr != nil {
-		return *x.DestCidr
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationApplianceVpnVpnFirewallRulesRequest_Rules) GetSyslogEnabled() bool {
-	if x != nil && x.SyslogEnabled != nil {
-		return *x.SyslogEnabled
-	}
-	return false
+	return nil
 }
 
 var File_meraki_appliance_v1_vpn_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_vpn_proto_rawDesc = "" +
 	"\n" +
-	"\x1dmeraki/appliance/v1/vpn.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"U\n" +
+	"\x1dmeraki/appliance/v1/vpn.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a%meraki/appliance/v1/collections.proto\"U\n" +
 	" GetNetworkApplianceVpnBgpRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xd0\v\n" +
+	"\v_network_id\"\xde\x0e\n" +
 	"\x16NetworkApplianceVpnBgp\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12 \n" +
 	"\tas_number\x18\x02 \x01(\x03H\x01R\basNumber\x88\x01\x01\x12+\n" +
 	"\x0fibgp_hold_timer\x18\x03 \x01(\x03H\x02R\ribgpHoldTimer\x88\x01\x01\x12 \n" +
 	"\trouter_id\x18\x04 \x01(\tH\x03R\brouterId\x88\x01\x01\x12S\n" +
-	"\tneighbors\x18\x05 \x03(\v25.meraki.appliance.v1.NetworkApplianceVpnBgp.NeighborsR\tneighbors\x1a\x94\t\n" +
+	"\tneighbors\x18\x05 \x03(\v25.meraki.appliance.v1.NetworkApplianceVpnBgp.NeighborsR\tneighbors\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd3\v\n" +
 	"\tNeighbors\x12\x13\n" +
 	"\x02ip\x18\x01 \x01(\tH\x00R\x02ip\x88\x01\x01\x12N\n" +
 	"\x04ipv6\x18\x02 \x01(\v2:.meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.Ipv6R\x04ipv6\x12-\n" +
@@ -5638,17 +4352,21 @@ const file_meraki_appliance_v1_vpn_proto_rawDesc = "" +
 	"\fpath_prepend\x18\r \x03(\x03R\vpathPrepend\x12\x1b\n" +
 	"\x06weight\x18\x0e \x01(\x03H\tR\x06weight\x88\x01\x01\x12\x1b\n" +
 	"\tfilter_in\x18\x0f \x03(\tR\bfilterIn\x12#\n" +
-	"\rcommunity_out\x18\x10 \x03(\tR\fcommunityOut\x1a1\n" +
+	"\rcommunity_out\x18\x10 \x03(\tR\fcommunityOut\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x80\x01\n" +
 	"\x04Ipv6\x12\x1d\n" +
-	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01B\n" +
+	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_address\x1a8\n" +
+	"\b_address\x1a\x87\x01\n" +
 	"\vTtlSecurity\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a>\n" +
+	"\b_enabled\x1a\x8d\x01\n" +
 	"\x0eAuthentication\x12\x1f\n" +
-	"\bpassword\x18\x01 \x01(\tH\x00R\bpassword\x88\x01\x01B\v\n" +
+	"\bpassword\x18\x01 \x01(\tH\x00R\bpassword\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_passwordB\x05\n" +
 	"\x03_ipB\x13\n" +
 	"\x11_remote_as_numberB\x10\n" +
@@ -5666,57 +4384,19 @@ const file_meraki_appliance_v1_vpn_proto_rawDesc = "" +
 	"_as_numberB\x12\n" +
 	"\x10_ibgp_hold_timerB\f\n" +
 	"\n" +
-	"_router_id\"\xd0\r\n" +
+	"_router_id\"\x9e\x04\n" +
 	"#UpdateNetworkApplianceVpnBgpRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12 \n" +
 	"\tas_number\x18\x03 \x01(\x03H\x02R\basNumber\x88\x01\x01\x12+\n" +
 	"\x0fibgp_hold_timer\x18\x04 \x01(\x03H\x03R\ribgpHoldTimer\x88\x01\x01\x12 \n" +
-	"\trouter_id\x18\x05 \x01(\tH\x04R\brouterId\x88\x01\x01\x12`\n" +
-	"\tneighbors\x18\x06 \x03(\v2B.meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest.NeighborsR\tneighbors\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xbb\t\n" +
-	"\tNeighbors\x12\x13\n" +
-	"\x02ip\x18\x01 \x01(\tH\x00R\x02ip\x88\x01\x01\x12[\n" +
-	"\x04ipv6\x18\x02 \x01(\v2G.meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest.Neighbors.Ipv6R\x04ipv6\x12-\n" +
-	"\x10remote_as_number\x18\x03 \x01(\x03H\x01R\x0eremoteAsNumber\x88\x01\x01\x12(\n" +
-	"\rreceive_limit\x18\x04 \x01(\x03H\x02R\freceiveLimit\x88\x01\x01\x12(\n" +
-	"\rallow_transit\x18\x05 \x01(\bH\x03R\fallowTransit\x88\x01\x01\x12+\n" +
-	"\x0febgp_hold_timer\x18\x06 \x01(\x03H\x04R\rebgpHoldTimer\x88\x01\x01\x12(\n" +
-	"\rebgp_multihop\x18\a \x01(\x03H\x05R\febgpMultihop\x88\x01\x01\x12.\n" +
-	"\x10source_interface\x18\b \x01(\tH\x06R\x0fsourceInterface\x88\x01\x01\x12#\n" +
-	"\vnext_hop_ip\x18\t \x01(\tH\aR\tnextHopIp\x88\x01\x01\x12q\n" +
-	"\fttl_security\x18\n" +
-	" \x01(\v2N.meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest.Neighbors.TtlSecurityR\vttlSecurity\x12y\n" +
-	"\x0eauthentication\x18\v \x01(\v2Q.meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest.Neighbors.AuthenticationR\x0eauthentication\x12=\n" +
-	"\x18multi_exit_discriminator\x18\f \x01(\x03H\bR\x16multiExitDiscriminator\x88\x01\x01\x12!\n" +
-	"\fpath_prepend\x18\r \x03(\x03R\vpathPrepend\x12\x1b\n" +
-	"\x06weight\x18\x0e \x01(\x03H\tR\x06weight\x88\x01\x01\x12\x1b\n" +
-	"\tfilter_in\x18\x0f \x03(\tR\bfilterIn\x12#\n" +
-	"\rcommunity_out\x18\x10 \x03(\tR\fcommunityOut\x1a1\n" +
-	"\x04Ipv6\x12\x1d\n" +
-	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01B\n" +
-	"\n" +
-	"\b_address\x1a8\n" +
-	"\vTtlSecurity\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a>\n" +
-	"\x0eAuthentication\x12\x1f\n" +
-	"\bpassword\x18\x01 \x01(\tH\x00R\bpassword\x88\x01\x01B\v\n" +
-	"\t_passwordB\x05\n" +
-	"\x03_ipB\x13\n" +
-	"\x11_remote_as_numberB\x10\n" +
-	"\x0e_receive_limitB\x10\n" +
-	"\x0e_allow_transitB\x12\n" +
-	"\x10_ebgp_hold_timerB\x10\n" +
-	"\x0e_ebgp_multihopB\x13\n" +
-	"\x11_source_interfaceB\x0e\n" +
-	"\f_next_hop_ipB\x1b\n" +
-	"\x19_multi_exit_discriminatorB\t\n" +
-	"\a_weightB\r\n" +
+	"\trouter_id\x18\x05 \x01(\tH\x04R\brouterId\x88\x01\x01\x12S\n" +
+	"\tneighbors\x18\x06 \x03(\v25.meraki.appliance.v1.NetworkApplianceVpnBgp.NeighborsR\tneighbors\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\n" +
 	"\n" +
 	"\b_enabledB\f\n" +
@@ -5728,147 +4408,112 @@ const file_meraki_appliance_v1_vpn_proto_rawDesc = "" +
 	"*GetNetworkApplianceVpnSiteToSiteVpnRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xe3\v\n" +
+	"\v_network_id\"\xfe\x11\n" +
 	" NetworkApplianceVpnSiteToSiteVpn\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12N\n" +
 	"\x04hubs\x18\x02 \x03(\v2:.meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HubsR\x04hubs\x12W\n" +
 	"\asubnets\x18\x03 \x03(\v2=.meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.SubnetsR\asubnets\x12K\n" +
 	"\x03sgt\x18\x04 \x01(\v29.meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.SgtR\x03sgt\x12T\n" +
 	"\x06subnet\x18\x05 \x01(\v2<.meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.SubnetR\x06subnet\x12s\n" +
-	"\x11host_translations\x18\x06 \x03(\v2F.meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslationsR\x10hostTranslations\x1at\n" +
+	"\x11host_translations\x18\x06 \x03(\v2F.meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslationsR\x10hostTranslations\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc3\x01\n" +
 	"\x04Hubs\x12\x1a\n" +
 	"\x06hub_id\x18\x01 \x01(\tH\x00R\x05hubId\x88\x01\x01\x12/\n" +
-	"\x11use_default_route\x18\x02 \x01(\bH\x01R\x0fuseDefaultRoute\x88\x01\x01B\t\n" +
+	"\x11use_default_route\x18\x02 \x01(\bH\x01R\x0fuseDefaultRoute\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_hub_idB\x14\n" +
-	"\x12_use_default_route\x1a\xaf\x02\n" +
+	"\x12_use_default_route\x1a\xce\x03\n" +
 	"\aSubnets\x12&\n" +
 	"\flocal_subnet\x18\x01 \x01(\tH\x00R\vlocalSubnet\x88\x01\x01\x12\x1c\n" +
 	"\ause_vpn\x18\x02 \x01(\bH\x01R\x06useVpn\x88\x01\x01\x12S\n" +
-	"\x03nat\x18\x03 \x01(\v2A.meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets.NatR\x03nat\x1al\n" +
+	"\x03nat\x18\x03 \x01(\v2A.meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets.NatR\x03nat\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbb\x01\n" +
 	"\x03Nat\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12(\n" +
-	"\rremote_subnet\x18\x02 \x01(\tH\x01R\fremoteSubnet\x88\x01\x01B\n" +
+	"\rremote_subnet\x18\x02 \x01(\tH\x01R\fremoteSubnet\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\x10\n" +
 	"\x0e_remote_subnetB\x0f\n" +
 	"\r_local_subnetB\n" +
 	"\n" +
-	"\b_use_vpn\x1a0\n" +
+	"\b_use_vpn\x1a\x7f\n" +
 	"\x03Sgt\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a\x96\x01\n" +
+	"\b_enabled\x1a\xb5\x02\n" +
 	"\x06Subnet\x12R\n" +
-	"\x03nat\x18\x01 \x01(\v2@.meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet.NatR\x03nat\x1a8\n" +
+	"\x03nat\x18\x01 \x01(\v2@.meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet.NatR\x03nat\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x87\x01\n" +
 	"\x03Nat\x12\"\n" +
 	"\n" +
-	"is_allowed\x18\x01 \x01(\bH\x00R\tisAllowed\x88\x01\x01B\r\n" +
-	"\v_is_allowed\x1a\xe8\x02\n" +
+	"is_allowed\x18\x01 \x01(\bH\x00R\tisAllowed\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_is_allowed\x1a\xd7\x04\n" +
 	"\x10HostTranslations\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12b\n" +
 	"\x05local\x18\x02 \x01(\v2L.meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.LocalR\x05local\x12e\n" +
-	"\x06remote\x18\x03 \x01(\v2M.meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.RemoteR\x06remote\x1a2\n" +
+	"\x06remote\x18\x03 \x01(\v2M.meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.RemoteR\x06remote\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x81\x01\n" +
 	"\x05Local\x12\x1d\n" +
-	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01B\n" +
+	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_address\x1a3\n" +
+	"\b_address\x1a\x82\x01\n" +
 	"\x06Remote\x12\x1d\n" +
-	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01B\n" +
+	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_addressB\a\n" +
 	"\x05_nameB\a\n" +
-	"\x05_mode\"\xa5\x0e\n" +
+	"\x05_mode\"\xea\x05\n" +
 	"-UpdateNetworkApplianceVpnSiteToSiteVpnRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
-	"\x04mode\x18\x02 \x01(\tH\x01R\x04mode\x88\x01\x01\x12[\n" +
-	"\x04hubs\x18\x03 \x03(\v2G.meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.HubsR\x04hubs\x12d\n" +
-	"\asubnets\x18\x04 \x03(\v2J.meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.SubnetsR\asubnets\x12X\n" +
-	"\x03sgt\x18\x05 \x01(\v2F.meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.SgtR\x03sgt\x12a\n" +
-	"\x06subnet\x18\x06 \x01(\v2I.meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.SubnetR\x06subnet\x12\x80\x01\n" +
-	"\x11host_translations\x18\a \x03(\v2S.meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.HostTranslationsR\x10hostTranslations\x12C\n" +
-	"\vnull_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\t \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1at\n" +
-	"\x04Hubs\x12\x1a\n" +
-	"\x06hub_id\x18\x01 \x01(\tH\x00R\x05hubId\x88\x01\x01\x12/\n" +
-	"\x11use_default_route\x18\x02 \x01(\bH\x01R\x0fuseDefaultRoute\x88\x01\x01B\t\n" +
-	"\a_hub_idB\x14\n" +
-	"\x12_use_default_route\x1a\xbc\x02\n" +
-	"\aSubnets\x12&\n" +
-	"\flocal_subnet\x18\x01 \x01(\tH\x00R\vlocalSubnet\x88\x01\x01\x12\x1c\n" +
-	"\ause_vpn\x18\x02 \x01(\bH\x01R\x06useVpn\x88\x01\x01\x12`\n" +
-	"\x03nat\x18\x03 \x01(\v2N.meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.Subnets.NatR\x03nat\x1al\n" +
-	"\x03Nat\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12(\n" +
-	"\rremote_subnet\x18\x02 \x01(\tH\x01R\fremoteSubnet\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\x10\n" +
-	"\x0e_remote_subnetB\x0f\n" +
-	"\r_local_subnetB\n" +
-	"\n" +
-	"\b_use_vpn\x1a0\n" +
-	"\x03Sgt\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a\xa3\x01\n" +
-	"\x06Subnet\x12_\n" +
-	"\x03nat\x18\x01 \x01(\v2M.meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.Subnet.NatR\x03nat\x1a8\n" +
-	"\x03Nat\x12\"\n" +
-	"\n" +
-	"is_allowed\x18\x01 \x01(\bH\x00R\tisAllowed\x88\x01\x01B\r\n" +
-	"\v_is_allowed\x1a\x82\x03\n" +
-	"\x10HostTranslations\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12o\n" +
-	"\x05local\x18\x02 \x01(\v2Y.meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.HostTranslations.LocalR\x05local\x12r\n" +
-	"\x06remote\x18\x03 \x01(\v2Z.meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.HostTranslations.RemoteR\x06remote\x1a2\n" +
-	"\x05Local\x12\x1d\n" +
-	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01B\n" +
-	"\n" +
-	"\b_address\x1a3\n" +
-	"\x06Remote\x12\x1d\n" +
-	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01B\n" +
-	"\n" +
-	"\b_addressB\a\n" +
-	"\x05_nameB\r\n" +
+	"\x04mode\x18\x02 \x01(\tH\x01R\x04mode\x88\x01\x01\x12N\n" +
+	"\x04hubs\x18\x03 \x03(\v2:.meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HubsR\x04hubs\x12W\n" +
+	"\asubnets\x18\x04 \x03(\v2=.meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.SubnetsR\asubnets\x12K\n" +
+	"\x03sgt\x18\x05 \x01(\v29.meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.SgtR\x03sgt\x12T\n" +
+	"\x06subnet\x18\x06 \x01(\v2<.meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.SubnetR\x06subnet\x12s\n" +
+	"\x11host_translations\x18\a \x03(\v2F.meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslationsR\x10hostTranslations\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_mode\"~\n" +
 	":GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xb3\a\n" +
-	";GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse\x12k\n" +
-	"\x05items\x18\x01 \x03(\v2U.meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12i\n" +
-	"\x04meta\x18\x03 \x01(\v2U.meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.MetaR\x04meta\x1a\xfa\x01\n" +
+	"\x10_organization_id\"\x8d\x06\n" +
+	";GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse\x127\n" +
+	"\x04meta\x18\x01 \x01(\v2#.meraki.appliance.v1.CollectionMetaR\x04meta\x12l\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2U.meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x98\x03\n" +
 	"\x04Item\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x15\n" +
 	"\x03uri\x18\x03 \x01(\tH\x02R\x03uri\x88\x01\x01\x12q\n" +
-	"\x05ipsec\x18\x04 \x01(\v2[.meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item.IpsecR\x05ipsec\x1a\"\n" +
+	"\x05ipsec\x18\x04 \x01(\v2[.meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item.IpsecR\x05ipsec\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aq\n" +
 	"\x05Ipsec\x12\x19\n" +
-	"\bpeer_ids\x18\x01 \x03(\tR\apeerIdsB\x05\n" +
+	"\bpeer_ids\x18\x01 \x03(\tR\apeerIds\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x06\n" +
-	"\x04_uri\x1a\xe0\x02\n" +
-	"\x04Meta\x12t\n" +
-	"\x06counts\x18\x01 \x01(\v2\\.meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Meta.CountsR\x06counts\x1a\xe1\x01\n" +
-	"\x06Counts\x12x\n" +
-	"\x05items\x18\x01 \x01(\v2b.meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xc7\x03\n" +
+	"\x04_uri\"\xae\x04\n" +
 	"=UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12n\n" +
-	"\x05items\x18\x02 \x03(\v2X.meraki.appliance.v1.UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest.ItemsR\x05items\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aH\n" +
-	"\x05Items\x12\x17\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12m\n" +
+	"\x05items\x18\x02 \x03(\v2W.meraki.appliance.v1.UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest.ItemR\x05items\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
+	"\x04Item\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x15\n" +
-	"\x03uri\x18\x02 \x01(\tH\x01R\x03uri\x88\x01\x01B\a\n" +
+	"\x03uri\x18\x02 \x01(\tH\x01R\x03uri\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\x06\n" +
 	"\x04_uriB\x12\n" +
 	"\x10_organization_id\"\x9a\x03\n" +
@@ -5888,15 +4533,17 @@ const file_meraki_appliance_v1_vpn_proto_rawDesc = "" +
 	"\x0e_ending_beforeB\x05\n" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
-	"\t_timespan\"\xb9\x15\n" +
-	"(GetOrganizationApplianceVpnStatsResponse\x12X\n" +
-	"\x05items\x18\x01 \x03(\v2B.meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xf4\x13\n" +
+	"\t_timespan\"\xb3\x1a\n" +
+	"(GetOrganizationApplianceVpnStatsResponse\x12Y\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2B.meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9d\x18\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12&\n" +
 	"\fnetwork_name\x18\x02 \x01(\tH\x01R\vnetworkName\x88\x01\x01\x12{\n" +
-	"\x10meraki_vpn_peers\x18\x03 \x03(\v2Q.meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeersR\x0emerakiVpnPeers\x1a\x82\x12\n" +
+	"\x10meraki_vpn_peers\x18\x03 \x03(\v2Q.meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeersR\x0emerakiVpnPeers\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdc\x15\n" +
 	"\x0eMerakiVpnPeers\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12&\n" +
@@ -5905,34 +4552,38 @@ const file_meraki_appliance_v1_vpn_proto_rawDesc = "" +
 	"\x11latency_summaries\x18\x04 \x03(\v2b.meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.LatencySummariesR\x10latencySummaries\x12\xa5\x01\n" +
 	"\x19loss_percentage_summaries\x18\x05 \x03(\v2i.meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.LossPercentageSummariesR\x17lossPercentageSummaries\x12\x8c\x01\n" +
 	"\x10jitter_summaries\x18\x06 \x03(\v2a.meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.JitterSummariesR\x0fjitterSummaries\x12\x83\x01\n" +
-	"\rmos_summaries\x18\a \x03(\v2^.meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.MosSummariesR\fmosSummaries\x1a\xa8\x01\n" +
+	"\rmos_summaries\x18\a \x03(\v2^.meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.MosSummariesR\fmosSummaries\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf7\x01\n" +
 	"\fUsageSummary\x127\n" +
 	"\x15received_in_kilobytes\x18\x01 \x01(\x03H\x00R\x13receivedInKilobytes\x88\x01\x01\x12/\n" +
-	"\x11sent_in_kilobytes\x18\x02 \x01(\x03H\x01R\x0fsentInKilobytes\x88\x01\x01B\x18\n" +
+	"\x11sent_in_kilobytes\x18\x02 \x01(\x03H\x01R\x0fsentInKilobytes\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x18\n" +
 	"\x16_received_in_kilobytesB\x14\n" +
-	"\x12_sent_in_kilobytes\x1a\xca\x02\n" +
+	"\x12_sent_in_kilobytes\x1a\x99\x03\n" +
 	"\x10LatencySummaries\x12(\n" +
 	"\rsender_uplink\x18\x01 \x01(\tH\x00R\fsenderUplink\x88\x01\x01\x12,\n" +
 	"\x0freceiver_uplink\x18\x02 \x01(\tH\x01R\x0ereceiverUplink\x88\x01\x01\x12)\n" +
-	"\x0eavg_latency_ms\x18\x03 \x01(\x03H\x02R\favgLatencyMs\x88\x01\x01\x12)\n" +
-	"\x0emin_latency_ms\x18\x04 \x01(\x03H\x03R\fminLatencyMs\x88\x01\x01\x12)\n" +
-	"\x0emax_latency_ms\x18\x05 \x01(\x03H\x04R\fmaxLatencyMs\x88\x01\x01B\x10\n" +
+	"\x0eavg_latency_ms\x18\x03 \x01(\x01H\x02R\favgLatencyMs\x88\x01\x01\x12)\n" +
+	"\x0emin_latency_ms\x18\x04 \x01(\x01H\x03R\fminLatencyMs\x88\x01\x01\x12)\n" +
+	"\x0emax_latency_ms\x18\x05 \x01(\x01H\x04R\fmaxLatencyMs\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
 	"\x0e_sender_uplinkB\x12\n" +
 	"\x10_receiver_uplinkB\x11\n" +
 	"\x0f_avg_latency_msB\x11\n" +
 	"\x0f_min_latency_msB\x11\n" +
-	"\x0f_max_latency_ms\x1a\xfe\x02\n" +
+	"\x0f_max_latency_ms\x1a\xcd\x03\n" +
 	"\x17LossPercentageSummaries\x12(\n" +
 	"\rsender_uplink\x18\x01 \x01(\tH\x00R\fsenderUplink\x88\x01\x01\x12,\n" +
 	"\x0freceiver_uplink\x18\x02 \x01(\tH\x01R\x0ereceiverUplink\x88\x01\x01\x123\n" +
 	"\x13avg_loss_percentage\x18\x03 \x01(\x01H\x02R\x11avgLossPercentage\x88\x01\x01\x123\n" +
 	"\x13min_loss_percentage\x18\x04 \x01(\x01H\x03R\x11minLossPercentage\x88\x01\x01\x123\n" +
-	"\x13max_loss_percentage\x18\x05 \x01(\x01H\x04R\x11maxLossPercentage\x88\x01\x01B\x10\n" +
+	"\x13max_loss_percentage\x18\x05 \x01(\x01H\x04R\x11maxLossPercentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
 	"\x0e_sender_uplinkB\x12\n" +
 	"\x10_receiver_uplinkB\x16\n" +
 	"\x14_avg_loss_percentageB\x16\n" +
 	"\x14_min_loss_percentageB\x16\n" +
-	"\x14_max_loss_percentage\x1a\xa8\x02\n" +
+	"\x14_max_loss_percentage\x1a\xf7\x02\n" +
 	"\x0fJitterSummaries\x12(\n" +
 	"\rsender_uplink\x18\x01 \x01(\tH\x00R\fsenderUplink\x88\x01\x01\x12,\n" +
 	"\x0freceiver_uplink\x18\x02 \x01(\tH\x01R\x0ereceiverUplink\x88\x01\x01\x12\"\n" +
@@ -5941,18 +4592,20 @@ const file_meraki_appliance_v1_vpn_proto_rawDesc = "" +
 	"\n" +
 	"min_jitter\x18\x04 \x01(\x01H\x03R\tminJitter\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"max_jitter\x18\x05 \x01(\x01H\x04R\tmaxJitter\x88\x01\x01B\x10\n" +
+	"max_jitter\x18\x05 \x01(\x01H\x04R\tmaxJitter\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
 	"\x0e_sender_uplinkB\x12\n" +
 	"\x10_receiver_uplinkB\r\n" +
 	"\v_avg_jitterB\r\n" +
 	"\v_min_jitterB\r\n" +
-	"\v_max_jitter\x1a\x8a\x02\n" +
+	"\v_max_jitter\x1a\xd9\x02\n" +
 	"\fMosSummaries\x12(\n" +
 	"\rsender_uplink\x18\x01 \x01(\tH\x00R\fsenderUplink\x88\x01\x01\x12,\n" +
 	"\x0freceiver_uplink\x18\x02 \x01(\tH\x01R\x0ereceiverUplink\x88\x01\x01\x12\x1c\n" +
 	"\aavg_mos\x18\x03 \x01(\x01H\x02R\x06avgMos\x88\x01\x01\x12\x1c\n" +
 	"\amin_mos\x18\x04 \x01(\x01H\x03R\x06minMos\x88\x01\x01\x12\x1c\n" +
-	"\amax_mos\x18\x05 \x01(\x01H\x04R\x06maxMos\x88\x01\x01B\x10\n" +
+	"\amax_mos\x18\x05 \x01(\x01H\x04R\x06maxMos\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
 	"\x0e_sender_uplinkB\x12\n" +
 	"\x10_receiver_uplinkB\n" +
 	"\n" +
@@ -5975,11 +4628,11 @@ const file_meraki_appliance_v1_vpn_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xaf\f\n" +
-	"+GetOrganizationApplianceVpnStatusesResponse\x12[\n" +
-	"\x05items\x18\x01 \x03(\v2E.meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xe4\n" +
-	"\n" +
+	"\x0e_ending_before\"\x8d\x10\n" +
+	"+GetOrganizationApplianceVpnStatusesResponse\x12\\\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2E.meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf1\r\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12&\n" +
@@ -5990,33 +4643,38 @@ const file_meraki_appliance_v1_vpn_proto_rawDesc = "" +
 	"\bvpn_mode\x18\x06 \x01(\tH\x04R\avpnMode\x88\x01\x01\x12\x80\x01\n" +
 	"\x10exported_subnets\x18\a \x03(\v2U.meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.ExportedSubnetsR\x0fexportedSubnets\x12~\n" +
 	"\x10meraki_vpn_peers\x18\b \x03(\v2T.meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.MerakiVpnPeersR\x0emerakiVpnPeers\x12\x8b\x01\n" +
-	"\x15third_party_vpn_peers\x18\t \x03(\v2X.meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.ThirdPartyVpnPeersR\x12thirdPartyVpnPeers\x1aj\n" +
+	"\x15third_party_vpn_peers\x18\t \x03(\v2X.meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.ThirdPartyVpnPeersR\x12thirdPartyVpnPeers\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb9\x01\n" +
 	"\aUplinks\x12!\n" +
 	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12 \n" +
-	"\tpublic_ip\x18\x02 \x01(\tH\x01R\bpublicIp\x88\x01\x01B\f\n" +
+	"\tpublic_ip\x18\x02 \x01(\tH\x01R\bpublicIp\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_interfaceB\f\n" +
 	"\n" +
-	"_public_ip\x1a[\n" +
+	"_public_ip\x1a\xaa\x01\n" +
 	"\x0fExportedSubnets\x12\x1b\n" +
 	"\x06subnet\x18\x01 \x01(\tH\x00R\x06subnet\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\t\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_subnetB\a\n" +
-	"\x05_name\x1a\xe4\x01\n" +
+	"\x05_name\x1a\xb3\x02\n" +
 	"\x0eMerakiVpnPeers\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12&\n" +
 	"\fnetwork_name\x18\x02 \x01(\tH\x01R\vnetworkName\x88\x01\x01\x12'\n" +
 	"\freachability\x18\x03 \x01(\tH\x02R\freachability\x88\x01\x01\x12\x1f\n" +
-	"\bpriority\x18\x04 \x01(\x03H\x03R\bpriority\x88\x01\x01B\r\n" +
+	"\bpriority\x18\x04 \x01(\x03H\x03R\bpriority\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x0f\n" +
 	"\r_network_nameB\x0f\n" +
 	"\r_reachabilityB\v\n" +
-	"\t_priority\x1a\xa0\x01\n" +
+	"\t_priority\x1a\xef\x01\n" +
 	"\x12ThirdPartyVpnPeers\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12 \n" +
 	"\tpublic_ip\x18\x02 \x01(\tH\x01R\bpublicIp\x88\x01\x01\x12'\n" +
-	"\freachability\x18\x03 \x01(\tH\x02R\freachability\x88\x01\x01B\a\n" +
+	"\freachability\x18\x03 \x01(\tH\x02R\freachability\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\f\n" +
 	"\n" +
 	"_public_ipB\x0f\n" +
@@ -6028,9 +4686,10 @@ const file_meraki_appliance_v1_vpn_proto_rawDesc = "" +
 	"\t_vpn_mode\"x\n" +
 	"4GetOrganizationApplianceVpnThirdPartyVPNPeersRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xfc\x19\n" +
+	"\x10_organization_id\"\xd7 \n" +
 	"*OrganizationApplianceVpnThirdPartyVPNPeers\x12[\n" +
-	"\x05peers\x18\x01 \x03(\v2E.meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.PeersR\x05peers\x1a\xf0\x18\n" +
+	"\x05peers\x18\x01 \x03(\v2E.meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.PeersR\x05peers\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xfc\x1e\n" +
 	"\x05Peers\x12\x1c\n" +
 	"\apeer_id\x18\x01 \x01(\tH\x00R\x06peerId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12 \n" +
@@ -6052,7 +4711,10 @@ const file_meraki_appliance_v1_vpn_proto_rawDesc = "" +
 	"\rebgp_neighbor\x18\x0f \x01(\v2R.meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EbgpNeighborR\febgpNeighbor\x12\x87\x01\n" +
 	"\x13ecmp_uplink_configs\x18\x10 \x03(\v2W.meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigsR\x11ecmpUplinkConfigs\x12/\n" +
 	"\x11priority_in_group\x18\x11 \x01(\x03H\tR\x0fpriorityInGroup\x88\x01\x01\x12a\n" +
-	"\x05group\x18\x12 \x01(\v2K.meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.GroupR\x05group\x1a\xaa\x03\n" +
+	"\x05group\x18\x12 \x01(\v2K.meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.GroupR\x05group\x12,\n" +
+	"\x0fpublic_hostname\x18\x13 \x01(\tH\n" +
+	"R\x0epublicHostname\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf9\x03\n" +
 	"\rIpsecPolicies\x12&\n" +
 	"\x0fike_cipher_algo\x18\x01 \x03(\tR\rikeCipherAlgo\x12\"\n" +
 	"\rike_auth_algo\x18\x02 \x03(\tR\vikeAuthAlgo\x12 \n" +
@@ -6063,15 +4725,18 @@ const file_meraki_appliance_v1_vpn_proto_rawDesc = "" +
 	"\x11child_cipher_algo\x18\x06 \x03(\tR\x0fchildCipherAlgo\x12&\n" +
 	"\x0fchild_auth_algo\x18\a \x03(\tR\rchildAuthAlgo\x12&\n" +
 	"\x0fchild_pfs_group\x18\b \x03(\tR\rchildPfsGroup\x12*\n" +
-	"\x0echild_lifetime\x18\t \x01(\x03H\x01R\rchildLifetime\x88\x01\x01B\x0f\n" +
+	"\x0echild_lifetime\x18\t \x01(\x03H\x01R\rchildLifetime\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0f\n" +
 	"\r_ike_lifetimeB\x11\n" +
-	"\x0f_child_lifetime\x1a'\n" +
+	"\x0f_child_lifetime\x1av\n" +
 	"\tSlaPolicy\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a1\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\x80\x01\n" +
 	"\aNetwork\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\x12\x10\n" +
-	"\x03ids\x18\x02 \x03(\tR\x03ids\x1a\x81\x05\n" +
+	"\x03ids\x18\x02 \x03(\tR\x03ids\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd0\x05\n" +
 	"\fEbgpNeighbor\x12$\n" +
 	"\vneighbor_id\x18\x01 \x01(\x03H\x00R\n" +
 	"neighborId\x88\x01\x01\x12$\n" +
@@ -6087,7 +4752,8 @@ const file_meraki_appliance_v1_vpn_proto_rawDesc = "" +
 	"\fpath_prepend\x18\t \x03(\x03R\vpathPrepend\x12=\n" +
 	"\x18multi_exit_discriminator\x18\n" +
 	" \x01(\x03H\bR\x16multiExitDiscriminator\x88\x01\x01\x12\x1b\n" +
-	"\x06weight\x18\v \x01(\x03H\tR\x06weight\x88\x01\x01B\x0e\n" +
+	"\x06weight\x18\v \x01(\x03H\tR\x06weight\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_neighbor_idB\x0e\n" +
 	"\f_neighbor_ipB\r\n" +
 	"\v_ip_versionB\x13\n" +
@@ -6098,27 +4764,31 @@ const file_meraki_appliance_v1_vpn_proto_rawDesc = "" +
 	"_source_ipB\x10\n" +
 	"\x0e_receive_limitB\x1b\n" +
 	"\x19_multi_exit_discriminatorB\t\n" +
-	"\a_weight\x1a\xf9\x02\n" +
+	"\a_weight\x1a\x98\x04\n" +
 	"\x11EcmpUplinkConfigs\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
 	"\x03wan\x18\x02 \x01(\tH\x01R\x03wan\x88\x01\x01\x12'\n" +
 	"\x0fprivate_subnets\x18\x03 \x03(\tR\x0eprivateSubnets\x12\x89\x01\n" +
-	"\rebgp_neighbor\x18\x04 \x01(\v2d.meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs.EbgpNeighborR\febgpNeighbor\x1at\n" +
+	"\rebgp_neighbor\x18\x04 \x01(\v2d.meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs.EbgpNeighborR\febgpNeighbor\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc3\x01\n" +
 	"\fEbgpNeighbor\x12$\n" +
 	"\vneighbor_ip\x18\x01 \x01(\tH\x00R\n" +
 	"neighborIp\x88\x01\x01\x12 \n" +
-	"\tsource_ip\x18\x02 \x01(\tH\x01R\bsourceIp\x88\x01\x01B\x0e\n" +
+	"\tsource_ip\x18\x02 \x01(\tH\x01R\bsourceIp\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_neighbor_ipB\f\n" +
 	"\n" +
 	"_source_ipB\x05\n" +
 	"\x03_idB\x06\n" +
-	"\x04_wan\x1a\xc7\x02\n" +
+	"\x04_wan\x1a\xe6\x03\n" +
 	"\x05Group\x12\x1b\n" +
 	"\x06number\x18\x01 \x01(\x03H\x00R\x06number\x88\x01\x01\x12p\n" +
 	"\bfailover\x18\x02 \x01(\v2T.meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group.FailoverR\bfailover\x125\n" +
-	"\x14active_active_tunnel\x18\x03 \x01(\bH\x01R\x12activeActiveTunnel\x88\x01\x01\x1aT\n" +
+	"\x14active_active_tunnel\x18\x03 \x01(\bH\x01R\x12activeActiveTunnel\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa3\x01\n" +
 	"\bFailover\x121\n" +
-	"\x12direct_to_internet\x18\x01 \x01(\bH\x00R\x10directToInternet\x88\x01\x01B\x15\n" +
+	"\x12direct_to_internet\x18\x01 \x01(\bH\x00R\x10directToInternet\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x15\n" +
 	"\x13_direct_to_internetB\t\n" +
 	"\a_numberB\x17\n" +
 	"\x15_active_active_tunnelB\n" +
@@ -6134,119 +4804,23 @@ const file_meraki_appliance_v1_vpn_proto_rawDesc = "" +
 	"\x16_ipsec_policies_presetB\x0e\n" +
 	"\f_ike_versionB\x11\n" +
 	"\x0f_is_route_basedB\x14\n" +
-	"\x12_priority_in_group\"\x88\x1c\n" +
-	"7UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12h\n" +
-	"\x05peers\x18\x02 \x03(\v2R.meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.PeersR\x05peers\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x94\x19\n" +
-	"\x05Peers\x12\x1c\n" +
-	"\apeer_id\x18\x01 \x01(\tH\x00R\x06peerId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12 \n" +
-	"\tpublic_ip\x18\x03 \x01(\tH\x02R\bpublicIp\x88\x01\x01\x12,\n" +
-	"\x0fpublic_hostname\x18\x04 \x01(\tH\x03R\x0epublicHostname\x88\x01\x01\x12'\n" +
-	"\x0fprivate_subnets\x18\x05 \x03(\tR\x0eprivateSubnets\x12\x1e\n" +
-	"\blocal_id\x18\x06 \x01(\tH\x04R\alocalId\x88\x01\x01\x12 \n" +
-	"\tremote_id\x18\a \x01(\tH\x05R\bremoteId\x88\x01\x01\x12\x87\x01\n" +
-	"\x0eipsec_policies\x18\b \x01(\v2`.meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.IpsecPoliciesR\ripsecPolicies\x127\n" +
-	"\x15ipsec_policies_preset\x18\t \x01(\tH\x06R\x13ipsecPoliciesPreset\x88\x01\x01\x12{\n" +
-	"\n" +
-	"sla_policy\x18\n" +
-	" \x01(\v2\\.meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.SlaPolicyR\tslaPolicy\x12\x1b\n" +
-	"\x06secret\x18\v \x01(\tH\aR\x06secret\x88\x01\x01\x12$\n" +
-	"\vike_version\x18\f \x01(\tH\bR\n" +
-	"ikeVersion\x88\x01\x01\x12!\n" +
-	"\fnetwork_tags\x18\r \x03(\tR\vnetworkTags\x12t\n" +
-	"\anetwork\x18\x0e \x01(\v2Z.meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.NetworkR\anetwork\x12)\n" +
-	"\x0eis_route_based\x18\x0f \x01(\bH\tR\fisRouteBased\x88\x01\x01\x12\x84\x01\n" +
-	"\rebgp_neighbor\x18\x10 \x01(\v2_.meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.EbgpNeighborR\febgpNeighbor\x12\x94\x01\n" +
-	"\x13ecmp_uplink_configs\x18\x11 \x03(\v2d.meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.EcmpUplinkConfigsR\x11ecmpUplinkConfigs\x12/\n" +
-	"\x11priority_in_group\x18\x12 \x01(\x03H\n" +
-	"R\x0fpriorityInGroup\x88\x01\x01\x12n\n" +
-	"\x05group\x18\x13 \x01(\v2X.meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.GroupR\x05group\x1a\xaa\x03\n" +
-	"\rIpsecPolicies\x12&\n" +
-	"\x0fike_cipher_algo\x18\x01 \x03(\tR\rikeCipherAlgo\x12\"\n" +
-	"\rike_auth_algo\x18\x02 \x03(\tR\vikeAuthAlgo\x12 \n" +
-	"\fike_prf_algo\x18\x03 \x03(\tR\n" +
-	"ikePrfAlgo\x127\n" +
-	"\x18ike_diffie_hellman_group\x18\x04 \x03(\tR\x15ikeDiffieHellmanGroup\x12&\n" +
-	"\fike_lifetime\x18\x05 \x01(\x03H\x00R\vikeLifetime\x88\x01\x01\x12*\n" +
-	"\x11child_cipher_algo\x18\x06 \x03(\tR\x0fchildCipherAlgo\x12&\n" +
-	"\x0fchild_auth_algo\x18\a \x03(\tR\rchildAuthAlgo\x12&\n" +
-	"\x0fchild_pfs_group\x18\b \x03(\tR\rchildPfsGroup\x12*\n" +
-	"\x0echild_lifetime\x18\t \x01(\x03H\x01R\rchildLifetime\x88\x01\x01B\x0f\n" +
-	"\r_ike_lifetimeB\x11\n" +
-	"\x0f_child_lifetime\x1a'\n" +
-	"\tSlaPolicy\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\x1b\n" +
-	"\aNetwork\x12\x10\n" +
-	"\x03ids\x18\x01 \x03(\tR\x03ids\x1a\x8f\x04\n" +
-	"\fEbgpNeighbor\x12$\n" +
-	"\vneighbor_ip\x18\x01 \x01(\tH\x00R\n" +
-	"neighborIp\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"ip_version\x18\x02 \x01(\x03H\x01R\tipVersion\x88\x01\x01\x12-\n" +
-	"\x10remote_as_number\x18\x03 \x01(\x03H\x02R\x0eremoteAsNumber\x88\x01\x01\x12+\n" +
-	"\x0febgp_hold_timer\x18\x04 \x01(\x03H\x03R\rebgpHoldTimer\x88\x01\x01\x12(\n" +
-	"\rebgp_multihop\x18\x05 \x01(\x03H\x04R\febgpMultihop\x88\x01\x01\x12 \n" +
-	"\tsource_ip\x18\x06 \x01(\tH\x05R\bsourceIp\x88\x01\x01\x12!\n" +
-	"\fpath_prepend\x18\a \x03(\x03R\vpathPrepend\x12=\n" +
-	"\x18multi_exit_discriminator\x18\b \x01(\x03H\x06R\x16multiExitDiscriminator\x88\x01\x01\x12\x1b\n" +
-	"\x06weight\x18\t \x01(\x03H\aR\x06weight\x88\x01\x01B\x0e\n" +
-	"\f_neighbor_ipB\r\n" +
-	"\v_ip_versionB\x13\n" +
-	"\x11_remote_as_numberB\x12\n" +
-	"\x10_ebgp_hold_timerB\x10\n" +
-	"\x0e_ebgp_multihopB\f\n" +
-	"\n" +
-	"_source_ipB\x1b\n" +
-	"\x19_multi_exit_discriminatorB\t\n" +
-	"\a_weight\x1a\x86\x03\n" +
-	"\x11EcmpUplinkConfigs\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
-	"\x03wan\x18\x02 \x01(\tH\x01R\x03wan\x88\x01\x01\x12'\n" +
-	"\x0fprivate_subnets\x18\x03 \x03(\tR\x0eprivateSubnets\x12\x96\x01\n" +
-	"\rebgp_neighbor\x18\x04 \x01(\v2q.meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.EcmpUplinkConfigs.EbgpNeighborR\febgpNeighbor\x1at\n" +
-	"\fEbgpNeighbor\x12$\n" +
-	"\vneighbor_ip\x18\x01 \x01(\tH\x00R\n" +
-	"neighborIp\x88\x01\x01\x12 \n" +
-	"\tsource_ip\x18\x02 \x01(\tH\x01R\bsourceIp\x88\x01\x01B\x0e\n" +
-	"\f_neighbor_ipB\f\n" +
-	"\n" +
-	"_source_ipB\x05\n" +
-	"\x03_idB\x06\n" +
-	"\x04_wan\x1a\xd4\x02\n" +
-	"\x05Group\x12\x1b\n" +
-	"\x06number\x18\x01 \x01(\x03H\x00R\x06number\x88\x01\x01\x12}\n" +
-	"\bfailover\x18\x02 \x01(\v2a.meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.Group.FailoverR\bfailover\x125\n" +
-	"\x14active_active_tunnel\x18\x03 \x01(\bH\x01R\x12activeActiveTunnel\x88\x01\x01\x1aT\n" +
-	"\bFailover\x121\n" +
-	"\x12direct_to_internet\x18\x01 \x01(\bH\x00R\x10directToInternet\x88\x01\x01B\x15\n" +
-	"\x13_direct_to_internetB\t\n" +
-	"\a_numberB\x17\n" +
-	"\x15_active_active_tunnelB\n" +
-	"\n" +
-	"\b_peer_idB\a\n" +
-	"\x05_nameB\f\n" +
-	"\n" +
-	"_public_ipB\x12\n" +
-	"\x10_public_hostnameB\v\n" +
-	"\t_local_idB\f\n" +
-	"\n" +
-	"_remote_idB\x18\n" +
-	"\x16_ipsec_policies_presetB\t\n" +
-	"\a_secretB\x0e\n" +
-	"\f_ike_versionB\x11\n" +
-	"\x0f_is_route_basedB\x14\n" +
 	"\x12_priority_in_groupB\x12\n" +
+	"\x10_public_hostname\"\xfd\x02\n" +
+	"7UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest\x12,\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12[\n" +
+	"\x05peers\x18\x02 \x03(\v2E.meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.PeersR\x05peers\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_id\"v\n" +
 	"2GetOrganizationApplianceVpnVpnFirewallRulesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\x89\x04\n" +
+	"\x10_organization_id\"\xf4\x05\n" +
 	"(OrganizationApplianceVpnVpnFirewallRules\x12Y\n" +
-	"\x05rules\x18\x01 \x03(\v2C.meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules.RulesR\x05rules\x1a\x81\x03\n" +
+	"\x05rules\x18\x01 \x03(\v2C.meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules.RulesR\x05rules\x123\n" +
+	"\x13syslog_default_rule\x18\x02 \x01(\bH\x00R\x11syslogDefaultRule\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd0\x03\n" +
 	"\x05Rules\x12\x1d\n" +
 	"\acomment\x18\x01 \x01(\tH\x00R\acomment\x88\x01\x01\x12\x1b\n" +
 	"\x06policy\x18\x02 \x01(\tH\x01R\x06policy\x88\x01\x01\x12\x1f\n" +
@@ -6255,7 +4829,8 @@ const file_meraki_appliance_v1_vpn_proto_rawDesc = "" +
 	"\bsrc_cidr\x18\x05 \x01(\tH\x04R\asrcCidr\x88\x01\x01\x12 \n" +
 	"\tdest_port\x18\x06 \x01(\tH\x05R\bdestPort\x88\x01\x01\x12 \n" +
 	"\tdest_cidr\x18\a \x01(\tH\x06R\bdestCidr\x88\x01\x01\x12*\n" +
-	"\x0esyslog_enabled\x18\b \x01(\bH\aR\rsyslogEnabled\x88\x01\x01B\n" +
+	"\x0esyslog_enabled\x18\b \x01(\bH\aR\rsyslogEnabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_commentB\t\n" +
 	"\a_policyB\v\n" +
@@ -6266,37 +4841,19 @@ const file_meraki_appliance_v1_vpn_proto_rawDesc = "" +
 	"_dest_portB\f\n" +
 	"\n" +
 	"_dest_cidrB\x11\n" +
-	"\x0f_syslog_enabled\"\xbe\x06\n" +
+	"\x0f_syslog_enabledB\x16\n" +
+	"\x14_syslog_default_rule\"\xc6\x03\n" +
 	"5UpdateOrganizationApplianceVpnVpnFirewallRulesRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12f\n" +
-	"\x05rules\x18\x02 \x03(\v2P.meraki.appliance.v1.UpdateOrganizationApplianceVpnVpnFirewallRulesRequest.RulesR\x05rules\x123\n" +
-	"\x13syslog_default_rule\x18\x03 \x01(\bH\x01R\x11syslogDefaultRule\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x81\x03\n" +
-	"\x05Rules\x12\x1d\n" +
-	"\acomment\x18\x01 \x01(\tH\x00R\acomment\x88\x01\x01\x12\x1b\n" +
-	"\x06policy\x18\x02 \x01(\tH\x01R\x06policy\x88\x01\x01\x12\x1f\n" +
-	"\bprotocol\x18\x03 \x01(\tH\x02R\bprotocol\x88\x01\x01\x12\x1e\n" +
-	"\bsrc_port\x18\x04 \x01(\tH\x03R\asrcPort\x88\x01\x01\x12\x1e\n" +
-	"\bsrc_cidr\x18\x05 \x01(\tH\x04R\asrcCidr\x88\x01\x01\x12 \n" +
-	"\tdest_port\x18\x06 \x01(\tH\x05R\bdestPort\x88\x01\x01\x12 \n" +
-	"\tdest_cidr\x18\a \x01(\tH\x06R\bdestCidr\x88\x01\x01\x12*\n" +
-	"\x0esyslog_enabled\x18\b \x01(\bH\aR\rsyslogEnabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_commentB\t\n" +
-	"\a_policyB\v\n" +
-	"\t_protocolB\v\n" +
-	"\t_src_portB\v\n" +
-	"\t_src_cidrB\f\n" +
-	"\n" +
-	"_dest_portB\f\n" +
-	"\n" +
-	"_dest_cidrB\x11\n" +
-	"\x0f_syslog_enabledB\x12\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12Y\n" +
+	"\x05rules\x18\x02 \x03(\v2C.meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules.RulesR\x05rules\x123\n" +
+	"\x13syslog_default_rule\x18\x03 \x01(\bH\x01R\x11syslogDefaultRule\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x16\n" +
-	"\x14_syslog_default_ruleBu\n" +
-	"\x1dcom.merakibroker.appliance.v1B\bVpnProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"\x14_syslog_default_ruleB\x91\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\bVpnProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_vpn_proto_rawDescOnce sync.Once
@@ -6310,177 +4867,175 @@ func file_meraki_appliance_v1_vpn_proto_rawDescGZIP() []byte {
 	return file_meraki_appliance_v1_vpn_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_vpn_proto_msgTypes = make([]protoimpl.MessageInfo, 83)
+var file_meraki_appliance_v1_vpn_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
 var file_meraki_appliance_v1_vpn_proto_goTypes = []any{
-	(*GetNetworkApplianceVpnBgpRequest)(nil),                                                             // 0: meraki.appliance.v1.GetNetworkApplianceVpnBgpRequest
-	(*NetworkApplianceVpnBgp)(nil),                                                                       // 1: meraki.appliance.v1.NetworkApplianceVpnBgp
-	(*UpdateNetworkApplianceVpnBgpRequest)(nil),                                                          // 2: meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest
-	(*GetNetworkApplianceVpnSiteToSiteVpnRequest)(nil),                                                   // 3: meraki.appliance.v1.GetNetworkApplianceVpnSiteToSiteVpnRequest
-	(*NetworkApplianceVpnSiteToSiteVpn)(nil),                                                             // 4: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn
-	(*UpdateNetworkApplianceVpnSiteToSiteVpnRequest)(nil),                                                // 5: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest
-	(*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest)(nil),                                   // 6: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest
-	(*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse)(nil),                                  // 7: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse
-	(*UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest)(nil),                                // 8: meraki.appliance.v1.UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest
-	(*GetOrganizationApplianceVpnStatsRequest)(nil),                                                      // 9: meraki.appliance.v1.GetOrganizationApplianceVpnStatsRequest
-	(*GetOrganizationApplianceVpnStatsResponse)(nil),                                                     // 10: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse
-	(*GetOrganizationApplianceVpnStatusesRequest)(nil),                                                   // 11: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesRequest
-	(*GetOrganizationApplianceVpnStatusesResponse)(nil),                                                  // 12: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse
-	(*GetOrganizationApplianceVpnThirdPartyVPNPeersRequest)(nil),                                         // 13: meraki.appliance.v1.GetOrganizationApplianceVpnThirdPartyVPNPeersRequest
-	(*OrganizationApplianceVpnThirdPartyVPNPeers)(nil),                                                   // 14: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers
-	(*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest)(nil),                                      // 15: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest
-	(*GetOrganizationApplianceVpnVpnFirewallRulesRequest)(nil),                                           // 16: meraki.appliance.v1.GetOrganizationApplianceVpnVpnFirewallRulesRequest
-	(*OrganizationApplianceVpnVpnFirewallRules)(nil),                                                     // 17: meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules
-	(*UpdateOrganizationApplianceVpnVpnFirewallRulesRequest)(nil),                                        // 18: meraki.appliance.v1.UpdateOrganizationApplianceVpnVpnFirewallRulesRequest
-	(*NetworkApplianceVpnBgp_Neighbors)(nil),                                                             // 19: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors
-	(*NetworkApplianceVpnBgp_Neighbors_Ipv6)(nil),                                                        // 20: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.Ipv6
-	(*NetworkApplianceVpnBgp_Neighbors_TtlSecurity)(nil),                                                 // 21: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.TtlSecurity
-	(*NetworkApplianceVpnBgp_Neighbors_Authentication)(nil),                                              // 22: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.Authentication
-	(*UpdateNetworkApplianceVpnBgpRequest_Neighbors)(nil),                                                // 23: meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest.Neighbors
-	(*UpdateNetworkApplianceVpnBgpRequest_Neighbors_Ipv6)(nil),                                           // 24: meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest.Neighbors.Ipv6
-	(*UpdateNetworkApplianceVpnBgpRequest_Neighbors_TtlSecurity)(nil),                                    // 25: meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest.Neighbors.TtlSecurity
-	(*UpdateNetworkApplianceVpnBgpRequest_Neighbors_Authentication)(nil),                                 // 26: meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest.Neighbors.Authentication
-	(*NetworkApplianceVpnSiteToSiteVpn_Hubs)(nil),                                                        // 27: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Hubs
-	(*NetworkApplianceVpnSiteToSiteVpn_Subnets)(nil),                                                     // 28: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets
-	(*NetworkApplianceVpnSiteToSiteVpn_Sgt)(nil),                                                         // 29: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Sgt
-	(*NetworkApplianceVpnSiteToSiteVpn_Subnet)(nil),                                                      // 30: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet
-	(*NetworkApplianceVpnSiteToSiteVpn_HostTranslations)(nil),                                            // 31: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations
-	(*NetworkApplianceVpnSiteToSiteVpn_Subnets_Nat)(nil),                                                 // 32: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets.Nat
-	(*NetworkApplianceVpnSiteToSiteVpn_Subnet_Nat)(nil),                                                  // 33: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet.Nat
-	(*NetworkApplianceVpnSiteToSiteVpn_HostTranslations_Local)(nil),                                      // 34: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.Local
-	(*NetworkApplianceVpnSiteToSiteVpn_HostTranslations_Remote)(nil),                                     // 35: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.Remote
-	(*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Hubs)(nil),                                           // 36: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.Hubs
-	(*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets)(nil),                                        // 37: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.Subnets
-	(*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Sgt)(nil),                                            // 38: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.Sgt
-	(*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnet)(nil),                                         // 39: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.Subnet
-	(*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations)(nil),                               // 40: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.HostTranslations
-	(*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnets_Nat)(nil),                                    // 41: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.Subnets.Nat
-	(*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_Subnet_Nat)(nil),                                     // 42: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.Subnet.Nat
-	(*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations_Local)(nil),                         // 43: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.HostTranslations.Local
-	(*UpdateNetworkApplianceVpnSiteToSiteVpnRequest_HostTranslations_Remote)(nil),                        // 44: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.HostTranslations.Remote
-	(*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item)(nil),                             // 45: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item
-	(*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta)(nil),                             // 46: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Meta
-	(*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item_Ipsec)(nil),                       // 47: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item.Ipsec
-	(*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta_Counts)(nil),                      // 48: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Meta.Counts
-	(*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Meta_Counts_Items)(nil),                // 49: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Meta.Counts.Items
-	(*UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Items)(nil),                          // 50: meraki.appliance.v1.UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest.Items
-	(*GetOrganizationApplianceVpnStatsResponse_Item)(nil),                                                // 51: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item
-	(*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers)(nil),                                 // 52: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers
-	(*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_UsageSummary)(nil),                    // 53: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.UsageSummary
-	(*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LatencySummaries)(nil),                // 54: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.LatencySummaries
-	(*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LossPercentageSummaries)(nil),         // 55: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.LossPercentageSummaries
-	(*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_JitterSummaries)(nil),                 // 56: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.JitterSummaries
-	(*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_MosSummaries)(nil),                    // 57: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.MosSummaries
-	(*GetOrganizationApplianceVpnStatusesResponse_Item)(nil),                                             // 58: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item
-	(*GetOrganizationApplianceVpnStatusesResponse_Item_Uplinks)(nil),                                     // 59: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.Uplinks
-	(*GetOrganizationApplianceVpnStatusesResponse_Item_ExportedSubnets)(nil),                             // 60: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.ExportedSubnets
-	(*GetOrganizationApplianceVpnStatusesResponse_Item_MerakiVpnPeers)(nil),                              // 61: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.MerakiVpnPeers
-	(*GetOrganizationApplianceVpnStatusesResponse_Item_ThirdPartyVpnPeers)(nil),                          // 62: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.ThirdPartyVpnPeers
-	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers)(nil),                                             // 63: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers
-	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_IpsecPolicies)(nil),                               // 64: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.IpsecPolicies
-	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_SlaPolicy)(nil),                                   // 65: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.SlaPolicy
-	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Network)(nil),                                     // 66: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Network
-	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EbgpNeighbor)(nil),                                // 67: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EbgpNeighbor
-	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs)(nil),                           // 68: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs
-	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group)(nil),                                       // 69: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group
-	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs_EbgpNeighbor)(nil),              // 70: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs.EbgpNeighbor
-	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group_Failover)(nil),                              // 71: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group.Failover
-	(*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers)(nil),                                // 72: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers
-	(*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_IpsecPolicies)(nil),                  // 73: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.IpsecPolicies
-	(*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_SlaPolicy)(nil),                      // 74: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.SlaPolicy
-	(*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Network)(nil),                        // 75: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.Network
-	(*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EbgpNeighbor)(nil),                   // 76: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.EbgpNeighbor
-	(*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs)(nil),              // 77: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.EcmpUplinkConfigs
-	(*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Group)(nil),                          // 78: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.Group
-	(*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_EcmpUplinkConfigs_EbgpNeighbor)(nil), // 79: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.EcmpUplinkConfigs.EbgpNeighbor
-	(*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest_Peers_Group_Failover)(nil),                 // 80: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.Group.Failover
-	(*OrganizationApplianceVpnVpnFirewallRules_Rules)(nil),                                               // 81: meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules.Rules
-	(*UpdateOrganizationApplianceVpnVpnFirewallRulesRequest_Rules)(nil),                                  // 82: meraki.appliance.v1.UpdateOrganizationApplianceVpnVpnFirewallRulesRequest.Rules
-	(*fieldmaskpb.FieldMask)(nil),                                                                        // 83: google.protobuf.FieldMask
-	(*v1.PageInfo)(nil),                                                                                  // 84: meraki.api.v1.PageInfo
+	(*GetNetworkApplianceVpnBgpRequest)(nil),                                                     // 0: meraki.appliance.v1.GetNetworkApplianceVpnBgpRequest
+	(*NetworkApplianceVpnBgp)(nil),                                                               // 1: meraki.appliance.v1.NetworkApplianceVpnBgp
+	(*UpdateNetworkApplianceVpnBgpRequest)(nil),                                                  // 2: meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest
+	(*GetNetworkApplianceVpnSiteToSiteVpnRequest)(nil),                                           // 3: meraki.appliance.v1.GetNetworkApplianceVpnSiteToSiteVpnRequest
+	(*NetworkApplianceVpnSiteToSiteVpn)(nil),                                                     // 4: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn
+	(*UpdateNetworkApplianceVpnSiteToSiteVpnRequest)(nil),                                        // 5: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest
+	(*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest)(nil),                           // 6: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest
+	(*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse)(nil),                          // 7: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse
+	(*UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest)(nil),                        // 8: meraki.appliance.v1.UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest
+	(*GetOrganizationApplianceVpnStatsRequest)(nil),                                              // 9: meraki.appliance.v1.GetOrganizationApplianceVpnStatsRequest
+	(*GetOrganizationApplianceVpnStatsResponse)(nil),                                             // 10: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse
+	(*GetOrganizationApplianceVpnStatusesRequest)(nil),                                           // 11: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesRequest
+	(*GetOrganizationApplianceVpnStatusesResponse)(nil),                                          // 12: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse
+	(*GetOrganizationApplianceVpnThirdPartyVPNPeersRequest)(nil),                                 // 13: meraki.appliance.v1.GetOrganizationApplianceVpnThirdPartyVPNPeersRequest
+	(*OrganizationApplianceVpnThirdPartyVPNPeers)(nil),                                           // 14: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers
+	(*UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest)(nil),                              // 15: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest
+	(*GetOrganizationApplianceVpnVpnFirewallRulesRequest)(nil),                                   // 16: meraki.appliance.v1.GetOrganizationApplianceVpnVpnFirewallRulesRequest
+	(*OrganizationApplianceVpnVpnFirewallRules)(nil),                                             // 17: meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules
+	(*UpdateOrganizationApplianceVpnVpnFirewallRulesRequest)(nil),                                // 18: meraki.appliance.v1.UpdateOrganizationApplianceVpnVpnFirewallRulesRequest
+	(*NetworkApplianceVpnBgp_Neighbors)(nil),                                                     // 19: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors
+	(*NetworkApplianceVpnBgp_Neighbors_Ipv6)(nil),                                                // 20: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.Ipv6
+	(*NetworkApplianceVpnBgp_Neighbors_TtlSecurity)(nil),                                         // 21: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.TtlSecurity
+	(*NetworkApplianceVpnBgp_Neighbors_Authentication)(nil),                                      // 22: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.Authentication
+	(*NetworkApplianceVpnSiteToSiteVpn_Hubs)(nil),                                                // 23: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Hubs
+	(*NetworkApplianceVpnSiteToSiteVpn_Subnets)(nil),                                             // 24: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets
+	(*NetworkApplianceVpnSiteToSiteVpn_Sgt)(nil),                                                 // 25: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Sgt
+	(*NetworkApplianceVpnSiteToSiteVpn_Subnet)(nil),                                              // 26: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet
+	(*NetworkApplianceVpnSiteToSiteVpn_HostTranslations)(nil),                                    // 27: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations
+	(*NetworkApplianceVpnSiteToSiteVpn_Subnets_Nat)(nil),                                         // 28: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets.Nat
+	(*NetworkApplianceVpnSiteToSiteVpn_Subnet_Nat)(nil),                                          // 29: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet.Nat
+	(*NetworkApplianceVpnSiteToSiteVpn_HostTranslations_Local)(nil),                              // 30: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.Local
+	(*NetworkApplianceVpnSiteToSiteVpn_HostTranslations_Remote)(nil),                             // 31: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.Remote
+	(*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item)(nil),                     // 32: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item
+	(*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item_Ipsec)(nil),               // 33: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item.Ipsec
+	(*UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item)(nil),                   // 34: meraki.appliance.v1.UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest.Item
+	(*GetOrganizationApplianceVpnStatsResponse_Item)(nil),                                        // 35: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item
+	(*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers)(nil),                         // 36: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers
+	(*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_UsageSummary)(nil),            // 37: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.UsageSummary
+	(*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LatencySummaries)(nil),        // 38: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.LatencySummaries
+	(*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LossPercentageSummaries)(nil), // 39: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.LossPercentageSummaries
+	(*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_JitterSummaries)(nil),         // 40: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.JitterSummaries
+	(*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_MosSummaries)(nil),            // 41: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.MosSummaries
+	(*GetOrganizationApplianceVpnStatusesResponse_Item)(nil),                                     // 42: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item
+	(*GetOrganizationApplianceVpnStatusesResponse_Item_Uplinks)(nil),                             // 43: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.Uplinks
+	(*GetOrganizationApplianceVpnStatusesResponse_Item_ExportedSubnets)(nil),                     // 44: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.ExportedSubnets
+	(*GetOrganizationApplianceVpnStatusesResponse_Item_MerakiVpnPeers)(nil),                      // 45: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.MerakiVpnPeers
+	(*GetOrganizationApplianceVpnStatusesResponse_Item_ThirdPartyVpnPeers)(nil),                  // 46: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.ThirdPartyVpnPeers
+	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers)(nil),                                     // 47: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers
+	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_IpsecPolicies)(nil),                       // 48: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.IpsecPolicies
+	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_SlaPolicy)(nil),                           // 49: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.SlaPolicy
+	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Network)(nil),                             // 50: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Network
+	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EbgpNeighbor)(nil),                        // 51: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EbgpNeighbor
+	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs)(nil),                   // 52: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs
+	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group)(nil),                               // 53: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group
+	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs_EbgpNeighbor)(nil),      // 54: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs.EbgpNeighbor
+	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group_Failover)(nil),                      // 55: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group.Failover
+	(*OrganizationApplianceVpnVpnFirewallRules_Rules)(nil),                                       // 56: meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules.Rules
+	(*structpb.Struct)(nil), // 57: google.protobuf.Struct
+	(*CollectionMeta)(nil),  // 58: meraki.appliance.v1.CollectionMeta
+	(*v1.PageInfo)(nil),     // 59: meraki.api.v1.PageInfo
 }
 var file_meraki_appliance_v1_vpn_proto_depIdxs = []int32{
-	19, // 0: meraki.appliance.v1.NetworkApplianceVpnBgp.neighbors:type_name -> meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors
-	23, // 1: meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest.neighbors:type_name -> meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest.Neighbors
-	83, // 2: meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest.null_fields:type_name -> google.protobuf.FieldMask
-	83, // 3: meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	27, // 4: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.hubs:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Hubs
-	28, // 5: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.subnets:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets
-	29, // 6: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.sgt:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Sgt
-	30, // 7: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.subnet:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet
-	31, // 8: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.host_translations:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations
-	36, // 9: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.hubs:type_name -> meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.Hubs
-	37, // 10: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.subnets:type_name -> meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.Subnets
-	38, // 11: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.sgt:type_name -> meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.Sgt
-	39, // 12: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.subnet:type_name -> meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.Subnet
-	40, // 13: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.host_translations:type_name -> meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.HostTranslations
-	83, // 14: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.null_fields:type_name -> google.protobuf.FieldMask
-	83, // 15: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	45, // 16: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item
-	84, // 17: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	46, // 18: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.meta:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Meta
-	50, // 19: meraki.appliance.v1.UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest.items:type_name -> meraki.appliance.v1.UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest.Items
-	83, // 20: meraki.appliance.v1.UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest.null_fields:type_name -> google.protobuf.FieldMask
-	83, // 21: meraki.appliance.v1.UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	51, // 22: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item
-	84, // 23: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	58, // 24: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item
-	84, // 25: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	63, // 26: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.peers:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers
-	72, // 27: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.peers:type_name -> meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers
-	83, // 28: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.null_fields:type_name -> google.protobuf.FieldMask
-	83, // 29: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	81, // 30: meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules.rules:type_name -> meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules.Rules
-	82, // 31: meraki.appliance.v1.UpdateOrganizationApplianceVpnVpnFirewallRulesRequest.rules:type_name -> meraki.appliance.v1.UpdateOrganizationApplianceVpnVpnFirewallRulesRequest.Rules
-	83, // 32: meraki.appliance.v1.UpdateOrganizationApplianceVpnVpnFirewallRulesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	83, // 33: meraki.appliance.v1.UpdateOrganizationApplianceVpnVpnFirewallRulesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	20, // 34: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.ipv6:type_name -> meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.Ipv6
-	21, // 35: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.ttl_security:type_name -> meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.TtlSecurity
-	22, // 36: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.authentication:type_name -> meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.Authentication
-	24, // 37: meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest.Neighbors.ipv6:type_name -> meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest.Neighbors.Ipv6
-	25, // 38: meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest.Neighbors.ttl_security:type_name -> meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest.Neighbors.TtlSecurity
-	26, // 39: meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest.Neighbors.authentication:type_name -> meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest.Neighbors.Authentication
-	32, // 40: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets.nat:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets.Nat
-	33, // 41: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet.nat:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet.Nat
-	34, // 42: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.local:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.Local
-	35, // 43: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.remote:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.Remote
-	41, // 44: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.Subnets.nat:type_name -> meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.Subnets.Nat
-	42, // 45: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.Subnet.nat:type_name -> meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.Subnet.Nat
-	43, // 46: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.HostTranslations.local:type_name -> meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.HostTranslations.Local
-	44, // 47: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.HostTranslations.remote:type_name -> meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.HostTranslations.Remote
-	47, // 48: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item.ipsec:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item.Ipsec
-	48, // 49: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Meta.counts:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Meta.Counts
-	49, // 50: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Meta.Counts.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Meta.Counts.Items
-	52, // 51: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.meraki_vpn_peers:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers
-	53, // 52: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.usage_summary:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.UsageSummary
-	54, // 53: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.latency_summaries:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.LatencySummaries
-	55, // 54: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.loss_percentage_summaries:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.LossPercentageSummaries
-	56, // 55: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.jitter_summaries:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.JitterSummaries
-	57, // 56: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.mos_summaries:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.MosSummaries
-	59, // 57: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.uplinks:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.Uplinks
-	60, // 58: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.exported_subnets:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.ExportedSubnets
-	61, // 59: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.meraki_vpn_peers:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.MerakiVpnPeers
-	62, // 60: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.third_party_vpn_peers:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.ThirdPartyVpnPeers
-	64, // 61: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.ipsec_policies:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.IpsecPolicies
-	65, // 62: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.sla_policy:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.SlaPolicy
-	66, // 63: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.network:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Network
-	67, // 64: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.ebgp_neighbor:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EbgpNeighbor
-	68, // 65: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.ecmp_uplink_configs:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs
-	69, // 66: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.group:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group
-	70, // 67: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs.ebgp_neighbor:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs.EbgpNeighbor
-	71, // 68: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group.failover:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group.Failover
-	73, // 69: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.ipsec_policies:type_name -> meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.IpsecPolicies
-	74, // 70: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.sla_policy:type_name -> meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.SlaPolicy
-	75, // 71: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.network:type_name -> meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.Network
-	76, // 72: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.ebgp_neighbor:type_name -> meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.EbgpNeighbor
-	77, // 73: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.ecmp_uplink_configs:type_name -> meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.EcmpUplinkConfigs
-	78, // 74: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.group:type_name -> meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.Group
-	79, // 75: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.EcmpUplinkConfigs.ebgp_neighbor:type_name -> meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.EcmpUplinkConfigs.EbgpNeighbor
-	80, // 76: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.Group.failover:type_name -> meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.Peers.Group.Failover
-	77, // [77:77] is the sub-list for method output_type
-	77, // [77:77] is the sub-list for method input_type
-	77, // [77:77] is the sub-list for extension type_name
-	77, // [77:77] is the sub-list for extension extendee
-	0,  // [0:77] is the sub-list for field type_name
+	19,  // 0: meraki.appliance.v1.NetworkApplianceVpnBgp.neighbors:type_name -> meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors
+	57,  // 1: meraki.appliance.v1.NetworkApplianceVpnBgp.additional_properties:type_name -> google.protobuf.Struct
+	19,  // 2: meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest.neighbors:type_name -> meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors
+	57,  // 3: meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest.additional_properties:type_name -> google.protobuf.Struct
+	23,  // 4: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.hubs:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Hubs
+	24,  // 5: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.subnets:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets
+	25,  // 6: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.sgt:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Sgt
+	26,  // 7: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.subnet:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet
+	27,  // 8: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.host_translations:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations
+	57,  // 9: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.additional_properties:type_name -> google.protobuf.Struct
+	23,  // 10: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.hubs:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Hubs
+	24,  // 11: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.subnets:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets
+	25,  // 12: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.sgt:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Sgt
+	26,  // 13: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.subnet:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet
+	27,  // 14: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.host_translations:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations
+	57,  // 15: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 16: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.meta:type_name -> meraki.appliance.v1.CollectionMeta
+	32,  // 17: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item
+	59,  // 18: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	57,  // 19: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.additional_properties:type_name -> google.protobuf.Struct
+	34,  // 20: meraki.appliance.v1.UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest.items:type_name -> meraki.appliance.v1.UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest.Item
+	57,  // 21: meraki.appliance.v1.UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest.additional_properties:type_name -> google.protobuf.Struct
+	35,  // 22: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item
+	59,  // 23: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	57,  // 24: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.additional_properties:type_name -> google.protobuf.Struct
+	42,  // 25: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item
+	59,  // 26: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	57,  // 27: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.additional_properties:type_name -> google.protobuf.Struct
+	47,  // 28: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.peers:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers
+	57,  // 29: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.additional_properties:type_name -> google.protobuf.Struct
+	47,  // 30: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.peers:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers
+	57,  // 31: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.additional_properties:type_name -> google.protobuf.Struct
+	56,  // 32: meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules.rules:type_name -> meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules.Rules
+	57,  // 33: meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules.additional_properties:type_name -> google.protobuf.Struct
+	56,  // 34: meraki.appliance.v1.UpdateOrganizationApplianceVpnVpnFirewallRulesRequest.rules:type_name -> meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules.Rules
+	57,  // 35: meraki.appliance.v1.UpdateOrganizationApplianceVpnVpnFirewallRulesRequest.additional_properties:type_name -> google.protobuf.Struct
+	20,  // 36: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.ipv6:type_name -> meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.Ipv6
+	21,  // 37: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.ttl_security:type_name -> meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.TtlSecurity
+	22,  // 38: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.authentication:type_name -> meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.Authentication
+	57,  // 39: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 40: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.Ipv6.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 41: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.TtlSecurity.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 42: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.Authentication.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 43: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Hubs.additional_properties:type_name -> google.protobuf.Struct
+	28,  // 44: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets.nat:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets.Nat
+	57,  // 45: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 46: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Sgt.additional_properties:type_name -> google.protobuf.Struct
+	29,  // 47: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet.nat:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet.Nat
+	57,  // 48: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet.additional_properties:type_name -> google.protobuf.Struct
+	30,  // 49: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.local:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.Local
+	31,  // 50: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.remote:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.Remote
+	57,  // 51: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 52: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets.Nat.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 53: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet.Nat.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 54: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.Local.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 55: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.Remote.additional_properties:type_name -> google.protobuf.Struct
+	33,  // 56: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item.ipsec:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item.Ipsec
+	57,  // 57: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 58: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item.Ipsec.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 59: meraki.appliance.v1.UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest.Item.additional_properties:type_name -> google.protobuf.Struct
+	36,  // 60: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.meraki_vpn_peers:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers
+	57,  // 61: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	37,  // 62: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.usage_summary:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.UsageSummary
+	38,  // 63: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.latency_summaries:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.LatencySummaries
+	39,  // 64: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.loss_percentage_summaries:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.LossPercentageSummaries
+	40,  // 65: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.jitter_summaries:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.JitterSummaries
+	41,  // 66: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.mos_summaries:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.MosSummaries
+	57,  // 67: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 68: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.UsageSummary.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 69: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.LatencySummaries.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 70: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.LossPercentageSummaries.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 71: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.JitterSummaries.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 72: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.MosSummaries.additional_properties:type_name -> google.protobuf.Struct
+	43,  // 73: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.uplinks:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.Uplinks
+	44,  // 74: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.exported_subnets:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.ExportedSubnets
+	45,  // 75: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.meraki_vpn_peers:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.MerakiVpnPeers
+	46,  // 76: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.third_party_vpn_peers:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.ThirdPartyVpnPeers
+	57,  // 77: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 78: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.Uplinks.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 79: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.ExportedSubnets.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 80: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.MerakiVpnPeers.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 81: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.ThirdPartyVpnPeers.additional_properties:type_name -> google.protobuf.Struct
+	48,  // 82: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.ipsec_policies:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.IpsecPolicies
+	49,  // 83: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.sla_policy:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.SlaPolicy
+	50,  // 84: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.network:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Network
+	51,  // 85: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.ebgp_neighbor:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EbgpNeighbor
+	52,  // 86: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.ecmp_uplink_configs:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs
+	53,  // 87: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.group:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group
+	57,  // 88: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 89: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.IpsecPolicies.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 90: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.SlaPolicy.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 91: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Network.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 92: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EbgpNeighbor.additional_properties:type_name -> google.protobuf.Struct
+	54,  // 93: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs.ebgp_neighbor:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs.EbgpNeighbor
+	57,  // 94: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs.additional_properties:type_name -> google.protobuf.Struct
+	55,  // 95: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group.failover:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group.Failover
+	57,  // 96: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 97: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs.EbgpNeighbor.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 98: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group.Failover.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 99: meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules.Rules.additional_properties:type_name -> google.protobuf.Struct
+	100, // [100:100] is the sub-list for method output_type
+	100, // [100:100] is the sub-list for method input_type
+	100, // [100:100] is the sub-list for extension type_name
+	100, // [100:100] is the sub-list for extension extendee
+	0,   // [0:100] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_vpn_proto_init() }
@@ -6488,6 +5043,7 @@ func file_meraki_appliance_v1_vpn_proto_init() {
 	if File_meraki_appliance_v1_vpn_proto != nil {
 		return
 	}
+	file_meraki_appliance_v1_collections_proto_init()
 	file_meraki_appliance_v1_vpn_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[1].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[2].OneofWrappers = []any{}
@@ -6501,6 +5057,7 @@ func file_meraki_appliance_v1_vpn_proto_init() {
 	file_meraki_appliance_v1_vpn_proto_msgTypes[13].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[15].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[16].OneofWrappers = []any{}
+	file_meraki_appliance_v1_vpn_proto_msgTypes[17].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[18].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[19].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[20].OneofWrappers = []any{}
@@ -6509,63 +5066,41 @@ func file_meraki_appliance_v1_vpn_proto_init() {
 	file_meraki_appliance_v1_vpn_proto_msgTypes[23].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[24].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[25].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[26].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[27].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[28].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[29].OneofWrappers = []any{}
+	file_meraki_appliance_v1_vpn_proto_msgTypes[30].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[31].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[32].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[33].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[34].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[35].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[36].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[37].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[38].OneofWrappers = []any{}
+	file_meraki_appliance_v1_vpn_proto_msgTypes[39].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[40].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[41].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[42].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[43].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[44].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[45].OneofWrappers = []any{}
+	file_meraki_appliance_v1_vpn_proto_msgTypes[46].OneofWrappers = []any{}
+	file_meraki_appliance_v1_vpn_proto_msgTypes[47].OneofWrappers = []any{}
+	file_meraki_appliance_v1_vpn_proto_msgTypes[48].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[49].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[50].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[51].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[52].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[53].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[54].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[55].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[56].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[57].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[58].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[59].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[60].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[61].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[62].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[63].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[64].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[65].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[67].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[68].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[69].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[70].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[71].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[72].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[73].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[74].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[76].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[77].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[78].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[79].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[80].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[81].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[82].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_vpn_proto_rawDesc), len(file_meraki_appliance_v1_vpn_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   83,
+			NumMessages:   57,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,17 +71,21 @@ func (x *GetNetworkApplianceWarmSpareRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkApplianceWarmSpare, updateNetworkApplianceWarmSpare.
+// The appliance warm spare of a network. Answer of getNetworkApplianceWarmSpare,
+// updateNetworkApplianceWarmSpare.
 type NetworkApplianceWarmSpare struct {
-	state         protoimpl.MessageState          `protogen:"open.v1"`
-	Enabled       *bool                           `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	PrimarySerial *string                         `protobuf:"bytes,2,opt,name=primary_serial,json=primarySerial,proto3,oneof" json:"primary_serial,omitempty"`
-	SpareSerial   *string                         `protobuf:"bytes,3,opt,name=spare_serial,json=spareSerial,proto3,oneof" json:"spare_serial,omitempty"`
-	UplinkMode    *string                         `protobuf:"bytes,4,opt,name=uplink_mode,json=uplinkMode,proto3,oneof" json:"uplink_mode,omitempty"`
-	Wan1          *NetworkApplianceWarmSpare_Wan1 `protobuf:"bytes,5,opt,name=wan1,proto3" json:"wan1,omitempty"`
-	Wan2          *NetworkApplianceWarmSpare_Wan2 `protobuf:"bytes,6,opt,name=wan2,proto3" json:"wan2,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState          `protogen:"open.v1"`
+	Enabled              *bool                           `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	PrimarySerial        *string                         `protobuf:"bytes,2,opt,name=primary_serial,json=primarySerial,proto3,oneof" json:"primary_serial,omitempty"`
+	SpareSerial          *string                         `protobuf:"bytes,3,opt,name=spare_serial,json=spareSerial,proto3,oneof" json:"spare_serial,omitempty"`
+	UplinkMode           *string                         `protobuf:"bytes,4,opt,name=uplink_mode,json=uplinkMode,proto3,oneof" json:"uplink_mode,omitempty"`
+	Wan1                 *NetworkApplianceWarmSpare_Wan1 `protobuf:"bytes,5,opt,name=wan1,proto3" json:"wan1,omitempty"`
+	Wan2                 *NetworkApplianceWarmSpare_Wan2 `protobuf:"bytes,6,opt,name=wan2,proto3" json:"wan2,omitempty"`
+	VirtualIp1           *string                         `protobuf:"bytes,7,opt,name=virtual_ip1,json=virtualIp1,proto3,oneof" json:"virtual_ip1,omitempty"`
+	VirtualIp2           *string                         `protobuf:"bytes,8,opt,name=virtual_ip2,json=virtualIp2,proto3,oneof" json:"virtual_ip2,omitempty"`
+	AdditionalProperties *structpb.Struct                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceWarmSpare) Reset() {
@@ -156,21 +160,43 @@ func (x *NetworkApplianceWarmSpare) GetWan2() *NetworkApplianceWarmSpare_Wan2 {
 	return nil
 }
 
+func (x *NetworkApplianceWarmSpare) GetVirtualIp1() string {
+	if x != nil && x.VirtualIp1 != nil {
+		return *x.VirtualIp1
+	}
+	return ""
+}
+
+func (x *NetworkApplianceWarmSpare) GetVirtualIp2() string {
+	if x != nil && x.VirtualIp2 != nil {
+		return *x.VirtualIp2
+	}
+	return ""
+}
+
+func (x *NetworkApplianceWarmSpare) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkApplianceWarmSpare.
 type UpdateNetworkApplianceWarmSpareRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Enabled       *bool                  `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	SpareSerial   *string                `protobuf:"bytes,3,opt,name=spare_serial,json=spareSerial,proto3,oneof" json:"spare_serial,omitempty"`
-	UplinkMode    *string                `protobuf:"bytes,4,opt,name=uplink_mode,json=uplinkMode,proto3,oneof" json:"uplink_mode,omitempty"`
-	VirtualIp1    *string                `protobuf:"bytes,5,opt,name=virtual_ip1,json=virtualIp1,proto3,oneof" json:"virtual_ip1,omitempty"`
-	VirtualIp2    *string                `protobuf:"bytes,6,opt,name=virtual_ip2,json=virtualIp2,proto3,oneof" json:"virtual_ip2,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Enabled              *bool            `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	SpareSerial          *string          `protobuf:"bytes,3,opt,name=spare_serial,json=spareSerial,proto3,oneof" json:"spare_serial,omitempty"`
+	UplinkMode           *string          `protobuf:"bytes,4,opt,name=uplink_mode,json=uplinkMode,proto3,oneof" json:"uplink_mode,omitempty"`
+	VirtualIp1           *string          `protobuf:"bytes,5,opt,name=virtual_ip1,json=virtualIp1,proto3,oneof" json:"virtual_ip1,omitempty"`
+	VirtualIp2           *string          `protobuf:"bytes,6,opt,name=virtual_ip2,json=virtualIp2,proto3,oneof" json:"virtual_ip2,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkApplianceWarmSpareRequest) Reset() {
@@ -245,16 +271,23 @@ func (x *UpdateNetworkApplianceWarmSpareRequest) GetVirtualIp2() string {
 	return ""
 }
 
-func (x *UpdateNetworkApplianceWarmSpareRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceWarmSpareRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkApplianceWarmSpareRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkApplianceWarmSpareRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkApplianceWarmSpareRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -307,15 +340,16 @@ func (x *SwapNetworkApplianceWarmSpareRequest) GetNetworkId() string {
 
 // Answer of swapNetworkApplianceWarmSpare.
 type SwapNetworkApplianceWarmSpareResponse struct {
-	state         protoimpl.MessageState                      `protogen:"open.v1"`
-	Enabled       *bool                                       `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	PrimarySerial *string                                     `protobuf:"bytes,2,opt,name=primary_serial,json=primarySerial,proto3,oneof" json:"primary_serial,omitempty"`
-	SpareSerial   *string                                     `protobuf:"bytes,3,opt,name=spare_serial,json=spareSerial,proto3,oneof" json:"spare_serial,omitempty"`
-	UplinkMode    *string                                     `protobuf:"bytes,4,opt,name=uplink_mode,json=uplinkMode,proto3,oneof" json:"uplink_mode,omitempty"`
-	Wan1          *SwapNetworkApplianceWarmSpareResponse_Wan1 `protobuf:"bytes,5,opt,name=wan1,proto3" json:"wan1,omitempty"`
-	Wan2          *SwapNetworkApplianceWarmSpareResponse_Wan2 `protobuf:"bytes,6,opt,name=wan2,proto3" json:"wan2,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                      `protogen:"open.v1"`
+	Enabled              *bool                                       `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	PrimarySerial        *string                                     `protobuf:"bytes,2,opt,name=primary_serial,json=primarySerial,proto3,oneof" json:"primary_serial,omitempty"`
+	SpareSerial          *string                                     `protobuf:"bytes,3,opt,name=spare_serial,json=spareSerial,proto3,oneof" json:"spare_serial,omitempty"`
+	UplinkMode           *string                                     `protobuf:"bytes,4,opt,name=uplink_mode,json=uplinkMode,proto3,oneof" json:"uplink_mode,omitempty"`
+	Wan1                 *SwapNetworkApplianceWarmSpareResponse_Wan1 `protobuf:"bytes,5,opt,name=wan1,proto3" json:"wan1,omitempty"`
+	Wan2                 *SwapNetworkApplianceWarmSpareResponse_Wan2 `protobuf:"bytes,6,opt,name=wan2,proto3" json:"wan2,omitempty"`
+	AdditionalProperties *structpb.Struct                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *SwapNetworkApplianceWarmSpareResponse) Reset() {
@@ -390,12 +424,20 @@ func (x *SwapNetworkApplianceWarmSpareResponse) GetWan2() *SwapNetworkApplianceW
 	return nil
 }
 
+func (x *SwapNetworkApplianceWarmSpareResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceWarmSpare_Wan1 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ip            *string                `protobuf:"bytes,1,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	Subnet        *string                `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Ip                   *string                `protobuf:"bytes,1,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
+	Subnet               *string                `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceWarmSpare_Wan1) Reset() {
@@ -442,12 +484,20 @@ func (x *NetworkApplianceWarmSpare_Wan1) GetSubnet() string {
 	return ""
 }
 
+func (x *NetworkApplianceWarmSpare_Wan1) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkApplianceWarmSpare_Wan2 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ip            *string                `protobuf:"bytes,1,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	Subnet        *string                `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Ip                   *string                `protobuf:"bytes,1,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
+	Subnet               *string                `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkApplianceWarmSpare_Wan2) Reset() {
@@ -494,12 +544,20 @@ func (x *NetworkApplianceWarmSpare_Wan2) GetSubnet() string {
 	return ""
 }
 
+func (x *NetworkApplianceWarmSpare_Wan2) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type SwapNetworkApplianceWarmSpareResponse_Wan1 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ip            *string                `protobuf:"bytes,1,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	Subnet        *string                `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Ip                   *string                `protobuf:"bytes,1,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
+	Subnet               *string                `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *SwapNetworkApplianceWarmSpareResponse_Wan1) Reset() {
@@ -546,12 +604,20 @@ func (x *SwapNetworkApplianceWarmSpareResponse_Wan1) GetSubnet() string {
 	return ""
 }
 
+func (x *SwapNetworkApplianceWarmSpareResponse_Wan1) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type SwapNetworkApplianceWarmSpareResponse_Wan2 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ip            *string                `protobuf:"bytes,1,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	Subnet        *string                `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Ip                   *string                `protobuf:"bytes,1,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
+	Subnet               *string                `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *SwapNetworkApplianceWarmSpareResponse_Wan2) Reset() {
@@ -598,15 +664,22 @@ func (x *SwapNetworkApplianceWarmSpareResponse_Wan2) GetSubnet() string {
 	return ""
 }
 
+func (x *SwapNetworkApplianceWarmSpareResponse_Wan2) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_appliance_v1_warm_spare_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_warm_spare_proto_rawDesc = "" +
 	"\n" +
-	"$meraki/appliance/v1/warm_spare.proto\x12\x13meraki.appliance.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"X\n" +
+	"$meraki/appliance/v1/warm_spare.proto\x12\x13meraki.appliance.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"X\n" +
 	"#GetNetworkApplianceWarmSpareRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\x9e\x04\n" +
+	"\v_network_id\"\xf9\x06\n" +
 	"\x19NetworkApplianceWarmSpare\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12*\n" +
 	"\x0eprimary_serial\x18\x02 \x01(\tH\x01R\rprimarySerial\x88\x01\x01\x12&\n" +
@@ -614,22 +687,31 @@ const file_meraki_appliance_v1_warm_spare_proto_rawDesc = "" +
 	"\vuplink_mode\x18\x04 \x01(\tH\x03R\n" +
 	"uplinkMode\x88\x01\x01\x12G\n" +
 	"\x04wan1\x18\x05 \x01(\v23.meraki.appliance.v1.NetworkApplianceWarmSpare.Wan1R\x04wan1\x12G\n" +
-	"\x04wan2\x18\x06 \x01(\v23.meraki.appliance.v1.NetworkApplianceWarmSpare.Wan2R\x04wan2\x1aJ\n" +
+	"\x04wan2\x18\x06 \x01(\v23.meraki.appliance.v1.NetworkApplianceWarmSpare.Wan2R\x04wan2\x12$\n" +
+	"\vvirtual_ip1\x18\a \x01(\tH\x04R\n" +
+	"virtualIp1\x88\x01\x01\x12$\n" +
+	"\vvirtual_ip2\x18\b \x01(\tH\x05R\n" +
+	"virtualIp2\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x99\x01\n" +
 	"\x04Wan1\x12\x13\n" +
 	"\x02ip\x18\x01 \x01(\tH\x00R\x02ip\x88\x01\x01\x12\x1b\n" +
-	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01B\x05\n" +
+	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_ipB\t\n" +
-	"\a_subnet\x1aJ\n" +
+	"\a_subnet\x1a\x99\x01\n" +
 	"\x04Wan2\x12\x13\n" +
 	"\x02ip\x18\x01 \x01(\tH\x00R\x02ip\x88\x01\x01\x12\x1b\n" +
-	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01B\x05\n" +
+	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_ipB\t\n" +
 	"\a_subnetB\n" +
 	"\n" +
 	"\b_enabledB\x11\n" +
 	"\x0f_primary_serialB\x0f\n" +
 	"\r_spare_serialB\x0e\n" +
-	"\f_uplink_mode\"\xed\x03\n" +
+	"\f_uplink_modeB\x0e\n" +
+	"\f_virtual_ip1B\x0e\n" +
+	"\f_virtual_ip2\"\x86\x04\n" +
 	"&UpdateNetworkApplianceWarmSpareRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1d\n" +
@@ -640,10 +722,11 @@ const file_meraki_appliance_v1_warm_spare_proto_rawDesc = "" +
 	"\vvirtual_ip1\x18\x05 \x01(\tH\x04R\n" +
 	"virtualIp1\x88\x01\x01\x12$\n" +
 	"\vvirtual_ip2\x18\x06 \x01(\tH\x05R\n" +
-	"virtualIp2\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"virtualIp2\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\n" +
 	"\n" +
 	"\b_enabledB\x0f\n" +
@@ -654,7 +737,7 @@ const file_meraki_appliance_v1_warm_spare_proto_rawDesc = "" +
 	"$SwapNetworkApplianceWarmSpareRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xc2\x04\n" +
+	"\v_network_id\"\xb1\x06\n" +
 	"%SwapNetworkApplianceWarmSpareResponse\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12*\n" +
 	"\x0eprimary_serial\x18\x02 \x01(\tH\x01R\rprimarySerial\x88\x01\x01\x12&\n" +
@@ -662,23 +745,26 @@ const file_meraki_appliance_v1_warm_spare_proto_rawDesc = "" +
 	"\vuplink_mode\x18\x04 \x01(\tH\x03R\n" +
 	"uplinkMode\x88\x01\x01\x12S\n" +
 	"\x04wan1\x18\x05 \x01(\v2?.meraki.appliance.v1.SwapNetworkApplianceWarmSpareResponse.Wan1R\x04wan1\x12S\n" +
-	"\x04wan2\x18\x06 \x01(\v2?.meraki.appliance.v1.SwapNetworkApplianceWarmSpareResponse.Wan2R\x04wan2\x1aJ\n" +
+	"\x04wan2\x18\x06 \x01(\v2?.meraki.appliance.v1.SwapNetworkApplianceWarmSpareResponse.Wan2R\x04wan2\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x99\x01\n" +
 	"\x04Wan1\x12\x13\n" +
 	"\x02ip\x18\x01 \x01(\tH\x00R\x02ip\x88\x01\x01\x12\x1b\n" +
-	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01B\x05\n" +
+	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_ipB\t\n" +
-	"\a_subnet\x1aJ\n" +
+	"\a_subnet\x1a\x99\x01\n" +
 	"\x04Wan2\x12\x13\n" +
 	"\x02ip\x18\x01 \x01(\tH\x00R\x02ip\x88\x01\x01\x12\x1b\n" +
-	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01B\x05\n" +
+	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_ipB\t\n" +
 	"\a_subnetB\n" +
 	"\n" +
 	"\b_enabledB\x11\n" +
 	"\x0f_primary_serialB\x0f\n" +
 	"\r_spare_serialB\x0e\n" +
-	"\f_uplink_modeB{\n" +
-	"\x1dcom.merakibroker.appliance.v1B\x0eWarmSpareProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
+	"\f_uplink_modeB\x97\x01\n" +
+	"\x1dcom.merakibroker.appliance.v1B\x0eWarmSpareProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var (
 	file_meraki_appliance_v1_warm_spare_proto_rawDescOnce sync.Once
@@ -703,20 +789,25 @@ var file_meraki_appliance_v1_warm_spare_proto_goTypes = []any{
 	(*NetworkApplianceWarmSpare_Wan2)(nil),             // 6: meraki.appliance.v1.NetworkApplianceWarmSpare.Wan2
 	(*SwapNetworkApplianceWarmSpareResponse_Wan1)(nil), // 7: meraki.appliance.v1.SwapNetworkApplianceWarmSpareResponse.Wan1
 	(*SwapNetworkApplianceWarmSpareResponse_Wan2)(nil), // 8: meraki.appliance.v1.SwapNetworkApplianceWarmSpareResponse.Wan2
-	(*fieldmaskpb.FieldMask)(nil),                      // 9: google.protobuf.FieldMask
+	(*structpb.Struct)(nil),                            // 9: google.protobuf.Struct
 }
 var file_meraki_appliance_v1_warm_spare_proto_depIdxs = []int32{
-	5, // 0: meraki.appliance.v1.NetworkApplianceWarmSpare.wan1:type_name -> meraki.appliance.v1.NetworkApplianceWarmSpare.Wan1
-	6, // 1: meraki.appliance.v1.NetworkApplianceWarmSpare.wan2:type_name -> meraki.appliance.v1.NetworkApplianceWarmSpare.Wan2
-	9, // 2: meraki.appliance.v1.UpdateNetworkApplianceWarmSpareRequest.null_fields:type_name -> google.protobuf.FieldMask
-	9, // 3: meraki.appliance.v1.UpdateNetworkApplianceWarmSpareRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	7, // 4: meraki.appliance.v1.SwapNetworkApplianceWarmSpareResponse.wan1:type_name -> meraki.appliance.v1.SwapNetworkApplianceWarmSpareResponse.Wan1
-	8, // 5: meraki.appliance.v1.SwapNetworkApplianceWarmSpareResponse.wan2:type_name -> meraki.appliance.v1.SwapNetworkApplianceWarmSpareResponse.Wan2
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	5,  // 0: meraki.appliance.v1.NetworkApplianceWarmSpare.wan1:type_name -> meraki.appliance.v1.NetworkApplianceWarmSpare.Wan1
+	6,  // 1: meraki.appliance.v1.NetworkApplianceWarmSpare.wan2:type_name -> meraki.appliance.v1.NetworkApplianceWarmSpare.Wan2
+	9,  // 2: meraki.appliance.v1.NetworkApplianceWarmSpare.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 3: meraki.appliance.v1.UpdateNetworkApplianceWarmSpareRequest.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 4: meraki.appliance.v1.SwapNetworkApplianceWarmSpareResponse.wan1:type_name -> meraki.appliance.v1.SwapNetworkApplianceWarmSpareResponse.Wan1
+	8,  // 5: meraki.appliance.v1.SwapNetworkApplianceWarmSpareResponse.wan2:type_name -> meraki.appliance.v1.SwapNetworkApplianceWarmSpareResponse.Wan2
+	9,  // 6: meraki.appliance.v1.SwapNetworkApplianceWarmSpareResponse.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 7: meraki.appliance.v1.NetworkApplianceWarmSpare.Wan1.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 8: meraki.appliance.v1.NetworkApplianceWarmSpare.Wan2.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 9: meraki.appliance.v1.SwapNetworkApplianceWarmSpareResponse.Wan1.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 10: meraki.appliance.v1.SwapNetworkApplianceWarmSpareResponse.Wan2.additional_properties:type_name -> google.protobuf.Struct
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_warm_spare_proto_init() }

@@ -1944,8 +1944,8 @@ const file_meraki_broker_v1_broker_proto_rawDesc = "" +
 	"\fListAttempts\x12%.meraki.broker.v1.ListAttemptsRequest\x1a&.meraki.broker.v1.ListAttemptsResponse\x12a\n" +
 	"\x11GetUpstreamHealth\x12*.meraki.broker.v1.GetUpstreamHealthRequest\x1a .meraki.broker.v1.UpstreamHealth\x12i\n" +
 	"\x10CompareTelemetry\x12).meraki.broker.v1.CompareTelemetryRequest\x1a*.meraki.broker.v1.CompareTelemetryResponse\x12T\n" +
-	"\tListDrift\x12\".meraki.broker.v1.ListDriftRequest\x1a#.meraki.broker.v1.ListDriftResponseBb\n" +
-	"\x1acom.merakibroker.broker.v1P\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/broker/v1;brokerv1b\x06proto3"
+	"\tListDrift\x12\".meraki.broker.v1.ListDriftRequest\x1a#.meraki.broker.v1.ListDriftResponseB{\n" +
+	"\x1acom.merakibroker.broker.v1P\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/broker/v1;brokerv1\xca\x02\x16MerakiBroker\\Broker\\V1b\x06proto3"
 
 var (
 	file_meraki_broker_v1_broker_proto_rawDescOnce sync.Once

@@ -289,8 +289,8 @@ const file_meraki_broker_v1_error_proto_rawDesc = "" +
 	"\x11OUTCOME_MALFORMED\x10\t\x12\x14\n" +
 	"\x10OUTCOME_REDIRECT\x10\n" +
 	"\x12\x15\n" +
-	"\x11OUTCOME_CANCELLED\x10\vBb\n" +
-	"\x1acom.merakibroker.broker.v1P\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/broker/v1;brokerv1b\x06proto3"
+	"\x11OUTCOME_CANCELLED\x10\vB{\n" +
+	"\x1acom.merakibroker.broker.v1P\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/broker/v1;brokerv1\xca\x02\x16MerakiBroker\\Broker\\V1b\x06proto3"
 
 var (
 	file_meraki_broker_v1_error_proto_rawDescOnce sync.Once

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -71,13 +72,14 @@ func (x *GetDeviceCameraAnalyticsLiveRequest) GetSerial() string {
 	return ""
 }
 
-// Answer of getDeviceCameraAnalyticsLive.
+// The camera analytics live of a device. Answer of getDeviceCameraAnalyticsLive.
 type DeviceCameraAnalyticsLive struct {
-	state         protoimpl.MessageState           `protogen:"open.v1"`
-	Ts            *string                          `protobuf:"bytes,1,opt,name=ts,proto3,oneof" json:"ts,omitempty"`
-	Zones         *DeviceCameraAnalyticsLive_Zones `protobuf:"bytes,2,opt,name=zones,proto3" json:"zones,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState           `protogen:"open.v1"`
+	Ts                   *string                          `protobuf:"bytes,1,opt,name=ts,proto3,oneof" json:"ts,omitempty"`
+	Zones                *DeviceCameraAnalyticsLive_Zones `protobuf:"bytes,2,opt,name=zones,proto3" json:"zones,omitempty"`
+	AdditionalProperties *structpb.Struct                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceCameraAnalyticsLive) Reset() {
@@ -120,6 +122,13 @@ func (x *DeviceCameraAnalyticsLive) GetTs() string {
 func (x *DeviceCameraAnalyticsLive) GetZones() *DeviceCameraAnalyticsLive_Zones {
 	if x != nil {
 		return x.Zones
+	}
+	return nil
+}
+
+func (x *DeviceCameraAnalyticsLive) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -206,11 +215,12 @@ func (x *GetDeviceCameraAnalyticsOverviewRequest) GetObjectType() string {
 
 // Answer of getDeviceCameraAnalyticsOverview.
 type GetDeviceCameraAnalyticsOverviewResponse struct {
-	state         protoimpl.MessageState                           `protogen:"open.v1"`
-	Items         []*GetDeviceCameraAnalyticsOverviewResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                     `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                           `protogen:"open.v1"`
+	Items                []*GetDeviceCameraAnalyticsOverviewResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                     `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceCameraAnalyticsOverviewResponse) Reset() {
@@ -253,6 +263,13 @@ func (x *GetDeviceCameraAnalyticsOverviewResponse) GetItems() []*GetDeviceCamera
 func (x *GetDeviceCameraAnalyticsOverviewResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetDeviceCameraAnalyticsOverviewResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -314,11 +331,12 @@ func (x *GetDeviceCameraAnalyticsRecentRequest) GetObjectType() string {
 
 // Answer of getDeviceCameraAnalyticsRecent.
 type GetDeviceCameraAnalyticsRecentResponse struct {
-	state         protoimpl.MessageState                         `protogen:"open.v1"`
-	Items         []*GetDeviceCameraAnalyticsRecentResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                   `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                         `protogen:"open.v1"`
+	Items                []*GetDeviceCameraAnalyticsRecentResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                   `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceCameraAnalyticsRecentResponse) Reset() {
@@ -361,6 +379,13 @@ func (x *GetDeviceCameraAnalyticsRecentResponse) GetItems() []*GetDeviceCameraAn
 func (x *GetDeviceCameraAnalyticsRecentResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetDeviceCameraAnalyticsRecentResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -413,11 +438,12 @@ func (x *GetDeviceCameraAnalyticsZonesRequest) GetSerial() string {
 
 // Answer of getDeviceCameraAnalyticsZones.
 type GetDeviceCameraAnalyticsZonesResponse struct {
-	state         protoimpl.MessageState                        `protogen:"open.v1"`
-	Items         []*GetDeviceCameraAnalyticsZonesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                  `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                        `protogen:"open.v1"`
+	Items                []*GetDeviceCameraAnalyticsZonesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                  `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceCameraAnalyticsZonesResponse) Reset() {
@@ -460,6 +486,13 @@ func (x *GetDeviceCameraAnalyticsZonesResponse) GetItems() []*GetDeviceCameraAna
 func (x *GetDeviceCameraAnalyticsZonesResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetDeviceCameraAnalyticsZonesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -563,11 +596,12 @@ func (x *GetDeviceCameraAnalyticsZoneHistoryRequest) GetObjectType() string {
 
 // Answer of getDeviceCameraAnalyticsZoneHistory.
 type GetDeviceCameraAnalyticsZoneHistoryResponse struct {
-	state         protoimpl.MessageState                              `protogen:"open.v1"`
-	Items         []*GetDeviceCameraAnalyticsZoneHistoryResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                        `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                              `protogen:"open.v1"`
+	Items                []*GetDeviceCameraAnalyticsZoneHistoryResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                        `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceCameraAnalyticsZoneHistoryResponse) Reset() {
@@ -614,11 +648,19 @@ func (x *GetDeviceCameraAnalyticsZoneHistoryResponse) GetPageInfo() *v1.PageInfo
 	return nil
 }
 
+func (x *GetDeviceCameraAnalyticsZoneHistoryResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceCameraAnalyticsLive_Zones struct {
-	state         protoimpl.MessageState                  `protogen:"open.v1"`
-	ZoneId        *DeviceCameraAnalyticsLive_Zones_ZoneId `protobuf:"bytes,1,opt,name=zone_id,json=zoneId,proto3" json:"zone_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                  `protogen:"open.v1"`
+	ZoneId               *DeviceCameraAnalyticsLive_Zones_ZoneId `protobuf:"bytes,1,opt,name=zone_id,json=zoneId,proto3" json:"zone_id,omitempty"`
+	AdditionalProperties *structpb.Struct                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceCameraAnalyticsLive_Zones) Reset() {
@@ -658,11 +700,19 @@ func (x *DeviceCameraAnalyticsLive_Zones) GetZoneId() *DeviceCameraAnalyticsLive
 	return nil
 }
 
+func (x *DeviceCameraAnalyticsLive_Zones) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceCameraAnalyticsLive_Zones_ZoneId struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Person        *int64                 `protobuf:"varint,1,opt,name=person,proto3,oneof" json:"person,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Person               *int64                 `protobuf:"varint,1,opt,name=person,proto3,oneof" json:"person,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceCameraAnalyticsLive_Zones_ZoneId) Reset() {
@@ -702,15 +752,23 @@ func (x *DeviceCameraAnalyticsLive_Zones_ZoneId) GetPerson() int64 {
 	return 0
 }
 
+func (x *DeviceCameraAnalyticsLive_Zones_ZoneId) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetDeviceCameraAnalyticsOverviewResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	StartTs       *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
-	EndTs         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
-	ZoneId        *int64                 `protobuf:"varint,3,opt,name=zone_id,json=zoneId,proto3,oneof" json:"zone_id,omitempty"`
-	Entrances     *int64                 `protobuf:"varint,4,opt,name=entrances,proto3,oneof" json:"entrances,omitempty"`
-	AverageCount  *float64               `protobuf:"fixed64,5,opt,name=average_count,json=averageCount,proto3,oneof" json:"average_count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	StartTs              *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
+	EndTs                *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
+	ZoneId               *int64                 `protobuf:"varint,3,opt,name=zone_id,json=zoneId,proto3,oneof" json:"zone_id,omitempty"`
+	Entrances            *int64                 `protobuf:"varint,4,opt,name=entrances,proto3,oneof" json:"entrances,omitempty"`
+	AverageCount         *float64               `protobuf:"fixed64,5,opt,name=average_count,json=averageCount,proto3,oneof" json:"average_count,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceCameraAnalyticsOverviewResponse_Item) Reset() {
@@ -778,15 +836,23 @@ func (x *GetDeviceCameraAnalyticsOverviewResponse_Item) GetAverageCount() float6
 	return 0
 }
 
+func (x *GetDeviceCameraAnalyticsOverviewResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetDeviceCameraAnalyticsRecentResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	StartTs       *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
-	EndTs         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
-	ZoneId        *int64                 `protobuf:"varint,3,opt,name=zone_id,json=zoneId,proto3,oneof" json:"zone_id,omitempty"`
-	Entrances     *int64                 `protobuf:"varint,4,opt,name=entrances,proto3,oneof" json:"entrances,omitempty"`
-	AverageCount  *float64               `protobuf:"fixed64,5,opt,name=average_count,json=averageCount,proto3,oneof" json:"average_count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	StartTs              *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
+	EndTs                *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
+	ZoneId               *int64                 `protobuf:"varint,3,opt,name=zone_id,json=zoneId,proto3,oneof" json:"zone_id,omitempty"`
+	Entrances            *int64                 `protobuf:"varint,4,opt,name=entrances,proto3,oneof" json:"entrances,omitempty"`
+	AverageCount         *float64               `protobuf:"fixed64,5,opt,name=average_count,json=averageCount,proto3,oneof" json:"average_count,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceCameraAnalyticsRecentResponse_Item) Reset() {
@@ -854,14 +920,22 @@ func (x *GetDeviceCameraAnalyticsRecentResponse_Item) GetAverageCount() float64 
 	return 0
 }
 
+func (x *GetDeviceCameraAnalyticsRecentResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetDeviceCameraAnalyticsZonesResponse_Item struct {
-	state            protoimpl.MessageState                                       `protogen:"open.v1"`
-	Id               *string                                                      `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Type             *string                                                      `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Label            *string                                                      `protobuf:"bytes,3,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	RegionOfInterest *GetDeviceCameraAnalyticsZonesResponse_Item_RegionOfInterest `protobuf:"bytes,4,opt,name=region_of_interest,json=regionOfInterest,proto3" json:"region_of_interest,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                protoimpl.MessageState                                       `protogen:"open.v1"`
+	Id                   *string                                                      `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Type                 *string                                                      `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Label                *string                                                      `protobuf:"bytes,3,opt,name=label,proto3,oneof" json:"label,omitempty"`
+	RegionOfInterest     *GetDeviceCameraAnalyticsZonesResponse_Item_RegionOfInterest `protobuf:"bytes,4,opt,name=region_of_interest,json=regionOfInterest,proto3" json:"region_of_interest,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceCameraAnalyticsZonesResponse_Item) Reset() {
@@ -922,14 +996,22 @@ func (x *GetDeviceCameraAnalyticsZonesResponse_Item) GetRegionOfInterest() *GetD
 	return nil
 }
 
+func (x *GetDeviceCameraAnalyticsZonesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetDeviceCameraAnalyticsZonesResponse_Item_RegionOfInterest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	X0            *string                `protobuf:"bytes,1,opt,name=x0,proto3,oneof" json:"x0,omitempty"`
-	Y0            *string                `protobuf:"bytes,2,opt,name=y0,proto3,oneof" json:"y0,omitempty"`
-	X1            *string                `protobuf:"bytes,3,opt,name=x1,proto3,oneof" json:"x1,omitempty"`
-	Y1            *string                `protobuf:"bytes,4,opt,name=y1,proto3,oneof" json:"y1,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	X0                   *string                `protobuf:"bytes,1,opt,name=x0,proto3,oneof" json:"x0,omitempty"`
+	Y0                   *string                `protobuf:"bytes,2,opt,name=y0,proto3,oneof" json:"y0,omitempty"`
+	X1                   *string                `protobuf:"bytes,3,opt,name=x1,proto3,oneof" json:"x1,omitempty"`
+	Y1                   *string                `protobuf:"bytes,4,opt,name=y1,proto3,oneof" json:"y1,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceCameraAnalyticsZonesResponse_Item_RegionOfInterest) Reset() {
@@ -990,14 +1072,22 @@ func (x *GetDeviceCameraAnalyticsZonesResponse_Item_RegionOfInterest) GetY1() st
 	return ""
 }
 
+func (x *GetDeviceCameraAnalyticsZonesResponse_Item_RegionOfInterest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetDeviceCameraAnalyticsZoneHistoryResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	StartTs       *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
-	EndTs         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
-	Entrances     *int64                 `protobuf:"varint,3,opt,name=entrances,proto3,oneof" json:"entrances,omitempty"`
-	AverageCount  *float64               `protobuf:"fixed64,4,opt,name=average_count,json=averageCount,proto3,oneof" json:"average_count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	StartTs              *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
+	EndTs                *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
+	Entrances            *int64                 `protobuf:"varint,3,opt,name=entrances,proto3,oneof" json:"entrances,omitempty"`
+	AverageCount         *float64               `protobuf:"fixed64,4,opt,name=average_count,json=averageCount,proto3,oneof" json:"average_count,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceCameraAnalyticsZoneHistoryResponse_Item) Reset() {
@@ -1058,21 +1148,31 @@ func (x *GetDeviceCameraAnalyticsZoneHistoryResponse_Item) GetAverageCount() flo
 	return 0
 }
 
+func (x *GetDeviceCameraAnalyticsZoneHistoryResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_camera_v1_analytics_proto protoreflect.FileDescriptor
 
 const file_meraki_camera_v1_analytics_proto_rawDesc = "" +
 	"\n" +
-	" meraki/camera/v1/analytics.proto\x12\x10meraki.camera.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"M\n" +
+	" meraki/camera/v1/analytics.proto\x12\x10meraki.camera.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"M\n" +
 	"#GetDeviceCameraAnalyticsLiveRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"\x8f\x02\n" +
+	"\a_serial\"\xfc\x03\n" +
 	"\x19DeviceCameraAnalyticsLive\x12\x13\n" +
 	"\x02ts\x18\x01 \x01(\tH\x00R\x02ts\x88\x01\x01\x12G\n" +
-	"\x05zones\x18\x02 \x01(\v21.meraki.camera.v1.DeviceCameraAnalyticsLive.ZonesR\x05zones\x1a\x8c\x01\n" +
+	"\x05zones\x18\x02 \x01(\v21.meraki.camera.v1.DeviceCameraAnalyticsLive.ZonesR\x05zones\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xaa\x02\n" +
 	"\x05Zones\x12Q\n" +
-	"\azone_id\x18\x01 \x01(\v28.meraki.camera.v1.DeviceCameraAnalyticsLive.Zones.ZoneIdR\x06zoneId\x1a0\n" +
+	"\azone_id\x18\x01 \x01(\v28.meraki.camera.v1.DeviceCameraAnalyticsLive.Zones.ZoneIdR\x06zoneId\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x7f\n" +
 	"\x06ZoneId\x12\x1b\n" +
-	"\x06person\x18\x01 \x01(\x03H\x00R\x06person\x88\x01\x01B\t\n" +
+	"\x06person\x18\x01 \x01(\x03H\x00R\x06person\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_personB\x05\n" +
 	"\x03_ts\"\xed\x01\n" +
 	"'GetDeviceCameraAnalyticsOverviewRequest\x12\x1b\n" +
@@ -1086,16 +1186,18 @@ const file_meraki_camera_v1_analytics_proto_rawDesc = "" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
 	"\t_timespanB\x0e\n" +
-	"\f_object_type\"\xc9\x03\n" +
-	"(GetDeviceCameraAnalyticsOverviewResponse\x12U\n" +
-	"\x05items\x18\x01 \x03(\v2?.meraki.camera.v1.GetDeviceCameraAnalyticsOverviewResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x87\x02\n" +
+	"\f_object_type\"\xe9\x04\n" +
+	"(GetDeviceCameraAnalyticsOverviewResponse\x12V\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2?.meraki.camera.v1.GetDeviceCameraAnalyticsOverviewResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd6\x02\n" +
 	"\x04Item\x125\n" +
 	"\bstart_ts\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\astartTs\x121\n" +
 	"\x06end_ts\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05endTs\x12\x1c\n" +
 	"\azone_id\x18\x03 \x01(\x03H\x00R\x06zoneId\x88\x01\x01\x12!\n" +
 	"\tentrances\x18\x04 \x01(\x03H\x01R\tentrances\x88\x01\x01\x12(\n" +
-	"\raverage_count\x18\x05 \x01(\x01H\x02R\faverageCount\x88\x01\x01B\n" +
+	"\raverage_count\x18\x05 \x01(\x01H\x02R\faverageCount\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_zone_idB\f\n" +
 	"\n" +
@@ -1106,16 +1208,18 @@ const file_meraki_camera_v1_analytics_proto_rawDesc = "" +
 	"\vobject_type\x18\x02 \x01(\tH\x01R\n" +
 	"objectType\x88\x01\x01B\t\n" +
 	"\a_serialB\x0e\n" +
-	"\f_object_type\"\xc5\x03\n" +
-	"&GetDeviceCameraAnalyticsRecentResponse\x12S\n" +
-	"\x05items\x18\x01 \x03(\v2=.meraki.camera.v1.GetDeviceCameraAnalyticsRecentResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x87\x02\n" +
+	"\f_object_type\"\xe5\x04\n" +
+	"&GetDeviceCameraAnalyticsRecentResponse\x12T\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2=.meraki.camera.v1.GetDeviceCameraAnalyticsRecentResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd6\x02\n" +
 	"\x04Item\x125\n" +
 	"\bstart_ts\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\astartTs\x121\n" +
 	"\x06end_ts\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05endTs\x12\x1c\n" +
 	"\azone_id\x18\x03 \x01(\x03H\x00R\x06zoneId\x88\x01\x01\x12!\n" +
 	"\tentrances\x18\x04 \x01(\x03H\x01R\tentrances\x88\x01\x01\x12(\n" +
-	"\raverage_count\x18\x05 \x01(\x01H\x02R\faverageCount\x88\x01\x01B\n" +
+	"\raverage_count\x18\x05 \x01(\x01H\x02R\faverageCount\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_zone_idB\f\n" +
 	"\n" +
@@ -1123,20 +1227,23 @@ const file_meraki_camera_v1_analytics_proto_rawDesc = "" +
 	"\x0e_average_count\"N\n" +
 	"$GetDeviceCameraAnalyticsZonesRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"\xa7\x04\n" +
-	"%GetDeviceCameraAnalyticsZonesResponse\x12R\n" +
-	"\x05items\x18\x01 \x03(\v2<.meraki.camera.v1.GetDeviceCameraAnalyticsZonesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xeb\x02\n" +
+	"\a_serial\"\x96\x06\n" +
+	"%GetDeviceCameraAnalyticsZonesResponse\x12S\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2<.meraki.camera.v1.GetDeviceCameraAnalyticsZonesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x89\x04\n" +
 	"\x04Item\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12\x19\n" +
 	"\x05label\x18\x03 \x01(\tH\x02R\x05label\x88\x01\x01\x12{\n" +
-	"\x12region_of_interest\x18\x04 \x01(\v2M.meraki.camera.v1.GetDeviceCameraAnalyticsZonesResponse.Item.RegionOfInterestR\x10regionOfInterest\x1a\x82\x01\n" +
+	"\x12region_of_interest\x18\x04 \x01(\v2M.meraki.camera.v1.GetDeviceCameraAnalyticsZonesResponse.Item.RegionOfInterestR\x10regionOfInterest\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd1\x01\n" +
 	"\x10RegionOfInterest\x12\x13\n" +
 	"\x02x0\x18\x01 \x01(\tH\x00R\x02x0\x88\x01\x01\x12\x13\n" +
 	"\x02y0\x18\x02 \x01(\tH\x01R\x02y0\x88\x01\x01\x12\x13\n" +
 	"\x02x1\x18\x03 \x01(\tH\x02R\x02x1\x88\x01\x01\x12\x13\n" +
-	"\x02y1\x18\x04 \x01(\tH\x03R\x02y1\x88\x01\x01B\x05\n" +
+	"\x02y1\x18\x04 \x01(\tH\x03R\x02y1\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_x0B\x05\n" +
 	"\x03_y0B\x05\n" +
 	"\x03_x1B\x05\n" +
@@ -1162,19 +1269,21 @@ const file_meraki_camera_v1_analytics_proto_rawDesc = "" +
 	"\x03_t1B\v\n" +
 	"\t_timespanB\r\n" +
 	"\v_resolutionB\x0e\n" +
-	"\f_object_type\"\xa5\x03\n" +
-	"+GetDeviceCameraAnalyticsZoneHistoryResponse\x12X\n" +
-	"\x05items\x18\x01 \x03(\v2B.meraki.camera.v1.GetDeviceCameraAnalyticsZoneHistoryResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xdd\x01\n" +
+	"\f_object_type\"\xc5\x04\n" +
+	"+GetDeviceCameraAnalyticsZoneHistoryResponse\x12Y\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2B.meraki.camera.v1.GetDeviceCameraAnalyticsZoneHistoryResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xac\x02\n" +
 	"\x04Item\x125\n" +
 	"\bstart_ts\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\astartTs\x121\n" +
 	"\x06end_ts\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05endTs\x12!\n" +
 	"\tentrances\x18\x03 \x01(\x03H\x00R\tentrances\x88\x01\x01\x12(\n" +
-	"\raverage_count\x18\x04 \x01(\x01H\x01R\faverageCount\x88\x01\x01B\f\n" +
+	"\raverage_count\x18\x04 \x01(\x01H\x01R\faverageCount\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_entrancesB\x10\n" +
-	"\x0e_average_countBr\n" +
-	"\x1acom.merakibroker.camera.v1B\x0eAnalyticsProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1b\x06proto3"
+	"\x0e_average_countB\x8b\x01\n" +
+	"\x1acom.merakibroker.camera.v1B\x0eAnalyticsProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1\xca\x02\x16MerakiBroker\\Camera\\V1b\x06proto3"
 
 var (
 	file_meraki_camera_v1_analytics_proto_rawDescOnce sync.Once
@@ -1207,32 +1316,45 @@ var file_meraki_camera_v1_analytics_proto_goTypes = []any{
 	(*GetDeviceCameraAnalyticsZonesResponse_Item)(nil),                  // 14: meraki.camera.v1.GetDeviceCameraAnalyticsZonesResponse.Item
 	(*GetDeviceCameraAnalyticsZonesResponse_Item_RegionOfInterest)(nil), // 15: meraki.camera.v1.GetDeviceCameraAnalyticsZonesResponse.Item.RegionOfInterest
 	(*GetDeviceCameraAnalyticsZoneHistoryResponse_Item)(nil),            // 16: meraki.camera.v1.GetDeviceCameraAnalyticsZoneHistoryResponse.Item
-	(*v1.PageInfo)(nil),                                                 // 17: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil),                                       // 18: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),                                             // 17: google.protobuf.Struct
+	(*v1.PageInfo)(nil),                                                 // 18: meraki.api.v1.PageInfo
+	(*timestamppb.Timestamp)(nil),                                       // 19: google.protobuf.Timestamp
 }
 var file_meraki_camera_v1_analytics_proto_depIdxs = []int32{
 	10, // 0: meraki.camera.v1.DeviceCameraAnalyticsLive.zones:type_name -> meraki.camera.v1.DeviceCameraAnalyticsLive.Zones
-	12, // 1: meraki.camera.v1.GetDeviceCameraAnalyticsOverviewResponse.items:type_name -> meraki.camera.v1.GetDeviceCameraAnalyticsOverviewResponse.Item
-	17, // 2: meraki.camera.v1.GetDeviceCameraAnalyticsOverviewResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	13, // 3: meraki.camera.v1.GetDeviceCameraAnalyticsRecentResponse.items:type_name -> meraki.camera.v1.GetDeviceCameraAnalyticsRecentResponse.Item
-	17, // 4: meraki.camera.v1.GetDeviceCameraAnalyticsRecentResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	14, // 5: meraki.camera.v1.GetDeviceCameraAnalyticsZonesResponse.items:type_name -> meraki.camera.v1.GetDeviceCameraAnalyticsZonesResponse.Item
-	17, // 6: meraki.camera.v1.GetDeviceCameraAnalyticsZonesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	16, // 7: meraki.camera.v1.GetDeviceCameraAnalyticsZoneHistoryResponse.items:type_name -> meraki.camera.v1.GetDeviceCameraAnalyticsZoneHistoryResponse.Item
-	17, // 8: meraki.camera.v1.GetDeviceCameraAnalyticsZoneHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	11, // 9: meraki.camera.v1.DeviceCameraAnalyticsLive.Zones.zone_id:type_name -> meraki.camera.v1.DeviceCameraAnalyticsLive.Zones.ZoneId
-	18, // 10: meraki.camera.v1.GetDeviceCameraAnalyticsOverviewResponse.Item.start_ts:type_name -> google.protobuf.Timestamp
-	18, // 11: meraki.camera.v1.GetDeviceCameraAnalyticsOverviewResponse.Item.end_ts:type_name -> google.protobuf.Timestamp
-	18, // 12: meraki.camera.v1.GetDeviceCameraAnalyticsRecentResponse.Item.start_ts:type_name -> google.protobuf.Timestamp
-	18, // 13: meraki.camera.v1.GetDeviceCameraAnalyticsRecentResponse.Item.end_ts:type_name -> google.protobuf.Timestamp
-	15, // 14: meraki.camera.v1.GetDeviceCameraAnalyticsZonesResponse.Item.region_of_interest:type_name -> meraki.camera.v1.GetDeviceCameraAnalyticsZonesResponse.Item.RegionOfInterest
-	18, // 15: meraki.camera.v1.GetDeviceCameraAnalyticsZoneHistoryResponse.Item.start_ts:type_name -> google.protobuf.Timestamp
-	18, // 16: meraki.camera.v1.GetDeviceCameraAnalyticsZoneHistoryResponse.Item.end_ts:type_name -> google.protobuf.Timestamp
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	17, // 1: meraki.camera.v1.DeviceCameraAnalyticsLive.additional_properties:type_name -> google.protobuf.Struct
+	12, // 2: meraki.camera.v1.GetDeviceCameraAnalyticsOverviewResponse.items:type_name -> meraki.camera.v1.GetDeviceCameraAnalyticsOverviewResponse.Item
+	18, // 3: meraki.camera.v1.GetDeviceCameraAnalyticsOverviewResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	17, // 4: meraki.camera.v1.GetDeviceCameraAnalyticsOverviewResponse.additional_properties:type_name -> google.protobuf.Struct
+	13, // 5: meraki.camera.v1.GetDeviceCameraAnalyticsRecentResponse.items:type_name -> meraki.camera.v1.GetDeviceCameraAnalyticsRecentResponse.Item
+	18, // 6: meraki.camera.v1.GetDeviceCameraAnalyticsRecentResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	17, // 7: meraki.camera.v1.GetDeviceCameraAnalyticsRecentResponse.additional_properties:type_name -> google.protobuf.Struct
+	14, // 8: meraki.camera.v1.GetDeviceCameraAnalyticsZonesResponse.items:type_name -> meraki.camera.v1.GetDeviceCameraAnalyticsZonesResponse.Item
+	18, // 9: meraki.camera.v1.GetDeviceCameraAnalyticsZonesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	17, // 10: meraki.camera.v1.GetDeviceCameraAnalyticsZonesResponse.additional_properties:type_name -> google.protobuf.Struct
+	16, // 11: meraki.camera.v1.GetDeviceCameraAnalyticsZoneHistoryResponse.items:type_name -> meraki.camera.v1.GetDeviceCameraAnalyticsZoneHistoryResponse.Item
+	18, // 12: meraki.camera.v1.GetDeviceCameraAnalyticsZoneHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	17, // 13: meraki.camera.v1.GetDeviceCameraAnalyticsZoneHistoryResponse.additional_properties:type_name -> google.protobuf.Struct
+	11, // 14: meraki.camera.v1.DeviceCameraAnalyticsLive.Zones.zone_id:type_name -> meraki.camera.v1.DeviceCameraAnalyticsLive.Zones.ZoneId
+	17, // 15: meraki.camera.v1.DeviceCameraAnalyticsLive.Zones.additional_properties:type_name -> google.protobuf.Struct
+	17, // 16: meraki.camera.v1.DeviceCameraAnalyticsLive.Zones.ZoneId.additional_properties:type_name -> google.protobuf.Struct
+	19, // 17: meraki.camera.v1.GetDeviceCameraAnalyticsOverviewResponse.Item.start_ts:type_name -> google.protobuf.Timestamp
+	19, // 18: meraki.camera.v1.GetDeviceCameraAnalyticsOverviewResponse.Item.end_ts:type_name -> google.protobuf.Timestamp
+	17, // 19: meraki.camera.v1.GetDeviceCameraAnalyticsOverviewResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	19, // 20: meraki.camera.v1.GetDeviceCameraAnalyticsRecentResponse.Item.start_ts:type_name -> google.protobuf.Timestamp
+	19, // 21: meraki.camera.v1.GetDeviceCameraAnalyticsRecentResponse.Item.end_ts:type_name -> google.protobuf.Timestamp
+	17, // 22: meraki.camera.v1.GetDeviceCameraAnalyticsRecentResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	15, // 23: meraki.camera.v1.GetDeviceCameraAnalyticsZonesResponse.Item.region_of_interest:type_name -> meraki.camera.v1.GetDeviceCameraAnalyticsZonesResponse.Item.RegionOfInterest
+	17, // 24: meraki.camera.v1.GetDeviceCameraAnalyticsZonesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	17, // 25: meraki.camera.v1.GetDeviceCameraAnalyticsZonesResponse.Item.RegionOfInterest.additional_properties:type_name -> google.protobuf.Struct
+	19, // 26: meraki.camera.v1.GetDeviceCameraAnalyticsZoneHistoryResponse.Item.start_ts:type_name -> google.protobuf.Timestamp
+	19, // 27: meraki.camera.v1.GetDeviceCameraAnalyticsZoneHistoryResponse.Item.end_ts:type_name -> google.protobuf.Timestamp
+	17, // 28: meraki.camera.v1.GetDeviceCameraAnalyticsZoneHistoryResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	29, // [29:29] is the sub-list for method output_type
+	29, // [29:29] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_meraki_camera_v1_analytics_proto_init() }

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -80,11 +81,12 @@ func (x *GetOrganizationCameraBoundariesAreasByDeviceRequest) GetSerials() []str
 
 // Answer of getOrganizationCameraBoundariesAreasByDevice.
 type GetOrganizationCameraBoundariesAreasByDeviceResponse struct {
-	state         protoimpl.MessageState                                       `protogen:"open.v1"`
-	Items         []*GetOrganizationCameraBoundariesAreasByDeviceResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                 `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                       `protogen:"open.v1"`
+	Items                []*GetOrganizationCameraBoundariesAreasByDeviceResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCameraBoundariesAreasByDeviceResponse) Reset() {
@@ -127,6 +129,13 @@ func (x *GetOrganizationCameraBoundariesAreasByDeviceResponse) GetItems() []*Get
 func (x *GetOrganizationCameraBoundariesAreasByDeviceResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationCameraBoundariesAreasByDeviceResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -187,11 +196,12 @@ func (x *GetOrganizationCameraBoundariesLinesByDeviceRequest) GetSerials() []str
 
 // Answer of getOrganizationCameraBoundariesLinesByDevice.
 type GetOrganizationCameraBoundariesLinesByDeviceResponse struct {
-	state         protoimpl.MessageState                                       `protogen:"open.v1"`
-	Items         []*GetOrganizationCameraBoundariesLinesByDeviceResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                 `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                       `protogen:"open.v1"`
+	Items                []*GetOrganizationCameraBoundariesLinesByDeviceResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCameraBoundariesLinesByDeviceResponse) Reset() {
@@ -238,13 +248,21 @@ func (x *GetOrganizationCameraBoundariesLinesByDeviceResponse) GetPageInfo() *v1
 	return nil
 }
 
+func (x *GetOrganizationCameraBoundariesLinesByDeviceResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCameraBoundariesAreasByDeviceResponse_Item struct {
-	state         protoimpl.MessageState                                                `protogen:"open.v1"`
-	NetworkId     *string                                                               `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Serial        *string                                                               `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Boundaries    *GetOrganizationCameraBoundariesAreasByDeviceResponse_Item_Boundaries `protobuf:"bytes,3,opt,name=boundaries,proto3" json:"boundaries,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                `protogen:"open.v1"`
+	NetworkId            *string                                                               `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Serial               *string                                                               `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Boundaries           *GetOrganizationCameraBoundariesAreasByDeviceResponse_Item_Boundaries `protobuf:"bytes,3,opt,name=boundaries,proto3" json:"boundaries,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCameraBoundariesAreasByDeviceResponse_Item) Reset() {
@@ -298,14 +316,22 @@ func (x *GetOrganizationCameraBoundariesAreasByDeviceResponse_Item) GetBoundarie
 	return nil
 }
 
+func (x *GetOrganizationCameraBoundariesAreasByDeviceResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCameraBoundariesAreasByDeviceResponse_Item_Boundaries struct {
-	state         protoimpl.MessageState                                                           `protogen:"open.v1"`
-	Id            *string                                                                          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Type          *string                                                                          `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Name          *string                                                                          `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Vertices      []*GetOrganizationCameraBoundariesAreasByDeviceResponse_Item_Boundaries_Vertices `protobuf:"bytes,4,rep,name=vertices,proto3" json:"vertices,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                           `protogen:"open.v1"`
+	Id                   *string                                                                          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Type                 *string                                                                          `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Name                 *string                                                                          `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Vertices             []*GetOrganizationCameraBoundariesAreasByDeviceResponse_Item_Boundaries_Vertices `protobuf:"bytes,4,rep,name=vertices,proto3" json:"vertices,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCameraBoundariesAreasByDeviceResponse_Item_Boundaries) Reset() {
@@ -366,12 +392,20 @@ func (x *GetOrganizationCameraBoundariesAreasByDeviceResponse_Item_Boundaries) G
 	return nil
 }
 
+func (x *GetOrganizationCameraBoundariesAreasByDeviceResponse_Item_Boundaries) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCameraBoundariesAreasByDeviceResponse_Item_Boundaries_Vertices struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	X             *float64               `protobuf:"fixed64,1,opt,name=x,proto3,oneof" json:"x,omitempty"`
-	Y             *float64               `protobuf:"fixed64,2,opt,name=y,proto3,oneof" json:"y,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	X                    *float64               `protobuf:"fixed64,1,opt,name=x,proto3,oneof" json:"x,omitempty"`
+	Y                    *float64               `protobuf:"fixed64,2,opt,name=y,proto3,oneof" json:"y,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCameraBoundariesAreasByDeviceResponse_Item_Boundaries_Vertices) Reset() {
@@ -419,13 +453,21 @@ func (x *GetOrganizationCameraBoundariesAreasByDeviceResponse_Item_Boundaries_Ve
 	return 0
 }
 
+func (x *GetOrganizationCameraBoundariesAreasByDeviceResponse_Item_Boundaries_Vertices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCameraBoundariesLinesByDeviceResponse_Item struct {
-	state         protoimpl.MessageState                                                `protogen:"open.v1"`
-	NetworkId     *string                                                               `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Serial        *string                                                               `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Boundaries    *GetOrganizationCameraBoundariesLinesByDeviceResponse_Item_Boundaries `protobuf:"bytes,3,opt,name=boundaries,proto3" json:"boundaries,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                `protogen:"open.v1"`
+	NetworkId            *string                                                               `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Serial               *string                                                               `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Boundaries           *GetOrganizationCameraBoundariesLinesByDeviceResponse_Item_Boundaries `protobuf:"bytes,3,opt,name=boundaries,proto3" json:"boundaries,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCameraBoundariesLinesByDeviceResponse_Item) Reset() {
@@ -479,15 +521,23 @@ func (x *GetOrganizationCameraBoundariesLinesByDeviceResponse_Item) GetBoundarie
 	return nil
 }
 
+func (x *GetOrganizationCameraBoundariesLinesByDeviceResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCameraBoundariesLinesByDeviceResponse_Item_Boundaries struct {
-	state           protoimpl.MessageState                                                                `protogen:"open.v1"`
-	Id              *string                                                                               `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Type            *string                                                                               `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Name            *string                                                                               `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Vertices        []*GetOrganizationCameraBoundariesLinesByDeviceResponse_Item_Boundaries_Vertices      `protobuf:"bytes,4,rep,name=vertices,proto3" json:"vertices,omitempty"`
-	DirectionVertex *GetOrganizationCameraBoundariesLinesByDeviceResponse_Item_Boundaries_DirectionVertex `protobuf:"bytes,5,opt,name=direction_vertex,json=directionVertex,proto3" json:"direction_vertex,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                `protogen:"open.v1"`
+	Id                   *string                                                                               `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Type                 *string                                                                               `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Name                 *string                                                                               `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Vertices             []*GetOrganizationCameraBoundariesLinesByDeviceResponse_Item_Boundaries_Vertices      `protobuf:"bytes,4,rep,name=vertices,proto3" json:"vertices,omitempty"`
+	DirectionVertex      *GetOrganizationCameraBoundariesLinesByDeviceResponse_Item_Boundaries_DirectionVertex `protobuf:"bytes,5,opt,name=direction_vertex,json=directionVertex,proto3" json:"direction_vertex,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCameraBoundariesLinesByDeviceResponse_Item_Boundaries) Reset() {
@@ -555,12 +605,20 @@ func (x *GetOrganizationCameraBoundariesLinesByDeviceResponse_Item_Boundaries) G
 	return nil
 }
 
+func (x *GetOrganizationCameraBoundariesLinesByDeviceResponse_Item_Boundaries) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCameraBoundariesLinesByDeviceResponse_Item_Boundaries_Vertices struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	X             *float64               `protobuf:"fixed64,1,opt,name=x,proto3,oneof" json:"x,omitempty"`
-	Y             *float64               `protobuf:"fixed64,2,opt,name=y,proto3,oneof" json:"y,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	X                    *float64               `protobuf:"fixed64,1,opt,name=x,proto3,oneof" json:"x,omitempty"`
+	Y                    *float64               `protobuf:"fixed64,2,opt,name=y,proto3,oneof" json:"y,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCameraBoundariesLinesByDeviceResponse_Item_Boundaries_Vertices) Reset() {
@@ -608,12 +666,20 @@ func (x *GetOrganizationCameraBoundariesLinesByDeviceResponse_Item_Boundaries_Ve
 	return 0
 }
 
+func (x *GetOrganizationCameraBoundariesLinesByDeviceResponse_Item_Boundaries_Vertices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCameraBoundariesLinesByDeviceResponse_Item_Boundaries_DirectionVertex struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	X             *float64               `protobuf:"fixed64,1,opt,name=x,proto3,oneof" json:"x,omitempty"`
-	Y             *float64               `protobuf:"fixed64,2,opt,name=y,proto3,oneof" json:"y,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	X                    *float64               `protobuf:"fixed64,1,opt,name=x,proto3,oneof" json:"x,omitempty"`
+	Y                    *float64               `protobuf:"fixed64,2,opt,name=y,proto3,oneof" json:"y,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCameraBoundariesLinesByDeviceResponse_Item_Boundaries_DirectionVertex) Reset() {
@@ -661,34 +727,45 @@ func (x *GetOrganizationCameraBoundariesLinesByDeviceResponse_Item_Boundaries_Di
 	return 0
 }
 
+func (x *GetOrganizationCameraBoundariesLinesByDeviceResponse_Item_Boundaries_DirectionVertex) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_camera_v1_boundaries_proto protoreflect.FileDescriptor
 
 const file_meraki_camera_v1_boundaries_proto_rawDesc = "" +
 	"\n" +
-	"!meraki/camera/v1/boundaries.proto\x12\x10meraki.camera.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x91\x01\n" +
+	"!meraki/camera/v1/boundaries.proto\x12\x10meraki.camera.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x91\x01\n" +
 	"3GetOrganizationCameraBoundariesAreasByDeviceRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserialsB\x12\n" +
-	"\x10_organization_id\"\xdd\x05\n" +
-	"4GetOrganizationCameraBoundariesAreasByDeviceResponse\x12a\n" +
-	"\x05items\x18\x01 \x03(\v2K.meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x83\x04\n" +
+	"\x10_organization_id\"\x9c\b\n" +
+	"4GetOrganizationCameraBoundariesAreasByDeviceResponse\x12b\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2K.meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf1\x05\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01\x12v\n" +
 	"\n" +
 	"boundaries\x18\x03 \x01(\v2V.meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse.Item.BoundariesR\n" +
-	"boundaries\x1a\xa7\x02\n" +
+	"boundaries\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc6\x03\n" +
 	"\n" +
 	"Boundaries\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12{\n" +
-	"\bvertices\x18\x04 \x03(\v2_.meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse.Item.Boundaries.VerticesR\bvertices\x1a<\n" +
+	"\bvertices\x18\x04 \x03(\v2_.meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse.Item.Boundaries.VerticesR\bvertices\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8b\x01\n" +
 	"\bVertices\x12\x11\n" +
 	"\x01x\x18\x01 \x01(\x01H\x00R\x01x\x88\x01\x01\x12\x11\n" +
-	"\x01y\x18\x02 \x01(\x01H\x01R\x01y\x88\x01\x01B\x04\n" +
+	"\x01y\x18\x02 \x01(\x01H\x01R\x01y\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x04\n" +
 	"\x02_xB\x04\n" +
 	"\x02_yB\x05\n" +
 	"\x03_idB\a\n" +
@@ -699,40 +776,46 @@ const file_meraki_camera_v1_boundaries_proto_rawDesc = "" +
 	"3GetOrganizationCameraBoundariesLinesByDeviceRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserialsB\x12\n" +
-	"\x10_organization_id\"\xb6\a\n" +
-	"4GetOrganizationCameraBoundariesLinesByDeviceResponse\x12a\n" +
-	"\x05items\x18\x01 \x03(\v2K.meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xdc\x05\n" +
+	"\x10_organization_id\"\xc5\n" +
+	"\n" +
+	"4GetOrganizationCameraBoundariesLinesByDeviceResponse\x12b\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2K.meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9a\b\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01\x12v\n" +
 	"\n" +
 	"boundaries\x18\x03 \x01(\v2V.meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.Item.BoundariesR\n" +
-	"boundaries\x1a\x80\x04\n" +
+	"boundaries\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xef\x05\n" +
 	"\n" +
 	"Boundaries\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12{\n" +
 	"\bvertices\x18\x04 \x03(\v2_.meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.Item.Boundaries.VerticesR\bvertices\x12\x91\x01\n" +
-	"\x10direction_vertex\x18\x05 \x01(\v2f.meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.Item.Boundaries.DirectionVertexR\x0fdirectionVertex\x1a<\n" +
+	"\x10direction_vertex\x18\x05 \x01(\v2f.meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.Item.Boundaries.DirectionVertexR\x0fdirectionVertex\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8b\x01\n" +
 	"\bVertices\x12\x11\n" +
 	"\x01x\x18\x01 \x01(\x01H\x00R\x01x\x88\x01\x01\x12\x11\n" +
-	"\x01y\x18\x02 \x01(\x01H\x01R\x01y\x88\x01\x01B\x04\n" +
+	"\x01y\x18\x02 \x01(\x01H\x01R\x01y\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x04\n" +
 	"\x02_xB\x04\n" +
-	"\x02_y\x1aC\n" +
+	"\x02_y\x1a\x92\x01\n" +
 	"\x0fDirectionVertex\x12\x11\n" +
 	"\x01x\x18\x01 \x01(\x01H\x00R\x01x\x88\x01\x01\x12\x11\n" +
-	"\x01y\x18\x02 \x01(\x01H\x01R\x01y\x88\x01\x01B\x04\n" +
+	"\x01y\x18\x02 \x01(\x01H\x01R\x01y\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x04\n" +
 	"\x02_xB\x04\n" +
 	"\x02_yB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_typeB\a\n" +
 	"\x05_nameB\r\n" +
 	"\v_network_idB\t\n" +
-	"\a_serialBs\n" +
-	"\x1acom.merakibroker.camera.v1B\x0fBoundariesProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1b\x06proto3"
+	"\a_serialB\x8c\x01\n" +
+	"\x1acom.merakibroker.camera.v1B\x0fBoundariesProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1\xca\x02\x16MerakiBroker\\Camera\\V1b\x06proto3"
 
 var (
 	file_meraki_camera_v1_boundaries_proto_rawDescOnce sync.Once
@@ -759,23 +842,33 @@ var file_meraki_camera_v1_boundaries_proto_goTypes = []any{
 	(*GetOrganizationCameraBoundariesLinesByDeviceResponse_Item_Boundaries)(nil),                 // 8: meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.Item.Boundaries
 	(*GetOrganizationCameraBoundariesLinesByDeviceResponse_Item_Boundaries_Vertices)(nil),        // 9: meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.Item.Boundaries.Vertices
 	(*GetOrganizationCameraBoundariesLinesByDeviceResponse_Item_Boundaries_DirectionVertex)(nil), // 10: meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.Item.Boundaries.DirectionVertex
-	(*v1.PageInfo)(nil), // 11: meraki.api.v1.PageInfo
+	(*v1.PageInfo)(nil),     // 11: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 12: google.protobuf.Struct
 }
 var file_meraki_camera_v1_boundaries_proto_depIdxs = []int32{
 	4,  // 0: meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse.items:type_name -> meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse.Item
 	11, // 1: meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	7,  // 2: meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.items:type_name -> meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.Item
-	11, // 3: meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	5,  // 4: meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse.Item.boundaries:type_name -> meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse.Item.Boundaries
-	6,  // 5: meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse.Item.Boundaries.vertices:type_name -> meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse.Item.Boundaries.Vertices
-	8,  // 6: meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.Item.boundaries:type_name -> meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.Item.Boundaries
-	9,  // 7: meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.Item.Boundaries.vertices:type_name -> meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.Item.Boundaries.Vertices
-	10, // 8: meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.Item.Boundaries.direction_vertex:type_name -> meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.Item.Boundaries.DirectionVertex
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	12, // 2: meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 3: meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.items:type_name -> meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.Item
+	11, // 4: meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	12, // 5: meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 6: meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse.Item.boundaries:type_name -> meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse.Item.Boundaries
+	12, // 7: meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 8: meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse.Item.Boundaries.vertices:type_name -> meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse.Item.Boundaries.Vertices
+	12, // 9: meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse.Item.Boundaries.additional_properties:type_name -> google.protobuf.Struct
+	12, // 10: meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse.Item.Boundaries.Vertices.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 11: meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.Item.boundaries:type_name -> meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.Item.Boundaries
+	12, // 12: meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 13: meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.Item.Boundaries.vertices:type_name -> meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.Item.Boundaries.Vertices
+	10, // 14: meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.Item.Boundaries.direction_vertex:type_name -> meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.Item.Boundaries.DirectionVertex
+	12, // 15: meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.Item.Boundaries.additional_properties:type_name -> google.protobuf.Struct
+	12, // 16: meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.Item.Boundaries.Vertices.additional_properties:type_name -> google.protobuf.Struct
+	12, // 17: meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse.Item.Boundaries.DirectionVertex.additional_properties:type_name -> google.protobuf.Struct
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_meraki_camera_v1_boundaries_proto_init() }

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -100,11 +100,12 @@ func (x *ClipDeviceCameraRequest) GetImagerId() int64 {
 
 // Answer of clipDeviceCamera.
 type ClipDeviceCameraResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Url           *string                `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Expiry        *string                `protobuf:"bytes,2,opt,name=expiry,proto3,oneof" json:"expiry,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Url                  *string                `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Expiry               *string                `protobuf:"bytes,2,opt,name=expiry,proto3,oneof" json:"expiry,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ClipDeviceCameraResponse) Reset() {
@@ -151,17 +152,25 @@ func (x *ClipDeviceCameraResponse) GetExpiry() string {
 	return ""
 }
 
+func (x *ClipDeviceCameraResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of generateDeviceCameraSnapshot.
 type GenerateDeviceCameraSnapshotRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Timestamp     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
-	Fullframe     *bool                  `protobuf:"varint,3,opt,name=fullframe,proto3,oneof" json:"fullframe,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Timestamp            *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
+	Fullframe            *bool                  `protobuf:"varint,3,opt,name=fullframe,proto3,oneof" json:"fullframe,omitempty"`
+	EmptyFields          []string               `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string               `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GenerateDeviceCameraSnapshotRequest) Reset() {
@@ -215,27 +224,35 @@ func (x *GenerateDeviceCameraSnapshotRequest) GetFullframe() bool {
 	return false
 }
 
-func (x *GenerateDeviceCameraSnapshotRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *GenerateDeviceCameraSnapshotRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *GenerateDeviceCameraSnapshotRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *GenerateDeviceCameraSnapshotRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *GenerateDeviceCameraSnapshotRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of generateDeviceCameraSnapshot.
 type GenerateDeviceCameraSnapshotResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Url           *string                `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Expiry        *string                `protobuf:"bytes,2,opt,name=expiry,proto3,oneof" json:"expiry,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Url                  *string                `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Expiry               *string                `protobuf:"bytes,2,opt,name=expiry,proto3,oneof" json:"expiry,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GenerateDeviceCameraSnapshotResponse) Reset() {
@@ -282,11 +299,18 @@ func (x *GenerateDeviceCameraSnapshotResponse) GetExpiry() string {
 	return ""
 }
 
+func (x *GenerateDeviceCameraSnapshotResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_camera_v1_camera_proto protoreflect.FileDescriptor
 
 const file_meraki_camera_v1_camera_proto_rawDesc = "" +
 	"\n" +
-	"\x1dmeraki/camera/v1/camera.proto\x12\x10meraki.camera.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\"\xf7\x01\n" +
+	"\x1dmeraki/camera/v1/camera.proto\x12\x10meraki.camera.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\"\xf7\x01\n" +
 	"\x17ClipDeviceCameraRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12C\n" +
 	"\x0fstart_timestamp\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x0estartTimestamp\x12?\n" +
@@ -294,28 +318,31 @@ const file_meraki_camera_v1_camera_proto_rawDesc = "" +
 	"\timager_id\x18\x04 \x01(\x03H\x01R\bimagerId\x88\x01\x01B\t\n" +
 	"\a_serialB\f\n" +
 	"\n" +
-	"_imager_id\"a\n" +
+	"_imager_id\"\xb0\x01\n" +
 	"\x18ClipDeviceCameraResponse\x12\x15\n" +
 	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12\x1b\n" +
-	"\x06expiry\x18\x02 \x01(\tH\x01R\x06expiry\x88\x01\x01B\x06\n" +
+	"\x06expiry\x18\x02 \x01(\tH\x01R\x06expiry\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_urlB\t\n" +
-	"\a_expiry\"\xc4\x02\n" +
+	"\a_expiry\"\xdd\x02\n" +
 	"#GenerateDeviceCameraSnapshotRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x128\n" +
 	"\ttimestamp\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\ttimestamp\x12!\n" +
-	"\tfullframe\x18\x03 \x01(\bH\x01R\tfullframe\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\t\n" +
+	"\tfullframe\x18\x03 \x01(\bH\x01R\tfullframe\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\f\n" +
 	"\n" +
-	"_fullframe\"m\n" +
+	"_fullframe\"\xbc\x01\n" +
 	"$GenerateDeviceCameraSnapshotResponse\x12\x15\n" +
 	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12\x1b\n" +
-	"\x06expiry\x18\x02 \x01(\tH\x01R\x06expiry\x88\x01\x01B\x06\n" +
+	"\x06expiry\x18\x02 \x01(\tH\x01R\x06expiry\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_urlB\t\n" +
-	"\a_expiryBo\n" +
-	"\x1acom.merakibroker.camera.v1B\vCameraProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1b\x06proto3"
+	"\a_expiryB\x88\x01\n" +
+	"\x1acom.merakibroker.camera.v1B\vCameraProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1\xca\x02\x16MerakiBroker\\Camera\\V1b\x06proto3"
 
 var (
 	file_meraki_camera_v1_camera_proto_rawDescOnce sync.Once
@@ -336,19 +363,20 @@ var file_meraki_camera_v1_camera_proto_goTypes = []any{
 	(*GenerateDeviceCameraSnapshotRequest)(nil),  // 2: meraki.camera.v1.GenerateDeviceCameraSnapshotRequest
 	(*GenerateDeviceCameraSnapshotResponse)(nil), // 3: meraki.camera.v1.GenerateDeviceCameraSnapshotResponse
 	(*timestamppb.Timestamp)(nil),                // 4: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),                // 5: google.protobuf.FieldMask
+	(*structpb.Struct)(nil),                      // 5: google.protobuf.Struct
 }
 var file_meraki_camera_v1_camera_proto_depIdxs = []int32{
 	4, // 0: meraki.camera.v1.ClipDeviceCameraRequest.start_timestamp:type_name -> google.protobuf.Timestamp
 	4, // 1: meraki.camera.v1.ClipDeviceCameraRequest.end_timestamp:type_name -> google.protobuf.Timestamp
-	4, // 2: meraki.camera.v1.GenerateDeviceCameraSnapshotRequest.timestamp:type_name -> google.protobuf.Timestamp
-	5, // 3: meraki.camera.v1.GenerateDeviceCameraSnapshotRequest.null_fields:type_name -> google.protobuf.FieldMask
-	5, // 4: meraki.camera.v1.GenerateDeviceCameraSnapshotRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	5, // 2: meraki.camera.v1.ClipDeviceCameraResponse.additional_properties:type_name -> google.protobuf.Struct
+	4, // 3: meraki.camera.v1.GenerateDeviceCameraSnapshotRequest.timestamp:type_name -> google.protobuf.Timestamp
+	5, // 4: meraki.camera.v1.GenerateDeviceCameraSnapshotRequest.additional_properties:type_name -> google.protobuf.Struct
+	5, // 5: meraki.camera.v1.GenerateDeviceCameraSnapshotResponse.additional_properties:type_name -> google.protobuf.Struct
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_meraki_camera_v1_camera_proto_init() }

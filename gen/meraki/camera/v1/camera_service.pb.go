@@ -12,7 +12,6 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	reflect "reflect"
 	unsafe "unsafe"
 )
@@ -28,7 +27,7 @@ var File_meraki_camera_v1_camera_service_proto protoreflect.FileDescriptor
 
 const file_meraki_camera_v1_camera_service_proto_rawDesc = "" +
 	"\n" +
-	"%meraki/camera/v1/camera_service.proto\x12\x10meraki.camera.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a meraki/camera/v1/analytics.proto\x1a!meraki/camera/v1/boundaries.proto\x1a\x1dmeraki/camera/v1/camera.proto\x1a'meraki/camera/v1/custom_analytics.proto\x1a!meraki/camera/v1/detections.proto\x1a!meraki/camera/v1/onboarding.proto\x1a\"meraki/camera/v1/permissions.proto\x1a,meraki/camera/v1/quality_and_retention.proto\x1a1meraki/camera/v1/quality_retention_profiles.proto\x1a\x1cmeraki/camera/v1/roles.proto\x1a meraki/camera/v1/schedules.proto\x1a\x1cmeraki/camera/v1/sense.proto\x1a\x1cmeraki/camera/v1/video.proto\x1a!meraki/camera/v1/video_link.proto\x1a(meraki/camera/v1/wireless_profiles.proto2\xcbc\n" +
+	"%meraki/camera/v1/camera_service.proto\x12\x10meraki.camera.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a meraki/camera/v1/analytics.proto\x1a!meraki/camera/v1/boundaries.proto\x1a\x1dmeraki/camera/v1/camera.proto\x1a'meraki/camera/v1/custom_analytics.proto\x1a!meraki/camera/v1/detections.proto\x1a!meraki/camera/v1/onboarding.proto\x1a\"meraki/camera/v1/permissions.proto\x1a,meraki/camera/v1/quality_and_retention.proto\x1a1meraki/camera/v1/quality_retention_profiles.proto\x1a\x1cmeraki/camera/v1/roles.proto\x1a meraki/camera/v1/schedules.proto\x1a\x1cmeraki/camera/v1/sense.proto\x1a\x1cmeraki/camera/v1/video.proto\x1a!meraki/camera/v1/video_link.proto\x1a(meraki/camera/v1/wireless_profiles.proto2\xf2d\n" +
 	"\rCameraService\x12\xd8\x01\n" +
 	"\x1cGetDeviceCameraAnalyticsLive\x125.meraki.camera.v1.GetDeviceCameraAnalyticsLiveRequest\x1a+.meraki.camera.v1.DeviceCameraAnalyticsLive\"T\xf2\xfd\x1bM\n" +
 	"\x1cgetDeviceCameraAnalyticsLive\x10\x01\x1a'/devices/{serial}/camera/analytics/live \x040\x01\x88\x02\x01\x12\xfe\x01\n" +
@@ -83,8 +82,8 @@ const file_meraki_camera_v1_camera_service_proto_rawDesc = "" +
 	"'GetNetworkCameraQualityRetentionProfile\x12@.meraki.camera.v1.GetNetworkCameraQualityRetentionProfileRequest\x1a6.meraki.camera.v1.NetworkCameraQualityRetentionProfile\"\x87\x01\xf2\xfd\x1b\x82\x01\n" +
 	"'getNetworkCameraQualityRetentionProfile\x10\x01\x1aQ/networks/{networkId}/camera/qualityRetentionProfiles/{qualityRetentionProfileId} \x030\x01\x12\xb6\x02\n" +
 	"*UpdateNetworkCameraQualityRetentionProfile\x12C.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest\x1a6.meraki.camera.v1.NetworkCameraQualityRetentionProfile\"\x8a\x01\xf2\xfd\x1b\x85\x01\n" +
-	"*updateNetworkCameraQualityRetentionProfile\x10\x02\x1aQ/networks/{networkId}/camera/qualityRetentionProfiles/{qualityRetentionProfileId} \x030\x02\x12\x96\x02\n" +
-	"*DeleteNetworkCameraQualityRetentionProfile\x12C.meraki.camera.v1.DeleteNetworkCameraQualityRetentionProfileRequest\x1a\x16.google.protobuf.Empty\"\x8a\x01\xf2\xfd\x1b\x85\x01\n" +
+	"*updateNetworkCameraQualityRetentionProfile\x10\x02\x1aQ/networks/{networkId}/camera/qualityRetentionProfiles/{qualityRetentionProfileId} \x030\x02\x12\xc4\x02\n" +
+	"*DeleteNetworkCameraQualityRetentionProfile\x12C.meraki.camera.v1.DeleteNetworkCameraQualityRetentionProfileRequest\x1aD.meraki.camera.v1.DeleteNetworkCameraQualityRetentionProfileResponse\"\x8a\x01\xf2\xfd\x1b\x85\x01\n" +
 	"*deleteNetworkCameraQualityRetentionProfile\x10\x04\x1aQ/networks/{networkId}/camera/qualityRetentionProfiles/{qualityRetentionProfileId} \x030\x02\x12\xe0\x01\n" +
 	"\x19GetNetworkCameraSchedules\x122.meraki.camera.v1.GetNetworkCameraSchedulesRequest\x1a3.meraki.camera.v1.GetNetworkCameraSchedulesResponse\"Z\xf2\xfd\x1bV\n" +
 	"\x19getNetworkCameraSchedules\x10\x01\x1a&/networks/{networkId}/camera/schedules \x030\x01J\x05itemsZ\x04\n" +
@@ -97,8 +96,8 @@ const file_meraki_camera_v1_camera_service_proto_rawDesc = "" +
 	"\x1fGetNetworkCameraWirelessProfile\x128.meraki.camera.v1.GetNetworkCameraWirelessProfileRequest\x1a..meraki.camera.v1.NetworkCameraWirelessProfile\"n\xf2\xfd\x1bj\n" +
 	"\x1fgetNetworkCameraWirelessProfile\x10\x01\x1aA/networks/{networkId}/camera/wirelessProfiles/{wirelessProfileId} \x030\x01\x12\x84\x02\n" +
 	"\"UpdateNetworkCameraWirelessProfile\x12;.meraki.camera.v1.UpdateNetworkCameraWirelessProfileRequest\x1a..meraki.camera.v1.NetworkCameraWirelessProfile\"q\xf2\xfd\x1bm\n" +
-	"\"updateNetworkCameraWirelessProfile\x10\x02\x1aA/networks/{networkId}/camera/wirelessProfiles/{wirelessProfileId} \x030\x02\x12\xec\x01\n" +
-	"\"DeleteNetworkCameraWirelessProfile\x12;.meraki.camera.v1.DeleteNetworkCameraWirelessProfileRequest\x1a\x16.google.protobuf.Empty\"q\xf2\xfd\x1bm\n" +
+	"\"updateNetworkCameraWirelessProfile\x10\x02\x1aA/networks/{networkId}/camera/wirelessProfiles/{wirelessProfileId} \x030\x02\x12\x92\x02\n" +
+	"\"DeleteNetworkCameraWirelessProfile\x12;.meraki.camera.v1.DeleteNetworkCameraWirelessProfileRequest\x1a<.meraki.camera.v1.DeleteNetworkCameraWirelessProfileResponse\"q\xf2\xfd\x1bm\n" +
 	"\"deleteNetworkCameraWirelessProfile\x10\x04\x1aA/networks/{networkId}/camera/wirelessProfiles/{wirelessProfileId} \x030\x02\x12\xdb\x02\n" +
 	",GetOrganizationCameraBoundariesAreasByDevice\x12E.meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceRequest\x1aF.meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse\"\x9b\x01\xf2\xfd\x1b\x96\x01\n" +
 	",getOrganizationCameraBoundariesAreasByDevice\x10\x01\x1a@/organizations/{organizationId}/camera/boundaries/areas/byDevice \x020\x01J\x05itemsZ\b\n" +
@@ -115,8 +114,8 @@ const file_meraki_camera_v1_camera_service_proto_rawDesc = "" +
 	"/CreateOrganizationCameraCustomAnalyticsArtifact\x12H.meraki.camera.v1.CreateOrganizationCameraCustomAnalyticsArtifactRequest\x1a;.meraki.camera.v1.OrganizationCameraCustomAnalyticsArtifact\"}\xf2\xfd\x1by\n" +
 	"/createOrganizationCameraCustomAnalyticsArtifact\x10\x03\x1a@/organizations/{organizationId}/camera/customAnalytics/artifacts \x020\x03\x12\xbd\x02\n" +
 	",GetOrganizationCameraCustomAnalyticsArtifact\x12E.meraki.camera.v1.GetOrganizationCameraCustomAnalyticsArtifactRequest\x1a;.meraki.camera.v1.OrganizationCameraCustomAnalyticsArtifact\"\x88\x01\xf2\xfd\x1b\x83\x01\n" +
-	",getOrganizationCameraCustomAnalyticsArtifact\x10\x01\x1aM/organizations/{organizationId}/camera/customAnalytics/artifacts/{artifactId} \x020\x01\x12\xa1\x02\n" +
-	"/DeleteOrganizationCameraCustomAnalyticsArtifact\x12H.meraki.camera.v1.DeleteOrganizationCameraCustomAnalyticsArtifactRequest\x1a\x16.google.protobuf.Empty\"\x8b\x01\xf2\xfd\x1b\x86\x01\n" +
+	",getOrganizationCameraCustomAnalyticsArtifact\x10\x01\x1aM/organizations/{organizationId}/camera/customAnalytics/artifacts/{artifactId} \x020\x01\x12\xd4\x02\n" +
+	"/DeleteOrganizationCameraCustomAnalyticsArtifact\x12H.meraki.camera.v1.DeleteOrganizationCameraCustomAnalyticsArtifactRequest\x1aI.meraki.camera.v1.DeleteOrganizationCameraCustomAnalyticsArtifactResponse\"\x8b\x01\xf2\xfd\x1b\x86\x01\n" +
 	"/deleteOrganizationCameraCustomAnalyticsArtifact\x10\x04\x1aM/organizations/{organizationId}/camera/customAnalytics/artifacts/{artifactId} \x020\x02\x12\x93\x03\n" +
 	":GetOrganizationCameraDetectionsHistoryByBoundaryByInterval\x12S.meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalRequest\x1aT.meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse\"\xa9\x01\xf2\xfd\x1b\xa4\x01\n" +
 	":getOrganizationCameraDetectionsHistoryByBoundaryByInterval\x10\x01\x1aO/organizations/{organizationId}/camera/detections/history/byBoundary/byInterval \x02*\b\b\x03\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\x98\x03\n" +
@@ -144,10 +143,10 @@ const file_meraki_camera_v1_camera_service_proto_rawDesc = "" +
 	"\x19getOrganizationCameraRole\x10\x01\x1a5/organizations/{organizationId}/camera/roles/{roleId} \x020\x01\x12\xfe\x01\n" +
 	"\x1cUpdateOrganizationCameraRole\x125.meraki.camera.v1.UpdateOrganizationCameraRoleRequest\x1a(.meraki.camera.v1.OrganizationCameraRole\"}\xf2\xfd\x1by\n" +
 	"\x1cupdateOrganizationCameraRole\x10\x02\x1a5/organizations/{organizationId}/camera/roles/{roleId} \x020\x02j\x1c\n" +
-	"\x16appliedOnNetworks[].id\x10\x03\x18\x02\x12\xce\x01\n" +
-	"\x1cDeleteOrganizationCameraRole\x125.meraki.camera.v1.DeleteOrganizationCameraRoleRequest\x1a\x16.google.protobuf.Empty\"_\xf2\xfd\x1b[\n" +
-	"\x1cdeleteOrganizationCameraRole\x10\x04\x1a5/organizations/{organizationId}/camera/roles/{roleId} \x020\x02Bv\n" +
-	"\x1acom.merakibroker.camera.v1B\x12CameraServiceProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1b\x06proto3"
+	"\x16appliedOnNetworks[].id\x10\x03\x18\x02\x12\xee\x01\n" +
+	"\x1cDeleteOrganizationCameraRole\x125.meraki.camera.v1.DeleteOrganizationCameraRoleRequest\x1a6.meraki.camera.v1.DeleteOrganizationCameraRoleResponse\"_\xf2\xfd\x1b[\n" +
+	"\x1cdeleteOrganizationCameraRole\x10\x04\x1a5/organizations/{organizationId}/camera/roles/{roleId} \x020\x02B\x8f\x01\n" +
+	"\x1acom.merakibroker.camera.v1B\x12CameraServiceProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1\xca\x02\x16MerakiBroker\\Camera\\V1b\x06proto3"
 
 var file_meraki_camera_v1_camera_service_proto_goTypes = []any{
 	(*GetDeviceCameraAnalyticsLiveRequest)(nil),                                // 0: meraki.camera.v1.GetDeviceCameraAnalyticsLiveRequest
@@ -212,21 +211,24 @@ var file_meraki_camera_v1_camera_service_proto_goTypes = []any{
 	(*DeviceCameraWirelessProfiles)(nil),                                       // 59: meraki.camera.v1.DeviceCameraWirelessProfiles
 	(*GetNetworkCameraQualityRetentionProfilesResponse)(nil),                   // 60: meraki.camera.v1.GetNetworkCameraQualityRetentionProfilesResponse
 	(*NetworkCameraQualityRetentionProfile)(nil),                               // 61: meraki.camera.v1.NetworkCameraQualityRetentionProfile
-	(*emptypb.Empty)(nil),                                                      // 62: google.protobuf.Empty
+	(*DeleteNetworkCameraQualityRetentionProfileResponse)(nil),                 // 62: meraki.camera.v1.DeleteNetworkCameraQualityRetentionProfileResponse
 	(*GetNetworkCameraSchedulesResponse)(nil),                                  // 63: meraki.camera.v1.GetNetworkCameraSchedulesResponse
 	(*GetNetworkCameraWirelessProfilesResponse)(nil),                           // 64: meraki.camera.v1.GetNetworkCameraWirelessProfilesResponse
 	(*NetworkCameraWirelessProfile)(nil),                                       // 65: meraki.camera.v1.NetworkCameraWirelessProfile
-	(*GetOrganizationCameraBoundariesAreasByDeviceResponse)(nil),               // 66: meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse
-	(*GetOrganizationCameraBoundariesLinesByDeviceResponse)(nil),               // 67: meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse
-	(*GetOrganizationCameraCustomAnalyticsArtifactsResponse)(nil),              // 68: meraki.camera.v1.GetOrganizationCameraCustomAnalyticsArtifactsResponse
-	(*OrganizationCameraCustomAnalyticsArtifact)(nil),                          // 69: meraki.camera.v1.OrganizationCameraCustomAnalyticsArtifact
-	(*GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse)(nil), // 70: meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse
-	(*GetOrganizationCameraOnboardingStatusesResponse)(nil),                    // 71: meraki.camera.v1.GetOrganizationCameraOnboardingStatusesResponse
-	(*OrganizationCameraOnboardingStatuses)(nil),                               // 72: meraki.camera.v1.OrganizationCameraOnboardingStatuses
-	(*GetOrganizationCameraPermissionsResponse)(nil),                           // 73: meraki.camera.v1.GetOrganizationCameraPermissionsResponse
-	(*OrganizationCameraPermission)(nil),                                       // 74: meraki.camera.v1.OrganizationCameraPermission
-	(*GetOrganizationCameraRolesResponse)(nil),                                 // 75: meraki.camera.v1.GetOrganizationCameraRolesResponse
-	(*OrganizationCameraRole)(nil),                                             // 76: meraki.camera.v1.OrganizationCameraRole
+	(*DeleteNetworkCameraWirelessProfileResponse)(nil),                         // 66: meraki.camera.v1.DeleteNetworkCameraWirelessProfileResponse
+	(*GetOrganizationCameraBoundariesAreasByDeviceResponse)(nil),               // 67: meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse
+	(*GetOrganizationCameraBoundariesLinesByDeviceResponse)(nil),               // 68: meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse
+	(*GetOrganizationCameraCustomAnalyticsArtifactsResponse)(nil),              // 69: meraki.camera.v1.GetOrganizationCameraCustomAnalyticsArtifactsResponse
+	(*OrganizationCameraCustomAnalyticsArtifact)(nil),                          // 70: meraki.camera.v1.OrganizationCameraCustomAnalyticsArtifact
+	(*DeleteOrganizationCameraCustomAnalyticsArtifactResponse)(nil),            // 71: meraki.camera.v1.DeleteOrganizationCameraCustomAnalyticsArtifactResponse
+	(*GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse)(nil), // 72: meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse
+	(*GetOrganizationCameraOnboardingStatusesResponse)(nil),                    // 73: meraki.camera.v1.GetOrganizationCameraOnboardingStatusesResponse
+	(*OrganizationCameraOnboardingStatuses)(nil),                               // 74: meraki.camera.v1.OrganizationCameraOnboardingStatuses
+	(*GetOrganizationCameraPermissionsResponse)(nil),                           // 75: meraki.camera.v1.GetOrganizationCameraPermissionsResponse
+	(*OrganizationCameraPermission)(nil),                                       // 76: meraki.camera.v1.OrganizationCameraPermission
+	(*GetOrganizationCameraRolesResponse)(nil),                                 // 77: meraki.camera.v1.GetOrganizationCameraRolesResponse
+	(*OrganizationCameraRole)(nil),                                             // 78: meraki.camera.v1.OrganizationCameraRole
+	(*DeleteOrganizationCameraRoleResponse)(nil),                               // 79: meraki.camera.v1.DeleteOrganizationCameraRoleResponse
 }
 var file_meraki_camera_v1_camera_service_proto_depIdxs = []int32{
 	0,  // 0: meraki.camera.v1.CameraService.GetDeviceCameraAnalyticsLive:input_type -> meraki.camera.v1.GetDeviceCameraAnalyticsLiveRequest
@@ -299,30 +301,30 @@ var file_meraki_camera_v1_camera_service_proto_depIdxs = []int32{
 	61, // 67: meraki.camera.v1.CameraService.CreateNetworkCameraQualityRetentionProfile:output_type -> meraki.camera.v1.NetworkCameraQualityRetentionProfile
 	61, // 68: meraki.camera.v1.CameraService.GetNetworkCameraQualityRetentionProfile:output_type -> meraki.camera.v1.NetworkCameraQualityRetentionProfile
 	61, // 69: meraki.camera.v1.CameraService.UpdateNetworkCameraQualityRetentionProfile:output_type -> meraki.camera.v1.NetworkCameraQualityRetentionProfile
-	62, // 70: meraki.camera.v1.CameraService.DeleteNetworkCameraQualityRetentionProfile:output_type -> google.protobuf.Empty
+	62, // 70: meraki.camera.v1.CameraService.DeleteNetworkCameraQualityRetentionProfile:output_type -> meraki.camera.v1.DeleteNetworkCameraQualityRetentionProfileResponse
 	63, // 71: meraki.camera.v1.CameraService.GetNetworkCameraSchedules:output_type -> meraki.camera.v1.GetNetworkCameraSchedulesResponse
 	64, // 72: meraki.camera.v1.CameraService.GetNetworkCameraWirelessProfiles:output_type -> meraki.camera.v1.GetNetworkCameraWirelessProfilesResponse
 	65, // 73: meraki.camera.v1.CameraService.CreateNetworkCameraWirelessProfile:output_type -> meraki.camera.v1.NetworkCameraWirelessProfile
 	65, // 74: meraki.camera.v1.CameraService.GetNetworkCameraWirelessProfile:output_type -> meraki.camera.v1.NetworkCameraWirelessProfile
 	65, // 75: meraki.camera.v1.CameraService.UpdateNetworkCameraWirelessProfile:output_type -> meraki.camera.v1.NetworkCameraWirelessProfile
-	62, // 76: meraki.camera.v1.CameraService.DeleteNetworkCameraWirelessProfile:output_type -> google.protobuf.Empty
-	66, // 77: meraki.camera.v1.CameraService.GetOrganizationCameraBoundariesAreasByDevice:output_type -> meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse
-	67, // 78: meraki.camera.v1.CameraService.GetOrganizationCameraBoundariesLinesByDevice:output_type -> meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse
-	68, // 79: meraki.camera.v1.CameraService.GetOrganizationCameraCustomAnalyticsArtifacts:output_type -> meraki.camera.v1.GetOrganizationCameraCustomAnalyticsArtifactsResponse
-	69, // 80: meraki.camera.v1.CameraService.CreateOrganizationCameraCustomAnalyticsArtifact:output_type -> meraki.camera.v1.OrganizationCameraCustomAnalyticsArtifact
-	69, // 81: meraki.camera.v1.CameraService.GetOrganizationCameraCustomAnalyticsArtifact:output_type -> meraki.camera.v1.OrganizationCameraCustomAnalyticsArtifact
-	62, // 82: meraki.camera.v1.CameraService.DeleteOrganizationCameraCustomAnalyticsArtifact:output_type -> google.protobuf.Empty
-	70, // 83: meraki.camera.v1.CameraService.GetOrganizationCameraDetectionsHistoryByBoundaryByInterval:output_type -> meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse
-	70, // 84: meraki.camera.v1.CameraService.StreamOrganizationCameraDetectionsHistoryByBoundaryByInterval:output_type -> meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse
-	71, // 85: meraki.camera.v1.CameraService.GetOrganizationCameraOnboardingStatuses:output_type -> meraki.camera.v1.GetOrganizationCameraOnboardingStatusesResponse
-	72, // 86: meraki.camera.v1.CameraService.UpdateOrganizationCameraOnboardingStatuses:output_type -> meraki.camera.v1.OrganizationCameraOnboardingStatuses
-	73, // 87: meraki.camera.v1.CameraService.GetOrganizationCameraPermissions:output_type -> meraki.camera.v1.GetOrganizationCameraPermissionsResponse
-	74, // 88: meraki.camera.v1.CameraService.GetOrganizationCameraPermission:output_type -> meraki.camera.v1.OrganizationCameraPermission
-	75, // 89: meraki.camera.v1.CameraService.GetOrganizationCameraRoles:output_type -> meraki.camera.v1.GetOrganizationCameraRolesResponse
-	76, // 90: meraki.camera.v1.CameraService.CreateOrganizationCameraRole:output_type -> meraki.camera.v1.OrganizationCameraRole
-	76, // 91: meraki.camera.v1.CameraService.GetOrganizationCameraRole:output_type -> meraki.camera.v1.OrganizationCameraRole
-	76, // 92: meraki.camera.v1.CameraService.UpdateOrganizationCameraRole:output_type -> meraki.camera.v1.OrganizationCameraRole
-	62, // 93: meraki.camera.v1.CameraService.DeleteOrganizationCameraRole:output_type -> google.protobuf.Empty
+	66, // 76: meraki.camera.v1.CameraService.DeleteNetworkCameraWirelessProfile:output_type -> meraki.camera.v1.DeleteNetworkCameraWirelessProfileResponse
+	67, // 77: meraki.camera.v1.CameraService.GetOrganizationCameraBoundariesAreasByDevice:output_type -> meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse
+	68, // 78: meraki.camera.v1.CameraService.GetOrganizationCameraBoundariesLinesByDevice:output_type -> meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse
+	69, // 79: meraki.camera.v1.CameraService.GetOrganizationCameraCustomAnalyticsArtifacts:output_type -> meraki.camera.v1.GetOrganizationCameraCustomAnalyticsArtifactsResponse
+	70, // 80: meraki.camera.v1.CameraService.CreateOrganizationCameraCustomAnalyticsArtifact:output_type -> meraki.camera.v1.OrganizationCameraCustomAnalyticsArtifact
+	70, // 81: meraki.camera.v1.CameraService.GetOrganizationCameraCustomAnalyticsArtifact:output_type -> meraki.camera.v1.OrganizationCameraCustomAnalyticsArtifact
+	71, // 82: meraki.camera.v1.CameraService.DeleteOrganizationCameraCustomAnalyticsArtifact:output_type -> meraki.camera.v1.DeleteOrganizationCameraCustomAnalyticsArtifactResponse
+	72, // 83: meraki.camera.v1.CameraService.GetOrganizationCameraDetectionsHistoryByBoundaryByInterval:output_type -> meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse
+	72, // 84: meraki.camera.v1.CameraService.StreamOrganizationCameraDetectionsHistoryByBoundaryByInterval:output_type -> meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse
+	73, // 85: meraki.camera.v1.CameraService.GetOrganizationCameraOnboardingStatuses:output_type -> meraki.camera.v1.GetOrganizationCameraOnboardingStatusesResponse
+	74, // 86: meraki.camera.v1.CameraService.UpdateOrganizationCameraOnboardingStatuses:output_type -> meraki.camera.v1.OrganizationCameraOnboardingStatuses
+	75, // 87: meraki.camera.v1.CameraService.GetOrganizationCameraPermissions:output_type -> meraki.camera.v1.GetOrganizationCameraPermissionsResponse
+	76, // 88: meraki.camera.v1.CameraService.GetOrganizationCameraPermission:output_type -> meraki.camera.v1.OrganizationCameraPermission
+	77, // 89: meraki.camera.v1.CameraService.GetOrganizationCameraRoles:output_type -> meraki.camera.v1.GetOrganizationCameraRolesResponse
+	78, // 90: meraki.camera.v1.CameraService.CreateOrganizationCameraRole:output_type -> meraki.camera.v1.OrganizationCameraRole
+	78, // 91: meraki.camera.v1.CameraService.GetOrganizationCameraRole:output_type -> meraki.camera.v1.OrganizationCameraRole
+	78, // 92: meraki.camera.v1.CameraService.UpdateOrganizationCameraRole:output_type -> meraki.camera.v1.OrganizationCameraRole
+	79, // 93: meraki.camera.v1.CameraService.DeleteOrganizationCameraRole:output_type -> meraki.camera.v1.DeleteOrganizationCameraRoleResponse
 	47, // [47:94] is the sub-list for method output_type
 	0,  // [0:47] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name

@@ -13,7 +13,6 @@ import (
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
-	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // This is a compile-time assertion to ensure that this generated file
@@ -78,157 +77,214 @@ const (
 // The Dashboard operations of the section camera.
 type CameraServiceClient interface {
 	// Deprecated: Do not use.
+	// Reads the camera analytics live of a device.
 	// GET /devices/{serial}/camera/analytics/live
 	// https://developer.cisco.com/meraki/api-v1/get-device-camera-analytics-live/
 	GetDeviceCameraAnalyticsLive(ctx context.Context, in *GetDeviceCameraAnalyticsLiveRequest, opts ...grpc.CallOption) (*DeviceCameraAnalyticsLive, error)
 	// Deprecated: Do not use.
+	// Reads the camera analytics overview of a device.
 	// GET /devices/{serial}/camera/analytics/overview
 	// https://developer.cisco.com/meraki/api-v1/get-device-camera-analytics-overview/
 	GetDeviceCameraAnalyticsOverview(ctx context.Context, in *GetDeviceCameraAnalyticsOverviewRequest, opts ...grpc.CallOption) (*GetDeviceCameraAnalyticsOverviewResponse, error)
 	// Deprecated: Do not use.
+	// Reads the camera analytics recent of a device.
 	// GET /devices/{serial}/camera/analytics/recent
 	// https://developer.cisco.com/meraki/api-v1/get-device-camera-analytics-recent/
 	GetDeviceCameraAnalyticsRecent(ctx context.Context, in *GetDeviceCameraAnalyticsRecentRequest, opts ...grpc.CallOption) (*GetDeviceCameraAnalyticsRecentResponse, error)
 	// Deprecated: Do not use.
+	// Reads the camera analytics zones of a device.
 	// GET /devices/{serial}/camera/analytics/zones
 	// https://developer.cisco.com/meraki/api-v1/get-device-camera-analytics-zones/
 	GetDeviceCameraAnalyticsZones(ctx context.Context, in *GetDeviceCameraAnalyticsZonesRequest, opts ...grpc.CallOption) (*GetDeviceCameraAnalyticsZonesResponse, error)
 	// Deprecated: Do not use.
+	// Reads the camera analytics zone history of a device.
 	// GET /devices/{serial}/camera/analytics/zones/{zoneId}/history
 	// https://developer.cisco.com/meraki/api-v1/get-device-camera-analytics-zone-history/
 	GetDeviceCameraAnalyticsZoneHistory(ctx context.Context, in *GetDeviceCameraAnalyticsZoneHistoryRequest, opts ...grpc.CallOption) (*GetDeviceCameraAnalyticsZoneHistoryResponse, error)
+	// Clips the camera of a device.
 	// GET /devices/{serial}/camera/clip
 	// https://developer.cisco.com/meraki/api-v1/clip-device-camera/
 	ClipDeviceCamera(ctx context.Context, in *ClipDeviceCameraRequest, opts ...grpc.CallOption) (*ClipDeviceCameraResponse, error)
+	// Reads the camera custom analytics of a device.
 	// GET /devices/{serial}/camera/customAnalytics
 	// https://developer.cisco.com/meraki/api-v1/get-device-camera-custom-analytics/
+	// Written by UpdateDeviceCameraCustomAnalytics.
 	GetDeviceCameraCustomAnalytics(ctx context.Context, in *GetDeviceCameraCustomAnalyticsRequest, opts ...grpc.CallOption) (*DeviceCameraCustomAnalytics, error)
+	// Changes the camera custom analytics of a device.
 	// PUT /devices/{serial}/camera/customAnalytics
 	// https://developer.cisco.com/meraki/api-v1/update-device-camera-custom-analytics/
 	// An action batch can carry it.
 	UpdateDeviceCameraCustomAnalytics(ctx context.Context, in *UpdateDeviceCameraCustomAnalyticsRequest, opts ...grpc.CallOption) (*DeviceCameraCustomAnalytics, error)
+	// Generates the camera snapshot of a device.
 	// POST /devices/{serial}/camera/generateSnapshot
 	// https://developer.cisco.com/meraki/api-v1/generate-device-camera-snapshot/
 	GenerateDeviceCameraSnapshot(ctx context.Context, in *GenerateDeviceCameraSnapshotRequest, opts ...grpc.CallOption) (*GenerateDeviceCameraSnapshotResponse, error)
+	// Reads the camera quality and retention of a device.
 	// GET /devices/{serial}/camera/qualityAndRetention
 	// https://developer.cisco.com/meraki/api-v1/get-device-camera-quality-and-retention/
+	// Written by UpdateDeviceCameraQualityAndRetention.
 	GetDeviceCameraQualityAndRetention(ctx context.Context, in *GetDeviceCameraQualityAndRetentionRequest, opts ...grpc.CallOption) (*DeviceCameraQualityAndRetention, error)
+	// Changes the camera quality and retention of a device.
 	// PUT /devices/{serial}/camera/qualityAndRetention
 	// https://developer.cisco.com/meraki/api-v1/update-device-camera-quality-and-retention/
 	// An action batch can carry it.
 	UpdateDeviceCameraQualityAndRetention(ctx context.Context, in *UpdateDeviceCameraQualityAndRetentionRequest, opts ...grpc.CallOption) (*DeviceCameraQualityAndRetention, error)
+	// Reads the camera sense of a device.
 	// GET /devices/{serial}/camera/sense
 	// https://developer.cisco.com/meraki/api-v1/get-device-camera-sense/
+	// Written by UpdateDeviceCameraSense.
 	GetDeviceCameraSense(ctx context.Context, in *GetDeviceCameraSenseRequest, opts ...grpc.CallOption) (*DeviceCameraSense, error)
+	// Changes the camera sense of a device.
 	// PUT /devices/{serial}/camera/sense
 	// https://developer.cisco.com/meraki/api-v1/update-device-camera-sense/
 	// An action batch can carry it.
 	UpdateDeviceCameraSense(ctx context.Context, in *UpdateDeviceCameraSenseRequest, opts ...grpc.CallOption) (*DeviceCameraSense, error)
+	// Reads the camera sense object detection models of a device.
 	// GET /devices/{serial}/camera/sense/objectDetectionModels
 	// https://developer.cisco.com/meraki/api-v1/get-device-camera-sense-object-detection-models/
 	GetDeviceCameraSenseObjectDetectionModels(ctx context.Context, in *GetDeviceCameraSenseObjectDetectionModelsRequest, opts ...grpc.CallOption) (*GetDeviceCameraSenseObjectDetectionModelsResponse, error)
+	// Reads the camera video settings of a device.
 	// GET /devices/{serial}/camera/video/settings
 	// https://developer.cisco.com/meraki/api-v1/get-device-camera-video-settings/
+	// Written by UpdateDeviceCameraVideoSettings.
 	GetDeviceCameraVideoSettings(ctx context.Context, in *GetDeviceCameraVideoSettingsRequest, opts ...grpc.CallOption) (*DeviceCameraVideoSettings, error)
+	// Changes the camera video settings of a device.
 	// PUT /devices/{serial}/camera/video/settings
 	// https://developer.cisco.com/meraki/api-v1/update-device-camera-video-settings/
 	// An action batch can carry it.
 	UpdateDeviceCameraVideoSettings(ctx context.Context, in *UpdateDeviceCameraVideoSettingsRequest, opts ...grpc.CallOption) (*DeviceCameraVideoSettings, error)
+	// Reads the camera video link of a device.
 	// GET /devices/{serial}/camera/videoLink
 	// https://developer.cisco.com/meraki/api-v1/get-device-camera-video-link/
 	GetDeviceCameraVideoLink(ctx context.Context, in *GetDeviceCameraVideoLinkRequest, opts ...grpc.CallOption) (*DeviceCameraVideoLink, error)
+	// Reads the camera wireless profiles of a device.
 	// GET /devices/{serial}/camera/wirelessProfiles
 	// https://developer.cisco.com/meraki/api-v1/get-device-camera-wireless-profiles/
+	// Written by UpdateDeviceCameraWirelessProfiles.
 	GetDeviceCameraWirelessProfiles(ctx context.Context, in *GetDeviceCameraWirelessProfilesRequest, opts ...grpc.CallOption) (*DeviceCameraWirelessProfiles, error)
+	// Changes the camera wireless profiles of a device.
 	// PUT /devices/{serial}/camera/wirelessProfiles
 	// https://developer.cisco.com/meraki/api-v1/update-device-camera-wireless-profiles/
 	// An action batch can carry it.
 	UpdateDeviceCameraWirelessProfiles(ctx context.Context, in *UpdateDeviceCameraWirelessProfilesRequest, opts ...grpc.CallOption) (*DeviceCameraWirelessProfiles, error)
+	// Reads the camera quality retention profiles of a network.
 	// GET /networks/{networkId}/camera/qualityRetentionProfiles
 	// https://developer.cisco.com/meraki/api-v1/get-network-camera-quality-retention-profiles/
 	GetNetworkCameraQualityRetentionProfiles(ctx context.Context, in *GetNetworkCameraQualityRetentionProfilesRequest, opts ...grpc.CallOption) (*GetNetworkCameraQualityRetentionProfilesResponse, error)
+	// Creates the camera quality retention profile of a network.
 	// POST /networks/{networkId}/camera/qualityRetentionProfiles
 	// https://developer.cisco.com/meraki/api-v1/create-network-camera-quality-retention-profile/
 	CreateNetworkCameraQualityRetentionProfile(ctx context.Context, in *CreateNetworkCameraQualityRetentionProfileRequest, opts ...grpc.CallOption) (*NetworkCameraQualityRetentionProfile, error)
+	// Reads the camera quality retention profile of a network.
 	// GET /networks/{networkId}/camera/qualityRetentionProfiles/{qualityRetentionProfileId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-camera-quality-retention-profile/
+	// Written by UpdateNetworkCameraQualityRetentionProfile and DeleteNetworkCameraQualityRetentionProfile.
 	GetNetworkCameraQualityRetentionProfile(ctx context.Context, in *GetNetworkCameraQualityRetentionProfileRequest, opts ...grpc.CallOption) (*NetworkCameraQualityRetentionProfile, error)
+	// Changes the camera quality retention profile of a network.
 	// PUT /networks/{networkId}/camera/qualityRetentionProfiles/{qualityRetentionProfileId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-camera-quality-retention-profile/
 	UpdateNetworkCameraQualityRetentionProfile(ctx context.Context, in *UpdateNetworkCameraQualityRetentionProfileRequest, opts ...grpc.CallOption) (*NetworkCameraQualityRetentionProfile, error)
+	// Deletes the camera quality retention profile of a network.
 	// DELETE /networks/{networkId}/camera/qualityRetentionProfiles/{qualityRetentionProfileId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-camera-quality-retention-profile/
-	DeleteNetworkCameraQualityRetentionProfile(ctx context.Context, in *DeleteNetworkCameraQualityRetentionProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteNetworkCameraQualityRetentionProfile(ctx context.Context, in *DeleteNetworkCameraQualityRetentionProfileRequest, opts ...grpc.CallOption) (*DeleteNetworkCameraQualityRetentionProfileResponse, error)
+	// Reads the camera schedules of a network.
 	// GET /networks/{networkId}/camera/schedules
 	// https://developer.cisco.com/meraki/api-v1/get-network-camera-schedules/
 	GetNetworkCameraSchedules(ctx context.Context, in *GetNetworkCameraSchedulesRequest, opts ...grpc.CallOption) (*GetNetworkCameraSchedulesResponse, error)
+	// Reads the camera wireless profiles of a network.
 	// GET /networks/{networkId}/camera/wirelessProfiles
 	// https://developer.cisco.com/meraki/api-v1/get-network-camera-wireless-profiles/
 	GetNetworkCameraWirelessProfiles(ctx context.Context, in *GetNetworkCameraWirelessProfilesRequest, opts ...grpc.CallOption) (*GetNetworkCameraWirelessProfilesResponse, error)
+	// Creates the camera wireless profile of a network.
 	// POST /networks/{networkId}/camera/wirelessProfiles
 	// https://developer.cisco.com/meraki/api-v1/create-network-camera-wireless-profile/
 	CreateNetworkCameraWirelessProfile(ctx context.Context, in *CreateNetworkCameraWirelessProfileRequest, opts ...grpc.CallOption) (*NetworkCameraWirelessProfile, error)
+	// Reads the camera wireless profile of a network.
 	// GET /networks/{networkId}/camera/wirelessProfiles/{wirelessProfileId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-camera-wireless-profile/
+	// Written by UpdateNetworkCameraWirelessProfile and DeleteNetworkCameraWirelessProfile.
 	GetNetworkCameraWirelessProfile(ctx context.Context, in *GetNetworkCameraWirelessProfileRequest, opts ...grpc.CallOption) (*NetworkCameraWirelessProfile, error)
+	// Changes the camera wireless profile of a network.
 	// PUT /networks/{networkId}/camera/wirelessProfiles/{wirelessProfileId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-camera-wireless-profile/
 	UpdateNetworkCameraWirelessProfile(ctx context.Context, in *UpdateNetworkCameraWirelessProfileRequest, opts ...grpc.CallOption) (*NetworkCameraWirelessProfile, error)
+	// Deletes the camera wireless profile of a network.
 	// DELETE /networks/{networkId}/camera/wirelessProfiles/{wirelessProfileId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-camera-wireless-profile/
-	DeleteNetworkCameraWirelessProfile(ctx context.Context, in *DeleteNetworkCameraWirelessProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteNetworkCameraWirelessProfile(ctx context.Context, in *DeleteNetworkCameraWirelessProfileRequest, opts ...grpc.CallOption) (*DeleteNetworkCameraWirelessProfileResponse, error)
+	// Reads the camera boundaries areas by device of an organization.
 	// GET /organizations/{organizationId}/camera/boundaries/areas/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-camera-boundaries-areas-by-device/
 	GetOrganizationCameraBoundariesAreasByDevice(ctx context.Context, in *GetOrganizationCameraBoundariesAreasByDeviceRequest, opts ...grpc.CallOption) (*GetOrganizationCameraBoundariesAreasByDeviceResponse, error)
+	// Reads the camera boundaries lines by device of an organization.
 	// GET /organizations/{organizationId}/camera/boundaries/lines/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-camera-boundaries-lines-by-device/
 	GetOrganizationCameraBoundariesLinesByDevice(ctx context.Context, in *GetOrganizationCameraBoundariesLinesByDeviceRequest, opts ...grpc.CallOption) (*GetOrganizationCameraBoundariesLinesByDeviceResponse, error)
+	// Reads the camera custom analytics artifacts of an organization.
 	// GET /organizations/{organizationId}/camera/customAnalytics/artifacts
 	// https://developer.cisco.com/meraki/api-v1/get-organization-camera-custom-analytics-artifacts/
 	GetOrganizationCameraCustomAnalyticsArtifacts(ctx context.Context, in *GetOrganizationCameraCustomAnalyticsArtifactsRequest, opts ...grpc.CallOption) (*GetOrganizationCameraCustomAnalyticsArtifactsResponse, error)
+	// Creates the camera custom analytics artifact of an organization.
 	// POST /organizations/{organizationId}/camera/customAnalytics/artifacts
 	// https://developer.cisco.com/meraki/api-v1/create-organization-camera-custom-analytics-artifact/
 	CreateOrganizationCameraCustomAnalyticsArtifact(ctx context.Context, in *CreateOrganizationCameraCustomAnalyticsArtifactRequest, opts ...grpc.CallOption) (*OrganizationCameraCustomAnalyticsArtifact, error)
+	// Reads the camera custom analytics artifact of an organization.
 	// GET /organizations/{organizationId}/camera/customAnalytics/artifacts/{artifactId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-camera-custom-analytics-artifact/
+	// Written by DeleteOrganizationCameraCustomAnalyticsArtifact.
 	GetOrganizationCameraCustomAnalyticsArtifact(ctx context.Context, in *GetOrganizationCameraCustomAnalyticsArtifactRequest, opts ...grpc.CallOption) (*OrganizationCameraCustomAnalyticsArtifact, error)
+	// Deletes the camera custom analytics artifact of an organization.
 	// DELETE /organizations/{organizationId}/camera/customAnalytics/artifacts/{artifactId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-camera-custom-analytics-artifact/
-	DeleteOrganizationCameraCustomAnalyticsArtifact(ctx context.Context, in *DeleteOrganizationCameraCustomAnalyticsArtifactRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationCameraCustomAnalyticsArtifact(ctx context.Context, in *DeleteOrganizationCameraCustomAnalyticsArtifactRequest, opts ...grpc.CallOption) (*DeleteOrganizationCameraCustomAnalyticsArtifactResponse, error)
+	// Reads the camera detections history by boundary by interval of an organization.
 	// GET /organizations/{organizationId}/camera/detections/history/byBoundary/byInterval
 	// https://developer.cisco.com/meraki/api-v1/get-organization-camera-detections-history-by-boundary-by-interval/
 	// A page has 1 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationCameraDetectionsHistoryByBoundaryByInterval streams its pages.
 	GetOrganizationCameraDetectionsHistoryByBoundaryByInterval(ctx context.Context, in *GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalRequest, opts ...grpc.CallOption) (*GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse, error)
 	// GetOrganizationCameraDetectionsHistoryByBoundaryByInterval, one page in each message, until the
 	// pages end or the caller stops reading.
 	StreamOrganizationCameraDetectionsHistoryByBoundaryByInterval(ctx context.Context, in *GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse], error)
+	// Reads the camera onboarding statuses of an organization.
 	// GET /organizations/{organizationId}/camera/onboarding/statuses
 	// https://developer.cisco.com/meraki/api-v1/get-organization-camera-onboarding-statuses/
+	// Written by UpdateOrganizationCameraOnboardingStatuses.
 	GetOrganizationCameraOnboardingStatuses(ctx context.Context, in *GetOrganizationCameraOnboardingStatusesRequest, opts ...grpc.CallOption) (*GetOrganizationCameraOnboardingStatusesResponse, error)
+	// Changes the camera onboarding statuses of an organization.
 	// PUT /organizations/{organizationId}/camera/onboarding/statuses
 	// https://developer.cisco.com/meraki/api-v1/update-organization-camera-onboarding-statuses/
 	UpdateOrganizationCameraOnboardingStatuses(ctx context.Context, in *UpdateOrganizationCameraOnboardingStatusesRequest, opts ...grpc.CallOption) (*OrganizationCameraOnboardingStatuses, error)
+	// Reads the camera permissions of an organization.
 	// GET /organizations/{organizationId}/camera/permissions
 	// https://developer.cisco.com/meraki/api-v1/get-organization-camera-permissions/
 	GetOrganizationCameraPermissions(ctx context.Context, in *GetOrganizationCameraPermissionsRequest, opts ...grpc.CallOption) (*GetOrganizationCameraPermissionsResponse, error)
+	// Reads the camera permission of an organization.
 	// GET /organizations/{organizationId}/camera/permissions/{permissionScopeId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-camera-permission/
 	GetOrganizationCameraPermission(ctx context.Context, in *GetOrganizationCameraPermissionRequest, opts ...grpc.CallOption) (*OrganizationCameraPermission, error)
+	// Reads the camera roles of an organization.
 	// GET /organizations/{organizationId}/camera/roles
 	// https://developer.cisco.com/meraki/api-v1/get-organization-camera-roles/
 	GetOrganizationCameraRoles(ctx context.Context, in *GetOrganizationCameraRolesRequest, opts ...grpc.CallOption) (*GetOrganizationCameraRolesResponse, error)
+	// Creates the camera role of an organization.
 	// POST /organizations/{organizationId}/camera/roles
 	// https://developer.cisco.com/meraki/api-v1/create-organization-camera-role/
 	CreateOrganizationCameraRole(ctx context.Context, in *CreateOrganizationCameraRoleRequest, opts ...grpc.CallOption) (*OrganizationCameraRole, error)
+	// Reads the camera role of an organization.
 	// GET /organizations/{organizationId}/camera/roles/{roleId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-camera-role/
+	// Written by UpdateOrganizationCameraRole and DeleteOrganizationCameraRole.
 	GetOrganizationCameraRole(ctx context.Context, in *GetOrganizationCameraRoleRequest, opts ...grpc.CallOption) (*OrganizationCameraRole, error)
+	// Changes the camera role of an organization.
 	// PUT /organizations/{organizationId}/camera/roles/{roleId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-camera-role/
 	UpdateOrganizationCameraRole(ctx context.Context, in *UpdateOrganizationCameraRoleRequest, opts ...grpc.CallOption) (*OrganizationCameraRole, error)
+	// Deletes the camera role of an organization.
 	// DELETE /organizations/{organizationId}/camera/roles/{roleId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-camera-role/
-	DeleteOrganizationCameraRole(ctx context.Context, in *DeleteOrganizationCameraRoleRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationCameraRole(ctx context.Context, in *DeleteOrganizationCameraRoleRequest, opts ...grpc.CallOption) (*DeleteOrganizationCameraRoleResponse, error)
 }
 
 type cameraServiceClient struct {
@@ -474,9 +530,9 @@ func (c *cameraServiceClient) UpdateNetworkCameraQualityRetentionProfile(ctx con
 	return out, nil
 }
 
-func (c *cameraServiceClient) DeleteNetworkCameraQualityRetentionProfile(ctx context.Context, in *DeleteNetworkCameraQualityRetentionProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *cameraServiceClient) DeleteNetworkCameraQualityRetentionProfile(ctx context.Context, in *DeleteNetworkCameraQualityRetentionProfileRequest, opts ...grpc.CallOption) (*DeleteNetworkCameraQualityRetentionProfileResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteNetworkCameraQualityRetentionProfileResponse)
 	err := c.cc.Invoke(ctx, CameraService_DeleteNetworkCameraQualityRetentionProfile_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -534,9 +590,9 @@ func (c *cameraServiceClient) UpdateNetworkCameraWirelessProfile(ctx context.Con
 	return out, nil
 }
 
-func (c *cameraServiceClient) DeleteNetworkCameraWirelessProfile(ctx context.Context, in *DeleteNetworkCameraWirelessProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *cameraServiceClient) DeleteNetworkCameraWirelessProfile(ctx context.Context, in *DeleteNetworkCameraWirelessProfileRequest, opts ...grpc.CallOption) (*DeleteNetworkCameraWirelessProfileResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteNetworkCameraWirelessProfileResponse)
 	err := c.cc.Invoke(ctx, CameraService_DeleteNetworkCameraWirelessProfile_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -594,9 +650,9 @@ func (c *cameraServiceClient) GetOrganizationCameraCustomAnalyticsArtifact(ctx c
 	return out, nil
 }
 
-func (c *cameraServiceClient) DeleteOrganizationCameraCustomAnalyticsArtifact(ctx context.Context, in *DeleteOrganizationCameraCustomAnalyticsArtifactRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *cameraServiceClient) DeleteOrganizationCameraCustomAnalyticsArtifact(ctx context.Context, in *DeleteOrganizationCameraCustomAnalyticsArtifactRequest, opts ...grpc.CallOption) (*DeleteOrganizationCameraCustomAnalyticsArtifactResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationCameraCustomAnalyticsArtifactResponse)
 	err := c.cc.Invoke(ctx, CameraService_DeleteOrganizationCameraCustomAnalyticsArtifact_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -713,9 +769,9 @@ func (c *cameraServiceClient) UpdateOrganizationCameraRole(ctx context.Context, 
 	return out, nil
 }
 
-func (c *cameraServiceClient) DeleteOrganizationCameraRole(ctx context.Context, in *DeleteOrganizationCameraRoleRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *cameraServiceClient) DeleteOrganizationCameraRole(ctx context.Context, in *DeleteOrganizationCameraRoleRequest, opts ...grpc.CallOption) (*DeleteOrganizationCameraRoleResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationCameraRoleResponse)
 	err := c.cc.Invoke(ctx, CameraService_DeleteOrganizationCameraRole_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -730,157 +786,214 @@ func (c *cameraServiceClient) DeleteOrganizationCameraRole(ctx context.Context, 
 // The Dashboard operations of the section camera.
 type CameraServiceServer interface {
 	// Deprecated: Do not use.
+	// Reads the camera analytics live of a device.
 	// GET /devices/{serial}/camera/analytics/live
 	// https://developer.cisco.com/meraki/api-v1/get-device-camera-analytics-live/
 	GetDeviceCameraAnalyticsLive(context.Context, *GetDeviceCameraAnalyticsLiveRequest) (*DeviceCameraAnalyticsLive, error)
 	// Deprecated: Do not use.
+	// Reads the camera analytics overview of a device.
 	// GET /devices/{serial}/camera/analytics/overview
 	// https://developer.cisco.com/meraki/api-v1/get-device-camera-analytics-overview/
 	GetDeviceCameraAnalyticsOverview(context.Context, *GetDeviceCameraAnalyticsOverviewRequest) (*GetDeviceCameraAnalyticsOverviewResponse, error)
 	// Deprecated: Do not use.
+	// Reads the camera analytics recent of a device.
 	// GET /devices/{serial}/camera/analytics/recent
 	// https://developer.cisco.com/meraki/api-v1/get-device-camera-analytics-recent/
 	GetDeviceCameraAnalyticsRecent(context.Context, *GetDeviceCameraAnalyticsRecentRequest) (*GetDeviceCameraAnalyticsRecentResponse, error)
 	// Deprecated: Do not use.
+	// Reads the camera analytics zones of a device.
 	// GET /devices/{serial}/camera/analytics/zones
 	// https://developer.cisco.com/meraki/api-v1/get-device-camera-analytics-zones/
 	GetDeviceCameraAnalyticsZones(context.Context, *GetDeviceCameraAnalyticsZonesRequest) (*GetDeviceCameraAnalyticsZonesResponse, error)
 	// Deprecated: Do not use.
+	// Reads the camera analytics zone history of a device.
 	// GET /devices/{serial}/camera/analytics/zones/{zoneId}/history
 	// https://developer.cisco.com/meraki/api-v1/get-device-camera-analytics-zone-history/
 	GetDeviceCameraAnalyticsZoneHistory(context.Context, *GetDeviceCameraAnalyticsZoneHistoryRequest) (*GetDeviceCameraAnalyticsZoneHistoryResponse, error)
+	// Clips the camera of a device.
 	// GET /devices/{serial}/camera/clip
 	// https://developer.cisco.com/meraki/api-v1/clip-device-camera/
 	ClipDeviceCamera(context.Context, *ClipDeviceCameraRequest) (*ClipDeviceCameraResponse, error)
+	// Reads the camera custom analytics of a device.
 	// GET /devices/{serial}/camera/customAnalytics
 	// https://developer.cisco.com/meraki/api-v1/get-device-camera-custom-analytics/
+	// Written by UpdateDeviceCameraCustomAnalytics.
 	GetDeviceCameraCustomAnalytics(context.Context, *GetDeviceCameraCustomAnalyticsRequest) (*DeviceCameraCustomAnalytics, error)
+	// Changes the camera custom analytics of a device.
 	// PUT /devices/{serial}/camera/customAnalytics
 	// https://developer.cisco.com/meraki/api-v1/update-device-camera-custom-analytics/
 	// An action batch can carry it.
 	UpdateDeviceCameraCustomAnalytics(context.Context, *UpdateDeviceCameraCustomAnalyticsRequest) (*DeviceCameraCustomAnalytics, error)
+	// Generates the camera snapshot of a device.
 	// POST /devices/{serial}/camera/generateSnapshot
 	// https://developer.cisco.com/meraki/api-v1/generate-device-camera-snapshot/
 	GenerateDeviceCameraSnapshot(context.Context, *GenerateDeviceCameraSnapshotRequest) (*GenerateDeviceCameraSnapshotResponse, error)
+	// Reads the camera quality and retention of a device.
 	// GET /devices/{serial}/camera/qualityAndRetention
 	// https://developer.cisco.com/meraki/api-v1/get-device-camera-quality-and-retention/
+	// Written by UpdateDeviceCameraQualityAndRetention.
 	GetDeviceCameraQualityAndRetention(context.Context, *GetDeviceCameraQualityAndRetentionRequest) (*DeviceCameraQualityAndRetention, error)
+	// Changes the camera quality and retention of a device.
 	// PUT /devices/{serial}/camera/qualityAndRetention
 	// https://developer.cisco.com/meraki/api-v1/update-device-camera-quality-and-retention/
 	// An action batch can carry it.
 	UpdateDeviceCameraQualityAndRetention(context.Context, *UpdateDeviceCameraQualityAndRetentionRequest) (*DeviceCameraQualityAndRetention, error)
+	// Reads the camera sense of a device.
 	// GET /devices/{serial}/camera/sense
 	// https://developer.cisco.com/meraki/api-v1/get-device-camera-sense/
+	// Written by UpdateDeviceCameraSense.
 	GetDeviceCameraSense(context.Context, *GetDeviceCameraSenseRequest) (*DeviceCameraSense, error)
+	// Changes the camera sense of a device.
 	// PUT /devices/{serial}/camera/sense
 	// https://developer.cisco.com/meraki/api-v1/update-device-camera-sense/
 	// An action batch can carry it.
 	UpdateDeviceCameraSense(context.Context, *UpdateDeviceCameraSenseRequest) (*DeviceCameraSense, error)
+	// Reads the camera sense object detection models of a device.
 	// GET /devices/{serial}/camera/sense/objectDetectionModels
 	// https://developer.cisco.com/meraki/api-v1/get-device-camera-sense-object-detection-models/
 	GetDeviceCameraSenseObjectDetectionModels(context.Context, *GetDeviceCameraSenseObjectDetectionModelsRequest) (*GetDeviceCameraSenseObjectDetectionModelsResponse, error)
+	// Reads the camera video settings of a device.
 	// GET /devices/{serial}/camera/video/settings
 	// https://developer.cisco.com/meraki/api-v1/get-device-camera-video-settings/
+	// Written by UpdateDeviceCameraVideoSettings.
 	GetDeviceCameraVideoSettings(context.Context, *GetDeviceCameraVideoSettingsRequest) (*DeviceCameraVideoSettings, error)
+	// Changes the camera video settings of a device.
 	// PUT /devices/{serial}/camera/video/settings
 	// https://developer.cisco.com/meraki/api-v1/update-device-camera-video-settings/
 	// An action batch can carry it.
 	UpdateDeviceCameraVideoSettings(context.Context, *UpdateDeviceCameraVideoSettingsRequest) (*DeviceCameraVideoSettings, error)
+	// Reads the camera video link of a device.
 	// GET /devices/{serial}/camera/videoLink
 	// https://developer.cisco.com/meraki/api-v1/get-device-camera-video-link/
 	GetDeviceCameraVideoLink(context.Context, *GetDeviceCameraVideoLinkRequest) (*DeviceCameraVideoLink, error)
+	// Reads the camera wireless profiles of a device.
 	// GET /devices/{serial}/camera/wirelessProfiles
 	// https://developer.cisco.com/meraki/api-v1/get-device-camera-wireless-profiles/
+	// Written by UpdateDeviceCameraWirelessProfiles.
 	GetDeviceCameraWirelessProfiles(context.Context, *GetDeviceCameraWirelessProfilesRequest) (*DeviceCameraWirelessProfiles, error)
+	// Changes the camera wireless profiles of a device.
 	// PUT /devices/{serial}/camera/wirelessProfiles
 	// https://developer.cisco.com/meraki/api-v1/update-device-camera-wireless-profiles/
 	// An action batch can carry it.
 	UpdateDeviceCameraWirelessProfiles(context.Context, *UpdateDeviceCameraWirelessProfilesRequest) (*DeviceCameraWirelessProfiles, error)
+	// Reads the camera quality retention profiles of a network.
 	// GET /networks/{networkId}/camera/qualityRetentionProfiles
 	// https://developer.cisco.com/meraki/api-v1/get-network-camera-quality-retention-profiles/
 	GetNetworkCameraQualityRetentionProfiles(context.Context, *GetNetworkCameraQualityRetentionProfilesRequest) (*GetNetworkCameraQualityRetentionProfilesResponse, error)
+	// Creates the camera quality retention profile of a network.
 	// POST /networks/{networkId}/camera/qualityRetentionProfiles
 	// https://developer.cisco.com/meraki/api-v1/create-network-camera-quality-retention-profile/
 	CreateNetworkCameraQualityRetentionProfile(context.Context, *CreateNetworkCameraQualityRetentionProfileRequest) (*NetworkCameraQualityRetentionProfile, error)
+	// Reads the camera quality retention profile of a network.
 	// GET /networks/{networkId}/camera/qualityRetentionProfiles/{qualityRetentionProfileId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-camera-quality-retention-profile/
+	// Written by UpdateNetworkCameraQualityRetentionProfile and DeleteNetworkCameraQualityRetentionProfile.
 	GetNetworkCameraQualityRetentionProfile(context.Context, *GetNetworkCameraQualityRetentionProfileRequest) (*NetworkCameraQualityRetentionProfile, error)
+	// Changes the camera quality retention profile of a network.
 	// PUT /networks/{networkId}/camera/qualityRetentionProfiles/{qualityRetentionProfileId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-camera-quality-retention-profile/
 	UpdateNetworkCameraQualityRetentionProfile(context.Context, *UpdateNetworkCameraQualityRetentionProfileRequest) (*NetworkCameraQualityRetentionProfile, error)
+	// Deletes the camera quality retention profile of a network.
 	// DELETE /networks/{networkId}/camera/qualityRetentionProfiles/{qualityRetentionProfileId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-camera-quality-retention-profile/
-	DeleteNetworkCameraQualityRetentionProfile(context.Context, *DeleteNetworkCameraQualityRetentionProfileRequest) (*emptypb.Empty, error)
+	DeleteNetworkCameraQualityRetentionProfile(context.Context, *DeleteNetworkCameraQualityRetentionProfileRequest) (*DeleteNetworkCameraQualityRetentionProfileResponse, error)
+	// Reads the camera schedules of a network.
 	// GET /networks/{networkId}/camera/schedules
 	// https://developer.cisco.com/meraki/api-v1/get-network-camera-schedules/
 	GetNetworkCameraSchedules(context.Context, *GetNetworkCameraSchedulesRequest) (*GetNetworkCameraSchedulesResponse, error)
+	// Reads the camera wireless profiles of a network.
 	// GET /networks/{networkId}/camera/wirelessProfiles
 	// https://developer.cisco.com/meraki/api-v1/get-network-camera-wireless-profiles/
 	GetNetworkCameraWirelessProfiles(context.Context, *GetNetworkCameraWirelessProfilesRequest) (*GetNetworkCameraWirelessProfilesResponse, error)
+	// Creates the camera wireless profile of a network.
 	// POST /networks/{networkId}/camera/wirelessProfiles
 	// https://developer.cisco.com/meraki/api-v1/create-network-camera-wireless-profile/
 	CreateNetworkCameraWirelessProfile(context.Context, *CreateNetworkCameraWirelessProfileRequest) (*NetworkCameraWirelessProfile, error)
+	// Reads the camera wireless profile of a network.
 	// GET /networks/{networkId}/camera/wirelessProfiles/{wirelessProfileId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-camera-wireless-profile/
+	// Written by UpdateNetworkCameraWirelessProfile and DeleteNetworkCameraWirelessProfile.
 	GetNetworkCameraWirelessProfile(context.Context, *GetNetworkCameraWirelessProfileRequest) (*NetworkCameraWirelessProfile, error)
+	// Changes the camera wireless profile of a network.
 	// PUT /networks/{networkId}/camera/wirelessProfiles/{wirelessProfileId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-camera-wireless-profile/
 	UpdateNetworkCameraWirelessProfile(context.Context, *UpdateNetworkCameraWirelessProfileRequest) (*NetworkCameraWirelessProfile, error)
+	// Deletes the camera wireless profile of a network.
 	// DELETE /networks/{networkId}/camera/wirelessProfiles/{wirelessProfileId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-camera-wireless-profile/
-	DeleteNetworkCameraWirelessProfile(context.Context, *DeleteNetworkCameraWirelessProfileRequest) (*emptypb.Empty, error)
+	DeleteNetworkCameraWirelessProfile(context.Context, *DeleteNetworkCameraWirelessProfileRequest) (*DeleteNetworkCameraWirelessProfileResponse, error)
+	// Reads the camera boundaries areas by device of an organization.
 	// GET /organizations/{organizationId}/camera/boundaries/areas/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-camera-boundaries-areas-by-device/
 	GetOrganizationCameraBoundariesAreasByDevice(context.Context, *GetOrganizationCameraBoundariesAreasByDeviceRequest) (*GetOrganizationCameraBoundariesAreasByDeviceResponse, error)
+	// Reads the camera boundaries lines by device of an organization.
 	// GET /organizations/{organizationId}/camera/boundaries/lines/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-camera-boundaries-lines-by-device/
 	GetOrganizationCameraBoundariesLinesByDevice(context.Context, *GetOrganizationCameraBoundariesLinesByDeviceRequest) (*GetOrganizationCameraBoundariesLinesByDeviceResponse, error)
+	// Reads the camera custom analytics artifacts of an organization.
 	// GET /organizations/{organizationId}/camera/customAnalytics/artifacts
 	// https://developer.cisco.com/meraki/api-v1/get-organization-camera-custom-analytics-artifacts/
 	GetOrganizationCameraCustomAnalyticsArtifacts(context.Context, *GetOrganizationCameraCustomAnalyticsArtifactsRequest) (*GetOrganizationCameraCustomAnalyticsArtifactsResponse, error)
+	// Creates the camera custom analytics artifact of an organization.
 	// POST /organizations/{organizationId}/camera/customAnalytics/artifacts
 	// https://developer.cisco.com/meraki/api-v1/create-organization-camera-custom-analytics-artifact/
 	CreateOrganizationCameraCustomAnalyticsArtifact(context.Context, *CreateOrganizationCameraCustomAnalyticsArtifactRequest) (*OrganizationCameraCustomAnalyticsArtifact, error)
+	// Reads the camera custom analytics artifact of an organization.
 	// GET /organizations/{organizationId}/camera/customAnalytics/artifacts/{artifactId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-camera-custom-analytics-artifact/
+	// Written by DeleteOrganizationCameraCustomAnalyticsArtifact.
 	GetOrganizationCameraCustomAnalyticsArtifact(context.Context, *GetOrganizationCameraCustomAnalyticsArtifactRequest) (*OrganizationCameraCustomAnalyticsArtifact, error)
+	// Deletes the camera custom analytics artifact of an organization.
 	// DELETE /organizations/{organizationId}/camera/customAnalytics/artifacts/{artifactId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-camera-custom-analytics-artifact/
-	DeleteOrganizationCameraCustomAnalyticsArtifact(context.Context, *DeleteOrganizationCameraCustomAnalyticsArtifactRequest) (*emptypb.Empty, error)
+	DeleteOrganizationCameraCustomAnalyticsArtifact(context.Context, *DeleteOrganizationCameraCustomAnalyticsArtifactRequest) (*DeleteOrganizationCameraCustomAnalyticsArtifactResponse, error)
+	// Reads the camera detections history by boundary by interval of an organization.
 	// GET /organizations/{organizationId}/camera/detections/history/byBoundary/byInterval
 	// https://developer.cisco.com/meraki/api-v1/get-organization-camera-detections-history-by-boundary-by-interval/
 	// A page has 1 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationCameraDetectionsHistoryByBoundaryByInterval streams its pages.
 	GetOrganizationCameraDetectionsHistoryByBoundaryByInterval(context.Context, *GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalRequest) (*GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse, error)
 	// GetOrganizationCameraDetectionsHistoryByBoundaryByInterval, one page in each message, until the
 	// pages end or the caller stops reading.
 	StreamOrganizationCameraDetectionsHistoryByBoundaryByInterval(*GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalRequest, grpc.ServerStreamingServer[GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse]) error
+	// Reads the camera onboarding statuses of an organization.
 	// GET /organizations/{organizationId}/camera/onboarding/statuses
 	// https://developer.cisco.com/meraki/api-v1/get-organization-camera-onboarding-statuses/
+	// Written by UpdateOrganizationCameraOnboardingStatuses.
 	GetOrganizationCameraOnboardingStatuses(context.Context, *GetOrganizationCameraOnboardingStatusesRequest) (*GetOrganizationCameraOnboardingStatusesResponse, error)
+	// Changes the camera onboarding statuses of an organization.
 	// PUT /organizations/{organizationId}/camera/onboarding/statuses
 	// https://developer.cisco.com/meraki/api-v1/update-organization-camera-onboarding-statuses/
 	UpdateOrganizationCameraOnboardingStatuses(context.Context, *UpdateOrganizationCameraOnboardingStatusesRequest) (*OrganizationCameraOnboardingStatuses, error)
+	// Reads the camera permissions of an organization.
 	// GET /organizations/{organizationId}/camera/permissions
 	// https://developer.cisco.com/meraki/api-v1/get-organization-camera-permissions/
 	GetOrganizationCameraPermissions(context.Context, *GetOrganizationCameraPermissionsRequest) (*GetOrganizationCameraPermissionsResponse, error)
+	// Reads the camera permission of an organization.
 	// GET /organizations/{organizationId}/camera/permissions/{permissionScopeId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-camera-permission/
 	GetOrganizationCameraPermission(context.Context, *GetOrganizationCameraPermissionRequest) (*OrganizationCameraPermission, error)
+	// Reads the camera roles of an organization.
 	// GET /organizations/{organizationId}/camera/roles
 	// https://developer.cisco.com/meraki/api-v1/get-organization-camera-roles/
 	GetOrganizationCameraRoles(context.Context, *GetOrganizationCameraRolesRequest) (*GetOrganizationCameraRolesResponse, error)
+	// Creates the camera role of an organization.
 	// POST /organizations/{organizationId}/camera/roles
 	// https://developer.cisco.com/meraki/api-v1/create-organization-camera-role/
 	CreateOrganizationCameraRole(context.Context, *CreateOrganizationCameraRoleRequest) (*OrganizationCameraRole, error)
+	// Reads the camera role of an organization.
 	// GET /organizations/{organizationId}/camera/roles/{roleId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-camera-role/
+	// Written by UpdateOrganizationCameraRole and DeleteOrganizationCameraRole.
 	GetOrganizationCameraRole(context.Context, *GetOrganizationCameraRoleRequest) (*OrganizationCameraRole, error)
+	// Changes the camera role of an organization.
 	// PUT /organizations/{organizationId}/camera/roles/{roleId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-camera-role/
 	UpdateOrganizationCameraRole(context.Context, *UpdateOrganizationCameraRoleRequest) (*OrganizationCameraRole, error)
+	// Deletes the camera role of an organization.
 	// DELETE /organizations/{organizationId}/camera/roles/{roleId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-camera-role/
-	DeleteOrganizationCameraRole(context.Context, *DeleteOrganizationCameraRoleRequest) (*emptypb.Empty, error)
+	DeleteOrganizationCameraRole(context.Context, *DeleteOrganizationCameraRoleRequest) (*DeleteOrganizationCameraRoleResponse, error)
 	mustEmbedUnimplementedCameraServiceServer()
 }
 
@@ -960,7 +1073,7 @@ func (UnimplementedCameraServiceServer) GetNetworkCameraQualityRetentionProfile(
 func (UnimplementedCameraServiceServer) UpdateNetworkCameraQualityRetentionProfile(context.Context, *UpdateNetworkCameraQualityRetentionProfileRequest) (*NetworkCameraQualityRetentionProfile, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateNetworkCameraQualityRetentionProfile not implemented")
 }
-func (UnimplementedCameraServiceServer) DeleteNetworkCameraQualityRetentionProfile(context.Context, *DeleteNetworkCameraQualityRetentionProfileRequest) (*emptypb.Empty, error) {
+func (UnimplementedCameraServiceServer) DeleteNetworkCameraQualityRetentionProfile(context.Context, *DeleteNetworkCameraQualityRetentionProfileRequest) (*DeleteNetworkCameraQualityRetentionProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNetworkCameraQualityRetentionProfile not implemented")
 }
 func (UnimplementedCameraServiceServer) GetNetworkCameraSchedules(context.Context, *GetNetworkCameraSchedulesRequest) (*GetNetworkCameraSchedulesResponse, error) {
@@ -978,7 +1091,7 @@ func (UnimplementedCameraServiceServer) GetNetworkCameraWirelessProfile(context.
 func (UnimplementedCameraServiceServer) UpdateNetworkCameraWirelessProfile(context.Context, *UpdateNetworkCameraWirelessProfileRequest) (*NetworkCameraWirelessProfile, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateNetworkCameraWirelessProfile not implemented")
 }
-func (UnimplementedCameraServiceServer) DeleteNetworkCameraWirelessProfile(context.Context, *DeleteNetworkCameraWirelessProfileRequest) (*emptypb.Empty, error) {
+func (UnimplementedCameraServiceServer) DeleteNetworkCameraWirelessProfile(context.Context, *DeleteNetworkCameraWirelessProfileRequest) (*DeleteNetworkCameraWirelessProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNetworkCameraWirelessProfile not implemented")
 }
 func (UnimplementedCameraServiceServer) GetOrganizationCameraBoundariesAreasByDevice(context.Context, *GetOrganizationCameraBoundariesAreasByDeviceRequest) (*GetOrganizationCameraBoundariesAreasByDeviceResponse, error) {
@@ -996,7 +1109,7 @@ func (UnimplementedCameraServiceServer) CreateOrganizationCameraCustomAnalyticsA
 func (UnimplementedCameraServiceServer) GetOrganizationCameraCustomAnalyticsArtifact(context.Context, *GetOrganizationCameraCustomAnalyticsArtifactRequest) (*OrganizationCameraCustomAnalyticsArtifact, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetOrganizationCameraCustomAnalyticsArtifact not implemented")
 }
-func (UnimplementedCameraServiceServer) DeleteOrganizationCameraCustomAnalyticsArtifact(context.Context, *DeleteOrganizationCameraCustomAnalyticsArtifactRequest) (*emptypb.Empty, error) {
+func (UnimplementedCameraServiceServer) DeleteOrganizationCameraCustomAnalyticsArtifact(context.Context, *DeleteOrganizationCameraCustomAnalyticsArtifactRequest) (*DeleteOrganizationCameraCustomAnalyticsArtifactResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationCameraCustomAnalyticsArtifact not implemented")
 }
 func (UnimplementedCameraServiceServer) GetOrganizationCameraDetectionsHistoryByBoundaryByInterval(context.Context, *GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalRequest) (*GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse, error) {
@@ -1029,7 +1142,7 @@ func (UnimplementedCameraServiceServer) GetOrganizationCameraRole(context.Contex
 func (UnimplementedCameraServiceServer) UpdateOrganizationCameraRole(context.Context, *UpdateOrganizationCameraRoleRequest) (*OrganizationCameraRole, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationCameraRole not implemented")
 }
-func (UnimplementedCameraServiceServer) DeleteOrganizationCameraRole(context.Context, *DeleteOrganizationCameraRoleRequest) (*emptypb.Empty, error) {
+func (UnimplementedCameraServiceServer) DeleteOrganizationCameraRole(context.Context, *DeleteOrganizationCameraRoleRequest) (*DeleteOrganizationCameraRoleResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationCameraRole not implemented")
 }
 func (UnimplementedCameraServiceServer) mustEmbedUnimplementedCameraServiceServer() {}

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -72,14 +72,16 @@ func (x *GetDeviceCameraCustomAnalyticsRequest) GetSerial() string {
 	return ""
 }
 
-// Answer of getDeviceCameraCustomAnalytics, updateDeviceCameraCustomAnalytics.
+// The camera custom analytics of a device. Answer of getDeviceCameraCustomAnalytics,
+// updateDeviceCameraCustomAnalytics.
 type DeviceCameraCustomAnalytics struct {
-	state         protoimpl.MessageState                    `protogen:"open.v1"`
-	Enabled       *bool                                     `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	ArtifactId    *string                                   `protobuf:"bytes,2,opt,name=artifact_id,json=artifactId,proto3,oneof" json:"artifact_id,omitempty"`
-	Parameters    []*DeviceCameraCustomAnalytics_Parameters `protobuf:"bytes,3,rep,name=parameters,proto3" json:"parameters,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                    `protogen:"open.v1"`
+	Enabled              *bool                                     `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	ArtifactId           *string                                   `protobuf:"bytes,2,opt,name=artifact_id,json=artifactId,proto3,oneof" json:"artifact_id,omitempty"`
+	Parameters           []*DeviceCameraCustomAnalytics_Parameters `protobuf:"bytes,3,rep,name=parameters,proto3" json:"parameters,omitempty"`
+	AdditionalProperties *structpb.Struct                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceCameraCustomAnalytics) Reset() {
@@ -133,18 +135,26 @@ func (x *DeviceCameraCustomAnalytics) GetParameters() []*DeviceCameraCustomAnaly
 	return nil
 }
 
+func (x *DeviceCameraCustomAnalytics) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateDeviceCameraCustomAnalytics.
 type UpdateDeviceCameraCustomAnalyticsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Serial        *string                                                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Enabled       *bool                                                  `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	ArtifactId    *string                                                `protobuf:"bytes,3,opt,name=artifact_id,json=artifactId,proto3,oneof" json:"artifact_id,omitempty"`
-	Parameters    []*UpdateDeviceCameraCustomAnalyticsRequest_Parameters `protobuf:"bytes,4,rep,name=parameters,proto3" json:"parameters,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                 `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                 `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Serial               *string                                   `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Enabled              *bool                                     `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	ArtifactId           *string                                   `protobuf:"bytes,3,opt,name=artifact_id,json=artifactId,proto3,oneof" json:"artifact_id,omitempty"`
+	Parameters           []*DeviceCameraCustomAnalytics_Parameters `protobuf:"bytes,4,rep,name=parameters,proto3" json:"parameters,omitempty"`
+	EmptyFields          []string                                  `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                  `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateDeviceCameraCustomAnalyticsRequest) Reset() {
@@ -198,23 +208,30 @@ func (x *UpdateDeviceCameraCustomAnalyticsRequest) GetArtifactId() string {
 	return ""
 }
 
-func (x *UpdateDeviceCameraCustomAnalyticsRequest) GetParameters() []*UpdateDeviceCameraCustomAnalyticsRequest_Parameters {
+func (x *UpdateDeviceCameraCustomAnalyticsRequest) GetParameters() []*DeviceCameraCustomAnalytics_Parameters {
 	if x != nil {
 		return x.Parameters
 	}
 	return nil
 }
 
-func (x *UpdateDeviceCameraCustomAnalyticsRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceCameraCustomAnalyticsRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateDeviceCameraCustomAnalyticsRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateDeviceCameraCustomAnalyticsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceCameraCustomAnalyticsRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -267,11 +284,12 @@ func (x *GetOrganizationCameraCustomAnalyticsArtifactsRequest) GetOrganizationId
 
 // Answer of getOrganizationCameraCustomAnalyticsArtifacts.
 type GetOrganizationCameraCustomAnalyticsArtifactsResponse struct {
-	state         protoimpl.MessageState                       `protogen:"open.v1"`
-	Items         []*OrganizationCameraCustomAnalyticsArtifact `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                 `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                       `protogen:"open.v1"`
+	Items                []*OrganizationCameraCustomAnalyticsArtifact `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCameraCustomAnalyticsArtifactsResponse) Reset() {
@@ -318,20 +336,28 @@ func (x *GetOrganizationCameraCustomAnalyticsArtifactsResponse) GetPageInfo() *v
 	return nil
 }
 
-// Answer of createOrganizationCameraCustomAnalyticsArtifact,
-// getOrganizationCameraCustomAnalyticsArtifact. Row of
-// getOrganizationCameraCustomAnalyticsArtifacts.
+func (x *GetOrganizationCameraCustomAnalyticsArtifactsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The camera custom analytics artifact of an organization. Answer of
+// createOrganizationCameraCustomAnalyticsArtifact, getOrganizationCameraCustomAnalyticsArtifact.
+// Row of getOrganizationCameraCustomAnalyticsArtifacts.
 type OrganizationCameraCustomAnalyticsArtifact struct {
-	state           protoimpl.MessageState                            `protogen:"open.v1"`
-	ArtifactId      *string                                           `protobuf:"bytes,1,opt,name=artifact_id,json=artifactId,proto3,oneof" json:"artifact_id,omitempty"`
-	OrganizationId  *string                                           `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
-	Name            *string                                           `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Status          *OrganizationCameraCustomAnalyticsArtifact_Status `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`
-	UploadId        *string                                           `protobuf:"bytes,5,opt,name=upload_id,json=uploadId,proto3,oneof" json:"upload_id,omitempty"`
-	UploadUrl       *string                                           `protobuf:"bytes,6,opt,name=upload_url,json=uploadUrl,proto3,oneof" json:"upload_url,omitempty"`
-	UploadUrlExpiry *timestamppb.Timestamp                            `protobuf:"bytes,7,opt,name=upload_url_expiry,json=uploadUrlExpiry,proto3" json:"upload_url_expiry,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                            `protogen:"open.v1"`
+	ArtifactId           *string                                           `protobuf:"bytes,1,opt,name=artifact_id,json=artifactId,proto3,oneof" json:"artifact_id,omitempty"`
+	OrganizationId       *string                                           `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
+	Name                 *string                                           `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Status               *OrganizationCameraCustomAnalyticsArtifact_Status `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`
+	UploadId             *string                                           `protobuf:"bytes,5,opt,name=upload_id,json=uploadId,proto3,oneof" json:"upload_id,omitempty"`
+	UploadUrl            *string                                           `protobuf:"bytes,6,opt,name=upload_url,json=uploadUrl,proto3,oneof" json:"upload_url,omitempty"`
+	UploadUrlExpiry      *timestamppb.Timestamp                            `protobuf:"bytes,7,opt,name=upload_url_expiry,json=uploadUrlExpiry,proto3" json:"upload_url_expiry,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationCameraCustomAnalyticsArtifact) Reset() {
@@ -413,16 +439,24 @@ func (x *OrganizationCameraCustomAnalyticsArtifact) GetUploadUrlExpiry() *timest
 	return nil
 }
 
+func (x *OrganizationCameraCustomAnalyticsArtifact) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationCameraCustomAnalyticsArtifact.
 type CreateOrganizationCameraCustomAnalyticsArtifactRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	OrganizationId *string                `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
-	Name           *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	NullFields     *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields    *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	OrganizationId       *string          `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
+	Name                 *string          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationCameraCustomAnalyticsArtifactRequest) Reset() {
@@ -469,16 +503,23 @@ func (x *CreateOrganizationCameraCustomAnalyticsArtifactRequest) GetName() strin
 	return ""
 }
 
-func (x *CreateOrganizationCameraCustomAnalyticsArtifactRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationCameraCustomAnalyticsArtifactRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationCameraCustomAnalyticsArtifactRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationCameraCustomAnalyticsArtifactRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationCameraCustomAnalyticsArtifactRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -593,17 +634,65 @@ func (x *DeleteOrganizationCameraCustomAnalyticsArtifactRequest) GetArtifactId()
 	return ""
 }
 
+// Answer of deleteOrganizationCameraCustomAnalyticsArtifact.
+type DeleteOrganizationCameraCustomAnalyticsArtifactResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationCameraCustomAnalyticsArtifactResponse) Reset() {
+	*x = DeleteOrganizationCameraCustomAnalyticsArtifactResponse{}
+	mi := &file_meraki_camera_v1_custom_analytics_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationCameraCustomAnalyticsArtifactResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationCameraCustomAnalyticsArtifactResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationCameraCustomAnalyticsArtifactResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_camera_v1_custom_analytics_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationCameraCustomAnalyticsArtifactResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationCameraCustomAnalyticsArtifactResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_camera_v1_custom_analytics_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *DeleteOrganizationCameraCustomAnalyticsArtifactResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceCameraCustomAnalytics_Parameters struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Value         *float64               `protobuf:"fixed64,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Required in a request.
+	Value                *string          `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceCameraCustomAnalytics_Parameters) Reset() {
 	*x = DeviceCameraCustomAnalytics_Parameters{}
-	mi := &file_meraki_camera_v1_custom_analytics_proto_msgTypes[9]
+	mi := &file_meraki_camera_v1_custom_analytics_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -615,7 +704,7 @@ func (x *DeviceCameraCustomAnalytics_Parameters) String() string {
 func (*DeviceCameraCustomAnalytics_Parameters) ProtoMessage() {}
 
 func (x *DeviceCameraCustomAnalytics_Parameters) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_custom_analytics_proto_msgTypes[9]
+	mi := &file_meraki_camera_v1_custom_analytics_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -638,73 +727,27 @@ func (x *DeviceCameraCustomAnalytics_Parameters) GetName() string {
 	return ""
 }
 
-func (x *DeviceCameraCustomAnalytics_Parameters) GetValue() float64 {
+func (x *DeviceCameraCustomAnalytics_Parameters) GetValue() string {
 	if x != nil && x.Value != nil {
 		return *x.Value
 	}
-	return 0
+	return ""
 }
 
-type UpdateDeviceCameraCustomAnalyticsRequest_Parameters struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Required.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceCameraCustomAnalyticsRequest_Parameters) Reset() {
-	*x = UpdateDeviceCameraCustomAnalyticsRequest_Parameters{}
-	mi := &file_meraki_camera_v1_custom_analytics_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceCameraCustomAnalyticsRequest_Parameters) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceCameraCustomAnalyticsRequest_Parameters) ProtoMessage() {}
-
-func (x *UpdateDeviceCameraCustomAnalyticsRequest_Parameters) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_custom_analytics_proto_msgTypes[10]
+func (x *DeviceCameraCustomAnalytics_Parameters) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceCameraCustomAnalyticsRequest_Parameters.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceCameraCustomAnalyticsRequest_Parameters) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_custom_analytics_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateDeviceCameraCustomAnalyticsRequest_Parameters) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateDeviceCameraCustomAnalyticsRequest_Parameters) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
+	return nil
 }
 
 type OrganizationCameraCustomAnalyticsArtifact_Status struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Type          *string                `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Message       *string                `protobuf:"bytes,2,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Type                 *string                `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Message              *string                `protobuf:"bytes,2,opt,name=message,proto3,oneof" json:"message,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationCameraCustomAnalyticsArtifact_Status) Reset() {
@@ -751,57 +794,62 @@ func (x *OrganizationCameraCustomAnalyticsArtifact_Status) GetMessage() string {
 	return ""
 }
 
+func (x *OrganizationCameraCustomAnalyticsArtifact_Status) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_camera_v1_custom_analytics_proto protoreflect.FileDescriptor
 
 const file_meraki_camera_v1_custom_analytics_proto_rawDesc = "" +
 	"\n" +
-	"'meraki/camera/v1/custom_analytics.proto\x12\x10meraki.camera.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"O\n" +
+	"'meraki/camera/v1/custom_analytics.proto\x12\x10meraki.camera.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"O\n" +
 	"%GetDeviceCameraCustomAnalyticsRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"\xad\x02\n" +
+	"\a_serial\"\xcc\x03\n" +
 	"\x1bDeviceCameraCustomAnalytics\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12$\n" +
 	"\vartifact_id\x18\x02 \x01(\tH\x01R\n" +
 	"artifactId\x88\x01\x01\x12X\n" +
 	"\n" +
 	"parameters\x18\x03 \x03(\v28.meraki.camera.v1.DeviceCameraCustomAnalytics.ParametersR\n" +
-	"parameters\x1aS\n" +
+	"parameters\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa2\x01\n" +
 	"\n" +
 	"Parameters\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\x01H\x01R\x05value\x88\x01\x01B\a\n" +
+	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_valueB\n" +
 	"\n" +
 	"\b_enabledB\x0e\n" +
-	"\f_artifact_id\"\xfb\x03\n" +
+	"\f_artifact_id\"\xb2\x03\n" +
 	"(UpdateDeviceCameraCustomAnalyticsRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12$\n" +
 	"\vartifact_id\x18\x03 \x01(\tH\x02R\n" +
-	"artifactId\x88\x01\x01\x12e\n" +
+	"artifactId\x88\x01\x01\x12X\n" +
 	"\n" +
-	"parameters\x18\x04 \x03(\v2E.meraki.camera.v1.UpdateDeviceCameraCustomAnalyticsRequest.ParametersR\n" +
-	"parameters\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aS\n" +
-	"\n" +
-	"Parameters\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01B\a\n" +
-	"\x05_nameB\b\n" +
-	"\x06_valueB\t\n" +
+	"parameters\x18\x04 \x03(\v28.meraki.camera.v1.DeviceCameraCustomAnalytics.ParametersR\n" +
+	"parameters\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\n" +
 	"\n" +
 	"\b_enabledB\x0e\n" +
 	"\f_artifact_id\"x\n" +
 	"4GetOrganizationCameraCustomAnalyticsArtifactsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xc8\x01\n" +
-	"5GetOrganizationCameraCustomAnalyticsArtifactsResponse\x12Q\n" +
-	"\x05items\x18\x01 \x03(\v2;.meraki.camera.v1.OrganizationCameraCustomAnalyticsArtifactR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xa3\x04\n" +
+	"\x10_organization_id\"\x99\x02\n" +
+	"5GetOrganizationCameraCustomAnalyticsArtifactsResponse\x12R\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2;.meraki.camera.v1.OrganizationCameraCustomAnalyticsArtifactR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xc2\x05\n" +
 	")OrganizationCameraCustomAnalyticsArtifact\x12$\n" +
 	"\vartifact_id\x18\x01 \x01(\tH\x00R\n" +
 	"artifactId\x88\x01\x01\x12,\n" +
@@ -811,10 +859,12 @@ const file_meraki_camera_v1_custom_analytics_proto_rawDesc = "" +
 	"\tupload_id\x18\x05 \x01(\tH\x03R\buploadId\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"upload_url\x18\x06 \x01(\tH\x04R\tuploadUrl\x88\x01\x01\x12F\n" +
-	"\x11upload_url_expiry\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x0fuploadUrlExpiry\x1aU\n" +
+	"\x11upload_url_expiry\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x0fuploadUrlExpiry\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa4\x01\n" +
 	"\x06Status\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x1d\n" +
-	"\amessage\x18\x02 \x01(\tH\x01R\amessage\x88\x01\x01B\a\n" +
+	"\amessage\x18\x02 \x01(\tH\x01R\amessage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_typeB\n" +
 	"\n" +
 	"\b_messageB\x0e\n" +
@@ -823,13 +873,14 @@ const file_meraki_camera_v1_custom_analytics_proto_rawDesc = "" +
 	"\x05_nameB\f\n" +
 	"\n" +
 	"_upload_idB\r\n" +
-	"\v_upload_url\"\xa8\x02\n" +
+	"\v_upload_url\"\xc1\x02\n" +
 	"6CreateOrganizationCameraCustomAnalyticsArtifactRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_name\"\xad\x01\n" +
 	"3GetOrganizationCameraCustomAnalyticsArtifactRequest\x12,\n" +
@@ -843,8 +894,10 @@ const file_meraki_camera_v1_custom_analytics_proto_rawDesc = "" +
 	"\vartifact_id\x18\x02 \x01(\tH\x01R\n" +
 	"artifactId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x0e\n" +
-	"\f_artifact_idBx\n" +
-	"\x1acom.merakibroker.camera.v1B\x14CustomAnalyticsProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1b\x06proto3"
+	"\f_artifact_id\"\x88\x01\n" +
+	"7DeleteOrganizationCameraCustomAnalyticsArtifactResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x91\x01\n" +
+	"\x1acom.merakibroker.camera.v1B\x14CustomAnalyticsProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1\xca\x02\x16MerakiBroker\\Camera\\V1b\x06proto3"
 
 var (
 	file_meraki_camera_v1_custom_analytics_proto_rawDescOnce sync.Once
@@ -860,38 +913,42 @@ func file_meraki_camera_v1_custom_analytics_proto_rawDescGZIP() []byte {
 
 var file_meraki_camera_v1_custom_analytics_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_meraki_camera_v1_custom_analytics_proto_goTypes = []any{
-	(*GetDeviceCameraCustomAnalyticsRequest)(nil),                  // 0: meraki.camera.v1.GetDeviceCameraCustomAnalyticsRequest
-	(*DeviceCameraCustomAnalytics)(nil),                            // 1: meraki.camera.v1.DeviceCameraCustomAnalytics
-	(*UpdateDeviceCameraCustomAnalyticsRequest)(nil),               // 2: meraki.camera.v1.UpdateDeviceCameraCustomAnalyticsRequest
-	(*GetOrganizationCameraCustomAnalyticsArtifactsRequest)(nil),   // 3: meraki.camera.v1.GetOrganizationCameraCustomAnalyticsArtifactsRequest
-	(*GetOrganizationCameraCustomAnalyticsArtifactsResponse)(nil),  // 4: meraki.camera.v1.GetOrganizationCameraCustomAnalyticsArtifactsResponse
-	(*OrganizationCameraCustomAnalyticsArtifact)(nil),              // 5: meraki.camera.v1.OrganizationCameraCustomAnalyticsArtifact
-	(*CreateOrganizationCameraCustomAnalyticsArtifactRequest)(nil), // 6: meraki.camera.v1.CreateOrganizationCameraCustomAnalyticsArtifactRequest
-	(*GetOrganizationCameraCustomAnalyticsArtifactRequest)(nil),    // 7: meraki.camera.v1.GetOrganizationCameraCustomAnalyticsArtifactRequest
-	(*DeleteOrganizationCameraCustomAnalyticsArtifactRequest)(nil), // 8: meraki.camera.v1.DeleteOrganizationCameraCustomAnalyticsArtifactRequest
-	(*DeviceCameraCustomAnalytics_Parameters)(nil),                 // 9: meraki.camera.v1.DeviceCameraCustomAnalytics.Parameters
-	(*UpdateDeviceCameraCustomAnalyticsRequest_Parameters)(nil),    // 10: meraki.camera.v1.UpdateDeviceCameraCustomAnalyticsRequest.Parameters
-	(*OrganizationCameraCustomAnalyticsArtifact_Status)(nil),       // 11: meraki.camera.v1.OrganizationCameraCustomAnalyticsArtifact.Status
-	(*fieldmaskpb.FieldMask)(nil),                                  // 12: google.protobuf.FieldMask
-	(*v1.PageInfo)(nil),                                            // 13: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil),                                  // 14: google.protobuf.Timestamp
+	(*GetDeviceCameraCustomAnalyticsRequest)(nil),                   // 0: meraki.camera.v1.GetDeviceCameraCustomAnalyticsRequest
+	(*DeviceCameraCustomAnalytics)(nil),                             // 1: meraki.camera.v1.DeviceCameraCustomAnalytics
+	(*UpdateDeviceCameraCustomAnalyticsRequest)(nil),                // 2: meraki.camera.v1.UpdateDeviceCameraCustomAnalyticsRequest
+	(*GetOrganizationCameraCustomAnalyticsArtifactsRequest)(nil),    // 3: meraki.camera.v1.GetOrganizationCameraCustomAnalyticsArtifactsRequest
+	(*GetOrganizationCameraCustomAnalyticsArtifactsResponse)(nil),   // 4: meraki.camera.v1.GetOrganizationCameraCustomAnalyticsArtifactsResponse
+	(*OrganizationCameraCustomAnalyticsArtifact)(nil),               // 5: meraki.camera.v1.OrganizationCameraCustomAnalyticsArtifact
+	(*CreateOrganizationCameraCustomAnalyticsArtifactRequest)(nil),  // 6: meraki.camera.v1.CreateOrganizationCameraCustomAnalyticsArtifactRequest
+	(*GetOrganizationCameraCustomAnalyticsArtifactRequest)(nil),     // 7: meraki.camera.v1.GetOrganizationCameraCustomAnalyticsArtifactRequest
+	(*DeleteOrganizationCameraCustomAnalyticsArtifactRequest)(nil),  // 8: meraki.camera.v1.DeleteOrganizationCameraCustomAnalyticsArtifactRequest
+	(*DeleteOrganizationCameraCustomAnalyticsArtifactResponse)(nil), // 9: meraki.camera.v1.DeleteOrganizationCameraCustomAnalyticsArtifactResponse
+	(*DeviceCameraCustomAnalytics_Parameters)(nil),                  // 10: meraki.camera.v1.DeviceCameraCustomAnalytics.Parameters
+	(*OrganizationCameraCustomAnalyticsArtifact_Status)(nil),        // 11: meraki.camera.v1.OrganizationCameraCustomAnalyticsArtifact.Status
+	(*structpb.Struct)(nil),                                         // 12: google.protobuf.Struct
+	(*v1.PageInfo)(nil),                                             // 13: meraki.api.v1.PageInfo
+	(*timestamppb.Timestamp)(nil),                                   // 14: google.protobuf.Timestamp
 }
 var file_meraki_camera_v1_custom_analytics_proto_depIdxs = []int32{
-	9,  // 0: meraki.camera.v1.DeviceCameraCustomAnalytics.parameters:type_name -> meraki.camera.v1.DeviceCameraCustomAnalytics.Parameters
-	10, // 1: meraki.camera.v1.UpdateDeviceCameraCustomAnalyticsRequest.parameters:type_name -> meraki.camera.v1.UpdateDeviceCameraCustomAnalyticsRequest.Parameters
-	12, // 2: meraki.camera.v1.UpdateDeviceCameraCustomAnalyticsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	12, // 3: meraki.camera.v1.UpdateDeviceCameraCustomAnalyticsRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	10, // 0: meraki.camera.v1.DeviceCameraCustomAnalytics.parameters:type_name -> meraki.camera.v1.DeviceCameraCustomAnalytics.Parameters
+	12, // 1: meraki.camera.v1.DeviceCameraCustomAnalytics.additional_properties:type_name -> google.protobuf.Struct
+	10, // 2: meraki.camera.v1.UpdateDeviceCameraCustomAnalyticsRequest.parameters:type_name -> meraki.camera.v1.DeviceCameraCustomAnalytics.Parameters
+	12, // 3: meraki.camera.v1.UpdateDeviceCameraCustomAnalyticsRequest.additional_properties:type_name -> google.protobuf.Struct
 	5,  // 4: meraki.camera.v1.GetOrganizationCameraCustomAnalyticsArtifactsResponse.items:type_name -> meraki.camera.v1.OrganizationCameraCustomAnalyticsArtifact
 	13, // 5: meraki.camera.v1.GetOrganizationCameraCustomAnalyticsArtifactsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	11, // 6: meraki.camera.v1.OrganizationCameraCustomAnalyticsArtifact.status:type_name -> meraki.camera.v1.OrganizationCameraCustomAnalyticsArtifact.Status
-	14, // 7: meraki.camera.v1.OrganizationCameraCustomAnalyticsArtifact.upload_url_expiry:type_name -> google.protobuf.Timestamp
-	12, // 8: meraki.camera.v1.CreateOrganizationCameraCustomAnalyticsArtifactRequest.null_fields:type_name -> google.protobuf.FieldMask
-	12, // 9: meraki.camera.v1.CreateOrganizationCameraCustomAnalyticsArtifactRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	12, // 6: meraki.camera.v1.GetOrganizationCameraCustomAnalyticsArtifactsResponse.additional_properties:type_name -> google.protobuf.Struct
+	11, // 7: meraki.camera.v1.OrganizationCameraCustomAnalyticsArtifact.status:type_name -> meraki.camera.v1.OrganizationCameraCustomAnalyticsArtifact.Status
+	14, // 8: meraki.camera.v1.OrganizationCameraCustomAnalyticsArtifact.upload_url_expiry:type_name -> google.protobuf.Timestamp
+	12, // 9: meraki.camera.v1.OrganizationCameraCustomAnalyticsArtifact.additional_properties:type_name -> google.protobuf.Struct
+	12, // 10: meraki.camera.v1.CreateOrganizationCameraCustomAnalyticsArtifactRequest.additional_properties:type_name -> google.protobuf.Struct
+	12, // 11: meraki.camera.v1.DeleteOrganizationCameraCustomAnalyticsArtifactResponse.additional_properties:type_name -> google.protobuf.Struct
+	12, // 12: meraki.camera.v1.DeviceCameraCustomAnalytics.Parameters.additional_properties:type_name -> google.protobuf.Struct
+	12, // 13: meraki.camera.v1.OrganizationCameraCustomAnalyticsArtifact.Status.additional_properties:type_name -> google.protobuf.Struct
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_meraki_camera_v1_custom_analytics_proto_init() }
@@ -907,7 +964,6 @@ func file_meraki_camera_v1_custom_analytics_proto_init() {
 	file_meraki_camera_v1_custom_analytics_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_camera_v1_custom_analytics_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_camera_v1_custom_analytics_proto_msgTypes[8].OneofWrappers = []any{}
-	file_meraki_camera_v1_custom_analytics_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_camera_v1_custom_analytics_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_camera_v1_custom_analytics_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -115,11 +116,12 @@ func (x *GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalRequest) GetB
 
 // Answer of getOrganizationCameraDetectionsHistoryByBoundaryByInterval.
 type GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse struct {
-	state         protoimpl.MessageState                                                     `protogen:"open.v1"`
-	Items         []*GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                     `protogen:"open.v1"`
+	Items                []*GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse) Reset() {
@@ -162,6 +164,13 @@ func (x *GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse) Get
 func (x *GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -230,12 +239,13 @@ func (x *GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalRequest_Range
 }
 
 type GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse_Item struct {
-	state         protoimpl.MessageState                                                           `protogen:"open.v1"`
-	BoundaryId    *string                                                                          `protobuf:"bytes,1,opt,name=boundary_id,json=boundaryId,proto3,oneof" json:"boundary_id,omitempty"`
-	Type          *string                                                                          `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Results       *GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse_Item_Results `protobuf:"bytes,3,opt,name=results,proto3" json:"results,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                           `protogen:"open.v1"`
+	BoundaryId           *string                                                                          `protobuf:"bytes,1,opt,name=boundary_id,json=boundaryId,proto3,oneof" json:"boundary_id,omitempty"`
+	Type                 *string                                                                          `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Results              *GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse_Item_Results `protobuf:"bytes,3,opt,name=results,proto3" json:"results,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse_Item) Reset() {
@@ -289,15 +299,23 @@ func (x *GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse_Item
 	return nil
 }
 
+func (x *GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse_Item_Results struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	StartTime     *string                `protobuf:"bytes,1,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	EndTime       *string                `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	ObjectType    *string                `protobuf:"bytes,3,opt,name=object_type,json=objectType,proto3,oneof" json:"object_type,omitempty"`
-	In            *int64                 `protobuf:"varint,4,opt,name=in,proto3,oneof" json:"in,omitempty"`
-	Out           *int64                 `protobuf:"varint,5,opt,name=out,proto3,oneof" json:"out,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	StartTime            *string                `protobuf:"bytes,1,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	EndTime              *string                `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	ObjectType           *string                `protobuf:"bytes,3,opt,name=object_type,json=objectType,proto3,oneof" json:"object_type,omitempty"`
+	In                   *int64                 `protobuf:"varint,4,opt,name=in,proto3,oneof" json:"in,omitempty"`
+	Out                  *int64                 `protobuf:"varint,5,opt,name=out,proto3,oneof" json:"out,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse_Item_Results) Reset() {
@@ -366,11 +384,18 @@ func (x *GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse_Item
 	return 0
 }
 
+func (x *GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse_Item_Results) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_camera_v1_detections_proto protoreflect.FileDescriptor
 
 const file_meraki_camera_v1_detections_proto_rawDesc = "" +
 	"\n" +
-	"!meraki/camera/v1/detections.proto\x12\x10meraki.camera.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xb7\x04\n" +
+	"!meraki/camera/v1/detections.proto\x12\x10meraki.camera.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xb7\x04\n" +
 	"AGetOrganizationCameraDetectionsHistoryByBoundaryByIntervalRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12!\n" +
 	"\fboundary_ids\x18\x02 \x03(\tR\vboundaryIds\x12r\n" +
@@ -388,15 +413,17 @@ const file_meraki_camera_v1_detections_proto_rawDesc = "" +
 	"\t_intervalB\x12\n" +
 	"\x10_organization_idB\v\n" +
 	"\t_durationB\v\n" +
-	"\t_per_page\"\xae\x05\n" +
-	"BGetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse\x12o\n" +
-	"\x05items\x18\x01 \x03(\v2Y.meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xb8\x03\n" +
+	"\t_per_page\"\x9d\a\n" +
+	"BGetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse\x12p\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2Y.meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd6\x04\n" +
 	"\x04Item\x12$\n" +
 	"\vboundary_id\x18\x01 \x01(\tH\x00R\n" +
 	"boundaryId\x88\x01\x01\x12\x17\n" +
 	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12{\n" +
-	"\aresults\x18\x03 \x01(\v2a.meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse.Item.ResultsR\aresults\x1a\xda\x01\n" +
+	"\aresults\x18\x03 \x01(\v2a.meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse.Item.ResultsR\aresults\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa9\x02\n" +
 	"\aResults\x12\"\n" +
 	"\n" +
 	"start_time\x18\x01 \x01(\tH\x00R\tstartTime\x88\x01\x01\x12\x1e\n" +
@@ -404,15 +431,16 @@ const file_meraki_camera_v1_detections_proto_rawDesc = "" +
 	"\vobject_type\x18\x03 \x01(\tH\x02R\n" +
 	"objectType\x88\x01\x01\x12\x13\n" +
 	"\x02in\x18\x04 \x01(\x03H\x03R\x02in\x88\x01\x01\x12\x15\n" +
-	"\x03out\x18\x05 \x01(\x03H\x04R\x03out\x88\x01\x01B\r\n" +
+	"\x03out\x18\x05 \x01(\x03H\x04R\x03out\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_start_timeB\v\n" +
 	"\t_end_timeB\x0e\n" +
 	"\f_object_typeB\x05\n" +
 	"\x03_inB\x06\n" +
 	"\x04_outB\x0e\n" +
 	"\f_boundary_idB\a\n" +
-	"\x05_typeBs\n" +
-	"\x1acom.merakibroker.camera.v1B\x0fDetectionsProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1b\x06proto3"
+	"\x05_typeB\x8c\x01\n" +
+	"\x1acom.merakibroker.camera.v1B\x0fDetectionsProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1\xca\x02\x16MerakiBroker\\Camera\\V1b\x06proto3"
 
 var (
 	file_meraki_camera_v1_detections_proto_rawDescOnce sync.Once
@@ -433,18 +461,22 @@ var file_meraki_camera_v1_detections_proto_goTypes = []any{
 	(*GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalRequest_Ranges)(nil),        // 2: meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalRequest.Ranges
 	(*GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse_Item)(nil),         // 3: meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse.Item
 	(*GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse_Item_Results)(nil), // 4: meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse.Item.Results
-	(*v1.PageInfo)(nil), // 5: meraki.api.v1.PageInfo
+	(*v1.PageInfo)(nil),     // 5: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 6: google.protobuf.Struct
 }
 var file_meraki_camera_v1_detections_proto_depIdxs = []int32{
 	2, // 0: meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalRequest.ranges:type_name -> meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalRequest.Ranges
 	3, // 1: meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse.items:type_name -> meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse.Item
 	5, // 2: meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	4, // 3: meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse.Item.results:type_name -> meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse.Item.Results
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	6, // 3: meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse.additional_properties:type_name -> google.protobuf.Struct
+	4, // 4: meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse.Item.results:type_name -> meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse.Item.Results
+	6, // 5: meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	6, // 6: meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse.Item.Results.additional_properties:type_name -> google.protobuf.Struct
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_meraki_camera_v1_detections_proto_init() }

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -90,11 +90,12 @@ func (x *GetOrganizationCameraOnboardingStatusesRequest) GetNetworkIds() []strin
 
 // Answer of getOrganizationCameraOnboardingStatuses.
 type GetOrganizationCameraOnboardingStatusesResponse struct {
-	state         protoimpl.MessageState                  `protogen:"open.v1"`
-	Items         []*OrganizationCameraOnboardingStatuses `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                            `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                  `protogen:"open.v1"`
+	Items                []*OrganizationCameraOnboardingStatuses `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                            `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCameraOnboardingStatusesResponse) Reset() {
@@ -141,17 +142,26 @@ func (x *GetOrganizationCameraOnboardingStatusesResponse) GetPageInfo() *v1.Page
 	return nil
 }
 
-// Answer of updateOrganizationCameraOnboardingStatuses. Row of
-// getOrganizationCameraOnboardingStatuses.
+func (x *GetOrganizationCameraOnboardingStatusesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The camera onboarding statuses of an organization. Answer of
+// updateOrganizationCameraOnboardingStatuses. Row of getOrganizationCameraOnboardingStatuses.
 type OrganizationCameraOnboardingStatuses struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Success       *bool                  `protobuf:"varint,1,opt,name=success,proto3,oneof" json:"success,omitempty"`
-	NetworkId     *string                `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Serial        *string                `protobuf:"bytes,3,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Status        *string                `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                   protoimpl.MessageState `protogen:"open.v1"`
+	Success                 *bool                  `protobuf:"varint,1,opt,name=success,proto3,oneof" json:"success,omitempty"`
+	NetworkId               *string                `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Serial                  *string                `protobuf:"bytes,3,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Status                  *string                `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	UpdatedAt               *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	WirelessCredentialsSent *bool                  `protobuf:"varint,6,opt,name=wireless_credentials_sent,json=wirelessCredentialsSent,proto3,oneof" json:"wireless_credentials_sent,omitempty"`
+	AdditionalProperties    *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields           protoimpl.UnknownFields
+	sizeCache               protoimpl.SizeCache
 }
 
 func (x *OrganizationCameraOnboardingStatuses) Reset() {
@@ -219,15 +229,30 @@ func (x *OrganizationCameraOnboardingStatuses) GetUpdatedAt() *timestamppb.Times
 	return nil
 }
 
+func (x *OrganizationCameraOnboardingStatuses) GetWirelessCredentialsSent() bool {
+	if x != nil && x.WirelessCredentialsSent != nil {
+		return *x.WirelessCredentialsSent
+	}
+	return false
+}
+
+func (x *OrganizationCameraOnboardingStatuses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateOrganizationCameraOnboardingStatuses.
 type UpdateOrganizationCameraOnboardingStatusesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	OrganizationId          *string                `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
-	Serial                  *string                `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	WirelessCredentialsSent *bool                  `protobuf:"varint,3,opt,name=wireless_credentials_sent,json=wirelessCredentialsSent,proto3,oneof" json:"wireless_credentials_sent,omitempty"`
-	NullFields              *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields             *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	OrganizationId          *string          `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
+	Serial                  *string          `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	WirelessCredentialsSent *bool            `protobuf:"varint,3,opt,name=wireless_credentials_sent,json=wirelessCredentialsSent,proto3,oneof" json:"wireless_credentials_sent,omitempty"`
+	EmptyFields             []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields              []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties    *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
@@ -283,16 +308,23 @@ func (x *UpdateOrganizationCameraOnboardingStatusesRequest) GetWirelessCredentia
 	return false
 }
 
-func (x *UpdateOrganizationCameraOnboardingStatusesRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationCameraOnboardingStatusesRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationCameraOnboardingStatusesRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationCameraOnboardingStatusesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationCameraOnboardingStatusesRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -301,16 +333,17 @@ var File_meraki_camera_v1_onboarding_proto protoreflect.FileDescriptor
 
 const file_meraki_camera_v1_onboarding_proto_rawDesc = "" +
 	"\n" +
-	"!meraki/camera/v1/onboarding.proto\x12\x10meraki.camera.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xad\x01\n" +
+	"!meraki/camera/v1/onboarding.proto\x12\x10meraki.camera.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xad\x01\n" +
 	".GetOrganizationCameraOnboardingStatusesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12\x1f\n" +
 	"\vnetwork_ids\x18\x03 \x03(\tR\n" +
 	"networkIdsB\x12\n" +
-	"\x10_organization_id\"\xbd\x01\n" +
-	"/GetOrganizationCameraOnboardingStatusesResponse\x12L\n" +
-	"\x05items\x18\x01 \x03(\v26.meraki.camera.v1.OrganizationCameraOnboardingStatusesR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\x8f\x02\n" +
+	"\x10_organization_id\"\x8e\x02\n" +
+	"/GetOrganizationCameraOnboardingStatusesResponse\x12M\n" +
+	"\x05items\x18\xfb\x0f \x03(\v26.meraki.camera.v1.OrganizationCameraOnboardingStatusesR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xbd\x03\n" +
 	"$OrganizationCameraOnboardingStatuses\x12\x1d\n" +
 	"\asuccess\x18\x01 \x01(\bH\x00R\asuccess\x88\x01\x01\x12\"\n" +
 	"\n" +
@@ -318,23 +351,27 @@ const file_meraki_camera_v1_onboarding_proto_rawDesc = "" +
 	"\x06serial\x18\x03 \x01(\tH\x02R\x06serial\x88\x01\x01\x12\x1b\n" +
 	"\x06status\x18\x04 \x01(\tH\x03R\x06status\x88\x01\x01\x129\n" +
 	"\n" +
-	"updated_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAtB\n" +
+	"updated_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12?\n" +
+	"\x19wireless_credentials_sent\x18\x06 \x01(\bH\x04R\x17wirelessCredentialsSent\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_successB\r\n" +
 	"\v_network_idB\t\n" +
 	"\a_serialB\t\n" +
-	"\a_status\"\x88\x03\n" +
+	"\a_statusB\x1c\n" +
+	"\x1a_wireless_credentials_sent\"\xa1\x03\n" +
 	"1UpdateOrganizationCameraOnboardingStatusesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01\x12?\n" +
-	"\x19wireless_credentials_sent\x18\x03 \x01(\bH\x02R\x17wirelessCredentialsSent\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\x19wireless_credentials_sent\x18\x03 \x01(\bH\x02R\x17wirelessCredentialsSent\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\t\n" +
 	"\a_serialB\x1c\n" +
-	"\x1a_wireless_credentials_sentBs\n" +
-	"\x1acom.merakibroker.camera.v1B\x0fOnboardingProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1b\x06proto3"
+	"\x1a_wireless_credentials_sentB\x8c\x01\n" +
+	"\x1acom.merakibroker.camera.v1B\x0fOnboardingProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1\xca\x02\x16MerakiBroker\\Camera\\V1b\x06proto3"
 
 var (
 	file_meraki_camera_v1_onboarding_proto_rawDescOnce sync.Once
@@ -355,20 +392,21 @@ var file_meraki_camera_v1_onboarding_proto_goTypes = []any{
 	(*OrganizationCameraOnboardingStatuses)(nil),              // 2: meraki.camera.v1.OrganizationCameraOnboardingStatuses
 	(*UpdateOrganizationCameraOnboardingStatusesRequest)(nil), // 3: meraki.camera.v1.UpdateOrganizationCameraOnboardingStatusesRequest
 	(*v1.PageInfo)(nil),           // 4: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil), // 6: google.protobuf.FieldMask
+	(*structpb.Struct)(nil),       // 5: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
 }
 var file_meraki_camera_v1_onboarding_proto_depIdxs = []int32{
 	2, // 0: meraki.camera.v1.GetOrganizationCameraOnboardingStatusesResponse.items:type_name -> meraki.camera.v1.OrganizationCameraOnboardingStatuses
 	4, // 1: meraki.camera.v1.GetOrganizationCameraOnboardingStatusesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	5, // 2: meraki.camera.v1.OrganizationCameraOnboardingStatuses.updated_at:type_name -> google.protobuf.Timestamp
-	6, // 3: meraki.camera.v1.UpdateOrganizationCameraOnboardingStatusesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	6, // 4: meraki.camera.v1.UpdateOrganizationCameraOnboardingStatusesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	5, // 2: meraki.camera.v1.GetOrganizationCameraOnboardingStatusesResponse.additional_properties:type_name -> google.protobuf.Struct
+	6, // 3: meraki.camera.v1.OrganizationCameraOnboardingStatuses.updated_at:type_name -> google.protobuf.Timestamp
+	5, // 4: meraki.camera.v1.OrganizationCameraOnboardingStatuses.additional_properties:type_name -> google.protobuf.Struct
+	5, // 5: meraki.camera.v1.UpdateOrganizationCameraOnboardingStatusesRequest.additional_properties:type_name -> google.protobuf.Struct
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_meraki_camera_v1_onboarding_proto_init() }

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -72,11 +73,12 @@ func (x *GetOrganizationCameraPermissionsRequest) GetOrganizationId() string {
 
 // Answer of getOrganizationCameraPermissions.
 type GetOrganizationCameraPermissionsResponse struct {
-	state         protoimpl.MessageState          `protogen:"open.v1"`
-	Items         []*OrganizationCameraPermission `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                    `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState          `protogen:"open.v1"`
+	Items                []*OrganizationCameraPermission `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                    `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCameraPermissionsResponse) Reset() {
@@ -123,14 +125,23 @@ func (x *GetOrganizationCameraPermissionsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of getOrganizationCameraPermission. Row of getOrganizationCameraPermissions.
+func (x *GetOrganizationCameraPermissionsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The camera permission of an organization. Answer of getOrganizationCameraPermission. Row of
+// getOrganizationCameraPermissions.
 type OrganizationCameraPermission struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Level         *string                `protobuf:"bytes,3,opt,name=level,proto3,oneof" json:"level,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Level                *string                `protobuf:"bytes,3,opt,name=level,proto3,oneof" json:"level,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationCameraPermission) Reset() {
@@ -182,6 +193,13 @@ func (x *OrganizationCameraPermission) GetLevel() string {
 		return *x.Level
 	}
 	return ""
+}
+
+func (x *OrganizationCameraPermission) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 // Request of getOrganizationCameraPermission.
@@ -243,17 +261,19 @@ var File_meraki_camera_v1_permissions_proto protoreflect.FileDescriptor
 
 const file_meraki_camera_v1_permissions_proto_rawDesc = "" +
 	"\n" +
-	"\"meraki/camera/v1/permissions.proto\x12\x10meraki.camera.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"k\n" +
+	"\"meraki/camera/v1/permissions.proto\x12\x10meraki.camera.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"k\n" +
 	"'GetOrganizationCameraPermissionsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xae\x01\n" +
-	"(GetOrganizationCameraPermissionsResponse\x12D\n" +
-	"\x05items\x18\x01 \x03(\v2..meraki.camera.v1.OrganizationCameraPermissionR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\x81\x01\n" +
+	"\x10_organization_id\"\xff\x01\n" +
+	"(GetOrganizationCameraPermissionsResponse\x12E\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2..meraki.camera.v1.OrganizationCameraPermissionR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xd0\x01\n" +
 	"\x1cOrganizationCameraPermission\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05level\x18\x03 \x01(\tH\x02R\x05level\x88\x01\x01B\x05\n" +
+	"\x05level\x18\x03 \x01(\tH\x02R\x05level\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_level\"\xb7\x01\n" +
@@ -261,8 +281,8 @@ const file_meraki_camera_v1_permissions_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x123\n" +
 	"\x13permission_scope_id\x18\x02 \x01(\tH\x01R\x11permissionScopeId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x16\n" +
-	"\x14_permission_scope_idBt\n" +
-	"\x1acom.merakibroker.camera.v1B\x10PermissionsProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1b\x06proto3"
+	"\x14_permission_scope_idB\x8d\x01\n" +
+	"\x1acom.merakibroker.camera.v1B\x10PermissionsProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1\xca\x02\x16MerakiBroker\\Camera\\V1b\x06proto3"
 
 var (
 	file_meraki_camera_v1_permissions_proto_rawDescOnce sync.Once
@@ -283,15 +303,18 @@ var file_meraki_camera_v1_permissions_proto_goTypes = []any{
 	(*OrganizationCameraPermission)(nil),             // 2: meraki.camera.v1.OrganizationCameraPermission
 	(*GetOrganizationCameraPermissionRequest)(nil),   // 3: meraki.camera.v1.GetOrganizationCameraPermissionRequest
 	(*v1.PageInfo)(nil),                              // 4: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                          // 5: google.protobuf.Struct
 }
 var file_meraki_camera_v1_permissions_proto_depIdxs = []int32{
 	2, // 0: meraki.camera.v1.GetOrganizationCameraPermissionsResponse.items:type_name -> meraki.camera.v1.OrganizationCameraPermission
 	4, // 1: meraki.camera.v1.GetOrganizationCameraPermissionsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	5, // 2: meraki.camera.v1.GetOrganizationCameraPermissionsResponse.additional_properties:type_name -> google.protobuf.Struct
+	5, // 3: meraki.camera.v1.OrganizationCameraPermission.additional_properties:type_name -> google.protobuf.Struct
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_meraki_camera_v1_permissions_proto_init() }

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,18 +71,24 @@ func (x *GetDeviceCameraQualityAndRetentionRequest) GetSerial() string {
 	return ""
 }
 
-// Answer of getDeviceCameraQualityAndRetention, updateDeviceCameraQualityAndRetention.
+// The camera quality and retention of a device. Answer of getDeviceCameraQualityAndRetention,
+// updateDeviceCameraQualityAndRetention.
 type DeviceCameraQualityAndRetention struct {
 	state                          protoimpl.MessageState `protogen:"open.v1"`
 	ProfileId                      *string                `protobuf:"bytes,1,opt,name=profile_id,json=profileId,proto3,oneof" json:"profile_id,omitempty"`
 	MotionBasedRetentionEnabled    *bool                  `protobuf:"varint,2,opt,name=motion_based_retention_enabled,json=motionBasedRetentionEnabled,proto3,oneof" json:"motion_based_retention_enabled,omitempty"`
 	AudioRecordingEnabled          *bool                  `protobuf:"varint,3,opt,name=audio_recording_enabled,json=audioRecordingEnabled,proto3,oneof" json:"audio_recording_enabled,omitempty"`
 	RestrictedBandwidthModeEnabled *bool                  `protobuf:"varint,4,opt,name=restricted_bandwidth_mode_enabled,json=restrictedBandwidthModeEnabled,proto3,oneof" json:"restricted_bandwidth_mode_enabled,omitempty"`
-	Quality                        *string                `protobuf:"bytes,5,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	Resolution                     *string                `protobuf:"bytes,6,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	MotionDetectorVersion          *int64                 `protobuf:"varint,7,opt,name=motion_detector_version,json=motionDetectorVersion,proto3,oneof" json:"motion_detector_version,omitempty"`
-	unknownFields                  protoimpl.UnknownFields
-	sizeCache                      protoimpl.SizeCache
+	// Known values: "Enhanced", "High", "Standard", "Ultra".
+	Quality *string `protobuf:"bytes,5,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
+	// Known values: "1080x1080", "1280x720", "1920x1080", "2112x2112", "2688x1512", "2880x2880",
+	// "3840x2160".
+	Resolution *string `protobuf:"bytes,6,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
+	// Known values: 1, 2.
+	MotionDetectorVersion *int64           `protobuf:"varint,7,opt,name=motion_detector_version,json=motionDetectorVersion,proto3,oneof" json:"motion_detector_version,omitempty"`
+	AdditionalProperties  *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *DeviceCameraQualityAndRetention) Reset() {
@@ -164,6 +170,13 @@ func (x *DeviceCameraQualityAndRetention) GetMotionDetectorVersion() int64 {
 	return 0
 }
 
+func (x *DeviceCameraQualityAndRetention) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateDeviceCameraQualityAndRetention.
 type UpdateDeviceCameraQualityAndRetentionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -179,9 +192,10 @@ type UpdateDeviceCameraQualityAndRetentionRequest struct {
 	// "3840x2160".
 	Resolution *string `protobuf:"bytes,7,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
 	// Known values: 1, 2.
-	MotionDetectorVersion *int64                 `protobuf:"varint,8,opt,name=motion_detector_version,json=motionDetectorVersion,proto3,oneof" json:"motion_detector_version,omitempty"`
-	NullFields            *fieldmaskpb.FieldMask `protobuf:"bytes,9,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields           *fieldmaskpb.FieldMask `protobuf:"bytes,10,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	MotionDetectorVersion *int64           `protobuf:"varint,8,opt,name=motion_detector_version,json=motionDetectorVersion,proto3,oneof" json:"motion_detector_version,omitempty"`
+	EmptyFields           []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields            []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties  *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
@@ -272,16 +286,23 @@ func (x *UpdateDeviceCameraQualityAndRetentionRequest) GetMotionDetectorVersion(
 	return 0
 }
 
-func (x *UpdateDeviceCameraQualityAndRetentionRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceCameraQualityAndRetentionRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateDeviceCameraQualityAndRetentionRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateDeviceCameraQualityAndRetentionRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceCameraQualityAndRetentionRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -290,10 +311,10 @@ var File_meraki_camera_v1_quality_and_retention_proto protoreflect.FileDescripto
 
 const file_meraki_camera_v1_quality_and_retention_proto_rawDesc = "" +
 	"\n" +
-	",meraki/camera/v1/quality_and_retention.proto\x12\x10meraki.camera.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"S\n" +
+	",meraki/camera/v1/quality_and_retention.proto\x12\x10meraki.camera.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"S\n" +
 	")GetDeviceCameraQualityAndRetentionRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"\xc8\x04\n" +
+	"\a_serial\"\x97\x05\n" +
 	"\x1fDeviceCameraQualityAndRetention\x12\"\n" +
 	"\n" +
 	"profile_id\x18\x01 \x01(\tH\x00R\tprofileId\x88\x01\x01\x12H\n" +
@@ -304,7 +325,8 @@ const file_meraki_camera_v1_quality_and_retention_proto_rawDesc = "" +
 	"\n" +
 	"resolution\x18\x06 \x01(\tH\x05R\n" +
 	"resolution\x88\x01\x01\x12;\n" +
-	"\x17motion_detector_version\x18\a \x01(\x03H\x06R\x15motionDetectorVersion\x88\x01\x01B\r\n" +
+	"\x17motion_detector_version\x18\a \x01(\x03H\x06R\x15motionDetectorVersion\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_profile_idB!\n" +
 	"\x1f_motion_based_retention_enabledB\x1a\n" +
 	"\x18_audio_recording_enabledB$\n" +
@@ -312,7 +334,7 @@ const file_meraki_camera_v1_quality_and_retention_proto_rawDesc = "" +
 	"\n" +
 	"\b_qualityB\r\n" +
 	"\v_resolutionB\x1a\n" +
-	"\x18_motion_detector_version\"\x89\x06\n" +
+	"\x18_motion_detector_version\"\xa2\x06\n" +
 	",UpdateDeviceCameraQualityAndRetentionRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\"\n" +
 	"\n" +
@@ -324,11 +346,11 @@ const file_meraki_camera_v1_quality_and_retention_proto_rawDesc = "" +
 	"\n" +
 	"resolution\x18\a \x01(\tH\x06R\n" +
 	"resolution\x88\x01\x01\x12;\n" +
-	"\x17motion_detector_version\x18\b \x01(\x03H\aR\x15motionDetectorVersion\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\t \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\t\n" +
+	"\x17motion_detector_version\x18\b \x01(\x03H\aR\x15motionDetectorVersion\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\r\n" +
 	"\v_profile_idB!\n" +
 	"\x1f_motion_based_retention_enabledB\x1a\n" +
@@ -337,8 +359,8 @@ const file_meraki_camera_v1_quality_and_retention_proto_rawDesc = "" +
 	"\n" +
 	"\b_qualityB\r\n" +
 	"\v_resolutionB\x1a\n" +
-	"\x18_motion_detector_versionB|\n" +
-	"\x1acom.merakibroker.camera.v1B\x18QualityAndRetentionProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1b\x06proto3"
+	"\x18_motion_detector_versionB\x95\x01\n" +
+	"\x1acom.merakibroker.camera.v1B\x18QualityAndRetentionProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1\xca\x02\x16MerakiBroker\\Camera\\V1b\x06proto3"
 
 var (
 	file_meraki_camera_v1_quality_and_retention_proto_rawDescOnce sync.Once
@@ -357,11 +379,11 @@ var file_meraki_camera_v1_quality_and_retention_proto_goTypes = []any{
 	(*GetDeviceCameraQualityAndRetentionRequest)(nil),    // 0: meraki.camera.v1.GetDeviceCameraQualityAndRetentionRequest
 	(*DeviceCameraQualityAndRetention)(nil),              // 1: meraki.camera.v1.DeviceCameraQualityAndRetention
 	(*UpdateDeviceCameraQualityAndRetentionRequest)(nil), // 2: meraki.camera.v1.UpdateDeviceCameraQualityAndRetentionRequest
-	(*fieldmaskpb.FieldMask)(nil),                        // 3: google.protobuf.FieldMask
+	(*structpb.Struct)(nil),                              // 3: google.protobuf.Struct
 }
 var file_meraki_camera_v1_quality_and_retention_proto_depIdxs = []int32{
-	3, // 0: meraki.camera.v1.UpdateDeviceCameraQualityAndRetentionRequest.null_fields:type_name -> google.protobuf.FieldMask
-	3, // 1: meraki.camera.v1.UpdateDeviceCameraQualityAndRetentionRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	3, // 0: meraki.camera.v1.DeviceCameraQualityAndRetention.additional_properties:type_name -> google.protobuf.Struct
+	3, // 1: meraki.camera.v1.UpdateDeviceCameraQualityAndRetentionRequest.additional_properties:type_name -> google.protobuf.Struct
 	2, // [2:2] is the sub-list for method output_type
 	2, // [2:2] is the sub-list for method input_type
 	2, // [2:2] is the sub-list for extension type_name

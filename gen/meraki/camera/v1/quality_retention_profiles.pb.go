@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -73,11 +73,12 @@ func (x *GetNetworkCameraQualityRetentionProfilesRequest) GetNetworkId() string 
 
 // Answer of getNetworkCameraQualityRetentionProfiles.
 type GetNetworkCameraQualityRetentionProfilesResponse struct {
-	state         protoimpl.MessageState                  `protogen:"open.v1"`
-	Items         []*NetworkCameraQualityRetentionProfile `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                            `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                  `protogen:"open.v1"`
+	Items                []*NetworkCameraQualityRetentionProfile `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                            `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkCameraQualityRetentionProfilesResponse) Reset() {
@@ -124,7 +125,15 @@ func (x *GetNetworkCameraQualityRetentionProfilesResponse) GetPageInfo() *v1.Pag
 	return nil
 }
 
-// Answer of createNetworkCameraQualityRetentionProfile, getNetworkCameraQualityRetentionProfile,
+func (x *GetNetworkCameraQualityRetentionProfilesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The camera quality retention profile of a network. Answer of
+// createNetworkCameraQualityRetentionProfile, getNetworkCameraQualityRetentionProfile,
 // updateNetworkCameraQualityRetentionProfile. Row of getNetworkCameraQualityRetentionProfiles.
 type NetworkCameraQualityRetentionProfile struct {
 	state                          protoimpl.MessageState                                         `protogen:"open.v1"`
@@ -141,6 +150,7 @@ type NetworkCameraQualityRetentionProfile struct {
 	SmartRetention                 *NetworkCameraQualityRetentionProfile_SmartRetention           `protobuf:"bytes,11,opt,name=smart_retention,json=smartRetention,proto3" json:"smart_retention,omitempty"`
 	AxisVideoQuality               *string                                                        `protobuf:"bytes,12,opt,name=axis_video_quality,json=axisVideoQuality,proto3,oneof" json:"axis_video_quality,omitempty"`
 	VideoSettings                  map[string]*NetworkCameraQualityRetentionProfile_VideoSettings `protobuf:"bytes,13,rep,name=video_settings,json=videoSettings,proto3" json:"video_settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	AdditionalProperties           *structpb.Struct                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields                  protoimpl.UnknownFields
 	sizeCache                      protoimpl.SizeCache
 }
@@ -266,24 +276,32 @@ func (x *NetworkCameraQualityRetentionProfile) GetVideoSettings() map[string]*Ne
 	return nil
 }
 
+func (x *NetworkCameraQualityRetentionProfile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createNetworkCameraQualityRetentionProfile.
 type CreateNetworkCameraQualityRetentionProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Name                           *string                                                           `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	MotionBasedRetentionEnabled    *bool                                                             `protobuf:"varint,3,opt,name=motion_based_retention_enabled,json=motionBasedRetentionEnabled,proto3,oneof" json:"motion_based_retention_enabled,omitempty"`
-	RestrictedBandwidthModeEnabled *bool                                                             `protobuf:"varint,4,opt,name=restricted_bandwidth_mode_enabled,json=restrictedBandwidthModeEnabled,proto3,oneof" json:"restricted_bandwidth_mode_enabled,omitempty"`
-	AudioRecordingEnabled          *bool                                                             `protobuf:"varint,5,opt,name=audio_recording_enabled,json=audioRecordingEnabled,proto3,oneof" json:"audio_recording_enabled,omitempty"`
-	CloudArchiveEnabled            *bool                                                             `protobuf:"varint,6,opt,name=cloud_archive_enabled,json=cloudArchiveEnabled,proto3,oneof" json:"cloud_archive_enabled,omitempty"`
-	MotionDetectorVersion          *int64                                                            `protobuf:"varint,7,opt,name=motion_detector_version,json=motionDetectorVersion,proto3,oneof" json:"motion_detector_version,omitempty"`
-	SmartRetention                 *CreateNetworkCameraQualityRetentionProfileRequest_SmartRetention `protobuf:"bytes,8,opt,name=smart_retention,json=smartRetention,proto3" json:"smart_retention,omitempty"`
-	ScheduleId                     *string                                                           `protobuf:"bytes,9,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
-	MaxRetentionDays               *int64                                                            `protobuf:"varint,10,opt,name=max_retention_days,json=maxRetentionDays,proto3,oneof" json:"max_retention_days,omitempty"`
-	VideoSettings                  *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings  `protobuf:"bytes,11,opt,name=video_settings,json=videoSettings,proto3" json:"video_settings,omitempty"`
-	NullFields                     *fieldmaskpb.FieldMask                                            `protobuf:"bytes,12,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields                    *fieldmaskpb.FieldMask                                            `protobuf:"bytes,13,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	Name                           *string                                                        `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	MotionBasedRetentionEnabled    *bool                                                          `protobuf:"varint,3,opt,name=motion_based_retention_enabled,json=motionBasedRetentionEnabled,proto3,oneof" json:"motion_based_retention_enabled,omitempty"`
+	RestrictedBandwidthModeEnabled *bool                                                          `protobuf:"varint,4,opt,name=restricted_bandwidth_mode_enabled,json=restrictedBandwidthModeEnabled,proto3,oneof" json:"restricted_bandwidth_mode_enabled,omitempty"`
+	AudioRecordingEnabled          *bool                                                          `protobuf:"varint,5,opt,name=audio_recording_enabled,json=audioRecordingEnabled,proto3,oneof" json:"audio_recording_enabled,omitempty"`
+	CloudArchiveEnabled            *bool                                                          `protobuf:"varint,6,opt,name=cloud_archive_enabled,json=cloudArchiveEnabled,proto3,oneof" json:"cloud_archive_enabled,omitempty"`
+	MotionDetectorVersion          *int64                                                         `protobuf:"varint,7,opt,name=motion_detector_version,json=motionDetectorVersion,proto3,oneof" json:"motion_detector_version,omitempty"`
+	SmartRetention                 *NetworkCameraQualityRetentionProfile_SmartRetention           `protobuf:"bytes,8,opt,name=smart_retention,json=smartRetention,proto3" json:"smart_retention,omitempty"`
+	ScheduleId                     *string                                                        `protobuf:"bytes,9,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
+	MaxRetentionDays               *int64                                                         `protobuf:"varint,10,opt,name=max_retention_days,json=maxRetentionDays,proto3,oneof" json:"max_retention_days,omitempty"`
+	VideoSettings                  map[string]*NetworkCameraQualityRetentionProfile_VideoSettings `protobuf:"bytes,11,rep,name=video_settings,json=videoSettings,proto3" json:"video_settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	EmptyFields                    []string                                                       `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields                     []string                                                       `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties           *structpb.Struct                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields                  protoimpl.UnknownFields
 	sizeCache                      protoimpl.SizeCache
 }
@@ -367,7 +385,7 @@ func (x *CreateNetworkCameraQualityRetentionProfileRequest) GetMotionDetectorVer
 	return 0
 }
 
-func (x *CreateNetworkCameraQualityRetentionProfileRequest) GetSmartRetention() *CreateNetworkCameraQualityRetentionProfileRequest_SmartRetention {
+func (x *CreateNetworkCameraQualityRetentionProfileRequest) GetSmartRetention() *NetworkCameraQualityRetentionProfile_SmartRetention {
 	if x != nil {
 		return x.SmartRetention
 	}
@@ -388,23 +406,30 @@ func (x *CreateNetworkCameraQualityRetentionProfileRequest) GetMaxRetentionDays(
 	return 0
 }
 
-func (x *CreateNetworkCameraQualityRetentionProfileRequest) GetVideoSettings() *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings {
+func (x *CreateNetworkCameraQualityRetentionProfileRequest) GetVideoSettings() map[string]*NetworkCameraQualityRetentionProfile_VideoSettings {
 	if x != nil {
 		return x.VideoSettings
 	}
 	return nil
 }
 
-func (x *CreateNetworkCameraQualityRetentionProfileRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkCameraQualityRetentionProfileRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkCameraQualityRetentionProfileRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateNetworkCameraQualityRetentionProfileRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkCameraQualityRetentionProfileRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -470,19 +495,20 @@ type UpdateNetworkCameraQualityRetentionProfileRequest struct {
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	QualityRetentionProfileId      *string                                                           `protobuf:"bytes,2,opt,name=quality_retention_profile_id,json=qualityRetentionProfileId,proto3,oneof" json:"quality_retention_profile_id,omitempty"`
-	Name                           *string                                                           `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	MotionBasedRetentionEnabled    *bool                                                             `protobuf:"varint,4,opt,name=motion_based_retention_enabled,json=motionBasedRetentionEnabled,proto3,oneof" json:"motion_based_retention_enabled,omitempty"`
-	RestrictedBandwidthModeEnabled *bool                                                             `protobuf:"varint,5,opt,name=restricted_bandwidth_mode_enabled,json=restrictedBandwidthModeEnabled,proto3,oneof" json:"restricted_bandwidth_mode_enabled,omitempty"`
-	AudioRecordingEnabled          *bool                                                             `protobuf:"varint,6,opt,name=audio_recording_enabled,json=audioRecordingEnabled,proto3,oneof" json:"audio_recording_enabled,omitempty"`
-	CloudArchiveEnabled            *bool                                                             `protobuf:"varint,7,opt,name=cloud_archive_enabled,json=cloudArchiveEnabled,proto3,oneof" json:"cloud_archive_enabled,omitempty"`
-	MotionDetectorVersion          *int64                                                            `protobuf:"varint,8,opt,name=motion_detector_version,json=motionDetectorVersion,proto3,oneof" json:"motion_detector_version,omitempty"`
-	SmartRetention                 *UpdateNetworkCameraQualityRetentionProfileRequest_SmartRetention `protobuf:"bytes,9,opt,name=smart_retention,json=smartRetention,proto3" json:"smart_retention,omitempty"`
-	ScheduleId                     *string                                                           `protobuf:"bytes,10,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
-	MaxRetentionDays               *int64                                                            `protobuf:"varint,11,opt,name=max_retention_days,json=maxRetentionDays,proto3,oneof" json:"max_retention_days,omitempty"`
-	VideoSettings                  *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings  `protobuf:"bytes,12,opt,name=video_settings,json=videoSettings,proto3" json:"video_settings,omitempty"`
-	NullFields                     *fieldmaskpb.FieldMask                                            `protobuf:"bytes,13,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields                    *fieldmaskpb.FieldMask                                            `protobuf:"bytes,14,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	QualityRetentionProfileId      *string                                                        `protobuf:"bytes,2,opt,name=quality_retention_profile_id,json=qualityRetentionProfileId,proto3,oneof" json:"quality_retention_profile_id,omitempty"`
+	Name                           *string                                                        `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	MotionBasedRetentionEnabled    *bool                                                          `protobuf:"varint,4,opt,name=motion_based_retention_enabled,json=motionBasedRetentionEnabled,proto3,oneof" json:"motion_based_retention_enabled,omitempty"`
+	RestrictedBandwidthModeEnabled *bool                                                          `protobuf:"varint,5,opt,name=restricted_bandwidth_mode_enabled,json=restrictedBandwidthModeEnabled,proto3,oneof" json:"restricted_bandwidth_mode_enabled,omitempty"`
+	AudioRecordingEnabled          *bool                                                          `protobuf:"varint,6,opt,name=audio_recording_enabled,json=audioRecordingEnabled,proto3,oneof" json:"audio_recording_enabled,omitempty"`
+	CloudArchiveEnabled            *bool                                                          `protobuf:"varint,7,opt,name=cloud_archive_enabled,json=cloudArchiveEnabled,proto3,oneof" json:"cloud_archive_enabled,omitempty"`
+	MotionDetectorVersion          *int64                                                         `protobuf:"varint,8,opt,name=motion_detector_version,json=motionDetectorVersion,proto3,oneof" json:"motion_detector_version,omitempty"`
+	SmartRetention                 *NetworkCameraQualityRetentionProfile_SmartRetention           `protobuf:"bytes,9,opt,name=smart_retention,json=smartRetention,proto3" json:"smart_retention,omitempty"`
+	ScheduleId                     *string                                                        `protobuf:"bytes,10,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
+	MaxRetentionDays               *int64                                                         `protobuf:"varint,11,opt,name=max_retention_days,json=maxRetentionDays,proto3,oneof" json:"max_retention_days,omitempty"`
+	VideoSettings                  map[string]*NetworkCameraQualityRetentionProfile_VideoSettings `protobuf:"bytes,12,rep,name=video_settings,json=videoSettings,proto3" json:"video_settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	EmptyFields                    []string                                                       `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields                     []string                                                       `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties           *structpb.Struct                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields                  protoimpl.UnknownFields
 	sizeCache                      protoimpl.SizeCache
 }
@@ -573,7 +599,7 @@ func (x *UpdateNetworkCameraQualityRetentionProfileRequest) GetMotionDetectorVer
 	return 0
 }
 
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest) GetSmartRetention() *UpdateNetworkCameraQualityRetentionProfileRequest_SmartRetention {
+func (x *UpdateNetworkCameraQualityRetentionProfileRequest) GetSmartRetention() *NetworkCameraQualityRetentionProfile_SmartRetention {
 	if x != nil {
 		return x.SmartRetention
 	}
@@ -594,23 +620,30 @@ func (x *UpdateNetworkCameraQualityRetentionProfileRequest) GetMaxRetentionDays(
 	return 0
 }
 
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest) GetVideoSettings() *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings {
+func (x *UpdateNetworkCameraQualityRetentionProfileRequest) GetVideoSettings() map[string]*NetworkCameraQualityRetentionProfile_VideoSettings {
 	if x != nil {
 		return x.VideoSettings
 	}
 	return nil
 }
 
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkCameraQualityRetentionProfileRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkCameraQualityRetentionProfileRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkCameraQualityRetentionProfileRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -670,16 +703,62 @@ func (x *DeleteNetworkCameraQualityRetentionProfileRequest) GetQualityRetentionP
 	return ""
 }
 
+// Answer of deleteNetworkCameraQualityRetentionProfile.
+type DeleteNetworkCameraQualityRetentionProfileResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteNetworkCameraQualityRetentionProfileResponse) Reset() {
+	*x = DeleteNetworkCameraQualityRetentionProfileResponse{}
+	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteNetworkCameraQualityRetentionProfileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteNetworkCameraQualityRetentionProfileResponse) ProtoMessage() {}
+
+func (x *DeleteNetworkCameraQualityRetentionProfileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteNetworkCameraQualityRetentionProfileResponse.ProtoReflect.Descriptor instead.
+func (*DeleteNetworkCameraQualityRetentionProfileResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeleteNetworkCameraQualityRetentionProfileResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkCameraQualityRetentionProfile_SmartRetention struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkCameraQualityRetentionProfile_SmartRetention) Reset() {
 	*x = NetworkCameraQualityRetentionProfile_SmartRetention{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[8]
+	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -691,7 +770,7 @@ func (x *NetworkCameraQualityRetentionProfile_SmartRetention) String() string {
 func (*NetworkCameraQualityRetentionProfile_SmartRetention) ProtoMessage() {}
 
 func (x *NetworkCameraQualityRetentionProfile_SmartRetention) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[8]
+	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -714,17 +793,25 @@ func (x *NetworkCameraQualityRetentionProfile_SmartRetention) GetEnabled() bool 
 	return false
 }
 
+func (x *NetworkCameraQualityRetentionProfile_SmartRetention) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkCameraQualityRetentionProfile_VideoSettings struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Quality       *string                `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	Resolution    *string                `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Quality              *string                `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
+	Resolution           *string                `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkCameraQualityRetentionProfile_VideoSettings) Reset() {
 	*x = NetworkCameraQualityRetentionProfile_VideoSettings{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[9]
+	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -736,7 +823,7 @@ func (x *NetworkCameraQualityRetentionProfile_VideoSettings) String() string {
 func (*NetworkCameraQualityRetentionProfile_VideoSettings) ProtoMessage() {}
 
 func (x *NetworkCameraQualityRetentionProfile_VideoSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[9]
+	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -766,3279 +853,26 @@ func (x *NetworkCameraQualityRetentionProfile_VideoSettings) GetResolution() str
 	return ""
 }
 
-type CreateNetworkCameraQualityRetentionProfileRequest_SmartRetention struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_SmartRetention) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_SmartRetention{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_SmartRetention) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_SmartRetention) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_SmartRetention) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[10]
+func (x *NetworkCameraQualityRetentionProfile_VideoSettings) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_SmartRetention.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_SmartRetention) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_SmartRetention) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings struct {
-	state         protoimpl.MessageState                                                        `protogen:"open.v1"`
-	Mv12Mv22Mv72  *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12Mv22Mv72 `protobuf:"bytes,1,opt,name=mv12_mv22_mv72,json=MV12/MV22/MV72,proto3" json:"mv12_mv22_mv72,omitempty"`
-	Mv12We        *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12We       `protobuf:"bytes,2,opt,name=mv12_we,json=MV12WE,proto3" json:"mv12_we,omitempty"`
-	Mv13          *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13         `protobuf:"bytes,3,opt,name=mv13,json=MV13,proto3" json:"mv13,omitempty"`
-	Mv13M         *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13M        `protobuf:"bytes,4,opt,name=mv13_m,json=MV13M,proto3" json:"mv13_m,omitempty"`
-	Mv21Mv71      *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv21Mv71     `protobuf:"bytes,5,opt,name=mv21_mv71,json=MV21/MV71,proto3" json:"mv21_mv71,omitempty"`
-	Mv22XMv72X    *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv22XMv72X   `protobuf:"bytes,6,opt,name=mv22_x_mv72_x,json=MV22X/MV72X,proto3" json:"mv22_x_mv72_x,omitempty"`
-	Mv23          *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23         `protobuf:"bytes,7,opt,name=mv23,json=MV23,proto3" json:"mv23,omitempty"`
-	Mv23M         *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23M        `protobuf:"bytes,8,opt,name=mv23_m,json=MV23M,proto3" json:"mv23_m,omitempty"`
-	Mv23X         *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23X        `protobuf:"bytes,9,opt,name=mv23_x,json=MV23X,proto3" json:"mv23_x,omitempty"`
-	Mv32          *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv32         `protobuf:"bytes,10,opt,name=mv32,json=MV32,proto3" json:"mv32,omitempty"`
-	Mv33          *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33         `protobuf:"bytes,11,opt,name=mv33,json=MV33,proto3" json:"mv33,omitempty"`
-	Mv33M         *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33M        `protobuf:"bytes,12,opt,name=mv33_m,json=MV33M,proto3" json:"mv33_m,omitempty"`
-	Mv52          *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv52         `protobuf:"bytes,13,opt,name=mv52,json=MV52,proto3" json:"mv52,omitempty"`
-	Mv63          *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63         `protobuf:"bytes,14,opt,name=mv63,json=MV63,proto3" json:"mv63,omitempty"`
-	Mv63M         *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63M        `protobuf:"bytes,15,opt,name=mv63_m,json=MV63M,proto3" json:"mv63_m,omitempty"`
-	Mv63X         *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63X        `protobuf:"bytes,16,opt,name=mv63_x,json=MV63X,proto3" json:"mv63_x,omitempty"`
-	Mv73          *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73         `protobuf:"bytes,17,opt,name=mv73,json=MV73,proto3" json:"mv73,omitempty"`
-	Mv73M         *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73M        `protobuf:"bytes,18,opt,name=mv73_m,json=MV73M,proto3" json:"mv73_m,omitempty"`
-	Mv73X         *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73X        `protobuf:"bytes,19,opt,name=mv73_x,json=MV73X,proto3" json:"mv73_x,omitempty"`
-	Mv93          *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93         `protobuf:"bytes,20,opt,name=mv93,json=MV93,proto3" json:"mv93,omitempty"`
-	Mv93M         *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93M        `protobuf:"bytes,21,opt,name=mv93_m,json=MV93M,proto3" json:"mv93_m,omitempty"`
-	Mv93X         *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93X        `protobuf:"bytes,22,opt,name=mv93_x,json=MV93X,proto3" json:"mv93_x,omitempty"`
-	Mv53X         *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv53X        `protobuf:"bytes,23,opt,name=mv53_x,json=MV53X,proto3" json:"mv53_x,omitempty"`
-	Mv84X         *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv84X        `protobuf:"bytes,24,opt,name=mv84_x,json=MV84X,proto3" json:"mv84_x,omitempty"`
-	Mv44X         *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv44X        `protobuf:"bytes,25,opt,name=mv44_x,json=MV44X,proto3" json:"mv44_x,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv12Mv22Mv72() *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12Mv22Mv72 {
-	if x != nil {
-		return x.Mv12Mv22Mv72
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv12We() *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12We {
-	if x != nil {
-		return x.Mv12We
-	}
-	return nil
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv13() *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13 {
-	if x != nil {
-		return x.Mv13
-	}
-	return nil
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv13M() *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13M {
-	if x != nil {
-		return x.Mv13M
-	}
-	return nil
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv21Mv71() *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv21Mv71 {
-	if x != nil {
-		return x.Mv21Mv71
-	}
-	return nil
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv22XMv72X() *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv22XMv72X {
-	if x != nil {
-		return x.Mv22XMv72X
-	}
-	return nil
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv23() *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23 {
-	if x != nil {
-		return x.Mv23
-	}
-	return nil
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv23M() *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23M {
-	if x != nil {
-		return x.Mv23M
-	}
-	return nil
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv23X() *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23X {
-	if x != nil {
-		return x.Mv23X
-	}
-	return nil
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv32() *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv32 {
-	if x != nil {
-		return x.Mv32
-	}
-	return nil
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv33() *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33 {
-	if x != nil {
-		return x.Mv33
-	}
-	return nil
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv33M() *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33M {
-	if x != nil {
-		return x.Mv33M
-	}
-	return nil
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv52() *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv52 {
-	if x != nil {
-		return x.Mv52
-	}
-	return nil
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv63() *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63 {
-	if x != nil {
-		return x.Mv63
-	}
-	return nil
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv63M() *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63M {
-	if x != nil {
-		return x.Mv63M
-	}
-	return nil
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv63X() *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63X {
-	if x != nil {
-		return x.Mv63X
-	}
-	return nil
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv73() *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73 {
-	if x != nil {
-		return x.Mv73
-	}
-	return nil
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv73M() *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73M {
-	if x != nil {
-		return x.Mv73M
-	}
-	return nil
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv73X() *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73X {
-	if x != nil {
-		return x.Mv73X
-	}
-	return nil
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv93() *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93 {
-	if x != nil {
-		return x.Mv93
-	}
-	return nil
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv93M() *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93M {
-	if x != nil {
-		return x.Mv93M
-	}
-	return nil
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv93X() *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93X {
-	if x != nil {
-		return x.Mv93X
-	}
-	return nil
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv53X() *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv53X {
-	if x != nil {
-		return x.Mv53X
-	}
-	return nil
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv84X() *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv84X {
-	if x != nil {
-		return x.Mv84X
-	}
-	return nil
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv44X() *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv44X {
-	if x != nil {
-		return x.Mv44X
-	}
-	return nil
-}
-
-type CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12Mv22Mv72 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1280x720", "1920x1080".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12Mv22Mv72) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12Mv22Mv72{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12Mv22Mv72) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12Mv22Mv72) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12Mv22Mv72) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12Mv22Mv72.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12Mv22Mv72) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 1, 0}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12Mv22Mv72) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12Mv22Mv72) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12We struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1280x720", "1920x1080".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12We) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12We{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12We) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12We) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12We) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12We.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12We) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 1, 1}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12We) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12We) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1920x1080", "2688x1512", "3840x2160".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 1, 2}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13M struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1920x1080", "2688x1512", "3840x2160".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13M) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13M{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13M) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13M) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13M) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13M.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13M) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 1, 3}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13M) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13M) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv21Mv71 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1280x720".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv21Mv71) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv21Mv71{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv21Mv71) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv21Mv71) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv21Mv71) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv21Mv71.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv21Mv71) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 1, 4}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv21Mv71) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv21Mv71) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv22XMv72X struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1280x720", "1920x1080", "2688x1512".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv22XMv72X) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv22XMv72X{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv22XMv72X) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv22XMv72X) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv22XMv72X) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv22XMv72X.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv22XMv72X) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 1, 5}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv22XMv72X) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv22XMv72X) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1920x1080", "2688x1512", "3840x2160".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[18]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 1, 6}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23M struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1920x1080", "2688x1512", "3840x2160".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23M) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23M{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23M) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23M) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23M) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[19]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23M.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23M) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 1, 7}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23M) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23M) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23X struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1920x1080", "2688x1512", "3840x2160".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23X) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23X{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23X) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23X) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23X) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23X.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23X) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 1, 8}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23X) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23X) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv32 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1080x1080", "2112x2112".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv32) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv32{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[21]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv32) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv32) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv32) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[21]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv32.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv32) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 1, 9}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv32) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv32) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1080x1080", "2112x2112", "2880x2880".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[22]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[22]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 1, 10}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33M struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1080x1080", "2112x2112", "2880x2880".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33M) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33M{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33M) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33M) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33M) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[23]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33M.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33M) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 1, 11}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33M) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33M) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv52 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1280x720", "1920x1080", "2688x1512", "3840x2160".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv52) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv52{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv52) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv52) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv52) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[24]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv52.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv52) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 1, 12}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv52) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv52) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1920x1080", "2688x1512", "3840x2160".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[25]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[25]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 1, 13}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63M struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1920x1080", "2688x1512", "3840x2160".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63M) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63M{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[26]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63M) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63M) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63M) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[26]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63M.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63M) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 1, 14}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63M) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63M) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63X struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1920x1080", "2688x1512", "3840x2160".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63X) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63X{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[27]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63X) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63X) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63X) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[27]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63X.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63X) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 1, 15}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63X) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63X) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1920x1080", "2688x1512", "3840x2160".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[28]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[28]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 1, 16}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73M struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1920x1080", "2688x1512", "3840x2160".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73M) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73M{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[29]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73M) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73M) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73M) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[29]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73M.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73M) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 1, 17}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73M) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73M) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73X struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1920x1080", "2688x1512", "3840x2160".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73X) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73X{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[30]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73X) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73X) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73X) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[30]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73X.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73X) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 1, 18}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73X) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73X) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1080x1080", "2112x2112", "2880x2880".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[31]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[31]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 1, 19}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93M struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1080x1080", "2112x2112", "2880x2880".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93M) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93M{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[32]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93M) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93M) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93M) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[32]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93M.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93M) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 1, 20}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93M) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93M) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93X struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1080x1080", "2112x2112", "2880x2880".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93X) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93X{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[33]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93X) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93X) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93X) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[33]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93X.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93X) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 1, 21}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93X) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93X) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv53X struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1920x1080", "2688x1512", "3840x2160".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv53X) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv53X{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[34]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv53X) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv53X) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv53X) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[34]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv53X.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv53X) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 1, 22}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv53X) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv53X) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv84X struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1440x1080", "2560x1920".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv84X) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv84X{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[35]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv84X) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv84X) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv84X) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[35]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv84X.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv84X) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 1, 23}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv84X) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv84X) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv44X struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1440x1080", "2560x1920".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv44X) Reset() {
-	*x = CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv44X{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[36]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv44X) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv44X) ProtoMessage() {}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv44X) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[36]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv44X.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv44X) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{3, 1, 24}
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv44X) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv44X) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_SmartRetention struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_SmartRetention) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_SmartRetention{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[37]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_SmartRetention) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_SmartRetention) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_SmartRetention) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[37]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_SmartRetention.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_SmartRetention) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 0}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_SmartRetention) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings struct {
-	state         protoimpl.MessageState                                                        `protogen:"open.v1"`
-	Mv12Mv22Mv72  *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12Mv22Mv72 `protobuf:"bytes,1,opt,name=mv12_mv22_mv72,json=MV12/MV22/MV72,proto3" json:"mv12_mv22_mv72,omitempty"`
-	Mv12We        *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12We       `protobuf:"bytes,2,opt,name=mv12_we,json=MV12WE,proto3" json:"mv12_we,omitempty"`
-	Mv13          *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13         `protobuf:"bytes,3,opt,name=mv13,json=MV13,proto3" json:"mv13,omitempty"`
-	Mv13M         *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13M        `protobuf:"bytes,4,opt,name=mv13_m,json=MV13M,proto3" json:"mv13_m,omitempty"`
-	Mv21Mv71      *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv21Mv71     `protobuf:"bytes,5,opt,name=mv21_mv71,json=MV21/MV71,proto3" json:"mv21_mv71,omitempty"`
-	Mv22XMv72X    *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv22XMv72X   `protobuf:"bytes,6,opt,name=mv22_x_mv72_x,json=MV22X/MV72X,proto3" json:"mv22_x_mv72_x,omitempty"`
-	Mv23          *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23         `protobuf:"bytes,7,opt,name=mv23,json=MV23,proto3" json:"mv23,omitempty"`
-	Mv23M         *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23M        `protobuf:"bytes,8,opt,name=mv23_m,json=MV23M,proto3" json:"mv23_m,omitempty"`
-	Mv23X         *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23X        `protobuf:"bytes,9,opt,name=mv23_x,json=MV23X,proto3" json:"mv23_x,omitempty"`
-	Mv32          *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv32         `protobuf:"bytes,10,opt,name=mv32,json=MV32,proto3" json:"mv32,omitempty"`
-	Mv33          *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33         `protobuf:"bytes,11,opt,name=mv33,json=MV33,proto3" json:"mv33,omitempty"`
-	Mv33M         *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33M        `protobuf:"bytes,12,opt,name=mv33_m,json=MV33M,proto3" json:"mv33_m,omitempty"`
-	Mv52          *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv52         `protobuf:"bytes,13,opt,name=mv52,json=MV52,proto3" json:"mv52,omitempty"`
-	Mv63          *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63         `protobuf:"bytes,14,opt,name=mv63,json=MV63,proto3" json:"mv63,omitempty"`
-	Mv63M         *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63M        `protobuf:"bytes,15,opt,name=mv63_m,json=MV63M,proto3" json:"mv63_m,omitempty"`
-	Mv63X         *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63X        `protobuf:"bytes,16,opt,name=mv63_x,json=MV63X,proto3" json:"mv63_x,omitempty"`
-	Mv73          *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73         `protobuf:"bytes,17,opt,name=mv73,json=MV73,proto3" json:"mv73,omitempty"`
-	Mv73M         *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73M        `protobuf:"bytes,18,opt,name=mv73_m,json=MV73M,proto3" json:"mv73_m,omitempty"`
-	Mv73X         *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73X        `protobuf:"bytes,19,opt,name=mv73_x,json=MV73X,proto3" json:"mv73_x,omitempty"`
-	Mv93          *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93         `protobuf:"bytes,20,opt,name=mv93,json=MV93,proto3" json:"mv93,omitempty"`
-	Mv93M         *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93M        `protobuf:"bytes,21,opt,name=mv93_m,json=MV93M,proto3" json:"mv93_m,omitempty"`
-	Mv93X         *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93X        `protobuf:"bytes,22,opt,name=mv93_x,json=MV93X,proto3" json:"mv93_x,omitempty"`
-	Mv53X         *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv53X        `protobuf:"bytes,23,opt,name=mv53_x,json=MV53X,proto3" json:"mv53_x,omitempty"`
-	Mv84X         *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv84X        `protobuf:"bytes,24,opt,name=mv84_x,json=MV84X,proto3" json:"mv84_x,omitempty"`
-	Mv44X         *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv44X        `protobuf:"bytes,25,opt,name=mv44_x,json=MV44X,proto3" json:"mv44_x,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[38]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[38]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 1}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv12Mv22Mv72() *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12Mv22Mv72 {
-	if x != nil {
-		return x.Mv12Mv22Mv72
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv12We() *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12We {
-	if x != nil {
-		return x.Mv12We
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv13() *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13 {
-	if x != nil {
-		return x.Mv13
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv13M() *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13M {
-	if x != nil {
-		return x.Mv13M
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv21Mv71() *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv21Mv71 {
-	if x != nil {
-		return x.Mv21Mv71
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv22XMv72X() *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv22XMv72X {
-	if x != nil {
-		return x.Mv22XMv72X
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv23() *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23 {
-	if x != nil {
-		return x.Mv23
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv23M() *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23M {
-	if x != nil {
-		return x.Mv23M
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv23X() *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23X {
-	if x != nil {
-		return x.Mv23X
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv32() *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv32 {
-	if x != nil {
-		return x.Mv32
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv33() *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33 {
-	if x != nil {
-		return x.Mv33
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv33M() *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33M {
-	if x != nil {
-		return x.Mv33M
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv52() *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv52 {
-	if x != nil {
-		return x.Mv52
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv63() *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63 {
-	if x != nil {
-		return x.Mv63
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv63M() *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63M {
-	if x != nil {
-		return x.Mv63M
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv63X() *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63X {
-	if x != nil {
-		return x.Mv63X
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv73() *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73 {
-	if x != nil {
-		return x.Mv73
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv73M() *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73M {
-	if x != nil {
-		return x.Mv73M
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv73X() *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73X {
-	if x != nil {
-		return x.Mv73X
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv93() *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93 {
-	if x != nil {
-		return x.Mv93
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv93M() *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93M {
-	if x != nil {
-		return x.Mv93M
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv93X() *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93X {
-	if x != nil {
-		return x.Mv93X
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv53X() *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv53X {
-	if x != nil {
-		return x.Mv53X
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv84X() *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv84X {
-	if x != nil {
-		return x.Mv84X
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings) GetMv44X() *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv44X {
-	if x != nil {
-		return x.Mv44X
-	}
-	return nil
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12Mv22Mv72 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1280x720", "1920x1080".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12Mv22Mv72) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12Mv22Mv72{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[39]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12Mv22Mv72) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12Mv22Mv72) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12Mv22Mv72) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[39]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12Mv22Mv72.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12Mv22Mv72) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 1, 0}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12Mv22Mv72) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12Mv22Mv72) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12We struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1280x720", "1920x1080".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12We) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12We{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[40]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12We) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12We) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12We) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[40]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12We.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12We) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 1, 1}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12We) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12We) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1920x1080", "2688x1512", "3840x2160".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[41]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[41]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 1, 2}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13M struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1920x1080", "2688x1512", "3840x2160".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13M) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13M{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[42]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13M) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13M) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13M) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[42]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13M.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13M) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 1, 3}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13M) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13M) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv21Mv71 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1280x720".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv21Mv71) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv21Mv71{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[43]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv21Mv71) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv21Mv71) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv21Mv71) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[43]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv21Mv71.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv21Mv71) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 1, 4}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv21Mv71) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv21Mv71) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv22XMv72X struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1280x720", "1920x1080", "2688x1512".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv22XMv72X) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv22XMv72X{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[44]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv22XMv72X) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv22XMv72X) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv22XMv72X) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[44]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv22XMv72X.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv22XMv72X) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 1, 5}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv22XMv72X) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv22XMv72X) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1920x1080", "2688x1512", "3840x2160".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[45]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[45]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 1, 6}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23M struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1920x1080", "2688x1512", "3840x2160".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23M) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23M{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[46]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23M) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23M) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23M) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[46]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23M.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23M) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 1, 7}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23M) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23M) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23X struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1920x1080", "2688x1512", "3840x2160".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23X) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23X{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[47]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23X) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23X) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23X) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[47]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23X.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23X) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 1, 8}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23X) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23X) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv32 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1080x1080", "2112x2112".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv32) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv32{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[48]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv32) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv32) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv32) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[48]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv32.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv32) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 1, 9}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv32) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv32) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1080x1080", "2112x2112", "2880x2880".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[49]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[49]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 1, 10}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33M struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1080x1080", "2112x2112", "2880x2880".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33M) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33M{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[50]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33M) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33M) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33M) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[50]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33M.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33M) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 1, 11}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33M) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33M) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv52 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1280x720", "1920x1080", "2688x1512", "3840x2160".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv52) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv52{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[51]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv52) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv52) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv52) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[51]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv52.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv52) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 1, 12}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv52) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv52) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1920x1080", "2688x1512", "3840x2160".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[52]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[52]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 1, 13}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63M struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1920x1080", "2688x1512", "3840x2160".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63M) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63M{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[53]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63M) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63M) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63M) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[53]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63M.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63M) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 1, 14}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63M) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63M) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63X struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1920x1080", "2688x1512", "3840x2160".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63X) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63X{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[54]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63X) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63X) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63X) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[54]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63X.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63X) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 1, 15}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63X) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63X) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1920x1080", "2688x1512", "3840x2160".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[55]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[55]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 1, 16}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73M struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1920x1080", "2688x1512", "3840x2160".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73M) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73M{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[56]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73M) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73M) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73M) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[56]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73M.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73M) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 1, 17}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73M) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73M) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73X struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1920x1080", "2688x1512", "3840x2160".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73X) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73X{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[57]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73X) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73X) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73X) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[57]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73X.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73X) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 1, 18}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73X) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73X) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1080x1080", "2112x2112", "2880x2880".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[58]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[58]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 1, 19}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93M struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1080x1080", "2112x2112", "2880x2880".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93M) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93M{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[59]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93M) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93M) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93M) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[59]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93M.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93M) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 1, 20}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93M) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93M) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93X struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1080x1080", "2112x2112", "2880x2880".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93X) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93X{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[60]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93X) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93X) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93X) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[60]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93X.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93X) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 1, 21}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93X) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93X) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv53X struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "High", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1920x1080", "2688x1512", "3840x2160".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv53X) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv53X{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[61]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv53X) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv53X) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv53X) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[61]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv53X.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv53X) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 1, 22}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv53X) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv53X) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv84X struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1440x1080", "2560x1920".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv84X) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv84X{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[62]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv84X) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv84X) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv84X) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[62]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv84X.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv84X) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 1, 23}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv84X) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv84X) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
-}
-
-type UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv44X struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Enhanced", "Standard".
-	Quality *string `protobuf:"bytes,1,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	// Required. Known values: "1440x1080", "2560x1920".
-	Resolution    *string `protobuf:"bytes,2,opt,name=resolution,proto3,oneof" json:"resolution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv44X) Reset() {
-	*x = UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv44X{}
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[63]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv44X) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv44X) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv44X) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[63]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv44X.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv44X) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP(), []int{5, 1, 24}
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv44X) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv44X) GetResolution() string {
-	if x != nil && x.Resolution != nil {
-		return *x.Resolution
-	}
-	return ""
 }
 
 var File_meraki_camera_v1_quality_retention_profiles_proto protoreflect.FileDescriptor
 
 const file_meraki_camera_v1_quality_retention_profiles_proto_rawDesc = "" +
 	"\n" +
-	"1meraki/camera/v1/quality_retention_profiles.proto\x12\x10meraki.camera.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"d\n" +
+	"1meraki/camera/v1/quality_retention_profiles.proto\x12\x10meraki.camera.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"d\n" +
 	"/GetNetworkCameraQualityRetentionProfilesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xbe\x01\n" +
-	"0GetNetworkCameraQualityRetentionProfilesResponse\x12L\n" +
-	"\x05items\x18\x01 \x03(\v26.meraki.camera.v1.NetworkCameraQualityRetentionProfileR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xe1\n" +
-	"\n" +
+	"\v_network_id\"\x8f\x02\n" +
+	"0GetNetworkCameraQualityRetentionProfilesResponse\x12M\n" +
+	"\x05items\x18\xfb\x0f \x03(\v26.meraki.camera.v1.NetworkCameraQualityRetentionProfileR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xd0\f\n" +
 	"$NetworkCameraQualityRetentionProfile\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\"\n" +
 	"\n" +
@@ -4056,19 +890,22 @@ const file_meraki_camera_v1_quality_retention_profiles_proto_rawDesc = "" +
 	"\x0fsmart_retention\x18\v \x01(\v2E.meraki.camera.v1.NetworkCameraQualityRetentionProfile.SmartRetentionR\x0esmartRetention\x121\n" +
 	"\x12axis_video_quality\x18\f \x01(\tH\n" +
 	"R\x10axisVideoQuality\x88\x01\x01\x12p\n" +
-	"\x0evideo_settings\x18\r \x03(\v2I.meraki.camera.v1.NetworkCameraQualityRetentionProfile.VideoSettingsEntryR\rvideoSettings\x1a\x86\x01\n" +
+	"\x0evideo_settings\x18\r \x03(\v2I.meraki.camera.v1.NetworkCameraQualityRetentionProfile.VideoSettingsEntryR\rvideoSettings\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x86\x01\n" +
 	"\x12VideoSettingsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12Z\n" +
-	"\x05value\x18\x02 \x01(\v2D.meraki.camera.v1.NetworkCameraQualityRetentionProfile.VideoSettingsR\x05value:\x028\x01\x1a;\n" +
+	"\x05value\x18\x02 \x01(\v2D.meraki.camera.v1.NetworkCameraQualityRetentionProfile.VideoSettingsR\x05value:\x028\x01\x1a\x8a\x01\n" +
 	"\x0eSmartRetention\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1an\n" +
+	"\b_enabled\x1a\xbd\x01\n" +
 	"\rVideoSettings\x12\x1d\n" +
 	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
 	"\n" +
 	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
+	"resolution\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_qualityB\r\n" +
 	"\v_resolutionB\x05\n" +
@@ -4082,7 +919,8 @@ const file_meraki_camera_v1_quality_retention_profiles_proto_rawDesc = "" +
 	"\x13_max_retention_daysB\x0e\n" +
 	"\f_schedule_idB\x1a\n" +
 	"\x18_motion_detector_versionB\x15\n" +
-	"\x13_axis_video_quality\"\xfb3\n" +
+	"\x13_axis_video_quality\"\x8d\n" +
+	"\n" +
 	"1CreateNetworkCameraQualityRetentionProfileRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
@@ -4091,248 +929,20 @@ const file_meraki_camera_v1_quality_retention_profiles_proto_rawDesc = "" +
 	"!restricted_bandwidth_mode_enabled\x18\x04 \x01(\bH\x03R\x1erestrictedBandwidthModeEnabled\x88\x01\x01\x12;\n" +
 	"\x17audio_recording_enabled\x18\x05 \x01(\bH\x04R\x15audioRecordingEnabled\x88\x01\x01\x127\n" +
 	"\x15cloud_archive_enabled\x18\x06 \x01(\bH\x05R\x13cloudArchiveEnabled\x88\x01\x01\x12;\n" +
-	"\x17motion_detector_version\x18\a \x01(\x03H\x06R\x15motionDetectorVersion\x88\x01\x01\x12{\n" +
-	"\x0fsmart_retention\x18\b \x01(\v2R.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.SmartRetentionR\x0esmartRetention\x12$\n" +
+	"\x17motion_detector_version\x18\a \x01(\x03H\x06R\x15motionDetectorVersion\x88\x01\x01\x12n\n" +
+	"\x0fsmart_retention\x18\b \x01(\v2E.meraki.camera.v1.NetworkCameraQualityRetentionProfile.SmartRetentionR\x0esmartRetention\x12$\n" +
 	"\vschedule_id\x18\t \x01(\tH\aR\n" +
 	"scheduleId\x88\x01\x01\x121\n" +
 	"\x12max_retention_days\x18\n" +
-	" \x01(\x03H\bR\x10maxRetentionDays\x88\x01\x01\x12x\n" +
-	"\x0evideo_settings\x18\v \x01(\v2Q.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettingsR\rvideoSettings\x12C\n" +
-	"\vnull_fields\x18\f \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\r \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a;\n" +
-	"\x0eSmartRetention\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a\xc8*\n" +
-	"\rVideoSettings\x12\x86\x01\n" +
-	"\x0emv12_mv22_mv72\x18\x01 \x01(\v2^.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv12Mv22Mv72R\x0eMV12/MV22/MV72\x12q\n" +
-	"\amv12_we\x18\x02 \x01(\v2X.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv12WeR\x06MV12WE\x12j\n" +
-	"\x04mv13\x18\x03 \x01(\v2V.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv13R\x04MV13\x12n\n" +
-	"\x06mv13_m\x18\x04 \x01(\v2W.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv13MR\x05MV13M\x12x\n" +
-	"\tmv21_mv71\x18\x05 \x01(\v2Z.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv21Mv71R\tMV21/MV71\x12\x80\x01\n" +
-	"\rmv22_x_mv72_x\x18\x06 \x01(\v2\\.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv22XMv72XR\vMV22X/MV72X\x12j\n" +
-	"\x04mv23\x18\a \x01(\v2V.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv23R\x04MV23\x12n\n" +
-	"\x06mv23_m\x18\b \x01(\v2W.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv23MR\x05MV23M\x12n\n" +
-	"\x06mv23_x\x18\t \x01(\v2W.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv23XR\x05MV23X\x12j\n" +
-	"\x04mv32\x18\n" +
-	" \x01(\v2V.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv32R\x04MV32\x12j\n" +
-	"\x04mv33\x18\v \x01(\v2V.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv33R\x04MV33\x12n\n" +
-	"\x06mv33_m\x18\f \x01(\v2W.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv33MR\x05MV33M\x12j\n" +
-	"\x04mv52\x18\r \x01(\v2V.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv52R\x04MV52\x12j\n" +
-	"\x04mv63\x18\x0e \x01(\v2V.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv63R\x04MV63\x12n\n" +
-	"\x06mv63_m\x18\x0f \x01(\v2W.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv63MR\x05MV63M\x12n\n" +
-	"\x06mv63_x\x18\x10 \x01(\v2W.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv63XR\x05MV63X\x12j\n" +
-	"\x04mv73\x18\x11 \x01(\v2V.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv73R\x04MV73\x12n\n" +
-	"\x06mv73_m\x18\x12 \x01(\v2W.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv73MR\x05MV73M\x12n\n" +
-	"\x06mv73_x\x18\x13 \x01(\v2W.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv73XR\x05MV73X\x12j\n" +
-	"\x04mv93\x18\x14 \x01(\v2V.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv93R\x04MV93\x12n\n" +
-	"\x06mv93_m\x18\x15 \x01(\v2W.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv93MR\x05MV93M\x12n\n" +
-	"\x06mv93_x\x18\x16 \x01(\v2W.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv93XR\x05MV93X\x12n\n" +
-	"\x06mv53_x\x18\x17 \x01(\v2W.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv53XR\x05MV53X\x12n\n" +
-	"\x06mv84_x\x18\x18 \x01(\v2W.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv84XR\x05MV84X\x12n\n" +
-	"\x06mv44_x\x18\x19 \x01(\v2W.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv44XR\x05MV44X\x1am\n" +
-	"\fMv12Mv22Mv72\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1ag\n" +
-	"\x06Mv12We\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1ae\n" +
-	"\x04Mv13\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1af\n" +
-	"\x05Mv13M\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1ai\n" +
-	"\bMv21Mv71\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1ak\n" +
-	"\n" +
-	"Mv22XMv72X\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1ae\n" +
-	"\x04Mv23\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1af\n" +
-	"\x05Mv23M\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1af\n" +
-	"\x05Mv23X\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1ae\n" +
-	"\x04Mv32\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1ae\n" +
-	"\x04Mv33\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1af\n" +
-	"\x05Mv33M\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1ae\n" +
-	"\x04Mv52\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1ae\n" +
-	"\x04Mv63\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1af\n" +
-	"\x05Mv63M\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1af\n" +
-	"\x05Mv63X\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1ae\n" +
-	"\x04Mv73\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1af\n" +
-	"\x05Mv73M\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1af\n" +
-	"\x05Mv73X\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1ae\n" +
-	"\x04Mv93\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1af\n" +
-	"\x05Mv93M\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1af\n" +
-	"\x05Mv93X\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1af\n" +
-	"\x05Mv53X\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1af\n" +
-	"\x05Mv84X\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1af\n" +
-	"\x05Mv44X\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolutionB\r\n" +
+	" \x01(\x03H\bR\x10maxRetentionDays\x88\x01\x01\x12}\n" +
+	"\x0evideo_settings\x18\v \x03(\v2V.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettingsEntryR\rvideoSettings\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x86\x01\n" +
+	"\x12VideoSettingsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12Z\n" +
+	"\x05value\x18\x02 \x01(\v2D.meraki.camera.v1.NetworkCameraQualityRetentionProfile.VideoSettingsR\x05value:\x028\x01B\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_nameB!\n" +
 	"\x1f_motion_based_retention_enabledB$\n" +
@@ -4347,7 +957,8 @@ const file_meraki_camera_v1_quality_retention_profiles_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12D\n" +
 	"\x1cquality_retention_profile_id\x18\x02 \x01(\tH\x01R\x19qualityRetentionProfileId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x1f\n" +
-	"\x1d_quality_retention_profile_id\"\xe24\n" +
+	"\x1d_quality_retention_profile_id\"\xf4\n" +
+	"\n" +
 	"1UpdateNetworkCameraQualityRetentionProfileRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12D\n" +
@@ -4357,248 +968,20 @@ const file_meraki_camera_v1_quality_retention_profiles_proto_rawDesc = "" +
 	"!restricted_bandwidth_mode_enabled\x18\x05 \x01(\bH\x04R\x1erestrictedBandwidthModeEnabled\x88\x01\x01\x12;\n" +
 	"\x17audio_recording_enabled\x18\x06 \x01(\bH\x05R\x15audioRecordingEnabled\x88\x01\x01\x127\n" +
 	"\x15cloud_archive_enabled\x18\a \x01(\bH\x06R\x13cloudArchiveEnabled\x88\x01\x01\x12;\n" +
-	"\x17motion_detector_version\x18\b \x01(\x03H\aR\x15motionDetectorVersion\x88\x01\x01\x12{\n" +
-	"\x0fsmart_retention\x18\t \x01(\v2R.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.SmartRetentionR\x0esmartRetention\x12$\n" +
+	"\x17motion_detector_version\x18\b \x01(\x03H\aR\x15motionDetectorVersion\x88\x01\x01\x12n\n" +
+	"\x0fsmart_retention\x18\t \x01(\v2E.meraki.camera.v1.NetworkCameraQualityRetentionProfile.SmartRetentionR\x0esmartRetention\x12$\n" +
 	"\vschedule_id\x18\n" +
 	" \x01(\tH\bR\n" +
 	"scheduleId\x88\x01\x01\x121\n" +
-	"\x12max_retention_days\x18\v \x01(\x03H\tR\x10maxRetentionDays\x88\x01\x01\x12x\n" +
-	"\x0evideo_settings\x18\f \x01(\v2Q.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettingsR\rvideoSettings\x12C\n" +
-	"\vnull_fields\x18\r \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x0e \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a;\n" +
-	"\x0eSmartRetention\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a\xc8*\n" +
-	"\rVideoSettings\x12\x86\x01\n" +
-	"\x0emv12_mv22_mv72\x18\x01 \x01(\v2^.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv12Mv22Mv72R\x0eMV12/MV22/MV72\x12q\n" +
-	"\amv12_we\x18\x02 \x01(\v2X.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv12WeR\x06MV12WE\x12j\n" +
-	"\x04mv13\x18\x03 \x01(\v2V.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv13R\x04MV13\x12n\n" +
-	"\x06mv13_m\x18\x04 \x01(\v2W.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv13MR\x05MV13M\x12x\n" +
-	"\tmv21_mv71\x18\x05 \x01(\v2Z.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv21Mv71R\tMV21/MV71\x12\x80\x01\n" +
-	"\rmv22_x_mv72_x\x18\x06 \x01(\v2\\.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv22XMv72XR\vMV22X/MV72X\x12j\n" +
-	"\x04mv23\x18\a \x01(\v2V.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv23R\x04MV23\x12n\n" +
-	"\x06mv23_m\x18\b \x01(\v2W.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv23MR\x05MV23M\x12n\n" +
-	"\x06mv23_x\x18\t \x01(\v2W.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv23XR\x05MV23X\x12j\n" +
-	"\x04mv32\x18\n" +
-	" \x01(\v2V.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv32R\x04MV32\x12j\n" +
-	"\x04mv33\x18\v \x01(\v2V.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv33R\x04MV33\x12n\n" +
-	"\x06mv33_m\x18\f \x01(\v2W.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv33MR\x05MV33M\x12j\n" +
-	"\x04mv52\x18\r \x01(\v2V.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv52R\x04MV52\x12j\n" +
-	"\x04mv63\x18\x0e \x01(\v2V.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv63R\x04MV63\x12n\n" +
-	"\x06mv63_m\x18\x0f \x01(\v2W.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv63MR\x05MV63M\x12n\n" +
-	"\x06mv63_x\x18\x10 \x01(\v2W.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv63XR\x05MV63X\x12j\n" +
-	"\x04mv73\x18\x11 \x01(\v2V.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv73R\x04MV73\x12n\n" +
-	"\x06mv73_m\x18\x12 \x01(\v2W.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv73MR\x05MV73M\x12n\n" +
-	"\x06mv73_x\x18\x13 \x01(\v2W.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv73XR\x05MV73X\x12j\n" +
-	"\x04mv93\x18\x14 \x01(\v2V.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv93R\x04MV93\x12n\n" +
-	"\x06mv93_m\x18\x15 \x01(\v2W.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv93MR\x05MV93M\x12n\n" +
-	"\x06mv93_x\x18\x16 \x01(\v2W.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv93XR\x05MV93X\x12n\n" +
-	"\x06mv53_x\x18\x17 \x01(\v2W.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv53XR\x05MV53X\x12n\n" +
-	"\x06mv84_x\x18\x18 \x01(\v2W.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv84XR\x05MV84X\x12n\n" +
-	"\x06mv44_x\x18\x19 \x01(\v2W.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv44XR\x05MV44X\x1am\n" +
-	"\fMv12Mv22Mv72\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1ag\n" +
-	"\x06Mv12We\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1ae\n" +
-	"\x04Mv13\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1af\n" +
-	"\x05Mv13M\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1ai\n" +
-	"\bMv21Mv71\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1ak\n" +
-	"\n" +
-	"Mv22XMv72X\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1ae\n" +
-	"\x04Mv23\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1af\n" +
-	"\x05Mv23M\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1af\n" +
-	"\x05Mv23X\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1ae\n" +
-	"\x04Mv32\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1ae\n" +
-	"\x04Mv33\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1af\n" +
-	"\x05Mv33M\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1ae\n" +
-	"\x04Mv52\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1ae\n" +
-	"\x04Mv63\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1af\n" +
-	"\x05Mv63M\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1af\n" +
-	"\x05Mv63X\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1ae\n" +
-	"\x04Mv73\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1af\n" +
-	"\x05Mv73M\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1af\n" +
-	"\x05Mv73X\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1ae\n" +
-	"\x04Mv93\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1af\n" +
-	"\x05Mv93M\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1af\n" +
-	"\x05Mv93X\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1af\n" +
-	"\x05Mv53X\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1af\n" +
-	"\x05Mv84X\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolution\x1af\n" +
-	"\x05Mv44X\x12\x1d\n" +
-	"\aquality\x18\x01 \x01(\tH\x00R\aquality\x88\x01\x01\x12#\n" +
-	"\n" +
-	"resolution\x18\x02 \x01(\tH\x01R\n" +
-	"resolution\x88\x01\x01B\n" +
-	"\n" +
-	"\b_qualityB\r\n" +
-	"\v_resolutionB\r\n" +
+	"\x12max_retention_days\x18\v \x01(\x03H\tR\x10maxRetentionDays\x88\x01\x01\x12}\n" +
+	"\x0evideo_settings\x18\f \x03(\v2V.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettingsEntryR\rvideoSettings\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x86\x01\n" +
+	"\x12VideoSettingsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12Z\n" +
+	"\x05value\x18\x02 \x01(\v2D.meraki.camera.v1.NetworkCameraQualityRetentionProfile.VideoSettingsR\x05value:\x028\x01B\r\n" +
 	"\v_network_idB\x1f\n" +
 	"\x1d_quality_retention_profile_idB\a\n" +
 	"\x05_nameB!\n" +
@@ -4614,8 +997,10 @@ const file_meraki_camera_v1_quality_retention_profiles_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12D\n" +
 	"\x1cquality_retention_profile_id\x18\x02 \x01(\tH\x01R\x19qualityRetentionProfileId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x1f\n" +
-	"\x1d_quality_retention_profile_idB\x81\x01\n" +
-	"\x1acom.merakibroker.camera.v1B\x1dQualityRetentionProfilesProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1b\x06proto3"
+	"\x1d_quality_retention_profile_id\"\x83\x01\n" +
+	"2DeleteNetworkCameraQualityRetentionProfileResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x9a\x01\n" +
+	"\x1acom.merakibroker.camera.v1B\x1dQualityRetentionProfilesProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1\xca\x02\x16MerakiBroker\\Camera\\V1b\x06proto3"
 
 var (
 	file_meraki_camera_v1_quality_retention_profiles_proto_rawDescOnce sync.Once
@@ -4629,144 +1014,48 @@ func file_meraki_camera_v1_quality_retention_profiles_proto_rawDescGZIP() []byte
 	return file_meraki_camera_v1_quality_retention_profiles_proto_rawDescData
 }
 
-var file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
+var file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_meraki_camera_v1_quality_retention_profiles_proto_goTypes = []any{
-	(*GetNetworkCameraQualityRetentionProfilesRequest)(nil),   // 0: meraki.camera.v1.GetNetworkCameraQualityRetentionProfilesRequest
-	(*GetNetworkCameraQualityRetentionProfilesResponse)(nil),  // 1: meraki.camera.v1.GetNetworkCameraQualityRetentionProfilesResponse
-	(*NetworkCameraQualityRetentionProfile)(nil),              // 2: meraki.camera.v1.NetworkCameraQualityRetentionProfile
-	(*CreateNetworkCameraQualityRetentionProfileRequest)(nil), // 3: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest
-	(*GetNetworkCameraQualityRetentionProfileRequest)(nil),    // 4: meraki.camera.v1.GetNetworkCameraQualityRetentionProfileRequest
-	(*UpdateNetworkCameraQualityRetentionProfileRequest)(nil), // 5: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest
-	(*DeleteNetworkCameraQualityRetentionProfileRequest)(nil), // 6: meraki.camera.v1.DeleteNetworkCameraQualityRetentionProfileRequest
-	nil, // 7: meraki.camera.v1.NetworkCameraQualityRetentionProfile.VideoSettingsEntry
-	(*NetworkCameraQualityRetentionProfile_SmartRetention)(nil),                          // 8: meraki.camera.v1.NetworkCameraQualityRetentionProfile.SmartRetention
-	(*NetworkCameraQualityRetentionProfile_VideoSettings)(nil),                           // 9: meraki.camera.v1.NetworkCameraQualityRetentionProfile.VideoSettings
-	(*CreateNetworkCameraQualityRetentionProfileRequest_SmartRetention)(nil),             // 10: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.SmartRetention
-	(*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings)(nil),              // 11: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings
-	(*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12Mv22Mv72)(nil), // 12: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv12Mv22Mv72
-	(*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12We)(nil),       // 13: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv12We
-	(*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13)(nil),         // 14: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv13
-	(*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13M)(nil),        // 15: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv13M
-	(*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv21Mv71)(nil),     // 16: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv21Mv71
-	(*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv22XMv72X)(nil),   // 17: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv22XMv72X
-	(*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23)(nil),         // 18: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv23
-	(*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23M)(nil),        // 19: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv23M
-	(*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23X)(nil),        // 20: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv23X
-	(*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv32)(nil),         // 21: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv32
-	(*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33)(nil),         // 22: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv33
-	(*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33M)(nil),        // 23: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv33M
-	(*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv52)(nil),         // 24: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv52
-	(*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63)(nil),         // 25: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv63
-	(*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63M)(nil),        // 26: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv63M
-	(*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63X)(nil),        // 27: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv63X
-	(*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73)(nil),         // 28: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv73
-	(*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73M)(nil),        // 29: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv73M
-	(*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73X)(nil),        // 30: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv73X
-	(*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93)(nil),         // 31: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv93
-	(*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93M)(nil),        // 32: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv93M
-	(*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93X)(nil),        // 33: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv93X
-	(*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv53X)(nil),        // 34: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv53X
-	(*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv84X)(nil),        // 35: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv84X
-	(*CreateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv44X)(nil),        // 36: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv44X
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_SmartRetention)(nil),             // 37: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.SmartRetention
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings)(nil),              // 38: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12Mv22Mv72)(nil), // 39: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv12Mv22Mv72
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv12We)(nil),       // 40: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv12We
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13)(nil),         // 41: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv13
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv13M)(nil),        // 42: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv13M
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv21Mv71)(nil),     // 43: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv21Mv71
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv22XMv72X)(nil),   // 44: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv22XMv72X
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23)(nil),         // 45: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv23
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23M)(nil),        // 46: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv23M
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv23X)(nil),        // 47: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv23X
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv32)(nil),         // 48: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv32
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33)(nil),         // 49: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv33
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv33M)(nil),        // 50: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv33M
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv52)(nil),         // 51: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv52
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63)(nil),         // 52: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv63
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63M)(nil),        // 53: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv63M
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv63X)(nil),        // 54: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv63X
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73)(nil),         // 55: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv73
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73M)(nil),        // 56: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv73M
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv73X)(nil),        // 57: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv73X
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93)(nil),         // 58: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv93
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93M)(nil),        // 59: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv93M
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv93X)(nil),        // 60: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv93X
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv53X)(nil),        // 61: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv53X
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv84X)(nil),        // 62: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv84X
-	(*UpdateNetworkCameraQualityRetentionProfileRequest_VideoSettings_Mv44X)(nil),        // 63: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv44X
-	(*v1.PageInfo)(nil),           // 64: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 65: google.protobuf.FieldMask
+	(*GetNetworkCameraQualityRetentionProfilesRequest)(nil),    // 0: meraki.camera.v1.GetNetworkCameraQualityRetentionProfilesRequest
+	(*GetNetworkCameraQualityRetentionProfilesResponse)(nil),   // 1: meraki.camera.v1.GetNetworkCameraQualityRetentionProfilesResponse
+	(*NetworkCameraQualityRetentionProfile)(nil),               // 2: meraki.camera.v1.NetworkCameraQualityRetentionProfile
+	(*CreateNetworkCameraQualityRetentionProfileRequest)(nil),  // 3: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest
+	(*GetNetworkCameraQualityRetentionProfileRequest)(nil),     // 4: meraki.camera.v1.GetNetworkCameraQualityRetentionProfileRequest
+	(*UpdateNetworkCameraQualityRetentionProfileRequest)(nil),  // 5: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest
+	(*DeleteNetworkCameraQualityRetentionProfileRequest)(nil),  // 6: meraki.camera.v1.DeleteNetworkCameraQualityRetentionProfileRequest
+	(*DeleteNetworkCameraQualityRetentionProfileResponse)(nil), // 7: meraki.camera.v1.DeleteNetworkCameraQualityRetentionProfileResponse
+	nil, // 8: meraki.camera.v1.NetworkCameraQualityRetentionProfile.VideoSettingsEntry
+	(*NetworkCameraQualityRetentionProfile_SmartRetention)(nil), // 9: meraki.camera.v1.NetworkCameraQualityRetentionProfile.SmartRetention
+	(*NetworkCameraQualityRetentionProfile_VideoSettings)(nil),  // 10: meraki.camera.v1.NetworkCameraQualityRetentionProfile.VideoSettings
+	nil,                     // 11: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettingsEntry
+	nil,                     // 12: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettingsEntry
+	(*v1.PageInfo)(nil),     // 13: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 14: google.protobuf.Struct
 }
 var file_meraki_camera_v1_quality_retention_profiles_proto_depIdxs = []int32{
 	2,  // 0: meraki.camera.v1.GetNetworkCameraQualityRetentionProfilesResponse.items:type_name -> meraki.camera.v1.NetworkCameraQualityRetentionProfile
-	64, // 1: meraki.camera.v1.GetNetworkCameraQualityRetentionProfilesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	8,  // 2: meraki.camera.v1.NetworkCameraQualityRetentionProfile.smart_retention:type_name -> meraki.camera.v1.NetworkCameraQualityRetentionProfile.SmartRetention
-	7,  // 3: meraki.camera.v1.NetworkCameraQualityRetentionProfile.video_settings:type_name -> meraki.camera.v1.NetworkCameraQualityRetentionProfile.VideoSettingsEntry
-	10, // 4: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.smart_retention:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.SmartRetention
-	11, // 5: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.video_settings:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings
-	65, // 6: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.null_fields:type_name -> google.protobuf.FieldMask
-	65, // 7: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	37, // 8: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.smart_retention:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.SmartRetention
-	38, // 9: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.video_settings:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings
-	65, // 10: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.null_fields:type_name -> google.protobuf.FieldMask
-	65, // 11: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	9,  // 12: meraki.camera.v1.NetworkCameraQualityRetentionProfile.VideoSettingsEntry.value:type_name -> meraki.camera.v1.NetworkCameraQualityRetentionProfile.VideoSettings
-	12, // 13: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv12_mv22_mv72:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv12Mv22Mv72
-	13, // 14: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv12_we:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv12We
-	14, // 15: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv13:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv13
-	15, // 16: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv13_m:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv13M
-	16, // 17: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv21_mv71:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv21Mv71
-	17, // 18: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv22_x_mv72_x:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv22XMv72X
-	18, // 19: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv23:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv23
-	19, // 20: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv23_m:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv23M
-	20, // 21: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv23_x:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv23X
-	21, // 22: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv32:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv32
-	22, // 23: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv33:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv33
-	23, // 24: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv33_m:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv33M
-	24, // 25: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv52:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv52
-	25, // 26: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv63:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv63
-	26, // 27: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv63_m:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv63M
-	27, // 28: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv63_x:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv63X
-	28, // 29: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv73:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv73
-	29, // 30: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv73_m:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv73M
-	30, // 31: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv73_x:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv73X
-	31, // 32: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv93:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv93
-	32, // 33: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv93_m:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv93M
-	33, // 34: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv93_x:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv93X
-	34, // 35: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv53_x:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv53X
-	35, // 36: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv84_x:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv84X
-	36, // 37: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv44_x:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv44X
-	39, // 38: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv12_mv22_mv72:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv12Mv22Mv72
-	40, // 39: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv12_we:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv12We
-	41, // 40: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv13:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv13
-	42, // 41: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv13_m:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv13M
-	43, // 42: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv21_mv71:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv21Mv71
-	44, // 43: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv22_x_mv72_x:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv22XMv72X
-	45, // 44: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv23:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv23
-	46, // 45: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv23_m:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv23M
-	47, // 46: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv23_x:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv23X
-	48, // 47: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv32:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv32
-	49, // 48: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv33:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv33
-	50, // 49: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv33_m:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv33M
-	51, // 50: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv52:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv52
-	52, // 51: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv63:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv63
-	53, // 52: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv63_m:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv63M
-	54, // 53: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv63_x:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv63X
-	55, // 54: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv73:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv73
-	56, // 55: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv73_m:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv73M
-	57, // 56: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv73_x:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv73X
-	58, // 57: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv93:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv93
-	59, // 58: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv93_m:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv93M
-	60, // 59: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv93_x:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv93X
-	61, // 60: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv53_x:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv53X
-	62, // 61: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv84_x:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv84X
-	63, // 62: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.mv44_x:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettings.Mv44X
-	63, // [63:63] is the sub-list for method output_type
-	63, // [63:63] is the sub-list for method input_type
-	63, // [63:63] is the sub-list for extension type_name
-	63, // [63:63] is the sub-list for extension extendee
-	0,  // [0:63] is the sub-list for field type_name
+	13, // 1: meraki.camera.v1.GetNetworkCameraQualityRetentionProfilesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	14, // 2: meraki.camera.v1.GetNetworkCameraQualityRetentionProfilesResponse.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 3: meraki.camera.v1.NetworkCameraQualityRetentionProfile.smart_retention:type_name -> meraki.camera.v1.NetworkCameraQualityRetentionProfile.SmartRetention
+	8,  // 4: meraki.camera.v1.NetworkCameraQualityRetentionProfile.video_settings:type_name -> meraki.camera.v1.NetworkCameraQualityRetentionProfile.VideoSettingsEntry
+	14, // 5: meraki.camera.v1.NetworkCameraQualityRetentionProfile.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 6: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.smart_retention:type_name -> meraki.camera.v1.NetworkCameraQualityRetentionProfile.SmartRetention
+	11, // 7: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.video_settings:type_name -> meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettingsEntry
+	14, // 8: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 9: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.smart_retention:type_name -> meraki.camera.v1.NetworkCameraQualityRetentionProfile.SmartRetention
+	12, // 10: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.video_settings:type_name -> meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettingsEntry
+	14, // 11: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.additional_properties:type_name -> google.protobuf.Struct
+	14, // 12: meraki.camera.v1.DeleteNetworkCameraQualityRetentionProfileResponse.additional_properties:type_name -> google.protobuf.Struct
+	10, // 13: meraki.camera.v1.NetworkCameraQualityRetentionProfile.VideoSettingsEntry.value:type_name -> meraki.camera.v1.NetworkCameraQualityRetentionProfile.VideoSettings
+	14, // 14: meraki.camera.v1.NetworkCameraQualityRetentionProfile.SmartRetention.additional_properties:type_name -> google.protobuf.Struct
+	14, // 15: meraki.camera.v1.NetworkCameraQualityRetentionProfile.VideoSettings.additional_properties:type_name -> google.protobuf.Struct
+	10, // 16: meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest.VideoSettingsEntry.value:type_name -> meraki.camera.v1.NetworkCameraQualityRetentionProfile.VideoSettings
+	10, // 17: meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest.VideoSettingsEntry.value:type_name -> meraki.camera.v1.NetworkCameraQualityRetentionProfile.VideoSettings
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_meraki_camera_v1_quality_retention_profiles_proto_init() }
@@ -4780,67 +1069,15 @@ func file_meraki_camera_v1_quality_retention_profiles_proto_init() {
 	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[12].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[13].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[14].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[15].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[16].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[17].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[18].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[19].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[20].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[21].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[22].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[23].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[24].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[25].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[26].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[27].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[28].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[29].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[30].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[31].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[32].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[33].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[34].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[35].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[36].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[37].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[39].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[40].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[41].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[42].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[43].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[44].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[45].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[46].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[47].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[48].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[49].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[50].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[51].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[52].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[53].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[54].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[55].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[56].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[57].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[58].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[59].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[60].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[61].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[62].OneofWrappers = []any{}
-	file_meraki_camera_v1_quality_retention_profiles_proto_msgTypes[63].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_camera_v1_quality_retention_profiles_proto_rawDesc), len(file_meraki_camera_v1_quality_retention_profiles_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   64,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -73,11 +73,12 @@ func (x *GetOrganizationCameraRolesRequest) GetOrganizationId() string {
 
 // Answer of getOrganizationCameraRoles.
 type GetOrganizationCameraRolesResponse struct {
-	state         protoimpl.MessageState    `protogen:"open.v1"`
-	Items         []*OrganizationCameraRole `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo              `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState    `protogen:"open.v1"`
+	Items                []*OrganizationCameraRole `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo              `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCameraRolesResponse) Reset() {
@@ -124,16 +125,24 @@ func (x *GetOrganizationCameraRolesResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of createOrganizationCameraRole, getOrganizationCameraRole, updateOrganizationCameraRole.
-// Row of getOrganizationCameraRoles.
+func (x *GetOrganizationCameraRolesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The camera role of an organization. Answer of createOrganizationCameraRole,
+// getOrganizationCameraRole, updateOrganizationCameraRole. Row of getOrganizationCameraRoles.
 type OrganizationCameraRole struct {
-	state             protoimpl.MessageState                      `protogen:"open.v1"`
-	Name              *string                                     `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	AppliedOnDevices  []*OrganizationCameraRole_AppliedOnDevices  `protobuf:"bytes,2,rep,name=applied_on_devices,json=appliedOnDevices,proto3" json:"applied_on_devices,omitempty"`
-	AppliedOnNetworks []*OrganizationCameraRole_AppliedOnNetworks `protobuf:"bytes,3,rep,name=applied_on_networks,json=appliedOnNetworks,proto3" json:"applied_on_networks,omitempty"`
-	AppliedOrgWide    []*OrganizationCameraRole_AppliedOrgWide    `protobuf:"bytes,4,rep,name=applied_org_wide,json=appliedOrgWide,proto3" json:"applied_org_wide,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState                      `protogen:"open.v1"`
+	Name                 *string                                     `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AppliedOnDevices     []*OrganizationCameraRole_AppliedOnDevices  `protobuf:"bytes,2,rep,name=applied_on_devices,json=appliedOnDevices,proto3" json:"applied_on_devices,omitempty"`
+	AppliedOnNetworks    []*OrganizationCameraRole_AppliedOnNetworks `protobuf:"bytes,3,rep,name=applied_on_networks,json=appliedOnNetworks,proto3" json:"applied_on_networks,omitempty"`
+	AppliedOrgWide       []*OrganizationCameraRole_AppliedOrgWide    `protobuf:"bytes,4,rep,name=applied_org_wide,json=appliedOrgWide,proto3" json:"applied_org_wide,omitempty"`
+	AdditionalProperties *structpb.Struct                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationCameraRole) Reset() {
@@ -194,20 +203,28 @@ func (x *OrganizationCameraRole) GetAppliedOrgWide() []*OrganizationCameraRole_A
 	return nil
 }
 
+func (x *OrganizationCameraRole) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationCameraRole.
 type CreateOrganizationCameraRoleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Name              *string                                                  `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	AppliedOnDevices  []*CreateOrganizationCameraRoleRequest_AppliedOnDevices  `protobuf:"bytes,3,rep,name=applied_on_devices,json=appliedOnDevices,proto3" json:"applied_on_devices,omitempty"`
-	AppliedOnNetworks []*CreateOrganizationCameraRoleRequest_AppliedOnNetworks `protobuf:"bytes,4,rep,name=applied_on_networks,json=appliedOnNetworks,proto3" json:"applied_on_networks,omitempty"`
-	AppliedOrgWide    []*CreateOrganizationCameraRoleRequest_AppliedOrgWide    `protobuf:"bytes,5,rep,name=applied_org_wide,json=appliedOrgWide,proto3" json:"applied_org_wide,omitempty"`
-	NullFields        *fieldmaskpb.FieldMask                                   `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields       *fieldmaskpb.FieldMask                                   `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	Name                 *string                                     `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AppliedOnDevices     []*OrganizationCameraRole_AppliedOnDevices  `protobuf:"bytes,3,rep,name=applied_on_devices,json=appliedOnDevices,proto3" json:"applied_on_devices,omitempty"`
+	AppliedOnNetworks    []*OrganizationCameraRole_AppliedOnNetworks `protobuf:"bytes,4,rep,name=applied_on_networks,json=appliedOnNetworks,proto3" json:"applied_on_networks,omitempty"`
+	AppliedOrgWide       []*OrganizationCameraRole_AppliedOrgWide    `protobuf:"bytes,5,rep,name=applied_org_wide,json=appliedOrgWide,proto3" json:"applied_org_wide,omitempty"`
+	EmptyFields          []string                                    `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                    `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationCameraRoleRequest) Reset() {
@@ -254,37 +271,44 @@ func (x *CreateOrganizationCameraRoleRequest) GetName() string {
 	return ""
 }
 
-func (x *CreateOrganizationCameraRoleRequest) GetAppliedOnDevices() []*CreateOrganizationCameraRoleRequest_AppliedOnDevices {
+func (x *CreateOrganizationCameraRoleRequest) GetAppliedOnDevices() []*OrganizationCameraRole_AppliedOnDevices {
 	if x != nil {
 		return x.AppliedOnDevices
 	}
 	return nil
 }
 
-func (x *CreateOrganizationCameraRoleRequest) GetAppliedOnNetworks() []*CreateOrganizationCameraRoleRequest_AppliedOnNetworks {
+func (x *CreateOrganizationCameraRoleRequest) GetAppliedOnNetworks() []*OrganizationCameraRole_AppliedOnNetworks {
 	if x != nil {
 		return x.AppliedOnNetworks
 	}
 	return nil
 }
 
-func (x *CreateOrganizationCameraRoleRequest) GetAppliedOrgWide() []*CreateOrganizationCameraRoleRequest_AppliedOrgWide {
+func (x *CreateOrganizationCameraRoleRequest) GetAppliedOrgWide() []*OrganizationCameraRole_AppliedOrgWide {
 	if x != nil {
 		return x.AppliedOrgWide
 	}
 	return nil
 }
 
-func (x *CreateOrganizationCameraRoleRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationCameraRoleRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationCameraRoleRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationCameraRoleRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationCameraRoleRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -350,15 +374,16 @@ type UpdateOrganizationCameraRoleRequest struct {
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	RoleId            *string                                                  `protobuf:"bytes,2,opt,name=role_id,json=roleId,proto3,oneof" json:"role_id,omitempty"`
-	Name              *string                                                  `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	AppliedOnDevices  []*UpdateOrganizationCameraRoleRequest_AppliedOnDevices  `protobuf:"bytes,4,rep,name=applied_on_devices,json=appliedOnDevices,proto3" json:"applied_on_devices,omitempty"`
-	AppliedOnNetworks []*UpdateOrganizationCameraRoleRequest_AppliedOnNetworks `protobuf:"bytes,5,rep,name=applied_on_networks,json=appliedOnNetworks,proto3" json:"applied_on_networks,omitempty"`
-	AppliedOrgWide    []*UpdateOrganizationCameraRoleRequest_AppliedOrgWide    `protobuf:"bytes,6,rep,name=applied_org_wide,json=appliedOrgWide,proto3" json:"applied_org_wide,omitempty"`
-	NullFields        *fieldmaskpb.FieldMask                                   `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields       *fieldmaskpb.FieldMask                                   `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	RoleId               *string                                     `protobuf:"bytes,2,opt,name=role_id,json=roleId,proto3,oneof" json:"role_id,omitempty"`
+	Name                 *string                                     `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AppliedOnDevices     []*OrganizationCameraRole_AppliedOnDevices  `protobuf:"bytes,4,rep,name=applied_on_devices,json=appliedOnDevices,proto3" json:"applied_on_devices,omitempty"`
+	AppliedOnNetworks    []*OrganizationCameraRole_AppliedOnNetworks `protobuf:"bytes,5,rep,name=applied_on_networks,json=appliedOnNetworks,proto3" json:"applied_on_networks,omitempty"`
+	AppliedOrgWide       []*OrganizationCameraRole_AppliedOrgWide    `protobuf:"bytes,6,rep,name=applied_org_wide,json=appliedOrgWide,proto3" json:"applied_org_wide,omitempty"`
+	EmptyFields          []string                                    `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                    `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationCameraRoleRequest) Reset() {
@@ -412,37 +437,44 @@ func (x *UpdateOrganizationCameraRoleRequest) GetName() string {
 	return ""
 }
 
-func (x *UpdateOrganizationCameraRoleRequest) GetAppliedOnDevices() []*UpdateOrganizationCameraRoleRequest_AppliedOnDevices {
+func (x *UpdateOrganizationCameraRoleRequest) GetAppliedOnDevices() []*OrganizationCameraRole_AppliedOnDevices {
 	if x != nil {
 		return x.AppliedOnDevices
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationCameraRoleRequest) GetAppliedOnNetworks() []*UpdateOrganizationCameraRoleRequest_AppliedOnNetworks {
+func (x *UpdateOrganizationCameraRoleRequest) GetAppliedOnNetworks() []*OrganizationCameraRole_AppliedOnNetworks {
 	if x != nil {
 		return x.AppliedOnNetworks
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationCameraRoleRequest) GetAppliedOrgWide() []*UpdateOrganizationCameraRoleRequest_AppliedOrgWide {
+func (x *UpdateOrganizationCameraRoleRequest) GetAppliedOrgWide() []*OrganizationCameraRole_AppliedOrgWide {
 	if x != nil {
 		return x.AppliedOrgWide
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationCameraRoleRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationCameraRoleRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationCameraRoleRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationCameraRoleRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationCameraRoleRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -502,21 +534,70 @@ func (x *DeleteOrganizationCameraRoleRequest) GetRoleId() string {
 	return ""
 }
 
+// Answer of deleteOrganizationCameraRole.
+type DeleteOrganizationCameraRoleResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationCameraRoleResponse) Reset() {
+	*x = DeleteOrganizationCameraRoleResponse{}
+	mi := &file_meraki_camera_v1_roles_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationCameraRoleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationCameraRoleResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationCameraRoleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_camera_v1_roles_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationCameraRoleResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationCameraRoleResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_camera_v1_roles_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeleteOrganizationCameraRoleResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationCameraRole_AppliedOnDevices struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	Tag               *string                `protobuf:"bytes,1,opt,name=tag,proto3,oneof" json:"tag,omitempty"`
-	Id                *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	PermissionScopeId *string                `protobuf:"bytes,3,opt,name=permission_scope_id,json=permissionScopeId,proto3,oneof" json:"permission_scope_id,omitempty"`
-	PermissionScope   *string                `protobuf:"bytes,4,opt,name=permission_scope,json=permissionScope,proto3,oneof" json:"permission_scope,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Tag   *string                `protobuf:"bytes,1,opt,name=tag,proto3,oneof" json:"tag,omitempty"`
+	Id    *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Required in a request.
+	PermissionScopeId *string `protobuf:"bytes,3,opt,name=permission_scope_id,json=permissionScopeId,proto3,oneof" json:"permission_scope_id,omitempty"`
+	PermissionScope   *string `protobuf:"bytes,4,opt,name=permission_scope,json=permissionScope,proto3,oneof" json:"permission_scope,omitempty"`
 	// Known values: "full_access", "read_only", "view", "view_and_export", "view_live".
-	PermissionLevel *string `protobuf:"bytes,5,opt,name=permission_level,json=permissionLevel,proto3,oneof" json:"permission_level,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	PermissionLevel      *string          `protobuf:"bytes,5,opt,name=permission_level,json=permissionLevel,proto3,oneof" json:"permission_level,omitempty"`
+	InNetworksWithTag    *string          `protobuf:"bytes,6,opt,name=in_networks_with_tag,json=inNetworksWithTag,proto3,oneof" json:"in_networks_with_tag,omitempty"`
+	InNetworksWithId     *string          `protobuf:"bytes,7,opt,name=in_networks_with_id,json=inNetworksWithId,proto3,oneof" json:"in_networks_with_id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationCameraRole_AppliedOnDevices) Reset() {
 	*x = OrganizationCameraRole_AppliedOnDevices{}
-	mi := &file_meraki_camera_v1_roles_proto_msgTypes[7]
+	mi := &file_meraki_camera_v1_roles_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -528,7 +609,7 @@ func (x *OrganizationCameraRole_AppliedOnDevices) String() string {
 func (*OrganizationCameraRole_AppliedOnDevices) ProtoMessage() {}
 
 func (x *OrganizationCameraRole_AppliedOnDevices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_roles_proto_msgTypes[7]
+	mi := &file_meraki_camera_v1_roles_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -579,21 +660,44 @@ func (x *OrganizationCameraRole_AppliedOnDevices) GetPermissionLevel() string {
 	return ""
 }
 
+func (x *OrganizationCameraRole_AppliedOnDevices) GetInNetworksWithTag() string {
+	if x != nil && x.InNetworksWithTag != nil {
+		return *x.InNetworksWithTag
+	}
+	return ""
+}
+
+func (x *OrganizationCameraRole_AppliedOnDevices) GetInNetworksWithId() string {
+	if x != nil && x.InNetworksWithId != nil {
+		return *x.InNetworksWithId
+	}
+	return ""
+}
+
+func (x *OrganizationCameraRole_AppliedOnDevices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationCameraRole_AppliedOnNetworks struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	Tag               *string                `protobuf:"bytes,1,opt,name=tag,proto3,oneof" json:"tag,omitempty"`
-	Id                *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	PermissionScopeId *string                `protobuf:"bytes,3,opt,name=permission_scope_id,json=permissionScopeId,proto3,oneof" json:"permission_scope_id,omitempty"`
-	PermissionScope   *string                `protobuf:"bytes,4,opt,name=permission_scope,json=permissionScope,proto3,oneof" json:"permission_scope,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Tag   *string                `protobuf:"bytes,1,opt,name=tag,proto3,oneof" json:"tag,omitempty"`
+	Id    *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Required in a request.
+	PermissionScopeId *string `protobuf:"bytes,3,opt,name=permission_scope_id,json=permissionScopeId,proto3,oneof" json:"permission_scope_id,omitempty"`
+	PermissionScope   *string `protobuf:"bytes,4,opt,name=permission_scope,json=permissionScope,proto3,oneof" json:"permission_scope,omitempty"`
 	// Known values: "full_access", "read_only", "view", "view_and_export", "view_live".
-	PermissionLevel *string `protobuf:"bytes,5,opt,name=permission_level,json=permissionLevel,proto3,oneof" json:"permission_level,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	PermissionLevel      *string          `protobuf:"bytes,5,opt,name=permission_level,json=permissionLevel,proto3,oneof" json:"permission_level,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationCameraRole_AppliedOnNetworks) Reset() {
 	*x = OrganizationCameraRole_AppliedOnNetworks{}
-	mi := &file_meraki_camera_v1_roles_proto_msgTypes[8]
+	mi := &file_meraki_camera_v1_roles_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -605,7 +709,7 @@ func (x *OrganizationCameraRole_AppliedOnNetworks) String() string {
 func (*OrganizationCameraRole_AppliedOnNetworks) ProtoMessage() {}
 
 func (x *OrganizationCameraRole_AppliedOnNetworks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_roles_proto_msgTypes[8]
+	mi := &file_meraki_camera_v1_roles_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -656,20 +760,29 @@ func (x *OrganizationCameraRole_AppliedOnNetworks) GetPermissionLevel() string {
 	return ""
 }
 
+func (x *OrganizationCameraRole_AppliedOnNetworks) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationCameraRole_AppliedOrgWide struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	Tag               *string                `protobuf:"bytes,1,opt,name=tag,proto3,oneof" json:"tag,omitempty"`
-	PermissionScopeId *string                `protobuf:"bytes,2,opt,name=permission_scope_id,json=permissionScopeId,proto3,oneof" json:"permission_scope_id,omitempty"`
-	PermissionScope   *string                `protobuf:"bytes,3,opt,name=permission_scope,json=permissionScope,proto3,oneof" json:"permission_scope,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Tag   *string                `protobuf:"bytes,1,opt,name=tag,proto3,oneof" json:"tag,omitempty"`
+	// Required in a request.
+	PermissionScopeId *string `protobuf:"bytes,2,opt,name=permission_scope_id,json=permissionScopeId,proto3,oneof" json:"permission_scope_id,omitempty"`
+	PermissionScope   *string `protobuf:"bytes,3,opt,name=permission_scope,json=permissionScope,proto3,oneof" json:"permission_scope,omitempty"`
 	// Known values: "full_access", "read_only", "view", "view_and_export", "view_live".
-	PermissionLevel *string `protobuf:"bytes,4,opt,name=permission_level,json=permissionLevel,proto3,oneof" json:"permission_level,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	PermissionLevel      *string          `protobuf:"bytes,4,opt,name=permission_level,json=permissionLevel,proto3,oneof" json:"permission_level,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationCameraRole_AppliedOrgWide) Reset() {
 	*x = OrganizationCameraRole_AppliedOrgWide{}
-	mi := &file_meraki_camera_v1_roles_proto_msgTypes[9]
+	mi := &file_meraki_camera_v1_roles_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -681,7 +794,7 @@ func (x *OrganizationCameraRole_AppliedOrgWide) String() string {
 func (*OrganizationCameraRole_AppliedOrgWide) ProtoMessage() {}
 
 func (x *OrganizationCameraRole_AppliedOrgWide) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_roles_proto_msgTypes[9]
+	mi := &file_meraki_camera_v1_roles_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -725,450 +838,80 @@ func (x *OrganizationCameraRole_AppliedOrgWide) GetPermissionLevel() string {
 	return ""
 }
 
-type CreateOrganizationCameraRoleRequest_AppliedOnDevices struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	Tag               *string                `protobuf:"bytes,1,opt,name=tag,proto3,oneof" json:"tag,omitempty"`
-	Id                *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	InNetworksWithTag *string                `protobuf:"bytes,3,opt,name=in_networks_with_tag,json=inNetworksWithTag,proto3,oneof" json:"in_networks_with_tag,omitempty"`
-	InNetworksWithId  *string                `protobuf:"bytes,4,opt,name=in_networks_with_id,json=inNetworksWithId,proto3,oneof" json:"in_networks_with_id,omitempty"`
-	// Required.
-	PermissionScopeId *string `protobuf:"bytes,5,opt,name=permission_scope_id,json=permissionScopeId,proto3,oneof" json:"permission_scope_id,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationCameraRoleRequest_AppliedOnDevices) Reset() {
-	*x = CreateOrganizationCameraRoleRequest_AppliedOnDevices{}
-	mi := &file_meraki_camera_v1_roles_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationCameraRoleRequest_AppliedOnDevices) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationCameraRoleRequest_AppliedOnDevices) ProtoMessage() {}
-
-func (x *CreateOrganizationCameraRoleRequest_AppliedOnDevices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_roles_proto_msgTypes[10]
+func (x *OrganizationCameraRole_AppliedOrgWide) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationCameraRoleRequest_AppliedOnDevices.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationCameraRoleRequest_AppliedOnDevices) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_roles_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *CreateOrganizationCameraRoleRequest_AppliedOnDevices) GetTag() string {
-	if x != nil && x.Tag != nil {
-		return *x.Tag
-	}
-	return ""
-}
-
-func (x *CreateOrganizationCameraRoleRequest_AppliedOnDevices) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *CreateOrganizationCameraRoleRequest_AppliedOnDevices) GetInNetworksWithTag() string {
-	if x != nil && x.InNetworksWithTag != nil {
-		return *x.InNetworksWithTag
-	}
-	return ""
-}
-
-func (x *CreateOrganizationCameraRoleRequest_AppliedOnDevices) GetInNetworksWithId() string {
-	if x != nil && x.InNetworksWithId != nil {
-		return *x.InNetworksWithId
-	}
-	return ""
-}
-
-func (x *CreateOrganizationCameraRoleRequest_AppliedOnDevices) GetPermissionScopeId() string {
-	if x != nil && x.PermissionScopeId != nil {
-		return *x.PermissionScopeId
-	}
-	return ""
-}
-
-type CreateOrganizationCameraRoleRequest_AppliedOnNetworks struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Tag   *string                `protobuf:"bytes,1,opt,name=tag,proto3,oneof" json:"tag,omitempty"`
-	Id    *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Required.
-	PermissionScopeId *string `protobuf:"bytes,3,opt,name=permission_scope_id,json=permissionScopeId,proto3,oneof" json:"permission_scope_id,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationCameraRoleRequest_AppliedOnNetworks) Reset() {
-	*x = CreateOrganizationCameraRoleRequest_AppliedOnNetworks{}
-	mi := &file_meraki_camera_v1_roles_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationCameraRoleRequest_AppliedOnNetworks) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationCameraRoleRequest_AppliedOnNetworks) ProtoMessage() {}
-
-func (x *CreateOrganizationCameraRoleRequest_AppliedOnNetworks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_roles_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationCameraRoleRequest_AppliedOnNetworks.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationCameraRoleRequest_AppliedOnNetworks) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_roles_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *CreateOrganizationCameraRoleRequest_AppliedOnNetworks) GetTag() string {
-	if x != nil && x.Tag != nil {
-		return *x.Tag
-	}
-	return ""
-}
-
-func (x *CreateOrganizationCameraRoleRequest_AppliedOnNetworks) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *CreateOrganizationCameraRoleRequest_AppliedOnNetworks) GetPermissionScopeId() string {
-	if x != nil && x.PermissionScopeId != nil {
-		return *x.PermissionScopeId
-	}
-	return ""
-}
-
-type CreateOrganizationCameraRoleRequest_AppliedOrgWide struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	PermissionScopeId *string `protobuf:"bytes,1,opt,name=permission_scope_id,json=permissionScopeId,proto3,oneof" json:"permission_scope_id,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationCameraRoleRequest_AppliedOrgWide) Reset() {
-	*x = CreateOrganizationCameraRoleRequest_AppliedOrgWide{}
-	mi := &file_meraki_camera_v1_roles_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationCameraRoleRequest_AppliedOrgWide) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationCameraRoleRequest_AppliedOrgWide) ProtoMessage() {}
-
-func (x *CreateOrganizationCameraRoleRequest_AppliedOrgWide) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_roles_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationCameraRoleRequest_AppliedOrgWide.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationCameraRoleRequest_AppliedOrgWide) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_roles_proto_rawDescGZIP(), []int{3, 2}
-}
-
-func (x *CreateOrganizationCameraRoleRequest_AppliedOrgWide) GetPermissionScopeId() string {
-	if x != nil && x.PermissionScopeId != nil {
-		return *x.PermissionScopeId
-	}
-	return ""
-}
-
-type UpdateOrganizationCameraRoleRequest_AppliedOnDevices struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	Tag               *string                `protobuf:"bytes,1,opt,name=tag,proto3,oneof" json:"tag,omitempty"`
-	Id                *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	InNetworksWithTag *string                `protobuf:"bytes,3,opt,name=in_networks_with_tag,json=inNetworksWithTag,proto3,oneof" json:"in_networks_with_tag,omitempty"`
-	InNetworksWithId  *string                `protobuf:"bytes,4,opt,name=in_networks_with_id,json=inNetworksWithId,proto3,oneof" json:"in_networks_with_id,omitempty"`
-	// Required.
-	PermissionScopeId *string `protobuf:"bytes,5,opt,name=permission_scope_id,json=permissionScopeId,proto3,oneof" json:"permission_scope_id,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationCameraRoleRequest_AppliedOnDevices) Reset() {
-	*x = UpdateOrganizationCameraRoleRequest_AppliedOnDevices{}
-	mi := &file_meraki_camera_v1_roles_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationCameraRoleRequest_AppliedOnDevices) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationCameraRoleRequest_AppliedOnDevices) ProtoMessage() {}
-
-func (x *UpdateOrganizationCameraRoleRequest_AppliedOnDevices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_roles_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationCameraRoleRequest_AppliedOnDevices.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationCameraRoleRequest_AppliedOnDevices) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_roles_proto_rawDescGZIP(), []int{5, 0}
-}
-
-func (x *UpdateOrganizationCameraRoleRequest_AppliedOnDevices) GetTag() string {
-	if x != nil && x.Tag != nil {
-		return *x.Tag
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationCameraRoleRequest_AppliedOnDevices) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationCameraRoleRequest_AppliedOnDevices) GetInNetworksWithTag() string {
-	if x != nil && x.InNetworksWithTag != nil {
-		return *x.InNetworksWithTag
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationCameraRoleRequest_AppliedOnDevices) GetInNetworksWithId() string {
-	if x != nil && x.InNetworksWithId != nil {
-		return *x.InNetworksWithId
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationCameraRoleRequest_AppliedOnDevices) GetPermissionScopeId() string {
-	if x != nil && x.PermissionScopeId != nil {
-		return *x.PermissionScopeId
-	}
-	return ""
-}
-
-type UpdateOrganizationCameraRoleRequest_AppliedOnNetworks struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Tag   *string                `protobuf:"bytes,1,opt,name=tag,proto3,oneof" json:"tag,omitempty"`
-	Id    *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Required.
-	PermissionScopeId *string `protobuf:"bytes,3,opt,name=permission_scope_id,json=permissionScopeId,proto3,oneof" json:"permission_scope_id,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationCameraRoleRequest_AppliedOnNetworks) Reset() {
-	*x = UpdateOrganizationCameraRoleRequest_AppliedOnNetworks{}
-	mi := &file_meraki_camera_v1_roles_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationCameraRoleRequest_AppliedOnNetworks) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationCameraRoleRequest_AppliedOnNetworks) ProtoMessage() {}
-
-func (x *UpdateOrganizationCameraRoleRequest_AppliedOnNetworks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_roles_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationCameraRoleRequest_AppliedOnNetworks.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationCameraRoleRequest_AppliedOnNetworks) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_roles_proto_rawDescGZIP(), []int{5, 1}
-}
-
-func (x *UpdateOrganizationCameraRoleRequest_AppliedOnNetworks) GetTag() string {
-	if x != nil && x.Tag != nil {
-		return *x.Tag
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationCameraRoleRequest_AppliedOnNetworks) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationCameraRoleRequest_AppliedOnNetworks) GetPermissionScopeId() string {
-	if x != nil && x.PermissionScopeId != nil {
-		return *x.PermissionScopeId
-	}
-	return ""
-}
-
-type UpdateOrganizationCameraRoleRequest_AppliedOrgWide struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	PermissionScopeId *string `protobuf:"bytes,1,opt,name=permission_scope_id,json=permissionScopeId,proto3,oneof" json:"permission_scope_id,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationCameraRoleRequest_AppliedOrgWide) Reset() {
-	*x = UpdateOrganizationCameraRoleRequest_AppliedOrgWide{}
-	mi := &file_meraki_camera_v1_roles_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationCameraRoleRequest_AppliedOrgWide) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationCameraRoleRequest_AppliedOrgWide) ProtoMessage() {}
-
-func (x *UpdateOrganizationCameraRoleRequest_AppliedOrgWide) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_roles_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationCameraRoleRequest_AppliedOrgWide.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationCameraRoleRequest_AppliedOrgWide) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_roles_proto_rawDescGZIP(), []int{5, 2}
-}
-
-func (x *UpdateOrganizationCameraRoleRequest_AppliedOrgWide) GetPermissionScopeId() string {
-	if x != nil && x.PermissionScopeId != nil {
-		return *x.PermissionScopeId
-	}
-	return ""
+	return nil
 }
 
 var File_meraki_camera_v1_roles_proto protoreflect.FileDescriptor
 
 const file_meraki_camera_v1_roles_proto_rawDesc = "" +
 	"\n" +
-	"\x1cmeraki/camera/v1/roles.proto\x12\x10meraki.camera.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"e\n" +
+	"\x1cmeraki/camera/v1/roles.proto\x12\x10meraki.camera.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"e\n" +
 	"!GetOrganizationCameraRolesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xa2\x01\n" +
-	"\"GetOrganizationCameraRolesResponse\x12>\n" +
-	"\x05items\x18\x01 \x03(\v2(.meraki.camera.v1.OrganizationCameraRoleR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xca\t\n" +
+	"\x10_organization_id\"\xf3\x01\n" +
+	"\"GetOrganizationCameraRolesResponse\x12?\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2(.meraki.camera.v1.OrganizationCameraRoleR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xa1\r\n" +
 	"\x16OrganizationCameraRole\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12g\n" +
 	"\x12applied_on_devices\x18\x02 \x03(\v29.meraki.camera.v1.OrganizationCameraRole.AppliedOnDevicesR\x10appliedOnDevices\x12j\n" +
 	"\x13applied_on_networks\x18\x03 \x03(\v2:.meraki.camera.v1.OrganizationCameraRole.AppliedOnNetworksR\x11appliedOnNetworks\x12a\n" +
-	"\x10applied_org_wide\x18\x04 \x03(\v27.meraki.camera.v1.OrganizationCameraRole.AppliedOrgWideR\x0eappliedOrgWide\x1a\xa4\x02\n" +
+	"\x10applied_org_wide\x18\x04 \x03(\v27.meraki.camera.v1.OrganizationCameraRole.AppliedOrgWideR\x0eappliedOrgWide\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8e\x04\n" +
 	"\x10AppliedOnDevices\x12\x15\n" +
 	"\x03tag\x18\x01 \x01(\tH\x00R\x03tag\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x123\n" +
 	"\x13permission_scope_id\x18\x03 \x01(\tH\x02R\x11permissionScopeId\x88\x01\x01\x12.\n" +
 	"\x10permission_scope\x18\x04 \x01(\tH\x03R\x0fpermissionScope\x88\x01\x01\x12.\n" +
-	"\x10permission_level\x18\x05 \x01(\tH\x04R\x0fpermissionLevel\x88\x01\x01B\x06\n" +
+	"\x10permission_level\x18\x05 \x01(\tH\x04R\x0fpermissionLevel\x88\x01\x01\x124\n" +
+	"\x14in_networks_with_tag\x18\x06 \x01(\tH\x05R\x11inNetworksWithTag\x88\x01\x01\x122\n" +
+	"\x13in_networks_with_id\x18\a \x01(\tH\x06R\x10inNetworksWithId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_tagB\x05\n" +
 	"\x03_idB\x16\n" +
 	"\x14_permission_scope_idB\x13\n" +
 	"\x11_permission_scopeB\x13\n" +
-	"\x11_permission_level\x1a\xa5\x02\n" +
+	"\x11_permission_levelB\x17\n" +
+	"\x15_in_networks_with_tagB\x16\n" +
+	"\x14_in_networks_with_id\x1a\xf4\x02\n" +
 	"\x11AppliedOnNetworks\x12\x15\n" +
 	"\x03tag\x18\x01 \x01(\tH\x00R\x03tag\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x123\n" +
 	"\x13permission_scope_id\x18\x03 \x01(\tH\x02R\x11permissionScopeId\x88\x01\x01\x12.\n" +
 	"\x10permission_scope\x18\x04 \x01(\tH\x03R\x0fpermissionScope\x88\x01\x01\x12.\n" +
-	"\x10permission_level\x18\x05 \x01(\tH\x04R\x0fpermissionLevel\x88\x01\x01B\x06\n" +
+	"\x10permission_level\x18\x05 \x01(\tH\x04R\x0fpermissionLevel\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_tagB\x05\n" +
 	"\x03_idB\x16\n" +
 	"\x14_permission_scope_idB\x13\n" +
 	"\x11_permission_scopeB\x13\n" +
-	"\x11_permission_level\x1a\x86\x02\n" +
+	"\x11_permission_level\x1a\xd5\x02\n" +
 	"\x0eAppliedOrgWide\x12\x15\n" +
 	"\x03tag\x18\x01 \x01(\tH\x00R\x03tag\x88\x01\x01\x123\n" +
 	"\x13permission_scope_id\x18\x02 \x01(\tH\x01R\x11permissionScopeId\x88\x01\x01\x12.\n" +
 	"\x10permission_scope\x18\x03 \x01(\tH\x02R\x0fpermissionScope\x88\x01\x01\x12.\n" +
-	"\x10permission_level\x18\x04 \x01(\tH\x03R\x0fpermissionLevel\x88\x01\x01B\x06\n" +
+	"\x10permission_level\x18\x04 \x01(\tH\x03R\x0fpermissionLevel\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_tagB\x16\n" +
 	"\x14_permission_scope_idB\x13\n" +
 	"\x11_permission_scopeB\x13\n" +
 	"\x11_permission_levelB\a\n" +
-	"\x05_name\"\xa9\t\n" +
+	"\x05_name\"\xe6\x04\n" +
 	"#CreateOrganizationCameraRoleRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12t\n" +
-	"\x12applied_on_devices\x18\x03 \x03(\v2F.meraki.camera.v1.CreateOrganizationCameraRoleRequest.AppliedOnDevicesR\x10appliedOnDevices\x12w\n" +
-	"\x13applied_on_networks\x18\x04 \x03(\v2G.meraki.camera.v1.CreateOrganizationCameraRoleRequest.AppliedOnNetworksR\x11appliedOnNetworks\x12n\n" +
-	"\x10applied_org_wide\x18\x05 \x03(\v2D.meraki.camera.v1.CreateOrganizationCameraRoleRequest.AppliedOrgWideR\x0eappliedOrgWide\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xb5\x02\n" +
-	"\x10AppliedOnDevices\x12\x15\n" +
-	"\x03tag\x18\x01 \x01(\tH\x00R\x03tag\x88\x01\x01\x12\x13\n" +
-	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x124\n" +
-	"\x14in_networks_with_tag\x18\x03 \x01(\tH\x02R\x11inNetworksWithTag\x88\x01\x01\x122\n" +
-	"\x13in_networks_with_id\x18\x04 \x01(\tH\x03R\x10inNetworksWithId\x88\x01\x01\x123\n" +
-	"\x13permission_scope_id\x18\x05 \x01(\tH\x04R\x11permissionScopeId\x88\x01\x01B\x06\n" +
-	"\x04_tagB\x05\n" +
-	"\x03_idB\x17\n" +
-	"\x15_in_networks_with_tagB\x16\n" +
-	"\x14_in_networks_with_idB\x16\n" +
-	"\x14_permission_scope_id\x1a\x9b\x01\n" +
-	"\x11AppliedOnNetworks\x12\x15\n" +
-	"\x03tag\x18\x01 \x01(\tH\x00R\x03tag\x88\x01\x01\x12\x13\n" +
-	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x123\n" +
-	"\x13permission_scope_id\x18\x03 \x01(\tH\x02R\x11permissionScopeId\x88\x01\x01B\x06\n" +
-	"\x04_tagB\x05\n" +
-	"\x03_idB\x16\n" +
-	"\x14_permission_scope_id\x1a]\n" +
-	"\x0eAppliedOrgWide\x123\n" +
-	"\x13permission_scope_id\x18\x01 \x01(\tH\x00R\x11permissionScopeId\x88\x01\x01B\x16\n" +
-	"\x14_permission_scope_idB\x12\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12g\n" +
+	"\x12applied_on_devices\x18\x03 \x03(\v29.meraki.camera.v1.OrganizationCameraRole.AppliedOnDevicesR\x10appliedOnDevices\x12j\n" +
+	"\x13applied_on_networks\x18\x04 \x03(\v2:.meraki.camera.v1.OrganizationCameraRole.AppliedOnNetworksR\x11appliedOnNetworks\x12a\n" +
+	"\x10applied_org_wide\x18\x05 \x03(\v27.meraki.camera.v1.OrganizationCameraRole.AppliedOrgWideR\x0eappliedOrgWide\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_name\"\x8e\x01\n" +
 	" GetOrganizationCameraRoleRequest\x12,\n" +
@@ -1176,38 +919,18 @@ const file_meraki_camera_v1_roles_proto_rawDesc = "" +
 	"\arole_id\x18\x02 \x01(\tH\x01R\x06roleId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\n" +
 	"\n" +
-	"\b_role_id\"\xd3\t\n" +
+	"\b_role_id\"\x90\x05\n" +
 	"#UpdateOrganizationCameraRoleRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1c\n" +
 	"\arole_id\x18\x02 \x01(\tH\x01R\x06roleId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12t\n" +
-	"\x12applied_on_devices\x18\x04 \x03(\v2F.meraki.camera.v1.UpdateOrganizationCameraRoleRequest.AppliedOnDevicesR\x10appliedOnDevices\x12w\n" +
-	"\x13applied_on_networks\x18\x05 \x03(\v2G.meraki.camera.v1.UpdateOrganizationCameraRoleRequest.AppliedOnNetworksR\x11appliedOnNetworks\x12n\n" +
-	"\x10applied_org_wide\x18\x06 \x03(\v2D.meraki.camera.v1.UpdateOrganizationCameraRoleRequest.AppliedOrgWideR\x0eappliedOrgWide\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xb5\x02\n" +
-	"\x10AppliedOnDevices\x12\x15\n" +
-	"\x03tag\x18\x01 \x01(\tH\x00R\x03tag\x88\x01\x01\x12\x13\n" +
-	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x124\n" +
-	"\x14in_networks_with_tag\x18\x03 \x01(\tH\x02R\x11inNetworksWithTag\x88\x01\x01\x122\n" +
-	"\x13in_networks_with_id\x18\x04 \x01(\tH\x03R\x10inNetworksWithId\x88\x01\x01\x123\n" +
-	"\x13permission_scope_id\x18\x05 \x01(\tH\x04R\x11permissionScopeId\x88\x01\x01B\x06\n" +
-	"\x04_tagB\x05\n" +
-	"\x03_idB\x17\n" +
-	"\x15_in_networks_with_tagB\x16\n" +
-	"\x14_in_networks_with_idB\x16\n" +
-	"\x14_permission_scope_id\x1a\x9b\x01\n" +
-	"\x11AppliedOnNetworks\x12\x15\n" +
-	"\x03tag\x18\x01 \x01(\tH\x00R\x03tag\x88\x01\x01\x12\x13\n" +
-	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x123\n" +
-	"\x13permission_scope_id\x18\x03 \x01(\tH\x02R\x11permissionScopeId\x88\x01\x01B\x06\n" +
-	"\x04_tagB\x05\n" +
-	"\x03_idB\x16\n" +
-	"\x14_permission_scope_id\x1a]\n" +
-	"\x0eAppliedOrgWide\x123\n" +
-	"\x13permission_scope_id\x18\x01 \x01(\tH\x00R\x11permissionScopeId\x88\x01\x01B\x16\n" +
-	"\x14_permission_scope_idB\x12\n" +
+	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12g\n" +
+	"\x12applied_on_devices\x18\x04 \x03(\v29.meraki.camera.v1.OrganizationCameraRole.AppliedOnDevicesR\x10appliedOnDevices\x12j\n" +
+	"\x13applied_on_networks\x18\x05 \x03(\v2:.meraki.camera.v1.OrganizationCameraRole.AppliedOnNetworksR\x11appliedOnNetworks\x12a\n" +
+	"\x10applied_org_wide\x18\x06 \x03(\v27.meraki.camera.v1.OrganizationCameraRole.AppliedOrgWideR\x0eappliedOrgWide\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\n" +
 	"\n" +
 	"\b_role_idB\a\n" +
@@ -1217,9 +940,11 @@ const file_meraki_camera_v1_roles_proto_rawDesc = "" +
 	"\arole_id\x18\x02 \x01(\tH\x01R\x06roleId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\n" +
 	"\n" +
-	"\b_role_idBn\n" +
+	"\b_role_id\"u\n" +
+	"$DeleteOrganizationCameraRoleResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x87\x01\n" +
 	"\x1acom.merakibroker.camera.v1B\n" +
-	"RolesProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1b\x06proto3"
+	"RolesProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1\xca\x02\x16MerakiBroker\\Camera\\V1b\x06proto3"
 
 var (
 	file_meraki_camera_v1_roles_proto_rawDescOnce sync.Once
@@ -1233,48 +958,47 @@ func file_meraki_camera_v1_roles_proto_rawDescGZIP() []byte {
 	return file_meraki_camera_v1_roles_proto_rawDescData
 }
 
-var file_meraki_camera_v1_roles_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_meraki_camera_v1_roles_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_meraki_camera_v1_roles_proto_goTypes = []any{
-	(*GetOrganizationCameraRolesRequest)(nil),                     // 0: meraki.camera.v1.GetOrganizationCameraRolesRequest
-	(*GetOrganizationCameraRolesResponse)(nil),                    // 1: meraki.camera.v1.GetOrganizationCameraRolesResponse
-	(*OrganizationCameraRole)(nil),                                // 2: meraki.camera.v1.OrganizationCameraRole
-	(*CreateOrganizationCameraRoleRequest)(nil),                   // 3: meraki.camera.v1.CreateOrganizationCameraRoleRequest
-	(*GetOrganizationCameraRoleRequest)(nil),                      // 4: meraki.camera.v1.GetOrganizationCameraRoleRequest
-	(*UpdateOrganizationCameraRoleRequest)(nil),                   // 5: meraki.camera.v1.UpdateOrganizationCameraRoleRequest
-	(*DeleteOrganizationCameraRoleRequest)(nil),                   // 6: meraki.camera.v1.DeleteOrganizationCameraRoleRequest
-	(*OrganizationCameraRole_AppliedOnDevices)(nil),               // 7: meraki.camera.v1.OrganizationCameraRole.AppliedOnDevices
-	(*OrganizationCameraRole_AppliedOnNetworks)(nil),              // 8: meraki.camera.v1.OrganizationCameraRole.AppliedOnNetworks
-	(*OrganizationCameraRole_AppliedOrgWide)(nil),                 // 9: meraki.camera.v1.OrganizationCameraRole.AppliedOrgWide
-	(*CreateOrganizationCameraRoleRequest_AppliedOnDevices)(nil),  // 10: meraki.camera.v1.CreateOrganizationCameraRoleRequest.AppliedOnDevices
-	(*CreateOrganizationCameraRoleRequest_AppliedOnNetworks)(nil), // 11: meraki.camera.v1.CreateOrganizationCameraRoleRequest.AppliedOnNetworks
-	(*CreateOrganizationCameraRoleRequest_AppliedOrgWide)(nil),    // 12: meraki.camera.v1.CreateOrganizationCameraRoleRequest.AppliedOrgWide
-	(*UpdateOrganizationCameraRoleRequest_AppliedOnDevices)(nil),  // 13: meraki.camera.v1.UpdateOrganizationCameraRoleRequest.AppliedOnDevices
-	(*UpdateOrganizationCameraRoleRequest_AppliedOnNetworks)(nil), // 14: meraki.camera.v1.UpdateOrganizationCameraRoleRequest.AppliedOnNetworks
-	(*UpdateOrganizationCameraRoleRequest_AppliedOrgWide)(nil),    // 15: meraki.camera.v1.UpdateOrganizationCameraRoleRequest.AppliedOrgWide
-	(*v1.PageInfo)(nil),           // 16: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 17: google.protobuf.FieldMask
+	(*GetOrganizationCameraRolesRequest)(nil),        // 0: meraki.camera.v1.GetOrganizationCameraRolesRequest
+	(*GetOrganizationCameraRolesResponse)(nil),       // 1: meraki.camera.v1.GetOrganizationCameraRolesResponse
+	(*OrganizationCameraRole)(nil),                   // 2: meraki.camera.v1.OrganizationCameraRole
+	(*CreateOrganizationCameraRoleRequest)(nil),      // 3: meraki.camera.v1.CreateOrganizationCameraRoleRequest
+	(*GetOrganizationCameraRoleRequest)(nil),         // 4: meraki.camera.v1.GetOrganizationCameraRoleRequest
+	(*UpdateOrganizationCameraRoleRequest)(nil),      // 5: meraki.camera.v1.UpdateOrganizationCameraRoleRequest
+	(*DeleteOrganizationCameraRoleRequest)(nil),      // 6: meraki.camera.v1.DeleteOrganizationCameraRoleRequest
+	(*DeleteOrganizationCameraRoleResponse)(nil),     // 7: meraki.camera.v1.DeleteOrganizationCameraRoleResponse
+	(*OrganizationCameraRole_AppliedOnDevices)(nil),  // 8: meraki.camera.v1.OrganizationCameraRole.AppliedOnDevices
+	(*OrganizationCameraRole_AppliedOnNetworks)(nil), // 9: meraki.camera.v1.OrganizationCameraRole.AppliedOnNetworks
+	(*OrganizationCameraRole_AppliedOrgWide)(nil),    // 10: meraki.camera.v1.OrganizationCameraRole.AppliedOrgWide
+	(*v1.PageInfo)(nil),                              // 11: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                          // 12: google.protobuf.Struct
 }
 var file_meraki_camera_v1_roles_proto_depIdxs = []int32{
 	2,  // 0: meraki.camera.v1.GetOrganizationCameraRolesResponse.items:type_name -> meraki.camera.v1.OrganizationCameraRole
-	16, // 1: meraki.camera.v1.GetOrganizationCameraRolesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	7,  // 2: meraki.camera.v1.OrganizationCameraRole.applied_on_devices:type_name -> meraki.camera.v1.OrganizationCameraRole.AppliedOnDevices
-	8,  // 3: meraki.camera.v1.OrganizationCameraRole.applied_on_networks:type_name -> meraki.camera.v1.OrganizationCameraRole.AppliedOnNetworks
-	9,  // 4: meraki.camera.v1.OrganizationCameraRole.applied_org_wide:type_name -> meraki.camera.v1.OrganizationCameraRole.AppliedOrgWide
-	10, // 5: meraki.camera.v1.CreateOrganizationCameraRoleRequest.applied_on_devices:type_name -> meraki.camera.v1.CreateOrganizationCameraRoleRequest.AppliedOnDevices
-	11, // 6: meraki.camera.v1.CreateOrganizationCameraRoleRequest.applied_on_networks:type_name -> meraki.camera.v1.CreateOrganizationCameraRoleRequest.AppliedOnNetworks
-	12, // 7: meraki.camera.v1.CreateOrganizationCameraRoleRequest.applied_org_wide:type_name -> meraki.camera.v1.CreateOrganizationCameraRoleRequest.AppliedOrgWide
-	17, // 8: meraki.camera.v1.CreateOrganizationCameraRoleRequest.null_fields:type_name -> google.protobuf.FieldMask
-	17, // 9: meraki.camera.v1.CreateOrganizationCameraRoleRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	13, // 10: meraki.camera.v1.UpdateOrganizationCameraRoleRequest.applied_on_devices:type_name -> meraki.camera.v1.UpdateOrganizationCameraRoleRequest.AppliedOnDevices
-	14, // 11: meraki.camera.v1.UpdateOrganizationCameraRoleRequest.applied_on_networks:type_name -> meraki.camera.v1.UpdateOrganizationCameraRoleRequest.AppliedOnNetworks
-	15, // 12: meraki.camera.v1.UpdateOrganizationCameraRoleRequest.applied_org_wide:type_name -> meraki.camera.v1.UpdateOrganizationCameraRoleRequest.AppliedOrgWide
-	17, // 13: meraki.camera.v1.UpdateOrganizationCameraRoleRequest.null_fields:type_name -> google.protobuf.FieldMask
-	17, // 14: meraki.camera.v1.UpdateOrganizationCameraRoleRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	11, // 1: meraki.camera.v1.GetOrganizationCameraRolesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	12, // 2: meraki.camera.v1.GetOrganizationCameraRolesResponse.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 3: meraki.camera.v1.OrganizationCameraRole.applied_on_devices:type_name -> meraki.camera.v1.OrganizationCameraRole.AppliedOnDevices
+	9,  // 4: meraki.camera.v1.OrganizationCameraRole.applied_on_networks:type_name -> meraki.camera.v1.OrganizationCameraRole.AppliedOnNetworks
+	10, // 5: meraki.camera.v1.OrganizationCameraRole.applied_org_wide:type_name -> meraki.camera.v1.OrganizationCameraRole.AppliedOrgWide
+	12, // 6: meraki.camera.v1.OrganizationCameraRole.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 7: meraki.camera.v1.CreateOrganizationCameraRoleRequest.applied_on_devices:type_name -> meraki.camera.v1.OrganizationCameraRole.AppliedOnDevices
+	9,  // 8: meraki.camera.v1.CreateOrganizationCameraRoleRequest.applied_on_networks:type_name -> meraki.camera.v1.OrganizationCameraRole.AppliedOnNetworks
+	10, // 9: meraki.camera.v1.CreateOrganizationCameraRoleRequest.applied_org_wide:type_name -> meraki.camera.v1.OrganizationCameraRole.AppliedOrgWide
+	12, // 10: meraki.camera.v1.CreateOrganizationCameraRoleRequest.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 11: meraki.camera.v1.UpdateOrganizationCameraRoleRequest.applied_on_devices:type_name -> meraki.camera.v1.OrganizationCameraRole.AppliedOnDevices
+	9,  // 12: meraki.camera.v1.UpdateOrganizationCameraRoleRequest.applied_on_networks:type_name -> meraki.camera.v1.OrganizationCameraRole.AppliedOnNetworks
+	10, // 13: meraki.camera.v1.UpdateOrganizationCameraRoleRequest.applied_org_wide:type_name -> meraki.camera.v1.OrganizationCameraRole.AppliedOrgWide
+	12, // 14: meraki.camera.v1.UpdateOrganizationCameraRoleRequest.additional_properties:type_name -> google.protobuf.Struct
+	12, // 15: meraki.camera.v1.DeleteOrganizationCameraRoleResponse.additional_properties:type_name -> google.protobuf.Struct
+	12, // 16: meraki.camera.v1.OrganizationCameraRole.AppliedOnDevices.additional_properties:type_name -> google.protobuf.Struct
+	12, // 17: meraki.camera.v1.OrganizationCameraRole.AppliedOnNetworks.additional_properties:type_name -> google.protobuf.Struct
+	12, // 18: meraki.camera.v1.OrganizationCameraRole.AppliedOrgWide.additional_properties:type_name -> google.protobuf.Struct
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_meraki_camera_v1_roles_proto_init() }
@@ -1288,22 +1012,16 @@ func file_meraki_camera_v1_roles_proto_init() {
 	file_meraki_camera_v1_roles_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_camera_v1_roles_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_camera_v1_roles_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_camera_v1_roles_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_camera_v1_roles_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_camera_v1_roles_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_camera_v1_roles_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_camera_v1_roles_proto_msgTypes[11].OneofWrappers = []any{}
-	file_meraki_camera_v1_roles_proto_msgTypes[12].OneofWrappers = []any{}
-	file_meraki_camera_v1_roles_proto_msgTypes[13].OneofWrappers = []any{}
-	file_meraki_camera_v1_roles_proto_msgTypes[14].OneofWrappers = []any{}
-	file_meraki_camera_v1_roles_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_camera_v1_roles_proto_rawDesc), len(file_meraki_camera_v1_roles_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

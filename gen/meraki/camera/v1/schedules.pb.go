@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -72,11 +73,12 @@ func (x *GetNetworkCameraSchedulesRequest) GetNetworkId() string {
 
 // Answer of getNetworkCameraSchedules.
 type GetNetworkCameraSchedulesResponse struct {
-	state         protoimpl.MessageState                    `protogen:"open.v1"`
-	Items         []*GetNetworkCameraSchedulesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                              `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                    `protogen:"open.v1"`
+	Items                []*GetNetworkCameraSchedulesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                              `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkCameraSchedulesResponse) Reset() {
@@ -123,12 +125,20 @@ func (x *GetNetworkCameraSchedulesResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetNetworkCameraSchedulesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkCameraSchedulesResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkCameraSchedulesResponse_Item) Reset() {
@@ -175,24 +185,33 @@ func (x *GetNetworkCameraSchedulesResponse_Item) GetName() string {
 	return ""
 }
 
+func (x *GetNetworkCameraSchedulesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_camera_v1_schedules_proto protoreflect.FileDescriptor
 
 const file_meraki_camera_v1_schedules_proto_rawDesc = "" +
 	"\n" +
-	" meraki/camera/v1/schedules.proto\x12\x10meraki.camera.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"U\n" +
+	" meraki/camera/v1/schedules.proto\x12\x10meraki.camera.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"U\n" +
 	" GetNetworkCameraSchedulesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xf7\x01\n" +
-	"!GetNetworkCameraSchedulesResponse\x12N\n" +
-	"\x05items\x18\x01 \x03(\v28.meraki.camera.v1.GetNetworkCameraSchedulesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1aD\n" +
+	"\v_network_id\"\x98\x03\n" +
+	"!GetNetworkCameraSchedulesResponse\x12O\n" +
+	"\x05items\x18\xfb\x0f \x03(\v28.meraki.camera.v1.GetNetworkCameraSchedulesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x93\x01\n" +
 	"\x04Item\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_nameBr\n" +
-	"\x1acom.merakibroker.camera.v1B\x0eSchedulesProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1b\x06proto3"
+	"\x05_nameB\x8b\x01\n" +
+	"\x1acom.merakibroker.camera.v1B\x0eSchedulesProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1\xca\x02\x16MerakiBroker\\Camera\\V1b\x06proto3"
 
 var (
 	file_meraki_camera_v1_schedules_proto_rawDescOnce sync.Once
@@ -212,15 +231,18 @@ var file_meraki_camera_v1_schedules_proto_goTypes = []any{
 	(*GetNetworkCameraSchedulesResponse)(nil),      // 1: meraki.camera.v1.GetNetworkCameraSchedulesResponse
 	(*GetNetworkCameraSchedulesResponse_Item)(nil), // 2: meraki.camera.v1.GetNetworkCameraSchedulesResponse.Item
 	(*v1.PageInfo)(nil),                            // 3: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                        // 4: google.protobuf.Struct
 }
 var file_meraki_camera_v1_schedules_proto_depIdxs = []int32{
 	2, // 0: meraki.camera.v1.GetNetworkCameraSchedulesResponse.items:type_name -> meraki.camera.v1.GetNetworkCameraSchedulesResponse.Item
 	3, // 1: meraki.camera.v1.GetNetworkCameraSchedulesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 2: meraki.camera.v1.GetNetworkCameraSchedulesResponse.additional_properties:type_name -> google.protobuf.Struct
+	4, // 3: meraki.camera.v1.GetNetworkCameraSchedulesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_meraki_camera_v1_schedules_proto_init() }

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,16 +71,17 @@ func (x *GetDeviceCameraSenseRequest) GetSerial() string {
 	return ""
 }
 
-// Answer of getDeviceCameraSense, updateDeviceCameraSense.
+// The camera sense of a device. Answer of getDeviceCameraSense, updateDeviceCameraSense.
 type DeviceCameraSense struct {
-	state            protoimpl.MessageState            `protogen:"open.v1"`
-	SenseEnabled     *bool                             `protobuf:"varint,1,opt,name=sense_enabled,json=senseEnabled,proto3,oneof" json:"sense_enabled,omitempty"`
-	MqttBrokerId     *string                           `protobuf:"bytes,2,opt,name=mqtt_broker_id,json=mqttBrokerId,proto3,oneof" json:"mqtt_broker_id,omitempty"`
-	MqttTopics       []string                          `protobuf:"bytes,3,rep,name=mqtt_topics,json=mqttTopics,proto3" json:"mqtt_topics,omitempty"`
-	AudioDetection   *DeviceCameraSense_AudioDetection `protobuf:"bytes,4,opt,name=audio_detection,json=audioDetection,proto3" json:"audio_detection,omitempty"`
-	DetectionModelId *string                           `protobuf:"bytes,5,opt,name=detection_model_id,json=detectionModelId,proto3,oneof" json:"detection_model_id,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                protoimpl.MessageState            `protogen:"open.v1"`
+	SenseEnabled         *bool                             `protobuf:"varint,1,opt,name=sense_enabled,json=senseEnabled,proto3,oneof" json:"sense_enabled,omitempty"`
+	MqttBrokerId         *string                           `protobuf:"bytes,2,opt,name=mqtt_broker_id,json=mqttBrokerId,proto3,oneof" json:"mqtt_broker_id,omitempty"`
+	MqttTopics           []string                          `protobuf:"bytes,3,rep,name=mqtt_topics,json=mqttTopics,proto3" json:"mqtt_topics,omitempty"`
+	AudioDetection       *DeviceCameraSense_AudioDetection `protobuf:"bytes,4,opt,name=audio_detection,json=audioDetection,proto3" json:"audio_detection,omitempty"`
+	DetectionModelId     *string                           `protobuf:"bytes,5,opt,name=detection_model_id,json=detectionModelId,proto3,oneof" json:"detection_model_id,omitempty"`
+	AdditionalProperties *structpb.Struct                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceCameraSense) Reset() {
@@ -148,19 +149,27 @@ func (x *DeviceCameraSense) GetDetectionModelId() string {
 	return ""
 }
 
+func (x *DeviceCameraSense) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateDeviceCameraSense.
 type UpdateDeviceCameraSenseRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Serial           *string                                        `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	SenseEnabled     *bool                                          `protobuf:"varint,2,opt,name=sense_enabled,json=senseEnabled,proto3,oneof" json:"sense_enabled,omitempty"`
-	MqttBrokerId     *string                                        `protobuf:"bytes,3,opt,name=mqtt_broker_id,json=mqttBrokerId,proto3,oneof" json:"mqtt_broker_id,omitempty"`
-	AudioDetection   *UpdateDeviceCameraSenseRequest_AudioDetection `protobuf:"bytes,4,opt,name=audio_detection,json=audioDetection,proto3" json:"audio_detection,omitempty"`
-	DetectionModelId *string                                        `protobuf:"bytes,5,opt,name=detection_model_id,json=detectionModelId,proto3,oneof" json:"detection_model_id,omitempty"`
-	NullFields       *fieldmaskpb.FieldMask                         `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields      *fieldmaskpb.FieldMask                         `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	Serial               *string                           `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	SenseEnabled         *bool                             `protobuf:"varint,2,opt,name=sense_enabled,json=senseEnabled,proto3,oneof" json:"sense_enabled,omitempty"`
+	MqttBrokerId         *string                           `protobuf:"bytes,3,opt,name=mqtt_broker_id,json=mqttBrokerId,proto3,oneof" json:"mqtt_broker_id,omitempty"`
+	AudioDetection       *DeviceCameraSense_AudioDetection `protobuf:"bytes,4,opt,name=audio_detection,json=audioDetection,proto3" json:"audio_detection,omitempty"`
+	DetectionModelId     *string                           `protobuf:"bytes,5,opt,name=detection_model_id,json=detectionModelId,proto3,oneof" json:"detection_model_id,omitempty"`
+	EmptyFields          []string                          `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                          `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateDeviceCameraSenseRequest) Reset() {
@@ -214,7 +223,7 @@ func (x *UpdateDeviceCameraSenseRequest) GetMqttBrokerId() string {
 	return ""
 }
 
-func (x *UpdateDeviceCameraSenseRequest) GetAudioDetection() *UpdateDeviceCameraSenseRequest_AudioDetection {
+func (x *UpdateDeviceCameraSenseRequest) GetAudioDetection() *DeviceCameraSense_AudioDetection {
 	if x != nil {
 		return x.AudioDetection
 	}
@@ -228,16 +237,23 @@ func (x *UpdateDeviceCameraSenseRequest) GetDetectionModelId() string {
 	return ""
 }
 
-func (x *UpdateDeviceCameraSenseRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceCameraSenseRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateDeviceCameraSenseRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateDeviceCameraSenseRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceCameraSenseRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -290,11 +306,12 @@ func (x *GetDeviceCameraSenseObjectDetectionModelsRequest) GetSerial() string {
 
 // Answer of getDeviceCameraSenseObjectDetectionModels.
 type GetDeviceCameraSenseObjectDetectionModelsResponse struct {
-	state         protoimpl.MessageState                                    `protogen:"open.v1"`
-	Items         []*GetDeviceCameraSenseObjectDetectionModelsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                              `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                    `protogen:"open.v1"`
+	Items                []*GetDeviceCameraSenseObjectDetectionModelsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                              `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceCameraSenseObjectDetectionModelsResponse) Reset() {
@@ -341,11 +358,19 @@ func (x *GetDeviceCameraSenseObjectDetectionModelsResponse) GetPageInfo() *v1.Pa
 	return nil
 }
 
+func (x *GetDeviceCameraSenseObjectDetectionModelsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceCameraSense_AudioDetection struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceCameraSense_AudioDetection) Reset() {
@@ -385,61 +410,25 @@ func (x *DeviceCameraSense_AudioDetection) GetEnabled() bool {
 	return false
 }
 
-type UpdateDeviceCameraSenseRequest_AudioDetection struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceCameraSenseRequest_AudioDetection) Reset() {
-	*x = UpdateDeviceCameraSenseRequest_AudioDetection{}
-	mi := &file_meraki_camera_v1_sense_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceCameraSenseRequest_AudioDetection) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceCameraSenseRequest_AudioDetection) ProtoMessage() {}
-
-func (x *UpdateDeviceCameraSenseRequest_AudioDetection) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_sense_proto_msgTypes[6]
+func (x *DeviceCameraSense_AudioDetection) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceCameraSenseRequest_AudioDetection.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceCameraSenseRequest_AudioDetection) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_sense_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateDeviceCameraSenseRequest_AudioDetection) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
+	return nil
 }
 
 type GetDeviceCameraSenseObjectDetectionModelsResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Description   *string                `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Description          *string                `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceCameraSenseObjectDetectionModelsResponse_Item) Reset() {
 	*x = GetDeviceCameraSenseObjectDetectionModelsResponse_Item{}
-	mi := &file_meraki_camera_v1_sense_proto_msgTypes[7]
+	mi := &file_meraki_camera_v1_sense_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -451,7 +440,7 @@ func (x *GetDeviceCameraSenseObjectDetectionModelsResponse_Item) String() string
 func (*GetDeviceCameraSenseObjectDetectionModelsResponse_Item) ProtoMessage() {}
 
 func (x *GetDeviceCameraSenseObjectDetectionModelsResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_sense_proto_msgTypes[7]
+	mi := &file_meraki_camera_v1_sense_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -481,58 +470,66 @@ func (x *GetDeviceCameraSenseObjectDetectionModelsResponse_Item) GetDescription(
 	return ""
 }
 
+func (x *GetDeviceCameraSenseObjectDetectionModelsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_camera_v1_sense_proto protoreflect.FileDescriptor
 
 const file_meraki_camera_v1_sense_proto_rawDesc = "" +
 	"\n" +
-	"\x1cmeraki/camera/v1/sense.proto\x12\x10meraki.camera.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"E\n" +
+	"\x1cmeraki/camera/v1/sense.proto\x12\x10meraki.camera.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"E\n" +
 	"\x1bGetDeviceCameraSenseRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"\x92\x03\n" +
+	"\a_serial\"\xb1\x04\n" +
 	"\x11DeviceCameraSense\x12(\n" +
 	"\rsense_enabled\x18\x01 \x01(\bH\x00R\fsenseEnabled\x88\x01\x01\x12)\n" +
 	"\x0emqtt_broker_id\x18\x02 \x01(\tH\x01R\fmqttBrokerId\x88\x01\x01\x12\x1f\n" +
 	"\vmqtt_topics\x18\x03 \x03(\tR\n" +
 	"mqttTopics\x12[\n" +
 	"\x0faudio_detection\x18\x04 \x01(\v22.meraki.camera.v1.DeviceCameraSense.AudioDetectionR\x0eaudioDetection\x121\n" +
-	"\x12detection_model_id\x18\x05 \x01(\tH\x02R\x10detectionModelId\x88\x01\x01\x1a;\n" +
+	"\x12detection_model_id\x18\x05 \x01(\tH\x02R\x10detectionModelId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8a\x01\n" +
 	"\x0eAudioDetection\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\x10\n" +
 	"\x0e_sense_enabledB\x11\n" +
 	"\x0f_mqtt_broker_idB\x15\n" +
-	"\x13_detection_model_id\"\xbf\x04\n" +
+	"\x13_detection_model_id\"\x8e\x04\n" +
 	"\x1eUpdateDeviceCameraSenseRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12(\n" +
 	"\rsense_enabled\x18\x02 \x01(\bH\x01R\fsenseEnabled\x88\x01\x01\x12)\n" +
-	"\x0emqtt_broker_id\x18\x03 \x01(\tH\x02R\fmqttBrokerId\x88\x01\x01\x12h\n" +
-	"\x0faudio_detection\x18\x04 \x01(\v2?.meraki.camera.v1.UpdateDeviceCameraSenseRequest.AudioDetectionR\x0eaudioDetection\x121\n" +
-	"\x12detection_model_id\x18\x05 \x01(\tH\x03R\x10detectionModelId\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a;\n" +
-	"\x0eAudioDetection\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\t\n" +
+	"\x0emqtt_broker_id\x18\x03 \x01(\tH\x02R\fmqttBrokerId\x88\x01\x01\x12[\n" +
+	"\x0faudio_detection\x18\x04 \x01(\v22.meraki.camera.v1.DeviceCameraSense.AudioDetectionR\x0eaudioDetection\x121\n" +
+	"\x12detection_model_id\x18\x05 \x01(\tH\x03R\x10detectionModelId\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\x10\n" +
 	"\x0e_sense_enabledB\x11\n" +
 	"\x0f_mqtt_broker_idB\x15\n" +
 	"\x13_detection_model_id\"Z\n" +
 	"0GetDeviceCameraSenseObjectDetectionModelsRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"\xac\x02\n" +
-	"1GetDeviceCameraSenseObjectDetectionModelsResponse\x12^\n" +
-	"\x05items\x18\x01 \x03(\v2H.meraki.camera.v1.GetDeviceCameraSenseObjectDetectionModelsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1aY\n" +
+	"\a_serial\"\xcd\x03\n" +
+	"1GetDeviceCameraSenseObjectDetectionModelsResponse\x12_\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2H.meraki.camera.v1.GetDeviceCameraSenseObjectDetectionModelsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa8\x01\n" +
 	"\x04Item\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x02 \x01(\tH\x01R\vdescription\x88\x01\x01B\x05\n" +
+	"\vdescription\x18\x02 \x01(\tH\x01R\vdescription\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x0e\n" +
-	"\f_descriptionBn\n" +
+	"\f_descriptionB\x87\x01\n" +
 	"\x1acom.merakibroker.camera.v1B\n" +
-	"SenseProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1b\x06proto3"
+	"SenseProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1\xca\x02\x16MerakiBroker\\Camera\\V1b\x06proto3"
 
 var (
 	file_meraki_camera_v1_sense_proto_rawDescOnce sync.Once
@@ -546,7 +543,7 @@ func file_meraki_camera_v1_sense_proto_rawDescGZIP() []byte {
 	return file_meraki_camera_v1_sense_proto_rawDescData
 }
 
-var file_meraki_camera_v1_sense_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_meraki_camera_v1_sense_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_meraki_camera_v1_sense_proto_goTypes = []any{
 	(*GetDeviceCameraSenseRequest)(nil),                            // 0: meraki.camera.v1.GetDeviceCameraSenseRequest
 	(*DeviceCameraSense)(nil),                                      // 1: meraki.camera.v1.DeviceCameraSense
@@ -554,23 +551,25 @@ var file_meraki_camera_v1_sense_proto_goTypes = []any{
 	(*GetDeviceCameraSenseObjectDetectionModelsRequest)(nil),       // 3: meraki.camera.v1.GetDeviceCameraSenseObjectDetectionModelsRequest
 	(*GetDeviceCameraSenseObjectDetectionModelsResponse)(nil),      // 4: meraki.camera.v1.GetDeviceCameraSenseObjectDetectionModelsResponse
 	(*DeviceCameraSense_AudioDetection)(nil),                       // 5: meraki.camera.v1.DeviceCameraSense.AudioDetection
-	(*UpdateDeviceCameraSenseRequest_AudioDetection)(nil),          // 6: meraki.camera.v1.UpdateDeviceCameraSenseRequest.AudioDetection
-	(*GetDeviceCameraSenseObjectDetectionModelsResponse_Item)(nil), // 7: meraki.camera.v1.GetDeviceCameraSenseObjectDetectionModelsResponse.Item
-	(*fieldmaskpb.FieldMask)(nil),                                  // 8: google.protobuf.FieldMask
-	(*v1.PageInfo)(nil),                                            // 9: meraki.api.v1.PageInfo
+	(*GetDeviceCameraSenseObjectDetectionModelsResponse_Item)(nil), // 6: meraki.camera.v1.GetDeviceCameraSenseObjectDetectionModelsResponse.Item
+	(*structpb.Struct)(nil),                                        // 7: google.protobuf.Struct
+	(*v1.PageInfo)(nil),                                            // 8: meraki.api.v1.PageInfo
 }
 var file_meraki_camera_v1_sense_proto_depIdxs = []int32{
 	5, // 0: meraki.camera.v1.DeviceCameraSense.audio_detection:type_name -> meraki.camera.v1.DeviceCameraSense.AudioDetection
-	6, // 1: meraki.camera.v1.UpdateDeviceCameraSenseRequest.audio_detection:type_name -> meraki.camera.v1.UpdateDeviceCameraSenseRequest.AudioDetection
-	8, // 2: meraki.camera.v1.UpdateDeviceCameraSenseRequest.null_fields:type_name -> google.protobuf.FieldMask
-	8, // 3: meraki.camera.v1.UpdateDeviceCameraSenseRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	7, // 4: meraki.camera.v1.GetDeviceCameraSenseObjectDetectionModelsResponse.items:type_name -> meraki.camera.v1.GetDeviceCameraSenseObjectDetectionModelsResponse.Item
-	9, // 5: meraki.camera.v1.GetDeviceCameraSenseObjectDetectionModelsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	7, // 1: meraki.camera.v1.DeviceCameraSense.additional_properties:type_name -> google.protobuf.Struct
+	5, // 2: meraki.camera.v1.UpdateDeviceCameraSenseRequest.audio_detection:type_name -> meraki.camera.v1.DeviceCameraSense.AudioDetection
+	7, // 3: meraki.camera.v1.UpdateDeviceCameraSenseRequest.additional_properties:type_name -> google.protobuf.Struct
+	6, // 4: meraki.camera.v1.GetDeviceCameraSenseObjectDetectionModelsResponse.items:type_name -> meraki.camera.v1.GetDeviceCameraSenseObjectDetectionModelsResponse.Item
+	8, // 5: meraki.camera.v1.GetDeviceCameraSenseObjectDetectionModelsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	7, // 6: meraki.camera.v1.GetDeviceCameraSenseObjectDetectionModelsResponse.additional_properties:type_name -> google.protobuf.Struct
+	7, // 7: meraki.camera.v1.DeviceCameraSense.AudioDetection.additional_properties:type_name -> google.protobuf.Struct
+	7, // 8: meraki.camera.v1.GetDeviceCameraSenseObjectDetectionModelsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_meraki_camera_v1_sense_proto_init() }
@@ -584,14 +583,13 @@ func file_meraki_camera_v1_sense_proto_init() {
 	file_meraki_camera_v1_sense_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_camera_v1_sense_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_camera_v1_sense_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_camera_v1_sense_proto_msgTypes[7].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_camera_v1_sense_proto_rawDesc), len(file_meraki_camera_v1_sense_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,13 +71,15 @@ func (x *GetDeviceCameraVideoSettingsRequest) GetSerial() string {
 	return ""
 }
 
-// Answer of getDeviceCameraVideoSettings, updateDeviceCameraVideoSettings.
+// The camera video settings of a device. Answer of getDeviceCameraVideoSettings,
+// updateDeviceCameraVideoSettings.
 type DeviceCameraVideoSettings struct {
-	state               protoimpl.MessageState `protogen:"open.v1"`
-	ExternalRtspEnabled *bool                  `protobuf:"varint,1,opt,name=external_rtsp_enabled,json=externalRtspEnabled,proto3,oneof" json:"external_rtsp_enabled,omitempty"`
-	RtspUrl             *string                `protobuf:"bytes,2,opt,name=rtsp_url,json=rtspUrl,proto3,oneof" json:"rtsp_url,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	ExternalRtspEnabled  *bool                  `protobuf:"varint,1,opt,name=external_rtsp_enabled,json=externalRtspEnabled,proto3,oneof" json:"external_rtsp_enabled,omitempty"`
+	RtspUrl              *string                `protobuf:"bytes,2,opt,name=rtsp_url,json=rtspUrl,proto3,oneof" json:"rtsp_url,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceCameraVideoSettings) Reset() {
@@ -124,16 +126,24 @@ func (x *DeviceCameraVideoSettings) GetRtspUrl() string {
 	return ""
 }
 
+func (x *DeviceCameraVideoSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateDeviceCameraVideoSettings.
 type UpdateDeviceCameraVideoSettingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Serial              *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	ExternalRtspEnabled *bool                  `protobuf:"varint,2,opt,name=external_rtsp_enabled,json=externalRtspEnabled,proto3,oneof" json:"external_rtsp_enabled,omitempty"`
-	NullFields          *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields         *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	Serial               *string          `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	ExternalRtspEnabled  *bool            `protobuf:"varint,2,opt,name=external_rtsp_enabled,json=externalRtspEnabled,proto3,oneof" json:"external_rtsp_enabled,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateDeviceCameraVideoSettingsRequest) Reset() {
@@ -180,16 +190,23 @@ func (x *UpdateDeviceCameraVideoSettingsRequest) GetExternalRtspEnabled() bool {
 	return false
 }
 
-func (x *UpdateDeviceCameraVideoSettingsRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceCameraVideoSettingsRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateDeviceCameraVideoSettingsRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateDeviceCameraVideoSettingsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceCameraVideoSettingsRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -198,25 +215,27 @@ var File_meraki_camera_v1_video_proto protoreflect.FileDescriptor
 
 const file_meraki_camera_v1_video_proto_rawDesc = "" +
 	"\n" +
-	"\x1cmeraki/camera/v1/video.proto\x12\x10meraki.camera.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"M\n" +
+	"\x1cmeraki/camera/v1/video.proto\x12\x10meraki.camera.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"M\n" +
 	"#GetDeviceCameraVideoSettingsRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"\x9b\x01\n" +
+	"\a_serial\"\xea\x01\n" +
 	"\x19DeviceCameraVideoSettings\x127\n" +
 	"\x15external_rtsp_enabled\x18\x01 \x01(\bH\x00R\x13externalRtspEnabled\x88\x01\x01\x12\x1e\n" +
-	"\brtsp_url\x18\x02 \x01(\tH\x01R\artspUrl\x88\x01\x01B\x18\n" +
+	"\brtsp_url\x18\x02 \x01(\tH\x01R\artspUrl\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x18\n" +
 	"\x16_external_rtsp_enabledB\v\n" +
-	"\t_rtsp_url\"\xaf\x02\n" +
+	"\t_rtsp_url\"\xc8\x02\n" +
 	"&UpdateDeviceCameraVideoSettingsRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x127\n" +
-	"\x15external_rtsp_enabled\x18\x02 \x01(\bH\x01R\x13externalRtspEnabled\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\t\n" +
+	"\x15external_rtsp_enabled\x18\x02 \x01(\bH\x01R\x13externalRtspEnabled\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\x18\n" +
-	"\x16_external_rtsp_enabledBn\n" +
+	"\x16_external_rtsp_enabledB\x87\x01\n" +
 	"\x1acom.merakibroker.camera.v1B\n" +
-	"VideoProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1b\x06proto3"
+	"VideoProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1\xca\x02\x16MerakiBroker\\Camera\\V1b\x06proto3"
 
 var (
 	file_meraki_camera_v1_video_proto_rawDescOnce sync.Once
@@ -235,11 +254,11 @@ var file_meraki_camera_v1_video_proto_goTypes = []any{
 	(*GetDeviceCameraVideoSettingsRequest)(nil),    // 0: meraki.camera.v1.GetDeviceCameraVideoSettingsRequest
 	(*DeviceCameraVideoSettings)(nil),              // 1: meraki.camera.v1.DeviceCameraVideoSettings
 	(*UpdateDeviceCameraVideoSettingsRequest)(nil), // 2: meraki.camera.v1.UpdateDeviceCameraVideoSettingsRequest
-	(*fieldmaskpb.FieldMask)(nil),                  // 3: google.protobuf.FieldMask
+	(*structpb.Struct)(nil),                        // 3: google.protobuf.Struct
 }
 var file_meraki_camera_v1_video_proto_depIdxs = []int32{
-	3, // 0: meraki.camera.v1.UpdateDeviceCameraVideoSettingsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	3, // 1: meraki.camera.v1.UpdateDeviceCameraVideoSettingsRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	3, // 0: meraki.camera.v1.DeviceCameraVideoSettings.additional_properties:type_name -> google.protobuf.Struct
+	3, // 1: meraki.camera.v1.UpdateDeviceCameraVideoSettingsRequest.additional_properties:type_name -> google.protobuf.Struct
 	2, // [2:2] is the sub-list for method output_type
 	2, // [2:2] is the sub-list for method input_type
 	2, // [2:2] is the sub-list for extension type_name

@@ -11,6 +11,7 @@ package camerav1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -78,13 +79,14 @@ func (x *GetDeviceCameraVideoLinkRequest) GetTimestamp() *timestamppb.Timestamp 
 	return nil
 }
 
-// Answer of getDeviceCameraVideoLink.
+// The camera video link of a device. Answer of getDeviceCameraVideoLink.
 type DeviceCameraVideoLink struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Url           *string                `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	VisionUrl     *string                `protobuf:"bytes,2,opt,name=vision_url,json=visionUrl,proto3,oneof" json:"vision_url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Url                  *string                `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	VisionUrl            *string                `protobuf:"bytes,2,opt,name=vision_url,json=visionUrl,proto3,oneof" json:"vision_url,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceCameraVideoLink) Reset() {
@@ -131,22 +133,30 @@ func (x *DeviceCameraVideoLink) GetVisionUrl() string {
 	return ""
 }
 
+func (x *DeviceCameraVideoLink) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_camera_v1_video_link_proto protoreflect.FileDescriptor
 
 const file_meraki_camera_v1_video_link_proto_rawDesc = "" +
 	"\n" +
-	"!meraki/camera/v1/video_link.proto\x12\x10meraki.camera.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x83\x01\n" +
+	"!meraki/camera/v1/video_link.proto\x12\x10meraki.camera.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x83\x01\n" +
 	"\x1fGetDeviceCameraVideoLinkRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x128\n" +
 	"\ttimestamp\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\ttimestampB\t\n" +
-	"\a_serial\"i\n" +
+	"\a_serial\"\xb8\x01\n" +
 	"\x15DeviceCameraVideoLink\x12\x15\n" +
 	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"vision_url\x18\x02 \x01(\tH\x01R\tvisionUrl\x88\x01\x01B\x06\n" +
+	"vision_url\x18\x02 \x01(\tH\x01R\tvisionUrl\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_urlB\r\n" +
-	"\v_vision_urlBr\n" +
-	"\x1acom.merakibroker.camera.v1B\x0eVideoLinkProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1b\x06proto3"
+	"\v_vision_urlB\x8b\x01\n" +
+	"\x1acom.merakibroker.camera.v1B\x0eVideoLinkProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1\xca\x02\x16MerakiBroker\\Camera\\V1b\x06proto3"
 
 var (
 	file_meraki_camera_v1_video_link_proto_rawDescOnce sync.Once
@@ -165,14 +175,16 @@ var file_meraki_camera_v1_video_link_proto_goTypes = []any{
 	(*GetDeviceCameraVideoLinkRequest)(nil), // 0: meraki.camera.v1.GetDeviceCameraVideoLinkRequest
 	(*DeviceCameraVideoLink)(nil),           // 1: meraki.camera.v1.DeviceCameraVideoLink
 	(*timestamppb.Timestamp)(nil),           // 2: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),                 // 3: google.protobuf.Struct
 }
 var file_meraki_camera_v1_video_link_proto_depIdxs = []int32{
 	2, // 0: meraki.camera.v1.GetDeviceCameraVideoLinkRequest.timestamp:type_name -> google.protobuf.Timestamp
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	3, // 1: meraki.camera.v1.DeviceCameraVideoLink.additional_properties:type_name -> google.protobuf.Struct
+	2, // [2:2] is the sub-list for method output_type
+	2, // [2:2] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_meraki_camera_v1_video_link_proto_init() }

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,12 +71,14 @@ func (x *GetDeviceCameraWirelessProfilesRequest) GetSerial() string {
 	return ""
 }
 
-// Answer of getDeviceCameraWirelessProfiles, updateDeviceCameraWirelessProfiles.
+// The camera wireless profiles of a device. Answer of getDeviceCameraWirelessProfiles,
+// updateDeviceCameraWirelessProfiles.
 type DeviceCameraWirelessProfiles struct {
-	state         protoimpl.MessageState            `protogen:"open.v1"`
-	Ids           *DeviceCameraWirelessProfiles_Ids `protobuf:"bytes,1,opt,name=ids,proto3" json:"ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState            `protogen:"open.v1"`
+	Ids                  *DeviceCameraWirelessProfiles_Ids `protobuf:"bytes,1,opt,name=ids,proto3" json:"ids,omitempty"`
+	AdditionalProperties *structpb.Struct                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceCameraWirelessProfiles) Reset() {
@@ -116,17 +118,25 @@ func (x *DeviceCameraWirelessProfiles) GetIds() *DeviceCameraWirelessProfiles_Id
 	return nil
 }
 
+func (x *DeviceCameraWirelessProfiles) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateDeviceCameraWirelessProfiles.
 type UpdateDeviceCameraWirelessProfilesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	Serial *string `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// Required.
-	Ids           *UpdateDeviceCameraWirelessProfilesRequest_Ids `protobuf:"bytes,2,opt,name=ids,proto3" json:"ids,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                         `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                         `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Ids                  *DeviceCameraWirelessProfiles_Ids `protobuf:"bytes,2,opt,name=ids,proto3" json:"ids,omitempty"`
+	EmptyFields          []string                          `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                          `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateDeviceCameraWirelessProfilesRequest) Reset() {
@@ -166,23 +176,30 @@ func (x *UpdateDeviceCameraWirelessProfilesRequest) GetSerial() string {
 	return ""
 }
 
-func (x *UpdateDeviceCameraWirelessProfilesRequest) GetIds() *UpdateDeviceCameraWirelessProfilesRequest_Ids {
+func (x *UpdateDeviceCameraWirelessProfilesRequest) GetIds() *DeviceCameraWirelessProfiles_Ids {
 	if x != nil {
 		return x.Ids
 	}
 	return nil
 }
 
-func (x *UpdateDeviceCameraWirelessProfilesRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceCameraWirelessProfilesRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateDeviceCameraWirelessProfilesRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateDeviceCameraWirelessProfilesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceCameraWirelessProfilesRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -235,11 +252,12 @@ func (x *GetNetworkCameraWirelessProfilesRequest) GetNetworkId() string {
 
 // Answer of getNetworkCameraWirelessProfiles.
 type GetNetworkCameraWirelessProfilesResponse struct {
-	state         protoimpl.MessageState          `protogen:"open.v1"`
-	Items         []*NetworkCameraWirelessProfile `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                    `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState          `protogen:"open.v1"`
+	Items                []*NetworkCameraWirelessProfile `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                    `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkCameraWirelessProfilesResponse) Reset() {
@@ -286,17 +304,26 @@ func (x *GetNetworkCameraWirelessProfilesResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of createNetworkCameraWirelessProfile, getNetworkCameraWirelessProfile,
-// updateNetworkCameraWirelessProfile. Row of getNetworkCameraWirelessProfiles.
+func (x *GetNetworkCameraWirelessProfilesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The camera wireless profile of a network. Answer of createNetworkCameraWirelessProfile,
+// getNetworkCameraWirelessProfile, updateNetworkCameraWirelessProfile. Row of
+// getNetworkCameraWirelessProfiles.
 type NetworkCameraWirelessProfile struct {
-	state              protoimpl.MessageState                 `protogen:"open.v1"`
-	Id                 *string                                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name               *string                                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	AppliedDeviceCount *int64                                 `protobuf:"varint,3,opt,name=applied_device_count,json=appliedDeviceCount,proto3,oneof" json:"applied_device_count,omitempty"`
-	Ssid               *NetworkCameraWirelessProfile_Ssid     `protobuf:"bytes,4,opt,name=ssid,proto3" json:"ssid,omitempty"`
-	Identity           *NetworkCameraWirelessProfile_Identity `protobuf:"bytes,5,opt,name=identity,proto3" json:"identity,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                protoimpl.MessageState                 `protogen:"open.v1"`
+	Id                   *string                                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AppliedDeviceCount   *int64                                 `protobuf:"varint,3,opt,name=applied_device_count,json=appliedDeviceCount,proto3,oneof" json:"applied_device_count,omitempty"`
+	Ssid                 *NetworkCameraWirelessProfile_Ssid     `protobuf:"bytes,4,opt,name=ssid,proto3" json:"ssid,omitempty"`
+	Identity             *NetworkCameraWirelessProfile_Identity `protobuf:"bytes,5,opt,name=identity,proto3" json:"identity,omitempty"`
+	AdditionalProperties *structpb.Struct                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkCameraWirelessProfile) Reset() {
@@ -364,6 +391,13 @@ func (x *NetworkCameraWirelessProfile) GetIdentity() *NetworkCameraWirelessProfi
 	return nil
 }
 
+func (x *NetworkCameraWirelessProfile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createNetworkCameraWirelessProfile.
 type CreateNetworkCameraWirelessProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -372,12 +406,13 @@ type CreateNetworkCameraWirelessProfileRequest struct {
 	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Required.
-	Ssid          *CreateNetworkCameraWirelessProfileRequest_Ssid     `protobuf:"bytes,3,opt,name=ssid,proto3" json:"ssid,omitempty"`
-	Identity      *CreateNetworkCameraWirelessProfileRequest_Identity `protobuf:"bytes,4,opt,name=identity,proto3" json:"identity,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                              `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                              `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Ssid                 *NetworkCameraWirelessProfile_Ssid     `protobuf:"bytes,3,opt,name=ssid,proto3" json:"ssid,omitempty"`
+	Identity             *NetworkCameraWirelessProfile_Identity `protobuf:"bytes,4,opt,name=identity,proto3" json:"identity,omitempty"`
+	EmptyFields          []string                               `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                               `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateNetworkCameraWirelessProfileRequest) Reset() {
@@ -424,30 +459,37 @@ func (x *CreateNetworkCameraWirelessProfileRequest) GetName() string {
 	return ""
 }
 
-func (x *CreateNetworkCameraWirelessProfileRequest) GetSsid() *CreateNetworkCameraWirelessProfileRequest_Ssid {
+func (x *CreateNetworkCameraWirelessProfileRequest) GetSsid() *NetworkCameraWirelessProfile_Ssid {
 	if x != nil {
 		return x.Ssid
 	}
 	return nil
 }
 
-func (x *CreateNetworkCameraWirelessProfileRequest) GetIdentity() *CreateNetworkCameraWirelessProfileRequest_Identity {
+func (x *CreateNetworkCameraWirelessProfileRequest) GetIdentity() *NetworkCameraWirelessProfile_Identity {
 	if x != nil {
 		return x.Identity
 	}
 	return nil
 }
 
-func (x *CreateNetworkCameraWirelessProfileRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkCameraWirelessProfileRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkCameraWirelessProfileRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateNetworkCameraWirelessProfileRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkCameraWirelessProfileRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -513,14 +555,15 @@ type UpdateNetworkCameraWirelessProfileRequest struct {
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	WirelessProfileId *string                                             `protobuf:"bytes,2,opt,name=wireless_profile_id,json=wirelessProfileId,proto3,oneof" json:"wireless_profile_id,omitempty"`
-	Name              *string                                             `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Ssid              *UpdateNetworkCameraWirelessProfileRequest_Ssid     `protobuf:"bytes,4,opt,name=ssid,proto3" json:"ssid,omitempty"`
-	Identity          *UpdateNetworkCameraWirelessProfileRequest_Identity `protobuf:"bytes,5,opt,name=identity,proto3" json:"identity,omitempty"`
-	NullFields        *fieldmaskpb.FieldMask                              `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields       *fieldmaskpb.FieldMask                              `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	WirelessProfileId    *string                                `protobuf:"bytes,2,opt,name=wireless_profile_id,json=wirelessProfileId,proto3,oneof" json:"wireless_profile_id,omitempty"`
+	Name                 *string                                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Ssid                 *NetworkCameraWirelessProfile_Ssid     `protobuf:"bytes,4,opt,name=ssid,proto3" json:"ssid,omitempty"`
+	Identity             *NetworkCameraWirelessProfile_Identity `protobuf:"bytes,5,opt,name=identity,proto3" json:"identity,omitempty"`
+	EmptyFields          []string                               `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                               `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkCameraWirelessProfileRequest) Reset() {
@@ -574,30 +617,37 @@ func (x *UpdateNetworkCameraWirelessProfileRequest) GetName() string {
 	return ""
 }
 
-func (x *UpdateNetworkCameraWirelessProfileRequest) GetSsid() *UpdateNetworkCameraWirelessProfileRequest_Ssid {
+func (x *UpdateNetworkCameraWirelessProfileRequest) GetSsid() *NetworkCameraWirelessProfile_Ssid {
 	if x != nil {
 		return x.Ssid
 	}
 	return nil
 }
 
-func (x *UpdateNetworkCameraWirelessProfileRequest) GetIdentity() *UpdateNetworkCameraWirelessProfileRequest_Identity {
+func (x *UpdateNetworkCameraWirelessProfileRequest) GetIdentity() *NetworkCameraWirelessProfile_Identity {
 	if x != nil {
 		return x.Identity
 	}
 	return nil
 }
 
-func (x *UpdateNetworkCameraWirelessProfileRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkCameraWirelessProfileRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkCameraWirelessProfileRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkCameraWirelessProfileRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkCameraWirelessProfileRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -657,18 +707,64 @@ func (x *DeleteNetworkCameraWirelessProfileRequest) GetWirelessProfileId() strin
 	return ""
 }
 
+// Answer of deleteNetworkCameraWirelessProfile.
+type DeleteNetworkCameraWirelessProfileResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteNetworkCameraWirelessProfileResponse) Reset() {
+	*x = DeleteNetworkCameraWirelessProfileResponse{}
+	mi := &file_meraki_camera_v1_wireless_profiles_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteNetworkCameraWirelessProfileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteNetworkCameraWirelessProfileResponse) ProtoMessage() {}
+
+func (x *DeleteNetworkCameraWirelessProfileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_camera_v1_wireless_profiles_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteNetworkCameraWirelessProfileResponse.ProtoReflect.Descriptor instead.
+func (*DeleteNetworkCameraWirelessProfileResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_camera_v1_wireless_profiles_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *DeleteNetworkCameraWirelessProfileResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceCameraWirelessProfiles_Ids struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Primary       *string                `protobuf:"bytes,1,opt,name=primary,proto3,oneof" json:"primary,omitempty"`
-	Secondary     *string                `protobuf:"bytes,2,opt,name=secondary,proto3,oneof" json:"secondary,omitempty"`
-	Backup        *string                `protobuf:"bytes,3,opt,name=backup,proto3,oneof" json:"backup,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Primary              *string                `protobuf:"bytes,1,opt,name=primary,proto3,oneof" json:"primary,omitempty"`
+	Secondary            *string                `protobuf:"bytes,2,opt,name=secondary,proto3,oneof" json:"secondary,omitempty"`
+	Backup               *string                `protobuf:"bytes,3,opt,name=backup,proto3,oneof" json:"backup,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceCameraWirelessProfiles_Ids) Reset() {
 	*x = DeviceCameraWirelessProfiles_Ids{}
-	mi := &file_meraki_camera_v1_wireless_profiles_proto_msgTypes[10]
+	mi := &file_meraki_camera_v1_wireless_profiles_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -680,7 +776,7 @@ func (x *DeviceCameraWirelessProfiles_Ids) String() string {
 func (*DeviceCameraWirelessProfiles_Ids) ProtoMessage() {}
 
 func (x *DeviceCameraWirelessProfiles_Ids) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_wireless_profiles_proto_msgTypes[10]
+	mi := &file_meraki_camera_v1_wireless_profiles_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -717,74 +813,23 @@ func (x *DeviceCameraWirelessProfiles_Ids) GetBackup() string {
 	return ""
 }
 
-type UpdateDeviceCameraWirelessProfilesRequest_Ids struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Primary       *string                `protobuf:"bytes,1,opt,name=primary,proto3,oneof" json:"primary,omitempty"`
-	Secondary     *string                `protobuf:"bytes,2,opt,name=secondary,proto3,oneof" json:"secondary,omitempty"`
-	Backup        *string                `protobuf:"bytes,3,opt,name=backup,proto3,oneof" json:"backup,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceCameraWirelessProfilesRequest_Ids) Reset() {
-	*x = UpdateDeviceCameraWirelessProfilesRequest_Ids{}
-	mi := &file_meraki_camera_v1_wireless_profiles_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceCameraWirelessProfilesRequest_Ids) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceCameraWirelessProfilesRequest_Ids) ProtoMessage() {}
-
-func (x *UpdateDeviceCameraWirelessProfilesRequest_Ids) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_wireless_profiles_proto_msgTypes[11]
+func (x *DeviceCameraWirelessProfiles_Ids) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceCameraWirelessProfilesRequest_Ids.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceCameraWirelessProfilesRequest_Ids) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_wireless_profiles_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateDeviceCameraWirelessProfilesRequest_Ids) GetPrimary() string {
-	if x != nil && x.Primary != nil {
-		return *x.Primary
-	}
-	return ""
-}
-
-func (x *UpdateDeviceCameraWirelessProfilesRequest_Ids) GetSecondary() string {
-	if x != nil && x.Secondary != nil {
-		return *x.Secondary
-	}
-	return ""
-}
-
-func (x *UpdateDeviceCameraWirelessProfilesRequest_Ids) GetBackup() string {
-	if x != nil && x.Backup != nil {
-		return *x.Backup
-	}
-	return ""
+	return nil
 }
 
 type NetworkCameraWirelessProfile_Ssid struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Name           *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	AuthMode       *string                `protobuf:"bytes,2,opt,name=auth_mode,json=authMode,proto3,oneof" json:"auth_mode,omitempty"`
-	EncryptionMode *string                `protobuf:"bytes,3,opt,name=encryption_mode,json=encryptionMode,proto3,oneof" json:"encryption_mode,omitempty"`
-	Psk            *string                `protobuf:"bytes,4,opt,name=psk,proto3,oneof" json:"psk,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Known values: "8021x-radius", "psk".
+	AuthMode             *string          `protobuf:"bytes,2,opt,name=auth_mode,json=authMode,proto3,oneof" json:"auth_mode,omitempty"`
+	EncryptionMode       *string          `protobuf:"bytes,3,opt,name=encryption_mode,json=encryptionMode,proto3,oneof" json:"encryption_mode,omitempty"`
+	Psk                  *string          `protobuf:"bytes,4,opt,name=psk,proto3,oneof" json:"psk,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkCameraWirelessProfile_Ssid) Reset() {
@@ -845,12 +890,20 @@ func (x *NetworkCameraWirelessProfile_Ssid) GetPsk() string {
 	return ""
 }
 
+func (x *NetworkCameraWirelessProfile_Ssid) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkCameraWirelessProfile_Identity struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Username      *string                `protobuf:"bytes,1,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	Password      *string                `protobuf:"bytes,2,opt,name=password,proto3,oneof" json:"password,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Username             *string                `protobuf:"bytes,1,opt,name=username,proto3,oneof" json:"username,omitempty"`
+	Password             *string                `protobuf:"bytes,2,opt,name=password,proto3,oneof" json:"password,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkCameraWirelessProfile_Identity) Reset() {
@@ -897,338 +950,87 @@ func (x *NetworkCameraWirelessProfile_Identity) GetPassword() string {
 	return ""
 }
 
-type CreateNetworkCameraWirelessProfileRequest_Ssid struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Name  *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Known values: "8021x-radius", "psk".
-	AuthMode       *string `protobuf:"bytes,2,opt,name=auth_mode,json=authMode,proto3,oneof" json:"auth_mode,omitempty"`
-	EncryptionMode *string `protobuf:"bytes,3,opt,name=encryption_mode,json=encryptionMode,proto3,oneof" json:"encryption_mode,omitempty"`
-	Psk            *string `protobuf:"bytes,4,opt,name=psk,proto3,oneof" json:"psk,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraWirelessProfileRequest_Ssid) Reset() {
-	*x = CreateNetworkCameraWirelessProfileRequest_Ssid{}
-	mi := &file_meraki_camera_v1_wireless_profiles_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraWirelessProfileRequest_Ssid) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraWirelessProfileRequest_Ssid) ProtoMessage() {}
-
-func (x *CreateNetworkCameraWirelessProfileRequest_Ssid) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_wireless_profiles_proto_msgTypes[14]
+func (x *NetworkCameraWirelessProfile_Identity) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraWirelessProfileRequest_Ssid.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraWirelessProfileRequest_Ssid) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_wireless_profiles_proto_rawDescGZIP(), []int{6, 0}
-}
-
-func (x *CreateNetworkCameraWirelessProfileRequest_Ssid) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraWirelessProfileRequest_Ssid) GetAuthMode() string {
-	if x != nil && x.AuthMode != nil {
-		return *x.AuthMode
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraWirelessProfileRequest_Ssid) GetEncryptionMode() string {
-	if x != nil && x.EncryptionMode != nil {
-		return *x.EncryptionMode
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraWirelessProfileRequest_Ssid) GetPsk() string {
-	if x != nil && x.Psk != nil {
-		return *x.Psk
-	}
-	return ""
-}
-
-type CreateNetworkCameraWirelessProfileRequest_Identity struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Username      *string                `protobuf:"bytes,1,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	Password      *string                `protobuf:"bytes,2,opt,name=password,proto3,oneof" json:"password,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCameraWirelessProfileRequest_Identity) Reset() {
-	*x = CreateNetworkCameraWirelessProfileRequest_Identity{}
-	mi := &file_meraki_camera_v1_wireless_profiles_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCameraWirelessProfileRequest_Identity) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCameraWirelessProfileRequest_Identity) ProtoMessage() {}
-
-func (x *CreateNetworkCameraWirelessProfileRequest_Identity) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_wireless_profiles_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCameraWirelessProfileRequest_Identity.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCameraWirelessProfileRequest_Identity) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_wireless_profiles_proto_rawDescGZIP(), []int{6, 1}
-}
-
-func (x *CreateNetworkCameraWirelessProfileRequest_Identity) GetUsername() string {
-	if x != nil && x.Username != nil {
-		return *x.Username
-	}
-	return ""
-}
-
-func (x *CreateNetworkCameraWirelessProfileRequest_Identity) GetPassword() string {
-	if x != nil && x.Password != nil {
-		return *x.Password
-	}
-	return ""
-}
-
-type UpdateNetworkCameraWirelessProfileRequest_Ssid struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Name  *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Known values: "8021x-radius", "psk".
-	AuthMode       *string `protobuf:"bytes,2,opt,name=auth_mode,json=authMode,proto3,oneof" json:"auth_mode,omitempty"`
-	EncryptionMode *string `protobuf:"bytes,3,opt,name=encryption_mode,json=encryptionMode,proto3,oneof" json:"encryption_mode,omitempty"`
-	Psk            *string `protobuf:"bytes,4,opt,name=psk,proto3,oneof" json:"psk,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraWirelessProfileRequest_Ssid) Reset() {
-	*x = UpdateNetworkCameraWirelessProfileRequest_Ssid{}
-	mi := &file_meraki_camera_v1_wireless_profiles_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraWirelessProfileRequest_Ssid) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraWirelessProfileRequest_Ssid) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraWirelessProfileRequest_Ssid) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_wireless_profiles_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraWirelessProfileRequest_Ssid.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraWirelessProfileRequest_Ssid) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_wireless_profiles_proto_rawDescGZIP(), []int{8, 0}
-}
-
-func (x *UpdateNetworkCameraWirelessProfileRequest_Ssid) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraWirelessProfileRequest_Ssid) GetAuthMode() string {
-	if x != nil && x.AuthMode != nil {
-		return *x.AuthMode
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraWirelessProfileRequest_Ssid) GetEncryptionMode() string {
-	if x != nil && x.EncryptionMode != nil {
-		return *x.EncryptionMode
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraWirelessProfileRequest_Ssid) GetPsk() string {
-	if x != nil && x.Psk != nil {
-		return *x.Psk
-	}
-	return ""
-}
-
-type UpdateNetworkCameraWirelessProfileRequest_Identity struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Username      *string                `protobuf:"bytes,1,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	Password      *string                `protobuf:"bytes,2,opt,name=password,proto3,oneof" json:"password,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCameraWirelessProfileRequest_Identity) Reset() {
-	*x = UpdateNetworkCameraWirelessProfileRequest_Identity{}
-	mi := &file_meraki_camera_v1_wireless_profiles_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCameraWirelessProfileRequest_Identity) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCameraWirelessProfileRequest_Identity) ProtoMessage() {}
-
-func (x *UpdateNetworkCameraWirelessProfileRequest_Identity) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_camera_v1_wireless_profiles_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCameraWirelessProfileRequest_Identity.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCameraWirelessProfileRequest_Identity) Descriptor() ([]byte, []int) {
-	return file_meraki_camera_v1_wireless_profiles_proto_rawDescGZIP(), []int{8, 1}
-}
-
-func (x *UpdateNetworkCameraWirelessProfileRequest_Identity) GetUsername() string {
-	if x != nil && x.Username != nil {
-		return *x.Username
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCameraWirelessProfileRequest_Identity) GetPassword() string {
-	if x != nil && x.Password != nil {
-		return *x.Password
-	}
-	return ""
+	return nil
 }
 
 var File_meraki_camera_v1_wireless_profiles_proto protoreflect.FileDescriptor
 
 const file_meraki_camera_v1_wireless_profiles_proto_rawDesc = "" +
 	"\n" +
-	"(meraki/camera/v1/wireless_profiles.proto\x12\x10meraki.camera.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"P\n" +
+	"(meraki/camera/v1/wireless_profiles.proto\x12\x10meraki.camera.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"P\n" +
 	"&GetDeviceCameraWirelessProfilesRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"\xf0\x01\n" +
+	"\a_serial\"\x8e\x03\n" +
 	"\x1cDeviceCameraWirelessProfiles\x12D\n" +
-	"\x03ids\x18\x01 \x01(\v22.meraki.camera.v1.DeviceCameraWirelessProfiles.IdsR\x03ids\x1a\x89\x01\n" +
+	"\x03ids\x18\x01 \x01(\v22.meraki.camera.v1.DeviceCameraWirelessProfiles.IdsR\x03ids\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd8\x01\n" +
 	"\x03Ids\x12\x1d\n" +
 	"\aprimary\x18\x01 \x01(\tH\x00R\aprimary\x88\x01\x01\x12!\n" +
 	"\tsecondary\x18\x02 \x01(\tH\x01R\tsecondary\x88\x01\x01\x12\x1b\n" +
-	"\x06backup\x18\x03 \x01(\tH\x02R\x06backup\x88\x01\x01B\n" +
+	"\x06backup\x18\x03 \x01(\tH\x02R\x06backup\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_primaryB\f\n" +
 	"\n" +
 	"_secondaryB\t\n" +
-	"\a_backup\"\xbe\x03\n" +
+	"\a_backup\"\xbe\x02\n" +
 	")UpdateDeviceCameraWirelessProfilesRequest\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12Q\n" +
-	"\x03ids\x18\x02 \x01(\v2?.meraki.camera.v1.UpdateDeviceCameraWirelessProfilesRequest.IdsR\x03ids\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x89\x01\n" +
-	"\x03Ids\x12\x1d\n" +
-	"\aprimary\x18\x01 \x01(\tH\x00R\aprimary\x88\x01\x01\x12!\n" +
-	"\tsecondary\x18\x02 \x01(\tH\x01R\tsecondary\x88\x01\x01\x12\x1b\n" +
-	"\x06backup\x18\x03 \x01(\tH\x02R\x06backup\x88\x01\x01B\n" +
-	"\n" +
-	"\b_primaryB\f\n" +
-	"\n" +
-	"_secondaryB\t\n" +
-	"\a_backupB\t\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12D\n" +
+	"\x03ids\x18\x02 \x01(\v22.meraki.camera.v1.DeviceCameraWirelessProfiles.IdsR\x03ids\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serial\"\\\n" +
 	"'GetNetworkCameraWirelessProfilesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xae\x01\n" +
-	"(GetNetworkCameraWirelessProfilesResponse\x12D\n" +
-	"\x05items\x18\x01 \x03(\v2..meraki.camera.v1.NetworkCameraWirelessProfileR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xee\x04\n" +
+	"\v_network_id\"\xff\x01\n" +
+	"(GetNetworkCameraWirelessProfilesResponse\x12E\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2..meraki.camera.v1.NetworkCameraWirelessProfileR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xdc\x06\n" +
 	"\x1cNetworkCameraWirelessProfile\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x125\n" +
 	"\x14applied_device_count\x18\x03 \x01(\x03H\x02R\x12appliedDeviceCount\x88\x01\x01\x12G\n" +
 	"\x04ssid\x18\x04 \x01(\v23.meraki.camera.v1.NetworkCameraWirelessProfile.SsidR\x04ssid\x12S\n" +
-	"\bidentity\x18\x05 \x01(\v27.meraki.camera.v1.NetworkCameraWirelessProfile.IdentityR\bidentity\x1a\xb9\x01\n" +
+	"\bidentity\x18\x05 \x01(\v27.meraki.camera.v1.NetworkCameraWirelessProfile.IdentityR\bidentity\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x88\x02\n" +
 	"\x04Ssid\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12 \n" +
 	"\tauth_mode\x18\x02 \x01(\tH\x01R\bauthMode\x88\x01\x01\x12,\n" +
 	"\x0fencryption_mode\x18\x03 \x01(\tH\x02R\x0eencryptionMode\x88\x01\x01\x12\x15\n" +
-	"\x03psk\x18\x04 \x01(\tH\x03R\x03psk\x88\x01\x01B\a\n" +
+	"\x03psk\x18\x04 \x01(\tH\x03R\x03psk\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\f\n" +
 	"\n" +
 	"_auth_modeB\x12\n" +
 	"\x10_encryption_modeB\x06\n" +
-	"\x04_psk\x1af\n" +
+	"\x04_psk\x1a\xb5\x01\n" +
 	"\bIdentity\x12\x1f\n" +
 	"\busername\x18\x01 \x01(\tH\x00R\busername\x88\x01\x01\x12\x1f\n" +
-	"\bpassword\x18\x02 \x01(\tH\x01R\bpassword\x88\x01\x01B\v\n" +
+	"\bpassword\x18\x02 \x01(\tH\x01R\bpassword\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_usernameB\v\n" +
 	"\t_passwordB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x17\n" +
-	"\x15_applied_device_count\"\xe8\x05\n" +
+	"\x15_applied_device_count\"\xc3\x03\n" +
 	")CreateNetworkCameraWirelessProfileRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12T\n" +
-	"\x04ssid\x18\x03 \x01(\v2@.meraki.camera.v1.CreateNetworkCameraWirelessProfileRequest.SsidR\x04ssid\x12`\n" +
-	"\bidentity\x18\x04 \x01(\v2D.meraki.camera.v1.CreateNetworkCameraWirelessProfileRequest.IdentityR\bidentity\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xb9\x01\n" +
-	"\x04Ssid\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12 \n" +
-	"\tauth_mode\x18\x02 \x01(\tH\x01R\bauthMode\x88\x01\x01\x12,\n" +
-	"\x0fencryption_mode\x18\x03 \x01(\tH\x02R\x0eencryptionMode\x88\x01\x01\x12\x15\n" +
-	"\x03psk\x18\x04 \x01(\tH\x03R\x03psk\x88\x01\x01B\a\n" +
-	"\x05_nameB\f\n" +
-	"\n" +
-	"_auth_modeB\x12\n" +
-	"\x10_encryption_modeB\x06\n" +
-	"\x04_psk\x1af\n" +
-	"\bIdentity\x12\x1f\n" +
-	"\busername\x18\x01 \x01(\tH\x00R\busername\x88\x01\x01\x12\x1f\n" +
-	"\bpassword\x18\x02 \x01(\tH\x01R\bpassword\x88\x01\x01B\v\n" +
-	"\t_usernameB\v\n" +
-	"\t_passwordB\r\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12G\n" +
+	"\x04ssid\x18\x03 \x01(\v23.meraki.camera.v1.NetworkCameraWirelessProfile.SsidR\x04ssid\x12S\n" +
+	"\bidentity\x18\x04 \x01(\v27.meraki.camera.v1.NetworkCameraWirelessProfile.IdentityR\bidentity\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_name\"\xa8\x01\n" +
 	"&GetNetworkCameraWirelessProfileRequest\x12\"\n" +
@@ -1236,32 +1038,18 @@ const file_meraki_camera_v1_wireless_profiles_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x123\n" +
 	"\x13wireless_profile_id\x18\x02 \x01(\tH\x01R\x11wirelessProfileId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x16\n" +
-	"\x14_wireless_profile_id\"\xb5\x06\n" +
+	"\x14_wireless_profile_id\"\x90\x04\n" +
 	")UpdateNetworkCameraWirelessProfileRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x123\n" +
 	"\x13wireless_profile_id\x18\x02 \x01(\tH\x01R\x11wirelessProfileId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12T\n" +
-	"\x04ssid\x18\x04 \x01(\v2@.meraki.camera.v1.UpdateNetworkCameraWirelessProfileRequest.SsidR\x04ssid\x12`\n" +
-	"\bidentity\x18\x05 \x01(\v2D.meraki.camera.v1.UpdateNetworkCameraWirelessProfileRequest.IdentityR\bidentity\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xb9\x01\n" +
-	"\x04Ssid\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12 \n" +
-	"\tauth_mode\x18\x02 \x01(\tH\x01R\bauthMode\x88\x01\x01\x12,\n" +
-	"\x0fencryption_mode\x18\x03 \x01(\tH\x02R\x0eencryptionMode\x88\x01\x01\x12\x15\n" +
-	"\x03psk\x18\x04 \x01(\tH\x03R\x03psk\x88\x01\x01B\a\n" +
-	"\x05_nameB\f\n" +
-	"\n" +
-	"_auth_modeB\x12\n" +
-	"\x10_encryption_modeB\x06\n" +
-	"\x04_psk\x1af\n" +
-	"\bIdentity\x12\x1f\n" +
-	"\busername\x18\x01 \x01(\tH\x00R\busername\x88\x01\x01\x12\x1f\n" +
-	"\bpassword\x18\x02 \x01(\tH\x01R\bpassword\x88\x01\x01B\v\n" +
-	"\t_usernameB\v\n" +
-	"\t_passwordB\r\n" +
+	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12G\n" +
+	"\x04ssid\x18\x04 \x01(\v23.meraki.camera.v1.NetworkCameraWirelessProfile.SsidR\x04ssid\x12S\n" +
+	"\bidentity\x18\x05 \x01(\v27.meraki.camera.v1.NetworkCameraWirelessProfile.IdentityR\bidentity\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x16\n" +
 	"\x14_wireless_profile_idB\a\n" +
 	"\x05_name\"\xab\x01\n" +
@@ -1270,8 +1058,10 @@ const file_meraki_camera_v1_wireless_profiles_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x123\n" +
 	"\x13wireless_profile_id\x18\x02 \x01(\tH\x01R\x11wirelessProfileId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x16\n" +
-	"\x14_wireless_profile_idBy\n" +
-	"\x1acom.merakibroker.camera.v1B\x15WirelessProfilesProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1b\x06proto3"
+	"\x14_wireless_profile_id\"{\n" +
+	"*DeleteNetworkCameraWirelessProfileResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x92\x01\n" +
+	"\x1acom.merakibroker.camera.v1B\x15WirelessProfilesProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1\xca\x02\x16MerakiBroker\\Camera\\V1b\x06proto3"
 
 var (
 	file_meraki_camera_v1_wireless_profiles_proto_rawDescOnce sync.Once
@@ -1285,51 +1075,51 @@ func file_meraki_camera_v1_wireless_profiles_proto_rawDescGZIP() []byte {
 	return file_meraki_camera_v1_wireless_profiles_proto_rawDescData
 }
 
-var file_meraki_camera_v1_wireless_profiles_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_meraki_camera_v1_wireless_profiles_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_meraki_camera_v1_wireless_profiles_proto_goTypes = []any{
-	(*GetDeviceCameraWirelessProfilesRequest)(nil),             // 0: meraki.camera.v1.GetDeviceCameraWirelessProfilesRequest
-	(*DeviceCameraWirelessProfiles)(nil),                       // 1: meraki.camera.v1.DeviceCameraWirelessProfiles
-	(*UpdateDeviceCameraWirelessProfilesRequest)(nil),          // 2: meraki.camera.v1.UpdateDeviceCameraWirelessProfilesRequest
-	(*GetNetworkCameraWirelessProfilesRequest)(nil),            // 3: meraki.camera.v1.GetNetworkCameraWirelessProfilesRequest
-	(*GetNetworkCameraWirelessProfilesResponse)(nil),           // 4: meraki.camera.v1.GetNetworkCameraWirelessProfilesResponse
-	(*NetworkCameraWirelessProfile)(nil),                       // 5: meraki.camera.v1.NetworkCameraWirelessProfile
-	(*CreateNetworkCameraWirelessProfileRequest)(nil),          // 6: meraki.camera.v1.CreateNetworkCameraWirelessProfileRequest
-	(*GetNetworkCameraWirelessProfileRequest)(nil),             // 7: meraki.camera.v1.GetNetworkCameraWirelessProfileRequest
-	(*UpdateNetworkCameraWirelessProfileRequest)(nil),          // 8: meraki.camera.v1.UpdateNetworkCameraWirelessProfileRequest
-	(*DeleteNetworkCameraWirelessProfileRequest)(nil),          // 9: meraki.camera.v1.DeleteNetworkCameraWirelessProfileRequest
-	(*DeviceCameraWirelessProfiles_Ids)(nil),                   // 10: meraki.camera.v1.DeviceCameraWirelessProfiles.Ids
-	(*UpdateDeviceCameraWirelessProfilesRequest_Ids)(nil),      // 11: meraki.camera.v1.UpdateDeviceCameraWirelessProfilesRequest.Ids
-	(*NetworkCameraWirelessProfile_Ssid)(nil),                  // 12: meraki.camera.v1.NetworkCameraWirelessProfile.Ssid
-	(*NetworkCameraWirelessProfile_Identity)(nil),              // 13: meraki.camera.v1.NetworkCameraWirelessProfile.Identity
-	(*CreateNetworkCameraWirelessProfileRequest_Ssid)(nil),     // 14: meraki.camera.v1.CreateNetworkCameraWirelessProfileRequest.Ssid
-	(*CreateNetworkCameraWirelessProfileRequest_Identity)(nil), // 15: meraki.camera.v1.CreateNetworkCameraWirelessProfileRequest.Identity
-	(*UpdateNetworkCameraWirelessProfileRequest_Ssid)(nil),     // 16: meraki.camera.v1.UpdateNetworkCameraWirelessProfileRequest.Ssid
-	(*UpdateNetworkCameraWirelessProfileRequest_Identity)(nil), // 17: meraki.camera.v1.UpdateNetworkCameraWirelessProfileRequest.Identity
-	(*fieldmaskpb.FieldMask)(nil),                              // 18: google.protobuf.FieldMask
-	(*v1.PageInfo)(nil),                                        // 19: meraki.api.v1.PageInfo
+	(*GetDeviceCameraWirelessProfilesRequest)(nil),     // 0: meraki.camera.v1.GetDeviceCameraWirelessProfilesRequest
+	(*DeviceCameraWirelessProfiles)(nil),               // 1: meraki.camera.v1.DeviceCameraWirelessProfiles
+	(*UpdateDeviceCameraWirelessProfilesRequest)(nil),  // 2: meraki.camera.v1.UpdateDeviceCameraWirelessProfilesRequest
+	(*GetNetworkCameraWirelessProfilesRequest)(nil),    // 3: meraki.camera.v1.GetNetworkCameraWirelessProfilesRequest
+	(*GetNetworkCameraWirelessProfilesResponse)(nil),   // 4: meraki.camera.v1.GetNetworkCameraWirelessProfilesResponse
+	(*NetworkCameraWirelessProfile)(nil),               // 5: meraki.camera.v1.NetworkCameraWirelessProfile
+	(*CreateNetworkCameraWirelessProfileRequest)(nil),  // 6: meraki.camera.v1.CreateNetworkCameraWirelessProfileRequest
+	(*GetNetworkCameraWirelessProfileRequest)(nil),     // 7: meraki.camera.v1.GetNetworkCameraWirelessProfileRequest
+	(*UpdateNetworkCameraWirelessProfileRequest)(nil),  // 8: meraki.camera.v1.UpdateNetworkCameraWirelessProfileRequest
+	(*DeleteNetworkCameraWirelessProfileRequest)(nil),  // 9: meraki.camera.v1.DeleteNetworkCameraWirelessProfileRequest
+	(*DeleteNetworkCameraWirelessProfileResponse)(nil), // 10: meraki.camera.v1.DeleteNetworkCameraWirelessProfileResponse
+	(*DeviceCameraWirelessProfiles_Ids)(nil),           // 11: meraki.camera.v1.DeviceCameraWirelessProfiles.Ids
+	(*NetworkCameraWirelessProfile_Ssid)(nil),          // 12: meraki.camera.v1.NetworkCameraWirelessProfile.Ssid
+	(*NetworkCameraWirelessProfile_Identity)(nil),      // 13: meraki.camera.v1.NetworkCameraWirelessProfile.Identity
+	(*structpb.Struct)(nil),                            // 14: google.protobuf.Struct
+	(*v1.PageInfo)(nil),                                // 15: meraki.api.v1.PageInfo
 }
 var file_meraki_camera_v1_wireless_profiles_proto_depIdxs = []int32{
-	10, // 0: meraki.camera.v1.DeviceCameraWirelessProfiles.ids:type_name -> meraki.camera.v1.DeviceCameraWirelessProfiles.Ids
-	11, // 1: meraki.camera.v1.UpdateDeviceCameraWirelessProfilesRequest.ids:type_name -> meraki.camera.v1.UpdateDeviceCameraWirelessProfilesRequest.Ids
-	18, // 2: meraki.camera.v1.UpdateDeviceCameraWirelessProfilesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	18, // 3: meraki.camera.v1.UpdateDeviceCameraWirelessProfilesRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	11, // 0: meraki.camera.v1.DeviceCameraWirelessProfiles.ids:type_name -> meraki.camera.v1.DeviceCameraWirelessProfiles.Ids
+	14, // 1: meraki.camera.v1.DeviceCameraWirelessProfiles.additional_properties:type_name -> google.protobuf.Struct
+	11, // 2: meraki.camera.v1.UpdateDeviceCameraWirelessProfilesRequest.ids:type_name -> meraki.camera.v1.DeviceCameraWirelessProfiles.Ids
+	14, // 3: meraki.camera.v1.UpdateDeviceCameraWirelessProfilesRequest.additional_properties:type_name -> google.protobuf.Struct
 	5,  // 4: meraki.camera.v1.GetNetworkCameraWirelessProfilesResponse.items:type_name -> meraki.camera.v1.NetworkCameraWirelessProfile
-	19, // 5: meraki.camera.v1.GetNetworkCameraWirelessProfilesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	12, // 6: meraki.camera.v1.NetworkCameraWirelessProfile.ssid:type_name -> meraki.camera.v1.NetworkCameraWirelessProfile.Ssid
-	13, // 7: meraki.camera.v1.NetworkCameraWirelessProfile.identity:type_name -> meraki.camera.v1.NetworkCameraWirelessProfile.Identity
-	14, // 8: meraki.camera.v1.CreateNetworkCameraWirelessProfileRequest.ssid:type_name -> meraki.camera.v1.CreateNetworkCameraWirelessProfileRequest.Ssid
-	15, // 9: meraki.camera.v1.CreateNetworkCameraWirelessProfileRequest.identity:type_name -> meraki.camera.v1.CreateNetworkCameraWirelessProfileRequest.Identity
-	18, // 10: meraki.camera.v1.CreateNetworkCameraWirelessProfileRequest.null_fields:type_name -> google.protobuf.FieldMask
-	18, // 11: meraki.camera.v1.CreateNetworkCameraWirelessProfileRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	16, // 12: meraki.camera.v1.UpdateNetworkCameraWirelessProfileRequest.ssid:type_name -> meraki.camera.v1.UpdateNetworkCameraWirelessProfileRequest.Ssid
-	17, // 13: meraki.camera.v1.UpdateNetworkCameraWirelessProfileRequest.identity:type_name -> meraki.camera.v1.UpdateNetworkCameraWirelessProfileRequest.Identity
-	18, // 14: meraki.camera.v1.UpdateNetworkCameraWirelessProfileRequest.null_fields:type_name -> google.protobuf.FieldMask
-	18, // 15: meraki.camera.v1.UpdateNetworkCameraWirelessProfileRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	15, // 5: meraki.camera.v1.GetNetworkCameraWirelessProfilesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	14, // 6: meraki.camera.v1.GetNetworkCameraWirelessProfilesResponse.additional_properties:type_name -> google.protobuf.Struct
+	12, // 7: meraki.camera.v1.NetworkCameraWirelessProfile.ssid:type_name -> meraki.camera.v1.NetworkCameraWirelessProfile.Ssid
+	13, // 8: meraki.camera.v1.NetworkCameraWirelessProfile.identity:type_name -> meraki.camera.v1.NetworkCameraWirelessProfile.Identity
+	14, // 9: meraki.camera.v1.NetworkCameraWirelessProfile.additional_properties:type_name -> google.protobuf.Struct
+	12, // 10: meraki.camera.v1.CreateNetworkCameraWirelessProfileRequest.ssid:type_name -> meraki.camera.v1.NetworkCameraWirelessProfile.Ssid
+	13, // 11: meraki.camera.v1.CreateNetworkCameraWirelessProfileRequest.identity:type_name -> meraki.camera.v1.NetworkCameraWirelessProfile.Identity
+	14, // 12: meraki.camera.v1.CreateNetworkCameraWirelessProfileRequest.additional_properties:type_name -> google.protobuf.Struct
+	12, // 13: meraki.camera.v1.UpdateNetworkCameraWirelessProfileRequest.ssid:type_name -> meraki.camera.v1.NetworkCameraWirelessProfile.Ssid
+	13, // 14: meraki.camera.v1.UpdateNetworkCameraWirelessProfileRequest.identity:type_name -> meraki.camera.v1.NetworkCameraWirelessProfile.Identity
+	14, // 15: meraki.camera.v1.UpdateNetworkCameraWirelessProfileRequest.additional_properties:type_name -> google.protobuf.Struct
+	14, // 16: meraki.camera.v1.DeleteNetworkCameraWirelessProfileResponse.additional_properties:type_name -> google.protobuf.Struct
+	14, // 17: meraki.camera.v1.DeviceCameraWirelessProfiles.Ids.additional_properties:type_name -> google.protobuf.Struct
+	14, // 18: meraki.camera.v1.NetworkCameraWirelessProfile.Ssid.additional_properties:type_name -> google.protobuf.Struct
+	14, // 19: meraki.camera.v1.NetworkCameraWirelessProfile.Identity.additional_properties:type_name -> google.protobuf.Struct
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_meraki_camera_v1_wireless_profiles_proto_init() }
@@ -1345,21 +1135,16 @@ func file_meraki_camera_v1_wireless_profiles_proto_init() {
 	file_meraki_camera_v1_wireless_profiles_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_camera_v1_wireless_profiles_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_camera_v1_wireless_profiles_proto_msgTypes[9].OneofWrappers = []any{}
-	file_meraki_camera_v1_wireless_profiles_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_camera_v1_wireless_profiles_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_camera_v1_wireless_profiles_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_camera_v1_wireless_profiles_proto_msgTypes[13].OneofWrappers = []any{}
-	file_meraki_camera_v1_wireless_profiles_proto_msgTypes[14].OneofWrappers = []any{}
-	file_meraki_camera_v1_wireless_profiles_proto_msgTypes[15].OneofWrappers = []any{}
-	file_meraki_camera_v1_wireless_profiles_proto_msgTypes[16].OneofWrappers = []any{}
-	file_meraki_camera_v1_wireless_profiles_proto_msgTypes[17].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_camera_v1_wireless_profiles_proto_rawDesc), len(file_meraki_camera_v1_wireless_profiles_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

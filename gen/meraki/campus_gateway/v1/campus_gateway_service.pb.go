@@ -12,7 +12,6 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	reflect "reflect"
 	unsafe "unsafe"
 )
@@ -28,7 +27,7 @@ var File_meraki_campus_gateway_v1_campus_gateway_service_proto protoreflect.File
 
 const file_meraki_campus_gateway_v1_campus_gateway_service_proto_rawDesc = "" +
 	"\n" +
-	"5meraki/campus_gateway/v1/campus_gateway_service.proto\x12\x18meraki.campus_gateway.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a&meraki/campus_gateway/v1/clients.proto\x1a'meraki/campus_gateway/v1/clusters.proto\x1a*meraki/campus_gateway/v1/connections.proto\x1a&meraki/campus_gateway/v1/devices.proto2\xd0F\n" +
+	"5meraki/campus_gateway/v1/campus_gateway_service.proto\x12\x18meraki.campus_gateway.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a&meraki/campus_gateway/v1/clients.proto\x1a'meraki/campus_gateway/v1/clusters.proto\x1a*meraki/campus_gateway/v1/connections.proto\x1a&meraki/campus_gateway/v1/devices.proto2\xfdF\n" +
 	"\x14CampusGatewayService\x12\xcf\x02\n" +
 	"!CreateNetworkCampusGatewayCluster\x12B.meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest\x1a5.meraki.campus_gateway.v1.NetworkCampusGatewayCluster\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +
 	"!createNetworkCampusGatewayCluster\x10\x03\x1a,/networks/{networkId}/campusGateway/clusters \x030\x03B8\n" +
@@ -37,8 +36,8 @@ const file_meraki_campus_gateway_v1_campus_gateway_service_proto_rawDesc = "" +
 	"!UpdateNetworkCampusGatewayCluster\x12B.meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest\x1a5.meraki.campus_gateway.v1.NetworkCampusGatewayCluster\"\xc6\x01\xf2\xfd\x1b\xc1\x01\n" +
 	"!updateNetworkCampusGatewayCluster\x10\x02\x1a8/networks/{networkId}/campusGateway/clusters/{clusterId} \x030\x02BD\n" +
 	"8/networks/{networkId}/campusGateway/clusters/{clusterId}\x12\x06update\x18\x01j\x16\n" +
-	"\x10devices[].serial\x10\x03\x18\x03\x12\xb1\x02\n" +
-	"!DeleteNetworkCampusGatewayCluster\x12B.meraki.campus_gateway.v1.DeleteNetworkCampusGatewayClusterRequest\x1a\x16.google.protobuf.Empty\"\xaf\x01\xf2\xfd\x1b\xaa\x01\n" +
+	"\x10devices[].serial\x10\x03\x18\x03\x12\xde\x02\n" +
+	"!DeleteNetworkCampusGatewayCluster\x12B.meraki.campus_gateway.v1.DeleteNetworkCampusGatewayClusterRequest\x1aC.meraki.campus_gateway.v1.DeleteNetworkCampusGatewayClusterResponse\"\xaf\x01\xf2\xfd\x1b\xaa\x01\n" +
 	"!deleteNetworkCampusGatewayCluster\x10\x04\x1a8/networks/{networkId}/campusGateway/clusters/{clusterId} \x030\x02BE\n" +
 	"8/networks/{networkId}/campusGateway/clusters/{clusterId}\x12\adestroy\x18\x01\x12\xad\x03\n" +
 	":GetOrganizationCampusGatewayClientsUsageByNetworkByCluster\x12[.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterRequest\x1a\\.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse\"\xb3\x01\xf2\xfd\x1b\xae\x01\n" +
@@ -126,8 +125,8 @@ const file_meraki_campus_gateway_v1_campus_gateway_service_proto_rawDesc = "" +
 	"CStreamOrganizationCampusGatewayDevicesUplinksLocalOverridesByDevice\x12a.meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceRequest\x1ab.meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse\"\xc7\x01\xf2\xfd\x1b\xc2\x01\n" +
 	"@getOrganizationCampusGatewayDevicesUplinksLocalOverridesByDevice\x10\x01\x1aU/organizations/{organizationId}/campusGateway/devices/uplinks/localOverrides/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01Z\b\n" +
 	"\x06serialj\r\n" +
-	"\aserials\x10\x02\x18\x030\x01B\x93\x01\n" +
-	"!com.merakibroker.campusgateway.v1B\x19CampusGatewayServiceProtoP\x01ZQgithub.com/merakibroker/merakibroker/gen/meraki/campus_gateway/v1;campusgatewayv1b\x06proto3"
+	"\aserials\x10\x02\x18\x030\x01B\xb3\x01\n" +
+	"!com.merakibroker.campusgateway.v1B\x19CampusGatewayServiceProtoP\x01ZQgithub.com/merakibroker/merakibroker/gen/meraki/campus_gateway/v1;campusgatewayv1\xca\x02\x1dMerakiBroker\\CampusGateway\\V1b\x06proto3"
 
 var file_meraki_campus_gateway_v1_campus_gateway_service_proto_goTypes = []any{
 	(*CreateNetworkCampusGatewayClusterRequest)(nil),                                 // 0: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest
@@ -145,7 +144,7 @@ var file_meraki_campus_gateway_v1_campus_gateway_service_proto_goTypes = []any{
 	(*GetOrganizationCampusGatewayConnectionsOverviewRequest)(nil),                   // 12: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsOverviewRequest
 	(*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceRequest)(nil),  // 13: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceRequest
 	(*NetworkCampusGatewayCluster)(nil),                                              // 14: meraki.campus_gateway.v1.NetworkCampusGatewayCluster
-	(*emptypb.Empty)(nil),                                                            // 15: google.protobuf.Empty
+	(*DeleteNetworkCampusGatewayClusterResponse)(nil),                                // 15: meraki.campus_gateway.v1.DeleteNetworkCampusGatewayClusterResponse
 	(*GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse)(nil),       // 16: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse
 	(*GetOrganizationCampusGatewayClustersResponse)(nil),                             // 17: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse
 	(*GetOrganizationCampusGatewayClustersFailoverTargetsResponse)(nil),              // 18: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse
@@ -184,7 +183,7 @@ var file_meraki_campus_gateway_v1_campus_gateway_service_proto_depIdxs = []int32
 	13, // 22: meraki.campus_gateway.v1.CampusGatewayService.StreamOrganizationCampusGatewayDevicesUplinksLocalOverridesByDevice:input_type -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceRequest
 	14, // 23: meraki.campus_gateway.v1.CampusGatewayService.CreateNetworkCampusGatewayCluster:output_type -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster
 	14, // 24: meraki.campus_gateway.v1.CampusGatewayService.UpdateNetworkCampusGatewayCluster:output_type -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster
-	15, // 25: meraki.campus_gateway.v1.CampusGatewayService.DeleteNetworkCampusGatewayCluster:output_type -> google.protobuf.Empty
+	15, // 25: meraki.campus_gateway.v1.CampusGatewayService.DeleteNetworkCampusGatewayCluster:output_type -> meraki.campus_gateway.v1.DeleteNetworkCampusGatewayClusterResponse
 	16, // 26: meraki.campus_gateway.v1.CampusGatewayService.GetOrganizationCampusGatewayClientsUsageByNetworkByCluster:output_type -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse
 	16, // 27: meraki.campus_gateway.v1.CampusGatewayService.StreamOrganizationCampusGatewayClientsUsageByNetworkByCluster:output_type -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse
 	17, // 28: meraki.campus_gateway.v1.CampusGatewayService.GetOrganizationCampusGatewayClusters:output_type -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse

@@ -13,7 +13,6 @@ import (
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
-	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // This is a compile-time assertion to ensure that this generated file
@@ -53,84 +52,107 @@ const (
 //
 // The Dashboard operations of the section campus_gateway.
 type CampusGatewayServiceClient interface {
+	// Creates the campus gateway cluster of a network.
 	// POST /networks/{networkId}/campusGateway/clusters
 	// https://developer.cisco.com/meraki/api-v1/create-network-campus-gateway-cluster/
 	// An action batch can carry it.
 	CreateNetworkCampusGatewayCluster(ctx context.Context, in *CreateNetworkCampusGatewayClusterRequest, opts ...grpc.CallOption) (*NetworkCampusGatewayCluster, error)
+	// Changes the campus gateway cluster of a network.
 	// PUT /networks/{networkId}/campusGateway/clusters/{clusterId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-campus-gateway-cluster/
 	// An action batch can carry it.
 	UpdateNetworkCampusGatewayCluster(ctx context.Context, in *UpdateNetworkCampusGatewayClusterRequest, opts ...grpc.CallOption) (*NetworkCampusGatewayCluster, error)
+	// Deletes the campus gateway cluster of a network.
 	// DELETE /networks/{networkId}/campusGateway/clusters/{clusterId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-campus-gateway-cluster/
 	// An action batch can carry it.
-	DeleteNetworkCampusGatewayCluster(ctx context.Context, in *DeleteNetworkCampusGatewayClusterRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteNetworkCampusGatewayCluster(ctx context.Context, in *DeleteNetworkCampusGatewayClusterRequest, opts ...grpc.CallOption) (*DeleteNetworkCampusGatewayClusterResponse, error)
+	// Reads the campus gateway clients usage by network by cluster of an organization.
 	// GET /organizations/{organizationId}/campusGateway/clients/usage/byNetwork/byCluster
 	// https://developer.cisco.com/meraki/api-v1/get-organization-campus-gateway-clients-usage-by-network-by-cluster/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationCampusGatewayClientsUsageByNetworkByCluster streams its pages.
 	GetOrganizationCampusGatewayClientsUsageByNetworkByCluster(ctx context.Context, in *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterRequest, opts ...grpc.CallOption) (*GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse, error)
 	// GetOrganizationCampusGatewayClientsUsageByNetworkByCluster, one page in each message, until the
 	// pages end or the caller stops reading.
 	StreamOrganizationCampusGatewayClientsUsageByNetworkByCluster(ctx context.Context, in *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse], error)
+	// Reads the campus gateway clusters of an organization.
 	// GET /organizations/{organizationId}/campusGateway/clusters
 	// https://developer.cisco.com/meraki/api-v1/get-organization-campus-gateway-clusters/
 	// A page has 3 to 100 rows, 50 when per_page is absent.
+	// StreamOrganizationCampusGatewayClusters streams its pages.
 	GetOrganizationCampusGatewayClusters(ctx context.Context, in *GetOrganizationCampusGatewayClustersRequest, opts ...grpc.CallOption) (*GetOrganizationCampusGatewayClustersResponse, error)
 	// GetOrganizationCampusGatewayClusters, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationCampusGatewayClusters(ctx context.Context, in *GetOrganizationCampusGatewayClustersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationCampusGatewayClustersResponse], error)
+	// Reads the campus gateway clusters failover targets of an organization.
 	// GET /organizations/{organizationId}/campusGateway/clusters/failover/targets
 	// https://developer.cisco.com/meraki/api-v1/get-organization-campus-gateway-clusters-failover-targets/
 	// A page has 3 to 100 rows, 50 when per_page is absent.
+	// StreamOrganizationCampusGatewayClustersFailoverTargets streams its pages.
 	GetOrganizationCampusGatewayClustersFailoverTargets(ctx context.Context, in *GetOrganizationCampusGatewayClustersFailoverTargetsRequest, opts ...grpc.CallOption) (*GetOrganizationCampusGatewayClustersFailoverTargetsResponse, error)
 	// GetOrganizationCampusGatewayClustersFailoverTargets, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationCampusGatewayClustersFailoverTargets(ctx context.Context, in *GetOrganizationCampusGatewayClustersFailoverTargetsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationCampusGatewayClustersFailoverTargetsResponse], error)
+	// Reads the campus gateway clusters failover targets by cluster of an organization.
 	// GET /organizations/{organizationId}/campusGateway/clusters/failover/targets/byCluster
 	// https://developer.cisco.com/meraki/api-v1/get-organization-campus-gateway-clusters-failover-targets-by-cluster/
 	// A page has 3 to 100 rows, 50 when per_page is absent.
+	// StreamOrganizationCampusGatewayClustersFailoverTargetsByCluster streams its pages.
 	GetOrganizationCampusGatewayClustersFailoverTargetsByCluster(ctx context.Context, in *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterRequest, opts ...grpc.CallOption) (*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse, error)
 	// GetOrganizationCampusGatewayClustersFailoverTargetsByCluster, one page in each message, until
 	// the pages end or the caller stops reading.
 	StreamOrganizationCampusGatewayClustersFailoverTargetsByCluster(ctx context.Context, in *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse], error)
+	// Reads the campus gateway clusters networks overviews of an organization.
 	// GET /organizations/{organizationId}/campusGateway/clusters/networks/overviews
 	// https://developer.cisco.com/meraki/api-v1/get-organization-campus-gateway-clusters-networks-overviews/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationCampusGatewayClustersNetworksOverviews streams its pages.
 	GetOrganizationCampusGatewayClustersNetworksOverviews(ctx context.Context, in *GetOrganizationCampusGatewayClustersNetworksOverviewsRequest, opts ...grpc.CallOption) (*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse, error)
 	// GetOrganizationCampusGatewayClustersNetworksOverviews, one page in each message, until the
 	// pages end or the caller stops reading.
 	StreamOrganizationCampusGatewayClustersNetworksOverviews(ctx context.Context, in *GetOrganizationCampusGatewayClustersNetworksOverviewsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationCampusGatewayClustersNetworksOverviewsResponse], error)
+	// Provisions the campus gateway clusters of an organization.
 	// POST /organizations/{organizationId}/campusGateway/clusters/provision
 	// https://developer.cisco.com/meraki/api-v1/provision-organization-campus-gateway-clusters/
 	// An action batch can carry it.
 	ProvisionOrganizationCampusGatewayClusters(ctx context.Context, in *ProvisionOrganizationCampusGatewayClustersRequest, opts ...grpc.CallOption) (*ProvisionOrganizationCampusGatewayClustersResponse, error)
+	// Reads the campus gateway clusters SSIDs of an organization.
 	// GET /organizations/{organizationId}/campusGateway/clusters/ssids
 	// https://developer.cisco.com/meraki/api-v1/get-organization-campus-gateway-clusters-ssids/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationCampusGatewayClustersSsids streams its pages.
 	GetOrganizationCampusGatewayClustersSsids(ctx context.Context, in *GetOrganizationCampusGatewayClustersSsidsRequest, opts ...grpc.CallOption) (*GetOrganizationCampusGatewayClustersSsidsResponse, error)
 	// GetOrganizationCampusGatewayClustersSsids, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationCampusGatewayClustersSsids(ctx context.Context, in *GetOrganizationCampusGatewayClustersSsidsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationCampusGatewayClustersSsidsResponse], error)
+	// Reads the campus gateway clusters tunnelable of an organization.
 	// GET /organizations/{organizationId}/campusGateway/clusters/tunnelable
 	// https://developer.cisco.com/meraki/api-v1/get-organization-campus-gateway-clusters-tunnelable/
 	// A page has 3 to 200 rows, 200 when per_page is absent.
+	// StreamOrganizationCampusGatewayClustersTunnelable streams its pages.
 	GetOrganizationCampusGatewayClustersTunnelable(ctx context.Context, in *GetOrganizationCampusGatewayClustersTunnelableRequest, opts ...grpc.CallOption) (*GetOrganizationCampusGatewayClustersTunnelableResponse, error)
 	// GetOrganizationCampusGatewayClustersTunnelable, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationCampusGatewayClustersTunnelable(ctx context.Context, in *GetOrganizationCampusGatewayClustersTunnelableRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationCampusGatewayClustersTunnelableResponse], error)
+	// Reads the campus gateway connections of an organization.
 	// GET /organizations/{organizationId}/campusGateway/connections
 	// https://developer.cisco.com/meraki/api-v1/get-organization-campus-gateway-connections/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationCampusGatewayConnections streams its pages.
 	GetOrganizationCampusGatewayConnections(ctx context.Context, in *GetOrganizationCampusGatewayConnectionsRequest, opts ...grpc.CallOption) (*GetOrganizationCampusGatewayConnectionsResponse, error)
 	// GetOrganizationCampusGatewayConnections, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationCampusGatewayConnections(ctx context.Context, in *GetOrganizationCampusGatewayConnectionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationCampusGatewayConnectionsResponse], error)
+	// Reads the campus gateway connections overview of an organization.
 	// GET /organizations/{organizationId}/campusGateway/connections/overview
 	// https://developer.cisco.com/meraki/api-v1/get-organization-campus-gateway-connections-overview/
 	GetOrganizationCampusGatewayConnectionsOverview(ctx context.Context, in *GetOrganizationCampusGatewayConnectionsOverviewRequest, opts ...grpc.CallOption) (*OrganizationCampusGatewayConnectionsOverview, error)
+	// Reads the campus gateway devices uplinks local overrides by device of an organization.
 	// GET /organizations/{organizationId}/campusGateway/devices/uplinks/localOverrides/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-campus-gateway-devices-uplinks-local-overrides-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationCampusGatewayDevicesUplinksLocalOverridesByDevice streams its pages.
 	GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDevice(ctx context.Context, in *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceRequest, opts ...grpc.CallOption) (*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse, error)
 	// GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDevice, one page in each message,
 	// until the pages end or the caller stops reading.
@@ -165,9 +187,9 @@ func (c *campusGatewayServiceClient) UpdateNetworkCampusGatewayCluster(ctx conte
 	return out, nil
 }
 
-func (c *campusGatewayServiceClient) DeleteNetworkCampusGatewayCluster(ctx context.Context, in *DeleteNetworkCampusGatewayClusterRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *campusGatewayServiceClient) DeleteNetworkCampusGatewayCluster(ctx context.Context, in *DeleteNetworkCampusGatewayClusterRequest, opts ...grpc.CallOption) (*DeleteNetworkCampusGatewayClusterResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteNetworkCampusGatewayClusterResponse)
 	err := c.cc.Invoke(ctx, CampusGatewayService_DeleteNetworkCampusGatewayCluster_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -462,84 +484,107 @@ type CampusGatewayService_StreamOrganizationCampusGatewayDevicesUplinksLocalOver
 //
 // The Dashboard operations of the section campus_gateway.
 type CampusGatewayServiceServer interface {
+	// Creates the campus gateway cluster of a network.
 	// POST /networks/{networkId}/campusGateway/clusters
 	// https://developer.cisco.com/meraki/api-v1/create-network-campus-gateway-cluster/
 	// An action batch can carry it.
 	CreateNetworkCampusGatewayCluster(context.Context, *CreateNetworkCampusGatewayClusterRequest) (*NetworkCampusGatewayCluster, error)
+	// Changes the campus gateway cluster of a network.
 	// PUT /networks/{networkId}/campusGateway/clusters/{clusterId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-campus-gateway-cluster/
 	// An action batch can carry it.
 	UpdateNetworkCampusGatewayCluster(context.Context, *UpdateNetworkCampusGatewayClusterRequest) (*NetworkCampusGatewayCluster, error)
+	// Deletes the campus gateway cluster of a network.
 	// DELETE /networks/{networkId}/campusGateway/clusters/{clusterId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-campus-gateway-cluster/
 	// An action batch can carry it.
-	DeleteNetworkCampusGatewayCluster(context.Context, *DeleteNetworkCampusGatewayClusterRequest) (*emptypb.Empty, error)
+	DeleteNetworkCampusGatewayCluster(context.Context, *DeleteNetworkCampusGatewayClusterRequest) (*DeleteNetworkCampusGatewayClusterResponse, error)
+	// Reads the campus gateway clients usage by network by cluster of an organization.
 	// GET /organizations/{organizationId}/campusGateway/clients/usage/byNetwork/byCluster
 	// https://developer.cisco.com/meraki/api-v1/get-organization-campus-gateway-clients-usage-by-network-by-cluster/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationCampusGatewayClientsUsageByNetworkByCluster streams its pages.
 	GetOrganizationCampusGatewayClientsUsageByNetworkByCluster(context.Context, *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterRequest) (*GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse, error)
 	// GetOrganizationCampusGatewayClientsUsageByNetworkByCluster, one page in each message, until the
 	// pages end or the caller stops reading.
 	StreamOrganizationCampusGatewayClientsUsageByNetworkByCluster(*GetOrganizationCampusGatewayClientsUsageByNetworkByClusterRequest, grpc.ServerStreamingServer[GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse]) error
+	// Reads the campus gateway clusters of an organization.
 	// GET /organizations/{organizationId}/campusGateway/clusters
 	// https://developer.cisco.com/meraki/api-v1/get-organization-campus-gateway-clusters/
 	// A page has 3 to 100 rows, 50 when per_page is absent.
+	// StreamOrganizationCampusGatewayClusters streams its pages.
 	GetOrganizationCampusGatewayClusters(context.Context, *GetOrganizationCampusGatewayClustersRequest) (*GetOrganizationCampusGatewayClustersResponse, error)
 	// GetOrganizationCampusGatewayClusters, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationCampusGatewayClusters(*GetOrganizationCampusGatewayClustersRequest, grpc.ServerStreamingServer[GetOrganizationCampusGatewayClustersResponse]) error
+	// Reads the campus gateway clusters failover targets of an organization.
 	// GET /organizations/{organizationId}/campusGateway/clusters/failover/targets
 	// https://developer.cisco.com/meraki/api-v1/get-organization-campus-gateway-clusters-failover-targets/
 	// A page has 3 to 100 rows, 50 when per_page is absent.
+	// StreamOrganizationCampusGatewayClustersFailoverTargets streams its pages.
 	GetOrganizationCampusGatewayClustersFailoverTargets(context.Context, *GetOrganizationCampusGatewayClustersFailoverTargetsRequest) (*GetOrganizationCampusGatewayClustersFailoverTargetsResponse, error)
 	// GetOrganizationCampusGatewayClustersFailoverTargets, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationCampusGatewayClustersFailoverTargets(*GetOrganizationCampusGatewayClustersFailoverTargetsRequest, grpc.ServerStreamingServer[GetOrganizationCampusGatewayClustersFailoverTargetsResponse]) error
+	// Reads the campus gateway clusters failover targets by cluster of an organization.
 	// GET /organizations/{organizationId}/campusGateway/clusters/failover/targets/byCluster
 	// https://developer.cisco.com/meraki/api-v1/get-organization-campus-gateway-clusters-failover-targets-by-cluster/
 	// A page has 3 to 100 rows, 50 when per_page is absent.
+	// StreamOrganizationCampusGatewayClustersFailoverTargetsByCluster streams its pages.
 	GetOrganizationCampusGatewayClustersFailoverTargetsByCluster(context.Context, *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterRequest) (*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse, error)
 	// GetOrganizationCampusGatewayClustersFailoverTargetsByCluster, one page in each message, until
 	// the pages end or the caller stops reading.
 	StreamOrganizationCampusGatewayClustersFailoverTargetsByCluster(*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterRequest, grpc.ServerStreamingServer[GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse]) error
+	// Reads the campus gateway clusters networks overviews of an organization.
 	// GET /organizations/{organizationId}/campusGateway/clusters/networks/overviews
 	// https://developer.cisco.com/meraki/api-v1/get-organization-campus-gateway-clusters-networks-overviews/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationCampusGatewayClustersNetworksOverviews streams its pages.
 	GetOrganizationCampusGatewayClustersNetworksOverviews(context.Context, *GetOrganizationCampusGatewayClustersNetworksOverviewsRequest) (*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse, error)
 	// GetOrganizationCampusGatewayClustersNetworksOverviews, one page in each message, until the
 	// pages end or the caller stops reading.
 	StreamOrganizationCampusGatewayClustersNetworksOverviews(*GetOrganizationCampusGatewayClustersNetworksOverviewsRequest, grpc.ServerStreamingServer[GetOrganizationCampusGatewayClustersNetworksOverviewsResponse]) error
+	// Provisions the campus gateway clusters of an organization.
 	// POST /organizations/{organizationId}/campusGateway/clusters/provision
 	// https://developer.cisco.com/meraki/api-v1/provision-organization-campus-gateway-clusters/
 	// An action batch can carry it.
 	ProvisionOrganizationCampusGatewayClusters(context.Context, *ProvisionOrganizationCampusGatewayClustersRequest) (*ProvisionOrganizationCampusGatewayClustersResponse, error)
+	// Reads the campus gateway clusters SSIDs of an organization.
 	// GET /organizations/{organizationId}/campusGateway/clusters/ssids
 	// https://developer.cisco.com/meraki/api-v1/get-organization-campus-gateway-clusters-ssids/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationCampusGatewayClustersSsids streams its pages.
 	GetOrganizationCampusGatewayClustersSsids(context.Context, *GetOrganizationCampusGatewayClustersSsidsRequest) (*GetOrganizationCampusGatewayClustersSsidsResponse, error)
 	// GetOrganizationCampusGatewayClustersSsids, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationCampusGatewayClustersSsids(*GetOrganizationCampusGatewayClustersSsidsRequest, grpc.ServerStreamingServer[GetOrganizationCampusGatewayClustersSsidsResponse]) error
+	// Reads the campus gateway clusters tunnelable of an organization.
 	// GET /organizations/{organizationId}/campusGateway/clusters/tunnelable
 	// https://developer.cisco.com/meraki/api-v1/get-organization-campus-gateway-clusters-tunnelable/
 	// A page has 3 to 200 rows, 200 when per_page is absent.
+	// StreamOrganizationCampusGatewayClustersTunnelable streams its pages.
 	GetOrganizationCampusGatewayClustersTunnelable(context.Context, *GetOrganizationCampusGatewayClustersTunnelableRequest) (*GetOrganizationCampusGatewayClustersTunnelableResponse, error)
 	// GetOrganizationCampusGatewayClustersTunnelable, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationCampusGatewayClustersTunnelable(*GetOrganizationCampusGatewayClustersTunnelableRequest, grpc.ServerStreamingServer[GetOrganizationCampusGatewayClustersTunnelableResponse]) error
+	// Reads the campus gateway connections of an organization.
 	// GET /organizations/{organizationId}/campusGateway/connections
 	// https://developer.cisco.com/meraki/api-v1/get-organization-campus-gateway-connections/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationCampusGatewayConnections streams its pages.
 	GetOrganizationCampusGatewayConnections(context.Context, *GetOrganizationCampusGatewayConnectionsRequest) (*GetOrganizationCampusGatewayConnectionsResponse, error)
 	// GetOrganizationCampusGatewayConnections, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationCampusGatewayConnections(*GetOrganizationCampusGatewayConnectionsRequest, grpc.ServerStreamingServer[GetOrganizationCampusGatewayConnectionsResponse]) error
+	// Reads the campus gateway connections overview of an organization.
 	// GET /organizations/{organizationId}/campusGateway/connections/overview
 	// https://developer.cisco.com/meraki/api-v1/get-organization-campus-gateway-connections-overview/
 	GetOrganizationCampusGatewayConnectionsOverview(context.Context, *GetOrganizationCampusGatewayConnectionsOverviewRequest) (*OrganizationCampusGatewayConnectionsOverview, error)
+	// Reads the campus gateway devices uplinks local overrides by device of an organization.
 	// GET /organizations/{organizationId}/campusGateway/devices/uplinks/localOverrides/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-campus-gateway-devices-uplinks-local-overrides-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationCampusGatewayDevicesUplinksLocalOverridesByDevice streams its pages.
 	GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDevice(context.Context, *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceRequest) (*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse, error)
 	// GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDevice, one page in each message,
 	// until the pages end or the caller stops reading.
@@ -560,7 +605,7 @@ func (UnimplementedCampusGatewayServiceServer) CreateNetworkCampusGatewayCluster
 func (UnimplementedCampusGatewayServiceServer) UpdateNetworkCampusGatewayCluster(context.Context, *UpdateNetworkCampusGatewayClusterRequest) (*NetworkCampusGatewayCluster, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateNetworkCampusGatewayCluster not implemented")
 }
-func (UnimplementedCampusGatewayServiceServer) DeleteNetworkCampusGatewayCluster(context.Context, *DeleteNetworkCampusGatewayClusterRequest) (*emptypb.Empty, error) {
+func (UnimplementedCampusGatewayServiceServer) DeleteNetworkCampusGatewayCluster(context.Context, *DeleteNetworkCampusGatewayClusterRequest) (*DeleteNetworkCampusGatewayClusterResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNetworkCampusGatewayCluster not implemented")
 }
 func (UnimplementedCampusGatewayServiceServer) GetOrganizationCampusGatewayClientsUsageByNetworkByCluster(context.Context, *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterRequest) (*GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse, error) {

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -154,12 +155,13 @@ func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterRequest) GetU
 
 // Answer of getOrganizationCampusGatewayClientsUsageByNetworkByCluster.
 type GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse struct {
-	state         protoimpl.MessageState                                                     `protogen:"open.v1"`
-	Items         []*GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                     `protogen:"open.v1"`
+	Meta                 *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta   `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse) Reset() {
@@ -192,6 +194,13 @@ func (*GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse) Descr
 	return file_meraki_campus_gateway_v1_clients_proto_rawDescGZIP(), []int{1}
 }
 
+func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse) GetMeta() *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse) GetItems() []*GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item {
 	if x != nil {
 		return x.Items
@@ -206,22 +215,23 @@ func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse) Get
 	return nil
 }
 
-func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse) GetMeta() *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta {
+func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item struct {
-	state         protoimpl.MessageState                                                           `protogen:"open.v1"`
-	Network       *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	Cluster       *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Cluster `protobuf:"bytes,2,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	Clients       *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Clients `protobuf:"bytes,3,opt,name=clients,proto3" json:"clients,omitempty"`
-	Devices       *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Devices `protobuf:"bytes,4,opt,name=devices,proto3" json:"devices,omitempty"`
-	Usage         *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Usage   `protobuf:"bytes,5,opt,name=usage,proto3" json:"usage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                           `protogen:"open.v1"`
+	Network              *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Cluster              *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Cluster `protobuf:"bytes,2,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Clients              *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Clients `protobuf:"bytes,3,opt,name=clients,proto3" json:"clients,omitempty"`
+	Devices              *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Devices `protobuf:"bytes,4,opt,name=devices,proto3" json:"devices,omitempty"`
+	Usage                *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Usage   `protobuf:"bytes,5,opt,name=usage,proto3" json:"usage,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item) Reset() {
@@ -289,12 +299,20 @@ func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item
 	return nil
 }
 
+func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta struct {
-	state         protoimpl.MessageState                                                          `protogen:"open.v1"`
-	Counts        *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	Units         *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta_Units  `protobuf:"bytes,2,opt,name=units,proto3" json:"units,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                          `protogen:"open.v1"`
+	Counts               *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
+	Units                *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta_Units  `protobuf:"bytes,2,opt,name=units,proto3" json:"units,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta) Reset() {
@@ -341,12 +359,20 @@ func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta
 	return nil
 }
 
+func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Network) Reset() {
@@ -394,12 +420,20 @@ func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item
 	return ""
 }
 
+func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Cluster struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Cluster) Reset() {
@@ -447,11 +481,19 @@ func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item
 	return ""
 }
 
+func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Cluster) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Clients struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Clients) Reset() {
@@ -492,12 +534,20 @@ func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item
 	return 0
 }
 
+func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Clients) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Devices struct {
-	state         protoimpl.MessageState                                                                         `protogen:"open.v1"`
-	ByProductType *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Devices_ByProductType `protobuf:"bytes,1,opt,name=by_product_type,json=byProductType,proto3" json:"by_product_type,omitempty"`
-	Tunneled      *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Devices_Tunneled      `protobuf:"bytes,2,opt,name=tunneled,proto3" json:"tunneled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                         `protogen:"open.v1"`
+	ByProductType        *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Devices_ByProductType `protobuf:"bytes,1,opt,name=by_product_type,json=byProductType,proto3" json:"by_product_type,omitempty"`
+	Tunneled             *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Devices_Tunneled      `protobuf:"bytes,2,opt,name=tunneled,proto3" json:"tunneled,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Devices) Reset() {
@@ -545,13 +595,21 @@ func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item
 	return nil
 }
 
+func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Devices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Usage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *float64               `protobuf:"fixed64,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Upstream      *float64               `protobuf:"fixed64,2,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
-	Downstream    *float64               `protobuf:"fixed64,3,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *float64               `protobuf:"fixed64,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Upstream             *float64               `protobuf:"fixed64,2,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
+	Downstream           *float64               `protobuf:"fixed64,3,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Usage) Reset() {
@@ -606,11 +664,19 @@ func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item
 	return 0
 }
 
+func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Usage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Devices_ByProductType struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	CampusGateway *int64                 `protobuf:"varint,1,opt,name=campus_gateway,json=campusGateway,proto3,oneof" json:"campus_gateway,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	CampusGateway        *int64                 `protobuf:"varint,1,opt,name=campus_gateway,json=campusGateway,proto3,oneof" json:"campus_gateway,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Devices_ByProductType) Reset() {
@@ -651,11 +717,19 @@ func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item
 	return 0
 }
 
+func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Devices_ByProductType) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Devices_Tunneled struct {
-	state         protoimpl.MessageState                                                                                  `protogen:"open.v1"`
-	ByProductType *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Devices_Tunneled_ByProductType `protobuf:"bytes,1,opt,name=by_product_type,json=byProductType,proto3" json:"by_product_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                  `protogen:"open.v1"`
+	ByProductType        *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Devices_Tunneled_ByProductType `protobuf:"bytes,1,opt,name=by_product_type,json=byProductType,proto3" json:"by_product_type,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Devices_Tunneled) Reset() {
@@ -696,11 +770,19 @@ func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item
 	return nil
 }
 
+func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Devices_Tunneled) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Devices_Tunneled_ByProductType struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Wireless      *int64                 `protobuf:"varint,1,opt,name=wireless,proto3,oneof" json:"wireless,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Wireless             *int64                 `protobuf:"varint,1,opt,name=wireless,proto3,oneof" json:"wireless,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Devices_Tunneled_ByProductType) Reset() {
@@ -741,11 +823,19 @@ func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item
 	return 0
 }
 
+func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Item_Devices_Tunneled_ByProductType) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                `protogen:"open.v1"`
-	Items         *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                `protogen:"open.v1"`
+	Items                *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta_Counts) Reset() {
@@ -786,11 +876,19 @@ func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta
 	return nil
 }
 
+func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta_Units struct {
-	state         protoimpl.MessageState                                                               `protogen:"open.v1"`
-	Usage         *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta_Units_Usage `protobuf:"bytes,1,opt,name=usage,proto3" json:"usage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                               `protogen:"open.v1"`
+	Usage                *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta_Units_Usage `protobuf:"bytes,1,opt,name=usage,proto3" json:"usage,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta_Units) Reset() {
@@ -831,12 +929,20 @@ func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta
 	return nil
 }
 
+func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta_Units) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Remaining            *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta_Counts_Items) Reset() {
@@ -884,12 +990,20 @@ func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta
 	return 0
 }
 
+func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta_Counts_Items) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta_Units_Usage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Symbol        *string                `protobuf:"bytes,2,opt,name=symbol,proto3,oneof" json:"symbol,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Symbol               *string                `protobuf:"bytes,2,opt,name=symbol,proto3,oneof" json:"symbol,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta_Units_Usage) Reset() {
@@ -937,11 +1051,18 @@ func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta
 	return ""
 }
 
+func (x *GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta_Units_Usage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_campus_gateway_v1_clients_proto protoreflect.FileDescriptor
 
 const file_meraki_campus_gateway_v1_clients_proto_rawDesc = "" +
 	"\n" +
-	"&meraki/campus_gateway/v1/clients.proto\x12\x18meraki.campus_gateway.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xb7\x04\n" +
+	"&meraki/campus_gateway/v1/clients.proto\x12\x18meraki.campus_gateway.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xb7\x04\n" +
 	"AGetOrganizationCampusGatewayClientsUsageByNetworkByClusterRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -965,69 +1086,84 @@ const file_meraki_campus_gateway_v1_clients_proto_rawDesc = "" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
 	"\t_timespanB\x0e\n" +
-	"\f_usage_units\"\xcb\x15\n" +
-	"BGetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse\x12w\n" +
-	"\x05items\x18\x01 \x03(\v2a.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12u\n" +
-	"\x04meta\x18\x03 \x01(\v2a.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.MetaR\x04meta\x1a\xf7\f\n" +
+	"\f_usage_units\"\xf4\x1e\n" +
+	"BGetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse\x12u\n" +
+	"\x04meta\x18\x01 \x01(\v2a.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.MetaR\x04meta\x12x\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2a.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc2\x12\n" +
 	"\x04Item\x12\x83\x01\n" +
 	"\anetwork\x18\x01 \x01(\v2i.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.NetworkR\anetwork\x12\x83\x01\n" +
 	"\acluster\x18\x02 \x01(\v2i.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.ClusterR\acluster\x12\x83\x01\n" +
 	"\aclients\x18\x03 \x01(\v2i.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.ClientsR\aclients\x12\x83\x01\n" +
 	"\adevices\x18\x04 \x01(\v2i.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.DevicesR\adevices\x12}\n" +
-	"\x05usage\x18\x05 \x01(\v2g.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.UsageR\x05usage\x1aG\n" +
+	"\x05usage\x18\x05 \x01(\v2g.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.UsageR\x05usage\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1aG\n" +
+	"\x05_name\x1a\x96\x01\n" +
 	"\aCluster\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1a.\n" +
+	"\x05_name\x1a}\n" +
 	"\aClients\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
-	"\x06_total\x1a\x84\x05\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_total\x1a\xc2\a\n" +
 	"\aDevices\x12\x9f\x01\n" +
 	"\x0fby_product_type\x18\x01 \x01(\v2w.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Devices.ByProductTypeR\rbyProductType\x12\x8e\x01\n" +
-	"\btunneled\x18\x02 \x01(\v2r.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Devices.TunneledR\btunneled\x1aN\n" +
+	"\btunneled\x18\x02 \x01(\v2r.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Devices.TunneledR\btunneled\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9d\x01\n" +
 	"\rByProductType\x12*\n" +
-	"\x0ecampus_gateway\x18\x01 \x01(\x03H\x00R\rcampusGateway\x88\x01\x01B\x11\n" +
-	"\x0f_campus_gateway\x1a\xf5\x01\n" +
+	"\x0ecampus_gateway\x18\x01 \x01(\x03H\x00R\rcampusGateway\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x11\n" +
+	"\x0f_campus_gateway\x1a\x94\x03\n" +
 	"\bTunneled\x12\xa9\x01\n" +
-	"\x0fby_product_type\x18\x01 \x01(\v2\x80\x01.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Devices.Tunneled.ByProductTypeR\rbyProductType\x1a=\n" +
+	"\x0fby_product_type\x18\x01 \x01(\v2\x80\x01.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Devices.Tunneled.ByProductTypeR\rbyProductType\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8c\x01\n" +
 	"\rByProductType\x12\x1f\n" +
-	"\bwireless\x18\x01 \x01(\x03H\x00R\bwireless\x88\x01\x01B\v\n" +
-	"\t_wireless\x1a\x8e\x01\n" +
+	"\bwireless\x18\x01 \x01(\x03H\x00R\bwireless\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
+	"\t_wireless\x1a\xdd\x01\n" +
 	"\x05Usage\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x01H\x00R\x05total\x88\x01\x01\x12\x1f\n" +
 	"\bupstream\x18\x02 \x01(\x01H\x01R\bupstream\x88\x01\x01\x12#\n" +
 	"\n" +
 	"downstream\x18\x03 \x01(\x01H\x02R\n" +
-	"downstream\x88\x01\x01B\b\n" +
+	"downstream\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\v\n" +
 	"\t_upstreamB\r\n" +
-	"\v_downstream\x1a\xdc\x05\n" +
+	"\v_downstream\x1a\xe9\b\n" +
 	"\x04Meta\x12\x80\x01\n" +
 	"\x06counts\x18\x01 \x01(\v2h.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.CountsR\x06counts\x12}\n" +
-	"\x05units\x18\x02 \x01(\v2g.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.UnitsR\x05units\x1a\xee\x01\n" +
+	"\x05units\x18\x02 \x01(\v2g.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.UnitsR\x05units\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8d\x03\n" +
 	"\x06Counts\x12\x84\x01\n" +
-	"\x05items\x18\x01 \x01(\v2n.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
+	"\x05items\x18\x01 \x01(\v2n.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.Counts.ItemsR\x05items\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xac\x01\n" +
 	"\x05Items\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
+	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\f\n" +
 	"\n" +
-	"_remaining\x1a\xe0\x01\n" +
+	"_remaining\x1a\xff\x02\n" +
 	"\x05Units\x12\x83\x01\n" +
-	"\x05usage\x18\x01 \x01(\v2m.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.Units.UsageR\x05usage\x1aQ\n" +
+	"\x05usage\x18\x01 \x01(\v2m.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.Units.UsageR\x05usage\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa0\x01\n" +
 	"\x05Usage\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
-	"\x06symbol\x18\x02 \x01(\tH\x01R\x06symbol\x88\x01\x01B\a\n" +
+	"\x06symbol\x18\x02 \x01(\tH\x01R\x06symbol\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\t\n" +
-	"\a_symbolB\x86\x01\n" +
-	"!com.merakibroker.campusgateway.v1B\fClientsProtoP\x01ZQgithub.com/merakibroker/merakibroker/gen/meraki/campus_gateway/v1;campusgatewayv1b\x06proto3"
+	"\a_symbolB\xa6\x01\n" +
+	"!com.merakibroker.campusgateway.v1B\fClientsProtoP\x01ZQgithub.com/merakibroker/merakibroker/gen/meraki/campus_gateway/v1;campusgatewayv1\xca\x02\x1dMerakiBroker\\CampusGateway\\V1b\x06proto3"
 
 var (
 	file_meraki_campus_gateway_v1_clients_proto_rawDescOnce sync.Once
@@ -1059,29 +1195,45 @@ var file_meraki_campus_gateway_v1_clients_proto_goTypes = []any{
 	(*GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta_Units)(nil),                          // 13: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.Units
 	(*GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta_Counts_Items)(nil),                   // 14: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.Counts.Items
 	(*GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse_Meta_Units_Usage)(nil),                    // 15: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.Units.Usage
-	(*v1.PageInfo)(nil), // 16: meraki.api.v1.PageInfo
+	(*v1.PageInfo)(nil),     // 16: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 17: google.protobuf.Struct
 }
 var file_meraki_campus_gateway_v1_clients_proto_depIdxs = []int32{
-	2,  // 0: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item
-	16, // 1: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	3,  // 2: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.meta:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta
-	4,  // 3: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.network:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Network
-	5,  // 4: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.cluster:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Cluster
-	6,  // 5: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.clients:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Clients
-	7,  // 6: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.devices:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Devices
-	8,  // 7: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.usage:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Usage
-	12, // 8: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.counts:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.Counts
-	13, // 9: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.units:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.Units
-	9,  // 10: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Devices.by_product_type:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Devices.ByProductType
-	10, // 11: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Devices.tunneled:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Devices.Tunneled
-	11, // 12: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Devices.Tunneled.by_product_type:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Devices.Tunneled.ByProductType
-	14, // 13: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.Counts.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.Counts.Items
-	15, // 14: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.Units.usage:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.Units.Usage
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	3,  // 0: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.meta:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta
+	2,  // 1: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item
+	16, // 2: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	17, // 3: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.additional_properties:type_name -> google.protobuf.Struct
+	4,  // 4: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.network:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Network
+	5,  // 5: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.cluster:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Cluster
+	6,  // 6: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.clients:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Clients
+	7,  // 7: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.devices:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Devices
+	8,  // 8: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.usage:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Usage
+	17, // 9: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	12, // 10: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.counts:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.Counts
+	13, // 11: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.units:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.Units
+	17, // 12: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.additional_properties:type_name -> google.protobuf.Struct
+	17, // 13: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	17, // 14: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Cluster.additional_properties:type_name -> google.protobuf.Struct
+	17, // 15: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Clients.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 16: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Devices.by_product_type:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Devices.ByProductType
+	10, // 17: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Devices.tunneled:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Devices.Tunneled
+	17, // 18: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Devices.additional_properties:type_name -> google.protobuf.Struct
+	17, // 19: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Usage.additional_properties:type_name -> google.protobuf.Struct
+	17, // 20: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Devices.ByProductType.additional_properties:type_name -> google.protobuf.Struct
+	11, // 21: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Devices.Tunneled.by_product_type:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Devices.Tunneled.ByProductType
+	17, // 22: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Devices.Tunneled.additional_properties:type_name -> google.protobuf.Struct
+	17, // 23: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Item.Devices.Tunneled.ByProductType.additional_properties:type_name -> google.protobuf.Struct
+	14, // 24: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.Counts.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.Counts.Items
+	17, // 25: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.Counts.additional_properties:type_name -> google.protobuf.Struct
+	15, // 26: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.Units.usage:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.Units.Usage
+	17, // 27: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.Units.additional_properties:type_name -> google.protobuf.Struct
+	17, // 28: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.Counts.Items.additional_properties:type_name -> google.protobuf.Struct
+	17, // 29: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse.Meta.Units.Usage.additional_properties:type_name -> google.protobuf.Struct
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_meraki_campus_gateway_v1_clients_proto_init() }

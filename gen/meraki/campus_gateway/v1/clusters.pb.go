@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -33,19 +33,20 @@ type CreateNetworkCampusGatewayClusterRequest struct {
 	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Required.
-	Uplinks []*CreateNetworkCampusGatewayClusterRequest_Uplinks `protobuf:"bytes,3,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
+	Uplinks []*NetworkCampusGatewayCluster_Uplinks `protobuf:"bytes,3,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
 	// Required.
-	Tunnels []*CreateNetworkCampusGatewayClusterRequest_Tunnels `protobuf:"bytes,4,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
+	Tunnels []*NetworkCampusGatewayCluster_Tunnels `protobuf:"bytes,4,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
 	// Required.
-	Nameservers *CreateNetworkCampusGatewayClusterRequest_Nameservers `protobuf:"bytes,5,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
+	Nameservers *NetworkCampusGatewayCluster_Nameservers `protobuf:"bytes,5,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
 	// Required.
-	PortChannels  []*CreateNetworkCampusGatewayClusterRequest_PortChannels `protobuf:"bytes,6,rep,name=port_channels,json=portChannels,proto3" json:"port_channels,omitempty"`
-	Devices       []*CreateNetworkCampusGatewayClusterRequest_Devices      `protobuf:"bytes,7,rep,name=devices,proto3" json:"devices,omitempty"`
-	Notes         *string                                                  `protobuf:"bytes,8,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                   `protobuf:"bytes,9,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                   `protobuf:"bytes,10,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	PortChannels         []*NetworkCampusGatewayCluster_PortChannels `protobuf:"bytes,6,rep,name=port_channels,json=portChannels,proto3" json:"port_channels,omitempty"`
+	Devices              []*NetworkCampusGatewayCluster_Devices      `protobuf:"bytes,7,rep,name=devices,proto3" json:"devices,omitempty"`
+	Notes                *string                                     `protobuf:"bytes,8,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	EmptyFields          []string                                    `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                    `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateNetworkCampusGatewayClusterRequest) Reset() {
@@ -92,35 +93,35 @@ func (x *CreateNetworkCampusGatewayClusterRequest) GetName() string {
 	return ""
 }
 
-func (x *CreateNetworkCampusGatewayClusterRequest) GetUplinks() []*CreateNetworkCampusGatewayClusterRequest_Uplinks {
+func (x *CreateNetworkCampusGatewayClusterRequest) GetUplinks() []*NetworkCampusGatewayCluster_Uplinks {
 	if x != nil {
 		return x.Uplinks
 	}
 	return nil
 }
 
-func (x *CreateNetworkCampusGatewayClusterRequest) GetTunnels() []*CreateNetworkCampusGatewayClusterRequest_Tunnels {
+func (x *CreateNetworkCampusGatewayClusterRequest) GetTunnels() []*NetworkCampusGatewayCluster_Tunnels {
 	if x != nil {
 		return x.Tunnels
 	}
 	return nil
 }
 
-func (x *CreateNetworkCampusGatewayClusterRequest) GetNameservers() *CreateNetworkCampusGatewayClusterRequest_Nameservers {
+func (x *CreateNetworkCampusGatewayClusterRequest) GetNameservers() *NetworkCampusGatewayCluster_Nameservers {
 	if x != nil {
 		return x.Nameservers
 	}
 	return nil
 }
 
-func (x *CreateNetworkCampusGatewayClusterRequest) GetPortChannels() []*CreateNetworkCampusGatewayClusterRequest_PortChannels {
+func (x *CreateNetworkCampusGatewayClusterRequest) GetPortChannels() []*NetworkCampusGatewayCluster_PortChannels {
 	if x != nil {
 		return x.PortChannels
 	}
 	return nil
 }
 
-func (x *CreateNetworkCampusGatewayClusterRequest) GetDevices() []*CreateNetworkCampusGatewayClusterRequest_Devices {
+func (x *CreateNetworkCampusGatewayClusterRequest) GetDevices() []*NetworkCampusGatewayCluster_Devices {
 	if x != nil {
 		return x.Devices
 	}
@@ -134,34 +135,43 @@ func (x *CreateNetworkCampusGatewayClusterRequest) GetNotes() string {
 	return ""
 }
 
-func (x *CreateNetworkCampusGatewayClusterRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkCampusGatewayClusterRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createNetworkCampusGatewayCluster, updateNetworkCampusGatewayCluster.
+func (x *CreateNetworkCampusGatewayClusterRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkCampusGatewayClusterRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The campus gateway cluster of a network. Answer of createNetworkCampusGatewayCluster,
+// updateNetworkCampusGatewayCluster.
 type NetworkCampusGatewayCluster struct {
-	state         protoimpl.MessageState                      `protogen:"open.v1"`
-	ClusterId     *string                                     `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3,oneof" json:"cluster_id,omitempty"`
-	Name          *string                                     `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Uplinks       []*NetworkCampusGatewayCluster_Uplinks      `protobuf:"bytes,3,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
-	Tunnels       []*NetworkCampusGatewayCluster_Tunnels      `protobuf:"bytes,4,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
-	Nameservers   *NetworkCampusGatewayCluster_Nameservers    `protobuf:"bytes,5,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
-	PortChannels  []*NetworkCampusGatewayCluster_PortChannels `protobuf:"bytes,6,rep,name=port_channels,json=portChannels,proto3" json:"port_channels,omitempty"`
-	Devices       []*NetworkCampusGatewayCluster_Devices      `protobuf:"bytes,7,rep,name=devices,proto3" json:"devices,omitempty"`
-	Notes         *string                                     `protobuf:"bytes,8,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	Url           *string                                     `protobuf:"bytes,9,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                      `protogen:"open.v1"`
+	ClusterId            *string                                     `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3,oneof" json:"cluster_id,omitempty"`
+	Name                 *string                                     `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Uplinks              []*NetworkCampusGatewayCluster_Uplinks      `protobuf:"bytes,3,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
+	Tunnels              []*NetworkCampusGatewayCluster_Tunnels      `protobuf:"bytes,4,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
+	Nameservers          *NetworkCampusGatewayCluster_Nameservers    `protobuf:"bytes,5,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
+	PortChannels         []*NetworkCampusGatewayCluster_PortChannels `protobuf:"bytes,6,rep,name=port_channels,json=portChannels,proto3" json:"port_channels,omitempty"`
+	Devices              []*NetworkCampusGatewayCluster_Devices      `protobuf:"bytes,7,rep,name=devices,proto3" json:"devices,omitempty"`
+	Notes                *string                                     `protobuf:"bytes,8,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	Url                  *string                                     `protobuf:"bytes,9,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	AdditionalProperties *structpb.Struct                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkCampusGatewayCluster) Reset() {
@@ -257,24 +267,32 @@ func (x *NetworkCampusGatewayCluster) GetUrl() string {
 	return ""
 }
 
+func (x *NetworkCampusGatewayCluster) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkCampusGatewayCluster.
 type UpdateNetworkCampusGatewayClusterRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	ClusterId     *string                                                  `protobuf:"bytes,2,opt,name=cluster_id,json=clusterId,proto3,oneof" json:"cluster_id,omitempty"`
-	Name          *string                                                  `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Uplinks       []*UpdateNetworkCampusGatewayClusterRequest_Uplinks      `protobuf:"bytes,4,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
-	Tunnels       []*UpdateNetworkCampusGatewayClusterRequest_Tunnels      `protobuf:"bytes,5,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
-	Nameservers   *UpdateNetworkCampusGatewayClusterRequest_Nameservers    `protobuf:"bytes,6,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
-	PortChannels  []*UpdateNetworkCampusGatewayClusterRequest_PortChannels `protobuf:"bytes,7,rep,name=port_channels,json=portChannels,proto3" json:"port_channels,omitempty"`
-	Devices       []*UpdateNetworkCampusGatewayClusterRequest_Devices      `protobuf:"bytes,8,rep,name=devices,proto3" json:"devices,omitempty"`
-	Notes         *string                                                  `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                   `protobuf:"bytes,10,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                   `protobuf:"bytes,11,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ClusterId            *string                                     `protobuf:"bytes,2,opt,name=cluster_id,json=clusterId,proto3,oneof" json:"cluster_id,omitempty"`
+	Name                 *string                                     `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Uplinks              []*NetworkCampusGatewayCluster_Uplinks      `protobuf:"bytes,4,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
+	Tunnels              []*NetworkCampusGatewayCluster_Tunnels      `protobuf:"bytes,5,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
+	Nameservers          *NetworkCampusGatewayCluster_Nameservers    `protobuf:"bytes,6,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
+	PortChannels         []*NetworkCampusGatewayCluster_PortChannels `protobuf:"bytes,7,rep,name=port_channels,json=portChannels,proto3" json:"port_channels,omitempty"`
+	Devices              []*NetworkCampusGatewayCluster_Devices      `protobuf:"bytes,8,rep,name=devices,proto3" json:"devices,omitempty"`
+	Notes                *string                                     `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	EmptyFields          []string                                    `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                    `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkCampusGatewayClusterRequest) Reset() {
@@ -328,35 +346,35 @@ func (x *UpdateNetworkCampusGatewayClusterRequest) GetName() string {
 	return ""
 }
 
-func (x *UpdateNetworkCampusGatewayClusterRequest) GetUplinks() []*UpdateNetworkCampusGatewayClusterRequest_Uplinks {
+func (x *UpdateNetworkCampusGatewayClusterRequest) GetUplinks() []*NetworkCampusGatewayCluster_Uplinks {
 	if x != nil {
 		return x.Uplinks
 	}
 	return nil
 }
 
-func (x *UpdateNetworkCampusGatewayClusterRequest) GetTunnels() []*UpdateNetworkCampusGatewayClusterRequest_Tunnels {
+func (x *UpdateNetworkCampusGatewayClusterRequest) GetTunnels() []*NetworkCampusGatewayCluster_Tunnels {
 	if x != nil {
 		return x.Tunnels
 	}
 	return nil
 }
 
-func (x *UpdateNetworkCampusGatewayClusterRequest) GetNameservers() *UpdateNetworkCampusGatewayClusterRequest_Nameservers {
+func (x *UpdateNetworkCampusGatewayClusterRequest) GetNameservers() *NetworkCampusGatewayCluster_Nameservers {
 	if x != nil {
 		return x.Nameservers
 	}
 	return nil
 }
 
-func (x *UpdateNetworkCampusGatewayClusterRequest) GetPortChannels() []*UpdateNetworkCampusGatewayClusterRequest_PortChannels {
+func (x *UpdateNetworkCampusGatewayClusterRequest) GetPortChannels() []*NetworkCampusGatewayCluster_PortChannels {
 	if x != nil {
 		return x.PortChannels
 	}
 	return nil
 }
 
-func (x *UpdateNetworkCampusGatewayClusterRequest) GetDevices() []*UpdateNetworkCampusGatewayClusterRequest_Devices {
+func (x *UpdateNetworkCampusGatewayClusterRequest) GetDevices() []*NetworkCampusGatewayCluster_Devices {
 	if x != nil {
 		return x.Devices
 	}
@@ -370,16 +388,23 @@ func (x *UpdateNetworkCampusGatewayClusterRequest) GetNotes() string {
 	return ""
 }
 
-func (x *UpdateNetworkCampusGatewayClusterRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkCampusGatewayClusterRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkCampusGatewayClusterRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkCampusGatewayClusterRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkCampusGatewayClusterRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -439,6 +464,51 @@ func (x *DeleteNetworkCampusGatewayClusterRequest) GetClusterId() string {
 	return ""
 }
 
+// Answer of deleteNetworkCampusGatewayCluster.
+type DeleteNetworkCampusGatewayClusterResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteNetworkCampusGatewayClusterResponse) Reset() {
+	*x = DeleteNetworkCampusGatewayClusterResponse{}
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteNetworkCampusGatewayClusterResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteNetworkCampusGatewayClusterResponse) ProtoMessage() {}
+
+func (x *DeleteNetworkCampusGatewayClusterResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteNetworkCampusGatewayClusterResponse.ProtoReflect.Descriptor instead.
+func (*DeleteNetworkCampusGatewayClusterResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *DeleteNetworkCampusGatewayClusterResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getOrganizationCampusGatewayClusters.
 type GetOrganizationCampusGatewayClustersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -454,7 +524,7 @@ type GetOrganizationCampusGatewayClustersRequest struct {
 
 func (x *GetOrganizationCampusGatewayClustersRequest) Reset() {
 	*x = GetOrganizationCampusGatewayClustersRequest{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[4]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -466,7 +536,7 @@ func (x *GetOrganizationCampusGatewayClustersRequest) String() string {
 func (*GetOrganizationCampusGatewayClustersRequest) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[4]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -479,7 +549,7 @@ func (x *GetOrganizationCampusGatewayClustersRequest) ProtoReflect() protoreflec
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{4}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetOrganizationCampusGatewayClustersRequest) GetOrganizationId() string {
@@ -519,17 +589,18 @@ func (x *GetOrganizationCampusGatewayClustersRequest) GetEndingBefore() string {
 
 // Answer of getOrganizationCampusGatewayClusters.
 type GetOrganizationCampusGatewayClustersResponse struct {
-	state         protoimpl.MessageState                               `protogen:"open.v1"`
-	Items         []*GetOrganizationCampusGatewayClustersResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                         `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationCampusGatewayClustersResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                               `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                      `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationCampusGatewayClustersResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                         `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse) Reset() {
 	*x = GetOrganizationCampusGatewayClustersResponse{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[5]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -541,7 +612,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse) String() string {
 func (*GetOrganizationCampusGatewayClustersResponse) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[5]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -554,7 +625,14 @@ func (x *GetOrganizationCampusGatewayClustersResponse) ProtoReflect() protorefle
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{5}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *GetOrganizationCampusGatewayClustersResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse) GetItems() []*GetOrganizationCampusGatewayClustersResponse_Item {
@@ -571,9 +649,9 @@ func (x *GetOrganizationCampusGatewayClustersResponse) GetPageInfo() *v1.PageInf
 	return nil
 }
 
-func (x *GetOrganizationCampusGatewayClustersResponse) GetMeta() *GetOrganizationCampusGatewayClustersResponse_Meta {
+func (x *GetOrganizationCampusGatewayClustersResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -594,7 +672,7 @@ type GetOrganizationCampusGatewayClustersFailoverTargetsRequest struct {
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsRequest) Reset() {
 	*x = GetOrganizationCampusGatewayClustersFailoverTargetsRequest{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[6]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -606,7 +684,7 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsRequest) String() st
 func (*GetOrganizationCampusGatewayClustersFailoverTargetsRequest) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[6]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -619,7 +697,7 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsRequest) ProtoReflec
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersFailoverTargetsRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersFailoverTargetsRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{6}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsRequest) GetOrganizationId() string {
@@ -666,16 +744,17 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsRequest) GetEndingBe
 
 // Answer of getOrganizationCampusGatewayClustersFailoverTargets.
 type GetOrganizationCampusGatewayClustersFailoverTargetsResponse struct {
-	state         protoimpl.MessageState                                              `protogen:"open.v1"`
-	Items         []*GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                        `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                              `protogen:"open.v1"`
+	Items                []*GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                        `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse) Reset() {
 	*x = GetOrganizationCampusGatewayClustersFailoverTargetsResponse{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[7]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -687,7 +766,7 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse) String() s
 func (*GetOrganizationCampusGatewayClustersFailoverTargetsResponse) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[7]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -700,7 +779,7 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse) ProtoRefle
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersFailoverTargetsResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersFailoverTargetsResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{7}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse) GetItems() []*GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item {
@@ -713,6 +792,13 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse) GetItems()
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -733,7 +819,7 @@ type GetOrganizationCampusGatewayClustersFailoverTargetsByClusterRequest struct 
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterRequest) Reset() {
 	*x = GetOrganizationCampusGatewayClustersFailoverTargetsByClusterRequest{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[8]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -745,7 +831,7 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterRequest) St
 func (*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterRequest) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[8]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -758,7 +844,7 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterRequest) Pr
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersFailoverTargetsByClusterRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{8}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterRequest) GetOrganizationId() string {
@@ -805,17 +891,18 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterRequest) Ge
 
 // Answer of getOrganizationCampusGatewayClustersFailoverTargetsByCluster.
 type GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse struct {
-	state         protoimpl.MessageState                                                       `protogen:"open.v1"`
-	Items         []*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                 `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                       `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                              `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse) Reset() {
 	*x = GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[9]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -827,7 +914,7 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse) S
 func (*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[9]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -840,7 +927,14 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse) P
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{9}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
 }
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse) GetItems() []*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item {
@@ -857,9 +951,9 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse) G
 	return nil
 }
 
-func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse) GetMeta() *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta {
+func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -888,7 +982,7 @@ type GetOrganizationCampusGatewayClustersNetworksOverviewsRequest struct {
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsRequest) Reset() {
 	*x = GetOrganizationCampusGatewayClustersNetworksOverviewsRequest{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[10]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -900,7 +994,7 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsRequest) String() 
 func (*GetOrganizationCampusGatewayClustersNetworksOverviewsRequest) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[10]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -913,7 +1007,7 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsRequest) ProtoRefl
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersNetworksOverviewsRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersNetworksOverviewsRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{10}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsRequest) GetOrganizationId() string {
@@ -995,17 +1089,18 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsRequest) GetEnding
 
 // Answer of getOrganizationCampusGatewayClustersNetworksOverviews.
 type GetOrganizationCampusGatewayClustersNetworksOverviewsResponse struct {
-	state         protoimpl.MessageState                                                `protogen:"open.v1"`
-	Items         []*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                          `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                       `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                          `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse) Reset() {
 	*x = GetOrganizationCampusGatewayClustersNetworksOverviewsResponse{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[11]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1017,7 +1112,7 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse) String()
 func (*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[11]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1030,7 +1125,14 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse) ProtoRef
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{11}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
 }
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse) GetItems() []*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item {
@@ -1047,9 +1149,9 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse) GetPageI
 	return nil
 }
 
-func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse) GetMeta() *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta {
+func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1066,25 +1168,26 @@ type ProvisionOrganizationCampusGatewayClustersRequest struct {
 	// Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Required.
-	Uplinks []*ProvisionOrganizationCampusGatewayClustersRequest_Uplinks `protobuf:"bytes,5,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
+	Uplinks []*ProvisionOrganizationCampusGatewayClustersResponse_Uplinks `protobuf:"bytes,5,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
 	// Required.
-	Tunnels []*ProvisionOrganizationCampusGatewayClustersRequest_Tunnels `protobuf:"bytes,6,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
+	Tunnels []*ProvisionOrganizationCampusGatewayClustersResponse_Tunnels `protobuf:"bytes,6,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
 	// Required.
-	Nameservers *ProvisionOrganizationCampusGatewayClustersRequest_Nameservers `protobuf:"bytes,7,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
+	Nameservers *ProvisionOrganizationCampusGatewayClustersResponse_Nameservers `protobuf:"bytes,7,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
 	// Required.
-	PortChannels  []*ProvisionOrganizationCampusGatewayClustersRequest_PortChannels `protobuf:"bytes,8,rep,name=port_channels,json=portChannels,proto3" json:"port_channels,omitempty"`
-	Devices       []*ProvisionOrganizationCampusGatewayClustersRequest_Devices      `protobuf:"bytes,9,rep,name=devices,proto3" json:"devices,omitempty"`
-	Failover      *ProvisionOrganizationCampusGatewayClustersRequest_Failover       `protobuf:"bytes,10,opt,name=failover,proto3" json:"failover,omitempty"`
-	Notes         *string                                                           `protobuf:"bytes,11,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                            `protobuf:"bytes,12,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                            `protobuf:"bytes,13,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	PortChannels         []*ProvisionOrganizationCampusGatewayClustersResponse_PortChannels `protobuf:"bytes,8,rep,name=port_channels,json=portChannels,proto3" json:"port_channels,omitempty"`
+	Devices              []*ProvisionOrganizationCampusGatewayClustersResponse_Devices      `protobuf:"bytes,9,rep,name=devices,proto3" json:"devices,omitempty"`
+	Failover             *ProvisionOrganizationCampusGatewayClustersResponse_Failover       `protobuf:"bytes,10,opt,name=failover,proto3" json:"failover,omitempty"`
+	Notes                *string                                                            `protobuf:"bytes,11,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	EmptyFields          []string                                                           `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                           `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersRequest) Reset() {
 	*x = ProvisionOrganizationCampusGatewayClustersRequest{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[12]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1096,7 +1199,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersRequest) String() string {
 func (*ProvisionOrganizationCampusGatewayClustersRequest) ProtoMessage() {}
 
 func (x *ProvisionOrganizationCampusGatewayClustersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[12]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1109,7 +1212,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersRequest) ProtoReflect() proto
 
 // Deprecated: Use ProvisionOrganizationCampusGatewayClustersRequest.ProtoReflect.Descriptor instead.
 func (*ProvisionOrganizationCampusGatewayClustersRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{12}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersRequest) GetOrganizationId() string {
@@ -1140,42 +1243,42 @@ func (x *ProvisionOrganizationCampusGatewayClustersRequest) GetName() string {
 	return ""
 }
 
-func (x *ProvisionOrganizationCampusGatewayClustersRequest) GetUplinks() []*ProvisionOrganizationCampusGatewayClustersRequest_Uplinks {
+func (x *ProvisionOrganizationCampusGatewayClustersRequest) GetUplinks() []*ProvisionOrganizationCampusGatewayClustersResponse_Uplinks {
 	if x != nil {
 		return x.Uplinks
 	}
 	return nil
 }
 
-func (x *ProvisionOrganizationCampusGatewayClustersRequest) GetTunnels() []*ProvisionOrganizationCampusGatewayClustersRequest_Tunnels {
+func (x *ProvisionOrganizationCampusGatewayClustersRequest) GetTunnels() []*ProvisionOrganizationCampusGatewayClustersResponse_Tunnels {
 	if x != nil {
 		return x.Tunnels
 	}
 	return nil
 }
 
-func (x *ProvisionOrganizationCampusGatewayClustersRequest) GetNameservers() *ProvisionOrganizationCampusGatewayClustersRequest_Nameservers {
+func (x *ProvisionOrganizationCampusGatewayClustersRequest) GetNameservers() *ProvisionOrganizationCampusGatewayClustersResponse_Nameservers {
 	if x != nil {
 		return x.Nameservers
 	}
 	return nil
 }
 
-func (x *ProvisionOrganizationCampusGatewayClustersRequest) GetPortChannels() []*ProvisionOrganizationCampusGatewayClustersRequest_PortChannels {
+func (x *ProvisionOrganizationCampusGatewayClustersRequest) GetPortChannels() []*ProvisionOrganizationCampusGatewayClustersResponse_PortChannels {
 	if x != nil {
 		return x.PortChannels
 	}
 	return nil
 }
 
-func (x *ProvisionOrganizationCampusGatewayClustersRequest) GetDevices() []*ProvisionOrganizationCampusGatewayClustersRequest_Devices {
+func (x *ProvisionOrganizationCampusGatewayClustersRequest) GetDevices() []*ProvisionOrganizationCampusGatewayClustersResponse_Devices {
 	if x != nil {
 		return x.Devices
 	}
 	return nil
 }
 
-func (x *ProvisionOrganizationCampusGatewayClustersRequest) GetFailover() *ProvisionOrganizationCampusGatewayClustersRequest_Failover {
+func (x *ProvisionOrganizationCampusGatewayClustersRequest) GetFailover() *ProvisionOrganizationCampusGatewayClustersResponse_Failover {
 	if x != nil {
 		return x.Failover
 	}
@@ -1189,40 +1292,48 @@ func (x *ProvisionOrganizationCampusGatewayClustersRequest) GetNotes() string {
 	return ""
 }
 
-func (x *ProvisionOrganizationCampusGatewayClustersRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *ProvisionOrganizationCampusGatewayClustersRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *ProvisionOrganizationCampusGatewayClustersRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *ProvisionOrganizationCampusGatewayClustersRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of provisionOrganizationCampusGatewayClusters.
 type ProvisionOrganizationCampusGatewayClustersResponse struct {
-	state         protoimpl.MessageState                                             `protogen:"open.v1"`
-	ClusterId     *string                                                            `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3,oneof" json:"cluster_id,omitempty"`
-	Name          *string                                                            `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Uplinks       []*ProvisionOrganizationCampusGatewayClustersResponse_Uplinks      `protobuf:"bytes,3,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
-	Tunnels       []*ProvisionOrganizationCampusGatewayClustersResponse_Tunnels      `protobuf:"bytes,4,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
-	Nameservers   *ProvisionOrganizationCampusGatewayClustersResponse_Nameservers    `protobuf:"bytes,5,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
-	PortChannels  []*ProvisionOrganizationCampusGatewayClustersResponse_PortChannels `protobuf:"bytes,6,rep,name=port_channels,json=portChannels,proto3" json:"port_channels,omitempty"`
-	Devices       []*ProvisionOrganizationCampusGatewayClustersResponse_Devices      `protobuf:"bytes,7,rep,name=devices,proto3" json:"devices,omitempty"`
-	Notes         *string                                                            `protobuf:"bytes,8,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	Url           *string                                                            `protobuf:"bytes,9,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Failover      *ProvisionOrganizationCampusGatewayClustersResponse_Failover       `protobuf:"bytes,10,opt,name=failover,proto3" json:"failover,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                             `protogen:"open.v1"`
+	ClusterId            *string                                                            `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3,oneof" json:"cluster_id,omitempty"`
+	Name                 *string                                                            `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Uplinks              []*ProvisionOrganizationCampusGatewayClustersResponse_Uplinks      `protobuf:"bytes,3,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
+	Tunnels              []*ProvisionOrganizationCampusGatewayClustersResponse_Tunnels      `protobuf:"bytes,4,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
+	Nameservers          *ProvisionOrganizationCampusGatewayClustersResponse_Nameservers    `protobuf:"bytes,5,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
+	PortChannels         []*ProvisionOrganizationCampusGatewayClustersResponse_PortChannels `protobuf:"bytes,6,rep,name=port_channels,json=portChannels,proto3" json:"port_channels,omitempty"`
+	Devices              []*ProvisionOrganizationCampusGatewayClustersResponse_Devices      `protobuf:"bytes,7,rep,name=devices,proto3" json:"devices,omitempty"`
+	Notes                *string                                                            `protobuf:"bytes,8,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	Url                  *string                                                            `protobuf:"bytes,9,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Failover             *ProvisionOrganizationCampusGatewayClustersResponse_Failover       `protobuf:"bytes,10,opt,name=failover,proto3" json:"failover,omitempty"`
+	AdditionalProperties *structpb.Struct                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse) Reset() {
 	*x = ProvisionOrganizationCampusGatewayClustersResponse{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[13]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1234,7 +1345,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse) String() string {
 func (*ProvisionOrganizationCampusGatewayClustersResponse) ProtoMessage() {}
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[13]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1247,7 +1358,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse) ProtoReflect() prot
 
 // Deprecated: Use ProvisionOrganizationCampusGatewayClustersResponse.ProtoReflect.Descriptor instead.
 func (*ProvisionOrganizationCampusGatewayClustersResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{13}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse) GetClusterId() string {
@@ -1320,6 +1431,13 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse) GetFailover() *Prov
 	return nil
 }
 
+func (x *ProvisionOrganizationCampusGatewayClustersResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getOrganizationCampusGatewayClustersSsids.
 type GetOrganizationCampusGatewayClustersSsidsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1341,7 +1459,7 @@ type GetOrganizationCampusGatewayClustersSsidsRequest struct {
 
 func (x *GetOrganizationCampusGatewayClustersSsidsRequest) Reset() {
 	*x = GetOrganizationCampusGatewayClustersSsidsRequest{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[14]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1353,7 +1471,7 @@ func (x *GetOrganizationCampusGatewayClustersSsidsRequest) String() string {
 func (*GetOrganizationCampusGatewayClustersSsidsRequest) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersSsidsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[14]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1366,7 +1484,7 @@ func (x *GetOrganizationCampusGatewayClustersSsidsRequest) ProtoReflect() protor
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersSsidsRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersSsidsRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{14}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetOrganizationCampusGatewayClustersSsidsRequest) GetOrganizationId() string {
@@ -1434,17 +1552,18 @@ func (x *GetOrganizationCampusGatewayClustersSsidsRequest) GetEndingBefore() str
 
 // Answer of getOrganizationCampusGatewayClustersSsids.
 type GetOrganizationCampusGatewayClustersSsidsResponse struct {
-	state         protoimpl.MessageState                                    `protogen:"open.v1"`
-	Items         []*GetOrganizationCampusGatewayClustersSsidsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                              `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationCampusGatewayClustersSsidsResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                    `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                           `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationCampusGatewayClustersSsidsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                              `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersSsidsResponse) Reset() {
 	*x = GetOrganizationCampusGatewayClustersSsidsResponse{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[15]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1456,7 +1575,7 @@ func (x *GetOrganizationCampusGatewayClustersSsidsResponse) String() string {
 func (*GetOrganizationCampusGatewayClustersSsidsResponse) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersSsidsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[15]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1469,7 +1588,14 @@ func (x *GetOrganizationCampusGatewayClustersSsidsResponse) ProtoReflect() proto
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersSsidsResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersSsidsResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{15}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *GetOrganizationCampusGatewayClustersSsidsResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
 }
 
 func (x *GetOrganizationCampusGatewayClustersSsidsResponse) GetItems() []*GetOrganizationCampusGatewayClustersSsidsResponse_Item {
@@ -1486,9 +1612,9 @@ func (x *GetOrganizationCampusGatewayClustersSsidsResponse) GetPageInfo() *v1.Pa
 	return nil
 }
 
-func (x *GetOrganizationCampusGatewayClustersSsidsResponse) GetMeta() *GetOrganizationCampusGatewayClustersSsidsResponse_Meta {
+func (x *GetOrganizationCampusGatewayClustersSsidsResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1510,7 +1636,7 @@ type GetOrganizationCampusGatewayClustersTunnelableRequest struct {
 
 func (x *GetOrganizationCampusGatewayClustersTunnelableRequest) Reset() {
 	*x = GetOrganizationCampusGatewayClustersTunnelableRequest{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[16]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1522,7 +1648,7 @@ func (x *GetOrganizationCampusGatewayClustersTunnelableRequest) String() string 
 func (*GetOrganizationCampusGatewayClustersTunnelableRequest) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersTunnelableRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[16]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1535,7 +1661,7 @@ func (x *GetOrganizationCampusGatewayClustersTunnelableRequest) ProtoReflect() p
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersTunnelableRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersTunnelableRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{16}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetOrganizationCampusGatewayClustersTunnelableRequest) GetOrganizationId() string {
@@ -1582,17 +1708,18 @@ func (x *GetOrganizationCampusGatewayClustersTunnelableRequest) GetEndingBefore(
 
 // Answer of getOrganizationCampusGatewayClustersTunnelable.
 type GetOrganizationCampusGatewayClustersTunnelableResponse struct {
-	state         protoimpl.MessageState                                         `protogen:"open.v1"`
-	Items         []*GetOrganizationCampusGatewayClustersTunnelableResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                   `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationCampusGatewayClustersTunnelableResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                         `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationCampusGatewayClustersTunnelableResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                   `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersTunnelableResponse) Reset() {
 	*x = GetOrganizationCampusGatewayClustersTunnelableResponse{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[17]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1604,7 +1731,7 @@ func (x *GetOrganizationCampusGatewayClustersTunnelableResponse) String() string
 func (*GetOrganizationCampusGatewayClustersTunnelableResponse) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersTunnelableResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[17]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1617,7 +1744,14 @@ func (x *GetOrganizationCampusGatewayClustersTunnelableResponse) ProtoReflect() 
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersTunnelableResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersTunnelableResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{17}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *GetOrganizationCampusGatewayClustersTunnelableResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
 }
 
 func (x *GetOrganizationCampusGatewayClustersTunnelableResponse) GetItems() []*GetOrganizationCampusGatewayClustersTunnelableResponse_Item {
@@ -1634,718 +1768,29 @@ func (x *GetOrganizationCampusGatewayClustersTunnelableResponse) GetPageInfo() *
 	return nil
 }
 
-func (x *GetOrganizationCampusGatewayClustersTunnelableResponse) GetMeta() *GetOrganizationCampusGatewayClustersTunnelableResponse_Meta {
+func (x *GetOrganizationCampusGatewayClustersTunnelableResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type CreateNetworkCampusGatewayClusterRequest_Uplinks struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Interface *string `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	// Required.
-	Vlan *int64 `protobuf:"varint,2,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	// Required.
-	Addresses     []*CreateNetworkCampusGatewayClusterRequest_Uplinks_Addresses `protobuf:"bytes,3,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Uplinks) Reset() {
-	*x = CreateNetworkCampusGatewayClusterRequest_Uplinks{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Uplinks) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCampusGatewayClusterRequest_Uplinks) ProtoMessage() {}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Uplinks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[18]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCampusGatewayClusterRequest_Uplinks.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCampusGatewayClusterRequest_Uplinks) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{0, 0}
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Uplinks) GetInterface() string {
-	if x != nil && x.Interface != nil {
-		return *x.Interface
-	}
-	return ""
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Uplinks) GetVlan() int64 {
-	if x != nil && x.Vlan != nil {
-		return *x.Vlan
-	}
-	return 0
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Uplinks) GetAddresses() []*CreateNetworkCampusGatewayClusterRequest_Uplinks_Addresses {
-	if x != nil {
-		return x.Addresses
-	}
-	return nil
-}
-
-type CreateNetworkCampusGatewayClusterRequest_Tunnels struct {
-	state         protoimpl.MessageState                                        `protogen:"open.v1"`
-	Uplink        *CreateNetworkCampusGatewayClusterRequest_Tunnels_Uplink      `protobuf:"bytes,1,opt,name=uplink,proto3" json:"uplink,omitempty"`
-	Interface     *string                                                       `protobuf:"bytes,2,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	Vlan          *int64                                                        `protobuf:"varint,3,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	Addresses     []*CreateNetworkCampusGatewayClusterRequest_Tunnels_Addresses `protobuf:"bytes,4,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Tunnels) Reset() {
-	*x = CreateNetworkCampusGatewayClusterRequest_Tunnels{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Tunnels) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCampusGatewayClusterRequest_Tunnels) ProtoMessage() {}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Tunnels) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[19]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCampusGatewayClusterRequest_Tunnels.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCampusGatewayClusterRequest_Tunnels) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{0, 1}
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Tunnels) GetUplink() *CreateNetworkCampusGatewayClusterRequest_Tunnels_Uplink {
-	if x != nil {
-		return x.Uplink
-	}
-	return nil
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Tunnels) GetInterface() string {
-	if x != nil && x.Interface != nil {
-		return *x.Interface
-	}
-	return ""
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Tunnels) GetVlan() int64 {
-	if x != nil && x.Vlan != nil {
-		return *x.Vlan
-	}
-	return 0
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Tunnels) GetAddresses() []*CreateNetworkCampusGatewayClusterRequest_Tunnels_Addresses {
-	if x != nil {
-		return x.Addresses
-	}
-	return nil
-}
-
-type CreateNetworkCampusGatewayClusterRequest_Nameservers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Addresses     []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Nameservers) Reset() {
-	*x = CreateNetworkCampusGatewayClusterRequest_Nameservers{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Nameservers) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCampusGatewayClusterRequest_Nameservers) ProtoMessage() {}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Nameservers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCampusGatewayClusterRequest_Nameservers.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCampusGatewayClusterRequest_Nameservers) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{0, 2}
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Nameservers) GetAddresses() []string {
-	if x != nil {
-		return x.Addresses
-	}
-	return nil
-}
-
-type CreateNetworkCampusGatewayClusterRequest_PortChannels struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Required.
-	Vlan *int64 `protobuf:"varint,2,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	// Required.
-	AllowedVlans  *string `protobuf:"bytes,3,opt,name=allowed_vlans,json=allowedVlans,proto3,oneof" json:"allowed_vlans,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_PortChannels) Reset() {
-	*x = CreateNetworkCampusGatewayClusterRequest_PortChannels{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[21]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_PortChannels) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCampusGatewayClusterRequest_PortChannels) ProtoMessage() {}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_PortChannels) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[21]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCampusGatewayClusterRequest_PortChannels.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCampusGatewayClusterRequest_PortChannels) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{0, 3}
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_PortChannels) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_PortChannels) GetVlan() int64 {
-	if x != nil && x.Vlan != nil {
-		return *x.Vlan
-	}
-	return 0
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_PortChannels) GetAllowedVlans() string {
-	if x != nil && x.AllowedVlans != nil {
-		return *x.AllowedVlans
-	}
-	return ""
-}
-
-type CreateNetworkCampusGatewayClusterRequest_Devices struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Serial        *string                                                     `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Uplinks       []*CreateNetworkCampusGatewayClusterRequest_Devices_Uplinks `protobuf:"bytes,2,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
-	Tunnels       []*CreateNetworkCampusGatewayClusterRequest_Devices_Tunnels `protobuf:"bytes,3,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Devices) Reset() {
-	*x = CreateNetworkCampusGatewayClusterRequest_Devices{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[22]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Devices) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCampusGatewayClusterRequest_Devices) ProtoMessage() {}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[22]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCampusGatewayClusterRequest_Devices.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCampusGatewayClusterRequest_Devices) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{0, 4}
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Devices) GetSerial() string {
-	if x != nil && x.Serial != nil {
-		return *x.Serial
-	}
-	return ""
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Devices) GetUplinks() []*CreateNetworkCampusGatewayClusterRequest_Devices_Uplinks {
-	if x != nil {
-		return x.Uplinks
-	}
-	return nil
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Devices) GetTunnels() []*CreateNetworkCampusGatewayClusterRequest_Devices_Tunnels {
-	if x != nil {
-		return x.Tunnels
-	}
-	return nil
-}
-
-type CreateNetworkCampusGatewayClusterRequest_Uplinks_Addresses struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "dynamic", "static".
-	AssignmentMode *string `protobuf:"bytes,1,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
-	// Known values: "ipv4".
-	Protocol      *string `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Gateway       *string `protobuf:"bytes,3,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	SubnetMask    *string `protobuf:"bytes,4,opt,name=subnet_mask,json=subnetMask,proto3,oneof" json:"subnet_mask,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Uplinks_Addresses) Reset() {
-	*x = CreateNetworkCampusGatewayClusterRequest_Uplinks_Addresses{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Uplinks_Addresses) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCampusGatewayClusterRequest_Uplinks_Addresses) ProtoMessage() {}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Uplinks_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[23]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCampusGatewayClusterRequest_Uplinks_Addresses.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCampusGatewayClusterRequest_Uplinks_Addresses) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{0, 0, 0}
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Uplinks_Addresses) GetAssignmentMode() string {
-	if x != nil && x.AssignmentMode != nil {
-		return *x.AssignmentMode
-	}
-	return ""
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Uplinks_Addresses) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Uplinks_Addresses) GetGateway() string {
-	if x != nil && x.Gateway != nil {
-		return *x.Gateway
-	}
-	return ""
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Uplinks_Addresses) GetSubnetMask() string {
-	if x != nil && x.SubnetMask != nil {
-		return *x.SubnetMask
-	}
-	return ""
-}
-
-type CreateNetworkCampusGatewayClusterRequest_Tunnels_Uplink struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Interface     *string `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Tunnels_Uplink) Reset() {
-	*x = CreateNetworkCampusGatewayClusterRequest_Tunnels_Uplink{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Tunnels_Uplink) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCampusGatewayClusterRequest_Tunnels_Uplink) ProtoMessage() {}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Tunnels_Uplink) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[24]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCampusGatewayClusterRequest_Tunnels_Uplink.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCampusGatewayClusterRequest_Tunnels_Uplink) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{0, 1, 0}
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Tunnels_Uplink) GetInterface() string {
-	if x != nil && x.Interface != nil {
-		return *x.Interface
-	}
-	return ""
-}
-
-type CreateNetworkCampusGatewayClusterRequest_Tunnels_Addresses struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "ipv4".
-	Protocol *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	// Required.
-	Gateway *string `protobuf:"bytes,2,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	// Required.
-	SubnetMask    *string `protobuf:"bytes,3,opt,name=subnet_mask,json=subnetMask,proto3,oneof" json:"subnet_mask,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Tunnels_Addresses) Reset() {
-	*x = CreateNetworkCampusGatewayClusterRequest_Tunnels_Addresses{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[25]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Tunnels_Addresses) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCampusGatewayClusterRequest_Tunnels_Addresses) ProtoMessage() {}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Tunnels_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[25]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCampusGatewayClusterRequest_Tunnels_Addresses.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCampusGatewayClusterRequest_Tunnels_Addresses) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{0, 1, 1}
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Tunnels_Addresses) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Tunnels_Addresses) GetGateway() string {
-	if x != nil && x.Gateway != nil {
-		return *x.Gateway
-	}
-	return ""
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Tunnels_Addresses) GetSubnetMask() string {
-	if x != nil && x.SubnetMask != nil {
-		return *x.SubnetMask
-	}
-	return ""
-}
-
-type CreateNetworkCampusGatewayClusterRequest_Devices_Uplinks struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Interface *string `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	// Required.
-	Addresses     []*CreateNetworkCampusGatewayClusterRequest_Devices_Uplinks_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Devices_Uplinks) Reset() {
-	*x = CreateNetworkCampusGatewayClusterRequest_Devices_Uplinks{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[26]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Devices_Uplinks) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCampusGatewayClusterRequest_Devices_Uplinks) ProtoMessage() {}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Devices_Uplinks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[26]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCampusGatewayClusterRequest_Devices_Uplinks.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCampusGatewayClusterRequest_Devices_Uplinks) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{0, 4, 0}
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Devices_Uplinks) GetInterface() string {
-	if x != nil && x.Interface != nil {
-		return *x.Interface
-	}
-	return ""
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Devices_Uplinks) GetAddresses() []*CreateNetworkCampusGatewayClusterRequest_Devices_Uplinks_Addresses {
-	if x != nil {
-		return x.Addresses
-	}
-	return nil
-}
-
-type CreateNetworkCampusGatewayClusterRequest_Devices_Tunnels struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Interface *string `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	// Required.
-	Addresses     []*CreateNetworkCampusGatewayClusterRequest_Devices_Tunnels_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Devices_Tunnels) Reset() {
-	*x = CreateNetworkCampusGatewayClusterRequest_Devices_Tunnels{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[27]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Devices_Tunnels) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCampusGatewayClusterRequest_Devices_Tunnels) ProtoMessage() {}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Devices_Tunnels) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[27]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCampusGatewayClusterRequest_Devices_Tunnels.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCampusGatewayClusterRequest_Devices_Tunnels) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{0, 4, 1}
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Devices_Tunnels) GetInterface() string {
-	if x != nil && x.Interface != nil {
-		return *x.Interface
-	}
-	return ""
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Devices_Tunnels) GetAddresses() []*CreateNetworkCampusGatewayClusterRequest_Devices_Tunnels_Addresses {
-	if x != nil {
-		return x.Addresses
-	}
-	return nil
-}
-
-type CreateNetworkCampusGatewayClusterRequest_Devices_Uplinks_Addresses struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "ipv4".
-	Protocol *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	// Required.
-	Address       *string `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Devices_Uplinks_Addresses) Reset() {
-	*x = CreateNetworkCampusGatewayClusterRequest_Devices_Uplinks_Addresses{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[28]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Devices_Uplinks_Addresses) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCampusGatewayClusterRequest_Devices_Uplinks_Addresses) ProtoMessage() {}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Devices_Uplinks_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[28]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCampusGatewayClusterRequest_Devices_Uplinks_Addresses.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCampusGatewayClusterRequest_Devices_Uplinks_Addresses) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{0, 4, 0, 0}
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Devices_Uplinks_Addresses) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Devices_Uplinks_Addresses) GetAddress() string {
-	if x != nil && x.Address != nil {
-		return *x.Address
-	}
-	return ""
-}
-
-type CreateNetworkCampusGatewayClusterRequest_Devices_Tunnels_Addresses struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "ipv4".
-	Protocol *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	// Required.
-	Address       *string `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Devices_Tunnels_Addresses) Reset() {
-	*x = CreateNetworkCampusGatewayClusterRequest_Devices_Tunnels_Addresses{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[29]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Devices_Tunnels_Addresses) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkCampusGatewayClusterRequest_Devices_Tunnels_Addresses) ProtoMessage() {}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Devices_Tunnels_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[29]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkCampusGatewayClusterRequest_Devices_Tunnels_Addresses.ProtoReflect.Descriptor instead.
-func (*CreateNetworkCampusGatewayClusterRequest_Devices_Tunnels_Addresses) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{0, 4, 1, 0}
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Devices_Tunnels_Addresses) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *CreateNetworkCampusGatewayClusterRequest_Devices_Tunnels_Addresses) GetAddress() string {
-	if x != nil && x.Address != nil {
-		return *x.Address
-	}
-	return ""
 }
 
 type NetworkCampusGatewayCluster_Uplinks struct {
-	state         protoimpl.MessageState                           `protogen:"open.v1"`
-	Interface     *string                                          `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	Vlan          *int64                                           `protobuf:"varint,2,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	Addresses     []*NetworkCampusGatewayCluster_Uplinks_Addresses `protobuf:"bytes,3,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Interface *string `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	// Required in a request.
+	Vlan *int64 `protobuf:"varint,2,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
+	// Required in a request.
+	Addresses            []*NetworkCampusGatewayCluster_Uplinks_Addresses `protobuf:"bytes,3,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkCampusGatewayCluster_Uplinks) Reset() {
 	*x = NetworkCampusGatewayCluster_Uplinks{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[30]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2357,7 +1802,7 @@ func (x *NetworkCampusGatewayCluster_Uplinks) String() string {
 func (*NetworkCampusGatewayCluster_Uplinks) ProtoMessage() {}
 
 func (x *NetworkCampusGatewayCluster_Uplinks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[30]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2394,19 +1839,27 @@ func (x *NetworkCampusGatewayCluster_Uplinks) GetAddresses() []*NetworkCampusGat
 	return nil
 }
 
+func (x *NetworkCampusGatewayCluster_Uplinks) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkCampusGatewayCluster_Tunnels struct {
-	state         protoimpl.MessageState                           `protogen:"open.v1"`
-	Uplink        *NetworkCampusGatewayCluster_Tunnels_Uplink      `protobuf:"bytes,1,opt,name=uplink,proto3" json:"uplink,omitempty"`
-	Interface     *string                                          `protobuf:"bytes,2,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	Vlan          *int64                                           `protobuf:"varint,3,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	Addresses     []*NetworkCampusGatewayCluster_Tunnels_Addresses `protobuf:"bytes,4,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                           `protogen:"open.v1"`
+	Uplink               *NetworkCampusGatewayCluster_Tunnels_Uplink      `protobuf:"bytes,1,opt,name=uplink,proto3" json:"uplink,omitempty"`
+	Interface            *string                                          `protobuf:"bytes,2,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	Vlan                 *int64                                           `protobuf:"varint,3,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
+	Addresses            []*NetworkCampusGatewayCluster_Tunnels_Addresses `protobuf:"bytes,4,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkCampusGatewayCluster_Tunnels) Reset() {
 	*x = NetworkCampusGatewayCluster_Tunnels{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[31]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2418,7 +1871,7 @@ func (x *NetworkCampusGatewayCluster_Tunnels) String() string {
 func (*NetworkCampusGatewayCluster_Tunnels) ProtoMessage() {}
 
 func (x *NetworkCampusGatewayCluster_Tunnels) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[31]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2462,16 +1915,24 @@ func (x *NetworkCampusGatewayCluster_Tunnels) GetAddresses() []*NetworkCampusGat
 	return nil
 }
 
+func (x *NetworkCampusGatewayCluster_Tunnels) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkCampusGatewayCluster_Nameservers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Addresses     []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Addresses            []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkCampusGatewayCluster_Nameservers) Reset() {
 	*x = NetworkCampusGatewayCluster_Nameservers{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[32]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2483,7 +1944,7 @@ func (x *NetworkCampusGatewayCluster_Nameservers) String() string {
 func (*NetworkCampusGatewayCluster_Nameservers) ProtoMessage() {}
 
 func (x *NetworkCampusGatewayCluster_Nameservers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[32]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2506,19 +1967,30 @@ func (x *NetworkCampusGatewayCluster_Nameservers) GetAddresses() []string {
 	return nil
 }
 
+func (x *NetworkCampusGatewayCluster_Nameservers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkCampusGatewayCluster_PortChannels struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Vlan          *int64                 `protobuf:"varint,3,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	AllowedVlans  *string                `protobuf:"bytes,4,opt,name=allowed_vlans,json=allowedVlans,proto3,oneof" json:"allowed_vlans,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Required in a request.
+	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Required in a request.
+	Vlan *int64 `protobuf:"varint,3,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
+	// Required in a request.
+	AllowedVlans         *string          `protobuf:"bytes,4,opt,name=allowed_vlans,json=allowedVlans,proto3,oneof" json:"allowed_vlans,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkCampusGatewayCluster_PortChannels) Reset() {
 	*x = NetworkCampusGatewayCluster_PortChannels{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[33]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2530,7 +2002,7 @@ func (x *NetworkCampusGatewayCluster_PortChannels) String() string {
 func (*NetworkCampusGatewayCluster_PortChannels) ProtoMessage() {}
 
 func (x *NetworkCampusGatewayCluster_PortChannels) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[33]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2574,19 +2046,28 @@ func (x *NetworkCampusGatewayCluster_PortChannels) GetAllowedVlans() string {
 	return ""
 }
 
+func (x *NetworkCampusGatewayCluster_PortChannels) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkCampusGatewayCluster_Devices struct {
-	state         protoimpl.MessageState                         `protogen:"open.v1"`
-	Serial        *string                                        `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	MemberId      *string                                        `protobuf:"bytes,2,opt,name=member_id,json=memberId,proto3,oneof" json:"member_id,omitempty"`
-	Uplinks       []*NetworkCampusGatewayCluster_Devices_Uplinks `protobuf:"bytes,3,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
-	Tunnels       []*NetworkCampusGatewayCluster_Devices_Tunnels `protobuf:"bytes,4,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Serial               *string                                        `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	MemberId             *string                                        `protobuf:"bytes,2,opt,name=member_id,json=memberId,proto3,oneof" json:"member_id,omitempty"`
+	Uplinks              []*NetworkCampusGatewayCluster_Devices_Uplinks `protobuf:"bytes,3,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
+	Tunnels              []*NetworkCampusGatewayCluster_Devices_Tunnels `protobuf:"bytes,4,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkCampusGatewayCluster_Devices) Reset() {
 	*x = NetworkCampusGatewayCluster_Devices{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[34]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2598,7 +2079,7 @@ func (x *NetworkCampusGatewayCluster_Devices) String() string {
 func (*NetworkCampusGatewayCluster_Devices) ProtoMessage() {}
 
 func (x *NetworkCampusGatewayCluster_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[34]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2642,19 +2123,29 @@ func (x *NetworkCampusGatewayCluster_Devices) GetTunnels() []*NetworkCampusGatew
 	return nil
 }
 
+func (x *NetworkCampusGatewayCluster_Devices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkCampusGatewayCluster_Uplinks_Addresses struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	AssignmentMode *string                `protobuf:"bytes,1,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
-	Protocol       *string                `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Gateway        *string                `protobuf:"bytes,3,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	SubnetMask     *string                `protobuf:"bytes,4,opt,name=subnet_mask,json=subnetMask,proto3,oneof" json:"subnet_mask,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request. Known values: "dynamic", "static".
+	AssignmentMode *string `protobuf:"bytes,1,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
+	// Known values: "ipv4".
+	Protocol             *string          `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	Gateway              *string          `protobuf:"bytes,3,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
+	SubnetMask           *string          `protobuf:"bytes,4,opt,name=subnet_mask,json=subnetMask,proto3,oneof" json:"subnet_mask,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkCampusGatewayCluster_Uplinks_Addresses) Reset() {
 	*x = NetworkCampusGatewayCluster_Uplinks_Addresses{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[35]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2666,7 +2157,7 @@ func (x *NetworkCampusGatewayCluster_Uplinks_Addresses) String() string {
 func (*NetworkCampusGatewayCluster_Uplinks_Addresses) ProtoMessage() {}
 
 func (x *NetworkCampusGatewayCluster_Uplinks_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[35]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2710,16 +2201,25 @@ func (x *NetworkCampusGatewayCluster_Uplinks_Addresses) GetSubnetMask() string {
 	return ""
 }
 
+func (x *NetworkCampusGatewayCluster_Uplinks_Addresses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkCampusGatewayCluster_Tunnels_Uplink struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Interface     *string                `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Interface            *string          `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkCampusGatewayCluster_Tunnels_Uplink) Reset() {
 	*x = NetworkCampusGatewayCluster_Tunnels_Uplink{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[36]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2731,7 +2231,7 @@ func (x *NetworkCampusGatewayCluster_Tunnels_Uplink) String() string {
 func (*NetworkCampusGatewayCluster_Tunnels_Uplink) ProtoMessage() {}
 
 func (x *NetworkCampusGatewayCluster_Tunnels_Uplink) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[36]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2754,18 +2254,29 @@ func (x *NetworkCampusGatewayCluster_Tunnels_Uplink) GetInterface() string {
 	return ""
 }
 
+func (x *NetworkCampusGatewayCluster_Tunnels_Uplink) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkCampusGatewayCluster_Tunnels_Addresses struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Protocol      *string                `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Gateway       *string                `protobuf:"bytes,2,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	SubnetMask    *string                `protobuf:"bytes,3,opt,name=subnet_mask,json=subnetMask,proto3,oneof" json:"subnet_mask,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request. Known values: "ipv4".
+	Protocol *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	// Required in a request.
+	Gateway *string `protobuf:"bytes,2,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
+	// Required in a request.
+	SubnetMask           *string          `protobuf:"bytes,3,opt,name=subnet_mask,json=subnetMask,proto3,oneof" json:"subnet_mask,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkCampusGatewayCluster_Tunnels_Addresses) Reset() {
 	*x = NetworkCampusGatewayCluster_Tunnels_Addresses{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[37]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2777,7 +2288,7 @@ func (x *NetworkCampusGatewayCluster_Tunnels_Addresses) String() string {
 func (*NetworkCampusGatewayCluster_Tunnels_Addresses) ProtoMessage() {}
 
 func (x *NetworkCampusGatewayCluster_Tunnels_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[37]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2814,17 +2325,27 @@ func (x *NetworkCampusGatewayCluster_Tunnels_Addresses) GetSubnetMask() string {
 	return ""
 }
 
+func (x *NetworkCampusGatewayCluster_Tunnels_Addresses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkCampusGatewayCluster_Devices_Uplinks struct {
-	state         protoimpl.MessageState                                   `protogen:"open.v1"`
-	Interface     *string                                                  `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	Addresses     []*NetworkCampusGatewayCluster_Devices_Uplinks_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Interface *string `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	// Required in a request.
+	Addresses            []*NetworkCampusGatewayCluster_Devices_Uplinks_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkCampusGatewayCluster_Devices_Uplinks) Reset() {
 	*x = NetworkCampusGatewayCluster_Devices_Uplinks{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[38]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2836,7 +2357,7 @@ func (x *NetworkCampusGatewayCluster_Devices_Uplinks) String() string {
 func (*NetworkCampusGatewayCluster_Devices_Uplinks) ProtoMessage() {}
 
 func (x *NetworkCampusGatewayCluster_Devices_Uplinks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[38]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2866,17 +2387,27 @@ func (x *NetworkCampusGatewayCluster_Devices_Uplinks) GetAddresses() []*NetworkC
 	return nil
 }
 
+func (x *NetworkCampusGatewayCluster_Devices_Uplinks) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkCampusGatewayCluster_Devices_Tunnels struct {
-	state         protoimpl.MessageState                                   `protogen:"open.v1"`
-	Interface     *string                                                  `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	Addresses     []*NetworkCampusGatewayCluster_Devices_Tunnels_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Interface *string `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	// Required in a request.
+	Addresses            []*NetworkCampusGatewayCluster_Devices_Tunnels_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkCampusGatewayCluster_Devices_Tunnels) Reset() {
 	*x = NetworkCampusGatewayCluster_Devices_Tunnels{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[39]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2888,7 +2419,7 @@ func (x *NetworkCampusGatewayCluster_Devices_Tunnels) String() string {
 func (*NetworkCampusGatewayCluster_Devices_Tunnels) ProtoMessage() {}
 
 func (x *NetworkCampusGatewayCluster_Devices_Tunnels) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[39]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2918,17 +2449,27 @@ func (x *NetworkCampusGatewayCluster_Devices_Tunnels) GetAddresses() []*NetworkC
 	return nil
 }
 
+func (x *NetworkCampusGatewayCluster_Devices_Tunnels) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkCampusGatewayCluster_Devices_Uplinks_Addresses struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Protocol      *string                `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Address       *string                `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request. Known values: "ipv4".
+	Protocol *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	// Required in a request.
+	Address              *string          `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkCampusGatewayCluster_Devices_Uplinks_Addresses) Reset() {
 	*x = NetworkCampusGatewayCluster_Devices_Uplinks_Addresses{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[40]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2940,7 +2481,7 @@ func (x *NetworkCampusGatewayCluster_Devices_Uplinks_Addresses) String() string 
 func (*NetworkCampusGatewayCluster_Devices_Uplinks_Addresses) ProtoMessage() {}
 
 func (x *NetworkCampusGatewayCluster_Devices_Uplinks_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[40]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2970,17 +2511,27 @@ func (x *NetworkCampusGatewayCluster_Devices_Uplinks_Addresses) GetAddress() str
 	return ""
 }
 
+func (x *NetworkCampusGatewayCluster_Devices_Uplinks_Addresses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkCampusGatewayCluster_Devices_Tunnels_Addresses struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Protocol      *string                `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Address       *string                `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request. Known values: "ipv4".
+	Protocol *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	// Required in a request.
+	Address              *string          `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkCampusGatewayCluster_Devices_Tunnels_Addresses) Reset() {
 	*x = NetworkCampusGatewayCluster_Devices_Tunnels_Addresses{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[41]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2992,7 +2543,7 @@ func (x *NetworkCampusGatewayCluster_Devices_Tunnels_Addresses) String() string 
 func (*NetworkCampusGatewayCluster_Devices_Tunnels_Addresses) ProtoMessage() {}
 
 func (x *NetworkCampusGatewayCluster_Devices_Tunnels_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[41]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3022,712 +2573,33 @@ func (x *NetworkCampusGatewayCluster_Devices_Tunnels_Addresses) GetAddress() str
 	return ""
 }
 
-type UpdateNetworkCampusGatewayClusterRequest_Uplinks struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Interface     *string                                                       `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	Vlan          *int64                                                        `protobuf:"varint,2,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	Addresses     []*UpdateNetworkCampusGatewayClusterRequest_Uplinks_Addresses `protobuf:"bytes,3,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Uplinks) Reset() {
-	*x = UpdateNetworkCampusGatewayClusterRequest_Uplinks{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[42]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Uplinks) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCampusGatewayClusterRequest_Uplinks) ProtoMessage() {}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Uplinks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[42]
+func (x *NetworkCampusGatewayCluster_Devices_Tunnels_Addresses) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCampusGatewayClusterRequest_Uplinks.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCampusGatewayClusterRequest_Uplinks) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Uplinks) GetInterface() string {
-	if x != nil && x.Interface != nil {
-		return *x.Interface
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Uplinks) GetVlan() int64 {
-	if x != nil && x.Vlan != nil {
-		return *x.Vlan
-	}
-	return 0
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Uplinks) GetAddresses() []*UpdateNetworkCampusGatewayClusterRequest_Uplinks_Addresses {
-	if x != nil {
-		return x.Addresses
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type UpdateNetworkCampusGatewayClusterRequest_Tunnels struct {
-	state         protoimpl.MessageState                                        `protogen:"open.v1"`
-	Uplink        *UpdateNetworkCampusGatewayClusterRequest_Tunnels_Uplink      `protobuf:"bytes,1,opt,name=uplink,proto3" json:"uplink,omitempty"`
-	Interface     *string                                                       `protobuf:"bytes,2,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	Vlan          *int64                                                        `protobuf:"varint,3,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	Addresses     []*UpdateNetworkCampusGatewayClusterRequest_Tunnels_Addresses `protobuf:"bytes,4,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Tunnels) Reset() {
-	*x = UpdateNetworkCampusGatewayClusterRequest_Tunnels{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[43]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Tunnels) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCampusGatewayClusterRequest_Tunnels) ProtoMessage() {}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Tunnels) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[43]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCampusGatewayClusterRequest_Tunnels.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCampusGatewayClusterRequest_Tunnels) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{2, 1}
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Tunnels) GetUplink() *UpdateNetworkCampusGatewayClusterRequest_Tunnels_Uplink {
-	if x != nil {
-		return x.Uplink
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Tunnels) GetInterface() string {
-	if x != nil && x.Interface != nil {
-		return *x.Interface
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Tunnels) GetVlan() int64 {
-	if x != nil && x.Vlan != nil {
-		return *x.Vlan
-	}
-	return 0
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Tunnels) GetAddresses() []*UpdateNetworkCampusGatewayClusterRequest_Tunnels_Addresses {
-	if x != nil {
-		return x.Addresses
-	}
-	return nil
-}
-
-type UpdateNetworkCampusGatewayClusterRequest_Nameservers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Addresses     []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Nameservers) Reset() {
-	*x = UpdateNetworkCampusGatewayClusterRequest_Nameservers{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[44]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Nameservers) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCampusGatewayClusterRequest_Nameservers) ProtoMessage() {}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Nameservers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[44]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCampusGatewayClusterRequest_Nameservers.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCampusGatewayClusterRequest_Nameservers) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{2, 2}
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Nameservers) GetAddresses() []string {
-	if x != nil {
-		return x.Addresses
-	}
-	return nil
-}
-
-type UpdateNetworkCampusGatewayClusterRequest_PortChannels struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Name          *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Vlan          *int64  `protobuf:"varint,2,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	AllowedVlans  *string `protobuf:"bytes,3,opt,name=allowed_vlans,json=allowedVlans,proto3,oneof" json:"allowed_vlans,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_PortChannels) Reset() {
-	*x = UpdateNetworkCampusGatewayClusterRequest_PortChannels{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[45]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_PortChannels) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCampusGatewayClusterRequest_PortChannels) ProtoMessage() {}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_PortChannels) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[45]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCampusGatewayClusterRequest_PortChannels.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCampusGatewayClusterRequest_PortChannels) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{2, 3}
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_PortChannels) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_PortChannels) GetVlan() int64 {
-	if x != nil && x.Vlan != nil {
-		return *x.Vlan
-	}
-	return 0
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_PortChannels) GetAllowedVlans() string {
-	if x != nil && x.AllowedVlans != nil {
-		return *x.AllowedVlans
-	}
-	return ""
-}
-
-type UpdateNetworkCampusGatewayClusterRequest_Devices struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Serial        *string                                                     `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Uplinks       []*UpdateNetworkCampusGatewayClusterRequest_Devices_Uplinks `protobuf:"bytes,2,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
-	Tunnels       []*UpdateNetworkCampusGatewayClusterRequest_Devices_Tunnels `protobuf:"bytes,3,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Devices) Reset() {
-	*x = UpdateNetworkCampusGatewayClusterRequest_Devices{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[46]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Devices) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCampusGatewayClusterRequest_Devices) ProtoMessage() {}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[46]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCampusGatewayClusterRequest_Devices.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCampusGatewayClusterRequest_Devices) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{2, 4}
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Devices) GetSerial() string {
-	if x != nil && x.Serial != nil {
-		return *x.Serial
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Devices) GetUplinks() []*UpdateNetworkCampusGatewayClusterRequest_Devices_Uplinks {
-	if x != nil {
-		return x.Uplinks
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Devices) GetTunnels() []*UpdateNetworkCampusGatewayClusterRequest_Devices_Tunnels {
-	if x != nil {
-		return x.Tunnels
-	}
-	return nil
-}
-
-type UpdateNetworkCampusGatewayClusterRequest_Uplinks_Addresses struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "dynamic", "static".
-	AssignmentMode *string `protobuf:"bytes,1,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
-	// Known values: "ipv4".
-	Protocol      *string `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Gateway       *string `protobuf:"bytes,3,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	SubnetMask    *string `protobuf:"bytes,4,opt,name=subnet_mask,json=subnetMask,proto3,oneof" json:"subnet_mask,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Uplinks_Addresses) Reset() {
-	*x = UpdateNetworkCampusGatewayClusterRequest_Uplinks_Addresses{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[47]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Uplinks_Addresses) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCampusGatewayClusterRequest_Uplinks_Addresses) ProtoMessage() {}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Uplinks_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[47]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCampusGatewayClusterRequest_Uplinks_Addresses.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCampusGatewayClusterRequest_Uplinks_Addresses) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{2, 0, 0}
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Uplinks_Addresses) GetAssignmentMode() string {
-	if x != nil && x.AssignmentMode != nil {
-		return *x.AssignmentMode
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Uplinks_Addresses) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Uplinks_Addresses) GetGateway() string {
-	if x != nil && x.Gateway != nil {
-		return *x.Gateway
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Uplinks_Addresses) GetSubnetMask() string {
-	if x != nil && x.SubnetMask != nil {
-		return *x.SubnetMask
-	}
-	return ""
-}
-
-type UpdateNetworkCampusGatewayClusterRequest_Tunnels_Uplink struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Interface     *string `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Tunnels_Uplink) Reset() {
-	*x = UpdateNetworkCampusGatewayClusterRequest_Tunnels_Uplink{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[48]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Tunnels_Uplink) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCampusGatewayClusterRequest_Tunnels_Uplink) ProtoMessage() {}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Tunnels_Uplink) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[48]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCampusGatewayClusterRequest_Tunnels_Uplink.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCampusGatewayClusterRequest_Tunnels_Uplink) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{2, 1, 0}
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Tunnels_Uplink) GetInterface() string {
-	if x != nil && x.Interface != nil {
-		return *x.Interface
-	}
-	return ""
-}
-
-type UpdateNetworkCampusGatewayClusterRequest_Tunnels_Addresses struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "ipv4".
-	Protocol      *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Gateway       *string `protobuf:"bytes,2,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	SubnetMask    *string `protobuf:"bytes,3,opt,name=subnet_mask,json=subnetMask,proto3,oneof" json:"subnet_mask,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Tunnels_Addresses) Reset() {
-	*x = UpdateNetworkCampusGatewayClusterRequest_Tunnels_Addresses{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[49]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Tunnels_Addresses) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCampusGatewayClusterRequest_Tunnels_Addresses) ProtoMessage() {}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Tunnels_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[49]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCampusGatewayClusterRequest_Tunnels_Addresses.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCampusGatewayClusterRequest_Tunnels_Addresses) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{2, 1, 1}
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Tunnels_Addresses) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Tunnels_Addresses) GetGateway() string {
-	if x != nil && x.Gateway != nil {
-		return *x.Gateway
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Tunnels_Addresses) GetSubnetMask() string {
-	if x != nil && x.SubnetMask != nil {
-		return *x.SubnetMask
-	}
-	return ""
-}
-
-type UpdateNetworkCampusGatewayClusterRequest_Devices_Uplinks struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Interface *string `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	// Required.
-	Addresses     []*UpdateNetworkCampusGatewayClusterRequest_Devices_Uplinks_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Devices_Uplinks) Reset() {
-	*x = UpdateNetworkCampusGatewayClusterRequest_Devices_Uplinks{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[50]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Devices_Uplinks) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCampusGatewayClusterRequest_Devices_Uplinks) ProtoMessage() {}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Devices_Uplinks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[50]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCampusGatewayClusterRequest_Devices_Uplinks.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCampusGatewayClusterRequest_Devices_Uplinks) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{2, 4, 0}
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Devices_Uplinks) GetInterface() string {
-	if x != nil && x.Interface != nil {
-		return *x.Interface
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Devices_Uplinks) GetAddresses() []*UpdateNetworkCampusGatewayClusterRequest_Devices_Uplinks_Addresses {
-	if x != nil {
-		return x.Addresses
-	}
-	return nil
-}
-
-type UpdateNetworkCampusGatewayClusterRequest_Devices_Tunnels struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Interface *string `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	// Required.
-	Addresses     []*UpdateNetworkCampusGatewayClusterRequest_Devices_Tunnels_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Devices_Tunnels) Reset() {
-	*x = UpdateNetworkCampusGatewayClusterRequest_Devices_Tunnels{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[51]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Devices_Tunnels) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCampusGatewayClusterRequest_Devices_Tunnels) ProtoMessage() {}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Devices_Tunnels) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[51]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCampusGatewayClusterRequest_Devices_Tunnels.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCampusGatewayClusterRequest_Devices_Tunnels) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{2, 4, 1}
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Devices_Tunnels) GetInterface() string {
-	if x != nil && x.Interface != nil {
-		return *x.Interface
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Devices_Tunnels) GetAddresses() []*UpdateNetworkCampusGatewayClusterRequest_Devices_Tunnels_Addresses {
-	if x != nil {
-		return x.Addresses
-	}
-	return nil
-}
-
-type UpdateNetworkCampusGatewayClusterRequest_Devices_Uplinks_Addresses struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "ipv4".
-	Protocol *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	// Required.
-	Address       *string `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Devices_Uplinks_Addresses) Reset() {
-	*x = UpdateNetworkCampusGatewayClusterRequest_Devices_Uplinks_Addresses{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[52]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Devices_Uplinks_Addresses) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCampusGatewayClusterRequest_Devices_Uplinks_Addresses) ProtoMessage() {}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Devices_Uplinks_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[52]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCampusGatewayClusterRequest_Devices_Uplinks_Addresses.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCampusGatewayClusterRequest_Devices_Uplinks_Addresses) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{2, 4, 0, 0}
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Devices_Uplinks_Addresses) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Devices_Uplinks_Addresses) GetAddress() string {
-	if x != nil && x.Address != nil {
-		return *x.Address
-	}
-	return ""
-}
-
-type UpdateNetworkCampusGatewayClusterRequest_Devices_Tunnels_Addresses struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "ipv4".
-	Protocol *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	// Required.
-	Address       *string `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Devices_Tunnels_Addresses) Reset() {
-	*x = UpdateNetworkCampusGatewayClusterRequest_Devices_Tunnels_Addresses{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[53]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Devices_Tunnels_Addresses) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCampusGatewayClusterRequest_Devices_Tunnels_Addresses) ProtoMessage() {}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Devices_Tunnels_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[53]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCampusGatewayClusterRequest_Devices_Tunnels_Addresses.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCampusGatewayClusterRequest_Devices_Tunnels_Addresses) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{2, 4, 1, 0}
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Devices_Tunnels_Addresses) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCampusGatewayClusterRequest_Devices_Tunnels_Addresses) GetAddress() string {
-	if x != nil && x.Address != nil {
-		return *x.Address
-	}
-	return ""
 }
 
 type GetOrganizationCampusGatewayClustersResponse_Item struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Network       *GetOrganizationCampusGatewayClustersResponse_Item_Network        `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	ClusterId     *string                                                           `protobuf:"bytes,2,opt,name=cluster_id,json=clusterId,proto3,oneof" json:"cluster_id,omitempty"`
-	Name          *string                                                           `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Uplinks       []*GetOrganizationCampusGatewayClustersResponse_Item_Uplinks      `protobuf:"bytes,4,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
-	Tunnels       []*GetOrganizationCampusGatewayClustersResponse_Item_Tunnels      `protobuf:"bytes,5,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
-	Nameservers   *GetOrganizationCampusGatewayClustersResponse_Item_Nameservers    `protobuf:"bytes,6,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
-	PortChannels  []*GetOrganizationCampusGatewayClustersResponse_Item_PortChannels `protobuf:"bytes,7,rep,name=port_channels,json=portChannels,proto3" json:"port_channels,omitempty"`
-	Devices       []*GetOrganizationCampusGatewayClustersResponse_Item_Devices      `protobuf:"bytes,8,rep,name=devices,proto3" json:"devices,omitempty"`
-	Notes         *string                                                           `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	Url           *string                                                           `protobuf:"bytes,10,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                            `protogen:"open.v1"`
+	Network              *GetOrganizationCampusGatewayClustersResponse_Item_Network        `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	ClusterId            *string                                                           `protobuf:"bytes,2,opt,name=cluster_id,json=clusterId,proto3,oneof" json:"cluster_id,omitempty"`
+	Name                 *string                                                           `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Uplinks              []*GetOrganizationCampusGatewayClustersResponse_Item_Uplinks      `protobuf:"bytes,4,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
+	Tunnels              []*GetOrganizationCampusGatewayClustersResponse_Item_Tunnels      `protobuf:"bytes,5,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
+	Nameservers          *GetOrganizationCampusGatewayClustersResponse_Item_Nameservers    `protobuf:"bytes,6,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
+	PortChannels         []*GetOrganizationCampusGatewayClustersResponse_Item_PortChannels `protobuf:"bytes,7,rep,name=port_channels,json=portChannels,proto3" json:"port_channels,omitempty"`
+	Devices              []*GetOrganizationCampusGatewayClustersResponse_Item_Devices      `protobuf:"bytes,8,rep,name=devices,proto3" json:"devices,omitempty"`
+	Notes                *string                                                           `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	Url                  *string                                                           `protobuf:"bytes,10,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	AdditionalProperties *structpb.Struct                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item) Reset() {
 	*x = GetOrganizationCampusGatewayClustersResponse_Item{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[54]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3739,7 +2611,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item) String() string {
 func (*GetOrganizationCampusGatewayClustersResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[54]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3752,7 +2624,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item) ProtoReflect() proto
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersResponse_Item.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersResponse_Item) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{5, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{6, 0}
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item) GetNetwork() *GetOrganizationCampusGatewayClustersResponse_Item_Network {
@@ -3825,60 +2697,24 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item) GetUrl() string {
 	return ""
 }
 
-type GetOrganizationCampusGatewayClustersResponse_Meta struct {
-	state         protoimpl.MessageState                                    `protogen:"open.v1"`
-	Counts        *GetOrganizationCampusGatewayClustersResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCampusGatewayClustersResponse_Meta) Reset() {
-	*x = GetOrganizationCampusGatewayClustersResponse_Meta{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[55]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCampusGatewayClustersResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCampusGatewayClustersResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationCampusGatewayClustersResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[55]
+func (x *GetOrganizationCampusGatewayClustersResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCampusGatewayClustersResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCampusGatewayClustersResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{5, 1}
-}
-
-func (x *GetOrganizationCampusGatewayClustersResponse_Meta) GetCounts() *GetOrganizationCampusGatewayClustersResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationCampusGatewayClustersResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Network) Reset() {
 	*x = GetOrganizationCampusGatewayClustersResponse_Item_Network{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[56]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3890,7 +2726,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Network) String() str
 func (*GetOrganizationCampusGatewayClustersResponse_Item_Network) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[56]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3903,7 +2739,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Network) ProtoReflect
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersResponse_Item_Network.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersResponse_Item_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{5, 0, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{6, 0, 0}
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Network) GetId() string {
@@ -3913,18 +2749,26 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Network) GetId() stri
 	return ""
 }
 
+func (x *GetOrganizationCampusGatewayClustersResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersResponse_Item_Uplinks struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Interface     *string                                                                `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	Vlan          *int64                                                                 `protobuf:"varint,2,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	Addresses     []*GetOrganizationCampusGatewayClustersResponse_Item_Uplinks_Addresses `protobuf:"bytes,3,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                 `protogen:"open.v1"`
+	Interface            *string                                                                `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	Vlan                 *int64                                                                 `protobuf:"varint,2,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
+	Addresses            []*GetOrganizationCampusGatewayClustersResponse_Item_Uplinks_Addresses `protobuf:"bytes,3,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Uplinks) Reset() {
 	*x = GetOrganizationCampusGatewayClustersResponse_Item_Uplinks{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[57]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3936,7 +2780,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Uplinks) String() str
 func (*GetOrganizationCampusGatewayClustersResponse_Item_Uplinks) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Uplinks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[57]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3949,7 +2793,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Uplinks) ProtoReflect
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersResponse_Item_Uplinks.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersResponse_Item_Uplinks) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{5, 0, 1}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{6, 0, 1}
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Uplinks) GetInterface() string {
@@ -3973,19 +2817,27 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Uplinks) GetAddresses
 	return nil
 }
 
+func (x *GetOrganizationCampusGatewayClustersResponse_Item_Uplinks) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersResponse_Item_Tunnels struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Uplink        *GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Uplink      `protobuf:"bytes,1,opt,name=uplink,proto3" json:"uplink,omitempty"`
-	Interface     *string                                                                `protobuf:"bytes,2,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	Vlan          *int64                                                                 `protobuf:"varint,3,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	Addresses     []*GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Addresses `protobuf:"bytes,4,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                 `protogen:"open.v1"`
+	Uplink               *GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Uplink      `protobuf:"bytes,1,opt,name=uplink,proto3" json:"uplink,omitempty"`
+	Interface            *string                                                                `protobuf:"bytes,2,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	Vlan                 *int64                                                                 `protobuf:"varint,3,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
+	Addresses            []*GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Addresses `protobuf:"bytes,4,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Tunnels) Reset() {
 	*x = GetOrganizationCampusGatewayClustersResponse_Item_Tunnels{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[58]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3997,7 +2849,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Tunnels) String() str
 func (*GetOrganizationCampusGatewayClustersResponse_Item_Tunnels) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Tunnels) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[58]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4010,7 +2862,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Tunnels) ProtoReflect
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersResponse_Item_Tunnels.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersResponse_Item_Tunnels) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{5, 0, 2}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{6, 0, 2}
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Tunnels) GetUplink() *GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Uplink {
@@ -4041,16 +2893,24 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Tunnels) GetAddresses
 	return nil
 }
 
+func (x *GetOrganizationCampusGatewayClustersResponse_Item_Tunnels) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersResponse_Item_Nameservers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Addresses     []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Addresses            []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Nameservers) Reset() {
 	*x = GetOrganizationCampusGatewayClustersResponse_Item_Nameservers{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[59]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4062,7 +2922,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Nameservers) String()
 func (*GetOrganizationCampusGatewayClustersResponse_Item_Nameservers) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Nameservers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[59]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4075,7 +2935,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Nameservers) ProtoRef
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersResponse_Item_Nameservers.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersResponse_Item_Nameservers) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{5, 0, 3}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{6, 0, 3}
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Nameservers) GetAddresses() []string {
@@ -4085,19 +2945,27 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Nameservers) GetAddre
 	return nil
 }
 
+func (x *GetOrganizationCampusGatewayClustersResponse_Item_Nameservers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersResponse_Item_PortChannels struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Vlan          *int64                 `protobuf:"varint,3,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	AllowedVlans  *string                `protobuf:"bytes,4,opt,name=allowed_vlans,json=allowedVlans,proto3,oneof" json:"allowed_vlans,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Vlan                 *int64                 `protobuf:"varint,3,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
+	AllowedVlans         *string                `protobuf:"bytes,4,opt,name=allowed_vlans,json=allowedVlans,proto3,oneof" json:"allowed_vlans,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_PortChannels) Reset() {
 	*x = GetOrganizationCampusGatewayClustersResponse_Item_PortChannels{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[60]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4109,7 +2977,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_PortChannels) String(
 func (*GetOrganizationCampusGatewayClustersResponse_Item_PortChannels) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_PortChannels) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[60]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4122,7 +2990,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_PortChannels) ProtoRe
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersResponse_Item_PortChannels.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersResponse_Item_PortChannels) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{5, 0, 4}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{6, 0, 4}
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_PortChannels) GetId() string {
@@ -4153,19 +3021,27 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_PortChannels) GetAllo
 	return ""
 }
 
+func (x *GetOrganizationCampusGatewayClustersResponse_Item_PortChannels) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersResponse_Item_Devices struct {
-	state         protoimpl.MessageState                                               `protogen:"open.v1"`
-	Serial        *string                                                              `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	MemberId      *string                                                              `protobuf:"bytes,2,opt,name=member_id,json=memberId,proto3,oneof" json:"member_id,omitempty"`
-	Uplinks       []*GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks `protobuf:"bytes,3,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
-	Tunnels       []*GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels `protobuf:"bytes,4,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                               `protogen:"open.v1"`
+	Serial               *string                                                              `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	MemberId             *string                                                              `protobuf:"bytes,2,opt,name=member_id,json=memberId,proto3,oneof" json:"member_id,omitempty"`
+	Uplinks              []*GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks `protobuf:"bytes,3,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
+	Tunnels              []*GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels `protobuf:"bytes,4,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
+	AdditionalProperties *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices) Reset() {
 	*x = GetOrganizationCampusGatewayClustersResponse_Item_Devices{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[61]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4177,7 +3053,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices) String() str
 func (*GetOrganizationCampusGatewayClustersResponse_Item_Devices) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[61]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4190,7 +3066,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices) ProtoReflect
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersResponse_Item_Devices.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersResponse_Item_Devices) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{5, 0, 5}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{6, 0, 5}
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices) GetSerial() string {
@@ -4221,19 +3097,27 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices) GetTunnels()
 	return nil
 }
 
+func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersResponse_Item_Uplinks_Addresses struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	AssignmentMode *string                `protobuf:"bytes,1,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
-	Protocol       *string                `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Gateway        *string                `protobuf:"bytes,3,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	SubnetMask     *string                `protobuf:"bytes,4,opt,name=subnet_mask,json=subnetMask,proto3,oneof" json:"subnet_mask,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AssignmentMode       *string                `protobuf:"bytes,1,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
+	Protocol             *string                `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	Gateway              *string                `protobuf:"bytes,3,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
+	SubnetMask           *string                `protobuf:"bytes,4,opt,name=subnet_mask,json=subnetMask,proto3,oneof" json:"subnet_mask,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Uplinks_Addresses) Reset() {
 	*x = GetOrganizationCampusGatewayClustersResponse_Item_Uplinks_Addresses{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[62]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4245,7 +3129,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Uplinks_Addresses) St
 func (*GetOrganizationCampusGatewayClustersResponse_Item_Uplinks_Addresses) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Uplinks_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[62]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4258,7 +3142,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Uplinks_Addresses) Pr
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersResponse_Item_Uplinks_Addresses.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersResponse_Item_Uplinks_Addresses) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{5, 0, 1, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{6, 0, 1, 0}
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Uplinks_Addresses) GetAssignmentMode() string {
@@ -4289,16 +3173,24 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Uplinks_Addresses) Ge
 	return ""
 }
 
+func (x *GetOrganizationCampusGatewayClustersResponse_Item_Uplinks_Addresses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Uplink struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Interface     *string                `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Interface            *string                `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Uplink) Reset() {
 	*x = GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Uplink{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[63]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4310,7 +3202,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Uplink) Strin
 func (*GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Uplink) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Uplink) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[63]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4323,7 +3215,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Uplink) Proto
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Uplink.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Uplink) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{5, 0, 2, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{6, 0, 2, 0}
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Uplink) GetInterface() string {
@@ -4333,18 +3225,26 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Uplink) GetIn
 	return ""
 }
 
+func (x *GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Uplink) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Addresses struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Protocol      *string                `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Gateway       *string                `protobuf:"bytes,2,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	SubnetMask    *string                `protobuf:"bytes,3,opt,name=subnet_mask,json=subnetMask,proto3,oneof" json:"subnet_mask,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Protocol             *string                `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	Gateway              *string                `protobuf:"bytes,2,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
+	SubnetMask           *string                `protobuf:"bytes,3,opt,name=subnet_mask,json=subnetMask,proto3,oneof" json:"subnet_mask,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Addresses) Reset() {
 	*x = GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Addresses{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[64]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4356,7 +3256,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Addresses) St
 func (*GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Addresses) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[64]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4369,7 +3269,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Addresses) Pr
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Addresses.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Addresses) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{5, 0, 2, 1}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{6, 0, 2, 1}
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Addresses) GetProtocol() string {
@@ -4393,17 +3293,25 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Addresses) Ge
 	return ""
 }
 
+func (x *GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Addresses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks struct {
-	state         protoimpl.MessageState                                                         `protogen:"open.v1"`
-	Interface     *string                                                                        `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	Addresses     []*GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                         `protogen:"open.v1"`
+	Interface            *string                                                                        `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	Addresses            []*GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct                                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks) Reset() {
 	*x = GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[65]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4415,7 +3323,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks) Stri
 func (*GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[65]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4428,7 +3336,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks) Prot
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{5, 0, 5, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{6, 0, 5, 0}
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks) GetInterface() string {
@@ -4445,17 +3353,25 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks) GetA
 	return nil
 }
 
+func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels struct {
-	state         protoimpl.MessageState                                                         `protogen:"open.v1"`
-	Interface     *string                                                                        `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	Addresses     []*GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                         `protogen:"open.v1"`
+	Interface            *string                                                                        `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	Addresses            []*GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct                                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels) Reset() {
 	*x = GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[66]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4467,7 +3383,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels) Stri
 func (*GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[66]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4480,7 +3396,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels) Prot
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{5, 0, 5, 1}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{6, 0, 5, 1}
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels) GetInterface() string {
@@ -4497,17 +3413,25 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels) GetA
 	return nil
 }
 
+func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks_Addresses struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Protocol      *string                `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Address       *string                `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Protocol             *string                `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	Address              *string                `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks_Addresses) Reset() {
 	*x = GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks_Addresses{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[67]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4519,7 +3443,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks_Addre
 func (*GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks_Addresses) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[67]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4532,7 +3456,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks_Addre
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks_Addresses.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks_Addresses) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{5, 0, 5, 0, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{6, 0, 5, 0, 0}
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks_Addresses) GetProtocol() string {
@@ -4549,17 +3473,25 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks_Addre
 	return ""
 }
 
+func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks_Addresses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels_Addresses struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Protocol      *string                `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Address       *string                `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Protocol             *string                `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	Address              *string                `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels_Addresses) Reset() {
 	*x = GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels_Addresses{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[68]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4571,7 +3503,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels_Addre
 func (*GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels_Addresses) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[68]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4584,7 +3516,7 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels_Addre
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels_Addresses.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels_Addresses) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{5, 0, 5, 1, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{6, 0, 5, 1, 0}
 }
 
 func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels_Addresses) GetProtocol() string {
@@ -4601,114 +3533,26 @@ func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels_Addre
 	return ""
 }
 
-type GetOrganizationCampusGatewayClustersResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                          `protogen:"open.v1"`
-	Items         *GetOrganizationCampusGatewayClustersResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCampusGatewayClustersResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationCampusGatewayClustersResponse_Meta_Counts{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[69]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCampusGatewayClustersResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCampusGatewayClustersResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationCampusGatewayClustersResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[69]
+func (x *GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels_Addresses) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCampusGatewayClustersResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCampusGatewayClustersResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{5, 1, 0}
-}
-
-func (x *GetOrganizationCampusGatewayClustersResponse_Meta_Counts) GetItems() *GetOrganizationCampusGatewayClustersResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationCampusGatewayClustersResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCampusGatewayClustersResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationCampusGatewayClustersResponse_Meta_Counts_Items{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[70]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCampusGatewayClustersResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCampusGatewayClustersResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationCampusGatewayClustersResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[70]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCampusGatewayClustersResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCampusGatewayClustersResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{5, 1, 0, 0}
-}
-
-func (x *GetOrganizationCampusGatewayClustersResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationCampusGatewayClustersResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item struct {
-	state         protoimpl.MessageState                                                     `protogen:"open.v1"`
-	ClusterId     *string                                                                    `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3,oneof" json:"cluster_id,omitempty"`
-	Network       *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Network  `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
-	Failover      *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover `protobuf:"bytes,3,opt,name=failover,proto3" json:"failover,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                     `protogen:"open.v1"`
+	ClusterId            *string                                                                    `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3,oneof" json:"cluster_id,omitempty"`
+	Network              *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Network  `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
+	Failover             *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover `protobuf:"bytes,3,opt,name=failover,proto3" json:"failover,omitempty"`
+	AdditionalProperties *structpb.Struct                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item) Reset() {
 	*x = GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[71]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4720,7 +3564,7 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item) Strin
 func (*GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[71]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4733,7 +3577,7 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item) Proto
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{7, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{8, 0}
 }
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item) GetClusterId() string {
@@ -4757,16 +3601,24 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item) GetFa
 	return nil
 }
 
+func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Network) Reset() {
 	*x = GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Network{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[72]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4778,7 +3630,7 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Networ
 func (*GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Network) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[72]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4791,7 +3643,7 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Networ
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Network.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{7, 0, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{8, 0, 0}
 }
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Network) GetId() string {
@@ -4801,16 +3653,24 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Networ
 	return ""
 }
 
+func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover struct {
-	state         protoimpl.MessageState                                                               `protogen:"open.v1"`
-	Targets       []*GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover_Targets `protobuf:"bytes,1,rep,name=targets,proto3" json:"targets,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                               `protogen:"open.v1"`
+	Targets              []*GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover_Targets `protobuf:"bytes,1,rep,name=targets,proto3" json:"targets,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover) Reset() {
 	*x = GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[73]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4822,7 +3682,7 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failov
 func (*GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[73]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4835,7 +3695,7 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failov
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{7, 0, 1}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{8, 0, 1}
 }
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover) GetTargets() []*GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover_Targets {
@@ -4845,19 +3705,27 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failov
 	return nil
 }
 
+func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover_Targets struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ClusterId     *string                `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3,oneof" json:"cluster_id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Priority      *int64                 `protobuf:"varint,3,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	AllowedVlans  *string                `protobuf:"bytes,4,opt,name=allowed_vlans,json=allowedVlans,proto3,oneof" json:"allowed_vlans,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	ClusterId            *string                `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3,oneof" json:"cluster_id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Priority             *int64                 `protobuf:"varint,3,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	AllowedVlans         *string                `protobuf:"bytes,4,opt,name=allowed_vlans,json=allowedVlans,proto3,oneof" json:"allowed_vlans,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover_Targets) Reset() {
 	*x = GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover_Targets{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[74]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4870,7 +3738,7 @@ func (*GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover
 }
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover_Targets) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[74]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4883,7 +3751,7 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failov
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover_Targets.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover_Targets) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{7, 0, 1, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{8, 0, 1, 0}
 }
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover_Targets) GetClusterId() string {
@@ -4914,20 +3782,28 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failov
 	return ""
 }
 
+func (x *GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover_Targets) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item struct {
-	state         protoimpl.MessageState                                                                 `protogen:"open.v1"`
-	ClusterId     *string                                                                                `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3,oneof" json:"cluster_id,omitempty"`
-	Name          *string                                                                                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Network       *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Network     `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
-	Model         *string                                                                                `protobuf:"bytes,4,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Available     []*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Available `protobuf:"bytes,5,rep,name=available,proto3" json:"available,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                 `protogen:"open.v1"`
+	ClusterId            *string                                                                                `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3,oneof" json:"cluster_id,omitempty"`
+	Name                 *string                                                                                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Network              *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Network     `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
+	Model                *string                                                                                `protobuf:"bytes,4,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Available            []*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Available `protobuf:"bytes,5,rep,name=available,proto3" json:"available,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item) Reset() {
 	*x = GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[75]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4939,7 +3815,7 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_It
 func (*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[75]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4952,7 +3828,7 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_It
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{9, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{10, 0}
 }
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item) GetClusterId() string {
@@ -4990,60 +3866,24 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_It
 	return nil
 }
 
-type GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta struct {
-	state         protoimpl.MessageState                                                            `protogen:"open.v1"`
-	Counts        *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta) Reset() {
-	*x = GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[76]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[76]
+func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{9, 1}
-}
-
-func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta) GetCounts() *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Network) Reset() {
 	*x = GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Network{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[77]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5056,7 +3896,7 @@ func (*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item
 }
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[77]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5069,7 +3909,7 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_It
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Network.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{9, 0, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{10, 0, 0}
 }
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Network) GetId() string {
@@ -5079,20 +3919,28 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_It
 	return ""
 }
 
+func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Available struct {
-	state         protoimpl.MessageState                                                                       `protogen:"open.v1"`
-	ClusterId     *string                                                                                      `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3,oneof" json:"cluster_id,omitempty"`
-	Name          *string                                                                                      `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Network       *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Available_Network `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
-	Model         *string                                                                                      `protobuf:"bytes,4,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	AllowedVlans  *string                                                                                      `protobuf:"bytes,5,opt,name=allowed_vlans,json=allowedVlans,proto3,oneof" json:"allowed_vlans,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                       `protogen:"open.v1"`
+	ClusterId            *string                                                                                      `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3,oneof" json:"cluster_id,omitempty"`
+	Name                 *string                                                                                      `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Network              *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Available_Network `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
+	Model                *string                                                                                      `protobuf:"bytes,4,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	AllowedVlans         *string                                                                                      `protobuf:"bytes,5,opt,name=allowed_vlans,json=allowedVlans,proto3,oneof" json:"allowed_vlans,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Available) Reset() {
 	*x = GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Available{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[78]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5105,7 +3953,7 @@ func (*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item
 }
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Available) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[78]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5118,7 +3966,7 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_It
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Available.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Available) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{9, 0, 1}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{10, 0, 1}
 }
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Available) GetClusterId() string {
@@ -5156,16 +4004,24 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_It
 	return ""
 }
 
+func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Available) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Available_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Available_Network) Reset() {
 	*x = GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Available_Network{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[79]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5178,7 +4034,7 @@ func (*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item
 }
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Available_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[79]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5191,7 +4047,7 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_It
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Available_Network.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Available_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{9, 0, 1, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{10, 0, 1, 0}
 }
 
 func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Available_Network) GetId() string {
@@ -5201,120 +4057,30 @@ func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_It
 	return ""
 }
 
-type GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                  `protogen:"open.v1"`
-	Items         *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta_Counts{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[80]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[80]
+func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Available_Network) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{9, 1, 0}
-}
-
-func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta_Counts) GetItems() *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta_Counts_Items{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[81]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[81]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{9, 1, 0, 0}
-}
-
-func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item struct {
-	state         protoimpl.MessageState                                                        `protogen:"open.v1"`
-	NetworkId     *string                                                                       `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Name          *string                                                                       `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Tunneling     *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Tunneling `protobuf:"bytes,3,opt,name=tunneling,proto3" json:"tunneling,omitempty"`
-	Site          *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Site      `protobuf:"bytes,4,opt,name=site,proto3" json:"site,omitempty"`
-	Url           *string                                                                       `protobuf:"bytes,5,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Counts        *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts    `protobuf:"bytes,6,opt,name=counts,proto3" json:"counts,omitempty"`
-	Cluster       *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Cluster   `protobuf:"bytes,7,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                        `protogen:"open.v1"`
+	NetworkId            *string                                                                       `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Name                 *string                                                                       `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Tunneling            *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Tunneling `protobuf:"bytes,3,opt,name=tunneling,proto3" json:"tunneling,omitempty"`
+	Site                 *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Site      `protobuf:"bytes,4,opt,name=site,proto3" json:"site,omitempty"`
+	Url                  *string                                                                       `protobuf:"bytes,5,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Counts               *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts    `protobuf:"bytes,6,opt,name=counts,proto3" json:"counts,omitempty"`
+	Cluster              *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Cluster   `protobuf:"bytes,7,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	AdditionalProperties *structpb.Struct                                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item) Reset() {
 	*x = GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[82]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5326,7 +4092,7 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item) Str
 func (*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[82]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5339,7 +4105,7 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item) Pro
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{11, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{12, 0}
 }
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item) GetNetworkId() string {
@@ -5391,46 +4157,9 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item) Get
 	return nil
 }
 
-type GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta struct {
-	state         protoimpl.MessageState                                                     `protogen:"open.v1"`
-	Counts        *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta) Reset() {
-	*x = GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[83]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[83]
+func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{11, 1}
-}
-
-func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta) GetCounts() *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -5438,14 +4167,15 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta) Get
 type GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Tunneling struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "configured", "roaming".
-	Source        *string `protobuf:"bytes,1,opt,name=source,proto3,oneof" json:"source,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Source               *string          `protobuf:"bytes,1,opt,name=source,proto3,oneof" json:"source,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Tunneling) Reset() {
 	*x = GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Tunneling{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[84]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5457,7 +4187,7 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Tunn
 func (*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Tunneling) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Tunneling) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[84]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5470,7 +4200,7 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Tunn
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Tunneling.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Tunneling) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{11, 0, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{12, 0, 0}
 }
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Tunneling) GetSource() string {
@@ -5480,18 +4210,26 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Tunn
 	return ""
 }
 
+func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Tunneling) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Site struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Url           *string                `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Url                  *string                `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Site) Reset() {
 	*x = GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Site{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[85]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5503,7 +4241,7 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Site
 func (*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Site) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Site) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[85]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5516,7 +4254,7 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Site
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Site.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Site) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{11, 0, 1}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{12, 0, 1}
 }
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Site) GetId() string {
@@ -5540,18 +4278,26 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Site
 	return ""
 }
 
+func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Site) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts struct {
-	state         protoimpl.MessageState                                                                 `protogen:"open.v1"`
-	Connections   *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Connections `protobuf:"bytes,1,opt,name=connections,proto3" json:"connections,omitempty"`
-	Clients       *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Clients     `protobuf:"bytes,2,opt,name=clients,proto3" json:"clients,omitempty"`
-	Ssids         *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Ssids       `protobuf:"bytes,3,opt,name=ssids,proto3" json:"ssids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                 `protogen:"open.v1"`
+	Connections          *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Connections `protobuf:"bytes,1,opt,name=connections,proto3" json:"connections,omitempty"`
+	Clients              *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Clients     `protobuf:"bytes,2,opt,name=clients,proto3" json:"clients,omitempty"`
+	Ssids                *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Ssids       `protobuf:"bytes,3,opt,name=ssids,proto3" json:"ssids,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts) Reset() {
 	*x = GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[86]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5563,7 +4309,7 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Coun
 func (*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[86]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5576,7 +4322,7 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Coun
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{11, 0, 2}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{12, 0, 2}
 }
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts) GetConnections() *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Connections {
@@ -5600,17 +4346,25 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Coun
 	return nil
 }
 
+func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Cluster struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Cluster) Reset() {
 	*x = GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Cluster{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[87]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5622,7 +4376,7 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Clus
 func (*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Cluster) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Cluster) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[87]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5635,7 +4389,7 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Clus
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Cluster.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Cluster) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{11, 0, 3}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{12, 0, 3}
 }
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Cluster) GetId() string {
@@ -5652,16 +4406,24 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Clus
 	return ""
 }
 
+func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Cluster) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Connections struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Connections) Reset() {
 	*x = GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Connections{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[88]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5674,7 +4436,7 @@ func (*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts
 }
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Connections) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[88]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5687,7 +4449,7 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Coun
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Connections.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Connections) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{11, 0, 2, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{12, 0, 2, 0}
 }
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Connections) GetTotal() int64 {
@@ -5697,16 +4459,24 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Coun
 	return 0
 }
 
+func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Connections) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Clients struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Clients) Reset() {
 	*x = GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Clients{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[89]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5719,7 +4489,7 @@ func (*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts
 }
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Clients) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[89]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5732,7 +4502,7 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Coun
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Clients.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Clients) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{11, 0, 2, 1}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{12, 0, 2, 1}
 }
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Clients) GetTotal() int64 {
@@ -5742,16 +4512,24 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Coun
 	return 0
 }
 
+func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Clients) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Ssids struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Ssids) Reset() {
 	*x = GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Ssids{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[90]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5764,7 +4542,7 @@ func (*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts
 }
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Ssids) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[90]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5777,7 +4555,7 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Coun
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Ssids.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Ssids) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{11, 0, 2, 2}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{12, 0, 2, 2}
 }
 
 func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Ssids) GetTotal() int64 {
@@ -5787,113 +4565,24 @@ func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Coun
 	return 0
 }
 
-type GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                           `protogen:"open.v1"`
-	Items         *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta_Counts{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[91]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[91]
+func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Ssids) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{11, 1, 0}
-}
-
-func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta_Counts) GetItems() *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta_Counts_Items{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[92]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[92]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{11, 1, 0, 0}
-}
-
-func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type ProvisionOrganizationCampusGatewayClustersRequest_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersRequest_Network) Reset() {
 	*x = ProvisionOrganizationCampusGatewayClustersRequest_Network{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[93]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5905,7 +4594,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersRequest_Network) String() str
 func (*ProvisionOrganizationCampusGatewayClustersRequest_Network) ProtoMessage() {}
 
 func (x *ProvisionOrganizationCampusGatewayClustersRequest_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[93]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5918,7 +4607,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersRequest_Network) ProtoReflect
 
 // Deprecated: Use ProvisionOrganizationCampusGatewayClustersRequest_Network.ProtoReflect.Descriptor instead.
 func (*ProvisionOrganizationCampusGatewayClustersRequest_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{12, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{13, 0}
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersRequest_Network) GetId() string {
@@ -5928,817 +4617,29 @@ func (x *ProvisionOrganizationCampusGatewayClustersRequest_Network) GetId() stri
 	return ""
 }
 
-type ProvisionOrganizationCampusGatewayClustersRequest_Uplinks struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Interface *string `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	// Required.
-	Vlan *int64 `protobuf:"varint,2,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	// Required.
-	Addresses     []*ProvisionOrganizationCampusGatewayClustersRequest_Uplinks_Addresses `protobuf:"bytes,3,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Uplinks) Reset() {
-	*x = ProvisionOrganizationCampusGatewayClustersRequest_Uplinks{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[94]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Uplinks) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ProvisionOrganizationCampusGatewayClustersRequest_Uplinks) ProtoMessage() {}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Uplinks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[94]
+func (x *ProvisionOrganizationCampusGatewayClustersRequest_Network) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ProvisionOrganizationCampusGatewayClustersRequest_Uplinks.ProtoReflect.Descriptor instead.
-func (*ProvisionOrganizationCampusGatewayClustersRequest_Uplinks) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{12, 1}
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Uplinks) GetInterface() string {
-	if x != nil && x.Interface != nil {
-		return *x.Interface
-	}
-	return ""
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Uplinks) GetVlan() int64 {
-	if x != nil && x.Vlan != nil {
-		return *x.Vlan
-	}
-	return 0
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Uplinks) GetAddresses() []*ProvisionOrganizationCampusGatewayClustersRequest_Uplinks_Addresses {
-	if x != nil {
-		return x.Addresses
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type ProvisionOrganizationCampusGatewayClustersRequest_Tunnels struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Uplink        *ProvisionOrganizationCampusGatewayClustersRequest_Tunnels_Uplink      `protobuf:"bytes,1,opt,name=uplink,proto3" json:"uplink,omitempty"`
-	Interface     *string                                                                `protobuf:"bytes,2,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	Vlan          *int64                                                                 `protobuf:"varint,3,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	Addresses     []*ProvisionOrganizationCampusGatewayClustersRequest_Tunnels_Addresses `protobuf:"bytes,4,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Tunnels) Reset() {
-	*x = ProvisionOrganizationCampusGatewayClustersRequest_Tunnels{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[95]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Tunnels) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ProvisionOrganizationCampusGatewayClustersRequest_Tunnels) ProtoMessage() {}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Tunnels) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[95]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ProvisionOrganizationCampusGatewayClustersRequest_Tunnels.ProtoReflect.Descriptor instead.
-func (*ProvisionOrganizationCampusGatewayClustersRequest_Tunnels) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{12, 2}
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Tunnels) GetUplink() *ProvisionOrganizationCampusGatewayClustersRequest_Tunnels_Uplink {
-	if x != nil {
-		return x.Uplink
-	}
-	return nil
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Tunnels) GetInterface() string {
-	if x != nil && x.Interface != nil {
-		return *x.Interface
-	}
-	return ""
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Tunnels) GetVlan() int64 {
-	if x != nil && x.Vlan != nil {
-		return *x.Vlan
-	}
-	return 0
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Tunnels) GetAddresses() []*ProvisionOrganizationCampusGatewayClustersRequest_Tunnels_Addresses {
-	if x != nil {
-		return x.Addresses
-	}
-	return nil
-}
-
-type ProvisionOrganizationCampusGatewayClustersRequest_Nameservers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Addresses     []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Nameservers) Reset() {
-	*x = ProvisionOrganizationCampusGatewayClustersRequest_Nameservers{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[96]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Nameservers) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ProvisionOrganizationCampusGatewayClustersRequest_Nameservers) ProtoMessage() {}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Nameservers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[96]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ProvisionOrganizationCampusGatewayClustersRequest_Nameservers.ProtoReflect.Descriptor instead.
-func (*ProvisionOrganizationCampusGatewayClustersRequest_Nameservers) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{12, 3}
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Nameservers) GetAddresses() []string {
-	if x != nil {
-		return x.Addresses
-	}
-	return nil
-}
-
-type ProvisionOrganizationCampusGatewayClustersRequest_PortChannels struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Id    *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Required.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Required.
-	Vlan *int64 `protobuf:"varint,3,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	// Required.
-	AllowedVlans  *string `protobuf:"bytes,4,opt,name=allowed_vlans,json=allowedVlans,proto3,oneof" json:"allowed_vlans,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_PortChannels) Reset() {
-	*x = ProvisionOrganizationCampusGatewayClustersRequest_PortChannels{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[97]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_PortChannels) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ProvisionOrganizationCampusGatewayClustersRequest_PortChannels) ProtoMessage() {}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_PortChannels) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[97]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ProvisionOrganizationCampusGatewayClustersRequest_PortChannels.ProtoReflect.Descriptor instead.
-func (*ProvisionOrganizationCampusGatewayClustersRequest_PortChannels) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{12, 4}
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_PortChannels) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_PortChannels) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_PortChannels) GetVlan() int64 {
-	if x != nil && x.Vlan != nil {
-		return *x.Vlan
-	}
-	return 0
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_PortChannels) GetAllowedVlans() string {
-	if x != nil && x.AllowedVlans != nil {
-		return *x.AllowedVlans
-	}
-	return ""
-}
-
-type ProvisionOrganizationCampusGatewayClustersRequest_Devices struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Serial        *string                                                              `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Uplinks       []*ProvisionOrganizationCampusGatewayClustersRequest_Devices_Uplinks `protobuf:"bytes,2,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
-	Tunnels       []*ProvisionOrganizationCampusGatewayClustersRequest_Devices_Tunnels `protobuf:"bytes,3,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Devices) Reset() {
-	*x = ProvisionOrganizationCampusGatewayClustersRequest_Devices{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[98]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Devices) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ProvisionOrganizationCampusGatewayClustersRequest_Devices) ProtoMessage() {}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[98]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ProvisionOrganizationCampusGatewayClustersRequest_Devices.ProtoReflect.Descriptor instead.
-func (*ProvisionOrganizationCampusGatewayClustersRequest_Devices) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{12, 5}
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Devices) GetSerial() string {
-	if x != nil && x.Serial != nil {
-		return *x.Serial
-	}
-	return ""
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Devices) GetUplinks() []*ProvisionOrganizationCampusGatewayClustersRequest_Devices_Uplinks {
-	if x != nil {
-		return x.Uplinks
-	}
-	return nil
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Devices) GetTunnels() []*ProvisionOrganizationCampusGatewayClustersRequest_Devices_Tunnels {
-	if x != nil {
-		return x.Tunnels
-	}
-	return nil
-}
-
-type ProvisionOrganizationCampusGatewayClustersRequest_Failover struct {
-	state         protoimpl.MessageState                                                `protogen:"open.v1"`
-	Targets       []*ProvisionOrganizationCampusGatewayClustersRequest_Failover_Targets `protobuf:"bytes,1,rep,name=targets,proto3" json:"targets,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Failover) Reset() {
-	*x = ProvisionOrganizationCampusGatewayClustersRequest_Failover{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[99]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Failover) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ProvisionOrganizationCampusGatewayClustersRequest_Failover) ProtoMessage() {}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Failover) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[99]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ProvisionOrganizationCampusGatewayClustersRequest_Failover.ProtoReflect.Descriptor instead.
-func (*ProvisionOrganizationCampusGatewayClustersRequest_Failover) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{12, 6}
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Failover) GetTargets() []*ProvisionOrganizationCampusGatewayClustersRequest_Failover_Targets {
-	if x != nil {
-		return x.Targets
-	}
-	return nil
-}
-
-type ProvisionOrganizationCampusGatewayClustersRequest_Uplinks_Addresses struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "dynamic", "static".
-	AssignmentMode *string `protobuf:"bytes,1,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
-	// Known values: "ipv4".
-	Protocol      *string `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Gateway       *string `protobuf:"bytes,3,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	SubnetMask    *string `protobuf:"bytes,4,opt,name=subnet_mask,json=subnetMask,proto3,oneof" json:"subnet_mask,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Uplinks_Addresses) Reset() {
-	*x = ProvisionOrganizationCampusGatewayClustersRequest_Uplinks_Addresses{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[100]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Uplinks_Addresses) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ProvisionOrganizationCampusGatewayClustersRequest_Uplinks_Addresses) ProtoMessage() {}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Uplinks_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[100]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ProvisionOrganizationCampusGatewayClustersRequest_Uplinks_Addresses.ProtoReflect.Descriptor instead.
-func (*ProvisionOrganizationCampusGatewayClustersRequest_Uplinks_Addresses) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{12, 1, 0}
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Uplinks_Addresses) GetAssignmentMode() string {
-	if x != nil && x.AssignmentMode != nil {
-		return *x.AssignmentMode
-	}
-	return ""
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Uplinks_Addresses) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Uplinks_Addresses) GetGateway() string {
-	if x != nil && x.Gateway != nil {
-		return *x.Gateway
-	}
-	return ""
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Uplinks_Addresses) GetSubnetMask() string {
-	if x != nil && x.SubnetMask != nil {
-		return *x.SubnetMask
-	}
-	return ""
-}
-
-type ProvisionOrganizationCampusGatewayClustersRequest_Tunnels_Uplink struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Interface     *string `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Tunnels_Uplink) Reset() {
-	*x = ProvisionOrganizationCampusGatewayClustersRequest_Tunnels_Uplink{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[101]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Tunnels_Uplink) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ProvisionOrganizationCampusGatewayClustersRequest_Tunnels_Uplink) ProtoMessage() {}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Tunnels_Uplink) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[101]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ProvisionOrganizationCampusGatewayClustersRequest_Tunnels_Uplink.ProtoReflect.Descriptor instead.
-func (*ProvisionOrganizationCampusGatewayClustersRequest_Tunnels_Uplink) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{12, 2, 0}
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Tunnels_Uplink) GetInterface() string {
-	if x != nil && x.Interface != nil {
-		return *x.Interface
-	}
-	return ""
-}
-
-type ProvisionOrganizationCampusGatewayClustersRequest_Tunnels_Addresses struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "ipv4".
-	Protocol *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	// Required.
-	Gateway *string `protobuf:"bytes,2,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	// Required.
-	SubnetMask    *string `protobuf:"bytes,3,opt,name=subnet_mask,json=subnetMask,proto3,oneof" json:"subnet_mask,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Tunnels_Addresses) Reset() {
-	*x = ProvisionOrganizationCampusGatewayClustersRequest_Tunnels_Addresses{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[102]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Tunnels_Addresses) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ProvisionOrganizationCampusGatewayClustersRequest_Tunnels_Addresses) ProtoMessage() {}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Tunnels_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[102]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ProvisionOrganizationCampusGatewayClustersRequest_Tunnels_Addresses.ProtoReflect.Descriptor instead.
-func (*ProvisionOrganizationCampusGatewayClustersRequest_Tunnels_Addresses) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{12, 2, 1}
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Tunnels_Addresses) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Tunnels_Addresses) GetGateway() string {
-	if x != nil && x.Gateway != nil {
-		return *x.Gateway
-	}
-	return ""
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Tunnels_Addresses) GetSubnetMask() string {
-	if x != nil && x.SubnetMask != nil {
-		return *x.SubnetMask
-	}
-	return ""
-}
-
-type ProvisionOrganizationCampusGatewayClustersRequest_Devices_Uplinks struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Interface *string `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	// Required.
-	Addresses     []*ProvisionOrganizationCampusGatewayClustersRequest_Devices_Uplinks_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Devices_Uplinks) Reset() {
-	*x = ProvisionOrganizationCampusGatewayClustersRequest_Devices_Uplinks{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[103]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Devices_Uplinks) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ProvisionOrganizationCampusGatewayClustersRequest_Devices_Uplinks) ProtoMessage() {}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Devices_Uplinks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[103]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ProvisionOrganizationCampusGatewayClustersRequest_Devices_Uplinks.ProtoReflect.Descriptor instead.
-func (*ProvisionOrganizationCampusGatewayClustersRequest_Devices_Uplinks) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{12, 5, 0}
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Devices_Uplinks) GetInterface() string {
-	if x != nil && x.Interface != nil {
-		return *x.Interface
-	}
-	return ""
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Devices_Uplinks) GetAddresses() []*ProvisionOrganizationCampusGatewayClustersRequest_Devices_Uplinks_Addresses {
-	if x != nil {
-		return x.Addresses
-	}
-	return nil
-}
-
-type ProvisionOrganizationCampusGatewayClustersRequest_Devices_Tunnels struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Interface *string `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	// Required.
-	Addresses     []*ProvisionOrganizationCampusGatewayClustersRequest_Devices_Tunnels_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Devices_Tunnels) Reset() {
-	*x = ProvisionOrganizationCampusGatewayClustersRequest_Devices_Tunnels{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[104]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Devices_Tunnels) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ProvisionOrganizationCampusGatewayClustersRequest_Devices_Tunnels) ProtoMessage() {}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Devices_Tunnels) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[104]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ProvisionOrganizationCampusGatewayClustersRequest_Devices_Tunnels.ProtoReflect.Descriptor instead.
-func (*ProvisionOrganizationCampusGatewayClustersRequest_Devices_Tunnels) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{12, 5, 1}
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Devices_Tunnels) GetInterface() string {
-	if x != nil && x.Interface != nil {
-		return *x.Interface
-	}
-	return ""
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Devices_Tunnels) GetAddresses() []*ProvisionOrganizationCampusGatewayClustersRequest_Devices_Tunnels_Addresses {
-	if x != nil {
-		return x.Addresses
-	}
-	return nil
-}
-
-type ProvisionOrganizationCampusGatewayClustersRequest_Devices_Uplinks_Addresses struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "ipv4".
-	Protocol *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	// Required.
-	Address       *string `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Devices_Uplinks_Addresses) Reset() {
-	*x = ProvisionOrganizationCampusGatewayClustersRequest_Devices_Uplinks_Addresses{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[105]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Devices_Uplinks_Addresses) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ProvisionOrganizationCampusGatewayClustersRequest_Devices_Uplinks_Addresses) ProtoMessage() {}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Devices_Uplinks_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[105]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ProvisionOrganizationCampusGatewayClustersRequest_Devices_Uplinks_Addresses.ProtoReflect.Descriptor instead.
-func (*ProvisionOrganizationCampusGatewayClustersRequest_Devices_Uplinks_Addresses) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{12, 5, 0, 0}
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Devices_Uplinks_Addresses) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Devices_Uplinks_Addresses) GetAddress() string {
-	if x != nil && x.Address != nil {
-		return *x.Address
-	}
-	return ""
-}
-
-type ProvisionOrganizationCampusGatewayClustersRequest_Devices_Tunnels_Addresses struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "ipv4".
-	Protocol *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	// Required.
-	Address       *string `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Devices_Tunnels_Addresses) Reset() {
-	*x = ProvisionOrganizationCampusGatewayClustersRequest_Devices_Tunnels_Addresses{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[106]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Devices_Tunnels_Addresses) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ProvisionOrganizationCampusGatewayClustersRequest_Devices_Tunnels_Addresses) ProtoMessage() {}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Devices_Tunnels_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[106]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ProvisionOrganizationCampusGatewayClustersRequest_Devices_Tunnels_Addresses.ProtoReflect.Descriptor instead.
-func (*ProvisionOrganizationCampusGatewayClustersRequest_Devices_Tunnels_Addresses) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{12, 5, 1, 0}
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Devices_Tunnels_Addresses) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Devices_Tunnels_Addresses) GetAddress() string {
-	if x != nil && x.Address != nil {
-		return *x.Address
-	}
-	return ""
-}
-
-type ProvisionOrganizationCampusGatewayClustersRequest_Failover_Targets struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	ClusterId *string `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3,oneof" json:"cluster_id,omitempty"`
-	// Known values: 1.
-	Priority      *int64 `protobuf:"varint,2,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Failover_Targets) Reset() {
-	*x = ProvisionOrganizationCampusGatewayClustersRequest_Failover_Targets{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[107]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Failover_Targets) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ProvisionOrganizationCampusGatewayClustersRequest_Failover_Targets) ProtoMessage() {}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Failover_Targets) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[107]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ProvisionOrganizationCampusGatewayClustersRequest_Failover_Targets.ProtoReflect.Descriptor instead.
-func (*ProvisionOrganizationCampusGatewayClustersRequest_Failover_Targets) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{12, 6, 0}
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Failover_Targets) GetClusterId() string {
-	if x != nil && x.ClusterId != nil {
-		return *x.ClusterId
-	}
-	return ""
-}
-
-func (x *ProvisionOrganizationCampusGatewayClustersRequest_Failover_Targets) GetPriority() int64 {
-	if x != nil && x.Priority != nil {
-		return *x.Priority
-	}
-	return 0
 }
 
 type ProvisionOrganizationCampusGatewayClustersResponse_Uplinks struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	Interface     *string                                                                 `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	Vlan          *int64                                                                  `protobuf:"varint,2,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	Addresses     []*ProvisionOrganizationCampusGatewayClustersResponse_Uplinks_Addresses `protobuf:"bytes,3,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Interface *string `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	// Required in a request.
+	Vlan *int64 `protobuf:"varint,2,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
+	// Required in a request.
+	Addresses            []*ProvisionOrganizationCampusGatewayClustersResponse_Uplinks_Addresses `protobuf:"bytes,3,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Uplinks) Reset() {
 	*x = ProvisionOrganizationCampusGatewayClustersResponse_Uplinks{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[108]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6750,7 +4651,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Uplinks) String() st
 func (*ProvisionOrganizationCampusGatewayClustersResponse_Uplinks) ProtoMessage() {}
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Uplinks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[108]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6763,7 +4664,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Uplinks) ProtoReflec
 
 // Deprecated: Use ProvisionOrganizationCampusGatewayClustersResponse_Uplinks.ProtoReflect.Descriptor instead.
 func (*ProvisionOrganizationCampusGatewayClustersResponse_Uplinks) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{13, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{14, 0}
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Uplinks) GetInterface() string {
@@ -6787,19 +4688,27 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Uplinks) GetAddresse
 	return nil
 }
 
+func (x *ProvisionOrganizationCampusGatewayClustersResponse_Uplinks) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ProvisionOrganizationCampusGatewayClustersResponse_Tunnels struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	Uplink        *ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Uplink      `protobuf:"bytes,1,opt,name=uplink,proto3" json:"uplink,omitempty"`
-	Interface     *string                                                                 `protobuf:"bytes,2,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	Vlan          *int64                                                                  `protobuf:"varint,3,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	Addresses     []*ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Addresses `protobuf:"bytes,4,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                  `protogen:"open.v1"`
+	Uplink               *ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Uplink      `protobuf:"bytes,1,opt,name=uplink,proto3" json:"uplink,omitempty"`
+	Interface            *string                                                                 `protobuf:"bytes,2,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	Vlan                 *int64                                                                  `protobuf:"varint,3,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
+	Addresses            []*ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Addresses `protobuf:"bytes,4,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Tunnels) Reset() {
 	*x = ProvisionOrganizationCampusGatewayClustersResponse_Tunnels{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[109]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6811,7 +4720,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Tunnels) String() st
 func (*ProvisionOrganizationCampusGatewayClustersResponse_Tunnels) ProtoMessage() {}
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Tunnels) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[109]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6824,7 +4733,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Tunnels) ProtoReflec
 
 // Deprecated: Use ProvisionOrganizationCampusGatewayClustersResponse_Tunnels.ProtoReflect.Descriptor instead.
 func (*ProvisionOrganizationCampusGatewayClustersResponse_Tunnels) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{13, 1}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{14, 1}
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Tunnels) GetUplink() *ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Uplink {
@@ -6855,16 +4764,24 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Tunnels) GetAddresse
 	return nil
 }
 
+func (x *ProvisionOrganizationCampusGatewayClustersResponse_Tunnels) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ProvisionOrganizationCampusGatewayClustersResponse_Nameservers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Addresses     []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Addresses            []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Nameservers) Reset() {
 	*x = ProvisionOrganizationCampusGatewayClustersResponse_Nameservers{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[110]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6876,7 +4793,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Nameservers) String(
 func (*ProvisionOrganizationCampusGatewayClustersResponse_Nameservers) ProtoMessage() {}
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Nameservers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[110]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6889,7 +4806,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Nameservers) ProtoRe
 
 // Deprecated: Use ProvisionOrganizationCampusGatewayClustersResponse_Nameservers.ProtoReflect.Descriptor instead.
 func (*ProvisionOrganizationCampusGatewayClustersResponse_Nameservers) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{13, 2}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{14, 2}
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Nameservers) GetAddresses() []string {
@@ -6899,19 +4816,30 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Nameservers) GetAddr
 	return nil
 }
 
+func (x *ProvisionOrganizationCampusGatewayClustersResponse_Nameservers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ProvisionOrganizationCampusGatewayClustersResponse_PortChannels struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Vlan          *int64                 `protobuf:"varint,3,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	AllowedVlans  *string                `protobuf:"bytes,4,opt,name=allowed_vlans,json=allowedVlans,proto3,oneof" json:"allowed_vlans,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Required in a request.
+	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Required in a request.
+	Vlan *int64 `protobuf:"varint,3,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
+	// Required in a request.
+	AllowedVlans         *string          `protobuf:"bytes,4,opt,name=allowed_vlans,json=allowedVlans,proto3,oneof" json:"allowed_vlans,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_PortChannels) Reset() {
 	*x = ProvisionOrganizationCampusGatewayClustersResponse_PortChannels{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[111]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6923,7 +4851,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_PortChannels) String
 func (*ProvisionOrganizationCampusGatewayClustersResponse_PortChannels) ProtoMessage() {}
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_PortChannels) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[111]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6936,7 +4864,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_PortChannels) ProtoR
 
 // Deprecated: Use ProvisionOrganizationCampusGatewayClustersResponse_PortChannels.ProtoReflect.Descriptor instead.
 func (*ProvisionOrganizationCampusGatewayClustersResponse_PortChannels) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{13, 3}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{14, 3}
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_PortChannels) GetId() string {
@@ -6967,19 +4895,28 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_PortChannels) GetAll
 	return ""
 }
 
+func (x *ProvisionOrganizationCampusGatewayClustersResponse_PortChannels) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ProvisionOrganizationCampusGatewayClustersResponse_Devices struct {
-	state         protoimpl.MessageState                                                `protogen:"open.v1"`
-	Serial        *string                                                               `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	MemberId      *string                                                               `protobuf:"bytes,2,opt,name=member_id,json=memberId,proto3,oneof" json:"member_id,omitempty"`
-	Uplinks       []*ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks `protobuf:"bytes,3,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
-	Tunnels       []*ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels `protobuf:"bytes,4,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Serial               *string                                                               `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	MemberId             *string                                                               `protobuf:"bytes,2,opt,name=member_id,json=memberId,proto3,oneof" json:"member_id,omitempty"`
+	Uplinks              []*ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks `protobuf:"bytes,3,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
+	Tunnels              []*ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels `protobuf:"bytes,4,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices) Reset() {
 	*x = ProvisionOrganizationCampusGatewayClustersResponse_Devices{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[112]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6991,7 +4928,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices) String() st
 func (*ProvisionOrganizationCampusGatewayClustersResponse_Devices) ProtoMessage() {}
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[112]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7004,7 +4941,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices) ProtoReflec
 
 // Deprecated: Use ProvisionOrganizationCampusGatewayClustersResponse_Devices.ProtoReflect.Descriptor instead.
 func (*ProvisionOrganizationCampusGatewayClustersResponse_Devices) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{13, 4}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{14, 4}
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices) GetSerial() string {
@@ -7035,16 +4972,24 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices) GetTunnels(
 	return nil
 }
 
+func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ProvisionOrganizationCampusGatewayClustersResponse_Failover struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Targets       []*ProvisionOrganizationCampusGatewayClustersResponse_Failover_Targets `protobuf:"bytes,1,rep,name=targets,proto3" json:"targets,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                 `protogen:"open.v1"`
+	Targets              []*ProvisionOrganizationCampusGatewayClustersResponse_Failover_Targets `protobuf:"bytes,1,rep,name=targets,proto3" json:"targets,omitempty"`
+	AdditionalProperties *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Failover) Reset() {
 	*x = ProvisionOrganizationCampusGatewayClustersResponse_Failover{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[113]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7056,7 +5001,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Failover) String() s
 func (*ProvisionOrganizationCampusGatewayClustersResponse_Failover) ProtoMessage() {}
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Failover) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[113]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7069,7 +5014,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Failover) ProtoRefle
 
 // Deprecated: Use ProvisionOrganizationCampusGatewayClustersResponse_Failover.ProtoReflect.Descriptor instead.
 func (*ProvisionOrganizationCampusGatewayClustersResponse_Failover) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{13, 5}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{14, 5}
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Failover) GetTargets() []*ProvisionOrganizationCampusGatewayClustersResponse_Failover_Targets {
@@ -7079,19 +5024,29 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Failover) GetTargets
 	return nil
 }
 
+func (x *ProvisionOrganizationCampusGatewayClustersResponse_Failover) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ProvisionOrganizationCampusGatewayClustersResponse_Uplinks_Addresses struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	AssignmentMode *string                `protobuf:"bytes,1,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
-	Protocol       *string                `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Gateway        *string                `protobuf:"bytes,3,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	SubnetMask     *string                `protobuf:"bytes,4,opt,name=subnet_mask,json=subnetMask,proto3,oneof" json:"subnet_mask,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request. Known values: "dynamic", "static".
+	AssignmentMode *string `protobuf:"bytes,1,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
+	// Known values: "ipv4".
+	Protocol             *string          `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	Gateway              *string          `protobuf:"bytes,3,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
+	SubnetMask           *string          `protobuf:"bytes,4,opt,name=subnet_mask,json=subnetMask,proto3,oneof" json:"subnet_mask,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Uplinks_Addresses) Reset() {
 	*x = ProvisionOrganizationCampusGatewayClustersResponse_Uplinks_Addresses{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[114]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7103,7 +5058,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Uplinks_Addresses) S
 func (*ProvisionOrganizationCampusGatewayClustersResponse_Uplinks_Addresses) ProtoMessage() {}
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Uplinks_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[114]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7116,7 +5071,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Uplinks_Addresses) P
 
 // Deprecated: Use ProvisionOrganizationCampusGatewayClustersResponse_Uplinks_Addresses.ProtoReflect.Descriptor instead.
 func (*ProvisionOrganizationCampusGatewayClustersResponse_Uplinks_Addresses) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{13, 0, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{14, 0, 0}
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Uplinks_Addresses) GetAssignmentMode() string {
@@ -7147,16 +5102,25 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Uplinks_Addresses) G
 	return ""
 }
 
+func (x *ProvisionOrganizationCampusGatewayClustersResponse_Uplinks_Addresses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Uplink struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Interface     *string                `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Interface            *string          `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Uplink) Reset() {
 	*x = ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Uplink{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[115]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7168,7 +5132,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Uplink) Stri
 func (*ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Uplink) ProtoMessage() {}
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Uplink) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[115]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7181,7 +5145,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Uplink) Prot
 
 // Deprecated: Use ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Uplink.ProtoReflect.Descriptor instead.
 func (*ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Uplink) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{13, 1, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{14, 1, 0}
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Uplink) GetInterface() string {
@@ -7191,18 +5155,29 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Uplink) GetI
 	return ""
 }
 
+func (x *ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Uplink) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Addresses struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Protocol      *string                `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Gateway       *string                `protobuf:"bytes,2,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	SubnetMask    *string                `protobuf:"bytes,3,opt,name=subnet_mask,json=subnetMask,proto3,oneof" json:"subnet_mask,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request. Known values: "ipv4".
+	Protocol *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	// Required in a request.
+	Gateway *string `protobuf:"bytes,2,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
+	// Required in a request.
+	SubnetMask           *string          `protobuf:"bytes,3,opt,name=subnet_mask,json=subnetMask,proto3,oneof" json:"subnet_mask,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Addresses) Reset() {
 	*x = ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Addresses{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[116]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7214,7 +5189,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Addresses) S
 func (*ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Addresses) ProtoMessage() {}
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[116]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7227,7 +5202,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Addresses) P
 
 // Deprecated: Use ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Addresses.ProtoReflect.Descriptor instead.
 func (*ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Addresses) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{13, 1, 1}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{14, 1, 1}
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Addresses) GetProtocol() string {
@@ -7251,17 +5226,27 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Addresses) G
 	return ""
 }
 
+func (x *ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Addresses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks struct {
-	state         protoimpl.MessageState                                                          `protogen:"open.v1"`
-	Interface     *string                                                                         `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	Addresses     []*ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Interface *string `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	// Required in a request.
+	Addresses            []*ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks) Reset() {
 	*x = ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[117]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7273,7 +5258,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks) Str
 func (*ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks) ProtoMessage() {}
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[117]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7286,7 +5271,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks) Pro
 
 // Deprecated: Use ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks.ProtoReflect.Descriptor instead.
 func (*ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{13, 4, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{14, 4, 0}
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks) GetInterface() string {
@@ -7303,17 +5288,27 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks) Get
 	return nil
 }
 
+func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels struct {
-	state         protoimpl.MessageState                                                          `protogen:"open.v1"`
-	Interface     *string                                                                         `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	Addresses     []*ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Interface *string `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	// Required in a request.
+	Addresses            []*ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels) Reset() {
 	*x = ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[118]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7325,7 +5320,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels) Str
 func (*ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels) ProtoMessage() {}
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[118]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7338,7 +5333,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels) Pro
 
 // Deprecated: Use ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels.ProtoReflect.Descriptor instead.
 func (*ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{13, 4, 1}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{14, 4, 1}
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels) GetInterface() string {
@@ -7355,17 +5350,27 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels) Get
 	return nil
 }
 
+func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks_Addresses struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Protocol      *string                `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Address       *string                `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request. Known values: "ipv4".
+	Protocol *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	// Required in a request.
+	Address              *string          `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks_Addresses) Reset() {
 	*x = ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks_Addresses{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[119]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7377,7 +5382,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks_Addr
 func (*ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks_Addresses) ProtoMessage() {}
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[119]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7390,7 +5395,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks_Addr
 
 // Deprecated: Use ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks_Addresses.ProtoReflect.Descriptor instead.
 func (*ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks_Addresses) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{13, 4, 0, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{14, 4, 0, 0}
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks_Addresses) GetProtocol() string {
@@ -7407,17 +5412,27 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks_Addr
 	return ""
 }
 
+func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks_Addresses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels_Addresses struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Protocol      *string                `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Address       *string                `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request. Known values: "ipv4".
+	Protocol *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	// Required in a request.
+	Address              *string          `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels_Addresses) Reset() {
 	*x = ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels_Addresses{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[120]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7429,7 +5444,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels_Addr
 func (*ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels_Addresses) ProtoMessage() {}
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[120]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7442,7 +5457,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels_Addr
 
 // Deprecated: Use ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels_Addresses.ProtoReflect.Descriptor instead.
 func (*ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels_Addresses) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{13, 4, 1, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{14, 4, 1, 0}
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels_Addresses) GetProtocol() string {
@@ -7459,19 +5474,29 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels_Addr
 	return ""
 }
 
+func (x *ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels_Addresses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ProvisionOrganizationCampusGatewayClustersResponse_Failover_Targets struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ClusterId     *string                `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3,oneof" json:"cluster_id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Priority      *int64                 `protobuf:"varint,3,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	AllowedVlans  *string                `protobuf:"bytes,4,opt,name=allowed_vlans,json=allowedVlans,proto3,oneof" json:"allowed_vlans,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	ClusterId *string `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3,oneof" json:"cluster_id,omitempty"`
+	Name      *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Known values: 1.
+	Priority             *int64           `protobuf:"varint,3,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	AllowedVlans         *string          `protobuf:"bytes,4,opt,name=allowed_vlans,json=allowedVlans,proto3,oneof" json:"allowed_vlans,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Failover_Targets) Reset() {
 	*x = ProvisionOrganizationCampusGatewayClustersResponse_Failover_Targets{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[121]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7483,7 +5508,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Failover_Targets) St
 func (*ProvisionOrganizationCampusGatewayClustersResponse_Failover_Targets) ProtoMessage() {}
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Failover_Targets) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[121]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7496,7 +5521,7 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Failover_Targets) Pr
 
 // Deprecated: Use ProvisionOrganizationCampusGatewayClustersResponse_Failover_Targets.ProtoReflect.Descriptor instead.
 func (*ProvisionOrganizationCampusGatewayClustersResponse_Failover_Targets) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{13, 5, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{14, 5, 0}
 }
 
 func (x *ProvisionOrganizationCampusGatewayClustersResponse_Failover_Targets) GetClusterId() string {
@@ -7527,21 +5552,29 @@ func (x *ProvisionOrganizationCampusGatewayClustersResponse_Failover_Targets) Ge
 	return ""
 }
 
+func (x *ProvisionOrganizationCampusGatewayClustersResponse_Failover_Targets) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersSsidsResponse_Item struct {
-	state         protoimpl.MessageState                                          `protogen:"open.v1"`
-	Number        *int64                                                          `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	SsidId        *string                                                         `protobuf:"bytes,2,opt,name=ssid_id,json=ssidId,proto3,oneof" json:"ssid_id,omitempty"`
-	Name          *string                                                         `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Url           *string                                                         `protobuf:"bytes,4,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Network       *GetOrganizationCampusGatewayClustersSsidsResponse_Item_Network `protobuf:"bytes,5,opt,name=network,proto3" json:"network,omitempty"`
-	Cluster       *GetOrganizationCampusGatewayClustersSsidsResponse_Item_Cluster `protobuf:"bytes,6,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                          `protogen:"open.v1"`
+	Number               *int64                                                          `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	SsidId               *string                                                         `protobuf:"bytes,2,opt,name=ssid_id,json=ssidId,proto3,oneof" json:"ssid_id,omitempty"`
+	Name                 *string                                                         `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Url                  *string                                                         `protobuf:"bytes,4,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Network              *GetOrganizationCampusGatewayClustersSsidsResponse_Item_Network `protobuf:"bytes,5,opt,name=network,proto3" json:"network,omitempty"`
+	Cluster              *GetOrganizationCampusGatewayClustersSsidsResponse_Item_Cluster `protobuf:"bytes,6,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	AdditionalProperties *structpb.Struct                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Item) Reset() {
 	*x = GetOrganizationCampusGatewayClustersSsidsResponse_Item{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[122]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7553,7 +5586,7 @@ func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Item) String() string
 func (*GetOrganizationCampusGatewayClustersSsidsResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[122]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7566,7 +5599,7 @@ func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Item) ProtoReflect() 
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersSsidsResponse_Item.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersSsidsResponse_Item) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{15, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{16, 0}
 }
 
 func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Item) GetNumber() int64 {
@@ -7611,60 +5644,24 @@ func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Item) GetCluster() *G
 	return nil
 }
 
-type GetOrganizationCampusGatewayClustersSsidsResponse_Meta struct {
-	state         protoimpl.MessageState                                         `protogen:"open.v1"`
-	Counts        *GetOrganizationCampusGatewayClustersSsidsResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Meta) Reset() {
-	*x = GetOrganizationCampusGatewayClustersSsidsResponse_Meta{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[123]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCampusGatewayClustersSsidsResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[123]
+func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCampusGatewayClustersSsidsResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCampusGatewayClustersSsidsResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{15, 1}
-}
-
-func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Meta) GetCounts() *GetOrganizationCampusGatewayClustersSsidsResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationCampusGatewayClustersSsidsResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Item_Network) Reset() {
 	*x = GetOrganizationCampusGatewayClustersSsidsResponse_Item_Network{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[124]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7676,7 +5673,7 @@ func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Item_Network) String(
 func (*GetOrganizationCampusGatewayClustersSsidsResponse_Item_Network) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[124]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7689,7 +5686,7 @@ func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Item_Network) ProtoRe
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersSsidsResponse_Item_Network.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersSsidsResponse_Item_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{15, 0, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{16, 0, 0}
 }
 
 func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Item_Network) GetId() string {
@@ -7699,17 +5696,25 @@ func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Item_Network) GetId()
 	return ""
 }
 
+func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersSsidsResponse_Item_Cluster struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Item_Cluster) Reset() {
 	*x = GetOrganizationCampusGatewayClustersSsidsResponse_Item_Cluster{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[125]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7721,7 +5726,7 @@ func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Item_Cluster) String(
 func (*GetOrganizationCampusGatewayClustersSsidsResponse_Item_Cluster) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Item_Cluster) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[125]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7734,7 +5739,7 @@ func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Item_Cluster) ProtoRe
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersSsidsResponse_Item_Cluster.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersSsidsResponse_Item_Cluster) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{15, 0, 1}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{16, 0, 1}
 }
 
 func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Item_Cluster) GetId() string {
@@ -7751,116 +5756,28 @@ func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Item_Cluster) GetName
 	return ""
 }
 
-type GetOrganizationCampusGatewayClustersSsidsResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                               `protogen:"open.v1"`
-	Items         *GetOrganizationCampusGatewayClustersSsidsResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationCampusGatewayClustersSsidsResponse_Meta_Counts{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[126]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCampusGatewayClustersSsidsResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[126]
+func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Item_Cluster) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCampusGatewayClustersSsidsResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCampusGatewayClustersSsidsResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{15, 1, 0}
-}
-
-func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Meta_Counts) GetItems() *GetOrganizationCampusGatewayClustersSsidsResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationCampusGatewayClustersSsidsResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationCampusGatewayClustersSsidsResponse_Meta_Counts_Items{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[127]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCampusGatewayClustersSsidsResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[127]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCampusGatewayClustersSsidsResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCampusGatewayClustersSsidsResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{15, 1, 0, 0}
-}
-
-func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationCampusGatewayClustersSsidsResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type GetOrganizationCampusGatewayClustersTunnelableResponse_Item struct {
-	state         protoimpl.MessageState                                               `protogen:"open.v1"`
-	ClusterId     *string                                                              `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3,oneof" json:"cluster_id,omitempty"`
-	Name          *string                                                              `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Url           *string                                                              `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Network       *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Network `protobuf:"bytes,4,opt,name=network,proto3" json:"network,omitempty"`
-	Source        *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source  `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                               `protogen:"open.v1"`
+	ClusterId            *string                                                              `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3,oneof" json:"cluster_id,omitempty"`
+	Name                 *string                                                              `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Url                  *string                                                              `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Network              *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Network `protobuf:"bytes,4,opt,name=network,proto3" json:"network,omitempty"`
+	Source               *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source  `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
+	AdditionalProperties *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item) Reset() {
 	*x = GetOrganizationCampusGatewayClustersTunnelableResponse_Item{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[128]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7872,7 +5789,7 @@ func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item) String() s
 func (*GetOrganizationCampusGatewayClustersTunnelableResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[128]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7885,7 +5802,7 @@ func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item) ProtoRefle
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersTunnelableResponse_Item.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersTunnelableResponse_Item) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{17, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{18, 0}
 }
 
 func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item) GetClusterId() string {
@@ -7923,61 +5840,25 @@ func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item) GetSource(
 	return nil
 }
 
-type GetOrganizationCampusGatewayClustersTunnelableResponse_Meta struct {
-	state         protoimpl.MessageState                                              `protogen:"open.v1"`
-	Counts        *GetOrganizationCampusGatewayClustersTunnelableResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Meta) Reset() {
-	*x = GetOrganizationCampusGatewayClustersTunnelableResponse_Meta{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[129]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCampusGatewayClustersTunnelableResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[129]
+func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCampusGatewayClustersTunnelableResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCampusGatewayClustersTunnelableResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{17, 1}
-}
-
-func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Meta) GetCounts() *GetOrganizationCampusGatewayClustersTunnelableResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Network) Reset() {
 	*x = GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Network{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[130]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7989,7 +5870,7 @@ func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Network) St
 func (*GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Network) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[130]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8002,7 +5883,7 @@ func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Network) Pr
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Network.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{17, 0, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{18, 0, 0}
 }
 
 func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Network) GetId() string {
@@ -8019,16 +5900,24 @@ func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Network) Ge
 	return ""
 }
 
+func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source struct {
-	state         protoimpl.MessageState                                                      `protogen:"open.v1"`
-	Network       *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                      `protogen:"open.v1"`
+	Network              *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	AdditionalProperties *structpb.Struct                                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source) Reset() {
 	*x = GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[131]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8040,7 +5929,7 @@ func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source) Str
 func (*GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[131]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8053,7 +5942,7 @@ func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source) Pro
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{17, 0, 1}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{18, 0, 1}
 }
 
 func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source) GetNetwork() *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source_Network {
@@ -8063,16 +5952,24 @@ func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source) Get
 	return nil
 }
 
+func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source_Network) Reset() {
 	*x = GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source_Network{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[132]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8084,7 +5981,7 @@ func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source_Netw
 func (*GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source_Network) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[132]
+	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8097,7 +5994,7 @@ func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source_Netw
 
 // Deprecated: Use GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source_Network.ProtoReflect.Descriptor instead.
 func (*GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{17, 0, 1, 0}
+	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{18, 0, 1, 0}
 }
 
 func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source_Network) GetId() string {
@@ -8107,199 +6004,35 @@ func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source_Netw
 	return ""
 }
 
-type GetOrganizationCampusGatewayClustersTunnelableResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                    `protogen:"open.v1"`
-	Items         *GetOrganizationCampusGatewayClustersTunnelableResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationCampusGatewayClustersTunnelableResponse_Meta_Counts{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[133]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCampusGatewayClustersTunnelableResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[133]
+func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source_Network) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCampusGatewayClustersTunnelableResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCampusGatewayClustersTunnelableResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{17, 1, 0}
-}
-
-func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Meta_Counts) GetItems() *GetOrganizationCampusGatewayClustersTunnelableResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationCampusGatewayClustersTunnelableResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationCampusGatewayClustersTunnelableResponse_Meta_Counts_Items{}
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[134]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCampusGatewayClustersTunnelableResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_clusters_proto_msgTypes[134]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCampusGatewayClustersTunnelableResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCampusGatewayClustersTunnelableResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP(), []int{17, 1, 0, 0}
-}
-
-func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationCampusGatewayClustersTunnelableResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 var File_meraki_campus_gateway_v1_clusters_proto protoreflect.FileDescriptor
 
 const file_meraki_campus_gateway_v1_clusters_proto_rawDesc = "" +
 	"\n" +
-	"'meraki/campus_gateway/v1/clusters.proto\x12\x18meraki.campus_gateway.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x9e\x16\n" +
+	"'meraki/campus_gateway/v1/clusters.proto\x12\x18meraki.campus_gateway.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a*meraki/campus_gateway/v1/collections.proto\"\xa2\x06\n" +
 	"(CreateNetworkCampusGatewayClusterRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12d\n" +
-	"\auplinks\x18\x03 \x03(\v2J.meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.UplinksR\auplinks\x12d\n" +
-	"\atunnels\x18\x04 \x03(\v2J.meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.TunnelsR\atunnels\x12p\n" +
-	"\vnameservers\x18\x05 \x01(\v2N.meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.NameserversR\vnameservers\x12t\n" +
-	"\rport_channels\x18\x06 \x03(\v2O.meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.PortChannelsR\fportChannels\x12d\n" +
-	"\adevices\x18\a \x03(\v2J.meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.DevicesR\adevices\x12\x19\n" +
-	"\x05notes\x18\b \x01(\tH\x02R\x05notes\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\t \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xaf\x03\n" +
-	"\aUplinks\x12!\n" +
-	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12\x17\n" +
-	"\x04vlan\x18\x02 \x01(\x03H\x01R\x04vlan\x88\x01\x01\x12r\n" +
-	"\taddresses\x18\x03 \x03(\v2T.meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Uplinks.AddressesR\taddresses\x1a\xdc\x01\n" +
-	"\tAddresses\x12,\n" +
-	"\x0fassignment_mode\x18\x01 \x01(\tH\x00R\x0eassignmentMode\x88\x01\x01\x12\x1f\n" +
-	"\bprotocol\x18\x02 \x01(\tH\x01R\bprotocol\x88\x01\x01\x12\x1d\n" +
-	"\agateway\x18\x03 \x01(\tH\x02R\agateway\x88\x01\x01\x12$\n" +
-	"\vsubnet_mask\x18\x04 \x01(\tH\x03R\n" +
-	"subnetMask\x88\x01\x01B\x12\n" +
-	"\x10_assignment_modeB\v\n" +
-	"\t_protocolB\n" +
-	"\n" +
-	"\b_gatewayB\x0e\n" +
-	"\f_subnet_maskB\f\n" +
-	"\n" +
-	"_interfaceB\a\n" +
-	"\x05_vlan\x1a\x93\x04\n" +
-	"\aTunnels\x12i\n" +
-	"\x06uplink\x18\x01 \x01(\v2Q.meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Tunnels.UplinkR\x06uplink\x12!\n" +
-	"\tinterface\x18\x02 \x01(\tH\x00R\tinterface\x88\x01\x01\x12\x17\n" +
-	"\x04vlan\x18\x03 \x01(\x03H\x01R\x04vlan\x88\x01\x01\x12r\n" +
-	"\taddresses\x18\x04 \x03(\v2T.meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Tunnels.AddressesR\taddresses\x1a9\n" +
-	"\x06Uplink\x12!\n" +
-	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01B\f\n" +
-	"\n" +
-	"_interface\x1a\x9a\x01\n" +
-	"\tAddresses\x12\x1f\n" +
-	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12\x1d\n" +
-	"\agateway\x18\x02 \x01(\tH\x01R\agateway\x88\x01\x01\x12$\n" +
-	"\vsubnet_mask\x18\x03 \x01(\tH\x02R\n" +
-	"subnetMask\x88\x01\x01B\v\n" +
-	"\t_protocolB\n" +
-	"\n" +
-	"\b_gatewayB\x0e\n" +
-	"\f_subnet_maskB\f\n" +
-	"\n" +
-	"_interfaceB\a\n" +
-	"\x05_vlan\x1a+\n" +
-	"\vNameservers\x12\x1c\n" +
-	"\taddresses\x18\x01 \x03(\tR\taddresses\x1a\x8e\x01\n" +
-	"\fPortChannels\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x17\n" +
-	"\x04vlan\x18\x02 \x01(\x03H\x01R\x04vlan\x88\x01\x01\x12(\n" +
-	"\rallowed_vlans\x18\x03 \x01(\tH\x02R\fallowedVlans\x88\x01\x01B\a\n" +
-	"\x05_nameB\a\n" +
-	"\x05_vlanB\x10\n" +
-	"\x0e_allowed_vlans\x1a\xcb\x06\n" +
-	"\aDevices\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12l\n" +
-	"\auplinks\x18\x02 \x03(\v2R.meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Devices.UplinksR\auplinks\x12l\n" +
-	"\atunnels\x18\x03 \x03(\v2R.meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Devices.TunnelsR\atunnels\x1a\x9c\x02\n" +
-	"\aUplinks\x12!\n" +
-	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12z\n" +
-	"\taddresses\x18\x02 \x03(\v2\\.meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Devices.Uplinks.AddressesR\taddresses\x1ad\n" +
-	"\tAddresses\x12\x1f\n" +
-	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12\x1d\n" +
-	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01B\v\n" +
-	"\t_protocolB\n" +
-	"\n" +
-	"\b_addressB\f\n" +
-	"\n" +
-	"_interface\x1a\x9c\x02\n" +
-	"\aTunnels\x12!\n" +
-	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12z\n" +
-	"\taddresses\x18\x02 \x03(\v2\\.meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Devices.Tunnels.AddressesR\taddresses\x1ad\n" +
-	"\tAddresses\x12\x1f\n" +
-	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12\x1d\n" +
-	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01B\v\n" +
-	"\t_protocolB\n" +
-	"\n" +
-	"\b_addressB\f\n" +
-	"\n" +
-	"_interfaceB\t\n" +
-	"\a_serialB\r\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12W\n" +
+	"\auplinks\x18\x03 \x03(\v2=.meraki.campus_gateway.v1.NetworkCampusGatewayCluster.UplinksR\auplinks\x12W\n" +
+	"\atunnels\x18\x04 \x03(\v2=.meraki.campus_gateway.v1.NetworkCampusGatewayCluster.TunnelsR\atunnels\x12c\n" +
+	"\vnameservers\x18\x05 \x01(\v2A.meraki.campus_gateway.v1.NetworkCampusGatewayCluster.NameserversR\vnameservers\x12g\n" +
+	"\rport_channels\x18\x06 \x03(\v2B.meraki.campus_gateway.v1.NetworkCampusGatewayCluster.PortChannelsR\fportChannels\x12W\n" +
+	"\adevices\x18\a \x03(\v2=.meraki.campus_gateway.v1.NetworkCampusGatewayCluster.DevicesR\adevices\x12\x19\n" +
+	"\x05notes\x18\b \x01(\tH\x02R\x05notes\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_nameB\b\n" +
-	"\x06_notes\"\xd4\x14\n" +
+	"\x06_notes\"\xda\x1c\n" +
 	"\x1bNetworkCampusGatewayCluster\x12\"\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tH\x00R\tclusterId\x88\x01\x01\x12\x17\n" +
@@ -8310,17 +6043,20 @@ const file_meraki_campus_gateway_v1_clusters_proto_rawDesc = "" +
 	"\rport_channels\x18\x06 \x03(\v2B.meraki.campus_gateway.v1.NetworkCampusGatewayCluster.PortChannelsR\fportChannels\x12W\n" +
 	"\adevices\x18\a \x03(\v2=.meraki.campus_gateway.v1.NetworkCampusGatewayCluster.DevicesR\adevices\x12\x19\n" +
 	"\x05notes\x18\b \x01(\tH\x02R\x05notes\x88\x01\x01\x12\x15\n" +
-	"\x03url\x18\t \x01(\tH\x03R\x03url\x88\x01\x01\x1a\xa2\x03\n" +
+	"\x03url\x18\t \x01(\tH\x03R\x03url\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc0\x04\n" +
 	"\aUplinks\x12!\n" +
 	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12\x17\n" +
 	"\x04vlan\x18\x02 \x01(\x03H\x01R\x04vlan\x88\x01\x01\x12e\n" +
-	"\taddresses\x18\x03 \x03(\v2G.meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Uplinks.AddressesR\taddresses\x1a\xdc\x01\n" +
+	"\taddresses\x18\x03 \x03(\v2G.meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Uplinks.AddressesR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xab\x02\n" +
 	"\tAddresses\x12,\n" +
 	"\x0fassignment_mode\x18\x01 \x01(\tH\x00R\x0eassignmentMode\x88\x01\x01\x12\x1f\n" +
 	"\bprotocol\x18\x02 \x01(\tH\x01R\bprotocol\x88\x01\x01\x12\x1d\n" +
 	"\agateway\x18\x03 \x01(\tH\x02R\agateway\x88\x01\x01\x12$\n" +
 	"\vsubnet_mask\x18\x04 \x01(\tH\x03R\n" +
-	"subnetMask\x88\x01\x01B\x12\n" +
+	"subnetMask\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_assignment_modeB\v\n" +
 	"\t_protocolB\n" +
 	"\n" +
@@ -8328,61 +6064,71 @@ const file_meraki_campus_gateway_v1_clusters_proto_rawDesc = "" +
 	"\f_subnet_maskB\f\n" +
 	"\n" +
 	"_interfaceB\a\n" +
-	"\x05_vlan\x1a\xf9\x03\n" +
+	"\x05_vlan\x1a\xe7\x05\n" +
 	"\aTunnels\x12\\\n" +
 	"\x06uplink\x18\x01 \x01(\v2D.meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Tunnels.UplinkR\x06uplink\x12!\n" +
 	"\tinterface\x18\x02 \x01(\tH\x00R\tinterface\x88\x01\x01\x12\x17\n" +
 	"\x04vlan\x18\x03 \x01(\x03H\x01R\x04vlan\x88\x01\x01\x12e\n" +
-	"\taddresses\x18\x04 \x03(\v2G.meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Tunnels.AddressesR\taddresses\x1a9\n" +
+	"\taddresses\x18\x04 \x03(\v2G.meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Tunnels.AddressesR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x88\x01\n" +
 	"\x06Uplink\x12!\n" +
-	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01B\f\n" +
+	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
-	"_interface\x1a\x9a\x01\n" +
+	"_interface\x1a\xe9\x01\n" +
 	"\tAddresses\x12\x1f\n" +
 	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12\x1d\n" +
 	"\agateway\x18\x02 \x01(\tH\x01R\agateway\x88\x01\x01\x12$\n" +
 	"\vsubnet_mask\x18\x03 \x01(\tH\x02R\n" +
-	"subnetMask\x88\x01\x01B\v\n" +
+	"subnetMask\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_protocolB\n" +
 	"\n" +
 	"\b_gatewayB\x0e\n" +
 	"\f_subnet_maskB\f\n" +
 	"\n" +
 	"_interfaceB\a\n" +
-	"\x05_vlan\x1a+\n" +
+	"\x05_vlan\x1az\n" +
 	"\vNameservers\x12\x1c\n" +
-	"\taddresses\x18\x01 \x03(\tR\taddresses\x1a\xaa\x01\n" +
+	"\taddresses\x18\x01 \x03(\tR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf9\x01\n" +
 	"\fPortChannels\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x17\n" +
 	"\x04vlan\x18\x03 \x01(\x03H\x02R\x04vlan\x88\x01\x01\x12(\n" +
-	"\rallowed_vlans\x18\x04 \x01(\tH\x03R\fallowedVlans\x88\x01\x01B\x05\n" +
+	"\rallowed_vlans\x18\x04 \x01(\tH\x03R\fallowedVlans\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_vlanB\x10\n" +
-	"\x0e_allowed_vlans\x1a\xc7\x06\n" +
+	"\x0e_allowed_vlans\x1a\xd4\t\n" +
 	"\aDevices\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12 \n" +
 	"\tmember_id\x18\x02 \x01(\tH\x01R\bmemberId\x88\x01\x01\x12_\n" +
 	"\auplinks\x18\x03 \x03(\v2E.meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.UplinksR\auplinks\x12_\n" +
-	"\atunnels\x18\x04 \x03(\v2E.meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.TunnelsR\atunnels\x1a\x8f\x02\n" +
+	"\atunnels\x18\x04 \x03(\v2E.meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.TunnelsR\atunnels\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xae\x03\n" +
 	"\aUplinks\x12!\n" +
 	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12m\n" +
-	"\taddresses\x18\x02 \x03(\v2O.meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Uplinks.AddressesR\taddresses\x1ad\n" +
+	"\taddresses\x18\x02 \x03(\v2O.meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Uplinks.AddressesR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb3\x01\n" +
 	"\tAddresses\x12\x1f\n" +
 	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12\x1d\n" +
-	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01B\v\n" +
+	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_protocolB\n" +
 	"\n" +
 	"\b_addressB\f\n" +
 	"\n" +
-	"_interface\x1a\x8f\x02\n" +
+	"_interface\x1a\xae\x03\n" +
 	"\aTunnels\x12!\n" +
 	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12m\n" +
-	"\taddresses\x18\x02 \x03(\v2O.meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Tunnels.AddressesR\taddresses\x1ad\n" +
+	"\taddresses\x18\x02 \x03(\v2O.meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Tunnels.AddressesR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb3\x01\n" +
 	"\tAddresses\x12\x1f\n" +
 	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12\x1d\n" +
-	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01B\v\n" +
+	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_protocolB\n" +
 	"\n" +
 	"\b_addressB\f\n" +
@@ -8394,98 +6140,23 @@ const file_meraki_campus_gateway_v1_clusters_proto_rawDesc = "" +
 	"\v_cluster_idB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_notesB\x06\n" +
-	"\x04_url\"\xd1\x16\n" +
+	"\x04_url\"\xd5\x06\n" +
 	"(UpdateNetworkCampusGatewayClusterRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"cluster_id\x18\x02 \x01(\tH\x01R\tclusterId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12d\n" +
-	"\auplinks\x18\x04 \x03(\v2J.meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.UplinksR\auplinks\x12d\n" +
-	"\atunnels\x18\x05 \x03(\v2J.meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.TunnelsR\atunnels\x12p\n" +
-	"\vnameservers\x18\x06 \x01(\v2N.meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.NameserversR\vnameservers\x12t\n" +
-	"\rport_channels\x18\a \x03(\v2O.meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.PortChannelsR\fportChannels\x12d\n" +
-	"\adevices\x18\b \x03(\v2J.meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.DevicesR\adevices\x12\x19\n" +
-	"\x05notes\x18\t \x01(\tH\x03R\x05notes\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\v \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xaf\x03\n" +
-	"\aUplinks\x12!\n" +
-	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12\x17\n" +
-	"\x04vlan\x18\x02 \x01(\x03H\x01R\x04vlan\x88\x01\x01\x12r\n" +
-	"\taddresses\x18\x03 \x03(\v2T.meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Uplinks.AddressesR\taddresses\x1a\xdc\x01\n" +
-	"\tAddresses\x12,\n" +
-	"\x0fassignment_mode\x18\x01 \x01(\tH\x00R\x0eassignmentMode\x88\x01\x01\x12\x1f\n" +
-	"\bprotocol\x18\x02 \x01(\tH\x01R\bprotocol\x88\x01\x01\x12\x1d\n" +
-	"\agateway\x18\x03 \x01(\tH\x02R\agateway\x88\x01\x01\x12$\n" +
-	"\vsubnet_mask\x18\x04 \x01(\tH\x03R\n" +
-	"subnetMask\x88\x01\x01B\x12\n" +
-	"\x10_assignment_modeB\v\n" +
-	"\t_protocolB\n" +
-	"\n" +
-	"\b_gatewayB\x0e\n" +
-	"\f_subnet_maskB\f\n" +
-	"\n" +
-	"_interfaceB\a\n" +
-	"\x05_vlan\x1a\x93\x04\n" +
-	"\aTunnels\x12i\n" +
-	"\x06uplink\x18\x01 \x01(\v2Q.meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Tunnels.UplinkR\x06uplink\x12!\n" +
-	"\tinterface\x18\x02 \x01(\tH\x00R\tinterface\x88\x01\x01\x12\x17\n" +
-	"\x04vlan\x18\x03 \x01(\x03H\x01R\x04vlan\x88\x01\x01\x12r\n" +
-	"\taddresses\x18\x04 \x03(\v2T.meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Tunnels.AddressesR\taddresses\x1a9\n" +
-	"\x06Uplink\x12!\n" +
-	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01B\f\n" +
-	"\n" +
-	"_interface\x1a\x9a\x01\n" +
-	"\tAddresses\x12\x1f\n" +
-	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12\x1d\n" +
-	"\agateway\x18\x02 \x01(\tH\x01R\agateway\x88\x01\x01\x12$\n" +
-	"\vsubnet_mask\x18\x03 \x01(\tH\x02R\n" +
-	"subnetMask\x88\x01\x01B\v\n" +
-	"\t_protocolB\n" +
-	"\n" +
-	"\b_gatewayB\x0e\n" +
-	"\f_subnet_maskB\f\n" +
-	"\n" +
-	"_interfaceB\a\n" +
-	"\x05_vlan\x1a+\n" +
-	"\vNameservers\x12\x1c\n" +
-	"\taddresses\x18\x01 \x03(\tR\taddresses\x1a\x8e\x01\n" +
-	"\fPortChannels\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x17\n" +
-	"\x04vlan\x18\x02 \x01(\x03H\x01R\x04vlan\x88\x01\x01\x12(\n" +
-	"\rallowed_vlans\x18\x03 \x01(\tH\x02R\fallowedVlans\x88\x01\x01B\a\n" +
-	"\x05_nameB\a\n" +
-	"\x05_vlanB\x10\n" +
-	"\x0e_allowed_vlans\x1a\xcb\x06\n" +
-	"\aDevices\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12l\n" +
-	"\auplinks\x18\x02 \x03(\v2R.meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Devices.UplinksR\auplinks\x12l\n" +
-	"\atunnels\x18\x03 \x03(\v2R.meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Devices.TunnelsR\atunnels\x1a\x9c\x02\n" +
-	"\aUplinks\x12!\n" +
-	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12z\n" +
-	"\taddresses\x18\x02 \x03(\v2\\.meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Devices.Uplinks.AddressesR\taddresses\x1ad\n" +
-	"\tAddresses\x12\x1f\n" +
-	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12\x1d\n" +
-	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01B\v\n" +
-	"\t_protocolB\n" +
-	"\n" +
-	"\b_addressB\f\n" +
-	"\n" +
-	"_interface\x1a\x9c\x02\n" +
-	"\aTunnels\x12!\n" +
-	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12z\n" +
-	"\taddresses\x18\x02 \x03(\v2\\.meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Devices.Tunnels.AddressesR\taddresses\x1ad\n" +
-	"\tAddresses\x12\x1f\n" +
-	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12\x1d\n" +
-	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01B\v\n" +
-	"\t_protocolB\n" +
-	"\n" +
-	"\b_addressB\f\n" +
-	"\n" +
-	"_interfaceB\t\n" +
-	"\a_serialB\r\n" +
+	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12W\n" +
+	"\auplinks\x18\x04 \x03(\v2=.meraki.campus_gateway.v1.NetworkCampusGatewayCluster.UplinksR\auplinks\x12W\n" +
+	"\atunnels\x18\x05 \x03(\v2=.meraki.campus_gateway.v1.NetworkCampusGatewayCluster.TunnelsR\atunnels\x12c\n" +
+	"\vnameservers\x18\x06 \x01(\v2A.meraki.campus_gateway.v1.NetworkCampusGatewayCluster.NameserversR\vnameservers\x12g\n" +
+	"\rport_channels\x18\a \x03(\v2B.meraki.campus_gateway.v1.NetworkCampusGatewayCluster.PortChannelsR\fportChannels\x12W\n" +
+	"\adevices\x18\b \x03(\v2=.meraki.campus_gateway.v1.NetworkCampusGatewayCluster.DevicesR\adevices\x12\x19\n" +
+	"\x05notes\x18\t \x01(\tH\x03R\x05notes\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\r\n" +
 	"\v_cluster_idB\a\n" +
 	"\x05_nameB\b\n" +
@@ -8496,7 +6167,9 @@ const file_meraki_campus_gateway_v1_clusters_proto_rawDesc = "" +
 	"\n" +
 	"cluster_id\x18\x02 \x01(\tH\x01R\tclusterId\x88\x01\x01B\r\n" +
 	"\v_network_idB\r\n" +
-	"\v_cluster_id\"\xb8\x02\n" +
+	"\v_cluster_id\"z\n" +
+	")DeleteNetworkCampusGatewayClusterResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xb8\x02\n" +
 	"+GetOrganizationCampusGatewayClustersRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vnetwork_ids\x18\x02 \x03(\tR\n" +
@@ -8507,11 +6180,12 @@ const file_meraki_campus_gateway_v1_clusters_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xdf\x1c\n" +
-	",GetOrganizationCampusGatewayClustersResponse\x12a\n" +
-	"\x05items\x18\x01 \x03(\v2K.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12_\n" +
-	"\x04meta\x18\x03 \x01(\v2K.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.MetaR\x04meta\x1a\xdd\x17\n" +
+	"\x0e_ending_before\"\x93#\n" +
+	",GetOrganizationCampusGatewayClustersResponse\x12<\n" +
+	"\x04meta\x18\x01 \x01(\v2(.meraki.campus_gateway.v1.CollectionMetaR\x04meta\x12b\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2K.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb2 \n" +
 	"\x04Item\x12m\n" +
 	"\anetwork\x18\x01 \x01(\v2S.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.NetworkR\anetwork\x12\"\n" +
 	"\n" +
@@ -8524,20 +6198,24 @@ const file_meraki_campus_gateway_v1_clusters_proto_rawDesc = "" +
 	"\adevices\x18\b \x03(\v2S.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.DevicesR\adevices\x12\x19\n" +
 	"\x05notes\x18\t \x01(\tH\x02R\x05notes\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\n" +
-	" \x01(\tH\x03R\x03url\x88\x01\x01\x1a%\n" +
+	" \x01(\tH\x03R\x03url\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xb8\x03\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xd6\x04\n" +
 	"\aUplinks\x12!\n" +
 	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12\x17\n" +
 	"\x04vlan\x18\x02 \x01(\x03H\x01R\x04vlan\x88\x01\x01\x12{\n" +
-	"\taddresses\x18\x03 \x03(\v2].meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Uplinks.AddressesR\taddresses\x1a\xdc\x01\n" +
+	"\taddresses\x18\x03 \x03(\v2].meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Uplinks.AddressesR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xab\x02\n" +
 	"\tAddresses\x12,\n" +
 	"\x0fassignment_mode\x18\x01 \x01(\tH\x00R\x0eassignmentMode\x88\x01\x01\x12\x1f\n" +
 	"\bprotocol\x18\x02 \x01(\tH\x01R\bprotocol\x88\x01\x01\x12\x1d\n" +
 	"\agateway\x18\x03 \x01(\tH\x02R\agateway\x88\x01\x01\x12$\n" +
 	"\vsubnet_mask\x18\x04 \x01(\tH\x03R\n" +
-	"subnetMask\x88\x01\x01B\x12\n" +
+	"subnetMask\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_assignment_modeB\v\n" +
 	"\t_protocolB\n" +
 	"\n" +
@@ -8545,61 +6223,72 @@ const file_meraki_campus_gateway_v1_clusters_proto_rawDesc = "" +
 	"\f_subnet_maskB\f\n" +
 	"\n" +
 	"_interfaceB\a\n" +
-	"\x05_vlan\x1a\xa5\x04\n" +
+	"\x05_vlan\x1a\x93\x06\n" +
 	"\aTunnels\x12r\n" +
 	"\x06uplink\x18\x01 \x01(\v2Z.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Tunnels.UplinkR\x06uplink\x12!\n" +
 	"\tinterface\x18\x02 \x01(\tH\x00R\tinterface\x88\x01\x01\x12\x17\n" +
 	"\x04vlan\x18\x03 \x01(\x03H\x01R\x04vlan\x88\x01\x01\x12{\n" +
-	"\taddresses\x18\x04 \x03(\v2].meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Tunnels.AddressesR\taddresses\x1a9\n" +
+	"\taddresses\x18\x04 \x03(\v2].meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Tunnels.AddressesR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x88\x01\n" +
 	"\x06Uplink\x12!\n" +
-	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01B\f\n" +
+	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
-	"_interface\x1a\x9a\x01\n" +
+	"_interface\x1a\xe9\x01\n" +
 	"\tAddresses\x12\x1f\n" +
 	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12\x1d\n" +
 	"\agateway\x18\x02 \x01(\tH\x01R\agateway\x88\x01\x01\x12$\n" +
 	"\vsubnet_mask\x18\x03 \x01(\tH\x02R\n" +
-	"subnetMask\x88\x01\x01B\v\n" +
+	"subnetMask\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_protocolB\n" +
 	"\n" +
 	"\b_gatewayB\x0e\n" +
 	"\f_subnet_maskB\f\n" +
 	"\n" +
 	"_interfaceB\a\n" +
-	"\x05_vlan\x1a+\n" +
+	"\x05_vlan\x1az\n" +
 	"\vNameservers\x12\x1c\n" +
-	"\taddresses\x18\x01 \x03(\tR\taddresses\x1a\xaa\x01\n" +
+	"\taddresses\x18\x01 \x03(\tR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf9\x01\n" +
 	"\fPortChannels\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x17\n" +
 	"\x04vlan\x18\x03 \x01(\x03H\x02R\x04vlan\x88\x01\x01\x12(\n" +
-	"\rallowed_vlans\x18\x04 \x01(\tH\x03R\fallowedVlans\x88\x01\x01B\x05\n" +
+	"\rallowed_vlans\x18\x04 \x01(\tH\x03R\fallowedVlans\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_vlanB\x10\n" +
-	"\x0e_allowed_vlans\x1a\xa1\a\n" +
+	"\x0e_allowed_vlans\x1a\xae\n" +
+	"\n" +
 	"\aDevices\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12 \n" +
 	"\tmember_id\x18\x02 \x01(\tH\x01R\bmemberId\x88\x01\x01\x12u\n" +
 	"\auplinks\x18\x03 \x03(\v2[.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.UplinksR\auplinks\x12u\n" +
-	"\atunnels\x18\x04 \x03(\v2[.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.TunnelsR\atunnels\x1a\xa6\x02\n" +
+	"\atunnels\x18\x04 \x03(\v2[.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.TunnelsR\atunnels\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc5\x03\n" +
 	"\aUplinks\x12!\n" +
 	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12\x83\x01\n" +
-	"\taddresses\x18\x02 \x03(\v2e.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Uplinks.AddressesR\taddresses\x1ad\n" +
+	"\taddresses\x18\x02 \x03(\v2e.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Uplinks.AddressesR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb3\x01\n" +
 	"\tAddresses\x12\x1f\n" +
 	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12\x1d\n" +
-	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01B\v\n" +
+	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_protocolB\n" +
 	"\n" +
 	"\b_addressB\f\n" +
 	"\n" +
-	"_interface\x1a\xa6\x02\n" +
+	"_interface\x1a\xc5\x03\n" +
 	"\aTunnels\x12!\n" +
 	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12\x83\x01\n" +
-	"\taddresses\x18\x02 \x03(\v2e.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Tunnels.AddressesR\taddresses\x1ad\n" +
+	"\taddresses\x18\x02 \x03(\v2e.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Tunnels.AddressesR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb3\x01\n" +
 	"\tAddresses\x12\x1f\n" +
 	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12\x1d\n" +
-	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01B\v\n" +
+	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_protocolB\n" +
 	"\n" +
 	"\b_addressB\f\n" +
@@ -8611,17 +6300,7 @@ const file_meraki_campus_gateway_v1_clusters_proto_rawDesc = "" +
 	"\v_cluster_idB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_notesB\x06\n" +
-	"\x04_url\x1a\xcc\x02\n" +
-	"\x04Meta\x12j\n" +
-	"\x06counts\x18\x01 \x01(\v2R.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Meta.CountsR\x06counts\x1a\xd7\x01\n" +
-	"\x06Counts\x12n\n" +
-	"\x05items\x18\x01 \x01(\v2X.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xe8\x02\n" +
+	"\x04_url\"\xe8\x02\n" +
 	":GetOrganizationCampusGatewayClustersFailoverTargetsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vnetwork_ids\x18\x02 \x03(\tR\n" +
@@ -8634,26 +6313,32 @@ const file_meraki_campus_gateway_v1_clusters_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xaf\a\n" +
-	";GetOrganizationCampusGatewayClustersFailoverTargetsResponse\x12p\n" +
-	"\x05items\x18\x01 \x03(\v2Z.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xbf\x05\n" +
+	"\x0e_ending_before\"\xbc\n" +
+	"\n" +
+	";GetOrganizationCampusGatewayClustersFailoverTargetsResponse\x12q\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2Z.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xfb\a\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tH\x00R\tclusterId\x88\x01\x01\x12|\n" +
 	"\anetwork\x18\x02 \x01(\v2b.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.NetworkR\anetwork\x12\x7f\n" +
-	"\bfailover\x18\x03 \x01(\v2c.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.FailoverR\bfailover\x1a%\n" +
+	"\bfailover\x18\x03 \x01(\v2c.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.FailoverR\bfailover\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xdd\x02\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xfb\x03\n" +
 	"\bFailover\x12\x85\x01\n" +
-	"\atargets\x18\x01 \x03(\v2k.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.Failover.TargetsR\atargets\x1a\xc8\x01\n" +
+	"\atargets\x18\x01 \x03(\v2k.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.Failover.TargetsR\atargets\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x97\x02\n" +
 	"\aTargets\x12\"\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tH\x00R\tclusterId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1f\n" +
 	"\bpriority\x18\x03 \x01(\x03H\x02R\bpriority\x88\x01\x01\x12(\n" +
-	"\rallowed_vlans\x18\x04 \x01(\tH\x03R\fallowedVlans\x88\x01\x01B\r\n" +
+	"\rallowed_vlans\x18\x04 \x01(\tH\x03R\fallowedVlans\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_cluster_idB\a\n" +
 	"\x05_nameB\v\n" +
 	"\t_priorityB\x10\n" +
@@ -8671,30 +6356,35 @@ const file_meraki_campus_gateway_v1_clusters_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xb6\f\n" +
-	"DGetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse\x12y\n" +
-	"\x05items\x18\x01 \x03(\v2c.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12w\n" +
-	"\x04meta\x18\x03 \x01(\v2c.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.MetaR\x04meta\x1a\xba\x06\n" +
+	"\x0e_ending_before\"\x87\f\n" +
+	"DGetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse\x12<\n" +
+	"\x04meta\x18\x01 \x01(\v2(.meraki.campus_gateway.v1.CollectionMetaR\x04meta\x12z\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2c.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf6\b\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tH\x00R\tclusterId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x85\x01\n" +
 	"\anetwork\x18\x03 \x01(\v2k.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item.NetworkR\anetwork\x12\x19\n" +
 	"\x05model\x18\x04 \x01(\tH\x02R\x05model\x88\x01\x01\x12\x8b\x01\n" +
-	"\tavailable\x18\x05 \x03(\v2m.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item.AvailableR\tavailable\x1a%\n" +
+	"\tavailable\x18\x05 \x03(\v2m.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item.AvailableR\tavailable\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xfa\x02\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\x98\x04\n" +
 	"\tAvailable\x12\"\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tH\x00R\tclusterId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x8f\x01\n" +
 	"\anetwork\x18\x03 \x01(\v2u.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item.Available.NetworkR\anetwork\x12\x19\n" +
 	"\x05model\x18\x04 \x01(\tH\x02R\x05model\x88\x01\x01\x12(\n" +
-	"\rallowed_vlans\x18\x05 \x01(\tH\x03R\fallowedVlans\x88\x01\x01\x1a%\n" +
+	"\rallowed_vlans\x18\x05 \x01(\tH\x03R\fallowedVlans\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\r\n" +
 	"\v_cluster_idB\a\n" +
 	"\x05_nameB\b\n" +
@@ -8702,17 +6392,7 @@ const file_meraki_campus_gateway_v1_clusters_proto_rawDesc = "" +
 	"\x0e_allowed_vlansB\r\n" +
 	"\v_cluster_idB\a\n" +
 	"\x05_nameB\b\n" +
-	"\x06_model\x1a\xfe\x02\n" +
-	"\x04Meta\x12\x82\x01\n" +
-	"\x06counts\x18\x01 \x01(\v2j.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Meta.CountsR\x06counts\x1a\xf0\x01\n" +
-	"\x06Counts\x12\x86\x01\n" +
-	"\x05items\x18\x01 \x01(\v2p.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xb7\x04\n" +
+	"\x06_model\"\xb7\x04\n" +
 	"<GetOrganizationCampusGatewayClustersNetworksOverviewsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vcluster_ids\x18\x02 \x03(\tR\n" +
@@ -8736,11 +6416,12 @@ const file_meraki_campus_gateway_v1_clusters_proto_rawDesc = "" +
 	"\v_sort_orderB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xe9\x10\n" +
-	"=GetOrganizationCampusGatewayClustersNetworksOverviewsResponse\x12r\n" +
-	"\x05items\x18\x01 \x03(\v2\\.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12p\n" +
-	"\x04meta\x18\x03 \x01(\v2\\.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.MetaR\x04meta\x1a\x92\v\n" +
+	"\x0e_ending_before\"\x91\x13\n" +
+	"=GetOrganizationCampusGatewayClustersNetworksOverviewsResponse\x12<\n" +
+	"\x04meta\x18\x01 \x01(\v2(.meraki.campus_gateway.v1.CollectionMetaR\x04meta\x12s\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2\\.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8e\x10\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
@@ -8749,157 +6430,73 @@ const file_meraki_campus_gateway_v1_clusters_proto_rawDesc = "" +
 	"\x04site\x18\x04 \x01(\v2a.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.SiteR\x04site\x12\x15\n" +
 	"\x03url\x18\x05 \x01(\tH\x02R\x03url\x88\x01\x01\x12{\n" +
 	"\x06counts\x18\x06 \x01(\v2c.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.CountsR\x06counts\x12~\n" +
-	"\acluster\x18\a \x01(\v2d.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.ClusterR\acluster\x1a3\n" +
+	"\acluster\x18\a \x01(\v2d.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.ClusterR\acluster\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x82\x01\n" +
 	"\tTunneling\x12\x1b\n" +
-	"\x06source\x18\x01 \x01(\tH\x00R\x06source\x88\x01\x01B\t\n" +
-	"\a_source\x1ac\n" +
+	"\x06source\x18\x01 \x01(\tH\x00R\x06source\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_source\x1a\xb2\x01\n" +
 	"\x04Site\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x15\n" +
-	"\x03url\x18\x03 \x01(\tH\x02R\x03url\x88\x01\x01B\x05\n" +
+	"\x03url\x18\x03 \x01(\tH\x02R\x03url\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x06\n" +
-	"\x04_url\x1a\xb7\x04\n" +
+	"\x04_url\x1a\xf4\x06\n" +
 	"\x06Counts\x12\x91\x01\n" +
 	"\vconnections\x18\x01 \x01(\v2o.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts.ConnectionsR\vconnections\x12\x85\x01\n" +
 	"\aclients\x18\x02 \x01(\v2k.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts.ClientsR\aclients\x12\x7f\n" +
-	"\x05ssids\x18\x03 \x01(\v2i.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts.SsidsR\x05ssids\x1a2\n" +
+	"\x05ssids\x18\x03 \x01(\v2i.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts.SsidsR\x05ssids\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x81\x01\n" +
 	"\vConnections\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
-	"\x06_total\x1a.\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_total\x1a}\n" +
 	"\aClients\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
-	"\x06_total\x1a,\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_total\x1a{\n" +
 	"\x05Ssids\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
-	"\x06_total\x1aG\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_total\x1a\x96\x01\n" +
 	"\aCluster\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_nameB\x06\n" +
-	"\x04_url\x1a\xee\x02\n" +
-	"\x04Meta\x12{\n" +
-	"\x06counts\x18\x01 \x01(\v2c.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Meta.CountsR\x06counts\x1a\xe8\x01\n" +
-	"\x06Counts\x12\x7f\n" +
-	"\x05items\x18\x01 \x01(\v2i.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
+	"\x04_url\"\xb8\n" +
 	"\n" +
-	"_remaining\"\xec\x1b\n" +
 	"1ProvisionOrganizationCampusGatewayClustersRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"cluster_id\x18\x02 \x01(\tH\x01R\tclusterId\x88\x01\x01\x12m\n" +
 	"\anetwork\x18\x03 \x01(\v2S.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.NetworkR\anetwork\x12\x17\n" +
-	"\x04name\x18\x04 \x01(\tH\x02R\x04name\x88\x01\x01\x12m\n" +
-	"\auplinks\x18\x05 \x03(\v2S.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.UplinksR\auplinks\x12m\n" +
-	"\atunnels\x18\x06 \x03(\v2S.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.TunnelsR\atunnels\x12y\n" +
-	"\vnameservers\x18\a \x01(\v2W.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.NameserversR\vnameservers\x12}\n" +
-	"\rport_channels\x18\b \x03(\v2X.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.PortChannelsR\fportChannels\x12m\n" +
-	"\adevices\x18\t \x03(\v2S.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.DevicesR\adevices\x12p\n" +
+	"\x04name\x18\x04 \x01(\tH\x02R\x04name\x88\x01\x01\x12n\n" +
+	"\auplinks\x18\x05 \x03(\v2T.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.UplinksR\auplinks\x12n\n" +
+	"\atunnels\x18\x06 \x03(\v2T.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.TunnelsR\atunnels\x12z\n" +
+	"\vnameservers\x18\a \x01(\v2X.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.NameserversR\vnameservers\x12~\n" +
+	"\rport_channels\x18\b \x03(\v2Y.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.PortChannelsR\fportChannels\x12n\n" +
+	"\adevices\x18\t \x03(\v2T.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.DevicesR\adevices\x12q\n" +
 	"\bfailover\x18\n" +
-	" \x01(\v2T.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.FailoverR\bfailover\x12\x19\n" +
-	"\x05notes\x18\v \x01(\tH\x03R\x05notes\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\f \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\r \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a%\n" +
+	" \x01(\v2U.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.FailoverR\bfailover\x12\x19\n" +
+	"\x05notes\x18\v \x01(\tH\x03R\x05notes\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xb8\x03\n" +
-	"\aUplinks\x12!\n" +
-	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12\x17\n" +
-	"\x04vlan\x18\x02 \x01(\x03H\x01R\x04vlan\x88\x01\x01\x12{\n" +
-	"\taddresses\x18\x03 \x03(\v2].meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Uplinks.AddressesR\taddresses\x1a\xdc\x01\n" +
-	"\tAddresses\x12,\n" +
-	"\x0fassignment_mode\x18\x01 \x01(\tH\x00R\x0eassignmentMode\x88\x01\x01\x12\x1f\n" +
-	"\bprotocol\x18\x02 \x01(\tH\x01R\bprotocol\x88\x01\x01\x12\x1d\n" +
-	"\agateway\x18\x03 \x01(\tH\x02R\agateway\x88\x01\x01\x12$\n" +
-	"\vsubnet_mask\x18\x04 \x01(\tH\x03R\n" +
-	"subnetMask\x88\x01\x01B\x12\n" +
-	"\x10_assignment_modeB\v\n" +
-	"\t_protocolB\n" +
-	"\n" +
-	"\b_gatewayB\x0e\n" +
-	"\f_subnet_maskB\f\n" +
-	"\n" +
-	"_interfaceB\a\n" +
-	"\x05_vlan\x1a\xa5\x04\n" +
-	"\aTunnels\x12r\n" +
-	"\x06uplink\x18\x01 \x01(\v2Z.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Tunnels.UplinkR\x06uplink\x12!\n" +
-	"\tinterface\x18\x02 \x01(\tH\x00R\tinterface\x88\x01\x01\x12\x17\n" +
-	"\x04vlan\x18\x03 \x01(\x03H\x01R\x04vlan\x88\x01\x01\x12{\n" +
-	"\taddresses\x18\x04 \x03(\v2].meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Tunnels.AddressesR\taddresses\x1a9\n" +
-	"\x06Uplink\x12!\n" +
-	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01B\f\n" +
-	"\n" +
-	"_interface\x1a\x9a\x01\n" +
-	"\tAddresses\x12\x1f\n" +
-	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12\x1d\n" +
-	"\agateway\x18\x02 \x01(\tH\x01R\agateway\x88\x01\x01\x12$\n" +
-	"\vsubnet_mask\x18\x03 \x01(\tH\x02R\n" +
-	"subnetMask\x88\x01\x01B\v\n" +
-	"\t_protocolB\n" +
-	"\n" +
-	"\b_gatewayB\x0e\n" +
-	"\f_subnet_maskB\f\n" +
-	"\n" +
-	"_interfaceB\a\n" +
-	"\x05_vlan\x1a+\n" +
-	"\vNameservers\x12\x1c\n" +
-	"\taddresses\x18\x01 \x03(\tR\taddresses\x1a\xaa\x01\n" +
-	"\fPortChannels\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x17\n" +
-	"\x04vlan\x18\x03 \x01(\x03H\x02R\x04vlan\x88\x01\x01\x12(\n" +
-	"\rallowed_vlans\x18\x04 \x01(\tH\x03R\fallowedVlans\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\a\n" +
-	"\x05_vlanB\x10\n" +
-	"\x0e_allowed_vlans\x1a\xf1\x06\n" +
-	"\aDevices\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12u\n" +
-	"\auplinks\x18\x02 \x03(\v2[.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Devices.UplinksR\auplinks\x12u\n" +
-	"\atunnels\x18\x03 \x03(\v2[.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Devices.TunnelsR\atunnels\x1a\xa6\x02\n" +
-	"\aUplinks\x12!\n" +
-	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12\x83\x01\n" +
-	"\taddresses\x18\x02 \x03(\v2e.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Devices.Uplinks.AddressesR\taddresses\x1ad\n" +
-	"\tAddresses\x12\x1f\n" +
-	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12\x1d\n" +
-	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01B\v\n" +
-	"\t_protocolB\n" +
-	"\n" +
-	"\b_addressB\f\n" +
-	"\n" +
-	"_interface\x1a\xa6\x02\n" +
-	"\aTunnels\x12!\n" +
-	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12\x83\x01\n" +
-	"\taddresses\x18\x02 \x03(\v2e.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Devices.Tunnels.AddressesR\taddresses\x1ad\n" +
-	"\tAddresses\x12\x1f\n" +
-	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12\x1d\n" +
-	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01B\v\n" +
-	"\t_protocolB\n" +
-	"\n" +
-	"\b_addressB\f\n" +
-	"\n" +
-	"_interfaceB\t\n" +
-	"\a_serial\x1a\xee\x01\n" +
-	"\bFailover\x12v\n" +
-	"\atargets\x18\x01 \x03(\v2\\.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Failover.TargetsR\atargets\x1aj\n" +
-	"\aTargets\x12\"\n" +
-	"\n" +
-	"cluster_id\x18\x01 \x01(\tH\x00R\tclusterId\x88\x01\x01\x12\x1f\n" +
-	"\bpriority\x18\x02 \x01(\x03H\x01R\bpriority\x88\x01\x01B\r\n" +
-	"\v_cluster_idB\v\n" +
-	"\t_priorityB\x12\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_idB\x12\n" +
 	"\x10_organization_idB\r\n" +
 	"\v_cluster_idB\a\n" +
 	"\x05_nameB\b\n" +
-	"\x06_notes\"\xc5\x1a\n" +
+	"\x06_notes\"\xe9#\n" +
 	"2ProvisionOrganizationCampusGatewayClustersResponse\x12\"\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tH\x00R\tclusterId\x88\x01\x01\x12\x17\n" +
@@ -8912,17 +6509,20 @@ const file_meraki_campus_gateway_v1_clusters_proto_rawDesc = "" +
 	"\x05notes\x18\b \x01(\tH\x02R\x05notes\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\t \x01(\tH\x03R\x03url\x88\x01\x01\x12q\n" +
 	"\bfailover\x18\n" +
-	" \x01(\v2U.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.FailoverR\bfailover\x1a\xb9\x03\n" +
+	" \x01(\v2U.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.FailoverR\bfailover\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd7\x04\n" +
 	"\aUplinks\x12!\n" +
 	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12\x17\n" +
 	"\x04vlan\x18\x02 \x01(\x03H\x01R\x04vlan\x88\x01\x01\x12|\n" +
-	"\taddresses\x18\x03 \x03(\v2^.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Uplinks.AddressesR\taddresses\x1a\xdc\x01\n" +
+	"\taddresses\x18\x03 \x03(\v2^.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Uplinks.AddressesR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xab\x02\n" +
 	"\tAddresses\x12,\n" +
 	"\x0fassignment_mode\x18\x01 \x01(\tH\x00R\x0eassignmentMode\x88\x01\x01\x12\x1f\n" +
 	"\bprotocol\x18\x02 \x01(\tH\x01R\bprotocol\x88\x01\x01\x12\x1d\n" +
 	"\agateway\x18\x03 \x01(\tH\x02R\agateway\x88\x01\x01\x12$\n" +
 	"\vsubnet_mask\x18\x04 \x01(\tH\x03R\n" +
-	"subnetMask\x88\x01\x01B\x12\n" +
+	"subnetMask\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_assignment_modeB\v\n" +
 	"\t_protocolB\n" +
 	"\n" +
@@ -8930,61 +6530,72 @@ const file_meraki_campus_gateway_v1_clusters_proto_rawDesc = "" +
 	"\f_subnet_maskB\f\n" +
 	"\n" +
 	"_interfaceB\a\n" +
-	"\x05_vlan\x1a\xa7\x04\n" +
+	"\x05_vlan\x1a\x95\x06\n" +
 	"\aTunnels\x12s\n" +
 	"\x06uplink\x18\x01 \x01(\v2[.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Tunnels.UplinkR\x06uplink\x12!\n" +
 	"\tinterface\x18\x02 \x01(\tH\x00R\tinterface\x88\x01\x01\x12\x17\n" +
 	"\x04vlan\x18\x03 \x01(\x03H\x01R\x04vlan\x88\x01\x01\x12|\n" +
-	"\taddresses\x18\x04 \x03(\v2^.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Tunnels.AddressesR\taddresses\x1a9\n" +
+	"\taddresses\x18\x04 \x03(\v2^.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Tunnels.AddressesR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x88\x01\n" +
 	"\x06Uplink\x12!\n" +
-	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01B\f\n" +
+	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
-	"_interface\x1a\x9a\x01\n" +
+	"_interface\x1a\xe9\x01\n" +
 	"\tAddresses\x12\x1f\n" +
 	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12\x1d\n" +
 	"\agateway\x18\x02 \x01(\tH\x01R\agateway\x88\x01\x01\x12$\n" +
 	"\vsubnet_mask\x18\x03 \x01(\tH\x02R\n" +
-	"subnetMask\x88\x01\x01B\v\n" +
+	"subnetMask\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_protocolB\n" +
 	"\n" +
 	"\b_gatewayB\x0e\n" +
 	"\f_subnet_maskB\f\n" +
 	"\n" +
 	"_interfaceB\a\n" +
-	"\x05_vlan\x1a+\n" +
+	"\x05_vlan\x1az\n" +
 	"\vNameservers\x12\x1c\n" +
-	"\taddresses\x18\x01 \x03(\tR\taddresses\x1a\xaa\x01\n" +
+	"\taddresses\x18\x01 \x03(\tR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf9\x01\n" +
 	"\fPortChannels\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x17\n" +
 	"\x04vlan\x18\x03 \x01(\x03H\x02R\x04vlan\x88\x01\x01\x12(\n" +
-	"\rallowed_vlans\x18\x04 \x01(\tH\x03R\fallowedVlans\x88\x01\x01B\x05\n" +
+	"\rallowed_vlans\x18\x04 \x01(\tH\x03R\fallowedVlans\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_vlanB\x10\n" +
-	"\x0e_allowed_vlans\x1a\xa5\a\n" +
+	"\x0e_allowed_vlans\x1a\xb2\n" +
+	"\n" +
 	"\aDevices\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12 \n" +
 	"\tmember_id\x18\x02 \x01(\tH\x01R\bmemberId\x88\x01\x01\x12v\n" +
 	"\auplinks\x18\x03 \x03(\v2\\.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.UplinksR\auplinks\x12v\n" +
-	"\atunnels\x18\x04 \x03(\v2\\.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.TunnelsR\atunnels\x1a\xa7\x02\n" +
+	"\atunnels\x18\x04 \x03(\v2\\.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.TunnelsR\atunnels\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc6\x03\n" +
 	"\aUplinks\x12!\n" +
 	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12\x84\x01\n" +
-	"\taddresses\x18\x02 \x03(\v2f.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Uplinks.AddressesR\taddresses\x1ad\n" +
+	"\taddresses\x18\x02 \x03(\v2f.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Uplinks.AddressesR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb3\x01\n" +
 	"\tAddresses\x12\x1f\n" +
 	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12\x1d\n" +
-	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01B\v\n" +
+	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_protocolB\n" +
 	"\n" +
 	"\b_addressB\f\n" +
 	"\n" +
-	"_interface\x1a\xa7\x02\n" +
+	"_interface\x1a\xc6\x03\n" +
 	"\aTunnels\x12!\n" +
 	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12\x84\x01\n" +
-	"\taddresses\x18\x02 \x03(\v2f.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Tunnels.AddressesR\taddresses\x1ad\n" +
+	"\taddresses\x18\x02 \x03(\v2f.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Tunnels.AddressesR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb3\x01\n" +
 	"\tAddresses\x12\x1f\n" +
 	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12\x1d\n" +
-	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01B\v\n" +
+	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_protocolB\n" +
 	"\n" +
 	"\b_addressB\f\n" +
@@ -8992,15 +6603,17 @@ const file_meraki_campus_gateway_v1_clusters_proto_rawDesc = "" +
 	"_interfaceB\t\n" +
 	"\a_serialB\f\n" +
 	"\n" +
-	"_member_id\x1a\xce\x02\n" +
+	"_member_id\x1a\xec\x03\n" +
 	"\bFailover\x12w\n" +
-	"\atargets\x18\x01 \x03(\v2].meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Failover.TargetsR\atargets\x1a\xc8\x01\n" +
+	"\atargets\x18\x01 \x03(\v2].meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Failover.TargetsR\atargets\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x97\x02\n" +
 	"\aTargets\x12\"\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tH\x00R\tclusterId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1f\n" +
 	"\bpriority\x18\x03 \x01(\x03H\x02R\bpriority\x88\x01\x01\x12(\n" +
-	"\rallowed_vlans\x18\x04 \x01(\tH\x03R\fallowedVlans\x88\x01\x01B\r\n" +
+	"\rallowed_vlans\x18\x04 \x01(\tH\x03R\fallowedVlans\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_cluster_idB\a\n" +
 	"\x05_nameB\v\n" +
 	"\t_priorityB\x10\n" +
@@ -9029,41 +6642,35 @@ const file_meraki_campus_gateway_v1_clusters_proto_rawDesc = "" +
 	"\v_sort_orderB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x8c\t\n" +
-	"1GetOrganizationCampusGatewayClustersSsidsResponse\x12f\n" +
-	"\x05items\x18\x01 \x03(\v2P.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12d\n" +
-	"\x04meta\x18\x03 \x01(\v2P.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.MetaR\x04meta\x1a\xf1\x03\n" +
+	"\x0e_ending_before\"\xca\b\n" +
+	"1GetOrganizationCampusGatewayClustersSsidsResponse\x12<\n" +
+	"\x04meta\x18\x01 \x01(\v2(.meraki.campus_gateway.v1.CollectionMetaR\x04meta\x12g\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2P.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdf\x05\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06number\x18\x01 \x01(\x03H\x00R\x06number\x88\x01\x01\x12\x1c\n" +
 	"\assid_id\x18\x02 \x01(\tH\x01R\x06ssidId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x04 \x01(\tH\x03R\x03url\x88\x01\x01\x12r\n" +
 	"\anetwork\x18\x05 \x01(\v2X.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Item.NetworkR\anetwork\x12r\n" +
-	"\acluster\x18\x06 \x01(\v2X.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Item.ClusterR\acluster\x1a%\n" +
+	"\acluster\x18\x06 \x01(\v2X.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Item.ClusterR\acluster\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1aG\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\x96\x01\n" +
 	"\aCluster\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_numberB\n" +
 	"\n" +
 	"\b_ssid_idB\a\n" +
 	"\x05_nameB\x06\n" +
-	"\x04_url\x1a\xd6\x02\n" +
-	"\x04Meta\x12o\n" +
-	"\x06counts\x18\x01 \x01(\v2W.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Meta.CountsR\x06counts\x1a\xdc\x01\n" +
-	"\x06Counts\x12s\n" +
-	"\x05items\x18\x01 \x01(\v2].meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xfd\x02\n" +
+	"\x04_url\"\xfd\x02\n" +
 	"5GetOrganizationCampusGatewayClustersTunnelableRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12(\n" +
 	"\x10from_network_ids\x18\x02 \x03(\tR\x0efromNetworkIds\x120\n" +
@@ -9074,43 +6681,38 @@ const file_meraki_campus_gateway_v1_clusters_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x98\n" +
+	"\x0e_ending_before\"\x96\n" +
 	"\n" +
-	"6GetOrganizationCampusGatewayClustersTunnelableResponse\x12k\n" +
-	"\x05items\x18\x01 \x03(\v2U.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12i\n" +
-	"\x04meta\x18\x03 \x01(\v2U.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.MetaR\x04meta\x1a\xe4\x04\n" +
+	"6GetOrganizationCampusGatewayClustersTunnelableResponse\x12<\n" +
+	"\x04meta\x18\x01 \x01(\v2(.meraki.campus_gateway.v1.CollectionMetaR\x04meta\x12l\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2U.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa1\a\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tH\x00R\tclusterId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x03 \x01(\tH\x02R\x03url\x88\x01\x01\x12w\n" +
 	"\anetwork\x18\x04 \x01(\v2].meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.NetworkR\anetwork\x12t\n" +
-	"\x06source\x18\x05 \x01(\v2\\.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.SourceR\x06source\x1aG\n" +
+	"\x06source\x18\x05 \x01(\v2\\.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.SourceR\x06source\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1a\xaf\x01\n" +
+	"\x05_name\x1a\xcd\x02\n" +
 	"\x06Source\x12~\n" +
-	"\anetwork\x18\x01 \x01(\v2d.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.Source.NetworkR\anetwork\x1a%\n" +
+	"\anetwork\x18\x01 \x01(\v2d.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.Source.NetworkR\anetwork\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\r\n" +
 	"\v_cluster_idB\a\n" +
 	"\x05_nameB\x06\n" +
-	"\x04_url\x1a\xe0\x02\n" +
-	"\x04Meta\x12t\n" +
-	"\x06counts\x18\x01 \x01(\v2\\.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Meta.CountsR\x06counts\x1a\xe1\x01\n" +
-	"\x06Counts\x12x\n" +
-	"\x05items\x18\x01 \x01(\v2b.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remainingB\x87\x01\n" +
-	"!com.merakibroker.campusgateway.v1B\rClustersProtoP\x01ZQgithub.com/merakibroker/merakibroker/gen/meraki/campus_gateway/v1;campusgatewayv1b\x06proto3"
+	"\x04_urlB\xa7\x01\n" +
+	"!com.merakibroker.campusgateway.v1B\rClustersProtoP\x01ZQgithub.com/merakibroker/merakibroker/gen/meraki/campus_gateway/v1;campusgatewayv1\xca\x02\x1dMerakiBroker\\CampusGateway\\V1b\x06proto3"
 
 var (
 	file_meraki_campus_gateway_v1_clusters_proto_rawDescOnce sync.Once
@@ -9124,281 +6726,268 @@ func file_meraki_campus_gateway_v1_clusters_proto_rawDescGZIP() []byte {
 	return file_meraki_campus_gateway_v1_clusters_proto_rawDescData
 }
 
-var file_meraki_campus_gateway_v1_clusters_proto_msgTypes = make([]protoimpl.MessageInfo, 135)
+var file_meraki_campus_gateway_v1_clusters_proto_msgTypes = make([]protoimpl.MessageInfo, 83)
 var file_meraki_campus_gateway_v1_clusters_proto_goTypes = []any{
 	(*CreateNetworkCampusGatewayClusterRequest)(nil),                                                    // 0: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest
 	(*NetworkCampusGatewayCluster)(nil),                                                                 // 1: meraki.campus_gateway.v1.NetworkCampusGatewayCluster
 	(*UpdateNetworkCampusGatewayClusterRequest)(nil),                                                    // 2: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest
 	(*DeleteNetworkCampusGatewayClusterRequest)(nil),                                                    // 3: meraki.campus_gateway.v1.DeleteNetworkCampusGatewayClusterRequest
-	(*GetOrganizationCampusGatewayClustersRequest)(nil),                                                 // 4: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersRequest
-	(*GetOrganizationCampusGatewayClustersResponse)(nil),                                                // 5: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse
-	(*GetOrganizationCampusGatewayClustersFailoverTargetsRequest)(nil),                                  // 6: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsRequest
-	(*GetOrganizationCampusGatewayClustersFailoverTargetsResponse)(nil),                                 // 7: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse
-	(*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterRequest)(nil),                         // 8: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterRequest
-	(*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse)(nil),                        // 9: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse
-	(*GetOrganizationCampusGatewayClustersNetworksOverviewsRequest)(nil),                                // 10: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsRequest
-	(*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse)(nil),                               // 11: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse
-	(*ProvisionOrganizationCampusGatewayClustersRequest)(nil),                                           // 12: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest
-	(*ProvisionOrganizationCampusGatewayClustersResponse)(nil),                                          // 13: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse
-	(*GetOrganizationCampusGatewayClustersSsidsRequest)(nil),                                            // 14: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsRequest
-	(*GetOrganizationCampusGatewayClustersSsidsResponse)(nil),                                           // 15: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse
-	(*GetOrganizationCampusGatewayClustersTunnelableRequest)(nil),                                       // 16: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableRequest
-	(*GetOrganizationCampusGatewayClustersTunnelableResponse)(nil),                                      // 17: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse
-	(*CreateNetworkCampusGatewayClusterRequest_Uplinks)(nil),                                            // 18: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Uplinks
-	(*CreateNetworkCampusGatewayClusterRequest_Tunnels)(nil),                                            // 19: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Tunnels
-	(*CreateNetworkCampusGatewayClusterRequest_Nameservers)(nil),                                        // 20: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Nameservers
-	(*CreateNetworkCampusGatewayClusterRequest_PortChannels)(nil),                                       // 21: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.PortChannels
-	(*CreateNetworkCampusGatewayClusterRequest_Devices)(nil),                                            // 22: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Devices
-	(*CreateNetworkCampusGatewayClusterRequest_Uplinks_Addresses)(nil),                                  // 23: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Uplinks.Addresses
-	(*CreateNetworkCampusGatewayClusterRequest_Tunnels_Uplink)(nil),                                     // 24: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Tunnels.Uplink
-	(*CreateNetworkCampusGatewayClusterRequest_Tunnels_Addresses)(nil),                                  // 25: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Tunnels.Addresses
-	(*CreateNetworkCampusGatewayClusterRequest_Devices_Uplinks)(nil),                                    // 26: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Devices.Uplinks
-	(*CreateNetworkCampusGatewayClusterRequest_Devices_Tunnels)(nil),                                    // 27: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Devices.Tunnels
-	(*CreateNetworkCampusGatewayClusterRequest_Devices_Uplinks_Addresses)(nil),                          // 28: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Devices.Uplinks.Addresses
-	(*CreateNetworkCampusGatewayClusterRequest_Devices_Tunnels_Addresses)(nil),                          // 29: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Devices.Tunnels.Addresses
-	(*NetworkCampusGatewayCluster_Uplinks)(nil),                                                         // 30: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Uplinks
-	(*NetworkCampusGatewayCluster_Tunnels)(nil),                                                         // 31: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Tunnels
-	(*NetworkCampusGatewayCluster_Nameservers)(nil),                                                     // 32: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Nameservers
-	(*NetworkCampusGatewayCluster_PortChannels)(nil),                                                    // 33: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.PortChannels
-	(*NetworkCampusGatewayCluster_Devices)(nil),                                                         // 34: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices
-	(*NetworkCampusGatewayCluster_Uplinks_Addresses)(nil),                                               // 35: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Uplinks.Addresses
-	(*NetworkCampusGatewayCluster_Tunnels_Uplink)(nil),                                                  // 36: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Tunnels.Uplink
-	(*NetworkCampusGatewayCluster_Tunnels_Addresses)(nil),                                               // 37: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Tunnels.Addresses
-	(*NetworkCampusGatewayCluster_Devices_Uplinks)(nil),                                                 // 38: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Uplinks
-	(*NetworkCampusGatewayCluster_Devices_Tunnels)(nil),                                                 // 39: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Tunnels
-	(*NetworkCampusGatewayCluster_Devices_Uplinks_Addresses)(nil),                                       // 40: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Uplinks.Addresses
-	(*NetworkCampusGatewayCluster_Devices_Tunnels_Addresses)(nil),                                       // 41: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Tunnels.Addresses
-	(*UpdateNetworkCampusGatewayClusterRequest_Uplinks)(nil),                                            // 42: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Uplinks
-	(*UpdateNetworkCampusGatewayClusterRequest_Tunnels)(nil),                                            // 43: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Tunnels
-	(*UpdateNetworkCampusGatewayClusterRequest_Nameservers)(nil),                                        // 44: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Nameservers
-	(*UpdateNetworkCampusGatewayClusterRequest_PortChannels)(nil),                                       // 45: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.PortChannels
-	(*UpdateNetworkCampusGatewayClusterRequest_Devices)(nil),                                            // 46: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Devices
-	(*UpdateNetworkCampusGatewayClusterRequest_Uplinks_Addresses)(nil),                                  // 47: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Uplinks.Addresses
-	(*UpdateNetworkCampusGatewayClusterRequest_Tunnels_Uplink)(nil),                                     // 48: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Tunnels.Uplink
-	(*UpdateNetworkCampusGatewayClusterRequest_Tunnels_Addresses)(nil),                                  // 49: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Tunnels.Addresses
-	(*UpdateNetworkCampusGatewayClusterRequest_Devices_Uplinks)(nil),                                    // 50: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Devices.Uplinks
-	(*UpdateNetworkCampusGatewayClusterRequest_Devices_Tunnels)(nil),                                    // 51: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Devices.Tunnels
-	(*UpdateNetworkCampusGatewayClusterRequest_Devices_Uplinks_Addresses)(nil),                          // 52: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Devices.Uplinks.Addresses
-	(*UpdateNetworkCampusGatewayClusterRequest_Devices_Tunnels_Addresses)(nil),                          // 53: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Devices.Tunnels.Addresses
-	(*GetOrganizationCampusGatewayClustersResponse_Item)(nil),                                           // 54: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item
-	(*GetOrganizationCampusGatewayClustersResponse_Meta)(nil),                                           // 55: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Meta
-	(*GetOrganizationCampusGatewayClustersResponse_Item_Network)(nil),                                   // 56: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Network
-	(*GetOrganizationCampusGatewayClustersResponse_Item_Uplinks)(nil),                                   // 57: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Uplinks
-	(*GetOrganizationCampusGatewayClustersResponse_Item_Tunnels)(nil),                                   // 58: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Tunnels
-	(*GetOrganizationCampusGatewayClustersResponse_Item_Nameservers)(nil),                               // 59: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Nameservers
-	(*GetOrganizationCampusGatewayClustersResponse_Item_PortChannels)(nil),                              // 60: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.PortChannels
-	(*GetOrganizationCampusGatewayClustersResponse_Item_Devices)(nil),                                   // 61: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices
-	(*GetOrganizationCampusGatewayClustersResponse_Item_Uplinks_Addresses)(nil),                         // 62: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Uplinks.Addresses
-	(*GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Uplink)(nil),                            // 63: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Tunnels.Uplink
-	(*GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Addresses)(nil),                         // 64: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Tunnels.Addresses
-	(*GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks)(nil),                           // 65: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Uplinks
-	(*GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels)(nil),                           // 66: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Tunnels
-	(*GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks_Addresses)(nil),                 // 67: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Uplinks.Addresses
-	(*GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels_Addresses)(nil),                 // 68: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Tunnels.Addresses
-	(*GetOrganizationCampusGatewayClustersResponse_Meta_Counts)(nil),                                    // 69: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Meta.Counts
-	(*GetOrganizationCampusGatewayClustersResponse_Meta_Counts_Items)(nil),                              // 70: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Meta.Counts.Items
-	(*GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item)(nil),                            // 71: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item
-	(*GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Network)(nil),                    // 72: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.Network
-	(*GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover)(nil),                   // 73: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.Failover
-	(*GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover_Targets)(nil),           // 74: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.Failover.Targets
-	(*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item)(nil),                   // 75: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item
-	(*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta)(nil),                   // 76: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Meta
-	(*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Network)(nil),           // 77: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item.Network
-	(*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Available)(nil),         // 78: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item.Available
-	(*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Available_Network)(nil), // 79: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item.Available.Network
-	(*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta_Counts)(nil),            // 80: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Meta.Counts
-	(*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Meta_Counts_Items)(nil),      // 81: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Meta.Counts.Items
-	(*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item)(nil),                          // 82: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item
-	(*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta)(nil),                          // 83: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Meta
-	(*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Tunneling)(nil),                // 84: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Tunneling
-	(*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Site)(nil),                     // 85: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Site
-	(*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts)(nil),                   // 86: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts
-	(*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Cluster)(nil),                  // 87: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Cluster
-	(*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Connections)(nil),       // 88: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts.Connections
-	(*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Clients)(nil),           // 89: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts.Clients
-	(*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Ssids)(nil),             // 90: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts.Ssids
-	(*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta_Counts)(nil),                   // 91: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Meta.Counts
-	(*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Meta_Counts_Items)(nil),             // 92: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Meta.Counts.Items
-	(*ProvisionOrganizationCampusGatewayClustersRequest_Network)(nil),                                   // 93: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Network
-	(*ProvisionOrganizationCampusGatewayClustersRequest_Uplinks)(nil),                                   // 94: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Uplinks
-	(*ProvisionOrganizationCampusGatewayClustersRequest_Tunnels)(nil),                                   // 95: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Tunnels
-	(*ProvisionOrganizationCampusGatewayClustersRequest_Nameservers)(nil),                               // 96: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Nameservers
-	(*ProvisionOrganizationCampusGatewayClustersRequest_PortChannels)(nil),                              // 97: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.PortChannels
-	(*ProvisionOrganizationCampusGatewayClustersRequest_Devices)(nil),                                   // 98: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Devices
-	(*ProvisionOrganizationCampusGatewayClustersRequest_Failover)(nil),                                  // 99: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Failover
-	(*ProvisionOrganizationCampusGatewayClustersRequest_Uplinks_Addresses)(nil),                         // 100: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Uplinks.Addresses
-	(*ProvisionOrganizationCampusGatewayClustersRequest_Tunnels_Uplink)(nil),                            // 101: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Tunnels.Uplink
-	(*ProvisionOrganizationCampusGatewayClustersRequest_Tunnels_Addresses)(nil),                         // 102: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Tunnels.Addresses
-	(*ProvisionOrganizationCampusGatewayClustersRequest_Devices_Uplinks)(nil),                           // 103: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Devices.Uplinks
-	(*ProvisionOrganizationCampusGatewayClustersRequest_Devices_Tunnels)(nil),                           // 104: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Devices.Tunnels
-	(*ProvisionOrganizationCampusGatewayClustersRequest_Devices_Uplinks_Addresses)(nil),                 // 105: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Devices.Uplinks.Addresses
-	(*ProvisionOrganizationCampusGatewayClustersRequest_Devices_Tunnels_Addresses)(nil),                 // 106: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Devices.Tunnels.Addresses
-	(*ProvisionOrganizationCampusGatewayClustersRequest_Failover_Targets)(nil),                          // 107: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Failover.Targets
-	(*ProvisionOrganizationCampusGatewayClustersResponse_Uplinks)(nil),                                  // 108: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Uplinks
-	(*ProvisionOrganizationCampusGatewayClustersResponse_Tunnels)(nil),                                  // 109: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Tunnels
-	(*ProvisionOrganizationCampusGatewayClustersResponse_Nameservers)(nil),                              // 110: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Nameservers
-	(*ProvisionOrganizationCampusGatewayClustersResponse_PortChannels)(nil),                             // 111: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.PortChannels
-	(*ProvisionOrganizationCampusGatewayClustersResponse_Devices)(nil),                                  // 112: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices
-	(*ProvisionOrganizationCampusGatewayClustersResponse_Failover)(nil),                                 // 113: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Failover
-	(*ProvisionOrganizationCampusGatewayClustersResponse_Uplinks_Addresses)(nil),                        // 114: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Uplinks.Addresses
-	(*ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Uplink)(nil),                           // 115: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Tunnels.Uplink
-	(*ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Addresses)(nil),                        // 116: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Tunnels.Addresses
-	(*ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks)(nil),                          // 117: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Uplinks
-	(*ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels)(nil),                          // 118: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Tunnels
-	(*ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks_Addresses)(nil),                // 119: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Uplinks.Addresses
-	(*ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels_Addresses)(nil),                // 120: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Tunnels.Addresses
-	(*ProvisionOrganizationCampusGatewayClustersResponse_Failover_Targets)(nil),                         // 121: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Failover.Targets
-	(*GetOrganizationCampusGatewayClustersSsidsResponse_Item)(nil),                                      // 122: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Item
-	(*GetOrganizationCampusGatewayClustersSsidsResponse_Meta)(nil),                                      // 123: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Meta
-	(*GetOrganizationCampusGatewayClustersSsidsResponse_Item_Network)(nil),                              // 124: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Item.Network
-	(*GetOrganizationCampusGatewayClustersSsidsResponse_Item_Cluster)(nil),                              // 125: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Item.Cluster
-	(*GetOrganizationCampusGatewayClustersSsidsResponse_Meta_Counts)(nil),                               // 126: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Meta.Counts
-	(*GetOrganizationCampusGatewayClustersSsidsResponse_Meta_Counts_Items)(nil),                         // 127: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Meta.Counts.Items
-	(*GetOrganizationCampusGatewayClustersTunnelableResponse_Item)(nil),                                 // 128: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item
-	(*GetOrganizationCampusGatewayClustersTunnelableResponse_Meta)(nil),                                 // 129: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Meta
-	(*GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Network)(nil),                         // 130: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.Network
-	(*GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source)(nil),                          // 131: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.Source
-	(*GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source_Network)(nil),                  // 132: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.Source.Network
-	(*GetOrganizationCampusGatewayClustersTunnelableResponse_Meta_Counts)(nil),                          // 133: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Meta.Counts
-	(*GetOrganizationCampusGatewayClustersTunnelableResponse_Meta_Counts_Items)(nil),                    // 134: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Meta.Counts.Items
-	(*fieldmaskpb.FieldMask)(nil),                                                                       // 135: google.protobuf.FieldMask
-	(*v1.PageInfo)(nil),                                                                                 // 136: meraki.api.v1.PageInfo
+	(*DeleteNetworkCampusGatewayClusterResponse)(nil),                                                   // 4: meraki.campus_gateway.v1.DeleteNetworkCampusGatewayClusterResponse
+	(*GetOrganizationCampusGatewayClustersRequest)(nil),                                                 // 5: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersRequest
+	(*GetOrganizationCampusGatewayClustersResponse)(nil),                                                // 6: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse
+	(*GetOrganizationCampusGatewayClustersFailoverTargetsRequest)(nil),                                  // 7: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsRequest
+	(*GetOrganizationCampusGatewayClustersFailoverTargetsResponse)(nil),                                 // 8: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse
+	(*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterRequest)(nil),                         // 9: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterRequest
+	(*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse)(nil),                        // 10: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse
+	(*GetOrganizationCampusGatewayClustersNetworksOverviewsRequest)(nil),                                // 11: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsRequest
+	(*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse)(nil),                               // 12: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse
+	(*ProvisionOrganizationCampusGatewayClustersRequest)(nil),                                           // 13: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest
+	(*ProvisionOrganizationCampusGatewayClustersResponse)(nil),                                          // 14: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse
+	(*GetOrganizationCampusGatewayClustersSsidsRequest)(nil),                                            // 15: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsRequest
+	(*GetOrganizationCampusGatewayClustersSsidsResponse)(nil),                                           // 16: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse
+	(*GetOrganizationCampusGatewayClustersTunnelableRequest)(nil),                                       // 17: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableRequest
+	(*GetOrganizationCampusGatewayClustersTunnelableResponse)(nil),                                      // 18: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse
+	(*NetworkCampusGatewayCluster_Uplinks)(nil),                                                         // 19: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Uplinks
+	(*NetworkCampusGatewayCluster_Tunnels)(nil),                                                         // 20: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Tunnels
+	(*NetworkCampusGatewayCluster_Nameservers)(nil),                                                     // 21: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Nameservers
+	(*NetworkCampusGatewayCluster_PortChannels)(nil),                                                    // 22: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.PortChannels
+	(*NetworkCampusGatewayCluster_Devices)(nil),                                                         // 23: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices
+	(*NetworkCampusGatewayCluster_Uplinks_Addresses)(nil),                                               // 24: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Uplinks.Addresses
+	(*NetworkCampusGatewayCluster_Tunnels_Uplink)(nil),                                                  // 25: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Tunnels.Uplink
+	(*NetworkCampusGatewayCluster_Tunnels_Addresses)(nil),                                               // 26: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Tunnels.Addresses
+	(*NetworkCampusGatewayCluster_Devices_Uplinks)(nil),                                                 // 27: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Uplinks
+	(*NetworkCampusGatewayCluster_Devices_Tunnels)(nil),                                                 // 28: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Tunnels
+	(*NetworkCampusGatewayCluster_Devices_Uplinks_Addresses)(nil),                                       // 29: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Uplinks.Addresses
+	(*NetworkCampusGatewayCluster_Devices_Tunnels_Addresses)(nil),                                       // 30: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Tunnels.Addresses
+	(*GetOrganizationCampusGatewayClustersResponse_Item)(nil),                                           // 31: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item
+	(*GetOrganizationCampusGatewayClustersResponse_Item_Network)(nil),                                   // 32: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Network
+	(*GetOrganizationCampusGatewayClustersResponse_Item_Uplinks)(nil),                                   // 33: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Uplinks
+	(*GetOrganizationCampusGatewayClustersResponse_Item_Tunnels)(nil),                                   // 34: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Tunnels
+	(*GetOrganizationCampusGatewayClustersResponse_Item_Nameservers)(nil),                               // 35: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Nameservers
+	(*GetOrganizationCampusGatewayClustersResponse_Item_PortChannels)(nil),                              // 36: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.PortChannels
+	(*GetOrganizationCampusGatewayClustersResponse_Item_Devices)(nil),                                   // 37: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices
+	(*GetOrganizationCampusGatewayClustersResponse_Item_Uplinks_Addresses)(nil),                         // 38: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Uplinks.Addresses
+	(*GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Uplink)(nil),                            // 39: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Tunnels.Uplink
+	(*GetOrganizationCampusGatewayClustersResponse_Item_Tunnels_Addresses)(nil),                         // 40: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Tunnels.Addresses
+	(*GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks)(nil),                           // 41: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Uplinks
+	(*GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels)(nil),                           // 42: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Tunnels
+	(*GetOrganizationCampusGatewayClustersResponse_Item_Devices_Uplinks_Addresses)(nil),                 // 43: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Uplinks.Addresses
+	(*GetOrganizationCampusGatewayClustersResponse_Item_Devices_Tunnels_Addresses)(nil),                 // 44: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Tunnels.Addresses
+	(*GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item)(nil),                            // 45: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item
+	(*GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Network)(nil),                    // 46: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.Network
+	(*GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover)(nil),                   // 47: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.Failover
+	(*GetOrganizationCampusGatewayClustersFailoverTargetsResponse_Item_Failover_Targets)(nil),           // 48: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.Failover.Targets
+	(*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item)(nil),                   // 49: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item
+	(*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Network)(nil),           // 50: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item.Network
+	(*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Available)(nil),         // 51: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item.Available
+	(*GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse_Item_Available_Network)(nil), // 52: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item.Available.Network
+	(*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item)(nil),                          // 53: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item
+	(*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Tunneling)(nil),                // 54: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Tunneling
+	(*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Site)(nil),                     // 55: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Site
+	(*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts)(nil),                   // 56: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts
+	(*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Cluster)(nil),                  // 57: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Cluster
+	(*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Connections)(nil),       // 58: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts.Connections
+	(*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Clients)(nil),           // 59: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts.Clients
+	(*GetOrganizationCampusGatewayClustersNetworksOverviewsResponse_Item_Counts_Ssids)(nil),             // 60: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts.Ssids
+	(*ProvisionOrganizationCampusGatewayClustersRequest_Network)(nil),                                   // 61: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Network
+	(*ProvisionOrganizationCampusGatewayClustersResponse_Uplinks)(nil),                                  // 62: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Uplinks
+	(*ProvisionOrganizationCampusGatewayClustersResponse_Tunnels)(nil),                                  // 63: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Tunnels
+	(*ProvisionOrganizationCampusGatewayClustersResponse_Nameservers)(nil),                              // 64: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Nameservers
+	(*ProvisionOrganizationCampusGatewayClustersResponse_PortChannels)(nil),                             // 65: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.PortChannels
+	(*ProvisionOrganizationCampusGatewayClustersResponse_Devices)(nil),                                  // 66: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices
+	(*ProvisionOrganizationCampusGatewayClustersResponse_Failover)(nil),                                 // 67: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Failover
+	(*ProvisionOrganizationCampusGatewayClustersResponse_Uplinks_Addresses)(nil),                        // 68: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Uplinks.Addresses
+	(*ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Uplink)(nil),                           // 69: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Tunnels.Uplink
+	(*ProvisionOrganizationCampusGatewayClustersResponse_Tunnels_Addresses)(nil),                        // 70: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Tunnels.Addresses
+	(*ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks)(nil),                          // 71: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Uplinks
+	(*ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels)(nil),                          // 72: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Tunnels
+	(*ProvisionOrganizationCampusGatewayClustersResponse_Devices_Uplinks_Addresses)(nil),                // 73: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Uplinks.Addresses
+	(*ProvisionOrganizationCampusGatewayClustersResponse_Devices_Tunnels_Addresses)(nil),                // 74: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Tunnels.Addresses
+	(*ProvisionOrganizationCampusGatewayClustersResponse_Failover_Targets)(nil),                         // 75: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Failover.Targets
+	(*GetOrganizationCampusGatewayClustersSsidsResponse_Item)(nil),                                      // 76: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Item
+	(*GetOrganizationCampusGatewayClustersSsidsResponse_Item_Network)(nil),                              // 77: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Item.Network
+	(*GetOrganizationCampusGatewayClustersSsidsResponse_Item_Cluster)(nil),                              // 78: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Item.Cluster
+	(*GetOrganizationCampusGatewayClustersTunnelableResponse_Item)(nil),                                 // 79: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item
+	(*GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Network)(nil),                         // 80: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.Network
+	(*GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source)(nil),                          // 81: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.Source
+	(*GetOrganizationCampusGatewayClustersTunnelableResponse_Item_Source_Network)(nil),                  // 82: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.Source.Network
+	(*structpb.Struct)(nil), // 83: google.protobuf.Struct
+	(*CollectionMeta)(nil),  // 84: meraki.campus_gateway.v1.CollectionMeta
+	(*v1.PageInfo)(nil),     // 85: meraki.api.v1.PageInfo
 }
 var file_meraki_campus_gateway_v1_clusters_proto_depIdxs = []int32{
-	18,  // 0: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.uplinks:type_name -> meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Uplinks
-	19,  // 1: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.tunnels:type_name -> meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Tunnels
-	20,  // 2: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.nameservers:type_name -> meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Nameservers
-	21,  // 3: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.port_channels:type_name -> meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.PortChannels
-	22,  // 4: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.devices:type_name -> meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Devices
-	135, // 5: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.null_fields:type_name -> google.protobuf.FieldMask
-	135, // 6: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	30,  // 7: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.uplinks:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Uplinks
-	31,  // 8: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.tunnels:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Tunnels
-	32,  // 9: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.nameservers:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Nameservers
-	33,  // 10: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.port_channels:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.PortChannels
-	34,  // 11: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.devices:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices
-	42,  // 12: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.uplinks:type_name -> meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Uplinks
-	43,  // 13: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.tunnels:type_name -> meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Tunnels
-	44,  // 14: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.nameservers:type_name -> meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Nameservers
-	45,  // 15: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.port_channels:type_name -> meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.PortChannels
-	46,  // 16: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.devices:type_name -> meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Devices
-	135, // 17: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.null_fields:type_name -> google.protobuf.FieldMask
-	135, // 18: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	54,  // 19: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item
-	136, // 20: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	55,  // 21: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.meta:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Meta
-	71,  // 22: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item
-	136, // 23: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	75,  // 24: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item
-	136, // 25: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	76,  // 26: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.meta:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Meta
-	82,  // 27: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item
-	136, // 28: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	83,  // 29: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.meta:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Meta
-	93,  // 30: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.network:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Network
-	94,  // 31: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.uplinks:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Uplinks
-	95,  // 32: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.tunnels:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Tunnels
-	96,  // 33: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.nameservers:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Nameservers
-	97,  // 34: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.port_channels:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.PortChannels
-	98,  // 35: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.devices:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Devices
-	99,  // 36: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.failover:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Failover
-	135, // 37: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.null_fields:type_name -> google.protobuf.FieldMask
-	135, // 38: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	108, // 39: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.uplinks:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Uplinks
-	109, // 40: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.tunnels:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Tunnels
-	110, // 41: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.nameservers:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Nameservers
-	111, // 42: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.port_channels:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.PortChannels
-	112, // 43: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.devices:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices
-	113, // 44: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.failover:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Failover
-	122, // 45: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Item
-	136, // 46: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	123, // 47: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.meta:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Meta
-	128, // 48: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item
-	136, // 49: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	129, // 50: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.meta:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Meta
-	23,  // 51: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Uplinks.addresses:type_name -> meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Uplinks.Addresses
-	24,  // 52: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Tunnels.uplink:type_name -> meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Tunnels.Uplink
-	25,  // 53: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Tunnels.addresses:type_name -> meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Tunnels.Addresses
-	26,  // 54: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Devices.uplinks:type_name -> meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Devices.Uplinks
-	27,  // 55: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Devices.tunnels:type_name -> meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Devices.Tunnels
-	28,  // 56: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Devices.Uplinks.addresses:type_name -> meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Devices.Uplinks.Addresses
-	29,  // 57: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Devices.Tunnels.addresses:type_name -> meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.Devices.Tunnels.Addresses
-	35,  // 58: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Uplinks.addresses:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Uplinks.Addresses
-	36,  // 59: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Tunnels.uplink:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Tunnels.Uplink
-	37,  // 60: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Tunnels.addresses:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Tunnels.Addresses
-	38,  // 61: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.uplinks:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Uplinks
-	39,  // 62: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.tunnels:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Tunnels
-	40,  // 63: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Uplinks.addresses:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Uplinks.Addresses
-	41,  // 64: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Tunnels.addresses:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Tunnels.Addresses
-	47,  // 65: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Uplinks.addresses:type_name -> meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Uplinks.Addresses
-	48,  // 66: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Tunnels.uplink:type_name -> meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Tunnels.Uplink
-	49,  // 67: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Tunnels.addresses:type_name -> meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Tunnels.Addresses
-	50,  // 68: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Devices.uplinks:type_name -> meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Devices.Uplinks
-	51,  // 69: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Devices.tunnels:type_name -> meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Devices.Tunnels
-	52,  // 70: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Devices.Uplinks.addresses:type_name -> meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Devices.Uplinks.Addresses
-	53,  // 71: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Devices.Tunnels.addresses:type_name -> meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.Devices.Tunnels.Addresses
-	56,  // 72: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.network:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Network
-	57,  // 73: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.uplinks:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Uplinks
-	58,  // 74: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.tunnels:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Tunnels
-	59,  // 75: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.nameservers:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Nameservers
-	60,  // 76: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.port_channels:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.PortChannels
-	61,  // 77: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.devices:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices
-	69,  // 78: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Meta.counts:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Meta.Counts
-	62,  // 79: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Uplinks.addresses:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Uplinks.Addresses
-	63,  // 80: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Tunnels.uplink:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Tunnels.Uplink
-	64,  // 81: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Tunnels.addresses:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Tunnels.Addresses
-	65,  // 82: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.uplinks:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Uplinks
-	66,  // 83: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.tunnels:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Tunnels
-	67,  // 84: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Uplinks.addresses:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Uplinks.Addresses
-	68,  // 85: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Tunnels.addresses:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Tunnels.Addresses
-	70,  // 86: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Meta.Counts.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Meta.Counts.Items
-	72,  // 87: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.network:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.Network
-	73,  // 88: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.failover:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.Failover
-	74,  // 89: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.Failover.targets:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.Failover.Targets
-	77,  // 90: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item.network:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item.Network
-	78,  // 91: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item.available:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item.Available
-	80,  // 92: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Meta.counts:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Meta.Counts
-	79,  // 93: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item.Available.network:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item.Available.Network
-	81,  // 94: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Meta.Counts.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Meta.Counts.Items
-	84,  // 95: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.tunneling:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Tunneling
-	85,  // 96: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.site:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Site
-	86,  // 97: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.counts:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts
-	87,  // 98: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.cluster:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Cluster
-	91,  // 99: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Meta.counts:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Meta.Counts
-	88,  // 100: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts.connections:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts.Connections
-	89,  // 101: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts.clients:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts.Clients
-	90,  // 102: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts.ssids:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts.Ssids
-	92,  // 103: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Meta.Counts.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Meta.Counts.Items
-	100, // 104: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Uplinks.addresses:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Uplinks.Addresses
-	101, // 105: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Tunnels.uplink:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Tunnels.Uplink
-	102, // 106: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Tunnels.addresses:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Tunnels.Addresses
-	103, // 107: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Devices.uplinks:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Devices.Uplinks
-	104, // 108: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Devices.tunnels:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Devices.Tunnels
-	107, // 109: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Failover.targets:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Failover.Targets
-	105, // 110: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Devices.Uplinks.addresses:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Devices.Uplinks.Addresses
-	106, // 111: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Devices.Tunnels.addresses:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Devices.Tunnels.Addresses
-	114, // 112: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Uplinks.addresses:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Uplinks.Addresses
-	115, // 113: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Tunnels.uplink:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Tunnels.Uplink
-	116, // 114: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Tunnels.addresses:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Tunnels.Addresses
-	117, // 115: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.uplinks:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Uplinks
-	118, // 116: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.tunnels:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Tunnels
-	121, // 117: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Failover.targets:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Failover.Targets
-	119, // 118: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Uplinks.addresses:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Uplinks.Addresses
-	120, // 119: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Tunnels.addresses:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Tunnels.Addresses
-	124, // 120: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Item.network:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Item.Network
-	125, // 121: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Item.cluster:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Item.Cluster
-	126, // 122: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Meta.counts:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Meta.Counts
-	127, // 123: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Meta.Counts.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Meta.Counts.Items
-	130, // 124: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.network:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.Network
-	131, // 125: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.source:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.Source
-	133, // 126: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Meta.counts:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Meta.Counts
-	132, // 127: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.Source.network:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.Source.Network
-	134, // 128: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Meta.Counts.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Meta.Counts.Items
-	129, // [129:129] is the sub-list for method output_type
-	129, // [129:129] is the sub-list for method input_type
-	129, // [129:129] is the sub-list for extension type_name
-	129, // [129:129] is the sub-list for extension extendee
-	0,   // [0:129] is the sub-list for field type_name
+	19,  // 0: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.uplinks:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Uplinks
+	20,  // 1: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.tunnels:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Tunnels
+	21,  // 2: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.nameservers:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Nameservers
+	22,  // 3: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.port_channels:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.PortChannels
+	23,  // 4: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.devices:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices
+	83,  // 5: meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest.additional_properties:type_name -> google.protobuf.Struct
+	19,  // 6: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.uplinks:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Uplinks
+	20,  // 7: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.tunnels:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Tunnels
+	21,  // 8: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.nameservers:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Nameservers
+	22,  // 9: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.port_channels:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.PortChannels
+	23,  // 10: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.devices:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices
+	83,  // 11: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.additional_properties:type_name -> google.protobuf.Struct
+	19,  // 12: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.uplinks:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Uplinks
+	20,  // 13: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.tunnels:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Tunnels
+	21,  // 14: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.nameservers:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Nameservers
+	22,  // 15: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.port_channels:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.PortChannels
+	23,  // 16: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.devices:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices
+	83,  // 17: meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 18: meraki.campus_gateway.v1.DeleteNetworkCampusGatewayClusterResponse.additional_properties:type_name -> google.protobuf.Struct
+	84,  // 19: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.meta:type_name -> meraki.campus_gateway.v1.CollectionMeta
+	31,  // 20: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item
+	85,  // 21: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	83,  // 22: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.additional_properties:type_name -> google.protobuf.Struct
+	45,  // 23: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item
+	85,  // 24: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	83,  // 25: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.additional_properties:type_name -> google.protobuf.Struct
+	84,  // 26: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.meta:type_name -> meraki.campus_gateway.v1.CollectionMeta
+	49,  // 27: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item
+	85,  // 28: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	83,  // 29: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.additional_properties:type_name -> google.protobuf.Struct
+	84,  // 30: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.meta:type_name -> meraki.campus_gateway.v1.CollectionMeta
+	53,  // 31: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item
+	85,  // 32: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	83,  // 33: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.additional_properties:type_name -> google.protobuf.Struct
+	61,  // 34: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.network:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Network
+	62,  // 35: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.uplinks:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Uplinks
+	63,  // 36: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.tunnels:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Tunnels
+	64,  // 37: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.nameservers:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Nameservers
+	65,  // 38: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.port_channels:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.PortChannels
+	66,  // 39: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.devices:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices
+	67,  // 40: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.failover:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Failover
+	83,  // 41: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.additional_properties:type_name -> google.protobuf.Struct
+	62,  // 42: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.uplinks:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Uplinks
+	63,  // 43: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.tunnels:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Tunnels
+	64,  // 44: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.nameservers:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Nameservers
+	65,  // 45: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.port_channels:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.PortChannels
+	66,  // 46: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.devices:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices
+	67,  // 47: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.failover:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Failover
+	83,  // 48: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.additional_properties:type_name -> google.protobuf.Struct
+	84,  // 49: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.meta:type_name -> meraki.campus_gateway.v1.CollectionMeta
+	76,  // 50: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Item
+	85,  // 51: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	83,  // 52: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.additional_properties:type_name -> google.protobuf.Struct
+	84,  // 53: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.meta:type_name -> meraki.campus_gateway.v1.CollectionMeta
+	79,  // 54: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item
+	85,  // 55: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	83,  // 56: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.additional_properties:type_name -> google.protobuf.Struct
+	24,  // 57: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Uplinks.addresses:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Uplinks.Addresses
+	83,  // 58: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Uplinks.additional_properties:type_name -> google.protobuf.Struct
+	25,  // 59: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Tunnels.uplink:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Tunnels.Uplink
+	26,  // 60: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Tunnels.addresses:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Tunnels.Addresses
+	83,  // 61: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Tunnels.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 62: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Nameservers.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 63: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.PortChannels.additional_properties:type_name -> google.protobuf.Struct
+	27,  // 64: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.uplinks:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Uplinks
+	28,  // 65: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.tunnels:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Tunnels
+	83,  // 66: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 67: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Uplinks.Addresses.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 68: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Tunnels.Uplink.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 69: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Tunnels.Addresses.additional_properties:type_name -> google.protobuf.Struct
+	29,  // 70: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Uplinks.addresses:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Uplinks.Addresses
+	83,  // 71: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Uplinks.additional_properties:type_name -> google.protobuf.Struct
+	30,  // 72: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Tunnels.addresses:type_name -> meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Tunnels.Addresses
+	83,  // 73: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Tunnels.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 74: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Uplinks.Addresses.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 75: meraki.campus_gateway.v1.NetworkCampusGatewayCluster.Devices.Tunnels.Addresses.additional_properties:type_name -> google.protobuf.Struct
+	32,  // 76: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.network:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Network
+	33,  // 77: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.uplinks:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Uplinks
+	34,  // 78: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.tunnels:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Tunnels
+	35,  // 79: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.nameservers:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Nameservers
+	36,  // 80: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.port_channels:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.PortChannels
+	37,  // 81: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.devices:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices
+	83,  // 82: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 83: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	38,  // 84: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Uplinks.addresses:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Uplinks.Addresses
+	83,  // 85: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Uplinks.additional_properties:type_name -> google.protobuf.Struct
+	39,  // 86: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Tunnels.uplink:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Tunnels.Uplink
+	40,  // 87: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Tunnels.addresses:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Tunnels.Addresses
+	83,  // 88: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Tunnels.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 89: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Nameservers.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 90: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.PortChannels.additional_properties:type_name -> google.protobuf.Struct
+	41,  // 91: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.uplinks:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Uplinks
+	42,  // 92: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.tunnels:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Tunnels
+	83,  // 93: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 94: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Uplinks.Addresses.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 95: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Tunnels.Uplink.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 96: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Tunnels.Addresses.additional_properties:type_name -> google.protobuf.Struct
+	43,  // 97: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Uplinks.addresses:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Uplinks.Addresses
+	83,  // 98: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Uplinks.additional_properties:type_name -> google.protobuf.Struct
+	44,  // 99: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Tunnels.addresses:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Tunnels.Addresses
+	83,  // 100: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Tunnels.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 101: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Uplinks.Addresses.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 102: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse.Item.Devices.Tunnels.Addresses.additional_properties:type_name -> google.protobuf.Struct
+	46,  // 103: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.network:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.Network
+	47,  // 104: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.failover:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.Failover
+	83,  // 105: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 106: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	48,  // 107: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.Failover.targets:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.Failover.Targets
+	83,  // 108: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.Failover.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 109: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse.Item.Failover.Targets.additional_properties:type_name -> google.protobuf.Struct
+	50,  // 110: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item.network:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item.Network
+	51,  // 111: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item.available:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item.Available
+	83,  // 112: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 113: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	52,  // 114: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item.Available.network:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item.Available.Network
+	83,  // 115: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item.Available.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 116: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse.Item.Available.Network.additional_properties:type_name -> google.protobuf.Struct
+	54,  // 117: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.tunneling:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Tunneling
+	55,  // 118: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.site:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Site
+	56,  // 119: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.counts:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts
+	57,  // 120: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.cluster:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Cluster
+	83,  // 121: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 122: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Tunneling.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 123: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Site.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 124: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts.connections:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts.Connections
+	59,  // 125: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts.clients:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts.Clients
+	60,  // 126: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts.ssids:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts.Ssids
+	83,  // 127: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 128: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Cluster.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 129: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts.Connections.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 130: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts.Clients.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 131: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse.Item.Counts.Ssids.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 132: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest.Network.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 133: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Uplinks.addresses:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Uplinks.Addresses
+	83,  // 134: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Uplinks.additional_properties:type_name -> google.protobuf.Struct
+	69,  // 135: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Tunnels.uplink:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Tunnels.Uplink
+	70,  // 136: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Tunnels.addresses:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Tunnels.Addresses
+	83,  // 137: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Tunnels.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 138: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Nameservers.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 139: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.PortChannels.additional_properties:type_name -> google.protobuf.Struct
+	71,  // 140: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.uplinks:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Uplinks
+	72,  // 141: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.tunnels:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Tunnels
+	83,  // 142: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.additional_properties:type_name -> google.protobuf.Struct
+	75,  // 143: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Failover.targets:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Failover.Targets
+	83,  // 144: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Failover.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 145: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Uplinks.Addresses.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 146: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Tunnels.Uplink.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 147: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Tunnels.Addresses.additional_properties:type_name -> google.protobuf.Struct
+	73,  // 148: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Uplinks.addresses:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Uplinks.Addresses
+	83,  // 149: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Uplinks.additional_properties:type_name -> google.protobuf.Struct
+	74,  // 150: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Tunnels.addresses:type_name -> meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Tunnels.Addresses
+	83,  // 151: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Tunnels.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 152: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Uplinks.Addresses.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 153: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Devices.Tunnels.Addresses.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 154: meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse.Failover.Targets.additional_properties:type_name -> google.protobuf.Struct
+	77,  // 155: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Item.network:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Item.Network
+	78,  // 156: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Item.cluster:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Item.Cluster
+	83,  // 157: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 158: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 159: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse.Item.Cluster.additional_properties:type_name -> google.protobuf.Struct
+	80,  // 160: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.network:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.Network
+	81,  // 161: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.source:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.Source
+	83,  // 162: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 163: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	82,  // 164: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.Source.network:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.Source.Network
+	83,  // 165: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.Source.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 166: meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse.Item.Source.Network.additional_properties:type_name -> google.protobuf.Struct
+	167, // [167:167] is the sub-list for method output_type
+	167, // [167:167] is the sub-list for method input_type
+	167, // [167:167] is the sub-list for extension type_name
+	167, // [167:167] is the sub-list for extension extendee
+	0,   // [0:167] is the sub-list for field type_name
 }
 
 func init() { file_meraki_campus_gateway_v1_clusters_proto_init() }
@@ -9406,21 +6995,21 @@ func file_meraki_campus_gateway_v1_clusters_proto_init() {
 	if File_meraki_campus_gateway_v1_clusters_proto != nil {
 		return
 	}
+	file_meraki_campus_gateway_v1_collections_proto_init()
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[1].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[3].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[4].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[8].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[12].OneofWrappers = []any{}
+	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[5].OneofWrappers = []any{}
+	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[7].OneofWrappers = []any{}
+	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[9].OneofWrappers = []any{}
+	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[13].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[14].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[16].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[18].OneofWrappers = []any{}
+	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[15].OneofWrappers = []any{}
+	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[17].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[19].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[21].OneofWrappers = []any{}
+	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[20].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[22].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[23].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[24].OneofWrappers = []any{}
@@ -9431,9 +7020,9 @@ func file_meraki_campus_gateway_v1_clusters_proto_init() {
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[29].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[30].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[31].OneofWrappers = []any{}
+	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[32].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[33].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[34].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[35].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[36].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[37].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[38].OneofWrappers = []any{}
@@ -9442,9 +7031,9 @@ func file_meraki_campus_gateway_v1_clusters_proto_init() {
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[41].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[42].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[43].OneofWrappers = []any{}
+	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[44].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[45].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[46].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[47].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[48].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[49].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[50].OneofWrappers = []any{}
@@ -9452,75 +7041,37 @@ func file_meraki_campus_gateway_v1_clusters_proto_init() {
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[52].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[53].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[54].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[56].OneofWrappers = []any{}
+	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[55].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[57].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[58].OneofWrappers = []any{}
+	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[59].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[60].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[61].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[62].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[63].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[64].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[65].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[66].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[67].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[68].OneofWrappers = []any{}
+	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[69].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[70].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[71].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[72].OneofWrappers = []any{}
+	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[73].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[74].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[75].OneofWrappers = []any{}
+	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[76].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[77].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[78].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[79].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[81].OneofWrappers = []any{}
+	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[80].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[82].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[84].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[85].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[87].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[88].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[89].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[90].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[92].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[93].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[94].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[95].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[97].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[98].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[100].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[101].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[102].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[103].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[104].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[105].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[106].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[107].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[108].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[109].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[111].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[112].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[114].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[115].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[116].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[117].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[118].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[119].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[120].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[121].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[122].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[124].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[125].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[127].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[128].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[130].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[132].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_clusters_proto_msgTypes[134].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_campus_gateway_v1_clusters_proto_rawDesc), len(file_meraki_campus_gateway_v1_clusters_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   135,
+			NumMessages:   83,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

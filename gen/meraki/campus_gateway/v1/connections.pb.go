@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -180,12 +181,13 @@ func (x *GetOrganizationCampusGatewayConnectionsRequest) GetEndingBefore() strin
 
 // Answer of getOrganizationCampusGatewayConnections.
 type GetOrganizationCampusGatewayConnectionsResponse struct {
-	state         protoimpl.MessageState                                  `protogen:"open.v1"`
-	Items         []*GetOrganizationCampusGatewayConnectionsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                            `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationCampusGatewayConnectionsResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                  `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                         `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationCampusGatewayConnectionsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                            `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayConnectionsResponse) Reset() {
@@ -218,6 +220,13 @@ func (*GetOrganizationCampusGatewayConnectionsResponse) Descriptor() ([]byte, []
 	return file_meraki_campus_gateway_v1_connections_proto_rawDescGZIP(), []int{1}
 }
 
+func (x *GetOrganizationCampusGatewayConnectionsResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationCampusGatewayConnectionsResponse) GetItems() []*GetOrganizationCampusGatewayConnectionsResponse_Item {
 	if x != nil {
 		return x.Items
@@ -232,9 +241,9 @@ func (x *GetOrganizationCampusGatewayConnectionsResponse) GetPageInfo() *v1.Page
 	return nil
 }
 
-func (x *GetOrganizationCampusGatewayConnectionsResponse) GetMeta() *GetOrganizationCampusGatewayConnectionsResponse_Meta {
+func (x *GetOrganizationCampusGatewayConnectionsResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -350,12 +359,14 @@ func (x *GetOrganizationCampusGatewayConnectionsOverviewRequest) GetDataEncrypti
 	return nil
 }
 
-// Answer of getOrganizationCampusGatewayConnectionsOverview.
+// The campus gateway connections overview of an organization. Answer of
+// getOrganizationCampusGatewayConnectionsOverview.
 type OrganizationCampusGatewayConnectionsOverview struct {
-	state         protoimpl.MessageState                               `protogen:"open.v1"`
-	Counts        *OrganizationCampusGatewayConnectionsOverview_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                               `protogen:"open.v1"`
+	Counts               *OrganizationCampusGatewayConnectionsOverview_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationCampusGatewayConnectionsOverview) Reset() {
@@ -395,6 +406,13 @@ func (x *OrganizationCampusGatewayConnectionsOverview) GetCounts() *Organization
 	return nil
 }
 
+func (x *OrganizationCampusGatewayConnectionsOverview) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayConnectionsResponse_Item struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Name   *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
@@ -405,16 +423,17 @@ type GetOrganizationCampusGatewayConnectionsResponse_Item struct {
 	// Known values: "alerting", "dormant", "offline", "online".
 	Status *string `protobuf:"bytes,6,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	// Known values: "down", "up", "up/down".
-	TunnelStatus   *string                                                                `protobuf:"bytes,7,opt,name=tunnel_status,json=tunnelStatus,proto3,oneof" json:"tunnel_status,omitempty"`
-	TunnelAdmin    *GetOrganizationCampusGatewayConnectionsResponse_Item_TunnelAdmin      `protobuf:"bytes,8,opt,name=tunnel_admin,json=tunnelAdmin,proto3" json:"tunnel_admin,omitempty"`
-	TunnelSchedule *GetOrganizationCampusGatewayConnectionsResponse_Item_TunnelSchedule   `protobuf:"bytes,9,opt,name=tunnel_schedule,json=tunnelSchedule,proto3" json:"tunnel_schedule,omitempty"`
-	Interfaces     []string                                                               `protobuf:"bytes,10,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
-	Url            *string                                                                `protobuf:"bytes,11,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Network        *GetOrganizationCampusGatewayConnectionsResponse_Item_Network          `protobuf:"bytes,12,opt,name=network,proto3" json:"network,omitempty"`
-	Counts         *GetOrganizationCampusGatewayConnectionsResponse_Item_Counts           `protobuf:"bytes,13,opt,name=counts,proto3" json:"counts,omitempty"`
-	CampusGateways []*GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways `protobuf:"bytes,14,rep,name=campus_gateways,json=campusGateways,proto3" json:"campus_gateways,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	TunnelStatus         *string                                                                `protobuf:"bytes,7,opt,name=tunnel_status,json=tunnelStatus,proto3,oneof" json:"tunnel_status,omitempty"`
+	TunnelAdmin          *GetOrganizationCampusGatewayConnectionsResponse_Item_TunnelAdmin      `protobuf:"bytes,8,opt,name=tunnel_admin,json=tunnelAdmin,proto3" json:"tunnel_admin,omitempty"`
+	TunnelSchedule       *GetOrganizationCampusGatewayConnectionsResponse_Item_TunnelSchedule   `protobuf:"bytes,9,opt,name=tunnel_schedule,json=tunnelSchedule,proto3" json:"tunnel_schedule,omitempty"`
+	Interfaces           []string                                                               `protobuf:"bytes,10,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
+	Url                  *string                                                                `protobuf:"bytes,11,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Network              *GetOrganizationCampusGatewayConnectionsResponse_Item_Network          `protobuf:"bytes,12,opt,name=network,proto3" json:"network,omitempty"`
+	Counts               *GetOrganizationCampusGatewayConnectionsResponse_Item_Counts           `protobuf:"bytes,13,opt,name=counts,proto3" json:"counts,omitempty"`
+	CampusGateways       []*GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways `protobuf:"bytes,14,rep,name=campus_gateways,json=campusGateways,proto3" json:"campus_gateways,omitempty"`
+	AdditionalProperties *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayConnectionsResponse_Item) Reset() {
@@ -545,60 +564,24 @@ func (x *GetOrganizationCampusGatewayConnectionsResponse_Item) GetCampusGateways
 	return nil
 }
 
-type GetOrganizationCampusGatewayConnectionsResponse_Meta struct {
-	state         protoimpl.MessageState                                       `protogen:"open.v1"`
-	Counts        *GetOrganizationCampusGatewayConnectionsResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCampusGatewayConnectionsResponse_Meta) Reset() {
-	*x = GetOrganizationCampusGatewayConnectionsResponse_Meta{}
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCampusGatewayConnectionsResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCampusGatewayConnectionsResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationCampusGatewayConnectionsResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[5]
+func (x *GetOrganizationCampusGatewayConnectionsResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCampusGatewayConnectionsResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCampusGatewayConnectionsResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_connections_proto_rawDescGZIP(), []int{1, 1}
-}
-
-func (x *GetOrganizationCampusGatewayConnectionsResponse_Meta) GetCounts() *GetOrganizationCampusGatewayConnectionsResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationCampusGatewayConnectionsResponse_Item_TunnelAdmin struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_TunnelAdmin) Reset() {
 	*x = GetOrganizationCampusGatewayConnectionsResponse_Item_TunnelAdmin{}
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[6]
+	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -610,7 +593,7 @@ func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_TunnelAdmin) Strin
 func (*GetOrganizationCampusGatewayConnectionsResponse_Item_TunnelAdmin) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_TunnelAdmin) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[6]
+	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -633,16 +616,24 @@ func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_TunnelAdmin) GetEn
 	return false
 }
 
+func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_TunnelAdmin) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayConnectionsResponse_Item_TunnelSchedule struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_TunnelSchedule) Reset() {
 	*x = GetOrganizationCampusGatewayConnectionsResponse_Item_TunnelSchedule{}
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[7]
+	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -654,7 +645,7 @@ func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_TunnelSchedule) St
 func (*GetOrganizationCampusGatewayConnectionsResponse_Item_TunnelSchedule) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_TunnelSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[7]
+	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -677,18 +668,26 @@ func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_TunnelSchedule) Ge
 	return false
 }
 
+func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_TunnelSchedule) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayConnectionsResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Url           *string                `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Url                  *string                `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_Network) Reset() {
 	*x = GetOrganizationCampusGatewayConnectionsResponse_Item_Network{}
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[8]
+	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -700,7 +699,7 @@ func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_Network) String() 
 func (*GetOrganizationCampusGatewayConnectionsResponse_Item_Network) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[8]
+	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -737,16 +736,24 @@ func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_Network) GetUrl() 
 	return ""
 }
 
+func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayConnectionsResponse_Item_Counts struct {
-	state         protoimpl.MessageState                                               `protogen:"open.v1"`
-	Clients       *GetOrganizationCampusGatewayConnectionsResponse_Item_Counts_Clients `protobuf:"bytes,1,opt,name=clients,proto3" json:"clients,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                               `protogen:"open.v1"`
+	Clients              *GetOrganizationCampusGatewayConnectionsResponse_Item_Counts_Clients `protobuf:"bytes,1,opt,name=clients,proto3" json:"clients,omitempty"`
+	AdditionalProperties *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_Counts) Reset() {
 	*x = GetOrganizationCampusGatewayConnectionsResponse_Item_Counts{}
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[9]
+	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -758,7 +765,7 @@ func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_Counts) String() s
 func (*GetOrganizationCampusGatewayConnectionsResponse_Item_Counts) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[9]
+	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -781,23 +788,31 @@ func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_Counts) GetClients
 	return nil
 }
 
+func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways struct {
-	state         protoimpl.MessageState                                                       `protogen:"open.v1"`
-	Name          *string                                                                      `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Priority      *int64                                                                       `protobuf:"varint,2,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	Serial        *string                                                                      `protobuf:"bytes,3,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Mac           *string                                                                      `protobuf:"bytes,4,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Tunnel        *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Tunnel  `protobuf:"bytes,5,opt,name=tunnel,proto3" json:"tunnel,omitempty"`
-	Data          *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Data    `protobuf:"bytes,6,opt,name=data,proto3" json:"data,omitempty"`
-	Url           *string                                                                      `protobuf:"bytes,7,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Cluster       *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Cluster `protobuf:"bytes,8,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                       `protogen:"open.v1"`
+	Name                 *string                                                                      `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Priority             *int64                                                                       `protobuf:"varint,2,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	Serial               *string                                                                      `protobuf:"bytes,3,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Mac                  *string                                                                      `protobuf:"bytes,4,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Tunnel               *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Tunnel  `protobuf:"bytes,5,opt,name=tunnel,proto3" json:"tunnel,omitempty"`
+	Data                 *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Data    `protobuf:"bytes,6,opt,name=data,proto3" json:"data,omitempty"`
+	Url                  *string                                                                      `protobuf:"bytes,7,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Cluster              *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Cluster `protobuf:"bytes,8,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	AdditionalProperties *structpb.Struct                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways) Reset() {
 	*x = GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways{}
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[10]
+	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -809,7 +824,7 @@ func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways) St
 func (*GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[10]
+	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -881,16 +896,24 @@ func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways) Ge
 	return nil
 }
 
+func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayConnectionsResponse_Item_Counts_Clients struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_Counts_Clients) Reset() {
 	*x = GetOrganizationCampusGatewayConnectionsResponse_Item_Counts_Clients{}
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[11]
+	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -902,7 +925,7 @@ func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_Counts_Clients) St
 func (*GetOrganizationCampusGatewayConnectionsResponse_Item_Counts_Clients) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_Counts_Clients) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[11]
+	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -925,17 +948,25 @@ func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_Counts_Clients) Ge
 	return 0
 }
 
+func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_Counts_Clients) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Tunnel struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Status        *string                `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Uptime        *int64                 `protobuf:"varint,2,opt,name=uptime,proto3,oneof" json:"uptime,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Status               *string                `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Uptime               *int64                 `protobuf:"varint,2,opt,name=uptime,proto3,oneof" json:"uptime,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Tunnel) Reset() {
 	*x = GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Tunnel{}
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[12]
+	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -947,7 +978,7 @@ func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Tun
 func (*GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Tunnel) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Tunnel) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[12]
+	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -977,16 +1008,24 @@ func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Tun
 	return 0
 }
 
+func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Tunnel) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Data struct {
-	state         protoimpl.MessageState                                                               `protogen:"open.v1"`
-	Encryption    *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Data_Encryption `protobuf:"bytes,1,opt,name=encryption,proto3" json:"encryption,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                               `protogen:"open.v1"`
+	Encryption           *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Data_Encryption `protobuf:"bytes,1,opt,name=encryption,proto3" json:"encryption,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Data) Reset() {
 	*x = GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Data{}
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[13]
+	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -998,7 +1037,7 @@ func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Dat
 func (*GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Data) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Data) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[13]
+	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1021,17 +1060,25 @@ func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Dat
 	return nil
 }
 
+func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Data) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Cluster struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Cluster) Reset() {
 	*x = GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Cluster{}
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[14]
+	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1043,7 +1090,7 @@ func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Clu
 func (*GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Cluster) ProtoMessage() {}
 
 func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Cluster) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[14]
+	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,16 +1120,24 @@ func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Clu
 	return ""
 }
 
+func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Cluster) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Data_Encryption struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Status        *string                `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Status               *string                `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Data_Encryption) Reset() {
 	*x = GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Data_Encryption{}
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[15]
+	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1095,7 +1150,7 @@ func (*GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Data_
 }
 
 func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Data_Encryption) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[15]
+	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1118,113 +1173,25 @@ func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Dat
 	return ""
 }
 
-type GetOrganizationCampusGatewayConnectionsResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                             `protogen:"open.v1"`
-	Items         *GetOrganizationCampusGatewayConnectionsResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCampusGatewayConnectionsResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationCampusGatewayConnectionsResponse_Meta_Counts{}
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCampusGatewayConnectionsResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCampusGatewayConnectionsResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationCampusGatewayConnectionsResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[16]
+func (x *GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Data_Encryption) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCampusGatewayConnectionsResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCampusGatewayConnectionsResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_connections_proto_rawDescGZIP(), []int{1, 1, 0}
-}
-
-func (x *GetOrganizationCampusGatewayConnectionsResponse_Meta_Counts) GetItems() *GetOrganizationCampusGatewayConnectionsResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationCampusGatewayConnectionsResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCampusGatewayConnectionsResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationCampusGatewayConnectionsResponse_Meta_Counts_Items{}
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCampusGatewayConnectionsResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCampusGatewayConnectionsResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationCampusGatewayConnectionsResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCampusGatewayConnectionsResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCampusGatewayConnectionsResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_connections_proto_rawDescGZIP(), []int{1, 1, 0, 0}
-}
-
-func (x *GetOrganizationCampusGatewayConnectionsResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationCampusGatewayConnectionsResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type OrganizationCampusGatewayConnectionsOverview_Counts struct {
-	state          protoimpl.MessageState                                              `protogen:"open.v1"`
-	ByTunnelStatus *OrganizationCampusGatewayConnectionsOverview_Counts_ByTunnelStatus `protobuf:"bytes,1,opt,name=by_tunnel_status,json=byTunnelStatus,proto3" json:"by_tunnel_status,omitempty"`
-	Total          *int64                                                              `protobuf:"varint,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                                              `protogen:"open.v1"`
+	ByTunnelStatus       *OrganizationCampusGatewayConnectionsOverview_Counts_ByTunnelStatus `protobuf:"bytes,1,opt,name=by_tunnel_status,json=byTunnelStatus,proto3" json:"by_tunnel_status,omitempty"`
+	Total                *int64                                                              `protobuf:"varint,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationCampusGatewayConnectionsOverview_Counts) Reset() {
 	*x = OrganizationCampusGatewayConnectionsOverview_Counts{}
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[18]
+	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1236,7 +1203,7 @@ func (x *OrganizationCampusGatewayConnectionsOverview_Counts) String() string {
 func (*OrganizationCampusGatewayConnectionsOverview_Counts) ProtoMessage() {}
 
 func (x *OrganizationCampusGatewayConnectionsOverview_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[18]
+	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1266,17 +1233,25 @@ func (x *OrganizationCampusGatewayConnectionsOverview_Counts) GetTotal() int64 {
 	return 0
 }
 
+func (x *OrganizationCampusGatewayConnectionsOverview_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationCampusGatewayConnectionsOverview_Counts_ByTunnelStatus struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Up            *int64                 `protobuf:"varint,1,opt,name=up,proto3,oneof" json:"up,omitempty"`
-	Down          *int64                 `protobuf:"varint,2,opt,name=down,proto3,oneof" json:"down,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Up                   *int64                 `protobuf:"varint,1,opt,name=up,proto3,oneof" json:"up,omitempty"`
+	Down                 *int64                 `protobuf:"varint,2,opt,name=down,proto3,oneof" json:"down,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationCampusGatewayConnectionsOverview_Counts_ByTunnelStatus) Reset() {
 	*x = OrganizationCampusGatewayConnectionsOverview_Counts_ByTunnelStatus{}
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[19]
+	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1288,7 +1263,7 @@ func (x *OrganizationCampusGatewayConnectionsOverview_Counts_ByTunnelStatus) Str
 func (*OrganizationCampusGatewayConnectionsOverview_Counts_ByTunnelStatus) ProtoMessage() {}
 
 func (x *OrganizationCampusGatewayConnectionsOverview_Counts_ByTunnelStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[19]
+	mi := &file_meraki_campus_gateway_v1_connections_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1318,11 +1293,18 @@ func (x *OrganizationCampusGatewayConnectionsOverview_Counts_ByTunnelStatus) Get
 	return 0
 }
 
+func (x *OrganizationCampusGatewayConnectionsOverview_Counts_ByTunnelStatus) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_campus_gateway_v1_connections_proto protoreflect.FileDescriptor
 
 const file_meraki_campus_gateway_v1_connections_proto_rawDesc = "" +
 	"\n" +
-	"*meraki/campus_gateway/v1/connections.proto\x12\x18meraki.campus_gateway.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xe4\x05\n" +
+	"*meraki/campus_gateway/v1/connections.proto\x12\x18meraki.campus_gateway.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a*meraki/campus_gateway/v1/collections.proto\"\xe4\x05\n" +
 	".GetOrganizationCampusGatewayConnectionsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vnetwork_ids\x18\x02 \x03(\tR\n" +
@@ -1348,11 +1330,12 @@ const file_meraki_campus_gateway_v1_connections_proto_rawDesc = "" +
 	"\v_sort_orderB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xa7\x17\n" +
-	"/GetOrganizationCampusGatewayConnectionsResponse\x12d\n" +
-	"\x05items\x18\x01 \x03(\v2N.meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12b\n" +
-	"\x04meta\x18\x03 \x01(\v2N.meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.MetaR\x04meta\x1a\x96\x12\n" +
+	"\x0e_ending_before\"\xe8\x1b\n" +
+	"/GetOrganizationCampusGatewayConnectionsResponse\x12<\n" +
+	"\x04meta\x18\x01 \x01(\v2(.meraki.campus_gateway.v1.CollectionMetaR\x04meta\x12e\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2N.meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x81\x19\n" +
 	"\x04Item\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01\x12\x15\n" +
@@ -1370,27 +1353,34 @@ const file_meraki_campus_gateway_v1_connections_proto_rawDesc = "" +
 	"\x03url\x18\v \x01(\tH\aR\x03url\x88\x01\x01\x12p\n" +
 	"\anetwork\x18\f \x01(\v2V.meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.NetworkR\anetwork\x12m\n" +
 	"\x06counts\x18\r \x01(\v2U.meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CountsR\x06counts\x12\x86\x01\n" +
-	"\x0fcampus_gateways\x18\x0e \x03(\v2].meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGatewaysR\x0ecampusGateways\x1a8\n" +
+	"\x0fcampus_gateways\x18\x0e \x03(\v2].meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGatewaysR\x0ecampusGateways\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x87\x01\n" +
 	"\vTunnelAdmin\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a;\n" +
+	"\b_enabled\x1a\x8a\x01\n" +
 	"\x0eTunnelSchedule\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1af\n" +
+	"\b_enabled\x1a\xb5\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x15\n" +
-	"\x03url\x18\x03 \x01(\tH\x02R\x03url\x88\x01\x01B\x05\n" +
+	"\x03url\x18\x03 \x01(\tH\x02R\x03url\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x06\n" +
-	"\x04_url\x1a\xb1\x01\n" +
+	"\x04_url\x1a\xcf\x02\n" +
 	"\x06Counts\x12w\n" +
-	"\aclients\x18\x01 \x01(\v2].meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.Counts.ClientsR\aclients\x1a.\n" +
+	"\aclients\x18\x01 \x01(\v2].meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.Counts.ClientsR\aclients\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a}\n" +
 	"\aClients\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
-	"\x06_total\x1a\xaf\a\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_total\x1a\xbd\n" +
+	"\n" +
 	"\x0eCampusGateways\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1f\n" +
 	"\bpriority\x18\x02 \x01(\x03H\x01R\bpriority\x88\x01\x01\x12\x1b\n" +
@@ -1399,23 +1389,28 @@ const file_meraki_campus_gateway_v1_connections_proto_rawDesc = "" +
 	"\x06tunnel\x18\x05 \x01(\v2d.meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.TunnelR\x06tunnel\x12v\n" +
 	"\x04data\x18\x06 \x01(\v2b.meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.DataR\x04data\x12\x15\n" +
 	"\x03url\x18\a \x01(\tH\x04R\x03url\x88\x01\x01\x12\x7f\n" +
-	"\acluster\x18\b \x01(\v2e.meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.ClusterR\acluster\x1aX\n" +
+	"\acluster\x18\b \x01(\v2e.meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.ClusterR\acluster\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa7\x01\n" +
 	"\x06Tunnel\x12\x1b\n" +
 	"\x06status\x18\x01 \x01(\tH\x00R\x06status\x88\x01\x01\x12\x1b\n" +
-	"\x06uptime\x18\x02 \x01(\x03H\x01R\x06uptime\x88\x01\x01B\t\n" +
+	"\x06uptime\x18\x02 \x01(\x03H\x01R\x06uptime\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_statusB\t\n" +
-	"\a_uptime\x1a\xcc\x01\n" +
+	"\a_uptime\x1a\xeb\x02\n" +
 	"\x04Data\x12\x8d\x01\n" +
 	"\n" +
 	"encryption\x18\x01 \x01(\v2m.meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.Data.EncryptionR\n" +
-	"encryption\x1a4\n" +
+	"encryption\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x83\x01\n" +
 	"\n" +
 	"Encryption\x12\x1b\n" +
-	"\x06status\x18\x01 \x01(\tH\x00R\x06status\x88\x01\x01B\t\n" +
-	"\a_status\x1aG\n" +
+	"\x06status\x18\x01 \x01(\tH\x00R\x06status\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_status\x1a\x96\x01\n" +
 	"\aCluster\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_nameB\v\n" +
@@ -1430,17 +1425,7 @@ const file_meraki_campus_gateway_v1_connections_proto_rawDesc = "" +
 	"\a_uptimeB\t\n" +
 	"\a_statusB\x10\n" +
 	"\x0e_tunnel_statusB\x06\n" +
-	"\x04_url\x1a\xd2\x02\n" +
-	"\x04Meta\x12m\n" +
-	"\x06counts\x18\x01 \x01(\v2U.meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Meta.CountsR\x06counts\x1a\xda\x01\n" +
-	"\x06Counts\x12q\n" +
-	"\x05items\x18\x01 \x01(\v2[.meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xe7\x03\n" +
+	"\x04_url\"\xe7\x03\n" +
 	"6GetOrganizationCampusGatewayConnectionsOverviewRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vnetwork_ids\x18\x02 \x03(\tR\n" +
@@ -1453,19 +1438,22 @@ const file_meraki_campus_gateway_v1_connections_proto_rawDesc = "" +
 	"\x06models\x18\b \x03(\tR\x06models\x128\n" +
 	"\x18data_encryption_statuses\x18\t \x03(\tR\x16dataEncryptionStatusesB\x12\n" +
 	"\x10_organization_idB\t\n" +
-	"\a_search\"\x9e\x03\n" +
+	"\a_search\"\x8c\x05\n" +
 	",OrganizationCampusGatewayConnectionsOverview\x12e\n" +
-	"\x06counts\x18\x01 \x01(\v2M.meraki.campus_gateway.v1.OrganizationCampusGatewayConnectionsOverview.CountsR\x06counts\x1a\x86\x02\n" +
+	"\x06counts\x18\x01 \x01(\v2M.meraki.campus_gateway.v1.OrganizationCampusGatewayConnectionsOverview.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa5\x03\n" +
 	"\x06Counts\x12\x86\x01\n" +
 	"\x10by_tunnel_status\x18\x01 \x01(\v2\\.meraki.campus_gateway.v1.OrganizationCampusGatewayConnectionsOverview.Counts.ByTunnelStatusR\x0ebyTunnelStatus\x12\x19\n" +
-	"\x05total\x18\x02 \x01(\x03H\x00R\x05total\x88\x01\x01\x1aN\n" +
+	"\x05total\x18\x02 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9d\x01\n" +
 	"\x0eByTunnelStatus\x12\x13\n" +
 	"\x02up\x18\x01 \x01(\x03H\x00R\x02up\x88\x01\x01\x12\x17\n" +
-	"\x04down\x18\x02 \x01(\x03H\x01R\x04down\x88\x01\x01B\x05\n" +
+	"\x04down\x18\x02 \x01(\x03H\x01R\x04down\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_upB\a\n" +
 	"\x05_downB\b\n" +
-	"\x06_totalB\x8a\x01\n" +
-	"!com.merakibroker.campusgateway.v1B\x10ConnectionsProtoP\x01ZQgithub.com/merakibroker/merakibroker/gen/meraki/campus_gateway/v1;campusgatewayv1b\x06proto3"
+	"\x06_totalB\xaa\x01\n" +
+	"!com.merakibroker.campusgateway.v1B\x10ConnectionsProtoP\x01ZQgithub.com/merakibroker/merakibroker/gen/meraki/campus_gateway/v1;campusgatewayv1\xca\x02\x1dMerakiBroker\\CampusGateway\\V1b\x06proto3"
 
 var (
 	file_meraki_campus_gateway_v1_connections_proto_rawDescOnce sync.Once
@@ -1479,53 +1467,65 @@ func file_meraki_campus_gateway_v1_connections_proto_rawDescGZIP() []byte {
 	return file_meraki_campus_gateway_v1_connections_proto_rawDescData
 }
 
-var file_meraki_campus_gateway_v1_connections_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_meraki_campus_gateway_v1_connections_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_meraki_campus_gateway_v1_connections_proto_goTypes = []any{
 	(*GetOrganizationCampusGatewayConnectionsRequest)(nil),                                      // 0: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsRequest
 	(*GetOrganizationCampusGatewayConnectionsResponse)(nil),                                     // 1: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse
 	(*GetOrganizationCampusGatewayConnectionsOverviewRequest)(nil),                              // 2: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsOverviewRequest
 	(*OrganizationCampusGatewayConnectionsOverview)(nil),                                        // 3: meraki.campus_gateway.v1.OrganizationCampusGatewayConnectionsOverview
 	(*GetOrganizationCampusGatewayConnectionsResponse_Item)(nil),                                // 4: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item
-	(*GetOrganizationCampusGatewayConnectionsResponse_Meta)(nil),                                // 5: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Meta
-	(*GetOrganizationCampusGatewayConnectionsResponse_Item_TunnelAdmin)(nil),                    // 6: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.TunnelAdmin
-	(*GetOrganizationCampusGatewayConnectionsResponse_Item_TunnelSchedule)(nil),                 // 7: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.TunnelSchedule
-	(*GetOrganizationCampusGatewayConnectionsResponse_Item_Network)(nil),                        // 8: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.Network
-	(*GetOrganizationCampusGatewayConnectionsResponse_Item_Counts)(nil),                         // 9: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.Counts
-	(*GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways)(nil),                 // 10: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways
-	(*GetOrganizationCampusGatewayConnectionsResponse_Item_Counts_Clients)(nil),                 // 11: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.Counts.Clients
-	(*GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Tunnel)(nil),          // 12: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.Tunnel
-	(*GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Data)(nil),            // 13: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.Data
-	(*GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Cluster)(nil),         // 14: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.Cluster
-	(*GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Data_Encryption)(nil), // 15: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.Data.Encryption
-	(*GetOrganizationCampusGatewayConnectionsResponse_Meta_Counts)(nil),                         // 16: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Meta.Counts
-	(*GetOrganizationCampusGatewayConnectionsResponse_Meta_Counts_Items)(nil),                   // 17: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Meta.Counts.Items
-	(*OrganizationCampusGatewayConnectionsOverview_Counts)(nil),                                 // 18: meraki.campus_gateway.v1.OrganizationCampusGatewayConnectionsOverview.Counts
-	(*OrganizationCampusGatewayConnectionsOverview_Counts_ByTunnelStatus)(nil),                  // 19: meraki.campus_gateway.v1.OrganizationCampusGatewayConnectionsOverview.Counts.ByTunnelStatus
-	(*v1.PageInfo)(nil), // 20: meraki.api.v1.PageInfo
+	(*GetOrganizationCampusGatewayConnectionsResponse_Item_TunnelAdmin)(nil),                    // 5: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.TunnelAdmin
+	(*GetOrganizationCampusGatewayConnectionsResponse_Item_TunnelSchedule)(nil),                 // 6: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.TunnelSchedule
+	(*GetOrganizationCampusGatewayConnectionsResponse_Item_Network)(nil),                        // 7: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.Network
+	(*GetOrganizationCampusGatewayConnectionsResponse_Item_Counts)(nil),                         // 8: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.Counts
+	(*GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways)(nil),                 // 9: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways
+	(*GetOrganizationCampusGatewayConnectionsResponse_Item_Counts_Clients)(nil),                 // 10: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.Counts.Clients
+	(*GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Tunnel)(nil),          // 11: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.Tunnel
+	(*GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Data)(nil),            // 12: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.Data
+	(*GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Cluster)(nil),         // 13: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.Cluster
+	(*GetOrganizationCampusGatewayConnectionsResponse_Item_CampusGateways_Data_Encryption)(nil), // 14: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.Data.Encryption
+	(*OrganizationCampusGatewayConnectionsOverview_Counts)(nil),                                 // 15: meraki.campus_gateway.v1.OrganizationCampusGatewayConnectionsOverview.Counts
+	(*OrganizationCampusGatewayConnectionsOverview_Counts_ByTunnelStatus)(nil),                  // 16: meraki.campus_gateway.v1.OrganizationCampusGatewayConnectionsOverview.Counts.ByTunnelStatus
+	(*CollectionMeta)(nil),  // 17: meraki.campus_gateway.v1.CollectionMeta
+	(*v1.PageInfo)(nil),     // 18: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 19: google.protobuf.Struct
 }
 var file_meraki_campus_gateway_v1_connections_proto_depIdxs = []int32{
-	4,  // 0: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item
-	20, // 1: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	5,  // 2: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.meta:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Meta
-	18, // 3: meraki.campus_gateway.v1.OrganizationCampusGatewayConnectionsOverview.counts:type_name -> meraki.campus_gateway.v1.OrganizationCampusGatewayConnectionsOverview.Counts
-	6,  // 4: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.tunnel_admin:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.TunnelAdmin
-	7,  // 5: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.tunnel_schedule:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.TunnelSchedule
-	8,  // 6: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.network:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.Network
-	9,  // 7: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.counts:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.Counts
-	10, // 8: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.campus_gateways:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways
-	16, // 9: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Meta.counts:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Meta.Counts
-	11, // 10: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.Counts.clients:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.Counts.Clients
-	12, // 11: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.tunnel:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.Tunnel
-	13, // 12: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.data:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.Data
-	14, // 13: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.cluster:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.Cluster
-	15, // 14: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.Data.encryption:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.Data.Encryption
-	17, // 15: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Meta.Counts.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Meta.Counts.Items
-	19, // 16: meraki.campus_gateway.v1.OrganizationCampusGatewayConnectionsOverview.Counts.by_tunnel_status:type_name -> meraki.campus_gateway.v1.OrganizationCampusGatewayConnectionsOverview.Counts.ByTunnelStatus
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	17, // 0: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.meta:type_name -> meraki.campus_gateway.v1.CollectionMeta
+	4,  // 1: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item
+	18, // 2: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	19, // 3: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.additional_properties:type_name -> google.protobuf.Struct
+	15, // 4: meraki.campus_gateway.v1.OrganizationCampusGatewayConnectionsOverview.counts:type_name -> meraki.campus_gateway.v1.OrganizationCampusGatewayConnectionsOverview.Counts
+	19, // 5: meraki.campus_gateway.v1.OrganizationCampusGatewayConnectionsOverview.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 6: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.tunnel_admin:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.TunnelAdmin
+	6,  // 7: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.tunnel_schedule:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.TunnelSchedule
+	7,  // 8: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.network:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.Network
+	8,  // 9: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.counts:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.Counts
+	9,  // 10: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.campus_gateways:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways
+	19, // 11: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	19, // 12: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.TunnelAdmin.additional_properties:type_name -> google.protobuf.Struct
+	19, // 13: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.TunnelSchedule.additional_properties:type_name -> google.protobuf.Struct
+	19, // 14: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	10, // 15: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.Counts.clients:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.Counts.Clients
+	19, // 16: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.Counts.additional_properties:type_name -> google.protobuf.Struct
+	11, // 17: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.tunnel:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.Tunnel
+	12, // 18: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.data:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.Data
+	13, // 19: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.cluster:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.Cluster
+	19, // 20: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.additional_properties:type_name -> google.protobuf.Struct
+	19, // 21: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.Counts.Clients.additional_properties:type_name -> google.protobuf.Struct
+	19, // 22: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.Tunnel.additional_properties:type_name -> google.protobuf.Struct
+	14, // 23: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.Data.encryption:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.Data.Encryption
+	19, // 24: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.Data.additional_properties:type_name -> google.protobuf.Struct
+	19, // 25: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.Cluster.additional_properties:type_name -> google.protobuf.Struct
+	19, // 26: meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse.Item.CampusGateways.Data.Encryption.additional_properties:type_name -> google.protobuf.Struct
+	16, // 27: meraki.campus_gateway.v1.OrganizationCampusGatewayConnectionsOverview.Counts.by_tunnel_status:type_name -> meraki.campus_gateway.v1.OrganizationCampusGatewayConnectionsOverview.Counts.ByTunnelStatus
+	19, // 28: meraki.campus_gateway.v1.OrganizationCampusGatewayConnectionsOverview.Counts.additional_properties:type_name -> google.protobuf.Struct
+	19, // 29: meraki.campus_gateway.v1.OrganizationCampusGatewayConnectionsOverview.Counts.ByTunnelStatus.additional_properties:type_name -> google.protobuf.Struct
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_meraki_campus_gateway_v1_connections_proto_init() }
@@ -1533,27 +1533,27 @@ func file_meraki_campus_gateway_v1_connections_proto_init() {
 	if File_meraki_campus_gateway_v1_connections_proto != nil {
 		return
 	}
+	file_meraki_campus_gateway_v1_collections_proto_init()
 	file_meraki_campus_gateway_v1_connections_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_connections_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_connections_proto_msgTypes[4].OneofWrappers = []any{}
+	file_meraki_campus_gateway_v1_connections_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_connections_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_connections_proto_msgTypes[7].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_connections_proto_msgTypes[8].OneofWrappers = []any{}
+	file_meraki_campus_gateway_v1_connections_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_connections_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_connections_proto_msgTypes[11].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_connections_proto_msgTypes[12].OneofWrappers = []any{}
+	file_meraki_campus_gateway_v1_connections_proto_msgTypes[13].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_connections_proto_msgTypes[14].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_connections_proto_msgTypes[15].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_connections_proto_msgTypes[17].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_connections_proto_msgTypes[18].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_connections_proto_msgTypes[19].OneofWrappers = []any{}
+	file_meraki_campus_gateway_v1_connections_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_campus_gateway_v1_connections_proto_rawDesc), len(file_meraki_campus_gateway_v1_connections_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -104,12 +105,13 @@ func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceRequest
 
 // Answer of getOrganizationCampusGatewayDevicesUplinksLocalOverridesByDevice.
 type GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse struct {
-	state         protoimpl.MessageState                                                           `protogen:"open.v1"`
-	Items         []*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                     `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                           `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                                  `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                     `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse) Reset() {
@@ -142,6 +144,13 @@ func (*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse)
 	return file_meraki_campus_gateway_v1_devices_proto_rawDescGZIP(), []int{1}
 }
 
+func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse) GetItems() []*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item {
 	if x != nil {
 		return x.Items
@@ -156,21 +165,22 @@ func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceRespons
 	return nil
 }
 
-func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse) GetMeta() *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta {
+func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item struct {
-	state         protoimpl.MessageState                                                                     `protogen:"open.v1"`
-	Serial        *string                                                                                    `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Uplink        *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Uplink      `protobuf:"bytes,2,opt,name=uplink,proto3" json:"uplink,omitempty"`
-	Nameservers   *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Nameservers `protobuf:"bytes,3,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
-	Sgt           *int64                                                                                     `protobuf:"varint,4,opt,name=sgt,proto3,oneof" json:"sgt,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                     `protogen:"open.v1"`
+	Serial               *string                                                                                    `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Uplink               *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Uplink      `protobuf:"bytes,2,opt,name=uplink,proto3" json:"uplink,omitempty"`
+	Nameservers          *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Nameservers `protobuf:"bytes,3,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
+	Sgt                  *int64                                                                                     `protobuf:"varint,4,opt,name=sgt,proto3,oneof" json:"sgt,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item) Reset() {
@@ -232,63 +242,26 @@ func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceRespons
 	return 0
 }
 
-type GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta struct {
-	state         protoimpl.MessageState                                                                `protogen:"open.v1"`
-	Counts        *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta) Reset() {
-	*x = GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta{}
-	mi := &file_meraki_campus_gateway_v1_devices_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta) ProtoMessage() {
-}
-
-func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_devices_proto_msgTypes[3]
+func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_devices_proto_rawDescGZIP(), []int{1, 1}
-}
-
-func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta) GetCounts() *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Uplink struct {
-	state         protoimpl.MessageState                                                                            `protogen:"open.v1"`
-	Interface     *string                                                                                           `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	Vlan          *int64                                                                                            `protobuf:"varint,2,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	Addresses     []*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Uplink_Addresses `protobuf:"bytes,3,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                            `protogen:"open.v1"`
+	Interface            *string                                                                                           `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	Vlan                 *int64                                                                                            `protobuf:"varint,2,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
+	Addresses            []*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Uplink_Addresses `protobuf:"bytes,3,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Uplink) Reset() {
 	*x = GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Uplink{}
-	mi := &file_meraki_campus_gateway_v1_devices_proto_msgTypes[4]
+	mi := &file_meraki_campus_gateway_v1_devices_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -301,7 +274,7 @@ func (*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_
 }
 
 func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Uplink) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_devices_proto_msgTypes[4]
+	mi := &file_meraki_campus_gateway_v1_devices_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -338,16 +311,24 @@ func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceRespons
 	return nil
 }
 
+func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Uplink) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Nameservers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Addresses     []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Addresses            []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Nameservers) Reset() {
 	*x = GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Nameservers{}
-	mi := &file_meraki_campus_gateway_v1_devices_proto_msgTypes[5]
+	mi := &file_meraki_campus_gateway_v1_devices_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -360,7 +341,7 @@ func (*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_
 }
 
 func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Nameservers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_devices_proto_msgTypes[5]
+	mi := &file_meraki_campus_gateway_v1_devices_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -383,20 +364,28 @@ func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceRespons
 	return nil
 }
 
+func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Nameservers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Uplink_Addresses struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	AssignmentMode *string                `protobuf:"bytes,1,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
-	Protocol       *string                `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Gateway        *string                `protobuf:"bytes,3,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	SubnetMask     *string                `protobuf:"bytes,4,opt,name=subnet_mask,json=subnetMask,proto3,oneof" json:"subnet_mask,omitempty"`
-	Address        *string                `protobuf:"bytes,5,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AssignmentMode       *string                `protobuf:"bytes,1,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
+	Protocol             *string                `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	Gateway              *string                `protobuf:"bytes,3,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
+	SubnetMask           *string                `protobuf:"bytes,4,opt,name=subnet_mask,json=subnetMask,proto3,oneof" json:"subnet_mask,omitempty"`
+	Address              *string                `protobuf:"bytes,5,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Uplink_Addresses) Reset() {
 	*x = GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Uplink_Addresses{}
-	mi := &file_meraki_campus_gateway_v1_devices_proto_msgTypes[6]
+	mi := &file_meraki_campus_gateway_v1_devices_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -409,7 +398,7 @@ func (*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_
 }
 
 func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Uplink_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_devices_proto_msgTypes[6]
+	mi := &file_meraki_campus_gateway_v1_devices_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -460,109 +449,18 @@ func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceRespons
 	return ""
 }
 
-type GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                      `protogen:"open.v1"`
-	Items         *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta_Counts{}
-	mi := &file_meraki_campus_gateway_v1_devices_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_devices_proto_msgTypes[7]
+func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Uplink_Addresses) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_devices_proto_rawDescGZIP(), []int{1, 1, 0}
-}
-
-func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta_Counts) GetItems() *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta_Counts_Items{}
-	mi := &file_meraki_campus_gateway_v1_devices_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_campus_gateway_v1_devices_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_campus_gateway_v1_devices_proto_rawDescGZIP(), []int{1, 1, 0, 0}
-}
-
-func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 var File_meraki_campus_gateway_v1_devices_proto protoreflect.FileDescriptor
 
 const file_meraki_campus_gateway_v1_devices_proto_rawDesc = "" +
 	"\n" +
-	"&meraki/campus_gateway/v1/devices.proto\x12\x18meraki.campus_gateway.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xcd\x02\n" +
+	"&meraki/campus_gateway/v1/devices.proto\x12\x18meraki.campus_gateway.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a*meraki/campus_gateway/v1/collections.proto\"\xcd\x02\n" +
 	"GGetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12\x1e\n" +
@@ -572,27 +470,31 @@ const file_meraki_campus_gateway_v1_devices_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xac\r\n" +
-	"HGetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse\x12}\n" +
-	"\x05items\x18\x01 \x03(\v2g.meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12{\n" +
-	"\x04meta\x18\x03 \x01(\v2g.meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.MetaR\x04meta\x1a\x9c\a\n" +
+	"\x0e_ending_before\"\xf1\f\n" +
+	"HGetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse\x12<\n" +
+	"\x04meta\x18\x01 \x01(\v2(.meraki.campus_gateway.v1.CollectionMetaR\x04meta\x12~\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2g.meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd8\t\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x86\x01\n" +
 	"\x06uplink\x18\x02 \x01(\v2n.meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item.UplinkR\x06uplink\x12\x95\x01\n" +
 	"\vnameservers\x18\x03 \x01(\v2s.meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item.NameserversR\vnameservers\x12\x15\n" +
-	"\x03sgt\x18\x04 \x01(\x03H\x01R\x03sgt\x88\x01\x01\x1a\xfe\x03\n" +
+	"\x03sgt\x18\x04 \x01(\x03H\x01R\x03sgt\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9c\x05\n" +
 	"\x06Uplink\x12!\n" +
 	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12\x17\n" +
 	"\x04vlan\x18\x02 \x01(\x03H\x01R\x04vlan\x88\x01\x01\x12\x96\x01\n" +
-	"\taddresses\x18\x03 \x03(\v2x.meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item.Uplink.AddressesR\taddresses\x1a\x87\x02\n" +
+	"\taddresses\x18\x03 \x03(\v2x.meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item.Uplink.AddressesR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd6\x02\n" +
 	"\tAddresses\x12,\n" +
 	"\x0fassignment_mode\x18\x01 \x01(\tH\x00R\x0eassignmentMode\x88\x01\x01\x12\x1f\n" +
 	"\bprotocol\x18\x02 \x01(\tH\x01R\bprotocol\x88\x01\x01\x12\x1d\n" +
 	"\agateway\x18\x03 \x01(\tH\x02R\agateway\x88\x01\x01\x12$\n" +
 	"\vsubnet_mask\x18\x04 \x01(\tH\x03R\n" +
 	"subnetMask\x88\x01\x01\x12\x1d\n" +
-	"\aaddress\x18\x05 \x01(\tH\x04R\aaddress\x88\x01\x01B\x12\n" +
+	"\aaddress\x18\x05 \x01(\tH\x04R\aaddress\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_assignment_modeB\v\n" +
 	"\t_protocolB\n" +
 	"\n" +
@@ -602,22 +504,13 @@ const file_meraki_campus_gateway_v1_devices_proto_rawDesc = "" +
 	"\b_addressB\f\n" +
 	"\n" +
 	"_interfaceB\a\n" +
-	"\x05_vlan\x1a+\n" +
+	"\x05_vlan\x1az\n" +
 	"\vNameservers\x12\x1c\n" +
-	"\taddresses\x18\x01 \x03(\tR\taddressesB\t\n" +
+	"\taddresses\x18\x01 \x03(\tR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\x06\n" +
-	"\x04_sgt\x1a\x86\x03\n" +
-	"\x04Meta\x12\x86\x01\n" +
-	"\x06counts\x18\x01 \x01(\v2n.meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Meta.CountsR\x06counts\x1a\xf4\x01\n" +
-	"\x06Counts\x12\x8a\x01\n" +
-	"\x05items\x18\x01 \x01(\v2t.meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remainingB\x86\x01\n" +
-	"!com.merakibroker.campusgateway.v1B\fDevicesProtoP\x01ZQgithub.com/merakibroker/merakibroker/gen/meraki/campus_gateway/v1;campusgatewayv1b\x06proto3"
+	"\x04_sgtB\xa6\x01\n" +
+	"!com.merakibroker.campusgateway.v1B\fDevicesProtoP\x01ZQgithub.com/merakibroker/merakibroker/gen/meraki/campus_gateway/v1;campusgatewayv1\xca\x02\x1dMerakiBroker\\CampusGateway\\V1b\x06proto3"
 
 var (
 	file_meraki_campus_gateway_v1_devices_proto_rawDescOnce sync.Once
@@ -631,33 +524,35 @@ func file_meraki_campus_gateway_v1_devices_proto_rawDescGZIP() []byte {
 	return file_meraki_campus_gateway_v1_devices_proto_rawDescData
 }
 
-var file_meraki_campus_gateway_v1_devices_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_meraki_campus_gateway_v1_devices_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_meraki_campus_gateway_v1_devices_proto_goTypes = []any{
 	(*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceRequest)(nil),                        // 0: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceRequest
 	(*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse)(nil),                       // 1: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse
 	(*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item)(nil),                  // 2: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item
-	(*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta)(nil),                  // 3: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Meta
-	(*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Uplink)(nil),           // 4: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item.Uplink
-	(*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Nameservers)(nil),      // 5: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item.Nameservers
-	(*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Uplink_Addresses)(nil), // 6: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item.Uplink.Addresses
-	(*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta_Counts)(nil),           // 7: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Meta.Counts
-	(*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Meta_Counts_Items)(nil),     // 8: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Meta.Counts.Items
-	(*v1.PageInfo)(nil), // 9: meraki.api.v1.PageInfo
+	(*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Uplink)(nil),           // 3: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item.Uplink
+	(*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Nameservers)(nil),      // 4: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item.Nameservers
+	(*GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse_Item_Uplink_Addresses)(nil), // 5: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item.Uplink.Addresses
+	(*CollectionMeta)(nil),  // 6: meraki.campus_gateway.v1.CollectionMeta
+	(*v1.PageInfo)(nil),     // 7: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 8: google.protobuf.Struct
 }
 var file_meraki_campus_gateway_v1_devices_proto_depIdxs = []int32{
-	2, // 0: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item
-	9, // 1: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	3, // 2: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.meta:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Meta
-	4, // 3: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item.uplink:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item.Uplink
-	5, // 4: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item.nameservers:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item.Nameservers
-	7, // 5: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Meta.counts:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Meta.Counts
-	6, // 6: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item.Uplink.addresses:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item.Uplink.Addresses
-	8, // 7: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Meta.Counts.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Meta.Counts.Items
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	6,  // 0: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.meta:type_name -> meraki.campus_gateway.v1.CollectionMeta
+	2,  // 1: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.items:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item
+	7,  // 2: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	8,  // 3: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 4: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item.uplink:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item.Uplink
+	4,  // 5: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item.nameservers:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item.Nameservers
+	8,  // 6: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 7: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item.Uplink.addresses:type_name -> meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item.Uplink.Addresses
+	8,  // 8: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item.Uplink.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 9: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item.Nameservers.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 10: meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse.Item.Uplink.Addresses.additional_properties:type_name -> google.protobuf.Struct
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_meraki_campus_gateway_v1_devices_proto_init() }
@@ -665,18 +560,18 @@ func file_meraki_campus_gateway_v1_devices_proto_init() {
 	if File_meraki_campus_gateway_v1_devices_proto != nil {
 		return
 	}
+	file_meraki_campus_gateway_v1_collections_proto_init()
 	file_meraki_campus_gateway_v1_devices_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_campus_gateway_v1_devices_proto_msgTypes[2].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_devices_proto_msgTypes[4].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_devices_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_campus_gateway_v1_devices_proto_msgTypes[8].OneofWrappers = []any{}
+	file_meraki_campus_gateway_v1_devices_proto_msgTypes[3].OneofWrappers = []any{}
+	file_meraki_campus_gateway_v1_devices_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_campus_gateway_v1_devices_proto_rawDesc), len(file_meraki_campus_gateway_v1_devices_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,6 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	reflect "reflect"
 	unsafe "unsafe"
 )
@@ -28,7 +27,7 @@ var File_meraki_cellular_gateway_v1_cellular_gateway_service_proto protoreflect.
 
 const file_meraki_cellular_gateway_v1_cellular_gateway_service_proto_rawDesc = "" +
 	"\n" +
-	"9meraki/cellular_gateway/v1/cellular_gateway_service.proto\x12\x1ameraki.cellular_gateway.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1aEmeraki/cellular_gateway/v1/connectivity_monitoring_destinations.proto\x1a%meraki/cellular_gateway/v1/dhcp.proto\x1a&meraki/cellular_gateway/v1/esims.proto\x1a$meraki/cellular_gateway/v1/lan.proto\x1a6meraki/cellular_gateway/v1/port_forwarding_rules.proto\x1a,meraki/cellular_gateway/v1/subnet_pool.proto\x1a'meraki/cellular_gateway/v1/uplink.proto2\xe3I\n" +
+	"9meraki/cellular_gateway/v1/cellular_gateway_service.proto\x12\x1ameraki.cellular_gateway.v1\x1a\x1dmeraki/api/v1/operation.proto\x1aEmeraki/cellular_gateway/v1/connectivity_monitoring_destinations.proto\x1a%meraki/cellular_gateway/v1/dhcp.proto\x1a&meraki/cellular_gateway/v1/esims.proto\x1a$meraki/cellular_gateway/v1/lan.proto\x1a6meraki/cellular_gateway/v1/port_forwarding_rules.proto\x1a,meraki/cellular_gateway/v1/subnet_pool.proto\x1a'meraki/cellular_gateway/v1/uplink.proto2\xbbJ\n" +
 	"\x16CellularGatewayService\x12\xe3\x01\n" +
 	"\x1bGetDeviceCellularGatewayLan\x12>.meraki.cellular_gateway.v1.GetDeviceCellularGatewayLanRequest\x1a4.meraki.cellular_gateway.v1.DeviceCellularGatewayLan\"N\xf2\xfd\x1bJ\n" +
 	"\x1bgetDeviceCellularGatewayLan\x10\x01\x1a%/devices/{serial}/cellularGateway/lan \x040\x01\x12\xa1\x02\n" +
@@ -66,9 +65,10 @@ const file_meraki_cellular_gateway_v1_cellular_gateway_service_proto_rawDesc = "
 	"/updateOrganizationCellularGatewayEsimsInventory\x10\x02\x1aD/organizations/{organizationId}/cellularGateway/esims/inventory/{id} \x020\x02BP\n" +
 	"D/organizations/{organizationId}/cellularGateway/esims/inventory/{id}\x12\x06update\x18\x01\x12\xf1\x02\n" +
 	"3GetOrganizationCellularGatewayEsimsServiceProviders\x12V.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersRequest\x1aW.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse\"\x88\x01\xf2\xfd\x1b\x83\x01\n" +
-	"3getOrganizationCellularGatewayEsimsServiceProviders\x10\x01\x1aF/organizations/{organizationId}/cellularGateway/esims/serviceProviders \x020\x01\x12\xa1\x03\n" +
-	";GetOrganizationCellularGatewayEsimsServiceProvidersAccounts\x12^.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRequest\x1a_.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsResponse\"\xa0\x01\xf2\xfd\x1b\x9b\x01\n" +
-	";getOrganizationCellularGatewayEsimsServiceProvidersAccounts\x10\x01\x1aO/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts \x020\x01J\x05items\x12\xf1\x03\n" +
+	"3getOrganizationCellularGatewayEsimsServiceProviders\x10\x01\x1aF/organizations/{organizationId}/cellularGateway/esims/serviceProviders \x020\x01\x12\xae\x03\n" +
+	";GetOrganizationCellularGatewayEsimsServiceProvidersAccounts\x12^.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRequest\x1a_.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsResponse\"\xad\x01\xf2\xfd\x1b\xa8\x01\n" +
+	";getOrganizationCellularGatewayEsimsServiceProvidersAccounts\x10\x01\x1aO/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts \x020\x01J\x05itemsZ\v\n" +
+	"\taccountId\x12\xf1\x03\n" +
 	"=CreateOrganizationCellularGatewayEsimsServiceProvidersAccount\x12`.meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest\x1aS.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount\"\xf8\x01\xf2\xfd\x1b\xf3\x01\n" +
 	"=createOrganizationCellularGatewayEsimsServiceProvidersAccount\x10\x03\x1aO/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts \x020\x03B[\n" +
 	"O/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts\x12\x06create\x18\x01\x12\xf5\x03\n" +
@@ -78,8 +78,8 @@ const file_meraki_cellular_gateway_v1_cellular_gateway_service_proto_rawDesc = "
 	"DgetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlans\x10\x01\x1aY/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/ratePlans \x020\x01\x12\x89\x04\n" +
 	"=UpdateOrganizationCellularGatewayEsimsServiceProvidersAccount\x12`.meraki.cellular_gateway.v1.UpdateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest\x1aS.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount\"\x90\x02\xf2\xfd\x1b\x8b\x02\n" +
 	"=updateOrganizationCellularGatewayEsimsServiceProvidersAccount\x10\x02\x1a[/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/{accountId} \x020\x02Bg\n" +
-	"[/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/{accountId}\x12\x06update\x18\x01\x12\xcd\x03\n" +
-	"=DeleteOrganizationCellularGatewayEsimsServiceProvidersAccount\x12`.meraki.cellular_gateway.v1.DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountRequest\x1a\x16.google.protobuf.Empty\"\x91\x02\xf2\xfd\x1b\x8c\x02\n" +
+	"[/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/{accountId}\x12\x06update\x18\x01\x12\x98\x04\n" +
+	"=DeleteOrganizationCellularGatewayEsimsServiceProvidersAccount\x12`.meraki.cellular_gateway.v1.DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountRequest\x1aa.meraki.cellular_gateway.v1.DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountResponse\"\x91\x02\xf2\xfd\x1b\x8c\x02\n" +
 	"=deleteOrganizationCellularGatewayEsimsServiceProvidersAccount\x10\x04\x1a[/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/{accountId} \x020\x02Bh\n" +
 	"[/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/{accountId}\x12\adestroy\x18\x01\x12\xf7\x02\n" +
 	"*CreateOrganizationCellularGatewayEsimsSwap\x12M.meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsSwapRequest\x1a@.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap\"\xb7\x01\xf2\xfd\x1b\xb2\x01\n" +
@@ -99,8 +99,8 @@ const file_meraki_cellular_gateway_v1_cellular_gateway_service_proto_rawDesc = "
 	"\x06serialj\x10\n" +
 	"\n" +
 	"networkIds\x10\x02\x18\x02j\r\n" +
-	"\aserials\x10\x02\x18\x030\x01B\x9b\x01\n" +
-	"#com.merakibroker.cellulargateway.v1B\x1bCellularGatewayServiceProtoP\x01ZUgithub.com/merakibroker/merakibroker/gen/meraki/cellular_gateway/v1;cellulargatewayv1b\x06proto3"
+	"\aserials\x10\x02\x18\x030\x01B\xbd\x01\n" +
+	"#com.merakibroker.cellulargateway.v1B\x1bCellularGatewayServiceProtoP\x01ZUgithub.com/merakibroker/merakibroker/gen/meraki/cellular_gateway/v1;cellulargatewayv1\xca\x02\x1fMerakiBroker\\CellularGateway\\V1b\x06proto3"
 
 var file_meraki_cellular_gateway_v1_cellular_gateway_service_proto_goTypes = []any{
 	(*GetDeviceCellularGatewayLanRequest)(nil),                                                    // 0: meraki.cellular_gateway.v1.GetDeviceCellularGatewayLanRequest
@@ -140,9 +140,9 @@ var file_meraki_cellular_gateway_v1_cellular_gateway_service_proto_goTypes = []a
 	(*OrganizationCellularGatewayEsimsServiceProvidersAccount)(nil),                               // 34: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount
 	(*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse)(nil), // 35: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse
 	(*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse)(nil),          // 36: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse
-	(*emptypb.Empty)(nil),                                        // 37: google.protobuf.Empty
-	(*OrganizationCellularGatewayEsimsSwap)(nil),                 // 38: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap
-	(*GetOrganizationCellularGatewayUplinkStatusesResponse)(nil), // 39: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse
+	(*DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountResponse)(nil),                 // 37: meraki.cellular_gateway.v1.DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountResponse
+	(*OrganizationCellularGatewayEsimsSwap)(nil),                                                  // 38: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap
+	(*GetOrganizationCellularGatewayUplinkStatusesResponse)(nil),                                  // 39: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse
 }
 var file_meraki_cellular_gateway_v1_cellular_gateway_service_proto_depIdxs = []int32{
 	0,  // 0: meraki.cellular_gateway.v1.CellularGatewayService.GetDeviceCellularGatewayLan:input_type -> meraki.cellular_gateway.v1.GetDeviceCellularGatewayLanRequest
@@ -190,7 +190,7 @@ var file_meraki_cellular_gateway_v1_cellular_gateway_service_proto_depIdxs = []i
 	35, // 42: meraki.cellular_gateway.v1.CellularGatewayService.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlans:output_type -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse
 	36, // 43: meraki.cellular_gateway.v1.CellularGatewayService.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlans:output_type -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse
 	34, // 44: meraki.cellular_gateway.v1.CellularGatewayService.UpdateOrganizationCellularGatewayEsimsServiceProvidersAccount:output_type -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount
-	37, // 45: meraki.cellular_gateway.v1.CellularGatewayService.DeleteOrganizationCellularGatewayEsimsServiceProvidersAccount:output_type -> google.protobuf.Empty
+	37, // 45: meraki.cellular_gateway.v1.CellularGatewayService.DeleteOrganizationCellularGatewayEsimsServiceProvidersAccount:output_type -> meraki.cellular_gateway.v1.DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountResponse
 	38, // 46: meraki.cellular_gateway.v1.CellularGatewayService.CreateOrganizationCellularGatewayEsimsSwap:output_type -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap
 	38, // 47: meraki.cellular_gateway.v1.CellularGatewayService.UpdateOrganizationCellularGatewayEsimsSwap:output_type -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap
 	39, // 48: meraki.cellular_gateway.v1.CellularGatewayService.GetOrganizationCellularGatewayUplinkStatuses:output_type -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse

@@ -13,7 +13,6 @@ import (
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
-	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // This is a compile-time assertion to ensure that this generated file
@@ -55,90 +54,121 @@ const (
 //
 // The Dashboard operations of the section cellular_gateway.
 type CellularGatewayServiceClient interface {
+	// Reads the cellular gateway LAN of a device.
 	// GET /devices/{serial}/cellularGateway/lan
 	// https://developer.cisco.com/meraki/api-v1/get-device-cellular-gateway-lan/
+	// Written by UpdateDeviceCellularGatewayLan.
 	GetDeviceCellularGatewayLan(ctx context.Context, in *GetDeviceCellularGatewayLanRequest, opts ...grpc.CallOption) (*DeviceCellularGatewayLan, error)
+	// Changes the cellular gateway LAN of a device.
 	// PUT /devices/{serial}/cellularGateway/lan
 	// https://developer.cisco.com/meraki/api-v1/update-device-cellular-gateway-lan/
 	// An action batch can carry it.
 	UpdateDeviceCellularGatewayLan(ctx context.Context, in *UpdateDeviceCellularGatewayLanRequest, opts ...grpc.CallOption) (*DeviceCellularGatewayLan, error)
+	// Reads the cellular gateway port forwarding rules of a device.
 	// GET /devices/{serial}/cellularGateway/portForwardingRules
 	// https://developer.cisco.com/meraki/api-v1/get-device-cellular-gateway-port-forwarding-rules/
+	// Written by UpdateDeviceCellularGatewayPortForwardingRules.
 	GetDeviceCellularGatewayPortForwardingRules(ctx context.Context, in *GetDeviceCellularGatewayPortForwardingRulesRequest, opts ...grpc.CallOption) (*DeviceCellularGatewayPortForwardingRules, error)
+	// Changes the cellular gateway port forwarding rules of a device.
 	// PUT /devices/{serial}/cellularGateway/portForwardingRules
 	// https://developer.cisco.com/meraki/api-v1/update-device-cellular-gateway-port-forwarding-rules/
 	// An action batch can carry it.
 	UpdateDeviceCellularGatewayPortForwardingRules(ctx context.Context, in *UpdateDeviceCellularGatewayPortForwardingRulesRequest, opts ...grpc.CallOption) (*DeviceCellularGatewayPortForwardingRules, error)
+	// Reads the cellular gateway connectivity monitoring destinations of a network.
 	// GET /networks/{networkId}/cellularGateway/connectivityMonitoringDestinations
 	// https://developer.cisco.com/meraki/api-v1/get-network-cellular-gateway-connectivity-monitoring-destinations/
+	// Written by UpdateNetworkCellularGatewayConnectivityMonitoringDestinations.
 	GetNetworkCellularGatewayConnectivityMonitoringDestinations(ctx context.Context, in *GetNetworkCellularGatewayConnectivityMonitoringDestinationsRequest, opts ...grpc.CallOption) (*NetworkCellularGatewayConnectivityMonitoringDestinations, error)
+	// Changes the cellular gateway connectivity monitoring destinations of a network.
 	// PUT /networks/{networkId}/cellularGateway/connectivityMonitoringDestinations
 	// https://developer.cisco.com/meraki/api-v1/update-network-cellular-gateway-connectivity-monitoring-destinations/
 	// An action batch can carry it.
 	UpdateNetworkCellularGatewayConnectivityMonitoringDestinations(ctx context.Context, in *UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest, opts ...grpc.CallOption) (*NetworkCellularGatewayConnectivityMonitoringDestinations, error)
+	// Reads the cellular gateway DHCP of a network.
 	// GET /networks/{networkId}/cellularGateway/dhcp
 	// https://developer.cisco.com/meraki/api-v1/get-network-cellular-gateway-dhcp/
+	// Written by UpdateNetworkCellularGatewayDhcp.
 	GetNetworkCellularGatewayDhcp(ctx context.Context, in *GetNetworkCellularGatewayDhcpRequest, opts ...grpc.CallOption) (*NetworkCellularGatewayDhcp, error)
+	// Changes the cellular gateway DHCP of a network.
 	// PUT /networks/{networkId}/cellularGateway/dhcp
 	// https://developer.cisco.com/meraki/api-v1/update-network-cellular-gateway-dhcp/
 	// An action batch can carry it.
 	UpdateNetworkCellularGatewayDhcp(ctx context.Context, in *UpdateNetworkCellularGatewayDhcpRequest, opts ...grpc.CallOption) (*NetworkCellularGatewayDhcp, error)
+	// Reads the cellular gateway subnet pool of a network.
 	// GET /networks/{networkId}/cellularGateway/subnetPool
 	// https://developer.cisco.com/meraki/api-v1/get-network-cellular-gateway-subnet-pool/
+	// Written by UpdateNetworkCellularGatewaySubnetPool.
 	GetNetworkCellularGatewaySubnetPool(ctx context.Context, in *GetNetworkCellularGatewaySubnetPoolRequest, opts ...grpc.CallOption) (*NetworkCellularGatewaySubnetPool, error)
+	// Changes the cellular gateway subnet pool of a network.
 	// PUT /networks/{networkId}/cellularGateway/subnetPool
 	// https://developer.cisco.com/meraki/api-v1/update-network-cellular-gateway-subnet-pool/
 	// An action batch can carry it.
 	UpdateNetworkCellularGatewaySubnetPool(ctx context.Context, in *UpdateNetworkCellularGatewaySubnetPoolRequest, opts ...grpc.CallOption) (*NetworkCellularGatewaySubnetPool, error)
+	// Reads the cellular gateway uplink of a network.
 	// GET /networks/{networkId}/cellularGateway/uplink
 	// https://developer.cisco.com/meraki/api-v1/get-network-cellular-gateway-uplink/
+	// Written by UpdateNetworkCellularGatewayUplink.
 	GetNetworkCellularGatewayUplink(ctx context.Context, in *GetNetworkCellularGatewayUplinkRequest, opts ...grpc.CallOption) (*NetworkCellularGatewayUplink, error)
+	// Changes the cellular gateway uplink of a network.
 	// PUT /networks/{networkId}/cellularGateway/uplink
 	// https://developer.cisco.com/meraki/api-v1/update-network-cellular-gateway-uplink/
 	// An action batch can carry it.
 	UpdateNetworkCellularGatewayUplink(ctx context.Context, in *UpdateNetworkCellularGatewayUplinkRequest, opts ...grpc.CallOption) (*NetworkCellularGatewayUplink, error)
+	// Reads the cellular gateway eSIMs inventory of an organization.
 	// GET /organizations/{organizationId}/cellularGateway/esims/inventory
 	// https://developer.cisco.com/meraki/api-v1/get-organization-cellular-gateway-esims-inventory/
 	GetOrganizationCellularGatewayEsimsInventory(ctx context.Context, in *GetOrganizationCellularGatewayEsimsInventoryRequest, opts ...grpc.CallOption) (*GetOrganizationCellularGatewayEsimsInventoryResponse, error)
+	// Changes the cellular gateway eSIMs inventory of an organization.
 	// PUT /organizations/{organizationId}/cellularGateway/esims/inventory/{id}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-cellular-gateway-esims-inventory/
 	// An action batch can carry it.
 	UpdateOrganizationCellularGatewayEsimsInventory(ctx context.Context, in *UpdateOrganizationCellularGatewayEsimsInventoryRequest, opts ...grpc.CallOption) (*OrganizationCellularGatewayEsimsInventory, error)
+	// Reads the cellular gateway eSIMs service providers of an organization.
 	// GET /organizations/{organizationId}/cellularGateway/esims/serviceProviders
 	// https://developer.cisco.com/meraki/api-v1/get-organization-cellular-gateway-esims-service-providers/
 	GetOrganizationCellularGatewayEsimsServiceProviders(ctx context.Context, in *GetOrganizationCellularGatewayEsimsServiceProvidersRequest, opts ...grpc.CallOption) (*GetOrganizationCellularGatewayEsimsServiceProvidersResponse, error)
+	// Reads the cellular gateway eSIMs service providers accounts of an organization.
 	// GET /organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts
 	// https://developer.cisco.com/meraki/api-v1/get-organization-cellular-gateway-esims-service-providers-accounts/
 	GetOrganizationCellularGatewayEsimsServiceProvidersAccounts(ctx context.Context, in *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRequest, opts ...grpc.CallOption) (*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsResponse, error)
+	// Creates the cellular gateway eSIMs service providers account of an organization.
 	// POST /organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts
 	// https://developer.cisco.com/meraki/api-v1/create-organization-cellular-gateway-esims-service-providers-account/
 	// An action batch can carry it.
 	CreateOrganizationCellularGatewayEsimsServiceProvidersAccount(ctx context.Context, in *CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest, opts ...grpc.CallOption) (*OrganizationCellularGatewayEsimsServiceProvidersAccount, error)
+	// Reads the cellular gateway eSIMs service providers accounts communication plans of an organization.
 	// GET /organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/communicationPlans
 	// https://developer.cisco.com/meraki/api-v1/get-organization-cellular-gateway-esims-service-providers-accounts-communication-plans/
 	GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlans(ctx context.Context, in *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansRequest, opts ...grpc.CallOption) (*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse, error)
+	// Reads the cellular gateway eSIMs service providers accounts rate plans of an organization.
 	// GET /organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/ratePlans
 	// https://developer.cisco.com/meraki/api-v1/get-organization-cellular-gateway-esims-service-providers-accounts-rate-plans/
 	GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlans(ctx context.Context, in *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansRequest, opts ...grpc.CallOption) (*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse, error)
+	// Changes the cellular gateway eSIMs service providers account of an organization.
 	// PUT /organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/{accountId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-cellular-gateway-esims-service-providers-account/
 	// An action batch can carry it.
 	UpdateOrganizationCellularGatewayEsimsServiceProvidersAccount(ctx context.Context, in *UpdateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest, opts ...grpc.CallOption) (*OrganizationCellularGatewayEsimsServiceProvidersAccount, error)
+	// Deletes the cellular gateway eSIMs service providers account of an organization.
 	// DELETE /organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/{accountId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-cellular-gateway-esims-service-providers-account/
 	// An action batch can carry it.
-	DeleteOrganizationCellularGatewayEsimsServiceProvidersAccount(ctx context.Context, in *DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationCellularGatewayEsimsServiceProvidersAccount(ctx context.Context, in *DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountRequest, opts ...grpc.CallOption) (*DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountResponse, error)
+	// Creates the cellular gateway eSIMs swap of an organization.
 	// POST /organizations/{organizationId}/cellularGateway/esims/swap
 	// https://developer.cisco.com/meraki/api-v1/create-organization-cellular-gateway-esims-swap/
 	// An action batch can carry it.
 	CreateOrganizationCellularGatewayEsimsSwap(ctx context.Context, in *CreateOrganizationCellularGatewayEsimsSwapRequest, opts ...grpc.CallOption) (*OrganizationCellularGatewayEsimsSwap, error)
+	// Changes the cellular gateway eSIMs swap of an organization.
 	// PUT /organizations/{organizationId}/cellularGateway/esims/swap/{id}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-cellular-gateway-esims-swap/
 	// An action batch can carry it.
 	UpdateOrganizationCellularGatewayEsimsSwap(ctx context.Context, in *UpdateOrganizationCellularGatewayEsimsSwapRequest, opts ...grpc.CallOption) (*OrganizationCellularGatewayEsimsSwap, error)
+	// Reads the cellular gateway uplink statuses of an organization.
 	// GET /organizations/{organizationId}/cellularGateway/uplink/statuses
 	// https://developer.cisco.com/meraki/api-v1/get-organization-cellular-gateway-uplink-statuses/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationCellularGatewayUplinkStatuses streams its pages.
 	GetOrganizationCellularGatewayUplinkStatuses(ctx context.Context, in *GetOrganizationCellularGatewayUplinkStatusesRequest, opts ...grpc.CallOption) (*GetOrganizationCellularGatewayUplinkStatusesResponse, error)
 	// GetOrganizationCellularGatewayUplinkStatuses, one page in each message, until the pages end or
 	// the caller stops reading.
@@ -353,9 +383,9 @@ func (c *cellularGatewayServiceClient) UpdateOrganizationCellularGatewayEsimsSer
 	return out, nil
 }
 
-func (c *cellularGatewayServiceClient) DeleteOrganizationCellularGatewayEsimsServiceProvidersAccount(ctx context.Context, in *DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *cellularGatewayServiceClient) DeleteOrganizationCellularGatewayEsimsServiceProvidersAccount(ctx context.Context, in *DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountRequest, opts ...grpc.CallOption) (*DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountResponse)
 	err := c.cc.Invoke(ctx, CellularGatewayService_DeleteOrganizationCellularGatewayEsimsServiceProvidersAccount_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -418,90 +448,121 @@ type CellularGatewayService_StreamOrganizationCellularGatewayUplinkStatusesClien
 //
 // The Dashboard operations of the section cellular_gateway.
 type CellularGatewayServiceServer interface {
+	// Reads the cellular gateway LAN of a device.
 	// GET /devices/{serial}/cellularGateway/lan
 	// https://developer.cisco.com/meraki/api-v1/get-device-cellular-gateway-lan/
+	// Written by UpdateDeviceCellularGatewayLan.
 	GetDeviceCellularGatewayLan(context.Context, *GetDeviceCellularGatewayLanRequest) (*DeviceCellularGatewayLan, error)
+	// Changes the cellular gateway LAN of a device.
 	// PUT /devices/{serial}/cellularGateway/lan
 	// https://developer.cisco.com/meraki/api-v1/update-device-cellular-gateway-lan/
 	// An action batch can carry it.
 	UpdateDeviceCellularGatewayLan(context.Context, *UpdateDeviceCellularGatewayLanRequest) (*DeviceCellularGatewayLan, error)
+	// Reads the cellular gateway port forwarding rules of a device.
 	// GET /devices/{serial}/cellularGateway/portForwardingRules
 	// https://developer.cisco.com/meraki/api-v1/get-device-cellular-gateway-port-forwarding-rules/
+	// Written by UpdateDeviceCellularGatewayPortForwardingRules.
 	GetDeviceCellularGatewayPortForwardingRules(context.Context, *GetDeviceCellularGatewayPortForwardingRulesRequest) (*DeviceCellularGatewayPortForwardingRules, error)
+	// Changes the cellular gateway port forwarding rules of a device.
 	// PUT /devices/{serial}/cellularGateway/portForwardingRules
 	// https://developer.cisco.com/meraki/api-v1/update-device-cellular-gateway-port-forwarding-rules/
 	// An action batch can carry it.
 	UpdateDeviceCellularGatewayPortForwardingRules(context.Context, *UpdateDeviceCellularGatewayPortForwardingRulesRequest) (*DeviceCellularGatewayPortForwardingRules, error)
+	// Reads the cellular gateway connectivity monitoring destinations of a network.
 	// GET /networks/{networkId}/cellularGateway/connectivityMonitoringDestinations
 	// https://developer.cisco.com/meraki/api-v1/get-network-cellular-gateway-connectivity-monitoring-destinations/
+	// Written by UpdateNetworkCellularGatewayConnectivityMonitoringDestinations.
 	GetNetworkCellularGatewayConnectivityMonitoringDestinations(context.Context, *GetNetworkCellularGatewayConnectivityMonitoringDestinationsRequest) (*NetworkCellularGatewayConnectivityMonitoringDestinations, error)
+	// Changes the cellular gateway connectivity monitoring destinations of a network.
 	// PUT /networks/{networkId}/cellularGateway/connectivityMonitoringDestinations
 	// https://developer.cisco.com/meraki/api-v1/update-network-cellular-gateway-connectivity-monitoring-destinations/
 	// An action batch can carry it.
 	UpdateNetworkCellularGatewayConnectivityMonitoringDestinations(context.Context, *UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest) (*NetworkCellularGatewayConnectivityMonitoringDestinations, error)
+	// Reads the cellular gateway DHCP of a network.
 	// GET /networks/{networkId}/cellularGateway/dhcp
 	// https://developer.cisco.com/meraki/api-v1/get-network-cellular-gateway-dhcp/
+	// Written by UpdateNetworkCellularGatewayDhcp.
 	GetNetworkCellularGatewayDhcp(context.Context, *GetNetworkCellularGatewayDhcpRequest) (*NetworkCellularGatewayDhcp, error)
+	// Changes the cellular gateway DHCP of a network.
 	// PUT /networks/{networkId}/cellularGateway/dhcp
 	// https://developer.cisco.com/meraki/api-v1/update-network-cellular-gateway-dhcp/
 	// An action batch can carry it.
 	UpdateNetworkCellularGatewayDhcp(context.Context, *UpdateNetworkCellularGatewayDhcpRequest) (*NetworkCellularGatewayDhcp, error)
+	// Reads the cellular gateway subnet pool of a network.
 	// GET /networks/{networkId}/cellularGateway/subnetPool
 	// https://developer.cisco.com/meraki/api-v1/get-network-cellular-gateway-subnet-pool/
+	// Written by UpdateNetworkCellularGatewaySubnetPool.
 	GetNetworkCellularGatewaySubnetPool(context.Context, *GetNetworkCellularGatewaySubnetPoolRequest) (*NetworkCellularGatewaySubnetPool, error)
+	// Changes the cellular gateway subnet pool of a network.
 	// PUT /networks/{networkId}/cellularGateway/subnetPool
 	// https://developer.cisco.com/meraki/api-v1/update-network-cellular-gateway-subnet-pool/
 	// An action batch can carry it.
 	UpdateNetworkCellularGatewaySubnetPool(context.Context, *UpdateNetworkCellularGatewaySubnetPoolRequest) (*NetworkCellularGatewaySubnetPool, error)
+	// Reads the cellular gateway uplink of a network.
 	// GET /networks/{networkId}/cellularGateway/uplink
 	// https://developer.cisco.com/meraki/api-v1/get-network-cellular-gateway-uplink/
+	// Written by UpdateNetworkCellularGatewayUplink.
 	GetNetworkCellularGatewayUplink(context.Context, *GetNetworkCellularGatewayUplinkRequest) (*NetworkCellularGatewayUplink, error)
+	// Changes the cellular gateway uplink of a network.
 	// PUT /networks/{networkId}/cellularGateway/uplink
 	// https://developer.cisco.com/meraki/api-v1/update-network-cellular-gateway-uplink/
 	// An action batch can carry it.
 	UpdateNetworkCellularGatewayUplink(context.Context, *UpdateNetworkCellularGatewayUplinkRequest) (*NetworkCellularGatewayUplink, error)
+	// Reads the cellular gateway eSIMs inventory of an organization.
 	// GET /organizations/{organizationId}/cellularGateway/esims/inventory
 	// https://developer.cisco.com/meraki/api-v1/get-organization-cellular-gateway-esims-inventory/
 	GetOrganizationCellularGatewayEsimsInventory(context.Context, *GetOrganizationCellularGatewayEsimsInventoryRequest) (*GetOrganizationCellularGatewayEsimsInventoryResponse, error)
+	// Changes the cellular gateway eSIMs inventory of an organization.
 	// PUT /organizations/{organizationId}/cellularGateway/esims/inventory/{id}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-cellular-gateway-esims-inventory/
 	// An action batch can carry it.
 	UpdateOrganizationCellularGatewayEsimsInventory(context.Context, *UpdateOrganizationCellularGatewayEsimsInventoryRequest) (*OrganizationCellularGatewayEsimsInventory, error)
+	// Reads the cellular gateway eSIMs service providers of an organization.
 	// GET /organizations/{organizationId}/cellularGateway/esims/serviceProviders
 	// https://developer.cisco.com/meraki/api-v1/get-organization-cellular-gateway-esims-service-providers/
 	GetOrganizationCellularGatewayEsimsServiceProviders(context.Context, *GetOrganizationCellularGatewayEsimsServiceProvidersRequest) (*GetOrganizationCellularGatewayEsimsServiceProvidersResponse, error)
+	// Reads the cellular gateway eSIMs service providers accounts of an organization.
 	// GET /organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts
 	// https://developer.cisco.com/meraki/api-v1/get-organization-cellular-gateway-esims-service-providers-accounts/
 	GetOrganizationCellularGatewayEsimsServiceProvidersAccounts(context.Context, *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRequest) (*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsResponse, error)
+	// Creates the cellular gateway eSIMs service providers account of an organization.
 	// POST /organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts
 	// https://developer.cisco.com/meraki/api-v1/create-organization-cellular-gateway-esims-service-providers-account/
 	// An action batch can carry it.
 	CreateOrganizationCellularGatewayEsimsServiceProvidersAccount(context.Context, *CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest) (*OrganizationCellularGatewayEsimsServiceProvidersAccount, error)
+	// Reads the cellular gateway eSIMs service providers accounts communication plans of an organization.
 	// GET /organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/communicationPlans
 	// https://developer.cisco.com/meraki/api-v1/get-organization-cellular-gateway-esims-service-providers-accounts-communication-plans/
 	GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlans(context.Context, *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansRequest) (*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse, error)
+	// Reads the cellular gateway eSIMs service providers accounts rate plans of an organization.
 	// GET /organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/ratePlans
 	// https://developer.cisco.com/meraki/api-v1/get-organization-cellular-gateway-esims-service-providers-accounts-rate-plans/
 	GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlans(context.Context, *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansRequest) (*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse, error)
+	// Changes the cellular gateway eSIMs service providers account of an organization.
 	// PUT /organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/{accountId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-cellular-gateway-esims-service-providers-account/
 	// An action batch can carry it.
 	UpdateOrganizationCellularGatewayEsimsServiceProvidersAccount(context.Context, *UpdateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest) (*OrganizationCellularGatewayEsimsServiceProvidersAccount, error)
+	// Deletes the cellular gateway eSIMs service providers account of an organization.
 	// DELETE /organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/{accountId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-cellular-gateway-esims-service-providers-account/
 	// An action batch can carry it.
-	DeleteOrganizationCellularGatewayEsimsServiceProvidersAccount(context.Context, *DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountRequest) (*emptypb.Empty, error)
+	DeleteOrganizationCellularGatewayEsimsServiceProvidersAccount(context.Context, *DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountRequest) (*DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountResponse, error)
+	// Creates the cellular gateway eSIMs swap of an organization.
 	// POST /organizations/{organizationId}/cellularGateway/esims/swap
 	// https://developer.cisco.com/meraki/api-v1/create-organization-cellular-gateway-esims-swap/
 	// An action batch can carry it.
 	CreateOrganizationCellularGatewayEsimsSwap(context.Context, *CreateOrganizationCellularGatewayEsimsSwapRequest) (*OrganizationCellularGatewayEsimsSwap, error)
+	// Changes the cellular gateway eSIMs swap of an organization.
 	// PUT /organizations/{organizationId}/cellularGateway/esims/swap/{id}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-cellular-gateway-esims-swap/
 	// An action batch can carry it.
 	UpdateOrganizationCellularGatewayEsimsSwap(context.Context, *UpdateOrganizationCellularGatewayEsimsSwapRequest) (*OrganizationCellularGatewayEsimsSwap, error)
+	// Reads the cellular gateway uplink statuses of an organization.
 	// GET /organizations/{organizationId}/cellularGateway/uplink/statuses
 	// https://developer.cisco.com/meraki/api-v1/get-organization-cellular-gateway-uplink-statuses/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationCellularGatewayUplinkStatuses streams its pages.
 	GetOrganizationCellularGatewayUplinkStatuses(context.Context, *GetOrganizationCellularGatewayUplinkStatusesRequest) (*GetOrganizationCellularGatewayUplinkStatusesResponse, error)
 	// GetOrganizationCellularGatewayUplinkStatuses, one page in each message, until the pages end or
 	// the caller stops reading.
@@ -576,7 +637,7 @@ func (UnimplementedCellularGatewayServiceServer) GetOrganizationCellularGatewayE
 func (UnimplementedCellularGatewayServiceServer) UpdateOrganizationCellularGatewayEsimsServiceProvidersAccount(context.Context, *UpdateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest) (*OrganizationCellularGatewayEsimsServiceProvidersAccount, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationCellularGatewayEsimsServiceProvidersAccount not implemented")
 }
-func (UnimplementedCellularGatewayServiceServer) DeleteOrganizationCellularGatewayEsimsServiceProvidersAccount(context.Context, *DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountRequest) (*emptypb.Empty, error) {
+func (UnimplementedCellularGatewayServiceServer) DeleteOrganizationCellularGatewayEsimsServiceProvidersAccount(context.Context, *DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountRequest) (*DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationCellularGatewayEsimsServiceProvidersAccount not implemented")
 }
 func (UnimplementedCellularGatewayServiceServer) CreateOrganizationCellularGatewayEsimsSwap(context.Context, *CreateOrganizationCellularGatewayEsimsSwapRequest) (*OrganizationCellularGatewayEsimsSwap, error) {

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,13 +71,15 @@ func (x *GetNetworkCellularGatewayConnectivityMonitoringDestinationsRequest) Get
 	return ""
 }
 
-// Answer of getNetworkCellularGatewayConnectivityMonitoringDestinations,
+// The cellular gateway connectivity monitoring destinations of a network. Answer of
+// getNetworkCellularGatewayConnectivityMonitoringDestinations,
 // updateNetworkCellularGatewayConnectivityMonitoringDestinations.
 type NetworkCellularGatewayConnectivityMonitoringDestinations struct {
-	state         protoimpl.MessageState                                                   `protogen:"open.v1"`
-	Destinations  []*NetworkCellularGatewayConnectivityMonitoringDestinations_Destinations `protobuf:"bytes,1,rep,name=destinations,proto3" json:"destinations,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                   `protogen:"open.v1"`
+	Destinations         []*NetworkCellularGatewayConnectivityMonitoringDestinations_Destinations `protobuf:"bytes,1,rep,name=destinations,proto3" json:"destinations,omitempty"`
+	AdditionalProperties *structpb.Struct                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkCellularGatewayConnectivityMonitoringDestinations) Reset() {
@@ -117,16 +119,24 @@ func (x *NetworkCellularGatewayConnectivityMonitoringDestinations) GetDestinatio
 	return nil
 }
 
+func (x *NetworkCellularGatewayConnectivityMonitoringDestinations) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkCellularGatewayConnectivityMonitoringDestinations.
 type UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId     *string                                                                               `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Destinations  []*UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest_Destinations `protobuf:"bytes,2,rep,name=destinations,proto3" json:"destinations,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                                                `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                                                `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NetworkId            *string                                                                  `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Destinations         []*NetworkCellularGatewayConnectivityMonitoringDestinations_Destinations `protobuf:"bytes,2,rep,name=destinations,proto3" json:"destinations,omitempty"`
+	EmptyFields          []string                                                                 `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                                 `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest) Reset() {
@@ -166,34 +176,45 @@ func (x *UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest) 
 	return ""
 }
 
-func (x *UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest) GetDestinations() []*UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest_Destinations {
+func (x *UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest) GetDestinations() []*NetworkCellularGatewayConnectivityMonitoringDestinations_Destinations {
 	if x != nil {
 		return x.Destinations
 	}
 	return nil
 }
 
-func (x *UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkCellularGatewayConnectivityMonitoringDestinations_Destinations struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ip            *string                `protobuf:"bytes,1,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	Description   *string                `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	Default       *bool                  `protobuf:"varint,3,opt,name=default,proto3,oneof" json:"default,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Ip *string `protobuf:"bytes,1,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
+	// Default "".
+	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// Default false.
+	Default              *bool            `protobuf:"varint,3,opt,name=default,proto3,oneof" json:"default,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkCellularGatewayConnectivityMonitoringDestinations_Destinations) Reset() {
@@ -247,106 +268,44 @@ func (x *NetworkCellularGatewayConnectivityMonitoringDestinations_Destinations) 
 	return false
 }
 
-type UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest_Destinations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Ip *string `protobuf:"bytes,1,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	// Default "".
-	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Default false.
-	Default       *bool `protobuf:"varint,3,opt,name=default,proto3,oneof" json:"default,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest_Destinations) Reset() {
-	*x = UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest_Destinations{}
-	mi := &file_meraki_cellular_gateway_v1_connectivity_monitoring_destinations_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest_Destinations) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest_Destinations) ProtoMessage() {
-}
-
-func (x *UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest_Destinations) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_connectivity_monitoring_destinations_proto_msgTypes[4]
+func (x *NetworkCellularGatewayConnectivityMonitoringDestinations_Destinations) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest_Destinations.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest_Destinations) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_connectivity_monitoring_destinations_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest_Destinations) GetIp() string {
-	if x != nil && x.Ip != nil {
-		return *x.Ip
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest_Destinations) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest_Destinations) GetDefault() bool {
-	if x != nil && x.Default != nil {
-		return *x.Default
-	}
-	return false
+	return nil
 }
 
 var File_meraki_cellular_gateway_v1_connectivity_monitoring_destinations_proto protoreflect.FileDescriptor
 
 const file_meraki_cellular_gateway_v1_connectivity_monitoring_destinations_proto_rawDesc = "" +
 	"\n" +
-	"Emeraki/cellular_gateway/v1/connectivity_monitoring_destinations.proto\x12\x1ameraki.cellular_gateway.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"w\n" +
+	"Emeraki/cellular_gateway/v1/connectivity_monitoring_destinations.proto\x12\x1ameraki.cellular_gateway.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"w\n" +
 	"BGetNetworkCellularGatewayConnectivityMonitoringDestinationsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xd1\x02\n" +
+	"\v_network_id\"\xef\x03\n" +
 	"8NetworkCellularGatewayConnectivityMonitoringDestinations\x12\x85\x01\n" +
-	"\fdestinations\x18\x01 \x03(\v2a.meraki.cellular_gateway.v1.NetworkCellularGatewayConnectivityMonitoringDestinations.DestinationsR\fdestinations\x1a\x8c\x01\n" +
+	"\fdestinations\x18\x01 \x03(\v2a.meraki.cellular_gateway.v1.NetworkCellularGatewayConnectivityMonitoringDestinations.DestinationsR\fdestinations\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdb\x01\n" +
 	"\fDestinations\x12\x13\n" +
 	"\x02ip\x18\x01 \x01(\tH\x00R\x02ip\x88\x01\x01\x12%\n" +
 	"\vdescription\x18\x02 \x01(\tH\x01R\vdescription\x88\x01\x01\x12\x1d\n" +
-	"\adefault\x18\x03 \x01(\bH\x02R\adefault\x88\x01\x01B\x05\n" +
+	"\adefault\x18\x03 \x01(\bH\x02R\adefault\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_ipB\x0e\n" +
 	"\f_descriptionB\n" +
 	"\n" +
-	"\b_default\"\xaa\x04\n" +
+	"\b_default\"\xa7\x03\n" +
 	"EUpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x92\x01\n" +
-	"\fdestinations\x18\x02 \x03(\v2n.meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest.DestinationsR\fdestinations\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x8c\x01\n" +
-	"\fDestinations\x12\x13\n" +
-	"\x02ip\x18\x01 \x01(\tH\x00R\x02ip\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x02 \x01(\tH\x01R\vdescription\x88\x01\x01\x12\x1d\n" +
-	"\adefault\x18\x03 \x01(\bH\x02R\adefault\x88\x01\x01B\x05\n" +
-	"\x03_ipB\x0e\n" +
-	"\f_descriptionB\n" +
-	"\n" +
-	"\b_defaultB\r\n" +
-	"\v_network_idB\xa7\x01\n" +
-	"#com.merakibroker.cellulargateway.v1B'ConnectivityMonitoringDestinationsProtoP\x01ZUgithub.com/merakibroker/merakibroker/gen/meraki/cellular_gateway/v1;cellulargatewayv1b\x06proto3"
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x85\x01\n" +
+	"\fdestinations\x18\x02 \x03(\v2a.meraki.cellular_gateway.v1.NetworkCellularGatewayConnectivityMonitoringDestinations.DestinationsR\fdestinations\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_network_idB\xc9\x01\n" +
+	"#com.merakibroker.cellulargateway.v1B'ConnectivityMonitoringDestinationsProtoP\x01ZUgithub.com/merakibroker/merakibroker/gen/meraki/cellular_gateway/v1;cellulargatewayv1\xca\x02\x1fMerakiBroker\\CellularGateway\\V1b\x06proto3"
 
 var (
 	file_meraki_cellular_gateway_v1_connectivity_monitoring_destinations_proto_rawDescOnce sync.Once
@@ -360,25 +319,25 @@ func file_meraki_cellular_gateway_v1_connectivity_monitoring_destinations_proto_
 	return file_meraki_cellular_gateway_v1_connectivity_monitoring_destinations_proto_rawDescData
 }
 
-var file_meraki_cellular_gateway_v1_connectivity_monitoring_destinations_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_meraki_cellular_gateway_v1_connectivity_monitoring_destinations_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_meraki_cellular_gateway_v1_connectivity_monitoring_destinations_proto_goTypes = []any{
-	(*GetNetworkCellularGatewayConnectivityMonitoringDestinationsRequest)(nil),                 // 0: meraki.cellular_gateway.v1.GetNetworkCellularGatewayConnectivityMonitoringDestinationsRequest
-	(*NetworkCellularGatewayConnectivityMonitoringDestinations)(nil),                           // 1: meraki.cellular_gateway.v1.NetworkCellularGatewayConnectivityMonitoringDestinations
-	(*UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest)(nil),              // 2: meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest
-	(*NetworkCellularGatewayConnectivityMonitoringDestinations_Destinations)(nil),              // 3: meraki.cellular_gateway.v1.NetworkCellularGatewayConnectivityMonitoringDestinations.Destinations
-	(*UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest_Destinations)(nil), // 4: meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest.Destinations
-	(*fieldmaskpb.FieldMask)(nil), // 5: google.protobuf.FieldMask
+	(*GetNetworkCellularGatewayConnectivityMonitoringDestinationsRequest)(nil),    // 0: meraki.cellular_gateway.v1.GetNetworkCellularGatewayConnectivityMonitoringDestinationsRequest
+	(*NetworkCellularGatewayConnectivityMonitoringDestinations)(nil),              // 1: meraki.cellular_gateway.v1.NetworkCellularGatewayConnectivityMonitoringDestinations
+	(*UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest)(nil), // 2: meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest
+	(*NetworkCellularGatewayConnectivityMonitoringDestinations_Destinations)(nil), // 3: meraki.cellular_gateway.v1.NetworkCellularGatewayConnectivityMonitoringDestinations.Destinations
+	(*structpb.Struct)(nil), // 4: google.protobuf.Struct
 }
 var file_meraki_cellular_gateway_v1_connectivity_monitoring_destinations_proto_depIdxs = []int32{
 	3, // 0: meraki.cellular_gateway.v1.NetworkCellularGatewayConnectivityMonitoringDestinations.destinations:type_name -> meraki.cellular_gateway.v1.NetworkCellularGatewayConnectivityMonitoringDestinations.Destinations
-	4, // 1: meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest.destinations:type_name -> meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest.Destinations
-	5, // 2: meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	5, // 3: meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	4, // 1: meraki.cellular_gateway.v1.NetworkCellularGatewayConnectivityMonitoringDestinations.additional_properties:type_name -> google.protobuf.Struct
+	3, // 2: meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest.destinations:type_name -> meraki.cellular_gateway.v1.NetworkCellularGatewayConnectivityMonitoringDestinations.Destinations
+	4, // 3: meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest.additional_properties:type_name -> google.protobuf.Struct
+	4, // 4: meraki.cellular_gateway.v1.NetworkCellularGatewayConnectivityMonitoringDestinations.Destinations.additional_properties:type_name -> google.protobuf.Struct
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_meraki_cellular_gateway_v1_connectivity_monitoring_destinations_proto_init() }
@@ -389,14 +348,13 @@ func file_meraki_cellular_gateway_v1_connectivity_monitoring_destinations_proto_
 	file_meraki_cellular_gateway_v1_connectivity_monitoring_destinations_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_cellular_gateway_v1_connectivity_monitoring_destinations_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_cellular_gateway_v1_connectivity_monitoring_destinations_proto_msgTypes[3].OneofWrappers = []any{}
-	file_meraki_cellular_gateway_v1_connectivity_monitoring_destinations_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_cellular_gateway_v1_connectivity_monitoring_destinations_proto_rawDesc), len(file_meraki_cellular_gateway_v1_connectivity_monitoring_destinations_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

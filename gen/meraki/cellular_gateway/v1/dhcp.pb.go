@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,14 +71,16 @@ func (x *GetNetworkCellularGatewayDhcpRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkCellularGatewayDhcp, updateNetworkCellularGatewayDhcp.
+// The cellular gateway DHCP of a network. Answer of getNetworkCellularGatewayDhcp,
+// updateNetworkCellularGatewayDhcp.
 type NetworkCellularGatewayDhcp struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "1 day", "1 hour", "1 week", "12 hours", "30 minutes", "4 hours".
 	DhcpLeaseTime *string `protobuf:"bytes,1,opt,name=dhcp_lease_time,json=dhcpLeaseTime,proto3,oneof" json:"dhcp_lease_time,omitempty"`
 	// Known values: "custom", "google_dns", "opendns", "upstream_dns".
-	DnsNameservers       *string  `protobuf:"bytes,2,opt,name=dns_nameservers,json=dnsNameservers,proto3,oneof" json:"dns_nameservers,omitempty"`
-	DnsCustomNameservers []string `protobuf:"bytes,3,rep,name=dns_custom_nameservers,json=dnsCustomNameservers,proto3" json:"dns_custom_nameservers,omitempty"`
+	DnsNameservers       *string          `protobuf:"bytes,2,opt,name=dns_nameservers,json=dnsNameservers,proto3,oneof" json:"dns_nameservers,omitempty"`
+	DnsCustomNameservers []string         `protobuf:"bytes,3,rep,name=dns_custom_nameservers,json=dnsCustomNameservers,proto3" json:"dns_custom_nameservers,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -134,16 +136,24 @@ func (x *NetworkCellularGatewayDhcp) GetDnsCustomNameservers() []string {
 	return nil
 }
 
+func (x *NetworkCellularGatewayDhcp) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkCellularGatewayDhcp.
 type UpdateNetworkCellularGatewayDhcpRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId            *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	DhcpLeaseTime        *string                `protobuf:"bytes,2,opt,name=dhcp_lease_time,json=dhcpLeaseTime,proto3,oneof" json:"dhcp_lease_time,omitempty"`
-	DnsNameservers       *string                `protobuf:"bytes,3,opt,name=dns_nameservers,json=dnsNameservers,proto3,oneof" json:"dns_nameservers,omitempty"`
-	DnsCustomNameservers []string               `protobuf:"bytes,4,rep,name=dns_custom_nameservers,json=dnsCustomNameservers,proto3" json:"dns_custom_nameservers,omitempty"`
-	NullFields           *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields          *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NetworkId            *string          `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	DhcpLeaseTime        *string          `protobuf:"bytes,2,opt,name=dhcp_lease_time,json=dhcpLeaseTime,proto3,oneof" json:"dhcp_lease_time,omitempty"`
+	DnsNameservers       *string          `protobuf:"bytes,3,opt,name=dns_nameservers,json=dnsNameservers,proto3,oneof" json:"dns_nameservers,omitempty"`
+	DnsCustomNameservers []string         `protobuf:"bytes,4,rep,name=dns_custom_nameservers,json=dnsCustomNameservers,proto3" json:"dns_custom_nameservers,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -206,16 +216,23 @@ func (x *UpdateNetworkCellularGatewayDhcpRequest) GetDnsCustomNameservers() []st
 	return nil
 }
 
-func (x *UpdateNetworkCellularGatewayDhcpRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkCellularGatewayDhcpRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkCellularGatewayDhcpRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkCellularGatewayDhcpRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkCellularGatewayDhcpRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -224,30 +241,32 @@ var File_meraki_cellular_gateway_v1_dhcp_proto protoreflect.FileDescriptor
 
 const file_meraki_cellular_gateway_v1_dhcp_proto_rawDesc = "" +
 	"\n" +
-	"%meraki/cellular_gateway/v1/dhcp.proto\x12\x1ameraki.cellular_gateway.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"Y\n" +
+	"%meraki/cellular_gateway/v1/dhcp.proto\x12\x1ameraki.cellular_gateway.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"Y\n" +
 	"$GetNetworkCellularGatewayDhcpRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xd5\x01\n" +
+	"\v_network_id\"\xa4\x02\n" +
 	"\x1aNetworkCellularGatewayDhcp\x12+\n" +
 	"\x0fdhcp_lease_time\x18\x01 \x01(\tH\x00R\rdhcpLeaseTime\x88\x01\x01\x12,\n" +
 	"\x0fdns_nameservers\x18\x02 \x01(\tH\x01R\x0ednsNameservers\x88\x01\x01\x124\n" +
-	"\x16dns_custom_nameservers\x18\x03 \x03(\tR\x14dnsCustomNameserversB\x12\n" +
+	"\x16dns_custom_nameservers\x18\x03 \x03(\tR\x14dnsCustomNameservers\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_dhcp_lease_timeB\x12\n" +
-	"\x10_dns_nameservers\"\xa1\x03\n" +
+	"\x10_dns_nameservers\"\xba\x03\n" +
 	"'UpdateNetworkCellularGatewayDhcpRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12+\n" +
 	"\x0fdhcp_lease_time\x18\x02 \x01(\tH\x01R\rdhcpLeaseTime\x88\x01\x01\x12,\n" +
 	"\x0fdns_nameservers\x18\x03 \x01(\tH\x02R\x0ednsNameservers\x88\x01\x01\x124\n" +
-	"\x16dns_custom_nameservers\x18\x04 \x03(\tR\x14dnsCustomNameservers\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\x16dns_custom_nameservers\x18\x04 \x03(\tR\x14dnsCustomNameservers\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x12\n" +
 	"\x10_dhcp_lease_timeB\x12\n" +
-	"\x10_dns_nameserversB\x89\x01\n" +
-	"#com.merakibroker.cellulargateway.v1B\tDhcpProtoP\x01ZUgithub.com/merakibroker/merakibroker/gen/meraki/cellular_gateway/v1;cellulargatewayv1b\x06proto3"
+	"\x10_dns_nameserversB\xab\x01\n" +
+	"#com.merakibroker.cellulargateway.v1B\tDhcpProtoP\x01ZUgithub.com/merakibroker/merakibroker/gen/meraki/cellular_gateway/v1;cellulargatewayv1\xca\x02\x1fMerakiBroker\\CellularGateway\\V1b\x06proto3"
 
 var (
 	file_meraki_cellular_gateway_v1_dhcp_proto_rawDescOnce sync.Once
@@ -266,11 +285,11 @@ var file_meraki_cellular_gateway_v1_dhcp_proto_goTypes = []any{
 	(*GetNetworkCellularGatewayDhcpRequest)(nil),    // 0: meraki.cellular_gateway.v1.GetNetworkCellularGatewayDhcpRequest
 	(*NetworkCellularGatewayDhcp)(nil),              // 1: meraki.cellular_gateway.v1.NetworkCellularGatewayDhcp
 	(*UpdateNetworkCellularGatewayDhcpRequest)(nil), // 2: meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayDhcpRequest
-	(*fieldmaskpb.FieldMask)(nil),                   // 3: google.protobuf.FieldMask
+	(*structpb.Struct)(nil),                         // 3: google.protobuf.Struct
 }
 var file_meraki_cellular_gateway_v1_dhcp_proto_depIdxs = []int32{
-	3, // 0: meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayDhcpRequest.null_fields:type_name -> google.protobuf.FieldMask
-	3, // 1: meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayDhcpRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	3, // 0: meraki.cellular_gateway.v1.NetworkCellularGatewayDhcp.additional_properties:type_name -> google.protobuf.Struct
+	3, // 1: meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayDhcpRequest.additional_properties:type_name -> google.protobuf.Struct
 	2, // [2:2] is the sub-list for method output_type
 	2, // [2:2] is the sub-list for method input_type
 	2, // [2:2] is the sub-list for extension type_name

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -81,12 +81,13 @@ func (x *GetOrganizationCellularGatewayEsimsInventoryRequest) GetEids() []string
 
 // Answer of getOrganizationCellularGatewayEsimsInventory.
 type GetOrganizationCellularGatewayEsimsInventoryResponse struct {
-	state         protoimpl.MessageState                                     `protogen:"open.v1"`
-	Items         []*OrganizationCellularGatewayEsimsInventory               `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationCellularGatewayEsimsInventoryResponse_Meta `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                       `protogen:"open.v1"`
+	Meta                 *CollectionMeta                              `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*OrganizationCellularGatewayEsimsInventory `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCellularGatewayEsimsInventoryResponse) Reset() {
@@ -119,6 +120,13 @@ func (*GetOrganizationCellularGatewayEsimsInventoryResponse) Descriptor() ([]byt
 	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{1}
 }
 
+func (x *GetOrganizationCellularGatewayEsimsInventoryResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationCellularGatewayEsimsInventoryResponse) GetItems() []*OrganizationCellularGatewayEsimsInventory {
 	if x != nil {
 		return x.Items
@@ -133,25 +141,28 @@ func (x *GetOrganizationCellularGatewayEsimsInventoryResponse) GetPageInfo() *v1
 	return nil
 }
 
-func (x *GetOrganizationCellularGatewayEsimsInventoryResponse) GetMeta() *GetOrganizationCellularGatewayEsimsInventoryResponse_Meta {
+func (x *GetOrganizationCellularGatewayEsimsInventoryResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-// Answer of updateOrganizationCellularGatewayEsimsInventory. Row of
+// The cellular gateway eSIMs inventory of an organization. Answer of
+// updateOrganizationCellularGatewayEsimsInventory. Row of
 // getOrganizationCellularGatewayEsimsInventory.
 type OrganizationCellularGatewayEsimsInventory struct {
-	state         protoimpl.MessageState                                `protogen:"open.v1"`
-	Device        *OrganizationCellularGatewayEsimsInventory_Device     `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
-	Active        *bool                                                 `protobuf:"varint,2,opt,name=active,proto3,oneof" json:"active,omitempty"`
-	Eid           *string                                               `protobuf:"bytes,3,opt,name=eid,proto3,oneof" json:"eid,omitempty"`
-	LastUpdatedAt *string                                               `protobuf:"bytes,4,opt,name=last_updated_at,json=lastUpdatedAt,proto3,oneof" json:"last_updated_at,omitempty"`
-	Network       *OrganizationCellularGatewayEsimsInventory_Network    `protobuf:"bytes,5,opt,name=network,proto3" json:"network,omitempty"`
-	Profiles      []*OrganizationCellularGatewayEsimsInventory_Profiles `protobuf:"bytes,6,rep,name=profiles,proto3" json:"profiles,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                `protogen:"open.v1"`
+	Device               *OrganizationCellularGatewayEsimsInventory_Device     `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	Active               *bool                                                 `protobuf:"varint,2,opt,name=active,proto3,oneof" json:"active,omitempty"`
+	Eid                  *string                                               `protobuf:"bytes,3,opt,name=eid,proto3,oneof" json:"eid,omitempty"`
+	LastUpdatedAt        *string                                               `protobuf:"bytes,4,opt,name=last_updated_at,json=lastUpdatedAt,proto3,oneof" json:"last_updated_at,omitempty"`
+	Network              *OrganizationCellularGatewayEsimsInventory_Network    `protobuf:"bytes,5,opt,name=network,proto3" json:"network,omitempty"`
+	Profiles             []*OrganizationCellularGatewayEsimsInventory_Profiles `protobuf:"bytes,6,rep,name=profiles,proto3" json:"profiles,omitempty"`
+	Status               *string                                               `protobuf:"bytes,7,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	AdditionalProperties *structpb.Struct                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationCellularGatewayEsimsInventory) Reset() {
@@ -226,18 +237,33 @@ func (x *OrganizationCellularGatewayEsimsInventory) GetProfiles() []*Organizatio
 	return nil
 }
 
+func (x *OrganizationCellularGatewayEsimsInventory) GetStatus() string {
+	if x != nil && x.Status != nil {
+		return *x.Status
+	}
+	return ""
+}
+
+func (x *OrganizationCellularGatewayEsimsInventory) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateOrganizationCellularGatewayEsimsInventory.
 type UpdateOrganizationCellularGatewayEsimsInventoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Status        *string                `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Id                   *string          `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Status               *string          `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationCellularGatewayEsimsInventoryRequest) Reset() {
@@ -291,16 +317,23 @@ func (x *UpdateOrganizationCellularGatewayEsimsInventoryRequest) GetStatus() str
 	return ""
 }
 
-func (x *UpdateOrganizationCellularGatewayEsimsInventoryRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationCellularGatewayEsimsInventoryRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationCellularGatewayEsimsInventoryRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationCellularGatewayEsimsInventoryRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationCellularGatewayEsimsInventoryRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -353,12 +386,13 @@ func (x *GetOrganizationCellularGatewayEsimsServiceProvidersRequest) GetOrganiza
 
 // Answer of getOrganizationCellularGatewayEsimsServiceProviders.
 type GetOrganizationCellularGatewayEsimsServiceProvidersResponse struct {
-	state         protoimpl.MessageState                                              `protogen:"open.v1"`
-	Items         []*GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                        `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                              `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                     `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                        `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse) Reset() {
@@ -391,6 +425,13 @@ func (*GetOrganizationCellularGatewayEsimsServiceProvidersResponse) Descriptor()
 	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{5}
 }
 
+func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse) GetItems() []*GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item {
 	if x != nil {
 		return x.Items
@@ -405,9 +446,9 @@ func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse) GetPageInf
 	return nil
 }
 
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse) GetMeta() *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta {
+func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -468,11 +509,13 @@ func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRequest) Get
 
 // Answer of getOrganizationCellularGatewayEsimsServiceProvidersAccounts.
 type GetOrganizationCellularGatewayEsimsServiceProvidersAccountsResponse struct {
-	state         protoimpl.MessageState                                     `protogen:"open.v1"`
-	Items         []*OrganizationCellularGatewayEsimsServiceProvidersAccount `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                     `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                            `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*OrganizationCellularGatewayEsimsServiceProvidersAccount `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsResponse) Reset() {
@@ -505,6 +548,13 @@ func (*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsResponse) Desc
 	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{7}
 }
 
+func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsResponse) GetItems() []*OrganizationCellularGatewayEsimsServiceProvidersAccount {
 	if x != nil {
 		return x.Items
@@ -519,20 +569,28 @@ func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsResponse) Ge
 	return nil
 }
 
-// Answer of createOrganizationCellularGatewayEsimsServiceProvidersAccount,
+func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The cellular gateway eSIMs service providers account of an organization. Answer of
+// createOrganizationCellularGatewayEsimsServiceProvidersAccount,
 // updateOrganizationCellularGatewayEsimsServiceProvidersAccount. Row of
 // getOrganizationCellularGatewayEsimsServiceProvidersAccounts.
 type OrganizationCellularGatewayEsimsServiceProvidersAccount struct {
-	state           protoimpl.MessageState                                                   `protogen:"open.v1"`
-	AccountId       *string                                                                  `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3,oneof" json:"account_id,omitempty"`
-	LastUpdatedAt   *string                                                                  `protobuf:"bytes,2,opt,name=last_updated_at,json=lastUpdatedAt,proto3,oneof" json:"last_updated_at,omitempty"`
-	ServiceProvider *OrganizationCellularGatewayEsimsServiceProvidersAccount_ServiceProvider `protobuf:"bytes,3,opt,name=service_provider,json=serviceProvider,proto3" json:"service_provider,omitempty"`
-	Title           *string                                                                  `protobuf:"bytes,4,opt,name=title,proto3,oneof" json:"title,omitempty"`
-	Username        *string                                                                  `protobuf:"bytes,5,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	Items           []*OrganizationCellularGatewayEsimsServiceProvidersAccount_Items         `protobuf:"bytes,6,rep,name=items,proto3" json:"items,omitempty"`
-	Meta            *OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta            `protobuf:"bytes,7,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                                                   `protogen:"open.v1"`
+	AccountId            *string                                                                  `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3,oneof" json:"account_id,omitempty"`
+	LastUpdatedAt        *string                                                                  `protobuf:"bytes,2,opt,name=last_updated_at,json=lastUpdatedAt,proto3,oneof" json:"last_updated_at,omitempty"`
+	ServiceProvider      *OrganizationCellularGatewayEsimsServiceProvidersAccount_ServiceProvider `protobuf:"bytes,3,opt,name=service_provider,json=serviceProvider,proto3" json:"service_provider,omitempty"`
+	Title                *string                                                                  `protobuf:"bytes,4,opt,name=title,proto3,oneof" json:"title,omitempty"`
+	Username             *string                                                                  `protobuf:"bytes,5,opt,name=username,proto3,oneof" json:"username,omitempty"`
+	ApiKey               *string                                                                  `protobuf:"bytes,6,opt,name=api_key,json=apiKey,proto3,oneof" json:"api_key,omitempty"`
+	AdditionalProperties *structpb.Struct                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount) Reset() {
@@ -600,16 +658,16 @@ func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount) GetUsername() 
 	return ""
 }
 
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount) GetItems() []*OrganizationCellularGatewayEsimsServiceProvidersAccount_Items {
-	if x != nil {
-		return x.Items
+func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount) GetApiKey() string {
+	if x != nil && x.ApiKey != nil {
+		return *x.ApiKey
 	}
-	return nil
+	return ""
 }
 
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount) GetMeta() *OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta {
+func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -624,15 +682,16 @@ type CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest struct
 	// Required.
 	ApiKey *string `protobuf:"bytes,3,opt,name=api_key,json=apiKey,proto3,oneof" json:"api_key,omitempty"`
 	// Required.
-	ServiceProvider *CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest_ServiceProvider `protobuf:"bytes,4,opt,name=service_provider,json=serviceProvider,proto3" json:"service_provider,omitempty"`
+	ServiceProvider *OrganizationCellularGatewayEsimsServiceProvidersAccount_ServiceProvider `protobuf:"bytes,4,opt,name=service_provider,json=serviceProvider,proto3" json:"service_provider,omitempty"`
 	// Required.
 	Title *string `protobuf:"bytes,5,opt,name=title,proto3,oneof" json:"title,omitempty"`
 	// Required.
-	Username      *string                `protobuf:"bytes,6,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Username             *string          `protobuf:"bytes,6,opt,name=username,proto3,oneof" json:"username,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest) Reset() {
@@ -686,7 +745,7 @@ func (x *CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest) G
 	return ""
 }
 
-func (x *CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest) GetServiceProvider() *CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest_ServiceProvider {
+func (x *CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest) GetServiceProvider() *OrganizationCellularGatewayEsimsServiceProvidersAccount_ServiceProvider {
 	if x != nil {
 		return x.ServiceProvider
 	}
@@ -707,16 +766,23 @@ func (x *CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest) G
 	return ""
 }
 
-func (x *CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -779,12 +845,13 @@ func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicatio
 
 // Answer of getOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlans.
 type GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse struct {
-	state         protoimpl.MessageState                                                                        `protogen:"open.v1"`
-	Items         []*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                                  `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                        `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                                               `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                                  `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse) Reset() {
@@ -818,6 +885,13 @@ func (*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationP
 	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{11}
 }
 
+func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse) GetItems() []*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Item {
 	if x != nil {
 		return x.Items
@@ -832,9 +906,9 @@ func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicatio
 	return nil
 }
 
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse) GetMeta() *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta {
+func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -896,12 +970,13 @@ func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansReq
 
 // Answer of getOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlans.
 type GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse struct {
-	state         protoimpl.MessageState                                                               `protogen:"open.v1"`
-	Items         []*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                         `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                               `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                                      `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                         `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse) Reset() {
@@ -934,6 +1009,13 @@ func (*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansRespo
 	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{13}
 }
 
+func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse) GetItems() []*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Item {
 	if x != nil {
 		return x.Items
@@ -948,9 +1030,9 @@ func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansRes
 	return nil
 }
 
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse) GetMeta() *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta {
+func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -961,13 +1043,14 @@ type UpdateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest struct
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	AccountId     *string                `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3,oneof" json:"account_id,omitempty"`
-	Title         *string                `protobuf:"bytes,3,opt,name=title,proto3,oneof" json:"title,omitempty"`
-	ApiKey        *string                `protobuf:"bytes,4,opt,name=api_key,json=apiKey,proto3,oneof" json:"api_key,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	AccountId            *string          `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3,oneof" json:"account_id,omitempty"`
+	Title                *string          `protobuf:"bytes,3,opt,name=title,proto3,oneof" json:"title,omitempty"`
+	ApiKey               *string          `protobuf:"bytes,4,opt,name=api_key,json=apiKey,proto3,oneof" json:"api_key,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest) Reset() {
@@ -1028,16 +1111,23 @@ func (x *UpdateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest) G
 	return ""
 }
 
-func (x *UpdateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1097,22 +1187,68 @@ func (x *DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountRequest) G
 	return ""
 }
 
+// Answer of deleteOrganizationCellularGatewayEsimsServiceProvidersAccount.
+type DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountResponse) Reset() {
+	*x = DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountResponse{}
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationCellularGatewayEsimsSwap.
 type CreateOrganizationCellularGatewayEsimsSwapRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Swaps         []*CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps `protobuf:"bytes,2,rep,name=swaps,proto3" json:"swaps,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                     `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                     `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Swaps                []*OrganizationCellularGatewayEsimsSwap_Swaps `protobuf:"bytes,2,rep,name=swaps,proto3" json:"swaps,omitempty"`
+	EmptyFields          []string                                      `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                      `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationCellularGatewayEsimsSwapRequest) Reset() {
 	*x = CreateOrganizationCellularGatewayEsimsSwapRequest{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[16]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1124,7 +1260,7 @@ func (x *CreateOrganizationCellularGatewayEsimsSwapRequest) String() string {
 func (*CreateOrganizationCellularGatewayEsimsSwapRequest) ProtoMessage() {}
 
 func (x *CreateOrganizationCellularGatewayEsimsSwapRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[16]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1137,7 +1273,7 @@ func (x *CreateOrganizationCellularGatewayEsimsSwapRequest) ProtoReflect() proto
 
 // Deprecated: Use CreateOrganizationCellularGatewayEsimsSwapRequest.ProtoReflect.Descriptor instead.
 func (*CreateOrganizationCellularGatewayEsimsSwapRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{16}
+	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CreateOrganizationCellularGatewayEsimsSwapRequest) GetOrganizationId() string {
@@ -1147,41 +1283,51 @@ func (x *CreateOrganizationCellularGatewayEsimsSwapRequest) GetOrganizationId() 
 	return ""
 }
 
-func (x *CreateOrganizationCellularGatewayEsimsSwapRequest) GetSwaps() []*CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps {
+func (x *CreateOrganizationCellularGatewayEsimsSwapRequest) GetSwaps() []*OrganizationCellularGatewayEsimsSwap_Swaps {
 	if x != nil {
 		return x.Swaps
 	}
 	return nil
 }
 
-func (x *CreateOrganizationCellularGatewayEsimsSwapRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateOrganizationCellularGatewayEsimsSwapRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationCellularGatewayEsimsSwapRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createOrganizationCellularGatewayEsimsSwap, updateOrganizationCellularGatewayEsimsSwap.
+func (x *CreateOrganizationCellularGatewayEsimsSwapRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationCellularGatewayEsimsSwapRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The cellular gateway eSIMs swap of an organization. Answer of
+// createOrganizationCellularGatewayEsimsSwap, updateOrganizationCellularGatewayEsimsSwap.
 type OrganizationCellularGatewayEsimsSwap struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Eid   *string                `protobuf:"bytes,1,opt,name=eid,proto3,oneof" json:"eid,omitempty"`
 	Iccid *string                `protobuf:"bytes,2,opt,name=iccid,proto3,oneof" json:"iccid,omitempty"`
 	// Known values: "Completed", "Failed", "In progress".
-	Status        *string `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string                                       `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Swaps                []*OrganizationCellularGatewayEsimsSwap_Swaps `protobuf:"bytes,4,rep,name=swaps,proto3" json:"swaps,omitempty"`
+	AdditionalProperties *structpb.Struct                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationCellularGatewayEsimsSwap) Reset() {
 	*x = OrganizationCellularGatewayEsimsSwap{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[17]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1193,7 +1339,7 @@ func (x *OrganizationCellularGatewayEsimsSwap) String() string {
 func (*OrganizationCellularGatewayEsimsSwap) ProtoMessage() {}
 
 func (x *OrganizationCellularGatewayEsimsSwap) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[17]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1206,7 +1352,7 @@ func (x *OrganizationCellularGatewayEsimsSwap) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use OrganizationCellularGatewayEsimsSwap.ProtoReflect.Descriptor instead.
 func (*OrganizationCellularGatewayEsimsSwap) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{17}
+	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *OrganizationCellularGatewayEsimsSwap) GetEid() string {
@@ -1230,6 +1376,20 @@ func (x *OrganizationCellularGatewayEsimsSwap) GetStatus() string {
 	return ""
 }
 
+func (x *OrganizationCellularGatewayEsimsSwap) GetSwaps() []*OrganizationCellularGatewayEsimsSwap_Swaps {
+	if x != nil {
+		return x.Swaps
+	}
+	return nil
+}
+
+func (x *OrganizationCellularGatewayEsimsSwap) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateOrganizationCellularGatewayEsimsSwap.
 type UpdateOrganizationCellularGatewayEsimsSwapRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1243,7 +1403,7 @@ type UpdateOrganizationCellularGatewayEsimsSwapRequest struct {
 
 func (x *UpdateOrganizationCellularGatewayEsimsSwapRequest) Reset() {
 	*x = UpdateOrganizationCellularGatewayEsimsSwapRequest{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[18]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1255,7 +1415,7 @@ func (x *UpdateOrganizationCellularGatewayEsimsSwapRequest) String() string {
 func (*UpdateOrganizationCellularGatewayEsimsSwapRequest) ProtoMessage() {}
 
 func (x *UpdateOrganizationCellularGatewayEsimsSwapRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[18]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1268,7 +1428,7 @@ func (x *UpdateOrganizationCellularGatewayEsimsSwapRequest) ProtoReflect() proto
 
 // Deprecated: Use UpdateOrganizationCellularGatewayEsimsSwapRequest.ProtoReflect.Descriptor instead.
 func (*UpdateOrganizationCellularGatewayEsimsSwapRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{18}
+	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *UpdateOrganizationCellularGatewayEsimsSwapRequest) GetOrganizationId() string {
@@ -1285,160 +1445,21 @@ func (x *UpdateOrganizationCellularGatewayEsimsSwapRequest) GetId() string {
 	return ""
 }
 
-type GetOrganizationCellularGatewayEsimsInventoryResponse_Meta struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Counts        *GetOrganizationCellularGatewayEsimsInventoryResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCellularGatewayEsimsInventoryResponse_Meta) Reset() {
-	*x = GetOrganizationCellularGatewayEsimsInventoryResponse_Meta{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCellularGatewayEsimsInventoryResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCellularGatewayEsimsInventoryResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationCellularGatewayEsimsInventoryResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[19]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCellularGatewayEsimsInventoryResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCellularGatewayEsimsInventoryResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{1, 0}
-}
-
-func (x *GetOrganizationCellularGatewayEsimsInventoryResponse_Meta) GetCounts() *GetOrganizationCellularGatewayEsimsInventoryResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
-	}
-	return nil
-}
-
-type GetOrganizationCellularGatewayEsimsInventoryResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	Items         *GetOrganizationCellularGatewayEsimsInventoryResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCellularGatewayEsimsInventoryResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationCellularGatewayEsimsInventoryResponse_Meta_Counts{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCellularGatewayEsimsInventoryResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCellularGatewayEsimsInventoryResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationCellularGatewayEsimsInventoryResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCellularGatewayEsimsInventoryResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCellularGatewayEsimsInventoryResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{1, 0, 0}
-}
-
-func (x *GetOrganizationCellularGatewayEsimsInventoryResponse_Meta_Counts) GetItems() *GetOrganizationCellularGatewayEsimsInventoryResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type GetOrganizationCellularGatewayEsimsInventoryResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCellularGatewayEsimsInventoryResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationCellularGatewayEsimsInventoryResponse_Meta_Counts_Items{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[21]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCellularGatewayEsimsInventoryResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCellularGatewayEsimsInventoryResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationCellularGatewayEsimsInventoryResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[21]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCellularGatewayEsimsInventoryResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCellularGatewayEsimsInventoryResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{1, 0, 0, 0}
-}
-
-func (x *GetOrganizationCellularGatewayEsimsInventoryResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationCellularGatewayEsimsInventoryResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type OrganizationCellularGatewayEsimsInventory_Device struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Model         *string                `protobuf:"bytes,2,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Serial        *string                `protobuf:"bytes,3,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Url           *string                `protobuf:"bytes,4,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Status        *string                `protobuf:"bytes,5,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Model                *string                `protobuf:"bytes,2,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Serial               *string                `protobuf:"bytes,3,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Url                  *string                `protobuf:"bytes,4,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Status               *string                `protobuf:"bytes,5,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationCellularGatewayEsimsInventory_Device) Reset() {
 	*x = OrganizationCellularGatewayEsimsInventory_Device{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[22]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1450,7 +1471,7 @@ func (x *OrganizationCellularGatewayEsimsInventory_Device) String() string {
 func (*OrganizationCellularGatewayEsimsInventory_Device) ProtoMessage() {}
 
 func (x *OrganizationCellularGatewayEsimsInventory_Device) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[22]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1501,16 +1522,24 @@ func (x *OrganizationCellularGatewayEsimsInventory_Device) GetStatus() string {
 	return ""
 }
 
+func (x *OrganizationCellularGatewayEsimsInventory_Device) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationCellularGatewayEsimsInventory_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationCellularGatewayEsimsInventory_Network) Reset() {
 	*x = OrganizationCellularGatewayEsimsInventory_Network{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[23]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1522,7 +1551,7 @@ func (x *OrganizationCellularGatewayEsimsInventory_Network) String() string {
 func (*OrganizationCellularGatewayEsimsInventory_Network) ProtoMessage() {}
 
 func (x *OrganizationCellularGatewayEsimsInventory_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[23]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1545,19 +1574,27 @@ func (x *OrganizationCellularGatewayEsimsInventory_Network) GetId() string {
 	return ""
 }
 
+func (x *OrganizationCellularGatewayEsimsInventory_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationCellularGatewayEsimsInventory_Profiles struct {
-	state           protoimpl.MessageState                                              `protogen:"open.v1"`
-	CustomApns      []string                                                            `protobuf:"bytes,1,rep,name=custom_apns,json=customApns,proto3" json:"custom_apns,omitempty"`
-	Iccid           *string                                                             `protobuf:"bytes,2,opt,name=iccid,proto3,oneof" json:"iccid,omitempty"`
-	Status          *string                                                             `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	ServiceProvider *OrganizationCellularGatewayEsimsInventory_Profiles_ServiceProvider `protobuf:"bytes,4,opt,name=service_provider,json=serviceProvider,proto3" json:"service_provider,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                                              `protogen:"open.v1"`
+	CustomApns           []string                                                            `protobuf:"bytes,1,rep,name=custom_apns,json=customApns,proto3" json:"custom_apns,omitempty"`
+	Iccid                *string                                                             `protobuf:"bytes,2,opt,name=iccid,proto3,oneof" json:"iccid,omitempty"`
+	Status               *string                                                             `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	ServiceProvider      *OrganizationCellularGatewayEsimsInventory_Profiles_ServiceProvider `protobuf:"bytes,4,opt,name=service_provider,json=serviceProvider,proto3" json:"service_provider,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationCellularGatewayEsimsInventory_Profiles) Reset() {
 	*x = OrganizationCellularGatewayEsimsInventory_Profiles{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[24]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1569,7 +1606,7 @@ func (x *OrganizationCellularGatewayEsimsInventory_Profiles) String() string {
 func (*OrganizationCellularGatewayEsimsInventory_Profiles) ProtoMessage() {}
 
 func (x *OrganizationCellularGatewayEsimsInventory_Profiles) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[24]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1613,17 +1650,25 @@ func (x *OrganizationCellularGatewayEsimsInventory_Profiles) GetServiceProvider(
 	return nil
 }
 
+func (x *OrganizationCellularGatewayEsimsInventory_Profiles) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationCellularGatewayEsimsInventory_Profiles_ServiceProvider struct {
-	state         protoimpl.MessageState                                                      `protogen:"open.v1"`
-	Name          *string                                                                     `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Plans         []*OrganizationCellularGatewayEsimsInventory_Profiles_ServiceProvider_Plans `protobuf:"bytes,2,rep,name=plans,proto3" json:"plans,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                      `protogen:"open.v1"`
+	Name                 *string                                                                     `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Plans                []*OrganizationCellularGatewayEsimsInventory_Profiles_ServiceProvider_Plans `protobuf:"bytes,2,rep,name=plans,proto3" json:"plans,omitempty"`
+	AdditionalProperties *structpb.Struct                                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationCellularGatewayEsimsInventory_Profiles_ServiceProvider) Reset() {
 	*x = OrganizationCellularGatewayEsimsInventory_Profiles_ServiceProvider{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[25]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1635,7 +1680,7 @@ func (x *OrganizationCellularGatewayEsimsInventory_Profiles_ServiceProvider) Str
 func (*OrganizationCellularGatewayEsimsInventory_Profiles_ServiceProvider) ProtoMessage() {}
 
 func (x *OrganizationCellularGatewayEsimsInventory_Profiles_ServiceProvider) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[25]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,17 +1710,25 @@ func (x *OrganizationCellularGatewayEsimsInventory_Profiles_ServiceProvider) Get
 	return nil
 }
 
+func (x *OrganizationCellularGatewayEsimsInventory_Profiles_ServiceProvider) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationCellularGatewayEsimsInventory_Profiles_ServiceProvider_Plans struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Type          *string                `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Type                 *string                `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationCellularGatewayEsimsInventory_Profiles_ServiceProvider_Plans) Reset() {
 	*x = OrganizationCellularGatewayEsimsInventory_Profiles_ServiceProvider_Plans{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[26]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1687,7 +1740,7 @@ func (x *OrganizationCellularGatewayEsimsInventory_Profiles_ServiceProvider_Plan
 func (*OrganizationCellularGatewayEsimsInventory_Profiles_ServiceProvider_Plans) ProtoMessage() {}
 
 func (x *OrganizationCellularGatewayEsimsInventory_Profiles_ServiceProvider_Plans) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[26]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1717,19 +1770,27 @@ func (x *OrganizationCellularGatewayEsimsInventory_Profiles_ServiceProvider_Plan
 	return ""
 }
 
+func (x *OrganizationCellularGatewayEsimsInventory_Profiles_ServiceProvider_Plans) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	Name          *string                                                                 `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Logo          *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item_Logo  `protobuf:"bytes,2,opt,name=logo,proto3" json:"logo,omitempty"`
-	IsBootstrap   *bool                                                                   `protobuf:"varint,3,opt,name=is_bootstrap,json=isBootstrap,proto3,oneof" json:"is_bootstrap,omitempty"`
-	Terms         *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item_Terms `protobuf:"bytes,4,opt,name=terms,proto3" json:"terms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                  `protogen:"open.v1"`
+	Name                 *string                                                                 `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Logo                 *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item_Logo  `protobuf:"bytes,2,opt,name=logo,proto3" json:"logo,omitempty"`
+	IsBootstrap          *bool                                                                   `protobuf:"varint,3,opt,name=is_bootstrap,json=isBootstrap,proto3,oneof" json:"is_bootstrap,omitempty"`
+	Terms                *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item_Terms `protobuf:"bytes,4,opt,name=terms,proto3" json:"terms,omitempty"`
+	AdditionalProperties *structpb.Struct                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item) Reset() {
 	*x = GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[27]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1741,7 +1802,7 @@ func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item) Strin
 func (*GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[27]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,60 +1846,24 @@ func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item) GetTe
 	return nil
 }
 
-type GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta struct {
-	state         protoimpl.MessageState                                                   `protogen:"open.v1"`
-	Counts        *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta) Reset() {
-	*x = GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[28]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[28]
+func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{5, 1}
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta) GetCounts() *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item_Logo struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Url           *string                `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Url                  *string                `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item_Logo) Reset() {
 	*x = GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item_Logo{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[29]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1850,7 +1875,7 @@ func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item_Logo) 
 func (*GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item_Logo) ProtoMessage() {}
 
 func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item_Logo) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[29]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1873,17 +1898,25 @@ func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item_Logo) 
 	return ""
 }
 
+func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item_Logo) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item_Terms struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Content       *string                `protobuf:"bytes,1,opt,name=content,proto3,oneof" json:"content,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Content              *string                `protobuf:"bytes,1,opt,name=content,proto3,oneof" json:"content,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item_Terms) Reset() {
 	*x = GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item_Terms{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[30]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1895,7 +1928,7 @@ func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item_Terms)
 func (*GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item_Terms) ProtoMessage() {}
 
 func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item_Terms) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[30]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1925,114 +1958,25 @@ func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item_Terms)
 	return ""
 }
 
-type GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                         `protogen:"open.v1"`
-	Items         *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta_Counts{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[31]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[31]
+func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item_Terms) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{5, 1, 0}
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta_Counts) GetItems() *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta_Counts_Items{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[32]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[32]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{5, 1, 0, 0}
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type OrganizationCellularGatewayEsimsServiceProvidersAccount_ServiceProvider struct {
-	state         protoimpl.MessageState                                                        `protogen:"open.v1"`
-	Name          *string                                                                       `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Logo          *OrganizationCellularGatewayEsimsServiceProvidersAccount_ServiceProvider_Logo `protobuf:"bytes,2,opt,name=logo,proto3" json:"logo,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                        `protogen:"open.v1"`
+	Name                 *string                                                                       `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Logo                 *OrganizationCellularGatewayEsimsServiceProvidersAccount_ServiceProvider_Logo `protobuf:"bytes,2,opt,name=logo,proto3" json:"logo,omitempty"`
+	AdditionalProperties *structpb.Struct                                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_ServiceProvider) Reset() {
 	*x = OrganizationCellularGatewayEsimsServiceProvidersAccount_ServiceProvider{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[33]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2044,7 +1988,7 @@ func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_ServiceProvider
 func (*OrganizationCellularGatewayEsimsServiceProvidersAccount_ServiceProvider) ProtoMessage() {}
 
 func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_ServiceProvider) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[33]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2074,136 +2018,24 @@ func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_ServiceProvider
 	return nil
 }
 
-type OrganizationCellularGatewayEsimsServiceProvidersAccount_Items struct {
-	state           protoimpl.MessageState                                                         `protogen:"open.v1"`
-	AccountId       *string                                                                        `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3,oneof" json:"account_id,omitempty"`
-	LastUpdatedAt   *string                                                                        `protobuf:"bytes,2,opt,name=last_updated_at,json=lastUpdatedAt,proto3,oneof" json:"last_updated_at,omitempty"`
-	ServiceProvider *OrganizationCellularGatewayEsimsServiceProvidersAccount_Items_ServiceProvider `protobuf:"bytes,3,opt,name=service_provider,json=serviceProvider,proto3" json:"service_provider,omitempty"`
-	Title           *string                                                                        `protobuf:"bytes,4,opt,name=title,proto3,oneof" json:"title,omitempty"`
-	Username        *string                                                                        `protobuf:"bytes,5,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Items) Reset() {
-	*x = OrganizationCellularGatewayEsimsServiceProvidersAccount_Items{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[34]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OrganizationCellularGatewayEsimsServiceProvidersAccount_Items) ProtoMessage() {}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[34]
+func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_ServiceProvider) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OrganizationCellularGatewayEsimsServiceProvidersAccount_Items.ProtoReflect.Descriptor instead.
-func (*OrganizationCellularGatewayEsimsServiceProvidersAccount_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{8, 1}
-}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Items) GetAccountId() string {
-	if x != nil && x.AccountId != nil {
-		return *x.AccountId
-	}
-	return ""
-}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Items) GetLastUpdatedAt() string {
-	if x != nil && x.LastUpdatedAt != nil {
-		return *x.LastUpdatedAt
-	}
-	return ""
-}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Items) GetServiceProvider() *OrganizationCellularGatewayEsimsServiceProvidersAccount_Items_ServiceProvider {
-	if x != nil {
-		return x.ServiceProvider
-	}
-	return nil
-}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Items) GetTitle() string {
-	if x != nil && x.Title != nil {
-		return *x.Title
-	}
-	return ""
-}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Items) GetUsername() string {
-	if x != nil && x.Username != nil {
-		return *x.Username
-	}
-	return ""
-}
-
-type OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta struct {
-	state         protoimpl.MessageState                                               `protogen:"open.v1"`
-	Counts        *OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta) Reset() {
-	*x = OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[35]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta) ProtoMessage() {}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[35]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta.ProtoReflect.Descriptor instead.
-func (*OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{8, 2}
-}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta) GetCounts() *OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type OrganizationCellularGatewayEsimsServiceProvidersAccount_ServiceProvider_Logo struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Url           *string                `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Url                  *string                `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_ServiceProvider_Logo) Reset() {
 	*x = OrganizationCellularGatewayEsimsServiceProvidersAccount_ServiceProvider_Logo{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[36]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2215,7 +2047,7 @@ func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_ServiceProvider
 func (*OrganizationCellularGatewayEsimsServiceProvidersAccount_ServiceProvider_Logo) ProtoMessage() {}
 
 func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_ServiceProvider_Logo) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[36]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2238,257 +2070,26 @@ func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_ServiceProvider
 	return ""
 }
 
-type OrganizationCellularGatewayEsimsServiceProvidersAccount_Items_ServiceProvider struct {
-	state         protoimpl.MessageState                                                              `protogen:"open.v1"`
-	Name          *string                                                                             `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Logo          *OrganizationCellularGatewayEsimsServiceProvidersAccount_Items_ServiceProvider_Logo `protobuf:"bytes,2,opt,name=logo,proto3" json:"logo,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Items_ServiceProvider) Reset() {
-	*x = OrganizationCellularGatewayEsimsServiceProvidersAccount_Items_ServiceProvider{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[37]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Items_ServiceProvider) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OrganizationCellularGatewayEsimsServiceProvidersAccount_Items_ServiceProvider) ProtoMessage() {
-}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Items_ServiceProvider) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[37]
+func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_ServiceProvider_Logo) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OrganizationCellularGatewayEsimsServiceProvidersAccount_Items_ServiceProvider.ProtoReflect.Descriptor instead.
-func (*OrganizationCellularGatewayEsimsServiceProvidersAccount_Items_ServiceProvider) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{8, 1, 0}
-}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Items_ServiceProvider) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Items_ServiceProvider) GetLogo() *OrganizationCellularGatewayEsimsServiceProvidersAccount_Items_ServiceProvider_Logo {
-	if x != nil {
-		return x.Logo
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type OrganizationCellularGatewayEsimsServiceProvidersAccount_Items_ServiceProvider_Logo struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Url           *string                `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Items_ServiceProvider_Logo) Reset() {
-	*x = OrganizationCellularGatewayEsimsServiceProvidersAccount_Items_ServiceProvider_Logo{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[38]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Items_ServiceProvider_Logo) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OrganizationCellularGatewayEsimsServiceProvidersAccount_Items_ServiceProvider_Logo) ProtoMessage() {
-}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Items_ServiceProvider_Logo) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[38]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OrganizationCellularGatewayEsimsServiceProvidersAccount_Items_ServiceProvider_Logo.ProtoReflect.Descriptor instead.
-func (*OrganizationCellularGatewayEsimsServiceProvidersAccount_Items_ServiceProvider_Logo) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{8, 1, 0, 0}
-}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Items_ServiceProvider_Logo) GetUrl() string {
-	if x != nil && x.Url != nil {
-		return *x.Url
-	}
-	return ""
-}
-
-type OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta_Counts struct {
-	state         protoimpl.MessageState                                                     `protogen:"open.v1"`
-	Items         *OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta_Counts) Reset() {
-	*x = OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta_Counts{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[39]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta_Counts) ProtoMessage() {}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[39]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{8, 2, 0}
-}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta_Counts) GetItems() *OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta_Counts_Items) Reset() {
-	*x = OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta_Counts_Items{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[40]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[40]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{8, 2, 0, 0}
-}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
-type CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest_ServiceProvider struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest_ServiceProvider) Reset() {
-	*x = CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest_ServiceProvider{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[41]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest_ServiceProvider) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest_ServiceProvider) ProtoMessage() {
-}
-
-func (x *CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest_ServiceProvider) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[41]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest_ServiceProvider.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest_ServiceProvider) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{9, 0}
-}
-
-func (x *CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest_ServiceProvider) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
 }
 
 type GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Item struct {
-	state         protoimpl.MessageState                                                                             `protogen:"open.v1"`
-	AccountId     *string                                                                                            `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3,oneof" json:"account_id,omitempty"`
-	Apns          []*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Item_Apns `protobuf:"bytes,2,rep,name=apns,proto3" json:"apns,omitempty"`
-	Name          *string                                                                                            `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                             `protogen:"open.v1"`
+	AccountId            *string                                                                                            `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3,oneof" json:"account_id,omitempty"`
+	Apns                 []*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Item_Apns `protobuf:"bytes,2,rep,name=apns,proto3" json:"apns,omitempty"`
+	Name                 *string                                                                                            `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Item) Reset() {
 	*x = GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Item{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[42]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2501,7 +2102,7 @@ func (*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationP
 }
 
 func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[42]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2538,61 +2139,24 @@ func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicatio
 	return ""
 }
 
-type GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta struct {
-	state         protoimpl.MessageState                                                                             `protogen:"open.v1"`
-	Counts        *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta) Reset() {
-	*x = GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[43]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta) ProtoMessage() {
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[43]
+func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{11, 1}
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta) GetCounts() *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Item_Apns struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Item_Apns) Reset() {
 	*x = GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Item_Apns{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[44]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2605,7 +2169,7 @@ func (*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationP
 }
 
 func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Item_Apns) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[44]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2628,115 +2192,25 @@ func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicatio
 	return ""
 }
 
-type GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                                   `protogen:"open.v1"`
-	Items         *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta_Counts{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[45]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[45]
+func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Item_Apns) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{11, 1, 0}
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta_Counts) GetItems() *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta_Counts_Items{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[46]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[46]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{11, 1, 0, 0}
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AccountId     *string                `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3,oneof" json:"account_id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AccountId            *string                `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3,oneof" json:"account_id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Item) Reset() {
 	*x = GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Item{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[47]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2749,7 +2223,7 @@ func (*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansRespo
 }
 
 func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[47]
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2779,173 +2253,38 @@ func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansRes
 	return ""
 }
 
-type GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta struct {
-	state         protoimpl.MessageState                                                                    `protogen:"open.v1"`
-	Counts        *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta) Reset() {
-	*x = GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[48]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta) ProtoMessage() {
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[48]
+func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{13, 1}
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta) GetCounts() *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                          `protogen:"open.v1"`
-	Items         *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta_Counts{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[49]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[49]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{13, 1, 0}
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta_Counts) GetItems() *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta_Counts_Items{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[50]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[50]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{13, 1, 0, 0}
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
-type CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps struct {
+type OrganizationCellularGatewayEsimsSwap_Swaps struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Eid           *string                                                         `protobuf:"bytes,1,opt,name=eid,proto3,oneof" json:"eid,omitempty"`
-	Target        *CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps_Target `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required in a request.
+	Eid                  *string                                            `protobuf:"bytes,1,opt,name=eid,proto3,oneof" json:"eid,omitempty"`
+	Target               *OrganizationCellularGatewayEsimsSwap_Swaps_Target `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
+	AdditionalProperties *structpb.Struct                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
-func (x *CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps) Reset() {
-	*x = CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[51]
+func (x *OrganizationCellularGatewayEsimsSwap_Swaps) Reset() {
+	*x = OrganizationCellularGatewayEsimsSwap_Swaps{}
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps) String() string {
+func (x *OrganizationCellularGatewayEsimsSwap_Swaps) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps) ProtoMessage() {}
+func (*OrganizationCellularGatewayEsimsSwap_Swaps) ProtoMessage() {}
 
-func (x *CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[51]
+func (x *OrganizationCellularGatewayEsimsSwap_Swaps) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2956,52 +2295,60 @@ func (x *CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps) ProtoReflect()
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{16, 0}
+// Deprecated: Use OrganizationCellularGatewayEsimsSwap_Swaps.ProtoReflect.Descriptor instead.
+func (*OrganizationCellularGatewayEsimsSwap_Swaps) Descriptor() ([]byte, []int) {
+	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{18, 0}
 }
 
-func (x *CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps) GetEid() string {
+func (x *OrganizationCellularGatewayEsimsSwap_Swaps) GetEid() string {
 	if x != nil && x.Eid != nil {
 		return *x.Eid
 	}
 	return ""
 }
 
-func (x *CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps) GetTarget() *CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps_Target {
+func (x *OrganizationCellularGatewayEsimsSwap_Swaps) GetTarget() *OrganizationCellularGatewayEsimsSwap_Swaps_Target {
 	if x != nil {
 		return x.Target
 	}
 	return nil
 }
 
-type CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps_Target struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	AccountId *string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3,oneof" json:"account_id,omitempty"`
-	// Required.
-	CommunicationPlan *string `protobuf:"bytes,2,opt,name=communication_plan,json=communicationPlan,proto3,oneof" json:"communication_plan,omitempty"`
-	// Required.
-	RatePlan      *string `protobuf:"bytes,3,opt,name=rate_plan,json=ratePlan,proto3,oneof" json:"rate_plan,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *OrganizationCellularGatewayEsimsSwap_Swaps) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps_Target) Reset() {
-	*x = CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps_Target{}
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[52]
+type OrganizationCellularGatewayEsimsSwap_Swaps_Target struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	AccountId *string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3,oneof" json:"account_id,omitempty"`
+	// Required in a request.
+	CommunicationPlan *string `protobuf:"bytes,2,opt,name=communication_plan,json=communicationPlan,proto3,oneof" json:"communication_plan,omitempty"`
+	// Required in a request.
+	RatePlan             *string          `protobuf:"bytes,3,opt,name=rate_plan,json=ratePlan,proto3,oneof" json:"rate_plan,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *OrganizationCellularGatewayEsimsSwap_Swaps_Target) Reset() {
+	*x = OrganizationCellularGatewayEsimsSwap_Swaps_Target{}
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps_Target) String() string {
+func (x *OrganizationCellularGatewayEsimsSwap_Swaps_Target) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps_Target) ProtoMessage() {}
+func (*OrganizationCellularGatewayEsimsSwap_Swaps_Target) ProtoMessage() {}
 
-func (x *CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps_Target) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[52]
+func (x *OrganizationCellularGatewayEsimsSwap_Swaps_Target) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_cellular_gateway_v1_esims_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3012,88 +2359,93 @@ func (x *CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps_Target) ProtoRe
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps_Target.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps_Target) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{16, 0, 0}
+// Deprecated: Use OrganizationCellularGatewayEsimsSwap_Swaps_Target.ProtoReflect.Descriptor instead.
+func (*OrganizationCellularGatewayEsimsSwap_Swaps_Target) Descriptor() ([]byte, []int) {
+	return file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP(), []int{18, 0, 0}
 }
 
-func (x *CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps_Target) GetAccountId() string {
+func (x *OrganizationCellularGatewayEsimsSwap_Swaps_Target) GetAccountId() string {
 	if x != nil && x.AccountId != nil {
 		return *x.AccountId
 	}
 	return ""
 }
 
-func (x *CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps_Target) GetCommunicationPlan() string {
+func (x *OrganizationCellularGatewayEsimsSwap_Swaps_Target) GetCommunicationPlan() string {
 	if x != nil && x.CommunicationPlan != nil {
 		return *x.CommunicationPlan
 	}
 	return ""
 }
 
-func (x *CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps_Target) GetRatePlan() string {
+func (x *OrganizationCellularGatewayEsimsSwap_Swaps_Target) GetRatePlan() string {
 	if x != nil && x.RatePlan != nil {
 		return *x.RatePlan
 	}
 	return ""
 }
 
+func (x *OrganizationCellularGatewayEsimsSwap_Swaps_Target) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_cellular_gateway_v1_esims_proto protoreflect.FileDescriptor
 
 const file_meraki_cellular_gateway_v1_esims_proto_rawDesc = "" +
 	"\n" +
-	"&meraki/cellular_gateway/v1/esims.proto\x12\x1ameraki.cellular_gateway.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x8b\x01\n" +
+	"&meraki/cellular_gateway/v1/esims.proto\x12\x1ameraki.cellular_gateway.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a,meraki/cellular_gateway/v1/collections.proto\"\x8b\x01\n" +
 	"3GetOrganizationCellularGatewayEsimsInventoryRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x12\n" +
 	"\x04eids\x18\x02 \x03(\tR\x04eidsB\x12\n" +
-	"\x10_organization_id\"\x9f\x05\n" +
-	"4GetOrganizationCellularGatewayEsimsInventoryResponse\x12[\n" +
-	"\x05items\x18\x01 \x03(\v2E.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventoryR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12i\n" +
-	"\x04meta\x18\x03 \x01(\v2U.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsInventoryResponse.MetaR\x04meta\x1a\xe0\x02\n" +
-	"\x04Meta\x12t\n" +
-	"\x06counts\x18\x01 \x01(\v2\\.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsInventoryResponse.Meta.CountsR\x06counts\x1a\xe1\x01\n" +
-	"\x06Counts\x12x\n" +
-	"\x05items\x18\x01 \x01(\v2b.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsInventoryResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xdc\t\n" +
+	"\x10_organization_id\"\xe2\x02\n" +
+	"4GetOrganizationCellularGatewayEsimsInventoryResponse\x12>\n" +
+	"\x04meta\x18\x01 \x01(\v2*.meraki.cellular_gateway.v1.CollectionMetaR\x04meta\x12\\\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2E.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventoryR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xdf\r\n" +
 	")OrganizationCellularGatewayEsimsInventory\x12d\n" +
 	"\x06device\x18\x01 \x01(\v2L.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.DeviceR\x06device\x12\x1b\n" +
 	"\x06active\x18\x02 \x01(\bH\x00R\x06active\x88\x01\x01\x12\x15\n" +
 	"\x03eid\x18\x03 \x01(\tH\x01R\x03eid\x88\x01\x01\x12+\n" +
 	"\x0flast_updated_at\x18\x04 \x01(\tH\x02R\rlastUpdatedAt\x88\x01\x01\x12g\n" +
 	"\anetwork\x18\x05 \x01(\v2M.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.NetworkR\anetwork\x12j\n" +
-	"\bprofiles\x18\x06 \x03(\v2N.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.ProfilesR\bprofiles\x1a\xbe\x01\n" +
+	"\bprofiles\x18\x06 \x03(\v2N.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.ProfilesR\bprofiles\x12\x1b\n" +
+	"\x06status\x18\a \x01(\tH\x03R\x06status\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8d\x02\n" +
 	"\x06Device\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
 	"\x05model\x18\x02 \x01(\tH\x01R\x05model\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x03 \x01(\tH\x02R\x06serial\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x04 \x01(\tH\x03R\x03url\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x05 \x01(\tH\x04R\x06status\x88\x01\x01B\a\n" +
+	"\x06status\x18\x05 \x01(\tH\x04R\x06status\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_modelB\t\n" +
 	"\a_serialB\x06\n" +
 	"\x04_urlB\t\n" +
-	"\a_status\x1a%\n" +
+	"\a_status\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\x83\x04\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xf1\x05\n" +
 	"\bProfiles\x12\x1f\n" +
 	"\vcustom_apns\x18\x01 \x03(\tR\n" +
 	"customApns\x12\x19\n" +
 	"\x05iccid\x18\x02 \x01(\tH\x00R\x05iccid\x88\x01\x01\x12\x1b\n" +
 	"\x06status\x18\x03 \x01(\tH\x01R\x06status\x88\x01\x01\x12\x89\x01\n" +
-	"\x10service_provider\x18\x04 \x01(\v2^.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Profiles.ServiceProviderR\x0fserviceProvider\x1a\xfc\x01\n" +
+	"\x10service_provider\x18\x04 \x01(\v2^.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Profiles.ServiceProviderR\x0fserviceProvider\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9b\x03\n" +
 	"\x0fServiceProvider\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12z\n" +
-	"\x05plans\x18\x02 \x03(\v2d.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Profiles.ServiceProvider.PlansR\x05plans\x1aK\n" +
+	"\x05plans\x18\x02 \x03(\v2d.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Profiles.ServiceProvider.PlansR\x05plans\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9a\x01\n" +
 	"\x05Plans\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01B\a\n" +
+	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_typeB\a\n" +
 	"\x05_nameB\b\n" +
@@ -3101,120 +2453,92 @@ const file_meraki_cellular_gateway_v1_esims_proto_rawDesc = "" +
 	"\a_statusB\t\n" +
 	"\a_activeB\x06\n" +
 	"\x04_eidB\x12\n" +
-	"\x10_last_updated_at\"\xca\x02\n" +
+	"\x10_last_updated_atB\t\n" +
+	"\a_status\"\xe3\x02\n" +
 	"6UpdateOrganizationCellularGatewayEsimsInventoryRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x05\n" +
 	"\x03_idB\t\n" +
 	"\a_status\"~\n" +
 	":GetOrganizationCellularGatewayEsimsServiceProvidersRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xa4\t\n" +
-	";GetOrganizationCellularGatewayEsimsServiceProvidersResponse\x12r\n" +
-	"\x05items\x18\x01 \x03(\v2\\.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12p\n" +
-	"\x04meta\x18\x03 \x01(\v2\\.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.MetaR\x04meta\x1a\xcf\x03\n" +
+	"\x10_organization_id\"\xc0\b\n" +
+	";GetOrganizationCellularGatewayEsimsServiceProvidersResponse\x12>\n" +
+	"\x04meta\x18\x01 \x01(\v2*.meraki.cellular_gateway.v1.CollectionMetaR\x04meta\x12s\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2\\.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbd\x05\n" +
 	"\x04Item\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12u\n" +
 	"\x04logo\x18\x02 \x01(\v2a.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Item.LogoR\x04logo\x12&\n" +
 	"\fis_bootstrap\x18\x03 \x01(\bH\x01R\visBootstrap\x88\x01\x01\x12x\n" +
-	"\x05terms\x18\x04 \x01(\v2b.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Item.TermsR\x05terms\x1a%\n" +
+	"\x05terms\x18\x04 \x01(\v2b.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Item.TermsR\x05terms\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\x04Logo\x12\x15\n" +
-	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01B\x06\n" +
-	"\x04_url\x1aT\n" +
+	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
+	"\x04_url\x1a\xa3\x01\n" +
 	"\x05Terms\x12\x1d\n" +
 	"\acontent\x18\x01 \x01(\tH\x00R\acontent\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_contentB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_nameB\x0f\n" +
-	"\r_is_bootstrap\x1a\xee\x02\n" +
-	"\x04Meta\x12{\n" +
-	"\x06counts\x18\x01 \x01(\v2c.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Meta.CountsR\x06counts\x1a\xe8\x01\n" +
-	"\x06Counts\x12\x7f\n" +
-	"\x05items\x18\x01 \x01(\v2i.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xa7\x01\n" +
+	"\r_is_bootstrap\"\xa7\x01\n" +
 	"BGetOrganizationCellularGatewayEsimsServiceProvidersAccountsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vaccount_ids\x18\x02 \x03(\x03R\n" +
 	"accountIdsB\x12\n" +
-	"\x10_organization_id\"\xee\x01\n" +
-	"CGetOrganizationCellularGatewayEsimsServiceProvidersAccountsResponse\x12i\n" +
-	"\x05items\x18\x01 \x03(\v2S.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccountR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xfe\r\n" +
+	"\x10_organization_id\"\xff\x02\n" +
+	"CGetOrganizationCellularGatewayEsimsServiceProvidersAccountsResponse\x12>\n" +
+	"\x04meta\x18\x01 \x01(\v2*.meraki.cellular_gateway.v1.CollectionMetaR\x04meta\x12j\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2S.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccountR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\x83\a\n" +
 	"7OrganizationCellularGatewayEsimsServiceProvidersAccount\x12\"\n" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tH\x00R\taccountId\x88\x01\x01\x12+\n" +
 	"\x0flast_updated_at\x18\x02 \x01(\tH\x01R\rlastUpdatedAt\x88\x01\x01\x12\x8e\x01\n" +
 	"\x10service_provider\x18\x03 \x01(\v2c.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.ServiceProviderR\x0fserviceProvider\x12\x19\n" +
 	"\x05title\x18\x04 \x01(\tH\x02R\x05title\x88\x01\x01\x12\x1f\n" +
-	"\busername\x18\x05 \x01(\tH\x03R\busername\x88\x01\x01\x12o\n" +
-	"\x05items\x18\x06 \x03(\v2Y.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.ItemsR\x05items\x12l\n" +
-	"\x04meta\x18\a \x01(\v2X.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.MetaR\x04meta\x1a\xd8\x01\n" +
+	"\busername\x18\x05 \x01(\tH\x03R\busername\x88\x01\x01\x12\x1c\n" +
+	"\aapi_key\x18\x06 \x01(\tH\x04R\x06apiKey\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf6\x02\n" +
 	"\x0fServiceProvider\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12|\n" +
-	"\x04logo\x18\x02 \x01(\v2h.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.ServiceProvider.LogoR\x04logo\x1a%\n" +
+	"\x04logo\x18\x02 \x01(\v2h.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.ServiceProvider.LogoR\x04logo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\x04Logo\x12\x15\n" +
-	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01B\x06\n" +
-	"\x04_urlB\a\n" +
-	"\x05_name\x1a\xc7\x04\n" +
-	"\x05Items\x12\"\n" +
-	"\n" +
-	"account_id\x18\x01 \x01(\tH\x00R\taccountId\x88\x01\x01\x12+\n" +
-	"\x0flast_updated_at\x18\x02 \x01(\tH\x01R\rlastUpdatedAt\x88\x01\x01\x12\x94\x01\n" +
-	"\x10service_provider\x18\x03 \x01(\v2i.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.Items.ServiceProviderR\x0fserviceProvider\x12\x19\n" +
-	"\x05title\x18\x04 \x01(\tH\x02R\x05title\x88\x01\x01\x12\x1f\n" +
-	"\busername\x18\x05 \x01(\tH\x03R\busername\x88\x01\x01\x1a\xdf\x01\n" +
-	"\x0fServiceProvider\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x82\x01\n" +
-	"\x04logo\x18\x02 \x01(\v2n.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.Items.ServiceProvider.LogoR\x04logo\x1a%\n" +
-	"\x04Logo\x12\x15\n" +
-	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01B\x06\n" +
+	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_urlB\a\n" +
 	"\x05_nameB\r\n" +
 	"\v_account_idB\x12\n" +
 	"\x10_last_updated_atB\b\n" +
 	"\x06_titleB\v\n" +
-	"\t_username\x1a\xe6\x02\n" +
-	"\x04Meta\x12w\n" +
-	"\x06counts\x18\x01 \x01(\v2_.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.Meta.CountsR\x06counts\x1a\xe4\x01\n" +
-	"\x06Counts\x12{\n" +
-	"\x05items\x18\x01 \x01(\v2e.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
+	"\t_usernameB\n" +
 	"\n" +
-	"_remainingB\r\n" +
-	"\v_account_idB\x12\n" +
-	"\x10_last_updated_atB\b\n" +
-	"\x06_titleB\v\n" +
-	"\t_username\"\x97\x05\n" +
+	"\b_api_key\"\xee\x04\n" +
 	"DCreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"account_id\x18\x02 \x01(\tH\x01R\taccountId\x88\x01\x01\x12\x1c\n" +
-	"\aapi_key\x18\x03 \x01(\tH\x02R\x06apiKey\x88\x01\x01\x12\x9b\x01\n" +
-	"\x10service_provider\x18\x04 \x01(\v2p.meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest.ServiceProviderR\x0fserviceProvider\x12\x19\n" +
+	"\aapi_key\x18\x03 \x01(\tH\x02R\x06apiKey\x88\x01\x01\x12\x8e\x01\n" +
+	"\x10service_provider\x18\x04 \x01(\v2c.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.ServiceProviderR\x0fserviceProvider\x12\x19\n" +
 	"\x05title\x18\x05 \x01(\tH\x03R\x05title\x88\x01\x01\x12\x1f\n" +
-	"\busername\x18\x06 \x01(\tH\x04R\busername\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a3\n" +
-	"\x0fServiceProvider\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01B\a\n" +
-	"\x05_nameB\x12\n" +
+	"\busername\x18\x06 \x01(\tH\x04R\busername\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\r\n" +
 	"\v_account_idB\n" +
 	"\n" +
@@ -3225,65 +2549,51 @@ const file_meraki_cellular_gateway_v1_esims_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vaccount_ids\x18\x02 \x03(\tR\n" +
 	"accountIdsB\x12\n" +
-	"\x10_organization_id\"\xf3\b\n" +
-	"UGetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse\x12\x8c\x01\n" +
-	"\x05items\x18\x01 \x03(\v2v.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12\x8a\x01\n" +
-	"\x04meta\x18\x03 \x01(\v2v.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.MetaR\x04meta\x1a\x97\x02\n" +
+	"\x10_organization_id\"\xed\x06\n" +
+	"UGetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse\x12>\n" +
+	"\x04meta\x18\x01 \x01(\v2*.meraki.cellular_gateway.v1.CollectionMetaR\x04meta\x12\x8d\x01\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2v.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb5\x03\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tH\x00R\taccountId\x88\x01\x01\x12\x8f\x01\n" +
 	"\x04apns\x18\x02 \x03(\v2{.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.Item.ApnsR\x04apns\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x1a(\n" +
+	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aw\n" +
 	"\x04Apns\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01B\a\n" +
+	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\r\n" +
 	"\v_account_idB\a\n" +
-	"\x05_name\x1a\xa5\x03\n" +
-	"\x04Meta\x12\x95\x01\n" +
-	"\x06counts\x18\x01 \x01(\v2}.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.Meta.CountsR\x06counts\x1a\x84\x02\n" +
-	"\x06Counts\x12\x9a\x01\n" +
-	"\x05items\x18\x01 \x01(\v2\x83\x01.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xb0\x01\n" +
+	"\x05_name\"\xb0\x01\n" +
 	"KGetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vaccount_ids\x18\x02 \x03(\tR\n" +
 	"accountIdsB\x12\n" +
-	"\x10_organization_id\"\x88\a\n" +
-	"LGetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse\x12\x83\x01\n" +
-	"\x05items\x18\x01 \x03(\v2m.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12\x81\x01\n" +
-	"\x04meta\x18\x03 \x01(\v2m.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse.MetaR\x04meta\x1a[\n" +
+	"\x10_organization_id\"\xd0\x04\n" +
+	"LGetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse\x12>\n" +
+	"\x04meta\x18\x01 \x01(\v2*.meraki.cellular_gateway.v1.CollectionMetaR\x04meta\x12\x84\x01\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2m.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xaa\x01\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tH\x00R\taccountId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\r\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_account_idB\a\n" +
-	"\x05_name\x1a\x92\x03\n" +
-	"\x04Meta\x12\x8c\x01\n" +
-	"\x06counts\x18\x01 \x01(\v2t.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse.Meta.CountsR\x06counts\x1a\xfa\x01\n" +
-	"\x06Counts\x12\x90\x01\n" +
-	"\x05items\x18\x01 \x01(\v2z.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\x96\x03\n" +
+	"\x05_name\"\xaf\x03\n" +
 	"DUpdateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"account_id\x18\x02 \x01(\tH\x01R\taccountId\x88\x01\x01\x12\x19\n" +
 	"\x05title\x18\x03 \x01(\tH\x02R\x05title\x88\x01\x01\x12\x1c\n" +
-	"\aapi_key\x18\x04 \x01(\tH\x03R\x06apiKey\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\aapi_key\x18\x04 \x01(\tH\x03R\x06apiKey\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\r\n" +
 	"\v_account_idB\b\n" +
 	"\x06_titleB\n" +
@@ -3294,31 +2604,38 @@ const file_meraki_cellular_gateway_v1_esims_proto_rawDesc = "" +
 	"\n" +
 	"account_id\x18\x02 \x01(\tH\x01R\taccountId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\r\n" +
-	"\v_account_id\"\xc2\x05\n" +
+	"\v_account_id\"\x96\x01\n" +
+	"EDeleteOrganizationCellularGatewayEsimsServiceProvidersAccountResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xf8\x02\n" +
 	"1CreateOrganizationCellularGatewayEsimsSwapRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12i\n" +
-	"\x05swaps\x18\x02 \x03(\v2S.meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsSwapRequest.SwapsR\x05swaps\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xd3\x02\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\\\n" +
+	"\x05swaps\x18\x02 \x03(\v2F.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap.SwapsR\x05swaps\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
+	"\x10_organization_id\"\xa6\x06\n" +
+	"$OrganizationCellularGatewayEsimsSwap\x12\x15\n" +
+	"\x03eid\x18\x01 \x01(\tH\x00R\x03eid\x88\x01\x01\x12\x19\n" +
+	"\x05iccid\x18\x02 \x01(\tH\x01R\x05iccid\x88\x01\x01\x12\x1b\n" +
+	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01\x12\\\n" +
+	"\x05swaps\x18\x04 \x03(\v2F.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap.SwapsR\x05swaps\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe4\x03\n" +
 	"\x05Swaps\x12\x15\n" +
-	"\x03eid\x18\x01 \x01(\tH\x00R\x03eid\x88\x01\x01\x12r\n" +
-	"\x06target\x18\x02 \x01(\v2Z.meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsSwapRequest.Swaps.TargetR\x06target\x1a\xb6\x01\n" +
+	"\x03eid\x18\x01 \x01(\tH\x00R\x03eid\x88\x01\x01\x12e\n" +
+	"\x06target\x18\x02 \x01(\v2M.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap.Swaps.TargetR\x06target\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x85\x02\n" +
 	"\x06Target\x12\"\n" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tH\x00R\taccountId\x88\x01\x01\x122\n" +
 	"\x12communication_plan\x18\x02 \x01(\tH\x01R\x11communicationPlan\x88\x01\x01\x12 \n" +
-	"\trate_plan\x18\x03 \x01(\tH\x02R\bratePlan\x88\x01\x01B\r\n" +
+	"\trate_plan\x18\x03 \x01(\tH\x02R\bratePlan\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_account_idB\x15\n" +
 	"\x13_communication_planB\f\n" +
 	"\n" +
 	"_rate_planB\x06\n" +
-	"\x04_eidB\x12\n" +
-	"\x10_organization_id\"\x92\x01\n" +
-	"$OrganizationCellularGatewayEsimsSwap\x12\x15\n" +
-	"\x03eid\x18\x01 \x01(\tH\x00R\x03eid\x88\x01\x01\x12\x19\n" +
-	"\x05iccid\x18\x02 \x01(\tH\x01R\x05iccid\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01B\x06\n" +
+	"\x04_eidB\x06\n" +
 	"\x04_eidB\b\n" +
 	"\x06_iccidB\t\n" +
 	"\a_status\"\x91\x01\n" +
@@ -3326,9 +2643,9 @@ const file_meraki_cellular_gateway_v1_esims_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x05\n" +
-	"\x03_idB\x8a\x01\n" +
+	"\x03_idB\xac\x01\n" +
 	"#com.merakibroker.cellulargateway.v1B\n" +
-	"EsimsProtoP\x01ZUgithub.com/merakibroker/merakibroker/gen/meraki/cellular_gateway/v1;cellulargatewayv1b\x06proto3"
+	"EsimsProtoP\x01ZUgithub.com/merakibroker/merakibroker/gen/meraki/cellular_gateway/v1;cellulargatewayv1\xca\x02\x1fMerakiBroker\\CellularGateway\\V1b\x06proto3"
 
 var (
 	file_meraki_cellular_gateway_v1_esims_proto_rawDescOnce sync.Once
@@ -3342,119 +2659,110 @@ func file_meraki_cellular_gateway_v1_esims_proto_rawDescGZIP() []byte {
 	return file_meraki_cellular_gateway_v1_esims_proto_rawDescData
 }
 
-var file_meraki_cellular_gateway_v1_esims_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
+var file_meraki_cellular_gateway_v1_esims_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_meraki_cellular_gateway_v1_esims_proto_goTypes = []any{
-	(*GetOrganizationCellularGatewayEsimsInventoryRequest)(nil),                                                     // 0: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsInventoryRequest
-	(*GetOrganizationCellularGatewayEsimsInventoryResponse)(nil),                                                    // 1: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsInventoryResponse
-	(*OrganizationCellularGatewayEsimsInventory)(nil),                                                               // 2: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory
-	(*UpdateOrganizationCellularGatewayEsimsInventoryRequest)(nil),                                                  // 3: meraki.cellular_gateway.v1.UpdateOrganizationCellularGatewayEsimsInventoryRequest
-	(*GetOrganizationCellularGatewayEsimsServiceProvidersRequest)(nil),                                              // 4: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersRequest
-	(*GetOrganizationCellularGatewayEsimsServiceProvidersResponse)(nil),                                             // 5: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse
-	(*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRequest)(nil),                                      // 6: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRequest
-	(*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsResponse)(nil),                                     // 7: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsResponse
-	(*OrganizationCellularGatewayEsimsServiceProvidersAccount)(nil),                                                 // 8: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount
-	(*CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest)(nil),                                    // 9: meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest
-	(*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansRequest)(nil),                    // 10: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansRequest
-	(*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse)(nil),                   // 11: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse
-	(*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansRequest)(nil),                             // 12: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansRequest
-	(*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse)(nil),                            // 13: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse
-	(*UpdateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest)(nil),                                    // 14: meraki.cellular_gateway.v1.UpdateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest
-	(*DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountRequest)(nil),                                    // 15: meraki.cellular_gateway.v1.DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountRequest
-	(*CreateOrganizationCellularGatewayEsimsSwapRequest)(nil),                                                       // 16: meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsSwapRequest
-	(*OrganizationCellularGatewayEsimsSwap)(nil),                                                                    // 17: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap
-	(*UpdateOrganizationCellularGatewayEsimsSwapRequest)(nil),                                                       // 18: meraki.cellular_gateway.v1.UpdateOrganizationCellularGatewayEsimsSwapRequest
-	(*GetOrganizationCellularGatewayEsimsInventoryResponse_Meta)(nil),                                               // 19: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsInventoryResponse.Meta
-	(*GetOrganizationCellularGatewayEsimsInventoryResponse_Meta_Counts)(nil),                                        // 20: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsInventoryResponse.Meta.Counts
-	(*GetOrganizationCellularGatewayEsimsInventoryResponse_Meta_Counts_Items)(nil),                                  // 21: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsInventoryResponse.Meta.Counts.Items
-	(*OrganizationCellularGatewayEsimsInventory_Device)(nil),                                                        // 22: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Device
-	(*OrganizationCellularGatewayEsimsInventory_Network)(nil),                                                       // 23: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Network
-	(*OrganizationCellularGatewayEsimsInventory_Profiles)(nil),                                                      // 24: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Profiles
-	(*OrganizationCellularGatewayEsimsInventory_Profiles_ServiceProvider)(nil),                                      // 25: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Profiles.ServiceProvider
-	(*OrganizationCellularGatewayEsimsInventory_Profiles_ServiceProvider_Plans)(nil),                                // 26: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Profiles.ServiceProvider.Plans
-	(*GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item)(nil),                                        // 27: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Item
-	(*GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta)(nil),                                        // 28: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Meta
-	(*GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item_Logo)(nil),                                   // 29: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Item.Logo
-	(*GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item_Terms)(nil),                                  // 30: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Item.Terms
-	(*GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta_Counts)(nil),                                 // 31: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Meta.Counts
-	(*GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Meta_Counts_Items)(nil),                           // 32: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Meta.Counts.Items
-	(*OrganizationCellularGatewayEsimsServiceProvidersAccount_ServiceProvider)(nil),                                 // 33: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.ServiceProvider
-	(*OrganizationCellularGatewayEsimsServiceProvidersAccount_Items)(nil),                                           // 34: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.Items
-	(*OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta)(nil),                                            // 35: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.Meta
-	(*OrganizationCellularGatewayEsimsServiceProvidersAccount_ServiceProvider_Logo)(nil),                            // 36: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.ServiceProvider.Logo
-	(*OrganizationCellularGatewayEsimsServiceProvidersAccount_Items_ServiceProvider)(nil),                           // 37: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.Items.ServiceProvider
-	(*OrganizationCellularGatewayEsimsServiceProvidersAccount_Items_ServiceProvider_Logo)(nil),                      // 38: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.Items.ServiceProvider.Logo
-	(*OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta_Counts)(nil),                                     // 39: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.Meta.Counts
-	(*OrganizationCellularGatewayEsimsServiceProvidersAccount_Meta_Counts_Items)(nil),                               // 40: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.Meta.Counts.Items
-	(*CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest_ServiceProvider)(nil),                    // 41: meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest.ServiceProvider
-	(*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Item)(nil),              // 42: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.Item
-	(*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta)(nil),              // 43: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.Meta
-	(*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Item_Apns)(nil),         // 44: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.Item.Apns
-	(*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta_Counts)(nil),       // 45: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.Meta.Counts
-	(*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Meta_Counts_Items)(nil), // 46: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.Meta.Counts.Items
-	(*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Item)(nil),                       // 47: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse.Item
-	(*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta)(nil),                       // 48: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse.Meta
-	(*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta_Counts)(nil),                // 49: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse.Meta.Counts
-	(*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Meta_Counts_Items)(nil),          // 50: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse.Meta.Counts.Items
-	(*CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps)(nil),                                                 // 51: meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsSwapRequest.Swaps
-	(*CreateOrganizationCellularGatewayEsimsSwapRequest_Swaps_Target)(nil),                                          // 52: meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsSwapRequest.Swaps.Target
-	(*v1.PageInfo)(nil),           // 53: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 54: google.protobuf.FieldMask
+	(*GetOrganizationCellularGatewayEsimsInventoryRequest)(nil),                                             // 0: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsInventoryRequest
+	(*GetOrganizationCellularGatewayEsimsInventoryResponse)(nil),                                            // 1: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsInventoryResponse
+	(*OrganizationCellularGatewayEsimsInventory)(nil),                                                       // 2: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory
+	(*UpdateOrganizationCellularGatewayEsimsInventoryRequest)(nil),                                          // 3: meraki.cellular_gateway.v1.UpdateOrganizationCellularGatewayEsimsInventoryRequest
+	(*GetOrganizationCellularGatewayEsimsServiceProvidersRequest)(nil),                                      // 4: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersRequest
+	(*GetOrganizationCellularGatewayEsimsServiceProvidersResponse)(nil),                                     // 5: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse
+	(*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRequest)(nil),                              // 6: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRequest
+	(*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsResponse)(nil),                             // 7: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsResponse
+	(*OrganizationCellularGatewayEsimsServiceProvidersAccount)(nil),                                         // 8: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount
+	(*CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest)(nil),                            // 9: meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest
+	(*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansRequest)(nil),            // 10: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansRequest
+	(*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse)(nil),           // 11: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse
+	(*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansRequest)(nil),                     // 12: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansRequest
+	(*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse)(nil),                    // 13: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse
+	(*UpdateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest)(nil),                            // 14: meraki.cellular_gateway.v1.UpdateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest
+	(*DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountRequest)(nil),                            // 15: meraki.cellular_gateway.v1.DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountRequest
+	(*DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountResponse)(nil),                           // 16: meraki.cellular_gateway.v1.DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountResponse
+	(*CreateOrganizationCellularGatewayEsimsSwapRequest)(nil),                                               // 17: meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsSwapRequest
+	(*OrganizationCellularGatewayEsimsSwap)(nil),                                                            // 18: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap
+	(*UpdateOrganizationCellularGatewayEsimsSwapRequest)(nil),                                               // 19: meraki.cellular_gateway.v1.UpdateOrganizationCellularGatewayEsimsSwapRequest
+	(*OrganizationCellularGatewayEsimsInventory_Device)(nil),                                                // 20: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Device
+	(*OrganizationCellularGatewayEsimsInventory_Network)(nil),                                               // 21: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Network
+	(*OrganizationCellularGatewayEsimsInventory_Profiles)(nil),                                              // 22: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Profiles
+	(*OrganizationCellularGatewayEsimsInventory_Profiles_ServiceProvider)(nil),                              // 23: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Profiles.ServiceProvider
+	(*OrganizationCellularGatewayEsimsInventory_Profiles_ServiceProvider_Plans)(nil),                        // 24: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Profiles.ServiceProvider.Plans
+	(*GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item)(nil),                                // 25: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Item
+	(*GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item_Logo)(nil),                           // 26: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Item.Logo
+	(*GetOrganizationCellularGatewayEsimsServiceProvidersResponse_Item_Terms)(nil),                          // 27: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Item.Terms
+	(*OrganizationCellularGatewayEsimsServiceProvidersAccount_ServiceProvider)(nil),                         // 28: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.ServiceProvider
+	(*OrganizationCellularGatewayEsimsServiceProvidersAccount_ServiceProvider_Logo)(nil),                    // 29: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.ServiceProvider.Logo
+	(*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Item)(nil),      // 30: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.Item
+	(*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse_Item_Apns)(nil), // 31: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.Item.Apns
+	(*GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse_Item)(nil),               // 32: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse.Item
+	(*OrganizationCellularGatewayEsimsSwap_Swaps)(nil),                                                      // 33: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap.Swaps
+	(*OrganizationCellularGatewayEsimsSwap_Swaps_Target)(nil),                                               // 34: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap.Swaps.Target
+	(*CollectionMeta)(nil),  // 35: meraki.cellular_gateway.v1.CollectionMeta
+	(*v1.PageInfo)(nil),     // 36: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 37: google.protobuf.Struct
 }
 var file_meraki_cellular_gateway_v1_esims_proto_depIdxs = []int32{
-	2,  // 0: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsInventoryResponse.items:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory
-	53, // 1: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsInventoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	19, // 2: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsInventoryResponse.meta:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsInventoryResponse.Meta
-	22, // 3: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.device:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Device
-	23, // 4: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.network:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Network
-	24, // 5: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.profiles:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Profiles
-	54, // 6: meraki.cellular_gateway.v1.UpdateOrganizationCellularGatewayEsimsInventoryRequest.null_fields:type_name -> google.protobuf.FieldMask
-	54, // 7: meraki.cellular_gateway.v1.UpdateOrganizationCellularGatewayEsimsInventoryRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	27, // 8: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.items:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Item
-	53, // 9: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	28, // 10: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.meta:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Meta
-	8,  // 11: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsResponse.items:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount
-	53, // 12: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	33, // 13: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.service_provider:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.ServiceProvider
-	34, // 14: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.items:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.Items
-	35, // 15: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.meta:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.Meta
-	41, // 16: meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest.service_provider:type_name -> meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest.ServiceProvider
-	54, // 17: meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest.null_fields:type_name -> google.protobuf.FieldMask
-	54, // 18: meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	42, // 19: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.items:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.Item
-	53, // 20: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	43, // 21: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.meta:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.Meta
-	47, // 22: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse.items:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse.Item
-	53, // 23: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	48, // 24: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse.meta:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse.Meta
-	54, // 25: meraki.cellular_gateway.v1.UpdateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest.null_fields:type_name -> google.protobuf.FieldMask
-	54, // 26: meraki.cellular_gateway.v1.UpdateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	51, // 27: meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsSwapRequest.swaps:type_name -> meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsSwapRequest.Swaps
-	54, // 28: meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsSwapRequest.null_fields:type_name -> google.protobuf.FieldMask
-	54, // 29: meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsSwapRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	20, // 30: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsInventoryResponse.Meta.counts:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsInventoryResponse.Meta.Counts
-	21, // 31: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsInventoryResponse.Meta.Counts.items:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsInventoryResponse.Meta.Counts.Items
-	25, // 32: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Profiles.service_provider:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Profiles.ServiceProvider
-	26, // 33: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Profiles.ServiceProvider.plans:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Profiles.ServiceProvider.Plans
-	29, // 34: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Item.logo:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Item.Logo
-	30, // 35: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Item.terms:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Item.Terms
-	31, // 36: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Meta.counts:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Meta.Counts
-	32, // 37: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Meta.Counts.items:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Meta.Counts.Items
-	36, // 38: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.ServiceProvider.logo:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.ServiceProvider.Logo
-	37, // 39: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.Items.service_provider:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.Items.ServiceProvider
-	39, // 40: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.Meta.counts:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.Meta.Counts
-	38, // 41: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.Items.ServiceProvider.logo:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.Items.ServiceProvider.Logo
-	40, // 42: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.Meta.Counts.items:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.Meta.Counts.Items
-	44, // 43: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.Item.apns:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.Item.Apns
-	45, // 44: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.Meta.counts:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.Meta.Counts
-	46, // 45: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.Meta.Counts.items:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.Meta.Counts.Items
-	49, // 46: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse.Meta.counts:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse.Meta.Counts
-	50, // 47: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse.Meta.Counts.items:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse.Meta.Counts.Items
-	52, // 48: meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsSwapRequest.Swaps.target:type_name -> meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsSwapRequest.Swaps.Target
-	49, // [49:49] is the sub-list for method output_type
-	49, // [49:49] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	35, // 0: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsInventoryResponse.meta:type_name -> meraki.cellular_gateway.v1.CollectionMeta
+	2,  // 1: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsInventoryResponse.items:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory
+	36, // 2: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsInventoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	37, // 3: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsInventoryResponse.additional_properties:type_name -> google.protobuf.Struct
+	20, // 4: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.device:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Device
+	21, // 5: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.network:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Network
+	22, // 6: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.profiles:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Profiles
+	37, // 7: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.additional_properties:type_name -> google.protobuf.Struct
+	37, // 8: meraki.cellular_gateway.v1.UpdateOrganizationCellularGatewayEsimsInventoryRequest.additional_properties:type_name -> google.protobuf.Struct
+	35, // 9: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.meta:type_name -> meraki.cellular_gateway.v1.CollectionMeta
+	25, // 10: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.items:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Item
+	36, // 11: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	37, // 12: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.additional_properties:type_name -> google.protobuf.Struct
+	35, // 13: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsResponse.meta:type_name -> meraki.cellular_gateway.v1.CollectionMeta
+	8,  // 14: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsResponse.items:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount
+	36, // 15: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	37, // 16: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsResponse.additional_properties:type_name -> google.protobuf.Struct
+	28, // 17: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.service_provider:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.ServiceProvider
+	37, // 18: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.additional_properties:type_name -> google.protobuf.Struct
+	28, // 19: meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest.service_provider:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.ServiceProvider
+	37, // 20: meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest.additional_properties:type_name -> google.protobuf.Struct
+	35, // 21: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.meta:type_name -> meraki.cellular_gateway.v1.CollectionMeta
+	30, // 22: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.items:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.Item
+	36, // 23: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	37, // 24: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.additional_properties:type_name -> google.protobuf.Struct
+	35, // 25: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse.meta:type_name -> meraki.cellular_gateway.v1.CollectionMeta
+	32, // 26: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse.items:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse.Item
+	36, // 27: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	37, // 28: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse.additional_properties:type_name -> google.protobuf.Struct
+	37, // 29: meraki.cellular_gateway.v1.UpdateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest.additional_properties:type_name -> google.protobuf.Struct
+	37, // 30: meraki.cellular_gateway.v1.DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountResponse.additional_properties:type_name -> google.protobuf.Struct
+	33, // 31: meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsSwapRequest.swaps:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap.Swaps
+	37, // 32: meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsSwapRequest.additional_properties:type_name -> google.protobuf.Struct
+	33, // 33: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap.swaps:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap.Swaps
+	37, // 34: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap.additional_properties:type_name -> google.protobuf.Struct
+	37, // 35: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Device.additional_properties:type_name -> google.protobuf.Struct
+	37, // 36: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Network.additional_properties:type_name -> google.protobuf.Struct
+	23, // 37: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Profiles.service_provider:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Profiles.ServiceProvider
+	37, // 38: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Profiles.additional_properties:type_name -> google.protobuf.Struct
+	24, // 39: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Profiles.ServiceProvider.plans:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Profiles.ServiceProvider.Plans
+	37, // 40: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Profiles.ServiceProvider.additional_properties:type_name -> google.protobuf.Struct
+	37, // 41: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory.Profiles.ServiceProvider.Plans.additional_properties:type_name -> google.protobuf.Struct
+	26, // 42: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Item.logo:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Item.Logo
+	27, // 43: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Item.terms:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Item.Terms
+	37, // 44: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	37, // 45: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Item.Logo.additional_properties:type_name -> google.protobuf.Struct
+	37, // 46: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse.Item.Terms.additional_properties:type_name -> google.protobuf.Struct
+	29, // 47: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.ServiceProvider.logo:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.ServiceProvider.Logo
+	37, // 48: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.ServiceProvider.additional_properties:type_name -> google.protobuf.Struct
+	37, // 49: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount.ServiceProvider.Logo.additional_properties:type_name -> google.protobuf.Struct
+	31, // 50: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.Item.apns:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.Item.Apns
+	37, // 51: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	37, // 52: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse.Item.Apns.additional_properties:type_name -> google.protobuf.Struct
+	37, // 53: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	34, // 54: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap.Swaps.target:type_name -> meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap.Swaps.Target
+	37, // 55: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap.Swaps.additional_properties:type_name -> google.protobuf.Struct
+	37, // 56: meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap.Swaps.Target.additional_properties:type_name -> google.protobuf.Struct
+	57, // [57:57] is the sub-list for method output_type
+	57, // [57:57] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_meraki_cellular_gateway_v1_esims_proto_init() }
@@ -3462,6 +2770,7 @@ func file_meraki_cellular_gateway_v1_esims_proto_init() {
 	if File_meraki_cellular_gateway_v1_esims_proto != nil {
 		return
 	}
+	file_meraki_cellular_gateway_v1_collections_proto_init()
 	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[3].OneofWrappers = []any{}
@@ -3473,9 +2782,10 @@ func file_meraki_cellular_gateway_v1_esims_proto_init() {
 	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[14].OneofWrappers = []any{}
 	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[15].OneofWrappers = []any{}
-	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[16].OneofWrappers = []any{}
 	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[17].OneofWrappers = []any{}
 	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[18].OneofWrappers = []any{}
+	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[19].OneofWrappers = []any{}
+	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[20].OneofWrappers = []any{}
 	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[21].OneofWrappers = []any{}
 	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[22].OneofWrappers = []any{}
 	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[23].OneofWrappers = []any{}
@@ -3483,30 +2793,20 @@ func file_meraki_cellular_gateway_v1_esims_proto_init() {
 	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[25].OneofWrappers = []any{}
 	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[26].OneofWrappers = []any{}
 	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[27].OneofWrappers = []any{}
+	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[28].OneofWrappers = []any{}
 	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[29].OneofWrappers = []any{}
 	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[30].OneofWrappers = []any{}
+	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[31].OneofWrappers = []any{}
 	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[32].OneofWrappers = []any{}
 	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[33].OneofWrappers = []any{}
 	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[34].OneofWrappers = []any{}
-	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[36].OneofWrappers = []any{}
-	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[37].OneofWrappers = []any{}
-	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[38].OneofWrappers = []any{}
-	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[40].OneofWrappers = []any{}
-	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[41].OneofWrappers = []any{}
-	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[42].OneofWrappers = []any{}
-	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[44].OneofWrappers = []any{}
-	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[46].OneofWrappers = []any{}
-	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[47].OneofWrappers = []any{}
-	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[50].OneofWrappers = []any{}
-	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[51].OneofWrappers = []any{}
-	file_meraki_cellular_gateway_v1_esims_proto_msgTypes[52].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_cellular_gateway_v1_esims_proto_rawDesc), len(file_meraki_cellular_gateway_v1_esims_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   53,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,16 +71,18 @@ func (x *GetDeviceCellularGatewayLanRequest) GetSerial() string {
 	return ""
 }
 
-// Answer of getDeviceCellularGatewayLan, updateDeviceCellularGatewayLan.
+// The cellular gateway LAN of a device. Answer of getDeviceCellularGatewayLan,
+// updateDeviceCellularGatewayLan.
 type DeviceCellularGatewayLan struct {
-	state              protoimpl.MessageState                         `protogen:"open.v1"`
-	DeviceName         *string                                        `protobuf:"bytes,1,opt,name=device_name,json=deviceName,proto3,oneof" json:"device_name,omitempty"`
-	DeviceLanIp        *string                                        `protobuf:"bytes,2,opt,name=device_lan_ip,json=deviceLanIp,proto3,oneof" json:"device_lan_ip,omitempty"`
-	DeviceSubnet       *string                                        `protobuf:"bytes,3,opt,name=device_subnet,json=deviceSubnet,proto3,oneof" json:"device_subnet,omitempty"`
-	FixedIpAssignments []*DeviceCellularGatewayLan_FixedIpAssignments `protobuf:"bytes,4,rep,name=fixed_ip_assignments,json=fixedIpAssignments,proto3" json:"fixed_ip_assignments,omitempty"`
-	ReservedIpRanges   []*DeviceCellularGatewayLan_ReservedIpRanges   `protobuf:"bytes,5,rep,name=reserved_ip_ranges,json=reservedIpRanges,proto3" json:"reserved_ip_ranges,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                protoimpl.MessageState                         `protogen:"open.v1"`
+	DeviceName           *string                                        `protobuf:"bytes,1,opt,name=device_name,json=deviceName,proto3,oneof" json:"device_name,omitempty"`
+	DeviceLanIp          *string                                        `protobuf:"bytes,2,opt,name=device_lan_ip,json=deviceLanIp,proto3,oneof" json:"device_lan_ip,omitempty"`
+	DeviceSubnet         *string                                        `protobuf:"bytes,3,opt,name=device_subnet,json=deviceSubnet,proto3,oneof" json:"device_subnet,omitempty"`
+	FixedIpAssignments   []*DeviceCellularGatewayLan_FixedIpAssignments `protobuf:"bytes,4,rep,name=fixed_ip_assignments,json=fixedIpAssignments,proto3" json:"fixed_ip_assignments,omitempty"`
+	ReservedIpRanges     []*DeviceCellularGatewayLan_ReservedIpRanges   `protobuf:"bytes,5,rep,name=reserved_ip_ranges,json=reservedIpRanges,proto3" json:"reserved_ip_ranges,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceCellularGatewayLan) Reset() {
@@ -148,17 +150,25 @@ func (x *DeviceCellularGatewayLan) GetReservedIpRanges() []*DeviceCellularGatewa
 	return nil
 }
 
+func (x *DeviceCellularGatewayLan) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateDeviceCellularGatewayLan.
 type UpdateDeviceCellularGatewayLanRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Serial             *string                                                     `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	ReservedIpRanges   []*UpdateDeviceCellularGatewayLanRequest_ReservedIpRanges   `protobuf:"bytes,2,rep,name=reserved_ip_ranges,json=reservedIpRanges,proto3" json:"reserved_ip_ranges,omitempty"`
-	FixedIpAssignments []*UpdateDeviceCellularGatewayLanRequest_FixedIpAssignments `protobuf:"bytes,3,rep,name=fixed_ip_assignments,json=fixedIpAssignments,proto3" json:"fixed_ip_assignments,omitempty"`
-	NullFields         *fieldmaskpb.FieldMask                                      `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields        *fieldmaskpb.FieldMask                                      `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	Serial               *string                                        `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	ReservedIpRanges     []*DeviceCellularGatewayLan_ReservedIpRanges   `protobuf:"bytes,2,rep,name=reserved_ip_ranges,json=reservedIpRanges,proto3" json:"reserved_ip_ranges,omitempty"`
+	FixedIpAssignments   []*DeviceCellularGatewayLan_FixedIpAssignments `protobuf:"bytes,3,rep,name=fixed_ip_assignments,json=fixedIpAssignments,proto3" json:"fixed_ip_assignments,omitempty"`
+	EmptyFields          []string                                       `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                       `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateDeviceCellularGatewayLanRequest) Reset() {
@@ -198,41 +208,51 @@ func (x *UpdateDeviceCellularGatewayLanRequest) GetSerial() string {
 	return ""
 }
 
-func (x *UpdateDeviceCellularGatewayLanRequest) GetReservedIpRanges() []*UpdateDeviceCellularGatewayLanRequest_ReservedIpRanges {
+func (x *UpdateDeviceCellularGatewayLanRequest) GetReservedIpRanges() []*DeviceCellularGatewayLan_ReservedIpRanges {
 	if x != nil {
 		return x.ReservedIpRanges
 	}
 	return nil
 }
 
-func (x *UpdateDeviceCellularGatewayLanRequest) GetFixedIpAssignments() []*UpdateDeviceCellularGatewayLanRequest_FixedIpAssignments {
+func (x *UpdateDeviceCellularGatewayLanRequest) GetFixedIpAssignments() []*DeviceCellularGatewayLan_FixedIpAssignments {
 	if x != nil {
 		return x.FixedIpAssignments
 	}
 	return nil
 }
 
-func (x *UpdateDeviceCellularGatewayLanRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateDeviceCellularGatewayLanRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceCellularGatewayLanRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateDeviceCellularGatewayLanRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateDeviceCellularGatewayLanRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceCellularGatewayLan_FixedIpAssignments struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Ip            *string                `protobuf:"bytes,2,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	Mac           *string                `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Required in a request.
+	Ip *string `protobuf:"bytes,2,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
+	// Required in a request.
+	Mac                  *string          `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceCellularGatewayLan_FixedIpAssignments) Reset() {
@@ -286,13 +306,24 @@ func (x *DeviceCellularGatewayLan_FixedIpAssignments) GetMac() string {
 	return ""
 }
 
+func (x *DeviceCellularGatewayLan_FixedIpAssignments) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceCellularGatewayLan_ReservedIpRanges struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Start         *string                `protobuf:"bytes,1,opt,name=start,proto3,oneof" json:"start,omitempty"`
-	End           *string                `protobuf:"bytes,2,opt,name=end,proto3,oneof" json:"end,omitempty"`
-	Comment       *string                `protobuf:"bytes,3,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Start *string `protobuf:"bytes,1,opt,name=start,proto3,oneof" json:"start,omitempty"`
+	// Required in a request.
+	End *string `protobuf:"bytes,2,opt,name=end,proto3,oneof" json:"end,omitempty"`
+	// Required in a request.
+	Comment              *string          `protobuf:"bytes,3,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceCellularGatewayLan_ReservedIpRanges) Reset() {
@@ -346,188 +377,59 @@ func (x *DeviceCellularGatewayLan_ReservedIpRanges) GetComment() string {
 	return ""
 }
 
-type UpdateDeviceCellularGatewayLanRequest_ReservedIpRanges struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Start *string `protobuf:"bytes,1,opt,name=start,proto3,oneof" json:"start,omitempty"`
-	// Required.
-	End *string `protobuf:"bytes,2,opt,name=end,proto3,oneof" json:"end,omitempty"`
-	// Required.
-	Comment       *string `protobuf:"bytes,3,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceCellularGatewayLanRequest_ReservedIpRanges) Reset() {
-	*x = UpdateDeviceCellularGatewayLanRequest_ReservedIpRanges{}
-	mi := &file_meraki_cellular_gateway_v1_lan_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceCellularGatewayLanRequest_ReservedIpRanges) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceCellularGatewayLanRequest_ReservedIpRanges) ProtoMessage() {}
-
-func (x *UpdateDeviceCellularGatewayLanRequest_ReservedIpRanges) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_lan_proto_msgTypes[5]
+func (x *DeviceCellularGatewayLan_ReservedIpRanges) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceCellularGatewayLanRequest_ReservedIpRanges.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceCellularGatewayLanRequest_ReservedIpRanges) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_lan_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateDeviceCellularGatewayLanRequest_ReservedIpRanges) GetStart() string {
-	if x != nil && x.Start != nil {
-		return *x.Start
-	}
-	return ""
-}
-
-func (x *UpdateDeviceCellularGatewayLanRequest_ReservedIpRanges) GetEnd() string {
-	if x != nil && x.End != nil {
-		return *x.End
-	}
-	return ""
-}
-
-func (x *UpdateDeviceCellularGatewayLanRequest_ReservedIpRanges) GetComment() string {
-	if x != nil && x.Comment != nil {
-		return *x.Comment
-	}
-	return ""
-}
-
-type UpdateDeviceCellularGatewayLanRequest_FixedIpAssignments struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Name  *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Required.
-	Ip *string `protobuf:"bytes,2,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	// Required.
-	Mac           *string `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceCellularGatewayLanRequest_FixedIpAssignments) Reset() {
-	*x = UpdateDeviceCellularGatewayLanRequest_FixedIpAssignments{}
-	mi := &file_meraki_cellular_gateway_v1_lan_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceCellularGatewayLanRequest_FixedIpAssignments) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceCellularGatewayLanRequest_FixedIpAssignments) ProtoMessage() {}
-
-func (x *UpdateDeviceCellularGatewayLanRequest_FixedIpAssignments) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_lan_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceCellularGatewayLanRequest_FixedIpAssignments.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceCellularGatewayLanRequest_FixedIpAssignments) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_lan_proto_rawDescGZIP(), []int{2, 1}
-}
-
-func (x *UpdateDeviceCellularGatewayLanRequest_FixedIpAssignments) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateDeviceCellularGatewayLanRequest_FixedIpAssignments) GetIp() string {
-	if x != nil && x.Ip != nil {
-		return *x.Ip
-	}
-	return ""
-}
-
-func (x *UpdateDeviceCellularGatewayLanRequest_FixedIpAssignments) GetMac() string {
-	if x != nil && x.Mac != nil {
-		return *x.Mac
-	}
-	return ""
+	return nil
 }
 
 var File_meraki_cellular_gateway_v1_lan_proto protoreflect.FileDescriptor
 
 const file_meraki_cellular_gateway_v1_lan_proto_rawDesc = "" +
 	"\n" +
-	"$meraki/cellular_gateway/v1/lan.proto\x12\x1ameraki.cellular_gateway.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"L\n" +
+	"$meraki/cellular_gateway/v1/lan.proto\x12\x1ameraki.cellular_gateway.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"L\n" +
 	"\"GetDeviceCellularGatewayLanRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"\xae\x05\n" +
+	"\a_serial\"\x9c\a\n" +
 	"\x18DeviceCellularGatewayLan\x12$\n" +
 	"\vdevice_name\x18\x01 \x01(\tH\x00R\n" +
 	"deviceName\x88\x01\x01\x12'\n" +
 	"\rdevice_lan_ip\x18\x02 \x01(\tH\x01R\vdeviceLanIp\x88\x01\x01\x12(\n" +
 	"\rdevice_subnet\x18\x03 \x01(\tH\x02R\fdeviceSubnet\x88\x01\x01\x12y\n" +
 	"\x14fixed_ip_assignments\x18\x04 \x03(\v2G.meraki.cellular_gateway.v1.DeviceCellularGatewayLan.FixedIpAssignmentsR\x12fixedIpAssignments\x12s\n" +
-	"\x12reserved_ip_ranges\x18\x05 \x03(\v2E.meraki.cellular_gateway.v1.DeviceCellularGatewayLan.ReservedIpRangesR\x10reservedIpRanges\x1aq\n" +
+	"\x12reserved_ip_ranges\x18\x05 \x03(\v2E.meraki.cellular_gateway.v1.DeviceCellularGatewayLan.ReservedIpRangesR\x10reservedIpRanges\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc0\x01\n" +
 	"\x12FixedIpAssignments\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x13\n" +
 	"\x02ip\x18\x02 \x01(\tH\x01R\x02ip\x88\x01\x01\x12\x15\n" +
-	"\x03mac\x18\x03 \x01(\tH\x02R\x03mac\x88\x01\x01B\a\n" +
+	"\x03mac\x18\x03 \x01(\tH\x02R\x03mac\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\x05\n" +
 	"\x03_ipB\x06\n" +
-	"\x04_mac\x1a\x81\x01\n" +
+	"\x04_mac\x1a\xd0\x01\n" +
 	"\x10ReservedIpRanges\x12\x19\n" +
 	"\x05start\x18\x01 \x01(\tH\x00R\x05start\x88\x01\x01\x12\x15\n" +
 	"\x03end\x18\x02 \x01(\tH\x01R\x03end\x88\x01\x01\x12\x1d\n" +
-	"\acomment\x18\x03 \x01(\tH\x02R\acomment\x88\x01\x01B\b\n" +
+	"\acomment\x18\x03 \x01(\tH\x02R\acomment\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_startB\x06\n" +
 	"\x04_endB\n" +
 	"\n" +
 	"\b_commentB\x0e\n" +
 	"\f_device_nameB\x10\n" +
 	"\x0e_device_lan_ipB\x10\n" +
-	"\x0e_device_subnet\"\xde\x05\n" +
+	"\x0e_device_subnet\"\xe4\x03\n" +
 	"%UpdateDeviceCellularGatewayLanRequest\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x80\x01\n" +
-	"\x12reserved_ip_ranges\x18\x02 \x03(\v2R.meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayLanRequest.ReservedIpRangesR\x10reservedIpRanges\x12\x86\x01\n" +
-	"\x14fixed_ip_assignments\x18\x03 \x03(\v2T.meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayLanRequest.FixedIpAssignmentsR\x12fixedIpAssignments\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x81\x01\n" +
-	"\x10ReservedIpRanges\x12\x19\n" +
-	"\x05start\x18\x01 \x01(\tH\x00R\x05start\x88\x01\x01\x12\x15\n" +
-	"\x03end\x18\x02 \x01(\tH\x01R\x03end\x88\x01\x01\x12\x1d\n" +
-	"\acomment\x18\x03 \x01(\tH\x02R\acomment\x88\x01\x01B\b\n" +
-	"\x06_startB\x06\n" +
-	"\x04_endB\n" +
-	"\n" +
-	"\b_comment\x1aq\n" +
-	"\x12FixedIpAssignments\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x13\n" +
-	"\x02ip\x18\x02 \x01(\tH\x01R\x02ip\x88\x01\x01\x12\x15\n" +
-	"\x03mac\x18\x03 \x01(\tH\x02R\x03mac\x88\x01\x01B\a\n" +
-	"\x05_nameB\x05\n" +
-	"\x03_ipB\x06\n" +
-	"\x04_macB\t\n" +
-	"\a_serialB\x88\x01\n" +
-	"#com.merakibroker.cellulargateway.v1B\bLanProtoP\x01ZUgithub.com/merakibroker/merakibroker/gen/meraki/cellular_gateway/v1;cellulargatewayv1b\x06proto3"
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12s\n" +
+	"\x12reserved_ip_ranges\x18\x02 \x03(\v2E.meraki.cellular_gateway.v1.DeviceCellularGatewayLan.ReservedIpRangesR\x10reservedIpRanges\x12y\n" +
+	"\x14fixed_ip_assignments\x18\x03 \x03(\v2G.meraki.cellular_gateway.v1.DeviceCellularGatewayLan.FixedIpAssignmentsR\x12fixedIpAssignments\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_serialB\xaa\x01\n" +
+	"#com.merakibroker.cellulargateway.v1B\bLanProtoP\x01ZUgithub.com/merakibroker/merakibroker/gen/meraki/cellular_gateway/v1;cellulargatewayv1\xca\x02\x1fMerakiBroker\\CellularGateway\\V1b\x06proto3"
 
 var (
 	file_meraki_cellular_gateway_v1_lan_proto_rawDescOnce sync.Once
@@ -541,29 +443,29 @@ func file_meraki_cellular_gateway_v1_lan_proto_rawDescGZIP() []byte {
 	return file_meraki_cellular_gateway_v1_lan_proto_rawDescData
 }
 
-var file_meraki_cellular_gateway_v1_lan_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_meraki_cellular_gateway_v1_lan_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_meraki_cellular_gateway_v1_lan_proto_goTypes = []any{
-	(*GetDeviceCellularGatewayLanRequest)(nil),                       // 0: meraki.cellular_gateway.v1.GetDeviceCellularGatewayLanRequest
-	(*DeviceCellularGatewayLan)(nil),                                 // 1: meraki.cellular_gateway.v1.DeviceCellularGatewayLan
-	(*UpdateDeviceCellularGatewayLanRequest)(nil),                    // 2: meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayLanRequest
-	(*DeviceCellularGatewayLan_FixedIpAssignments)(nil),              // 3: meraki.cellular_gateway.v1.DeviceCellularGatewayLan.FixedIpAssignments
-	(*DeviceCellularGatewayLan_ReservedIpRanges)(nil),                // 4: meraki.cellular_gateway.v1.DeviceCellularGatewayLan.ReservedIpRanges
-	(*UpdateDeviceCellularGatewayLanRequest_ReservedIpRanges)(nil),   // 5: meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayLanRequest.ReservedIpRanges
-	(*UpdateDeviceCellularGatewayLanRequest_FixedIpAssignments)(nil), // 6: meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayLanRequest.FixedIpAssignments
-	(*fieldmaskpb.FieldMask)(nil),                                    // 7: google.protobuf.FieldMask
+	(*GetDeviceCellularGatewayLanRequest)(nil),          // 0: meraki.cellular_gateway.v1.GetDeviceCellularGatewayLanRequest
+	(*DeviceCellularGatewayLan)(nil),                    // 1: meraki.cellular_gateway.v1.DeviceCellularGatewayLan
+	(*UpdateDeviceCellularGatewayLanRequest)(nil),       // 2: meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayLanRequest
+	(*DeviceCellularGatewayLan_FixedIpAssignments)(nil), // 3: meraki.cellular_gateway.v1.DeviceCellularGatewayLan.FixedIpAssignments
+	(*DeviceCellularGatewayLan_ReservedIpRanges)(nil),   // 4: meraki.cellular_gateway.v1.DeviceCellularGatewayLan.ReservedIpRanges
+	(*structpb.Struct)(nil),                             // 5: google.protobuf.Struct
 }
 var file_meraki_cellular_gateway_v1_lan_proto_depIdxs = []int32{
 	3, // 0: meraki.cellular_gateway.v1.DeviceCellularGatewayLan.fixed_ip_assignments:type_name -> meraki.cellular_gateway.v1.DeviceCellularGatewayLan.FixedIpAssignments
 	4, // 1: meraki.cellular_gateway.v1.DeviceCellularGatewayLan.reserved_ip_ranges:type_name -> meraki.cellular_gateway.v1.DeviceCellularGatewayLan.ReservedIpRanges
-	5, // 2: meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayLanRequest.reserved_ip_ranges:type_name -> meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayLanRequest.ReservedIpRanges
-	6, // 3: meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayLanRequest.fixed_ip_assignments:type_name -> meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayLanRequest.FixedIpAssignments
-	7, // 4: meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayLanRequest.null_fields:type_name -> google.protobuf.FieldMask
-	7, // 5: meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayLanRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	5, // 2: meraki.cellular_gateway.v1.DeviceCellularGatewayLan.additional_properties:type_name -> google.protobuf.Struct
+	4, // 3: meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayLanRequest.reserved_ip_ranges:type_name -> meraki.cellular_gateway.v1.DeviceCellularGatewayLan.ReservedIpRanges
+	3, // 4: meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayLanRequest.fixed_ip_assignments:type_name -> meraki.cellular_gateway.v1.DeviceCellularGatewayLan.FixedIpAssignments
+	5, // 5: meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayLanRequest.additional_properties:type_name -> google.protobuf.Struct
+	5, // 6: meraki.cellular_gateway.v1.DeviceCellularGatewayLan.FixedIpAssignments.additional_properties:type_name -> google.protobuf.Struct
+	5, // 7: meraki.cellular_gateway.v1.DeviceCellularGatewayLan.ReservedIpRanges.additional_properties:type_name -> google.protobuf.Struct
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_meraki_cellular_gateway_v1_lan_proto_init() }
@@ -576,15 +478,13 @@ func file_meraki_cellular_gateway_v1_lan_proto_init() {
 	file_meraki_cellular_gateway_v1_lan_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_cellular_gateway_v1_lan_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_cellular_gateway_v1_lan_proto_msgTypes[4].OneofWrappers = []any{}
-	file_meraki_cellular_gateway_v1_lan_proto_msgTypes[5].OneofWrappers = []any{}
-	file_meraki_cellular_gateway_v1_lan_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_cellular_gateway_v1_lan_proto_rawDesc), len(file_meraki_cellular_gateway_v1_lan_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

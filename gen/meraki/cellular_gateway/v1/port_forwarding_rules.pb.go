@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,13 +71,14 @@ func (x *GetDeviceCellularGatewayPortForwardingRulesRequest) GetSerial() string 
 	return ""
 }
 
-// Answer of getDeviceCellularGatewayPortForwardingRules,
-// updateDeviceCellularGatewayPortForwardingRules.
+// The cellular gateway port forwarding rules of a device. Answer of
+// getDeviceCellularGatewayPortForwardingRules, updateDeviceCellularGatewayPortForwardingRules.
 type DeviceCellularGatewayPortForwardingRules struct {
-	state         protoimpl.MessageState                            `protogen:"open.v1"`
-	Rules         []*DeviceCellularGatewayPortForwardingRules_Rules `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                            `protogen:"open.v1"`
+	Rules                []*DeviceCellularGatewayPortForwardingRules_Rules `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceCellularGatewayPortForwardingRules) Reset() {
@@ -117,16 +118,24 @@ func (x *DeviceCellularGatewayPortForwardingRules) GetRules() []*DeviceCellularG
 	return nil
 }
 
+func (x *DeviceCellularGatewayPortForwardingRules) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateDeviceCellularGatewayPortForwardingRules.
 type UpdateDeviceCellularGatewayPortForwardingRulesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Serial        *string                                                        `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Rules         []*UpdateDeviceCellularGatewayPortForwardingRulesRequest_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                         `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                         `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Serial               *string                                           `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Rules                []*DeviceCellularGatewayPortForwardingRules_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	EmptyFields          []string                                          `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                          `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateDeviceCellularGatewayPortForwardingRulesRequest) Reset() {
@@ -166,38 +175,51 @@ func (x *UpdateDeviceCellularGatewayPortForwardingRulesRequest) GetSerial() stri
 	return ""
 }
 
-func (x *UpdateDeviceCellularGatewayPortForwardingRulesRequest) GetRules() []*UpdateDeviceCellularGatewayPortForwardingRulesRequest_Rules {
+func (x *UpdateDeviceCellularGatewayPortForwardingRulesRequest) GetRules() []*DeviceCellularGatewayPortForwardingRules_Rules {
 	if x != nil {
 		return x.Rules
 	}
 	return nil
 }
 
-func (x *UpdateDeviceCellularGatewayPortForwardingRulesRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateDeviceCellularGatewayPortForwardingRulesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceCellularGatewayPortForwardingRulesRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateDeviceCellularGatewayPortForwardingRulesRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateDeviceCellularGatewayPortForwardingRulesRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceCellularGatewayPortForwardingRules_Rules struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	LanIp         *string                `protobuf:"bytes,2,opt,name=lan_ip,json=lanIp,proto3,oneof" json:"lan_ip,omitempty"`
-	PublicPort    *string                `protobuf:"bytes,3,opt,name=public_port,json=publicPort,proto3,oneof" json:"public_port,omitempty"`
-	LocalPort     *string                `protobuf:"bytes,4,opt,name=local_port,json=localPort,proto3,oneof" json:"local_port,omitempty"`
-	AllowedIps    []string               `protobuf:"bytes,5,rep,name=allowed_ips,json=allowedIps,proto3" json:"allowed_ips,omitempty"`
-	Protocol      *string                `protobuf:"bytes,6,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Access        *string                `protobuf:"bytes,7,opt,name=access,proto3,oneof" json:"access,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Required in a request.
+	LanIp *string `protobuf:"bytes,2,opt,name=lan_ip,json=lanIp,proto3,oneof" json:"lan_ip,omitempty"`
+	// Required in a request.
+	PublicPort *string `protobuf:"bytes,3,opt,name=public_port,json=publicPort,proto3,oneof" json:"public_port,omitempty"`
+	// Required in a request.
+	LocalPort  *string  `protobuf:"bytes,4,opt,name=local_port,json=localPort,proto3,oneof" json:"local_port,omitempty"`
+	AllowedIps []string `protobuf:"bytes,5,rep,name=allowed_ips,json=allowedIps,proto3" json:"allowed_ips,omitempty"`
+	// Required in a request.
+	Protocol *string `protobuf:"bytes,6,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	// Required in a request.
+	Access               *string          `protobuf:"bytes,7,opt,name=access,proto3,oneof" json:"access,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceCellularGatewayPortForwardingRules_Rules) Reset() {
@@ -279,113 +301,24 @@ func (x *DeviceCellularGatewayPortForwardingRules_Rules) GetAccess() string {
 	return ""
 }
 
-type UpdateDeviceCellularGatewayPortForwardingRulesRequest_Rules struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Name  *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Required.
-	LanIp *string `protobuf:"bytes,2,opt,name=lan_ip,json=lanIp,proto3,oneof" json:"lan_ip,omitempty"`
-	// Required.
-	PublicPort *string `protobuf:"bytes,3,opt,name=public_port,json=publicPort,proto3,oneof" json:"public_port,omitempty"`
-	// Required.
-	LocalPort  *string  `protobuf:"bytes,4,opt,name=local_port,json=localPort,proto3,oneof" json:"local_port,omitempty"`
-	AllowedIps []string `protobuf:"bytes,5,rep,name=allowed_ips,json=allowedIps,proto3" json:"allowed_ips,omitempty"`
-	// Required.
-	Protocol *string `protobuf:"bytes,6,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	// Required.
-	Access        *string `protobuf:"bytes,7,opt,name=access,proto3,oneof" json:"access,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceCellularGatewayPortForwardingRulesRequest_Rules) Reset() {
-	*x = UpdateDeviceCellularGatewayPortForwardingRulesRequest_Rules{}
-	mi := &file_meraki_cellular_gateway_v1_port_forwarding_rules_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceCellularGatewayPortForwardingRulesRequest_Rules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceCellularGatewayPortForwardingRulesRequest_Rules) ProtoMessage() {}
-
-func (x *UpdateDeviceCellularGatewayPortForwardingRulesRequest_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_port_forwarding_rules_proto_msgTypes[4]
+func (x *DeviceCellularGatewayPortForwardingRules_Rules) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceCellularGatewayPortForwardingRulesRequest_Rules.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceCellularGatewayPortForwardingRulesRequest_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_port_forwarding_rules_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateDeviceCellularGatewayPortForwardingRulesRequest_Rules) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateDeviceCellularGatewayPortForwardingRulesRequest_Rules) GetLanIp() string {
-	if x != nil && x.LanIp != nil {
-		return *x.LanIp
-	}
-	return ""
-}
-
-func (x *UpdateDeviceCellularGatewayPortForwardingRulesRequest_Rules) GetPublicPort() string {
-	if x != nil && x.PublicPort != nil {
-		return *x.PublicPort
-	}
-	return ""
-}
-
-func (x *UpdateDeviceCellularGatewayPortForwardingRulesRequest_Rules) GetLocalPort() string {
-	if x != nil && x.LocalPort != nil {
-		return *x.LocalPort
-	}
-	return ""
-}
-
-func (x *UpdateDeviceCellularGatewayPortForwardingRulesRequest_Rules) GetAllowedIps() []string {
-	if x != nil {
-		return x.AllowedIps
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *UpdateDeviceCellularGatewayPortForwardingRulesRequest_Rules) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *UpdateDeviceCellularGatewayPortForwardingRulesRequest_Rules) GetAccess() string {
-	if x != nil && x.Access != nil {
-		return *x.Access
-	}
-	return ""
 }
 
 var File_meraki_cellular_gateway_v1_port_forwarding_rules_proto protoreflect.FileDescriptor
 
 const file_meraki_cellular_gateway_v1_port_forwarding_rules_proto_rawDesc = "" +
 	"\n" +
-	"6meraki/cellular_gateway/v1/port_forwarding_rules.proto\x12\x1ameraki.cellular_gateway.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"\\\n" +
+	"6meraki/cellular_gateway/v1/port_forwarding_rules.proto\x12\x1ameraki.cellular_gateway.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\\\n" +
 	"2GetDeviceCellularGatewayPortForwardingRulesRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"\xbf\x03\n" +
+	"\a_serial\"\xdd\x04\n" +
 	"(DeviceCellularGatewayPortForwardingRules\x12`\n" +
-	"\x05rules\x18\x01 \x03(\v2J.meraki.cellular_gateway.v1.DeviceCellularGatewayPortForwardingRules.RulesR\x05rules\x1a\xb0\x02\n" +
+	"\x05rules\x18\x01 \x03(\v2J.meraki.cellular_gateway.v1.DeviceCellularGatewayPortForwardingRules.RulesR\x05rules\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xff\x02\n" +
 	"\x05Rules\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1a\n" +
 	"\x06lan_ip\x18\x02 \x01(\tH\x01R\x05lanIp\x88\x01\x01\x12$\n" +
@@ -396,38 +329,23 @@ const file_meraki_cellular_gateway_v1_port_forwarding_rules_proto_rawDesc = "" +
 	"\vallowed_ips\x18\x05 \x03(\tR\n" +
 	"allowedIps\x12\x1f\n" +
 	"\bprotocol\x18\x06 \x01(\tH\x04R\bprotocol\x88\x01\x01\x12\x1b\n" +
-	"\x06access\x18\a \x01(\tH\x05R\x06access\x88\x01\x01B\a\n" +
+	"\x06access\x18\a \x01(\tH\x05R\x06access\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_lan_ipB\x0e\n" +
 	"\f_public_portB\r\n" +
 	"\v_local_portB\v\n" +
 	"\t_protocolB\t\n" +
-	"\a_access\"\x8d\x05\n" +
+	"\a_access\"\xe6\x02\n" +
 	"5UpdateDeviceCellularGatewayPortForwardingRulesRequest\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12m\n" +
-	"\x05rules\x18\x02 \x03(\v2W.meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayPortForwardingRulesRequest.RulesR\x05rules\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xb0\x02\n" +
-	"\x05Rules\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1a\n" +
-	"\x06lan_ip\x18\x02 \x01(\tH\x01R\x05lanIp\x88\x01\x01\x12$\n" +
-	"\vpublic_port\x18\x03 \x01(\tH\x02R\n" +
-	"publicPort\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"local_port\x18\x04 \x01(\tH\x03R\tlocalPort\x88\x01\x01\x12\x1f\n" +
-	"\vallowed_ips\x18\x05 \x03(\tR\n" +
-	"allowedIps\x12\x1f\n" +
-	"\bprotocol\x18\x06 \x01(\tH\x04R\bprotocol\x88\x01\x01\x12\x1b\n" +
-	"\x06access\x18\a \x01(\tH\x05R\x06access\x88\x01\x01B\a\n" +
-	"\x05_nameB\t\n" +
-	"\a_lan_ipB\x0e\n" +
-	"\f_public_portB\r\n" +
-	"\v_local_portB\v\n" +
-	"\t_protocolB\t\n" +
-	"\a_accessB\t\n" +
-	"\a_serialB\x98\x01\n" +
-	"#com.merakibroker.cellulargateway.v1B\x18PortForwardingRulesProtoP\x01ZUgithub.com/merakibroker/merakibroker/gen/meraki/cellular_gateway/v1;cellulargatewayv1b\x06proto3"
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12`\n" +
+	"\x05rules\x18\x02 \x03(\v2J.meraki.cellular_gateway.v1.DeviceCellularGatewayPortForwardingRules.RulesR\x05rules\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_serialB\xba\x01\n" +
+	"#com.merakibroker.cellulargateway.v1B\x18PortForwardingRulesProtoP\x01ZUgithub.com/merakibroker/merakibroker/gen/meraki/cellular_gateway/v1;cellulargatewayv1\xca\x02\x1fMerakiBroker\\CellularGateway\\V1b\x06proto3"
 
 var (
 	file_meraki_cellular_gateway_v1_port_forwarding_rules_proto_rawDescOnce sync.Once
@@ -441,25 +359,25 @@ func file_meraki_cellular_gateway_v1_port_forwarding_rules_proto_rawDescGZIP() [
 	return file_meraki_cellular_gateway_v1_port_forwarding_rules_proto_rawDescData
 }
 
-var file_meraki_cellular_gateway_v1_port_forwarding_rules_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_meraki_cellular_gateway_v1_port_forwarding_rules_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_meraki_cellular_gateway_v1_port_forwarding_rules_proto_goTypes = []any{
-	(*GetDeviceCellularGatewayPortForwardingRulesRequest)(nil),          // 0: meraki.cellular_gateway.v1.GetDeviceCellularGatewayPortForwardingRulesRequest
-	(*DeviceCellularGatewayPortForwardingRules)(nil),                    // 1: meraki.cellular_gateway.v1.DeviceCellularGatewayPortForwardingRules
-	(*UpdateDeviceCellularGatewayPortForwardingRulesRequest)(nil),       // 2: meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayPortForwardingRulesRequest
-	(*DeviceCellularGatewayPortForwardingRules_Rules)(nil),              // 3: meraki.cellular_gateway.v1.DeviceCellularGatewayPortForwardingRules.Rules
-	(*UpdateDeviceCellularGatewayPortForwardingRulesRequest_Rules)(nil), // 4: meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayPortForwardingRulesRequest.Rules
-	(*fieldmaskpb.FieldMask)(nil),                                       // 5: google.protobuf.FieldMask
+	(*GetDeviceCellularGatewayPortForwardingRulesRequest)(nil),    // 0: meraki.cellular_gateway.v1.GetDeviceCellularGatewayPortForwardingRulesRequest
+	(*DeviceCellularGatewayPortForwardingRules)(nil),              // 1: meraki.cellular_gateway.v1.DeviceCellularGatewayPortForwardingRules
+	(*UpdateDeviceCellularGatewayPortForwardingRulesRequest)(nil), // 2: meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayPortForwardingRulesRequest
+	(*DeviceCellularGatewayPortForwardingRules_Rules)(nil),        // 3: meraki.cellular_gateway.v1.DeviceCellularGatewayPortForwardingRules.Rules
+	(*structpb.Struct)(nil),                                       // 4: google.protobuf.Struct
 }
 var file_meraki_cellular_gateway_v1_port_forwarding_rules_proto_depIdxs = []int32{
 	3, // 0: meraki.cellular_gateway.v1.DeviceCellularGatewayPortForwardingRules.rules:type_name -> meraki.cellular_gateway.v1.DeviceCellularGatewayPortForwardingRules.Rules
-	4, // 1: meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayPortForwardingRulesRequest.rules:type_name -> meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayPortForwardingRulesRequest.Rules
-	5, // 2: meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayPortForwardingRulesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	5, // 3: meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayPortForwardingRulesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	4, // 1: meraki.cellular_gateway.v1.DeviceCellularGatewayPortForwardingRules.additional_properties:type_name -> google.protobuf.Struct
+	3, // 2: meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayPortForwardingRulesRequest.rules:type_name -> meraki.cellular_gateway.v1.DeviceCellularGatewayPortForwardingRules.Rules
+	4, // 3: meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayPortForwardingRulesRequest.additional_properties:type_name -> google.protobuf.Struct
+	4, // 4: meraki.cellular_gateway.v1.DeviceCellularGatewayPortForwardingRules.Rules.additional_properties:type_name -> google.protobuf.Struct
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_meraki_cellular_gateway_v1_port_forwarding_rules_proto_init() }
@@ -470,14 +388,13 @@ func file_meraki_cellular_gateway_v1_port_forwarding_rules_proto_init() {
 	file_meraki_cellular_gateway_v1_port_forwarding_rules_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_cellular_gateway_v1_port_forwarding_rules_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_cellular_gateway_v1_port_forwarding_rules_proto_msgTypes[3].OneofWrappers = []any{}
-	file_meraki_cellular_gateway_v1_port_forwarding_rules_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_cellular_gateway_v1_port_forwarding_rules_proto_rawDesc), len(file_meraki_cellular_gateway_v1_port_forwarding_rules_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

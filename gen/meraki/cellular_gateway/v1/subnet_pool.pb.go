@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,15 +71,17 @@ func (x *GetNetworkCellularGatewaySubnetPoolRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkCellularGatewaySubnetPool, updateNetworkCellularGatewaySubnetPool.
+// The cellular gateway subnet pool of a network. Answer of getNetworkCellularGatewaySubnetPool,
+// updateNetworkCellularGatewaySubnetPool.
 type NetworkCellularGatewaySubnetPool struct {
-	state          protoimpl.MessageState                      `protogen:"open.v1"`
-	DeploymentMode *string                                     `protobuf:"bytes,1,opt,name=deployment_mode,json=deploymentMode,proto3,oneof" json:"deployment_mode,omitempty"`
-	Cidr           *string                                     `protobuf:"bytes,2,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
-	Mask           *int64                                      `protobuf:"varint,3,opt,name=mask,proto3,oneof" json:"mask,omitempty"`
-	Subnets        []*NetworkCellularGatewaySubnetPool_Subnets `protobuf:"bytes,4,rep,name=subnets,proto3" json:"subnets,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                      `protogen:"open.v1"`
+	DeploymentMode       *string                                     `protobuf:"bytes,1,opt,name=deployment_mode,json=deploymentMode,proto3,oneof" json:"deployment_mode,omitempty"`
+	Cidr                 *string                                     `protobuf:"bytes,2,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
+	Mask                 *int64                                      `protobuf:"varint,3,opt,name=mask,proto3,oneof" json:"mask,omitempty"`
+	Subnets              []*NetworkCellularGatewaySubnetPool_Subnets `protobuf:"bytes,4,rep,name=subnets,proto3" json:"subnets,omitempty"`
+	AdditionalProperties *structpb.Struct                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkCellularGatewaySubnetPool) Reset() {
@@ -140,17 +142,25 @@ func (x *NetworkCellularGatewaySubnetPool) GetSubnets() []*NetworkCellularGatewa
 	return nil
 }
 
+func (x *NetworkCellularGatewaySubnetPool) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkCellularGatewaySubnetPool.
 type UpdateNetworkCellularGatewaySubnetPoolRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId     *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Mask          *int64                 `protobuf:"varint,2,opt,name=mask,proto3,oneof" json:"mask,omitempty"`
-	Cidr          *string                `protobuf:"bytes,3,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NetworkId            *string          `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Mask                 *int64           `protobuf:"varint,2,opt,name=mask,proto3,oneof" json:"mask,omitempty"`
+	Cidr                 *string          `protobuf:"bytes,3,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkCellularGatewaySubnetPoolRequest) Reset() {
@@ -204,28 +214,36 @@ func (x *UpdateNetworkCellularGatewaySubnetPoolRequest) GetCidr() string {
 	return ""
 }
 
-func (x *UpdateNetworkCellularGatewaySubnetPoolRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkCellularGatewaySubnetPoolRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkCellularGatewaySubnetPoolRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkCellularGatewaySubnetPoolRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkCellularGatewaySubnetPoolRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkCellularGatewaySubnetPool_Subnets struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	ApplianceIp   *string                `protobuf:"bytes,3,opt,name=appliance_ip,json=applianceIp,proto3,oneof" json:"appliance_ip,omitempty"`
-	Subnet        *string                `protobuf:"bytes,4,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ApplianceIp          *string                `protobuf:"bytes,3,opt,name=appliance_ip,json=applianceIp,proto3,oneof" json:"appliance_ip,omitempty"`
+	Subnet               *string                `protobuf:"bytes,4,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkCellularGatewaySubnetPool_Subnets) Reset() {
@@ -286,44 +304,54 @@ func (x *NetworkCellularGatewaySubnetPool_Subnets) GetSubnet() string {
 	return ""
 }
 
+func (x *NetworkCellularGatewaySubnetPool_Subnets) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_cellular_gateway_v1_subnet_pool_proto protoreflect.FileDescriptor
 
 const file_meraki_cellular_gateway_v1_subnet_pool_proto_rawDesc = "" +
 	"\n" +
-	",meraki/cellular_gateway/v1/subnet_pool.proto\x12\x1ameraki.cellular_gateway.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"_\n" +
+	",meraki/cellular_gateway/v1/subnet_pool.proto\x12\x1ameraki.cellular_gateway.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"_\n" +
 	"*GetNetworkCellularGatewaySubnetPoolRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xbf\x03\n" +
+	"\v_network_id\"\xdd\x04\n" +
 	" NetworkCellularGatewaySubnetPool\x12,\n" +
 	"\x0fdeployment_mode\x18\x01 \x01(\tH\x00R\x0edeploymentMode\x88\x01\x01\x12\x17\n" +
 	"\x04cidr\x18\x02 \x01(\tH\x01R\x04cidr\x88\x01\x01\x12\x17\n" +
 	"\x04mask\x18\x03 \x01(\x03H\x02R\x04mask\x88\x01\x01\x12^\n" +
-	"\asubnets\x18\x04 \x03(\v2D.meraki.cellular_gateway.v1.NetworkCellularGatewaySubnetPool.SubnetsR\asubnets\x1a\xb4\x01\n" +
+	"\asubnets\x18\x04 \x03(\v2D.meraki.cellular_gateway.v1.NetworkCellularGatewaySubnetPool.SubnetsR\asubnets\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x83\x02\n" +
 	"\aSubnets\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12&\n" +
 	"\fappliance_ip\x18\x03 \x01(\tH\x02R\vapplianceIp\x88\x01\x01\x12\x1b\n" +
-	"\x06subnet\x18\x04 \x01(\tH\x03R\x06subnet\x88\x01\x01B\t\n" +
+	"\x06subnet\x18\x04 \x01(\tH\x03R\x06subnet\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\a\n" +
 	"\x05_nameB\x0f\n" +
 	"\r_appliance_ipB\t\n" +
 	"\a_subnetB\x12\n" +
 	"\x10_deployment_modeB\a\n" +
 	"\x05_cidrB\a\n" +
-	"\x05_mask\"\xb2\x02\n" +
+	"\x05_mask\"\xcb\x02\n" +
 	"-UpdateNetworkCellularGatewaySubnetPoolRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
 	"\x04mask\x18\x02 \x01(\x03H\x01R\x04mask\x88\x01\x01\x12\x17\n" +
-	"\x04cidr\x18\x03 \x01(\tH\x02R\x04cidr\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\x04cidr\x18\x03 \x01(\tH\x02R\x04cidr\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_maskB\a\n" +
-	"\x05_cidrB\x8f\x01\n" +
-	"#com.merakibroker.cellulargateway.v1B\x0fSubnetPoolProtoP\x01ZUgithub.com/merakibroker/merakibroker/gen/meraki/cellular_gateway/v1;cellulargatewayv1b\x06proto3"
+	"\x05_cidrB\xb1\x01\n" +
+	"#com.merakibroker.cellulargateway.v1B\x0fSubnetPoolProtoP\x01ZUgithub.com/merakibroker/merakibroker/gen/meraki/cellular_gateway/v1;cellulargatewayv1\xca\x02\x1fMerakiBroker\\CellularGateway\\V1b\x06proto3"
 
 var (
 	file_meraki_cellular_gateway_v1_subnet_pool_proto_rawDescOnce sync.Once
@@ -343,17 +371,18 @@ var file_meraki_cellular_gateway_v1_subnet_pool_proto_goTypes = []any{
 	(*NetworkCellularGatewaySubnetPool)(nil),              // 1: meraki.cellular_gateway.v1.NetworkCellularGatewaySubnetPool
 	(*UpdateNetworkCellularGatewaySubnetPoolRequest)(nil), // 2: meraki.cellular_gateway.v1.UpdateNetworkCellularGatewaySubnetPoolRequest
 	(*NetworkCellularGatewaySubnetPool_Subnets)(nil),      // 3: meraki.cellular_gateway.v1.NetworkCellularGatewaySubnetPool.Subnets
-	(*fieldmaskpb.FieldMask)(nil),                         // 4: google.protobuf.FieldMask
+	(*structpb.Struct)(nil),                               // 4: google.protobuf.Struct
 }
 var file_meraki_cellular_gateway_v1_subnet_pool_proto_depIdxs = []int32{
 	3, // 0: meraki.cellular_gateway.v1.NetworkCellularGatewaySubnetPool.subnets:type_name -> meraki.cellular_gateway.v1.NetworkCellularGatewaySubnetPool.Subnets
-	4, // 1: meraki.cellular_gateway.v1.UpdateNetworkCellularGatewaySubnetPoolRequest.null_fields:type_name -> google.protobuf.FieldMask
-	4, // 2: meraki.cellular_gateway.v1.UpdateNetworkCellularGatewaySubnetPoolRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	4, // 1: meraki.cellular_gateway.v1.NetworkCellularGatewaySubnetPool.additional_properties:type_name -> google.protobuf.Struct
+	4, // 2: meraki.cellular_gateway.v1.UpdateNetworkCellularGatewaySubnetPoolRequest.additional_properties:type_name -> google.protobuf.Struct
+	4, // 3: meraki.cellular_gateway.v1.NetworkCellularGatewaySubnetPool.Subnets.additional_properties:type_name -> google.protobuf.Struct
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_meraki_cellular_gateway_v1_subnet_pool_proto_init() }

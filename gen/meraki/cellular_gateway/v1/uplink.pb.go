@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -72,12 +72,14 @@ func (x *GetNetworkCellularGatewayUplinkRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkCellularGatewayUplink, updateNetworkCellularGatewayUplink.
+// The cellular gateway uplink of a network. Answer of getNetworkCellularGatewayUplink,
+// updateNetworkCellularGatewayUplink.
 type NetworkCellularGatewayUplink struct {
-	state           protoimpl.MessageState                        `protogen:"open.v1"`
-	BandwidthLimits *NetworkCellularGatewayUplink_BandwidthLimits `protobuf:"bytes,1,opt,name=bandwidth_limits,json=bandwidthLimits,proto3" json:"bandwidth_limits,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                        `protogen:"open.v1"`
+	BandwidthLimits      *NetworkCellularGatewayUplink_BandwidthLimits `protobuf:"bytes,1,opt,name=bandwidth_limits,json=bandwidthLimits,proto3" json:"bandwidth_limits,omitempty"`
+	AdditionalProperties *structpb.Struct                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkCellularGatewayUplink) Reset() {
@@ -117,16 +119,24 @@ func (x *NetworkCellularGatewayUplink) GetBandwidthLimits() *NetworkCellularGate
 	return nil
 }
 
+func (x *NetworkCellularGatewayUplink) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkCellularGatewayUplink.
 type UpdateNetworkCellularGatewayUplinkRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId       *string                                                    `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	BandwidthLimits *UpdateNetworkCellularGatewayUplinkRequest_BandwidthLimits `protobuf:"bytes,2,opt,name=bandwidth_limits,json=bandwidthLimits,proto3" json:"bandwidth_limits,omitempty"`
-	NullFields      *fieldmaskpb.FieldMask                                     `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields     *fieldmaskpb.FieldMask                                     `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	NetworkId            *string                                       `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	BandwidthLimits      *NetworkCellularGatewayUplink_BandwidthLimits `protobuf:"bytes,2,opt,name=bandwidth_limits,json=bandwidthLimits,proto3" json:"bandwidth_limits,omitempty"`
+	EmptyFields          []string                                      `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                      `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkCellularGatewayUplinkRequest) Reset() {
@@ -166,23 +176,30 @@ func (x *UpdateNetworkCellularGatewayUplinkRequest) GetNetworkId() string {
 	return ""
 }
 
-func (x *UpdateNetworkCellularGatewayUplinkRequest) GetBandwidthLimits() *UpdateNetworkCellularGatewayUplinkRequest_BandwidthLimits {
+func (x *UpdateNetworkCellularGatewayUplinkRequest) GetBandwidthLimits() *NetworkCellularGatewayUplink_BandwidthLimits {
 	if x != nil {
 		return x.BandwidthLimits
 	}
 	return nil
 }
 
-func (x *UpdateNetworkCellularGatewayUplinkRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkCellularGatewayUplinkRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkCellularGatewayUplinkRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkCellularGatewayUplinkRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkCellularGatewayUplinkRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -283,11 +300,12 @@ func (x *GetOrganizationCellularGatewayUplinkStatusesRequest) GetIccids() []stri
 
 // Answer of getOrganizationCellularGatewayUplinkStatuses.
 type GetOrganizationCellularGatewayUplinkStatusesResponse struct {
-	state         protoimpl.MessageState                                       `protogen:"open.v1"`
-	Items         []*GetOrganizationCellularGatewayUplinkStatusesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                 `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                       `protogen:"open.v1"`
+	Items                []*GetOrganizationCellularGatewayUplinkStatusesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCellularGatewayUplinkStatusesResponse) Reset() {
@@ -334,12 +352,20 @@ func (x *GetOrganizationCellularGatewayUplinkStatusesResponse) GetPageInfo() *v1
 	return nil
 }
 
+func (x *GetOrganizationCellularGatewayUplinkStatusesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkCellularGatewayUplink_BandwidthLimits struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	LimitUp       *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
-	LimitDown     *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	LimitUp              *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
+	LimitDown            *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkCellularGatewayUplink_BandwidthLimits) Reset() {
@@ -386,72 +412,28 @@ func (x *NetworkCellularGatewayUplink_BandwidthLimits) GetLimitDown() int64 {
 	return 0
 }
 
-type UpdateNetworkCellularGatewayUplinkRequest_BandwidthLimits struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	LimitUp       *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
-	LimitDown     *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkCellularGatewayUplinkRequest_BandwidthLimits) Reset() {
-	*x = UpdateNetworkCellularGatewayUplinkRequest_BandwidthLimits{}
-	mi := &file_meraki_cellular_gateway_v1_uplink_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkCellularGatewayUplinkRequest_BandwidthLimits) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkCellularGatewayUplinkRequest_BandwidthLimits) ProtoMessage() {}
-
-func (x *UpdateNetworkCellularGatewayUplinkRequest_BandwidthLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_uplink_proto_msgTypes[6]
+func (x *NetworkCellularGatewayUplink_BandwidthLimits) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkCellularGatewayUplinkRequest_BandwidthLimits.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkCellularGatewayUplinkRequest_BandwidthLimits) Descriptor() ([]byte, []int) {
-	return file_meraki_cellular_gateway_v1_uplink_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkCellularGatewayUplinkRequest_BandwidthLimits) GetLimitUp() int64 {
-	if x != nil && x.LimitUp != nil {
-		return *x.LimitUp
-	}
-	return 0
-}
-
-func (x *UpdateNetworkCellularGatewayUplinkRequest_BandwidthLimits) GetLimitDown() int64 {
-	if x != nil && x.LimitDown != nil {
-		return *x.LimitDown
-	}
-	return 0
+	return nil
 }
 
 type GetOrganizationCellularGatewayUplinkStatusesResponse_Item struct {
-	state          protoimpl.MessageState                                               `protogen:"open.v1"`
-	NetworkId      *string                                                              `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Serial         *string                                                              `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Model          *string                                                              `protobuf:"bytes,3,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	LastReportedAt *timestamppb.Timestamp                                               `protobuf:"bytes,4,opt,name=last_reported_at,json=lastReportedAt,proto3" json:"last_reported_at,omitempty"`
-	Uplinks        []*GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks `protobuf:"bytes,5,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                                               `protogen:"open.v1"`
+	NetworkId            *string                                                              `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Serial               *string                                                              `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Model                *string                                                              `protobuf:"bytes,3,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	LastReportedAt       *timestamppb.Timestamp                                               `protobuf:"bytes,4,opt,name=last_reported_at,json=lastReportedAt,proto3" json:"last_reported_at,omitempty"`
+	Uplinks              []*GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks `protobuf:"bytes,5,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
+	AdditionalProperties *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCellularGatewayUplinkStatusesResponse_Item) Reset() {
 	*x = GetOrganizationCellularGatewayUplinkStatusesResponse_Item{}
-	mi := &file_meraki_cellular_gateway_v1_uplink_proto_msgTypes[7]
+	mi := &file_meraki_cellular_gateway_v1_uplink_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -463,7 +445,7 @@ func (x *GetOrganizationCellularGatewayUplinkStatusesResponse_Item) String() str
 func (*GetOrganizationCellularGatewayUplinkStatusesResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationCellularGatewayUplinkStatusesResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_uplink_proto_msgTypes[7]
+	mi := &file_meraki_cellular_gateway_v1_uplink_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -514,35 +496,43 @@ func (x *GetOrganizationCellularGatewayUplinkStatusesResponse_Item) GetUplinks()
 	return nil
 }
 
+func (x *GetOrganizationCellularGatewayUplinkStatusesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks struct {
-	state          protoimpl.MessageState                                                        `protogen:"open.v1"`
-	Interface      *string                                                                       `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	Status         *string                                                                       `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Ip             *string                                                                       `protobuf:"bytes,3,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	Provider       *string                                                                       `protobuf:"bytes,4,opt,name=provider,proto3,oneof" json:"provider,omitempty"`
-	PublicIp       *string                                                                       `protobuf:"bytes,5,opt,name=public_ip,json=publicIp,proto3,oneof" json:"public_ip,omitempty"`
-	Model          *string                                                                       `protobuf:"bytes,6,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	SignalStat     *GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks_SignalStat `protobuf:"bytes,7,opt,name=signal_stat,json=signalStat,proto3" json:"signal_stat,omitempty"`
-	Mcc            *string                                                                       `protobuf:"bytes,8,opt,name=mcc,proto3,oneof" json:"mcc,omitempty"`
-	Mnc            *string                                                                       `protobuf:"bytes,9,opt,name=mnc,proto3,oneof" json:"mnc,omitempty"`
-	Roaming        *GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks_Roaming    `protobuf:"bytes,10,opt,name=roaming,proto3" json:"roaming,omitempty"`
-	ConnectionType *string                                                                       `protobuf:"bytes,11,opt,name=connection_type,json=connectionType,proto3,oneof" json:"connection_type,omitempty"`
-	Apn            *string                                                                       `protobuf:"bytes,12,opt,name=apn,proto3,oneof" json:"apn,omitempty"`
-	Gateway        *string                                                                       `protobuf:"bytes,13,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	Dns1           *string                                                                       `protobuf:"bytes,14,opt,name=dns1,proto3,oneof" json:"dns1,omitempty"`
-	Dns2           *string                                                                       `protobuf:"bytes,15,opt,name=dns2,proto3,oneof" json:"dns2,omitempty"`
-	SignalType     *string                                                                       `protobuf:"bytes,16,opt,name=signal_type,json=signalType,proto3,oneof" json:"signal_type,omitempty"`
-	Mtu            *int64                                                                        `protobuf:"varint,17,opt,name=mtu,proto3,oneof" json:"mtu,omitempty"`
-	Iccid          *string                                                                       `protobuf:"bytes,18,opt,name=iccid,proto3,oneof" json:"iccid,omitempty"`
-	Imsi           *string                                                                       `protobuf:"bytes,19,opt,name=imsi,proto3,oneof" json:"imsi,omitempty"`
-	Msisdn         *string                                                                       `protobuf:"bytes,20,opt,name=msisdn,proto3,oneof" json:"msisdn,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                                                        `protogen:"open.v1"`
+	Interface            *string                                                                       `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	Status               *string                                                                       `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Ip                   *string                                                                       `protobuf:"bytes,3,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
+	Provider             *string                                                                       `protobuf:"bytes,4,opt,name=provider,proto3,oneof" json:"provider,omitempty"`
+	PublicIp             *string                                                                       `protobuf:"bytes,5,opt,name=public_ip,json=publicIp,proto3,oneof" json:"public_ip,omitempty"`
+	Model                *string                                                                       `protobuf:"bytes,6,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	SignalStat           *GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks_SignalStat `protobuf:"bytes,7,opt,name=signal_stat,json=signalStat,proto3" json:"signal_stat,omitempty"`
+	Mcc                  *string                                                                       `protobuf:"bytes,8,opt,name=mcc,proto3,oneof" json:"mcc,omitempty"`
+	Mnc                  *string                                                                       `protobuf:"bytes,9,opt,name=mnc,proto3,oneof" json:"mnc,omitempty"`
+	Roaming              *GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks_Roaming    `protobuf:"bytes,10,opt,name=roaming,proto3" json:"roaming,omitempty"`
+	ConnectionType       *string                                                                       `protobuf:"bytes,11,opt,name=connection_type,json=connectionType,proto3,oneof" json:"connection_type,omitempty"`
+	Apn                  *string                                                                       `protobuf:"bytes,12,opt,name=apn,proto3,oneof" json:"apn,omitempty"`
+	Gateway              *string                                                                       `protobuf:"bytes,13,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
+	Dns1                 *string                                                                       `protobuf:"bytes,14,opt,name=dns1,proto3,oneof" json:"dns1,omitempty"`
+	Dns2                 *string                                                                       `protobuf:"bytes,15,opt,name=dns2,proto3,oneof" json:"dns2,omitempty"`
+	SignalType           *string                                                                       `protobuf:"bytes,16,opt,name=signal_type,json=signalType,proto3,oneof" json:"signal_type,omitempty"`
+	Mtu                  *int64                                                                        `protobuf:"varint,17,opt,name=mtu,proto3,oneof" json:"mtu,omitempty"`
+	Iccid                *string                                                                       `protobuf:"bytes,18,opt,name=iccid,proto3,oneof" json:"iccid,omitempty"`
+	Imsi                 *string                                                                       `protobuf:"bytes,19,opt,name=imsi,proto3,oneof" json:"imsi,omitempty"`
+	Msisdn               *string                                                                       `protobuf:"bytes,20,opt,name=msisdn,proto3,oneof" json:"msisdn,omitempty"`
+	AdditionalProperties *structpb.Struct                                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks) Reset() {
 	*x = GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks{}
-	mi := &file_meraki_cellular_gateway_v1_uplink_proto_msgTypes[8]
+	mi := &file_meraki_cellular_gateway_v1_uplink_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -554,7 +544,7 @@ func (x *GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks) Stri
 func (*GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks) ProtoMessage() {}
 
 func (x *GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_uplink_proto_msgTypes[8]
+	mi := &file_meraki_cellular_gateway_v1_uplink_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -710,17 +700,25 @@ func (x *GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks) GetM
 	return ""
 }
 
+func (x *GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks_SignalStat struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Rsrp          *string                `protobuf:"bytes,1,opt,name=rsrp,proto3,oneof" json:"rsrp,omitempty"`
-	Rsrq          *string                `protobuf:"bytes,2,opt,name=rsrq,proto3,oneof" json:"rsrq,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Rsrp                 *string                `protobuf:"bytes,1,opt,name=rsrp,proto3,oneof" json:"rsrp,omitempty"`
+	Rsrq                 *string                `protobuf:"bytes,2,opt,name=rsrq,proto3,oneof" json:"rsrq,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks_SignalStat) Reset() {
 	*x = GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks_SignalStat{}
-	mi := &file_meraki_cellular_gateway_v1_uplink_proto_msgTypes[9]
+	mi := &file_meraki_cellular_gateway_v1_uplink_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -732,7 +730,7 @@ func (x *GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks_Signa
 func (*GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks_SignalStat) ProtoMessage() {}
 
 func (x *GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks_SignalStat) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_uplink_proto_msgTypes[9]
+	mi := &file_meraki_cellular_gateway_v1_uplink_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -762,17 +760,25 @@ func (x *GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks_Signa
 	return ""
 }
 
+func (x *GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks_SignalStat) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks_Roaming struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "home", "roaming", "unknown".
-	Status        *string `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string          `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks_Roaming) Reset() {
 	*x = GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks_Roaming{}
-	mi := &file_meraki_cellular_gateway_v1_uplink_proto_msgTypes[10]
+	mi := &file_meraki_cellular_gateway_v1_uplink_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -784,7 +790,7 @@ func (x *GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks_Roami
 func (*GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks_Roaming) ProtoMessage() {}
 
 func (x *GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks_Roaming) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_cellular_gateway_v1_uplink_proto_msgTypes[10]
+	mi := &file_meraki_cellular_gateway_v1_uplink_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -807,36 +813,40 @@ func (x *GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks_Roami
 	return ""
 }
 
+func (x *GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks_Roaming) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_cellular_gateway_v1_uplink_proto protoreflect.FileDescriptor
 
 const file_meraki_cellular_gateway_v1_uplink_proto_rawDesc = "" +
 	"\n" +
-	"'meraki/cellular_gateway/v1/uplink.proto\x12\x1ameraki.cellular_gateway.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"[\n" +
+	"'meraki/cellular_gateway/v1/uplink.proto\x12\x1ameraki.cellular_gateway.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"[\n" +
 	"&GetNetworkCellularGatewayUplinkRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\x86\x02\n" +
+	"\v_network_id\"\xa5\x03\n" +
 	"\x1cNetworkCellularGatewayUplink\x12s\n" +
-	"\x10bandwidth_limits\x18\x01 \x01(\v2H.meraki.cellular_gateway.v1.NetworkCellularGatewayUplink.BandwidthLimitsR\x0fbandwidthLimits\x1aq\n" +
+	"\x10bandwidth_limits\x18\x01 \x01(\v2H.meraki.cellular_gateway.v1.NetworkCellularGatewayUplink.BandwidthLimitsR\x0fbandwidthLimits\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc0\x01\n" +
 	"\x0fBandwidthLimits\x12\x1e\n" +
 	"\blimit_up\x18\x01 \x01(\x03H\x00R\alimitUp\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01B\v\n" +
+	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_limit_upB\r\n" +
-	"\v_limit_down\"\xe0\x03\n" +
+	"\v_limit_down\"\xf8\x02\n" +
 	")UpdateNetworkCellularGatewayUplinkRequest\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x80\x01\n" +
-	"\x10bandwidth_limits\x18\x02 \x01(\v2U.meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayUplinkRequest.BandwidthLimitsR\x0fbandwidthLimits\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aq\n" +
-	"\x0fBandwidthLimits\x12\x1e\n" +
-	"\blimit_up\x18\x01 \x01(\x03H\x00R\alimitUp\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01B\v\n" +
-	"\t_limit_upB\r\n" +
-	"\v_limit_downB\r\n" +
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12s\n" +
+	"\x10bandwidth_limits\x18\x02 \x01(\v2H.meraki.cellular_gateway.v1.NetworkCellularGatewayUplink.BandwidthLimitsR\x0fbandwidthLimits\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_id\"\xf2\x02\n" +
 	"3GetOrganizationCellularGatewayUplinkStatusesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
@@ -850,17 +860,20 @@ const file_meraki_cellular_gateway_v1_uplink_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x91\r\n" +
-	"4GetOrganizationCellularGatewayUplinkStatusesResponse\x12k\n" +
-	"\x05items\x18\x01 \x03(\v2U.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xad\v\n" +
+	"\x0e_ending_before\"\xa0\x10\n" +
+	"4GetOrganizationCellularGatewayUplinkStatusesResponse\x12l\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2U.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xeb\r\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01\x12\x19\n" +
 	"\x05model\x18\x03 \x01(\tH\x02R\x05model\x88\x01\x01\x12D\n" +
 	"\x10last_reported_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x0elastReportedAt\x12w\n" +
-	"\auplinks\x18\x05 \x03(\v2].meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item.UplinksR\auplinks\x1a\xe5\b\n" +
+	"\auplinks\x18\x05 \x03(\v2].meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item.UplinksR\auplinks\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd4\n" +
+	"\n" +
 	"\aUplinks\x12!\n" +
 	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12\x1b\n" +
 	"\x06status\x18\x02 \x01(\tH\x01R\x06status\x88\x01\x01\x12\x13\n" +
@@ -885,15 +898,18 @@ const file_meraki_cellular_gateway_v1_uplink_proto_rawDesc = "" +
 	"\x03mtu\x18\x11 \x01(\x03H\x0eR\x03mtu\x88\x01\x01\x12\x19\n" +
 	"\x05iccid\x18\x12 \x01(\tH\x0fR\x05iccid\x88\x01\x01\x12\x17\n" +
 	"\x04imsi\x18\x13 \x01(\tH\x10R\x04imsi\x88\x01\x01\x12\x1b\n" +
-	"\x06msisdn\x18\x14 \x01(\tH\x11R\x06msisdn\x88\x01\x01\x1aP\n" +
+	"\x06msisdn\x18\x14 \x01(\tH\x11R\x06msisdn\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9f\x01\n" +
 	"\n" +
 	"SignalStat\x12\x17\n" +
 	"\x04rsrp\x18\x01 \x01(\tH\x00R\x04rsrp\x88\x01\x01\x12\x17\n" +
-	"\x04rsrq\x18\x02 \x01(\tH\x01R\x04rsrq\x88\x01\x01B\a\n" +
+	"\x04rsrq\x18\x02 \x01(\tH\x01R\x04rsrq\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_rsrpB\a\n" +
-	"\x05_rsrq\x1a1\n" +
+	"\x05_rsrq\x1a\x80\x01\n" +
 	"\aRoaming\x12\x1b\n" +
-	"\x06status\x18\x01 \x01(\tH\x00R\x06status\x88\x01\x01B\t\n" +
+	"\x06status\x18\x01 \x01(\tH\x00R\x06status\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_statusB\f\n" +
 	"\n" +
 	"_interfaceB\t\n" +
@@ -918,8 +934,8 @@ const file_meraki_cellular_gateway_v1_uplink_proto_rawDesc = "" +
 	"\a_msisdnB\r\n" +
 	"\v_network_idB\t\n" +
 	"\a_serialB\b\n" +
-	"\x06_modelB\x8b\x01\n" +
-	"#com.merakibroker.cellulargateway.v1B\vUplinkProtoP\x01ZUgithub.com/merakibroker/merakibroker/gen/meraki/cellular_gateway/v1;cellulargatewayv1b\x06proto3"
+	"\x06_modelB\xad\x01\n" +
+	"#com.merakibroker.cellulargateway.v1B\vUplinkProtoP\x01ZUgithub.com/merakibroker/merakibroker/gen/meraki/cellular_gateway/v1;cellulargatewayv1\xca\x02\x1fMerakiBroker\\CellularGateway\\V1b\x06proto3"
 
 var (
 	file_meraki_cellular_gateway_v1_uplink_proto_rawDescOnce sync.Once
@@ -933,7 +949,7 @@ func file_meraki_cellular_gateway_v1_uplink_proto_rawDescGZIP() []byte {
 	return file_meraki_cellular_gateway_v1_uplink_proto_rawDescData
 }
 
-var file_meraki_cellular_gateway_v1_uplink_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_meraki_cellular_gateway_v1_uplink_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_meraki_cellular_gateway_v1_uplink_proto_goTypes = []any{
 	(*GetNetworkCellularGatewayUplinkRequest)(nil),                                       // 0: meraki.cellular_gateway.v1.GetNetworkCellularGatewayUplinkRequest
 	(*NetworkCellularGatewayUplink)(nil),                                                 // 1: meraki.cellular_gateway.v1.NetworkCellularGatewayUplink
@@ -941,31 +957,36 @@ var file_meraki_cellular_gateway_v1_uplink_proto_goTypes = []any{
 	(*GetOrganizationCellularGatewayUplinkStatusesRequest)(nil),                          // 3: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesRequest
 	(*GetOrganizationCellularGatewayUplinkStatusesResponse)(nil),                         // 4: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse
 	(*NetworkCellularGatewayUplink_BandwidthLimits)(nil),                                 // 5: meraki.cellular_gateway.v1.NetworkCellularGatewayUplink.BandwidthLimits
-	(*UpdateNetworkCellularGatewayUplinkRequest_BandwidthLimits)(nil),                    // 6: meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayUplinkRequest.BandwidthLimits
-	(*GetOrganizationCellularGatewayUplinkStatusesResponse_Item)(nil),                    // 7: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item
-	(*GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks)(nil),            // 8: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item.Uplinks
-	(*GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks_SignalStat)(nil), // 9: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item.Uplinks.SignalStat
-	(*GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks_Roaming)(nil),    // 10: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item.Uplinks.Roaming
-	(*fieldmaskpb.FieldMask)(nil),                                                        // 11: google.protobuf.FieldMask
-	(*v1.PageInfo)(nil),                                                                  // 12: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil),                                                        // 13: google.protobuf.Timestamp
+	(*GetOrganizationCellularGatewayUplinkStatusesResponse_Item)(nil),                    // 6: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item
+	(*GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks)(nil),            // 7: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item.Uplinks
+	(*GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks_SignalStat)(nil), // 8: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item.Uplinks.SignalStat
+	(*GetOrganizationCellularGatewayUplinkStatusesResponse_Item_Uplinks_Roaming)(nil),    // 9: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item.Uplinks.Roaming
+	(*structpb.Struct)(nil),       // 10: google.protobuf.Struct
+	(*v1.PageInfo)(nil),           // 11: meraki.api.v1.PageInfo
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
 }
 var file_meraki_cellular_gateway_v1_uplink_proto_depIdxs = []int32{
 	5,  // 0: meraki.cellular_gateway.v1.NetworkCellularGatewayUplink.bandwidth_limits:type_name -> meraki.cellular_gateway.v1.NetworkCellularGatewayUplink.BandwidthLimits
-	6,  // 1: meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayUplinkRequest.bandwidth_limits:type_name -> meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayUplinkRequest.BandwidthLimits
-	11, // 2: meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayUplinkRequest.null_fields:type_name -> google.protobuf.FieldMask
-	11, // 3: meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayUplinkRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	7,  // 4: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.items:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item
-	12, // 5: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	13, // 6: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item.last_reported_at:type_name -> google.protobuf.Timestamp
-	8,  // 7: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item.uplinks:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item.Uplinks
-	9,  // 8: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item.Uplinks.signal_stat:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item.Uplinks.SignalStat
-	10, // 9: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item.Uplinks.roaming:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item.Uplinks.Roaming
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	10, // 1: meraki.cellular_gateway.v1.NetworkCellularGatewayUplink.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 2: meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayUplinkRequest.bandwidth_limits:type_name -> meraki.cellular_gateway.v1.NetworkCellularGatewayUplink.BandwidthLimits
+	10, // 3: meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayUplinkRequest.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 4: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.items:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item
+	11, // 5: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	10, // 6: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.additional_properties:type_name -> google.protobuf.Struct
+	10, // 7: meraki.cellular_gateway.v1.NetworkCellularGatewayUplink.BandwidthLimits.additional_properties:type_name -> google.protobuf.Struct
+	12, // 8: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item.last_reported_at:type_name -> google.protobuf.Timestamp
+	7,  // 9: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item.uplinks:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item.Uplinks
+	10, // 10: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 11: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item.Uplinks.signal_stat:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item.Uplinks.SignalStat
+	9,  // 12: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item.Uplinks.roaming:type_name -> meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item.Uplinks.Roaming
+	10, // 13: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item.Uplinks.additional_properties:type_name -> google.protobuf.Struct
+	10, // 14: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item.Uplinks.SignalStat.additional_properties:type_name -> google.protobuf.Struct
+	10, // 15: meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse.Item.Uplinks.Roaming.additional_properties:type_name -> google.protobuf.Struct
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_meraki_cellular_gateway_v1_uplink_proto_init() }
@@ -981,14 +1002,13 @@ func file_meraki_cellular_gateway_v1_uplink_proto_init() {
 	file_meraki_cellular_gateway_v1_uplink_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_cellular_gateway_v1_uplink_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_cellular_gateway_v1_uplink_proto_msgTypes[9].OneofWrappers = []any{}
-	file_meraki_cellular_gateway_v1_uplink_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_cellular_gateway_v1_uplink_proto_rawDesc), len(file_meraki_cellular_gateway_v1_uplink_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

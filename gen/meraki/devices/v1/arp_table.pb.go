@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -30,12 +30,13 @@ const (
 type CreateDeviceLiveToolsArpTableRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Serial        *string                                        `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Callback      *CreateDeviceLiveToolsArpTableRequest_Callback `protobuf:"bytes,2,opt,name=callback,proto3" json:"callback,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                         `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                         `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Serial               *string                           `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Callback             *DeviceLiveToolsArpTable_Callback `protobuf:"bytes,2,opt,name=callback,proto3" json:"callback,omitempty"`
+	EmptyFields          []string                          `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                          `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateDeviceLiveToolsArpTableRequest) Reset() {
@@ -75,40 +76,49 @@ func (x *CreateDeviceLiveToolsArpTableRequest) GetSerial() string {
 	return ""
 }
 
-func (x *CreateDeviceLiveToolsArpTableRequest) GetCallback() *CreateDeviceLiveToolsArpTableRequest_Callback {
+func (x *CreateDeviceLiveToolsArpTableRequest) GetCallback() *DeviceLiveToolsArpTable_Callback {
 	if x != nil {
 		return x.Callback
 	}
 	return nil
 }
 
-func (x *CreateDeviceLiveToolsArpTableRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsArpTableRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateDeviceLiveToolsArpTableRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createDeviceLiveToolsArpTable, getDeviceLiveToolsArpTable.
+func (x *CreateDeviceLiveToolsArpTableRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateDeviceLiveToolsArpTableRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The live tools ARP table of a device. Answer of createDeviceLiveToolsArpTable,
+// getDeviceLiveToolsArpTable.
 type DeviceLiveToolsArpTable struct {
 	state      protoimpl.MessageState           `protogen:"open.v1"`
 	ArpTableId *string                          `protobuf:"bytes,1,opt,name=arp_table_id,json=arpTableId,proto3,oneof" json:"arp_table_id,omitempty"`
 	Url        *string                          `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	Request    *DeviceLiveToolsArpTable_Request `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
 	// Known values: "complete", "failed", "new", "ready", "running", "scheduled".
-	Status        *string                            `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Entries       []*DeviceLiveToolsArpTable_Entries `protobuf:"bytes,5,rep,name=entries,proto3" json:"entries,omitempty"`
-	Error         *string                            `protobuf:"bytes,6,opt,name=error,proto3,oneof" json:"error,omitempty"`
-	Callback      *DeviceLiveToolsArpTable_Callback  `protobuf:"bytes,7,opt,name=callback,proto3" json:"callback,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string                            `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Entries              []*DeviceLiveToolsArpTable_Entries `protobuf:"bytes,5,rep,name=entries,proto3" json:"entries,omitempty"`
+	Error                *string                            `protobuf:"bytes,6,opt,name=error,proto3,oneof" json:"error,omitempty"`
+	Callback             *DeviceLiveToolsArpTable_Callback  `protobuf:"bytes,7,opt,name=callback,proto3" json:"callback,omitempty"`
+	AdditionalProperties *structpb.Struct                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsArpTable) Reset() {
@@ -190,6 +200,13 @@ func (x *DeviceLiveToolsArpTable) GetCallback() *DeviceLiveToolsArpTable_Callbac
 	return nil
 }
 
+func (x *DeviceLiveToolsArpTable) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getDeviceLiveToolsArpTable.
 type GetDeviceLiveToolsArpTableRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -245,172 +262,17 @@ func (x *GetDeviceLiveToolsArpTableRequest) GetArpTableId() string {
 	return ""
 }
 
-type CreateDeviceLiveToolsArpTableRequest_Callback struct {
-	state           protoimpl.MessageState                                         `protogen:"open.v1"`
-	Url             *string                                                        `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	SharedSecret    *string                                                        `protobuf:"bytes,2,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
-	HttpServer      *CreateDeviceLiveToolsArpTableRequest_Callback_HttpServer      `protobuf:"bytes,3,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
-	PayloadTemplate *CreateDeviceLiveToolsArpTableRequest_Callback_PayloadTemplate `protobuf:"bytes,4,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsArpTableRequest_Callback) Reset() {
-	*x = CreateDeviceLiveToolsArpTableRequest_Callback{}
-	mi := &file_meraki_devices_v1_arp_table_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsArpTableRequest_Callback) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsArpTableRequest_Callback) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsArpTableRequest_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_arp_table_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsArpTableRequest_Callback.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsArpTableRequest_Callback) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_arp_table_proto_rawDescGZIP(), []int{0, 0}
-}
-
-func (x *CreateDeviceLiveToolsArpTableRequest_Callback) GetUrl() string {
-	if x != nil && x.Url != nil {
-		return *x.Url
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsArpTableRequest_Callback) GetSharedSecret() string {
-	if x != nil && x.SharedSecret != nil {
-		return *x.SharedSecret
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsArpTableRequest_Callback) GetHttpServer() *CreateDeviceLiveToolsArpTableRequest_Callback_HttpServer {
-	if x != nil {
-		return x.HttpServer
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsArpTableRequest_Callback) GetPayloadTemplate() *CreateDeviceLiveToolsArpTableRequest_Callback_PayloadTemplate {
-	if x != nil {
-		return x.PayloadTemplate
-	}
-	return nil
-}
-
-type CreateDeviceLiveToolsArpTableRequest_Callback_HttpServer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsArpTableRequest_Callback_HttpServer) Reset() {
-	*x = CreateDeviceLiveToolsArpTableRequest_Callback_HttpServer{}
-	mi := &file_meraki_devices_v1_arp_table_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsArpTableRequest_Callback_HttpServer) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsArpTableRequest_Callback_HttpServer) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsArpTableRequest_Callback_HttpServer) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_arp_table_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsArpTableRequest_Callback_HttpServer.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsArpTableRequest_Callback_HttpServer) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_arp_table_proto_rawDescGZIP(), []int{0, 0, 0}
-}
-
-func (x *CreateDeviceLiveToolsArpTableRequest_Callback_HttpServer) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateDeviceLiveToolsArpTableRequest_Callback_PayloadTemplate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsArpTableRequest_Callback_PayloadTemplate) Reset() {
-	*x = CreateDeviceLiveToolsArpTableRequest_Callback_PayloadTemplate{}
-	mi := &file_meraki_devices_v1_arp_table_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsArpTableRequest_Callback_PayloadTemplate) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsArpTableRequest_Callback_PayloadTemplate) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsArpTableRequest_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_arp_table_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsArpTableRequest_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsArpTableRequest_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_arp_table_proto_rawDescGZIP(), []int{0, 0, 1}
-}
-
-func (x *CreateDeviceLiveToolsArpTableRequest_Callback_PayloadTemplate) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
 type DeviceLiveToolsArpTable_Request struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsArpTable_Request) Reset() {
 	*x = DeviceLiveToolsArpTable_Request{}
-	mi := &file_meraki_devices_v1_arp_table_proto_msgTypes[6]
+	mi := &file_meraki_devices_v1_arp_table_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -422,7 +284,7 @@ func (x *DeviceLiveToolsArpTable_Request) String() string {
 func (*DeviceLiveToolsArpTable_Request) ProtoMessage() {}
 
 func (x *DeviceLiveToolsArpTable_Request) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_arp_table_proto_msgTypes[6]
+	mi := &file_meraki_devices_v1_arp_table_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -445,20 +307,28 @@ func (x *DeviceLiveToolsArpTable_Request) GetSerial() string {
 	return ""
 }
 
+func (x *DeviceLiveToolsArpTable_Request) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsArpTable_Entries struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ip            *string                `protobuf:"bytes,1,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	Mac           *string                `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	VlanId        *int64                 `protobuf:"varint,3,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	Interface     *string                `protobuf:"bytes,4,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	LastUpdatedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=last_updated_at,json=lastUpdatedAt,proto3" json:"last_updated_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Ip                   *string                `protobuf:"bytes,1,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
+	Mac                  *string                `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	VlanId               *int64                 `protobuf:"varint,3,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
+	Interface            *string                `protobuf:"bytes,4,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	LastUpdatedAt        *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=last_updated_at,json=lastUpdatedAt,proto3" json:"last_updated_at,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsArpTable_Entries) Reset() {
 	*x = DeviceLiveToolsArpTable_Entries{}
-	mi := &file_meraki_devices_v1_arp_table_proto_msgTypes[7]
+	mi := &file_meraki_devices_v1_arp_table_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -470,7 +340,7 @@ func (x *DeviceLiveToolsArpTable_Entries) String() string {
 func (*DeviceLiveToolsArpTable_Entries) ProtoMessage() {}
 
 func (x *DeviceLiveToolsArpTable_Entries) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_arp_table_proto_msgTypes[7]
+	mi := &file_meraki_devices_v1_arp_table_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -521,18 +391,29 @@ func (x *DeviceLiveToolsArpTable_Entries) GetLastUpdatedAt() *timestamppb.Timest
 	return nil
 }
 
+func (x *DeviceLiveToolsArpTable_Entries) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsArpTable_Callback struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Url           *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Status        *string                `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                            `protogen:"open.v1"`
+	Id                   *string                                           `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Url                  *string                                           `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Status               *string                                           `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	SharedSecret         *string                                           `protobuf:"bytes,4,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
+	HttpServer           *DeviceLiveToolsArpTable_Callback_HttpServer      `protobuf:"bytes,5,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
+	PayloadTemplate      *DeviceLiveToolsArpTable_Callback_PayloadTemplate `protobuf:"bytes,6,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsArpTable_Callback) Reset() {
 	*x = DeviceLiveToolsArpTable_Callback{}
-	mi := &file_meraki_devices_v1_arp_table_proto_msgTypes[8]
+	mi := &file_meraki_devices_v1_arp_table_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -544,7 +425,7 @@ func (x *DeviceLiveToolsArpTable_Callback) String() string {
 func (*DeviceLiveToolsArpTable_Callback) ProtoMessage() {}
 
 func (x *DeviceLiveToolsArpTable_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_arp_table_proto_msgTypes[8]
+	mi := &file_meraki_devices_v1_arp_table_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -581,33 +462,151 @@ func (x *DeviceLiveToolsArpTable_Callback) GetStatus() string {
 	return ""
 }
 
+func (x *DeviceLiveToolsArpTable_Callback) GetSharedSecret() string {
+	if x != nil && x.SharedSecret != nil {
+		return *x.SharedSecret
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsArpTable_Callback) GetHttpServer() *DeviceLiveToolsArpTable_Callback_HttpServer {
+	if x != nil {
+		return x.HttpServer
+	}
+	return nil
+}
+
+func (x *DeviceLiveToolsArpTable_Callback) GetPayloadTemplate() *DeviceLiveToolsArpTable_Callback_PayloadTemplate {
+	if x != nil {
+		return x.PayloadTemplate
+	}
+	return nil
+}
+
+func (x *DeviceLiveToolsArpTable_Callback) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type DeviceLiveToolsArpTable_Callback_HttpServer struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsArpTable_Callback_HttpServer) Reset() {
+	*x = DeviceLiveToolsArpTable_Callback_HttpServer{}
+	mi := &file_meraki_devices_v1_arp_table_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceLiveToolsArpTable_Callback_HttpServer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceLiveToolsArpTable_Callback_HttpServer) ProtoMessage() {}
+
+func (x *DeviceLiveToolsArpTable_Callback_HttpServer) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_arp_table_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceLiveToolsArpTable_Callback_HttpServer.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsArpTable_Callback_HttpServer) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_arp_table_proto_rawDescGZIP(), []int{1, 2, 0}
+}
+
+func (x *DeviceLiveToolsArpTable_Callback_HttpServer) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsArpTable_Callback_HttpServer) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type DeviceLiveToolsArpTable_Callback_PayloadTemplate struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsArpTable_Callback_PayloadTemplate) Reset() {
+	*x = DeviceLiveToolsArpTable_Callback_PayloadTemplate{}
+	mi := &file_meraki_devices_v1_arp_table_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceLiveToolsArpTable_Callback_PayloadTemplate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceLiveToolsArpTable_Callback_PayloadTemplate) ProtoMessage() {}
+
+func (x *DeviceLiveToolsArpTable_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_arp_table_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceLiveToolsArpTable_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsArpTable_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_arp_table_proto_rawDescGZIP(), []int{1, 2, 1}
+}
+
+func (x *DeviceLiveToolsArpTable_Callback_PayloadTemplate) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsArpTable_Callback_PayloadTemplate) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_devices_v1_arp_table_proto protoreflect.FileDescriptor
 
 const file_meraki_devices_v1_arp_table_proto_rawDesc = "" +
 	"\n" +
-	"!meraki/devices/v1/arp_table.proto\x12\x11meraki.devices.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\"\xe4\x05\n" +
+	"!meraki/devices/v1/arp_table.proto\x12\x11meraki.devices.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\"\xc4\x02\n" +
 	"$CreateDeviceLiveToolsArpTableRequest\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\\\n" +
-	"\bcallback\x18\x02 \x01(\v2@.meraki.devices.v1.CreateDeviceLiveToolsArpTableRequest.CallbackR\bcallback\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xa9\x03\n" +
-	"\bCallback\x12\x15\n" +
-	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12(\n" +
-	"\rshared_secret\x18\x02 \x01(\tH\x01R\fsharedSecret\x88\x01\x01\x12l\n" +
-	"\vhttp_server\x18\x03 \x01(\v2K.meraki.devices.v1.CreateDeviceLiveToolsArpTableRequest.Callback.HttpServerR\n" +
-	"httpServer\x12{\n" +
-	"\x10payload_template\x18\x04 \x01(\v2P.meraki.devices.v1.CreateDeviceLiveToolsArpTableRequest.Callback.PayloadTemplateR\x0fpayloadTemplate\x1a(\n" +
-	"\n" +
-	"HttpServer\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a-\n" +
-	"\x0fPayloadTemplate\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\x06\n" +
-	"\x04_urlB\x10\n" +
-	"\x0e_shared_secretB\t\n" +
-	"\a_serial\"\xb2\x06\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12O\n" +
+	"\bcallback\x18\x02 \x01(\v23.meraki.devices.v1.DeviceLiveToolsArpTable.CallbackR\bcallback\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_serial\"\xf4\f\n" +
 	"\x17DeviceLiveToolsArpTable\x12%\n" +
 	"\farp_table_id\x18\x01 \x01(\tH\x00R\n" +
 	"arpTableId\x88\x01\x01\x12\x15\n" +
@@ -616,29 +615,47 @@ const file_meraki_devices_v1_arp_table_proto_rawDesc = "" +
 	"\x06status\x18\x04 \x01(\tH\x02R\x06status\x88\x01\x01\x12L\n" +
 	"\aentries\x18\x05 \x03(\v22.meraki.devices.v1.DeviceLiveToolsArpTable.EntriesR\aentries\x12\x19\n" +
 	"\x05error\x18\x06 \x01(\tH\x03R\x05error\x88\x01\x01\x12O\n" +
-	"\bcallback\x18\a \x01(\v23.meraki.devices.v1.DeviceLiveToolsArpTable.CallbackR\bcallback\x1a1\n" +
+	"\bcallback\x18\a \x01(\v23.meraki.devices.v1.DeviceLiveToolsArpTable.CallbackR\bcallback\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x80\x01\n" +
 	"\aRequest\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\x1a\xe3\x01\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_serial\x1a\xb2\x02\n" +
 	"\aEntries\x12\x13\n" +
 	"\x02ip\x18\x01 \x01(\tH\x00R\x02ip\x88\x01\x01\x12\x15\n" +
 	"\x03mac\x18\x02 \x01(\tH\x01R\x03mac\x88\x01\x01\x12\x1c\n" +
 	"\avlan_id\x18\x03 \x01(\x03H\x02R\x06vlanId\x88\x01\x01\x12!\n" +
 	"\tinterface\x18\x04 \x01(\tH\x03R\tinterface\x88\x01\x01\x12B\n" +
-	"\x0flast_updated_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\rlastUpdatedAtB\x05\n" +
+	"\x0flast_updated_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\rlastUpdatedAt\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_ipB\x06\n" +
 	"\x04_macB\n" +
 	"\n" +
 	"\b_vlan_idB\f\n" +
 	"\n" +
-	"_interface\x1am\n" +
+	"_interface\x1a\xc0\x05\n" +
 	"\bCallback\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01B\x05\n" +
+	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01\x12(\n" +
+	"\rshared_secret\x18\x04 \x01(\tH\x03R\fsharedSecret\x88\x01\x01\x12_\n" +
+	"\vhttp_server\x18\x05 \x01(\v2>.meraki.devices.v1.DeviceLiveToolsArpTable.Callback.HttpServerR\n" +
+	"httpServer\x12n\n" +
+	"\x10payload_template\x18\x06 \x01(\v2C.meraki.devices.v1.DeviceLiveToolsArpTable.Callback.PayloadTemplateR\x0fpayloadTemplate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aw\n" +
+	"\n" +
+	"HttpServer\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a|\n" +
+	"\x0fPayloadTemplate\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_idB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_urlB\t\n" +
-	"\a_statusB\x0f\n" +
+	"\a_statusB\x10\n" +
+	"\x0e_shared_secretB\x0f\n" +
 	"\r_arp_table_idB\x06\n" +
 	"\x04_urlB\t\n" +
 	"\a_statusB\b\n" +
@@ -648,8 +665,8 @@ const file_meraki_devices_v1_arp_table_proto_rawDesc = "" +
 	"\farp_table_id\x18\x02 \x01(\tH\x01R\n" +
 	"arpTableId\x88\x01\x01B\t\n" +
 	"\a_serialB\x0f\n" +
-	"\r_arp_table_idBt\n" +
-	"\x1bcom.merakibroker.devices.v1B\rArpTableProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1b\x06proto3"
+	"\r_arp_table_idB\x8e\x01\n" +
+	"\x1bcom.merakibroker.devices.v1B\rArpTableProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1\xca\x02\x17MerakiBroker\\Devices\\V1b\x06proto3"
 
 var (
 	file_meraki_devices_v1_arp_table_proto_rawDescOnce sync.Once
@@ -663,35 +680,39 @@ func file_meraki_devices_v1_arp_table_proto_rawDescGZIP() []byte {
 	return file_meraki_devices_v1_arp_table_proto_rawDescData
 }
 
-var file_meraki_devices_v1_arp_table_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_meraki_devices_v1_arp_table_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_meraki_devices_v1_arp_table_proto_goTypes = []any{
-	(*CreateDeviceLiveToolsArpTableRequest)(nil),                          // 0: meraki.devices.v1.CreateDeviceLiveToolsArpTableRequest
-	(*DeviceLiveToolsArpTable)(nil),                                       // 1: meraki.devices.v1.DeviceLiveToolsArpTable
-	(*GetDeviceLiveToolsArpTableRequest)(nil),                             // 2: meraki.devices.v1.GetDeviceLiveToolsArpTableRequest
-	(*CreateDeviceLiveToolsArpTableRequest_Callback)(nil),                 // 3: meraki.devices.v1.CreateDeviceLiveToolsArpTableRequest.Callback
-	(*CreateDeviceLiveToolsArpTableRequest_Callback_HttpServer)(nil),      // 4: meraki.devices.v1.CreateDeviceLiveToolsArpTableRequest.Callback.HttpServer
-	(*CreateDeviceLiveToolsArpTableRequest_Callback_PayloadTemplate)(nil), // 5: meraki.devices.v1.CreateDeviceLiveToolsArpTableRequest.Callback.PayloadTemplate
-	(*DeviceLiveToolsArpTable_Request)(nil),                               // 6: meraki.devices.v1.DeviceLiveToolsArpTable.Request
-	(*DeviceLiveToolsArpTable_Entries)(nil),                               // 7: meraki.devices.v1.DeviceLiveToolsArpTable.Entries
-	(*DeviceLiveToolsArpTable_Callback)(nil),                              // 8: meraki.devices.v1.DeviceLiveToolsArpTable.Callback
-	(*fieldmaskpb.FieldMask)(nil),                                         // 9: google.protobuf.FieldMask
-	(*timestamppb.Timestamp)(nil),                                         // 10: google.protobuf.Timestamp
+	(*CreateDeviceLiveToolsArpTableRequest)(nil),             // 0: meraki.devices.v1.CreateDeviceLiveToolsArpTableRequest
+	(*DeviceLiveToolsArpTable)(nil),                          // 1: meraki.devices.v1.DeviceLiveToolsArpTable
+	(*GetDeviceLiveToolsArpTableRequest)(nil),                // 2: meraki.devices.v1.GetDeviceLiveToolsArpTableRequest
+	(*DeviceLiveToolsArpTable_Request)(nil),                  // 3: meraki.devices.v1.DeviceLiveToolsArpTable.Request
+	(*DeviceLiveToolsArpTable_Entries)(nil),                  // 4: meraki.devices.v1.DeviceLiveToolsArpTable.Entries
+	(*DeviceLiveToolsArpTable_Callback)(nil),                 // 5: meraki.devices.v1.DeviceLiveToolsArpTable.Callback
+	(*DeviceLiveToolsArpTable_Callback_HttpServer)(nil),      // 6: meraki.devices.v1.DeviceLiveToolsArpTable.Callback.HttpServer
+	(*DeviceLiveToolsArpTable_Callback_PayloadTemplate)(nil), // 7: meraki.devices.v1.DeviceLiveToolsArpTable.Callback.PayloadTemplate
+	(*structpb.Struct)(nil),                                  // 8: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),                            // 9: google.protobuf.Timestamp
 }
 var file_meraki_devices_v1_arp_table_proto_depIdxs = []int32{
-	3,  // 0: meraki.devices.v1.CreateDeviceLiveToolsArpTableRequest.callback:type_name -> meraki.devices.v1.CreateDeviceLiveToolsArpTableRequest.Callback
-	9,  // 1: meraki.devices.v1.CreateDeviceLiveToolsArpTableRequest.null_fields:type_name -> google.protobuf.FieldMask
-	9,  // 2: meraki.devices.v1.CreateDeviceLiveToolsArpTableRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6,  // 3: meraki.devices.v1.DeviceLiveToolsArpTable.request:type_name -> meraki.devices.v1.DeviceLiveToolsArpTable.Request
-	7,  // 4: meraki.devices.v1.DeviceLiveToolsArpTable.entries:type_name -> meraki.devices.v1.DeviceLiveToolsArpTable.Entries
-	8,  // 5: meraki.devices.v1.DeviceLiveToolsArpTable.callback:type_name -> meraki.devices.v1.DeviceLiveToolsArpTable.Callback
-	4,  // 6: meraki.devices.v1.CreateDeviceLiveToolsArpTableRequest.Callback.http_server:type_name -> meraki.devices.v1.CreateDeviceLiveToolsArpTableRequest.Callback.HttpServer
-	5,  // 7: meraki.devices.v1.CreateDeviceLiveToolsArpTableRequest.Callback.payload_template:type_name -> meraki.devices.v1.CreateDeviceLiveToolsArpTableRequest.Callback.PayloadTemplate
-	10, // 8: meraki.devices.v1.DeviceLiveToolsArpTable.Entries.last_updated_at:type_name -> google.protobuf.Timestamp
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	5,  // 0: meraki.devices.v1.CreateDeviceLiveToolsArpTableRequest.callback:type_name -> meraki.devices.v1.DeviceLiveToolsArpTable.Callback
+	8,  // 1: meraki.devices.v1.CreateDeviceLiveToolsArpTableRequest.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 2: meraki.devices.v1.DeviceLiveToolsArpTable.request:type_name -> meraki.devices.v1.DeviceLiveToolsArpTable.Request
+	4,  // 3: meraki.devices.v1.DeviceLiveToolsArpTable.entries:type_name -> meraki.devices.v1.DeviceLiveToolsArpTable.Entries
+	5,  // 4: meraki.devices.v1.DeviceLiveToolsArpTable.callback:type_name -> meraki.devices.v1.DeviceLiveToolsArpTable.Callback
+	8,  // 5: meraki.devices.v1.DeviceLiveToolsArpTable.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 6: meraki.devices.v1.DeviceLiveToolsArpTable.Request.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 7: meraki.devices.v1.DeviceLiveToolsArpTable.Entries.last_updated_at:type_name -> google.protobuf.Timestamp
+	8,  // 8: meraki.devices.v1.DeviceLiveToolsArpTable.Entries.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 9: meraki.devices.v1.DeviceLiveToolsArpTable.Callback.http_server:type_name -> meraki.devices.v1.DeviceLiveToolsArpTable.Callback.HttpServer
+	7,  // 10: meraki.devices.v1.DeviceLiveToolsArpTable.Callback.payload_template:type_name -> meraki.devices.v1.DeviceLiveToolsArpTable.Callback.PayloadTemplate
+	8,  // 11: meraki.devices.v1.DeviceLiveToolsArpTable.Callback.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 12: meraki.devices.v1.DeviceLiveToolsArpTable.Callback.HttpServer.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 13: meraki.devices.v1.DeviceLiveToolsArpTable.Callback.PayloadTemplate.additional_properties:type_name -> google.protobuf.Struct
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_meraki_devices_v1_arp_table_proto_init() }
@@ -707,14 +728,13 @@ func file_meraki_devices_v1_arp_table_proto_init() {
 	file_meraki_devices_v1_arp_table_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_devices_v1_arp_table_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_devices_v1_arp_table_proto_msgTypes[7].OneofWrappers = []any{}
-	file_meraki_devices_v1_arp_table_proto_msgTypes[8].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_devices_v1_arp_table_proto_rawDesc), len(file_meraki_devices_v1_arp_table_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -31,12 +31,13 @@ type CreateDeviceLiveToolsCableTestRequest struct {
 	// Required.
 	Serial *string `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// Required.
-	Ports         []string                                        `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`
-	Callback      *CreateDeviceLiveToolsCableTestRequest_Callback `protobuf:"bytes,3,opt,name=callback,proto3" json:"callback,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                          `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                          `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Ports                []string                           `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`
+	Callback             *DeviceLiveToolsCableTest_Callback `protobuf:"bytes,3,opt,name=callback,proto3" json:"callback,omitempty"`
+	EmptyFields          []string                           `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                           `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateDeviceLiveToolsCableTestRequest) Reset() {
@@ -83,40 +84,49 @@ func (x *CreateDeviceLiveToolsCableTestRequest) GetPorts() []string {
 	return nil
 }
 
-func (x *CreateDeviceLiveToolsCableTestRequest) GetCallback() *CreateDeviceLiveToolsCableTestRequest_Callback {
+func (x *CreateDeviceLiveToolsCableTestRequest) GetCallback() *DeviceLiveToolsCableTest_Callback {
 	if x != nil {
 		return x.Callback
 	}
 	return nil
 }
 
-func (x *CreateDeviceLiveToolsCableTestRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsCableTestRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateDeviceLiveToolsCableTestRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createDeviceLiveToolsCableTest, getDeviceLiveToolsCableTest.
+func (x *CreateDeviceLiveToolsCableTestRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateDeviceLiveToolsCableTestRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The live tools cable test of a device. Answer of createDeviceLiveToolsCableTest,
+// getDeviceLiveToolsCableTest.
 type DeviceLiveToolsCableTest struct {
 	state       protoimpl.MessageState            `protogen:"open.v1"`
 	CableTestId *string                           `protobuf:"bytes,1,opt,name=cable_test_id,json=cableTestId,proto3,oneof" json:"cable_test_id,omitempty"`
 	Url         *string                           `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	Request     *DeviceLiveToolsCableTest_Request `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
 	// Known values: "complete", "failed", "new", "ready", "running", "scheduled".
-	Status        *string                             `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Results       []*DeviceLiveToolsCableTest_Results `protobuf:"bytes,5,rep,name=results,proto3" json:"results,omitempty"`
-	Error         *string                             `protobuf:"bytes,6,opt,name=error,proto3,oneof" json:"error,omitempty"`
-	Callback      *DeviceLiveToolsCableTest_Callback  `protobuf:"bytes,7,opt,name=callback,proto3" json:"callback,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string                             `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Results              []*DeviceLiveToolsCableTest_Results `protobuf:"bytes,5,rep,name=results,proto3" json:"results,omitempty"`
+	Error                *string                             `protobuf:"bytes,6,opt,name=error,proto3,oneof" json:"error,omitempty"`
+	Callback             *DeviceLiveToolsCableTest_Callback  `protobuf:"bytes,7,opt,name=callback,proto3" json:"callback,omitempty"`
+	AdditionalProperties *structpb.Struct                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsCableTest) Reset() {
@@ -198,6 +208,13 @@ func (x *DeviceLiveToolsCableTest) GetCallback() *DeviceLiveToolsCableTest_Callb
 	return nil
 }
 
+func (x *DeviceLiveToolsCableTest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getDeviceLiveToolsCableTest.
 type GetDeviceLiveToolsCableTestRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -253,173 +270,18 @@ func (x *GetDeviceLiveToolsCableTestRequest) GetId() string {
 	return ""
 }
 
-type CreateDeviceLiveToolsCableTestRequest_Callback struct {
-	state           protoimpl.MessageState                                          `protogen:"open.v1"`
-	Url             *string                                                         `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	SharedSecret    *string                                                         `protobuf:"bytes,2,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
-	HttpServer      *CreateDeviceLiveToolsCableTestRequest_Callback_HttpServer      `protobuf:"bytes,3,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
-	PayloadTemplate *CreateDeviceLiveToolsCableTestRequest_Callback_PayloadTemplate `protobuf:"bytes,4,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsCableTestRequest_Callback) Reset() {
-	*x = CreateDeviceLiveToolsCableTestRequest_Callback{}
-	mi := &file_meraki_devices_v1_cable_test_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsCableTestRequest_Callback) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsCableTestRequest_Callback) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsCableTestRequest_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_cable_test_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsCableTestRequest_Callback.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsCableTestRequest_Callback) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_cable_test_proto_rawDescGZIP(), []int{0, 0}
-}
-
-func (x *CreateDeviceLiveToolsCableTestRequest_Callback) GetUrl() string {
-	if x != nil && x.Url != nil {
-		return *x.Url
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsCableTestRequest_Callback) GetSharedSecret() string {
-	if x != nil && x.SharedSecret != nil {
-		return *x.SharedSecret
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsCableTestRequest_Callback) GetHttpServer() *CreateDeviceLiveToolsCableTestRequest_Callback_HttpServer {
-	if x != nil {
-		return x.HttpServer
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsCableTestRequest_Callback) GetPayloadTemplate() *CreateDeviceLiveToolsCableTestRequest_Callback_PayloadTemplate {
-	if x != nil {
-		return x.PayloadTemplate
-	}
-	return nil
-}
-
-type CreateDeviceLiveToolsCableTestRequest_Callback_HttpServer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsCableTestRequest_Callback_HttpServer) Reset() {
-	*x = CreateDeviceLiveToolsCableTestRequest_Callback_HttpServer{}
-	mi := &file_meraki_devices_v1_cable_test_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsCableTestRequest_Callback_HttpServer) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsCableTestRequest_Callback_HttpServer) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsCableTestRequest_Callback_HttpServer) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_cable_test_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsCableTestRequest_Callback_HttpServer.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsCableTestRequest_Callback_HttpServer) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_cable_test_proto_rawDescGZIP(), []int{0, 0, 0}
-}
-
-func (x *CreateDeviceLiveToolsCableTestRequest_Callback_HttpServer) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateDeviceLiveToolsCableTestRequest_Callback_PayloadTemplate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsCableTestRequest_Callback_PayloadTemplate) Reset() {
-	*x = CreateDeviceLiveToolsCableTestRequest_Callback_PayloadTemplate{}
-	mi := &file_meraki_devices_v1_cable_test_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsCableTestRequest_Callback_PayloadTemplate) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsCableTestRequest_Callback_PayloadTemplate) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsCableTestRequest_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_cable_test_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsCableTestRequest_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsCableTestRequest_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_cable_test_proto_rawDescGZIP(), []int{0, 0, 1}
-}
-
-func (x *CreateDeviceLiveToolsCableTestRequest_Callback_PayloadTemplate) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
 type DeviceLiveToolsCableTest_Request struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Ports         []string               `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Ports                []string               `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsCableTest_Request) Reset() {
 	*x = DeviceLiveToolsCableTest_Request{}
-	mi := &file_meraki_devices_v1_cable_test_proto_msgTypes[6]
+	mi := &file_meraki_devices_v1_cable_test_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -431,7 +293,7 @@ func (x *DeviceLiveToolsCableTest_Request) String() string {
 func (*DeviceLiveToolsCableTest_Request) ProtoMessage() {}
 
 func (x *DeviceLiveToolsCableTest_Request) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_cable_test_proto_msgTypes[6]
+	mi := &file_meraki_devices_v1_cable_test_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -461,21 +323,29 @@ func (x *DeviceLiveToolsCableTest_Request) GetPorts() []string {
 	return nil
 }
 
+func (x *DeviceLiveToolsCableTest_Request) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsCableTest_Results struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Port  *string                `protobuf:"bytes,1,opt,name=port,proto3,oneof" json:"port,omitempty"`
 	// Known values: "down", "error", "in-progress", "up".
-	Status        *string                                   `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	SpeedMbps     *int64                                    `protobuf:"varint,3,opt,name=speed_mbps,json=speedMbps,proto3,oneof" json:"speed_mbps,omitempty"`
-	Error         *string                                   `protobuf:"bytes,4,opt,name=error,proto3,oneof" json:"error,omitempty"`
-	Pairs         []*DeviceLiveToolsCableTest_Results_Pairs `protobuf:"bytes,5,rep,name=pairs,proto3" json:"pairs,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string                                   `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	SpeedMbps            *int64                                    `protobuf:"varint,3,opt,name=speed_mbps,json=speedMbps,proto3,oneof" json:"speed_mbps,omitempty"`
+	Error                *string                                   `protobuf:"bytes,4,opt,name=error,proto3,oneof" json:"error,omitempty"`
+	Pairs                []*DeviceLiveToolsCableTest_Results_Pairs `protobuf:"bytes,5,rep,name=pairs,proto3" json:"pairs,omitempty"`
+	AdditionalProperties *structpb.Struct                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsCableTest_Results) Reset() {
 	*x = DeviceLiveToolsCableTest_Results{}
-	mi := &file_meraki_devices_v1_cable_test_proto_msgTypes[7]
+	mi := &file_meraki_devices_v1_cable_test_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -487,7 +357,7 @@ func (x *DeviceLiveToolsCableTest_Results) String() string {
 func (*DeviceLiveToolsCableTest_Results) ProtoMessage() {}
 
 func (x *DeviceLiveToolsCableTest_Results) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_cable_test_proto_msgTypes[7]
+	mi := &file_meraki_devices_v1_cable_test_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -538,18 +408,29 @@ func (x *DeviceLiveToolsCableTest_Results) GetPairs() []*DeviceLiveToolsCableTes
 	return nil
 }
 
+func (x *DeviceLiveToolsCableTest_Results) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsCableTest_Callback struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Url           *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Status        *string                `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                             `protogen:"open.v1"`
+	Id                   *string                                            `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Url                  *string                                            `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Status               *string                                            `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	SharedSecret         *string                                            `protobuf:"bytes,4,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
+	HttpServer           *DeviceLiveToolsCableTest_Callback_HttpServer      `protobuf:"bytes,5,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
+	PayloadTemplate      *DeviceLiveToolsCableTest_Callback_PayloadTemplate `protobuf:"bytes,6,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
+	AdditionalProperties *structpb.Struct                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsCableTest_Callback) Reset() {
 	*x = DeviceLiveToolsCableTest_Callback{}
-	mi := &file_meraki_devices_v1_cable_test_proto_msgTypes[8]
+	mi := &file_meraki_devices_v1_cable_test_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -561,7 +442,7 @@ func (x *DeviceLiveToolsCableTest_Callback) String() string {
 func (*DeviceLiveToolsCableTest_Callback) ProtoMessage() {}
 
 func (x *DeviceLiveToolsCableTest_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_cable_test_proto_msgTypes[8]
+	mi := &file_meraki_devices_v1_cable_test_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -598,6 +479,34 @@ func (x *DeviceLiveToolsCableTest_Callback) GetStatus() string {
 	return ""
 }
 
+func (x *DeviceLiveToolsCableTest_Callback) GetSharedSecret() string {
+	if x != nil && x.SharedSecret != nil {
+		return *x.SharedSecret
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsCableTest_Callback) GetHttpServer() *DeviceLiveToolsCableTest_Callback_HttpServer {
+	if x != nil {
+		return x.HttpServer
+	}
+	return nil
+}
+
+func (x *DeviceLiveToolsCableTest_Callback) GetPayloadTemplate() *DeviceLiveToolsCableTest_Callback_PayloadTemplate {
+	if x != nil {
+		return x.PayloadTemplate
+	}
+	return nil
+}
+
+func (x *DeviceLiveToolsCableTest_Callback) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsCableTest_Results_Pairs struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: 0, 1, 2, 3.
@@ -605,15 +514,16 @@ type DeviceLiveToolsCableTest_Results_Pairs struct {
 	// Known values: "abnormal", "couplex", "fail", "forced", "in-progress", "invalid",
 	// "not-supported", "ok", "open", "open or short", "short", "short or abnormal",
 	// "short or couplex", "unknown".
-	Status        *string `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	LengthMeters  *int64  `protobuf:"varint,3,opt,name=length_meters,json=lengthMeters,proto3,oneof" json:"length_meters,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string          `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	LengthMeters         *int64           `protobuf:"varint,3,opt,name=length_meters,json=lengthMeters,proto3,oneof" json:"length_meters,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsCableTest_Results_Pairs) Reset() {
 	*x = DeviceLiveToolsCableTest_Results_Pairs{}
-	mi := &file_meraki_devices_v1_cable_test_proto_msgTypes[9]
+	mi := &file_meraki_devices_v1_cable_test_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -625,7 +535,7 @@ func (x *DeviceLiveToolsCableTest_Results_Pairs) String() string {
 func (*DeviceLiveToolsCableTest_Results_Pairs) ProtoMessage() {}
 
 func (x *DeviceLiveToolsCableTest_Results_Pairs) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_cable_test_proto_msgTypes[9]
+	mi := &file_meraki_devices_v1_cable_test_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -662,34 +572,131 @@ func (x *DeviceLiveToolsCableTest_Results_Pairs) GetLengthMeters() int64 {
 	return 0
 }
 
+func (x *DeviceLiveToolsCableTest_Results_Pairs) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type DeviceLiveToolsCableTest_Callback_HttpServer struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsCableTest_Callback_HttpServer) Reset() {
+	*x = DeviceLiveToolsCableTest_Callback_HttpServer{}
+	mi := &file_meraki_devices_v1_cable_test_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceLiveToolsCableTest_Callback_HttpServer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceLiveToolsCableTest_Callback_HttpServer) ProtoMessage() {}
+
+func (x *DeviceLiveToolsCableTest_Callback_HttpServer) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_cable_test_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceLiveToolsCableTest_Callback_HttpServer.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsCableTest_Callback_HttpServer) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_cable_test_proto_rawDescGZIP(), []int{1, 2, 0}
+}
+
+func (x *DeviceLiveToolsCableTest_Callback_HttpServer) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsCableTest_Callback_HttpServer) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type DeviceLiveToolsCableTest_Callback_PayloadTemplate struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsCableTest_Callback_PayloadTemplate) Reset() {
+	*x = DeviceLiveToolsCableTest_Callback_PayloadTemplate{}
+	mi := &file_meraki_devices_v1_cable_test_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceLiveToolsCableTest_Callback_PayloadTemplate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceLiveToolsCableTest_Callback_PayloadTemplate) ProtoMessage() {}
+
+func (x *DeviceLiveToolsCableTest_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_cable_test_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceLiveToolsCableTest_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsCableTest_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_cable_test_proto_rawDescGZIP(), []int{1, 2, 1}
+}
+
+func (x *DeviceLiveToolsCableTest_Callback_PayloadTemplate) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsCableTest_Callback_PayloadTemplate) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_devices_v1_cable_test_proto protoreflect.FileDescriptor
 
 const file_meraki_devices_v1_cable_test_proto_rawDesc = "" +
 	"\n" +
-	"\"meraki/devices/v1/cable_test.proto\x12\x11meraki.devices.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"\xfe\x05\n" +
+	"\"meraki/devices/v1/cable_test.proto\x12\x11meraki.devices.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\xdc\x02\n" +
 	"%CreateDeviceLiveToolsCableTestRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x14\n" +
-	"\x05ports\x18\x02 \x03(\tR\x05ports\x12]\n" +
-	"\bcallback\x18\x03 \x01(\v2A.meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest.CallbackR\bcallback\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xab\x03\n" +
-	"\bCallback\x12\x15\n" +
-	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12(\n" +
-	"\rshared_secret\x18\x02 \x01(\tH\x01R\fsharedSecret\x88\x01\x01\x12m\n" +
-	"\vhttp_server\x18\x03 \x01(\v2L.meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest.Callback.HttpServerR\n" +
-	"httpServer\x12|\n" +
-	"\x10payload_template\x18\x04 \x01(\v2Q.meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest.Callback.PayloadTemplateR\x0fpayloadTemplate\x1a(\n" +
-	"\n" +
-	"HttpServer\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a-\n" +
-	"\x0fPayloadTemplate\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\x06\n" +
-	"\x04_urlB\x10\n" +
-	"\x0e_shared_secretB\t\n" +
-	"\a_serial\"\xfb\a\n" +
+	"\x05ports\x18\x02 \x03(\tR\x05ports\x12P\n" +
+	"\bcallback\x18\x03 \x01(\v24.meraki.devices.v1.DeviceLiveToolsCableTest.CallbackR\bcallback\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_serial\"\x8e\x0f\n" +
 	"\x18DeviceLiveToolsCableTest\x12'\n" +
 	"\rcable_test_id\x18\x01 \x01(\tH\x00R\vcableTestId\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12M\n" +
@@ -697,36 +704,55 @@ const file_meraki_devices_v1_cable_test_proto_rawDesc = "" +
 	"\x06status\x18\x04 \x01(\tH\x02R\x06status\x88\x01\x01\x12M\n" +
 	"\aresults\x18\x05 \x03(\v23.meraki.devices.v1.DeviceLiveToolsCableTest.ResultsR\aresults\x12\x19\n" +
 	"\x05error\x18\x06 \x01(\tH\x03R\x05error\x88\x01\x01\x12P\n" +
-	"\bcallback\x18\a \x01(\v24.meraki.devices.v1.DeviceLiveToolsCableTest.CallbackR\bcallback\x1aG\n" +
+	"\bcallback\x18\a \x01(\v24.meraki.devices.v1.DeviceLiveToolsCableTest.CallbackR\bcallback\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x14\n" +
-	"\x05ports\x18\x02 \x03(\tR\x05portsB\t\n" +
-	"\a_serial\x1a\x8f\x03\n" +
+	"\x05ports\x18\x02 \x03(\tR\x05ports\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_serial\x1a\xad\x04\n" +
 	"\aResults\x12\x17\n" +
 	"\x04port\x18\x01 \x01(\tH\x00R\x04port\x88\x01\x01\x12\x1b\n" +
 	"\x06status\x18\x02 \x01(\tH\x01R\x06status\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"speed_mbps\x18\x03 \x01(\x03H\x02R\tspeedMbps\x88\x01\x01\x12\x19\n" +
 	"\x05error\x18\x04 \x01(\tH\x03R\x05error\x88\x01\x01\x12O\n" +
-	"\x05pairs\x18\x05 \x03(\v29.meraki.devices.v1.DeviceLiveToolsCableTest.Results.PairsR\x05pairs\x1a\x90\x01\n" +
+	"\x05pairs\x18\x05 \x03(\v29.meraki.devices.v1.DeviceLiveToolsCableTest.Results.PairsR\x05pairs\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdf\x01\n" +
 	"\x05Pairs\x12\x19\n" +
 	"\x05index\x18\x01 \x01(\x03H\x00R\x05index\x88\x01\x01\x12\x1b\n" +
 	"\x06status\x18\x02 \x01(\tH\x01R\x06status\x88\x01\x01\x12(\n" +
-	"\rlength_meters\x18\x03 \x01(\x03H\x02R\flengthMeters\x88\x01\x01B\b\n" +
+	"\rlength_meters\x18\x03 \x01(\x03H\x02R\flengthMeters\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_indexB\t\n" +
 	"\a_statusB\x10\n" +
 	"\x0e_length_metersB\a\n" +
 	"\x05_portB\t\n" +
 	"\a_statusB\r\n" +
 	"\v_speed_mbpsB\b\n" +
-	"\x06_error\x1am\n" +
+	"\x06_error\x1a\xc2\x05\n" +
 	"\bCallback\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01B\x05\n" +
+	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01\x12(\n" +
+	"\rshared_secret\x18\x04 \x01(\tH\x03R\fsharedSecret\x88\x01\x01\x12`\n" +
+	"\vhttp_server\x18\x05 \x01(\v2?.meraki.devices.v1.DeviceLiveToolsCableTest.Callback.HttpServerR\n" +
+	"httpServer\x12o\n" +
+	"\x10payload_template\x18\x06 \x01(\v2D.meraki.devices.v1.DeviceLiveToolsCableTest.Callback.PayloadTemplateR\x0fpayloadTemplate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aw\n" +
+	"\n" +
+	"HttpServer\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a|\n" +
+	"\x0fPayloadTemplate\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_idB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_urlB\t\n" +
 	"\a_statusB\x10\n" +
+	"\x0e_shared_secretB\x10\n" +
 	"\x0e_cable_test_idB\x06\n" +
 	"\x04_urlB\t\n" +
 	"\a_statusB\b\n" +
@@ -735,8 +761,8 @@ const file_meraki_devices_v1_cable_test_proto_rawDesc = "" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01B\t\n" +
 	"\a_serialB\x05\n" +
-	"\x03_idBu\n" +
-	"\x1bcom.merakibroker.devices.v1B\x0eCableTestProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1b\x06proto3"
+	"\x03_idB\x8f\x01\n" +
+	"\x1bcom.merakibroker.devices.v1B\x0eCableTestProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1\xca\x02\x17MerakiBroker\\Devices\\V1b\x06proto3"
 
 var (
 	file_meraki_devices_v1_cable_test_proto_rawDescOnce sync.Once
@@ -750,35 +776,40 @@ func file_meraki_devices_v1_cable_test_proto_rawDescGZIP() []byte {
 	return file_meraki_devices_v1_cable_test_proto_rawDescData
 }
 
-var file_meraki_devices_v1_cable_test_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_meraki_devices_v1_cable_test_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_meraki_devices_v1_cable_test_proto_goTypes = []any{
-	(*CreateDeviceLiveToolsCableTestRequest)(nil),                          // 0: meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest
-	(*DeviceLiveToolsCableTest)(nil),                                       // 1: meraki.devices.v1.DeviceLiveToolsCableTest
-	(*GetDeviceLiveToolsCableTestRequest)(nil),                             // 2: meraki.devices.v1.GetDeviceLiveToolsCableTestRequest
-	(*CreateDeviceLiveToolsCableTestRequest_Callback)(nil),                 // 3: meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest.Callback
-	(*CreateDeviceLiveToolsCableTestRequest_Callback_HttpServer)(nil),      // 4: meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest.Callback.HttpServer
-	(*CreateDeviceLiveToolsCableTestRequest_Callback_PayloadTemplate)(nil), // 5: meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest.Callback.PayloadTemplate
-	(*DeviceLiveToolsCableTest_Request)(nil),                               // 6: meraki.devices.v1.DeviceLiveToolsCableTest.Request
-	(*DeviceLiveToolsCableTest_Results)(nil),                               // 7: meraki.devices.v1.DeviceLiveToolsCableTest.Results
-	(*DeviceLiveToolsCableTest_Callback)(nil),                              // 8: meraki.devices.v1.DeviceLiveToolsCableTest.Callback
-	(*DeviceLiveToolsCableTest_Results_Pairs)(nil),                         // 9: meraki.devices.v1.DeviceLiveToolsCableTest.Results.Pairs
-	(*fieldmaskpb.FieldMask)(nil),                                          // 10: google.protobuf.FieldMask
+	(*CreateDeviceLiveToolsCableTestRequest)(nil),             // 0: meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest
+	(*DeviceLiveToolsCableTest)(nil),                          // 1: meraki.devices.v1.DeviceLiveToolsCableTest
+	(*GetDeviceLiveToolsCableTestRequest)(nil),                // 2: meraki.devices.v1.GetDeviceLiveToolsCableTestRequest
+	(*DeviceLiveToolsCableTest_Request)(nil),                  // 3: meraki.devices.v1.DeviceLiveToolsCableTest.Request
+	(*DeviceLiveToolsCableTest_Results)(nil),                  // 4: meraki.devices.v1.DeviceLiveToolsCableTest.Results
+	(*DeviceLiveToolsCableTest_Callback)(nil),                 // 5: meraki.devices.v1.DeviceLiveToolsCableTest.Callback
+	(*DeviceLiveToolsCableTest_Results_Pairs)(nil),            // 6: meraki.devices.v1.DeviceLiveToolsCableTest.Results.Pairs
+	(*DeviceLiveToolsCableTest_Callback_HttpServer)(nil),      // 7: meraki.devices.v1.DeviceLiveToolsCableTest.Callback.HttpServer
+	(*DeviceLiveToolsCableTest_Callback_PayloadTemplate)(nil), // 8: meraki.devices.v1.DeviceLiveToolsCableTest.Callback.PayloadTemplate
+	(*structpb.Struct)(nil),                                   // 9: google.protobuf.Struct
 }
 var file_meraki_devices_v1_cable_test_proto_depIdxs = []int32{
-	3,  // 0: meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest.callback:type_name -> meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest.Callback
-	10, // 1: meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest.null_fields:type_name -> google.protobuf.FieldMask
-	10, // 2: meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6,  // 3: meraki.devices.v1.DeviceLiveToolsCableTest.request:type_name -> meraki.devices.v1.DeviceLiveToolsCableTest.Request
-	7,  // 4: meraki.devices.v1.DeviceLiveToolsCableTest.results:type_name -> meraki.devices.v1.DeviceLiveToolsCableTest.Results
-	8,  // 5: meraki.devices.v1.DeviceLiveToolsCableTest.callback:type_name -> meraki.devices.v1.DeviceLiveToolsCableTest.Callback
-	4,  // 6: meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest.Callback.http_server:type_name -> meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest.Callback.HttpServer
-	5,  // 7: meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest.Callback.payload_template:type_name -> meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest.Callback.PayloadTemplate
-	9,  // 8: meraki.devices.v1.DeviceLiveToolsCableTest.Results.pairs:type_name -> meraki.devices.v1.DeviceLiveToolsCableTest.Results.Pairs
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	5,  // 0: meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest.callback:type_name -> meraki.devices.v1.DeviceLiveToolsCableTest.Callback
+	9,  // 1: meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 2: meraki.devices.v1.DeviceLiveToolsCableTest.request:type_name -> meraki.devices.v1.DeviceLiveToolsCableTest.Request
+	4,  // 3: meraki.devices.v1.DeviceLiveToolsCableTest.results:type_name -> meraki.devices.v1.DeviceLiveToolsCableTest.Results
+	5,  // 4: meraki.devices.v1.DeviceLiveToolsCableTest.callback:type_name -> meraki.devices.v1.DeviceLiveToolsCableTest.Callback
+	9,  // 5: meraki.devices.v1.DeviceLiveToolsCableTest.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 6: meraki.devices.v1.DeviceLiveToolsCableTest.Request.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 7: meraki.devices.v1.DeviceLiveToolsCableTest.Results.pairs:type_name -> meraki.devices.v1.DeviceLiveToolsCableTest.Results.Pairs
+	9,  // 8: meraki.devices.v1.DeviceLiveToolsCableTest.Results.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 9: meraki.devices.v1.DeviceLiveToolsCableTest.Callback.http_server:type_name -> meraki.devices.v1.DeviceLiveToolsCableTest.Callback.HttpServer
+	8,  // 10: meraki.devices.v1.DeviceLiveToolsCableTest.Callback.payload_template:type_name -> meraki.devices.v1.DeviceLiveToolsCableTest.Callback.PayloadTemplate
+	9,  // 11: meraki.devices.v1.DeviceLiveToolsCableTest.Callback.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 12: meraki.devices.v1.DeviceLiveToolsCableTest.Results.Pairs.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 13: meraki.devices.v1.DeviceLiveToolsCableTest.Callback.HttpServer.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 14: meraki.devices.v1.DeviceLiveToolsCableTest.Callback.PayloadTemplate.additional_properties:type_name -> google.protobuf.Struct
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_meraki_devices_v1_cable_test_proto_init() }
@@ -795,14 +826,13 @@ func file_meraki_devices_v1_cable_test_proto_init() {
 	file_meraki_devices_v1_cable_test_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_devices_v1_cable_test_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_devices_v1_cable_test_proto_msgTypes[8].OneofWrappers = []any{}
-	file_meraki_devices_v1_cable_test_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_devices_v1_cable_test_proto_rawDesc), len(file_meraki_devices_v1_cable_test_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -31,11 +31,12 @@ type UpdateDeviceCellularGeolocationsRequest struct {
 	// Required.
 	Serial *string `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// Required.
-	Enabled       *bool                  `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Enabled              *bool            `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateDeviceCellularGeolocationsRequest) Reset() {
@@ -82,26 +83,34 @@ func (x *UpdateDeviceCellularGeolocationsRequest) GetEnabled() bool {
 	return false
 }
 
-func (x *UpdateDeviceCellularGeolocationsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateDeviceCellularGeolocationsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceCellularGeolocationsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of updateDeviceCellularGeolocations.
+func (x *UpdateDeviceCellularGeolocationsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateDeviceCellularGeolocationsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The cellular geolocations of a device. Answer of updateDeviceCellularGeolocations.
 type DeviceCellularGeolocations struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceCellularGeolocations) Reset() {
@@ -139,6 +148,13 @@ func (x *DeviceCellularGeolocations) GetEnabled() bool {
 		return *x.Enabled
 	}
 	return false
+}
+
+func (x *DeviceCellularGeolocations) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 // Request of getDeviceCellularSims.
@@ -187,14 +203,15 @@ func (x *GetDeviceCellularSimsRequest) GetSerial() string {
 	return ""
 }
 
-// Answer of getDeviceCellularSims, updateDeviceCellularSims.
+// The cellular SIMs of a device. Answer of getDeviceCellularSims, updateDeviceCellularSims.
 type DeviceCellularSims struct {
-	state         protoimpl.MessageState          `protogen:"open.v1"`
-	Sims          []*DeviceCellularSims_Sims      `protobuf:"bytes,1,rep,name=sims,proto3" json:"sims,omitempty"`
-	SimOrdering   []string                        `protobuf:"bytes,2,rep,name=sim_ordering,json=simOrdering,proto3" json:"sim_ordering,omitempty"`
-	SimFailover   *DeviceCellularSims_SimFailover `protobuf:"bytes,3,opt,name=sim_failover,json=simFailover,proto3" json:"sim_failover,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState          `protogen:"open.v1"`
+	Sims                 []*DeviceCellularSims_Sims      `protobuf:"bytes,1,rep,name=sims,proto3" json:"sims,omitempty"`
+	SimOrdering          []string                        `protobuf:"bytes,2,rep,name=sim_ordering,json=simOrdering,proto3" json:"sim_ordering,omitempty"`
+	SimFailover          *DeviceCellularSims_SimFailover `protobuf:"bytes,3,opt,name=sim_failover,json=simFailover,proto3" json:"sim_failover,omitempty"`
+	AdditionalProperties *structpb.Struct                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceCellularSims) Reset() {
@@ -248,18 +265,26 @@ func (x *DeviceCellularSims) GetSimFailover() *DeviceCellularSims_SimFailover {
 	return nil
 }
 
+func (x *DeviceCellularSims) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateDeviceCellularSims.
 type UpdateDeviceCellularSimsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Serial        *string                                      `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Sims          []*UpdateDeviceCellularSimsRequest_Sims      `protobuf:"bytes,2,rep,name=sims,proto3" json:"sims,omitempty"`
-	SimOrdering   []string                                     `protobuf:"bytes,3,rep,name=sim_ordering,json=simOrdering,proto3" json:"sim_ordering,omitempty"`
-	SimFailover   *UpdateDeviceCellularSimsRequest_SimFailover `protobuf:"bytes,4,opt,name=sim_failover,json=simFailover,proto3" json:"sim_failover,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                       `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                       `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Serial               *string                         `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Sims                 []*DeviceCellularSims_Sims      `protobuf:"bytes,2,rep,name=sims,proto3" json:"sims,omitempty"`
+	SimOrdering          []string                        `protobuf:"bytes,3,rep,name=sim_ordering,json=simOrdering,proto3" json:"sim_ordering,omitempty"`
+	SimFailover          *DeviceCellularSims_SimFailover `protobuf:"bytes,4,opt,name=sim_failover,json=simFailover,proto3" json:"sim_failover,omitempty"`
+	EmptyFields          []string                        `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                        `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateDeviceCellularSimsRequest) Reset() {
@@ -299,7 +324,7 @@ func (x *UpdateDeviceCellularSimsRequest) GetSerial() string {
 	return ""
 }
 
-func (x *UpdateDeviceCellularSimsRequest) GetSims() []*UpdateDeviceCellularSimsRequest_Sims {
+func (x *UpdateDeviceCellularSimsRequest) GetSims() []*DeviceCellularSims_Sims {
 	if x != nil {
 		return x.Sims
 	}
@@ -313,23 +338,30 @@ func (x *UpdateDeviceCellularSimsRequest) GetSimOrdering() []string {
 	return nil
 }
 
-func (x *UpdateDeviceCellularSimsRequest) GetSimFailover() *UpdateDeviceCellularSimsRequest_SimFailover {
+func (x *UpdateDeviceCellularSimsRequest) GetSimFailover() *DeviceCellularSims_SimFailover {
 	if x != nil {
 		return x.SimFailover
 	}
 	return nil
 }
 
-func (x *UpdateDeviceCellularSimsRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceCellularSimsRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateDeviceCellularSimsRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateDeviceCellularSimsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceCellularSimsRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -344,11 +376,12 @@ type CreateDeviceCellularUplinksBandsMasksUpdateRequest struct {
 	// Required. Known values: "5GNSA", "5GSA", "LTE".
 	Type *string `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	// Required.
-	Masked        []string               `protobuf:"bytes,4,rep,name=masked,proto3" json:"masked,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Masked               []string         `protobuf:"bytes,4,rep,name=masked,proto3" json:"masked,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateDeviceCellularUplinksBandsMasksUpdateRequest) Reset() {
@@ -409,26 +442,40 @@ func (x *CreateDeviceCellularUplinksBandsMasksUpdateRequest) GetMasked() []strin
 	return nil
 }
 
-func (x *CreateDeviceCellularUplinksBandsMasksUpdateRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateDeviceCellularUplinksBandsMasksUpdateRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateDeviceCellularUplinksBandsMasksUpdateRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createDeviceCellularUplinksBandsMasksUpdate.
+func (x *CreateDeviceCellularUplinksBandsMasksUpdateRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateDeviceCellularUplinksBandsMasksUpdateRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The cellular uplinks bands masks update of a device. Answer of
+// createDeviceCellularUplinksBandsMasksUpdate.
 type DeviceCellularUplinksBandsMasksUpdate struct {
-	state         protoimpl.MessageState                          `protogen:"open.v1"`
-	BySlot        []*DeviceCellularUplinksBandsMasksUpdate_BySlot `protobuf:"bytes,1,rep,name=by_slot,json=bySlot,proto3" json:"by_slot,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state  protoimpl.MessageState                          `protogen:"open.v1"`
+	BySlot []*DeviceCellularUplinksBandsMasksUpdate_BySlot `protobuf:"bytes,1,rep,name=by_slot,json=bySlot,proto3" json:"by_slot,omitempty"`
+	// Known values: "sim1", "sim2", "sim3".
+	Slot *string `protobuf:"bytes,2,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
+	// Known values: "5GNSA", "5GSA", "LTE".
+	Type                 *string          `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Masked               []string         `protobuf:"bytes,4,rep,name=masked,proto3" json:"masked,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceCellularUplinksBandsMasksUpdate) Reset() {
@@ -468,6 +515,34 @@ func (x *DeviceCellularUplinksBandsMasksUpdate) GetBySlot() []*DeviceCellularUpl
 	return nil
 }
 
+func (x *DeviceCellularUplinksBandsMasksUpdate) GetSlot() string {
+	if x != nil && x.Slot != nil {
+		return *x.Slot
+	}
+	return ""
+}
+
+func (x *DeviceCellularUplinksBandsMasksUpdate) GetType() string {
+	if x != nil && x.Type != nil {
+		return *x.Type
+	}
+	return ""
+}
+
+func (x *DeviceCellularUplinksBandsMasksUpdate) GetMasked() []string {
+	if x != nil {
+		return x.Masked
+	}
+	return nil
+}
+
+func (x *DeviceCellularUplinksBandsMasksUpdate) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceCellularSims_Sims struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Slot   *string                `protobuf:"bytes,1,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
@@ -478,10 +553,12 @@ type DeviceCellularSims_Sims struct {
 	IsPrimary *bool `protobuf:"varint,5,opt,name=is_primary,json=isPrimary,proto3,oneof" json:"is_primary,omitempty"`
 	// Known values: "PIN required", "PUK required", "active", "inserted", "not inserted",
 	// "standby", "unknown".
-	Status        *string                         `protobuf:"bytes,6,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Apns          []*DeviceCellularSims_Sims_Apns `protobuf:"bytes,7,rep,name=apns,proto3" json:"apns,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string                         `protobuf:"bytes,6,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Apns                 []*DeviceCellularSims_Sims_Apns `protobuf:"bytes,7,rep,name=apns,proto3" json:"apns,omitempty"`
+	SimOrder             *int64                          `protobuf:"varint,8,opt,name=sim_order,json=simOrder,proto3,oneof" json:"sim_order,omitempty"`
+	AdditionalProperties *structpb.Struct                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceCellularSims_Sims) Reset() {
@@ -563,12 +640,27 @@ func (x *DeviceCellularSims_Sims) GetApns() []*DeviceCellularSims_Sims_Apns {
 	return nil
 }
 
+func (x *DeviceCellularSims_Sims) GetSimOrder() int64 {
+	if x != nil && x.SimOrder != nil {
+		return *x.SimOrder
+	}
+	return 0
+}
+
+func (x *DeviceCellularSims_Sims) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceCellularSims_SimFailover struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Timeout       *int64                 `protobuf:"varint,2,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Timeout              *int64                 `protobuf:"varint,2,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceCellularSims_SimFailover) Reset() {
@@ -615,13 +707,23 @@ func (x *DeviceCellularSims_SimFailover) GetTimeout() int64 {
 	return 0
 }
 
+func (x *DeviceCellularSims_SimFailover) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceCellularSims_Sims_Apns struct {
-	state          protoimpl.MessageState                       `protogen:"open.v1"`
-	Name           *string                                      `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	AllowedIpTypes []string                                     `protobuf:"bytes,2,rep,name=allowed_ip_types,json=allowedIpTypes,proto3" json:"allowed_ip_types,omitempty"`
-	Authentication *DeviceCellularSims_Sims_Apns_Authentication `protobuf:"bytes,3,opt,name=authentication,proto3" json:"authentication,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Required in a request.
+	AllowedIpTypes       []string                                     `protobuf:"bytes,2,rep,name=allowed_ip_types,json=allowedIpTypes,proto3" json:"allowed_ip_types,omitempty"`
+	Authentication       *DeviceCellularSims_Sims_Apns_Authentication `protobuf:"bytes,3,opt,name=authentication,proto3" json:"authentication,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceCellularSims_Sims_Apns) Reset() {
@@ -675,14 +777,22 @@ func (x *DeviceCellularSims_Sims_Apns) GetAuthentication() *DeviceCellularSims_S
 	return nil
 }
 
+func (x *DeviceCellularSims_Sims_Apns) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceCellularSims_Sims_Apns_Authentication struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "chap", "none", "pap". Default "none".
-	Type          *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Username      *string `protobuf:"bytes,2,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	Password      *string `protobuf:"bytes,3,opt,name=password,proto3,oneof" json:"password,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string          `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Username             *string          `protobuf:"bytes,2,opt,name=username,proto3,oneof" json:"username,omitempty"`
+	Password             *string          `protobuf:"bytes,3,opt,name=password,proto3,oneof" json:"password,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceCellularSims_Sims_Apns_Authentication) Reset() {
@@ -736,262 +846,26 @@ func (x *DeviceCellularSims_Sims_Apns_Authentication) GetPassword() string {
 	return ""
 }
 
-type UpdateDeviceCellularSimsRequest_Sims struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Slot  *string                `protobuf:"bytes,1,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
-	// Default false.
-	IsPrimary     *bool                                        `protobuf:"varint,2,opt,name=is_primary,json=isPrimary,proto3,oneof" json:"is_primary,omitempty"`
-	Apns          []*UpdateDeviceCellularSimsRequest_Sims_Apns `protobuf:"bytes,3,rep,name=apns,proto3" json:"apns,omitempty"`
-	SimOrder      *int64                                       `protobuf:"varint,4,opt,name=sim_order,json=simOrder,proto3,oneof" json:"sim_order,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceCellularSimsRequest_Sims) Reset() {
-	*x = UpdateDeviceCellularSimsRequest_Sims{}
-	mi := &file_meraki_devices_v1_cellular_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceCellularSimsRequest_Sims) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceCellularSimsRequest_Sims) ProtoMessage() {}
-
-func (x *UpdateDeviceCellularSimsRequest_Sims) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_cellular_proto_msgTypes[11]
+func (x *DeviceCellularSims_Sims_Apns_Authentication) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceCellularSimsRequest_Sims.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceCellularSimsRequest_Sims) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_cellular_proto_rawDescGZIP(), []int{4, 0}
-}
-
-func (x *UpdateDeviceCellularSimsRequest_Sims) GetSlot() string {
-	if x != nil && x.Slot != nil {
-		return *x.Slot
-	}
-	return ""
-}
-
-func (x *UpdateDeviceCellularSimsRequest_Sims) GetIsPrimary() bool {
-	if x != nil && x.IsPrimary != nil {
-		return *x.IsPrimary
-	}
-	return false
-}
-
-func (x *UpdateDeviceCellularSimsRequest_Sims) GetApns() []*UpdateDeviceCellularSimsRequest_Sims_Apns {
-	if x != nil {
-		return x.Apns
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *UpdateDeviceCellularSimsRequest_Sims) GetSimOrder() int64 {
-	if x != nil && x.SimOrder != nil {
-		return *x.SimOrder
-	}
-	return 0
-}
-
-type UpdateDeviceCellularSimsRequest_SimFailover struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Timeout       *int64                 `protobuf:"varint,2,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceCellularSimsRequest_SimFailover) Reset() {
-	*x = UpdateDeviceCellularSimsRequest_SimFailover{}
-	mi := &file_meraki_devices_v1_cellular_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceCellularSimsRequest_SimFailover) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceCellularSimsRequest_SimFailover) ProtoMessage() {}
-
-func (x *UpdateDeviceCellularSimsRequest_SimFailover) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_cellular_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceCellularSimsRequest_SimFailover.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceCellularSimsRequest_SimFailover) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_cellular_proto_rawDescGZIP(), []int{4, 1}
-}
-
-func (x *UpdateDeviceCellularSimsRequest_SimFailover) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateDeviceCellularSimsRequest_SimFailover) GetTimeout() int64 {
-	if x != nil && x.Timeout != nil {
-		return *x.Timeout
-	}
-	return 0
-}
-
-type UpdateDeviceCellularSimsRequest_Sims_Apns struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Required.
-	AllowedIpTypes []string                                                  `protobuf:"bytes,2,rep,name=allowed_ip_types,json=allowedIpTypes,proto3" json:"allowed_ip_types,omitempty"`
-	Authentication *UpdateDeviceCellularSimsRequest_Sims_Apns_Authentication `protobuf:"bytes,3,opt,name=authentication,proto3" json:"authentication,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceCellularSimsRequest_Sims_Apns) Reset() {
-	*x = UpdateDeviceCellularSimsRequest_Sims_Apns{}
-	mi := &file_meraki_devices_v1_cellular_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceCellularSimsRequest_Sims_Apns) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceCellularSimsRequest_Sims_Apns) ProtoMessage() {}
-
-func (x *UpdateDeviceCellularSimsRequest_Sims_Apns) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_cellular_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceCellularSimsRequest_Sims_Apns.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceCellularSimsRequest_Sims_Apns) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_cellular_proto_rawDescGZIP(), []int{4, 0, 0}
-}
-
-func (x *UpdateDeviceCellularSimsRequest_Sims_Apns) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateDeviceCellularSimsRequest_Sims_Apns) GetAllowedIpTypes() []string {
-	if x != nil {
-		return x.AllowedIpTypes
-	}
-	return nil
-}
-
-func (x *UpdateDeviceCellularSimsRequest_Sims_Apns) GetAuthentication() *UpdateDeviceCellularSimsRequest_Sims_Apns_Authentication {
-	if x != nil {
-		return x.Authentication
-	}
-	return nil
-}
-
-type UpdateDeviceCellularSimsRequest_Sims_Apns_Authentication struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "chap", "none", "pap". Default "none".
-	Type          *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Username      *string `protobuf:"bytes,2,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	Password      *string `protobuf:"bytes,3,opt,name=password,proto3,oneof" json:"password,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceCellularSimsRequest_Sims_Apns_Authentication) Reset() {
-	*x = UpdateDeviceCellularSimsRequest_Sims_Apns_Authentication{}
-	mi := &file_meraki_devices_v1_cellular_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceCellularSimsRequest_Sims_Apns_Authentication) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceCellularSimsRequest_Sims_Apns_Authentication) ProtoMessage() {}
-
-func (x *UpdateDeviceCellularSimsRequest_Sims_Apns_Authentication) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_cellular_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceCellularSimsRequest_Sims_Apns_Authentication.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceCellularSimsRequest_Sims_Apns_Authentication) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_cellular_proto_rawDescGZIP(), []int{4, 0, 0, 0}
-}
-
-func (x *UpdateDeviceCellularSimsRequest_Sims_Apns_Authentication) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *UpdateDeviceCellularSimsRequest_Sims_Apns_Authentication) GetUsername() string {
-	if x != nil && x.Username != nil {
-		return *x.Username
-	}
-	return ""
-}
-
-func (x *UpdateDeviceCellularSimsRequest_Sims_Apns_Authentication) GetPassword() string {
-	if x != nil && x.Password != nil {
-		return *x.Password
-	}
-	return ""
 }
 
 type DeviceCellularUplinksBandsMasksUpdate_BySlot struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "sim1", "sim2", "sim3".
-	Slot          *string                                                      `protobuf:"bytes,1,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
-	BySignalType  []*DeviceCellularUplinksBandsMasksUpdate_BySlot_BySignalType `protobuf:"bytes,2,rep,name=by_signal_type,json=bySignalType,proto3" json:"by_signal_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Slot                 *string                                                      `protobuf:"bytes,1,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
+	BySignalType         []*DeviceCellularUplinksBandsMasksUpdate_BySlot_BySignalType `protobuf:"bytes,2,rep,name=by_signal_type,json=bySignalType,proto3" json:"by_signal_type,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceCellularUplinksBandsMasksUpdate_BySlot) Reset() {
 	*x = DeviceCellularUplinksBandsMasksUpdate_BySlot{}
-	mi := &file_meraki_devices_v1_cellular_proto_msgTypes[15]
+	mi := &file_meraki_devices_v1_cellular_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1003,7 +877,7 @@ func (x *DeviceCellularUplinksBandsMasksUpdate_BySlot) String() string {
 func (*DeviceCellularUplinksBandsMasksUpdate_BySlot) ProtoMessage() {}
 
 func (x *DeviceCellularUplinksBandsMasksUpdate_BySlot) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_cellular_proto_msgTypes[15]
+	mi := &file_meraki_devices_v1_cellular_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1033,20 +907,28 @@ func (x *DeviceCellularUplinksBandsMasksUpdate_BySlot) GetBySignalType() []*Devi
 	return nil
 }
 
+func (x *DeviceCellularUplinksBandsMasksUpdate_BySlot) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceCellularUplinksBandsMasksUpdate_BySlot_BySignalType struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "5GNSA", "5GSA", "LTE".
-	Type          *string  `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Masked        []string `protobuf:"bytes,2,rep,name=masked,proto3" json:"masked,omitempty"`
-	Enabled       []string `protobuf:"bytes,3,rep,name=enabled,proto3" json:"enabled,omitempty"`
-	Supported     []string `protobuf:"bytes,4,rep,name=supported,proto3" json:"supported,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string          `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Masked               []string         `protobuf:"bytes,2,rep,name=masked,proto3" json:"masked,omitempty"`
+	Enabled              []string         `protobuf:"bytes,3,rep,name=enabled,proto3" json:"enabled,omitempty"`
+	Supported            []string         `protobuf:"bytes,4,rep,name=supported,proto3" json:"supported,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceCellularUplinksBandsMasksUpdate_BySlot_BySignalType) Reset() {
 	*x = DeviceCellularUplinksBandsMasksUpdate_BySlot_BySignalType{}
-	mi := &file_meraki_devices_v1_cellular_proto_msgTypes[16]
+	mi := &file_meraki_devices_v1_cellular_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1058,7 +940,7 @@ func (x *DeviceCellularUplinksBandsMasksUpdate_BySlot_BySignalType) String() str
 func (*DeviceCellularUplinksBandsMasksUpdate_BySlot_BySignalType) ProtoMessage() {}
 
 func (x *DeviceCellularUplinksBandsMasksUpdate_BySlot_BySignalType) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_cellular_proto_msgTypes[16]
+	mi := &file_meraki_devices_v1_cellular_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1102,31 +984,42 @@ func (x *DeviceCellularUplinksBandsMasksUpdate_BySlot_BySignalType) GetSupported
 	return nil
 }
 
+func (x *DeviceCellularUplinksBandsMasksUpdate_BySlot_BySignalType) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_devices_v1_cellular_proto protoreflect.FileDescriptor
 
 const file_meraki_devices_v1_cellular_proto_rawDesc = "" +
 	"\n" +
-	" meraki/devices/v1/cellular.proto\x12\x11meraki.devices.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x88\x02\n" +
+	" meraki/devices/v1/cellular.proto\x12\x11meraki.devices.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\xa1\x02\n" +
 	"'UpdateDeviceCellularGeolocationsRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\t\n" +
+	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\n" +
 	"\n" +
-	"\b_enabled\"G\n" +
+	"\b_enabled\"\x96\x01\n" +
 	"\x1aDeviceCellularGeolocations\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabled\"F\n" +
 	"\x1cGetDeviceCellularSimsRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"\xba\a\n" +
+	"\a_serial\"\xf6\n" +
+	"\n" +
 	"\x12DeviceCellularSims\x12>\n" +
 	"\x04sims\x18\x01 \x03(\v2*.meraki.devices.v1.DeviceCellularSims.SimsR\x04sims\x12!\n" +
 	"\fsim_ordering\x18\x02 \x03(\tR\vsimOrdering\x12T\n" +
-	"\fsim_failover\x18\x03 \x01(\v21.meraki.devices.v1.DeviceCellularSims.SimFailoverR\vsimFailover\x1a\x85\x05\n" +
+	"\fsim_failover\x18\x03 \x01(\v21.meraki.devices.v1.DeviceCellularSims.SimFailoverR\vsimFailover\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa2\a\n" +
 	"\x04Sims\x12\x17\n" +
 	"\x04slot\x18\x01 \x01(\tH\x00R\x04slot\x88\x01\x01\x12\x19\n" +
 	"\x05iccid\x18\x02 \x01(\tH\x01R\x05iccid\x88\x01\x01\x12\x17\n" +
@@ -1135,15 +1028,19 @@ const file_meraki_devices_v1_cellular_proto_rawDesc = "" +
 	"\n" +
 	"is_primary\x18\x05 \x01(\bH\x04R\tisPrimary\x88\x01\x01\x12\x1b\n" +
 	"\x06status\x18\x06 \x01(\tH\x05R\x06status\x88\x01\x01\x12C\n" +
-	"\x04apns\x18\a \x03(\v2/.meraki.devices.v1.DeviceCellularSims.Sims.ApnsR\x04apns\x1a\xcb\x02\n" +
+	"\x04apns\x18\a \x03(\v2/.meraki.devices.v1.DeviceCellularSims.Sims.ApnsR\x04apns\x12 \n" +
+	"\tsim_order\x18\b \x01(\x03H\x06R\bsimOrder\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe9\x03\n" +
 	"\x04Apns\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12(\n" +
 	"\x10allowed_ip_types\x18\x02 \x03(\tR\x0eallowedIpTypes\x12f\n" +
-	"\x0eauthentication\x18\x03 \x01(\v2>.meraki.devices.v1.DeviceCellularSims.Sims.Apns.AuthenticationR\x0eauthentication\x1a\x8e\x01\n" +
+	"\x0eauthentication\x18\x03 \x01(\v2>.meraki.devices.v1.DeviceCellularSims.Sims.Apns.AuthenticationR\x0eauthentication\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdd\x01\n" +
 	"\x0eAuthentication\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x1f\n" +
 	"\busername\x18\x02 \x01(\tH\x01R\busername\x88\x01\x01\x12\x1f\n" +
-	"\bpassword\x18\x03 \x01(\tH\x02R\bpassword\x88\x01\x01B\a\n" +
+	"\bpassword\x18\x03 \x01(\tH\x02R\bpassword\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_typeB\v\n" +
 	"\t_usernameB\v\n" +
 	"\t_passwordB\a\n" +
@@ -1153,76 +1050,60 @@ const file_meraki_devices_v1_cellular_proto_rawDesc = "" +
 	"\x05_imsiB\t\n" +
 	"\a_msisdnB\r\n" +
 	"\v_is_primaryB\t\n" +
-	"\a_status\x1ac\n" +
+	"\a_statusB\f\n" +
+	"\n" +
+	"_sim_order\x1a\xb2\x01\n" +
 	"\vSimFailover\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1d\n" +
-	"\atimeout\x18\x02 \x01(\x03H\x01R\atimeout\x88\x01\x01B\n" +
+	"\atimeout\x18\x02 \x01(\x03H\x01R\atimeout\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\n" +
 	"\n" +
-	"\b_timeout\"\xc8\b\n" +
+	"\b_timeout\"\xa7\x03\n" +
 	"\x1fUpdateDeviceCellularSimsRequest\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12K\n" +
-	"\x04sims\x18\x02 \x03(\v27.meraki.devices.v1.UpdateDeviceCellularSimsRequest.SimsR\x04sims\x12!\n" +
-	"\fsim_ordering\x18\x03 \x03(\tR\vsimOrdering\x12a\n" +
-	"\fsim_failover\x18\x04 \x01(\v2>.meraki.devices.v1.UpdateDeviceCellularSimsRequest.SimFailoverR\vsimFailover\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xb8\x04\n" +
-	"\x04Sims\x12\x17\n" +
-	"\x04slot\x18\x01 \x01(\tH\x00R\x04slot\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"is_primary\x18\x02 \x01(\bH\x01R\tisPrimary\x88\x01\x01\x12P\n" +
-	"\x04apns\x18\x03 \x03(\v2<.meraki.devices.v1.UpdateDeviceCellularSimsRequest.Sims.ApnsR\x04apns\x12 \n" +
-	"\tsim_order\x18\x04 \x01(\x03H\x02R\bsimOrder\x88\x01\x01\x1a\xd8\x02\n" +
-	"\x04Apns\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12(\n" +
-	"\x10allowed_ip_types\x18\x02 \x03(\tR\x0eallowedIpTypes\x12s\n" +
-	"\x0eauthentication\x18\x03 \x01(\v2K.meraki.devices.v1.UpdateDeviceCellularSimsRequest.Sims.Apns.AuthenticationR\x0eauthentication\x1a\x8e\x01\n" +
-	"\x0eAuthentication\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x1f\n" +
-	"\busername\x18\x02 \x01(\tH\x01R\busername\x88\x01\x01\x12\x1f\n" +
-	"\bpassword\x18\x03 \x01(\tH\x02R\bpassword\x88\x01\x01B\a\n" +
-	"\x05_typeB\v\n" +
-	"\t_usernameB\v\n" +
-	"\t_passwordB\a\n" +
-	"\x05_nameB\a\n" +
-	"\x05_slotB\r\n" +
-	"\v_is_primaryB\f\n" +
-	"\n" +
-	"_sim_order\x1ac\n" +
-	"\vSimFailover\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1d\n" +
-	"\atimeout\x18\x02 \x01(\x03H\x01R\atimeout\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\n" +
-	"\n" +
-	"\b_timeoutB\t\n" +
-	"\a_serial\"\xc4\x02\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12>\n" +
+	"\x04sims\x18\x02 \x03(\v2*.meraki.devices.v1.DeviceCellularSims.SimsR\x04sims\x12!\n" +
+	"\fsim_ordering\x18\x03 \x03(\tR\vsimOrdering\x12T\n" +
+	"\fsim_failover\x18\x04 \x01(\v21.meraki.devices.v1.DeviceCellularSims.SimFailoverR\vsimFailover\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_serial\"\xdd\x02\n" +
 	"2CreateDeviceCellularUplinksBandsMasksUpdateRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x17\n" +
 	"\x04slot\x18\x02 \x01(\tH\x01R\x04slot\x88\x01\x01\x12\x17\n" +
 	"\x04type\x18\x03 \x01(\tH\x02R\x04type\x88\x01\x01\x12\x16\n" +
-	"\x06masked\x18\x04 \x03(\tR\x06masked\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\t\n" +
+	"\x06masked\x18\x04 \x03(\tR\x06masked\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\a\n" +
 	"\x05_slotB\a\n" +
-	"\x05_type\"\xa5\x03\n" +
+	"\x05_type\"\xee\x05\n" +
 	"%DeviceCellularUplinksBandsMasksUpdate\x12X\n" +
-	"\aby_slot\x18\x01 \x03(\v2?.meraki.devices.v1.DeviceCellularUplinksBandsMasksUpdate.BySlotR\x06bySlot\x1a\xa1\x02\n" +
+	"\aby_slot\x18\x01 \x03(\v2?.meraki.devices.v1.DeviceCellularUplinksBandsMasksUpdate.BySlotR\x06bySlot\x12\x17\n" +
+	"\x04slot\x18\x02 \x01(\tH\x00R\x04slot\x88\x01\x01\x12\x17\n" +
+	"\x04type\x18\x03 \x01(\tH\x01R\x04type\x88\x01\x01\x12\x16\n" +
+	"\x06masked\x18\x04 \x03(\tR\x06masked\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbf\x03\n" +
 	"\x06BySlot\x12\x17\n" +
 	"\x04slot\x18\x01 \x01(\tH\x00R\x04slot\x88\x01\x01\x12r\n" +
-	"\x0eby_signal_type\x18\x02 \x03(\v2L.meraki.devices.v1.DeviceCellularUplinksBandsMasksUpdate.BySlot.BySignalTypeR\fbySignalType\x1a\x80\x01\n" +
+	"\x0eby_signal_type\x18\x02 \x03(\v2L.meraki.devices.v1.DeviceCellularUplinksBandsMasksUpdate.BySlot.BySignalTypeR\fbySignalType\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcf\x01\n" +
 	"\fBySignalType\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x16\n" +
 	"\x06masked\x18\x02 \x03(\tR\x06masked\x12\x18\n" +
 	"\aenabled\x18\x03 \x03(\tR\aenabled\x12\x1c\n" +
-	"\tsupported\x18\x04 \x03(\tR\tsupportedB\a\n" +
+	"\tsupported\x18\x04 \x03(\tR\tsupported\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_typeB\a\n" +
-	"\x05_slotBt\n" +
-	"\x1bcom.merakibroker.devices.v1B\rCellularProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1b\x06proto3"
+	"\x05_slotB\a\n" +
+	"\x05_slotB\a\n" +
+	"\x05_typeB\x8e\x01\n" +
+	"\x1bcom.merakibroker.devices.v1B\rCellularProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1\xca\x02\x17MerakiBroker\\Devices\\V1b\x06proto3"
 
 var (
 	file_meraki_devices_v1_cellular_proto_rawDescOnce sync.Once
@@ -1236,7 +1117,7 @@ func file_meraki_devices_v1_cellular_proto_rawDescGZIP() []byte {
 	return file_meraki_devices_v1_cellular_proto_rawDescData
 }
 
-var file_meraki_devices_v1_cellular_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_meraki_devices_v1_cellular_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_meraki_devices_v1_cellular_proto_goTypes = []any{
 	(*UpdateDeviceCellularGeolocationsRequest)(nil),                   // 0: meraki.devices.v1.UpdateDeviceCellularGeolocationsRequest
 	(*DeviceCellularGeolocations)(nil),                                // 1: meraki.devices.v1.DeviceCellularGeolocations
@@ -1249,36 +1130,36 @@ var file_meraki_devices_v1_cellular_proto_goTypes = []any{
 	(*DeviceCellularSims_SimFailover)(nil),                            // 8: meraki.devices.v1.DeviceCellularSims.SimFailover
 	(*DeviceCellularSims_Sims_Apns)(nil),                              // 9: meraki.devices.v1.DeviceCellularSims.Sims.Apns
 	(*DeviceCellularSims_Sims_Apns_Authentication)(nil),               // 10: meraki.devices.v1.DeviceCellularSims.Sims.Apns.Authentication
-	(*UpdateDeviceCellularSimsRequest_Sims)(nil),                      // 11: meraki.devices.v1.UpdateDeviceCellularSimsRequest.Sims
-	(*UpdateDeviceCellularSimsRequest_SimFailover)(nil),               // 12: meraki.devices.v1.UpdateDeviceCellularSimsRequest.SimFailover
-	(*UpdateDeviceCellularSimsRequest_Sims_Apns)(nil),                 // 13: meraki.devices.v1.UpdateDeviceCellularSimsRequest.Sims.Apns
-	(*UpdateDeviceCellularSimsRequest_Sims_Apns_Authentication)(nil),  // 14: meraki.devices.v1.UpdateDeviceCellularSimsRequest.Sims.Apns.Authentication
-	(*DeviceCellularUplinksBandsMasksUpdate_BySlot)(nil),              // 15: meraki.devices.v1.DeviceCellularUplinksBandsMasksUpdate.BySlot
-	(*DeviceCellularUplinksBandsMasksUpdate_BySlot_BySignalType)(nil), // 16: meraki.devices.v1.DeviceCellularUplinksBandsMasksUpdate.BySlot.BySignalType
-	(*fieldmaskpb.FieldMask)(nil),                                     // 17: google.protobuf.FieldMask
+	(*DeviceCellularUplinksBandsMasksUpdate_BySlot)(nil),              // 11: meraki.devices.v1.DeviceCellularUplinksBandsMasksUpdate.BySlot
+	(*DeviceCellularUplinksBandsMasksUpdate_BySlot_BySignalType)(nil), // 12: meraki.devices.v1.DeviceCellularUplinksBandsMasksUpdate.BySlot.BySignalType
+	(*structpb.Struct)(nil),                                           // 13: google.protobuf.Struct
 }
 var file_meraki_devices_v1_cellular_proto_depIdxs = []int32{
-	17, // 0: meraki.devices.v1.UpdateDeviceCellularGeolocationsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	17, // 1: meraki.devices.v1.UpdateDeviceCellularGeolocationsRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	13, // 0: meraki.devices.v1.UpdateDeviceCellularGeolocationsRequest.additional_properties:type_name -> google.protobuf.Struct
+	13, // 1: meraki.devices.v1.DeviceCellularGeolocations.additional_properties:type_name -> google.protobuf.Struct
 	7,  // 2: meraki.devices.v1.DeviceCellularSims.sims:type_name -> meraki.devices.v1.DeviceCellularSims.Sims
 	8,  // 3: meraki.devices.v1.DeviceCellularSims.sim_failover:type_name -> meraki.devices.v1.DeviceCellularSims.SimFailover
-	11, // 4: meraki.devices.v1.UpdateDeviceCellularSimsRequest.sims:type_name -> meraki.devices.v1.UpdateDeviceCellularSimsRequest.Sims
-	12, // 5: meraki.devices.v1.UpdateDeviceCellularSimsRequest.sim_failover:type_name -> meraki.devices.v1.UpdateDeviceCellularSimsRequest.SimFailover
-	17, // 6: meraki.devices.v1.UpdateDeviceCellularSimsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	17, // 7: meraki.devices.v1.UpdateDeviceCellularSimsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	17, // 8: meraki.devices.v1.CreateDeviceCellularUplinksBandsMasksUpdateRequest.null_fields:type_name -> google.protobuf.FieldMask
-	17, // 9: meraki.devices.v1.CreateDeviceCellularUplinksBandsMasksUpdateRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	15, // 10: meraki.devices.v1.DeviceCellularUplinksBandsMasksUpdate.by_slot:type_name -> meraki.devices.v1.DeviceCellularUplinksBandsMasksUpdate.BySlot
+	13, // 4: meraki.devices.v1.DeviceCellularSims.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 5: meraki.devices.v1.UpdateDeviceCellularSimsRequest.sims:type_name -> meraki.devices.v1.DeviceCellularSims.Sims
+	8,  // 6: meraki.devices.v1.UpdateDeviceCellularSimsRequest.sim_failover:type_name -> meraki.devices.v1.DeviceCellularSims.SimFailover
+	13, // 7: meraki.devices.v1.UpdateDeviceCellularSimsRequest.additional_properties:type_name -> google.protobuf.Struct
+	13, // 8: meraki.devices.v1.CreateDeviceCellularUplinksBandsMasksUpdateRequest.additional_properties:type_name -> google.protobuf.Struct
+	11, // 9: meraki.devices.v1.DeviceCellularUplinksBandsMasksUpdate.by_slot:type_name -> meraki.devices.v1.DeviceCellularUplinksBandsMasksUpdate.BySlot
+	13, // 10: meraki.devices.v1.DeviceCellularUplinksBandsMasksUpdate.additional_properties:type_name -> google.protobuf.Struct
 	9,  // 11: meraki.devices.v1.DeviceCellularSims.Sims.apns:type_name -> meraki.devices.v1.DeviceCellularSims.Sims.Apns
-	10, // 12: meraki.devices.v1.DeviceCellularSims.Sims.Apns.authentication:type_name -> meraki.devices.v1.DeviceCellularSims.Sims.Apns.Authentication
-	13, // 13: meraki.devices.v1.UpdateDeviceCellularSimsRequest.Sims.apns:type_name -> meraki.devices.v1.UpdateDeviceCellularSimsRequest.Sims.Apns
-	14, // 14: meraki.devices.v1.UpdateDeviceCellularSimsRequest.Sims.Apns.authentication:type_name -> meraki.devices.v1.UpdateDeviceCellularSimsRequest.Sims.Apns.Authentication
-	16, // 15: meraki.devices.v1.DeviceCellularUplinksBandsMasksUpdate.BySlot.by_signal_type:type_name -> meraki.devices.v1.DeviceCellularUplinksBandsMasksUpdate.BySlot.BySignalType
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	13, // 12: meraki.devices.v1.DeviceCellularSims.Sims.additional_properties:type_name -> google.protobuf.Struct
+	13, // 13: meraki.devices.v1.DeviceCellularSims.SimFailover.additional_properties:type_name -> google.protobuf.Struct
+	10, // 14: meraki.devices.v1.DeviceCellularSims.Sims.Apns.authentication:type_name -> meraki.devices.v1.DeviceCellularSims.Sims.Apns.Authentication
+	13, // 15: meraki.devices.v1.DeviceCellularSims.Sims.Apns.additional_properties:type_name -> google.protobuf.Struct
+	13, // 16: meraki.devices.v1.DeviceCellularSims.Sims.Apns.Authentication.additional_properties:type_name -> google.protobuf.Struct
+	12, // 17: meraki.devices.v1.DeviceCellularUplinksBandsMasksUpdate.BySlot.by_signal_type:type_name -> meraki.devices.v1.DeviceCellularUplinksBandsMasksUpdate.BySlot.BySignalType
+	13, // 18: meraki.devices.v1.DeviceCellularUplinksBandsMasksUpdate.BySlot.additional_properties:type_name -> google.protobuf.Struct
+	13, // 19: meraki.devices.v1.DeviceCellularUplinksBandsMasksUpdate.BySlot.BySignalType.additional_properties:type_name -> google.protobuf.Struct
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_meraki_devices_v1_cellular_proto_init() }
@@ -1291,23 +1172,20 @@ func file_meraki_devices_v1_cellular_proto_init() {
 	file_meraki_devices_v1_cellular_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_devices_v1_cellular_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_devices_v1_cellular_proto_msgTypes[5].OneofWrappers = []any{}
+	file_meraki_devices_v1_cellular_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_devices_v1_cellular_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_devices_v1_cellular_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_devices_v1_cellular_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_devices_v1_cellular_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_devices_v1_cellular_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_devices_v1_cellular_proto_msgTypes[12].OneofWrappers = []any{}
-	file_meraki_devices_v1_cellular_proto_msgTypes[13].OneofWrappers = []any{}
-	file_meraki_devices_v1_cellular_proto_msgTypes[14].OneofWrappers = []any{}
-	file_meraki_devices_v1_cellular_proto_msgTypes[15].OneofWrappers = []any{}
-	file_meraki_devices_v1_cellular_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_devices_v1_cellular_proto_rawDesc), len(file_meraki_devices_v1_cellular_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

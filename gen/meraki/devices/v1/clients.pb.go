@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -89,11 +90,12 @@ func (x *GetDeviceClientsRequest) GetTimespan() float64 {
 
 // Answer of getDeviceClients.
 type GetDeviceClientsResponse struct {
-	state         protoimpl.MessageState           `protogen:"open.v1"`
-	Items         []*GetDeviceClientsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                     `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState           `protogen:"open.v1"`
+	Items                []*GetDeviceClientsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                     `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceClientsResponse) Reset() {
@@ -140,22 +142,30 @@ func (x *GetDeviceClientsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetDeviceClientsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetDeviceClientsResponse_Item struct {
-	state               protoimpl.MessageState               `protogen:"open.v1"`
-	Id                  *string                              `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Mac                 *string                              `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Description         *string                              `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	MdnsName            *string                              `protobuf:"bytes,4,opt,name=mdns_name,json=mdnsName,proto3,oneof" json:"mdns_name,omitempty"`
-	DhcpHostname        *string                              `protobuf:"bytes,5,opt,name=dhcp_hostname,json=dhcpHostname,proto3,oneof" json:"dhcp_hostname,omitempty"`
-	User                *string                              `protobuf:"bytes,6,opt,name=user,proto3,oneof" json:"user,omitempty"`
-	Ip                  *string                              `protobuf:"bytes,7,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	Vlan                *string                              `protobuf:"bytes,8,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	NamedVlan           *string                              `protobuf:"bytes,9,opt,name=named_vlan,json=namedVlan,proto3,oneof" json:"named_vlan,omitempty"`
-	Switchport          *string                              `protobuf:"bytes,10,opt,name=switchport,proto3,oneof" json:"switchport,omitempty"`
-	AdaptivePolicyGroup *string                              `protobuf:"bytes,11,opt,name=adaptive_policy_group,json=adaptivePolicyGroup,proto3,oneof" json:"adaptive_policy_group,omitempty"`
-	Usage               *GetDeviceClientsResponse_Item_Usage `protobuf:"bytes,12,opt,name=usage,proto3" json:"usage,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                protoimpl.MessageState               `protogen:"open.v1"`
+	Id                   *string                              `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Mac                  *string                              `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Description          *string                              `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	MdnsName             *string                              `protobuf:"bytes,4,opt,name=mdns_name,json=mdnsName,proto3,oneof" json:"mdns_name,omitempty"`
+	DhcpHostname         *string                              `protobuf:"bytes,5,opt,name=dhcp_hostname,json=dhcpHostname,proto3,oneof" json:"dhcp_hostname,omitempty"`
+	User                 *string                              `protobuf:"bytes,6,opt,name=user,proto3,oneof" json:"user,omitempty"`
+	Ip                   *string                              `protobuf:"bytes,7,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
+	Vlan                 *string                              `protobuf:"bytes,8,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
+	NamedVlan            *string                              `protobuf:"bytes,9,opt,name=named_vlan,json=namedVlan,proto3,oneof" json:"named_vlan,omitempty"`
+	Switchport           *string                              `protobuf:"bytes,10,opt,name=switchport,proto3,oneof" json:"switchport,omitempty"`
+	AdaptivePolicyGroup  *string                              `protobuf:"bytes,11,opt,name=adaptive_policy_group,json=adaptivePolicyGroup,proto3,oneof" json:"adaptive_policy_group,omitempty"`
+	Usage                *GetDeviceClientsResponse_Item_Usage `protobuf:"bytes,12,opt,name=usage,proto3" json:"usage,omitempty"`
+	AdditionalProperties *structpb.Struct                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceClientsResponse_Item) Reset() {
@@ -272,12 +282,20 @@ func (x *GetDeviceClientsResponse_Item) GetUsage() *GetDeviceClientsResponse_Ite
 	return nil
 }
 
+func (x *GetDeviceClientsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetDeviceClientsResponse_Item_Usage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Sent          *float64               `protobuf:"fixed64,1,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
-	Recv          *float64               `protobuf:"fixed64,2,opt,name=recv,proto3,oneof" json:"recv,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Sent                 *float64               `protobuf:"fixed64,1,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
+	Recv                 *float64               `protobuf:"fixed64,2,opt,name=recv,proto3,oneof" json:"recv,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceClientsResponse_Item_Usage) Reset() {
@@ -324,21 +342,29 @@ func (x *GetDeviceClientsResponse_Item_Usage) GetRecv() float64 {
 	return 0
 }
 
+func (x *GetDeviceClientsResponse_Item_Usage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_devices_v1_clients_proto protoreflect.FileDescriptor
 
 const file_meraki_devices_v1_clients_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmeraki/devices/v1/clients.proto\x12\x11meraki.devices.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x8b\x01\n" +
+	"\x1fmeraki/devices/v1/clients.proto\x12\x11meraki.devices.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x8b\x01\n" +
 	"\x17GetDeviceClientsRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x13\n" +
 	"\x02t0\x18\x02 \x01(\tH\x01R\x02t0\x88\x01\x01\x12\x1f\n" +
 	"\btimespan\x18\x03 \x01(\x01H\x02R\btimespan\x88\x01\x01B\t\n" +
 	"\a_serialB\x05\n" +
 	"\x03_t0B\v\n" +
-	"\t_timespan\"\xbc\x06\n" +
-	"\x18GetDeviceClientsResponse\x12F\n" +
-	"\x05items\x18\x01 \x03(\v20.meraki.devices.v1.GetDeviceClientsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x99\x05\n" +
+	"\t_timespan\"\xac\b\n" +
+	"\x18GetDeviceClientsResponse\x12G\n" +
+	"\x05items\x18\xfb\x0f \x03(\v20.meraki.devices.v1.GetDeviceClientsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb8\x06\n" +
 	"\x04Item\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
 	"\x03mac\x18\x02 \x01(\tH\x01R\x03mac\x88\x01\x01\x12%\n" +
@@ -356,10 +382,12 @@ const file_meraki_devices_v1_clients_proto_rawDesc = "" +
 	"switchport\x88\x01\x01\x127\n" +
 	"\x15adaptive_policy_group\x18\v \x01(\tH\n" +
 	"R\x13adaptivePolicyGroup\x88\x01\x01\x12L\n" +
-	"\x05usage\x18\f \x01(\v26.meraki.devices.v1.GetDeviceClientsResponse.Item.UsageR\x05usage\x1aK\n" +
+	"\x05usage\x18\f \x01(\v26.meraki.devices.v1.GetDeviceClientsResponse.Item.UsageR\x05usage\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9a\x01\n" +
 	"\x05Usage\x12\x17\n" +
 	"\x04sent\x18\x01 \x01(\x01H\x00R\x04sent\x88\x01\x01\x12\x17\n" +
-	"\x04recv\x18\x02 \x01(\x01H\x01R\x04recv\x88\x01\x01B\a\n" +
+	"\x04recv\x18\x02 \x01(\x01H\x01R\x04recv\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_sentB\a\n" +
 	"\x05_recvB\x05\n" +
 	"\x03_idB\x06\n" +
@@ -373,8 +401,8 @@ const file_meraki_devices_v1_clients_proto_rawDesc = "" +
 	"\x05_vlanB\r\n" +
 	"\v_named_vlanB\r\n" +
 	"\v_switchportB\x18\n" +
-	"\x16_adaptive_policy_groupBs\n" +
-	"\x1bcom.merakibroker.devices.v1B\fClientsProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1b\x06proto3"
+	"\x16_adaptive_policy_groupB\x8d\x01\n" +
+	"\x1bcom.merakibroker.devices.v1B\fClientsProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1\xca\x02\x17MerakiBroker\\Devices\\V1b\x06proto3"
 
 var (
 	file_meraki_devices_v1_clients_proto_rawDescOnce sync.Once
@@ -395,16 +423,20 @@ var file_meraki_devices_v1_clients_proto_goTypes = []any{
 	(*GetDeviceClientsResponse_Item)(nil),       // 2: meraki.devices.v1.GetDeviceClientsResponse.Item
 	(*GetDeviceClientsResponse_Item_Usage)(nil), // 3: meraki.devices.v1.GetDeviceClientsResponse.Item.Usage
 	(*v1.PageInfo)(nil),                         // 4: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                     // 5: google.protobuf.Struct
 }
 var file_meraki_devices_v1_clients_proto_depIdxs = []int32{
 	2, // 0: meraki.devices.v1.GetDeviceClientsResponse.items:type_name -> meraki.devices.v1.GetDeviceClientsResponse.Item
 	4, // 1: meraki.devices.v1.GetDeviceClientsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	3, // 2: meraki.devices.v1.GetDeviceClientsResponse.Item.usage:type_name -> meraki.devices.v1.GetDeviceClientsResponse.Item.Usage
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	5, // 2: meraki.devices.v1.GetDeviceClientsResponse.additional_properties:type_name -> google.protobuf.Struct
+	3, // 3: meraki.devices.v1.GetDeviceClientsResponse.Item.usage:type_name -> meraki.devices.v1.GetDeviceClientsResponse.Item.Usage
+	5, // 4: meraki.devices.v1.GetDeviceClientsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	5, // 5: meraki.devices.v1.GetDeviceClientsResponse.Item.Usage.additional_properties:type_name -> google.protobuf.Struct
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_meraki_devices_v1_clients_proto_init() }

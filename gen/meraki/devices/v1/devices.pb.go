@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,27 +71,30 @@ func (x *GetDeviceRequest) GetSerial() string {
 	return ""
 }
 
-// Answer of getDevice, updateDevice.
+// A device. Answer of getDevice, updateDevice.
 type Device struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Name           *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Lat            *float64               `protobuf:"fixed64,2,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
-	Lng            *float64               `protobuf:"fixed64,3,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
-	Address        *string                `protobuf:"bytes,4,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Notes          *string                `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	Tags           []string               `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
-	NetworkId      *string                `protobuf:"bytes,7,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Serial         *string                `protobuf:"bytes,8,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Model          *string                `protobuf:"bytes,9,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Mac            *string                `protobuf:"bytes,10,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	LanIp          *string                `protobuf:"bytes,11,opt,name=lan_ip,json=lanIp,proto3,oneof" json:"lan_ip,omitempty"`
-	Firmware       *string                `protobuf:"bytes,12,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	FloorPlanId    *string                `protobuf:"bytes,13,opt,name=floor_plan_id,json=floorPlanId,proto3,oneof" json:"floor_plan_id,omitempty"`
-	Url            *string                `protobuf:"bytes,14,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Details        []*Device_Details      `protobuf:"bytes,15,rep,name=details,proto3" json:"details,omitempty"`
-	BeaconIdParams *Device_BeaconIdParams `protobuf:"bytes,16,opt,name=beacon_id_params,json=beaconIdParams,proto3" json:"beacon_id_params,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Lat                  *float64               `protobuf:"fixed64,2,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
+	Lng                  *float64               `protobuf:"fixed64,3,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
+	Address              *string                `protobuf:"bytes,4,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Notes                *string                `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	Tags                 []string               `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
+	NetworkId            *string                `protobuf:"bytes,7,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Serial               *string                `protobuf:"bytes,8,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Model                *string                `protobuf:"bytes,9,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Mac                  *string                `protobuf:"bytes,10,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	LanIp                *string                `protobuf:"bytes,11,opt,name=lan_ip,json=lanIp,proto3,oneof" json:"lan_ip,omitempty"`
+	Firmware             *string                `protobuf:"bytes,12,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	FloorPlanId          *string                `protobuf:"bytes,13,opt,name=floor_plan_id,json=floorPlanId,proto3,oneof" json:"floor_plan_id,omitempty"`
+	Url                  *string                `protobuf:"bytes,14,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Details              []*Device_Details      `protobuf:"bytes,15,rep,name=details,proto3" json:"details,omitempty"`
+	BeaconIdParams       *Device_BeaconIdParams `protobuf:"bytes,16,opt,name=beacon_id_params,json=beaconIdParams,proto3" json:"beacon_id_params,omitempty"`
+	MoveMapMarker        *bool                  `protobuf:"varint,17,opt,name=move_map_marker,json=moveMapMarker,proto3,oneof" json:"move_map_marker,omitempty"`
+	SwitchProfileId      *string                `protobuf:"bytes,18,opt,name=switch_profile_id,json=switchProfileId,proto3,oneof" json:"switch_profile_id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Device) Reset() {
@@ -236,24 +239,46 @@ func (x *Device) GetBeaconIdParams() *Device_BeaconIdParams {
 	return nil
 }
 
+func (x *Device) GetMoveMapMarker() bool {
+	if x != nil && x.MoveMapMarker != nil {
+		return *x.MoveMapMarker
+	}
+	return false
+}
+
+func (x *Device) GetSwitchProfileId() string {
+	if x != nil && x.SwitchProfileId != nil {
+		return *x.SwitchProfileId
+	}
+	return ""
+}
+
+func (x *Device) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateDevice.
 type UpdateDeviceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Serial          *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Name            *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Tags            []string               `protobuf:"bytes,3,rep,name=tags,proto3" json:"tags,omitempty"`
-	Lat             *float64               `protobuf:"fixed64,4,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
-	Lng             *float64               `protobuf:"fixed64,5,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
-	Address         *string                `protobuf:"bytes,6,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Notes           *string                `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	MoveMapMarker   *bool                  `protobuf:"varint,8,opt,name=move_map_marker,json=moveMapMarker,proto3,oneof" json:"move_map_marker,omitempty"`
-	SwitchProfileId *string                `protobuf:"bytes,9,opt,name=switch_profile_id,json=switchProfileId,proto3,oneof" json:"switch_profile_id,omitempty"`
-	FloorPlanId     *string                `protobuf:"bytes,10,opt,name=floor_plan_id,json=floorPlanId,proto3,oneof" json:"floor_plan_id,omitempty"`
-	NullFields      *fieldmaskpb.FieldMask `protobuf:"bytes,11,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields     *fieldmaskpb.FieldMask `protobuf:"bytes,12,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	Serial               *string          `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Name                 *string          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Tags                 []string         `protobuf:"bytes,3,rep,name=tags,proto3" json:"tags,omitempty"`
+	Lat                  *float64         `protobuf:"fixed64,4,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
+	Lng                  *float64         `protobuf:"fixed64,5,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
+	Address              *string          `protobuf:"bytes,6,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Notes                *string          `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	MoveMapMarker        *bool            `protobuf:"varint,8,opt,name=move_map_marker,json=moveMapMarker,proto3,oneof" json:"move_map_marker,omitempty"`
+	SwitchProfileId      *string          `protobuf:"bytes,9,opt,name=switch_profile_id,json=switchProfileId,proto3,oneof" json:"switch_profile_id,omitempty"`
+	FloorPlanId          *string          `protobuf:"bytes,10,opt,name=floor_plan_id,json=floorPlanId,proto3,oneof" json:"floor_plan_id,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateDeviceRequest) Reset() {
@@ -356,16 +381,23 @@ func (x *UpdateDeviceRequest) GetFloorPlanId() string {
 	return ""
 }
 
-func (x *UpdateDeviceRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateDeviceRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateDeviceRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -374,14 +406,15 @@ func (x *UpdateDeviceRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
 type BlinkDeviceLedsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Duration      *int64                 `protobuf:"varint,2,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
-	Period        *int64                 `protobuf:"varint,3,opt,name=period,proto3,oneof" json:"period,omitempty"`
-	Duty          *int64                 `protobuf:"varint,4,opt,name=duty,proto3,oneof" json:"duty,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Serial               *string          `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Duration             *int64           `protobuf:"varint,2,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
+	Period               *int64           `protobuf:"varint,3,opt,name=period,proto3,oneof" json:"period,omitempty"`
+	Duty                 *int64           `protobuf:"varint,4,opt,name=duty,proto3,oneof" json:"duty,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BlinkDeviceLedsRequest) Reset() {
@@ -442,28 +475,36 @@ func (x *BlinkDeviceLedsRequest) GetDuty() int64 {
 	return 0
 }
 
-func (x *BlinkDeviceLedsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *BlinkDeviceLedsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *BlinkDeviceLedsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *BlinkDeviceLedsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *BlinkDeviceLedsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of blinkDeviceLeds.
 type BlinkDeviceLedsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Duration      *int64                 `protobuf:"varint,1,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
-	Period        *int64                 `protobuf:"varint,2,opt,name=period,proto3,oneof" json:"period,omitempty"`
-	Duty          *int64                 `protobuf:"varint,3,opt,name=duty,proto3,oneof" json:"duty,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Duration             *int64                 `protobuf:"varint,1,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
+	Period               *int64                 `protobuf:"varint,2,opt,name=period,proto3,oneof" json:"period,omitempty"`
+	Duty                 *int64                 `protobuf:"varint,3,opt,name=duty,proto3,oneof" json:"duty,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BlinkDeviceLedsResponse) Reset() {
@@ -517,6 +558,13 @@ func (x *BlinkDeviceLedsResponse) GetDuty() int64 {
 	return 0
 }
 
+func (x *BlinkDeviceLedsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of rebootDevice.
 type RebootDeviceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -565,10 +613,11 @@ func (x *RebootDeviceRequest) GetSerial() string {
 
 // Answer of rebootDevice.
 type RebootDeviceResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Success       *bool                  `protobuf:"varint,1,opt,name=success,proto3,oneof" json:"success,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Success              *bool                  `protobuf:"varint,1,opt,name=success,proto3,oneof" json:"success,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RebootDeviceResponse) Reset() {
@@ -608,12 +657,20 @@ func (x *RebootDeviceResponse) GetSuccess() bool {
 	return false
 }
 
+func (x *RebootDeviceResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type Device_Details struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Value         *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Value                *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Device_Details) Reset() {
@@ -660,13 +717,21 @@ func (x *Device_Details) GetValue() string {
 	return ""
 }
 
+func (x *Device_Details) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type Device_BeaconIdParams struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Uuid          *string                `protobuf:"bytes,1,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
-	Major         *int64                 `protobuf:"varint,2,opt,name=major,proto3,oneof" json:"major,omitempty"`
-	Minor         *int64                 `protobuf:"varint,3,opt,name=minor,proto3,oneof" json:"minor,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Uuid                 *string                `protobuf:"bytes,1,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
+	Major                *int64                 `protobuf:"varint,2,opt,name=major,proto3,oneof" json:"major,omitempty"`
+	Minor                *int64                 `protobuf:"varint,3,opt,name=minor,proto3,oneof" json:"minor,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Device_BeaconIdParams) Reset() {
@@ -720,14 +785,21 @@ func (x *Device_BeaconIdParams) GetMinor() int64 {
 	return 0
 }
 
+func (x *Device_BeaconIdParams) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_devices_v1_devices_proto protoreflect.FileDescriptor
 
 const file_meraki_devices_v1_devices_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmeraki/devices/v1/devices.proto\x12\x11meraki.devices.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\":\n" +
+	"\x1fmeraki/devices/v1/devices.proto\x12\x11meraki.devices.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\":\n" +
 	"\x10GetDeviceRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"\xfb\x06\n" +
+	"\a_serial\"\xf2\t\n" +
 	"\x06Device\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x15\n" +
 	"\x03lat\x18\x02 \x01(\x01H\x01R\x03lat\x88\x01\x01\x12\x15\n" +
@@ -747,16 +819,21 @@ const file_meraki_devices_v1_devices_proto_rawDesc = "" +
 	"\rfloor_plan_id\x18\r \x01(\tH\vR\vfloorPlanId\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x0e \x01(\tH\fR\x03url\x88\x01\x01\x12;\n" +
 	"\adetails\x18\x0f \x03(\v2!.meraki.devices.v1.Device.DetailsR\adetails\x12R\n" +
-	"\x10beacon_id_params\x18\x10 \x01(\v2(.meraki.devices.v1.Device.BeaconIdParamsR\x0ebeaconIdParams\x1aP\n" +
+	"\x10beacon_id_params\x18\x10 \x01(\v2(.meraki.devices.v1.Device.BeaconIdParamsR\x0ebeaconIdParams\x12+\n" +
+	"\x0fmove_map_marker\x18\x11 \x01(\bH\rR\rmoveMapMarker\x88\x01\x01\x12/\n" +
+	"\x11switch_profile_id\x18\x12 \x01(\tH\x0eR\x0fswitchProfileId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9f\x01\n" +
 	"\aDetails\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01B\a\n" +
+	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\b\n" +
-	"\x06_value\x1a|\n" +
+	"\x06_value\x1a\xcb\x01\n" +
 	"\x0eBeaconIdParams\x12\x17\n" +
 	"\x04uuid\x18\x01 \x01(\tH\x00R\x04uuid\x88\x01\x01\x12\x19\n" +
 	"\x05major\x18\x02 \x01(\x03H\x01R\x05major\x88\x01\x01\x12\x19\n" +
-	"\x05minor\x18\x03 \x01(\x03H\x02R\x05minor\x88\x01\x01B\a\n" +
+	"\x05minor\x18\x03 \x01(\x03H\x02R\x05minor\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_uuidB\b\n" +
 	"\x06_majorB\b\n" +
 	"\x06_minorB\a\n" +
@@ -773,7 +850,9 @@ const file_meraki_devices_v1_devices_proto_rawDesc = "" +
 	"\a_lan_ipB\v\n" +
 	"\t_firmwareB\x10\n" +
 	"\x0e_floor_plan_idB\x06\n" +
-	"\x04_url\"\xd0\x04\n" +
+	"\x04_urlB\x12\n" +
+	"\x10_move_map_markerB\x14\n" +
+	"\x12_switch_profile_id\"\xe9\x04\n" +
 	"\x13UpdateDeviceRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x12\n" +
@@ -785,10 +864,11 @@ const file_meraki_devices_v1_devices_proto_rawDesc = "" +
 	"\x0fmove_map_marker\x18\b \x01(\bH\x06R\rmoveMapMarker\x88\x01\x01\x12/\n" +
 	"\x11switch_profile_id\x18\t \x01(\tH\aR\x0fswitchProfileId\x88\x01\x01\x12'\n" +
 	"\rfloor_plan_id\x18\n" +
-	" \x01(\tH\bR\vfloorPlanId\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\v \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\f \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\t\n" +
+	" \x01(\tH\bR\vfloorPlanId\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\a\n" +
 	"\x05_nameB\x06\n" +
 	"\x04_latB\x06\n" +
@@ -798,34 +878,37 @@ const file_meraki_devices_v1_devices_proto_rawDesc = "" +
 	"\x06_notesB\x12\n" +
 	"\x10_move_map_markerB\x14\n" +
 	"\x12_switch_profile_idB\x10\n" +
-	"\x0e_floor_plan_id\"\xc4\x02\n" +
+	"\x0e_floor_plan_id\"\xdd\x02\n" +
 	"\x16BlinkDeviceLedsRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x1f\n" +
 	"\bduration\x18\x02 \x01(\x03H\x01R\bduration\x88\x01\x01\x12\x1b\n" +
 	"\x06period\x18\x03 \x01(\x03H\x02R\x06period\x88\x01\x01\x12\x17\n" +
-	"\x04duty\x18\x04 \x01(\x03H\x03R\x04duty\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\t\n" +
+	"\x04duty\x18\x04 \x01(\x03H\x03R\x04duty\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\v\n" +
 	"\t_durationB\t\n" +
 	"\a_periodB\a\n" +
-	"\x05_duty\"\x91\x01\n" +
+	"\x05_duty\"\xe0\x01\n" +
 	"\x17BlinkDeviceLedsResponse\x12\x1f\n" +
 	"\bduration\x18\x01 \x01(\x03H\x00R\bduration\x88\x01\x01\x12\x1b\n" +
 	"\x06period\x18\x02 \x01(\x03H\x01R\x06period\x88\x01\x01\x12\x17\n" +
-	"\x04duty\x18\x03 \x01(\x03H\x02R\x04duty\x88\x01\x01B\v\n" +
+	"\x04duty\x18\x03 \x01(\x03H\x02R\x04duty\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_durationB\t\n" +
 	"\a_periodB\a\n" +
 	"\x05_duty\"=\n" +
 	"\x13RebootDeviceRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"A\n" +
+	"\a_serial\"\x90\x01\n" +
 	"\x14RebootDeviceResponse\x12\x1d\n" +
-	"\asuccess\x18\x01 \x01(\bH\x00R\asuccess\x88\x01\x01B\n" +
+	"\asuccess\x18\x01 \x01(\bH\x00R\asuccess\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_successBs\n" +
-	"\x1bcom.merakibroker.devices.v1B\fDevicesProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1b\x06proto3"
+	"\b_successB\x8d\x01\n" +
+	"\x1bcom.merakibroker.devices.v1B\fDevicesProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1\xca\x02\x17MerakiBroker\\Devices\\V1b\x06proto3"
 
 var (
 	file_meraki_devices_v1_devices_proto_rawDescOnce sync.Once
@@ -850,20 +933,23 @@ var file_meraki_devices_v1_devices_proto_goTypes = []any{
 	(*RebootDeviceResponse)(nil),    // 6: meraki.devices.v1.RebootDeviceResponse
 	(*Device_Details)(nil),          // 7: meraki.devices.v1.Device.Details
 	(*Device_BeaconIdParams)(nil),   // 8: meraki.devices.v1.Device.BeaconIdParams
-	(*fieldmaskpb.FieldMask)(nil),   // 9: google.protobuf.FieldMask
+	(*structpb.Struct)(nil),         // 9: google.protobuf.Struct
 }
 var file_meraki_devices_v1_devices_proto_depIdxs = []int32{
 	7, // 0: meraki.devices.v1.Device.details:type_name -> meraki.devices.v1.Device.Details
 	8, // 1: meraki.devices.v1.Device.beacon_id_params:type_name -> meraki.devices.v1.Device.BeaconIdParams
-	9, // 2: meraki.devices.v1.UpdateDeviceRequest.null_fields:type_name -> google.protobuf.FieldMask
-	9, // 3: meraki.devices.v1.UpdateDeviceRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	9, // 4: meraki.devices.v1.BlinkDeviceLedsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	9, // 5: meraki.devices.v1.BlinkDeviceLedsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	9, // 2: meraki.devices.v1.Device.additional_properties:type_name -> google.protobuf.Struct
+	9, // 3: meraki.devices.v1.UpdateDeviceRequest.additional_properties:type_name -> google.protobuf.Struct
+	9, // 4: meraki.devices.v1.BlinkDeviceLedsRequest.additional_properties:type_name -> google.protobuf.Struct
+	9, // 5: meraki.devices.v1.BlinkDeviceLedsResponse.additional_properties:type_name -> google.protobuf.Struct
+	9, // 6: meraki.devices.v1.RebootDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	9, // 7: meraki.devices.v1.Device.Details.additional_properties:type_name -> google.protobuf.Struct
+	9, // 8: meraki.devices.v1.Device.BeaconIdParams.additional_properties:type_name -> google.protobuf.Struct
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_meraki_devices_v1_devices_proto_init() }

@@ -154,8 +154,8 @@ const file_meraki_devices_v1_devices_service_proto_rawDesc = "" +
 	"\x1fupdateDeviceManagementInterface\x10\x02\x1a%/devices/{serial}/managementInterface \x040\x02B1\n" +
 	"%/devices/{serial}/managementInterface\x12\x06update\x18\x01\x12\xa3\x01\n" +
 	"\fRebootDevice\x12&.meraki.devices.v1.RebootDeviceRequest\x1a'.meraki.devices.v1.RebootDeviceResponse\"B\xf2\xfd\x1b>\n" +
-	"\frebootDevice\x10\x03\x1a\x18/devices/{serial}/reboot \x040\x03:\x0e\b\x01\x10<\x18\x01\"\x06serialBz\n" +
-	"\x1bcom.merakibroker.devices.v1B\x13DevicesServiceProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1b\x06proto3"
+	"\frebootDevice\x10\x03\x1a\x18/devices/{serial}/reboot \x040\x03:\x0e\b\x01\x10<\x18\x01\"\x06serialB\x94\x01\n" +
+	"\x1bcom.merakibroker.devices.v1B\x13DevicesServiceProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1\xca\x02\x17MerakiBroker\\Devices\\V1b\x06proto3"
 
 var file_meraki_devices_v1_devices_service_proto_goTypes = []any{
 	(*GetDeviceRequest)(nil),                                   // 0: meraki.devices.v1.GetDeviceRequest

@@ -70,163 +70,221 @@ const (
 //
 // The Dashboard operations of the section devices.
 type DevicesServiceClient interface {
+	// Reads a device.
 	// GET /devices/{serial}
 	// https://developer.cisco.com/meraki/api-v1/get-device/
+	// Written by UpdateDevice.
 	GetDevice(ctx context.Context, in *GetDeviceRequest, opts ...grpc.CallOption) (*Device, error)
+	// Changes a device.
 	// PUT /devices/{serial}
 	// https://developer.cisco.com/meraki/api-v1/update-device/
 	// An action batch can carry it.
 	UpdateDevice(ctx context.Context, in *UpdateDeviceRequest, opts ...grpc.CallOption) (*Device, error)
 	// Deprecated: Do not use.
+	// Blinks the LEDs of a device.
 	// POST /devices/{serial}/blinkLeds
 	// https://developer.cisco.com/meraki/api-v1/blink-device-leds/
 	BlinkDeviceLeds(ctx context.Context, in *BlinkDeviceLedsRequest, opts ...grpc.CallOption) (*BlinkDeviceLedsResponse, error)
+	// Changes the cellular geolocations of a device.
 	// PUT /devices/{serial}/cellular/geolocations
 	// https://developer.cisco.com/meraki/api-v1/update-device-cellular-geolocations/
 	// An action batch can carry it.
 	UpdateDeviceCellularGeolocations(ctx context.Context, in *UpdateDeviceCellularGeolocationsRequest, opts ...grpc.CallOption) (*DeviceCellularGeolocations, error)
+	// Reads the cellular SIMs of a device.
 	// GET /devices/{serial}/cellular/sims
 	// https://developer.cisco.com/meraki/api-v1/get-device-cellular-sims/
+	// Written by UpdateDeviceCellularSims.
 	GetDeviceCellularSims(ctx context.Context, in *GetDeviceCellularSimsRequest, opts ...grpc.CallOption) (*DeviceCellularSims, error)
+	// Changes the cellular SIMs of a device.
 	// PUT /devices/{serial}/cellular/sims
 	// https://developer.cisco.com/meraki/api-v1/update-device-cellular-sims/
 	UpdateDeviceCellularSims(ctx context.Context, in *UpdateDeviceCellularSimsRequest, opts ...grpc.CallOption) (*DeviceCellularSims, error)
+	// Creates the cellular uplinks bands masks update of a device.
 	// POST /devices/{serial}/cellular/uplinks/bands/masks/update
 	// https://developer.cisco.com/meraki/api-v1/create-device-cellular-uplinks-bands-masks-update/
 	// An action batch can carry it.
 	CreateDeviceCellularUplinksBandsMasksUpdate(ctx context.Context, in *CreateDeviceCellularUplinksBandsMasksUpdateRequest, opts ...grpc.CallOption) (*DeviceCellularUplinksBandsMasksUpdate, error)
+	// Reads the clients of a device.
 	// GET /devices/{serial}/clients
 	// https://developer.cisco.com/meraki/api-v1/get-device-clients/
 	GetDeviceClients(ctx context.Context, in *GetDeviceClientsRequest, opts ...grpc.CallOption) (*GetDeviceClientsResponse, error)
+	// Creates the live tools ARP table of a device.
 	// POST /devices/{serial}/liveTools/arpTable
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-arp-table/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsArpTable reads how far that is.
 	CreateDeviceLiveToolsArpTable(ctx context.Context, in *CreateDeviceLiveToolsArpTableRequest, opts ...grpc.CallOption) (*DeviceLiveToolsArpTable, error)
+	// Reads the live tools ARP table of a device.
 	// GET /devices/{serial}/liveTools/arpTable/{arpTableId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-arp-table/
+	// CreateDeviceLiveToolsArpTable starts what it reads the state of.
 	GetDeviceLiveToolsArpTable(ctx context.Context, in *GetDeviceLiveToolsArpTableRequest, opts ...grpc.CallOption) (*DeviceLiveToolsArpTable, error)
+	// Creates the live tools cable test of a device.
 	// POST /devices/{serial}/liveTools/cableTest
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-cable-test/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsCableTest reads how far that is.
 	CreateDeviceLiveToolsCableTest(ctx context.Context, in *CreateDeviceLiveToolsCableTestRequest, opts ...grpc.CallOption) (*DeviceLiveToolsCableTest, error)
+	// Reads the live tools cable test of a device.
 	// GET /devices/{serial}/liveTools/cableTest/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-cable-test/
+	// CreateDeviceLiveToolsCableTest starts what it reads the state of.
 	GetDeviceLiveToolsCableTest(ctx context.Context, in *GetDeviceLiveToolsCableTestRequest, opts ...grpc.CallOption) (*DeviceLiveToolsCableTest, error)
+	// Creates the live tools LEDs blink of a device.
 	// POST /devices/{serial}/liveTools/leds/blink
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-leds-blink/
 	// A limit of its own: one every 10 s for each serial, 1 at once.
 	// An action batch can carry it.
 	// It starts a job; getDeviceLiveToolsLedsBlink reads how far that is.
 	CreateDeviceLiveToolsLedsBlink(ctx context.Context, in *CreateDeviceLiveToolsLedsBlinkRequest, opts ...grpc.CallOption) (*DeviceLiveToolsLedsBlink, error)
+	// Reads the live tools LEDs blink of a device.
 	// GET /devices/{serial}/liveTools/leds/blink/{ledsBlinkId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-leds-blink/
+	// CreateDeviceLiveToolsLedsBlink starts what it reads the state of.
 	GetDeviceLiveToolsLedsBlink(ctx context.Context, in *GetDeviceLiveToolsLedsBlinkRequest, opts ...grpc.CallOption) (*DeviceLiveToolsLedsBlink, error)
+	// Creates the live tools MAC table of a device.
 	// POST /devices/{serial}/liveTools/macTable
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-mac-table/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsMacTable reads how far that is.
 	CreateDeviceLiveToolsMacTable(ctx context.Context, in *CreateDeviceLiveToolsMacTableRequest, opts ...grpc.CallOption) (*DeviceLiveToolsMacTable, error)
+	// Reads the live tools MAC table of a device.
 	// GET /devices/{serial}/liveTools/macTable/{macTableId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-mac-table/
+	// CreateDeviceLiveToolsMacTable starts what it reads the state of.
 	GetDeviceLiveToolsMacTable(ctx context.Context, in *GetDeviceLiveToolsMacTableRequest, opts ...grpc.CallOption) (*DeviceLiveToolsMacTable, error)
+	// Creates the live tools multicast routing of a device.
 	// POST /devices/{serial}/liveTools/multicastRouting
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-multicast-routing/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsMulticastRouting reads how far that is.
 	CreateDeviceLiveToolsMulticastRouting(ctx context.Context, in *CreateDeviceLiveToolsMulticastRoutingRequest, opts ...grpc.CallOption) (*DeviceLiveToolsMulticastRouting, error)
+	// Reads the live tools multicast routing of a device.
 	// GET /devices/{serial}/liveTools/multicastRouting/{multicastRoutingId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-multicast-routing/
+	// CreateDeviceLiveToolsMulticastRouting starts what it reads the state of.
 	GetDeviceLiveToolsMulticastRouting(ctx context.Context, in *GetDeviceLiveToolsMulticastRoutingRequest, opts ...grpc.CallOption) (*DeviceLiveToolsMulticastRouting, error)
+	// Creates the live tools ping of a device.
 	// POST /devices/{serial}/liveTools/ping
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-ping/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsPing reads how far that is.
 	CreateDeviceLiveToolsPing(ctx context.Context, in *CreateDeviceLiveToolsPingRequest, opts ...grpc.CallOption) (*DeviceLiveToolsPing, error)
+	// Reads the live tools ping of a device.
 	// GET /devices/{serial}/liveTools/ping/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-ping/
+	// CreateDeviceLiveToolsPing starts what it reads the state of.
 	GetDeviceLiveToolsPing(ctx context.Context, in *GetDeviceLiveToolsPingRequest, opts ...grpc.CallOption) (*DeviceLiveToolsPing, error)
+	// Creates the live tools ping device of a device.
 	// POST /devices/{serial}/liveTools/pingDevice
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-ping-device/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsPingDevice reads how far that is.
 	CreateDeviceLiveToolsPingDevice(ctx context.Context, in *CreateDeviceLiveToolsPingDeviceRequest, opts ...grpc.CallOption) (*DeviceLiveToolsPingDevice, error)
+	// Reads the live tools ping device of a device.
 	// GET /devices/{serial}/liveTools/pingDevice/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-ping-device/
+	// CreateDeviceLiveToolsPingDevice starts what it reads the state of.
 	GetDeviceLiveToolsPingDevice(ctx context.Context, in *GetDeviceLiveToolsPingDeviceRequest, opts ...grpc.CallOption) (*DeviceLiveToolsPingDevice, error)
+	// Creates the live tools ports cycle of a device.
 	// POST /devices/{serial}/liveTools/ports/cycle
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-ports-cycle/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsPortsCycle reads how far that is.
 	CreateDeviceLiveToolsPortsCycle(ctx context.Context, in *CreateDeviceLiveToolsPortsCycleRequest, opts ...grpc.CallOption) (*DeviceLiveToolsPortsCycle, error)
+	// Reads the live tools ports cycle of a device.
 	// GET /devices/{serial}/liveTools/ports/cycle/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-ports-cycle/
+	// CreateDeviceLiveToolsPortsCycle starts what it reads the state of.
 	GetDeviceLiveToolsPortsCycle(ctx context.Context, in *GetDeviceLiveToolsPortsCycleRequest, opts ...grpc.CallOption) (*DeviceLiveToolsPortsCycle, error)
+	// Creates the live tools ports status of a device.
 	// POST /devices/{serial}/liveTools/ports/status
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-ports-status/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// An action batch can carry it.
 	// It starts a job; getDeviceLiveToolsPortsStatus reads how far that is.
 	CreateDeviceLiveToolsPortsStatus(ctx context.Context, in *CreateDeviceLiveToolsPortsStatusRequest, opts ...grpc.CallOption) (*DeviceLiveToolsPortsStatus, error)
+	// Reads the live tools ports status of a device.
 	// GET /devices/{serial}/liveTools/ports/status/{jobId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-ports-status/
+	// CreateDeviceLiveToolsPortsStatus starts what it reads the state of.
 	GetDeviceLiveToolsPortsStatus(ctx context.Context, in *GetDeviceLiveToolsPortsStatusRequest, opts ...grpc.CallOption) (*DeviceLiveToolsPortsStatus, error)
+	// Creates the live tools power usage of a device.
 	// POST /devices/{serial}/liveTools/power/usage
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-power-usage/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// An action batch can carry it.
 	// It starts a job; getDeviceLiveToolsPowerUsage reads how far that is.
 	CreateDeviceLiveToolsPowerUsage(ctx context.Context, in *CreateDeviceLiveToolsPowerUsageRequest, opts ...grpc.CallOption) (*DeviceLiveToolsPowerUsage, error)
+	// Reads the live tools power usage of a device.
 	// GET /devices/{serial}/liveTools/power/usage/{jobId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-power-usage/
+	// CreateDeviceLiveToolsPowerUsage starts what it reads the state of.
 	GetDeviceLiveToolsPowerUsage(ctx context.Context, in *GetDeviceLiveToolsPowerUsageRequest, opts ...grpc.CallOption) (*DeviceLiveToolsPowerUsage, error)
+	// Creates the live tools routing table lookup of a device.
 	// POST /devices/{serial}/liveTools/routingTable/lookups
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-routing-table-lookup/
 	// An action batch can carry it.
 	// It starts a job; getDeviceLiveToolsRoutingTableLookup reads how far that is.
 	CreateDeviceLiveToolsRoutingTableLookup(ctx context.Context, in *CreateDeviceLiveToolsRoutingTableLookupRequest, opts ...grpc.CallOption) (*DeviceLiveToolsRoutingTableLookup, error)
+	// Reads the live tools routing table lookup of a device.
 	// GET /devices/{serial}/liveTools/routingTable/lookups/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-routing-table-lookup/
+	// CreateDeviceLiveToolsRoutingTableLookup starts what it reads the state of.
 	GetDeviceLiveToolsRoutingTableLookup(ctx context.Context, in *GetDeviceLiveToolsRoutingTableLookupRequest, opts ...grpc.CallOption) (*DeviceLiveToolsRoutingTableLookup, error)
+	// Creates the live tools routing table summary of a device.
 	// POST /devices/{serial}/liveTools/routingTable/summaries
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-routing-table-summary/
 	// An action batch can carry it.
 	// It starts a job; getDeviceLiveToolsRoutingTableSummary reads how far that is.
 	CreateDeviceLiveToolsRoutingTableSummary(ctx context.Context, in *CreateDeviceLiveToolsRoutingTableSummaryRequest, opts ...grpc.CallOption) (*DeviceLiveToolsRoutingTableSummary, error)
+	// Reads the live tools routing table summary of a device.
 	// GET /devices/{serial}/liveTools/routingTable/summaries/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-routing-table-summary/
+	// CreateDeviceLiveToolsRoutingTableSummary starts what it reads the state of.
 	GetDeviceLiveToolsRoutingTableSummary(ctx context.Context, in *GetDeviceLiveToolsRoutingTableSummaryRequest, opts ...grpc.CallOption) (*DeviceLiveToolsRoutingTableSummary, error)
+	// Creates the live tools throughput test of a device.
 	// POST /devices/{serial}/liveTools/throughputTest
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-throughput-test/
 	// A limit of its own: one every 5 s for each serial, 1 at once.
 	// An action batch can carry it.
 	// It starts a job; getDeviceLiveToolsThroughputTest reads how far that is.
 	CreateDeviceLiveToolsThroughputTest(ctx context.Context, in *CreateDeviceLiveToolsThroughputTestRequest, opts ...grpc.CallOption) (*DeviceLiveToolsThroughputTest, error)
+	// Reads the live tools throughput test of a device.
 	// GET /devices/{serial}/liveTools/throughputTest/{throughputTestId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-throughput-test/
+	// CreateDeviceLiveToolsThroughputTest starts what it reads the state of.
 	GetDeviceLiveToolsThroughputTest(ctx context.Context, in *GetDeviceLiveToolsThroughputTestRequest, opts ...grpc.CallOption) (*DeviceLiveToolsThroughputTest, error)
+	// Creates the live tools wake on LAN of a device.
 	// POST /devices/{serial}/liveTools/wakeOnLan
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-wake-on-lan/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsWakeOnLan reads how far that is.
 	CreateDeviceLiveToolsWakeOnLan(ctx context.Context, in *CreateDeviceLiveToolsWakeOnLanRequest, opts ...grpc.CallOption) (*DeviceLiveToolsWakeOnLan, error)
+	// Reads the live tools wake on LAN of a device.
 	// GET /devices/{serial}/liveTools/wakeOnLan/{wakeOnLanId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-wake-on-lan/
+	// CreateDeviceLiveToolsWakeOnLan starts what it reads the state of.
 	GetDeviceLiveToolsWakeOnLan(ctx context.Context, in *GetDeviceLiveToolsWakeOnLanRequest, opts ...grpc.CallOption) (*DeviceLiveToolsWakeOnLan, error)
+	// Reads the LLDP CDP of a device.
 	// GET /devices/{serial}/lldpCdp
 	// https://developer.cisco.com/meraki/api-v1/get-device-lldp-cdp/
 	GetDeviceLldpCdp(ctx context.Context, in *GetDeviceLldpCdpRequest, opts ...grpc.CallOption) (*DeviceLldpCdp, error)
+	// Reads the loss and latency history of a device.
 	// GET /devices/{serial}/lossAndLatencyHistory
 	// https://developer.cisco.com/meraki/api-v1/get-device-loss-and-latency-history/
 	GetDeviceLossAndLatencyHistory(ctx context.Context, in *GetDeviceLossAndLatencyHistoryRequest, opts ...grpc.CallOption) (*GetDeviceLossAndLatencyHistoryResponse, error)
+	// Reads the management interface of a device.
 	// GET /devices/{serial}/managementInterface
 	// https://developer.cisco.com/meraki/api-v1/get-device-management-interface/
+	// Written by UpdateDeviceManagementInterface.
 	GetDeviceManagementInterface(ctx context.Context, in *GetDeviceManagementInterfaceRequest, opts ...grpc.CallOption) (*DeviceManagementInterface, error)
+	// Changes the management interface of a device.
 	// PUT /devices/{serial}/managementInterface
 	// https://developer.cisco.com/meraki/api-v1/update-device-management-interface/
 	// An action batch can carry it.
 	UpdateDeviceManagementInterface(ctx context.Context, in *UpdateDeviceManagementInterfaceRequest, opts ...grpc.CallOption) (*DeviceManagementInterface, error)
+	// Reboots a device.
 	// POST /devices/{serial}/reboot
 	// https://developer.cisco.com/meraki/api-v1/reboot-device/
 	// A limit of its own: one every 60 s for each serial, 1 at once.
@@ -658,163 +716,221 @@ func (c *devicesServiceClient) RebootDevice(ctx context.Context, in *RebootDevic
 //
 // The Dashboard operations of the section devices.
 type DevicesServiceServer interface {
+	// Reads a device.
 	// GET /devices/{serial}
 	// https://developer.cisco.com/meraki/api-v1/get-device/
+	// Written by UpdateDevice.
 	GetDevice(context.Context, *GetDeviceRequest) (*Device, error)
+	// Changes a device.
 	// PUT /devices/{serial}
 	// https://developer.cisco.com/meraki/api-v1/update-device/
 	// An action batch can carry it.
 	UpdateDevice(context.Context, *UpdateDeviceRequest) (*Device, error)
 	// Deprecated: Do not use.
+	// Blinks the LEDs of a device.
 	// POST /devices/{serial}/blinkLeds
 	// https://developer.cisco.com/meraki/api-v1/blink-device-leds/
 	BlinkDeviceLeds(context.Context, *BlinkDeviceLedsRequest) (*BlinkDeviceLedsResponse, error)
+	// Changes the cellular geolocations of a device.
 	// PUT /devices/{serial}/cellular/geolocations
 	// https://developer.cisco.com/meraki/api-v1/update-device-cellular-geolocations/
 	// An action batch can carry it.
 	UpdateDeviceCellularGeolocations(context.Context, *UpdateDeviceCellularGeolocationsRequest) (*DeviceCellularGeolocations, error)
+	// Reads the cellular SIMs of a device.
 	// GET /devices/{serial}/cellular/sims
 	// https://developer.cisco.com/meraki/api-v1/get-device-cellular-sims/
+	// Written by UpdateDeviceCellularSims.
 	GetDeviceCellularSims(context.Context, *GetDeviceCellularSimsRequest) (*DeviceCellularSims, error)
+	// Changes the cellular SIMs of a device.
 	// PUT /devices/{serial}/cellular/sims
 	// https://developer.cisco.com/meraki/api-v1/update-device-cellular-sims/
 	UpdateDeviceCellularSims(context.Context, *UpdateDeviceCellularSimsRequest) (*DeviceCellularSims, error)
+	// Creates the cellular uplinks bands masks update of a device.
 	// POST /devices/{serial}/cellular/uplinks/bands/masks/update
 	// https://developer.cisco.com/meraki/api-v1/create-device-cellular-uplinks-bands-masks-update/
 	// An action batch can carry it.
 	CreateDeviceCellularUplinksBandsMasksUpdate(context.Context, *CreateDeviceCellularUplinksBandsMasksUpdateRequest) (*DeviceCellularUplinksBandsMasksUpdate, error)
+	// Reads the clients of a device.
 	// GET /devices/{serial}/clients
 	// https://developer.cisco.com/meraki/api-v1/get-device-clients/
 	GetDeviceClients(context.Context, *GetDeviceClientsRequest) (*GetDeviceClientsResponse, error)
+	// Creates the live tools ARP table of a device.
 	// POST /devices/{serial}/liveTools/arpTable
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-arp-table/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsArpTable reads how far that is.
 	CreateDeviceLiveToolsArpTable(context.Context, *CreateDeviceLiveToolsArpTableRequest) (*DeviceLiveToolsArpTable, error)
+	// Reads the live tools ARP table of a device.
 	// GET /devices/{serial}/liveTools/arpTable/{arpTableId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-arp-table/
+	// CreateDeviceLiveToolsArpTable starts what it reads the state of.
 	GetDeviceLiveToolsArpTable(context.Context, *GetDeviceLiveToolsArpTableRequest) (*DeviceLiveToolsArpTable, error)
+	// Creates the live tools cable test of a device.
 	// POST /devices/{serial}/liveTools/cableTest
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-cable-test/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsCableTest reads how far that is.
 	CreateDeviceLiveToolsCableTest(context.Context, *CreateDeviceLiveToolsCableTestRequest) (*DeviceLiveToolsCableTest, error)
+	// Reads the live tools cable test of a device.
 	// GET /devices/{serial}/liveTools/cableTest/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-cable-test/
+	// CreateDeviceLiveToolsCableTest starts what it reads the state of.
 	GetDeviceLiveToolsCableTest(context.Context, *GetDeviceLiveToolsCableTestRequest) (*DeviceLiveToolsCableTest, error)
+	// Creates the live tools LEDs blink of a device.
 	// POST /devices/{serial}/liveTools/leds/blink
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-leds-blink/
 	// A limit of its own: one every 10 s for each serial, 1 at once.
 	// An action batch can carry it.
 	// It starts a job; getDeviceLiveToolsLedsBlink reads how far that is.
 	CreateDeviceLiveToolsLedsBlink(context.Context, *CreateDeviceLiveToolsLedsBlinkRequest) (*DeviceLiveToolsLedsBlink, error)
+	// Reads the live tools LEDs blink of a device.
 	// GET /devices/{serial}/liveTools/leds/blink/{ledsBlinkId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-leds-blink/
+	// CreateDeviceLiveToolsLedsBlink starts what it reads the state of.
 	GetDeviceLiveToolsLedsBlink(context.Context, *GetDeviceLiveToolsLedsBlinkRequest) (*DeviceLiveToolsLedsBlink, error)
+	// Creates the live tools MAC table of a device.
 	// POST /devices/{serial}/liveTools/macTable
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-mac-table/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsMacTable reads how far that is.
 	CreateDeviceLiveToolsMacTable(context.Context, *CreateDeviceLiveToolsMacTableRequest) (*DeviceLiveToolsMacTable, error)
+	// Reads the live tools MAC table of a device.
 	// GET /devices/{serial}/liveTools/macTable/{macTableId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-mac-table/
+	// CreateDeviceLiveToolsMacTable starts what it reads the state of.
 	GetDeviceLiveToolsMacTable(context.Context, *GetDeviceLiveToolsMacTableRequest) (*DeviceLiveToolsMacTable, error)
+	// Creates the live tools multicast routing of a device.
 	// POST /devices/{serial}/liveTools/multicastRouting
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-multicast-routing/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsMulticastRouting reads how far that is.
 	CreateDeviceLiveToolsMulticastRouting(context.Context, *CreateDeviceLiveToolsMulticastRoutingRequest) (*DeviceLiveToolsMulticastRouting, error)
+	// Reads the live tools multicast routing of a device.
 	// GET /devices/{serial}/liveTools/multicastRouting/{multicastRoutingId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-multicast-routing/
+	// CreateDeviceLiveToolsMulticastRouting starts what it reads the state of.
 	GetDeviceLiveToolsMulticastRouting(context.Context, *GetDeviceLiveToolsMulticastRoutingRequest) (*DeviceLiveToolsMulticastRouting, error)
+	// Creates the live tools ping of a device.
 	// POST /devices/{serial}/liveTools/ping
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-ping/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsPing reads how far that is.
 	CreateDeviceLiveToolsPing(context.Context, *CreateDeviceLiveToolsPingRequest) (*DeviceLiveToolsPing, error)
+	// Reads the live tools ping of a device.
 	// GET /devices/{serial}/liveTools/ping/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-ping/
+	// CreateDeviceLiveToolsPing starts what it reads the state of.
 	GetDeviceLiveToolsPing(context.Context, *GetDeviceLiveToolsPingRequest) (*DeviceLiveToolsPing, error)
+	// Creates the live tools ping device of a device.
 	// POST /devices/{serial}/liveTools/pingDevice
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-ping-device/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsPingDevice reads how far that is.
 	CreateDeviceLiveToolsPingDevice(context.Context, *CreateDeviceLiveToolsPingDeviceRequest) (*DeviceLiveToolsPingDevice, error)
+	// Reads the live tools ping device of a device.
 	// GET /devices/{serial}/liveTools/pingDevice/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-ping-device/
+	// CreateDeviceLiveToolsPingDevice starts what it reads the state of.
 	GetDeviceLiveToolsPingDevice(context.Context, *GetDeviceLiveToolsPingDeviceRequest) (*DeviceLiveToolsPingDevice, error)
+	// Creates the live tools ports cycle of a device.
 	// POST /devices/{serial}/liveTools/ports/cycle
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-ports-cycle/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsPortsCycle reads how far that is.
 	CreateDeviceLiveToolsPortsCycle(context.Context, *CreateDeviceLiveToolsPortsCycleRequest) (*DeviceLiveToolsPortsCycle, error)
+	// Reads the live tools ports cycle of a device.
 	// GET /devices/{serial}/liveTools/ports/cycle/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-ports-cycle/
+	// CreateDeviceLiveToolsPortsCycle starts what it reads the state of.
 	GetDeviceLiveToolsPortsCycle(context.Context, *GetDeviceLiveToolsPortsCycleRequest) (*DeviceLiveToolsPortsCycle, error)
+	// Creates the live tools ports status of a device.
 	// POST /devices/{serial}/liveTools/ports/status
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-ports-status/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// An action batch can carry it.
 	// It starts a job; getDeviceLiveToolsPortsStatus reads how far that is.
 	CreateDeviceLiveToolsPortsStatus(context.Context, *CreateDeviceLiveToolsPortsStatusRequest) (*DeviceLiveToolsPortsStatus, error)
+	// Reads the live tools ports status of a device.
 	// GET /devices/{serial}/liveTools/ports/status/{jobId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-ports-status/
+	// CreateDeviceLiveToolsPortsStatus starts what it reads the state of.
 	GetDeviceLiveToolsPortsStatus(context.Context, *GetDeviceLiveToolsPortsStatusRequest) (*DeviceLiveToolsPortsStatus, error)
+	// Creates the live tools power usage of a device.
 	// POST /devices/{serial}/liveTools/power/usage
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-power-usage/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// An action batch can carry it.
 	// It starts a job; getDeviceLiveToolsPowerUsage reads how far that is.
 	CreateDeviceLiveToolsPowerUsage(context.Context, *CreateDeviceLiveToolsPowerUsageRequest) (*DeviceLiveToolsPowerUsage, error)
+	// Reads the live tools power usage of a device.
 	// GET /devices/{serial}/liveTools/power/usage/{jobId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-power-usage/
+	// CreateDeviceLiveToolsPowerUsage starts what it reads the state of.
 	GetDeviceLiveToolsPowerUsage(context.Context, *GetDeviceLiveToolsPowerUsageRequest) (*DeviceLiveToolsPowerUsage, error)
+	// Creates the live tools routing table lookup of a device.
 	// POST /devices/{serial}/liveTools/routingTable/lookups
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-routing-table-lookup/
 	// An action batch can carry it.
 	// It starts a job; getDeviceLiveToolsRoutingTableLookup reads how far that is.
 	CreateDeviceLiveToolsRoutingTableLookup(context.Context, *CreateDeviceLiveToolsRoutingTableLookupRequest) (*DeviceLiveToolsRoutingTableLookup, error)
+	// Reads the live tools routing table lookup of a device.
 	// GET /devices/{serial}/liveTools/routingTable/lookups/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-routing-table-lookup/
+	// CreateDeviceLiveToolsRoutingTableLookup starts what it reads the state of.
 	GetDeviceLiveToolsRoutingTableLookup(context.Context, *GetDeviceLiveToolsRoutingTableLookupRequest) (*DeviceLiveToolsRoutingTableLookup, error)
+	// Creates the live tools routing table summary of a device.
 	// POST /devices/{serial}/liveTools/routingTable/summaries
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-routing-table-summary/
 	// An action batch can carry it.
 	// It starts a job; getDeviceLiveToolsRoutingTableSummary reads how far that is.
 	CreateDeviceLiveToolsRoutingTableSummary(context.Context, *CreateDeviceLiveToolsRoutingTableSummaryRequest) (*DeviceLiveToolsRoutingTableSummary, error)
+	// Reads the live tools routing table summary of a device.
 	// GET /devices/{serial}/liveTools/routingTable/summaries/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-routing-table-summary/
+	// CreateDeviceLiveToolsRoutingTableSummary starts what it reads the state of.
 	GetDeviceLiveToolsRoutingTableSummary(context.Context, *GetDeviceLiveToolsRoutingTableSummaryRequest) (*DeviceLiveToolsRoutingTableSummary, error)
+	// Creates the live tools throughput test of a device.
 	// POST /devices/{serial}/liveTools/throughputTest
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-throughput-test/
 	// A limit of its own: one every 5 s for each serial, 1 at once.
 	// An action batch can carry it.
 	// It starts a job; getDeviceLiveToolsThroughputTest reads how far that is.
 	CreateDeviceLiveToolsThroughputTest(context.Context, *CreateDeviceLiveToolsThroughputTestRequest) (*DeviceLiveToolsThroughputTest, error)
+	// Reads the live tools throughput test of a device.
 	// GET /devices/{serial}/liveTools/throughputTest/{throughputTestId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-throughput-test/
+	// CreateDeviceLiveToolsThroughputTest starts what it reads the state of.
 	GetDeviceLiveToolsThroughputTest(context.Context, *GetDeviceLiveToolsThroughputTestRequest) (*DeviceLiveToolsThroughputTest, error)
+	// Creates the live tools wake on LAN of a device.
 	// POST /devices/{serial}/liveTools/wakeOnLan
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-wake-on-lan/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsWakeOnLan reads how far that is.
 	CreateDeviceLiveToolsWakeOnLan(context.Context, *CreateDeviceLiveToolsWakeOnLanRequest) (*DeviceLiveToolsWakeOnLan, error)
+	// Reads the live tools wake on LAN of a device.
 	// GET /devices/{serial}/liveTools/wakeOnLan/{wakeOnLanId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-wake-on-lan/
+	// CreateDeviceLiveToolsWakeOnLan starts what it reads the state of.
 	GetDeviceLiveToolsWakeOnLan(context.Context, *GetDeviceLiveToolsWakeOnLanRequest) (*DeviceLiveToolsWakeOnLan, error)
+	// Reads the LLDP CDP of a device.
 	// GET /devices/{serial}/lldpCdp
 	// https://developer.cisco.com/meraki/api-v1/get-device-lldp-cdp/
 	GetDeviceLldpCdp(context.Context, *GetDeviceLldpCdpRequest) (*DeviceLldpCdp, error)
+	// Reads the loss and latency history of a device.
 	// GET /devices/{serial}/lossAndLatencyHistory
 	// https://developer.cisco.com/meraki/api-v1/get-device-loss-and-latency-history/
 	GetDeviceLossAndLatencyHistory(context.Context, *GetDeviceLossAndLatencyHistoryRequest) (*GetDeviceLossAndLatencyHistoryResponse, error)
+	// Reads the management interface of a device.
 	// GET /devices/{serial}/managementInterface
 	// https://developer.cisco.com/meraki/api-v1/get-device-management-interface/
+	// Written by UpdateDeviceManagementInterface.
 	GetDeviceManagementInterface(context.Context, *GetDeviceManagementInterfaceRequest) (*DeviceManagementInterface, error)
+	// Changes the management interface of a device.
 	// PUT /devices/{serial}/managementInterface
 	// https://developer.cisco.com/meraki/api-v1/update-device-management-interface/
 	// An action batch can carry it.
 	UpdateDeviceManagementInterface(context.Context, *UpdateDeviceManagementInterfaceRequest) (*DeviceManagementInterface, error)
+	// Reboots a device.
 	// POST /devices/{serial}/reboot
 	// https://developer.cisco.com/meraki/api-v1/reboot-device/
 	// A limit of its own: one every 60 s for each serial, 1 at once.

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -31,12 +31,13 @@ type CreateDeviceLiveToolsLedsBlinkRequest struct {
 	// Required.
 	Serial *string `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// Required.
-	Duration      *int64                                          `protobuf:"varint,2,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
-	Callback      *CreateDeviceLiveToolsLedsBlinkRequest_Callback `protobuf:"bytes,3,opt,name=callback,proto3" json:"callback,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                          `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                          `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Duration             *int64                             `protobuf:"varint,2,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
+	Callback             *DeviceLiveToolsLedsBlink_Callback `protobuf:"bytes,3,opt,name=callback,proto3" json:"callback,omitempty"`
+	EmptyFields          []string                           `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                           `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateDeviceLiveToolsLedsBlinkRequest) Reset() {
@@ -83,39 +84,48 @@ func (x *CreateDeviceLiveToolsLedsBlinkRequest) GetDuration() int64 {
 	return 0
 }
 
-func (x *CreateDeviceLiveToolsLedsBlinkRequest) GetCallback() *CreateDeviceLiveToolsLedsBlinkRequest_Callback {
+func (x *CreateDeviceLiveToolsLedsBlinkRequest) GetCallback() *DeviceLiveToolsLedsBlink_Callback {
 	if x != nil {
 		return x.Callback
 	}
 	return nil
 }
 
-func (x *CreateDeviceLiveToolsLedsBlinkRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsLedsBlinkRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateDeviceLiveToolsLedsBlinkRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createDeviceLiveToolsLedsBlink, getDeviceLiveToolsLedsBlink.
+func (x *CreateDeviceLiveToolsLedsBlinkRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateDeviceLiveToolsLedsBlinkRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The live tools LEDs blink of a device. Answer of createDeviceLiveToolsLedsBlink,
+// getDeviceLiveToolsLedsBlink.
 type DeviceLiveToolsLedsBlink struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	LedsBlinkId *string                `protobuf:"bytes,1,opt,name=leds_blink_id,json=ledsBlinkId,proto3,oneof" json:"leds_blink_id,omitempty"`
 	Url         *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	// Known values: "complete", "failed", "new", "ready", "running", "scheduled".
-	Status        *string                            `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Request       *DeviceLiveToolsLedsBlink_Request  `protobuf:"bytes,4,opt,name=request,proto3" json:"request,omitempty"`
-	Error         *string                            `protobuf:"bytes,5,opt,name=error,proto3,oneof" json:"error,omitempty"`
-	Callback      *DeviceLiveToolsLedsBlink_Callback `protobuf:"bytes,6,opt,name=callback,proto3" json:"callback,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string                            `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Request              *DeviceLiveToolsLedsBlink_Request  `protobuf:"bytes,4,opt,name=request,proto3" json:"request,omitempty"`
+	Error                *string                            `protobuf:"bytes,5,opt,name=error,proto3,oneof" json:"error,omitempty"`
+	Callback             *DeviceLiveToolsLedsBlink_Callback `protobuf:"bytes,6,opt,name=callback,proto3" json:"callback,omitempty"`
+	AdditionalProperties *structpb.Struct                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsLedsBlink) Reset() {
@@ -190,6 +200,13 @@ func (x *DeviceLiveToolsLedsBlink) GetCallback() *DeviceLiveToolsLedsBlink_Callb
 	return nil
 }
 
+func (x *DeviceLiveToolsLedsBlink) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getDeviceLiveToolsLedsBlink.
 type GetDeviceLiveToolsLedsBlinkRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -245,173 +262,18 @@ func (x *GetDeviceLiveToolsLedsBlinkRequest) GetLedsBlinkId() string {
 	return ""
 }
 
-type CreateDeviceLiveToolsLedsBlinkRequest_Callback struct {
-	state           protoimpl.MessageState                                          `protogen:"open.v1"`
-	Url             *string                                                         `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	SharedSecret    *string                                                         `protobuf:"bytes,2,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
-	HttpServer      *CreateDeviceLiveToolsLedsBlinkRequest_Callback_HttpServer      `protobuf:"bytes,3,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
-	PayloadTemplate *CreateDeviceLiveToolsLedsBlinkRequest_Callback_PayloadTemplate `protobuf:"bytes,4,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsLedsBlinkRequest_Callback) Reset() {
-	*x = CreateDeviceLiveToolsLedsBlinkRequest_Callback{}
-	mi := &file_meraki_devices_v1_leds_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsLedsBlinkRequest_Callback) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsLedsBlinkRequest_Callback) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsLedsBlinkRequest_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_leds_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsLedsBlinkRequest_Callback.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsLedsBlinkRequest_Callback) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_leds_proto_rawDescGZIP(), []int{0, 0}
-}
-
-func (x *CreateDeviceLiveToolsLedsBlinkRequest_Callback) GetUrl() string {
-	if x != nil && x.Url != nil {
-		return *x.Url
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsLedsBlinkRequest_Callback) GetSharedSecret() string {
-	if x != nil && x.SharedSecret != nil {
-		return *x.SharedSecret
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsLedsBlinkRequest_Callback) GetHttpServer() *CreateDeviceLiveToolsLedsBlinkRequest_Callback_HttpServer {
-	if x != nil {
-		return x.HttpServer
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsLedsBlinkRequest_Callback) GetPayloadTemplate() *CreateDeviceLiveToolsLedsBlinkRequest_Callback_PayloadTemplate {
-	if x != nil {
-		return x.PayloadTemplate
-	}
-	return nil
-}
-
-type CreateDeviceLiveToolsLedsBlinkRequest_Callback_HttpServer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsLedsBlinkRequest_Callback_HttpServer) Reset() {
-	*x = CreateDeviceLiveToolsLedsBlinkRequest_Callback_HttpServer{}
-	mi := &file_meraki_devices_v1_leds_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsLedsBlinkRequest_Callback_HttpServer) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsLedsBlinkRequest_Callback_HttpServer) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsLedsBlinkRequest_Callback_HttpServer) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_leds_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsLedsBlinkRequest_Callback_HttpServer.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsLedsBlinkRequest_Callback_HttpServer) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_leds_proto_rawDescGZIP(), []int{0, 0, 0}
-}
-
-func (x *CreateDeviceLiveToolsLedsBlinkRequest_Callback_HttpServer) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateDeviceLiveToolsLedsBlinkRequest_Callback_PayloadTemplate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsLedsBlinkRequest_Callback_PayloadTemplate) Reset() {
-	*x = CreateDeviceLiveToolsLedsBlinkRequest_Callback_PayloadTemplate{}
-	mi := &file_meraki_devices_v1_leds_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsLedsBlinkRequest_Callback_PayloadTemplate) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsLedsBlinkRequest_Callback_PayloadTemplate) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsLedsBlinkRequest_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_leds_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsLedsBlinkRequest_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsLedsBlinkRequest_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_leds_proto_rawDescGZIP(), []int{0, 0, 1}
-}
-
-func (x *CreateDeviceLiveToolsLedsBlinkRequest_Callback_PayloadTemplate) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
 type DeviceLiveToolsLedsBlink_Request struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Duration      *int64                 `protobuf:"varint,2,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Duration             *int64                 `protobuf:"varint,2,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsLedsBlink_Request) Reset() {
 	*x = DeviceLiveToolsLedsBlink_Request{}
-	mi := &file_meraki_devices_v1_leds_proto_msgTypes[6]
+	mi := &file_meraki_devices_v1_leds_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -423,7 +285,7 @@ func (x *DeviceLiveToolsLedsBlink_Request) String() string {
 func (*DeviceLiveToolsLedsBlink_Request) ProtoMessage() {}
 
 func (x *DeviceLiveToolsLedsBlink_Request) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_leds_proto_msgTypes[6]
+	mi := &file_meraki_devices_v1_leds_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -453,18 +315,29 @@ func (x *DeviceLiveToolsLedsBlink_Request) GetDuration() int64 {
 	return 0
 }
 
+func (x *DeviceLiveToolsLedsBlink_Request) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsLedsBlink_Callback struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Url           *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Status        *string                `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                             `protogen:"open.v1"`
+	Id                   *string                                            `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Url                  *string                                            `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Status               *string                                            `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	SharedSecret         *string                                            `protobuf:"bytes,4,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
+	HttpServer           *DeviceLiveToolsLedsBlink_Callback_HttpServer      `protobuf:"bytes,5,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
+	PayloadTemplate      *DeviceLiveToolsLedsBlink_Callback_PayloadTemplate `protobuf:"bytes,6,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
+	AdditionalProperties *structpb.Struct                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsLedsBlink_Callback) Reset() {
 	*x = DeviceLiveToolsLedsBlink_Callback{}
-	mi := &file_meraki_devices_v1_leds_proto_msgTypes[7]
+	mi := &file_meraki_devices_v1_leds_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -476,7 +349,7 @@ func (x *DeviceLiveToolsLedsBlink_Callback) String() string {
 func (*DeviceLiveToolsLedsBlink_Callback) ProtoMessage() {}
 
 func (x *DeviceLiveToolsLedsBlink_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_leds_proto_msgTypes[7]
+	mi := &file_meraki_devices_v1_leds_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -513,54 +386,190 @@ func (x *DeviceLiveToolsLedsBlink_Callback) GetStatus() string {
 	return ""
 }
 
+func (x *DeviceLiveToolsLedsBlink_Callback) GetSharedSecret() string {
+	if x != nil && x.SharedSecret != nil {
+		return *x.SharedSecret
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsLedsBlink_Callback) GetHttpServer() *DeviceLiveToolsLedsBlink_Callback_HttpServer {
+	if x != nil {
+		return x.HttpServer
+	}
+	return nil
+}
+
+func (x *DeviceLiveToolsLedsBlink_Callback) GetPayloadTemplate() *DeviceLiveToolsLedsBlink_Callback_PayloadTemplate {
+	if x != nil {
+		return x.PayloadTemplate
+	}
+	return nil
+}
+
+func (x *DeviceLiveToolsLedsBlink_Callback) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type DeviceLiveToolsLedsBlink_Callback_HttpServer struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsLedsBlink_Callback_HttpServer) Reset() {
+	*x = DeviceLiveToolsLedsBlink_Callback_HttpServer{}
+	mi := &file_meraki_devices_v1_leds_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceLiveToolsLedsBlink_Callback_HttpServer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceLiveToolsLedsBlink_Callback_HttpServer) ProtoMessage() {}
+
+func (x *DeviceLiveToolsLedsBlink_Callback_HttpServer) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_leds_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceLiveToolsLedsBlink_Callback_HttpServer.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsLedsBlink_Callback_HttpServer) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_leds_proto_rawDescGZIP(), []int{1, 1, 0}
+}
+
+func (x *DeviceLiveToolsLedsBlink_Callback_HttpServer) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsLedsBlink_Callback_HttpServer) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type DeviceLiveToolsLedsBlink_Callback_PayloadTemplate struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsLedsBlink_Callback_PayloadTemplate) Reset() {
+	*x = DeviceLiveToolsLedsBlink_Callback_PayloadTemplate{}
+	mi := &file_meraki_devices_v1_leds_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceLiveToolsLedsBlink_Callback_PayloadTemplate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceLiveToolsLedsBlink_Callback_PayloadTemplate) ProtoMessage() {}
+
+func (x *DeviceLiveToolsLedsBlink_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_leds_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceLiveToolsLedsBlink_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsLedsBlink_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_leds_proto_rawDescGZIP(), []int{1, 1, 1}
+}
+
+func (x *DeviceLiveToolsLedsBlink_Callback_PayloadTemplate) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsLedsBlink_Callback_PayloadTemplate) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_devices_v1_leds_proto protoreflect.FileDescriptor
 
 const file_meraki_devices_v1_leds_proto_rawDesc = "" +
 	"\n" +
-	"\x1cmeraki/devices/v1/leds.proto\x12\x11meraki.devices.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x96\x06\n" +
+	"\x1cmeraki/devices/v1/leds.proto\x12\x11meraki.devices.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\xf4\x02\n" +
 	"%CreateDeviceLiveToolsLedsBlinkRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x1f\n" +
-	"\bduration\x18\x02 \x01(\x03H\x01R\bduration\x88\x01\x01\x12]\n" +
-	"\bcallback\x18\x03 \x01(\v2A.meraki.devices.v1.CreateDeviceLiveToolsLedsBlinkRequest.CallbackR\bcallback\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xab\x03\n" +
-	"\bCallback\x12\x15\n" +
-	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12(\n" +
-	"\rshared_secret\x18\x02 \x01(\tH\x01R\fsharedSecret\x88\x01\x01\x12m\n" +
-	"\vhttp_server\x18\x03 \x01(\v2L.meraki.devices.v1.CreateDeviceLiveToolsLedsBlinkRequest.Callback.HttpServerR\n" +
-	"httpServer\x12|\n" +
-	"\x10payload_template\x18\x04 \x01(\v2Q.meraki.devices.v1.CreateDeviceLiveToolsLedsBlinkRequest.Callback.PayloadTemplateR\x0fpayloadTemplate\x1a(\n" +
-	"\n" +
-	"HttpServer\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a-\n" +
-	"\x0fPayloadTemplate\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\x06\n" +
-	"\x04_urlB\x10\n" +
-	"\x0e_shared_secretB\t\n" +
+	"\bduration\x18\x02 \x01(\x03H\x01R\bduration\x88\x01\x01\x12P\n" +
+	"\bcallback\x18\x03 \x01(\v24.meraki.devices.v1.DeviceLiveToolsLedsBlink.CallbackR\bcallback\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\v\n" +
-	"\t_duration\"\xb2\x04\n" +
+	"\t_duration\"\xa7\n" +
+	"\n" +
 	"\x18DeviceLiveToolsLedsBlink\x12'\n" +
 	"\rleds_blink_id\x18\x01 \x01(\tH\x00R\vledsBlinkId\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12\x1b\n" +
 	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01\x12M\n" +
 	"\arequest\x18\x04 \x01(\v23.meraki.devices.v1.DeviceLiveToolsLedsBlink.RequestR\arequest\x12\x19\n" +
 	"\x05error\x18\x05 \x01(\tH\x03R\x05error\x88\x01\x01\x12P\n" +
-	"\bcallback\x18\x06 \x01(\v24.meraki.devices.v1.DeviceLiveToolsLedsBlink.CallbackR\bcallback\x1a_\n" +
+	"\bcallback\x18\x06 \x01(\v24.meraki.devices.v1.DeviceLiveToolsLedsBlink.CallbackR\bcallback\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xae\x01\n" +
 	"\aRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x1f\n" +
-	"\bduration\x18\x02 \x01(\x03H\x01R\bduration\x88\x01\x01B\t\n" +
+	"\bduration\x18\x02 \x01(\x03H\x01R\bduration\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\v\n" +
-	"\t_duration\x1am\n" +
+	"\t_duration\x1a\xc2\x05\n" +
 	"\bCallback\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01B\x05\n" +
+	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01\x12(\n" +
+	"\rshared_secret\x18\x04 \x01(\tH\x03R\fsharedSecret\x88\x01\x01\x12`\n" +
+	"\vhttp_server\x18\x05 \x01(\v2?.meraki.devices.v1.DeviceLiveToolsLedsBlink.Callback.HttpServerR\n" +
+	"httpServer\x12o\n" +
+	"\x10payload_template\x18\x06 \x01(\v2D.meraki.devices.v1.DeviceLiveToolsLedsBlink.Callback.PayloadTemplateR\x0fpayloadTemplate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aw\n" +
+	"\n" +
+	"HttpServer\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a|\n" +
+	"\x0fPayloadTemplate\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_idB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_urlB\t\n" +
 	"\a_statusB\x10\n" +
+	"\x0e_shared_secretB\x10\n" +
 	"\x0e_leds_blink_idB\x06\n" +
 	"\x04_urlB\t\n" +
 	"\a_statusB\b\n" +
@@ -569,8 +578,8 @@ const file_meraki_devices_v1_leds_proto_rawDesc = "" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12'\n" +
 	"\rleds_blink_id\x18\x02 \x01(\tH\x01R\vledsBlinkId\x88\x01\x01B\t\n" +
 	"\a_serialB\x10\n" +
-	"\x0e_leds_blink_idBp\n" +
-	"\x1bcom.merakibroker.devices.v1B\tLedsProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1b\x06proto3"
+	"\x0e_leds_blink_idB\x8a\x01\n" +
+	"\x1bcom.merakibroker.devices.v1B\tLedsProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1\xca\x02\x17MerakiBroker\\Devices\\V1b\x06proto3"
 
 var (
 	file_meraki_devices_v1_leds_proto_rawDescOnce sync.Once
@@ -584,31 +593,34 @@ func file_meraki_devices_v1_leds_proto_rawDescGZIP() []byte {
 	return file_meraki_devices_v1_leds_proto_rawDescData
 }
 
-var file_meraki_devices_v1_leds_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_meraki_devices_v1_leds_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_meraki_devices_v1_leds_proto_goTypes = []any{
-	(*CreateDeviceLiveToolsLedsBlinkRequest)(nil),                          // 0: meraki.devices.v1.CreateDeviceLiveToolsLedsBlinkRequest
-	(*DeviceLiveToolsLedsBlink)(nil),                                       // 1: meraki.devices.v1.DeviceLiveToolsLedsBlink
-	(*GetDeviceLiveToolsLedsBlinkRequest)(nil),                             // 2: meraki.devices.v1.GetDeviceLiveToolsLedsBlinkRequest
-	(*CreateDeviceLiveToolsLedsBlinkRequest_Callback)(nil),                 // 3: meraki.devices.v1.CreateDeviceLiveToolsLedsBlinkRequest.Callback
-	(*CreateDeviceLiveToolsLedsBlinkRequest_Callback_HttpServer)(nil),      // 4: meraki.devices.v1.CreateDeviceLiveToolsLedsBlinkRequest.Callback.HttpServer
-	(*CreateDeviceLiveToolsLedsBlinkRequest_Callback_PayloadTemplate)(nil), // 5: meraki.devices.v1.CreateDeviceLiveToolsLedsBlinkRequest.Callback.PayloadTemplate
-	(*DeviceLiveToolsLedsBlink_Request)(nil),                               // 6: meraki.devices.v1.DeviceLiveToolsLedsBlink.Request
-	(*DeviceLiveToolsLedsBlink_Callback)(nil),                              // 7: meraki.devices.v1.DeviceLiveToolsLedsBlink.Callback
-	(*fieldmaskpb.FieldMask)(nil),                                          // 8: google.protobuf.FieldMask
+	(*CreateDeviceLiveToolsLedsBlinkRequest)(nil),             // 0: meraki.devices.v1.CreateDeviceLiveToolsLedsBlinkRequest
+	(*DeviceLiveToolsLedsBlink)(nil),                          // 1: meraki.devices.v1.DeviceLiveToolsLedsBlink
+	(*GetDeviceLiveToolsLedsBlinkRequest)(nil),                // 2: meraki.devices.v1.GetDeviceLiveToolsLedsBlinkRequest
+	(*DeviceLiveToolsLedsBlink_Request)(nil),                  // 3: meraki.devices.v1.DeviceLiveToolsLedsBlink.Request
+	(*DeviceLiveToolsLedsBlink_Callback)(nil),                 // 4: meraki.devices.v1.DeviceLiveToolsLedsBlink.Callback
+	(*DeviceLiveToolsLedsBlink_Callback_HttpServer)(nil),      // 5: meraki.devices.v1.DeviceLiveToolsLedsBlink.Callback.HttpServer
+	(*DeviceLiveToolsLedsBlink_Callback_PayloadTemplate)(nil), // 6: meraki.devices.v1.DeviceLiveToolsLedsBlink.Callback.PayloadTemplate
+	(*structpb.Struct)(nil),                                   // 7: google.protobuf.Struct
 }
 var file_meraki_devices_v1_leds_proto_depIdxs = []int32{
-	3, // 0: meraki.devices.v1.CreateDeviceLiveToolsLedsBlinkRequest.callback:type_name -> meraki.devices.v1.CreateDeviceLiveToolsLedsBlinkRequest.Callback
-	8, // 1: meraki.devices.v1.CreateDeviceLiveToolsLedsBlinkRequest.null_fields:type_name -> google.protobuf.FieldMask
-	8, // 2: meraki.devices.v1.CreateDeviceLiveToolsLedsBlinkRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6, // 3: meraki.devices.v1.DeviceLiveToolsLedsBlink.request:type_name -> meraki.devices.v1.DeviceLiveToolsLedsBlink.Request
-	7, // 4: meraki.devices.v1.DeviceLiveToolsLedsBlink.callback:type_name -> meraki.devices.v1.DeviceLiveToolsLedsBlink.Callback
-	4, // 5: meraki.devices.v1.CreateDeviceLiveToolsLedsBlinkRequest.Callback.http_server:type_name -> meraki.devices.v1.CreateDeviceLiveToolsLedsBlinkRequest.Callback.HttpServer
-	5, // 6: meraki.devices.v1.CreateDeviceLiveToolsLedsBlinkRequest.Callback.payload_template:type_name -> meraki.devices.v1.CreateDeviceLiveToolsLedsBlinkRequest.Callback.PayloadTemplate
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	4,  // 0: meraki.devices.v1.CreateDeviceLiveToolsLedsBlinkRequest.callback:type_name -> meraki.devices.v1.DeviceLiveToolsLedsBlink.Callback
+	7,  // 1: meraki.devices.v1.CreateDeviceLiveToolsLedsBlinkRequest.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 2: meraki.devices.v1.DeviceLiveToolsLedsBlink.request:type_name -> meraki.devices.v1.DeviceLiveToolsLedsBlink.Request
+	4,  // 3: meraki.devices.v1.DeviceLiveToolsLedsBlink.callback:type_name -> meraki.devices.v1.DeviceLiveToolsLedsBlink.Callback
+	7,  // 4: meraki.devices.v1.DeviceLiveToolsLedsBlink.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 5: meraki.devices.v1.DeviceLiveToolsLedsBlink.Request.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 6: meraki.devices.v1.DeviceLiveToolsLedsBlink.Callback.http_server:type_name -> meraki.devices.v1.DeviceLiveToolsLedsBlink.Callback.HttpServer
+	6,  // 7: meraki.devices.v1.DeviceLiveToolsLedsBlink.Callback.payload_template:type_name -> meraki.devices.v1.DeviceLiveToolsLedsBlink.Callback.PayloadTemplate
+	7,  // 8: meraki.devices.v1.DeviceLiveToolsLedsBlink.Callback.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 9: meraki.devices.v1.DeviceLiveToolsLedsBlink.Callback.HttpServer.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 10: meraki.devices.v1.DeviceLiveToolsLedsBlink.Callback.PayloadTemplate.additional_properties:type_name -> google.protobuf.Struct
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_meraki_devices_v1_leds_proto_init() }
@@ -623,14 +635,13 @@ func file_meraki_devices_v1_leds_proto_init() {
 	file_meraki_devices_v1_leds_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_devices_v1_leds_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_devices_v1_leds_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_devices_v1_leds_proto_msgTypes[7].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_devices_v1_leds_proto_rawDesc), len(file_meraki_devices_v1_leds_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

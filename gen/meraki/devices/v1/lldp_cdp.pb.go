@@ -11,6 +11,7 @@ package devicesv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -69,13 +70,14 @@ func (x *GetDeviceLldpCdpRequest) GetSerial() string {
 	return ""
 }
 
-// Answer of getDeviceLldpCdp.
+// The LLDP CDP of a device. Answer of getDeviceLldpCdp.
 type DeviceLldpCdp struct {
-	state         protoimpl.MessageState          `protogen:"open.v1"`
-	SourceMac     *string                         `protobuf:"bytes,1,opt,name=source_mac,json=sourceMac,proto3,oneof" json:"source_mac,omitempty"`
-	Ports         map[string]*DeviceLldpCdp_Ports `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState          `protogen:"open.v1"`
+	SourceMac            *string                         `protobuf:"bytes,1,opt,name=source_mac,json=sourceMac,proto3,oneof" json:"source_mac,omitempty"`
+	Ports                map[string]*DeviceLldpCdp_Ports `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	AdditionalProperties *structpb.Struct                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLldpCdp) Reset() {
@@ -122,14 +124,22 @@ func (x *DeviceLldpCdp) GetPorts() map[string]*DeviceLldpCdp_Ports {
 	return nil
 }
 
+func (x *DeviceLldpCdp) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLldpCdp_Ports struct {
-	state         protoimpl.MessageState      `protogen:"open.v1"`
-	Lldp          *DeviceLldpCdp_Ports_Lldp   `protobuf:"bytes,1,opt,name=lldp,proto3" json:"lldp,omitempty"`
-	Cdp           *DeviceLldpCdp_Ports_Cdp    `protobuf:"bytes,2,opt,name=cdp,proto3" json:"cdp,omitempty"`
-	DeviceMac     *string                     `protobuf:"bytes,3,opt,name=device_mac,json=deviceMac,proto3,oneof" json:"device_mac,omitempty"`
-	Device        *DeviceLldpCdp_Ports_Device `protobuf:"bytes,4,opt,name=device,proto3" json:"device,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState      `protogen:"open.v1"`
+	Lldp                 *DeviceLldpCdp_Ports_Lldp   `protobuf:"bytes,1,opt,name=lldp,proto3" json:"lldp,omitempty"`
+	Cdp                  *DeviceLldpCdp_Ports_Cdp    `protobuf:"bytes,2,opt,name=cdp,proto3" json:"cdp,omitempty"`
+	DeviceMac            *string                     `protobuf:"bytes,3,opt,name=device_mac,json=deviceMac,proto3,oneof" json:"device_mac,omitempty"`
+	Device               *DeviceLldpCdp_Ports_Device `protobuf:"bytes,4,opt,name=device,proto3" json:"device,omitempty"`
+	AdditionalProperties *structpb.Struct            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLldpCdp_Ports) Reset() {
@@ -190,20 +200,28 @@ func (x *DeviceLldpCdp_Ports) GetDevice() *DeviceLldpCdp_Ports_Device {
 	return nil
 }
 
+func (x *DeviceLldpCdp_Ports) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLldpCdp_Ports_Lldp struct {
-	state              protoimpl.MessageState `protogen:"open.v1"`
-	SystemName         *string                `protobuf:"bytes,1,opt,name=system_name,json=systemName,proto3,oneof" json:"system_name,omitempty"`
-	SystemDescription  *string                `protobuf:"bytes,2,opt,name=system_description,json=systemDescription,proto3,oneof" json:"system_description,omitempty"`
-	PortId             *string                `protobuf:"bytes,3,opt,name=port_id,json=portId,proto3,oneof" json:"port_id,omitempty"`
-	ChassisId          *string                `protobuf:"bytes,4,opt,name=chassis_id,json=chassisId,proto3,oneof" json:"chassis_id,omitempty"`
-	ManagementVlan     *int64                 `protobuf:"varint,5,opt,name=management_vlan,json=managementVlan,proto3,oneof" json:"management_vlan,omitempty"`
-	PortVlan           *int64                 `protobuf:"varint,6,opt,name=port_vlan,json=portVlan,proto3,oneof" json:"port_vlan,omitempty"`
-	ManagementAddress  *string                `protobuf:"bytes,7,opt,name=management_address,json=managementAddress,proto3,oneof" json:"management_address,omitempty"`
-	PortDescription    *string                `protobuf:"bytes,8,opt,name=port_description,json=portDescription,proto3,oneof" json:"port_description,omitempty"`
-	SystemCapabilities *string                `protobuf:"bytes,9,opt,name=system_capabilities,json=systemCapabilities,proto3,oneof" json:"system_capabilities,omitempty"`
-	SourcePort         *string                `protobuf:"bytes,10,opt,name=source_port,json=sourcePort,proto3,oneof" json:"source_port,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	SystemName           *string                `protobuf:"bytes,1,opt,name=system_name,json=systemName,proto3,oneof" json:"system_name,omitempty"`
+	SystemDescription    *string                `protobuf:"bytes,2,opt,name=system_description,json=systemDescription,proto3,oneof" json:"system_description,omitempty"`
+	PortId               *string                `protobuf:"bytes,3,opt,name=port_id,json=portId,proto3,oneof" json:"port_id,omitempty"`
+	ChassisId            *string                `protobuf:"bytes,4,opt,name=chassis_id,json=chassisId,proto3,oneof" json:"chassis_id,omitempty"`
+	ManagementVlan       *int64                 `protobuf:"varint,5,opt,name=management_vlan,json=managementVlan,proto3,oneof" json:"management_vlan,omitempty"`
+	PortVlan             *int64                 `protobuf:"varint,6,opt,name=port_vlan,json=portVlan,proto3,oneof" json:"port_vlan,omitempty"`
+	ManagementAddress    *string                `protobuf:"bytes,7,opt,name=management_address,json=managementAddress,proto3,oneof" json:"management_address,omitempty"`
+	PortDescription      *string                `protobuf:"bytes,8,opt,name=port_description,json=portDescription,proto3,oneof" json:"port_description,omitempty"`
+	SystemCapabilities   *string                `protobuf:"bytes,9,opt,name=system_capabilities,json=systemCapabilities,proto3,oneof" json:"system_capabilities,omitempty"`
+	SourcePort           *string                `protobuf:"bytes,10,opt,name=source_port,json=sourcePort,proto3,oneof" json:"source_port,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLldpCdp_Ports_Lldp) Reset() {
@@ -306,20 +324,28 @@ func (x *DeviceLldpCdp_Ports_Lldp) GetSourcePort() string {
 	return ""
 }
 
+func (x *DeviceLldpCdp_Ports_Lldp) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLldpCdp_Ports_Cdp struct {
-	state               protoimpl.MessageState `protogen:"open.v1"`
-	Platform            *string                `protobuf:"bytes,1,opt,name=platform,proto3,oneof" json:"platform,omitempty"`
-	DeviceId            *string                `protobuf:"bytes,2,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
-	Model               *string                `protobuf:"bytes,3,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Version             *string                `protobuf:"bytes,4,opt,name=version,proto3,oneof" json:"version,omitempty"`
-	PortId              *string                `protobuf:"bytes,5,opt,name=port_id,json=portId,proto3,oneof" json:"port_id,omitempty"`
-	NativeVlan          *int64                 `protobuf:"varint,6,opt,name=native_vlan,json=nativeVlan,proto3,oneof" json:"native_vlan,omitempty"`
-	VtpManagementDomain *string                `protobuf:"bytes,7,opt,name=vtp_management_domain,json=vtpManagementDomain,proto3,oneof" json:"vtp_management_domain,omitempty"`
-	Capabilities        *string                `protobuf:"bytes,8,opt,name=capabilities,proto3,oneof" json:"capabilities,omitempty"`
-	Address             *string                `protobuf:"bytes,9,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	SourcePort          *string                `protobuf:"bytes,10,opt,name=source_port,json=sourcePort,proto3,oneof" json:"source_port,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Platform             *string                `protobuf:"bytes,1,opt,name=platform,proto3,oneof" json:"platform,omitempty"`
+	DeviceId             *string                `protobuf:"bytes,2,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
+	Model                *string                `protobuf:"bytes,3,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Version              *string                `protobuf:"bytes,4,opt,name=version,proto3,oneof" json:"version,omitempty"`
+	PortId               *string                `protobuf:"bytes,5,opt,name=port_id,json=portId,proto3,oneof" json:"port_id,omitempty"`
+	NativeVlan           *int64                 `protobuf:"varint,6,opt,name=native_vlan,json=nativeVlan,proto3,oneof" json:"native_vlan,omitempty"`
+	VtpManagementDomain  *string                `protobuf:"bytes,7,opt,name=vtp_management_domain,json=vtpManagementDomain,proto3,oneof" json:"vtp_management_domain,omitempty"`
+	Capabilities         *string                `protobuf:"bytes,8,opt,name=capabilities,proto3,oneof" json:"capabilities,omitempty"`
+	Address              *string                `protobuf:"bytes,9,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	SourcePort           *string                `protobuf:"bytes,10,opt,name=source_port,json=sourcePort,proto3,oneof" json:"source_port,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLldpCdp_Ports_Cdp) Reset() {
@@ -422,11 +448,19 @@ func (x *DeviceLldpCdp_Ports_Cdp) GetSourcePort() string {
 	return ""
 }
 
+func (x *DeviceLldpCdp_Ports_Cdp) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLldpCdp_Ports_Device struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Url           *string                `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Url                  *string                `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLldpCdp_Ports_Device) Reset() {
@@ -466,28 +500,37 @@ func (x *DeviceLldpCdp_Ports_Device) GetUrl() string {
 	return ""
 }
 
+func (x *DeviceLldpCdp_Ports_Device) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_devices_v1_lldp_cdp_proto protoreflect.FileDescriptor
 
 const file_meraki_devices_v1_lldp_cdp_proto_rawDesc = "" +
 	"\n" +
-	" meraki/devices/v1/lldp_cdp.proto\x12\x11meraki.devices.v1\"A\n" +
+	" meraki/devices/v1/lldp_cdp.proto\x12\x11meraki.devices.v1\x1a\x1cgoogle/protobuf/struct.proto\"A\n" +
 	"\x17GetDeviceLldpCdpRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"\x84\r\n" +
+	"\a_serial\"\x8f\x10\n" +
 	"\rDeviceLldpCdp\x12\"\n" +
 	"\n" +
 	"source_mac\x18\x01 \x01(\tH\x00R\tsourceMac\x88\x01\x01\x12A\n" +
-	"\x05ports\x18\x02 \x03(\v2+.meraki.devices.v1.DeviceLldpCdp.PortsEntryR\x05ports\x1a`\n" +
+	"\x05ports\x18\x02 \x03(\v2+.meraki.devices.v1.DeviceLldpCdp.PortsEntryR\x05ports\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a`\n" +
 	"\n" +
 	"PortsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12<\n" +
-	"\x05value\x18\x02 \x01(\v2&.meraki.devices.v1.DeviceLldpCdp.PortsR\x05value:\x028\x01\x1a\x9a\v\n" +
+	"\x05value\x18\x02 \x01(\v2&.meraki.devices.v1.DeviceLldpCdp.PortsR\x05value:\x028\x01\x1a\xd6\r\n" +
 	"\x05Ports\x12?\n" +
 	"\x04lldp\x18\x01 \x01(\v2+.meraki.devices.v1.DeviceLldpCdp.Ports.LldpR\x04lldp\x12<\n" +
 	"\x03cdp\x18\x02 \x01(\v2*.meraki.devices.v1.DeviceLldpCdp.Ports.CdpR\x03cdp\x12\"\n" +
 	"\n" +
 	"device_mac\x18\x03 \x01(\tH\x00R\tdeviceMac\x88\x01\x01\x12E\n" +
-	"\x06device\x18\x04 \x01(\v2-.meraki.devices.v1.DeviceLldpCdp.Ports.DeviceR\x06device\x1a\xea\x04\n" +
+	"\x06device\x18\x04 \x01(\v2-.meraki.devices.v1.DeviceLldpCdp.Ports.DeviceR\x06device\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb9\x05\n" +
 	"\x04Lldp\x12$\n" +
 	"\vsystem_name\x18\x01 \x01(\tH\x00R\n" +
 	"systemName\x88\x01\x01\x122\n" +
@@ -502,7 +545,8 @@ const file_meraki_devices_v1_lldp_cdp_proto_rawDesc = "" +
 	"\x13system_capabilities\x18\t \x01(\tH\bR\x12systemCapabilities\x88\x01\x01\x12$\n" +
 	"\vsource_port\x18\n" +
 	" \x01(\tH\tR\n" +
-	"sourcePort\x88\x01\x01B\x0e\n" +
+	"sourcePort\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_system_nameB\x15\n" +
 	"\x13_system_descriptionB\n" +
 	"\n" +
@@ -514,7 +558,7 @@ const file_meraki_devices_v1_lldp_cdp_proto_rawDesc = "" +
 	"\x13_management_addressB\x13\n" +
 	"\x11_port_descriptionB\x16\n" +
 	"\x14_system_capabilitiesB\x0e\n" +
-	"\f_source_port\x1a\x81\x04\n" +
+	"\f_source_port\x1a\xd0\x04\n" +
 	"\x03Cdp\x12\x1f\n" +
 	"\bplatform\x18\x01 \x01(\tH\x00R\bplatform\x88\x01\x01\x12 \n" +
 	"\tdevice_id\x18\x02 \x01(\tH\x01R\bdeviceId\x88\x01\x01\x12\x19\n" +
@@ -528,7 +572,8 @@ const file_meraki_devices_v1_lldp_cdp_proto_rawDesc = "" +
 	"\aaddress\x18\t \x01(\tH\bR\aaddress\x88\x01\x01\x12$\n" +
 	"\vsource_port\x18\n" +
 	" \x01(\tH\tR\n" +
-	"sourcePort\x88\x01\x01B\v\n" +
+	"sourcePort\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_platformB\f\n" +
 	"\n" +
 	"_device_idB\b\n" +
@@ -542,13 +587,14 @@ const file_meraki_devices_v1_lldp_cdp_proto_rawDesc = "" +
 	"\r_capabilitiesB\n" +
 	"\n" +
 	"\b_addressB\x0e\n" +
-	"\f_source_port\x1a'\n" +
+	"\f_source_port\x1av\n" +
 	"\x06Device\x12\x15\n" +
-	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01B\x06\n" +
+	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_urlB\r\n" +
 	"\v_device_macB\r\n" +
-	"\v_source_macBs\n" +
-	"\x1bcom.merakibroker.devices.v1B\fLldpCdpProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1b\x06proto3"
+	"\v_source_macB\x8d\x01\n" +
+	"\x1bcom.merakibroker.devices.v1B\fLldpCdpProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1\xca\x02\x17MerakiBroker\\Devices\\V1b\x06proto3"
 
 var (
 	file_meraki_devices_v1_lldp_cdp_proto_rawDescOnce sync.Once
@@ -571,18 +617,24 @@ var file_meraki_devices_v1_lldp_cdp_proto_goTypes = []any{
 	(*DeviceLldpCdp_Ports_Lldp)(nil),   // 4: meraki.devices.v1.DeviceLldpCdp.Ports.Lldp
 	(*DeviceLldpCdp_Ports_Cdp)(nil),    // 5: meraki.devices.v1.DeviceLldpCdp.Ports.Cdp
 	(*DeviceLldpCdp_Ports_Device)(nil), // 6: meraki.devices.v1.DeviceLldpCdp.Ports.Device
+	(*structpb.Struct)(nil),            // 7: google.protobuf.Struct
 }
 var file_meraki_devices_v1_lldp_cdp_proto_depIdxs = []int32{
-	2, // 0: meraki.devices.v1.DeviceLldpCdp.ports:type_name -> meraki.devices.v1.DeviceLldpCdp.PortsEntry
-	3, // 1: meraki.devices.v1.DeviceLldpCdp.PortsEntry.value:type_name -> meraki.devices.v1.DeviceLldpCdp.Ports
-	4, // 2: meraki.devices.v1.DeviceLldpCdp.Ports.lldp:type_name -> meraki.devices.v1.DeviceLldpCdp.Ports.Lldp
-	5, // 3: meraki.devices.v1.DeviceLldpCdp.Ports.cdp:type_name -> meraki.devices.v1.DeviceLldpCdp.Ports.Cdp
-	6, // 4: meraki.devices.v1.DeviceLldpCdp.Ports.device:type_name -> meraki.devices.v1.DeviceLldpCdp.Ports.Device
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	2,  // 0: meraki.devices.v1.DeviceLldpCdp.ports:type_name -> meraki.devices.v1.DeviceLldpCdp.PortsEntry
+	7,  // 1: meraki.devices.v1.DeviceLldpCdp.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 2: meraki.devices.v1.DeviceLldpCdp.PortsEntry.value:type_name -> meraki.devices.v1.DeviceLldpCdp.Ports
+	4,  // 3: meraki.devices.v1.DeviceLldpCdp.Ports.lldp:type_name -> meraki.devices.v1.DeviceLldpCdp.Ports.Lldp
+	5,  // 4: meraki.devices.v1.DeviceLldpCdp.Ports.cdp:type_name -> meraki.devices.v1.DeviceLldpCdp.Ports.Cdp
+	6,  // 5: meraki.devices.v1.DeviceLldpCdp.Ports.device:type_name -> meraki.devices.v1.DeviceLldpCdp.Ports.Device
+	7,  // 6: meraki.devices.v1.DeviceLldpCdp.Ports.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 7: meraki.devices.v1.DeviceLldpCdp.Ports.Lldp.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 8: meraki.devices.v1.DeviceLldpCdp.Ports.Cdp.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 9: meraki.devices.v1.DeviceLldpCdp.Ports.Device.additional_properties:type_name -> google.protobuf.Struct
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_meraki_devices_v1_lldp_cdp_proto_init() }

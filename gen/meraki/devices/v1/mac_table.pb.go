@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -29,13 +29,14 @@ const (
 type CreateDeviceLiveToolsMacTableRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Serial        *string                                        `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Mac           *string                                        `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Callback      *CreateDeviceLiveToolsMacTableRequest_Callback `protobuf:"bytes,3,opt,name=callback,proto3" json:"callback,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                         `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                         `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Serial               *string                           `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Mac                  *string                           `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Callback             *DeviceLiveToolsMacTable_Callback `protobuf:"bytes,3,opt,name=callback,proto3" json:"callback,omitempty"`
+	EmptyFields          []string                          `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                          `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateDeviceLiveToolsMacTableRequest) Reset() {
@@ -82,40 +83,49 @@ func (x *CreateDeviceLiveToolsMacTableRequest) GetMac() string {
 	return ""
 }
 
-func (x *CreateDeviceLiveToolsMacTableRequest) GetCallback() *CreateDeviceLiveToolsMacTableRequest_Callback {
+func (x *CreateDeviceLiveToolsMacTableRequest) GetCallback() *DeviceLiveToolsMacTable_Callback {
 	if x != nil {
 		return x.Callback
 	}
 	return nil
 }
 
-func (x *CreateDeviceLiveToolsMacTableRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsMacTableRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateDeviceLiveToolsMacTableRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createDeviceLiveToolsMacTable, getDeviceLiveToolsMacTable.
+func (x *CreateDeviceLiveToolsMacTableRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateDeviceLiveToolsMacTableRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The live tools MAC table of a device. Answer of createDeviceLiveToolsMacTable,
+// getDeviceLiveToolsMacTable.
 type DeviceLiveToolsMacTable struct {
 	state      protoimpl.MessageState           `protogen:"open.v1"`
 	MacTableId *string                          `protobuf:"bytes,1,opt,name=mac_table_id,json=macTableId,proto3,oneof" json:"mac_table_id,omitempty"`
 	Url        *string                          `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	Request    *DeviceLiveToolsMacTable_Request `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
 	// Known values: "complete", "failed", "new", "ready", "running", "scheduled".
-	Status        *string                            `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Entries       []*DeviceLiveToolsMacTable_Entries `protobuf:"bytes,5,rep,name=entries,proto3" json:"entries,omitempty"`
-	Error         *string                            `protobuf:"bytes,6,opt,name=error,proto3,oneof" json:"error,omitempty"`
-	Callback      *DeviceLiveToolsMacTable_Callback  `protobuf:"bytes,7,opt,name=callback,proto3" json:"callback,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string                            `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Entries              []*DeviceLiveToolsMacTable_Entries `protobuf:"bytes,5,rep,name=entries,proto3" json:"entries,omitempty"`
+	Error                *string                            `protobuf:"bytes,6,opt,name=error,proto3,oneof" json:"error,omitempty"`
+	Callback             *DeviceLiveToolsMacTable_Callback  `protobuf:"bytes,7,opt,name=callback,proto3" json:"callback,omitempty"`
+	AdditionalProperties *structpb.Struct                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsMacTable) Reset() {
@@ -197,6 +207,13 @@ func (x *DeviceLiveToolsMacTable) GetCallback() *DeviceLiveToolsMacTable_Callbac
 	return nil
 }
 
+func (x *DeviceLiveToolsMacTable) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getDeviceLiveToolsMacTable.
 type GetDeviceLiveToolsMacTableRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -252,173 +269,18 @@ func (x *GetDeviceLiveToolsMacTableRequest) GetMacTableId() string {
 	return ""
 }
 
-type CreateDeviceLiveToolsMacTableRequest_Callback struct {
-	state           protoimpl.MessageState                                         `protogen:"open.v1"`
-	Url             *string                                                        `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	SharedSecret    *string                                                        `protobuf:"bytes,2,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
-	HttpServer      *CreateDeviceLiveToolsMacTableRequest_Callback_HttpServer      `protobuf:"bytes,3,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
-	PayloadTemplate *CreateDeviceLiveToolsMacTableRequest_Callback_PayloadTemplate `protobuf:"bytes,4,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsMacTableRequest_Callback) Reset() {
-	*x = CreateDeviceLiveToolsMacTableRequest_Callback{}
-	mi := &file_meraki_devices_v1_mac_table_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsMacTableRequest_Callback) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsMacTableRequest_Callback) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsMacTableRequest_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_mac_table_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsMacTableRequest_Callback.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsMacTableRequest_Callback) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_mac_table_proto_rawDescGZIP(), []int{0, 0}
-}
-
-func (x *CreateDeviceLiveToolsMacTableRequest_Callback) GetUrl() string {
-	if x != nil && x.Url != nil {
-		return *x.Url
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsMacTableRequest_Callback) GetSharedSecret() string {
-	if x != nil && x.SharedSecret != nil {
-		return *x.SharedSecret
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsMacTableRequest_Callback) GetHttpServer() *CreateDeviceLiveToolsMacTableRequest_Callback_HttpServer {
-	if x != nil {
-		return x.HttpServer
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsMacTableRequest_Callback) GetPayloadTemplate() *CreateDeviceLiveToolsMacTableRequest_Callback_PayloadTemplate {
-	if x != nil {
-		return x.PayloadTemplate
-	}
-	return nil
-}
-
-type CreateDeviceLiveToolsMacTableRequest_Callback_HttpServer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsMacTableRequest_Callback_HttpServer) Reset() {
-	*x = CreateDeviceLiveToolsMacTableRequest_Callback_HttpServer{}
-	mi := &file_meraki_devices_v1_mac_table_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsMacTableRequest_Callback_HttpServer) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsMacTableRequest_Callback_HttpServer) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsMacTableRequest_Callback_HttpServer) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_mac_table_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsMacTableRequest_Callback_HttpServer.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsMacTableRequest_Callback_HttpServer) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_mac_table_proto_rawDescGZIP(), []int{0, 0, 0}
-}
-
-func (x *CreateDeviceLiveToolsMacTableRequest_Callback_HttpServer) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateDeviceLiveToolsMacTableRequest_Callback_PayloadTemplate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsMacTableRequest_Callback_PayloadTemplate) Reset() {
-	*x = CreateDeviceLiveToolsMacTableRequest_Callback_PayloadTemplate{}
-	mi := &file_meraki_devices_v1_mac_table_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsMacTableRequest_Callback_PayloadTemplate) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsMacTableRequest_Callback_PayloadTemplate) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsMacTableRequest_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_mac_table_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsMacTableRequest_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsMacTableRequest_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_mac_table_proto_rawDescGZIP(), []int{0, 0, 1}
-}
-
-func (x *CreateDeviceLiveToolsMacTableRequest_Callback_PayloadTemplate) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
 type DeviceLiveToolsMacTable_Request struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Mac           *string                `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Mac                  *string                `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsMacTable_Request) Reset() {
 	*x = DeviceLiveToolsMacTable_Request{}
-	mi := &file_meraki_devices_v1_mac_table_proto_msgTypes[6]
+	mi := &file_meraki_devices_v1_mac_table_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -430,7 +292,7 @@ func (x *DeviceLiveToolsMacTable_Request) String() string {
 func (*DeviceLiveToolsMacTable_Request) ProtoMessage() {}
 
 func (x *DeviceLiveToolsMacTable_Request) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_mac_table_proto_msgTypes[6]
+	mi := &file_meraki_devices_v1_mac_table_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -460,18 +322,26 @@ func (x *DeviceLiveToolsMacTable_Request) GetMac() string {
 	return ""
 }
 
+func (x *DeviceLiveToolsMacTable_Request) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsMacTable_Entries struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Mac           *string                `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Port          *string                `protobuf:"bytes,2,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	VlanId        *int64                 `protobuf:"varint,3,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Mac                  *string                `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Port                 *string                `protobuf:"bytes,2,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	VlanId               *int64                 `protobuf:"varint,3,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsMacTable_Entries) Reset() {
 	*x = DeviceLiveToolsMacTable_Entries{}
-	mi := &file_meraki_devices_v1_mac_table_proto_msgTypes[7]
+	mi := &file_meraki_devices_v1_mac_table_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -483,7 +353,7 @@ func (x *DeviceLiveToolsMacTable_Entries) String() string {
 func (*DeviceLiveToolsMacTable_Entries) ProtoMessage() {}
 
 func (x *DeviceLiveToolsMacTable_Entries) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_mac_table_proto_msgTypes[7]
+	mi := &file_meraki_devices_v1_mac_table_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -520,18 +390,29 @@ func (x *DeviceLiveToolsMacTable_Entries) GetVlanId() int64 {
 	return 0
 }
 
+func (x *DeviceLiveToolsMacTable_Entries) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsMacTable_Callback struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Url           *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Status        *string                `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                            `protogen:"open.v1"`
+	Id                   *string                                           `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Url                  *string                                           `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Status               *string                                           `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	SharedSecret         *string                                           `protobuf:"bytes,4,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
+	HttpServer           *DeviceLiveToolsMacTable_Callback_HttpServer      `protobuf:"bytes,5,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
+	PayloadTemplate      *DeviceLiveToolsMacTable_Callback_PayloadTemplate `protobuf:"bytes,6,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsMacTable_Callback) Reset() {
 	*x = DeviceLiveToolsMacTable_Callback{}
-	mi := &file_meraki_devices_v1_mac_table_proto_msgTypes[8]
+	mi := &file_meraki_devices_v1_mac_table_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -543,7 +424,7 @@ func (x *DeviceLiveToolsMacTable_Callback) String() string {
 func (*DeviceLiveToolsMacTable_Callback) ProtoMessage() {}
 
 func (x *DeviceLiveToolsMacTable_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_mac_table_proto_msgTypes[8]
+	mi := &file_meraki_devices_v1_mac_table_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -580,35 +461,153 @@ func (x *DeviceLiveToolsMacTable_Callback) GetStatus() string {
 	return ""
 }
 
+func (x *DeviceLiveToolsMacTable_Callback) GetSharedSecret() string {
+	if x != nil && x.SharedSecret != nil {
+		return *x.SharedSecret
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsMacTable_Callback) GetHttpServer() *DeviceLiveToolsMacTable_Callback_HttpServer {
+	if x != nil {
+		return x.HttpServer
+	}
+	return nil
+}
+
+func (x *DeviceLiveToolsMacTable_Callback) GetPayloadTemplate() *DeviceLiveToolsMacTable_Callback_PayloadTemplate {
+	if x != nil {
+		return x.PayloadTemplate
+	}
+	return nil
+}
+
+func (x *DeviceLiveToolsMacTable_Callback) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type DeviceLiveToolsMacTable_Callback_HttpServer struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsMacTable_Callback_HttpServer) Reset() {
+	*x = DeviceLiveToolsMacTable_Callback_HttpServer{}
+	mi := &file_meraki_devices_v1_mac_table_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceLiveToolsMacTable_Callback_HttpServer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceLiveToolsMacTable_Callback_HttpServer) ProtoMessage() {}
+
+func (x *DeviceLiveToolsMacTable_Callback_HttpServer) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_mac_table_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceLiveToolsMacTable_Callback_HttpServer.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsMacTable_Callback_HttpServer) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_mac_table_proto_rawDescGZIP(), []int{1, 2, 0}
+}
+
+func (x *DeviceLiveToolsMacTable_Callback_HttpServer) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsMacTable_Callback_HttpServer) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type DeviceLiveToolsMacTable_Callback_PayloadTemplate struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsMacTable_Callback_PayloadTemplate) Reset() {
+	*x = DeviceLiveToolsMacTable_Callback_PayloadTemplate{}
+	mi := &file_meraki_devices_v1_mac_table_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceLiveToolsMacTable_Callback_PayloadTemplate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceLiveToolsMacTable_Callback_PayloadTemplate) ProtoMessage() {}
+
+func (x *DeviceLiveToolsMacTable_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_mac_table_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceLiveToolsMacTable_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsMacTable_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_mac_table_proto_rawDescGZIP(), []int{1, 2, 1}
+}
+
+func (x *DeviceLiveToolsMacTable_Callback_PayloadTemplate) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsMacTable_Callback_PayloadTemplate) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_devices_v1_mac_table_proto protoreflect.FileDescriptor
 
 const file_meraki_devices_v1_mac_table_proto_rawDesc = "" +
 	"\n" +
-	"!meraki/devices/v1/mac_table.proto\x12\x11meraki.devices.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x83\x06\n" +
+	"!meraki/devices/v1/mac_table.proto\x12\x11meraki.devices.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\xe3\x02\n" +
 	"$CreateDeviceLiveToolsMacTableRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x15\n" +
-	"\x03mac\x18\x02 \x01(\tH\x01R\x03mac\x88\x01\x01\x12\\\n" +
-	"\bcallback\x18\x03 \x01(\v2@.meraki.devices.v1.CreateDeviceLiveToolsMacTableRequest.CallbackR\bcallback\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xa9\x03\n" +
-	"\bCallback\x12\x15\n" +
-	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12(\n" +
-	"\rshared_secret\x18\x02 \x01(\tH\x01R\fsharedSecret\x88\x01\x01\x12l\n" +
-	"\vhttp_server\x18\x03 \x01(\v2K.meraki.devices.v1.CreateDeviceLiveToolsMacTableRequest.Callback.HttpServerR\n" +
-	"httpServer\x12{\n" +
-	"\x10payload_template\x18\x04 \x01(\v2P.meraki.devices.v1.CreateDeviceLiveToolsMacTableRequest.Callback.PayloadTemplateR\x0fpayloadTemplate\x1a(\n" +
-	"\n" +
-	"HttpServer\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a-\n" +
-	"\x0fPayloadTemplate\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\x06\n" +
-	"\x04_urlB\x10\n" +
-	"\x0e_shared_secretB\t\n" +
+	"\x03mac\x18\x02 \x01(\tH\x01R\x03mac\x88\x01\x01\x12O\n" +
+	"\bcallback\x18\x03 \x01(\v23.meraki.devices.v1.DeviceLiveToolsMacTable.CallbackR\bcallback\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\x06\n" +
-	"\x04_mac\"\xe1\x05\n" +
+	"\x04_mac\"\xa4\f\n" +
 	"\x17DeviceLiveToolsMacTable\x12%\n" +
 	"\fmac_table_id\x18\x01 \x01(\tH\x00R\n" +
 	"macTableId\x88\x01\x01\x12\x15\n" +
@@ -617,27 +616,45 @@ const file_meraki_devices_v1_mac_table_proto_rawDesc = "" +
 	"\x06status\x18\x04 \x01(\tH\x02R\x06status\x88\x01\x01\x12L\n" +
 	"\aentries\x18\x05 \x03(\v22.meraki.devices.v1.DeviceLiveToolsMacTable.EntriesR\aentries\x12\x19\n" +
 	"\x05error\x18\x06 \x01(\tH\x03R\x05error\x88\x01\x01\x12O\n" +
-	"\bcallback\x18\a \x01(\v23.meraki.devices.v1.DeviceLiveToolsMacTable.CallbackR\bcallback\x1aP\n" +
+	"\bcallback\x18\a \x01(\v23.meraki.devices.v1.DeviceLiveToolsMacTable.CallbackR\bcallback\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9f\x01\n" +
 	"\aRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x15\n" +
-	"\x03mac\x18\x02 \x01(\tH\x01R\x03mac\x88\x01\x01B\t\n" +
+	"\x03mac\x18\x02 \x01(\tH\x01R\x03mac\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\x06\n" +
-	"\x04_mac\x1at\n" +
+	"\x04_mac\x1a\xc3\x01\n" +
 	"\aEntries\x12\x15\n" +
 	"\x03mac\x18\x01 \x01(\tH\x00R\x03mac\x88\x01\x01\x12\x17\n" +
 	"\x04port\x18\x02 \x01(\tH\x01R\x04port\x88\x01\x01\x12\x1c\n" +
-	"\avlan_id\x18\x03 \x01(\x03H\x02R\x06vlanId\x88\x01\x01B\x06\n" +
+	"\avlan_id\x18\x03 \x01(\x03H\x02R\x06vlanId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_macB\a\n" +
 	"\x05_portB\n" +
 	"\n" +
-	"\b_vlan_id\x1am\n" +
+	"\b_vlan_id\x1a\xc0\x05\n" +
 	"\bCallback\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01B\x05\n" +
+	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01\x12(\n" +
+	"\rshared_secret\x18\x04 \x01(\tH\x03R\fsharedSecret\x88\x01\x01\x12_\n" +
+	"\vhttp_server\x18\x05 \x01(\v2>.meraki.devices.v1.DeviceLiveToolsMacTable.Callback.HttpServerR\n" +
+	"httpServer\x12n\n" +
+	"\x10payload_template\x18\x06 \x01(\v2C.meraki.devices.v1.DeviceLiveToolsMacTable.Callback.PayloadTemplateR\x0fpayloadTemplate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aw\n" +
+	"\n" +
+	"HttpServer\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a|\n" +
+	"\x0fPayloadTemplate\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_idB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_urlB\t\n" +
-	"\a_statusB\x0f\n" +
+	"\a_statusB\x10\n" +
+	"\x0e_shared_secretB\x0f\n" +
 	"\r_mac_table_idB\x06\n" +
 	"\x04_urlB\t\n" +
 	"\a_statusB\b\n" +
@@ -647,8 +664,8 @@ const file_meraki_devices_v1_mac_table_proto_rawDesc = "" +
 	"\fmac_table_id\x18\x02 \x01(\tH\x01R\n" +
 	"macTableId\x88\x01\x01B\t\n" +
 	"\a_serialB\x0f\n" +
-	"\r_mac_table_idBt\n" +
-	"\x1bcom.merakibroker.devices.v1B\rMacTableProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1b\x06proto3"
+	"\r_mac_table_idB\x8e\x01\n" +
+	"\x1bcom.merakibroker.devices.v1B\rMacTableProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1\xca\x02\x17MerakiBroker\\Devices\\V1b\x06proto3"
 
 var (
 	file_meraki_devices_v1_mac_table_proto_rawDescOnce sync.Once
@@ -662,33 +679,37 @@ func file_meraki_devices_v1_mac_table_proto_rawDescGZIP() []byte {
 	return file_meraki_devices_v1_mac_table_proto_rawDescData
 }
 
-var file_meraki_devices_v1_mac_table_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_meraki_devices_v1_mac_table_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_meraki_devices_v1_mac_table_proto_goTypes = []any{
-	(*CreateDeviceLiveToolsMacTableRequest)(nil),                          // 0: meraki.devices.v1.CreateDeviceLiveToolsMacTableRequest
-	(*DeviceLiveToolsMacTable)(nil),                                       // 1: meraki.devices.v1.DeviceLiveToolsMacTable
-	(*GetDeviceLiveToolsMacTableRequest)(nil),                             // 2: meraki.devices.v1.GetDeviceLiveToolsMacTableRequest
-	(*CreateDeviceLiveToolsMacTableRequest_Callback)(nil),                 // 3: meraki.devices.v1.CreateDeviceLiveToolsMacTableRequest.Callback
-	(*CreateDeviceLiveToolsMacTableRequest_Callback_HttpServer)(nil),      // 4: meraki.devices.v1.CreateDeviceLiveToolsMacTableRequest.Callback.HttpServer
-	(*CreateDeviceLiveToolsMacTableRequest_Callback_PayloadTemplate)(nil), // 5: meraki.devices.v1.CreateDeviceLiveToolsMacTableRequest.Callback.PayloadTemplate
-	(*DeviceLiveToolsMacTable_Request)(nil),                               // 6: meraki.devices.v1.DeviceLiveToolsMacTable.Request
-	(*DeviceLiveToolsMacTable_Entries)(nil),                               // 7: meraki.devices.v1.DeviceLiveToolsMacTable.Entries
-	(*DeviceLiveToolsMacTable_Callback)(nil),                              // 8: meraki.devices.v1.DeviceLiveToolsMacTable.Callback
-	(*fieldmaskpb.FieldMask)(nil),                                         // 9: google.protobuf.FieldMask
+	(*CreateDeviceLiveToolsMacTableRequest)(nil),             // 0: meraki.devices.v1.CreateDeviceLiveToolsMacTableRequest
+	(*DeviceLiveToolsMacTable)(nil),                          // 1: meraki.devices.v1.DeviceLiveToolsMacTable
+	(*GetDeviceLiveToolsMacTableRequest)(nil),                // 2: meraki.devices.v1.GetDeviceLiveToolsMacTableRequest
+	(*DeviceLiveToolsMacTable_Request)(nil),                  // 3: meraki.devices.v1.DeviceLiveToolsMacTable.Request
+	(*DeviceLiveToolsMacTable_Entries)(nil),                  // 4: meraki.devices.v1.DeviceLiveToolsMacTable.Entries
+	(*DeviceLiveToolsMacTable_Callback)(nil),                 // 5: meraki.devices.v1.DeviceLiveToolsMacTable.Callback
+	(*DeviceLiveToolsMacTable_Callback_HttpServer)(nil),      // 6: meraki.devices.v1.DeviceLiveToolsMacTable.Callback.HttpServer
+	(*DeviceLiveToolsMacTable_Callback_PayloadTemplate)(nil), // 7: meraki.devices.v1.DeviceLiveToolsMacTable.Callback.PayloadTemplate
+	(*structpb.Struct)(nil),                                  // 8: google.protobuf.Struct
 }
 var file_meraki_devices_v1_mac_table_proto_depIdxs = []int32{
-	3, // 0: meraki.devices.v1.CreateDeviceLiveToolsMacTableRequest.callback:type_name -> meraki.devices.v1.CreateDeviceLiveToolsMacTableRequest.Callback
-	9, // 1: meraki.devices.v1.CreateDeviceLiveToolsMacTableRequest.null_fields:type_name -> google.protobuf.FieldMask
-	9, // 2: meraki.devices.v1.CreateDeviceLiveToolsMacTableRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6, // 3: meraki.devices.v1.DeviceLiveToolsMacTable.request:type_name -> meraki.devices.v1.DeviceLiveToolsMacTable.Request
-	7, // 4: meraki.devices.v1.DeviceLiveToolsMacTable.entries:type_name -> meraki.devices.v1.DeviceLiveToolsMacTable.Entries
-	8, // 5: meraki.devices.v1.DeviceLiveToolsMacTable.callback:type_name -> meraki.devices.v1.DeviceLiveToolsMacTable.Callback
-	4, // 6: meraki.devices.v1.CreateDeviceLiveToolsMacTableRequest.Callback.http_server:type_name -> meraki.devices.v1.CreateDeviceLiveToolsMacTableRequest.Callback.HttpServer
-	5, // 7: meraki.devices.v1.CreateDeviceLiveToolsMacTableRequest.Callback.payload_template:type_name -> meraki.devices.v1.CreateDeviceLiveToolsMacTableRequest.Callback.PayloadTemplate
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	5,  // 0: meraki.devices.v1.CreateDeviceLiveToolsMacTableRequest.callback:type_name -> meraki.devices.v1.DeviceLiveToolsMacTable.Callback
+	8,  // 1: meraki.devices.v1.CreateDeviceLiveToolsMacTableRequest.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 2: meraki.devices.v1.DeviceLiveToolsMacTable.request:type_name -> meraki.devices.v1.DeviceLiveToolsMacTable.Request
+	4,  // 3: meraki.devices.v1.DeviceLiveToolsMacTable.entries:type_name -> meraki.devices.v1.DeviceLiveToolsMacTable.Entries
+	5,  // 4: meraki.devices.v1.DeviceLiveToolsMacTable.callback:type_name -> meraki.devices.v1.DeviceLiveToolsMacTable.Callback
+	8,  // 5: meraki.devices.v1.DeviceLiveToolsMacTable.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 6: meraki.devices.v1.DeviceLiveToolsMacTable.Request.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 7: meraki.devices.v1.DeviceLiveToolsMacTable.Entries.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 8: meraki.devices.v1.DeviceLiveToolsMacTable.Callback.http_server:type_name -> meraki.devices.v1.DeviceLiveToolsMacTable.Callback.HttpServer
+	7,  // 9: meraki.devices.v1.DeviceLiveToolsMacTable.Callback.payload_template:type_name -> meraki.devices.v1.DeviceLiveToolsMacTable.Callback.PayloadTemplate
+	8,  // 10: meraki.devices.v1.DeviceLiveToolsMacTable.Callback.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 11: meraki.devices.v1.DeviceLiveToolsMacTable.Callback.HttpServer.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 12: meraki.devices.v1.DeviceLiveToolsMacTable.Callback.PayloadTemplate.additional_properties:type_name -> google.protobuf.Struct
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_meraki_devices_v1_mac_table_proto_init() }
@@ -704,14 +725,13 @@ func file_meraki_devices_v1_mac_table_proto_init() {
 	file_meraki_devices_v1_mac_table_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_devices_v1_mac_table_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_devices_v1_mac_table_proto_msgTypes[7].OneofWrappers = []any{}
-	file_meraki_devices_v1_mac_table_proto_msgTypes[8].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_devices_v1_mac_table_proto_rawDesc), len(file_meraki_devices_v1_mac_table_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,14 +71,16 @@ func (x *GetDeviceManagementInterfaceRequest) GetSerial() string {
 	return ""
 }
 
-// Answer of getDeviceManagementInterface, updateDeviceManagementInterface.
+// The management interface of a device. Answer of getDeviceManagementInterface,
+// updateDeviceManagementInterface.
 type DeviceManagementInterface struct {
-	state         protoimpl.MessageState                   `protogen:"open.v1"`
-	DdnsHostnames *DeviceManagementInterface_DdnsHostnames `protobuf:"bytes,1,opt,name=ddns_hostnames,json=ddnsHostnames,proto3" json:"ddns_hostnames,omitempty"`
-	Wan1          *DeviceManagementInterface_Wan1          `protobuf:"bytes,2,opt,name=wan1,proto3" json:"wan1,omitempty"`
-	Wan2          *DeviceManagementInterface_Wan2          `protobuf:"bytes,3,opt,name=wan2,proto3" json:"wan2,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                   `protogen:"open.v1"`
+	DdnsHostnames        *DeviceManagementInterface_DdnsHostnames `protobuf:"bytes,1,opt,name=ddns_hostnames,json=ddnsHostnames,proto3" json:"ddns_hostnames,omitempty"`
+	Wan1                 *DeviceManagementInterface_Wan1          `protobuf:"bytes,2,opt,name=wan1,proto3" json:"wan1,omitempty"`
+	Wan2                 *DeviceManagementInterface_Wan2          `protobuf:"bytes,3,opt,name=wan2,proto3" json:"wan2,omitempty"`
+	AdditionalProperties *structpb.Struct                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceManagementInterface) Reset() {
@@ -132,17 +134,25 @@ func (x *DeviceManagementInterface) GetWan2() *DeviceManagementInterface_Wan2 {
 	return nil
 }
 
+func (x *DeviceManagementInterface) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateDeviceManagementInterface.
 type UpdateDeviceManagementInterfaceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Serial        *string                                      `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Wan1          *UpdateDeviceManagementInterfaceRequest_Wan1 `protobuf:"bytes,2,opt,name=wan1,proto3" json:"wan1,omitempty"`
-	Wan2          *UpdateDeviceManagementInterfaceRequest_Wan2 `protobuf:"bytes,3,opt,name=wan2,proto3" json:"wan2,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                       `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                       `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Serial               *string                         `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Wan1                 *DeviceManagementInterface_Wan1 `protobuf:"bytes,2,opt,name=wan1,proto3" json:"wan1,omitempty"`
+	Wan2                 *DeviceManagementInterface_Wan2 `protobuf:"bytes,3,opt,name=wan2,proto3" json:"wan2,omitempty"`
+	EmptyFields          []string                        `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                        `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateDeviceManagementInterfaceRequest) Reset() {
@@ -182,41 +192,49 @@ func (x *UpdateDeviceManagementInterfaceRequest) GetSerial() string {
 	return ""
 }
 
-func (x *UpdateDeviceManagementInterfaceRequest) GetWan1() *UpdateDeviceManagementInterfaceRequest_Wan1 {
+func (x *UpdateDeviceManagementInterfaceRequest) GetWan1() *DeviceManagementInterface_Wan1 {
 	if x != nil {
 		return x.Wan1
 	}
 	return nil
 }
 
-func (x *UpdateDeviceManagementInterfaceRequest) GetWan2() *UpdateDeviceManagementInterfaceRequest_Wan2 {
+func (x *UpdateDeviceManagementInterfaceRequest) GetWan2() *DeviceManagementInterface_Wan2 {
 	if x != nil {
 		return x.Wan2
 	}
 	return nil
 }
 
-func (x *UpdateDeviceManagementInterfaceRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateDeviceManagementInterfaceRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceManagementInterfaceRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateDeviceManagementInterfaceRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateDeviceManagementInterfaceRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceManagementInterface_DdnsHostnames struct {
-	state              protoimpl.MessageState `protogen:"open.v1"`
-	ActiveDdnsHostname *string                `protobuf:"bytes,1,opt,name=active_ddns_hostname,json=activeDdnsHostname,proto3,oneof" json:"active_ddns_hostname,omitempty"`
-	DdnsHostnameWan1   *string                `protobuf:"bytes,2,opt,name=ddns_hostname_wan1,json=ddnsHostnameWan1,proto3,oneof" json:"ddns_hostname_wan1,omitempty"`
-	DdnsHostnameWan2   *string                `protobuf:"bytes,3,opt,name=ddns_hostname_wan2,json=ddnsHostnameWan2,proto3,oneof" json:"ddns_hostname_wan2,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	ActiveDdnsHostname   *string                `protobuf:"bytes,1,opt,name=active_ddns_hostname,json=activeDdnsHostname,proto3,oneof" json:"active_ddns_hostname,omitempty"`
+	DdnsHostnameWan1     *string                `protobuf:"bytes,2,opt,name=ddns_hostname_wan1,json=ddnsHostnameWan1,proto3,oneof" json:"ddns_hostname_wan1,omitempty"`
+	DdnsHostnameWan2     *string                `protobuf:"bytes,3,opt,name=ddns_hostname_wan2,json=ddnsHostnameWan2,proto3,oneof" json:"ddns_hostname_wan2,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceManagementInterface_DdnsHostnames) Reset() {
@@ -270,18 +288,27 @@ func (x *DeviceManagementInterface_DdnsHostnames) GetDdnsHostnameWan2() string {
 	return ""
 }
 
+func (x *DeviceManagementInterface_DdnsHostnames) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceManagementInterface_Wan1 struct {
-	state            protoimpl.MessageState              `protogen:"open.v1"`
-	WanEnabled       *string                             `protobuf:"bytes,1,opt,name=wan_enabled,json=wanEnabled,proto3,oneof" json:"wan_enabled,omitempty"`
-	UsingStaticIp    *bool                               `protobuf:"varint,2,opt,name=using_static_ip,json=usingStaticIp,proto3,oneof" json:"using_static_ip,omitempty"`
-	StaticIp         *string                             `protobuf:"bytes,3,opt,name=static_ip,json=staticIp,proto3,oneof" json:"static_ip,omitempty"`
-	StaticSubnetMask *string                             `protobuf:"bytes,4,opt,name=static_subnet_mask,json=staticSubnetMask,proto3,oneof" json:"static_subnet_mask,omitempty"`
-	StaticGatewayIp  *string                             `protobuf:"bytes,5,opt,name=static_gateway_ip,json=staticGatewayIp,proto3,oneof" json:"static_gateway_ip,omitempty"`
-	StaticDns        []string                            `protobuf:"bytes,6,rep,name=static_dns,json=staticDns,proto3" json:"static_dns,omitempty"`
-	Vlan             *int64                              `protobuf:"varint,7,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	Vrf              *DeviceManagementInterface_Wan1_Vrf `protobuf:"bytes,8,opt,name=vrf,proto3" json:"vrf,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Known values: "disabled", "enabled", "not configured".
+	WanEnabled           *string                             `protobuf:"bytes,1,opt,name=wan_enabled,json=wanEnabled,proto3,oneof" json:"wan_enabled,omitempty"`
+	UsingStaticIp        *bool                               `protobuf:"varint,2,opt,name=using_static_ip,json=usingStaticIp,proto3,oneof" json:"using_static_ip,omitempty"`
+	StaticIp             *string                             `protobuf:"bytes,3,opt,name=static_ip,json=staticIp,proto3,oneof" json:"static_ip,omitempty"`
+	StaticSubnetMask     *string                             `protobuf:"bytes,4,opt,name=static_subnet_mask,json=staticSubnetMask,proto3,oneof" json:"static_subnet_mask,omitempty"`
+	StaticGatewayIp      *string                             `protobuf:"bytes,5,opt,name=static_gateway_ip,json=staticGatewayIp,proto3,oneof" json:"static_gateway_ip,omitempty"`
+	StaticDns            []string                            `protobuf:"bytes,6,rep,name=static_dns,json=staticDns,proto3" json:"static_dns,omitempty"`
+	Vlan                 *int64                              `protobuf:"varint,7,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
+	Vrf                  *DeviceManagementInterface_Wan1_Vrf `protobuf:"bytes,8,opt,name=vrf,proto3" json:"vrf,omitempty"`
+	AdditionalProperties *structpb.Struct                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceManagementInterface_Wan1) Reset() {
@@ -370,18 +397,27 @@ func (x *DeviceManagementInterface_Wan1) GetVrf() *DeviceManagementInterface_Wan
 	return nil
 }
 
+func (x *DeviceManagementInterface_Wan1) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceManagementInterface_Wan2 struct {
-	state            protoimpl.MessageState              `protogen:"open.v1"`
-	WanEnabled       *string                             `protobuf:"bytes,1,opt,name=wan_enabled,json=wanEnabled,proto3,oneof" json:"wan_enabled,omitempty"`
-	UsingStaticIp    *bool                               `protobuf:"varint,2,opt,name=using_static_ip,json=usingStaticIp,proto3,oneof" json:"using_static_ip,omitempty"`
-	StaticIp         *string                             `protobuf:"bytes,3,opt,name=static_ip,json=staticIp,proto3,oneof" json:"static_ip,omitempty"`
-	StaticSubnetMask *string                             `protobuf:"bytes,4,opt,name=static_subnet_mask,json=staticSubnetMask,proto3,oneof" json:"static_subnet_mask,omitempty"`
-	StaticGatewayIp  *string                             `protobuf:"bytes,5,opt,name=static_gateway_ip,json=staticGatewayIp,proto3,oneof" json:"static_gateway_ip,omitempty"`
-	StaticDns        []string                            `protobuf:"bytes,6,rep,name=static_dns,json=staticDns,proto3" json:"static_dns,omitempty"`
-	Vlan             *int64                              `protobuf:"varint,7,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	Vrf              *DeviceManagementInterface_Wan2_Vrf `protobuf:"bytes,8,opt,name=vrf,proto3" json:"vrf,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Known values: "disabled", "enabled", "not configured".
+	WanEnabled           *string                             `protobuf:"bytes,1,opt,name=wan_enabled,json=wanEnabled,proto3,oneof" json:"wan_enabled,omitempty"`
+	UsingStaticIp        *bool                               `protobuf:"varint,2,opt,name=using_static_ip,json=usingStaticIp,proto3,oneof" json:"using_static_ip,omitempty"`
+	StaticIp             *string                             `protobuf:"bytes,3,opt,name=static_ip,json=staticIp,proto3,oneof" json:"static_ip,omitempty"`
+	StaticSubnetMask     *string                             `protobuf:"bytes,4,opt,name=static_subnet_mask,json=staticSubnetMask,proto3,oneof" json:"static_subnet_mask,omitempty"`
+	StaticGatewayIp      *string                             `protobuf:"bytes,5,opt,name=static_gateway_ip,json=staticGatewayIp,proto3,oneof" json:"static_gateway_ip,omitempty"`
+	StaticDns            []string                            `protobuf:"bytes,6,rep,name=static_dns,json=staticDns,proto3" json:"static_dns,omitempty"`
+	Vlan                 *int64                              `protobuf:"varint,7,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
+	Vrf                  *DeviceManagementInterface_Wan2_Vrf `protobuf:"bytes,8,opt,name=vrf,proto3" json:"vrf,omitempty"`
+	AdditionalProperties *structpb.Struct                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceManagementInterface_Wan2) Reset() {
@@ -470,11 +506,19 @@ func (x *DeviceManagementInterface_Wan2) GetVrf() *DeviceManagementInterface_Wan
 	return nil
 }
 
+func (x *DeviceManagementInterface_Wan2) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceManagementInterface_Wan1_Vrf struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceManagementInterface_Wan1_Vrf) Reset() {
@@ -514,11 +558,19 @@ func (x *DeviceManagementInterface_Wan1_Vrf) GetName() string {
 	return ""
 }
 
+func (x *DeviceManagementInterface_Wan1_Vrf) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceManagementInterface_Wan2_Vrf struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceManagementInterface_Wan2_Vrf) Reset() {
@@ -558,211 +610,34 @@ func (x *DeviceManagementInterface_Wan2_Vrf) GetName() string {
 	return ""
 }
 
-type UpdateDeviceManagementInterfaceRequest_Wan1 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "disabled", "enabled", "not configured".
-	WanEnabled       *string  `protobuf:"bytes,1,opt,name=wan_enabled,json=wanEnabled,proto3,oneof" json:"wan_enabled,omitempty"`
-	UsingStaticIp    *bool    `protobuf:"varint,2,opt,name=using_static_ip,json=usingStaticIp,proto3,oneof" json:"using_static_ip,omitempty"`
-	StaticIp         *string  `protobuf:"bytes,3,opt,name=static_ip,json=staticIp,proto3,oneof" json:"static_ip,omitempty"`
-	StaticGatewayIp  *string  `protobuf:"bytes,4,opt,name=static_gateway_ip,json=staticGatewayIp,proto3,oneof" json:"static_gateway_ip,omitempty"`
-	StaticSubnetMask *string  `protobuf:"bytes,5,opt,name=static_subnet_mask,json=staticSubnetMask,proto3,oneof" json:"static_subnet_mask,omitempty"`
-	StaticDns        []string `protobuf:"bytes,6,rep,name=static_dns,json=staticDns,proto3" json:"static_dns,omitempty"`
-	Vlan             *int64   `protobuf:"varint,7,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceManagementInterfaceRequest_Wan1) Reset() {
-	*x = UpdateDeviceManagementInterfaceRequest_Wan1{}
-	mi := &file_meraki_devices_v1_management_interface_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceManagementInterfaceRequest_Wan1) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceManagementInterfaceRequest_Wan1) ProtoMessage() {}
-
-func (x *UpdateDeviceManagementInterfaceRequest_Wan1) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_management_interface_proto_msgTypes[8]
+func (x *DeviceManagementInterface_Wan2_Vrf) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceManagementInterfaceRequest_Wan1.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceManagementInterfaceRequest_Wan1) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_management_interface_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateDeviceManagementInterfaceRequest_Wan1) GetWanEnabled() string {
-	if x != nil && x.WanEnabled != nil {
-		return *x.WanEnabled
-	}
-	return ""
-}
-
-func (x *UpdateDeviceManagementInterfaceRequest_Wan1) GetUsingStaticIp() bool {
-	if x != nil && x.UsingStaticIp != nil {
-		return *x.UsingStaticIp
-	}
-	return false
-}
-
-func (x *UpdateDeviceManagementInterfaceRequest_Wan1) GetStaticIp() string {
-	if x != nil && x.StaticIp != nil {
-		return *x.StaticIp
-	}
-	return ""
-}
-
-func (x *UpdateDeviceManagementInterfaceRequest_Wan1) GetStaticGatewayIp() string {
-	if x != nil && x.StaticGatewayIp != nil {
-		return *x.StaticGatewayIp
-	}
-	return ""
-}
-
-func (x *UpdateDeviceManagementInterfaceRequest_Wan1) GetStaticSubnetMask() string {
-	if x != nil && x.StaticSubnetMask != nil {
-		return *x.StaticSubnetMask
-	}
-	return ""
-}
-
-func (x *UpdateDeviceManagementInterfaceRequest_Wan1) GetStaticDns() []string {
-	if x != nil {
-		return x.StaticDns
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *UpdateDeviceManagementInterfaceRequest_Wan1) GetVlan() int64 {
-	if x != nil && x.Vlan != nil {
-		return *x.Vlan
-	}
-	return 0
-}
-
-type UpdateDeviceManagementInterfaceRequest_Wan2 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "disabled", "enabled", "not configured".
-	WanEnabled       *string  `protobuf:"bytes,1,opt,name=wan_enabled,json=wanEnabled,proto3,oneof" json:"wan_enabled,omitempty"`
-	UsingStaticIp    *bool    `protobuf:"varint,2,opt,name=using_static_ip,json=usingStaticIp,proto3,oneof" json:"using_static_ip,omitempty"`
-	StaticIp         *string  `protobuf:"bytes,3,opt,name=static_ip,json=staticIp,proto3,oneof" json:"static_ip,omitempty"`
-	StaticGatewayIp  *string  `protobuf:"bytes,4,opt,name=static_gateway_ip,json=staticGatewayIp,proto3,oneof" json:"static_gateway_ip,omitempty"`
-	StaticSubnetMask *string  `protobuf:"bytes,5,opt,name=static_subnet_mask,json=staticSubnetMask,proto3,oneof" json:"static_subnet_mask,omitempty"`
-	StaticDns        []string `protobuf:"bytes,6,rep,name=static_dns,json=staticDns,proto3" json:"static_dns,omitempty"`
-	Vlan             *int64   `protobuf:"varint,7,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceManagementInterfaceRequest_Wan2) Reset() {
-	*x = UpdateDeviceManagementInterfaceRequest_Wan2{}
-	mi := &file_meraki_devices_v1_management_interface_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceManagementInterfaceRequest_Wan2) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceManagementInterfaceRequest_Wan2) ProtoMessage() {}
-
-func (x *UpdateDeviceManagementInterfaceRequest_Wan2) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_management_interface_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceManagementInterfaceRequest_Wan2.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceManagementInterfaceRequest_Wan2) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_management_interface_proto_rawDescGZIP(), []int{2, 1}
-}
-
-func (x *UpdateDeviceManagementInterfaceRequest_Wan2) GetWanEnabled() string {
-	if x != nil && x.WanEnabled != nil {
-		return *x.WanEnabled
-	}
-	return ""
-}
-
-func (x *UpdateDeviceManagementInterfaceRequest_Wan2) GetUsingStaticIp() bool {
-	if x != nil && x.UsingStaticIp != nil {
-		return *x.UsingStaticIp
-	}
-	return false
-}
-
-func (x *UpdateDeviceManagementInterfaceRequest_Wan2) GetStaticIp() string {
-	if x != nil && x.StaticIp != nil {
-		return *x.StaticIp
-	}
-	return ""
-}
-
-func (x *UpdateDeviceManagementInterfaceRequest_Wan2) GetStaticGatewayIp() string {
-	if x != nil && x.StaticGatewayIp != nil {
-		return *x.StaticGatewayIp
-	}
-	return ""
-}
-
-func (x *UpdateDeviceManagementInterfaceRequest_Wan2) GetStaticSubnetMask() string {
-	if x != nil && x.StaticSubnetMask != nil {
-		return *x.StaticSubnetMask
-	}
-	return ""
-}
-
-func (x *UpdateDeviceManagementInterfaceRequest_Wan2) GetStaticDns() []string {
-	if x != nil {
-		return x.StaticDns
-	}
-	return nil
-}
-
-func (x *UpdateDeviceManagementInterfaceRequest_Wan2) GetVlan() int64 {
-	if x != nil && x.Vlan != nil {
-		return *x.Vlan
-	}
-	return 0
 }
 
 var File_meraki_devices_v1_management_interface_proto protoreflect.FileDescriptor
 
 const file_meraki_devices_v1_management_interface_proto_rawDesc = "" +
 	"\n" +
-	",meraki/devices/v1/management_interface.proto\x12\x11meraki.devices.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"M\n" +
+	",meraki/devices/v1/management_interface.proto\x12\x11meraki.devices.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"M\n" +
 	"#GetDeviceManagementInterfaceRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"\xea\v\n" +
+	"\a_serial\"\xc4\x0f\n" +
 	"\x19DeviceManagementInterface\x12a\n" +
 	"\x0eddns_hostnames\x18\x01 \x01(\v2:.meraki.devices.v1.DeviceManagementInterface.DdnsHostnamesR\rddnsHostnames\x12E\n" +
 	"\x04wan1\x18\x02 \x01(\v21.meraki.devices.v1.DeviceManagementInterface.Wan1R\x04wan1\x12E\n" +
-	"\x04wan2\x18\x03 \x01(\v21.meraki.devices.v1.DeviceManagementInterface.Wan2R\x04wan2\x1a\xf3\x01\n" +
+	"\x04wan2\x18\x03 \x01(\v21.meraki.devices.v1.DeviceManagementInterface.Wan2R\x04wan2\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc2\x02\n" +
 	"\rDdnsHostnames\x125\n" +
 	"\x14active_ddns_hostname\x18\x01 \x01(\tH\x00R\x12activeDdnsHostname\x88\x01\x01\x121\n" +
 	"\x12ddns_hostname_wan1\x18\x02 \x01(\tH\x01R\x10ddnsHostnameWan1\x88\x01\x01\x121\n" +
-	"\x12ddns_hostname_wan2\x18\x03 \x01(\tH\x02R\x10ddnsHostnameWan2\x88\x01\x01B\x17\n" +
+	"\x12ddns_hostname_wan2\x18\x03 \x01(\tH\x02R\x10ddnsHostnameWan2\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x17\n" +
 	"\x15_active_ddns_hostnameB\x15\n" +
 	"\x13_ddns_hostname_wan1B\x15\n" +
-	"\x13_ddns_hostname_wan2\x1a\xf1\x03\n" +
+	"\x13_ddns_hostname_wan2\x1a\x8f\x05\n" +
 	"\x04Wan1\x12$\n" +
 	"\vwan_enabled\x18\x01 \x01(\tH\x00R\n" +
 	"wanEnabled\x88\x01\x01\x12+\n" +
@@ -773,9 +648,11 @@ const file_meraki_devices_v1_management_interface_proto_rawDesc = "" +
 	"\n" +
 	"static_dns\x18\x06 \x03(\tR\tstaticDns\x12\x17\n" +
 	"\x04vlan\x18\a \x01(\x03H\x05R\x04vlan\x88\x01\x01\x12G\n" +
-	"\x03vrf\x18\b \x01(\v25.meraki.devices.v1.DeviceManagementInterface.Wan1.VrfR\x03vrf\x1a'\n" +
+	"\x03vrf\x18\b \x01(\v25.meraki.devices.v1.DeviceManagementInterface.Wan1.VrfR\x03vrf\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1av\n" +
 	"\x03Vrf\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01B\a\n" +
+	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\x0e\n" +
 	"\f_wan_enabledB\x12\n" +
 	"\x10_using_static_ipB\f\n" +
@@ -783,7 +660,7 @@ const file_meraki_devices_v1_management_interface_proto_rawDesc = "" +
 	"_static_ipB\x15\n" +
 	"\x13_static_subnet_maskB\x14\n" +
 	"\x12_static_gateway_ipB\a\n" +
-	"\x05_vlan\x1a\xf1\x03\n" +
+	"\x05_vlan\x1a\x8f\x05\n" +
 	"\x04Wan2\x12$\n" +
 	"\vwan_enabled\x18\x01 \x01(\tH\x00R\n" +
 	"wanEnabled\x88\x01\x01\x12+\n" +
@@ -794,9 +671,11 @@ const file_meraki_devices_v1_management_interface_proto_rawDesc = "" +
 	"\n" +
 	"static_dns\x18\x06 \x03(\tR\tstaticDns\x12\x17\n" +
 	"\x04vlan\x18\a \x01(\x03H\x05R\x04vlan\x88\x01\x01\x12G\n" +
-	"\x03vrf\x18\b \x01(\v25.meraki.devices.v1.DeviceManagementInterface.Wan2.VrfR\x03vrf\x1a'\n" +
+	"\x03vrf\x18\b \x01(\v25.meraki.devices.v1.DeviceManagementInterface.Wan2.VrfR\x03vrf\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1av\n" +
 	"\x03Vrf\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01B\a\n" +
+	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\x0e\n" +
 	"\f_wan_enabledB\x12\n" +
 	"\x10_using_static_ipB\f\n" +
@@ -804,50 +683,17 @@ const file_meraki_devices_v1_management_interface_proto_rawDesc = "" +
 	"_static_ipB\x15\n" +
 	"\x13_static_subnet_maskB\x14\n" +
 	"\x12_static_gateway_ipB\a\n" +
-	"\x05_vlan\"\x88\t\n" +
+	"\x05_vlan\"\x83\x03\n" +
 	"&UpdateDeviceManagementInterfaceRequest\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12R\n" +
-	"\x04wan1\x18\x02 \x01(\v2>.meraki.devices.v1.UpdateDeviceManagementInterfaceRequest.Wan1R\x04wan1\x12R\n" +
-	"\x04wan2\x18\x03 \x01(\v2>.meraki.devices.v1.UpdateDeviceManagementInterfaceRequest.Wan2R\x04wan2\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xff\x02\n" +
-	"\x04Wan1\x12$\n" +
-	"\vwan_enabled\x18\x01 \x01(\tH\x00R\n" +
-	"wanEnabled\x88\x01\x01\x12+\n" +
-	"\x0fusing_static_ip\x18\x02 \x01(\bH\x01R\rusingStaticIp\x88\x01\x01\x12 \n" +
-	"\tstatic_ip\x18\x03 \x01(\tH\x02R\bstaticIp\x88\x01\x01\x12/\n" +
-	"\x11static_gateway_ip\x18\x04 \x01(\tH\x03R\x0fstaticGatewayIp\x88\x01\x01\x121\n" +
-	"\x12static_subnet_mask\x18\x05 \x01(\tH\x04R\x10staticSubnetMask\x88\x01\x01\x12\x1d\n" +
-	"\n" +
-	"static_dns\x18\x06 \x03(\tR\tstaticDns\x12\x17\n" +
-	"\x04vlan\x18\a \x01(\x03H\x05R\x04vlan\x88\x01\x01B\x0e\n" +
-	"\f_wan_enabledB\x12\n" +
-	"\x10_using_static_ipB\f\n" +
-	"\n" +
-	"_static_ipB\x14\n" +
-	"\x12_static_gateway_ipB\x15\n" +
-	"\x13_static_subnet_maskB\a\n" +
-	"\x05_vlan\x1a\xff\x02\n" +
-	"\x04Wan2\x12$\n" +
-	"\vwan_enabled\x18\x01 \x01(\tH\x00R\n" +
-	"wanEnabled\x88\x01\x01\x12+\n" +
-	"\x0fusing_static_ip\x18\x02 \x01(\bH\x01R\rusingStaticIp\x88\x01\x01\x12 \n" +
-	"\tstatic_ip\x18\x03 \x01(\tH\x02R\bstaticIp\x88\x01\x01\x12/\n" +
-	"\x11static_gateway_ip\x18\x04 \x01(\tH\x03R\x0fstaticGatewayIp\x88\x01\x01\x121\n" +
-	"\x12static_subnet_mask\x18\x05 \x01(\tH\x04R\x10staticSubnetMask\x88\x01\x01\x12\x1d\n" +
-	"\n" +
-	"static_dns\x18\x06 \x03(\tR\tstaticDns\x12\x17\n" +
-	"\x04vlan\x18\a \x01(\x03H\x05R\x04vlan\x88\x01\x01B\x0e\n" +
-	"\f_wan_enabledB\x12\n" +
-	"\x10_using_static_ipB\f\n" +
-	"\n" +
-	"_static_ipB\x14\n" +
-	"\x12_static_gateway_ipB\x15\n" +
-	"\x13_static_subnet_maskB\a\n" +
-	"\x05_vlanB\t\n" +
-	"\a_serialB\x7f\n" +
-	"\x1bcom.merakibroker.devices.v1B\x18ManagementInterfaceProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1b\x06proto3"
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12E\n" +
+	"\x04wan1\x18\x02 \x01(\v21.meraki.devices.v1.DeviceManagementInterface.Wan1R\x04wan1\x12E\n" +
+	"\x04wan2\x18\x03 \x01(\v21.meraki.devices.v1.DeviceManagementInterface.Wan2R\x04wan2\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_serialB\x99\x01\n" +
+	"\x1bcom.merakibroker.devices.v1B\x18ManagementInterfaceProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1\xca\x02\x17MerakiBroker\\Devices\\V1b\x06proto3"
 
 var (
 	file_meraki_devices_v1_management_interface_proto_rawDescOnce sync.Once
@@ -861,35 +707,38 @@ func file_meraki_devices_v1_management_interface_proto_rawDescGZIP() []byte {
 	return file_meraki_devices_v1_management_interface_proto_rawDescData
 }
 
-var file_meraki_devices_v1_management_interface_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_meraki_devices_v1_management_interface_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_meraki_devices_v1_management_interface_proto_goTypes = []any{
-	(*GetDeviceManagementInterfaceRequest)(nil),         // 0: meraki.devices.v1.GetDeviceManagementInterfaceRequest
-	(*DeviceManagementInterface)(nil),                   // 1: meraki.devices.v1.DeviceManagementInterface
-	(*UpdateDeviceManagementInterfaceRequest)(nil),      // 2: meraki.devices.v1.UpdateDeviceManagementInterfaceRequest
-	(*DeviceManagementInterface_DdnsHostnames)(nil),     // 3: meraki.devices.v1.DeviceManagementInterface.DdnsHostnames
-	(*DeviceManagementInterface_Wan1)(nil),              // 4: meraki.devices.v1.DeviceManagementInterface.Wan1
-	(*DeviceManagementInterface_Wan2)(nil),              // 5: meraki.devices.v1.DeviceManagementInterface.Wan2
-	(*DeviceManagementInterface_Wan1_Vrf)(nil),          // 6: meraki.devices.v1.DeviceManagementInterface.Wan1.Vrf
-	(*DeviceManagementInterface_Wan2_Vrf)(nil),          // 7: meraki.devices.v1.DeviceManagementInterface.Wan2.Vrf
-	(*UpdateDeviceManagementInterfaceRequest_Wan1)(nil), // 8: meraki.devices.v1.UpdateDeviceManagementInterfaceRequest.Wan1
-	(*UpdateDeviceManagementInterfaceRequest_Wan2)(nil), // 9: meraki.devices.v1.UpdateDeviceManagementInterfaceRequest.Wan2
-	(*fieldmaskpb.FieldMask)(nil),                       // 10: google.protobuf.FieldMask
+	(*GetDeviceManagementInterfaceRequest)(nil),     // 0: meraki.devices.v1.GetDeviceManagementInterfaceRequest
+	(*DeviceManagementInterface)(nil),               // 1: meraki.devices.v1.DeviceManagementInterface
+	(*UpdateDeviceManagementInterfaceRequest)(nil),  // 2: meraki.devices.v1.UpdateDeviceManagementInterfaceRequest
+	(*DeviceManagementInterface_DdnsHostnames)(nil), // 3: meraki.devices.v1.DeviceManagementInterface.DdnsHostnames
+	(*DeviceManagementInterface_Wan1)(nil),          // 4: meraki.devices.v1.DeviceManagementInterface.Wan1
+	(*DeviceManagementInterface_Wan2)(nil),          // 5: meraki.devices.v1.DeviceManagementInterface.Wan2
+	(*DeviceManagementInterface_Wan1_Vrf)(nil),      // 6: meraki.devices.v1.DeviceManagementInterface.Wan1.Vrf
+	(*DeviceManagementInterface_Wan2_Vrf)(nil),      // 7: meraki.devices.v1.DeviceManagementInterface.Wan2.Vrf
+	(*structpb.Struct)(nil),                         // 8: google.protobuf.Struct
 }
 var file_meraki_devices_v1_management_interface_proto_depIdxs = []int32{
 	3,  // 0: meraki.devices.v1.DeviceManagementInterface.ddns_hostnames:type_name -> meraki.devices.v1.DeviceManagementInterface.DdnsHostnames
 	4,  // 1: meraki.devices.v1.DeviceManagementInterface.wan1:type_name -> meraki.devices.v1.DeviceManagementInterface.Wan1
 	5,  // 2: meraki.devices.v1.DeviceManagementInterface.wan2:type_name -> meraki.devices.v1.DeviceManagementInterface.Wan2
-	8,  // 3: meraki.devices.v1.UpdateDeviceManagementInterfaceRequest.wan1:type_name -> meraki.devices.v1.UpdateDeviceManagementInterfaceRequest.Wan1
-	9,  // 4: meraki.devices.v1.UpdateDeviceManagementInterfaceRequest.wan2:type_name -> meraki.devices.v1.UpdateDeviceManagementInterfaceRequest.Wan2
-	10, // 5: meraki.devices.v1.UpdateDeviceManagementInterfaceRequest.null_fields:type_name -> google.protobuf.FieldMask
-	10, // 6: meraki.devices.v1.UpdateDeviceManagementInterfaceRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6,  // 7: meraki.devices.v1.DeviceManagementInterface.Wan1.vrf:type_name -> meraki.devices.v1.DeviceManagementInterface.Wan1.Vrf
-	7,  // 8: meraki.devices.v1.DeviceManagementInterface.Wan2.vrf:type_name -> meraki.devices.v1.DeviceManagementInterface.Wan2.Vrf
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	8,  // 3: meraki.devices.v1.DeviceManagementInterface.additional_properties:type_name -> google.protobuf.Struct
+	4,  // 4: meraki.devices.v1.UpdateDeviceManagementInterfaceRequest.wan1:type_name -> meraki.devices.v1.DeviceManagementInterface.Wan1
+	5,  // 5: meraki.devices.v1.UpdateDeviceManagementInterfaceRequest.wan2:type_name -> meraki.devices.v1.DeviceManagementInterface.Wan2
+	8,  // 6: meraki.devices.v1.UpdateDeviceManagementInterfaceRequest.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 7: meraki.devices.v1.DeviceManagementInterface.DdnsHostnames.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 8: meraki.devices.v1.DeviceManagementInterface.Wan1.vrf:type_name -> meraki.devices.v1.DeviceManagementInterface.Wan1.Vrf
+	8,  // 9: meraki.devices.v1.DeviceManagementInterface.Wan1.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 10: meraki.devices.v1.DeviceManagementInterface.Wan2.vrf:type_name -> meraki.devices.v1.DeviceManagementInterface.Wan2.Vrf
+	8,  // 11: meraki.devices.v1.DeviceManagementInterface.Wan2.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 12: meraki.devices.v1.DeviceManagementInterface.Wan1.Vrf.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 13: meraki.devices.v1.DeviceManagementInterface.Wan2.Vrf.additional_properties:type_name -> google.protobuf.Struct
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_meraki_devices_v1_management_interface_proto_init() }
@@ -904,15 +753,13 @@ func file_meraki_devices_v1_management_interface_proto_init() {
 	file_meraki_devices_v1_management_interface_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_devices_v1_management_interface_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_devices_v1_management_interface_proto_msgTypes[7].OneofWrappers = []any{}
-	file_meraki_devices_v1_management_interface_proto_msgTypes[8].OneofWrappers = []any{}
-	file_meraki_devices_v1_management_interface_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_devices_v1_management_interface_proto_rawDesc), len(file_meraki_devices_v1_management_interface_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

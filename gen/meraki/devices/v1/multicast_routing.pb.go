@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -29,12 +29,13 @@ const (
 type CreateDeviceLiveToolsMulticastRoutingRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Serial        *string                                                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Callback      *CreateDeviceLiveToolsMulticastRoutingRequest_Callback `protobuf:"bytes,2,opt,name=callback,proto3" json:"callback,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                 `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                 `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Serial               *string                                   `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Callback             *DeviceLiveToolsMulticastRouting_Callback `protobuf:"bytes,2,opt,name=callback,proto3" json:"callback,omitempty"`
+	EmptyFields          []string                                  `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                  `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateDeviceLiveToolsMulticastRoutingRequest) Reset() {
@@ -74,41 +75,50 @@ func (x *CreateDeviceLiveToolsMulticastRoutingRequest) GetSerial() string {
 	return ""
 }
 
-func (x *CreateDeviceLiveToolsMulticastRoutingRequest) GetCallback() *CreateDeviceLiveToolsMulticastRoutingRequest_Callback {
+func (x *CreateDeviceLiveToolsMulticastRoutingRequest) GetCallback() *DeviceLiveToolsMulticastRouting_Callback {
 	if x != nil {
 		return x.Callback
 	}
 	return nil
 }
 
-func (x *CreateDeviceLiveToolsMulticastRoutingRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsMulticastRoutingRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateDeviceLiveToolsMulticastRoutingRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createDeviceLiveToolsMulticastRouting, getDeviceLiveToolsMulticastRouting.
+func (x *CreateDeviceLiveToolsMulticastRoutingRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateDeviceLiveToolsMulticastRoutingRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The live tools multicast routing of a device. Answer of createDeviceLiveToolsMulticastRouting,
+// getDeviceLiveToolsMulticastRouting.
 type DeviceLiveToolsMulticastRouting struct {
 	state              protoimpl.MessageState                   `protogen:"open.v1"`
 	MulticastRoutingId *string                                  `protobuf:"bytes,1,opt,name=multicast_routing_id,json=multicastRoutingId,proto3,oneof" json:"multicast_routing_id,omitempty"`
 	Url                *string                                  `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	Request            *DeviceLiveToolsMulticastRouting_Request `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
 	// Known values: "complete", "failed", "new", "ready", "running", "scheduled".
-	Status        *string                                       `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Interfaces    []*DeviceLiveToolsMulticastRouting_Interfaces `protobuf:"bytes,5,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
-	Routes        []*DeviceLiveToolsMulticastRouting_Routes     `protobuf:"bytes,6,rep,name=routes,proto3" json:"routes,omitempty"`
-	Error         *string                                       `protobuf:"bytes,7,opt,name=error,proto3,oneof" json:"error,omitempty"`
-	Callback      *DeviceLiveToolsMulticastRouting_Callback     `protobuf:"bytes,8,opt,name=callback,proto3" json:"callback,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string                                       `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Interfaces           []*DeviceLiveToolsMulticastRouting_Interfaces `protobuf:"bytes,5,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
+	Routes               []*DeviceLiveToolsMulticastRouting_Routes     `protobuf:"bytes,6,rep,name=routes,proto3" json:"routes,omitempty"`
+	Error                *string                                       `protobuf:"bytes,7,opt,name=error,proto3,oneof" json:"error,omitempty"`
+	Callback             *DeviceLiveToolsMulticastRouting_Callback     `protobuf:"bytes,8,opt,name=callback,proto3" json:"callback,omitempty"`
+	AdditionalProperties *structpb.Struct                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsMulticastRouting) Reset() {
@@ -197,6 +207,13 @@ func (x *DeviceLiveToolsMulticastRouting) GetCallback() *DeviceLiveToolsMulticas
 	return nil
 }
 
+func (x *DeviceLiveToolsMulticastRouting) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getDeviceLiveToolsMulticastRouting.
 type GetDeviceLiveToolsMulticastRoutingRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -252,172 +269,17 @@ func (x *GetDeviceLiveToolsMulticastRoutingRequest) GetMulticastRoutingId() stri
 	return ""
 }
 
-type CreateDeviceLiveToolsMulticastRoutingRequest_Callback struct {
-	state           protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Url             *string                                                                `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	SharedSecret    *string                                                                `protobuf:"bytes,2,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
-	HttpServer      *CreateDeviceLiveToolsMulticastRoutingRequest_Callback_HttpServer      `protobuf:"bytes,3,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
-	PayloadTemplate *CreateDeviceLiveToolsMulticastRoutingRequest_Callback_PayloadTemplate `protobuf:"bytes,4,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsMulticastRoutingRequest_Callback) Reset() {
-	*x = CreateDeviceLiveToolsMulticastRoutingRequest_Callback{}
-	mi := &file_meraki_devices_v1_multicast_routing_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsMulticastRoutingRequest_Callback) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsMulticastRoutingRequest_Callback) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsMulticastRoutingRequest_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_multicast_routing_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsMulticastRoutingRequest_Callback.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsMulticastRoutingRequest_Callback) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_multicast_routing_proto_rawDescGZIP(), []int{0, 0}
-}
-
-func (x *CreateDeviceLiveToolsMulticastRoutingRequest_Callback) GetUrl() string {
-	if x != nil && x.Url != nil {
-		return *x.Url
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsMulticastRoutingRequest_Callback) GetSharedSecret() string {
-	if x != nil && x.SharedSecret != nil {
-		return *x.SharedSecret
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsMulticastRoutingRequest_Callback) GetHttpServer() *CreateDeviceLiveToolsMulticastRoutingRequest_Callback_HttpServer {
-	if x != nil {
-		return x.HttpServer
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsMulticastRoutingRequest_Callback) GetPayloadTemplate() *CreateDeviceLiveToolsMulticastRoutingRequest_Callback_PayloadTemplate {
-	if x != nil {
-		return x.PayloadTemplate
-	}
-	return nil
-}
-
-type CreateDeviceLiveToolsMulticastRoutingRequest_Callback_HttpServer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsMulticastRoutingRequest_Callback_HttpServer) Reset() {
-	*x = CreateDeviceLiveToolsMulticastRoutingRequest_Callback_HttpServer{}
-	mi := &file_meraki_devices_v1_multicast_routing_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsMulticastRoutingRequest_Callback_HttpServer) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsMulticastRoutingRequest_Callback_HttpServer) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsMulticastRoutingRequest_Callback_HttpServer) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_multicast_routing_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsMulticastRoutingRequest_Callback_HttpServer.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsMulticastRoutingRequest_Callback_HttpServer) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_multicast_routing_proto_rawDescGZIP(), []int{0, 0, 0}
-}
-
-func (x *CreateDeviceLiveToolsMulticastRoutingRequest_Callback_HttpServer) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateDeviceLiveToolsMulticastRoutingRequest_Callback_PayloadTemplate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsMulticastRoutingRequest_Callback_PayloadTemplate) Reset() {
-	*x = CreateDeviceLiveToolsMulticastRoutingRequest_Callback_PayloadTemplate{}
-	mi := &file_meraki_devices_v1_multicast_routing_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsMulticastRoutingRequest_Callback_PayloadTemplate) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsMulticastRoutingRequest_Callback_PayloadTemplate) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsMulticastRoutingRequest_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_multicast_routing_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsMulticastRoutingRequest_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsMulticastRoutingRequest_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_multicast_routing_proto_rawDescGZIP(), []int{0, 0, 1}
-}
-
-func (x *CreateDeviceLiveToolsMulticastRoutingRequest_Callback_PayloadTemplate) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
 type DeviceLiveToolsMulticastRouting_Request struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsMulticastRouting_Request) Reset() {
 	*x = DeviceLiveToolsMulticastRouting_Request{}
-	mi := &file_meraki_devices_v1_multicast_routing_proto_msgTypes[6]
+	mi := &file_meraki_devices_v1_multicast_routing_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -429,7 +291,7 @@ func (x *DeviceLiveToolsMulticastRouting_Request) String() string {
 func (*DeviceLiveToolsMulticastRouting_Request) ProtoMessage() {}
 
 func (x *DeviceLiveToolsMulticastRouting_Request) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_multicast_routing_proto_msgTypes[6]
+	mi := &file_meraki_devices_v1_multicast_routing_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -452,6 +314,13 @@ func (x *DeviceLiveToolsMulticastRouting_Request) GetSerial() string {
 	return ""
 }
 
+func (x *DeviceLiveToolsMulticastRouting_Request) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsMulticastRouting_Interfaces struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Ip        *string                `protobuf:"bytes,1,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
@@ -461,15 +330,16 @@ type DeviceLiveToolsMulticastRouting_Interfaces struct {
 	IpVersion *string                `protobuf:"bytes,5,opt,name=ip_version,json=ipVersion,proto3,oneof" json:"ip_version,omitempty"`
 	Subnet    *string                `protobuf:"bytes,6,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
 	// Known values: "DISABLED", "DOWN", "DR", "DVMRP", "NO-NBR", "PIM".
-	Flags         []string `protobuf:"bytes,7,rep,name=flags,proto3" json:"flags,omitempty"`
-	Neighbors     []string `protobuf:"bytes,8,rep,name=neighbors,proto3" json:"neighbors,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Flags                []string         `protobuf:"bytes,7,rep,name=flags,proto3" json:"flags,omitempty"`
+	Neighbors            []string         `protobuf:"bytes,8,rep,name=neighbors,proto3" json:"neighbors,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsMulticastRouting_Interfaces) Reset() {
 	*x = DeviceLiveToolsMulticastRouting_Interfaces{}
-	mi := &file_meraki_devices_v1_multicast_routing_proto_msgTypes[7]
+	mi := &file_meraki_devices_v1_multicast_routing_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -481,7 +351,7 @@ func (x *DeviceLiveToolsMulticastRouting_Interfaces) String() string {
 func (*DeviceLiveToolsMulticastRouting_Interfaces) ProtoMessage() {}
 
 func (x *DeviceLiveToolsMulticastRouting_Interfaces) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_multicast_routing_proto_msgTypes[7]
+	mi := &file_meraki_devices_v1_multicast_routing_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -553,6 +423,13 @@ func (x *DeviceLiveToolsMulticastRouting_Interfaces) GetNeighbors() []string {
 	return nil
 }
 
+func (x *DeviceLiveToolsMulticastRouting_Interfaces) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsMulticastRouting_Routes struct {
 	state                  protoimpl.MessageState `protogen:"open.v1"`
 	Source                 *string                `protobuf:"bytes,1,opt,name=source,proto3,oneof" json:"source,omitempty"`
@@ -564,14 +441,15 @@ type DeviceLiveToolsMulticastRouting_Routes struct {
 	OutgoingInterfaceNames []string               `protobuf:"bytes,7,rep,name=outgoing_interface_names,json=outgoingInterfaceNames,proto3" json:"outgoing_interface_names,omitempty"`
 	// Known values: "ASSERTED", "CACHE", "IIF_REG", "NULL_OIF", "PMBR", "REG", "REG_SUPP", "RP",
 	// "SG", "SPT", "WC".
-	Flags         []string `protobuf:"bytes,8,rep,name=flags,proto3" json:"flags,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Flags                []string         `protobuf:"bytes,8,rep,name=flags,proto3" json:"flags,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsMulticastRouting_Routes) Reset() {
 	*x = DeviceLiveToolsMulticastRouting_Routes{}
-	mi := &file_meraki_devices_v1_multicast_routing_proto_msgTypes[8]
+	mi := &file_meraki_devices_v1_multicast_routing_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -583,7 +461,7 @@ func (x *DeviceLiveToolsMulticastRouting_Routes) String() string {
 func (*DeviceLiveToolsMulticastRouting_Routes) ProtoMessage() {}
 
 func (x *DeviceLiveToolsMulticastRouting_Routes) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_multicast_routing_proto_msgTypes[8]
+	mi := &file_meraki_devices_v1_multicast_routing_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -655,18 +533,29 @@ func (x *DeviceLiveToolsMulticastRouting_Routes) GetFlags() []string {
 	return nil
 }
 
+func (x *DeviceLiveToolsMulticastRouting_Routes) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsMulticastRouting_Callback struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Url           *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Status        *string                `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                    `protogen:"open.v1"`
+	Id                   *string                                                   `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Url                  *string                                                   `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Status               *string                                                   `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	SharedSecret         *string                                                   `protobuf:"bytes,4,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
+	HttpServer           *DeviceLiveToolsMulticastRouting_Callback_HttpServer      `protobuf:"bytes,5,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
+	PayloadTemplate      *DeviceLiveToolsMulticastRouting_Callback_PayloadTemplate `protobuf:"bytes,6,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
+	AdditionalProperties *structpb.Struct                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsMulticastRouting_Callback) Reset() {
 	*x = DeviceLiveToolsMulticastRouting_Callback{}
-	mi := &file_meraki_devices_v1_multicast_routing_proto_msgTypes[9]
+	mi := &file_meraki_devices_v1_multicast_routing_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -678,7 +567,7 @@ func (x *DeviceLiveToolsMulticastRouting_Callback) String() string {
 func (*DeviceLiveToolsMulticastRouting_Callback) ProtoMessage() {}
 
 func (x *DeviceLiveToolsMulticastRouting_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_multicast_routing_proto_msgTypes[9]
+	mi := &file_meraki_devices_v1_multicast_routing_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -715,33 +604,151 @@ func (x *DeviceLiveToolsMulticastRouting_Callback) GetStatus() string {
 	return ""
 }
 
+func (x *DeviceLiveToolsMulticastRouting_Callback) GetSharedSecret() string {
+	if x != nil && x.SharedSecret != nil {
+		return *x.SharedSecret
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsMulticastRouting_Callback) GetHttpServer() *DeviceLiveToolsMulticastRouting_Callback_HttpServer {
+	if x != nil {
+		return x.HttpServer
+	}
+	return nil
+}
+
+func (x *DeviceLiveToolsMulticastRouting_Callback) GetPayloadTemplate() *DeviceLiveToolsMulticastRouting_Callback_PayloadTemplate {
+	if x != nil {
+		return x.PayloadTemplate
+	}
+	return nil
+}
+
+func (x *DeviceLiveToolsMulticastRouting_Callback) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type DeviceLiveToolsMulticastRouting_Callback_HttpServer struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsMulticastRouting_Callback_HttpServer) Reset() {
+	*x = DeviceLiveToolsMulticastRouting_Callback_HttpServer{}
+	mi := &file_meraki_devices_v1_multicast_routing_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceLiveToolsMulticastRouting_Callback_HttpServer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceLiveToolsMulticastRouting_Callback_HttpServer) ProtoMessage() {}
+
+func (x *DeviceLiveToolsMulticastRouting_Callback_HttpServer) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_multicast_routing_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceLiveToolsMulticastRouting_Callback_HttpServer.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsMulticastRouting_Callback_HttpServer) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_multicast_routing_proto_rawDescGZIP(), []int{1, 3, 0}
+}
+
+func (x *DeviceLiveToolsMulticastRouting_Callback_HttpServer) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsMulticastRouting_Callback_HttpServer) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type DeviceLiveToolsMulticastRouting_Callback_PayloadTemplate struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsMulticastRouting_Callback_PayloadTemplate) Reset() {
+	*x = DeviceLiveToolsMulticastRouting_Callback_PayloadTemplate{}
+	mi := &file_meraki_devices_v1_multicast_routing_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceLiveToolsMulticastRouting_Callback_PayloadTemplate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceLiveToolsMulticastRouting_Callback_PayloadTemplate) ProtoMessage() {}
+
+func (x *DeviceLiveToolsMulticastRouting_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_multicast_routing_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceLiveToolsMulticastRouting_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsMulticastRouting_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_multicast_routing_proto_rawDescGZIP(), []int{1, 3, 1}
+}
+
+func (x *DeviceLiveToolsMulticastRouting_Callback_PayloadTemplate) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsMulticastRouting_Callback_PayloadTemplate) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_devices_v1_multicast_routing_proto protoreflect.FileDescriptor
 
 const file_meraki_devices_v1_multicast_routing_proto_rawDesc = "" +
 	"\n" +
-	")meraki/devices/v1/multicast_routing.proto\x12\x11meraki.devices.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x85\x06\n" +
+	")meraki/devices/v1/multicast_routing.proto\x12\x11meraki.devices.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\xd4\x02\n" +
 	",CreateDeviceLiveToolsMulticastRoutingRequest\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12d\n" +
-	"\bcallback\x18\x02 \x01(\v2H.meraki.devices.v1.CreateDeviceLiveToolsMulticastRoutingRequest.CallbackR\bcallback\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xba\x03\n" +
-	"\bCallback\x12\x15\n" +
-	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12(\n" +
-	"\rshared_secret\x18\x02 \x01(\tH\x01R\fsharedSecret\x88\x01\x01\x12t\n" +
-	"\vhttp_server\x18\x03 \x01(\v2S.meraki.devices.v1.CreateDeviceLiveToolsMulticastRoutingRequest.Callback.HttpServerR\n" +
-	"httpServer\x12\x83\x01\n" +
-	"\x10payload_template\x18\x04 \x01(\v2X.meraki.devices.v1.CreateDeviceLiveToolsMulticastRoutingRequest.Callback.PayloadTemplateR\x0fpayloadTemplate\x1a(\n" +
-	"\n" +
-	"HttpServer\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a-\n" +
-	"\x0fPayloadTemplate\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\x06\n" +
-	"\x04_urlB\x10\n" +
-	"\x0e_shared_secretB\t\n" +
-	"\a_serial\"\xa0\v\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12W\n" +
+	"\bcallback\x18\x02 \x01(\v2;.meraki.devices.v1.DeviceLiveToolsMulticastRouting.CallbackR\bcallback\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_serial\"\xc1\x12\n" +
 	"\x1fDeviceLiveToolsMulticastRouting\x125\n" +
 	"\x14multicast_routing_id\x18\x01 \x01(\tH\x00R\x12multicastRoutingId\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12T\n" +
@@ -752,10 +759,12 @@ const file_meraki_devices_v1_multicast_routing_proto_rawDesc = "" +
 	"interfaces\x12Q\n" +
 	"\x06routes\x18\x06 \x03(\v29.meraki.devices.v1.DeviceLiveToolsMulticastRouting.RoutesR\x06routes\x12\x19\n" +
 	"\x05error\x18\a \x01(\tH\x03R\x05error\x88\x01\x01\x12W\n" +
-	"\bcallback\x18\b \x01(\v2;.meraki.devices.v1.DeviceLiveToolsMulticastRouting.CallbackR\bcallback\x1a1\n" +
+	"\bcallback\x18\b \x01(\v2;.meraki.devices.v1.DeviceLiveToolsMulticastRouting.CallbackR\bcallback\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x80\x01\n" +
 	"\aRequest\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\x1a\xa5\x02\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_serial\x1a\xf4\x02\n" +
 	"\n" +
 	"Interfaces\x12\x13\n" +
 	"\x02ip\x18\x01 \x01(\tH\x00R\x02ip\x88\x01\x01\x12\x17\n" +
@@ -766,13 +775,14 @@ const file_meraki_devices_v1_multicast_routing_proto_rawDesc = "" +
 	"ip_version\x18\x05 \x01(\tH\x04R\tipVersion\x88\x01\x01\x12\x1b\n" +
 	"\x06subnet\x18\x06 \x01(\tH\x05R\x06subnet\x88\x01\x01\x12\x14\n" +
 	"\x05flags\x18\a \x03(\tR\x05flags\x12\x1c\n" +
-	"\tneighbors\x18\b \x03(\tR\tneighborsB\x05\n" +
+	"\tneighbors\x18\b \x03(\tR\tneighbors\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_ipB\a\n" +
 	"\x05_nameB\x06\n" +
 	"\x04_vrfB\v\n" +
 	"\t_vrf_typeB\r\n" +
 	"\v_ip_versionB\t\n" +
-	"\a_subnet\x1a\x95\x03\n" +
+	"\a_subnet\x1a\xe4\x03\n" +
 	"\x06Routes\x12\x1b\n" +
 	"\x06source\x18\x01 \x01(\tH\x00R\x06source\x88\x01\x01\x12\x19\n" +
 	"\x05group\x18\x02 \x01(\tH\x01R\x05group\x88\x01\x01\x12\x15\n" +
@@ -782,20 +792,36 @@ const file_meraki_devices_v1_multicast_routing_proto_rawDesc = "" +
 	"\x10rendezvous_point\x18\x05 \x01(\tH\x04R\x0frendezvousPoint\x88\x01\x01\x12;\n" +
 	"\x17incoming_interface_name\x18\x06 \x01(\tH\x05R\x15incomingInterfaceName\x88\x01\x01\x128\n" +
 	"\x18outgoing_interface_names\x18\a \x03(\tR\x16outgoingInterfaceNames\x12\x14\n" +
-	"\x05flags\x18\b \x03(\tR\x05flagsB\t\n" +
+	"\x05flags\x18\b \x03(\tR\x05flags\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_sourceB\b\n" +
 	"\x06_groupB\x06\n" +
 	"\x04_vrfB\r\n" +
 	"\v_ip_versionB\x13\n" +
 	"\x11_rendezvous_pointB\x1a\n" +
-	"\x18_incoming_interface_name\x1am\n" +
+	"\x18_incoming_interface_name\x1a\xd0\x05\n" +
 	"\bCallback\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01B\x05\n" +
+	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01\x12(\n" +
+	"\rshared_secret\x18\x04 \x01(\tH\x03R\fsharedSecret\x88\x01\x01\x12g\n" +
+	"\vhttp_server\x18\x05 \x01(\v2F.meraki.devices.v1.DeviceLiveToolsMulticastRouting.Callback.HttpServerR\n" +
+	"httpServer\x12v\n" +
+	"\x10payload_template\x18\x06 \x01(\v2K.meraki.devices.v1.DeviceLiveToolsMulticastRouting.Callback.PayloadTemplateR\x0fpayloadTemplate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aw\n" +
+	"\n" +
+	"HttpServer\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a|\n" +
+	"\x0fPayloadTemplate\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_idB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_urlB\t\n" +
-	"\a_statusB\x17\n" +
+	"\a_statusB\x10\n" +
+	"\x0e_shared_secretB\x17\n" +
 	"\x15_multicast_routing_idB\x06\n" +
 	"\x04_urlB\t\n" +
 	"\a_statusB\b\n" +
@@ -804,8 +830,8 @@ const file_meraki_devices_v1_multicast_routing_proto_rawDesc = "" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x125\n" +
 	"\x14multicast_routing_id\x18\x02 \x01(\tH\x01R\x12multicastRoutingId\x88\x01\x01B\t\n" +
 	"\a_serialB\x17\n" +
-	"\x15_multicast_routing_idB|\n" +
-	"\x1bcom.merakibroker.devices.v1B\x15MulticastRoutingProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1b\x06proto3"
+	"\x15_multicast_routing_idB\x96\x01\n" +
+	"\x1bcom.merakibroker.devices.v1B\x15MulticastRoutingProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1\xca\x02\x17MerakiBroker\\Devices\\V1b\x06proto3"
 
 var (
 	file_meraki_devices_v1_multicast_routing_proto_rawDescOnce sync.Once
@@ -819,35 +845,40 @@ func file_meraki_devices_v1_multicast_routing_proto_rawDescGZIP() []byte {
 	return file_meraki_devices_v1_multicast_routing_proto_rawDescData
 }
 
-var file_meraki_devices_v1_multicast_routing_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_meraki_devices_v1_multicast_routing_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_meraki_devices_v1_multicast_routing_proto_goTypes = []any{
-	(*CreateDeviceLiveToolsMulticastRoutingRequest)(nil),                          // 0: meraki.devices.v1.CreateDeviceLiveToolsMulticastRoutingRequest
-	(*DeviceLiveToolsMulticastRouting)(nil),                                       // 1: meraki.devices.v1.DeviceLiveToolsMulticastRouting
-	(*GetDeviceLiveToolsMulticastRoutingRequest)(nil),                             // 2: meraki.devices.v1.GetDeviceLiveToolsMulticastRoutingRequest
-	(*CreateDeviceLiveToolsMulticastRoutingRequest_Callback)(nil),                 // 3: meraki.devices.v1.CreateDeviceLiveToolsMulticastRoutingRequest.Callback
-	(*CreateDeviceLiveToolsMulticastRoutingRequest_Callback_HttpServer)(nil),      // 4: meraki.devices.v1.CreateDeviceLiveToolsMulticastRoutingRequest.Callback.HttpServer
-	(*CreateDeviceLiveToolsMulticastRoutingRequest_Callback_PayloadTemplate)(nil), // 5: meraki.devices.v1.CreateDeviceLiveToolsMulticastRoutingRequest.Callback.PayloadTemplate
-	(*DeviceLiveToolsMulticastRouting_Request)(nil),                               // 6: meraki.devices.v1.DeviceLiveToolsMulticastRouting.Request
-	(*DeviceLiveToolsMulticastRouting_Interfaces)(nil),                            // 7: meraki.devices.v1.DeviceLiveToolsMulticastRouting.Interfaces
-	(*DeviceLiveToolsMulticastRouting_Routes)(nil),                                // 8: meraki.devices.v1.DeviceLiveToolsMulticastRouting.Routes
-	(*DeviceLiveToolsMulticastRouting_Callback)(nil),                              // 9: meraki.devices.v1.DeviceLiveToolsMulticastRouting.Callback
-	(*fieldmaskpb.FieldMask)(nil),                                                 // 10: google.protobuf.FieldMask
+	(*CreateDeviceLiveToolsMulticastRoutingRequest)(nil),             // 0: meraki.devices.v1.CreateDeviceLiveToolsMulticastRoutingRequest
+	(*DeviceLiveToolsMulticastRouting)(nil),                          // 1: meraki.devices.v1.DeviceLiveToolsMulticastRouting
+	(*GetDeviceLiveToolsMulticastRoutingRequest)(nil),                // 2: meraki.devices.v1.GetDeviceLiveToolsMulticastRoutingRequest
+	(*DeviceLiveToolsMulticastRouting_Request)(nil),                  // 3: meraki.devices.v1.DeviceLiveToolsMulticastRouting.Request
+	(*DeviceLiveToolsMulticastRouting_Interfaces)(nil),               // 4: meraki.devices.v1.DeviceLiveToolsMulticastRouting.Interfaces
+	(*DeviceLiveToolsMulticastRouting_Routes)(nil),                   // 5: meraki.devices.v1.DeviceLiveToolsMulticastRouting.Routes
+	(*DeviceLiveToolsMulticastRouting_Callback)(nil),                 // 6: meraki.devices.v1.DeviceLiveToolsMulticastRouting.Callback
+	(*DeviceLiveToolsMulticastRouting_Callback_HttpServer)(nil),      // 7: meraki.devices.v1.DeviceLiveToolsMulticastRouting.Callback.HttpServer
+	(*DeviceLiveToolsMulticastRouting_Callback_PayloadTemplate)(nil), // 8: meraki.devices.v1.DeviceLiveToolsMulticastRouting.Callback.PayloadTemplate
+	(*structpb.Struct)(nil),                                          // 9: google.protobuf.Struct
 }
 var file_meraki_devices_v1_multicast_routing_proto_depIdxs = []int32{
-	3,  // 0: meraki.devices.v1.CreateDeviceLiveToolsMulticastRoutingRequest.callback:type_name -> meraki.devices.v1.CreateDeviceLiveToolsMulticastRoutingRequest.Callback
-	10, // 1: meraki.devices.v1.CreateDeviceLiveToolsMulticastRoutingRequest.null_fields:type_name -> google.protobuf.FieldMask
-	10, // 2: meraki.devices.v1.CreateDeviceLiveToolsMulticastRoutingRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6,  // 3: meraki.devices.v1.DeviceLiveToolsMulticastRouting.request:type_name -> meraki.devices.v1.DeviceLiveToolsMulticastRouting.Request
-	7,  // 4: meraki.devices.v1.DeviceLiveToolsMulticastRouting.interfaces:type_name -> meraki.devices.v1.DeviceLiveToolsMulticastRouting.Interfaces
-	8,  // 5: meraki.devices.v1.DeviceLiveToolsMulticastRouting.routes:type_name -> meraki.devices.v1.DeviceLiveToolsMulticastRouting.Routes
-	9,  // 6: meraki.devices.v1.DeviceLiveToolsMulticastRouting.callback:type_name -> meraki.devices.v1.DeviceLiveToolsMulticastRouting.Callback
-	4,  // 7: meraki.devices.v1.CreateDeviceLiveToolsMulticastRoutingRequest.Callback.http_server:type_name -> meraki.devices.v1.CreateDeviceLiveToolsMulticastRoutingRequest.Callback.HttpServer
-	5,  // 8: meraki.devices.v1.CreateDeviceLiveToolsMulticastRoutingRequest.Callback.payload_template:type_name -> meraki.devices.v1.CreateDeviceLiveToolsMulticastRoutingRequest.Callback.PayloadTemplate
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	6,  // 0: meraki.devices.v1.CreateDeviceLiveToolsMulticastRoutingRequest.callback:type_name -> meraki.devices.v1.DeviceLiveToolsMulticastRouting.Callback
+	9,  // 1: meraki.devices.v1.CreateDeviceLiveToolsMulticastRoutingRequest.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 2: meraki.devices.v1.DeviceLiveToolsMulticastRouting.request:type_name -> meraki.devices.v1.DeviceLiveToolsMulticastRouting.Request
+	4,  // 3: meraki.devices.v1.DeviceLiveToolsMulticastRouting.interfaces:type_name -> meraki.devices.v1.DeviceLiveToolsMulticastRouting.Interfaces
+	5,  // 4: meraki.devices.v1.DeviceLiveToolsMulticastRouting.routes:type_name -> meraki.devices.v1.DeviceLiveToolsMulticastRouting.Routes
+	6,  // 5: meraki.devices.v1.DeviceLiveToolsMulticastRouting.callback:type_name -> meraki.devices.v1.DeviceLiveToolsMulticastRouting.Callback
+	9,  // 6: meraki.devices.v1.DeviceLiveToolsMulticastRouting.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 7: meraki.devices.v1.DeviceLiveToolsMulticastRouting.Request.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 8: meraki.devices.v1.DeviceLiveToolsMulticastRouting.Interfaces.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 9: meraki.devices.v1.DeviceLiveToolsMulticastRouting.Routes.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 10: meraki.devices.v1.DeviceLiveToolsMulticastRouting.Callback.http_server:type_name -> meraki.devices.v1.DeviceLiveToolsMulticastRouting.Callback.HttpServer
+	8,  // 11: meraki.devices.v1.DeviceLiveToolsMulticastRouting.Callback.payload_template:type_name -> meraki.devices.v1.DeviceLiveToolsMulticastRouting.Callback.PayloadTemplate
+	9,  // 12: meraki.devices.v1.DeviceLiveToolsMulticastRouting.Callback.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 13: meraki.devices.v1.DeviceLiveToolsMulticastRouting.Callback.HttpServer.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 14: meraki.devices.v1.DeviceLiveToolsMulticastRouting.Callback.PayloadTemplate.additional_properties:type_name -> google.protobuf.Struct
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_meraki_devices_v1_multicast_routing_proto_init() }
@@ -864,14 +895,13 @@ func file_meraki_devices_v1_multicast_routing_proto_init() {
 	file_meraki_devices_v1_multicast_routing_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_devices_v1_multicast_routing_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_devices_v1_multicast_routing_proto_msgTypes[8].OneofWrappers = []any{}
-	file_meraki_devices_v1_multicast_routing_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_devices_v1_multicast_routing_proto_rawDesc), len(file_meraki_devices_v1_multicast_routing_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

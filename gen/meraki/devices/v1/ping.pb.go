@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -31,13 +31,14 @@ type CreateDeviceLiveToolsPingRequest struct {
 	// Required.
 	Serial *string `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// Required.
-	Target        *string                                    `protobuf:"bytes,2,opt,name=target,proto3,oneof" json:"target,omitempty"`
-	Count         *int64                                     `protobuf:"varint,3,opt,name=count,proto3,oneof" json:"count,omitempty"`
-	Callback      *CreateDeviceLiveToolsPingRequest_Callback `protobuf:"bytes,4,opt,name=callback,proto3" json:"callback,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                     `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                     `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Target               *string                       `protobuf:"bytes,2,opt,name=target,proto3,oneof" json:"target,omitempty"`
+	Count                *int64                        `protobuf:"varint,3,opt,name=count,proto3,oneof" json:"count,omitempty"`
+	Callback             *DeviceLiveToolsPing_Callback `protobuf:"bytes,4,opt,name=callback,proto3" json:"callback,omitempty"`
+	EmptyFields          []string                      `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                      `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateDeviceLiveToolsPingRequest) Reset() {
@@ -91,38 +92,46 @@ func (x *CreateDeviceLiveToolsPingRequest) GetCount() int64 {
 	return 0
 }
 
-func (x *CreateDeviceLiveToolsPingRequest) GetCallback() *CreateDeviceLiveToolsPingRequest_Callback {
+func (x *CreateDeviceLiveToolsPingRequest) GetCallback() *DeviceLiveToolsPing_Callback {
 	if x != nil {
 		return x.Callback
 	}
 	return nil
 }
 
-func (x *CreateDeviceLiveToolsPingRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsPingRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateDeviceLiveToolsPingRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createDeviceLiveToolsPing, getDeviceLiveToolsPing.
+func (x *CreateDeviceLiveToolsPingRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateDeviceLiveToolsPingRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The live tools ping of a device. Answer of createDeviceLiveToolsPing, getDeviceLiveToolsPing.
 type DeviceLiveToolsPing struct {
-	state         protoimpl.MessageState        `protogen:"open.v1"`
-	PingId        *string                       `protobuf:"bytes,1,opt,name=ping_id,json=pingId,proto3,oneof" json:"ping_id,omitempty"`
-	Url           *string                       `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Request       *DeviceLiveToolsPing_Request  `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
-	Status        *string                       `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Results       *DeviceLiveToolsPing_Results  `protobuf:"bytes,5,opt,name=results,proto3" json:"results,omitempty"`
-	Callback      *DeviceLiveToolsPing_Callback `protobuf:"bytes,6,opt,name=callback,proto3" json:"callback,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState        `protogen:"open.v1"`
+	PingId               *string                       `protobuf:"bytes,1,opt,name=ping_id,json=pingId,proto3,oneof" json:"ping_id,omitempty"`
+	Url                  *string                       `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Request              *DeviceLiveToolsPing_Request  `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
+	Status               *string                       `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Results              *DeviceLiveToolsPing_Results  `protobuf:"bytes,5,opt,name=results,proto3" json:"results,omitempty"`
+	Callback             *DeviceLiveToolsPing_Callback `protobuf:"bytes,6,opt,name=callback,proto3" json:"callback,omitempty"`
+	AdditionalProperties *structpb.Struct              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPing) Reset() {
@@ -197,6 +206,13 @@ func (x *DeviceLiveToolsPing) GetCallback() *DeviceLiveToolsPing_Callback {
 	return nil
 }
 
+func (x *DeviceLiveToolsPing) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getDeviceLiveToolsPing.
 type GetDeviceLiveToolsPingRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -252,174 +268,19 @@ func (x *GetDeviceLiveToolsPingRequest) GetId() string {
 	return ""
 }
 
-type CreateDeviceLiveToolsPingRequest_Callback struct {
-	state           protoimpl.MessageState                                     `protogen:"open.v1"`
-	Url             *string                                                    `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	SharedSecret    *string                                                    `protobuf:"bytes,2,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
-	HttpServer      *CreateDeviceLiveToolsPingRequest_Callback_HttpServer      `protobuf:"bytes,3,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
-	PayloadTemplate *CreateDeviceLiveToolsPingRequest_Callback_PayloadTemplate `protobuf:"bytes,4,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsPingRequest_Callback) Reset() {
-	*x = CreateDeviceLiveToolsPingRequest_Callback{}
-	mi := &file_meraki_devices_v1_ping_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsPingRequest_Callback) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsPingRequest_Callback) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsPingRequest_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ping_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsPingRequest_Callback.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsPingRequest_Callback) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_ping_proto_rawDescGZIP(), []int{0, 0}
-}
-
-func (x *CreateDeviceLiveToolsPingRequest_Callback) GetUrl() string {
-	if x != nil && x.Url != nil {
-		return *x.Url
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsPingRequest_Callback) GetSharedSecret() string {
-	if x != nil && x.SharedSecret != nil {
-		return *x.SharedSecret
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsPingRequest_Callback) GetHttpServer() *CreateDeviceLiveToolsPingRequest_Callback_HttpServer {
-	if x != nil {
-		return x.HttpServer
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsPingRequest_Callback) GetPayloadTemplate() *CreateDeviceLiveToolsPingRequest_Callback_PayloadTemplate {
-	if x != nil {
-		return x.PayloadTemplate
-	}
-	return nil
-}
-
-type CreateDeviceLiveToolsPingRequest_Callback_HttpServer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsPingRequest_Callback_HttpServer) Reset() {
-	*x = CreateDeviceLiveToolsPingRequest_Callback_HttpServer{}
-	mi := &file_meraki_devices_v1_ping_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsPingRequest_Callback_HttpServer) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsPingRequest_Callback_HttpServer) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsPingRequest_Callback_HttpServer) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ping_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsPingRequest_Callback_HttpServer.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsPingRequest_Callback_HttpServer) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_ping_proto_rawDescGZIP(), []int{0, 0, 0}
-}
-
-func (x *CreateDeviceLiveToolsPingRequest_Callback_HttpServer) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateDeviceLiveToolsPingRequest_Callback_PayloadTemplate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsPingRequest_Callback_PayloadTemplate) Reset() {
-	*x = CreateDeviceLiveToolsPingRequest_Callback_PayloadTemplate{}
-	mi := &file_meraki_devices_v1_ping_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsPingRequest_Callback_PayloadTemplate) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsPingRequest_Callback_PayloadTemplate) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsPingRequest_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ping_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsPingRequest_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsPingRequest_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_ping_proto_rawDescGZIP(), []int{0, 0, 1}
-}
-
-func (x *CreateDeviceLiveToolsPingRequest_Callback_PayloadTemplate) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
 type DeviceLiveToolsPing_Request struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Target        *string                `protobuf:"bytes,2,opt,name=target,proto3,oneof" json:"target,omitempty"`
-	Count         *int64                 `protobuf:"varint,3,opt,name=count,proto3,oneof" json:"count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Target               *string                `protobuf:"bytes,2,opt,name=target,proto3,oneof" json:"target,omitempty"`
+	Count                *int64                 `protobuf:"varint,3,opt,name=count,proto3,oneof" json:"count,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPing_Request) Reset() {
 	*x = DeviceLiveToolsPing_Request{}
-	mi := &file_meraki_devices_v1_ping_proto_msgTypes[6]
+	mi := &file_meraki_devices_v1_ping_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -431,7 +292,7 @@ func (x *DeviceLiveToolsPing_Request) String() string {
 func (*DeviceLiveToolsPing_Request) ProtoMessage() {}
 
 func (x *DeviceLiveToolsPing_Request) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ping_proto_msgTypes[6]
+	mi := &file_meraki_devices_v1_ping_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -468,20 +329,28 @@ func (x *DeviceLiveToolsPing_Request) GetCount() int64 {
 	return 0
 }
 
+func (x *DeviceLiveToolsPing_Request) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsPing_Results struct {
-	state         protoimpl.MessageState                 `protogen:"open.v1"`
-	Sent          *int64                                 `protobuf:"varint,1,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
-	Received      *int64                                 `protobuf:"varint,2,opt,name=received,proto3,oneof" json:"received,omitempty"`
-	Loss          *DeviceLiveToolsPing_Results_Loss      `protobuf:"bytes,3,opt,name=loss,proto3" json:"loss,omitempty"`
-	Latencies     *DeviceLiveToolsPing_Results_Latencies `protobuf:"bytes,4,opt,name=latencies,proto3" json:"latencies,omitempty"`
-	Replies       []*DeviceLiveToolsPing_Results_Replies `protobuf:"bytes,5,rep,name=replies,proto3" json:"replies,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                 `protogen:"open.v1"`
+	Sent                 *int64                                 `protobuf:"varint,1,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
+	Received             *int64                                 `protobuf:"varint,2,opt,name=received,proto3,oneof" json:"received,omitempty"`
+	Loss                 *DeviceLiveToolsPing_Results_Loss      `protobuf:"bytes,3,opt,name=loss,proto3" json:"loss,omitempty"`
+	Latencies            *DeviceLiveToolsPing_Results_Latencies `protobuf:"bytes,4,opt,name=latencies,proto3" json:"latencies,omitempty"`
+	Replies              []*DeviceLiveToolsPing_Results_Replies `protobuf:"bytes,5,rep,name=replies,proto3" json:"replies,omitempty"`
+	AdditionalProperties *structpb.Struct                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPing_Results) Reset() {
 	*x = DeviceLiveToolsPing_Results{}
-	mi := &file_meraki_devices_v1_ping_proto_msgTypes[7]
+	mi := &file_meraki_devices_v1_ping_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -493,7 +362,7 @@ func (x *DeviceLiveToolsPing_Results) String() string {
 func (*DeviceLiveToolsPing_Results) ProtoMessage() {}
 
 func (x *DeviceLiveToolsPing_Results) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ping_proto_msgTypes[7]
+	mi := &file_meraki_devices_v1_ping_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -544,18 +413,29 @@ func (x *DeviceLiveToolsPing_Results) GetReplies() []*DeviceLiveToolsPing_Result
 	return nil
 }
 
+func (x *DeviceLiveToolsPing_Results) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsPing_Callback struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Url           *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Status        *string                `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                        `protogen:"open.v1"`
+	Id                   *string                                       `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Url                  *string                                       `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Status               *string                                       `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	SharedSecret         *string                                       `protobuf:"bytes,4,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
+	HttpServer           *DeviceLiveToolsPing_Callback_HttpServer      `protobuf:"bytes,5,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
+	PayloadTemplate      *DeviceLiveToolsPing_Callback_PayloadTemplate `protobuf:"bytes,6,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
+	AdditionalProperties *structpb.Struct                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPing_Callback) Reset() {
 	*x = DeviceLiveToolsPing_Callback{}
-	mi := &file_meraki_devices_v1_ping_proto_msgTypes[8]
+	mi := &file_meraki_devices_v1_ping_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -567,7 +447,7 @@ func (x *DeviceLiveToolsPing_Callback) String() string {
 func (*DeviceLiveToolsPing_Callback) ProtoMessage() {}
 
 func (x *DeviceLiveToolsPing_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ping_proto_msgTypes[8]
+	mi := &file_meraki_devices_v1_ping_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -604,16 +484,45 @@ func (x *DeviceLiveToolsPing_Callback) GetStatus() string {
 	return ""
 }
 
+func (x *DeviceLiveToolsPing_Callback) GetSharedSecret() string {
+	if x != nil && x.SharedSecret != nil {
+		return *x.SharedSecret
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsPing_Callback) GetHttpServer() *DeviceLiveToolsPing_Callback_HttpServer {
+	if x != nil {
+		return x.HttpServer
+	}
+	return nil
+}
+
+func (x *DeviceLiveToolsPing_Callback) GetPayloadTemplate() *DeviceLiveToolsPing_Callback_PayloadTemplate {
+	if x != nil {
+		return x.PayloadTemplate
+	}
+	return nil
+}
+
+func (x *DeviceLiveToolsPing_Callback) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsPing_Results_Loss struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPing_Results_Loss) Reset() {
 	*x = DeviceLiveToolsPing_Results_Loss{}
-	mi := &file_meraki_devices_v1_ping_proto_msgTypes[9]
+	mi := &file_meraki_devices_v1_ping_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -625,7 +534,7 @@ func (x *DeviceLiveToolsPing_Results_Loss) String() string {
 func (*DeviceLiveToolsPing_Results_Loss) ProtoMessage() {}
 
 func (x *DeviceLiveToolsPing_Results_Loss) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ping_proto_msgTypes[9]
+	mi := &file_meraki_devices_v1_ping_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -648,18 +557,26 @@ func (x *DeviceLiveToolsPing_Results_Loss) GetPercentage() float64 {
 	return 0
 }
 
+func (x *DeviceLiveToolsPing_Results_Loss) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsPing_Results_Latencies struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Minimum       *float64               `protobuf:"fixed64,1,opt,name=minimum,proto3,oneof" json:"minimum,omitempty"`
-	Average       *float64               `protobuf:"fixed64,2,opt,name=average,proto3,oneof" json:"average,omitempty"`
-	Maximum       *float64               `protobuf:"fixed64,3,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Minimum              *float64               `protobuf:"fixed64,1,opt,name=minimum,proto3,oneof" json:"minimum,omitempty"`
+	Average              *float64               `protobuf:"fixed64,2,opt,name=average,proto3,oneof" json:"average,omitempty"`
+	Maximum              *float64               `protobuf:"fixed64,3,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPing_Results_Latencies) Reset() {
 	*x = DeviceLiveToolsPing_Results_Latencies{}
-	mi := &file_meraki_devices_v1_ping_proto_msgTypes[10]
+	mi := &file_meraki_devices_v1_ping_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -671,7 +588,7 @@ func (x *DeviceLiveToolsPing_Results_Latencies) String() string {
 func (*DeviceLiveToolsPing_Results_Latencies) ProtoMessage() {}
 
 func (x *DeviceLiveToolsPing_Results_Latencies) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ping_proto_msgTypes[10]
+	mi := &file_meraki_devices_v1_ping_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -708,18 +625,26 @@ func (x *DeviceLiveToolsPing_Results_Latencies) GetMaximum() float64 {
 	return 0
 }
 
+func (x *DeviceLiveToolsPing_Results_Latencies) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsPing_Results_Replies struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	SequenceId    *int64                 `protobuf:"varint,1,opt,name=sequence_id,json=sequenceId,proto3,oneof" json:"sequence_id,omitempty"`
-	Size          *int64                 `protobuf:"varint,2,opt,name=size,proto3,oneof" json:"size,omitempty"`
-	Latency       *float64               `protobuf:"fixed64,3,opt,name=latency,proto3,oneof" json:"latency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	SequenceId           *int64                 `protobuf:"varint,1,opt,name=sequence_id,json=sequenceId,proto3,oneof" json:"sequence_id,omitempty"`
+	Size                 *int64                 `protobuf:"varint,2,opt,name=size,proto3,oneof" json:"size,omitempty"`
+	Latency              *float64               `protobuf:"fixed64,3,opt,name=latency,proto3,oneof" json:"latency,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPing_Results_Replies) Reset() {
 	*x = DeviceLiveToolsPing_Results_Replies{}
-	mi := &file_meraki_devices_v1_ping_proto_msgTypes[11]
+	mi := &file_meraki_devices_v1_ping_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -731,7 +656,7 @@ func (x *DeviceLiveToolsPing_Results_Replies) String() string {
 func (*DeviceLiveToolsPing_Results_Replies) ProtoMessage() {}
 
 func (x *DeviceLiveToolsPing_Results_Replies) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ping_proto_msgTypes[11]
+	mi := &file_meraki_devices_v1_ping_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -768,90 +693,208 @@ func (x *DeviceLiveToolsPing_Results_Replies) GetLatency() float64 {
 	return 0
 }
 
+func (x *DeviceLiveToolsPing_Results_Replies) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type DeviceLiveToolsPing_Callback_HttpServer struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsPing_Callback_HttpServer) Reset() {
+	*x = DeviceLiveToolsPing_Callback_HttpServer{}
+	mi := &file_meraki_devices_v1_ping_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceLiveToolsPing_Callback_HttpServer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceLiveToolsPing_Callback_HttpServer) ProtoMessage() {}
+
+func (x *DeviceLiveToolsPing_Callback_HttpServer) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_ping_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceLiveToolsPing_Callback_HttpServer.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsPing_Callback_HttpServer) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_ping_proto_rawDescGZIP(), []int{1, 2, 0}
+}
+
+func (x *DeviceLiveToolsPing_Callback_HttpServer) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsPing_Callback_HttpServer) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type DeviceLiveToolsPing_Callback_PayloadTemplate struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsPing_Callback_PayloadTemplate) Reset() {
+	*x = DeviceLiveToolsPing_Callback_PayloadTemplate{}
+	mi := &file_meraki_devices_v1_ping_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceLiveToolsPing_Callback_PayloadTemplate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceLiveToolsPing_Callback_PayloadTemplate) ProtoMessage() {}
+
+func (x *DeviceLiveToolsPing_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_ping_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceLiveToolsPing_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsPing_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_ping_proto_rawDescGZIP(), []int{1, 2, 1}
+}
+
+func (x *DeviceLiveToolsPing_Callback_PayloadTemplate) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsPing_Callback_PayloadTemplate) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_devices_v1_ping_proto protoreflect.FileDescriptor
 
 const file_meraki_devices_v1_ping_proto_rawDesc = "" +
 	"\n" +
-	"\x1cmeraki/devices/v1/ping.proto\x12\x11meraki.devices.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"\xa1\x06\n" +
+	"\x1cmeraki/devices/v1/ping.proto\x12\x11meraki.devices.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x89\x03\n" +
 	" CreateDeviceLiveToolsPingRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x1b\n" +
 	"\x06target\x18\x02 \x01(\tH\x01R\x06target\x88\x01\x01\x12\x19\n" +
-	"\x05count\x18\x03 \x01(\x03H\x02R\x05count\x88\x01\x01\x12X\n" +
-	"\bcallback\x18\x04 \x01(\v2<.meraki.devices.v1.CreateDeviceLiveToolsPingRequest.CallbackR\bcallback\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xa1\x03\n" +
-	"\bCallback\x12\x15\n" +
-	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12(\n" +
-	"\rshared_secret\x18\x02 \x01(\tH\x01R\fsharedSecret\x88\x01\x01\x12h\n" +
-	"\vhttp_server\x18\x03 \x01(\v2G.meraki.devices.v1.CreateDeviceLiveToolsPingRequest.Callback.HttpServerR\n" +
-	"httpServer\x12w\n" +
-	"\x10payload_template\x18\x04 \x01(\v2L.meraki.devices.v1.CreateDeviceLiveToolsPingRequest.Callback.PayloadTemplateR\x0fpayloadTemplate\x1a(\n" +
-	"\n" +
-	"HttpServer\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a-\n" +
-	"\x0fPayloadTemplate\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\x06\n" +
-	"\x04_urlB\x10\n" +
-	"\x0e_shared_secretB\t\n" +
+	"\x05count\x18\x03 \x01(\x03H\x02R\x05count\x88\x01\x01\x12K\n" +
+	"\bcallback\x18\x04 \x01(\v2/.meraki.devices.v1.DeviceLiveToolsPing.CallbackR\bcallback\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\t\n" +
 	"\a_targetB\b\n" +
-	"\x06_count\"\xff\t\n" +
+	"\x06_count\"\xa7\x12\n" +
 	"\x13DeviceLiveToolsPing\x12\x1c\n" +
 	"\aping_id\x18\x01 \x01(\tH\x00R\x06pingId\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12H\n" +
 	"\arequest\x18\x03 \x01(\v2..meraki.devices.v1.DeviceLiveToolsPing.RequestR\arequest\x12\x1b\n" +
 	"\x06status\x18\x04 \x01(\tH\x02R\x06status\x88\x01\x01\x12H\n" +
 	"\aresults\x18\x05 \x01(\v2..meraki.devices.v1.DeviceLiveToolsPing.ResultsR\aresults\x12K\n" +
-	"\bcallback\x18\x06 \x01(\v2/.meraki.devices.v1.DeviceLiveToolsPing.CallbackR\bcallback\x1a~\n" +
+	"\bcallback\x18\x06 \x01(\v2/.meraki.devices.v1.DeviceLiveToolsPing.CallbackR\bcallback\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcd\x01\n" +
 	"\aRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x1b\n" +
 	"\x06target\x18\x02 \x01(\tH\x01R\x06target\x88\x01\x01\x12\x19\n" +
-	"\x05count\x18\x03 \x01(\x03H\x02R\x05count\x88\x01\x01B\t\n" +
+	"\x05count\x18\x03 \x01(\x03H\x02R\x05count\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\t\n" +
 	"\a_targetB\b\n" +
-	"\x06_count\x1a\xa6\x05\n" +
+	"\x06_count\x1a\xe3\a\n" +
 	"\aResults\x12\x17\n" +
 	"\x04sent\x18\x01 \x01(\x03H\x00R\x04sent\x88\x01\x01\x12\x1f\n" +
 	"\breceived\x18\x02 \x01(\x03H\x01R\breceived\x88\x01\x01\x12G\n" +
 	"\x04loss\x18\x03 \x01(\v23.meraki.devices.v1.DeviceLiveToolsPing.Results.LossR\x04loss\x12V\n" +
 	"\tlatencies\x18\x04 \x01(\v28.meraki.devices.v1.DeviceLiveToolsPing.Results.LatenciesR\tlatencies\x12P\n" +
-	"\areplies\x18\x05 \x03(\v26.meraki.devices.v1.DeviceLiveToolsPing.Results.RepliesR\areplies\x1a:\n" +
+	"\areplies\x18\x05 \x03(\v26.meraki.devices.v1.DeviceLiveToolsPing.Results.RepliesR\areplies\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x89\x01\n" +
 	"\x04Loss\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x01H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
-	"\v_percentage\x1a\x8c\x01\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_percentage\x1a\xdb\x01\n" +
 	"\tLatencies\x12\x1d\n" +
 	"\aminimum\x18\x01 \x01(\x01H\x00R\aminimum\x88\x01\x01\x12\x1d\n" +
 	"\aaverage\x18\x02 \x01(\x01H\x01R\aaverage\x88\x01\x01\x12\x1d\n" +
-	"\amaximum\x18\x03 \x01(\x01H\x02R\amaximum\x88\x01\x01B\n" +
+	"\amaximum\x18\x03 \x01(\x01H\x02R\amaximum\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_minimumB\n" +
 	"\n" +
 	"\b_averageB\n" +
 	"\n" +
-	"\b_maximum\x1a\x8c\x01\n" +
+	"\b_maximum\x1a\xdb\x01\n" +
 	"\aReplies\x12$\n" +
 	"\vsequence_id\x18\x01 \x01(\x03H\x00R\n" +
 	"sequenceId\x88\x01\x01\x12\x17\n" +
 	"\x04size\x18\x02 \x01(\x03H\x01R\x04size\x88\x01\x01\x12\x1d\n" +
-	"\alatency\x18\x03 \x01(\x01H\x02R\alatency\x88\x01\x01B\x0e\n" +
+	"\alatency\x18\x03 \x01(\x01H\x02R\alatency\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_sequence_idB\a\n" +
 	"\x05_sizeB\n" +
 	"\n" +
 	"\b_latencyB\a\n" +
 	"\x05_sentB\v\n" +
-	"\t_received\x1am\n" +
+	"\t_received\x1a\xb8\x05\n" +
 	"\bCallback\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01B\x05\n" +
+	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01\x12(\n" +
+	"\rshared_secret\x18\x04 \x01(\tH\x03R\fsharedSecret\x88\x01\x01\x12[\n" +
+	"\vhttp_server\x18\x05 \x01(\v2:.meraki.devices.v1.DeviceLiveToolsPing.Callback.HttpServerR\n" +
+	"httpServer\x12j\n" +
+	"\x10payload_template\x18\x06 \x01(\v2?.meraki.devices.v1.DeviceLiveToolsPing.Callback.PayloadTemplateR\x0fpayloadTemplate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aw\n" +
+	"\n" +
+	"HttpServer\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a|\n" +
+	"\x0fPayloadTemplate\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_idB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_urlB\t\n" +
-	"\a_statusB\n" +
+	"\a_statusB\x10\n" +
+	"\x0e_shared_secretB\n" +
 	"\n" +
 	"\b_ping_idB\x06\n" +
 	"\x04_urlB\t\n" +
@@ -860,8 +903,8 @@ const file_meraki_devices_v1_ping_proto_rawDesc = "" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01B\t\n" +
 	"\a_serialB\x05\n" +
-	"\x03_idBp\n" +
-	"\x1bcom.merakibroker.devices.v1B\tPingProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1b\x06proto3"
+	"\x03_idB\x8a\x01\n" +
+	"\x1bcom.merakibroker.devices.v1B\tPingProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1\xca\x02\x17MerakiBroker\\Devices\\V1b\x06proto3"
 
 var (
 	file_meraki_devices_v1_ping_proto_rawDescOnce sync.Once
@@ -875,39 +918,46 @@ func file_meraki_devices_v1_ping_proto_rawDescGZIP() []byte {
 	return file_meraki_devices_v1_ping_proto_rawDescData
 }
 
-var file_meraki_devices_v1_ping_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_meraki_devices_v1_ping_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_meraki_devices_v1_ping_proto_goTypes = []any{
-	(*CreateDeviceLiveToolsPingRequest)(nil),                          // 0: meraki.devices.v1.CreateDeviceLiveToolsPingRequest
-	(*DeviceLiveToolsPing)(nil),                                       // 1: meraki.devices.v1.DeviceLiveToolsPing
-	(*GetDeviceLiveToolsPingRequest)(nil),                             // 2: meraki.devices.v1.GetDeviceLiveToolsPingRequest
-	(*CreateDeviceLiveToolsPingRequest_Callback)(nil),                 // 3: meraki.devices.v1.CreateDeviceLiveToolsPingRequest.Callback
-	(*CreateDeviceLiveToolsPingRequest_Callback_HttpServer)(nil),      // 4: meraki.devices.v1.CreateDeviceLiveToolsPingRequest.Callback.HttpServer
-	(*CreateDeviceLiveToolsPingRequest_Callback_PayloadTemplate)(nil), // 5: meraki.devices.v1.CreateDeviceLiveToolsPingRequest.Callback.PayloadTemplate
-	(*DeviceLiveToolsPing_Request)(nil),                               // 6: meraki.devices.v1.DeviceLiveToolsPing.Request
-	(*DeviceLiveToolsPing_Results)(nil),                               // 7: meraki.devices.v1.DeviceLiveToolsPing.Results
-	(*DeviceLiveToolsPing_Callback)(nil),                              // 8: meraki.devices.v1.DeviceLiveToolsPing.Callback
-	(*DeviceLiveToolsPing_Results_Loss)(nil),                          // 9: meraki.devices.v1.DeviceLiveToolsPing.Results.Loss
-	(*DeviceLiveToolsPing_Results_Latencies)(nil),                     // 10: meraki.devices.v1.DeviceLiveToolsPing.Results.Latencies
-	(*DeviceLiveToolsPing_Results_Replies)(nil),                       // 11: meraki.devices.v1.DeviceLiveToolsPing.Results.Replies
-	(*fieldmaskpb.FieldMask)(nil),                                     // 12: google.protobuf.FieldMask
+	(*CreateDeviceLiveToolsPingRequest)(nil),             // 0: meraki.devices.v1.CreateDeviceLiveToolsPingRequest
+	(*DeviceLiveToolsPing)(nil),                          // 1: meraki.devices.v1.DeviceLiveToolsPing
+	(*GetDeviceLiveToolsPingRequest)(nil),                // 2: meraki.devices.v1.GetDeviceLiveToolsPingRequest
+	(*DeviceLiveToolsPing_Request)(nil),                  // 3: meraki.devices.v1.DeviceLiveToolsPing.Request
+	(*DeviceLiveToolsPing_Results)(nil),                  // 4: meraki.devices.v1.DeviceLiveToolsPing.Results
+	(*DeviceLiveToolsPing_Callback)(nil),                 // 5: meraki.devices.v1.DeviceLiveToolsPing.Callback
+	(*DeviceLiveToolsPing_Results_Loss)(nil),             // 6: meraki.devices.v1.DeviceLiveToolsPing.Results.Loss
+	(*DeviceLiveToolsPing_Results_Latencies)(nil),        // 7: meraki.devices.v1.DeviceLiveToolsPing.Results.Latencies
+	(*DeviceLiveToolsPing_Results_Replies)(nil),          // 8: meraki.devices.v1.DeviceLiveToolsPing.Results.Replies
+	(*DeviceLiveToolsPing_Callback_HttpServer)(nil),      // 9: meraki.devices.v1.DeviceLiveToolsPing.Callback.HttpServer
+	(*DeviceLiveToolsPing_Callback_PayloadTemplate)(nil), // 10: meraki.devices.v1.DeviceLiveToolsPing.Callback.PayloadTemplate
+	(*structpb.Struct)(nil),                              // 11: google.protobuf.Struct
 }
 var file_meraki_devices_v1_ping_proto_depIdxs = []int32{
-	3,  // 0: meraki.devices.v1.CreateDeviceLiveToolsPingRequest.callback:type_name -> meraki.devices.v1.CreateDeviceLiveToolsPingRequest.Callback
-	12, // 1: meraki.devices.v1.CreateDeviceLiveToolsPingRequest.null_fields:type_name -> google.protobuf.FieldMask
-	12, // 2: meraki.devices.v1.CreateDeviceLiveToolsPingRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6,  // 3: meraki.devices.v1.DeviceLiveToolsPing.request:type_name -> meraki.devices.v1.DeviceLiveToolsPing.Request
-	7,  // 4: meraki.devices.v1.DeviceLiveToolsPing.results:type_name -> meraki.devices.v1.DeviceLiveToolsPing.Results
-	8,  // 5: meraki.devices.v1.DeviceLiveToolsPing.callback:type_name -> meraki.devices.v1.DeviceLiveToolsPing.Callback
-	4,  // 6: meraki.devices.v1.CreateDeviceLiveToolsPingRequest.Callback.http_server:type_name -> meraki.devices.v1.CreateDeviceLiveToolsPingRequest.Callback.HttpServer
-	5,  // 7: meraki.devices.v1.CreateDeviceLiveToolsPingRequest.Callback.payload_template:type_name -> meraki.devices.v1.CreateDeviceLiveToolsPingRequest.Callback.PayloadTemplate
-	9,  // 8: meraki.devices.v1.DeviceLiveToolsPing.Results.loss:type_name -> meraki.devices.v1.DeviceLiveToolsPing.Results.Loss
-	10, // 9: meraki.devices.v1.DeviceLiveToolsPing.Results.latencies:type_name -> meraki.devices.v1.DeviceLiveToolsPing.Results.Latencies
-	11, // 10: meraki.devices.v1.DeviceLiveToolsPing.Results.replies:type_name -> meraki.devices.v1.DeviceLiveToolsPing.Results.Replies
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	5,  // 0: meraki.devices.v1.CreateDeviceLiveToolsPingRequest.callback:type_name -> meraki.devices.v1.DeviceLiveToolsPing.Callback
+	11, // 1: meraki.devices.v1.CreateDeviceLiveToolsPingRequest.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 2: meraki.devices.v1.DeviceLiveToolsPing.request:type_name -> meraki.devices.v1.DeviceLiveToolsPing.Request
+	4,  // 3: meraki.devices.v1.DeviceLiveToolsPing.results:type_name -> meraki.devices.v1.DeviceLiveToolsPing.Results
+	5,  // 4: meraki.devices.v1.DeviceLiveToolsPing.callback:type_name -> meraki.devices.v1.DeviceLiveToolsPing.Callback
+	11, // 5: meraki.devices.v1.DeviceLiveToolsPing.additional_properties:type_name -> google.protobuf.Struct
+	11, // 6: meraki.devices.v1.DeviceLiveToolsPing.Request.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 7: meraki.devices.v1.DeviceLiveToolsPing.Results.loss:type_name -> meraki.devices.v1.DeviceLiveToolsPing.Results.Loss
+	7,  // 8: meraki.devices.v1.DeviceLiveToolsPing.Results.latencies:type_name -> meraki.devices.v1.DeviceLiveToolsPing.Results.Latencies
+	8,  // 9: meraki.devices.v1.DeviceLiveToolsPing.Results.replies:type_name -> meraki.devices.v1.DeviceLiveToolsPing.Results.Replies
+	11, // 10: meraki.devices.v1.DeviceLiveToolsPing.Results.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 11: meraki.devices.v1.DeviceLiveToolsPing.Callback.http_server:type_name -> meraki.devices.v1.DeviceLiveToolsPing.Callback.HttpServer
+	10, // 12: meraki.devices.v1.DeviceLiveToolsPing.Callback.payload_template:type_name -> meraki.devices.v1.DeviceLiveToolsPing.Callback.PayloadTemplate
+	11, // 13: meraki.devices.v1.DeviceLiveToolsPing.Callback.additional_properties:type_name -> google.protobuf.Struct
+	11, // 14: meraki.devices.v1.DeviceLiveToolsPing.Results.Loss.additional_properties:type_name -> google.protobuf.Struct
+	11, // 15: meraki.devices.v1.DeviceLiveToolsPing.Results.Latencies.additional_properties:type_name -> google.protobuf.Struct
+	11, // 16: meraki.devices.v1.DeviceLiveToolsPing.Results.Replies.additional_properties:type_name -> google.protobuf.Struct
+	11, // 17: meraki.devices.v1.DeviceLiveToolsPing.Callback.HttpServer.additional_properties:type_name -> google.protobuf.Struct
+	11, // 18: meraki.devices.v1.DeviceLiveToolsPing.Callback.PayloadTemplate.additional_properties:type_name -> google.protobuf.Struct
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_meraki_devices_v1_ping_proto_init() }
@@ -926,14 +976,13 @@ func file_meraki_devices_v1_ping_proto_init() {
 	file_meraki_devices_v1_ping_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_devices_v1_ping_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_devices_v1_ping_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_devices_v1_ping_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_devices_v1_ping_proto_rawDesc), len(file_meraki_devices_v1_ping_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -29,13 +29,14 @@ const (
 type CreateDeviceLiveToolsPingDeviceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Serial        *string                                          `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Count         *int64                                           `protobuf:"varint,2,opt,name=count,proto3,oneof" json:"count,omitempty"`
-	Callback      *CreateDeviceLiveToolsPingDeviceRequest_Callback `protobuf:"bytes,3,opt,name=callback,proto3" json:"callback,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                           `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                           `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Serial               *string                             `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Count                *int64                              `protobuf:"varint,2,opt,name=count,proto3,oneof" json:"count,omitempty"`
+	Callback             *DeviceLiveToolsPingDevice_Callback `protobuf:"bytes,3,opt,name=callback,proto3" json:"callback,omitempty"`
+	EmptyFields          []string                            `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                            `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateDeviceLiveToolsPingDeviceRequest) Reset() {
@@ -82,38 +83,47 @@ func (x *CreateDeviceLiveToolsPingDeviceRequest) GetCount() int64 {
 	return 0
 }
 
-func (x *CreateDeviceLiveToolsPingDeviceRequest) GetCallback() *CreateDeviceLiveToolsPingDeviceRequest_Callback {
+func (x *CreateDeviceLiveToolsPingDeviceRequest) GetCallback() *DeviceLiveToolsPingDevice_Callback {
 	if x != nil {
 		return x.Callback
 	}
 	return nil
 }
 
-func (x *CreateDeviceLiveToolsPingDeviceRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsPingDeviceRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateDeviceLiveToolsPingDeviceRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createDeviceLiveToolsPingDevice, getDeviceLiveToolsPingDevice.
+func (x *CreateDeviceLiveToolsPingDeviceRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateDeviceLiveToolsPingDeviceRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The live tools ping device of a device. Answer of createDeviceLiveToolsPingDevice,
+// getDeviceLiveToolsPingDevice.
 type DeviceLiveToolsPingDevice struct {
-	state         protoimpl.MessageState              `protogen:"open.v1"`
-	PingId        *string                             `protobuf:"bytes,1,opt,name=ping_id,json=pingId,proto3,oneof" json:"ping_id,omitempty"`
-	Url           *string                             `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Request       *DeviceLiveToolsPingDevice_Request  `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
-	Status        *string                             `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Results       *DeviceLiveToolsPingDevice_Results  `protobuf:"bytes,5,opt,name=results,proto3" json:"results,omitempty"`
-	Callback      *DeviceLiveToolsPingDevice_Callback `protobuf:"bytes,6,opt,name=callback,proto3" json:"callback,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState              `protogen:"open.v1"`
+	PingId               *string                             `protobuf:"bytes,1,opt,name=ping_id,json=pingId,proto3,oneof" json:"ping_id,omitempty"`
+	Url                  *string                             `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Request              *DeviceLiveToolsPingDevice_Request  `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
+	Status               *string                             `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Results              *DeviceLiveToolsPingDevice_Results  `protobuf:"bytes,5,opt,name=results,proto3" json:"results,omitempty"`
+	Callback             *DeviceLiveToolsPingDevice_Callback `protobuf:"bytes,6,opt,name=callback,proto3" json:"callback,omitempty"`
+	AdditionalProperties *structpb.Struct                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPingDevice) Reset() {
@@ -188,6 +198,13 @@ func (x *DeviceLiveToolsPingDevice) GetCallback() *DeviceLiveToolsPingDevice_Cal
 	return nil
 }
 
+func (x *DeviceLiveToolsPingDevice) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getDeviceLiveToolsPingDevice.
 type GetDeviceLiveToolsPingDeviceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -243,173 +260,18 @@ func (x *GetDeviceLiveToolsPingDeviceRequest) GetId() string {
 	return ""
 }
 
-type CreateDeviceLiveToolsPingDeviceRequest_Callback struct {
-	state           protoimpl.MessageState                                           `protogen:"open.v1"`
-	Url             *string                                                          `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	SharedSecret    *string                                                          `protobuf:"bytes,2,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
-	HttpServer      *CreateDeviceLiveToolsPingDeviceRequest_Callback_HttpServer      `protobuf:"bytes,3,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
-	PayloadTemplate *CreateDeviceLiveToolsPingDeviceRequest_Callback_PayloadTemplate `protobuf:"bytes,4,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsPingDeviceRequest_Callback) Reset() {
-	*x = CreateDeviceLiveToolsPingDeviceRequest_Callback{}
-	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsPingDeviceRequest_Callback) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsPingDeviceRequest_Callback) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsPingDeviceRequest_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsPingDeviceRequest_Callback.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsPingDeviceRequest_Callback) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_ping_device_proto_rawDescGZIP(), []int{0, 0}
-}
-
-func (x *CreateDeviceLiveToolsPingDeviceRequest_Callback) GetUrl() string {
-	if x != nil && x.Url != nil {
-		return *x.Url
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsPingDeviceRequest_Callback) GetSharedSecret() string {
-	if x != nil && x.SharedSecret != nil {
-		return *x.SharedSecret
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsPingDeviceRequest_Callback) GetHttpServer() *CreateDeviceLiveToolsPingDeviceRequest_Callback_HttpServer {
-	if x != nil {
-		return x.HttpServer
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsPingDeviceRequest_Callback) GetPayloadTemplate() *CreateDeviceLiveToolsPingDeviceRequest_Callback_PayloadTemplate {
-	if x != nil {
-		return x.PayloadTemplate
-	}
-	return nil
-}
-
-type CreateDeviceLiveToolsPingDeviceRequest_Callback_HttpServer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsPingDeviceRequest_Callback_HttpServer) Reset() {
-	*x = CreateDeviceLiveToolsPingDeviceRequest_Callback_HttpServer{}
-	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsPingDeviceRequest_Callback_HttpServer) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsPingDeviceRequest_Callback_HttpServer) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsPingDeviceRequest_Callback_HttpServer) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsPingDeviceRequest_Callback_HttpServer.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsPingDeviceRequest_Callback_HttpServer) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_ping_device_proto_rawDescGZIP(), []int{0, 0, 0}
-}
-
-func (x *CreateDeviceLiveToolsPingDeviceRequest_Callback_HttpServer) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateDeviceLiveToolsPingDeviceRequest_Callback_PayloadTemplate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsPingDeviceRequest_Callback_PayloadTemplate) Reset() {
-	*x = CreateDeviceLiveToolsPingDeviceRequest_Callback_PayloadTemplate{}
-	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsPingDeviceRequest_Callback_PayloadTemplate) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsPingDeviceRequest_Callback_PayloadTemplate) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsPingDeviceRequest_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsPingDeviceRequest_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsPingDeviceRequest_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_ping_device_proto_rawDescGZIP(), []int{0, 0, 1}
-}
-
-func (x *CreateDeviceLiveToolsPingDeviceRequest_Callback_PayloadTemplate) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
 type DeviceLiveToolsPingDevice_Request struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Count         *int64                 `protobuf:"varint,2,opt,name=count,proto3,oneof" json:"count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Count                *int64                 `protobuf:"varint,2,opt,name=count,proto3,oneof" json:"count,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPingDevice_Request) Reset() {
 	*x = DeviceLiveToolsPingDevice_Request{}
-	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[6]
+	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -421,7 +283,7 @@ func (x *DeviceLiveToolsPingDevice_Request) String() string {
 func (*DeviceLiveToolsPingDevice_Request) ProtoMessage() {}
 
 func (x *DeviceLiveToolsPingDevice_Request) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[6]
+	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -451,20 +313,28 @@ func (x *DeviceLiveToolsPingDevice_Request) GetCount() int64 {
 	return 0
 }
 
+func (x *DeviceLiveToolsPingDevice_Request) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsPingDevice_Results struct {
-	state         protoimpl.MessageState                       `protogen:"open.v1"`
-	Sent          *int64                                       `protobuf:"varint,1,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
-	Received      *int64                                       `protobuf:"varint,2,opt,name=received,proto3,oneof" json:"received,omitempty"`
-	Loss          *DeviceLiveToolsPingDevice_Results_Loss      `protobuf:"bytes,3,opt,name=loss,proto3" json:"loss,omitempty"`
-	Latencies     *DeviceLiveToolsPingDevice_Results_Latencies `protobuf:"bytes,4,opt,name=latencies,proto3" json:"latencies,omitempty"`
-	Replies       []*DeviceLiveToolsPingDevice_Results_Replies `protobuf:"bytes,5,rep,name=replies,proto3" json:"replies,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                       `protogen:"open.v1"`
+	Sent                 *int64                                       `protobuf:"varint,1,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
+	Received             *int64                                       `protobuf:"varint,2,opt,name=received,proto3,oneof" json:"received,omitempty"`
+	Loss                 *DeviceLiveToolsPingDevice_Results_Loss      `protobuf:"bytes,3,opt,name=loss,proto3" json:"loss,omitempty"`
+	Latencies            *DeviceLiveToolsPingDevice_Results_Latencies `protobuf:"bytes,4,opt,name=latencies,proto3" json:"latencies,omitempty"`
+	Replies              []*DeviceLiveToolsPingDevice_Results_Replies `protobuf:"bytes,5,rep,name=replies,proto3" json:"replies,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPingDevice_Results) Reset() {
 	*x = DeviceLiveToolsPingDevice_Results{}
-	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[7]
+	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -476,7 +346,7 @@ func (x *DeviceLiveToolsPingDevice_Results) String() string {
 func (*DeviceLiveToolsPingDevice_Results) ProtoMessage() {}
 
 func (x *DeviceLiveToolsPingDevice_Results) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[7]
+	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -527,18 +397,29 @@ func (x *DeviceLiveToolsPingDevice_Results) GetReplies() []*DeviceLiveToolsPingD
 	return nil
 }
 
+func (x *DeviceLiveToolsPingDevice_Results) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsPingDevice_Callback struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Url           *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Status        *string                `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                              `protogen:"open.v1"`
+	Id                   *string                                             `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Url                  *string                                             `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Status               *string                                             `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	SharedSecret         *string                                             `protobuf:"bytes,4,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
+	HttpServer           *DeviceLiveToolsPingDevice_Callback_HttpServer      `protobuf:"bytes,5,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
+	PayloadTemplate      *DeviceLiveToolsPingDevice_Callback_PayloadTemplate `protobuf:"bytes,6,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPingDevice_Callback) Reset() {
 	*x = DeviceLiveToolsPingDevice_Callback{}
-	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[8]
+	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -550,7 +431,7 @@ func (x *DeviceLiveToolsPingDevice_Callback) String() string {
 func (*DeviceLiveToolsPingDevice_Callback) ProtoMessage() {}
 
 func (x *DeviceLiveToolsPingDevice_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[8]
+	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -587,16 +468,45 @@ func (x *DeviceLiveToolsPingDevice_Callback) GetStatus() string {
 	return ""
 }
 
+func (x *DeviceLiveToolsPingDevice_Callback) GetSharedSecret() string {
+	if x != nil && x.SharedSecret != nil {
+		return *x.SharedSecret
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsPingDevice_Callback) GetHttpServer() *DeviceLiveToolsPingDevice_Callback_HttpServer {
+	if x != nil {
+		return x.HttpServer
+	}
+	return nil
+}
+
+func (x *DeviceLiveToolsPingDevice_Callback) GetPayloadTemplate() *DeviceLiveToolsPingDevice_Callback_PayloadTemplate {
+	if x != nil {
+		return x.PayloadTemplate
+	}
+	return nil
+}
+
+func (x *DeviceLiveToolsPingDevice_Callback) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsPingDevice_Results_Loss struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPingDevice_Results_Loss) Reset() {
 	*x = DeviceLiveToolsPingDevice_Results_Loss{}
-	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[9]
+	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -608,7 +518,7 @@ func (x *DeviceLiveToolsPingDevice_Results_Loss) String() string {
 func (*DeviceLiveToolsPingDevice_Results_Loss) ProtoMessage() {}
 
 func (x *DeviceLiveToolsPingDevice_Results_Loss) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[9]
+	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -631,18 +541,26 @@ func (x *DeviceLiveToolsPingDevice_Results_Loss) GetPercentage() float64 {
 	return 0
 }
 
+func (x *DeviceLiveToolsPingDevice_Results_Loss) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsPingDevice_Results_Latencies struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Minimum       *float64               `protobuf:"fixed64,1,opt,name=minimum,proto3,oneof" json:"minimum,omitempty"`
-	Average       *float64               `protobuf:"fixed64,2,opt,name=average,proto3,oneof" json:"average,omitempty"`
-	Maximum       *float64               `protobuf:"fixed64,3,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Minimum              *float64               `protobuf:"fixed64,1,opt,name=minimum,proto3,oneof" json:"minimum,omitempty"`
+	Average              *float64               `protobuf:"fixed64,2,opt,name=average,proto3,oneof" json:"average,omitempty"`
+	Maximum              *float64               `protobuf:"fixed64,3,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPingDevice_Results_Latencies) Reset() {
 	*x = DeviceLiveToolsPingDevice_Results_Latencies{}
-	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[10]
+	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -654,7 +572,7 @@ func (x *DeviceLiveToolsPingDevice_Results_Latencies) String() string {
 func (*DeviceLiveToolsPingDevice_Results_Latencies) ProtoMessage() {}
 
 func (x *DeviceLiveToolsPingDevice_Results_Latencies) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[10]
+	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -691,18 +609,26 @@ func (x *DeviceLiveToolsPingDevice_Results_Latencies) GetMaximum() float64 {
 	return 0
 }
 
+func (x *DeviceLiveToolsPingDevice_Results_Latencies) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsPingDevice_Results_Replies struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	SequenceId    *int64                 `protobuf:"varint,1,opt,name=sequence_id,json=sequenceId,proto3,oneof" json:"sequence_id,omitempty"`
-	Size          *int64                 `protobuf:"varint,2,opt,name=size,proto3,oneof" json:"size,omitempty"`
-	Latency       *float64               `protobuf:"fixed64,3,opt,name=latency,proto3,oneof" json:"latency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	SequenceId           *int64                 `protobuf:"varint,1,opt,name=sequence_id,json=sequenceId,proto3,oneof" json:"sequence_id,omitempty"`
+	Size                 *int64                 `protobuf:"varint,2,opt,name=size,proto3,oneof" json:"size,omitempty"`
+	Latency              *float64               `protobuf:"fixed64,3,opt,name=latency,proto3,oneof" json:"latency,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPingDevice_Results_Replies) Reset() {
 	*x = DeviceLiveToolsPingDevice_Results_Replies{}
-	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[11]
+	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -714,7 +640,7 @@ func (x *DeviceLiveToolsPingDevice_Results_Replies) String() string {
 func (*DeviceLiveToolsPingDevice_Results_Replies) ProtoMessage() {}
 
 func (x *DeviceLiveToolsPingDevice_Results_Replies) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[11]
+	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -751,87 +677,204 @@ func (x *DeviceLiveToolsPingDevice_Results_Replies) GetLatency() float64 {
 	return 0
 }
 
+func (x *DeviceLiveToolsPingDevice_Results_Replies) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type DeviceLiveToolsPingDevice_Callback_HttpServer struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsPingDevice_Callback_HttpServer) Reset() {
+	*x = DeviceLiveToolsPingDevice_Callback_HttpServer{}
+	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceLiveToolsPingDevice_Callback_HttpServer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceLiveToolsPingDevice_Callback_HttpServer) ProtoMessage() {}
+
+func (x *DeviceLiveToolsPingDevice_Callback_HttpServer) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceLiveToolsPingDevice_Callback_HttpServer.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsPingDevice_Callback_HttpServer) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_ping_device_proto_rawDescGZIP(), []int{1, 2, 0}
+}
+
+func (x *DeviceLiveToolsPingDevice_Callback_HttpServer) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsPingDevice_Callback_HttpServer) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type DeviceLiveToolsPingDevice_Callback_PayloadTemplate struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsPingDevice_Callback_PayloadTemplate) Reset() {
+	*x = DeviceLiveToolsPingDevice_Callback_PayloadTemplate{}
+	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceLiveToolsPingDevice_Callback_PayloadTemplate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceLiveToolsPingDevice_Callback_PayloadTemplate) ProtoMessage() {}
+
+func (x *DeviceLiveToolsPingDevice_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_ping_device_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceLiveToolsPingDevice_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsPingDevice_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_ping_device_proto_rawDescGZIP(), []int{1, 2, 1}
+}
+
+func (x *DeviceLiveToolsPingDevice_Callback_PayloadTemplate) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsPingDevice_Callback_PayloadTemplate) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_devices_v1_ping_device_proto protoreflect.FileDescriptor
 
 const file_meraki_devices_v1_ping_device_proto_rawDesc = "" +
 	"\n" +
-	"#meraki/devices/v1/ping_device.proto\x12\x11meraki.devices.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x91\x06\n" +
+	"#meraki/devices/v1/ping_device.proto\x12\x11meraki.devices.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\xed\x02\n" +
 	"&CreateDeviceLiveToolsPingDeviceRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x19\n" +
-	"\x05count\x18\x02 \x01(\x03H\x01R\x05count\x88\x01\x01\x12^\n" +
-	"\bcallback\x18\x03 \x01(\v2B.meraki.devices.v1.CreateDeviceLiveToolsPingDeviceRequest.CallbackR\bcallback\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xad\x03\n" +
-	"\bCallback\x12\x15\n" +
-	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12(\n" +
-	"\rshared_secret\x18\x02 \x01(\tH\x01R\fsharedSecret\x88\x01\x01\x12n\n" +
-	"\vhttp_server\x18\x03 \x01(\v2M.meraki.devices.v1.CreateDeviceLiveToolsPingDeviceRequest.Callback.HttpServerR\n" +
-	"httpServer\x12}\n" +
-	"\x10payload_template\x18\x04 \x01(\v2R.meraki.devices.v1.CreateDeviceLiveToolsPingDeviceRequest.Callback.PayloadTemplateR\x0fpayloadTemplate\x1a(\n" +
-	"\n" +
-	"HttpServer\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a-\n" +
-	"\x0fPayloadTemplate\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\x06\n" +
-	"\x04_urlB\x10\n" +
-	"\x0e_shared_secretB\t\n" +
+	"\x05count\x18\x02 \x01(\x03H\x01R\x05count\x88\x01\x01\x12Q\n" +
+	"\bcallback\x18\x03 \x01(\v25.meraki.devices.v1.DeviceLiveToolsPingDevice.CallbackR\bcallback\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\b\n" +
-	"\x06_count\"\x81\n" +
-	"\n" +
+	"\x06_count\"\xb5\x12\n" +
 	"\x19DeviceLiveToolsPingDevice\x12\x1c\n" +
 	"\aping_id\x18\x01 \x01(\tH\x00R\x06pingId\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12N\n" +
 	"\arequest\x18\x03 \x01(\v24.meraki.devices.v1.DeviceLiveToolsPingDevice.RequestR\arequest\x12\x1b\n" +
 	"\x06status\x18\x04 \x01(\tH\x02R\x06status\x88\x01\x01\x12N\n" +
 	"\aresults\x18\x05 \x01(\v24.meraki.devices.v1.DeviceLiveToolsPingDevice.ResultsR\aresults\x12Q\n" +
-	"\bcallback\x18\x06 \x01(\v25.meraki.devices.v1.DeviceLiveToolsPingDevice.CallbackR\bcallback\x1aV\n" +
+	"\bcallback\x18\x06 \x01(\v25.meraki.devices.v1.DeviceLiveToolsPingDevice.CallbackR\bcallback\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa5\x01\n" +
 	"\aRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x19\n" +
-	"\x05count\x18\x02 \x01(\x03H\x01R\x05count\x88\x01\x01B\t\n" +
+	"\x05count\x18\x02 \x01(\x03H\x01R\x05count\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\b\n" +
-	"\x06_count\x1a\xb8\x05\n" +
+	"\x06_count\x1a\xf5\a\n" +
 	"\aResults\x12\x17\n" +
 	"\x04sent\x18\x01 \x01(\x03H\x00R\x04sent\x88\x01\x01\x12\x1f\n" +
 	"\breceived\x18\x02 \x01(\x03H\x01R\breceived\x88\x01\x01\x12M\n" +
 	"\x04loss\x18\x03 \x01(\v29.meraki.devices.v1.DeviceLiveToolsPingDevice.Results.LossR\x04loss\x12\\\n" +
 	"\tlatencies\x18\x04 \x01(\v2>.meraki.devices.v1.DeviceLiveToolsPingDevice.Results.LatenciesR\tlatencies\x12V\n" +
-	"\areplies\x18\x05 \x03(\v2<.meraki.devices.v1.DeviceLiveToolsPingDevice.Results.RepliesR\areplies\x1a:\n" +
+	"\areplies\x18\x05 \x03(\v2<.meraki.devices.v1.DeviceLiveToolsPingDevice.Results.RepliesR\areplies\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x89\x01\n" +
 	"\x04Loss\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x01H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
-	"\v_percentage\x1a\x8c\x01\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_percentage\x1a\xdb\x01\n" +
 	"\tLatencies\x12\x1d\n" +
 	"\aminimum\x18\x01 \x01(\x01H\x00R\aminimum\x88\x01\x01\x12\x1d\n" +
 	"\aaverage\x18\x02 \x01(\x01H\x01R\aaverage\x88\x01\x01\x12\x1d\n" +
-	"\amaximum\x18\x03 \x01(\x01H\x02R\amaximum\x88\x01\x01B\n" +
+	"\amaximum\x18\x03 \x01(\x01H\x02R\amaximum\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_minimumB\n" +
 	"\n" +
 	"\b_averageB\n" +
 	"\n" +
-	"\b_maximum\x1a\x8c\x01\n" +
+	"\b_maximum\x1a\xdb\x01\n" +
 	"\aReplies\x12$\n" +
 	"\vsequence_id\x18\x01 \x01(\x03H\x00R\n" +
 	"sequenceId\x88\x01\x01\x12\x17\n" +
 	"\x04size\x18\x02 \x01(\x03H\x01R\x04size\x88\x01\x01\x12\x1d\n" +
-	"\alatency\x18\x03 \x01(\x01H\x02R\alatency\x88\x01\x01B\x0e\n" +
+	"\alatency\x18\x03 \x01(\x01H\x02R\alatency\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_sequence_idB\a\n" +
 	"\x05_sizeB\n" +
 	"\n" +
 	"\b_latencyB\a\n" +
 	"\x05_sentB\v\n" +
-	"\t_received\x1am\n" +
+	"\t_received\x1a\xc4\x05\n" +
 	"\bCallback\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01B\x05\n" +
+	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01\x12(\n" +
+	"\rshared_secret\x18\x04 \x01(\tH\x03R\fsharedSecret\x88\x01\x01\x12a\n" +
+	"\vhttp_server\x18\x05 \x01(\v2@.meraki.devices.v1.DeviceLiveToolsPingDevice.Callback.HttpServerR\n" +
+	"httpServer\x12p\n" +
+	"\x10payload_template\x18\x06 \x01(\v2E.meraki.devices.v1.DeviceLiveToolsPingDevice.Callback.PayloadTemplateR\x0fpayloadTemplate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aw\n" +
+	"\n" +
+	"HttpServer\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a|\n" +
+	"\x0fPayloadTemplate\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_idB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_urlB\t\n" +
-	"\a_statusB\n" +
+	"\a_statusB\x10\n" +
+	"\x0e_shared_secretB\n" +
 	"\n" +
 	"\b_ping_idB\x06\n" +
 	"\x04_urlB\t\n" +
@@ -840,8 +883,8 @@ const file_meraki_devices_v1_ping_device_proto_rawDesc = "" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01B\t\n" +
 	"\a_serialB\x05\n" +
-	"\x03_idBv\n" +
-	"\x1bcom.merakibroker.devices.v1B\x0fPingDeviceProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1b\x06proto3"
+	"\x03_idB\x90\x01\n" +
+	"\x1bcom.merakibroker.devices.v1B\x0fPingDeviceProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1\xca\x02\x17MerakiBroker\\Devices\\V1b\x06proto3"
 
 var (
 	file_meraki_devices_v1_ping_device_proto_rawDescOnce sync.Once
@@ -855,39 +898,46 @@ func file_meraki_devices_v1_ping_device_proto_rawDescGZIP() []byte {
 	return file_meraki_devices_v1_ping_device_proto_rawDescData
 }
 
-var file_meraki_devices_v1_ping_device_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_meraki_devices_v1_ping_device_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_meraki_devices_v1_ping_device_proto_goTypes = []any{
-	(*CreateDeviceLiveToolsPingDeviceRequest)(nil),                          // 0: meraki.devices.v1.CreateDeviceLiveToolsPingDeviceRequest
-	(*DeviceLiveToolsPingDevice)(nil),                                       // 1: meraki.devices.v1.DeviceLiveToolsPingDevice
-	(*GetDeviceLiveToolsPingDeviceRequest)(nil),                             // 2: meraki.devices.v1.GetDeviceLiveToolsPingDeviceRequest
-	(*CreateDeviceLiveToolsPingDeviceRequest_Callback)(nil),                 // 3: meraki.devices.v1.CreateDeviceLiveToolsPingDeviceRequest.Callback
-	(*CreateDeviceLiveToolsPingDeviceRequest_Callback_HttpServer)(nil),      // 4: meraki.devices.v1.CreateDeviceLiveToolsPingDeviceRequest.Callback.HttpServer
-	(*CreateDeviceLiveToolsPingDeviceRequest_Callback_PayloadTemplate)(nil), // 5: meraki.devices.v1.CreateDeviceLiveToolsPingDeviceRequest.Callback.PayloadTemplate
-	(*DeviceLiveToolsPingDevice_Request)(nil),                               // 6: meraki.devices.v1.DeviceLiveToolsPingDevice.Request
-	(*DeviceLiveToolsPingDevice_Results)(nil),                               // 7: meraki.devices.v1.DeviceLiveToolsPingDevice.Results
-	(*DeviceLiveToolsPingDevice_Callback)(nil),                              // 8: meraki.devices.v1.DeviceLiveToolsPingDevice.Callback
-	(*DeviceLiveToolsPingDevice_Results_Loss)(nil),                          // 9: meraki.devices.v1.DeviceLiveToolsPingDevice.Results.Loss
-	(*DeviceLiveToolsPingDevice_Results_Latencies)(nil),                     // 10: meraki.devices.v1.DeviceLiveToolsPingDevice.Results.Latencies
-	(*DeviceLiveToolsPingDevice_Results_Replies)(nil),                       // 11: meraki.devices.v1.DeviceLiveToolsPingDevice.Results.Replies
-	(*fieldmaskpb.FieldMask)(nil),                                           // 12: google.protobuf.FieldMask
+	(*CreateDeviceLiveToolsPingDeviceRequest)(nil),             // 0: meraki.devices.v1.CreateDeviceLiveToolsPingDeviceRequest
+	(*DeviceLiveToolsPingDevice)(nil),                          // 1: meraki.devices.v1.DeviceLiveToolsPingDevice
+	(*GetDeviceLiveToolsPingDeviceRequest)(nil),                // 2: meraki.devices.v1.GetDeviceLiveToolsPingDeviceRequest
+	(*DeviceLiveToolsPingDevice_Request)(nil),                  // 3: meraki.devices.v1.DeviceLiveToolsPingDevice.Request
+	(*DeviceLiveToolsPingDevice_Results)(nil),                  // 4: meraki.devices.v1.DeviceLiveToolsPingDevice.Results
+	(*DeviceLiveToolsPingDevice_Callback)(nil),                 // 5: meraki.devices.v1.DeviceLiveToolsPingDevice.Callback
+	(*DeviceLiveToolsPingDevice_Results_Loss)(nil),             // 6: meraki.devices.v1.DeviceLiveToolsPingDevice.Results.Loss
+	(*DeviceLiveToolsPingDevice_Results_Latencies)(nil),        // 7: meraki.devices.v1.DeviceLiveToolsPingDevice.Results.Latencies
+	(*DeviceLiveToolsPingDevice_Results_Replies)(nil),          // 8: meraki.devices.v1.DeviceLiveToolsPingDevice.Results.Replies
+	(*DeviceLiveToolsPingDevice_Callback_HttpServer)(nil),      // 9: meraki.devices.v1.DeviceLiveToolsPingDevice.Callback.HttpServer
+	(*DeviceLiveToolsPingDevice_Callback_PayloadTemplate)(nil), // 10: meraki.devices.v1.DeviceLiveToolsPingDevice.Callback.PayloadTemplate
+	(*structpb.Struct)(nil),                                    // 11: google.protobuf.Struct
 }
 var file_meraki_devices_v1_ping_device_proto_depIdxs = []int32{
-	3,  // 0: meraki.devices.v1.CreateDeviceLiveToolsPingDeviceRequest.callback:type_name -> meraki.devices.v1.CreateDeviceLiveToolsPingDeviceRequest.Callback
-	12, // 1: meraki.devices.v1.CreateDeviceLiveToolsPingDeviceRequest.null_fields:type_name -> google.protobuf.FieldMask
-	12, // 2: meraki.devices.v1.CreateDeviceLiveToolsPingDeviceRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6,  // 3: meraki.devices.v1.DeviceLiveToolsPingDevice.request:type_name -> meraki.devices.v1.DeviceLiveToolsPingDevice.Request
-	7,  // 4: meraki.devices.v1.DeviceLiveToolsPingDevice.results:type_name -> meraki.devices.v1.DeviceLiveToolsPingDevice.Results
-	8,  // 5: meraki.devices.v1.DeviceLiveToolsPingDevice.callback:type_name -> meraki.devices.v1.DeviceLiveToolsPingDevice.Callback
-	4,  // 6: meraki.devices.v1.CreateDeviceLiveToolsPingDeviceRequest.Callback.http_server:type_name -> meraki.devices.v1.CreateDeviceLiveToolsPingDeviceRequest.Callback.HttpServer
-	5,  // 7: meraki.devices.v1.CreateDeviceLiveToolsPingDeviceRequest.Callback.payload_template:type_name -> meraki.devices.v1.CreateDeviceLiveToolsPingDeviceRequest.Callback.PayloadTemplate
-	9,  // 8: meraki.devices.v1.DeviceLiveToolsPingDevice.Results.loss:type_name -> meraki.devices.v1.DeviceLiveToolsPingDevice.Results.Loss
-	10, // 9: meraki.devices.v1.DeviceLiveToolsPingDevice.Results.latencies:type_name -> meraki.devices.v1.DeviceLiveToolsPingDevice.Results.Latencies
-	11, // 10: meraki.devices.v1.DeviceLiveToolsPingDevice.Results.replies:type_name -> meraki.devices.v1.DeviceLiveToolsPingDevice.Results.Replies
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	5,  // 0: meraki.devices.v1.CreateDeviceLiveToolsPingDeviceRequest.callback:type_name -> meraki.devices.v1.DeviceLiveToolsPingDevice.Callback
+	11, // 1: meraki.devices.v1.CreateDeviceLiveToolsPingDeviceRequest.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 2: meraki.devices.v1.DeviceLiveToolsPingDevice.request:type_name -> meraki.devices.v1.DeviceLiveToolsPingDevice.Request
+	4,  // 3: meraki.devices.v1.DeviceLiveToolsPingDevice.results:type_name -> meraki.devices.v1.DeviceLiveToolsPingDevice.Results
+	5,  // 4: meraki.devices.v1.DeviceLiveToolsPingDevice.callback:type_name -> meraki.devices.v1.DeviceLiveToolsPingDevice.Callback
+	11, // 5: meraki.devices.v1.DeviceLiveToolsPingDevice.additional_properties:type_name -> google.protobuf.Struct
+	11, // 6: meraki.devices.v1.DeviceLiveToolsPingDevice.Request.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 7: meraki.devices.v1.DeviceLiveToolsPingDevice.Results.loss:type_name -> meraki.devices.v1.DeviceLiveToolsPingDevice.Results.Loss
+	7,  // 8: meraki.devices.v1.DeviceLiveToolsPingDevice.Results.latencies:type_name -> meraki.devices.v1.DeviceLiveToolsPingDevice.Results.Latencies
+	8,  // 9: meraki.devices.v1.DeviceLiveToolsPingDevice.Results.replies:type_name -> meraki.devices.v1.DeviceLiveToolsPingDevice.Results.Replies
+	11, // 10: meraki.devices.v1.DeviceLiveToolsPingDevice.Results.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 11: meraki.devices.v1.DeviceLiveToolsPingDevice.Callback.http_server:type_name -> meraki.devices.v1.DeviceLiveToolsPingDevice.Callback.HttpServer
+	10, // 12: meraki.devices.v1.DeviceLiveToolsPingDevice.Callback.payload_template:type_name -> meraki.devices.v1.DeviceLiveToolsPingDevice.Callback.PayloadTemplate
+	11, // 13: meraki.devices.v1.DeviceLiveToolsPingDevice.Callback.additional_properties:type_name -> google.protobuf.Struct
+	11, // 14: meraki.devices.v1.DeviceLiveToolsPingDevice.Results.Loss.additional_properties:type_name -> google.protobuf.Struct
+	11, // 15: meraki.devices.v1.DeviceLiveToolsPingDevice.Results.Latencies.additional_properties:type_name -> google.protobuf.Struct
+	11, // 16: meraki.devices.v1.DeviceLiveToolsPingDevice.Results.Replies.additional_properties:type_name -> google.protobuf.Struct
+	11, // 17: meraki.devices.v1.DeviceLiveToolsPingDevice.Callback.HttpServer.additional_properties:type_name -> google.protobuf.Struct
+	11, // 18: meraki.devices.v1.DeviceLiveToolsPingDevice.Callback.PayloadTemplate.additional_properties:type_name -> google.protobuf.Struct
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_meraki_devices_v1_ping_device_proto_init() }
@@ -906,14 +956,13 @@ func file_meraki_devices_v1_ping_device_proto_init() {
 	file_meraki_devices_v1_ping_device_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_devices_v1_ping_device_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_devices_v1_ping_device_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_devices_v1_ping_device_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_devices_v1_ping_device_proto_rawDesc), len(file_meraki_devices_v1_ping_device_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -31,12 +31,13 @@ type CreateDeviceLiveToolsPortsCycleRequest struct {
 	// Required.
 	Serial *string `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// Required.
-	Ports         []string                                         `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`
-	Callback      *CreateDeviceLiveToolsPortsCycleRequest_Callback `protobuf:"bytes,3,opt,name=callback,proto3" json:"callback,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                           `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                           `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Ports                []string                            `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`
+	Callback             *DeviceLiveToolsPortsCycle_Callback `protobuf:"bytes,3,opt,name=callback,proto3" json:"callback,omitempty"`
+	EmptyFields          []string                            `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                            `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateDeviceLiveToolsPortsCycleRequest) Reset() {
@@ -83,39 +84,48 @@ func (x *CreateDeviceLiveToolsPortsCycleRequest) GetPorts() []string {
 	return nil
 }
 
-func (x *CreateDeviceLiveToolsPortsCycleRequest) GetCallback() *CreateDeviceLiveToolsPortsCycleRequest_Callback {
+func (x *CreateDeviceLiveToolsPortsCycleRequest) GetCallback() *DeviceLiveToolsPortsCycle_Callback {
 	if x != nil {
 		return x.Callback
 	}
 	return nil
 }
 
-func (x *CreateDeviceLiveToolsPortsCycleRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsPortsCycleRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateDeviceLiveToolsPortsCycleRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createDeviceLiveToolsPortsCycle, getDeviceLiveToolsPortsCycle.
+func (x *CreateDeviceLiveToolsPortsCycleRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateDeviceLiveToolsPortsCycleRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The live tools ports cycle of a device. Answer of createDeviceLiveToolsPortsCycle,
+// getDeviceLiveToolsPortsCycle.
 type DeviceLiveToolsPortsCycle struct {
 	state       protoimpl.MessageState             `protogen:"open.v1"`
 	CyclePortId *string                            `protobuf:"bytes,1,opt,name=cycle_port_id,json=cyclePortId,proto3,oneof" json:"cycle_port_id,omitempty"`
 	Url         *string                            `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	Request     *DeviceLiveToolsPortsCycle_Request `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
 	// Known values: "complete", "failed", "new", "ready", "running", "scheduled".
-	Status        *string                             `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Error         *string                             `protobuf:"bytes,5,opt,name=error,proto3,oneof" json:"error,omitempty"`
-	Callback      *DeviceLiveToolsPortsCycle_Callback `protobuf:"bytes,6,opt,name=callback,proto3" json:"callback,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string                             `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Error                *string                             `protobuf:"bytes,5,opt,name=error,proto3,oneof" json:"error,omitempty"`
+	Callback             *DeviceLiveToolsPortsCycle_Callback `protobuf:"bytes,6,opt,name=callback,proto3" json:"callback,omitempty"`
+	AdditionalProperties *structpb.Struct                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPortsCycle) Reset() {
@@ -190,6 +200,13 @@ func (x *DeviceLiveToolsPortsCycle) GetCallback() *DeviceLiveToolsPortsCycle_Cal
 	return nil
 }
 
+func (x *DeviceLiveToolsPortsCycle) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getDeviceLiveToolsPortsCycle.
 type GetDeviceLiveToolsPortsCycleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -249,12 +266,13 @@ func (x *GetDeviceLiveToolsPortsCycleRequest) GetId() string {
 type CreateDeviceLiveToolsPortsStatusRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Serial        *string                                           `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Callback      *CreateDeviceLiveToolsPortsStatusRequest_Callback `protobuf:"bytes,2,opt,name=callback,proto3" json:"callback,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                            `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                            `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Serial               *string                              `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Callback             *DeviceLiveToolsPortsStatus_Callback `protobuf:"bytes,2,opt,name=callback,proto3" json:"callback,omitempty"`
+	EmptyFields          []string                             `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                             `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateDeviceLiveToolsPortsStatusRequest) Reset() {
@@ -294,40 +312,49 @@ func (x *CreateDeviceLiveToolsPortsStatusRequest) GetSerial() string {
 	return ""
 }
 
-func (x *CreateDeviceLiveToolsPortsStatusRequest) GetCallback() *CreateDeviceLiveToolsPortsStatusRequest_Callback {
+func (x *CreateDeviceLiveToolsPortsStatusRequest) GetCallback() *DeviceLiveToolsPortsStatus_Callback {
 	if x != nil {
 		return x.Callback
 	}
 	return nil
 }
 
-func (x *CreateDeviceLiveToolsPortsStatusRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsPortsStatusRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateDeviceLiveToolsPortsStatusRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createDeviceLiveToolsPortsStatus, getDeviceLiveToolsPortsStatus.
+func (x *CreateDeviceLiveToolsPortsStatusRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateDeviceLiveToolsPortsStatusRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The live tools ports status of a device. Answer of createDeviceLiveToolsPortsStatus,
+// getDeviceLiveToolsPortsStatus.
 type DeviceLiveToolsPortsStatus struct {
 	state   protoimpl.MessageState              `protogen:"open.v1"`
 	JobId   *string                             `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3,oneof" json:"job_id,omitempty"`
 	Url     *string                             `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	Request *DeviceLiveToolsPortsStatus_Request `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
 	// Known values: "complete", "failed", "new", "ready", "running", "scheduled".
-	Status        *string                               `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Results       []*DeviceLiveToolsPortsStatus_Results `protobuf:"bytes,5,rep,name=results,proto3" json:"results,omitempty"`
-	Errors        []string                              `protobuf:"bytes,6,rep,name=errors,proto3" json:"errors,omitempty"`
-	Callback      *DeviceLiveToolsPortsStatus_Callback  `protobuf:"bytes,7,opt,name=callback,proto3" json:"callback,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string                               `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Results              []*DeviceLiveToolsPortsStatus_Results `protobuf:"bytes,5,rep,name=results,proto3" json:"results,omitempty"`
+	Errors               []string                              `protobuf:"bytes,6,rep,name=errors,proto3" json:"errors,omitempty"`
+	Callback             *DeviceLiveToolsPortsStatus_Callback  `protobuf:"bytes,7,opt,name=callback,proto3" json:"callback,omitempty"`
+	AdditionalProperties *structpb.Struct                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPortsStatus) Reset() {
@@ -409,6 +436,13 @@ func (x *DeviceLiveToolsPortsStatus) GetCallback() *DeviceLiveToolsPortsStatus_C
 	return nil
 }
 
+func (x *DeviceLiveToolsPortsStatus) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getDeviceLiveToolsPortsStatus.
 type GetDeviceLiveToolsPortsStatusRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -464,173 +498,18 @@ func (x *GetDeviceLiveToolsPortsStatusRequest) GetJobId() string {
 	return ""
 }
 
-type CreateDeviceLiveToolsPortsCycleRequest_Callback struct {
-	state           protoimpl.MessageState                                           `protogen:"open.v1"`
-	Url             *string                                                          `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	SharedSecret    *string                                                          `protobuf:"bytes,2,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
-	HttpServer      *CreateDeviceLiveToolsPortsCycleRequest_Callback_HttpServer      `protobuf:"bytes,3,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
-	PayloadTemplate *CreateDeviceLiveToolsPortsCycleRequest_Callback_PayloadTemplate `protobuf:"bytes,4,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsPortsCycleRequest_Callback) Reset() {
-	*x = CreateDeviceLiveToolsPortsCycleRequest_Callback{}
-	mi := &file_meraki_devices_v1_ports_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsPortsCycleRequest_Callback) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsPortsCycleRequest_Callback) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsPortsCycleRequest_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ports_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsPortsCycleRequest_Callback.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsPortsCycleRequest_Callback) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_ports_proto_rawDescGZIP(), []int{0, 0}
-}
-
-func (x *CreateDeviceLiveToolsPortsCycleRequest_Callback) GetUrl() string {
-	if x != nil && x.Url != nil {
-		return *x.Url
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsPortsCycleRequest_Callback) GetSharedSecret() string {
-	if x != nil && x.SharedSecret != nil {
-		return *x.SharedSecret
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsPortsCycleRequest_Callback) GetHttpServer() *CreateDeviceLiveToolsPortsCycleRequest_Callback_HttpServer {
-	if x != nil {
-		return x.HttpServer
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsPortsCycleRequest_Callback) GetPayloadTemplate() *CreateDeviceLiveToolsPortsCycleRequest_Callback_PayloadTemplate {
-	if x != nil {
-		return x.PayloadTemplate
-	}
-	return nil
-}
-
-type CreateDeviceLiveToolsPortsCycleRequest_Callback_HttpServer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsPortsCycleRequest_Callback_HttpServer) Reset() {
-	*x = CreateDeviceLiveToolsPortsCycleRequest_Callback_HttpServer{}
-	mi := &file_meraki_devices_v1_ports_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsPortsCycleRequest_Callback_HttpServer) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsPortsCycleRequest_Callback_HttpServer) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsPortsCycleRequest_Callback_HttpServer) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ports_proto_msgTypes[7]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsPortsCycleRequest_Callback_HttpServer.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsPortsCycleRequest_Callback_HttpServer) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_ports_proto_rawDescGZIP(), []int{0, 0, 0}
-}
-
-func (x *CreateDeviceLiveToolsPortsCycleRequest_Callback_HttpServer) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateDeviceLiveToolsPortsCycleRequest_Callback_PayloadTemplate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsPortsCycleRequest_Callback_PayloadTemplate) Reset() {
-	*x = CreateDeviceLiveToolsPortsCycleRequest_Callback_PayloadTemplate{}
-	mi := &file_meraki_devices_v1_ports_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsPortsCycleRequest_Callback_PayloadTemplate) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsPortsCycleRequest_Callback_PayloadTemplate) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsPortsCycleRequest_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ports_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsPortsCycleRequest_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsPortsCycleRequest_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_ports_proto_rawDescGZIP(), []int{0, 0, 1}
-}
-
-func (x *CreateDeviceLiveToolsPortsCycleRequest_Callback_PayloadTemplate) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
 type DeviceLiveToolsPortsCycle_Request struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Ports         []string               `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Ports                []string               `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPortsCycle_Request) Reset() {
 	*x = DeviceLiveToolsPortsCycle_Request{}
-	mi := &file_meraki_devices_v1_ports_proto_msgTypes[9]
+	mi := &file_meraki_devices_v1_ports_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -642,7 +521,7 @@ func (x *DeviceLiveToolsPortsCycle_Request) String() string {
 func (*DeviceLiveToolsPortsCycle_Request) ProtoMessage() {}
 
 func (x *DeviceLiveToolsPortsCycle_Request) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ports_proto_msgTypes[9]
+	mi := &file_meraki_devices_v1_ports_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -672,18 +551,29 @@ func (x *DeviceLiveToolsPortsCycle_Request) GetPorts() []string {
 	return nil
 }
 
+func (x *DeviceLiveToolsPortsCycle_Request) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsPortsCycle_Callback struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Url           *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Status        *string                `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                              `protogen:"open.v1"`
+	Id                   *string                                             `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Url                  *string                                             `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Status               *string                                             `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	SharedSecret         *string                                             `protobuf:"bytes,4,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
+	HttpServer           *DeviceLiveToolsPortsCycle_Callback_HttpServer      `protobuf:"bytes,5,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
+	PayloadTemplate      *DeviceLiveToolsPortsCycle_Callback_PayloadTemplate `protobuf:"bytes,6,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPortsCycle_Callback) Reset() {
 	*x = DeviceLiveToolsPortsCycle_Callback{}
-	mi := &file_meraki_devices_v1_ports_proto_msgTypes[10]
+	mi := &file_meraki_devices_v1_ports_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -695,7 +585,7 @@ func (x *DeviceLiveToolsPortsCycle_Callback) String() string {
 func (*DeviceLiveToolsPortsCycle_Callback) ProtoMessage() {}
 
 func (x *DeviceLiveToolsPortsCycle_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ports_proto_msgTypes[10]
+	mi := &file_meraki_devices_v1_ports_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -732,96 +622,57 @@ func (x *DeviceLiveToolsPortsCycle_Callback) GetStatus() string {
 	return ""
 }
 
-type CreateDeviceLiveToolsPortsStatusRequest_Callback struct {
-	state           protoimpl.MessageState                                            `protogen:"open.v1"`
-	Url             *string                                                           `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	SharedSecret    *string                                                           `protobuf:"bytes,2,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
-	HttpServer      *CreateDeviceLiveToolsPortsStatusRequest_Callback_HttpServer      `protobuf:"bytes,3,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
-	PayloadTemplate *CreateDeviceLiveToolsPortsStatusRequest_Callback_PayloadTemplate `protobuf:"bytes,4,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsPortsStatusRequest_Callback) Reset() {
-	*x = CreateDeviceLiveToolsPortsStatusRequest_Callback{}
-	mi := &file_meraki_devices_v1_ports_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsPortsStatusRequest_Callback) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsPortsStatusRequest_Callback) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsPortsStatusRequest_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ports_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsPortsStatusRequest_Callback.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsPortsStatusRequest_Callback) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_ports_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *CreateDeviceLiveToolsPortsStatusRequest_Callback) GetUrl() string {
-	if x != nil && x.Url != nil {
-		return *x.Url
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsPortsStatusRequest_Callback) GetSharedSecret() string {
+func (x *DeviceLiveToolsPortsCycle_Callback) GetSharedSecret() string {
 	if x != nil && x.SharedSecret != nil {
 		return *x.SharedSecret
 	}
 	return ""
 }
 
-func (x *CreateDeviceLiveToolsPortsStatusRequest_Callback) GetHttpServer() *CreateDeviceLiveToolsPortsStatusRequest_Callback_HttpServer {
+func (x *DeviceLiveToolsPortsCycle_Callback) GetHttpServer() *DeviceLiveToolsPortsCycle_Callback_HttpServer {
 	if x != nil {
 		return x.HttpServer
 	}
 	return nil
 }
 
-func (x *CreateDeviceLiveToolsPortsStatusRequest_Callback) GetPayloadTemplate() *CreateDeviceLiveToolsPortsStatusRequest_Callback_PayloadTemplate {
+func (x *DeviceLiveToolsPortsCycle_Callback) GetPayloadTemplate() *DeviceLiveToolsPortsCycle_Callback_PayloadTemplate {
 	if x != nil {
 		return x.PayloadTemplate
 	}
 	return nil
 }
 
-type CreateDeviceLiveToolsPortsStatusRequest_Callback_HttpServer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *DeviceLiveToolsPortsCycle_Callback) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *CreateDeviceLiveToolsPortsStatusRequest_Callback_HttpServer) Reset() {
-	*x = CreateDeviceLiveToolsPortsStatusRequest_Callback_HttpServer{}
-	mi := &file_meraki_devices_v1_ports_proto_msgTypes[12]
+type DeviceLiveToolsPortsCycle_Callback_HttpServer struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsPortsCycle_Callback_HttpServer) Reset() {
+	*x = DeviceLiveToolsPortsCycle_Callback_HttpServer{}
+	mi := &file_meraki_devices_v1_ports_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CreateDeviceLiveToolsPortsStatusRequest_Callback_HttpServer) String() string {
+func (x *DeviceLiveToolsPortsCycle_Callback_HttpServer) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CreateDeviceLiveToolsPortsStatusRequest_Callback_HttpServer) ProtoMessage() {}
+func (*DeviceLiveToolsPortsCycle_Callback_HttpServer) ProtoMessage() {}
 
-func (x *CreateDeviceLiveToolsPortsStatusRequest_Callback_HttpServer) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ports_proto_msgTypes[12]
+func (x *DeviceLiveToolsPortsCycle_Callback_HttpServer) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_ports_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -832,40 +683,48 @@ func (x *CreateDeviceLiveToolsPortsStatusRequest_Callback_HttpServer) ProtoRefle
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CreateDeviceLiveToolsPortsStatusRequest_Callback_HttpServer.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsPortsStatusRequest_Callback_HttpServer) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_ports_proto_rawDescGZIP(), []int{3, 0, 0}
+// Deprecated: Use DeviceLiveToolsPortsCycle_Callback_HttpServer.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsPortsCycle_Callback_HttpServer) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_ports_proto_rawDescGZIP(), []int{1, 1, 0}
 }
 
-func (x *CreateDeviceLiveToolsPortsStatusRequest_Callback_HttpServer) GetId() string {
+func (x *DeviceLiveToolsPortsCycle_Callback_HttpServer) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-type CreateDeviceLiveToolsPortsStatusRequest_Callback_PayloadTemplate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *DeviceLiveToolsPortsCycle_Callback_HttpServer) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *CreateDeviceLiveToolsPortsStatusRequest_Callback_PayloadTemplate) Reset() {
-	*x = CreateDeviceLiveToolsPortsStatusRequest_Callback_PayloadTemplate{}
-	mi := &file_meraki_devices_v1_ports_proto_msgTypes[13]
+type DeviceLiveToolsPortsCycle_Callback_PayloadTemplate struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsPortsCycle_Callback_PayloadTemplate) Reset() {
+	*x = DeviceLiveToolsPortsCycle_Callback_PayloadTemplate{}
+	mi := &file_meraki_devices_v1_ports_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CreateDeviceLiveToolsPortsStatusRequest_Callback_PayloadTemplate) String() string {
+func (x *DeviceLiveToolsPortsCycle_Callback_PayloadTemplate) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CreateDeviceLiveToolsPortsStatusRequest_Callback_PayloadTemplate) ProtoMessage() {}
+func (*DeviceLiveToolsPortsCycle_Callback_PayloadTemplate) ProtoMessage() {}
 
-func (x *CreateDeviceLiveToolsPortsStatusRequest_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ports_proto_msgTypes[13]
+func (x *DeviceLiveToolsPortsCycle_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_ports_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -876,28 +735,36 @@ func (x *CreateDeviceLiveToolsPortsStatusRequest_Callback_PayloadTemplate) Proto
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CreateDeviceLiveToolsPortsStatusRequest_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsPortsStatusRequest_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_ports_proto_rawDescGZIP(), []int{3, 0, 1}
+// Deprecated: Use DeviceLiveToolsPortsCycle_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsPortsCycle_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_ports_proto_rawDescGZIP(), []int{1, 1, 1}
 }
 
-func (x *CreateDeviceLiveToolsPortsStatusRequest_Callback_PayloadTemplate) GetId() string {
+func (x *DeviceLiveToolsPortsCycle_Callback_PayloadTemplate) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
+}
+
+func (x *DeviceLiveToolsPortsCycle_Callback_PayloadTemplate) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 type DeviceLiveToolsPortsStatus_Request struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPortsStatus_Request) Reset() {
 	*x = DeviceLiveToolsPortsStatus_Request{}
-	mi := &file_meraki_devices_v1_ports_proto_msgTypes[14]
+	mi := &file_meraki_devices_v1_ports_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -909,7 +776,7 @@ func (x *DeviceLiveToolsPortsStatus_Request) String() string {
 func (*DeviceLiveToolsPortsStatus_Request) ProtoMessage() {}
 
 func (x *DeviceLiveToolsPortsStatus_Request) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ports_proto_msgTypes[14]
+	mi := &file_meraki_devices_v1_ports_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -932,23 +799,31 @@ func (x *DeviceLiveToolsPortsStatus_Request) GetSerial() string {
 	return ""
 }
 
+func (x *DeviceLiveToolsPortsStatus_Request) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsPortsStatus_Results struct {
 	state     protoimpl.MessageState                        `protogen:"open.v1"`
 	PortId    *int64                                        `protobuf:"varint,1,opt,name=port_id,json=portId,proto3,oneof" json:"port_id,omitempty"`
 	Interface *DeviceLiveToolsPortsStatus_Results_Interface `protobuf:"bytes,2,opt,name=interface,proto3" json:"interface,omitempty"`
 	Speed     *string                                       `protobuf:"bytes,3,opt,name=speed,proto3,oneof" json:"speed,omitempty"`
 	// Known values: "connected", "disconnected".
-	Status        *string                                   `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Duplex        *bool                                     `protobuf:"varint,5,opt,name=duplex,proto3,oneof" json:"duplex,omitempty"`
-	Enabled       *bool                                     `protobuf:"varint,6,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Power         *DeviceLiveToolsPortsStatus_Results_Power `protobuf:"bytes,7,opt,name=power,proto3" json:"power,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string                                   `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Duplex               *bool                                     `protobuf:"varint,5,opt,name=duplex,proto3,oneof" json:"duplex,omitempty"`
+	Enabled              *bool                                     `protobuf:"varint,6,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Power                *DeviceLiveToolsPortsStatus_Results_Power `protobuf:"bytes,7,opt,name=power,proto3" json:"power,omitempty"`
+	AdditionalProperties *structpb.Struct                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPortsStatus_Results) Reset() {
 	*x = DeviceLiveToolsPortsStatus_Results{}
-	mi := &file_meraki_devices_v1_ports_proto_msgTypes[15]
+	mi := &file_meraki_devices_v1_ports_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -960,7 +835,7 @@ func (x *DeviceLiveToolsPortsStatus_Results) String() string {
 func (*DeviceLiveToolsPortsStatus_Results) ProtoMessage() {}
 
 func (x *DeviceLiveToolsPortsStatus_Results) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ports_proto_msgTypes[15]
+	mi := &file_meraki_devices_v1_ports_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1025,18 +900,29 @@ func (x *DeviceLiveToolsPortsStatus_Results) GetPower() *DeviceLiveToolsPortsSta
 	return nil
 }
 
+func (x *DeviceLiveToolsPortsStatus_Results) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsPortsStatus_Callback struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Url           *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Status        *string                `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                               `protogen:"open.v1"`
+	Id                   *string                                              `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Url                  *string                                              `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Status               *string                                              `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	SharedSecret         *string                                              `protobuf:"bytes,4,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
+	HttpServer           *DeviceLiveToolsPortsStatus_Callback_HttpServer      `protobuf:"bytes,5,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
+	PayloadTemplate      *DeviceLiveToolsPortsStatus_Callback_PayloadTemplate `protobuf:"bytes,6,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPortsStatus_Callback) Reset() {
 	*x = DeviceLiveToolsPortsStatus_Callback{}
-	mi := &file_meraki_devices_v1_ports_proto_msgTypes[16]
+	mi := &file_meraki_devices_v1_ports_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1048,7 +934,7 @@ func (x *DeviceLiveToolsPortsStatus_Callback) String() string {
 func (*DeviceLiveToolsPortsStatus_Callback) ProtoMessage() {}
 
 func (x *DeviceLiveToolsPortsStatus_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ports_proto_msgTypes[16]
+	mi := &file_meraki_devices_v1_ports_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1085,19 +971,48 @@ func (x *DeviceLiveToolsPortsStatus_Callback) GetStatus() string {
 	return ""
 }
 
+func (x *DeviceLiveToolsPortsStatus_Callback) GetSharedSecret() string {
+	if x != nil && x.SharedSecret != nil {
+		return *x.SharedSecret
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsPortsStatus_Callback) GetHttpServer() *DeviceLiveToolsPortsStatus_Callback_HttpServer {
+	if x != nil {
+		return x.HttpServer
+	}
+	return nil
+}
+
+func (x *DeviceLiveToolsPortsStatus_Callback) GetPayloadTemplate() *DeviceLiveToolsPortsStatus_Callback_PayloadTemplate {
+	if x != nil {
+		return x.PayloadTemplate
+	}
+	return nil
+}
+
+func (x *DeviceLiveToolsPortsStatus_Callback) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsPortsStatus_Results_Interface struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Slot          *int64                 `protobuf:"varint,2,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
-	Subslot       *int64                 `protobuf:"varint,3,opt,name=subslot,proto3,oneof" json:"subslot,omitempty"`
-	Number        *int64                 `protobuf:"varint,4,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Slot                 *int64                 `protobuf:"varint,2,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
+	Subslot              *int64                 `protobuf:"varint,3,opt,name=subslot,proto3,oneof" json:"subslot,omitempty"`
+	Number               *int64                 `protobuf:"varint,4,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPortsStatus_Results_Interface) Reset() {
 	*x = DeviceLiveToolsPortsStatus_Results_Interface{}
-	mi := &file_meraki_devices_v1_ports_proto_msgTypes[17]
+	mi := &file_meraki_devices_v1_ports_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1109,7 +1024,7 @@ func (x *DeviceLiveToolsPortsStatus_Results_Interface) String() string {
 func (*DeviceLiveToolsPortsStatus_Results_Interface) ProtoMessage() {}
 
 func (x *DeviceLiveToolsPortsStatus_Results_Interface) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ports_proto_msgTypes[17]
+	mi := &file_meraki_devices_v1_ports_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1153,16 +1068,24 @@ func (x *DeviceLiveToolsPortsStatus_Results_Interface) GetNumber() int64 {
 	return 0
 }
 
+func (x *DeviceLiveToolsPortsStatus_Results_Interface) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsPortsStatus_Results_Power struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	IsDrawing     *bool                  `protobuf:"varint,1,opt,name=is_drawing,json=isDrawing,proto3,oneof" json:"is_drawing,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	IsDrawing            *bool                  `protobuf:"varint,1,opt,name=is_drawing,json=isDrawing,proto3,oneof" json:"is_drawing,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPortsStatus_Results_Power) Reset() {
 	*x = DeviceLiveToolsPortsStatus_Results_Power{}
-	mi := &file_meraki_devices_v1_ports_proto_msgTypes[18]
+	mi := &file_meraki_devices_v1_ports_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1174,7 +1097,7 @@ func (x *DeviceLiveToolsPortsStatus_Results_Power) String() string {
 func (*DeviceLiveToolsPortsStatus_Results_Power) ProtoMessage() {}
 
 func (x *DeviceLiveToolsPortsStatus_Results_Power) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_ports_proto_msgTypes[18]
+	mi := &file_meraki_devices_v1_ports_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1197,52 +1120,167 @@ func (x *DeviceLiveToolsPortsStatus_Results_Power) GetIsDrawing() bool {
 	return false
 }
 
+func (x *DeviceLiveToolsPortsStatus_Results_Power) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type DeviceLiveToolsPortsStatus_Callback_HttpServer struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsPortsStatus_Callback_HttpServer) Reset() {
+	*x = DeviceLiveToolsPortsStatus_Callback_HttpServer{}
+	mi := &file_meraki_devices_v1_ports_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceLiveToolsPortsStatus_Callback_HttpServer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceLiveToolsPortsStatus_Callback_HttpServer) ProtoMessage() {}
+
+func (x *DeviceLiveToolsPortsStatus_Callback_HttpServer) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_ports_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceLiveToolsPortsStatus_Callback_HttpServer.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsPortsStatus_Callback_HttpServer) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_ports_proto_rawDescGZIP(), []int{4, 2, 0}
+}
+
+func (x *DeviceLiveToolsPortsStatus_Callback_HttpServer) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsPortsStatus_Callback_HttpServer) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type DeviceLiveToolsPortsStatus_Callback_PayloadTemplate struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsPortsStatus_Callback_PayloadTemplate) Reset() {
+	*x = DeviceLiveToolsPortsStatus_Callback_PayloadTemplate{}
+	mi := &file_meraki_devices_v1_ports_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceLiveToolsPortsStatus_Callback_PayloadTemplate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceLiveToolsPortsStatus_Callback_PayloadTemplate) ProtoMessage() {}
+
+func (x *DeviceLiveToolsPortsStatus_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_ports_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceLiveToolsPortsStatus_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsPortsStatus_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_ports_proto_rawDescGZIP(), []int{4, 2, 1}
+}
+
+func (x *DeviceLiveToolsPortsStatus_Callback_PayloadTemplate) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsPortsStatus_Callback_PayloadTemplate) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_devices_v1_ports_proto protoreflect.FileDescriptor
 
 const file_meraki_devices_v1_ports_proto_rawDesc = "" +
 	"\n" +
-	"\x1dmeraki/devices/v1/ports.proto\x12\x11meraki.devices.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x82\x06\n" +
+	"\x1dmeraki/devices/v1/ports.proto\x12\x11meraki.devices.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\xde\x02\n" +
 	"&CreateDeviceLiveToolsPortsCycleRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x14\n" +
-	"\x05ports\x18\x02 \x03(\tR\x05ports\x12^\n" +
-	"\bcallback\x18\x03 \x01(\v2B.meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest.CallbackR\bcallback\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xad\x03\n" +
-	"\bCallback\x12\x15\n" +
-	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12(\n" +
-	"\rshared_secret\x18\x02 \x01(\tH\x01R\fsharedSecret\x88\x01\x01\x12n\n" +
-	"\vhttp_server\x18\x03 \x01(\v2M.meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest.Callback.HttpServerR\n" +
-	"httpServer\x12}\n" +
-	"\x10payload_template\x18\x04 \x01(\v2R.meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest.Callback.PayloadTemplateR\x0fpayloadTemplate\x1a(\n" +
+	"\x05ports\x18\x02 \x03(\tR\x05ports\x12Q\n" +
+	"\bcallback\x18\x03 \x01(\v25.meraki.devices.v1.DeviceLiveToolsPortsCycle.CallbackR\bcallback\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_serial\"\x94\n" +
 	"\n" +
-	"HttpServer\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a-\n" +
-	"\x0fPayloadTemplate\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\x06\n" +
-	"\x04_urlB\x10\n" +
-	"\x0e_shared_secretB\t\n" +
-	"\a_serial\"\x9d\x04\n" +
 	"\x19DeviceLiveToolsPortsCycle\x12'\n" +
 	"\rcycle_port_id\x18\x01 \x01(\tH\x00R\vcyclePortId\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12N\n" +
 	"\arequest\x18\x03 \x01(\v24.meraki.devices.v1.DeviceLiveToolsPortsCycle.RequestR\arequest\x12\x1b\n" +
 	"\x06status\x18\x04 \x01(\tH\x02R\x06status\x88\x01\x01\x12\x19\n" +
 	"\x05error\x18\x05 \x01(\tH\x03R\x05error\x88\x01\x01\x12Q\n" +
-	"\bcallback\x18\x06 \x01(\v25.meraki.devices.v1.DeviceLiveToolsPortsCycle.CallbackR\bcallback\x1aG\n" +
+	"\bcallback\x18\x06 \x01(\v25.meraki.devices.v1.DeviceLiveToolsPortsCycle.CallbackR\bcallback\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x14\n" +
-	"\x05ports\x18\x02 \x03(\tR\x05portsB\t\n" +
-	"\a_serial\x1am\n" +
+	"\x05ports\x18\x02 \x03(\tR\x05ports\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_serial\x1a\xc4\x05\n" +
 	"\bCallback\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01B\x05\n" +
+	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01\x12(\n" +
+	"\rshared_secret\x18\x04 \x01(\tH\x03R\fsharedSecret\x88\x01\x01\x12a\n" +
+	"\vhttp_server\x18\x05 \x01(\v2@.meraki.devices.v1.DeviceLiveToolsPortsCycle.Callback.HttpServerR\n" +
+	"httpServer\x12p\n" +
+	"\x10payload_template\x18\x06 \x01(\v2E.meraki.devices.v1.DeviceLiveToolsPortsCycle.Callback.PayloadTemplateR\x0fpayloadTemplate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aw\n" +
+	"\n" +
+	"HttpServer\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a|\n" +
+	"\x0fPayloadTemplate\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_idB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_urlB\t\n" +
 	"\a_statusB\x10\n" +
+	"\x0e_shared_secretB\x10\n" +
 	"\x0e_cycle_port_idB\x06\n" +
 	"\x04_urlB\t\n" +
 	"\a_statusB\b\n" +
@@ -1251,29 +1289,15 @@ const file_meraki_devices_v1_ports_proto_rawDesc = "" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01B\t\n" +
 	"\a_serialB\x05\n" +
-	"\x03_id\"\xf0\x05\n" +
+	"\x03_id\"\xca\x02\n" +
 	"'CreateDeviceLiveToolsPortsStatusRequest\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12_\n" +
-	"\bcallback\x18\x02 \x01(\v2C.meraki.devices.v1.CreateDeviceLiveToolsPortsStatusRequest.CallbackR\bcallback\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xaf\x03\n" +
-	"\bCallback\x12\x15\n" +
-	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12(\n" +
-	"\rshared_secret\x18\x02 \x01(\tH\x01R\fsharedSecret\x88\x01\x01\x12o\n" +
-	"\vhttp_server\x18\x03 \x01(\v2N.meraki.devices.v1.CreateDeviceLiveToolsPortsStatusRequest.Callback.HttpServerR\n" +
-	"httpServer\x12~\n" +
-	"\x10payload_template\x18\x04 \x01(\v2S.meraki.devices.v1.CreateDeviceLiveToolsPortsStatusRequest.Callback.PayloadTemplateR\x0fpayloadTemplate\x1a(\n" +
-	"\n" +
-	"HttpServer\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a-\n" +
-	"\x0fPayloadTemplate\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\x06\n" +
-	"\x04_urlB\x10\n" +
-	"\x0e_shared_secretB\t\n" +
-	"\a_serial\"\xa3\t\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12R\n" +
+	"\bcallback\x18\x02 \x01(\v26.meraki.devices.v1.DeviceLiveToolsPortsStatus.CallbackR\bcallback\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_serial\"\x8a\x11\n" +
 	"\x1aDeviceLiveToolsPortsStatus\x12\x1a\n" +
 	"\x06job_id\x18\x01 \x01(\tH\x00R\x05jobId\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12O\n" +
@@ -1281,10 +1305,12 @@ const file_meraki_devices_v1_ports_proto_rawDesc = "" +
 	"\x06status\x18\x04 \x01(\tH\x02R\x06status\x88\x01\x01\x12O\n" +
 	"\aresults\x18\x05 \x03(\v25.meraki.devices.v1.DeviceLiveToolsPortsStatus.ResultsR\aresults\x12\x16\n" +
 	"\x06errors\x18\x06 \x03(\tR\x06errors\x12R\n" +
-	"\bcallback\x18\a \x01(\v26.meraki.devices.v1.DeviceLiveToolsPortsStatus.CallbackR\bcallback\x1a1\n" +
+	"\bcallback\x18\a \x01(\v26.meraki.devices.v1.DeviceLiveToolsPortsStatus.CallbackR\bcallback\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x80\x01\n" +
 	"\aRequest\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\x1a\xe6\x04\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_serial\x1a\xd4\x06\n" +
 	"\aResults\x12\x1c\n" +
 	"\aport_id\x18\x01 \x01(\x03H\x00R\x06portId\x88\x01\x01\x12]\n" +
 	"\tinterface\x18\x02 \x01(\v2?.meraki.devices.v1.DeviceLiveToolsPortsStatus.Results.InterfaceR\tinterface\x12\x19\n" +
@@ -1292,20 +1318,23 @@ const file_meraki_devices_v1_ports_proto_rawDesc = "" +
 	"\x06status\x18\x04 \x01(\tH\x02R\x06status\x88\x01\x01\x12\x1b\n" +
 	"\x06duplex\x18\x05 \x01(\bH\x03R\x06duplex\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\x06 \x01(\bH\x04R\aenabled\x88\x01\x01\x12Q\n" +
-	"\x05power\x18\a \x01(\v2;.meraki.devices.v1.DeviceLiveToolsPortsStatus.Results.PowerR\x05power\x1a\xa2\x01\n" +
+	"\x05power\x18\a \x01(\v2;.meraki.devices.v1.DeviceLiveToolsPortsStatus.Results.PowerR\x05power\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf1\x01\n" +
 	"\tInterface\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x17\n" +
 	"\x04slot\x18\x02 \x01(\x03H\x01R\x04slot\x88\x01\x01\x12\x1d\n" +
 	"\asubslot\x18\x03 \x01(\x03H\x02R\asubslot\x88\x01\x01\x12\x1b\n" +
-	"\x06number\x18\x04 \x01(\x03H\x03R\x06number\x88\x01\x01B\a\n" +
+	"\x06number\x18\x04 \x01(\x03H\x03R\x06number\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_slotB\n" +
 	"\n" +
 	"\b_subslotB\t\n" +
-	"\a_number\x1a:\n" +
+	"\a_number\x1a\x89\x01\n" +
 	"\x05Power\x12\"\n" +
 	"\n" +
-	"is_drawing\x18\x01 \x01(\bH\x00R\tisDrawing\x88\x01\x01B\r\n" +
+	"is_drawing\x18\x01 \x01(\bH\x00R\tisDrawing\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_is_drawingB\n" +
 	"\n" +
 	"\b_port_idB\b\n" +
@@ -1313,14 +1342,29 @@ const file_meraki_devices_v1_ports_proto_rawDesc = "" +
 	"\a_statusB\t\n" +
 	"\a_duplexB\n" +
 	"\n" +
-	"\b_enabled\x1am\n" +
+	"\b_enabled\x1a\xc6\x05\n" +
 	"\bCallback\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01B\x05\n" +
+	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01\x12(\n" +
+	"\rshared_secret\x18\x04 \x01(\tH\x03R\fsharedSecret\x88\x01\x01\x12b\n" +
+	"\vhttp_server\x18\x05 \x01(\v2A.meraki.devices.v1.DeviceLiveToolsPortsStatus.Callback.HttpServerR\n" +
+	"httpServer\x12q\n" +
+	"\x10payload_template\x18\x06 \x01(\v2F.meraki.devices.v1.DeviceLiveToolsPortsStatus.Callback.PayloadTemplateR\x0fpayloadTemplate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aw\n" +
+	"\n" +
+	"HttpServer\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a|\n" +
+	"\x0fPayloadTemplate\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_idB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_urlB\t\n" +
-	"\a_statusB\t\n" +
+	"\a_statusB\x10\n" +
+	"\x0e_shared_secretB\t\n" +
 	"\a_job_idB\x06\n" +
 	"\x04_urlB\t\n" +
 	"\a_status\"u\n" +
@@ -1328,9 +1372,9 @@ const file_meraki_devices_v1_ports_proto_rawDesc = "" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x1a\n" +
 	"\x06job_id\x18\x02 \x01(\tH\x01R\x05jobId\x88\x01\x01B\t\n" +
 	"\a_serialB\t\n" +
-	"\a_job_idBq\n" +
+	"\a_job_idB\x8b\x01\n" +
 	"\x1bcom.merakibroker.devices.v1B\n" +
-	"PortsProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1b\x06proto3"
+	"PortsProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1\xca\x02\x17MerakiBroker\\Devices\\V1b\x06proto3"
 
 var (
 	file_meraki_devices_v1_ports_proto_rawDescOnce sync.Once
@@ -1344,52 +1388,61 @@ func file_meraki_devices_v1_ports_proto_rawDescGZIP() []byte {
 	return file_meraki_devices_v1_ports_proto_rawDescData
 }
 
-var file_meraki_devices_v1_ports_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_meraki_devices_v1_ports_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_meraki_devices_v1_ports_proto_goTypes = []any{
-	(*CreateDeviceLiveToolsPortsCycleRequest)(nil),                           // 0: meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest
-	(*DeviceLiveToolsPortsCycle)(nil),                                        // 1: meraki.devices.v1.DeviceLiveToolsPortsCycle
-	(*GetDeviceLiveToolsPortsCycleRequest)(nil),                              // 2: meraki.devices.v1.GetDeviceLiveToolsPortsCycleRequest
-	(*CreateDeviceLiveToolsPortsStatusRequest)(nil),                          // 3: meraki.devices.v1.CreateDeviceLiveToolsPortsStatusRequest
-	(*DeviceLiveToolsPortsStatus)(nil),                                       // 4: meraki.devices.v1.DeviceLiveToolsPortsStatus
-	(*GetDeviceLiveToolsPortsStatusRequest)(nil),                             // 5: meraki.devices.v1.GetDeviceLiveToolsPortsStatusRequest
-	(*CreateDeviceLiveToolsPortsCycleRequest_Callback)(nil),                  // 6: meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest.Callback
-	(*CreateDeviceLiveToolsPortsCycleRequest_Callback_HttpServer)(nil),       // 7: meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest.Callback.HttpServer
-	(*CreateDeviceLiveToolsPortsCycleRequest_Callback_PayloadTemplate)(nil),  // 8: meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest.Callback.PayloadTemplate
-	(*DeviceLiveToolsPortsCycle_Request)(nil),                                // 9: meraki.devices.v1.DeviceLiveToolsPortsCycle.Request
-	(*DeviceLiveToolsPortsCycle_Callback)(nil),                               // 10: meraki.devices.v1.DeviceLiveToolsPortsCycle.Callback
-	(*CreateDeviceLiveToolsPortsStatusRequest_Callback)(nil),                 // 11: meraki.devices.v1.CreateDeviceLiveToolsPortsStatusRequest.Callback
-	(*CreateDeviceLiveToolsPortsStatusRequest_Callback_HttpServer)(nil),      // 12: meraki.devices.v1.CreateDeviceLiveToolsPortsStatusRequest.Callback.HttpServer
-	(*CreateDeviceLiveToolsPortsStatusRequest_Callback_PayloadTemplate)(nil), // 13: meraki.devices.v1.CreateDeviceLiveToolsPortsStatusRequest.Callback.PayloadTemplate
-	(*DeviceLiveToolsPortsStatus_Request)(nil),                               // 14: meraki.devices.v1.DeviceLiveToolsPortsStatus.Request
-	(*DeviceLiveToolsPortsStatus_Results)(nil),                               // 15: meraki.devices.v1.DeviceLiveToolsPortsStatus.Results
-	(*DeviceLiveToolsPortsStatus_Callback)(nil),                              // 16: meraki.devices.v1.DeviceLiveToolsPortsStatus.Callback
-	(*DeviceLiveToolsPortsStatus_Results_Interface)(nil),                     // 17: meraki.devices.v1.DeviceLiveToolsPortsStatus.Results.Interface
-	(*DeviceLiveToolsPortsStatus_Results_Power)(nil),                         // 18: meraki.devices.v1.DeviceLiveToolsPortsStatus.Results.Power
-	(*fieldmaskpb.FieldMask)(nil),                                            // 19: google.protobuf.FieldMask
+	(*CreateDeviceLiveToolsPortsCycleRequest)(nil),              // 0: meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest
+	(*DeviceLiveToolsPortsCycle)(nil),                           // 1: meraki.devices.v1.DeviceLiveToolsPortsCycle
+	(*GetDeviceLiveToolsPortsCycleRequest)(nil),                 // 2: meraki.devices.v1.GetDeviceLiveToolsPortsCycleRequest
+	(*CreateDeviceLiveToolsPortsStatusRequest)(nil),             // 3: meraki.devices.v1.CreateDeviceLiveToolsPortsStatusRequest
+	(*DeviceLiveToolsPortsStatus)(nil),                          // 4: meraki.devices.v1.DeviceLiveToolsPortsStatus
+	(*GetDeviceLiveToolsPortsStatusRequest)(nil),                // 5: meraki.devices.v1.GetDeviceLiveToolsPortsStatusRequest
+	(*DeviceLiveToolsPortsCycle_Request)(nil),                   // 6: meraki.devices.v1.DeviceLiveToolsPortsCycle.Request
+	(*DeviceLiveToolsPortsCycle_Callback)(nil),                  // 7: meraki.devices.v1.DeviceLiveToolsPortsCycle.Callback
+	(*DeviceLiveToolsPortsCycle_Callback_HttpServer)(nil),       // 8: meraki.devices.v1.DeviceLiveToolsPortsCycle.Callback.HttpServer
+	(*DeviceLiveToolsPortsCycle_Callback_PayloadTemplate)(nil),  // 9: meraki.devices.v1.DeviceLiveToolsPortsCycle.Callback.PayloadTemplate
+	(*DeviceLiveToolsPortsStatus_Request)(nil),                  // 10: meraki.devices.v1.DeviceLiveToolsPortsStatus.Request
+	(*DeviceLiveToolsPortsStatus_Results)(nil),                  // 11: meraki.devices.v1.DeviceLiveToolsPortsStatus.Results
+	(*DeviceLiveToolsPortsStatus_Callback)(nil),                 // 12: meraki.devices.v1.DeviceLiveToolsPortsStatus.Callback
+	(*DeviceLiveToolsPortsStatus_Results_Interface)(nil),        // 13: meraki.devices.v1.DeviceLiveToolsPortsStatus.Results.Interface
+	(*DeviceLiveToolsPortsStatus_Results_Power)(nil),            // 14: meraki.devices.v1.DeviceLiveToolsPortsStatus.Results.Power
+	(*DeviceLiveToolsPortsStatus_Callback_HttpServer)(nil),      // 15: meraki.devices.v1.DeviceLiveToolsPortsStatus.Callback.HttpServer
+	(*DeviceLiveToolsPortsStatus_Callback_PayloadTemplate)(nil), // 16: meraki.devices.v1.DeviceLiveToolsPortsStatus.Callback.PayloadTemplate
+	(*structpb.Struct)(nil),                                     // 17: google.protobuf.Struct
 }
 var file_meraki_devices_v1_ports_proto_depIdxs = []int32{
-	6,  // 0: meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest.callback:type_name -> meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest.Callback
-	19, // 1: meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest.null_fields:type_name -> google.protobuf.FieldMask
-	19, // 2: meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	9,  // 3: meraki.devices.v1.DeviceLiveToolsPortsCycle.request:type_name -> meraki.devices.v1.DeviceLiveToolsPortsCycle.Request
-	10, // 4: meraki.devices.v1.DeviceLiveToolsPortsCycle.callback:type_name -> meraki.devices.v1.DeviceLiveToolsPortsCycle.Callback
-	11, // 5: meraki.devices.v1.CreateDeviceLiveToolsPortsStatusRequest.callback:type_name -> meraki.devices.v1.CreateDeviceLiveToolsPortsStatusRequest.Callback
-	19, // 6: meraki.devices.v1.CreateDeviceLiveToolsPortsStatusRequest.null_fields:type_name -> google.protobuf.FieldMask
-	19, // 7: meraki.devices.v1.CreateDeviceLiveToolsPortsStatusRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	14, // 8: meraki.devices.v1.DeviceLiveToolsPortsStatus.request:type_name -> meraki.devices.v1.DeviceLiveToolsPortsStatus.Request
-	15, // 9: meraki.devices.v1.DeviceLiveToolsPortsStatus.results:type_name -> meraki.devices.v1.DeviceLiveToolsPortsStatus.Results
-	16, // 10: meraki.devices.v1.DeviceLiveToolsPortsStatus.callback:type_name -> meraki.devices.v1.DeviceLiveToolsPortsStatus.Callback
-	7,  // 11: meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest.Callback.http_server:type_name -> meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest.Callback.HttpServer
-	8,  // 12: meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest.Callback.payload_template:type_name -> meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest.Callback.PayloadTemplate
-	12, // 13: meraki.devices.v1.CreateDeviceLiveToolsPortsStatusRequest.Callback.http_server:type_name -> meraki.devices.v1.CreateDeviceLiveToolsPortsStatusRequest.Callback.HttpServer
-	13, // 14: meraki.devices.v1.CreateDeviceLiveToolsPortsStatusRequest.Callback.payload_template:type_name -> meraki.devices.v1.CreateDeviceLiveToolsPortsStatusRequest.Callback.PayloadTemplate
-	17, // 15: meraki.devices.v1.DeviceLiveToolsPortsStatus.Results.interface:type_name -> meraki.devices.v1.DeviceLiveToolsPortsStatus.Results.Interface
-	18, // 16: meraki.devices.v1.DeviceLiveToolsPortsStatus.Results.power:type_name -> meraki.devices.v1.DeviceLiveToolsPortsStatus.Results.Power
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	7,  // 0: meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest.callback:type_name -> meraki.devices.v1.DeviceLiveToolsPortsCycle.Callback
+	17, // 1: meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 2: meraki.devices.v1.DeviceLiveToolsPortsCycle.request:type_name -> meraki.devices.v1.DeviceLiveToolsPortsCycle.Request
+	7,  // 3: meraki.devices.v1.DeviceLiveToolsPortsCycle.callback:type_name -> meraki.devices.v1.DeviceLiveToolsPortsCycle.Callback
+	17, // 4: meraki.devices.v1.DeviceLiveToolsPortsCycle.additional_properties:type_name -> google.protobuf.Struct
+	12, // 5: meraki.devices.v1.CreateDeviceLiveToolsPortsStatusRequest.callback:type_name -> meraki.devices.v1.DeviceLiveToolsPortsStatus.Callback
+	17, // 6: meraki.devices.v1.CreateDeviceLiveToolsPortsStatusRequest.additional_properties:type_name -> google.protobuf.Struct
+	10, // 7: meraki.devices.v1.DeviceLiveToolsPortsStatus.request:type_name -> meraki.devices.v1.DeviceLiveToolsPortsStatus.Request
+	11, // 8: meraki.devices.v1.DeviceLiveToolsPortsStatus.results:type_name -> meraki.devices.v1.DeviceLiveToolsPortsStatus.Results
+	12, // 9: meraki.devices.v1.DeviceLiveToolsPortsStatus.callback:type_name -> meraki.devices.v1.DeviceLiveToolsPortsStatus.Callback
+	17, // 10: meraki.devices.v1.DeviceLiveToolsPortsStatus.additional_properties:type_name -> google.protobuf.Struct
+	17, // 11: meraki.devices.v1.DeviceLiveToolsPortsCycle.Request.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 12: meraki.devices.v1.DeviceLiveToolsPortsCycle.Callback.http_server:type_name -> meraki.devices.v1.DeviceLiveToolsPortsCycle.Callback.HttpServer
+	9,  // 13: meraki.devices.v1.DeviceLiveToolsPortsCycle.Callback.payload_template:type_name -> meraki.devices.v1.DeviceLiveToolsPortsCycle.Callback.PayloadTemplate
+	17, // 14: meraki.devices.v1.DeviceLiveToolsPortsCycle.Callback.additional_properties:type_name -> google.protobuf.Struct
+	17, // 15: meraki.devices.v1.DeviceLiveToolsPortsCycle.Callback.HttpServer.additional_properties:type_name -> google.protobuf.Struct
+	17, // 16: meraki.devices.v1.DeviceLiveToolsPortsCycle.Callback.PayloadTemplate.additional_properties:type_name -> google.protobuf.Struct
+	17, // 17: meraki.devices.v1.DeviceLiveToolsPortsStatus.Request.additional_properties:type_name -> google.protobuf.Struct
+	13, // 18: meraki.devices.v1.DeviceLiveToolsPortsStatus.Results.interface:type_name -> meraki.devices.v1.DeviceLiveToolsPortsStatus.Results.Interface
+	14, // 19: meraki.devices.v1.DeviceLiveToolsPortsStatus.Results.power:type_name -> meraki.devices.v1.DeviceLiveToolsPortsStatus.Results.Power
+	17, // 20: meraki.devices.v1.DeviceLiveToolsPortsStatus.Results.additional_properties:type_name -> google.protobuf.Struct
+	15, // 21: meraki.devices.v1.DeviceLiveToolsPortsStatus.Callback.http_server:type_name -> meraki.devices.v1.DeviceLiveToolsPortsStatus.Callback.HttpServer
+	16, // 22: meraki.devices.v1.DeviceLiveToolsPortsStatus.Callback.payload_template:type_name -> meraki.devices.v1.DeviceLiveToolsPortsStatus.Callback.PayloadTemplate
+	17, // 23: meraki.devices.v1.DeviceLiveToolsPortsStatus.Callback.additional_properties:type_name -> google.protobuf.Struct
+	17, // 24: meraki.devices.v1.DeviceLiveToolsPortsStatus.Results.Interface.additional_properties:type_name -> google.protobuf.Struct
+	17, // 25: meraki.devices.v1.DeviceLiveToolsPortsStatus.Results.Power.additional_properties:type_name -> google.protobuf.Struct
+	17, // 26: meraki.devices.v1.DeviceLiveToolsPortsStatus.Callback.HttpServer.additional_properties:type_name -> google.protobuf.Struct
+	17, // 27: meraki.devices.v1.DeviceLiveToolsPortsStatus.Callback.PayloadTemplate.additional_properties:type_name -> google.protobuf.Struct
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_meraki_devices_v1_ports_proto_init() }
@@ -1414,15 +1467,13 @@ func file_meraki_devices_v1_ports_proto_init() {
 	file_meraki_devices_v1_ports_proto_msgTypes[14].OneofWrappers = []any{}
 	file_meraki_devices_v1_ports_proto_msgTypes[15].OneofWrappers = []any{}
 	file_meraki_devices_v1_ports_proto_msgTypes[16].OneofWrappers = []any{}
-	file_meraki_devices_v1_ports_proto_msgTypes[17].OneofWrappers = []any{}
-	file_meraki_devices_v1_ports_proto_msgTypes[18].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_devices_v1_ports_proto_rawDesc), len(file_meraki_devices_v1_ports_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

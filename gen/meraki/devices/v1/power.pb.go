@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -29,12 +29,13 @@ const (
 type CreateDeviceLiveToolsPowerUsageRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Serial        *string                                          `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Callback      *CreateDeviceLiveToolsPowerUsageRequest_Callback `protobuf:"bytes,2,opt,name=callback,proto3" json:"callback,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                           `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                           `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Serial               *string                             `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Callback             *DeviceLiveToolsPowerUsage_Callback `protobuf:"bytes,2,opt,name=callback,proto3" json:"callback,omitempty"`
+	EmptyFields          []string                            `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                            `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateDeviceLiveToolsPowerUsageRequest) Reset() {
@@ -74,40 +75,49 @@ func (x *CreateDeviceLiveToolsPowerUsageRequest) GetSerial() string {
 	return ""
 }
 
-func (x *CreateDeviceLiveToolsPowerUsageRequest) GetCallback() *CreateDeviceLiveToolsPowerUsageRequest_Callback {
+func (x *CreateDeviceLiveToolsPowerUsageRequest) GetCallback() *DeviceLiveToolsPowerUsage_Callback {
 	if x != nil {
 		return x.Callback
 	}
 	return nil
 }
 
-func (x *CreateDeviceLiveToolsPowerUsageRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsPowerUsageRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateDeviceLiveToolsPowerUsageRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createDeviceLiveToolsPowerUsage, getDeviceLiveToolsPowerUsage.
+func (x *CreateDeviceLiveToolsPowerUsageRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateDeviceLiveToolsPowerUsageRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The live tools power usage of a device. Answer of createDeviceLiveToolsPowerUsage,
+// getDeviceLiveToolsPowerUsage.
 type DeviceLiveToolsPowerUsage struct {
 	state   protoimpl.MessageState             `protogen:"open.v1"`
 	JobId   *string                            `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3,oneof" json:"job_id,omitempty"`
 	Url     *string                            `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	Request *DeviceLiveToolsPowerUsage_Request `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
 	// Known values: "complete", "failed", "new", "ready", "running", "scheduled".
-	Status        *string                             `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Results       *DeviceLiveToolsPowerUsage_Results  `protobuf:"bytes,5,opt,name=results,proto3" json:"results,omitempty"`
-	Errors        []string                            `protobuf:"bytes,6,rep,name=errors,proto3" json:"errors,omitempty"`
-	Callback      *DeviceLiveToolsPowerUsage_Callback `protobuf:"bytes,7,opt,name=callback,proto3" json:"callback,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string                             `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Results              *DeviceLiveToolsPowerUsage_Results  `protobuf:"bytes,5,opt,name=results,proto3" json:"results,omitempty"`
+	Errors               []string                            `protobuf:"bytes,6,rep,name=errors,proto3" json:"errors,omitempty"`
+	Callback             *DeviceLiveToolsPowerUsage_Callback `protobuf:"bytes,7,opt,name=callback,proto3" json:"callback,omitempty"`
+	AdditionalProperties *structpb.Struct                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPowerUsage) Reset() {
@@ -189,6 +199,13 @@ func (x *DeviceLiveToolsPowerUsage) GetCallback() *DeviceLiveToolsPowerUsage_Cal
 	return nil
 }
 
+func (x *DeviceLiveToolsPowerUsage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getDeviceLiveToolsPowerUsage.
 type GetDeviceLiveToolsPowerUsageRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -244,172 +261,17 @@ func (x *GetDeviceLiveToolsPowerUsageRequest) GetJobId() string {
 	return ""
 }
 
-type CreateDeviceLiveToolsPowerUsageRequest_Callback struct {
-	state           protoimpl.MessageState                                           `protogen:"open.v1"`
-	Url             *string                                                          `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	SharedSecret    *string                                                          `protobuf:"bytes,2,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
-	HttpServer      *CreateDeviceLiveToolsPowerUsageRequest_Callback_HttpServer      `protobuf:"bytes,3,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
-	PayloadTemplate *CreateDeviceLiveToolsPowerUsageRequest_Callback_PayloadTemplate `protobuf:"bytes,4,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsPowerUsageRequest_Callback) Reset() {
-	*x = CreateDeviceLiveToolsPowerUsageRequest_Callback{}
-	mi := &file_meraki_devices_v1_power_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsPowerUsageRequest_Callback) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsPowerUsageRequest_Callback) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsPowerUsageRequest_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_power_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsPowerUsageRequest_Callback.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsPowerUsageRequest_Callback) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_power_proto_rawDescGZIP(), []int{0, 0}
-}
-
-func (x *CreateDeviceLiveToolsPowerUsageRequest_Callback) GetUrl() string {
-	if x != nil && x.Url != nil {
-		return *x.Url
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsPowerUsageRequest_Callback) GetSharedSecret() string {
-	if x != nil && x.SharedSecret != nil {
-		return *x.SharedSecret
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsPowerUsageRequest_Callback) GetHttpServer() *CreateDeviceLiveToolsPowerUsageRequest_Callback_HttpServer {
-	if x != nil {
-		return x.HttpServer
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsPowerUsageRequest_Callback) GetPayloadTemplate() *CreateDeviceLiveToolsPowerUsageRequest_Callback_PayloadTemplate {
-	if x != nil {
-		return x.PayloadTemplate
-	}
-	return nil
-}
-
-type CreateDeviceLiveToolsPowerUsageRequest_Callback_HttpServer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsPowerUsageRequest_Callback_HttpServer) Reset() {
-	*x = CreateDeviceLiveToolsPowerUsageRequest_Callback_HttpServer{}
-	mi := &file_meraki_devices_v1_power_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsPowerUsageRequest_Callback_HttpServer) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsPowerUsageRequest_Callback_HttpServer) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsPowerUsageRequest_Callback_HttpServer) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_power_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsPowerUsageRequest_Callback_HttpServer.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsPowerUsageRequest_Callback_HttpServer) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_power_proto_rawDescGZIP(), []int{0, 0, 0}
-}
-
-func (x *CreateDeviceLiveToolsPowerUsageRequest_Callback_HttpServer) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateDeviceLiveToolsPowerUsageRequest_Callback_PayloadTemplate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsPowerUsageRequest_Callback_PayloadTemplate) Reset() {
-	*x = CreateDeviceLiveToolsPowerUsageRequest_Callback_PayloadTemplate{}
-	mi := &file_meraki_devices_v1_power_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsPowerUsageRequest_Callback_PayloadTemplate) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsPowerUsageRequest_Callback_PayloadTemplate) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsPowerUsageRequest_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_power_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsPowerUsageRequest_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsPowerUsageRequest_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_power_proto_rawDescGZIP(), []int{0, 0, 1}
-}
-
-func (x *CreateDeviceLiveToolsPowerUsageRequest_Callback_PayloadTemplate) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
 type DeviceLiveToolsPowerUsage_Request struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPowerUsage_Request) Reset() {
 	*x = DeviceLiveToolsPowerUsage_Request{}
-	mi := &file_meraki_devices_v1_power_proto_msgTypes[6]
+	mi := &file_meraki_devices_v1_power_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -421,7 +283,7 @@ func (x *DeviceLiveToolsPowerUsage_Request) String() string {
 func (*DeviceLiveToolsPowerUsage_Request) ProtoMessage() {}
 
 func (x *DeviceLiveToolsPowerUsage_Request) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_power_proto_msgTypes[6]
+	mi := &file_meraki_devices_v1_power_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -444,18 +306,26 @@ func (x *DeviceLiveToolsPowerUsage_Request) GetSerial() string {
 	return ""
 }
 
+func (x *DeviceLiveToolsPowerUsage_Request) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsPowerUsage_Results struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Instant       *float64               `protobuf:"fixed64,1,opt,name=instant,proto3,oneof" json:"instant,omitempty"`
-	Peak          *float64               `protobuf:"fixed64,2,opt,name=peak,proto3,oneof" json:"peak,omitempty"`
-	Budget        *float64               `protobuf:"fixed64,3,opt,name=budget,proto3,oneof" json:"budget,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Instant              *float64               `protobuf:"fixed64,1,opt,name=instant,proto3,oneof" json:"instant,omitempty"`
+	Peak                 *float64               `protobuf:"fixed64,2,opt,name=peak,proto3,oneof" json:"peak,omitempty"`
+	Budget               *float64               `protobuf:"fixed64,3,opt,name=budget,proto3,oneof" json:"budget,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPowerUsage_Results) Reset() {
 	*x = DeviceLiveToolsPowerUsage_Results{}
-	mi := &file_meraki_devices_v1_power_proto_msgTypes[7]
+	mi := &file_meraki_devices_v1_power_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -467,7 +337,7 @@ func (x *DeviceLiveToolsPowerUsage_Results) String() string {
 func (*DeviceLiveToolsPowerUsage_Results) ProtoMessage() {}
 
 func (x *DeviceLiveToolsPowerUsage_Results) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_power_proto_msgTypes[7]
+	mi := &file_meraki_devices_v1_power_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -504,18 +374,29 @@ func (x *DeviceLiveToolsPowerUsage_Results) GetBudget() float64 {
 	return 0
 }
 
+func (x *DeviceLiveToolsPowerUsage_Results) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsPowerUsage_Callback struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Url           *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Status        *string                `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                              `protogen:"open.v1"`
+	Id                   *string                                             `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Url                  *string                                             `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Status               *string                                             `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	SharedSecret         *string                                             `protobuf:"bytes,4,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
+	HttpServer           *DeviceLiveToolsPowerUsage_Callback_HttpServer      `protobuf:"bytes,5,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
+	PayloadTemplate      *DeviceLiveToolsPowerUsage_Callback_PayloadTemplate `protobuf:"bytes,6,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsPowerUsage_Callback) Reset() {
 	*x = DeviceLiveToolsPowerUsage_Callback{}
-	mi := &file_meraki_devices_v1_power_proto_msgTypes[8]
+	mi := &file_meraki_devices_v1_power_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -527,7 +408,7 @@ func (x *DeviceLiveToolsPowerUsage_Callback) String() string {
 func (*DeviceLiveToolsPowerUsage_Callback) ProtoMessage() {}
 
 func (x *DeviceLiveToolsPowerUsage_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_power_proto_msgTypes[8]
+	mi := &file_meraki_devices_v1_power_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -564,33 +445,151 @@ func (x *DeviceLiveToolsPowerUsage_Callback) GetStatus() string {
 	return ""
 }
 
+func (x *DeviceLiveToolsPowerUsage_Callback) GetSharedSecret() string {
+	if x != nil && x.SharedSecret != nil {
+		return *x.SharedSecret
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsPowerUsage_Callback) GetHttpServer() *DeviceLiveToolsPowerUsage_Callback_HttpServer {
+	if x != nil {
+		return x.HttpServer
+	}
+	return nil
+}
+
+func (x *DeviceLiveToolsPowerUsage_Callback) GetPayloadTemplate() *DeviceLiveToolsPowerUsage_Callback_PayloadTemplate {
+	if x != nil {
+		return x.PayloadTemplate
+	}
+	return nil
+}
+
+func (x *DeviceLiveToolsPowerUsage_Callback) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type DeviceLiveToolsPowerUsage_Callback_HttpServer struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsPowerUsage_Callback_HttpServer) Reset() {
+	*x = DeviceLiveToolsPowerUsage_Callback_HttpServer{}
+	mi := &file_meraki_devices_v1_power_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceLiveToolsPowerUsage_Callback_HttpServer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceLiveToolsPowerUsage_Callback_HttpServer) ProtoMessage() {}
+
+func (x *DeviceLiveToolsPowerUsage_Callback_HttpServer) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_power_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceLiveToolsPowerUsage_Callback_HttpServer.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsPowerUsage_Callback_HttpServer) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_power_proto_rawDescGZIP(), []int{1, 2, 0}
+}
+
+func (x *DeviceLiveToolsPowerUsage_Callback_HttpServer) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsPowerUsage_Callback_HttpServer) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type DeviceLiveToolsPowerUsage_Callback_PayloadTemplate struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsPowerUsage_Callback_PayloadTemplate) Reset() {
+	*x = DeviceLiveToolsPowerUsage_Callback_PayloadTemplate{}
+	mi := &file_meraki_devices_v1_power_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceLiveToolsPowerUsage_Callback_PayloadTemplate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceLiveToolsPowerUsage_Callback_PayloadTemplate) ProtoMessage() {}
+
+func (x *DeviceLiveToolsPowerUsage_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_power_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceLiveToolsPowerUsage_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsPowerUsage_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_power_proto_rawDescGZIP(), []int{1, 2, 1}
+}
+
+func (x *DeviceLiveToolsPowerUsage_Callback_PayloadTemplate) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsPowerUsage_Callback_PayloadTemplate) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_devices_v1_power_proto protoreflect.FileDescriptor
 
 const file_meraki_devices_v1_power_proto_rawDesc = "" +
 	"\n" +
-	"\x1dmeraki/devices/v1/power.proto\x12\x11meraki.devices.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"\xec\x05\n" +
+	"\x1dmeraki/devices/v1/power.proto\x12\x11meraki.devices.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\xc8\x02\n" +
 	"&CreateDeviceLiveToolsPowerUsageRequest\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12^\n" +
-	"\bcallback\x18\x02 \x01(\v2B.meraki.devices.v1.CreateDeviceLiveToolsPowerUsageRequest.CallbackR\bcallback\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xad\x03\n" +
-	"\bCallback\x12\x15\n" +
-	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12(\n" +
-	"\rshared_secret\x18\x02 \x01(\tH\x01R\fsharedSecret\x88\x01\x01\x12n\n" +
-	"\vhttp_server\x18\x03 \x01(\v2M.meraki.devices.v1.CreateDeviceLiveToolsPowerUsageRequest.Callback.HttpServerR\n" +
-	"httpServer\x12}\n" +
-	"\x10payload_template\x18\x04 \x01(\v2R.meraki.devices.v1.CreateDeviceLiveToolsPowerUsageRequest.Callback.PayloadTemplateR\x0fpayloadTemplate\x1a(\n" +
-	"\n" +
-	"HttpServer\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a-\n" +
-	"\x0fPayloadTemplate\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\x06\n" +
-	"\x04_urlB\x10\n" +
-	"\x0e_shared_secretB\t\n" +
-	"\a_serial\"\xb6\x05\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12Q\n" +
+	"\bcallback\x18\x02 \x01(\v25.meraki.devices.v1.DeviceLiveToolsPowerUsage.CallbackR\bcallback\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_serial\"\xfd\v\n" +
 	"\x19DeviceLiveToolsPowerUsage\x12\x1a\n" +
 	"\x06job_id\x18\x01 \x01(\tH\x00R\x05jobId\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12N\n" +
@@ -598,25 +597,43 @@ const file_meraki_devices_v1_power_proto_rawDesc = "" +
 	"\x06status\x18\x04 \x01(\tH\x02R\x06status\x88\x01\x01\x12N\n" +
 	"\aresults\x18\x05 \x01(\v24.meraki.devices.v1.DeviceLiveToolsPowerUsage.ResultsR\aresults\x12\x16\n" +
 	"\x06errors\x18\x06 \x03(\tR\x06errors\x12Q\n" +
-	"\bcallback\x18\a \x01(\v25.meraki.devices.v1.DeviceLiveToolsPowerUsage.CallbackR\bcallback\x1a1\n" +
+	"\bcallback\x18\a \x01(\v25.meraki.devices.v1.DeviceLiveToolsPowerUsage.CallbackR\bcallback\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x80\x01\n" +
 	"\aRequest\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\x1a~\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_serial\x1a\xcd\x01\n" +
 	"\aResults\x12\x1d\n" +
 	"\ainstant\x18\x01 \x01(\x01H\x00R\ainstant\x88\x01\x01\x12\x17\n" +
 	"\x04peak\x18\x02 \x01(\x01H\x01R\x04peak\x88\x01\x01\x12\x1b\n" +
-	"\x06budget\x18\x03 \x01(\x01H\x02R\x06budget\x88\x01\x01B\n" +
+	"\x06budget\x18\x03 \x01(\x01H\x02R\x06budget\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_instantB\a\n" +
 	"\x05_peakB\t\n" +
-	"\a_budget\x1am\n" +
+	"\a_budget\x1a\xc4\x05\n" +
 	"\bCallback\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01B\x05\n" +
+	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01\x12(\n" +
+	"\rshared_secret\x18\x04 \x01(\tH\x03R\fsharedSecret\x88\x01\x01\x12a\n" +
+	"\vhttp_server\x18\x05 \x01(\v2@.meraki.devices.v1.DeviceLiveToolsPowerUsage.Callback.HttpServerR\n" +
+	"httpServer\x12p\n" +
+	"\x10payload_template\x18\x06 \x01(\v2E.meraki.devices.v1.DeviceLiveToolsPowerUsage.Callback.PayloadTemplateR\x0fpayloadTemplate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aw\n" +
+	"\n" +
+	"HttpServer\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a|\n" +
+	"\x0fPayloadTemplate\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_idB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_urlB\t\n" +
-	"\a_statusB\t\n" +
+	"\a_statusB\x10\n" +
+	"\x0e_shared_secretB\t\n" +
 	"\a_job_idB\x06\n" +
 	"\x04_urlB\t\n" +
 	"\a_status\"t\n" +
@@ -624,9 +641,9 @@ const file_meraki_devices_v1_power_proto_rawDesc = "" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x1a\n" +
 	"\x06job_id\x18\x02 \x01(\tH\x01R\x05jobId\x88\x01\x01B\t\n" +
 	"\a_serialB\t\n" +
-	"\a_job_idBq\n" +
+	"\a_job_idB\x8b\x01\n" +
 	"\x1bcom.merakibroker.devices.v1B\n" +
-	"PowerProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1b\x06proto3"
+	"PowerProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1\xca\x02\x17MerakiBroker\\Devices\\V1b\x06proto3"
 
 var (
 	file_meraki_devices_v1_power_proto_rawDescOnce sync.Once
@@ -640,33 +657,37 @@ func file_meraki_devices_v1_power_proto_rawDescGZIP() []byte {
 	return file_meraki_devices_v1_power_proto_rawDescData
 }
 
-var file_meraki_devices_v1_power_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_meraki_devices_v1_power_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_meraki_devices_v1_power_proto_goTypes = []any{
-	(*CreateDeviceLiveToolsPowerUsageRequest)(nil),                          // 0: meraki.devices.v1.CreateDeviceLiveToolsPowerUsageRequest
-	(*DeviceLiveToolsPowerUsage)(nil),                                       // 1: meraki.devices.v1.DeviceLiveToolsPowerUsage
-	(*GetDeviceLiveToolsPowerUsageRequest)(nil),                             // 2: meraki.devices.v1.GetDeviceLiveToolsPowerUsageRequest
-	(*CreateDeviceLiveToolsPowerUsageRequest_Callback)(nil),                 // 3: meraki.devices.v1.CreateDeviceLiveToolsPowerUsageRequest.Callback
-	(*CreateDeviceLiveToolsPowerUsageRequest_Callback_HttpServer)(nil),      // 4: meraki.devices.v1.CreateDeviceLiveToolsPowerUsageRequest.Callback.HttpServer
-	(*CreateDeviceLiveToolsPowerUsageRequest_Callback_PayloadTemplate)(nil), // 5: meraki.devices.v1.CreateDeviceLiveToolsPowerUsageRequest.Callback.PayloadTemplate
-	(*DeviceLiveToolsPowerUsage_Request)(nil),                               // 6: meraki.devices.v1.DeviceLiveToolsPowerUsage.Request
-	(*DeviceLiveToolsPowerUsage_Results)(nil),                               // 7: meraki.devices.v1.DeviceLiveToolsPowerUsage.Results
-	(*DeviceLiveToolsPowerUsage_Callback)(nil),                              // 8: meraki.devices.v1.DeviceLiveToolsPowerUsage.Callback
-	(*fieldmaskpb.FieldMask)(nil),                                           // 9: google.protobuf.FieldMask
+	(*CreateDeviceLiveToolsPowerUsageRequest)(nil),             // 0: meraki.devices.v1.CreateDeviceLiveToolsPowerUsageRequest
+	(*DeviceLiveToolsPowerUsage)(nil),                          // 1: meraki.devices.v1.DeviceLiveToolsPowerUsage
+	(*GetDeviceLiveToolsPowerUsageRequest)(nil),                // 2: meraki.devices.v1.GetDeviceLiveToolsPowerUsageRequest
+	(*DeviceLiveToolsPowerUsage_Request)(nil),                  // 3: meraki.devices.v1.DeviceLiveToolsPowerUsage.Request
+	(*DeviceLiveToolsPowerUsage_Results)(nil),                  // 4: meraki.devices.v1.DeviceLiveToolsPowerUsage.Results
+	(*DeviceLiveToolsPowerUsage_Callback)(nil),                 // 5: meraki.devices.v1.DeviceLiveToolsPowerUsage.Callback
+	(*DeviceLiveToolsPowerUsage_Callback_HttpServer)(nil),      // 6: meraki.devices.v1.DeviceLiveToolsPowerUsage.Callback.HttpServer
+	(*DeviceLiveToolsPowerUsage_Callback_PayloadTemplate)(nil), // 7: meraki.devices.v1.DeviceLiveToolsPowerUsage.Callback.PayloadTemplate
+	(*structpb.Struct)(nil),                                    // 8: google.protobuf.Struct
 }
 var file_meraki_devices_v1_power_proto_depIdxs = []int32{
-	3, // 0: meraki.devices.v1.CreateDeviceLiveToolsPowerUsageRequest.callback:type_name -> meraki.devices.v1.CreateDeviceLiveToolsPowerUsageRequest.Callback
-	9, // 1: meraki.devices.v1.CreateDeviceLiveToolsPowerUsageRequest.null_fields:type_name -> google.protobuf.FieldMask
-	9, // 2: meraki.devices.v1.CreateDeviceLiveToolsPowerUsageRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6, // 3: meraki.devices.v1.DeviceLiveToolsPowerUsage.request:type_name -> meraki.devices.v1.DeviceLiveToolsPowerUsage.Request
-	7, // 4: meraki.devices.v1.DeviceLiveToolsPowerUsage.results:type_name -> meraki.devices.v1.DeviceLiveToolsPowerUsage.Results
-	8, // 5: meraki.devices.v1.DeviceLiveToolsPowerUsage.callback:type_name -> meraki.devices.v1.DeviceLiveToolsPowerUsage.Callback
-	4, // 6: meraki.devices.v1.CreateDeviceLiveToolsPowerUsageRequest.Callback.http_server:type_name -> meraki.devices.v1.CreateDeviceLiveToolsPowerUsageRequest.Callback.HttpServer
-	5, // 7: meraki.devices.v1.CreateDeviceLiveToolsPowerUsageRequest.Callback.payload_template:type_name -> meraki.devices.v1.CreateDeviceLiveToolsPowerUsageRequest.Callback.PayloadTemplate
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	5,  // 0: meraki.devices.v1.CreateDeviceLiveToolsPowerUsageRequest.callback:type_name -> meraki.devices.v1.DeviceLiveToolsPowerUsage.Callback
+	8,  // 1: meraki.devices.v1.CreateDeviceLiveToolsPowerUsageRequest.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 2: meraki.devices.v1.DeviceLiveToolsPowerUsage.request:type_name -> meraki.devices.v1.DeviceLiveToolsPowerUsage.Request
+	4,  // 3: meraki.devices.v1.DeviceLiveToolsPowerUsage.results:type_name -> meraki.devices.v1.DeviceLiveToolsPowerUsage.Results
+	5,  // 4: meraki.devices.v1.DeviceLiveToolsPowerUsage.callback:type_name -> meraki.devices.v1.DeviceLiveToolsPowerUsage.Callback
+	8,  // 5: meraki.devices.v1.DeviceLiveToolsPowerUsage.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 6: meraki.devices.v1.DeviceLiveToolsPowerUsage.Request.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 7: meraki.devices.v1.DeviceLiveToolsPowerUsage.Results.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 8: meraki.devices.v1.DeviceLiveToolsPowerUsage.Callback.http_server:type_name -> meraki.devices.v1.DeviceLiveToolsPowerUsage.Callback.HttpServer
+	7,  // 9: meraki.devices.v1.DeviceLiveToolsPowerUsage.Callback.payload_template:type_name -> meraki.devices.v1.DeviceLiveToolsPowerUsage.Callback.PayloadTemplate
+	8,  // 10: meraki.devices.v1.DeviceLiveToolsPowerUsage.Callback.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 11: meraki.devices.v1.DeviceLiveToolsPowerUsage.Callback.HttpServer.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 12: meraki.devices.v1.DeviceLiveToolsPowerUsage.Callback.PayloadTemplate.additional_properties:type_name -> google.protobuf.Struct
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_meraki_devices_v1_power_proto_init() }
@@ -682,14 +703,13 @@ func file_meraki_devices_v1_power_proto_init() {
 	file_meraki_devices_v1_power_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_devices_v1_power_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_devices_v1_power_proto_msgTypes[7].OneofWrappers = []any{}
-	file_meraki_devices_v1_power_proto_msgTypes[8].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_devices_v1_power_proto_rawDesc), len(file_meraki_devices_v1_power_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -32,15 +32,16 @@ type CreateDeviceLiveToolsRoutingTableLookupRequest struct {
 	Serial *string `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// Known values: "BGP", "EIGRP", "HSRP", "IGRP", "ISIS", "LISP", "NAT", "ND", "NHRP", "OMP",
 	// "OSPF", "RIP", "default WAN", "direct", "static".
-	Type          *string                                                     `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Destination   *CreateDeviceLiveToolsRoutingTableLookupRequest_Destination `protobuf:"bytes,3,opt,name=destination,proto3" json:"destination,omitempty"`
-	NextHop       *CreateDeviceLiveToolsRoutingTableLookupRequest_NextHop     `protobuf:"bytes,4,opt,name=next_hop,json=nextHop,proto3" json:"next_hop,omitempty"`
-	Vpn           *CreateDeviceLiveToolsRoutingTableLookupRequest_Vpn         `protobuf:"bytes,5,opt,name=vpn,proto3" json:"vpn,omitempty"`
-	Callback      *CreateDeviceLiveToolsRoutingTableLookupRequest_Callback    `protobuf:"bytes,6,opt,name=callback,proto3" json:"callback,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                      `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                      `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string                                                     `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Destination          *CreateDeviceLiveToolsRoutingTableLookupRequest_Destination `protobuf:"bytes,3,opt,name=destination,proto3" json:"destination,omitempty"`
+	NextHop              *CreateDeviceLiveToolsRoutingTableLookupRequest_NextHop     `protobuf:"bytes,4,opt,name=next_hop,json=nextHop,proto3" json:"next_hop,omitempty"`
+	Vpn                  *CreateDeviceLiveToolsRoutingTableLookupRequest_Vpn         `protobuf:"bytes,5,opt,name=vpn,proto3" json:"vpn,omitempty"`
+	Callback             *DeviceLiveToolsRoutingTableLookup_Callback                 `protobuf:"bytes,6,opt,name=callback,proto3" json:"callback,omitempty"`
+	EmptyFields          []string                                                    `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                    `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateDeviceLiveToolsRoutingTableLookupRequest) Reset() {
@@ -108,40 +109,49 @@ func (x *CreateDeviceLiveToolsRoutingTableLookupRequest) GetVpn() *CreateDeviceL
 	return nil
 }
 
-func (x *CreateDeviceLiveToolsRoutingTableLookupRequest) GetCallback() *CreateDeviceLiveToolsRoutingTableLookupRequest_Callback {
+func (x *CreateDeviceLiveToolsRoutingTableLookupRequest) GetCallback() *DeviceLiveToolsRoutingTableLookup_Callback {
 	if x != nil {
 		return x.Callback
 	}
 	return nil
 }
 
-func (x *CreateDeviceLiveToolsRoutingTableLookupRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsRoutingTableLookupRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateDeviceLiveToolsRoutingTableLookupRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createDeviceLiveToolsRoutingTableLookup, getDeviceLiveToolsRoutingTableLookup.
+func (x *CreateDeviceLiveToolsRoutingTableLookupRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateDeviceLiveToolsRoutingTableLookupRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The live tools routing table lookup of a device. Answer of
+// createDeviceLiveToolsRoutingTableLookup, getDeviceLiveToolsRoutingTableLookup.
 type DeviceLiveToolsRoutingTableLookup struct {
 	state    protoimpl.MessageState                     `protogen:"open.v1"`
 	LookupId *string                                    `protobuf:"bytes,1,opt,name=lookup_id,json=lookupId,proto3,oneof" json:"lookup_id,omitempty"`
 	Url      *string                                    `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	Request  *DeviceLiveToolsRoutingTableLookup_Request `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
 	// Known values: "complete", "failed", "new", "ready", "running", "scheduled".
-	Status        *string                                      `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Entries       []*DeviceLiveToolsRoutingTableLookup_Entries `protobuf:"bytes,5,rep,name=entries,proto3" json:"entries,omitempty"`
-	Errors        []string                                     `protobuf:"bytes,6,rep,name=errors,proto3" json:"errors,omitempty"`
-	Callback      *DeviceLiveToolsRoutingTableLookup_Callback  `protobuf:"bytes,7,opt,name=callback,proto3" json:"callback,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string                                      `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Entries              []*DeviceLiveToolsRoutingTableLookup_Entries `protobuf:"bytes,5,rep,name=entries,proto3" json:"entries,omitempty"`
+	Errors               []string                                     `protobuf:"bytes,6,rep,name=errors,proto3" json:"errors,omitempty"`
+	Callback             *DeviceLiveToolsRoutingTableLookup_Callback  `protobuf:"bytes,7,opt,name=callback,proto3" json:"callback,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsRoutingTableLookup) Reset() {
@@ -223,6 +233,13 @@ func (x *DeviceLiveToolsRoutingTableLookup) GetCallback() *DeviceLiveToolsRoutin
 	return nil
 }
 
+func (x *DeviceLiveToolsRoutingTableLookup) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getDeviceLiveToolsRoutingTableLookup.
 type GetDeviceLiveToolsRoutingTableLookupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -282,12 +299,13 @@ func (x *GetDeviceLiveToolsRoutingTableLookupRequest) GetId() string {
 type CreateDeviceLiveToolsRoutingTableSummaryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Serial        *string                                                   `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Callback      *CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback `protobuf:"bytes,2,opt,name=callback,proto3" json:"callback,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                    `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                    `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Serial               *string                                      `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Callback             *DeviceLiveToolsRoutingTableSummary_Callback `protobuf:"bytes,2,opt,name=callback,proto3" json:"callback,omitempty"`
+	EmptyFields          []string                                     `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                     `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateDeviceLiveToolsRoutingTableSummaryRequest) Reset() {
@@ -327,39 +345,48 @@ func (x *CreateDeviceLiveToolsRoutingTableSummaryRequest) GetSerial() string {
 	return ""
 }
 
-func (x *CreateDeviceLiveToolsRoutingTableSummaryRequest) GetCallback() *CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback {
+func (x *CreateDeviceLiveToolsRoutingTableSummaryRequest) GetCallback() *DeviceLiveToolsRoutingTableSummary_Callback {
 	if x != nil {
 		return x.Callback
 	}
 	return nil
 }
 
-func (x *CreateDeviceLiveToolsRoutingTableSummaryRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsRoutingTableSummaryRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateDeviceLiveToolsRoutingTableSummaryRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createDeviceLiveToolsRoutingTableSummary, getDeviceLiveToolsRoutingTableSummary.
+func (x *CreateDeviceLiveToolsRoutingTableSummaryRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateDeviceLiveToolsRoutingTableSummaryRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The live tools routing table summary of a device. Answer of
+// createDeviceLiveToolsRoutingTableSummary, getDeviceLiveToolsRoutingTableSummary.
 type DeviceLiveToolsRoutingTableSummary struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	SummaryId *string                `protobuf:"bytes,1,opt,name=summary_id,json=summaryId,proto3,oneof" json:"summary_id,omitempty"`
 	Url       *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	// Known values: "complete", "failed", "new", "ready", "running", "scheduled".
-	Status        *string                                      `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Counts        *DeviceLiveToolsRoutingTableSummary_Counts   `protobuf:"bytes,4,opt,name=counts,proto3" json:"counts,omitempty"`
-	Errors        []string                                     `protobuf:"bytes,5,rep,name=errors,proto3" json:"errors,omitempty"`
-	Callback      *DeviceLiveToolsRoutingTableSummary_Callback `protobuf:"bytes,6,opt,name=callback,proto3" json:"callback,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string                                      `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Counts               *DeviceLiveToolsRoutingTableSummary_Counts   `protobuf:"bytes,4,opt,name=counts,proto3" json:"counts,omitempty"`
+	Errors               []string                                     `protobuf:"bytes,5,rep,name=errors,proto3" json:"errors,omitempty"`
+	Callback             *DeviceLiveToolsRoutingTableSummary_Callback `protobuf:"bytes,6,opt,name=callback,proto3" json:"callback,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsRoutingTableSummary) Reset() {
@@ -434,6 +461,13 @@ func (x *DeviceLiveToolsRoutingTableSummary) GetCallback() *DeviceLiveToolsRouti
 	return nil
 }
 
+func (x *DeviceLiveToolsRoutingTableSummary) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getDeviceLiveToolsRoutingTableSummary.
 type GetDeviceLiveToolsRoutingTableSummaryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -490,11 +524,12 @@ func (x *GetDeviceLiveToolsRoutingTableSummaryRequest) GetId() string {
 }
 
 type CreateDeviceLiveToolsRoutingTableLookupRequest_Destination struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Subnet        *string                `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Address              *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Subnet               *string                `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_Destination) Reset() {
@@ -541,11 +576,19 @@ func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_Destination) GetSubnet()
 	return ""
 }
 
+func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_Destination) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type CreateDeviceLiveToolsRoutingTableLookupRequest_NextHop struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Address              *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_NextHop) Reset() {
@@ -585,11 +628,19 @@ func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_NextHop) GetAddress() st
 	return ""
 }
 
+func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_NextHop) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type CreateDeviceLiveToolsRoutingTableLookupRequest_Vpn struct {
-	state         protoimpl.MessageState                                   `protogen:"open.v1"`
-	Peer          *CreateDeviceLiveToolsRoutingTableLookupRequest_Vpn_Peer `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                   `protogen:"open.v1"`
+	Peer                 *CreateDeviceLiveToolsRoutingTableLookupRequest_Vpn_Peer `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
+	AdditionalProperties *structpb.Struct                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_Vpn) Reset() {
@@ -629,84 +680,24 @@ func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_Vpn) GetPeer() *CreateDe
 	return nil
 }
 
-type CreateDeviceLiveToolsRoutingTableLookupRequest_Callback struct {
-	state           protoimpl.MessageState                                                   `protogen:"open.v1"`
-	Url             *string                                                                  `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	SharedSecret    *string                                                                  `protobuf:"bytes,2,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
-	HttpServer      *CreateDeviceLiveToolsRoutingTableLookupRequest_Callback_HttpServer      `protobuf:"bytes,3,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
-	PayloadTemplate *CreateDeviceLiveToolsRoutingTableLookupRequest_Callback_PayloadTemplate `protobuf:"bytes,4,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_Callback) Reset() {
-	*x = CreateDeviceLiveToolsRoutingTableLookupRequest_Callback{}
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_Callback) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsRoutingTableLookupRequest_Callback) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[9]
+func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_Vpn) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsRoutingTableLookupRequest_Callback.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsRoutingTableLookupRequest_Callback) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_routing_table_proto_rawDescGZIP(), []int{0, 3}
-}
-
-func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_Callback) GetUrl() string {
-	if x != nil && x.Url != nil {
-		return *x.Url
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_Callback) GetSharedSecret() string {
-	if x != nil && x.SharedSecret != nil {
-		return *x.SharedSecret
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_Callback) GetHttpServer() *CreateDeviceLiveToolsRoutingTableLookupRequest_Callback_HttpServer {
-	if x != nil {
-		return x.HttpServer
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_Callback) GetPayloadTemplate() *CreateDeviceLiveToolsRoutingTableLookupRequest_Callback_PayloadTemplate {
-	if x != nil {
-		return x.PayloadTemplate
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type CreateDeviceLiveToolsRoutingTableLookupRequest_Vpn_Peer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_Vpn_Peer) Reset() {
 	*x = CreateDeviceLiveToolsRoutingTableLookupRequest_Vpn_Peer{}
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[10]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -718,7 +709,7 @@ func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_Vpn_Peer) String() strin
 func (*CreateDeviceLiveToolsRoutingTableLookupRequest_Vpn_Peer) ProtoMessage() {}
 
 func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_Vpn_Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[10]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -741,92 +732,11 @@ func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_Vpn_Peer) GetId() string
 	return ""
 }
 
-type CreateDeviceLiveToolsRoutingTableLookupRequest_Callback_HttpServer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_Callback_HttpServer) Reset() {
-	*x = CreateDeviceLiveToolsRoutingTableLookupRequest_Callback_HttpServer{}
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_Callback_HttpServer) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsRoutingTableLookupRequest_Callback_HttpServer) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_Callback_HttpServer) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[11]
+func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_Vpn_Peer) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsRoutingTableLookupRequest_Callback_HttpServer.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsRoutingTableLookupRequest_Callback_HttpServer) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_routing_table_proto_rawDescGZIP(), []int{0, 3, 0}
-}
-
-func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_Callback_HttpServer) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateDeviceLiveToolsRoutingTableLookupRequest_Callback_PayloadTemplate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_Callback_PayloadTemplate) Reset() {
-	*x = CreateDeviceLiveToolsRoutingTableLookupRequest_Callback_PayloadTemplate{}
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_Callback_PayloadTemplate) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsRoutingTableLookupRequest_Callback_PayloadTemplate) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsRoutingTableLookupRequest_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsRoutingTableLookupRequest_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_routing_table_proto_rawDescGZIP(), []int{0, 3, 1}
-}
-
-func (x *CreateDeviceLiveToolsRoutingTableLookupRequest_Callback_PayloadTemplate) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
+	return nil
 }
 
 type DeviceLiveToolsRoutingTableLookup_Request struct {
@@ -834,17 +744,18 @@ type DeviceLiveToolsRoutingTableLookup_Request struct {
 	Serial *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// Known values: "BGP", "EIGRP", "HSRP", "IGRP", "ISIS", "LISP", "NAT", "ND", "NHRP", "OMP",
 	// "OSPF", "RIP", "default WAN", "direct", "static".
-	Type          *string                                                `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Destination   *DeviceLiveToolsRoutingTableLookup_Request_Destination `protobuf:"bytes,3,opt,name=destination,proto3" json:"destination,omitempty"`
-	NextHop       *DeviceLiveToolsRoutingTableLookup_Request_NextHop     `protobuf:"bytes,4,opt,name=next_hop,json=nextHop,proto3" json:"next_hop,omitempty"`
-	Vpn           *DeviceLiveToolsRoutingTableLookup_Request_Vpn         `protobuf:"bytes,5,opt,name=vpn,proto3" json:"vpn,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string                                                `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Destination          *DeviceLiveToolsRoutingTableLookup_Request_Destination `protobuf:"bytes,3,opt,name=destination,proto3" json:"destination,omitempty"`
+	NextHop              *DeviceLiveToolsRoutingTableLookup_Request_NextHop     `protobuf:"bytes,4,opt,name=next_hop,json=nextHop,proto3" json:"next_hop,omitempty"`
+	Vpn                  *DeviceLiveToolsRoutingTableLookup_Request_Vpn         `protobuf:"bytes,5,opt,name=vpn,proto3" json:"vpn,omitempty"`
+	AdditionalProperties *structpb.Struct                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsRoutingTableLookup_Request) Reset() {
 	*x = DeviceLiveToolsRoutingTableLookup_Request{}
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[13]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -856,7 +767,7 @@ func (x *DeviceLiveToolsRoutingTableLookup_Request) String() string {
 func (*DeviceLiveToolsRoutingTableLookup_Request) ProtoMessage() {}
 
 func (x *DeviceLiveToolsRoutingTableLookup_Request) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[13]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -907,6 +818,13 @@ func (x *DeviceLiveToolsRoutingTableLookup_Request) GetVpn() *DeviceLiveToolsRou
 	return nil
 }
 
+func (x *DeviceLiveToolsRoutingTableLookup_Request) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsRoutingTableLookup_Entries struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "BGP", "EIGRP", "HSRP", "IGRP", "ISIS", "LISP", "NAT", "ND", "NHRP", "OMP",
@@ -915,15 +833,16 @@ type DeviceLiveToolsRoutingTableLookup_Entries struct {
 	Subnet   *string                                               `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
 	NextHops []*DeviceLiveToolsRoutingTableLookup_Entries_NextHops `protobuf:"bytes,3,rep,name=next_hops,json=nextHops,proto3" json:"next_hops,omitempty"`
 	// Known values: "ipv4", "ipv6".
-	IpVersion     *string                                        `protobuf:"bytes,4,opt,name=ip_version,json=ipVersion,proto3,oneof" json:"ip_version,omitempty"`
-	Vrf           *DeviceLiveToolsRoutingTableLookup_Entries_Vrf `protobuf:"bytes,5,opt,name=vrf,proto3" json:"vrf,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	IpVersion            *string                                        `protobuf:"bytes,4,opt,name=ip_version,json=ipVersion,proto3,oneof" json:"ip_version,omitempty"`
+	Vrf                  *DeviceLiveToolsRoutingTableLookup_Entries_Vrf `protobuf:"bytes,5,opt,name=vrf,proto3" json:"vrf,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsRoutingTableLookup_Entries) Reset() {
 	*x = DeviceLiveToolsRoutingTableLookup_Entries{}
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[14]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -935,7 +854,7 @@ func (x *DeviceLiveToolsRoutingTableLookup_Entries) String() string {
 func (*DeviceLiveToolsRoutingTableLookup_Entries) ProtoMessage() {}
 
 func (x *DeviceLiveToolsRoutingTableLookup_Entries) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[14]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -986,18 +905,29 @@ func (x *DeviceLiveToolsRoutingTableLookup_Entries) GetVrf() *DeviceLiveToolsRou
 	return nil
 }
 
+func (x *DeviceLiveToolsRoutingTableLookup_Entries) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsRoutingTableLookup_Callback struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Url           *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Status        *string                `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                      `protogen:"open.v1"`
+	Id                   *string                                                     `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Url                  *string                                                     `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Status               *string                                                     `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	SharedSecret         *string                                                     `protobuf:"bytes,4,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
+	HttpServer           *DeviceLiveToolsRoutingTableLookup_Callback_HttpServer      `protobuf:"bytes,5,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
+	PayloadTemplate      *DeviceLiveToolsRoutingTableLookup_Callback_PayloadTemplate `protobuf:"bytes,6,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsRoutingTableLookup_Callback) Reset() {
 	*x = DeviceLiveToolsRoutingTableLookup_Callback{}
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[15]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1009,7 +939,7 @@ func (x *DeviceLiveToolsRoutingTableLookup_Callback) String() string {
 func (*DeviceLiveToolsRoutingTableLookup_Callback) ProtoMessage() {}
 
 func (x *DeviceLiveToolsRoutingTableLookup_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[15]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1046,17 +976,46 @@ func (x *DeviceLiveToolsRoutingTableLookup_Callback) GetStatus() string {
 	return ""
 }
 
+func (x *DeviceLiveToolsRoutingTableLookup_Callback) GetSharedSecret() string {
+	if x != nil && x.SharedSecret != nil {
+		return *x.SharedSecret
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsRoutingTableLookup_Callback) GetHttpServer() *DeviceLiveToolsRoutingTableLookup_Callback_HttpServer {
+	if x != nil {
+		return x.HttpServer
+	}
+	return nil
+}
+
+func (x *DeviceLiveToolsRoutingTableLookup_Callback) GetPayloadTemplate() *DeviceLiveToolsRoutingTableLookup_Callback_PayloadTemplate {
+	if x != nil {
+		return x.PayloadTemplate
+	}
+	return nil
+}
+
+func (x *DeviceLiveToolsRoutingTableLookup_Callback) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsRoutingTableLookup_Request_Destination struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Subnet        *string                `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Address              *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Subnet               *string                `protobuf:"bytes,2,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsRoutingTableLookup_Request_Destination) Reset() {
 	*x = DeviceLiveToolsRoutingTableLookup_Request_Destination{}
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[16]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1068,7 +1027,7 @@ func (x *DeviceLiveToolsRoutingTableLookup_Request_Destination) String() string 
 func (*DeviceLiveToolsRoutingTableLookup_Request_Destination) ProtoMessage() {}
 
 func (x *DeviceLiveToolsRoutingTableLookup_Request_Destination) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[16]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1098,16 +1057,24 @@ func (x *DeviceLiveToolsRoutingTableLookup_Request_Destination) GetSubnet() stri
 	return ""
 }
 
+func (x *DeviceLiveToolsRoutingTableLookup_Request_Destination) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsRoutingTableLookup_Request_NextHop struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Address              *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsRoutingTableLookup_Request_NextHop) Reset() {
 	*x = DeviceLiveToolsRoutingTableLookup_Request_NextHop{}
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[17]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1119,7 +1086,7 @@ func (x *DeviceLiveToolsRoutingTableLookup_Request_NextHop) String() string {
 func (*DeviceLiveToolsRoutingTableLookup_Request_NextHop) ProtoMessage() {}
 
 func (x *DeviceLiveToolsRoutingTableLookup_Request_NextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[17]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1142,16 +1109,24 @@ func (x *DeviceLiveToolsRoutingTableLookup_Request_NextHop) GetAddress() string 
 	return ""
 }
 
+func (x *DeviceLiveToolsRoutingTableLookup_Request_NextHop) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsRoutingTableLookup_Request_Vpn struct {
-	state         protoimpl.MessageState                              `protogen:"open.v1"`
-	Peer          *DeviceLiveToolsRoutingTableLookup_Request_Vpn_Peer `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                              `protogen:"open.v1"`
+	Peer                 *DeviceLiveToolsRoutingTableLookup_Request_Vpn_Peer `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsRoutingTableLookup_Request_Vpn) Reset() {
 	*x = DeviceLiveToolsRoutingTableLookup_Request_Vpn{}
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[18]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1163,7 +1138,7 @@ func (x *DeviceLiveToolsRoutingTableLookup_Request_Vpn) String() string {
 func (*DeviceLiveToolsRoutingTableLookup_Request_Vpn) ProtoMessage() {}
 
 func (x *DeviceLiveToolsRoutingTableLookup_Request_Vpn) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[18]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1186,16 +1161,24 @@ func (x *DeviceLiveToolsRoutingTableLookup_Request_Vpn) GetPeer() *DeviceLiveToo
 	return nil
 }
 
+func (x *DeviceLiveToolsRoutingTableLookup_Request_Vpn) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsRoutingTableLookup_Request_Vpn_Peer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsRoutingTableLookup_Request_Vpn_Peer) Reset() {
 	*x = DeviceLiveToolsRoutingTableLookup_Request_Vpn_Peer{}
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[19]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1207,7 +1190,7 @@ func (x *DeviceLiveToolsRoutingTableLookup_Request_Vpn_Peer) String() string {
 func (*DeviceLiveToolsRoutingTableLookup_Request_Vpn_Peer) ProtoMessage() {}
 
 func (x *DeviceLiveToolsRoutingTableLookup_Request_Vpn_Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[19]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1230,18 +1213,26 @@ func (x *DeviceLiveToolsRoutingTableLookup_Request_Vpn_Peer) GetId() string {
 	return ""
 }
 
+func (x *DeviceLiveToolsRoutingTableLookup_Request_Vpn_Peer) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsRoutingTableLookup_Entries_NextHops struct {
-	state         protoimpl.MessageState                                  `protogen:"open.v1"`
-	Number        *int64                                                  `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	Address       *string                                                 `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Vpn           *DeviceLiveToolsRoutingTableLookup_Entries_NextHops_Vpn `protobuf:"bytes,3,opt,name=vpn,proto3" json:"vpn,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                  `protogen:"open.v1"`
+	Number               *int64                                                  `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	Address              *string                                                 `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Vpn                  *DeviceLiveToolsRoutingTableLookup_Entries_NextHops_Vpn `protobuf:"bytes,3,opt,name=vpn,proto3" json:"vpn,omitempty"`
+	AdditionalProperties *structpb.Struct                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsRoutingTableLookup_Entries_NextHops) Reset() {
 	*x = DeviceLiveToolsRoutingTableLookup_Entries_NextHops{}
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[20]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1253,7 +1244,7 @@ func (x *DeviceLiveToolsRoutingTableLookup_Entries_NextHops) String() string {
 func (*DeviceLiveToolsRoutingTableLookup_Entries_NextHops) ProtoMessage() {}
 
 func (x *DeviceLiveToolsRoutingTableLookup_Entries_NextHops) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[20]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1290,16 +1281,24 @@ func (x *DeviceLiveToolsRoutingTableLookup_Entries_NextHops) GetVpn() *DeviceLiv
 	return nil
 }
 
+func (x *DeviceLiveToolsRoutingTableLookup_Entries_NextHops) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsRoutingTableLookup_Entries_Vrf struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsRoutingTableLookup_Entries_Vrf) Reset() {
 	*x = DeviceLiveToolsRoutingTableLookup_Entries_Vrf{}
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[21]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1311,7 +1310,7 @@ func (x *DeviceLiveToolsRoutingTableLookup_Entries_Vrf) String() string {
 func (*DeviceLiveToolsRoutingTableLookup_Entries_Vrf) ProtoMessage() {}
 
 func (x *DeviceLiveToolsRoutingTableLookup_Entries_Vrf) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[21]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1334,16 +1333,24 @@ func (x *DeviceLiveToolsRoutingTableLookup_Entries_Vrf) GetName() string {
 	return ""
 }
 
+func (x *DeviceLiveToolsRoutingTableLookup_Entries_Vrf) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsRoutingTableLookup_Entries_NextHops_Vpn struct {
-	state         protoimpl.MessageState                                       `protogen:"open.v1"`
-	Peer          *DeviceLiveToolsRoutingTableLookup_Entries_NextHops_Vpn_Peer `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                       `protogen:"open.v1"`
+	Peer                 *DeviceLiveToolsRoutingTableLookup_Entries_NextHops_Vpn_Peer `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsRoutingTableLookup_Entries_NextHops_Vpn) Reset() {
 	*x = DeviceLiveToolsRoutingTableLookup_Entries_NextHops_Vpn{}
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[22]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1355,7 +1362,7 @@ func (x *DeviceLiveToolsRoutingTableLookup_Entries_NextHops_Vpn) String() string
 func (*DeviceLiveToolsRoutingTableLookup_Entries_NextHops_Vpn) ProtoMessage() {}
 
 func (x *DeviceLiveToolsRoutingTableLookup_Entries_NextHops_Vpn) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[22]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1378,17 +1385,25 @@ func (x *DeviceLiveToolsRoutingTableLookup_Entries_NextHops_Vpn) GetPeer() *Devi
 	return nil
 }
 
+func (x *DeviceLiveToolsRoutingTableLookup_Entries_NextHops_Vpn) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsRoutingTableLookup_Entries_NextHops_Vpn_Peer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsRoutingTableLookup_Entries_NextHops_Vpn_Peer) Reset() {
 	*x = DeviceLiveToolsRoutingTableLookup_Entries_NextHops_Vpn_Peer{}
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[23]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1400,7 +1415,7 @@ func (x *DeviceLiveToolsRoutingTableLookup_Entries_NextHops_Vpn_Peer) String() s
 func (*DeviceLiveToolsRoutingTableLookup_Entries_NextHops_Vpn_Peer) ProtoMessage() {}
 
 func (x *DeviceLiveToolsRoutingTableLookup_Entries_NextHops_Vpn_Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[23]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1430,31 +1445,36 @@ func (x *DeviceLiveToolsRoutingTableLookup_Entries_NextHops_Vpn_Peer) GetName() 
 	return ""
 }
 
-type CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback struct {
-	state           protoimpl.MessageState                                                    `protogen:"open.v1"`
-	Url             *string                                                                   `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	SharedSecret    *string                                                                   `protobuf:"bytes,2,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
-	HttpServer      *CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback_HttpServer      `protobuf:"bytes,3,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
-	PayloadTemplate *CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback_PayloadTemplate `protobuf:"bytes,4,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+func (x *DeviceLiveToolsRoutingTableLookup_Entries_NextHops_Vpn_Peer) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback) Reset() {
-	*x = CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback{}
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[24]
+type DeviceLiveToolsRoutingTableLookup_Callback_HttpServer struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsRoutingTableLookup_Callback_HttpServer) Reset() {
+	*x = DeviceLiveToolsRoutingTableLookup_Callback_HttpServer{}
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback) String() string {
+func (x *DeviceLiveToolsRoutingTableLookup_Callback_HttpServer) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback) ProtoMessage() {}
+func (*DeviceLiveToolsRoutingTableLookup_Callback_HttpServer) ProtoMessage() {}
 
-func (x *CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[24]
+func (x *DeviceLiveToolsRoutingTableLookup_Callback_HttpServer) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1465,105 +1485,48 @@ func (x *CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback) ProtoReflect(
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_routing_table_proto_rawDescGZIP(), []int{3, 0}
+// Deprecated: Use DeviceLiveToolsRoutingTableLookup_Callback_HttpServer.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsRoutingTableLookup_Callback_HttpServer) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_routing_table_proto_rawDescGZIP(), []int{1, 2, 0}
 }
 
-func (x *CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback) GetUrl() string {
-	if x != nil && x.Url != nil {
-		return *x.Url
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback) GetSharedSecret() string {
-	if x != nil && x.SharedSecret != nil {
-		return *x.SharedSecret
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback) GetHttpServer() *CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback_HttpServer {
-	if x != nil {
-		return x.HttpServer
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback) GetPayloadTemplate() *CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback_PayloadTemplate {
-	if x != nil {
-		return x.PayloadTemplate
-	}
-	return nil
-}
-
-type CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback_HttpServer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback_HttpServer) Reset() {
-	*x = CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback_HttpServer{}
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[25]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback_HttpServer) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback_HttpServer) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback_HttpServer) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[25]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback_HttpServer.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback_HttpServer) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_routing_table_proto_rawDescGZIP(), []int{3, 0, 0}
-}
-
-func (x *CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback_HttpServer) GetId() string {
+func (x *DeviceLiveToolsRoutingTableLookup_Callback_HttpServer) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-type CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback_PayloadTemplate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *DeviceLiveToolsRoutingTableLookup_Callback_HttpServer) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback_PayloadTemplate) Reset() {
-	*x = CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback_PayloadTemplate{}
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[26]
+type DeviceLiveToolsRoutingTableLookup_Callback_PayloadTemplate struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsRoutingTableLookup_Callback_PayloadTemplate) Reset() {
+	*x = DeviceLiveToolsRoutingTableLookup_Callback_PayloadTemplate{}
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback_PayloadTemplate) String() string {
+func (x *DeviceLiveToolsRoutingTableLookup_Callback_PayloadTemplate) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback_PayloadTemplate) ProtoMessage() {}
+func (*DeviceLiveToolsRoutingTableLookup_Callback_PayloadTemplate) ProtoMessage() {}
 
-func (x *CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[26]
+func (x *DeviceLiveToolsRoutingTableLookup_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1574,29 +1537,37 @@ func (x *CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback_PayloadTemplat
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_routing_table_proto_rawDescGZIP(), []int{3, 0, 1}
+// Deprecated: Use DeviceLiveToolsRoutingTableLookup_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsRoutingTableLookup_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_routing_table_proto_rawDescGZIP(), []int{1, 2, 1}
 }
 
-func (x *CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback_PayloadTemplate) GetId() string {
+func (x *DeviceLiveToolsRoutingTableLookup_Callback_PayloadTemplate) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
+}
+
+func (x *DeviceLiveToolsRoutingTableLookup_Callback_PayloadTemplate) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 type DeviceLiveToolsRoutingTableSummary_Counts struct {
-	state         protoimpl.MessageState                             `protogen:"open.v1"`
-	Total         *int64                                             `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	ByVrf         []*DeviceLiveToolsRoutingTableSummary_Counts_ByVrf `protobuf:"bytes,2,rep,name=by_vrf,json=byVrf,proto3" json:"by_vrf,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                             `protogen:"open.v1"`
+	Total                *int64                                             `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	ByVrf                []*DeviceLiveToolsRoutingTableSummary_Counts_ByVrf `protobuf:"bytes,2,rep,name=by_vrf,json=byVrf,proto3" json:"by_vrf,omitempty"`
+	AdditionalProperties *structpb.Struct                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsRoutingTableSummary_Counts) Reset() {
 	*x = DeviceLiveToolsRoutingTableSummary_Counts{}
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[27]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1608,7 +1579,7 @@ func (x *DeviceLiveToolsRoutingTableSummary_Counts) String() string {
 func (*DeviceLiveToolsRoutingTableSummary_Counts) ProtoMessage() {}
 
 func (x *DeviceLiveToolsRoutingTableSummary_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[27]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1638,18 +1609,29 @@ func (x *DeviceLiveToolsRoutingTableSummary_Counts) GetByVrf() []*DeviceLiveTool
 	return nil
 }
 
+func (x *DeviceLiveToolsRoutingTableSummary_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsRoutingTableSummary_Callback struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Url           *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Status        *string                `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                       `protogen:"open.v1"`
+	Id                   *string                                                      `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Url                  *string                                                      `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Status               *string                                                      `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	SharedSecret         *string                                                      `protobuf:"bytes,4,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
+	HttpServer           *DeviceLiveToolsRoutingTableSummary_Callback_HttpServer      `protobuf:"bytes,5,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
+	PayloadTemplate      *DeviceLiveToolsRoutingTableSummary_Callback_PayloadTemplate `protobuf:"bytes,6,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsRoutingTableSummary_Callback) Reset() {
 	*x = DeviceLiveToolsRoutingTableSummary_Callback{}
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[28]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1661,7 +1643,7 @@ func (x *DeviceLiveToolsRoutingTableSummary_Callback) String() string {
 func (*DeviceLiveToolsRoutingTableSummary_Callback) ProtoMessage() {}
 
 func (x *DeviceLiveToolsRoutingTableSummary_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[28]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1698,17 +1680,46 @@ func (x *DeviceLiveToolsRoutingTableSummary_Callback) GetStatus() string {
 	return ""
 }
 
+func (x *DeviceLiveToolsRoutingTableSummary_Callback) GetSharedSecret() string {
+	if x != nil && x.SharedSecret != nil {
+		return *x.SharedSecret
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsRoutingTableSummary_Callback) GetHttpServer() *DeviceLiveToolsRoutingTableSummary_Callback_HttpServer {
+	if x != nil {
+		return x.HttpServer
+	}
+	return nil
+}
+
+func (x *DeviceLiveToolsRoutingTableSummary_Callback) GetPayloadTemplate() *DeviceLiveToolsRoutingTableSummary_Callback_PayloadTemplate {
+	if x != nil {
+		return x.PayloadTemplate
+	}
+	return nil
+}
+
+func (x *DeviceLiveToolsRoutingTableSummary_Callback) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsRoutingTableSummary_Counts_ByVrf struct {
-	state         protoimpl.MessageState                                      `protogen:"open.v1"`
-	Name          *string                                                     `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	ByProtocol    *DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol `protobuf:"bytes,2,opt,name=by_protocol,json=byProtocol,proto3" json:"by_protocol,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                      `protogen:"open.v1"`
+	Name                 *string                                                     `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ByProtocol           *DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol `protobuf:"bytes,2,opt,name=by_protocol,json=byProtocol,proto3" json:"by_protocol,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsRoutingTableSummary_Counts_ByVrf) Reset() {
 	*x = DeviceLiveToolsRoutingTableSummary_Counts_ByVrf{}
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[29]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1720,7 +1731,7 @@ func (x *DeviceLiveToolsRoutingTableSummary_Counts_ByVrf) String() string {
 func (*DeviceLiveToolsRoutingTableSummary_Counts_ByVrf) ProtoMessage() {}
 
 func (x *DeviceLiveToolsRoutingTableSummary_Counts_ByVrf) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[29]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1750,17 +1761,25 @@ func (x *DeviceLiveToolsRoutingTableSummary_Counts_ByVrf) GetByProtocol() *Devic
 	return nil
 }
 
+func (x *DeviceLiveToolsRoutingTableSummary_Counts_ByVrf) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	Ipv4          *DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol_Ipv4 `protobuf:"bytes,1,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
-	Ipv6          *DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol_Ipv6 `protobuf:"bytes,2,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                           `protogen:"open.v1"`
+	Ipv4                 *DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol_Ipv4 `protobuf:"bytes,1,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
+	Ipv6                 *DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol_Ipv6 `protobuf:"bytes,2,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol) Reset() {
 	*x = DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol{}
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[30]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +1791,7 @@ func (x *DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol) String() st
 func (*DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol) ProtoMessage() {}
 
 func (x *DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[30]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1802,16 +1821,24 @@ func (x *DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol) GetIpv6() *
 	return nil
 }
 
+func (x *DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol_Ipv4 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol_Ipv4) Reset() {
 	*x = DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol_Ipv4{}
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[31]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1823,7 +1850,7 @@ func (x *DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol_Ipv4) String
 func (*DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol_Ipv4) ProtoMessage() {}
 
 func (x *DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol_Ipv4) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[31]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1846,16 +1873,24 @@ func (x *DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol_Ipv4) GetTot
 	return 0
 }
 
+func (x *DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol_Ipv4) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol_Ipv6 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol_Ipv6) Reset() {
 	*x = DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol_Ipv6{}
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[32]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1867,7 +1902,7 @@ func (x *DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol_Ipv6) String
 func (*DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol_Ipv6) ProtoMessage() {}
 
 func (x *DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol_Ipv6) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[32]
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1890,53 +1925,155 @@ func (x *DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol_Ipv6) GetTot
 	return 0
 }
 
+func (x *DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol_Ipv6) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type DeviceLiveToolsRoutingTableSummary_Callback_HttpServer struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsRoutingTableSummary_Callback_HttpServer) Reset() {
+	*x = DeviceLiveToolsRoutingTableSummary_Callback_HttpServer{}
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceLiveToolsRoutingTableSummary_Callback_HttpServer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceLiveToolsRoutingTableSummary_Callback_HttpServer) ProtoMessage() {}
+
+func (x *DeviceLiveToolsRoutingTableSummary_Callback_HttpServer) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceLiveToolsRoutingTableSummary_Callback_HttpServer.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsRoutingTableSummary_Callback_HttpServer) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_routing_table_proto_rawDescGZIP(), []int{4, 1, 0}
+}
+
+func (x *DeviceLiveToolsRoutingTableSummary_Callback_HttpServer) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsRoutingTableSummary_Callback_HttpServer) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type DeviceLiveToolsRoutingTableSummary_Callback_PayloadTemplate struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsRoutingTableSummary_Callback_PayloadTemplate) Reset() {
+	*x = DeviceLiveToolsRoutingTableSummary_Callback_PayloadTemplate{}
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceLiveToolsRoutingTableSummary_Callback_PayloadTemplate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceLiveToolsRoutingTableSummary_Callback_PayloadTemplate) ProtoMessage() {}
+
+func (x *DeviceLiveToolsRoutingTableSummary_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_routing_table_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceLiveToolsRoutingTableSummary_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsRoutingTableSummary_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_routing_table_proto_rawDescGZIP(), []int{4, 1, 1}
+}
+
+func (x *DeviceLiveToolsRoutingTableSummary_Callback_PayloadTemplate) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsRoutingTableSummary_Callback_PayloadTemplate) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_devices_v1_routing_table_proto protoreflect.FileDescriptor
 
 const file_meraki_devices_v1_routing_table_proto_rawDesc = "" +
 	"\n" +
-	"%meraki/devices/v1/routing_table.proto\x12\x11meraki.devices.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x83\v\n" +
+	"%meraki/devices/v1/routing_table.proto\x12\x11meraki.devices.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x8c\n" +
+	"\n" +
 	".CreateDeviceLiveToolsRoutingTableLookupRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x17\n" +
 	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12o\n" +
 	"\vdestination\x18\x03 \x01(\v2M.meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.DestinationR\vdestination\x12d\n" +
 	"\bnext_hop\x18\x04 \x01(\v2I.meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.NextHopR\anextHop\x12W\n" +
-	"\x03vpn\x18\x05 \x01(\v2E.meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.VpnR\x03vpn\x12f\n" +
-	"\bcallback\x18\x06 \x01(\v2J.meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.CallbackR\bcallback\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a`\n" +
+	"\x03vpn\x18\x05 \x01(\v2E.meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.VpnR\x03vpn\x12Y\n" +
+	"\bcallback\x18\x06 \x01(\v2=.meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.CallbackR\bcallback\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xaf\x01\n" +
 	"\vDestination\x12\x1d\n" +
 	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01\x12\x1b\n" +
-	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01B\n" +
+	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_addressB\t\n" +
-	"\a_subnet\x1a4\n" +
+	"\a_subnet\x1a\x83\x01\n" +
 	"\aNextHop\x12\x1d\n" +
-	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01B\n" +
+	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_address\x1a\x89\x01\n" +
+	"\b_address\x1a\xa7\x02\n" +
 	"\x03Vpn\x12^\n" +
-	"\x04peer\x18\x01 \x01(\v2J.meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Vpn.PeerR\x04peer\x1a\"\n" +
+	"\x04peer\x18\x01 \x01(\v2J.meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Vpn.PeerR\x04peer\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aq\n" +
 	"\x04Peer\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xbe\x03\n" +
-	"\bCallback\x12\x15\n" +
-	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12(\n" +
-	"\rshared_secret\x18\x02 \x01(\tH\x01R\fsharedSecret\x88\x01\x01\x12v\n" +
-	"\vhttp_server\x18\x03 \x01(\v2U.meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Callback.HttpServerR\n" +
-	"httpServer\x12\x85\x01\n" +
-	"\x10payload_template\x18\x04 \x01(\v2Z.meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Callback.PayloadTemplateR\x0fpayloadTemplate\x1a(\n" +
-	"\n" +
-	"HttpServer\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a-\n" +
-	"\x0fPayloadTemplate\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\x06\n" +
-	"\x04_urlB\x10\n" +
-	"\x0e_shared_secretB\t\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_idB\t\n" +
 	"\a_serialB\a\n" +
-	"\x05_type\"\x9b\x0f\n" +
+	"\x05_type\"\xeb\x1a\n" +
 	"!DeviceLiveToolsRoutingTableLookup\x12 \n" +
 	"\tlookup_id\x18\x01 \x01(\tH\x00R\blookupId\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12V\n" +
@@ -1944,64 +2081,90 @@ const file_meraki_devices_v1_routing_table_proto_rawDesc = "" +
 	"\x06status\x18\x04 \x01(\tH\x02R\x06status\x88\x01\x01\x12V\n" +
 	"\aentries\x18\x05 \x03(\v2<.meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.EntriesR\aentries\x12\x16\n" +
 	"\x06errors\x18\x06 \x03(\tR\x06errors\x12Y\n" +
-	"\bcallback\x18\a \x01(\v2=.meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.CallbackR\bcallback\x1a\x93\x05\n" +
+	"\bcallback\x18\a \x01(\v2=.meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.CallbackR\bcallback\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa0\b\n" +
 	"\aRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x17\n" +
 	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12j\n" +
 	"\vdestination\x18\x03 \x01(\v2H.meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.DestinationR\vdestination\x12_\n" +
 	"\bnext_hop\x18\x04 \x01(\v2D.meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.NextHopR\anextHop\x12R\n" +
-	"\x03vpn\x18\x05 \x01(\v2@.meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.VpnR\x03vpn\x1a`\n" +
+	"\x03vpn\x18\x05 \x01(\v2@.meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.VpnR\x03vpn\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xaf\x01\n" +
 	"\vDestination\x12\x1d\n" +
 	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01\x12\x1b\n" +
-	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01B\n" +
+	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_addressB\t\n" +
-	"\a_subnet\x1a4\n" +
+	"\a_subnet\x1a\x83\x01\n" +
 	"\aNextHop\x12\x1d\n" +
-	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01B\n" +
+	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_address\x1a\x84\x01\n" +
+	"\b_address\x1a\xa2\x02\n" +
 	"\x03Vpn\x12Y\n" +
-	"\x04peer\x18\x01 \x01(\v2E.meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.Vpn.PeerR\x04peer\x1a\"\n" +
+	"\x04peer\x18\x01 \x01(\v2E.meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.Vpn.PeerR\x04peer\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aq\n" +
 	"\x04Peer\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\t\n" +
 	"\a_serialB\a\n" +
-	"\x05_type\x1a\xd6\x05\n" +
+	"\x05_type\x1a\xe2\b\n" +
 	"\aEntries\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x1b\n" +
 	"\x06subnet\x18\x02 \x01(\tH\x01R\x06subnet\x88\x01\x01\x12b\n" +
 	"\tnext_hops\x18\x03 \x03(\v2E.meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.NextHopsR\bnextHops\x12\"\n" +
 	"\n" +
 	"ip_version\x18\x04 \x01(\tH\x02R\tipVersion\x88\x01\x01\x12R\n" +
-	"\x03vrf\x18\x05 \x01(\v2@.meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.VrfR\x03vrf\x1a\xec\x02\n" +
+	"\x03vrf\x18\x05 \x01(\v2@.meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.VrfR\x03vrf\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xda\x04\n" +
 	"\bNextHops\x12\x1b\n" +
 	"\x06number\x18\x01 \x01(\x03H\x00R\x06number\x88\x01\x01\x12\x1d\n" +
 	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01\x12[\n" +
-	"\x03vpn\x18\x03 \x01(\v2I.meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.NextHops.VpnR\x03vpn\x1a\xaf\x01\n" +
+	"\x03vpn\x18\x03 \x01(\v2I.meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.NextHops.VpnR\x03vpn\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xce\x02\n" +
 	"\x03Vpn\x12b\n" +
-	"\x04peer\x18\x01 \x01(\v2N.meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.NextHops.Vpn.PeerR\x04peer\x1aD\n" +
+	"\x04peer\x18\x01 \x01(\v2N.meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.NextHops.Vpn.PeerR\x04peer\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x93\x01\n" +
 	"\x04Peer\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_numberB\n" +
 	"\n" +
-	"\b_address\x1a'\n" +
+	"\b_address\x1av\n" +
 	"\x03Vrf\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01B\a\n" +
+	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_typeB\t\n" +
 	"\a_subnetB\r\n" +
-	"\v_ip_version\x1am\n" +
+	"\v_ip_version\x1a\xd4\x05\n" +
 	"\bCallback\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01B\x05\n" +
+	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01\x12(\n" +
+	"\rshared_secret\x18\x04 \x01(\tH\x03R\fsharedSecret\x88\x01\x01\x12i\n" +
+	"\vhttp_server\x18\x05 \x01(\v2H.meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Callback.HttpServerR\n" +
+	"httpServer\x12x\n" +
+	"\x10payload_template\x18\x06 \x01(\v2M.meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Callback.PayloadTemplateR\x0fpayloadTemplate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aw\n" +
+	"\n" +
+	"HttpServer\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a|\n" +
+	"\x0fPayloadTemplate\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_idB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_urlB\t\n" +
-	"\a_statusB\f\n" +
+	"\a_statusB\x10\n" +
+	"\x0e_shared_secretB\f\n" +
 	"\n" +
 	"_lookup_idB\x06\n" +
 	"\x04_urlB\t\n" +
@@ -2010,29 +2173,15 @@ const file_meraki_devices_v1_routing_table_proto_rawDesc = "" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01B\t\n" +
 	"\a_serialB\x05\n" +
-	"\x03_id\"\x91\x06\n" +
+	"\x03_id\"\xda\x02\n" +
 	"/CreateDeviceLiveToolsRoutingTableSummaryRequest\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12g\n" +
-	"\bcallback\x18\x02 \x01(\v2K.meraki.devices.v1.CreateDeviceLiveToolsRoutingTableSummaryRequest.CallbackR\bcallback\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xc0\x03\n" +
-	"\bCallback\x12\x15\n" +
-	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12(\n" +
-	"\rshared_secret\x18\x02 \x01(\tH\x01R\fsharedSecret\x88\x01\x01\x12w\n" +
-	"\vhttp_server\x18\x03 \x01(\v2V.meraki.devices.v1.CreateDeviceLiveToolsRoutingTableSummaryRequest.Callback.HttpServerR\n" +
-	"httpServer\x12\x86\x01\n" +
-	"\x10payload_template\x18\x04 \x01(\v2[.meraki.devices.v1.CreateDeviceLiveToolsRoutingTableSummaryRequest.Callback.PayloadTemplateR\x0fpayloadTemplate\x1a(\n" +
-	"\n" +
-	"HttpServer\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a-\n" +
-	"\x0fPayloadTemplate\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\x06\n" +
-	"\x04_urlB\x10\n" +
-	"\x0e_shared_secretB\t\n" +
-	"\a_serial\"\xb7\b\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12Z\n" +
+	"\bcallback\x18\x02 \x01(\v2>.meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.CallbackR\bcallback\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_serial\"\xfb\x10\n" +
 	"\"DeviceLiveToolsRoutingTableSummary\x12\"\n" +
 	"\n" +
 	"summary_id\x18\x01 \x01(\tH\x00R\tsummaryId\x88\x01\x01\x12\x15\n" +
@@ -2040,33 +2189,54 @@ const file_meraki_devices_v1_routing_table_proto_rawDesc = "" +
 	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01\x12T\n" +
 	"\x06counts\x18\x04 \x01(\v2<.meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.CountsR\x06counts\x12\x16\n" +
 	"\x06errors\x18\x05 \x03(\tR\x06errors\x12Z\n" +
-	"\bcallback\x18\x06 \x01(\v2>.meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.CallbackR\bcallback\x1a\xdd\x04\n" +
+	"\bcallback\x18\x06 \x01(\v2>.meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.CallbackR\bcallback\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe8\a\n" +
 	"\x06Counts\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12Y\n" +
-	"\x06by_vrf\x18\x02 \x03(\v2B.meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrfR\x05byVrf\x1a\xd2\x03\n" +
+	"\x06by_vrf\x18\x02 \x03(\v2B.meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrfR\x05byVrf\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8e\x06\n" +
 	"\x05ByVrf\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12n\n" +
 	"\vby_protocol\x18\x02 \x01(\v2M.meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf.ByProtocolR\n" +
-	"byProtocol\x1a\xb6\x02\n" +
+	"byProtocol\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa3\x04\n" +
 	"\n" +
 	"ByProtocol\x12f\n" +
 	"\x04ipv4\x18\x01 \x01(\v2R.meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf.ByProtocol.Ipv4R\x04ipv4\x12f\n" +
-	"\x04ipv6\x18\x02 \x01(\v2R.meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf.ByProtocol.Ipv6R\x04ipv6\x1a+\n" +
+	"\x04ipv6\x18\x02 \x01(\v2R.meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf.ByProtocol.Ipv6R\x04ipv6\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1az\n" +
 	"\x04Ipv4\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
-	"\x06_total\x1a+\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_total\x1az\n" +
 	"\x04Ipv6\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\a\n" +
 	"\x05_nameB\b\n" +
-	"\x06_total\x1am\n" +
+	"\x06_total\x1a\xd6\x05\n" +
 	"\bCallback\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01B\x05\n" +
+	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01\x12(\n" +
+	"\rshared_secret\x18\x04 \x01(\tH\x03R\fsharedSecret\x88\x01\x01\x12j\n" +
+	"\vhttp_server\x18\x05 \x01(\v2I.meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Callback.HttpServerR\n" +
+	"httpServer\x12y\n" +
+	"\x10payload_template\x18\x06 \x01(\v2N.meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Callback.PayloadTemplateR\x0fpayloadTemplate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aw\n" +
+	"\n" +
+	"HttpServer\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a|\n" +
+	"\x0fPayloadTemplate\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_idB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_urlB\t\n" +
-	"\a_statusB\r\n" +
+	"\a_statusB\x10\n" +
+	"\x0e_shared_secretB\r\n" +
 	"\v_summary_idB\x06\n" +
 	"\x04_urlB\t\n" +
 	"\a_status\"r\n" +
@@ -2074,8 +2244,8 @@ const file_meraki_devices_v1_routing_table_proto_rawDesc = "" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01B\t\n" +
 	"\a_serialB\x05\n" +
-	"\x03_idBx\n" +
-	"\x1bcom.merakibroker.devices.v1B\x11RoutingTableProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1b\x06proto3"
+	"\x03_idB\x92\x01\n" +
+	"\x1bcom.merakibroker.devices.v1B\x11RoutingTableProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1\xca\x02\x17MerakiBroker\\Devices\\V1b\x06proto3"
 
 var (
 	file_meraki_devices_v1_routing_table_proto_rawDescOnce sync.Once
@@ -2089,80 +2259,103 @@ func file_meraki_devices_v1_routing_table_proto_rawDescGZIP() []byte {
 	return file_meraki_devices_v1_routing_table_proto_rawDescData
 }
 
-var file_meraki_devices_v1_routing_table_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_meraki_devices_v1_routing_table_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_meraki_devices_v1_routing_table_proto_goTypes = []any{
-	(*CreateDeviceLiveToolsRoutingTableLookupRequest)(nil),                           // 0: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest
-	(*DeviceLiveToolsRoutingTableLookup)(nil),                                        // 1: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup
-	(*GetDeviceLiveToolsRoutingTableLookupRequest)(nil),                              // 2: meraki.devices.v1.GetDeviceLiveToolsRoutingTableLookupRequest
-	(*CreateDeviceLiveToolsRoutingTableSummaryRequest)(nil),                          // 3: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableSummaryRequest
-	(*DeviceLiveToolsRoutingTableSummary)(nil),                                       // 4: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary
-	(*GetDeviceLiveToolsRoutingTableSummaryRequest)(nil),                             // 5: meraki.devices.v1.GetDeviceLiveToolsRoutingTableSummaryRequest
-	(*CreateDeviceLiveToolsRoutingTableLookupRequest_Destination)(nil),               // 6: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Destination
-	(*CreateDeviceLiveToolsRoutingTableLookupRequest_NextHop)(nil),                   // 7: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.NextHop
-	(*CreateDeviceLiveToolsRoutingTableLookupRequest_Vpn)(nil),                       // 8: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Vpn
-	(*CreateDeviceLiveToolsRoutingTableLookupRequest_Callback)(nil),                  // 9: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Callback
-	(*CreateDeviceLiveToolsRoutingTableLookupRequest_Vpn_Peer)(nil),                  // 10: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Vpn.Peer
-	(*CreateDeviceLiveToolsRoutingTableLookupRequest_Callback_HttpServer)(nil),       // 11: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Callback.HttpServer
-	(*CreateDeviceLiveToolsRoutingTableLookupRequest_Callback_PayloadTemplate)(nil),  // 12: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Callback.PayloadTemplate
-	(*DeviceLiveToolsRoutingTableLookup_Request)(nil),                                // 13: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request
-	(*DeviceLiveToolsRoutingTableLookup_Entries)(nil),                                // 14: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries
-	(*DeviceLiveToolsRoutingTableLookup_Callback)(nil),                               // 15: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Callback
-	(*DeviceLiveToolsRoutingTableLookup_Request_Destination)(nil),                    // 16: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.Destination
-	(*DeviceLiveToolsRoutingTableLookup_Request_NextHop)(nil),                        // 17: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.NextHop
-	(*DeviceLiveToolsRoutingTableLookup_Request_Vpn)(nil),                            // 18: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.Vpn
-	(*DeviceLiveToolsRoutingTableLookup_Request_Vpn_Peer)(nil),                       // 19: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.Vpn.Peer
-	(*DeviceLiveToolsRoutingTableLookup_Entries_NextHops)(nil),                       // 20: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.NextHops
-	(*DeviceLiveToolsRoutingTableLookup_Entries_Vrf)(nil),                            // 21: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.Vrf
-	(*DeviceLiveToolsRoutingTableLookup_Entries_NextHops_Vpn)(nil),                   // 22: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.NextHops.Vpn
-	(*DeviceLiveToolsRoutingTableLookup_Entries_NextHops_Vpn_Peer)(nil),              // 23: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.NextHops.Vpn.Peer
-	(*CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback)(nil),                 // 24: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableSummaryRequest.Callback
-	(*CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback_HttpServer)(nil),      // 25: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableSummaryRequest.Callback.HttpServer
-	(*CreateDeviceLiveToolsRoutingTableSummaryRequest_Callback_PayloadTemplate)(nil), // 26: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableSummaryRequest.Callback.PayloadTemplate
-	(*DeviceLiveToolsRoutingTableSummary_Counts)(nil),                                // 27: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts
-	(*DeviceLiveToolsRoutingTableSummary_Callback)(nil),                              // 28: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Callback
-	(*DeviceLiveToolsRoutingTableSummary_Counts_ByVrf)(nil),                          // 29: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf
-	(*DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol)(nil),               // 30: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf.ByProtocol
-	(*DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol_Ipv4)(nil),          // 31: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf.ByProtocol.Ipv4
-	(*DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol_Ipv6)(nil),          // 32: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf.ByProtocol.Ipv6
-	(*fieldmaskpb.FieldMask)(nil),                                                    // 33: google.protobuf.FieldMask
+	(*CreateDeviceLiveToolsRoutingTableLookupRequest)(nil),                  // 0: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest
+	(*DeviceLiveToolsRoutingTableLookup)(nil),                               // 1: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup
+	(*GetDeviceLiveToolsRoutingTableLookupRequest)(nil),                     // 2: meraki.devices.v1.GetDeviceLiveToolsRoutingTableLookupRequest
+	(*CreateDeviceLiveToolsRoutingTableSummaryRequest)(nil),                 // 3: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableSummaryRequest
+	(*DeviceLiveToolsRoutingTableSummary)(nil),                              // 4: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary
+	(*GetDeviceLiveToolsRoutingTableSummaryRequest)(nil),                    // 5: meraki.devices.v1.GetDeviceLiveToolsRoutingTableSummaryRequest
+	(*CreateDeviceLiveToolsRoutingTableLookupRequest_Destination)(nil),      // 6: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Destination
+	(*CreateDeviceLiveToolsRoutingTableLookupRequest_NextHop)(nil),          // 7: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.NextHop
+	(*CreateDeviceLiveToolsRoutingTableLookupRequest_Vpn)(nil),              // 8: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Vpn
+	(*CreateDeviceLiveToolsRoutingTableLookupRequest_Vpn_Peer)(nil),         // 9: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Vpn.Peer
+	(*DeviceLiveToolsRoutingTableLookup_Request)(nil),                       // 10: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request
+	(*DeviceLiveToolsRoutingTableLookup_Entries)(nil),                       // 11: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries
+	(*DeviceLiveToolsRoutingTableLookup_Callback)(nil),                      // 12: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Callback
+	(*DeviceLiveToolsRoutingTableLookup_Request_Destination)(nil),           // 13: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.Destination
+	(*DeviceLiveToolsRoutingTableLookup_Request_NextHop)(nil),               // 14: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.NextHop
+	(*DeviceLiveToolsRoutingTableLookup_Request_Vpn)(nil),                   // 15: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.Vpn
+	(*DeviceLiveToolsRoutingTableLookup_Request_Vpn_Peer)(nil),              // 16: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.Vpn.Peer
+	(*DeviceLiveToolsRoutingTableLookup_Entries_NextHops)(nil),              // 17: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.NextHops
+	(*DeviceLiveToolsRoutingTableLookup_Entries_Vrf)(nil),                   // 18: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.Vrf
+	(*DeviceLiveToolsRoutingTableLookup_Entries_NextHops_Vpn)(nil),          // 19: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.NextHops.Vpn
+	(*DeviceLiveToolsRoutingTableLookup_Entries_NextHops_Vpn_Peer)(nil),     // 20: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.NextHops.Vpn.Peer
+	(*DeviceLiveToolsRoutingTableLookup_Callback_HttpServer)(nil),           // 21: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Callback.HttpServer
+	(*DeviceLiveToolsRoutingTableLookup_Callback_PayloadTemplate)(nil),      // 22: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Callback.PayloadTemplate
+	(*DeviceLiveToolsRoutingTableSummary_Counts)(nil),                       // 23: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts
+	(*DeviceLiveToolsRoutingTableSummary_Callback)(nil),                     // 24: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Callback
+	(*DeviceLiveToolsRoutingTableSummary_Counts_ByVrf)(nil),                 // 25: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf
+	(*DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol)(nil),      // 26: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf.ByProtocol
+	(*DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol_Ipv4)(nil), // 27: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf.ByProtocol.Ipv4
+	(*DeviceLiveToolsRoutingTableSummary_Counts_ByVrf_ByProtocol_Ipv6)(nil), // 28: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf.ByProtocol.Ipv6
+	(*DeviceLiveToolsRoutingTableSummary_Callback_HttpServer)(nil),          // 29: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Callback.HttpServer
+	(*DeviceLiveToolsRoutingTableSummary_Callback_PayloadTemplate)(nil),     // 30: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Callback.PayloadTemplate
+	(*structpb.Struct)(nil),                                                 // 31: google.protobuf.Struct
 }
 var file_meraki_devices_v1_routing_table_proto_depIdxs = []int32{
 	6,  // 0: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.destination:type_name -> meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Destination
 	7,  // 1: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.next_hop:type_name -> meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.NextHop
 	8,  // 2: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.vpn:type_name -> meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Vpn
-	9,  // 3: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.callback:type_name -> meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Callback
-	33, // 4: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.null_fields:type_name -> google.protobuf.FieldMask
-	33, // 5: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	13, // 6: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.request:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request
-	14, // 7: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.entries:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries
-	15, // 8: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.callback:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Callback
-	24, // 9: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableSummaryRequest.callback:type_name -> meraki.devices.v1.CreateDeviceLiveToolsRoutingTableSummaryRequest.Callback
-	33, // 10: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableSummaryRequest.null_fields:type_name -> google.protobuf.FieldMask
-	33, // 11: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableSummaryRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	27, // 12: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.counts:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts
-	28, // 13: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.callback:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Callback
-	10, // 14: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Vpn.peer:type_name -> meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Vpn.Peer
-	11, // 15: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Callback.http_server:type_name -> meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Callback.HttpServer
-	12, // 16: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Callback.payload_template:type_name -> meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Callback.PayloadTemplate
-	16, // 17: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.destination:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.Destination
-	17, // 18: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.next_hop:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.NextHop
-	18, // 19: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.vpn:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.Vpn
-	20, // 20: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.next_hops:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.NextHops
-	21, // 21: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.vrf:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.Vrf
-	19, // 22: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.Vpn.peer:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.Vpn.Peer
-	22, // 23: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.NextHops.vpn:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.NextHops.Vpn
-	23, // 24: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.NextHops.Vpn.peer:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.NextHops.Vpn.Peer
-	25, // 25: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableSummaryRequest.Callback.http_server:type_name -> meraki.devices.v1.CreateDeviceLiveToolsRoutingTableSummaryRequest.Callback.HttpServer
-	26, // 26: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableSummaryRequest.Callback.payload_template:type_name -> meraki.devices.v1.CreateDeviceLiveToolsRoutingTableSummaryRequest.Callback.PayloadTemplate
-	29, // 27: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.by_vrf:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf
-	30, // 28: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf.by_protocol:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf.ByProtocol
-	31, // 29: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf.ByProtocol.ipv4:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf.ByProtocol.Ipv4
-	32, // 30: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf.ByProtocol.ipv6:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf.ByProtocol.Ipv6
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	12, // 3: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.callback:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Callback
+	31, // 4: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.additional_properties:type_name -> google.protobuf.Struct
+	10, // 5: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.request:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request
+	11, // 6: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.entries:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries
+	12, // 7: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.callback:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Callback
+	31, // 8: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.additional_properties:type_name -> google.protobuf.Struct
+	24, // 9: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableSummaryRequest.callback:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Callback
+	31, // 10: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableSummaryRequest.additional_properties:type_name -> google.protobuf.Struct
+	23, // 11: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.counts:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts
+	24, // 12: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.callback:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Callback
+	31, // 13: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.additional_properties:type_name -> google.protobuf.Struct
+	31, // 14: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Destination.additional_properties:type_name -> google.protobuf.Struct
+	31, // 15: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.NextHop.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 16: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Vpn.peer:type_name -> meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Vpn.Peer
+	31, // 17: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Vpn.additional_properties:type_name -> google.protobuf.Struct
+	31, // 18: meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest.Vpn.Peer.additional_properties:type_name -> google.protobuf.Struct
+	13, // 19: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.destination:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.Destination
+	14, // 20: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.next_hop:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.NextHop
+	15, // 21: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.vpn:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.Vpn
+	31, // 22: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.additional_properties:type_name -> google.protobuf.Struct
+	17, // 23: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.next_hops:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.NextHops
+	18, // 24: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.vrf:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.Vrf
+	31, // 25: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.additional_properties:type_name -> google.protobuf.Struct
+	21, // 26: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Callback.http_server:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Callback.HttpServer
+	22, // 27: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Callback.payload_template:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Callback.PayloadTemplate
+	31, // 28: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Callback.additional_properties:type_name -> google.protobuf.Struct
+	31, // 29: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.Destination.additional_properties:type_name -> google.protobuf.Struct
+	31, // 30: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.NextHop.additional_properties:type_name -> google.protobuf.Struct
+	16, // 31: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.Vpn.peer:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.Vpn.Peer
+	31, // 32: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.Vpn.additional_properties:type_name -> google.protobuf.Struct
+	31, // 33: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Request.Vpn.Peer.additional_properties:type_name -> google.protobuf.Struct
+	19, // 34: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.NextHops.vpn:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.NextHops.Vpn
+	31, // 35: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.NextHops.additional_properties:type_name -> google.protobuf.Struct
+	31, // 36: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.Vrf.additional_properties:type_name -> google.protobuf.Struct
+	20, // 37: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.NextHops.Vpn.peer:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.NextHops.Vpn.Peer
+	31, // 38: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.NextHops.Vpn.additional_properties:type_name -> google.protobuf.Struct
+	31, // 39: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Entries.NextHops.Vpn.Peer.additional_properties:type_name -> google.protobuf.Struct
+	31, // 40: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Callback.HttpServer.additional_properties:type_name -> google.protobuf.Struct
+	31, // 41: meraki.devices.v1.DeviceLiveToolsRoutingTableLookup.Callback.PayloadTemplate.additional_properties:type_name -> google.protobuf.Struct
+	25, // 42: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.by_vrf:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf
+	31, // 43: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.additional_properties:type_name -> google.protobuf.Struct
+	29, // 44: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Callback.http_server:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Callback.HttpServer
+	30, // 45: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Callback.payload_template:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Callback.PayloadTemplate
+	31, // 46: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Callback.additional_properties:type_name -> google.protobuf.Struct
+	26, // 47: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf.by_protocol:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf.ByProtocol
+	31, // 48: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf.additional_properties:type_name -> google.protobuf.Struct
+	27, // 49: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf.ByProtocol.ipv4:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf.ByProtocol.Ipv4
+	28, // 50: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf.ByProtocol.ipv6:type_name -> meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf.ByProtocol.Ipv6
+	31, // 51: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf.ByProtocol.additional_properties:type_name -> google.protobuf.Struct
+	31, // 52: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf.ByProtocol.Ipv4.additional_properties:type_name -> google.protobuf.Struct
+	31, // 53: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Counts.ByVrf.ByProtocol.Ipv6.additional_properties:type_name -> google.protobuf.Struct
+	31, // 54: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Callback.HttpServer.additional_properties:type_name -> google.protobuf.Struct
+	31, // 55: meraki.devices.v1.DeviceLiveToolsRoutingTableSummary.Callback.PayloadTemplate.additional_properties:type_name -> google.protobuf.Struct
+	56, // [56:56] is the sub-list for method output_type
+	56, // [56:56] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_meraki_devices_v1_routing_table_proto_init() }
@@ -2184,28 +2377,26 @@ func file_meraki_devices_v1_routing_table_proto_init() {
 	file_meraki_devices_v1_routing_table_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_devices_v1_routing_table_proto_msgTypes[13].OneofWrappers = []any{}
 	file_meraki_devices_v1_routing_table_proto_msgTypes[14].OneofWrappers = []any{}
-	file_meraki_devices_v1_routing_table_proto_msgTypes[15].OneofWrappers = []any{}
 	file_meraki_devices_v1_routing_table_proto_msgTypes[16].OneofWrappers = []any{}
 	file_meraki_devices_v1_routing_table_proto_msgTypes[17].OneofWrappers = []any{}
-	file_meraki_devices_v1_routing_table_proto_msgTypes[19].OneofWrappers = []any{}
+	file_meraki_devices_v1_routing_table_proto_msgTypes[18].OneofWrappers = []any{}
 	file_meraki_devices_v1_routing_table_proto_msgTypes[20].OneofWrappers = []any{}
 	file_meraki_devices_v1_routing_table_proto_msgTypes[21].OneofWrappers = []any{}
+	file_meraki_devices_v1_routing_table_proto_msgTypes[22].OneofWrappers = []any{}
 	file_meraki_devices_v1_routing_table_proto_msgTypes[23].OneofWrappers = []any{}
 	file_meraki_devices_v1_routing_table_proto_msgTypes[24].OneofWrappers = []any{}
 	file_meraki_devices_v1_routing_table_proto_msgTypes[25].OneofWrappers = []any{}
-	file_meraki_devices_v1_routing_table_proto_msgTypes[26].OneofWrappers = []any{}
 	file_meraki_devices_v1_routing_table_proto_msgTypes[27].OneofWrappers = []any{}
 	file_meraki_devices_v1_routing_table_proto_msgTypes[28].OneofWrappers = []any{}
 	file_meraki_devices_v1_routing_table_proto_msgTypes[29].OneofWrappers = []any{}
-	file_meraki_devices_v1_routing_table_proto_msgTypes[31].OneofWrappers = []any{}
-	file_meraki_devices_v1_routing_table_proto_msgTypes[32].OneofWrappers = []any{}
+	file_meraki_devices_v1_routing_table_proto_msgTypes[30].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_devices_v1_routing_table_proto_rawDesc), len(file_meraki_devices_v1_routing_table_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

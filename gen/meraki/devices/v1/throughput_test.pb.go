@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -29,12 +29,13 @@ const (
 type CreateDeviceLiveToolsThroughputTestRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Serial        *string                                              `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Callback      *CreateDeviceLiveToolsThroughputTestRequest_Callback `protobuf:"bytes,2,opt,name=callback,proto3" json:"callback,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                               `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                               `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Serial               *string                                 `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Callback             *DeviceLiveToolsThroughputTest_Callback `protobuf:"bytes,2,opt,name=callback,proto3" json:"callback,omitempty"`
+	EmptyFields          []string                                `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateDeviceLiveToolsThroughputTestRequest) Reset() {
@@ -74,40 +75,49 @@ func (x *CreateDeviceLiveToolsThroughputTestRequest) GetSerial() string {
 	return ""
 }
 
-func (x *CreateDeviceLiveToolsThroughputTestRequest) GetCallback() *CreateDeviceLiveToolsThroughputTestRequest_Callback {
+func (x *CreateDeviceLiveToolsThroughputTestRequest) GetCallback() *DeviceLiveToolsThroughputTest_Callback {
 	if x != nil {
 		return x.Callback
 	}
 	return nil
 }
 
-func (x *CreateDeviceLiveToolsThroughputTestRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsThroughputTestRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateDeviceLiveToolsThroughputTestRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createDeviceLiveToolsThroughputTest, getDeviceLiveToolsThroughputTest.
+func (x *CreateDeviceLiveToolsThroughputTestRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateDeviceLiveToolsThroughputTestRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The live tools throughput test of a device. Answer of createDeviceLiveToolsThroughputTest,
+// getDeviceLiveToolsThroughputTest.
 type DeviceLiveToolsThroughputTest struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	ThroughputTestId *string                `protobuf:"bytes,1,opt,name=throughput_test_id,json=throughputTestId,proto3,oneof" json:"throughput_test_id,omitempty"`
 	Url              *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	// Known values: "complete", "failed", "new", "ready", "running", "scheduled".
-	Status        *string                                 `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Result        *DeviceLiveToolsThroughputTest_Result   `protobuf:"bytes,4,opt,name=result,proto3" json:"result,omitempty"`
-	Request       *DeviceLiveToolsThroughputTest_Request  `protobuf:"bytes,5,opt,name=request,proto3" json:"request,omitempty"`
-	Error         *string                                 `protobuf:"bytes,6,opt,name=error,proto3,oneof" json:"error,omitempty"`
-	Callback      *DeviceLiveToolsThroughputTest_Callback `protobuf:"bytes,7,opt,name=callback,proto3" json:"callback,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string                                 `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Result               *DeviceLiveToolsThroughputTest_Result   `protobuf:"bytes,4,opt,name=result,proto3" json:"result,omitempty"`
+	Request              *DeviceLiveToolsThroughputTest_Request  `protobuf:"bytes,5,opt,name=request,proto3" json:"request,omitempty"`
+	Error                *string                                 `protobuf:"bytes,6,opt,name=error,proto3,oneof" json:"error,omitempty"`
+	Callback             *DeviceLiveToolsThroughputTest_Callback `protobuf:"bytes,7,opt,name=callback,proto3" json:"callback,omitempty"`
+	AdditionalProperties *structpb.Struct                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsThroughputTest) Reset() {
@@ -189,6 +199,13 @@ func (x *DeviceLiveToolsThroughputTest) GetCallback() *DeviceLiveToolsThroughput
 	return nil
 }
 
+func (x *DeviceLiveToolsThroughputTest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getDeviceLiveToolsThroughputTest.
 type GetDeviceLiveToolsThroughputTestRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -244,172 +261,17 @@ func (x *GetDeviceLiveToolsThroughputTestRequest) GetThroughputTestId() string {
 	return ""
 }
 
-type CreateDeviceLiveToolsThroughputTestRequest_Callback struct {
-	state           protoimpl.MessageState                                               `protogen:"open.v1"`
-	Url             *string                                                              `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	SharedSecret    *string                                                              `protobuf:"bytes,2,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
-	HttpServer      *CreateDeviceLiveToolsThroughputTestRequest_Callback_HttpServer      `protobuf:"bytes,3,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
-	PayloadTemplate *CreateDeviceLiveToolsThroughputTestRequest_Callback_PayloadTemplate `protobuf:"bytes,4,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsThroughputTestRequest_Callback) Reset() {
-	*x = CreateDeviceLiveToolsThroughputTestRequest_Callback{}
-	mi := &file_meraki_devices_v1_throughput_test_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsThroughputTestRequest_Callback) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsThroughputTestRequest_Callback) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsThroughputTestRequest_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_throughput_test_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsThroughputTestRequest_Callback.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsThroughputTestRequest_Callback) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_throughput_test_proto_rawDescGZIP(), []int{0, 0}
-}
-
-func (x *CreateDeviceLiveToolsThroughputTestRequest_Callback) GetUrl() string {
-	if x != nil && x.Url != nil {
-		return *x.Url
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsThroughputTestRequest_Callback) GetSharedSecret() string {
-	if x != nil && x.SharedSecret != nil {
-		return *x.SharedSecret
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsThroughputTestRequest_Callback) GetHttpServer() *CreateDeviceLiveToolsThroughputTestRequest_Callback_HttpServer {
-	if x != nil {
-		return x.HttpServer
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsThroughputTestRequest_Callback) GetPayloadTemplate() *CreateDeviceLiveToolsThroughputTestRequest_Callback_PayloadTemplate {
-	if x != nil {
-		return x.PayloadTemplate
-	}
-	return nil
-}
-
-type CreateDeviceLiveToolsThroughputTestRequest_Callback_HttpServer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsThroughputTestRequest_Callback_HttpServer) Reset() {
-	*x = CreateDeviceLiveToolsThroughputTestRequest_Callback_HttpServer{}
-	mi := &file_meraki_devices_v1_throughput_test_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsThroughputTestRequest_Callback_HttpServer) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsThroughputTestRequest_Callback_HttpServer) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsThroughputTestRequest_Callback_HttpServer) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_throughput_test_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsThroughputTestRequest_Callback_HttpServer.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsThroughputTestRequest_Callback_HttpServer) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_throughput_test_proto_rawDescGZIP(), []int{0, 0, 0}
-}
-
-func (x *CreateDeviceLiveToolsThroughputTestRequest_Callback_HttpServer) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateDeviceLiveToolsThroughputTestRequest_Callback_PayloadTemplate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsThroughputTestRequest_Callback_PayloadTemplate) Reset() {
-	*x = CreateDeviceLiveToolsThroughputTestRequest_Callback_PayloadTemplate{}
-	mi := &file_meraki_devices_v1_throughput_test_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsThroughputTestRequest_Callback_PayloadTemplate) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsThroughputTestRequest_Callback_PayloadTemplate) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsThroughputTestRequest_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_throughput_test_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsThroughputTestRequest_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsThroughputTestRequest_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_throughput_test_proto_rawDescGZIP(), []int{0, 0, 1}
-}
-
-func (x *CreateDeviceLiveToolsThroughputTestRequest_Callback_PayloadTemplate) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
 type DeviceLiveToolsThroughputTest_Result struct {
-	state         protoimpl.MessageState                       `protogen:"open.v1"`
-	Speeds        *DeviceLiveToolsThroughputTest_Result_Speeds `protobuf:"bytes,1,opt,name=speeds,proto3" json:"speeds,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                       `protogen:"open.v1"`
+	Speeds               *DeviceLiveToolsThroughputTest_Result_Speeds `protobuf:"bytes,1,opt,name=speeds,proto3" json:"speeds,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsThroughputTest_Result) Reset() {
 	*x = DeviceLiveToolsThroughputTest_Result{}
-	mi := &file_meraki_devices_v1_throughput_test_proto_msgTypes[6]
+	mi := &file_meraki_devices_v1_throughput_test_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -421,7 +283,7 @@ func (x *DeviceLiveToolsThroughputTest_Result) String() string {
 func (*DeviceLiveToolsThroughputTest_Result) ProtoMessage() {}
 
 func (x *DeviceLiveToolsThroughputTest_Result) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_throughput_test_proto_msgTypes[6]
+	mi := &file_meraki_devices_v1_throughput_test_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -444,16 +306,24 @@ func (x *DeviceLiveToolsThroughputTest_Result) GetSpeeds() *DeviceLiveToolsThrou
 	return nil
 }
 
+func (x *DeviceLiveToolsThroughputTest_Result) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsThroughputTest_Request struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsThroughputTest_Request) Reset() {
 	*x = DeviceLiveToolsThroughputTest_Request{}
-	mi := &file_meraki_devices_v1_throughput_test_proto_msgTypes[7]
+	mi := &file_meraki_devices_v1_throughput_test_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -465,7 +335,7 @@ func (x *DeviceLiveToolsThroughputTest_Request) String() string {
 func (*DeviceLiveToolsThroughputTest_Request) ProtoMessage() {}
 
 func (x *DeviceLiveToolsThroughputTest_Request) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_throughput_test_proto_msgTypes[7]
+	mi := &file_meraki_devices_v1_throughput_test_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -488,18 +358,29 @@ func (x *DeviceLiveToolsThroughputTest_Request) GetSerial() string {
 	return ""
 }
 
+func (x *DeviceLiveToolsThroughputTest_Request) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsThroughputTest_Callback struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Url           *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Status        *string                `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                  `protogen:"open.v1"`
+	Id                   *string                                                 `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Url                  *string                                                 `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Status               *string                                                 `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	SharedSecret         *string                                                 `protobuf:"bytes,4,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
+	HttpServer           *DeviceLiveToolsThroughputTest_Callback_HttpServer      `protobuf:"bytes,5,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
+	PayloadTemplate      *DeviceLiveToolsThroughputTest_Callback_PayloadTemplate `protobuf:"bytes,6,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
+	AdditionalProperties *structpb.Struct                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsThroughputTest_Callback) Reset() {
 	*x = DeviceLiveToolsThroughputTest_Callback{}
-	mi := &file_meraki_devices_v1_throughput_test_proto_msgTypes[8]
+	mi := &file_meraki_devices_v1_throughput_test_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -511,7 +392,7 @@ func (x *DeviceLiveToolsThroughputTest_Callback) String() string {
 func (*DeviceLiveToolsThroughputTest_Callback) ProtoMessage() {}
 
 func (x *DeviceLiveToolsThroughputTest_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_throughput_test_proto_msgTypes[8]
+	mi := &file_meraki_devices_v1_throughput_test_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -548,16 +429,45 @@ func (x *DeviceLiveToolsThroughputTest_Callback) GetStatus() string {
 	return ""
 }
 
+func (x *DeviceLiveToolsThroughputTest_Callback) GetSharedSecret() string {
+	if x != nil && x.SharedSecret != nil {
+		return *x.SharedSecret
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsThroughputTest_Callback) GetHttpServer() *DeviceLiveToolsThroughputTest_Callback_HttpServer {
+	if x != nil {
+		return x.HttpServer
+	}
+	return nil
+}
+
+func (x *DeviceLiveToolsThroughputTest_Callback) GetPayloadTemplate() *DeviceLiveToolsThroughputTest_Callback_PayloadTemplate {
+	if x != nil {
+		return x.PayloadTemplate
+	}
+	return nil
+}
+
+func (x *DeviceLiveToolsThroughputTest_Callback) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsThroughputTest_Result_Speeds struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Downstream    *float64               `protobuf:"fixed64,1,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Downstream           *float64               `protobuf:"fixed64,1,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsThroughputTest_Result_Speeds) Reset() {
 	*x = DeviceLiveToolsThroughputTest_Result_Speeds{}
-	mi := &file_meraki_devices_v1_throughput_test_proto_msgTypes[9]
+	mi := &file_meraki_devices_v1_throughput_test_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -569,7 +479,7 @@ func (x *DeviceLiveToolsThroughputTest_Result_Speeds) String() string {
 func (*DeviceLiveToolsThroughputTest_Result_Speeds) ProtoMessage() {}
 
 func (x *DeviceLiveToolsThroughputTest_Result_Speeds) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_throughput_test_proto_msgTypes[9]
+	mi := &file_meraki_devices_v1_throughput_test_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -592,33 +502,130 @@ func (x *DeviceLiveToolsThroughputTest_Result_Speeds) GetDownstream() float64 {
 	return 0
 }
 
+func (x *DeviceLiveToolsThroughputTest_Result_Speeds) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type DeviceLiveToolsThroughputTest_Callback_HttpServer struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsThroughputTest_Callback_HttpServer) Reset() {
+	*x = DeviceLiveToolsThroughputTest_Callback_HttpServer{}
+	mi := &file_meraki_devices_v1_throughput_test_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceLiveToolsThroughputTest_Callback_HttpServer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceLiveToolsThroughputTest_Callback_HttpServer) ProtoMessage() {}
+
+func (x *DeviceLiveToolsThroughputTest_Callback_HttpServer) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_throughput_test_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceLiveToolsThroughputTest_Callback_HttpServer.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsThroughputTest_Callback_HttpServer) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_throughput_test_proto_rawDescGZIP(), []int{1, 2, 0}
+}
+
+func (x *DeviceLiveToolsThroughputTest_Callback_HttpServer) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsThroughputTest_Callback_HttpServer) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type DeviceLiveToolsThroughputTest_Callback_PayloadTemplate struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsThroughputTest_Callback_PayloadTemplate) Reset() {
+	*x = DeviceLiveToolsThroughputTest_Callback_PayloadTemplate{}
+	mi := &file_meraki_devices_v1_throughput_test_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceLiveToolsThroughputTest_Callback_PayloadTemplate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceLiveToolsThroughputTest_Callback_PayloadTemplate) ProtoMessage() {}
+
+func (x *DeviceLiveToolsThroughputTest_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_throughput_test_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceLiveToolsThroughputTest_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsThroughputTest_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_throughput_test_proto_rawDescGZIP(), []int{1, 2, 1}
+}
+
+func (x *DeviceLiveToolsThroughputTest_Callback_PayloadTemplate) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsThroughputTest_Callback_PayloadTemplate) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_devices_v1_throughput_test_proto protoreflect.FileDescriptor
 
 const file_meraki_devices_v1_throughput_test_proto_rawDesc = "" +
 	"\n" +
-	"'meraki/devices/v1/throughput_test.proto\x12\x11meraki.devices.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"\xfd\x05\n" +
+	"'meraki/devices/v1/throughput_test.proto\x12\x11meraki.devices.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\xd0\x02\n" +
 	"*CreateDeviceLiveToolsThroughputTestRequest\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12b\n" +
-	"\bcallback\x18\x02 \x01(\v2F.meraki.devices.v1.CreateDeviceLiveToolsThroughputTestRequest.CallbackR\bcallback\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xb6\x03\n" +
-	"\bCallback\x12\x15\n" +
-	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12(\n" +
-	"\rshared_secret\x18\x02 \x01(\tH\x01R\fsharedSecret\x88\x01\x01\x12r\n" +
-	"\vhttp_server\x18\x03 \x01(\v2Q.meraki.devices.v1.CreateDeviceLiveToolsThroughputTestRequest.Callback.HttpServerR\n" +
-	"httpServer\x12\x81\x01\n" +
-	"\x10payload_template\x18\x04 \x01(\v2V.meraki.devices.v1.CreateDeviceLiveToolsThroughputTestRequest.Callback.PayloadTemplateR\x0fpayloadTemplate\x1a(\n" +
-	"\n" +
-	"HttpServer\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a-\n" +
-	"\x0fPayloadTemplate\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\x06\n" +
-	"\x04_urlB\x10\n" +
-	"\x0e_shared_secretB\t\n" +
-	"\a_serial\"\x94\x06\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12U\n" +
+	"\bcallback\x18\x02 \x01(\v29.meraki.devices.v1.DeviceLiveToolsThroughputTest.CallbackR\bcallback\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_serial\"\xb2\r\n" +
 	"\x1dDeviceLiveToolsThroughputTest\x121\n" +
 	"\x12throughput_test_id\x18\x01 \x01(\tH\x00R\x10throughputTestId\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12\x1b\n" +
@@ -626,24 +633,43 @@ const file_meraki_devices_v1_throughput_test_proto_rawDesc = "" +
 	"\x06result\x18\x04 \x01(\v27.meraki.devices.v1.DeviceLiveToolsThroughputTest.ResultR\x06result\x12R\n" +
 	"\arequest\x18\x05 \x01(\v28.meraki.devices.v1.DeviceLiveToolsThroughputTest.RequestR\arequest\x12\x19\n" +
 	"\x05error\x18\x06 \x01(\tH\x03R\x05error\x88\x01\x01\x12U\n" +
-	"\bcallback\x18\a \x01(\v29.meraki.devices.v1.DeviceLiveToolsThroughputTest.CallbackR\bcallback\x1a\x9e\x01\n" +
+	"\bcallback\x18\a \x01(\v29.meraki.devices.v1.DeviceLiveToolsThroughputTest.CallbackR\bcallback\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbd\x02\n" +
 	"\x06Result\x12V\n" +
-	"\x06speeds\x18\x01 \x01(\v2>.meraki.devices.v1.DeviceLiveToolsThroughputTest.Result.SpeedsR\x06speeds\x1a<\n" +
+	"\x06speeds\x18\x01 \x01(\v2>.meraki.devices.v1.DeviceLiveToolsThroughputTest.Result.SpeedsR\x06speeds\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8b\x01\n" +
 	"\x06Speeds\x12#\n" +
 	"\n" +
 	"downstream\x18\x01 \x01(\x01H\x00R\n" +
-	"downstream\x88\x01\x01B\r\n" +
-	"\v_downstream\x1a1\n" +
+	"downstream\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_downstream\x1a\x80\x01\n" +
 	"\aRequest\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\x1am\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_serial\x1a\xcc\x05\n" +
 	"\bCallback\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01B\x05\n" +
+	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01\x12(\n" +
+	"\rshared_secret\x18\x04 \x01(\tH\x03R\fsharedSecret\x88\x01\x01\x12e\n" +
+	"\vhttp_server\x18\x05 \x01(\v2D.meraki.devices.v1.DeviceLiveToolsThroughputTest.Callback.HttpServerR\n" +
+	"httpServer\x12t\n" +
+	"\x10payload_template\x18\x06 \x01(\v2I.meraki.devices.v1.DeviceLiveToolsThroughputTest.Callback.PayloadTemplateR\x0fpayloadTemplate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aw\n" +
+	"\n" +
+	"HttpServer\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a|\n" +
+	"\x0fPayloadTemplate\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_idB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_urlB\t\n" +
-	"\a_statusB\x15\n" +
+	"\a_statusB\x10\n" +
+	"\x0e_shared_secretB\x15\n" +
 	"\x13_throughput_test_idB\x06\n" +
 	"\x04_urlB\t\n" +
 	"\a_statusB\b\n" +
@@ -652,8 +678,8 @@ const file_meraki_devices_v1_throughput_test_proto_rawDesc = "" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x121\n" +
 	"\x12throughput_test_id\x18\x02 \x01(\tH\x01R\x10throughputTestId\x88\x01\x01B\t\n" +
 	"\a_serialB\x15\n" +
-	"\x13_throughput_test_idBz\n" +
-	"\x1bcom.merakibroker.devices.v1B\x13ThroughputTestProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1b\x06proto3"
+	"\x13_throughput_test_idB\x94\x01\n" +
+	"\x1bcom.merakibroker.devices.v1B\x13ThroughputTestProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1\xca\x02\x17MerakiBroker\\Devices\\V1b\x06proto3"
 
 var (
 	file_meraki_devices_v1_throughput_test_proto_rawDescOnce sync.Once
@@ -667,35 +693,40 @@ func file_meraki_devices_v1_throughput_test_proto_rawDescGZIP() []byte {
 	return file_meraki_devices_v1_throughput_test_proto_rawDescData
 }
 
-var file_meraki_devices_v1_throughput_test_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_meraki_devices_v1_throughput_test_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_meraki_devices_v1_throughput_test_proto_goTypes = []any{
-	(*CreateDeviceLiveToolsThroughputTestRequest)(nil),                          // 0: meraki.devices.v1.CreateDeviceLiveToolsThroughputTestRequest
-	(*DeviceLiveToolsThroughputTest)(nil),                                       // 1: meraki.devices.v1.DeviceLiveToolsThroughputTest
-	(*GetDeviceLiveToolsThroughputTestRequest)(nil),                             // 2: meraki.devices.v1.GetDeviceLiveToolsThroughputTestRequest
-	(*CreateDeviceLiveToolsThroughputTestRequest_Callback)(nil),                 // 3: meraki.devices.v1.CreateDeviceLiveToolsThroughputTestRequest.Callback
-	(*CreateDeviceLiveToolsThroughputTestRequest_Callback_HttpServer)(nil),      // 4: meraki.devices.v1.CreateDeviceLiveToolsThroughputTestRequest.Callback.HttpServer
-	(*CreateDeviceLiveToolsThroughputTestRequest_Callback_PayloadTemplate)(nil), // 5: meraki.devices.v1.CreateDeviceLiveToolsThroughputTestRequest.Callback.PayloadTemplate
-	(*DeviceLiveToolsThroughputTest_Result)(nil),                                // 6: meraki.devices.v1.DeviceLiveToolsThroughputTest.Result
-	(*DeviceLiveToolsThroughputTest_Request)(nil),                               // 7: meraki.devices.v1.DeviceLiveToolsThroughputTest.Request
-	(*DeviceLiveToolsThroughputTest_Callback)(nil),                              // 8: meraki.devices.v1.DeviceLiveToolsThroughputTest.Callback
-	(*DeviceLiveToolsThroughputTest_Result_Speeds)(nil),                         // 9: meraki.devices.v1.DeviceLiveToolsThroughputTest.Result.Speeds
-	(*fieldmaskpb.FieldMask)(nil),                                               // 10: google.protobuf.FieldMask
+	(*CreateDeviceLiveToolsThroughputTestRequest)(nil),             // 0: meraki.devices.v1.CreateDeviceLiveToolsThroughputTestRequest
+	(*DeviceLiveToolsThroughputTest)(nil),                          // 1: meraki.devices.v1.DeviceLiveToolsThroughputTest
+	(*GetDeviceLiveToolsThroughputTestRequest)(nil),                // 2: meraki.devices.v1.GetDeviceLiveToolsThroughputTestRequest
+	(*DeviceLiveToolsThroughputTest_Result)(nil),                   // 3: meraki.devices.v1.DeviceLiveToolsThroughputTest.Result
+	(*DeviceLiveToolsThroughputTest_Request)(nil),                  // 4: meraki.devices.v1.DeviceLiveToolsThroughputTest.Request
+	(*DeviceLiveToolsThroughputTest_Callback)(nil),                 // 5: meraki.devices.v1.DeviceLiveToolsThroughputTest.Callback
+	(*DeviceLiveToolsThroughputTest_Result_Speeds)(nil),            // 6: meraki.devices.v1.DeviceLiveToolsThroughputTest.Result.Speeds
+	(*DeviceLiveToolsThroughputTest_Callback_HttpServer)(nil),      // 7: meraki.devices.v1.DeviceLiveToolsThroughputTest.Callback.HttpServer
+	(*DeviceLiveToolsThroughputTest_Callback_PayloadTemplate)(nil), // 8: meraki.devices.v1.DeviceLiveToolsThroughputTest.Callback.PayloadTemplate
+	(*structpb.Struct)(nil),                                        // 9: google.protobuf.Struct
 }
 var file_meraki_devices_v1_throughput_test_proto_depIdxs = []int32{
-	3,  // 0: meraki.devices.v1.CreateDeviceLiveToolsThroughputTestRequest.callback:type_name -> meraki.devices.v1.CreateDeviceLiveToolsThroughputTestRequest.Callback
-	10, // 1: meraki.devices.v1.CreateDeviceLiveToolsThroughputTestRequest.null_fields:type_name -> google.protobuf.FieldMask
-	10, // 2: meraki.devices.v1.CreateDeviceLiveToolsThroughputTestRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6,  // 3: meraki.devices.v1.DeviceLiveToolsThroughputTest.result:type_name -> meraki.devices.v1.DeviceLiveToolsThroughputTest.Result
-	7,  // 4: meraki.devices.v1.DeviceLiveToolsThroughputTest.request:type_name -> meraki.devices.v1.DeviceLiveToolsThroughputTest.Request
-	8,  // 5: meraki.devices.v1.DeviceLiveToolsThroughputTest.callback:type_name -> meraki.devices.v1.DeviceLiveToolsThroughputTest.Callback
-	4,  // 6: meraki.devices.v1.CreateDeviceLiveToolsThroughputTestRequest.Callback.http_server:type_name -> meraki.devices.v1.CreateDeviceLiveToolsThroughputTestRequest.Callback.HttpServer
-	5,  // 7: meraki.devices.v1.CreateDeviceLiveToolsThroughputTestRequest.Callback.payload_template:type_name -> meraki.devices.v1.CreateDeviceLiveToolsThroughputTestRequest.Callback.PayloadTemplate
-	9,  // 8: meraki.devices.v1.DeviceLiveToolsThroughputTest.Result.speeds:type_name -> meraki.devices.v1.DeviceLiveToolsThroughputTest.Result.Speeds
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	5,  // 0: meraki.devices.v1.CreateDeviceLiveToolsThroughputTestRequest.callback:type_name -> meraki.devices.v1.DeviceLiveToolsThroughputTest.Callback
+	9,  // 1: meraki.devices.v1.CreateDeviceLiveToolsThroughputTestRequest.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 2: meraki.devices.v1.DeviceLiveToolsThroughputTest.result:type_name -> meraki.devices.v1.DeviceLiveToolsThroughputTest.Result
+	4,  // 3: meraki.devices.v1.DeviceLiveToolsThroughputTest.request:type_name -> meraki.devices.v1.DeviceLiveToolsThroughputTest.Request
+	5,  // 4: meraki.devices.v1.DeviceLiveToolsThroughputTest.callback:type_name -> meraki.devices.v1.DeviceLiveToolsThroughputTest.Callback
+	9,  // 5: meraki.devices.v1.DeviceLiveToolsThroughputTest.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 6: meraki.devices.v1.DeviceLiveToolsThroughputTest.Result.speeds:type_name -> meraki.devices.v1.DeviceLiveToolsThroughputTest.Result.Speeds
+	9,  // 7: meraki.devices.v1.DeviceLiveToolsThroughputTest.Result.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 8: meraki.devices.v1.DeviceLiveToolsThroughputTest.Request.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 9: meraki.devices.v1.DeviceLiveToolsThroughputTest.Callback.http_server:type_name -> meraki.devices.v1.DeviceLiveToolsThroughputTest.Callback.HttpServer
+	8,  // 10: meraki.devices.v1.DeviceLiveToolsThroughputTest.Callback.payload_template:type_name -> meraki.devices.v1.DeviceLiveToolsThroughputTest.Callback.PayloadTemplate
+	9,  // 11: meraki.devices.v1.DeviceLiveToolsThroughputTest.Callback.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 12: meraki.devices.v1.DeviceLiveToolsThroughputTest.Result.Speeds.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 13: meraki.devices.v1.DeviceLiveToolsThroughputTest.Callback.HttpServer.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 14: meraki.devices.v1.DeviceLiveToolsThroughputTest.Callback.PayloadTemplate.additional_properties:type_name -> google.protobuf.Struct
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_meraki_devices_v1_throughput_test_proto_init() }
@@ -706,19 +737,18 @@ func file_meraki_devices_v1_throughput_test_proto_init() {
 	file_meraki_devices_v1_throughput_test_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_devices_v1_throughput_test_proto_msgTypes[1].OneofWrappers = []any{}
 	file_meraki_devices_v1_throughput_test_proto_msgTypes[2].OneofWrappers = []any{}
-	file_meraki_devices_v1_throughput_test_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_devices_v1_throughput_test_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_devices_v1_throughput_test_proto_msgTypes[5].OneofWrappers = []any{}
+	file_meraki_devices_v1_throughput_test_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_devices_v1_throughput_test_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_devices_v1_throughput_test_proto_msgTypes[8].OneofWrappers = []any{}
-	file_meraki_devices_v1_throughput_test_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_devices_v1_throughput_test_proto_rawDesc), len(file_meraki_devices_v1_throughput_test_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

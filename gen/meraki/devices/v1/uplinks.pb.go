@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -124,11 +125,12 @@ func (x *GetDeviceLossAndLatencyHistoryRequest) GetIp() string {
 
 // Answer of getDeviceLossAndLatencyHistory.
 type GetDeviceLossAndLatencyHistoryResponse struct {
-	state         protoimpl.MessageState                         `protogen:"open.v1"`
-	Items         []*GetDeviceLossAndLatencyHistoryResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                   `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                         `protogen:"open.v1"`
+	Items                []*GetDeviceLossAndLatencyHistoryResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                   `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceLossAndLatencyHistoryResponse) Reset() {
@@ -175,16 +177,24 @@ func (x *GetDeviceLossAndLatencyHistoryResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetDeviceLossAndLatencyHistoryResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetDeviceLossAndLatencyHistoryResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	StartTime     *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
-	EndTime       *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	LossPercent   *float64               `protobuf:"fixed64,3,opt,name=loss_percent,json=lossPercent,proto3,oneof" json:"loss_percent,omitempty"`
-	LatencyMs     *float64               `protobuf:"fixed64,4,opt,name=latency_ms,json=latencyMs,proto3,oneof" json:"latency_ms,omitempty"`
-	Goodput       *int64                 `protobuf:"varint,5,opt,name=goodput,proto3,oneof" json:"goodput,omitempty"`
-	Jitter        *float64               `protobuf:"fixed64,6,opt,name=jitter,proto3,oneof" json:"jitter,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	StartTime            *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	EndTime              *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	LossPercent          *float64               `protobuf:"fixed64,3,opt,name=loss_percent,json=lossPercent,proto3,oneof" json:"loss_percent,omitempty"`
+	LatencyMs            *float64               `protobuf:"fixed64,4,opt,name=latency_ms,json=latencyMs,proto3,oneof" json:"latency_ms,omitempty"`
+	Goodput              *float64               `protobuf:"fixed64,5,opt,name=goodput,proto3,oneof" json:"goodput,omitempty"`
+	Jitter               *float64               `protobuf:"fixed64,6,opt,name=jitter,proto3,oneof" json:"jitter,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceLossAndLatencyHistoryResponse_Item) Reset() {
@@ -245,7 +255,7 @@ func (x *GetDeviceLossAndLatencyHistoryResponse_Item) GetLatencyMs() float64 {
 	return 0
 }
 
-func (x *GetDeviceLossAndLatencyHistoryResponse_Item) GetGoodput() int64 {
+func (x *GetDeviceLossAndLatencyHistoryResponse_Item) GetGoodput() float64 {
 	if x != nil && x.Goodput != nil {
 		return *x.Goodput
 	}
@@ -259,11 +269,18 @@ func (x *GetDeviceLossAndLatencyHistoryResponse_Item) GetJitter() float64 {
 	return 0
 }
 
+func (x *GetDeviceLossAndLatencyHistoryResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_devices_v1_uplinks_proto protoreflect.FileDescriptor
 
 const file_meraki_devices_v1_uplinks_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmeraki/devices/v1/uplinks.proto\x12\x11meraki.devices.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xad\x02\n" +
+	"\x1fmeraki/devices/v1/uplinks.proto\x12\x11meraki.devices.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xad\x02\n" +
 	"%GetDeviceLossAndLatencyHistoryRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x13\n" +
 	"\x02t0\x18\x02 \x01(\tH\x01R\x02t0\x88\x01\x01\x12\x13\n" +
@@ -280,10 +297,11 @@ const file_meraki_devices_v1_uplinks_proto_rawDesc = "" +
 	"\t_timespanB\r\n" +
 	"\v_resolutionB\t\n" +
 	"\a_uplinkB\x05\n" +
-	"\x03_ip\"\xf6\x03\n" +
-	"&GetDeviceLossAndLatencyHistoryResponse\x12T\n" +
-	"\x05items\x18\x01 \x03(\v2>.meraki.devices.v1.GetDeviceLossAndLatencyHistoryResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xb7\x02\n" +
+	"\x03_ip\"\x96\x05\n" +
+	"&GetDeviceLossAndLatencyHistoryResponse\x12U\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2>.meraki.devices.v1.GetDeviceLossAndLatencyHistoryResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x86\x03\n" +
 	"\x04Item\x129\n" +
 	"\n" +
 	"start_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
@@ -291,14 +309,15 @@ const file_meraki_devices_v1_uplinks_proto_rawDesc = "" +
 	"\floss_percent\x18\x03 \x01(\x01H\x00R\vlossPercent\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"latency_ms\x18\x04 \x01(\x01H\x01R\tlatencyMs\x88\x01\x01\x12\x1d\n" +
-	"\agoodput\x18\x05 \x01(\x03H\x02R\agoodput\x88\x01\x01\x12\x1b\n" +
-	"\x06jitter\x18\x06 \x01(\x01H\x03R\x06jitter\x88\x01\x01B\x0f\n" +
+	"\agoodput\x18\x05 \x01(\x01H\x02R\agoodput\x88\x01\x01\x12\x1b\n" +
+	"\x06jitter\x18\x06 \x01(\x01H\x03R\x06jitter\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0f\n" +
 	"\r_loss_percentB\r\n" +
 	"\v_latency_msB\n" +
 	"\n" +
 	"\b_goodputB\t\n" +
-	"\a_jitterBs\n" +
-	"\x1bcom.merakibroker.devices.v1B\fUplinksProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1b\x06proto3"
+	"\a_jitterB\x8d\x01\n" +
+	"\x1bcom.merakibroker.devices.v1B\fUplinksProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1\xca\x02\x17MerakiBroker\\Devices\\V1b\x06proto3"
 
 var (
 	file_meraki_devices_v1_uplinks_proto_rawDescOnce sync.Once
@@ -318,18 +337,21 @@ var file_meraki_devices_v1_uplinks_proto_goTypes = []any{
 	(*GetDeviceLossAndLatencyHistoryResponse)(nil),      // 1: meraki.devices.v1.GetDeviceLossAndLatencyHistoryResponse
 	(*GetDeviceLossAndLatencyHistoryResponse_Item)(nil), // 2: meraki.devices.v1.GetDeviceLossAndLatencyHistoryResponse.Item
 	(*v1.PageInfo)(nil),                                 // 3: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil),                       // 4: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),                             // 4: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),                       // 5: google.protobuf.Timestamp
 }
 var file_meraki_devices_v1_uplinks_proto_depIdxs = []int32{
 	2, // 0: meraki.devices.v1.GetDeviceLossAndLatencyHistoryResponse.items:type_name -> meraki.devices.v1.GetDeviceLossAndLatencyHistoryResponse.Item
 	3, // 1: meraki.devices.v1.GetDeviceLossAndLatencyHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	4, // 2: meraki.devices.v1.GetDeviceLossAndLatencyHistoryResponse.Item.start_time:type_name -> google.protobuf.Timestamp
-	4, // 3: meraki.devices.v1.GetDeviceLossAndLatencyHistoryResponse.Item.end_time:type_name -> google.protobuf.Timestamp
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	4, // 2: meraki.devices.v1.GetDeviceLossAndLatencyHistoryResponse.additional_properties:type_name -> google.protobuf.Struct
+	5, // 3: meraki.devices.v1.GetDeviceLossAndLatencyHistoryResponse.Item.start_time:type_name -> google.protobuf.Timestamp
+	5, // 4: meraki.devices.v1.GetDeviceLossAndLatencyHistoryResponse.Item.end_time:type_name -> google.protobuf.Timestamp
+	4, // 5: meraki.devices.v1.GetDeviceLossAndLatencyHistoryResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_meraki_devices_v1_uplinks_proto_init() }

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -33,12 +33,13 @@ type CreateDeviceLiveToolsWakeOnLanRequest struct {
 	// Required.
 	VlanId *int64 `protobuf:"varint,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
 	// Required.
-	Mac           *string                                         `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Callback      *CreateDeviceLiveToolsWakeOnLanRequest_Callback `protobuf:"bytes,4,opt,name=callback,proto3" json:"callback,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                          `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                          `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mac                  *string                            `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Callback             *DeviceLiveToolsWakeOnLan_Callback `protobuf:"bytes,4,opt,name=callback,proto3" json:"callback,omitempty"`
+	EmptyFields          []string                           `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                           `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateDeviceLiveToolsWakeOnLanRequest) Reset() {
@@ -92,39 +93,48 @@ func (x *CreateDeviceLiveToolsWakeOnLanRequest) GetMac() string {
 	return ""
 }
 
-func (x *CreateDeviceLiveToolsWakeOnLanRequest) GetCallback() *CreateDeviceLiveToolsWakeOnLanRequest_Callback {
+func (x *CreateDeviceLiveToolsWakeOnLanRequest) GetCallback() *DeviceLiveToolsWakeOnLan_Callback {
 	if x != nil {
 		return x.Callback
 	}
 	return nil
 }
 
-func (x *CreateDeviceLiveToolsWakeOnLanRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsWakeOnLanRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateDeviceLiveToolsWakeOnLanRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createDeviceLiveToolsWakeOnLan, getDeviceLiveToolsWakeOnLan.
+func (x *CreateDeviceLiveToolsWakeOnLanRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateDeviceLiveToolsWakeOnLanRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The live tools wake on LAN of a device. Answer of createDeviceLiveToolsWakeOnLan,
+// getDeviceLiveToolsWakeOnLan.
 type DeviceLiveToolsWakeOnLan struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	WakeOnLanId *string                `protobuf:"bytes,1,opt,name=wake_on_lan_id,json=wakeOnLanId,proto3,oneof" json:"wake_on_lan_id,omitempty"`
 	Url         *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	// Known values: "complete", "failed", "new", "ready", "running", "scheduled".
-	Status        *string                            `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Request       *DeviceLiveToolsWakeOnLan_Request  `protobuf:"bytes,4,opt,name=request,proto3" json:"request,omitempty"`
-	Error         *string                            `protobuf:"bytes,5,opt,name=error,proto3,oneof" json:"error,omitempty"`
-	Callback      *DeviceLiveToolsWakeOnLan_Callback `protobuf:"bytes,6,opt,name=callback,proto3" json:"callback,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string                            `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Request              *DeviceLiveToolsWakeOnLan_Request  `protobuf:"bytes,4,opt,name=request,proto3" json:"request,omitempty"`
+	Error                *string                            `protobuf:"bytes,5,opt,name=error,proto3,oneof" json:"error,omitempty"`
+	Callback             *DeviceLiveToolsWakeOnLan_Callback `protobuf:"bytes,6,opt,name=callback,proto3" json:"callback,omitempty"`
+	AdditionalProperties *structpb.Struct                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsWakeOnLan) Reset() {
@@ -199,6 +209,13 @@ func (x *DeviceLiveToolsWakeOnLan) GetCallback() *DeviceLiveToolsWakeOnLan_Callb
 	return nil
 }
 
+func (x *DeviceLiveToolsWakeOnLan) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getDeviceLiveToolsWakeOnLan.
 type GetDeviceLiveToolsWakeOnLanRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -254,174 +271,19 @@ func (x *GetDeviceLiveToolsWakeOnLanRequest) GetWakeOnLanId() string {
 	return ""
 }
 
-type CreateDeviceLiveToolsWakeOnLanRequest_Callback struct {
-	state           protoimpl.MessageState                                          `protogen:"open.v1"`
-	Url             *string                                                         `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	SharedSecret    *string                                                         `protobuf:"bytes,2,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
-	HttpServer      *CreateDeviceLiveToolsWakeOnLanRequest_Callback_HttpServer      `protobuf:"bytes,3,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
-	PayloadTemplate *CreateDeviceLiveToolsWakeOnLanRequest_Callback_PayloadTemplate `protobuf:"bytes,4,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsWakeOnLanRequest_Callback) Reset() {
-	*x = CreateDeviceLiveToolsWakeOnLanRequest_Callback{}
-	mi := &file_meraki_devices_v1_wake_on_lan_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsWakeOnLanRequest_Callback) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsWakeOnLanRequest_Callback) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsWakeOnLanRequest_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_wake_on_lan_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsWakeOnLanRequest_Callback.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsWakeOnLanRequest_Callback) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_wake_on_lan_proto_rawDescGZIP(), []int{0, 0}
-}
-
-func (x *CreateDeviceLiveToolsWakeOnLanRequest_Callback) GetUrl() string {
-	if x != nil && x.Url != nil {
-		return *x.Url
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsWakeOnLanRequest_Callback) GetSharedSecret() string {
-	if x != nil && x.SharedSecret != nil {
-		return *x.SharedSecret
-	}
-	return ""
-}
-
-func (x *CreateDeviceLiveToolsWakeOnLanRequest_Callback) GetHttpServer() *CreateDeviceLiveToolsWakeOnLanRequest_Callback_HttpServer {
-	if x != nil {
-		return x.HttpServer
-	}
-	return nil
-}
-
-func (x *CreateDeviceLiveToolsWakeOnLanRequest_Callback) GetPayloadTemplate() *CreateDeviceLiveToolsWakeOnLanRequest_Callback_PayloadTemplate {
-	if x != nil {
-		return x.PayloadTemplate
-	}
-	return nil
-}
-
-type CreateDeviceLiveToolsWakeOnLanRequest_Callback_HttpServer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsWakeOnLanRequest_Callback_HttpServer) Reset() {
-	*x = CreateDeviceLiveToolsWakeOnLanRequest_Callback_HttpServer{}
-	mi := &file_meraki_devices_v1_wake_on_lan_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsWakeOnLanRequest_Callback_HttpServer) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsWakeOnLanRequest_Callback_HttpServer) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsWakeOnLanRequest_Callback_HttpServer) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_wake_on_lan_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsWakeOnLanRequest_Callback_HttpServer.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsWakeOnLanRequest_Callback_HttpServer) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_wake_on_lan_proto_rawDescGZIP(), []int{0, 0, 0}
-}
-
-func (x *CreateDeviceLiveToolsWakeOnLanRequest_Callback_HttpServer) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateDeviceLiveToolsWakeOnLanRequest_Callback_PayloadTemplate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDeviceLiveToolsWakeOnLanRequest_Callback_PayloadTemplate) Reset() {
-	*x = CreateDeviceLiveToolsWakeOnLanRequest_Callback_PayloadTemplate{}
-	mi := &file_meraki_devices_v1_wake_on_lan_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDeviceLiveToolsWakeOnLanRequest_Callback_PayloadTemplate) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDeviceLiveToolsWakeOnLanRequest_Callback_PayloadTemplate) ProtoMessage() {}
-
-func (x *CreateDeviceLiveToolsWakeOnLanRequest_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_wake_on_lan_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDeviceLiveToolsWakeOnLanRequest_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
-func (*CreateDeviceLiveToolsWakeOnLanRequest_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
-	return file_meraki_devices_v1_wake_on_lan_proto_rawDescGZIP(), []int{0, 0, 1}
-}
-
-func (x *CreateDeviceLiveToolsWakeOnLanRequest_Callback_PayloadTemplate) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
 type DeviceLiveToolsWakeOnLan_Request struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	VlanId        *int64                 `protobuf:"varint,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	Mac           *string                `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	VlanId               *int64                 `protobuf:"varint,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
+	Mac                  *string                `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsWakeOnLan_Request) Reset() {
 	*x = DeviceLiveToolsWakeOnLan_Request{}
-	mi := &file_meraki_devices_v1_wake_on_lan_proto_msgTypes[6]
+	mi := &file_meraki_devices_v1_wake_on_lan_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -433,7 +295,7 @@ func (x *DeviceLiveToolsWakeOnLan_Request) String() string {
 func (*DeviceLiveToolsWakeOnLan_Request) ProtoMessage() {}
 
 func (x *DeviceLiveToolsWakeOnLan_Request) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_wake_on_lan_proto_msgTypes[6]
+	mi := &file_meraki_devices_v1_wake_on_lan_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -470,18 +332,29 @@ func (x *DeviceLiveToolsWakeOnLan_Request) GetMac() string {
 	return ""
 }
 
+func (x *DeviceLiveToolsWakeOnLan_Request) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceLiveToolsWakeOnLan_Callback struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Url           *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Status        *string                `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                             `protogen:"open.v1"`
+	Id                   *string                                            `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Url                  *string                                            `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Status               *string                                            `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	SharedSecret         *string                                            `protobuf:"bytes,4,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
+	HttpServer           *DeviceLiveToolsWakeOnLan_Callback_HttpServer      `protobuf:"bytes,5,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
+	PayloadTemplate      *DeviceLiveToolsWakeOnLan_Callback_PayloadTemplate `protobuf:"bytes,6,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
+	AdditionalProperties *structpb.Struct                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceLiveToolsWakeOnLan_Callback) Reset() {
 	*x = DeviceLiveToolsWakeOnLan_Callback{}
-	mi := &file_meraki_devices_v1_wake_on_lan_proto_msgTypes[7]
+	mi := &file_meraki_devices_v1_wake_on_lan_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -493,7 +366,7 @@ func (x *DeviceLiveToolsWakeOnLan_Callback) String() string {
 func (*DeviceLiveToolsWakeOnLan_Callback) ProtoMessage() {}
 
 func (x *DeviceLiveToolsWakeOnLan_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_devices_v1_wake_on_lan_proto_msgTypes[7]
+	mi := &file_meraki_devices_v1_wake_on_lan_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -530,60 +403,196 @@ func (x *DeviceLiveToolsWakeOnLan_Callback) GetStatus() string {
 	return ""
 }
 
+func (x *DeviceLiveToolsWakeOnLan_Callback) GetSharedSecret() string {
+	if x != nil && x.SharedSecret != nil {
+		return *x.SharedSecret
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsWakeOnLan_Callback) GetHttpServer() *DeviceLiveToolsWakeOnLan_Callback_HttpServer {
+	if x != nil {
+		return x.HttpServer
+	}
+	return nil
+}
+
+func (x *DeviceLiveToolsWakeOnLan_Callback) GetPayloadTemplate() *DeviceLiveToolsWakeOnLan_Callback_PayloadTemplate {
+	if x != nil {
+		return x.PayloadTemplate
+	}
+	return nil
+}
+
+func (x *DeviceLiveToolsWakeOnLan_Callback) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type DeviceLiveToolsWakeOnLan_Callback_HttpServer struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsWakeOnLan_Callback_HttpServer) Reset() {
+	*x = DeviceLiveToolsWakeOnLan_Callback_HttpServer{}
+	mi := &file_meraki_devices_v1_wake_on_lan_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceLiveToolsWakeOnLan_Callback_HttpServer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceLiveToolsWakeOnLan_Callback_HttpServer) ProtoMessage() {}
+
+func (x *DeviceLiveToolsWakeOnLan_Callback_HttpServer) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_wake_on_lan_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceLiveToolsWakeOnLan_Callback_HttpServer.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsWakeOnLan_Callback_HttpServer) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_wake_on_lan_proto_rawDescGZIP(), []int{1, 1, 0}
+}
+
+func (x *DeviceLiveToolsWakeOnLan_Callback_HttpServer) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsWakeOnLan_Callback_HttpServer) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type DeviceLiveToolsWakeOnLan_Callback_PayloadTemplate struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeviceLiveToolsWakeOnLan_Callback_PayloadTemplate) Reset() {
+	*x = DeviceLiveToolsWakeOnLan_Callback_PayloadTemplate{}
+	mi := &file_meraki_devices_v1_wake_on_lan_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceLiveToolsWakeOnLan_Callback_PayloadTemplate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceLiveToolsWakeOnLan_Callback_PayloadTemplate) ProtoMessage() {}
+
+func (x *DeviceLiveToolsWakeOnLan_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_devices_v1_wake_on_lan_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceLiveToolsWakeOnLan_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
+func (*DeviceLiveToolsWakeOnLan_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
+	return file_meraki_devices_v1_wake_on_lan_proto_rawDescGZIP(), []int{1, 1, 1}
+}
+
+func (x *DeviceLiveToolsWakeOnLan_Callback_PayloadTemplate) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DeviceLiveToolsWakeOnLan_Callback_PayloadTemplate) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_devices_v1_wake_on_lan_proto protoreflect.FileDescriptor
 
 const file_meraki_devices_v1_wake_on_lan_proto_rawDesc = "" +
 	"\n" +
-	"#meraki/devices/v1/wake_on_lan.proto\x12\x11meraki.devices.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"\xb1\x06\n" +
+	"#meraki/devices/v1/wake_on_lan.proto\x12\x11meraki.devices.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x8f\x03\n" +
 	"%CreateDeviceLiveToolsWakeOnLanRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x1c\n" +
 	"\avlan_id\x18\x02 \x01(\x03H\x01R\x06vlanId\x88\x01\x01\x12\x15\n" +
-	"\x03mac\x18\x03 \x01(\tH\x02R\x03mac\x88\x01\x01\x12]\n" +
-	"\bcallback\x18\x04 \x01(\v2A.meraki.devices.v1.CreateDeviceLiveToolsWakeOnLanRequest.CallbackR\bcallback\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xab\x03\n" +
-	"\bCallback\x12\x15\n" +
-	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12(\n" +
-	"\rshared_secret\x18\x02 \x01(\tH\x01R\fsharedSecret\x88\x01\x01\x12m\n" +
-	"\vhttp_server\x18\x03 \x01(\v2L.meraki.devices.v1.CreateDeviceLiveToolsWakeOnLanRequest.Callback.HttpServerR\n" +
-	"httpServer\x12|\n" +
-	"\x10payload_template\x18\x04 \x01(\v2Q.meraki.devices.v1.CreateDeviceLiveToolsWakeOnLanRequest.Callback.PayloadTemplateR\x0fpayloadTemplate\x1a(\n" +
-	"\n" +
-	"HttpServer\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a-\n" +
-	"\x0fPayloadTemplate\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\x06\n" +
-	"\x04_urlB\x10\n" +
-	"\x0e_shared_secretB\t\n" +
+	"\x03mac\x18\x03 \x01(\tH\x02R\x03mac\x88\x01\x01\x12P\n" +
+	"\bcallback\x18\x04 \x01(\v24.meraki.devices.v1.DeviceLiveToolsWakeOnLan.CallbackR\bcallback\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\n" +
 	"\n" +
 	"\b_vlan_idB\x06\n" +
-	"\x04_mac\"\xcf\x04\n" +
+	"\x04_mac\"\xc4\n" +
+	"\n" +
 	"\x18DeviceLiveToolsWakeOnLan\x12(\n" +
 	"\x0ewake_on_lan_id\x18\x01 \x01(\tH\x00R\vwakeOnLanId\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12\x1b\n" +
 	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01\x12M\n" +
 	"\arequest\x18\x04 \x01(\v23.meraki.devices.v1.DeviceLiveToolsWakeOnLan.RequestR\arequest\x12\x19\n" +
 	"\x05error\x18\x05 \x01(\tH\x03R\x05error\x88\x01\x01\x12P\n" +
-	"\bcallback\x18\x06 \x01(\v24.meraki.devices.v1.DeviceLiveToolsWakeOnLan.CallbackR\bcallback\x1az\n" +
+	"\bcallback\x18\x06 \x01(\v24.meraki.devices.v1.DeviceLiveToolsWakeOnLan.CallbackR\bcallback\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc9\x01\n" +
 	"\aRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x1c\n" +
 	"\avlan_id\x18\x02 \x01(\x03H\x01R\x06vlanId\x88\x01\x01\x12\x15\n" +
-	"\x03mac\x18\x03 \x01(\tH\x02R\x03mac\x88\x01\x01B\t\n" +
+	"\x03mac\x18\x03 \x01(\tH\x02R\x03mac\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\n" +
 	"\n" +
 	"\b_vlan_idB\x06\n" +
-	"\x04_mac\x1am\n" +
+	"\x04_mac\x1a\xc2\x05\n" +
 	"\bCallback\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01B\x05\n" +
+	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01\x12(\n" +
+	"\rshared_secret\x18\x04 \x01(\tH\x03R\fsharedSecret\x88\x01\x01\x12`\n" +
+	"\vhttp_server\x18\x05 \x01(\v2?.meraki.devices.v1.DeviceLiveToolsWakeOnLan.Callback.HttpServerR\n" +
+	"httpServer\x12o\n" +
+	"\x10payload_template\x18\x06 \x01(\v2D.meraki.devices.v1.DeviceLiveToolsWakeOnLan.Callback.PayloadTemplateR\x0fpayloadTemplate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aw\n" +
+	"\n" +
+	"HttpServer\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a|\n" +
+	"\x0fPayloadTemplate\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_idB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_urlB\t\n" +
-	"\a_statusB\x11\n" +
+	"\a_statusB\x10\n" +
+	"\x0e_shared_secretB\x11\n" +
 	"\x0f_wake_on_lan_idB\x06\n" +
 	"\x04_urlB\t\n" +
 	"\a_statusB\b\n" +
@@ -592,8 +601,8 @@ const file_meraki_devices_v1_wake_on_lan_proto_rawDesc = "" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12(\n" +
 	"\x0ewake_on_lan_id\x18\x02 \x01(\tH\x01R\vwakeOnLanId\x88\x01\x01B\t\n" +
 	"\a_serialB\x11\n" +
-	"\x0f_wake_on_lan_idBu\n" +
-	"\x1bcom.merakibroker.devices.v1B\x0eWakeOnLanProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1b\x06proto3"
+	"\x0f_wake_on_lan_idB\x8f\x01\n" +
+	"\x1bcom.merakibroker.devices.v1B\x0eWakeOnLanProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1\xca\x02\x17MerakiBroker\\Devices\\V1b\x06proto3"
 
 var (
 	file_meraki_devices_v1_wake_on_lan_proto_rawDescOnce sync.Once
@@ -607,31 +616,34 @@ func file_meraki_devices_v1_wake_on_lan_proto_rawDescGZIP() []byte {
 	return file_meraki_devices_v1_wake_on_lan_proto_rawDescData
 }
 
-var file_meraki_devices_v1_wake_on_lan_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_meraki_devices_v1_wake_on_lan_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_meraki_devices_v1_wake_on_lan_proto_goTypes = []any{
-	(*CreateDeviceLiveToolsWakeOnLanRequest)(nil),                          // 0: meraki.devices.v1.CreateDeviceLiveToolsWakeOnLanRequest
-	(*DeviceLiveToolsWakeOnLan)(nil),                                       // 1: meraki.devices.v1.DeviceLiveToolsWakeOnLan
-	(*GetDeviceLiveToolsWakeOnLanRequest)(nil),                             // 2: meraki.devices.v1.GetDeviceLiveToolsWakeOnLanRequest
-	(*CreateDeviceLiveToolsWakeOnLanRequest_Callback)(nil),                 // 3: meraki.devices.v1.CreateDeviceLiveToolsWakeOnLanRequest.Callback
-	(*CreateDeviceLiveToolsWakeOnLanRequest_Callback_HttpServer)(nil),      // 4: meraki.devices.v1.CreateDeviceLiveToolsWakeOnLanRequest.Callback.HttpServer
-	(*CreateDeviceLiveToolsWakeOnLanRequest_Callback_PayloadTemplate)(nil), // 5: meraki.devices.v1.CreateDeviceLiveToolsWakeOnLanRequest.Callback.PayloadTemplate
-	(*DeviceLiveToolsWakeOnLan_Request)(nil),                               // 6: meraki.devices.v1.DeviceLiveToolsWakeOnLan.Request
-	(*DeviceLiveToolsWakeOnLan_Callback)(nil),                              // 7: meraki.devices.v1.DeviceLiveToolsWakeOnLan.Callback
-	(*fieldmaskpb.FieldMask)(nil),                                          // 8: google.protobuf.FieldMask
+	(*CreateDeviceLiveToolsWakeOnLanRequest)(nil),             // 0: meraki.devices.v1.CreateDeviceLiveToolsWakeOnLanRequest
+	(*DeviceLiveToolsWakeOnLan)(nil),                          // 1: meraki.devices.v1.DeviceLiveToolsWakeOnLan
+	(*GetDeviceLiveToolsWakeOnLanRequest)(nil),                // 2: meraki.devices.v1.GetDeviceLiveToolsWakeOnLanRequest
+	(*DeviceLiveToolsWakeOnLan_Request)(nil),                  // 3: meraki.devices.v1.DeviceLiveToolsWakeOnLan.Request
+	(*DeviceLiveToolsWakeOnLan_Callback)(nil),                 // 4: meraki.devices.v1.DeviceLiveToolsWakeOnLan.Callback
+	(*DeviceLiveToolsWakeOnLan_Callback_HttpServer)(nil),      // 5: meraki.devices.v1.DeviceLiveToolsWakeOnLan.Callback.HttpServer
+	(*DeviceLiveToolsWakeOnLan_Callback_PayloadTemplate)(nil), // 6: meraki.devices.v1.DeviceLiveToolsWakeOnLan.Callback.PayloadTemplate
+	(*structpb.Struct)(nil),                                   // 7: google.protobuf.Struct
 }
 var file_meraki_devices_v1_wake_on_lan_proto_depIdxs = []int32{
-	3, // 0: meraki.devices.v1.CreateDeviceLiveToolsWakeOnLanRequest.callback:type_name -> meraki.devices.v1.CreateDeviceLiveToolsWakeOnLanRequest.Callback
-	8, // 1: meraki.devices.v1.CreateDeviceLiveToolsWakeOnLanRequest.null_fields:type_name -> google.protobuf.FieldMask
-	8, // 2: meraki.devices.v1.CreateDeviceLiveToolsWakeOnLanRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6, // 3: meraki.devices.v1.DeviceLiveToolsWakeOnLan.request:type_name -> meraki.devices.v1.DeviceLiveToolsWakeOnLan.Request
-	7, // 4: meraki.devices.v1.DeviceLiveToolsWakeOnLan.callback:type_name -> meraki.devices.v1.DeviceLiveToolsWakeOnLan.Callback
-	4, // 5: meraki.devices.v1.CreateDeviceLiveToolsWakeOnLanRequest.Callback.http_server:type_name -> meraki.devices.v1.CreateDeviceLiveToolsWakeOnLanRequest.Callback.HttpServer
-	5, // 6: meraki.devices.v1.CreateDeviceLiveToolsWakeOnLanRequest.Callback.payload_template:type_name -> meraki.devices.v1.CreateDeviceLiveToolsWakeOnLanRequest.Callback.PayloadTemplate
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	4,  // 0: meraki.devices.v1.CreateDeviceLiveToolsWakeOnLanRequest.callback:type_name -> meraki.devices.v1.DeviceLiveToolsWakeOnLan.Callback
+	7,  // 1: meraki.devices.v1.CreateDeviceLiveToolsWakeOnLanRequest.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 2: meraki.devices.v1.DeviceLiveToolsWakeOnLan.request:type_name -> meraki.devices.v1.DeviceLiveToolsWakeOnLan.Request
+	4,  // 3: meraki.devices.v1.DeviceLiveToolsWakeOnLan.callback:type_name -> meraki.devices.v1.DeviceLiveToolsWakeOnLan.Callback
+	7,  // 4: meraki.devices.v1.DeviceLiveToolsWakeOnLan.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 5: meraki.devices.v1.DeviceLiveToolsWakeOnLan.Request.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 6: meraki.devices.v1.DeviceLiveToolsWakeOnLan.Callback.http_server:type_name -> meraki.devices.v1.DeviceLiveToolsWakeOnLan.Callback.HttpServer
+	6,  // 7: meraki.devices.v1.DeviceLiveToolsWakeOnLan.Callback.payload_template:type_name -> meraki.devices.v1.DeviceLiveToolsWakeOnLan.Callback.PayloadTemplate
+	7,  // 8: meraki.devices.v1.DeviceLiveToolsWakeOnLan.Callback.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 9: meraki.devices.v1.DeviceLiveToolsWakeOnLan.Callback.HttpServer.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 10: meraki.devices.v1.DeviceLiveToolsWakeOnLan.Callback.PayloadTemplate.additional_properties:type_name -> google.protobuf.Struct
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_meraki_devices_v1_wake_on_lan_proto_init() }
@@ -646,14 +658,13 @@ func file_meraki_devices_v1_wake_on_lan_proto_init() {
 	file_meraki_devices_v1_wake_on_lan_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_devices_v1_wake_on_lan_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_devices_v1_wake_on_lan_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_devices_v1_wake_on_lan_proto_msgTypes[7].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_devices_v1_wake_on_lan_proto_rawDesc), len(file_meraki_devices_v1_wake_on_lan_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

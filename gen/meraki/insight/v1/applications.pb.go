@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -115,11 +116,12 @@ func (x *GetNetworkInsightApplicationHealthByTimeRequest) GetResolution() int64 
 
 // Answer of getNetworkInsightApplicationHealthByTime.
 type GetNetworkInsightApplicationHealthByTimeResponse struct {
-	state         protoimpl.MessageState                                   `protogen:"open.v1"`
-	Items         []*GetNetworkInsightApplicationHealthByTimeResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                             `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                   `protogen:"open.v1"`
+	Items                []*GetNetworkInsightApplicationHealthByTimeResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                             `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkInsightApplicationHealthByTimeResponse) Reset() {
@@ -162,6 +164,13 @@ func (x *GetNetworkInsightApplicationHealthByTimeResponse) GetItems() []*GetNetw
 func (x *GetNetworkInsightApplicationHealthByTimeResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetNetworkInsightApplicationHealthByTimeResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -214,11 +223,12 @@ func (x *GetOrganizationInsightApplicationsRequest) GetOrganizationId() string {
 
 // Answer of getOrganizationInsightApplications.
 type GetOrganizationInsightApplicationsResponse struct {
-	state         protoimpl.MessageState                             `protogen:"open.v1"`
-	Items         []*GetOrganizationInsightApplicationsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                       `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                             `protogen:"open.v1"`
+	Items                []*GetOrganizationInsightApplicationsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                       `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationInsightApplicationsResponse) Reset() {
@@ -265,22 +275,30 @@ func (x *GetOrganizationInsightApplicationsResponse) GetPageInfo() *v1.PageInfo 
 	return nil
 }
 
+func (x *GetOrganizationInsightApplicationsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkInsightApplicationHealthByTimeResponse_Item struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	StartTs          *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
-	EndTs            *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
-	WanGoodput       *int64                 `protobuf:"varint,3,opt,name=wan_goodput,json=wanGoodput,proto3,oneof" json:"wan_goodput,omitempty"`
-	LanGoodput       *int64                 `protobuf:"varint,4,opt,name=lan_goodput,json=lanGoodput,proto3,oneof" json:"lan_goodput,omitempty"`
-	WanLatencyMs     *float64               `protobuf:"fixed64,5,opt,name=wan_latency_ms,json=wanLatencyMs,proto3,oneof" json:"wan_latency_ms,omitempty"`
-	LanLatencyMs     *float64               `protobuf:"fixed64,6,opt,name=lan_latency_ms,json=lanLatencyMs,proto3,oneof" json:"lan_latency_ms,omitempty"`
-	WanLossPercent   *float64               `protobuf:"fixed64,7,opt,name=wan_loss_percent,json=wanLossPercent,proto3,oneof" json:"wan_loss_percent,omitempty"`
-	LanLossPercent   *float64               `protobuf:"fixed64,8,opt,name=lan_loss_percent,json=lanLossPercent,proto3,oneof" json:"lan_loss_percent,omitempty"`
-	ResponseDuration *int64                 `protobuf:"varint,9,opt,name=response_duration,json=responseDuration,proto3,oneof" json:"response_duration,omitempty"`
-	Sent             *int64                 `protobuf:"varint,10,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
-	Recv             *int64                 `protobuf:"varint,11,opt,name=recv,proto3,oneof" json:"recv,omitempty"`
-	NumClients       *int64                 `protobuf:"varint,12,opt,name=num_clients,json=numClients,proto3,oneof" json:"num_clients,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	StartTs              *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
+	EndTs                *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
+	WanGoodput           *float64               `protobuf:"fixed64,3,opt,name=wan_goodput,json=wanGoodput,proto3,oneof" json:"wan_goodput,omitempty"`
+	LanGoodput           *float64               `protobuf:"fixed64,4,opt,name=lan_goodput,json=lanGoodput,proto3,oneof" json:"lan_goodput,omitempty"`
+	WanLatencyMs         *float64               `protobuf:"fixed64,5,opt,name=wan_latency_ms,json=wanLatencyMs,proto3,oneof" json:"wan_latency_ms,omitempty"`
+	LanLatencyMs         *float64               `protobuf:"fixed64,6,opt,name=lan_latency_ms,json=lanLatencyMs,proto3,oneof" json:"lan_latency_ms,omitempty"`
+	WanLossPercent       *float64               `protobuf:"fixed64,7,opt,name=wan_loss_percent,json=wanLossPercent,proto3,oneof" json:"wan_loss_percent,omitempty"`
+	LanLossPercent       *float64               `protobuf:"fixed64,8,opt,name=lan_loss_percent,json=lanLossPercent,proto3,oneof" json:"lan_loss_percent,omitempty"`
+	ResponseDuration     *int64                 `protobuf:"varint,9,opt,name=response_duration,json=responseDuration,proto3,oneof" json:"response_duration,omitempty"`
+	Sent                 *int64                 `protobuf:"varint,10,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
+	Recv                 *int64                 `protobuf:"varint,11,opt,name=recv,proto3,oneof" json:"recv,omitempty"`
+	NumClients           *int64                 `protobuf:"varint,12,opt,name=num_clients,json=numClients,proto3,oneof" json:"num_clients,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkInsightApplicationHealthByTimeResponse_Item) Reset() {
@@ -327,14 +345,14 @@ func (x *GetNetworkInsightApplicationHealthByTimeResponse_Item) GetEndTs() *time
 	return nil
 }
 
-func (x *GetNetworkInsightApplicationHealthByTimeResponse_Item) GetWanGoodput() int64 {
+func (x *GetNetworkInsightApplicationHealthByTimeResponse_Item) GetWanGoodput() float64 {
 	if x != nil && x.WanGoodput != nil {
 		return *x.WanGoodput
 	}
 	return 0
 }
 
-func (x *GetNetworkInsightApplicationHealthByTimeResponse_Item) GetLanGoodput() int64 {
+func (x *GetNetworkInsightApplicationHealthByTimeResponse_Item) GetLanGoodput() float64 {
 	if x != nil && x.LanGoodput != nil {
 		return *x.LanGoodput
 	}
@@ -397,13 +415,21 @@ func (x *GetNetworkInsightApplicationHealthByTimeResponse_Item) GetNumClients() 
 	return 0
 }
 
+func (x *GetNetworkInsightApplicationHealthByTimeResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationInsightApplicationsResponse_Item struct {
-	state         protoimpl.MessageState                                      `protogen:"open.v1"`
-	ApplicationId *string                                                     `protobuf:"bytes,1,opt,name=application_id,json=applicationId,proto3,oneof" json:"application_id,omitempty"`
-	Name          *string                                                     `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Thresholds    *GetOrganizationInsightApplicationsResponse_Item_Thresholds `protobuf:"bytes,3,opt,name=thresholds,proto3" json:"thresholds,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                      `protogen:"open.v1"`
+	ApplicationId        *string                                                     `protobuf:"bytes,1,opt,name=application_id,json=applicationId,proto3,oneof" json:"application_id,omitempty"`
+	Name                 *string                                                     `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Thresholds           *GetOrganizationInsightApplicationsResponse_Item_Thresholds `protobuf:"bytes,3,opt,name=thresholds,proto3" json:"thresholds,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationInsightApplicationsResponse_Item) Reset() {
@@ -457,12 +483,20 @@ func (x *GetOrganizationInsightApplicationsResponse_Item) GetThresholds() *GetOr
 	return nil
 }
 
+func (x *GetOrganizationInsightApplicationsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationInsightApplicationsResponse_Item_Thresholds struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	Type          *string                                                                 `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	ByNetwork     []*GetOrganizationInsightApplicationsResponse_Item_Thresholds_ByNetwork `protobuf:"bytes,2,rep,name=by_network,json=byNetwork,proto3" json:"by_network,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                  `protogen:"open.v1"`
+	Type                 *string                                                                 `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	ByNetwork            []*GetOrganizationInsightApplicationsResponse_Item_Thresholds_ByNetwork `protobuf:"bytes,2,rep,name=by_network,json=byNetwork,proto3" json:"by_network,omitempty"`
+	AdditionalProperties *structpb.Struct                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationInsightApplicationsResponse_Item_Thresholds) Reset() {
@@ -509,13 +543,21 @@ func (x *GetOrganizationInsightApplicationsResponse_Item_Thresholds) GetByNetwor
 	return nil
 }
 
+func (x *GetOrganizationInsightApplicationsResponse_Item_Thresholds) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationInsightApplicationsResponse_Item_Thresholds_ByNetwork struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	NetworkId        *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Goodput          *int64                 `protobuf:"varint,2,opt,name=goodput,proto3,oneof" json:"goodput,omitempty"`
-	ResponseDuration *int64                 `protobuf:"varint,3,opt,name=response_duration,json=responseDuration,proto3,oneof" json:"response_duration,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	NetworkId            *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Goodput              *float64               `protobuf:"fixed64,2,opt,name=goodput,proto3,oneof" json:"goodput,omitempty"`
+	ResponseDuration     *int64                 `protobuf:"varint,3,opt,name=response_duration,json=responseDuration,proto3,oneof" json:"response_duration,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationInsightApplicationsResponse_Item_Thresholds_ByNetwork) Reset() {
@@ -555,7 +597,7 @@ func (x *GetOrganizationInsightApplicationsResponse_Item_Thresholds_ByNetwork) G
 	return ""
 }
 
-func (x *GetOrganizationInsightApplicationsResponse_Item_Thresholds_ByNetwork) GetGoodput() int64 {
+func (x *GetOrganizationInsightApplicationsResponse_Item_Thresholds_ByNetwork) GetGoodput() float64 {
 	if x != nil && x.Goodput != nil {
 		return *x.Goodput
 	}
@@ -569,11 +611,18 @@ func (x *GetOrganizationInsightApplicationsResponse_Item_Thresholds_ByNetwork) G
 	return 0
 }
 
+func (x *GetOrganizationInsightApplicationsResponse_Item_Thresholds_ByNetwork) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_insight_v1_applications_proto protoreflect.FileDescriptor
 
 const file_meraki_insight_v1_applications_proto_rawDesc = "" +
 	"\n" +
-	"$meraki/insight/v1/applications.proto\x12\x11meraki.insight.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xbd\x02\n" +
+	"$meraki/insight/v1/applications.proto\x12\x11meraki.insight.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xbd\x02\n" +
 	"/GetNetworkInsightApplicationHealthByTimeRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12*\n" +
@@ -589,16 +638,17 @@ const file_meraki_insight_v1_applications_proto_rawDesc = "" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
 	"\t_timespanB\r\n" +
-	"\v_resolution\"\xf5\x06\n" +
-	"0GetNetworkInsightApplicationHealthByTimeResponse\x12^\n" +
-	"\x05items\x18\x01 \x03(\v2H.meraki.insight.v1.GetNetworkInsightApplicationHealthByTimeResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xa2\x05\n" +
+	"\v_resolution\"\x95\b\n" +
+	"0GetNetworkInsightApplicationHealthByTimeResponse\x12_\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2H.meraki.insight.v1.GetNetworkInsightApplicationHealthByTimeResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf1\x05\n" +
 	"\x04Item\x125\n" +
 	"\bstart_ts\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\astartTs\x121\n" +
 	"\x06end_ts\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05endTs\x12$\n" +
-	"\vwan_goodput\x18\x03 \x01(\x03H\x00R\n" +
+	"\vwan_goodput\x18\x03 \x01(\x01H\x00R\n" +
 	"wanGoodput\x88\x01\x01\x12$\n" +
-	"\vlan_goodput\x18\x04 \x01(\x03H\x01R\n" +
+	"\vlan_goodput\x18\x04 \x01(\x01H\x01R\n" +
 	"lanGoodput\x88\x01\x01\x12)\n" +
 	"\x0ewan_latency_ms\x18\x05 \x01(\x01H\x02R\fwanLatencyMs\x88\x01\x01\x12)\n" +
 	"\x0elan_latency_ms\x18\x06 \x01(\x01H\x03R\flanLatencyMs\x88\x01\x01\x12-\n" +
@@ -609,7 +659,8 @@ const file_meraki_insight_v1_applications_proto_rawDesc = "" +
 	" \x01(\x03H\aR\x04sent\x88\x01\x01\x12\x17\n" +
 	"\x04recv\x18\v \x01(\x03H\bR\x04recv\x88\x01\x01\x12$\n" +
 	"\vnum_clients\x18\f \x01(\x03H\tR\n" +
-	"numClients\x88\x01\x01B\x0e\n" +
+	"numClients\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_wan_goodputB\x0e\n" +
 	"\f_lan_goodputB\x11\n" +
 	"\x0f_wan_latency_msB\x11\n" +
@@ -622,34 +673,38 @@ const file_meraki_insight_v1_applications_proto_rawDesc = "" +
 	"\f_num_clients\"m\n" +
 	")GetOrganizationInsightApplicationsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xfa\x05\n" +
-	"*GetOrganizationInsightApplicationsResponse\x12X\n" +
-	"\x05items\x18\x01 \x03(\v2B.meraki.insight.v1.GetOrganizationInsightApplicationsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xb3\x04\n" +
+	"\x10_organization_id\"\xb8\b\n" +
+	"*GetOrganizationInsightApplicationsResponse\x12Y\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2B.meraki.insight.v1.GetOrganizationInsightApplicationsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa0\x06\n" +
 	"\x04Item\x12*\n" +
 	"\x0eapplication_id\x18\x01 \x01(\tH\x00R\rapplicationId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12m\n" +
 	"\n" +
 	"thresholds\x18\x03 \x01(\v2M.meraki.insight.v1.GetOrganizationInsightApplicationsResponse.Item.ThresholdsR\n" +
-	"thresholds\x1a\xda\x02\n" +
+	"thresholds\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf8\x03\n" +
 	"\n" +
 	"Thresholds\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12v\n" +
 	"\n" +
-	"by_network\x18\x02 \x03(\v2W.meraki.insight.v1.GetOrganizationInsightApplicationsResponse.Item.Thresholds.ByNetworkR\tbyNetwork\x1a\xb1\x01\n" +
+	"by_network\x18\x02 \x03(\v2W.meraki.insight.v1.GetOrganizationInsightApplicationsResponse.Item.Thresholds.ByNetworkR\tbyNetwork\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x80\x02\n" +
 	"\tByNetwork\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1d\n" +
-	"\agoodput\x18\x02 \x01(\x03H\x01R\agoodput\x88\x01\x01\x120\n" +
-	"\x11response_duration\x18\x03 \x01(\x03H\x02R\x10responseDuration\x88\x01\x01B\r\n" +
+	"\agoodput\x18\x02 \x01(\x01H\x01R\agoodput\x88\x01\x01\x120\n" +
+	"\x11response_duration\x18\x03 \x01(\x03H\x02R\x10responseDuration\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\n" +
 	"\n" +
 	"\b_goodputB\x14\n" +
 	"\x12_response_durationB\a\n" +
 	"\x05_typeB\x11\n" +
 	"\x0f_application_idB\a\n" +
-	"\x05_nameBx\n" +
-	"\x1bcom.merakibroker.insight.v1B\x11ApplicationsProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/insight/v1;insightv1b\x06proto3"
+	"\x05_nameB\x92\x01\n" +
+	"\x1bcom.merakibroker.insight.v1B\x11ApplicationsProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/insight/v1;insightv1\xca\x02\x17MerakiBroker\\Insight\\V1b\x06proto3"
 
 var (
 	file_meraki_insight_v1_applications_proto_rawDescOnce sync.Once
@@ -674,22 +729,29 @@ var file_meraki_insight_v1_applications_proto_goTypes = []any{
 	(*GetOrganizationInsightApplicationsResponse_Item_Thresholds)(nil),           // 6: meraki.insight.v1.GetOrganizationInsightApplicationsResponse.Item.Thresholds
 	(*GetOrganizationInsightApplicationsResponse_Item_Thresholds_ByNetwork)(nil), // 7: meraki.insight.v1.GetOrganizationInsightApplicationsResponse.Item.Thresholds.ByNetwork
 	(*v1.PageInfo)(nil),           // 8: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),       // 9: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
 }
 var file_meraki_insight_v1_applications_proto_depIdxs = []int32{
-	4, // 0: meraki.insight.v1.GetNetworkInsightApplicationHealthByTimeResponse.items:type_name -> meraki.insight.v1.GetNetworkInsightApplicationHealthByTimeResponse.Item
-	8, // 1: meraki.insight.v1.GetNetworkInsightApplicationHealthByTimeResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	5, // 2: meraki.insight.v1.GetOrganizationInsightApplicationsResponse.items:type_name -> meraki.insight.v1.GetOrganizationInsightApplicationsResponse.Item
-	8, // 3: meraki.insight.v1.GetOrganizationInsightApplicationsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	9, // 4: meraki.insight.v1.GetNetworkInsightApplicationHealthByTimeResponse.Item.start_ts:type_name -> google.protobuf.Timestamp
-	9, // 5: meraki.insight.v1.GetNetworkInsightApplicationHealthByTimeResponse.Item.end_ts:type_name -> google.protobuf.Timestamp
-	6, // 6: meraki.insight.v1.GetOrganizationInsightApplicationsResponse.Item.thresholds:type_name -> meraki.insight.v1.GetOrganizationInsightApplicationsResponse.Item.Thresholds
-	7, // 7: meraki.insight.v1.GetOrganizationInsightApplicationsResponse.Item.Thresholds.by_network:type_name -> meraki.insight.v1.GetOrganizationInsightApplicationsResponse.Item.Thresholds.ByNetwork
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	4,  // 0: meraki.insight.v1.GetNetworkInsightApplicationHealthByTimeResponse.items:type_name -> meraki.insight.v1.GetNetworkInsightApplicationHealthByTimeResponse.Item
+	8,  // 1: meraki.insight.v1.GetNetworkInsightApplicationHealthByTimeResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	9,  // 2: meraki.insight.v1.GetNetworkInsightApplicationHealthByTimeResponse.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 3: meraki.insight.v1.GetOrganizationInsightApplicationsResponse.items:type_name -> meraki.insight.v1.GetOrganizationInsightApplicationsResponse.Item
+	8,  // 4: meraki.insight.v1.GetOrganizationInsightApplicationsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	9,  // 5: meraki.insight.v1.GetOrganizationInsightApplicationsResponse.additional_properties:type_name -> google.protobuf.Struct
+	10, // 6: meraki.insight.v1.GetNetworkInsightApplicationHealthByTimeResponse.Item.start_ts:type_name -> google.protobuf.Timestamp
+	10, // 7: meraki.insight.v1.GetNetworkInsightApplicationHealthByTimeResponse.Item.end_ts:type_name -> google.protobuf.Timestamp
+	9,  // 8: meraki.insight.v1.GetNetworkInsightApplicationHealthByTimeResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 9: meraki.insight.v1.GetOrganizationInsightApplicationsResponse.Item.thresholds:type_name -> meraki.insight.v1.GetOrganizationInsightApplicationsResponse.Item.Thresholds
+	9,  // 10: meraki.insight.v1.GetOrganizationInsightApplicationsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 11: meraki.insight.v1.GetOrganizationInsightApplicationsResponse.Item.Thresholds.by_network:type_name -> meraki.insight.v1.GetOrganizationInsightApplicationsResponse.Item.Thresholds.ByNetwork
+	9,  // 12: meraki.insight.v1.GetOrganizationInsightApplicationsResponse.Item.Thresholds.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 13: meraki.insight.v1.GetOrganizationInsightApplicationsResponse.Item.Thresholds.ByNetwork.additional_properties:type_name -> google.protobuf.Struct
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_meraki_insight_v1_applications_proto_init() }

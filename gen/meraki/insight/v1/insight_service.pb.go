@@ -12,7 +12,6 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	reflect "reflect"
 	unsafe "unsafe"
 )
@@ -28,7 +27,7 @@ var File_meraki_insight_v1_insight_service_proto protoreflect.FileDescriptor
 
 const file_meraki_insight_v1_insight_service_proto_rawDesc = "" +
 	"\n" +
-	"'meraki/insight/v1/insight_service.proto\x12\x11meraki.insight.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a$meraki/insight/v1/applications.proto\x1a/meraki/insight/v1/monitored_media_servers.proto2\xa2\x13\n" +
+	"'meraki/insight/v1/insight_service.proto\x12\x11meraki.insight.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a$meraki/insight/v1/applications.proto\x1a/meraki/insight/v1/monitored_media_servers.proto2\xd4\x13\n" +
 	"\x0eInsightService\x12\xbb\x02\n" +
 	"(GetNetworkInsightApplicationHealthByTime\x12B.meraki.insight.v1.GetNetworkInsightApplicationHealthByTimeRequest\x1aC.meraki.insight.v1.GetNetworkInsightApplicationHealthByTimeResponse\"\x85\x01\xf2\xfd\x1b\x80\x01\n" +
 	"(getNetworkInsightApplicationHealthByTime\x10\x01\x1aG/networks/{networkId}/insight/applications/{applicationId}/healthByTime \x030\x01J\x05items\x12\x8e\x02\n" +
@@ -44,25 +43,25 @@ const file_meraki_insight_v1_insight_service_proto_rawDesc = "" +
 	"*getOrganizationInsightMonitoredMediaServer\x10\x01\x1aV/organizations/{organizationId}/insight/monitoredMediaServers/{monitoredMediaServerId} \x020\x01\x12\xad\x03\n" +
 	"-UpdateOrganizationInsightMonitoredMediaServer\x12G.meraki.insight.v1.UpdateOrganizationInsightMonitoredMediaServerRequest\x1a:.meraki.insight.v1.OrganizationInsightMonitoredMediaServer\"\xf6\x01\xf2\xfd\x1b\xf1\x01\n" +
 	"-updateOrganizationInsightMonitoredMediaServer\x10\x02\x1aV/organizations/{organizationId}/insight/monitoredMediaServers/{monitoredMediaServerId} \x020\x02Bb\n" +
-	"V/organizations/{organizationId}/insight/monitoredMediaServers/{monitoredMediaServerId}\x12\x06update\x18\x01\x12\x8a\x03\n" +
-	"-DeleteOrganizationInsightMonitoredMediaServer\x12G.meraki.insight.v1.DeleteOrganizationInsightMonitoredMediaServerRequest\x1a\x16.google.protobuf.Empty\"\xf7\x01\xf2\xfd\x1b\xf2\x01\n" +
+	"V/organizations/{organizationId}/insight/monitoredMediaServers/{monitoredMediaServerId}\x12\x06update\x18\x01\x12\xbc\x03\n" +
+	"-DeleteOrganizationInsightMonitoredMediaServer\x12G.meraki.insight.v1.DeleteOrganizationInsightMonitoredMediaServerRequest\x1aH.meraki.insight.v1.DeleteOrganizationInsightMonitoredMediaServerResponse\"\xf7\x01\xf2\xfd\x1b\xf2\x01\n" +
 	"-deleteOrganizationInsightMonitoredMediaServer\x10\x04\x1aV/organizations/{organizationId}/insight/monitoredMediaServers/{monitoredMediaServerId} \x020\x02Bc\n" +
-	"V/organizations/{organizationId}/insight/monitoredMediaServers/{monitoredMediaServerId}\x12\adestroy\x18\x01Bz\n" +
-	"\x1bcom.merakibroker.insight.v1B\x13InsightServiceProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/insight/v1;insightv1b\x06proto3"
+	"V/organizations/{organizationId}/insight/monitoredMediaServers/{monitoredMediaServerId}\x12\adestroy\x18\x01B\x94\x01\n" +
+	"\x1bcom.merakibroker.insight.v1B\x13InsightServiceProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/insight/v1;insightv1\xca\x02\x17MerakiBroker\\Insight\\V1b\x06proto3"
 
 var file_meraki_insight_v1_insight_service_proto_goTypes = []any{
-	(*GetNetworkInsightApplicationHealthByTimeRequest)(nil),      // 0: meraki.insight.v1.GetNetworkInsightApplicationHealthByTimeRequest
-	(*GetOrganizationInsightApplicationsRequest)(nil),            // 1: meraki.insight.v1.GetOrganizationInsightApplicationsRequest
-	(*GetOrganizationInsightMonitoredMediaServersRequest)(nil),   // 2: meraki.insight.v1.GetOrganizationInsightMonitoredMediaServersRequest
-	(*CreateOrganizationInsightMonitoredMediaServerRequest)(nil), // 3: meraki.insight.v1.CreateOrganizationInsightMonitoredMediaServerRequest
-	(*GetOrganizationInsightMonitoredMediaServerRequest)(nil),    // 4: meraki.insight.v1.GetOrganizationInsightMonitoredMediaServerRequest
-	(*UpdateOrganizationInsightMonitoredMediaServerRequest)(nil), // 5: meraki.insight.v1.UpdateOrganizationInsightMonitoredMediaServerRequest
-	(*DeleteOrganizationInsightMonitoredMediaServerRequest)(nil), // 6: meraki.insight.v1.DeleteOrganizationInsightMonitoredMediaServerRequest
-	(*GetNetworkInsightApplicationHealthByTimeResponse)(nil),     // 7: meraki.insight.v1.GetNetworkInsightApplicationHealthByTimeResponse
-	(*GetOrganizationInsightApplicationsResponse)(nil),           // 8: meraki.insight.v1.GetOrganizationInsightApplicationsResponse
-	(*GetOrganizationInsightMonitoredMediaServersResponse)(nil),  // 9: meraki.insight.v1.GetOrganizationInsightMonitoredMediaServersResponse
-	(*OrganizationInsightMonitoredMediaServer)(nil),              // 10: meraki.insight.v1.OrganizationInsightMonitoredMediaServer
-	(*emptypb.Empty)(nil), // 11: google.protobuf.Empty
+	(*GetNetworkInsightApplicationHealthByTimeRequest)(nil),       // 0: meraki.insight.v1.GetNetworkInsightApplicationHealthByTimeRequest
+	(*GetOrganizationInsightApplicationsRequest)(nil),             // 1: meraki.insight.v1.GetOrganizationInsightApplicationsRequest
+	(*GetOrganizationInsightMonitoredMediaServersRequest)(nil),    // 2: meraki.insight.v1.GetOrganizationInsightMonitoredMediaServersRequest
+	(*CreateOrganizationInsightMonitoredMediaServerRequest)(nil),  // 3: meraki.insight.v1.CreateOrganizationInsightMonitoredMediaServerRequest
+	(*GetOrganizationInsightMonitoredMediaServerRequest)(nil),     // 4: meraki.insight.v1.GetOrganizationInsightMonitoredMediaServerRequest
+	(*UpdateOrganizationInsightMonitoredMediaServerRequest)(nil),  // 5: meraki.insight.v1.UpdateOrganizationInsightMonitoredMediaServerRequest
+	(*DeleteOrganizationInsightMonitoredMediaServerRequest)(nil),  // 6: meraki.insight.v1.DeleteOrganizationInsightMonitoredMediaServerRequest
+	(*GetNetworkInsightApplicationHealthByTimeResponse)(nil),      // 7: meraki.insight.v1.GetNetworkInsightApplicationHealthByTimeResponse
+	(*GetOrganizationInsightApplicationsResponse)(nil),            // 8: meraki.insight.v1.GetOrganizationInsightApplicationsResponse
+	(*GetOrganizationInsightMonitoredMediaServersResponse)(nil),   // 9: meraki.insight.v1.GetOrganizationInsightMonitoredMediaServersResponse
+	(*OrganizationInsightMonitoredMediaServer)(nil),               // 10: meraki.insight.v1.OrganizationInsightMonitoredMediaServer
+	(*DeleteOrganizationInsightMonitoredMediaServerResponse)(nil), // 11: meraki.insight.v1.DeleteOrganizationInsightMonitoredMediaServerResponse
 }
 var file_meraki_insight_v1_insight_service_proto_depIdxs = []int32{
 	0,  // 0: meraki.insight.v1.InsightService.GetNetworkInsightApplicationHealthByTime:input_type -> meraki.insight.v1.GetNetworkInsightApplicationHealthByTimeRequest
@@ -78,7 +77,7 @@ var file_meraki_insight_v1_insight_service_proto_depIdxs = []int32{
 	10, // 10: meraki.insight.v1.InsightService.CreateOrganizationInsightMonitoredMediaServer:output_type -> meraki.insight.v1.OrganizationInsightMonitoredMediaServer
 	10, // 11: meraki.insight.v1.InsightService.GetOrganizationInsightMonitoredMediaServer:output_type -> meraki.insight.v1.OrganizationInsightMonitoredMediaServer
 	10, // 12: meraki.insight.v1.InsightService.UpdateOrganizationInsightMonitoredMediaServer:output_type -> meraki.insight.v1.OrganizationInsightMonitoredMediaServer
-	11, // 13: meraki.insight.v1.InsightService.DeleteOrganizationInsightMonitoredMediaServer:output_type -> google.protobuf.Empty
+	11, // 13: meraki.insight.v1.InsightService.DeleteOrganizationInsightMonitoredMediaServer:output_type -> meraki.insight.v1.DeleteOrganizationInsightMonitoredMediaServerResponse
 	7,  // [7:14] is the sub-list for method output_type
 	0,  // [0:7] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name

@@ -13,7 +13,6 @@ import (
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
-	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // This is a compile-time assertion to ensure that this generated file
@@ -37,30 +36,38 @@ const (
 //
 // The Dashboard operations of the section insight.
 type InsightServiceClient interface {
+	// Reads the insight application health by time of a network.
 	// GET /networks/{networkId}/insight/applications/{applicationId}/healthByTime
 	// https://developer.cisco.com/meraki/api-v1/get-network-insight-application-health-by-time/
 	GetNetworkInsightApplicationHealthByTime(ctx context.Context, in *GetNetworkInsightApplicationHealthByTimeRequest, opts ...grpc.CallOption) (*GetNetworkInsightApplicationHealthByTimeResponse, error)
+	// Reads the insight applications of an organization.
 	// GET /organizations/{organizationId}/insight/applications
 	// https://developer.cisco.com/meraki/api-v1/get-organization-insight-applications/
 	GetOrganizationInsightApplications(ctx context.Context, in *GetOrganizationInsightApplicationsRequest, opts ...grpc.CallOption) (*GetOrganizationInsightApplicationsResponse, error)
+	// Reads the insight monitored media servers of an organization.
 	// GET /organizations/{organizationId}/insight/monitoredMediaServers
 	// https://developer.cisco.com/meraki/api-v1/get-organization-insight-monitored-media-servers/
 	GetOrganizationInsightMonitoredMediaServers(ctx context.Context, in *GetOrganizationInsightMonitoredMediaServersRequest, opts ...grpc.CallOption) (*GetOrganizationInsightMonitoredMediaServersResponse, error)
+	// Creates the insight monitored media server of an organization.
 	// POST /organizations/{organizationId}/insight/monitoredMediaServers
 	// https://developer.cisco.com/meraki/api-v1/create-organization-insight-monitored-media-server/
 	// An action batch can carry it.
 	CreateOrganizationInsightMonitoredMediaServer(ctx context.Context, in *CreateOrganizationInsightMonitoredMediaServerRequest, opts ...grpc.CallOption) (*OrganizationInsightMonitoredMediaServer, error)
+	// Reads the insight monitored media server of an organization.
 	// GET /organizations/{organizationId}/insight/monitoredMediaServers/{monitoredMediaServerId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-insight-monitored-media-server/
+	// Written by UpdateOrganizationInsightMonitoredMediaServer and DeleteOrganizationInsightMonitoredMediaServer.
 	GetOrganizationInsightMonitoredMediaServer(ctx context.Context, in *GetOrganizationInsightMonitoredMediaServerRequest, opts ...grpc.CallOption) (*OrganizationInsightMonitoredMediaServer, error)
+	// Changes the insight monitored media server of an organization.
 	// PUT /organizations/{organizationId}/insight/monitoredMediaServers/{monitoredMediaServerId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-insight-monitored-media-server/
 	// An action batch can carry it.
 	UpdateOrganizationInsightMonitoredMediaServer(ctx context.Context, in *UpdateOrganizationInsightMonitoredMediaServerRequest, opts ...grpc.CallOption) (*OrganizationInsightMonitoredMediaServer, error)
+	// Deletes the insight monitored media server of an organization.
 	// DELETE /organizations/{organizationId}/insight/monitoredMediaServers/{monitoredMediaServerId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-insight-monitored-media-server/
 	// An action batch can carry it.
-	DeleteOrganizationInsightMonitoredMediaServer(ctx context.Context, in *DeleteOrganizationInsightMonitoredMediaServerRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationInsightMonitoredMediaServer(ctx context.Context, in *DeleteOrganizationInsightMonitoredMediaServerRequest, opts ...grpc.CallOption) (*DeleteOrganizationInsightMonitoredMediaServerResponse, error)
 }
 
 type insightServiceClient struct {
@@ -131,9 +138,9 @@ func (c *insightServiceClient) UpdateOrganizationInsightMonitoredMediaServer(ctx
 	return out, nil
 }
 
-func (c *insightServiceClient) DeleteOrganizationInsightMonitoredMediaServer(ctx context.Context, in *DeleteOrganizationInsightMonitoredMediaServerRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *insightServiceClient) DeleteOrganizationInsightMonitoredMediaServer(ctx context.Context, in *DeleteOrganizationInsightMonitoredMediaServerRequest, opts ...grpc.CallOption) (*DeleteOrganizationInsightMonitoredMediaServerResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationInsightMonitoredMediaServerResponse)
 	err := c.cc.Invoke(ctx, InsightService_DeleteOrganizationInsightMonitoredMediaServer_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -147,30 +154,38 @@ func (c *insightServiceClient) DeleteOrganizationInsightMonitoredMediaServer(ctx
 //
 // The Dashboard operations of the section insight.
 type InsightServiceServer interface {
+	// Reads the insight application health by time of a network.
 	// GET /networks/{networkId}/insight/applications/{applicationId}/healthByTime
 	// https://developer.cisco.com/meraki/api-v1/get-network-insight-application-health-by-time/
 	GetNetworkInsightApplicationHealthByTime(context.Context, *GetNetworkInsightApplicationHealthByTimeRequest) (*GetNetworkInsightApplicationHealthByTimeResponse, error)
+	// Reads the insight applications of an organization.
 	// GET /organizations/{organizationId}/insight/applications
 	// https://developer.cisco.com/meraki/api-v1/get-organization-insight-applications/
 	GetOrganizationInsightApplications(context.Context, *GetOrganizationInsightApplicationsRequest) (*GetOrganizationInsightApplicationsResponse, error)
+	// Reads the insight monitored media servers of an organization.
 	// GET /organizations/{organizationId}/insight/monitoredMediaServers
 	// https://developer.cisco.com/meraki/api-v1/get-organization-insight-monitored-media-servers/
 	GetOrganizationInsightMonitoredMediaServers(context.Context, *GetOrganizationInsightMonitoredMediaServersRequest) (*GetOrganizationInsightMonitoredMediaServersResponse, error)
+	// Creates the insight monitored media server of an organization.
 	// POST /organizations/{organizationId}/insight/monitoredMediaServers
 	// https://developer.cisco.com/meraki/api-v1/create-organization-insight-monitored-media-server/
 	// An action batch can carry it.
 	CreateOrganizationInsightMonitoredMediaServer(context.Context, *CreateOrganizationInsightMonitoredMediaServerRequest) (*OrganizationInsightMonitoredMediaServer, error)
+	// Reads the insight monitored media server of an organization.
 	// GET /organizations/{organizationId}/insight/monitoredMediaServers/{monitoredMediaServerId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-insight-monitored-media-server/
+	// Written by UpdateOrganizationInsightMonitoredMediaServer and DeleteOrganizationInsightMonitoredMediaServer.
 	GetOrganizationInsightMonitoredMediaServer(context.Context, *GetOrganizationInsightMonitoredMediaServerRequest) (*OrganizationInsightMonitoredMediaServer, error)
+	// Changes the insight monitored media server of an organization.
 	// PUT /organizations/{organizationId}/insight/monitoredMediaServers/{monitoredMediaServerId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-insight-monitored-media-server/
 	// An action batch can carry it.
 	UpdateOrganizationInsightMonitoredMediaServer(context.Context, *UpdateOrganizationInsightMonitoredMediaServerRequest) (*OrganizationInsightMonitoredMediaServer, error)
+	// Deletes the insight monitored media server of an organization.
 	// DELETE /organizations/{organizationId}/insight/monitoredMediaServers/{monitoredMediaServerId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-insight-monitored-media-server/
 	// An action batch can carry it.
-	DeleteOrganizationInsightMonitoredMediaServer(context.Context, *DeleteOrganizationInsightMonitoredMediaServerRequest) (*emptypb.Empty, error)
+	DeleteOrganizationInsightMonitoredMediaServer(context.Context, *DeleteOrganizationInsightMonitoredMediaServerRequest) (*DeleteOrganizationInsightMonitoredMediaServerResponse, error)
 	mustEmbedUnimplementedInsightServiceServer()
 }
 
@@ -199,7 +214,7 @@ func (UnimplementedInsightServiceServer) GetOrganizationInsightMonitoredMediaSer
 func (UnimplementedInsightServiceServer) UpdateOrganizationInsightMonitoredMediaServer(context.Context, *UpdateOrganizationInsightMonitoredMediaServerRequest) (*OrganizationInsightMonitoredMediaServer, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationInsightMonitoredMediaServer not implemented")
 }
-func (UnimplementedInsightServiceServer) DeleteOrganizationInsightMonitoredMediaServer(context.Context, *DeleteOrganizationInsightMonitoredMediaServerRequest) (*emptypb.Empty, error) {
+func (UnimplementedInsightServiceServer) DeleteOrganizationInsightMonitoredMediaServer(context.Context, *DeleteOrganizationInsightMonitoredMediaServerRequest) (*DeleteOrganizationInsightMonitoredMediaServerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationInsightMonitoredMediaServer not implemented")
 }
 func (UnimplementedInsightServiceServer) mustEmbedUnimplementedInsightServiceServer() {}

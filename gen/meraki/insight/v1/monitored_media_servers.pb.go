@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -73,11 +73,12 @@ func (x *GetOrganizationInsightMonitoredMediaServersRequest) GetOrganizationId()
 
 // Answer of getOrganizationInsightMonitoredMediaServers.
 type GetOrganizationInsightMonitoredMediaServersResponse struct {
-	state         protoimpl.MessageState                     `protogen:"open.v1"`
-	Items         []*OrganizationInsightMonitoredMediaServer `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                     `protogen:"open.v1"`
+	Items                []*OrganizationInsightMonitoredMediaServer `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationInsightMonitoredMediaServersResponse) Reset() {
@@ -124,8 +125,16 @@ func (x *GetOrganizationInsightMonitoredMediaServersResponse) GetPageInfo() *v1.
 	return nil
 }
 
-// Answer of createOrganizationInsightMonitoredMediaServer,
-// getOrganizationInsightMonitoredMediaServer, updateOrganizationInsightMonitoredMediaServer. Row of
+func (x *GetOrganizationInsightMonitoredMediaServersResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The insight monitored media server of an organization. Answer of
+// createOrganizationInsightMonitoredMediaServer, getOrganizationInsightMonitoredMediaServer,
+// updateOrganizationInsightMonitoredMediaServer. Row of
 // getOrganizationInsightMonitoredMediaServers.
 type OrganizationInsightMonitoredMediaServer struct {
 	state                       protoimpl.MessageState `protogen:"open.v1"`
@@ -133,6 +142,7 @@ type OrganizationInsightMonitoredMediaServer struct {
 	Name                        *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Address                     *string                `protobuf:"bytes,3,opt,name=address,proto3,oneof" json:"address,omitempty"`
 	BestEffortMonitoringEnabled *bool                  `protobuf:"varint,4,opt,name=best_effort_monitoring_enabled,json=bestEffortMonitoringEnabled,proto3,oneof" json:"best_effort_monitoring_enabled,omitempty"`
+	AdditionalProperties        *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields               protoimpl.UnknownFields
 	sizeCache                   protoimpl.SizeCache
 }
@@ -195,6 +205,13 @@ func (x *OrganizationInsightMonitoredMediaServer) GetBestEffortMonitoringEnabled
 	return false
 }
 
+func (x *OrganizationInsightMonitoredMediaServer) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationInsightMonitoredMediaServer.
 type CreateOrganizationInsightMonitoredMediaServerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -203,10 +220,11 @@ type CreateOrganizationInsightMonitoredMediaServerRequest struct {
 	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Required.
-	Address                     *string                `protobuf:"bytes,3,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	BestEffortMonitoringEnabled *bool                  `protobuf:"varint,4,opt,name=best_effort_monitoring_enabled,json=bestEffortMonitoringEnabled,proto3,oneof" json:"best_effort_monitoring_enabled,omitempty"`
-	NullFields                  *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields                 *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	Address                     *string          `protobuf:"bytes,3,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	BestEffortMonitoringEnabled *bool            `protobuf:"varint,4,opt,name=best_effort_monitoring_enabled,json=bestEffortMonitoringEnabled,proto3,oneof" json:"best_effort_monitoring_enabled,omitempty"`
+	EmptyFields                 []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields                  []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties        *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields               protoimpl.UnknownFields
 	sizeCache                   protoimpl.SizeCache
 }
@@ -269,16 +287,23 @@ func (x *CreateOrganizationInsightMonitoredMediaServerRequest) GetBestEffortMoni
 	return false
 }
 
-func (x *CreateOrganizationInsightMonitoredMediaServerRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationInsightMonitoredMediaServerRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationInsightMonitoredMediaServerRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationInsightMonitoredMediaServerRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationInsightMonitoredMediaServerRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -344,12 +369,13 @@ type UpdateOrganizationInsightMonitoredMediaServerRequest struct {
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	MonitoredMediaServerId      *string                `protobuf:"bytes,2,opt,name=monitored_media_server_id,json=monitoredMediaServerId,proto3,oneof" json:"monitored_media_server_id,omitempty"`
-	Name                        *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Address                     *string                `protobuf:"bytes,4,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	BestEffortMonitoringEnabled *bool                  `protobuf:"varint,5,opt,name=best_effort_monitoring_enabled,json=bestEffortMonitoringEnabled,proto3,oneof" json:"best_effort_monitoring_enabled,omitempty"`
-	NullFields                  *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields                 *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	MonitoredMediaServerId      *string          `protobuf:"bytes,2,opt,name=monitored_media_server_id,json=monitoredMediaServerId,proto3,oneof" json:"monitored_media_server_id,omitempty"`
+	Name                        *string          `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Address                     *string          `protobuf:"bytes,4,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	BestEffortMonitoringEnabled *bool            `protobuf:"varint,5,opt,name=best_effort_monitoring_enabled,json=bestEffortMonitoringEnabled,proto3,oneof" json:"best_effort_monitoring_enabled,omitempty"`
+	EmptyFields                 []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields                  []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties        *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields               protoimpl.UnknownFields
 	sizeCache                   protoimpl.SizeCache
 }
@@ -419,16 +445,23 @@ func (x *UpdateOrganizationInsightMonitoredMediaServerRequest) GetBestEffortMoni
 	return false
 }
 
-func (x *UpdateOrganizationInsightMonitoredMediaServerRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationInsightMonitoredMediaServerRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationInsightMonitoredMediaServerRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationInsightMonitoredMediaServerRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationInsightMonitoredMediaServerRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -488,35 +521,83 @@ func (x *DeleteOrganizationInsightMonitoredMediaServerRequest) GetMonitoredMedia
 	return ""
 }
 
+// Answer of deleteOrganizationInsightMonitoredMediaServer.
+type DeleteOrganizationInsightMonitoredMediaServerResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationInsightMonitoredMediaServerResponse) Reset() {
+	*x = DeleteOrganizationInsightMonitoredMediaServerResponse{}
+	mi := &file_meraki_insight_v1_monitored_media_servers_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationInsightMonitoredMediaServerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationInsightMonitoredMediaServerResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationInsightMonitoredMediaServerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_insight_v1_monitored_media_servers_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationInsightMonitoredMediaServerResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationInsightMonitoredMediaServerResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_insight_v1_monitored_media_servers_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeleteOrganizationInsightMonitoredMediaServerResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_insight_v1_monitored_media_servers_proto protoreflect.FileDescriptor
 
 const file_meraki_insight_v1_monitored_media_servers_proto_rawDesc = "" +
 	"\n" +
-	"/meraki/insight/v1/monitored_media_servers.proto\x12\x11meraki.insight.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"v\n" +
+	"/meraki/insight/v1/monitored_media_servers.proto\x12\x11meraki.insight.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"v\n" +
 	"2GetOrganizationInsightMonitoredMediaServersRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xc5\x01\n" +
-	"3GetOrganizationInsightMonitoredMediaServersResponse\x12P\n" +
-	"\x05items\x18\x01 \x03(\v2:.meraki.insight.v1.OrganizationInsightMonitoredMediaServerR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xff\x01\n" +
+	"\x10_organization_id\"\x96\x02\n" +
+	"3GetOrganizationInsightMonitoredMediaServersResponse\x12Q\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2:.meraki.insight.v1.OrganizationInsightMonitoredMediaServerR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xce\x02\n" +
 	"'OrganizationInsightMonitoredMediaServer\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1d\n" +
 	"\aaddress\x18\x03 \x01(\tH\x02R\aaddress\x88\x01\x01\x12H\n" +
-	"\x1ebest_effort_monitoring_enabled\x18\x04 \x01(\bH\x03R\x1bbestEffortMonitoringEnabled\x88\x01\x01B\x05\n" +
+	"\x1ebest_effort_monitoring_enabled\x18\x04 \x01(\bH\x03R\x1bbestEffortMonitoringEnabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\n" +
 	"\n" +
 	"\b_addressB!\n" +
-	"\x1f_best_effort_monitoring_enabled\"\xbe\x03\n" +
+	"\x1f_best_effort_monitoring_enabled\"\xd7\x03\n" +
 	"4CreateOrganizationInsightMonitoredMediaServerRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1d\n" +
 	"\aaddress\x18\x03 \x01(\tH\x02R\aaddress\x88\x01\x01\x12H\n" +
-	"\x1ebest_effort_monitoring_enabled\x18\x04 \x01(\bH\x03R\x1bbestEffortMonitoringEnabled\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\x1ebest_effort_monitoring_enabled\x18\x04 \x01(\bH\x03R\x1bbestEffortMonitoringEnabled\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_nameB\n" +
 	"\n" +
@@ -526,16 +607,17 @@ const file_meraki_insight_v1_monitored_media_servers_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12>\n" +
 	"\x19monitored_media_server_id\x18\x02 \x01(\tH\x01R\x16monitoredMediaServerId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x1c\n" +
-	"\x1a_monitored_media_server_id\"\x9c\x04\n" +
+	"\x1a_monitored_media_server_id\"\xb5\x04\n" +
 	"4UpdateOrganizationInsightMonitoredMediaServerRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12>\n" +
 	"\x19monitored_media_server_id\x18\x02 \x01(\tH\x01R\x16monitoredMediaServerId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12\x1d\n" +
 	"\aaddress\x18\x04 \x01(\tH\x03R\aaddress\x88\x01\x01\x12H\n" +
-	"\x1ebest_effort_monitoring_enabled\x18\x05 \x01(\bH\x04R\x1bbestEffortMonitoringEnabled\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\x1ebest_effort_monitoring_enabled\x18\x05 \x01(\bH\x04R\x1bbestEffortMonitoringEnabled\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x1c\n" +
 	"\x1a_monitored_media_server_idB\a\n" +
 	"\x05_nameB\n" +
@@ -546,8 +628,10 @@ const file_meraki_insight_v1_monitored_media_servers_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12>\n" +
 	"\x19monitored_media_server_id\x18\x02 \x01(\tH\x01R\x16monitoredMediaServerId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x1c\n" +
-	"\x1a_monitored_media_server_idB\x81\x01\n" +
-	"\x1bcom.merakibroker.insight.v1B\x1aMonitoredMediaServersProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/insight/v1;insightv1b\x06proto3"
+	"\x1a_monitored_media_server_id\"\x86\x01\n" +
+	"5DeleteOrganizationInsightMonitoredMediaServerResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x9b\x01\n" +
+	"\x1bcom.merakibroker.insight.v1B\x1aMonitoredMediaServersProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/insight/v1;insightv1\xca\x02\x17MerakiBroker\\Insight\\V1b\x06proto3"
 
 var (
 	file_meraki_insight_v1_monitored_media_servers_proto_rawDescOnce sync.Once
@@ -561,30 +645,32 @@ func file_meraki_insight_v1_monitored_media_servers_proto_rawDescGZIP() []byte {
 	return file_meraki_insight_v1_monitored_media_servers_proto_rawDescData
 }
 
-var file_meraki_insight_v1_monitored_media_servers_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_meraki_insight_v1_monitored_media_servers_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_meraki_insight_v1_monitored_media_servers_proto_goTypes = []any{
-	(*GetOrganizationInsightMonitoredMediaServersRequest)(nil),   // 0: meraki.insight.v1.GetOrganizationInsightMonitoredMediaServersRequest
-	(*GetOrganizationInsightMonitoredMediaServersResponse)(nil),  // 1: meraki.insight.v1.GetOrganizationInsightMonitoredMediaServersResponse
-	(*OrganizationInsightMonitoredMediaServer)(nil),              // 2: meraki.insight.v1.OrganizationInsightMonitoredMediaServer
-	(*CreateOrganizationInsightMonitoredMediaServerRequest)(nil), // 3: meraki.insight.v1.CreateOrganizationInsightMonitoredMediaServerRequest
-	(*GetOrganizationInsightMonitoredMediaServerRequest)(nil),    // 4: meraki.insight.v1.GetOrganizationInsightMonitoredMediaServerRequest
-	(*UpdateOrganizationInsightMonitoredMediaServerRequest)(nil), // 5: meraki.insight.v1.UpdateOrganizationInsightMonitoredMediaServerRequest
-	(*DeleteOrganizationInsightMonitoredMediaServerRequest)(nil), // 6: meraki.insight.v1.DeleteOrganizationInsightMonitoredMediaServerRequest
-	(*v1.PageInfo)(nil),           // 7: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 8: google.protobuf.FieldMask
+	(*GetOrganizationInsightMonitoredMediaServersRequest)(nil),    // 0: meraki.insight.v1.GetOrganizationInsightMonitoredMediaServersRequest
+	(*GetOrganizationInsightMonitoredMediaServersResponse)(nil),   // 1: meraki.insight.v1.GetOrganizationInsightMonitoredMediaServersResponse
+	(*OrganizationInsightMonitoredMediaServer)(nil),               // 2: meraki.insight.v1.OrganizationInsightMonitoredMediaServer
+	(*CreateOrganizationInsightMonitoredMediaServerRequest)(nil),  // 3: meraki.insight.v1.CreateOrganizationInsightMonitoredMediaServerRequest
+	(*GetOrganizationInsightMonitoredMediaServerRequest)(nil),     // 4: meraki.insight.v1.GetOrganizationInsightMonitoredMediaServerRequest
+	(*UpdateOrganizationInsightMonitoredMediaServerRequest)(nil),  // 5: meraki.insight.v1.UpdateOrganizationInsightMonitoredMediaServerRequest
+	(*DeleteOrganizationInsightMonitoredMediaServerRequest)(nil),  // 6: meraki.insight.v1.DeleteOrganizationInsightMonitoredMediaServerRequest
+	(*DeleteOrganizationInsightMonitoredMediaServerResponse)(nil), // 7: meraki.insight.v1.DeleteOrganizationInsightMonitoredMediaServerResponse
+	(*v1.PageInfo)(nil),     // 8: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 9: google.protobuf.Struct
 }
 var file_meraki_insight_v1_monitored_media_servers_proto_depIdxs = []int32{
 	2, // 0: meraki.insight.v1.GetOrganizationInsightMonitoredMediaServersResponse.items:type_name -> meraki.insight.v1.OrganizationInsightMonitoredMediaServer
-	7, // 1: meraki.insight.v1.GetOrganizationInsightMonitoredMediaServersResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	8, // 2: meraki.insight.v1.CreateOrganizationInsightMonitoredMediaServerRequest.null_fields:type_name -> google.protobuf.FieldMask
-	8, // 3: meraki.insight.v1.CreateOrganizationInsightMonitoredMediaServerRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	8, // 4: meraki.insight.v1.UpdateOrganizationInsightMonitoredMediaServerRequest.null_fields:type_name -> google.protobuf.FieldMask
-	8, // 5: meraki.insight.v1.UpdateOrganizationInsightMonitoredMediaServerRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	8, // 1: meraki.insight.v1.GetOrganizationInsightMonitoredMediaServersResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	9, // 2: meraki.insight.v1.GetOrganizationInsightMonitoredMediaServersResponse.additional_properties:type_name -> google.protobuf.Struct
+	9, // 3: meraki.insight.v1.OrganizationInsightMonitoredMediaServer.additional_properties:type_name -> google.protobuf.Struct
+	9, // 4: meraki.insight.v1.CreateOrganizationInsightMonitoredMediaServerRequest.additional_properties:type_name -> google.protobuf.Struct
+	9, // 5: meraki.insight.v1.UpdateOrganizationInsightMonitoredMediaServerRequest.additional_properties:type_name -> google.protobuf.Struct
+	9, // 6: meraki.insight.v1.DeleteOrganizationInsightMonitoredMediaServerResponse.additional_properties:type_name -> google.protobuf.Struct
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_meraki_insight_v1_monitored_media_servers_proto_init() }
@@ -604,7 +690,7 @@ func file_meraki_insight_v1_monitored_media_servers_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_insight_v1_monitored_media_servers_proto_rawDesc), len(file_meraki_insight_v1_monitored_media_servers_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -114,11 +114,12 @@ func (x *GetOrganizationLicensingCotermLicensesRequest) GetExpired() bool {
 
 // Answer of getOrganizationLicensingCotermLicenses.
 type GetOrganizationLicensingCotermLicensesResponse struct {
-	state         protoimpl.MessageState                                 `protogen:"open.v1"`
-	Items         []*GetOrganizationLicensingCotermLicensesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                 `protogen:"open.v1"`
+	Items                []*GetOrganizationLicensingCotermLicensesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationLicensingCotermLicensesResponse) Reset() {
@@ -165,6 +166,13 @@ func (x *GetOrganizationLicensingCotermLicensesResponse) GetPageInfo() *v1.PageI
 	return nil
 }
 
+func (x *GetOrganizationLicensingCotermLicensesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of moveOrganizationLicensingCotermLicenses.
 type MoveOrganizationLicensingCotermLicensesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -173,11 +181,12 @@ type MoveOrganizationLicensingCotermLicensesRequest struct {
 	// Required.
 	Destination *MoveOrganizationLicensingCotermLicensesRequest_Destination `protobuf:"bytes,2,opt,name=destination,proto3" json:"destination,omitempty"`
 	// Required.
-	Licenses      []*MoveOrganizationLicensingCotermLicensesRequest_Licenses `protobuf:"bytes,3,rep,name=licenses,proto3" json:"licenses,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                     `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                     `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Licenses             []*MoveOrganizationLicensingCotermLicensesRequest_Licenses `protobuf:"bytes,3,rep,name=licenses,proto3" json:"licenses,omitempty"`
+	EmptyFields          []string                                                   `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                   `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *MoveOrganizationLicensingCotermLicensesRequest) Reset() {
@@ -231,27 +240,35 @@ func (x *MoveOrganizationLicensingCotermLicensesRequest) GetLicenses() []*MoveOr
 	return nil
 }
 
-func (x *MoveOrganizationLicensingCotermLicensesRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *MoveOrganizationLicensingCotermLicensesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *MoveOrganizationLicensingCotermLicensesRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *MoveOrganizationLicensingCotermLicensesRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *MoveOrganizationLicensingCotermLicensesRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of moveOrganizationLicensingCotermLicenses.
 type MoveOrganizationLicensingCotermLicensesResponse struct {
-	state             protoimpl.MessageState                                               `protogen:"open.v1"`
-	RemainderLicenses []*MoveOrganizationLicensingCotermLicensesResponse_RemainderLicenses `protobuf:"bytes,1,rep,name=remainder_licenses,json=remainderLicenses,proto3" json:"remainder_licenses,omitempty"`
-	MovedLicenses     []*MoveOrganizationLicensingCotermLicensesResponse_MovedLicenses     `protobuf:"bytes,2,rep,name=moved_licenses,json=movedLicenses,proto3" json:"moved_licenses,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState                                               `protogen:"open.v1"`
+	RemainderLicenses    []*MoveOrganizationLicensingCotermLicensesResponse_RemainderLicenses `protobuf:"bytes,1,rep,name=remainder_licenses,json=remainderLicenses,proto3" json:"remainder_licenses,omitempty"`
+	MovedLicenses        []*MoveOrganizationLicensingCotermLicensesResponse_MovedLicenses     `protobuf:"bytes,2,rep,name=moved_licenses,json=movedLicenses,proto3" json:"moved_licenses,omitempty"`
+	AdditionalProperties *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *MoveOrganizationLicensingCotermLicensesResponse) Reset() {
@@ -298,22 +315,30 @@ func (x *MoveOrganizationLicensingCotermLicensesResponse) GetMovedLicenses() []*
 	return nil
 }
 
+func (x *MoveOrganizationLicensingCotermLicensesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationLicensingCotermLicensesResponse_Item struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Key            *string                `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
 	OrganizationId *string                `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	Duration       *int64                 `protobuf:"varint,3,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
 	// Known values: "addDevices", "renew".
-	Mode          *string                                                         `protobuf:"bytes,4,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	StartedAt     *timestamppb.Timestamp                                          `protobuf:"bytes,5,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
-	ClaimedAt     *timestamppb.Timestamp                                          `protobuf:"bytes,6,opt,name=claimed_at,json=claimedAt,proto3" json:"claimed_at,omitempty"`
-	Invalidated   *bool                                                           `protobuf:"varint,7,opt,name=invalidated,proto3,oneof" json:"invalidated,omitempty"`
-	InvalidatedAt *timestamppb.Timestamp                                          `protobuf:"bytes,8,opt,name=invalidated_at,json=invalidatedAt,proto3" json:"invalidated_at,omitempty"`
-	Expired       *bool                                                           `protobuf:"varint,9,opt,name=expired,proto3,oneof" json:"expired,omitempty"`
-	Editions      []*GetOrganizationLicensingCotermLicensesResponse_Item_Editions `protobuf:"bytes,10,rep,name=editions,proto3" json:"editions,omitempty"`
-	Counts        []*GetOrganizationLicensingCotermLicensesResponse_Item_Counts   `protobuf:"bytes,11,rep,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *string                                                         `protobuf:"bytes,4,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	StartedAt            *timestamppb.Timestamp                                          `protobuf:"bytes,5,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	ClaimedAt            *timestamppb.Timestamp                                          `protobuf:"bytes,6,opt,name=claimed_at,json=claimedAt,proto3" json:"claimed_at,omitempty"`
+	Invalidated          *bool                                                           `protobuf:"varint,7,opt,name=invalidated,proto3,oneof" json:"invalidated,omitempty"`
+	InvalidatedAt        *timestamppb.Timestamp                                          `protobuf:"bytes,8,opt,name=invalidated_at,json=invalidatedAt,proto3" json:"invalidated_at,omitempty"`
+	Expired              *bool                                                           `protobuf:"varint,9,opt,name=expired,proto3,oneof" json:"expired,omitempty"`
+	Editions             []*GetOrganizationLicensingCotermLicensesResponse_Item_Editions `protobuf:"bytes,10,rep,name=editions,proto3" json:"editions,omitempty"`
+	Counts               []*GetOrganizationLicensingCotermLicensesResponse_Item_Counts   `protobuf:"bytes,11,rep,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationLicensingCotermLicensesResponse_Item) Reset() {
@@ -423,12 +448,20 @@ func (x *GetOrganizationLicensingCotermLicensesResponse_Item) GetCounts() []*Get
 	return nil
 }
 
+func (x *GetOrganizationLicensingCotermLicensesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationLicensingCotermLicensesResponse_Item_Editions struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Edition       *string                `protobuf:"bytes,1,opt,name=edition,proto3,oneof" json:"edition,omitempty"`
-	ProductType   *string                `protobuf:"bytes,2,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Edition              *string                `protobuf:"bytes,1,opt,name=edition,proto3,oneof" json:"edition,omitempty"`
+	ProductType          *string                `protobuf:"bytes,2,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationLicensingCotermLicensesResponse_Item_Editions) Reset() {
@@ -475,12 +508,20 @@ func (x *GetOrganizationLicensingCotermLicensesResponse_Item_Editions) GetProduc
 	return ""
 }
 
+func (x *GetOrganizationLicensingCotermLicensesResponse_Item_Editions) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationLicensingCotermLicensesResponse_Item_Counts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Model         *string                `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Count         *int64                 `protobuf:"varint,2,opt,name=count,proto3,oneof" json:"count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Model                *string                `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Count                *int64                 `protobuf:"varint,2,opt,name=count,proto3,oneof" json:"count,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationLicensingCotermLicensesResponse_Item_Counts) Reset() {
@@ -527,13 +568,21 @@ func (x *GetOrganizationLicensingCotermLicensesResponse_Item_Counts) GetCount() 
 	return 0
 }
 
+func (x *GetOrganizationLicensingCotermLicensesResponse_Item_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type MoveOrganizationLicensingCotermLicensesRequest_Destination struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	OrganizationId *string                `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Known values: "addDevices", "renew".
-	Mode          *string `protobuf:"bytes,2,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *string          `protobuf:"bytes,2,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *MoveOrganizationLicensingCotermLicensesRequest_Destination) Reset() {
@@ -580,14 +629,22 @@ func (x *MoveOrganizationLicensingCotermLicensesRequest_Destination) GetMode() s
 	return ""
 }
 
+func (x *MoveOrganizationLicensingCotermLicensesRequest_Destination) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type MoveOrganizationLicensingCotermLicensesRequest_Licenses struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
 	// Required.
-	Counts        []*MoveOrganizationLicensingCotermLicensesRequest_Licenses_Counts `protobuf:"bytes,2,rep,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Counts               []*MoveOrganizationLicensingCotermLicensesRequest_Licenses_Counts `protobuf:"bytes,2,rep,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *MoveOrganizationLicensingCotermLicensesRequest_Licenses) Reset() {
@@ -634,14 +691,22 @@ func (x *MoveOrganizationLicensingCotermLicensesRequest_Licenses) GetCounts() []
 	return nil
 }
 
+func (x *MoveOrganizationLicensingCotermLicensesRequest_Licenses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type MoveOrganizationLicensingCotermLicensesRequest_Licenses_Counts struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	Model *string `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
 	// Required.
-	Count         *int64 `protobuf:"varint,2,opt,name=count,proto3,oneof" json:"count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Count                *int64           `protobuf:"varint,2,opt,name=count,proto3,oneof" json:"count,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *MoveOrganizationLicensingCotermLicensesRequest_Licenses_Counts) Reset() {
@@ -688,22 +753,30 @@ func (x *MoveOrganizationLicensingCotermLicensesRequest_Licenses_Counts) GetCoun
 	return 0
 }
 
+func (x *MoveOrganizationLicensingCotermLicensesRequest_Licenses_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type MoveOrganizationLicensingCotermLicensesResponse_RemainderLicenses struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Key            *string                `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
 	OrganizationId *string                `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	Duration       *int64                 `protobuf:"varint,3,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
 	// Known values: "addDevices", "renew".
-	Mode          *string                                                                       `protobuf:"bytes,4,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	StartedAt     *timestamppb.Timestamp                                                        `protobuf:"bytes,5,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
-	ClaimedAt     *timestamppb.Timestamp                                                        `protobuf:"bytes,6,opt,name=claimed_at,json=claimedAt,proto3" json:"claimed_at,omitempty"`
-	Invalidated   *bool                                                                         `protobuf:"varint,7,opt,name=invalidated,proto3,oneof" json:"invalidated,omitempty"`
-	InvalidatedAt *timestamppb.Timestamp                                                        `protobuf:"bytes,8,opt,name=invalidated_at,json=invalidatedAt,proto3" json:"invalidated_at,omitempty"`
-	Expired       *bool                                                                         `protobuf:"varint,9,opt,name=expired,proto3,oneof" json:"expired,omitempty"`
-	Editions      []*MoveOrganizationLicensingCotermLicensesResponse_RemainderLicenses_Editions `protobuf:"bytes,10,rep,name=editions,proto3" json:"editions,omitempty"`
-	Counts        []*MoveOrganizationLicensingCotermLicensesResponse_RemainderLicenses_Counts   `protobuf:"bytes,11,rep,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *string                                                                       `protobuf:"bytes,4,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	StartedAt            *timestamppb.Timestamp                                                        `protobuf:"bytes,5,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	ClaimedAt            *timestamppb.Timestamp                                                        `protobuf:"bytes,6,opt,name=claimed_at,json=claimedAt,proto3" json:"claimed_at,omitempty"`
+	Invalidated          *bool                                                                         `protobuf:"varint,7,opt,name=invalidated,proto3,oneof" json:"invalidated,omitempty"`
+	InvalidatedAt        *timestamppb.Timestamp                                                        `protobuf:"bytes,8,opt,name=invalidated_at,json=invalidatedAt,proto3" json:"invalidated_at,omitempty"`
+	Expired              *bool                                                                         `protobuf:"varint,9,opt,name=expired,proto3,oneof" json:"expired,omitempty"`
+	Editions             []*MoveOrganizationLicensingCotermLicensesResponse_RemainderLicenses_Editions `protobuf:"bytes,10,rep,name=editions,proto3" json:"editions,omitempty"`
+	Counts               []*MoveOrganizationLicensingCotermLicensesResponse_RemainderLicenses_Counts   `protobuf:"bytes,11,rep,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *MoveOrganizationLicensingCotermLicensesResponse_RemainderLicenses) Reset() {
@@ -813,22 +886,30 @@ func (x *MoveOrganizationLicensingCotermLicensesResponse_RemainderLicenses) GetC
 	return nil
 }
 
+func (x *MoveOrganizationLicensingCotermLicensesResponse_RemainderLicenses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type MoveOrganizationLicensingCotermLicensesResponse_MovedLicenses struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Key            *string                `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
 	OrganizationId *string                `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	Duration       *int64                 `protobuf:"varint,3,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
 	// Known values: "addDevices", "renew".
-	Mode          *string                                                                   `protobuf:"bytes,4,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	StartedAt     *timestamppb.Timestamp                                                    `protobuf:"bytes,5,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
-	ClaimedAt     *timestamppb.Timestamp                                                    `protobuf:"bytes,6,opt,name=claimed_at,json=claimedAt,proto3" json:"claimed_at,omitempty"`
-	Invalidated   *bool                                                                     `protobuf:"varint,7,opt,name=invalidated,proto3,oneof" json:"invalidated,omitempty"`
-	InvalidatedAt *timestamppb.Timestamp                                                    `protobuf:"bytes,8,opt,name=invalidated_at,json=invalidatedAt,proto3" json:"invalidated_at,omitempty"`
-	Expired       *bool                                                                     `protobuf:"varint,9,opt,name=expired,proto3,oneof" json:"expired,omitempty"`
-	Editions      []*MoveOrganizationLicensingCotermLicensesResponse_MovedLicenses_Editions `protobuf:"bytes,10,rep,name=editions,proto3" json:"editions,omitempty"`
-	Counts        []*MoveOrganizationLicensingCotermLicensesResponse_MovedLicenses_Counts   `protobuf:"bytes,11,rep,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *string                                                                   `protobuf:"bytes,4,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	StartedAt            *timestamppb.Timestamp                                                    `protobuf:"bytes,5,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	ClaimedAt            *timestamppb.Timestamp                                                    `protobuf:"bytes,6,opt,name=claimed_at,json=claimedAt,proto3" json:"claimed_at,omitempty"`
+	Invalidated          *bool                                                                     `protobuf:"varint,7,opt,name=invalidated,proto3,oneof" json:"invalidated,omitempty"`
+	InvalidatedAt        *timestamppb.Timestamp                                                    `protobuf:"bytes,8,opt,name=invalidated_at,json=invalidatedAt,proto3" json:"invalidated_at,omitempty"`
+	Expired              *bool                                                                     `protobuf:"varint,9,opt,name=expired,proto3,oneof" json:"expired,omitempty"`
+	Editions             []*MoveOrganizationLicensingCotermLicensesResponse_MovedLicenses_Editions `protobuf:"bytes,10,rep,name=editions,proto3" json:"editions,omitempty"`
+	Counts               []*MoveOrganizationLicensingCotermLicensesResponse_MovedLicenses_Counts   `protobuf:"bytes,11,rep,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *MoveOrganizationLicensingCotermLicensesResponse_MovedLicenses) Reset() {
@@ -938,12 +1019,20 @@ func (x *MoveOrganizationLicensingCotermLicensesResponse_MovedLicenses) GetCount
 	return nil
 }
 
+func (x *MoveOrganizationLicensingCotermLicensesResponse_MovedLicenses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type MoveOrganizationLicensingCotermLicensesResponse_RemainderLicenses_Editions struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Edition       *string                `protobuf:"bytes,1,opt,name=edition,proto3,oneof" json:"edition,omitempty"`
-	ProductType   *string                `protobuf:"bytes,2,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Edition              *string                `protobuf:"bytes,1,opt,name=edition,proto3,oneof" json:"edition,omitempty"`
+	ProductType          *string                `protobuf:"bytes,2,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *MoveOrganizationLicensingCotermLicensesResponse_RemainderLicenses_Editions) Reset() {
@@ -990,12 +1079,20 @@ func (x *MoveOrganizationLicensingCotermLicensesResponse_RemainderLicenses_Editi
 	return ""
 }
 
+func (x *MoveOrganizationLicensingCotermLicensesResponse_RemainderLicenses_Editions) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type MoveOrganizationLicensingCotermLicensesResponse_RemainderLicenses_Counts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Model         *string                `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Count         *int64                 `protobuf:"varint,2,opt,name=count,proto3,oneof" json:"count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Model                *string                `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Count                *int64                 `protobuf:"varint,2,opt,name=count,proto3,oneof" json:"count,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *MoveOrganizationLicensingCotermLicensesResponse_RemainderLicenses_Counts) Reset() {
@@ -1042,12 +1139,20 @@ func (x *MoveOrganizationLicensingCotermLicensesResponse_RemainderLicenses_Count
 	return 0
 }
 
+func (x *MoveOrganizationLicensingCotermLicensesResponse_RemainderLicenses_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type MoveOrganizationLicensingCotermLicensesResponse_MovedLicenses_Editions struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Edition       *string                `protobuf:"bytes,1,opt,name=edition,proto3,oneof" json:"edition,omitempty"`
-	ProductType   *string                `protobuf:"bytes,2,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Edition              *string                `protobuf:"bytes,1,opt,name=edition,proto3,oneof" json:"edition,omitempty"`
+	ProductType          *string                `protobuf:"bytes,2,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *MoveOrganizationLicensingCotermLicensesResponse_MovedLicenses_Editions) Reset() {
@@ -1094,12 +1199,20 @@ func (x *MoveOrganizationLicensingCotermLicensesResponse_MovedLicenses_Editions)
 	return ""
 }
 
+func (x *MoveOrganizationLicensingCotermLicensesResponse_MovedLicenses_Editions) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type MoveOrganizationLicensingCotermLicensesResponse_MovedLicenses_Counts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Model         *string                `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Count         *int64                 `protobuf:"varint,2,opt,name=count,proto3,oneof" json:"count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Model                *string                `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Count                *int64                 `protobuf:"varint,2,opt,name=count,proto3,oneof" json:"count,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *MoveOrganizationLicensingCotermLicensesResponse_MovedLicenses_Counts) Reset() {
@@ -1146,11 +1259,18 @@ func (x *MoveOrganizationLicensingCotermLicensesResponse_MovedLicenses_Counts) G
 	return 0
 }
 
+func (x *MoveOrganizationLicensingCotermLicensesResponse_MovedLicenses_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_licensing_v1_coterm_proto protoreflect.FileDescriptor
 
 const file_meraki_licensing_v1_coterm_proto_rawDesc = "" +
 	"\n" +
-	" meraki/licensing/v1/coterm.proto\x12\x13meraki.licensing.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xfb\x02\n" +
+	" meraki/licensing/v1/coterm.proto\x12\x13meraki.licensing.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xfb\x02\n" +
 	"-GetOrganizationLicensingCotermLicensesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -1164,10 +1284,12 @@ const file_meraki_licensing_v1_coterm_proto_rawDesc = "" +
 	"\x0e_ending_beforeB\x0e\n" +
 	"\f_invalidatedB\n" +
 	"\n" +
-	"\b_expired\"\xbf\b\n" +
-	".GetOrganizationLicensingCotermLicensesResponse\x12^\n" +
-	"\x05items\x18\x01 \x03(\v2H.meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xee\x06\n" +
+	"\b_expired\"\xff\n" +
+	"\n" +
+	".GetOrganizationLicensingCotermLicensesResponse\x12_\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2H.meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdd\b\n" +
 	"\x04Item\x12\x15\n" +
 	"\x03key\x18\x01 \x01(\tH\x00R\x03key\x88\x01\x01\x12,\n" +
 	"\x0forganization_id\x18\x02 \x01(\tH\x01R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
@@ -1182,16 +1304,19 @@ const file_meraki_licensing_v1_coterm_proto_rawDesc = "" +
 	"\aexpired\x18\t \x01(\bH\x05R\aexpired\x88\x01\x01\x12m\n" +
 	"\beditions\x18\n" +
 	" \x03(\v2Q.meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse.Item.EditionsR\beditions\x12g\n" +
-	"\x06counts\x18\v \x03(\v2O.meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse.Item.CountsR\x06counts\x1an\n" +
+	"\x06counts\x18\v \x03(\v2O.meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse.Item.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbd\x01\n" +
 	"\bEditions\x12\x1d\n" +
 	"\aedition\x18\x01 \x01(\tH\x00R\aedition\x88\x01\x01\x12&\n" +
-	"\fproduct_type\x18\x02 \x01(\tH\x01R\vproductType\x88\x01\x01B\n" +
+	"\fproduct_type\x18\x02 \x01(\tH\x01R\vproductType\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_editionB\x0f\n" +
-	"\r_product_type\x1aR\n" +
+	"\r_product_type\x1a\xa1\x01\n" +
 	"\x06Counts\x12\x19\n" +
 	"\x05model\x18\x01 \x01(\tH\x00R\x05model\x88\x01\x01\x12\x19\n" +
-	"\x05count\x18\x02 \x01(\x03H\x01R\x05count\x88\x01\x01B\b\n" +
+	"\x05count\x18\x02 \x01(\x03H\x01R\x05count\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_modelB\b\n" +
 	"\x06_countB\x06\n" +
 	"\x04_keyB\x12\n" +
@@ -1200,32 +1325,37 @@ const file_meraki_licensing_v1_coterm_proto_rawDesc = "" +
 	"\x05_modeB\x0e\n" +
 	"\f_invalidatedB\n" +
 	"\n" +
-	"\b_expired\"\xbb\x06\n" +
+	"\b_expired\"\xc3\b\n" +
 	".MoveOrganizationLicensingCotermLicensesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12q\n" +
 	"\vdestination\x18\x02 \x01(\v2O.meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest.DestinationR\vdestination\x12h\n" +
-	"\blicenses\x18\x03 \x03(\v2L.meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest.LicensesR\blicenses\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aq\n" +
+	"\blicenses\x18\x03 \x03(\v2L.meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest.LicensesR\blicenses\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc0\x01\n" +
 	"\vDestination\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
-	"\x04mode\x18\x02 \x01(\tH\x01R\x04mode\x88\x01\x01B\x12\n" +
+	"\x04mode\x18\x02 \x01(\tH\x01R\x04mode\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
-	"\x05_mode\x1a\xea\x01\n" +
+	"\x05_mode\x1a\x89\x03\n" +
 	"\bLicenses\x12\x15\n" +
 	"\x03key\x18\x01 \x01(\tH\x00R\x03key\x88\x01\x01\x12k\n" +
-	"\x06counts\x18\x02 \x03(\v2S.meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest.Licenses.CountsR\x06counts\x1aR\n" +
+	"\x06counts\x18\x02 \x03(\v2S.meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest.Licenses.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa1\x01\n" +
 	"\x06Counts\x12\x19\n" +
 	"\x05model\x18\x01 \x01(\tH\x00R\x05model\x88\x01\x01\x12\x19\n" +
-	"\x05count\x18\x02 \x01(\x03H\x01R\x05count\x88\x01\x01B\b\n" +
+	"\x05count\x18\x02 \x01(\x03H\x01R\x05count\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_modelB\b\n" +
 	"\x06_countB\x06\n" +
 	"\x04_keyB\x12\n" +
-	"\x10_organization_id\"\xdc\x10\n" +
+	"\x10_organization_id\"\x89\x15\n" +
 	"/MoveOrganizationLicensingCotermLicensesResponse\x12\x85\x01\n" +
 	"\x12remainder_licenses\x18\x01 \x03(\v2V.meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.RemainderLicensesR\x11remainderLicenses\x12y\n" +
-	"\x0emoved_licenses\x18\x02 \x03(\v2R.meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.MovedLicensesR\rmovedLicenses\x1a\x97\a\n" +
+	"\x0emoved_licenses\x18\x02 \x03(\v2R.meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.MovedLicensesR\rmovedLicenses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x86\t\n" +
 	"\x11RemainderLicenses\x12\x15\n" +
 	"\x03key\x18\x01 \x01(\tH\x00R\x03key\x88\x01\x01\x12,\n" +
 	"\x0forganization_id\x18\x02 \x01(\tH\x01R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
@@ -1240,16 +1370,19 @@ const file_meraki_licensing_v1_coterm_proto_rawDesc = "" +
 	"\aexpired\x18\t \x01(\bH\x05R\aexpired\x88\x01\x01\x12{\n" +
 	"\beditions\x18\n" +
 	" \x03(\v2_.meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.RemainderLicenses.EditionsR\beditions\x12u\n" +
-	"\x06counts\x18\v \x03(\v2].meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.RemainderLicenses.CountsR\x06counts\x1an\n" +
+	"\x06counts\x18\v \x03(\v2].meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.RemainderLicenses.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbd\x01\n" +
 	"\bEditions\x12\x1d\n" +
 	"\aedition\x18\x01 \x01(\tH\x00R\aedition\x88\x01\x01\x12&\n" +
-	"\fproduct_type\x18\x02 \x01(\tH\x01R\vproductType\x88\x01\x01B\n" +
+	"\fproduct_type\x18\x02 \x01(\tH\x01R\vproductType\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_editionB\x0f\n" +
-	"\r_product_type\x1aR\n" +
+	"\r_product_type\x1a\xa1\x01\n" +
 	"\x06Counts\x12\x19\n" +
 	"\x05model\x18\x01 \x01(\tH\x00R\x05model\x88\x01\x01\x12\x19\n" +
-	"\x05count\x18\x02 \x01(\x03H\x01R\x05count\x88\x01\x01B\b\n" +
+	"\x05count\x18\x02 \x01(\x03H\x01R\x05count\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_modelB\b\n" +
 	"\x06_countB\x06\n" +
 	"\x04_keyB\x12\n" +
@@ -1258,7 +1391,7 @@ const file_meraki_licensing_v1_coterm_proto_rawDesc = "" +
 	"\x05_modeB\x0e\n" +
 	"\f_invalidatedB\n" +
 	"\n" +
-	"\b_expired\x1a\x8b\a\n" +
+	"\b_expired\x1a\xfa\b\n" +
 	"\rMovedLicenses\x12\x15\n" +
 	"\x03key\x18\x01 \x01(\tH\x00R\x03key\x88\x01\x01\x12,\n" +
 	"\x0forganization_id\x18\x02 \x01(\tH\x01R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
@@ -1273,16 +1406,19 @@ const file_meraki_licensing_v1_coterm_proto_rawDesc = "" +
 	"\aexpired\x18\t \x01(\bH\x05R\aexpired\x88\x01\x01\x12w\n" +
 	"\beditions\x18\n" +
 	" \x03(\v2[.meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.MovedLicenses.EditionsR\beditions\x12q\n" +
-	"\x06counts\x18\v \x03(\v2Y.meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.MovedLicenses.CountsR\x06counts\x1an\n" +
+	"\x06counts\x18\v \x03(\v2Y.meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.MovedLicenses.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbd\x01\n" +
 	"\bEditions\x12\x1d\n" +
 	"\aedition\x18\x01 \x01(\tH\x00R\aedition\x88\x01\x01\x12&\n" +
-	"\fproduct_type\x18\x02 \x01(\tH\x01R\vproductType\x88\x01\x01B\n" +
+	"\fproduct_type\x18\x02 \x01(\tH\x01R\vproductType\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_editionB\x0f\n" +
-	"\r_product_type\x1aR\n" +
+	"\r_product_type\x1a\xa1\x01\n" +
 	"\x06Counts\x12\x19\n" +
 	"\x05model\x18\x01 \x01(\tH\x00R\x05model\x88\x01\x01\x12\x19\n" +
-	"\x05count\x18\x02 \x01(\x03H\x01R\x05count\x88\x01\x01B\b\n" +
+	"\x05count\x18\x02 \x01(\x03H\x01R\x05count\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_modelB\b\n" +
 	"\x06_countB\x06\n" +
 	"\x04_keyB\x12\n" +
@@ -1291,8 +1427,8 @@ const file_meraki_licensing_v1_coterm_proto_rawDesc = "" +
 	"\x05_modeB\x0e\n" +
 	"\f_invalidatedB\n" +
 	"\n" +
-	"\b_expiredBx\n" +
-	"\x1dcom.merakibroker.licensing.v1B\vCotermProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/licensing/v1;licensingv1b\x06proto3"
+	"\b_expiredB\x94\x01\n" +
+	"\x1dcom.merakibroker.licensing.v1B\vCotermProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/licensing/v1;licensingv1\xca\x02\x19MerakiBroker\\Licensing\\V1b\x06proto3"
 
 var (
 	file_meraki_licensing_v1_coterm_proto_rawDescOnce sync.Once
@@ -1325,39 +1461,52 @@ var file_meraki_licensing_v1_coterm_proto_goTypes = []any{
 	(*MoveOrganizationLicensingCotermLicensesResponse_MovedLicenses_Editions)(nil),     // 14: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.MovedLicenses.Editions
 	(*MoveOrganizationLicensingCotermLicensesResponse_MovedLicenses_Counts)(nil),       // 15: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.MovedLicenses.Counts
 	(*v1.PageInfo)(nil),           // 16: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 17: google.protobuf.FieldMask
+	(*structpb.Struct)(nil),       // 17: google.protobuf.Struct
 	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
 }
 var file_meraki_licensing_v1_coterm_proto_depIdxs = []int32{
 	4,  // 0: meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse.items:type_name -> meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse.Item
 	16, // 1: meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	7,  // 2: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest.destination:type_name -> meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest.Destination
-	8,  // 3: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest.licenses:type_name -> meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest.Licenses
-	17, // 4: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	17, // 5: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	17, // 2: meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 3: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest.destination:type_name -> meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest.Destination
+	8,  // 4: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest.licenses:type_name -> meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest.Licenses
+	17, // 5: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest.additional_properties:type_name -> google.protobuf.Struct
 	10, // 6: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.remainder_licenses:type_name -> meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.RemainderLicenses
 	11, // 7: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.moved_licenses:type_name -> meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.MovedLicenses
-	18, // 8: meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse.Item.started_at:type_name -> google.protobuf.Timestamp
-	18, // 9: meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse.Item.claimed_at:type_name -> google.protobuf.Timestamp
-	18, // 10: meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse.Item.invalidated_at:type_name -> google.protobuf.Timestamp
-	5,  // 11: meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse.Item.editions:type_name -> meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse.Item.Editions
-	6,  // 12: meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse.Item.counts:type_name -> meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse.Item.Counts
-	9,  // 13: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest.Licenses.counts:type_name -> meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest.Licenses.Counts
-	18, // 14: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.RemainderLicenses.started_at:type_name -> google.protobuf.Timestamp
-	18, // 15: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.RemainderLicenses.claimed_at:type_name -> google.protobuf.Timestamp
-	18, // 16: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.RemainderLicenses.invalidated_at:type_name -> google.protobuf.Timestamp
-	12, // 17: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.RemainderLicenses.editions:type_name -> meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.RemainderLicenses.Editions
-	13, // 18: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.RemainderLicenses.counts:type_name -> meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.RemainderLicenses.Counts
-	18, // 19: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.MovedLicenses.started_at:type_name -> google.protobuf.Timestamp
-	18, // 20: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.MovedLicenses.claimed_at:type_name -> google.protobuf.Timestamp
-	18, // 21: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.MovedLicenses.invalidated_at:type_name -> google.protobuf.Timestamp
-	14, // 22: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.MovedLicenses.editions:type_name -> meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.MovedLicenses.Editions
-	15, // 23: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.MovedLicenses.counts:type_name -> meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.MovedLicenses.Counts
-	24, // [24:24] is the sub-list for method output_type
-	24, // [24:24] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	17, // 8: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.additional_properties:type_name -> google.protobuf.Struct
+	18, // 9: meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse.Item.started_at:type_name -> google.protobuf.Timestamp
+	18, // 10: meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse.Item.claimed_at:type_name -> google.protobuf.Timestamp
+	18, // 11: meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse.Item.invalidated_at:type_name -> google.protobuf.Timestamp
+	5,  // 12: meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse.Item.editions:type_name -> meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse.Item.Editions
+	6,  // 13: meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse.Item.counts:type_name -> meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse.Item.Counts
+	17, // 14: meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	17, // 15: meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse.Item.Editions.additional_properties:type_name -> google.protobuf.Struct
+	17, // 16: meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse.Item.Counts.additional_properties:type_name -> google.protobuf.Struct
+	17, // 17: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest.Destination.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 18: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest.Licenses.counts:type_name -> meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest.Licenses.Counts
+	17, // 19: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest.Licenses.additional_properties:type_name -> google.protobuf.Struct
+	17, // 20: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest.Licenses.Counts.additional_properties:type_name -> google.protobuf.Struct
+	18, // 21: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.RemainderLicenses.started_at:type_name -> google.protobuf.Timestamp
+	18, // 22: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.RemainderLicenses.claimed_at:type_name -> google.protobuf.Timestamp
+	18, // 23: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.RemainderLicenses.invalidated_at:type_name -> google.protobuf.Timestamp
+	12, // 24: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.RemainderLicenses.editions:type_name -> meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.RemainderLicenses.Editions
+	13, // 25: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.RemainderLicenses.counts:type_name -> meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.RemainderLicenses.Counts
+	17, // 26: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.RemainderLicenses.additional_properties:type_name -> google.protobuf.Struct
+	18, // 27: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.MovedLicenses.started_at:type_name -> google.protobuf.Timestamp
+	18, // 28: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.MovedLicenses.claimed_at:type_name -> google.protobuf.Timestamp
+	18, // 29: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.MovedLicenses.invalidated_at:type_name -> google.protobuf.Timestamp
+	14, // 30: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.MovedLicenses.editions:type_name -> meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.MovedLicenses.Editions
+	15, // 31: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.MovedLicenses.counts:type_name -> meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.MovedLicenses.Counts
+	17, // 32: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.MovedLicenses.additional_properties:type_name -> google.protobuf.Struct
+	17, // 33: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.RemainderLicenses.Editions.additional_properties:type_name -> google.protobuf.Struct
+	17, // 34: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.RemainderLicenses.Counts.additional_properties:type_name -> google.protobuf.Struct
+	17, // 35: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.MovedLicenses.Editions.additional_properties:type_name -> google.protobuf.Struct
+	17, // 36: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse.MovedLicenses.Counts.additional_properties:type_name -> google.protobuf.Struct
+	37, // [37:37] is the sub-list for method output_type
+	37, // [37:37] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_meraki_licensing_v1_coterm_proto_init() }

@@ -27,10 +27,10 @@ var File_meraki_licensing_v1_licensing_service_proto protoreflect.FileDescriptor
 
 const file_meraki_licensing_v1_licensing_service_proto_rawDesc = "" +
 	"\n" +
-	"+meraki/licensing/v1/licensing_service.proto\x12\x13meraki.licensing.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a meraki/licensing/v1/coterm.proto\x1a&meraki/licensing/v1/subscription.proto2\xa4\x1c\n" +
-	"\x10LicensingService\x12\xb5\x02\n" +
-	"0GetAdministeredLicensingSubscriptionEntitlements\x12L.meraki.licensing.v1.GetAdministeredLicensingSubscriptionEntitlementsRequest\x1aB.meraki.licensing.v1.AdministeredLicensingSubscriptionEntitlements\"o\xf2\xfd\x1bk\n" +
-	"0getAdministeredLicensingSubscriptionEntitlements\x10\x01\x1a1/administered/licensing/subscription/entitlements \x010\x01\x12\xef\x02\n" +
+	"+meraki/licensing/v1/licensing_service.proto\x12\x13meraki.licensing.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a meraki/licensing/v1/coterm.proto\x1a&meraki/licensing/v1/subscription.proto2\xb6\x1c\n" +
+	"\x10LicensingService\x12\xc7\x02\n" +
+	"0GetAdministeredLicensingSubscriptionEntitlements\x12L.meraki.licensing.v1.GetAdministeredLicensingSubscriptionEntitlementsRequest\x1aM.meraki.licensing.v1.GetAdministeredLicensingSubscriptionEntitlementsResponse\"v\xf2\xfd\x1br\n" +
+	"0getAdministeredLicensingSubscriptionEntitlements\x10\x01\x1a1/administered/licensing/subscription/entitlements \x010\x01J\x05items\x12\xef\x02\n" +
 	"1GetAdministeredLicensingSubscriptionSubscriptions\x12M.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest\x1aN.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse\"\x9a\x01\xf2\xfd\x1b\x95\x01\n" +
 	"1getAdministeredLicensingSubscriptionSubscriptions\x10\x01\x1a2/administered/licensing/subscription/subscriptions \x01*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsj\x15\n" +
 	"\x0forganizationIds\x10\x02\x18\x01\x12\xf4\x02\n" +
@@ -55,8 +55,8 @@ const file_meraki_licensing_v1_licensing_service_proto_rawDesc = "" +
 	"&getOrganizationLicensingCotermLicenses\x10\x01\x1a9/organizations/{organizationId}/licensing/coterm/licenses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xcd\x02\n" +
 	"'MoveOrganizationLicensingCotermLicenses\x12C.meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest\x1aD.meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse\"\x96\x01\xf2\xfd\x1b\x91\x01\n" +
 	"'moveOrganizationLicensingCotermLicenses\x10\x03\x1a>/organizations/{organizationId}/licensing/coterm/licenses/move \x020\x03j \n" +
-	"\x1adestination.organizationId\x10\x03\x18\x01B\x82\x01\n" +
-	"\x1dcom.merakibroker.licensing.v1B\x15LicensingServiceProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/licensing/v1;licensingv1b\x06proto3"
+	"\x1adestination.organizationId\x10\x03\x18\x01B\x9e\x01\n" +
+	"\x1dcom.merakibroker.licensing.v1B\x15LicensingServiceProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/licensing/v1;licensingv1\xca\x02\x19MerakiBroker\\Licensing\\V1b\x06proto3"
 
 var file_meraki_licensing_v1_licensing_service_proto_goTypes = []any{
 	(*GetAdministeredLicensingSubscriptionEntitlementsRequest)(nil),                     // 0: meraki.licensing.v1.GetAdministeredLicensingSubscriptionEntitlementsRequest
@@ -67,7 +67,7 @@ var file_meraki_licensing_v1_licensing_service_proto_goTypes = []any{
 	(*BindAdministeredLicensingSubscriptionSubscriptionRequest)(nil),                    // 5: meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionRequest
 	(*GetOrganizationLicensingCotermLicensesRequest)(nil),                               // 6: meraki.licensing.v1.GetOrganizationLicensingCotermLicensesRequest
 	(*MoveOrganizationLicensingCotermLicensesRequest)(nil),                              // 7: meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest
-	(*AdministeredLicensingSubscriptionEntitlements)(nil),                               // 8: meraki.licensing.v1.AdministeredLicensingSubscriptionEntitlements
+	(*GetAdministeredLicensingSubscriptionEntitlementsResponse)(nil),                    // 8: meraki.licensing.v1.GetAdministeredLicensingSubscriptionEntitlementsResponse
 	(*GetAdministeredLicensingSubscriptionSubscriptionsResponse)(nil),                   // 9: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse
 	(*ClaimAdministeredLicensingSubscriptionSubscriptionsResponse)(nil),                 // 10: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse
 	(*ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse)(nil),      // 11: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse
@@ -87,7 +87,7 @@ var file_meraki_licensing_v1_licensing_service_proto_depIdxs = []int32{
 	6,  // 7: meraki.licensing.v1.LicensingService.GetOrganizationLicensingCotermLicenses:input_type -> meraki.licensing.v1.GetOrganizationLicensingCotermLicensesRequest
 	6,  // 8: meraki.licensing.v1.LicensingService.StreamOrganizationLicensingCotermLicenses:input_type -> meraki.licensing.v1.GetOrganizationLicensingCotermLicensesRequest
 	7,  // 9: meraki.licensing.v1.LicensingService.MoveOrganizationLicensingCotermLicenses:input_type -> meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest
-	8,  // 10: meraki.licensing.v1.LicensingService.GetAdministeredLicensingSubscriptionEntitlements:output_type -> meraki.licensing.v1.AdministeredLicensingSubscriptionEntitlements
+	8,  // 10: meraki.licensing.v1.LicensingService.GetAdministeredLicensingSubscriptionEntitlements:output_type -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionEntitlementsResponse
 	9,  // 11: meraki.licensing.v1.LicensingService.GetAdministeredLicensingSubscriptionSubscriptions:output_type -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse
 	9,  // 12: meraki.licensing.v1.LicensingService.StreamAdministeredLicensingSubscriptionSubscriptions:output_type -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse
 	10, // 13: meraki.licensing.v1.LicensingService.ClaimAdministeredLicensingSubscriptionSubscriptions:output_type -> meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse

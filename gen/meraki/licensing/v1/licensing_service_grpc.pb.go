@@ -39,35 +39,45 @@ const (
 //
 // The Dashboard operations of the section licensing.
 type LicensingServiceClient interface {
+	// Reads the administered licensing subscription entitlements.
 	// GET /administered/licensing/subscription/entitlements
 	// https://developer.cisco.com/meraki/api-v1/get-administered-licensing-subscription-entitlements/
-	GetAdministeredLicensingSubscriptionEntitlements(ctx context.Context, in *GetAdministeredLicensingSubscriptionEntitlementsRequest, opts ...grpc.CallOption) (*AdministeredLicensingSubscriptionEntitlements, error)
+	GetAdministeredLicensingSubscriptionEntitlements(ctx context.Context, in *GetAdministeredLicensingSubscriptionEntitlementsRequest, opts ...grpc.CallOption) (*GetAdministeredLicensingSubscriptionEntitlementsResponse, error)
+	// Reads the administered licensing subscription subscriptions.
 	// GET /administered/licensing/subscription/subscriptions
 	// https://developer.cisco.com/meraki/api-v1/get-administered-licensing-subscription-subscriptions/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamAdministeredLicensingSubscriptionSubscriptions streams its pages.
 	GetAdministeredLicensingSubscriptionSubscriptions(ctx context.Context, in *GetAdministeredLicensingSubscriptionSubscriptionsRequest, opts ...grpc.CallOption) (*GetAdministeredLicensingSubscriptionSubscriptionsResponse, error)
 	// GetAdministeredLicensingSubscriptionSubscriptions, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamAdministeredLicensingSubscriptionSubscriptions(ctx context.Context, in *GetAdministeredLicensingSubscriptionSubscriptionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetAdministeredLicensingSubscriptionSubscriptionsResponse], error)
+	// Claims the administered licensing subscription subscriptions.
 	// POST /administered/licensing/subscription/subscriptions/claim
 	// https://developer.cisco.com/meraki/api-v1/claim-administered-licensing-subscription-subscriptions/
 	ClaimAdministeredLicensingSubscriptionSubscriptions(ctx context.Context, in *ClaimAdministeredLicensingSubscriptionSubscriptionsRequest, opts ...grpc.CallOption) (*ClaimAdministeredLicensingSubscriptionSubscriptionsResponse, error)
+	// Validates the administered licensing subscription subscriptions claim key.
 	// POST /administered/licensing/subscription/subscriptions/claimKey/validate
 	// https://developer.cisco.com/meraki/api-v1/validate-administered-licensing-subscription-subscriptions-claim-key/
 	ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKey(ctx context.Context, in *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyRequest, opts ...grpc.CallOption) (*ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse, error)
+	// Reads the administered licensing subscription subscriptions compliance statuses.
 	// GET /administered/licensing/subscription/subscriptions/compliance/statuses
 	// https://developer.cisco.com/meraki/api-v1/get-administered-licensing-subscription-subscriptions-compliance-statuses/
 	GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatuses(ctx context.Context, in *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesRequest, opts ...grpc.CallOption) (*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse, error)
+	// Binds the administered licensing subscription subscription.
 	// POST /administered/licensing/subscription/subscriptions/{subscriptionId}/bind
 	// https://developer.cisco.com/meraki/api-v1/bind-administered-licensing-subscription-subscription/
 	BindAdministeredLicensingSubscriptionSubscription(ctx context.Context, in *BindAdministeredLicensingSubscriptionSubscriptionRequest, opts ...grpc.CallOption) (*BindAdministeredLicensingSubscriptionSubscriptionResponse, error)
+	// Reads the licensing coterm licenses of an organization.
 	// GET /organizations/{organizationId}/licensing/coterm/licenses
 	// https://developer.cisco.com/meraki/api-v1/get-organization-licensing-coterm-licenses/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationLicensingCotermLicenses streams its pages.
 	GetOrganizationLicensingCotermLicenses(ctx context.Context, in *GetOrganizationLicensingCotermLicensesRequest, opts ...grpc.CallOption) (*GetOrganizationLicensingCotermLicensesResponse, error)
 	// GetOrganizationLicensingCotermLicenses, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationLicensingCotermLicenses(ctx context.Context, in *GetOrganizationLicensingCotermLicensesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationLicensingCotermLicensesResponse], error)
+	// Moves the licensing coterm licenses of an organization.
 	// POST /organizations/{organizationId}/licensing/coterm/licenses/move
 	// https://developer.cisco.com/meraki/api-v1/move-organization-licensing-coterm-licenses/
 	MoveOrganizationLicensingCotermLicenses(ctx context.Context, in *MoveOrganizationLicensingCotermLicensesRequest, opts ...grpc.CallOption) (*MoveOrganizationLicensingCotermLicensesResponse, error)
@@ -81,9 +91,9 @@ func NewLicensingServiceClient(cc grpc.ClientConnInterface) LicensingServiceClie
 	return &licensingServiceClient{cc}
 }
 
-func (c *licensingServiceClient) GetAdministeredLicensingSubscriptionEntitlements(ctx context.Context, in *GetAdministeredLicensingSubscriptionEntitlementsRequest, opts ...grpc.CallOption) (*AdministeredLicensingSubscriptionEntitlements, error) {
+func (c *licensingServiceClient) GetAdministeredLicensingSubscriptionEntitlements(ctx context.Context, in *GetAdministeredLicensingSubscriptionEntitlementsRequest, opts ...grpc.CallOption) (*GetAdministeredLicensingSubscriptionEntitlementsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(AdministeredLicensingSubscriptionEntitlements)
+	out := new(GetAdministeredLicensingSubscriptionEntitlementsResponse)
 	err := c.cc.Invoke(ctx, LicensingService_GetAdministeredLicensingSubscriptionEntitlements_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -205,35 +215,45 @@ func (c *licensingServiceClient) MoveOrganizationLicensingCotermLicenses(ctx con
 //
 // The Dashboard operations of the section licensing.
 type LicensingServiceServer interface {
+	// Reads the administered licensing subscription entitlements.
 	// GET /administered/licensing/subscription/entitlements
 	// https://developer.cisco.com/meraki/api-v1/get-administered-licensing-subscription-entitlements/
-	GetAdministeredLicensingSubscriptionEntitlements(context.Context, *GetAdministeredLicensingSubscriptionEntitlementsRequest) (*AdministeredLicensingSubscriptionEntitlements, error)
+	GetAdministeredLicensingSubscriptionEntitlements(context.Context, *GetAdministeredLicensingSubscriptionEntitlementsRequest) (*GetAdministeredLicensingSubscriptionEntitlementsResponse, error)
+	// Reads the administered licensing subscription subscriptions.
 	// GET /administered/licensing/subscription/subscriptions
 	// https://developer.cisco.com/meraki/api-v1/get-administered-licensing-subscription-subscriptions/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamAdministeredLicensingSubscriptionSubscriptions streams its pages.
 	GetAdministeredLicensingSubscriptionSubscriptions(context.Context, *GetAdministeredLicensingSubscriptionSubscriptionsRequest) (*GetAdministeredLicensingSubscriptionSubscriptionsResponse, error)
 	// GetAdministeredLicensingSubscriptionSubscriptions, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamAdministeredLicensingSubscriptionSubscriptions(*GetAdministeredLicensingSubscriptionSubscriptionsRequest, grpc.ServerStreamingServer[GetAdministeredLicensingSubscriptionSubscriptionsResponse]) error
+	// Claims the administered licensing subscription subscriptions.
 	// POST /administered/licensing/subscription/subscriptions/claim
 	// https://developer.cisco.com/meraki/api-v1/claim-administered-licensing-subscription-subscriptions/
 	ClaimAdministeredLicensingSubscriptionSubscriptions(context.Context, *ClaimAdministeredLicensingSubscriptionSubscriptionsRequest) (*ClaimAdministeredLicensingSubscriptionSubscriptionsResponse, error)
+	// Validates the administered licensing subscription subscriptions claim key.
 	// POST /administered/licensing/subscription/subscriptions/claimKey/validate
 	// https://developer.cisco.com/meraki/api-v1/validate-administered-licensing-subscription-subscriptions-claim-key/
 	ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKey(context.Context, *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyRequest) (*ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse, error)
+	// Reads the administered licensing subscription subscriptions compliance statuses.
 	// GET /administered/licensing/subscription/subscriptions/compliance/statuses
 	// https://developer.cisco.com/meraki/api-v1/get-administered-licensing-subscription-subscriptions-compliance-statuses/
 	GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatuses(context.Context, *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesRequest) (*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse, error)
+	// Binds the administered licensing subscription subscription.
 	// POST /administered/licensing/subscription/subscriptions/{subscriptionId}/bind
 	// https://developer.cisco.com/meraki/api-v1/bind-administered-licensing-subscription-subscription/
 	BindAdministeredLicensingSubscriptionSubscription(context.Context, *BindAdministeredLicensingSubscriptionSubscriptionRequest) (*BindAdministeredLicensingSubscriptionSubscriptionResponse, error)
+	// Reads the licensing coterm licenses of an organization.
 	// GET /organizations/{organizationId}/licensing/coterm/licenses
 	// https://developer.cisco.com/meraki/api-v1/get-organization-licensing-coterm-licenses/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationLicensingCotermLicenses streams its pages.
 	GetOrganizationLicensingCotermLicenses(context.Context, *GetOrganizationLicensingCotermLicensesRequest) (*GetOrganizationLicensingCotermLicensesResponse, error)
 	// GetOrganizationLicensingCotermLicenses, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationLicensingCotermLicenses(*GetOrganizationLicensingCotermLicensesRequest, grpc.ServerStreamingServer[GetOrganizationLicensingCotermLicensesResponse]) error
+	// Moves the licensing coterm licenses of an organization.
 	// POST /organizations/{organizationId}/licensing/coterm/licenses/move
 	// https://developer.cisco.com/meraki/api-v1/move-organization-licensing-coterm-licenses/
 	MoveOrganizationLicensingCotermLicenses(context.Context, *MoveOrganizationLicensingCotermLicensesRequest) (*MoveOrganizationLicensingCotermLicensesResponse, error)
@@ -247,7 +267,7 @@ type LicensingServiceServer interface {
 // pointer dereference when methods are called.
 type UnimplementedLicensingServiceServer struct{}
 
-func (UnimplementedLicensingServiceServer) GetAdministeredLicensingSubscriptionEntitlements(context.Context, *GetAdministeredLicensingSubscriptionEntitlementsRequest) (*AdministeredLicensingSubscriptionEntitlements, error) {
+func (UnimplementedLicensingServiceServer) GetAdministeredLicensingSubscriptionEntitlements(context.Context, *GetAdministeredLicensingSubscriptionEntitlementsRequest) (*GetAdministeredLicensingSubscriptionEntitlementsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetAdministeredLicensingSubscriptionEntitlements not implemented")
 }
 func (UnimplementedLicensingServiceServer) GetAdministeredLicensingSubscriptionSubscriptions(context.Context, *GetAdministeredLicensingSubscriptionSubscriptionsRequest) (*GetAdministeredLicensingSubscriptionSubscriptionsResponse, error) {

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -72,33 +72,29 @@ func (x *GetAdministeredLicensingSubscriptionEntitlementsRequest) GetSkus() []st
 }
 
 // Answer of getAdministeredLicensingSubscriptionEntitlements.
-type AdministeredLicensingSubscriptionEntitlements struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Sku           *string                `protobuf:"bytes,1,opt,name=sku,proto3,oneof" json:"sku,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	ProductType   *string                `protobuf:"bytes,3,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
-	ProductClass  *string                `protobuf:"bytes,4,opt,name=product_class,json=productClass,proto3,oneof" json:"product_class,omitempty"`
-	FeatureTier   *string                `protobuf:"bytes,5,opt,name=feature_tier,json=featureTier,proto3,oneof" json:"feature_tier,omitempty"`
-	IsAddOn       *bool                  `protobuf:"varint,6,opt,name=is_add_on,json=isAddOn,proto3,oneof" json:"is_add_on,omitempty"`
-	IsFree        *bool                  `protobuf:"varint,7,opt,name=is_free,json=isFree,proto3,oneof" json:"is_free,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+type GetAdministeredLicensingSubscriptionEntitlementsResponse struct {
+	state                protoimpl.MessageState                                           `protogen:"open.v1"`
+	Items                []*GetAdministeredLicensingSubscriptionEntitlementsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                     `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
-func (x *AdministeredLicensingSubscriptionEntitlements) Reset() {
-	*x = AdministeredLicensingSubscriptionEntitlements{}
+func (x *GetAdministeredLicensingSubscriptionEntitlementsResponse) Reset() {
+	*x = GetAdministeredLicensingSubscriptionEntitlementsResponse{}
 	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *AdministeredLicensingSubscriptionEntitlements) String() string {
+func (x *GetAdministeredLicensingSubscriptionEntitlementsResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*AdministeredLicensingSubscriptionEntitlements) ProtoMessage() {}
+func (*GetAdministeredLicensingSubscriptionEntitlementsResponse) ProtoMessage() {}
 
-func (x *AdministeredLicensingSubscriptionEntitlements) ProtoReflect() protoreflect.Message {
+func (x *GetAdministeredLicensingSubscriptionEntitlementsResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -110,58 +106,30 @@ func (x *AdministeredLicensingSubscriptionEntitlements) ProtoReflect() protorefl
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use AdministeredLicensingSubscriptionEntitlements.ProtoReflect.Descriptor instead.
-func (*AdministeredLicensingSubscriptionEntitlements) Descriptor() ([]byte, []int) {
+// Deprecated: Use GetAdministeredLicensingSubscriptionEntitlementsResponse.ProtoReflect.Descriptor instead.
+func (*GetAdministeredLicensingSubscriptionEntitlementsResponse) Descriptor() ([]byte, []int) {
 	return file_meraki_licensing_v1_subscription_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *AdministeredLicensingSubscriptionEntitlements) GetSku() string {
-	if x != nil && x.Sku != nil {
-		return *x.Sku
+func (x *GetAdministeredLicensingSubscriptionEntitlementsResponse) GetItems() []*GetAdministeredLicensingSubscriptionEntitlementsResponse_Item {
+	if x != nil {
+		return x.Items
 	}
-	return ""
+	return nil
 }
 
-func (x *AdministeredLicensingSubscriptionEntitlements) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
+func (x *GetAdministeredLicensingSubscriptionEntitlementsResponse) GetPageInfo() *v1.PageInfo {
+	if x != nil {
+		return x.PageInfo
 	}
-	return ""
+	return nil
 }
 
-func (x *AdministeredLicensingSubscriptionEntitlements) GetProductType() string {
-	if x != nil && x.ProductType != nil {
-		return *x.ProductType
+func (x *GetAdministeredLicensingSubscriptionEntitlementsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
-	return ""
-}
-
-func (x *AdministeredLicensingSubscriptionEntitlements) GetProductClass() string {
-	if x != nil && x.ProductClass != nil {
-		return *x.ProductClass
-	}
-	return ""
-}
-
-func (x *AdministeredLicensingSubscriptionEntitlements) GetFeatureTier() string {
-	if x != nil && x.FeatureTier != nil {
-		return *x.FeatureTier
-	}
-	return ""
-}
-
-func (x *AdministeredLicensingSubscriptionEntitlements) GetIsAddOn() bool {
-	if x != nil && x.IsAddOn != nil {
-		return *x.IsAddOn
-	}
-	return false
-}
-
-func (x *AdministeredLicensingSubscriptionEntitlements) GetIsFree() bool {
-	if x != nil && x.IsFree != nil {
-		return *x.IsFree
-	}
-	return false
+	return nil
 }
 
 // Request of getAdministeredLicensingSubscriptionSubscriptions.
@@ -295,11 +263,12 @@ func (x *GetAdministeredLicensingSubscriptionSubscriptionsRequest) GetEndDate() 
 
 // Answer of getAdministeredLicensingSubscriptionSubscriptions.
 type GetAdministeredLicensingSubscriptionSubscriptionsResponse struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Items         []*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                      `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                            `protogen:"open.v1"`
+	Items                []*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                      `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse) Reset() {
@@ -346,6 +315,13 @@ func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse) GetPageInfo(
 	return nil
 }
 
+func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of claimAdministeredLicensingSubscriptionSubscriptions.
 type ClaimAdministeredLicensingSubscriptionSubscriptionsRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -353,13 +329,14 @@ type ClaimAdministeredLicensingSubscriptionSubscriptionsRequest struct {
 	// Required.
 	ClaimKey *string `protobuf:"bytes,2,opt,name=claim_key,json=claimKey,proto3,oneof" json:"claim_key,omitempty"`
 	// Required.
-	OrganizationId *string                `protobuf:"bytes,3,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
-	Name           *string                `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Description    *string                `protobuf:"bytes,5,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	NullFields     *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields    *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	OrganizationId       *string          `protobuf:"bytes,3,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
+	Name                 *string          `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Description          *string          `protobuf:"bytes,5,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsRequest) Reset() {
@@ -427,16 +404,23 @@ func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsRequest) GetDescript
 	return ""
 }
 
-func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -459,12 +443,13 @@ type ClaimAdministeredLicensingSubscriptionSubscriptionsResponse struct {
 	RenewalRequested *bool                                                                     `protobuf:"varint,11,opt,name=renewal_requested,json=renewalRequested,proto3,oneof" json:"renewal_requested,omitempty"`
 	// Known values: "accessManager", "appliance", "camera", "cellularGateway", "sensor", "switch",
 	// "systemsManager", "wireless".
-	ProductTypes        []string                                                                         `protobuf:"bytes,12,rep,name=product_types,json=productTypes,proto3" json:"product_types,omitempty"`
-	Entitlements        []*ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Entitlements      `protobuf:"bytes,13,rep,name=entitlements,proto3" json:"entitlements,omitempty"`
-	Counts              *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Counts              `protobuf:"bytes,14,opt,name=counts,proto3" json:"counts,omitempty"`
-	EnterpriseAgreement *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_EnterpriseAgreement `protobuf:"bytes,15,opt,name=enterprise_agreement,json=enterpriseAgreement,proto3" json:"enterprise_agreement,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	ProductTypes         []string                                                                         `protobuf:"bytes,12,rep,name=product_types,json=productTypes,proto3" json:"product_types,omitempty"`
+	Entitlements         []*ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Entitlements      `protobuf:"bytes,13,rep,name=entitlements,proto3" json:"entitlements,omitempty"`
+	Counts               *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Counts              `protobuf:"bytes,14,opt,name=counts,proto3" json:"counts,omitempty"`
+	EnterpriseAgreement  *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_EnterpriseAgreement `protobuf:"bytes,15,opt,name=enterprise_agreement,json=enterpriseAgreement,proto3" json:"enterprise_agreement,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse) Reset() {
@@ -602,15 +587,23 @@ func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse) GetEnterpr
 	return nil
 }
 
+func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of validateAdministeredLicensingSubscriptionSubscriptionsClaimKey.
 type ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	ClaimKey      *string                `protobuf:"bytes,1,opt,name=claim_key,json=claimKey,proto3,oneof" json:"claim_key,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ClaimKey             *string          `protobuf:"bytes,1,opt,name=claim_key,json=claimKey,proto3,oneof" json:"claim_key,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyRequest) Reset() {
@@ -650,16 +643,23 @@ func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyRequest) 
 	return ""
 }
 
-func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -682,12 +682,13 @@ type ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse stru
 	RenewalRequested *bool                                                                                `protobuf:"varint,11,opt,name=renewal_requested,json=renewalRequested,proto3,oneof" json:"renewal_requested,omitempty"`
 	// Known values: "accessManager", "appliance", "camera", "cellularGateway", "sensor", "switch",
 	// "systemsManager", "wireless".
-	ProductTypes        []string                                                                                    `protobuf:"bytes,12,rep,name=product_types,json=productTypes,proto3" json:"product_types,omitempty"`
-	Entitlements        []*ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Entitlements      `protobuf:"bytes,13,rep,name=entitlements,proto3" json:"entitlements,omitempty"`
-	Counts              *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Counts              `protobuf:"bytes,14,opt,name=counts,proto3" json:"counts,omitempty"`
-	EnterpriseAgreement *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_EnterpriseAgreement `protobuf:"bytes,15,opt,name=enterprise_agreement,json=enterpriseAgreement,proto3" json:"enterprise_agreement,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	ProductTypes         []string                                                                                    `protobuf:"bytes,12,rep,name=product_types,json=productTypes,proto3" json:"product_types,omitempty"`
+	Entitlements         []*ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Entitlements      `protobuf:"bytes,13,rep,name=entitlements,proto3" json:"entitlements,omitempty"`
+	Counts               *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Counts              `protobuf:"bytes,14,opt,name=counts,proto3" json:"counts,omitempty"`
+	EnterpriseAgreement  *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_EnterpriseAgreement `protobuf:"bytes,15,opt,name=enterprise_agreement,json=enterpriseAgreement,proto3" json:"enterprise_agreement,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse) Reset() {
@@ -825,6 +826,13 @@ func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse)
 	return nil
 }
 
+func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getAdministeredLicensingSubscriptionSubscriptionsComplianceStatuses.
 type GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -881,11 +889,12 @@ func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesRequ
 
 // Answer of getAdministeredLicensingSubscriptionSubscriptionsComplianceStatuses.
 type GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse struct {
-	state         protoimpl.MessageState                                                              `protogen:"open.v1"`
-	Items         []*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                        `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                              `protogen:"open.v1"`
+	Items                []*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                        `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse) Reset() {
@@ -932,17 +941,25 @@ func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResp
 	return nil
 }
 
+func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of bindAdministeredLicensingSubscriptionSubscription.
 type BindAdministeredLicensingSubscriptionSubscriptionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	SubscriptionId *string                `protobuf:"bytes,1,opt,name=subscription_id,json=subscriptionId,proto3,oneof" json:"subscription_id,omitempty"`
-	Validate       *bool                  `protobuf:"varint,2,opt,name=validate,proto3,oneof" json:"validate,omitempty"`
-	NetworkIds     []string               `protobuf:"bytes,3,rep,name=network_ids,json=networkIds,proto3" json:"network_ids,omitempty"`
-	NullFields     *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields    *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	SubscriptionId       *string          `protobuf:"bytes,1,opt,name=subscription_id,json=subscriptionId,proto3,oneof" json:"subscription_id,omitempty"`
+	Validate             *bool            `protobuf:"varint,2,opt,name=validate,proto3,oneof" json:"validate,omitempty"`
+	NetworkIds           []string         `protobuf:"bytes,3,rep,name=network_ids,json=networkIds,proto3" json:"network_ids,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BindAdministeredLicensingSubscriptionSubscriptionRequest) Reset() {
@@ -996,16 +1013,23 @@ func (x *BindAdministeredLicensingSubscriptionSubscriptionRequest) GetNetworkIds
 	return nil
 }
 
-func (x *BindAdministeredLicensingSubscriptionSubscriptionRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *BindAdministeredLicensingSubscriptionSubscriptionRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *BindAdministeredLicensingSubscriptionSubscriptionRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *BindAdministeredLicensingSubscriptionSubscriptionRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *BindAdministeredLicensingSubscriptionSubscriptionRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1017,6 +1041,7 @@ type BindAdministeredLicensingSubscriptionSubscriptionResponse struct {
 	Networks                 []*BindAdministeredLicensingSubscriptionSubscriptionResponse_Networks                 `protobuf:"bytes,2,rep,name=networks,proto3" json:"networks,omitempty"`
 	Errors                   []string                                                                              `protobuf:"bytes,3,rep,name=errors,proto3" json:"errors,omitempty"`
 	InsufficientEntitlements []*BindAdministeredLicensingSubscriptionSubscriptionResponse_InsufficientEntitlements `protobuf:"bytes,4,rep,name=insufficient_entitlements,json=insufficientEntitlements,proto3" json:"insufficient_entitlements,omitempty"`
+	AdditionalProperties     *structpb.Struct                                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields            protoimpl.UnknownFields
 	sizeCache                protoimpl.SizeCache
 }
@@ -1079,6 +1104,113 @@ func (x *BindAdministeredLicensingSubscriptionSubscriptionResponse) GetInsuffici
 	return nil
 }
 
+func (x *BindAdministeredLicensingSubscriptionSubscriptionResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type GetAdministeredLicensingSubscriptionEntitlementsResponse_Item struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Sku                  *string                `protobuf:"bytes,1,opt,name=sku,proto3,oneof" json:"sku,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ProductType          *string                `protobuf:"bytes,3,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	ProductClass         *string                `protobuf:"bytes,4,opt,name=product_class,json=productClass,proto3,oneof" json:"product_class,omitempty"`
+	FeatureTier          *string                `protobuf:"bytes,5,opt,name=feature_tier,json=featureTier,proto3,oneof" json:"feature_tier,omitempty"`
+	IsAddOn              *bool                  `protobuf:"varint,6,opt,name=is_add_on,json=isAddOn,proto3,oneof" json:"is_add_on,omitempty"`
+	IsFree               *bool                  `protobuf:"varint,7,opt,name=is_free,json=isFree,proto3,oneof" json:"is_free,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *GetAdministeredLicensingSubscriptionEntitlementsResponse_Item) Reset() {
+	*x = GetAdministeredLicensingSubscriptionEntitlementsResponse_Item{}
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetAdministeredLicensingSubscriptionEntitlementsResponse_Item) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetAdministeredLicensingSubscriptionEntitlementsResponse_Item) ProtoMessage() {}
+
+func (x *GetAdministeredLicensingSubscriptionEntitlementsResponse_Item) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetAdministeredLicensingSubscriptionEntitlementsResponse_Item.ProtoReflect.Descriptor instead.
+func (*GetAdministeredLicensingSubscriptionEntitlementsResponse_Item) Descriptor() ([]byte, []int) {
+	return file_meraki_licensing_v1_subscription_proto_rawDescGZIP(), []int{1, 0}
+}
+
+func (x *GetAdministeredLicensingSubscriptionEntitlementsResponse_Item) GetSku() string {
+	if x != nil && x.Sku != nil {
+		return *x.Sku
+	}
+	return ""
+}
+
+func (x *GetAdministeredLicensingSubscriptionEntitlementsResponse_Item) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *GetAdministeredLicensingSubscriptionEntitlementsResponse_Item) GetProductType() string {
+	if x != nil && x.ProductType != nil {
+		return *x.ProductType
+	}
+	return ""
+}
+
+func (x *GetAdministeredLicensingSubscriptionEntitlementsResponse_Item) GetProductClass() string {
+	if x != nil && x.ProductClass != nil {
+		return *x.ProductClass
+	}
+	return ""
+}
+
+func (x *GetAdministeredLicensingSubscriptionEntitlementsResponse_Item) GetFeatureTier() string {
+	if x != nil && x.FeatureTier != nil {
+		return *x.FeatureTier
+	}
+	return ""
+}
+
+func (x *GetAdministeredLicensingSubscriptionEntitlementsResponse_Item) GetIsAddOn() bool {
+	if x != nil && x.IsAddOn != nil {
+		return *x.IsAddOn
+	}
+	return false
+}
+
+func (x *GetAdministeredLicensingSubscriptionEntitlementsResponse_Item) GetIsFree() bool {
+	if x != nil && x.IsFree != nil {
+		return *x.IsFree
+	}
+	return false
+}
+
+func (x *GetAdministeredLicensingSubscriptionEntitlementsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetAdministeredLicensingSubscriptionSubscriptionsRequest_StartDate struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Lt            *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=lt,proto3" json:"lt,omitempty"`
@@ -1092,7 +1224,7 @@ type GetAdministeredLicensingSubscriptionSubscriptionsRequest_StartDate struct {
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsRequest_StartDate) Reset() {
 	*x = GetAdministeredLicensingSubscriptionSubscriptionsRequest_StartDate{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[12]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1104,7 +1236,7 @@ func (x *GetAdministeredLicensingSubscriptionSubscriptionsRequest_StartDate) Str
 func (*GetAdministeredLicensingSubscriptionSubscriptionsRequest_StartDate) ProtoMessage() {}
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsRequest_StartDate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[12]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1168,7 +1300,7 @@ type GetAdministeredLicensingSubscriptionSubscriptionsRequest_EndDate struct {
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsRequest_EndDate) Reset() {
 	*x = GetAdministeredLicensingSubscriptionSubscriptionsRequest_EndDate{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[13]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1180,7 +1312,7 @@ func (x *GetAdministeredLicensingSubscriptionSubscriptionsRequest_EndDate) Strin
 func (*GetAdministeredLicensingSubscriptionSubscriptionsRequest_EndDate) ProtoMessage() {}
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsRequest_EndDate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[13]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1248,17 +1380,18 @@ type GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item struct {
 	RenewalRequested *bool                                                                        `protobuf:"varint,11,opt,name=renewal_requested,json=renewalRequested,proto3,oneof" json:"renewal_requested,omitempty"`
 	// Known values: "accessManager", "appliance", "camera", "cellularGateway", "sensor", "switch",
 	// "systemsManager", "wireless".
-	ProductTypes        []string                                                                            `protobuf:"bytes,12,rep,name=product_types,json=productTypes,proto3" json:"product_types,omitempty"`
-	Entitlements        []*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Entitlements      `protobuf:"bytes,13,rep,name=entitlements,proto3" json:"entitlements,omitempty"`
-	Counts              *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Counts              `protobuf:"bytes,14,opt,name=counts,proto3" json:"counts,omitempty"`
-	EnterpriseAgreement *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_EnterpriseAgreement `protobuf:"bytes,15,opt,name=enterprise_agreement,json=enterpriseAgreement,proto3" json:"enterprise_agreement,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	ProductTypes         []string                                                                            `protobuf:"bytes,12,rep,name=product_types,json=productTypes,proto3" json:"product_types,omitempty"`
+	Entitlements         []*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Entitlements      `protobuf:"bytes,13,rep,name=entitlements,proto3" json:"entitlements,omitempty"`
+	Counts               *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Counts              `protobuf:"bytes,14,opt,name=counts,proto3" json:"counts,omitempty"`
+	EnterpriseAgreement  *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_EnterpriseAgreement `protobuf:"bytes,15,opt,name=enterprise_agreement,json=enterpriseAgreement,proto3" json:"enterprise_agreement,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item) Reset() {
 	*x = GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[14]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1270,7 +1403,7 @@ func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item) String(
 func (*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item) ProtoMessage() {}
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[14]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1391,17 +1524,25 @@ func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item) GetEnte
 	return nil
 }
 
+func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_SmartAccount struct {
-	state         protoimpl.MessageState                                                               `protogen:"open.v1"`
-	Status        *string                                                                              `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Account       *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_SmartAccount_Account `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                               `protogen:"open.v1"`
+	Status               *string                                                                              `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Account              *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_SmartAccount_Account `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_SmartAccount) Reset() {
 	*x = GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_SmartAccount{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[15]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1413,7 +1554,7 @@ func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_SmartAcc
 func (*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_SmartAccount) ProtoMessage() {}
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_SmartAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[15]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1443,17 +1584,25 @@ func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_SmartAcc
 	return nil
 }
 
+func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_SmartAccount) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Entitlements struct {
-	state         protoimpl.MessageState                                                             `protogen:"open.v1"`
-	Sku           *string                                                                            `protobuf:"bytes,1,opt,name=sku,proto3,oneof" json:"sku,omitempty"`
-	Seats         *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Entitlements_Seats `protobuf:"bytes,2,opt,name=seats,proto3" json:"seats,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                             `protogen:"open.v1"`
+	Sku                  *string                                                                            `protobuf:"bytes,1,opt,name=sku,proto3,oneof" json:"sku,omitempty"`
+	Seats                *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Entitlements_Seats `protobuf:"bytes,2,opt,name=seats,proto3" json:"seats,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Entitlements) Reset() {
 	*x = GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Entitlements{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[16]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1465,7 +1614,7 @@ func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Entitlem
 func (*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Entitlements) ProtoMessage() {}
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Entitlements) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[16]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1495,18 +1644,26 @@ func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Entitlem
 	return nil
 }
 
+func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Entitlements) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Counts struct {
-	state         protoimpl.MessageState                                                       `protogen:"open.v1"`
-	Seats         *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Counts_Seats `protobuf:"bytes,1,opt,name=seats,proto3" json:"seats,omitempty"`
-	Networks      *int64                                                                       `protobuf:"varint,2,opt,name=networks,proto3,oneof" json:"networks,omitempty"`
-	Organizations *int64                                                                       `protobuf:"varint,3,opt,name=organizations,proto3,oneof" json:"organizations,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                       `protogen:"open.v1"`
+	Seats                *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Counts_Seats `protobuf:"bytes,1,opt,name=seats,proto3" json:"seats,omitempty"`
+	Networks             *int64                                                                       `protobuf:"varint,2,opt,name=networks,proto3,oneof" json:"networks,omitempty"`
+	Organizations        *int64                                                                       `protobuf:"varint,3,opt,name=organizations,proto3,oneof" json:"organizations,omitempty"`
+	AdditionalProperties *structpb.Struct                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Counts) Reset() {
 	*x = GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Counts{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[17]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1518,7 +1675,7 @@ func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Counts) 
 func (*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Counts) ProtoMessage() {}
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[17]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1555,16 +1712,24 @@ func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Counts) 
 	return 0
 }
 
+func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_EnterpriseAgreement struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Suites        []string               `protobuf:"bytes,1,rep,name=suites,proto3" json:"suites,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Suites               []string               `protobuf:"bytes,1,rep,name=suites,proto3" json:"suites,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_EnterpriseAgreement) Reset() {
 	*x = GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_EnterpriseAgreement{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[18]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1577,7 +1742,7 @@ func (*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Enterprise
 }
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_EnterpriseAgreement) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[18]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1600,18 +1765,26 @@ func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Enterpri
 	return nil
 }
 
+func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_EnterpriseAgreement) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_SmartAccount_Account struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Domain        *string                `protobuf:"bytes,3,opt,name=domain,proto3,oneof" json:"domain,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Domain               *string                `protobuf:"bytes,3,opt,name=domain,proto3,oneof" json:"domain,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_SmartAccount_Account) Reset() {
 	*x = GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_SmartAccount_Account{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[19]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1624,7 +1797,7 @@ func (*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_SmartAccou
 }
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_SmartAccount_Account) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[19]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1661,18 +1834,26 @@ func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_SmartAcc
 	return ""
 }
 
+func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_SmartAccount_Account) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Entitlements_Seats struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Assigned      *int64                 `protobuf:"varint,1,opt,name=assigned,proto3,oneof" json:"assigned,omitempty"`
-	Available     *int64                 `protobuf:"varint,2,opt,name=available,proto3,oneof" json:"available,omitempty"`
-	Limit         *int64                 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Assigned             *int64                 `protobuf:"varint,1,opt,name=assigned,proto3,oneof" json:"assigned,omitempty"`
+	Available            *int64                 `protobuf:"varint,2,opt,name=available,proto3,oneof" json:"available,omitempty"`
+	Limit                *int64                 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Entitlements_Seats) Reset() {
 	*x = GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Entitlements_Seats{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[20]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1685,7 +1866,7 @@ func (*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Entitlemen
 }
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Entitlements_Seats) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[20]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1722,18 +1903,26 @@ func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Entitlem
 	return 0
 }
 
+func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Entitlements_Seats) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Counts_Seats struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Assigned      *int64                 `protobuf:"varint,1,opt,name=assigned,proto3,oneof" json:"assigned,omitempty"`
-	Available     *int64                 `protobuf:"varint,2,opt,name=available,proto3,oneof" json:"available,omitempty"`
-	Limit         *int64                 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Assigned             *int64                 `protobuf:"varint,1,opt,name=assigned,proto3,oneof" json:"assigned,omitempty"`
+	Available            *int64                 `protobuf:"varint,2,opt,name=available,proto3,oneof" json:"available,omitempty"`
+	Limit                *int64                 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Counts_Seats) Reset() {
 	*x = GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Counts_Seats{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[21]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1745,7 +1934,7 @@ func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Counts_S
 func (*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Counts_Seats) ProtoMessage() {}
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Counts_Seats) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[21]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1782,17 +1971,25 @@ func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Counts_S
 	return 0
 }
 
+func (x *GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Counts_Seats) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_SmartAccount struct {
-	state         protoimpl.MessageState                                                            `protogen:"open.v1"`
-	Status        *string                                                                           `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Account       *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_SmartAccount_Account `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                            `protogen:"open.v1"`
+	Status               *string                                                                           `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Account              *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_SmartAccount_Account `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_SmartAccount) Reset() {
 	*x = ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_SmartAccount{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[22]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1804,7 +2001,7 @@ func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_SmartAccoun
 func (*ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_SmartAccount) ProtoMessage() {}
 
 func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_SmartAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[22]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1834,17 +2031,25 @@ func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_SmartAccoun
 	return nil
 }
 
+func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_SmartAccount) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Entitlements struct {
-	state         protoimpl.MessageState                                                          `protogen:"open.v1"`
-	Sku           *string                                                                         `protobuf:"bytes,1,opt,name=sku,proto3,oneof" json:"sku,omitempty"`
-	Seats         *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Entitlements_Seats `protobuf:"bytes,2,opt,name=seats,proto3" json:"seats,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                          `protogen:"open.v1"`
+	Sku                  *string                                                                         `protobuf:"bytes,1,opt,name=sku,proto3,oneof" json:"sku,omitempty"`
+	Seats                *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Entitlements_Seats `protobuf:"bytes,2,opt,name=seats,proto3" json:"seats,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Entitlements) Reset() {
 	*x = ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Entitlements{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[23]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1856,7 +2061,7 @@ func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Entitlement
 func (*ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Entitlements) ProtoMessage() {}
 
 func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Entitlements) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[23]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1886,18 +2091,26 @@ func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Entitlement
 	return nil
 }
 
+func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Entitlements) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Counts struct {
-	state         protoimpl.MessageState                                                    `protogen:"open.v1"`
-	Seats         *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Counts_Seats `protobuf:"bytes,1,opt,name=seats,proto3" json:"seats,omitempty"`
-	Networks      *int64                                                                    `protobuf:"varint,2,opt,name=networks,proto3,oneof" json:"networks,omitempty"`
-	Organizations *int64                                                                    `protobuf:"varint,3,opt,name=organizations,proto3,oneof" json:"organizations,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                    `protogen:"open.v1"`
+	Seats                *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Counts_Seats `protobuf:"bytes,1,opt,name=seats,proto3" json:"seats,omitempty"`
+	Networks             *int64                                                                    `protobuf:"varint,2,opt,name=networks,proto3,oneof" json:"networks,omitempty"`
+	Organizations        *int64                                                                    `protobuf:"varint,3,opt,name=organizations,proto3,oneof" json:"organizations,omitempty"`
+	AdditionalProperties *structpb.Struct                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Counts) Reset() {
 	*x = ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Counts{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[24]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1909,7 +2122,7 @@ func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Counts) Str
 func (*ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Counts) ProtoMessage() {}
 
 func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[24]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1946,16 +2159,24 @@ func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Counts) Get
 	return 0
 }
 
+func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_EnterpriseAgreement struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Suites        []string               `protobuf:"bytes,1,rep,name=suites,proto3" json:"suites,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Suites               []string               `protobuf:"bytes,1,rep,name=suites,proto3" json:"suites,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_EnterpriseAgreement) Reset() {
 	*x = ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_EnterpriseAgreement{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[25]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1968,7 +2189,7 @@ func (*ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_EnterpriseAgr
 }
 
 func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_EnterpriseAgreement) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[25]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1991,18 +2212,26 @@ func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_EnterpriseA
 	return nil
 }
 
+func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_EnterpriseAgreement) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_SmartAccount_Account struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Domain        *string                `protobuf:"bytes,3,opt,name=domain,proto3,oneof" json:"domain,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Domain               *string                `protobuf:"bytes,3,opt,name=domain,proto3,oneof" json:"domain,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_SmartAccount_Account) Reset() {
 	*x = ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_SmartAccount_Account{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[26]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2015,7 +2244,7 @@ func (*ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_SmartAccount_
 }
 
 func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_SmartAccount_Account) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[26]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2052,18 +2281,26 @@ func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_SmartAccoun
 	return ""
 }
 
+func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_SmartAccount_Account) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Entitlements_Seats struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Assigned      *int64                 `protobuf:"varint,1,opt,name=assigned,proto3,oneof" json:"assigned,omitempty"`
-	Available     *int64                 `protobuf:"varint,2,opt,name=available,proto3,oneof" json:"available,omitempty"`
-	Limit         *int64                 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Assigned             *int64                 `protobuf:"varint,1,opt,name=assigned,proto3,oneof" json:"assigned,omitempty"`
+	Available            *int64                 `protobuf:"varint,2,opt,name=available,proto3,oneof" json:"available,omitempty"`
+	Limit                *int64                 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Entitlements_Seats) Reset() {
 	*x = ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Entitlements_Seats{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[27]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2076,7 +2313,7 @@ func (*ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Entitlements_
 }
 
 func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Entitlements_Seats) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[27]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2113,18 +2350,26 @@ func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Entitlement
 	return 0
 }
 
+func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Entitlements_Seats) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Counts_Seats struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Assigned      *int64                 `protobuf:"varint,1,opt,name=assigned,proto3,oneof" json:"assigned,omitempty"`
-	Available     *int64                 `protobuf:"varint,2,opt,name=available,proto3,oneof" json:"available,omitempty"`
-	Limit         *int64                 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Assigned             *int64                 `protobuf:"varint,1,opt,name=assigned,proto3,oneof" json:"assigned,omitempty"`
+	Available            *int64                 `protobuf:"varint,2,opt,name=available,proto3,oneof" json:"available,omitempty"`
+	Limit                *int64                 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Counts_Seats) Reset() {
 	*x = ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Counts_Seats{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[28]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2136,7 +2381,7 @@ func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Counts_Seat
 func (*ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Counts_Seats) ProtoMessage() {}
 
 func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Counts_Seats) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[28]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2173,17 +2418,25 @@ func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Counts_Seat
 	return 0
 }
 
+func (x *ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Counts_Seats) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_SmartAccount struct {
-	state         protoimpl.MessageState                                                                       `protogen:"open.v1"`
-	Status        *string                                                                                      `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Account       *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_SmartAccount_Account `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                       `protogen:"open.v1"`
+	Status               *string                                                                                      `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Account              *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_SmartAccount_Account `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_SmartAccount) Reset() {
 	*x = ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_SmartAccount{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[29]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2196,7 +2449,7 @@ func (*ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Sm
 }
 
 func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_SmartAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[29]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2226,17 +2479,25 @@ func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_
 	return nil
 }
 
+func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_SmartAccount) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Entitlements struct {
-	state         protoimpl.MessageState                                                                     `protogen:"open.v1"`
-	Sku           *string                                                                                    `protobuf:"bytes,1,opt,name=sku,proto3,oneof" json:"sku,omitempty"`
-	Seats         *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Entitlements_Seats `protobuf:"bytes,2,opt,name=seats,proto3" json:"seats,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                     `protogen:"open.v1"`
+	Sku                  *string                                                                                    `protobuf:"bytes,1,opt,name=sku,proto3,oneof" json:"sku,omitempty"`
+	Seats                *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Entitlements_Seats `protobuf:"bytes,2,opt,name=seats,proto3" json:"seats,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Entitlements) Reset() {
 	*x = ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Entitlements{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[30]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2249,7 +2510,7 @@ func (*ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_En
 }
 
 func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Entitlements) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[30]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2279,18 +2540,26 @@ func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_
 	return nil
 }
 
+func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Entitlements) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Counts struct {
-	state         protoimpl.MessageState                                                               `protogen:"open.v1"`
-	Seats         *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Counts_Seats `protobuf:"bytes,1,opt,name=seats,proto3" json:"seats,omitempty"`
-	Networks      *int64                                                                               `protobuf:"varint,2,opt,name=networks,proto3,oneof" json:"networks,omitempty"`
-	Organizations *int64                                                                               `protobuf:"varint,3,opt,name=organizations,proto3,oneof" json:"organizations,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                               `protogen:"open.v1"`
+	Seats                *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Counts_Seats `protobuf:"bytes,1,opt,name=seats,proto3" json:"seats,omitempty"`
+	Networks             *int64                                                                               `protobuf:"varint,2,opt,name=networks,proto3,oneof" json:"networks,omitempty"`
+	Organizations        *int64                                                                               `protobuf:"varint,3,opt,name=organizations,proto3,oneof" json:"organizations,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Counts) Reset() {
 	*x = ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Counts{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[31]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2303,7 +2572,7 @@ func (*ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Co
 }
 
 func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[31]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2340,16 +2609,24 @@ func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_
 	return 0
 }
 
+func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_EnterpriseAgreement struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Suites        []string               `protobuf:"bytes,1,rep,name=suites,proto3" json:"suites,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Suites               []string               `protobuf:"bytes,1,rep,name=suites,proto3" json:"suites,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_EnterpriseAgreement) Reset() {
 	*x = ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_EnterpriseAgreement{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[32]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2362,7 +2639,7 @@ func (*ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_En
 }
 
 func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_EnterpriseAgreement) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[32]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2385,18 +2662,26 @@ func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_
 	return nil
 }
 
+func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_EnterpriseAgreement) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_SmartAccount_Account struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Domain        *string                `protobuf:"bytes,3,opt,name=domain,proto3,oneof" json:"domain,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Domain               *string                `protobuf:"bytes,3,opt,name=domain,proto3,oneof" json:"domain,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_SmartAccount_Account) Reset() {
 	*x = ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_SmartAccount_Account{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[33]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2409,7 +2694,7 @@ func (*ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Sm
 }
 
 func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_SmartAccount_Account) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[33]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2446,18 +2731,26 @@ func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_
 	return ""
 }
 
+func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_SmartAccount_Account) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Entitlements_Seats struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Assigned      *int64                 `protobuf:"varint,1,opt,name=assigned,proto3,oneof" json:"assigned,omitempty"`
-	Available     *int64                 `protobuf:"varint,2,opt,name=available,proto3,oneof" json:"available,omitempty"`
-	Limit         *int64                 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Assigned             *int64                 `protobuf:"varint,1,opt,name=assigned,proto3,oneof" json:"assigned,omitempty"`
+	Available            *int64                 `protobuf:"varint,2,opt,name=available,proto3,oneof" json:"available,omitempty"`
+	Limit                *int64                 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Entitlements_Seats) Reset() {
 	*x = ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Entitlements_Seats{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[34]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2470,7 +2763,7 @@ func (*ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_En
 }
 
 func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Entitlements_Seats) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[34]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2507,18 +2800,26 @@ func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_
 	return 0
 }
 
+func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Entitlements_Seats) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Counts_Seats struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Assigned      *int64                 `protobuf:"varint,1,opt,name=assigned,proto3,oneof" json:"assigned,omitempty"`
-	Available     *int64                 `protobuf:"varint,2,opt,name=available,proto3,oneof" json:"available,omitempty"`
-	Limit         *int64                 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Assigned             *int64                 `protobuf:"varint,1,opt,name=assigned,proto3,oneof" json:"assigned,omitempty"`
+	Available            *int64                 `protobuf:"varint,2,opt,name=available,proto3,oneof" json:"available,omitempty"`
+	Limit                *int64                 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Counts_Seats) Reset() {
 	*x = ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Counts_Seats{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[35]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2531,7 +2832,7 @@ func (*ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Co
 }
 
 func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Counts_Seats) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[35]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2568,17 +2869,25 @@ func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_
 	return 0
 }
 
+func (x *ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Counts_Seats) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item struct {
-	state         protoimpl.MessageState                                                                         `protogen:"open.v1"`
-	Subscription  *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Subscription `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
-	Violations    *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations   `protobuf:"bytes,2,opt,name=violations,proto3" json:"violations,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                         `protogen:"open.v1"`
+	Subscription         *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Subscription `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
+	Violations           *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations   `protobuf:"bytes,2,opt,name=violations,proto3" json:"violations,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item) Reset() {
 	*x = GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[36]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2591,7 +2900,7 @@ func (*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesRespon
 }
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[36]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2621,18 +2930,26 @@ func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResp
 	return nil
 }
 
+func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Subscription struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Status        *string                `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Status               *string                `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Subscription) Reset() {
 	*x = GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Subscription{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[37]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2645,7 +2962,7 @@ func (*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesRespon
 }
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Subscription) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[37]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2682,16 +2999,24 @@ func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResp
 	return ""
 }
 
+func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Subscription) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations struct {
-	state          protoimpl.MessageState                                                                                        `protogen:"open.v1"`
-	ByProductClass []*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass `protobuf:"bytes,1,rep,name=by_product_class,json=byProductClass,proto3" json:"by_product_class,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                        `protogen:"open.v1"`
+	ByProductClass       []*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass `protobuf:"bytes,1,rep,name=by_product_class,json=byProductClass,proto3" json:"by_product_class,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations) Reset() {
 	*x = GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[38]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2704,7 +3029,7 @@ func (*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesRespon
 }
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[38]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2727,18 +3052,26 @@ func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResp
 	return nil
 }
 
+func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass struct {
-	state             protoimpl.MessageState                                                                                              `protogen:"open.v1"`
-	ProductClass      *string                                                                                                             `protobuf:"bytes,1,opt,name=product_class,json=productClass,proto3,oneof" json:"product_class,omitempty"`
-	GracePeriodEndsAt *string                                                                                                             `protobuf:"bytes,2,opt,name=grace_period_ends_at,json=gracePeriodEndsAt,proto3,oneof" json:"grace_period_ends_at,omitempty"`
-	Missing           *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass_Missing `protobuf:"bytes,3,opt,name=missing,proto3" json:"missing,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                              `protogen:"open.v1"`
+	ProductClass         *string                                                                                                             `protobuf:"bytes,1,opt,name=product_class,json=productClass,proto3,oneof" json:"product_class,omitempty"`
+	GracePeriodEndsAt    *string                                                                                                             `protobuf:"bytes,2,opt,name=grace_period_ends_at,json=gracePeriodEndsAt,proto3,oneof" json:"grace_period_ends_at,omitempty"`
+	Missing              *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass_Missing `protobuf:"bytes,3,opt,name=missing,proto3" json:"missing,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass) Reset() {
 	*x = GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[39]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2751,7 +3084,7 @@ func (*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesRespon
 }
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[39]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2788,16 +3121,24 @@ func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResp
 	return nil
 }
 
+func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass_Missing struct {
-	state         protoimpl.MessageState                                                                                                             `protogen:"open.v1"`
-	Entitlements  []*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass_Missing_Entitlements `protobuf:"bytes,1,rep,name=entitlements,proto3" json:"entitlements,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                                             `protogen:"open.v1"`
+	Entitlements         []*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass_Missing_Entitlements `protobuf:"bytes,1,rep,name=entitlements,proto3" json:"entitlements,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass_Missing) Reset() {
 	*x = GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass_Missing{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[40]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2810,7 +3151,7 @@ func (*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesRespon
 }
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass_Missing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[40]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2833,17 +3174,25 @@ func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResp
 	return nil
 }
 
+func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass_Missing) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass_Missing_Entitlements struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Sku           *string                `protobuf:"bytes,1,opt,name=sku,proto3,oneof" json:"sku,omitempty"`
-	Quantity      *int64                 `protobuf:"varint,2,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Sku                  *string                `protobuf:"bytes,1,opt,name=sku,proto3,oneof" json:"sku,omitempty"`
+	Quantity             *int64                 `protobuf:"varint,2,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass_Missing_Entitlements) Reset() {
 	*x = GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass_Missing_Entitlements{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[41]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2856,7 +3205,7 @@ func (*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesRespon
 }
 
 func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass_Missing_Entitlements) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[41]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2886,17 +3235,25 @@ func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResp
 	return 0
 }
 
+func (x *GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass_Missing_Entitlements) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BindAdministeredLicensingSubscriptionSubscriptionResponse_Networks struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BindAdministeredLicensingSubscriptionSubscriptionResponse_Networks) Reset() {
 	*x = BindAdministeredLicensingSubscriptionSubscriptionResponse_Networks{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[42]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2908,7 +3265,7 @@ func (x *BindAdministeredLicensingSubscriptionSubscriptionResponse_Networks) Str
 func (*BindAdministeredLicensingSubscriptionSubscriptionResponse_Networks) ProtoMessage() {}
 
 func (x *BindAdministeredLicensingSubscriptionSubscriptionResponse_Networks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[42]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2938,17 +3295,25 @@ func (x *BindAdministeredLicensingSubscriptionSubscriptionResponse_Networks) Get
 	return ""
 }
 
+func (x *BindAdministeredLicensingSubscriptionSubscriptionResponse_Networks) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BindAdministeredLicensingSubscriptionSubscriptionResponse_InsufficientEntitlements struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Sku           *string                `protobuf:"bytes,1,opt,name=sku,proto3,oneof" json:"sku,omitempty"`
-	Quantity      *int64                 `protobuf:"varint,2,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Sku                  *string                `protobuf:"bytes,1,opt,name=sku,proto3,oneof" json:"sku,omitempty"`
+	Quantity             *int64                 `protobuf:"varint,2,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BindAdministeredLicensingSubscriptionSubscriptionResponse_InsufficientEntitlements) Reset() {
 	*x = BindAdministeredLicensingSubscriptionSubscriptionResponse_InsufficientEntitlements{}
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[43]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2961,7 +3326,7 @@ func (*BindAdministeredLicensingSubscriptionSubscriptionResponse_InsufficientEnt
 }
 
 func (x *BindAdministeredLicensingSubscriptionSubscriptionResponse_InsufficientEntitlements) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[43]
+	mi := &file_meraki_licensing_v1_subscription_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2991,21 +3356,33 @@ func (x *BindAdministeredLicensingSubscriptionSubscriptionResponse_InsufficientE
 	return 0
 }
 
+func (x *BindAdministeredLicensingSubscriptionSubscriptionResponse_InsufficientEntitlements) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_licensing_v1_subscription_proto protoreflect.FileDescriptor
 
 const file_meraki_licensing_v1_subscription_proto_rawDesc = "" +
 	"\n" +
-	"&meraki/licensing/v1/subscription.proto\x12\x13meraki.licensing.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"M\n" +
+	"&meraki/licensing/v1/subscription.proto\x12\x13meraki.licensing.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"M\n" +
 	"7GetAdministeredLicensingSubscriptionEntitlementsRequest\x12\x12\n" +
-	"\x04skus\x18\x01 \x03(\tR\x04skus\"\xf7\x02\n" +
-	"-AdministeredLicensingSubscriptionEntitlements\x12\x15\n" +
+	"\x04skus\x18\x01 \x03(\tR\x04skus\"\xd3\x05\n" +
+	"8GetAdministeredLicensingSubscriptionEntitlementsResponse\x12i\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2R.meraki.licensing.v1.GetAdministeredLicensingSubscriptionEntitlementsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9d\x03\n" +
+	"\x04Item\x12\x15\n" +
 	"\x03sku\x18\x01 \x01(\tH\x00R\x03sku\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12&\n" +
 	"\fproduct_type\x18\x03 \x01(\tH\x02R\vproductType\x88\x01\x01\x12(\n" +
 	"\rproduct_class\x18\x04 \x01(\tH\x03R\fproductClass\x88\x01\x01\x12&\n" +
 	"\ffeature_tier\x18\x05 \x01(\tH\x04R\vfeatureTier\x88\x01\x01\x12\x1f\n" +
 	"\tis_add_on\x18\x06 \x01(\bH\x05R\aisAddOn\x88\x01\x01\x12\x1c\n" +
-	"\ais_free\x18\a \x01(\bH\x06R\x06isFree\x88\x01\x01B\x06\n" +
+	"\ais_free\x18\a \x01(\bH\x06R\x06isFree\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_skuB\a\n" +
 	"\x05_nameB\x0f\n" +
 	"\r_product_typeB\x10\n" +
@@ -3044,10 +3421,11 @@ const file_meraki_licensing_v1_subscription_proto_rawDesc = "" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
 	"\x0e_ending_beforeB\a\n" +
-	"\x05_name\"\xe3\x12\n" +
-	"9GetAdministeredLicensingSubscriptionSubscriptionsResponse\x12i\n" +
-	"\x05items\x18\x01 \x03(\v2S.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xfc\x10\n" +
+	"\x05_name\"\xad\x18\n" +
+	"9GetAdministeredLicensingSubscriptionSubscriptionsResponse\x12j\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2S.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf5\x15\n" +
 	"\x04Item\x12,\n" +
 	"\x0fsubscription_id\x18\x01 \x01(\tH\x00R\x0esubscriptionId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12%\n" +
@@ -3066,68 +3444,77 @@ const file_meraki_licensing_v1_subscription_proto_rawDesc = "" +
 	"\rproduct_types\x18\f \x03(\tR\fproductTypes\x12\x84\x01\n" +
 	"\fentitlements\x18\r \x03(\v2`.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.EntitlementsR\fentitlements\x12r\n" +
 	"\x06counts\x18\x0e \x01(\v2Z.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.CountsR\x06counts\x12\x9a\x01\n" +
-	"\x14enterprise_agreement\x18\x0f \x01(\v2g.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.EnterpriseAgreementR\x13enterpriseAgreement\x1a\xac\x02\n" +
+	"\x14enterprise_agreement\x18\x0f \x01(\v2g.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.EnterpriseAgreementR\x13enterpriseAgreement\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcb\x03\n" +
 	"\fSmartAccount\x12\x1b\n" +
 	"\x06status\x18\x01 \x01(\tH\x00R\x06status\x88\x01\x01\x12\x82\x01\n" +
-	"\aaccount\x18\x02 \x01(\v2h.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.SmartAccount.AccountR\aaccount\x1ao\n" +
+	"\aaccount\x18\x02 \x01(\v2h.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.SmartAccount.AccountR\aaccount\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbe\x01\n" +
 	"\aAccount\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1b\n" +
-	"\x06domain\x18\x03 \x01(\tH\x02R\x06domain\x88\x01\x01B\x05\n" +
+	"\x06domain\x18\x03 \x01(\tH\x02R\x06domain\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_domainB\t\n" +
-	"\a_status\x1a\xb9\x02\n" +
+	"\a_status\x1a\xd7\x03\n" +
 	"\fEntitlements\x12\x15\n" +
 	"\x03sku\x18\x01 \x01(\tH\x00R\x03sku\x88\x01\x01\x12|\n" +
-	"\x05seats\x18\x02 \x01(\v2f.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Entitlements.SeatsR\x05seats\x1a\x8b\x01\n" +
+	"\x05seats\x18\x02 \x01(\v2f.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Entitlements.SeatsR\x05seats\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xda\x01\n" +
 	"\x05Seats\x12\x1f\n" +
 	"\bassigned\x18\x01 \x01(\x03H\x00R\bassigned\x88\x01\x01\x12!\n" +
 	"\tavailable\x18\x02 \x01(\x03H\x01R\tavailable\x88\x01\x01\x12\x19\n" +
-	"\x05limit\x18\x03 \x01(\x03H\x02R\x05limit\x88\x01\x01B\v\n" +
+	"\x05limit\x18\x03 \x01(\x03H\x02R\x05limit\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_assignedB\f\n" +
 	"\n" +
 	"_availableB\b\n" +
 	"\x06_limitB\x06\n" +
-	"\x04_sku\x1a\xf9\x02\n" +
+	"\x04_sku\x1a\x97\x04\n" +
 	"\x06Counts\x12v\n" +
 	"\x05seats\x18\x01 \x01(\v2`.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Counts.SeatsR\x05seats\x12\x1f\n" +
 	"\bnetworks\x18\x02 \x01(\x03H\x00R\bnetworks\x88\x01\x01\x12)\n" +
-	"\rorganizations\x18\x03 \x01(\x03H\x01R\rorganizations\x88\x01\x01\x1a\x8b\x01\n" +
+	"\rorganizations\x18\x03 \x01(\x03H\x01R\rorganizations\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xda\x01\n" +
 	"\x05Seats\x12\x1f\n" +
 	"\bassigned\x18\x01 \x01(\x03H\x00R\bassigned\x88\x01\x01\x12!\n" +
 	"\tavailable\x18\x02 \x01(\x03H\x01R\tavailable\x88\x01\x01\x12\x19\n" +
-	"\x05limit\x18\x03 \x01(\x03H\x02R\x05limit\x88\x01\x01B\v\n" +
+	"\x05limit\x18\x03 \x01(\x03H\x02R\x05limit\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_assignedB\f\n" +
 	"\n" +
 	"_availableB\b\n" +
 	"\x06_limitB\v\n" +
 	"\t_networksB\x10\n" +
-	"\x0e_organizations\x1a-\n" +
+	"\x0e_organizations\x1a|\n" +
 	"\x13EnterpriseAgreement\x12\x16\n" +
-	"\x06suites\x18\x01 \x03(\tR\x06suitesB\x12\n" +
+	"\x06suites\x18\x01 \x03(\tR\x06suites\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_subscription_idB\a\n" +
 	"\x05_nameB\x0e\n" +
 	"\f_descriptionB\t\n" +
 	"\a_statusB\x0f\n" +
 	"\r_web_order_idB\a\n" +
 	"\x05_typeB\x14\n" +
-	"\x12_renewal_requested\"\xc9\x03\n" +
+	"\x12_renewal_requested\"\xe2\x03\n" +
 	":ClaimAdministeredLicensingSubscriptionSubscriptionsRequest\x12'\n" +
 	"\bvalidate\x18\x01 \x01(\bB\x06\xfa\xfd\x1b\x02\b\x02H\x00R\bvalidate\x88\x01\x01\x12 \n" +
 	"\tclaim_key\x18\x02 \x01(\tH\x01R\bclaimKey\x88\x01\x01\x12,\n" +
 	"\x0forganization_id\x18\x03 \x01(\tH\x02R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x04 \x01(\tH\x03R\x04name\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x05 \x01(\tH\x04R\vdescription\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\v\n" +
+	"\vdescription\x18\x05 \x01(\tH\x04R\vdescription\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_validateB\f\n" +
 	"\n" +
 	"_claim_keyB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_nameB\x0e\n" +
-	"\f_description\"\x9d\x11\n" +
+	"\f_description\"\x96\x16\n" +
 	";ClaimAdministeredLicensingSubscriptionSubscriptionsResponse\x12,\n" +
 	"\x0fsubscription_id\x18\x01 \x01(\tH\x00R\x0esubscriptionId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12%\n" +
@@ -3146,60 +3533,69 @@ const file_meraki_licensing_v1_subscription_proto_rawDesc = "" +
 	"\rproduct_types\x18\f \x03(\tR\fproductTypes\x12\x81\x01\n" +
 	"\fentitlements\x18\r \x03(\v2].meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.EntitlementsR\fentitlements\x12o\n" +
 	"\x06counts\x18\x0e \x01(\v2W.meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.CountsR\x06counts\x12\x97\x01\n" +
-	"\x14enterprise_agreement\x18\x0f \x01(\v2d.meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.EnterpriseAgreementR\x13enterpriseAgreement\x1a\xa8\x02\n" +
+	"\x14enterprise_agreement\x18\x0f \x01(\v2d.meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.EnterpriseAgreementR\x13enterpriseAgreement\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc7\x03\n" +
 	"\fSmartAccount\x12\x1b\n" +
 	"\x06status\x18\x01 \x01(\tH\x00R\x06status\x88\x01\x01\x12\x7f\n" +
-	"\aaccount\x18\x02 \x01(\v2e.meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.SmartAccount.AccountR\aaccount\x1ao\n" +
+	"\aaccount\x18\x02 \x01(\v2e.meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.SmartAccount.AccountR\aaccount\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbe\x01\n" +
 	"\aAccount\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1b\n" +
-	"\x06domain\x18\x03 \x01(\tH\x02R\x06domain\x88\x01\x01B\x05\n" +
+	"\x06domain\x18\x03 \x01(\tH\x02R\x06domain\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_domainB\t\n" +
-	"\a_status\x1a\xb6\x02\n" +
+	"\a_status\x1a\xd4\x03\n" +
 	"\fEntitlements\x12\x15\n" +
 	"\x03sku\x18\x01 \x01(\tH\x00R\x03sku\x88\x01\x01\x12y\n" +
-	"\x05seats\x18\x02 \x01(\v2c.meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Entitlements.SeatsR\x05seats\x1a\x8b\x01\n" +
+	"\x05seats\x18\x02 \x01(\v2c.meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Entitlements.SeatsR\x05seats\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xda\x01\n" +
 	"\x05Seats\x12\x1f\n" +
 	"\bassigned\x18\x01 \x01(\x03H\x00R\bassigned\x88\x01\x01\x12!\n" +
 	"\tavailable\x18\x02 \x01(\x03H\x01R\tavailable\x88\x01\x01\x12\x19\n" +
-	"\x05limit\x18\x03 \x01(\x03H\x02R\x05limit\x88\x01\x01B\v\n" +
+	"\x05limit\x18\x03 \x01(\x03H\x02R\x05limit\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_assignedB\f\n" +
 	"\n" +
 	"_availableB\b\n" +
 	"\x06_limitB\x06\n" +
-	"\x04_sku\x1a\xf6\x02\n" +
+	"\x04_sku\x1a\x94\x04\n" +
 	"\x06Counts\x12s\n" +
 	"\x05seats\x18\x01 \x01(\v2].meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Counts.SeatsR\x05seats\x12\x1f\n" +
 	"\bnetworks\x18\x02 \x01(\x03H\x00R\bnetworks\x88\x01\x01\x12)\n" +
-	"\rorganizations\x18\x03 \x01(\x03H\x01R\rorganizations\x88\x01\x01\x1a\x8b\x01\n" +
+	"\rorganizations\x18\x03 \x01(\x03H\x01R\rorganizations\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xda\x01\n" +
 	"\x05Seats\x12\x1f\n" +
 	"\bassigned\x18\x01 \x01(\x03H\x00R\bassigned\x88\x01\x01\x12!\n" +
 	"\tavailable\x18\x02 \x01(\x03H\x01R\tavailable\x88\x01\x01\x12\x19\n" +
-	"\x05limit\x18\x03 \x01(\x03H\x02R\x05limit\x88\x01\x01B\v\n" +
+	"\x05limit\x18\x03 \x01(\x03H\x02R\x05limit\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_assignedB\f\n" +
 	"\n" +
 	"_availableB\b\n" +
 	"\x06_limitB\v\n" +
 	"\t_networksB\x10\n" +
-	"\x0e_organizations\x1a-\n" +
+	"\x0e_organizations\x1a|\n" +
 	"\x13EnterpriseAgreement\x12\x16\n" +
-	"\x06suites\x18\x01 \x03(\tR\x06suitesB\x12\n" +
+	"\x06suites\x18\x01 \x03(\tR\x06suites\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_subscription_idB\a\n" +
 	"\x05_nameB\x0e\n" +
 	"\f_descriptionB\t\n" +
 	"\a_statusB\x0f\n" +
 	"\r_web_order_idB\a\n" +
 	"\x05_typeB\x14\n" +
-	"\x12_renewal_requested\"\x83\x02\n" +
+	"\x12_renewal_requested\"\x9c\x02\n" +
 	"EValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyRequest\x12 \n" +
-	"\tclaim_key\x18\x01 \x01(\tH\x00R\bclaimKey\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\f\n" +
+	"\tclaim_key\x18\x01 \x01(\tH\x00R\bclaimKey\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
-	"_claim_key\"\xf7\x11\n" +
+	"_claim_key\"\xf0\x16\n" +
 	"FValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse\x12,\n" +
 	"\x0fsubscription_id\x18\x01 \x01(\tH\x00R\x0esubscriptionId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12%\n" +
@@ -3218,46 +3614,54 @@ const file_meraki_licensing_v1_subscription_proto_rawDesc = "" +
 	"\rproduct_types\x18\f \x03(\tR\fproductTypes\x12\x8c\x01\n" +
 	"\fentitlements\x18\r \x03(\v2h.meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.EntitlementsR\fentitlements\x12z\n" +
 	"\x06counts\x18\x0e \x01(\v2b.meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.CountsR\x06counts\x12\xa2\x01\n" +
-	"\x14enterprise_agreement\x18\x0f \x01(\v2o.meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.EnterpriseAgreementR\x13enterpriseAgreement\x1a\xb4\x02\n" +
+	"\x14enterprise_agreement\x18\x0f \x01(\v2o.meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.EnterpriseAgreementR\x13enterpriseAgreement\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd3\x03\n" +
 	"\fSmartAccount\x12\x1b\n" +
 	"\x06status\x18\x01 \x01(\tH\x00R\x06status\x88\x01\x01\x12\x8a\x01\n" +
-	"\aaccount\x18\x02 \x01(\v2p.meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.SmartAccount.AccountR\aaccount\x1ao\n" +
+	"\aaccount\x18\x02 \x01(\v2p.meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.SmartAccount.AccountR\aaccount\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbe\x01\n" +
 	"\aAccount\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1b\n" +
-	"\x06domain\x18\x03 \x01(\tH\x02R\x06domain\x88\x01\x01B\x05\n" +
+	"\x06domain\x18\x03 \x01(\tH\x02R\x06domain\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_domainB\t\n" +
-	"\a_status\x1a\xc2\x02\n" +
+	"\a_status\x1a\xe0\x03\n" +
 	"\fEntitlements\x12\x15\n" +
 	"\x03sku\x18\x01 \x01(\tH\x00R\x03sku\x88\x01\x01\x12\x84\x01\n" +
-	"\x05seats\x18\x02 \x01(\v2n.meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Entitlements.SeatsR\x05seats\x1a\x8b\x01\n" +
+	"\x05seats\x18\x02 \x01(\v2n.meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Entitlements.SeatsR\x05seats\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xda\x01\n" +
 	"\x05Seats\x12\x1f\n" +
 	"\bassigned\x18\x01 \x01(\x03H\x00R\bassigned\x88\x01\x01\x12!\n" +
 	"\tavailable\x18\x02 \x01(\x03H\x01R\tavailable\x88\x01\x01\x12\x19\n" +
-	"\x05limit\x18\x03 \x01(\x03H\x02R\x05limit\x88\x01\x01B\v\n" +
+	"\x05limit\x18\x03 \x01(\x03H\x02R\x05limit\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_assignedB\f\n" +
 	"\n" +
 	"_availableB\b\n" +
 	"\x06_limitB\x06\n" +
-	"\x04_sku\x1a\x81\x03\n" +
+	"\x04_sku\x1a\x9f\x04\n" +
 	"\x06Counts\x12~\n" +
 	"\x05seats\x18\x01 \x01(\v2h.meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Counts.SeatsR\x05seats\x12\x1f\n" +
 	"\bnetworks\x18\x02 \x01(\x03H\x00R\bnetworks\x88\x01\x01\x12)\n" +
-	"\rorganizations\x18\x03 \x01(\x03H\x01R\rorganizations\x88\x01\x01\x1a\x8b\x01\n" +
+	"\rorganizations\x18\x03 \x01(\x03H\x01R\rorganizations\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xda\x01\n" +
 	"\x05Seats\x12\x1f\n" +
 	"\bassigned\x18\x01 \x01(\x03H\x00R\bassigned\x88\x01\x01\x12!\n" +
 	"\tavailable\x18\x02 \x01(\x03H\x01R\tavailable\x88\x01\x01\x12\x19\n" +
-	"\x05limit\x18\x03 \x01(\x03H\x02R\x05limit\x88\x01\x01B\v\n" +
+	"\x05limit\x18\x03 \x01(\x03H\x02R\x05limit\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_assignedB\f\n" +
 	"\n" +
 	"_availableB\b\n" +
 	"\x06_limitB\v\n" +
 	"\t_networksB\x10\n" +
-	"\x0e_organizations\x1a-\n" +
+	"\x0e_organizations\x1a|\n" +
 	"\x13EnterpriseAgreement\x12\x16\n" +
-	"\x06suites\x18\x01 \x03(\tR\x06suitesB\x12\n" +
+	"\x06suites\x18\x01 \x03(\tR\x06suites\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_subscription_idB\a\n" +
 	"\x05_nameB\x0e\n" +
 	"\f_descriptionB\t\n" +
@@ -3267,65 +3671,76 @@ const file_meraki_licensing_v1_subscription_proto_rawDesc = "" +
 	"\x12_renewal_requested\"\xa2\x01\n" +
 	"JGetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesRequest\x12)\n" +
 	"\x10organization_ids\x18\x01 \x03(\tR\x0forganizationIds\x12)\n" +
-	"\x10subscription_ids\x18\x02 \x03(\tR\x0fsubscriptionIds\"\xd6\v\n" +
-	"KGetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse\x12{\n" +
-	"\x05items\x18\x01 \x03(\v2e.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xcb\t\n" +
+	"\x10subscription_ids\x18\x02 \x03(\tR\x0fsubscriptionIds\"\x83\x10\n" +
+	"KGetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse\x12|\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2e.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa7\r\n" +
 	"\x04Item\x12\x96\x01\n" +
 	"\fsubscription\x18\x01 \x01(\v2r.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.SubscriptionR\fsubscription\x12\x90\x01\n" +
 	"\n" +
 	"violations\x18\x02 \x01(\v2p.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.ViolationsR\n" +
-	"violations\x1at\n" +
+	"violations\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc3\x01\n" +
 	"\fSubscription\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01B\x05\n" +
+	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\t\n" +
-	"\a_status\x1a\xa0\x06\n" +
+	"\a_status\x1a\xdd\b\n" +
 	"\n" +
 	"Violations\x12\xa9\x01\n" +
-	"\x10by_product_class\x18\x01 \x03(\v2\x7f.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.ByProductClassR\x0ebyProductClass\x1a\xe5\x04\n" +
+	"\x10by_product_class\x18\x01 \x03(\v2\x7f.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.ByProductClassR\x0ebyProductClass\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd3\x06\n" +
 	"\x0eByProductClass\x12(\n" +
 	"\rproduct_class\x18\x01 \x01(\tH\x00R\fproductClass\x88\x01\x01\x124\n" +
 	"\x14grace_period_ends_at\x18\x02 \x01(\tH\x01R\x11gracePeriodEndsAt\x88\x01\x01\x12\xa2\x01\n" +
-	"\amissing\x18\x03 \x01(\v2\x87\x01.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.ByProductClass.MissingR\amissing\x1a\xa2\x02\n" +
+	"\amissing\x18\x03 \x01(\v2\x87\x01.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.ByProductClass.MissingR\amissing\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc1\x03\n" +
 	"\aMissing\x12\xb9\x01\n" +
-	"\fentitlements\x18\x01 \x03(\v2\x94\x01.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.ByProductClass.Missing.EntitlementsR\fentitlements\x1a[\n" +
+	"\fentitlements\x18\x01 \x03(\v2\x94\x01.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.ByProductClass.Missing.EntitlementsR\fentitlements\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xaa\x01\n" +
 	"\fEntitlements\x12\x15\n" +
 	"\x03sku\x18\x01 \x01(\tH\x00R\x03sku\x88\x01\x01\x12\x1f\n" +
-	"\bquantity\x18\x02 \x01(\x03H\x01R\bquantity\x88\x01\x01B\x06\n" +
+	"\bquantity\x18\x02 \x01(\x03H\x01R\bquantity\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_skuB\v\n" +
 	"\t_quantityB\x10\n" +
 	"\x0e_product_classB\x17\n" +
-	"\x15_grace_period_ends_at\"\xdf\x02\n" +
+	"\x15_grace_period_ends_at\"\xf8\x02\n" +
 	"8BindAdministeredLicensingSubscriptionSubscriptionRequest\x12,\n" +
 	"\x0fsubscription_id\x18\x01 \x01(\tH\x00R\x0esubscriptionId\x88\x01\x01\x12'\n" +
 	"\bvalidate\x18\x02 \x01(\bB\x06\xfa\xfd\x1b\x02\b\x02H\x01R\bvalidate\x88\x01\x01\x12\x1f\n" +
 	"\vnetwork_ids\x18\x03 \x03(\tR\n" +
-	"networkIds\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"networkIds\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_subscription_idB\v\n" +
-	"\t_validate\"\xe4\x04\n" +
+	"\t_validate\"\xd3\x06\n" +
 	"9BindAdministeredLicensingSubscriptionSubscriptionResponse\x12,\n" +
 	"\x0fsubscription_id\x18\x01 \x01(\tH\x00R\x0esubscriptionId\x88\x01\x01\x12s\n" +
 	"\bnetworks\x18\x02 \x03(\v2W.meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionResponse.NetworksR\bnetworks\x12\x16\n" +
 	"\x06errors\x18\x03 \x03(\tR\x06errors\x12\xa4\x01\n" +
-	"\x19insufficient_entitlements\x18\x04 \x03(\v2g.meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionResponse.InsufficientEntitlementsR\x18insufficientEntitlements\x1aH\n" +
+	"\x19insufficient_entitlements\x18\x04 \x03(\v2g.meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionResponse.InsufficientEntitlementsR\x18insufficientEntitlements\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x97\x01\n" +
 	"\bNetworks\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1ag\n" +
+	"\x05_name\x1a\xb6\x01\n" +
 	"\x18InsufficientEntitlements\x12\x15\n" +
 	"\x03sku\x18\x01 \x01(\tH\x00R\x03sku\x88\x01\x01\x12\x1f\n" +
-	"\bquantity\x18\x02 \x01(\x03H\x01R\bquantity\x88\x01\x01B\x06\n" +
+	"\bquantity\x18\x02 \x01(\x03H\x01R\bquantity\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_skuB\v\n" +
 	"\t_quantityB\x12\n" +
-	"\x10_subscription_idB~\n" +
-	"\x1dcom.merakibroker.licensing.v1B\x11SubscriptionProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/licensing/v1;licensingv1b\x06proto3"
+	"\x10_subscription_idB\x9a\x01\n" +
+	"\x1dcom.merakibroker.licensing.v1B\x11SubscriptionProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/licensing/v1;licensingv1\xca\x02\x19MerakiBroker\\Licensing\\V1b\x06proto3"
 
 var (
 	file_meraki_licensing_v1_subscription_proto_rawDescOnce sync.Once
@@ -3339,10 +3754,10 @@ func file_meraki_licensing_v1_subscription_proto_rawDescGZIP() []byte {
 	return file_meraki_licensing_v1_subscription_proto_rawDescData
 }
 
-var file_meraki_licensing_v1_subscription_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_meraki_licensing_v1_subscription_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_meraki_licensing_v1_subscription_proto_goTypes = []any{
 	(*GetAdministeredLicensingSubscriptionEntitlementsRequest)(nil),                                                                         // 0: meraki.licensing.v1.GetAdministeredLicensingSubscriptionEntitlementsRequest
-	(*AdministeredLicensingSubscriptionEntitlements)(nil),                                                                                   // 1: meraki.licensing.v1.AdministeredLicensingSubscriptionEntitlements
+	(*GetAdministeredLicensingSubscriptionEntitlementsResponse)(nil),                                                                        // 1: meraki.licensing.v1.GetAdministeredLicensingSubscriptionEntitlementsResponse
 	(*GetAdministeredLicensingSubscriptionSubscriptionsRequest)(nil),                                                                        // 2: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest
 	(*GetAdministeredLicensingSubscriptionSubscriptionsResponse)(nil),                                                                       // 3: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse
 	(*ClaimAdministeredLicensingSubscriptionSubscriptionsRequest)(nil),                                                                      // 4: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsRequest
@@ -3353,107 +3768,144 @@ var file_meraki_licensing_v1_subscription_proto_goTypes = []any{
 	(*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse)(nil),                                                     // 9: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse
 	(*BindAdministeredLicensingSubscriptionSubscriptionRequest)(nil),                                                                        // 10: meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionRequest
 	(*BindAdministeredLicensingSubscriptionSubscriptionResponse)(nil),                                                                       // 11: meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionResponse
-	(*GetAdministeredLicensingSubscriptionSubscriptionsRequest_StartDate)(nil),                                                              // 12: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.StartDate
-	(*GetAdministeredLicensingSubscriptionSubscriptionsRequest_EndDate)(nil),                                                                // 13: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.EndDate
-	(*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item)(nil),                                                                  // 14: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item
-	(*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_SmartAccount)(nil),                                                     // 15: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.SmartAccount
-	(*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Entitlements)(nil),                                                     // 16: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Entitlements
-	(*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Counts)(nil),                                                           // 17: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Counts
-	(*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_EnterpriseAgreement)(nil),                                              // 18: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.EnterpriseAgreement
-	(*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_SmartAccount_Account)(nil),                                             // 19: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.SmartAccount.Account
-	(*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Entitlements_Seats)(nil),                                               // 20: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Entitlements.Seats
-	(*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Counts_Seats)(nil),                                                     // 21: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Counts.Seats
-	(*ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_SmartAccount)(nil),                                                        // 22: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.SmartAccount
-	(*ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Entitlements)(nil),                                                        // 23: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Entitlements
-	(*ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Counts)(nil),                                                              // 24: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Counts
-	(*ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_EnterpriseAgreement)(nil),                                                 // 25: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.EnterpriseAgreement
-	(*ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_SmartAccount_Account)(nil),                                                // 26: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.SmartAccount.Account
-	(*ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Entitlements_Seats)(nil),                                                  // 27: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Entitlements.Seats
-	(*ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Counts_Seats)(nil),                                                        // 28: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Counts.Seats
-	(*ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_SmartAccount)(nil),                                             // 29: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.SmartAccount
-	(*ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Entitlements)(nil),                                             // 30: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Entitlements
-	(*ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Counts)(nil),                                                   // 31: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Counts
-	(*ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_EnterpriseAgreement)(nil),                                      // 32: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.EnterpriseAgreement
-	(*ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_SmartAccount_Account)(nil),                                     // 33: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.SmartAccount.Account
-	(*ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Entitlements_Seats)(nil),                                       // 34: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Entitlements.Seats
-	(*ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Counts_Seats)(nil),                                             // 35: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Counts.Seats
-	(*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item)(nil),                                                // 36: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item
-	(*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Subscription)(nil),                                   // 37: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Subscription
-	(*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations)(nil),                                     // 38: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations
-	(*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass)(nil),                      // 39: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.ByProductClass
-	(*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass_Missing)(nil),              // 40: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.ByProductClass.Missing
-	(*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass_Missing_Entitlements)(nil), // 41: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.ByProductClass.Missing.Entitlements
-	(*BindAdministeredLicensingSubscriptionSubscriptionResponse_Networks)(nil),                                                              // 42: meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionResponse.Networks
-	(*BindAdministeredLicensingSubscriptionSubscriptionResponse_InsufficientEntitlements)(nil),                                              // 43: meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionResponse.InsufficientEntitlements
-	(*v1.PageInfo)(nil),           // 44: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 45: google.protobuf.FieldMask
-	(*timestamppb.Timestamp)(nil), // 46: google.protobuf.Timestamp
+	(*GetAdministeredLicensingSubscriptionEntitlementsResponse_Item)(nil),                                                                   // 12: meraki.licensing.v1.GetAdministeredLicensingSubscriptionEntitlementsResponse.Item
+	(*GetAdministeredLicensingSubscriptionSubscriptionsRequest_StartDate)(nil),                                                              // 13: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.StartDate
+	(*GetAdministeredLicensingSubscriptionSubscriptionsRequest_EndDate)(nil),                                                                // 14: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.EndDate
+	(*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item)(nil),                                                                  // 15: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item
+	(*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_SmartAccount)(nil),                                                     // 16: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.SmartAccount
+	(*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Entitlements)(nil),                                                     // 17: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Entitlements
+	(*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Counts)(nil),                                                           // 18: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Counts
+	(*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_EnterpriseAgreement)(nil),                                              // 19: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.EnterpriseAgreement
+	(*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_SmartAccount_Account)(nil),                                             // 20: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.SmartAccount.Account
+	(*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Entitlements_Seats)(nil),                                               // 21: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Entitlements.Seats
+	(*GetAdministeredLicensingSubscriptionSubscriptionsResponse_Item_Counts_Seats)(nil),                                                     // 22: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Counts.Seats
+	(*ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_SmartAccount)(nil),                                                        // 23: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.SmartAccount
+	(*ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Entitlements)(nil),                                                        // 24: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Entitlements
+	(*ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Counts)(nil),                                                              // 25: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Counts
+	(*ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_EnterpriseAgreement)(nil),                                                 // 26: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.EnterpriseAgreement
+	(*ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_SmartAccount_Account)(nil),                                                // 27: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.SmartAccount.Account
+	(*ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Entitlements_Seats)(nil),                                                  // 28: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Entitlements.Seats
+	(*ClaimAdministeredLicensingSubscriptionSubscriptionsResponse_Counts_Seats)(nil),                                                        // 29: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Counts.Seats
+	(*ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_SmartAccount)(nil),                                             // 30: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.SmartAccount
+	(*ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Entitlements)(nil),                                             // 31: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Entitlements
+	(*ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Counts)(nil),                                                   // 32: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Counts
+	(*ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_EnterpriseAgreement)(nil),                                      // 33: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.EnterpriseAgreement
+	(*ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_SmartAccount_Account)(nil),                                     // 34: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.SmartAccount.Account
+	(*ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Entitlements_Seats)(nil),                                       // 35: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Entitlements.Seats
+	(*ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse_Counts_Seats)(nil),                                             // 36: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Counts.Seats
+	(*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item)(nil),                                                // 37: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item
+	(*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Subscription)(nil),                                   // 38: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Subscription
+	(*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations)(nil),                                     // 39: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations
+	(*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass)(nil),                      // 40: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.ByProductClass
+	(*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass_Missing)(nil),              // 41: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.ByProductClass.Missing
+	(*GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse_Item_Violations_ByProductClass_Missing_Entitlements)(nil), // 42: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.ByProductClass.Missing.Entitlements
+	(*BindAdministeredLicensingSubscriptionSubscriptionResponse_Networks)(nil),                                                              // 43: meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionResponse.Networks
+	(*BindAdministeredLicensingSubscriptionSubscriptionResponse_InsufficientEntitlements)(nil),                                              // 44: meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionResponse.InsufficientEntitlements
+	(*v1.PageInfo)(nil),           // 45: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),       // 46: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 47: google.protobuf.Timestamp
 }
 var file_meraki_licensing_v1_subscription_proto_depIdxs = []int32{
-	12, // 0: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.start_date:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.StartDate
-	13, // 1: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.end_date:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.EndDate
-	14, // 2: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.items:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item
-	44, // 3: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	45, // 4: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	45, // 5: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	46, // 6: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.start_date:type_name -> google.protobuf.Timestamp
-	46, // 7: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.end_date:type_name -> google.protobuf.Timestamp
-	46, // 8: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.last_updated_at:type_name -> google.protobuf.Timestamp
-	22, // 9: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.smart_account:type_name -> meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.SmartAccount
-	23, // 10: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.entitlements:type_name -> meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Entitlements
-	24, // 11: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.counts:type_name -> meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Counts
-	25, // 12: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.enterprise_agreement:type_name -> meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.EnterpriseAgreement
-	45, // 13: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyRequest.null_fields:type_name -> google.protobuf.FieldMask
-	45, // 14: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	46, // 15: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.start_date:type_name -> google.protobuf.Timestamp
-	46, // 16: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.end_date:type_name -> google.protobuf.Timestamp
-	46, // 17: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.last_updated_at:type_name -> google.protobuf.Timestamp
-	29, // 18: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.smart_account:type_name -> meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.SmartAccount
-	30, // 19: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.entitlements:type_name -> meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Entitlements
-	31, // 20: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.counts:type_name -> meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Counts
-	32, // 21: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.enterprise_agreement:type_name -> meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.EnterpriseAgreement
-	36, // 22: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.items:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item
-	44, // 23: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	45, // 24: meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionRequest.null_fields:type_name -> google.protobuf.FieldMask
-	45, // 25: meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	42, // 26: meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionResponse.networks:type_name -> meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionResponse.Networks
-	43, // 27: meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionResponse.insufficient_entitlements:type_name -> meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionResponse.InsufficientEntitlements
-	46, // 28: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.StartDate.lt:type_name -> google.protobuf.Timestamp
-	46, // 29: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.StartDate.gt:type_name -> google.protobuf.Timestamp
-	46, // 30: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.StartDate.lte:type_name -> google.protobuf.Timestamp
-	46, // 31: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.StartDate.gte:type_name -> google.protobuf.Timestamp
-	46, // 32: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.StartDate.neq:type_name -> google.protobuf.Timestamp
-	46, // 33: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.EndDate.lt:type_name -> google.protobuf.Timestamp
-	46, // 34: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.EndDate.gt:type_name -> google.protobuf.Timestamp
-	46, // 35: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.EndDate.lte:type_name -> google.protobuf.Timestamp
-	46, // 36: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.EndDate.gte:type_name -> google.protobuf.Timestamp
-	46, // 37: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.EndDate.neq:type_name -> google.protobuf.Timestamp
-	46, // 38: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.start_date:type_name -> google.protobuf.Timestamp
-	46, // 39: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.end_date:type_name -> google.protobuf.Timestamp
-	46, // 40: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.last_updated_at:type_name -> google.protobuf.Timestamp
-	15, // 41: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.smart_account:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.SmartAccount
-	16, // 42: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.entitlements:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Entitlements
-	17, // 43: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.counts:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Counts
-	18, // 44: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.enterprise_agreement:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.EnterpriseAgreement
-	19, // 45: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.SmartAccount.account:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.SmartAccount.Account
-	20, // 46: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Entitlements.seats:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Entitlements.Seats
-	21, // 47: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Counts.seats:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Counts.Seats
-	26, // 48: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.SmartAccount.account:type_name -> meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.SmartAccount.Account
-	27, // 49: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Entitlements.seats:type_name -> meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Entitlements.Seats
-	28, // 50: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Counts.seats:type_name -> meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Counts.Seats
-	33, // 51: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.SmartAccount.account:type_name -> meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.SmartAccount.Account
-	34, // 52: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Entitlements.seats:type_name -> meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Entitlements.Seats
-	35, // 53: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Counts.seats:type_name -> meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Counts.Seats
-	37, // 54: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.subscription:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Subscription
-	38, // 55: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.violations:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations
-	39, // 56: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.by_product_class:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.ByProductClass
-	40, // 57: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.ByProductClass.missing:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.ByProductClass.Missing
-	41, // 58: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.ByProductClass.Missing.entitlements:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.ByProductClass.Missing.Entitlements
-	59, // [59:59] is the sub-list for method output_type
-	59, // [59:59] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	12, // 0: meraki.licensing.v1.GetAdministeredLicensingSubscriptionEntitlementsResponse.items:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionEntitlementsResponse.Item
+	45, // 1: meraki.licensing.v1.GetAdministeredLicensingSubscriptionEntitlementsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	46, // 2: meraki.licensing.v1.GetAdministeredLicensingSubscriptionEntitlementsResponse.additional_properties:type_name -> google.protobuf.Struct
+	13, // 3: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.start_date:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.StartDate
+	14, // 4: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.end_date:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.EndDate
+	15, // 5: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.items:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item
+	45, // 6: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	46, // 7: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.additional_properties:type_name -> google.protobuf.Struct
+	46, // 8: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsRequest.additional_properties:type_name -> google.protobuf.Struct
+	47, // 9: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.start_date:type_name -> google.protobuf.Timestamp
+	47, // 10: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.end_date:type_name -> google.protobuf.Timestamp
+	47, // 11: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.last_updated_at:type_name -> google.protobuf.Timestamp
+	23, // 12: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.smart_account:type_name -> meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.SmartAccount
+	24, // 13: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.entitlements:type_name -> meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Entitlements
+	25, // 14: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.counts:type_name -> meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Counts
+	26, // 15: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.enterprise_agreement:type_name -> meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.EnterpriseAgreement
+	46, // 16: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.additional_properties:type_name -> google.protobuf.Struct
+	46, // 17: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyRequest.additional_properties:type_name -> google.protobuf.Struct
+	47, // 18: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.start_date:type_name -> google.protobuf.Timestamp
+	47, // 19: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.end_date:type_name -> google.protobuf.Timestamp
+	47, // 20: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.last_updated_at:type_name -> google.protobuf.Timestamp
+	30, // 21: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.smart_account:type_name -> meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.SmartAccount
+	31, // 22: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.entitlements:type_name -> meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Entitlements
+	32, // 23: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.counts:type_name -> meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Counts
+	33, // 24: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.enterprise_agreement:type_name -> meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.EnterpriseAgreement
+	46, // 25: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.additional_properties:type_name -> google.protobuf.Struct
+	37, // 26: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.items:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item
+	45, // 27: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	46, // 28: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.additional_properties:type_name -> google.protobuf.Struct
+	46, // 29: meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionRequest.additional_properties:type_name -> google.protobuf.Struct
+	43, // 30: meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionResponse.networks:type_name -> meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionResponse.Networks
+	44, // 31: meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionResponse.insufficient_entitlements:type_name -> meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionResponse.InsufficientEntitlements
+	46, // 32: meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionResponse.additional_properties:type_name -> google.protobuf.Struct
+	46, // 33: meraki.licensing.v1.GetAdministeredLicensingSubscriptionEntitlementsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	47, // 34: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.StartDate.lt:type_name -> google.protobuf.Timestamp
+	47, // 35: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.StartDate.gt:type_name -> google.protobuf.Timestamp
+	47, // 36: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.StartDate.lte:type_name -> google.protobuf.Timestamp
+	47, // 37: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.StartDate.gte:type_name -> google.protobuf.Timestamp
+	47, // 38: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.StartDate.neq:type_name -> google.protobuf.Timestamp
+	47, // 39: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.EndDate.lt:type_name -> google.protobuf.Timestamp
+	47, // 40: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.EndDate.gt:type_name -> google.protobuf.Timestamp
+	47, // 41: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.EndDate.lte:type_name -> google.protobuf.Timestamp
+	47, // 42: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.EndDate.gte:type_name -> google.protobuf.Timestamp
+	47, // 43: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest.EndDate.neq:type_name -> google.protobuf.Timestamp
+	47, // 44: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.start_date:type_name -> google.protobuf.Timestamp
+	47, // 45: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.end_date:type_name -> google.protobuf.Timestamp
+	47, // 46: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.last_updated_at:type_name -> google.protobuf.Timestamp
+	16, // 47: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.smart_account:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.SmartAccount
+	17, // 48: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.entitlements:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Entitlements
+	18, // 49: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.counts:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Counts
+	19, // 50: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.enterprise_agreement:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.EnterpriseAgreement
+	46, // 51: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	20, // 52: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.SmartAccount.account:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.SmartAccount.Account
+	46, // 53: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.SmartAccount.additional_properties:type_name -> google.protobuf.Struct
+	21, // 54: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Entitlements.seats:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Entitlements.Seats
+	46, // 55: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Entitlements.additional_properties:type_name -> google.protobuf.Struct
+	22, // 56: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Counts.seats:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Counts.Seats
+	46, // 57: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Counts.additional_properties:type_name -> google.protobuf.Struct
+	46, // 58: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.EnterpriseAgreement.additional_properties:type_name -> google.protobuf.Struct
+	46, // 59: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.SmartAccount.Account.additional_properties:type_name -> google.protobuf.Struct
+	46, // 60: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Entitlements.Seats.additional_properties:type_name -> google.protobuf.Struct
+	46, // 61: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse.Item.Counts.Seats.additional_properties:type_name -> google.protobuf.Struct
+	27, // 62: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.SmartAccount.account:type_name -> meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.SmartAccount.Account
+	46, // 63: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.SmartAccount.additional_properties:type_name -> google.protobuf.Struct
+	28, // 64: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Entitlements.seats:type_name -> meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Entitlements.Seats
+	46, // 65: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Entitlements.additional_properties:type_name -> google.protobuf.Struct
+	29, // 66: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Counts.seats:type_name -> meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Counts.Seats
+	46, // 67: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Counts.additional_properties:type_name -> google.protobuf.Struct
+	46, // 68: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.EnterpriseAgreement.additional_properties:type_name -> google.protobuf.Struct
+	46, // 69: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.SmartAccount.Account.additional_properties:type_name -> google.protobuf.Struct
+	46, // 70: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Entitlements.Seats.additional_properties:type_name -> google.protobuf.Struct
+	46, // 71: meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse.Counts.Seats.additional_properties:type_name -> google.protobuf.Struct
+	34, // 72: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.SmartAccount.account:type_name -> meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.SmartAccount.Account
+	46, // 73: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.SmartAccount.additional_properties:type_name -> google.protobuf.Struct
+	35, // 74: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Entitlements.seats:type_name -> meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Entitlements.Seats
+	46, // 75: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Entitlements.additional_properties:type_name -> google.protobuf.Struct
+	36, // 76: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Counts.seats:type_name -> meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Counts.Seats
+	46, // 77: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Counts.additional_properties:type_name -> google.protobuf.Struct
+	46, // 78: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.EnterpriseAgreement.additional_properties:type_name -> google.protobuf.Struct
+	46, // 79: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.SmartAccount.Account.additional_properties:type_name -> google.protobuf.Struct
+	46, // 80: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Entitlements.Seats.additional_properties:type_name -> google.protobuf.Struct
+	46, // 81: meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse.Counts.Seats.additional_properties:type_name -> google.protobuf.Struct
+	38, // 82: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.subscription:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Subscription
+	39, // 83: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.violations:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations
+	46, // 84: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	46, // 85: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Subscription.additional_properties:type_name -> google.protobuf.Struct
+	40, // 86: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.by_product_class:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.ByProductClass
+	46, // 87: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.additional_properties:type_name -> google.protobuf.Struct
+	41, // 88: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.ByProductClass.missing:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.ByProductClass.Missing
+	46, // 89: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.ByProductClass.additional_properties:type_name -> google.protobuf.Struct
+	42, // 90: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.ByProductClass.Missing.entitlements:type_name -> meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.ByProductClass.Missing.Entitlements
+	46, // 91: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.ByProductClass.Missing.additional_properties:type_name -> google.protobuf.Struct
+	46, // 92: meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse.Item.Violations.ByProductClass.Missing.Entitlements.additional_properties:type_name -> google.protobuf.Struct
+	46, // 93: meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionResponse.Networks.additional_properties:type_name -> google.protobuf.Struct
+	46, // 94: meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionResponse.InsufficientEntitlements.additional_properties:type_name -> google.protobuf.Struct
+	95, // [95:95] is the sub-list for method output_type
+	95, // [95:95] is the sub-list for method input_type
+	95, // [95:95] is the sub-list for extension type_name
+	95, // [95:95] is the sub-list for extension extendee
+	0,  // [0:95] is the sub-list for field type_name
 }
 
 func init() { file_meraki_licensing_v1_subscription_proto_init() }
@@ -3461,7 +3913,6 @@ func file_meraki_licensing_v1_subscription_proto_init() {
 	if File_meraki_licensing_v1_subscription_proto != nil {
 		return
 	}
-	file_meraki_licensing_v1_subscription_proto_msgTypes[1].OneofWrappers = []any{}
 	file_meraki_licensing_v1_subscription_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_licensing_v1_subscription_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_licensing_v1_subscription_proto_msgTypes[5].OneofWrappers = []any{}
@@ -3469,37 +3920,38 @@ func file_meraki_licensing_v1_subscription_proto_init() {
 	file_meraki_licensing_v1_subscription_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_licensing_v1_subscription_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_licensing_v1_subscription_proto_msgTypes[11].OneofWrappers = []any{}
-	file_meraki_licensing_v1_subscription_proto_msgTypes[14].OneofWrappers = []any{}
+	file_meraki_licensing_v1_subscription_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_licensing_v1_subscription_proto_msgTypes[15].OneofWrappers = []any{}
 	file_meraki_licensing_v1_subscription_proto_msgTypes[16].OneofWrappers = []any{}
 	file_meraki_licensing_v1_subscription_proto_msgTypes[17].OneofWrappers = []any{}
-	file_meraki_licensing_v1_subscription_proto_msgTypes[19].OneofWrappers = []any{}
+	file_meraki_licensing_v1_subscription_proto_msgTypes[18].OneofWrappers = []any{}
 	file_meraki_licensing_v1_subscription_proto_msgTypes[20].OneofWrappers = []any{}
 	file_meraki_licensing_v1_subscription_proto_msgTypes[21].OneofWrappers = []any{}
 	file_meraki_licensing_v1_subscription_proto_msgTypes[22].OneofWrappers = []any{}
 	file_meraki_licensing_v1_subscription_proto_msgTypes[23].OneofWrappers = []any{}
 	file_meraki_licensing_v1_subscription_proto_msgTypes[24].OneofWrappers = []any{}
-	file_meraki_licensing_v1_subscription_proto_msgTypes[26].OneofWrappers = []any{}
+	file_meraki_licensing_v1_subscription_proto_msgTypes[25].OneofWrappers = []any{}
 	file_meraki_licensing_v1_subscription_proto_msgTypes[27].OneofWrappers = []any{}
 	file_meraki_licensing_v1_subscription_proto_msgTypes[28].OneofWrappers = []any{}
 	file_meraki_licensing_v1_subscription_proto_msgTypes[29].OneofWrappers = []any{}
 	file_meraki_licensing_v1_subscription_proto_msgTypes[30].OneofWrappers = []any{}
 	file_meraki_licensing_v1_subscription_proto_msgTypes[31].OneofWrappers = []any{}
-	file_meraki_licensing_v1_subscription_proto_msgTypes[33].OneofWrappers = []any{}
+	file_meraki_licensing_v1_subscription_proto_msgTypes[32].OneofWrappers = []any{}
 	file_meraki_licensing_v1_subscription_proto_msgTypes[34].OneofWrappers = []any{}
 	file_meraki_licensing_v1_subscription_proto_msgTypes[35].OneofWrappers = []any{}
-	file_meraki_licensing_v1_subscription_proto_msgTypes[37].OneofWrappers = []any{}
-	file_meraki_licensing_v1_subscription_proto_msgTypes[39].OneofWrappers = []any{}
-	file_meraki_licensing_v1_subscription_proto_msgTypes[41].OneofWrappers = []any{}
+	file_meraki_licensing_v1_subscription_proto_msgTypes[36].OneofWrappers = []any{}
+	file_meraki_licensing_v1_subscription_proto_msgTypes[38].OneofWrappers = []any{}
+	file_meraki_licensing_v1_subscription_proto_msgTypes[40].OneofWrappers = []any{}
 	file_meraki_licensing_v1_subscription_proto_msgTypes[42].OneofWrappers = []any{}
 	file_meraki_licensing_v1_subscription_proto_msgTypes[43].OneofWrappers = []any{}
+	file_meraki_licensing_v1_subscription_proto_msgTypes[44].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_licensing_v1_subscription_proto_rawDesc), len(file_meraki_licensing_v1_subscription_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   44,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,6 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
@@ -98,11 +97,12 @@ func (x *GetNetworkAlertsHistoryRequest) GetEndingBefore() string {
 
 // Answer of getNetworkAlertsHistory.
 type GetNetworkAlertsHistoryResponse struct {
-	state         protoimpl.MessageState                  `protogen:"open.v1"`
-	Items         []*GetNetworkAlertsHistoryResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                            `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                  `protogen:"open.v1"`
+	Items                []*GetNetworkAlertsHistoryResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                            `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkAlertsHistoryResponse) Reset() {
@@ -145,6 +145,13 @@ func (x *GetNetworkAlertsHistoryResponse) GetItems() []*GetNetworkAlertsHistoryR
 func (x *GetNetworkAlertsHistoryResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetNetworkAlertsHistoryResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -195,14 +202,16 @@ func (x *GetNetworkAlertsSettingsRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkAlertsSettings, updateNetworkAlertsSettings.
+// The alerts settings of a network. Answer of getNetworkAlertsSettings,
+// updateNetworkAlertsSettings.
 type NetworkAlertsSettings struct {
-	state               protoimpl.MessageState                     `protogen:"open.v1"`
-	DefaultDestinations *NetworkAlertsSettings_DefaultDestinations `protobuf:"bytes,1,opt,name=default_destinations,json=defaultDestinations,proto3" json:"default_destinations,omitempty"`
-	Alerts              []*NetworkAlertsSettings_Alerts            `protobuf:"bytes,2,rep,name=alerts,proto3" json:"alerts,omitempty"`
-	Muting              *NetworkAlertsSettings_Muting              `protobuf:"bytes,3,opt,name=muting,proto3" json:"muting,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                protoimpl.MessageState                     `protogen:"open.v1"`
+	DefaultDestinations  *NetworkAlertsSettings_DefaultDestinations `protobuf:"bytes,1,opt,name=default_destinations,json=defaultDestinations,proto3" json:"default_destinations,omitempty"`
+	Alerts               []*NetworkAlertsSettings_Alerts            `protobuf:"bytes,2,rep,name=alerts,proto3" json:"alerts,omitempty"`
+	Muting               *NetworkAlertsSettings_Muting              `protobuf:"bytes,3,opt,name=muting,proto3" json:"muting,omitempty"`
+	AdditionalProperties *structpb.Struct                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkAlertsSettings) Reset() {
@@ -256,18 +265,26 @@ func (x *NetworkAlertsSettings) GetMuting() *NetworkAlertsSettings_Muting {
 	return nil
 }
 
+func (x *NetworkAlertsSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkAlertsSettings.
 type UpdateNetworkAlertsSettingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId           *string                                                 `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	DefaultDestinations *UpdateNetworkAlertsSettingsRequest_DefaultDestinations `protobuf:"bytes,2,opt,name=default_destinations,json=defaultDestinations,proto3" json:"default_destinations,omitempty"`
-	Alerts              []*UpdateNetworkAlertsSettingsRequest_Alerts            `protobuf:"bytes,3,rep,name=alerts,proto3" json:"alerts,omitempty"`
-	Muting              *UpdateNetworkAlertsSettingsRequest_Muting              `protobuf:"bytes,4,opt,name=muting,proto3" json:"muting,omitempty"`
-	NullFields          *fieldmaskpb.FieldMask                                  `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields         *fieldmaskpb.FieldMask                                  `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	NetworkId            *string                                    `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	DefaultDestinations  *NetworkAlertsSettings_DefaultDestinations `protobuf:"bytes,2,opt,name=default_destinations,json=defaultDestinations,proto3" json:"default_destinations,omitempty"`
+	Alerts               []*NetworkAlertsSettings_Alerts            `protobuf:"bytes,3,rep,name=alerts,proto3" json:"alerts,omitempty"`
+	Muting               *NetworkAlertsSettings_Muting              `protobuf:"bytes,4,opt,name=muting,proto3" json:"muting,omitempty"`
+	EmptyFields          []string                                   `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                   `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkAlertsSettingsRequest) Reset() {
@@ -307,51 +324,59 @@ func (x *UpdateNetworkAlertsSettingsRequest) GetNetworkId() string {
 	return ""
 }
 
-func (x *UpdateNetworkAlertsSettingsRequest) GetDefaultDestinations() *UpdateNetworkAlertsSettingsRequest_DefaultDestinations {
+func (x *UpdateNetworkAlertsSettingsRequest) GetDefaultDestinations() *NetworkAlertsSettings_DefaultDestinations {
 	if x != nil {
 		return x.DefaultDestinations
 	}
 	return nil
 }
 
-func (x *UpdateNetworkAlertsSettingsRequest) GetAlerts() []*UpdateNetworkAlertsSettingsRequest_Alerts {
+func (x *UpdateNetworkAlertsSettingsRequest) GetAlerts() []*NetworkAlertsSettings_Alerts {
 	if x != nil {
 		return x.Alerts
 	}
 	return nil
 }
 
-func (x *UpdateNetworkAlertsSettingsRequest) GetMuting() *UpdateNetworkAlertsSettingsRequest_Muting {
+func (x *UpdateNetworkAlertsSettingsRequest) GetMuting() *NetworkAlertsSettings_Muting {
 	if x != nil {
 		return x.Muting
 	}
 	return nil
 }
 
-func (x *UpdateNetworkAlertsSettingsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkAlertsSettingsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkAlertsSettingsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkAlertsSettingsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkAlertsHistoryResponse_Item struct {
-	state         protoimpl.MessageState                             `protogen:"open.v1"`
-	OccurredAt    *string                                            `protobuf:"bytes,1,opt,name=occurred_at,json=occurredAt,proto3,oneof" json:"occurred_at,omitempty"`
-	AlertTypeId   *string                                            `protobuf:"bytes,2,opt,name=alert_type_id,json=alertTypeId,proto3,oneof" json:"alert_type_id,omitempty"`
-	AlertType     *string                                            `protobuf:"bytes,3,opt,name=alert_type,json=alertType,proto3,oneof" json:"alert_type,omitempty"`
-	Device        *GetNetworkAlertsHistoryResponse_Item_Device       `protobuf:"bytes,4,opt,name=device,proto3" json:"device,omitempty"`
-	Destinations  *GetNetworkAlertsHistoryResponse_Item_Destinations `protobuf:"bytes,5,opt,name=destinations,proto3" json:"destinations,omitempty"`
-	AlertData     *structpb.Struct                                   `protobuf:"bytes,6,opt,name=alert_data,json=alertData,proto3" json:"alert_data,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                             `protogen:"open.v1"`
+	OccurredAt           *string                                            `protobuf:"bytes,1,opt,name=occurred_at,json=occurredAt,proto3,oneof" json:"occurred_at,omitempty"`
+	AlertTypeId          *string                                            `protobuf:"bytes,2,opt,name=alert_type_id,json=alertTypeId,proto3,oneof" json:"alert_type_id,omitempty"`
+	AlertType            *string                                            `protobuf:"bytes,3,opt,name=alert_type,json=alertType,proto3,oneof" json:"alert_type,omitempty"`
+	Device               *GetNetworkAlertsHistoryResponse_Item_Device       `protobuf:"bytes,4,opt,name=device,proto3" json:"device,omitempty"`
+	Destinations         *GetNetworkAlertsHistoryResponse_Item_Destinations `protobuf:"bytes,5,opt,name=destinations,proto3" json:"destinations,omitempty"`
+	AlertData            *structpb.Struct                                   `protobuf:"bytes,6,opt,name=alert_data,json=alertData,proto3" json:"alert_data,omitempty"`
+	AdditionalProperties *structpb.Struct                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkAlertsHistoryResponse_Item) Reset() {
@@ -426,11 +451,19 @@ func (x *GetNetworkAlertsHistoryResponse_Item) GetAlertData() *structpb.Struct {
 	return nil
 }
 
+func (x *GetNetworkAlertsHistoryResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkAlertsHistoryResponse_Item_Device struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkAlertsHistoryResponse_Item_Device) Reset() {
@@ -470,14 +503,22 @@ func (x *GetNetworkAlertsHistoryResponse_Item_Device) GetSerial() string {
 	return ""
 }
 
+func (x *GetNetworkAlertsHistoryResponse_Item_Device) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkAlertsHistoryResponse_Item_Destinations struct {
-	state         protoimpl.MessageState                                     `protogen:"open.v1"`
-	Email         *GetNetworkAlertsHistoryResponse_Item_Destinations_Email   `protobuf:"bytes,1,opt,name=email,proto3" json:"email,omitempty"`
-	Push          *GetNetworkAlertsHistoryResponse_Item_Destinations_Push    `protobuf:"bytes,2,opt,name=push,proto3" json:"push,omitempty"`
-	Sms           *GetNetworkAlertsHistoryResponse_Item_Destinations_Sms     `protobuf:"bytes,3,opt,name=sms,proto3" json:"sms,omitempty"`
-	Webhook       *GetNetworkAlertsHistoryResponse_Item_Destinations_Webhook `protobuf:"bytes,4,opt,name=webhook,proto3" json:"webhook,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                     `protogen:"open.v1"`
+	Email                *GetNetworkAlertsHistoryResponse_Item_Destinations_Email   `protobuf:"bytes,1,opt,name=email,proto3" json:"email,omitempty"`
+	Push                 *GetNetworkAlertsHistoryResponse_Item_Destinations_Push    `protobuf:"bytes,2,opt,name=push,proto3" json:"push,omitempty"`
+	Sms                  *GetNetworkAlertsHistoryResponse_Item_Destinations_Sms     `protobuf:"bytes,3,opt,name=sms,proto3" json:"sms,omitempty"`
+	Webhook              *GetNetworkAlertsHistoryResponse_Item_Destinations_Webhook `protobuf:"bytes,4,opt,name=webhook,proto3" json:"webhook,omitempty"`
+	AdditionalProperties *structpb.Struct                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkAlertsHistoryResponse_Item_Destinations) Reset() {
@@ -538,11 +579,19 @@ func (x *GetNetworkAlertsHistoryResponse_Item_Destinations) GetWebhook() *GetNet
 	return nil
 }
 
+func (x *GetNetworkAlertsHistoryResponse_Item_Destinations) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkAlertsHistoryResponse_Item_Destinations_Email struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	SentAt        *string                `protobuf:"bytes,1,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	SentAt               *string                `protobuf:"bytes,1,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkAlertsHistoryResponse_Item_Destinations_Email) Reset() {
@@ -582,11 +631,19 @@ func (x *GetNetworkAlertsHistoryResponse_Item_Destinations_Email) GetSentAt() st
 	return ""
 }
 
+func (x *GetNetworkAlertsHistoryResponse_Item_Destinations_Email) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkAlertsHistoryResponse_Item_Destinations_Push struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	SentAt        *string                `protobuf:"bytes,1,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	SentAt               *string                `protobuf:"bytes,1,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkAlertsHistoryResponse_Item_Destinations_Push) Reset() {
@@ -626,11 +683,19 @@ func (x *GetNetworkAlertsHistoryResponse_Item_Destinations_Push) GetSentAt() str
 	return ""
 }
 
+func (x *GetNetworkAlertsHistoryResponse_Item_Destinations_Push) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkAlertsHistoryResponse_Item_Destinations_Sms struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	SentAt        *string                `protobuf:"bytes,1,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	SentAt               *string                `protobuf:"bytes,1,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkAlertsHistoryResponse_Item_Destinations_Sms) Reset() {
@@ -670,11 +735,19 @@ func (x *GetNetworkAlertsHistoryResponse_Item_Destinations_Sms) GetSentAt() stri
 	return ""
 }
 
+func (x *GetNetworkAlertsHistoryResponse_Item_Destinations_Sms) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkAlertsHistoryResponse_Item_Destinations_Webhook struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	SentAt        *string                `protobuf:"bytes,1,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	SentAt               *string                `protobuf:"bytes,1,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkAlertsHistoryResponse_Item_Destinations_Webhook) Reset() {
@@ -714,14 +787,22 @@ func (x *GetNetworkAlertsHistoryResponse_Item_Destinations_Webhook) GetSentAt() 
 	return ""
 }
 
+func (x *GetNetworkAlertsHistoryResponse_Item_Destinations_Webhook) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkAlertsSettings_DefaultDestinations struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Emails        []string               `protobuf:"bytes,1,rep,name=emails,proto3" json:"emails,omitempty"`
-	AllAdmins     *bool                  `protobuf:"varint,2,opt,name=all_admins,json=allAdmins,proto3,oneof" json:"all_admins,omitempty"`
-	Snmp          *bool                  `protobuf:"varint,3,opt,name=snmp,proto3,oneof" json:"snmp,omitempty"`
-	HttpServerIds []string               `protobuf:"bytes,4,rep,name=http_server_ids,json=httpServerIds,proto3" json:"http_server_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Emails               []string               `protobuf:"bytes,1,rep,name=emails,proto3" json:"emails,omitempty"`
+	AllAdmins            *bool                  `protobuf:"varint,2,opt,name=all_admins,json=allAdmins,proto3,oneof" json:"all_admins,omitempty"`
+	Snmp                 *bool                  `protobuf:"varint,3,opt,name=snmp,proto3,oneof" json:"snmp,omitempty"`
+	HttpServerIds        []string               `protobuf:"bytes,4,rep,name=http_server_ids,json=httpServerIds,proto3" json:"http_server_ids,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkAlertsSettings_DefaultDestinations) Reset() {
@@ -782,14 +863,23 @@ func (x *NetworkAlertsSettings_DefaultDestinations) GetHttpServerIds() []string 
 	return nil
 }
 
+func (x *NetworkAlertsSettings_DefaultDestinations) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkAlertsSettings_Alerts struct {
-	state             protoimpl.MessageState                          `protogen:"open.v1"`
-	Type              *string                                         `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Enabled           *bool                                           `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	AlertDestinations *NetworkAlertsSettings_Alerts_AlertDestinations `protobuf:"bytes,3,opt,name=alert_destinations,json=alertDestinations,proto3" json:"alert_destinations,omitempty"`
-	Filters           *NetworkAlertsSettings_Alerts_Filters           `protobuf:"bytes,4,opt,name=filters,proto3" json:"filters,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Type                 *string                                         `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Enabled              *bool                                           `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AlertDestinations    *NetworkAlertsSettings_Alerts_AlertDestinations `protobuf:"bytes,3,opt,name=alert_destinations,json=alertDestinations,proto3" json:"alert_destinations,omitempty"`
+	Filters              *NetworkAlertsSettings_Alerts_Filters           `protobuf:"bytes,4,opt,name=filters,proto3" json:"filters,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkAlertsSettings_Alerts) Reset() {
@@ -850,11 +940,19 @@ func (x *NetworkAlertsSettings_Alerts) GetFilters() *NetworkAlertsSettings_Alert
 	return nil
 }
 
+func (x *NetworkAlertsSettings_Alerts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkAlertsSettings_Muting struct {
-	state           protoimpl.MessageState                        `protogen:"open.v1"`
-	ByPortSchedules *NetworkAlertsSettings_Muting_ByPortSchedules `protobuf:"bytes,1,opt,name=by_port_schedules,json=byPortSchedules,proto3" json:"by_port_schedules,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                        `protogen:"open.v1"`
+	ByPortSchedules      *NetworkAlertsSettings_Muting_ByPortSchedules `protobuf:"bytes,1,opt,name=by_port_schedules,json=byPortSchedules,proto3" json:"by_port_schedules,omitempty"`
+	AdditionalProperties *structpb.Struct                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkAlertsSettings_Muting) Reset() {
@@ -894,15 +992,23 @@ func (x *NetworkAlertsSettings_Muting) GetByPortSchedules() *NetworkAlertsSettin
 	return nil
 }
 
+func (x *NetworkAlertsSettings_Muting) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkAlertsSettings_Alerts_AlertDestinations struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Emails        []string               `protobuf:"bytes,1,rep,name=emails,proto3" json:"emails,omitempty"`
-	SmsNumbers    []string               `protobuf:"bytes,2,rep,name=sms_numbers,json=smsNumbers,proto3" json:"sms_numbers,omitempty"`
-	AllAdmins     *bool                  `protobuf:"varint,3,opt,name=all_admins,json=allAdmins,proto3,oneof" json:"all_admins,omitempty"`
-	Snmp          *bool                  `protobuf:"varint,4,opt,name=snmp,proto3,oneof" json:"snmp,omitempty"`
-	HttpServerIds []string               `protobuf:"bytes,5,rep,name=http_server_ids,json=httpServerIds,proto3" json:"http_server_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Emails               []string               `protobuf:"bytes,1,rep,name=emails,proto3" json:"emails,omitempty"`
+	SmsNumbers           []string               `protobuf:"bytes,2,rep,name=sms_numbers,json=smsNumbers,proto3" json:"sms_numbers,omitempty"`
+	AllAdmins            *bool                  `protobuf:"varint,3,opt,name=all_admins,json=allAdmins,proto3,oneof" json:"all_admins,omitempty"`
+	Snmp                 *bool                  `protobuf:"varint,4,opt,name=snmp,proto3,oneof" json:"snmp,omitempty"`
+	HttpServerIds        []string               `protobuf:"bytes,5,rep,name=http_server_ids,json=httpServerIds,proto3" json:"http_server_ids,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkAlertsSettings_Alerts_AlertDestinations) Reset() {
@@ -970,24 +1076,32 @@ func (x *NetworkAlertsSettings_Alerts_AlertDestinations) GetHttpServerIds() []st
 	return nil
 }
 
+func (x *NetworkAlertsSettings_Alerts_AlertDestinations) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkAlertsSettings_Alerts_Filters struct {
-	state          protoimpl.MessageState                             `protogen:"open.v1"`
-	Conditions     []*NetworkAlertsSettings_Alerts_Filters_Conditions `protobuf:"bytes,1,rep,name=conditions,proto3" json:"conditions,omitempty"`
-	FailureType    *string                                            `protobuf:"bytes,2,opt,name=failure_type,json=failureType,proto3,oneof" json:"failure_type,omitempty"`
-	LookbackWindow *int64                                             `protobuf:"varint,3,opt,name=lookback_window,json=lookbackWindow,proto3,oneof" json:"lookback_window,omitempty"`
-	MinDuration    *int64                                             `protobuf:"varint,4,opt,name=min_duration,json=minDuration,proto3,oneof" json:"min_duration,omitempty"`
-	Name           *string                                            `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Period         *int64                                             `protobuf:"varint,6,opt,name=period,proto3,oneof" json:"period,omitempty"`
-	Priority       *string                                            `protobuf:"bytes,7,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	Regex          *string                                            `protobuf:"bytes,8,opt,name=regex,proto3,oneof" json:"regex,omitempty"`
-	Selector       *string                                            `protobuf:"bytes,9,opt,name=selector,proto3,oneof" json:"selector,omitempty"`
-	Serials        []string                                           `protobuf:"bytes,10,rep,name=serials,proto3" json:"serials,omitempty"`
-	SsidNum        *int64                                             `protobuf:"varint,11,opt,name=ssid_num,json=ssidNum,proto3,oneof" json:"ssid_num,omitempty"`
-	Tag            *string                                            `protobuf:"bytes,12,opt,name=tag,proto3,oneof" json:"tag,omitempty"`
-	Threshold      *int64                                             `protobuf:"varint,13,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
-	Timeout        *int64                                             `protobuf:"varint,14,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                             `protogen:"open.v1"`
+	Conditions           []*NetworkAlertsSettings_Alerts_Filters_Conditions `protobuf:"bytes,1,rep,name=conditions,proto3" json:"conditions,omitempty"`
+	FailureType          *string                                            `protobuf:"bytes,2,opt,name=failure_type,json=failureType,proto3,oneof" json:"failure_type,omitempty"`
+	LookbackWindow       *int64                                             `protobuf:"varint,3,opt,name=lookback_window,json=lookbackWindow,proto3,oneof" json:"lookback_window,omitempty"`
+	MinDuration          *int64                                             `protobuf:"varint,4,opt,name=min_duration,json=minDuration,proto3,oneof" json:"min_duration,omitempty"`
+	Name                 *string                                            `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Period               *int64                                             `protobuf:"varint,6,opt,name=period,proto3,oneof" json:"period,omitempty"`
+	Priority             *string                                            `protobuf:"bytes,7,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	Regex                *string                                            `protobuf:"bytes,8,opt,name=regex,proto3,oneof" json:"regex,omitempty"`
+	Selector             *string                                            `protobuf:"bytes,9,opt,name=selector,proto3,oneof" json:"selector,omitempty"`
+	Serials              []string                                           `protobuf:"bytes,10,rep,name=serials,proto3" json:"serials,omitempty"`
+	SsidNum              *int64                                             `protobuf:"varint,11,opt,name=ssid_num,json=ssidNum,proto3,oneof" json:"ssid_num,omitempty"`
+	Tag                  *string                                            `protobuf:"bytes,12,opt,name=tag,proto3,oneof" json:"tag,omitempty"`
+	Threshold            *int64                                             `protobuf:"varint,13,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
+	Timeout              *int64                                             `protobuf:"varint,14,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
+	AdditionalProperties *structpb.Struct                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkAlertsSettings_Alerts_Filters) Reset() {
@@ -1118,16 +1232,24 @@ func (x *NetworkAlertsSettings_Alerts_Filters) GetTimeout() int64 {
 	return 0
 }
 
+func (x *NetworkAlertsSettings_Alerts_Filters) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkAlertsSettings_Alerts_Filters_Conditions struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Type     *string                `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	Unit     *string                `protobuf:"bytes,2,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
 	Duration *int64                 `protobuf:"varint,3,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
 	// Known values: "+", "-".
-	Direction     *string  `protobuf:"bytes,4,opt,name=direction,proto3,oneof" json:"direction,omitempty"`
-	Threshold     *float64 `protobuf:"fixed64,5,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Direction            *string          `protobuf:"bytes,4,opt,name=direction,proto3,oneof" json:"direction,omitempty"`
+	Threshold            *float64         `protobuf:"fixed64,5,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkAlertsSettings_Alerts_Filters_Conditions) Reset() {
@@ -1195,11 +1317,19 @@ func (x *NetworkAlertsSettings_Alerts_Filters_Conditions) GetThreshold() float64
 	return 0
 }
 
+func (x *NetworkAlertsSettings_Alerts_Filters_Conditions) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkAlertsSettings_Muting_ByPortSchedules struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkAlertsSettings_Muting_ByPortSchedules) Reset() {
@@ -1239,537 +1369,18 @@ func (x *NetworkAlertsSettings_Muting_ByPortSchedules) GetEnabled() bool {
 	return false
 }
 
-type UpdateNetworkAlertsSettingsRequest_DefaultDestinations struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Emails        []string               `protobuf:"bytes,1,rep,name=emails,proto3" json:"emails,omitempty"`
-	AllAdmins     *bool                  `protobuf:"varint,2,opt,name=all_admins,json=allAdmins,proto3,oneof" json:"all_admins,omitempty"`
-	Snmp          *bool                  `protobuf:"varint,3,opt,name=snmp,proto3,oneof" json:"snmp,omitempty"`
-	HttpServerIds []string               `protobuf:"bytes,4,rep,name=http_server_ids,json=httpServerIds,proto3" json:"http_server_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_DefaultDestinations) Reset() {
-	*x = UpdateNetworkAlertsSettingsRequest_DefaultDestinations{}
-	mi := &file_meraki_networks_v1_alerts_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_DefaultDestinations) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkAlertsSettingsRequest_DefaultDestinations) ProtoMessage() {}
-
-func (x *UpdateNetworkAlertsSettingsRequest_DefaultDestinations) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_alerts_proto_msgTypes[19]
+func (x *NetworkAlertsSettings_Muting_ByPortSchedules) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkAlertsSettingsRequest_DefaultDestinations.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkAlertsSettingsRequest_DefaultDestinations) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_alerts_proto_rawDescGZIP(), []int{4, 0}
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_DefaultDestinations) GetEmails() []string {
-	if x != nil {
-		return x.Emails
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_DefaultDestinations) GetAllAdmins() bool {
-	if x != nil && x.AllAdmins != nil {
-		return *x.AllAdmins
-	}
-	return false
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_DefaultDestinations) GetSnmp() bool {
-	if x != nil && x.Snmp != nil {
-		return *x.Snmp
-	}
-	return false
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_DefaultDestinations) GetHttpServerIds() []string {
-	if x != nil {
-		return x.HttpServerIds
-	}
-	return nil
-}
-
-type UpdateNetworkAlertsSettingsRequest_Alerts struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Type              *string                                                      `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Enabled           *bool                                                        `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	AlertDestinations *UpdateNetworkAlertsSettingsRequest_Alerts_AlertDestinations `protobuf:"bytes,3,opt,name=alert_destinations,json=alertDestinations,proto3" json:"alert_destinations,omitempty"`
-	Filters           *UpdateNetworkAlertsSettingsRequest_Alerts_Filters           `protobuf:"bytes,4,opt,name=filters,proto3" json:"filters,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts) Reset() {
-	*x = UpdateNetworkAlertsSettingsRequest_Alerts{}
-	mi := &file_meraki_networks_v1_alerts_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkAlertsSettingsRequest_Alerts) ProtoMessage() {}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_alerts_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkAlertsSettingsRequest_Alerts.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkAlertsSettingsRequest_Alerts) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_alerts_proto_rawDescGZIP(), []int{4, 1}
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts) GetAlertDestinations() *UpdateNetworkAlertsSettingsRequest_Alerts_AlertDestinations {
-	if x != nil {
-		return x.AlertDestinations
-	}
-	return nil
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts) GetFilters() *UpdateNetworkAlertsSettingsRequest_Alerts_Filters {
-	if x != nil {
-		return x.Filters
-	}
-	return nil
-}
-
-type UpdateNetworkAlertsSettingsRequest_Muting struct {
-	state           protoimpl.MessageState                                     `protogen:"open.v1"`
-	ByPortSchedules *UpdateNetworkAlertsSettingsRequest_Muting_ByPortSchedules `protobuf:"bytes,1,opt,name=by_port_schedules,json=byPortSchedules,proto3" json:"by_port_schedules,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Muting) Reset() {
-	*x = UpdateNetworkAlertsSettingsRequest_Muting{}
-	mi := &file_meraki_networks_v1_alerts_proto_msgTypes[21]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Muting) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkAlertsSettingsRequest_Muting) ProtoMessage() {}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Muting) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_alerts_proto_msgTypes[21]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkAlertsSettingsRequest_Muting.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkAlertsSettingsRequest_Muting) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_alerts_proto_rawDescGZIP(), []int{4, 2}
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Muting) GetByPortSchedules() *UpdateNetworkAlertsSettingsRequest_Muting_ByPortSchedules {
-	if x != nil {
-		return x.ByPortSchedules
-	}
-	return nil
-}
-
-type UpdateNetworkAlertsSettingsRequest_Alerts_AlertDestinations struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Emails        []string               `protobuf:"bytes,1,rep,name=emails,proto3" json:"emails,omitempty"`
-	SmsNumbers    []string               `protobuf:"bytes,2,rep,name=sms_numbers,json=smsNumbers,proto3" json:"sms_numbers,omitempty"`
-	AllAdmins     *bool                  `protobuf:"varint,3,opt,name=all_admins,json=allAdmins,proto3,oneof" json:"all_admins,omitempty"`
-	Snmp          *bool                  `protobuf:"varint,4,opt,name=snmp,proto3,oneof" json:"snmp,omitempty"`
-	HttpServerIds []string               `protobuf:"bytes,5,rep,name=http_server_ids,json=httpServerIds,proto3" json:"http_server_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_AlertDestinations) Reset() {
-	*x = UpdateNetworkAlertsSettingsRequest_Alerts_AlertDestinations{}
-	mi := &file_meraki_networks_v1_alerts_proto_msgTypes[22]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_AlertDestinations) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkAlertsSettingsRequest_Alerts_AlertDestinations) ProtoMessage() {}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_AlertDestinations) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_alerts_proto_msgTypes[22]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkAlertsSettingsRequest_Alerts_AlertDestinations.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkAlertsSettingsRequest_Alerts_AlertDestinations) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_alerts_proto_rawDescGZIP(), []int{4, 1, 0}
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_AlertDestinations) GetEmails() []string {
-	if x != nil {
-		return x.Emails
-	}
-	return nil
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_AlertDestinations) GetSmsNumbers() []string {
-	if x != nil {
-		return x.SmsNumbers
-	}
-	return nil
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_AlertDestinations) GetAllAdmins() bool {
-	if x != nil && x.AllAdmins != nil {
-		return *x.AllAdmins
-	}
-	return false
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_AlertDestinations) GetSnmp() bool {
-	if x != nil && x.Snmp != nil {
-		return *x.Snmp
-	}
-	return false
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_AlertDestinations) GetHttpServerIds() []string {
-	if x != nil {
-		return x.HttpServerIds
-	}
-	return nil
-}
-
-type UpdateNetworkAlertsSettingsRequest_Alerts_Filters struct {
-	state          protoimpl.MessageState                                          `protogen:"open.v1"`
-	Conditions     []*UpdateNetworkAlertsSettingsRequest_Alerts_Filters_Conditions `protobuf:"bytes,1,rep,name=conditions,proto3" json:"conditions,omitempty"`
-	FailureType    *string                                                         `protobuf:"bytes,2,opt,name=failure_type,json=failureType,proto3,oneof" json:"failure_type,omitempty"`
-	LookbackWindow *int64                                                          `protobuf:"varint,3,opt,name=lookback_window,json=lookbackWindow,proto3,oneof" json:"lookback_window,omitempty"`
-	MinDuration    *int64                                                          `protobuf:"varint,4,opt,name=min_duration,json=minDuration,proto3,oneof" json:"min_duration,omitempty"`
-	Name           *string                                                         `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Period         *int64                                                          `protobuf:"varint,6,opt,name=period,proto3,oneof" json:"period,omitempty"`
-	Priority       *string                                                         `protobuf:"bytes,7,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	Regex          *string                                                         `protobuf:"bytes,8,opt,name=regex,proto3,oneof" json:"regex,omitempty"`
-	Selector       *string                                                         `protobuf:"bytes,9,opt,name=selector,proto3,oneof" json:"selector,omitempty"`
-	Serials        []string                                                        `protobuf:"bytes,10,rep,name=serials,proto3" json:"serials,omitempty"`
-	SsidNum        *int64                                                          `protobuf:"varint,11,opt,name=ssid_num,json=ssidNum,proto3,oneof" json:"ssid_num,omitempty"`
-	Tag            *string                                                         `protobuf:"bytes,12,opt,name=tag,proto3,oneof" json:"tag,omitempty"`
-	Threshold      *int64                                                          `protobuf:"varint,13,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
-	Timeout        *int64                                                          `protobuf:"varint,14,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_Filters) Reset() {
-	*x = UpdateNetworkAlertsSettingsRequest_Alerts_Filters{}
-	mi := &file_meraki_networks_v1_alerts_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_Filters) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkAlertsSettingsRequest_Alerts_Filters) ProtoMessage() {}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_Filters) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_alerts_proto_msgTypes[23]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkAlertsSettingsRequest_Alerts_Filters.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkAlertsSettingsRequest_Alerts_Filters) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_alerts_proto_rawDescGZIP(), []int{4, 1, 1}
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_Filters) GetConditions() []*UpdateNetworkAlertsSettingsRequest_Alerts_Filters_Conditions {
-	if x != nil {
-		return x.Conditions
-	}
-	return nil
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_Filters) GetFailureType() string {
-	if x != nil && x.FailureType != nil {
-		return *x.FailureType
-	}
-	return ""
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_Filters) GetLookbackWindow() int64 {
-	if x != nil && x.LookbackWindow != nil {
-		return *x.LookbackWindow
-	}
-	return 0
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_Filters) GetMinDuration() int64 {
-	if x != nil && x.MinDuration != nil {
-		return *x.MinDuration
-	}
-	return 0
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_Filters) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_Filters) GetPeriod() int64 {
-	if x != nil && x.Period != nil {
-		return *x.Period
-	}
-	return 0
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_Filters) GetPriority() string {
-	if x != nil && x.Priority != nil {
-		return *x.Priority
-	}
-	return ""
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_Filters) GetRegex() string {
-	if x != nil && x.Regex != nil {
-		return *x.Regex
-	}
-	return ""
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_Filters) GetSelector() string {
-	if x != nil && x.Selector != nil {
-		return *x.Selector
-	}
-	return ""
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_Filters) GetSerials() []string {
-	if x != nil {
-		return x.Serials
-	}
-	return nil
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_Filters) GetSsidNum() int64 {
-	if x != nil && x.SsidNum != nil {
-		return *x.SsidNum
-	}
-	return 0
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_Filters) GetTag() string {
-	if x != nil && x.Tag != nil {
-		return *x.Tag
-	}
-	return ""
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_Filters) GetThreshold() int64 {
-	if x != nil && x.Threshold != nil {
-		return *x.Threshold
-	}
-	return 0
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_Filters) GetTimeout() int64 {
-	if x != nil && x.Timeout != nil {
-		return *x.Timeout
-	}
-	return 0
-}
-
-type UpdateNetworkAlertsSettingsRequest_Alerts_Filters_Conditions struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Type     *string                `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Unit     *string                `protobuf:"bytes,2,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
-	Duration *int64                 `protobuf:"varint,3,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
-	// Known values: "+", "-".
-	Direction     *string  `protobuf:"bytes,4,opt,name=direction,proto3,oneof" json:"direction,omitempty"`
-	Threshold     *float64 `protobuf:"fixed64,5,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_Filters_Conditions) Reset() {
-	*x = UpdateNetworkAlertsSettingsRequest_Alerts_Filters_Conditions{}
-	mi := &file_meraki_networks_v1_alerts_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_Filters_Conditions) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkAlertsSettingsRequest_Alerts_Filters_Conditions) ProtoMessage() {}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_Filters_Conditions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_alerts_proto_msgTypes[24]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkAlertsSettingsRequest_Alerts_Filters_Conditions.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkAlertsSettingsRequest_Alerts_Filters_Conditions) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_alerts_proto_rawDescGZIP(), []int{4, 1, 1, 0}
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_Filters_Conditions) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_Filters_Conditions) GetUnit() string {
-	if x != nil && x.Unit != nil {
-		return *x.Unit
-	}
-	return ""
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_Filters_Conditions) GetDuration() int64 {
-	if x != nil && x.Duration != nil {
-		return *x.Duration
-	}
-	return 0
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_Filters_Conditions) GetDirection() string {
-	if x != nil && x.Direction != nil {
-		return *x.Direction
-	}
-	return ""
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Alerts_Filters_Conditions) GetThreshold() float64 {
-	if x != nil && x.Threshold != nil {
-		return *x.Threshold
-	}
-	return 0
-}
-
-type UpdateNetworkAlertsSettingsRequest_Muting_ByPortSchedules struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Muting_ByPortSchedules) Reset() {
-	*x = UpdateNetworkAlertsSettingsRequest_Muting_ByPortSchedules{}
-	mi := &file_meraki_networks_v1_alerts_proto_msgTypes[25]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Muting_ByPortSchedules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkAlertsSettingsRequest_Muting_ByPortSchedules) ProtoMessage() {}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Muting_ByPortSchedules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_alerts_proto_msgTypes[25]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkAlertsSettingsRequest_Muting_ByPortSchedules.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkAlertsSettingsRequest_Muting_ByPortSchedules) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_alerts_proto_rawDescGZIP(), []int{4, 2, 0}
-}
-
-func (x *UpdateNetworkAlertsSettingsRequest_Muting_ByPortSchedules) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
 }
 
 var File_meraki_networks_v1_alerts_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_alerts_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmeraki/networks/v1/alerts.proto\x12\x12meraki.networks.v1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xfb\x01\n" +
+	"\x1fmeraki/networks/v1/alerts.proto\x12\x12meraki.networks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xfb\x01\n" +
 	"\x1eGetNetworkAlertsHistoryRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1e\n" +
@@ -1779,10 +1390,11 @@ const file_meraki_networks_v1_alerts_proto_rawDesc = "" +
 	"\v_network_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xef\t\n" +
-	"\x1fGetNetworkAlertsHistoryResponse\x12N\n" +
-	"\x05items\x18\x01 \x03(\v28.meraki.networks.v1.GetNetworkAlertsHistoryResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xbd\b\n" +
+	"\x0e_ending_before\"\xeb\x0e\n" +
+	"\x1fGetNetworkAlertsHistoryResponse\x12O\n" +
+	"\x05items\x18\xfb\x0f \x03(\v28.meraki.networks.v1.GetNetworkAlertsHistoryResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe8\f\n" +
 	"\x04Item\x12$\n" +
 	"\voccurred_at\x18\x01 \x01(\tH\x00R\n" +
 	"occurredAt\x88\x01\x01\x12'\n" +
@@ -1792,29 +1404,36 @@ const file_meraki_networks_v1_alerts_proto_rawDesc = "" +
 	"\x06device\x18\x04 \x01(\v2?.meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.DeviceR\x06device\x12i\n" +
 	"\fdestinations\x18\x05 \x01(\v2E.meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.DestinationsR\fdestinations\x126\n" +
 	"\n" +
-	"alert_data\x18\x06 \x01(\v2\x17.google.protobuf.StructR\talertData\x1a0\n" +
+	"alert_data\x18\x06 \x01(\v2\x17.google.protobuf.StructR\talertData\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x7f\n" +
 	"\x06Device\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\x1a\xe2\x04\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_serial\x1a\xef\a\n" +
 	"\fDestinations\x12a\n" +
 	"\x05email\x18\x01 \x01(\v2K.meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.EmailR\x05email\x12^\n" +
 	"\x04push\x18\x02 \x01(\v2J.meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.PushR\x04push\x12[\n" +
 	"\x03sms\x18\x03 \x01(\v2I.meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.SmsR\x03sms\x12g\n" +
-	"\awebhook\x18\x04 \x01(\v2M.meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.WebhookR\awebhook\x1a1\n" +
+	"\awebhook\x18\x04 \x01(\v2M.meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.WebhookR\awebhook\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x80\x01\n" +
 	"\x05Email\x12\x1c\n" +
-	"\asent_at\x18\x01 \x01(\tH\x00R\x06sentAt\x88\x01\x01B\n" +
+	"\asent_at\x18\x01 \x01(\tH\x00R\x06sentAt\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_sent_at\x1a0\n" +
+	"\b_sent_at\x1a\x7f\n" +
 	"\x04Push\x12\x1c\n" +
-	"\asent_at\x18\x01 \x01(\tH\x00R\x06sentAt\x88\x01\x01B\n" +
+	"\asent_at\x18\x01 \x01(\tH\x00R\x06sentAt\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_sent_at\x1a/\n" +
+	"\b_sent_at\x1a~\n" +
 	"\x03Sms\x12\x1c\n" +
-	"\asent_at\x18\x01 \x01(\tH\x00R\x06sentAt\x88\x01\x01B\n" +
+	"\asent_at\x18\x01 \x01(\tH\x00R\x06sentAt\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_sent_at\x1a3\n" +
+	"\b_sent_at\x1a\x82\x01\n" +
 	"\aWebhook\x12\x1c\n" +
-	"\asent_at\x18\x01 \x01(\tH\x00R\x06sentAt\x88\x01\x01B\n" +
+	"\asent_at\x18\x01 \x01(\tH\x00R\x06sentAt\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_sent_atB\x0e\n" +
 	"\f_occurred_atB\x10\n" +
@@ -1823,25 +1442,27 @@ const file_meraki_networks_v1_alerts_proto_rawDesc = "" +
 	"\x1fGetNetworkAlertsSettingsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\x81\x10\n" +
+	"\v_network_id\"\xfa\x14\n" +
 	"\x15NetworkAlertsSettings\x12p\n" +
 	"\x14default_destinations\x18\x01 \x01(\v2=.meraki.networks.v1.NetworkAlertsSettings.DefaultDestinationsR\x13defaultDestinations\x12H\n" +
 	"\x06alerts\x18\x02 \x03(\v20.meraki.networks.v1.NetworkAlertsSettings.AlertsR\x06alerts\x12H\n" +
-	"\x06muting\x18\x03 \x01(\v20.meraki.networks.v1.NetworkAlertsSettings.MutingR\x06muting\x1a\xaa\x01\n" +
+	"\x06muting\x18\x03 \x01(\v20.meraki.networks.v1.NetworkAlertsSettings.MutingR\x06muting\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf9\x01\n" +
 	"\x13DefaultDestinations\x12\x16\n" +
 	"\x06emails\x18\x01 \x03(\tR\x06emails\x12\"\n" +
 	"\n" +
 	"all_admins\x18\x02 \x01(\bH\x00R\tallAdmins\x88\x01\x01\x12\x17\n" +
 	"\x04snmp\x18\x03 \x01(\bH\x01R\x04snmp\x88\x01\x01\x12&\n" +
-	"\x0fhttp_server_ids\x18\x04 \x03(\tR\rhttpServerIdsB\r\n" +
+	"\x0fhttp_server_ids\x18\x04 \x03(\tR\rhttpServerIds\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_all_adminsB\a\n" +
-	"\x05_snmp\x1a\xfd\n" +
-	"\n" +
+	"\x05_snmp\x1a\xb9\r\n" +
 	"\x06Alerts\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12q\n" +
 	"\x12alert_destinations\x18\x03 \x01(\v2B.meraki.networks.v1.NetworkAlertsSettings.Alerts.AlertDestinationsR\x11alertDestinations\x12R\n" +
-	"\afilters\x18\x04 \x01(\v28.meraki.networks.v1.NetworkAlertsSettings.Alerts.FiltersR\afilters\x1a\xc9\x01\n" +
+	"\afilters\x18\x04 \x01(\v28.meraki.networks.v1.NetworkAlertsSettings.Alerts.FiltersR\afilters\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x98\x02\n" +
 	"\x11AlertDestinations\x12\x16\n" +
 	"\x06emails\x18\x01 \x03(\tR\x06emails\x12\x1f\n" +
 	"\vsms_numbers\x18\x02 \x03(\tR\n" +
@@ -1849,9 +1470,10 @@ const file_meraki_networks_v1_alerts_proto_rawDesc = "" +
 	"\n" +
 	"all_admins\x18\x03 \x01(\bH\x00R\tallAdmins\x88\x01\x01\x12\x17\n" +
 	"\x04snmp\x18\x04 \x01(\bH\x01R\x04snmp\x88\x01\x01\x12&\n" +
-	"\x0fhttp_server_ids\x18\x05 \x03(\tR\rhttpServerIdsB\r\n" +
+	"\x0fhttp_server_ids\x18\x05 \x03(\tR\rhttpServerIds\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_all_adminsB\a\n" +
-	"\x05_snmp\x1a\x92\a\n" +
+	"\x05_snmp\x1a\xb0\b\n" +
 	"\aFilters\x12c\n" +
 	"\n" +
 	"conditions\x18\x01 \x03(\v2C.meraki.networks.v1.NetworkAlertsSettings.Alerts.Filters.ConditionsR\n" +
@@ -1870,14 +1492,16 @@ const file_meraki_networks_v1_alerts_proto_rawDesc = "" +
 	"\x03tag\x18\f \x01(\tH\tR\x03tag\x88\x01\x01\x12!\n" +
 	"\tthreshold\x18\r \x01(\x03H\n" +
 	"R\tthreshold\x88\x01\x01\x12\x1d\n" +
-	"\atimeout\x18\x0e \x01(\x03H\vR\atimeout\x88\x01\x01\x1a\xe0\x01\n" +
+	"\atimeout\x18\x0e \x01(\x03H\vR\atimeout\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xaf\x02\n" +
 	"\n" +
 	"Conditions\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x17\n" +
 	"\x04unit\x18\x02 \x01(\tH\x01R\x04unit\x88\x01\x01\x12\x1f\n" +
 	"\bduration\x18\x03 \x01(\x03H\x02R\bduration\x88\x01\x01\x12!\n" +
 	"\tdirection\x18\x04 \x01(\tH\x03R\tdirection\x88\x01\x01\x12!\n" +
-	"\tthreshold\x18\x05 \x01(\x01H\x04R\tthreshold\x88\x01\x01B\a\n" +
+	"\tthreshold\x18\x05 \x01(\x01H\x04R\tthreshold\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_typeB\a\n" +
 	"\x05_unitB\v\n" +
 	"\t_durationB\f\n" +
@@ -1901,103 +1525,27 @@ const file_meraki_networks_v1_alerts_proto_rawDesc = "" +
 	"\b_timeoutB\a\n" +
 	"\x05_typeB\n" +
 	"\n" +
-	"\b_enabled\x1a\xb4\x01\n" +
+	"\b_enabled\x1a\xd3\x02\n" +
 	"\x06Muting\x12l\n" +
-	"\x11by_port_schedules\x18\x01 \x01(\v2@.meraki.networks.v1.NetworkAlertsSettings.Muting.ByPortSchedulesR\x0fbyPortSchedules\x1a<\n" +
+	"\x11by_port_schedules\x18\x01 \x01(\v2@.meraki.networks.v1.NetworkAlertsSettings.Muting.ByPortSchedulesR\x0fbyPortSchedules\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8b\x01\n" +
 	"\x0fByPortSchedules\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\"\xa8\x12\n" +
+	"\b_enabled\"\x82\x04\n" +
 	"\"UpdateNetworkAlertsSettingsRequest\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12}\n" +
-	"\x14default_destinations\x18\x02 \x01(\v2J.meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.DefaultDestinationsR\x13defaultDestinations\x12U\n" +
-	"\x06alerts\x18\x03 \x03(\v2=.meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.AlertsR\x06alerts\x12U\n" +
-	"\x06muting\x18\x04 \x01(\v2=.meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.MutingR\x06muting\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xaa\x01\n" +
-	"\x13DefaultDestinations\x12\x16\n" +
-	"\x06emails\x18\x01 \x03(\tR\x06emails\x12\"\n" +
-	"\n" +
-	"all_admins\x18\x02 \x01(\bH\x00R\tallAdmins\x88\x01\x01\x12\x17\n" +
-	"\x04snmp\x18\x03 \x01(\bH\x01R\x04snmp\x88\x01\x01\x12&\n" +
-	"\x0fhttp_server_ids\x18\x04 \x03(\tR\rhttpServerIdsB\r\n" +
-	"\v_all_adminsB\a\n" +
-	"\x05_snmp\x1a\xa4\v\n" +
-	"\x06Alerts\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12~\n" +
-	"\x12alert_destinations\x18\x03 \x01(\v2O.meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.Alerts.AlertDestinationsR\x11alertDestinations\x12_\n" +
-	"\afilters\x18\x04 \x01(\v2E.meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.Alerts.FiltersR\afilters\x1a\xc9\x01\n" +
-	"\x11AlertDestinations\x12\x16\n" +
-	"\x06emails\x18\x01 \x03(\tR\x06emails\x12\x1f\n" +
-	"\vsms_numbers\x18\x02 \x03(\tR\n" +
-	"smsNumbers\x12\"\n" +
-	"\n" +
-	"all_admins\x18\x03 \x01(\bH\x00R\tallAdmins\x88\x01\x01\x12\x17\n" +
-	"\x04snmp\x18\x04 \x01(\bH\x01R\x04snmp\x88\x01\x01\x12&\n" +
-	"\x0fhttp_server_ids\x18\x05 \x03(\tR\rhttpServerIdsB\r\n" +
-	"\v_all_adminsB\a\n" +
-	"\x05_snmp\x1a\x9f\a\n" +
-	"\aFilters\x12p\n" +
-	"\n" +
-	"conditions\x18\x01 \x03(\v2P.meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.Alerts.Filters.ConditionsR\n" +
-	"conditions\x12&\n" +
-	"\ffailure_type\x18\x02 \x01(\tH\x00R\vfailureType\x88\x01\x01\x12,\n" +
-	"\x0flookback_window\x18\x03 \x01(\x03H\x01R\x0elookbackWindow\x88\x01\x01\x12&\n" +
-	"\fmin_duration\x18\x04 \x01(\x03H\x02R\vminDuration\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x05 \x01(\tH\x03R\x04name\x88\x01\x01\x12\x1b\n" +
-	"\x06period\x18\x06 \x01(\x03H\x04R\x06period\x88\x01\x01\x12\x1f\n" +
-	"\bpriority\x18\a \x01(\tH\x05R\bpriority\x88\x01\x01\x12\x19\n" +
-	"\x05regex\x18\b \x01(\tH\x06R\x05regex\x88\x01\x01\x12\x1f\n" +
-	"\bselector\x18\t \x01(\tH\aR\bselector\x88\x01\x01\x12\x18\n" +
-	"\aserials\x18\n" +
-	" \x03(\tR\aserials\x12\x1e\n" +
-	"\bssid_num\x18\v \x01(\x03H\bR\assidNum\x88\x01\x01\x12\x15\n" +
-	"\x03tag\x18\f \x01(\tH\tR\x03tag\x88\x01\x01\x12!\n" +
-	"\tthreshold\x18\r \x01(\x03H\n" +
-	"R\tthreshold\x88\x01\x01\x12\x1d\n" +
-	"\atimeout\x18\x0e \x01(\x03H\vR\atimeout\x88\x01\x01\x1a\xe0\x01\n" +
-	"\n" +
-	"Conditions\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x17\n" +
-	"\x04unit\x18\x02 \x01(\tH\x01R\x04unit\x88\x01\x01\x12\x1f\n" +
-	"\bduration\x18\x03 \x01(\x03H\x02R\bduration\x88\x01\x01\x12!\n" +
-	"\tdirection\x18\x04 \x01(\tH\x03R\tdirection\x88\x01\x01\x12!\n" +
-	"\tthreshold\x18\x05 \x01(\x01H\x04R\tthreshold\x88\x01\x01B\a\n" +
-	"\x05_typeB\a\n" +
-	"\x05_unitB\v\n" +
-	"\t_durationB\f\n" +
-	"\n" +
-	"_directionB\f\n" +
-	"\n" +
-	"_thresholdB\x0f\n" +
-	"\r_failure_typeB\x12\n" +
-	"\x10_lookback_windowB\x0f\n" +
-	"\r_min_durationB\a\n" +
-	"\x05_nameB\t\n" +
-	"\a_periodB\v\n" +
-	"\t_priorityB\b\n" +
-	"\x06_regexB\v\n" +
-	"\t_selectorB\v\n" +
-	"\t_ssid_numB\x06\n" +
-	"\x04_tagB\f\n" +
-	"\n" +
-	"_thresholdB\n" +
-	"\n" +
-	"\b_timeoutB\a\n" +
-	"\x05_typeB\n" +
-	"\n" +
-	"\b_enabled\x1a\xc1\x01\n" +
-	"\x06Muting\x12y\n" +
-	"\x11by_port_schedules\x18\x01 \x01(\v2M.meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.Muting.ByPortSchedulesR\x0fbyPortSchedules\x1a<\n" +
-	"\x0fByPortSchedules\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\r\n" +
-	"\v_network_idBu\n" +
-	"\x1ccom.merakibroker.networks.v1B\vAlertsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12p\n" +
+	"\x14default_destinations\x18\x02 \x01(\v2=.meraki.networks.v1.NetworkAlertsSettings.DefaultDestinationsR\x13defaultDestinations\x12H\n" +
+	"\x06alerts\x18\x03 \x03(\v20.meraki.networks.v1.NetworkAlertsSettings.AlertsR\x06alerts\x12H\n" +
+	"\x06muting\x18\x04 \x01(\v20.meraki.networks.v1.NetworkAlertsSettings.MutingR\x06muting\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_network_idB\x90\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\vAlertsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var (
 	file_meraki_networks_v1_alerts_proto_rawDescOnce sync.Once
@@ -2011,69 +1559,72 @@ func file_meraki_networks_v1_alerts_proto_rawDescGZIP() []byte {
 	return file_meraki_networks_v1_alerts_proto_rawDescData
 }
 
-var file_meraki_networks_v1_alerts_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_meraki_networks_v1_alerts_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_meraki_networks_v1_alerts_proto_goTypes = []any{
-	(*GetNetworkAlertsHistoryRequest)(nil),                               // 0: meraki.networks.v1.GetNetworkAlertsHistoryRequest
-	(*GetNetworkAlertsHistoryResponse)(nil),                              // 1: meraki.networks.v1.GetNetworkAlertsHistoryResponse
-	(*GetNetworkAlertsSettingsRequest)(nil),                              // 2: meraki.networks.v1.GetNetworkAlertsSettingsRequest
-	(*NetworkAlertsSettings)(nil),                                        // 3: meraki.networks.v1.NetworkAlertsSettings
-	(*UpdateNetworkAlertsSettingsRequest)(nil),                           // 4: meraki.networks.v1.UpdateNetworkAlertsSettingsRequest
-	(*GetNetworkAlertsHistoryResponse_Item)(nil),                         // 5: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item
-	(*GetNetworkAlertsHistoryResponse_Item_Device)(nil),                  // 6: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Device
-	(*GetNetworkAlertsHistoryResponse_Item_Destinations)(nil),            // 7: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations
-	(*GetNetworkAlertsHistoryResponse_Item_Destinations_Email)(nil),      // 8: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.Email
-	(*GetNetworkAlertsHistoryResponse_Item_Destinations_Push)(nil),       // 9: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.Push
-	(*GetNetworkAlertsHistoryResponse_Item_Destinations_Sms)(nil),        // 10: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.Sms
-	(*GetNetworkAlertsHistoryResponse_Item_Destinations_Webhook)(nil),    // 11: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.Webhook
-	(*NetworkAlertsSettings_DefaultDestinations)(nil),                    // 12: meraki.networks.v1.NetworkAlertsSettings.DefaultDestinations
-	(*NetworkAlertsSettings_Alerts)(nil),                                 // 13: meraki.networks.v1.NetworkAlertsSettings.Alerts
-	(*NetworkAlertsSettings_Muting)(nil),                                 // 14: meraki.networks.v1.NetworkAlertsSettings.Muting
-	(*NetworkAlertsSettings_Alerts_AlertDestinations)(nil),               // 15: meraki.networks.v1.NetworkAlertsSettings.Alerts.AlertDestinations
-	(*NetworkAlertsSettings_Alerts_Filters)(nil),                         // 16: meraki.networks.v1.NetworkAlertsSettings.Alerts.Filters
-	(*NetworkAlertsSettings_Alerts_Filters_Conditions)(nil),              // 17: meraki.networks.v1.NetworkAlertsSettings.Alerts.Filters.Conditions
-	(*NetworkAlertsSettings_Muting_ByPortSchedules)(nil),                 // 18: meraki.networks.v1.NetworkAlertsSettings.Muting.ByPortSchedules
-	(*UpdateNetworkAlertsSettingsRequest_DefaultDestinations)(nil),       // 19: meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.DefaultDestinations
-	(*UpdateNetworkAlertsSettingsRequest_Alerts)(nil),                    // 20: meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.Alerts
-	(*UpdateNetworkAlertsSettingsRequest_Muting)(nil),                    // 21: meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.Muting
-	(*UpdateNetworkAlertsSettingsRequest_Alerts_AlertDestinations)(nil),  // 22: meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.Alerts.AlertDestinations
-	(*UpdateNetworkAlertsSettingsRequest_Alerts_Filters)(nil),            // 23: meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.Alerts.Filters
-	(*UpdateNetworkAlertsSettingsRequest_Alerts_Filters_Conditions)(nil), // 24: meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.Alerts.Filters.Conditions
-	(*UpdateNetworkAlertsSettingsRequest_Muting_ByPortSchedules)(nil),    // 25: meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.Muting.ByPortSchedules
-	(*v1.PageInfo)(nil),           // 26: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 27: google.protobuf.FieldMask
-	(*structpb.Struct)(nil),       // 28: google.protobuf.Struct
+	(*GetNetworkAlertsHistoryRequest)(nil),                            // 0: meraki.networks.v1.GetNetworkAlertsHistoryRequest
+	(*GetNetworkAlertsHistoryResponse)(nil),                           // 1: meraki.networks.v1.GetNetworkAlertsHistoryResponse
+	(*GetNetworkAlertsSettingsRequest)(nil),                           // 2: meraki.networks.v1.GetNetworkAlertsSettingsRequest
+	(*NetworkAlertsSettings)(nil),                                     // 3: meraki.networks.v1.NetworkAlertsSettings
+	(*UpdateNetworkAlertsSettingsRequest)(nil),                        // 4: meraki.networks.v1.UpdateNetworkAlertsSettingsRequest
+	(*GetNetworkAlertsHistoryResponse_Item)(nil),                      // 5: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item
+	(*GetNetworkAlertsHistoryResponse_Item_Device)(nil),               // 6: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Device
+	(*GetNetworkAlertsHistoryResponse_Item_Destinations)(nil),         // 7: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations
+	(*GetNetworkAlertsHistoryResponse_Item_Destinations_Email)(nil),   // 8: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.Email
+	(*GetNetworkAlertsHistoryResponse_Item_Destinations_Push)(nil),    // 9: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.Push
+	(*GetNetworkAlertsHistoryResponse_Item_Destinations_Sms)(nil),     // 10: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.Sms
+	(*GetNetworkAlertsHistoryResponse_Item_Destinations_Webhook)(nil), // 11: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.Webhook
+	(*NetworkAlertsSettings_DefaultDestinations)(nil),                 // 12: meraki.networks.v1.NetworkAlertsSettings.DefaultDestinations
+	(*NetworkAlertsSettings_Alerts)(nil),                              // 13: meraki.networks.v1.NetworkAlertsSettings.Alerts
+	(*NetworkAlertsSettings_Muting)(nil),                              // 14: meraki.networks.v1.NetworkAlertsSettings.Muting
+	(*NetworkAlertsSettings_Alerts_AlertDestinations)(nil),            // 15: meraki.networks.v1.NetworkAlertsSettings.Alerts.AlertDestinations
+	(*NetworkAlertsSettings_Alerts_Filters)(nil),                      // 16: meraki.networks.v1.NetworkAlertsSettings.Alerts.Filters
+	(*NetworkAlertsSettings_Alerts_Filters_Conditions)(nil),           // 17: meraki.networks.v1.NetworkAlertsSettings.Alerts.Filters.Conditions
+	(*NetworkAlertsSettings_Muting_ByPortSchedules)(nil),              // 18: meraki.networks.v1.NetworkAlertsSettings.Muting.ByPortSchedules
+	(*v1.PageInfo)(nil),                                               // 19: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                                           // 20: google.protobuf.Struct
 }
 var file_meraki_networks_v1_alerts_proto_depIdxs = []int32{
 	5,  // 0: meraki.networks.v1.GetNetworkAlertsHistoryResponse.items:type_name -> meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item
-	26, // 1: meraki.networks.v1.GetNetworkAlertsHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	12, // 2: meraki.networks.v1.NetworkAlertsSettings.default_destinations:type_name -> meraki.networks.v1.NetworkAlertsSettings.DefaultDestinations
-	13, // 3: meraki.networks.v1.NetworkAlertsSettings.alerts:type_name -> meraki.networks.v1.NetworkAlertsSettings.Alerts
-	14, // 4: meraki.networks.v1.NetworkAlertsSettings.muting:type_name -> meraki.networks.v1.NetworkAlertsSettings.Muting
-	19, // 5: meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.default_destinations:type_name -> meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.DefaultDestinations
-	20, // 6: meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.alerts:type_name -> meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.Alerts
-	21, // 7: meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.muting:type_name -> meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.Muting
-	27, // 8: meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	27, // 9: meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6,  // 10: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.device:type_name -> meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Device
-	7,  // 11: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.destinations:type_name -> meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations
-	28, // 12: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.alert_data:type_name -> google.protobuf.Struct
-	8,  // 13: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.email:type_name -> meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.Email
-	9,  // 14: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.push:type_name -> meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.Push
-	10, // 15: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.sms:type_name -> meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.Sms
-	11, // 16: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.webhook:type_name -> meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.Webhook
-	15, // 17: meraki.networks.v1.NetworkAlertsSettings.Alerts.alert_destinations:type_name -> meraki.networks.v1.NetworkAlertsSettings.Alerts.AlertDestinations
-	16, // 18: meraki.networks.v1.NetworkAlertsSettings.Alerts.filters:type_name -> meraki.networks.v1.NetworkAlertsSettings.Alerts.Filters
-	18, // 19: meraki.networks.v1.NetworkAlertsSettings.Muting.by_port_schedules:type_name -> meraki.networks.v1.NetworkAlertsSettings.Muting.ByPortSchedules
-	17, // 20: meraki.networks.v1.NetworkAlertsSettings.Alerts.Filters.conditions:type_name -> meraki.networks.v1.NetworkAlertsSettings.Alerts.Filters.Conditions
-	22, // 21: meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.Alerts.alert_destinations:type_name -> meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.Alerts.AlertDestinations
-	23, // 22: meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.Alerts.filters:type_name -> meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.Alerts.Filters
-	25, // 23: meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.Muting.by_port_schedules:type_name -> meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.Muting.ByPortSchedules
-	24, // 24: meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.Alerts.Filters.conditions:type_name -> meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.Alerts.Filters.Conditions
-	25, // [25:25] is the sub-list for method output_type
-	25, // [25:25] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	19, // 1: meraki.networks.v1.GetNetworkAlertsHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	20, // 2: meraki.networks.v1.GetNetworkAlertsHistoryResponse.additional_properties:type_name -> google.protobuf.Struct
+	12, // 3: meraki.networks.v1.NetworkAlertsSettings.default_destinations:type_name -> meraki.networks.v1.NetworkAlertsSettings.DefaultDestinations
+	13, // 4: meraki.networks.v1.NetworkAlertsSettings.alerts:type_name -> meraki.networks.v1.NetworkAlertsSettings.Alerts
+	14, // 5: meraki.networks.v1.NetworkAlertsSettings.muting:type_name -> meraki.networks.v1.NetworkAlertsSettings.Muting
+	20, // 6: meraki.networks.v1.NetworkAlertsSettings.additional_properties:type_name -> google.protobuf.Struct
+	12, // 7: meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.default_destinations:type_name -> meraki.networks.v1.NetworkAlertsSettings.DefaultDestinations
+	13, // 8: meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.alerts:type_name -> meraki.networks.v1.NetworkAlertsSettings.Alerts
+	14, // 9: meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.muting:type_name -> meraki.networks.v1.NetworkAlertsSettings.Muting
+	20, // 10: meraki.networks.v1.UpdateNetworkAlertsSettingsRequest.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 11: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.device:type_name -> meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Device
+	7,  // 12: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.destinations:type_name -> meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations
+	20, // 13: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.alert_data:type_name -> google.protobuf.Struct
+	20, // 14: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	20, // 15: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Device.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 16: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.email:type_name -> meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.Email
+	9,  // 17: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.push:type_name -> meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.Push
+	10, // 18: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.sms:type_name -> meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.Sms
+	11, // 19: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.webhook:type_name -> meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.Webhook
+	20, // 20: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.additional_properties:type_name -> google.protobuf.Struct
+	20, // 21: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.Email.additional_properties:type_name -> google.protobuf.Struct
+	20, // 22: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.Push.additional_properties:type_name -> google.protobuf.Struct
+	20, // 23: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.Sms.additional_properties:type_name -> google.protobuf.Struct
+	20, // 24: meraki.networks.v1.GetNetworkAlertsHistoryResponse.Item.Destinations.Webhook.additional_properties:type_name -> google.protobuf.Struct
+	20, // 25: meraki.networks.v1.NetworkAlertsSettings.DefaultDestinations.additional_properties:type_name -> google.protobuf.Struct
+	15, // 26: meraki.networks.v1.NetworkAlertsSettings.Alerts.alert_destinations:type_name -> meraki.networks.v1.NetworkAlertsSettings.Alerts.AlertDestinations
+	16, // 27: meraki.networks.v1.NetworkAlertsSettings.Alerts.filters:type_name -> meraki.networks.v1.NetworkAlertsSettings.Alerts.Filters
+	20, // 28: meraki.networks.v1.NetworkAlertsSettings.Alerts.additional_properties:type_name -> google.protobuf.Struct
+	18, // 29: meraki.networks.v1.NetworkAlertsSettings.Muting.by_port_schedules:type_name -> meraki.networks.v1.NetworkAlertsSettings.Muting.ByPortSchedules
+	20, // 30: meraki.networks.v1.NetworkAlertsSettings.Muting.additional_properties:type_name -> google.protobuf.Struct
+	20, // 31: meraki.networks.v1.NetworkAlertsSettings.Alerts.AlertDestinations.additional_properties:type_name -> google.protobuf.Struct
+	17, // 32: meraki.networks.v1.NetworkAlertsSettings.Alerts.Filters.conditions:type_name -> meraki.networks.v1.NetworkAlertsSettings.Alerts.Filters.Conditions
+	20, // 33: meraki.networks.v1.NetworkAlertsSettings.Alerts.Filters.additional_properties:type_name -> google.protobuf.Struct
+	20, // 34: meraki.networks.v1.NetworkAlertsSettings.Alerts.Filters.Conditions.additional_properties:type_name -> google.protobuf.Struct
+	20, // 35: meraki.networks.v1.NetworkAlertsSettings.Muting.ByPortSchedules.additional_properties:type_name -> google.protobuf.Struct
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_meraki_networks_v1_alerts_proto_init() }
@@ -2096,19 +1647,13 @@ func file_meraki_networks_v1_alerts_proto_init() {
 	file_meraki_networks_v1_alerts_proto_msgTypes[16].OneofWrappers = []any{}
 	file_meraki_networks_v1_alerts_proto_msgTypes[17].OneofWrappers = []any{}
 	file_meraki_networks_v1_alerts_proto_msgTypes[18].OneofWrappers = []any{}
-	file_meraki_networks_v1_alerts_proto_msgTypes[19].OneofWrappers = []any{}
-	file_meraki_networks_v1_alerts_proto_msgTypes[20].OneofWrappers = []any{}
-	file_meraki_networks_v1_alerts_proto_msgTypes[22].OneofWrappers = []any{}
-	file_meraki_networks_v1_alerts_proto_msgTypes[23].OneofWrappers = []any{}
-	file_meraki_networks_v1_alerts_proto_msgTypes[24].OneofWrappers = []any{}
-	file_meraki_networks_v1_alerts_proto_msgTypes[25].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_networks_v1_alerts_proto_rawDesc), len(file_meraki_networks_v1_alerts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -121,11 +122,12 @@ func (x *GetNetworkBluetoothClientsRequest) GetIncludeConnectivityHistory() bool
 
 // Answer of getNetworkBluetoothClients.
 type GetNetworkBluetoothClientsResponse struct {
-	state         protoimpl.MessageState    `protogen:"open.v1"`
-	Items         []*NetworkBluetoothClient `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo              `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState    `protogen:"open.v1"`
+	Items                []*NetworkBluetoothClient `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo              `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkBluetoothClientsResponse) Reset() {
@@ -172,22 +174,31 @@ func (x *GetNetworkBluetoothClientsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of getNetworkBluetoothClient. Row of getNetworkBluetoothClients.
+func (x *GetNetworkBluetoothClientsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The bluetooth client of a network. Answer of getNetworkBluetoothClient. Row of
+// getNetworkBluetoothClients.
 type NetworkBluetoothClient struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	Id              *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Mac             *string                `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	NetworkId       *string                `protobuf:"bytes,3,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Name            *string                `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	DeviceName      *string                `protobuf:"bytes,5,opt,name=device_name,json=deviceName,proto3,oneof" json:"device_name,omitempty"`
-	Manufacturer    *string                `protobuf:"bytes,6,opt,name=manufacturer,proto3,oneof" json:"manufacturer,omitempty"`
-	LastSeen        *int64                 `protobuf:"varint,7,opt,name=last_seen,json=lastSeen,proto3,oneof" json:"last_seen,omitempty"`
-	SeenByDeviceMac *string                `protobuf:"bytes,8,opt,name=seen_by_device_mac,json=seenByDeviceMac,proto3,oneof" json:"seen_by_device_mac,omitempty"`
-	InSightAlert    *bool                  `protobuf:"varint,9,opt,name=in_sight_alert,json=inSightAlert,proto3,oneof" json:"in_sight_alert,omitempty"`
-	OutOfSightAlert *bool                  `protobuf:"varint,10,opt,name=out_of_sight_alert,json=outOfSightAlert,proto3,oneof" json:"out_of_sight_alert,omitempty"`
-	Tags            []string               `protobuf:"bytes,11,rep,name=tags,proto3" json:"tags,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Mac                  *string                `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	NetworkId            *string                `protobuf:"bytes,3,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Name                 *string                `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	DeviceName           *string                `protobuf:"bytes,5,opt,name=device_name,json=deviceName,proto3,oneof" json:"device_name,omitempty"`
+	Manufacturer         *string                `protobuf:"bytes,6,opt,name=manufacturer,proto3,oneof" json:"manufacturer,omitempty"`
+	LastSeen             *int64                 `protobuf:"varint,7,opt,name=last_seen,json=lastSeen,proto3,oneof" json:"last_seen,omitempty"`
+	SeenByDeviceMac      *string                `protobuf:"bytes,8,opt,name=seen_by_device_mac,json=seenByDeviceMac,proto3,oneof" json:"seen_by_device_mac,omitempty"`
+	InSightAlert         *bool                  `protobuf:"varint,9,opt,name=in_sight_alert,json=inSightAlert,proto3,oneof" json:"in_sight_alert,omitempty"`
+	OutOfSightAlert      *bool                  `protobuf:"varint,10,opt,name=out_of_sight_alert,json=outOfSightAlert,proto3,oneof" json:"out_of_sight_alert,omitempty"`
+	Tags                 []string               `protobuf:"bytes,11,rep,name=tags,proto3" json:"tags,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkBluetoothClient) Reset() {
@@ -297,6 +308,13 @@ func (x *NetworkBluetoothClient) GetTags() []string {
 	return nil
 }
 
+func (x *NetworkBluetoothClient) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getNetworkBluetoothClient.
 type GetNetworkBluetoothClientRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -372,7 +390,7 @@ var File_meraki_networks_v1_bluetooth_clients_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_bluetooth_clients_proto_rawDesc = "" +
 	"\n" +
-	"*meraki/networks/v1/bluetooth_clients.proto\x12\x12meraki.networks.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xb0\x03\n" +
+	"*meraki/networks/v1/bluetooth_clients.proto\x12\x12meraki.networks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xb0\x03\n" +
 	"!GetNetworkBluetoothClientsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x13\n" +
@@ -388,10 +406,11 @@ const file_meraki_networks_v1_bluetooth_clients_proto_rawDesc = "" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
 	"\x0e_ending_beforeB\x1f\n" +
-	"\x1d_include_connectivity_history\"\xa4\x01\n" +
-	"\"GetNetworkBluetoothClientsResponse\x12@\n" +
-	"\x05items\x18\x01 \x03(\v2*.meraki.networks.v1.NetworkBluetoothClientR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xac\x04\n" +
+	"\x1d_include_connectivity_history\"\xf5\x01\n" +
+	"\"GetNetworkBluetoothClientsResponse\x12A\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2*.meraki.networks.v1.NetworkBluetoothClientR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xfb\x04\n" +
 	"\x16NetworkBluetoothClient\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
 	"\x03mac\x18\x02 \x01(\tH\x01R\x03mac\x88\x01\x01\x12\"\n" +
@@ -406,7 +425,8 @@ const file_meraki_networks_v1_bluetooth_clients_proto_rawDesc = "" +
 	"\x0ein_sight_alert\x18\t \x01(\bH\bR\finSightAlert\x88\x01\x01\x120\n" +
 	"\x12out_of_sight_alert\x18\n" +
 	" \x01(\bH\tR\x0foutOfSightAlert\x88\x01\x01\x12\x12\n" +
-	"\x04tags\x18\v \x03(\tR\x04tagsB\x05\n" +
+	"\x04tags\x18\v \x03(\tR\x04tags\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_macB\r\n" +
 	"\v_network_idB\a\n" +
@@ -427,8 +447,8 @@ const file_meraki_networks_v1_bluetooth_clients_proto_rawDesc = "" +
 	"\v_network_idB\x16\n" +
 	"\x14_bluetooth_client_idB\x1f\n" +
 	"\x1d_include_connectivity_historyB \n" +
-	"\x1e_connectivity_history_timespanB\x7f\n" +
-	"\x1ccom.merakibroker.networks.v1B\x15BluetoothClientsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"\x1e_connectivity_history_timespanB\x9a\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\x15BluetoothClientsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var (
 	file_meraki_networks_v1_bluetooth_clients_proto_rawDescOnce sync.Once
@@ -449,15 +469,18 @@ var file_meraki_networks_v1_bluetooth_clients_proto_goTypes = []any{
 	(*NetworkBluetoothClient)(nil),             // 2: meraki.networks.v1.NetworkBluetoothClient
 	(*GetNetworkBluetoothClientRequest)(nil),   // 3: meraki.networks.v1.GetNetworkBluetoothClientRequest
 	(*v1.PageInfo)(nil),                        // 4: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                    // 5: google.protobuf.Struct
 }
 var file_meraki_networks_v1_bluetooth_clients_proto_depIdxs = []int32{
 	2, // 0: meraki.networks.v1.GetNetworkBluetoothClientsResponse.items:type_name -> meraki.networks.v1.NetworkBluetoothClient
 	4, // 1: meraki.networks.v1.GetNetworkBluetoothClientsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	5, // 2: meraki.networks.v1.GetNetworkBluetoothClientsResponse.additional_properties:type_name -> google.protobuf.Struct
+	5, // 3: meraki.networks.v1.NetworkBluetoothClient.additional_properties:type_name -> google.protobuf.Struct
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_meraki_networks_v1_bluetooth_clients_proto_init() }

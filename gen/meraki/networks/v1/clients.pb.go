@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -205,11 +205,12 @@ func (x *GetNetworkClientsRequest) GetRecentDeviceConnections() []string {
 
 // Answer of getNetworkClients.
 type GetNetworkClientsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*NetworkClient       `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Items                []*NetworkClient       `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkClientsResponse) Reset() {
@@ -256,7 +257,14 @@ func (x *GetNetworkClientsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of getNetworkClient. Row of getNetworkClients.
+func (x *GetNetworkClientsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The client of a network. Answer of getNetworkClient. Row of getNetworkClients.
 type NetworkClient struct {
 	state                protoimpl.MessageState `protogen:"open.v1"`
 	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
@@ -265,8 +273,8 @@ type NetworkClient struct {
 	Ip6                  *string                `protobuf:"bytes,4,opt,name=ip6,proto3,oneof" json:"ip6,omitempty"`
 	Ip6Local             *string                `protobuf:"bytes,5,opt,name=ip6_local,json=ip6Local,proto3,oneof" json:"ip6_local,omitempty"`
 	Description          *string                `protobuf:"bytes,6,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	FirstSeen            *int64                 `protobuf:"varint,7,opt,name=first_seen,json=firstSeen,proto3,oneof" json:"first_seen,omitempty"`
-	LastSeen             *int64                 `protobuf:"varint,8,opt,name=last_seen,json=lastSeen,proto3,oneof" json:"last_seen,omitempty"`
+	FirstSeen            *string                `protobuf:"bytes,7,opt,name=first_seen,json=firstSeen,proto3,oneof" json:"first_seen,omitempty"`
+	LastSeen             *string                `protobuf:"bytes,8,opt,name=last_seen,json=lastSeen,proto3,oneof" json:"last_seen,omitempty"`
 	Manufacturer         *string                `protobuf:"bytes,9,opt,name=manufacturer,proto3,oneof" json:"manufacturer,omitempty"`
 	Model                *string                `protobuf:"bytes,10,opt,name=model,proto3,oneof" json:"model,omitempty"`
 	Os                   *string                `protobuf:"bytes,11,opt,name=os,proto3,oneof" json:"os,omitempty"`
@@ -294,6 +302,7 @@ type NetworkClient struct {
 	AdaptivePolicyGroup  *string              `protobuf:"bytes,31,opt,name=adaptive_policy_group,json=adaptivePolicyGroup,proto3,oneof" json:"adaptive_policy_group,omitempty"`
 	GroupPolicy8021X     *string              `protobuf:"bytes,32,opt,name=group_policy8021x,json=groupPolicy8021x,proto3,oneof" json:"group_policy8021x,omitempty"`
 	PskGroup             *string              `protobuf:"bytes,33,opt,name=psk_group,json=pskGroup,proto3,oneof" json:"psk_group,omitempty"`
+	AdditionalProperties *structpb.Struct     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -370,18 +379,18 @@ func (x *NetworkClient) GetDescription() string {
 	return ""
 }
 
-func (x *NetworkClient) GetFirstSeen() int64 {
+func (x *NetworkClient) GetFirstSeen() string {
 	if x != nil && x.FirstSeen != nil {
 		return *x.FirstSeen
 	}
-	return 0
+	return ""
 }
 
-func (x *NetworkClient) GetLastSeen() int64 {
+func (x *NetworkClient) GetLastSeen() string {
 	if x != nil && x.LastSeen != nil {
 		return *x.LastSeen
 	}
-	return 0
+	return ""
 }
 
 func (x *NetworkClient) GetManufacturer() string {
@@ -559,6 +568,13 @@ func (x *NetworkClient) GetPskGroup() string {
 	return ""
 }
 
+func (x *NetworkClient) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getNetworkClientsApplicationUsage.
 type GetNetworkClientsApplicationUsageRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -674,11 +690,12 @@ func (x *GetNetworkClientsApplicationUsageRequest) GetTimespan() float64 {
 
 // Answer of getNetworkClientsApplicationUsage.
 type GetNetworkClientsApplicationUsageResponse struct {
-	state         protoimpl.MessageState                            `protogen:"open.v1"`
-	Items         []*GetNetworkClientsApplicationUsageResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                      `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                            `protogen:"open.v1"`
+	Items                []*GetNetworkClientsApplicationUsageResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                      `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkClientsApplicationUsageResponse) Reset() {
@@ -721,6 +738,13 @@ func (x *GetNetworkClientsApplicationUsageResponse) GetItems() []*GetNetworkClie
 func (x *GetNetworkClientsApplicationUsageResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetNetworkClientsApplicationUsageResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -822,11 +846,12 @@ func (x *GetNetworkClientsBandwidthUsageHistoryRequest) GetEndingBefore() string
 
 // Answer of getNetworkClientsBandwidthUsageHistory.
 type GetNetworkClientsBandwidthUsageHistoryResponse struct {
-	state         protoimpl.MessageState                                 `protogen:"open.v1"`
-	Items         []*GetNetworkClientsBandwidthUsageHistoryResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                 `protogen:"open.v1"`
+	Items                []*GetNetworkClientsBandwidthUsageHistoryResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkClientsBandwidthUsageHistoryResponse) Reset() {
@@ -869,6 +894,13 @@ func (x *GetNetworkClientsBandwidthUsageHistoryResponse) GetItems() []*GetNetwor
 func (x *GetNetworkClientsBandwidthUsageHistoryResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetNetworkClientsBandwidthUsageHistoryResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -952,13 +984,14 @@ func (x *GetNetworkClientsOverviewRequest) GetResolution() int64 {
 	return 0
 }
 
-// Answer of getNetworkClientsOverview.
+// The clients overview of a network. Answer of getNetworkClientsOverview.
 type NetworkClientsOverview struct {
-	state         protoimpl.MessageState         `protogen:"open.v1"`
-	Counts        *NetworkClientsOverview_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	Usages        *NetworkClientsOverview_Usages `protobuf:"bytes,2,opt,name=usages,proto3" json:"usages,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState         `protogen:"open.v1"`
+	Counts               *NetworkClientsOverview_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
+	Usages               *NetworkClientsOverview_Usages `protobuf:"bytes,2,opt,name=usages,proto3" json:"usages,omitempty"`
+	AdditionalProperties *structpb.Struct               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkClientsOverview) Reset() {
@@ -1005,20 +1038,28 @@ func (x *NetworkClientsOverview) GetUsages() *NetworkClientsOverview_Usages {
 	return nil
 }
 
+func (x *NetworkClientsOverview) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of provisionNetworkClients.
 type ProvisionNetworkClientsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Clients []*ProvisionNetworkClientsRequest_Clients `protobuf:"bytes,2,rep,name=clients,proto3" json:"clients,omitempty"`
+	Clients []*ProvisionNetworkClientsResponse_Clients `protobuf:"bytes,2,rep,name=clients,proto3" json:"clients,omitempty"`
 	// Required. Known values: "Allowed", "Blocked", "Group policy", "Normal", "Per connection".
 	DevicePolicy                *string                                                     `protobuf:"bytes,3,opt,name=device_policy,json=devicePolicy,proto3,oneof" json:"device_policy,omitempty"`
 	GroupPolicyId               *string                                                     `protobuf:"bytes,4,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
 	PoliciesBySecurityAppliance *ProvisionNetworkClientsRequest_PoliciesBySecurityAppliance `protobuf:"bytes,5,opt,name=policies_by_security_appliance,json=policiesBySecurityAppliance,proto3" json:"policies_by_security_appliance,omitempty"`
 	PoliciesBySsid              map[string]*ProvisionNetworkClientsRequest_PoliciesBySsid   `protobuf:"bytes,6,rep,name=policies_by_ssid,json=policiesBySsid,proto3" json:"policies_by_ssid,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	NullFields                  *fieldmaskpb.FieldMask                                      `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields                 *fieldmaskpb.FieldMask                                      `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	EmptyFields                 []string                                                    `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields                  []string                                                    `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties        *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields               protoimpl.UnknownFields
 	sizeCache                   protoimpl.SizeCache
 }
@@ -1060,7 +1101,7 @@ func (x *ProvisionNetworkClientsRequest) GetNetworkId() string {
 	return ""
 }
 
-func (x *ProvisionNetworkClientsRequest) GetClients() []*ProvisionNetworkClientsRequest_Clients {
+func (x *ProvisionNetworkClientsRequest) GetClients() []*ProvisionNetworkClientsResponse_Clients {
 	if x != nil {
 		return x.Clients
 	}
@@ -1095,28 +1136,37 @@ func (x *ProvisionNetworkClientsRequest) GetPoliciesBySsid() map[string]*Provisi
 	return nil
 }
 
-func (x *ProvisionNetworkClientsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *ProvisionNetworkClientsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *ProvisionNetworkClientsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *ProvisionNetworkClientsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *ProvisionNetworkClientsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of provisionNetworkClients.
 type ProvisionNetworkClientsResponse struct {
-	state         protoimpl.MessageState                     `protogen:"open.v1"`
-	Clients       []*ProvisionNetworkClientsResponse_Clients `protobuf:"bytes,1,rep,name=clients,proto3" json:"clients,omitempty"`
-	DevicePolicy  *string                                    `protobuf:"bytes,2,opt,name=device_policy,json=devicePolicy,proto3,oneof" json:"device_policy,omitempty"`
-	GroupPolicyId *string                                    `protobuf:"bytes,3,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state   protoimpl.MessageState                     `protogen:"open.v1"`
+	Clients []*ProvisionNetworkClientsResponse_Clients `protobuf:"bytes,1,rep,name=clients,proto3" json:"clients,omitempty"`
+	// Known values: "Allowed", "Blocked", "Group policy", "Normal", "Per connection".
+	DevicePolicy         *string          `protobuf:"bytes,2,opt,name=device_policy,json=devicePolicy,proto3,oneof" json:"device_policy,omitempty"`
+	GroupPolicyId        *string          `protobuf:"bytes,3,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ProvisionNetworkClientsResponse) Reset() {
@@ -1168,6 +1218,13 @@ func (x *ProvisionNetworkClientsResponse) GetGroupPolicyId() string {
 		return *x.GroupPolicyId
 	}
 	return ""
+}
+
+func (x *ProvisionNetworkClientsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 // Request of getNetworkClientsUsageHistories.
@@ -1285,11 +1342,12 @@ func (x *GetNetworkClientsUsageHistoriesRequest) GetTimespan() float64 {
 
 // Answer of getNetworkClientsUsageHistories.
 type GetNetworkClientsUsageHistoriesResponse struct {
-	state         protoimpl.MessageState                          `protogen:"open.v1"`
-	Items         []*GetNetworkClientsUsageHistoriesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                    `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                          `protogen:"open.v1"`
+	Items                []*GetNetworkClientsUsageHistoriesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                    `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkClientsUsageHistoriesResponse) Reset() {
@@ -1332,6 +1390,13 @@ func (x *GetNetworkClientsUsageHistoriesResponse) GetItems() []*GetNetworkClient
 func (x *GetNetworkClientsUsageHistoriesResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetNetworkClientsUsageHistoriesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1446,15 +1511,16 @@ func (x *GetNetworkClientPolicyRequest) GetClientId() string {
 	return ""
 }
 
-// Answer of getNetworkClientPolicy, updateNetworkClientPolicy.
+// The client policy of a network. Answer of getNetworkClientPolicy, updateNetworkClientPolicy.
 type NetworkClientPolicy struct {
-	state          protoimpl.MessageState                `protogen:"open.v1"`
-	Mac            *string                               `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	DevicePolicy   *string                               `protobuf:"bytes,2,opt,name=device_policy,json=devicePolicy,proto3,oneof" json:"device_policy,omitempty"`
-	GroupPolicyId  *string                               `protobuf:"bytes,3,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
-	PoliciesBySsid []*NetworkClientPolicy_PoliciesBySsid `protobuf:"bytes,4,rep,name=policies_by_ssid,json=policiesBySsid,proto3" json:"policies_by_ssid,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                `protogen:"open.v1"`
+	Mac                  *string                               `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	DevicePolicy         *string                               `protobuf:"bytes,2,opt,name=device_policy,json=devicePolicy,proto3,oneof" json:"device_policy,omitempty"`
+	GroupPolicyId        *string                               `protobuf:"bytes,3,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
+	PoliciesBySsid       []*NetworkClientPolicy_PoliciesBySsid `protobuf:"bytes,4,rep,name=policies_by_ssid,json=policiesBySsid,proto3" json:"policies_by_ssid,omitempty"`
+	AdditionalProperties *structpb.Struct                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkClientPolicy) Reset() {
@@ -1515,6 +1581,13 @@ func (x *NetworkClientPolicy) GetPoliciesBySsid() []*NetworkClientPolicy_Policie
 	return nil
 }
 
+func (x *NetworkClientPolicy) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkClientPolicy.
 type UpdateNetworkClientPolicyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1523,12 +1596,13 @@ type UpdateNetworkClientPolicyRequest struct {
 	// Required.
 	ClientId *string `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3,oneof" json:"client_id,omitempty"`
 	// Required.
-	DevicePolicy  *string                `protobuf:"bytes,3,opt,name=device_policy,json=devicePolicy,proto3,oneof" json:"device_policy,omitempty"`
-	GroupPolicyId *string                `protobuf:"bytes,4,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	DevicePolicy         *string          `protobuf:"bytes,3,opt,name=device_policy,json=devicePolicy,proto3,oneof" json:"device_policy,omitempty"`
+	GroupPolicyId        *string          `protobuf:"bytes,4,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkClientPolicyRequest) Reset() {
@@ -1589,16 +1663,23 @@ func (x *UpdateNetworkClientPolicyRequest) GetGroupPolicyId() string {
 	return ""
 }
 
-func (x *UpdateNetworkClientPolicyRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkClientPolicyRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkClientPolicyRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkClientPolicyRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkClientPolicyRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1658,13 +1739,14 @@ func (x *GetNetworkClientSplashAuthorizationStatusRequest) GetClientId() string 
 	return ""
 }
 
-// Answer of getNetworkClientSplashAuthorizationStatus,
-// updateNetworkClientSplashAuthorizationStatus.
+// The client splash authorization status of a network. Answer of
+// getNetworkClientSplashAuthorizationStatus, updateNetworkClientSplashAuthorizationStatus.
 type NetworkClientSplashAuthorizationStatus struct {
-	state         protoimpl.MessageState                                   `protogen:"open.v1"`
-	Ssids         map[string]*NetworkClientSplashAuthorizationStatus_Ssids `protobuf:"bytes,1,rep,name=ssids,proto3" json:"ssids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                   `protogen:"open.v1"`
+	Ssids                map[string]*NetworkClientSplashAuthorizationStatus_Ssids `protobuf:"bytes,1,rep,name=ssids,proto3" json:"ssids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	AdditionalProperties *structpb.Struct                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkClientSplashAuthorizationStatus) Reset() {
@@ -1704,6 +1786,13 @@ func (x *NetworkClientSplashAuthorizationStatus) GetSsids() map[string]*NetworkC
 	return nil
 }
 
+func (x *NetworkClientSplashAuthorizationStatus) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkClientSplashAuthorizationStatus.
 type UpdateNetworkClientSplashAuthorizationStatusRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1712,11 +1801,12 @@ type UpdateNetworkClientSplashAuthorizationStatusRequest struct {
 	// Required.
 	ClientId *string `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3,oneof" json:"client_id,omitempty"`
 	// Required.
-	Ssids         map[string]*UpdateNetworkClientSplashAuthorizationStatusRequest_Ssids `protobuf:"bytes,3,rep,name=ssids,proto3" json:"ssids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	NullFields    *fieldmaskpb.FieldMask                                                `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                                `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Ssids                map[string]*NetworkClientSplashAuthorizationStatus_Ssids `protobuf:"bytes,3,rep,name=ssids,proto3" json:"ssids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	EmptyFields          []string                                                 `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                 `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkClientSplashAuthorizationStatusRequest) Reset() {
@@ -1763,23 +1853,30 @@ func (x *UpdateNetworkClientSplashAuthorizationStatusRequest) GetClientId() stri
 	return ""
 }
 
-func (x *UpdateNetworkClientSplashAuthorizationStatusRequest) GetSsids() map[string]*UpdateNetworkClientSplashAuthorizationStatusRequest_Ssids {
+func (x *UpdateNetworkClientSplashAuthorizationStatusRequest) GetSsids() map[string]*NetworkClientSplashAuthorizationStatus_Ssids {
 	if x != nil {
 		return x.Ssids
 	}
 	return nil
 }
 
-func (x *UpdateNetworkClientSplashAuthorizationStatusRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkClientSplashAuthorizationStatusRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkClientSplashAuthorizationStatusRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkClientSplashAuthorizationStatusRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkClientSplashAuthorizationStatusRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1865,11 +1962,12 @@ func (x *GetNetworkClientTrafficHistoryRequest) GetEndingBefore() string {
 
 // Answer of getNetworkClientTrafficHistory.
 type GetNetworkClientTrafficHistoryResponse struct {
-	state         protoimpl.MessageState                         `protogen:"open.v1"`
-	Items         []*GetNetworkClientTrafficHistoryResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                   `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                         `protogen:"open.v1"`
+	Items                []*GetNetworkClientTrafficHistoryResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                   `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkClientTrafficHistoryResponse) Reset() {
@@ -1912,6 +2010,13 @@ func (x *GetNetworkClientTrafficHistoryResponse) GetItems() []*GetNetworkClientT
 func (x *GetNetworkClientTrafficHistoryResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetNetworkClientTrafficHistoryResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1973,11 +2078,12 @@ func (x *GetNetworkClientUsageHistoryRequest) GetClientId() string {
 
 // Answer of getNetworkClientUsageHistory.
 type GetNetworkClientUsageHistoryResponse struct {
-	state         protoimpl.MessageState                       `protogen:"open.v1"`
-	Items         []*GetNetworkClientUsageHistoryResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                 `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                       `protogen:"open.v1"`
+	Items                []*GetNetworkClientUsageHistoryResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkClientUsageHistoryResponse) Reset() {
@@ -2024,13 +2130,21 @@ func (x *GetNetworkClientUsageHistoryResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetNetworkClientUsageHistoryResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkClient_ClientVpnConnections struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	RemoteIp       *string                `protobuf:"bytes,1,opt,name=remote_ip,json=remoteIp,proto3,oneof" json:"remote_ip,omitempty"`
-	ConnectedAt    *int64                 `protobuf:"varint,2,opt,name=connected_at,json=connectedAt,proto3,oneof" json:"connected_at,omitempty"`
-	DisconnectedAt *int64                 `protobuf:"varint,3,opt,name=disconnected_at,json=disconnectedAt,proto3,oneof" json:"disconnected_at,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	RemoteIp             *string                `protobuf:"bytes,1,opt,name=remote_ip,json=remoteIp,proto3,oneof" json:"remote_ip,omitempty"`
+	ConnectedAt          *int64                 `protobuf:"varint,2,opt,name=connected_at,json=connectedAt,proto3,oneof" json:"connected_at,omitempty"`
+	DisconnectedAt       *int64                 `protobuf:"varint,3,opt,name=disconnected_at,json=disconnectedAt,proto3,oneof" json:"disconnected_at,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkClient_ClientVpnConnections) Reset() {
@@ -2082,6 +2196,13 @@ func (x *NetworkClient_ClientVpnConnections) GetDisconnectedAt() int64 {
 		return *x.DisconnectedAt
 	}
 	return 0
+}
+
+func (x *NetworkClient_ClientVpnConnections) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 type NetworkClient_LldpList struct {
@@ -2173,11 +2294,12 @@ func (x *NetworkClient_CdpList) GetValues() []string {
 }
 
 type NetworkClient_Usage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Sent          *float64               `protobuf:"fixed64,1,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
-	Recv          *float64               `protobuf:"fixed64,2,opt,name=recv,proto3,oneof" json:"recv,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Sent                 *float64               `protobuf:"fixed64,1,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
+	Recv                 *float64               `protobuf:"fixed64,2,opt,name=recv,proto3,oneof" json:"recv,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkClient_Usage) Reset() {
@@ -2224,14 +2346,22 @@ func (x *NetworkClient_Usage) GetRecv() float64 {
 	return 0
 }
 
+func (x *NetworkClient_Usage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkClientsApplicationUsageResponse_Item struct {
-	state            protoimpl.MessageState                                             `protogen:"open.v1"`
-	ClientId         *string                                                            `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3,oneof" json:"client_id,omitempty"`
-	ClientIp         *string                                                            `protobuf:"bytes,2,opt,name=client_ip,json=clientIp,proto3,oneof" json:"client_ip,omitempty"`
-	ClientMac        *string                                                            `protobuf:"bytes,3,opt,name=client_mac,json=clientMac,proto3,oneof" json:"client_mac,omitempty"`
-	ApplicationUsage []*GetNetworkClientsApplicationUsageResponse_Item_ApplicationUsage `protobuf:"bytes,4,rep,name=application_usage,json=applicationUsage,proto3" json:"application_usage,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                protoimpl.MessageState                                             `protogen:"open.v1"`
+	ClientId             *string                                                            `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3,oneof" json:"client_id,omitempty"`
+	ClientIp             *string                                                            `protobuf:"bytes,2,opt,name=client_ip,json=clientIp,proto3,oneof" json:"client_ip,omitempty"`
+	ClientMac            *string                                                            `protobuf:"bytes,3,opt,name=client_mac,json=clientMac,proto3,oneof" json:"client_mac,omitempty"`
+	ApplicationUsage     []*GetNetworkClientsApplicationUsageResponse_Item_ApplicationUsage `protobuf:"bytes,4,rep,name=application_usage,json=applicationUsage,proto3" json:"application_usage,omitempty"`
+	AdditionalProperties *structpb.Struct                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkClientsApplicationUsageResponse_Item) Reset() {
@@ -2292,13 +2422,21 @@ func (x *GetNetworkClientsApplicationUsageResponse_Item) GetApplicationUsage() [
 	return nil
 }
 
+func (x *GetNetworkClientsApplicationUsageResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkClientsApplicationUsageResponse_Item_ApplicationUsage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Application   *string                `protobuf:"bytes,1,opt,name=application,proto3,oneof" json:"application,omitempty"`
-	Received      *int64                 `protobuf:"varint,2,opt,name=received,proto3,oneof" json:"received,omitempty"`
-	Sent          *int64                 `protobuf:"varint,3,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Application          *string                `protobuf:"bytes,1,opt,name=application,proto3,oneof" json:"application,omitempty"`
+	Received             *int64                 `protobuf:"varint,2,opt,name=received,proto3,oneof" json:"received,omitempty"`
+	Sent                 *int64                 `protobuf:"varint,3,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkClientsApplicationUsageResponse_Item_ApplicationUsage) Reset() {
@@ -2352,14 +2490,22 @@ func (x *GetNetworkClientsApplicationUsageResponse_Item_ApplicationUsage) GetSen
 	return 0
 }
 
+func (x *GetNetworkClientsApplicationUsageResponse_Item_ApplicationUsage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkClientsBandwidthUsageHistoryResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ts            *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=ts,proto3" json:"ts,omitempty"`
-	Total         *float64               `protobuf:"fixed64,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Upstream      *float64               `protobuf:"fixed64,3,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
-	Downstream    *float64               `protobuf:"fixed64,4,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Ts                   *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=ts,proto3" json:"ts,omitempty"`
+	Total                *float64               `protobuf:"fixed64,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Upstream             *float64               `protobuf:"fixed64,3,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
+	Downstream           *float64               `protobuf:"fixed64,4,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkClientsBandwidthUsageHistoryResponse_Item) Reset() {
@@ -2420,12 +2566,20 @@ func (x *GetNetworkClientsBandwidthUsageHistoryResponse_Item) GetDownstream() fl
 	return 0
 }
 
+func (x *GetNetworkClientsBandwidthUsageHistoryResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkClientsOverview_Counts struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Total          *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	WithHeavyUsage *int64                 `protobuf:"varint,2,opt,name=with_heavy_usage,json=withHeavyUsage,proto3,oneof" json:"with_heavy_usage,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	WithHeavyUsage       *int64                 `protobuf:"varint,2,opt,name=with_heavy_usage,json=withHeavyUsage,proto3,oneof" json:"with_heavy_usage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkClientsOverview_Counts) Reset() {
@@ -2472,10 +2626,18 @@ func (x *NetworkClientsOverview_Counts) GetWithHeavyUsage() int64 {
 	return 0
 }
 
+func (x *NetworkClientsOverview_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkClientsOverview_Usages struct {
 	state                 protoimpl.MessageState `protogen:"open.v1"`
 	Average               *int64                 `protobuf:"varint,1,opt,name=average,proto3,oneof" json:"average,omitempty"`
 	WithHeavyUsageAverage *int64                 `protobuf:"varint,2,opt,name=with_heavy_usage_average,json=withHeavyUsageAverage,proto3,oneof" json:"with_heavy_usage_average,omitempty"`
+	AdditionalProperties  *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
@@ -2524,70 +2686,25 @@ func (x *NetworkClientsOverview_Usages) GetWithHeavyUsageAverage() int64 {
 	return 0
 }
 
-type ProvisionNetworkClientsRequest_Clients struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Mac           *string `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ProvisionNetworkClientsRequest_Clients) Reset() {
-	*x = ProvisionNetworkClientsRequest_Clients{}
-	mi := &file_meraki_networks_v1_clients_proto_msgTypes[34]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ProvisionNetworkClientsRequest_Clients) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ProvisionNetworkClientsRequest_Clients) ProtoMessage() {}
-
-func (x *ProvisionNetworkClientsRequest_Clients) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_clients_proto_msgTypes[34]
+func (x *NetworkClientsOverview_Usages) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ProvisionNetworkClientsRequest_Clients.ProtoReflect.Descriptor instead.
-func (*ProvisionNetworkClientsRequest_Clients) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_clients_proto_rawDescGZIP(), []int{9, 1}
-}
-
-func (x *ProvisionNetworkClientsRequest_Clients) GetMac() string {
-	if x != nil && x.Mac != nil {
-		return *x.Mac
-	}
-	return ""
-}
-
-func (x *ProvisionNetworkClientsRequest_Clients) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
+	return nil
 }
 
 type ProvisionNetworkClientsRequest_PoliciesBySecurityAppliance struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "Allowed", "Blocked", "Normal".
-	DevicePolicy  *string `protobuf:"bytes,1,opt,name=device_policy,json=devicePolicy,proto3,oneof" json:"device_policy,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	DevicePolicy         *string          `protobuf:"bytes,1,opt,name=device_policy,json=devicePolicy,proto3,oneof" json:"device_policy,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ProvisionNetworkClientsRequest_PoliciesBySecurityAppliance) Reset() {
 	*x = ProvisionNetworkClientsRequest_PoliciesBySecurityAppliance{}
-	mi := &file_meraki_networks_v1_clients_proto_msgTypes[35]
+	mi := &file_meraki_networks_v1_clients_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2599,7 +2716,7 @@ func (x *ProvisionNetworkClientsRequest_PoliciesBySecurityAppliance) String() st
 func (*ProvisionNetworkClientsRequest_PoliciesBySecurityAppliance) ProtoMessage() {}
 
 func (x *ProvisionNetworkClientsRequest_PoliciesBySecurityAppliance) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_clients_proto_msgTypes[35]
+	mi := &file_meraki_networks_v1_clients_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2612,7 +2729,7 @@ func (x *ProvisionNetworkClientsRequest_PoliciesBySecurityAppliance) ProtoReflec
 
 // Deprecated: Use ProvisionNetworkClientsRequest_PoliciesBySecurityAppliance.ProtoReflect.Descriptor instead.
 func (*ProvisionNetworkClientsRequest_PoliciesBySecurityAppliance) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_clients_proto_rawDescGZIP(), []int{9, 2}
+	return file_meraki_networks_v1_clients_proto_rawDescGZIP(), []int{9, 1}
 }
 
 func (x *ProvisionNetworkClientsRequest_PoliciesBySecurityAppliance) GetDevicePolicy() string {
@@ -2622,18 +2739,26 @@ func (x *ProvisionNetworkClientsRequest_PoliciesBySecurityAppliance) GetDevicePo
 	return ""
 }
 
+func (x *ProvisionNetworkClientsRequest_PoliciesBySecurityAppliance) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ProvisionNetworkClientsRequest_PoliciesBySsid struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. Known values: "Allowed", "Blocked", "Group policy", "Normal".
-	DevicePolicy  *string `protobuf:"bytes,1,opt,name=device_policy,json=devicePolicy,proto3,oneof" json:"device_policy,omitempty"`
-	GroupPolicyId *string `protobuf:"bytes,2,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	DevicePolicy         *string          `protobuf:"bytes,1,opt,name=device_policy,json=devicePolicy,proto3,oneof" json:"device_policy,omitempty"`
+	GroupPolicyId        *string          `protobuf:"bytes,2,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ProvisionNetworkClientsRequest_PoliciesBySsid) Reset() {
 	*x = ProvisionNetworkClientsRequest_PoliciesBySsid{}
-	mi := &file_meraki_networks_v1_clients_proto_msgTypes[36]
+	mi := &file_meraki_networks_v1_clients_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2645,7 +2770,7 @@ func (x *ProvisionNetworkClientsRequest_PoliciesBySsid) String() string {
 func (*ProvisionNetworkClientsRequest_PoliciesBySsid) ProtoMessage() {}
 
 func (x *ProvisionNetworkClientsRequest_PoliciesBySsid) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_clients_proto_msgTypes[36]
+	mi := &file_meraki_networks_v1_clients_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2658,7 +2783,7 @@ func (x *ProvisionNetworkClientsRequest_PoliciesBySsid) ProtoReflect() protorefl
 
 // Deprecated: Use ProvisionNetworkClientsRequest_PoliciesBySsid.ProtoReflect.Descriptor instead.
 func (*ProvisionNetworkClientsRequest_PoliciesBySsid) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_clients_proto_rawDescGZIP(), []int{9, 3}
+	return file_meraki_networks_v1_clients_proto_rawDescGZIP(), []int{9, 2}
 }
 
 func (x *ProvisionNetworkClientsRequest_PoliciesBySsid) GetDevicePolicy() string {
@@ -2675,19 +2800,28 @@ func (x *ProvisionNetworkClientsRequest_PoliciesBySsid) GetGroupPolicyId() strin
 	return ""
 }
 
+func (x *ProvisionNetworkClientsRequest_PoliciesBySsid) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ProvisionNetworkClientsResponse_Clients struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Mac           *string                `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	ClientId      *string                `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3,oneof" json:"client_id,omitempty"`
-	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Message       *string                `protobuf:"bytes,4,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Mac                  *string          `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	ClientId             *string          `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3,oneof" json:"client_id,omitempty"`
+	Name                 *string          `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Message              *string          `protobuf:"bytes,4,opt,name=message,proto3,oneof" json:"message,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ProvisionNetworkClientsResponse_Clients) Reset() {
 	*x = ProvisionNetworkClientsResponse_Clients{}
-	mi := &file_meraki_networks_v1_clients_proto_msgTypes[37]
+	mi := &file_meraki_networks_v1_clients_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2699,7 +2833,7 @@ func (x *ProvisionNetworkClientsResponse_Clients) String() string {
 func (*ProvisionNetworkClientsResponse_Clients) ProtoMessage() {}
 
 func (x *ProvisionNetworkClientsResponse_Clients) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_clients_proto_msgTypes[37]
+	mi := &file_meraki_networks_v1_clients_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2743,19 +2877,27 @@ func (x *ProvisionNetworkClientsResponse_Clients) GetMessage() string {
 	return ""
 }
 
+func (x *ProvisionNetworkClientsResponse_Clients) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkClientsUsageHistoriesResponse_Item struct {
-	state         protoimpl.MessageState                                       `protogen:"open.v1"`
-	ClientId      *string                                                      `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3,oneof" json:"client_id,omitempty"`
-	ClientIp      *string                                                      `protobuf:"bytes,2,opt,name=client_ip,json=clientIp,proto3,oneof" json:"client_ip,omitempty"`
-	ClientMac     *string                                                      `protobuf:"bytes,3,opt,name=client_mac,json=clientMac,proto3,oneof" json:"client_mac,omitempty"`
-	UsageHistory  []*GetNetworkClientsUsageHistoriesResponse_Item_UsageHistory `protobuf:"bytes,4,rep,name=usage_history,json=usageHistory,proto3" json:"usage_history,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                       `protogen:"open.v1"`
+	ClientId             *string                                                      `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3,oneof" json:"client_id,omitempty"`
+	ClientIp             *string                                                      `protobuf:"bytes,2,opt,name=client_ip,json=clientIp,proto3,oneof" json:"client_ip,omitempty"`
+	ClientMac            *string                                                      `protobuf:"bytes,3,opt,name=client_mac,json=clientMac,proto3,oneof" json:"client_mac,omitempty"`
+	UsageHistory         []*GetNetworkClientsUsageHistoriesResponse_Item_UsageHistory `protobuf:"bytes,4,rep,name=usage_history,json=usageHistory,proto3" json:"usage_history,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkClientsUsageHistoriesResponse_Item) Reset() {
 	*x = GetNetworkClientsUsageHistoriesResponse_Item{}
-	mi := &file_meraki_networks_v1_clients_proto_msgTypes[38]
+	mi := &file_meraki_networks_v1_clients_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2767,7 +2909,7 @@ func (x *GetNetworkClientsUsageHistoriesResponse_Item) String() string {
 func (*GetNetworkClientsUsageHistoriesResponse_Item) ProtoMessage() {}
 
 func (x *GetNetworkClientsUsageHistoriesResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_clients_proto_msgTypes[38]
+	mi := &file_meraki_networks_v1_clients_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2811,18 +2953,26 @@ func (x *GetNetworkClientsUsageHistoriesResponse_Item) GetUsageHistory() []*GetN
 	return nil
 }
 
+func (x *GetNetworkClientsUsageHistoriesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkClientsUsageHistoriesResponse_Item_UsageHistory struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Received      *float64               `protobuf:"fixed64,1,opt,name=received,proto3,oneof" json:"received,omitempty"`
-	Sent          *float64               `protobuf:"fixed64,2,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
-	Ts            *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=ts,proto3" json:"ts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Received             *float64               `protobuf:"fixed64,1,opt,name=received,proto3,oneof" json:"received,omitempty"`
+	Sent                 *float64               `protobuf:"fixed64,2,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
+	Ts                   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=ts,proto3" json:"ts,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkClientsUsageHistoriesResponse_Item_UsageHistory) Reset() {
 	*x = GetNetworkClientsUsageHistoriesResponse_Item_UsageHistory{}
-	mi := &file_meraki_networks_v1_clients_proto_msgTypes[39]
+	mi := &file_meraki_networks_v1_clients_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2834,7 +2984,7 @@ func (x *GetNetworkClientsUsageHistoriesResponse_Item_UsageHistory) String() str
 func (*GetNetworkClientsUsageHistoriesResponse_Item_UsageHistory) ProtoMessage() {}
 
 func (x *GetNetworkClientsUsageHistoriesResponse_Item_UsageHistory) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_clients_proto_msgTypes[39]
+	mi := &file_meraki_networks_v1_clients_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2871,18 +3021,26 @@ func (x *GetNetworkClientsUsageHistoriesResponse_Item_UsageHistory) GetTs() *tim
 	return nil
 }
 
+func (x *GetNetworkClientsUsageHistoriesResponse_Item_UsageHistory) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkClientPolicy_PoliciesBySsid struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	SsidNumber    *int64                 `protobuf:"varint,1,opt,name=ssid_number,json=ssidNumber,proto3,oneof" json:"ssid_number,omitempty"`
-	DevicePolicy  *string                `protobuf:"bytes,2,opt,name=device_policy,json=devicePolicy,proto3,oneof" json:"device_policy,omitempty"`
-	GroupPolicyId *string                `protobuf:"bytes,3,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	SsidNumber           *int64                 `protobuf:"varint,1,opt,name=ssid_number,json=ssidNumber,proto3,oneof" json:"ssid_number,omitempty"`
+	DevicePolicy         *string                `protobuf:"bytes,2,opt,name=device_policy,json=devicePolicy,proto3,oneof" json:"device_policy,omitempty"`
+	GroupPolicyId        *string                `protobuf:"bytes,3,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkClientPolicy_PoliciesBySsid) Reset() {
 	*x = NetworkClientPolicy_PoliciesBySsid{}
-	mi := &file_meraki_networks_v1_clients_proto_msgTypes[40]
+	mi := &file_meraki_networks_v1_clients_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2894,7 +3052,7 @@ func (x *NetworkClientPolicy_PoliciesBySsid) String() string {
 func (*NetworkClientPolicy_PoliciesBySsid) ProtoMessage() {}
 
 func (x *NetworkClientPolicy_PoliciesBySsid) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_clients_proto_msgTypes[40]
+	mi := &file_meraki_networks_v1_clients_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2931,18 +3089,26 @@ func (x *NetworkClientPolicy_PoliciesBySsid) GetGroupPolicyId() string {
 	return ""
 }
 
+func (x *NetworkClientPolicy_PoliciesBySsid) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkClientSplashAuthorizationStatus_Ssids struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	IsAuthorized  *bool                  `protobuf:"varint,1,opt,name=is_authorized,json=isAuthorized,proto3,oneof" json:"is_authorized,omitempty"`
-	AuthorizedAt  *string                `protobuf:"bytes,2,opt,name=authorized_at,json=authorizedAt,proto3,oneof" json:"authorized_at,omitempty"`
-	ExpiresAt     *string                `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3,oneof" json:"expires_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	IsAuthorized         *bool                  `protobuf:"varint,1,opt,name=is_authorized,json=isAuthorized,proto3,oneof" json:"is_authorized,omitempty"`
+	AuthorizedAt         *string                `protobuf:"bytes,2,opt,name=authorized_at,json=authorizedAt,proto3,oneof" json:"authorized_at,omitempty"`
+	ExpiresAt            *string                `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3,oneof" json:"expires_at,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkClientSplashAuthorizationStatus_Ssids) Reset() {
 	*x = NetworkClientSplashAuthorizationStatus_Ssids{}
-	mi := &file_meraki_networks_v1_clients_proto_msgTypes[42]
+	mi := &file_meraki_networks_v1_clients_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2954,7 +3120,7 @@ func (x *NetworkClientSplashAuthorizationStatus_Ssids) String() string {
 func (*NetworkClientSplashAuthorizationStatus_Ssids) ProtoMessage() {}
 
 func (x *NetworkClientSplashAuthorizationStatus_Ssids) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_clients_proto_msgTypes[42]
+	mi := &file_meraki_networks_v1_clients_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2991,68 +3157,32 @@ func (x *NetworkClientSplashAuthorizationStatus_Ssids) GetExpiresAt() string {
 	return ""
 }
 
-type UpdateNetworkClientSplashAuthorizationStatusRequest_Ssids struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	IsAuthorized  *bool                  `protobuf:"varint,1,opt,name=is_authorized,json=isAuthorized,proto3,oneof" json:"is_authorized,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkClientSplashAuthorizationStatusRequest_Ssids) Reset() {
-	*x = UpdateNetworkClientSplashAuthorizationStatusRequest_Ssids{}
-	mi := &file_meraki_networks_v1_clients_proto_msgTypes[44]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkClientSplashAuthorizationStatusRequest_Ssids) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkClientSplashAuthorizationStatusRequest_Ssids) ProtoMessage() {}
-
-func (x *UpdateNetworkClientSplashAuthorizationStatusRequest_Ssids) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_clients_proto_msgTypes[44]
+func (x *NetworkClientSplashAuthorizationStatus_Ssids) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkClientSplashAuthorizationStatusRequest_Ssids.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkClientSplashAuthorizationStatusRequest_Ssids) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_clients_proto_rawDescGZIP(), []int{19, 1}
-}
-
-func (x *UpdateNetworkClientSplashAuthorizationStatusRequest_Ssids) GetIsAuthorized() bool {
-	if x != nil && x.IsAuthorized != nil {
-		return *x.IsAuthorized
-	}
-	return false
+	return nil
 }
 
 type GetNetworkClientTrafficHistoryResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ts            *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=ts,proto3" json:"ts,omitempty"`
-	Application   *string                `protobuf:"bytes,2,opt,name=application,proto3,oneof" json:"application,omitempty"`
-	Destination   *string                `protobuf:"bytes,3,opt,name=destination,proto3,oneof" json:"destination,omitempty"`
-	Protocol      *string                `protobuf:"bytes,4,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Port          *int64                 `protobuf:"varint,5,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	Recv          *float64               `protobuf:"fixed64,6,opt,name=recv,proto3,oneof" json:"recv,omitempty"`
-	Sent          *float64               `protobuf:"fixed64,7,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
-	NumFlows      *int64                 `protobuf:"varint,8,opt,name=num_flows,json=numFlows,proto3,oneof" json:"num_flows,omitempty"`
-	ActiveSeconds *int64                 `protobuf:"varint,9,opt,name=active_seconds,json=activeSeconds,proto3,oneof" json:"active_seconds,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Ts                   *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=ts,proto3" json:"ts,omitempty"`
+	Application          *string                `protobuf:"bytes,2,opt,name=application,proto3,oneof" json:"application,omitempty"`
+	Destination          *string                `protobuf:"bytes,3,opt,name=destination,proto3,oneof" json:"destination,omitempty"`
+	Protocol             *string                `protobuf:"bytes,4,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	Port                 *int64                 `protobuf:"varint,5,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	Recv                 *float64               `protobuf:"fixed64,6,opt,name=recv,proto3,oneof" json:"recv,omitempty"`
+	Sent                 *float64               `protobuf:"fixed64,7,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
+	NumFlows             *int64                 `protobuf:"varint,8,opt,name=num_flows,json=numFlows,proto3,oneof" json:"num_flows,omitempty"`
+	ActiveSeconds        *int64                 `protobuf:"varint,9,opt,name=active_seconds,json=activeSeconds,proto3,oneof" json:"active_seconds,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkClientTrafficHistoryResponse_Item) Reset() {
 	*x = GetNetworkClientTrafficHistoryResponse_Item{}
-	mi := &file_meraki_networks_v1_clients_proto_msgTypes[45]
+	mi := &file_meraki_networks_v1_clients_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3064,7 +3194,7 @@ func (x *GetNetworkClientTrafficHistoryResponse_Item) String() string {
 func (*GetNetworkClientTrafficHistoryResponse_Item) ProtoMessage() {}
 
 func (x *GetNetworkClientTrafficHistoryResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_clients_proto_msgTypes[45]
+	mi := &file_meraki_networks_v1_clients_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3143,18 +3273,26 @@ func (x *GetNetworkClientTrafficHistoryResponse_Item) GetActiveSeconds() int64 {
 	return 0
 }
 
+func (x *GetNetworkClientTrafficHistoryResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkClientUsageHistoryResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Received      *float64               `protobuf:"fixed64,1,opt,name=received,proto3,oneof" json:"received,omitempty"`
-	Sent          *float64               `protobuf:"fixed64,2,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
-	Ts            *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=ts,proto3" json:"ts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Received             *float64               `protobuf:"fixed64,1,opt,name=received,proto3,oneof" json:"received,omitempty"`
+	Sent                 *float64               `protobuf:"fixed64,2,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
+	Ts                   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=ts,proto3" json:"ts,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkClientUsageHistoryResponse_Item) Reset() {
 	*x = GetNetworkClientUsageHistoryResponse_Item{}
-	mi := &file_meraki_networks_v1_clients_proto_msgTypes[46]
+	mi := &file_meraki_networks_v1_clients_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3166,7 +3304,7 @@ func (x *GetNetworkClientUsageHistoryResponse_Item) String() string {
 func (*GetNetworkClientUsageHistoryResponse_Item) ProtoMessage() {}
 
 func (x *GetNetworkClientUsageHistoryResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_clients_proto_msgTypes[46]
+	mi := &file_meraki_networks_v1_clients_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3203,11 +3341,18 @@ func (x *GetNetworkClientUsageHistoryResponse_Item) GetTs() *timestamppb.Timesta
 	return nil
 }
 
+func (x *GetNetworkClientUsageHistoryResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_networks_v1_clients_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_clients_proto_rawDesc = "" +
 	"\n" +
-	" meraki/networks/v1/clients.proto\x12\x12meraki.networks.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xf9\x05\n" +
+	" meraki/networks/v1/clients.proto\x12\x12meraki.networks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xf9\x05\n" +
 	"\x18GetNetworkClientsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x13\n" +
@@ -3246,10 +3391,11 @@ const file_meraki_networks_v1_clients_proto_rawDesc = "" +
 	"_psk_groupB\x0e\n" +
 	"\f_descriptionB\a\n" +
 	"\x05_vlanB\r\n" +
-	"\v_named_vlan\"\x92\x01\n" +
-	"\x19GetNetworkClientsResponse\x127\n" +
-	"\x05items\x18\x01 \x03(\v2!.meraki.networks.v1.NetworkClientR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xad\x11\n" +
+	"\v_named_vlan\"\xe3\x01\n" +
+	"\x19GetNetworkClientsResponse\x128\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2!.meraki.networks.v1.NetworkClientR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\x9b\x13\n" +
 	"\rNetworkClient\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
 	"\x03mac\x18\x02 \x01(\tH\x01R\x03mac\x88\x01\x01\x12\x13\n" +
@@ -3258,8 +3404,8 @@ const file_meraki_networks_v1_clients_proto_rawDesc = "" +
 	"\tip6_local\x18\x05 \x01(\tH\x04R\bip6Local\x88\x01\x01\x12%\n" +
 	"\vdescription\x18\x06 \x01(\tH\x05R\vdescription\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"first_seen\x18\a \x01(\x03H\x06R\tfirstSeen\x88\x01\x01\x12 \n" +
-	"\tlast_seen\x18\b \x01(\x03H\aR\blastSeen\x88\x01\x01\x12'\n" +
+	"first_seen\x18\a \x01(\tH\x06R\tfirstSeen\x88\x01\x01\x12 \n" +
+	"\tlast_seen\x18\b \x01(\tH\aR\blastSeen\x88\x01\x01\x12'\n" +
 	"\fmanufacturer\x18\t \x01(\tH\bR\fmanufacturer\x88\x01\x01\x12\x19\n" +
 	"\x05model\x18\n" +
 	" \x01(\tH\tR\x05model\x88\x01\x01\x12\x13\n" +
@@ -3289,11 +3435,13 @@ const file_meraki_networks_v1_clients_proto_rawDesc = "" +
 	"\x05usage\x18\x1e \x01(\v2'.meraki.networks.v1.NetworkClient.UsageR\x05usage\x127\n" +
 	"\x15adaptive_policy_group\x18\x1f \x01(\tH\x1aR\x13adaptivePolicyGroup\x88\x01\x01\x120\n" +
 	"\x11group_policy8021x\x18  \x01(\tH\x1bR\x10groupPolicy8021x\x88\x01\x01\x12 \n" +
-	"\tpsk_group\x18! \x01(\tH\x1cR\bpskGroup\x88\x01\x01\x1a\xc1\x01\n" +
+	"\tpsk_group\x18! \x01(\tH\x1cR\bpskGroup\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x90\x02\n" +
 	"\x14ClientVpnConnections\x12 \n" +
 	"\tremote_ip\x18\x01 \x01(\tH\x00R\bremoteIp\x88\x01\x01\x12&\n" +
 	"\fconnected_at\x18\x02 \x01(\x03H\x01R\vconnectedAt\x88\x01\x01\x12,\n" +
-	"\x0fdisconnected_at\x18\x03 \x01(\x03H\x02R\x0edisconnectedAt\x88\x01\x01B\f\n" +
+	"\x0fdisconnected_at\x18\x03 \x01(\x03H\x02R\x0edisconnectedAt\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_remote_ipB\x0f\n" +
 	"\r_connected_atB\x12\n" +
@@ -3303,10 +3451,11 @@ const file_meraki_networks_v1_clients_proto_rawDesc = "" +
 	"\xfa\xfd\x1b\x06\b\x03\x12\x02[]R\x06values\x1a-\n" +
 	"\aCdpList\x12\"\n" +
 	"\x06values\x18\x01 \x03(\tB\n" +
-	"\xfa\xfd\x1b\x06\b\x03\x12\x02[]R\x06values\x1aK\n" +
+	"\xfa\xfd\x1b\x06\b\x03\x12\x02[]R\x06values\x1a\x9a\x01\n" +
 	"\x05Usage\x12\x17\n" +
 	"\x04sent\x18\x01 \x01(\x01H\x00R\x04sent\x88\x01\x01\x12\x17\n" +
-	"\x04recv\x18\x02 \x01(\x01H\x01R\x04recv\x88\x01\x01B\a\n" +
+	"\x04recv\x18\x02 \x01(\x01H\x01R\x04recv\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_sentB\a\n" +
 	"\x05_recvB\x05\n" +
 	"\x03_idB\x06\n" +
@@ -3362,20 +3511,23 @@ const file_meraki_networks_v1_clients_proto_rawDesc = "" +
 	"\x0e_ending_beforeB\x05\n" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
-	"\t_timespan\"\xfe\x04\n" +
-	")GetNetworkClientsApplicationUsageResponse\x12X\n" +
-	"\x05items\x18\x01 \x03(\v2B.meraki.networks.v1.GetNetworkClientsApplicationUsageResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xb8\x03\n" +
+	"\t_timespan\"\xed\x06\n" +
+	")GetNetworkClientsApplicationUsageResponse\x12Y\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2B.meraki.networks.v1.GetNetworkClientsApplicationUsageResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd6\x04\n" +
 	"\x04Item\x12 \n" +
 	"\tclient_id\x18\x01 \x01(\tH\x00R\bclientId\x88\x01\x01\x12 \n" +
 	"\tclient_ip\x18\x02 \x01(\tH\x01R\bclientIp\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"client_mac\x18\x03 \x01(\tH\x02R\tclientMac\x88\x01\x01\x12\x80\x01\n" +
-	"\x11application_usage\x18\x04 \x03(\v2S.meraki.networks.v1.GetNetworkClientsApplicationUsageResponse.Item.ApplicationUsageR\x10applicationUsage\x1a\x99\x01\n" +
+	"\x11application_usage\x18\x04 \x03(\v2S.meraki.networks.v1.GetNetworkClientsApplicationUsageResponse.Item.ApplicationUsageR\x10applicationUsage\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe8\x01\n" +
 	"\x10ApplicationUsage\x12%\n" +
 	"\vapplication\x18\x01 \x01(\tH\x00R\vapplication\x88\x01\x01\x12\x1f\n" +
 	"\breceived\x18\x02 \x01(\x03H\x01R\breceived\x88\x01\x01\x12\x17\n" +
-	"\x04sent\x18\x03 \x01(\x03H\x02R\x04sent\x88\x01\x01B\x0e\n" +
+	"\x04sent\x18\x03 \x01(\x03H\x02R\x04sent\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_applicationB\v\n" +
 	"\t_receivedB\a\n" +
 	"\x05_sentB\f\n" +
@@ -3399,17 +3551,19 @@ const file_meraki_networks_v1_clients_proto_rawDesc = "" +
 	"\t_timespanB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x89\x03\n" +
-	".GetNetworkClientsBandwidthUsageHistoryResponse\x12]\n" +
-	"\x05items\x18\x01 \x03(\v2G.meraki.networks.v1.GetNetworkClientsBandwidthUsageHistoryResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xb9\x01\n" +
+	"\x0e_ending_before\"\xa9\x04\n" +
+	".GetNetworkClientsBandwidthUsageHistoryResponse\x12^\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2G.meraki.networks.v1.GetNetworkClientsBandwidthUsageHistoryResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x88\x02\n" +
 	"\x04Item\x12*\n" +
 	"\x02ts\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02ts\x12\x19\n" +
 	"\x05total\x18\x02 \x01(\x01H\x00R\x05total\x88\x01\x01\x12\x1f\n" +
 	"\bupstream\x18\x03 \x01(\x01H\x01R\bupstream\x88\x01\x01\x12#\n" +
 	"\n" +
 	"downstream\x18\x04 \x01(\x01H\x02R\n" +
-	"downstream\x88\x01\x01B\b\n" +
+	"downstream\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\v\n" +
 	"\t_upstreamB\r\n" +
 	"\v_downstream\"\xef\x01\n" +
@@ -3426,60 +3580,63 @@ const file_meraki_networks_v1_clients_proto_rawDesc = "" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
 	"\t_timespanB\r\n" +
-	"\v_resolution\"\xb2\x03\n" +
+	"\v_resolution\"\xa0\x05\n" +
 	"\x16NetworkClientsOverview\x12I\n" +
 	"\x06counts\x18\x01 \x01(\v21.meraki.networks.v1.NetworkClientsOverview.CountsR\x06counts\x12I\n" +
-	"\x06usages\x18\x02 \x01(\v21.meraki.networks.v1.NetworkClientsOverview.UsagesR\x06usages\x1aq\n" +
+	"\x06usages\x18\x02 \x01(\v21.meraki.networks.v1.NetworkClientsOverview.UsagesR\x06usages\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc0\x01\n" +
 	"\x06Counts\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12-\n" +
-	"\x10with_heavy_usage\x18\x02 \x01(\x03H\x01R\x0ewithHeavyUsage\x88\x01\x01B\b\n" +
+	"\x10with_heavy_usage\x18\x02 \x01(\x03H\x01R\x0ewithHeavyUsage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\x13\n" +
-	"\x11_with_heavy_usage\x1a\x8e\x01\n" +
+	"\x11_with_heavy_usage\x1a\xdd\x01\n" +
 	"\x06Usages\x12\x1d\n" +
 	"\aaverage\x18\x01 \x01(\x03H\x00R\aaverage\x88\x01\x01\x12<\n" +
-	"\x18with_heavy_usage_average\x18\x02 \x01(\x03H\x01R\x15withHeavyUsageAverage\x88\x01\x01B\n" +
+	"\x18with_heavy_usage_average\x18\x02 \x01(\x03H\x01R\x15withHeavyUsageAverage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_averageB\x1b\n" +
-	"\x19_with_heavy_usage_average\"\xf8\b\n" +
+	"\x19_with_heavy_usage_average\"\xe5\t\n" +
 	"\x1eProvisionNetworkClientsRequest\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12T\n" +
-	"\aclients\x18\x02 \x03(\v2:.meraki.networks.v1.ProvisionNetworkClientsRequest.ClientsR\aclients\x12(\n" +
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12U\n" +
+	"\aclients\x18\x02 \x03(\v2;.meraki.networks.v1.ProvisionNetworkClientsResponse.ClientsR\aclients\x12(\n" +
 	"\rdevice_policy\x18\x03 \x01(\tH\x01R\fdevicePolicy\x88\x01\x01\x12+\n" +
 	"\x0fgroup_policy_id\x18\x04 \x01(\tH\x02R\rgroupPolicyId\x88\x01\x01\x12\x93\x01\n" +
 	"\x1epolicies_by_security_appliance\x18\x05 \x01(\v2N.meraki.networks.v1.ProvisionNetworkClientsRequest.PoliciesBySecurityApplianceR\x1bpoliciesBySecurityAppliance\x12p\n" +
-	"\x10policies_by_ssid\x18\x06 \x03(\v2F.meraki.networks.v1.ProvisionNetworkClientsRequest.PoliciesBySsidEntryR\x0epoliciesBySsid\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x84\x01\n" +
+	"\x10policies_by_ssid\x18\x06 \x03(\v2F.meraki.networks.v1.ProvisionNetworkClientsRequest.PoliciesBySsidEntryR\x0epoliciesBySsid\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x84\x01\n" +
 	"\x13PoliciesBySsidEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12W\n" +
-	"\x05value\x18\x02 \x01(\v2A.meraki.networks.v1.ProvisionNetworkClientsRequest.PoliciesBySsidR\x05value:\x028\x01\x1aJ\n" +
-	"\aClients\x12\x15\n" +
-	"\x03mac\x18\x01 \x01(\tH\x00R\x03mac\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x06\n" +
-	"\x04_macB\a\n" +
-	"\x05_name\x1aY\n" +
+	"\x05value\x18\x02 \x01(\v2A.meraki.networks.v1.ProvisionNetworkClientsRequest.PoliciesBySsidR\x05value:\x028\x01\x1a\xa8\x01\n" +
 	"\x1bPoliciesBySecurityAppliance\x12(\n" +
-	"\rdevice_policy\x18\x01 \x01(\tH\x00R\fdevicePolicy\x88\x01\x01B\x10\n" +
-	"\x0e_device_policy\x1a\x8d\x01\n" +
+	"\rdevice_policy\x18\x01 \x01(\tH\x00R\fdevicePolicy\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
+	"\x0e_device_policy\x1a\xdc\x01\n" +
 	"\x0ePoliciesBySsid\x12(\n" +
 	"\rdevice_policy\x18\x01 \x01(\tH\x00R\fdevicePolicy\x88\x01\x01\x12+\n" +
-	"\x0fgroup_policy_id\x18\x02 \x01(\tH\x01R\rgroupPolicyId\x88\x01\x01B\x10\n" +
+	"\x0fgroup_policy_id\x18\x02 \x01(\tH\x01R\rgroupPolicyId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
 	"\x0e_device_policyB\x12\n" +
 	"\x10_group_policy_idB\r\n" +
 	"\v_network_idB\x10\n" +
 	"\x0e_device_policyB\x12\n" +
-	"\x10_group_policy_id\"\x9d\x03\n" +
+	"\x10_group_policy_id\"\xbb\x04\n" +
 	"\x1fProvisionNetworkClientsResponse\x12U\n" +
 	"\aclients\x18\x01 \x03(\v2;.meraki.networks.v1.ProvisionNetworkClientsResponse.ClientsR\aclients\x12(\n" +
 	"\rdevice_policy\x18\x02 \x01(\tH\x00R\fdevicePolicy\x88\x01\x01\x12+\n" +
-	"\x0fgroup_policy_id\x18\x03 \x01(\tH\x01R\rgroupPolicyId\x88\x01\x01\x1a\xa5\x01\n" +
+	"\x0fgroup_policy_id\x18\x03 \x01(\tH\x01R\rgroupPolicyId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf4\x01\n" +
 	"\aClients\x12\x15\n" +
 	"\x03mac\x18\x01 \x01(\tH\x00R\x03mac\x88\x01\x01\x12 \n" +
 	"\tclient_id\x18\x02 \x01(\tH\x01R\bclientId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12\x1d\n" +
-	"\amessage\x18\x04 \x01(\tH\x03R\amessage\x88\x01\x01B\x06\n" +
+	"\amessage\x18\x04 \x01(\tH\x03R\amessage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_macB\f\n" +
 	"\n" +
 	"_client_idB\a\n" +
@@ -3509,20 +3666,23 @@ const file_meraki_networks_v1_clients_proto_rawDesc = "" +
 	"\x0e_ending_beforeB\x05\n" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
-	"\t_timespan\"\xdc\x04\n" +
-	"'GetNetworkClientsUsageHistoriesResponse\x12V\n" +
-	"\x05items\x18\x01 \x03(\v2@.meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x9a\x03\n" +
+	"\t_timespan\"\xcb\x06\n" +
+	"'GetNetworkClientsUsageHistoriesResponse\x12W\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2@.meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb8\x04\n" +
 	"\x04Item\x12 \n" +
 	"\tclient_id\x18\x01 \x01(\tH\x00R\bclientId\x88\x01\x01\x12 \n" +
 	"\tclient_ip\x18\x02 \x01(\tH\x01R\bclientIp\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"client_mac\x18\x03 \x01(\tH\x02R\tclientMac\x88\x01\x01\x12r\n" +
-	"\rusage_history\x18\x04 \x03(\v2M.meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse.Item.UsageHistoryR\fusageHistory\x1a\x8a\x01\n" +
+	"\rusage_history\x18\x04 \x03(\v2M.meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse.Item.UsageHistoryR\fusageHistory\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd9\x01\n" +
 	"\fUsageHistory\x12\x1f\n" +
 	"\breceived\x18\x01 \x01(\x01H\x00R\breceived\x88\x01\x01\x12\x17\n" +
 	"\x04sent\x18\x02 \x01(\x01H\x01R\x04sent\x88\x01\x01\x12*\n" +
-	"\x02ts\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02tsB\v\n" +
+	"\x02ts\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02ts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_receivedB\a\n" +
 	"\x05_sentB\f\n" +
 	"\n" +
@@ -3543,32 +3703,35 @@ const file_meraki_networks_v1_clients_proto_rawDesc = "" +
 	"\tclient_id\x18\x02 \x01(\tH\x01R\bclientId\x88\x01\x01B\r\n" +
 	"\v_network_idB\f\n" +
 	"\n" +
-	"_client_id\"\xd9\x03\n" +
+	"_client_id\"\xf7\x04\n" +
 	"\x13NetworkClientPolicy\x12\x15\n" +
 	"\x03mac\x18\x01 \x01(\tH\x00R\x03mac\x88\x01\x01\x12(\n" +
 	"\rdevice_policy\x18\x02 \x01(\tH\x01R\fdevicePolicy\x88\x01\x01\x12+\n" +
 	"\x0fgroup_policy_id\x18\x03 \x01(\tH\x02R\rgroupPolicyId\x88\x01\x01\x12`\n" +
-	"\x10policies_by_ssid\x18\x04 \x03(\v26.meraki.networks.v1.NetworkClientPolicy.PoliciesBySsidR\x0epoliciesBySsid\x1a\xc3\x01\n" +
+	"\x10policies_by_ssid\x18\x04 \x03(\v26.meraki.networks.v1.NetworkClientPolicy.PoliciesBySsidR\x0epoliciesBySsid\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x92\x02\n" +
 	"\x0ePoliciesBySsid\x12$\n" +
 	"\vssid_number\x18\x01 \x01(\x03H\x00R\n" +
 	"ssidNumber\x88\x01\x01\x12(\n" +
 	"\rdevice_policy\x18\x02 \x01(\tH\x01R\fdevicePolicy\x88\x01\x01\x12+\n" +
-	"\x0fgroup_policy_id\x18\x03 \x01(\tH\x02R\rgroupPolicyId\x88\x01\x01B\x0e\n" +
+	"\x0fgroup_policy_id\x18\x03 \x01(\tH\x02R\rgroupPolicyId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_ssid_numberB\x10\n" +
 	"\x0e_device_policyB\x12\n" +
 	"\x10_group_policy_idB\x06\n" +
 	"\x04_macB\x10\n" +
 	"\x0e_device_policyB\x12\n" +
-	"\x10_group_policy_id\"\x8e\x03\n" +
+	"\x10_group_policy_id\"\xa7\x03\n" +
 	" UpdateNetworkClientPolicyRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12 \n" +
 	"\tclient_id\x18\x02 \x01(\tH\x01R\bclientId\x88\x01\x01\x12(\n" +
 	"\rdevice_policy\x18\x03 \x01(\tH\x02R\fdevicePolicy\x88\x01\x01\x12+\n" +
-	"\x0fgroup_policy_id\x18\x04 \x01(\tH\x03R\rgroupPolicyId\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\x0fgroup_policy_id\x18\x04 \x01(\tH\x03R\rgroupPolicyId\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\f\n" +
 	"\n" +
 	"_client_idB\x10\n" +
@@ -3580,36 +3743,36 @@ const file_meraki_networks_v1_clients_proto_rawDesc = "" +
 	"\tclient_id\x18\x02 \x01(\tH\x01R\bclientId\x88\x01\x01B\r\n" +
 	"\v_network_idB\f\n" +
 	"\n" +
-	"_client_id\"\xb6\x03\n" +
+	"_client_id\"\xd4\x04\n" +
 	"&NetworkClientSplashAuthorizationStatus\x12[\n" +
-	"\x05ssids\x18\x01 \x03(\v2E.meraki.networks.v1.NetworkClientSplashAuthorizationStatus.SsidsEntryR\x05ssids\x1az\n" +
+	"\x05ssids\x18\x01 \x03(\v2E.meraki.networks.v1.NetworkClientSplashAuthorizationStatus.SsidsEntryR\x05ssids\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1az\n" +
 	"\n" +
 	"SsidsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12V\n" +
-	"\x05value\x18\x02 \x01(\v2@.meraki.networks.v1.NetworkClientSplashAuthorizationStatus.SsidsR\x05value:\x028\x01\x1a\xb2\x01\n" +
+	"\x05value\x18\x02 \x01(\v2@.meraki.networks.v1.NetworkClientSplashAuthorizationStatus.SsidsR\x05value:\x028\x01\x1a\x81\x02\n" +
 	"\x05Ssids\x12(\n" +
 	"\ris_authorized\x18\x01 \x01(\bH\x00R\fisAuthorized\x88\x01\x01\x12(\n" +
 	"\rauthorized_at\x18\x02 \x01(\tH\x01R\fauthorizedAt\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"expires_at\x18\x03 \x01(\tH\x02R\texpiresAt\x88\x01\x01B\x10\n" +
+	"expires_at\x18\x03 \x01(\tH\x02R\texpiresAt\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
 	"\x0e_is_authorizedB\x10\n" +
 	"\x0e_authorized_atB\r\n" +
-	"\v_expires_at\"\xdd\x04\n" +
+	"\v_expires_at\"\xa3\x04\n" +
 	"3UpdateNetworkClientSplashAuthorizationStatusRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12 \n" +
 	"\tclient_id\x18\x02 \x01(\tH\x01R\bclientId\x88\x01\x01\x12h\n" +
-	"\x05ssids\x18\x03 \x03(\v2R.meraki.networks.v1.UpdateNetworkClientSplashAuthorizationStatusRequest.SsidsEntryR\x05ssids\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x87\x01\n" +
+	"\x05ssids\x18\x03 \x03(\v2R.meraki.networks.v1.UpdateNetworkClientSplashAuthorizationStatusRequest.SsidsEntryR\x05ssids\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1az\n" +
 	"\n" +
 	"SsidsEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12c\n" +
-	"\x05value\x18\x02 \x01(\v2M.meraki.networks.v1.UpdateNetworkClientSplashAuthorizationStatusRequest.SsidsR\x05value:\x028\x01\x1aC\n" +
-	"\x05Ssids\x12(\n" +
-	"\ris_authorized\x18\x01 \x01(\bH\x00R\fisAuthorized\x88\x01\x01B\x10\n" +
-	"\x0e_is_authorizedB\r\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12V\n" +
+	"\x05value\x18\x02 \x01(\v2@.meraki.networks.v1.NetworkClientSplashAuthorizationStatus.SsidsR\x05value:\x028\x01B\r\n" +
 	"\v_network_idB\f\n" +
 	"\n" +
 	"_client_id\"\xb2\x02\n" +
@@ -3625,10 +3788,11 @@ const file_meraki_networks_v1_clients_proto_rawDesc = "" +
 	"_client_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xe3\x04\n" +
-	"&GetNetworkClientTrafficHistoryResponse\x12U\n" +
-	"\x05items\x18\x01 \x03(\v2?.meraki.networks.v1.GetNetworkClientTrafficHistoryResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xa3\x03\n" +
+	"\x0e_ending_before\"\x83\x06\n" +
+	"&GetNetworkClientTrafficHistoryResponse\x12V\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2?.meraki.networks.v1.GetNetworkClientTrafficHistoryResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf2\x03\n" +
 	"\x04Item\x12*\n" +
 	"\x02ts\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02ts\x12%\n" +
 	"\vapplication\x18\x02 \x01(\tH\x00R\vapplication\x88\x01\x01\x12%\n" +
@@ -3638,7 +3802,8 @@ const file_meraki_networks_v1_clients_proto_rawDesc = "" +
 	"\x04recv\x18\x06 \x01(\x01H\x04R\x04recv\x88\x01\x01\x12\x17\n" +
 	"\x04sent\x18\a \x01(\x01H\x05R\x04sent\x88\x01\x01\x12 \n" +
 	"\tnum_flows\x18\b \x01(\x03H\x06R\bnumFlows\x88\x01\x01\x12*\n" +
-	"\x0eactive_seconds\x18\t \x01(\x03H\aR\ractiveSeconds\x88\x01\x01B\x0e\n" +
+	"\x0eactive_seconds\x18\t \x01(\x03H\aR\ractiveSeconds\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_applicationB\x0e\n" +
 	"\f_destinationB\v\n" +
 	"\t_protocolB\a\n" +
@@ -3654,17 +3819,19 @@ const file_meraki_networks_v1_clients_proto_rawDesc = "" +
 	"\tclient_id\x18\x02 \x01(\tH\x01R\bclientId\x88\x01\x01B\r\n" +
 	"\v_network_idB\f\n" +
 	"\n" +
-	"_client_id\"\xbe\x02\n" +
-	"$GetNetworkClientUsageHistoryResponse\x12S\n" +
-	"\x05items\x18\x01 \x03(\v2=.meraki.networks.v1.GetNetworkClientUsageHistoryResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x82\x01\n" +
+	"_client_id\"\xde\x03\n" +
+	"$GetNetworkClientUsageHistoryResponse\x12T\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2=.meraki.networks.v1.GetNetworkClientUsageHistoryResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd1\x01\n" +
 	"\x04Item\x12\x1f\n" +
 	"\breceived\x18\x01 \x01(\x01H\x00R\breceived\x88\x01\x01\x12\x17\n" +
 	"\x04sent\x18\x02 \x01(\x01H\x01R\x04sent\x88\x01\x01\x12*\n" +
-	"\x02ts\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02tsB\v\n" +
+	"\x02ts\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02ts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_receivedB\a\n" +
-	"\x05_sentBv\n" +
-	"\x1ccom.merakibroker.networks.v1B\fClientsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"\x05_sentB\x91\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\fClientsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var (
 	file_meraki_networks_v1_clients_proto_rawDescOnce sync.Once
@@ -3678,7 +3845,7 @@ func file_meraki_networks_v1_clients_proto_rawDescGZIP() []byte {
 	return file_meraki_networks_v1_clients_proto_rawDescData
 }
 
-var file_meraki_networks_v1_clients_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_meraki_networks_v1_clients_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_meraki_networks_v1_clients_proto_goTypes = []any{
 	(*GetNetworkClientsRequest)(nil),                                        // 0: meraki.networks.v1.GetNetworkClientsRequest
 	(*GetNetworkClientsResponse)(nil),                                       // 1: meraki.networks.v1.GetNetworkClientsResponse
@@ -3714,69 +3881,91 @@ var file_meraki_networks_v1_clients_proto_goTypes = []any{
 	(*NetworkClientsOverview_Counts)(nil),                                   // 31: meraki.networks.v1.NetworkClientsOverview.Counts
 	(*NetworkClientsOverview_Usages)(nil),                                   // 32: meraki.networks.v1.NetworkClientsOverview.Usages
 	nil,                                                                     // 33: meraki.networks.v1.ProvisionNetworkClientsRequest.PoliciesBySsidEntry
-	(*ProvisionNetworkClientsRequest_Clients)(nil),                          // 34: meraki.networks.v1.ProvisionNetworkClientsRequest.Clients
-	(*ProvisionNetworkClientsRequest_PoliciesBySecurityAppliance)(nil),      // 35: meraki.networks.v1.ProvisionNetworkClientsRequest.PoliciesBySecurityAppliance
-	(*ProvisionNetworkClientsRequest_PoliciesBySsid)(nil),                   // 36: meraki.networks.v1.ProvisionNetworkClientsRequest.PoliciesBySsid
-	(*ProvisionNetworkClientsResponse_Clients)(nil),                         // 37: meraki.networks.v1.ProvisionNetworkClientsResponse.Clients
-	(*GetNetworkClientsUsageHistoriesResponse_Item)(nil),                    // 38: meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse.Item
-	(*GetNetworkClientsUsageHistoriesResponse_Item_UsageHistory)(nil),       // 39: meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse.Item.UsageHistory
-	(*NetworkClientPolicy_PoliciesBySsid)(nil),                              // 40: meraki.networks.v1.NetworkClientPolicy.PoliciesBySsid
-	nil, // 41: meraki.networks.v1.NetworkClientSplashAuthorizationStatus.SsidsEntry
-	(*NetworkClientSplashAuthorizationStatus_Ssids)(nil), // 42: meraki.networks.v1.NetworkClientSplashAuthorizationStatus.Ssids
-	nil, // 43: meraki.networks.v1.UpdateNetworkClientSplashAuthorizationStatusRequest.SsidsEntry
-	(*UpdateNetworkClientSplashAuthorizationStatusRequest_Ssids)(nil), // 44: meraki.networks.v1.UpdateNetworkClientSplashAuthorizationStatusRequest.Ssids
-	(*GetNetworkClientTrafficHistoryResponse_Item)(nil),               // 45: meraki.networks.v1.GetNetworkClientTrafficHistoryResponse.Item
-	(*GetNetworkClientUsageHistoryResponse_Item)(nil),                 // 46: meraki.networks.v1.GetNetworkClientUsageHistoryResponse.Item
-	(*v1.PageInfo)(nil),           // 47: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 48: google.protobuf.FieldMask
-	(*timestamppb.Timestamp)(nil), // 49: google.protobuf.Timestamp
+	(*ProvisionNetworkClientsRequest_PoliciesBySecurityAppliance)(nil),      // 34: meraki.networks.v1.ProvisionNetworkClientsRequest.PoliciesBySecurityAppliance
+	(*ProvisionNetworkClientsRequest_PoliciesBySsid)(nil),                   // 35: meraki.networks.v1.ProvisionNetworkClientsRequest.PoliciesBySsid
+	(*ProvisionNetworkClientsResponse_Clients)(nil),                         // 36: meraki.networks.v1.ProvisionNetworkClientsResponse.Clients
+	(*GetNetworkClientsUsageHistoriesResponse_Item)(nil),                    // 37: meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse.Item
+	(*GetNetworkClientsUsageHistoriesResponse_Item_UsageHistory)(nil),       // 38: meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse.Item.UsageHistory
+	(*NetworkClientPolicy_PoliciesBySsid)(nil),                              // 39: meraki.networks.v1.NetworkClientPolicy.PoliciesBySsid
+	nil, // 40: meraki.networks.v1.NetworkClientSplashAuthorizationStatus.SsidsEntry
+	(*NetworkClientSplashAuthorizationStatus_Ssids)(nil), // 41: meraki.networks.v1.NetworkClientSplashAuthorizationStatus.Ssids
+	nil, // 42: meraki.networks.v1.UpdateNetworkClientSplashAuthorizationStatusRequest.SsidsEntry
+	(*GetNetworkClientTrafficHistoryResponse_Item)(nil), // 43: meraki.networks.v1.GetNetworkClientTrafficHistoryResponse.Item
+	(*GetNetworkClientUsageHistoryResponse_Item)(nil),   // 44: meraki.networks.v1.GetNetworkClientUsageHistoryResponse.Item
+	(*v1.PageInfo)(nil),           // 45: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),       // 46: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 47: google.protobuf.Timestamp
 }
 var file_meraki_networks_v1_clients_proto_depIdxs = []int32{
 	2,  // 0: meraki.networks.v1.GetNetworkClientsResponse.items:type_name -> meraki.networks.v1.NetworkClient
-	47, // 1: meraki.networks.v1.GetNetworkClientsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	24, // 2: meraki.networks.v1.NetworkClient.client_vpn_connections:type_name -> meraki.networks.v1.NetworkClient.ClientVpnConnections
-	25, // 3: meraki.networks.v1.NetworkClient.lldp:type_name -> meraki.networks.v1.NetworkClient.LldpList
-	26, // 4: meraki.networks.v1.NetworkClient.cdp:type_name -> meraki.networks.v1.NetworkClient.CdpList
-	27, // 5: meraki.networks.v1.NetworkClient.usage:type_name -> meraki.networks.v1.NetworkClient.Usage
-	28, // 6: meraki.networks.v1.GetNetworkClientsApplicationUsageResponse.items:type_name -> meraki.networks.v1.GetNetworkClientsApplicationUsageResponse.Item
-	47, // 7: meraki.networks.v1.GetNetworkClientsApplicationUsageResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	30, // 8: meraki.networks.v1.GetNetworkClientsBandwidthUsageHistoryResponse.items:type_name -> meraki.networks.v1.GetNetworkClientsBandwidthUsageHistoryResponse.Item
-	47, // 9: meraki.networks.v1.GetNetworkClientsBandwidthUsageHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	31, // 10: meraki.networks.v1.NetworkClientsOverview.counts:type_name -> meraki.networks.v1.NetworkClientsOverview.Counts
-	32, // 11: meraki.networks.v1.NetworkClientsOverview.usages:type_name -> meraki.networks.v1.NetworkClientsOverview.Usages
-	34, // 12: meraki.networks.v1.ProvisionNetworkClientsRequest.clients:type_name -> meraki.networks.v1.ProvisionNetworkClientsRequest.Clients
-	35, // 13: meraki.networks.v1.ProvisionNetworkClientsRequest.policies_by_security_appliance:type_name -> meraki.networks.v1.ProvisionNetworkClientsRequest.PoliciesBySecurityAppliance
-	33, // 14: meraki.networks.v1.ProvisionNetworkClientsRequest.policies_by_ssid:type_name -> meraki.networks.v1.ProvisionNetworkClientsRequest.PoliciesBySsidEntry
-	48, // 15: meraki.networks.v1.ProvisionNetworkClientsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	48, // 16: meraki.networks.v1.ProvisionNetworkClientsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	37, // 17: meraki.networks.v1.ProvisionNetworkClientsResponse.clients:type_name -> meraki.networks.v1.ProvisionNetworkClientsResponse.Clients
-	38, // 18: meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse.items:type_name -> meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse.Item
-	47, // 19: meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	40, // 20: meraki.networks.v1.NetworkClientPolicy.policies_by_ssid:type_name -> meraki.networks.v1.NetworkClientPolicy.PoliciesBySsid
-	48, // 21: meraki.networks.v1.UpdateNetworkClientPolicyRequest.null_fields:type_name -> google.protobuf.FieldMask
-	48, // 22: meraki.networks.v1.UpdateNetworkClientPolicyRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	41, // 23: meraki.networks.v1.NetworkClientSplashAuthorizationStatus.ssids:type_name -> meraki.networks.v1.NetworkClientSplashAuthorizationStatus.SsidsEntry
-	43, // 24: meraki.networks.v1.UpdateNetworkClientSplashAuthorizationStatusRequest.ssids:type_name -> meraki.networks.v1.UpdateNetworkClientSplashAuthorizationStatusRequest.SsidsEntry
-	48, // 25: meraki.networks.v1.UpdateNetworkClientSplashAuthorizationStatusRequest.null_fields:type_name -> google.protobuf.FieldMask
-	48, // 26: meraki.networks.v1.UpdateNetworkClientSplashAuthorizationStatusRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	45, // 27: meraki.networks.v1.GetNetworkClientTrafficHistoryResponse.items:type_name -> meraki.networks.v1.GetNetworkClientTrafficHistoryResponse.Item
-	47, // 28: meraki.networks.v1.GetNetworkClientTrafficHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	46, // 29: meraki.networks.v1.GetNetworkClientUsageHistoryResponse.items:type_name -> meraki.networks.v1.GetNetworkClientUsageHistoryResponse.Item
-	47, // 30: meraki.networks.v1.GetNetworkClientUsageHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	29, // 31: meraki.networks.v1.GetNetworkClientsApplicationUsageResponse.Item.application_usage:type_name -> meraki.networks.v1.GetNetworkClientsApplicationUsageResponse.Item.ApplicationUsage
-	49, // 32: meraki.networks.v1.GetNetworkClientsBandwidthUsageHistoryResponse.Item.ts:type_name -> google.protobuf.Timestamp
-	36, // 33: meraki.networks.v1.ProvisionNetworkClientsRequest.PoliciesBySsidEntry.value:type_name -> meraki.networks.v1.ProvisionNetworkClientsRequest.PoliciesBySsid
-	39, // 34: meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse.Item.usage_history:type_name -> meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse.Item.UsageHistory
-	49, // 35: meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse.Item.UsageHistory.ts:type_name -> google.protobuf.Timestamp
-	42, // 36: meraki.networks.v1.NetworkClientSplashAuthorizationStatus.SsidsEntry.value:type_name -> meraki.networks.v1.NetworkClientSplashAuthorizationStatus.Ssids
-	44, // 37: meraki.networks.v1.UpdateNetworkClientSplashAuthorizationStatusRequest.SsidsEntry.value:type_name -> meraki.networks.v1.UpdateNetworkClientSplashAuthorizationStatusRequest.Ssids
-	49, // 38: meraki.networks.v1.GetNetworkClientTrafficHistoryResponse.Item.ts:type_name -> google.protobuf.Timestamp
-	49, // 39: meraki.networks.v1.GetNetworkClientUsageHistoryResponse.Item.ts:type_name -> google.protobuf.Timestamp
-	40, // [40:40] is the sub-list for method output_type
-	40, // [40:40] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	45, // 1: meraki.networks.v1.GetNetworkClientsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	46, // 2: meraki.networks.v1.GetNetworkClientsResponse.additional_properties:type_name -> google.protobuf.Struct
+	24, // 3: meraki.networks.v1.NetworkClient.client_vpn_connections:type_name -> meraki.networks.v1.NetworkClient.ClientVpnConnections
+	25, // 4: meraki.networks.v1.NetworkClient.lldp:type_name -> meraki.networks.v1.NetworkClient.LldpList
+	26, // 5: meraki.networks.v1.NetworkClient.cdp:type_name -> meraki.networks.v1.NetworkClient.CdpList
+	27, // 6: meraki.networks.v1.NetworkClient.usage:type_name -> meraki.networks.v1.NetworkClient.Usage
+	46, // 7: meraki.networks.v1.NetworkClient.additional_properties:type_name -> google.protobuf.Struct
+	28, // 8: meraki.networks.v1.GetNetworkClientsApplicationUsageResponse.items:type_name -> meraki.networks.v1.GetNetworkClientsApplicationUsageResponse.Item
+	45, // 9: meraki.networks.v1.GetNetworkClientsApplicationUsageResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	46, // 10: meraki.networks.v1.GetNetworkClientsApplicationUsageResponse.additional_properties:type_name -> google.protobuf.Struct
+	30, // 11: meraki.networks.v1.GetNetworkClientsBandwidthUsageHistoryResponse.items:type_name -> meraki.networks.v1.GetNetworkClientsBandwidthUsageHistoryResponse.Item
+	45, // 12: meraki.networks.v1.GetNetworkClientsBandwidthUsageHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	46, // 13: meraki.networks.v1.GetNetworkClientsBandwidthUsageHistoryResponse.additional_properties:type_name -> google.protobuf.Struct
+	31, // 14: meraki.networks.v1.NetworkClientsOverview.counts:type_name -> meraki.networks.v1.NetworkClientsOverview.Counts
+	32, // 15: meraki.networks.v1.NetworkClientsOverview.usages:type_name -> meraki.networks.v1.NetworkClientsOverview.Usages
+	46, // 16: meraki.networks.v1.NetworkClientsOverview.additional_properties:type_name -> google.protobuf.Struct
+	36, // 17: meraki.networks.v1.ProvisionNetworkClientsRequest.clients:type_name -> meraki.networks.v1.ProvisionNetworkClientsResponse.Clients
+	34, // 18: meraki.networks.v1.ProvisionNetworkClientsRequest.policies_by_security_appliance:type_name -> meraki.networks.v1.ProvisionNetworkClientsRequest.PoliciesBySecurityAppliance
+	33, // 19: meraki.networks.v1.ProvisionNetworkClientsRequest.policies_by_ssid:type_name -> meraki.networks.v1.ProvisionNetworkClientsRequest.PoliciesBySsidEntry
+	46, // 20: meraki.networks.v1.ProvisionNetworkClientsRequest.additional_properties:type_name -> google.protobuf.Struct
+	36, // 21: meraki.networks.v1.ProvisionNetworkClientsResponse.clients:type_name -> meraki.networks.v1.ProvisionNetworkClientsResponse.Clients
+	46, // 22: meraki.networks.v1.ProvisionNetworkClientsResponse.additional_properties:type_name -> google.protobuf.Struct
+	37, // 23: meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse.items:type_name -> meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse.Item
+	45, // 24: meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	46, // 25: meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse.additional_properties:type_name -> google.protobuf.Struct
+	39, // 26: meraki.networks.v1.NetworkClientPolicy.policies_by_ssid:type_name -> meraki.networks.v1.NetworkClientPolicy.PoliciesBySsid
+	46, // 27: meraki.networks.v1.NetworkClientPolicy.additional_properties:type_name -> google.protobuf.Struct
+	46, // 28: meraki.networks.v1.UpdateNetworkClientPolicyRequest.additional_properties:type_name -> google.protobuf.Struct
+	40, // 29: meraki.networks.v1.NetworkClientSplashAuthorizationStatus.ssids:type_name -> meraki.networks.v1.NetworkClientSplashAuthorizationStatus.SsidsEntry
+	46, // 30: meraki.networks.v1.NetworkClientSplashAuthorizationStatus.additional_properties:type_name -> google.protobuf.Struct
+	42, // 31: meraki.networks.v1.UpdateNetworkClientSplashAuthorizationStatusRequest.ssids:type_name -> meraki.networks.v1.UpdateNetworkClientSplashAuthorizationStatusRequest.SsidsEntry
+	46, // 32: meraki.networks.v1.UpdateNetworkClientSplashAuthorizationStatusRequest.additional_properties:type_name -> google.protobuf.Struct
+	43, // 33: meraki.networks.v1.GetNetworkClientTrafficHistoryResponse.items:type_name -> meraki.networks.v1.GetNetworkClientTrafficHistoryResponse.Item
+	45, // 34: meraki.networks.v1.GetNetworkClientTrafficHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	46, // 35: meraki.networks.v1.GetNetworkClientTrafficHistoryResponse.additional_properties:type_name -> google.protobuf.Struct
+	44, // 36: meraki.networks.v1.GetNetworkClientUsageHistoryResponse.items:type_name -> meraki.networks.v1.GetNetworkClientUsageHistoryResponse.Item
+	45, // 37: meraki.networks.v1.GetNetworkClientUsageHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	46, // 38: meraki.networks.v1.GetNetworkClientUsageHistoryResponse.additional_properties:type_name -> google.protobuf.Struct
+	46, // 39: meraki.networks.v1.NetworkClient.ClientVpnConnections.additional_properties:type_name -> google.protobuf.Struct
+	46, // 40: meraki.networks.v1.NetworkClient.Usage.additional_properties:type_name -> google.protobuf.Struct
+	29, // 41: meraki.networks.v1.GetNetworkClientsApplicationUsageResponse.Item.application_usage:type_name -> meraki.networks.v1.GetNetworkClientsApplicationUsageResponse.Item.ApplicationUsage
+	46, // 42: meraki.networks.v1.GetNetworkClientsApplicationUsageResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	46, // 43: meraki.networks.v1.GetNetworkClientsApplicationUsageResponse.Item.ApplicationUsage.additional_properties:type_name -> google.protobuf.Struct
+	47, // 44: meraki.networks.v1.GetNetworkClientsBandwidthUsageHistoryResponse.Item.ts:type_name -> google.protobuf.Timestamp
+	46, // 45: meraki.networks.v1.GetNetworkClientsBandwidthUsageHistoryResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	46, // 46: meraki.networks.v1.NetworkClientsOverview.Counts.additional_properties:type_name -> google.protobuf.Struct
+	46, // 47: meraki.networks.v1.NetworkClientsOverview.Usages.additional_properties:type_name -> google.protobuf.Struct
+	35, // 48: meraki.networks.v1.ProvisionNetworkClientsRequest.PoliciesBySsidEntry.value:type_name -> meraki.networks.v1.ProvisionNetworkClientsRequest.PoliciesBySsid
+	46, // 49: meraki.networks.v1.ProvisionNetworkClientsRequest.PoliciesBySecurityAppliance.additional_properties:type_name -> google.protobuf.Struct
+	46, // 50: meraki.networks.v1.ProvisionNetworkClientsRequest.PoliciesBySsid.additional_properties:type_name -> google.protobuf.Struct
+	46, // 51: meraki.networks.v1.ProvisionNetworkClientsResponse.Clients.additional_properties:type_name -> google.protobuf.Struct
+	38, // 52: meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse.Item.usage_history:type_name -> meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse.Item.UsageHistory
+	46, // 53: meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	47, // 54: meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse.Item.UsageHistory.ts:type_name -> google.protobuf.Timestamp
+	46, // 55: meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse.Item.UsageHistory.additional_properties:type_name -> google.protobuf.Struct
+	46, // 56: meraki.networks.v1.NetworkClientPolicy.PoliciesBySsid.additional_properties:type_name -> google.protobuf.Struct
+	41, // 57: meraki.networks.v1.NetworkClientSplashAuthorizationStatus.SsidsEntry.value:type_name -> meraki.networks.v1.NetworkClientSplashAuthorizationStatus.Ssids
+	46, // 58: meraki.networks.v1.NetworkClientSplashAuthorizationStatus.Ssids.additional_properties:type_name -> google.protobuf.Struct
+	41, // 59: meraki.networks.v1.UpdateNetworkClientSplashAuthorizationStatusRequest.SsidsEntry.value:type_name -> meraki.networks.v1.NetworkClientSplashAuthorizationStatus.Ssids
+	47, // 60: meraki.networks.v1.GetNetworkClientTrafficHistoryResponse.Item.ts:type_name -> google.protobuf.Timestamp
+	46, // 61: meraki.networks.v1.GetNetworkClientTrafficHistoryResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	47, // 62: meraki.networks.v1.GetNetworkClientUsageHistoryResponse.Item.ts:type_name -> google.protobuf.Timestamp
+	46, // 63: meraki.networks.v1.GetNetworkClientUsageHistoryResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	64, // [64:64] is the sub-list for method output_type
+	64, // [64:64] is the sub-list for method input_type
+	64, // [64:64] is the sub-list for extension type_name
+	64, // [64:64] is the sub-list for extension extendee
+	0,  // [0:64] is the sub-list for field type_name
 }
 
 func init() { file_meraki_networks_v1_clients_proto_init() }
@@ -3813,18 +4002,16 @@ func file_meraki_networks_v1_clients_proto_init() {
 	file_meraki_networks_v1_clients_proto_msgTypes[37].OneofWrappers = []any{}
 	file_meraki_networks_v1_clients_proto_msgTypes[38].OneofWrappers = []any{}
 	file_meraki_networks_v1_clients_proto_msgTypes[39].OneofWrappers = []any{}
-	file_meraki_networks_v1_clients_proto_msgTypes[40].OneofWrappers = []any{}
-	file_meraki_networks_v1_clients_proto_msgTypes[42].OneofWrappers = []any{}
+	file_meraki_networks_v1_clients_proto_msgTypes[41].OneofWrappers = []any{}
+	file_meraki_networks_v1_clients_proto_msgTypes[43].OneofWrappers = []any{}
 	file_meraki_networks_v1_clients_proto_msgTypes[44].OneofWrappers = []any{}
-	file_meraki_networks_v1_clients_proto_msgTypes[45].OneofWrappers = []any{}
-	file_meraki_networks_v1_clients_proto_msgTypes[46].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_networks_v1_clients_proto_rawDesc), len(file_meraki_networks_v1_clients_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   47,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -73,11 +73,12 @@ func (x *GetNetworkDevicesRequest) GetNetworkId() string {
 
 // Answer of getNetworkDevices.
 type GetNetworkDevicesResponse struct {
-	state         protoimpl.MessageState            `protogen:"open.v1"`
-	Items         []*GetNetworkDevicesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                      `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState            `protogen:"open.v1"`
+	Items                []*GetNetworkDevicesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                      `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkDevicesResponse) Reset() {
@@ -124,6 +125,13 @@ func (x *GetNetworkDevicesResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetNetworkDevicesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of claimNetworkDevices.
 type ClaimNetworkDevicesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -131,12 +139,13 @@ type ClaimNetworkDevicesRequest struct {
 	NetworkId     *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	AddAtomically *bool   `protobuf:"varint,2,opt,name=add_atomically,json=addAtomically,proto3,oneof" json:"add_atomically,omitempty"`
 	// Required.
-	Serials         []string                                      `protobuf:"bytes,3,rep,name=serials,proto3" json:"serials,omitempty"`
-	DetailsByDevice []*ClaimNetworkDevicesRequest_DetailsByDevice `protobuf:"bytes,4,rep,name=details_by_device,json=detailsByDevice,proto3" json:"details_by_device,omitempty"`
-	NullFields      *fieldmaskpb.FieldMask                        `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields     *fieldmaskpb.FieldMask                        `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	Serials              []string                                      `protobuf:"bytes,3,rep,name=serials,proto3" json:"serials,omitempty"`
+	DetailsByDevice      []*ClaimNetworkDevicesRequest_DetailsByDevice `protobuf:"bytes,4,rep,name=details_by_device,json=detailsByDevice,proto3" json:"details_by_device,omitempty"`
+	EmptyFields          []string                                      `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                      `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ClaimNetworkDevicesRequest) Reset() {
@@ -197,27 +206,35 @@ func (x *ClaimNetworkDevicesRequest) GetDetailsByDevice() []*ClaimNetworkDevices
 	return nil
 }
 
-func (x *ClaimNetworkDevicesRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *ClaimNetworkDevicesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *ClaimNetworkDevicesRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *ClaimNetworkDevicesRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *ClaimNetworkDevicesRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of claimNetworkDevices.
 type ClaimNetworkDevicesResponse struct {
-	state         protoimpl.MessageState                `protogen:"open.v1"`
-	Serials       []string                              `protobuf:"bytes,1,rep,name=serials,proto3" json:"serials,omitempty"`
-	Errors        []*ClaimNetworkDevicesResponse_Errors `protobuf:"bytes,2,rep,name=errors,proto3" json:"errors,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                `protogen:"open.v1"`
+	Serials              []string                              `protobuf:"bytes,1,rep,name=serials,proto3" json:"serials,omitempty"`
+	Errors               []*ClaimNetworkDevicesResponse_Errors `protobuf:"bytes,2,rep,name=errors,proto3" json:"errors,omitempty"`
+	AdditionalProperties *structpb.Struct                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ClaimNetworkDevicesResponse) Reset() {
@@ -264,17 +281,25 @@ func (x *ClaimNetworkDevicesResponse) GetErrors() []*ClaimNetworkDevicesResponse
 	return nil
 }
 
+func (x *ClaimNetworkDevicesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of vmxNetworkDevicesClaim.
 type VmxNetworkDevicesClaimRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required. Known values: "100", "large", "medium", "small", "xlarge".
-	Size          *string                `protobuf:"bytes,2,opt,name=size,proto3,oneof" json:"size,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Size                 *string          `protobuf:"bytes,2,opt,name=size,proto3,oneof" json:"size,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *VmxNetworkDevicesClaimRequest) Reset() {
@@ -321,40 +346,48 @@ func (x *VmxNetworkDevicesClaimRequest) GetSize() string {
 	return ""
 }
 
-func (x *VmxNetworkDevicesClaimRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *VmxNetworkDevicesClaimRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *VmxNetworkDevicesClaimRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *VmxNetworkDevicesClaimRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *VmxNetworkDevicesClaimRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of vmxNetworkDevicesClaim.
 type VmxNetworkDevicesClaimResponse struct {
-	state         protoimpl.MessageState                    `protogen:"open.v1"`
-	Name          *string                                   `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Lat           *float64                                  `protobuf:"fixed64,2,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
-	Lng           *float64                                  `protobuf:"fixed64,3,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
-	Address       *string                                   `protobuf:"bytes,4,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Notes         *string                                   `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	Tags          []string                                  `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
-	NetworkId     *string                                   `protobuf:"bytes,7,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Serial        *string                                   `protobuf:"bytes,8,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Model         *string                                   `protobuf:"bytes,9,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Imei          *string                                   `protobuf:"bytes,10,opt,name=imei,proto3,oneof" json:"imei,omitempty"`
-	Mac           *string                                   `protobuf:"bytes,11,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	LanIp         *string                                   `protobuf:"bytes,12,opt,name=lan_ip,json=lanIp,proto3,oneof" json:"lan_ip,omitempty"`
-	Firmware      *string                                   `protobuf:"bytes,13,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ProductType   *string                                   `protobuf:"bytes,14,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
-	Details       []*VmxNetworkDevicesClaimResponse_Details `protobuf:"bytes,15,rep,name=details,proto3" json:"details,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                    `protogen:"open.v1"`
+	Name                 *string                                   `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Lat                  *float64                                  `protobuf:"fixed64,2,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
+	Lng                  *float64                                  `protobuf:"fixed64,3,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
+	Address              *string                                   `protobuf:"bytes,4,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Notes                *string                                   `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	Tags                 []string                                  `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
+	NetworkId            *string                                   `protobuf:"bytes,7,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Serial               *string                                   `protobuf:"bytes,8,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Model                *string                                   `protobuf:"bytes,9,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Imei                 *string                                   `protobuf:"bytes,10,opt,name=imei,proto3,oneof" json:"imei,omitempty"`
+	Mac                  *string                                   `protobuf:"bytes,11,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	LanIp                *string                                   `protobuf:"bytes,12,opt,name=lan_ip,json=lanIp,proto3,oneof" json:"lan_ip,omitempty"`
+	Firmware             *string                                   `protobuf:"bytes,13,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ProductType          *string                                   `protobuf:"bytes,14,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	Details              []*VmxNetworkDevicesClaimResponse_Details `protobuf:"bytes,15,rep,name=details,proto3" json:"details,omitempty"`
+	AdditionalProperties *structpb.Struct                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *VmxNetworkDevicesClaimResponse) Reset() {
@@ -492,17 +525,25 @@ func (x *VmxNetworkDevicesClaimResponse) GetDetails() []*VmxNetworkDevicesClaimR
 	return nil
 }
 
+func (x *VmxNetworkDevicesClaimResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of removeNetworkDevices.
 type RemoveNetworkDevicesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Serial        *string                `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Serial               *string          `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RemoveNetworkDevicesRequest) Reset() {
@@ -549,16 +590,68 @@ func (x *RemoveNetworkDevicesRequest) GetSerial() string {
 	return ""
 }
 
-func (x *RemoveNetworkDevicesRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *RemoveNetworkDevicesRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *RemoveNetworkDevicesRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *RemoveNetworkDevicesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *RemoveNetworkDevicesRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// Answer of removeNetworkDevices.
+type RemoveNetworkDevicesResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *RemoveNetworkDevicesResponse) Reset() {
+	*x = RemoveNetworkDevicesResponse{}
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveNetworkDevicesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveNetworkDevicesResponse) ProtoMessage() {}
+
+func (x *RemoveNetworkDevicesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveNetworkDevicesResponse.ProtoReflect.Descriptor instead.
+func (*RemoveNetworkDevicesResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_networks_v1_devices_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RemoveNetworkDevicesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -569,16 +662,17 @@ type UpdateNetworkDevicesSyslogServersRequest struct {
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Servers       []*UpdateNetworkDevicesSyslogServersRequest_Servers `protobuf:"bytes,2,rep,name=servers,proto3" json:"servers,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                              `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                              `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Servers              []*NetworkDevicesSyslogServers_Servers `protobuf:"bytes,2,rep,name=servers,proto3" json:"servers,omitempty"`
+	EmptyFields          []string                               `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                               `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkDevicesSyslogServersRequest) Reset() {
 	*x = UpdateNetworkDevicesSyslogServersRequest{}
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[7]
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -590,7 +684,7 @@ func (x *UpdateNetworkDevicesSyslogServersRequest) String() string {
 func (*UpdateNetworkDevicesSyslogServersRequest) ProtoMessage() {}
 
 func (x *UpdateNetworkDevicesSyslogServersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[7]
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -603,7 +697,7 @@ func (x *UpdateNetworkDevicesSyslogServersRequest) ProtoReflect() protoreflect.M
 
 // Deprecated: Use UpdateNetworkDevicesSyslogServersRequest.ProtoReflect.Descriptor instead.
 func (*UpdateNetworkDevicesSyslogServersRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_devices_proto_rawDescGZIP(), []int{7}
+	return file_meraki_networks_v1_devices_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *UpdateNetworkDevicesSyslogServersRequest) GetNetworkId() string {
@@ -613,39 +707,47 @@ func (x *UpdateNetworkDevicesSyslogServersRequest) GetNetworkId() string {
 	return ""
 }
 
-func (x *UpdateNetworkDevicesSyslogServersRequest) GetServers() []*UpdateNetworkDevicesSyslogServersRequest_Servers {
+func (x *UpdateNetworkDevicesSyslogServersRequest) GetServers() []*NetworkDevicesSyslogServers_Servers {
 	if x != nil {
 		return x.Servers
 	}
 	return nil
 }
 
-func (x *UpdateNetworkDevicesSyslogServersRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkDevicesSyslogServersRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkDevicesSyslogServersRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of updateNetworkDevicesSyslogServers.
+func (x *UpdateNetworkDevicesSyslogServersRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkDevicesSyslogServersRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The devices syslog servers of a network. Answer of updateNetworkDevicesSyslogServers.
 type NetworkDevicesSyslogServers struct {
-	state         protoimpl.MessageState                 `protogen:"open.v1"`
-	Network       *NetworkDevicesSyslogServers_Network   `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	Servers       []*NetworkDevicesSyslogServers_Servers `protobuf:"bytes,2,rep,name=servers,proto3" json:"servers,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                 `protogen:"open.v1"`
+	Network              *NetworkDevicesSyslogServers_Network   `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Servers              []*NetworkDevicesSyslogServers_Servers `protobuf:"bytes,2,rep,name=servers,proto3" json:"servers,omitempty"`
+	AdditionalProperties *structpb.Struct                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkDevicesSyslogServers) Reset() {
 	*x = NetworkDevicesSyslogServers{}
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[8]
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -657,7 +759,7 @@ func (x *NetworkDevicesSyslogServers) String() string {
 func (*NetworkDevicesSyslogServers) ProtoMessage() {}
 
 func (x *NetworkDevicesSyslogServers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[8]
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -670,7 +772,7 @@ func (x *NetworkDevicesSyslogServers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkDevicesSyslogServers.ProtoReflect.Descriptor instead.
 func (*NetworkDevicesSyslogServers) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_devices_proto_rawDescGZIP(), []int{8}
+	return file_meraki_networks_v1_devices_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *NetworkDevicesSyslogServers) GetNetwork() *NetworkDevicesSyslogServers_Network {
@@ -687,31 +789,39 @@ func (x *NetworkDevicesSyslogServers) GetServers() []*NetworkDevicesSyslogServer
 	return nil
 }
 
+func (x *NetworkDevicesSyslogServers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkDevicesResponse_Item struct {
-	state          protoimpl.MessageState                         `protogen:"open.v1"`
-	Name           *string                                        `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Lat            *float64                                       `protobuf:"fixed64,2,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
-	Lng            *float64                                       `protobuf:"fixed64,3,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
-	Address        *string                                        `protobuf:"bytes,4,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Notes          *string                                        `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	Tags           []string                                       `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
-	NetworkId      *string                                        `protobuf:"bytes,7,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Serial         *string                                        `protobuf:"bytes,8,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Model          *string                                        `protobuf:"bytes,9,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Mac            *string                                        `protobuf:"bytes,10,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	LanIp          *string                                        `protobuf:"bytes,11,opt,name=lan_ip,json=lanIp,proto3,oneof" json:"lan_ip,omitempty"`
-	Firmware       *string                                        `protobuf:"bytes,12,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	FloorPlanId    *string                                        `protobuf:"bytes,13,opt,name=floor_plan_id,json=floorPlanId,proto3,oneof" json:"floor_plan_id,omitempty"`
-	Url            *string                                        `protobuf:"bytes,14,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Details        []*GetNetworkDevicesResponse_Item_Details      `protobuf:"bytes,15,rep,name=details,proto3" json:"details,omitempty"`
-	BeaconIdParams *GetNetworkDevicesResponse_Item_BeaconIdParams `protobuf:"bytes,16,opt,name=beacon_id_params,json=beaconIdParams,proto3" json:"beacon_id_params,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                         `protogen:"open.v1"`
+	Name                 *string                                        `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Lat                  *float64                                       `protobuf:"fixed64,2,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
+	Lng                  *float64                                       `protobuf:"fixed64,3,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
+	Address              *string                                        `protobuf:"bytes,4,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Notes                *string                                        `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	Tags                 []string                                       `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
+	NetworkId            *string                                        `protobuf:"bytes,7,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Serial               *string                                        `protobuf:"bytes,8,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Model                *string                                        `protobuf:"bytes,9,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Mac                  *string                                        `protobuf:"bytes,10,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	LanIp                *string                                        `protobuf:"bytes,11,opt,name=lan_ip,json=lanIp,proto3,oneof" json:"lan_ip,omitempty"`
+	Firmware             *string                                        `protobuf:"bytes,12,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	FloorPlanId          *string                                        `protobuf:"bytes,13,opt,name=floor_plan_id,json=floorPlanId,proto3,oneof" json:"floor_plan_id,omitempty"`
+	Url                  *string                                        `protobuf:"bytes,14,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Details              []*GetNetworkDevicesResponse_Item_Details      `protobuf:"bytes,15,rep,name=details,proto3" json:"details,omitempty"`
+	BeaconIdParams       *GetNetworkDevicesResponse_Item_BeaconIdParams `protobuf:"bytes,16,opt,name=beacon_id_params,json=beaconIdParams,proto3" json:"beacon_id_params,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkDevicesResponse_Item) Reset() {
 	*x = GetNetworkDevicesResponse_Item{}
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[9]
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -723,7 +833,7 @@ func (x *GetNetworkDevicesResponse_Item) String() string {
 func (*GetNetworkDevicesResponse_Item) ProtoMessage() {}
 
 func (x *GetNetworkDevicesResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[9]
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -851,17 +961,25 @@ func (x *GetNetworkDevicesResponse_Item) GetBeaconIdParams() *GetNetworkDevicesR
 	return nil
 }
 
+func (x *GetNetworkDevicesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkDevicesResponse_Item_Details struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Value         *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Value                *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkDevicesResponse_Item_Details) Reset() {
 	*x = GetNetworkDevicesResponse_Item_Details{}
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[10]
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -873,7 +991,7 @@ func (x *GetNetworkDevicesResponse_Item_Details) String() string {
 func (*GetNetworkDevicesResponse_Item_Details) ProtoMessage() {}
 
 func (x *GetNetworkDevicesResponse_Item_Details) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[10]
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -903,18 +1021,26 @@ func (x *GetNetworkDevicesResponse_Item_Details) GetValue() string {
 	return ""
 }
 
+func (x *GetNetworkDevicesResponse_Item_Details) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkDevicesResponse_Item_BeaconIdParams struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Uuid          *string                `protobuf:"bytes,1,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
-	Major         *int64                 `protobuf:"varint,2,opt,name=major,proto3,oneof" json:"major,omitempty"`
-	Minor         *int64                 `protobuf:"varint,3,opt,name=minor,proto3,oneof" json:"minor,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Uuid                 *string                `protobuf:"bytes,1,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
+	Major                *int64                 `protobuf:"varint,2,opt,name=major,proto3,oneof" json:"major,omitempty"`
+	Minor                *int64                 `protobuf:"varint,3,opt,name=minor,proto3,oneof" json:"minor,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkDevicesResponse_Item_BeaconIdParams) Reset() {
 	*x = GetNetworkDevicesResponse_Item_BeaconIdParams{}
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[11]
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -926,7 +1052,7 @@ func (x *GetNetworkDevicesResponse_Item_BeaconIdParams) String() string {
 func (*GetNetworkDevicesResponse_Item_BeaconIdParams) ProtoMessage() {}
 
 func (x *GetNetworkDevicesResponse_Item_BeaconIdParams) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[11]
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -963,19 +1089,27 @@ func (x *GetNetworkDevicesResponse_Item_BeaconIdParams) GetMinor() int64 {
 	return 0
 }
 
+func (x *GetNetworkDevicesResponse_Item_BeaconIdParams) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ClaimNetworkDevicesRequest_DetailsByDevice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	Serial *string `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// Required.
-	Details       []*ClaimNetworkDevicesRequest_DetailsByDevice_Details `protobuf:"bytes,2,rep,name=details,proto3" json:"details,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Details              []*ClaimNetworkDevicesRequest_DetailsByDevice_Details `protobuf:"bytes,2,rep,name=details,proto3" json:"details,omitempty"`
+	AdditionalProperties *structpb.Struct                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ClaimNetworkDevicesRequest_DetailsByDevice) Reset() {
 	*x = ClaimNetworkDevicesRequest_DetailsByDevice{}
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[12]
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -987,7 +1121,7 @@ func (x *ClaimNetworkDevicesRequest_DetailsByDevice) String() string {
 func (*ClaimNetworkDevicesRequest_DetailsByDevice) ProtoMessage() {}
 
 func (x *ClaimNetworkDevicesRequest_DetailsByDevice) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[12]
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1017,18 +1151,26 @@ func (x *ClaimNetworkDevicesRequest_DetailsByDevice) GetDetails() []*ClaimNetwor
 	return nil
 }
 
+func (x *ClaimNetworkDevicesRequest_DetailsByDevice) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ClaimNetworkDevicesRequest_DetailsByDevice_Details struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Name          *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Name                 *string          `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Value                *string          `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ClaimNetworkDevicesRequest_DetailsByDevice_Details) Reset() {
 	*x = ClaimNetworkDevicesRequest_DetailsByDevice_Details{}
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[13]
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1040,7 +1182,7 @@ func (x *ClaimNetworkDevicesRequest_DetailsByDevice_Details) String() string {
 func (*ClaimNetworkDevicesRequest_DetailsByDevice_Details) ProtoMessage() {}
 
 func (x *ClaimNetworkDevicesRequest_DetailsByDevice_Details) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[13]
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1070,17 +1212,25 @@ func (x *ClaimNetworkDevicesRequest_DetailsByDevice_Details) GetValue() string {
 	return ""
 }
 
+func (x *ClaimNetworkDevicesRequest_DetailsByDevice_Details) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ClaimNetworkDevicesResponse_Errors struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Errors        []string               `protobuf:"bytes,2,rep,name=errors,proto3" json:"errors,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Errors               []string               `protobuf:"bytes,2,rep,name=errors,proto3" json:"errors,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ClaimNetworkDevicesResponse_Errors) Reset() {
 	*x = ClaimNetworkDevicesResponse_Errors{}
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[14]
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1092,7 +1242,7 @@ func (x *ClaimNetworkDevicesResponse_Errors) String() string {
 func (*ClaimNetworkDevicesResponse_Errors) ProtoMessage() {}
 
 func (x *ClaimNetworkDevicesResponse_Errors) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[14]
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1122,17 +1272,25 @@ func (x *ClaimNetworkDevicesResponse_Errors) GetErrors() []string {
 	return nil
 }
 
+func (x *ClaimNetworkDevicesResponse_Errors) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type VmxNetworkDevicesClaimResponse_Details struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Value         *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Value                *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *VmxNetworkDevicesClaimResponse_Details) Reset() {
 	*x = VmxNetworkDevicesClaimResponse_Details{}
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[15]
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1144,7 +1302,7 @@ func (x *VmxNetworkDevicesClaimResponse_Details) String() string {
 func (*VmxNetworkDevicesClaimResponse_Details) ProtoMessage() {}
 
 func (x *VmxNetworkDevicesClaimResponse_Details) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[15]
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1174,192 +1332,24 @@ func (x *VmxNetworkDevicesClaimResponse_Details) GetValue() string {
 	return ""
 }
 
-type UpdateNetworkDevicesSyslogServersRequest_Servers struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Host *string `protobuf:"bytes,1,opt,name=host,proto3,oneof" json:"host,omitempty"`
-	// Required.
-	Port *int64 `protobuf:"varint,2,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	// Required.
-	Roles []string `protobuf:"bytes,3,rep,name=roles,proto3" json:"roles,omitempty"`
-	// Known values: "TCP", "UDP".
-	TransportProtocol *string                                                      `protobuf:"bytes,4,opt,name=transport_protocol,json=transportProtocol,proto3,oneof" json:"transport_protocol,omitempty"`
-	Encryption        *UpdateNetworkDevicesSyslogServersRequest_Servers_Encryption `protobuf:"bytes,5,opt,name=encryption,proto3" json:"encryption,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkDevicesSyslogServersRequest_Servers) Reset() {
-	*x = UpdateNetworkDevicesSyslogServersRequest_Servers{}
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkDevicesSyslogServersRequest_Servers) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkDevicesSyslogServersRequest_Servers) ProtoMessage() {}
-
-func (x *UpdateNetworkDevicesSyslogServersRequest_Servers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[16]
+func (x *VmxNetworkDevicesClaimResponse_Details) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkDevicesSyslogServersRequest_Servers.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkDevicesSyslogServersRequest_Servers) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_devices_proto_rawDescGZIP(), []int{7, 0}
-}
-
-func (x *UpdateNetworkDevicesSyslogServersRequest_Servers) GetHost() string {
-	if x != nil && x.Host != nil {
-		return *x.Host
-	}
-	return ""
-}
-
-func (x *UpdateNetworkDevicesSyslogServersRequest_Servers) GetPort() int64 {
-	if x != nil && x.Port != nil {
-		return *x.Port
-	}
-	return 0
-}
-
-func (x *UpdateNetworkDevicesSyslogServersRequest_Servers) GetRoles() []string {
-	if x != nil {
-		return x.Roles
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *UpdateNetworkDevicesSyslogServersRequest_Servers) GetTransportProtocol() string {
-	if x != nil && x.TransportProtocol != nil {
-		return *x.TransportProtocol
-	}
-	return ""
-}
-
-func (x *UpdateNetworkDevicesSyslogServersRequest_Servers) GetEncryption() *UpdateNetworkDevicesSyslogServersRequest_Servers_Encryption {
-	if x != nil {
-		return x.Encryption
-	}
-	return nil
-}
-
-type UpdateNetworkDevicesSyslogServersRequest_Servers_Encryption struct {
-	state         protoimpl.MessageState                                                   `protogen:"open.v1"`
-	Enabled       *bool                                                                    `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Certificate   *UpdateNetworkDevicesSyslogServersRequest_Servers_Encryption_Certificate `protobuf:"bytes,2,opt,name=certificate,proto3" json:"certificate,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkDevicesSyslogServersRequest_Servers_Encryption) Reset() {
-	*x = UpdateNetworkDevicesSyslogServersRequest_Servers_Encryption{}
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkDevicesSyslogServersRequest_Servers_Encryption) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkDevicesSyslogServersRequest_Servers_Encryption) ProtoMessage() {}
-
-func (x *UpdateNetworkDevicesSyslogServersRequest_Servers_Encryption) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkDevicesSyslogServersRequest_Servers_Encryption.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkDevicesSyslogServersRequest_Servers_Encryption) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_devices_proto_rawDescGZIP(), []int{7, 0, 0}
-}
-
-func (x *UpdateNetworkDevicesSyslogServersRequest_Servers_Encryption) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateNetworkDevicesSyslogServersRequest_Servers_Encryption) GetCertificate() *UpdateNetworkDevicesSyslogServersRequest_Servers_Encryption_Certificate {
-	if x != nil {
-		return x.Certificate
-	}
-	return nil
-}
-
-type UpdateNetworkDevicesSyslogServersRequest_Servers_Encryption_Certificate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkDevicesSyslogServersRequest_Servers_Encryption_Certificate) Reset() {
-	*x = UpdateNetworkDevicesSyslogServersRequest_Servers_Encryption_Certificate{}
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkDevicesSyslogServersRequest_Servers_Encryption_Certificate) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkDevicesSyslogServersRequest_Servers_Encryption_Certificate) ProtoMessage() {}
-
-func (x *UpdateNetworkDevicesSyslogServersRequest_Servers_Encryption_Certificate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[18]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkDevicesSyslogServersRequest_Servers_Encryption_Certificate.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkDevicesSyslogServersRequest_Servers_Encryption_Certificate) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_devices_proto_rawDescGZIP(), []int{7, 0, 0, 0}
-}
-
-func (x *UpdateNetworkDevicesSyslogServersRequest_Servers_Encryption_Certificate) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
 }
 
 type NetworkDevicesSyslogServers_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkDevicesSyslogServers_Network) Reset() {
 	*x = NetworkDevicesSyslogServers_Network{}
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[19]
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1371,7 +1361,7 @@ func (x *NetworkDevicesSyslogServers_Network) String() string {
 func (*NetworkDevicesSyslogServers_Network) ProtoMessage() {}
 
 func (x *NetworkDevicesSyslogServers_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[19]
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1384,7 +1374,7 @@ func (x *NetworkDevicesSyslogServers_Network) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use NetworkDevicesSyslogServers_Network.ProtoReflect.Descriptor instead.
 func (*NetworkDevicesSyslogServers_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_devices_proto_rawDescGZIP(), []int{8, 0}
+	return file_meraki_networks_v1_devices_proto_rawDescGZIP(), []int{9, 0}
 }
 
 func (x *NetworkDevicesSyslogServers_Network) GetId() string {
@@ -1394,21 +1384,32 @@ func (x *NetworkDevicesSyslogServers_Network) GetId() string {
 	return ""
 }
 
+func (x *NetworkDevicesSyslogServers_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkDevicesSyslogServers_Servers struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Host  *string                `protobuf:"bytes,1,opt,name=host,proto3,oneof" json:"host,omitempty"`
-	Port  *int64                 `protobuf:"varint,2,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	Roles []string               `protobuf:"bytes,3,rep,name=roles,proto3" json:"roles,omitempty"`
+	// Required in a request.
+	Host *string `protobuf:"bytes,1,opt,name=host,proto3,oneof" json:"host,omitempty"`
+	// Required in a request.
+	Port *int64 `protobuf:"varint,2,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	// Required in a request.
+	Roles []string `protobuf:"bytes,3,rep,name=roles,proto3" json:"roles,omitempty"`
 	// Known values: "TCP", "UDP".
-	TransportProtocol *string                                         `protobuf:"bytes,4,opt,name=transport_protocol,json=transportProtocol,proto3,oneof" json:"transport_protocol,omitempty"`
-	Encryption        *NetworkDevicesSyslogServers_Servers_Encryption `protobuf:"bytes,5,opt,name=encryption,proto3" json:"encryption,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	TransportProtocol    *string                                         `protobuf:"bytes,4,opt,name=transport_protocol,json=transportProtocol,proto3,oneof" json:"transport_protocol,omitempty"`
+	Encryption           *NetworkDevicesSyslogServers_Servers_Encryption `protobuf:"bytes,5,opt,name=encryption,proto3" json:"encryption,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkDevicesSyslogServers_Servers) Reset() {
 	*x = NetworkDevicesSyslogServers_Servers{}
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[20]
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1420,7 +1421,7 @@ func (x *NetworkDevicesSyslogServers_Servers) String() string {
 func (*NetworkDevicesSyslogServers_Servers) ProtoMessage() {}
 
 func (x *NetworkDevicesSyslogServers_Servers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[20]
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1433,7 +1434,7 @@ func (x *NetworkDevicesSyslogServers_Servers) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use NetworkDevicesSyslogServers_Servers.ProtoReflect.Descriptor instead.
 func (*NetworkDevicesSyslogServers_Servers) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_devices_proto_rawDescGZIP(), []int{8, 1}
+	return file_meraki_networks_v1_devices_proto_rawDescGZIP(), []int{9, 1}
 }
 
 func (x *NetworkDevicesSyslogServers_Servers) GetHost() string {
@@ -1471,17 +1472,25 @@ func (x *NetworkDevicesSyslogServers_Servers) GetEncryption() *NetworkDevicesSys
 	return nil
 }
 
+func (x *NetworkDevicesSyslogServers_Servers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkDevicesSyslogServers_Servers_Encryption struct {
-	state         protoimpl.MessageState                                      `protogen:"open.v1"`
-	Enabled       *bool                                                       `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Certificate   *NetworkDevicesSyslogServers_Servers_Encryption_Certificate `protobuf:"bytes,2,opt,name=certificate,proto3" json:"certificate,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                      `protogen:"open.v1"`
+	Enabled              *bool                                                       `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Certificate          *NetworkDevicesSyslogServers_Servers_Encryption_Certificate `protobuf:"bytes,2,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkDevicesSyslogServers_Servers_Encryption) Reset() {
 	*x = NetworkDevicesSyslogServers_Servers_Encryption{}
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[21]
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1493,7 +1502,7 @@ func (x *NetworkDevicesSyslogServers_Servers_Encryption) String() string {
 func (*NetworkDevicesSyslogServers_Servers_Encryption) ProtoMessage() {}
 
 func (x *NetworkDevicesSyslogServers_Servers_Encryption) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[21]
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1506,7 +1515,7 @@ func (x *NetworkDevicesSyslogServers_Servers_Encryption) ProtoReflect() protoref
 
 // Deprecated: Use NetworkDevicesSyslogServers_Servers_Encryption.ProtoReflect.Descriptor instead.
 func (*NetworkDevicesSyslogServers_Servers_Encryption) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_devices_proto_rawDescGZIP(), []int{8, 1, 0}
+	return file_meraki_networks_v1_devices_proto_rawDescGZIP(), []int{9, 1, 0}
 }
 
 func (x *NetworkDevicesSyslogServers_Servers_Encryption) GetEnabled() bool {
@@ -1523,16 +1532,24 @@ func (x *NetworkDevicesSyslogServers_Servers_Encryption) GetCertificate() *Netwo
 	return nil
 }
 
+func (x *NetworkDevicesSyslogServers_Servers_Encryption) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkDevicesSyslogServers_Servers_Encryption_Certificate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkDevicesSyslogServers_Servers_Encryption_Certificate) Reset() {
 	*x = NetworkDevicesSyslogServers_Servers_Encryption_Certificate{}
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[22]
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1544,7 +1561,7 @@ func (x *NetworkDevicesSyslogServers_Servers_Encryption_Certificate) String() st
 func (*NetworkDevicesSyslogServers_Servers_Encryption_Certificate) ProtoMessage() {}
 
 func (x *NetworkDevicesSyslogServers_Servers_Encryption_Certificate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_devices_proto_msgTypes[22]
+	mi := &file_meraki_networks_v1_devices_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1557,7 +1574,7 @@ func (x *NetworkDevicesSyslogServers_Servers_Encryption_Certificate) ProtoReflec
 
 // Deprecated: Use NetworkDevicesSyslogServers_Servers_Encryption_Certificate.ProtoReflect.Descriptor instead.
 func (*NetworkDevicesSyslogServers_Servers_Encryption_Certificate) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_devices_proto_rawDescGZIP(), []int{8, 1, 0, 0}
+	return file_meraki_networks_v1_devices_proto_rawDescGZIP(), []int{9, 1, 0, 0}
 }
 
 func (x *NetworkDevicesSyslogServers_Servers_Encryption_Certificate) GetId() string {
@@ -1567,18 +1584,26 @@ func (x *NetworkDevicesSyslogServers_Servers_Encryption_Certificate) GetId() str
 	return ""
 }
 
+func (x *NetworkDevicesSyslogServers_Servers_Encryption_Certificate) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_networks_v1_devices_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_devices_proto_rawDesc = "" +
 	"\n" +
-	" meraki/networks/v1/devices.proto\x12\x12meraki.networks.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"M\n" +
+	" meraki/networks/v1/devices.proto\x12\x12meraki.networks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"M\n" +
 	"\x18GetNetworkDevicesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xd1\b\n" +
-	"\x19GetNetworkDevicesResponse\x12H\n" +
-	"\x05items\x18\x01 \x03(\v22.meraki.networks.v1.GetNetworkDevicesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xab\a\n" +
+	"\v_network_id\"\x91\v\n" +
+	"\x19GetNetworkDevicesResponse\x12I\n" +
+	"\x05items\x18\xfb\x0f \x03(\v22.meraki.networks.v1.GetNetworkDevicesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9a\t\n" +
 	"\x04Item\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x15\n" +
 	"\x03lat\x18\x02 \x01(\x01H\x01R\x03lat\x88\x01\x01\x12\x15\n" +
@@ -1598,16 +1623,19 @@ const file_meraki_networks_v1_devices_proto_rawDesc = "" +
 	"\rfloor_plan_id\x18\r \x01(\tH\vR\vfloorPlanId\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x0e \x01(\tH\fR\x03url\x88\x01\x01\x12T\n" +
 	"\adetails\x18\x0f \x03(\v2:.meraki.networks.v1.GetNetworkDevicesResponse.Item.DetailsR\adetails\x12k\n" +
-	"\x10beacon_id_params\x18\x10 \x01(\v2A.meraki.networks.v1.GetNetworkDevicesResponse.Item.BeaconIdParamsR\x0ebeaconIdParams\x1aP\n" +
+	"\x10beacon_id_params\x18\x10 \x01(\v2A.meraki.networks.v1.GetNetworkDevicesResponse.Item.BeaconIdParamsR\x0ebeaconIdParams\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9f\x01\n" +
 	"\aDetails\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01B\a\n" +
+	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\b\n" +
-	"\x06_value\x1a|\n" +
+	"\x06_value\x1a\xcb\x01\n" +
 	"\x0eBeaconIdParams\x12\x17\n" +
 	"\x04uuid\x18\x01 \x01(\tH\x00R\x04uuid\x88\x01\x01\x12\x19\n" +
 	"\x05major\x18\x02 \x01(\x03H\x01R\x05major\x88\x01\x01\x12\x19\n" +
-	"\x05minor\x18\x03 \x01(\x03H\x02R\x05minor\x88\x01\x01B\a\n" +
+	"\x05minor\x18\x03 \x01(\x03H\x02R\x05minor\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_uuidB\b\n" +
 	"\x06_majorB\b\n" +
 	"\x06_minorB\a\n" +
@@ -1624,43 +1652,49 @@ const file_meraki_networks_v1_devices_proto_rawDesc = "" +
 	"\a_lan_ipB\v\n" +
 	"\t_firmwareB\x10\n" +
 	"\x0e_floor_plan_idB\x06\n" +
-	"\x04_url\"\x98\x05\n" +
+	"\x04_url\"\xd0\x06\n" +
 	"\x1aClaimNetworkDevicesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x122\n" +
 	"\x0eadd_atomically\x18\x02 \x01(\bB\x06\xfa\xfd\x1b\x02\b\x02H\x01R\raddAtomically\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x03 \x03(\tR\aserials\x12j\n" +
-	"\x11details_by_device\x18\x04 \x03(\v2>.meraki.networks.v1.ClaimNetworkDevicesRequest.DetailsByDeviceR\x0fdetailsByDevice\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xed\x01\n" +
+	"\x11details_by_device\x18\x04 \x03(\v2>.meraki.networks.v1.ClaimNetworkDevicesRequest.DetailsByDeviceR\x0fdetailsByDevice\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8c\x03\n" +
 	"\x0fDetailsByDevice\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12`\n" +
-	"\adetails\x18\x02 \x03(\v2F.meraki.networks.v1.ClaimNetworkDevicesRequest.DetailsByDevice.DetailsR\adetails\x1aP\n" +
+	"\adetails\x18\x02 \x03(\v2F.meraki.networks.v1.ClaimNetworkDevicesRequest.DetailsByDevice.DetailsR\adetails\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9f\x01\n" +
 	"\aDetails\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01B\a\n" +
+	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_valueB\t\n" +
 	"\a_serialB\r\n" +
 	"\v_network_idB\x11\n" +
-	"\x0f_add_atomically\"\xd1\x01\n" +
+	"\x0f_add_atomically\"\xf0\x02\n" +
 	"\x1bClaimNetworkDevicesResponse\x12\x18\n" +
 	"\aserials\x18\x01 \x03(\tR\aserials\x12N\n" +
-	"\x06errors\x18\x02 \x03(\v26.meraki.networks.v1.ClaimNetworkDevicesResponse.ErrorsR\x06errors\x1aH\n" +
+	"\x06errors\x18\x02 \x03(\v26.meraki.networks.v1.ClaimNetworkDevicesResponse.ErrorsR\x06errors\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x97\x01\n" +
 	"\x06Errors\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x16\n" +
-	"\x06errors\x18\x02 \x03(\tR\x06errorsB\t\n" +
-	"\a_serial\"\x80\x02\n" +
+	"\x06errors\x18\x02 \x03(\tR\x06errors\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_serial\"\x99\x02\n" +
 	"\x1dVmxNetworkDevicesClaimRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
-	"\x04size\x18\x02 \x01(\tH\x01R\x04size\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\x04size\x18\x02 \x01(\tH\x01R\x04size\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\a\n" +
-	"\x05_size\"\xdb\x05\n" +
+	"\x05_size\"\xfa\x06\n" +
 	"\x1eVmxNetworkDevicesClaimResponse\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x15\n" +
 	"\x03lat\x18\x02 \x01(\x01H\x01R\x03lat\x88\x01\x01\x12\x15\n" +
@@ -1679,10 +1713,12 @@ const file_meraki_networks_v1_devices_proto_rawDesc = "" +
 	"R\x05lanIp\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\r \x01(\tH\vR\bfirmware\x88\x01\x01\x12&\n" +
 	"\fproduct_type\x18\x0e \x01(\tH\fR\vproductType\x88\x01\x01\x12T\n" +
-	"\adetails\x18\x0f \x03(\v2:.meraki.networks.v1.VmxNetworkDevicesClaimResponse.DetailsR\adetails\x1aP\n" +
+	"\adetails\x18\x0f \x03(\v2:.meraki.networks.v1.VmxNetworkDevicesClaimResponse.DetailsR\adetails\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9f\x01\n" +
 	"\aDetails\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01B\a\n" +
+	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_valueB\a\n" +
 	"\x05_nameB\x06\n" +
@@ -1698,50 +1734,36 @@ const file_meraki_networks_v1_devices_proto_rawDesc = "" +
 	"\x04_macB\t\n" +
 	"\a_lan_ipB\v\n" +
 	"\t_firmwareB\x0f\n" +
-	"\r_product_type\"\x84\x02\n" +
+	"\r_product_type\"\x9d\x02\n" +
 	"\x1bRemoveNetworkDevicesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
-	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\t\n" +
-	"\a_serial\"\xcf\x06\n" +
+	"\a_serial\"m\n" +
+	"\x1cRemoveNetworkDevicesResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xd5\x02\n" +
 	"(UpdateNetworkDevicesSyslogServersRequest\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12^\n" +
-	"\aservers\x18\x02 \x03(\v2D.meraki.networks.v1.UpdateNetworkDevicesSyslogServersRequest.ServersR\aservers\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x83\x04\n" +
-	"\aServers\x12\x17\n" +
-	"\x04host\x18\x01 \x01(\tH\x00R\x04host\x88\x01\x01\x12\x17\n" +
-	"\x04port\x18\x02 \x01(\x03H\x01R\x04port\x88\x01\x01\x12\x14\n" +
-	"\x05roles\x18\x03 \x03(\tR\x05roles\x122\n" +
-	"\x12transport_protocol\x18\x04 \x01(\tH\x02R\x11transportProtocol\x88\x01\x01\x12o\n" +
-	"\n" +
-	"encryption\x18\x05 \x01(\v2O.meraki.networks.v1.UpdateNetworkDevicesSyslogServersRequest.Servers.EncryptionR\n" +
-	"encryption\x1a\xe1\x01\n" +
-	"\n" +
-	"Encryption\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12}\n" +
-	"\vcertificate\x18\x02 \x01(\v2[.meraki.networks.v1.UpdateNetworkDevicesSyslogServersRequest.Servers.Encryption.CertificateR\vcertificate\x1a)\n" +
-	"\vCertificate\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\n" +
-	"\n" +
-	"\b_enabledB\a\n" +
-	"\x05_hostB\a\n" +
-	"\x05_portB\x15\n" +
-	"\x13_transport_protocolB\r\n" +
-	"\v_network_id\"\xd6\x05\n" +
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12Q\n" +
+	"\aservers\x18\x02 \x03(\v27.meraki.networks.v1.NetworkDevicesSyslogServers.ServersR\aservers\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_network_id\"\xe1\b\n" +
 	"\x1bNetworkDevicesSyslogServers\x12Q\n" +
 	"\anetwork\x18\x01 \x01(\v27.meraki.networks.v1.NetworkDevicesSyslogServers.NetworkR\anetwork\x12Q\n" +
-	"\aservers\x18\x02 \x03(\v27.meraki.networks.v1.NetworkDevicesSyslogServers.ServersR\aservers\x1a%\n" +
+	"\aservers\x18\x02 \x03(\v27.meraki.networks.v1.NetworkDevicesSyslogServers.ServersR\aservers\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xe9\x03\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xd6\x05\n" +
 	"\aServers\x12\x17\n" +
 	"\x04host\x18\x01 \x01(\tH\x00R\x04host\x88\x01\x01\x12\x17\n" +
 	"\x04port\x18\x02 \x01(\x03H\x01R\x04port\x88\x01\x01\x12\x14\n" +
@@ -1749,20 +1771,23 @@ const file_meraki_networks_v1_devices_proto_rawDesc = "" +
 	"\x12transport_protocol\x18\x04 \x01(\tH\x02R\x11transportProtocol\x88\x01\x01\x12b\n" +
 	"\n" +
 	"encryption\x18\x05 \x01(\v2B.meraki.networks.v1.NetworkDevicesSyslogServers.Servers.EncryptionR\n" +
-	"encryption\x1a\xd4\x01\n" +
+	"encryption\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf2\x02\n" +
 	"\n" +
 	"Encryption\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12p\n" +
-	"\vcertificate\x18\x02 \x01(\v2N.meraki.networks.v1.NetworkDevicesSyslogServers.Servers.Encryption.CertificateR\vcertificate\x1a)\n" +
+	"\vcertificate\x18\x02 \x01(\v2N.meraki.networks.v1.NetworkDevicesSyslogServers.Servers.Encryption.CertificateR\vcertificate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1ax\n" +
 	"\vCertificate\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\n" +
 	"\n" +
 	"\b_enabledB\a\n" +
 	"\x05_hostB\a\n" +
 	"\x05_portB\x15\n" +
-	"\x13_transport_protocolBv\n" +
-	"\x1ccom.merakibroker.networks.v1B\fDevicesProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"\x13_transport_protocolB\x91\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\fDevicesProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var (
 	file_meraki_networks_v1_devices_proto_rawDescOnce sync.Once
@@ -1776,63 +1801,71 @@ func file_meraki_networks_v1_devices_proto_rawDescGZIP() []byte {
 	return file_meraki_networks_v1_devices_proto_rawDescData
 }
 
-var file_meraki_networks_v1_devices_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_meraki_networks_v1_devices_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_meraki_networks_v1_devices_proto_goTypes = []any{
-	(*GetNetworkDevicesRequest)(nil),                                                // 0: meraki.networks.v1.GetNetworkDevicesRequest
-	(*GetNetworkDevicesResponse)(nil),                                               // 1: meraki.networks.v1.GetNetworkDevicesResponse
-	(*ClaimNetworkDevicesRequest)(nil),                                              // 2: meraki.networks.v1.ClaimNetworkDevicesRequest
-	(*ClaimNetworkDevicesResponse)(nil),                                             // 3: meraki.networks.v1.ClaimNetworkDevicesResponse
-	(*VmxNetworkDevicesClaimRequest)(nil),                                           // 4: meraki.networks.v1.VmxNetworkDevicesClaimRequest
-	(*VmxNetworkDevicesClaimResponse)(nil),                                          // 5: meraki.networks.v1.VmxNetworkDevicesClaimResponse
-	(*RemoveNetworkDevicesRequest)(nil),                                             // 6: meraki.networks.v1.RemoveNetworkDevicesRequest
-	(*UpdateNetworkDevicesSyslogServersRequest)(nil),                                // 7: meraki.networks.v1.UpdateNetworkDevicesSyslogServersRequest
-	(*NetworkDevicesSyslogServers)(nil),                                             // 8: meraki.networks.v1.NetworkDevicesSyslogServers
-	(*GetNetworkDevicesResponse_Item)(nil),                                          // 9: meraki.networks.v1.GetNetworkDevicesResponse.Item
-	(*GetNetworkDevicesResponse_Item_Details)(nil),                                  // 10: meraki.networks.v1.GetNetworkDevicesResponse.Item.Details
-	(*GetNetworkDevicesResponse_Item_BeaconIdParams)(nil),                           // 11: meraki.networks.v1.GetNetworkDevicesResponse.Item.BeaconIdParams
-	(*ClaimNetworkDevicesRequest_DetailsByDevice)(nil),                              // 12: meraki.networks.v1.ClaimNetworkDevicesRequest.DetailsByDevice
-	(*ClaimNetworkDevicesRequest_DetailsByDevice_Details)(nil),                      // 13: meraki.networks.v1.ClaimNetworkDevicesRequest.DetailsByDevice.Details
-	(*ClaimNetworkDevicesResponse_Errors)(nil),                                      // 14: meraki.networks.v1.ClaimNetworkDevicesResponse.Errors
-	(*VmxNetworkDevicesClaimResponse_Details)(nil),                                  // 15: meraki.networks.v1.VmxNetworkDevicesClaimResponse.Details
-	(*UpdateNetworkDevicesSyslogServersRequest_Servers)(nil),                        // 16: meraki.networks.v1.UpdateNetworkDevicesSyslogServersRequest.Servers
-	(*UpdateNetworkDevicesSyslogServersRequest_Servers_Encryption)(nil),             // 17: meraki.networks.v1.UpdateNetworkDevicesSyslogServersRequest.Servers.Encryption
-	(*UpdateNetworkDevicesSyslogServersRequest_Servers_Encryption_Certificate)(nil), // 18: meraki.networks.v1.UpdateNetworkDevicesSyslogServersRequest.Servers.Encryption.Certificate
-	(*NetworkDevicesSyslogServers_Network)(nil),                                     // 19: meraki.networks.v1.NetworkDevicesSyslogServers.Network
-	(*NetworkDevicesSyslogServers_Servers)(nil),                                     // 20: meraki.networks.v1.NetworkDevicesSyslogServers.Servers
-	(*NetworkDevicesSyslogServers_Servers_Encryption)(nil),                          // 21: meraki.networks.v1.NetworkDevicesSyslogServers.Servers.Encryption
-	(*NetworkDevicesSyslogServers_Servers_Encryption_Certificate)(nil),              // 22: meraki.networks.v1.NetworkDevicesSyslogServers.Servers.Encryption.Certificate
-	(*v1.PageInfo)(nil),                                                             // 23: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil),                                                   // 24: google.protobuf.FieldMask
+	(*GetNetworkDevicesRequest)(nil),                                   // 0: meraki.networks.v1.GetNetworkDevicesRequest
+	(*GetNetworkDevicesResponse)(nil),                                  // 1: meraki.networks.v1.GetNetworkDevicesResponse
+	(*ClaimNetworkDevicesRequest)(nil),                                 // 2: meraki.networks.v1.ClaimNetworkDevicesRequest
+	(*ClaimNetworkDevicesResponse)(nil),                                // 3: meraki.networks.v1.ClaimNetworkDevicesResponse
+	(*VmxNetworkDevicesClaimRequest)(nil),                              // 4: meraki.networks.v1.VmxNetworkDevicesClaimRequest
+	(*VmxNetworkDevicesClaimResponse)(nil),                             // 5: meraki.networks.v1.VmxNetworkDevicesClaimResponse
+	(*RemoveNetworkDevicesRequest)(nil),                                // 6: meraki.networks.v1.RemoveNetworkDevicesRequest
+	(*RemoveNetworkDevicesResponse)(nil),                               // 7: meraki.networks.v1.RemoveNetworkDevicesResponse
+	(*UpdateNetworkDevicesSyslogServersRequest)(nil),                   // 8: meraki.networks.v1.UpdateNetworkDevicesSyslogServersRequest
+	(*NetworkDevicesSyslogServers)(nil),                                // 9: meraki.networks.v1.NetworkDevicesSyslogServers
+	(*GetNetworkDevicesResponse_Item)(nil),                             // 10: meraki.networks.v1.GetNetworkDevicesResponse.Item
+	(*GetNetworkDevicesResponse_Item_Details)(nil),                     // 11: meraki.networks.v1.GetNetworkDevicesResponse.Item.Details
+	(*GetNetworkDevicesResponse_Item_BeaconIdParams)(nil),              // 12: meraki.networks.v1.GetNetworkDevicesResponse.Item.BeaconIdParams
+	(*ClaimNetworkDevicesRequest_DetailsByDevice)(nil),                 // 13: meraki.networks.v1.ClaimNetworkDevicesRequest.DetailsByDevice
+	(*ClaimNetworkDevicesRequest_DetailsByDevice_Details)(nil),         // 14: meraki.networks.v1.ClaimNetworkDevicesRequest.DetailsByDevice.Details
+	(*ClaimNetworkDevicesResponse_Errors)(nil),                         // 15: meraki.networks.v1.ClaimNetworkDevicesResponse.Errors
+	(*VmxNetworkDevicesClaimResponse_Details)(nil),                     // 16: meraki.networks.v1.VmxNetworkDevicesClaimResponse.Details
+	(*NetworkDevicesSyslogServers_Network)(nil),                        // 17: meraki.networks.v1.NetworkDevicesSyslogServers.Network
+	(*NetworkDevicesSyslogServers_Servers)(nil),                        // 18: meraki.networks.v1.NetworkDevicesSyslogServers.Servers
+	(*NetworkDevicesSyslogServers_Servers_Encryption)(nil),             // 19: meraki.networks.v1.NetworkDevicesSyslogServers.Servers.Encryption
+	(*NetworkDevicesSyslogServers_Servers_Encryption_Certificate)(nil), // 20: meraki.networks.v1.NetworkDevicesSyslogServers.Servers.Encryption.Certificate
+	(*v1.PageInfo)(nil),                                                // 21: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                                            // 22: google.protobuf.Struct
 }
 var file_meraki_networks_v1_devices_proto_depIdxs = []int32{
-	9,  // 0: meraki.networks.v1.GetNetworkDevicesResponse.items:type_name -> meraki.networks.v1.GetNetworkDevicesResponse.Item
-	23, // 1: meraki.networks.v1.GetNetworkDevicesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	12, // 2: meraki.networks.v1.ClaimNetworkDevicesRequest.details_by_device:type_name -> meraki.networks.v1.ClaimNetworkDevicesRequest.DetailsByDevice
-	24, // 3: meraki.networks.v1.ClaimNetworkDevicesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	24, // 4: meraki.networks.v1.ClaimNetworkDevicesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	14, // 5: meraki.networks.v1.ClaimNetworkDevicesResponse.errors:type_name -> meraki.networks.v1.ClaimNetworkDevicesResponse.Errors
-	24, // 6: meraki.networks.v1.VmxNetworkDevicesClaimRequest.null_fields:type_name -> google.protobuf.FieldMask
-	24, // 7: meraki.networks.v1.VmxNetworkDevicesClaimRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	15, // 8: meraki.networks.v1.VmxNetworkDevicesClaimResponse.details:type_name -> meraki.networks.v1.VmxNetworkDevicesClaimResponse.Details
-	24, // 9: meraki.networks.v1.RemoveNetworkDevicesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	24, // 10: meraki.networks.v1.RemoveNetworkDevicesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	16, // 11: meraki.networks.v1.UpdateNetworkDevicesSyslogServersRequest.servers:type_name -> meraki.networks.v1.UpdateNetworkDevicesSyslogServersRequest.Servers
-	24, // 12: meraki.networks.v1.UpdateNetworkDevicesSyslogServersRequest.null_fields:type_name -> google.protobuf.FieldMask
-	24, // 13: meraki.networks.v1.UpdateNetworkDevicesSyslogServersRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	19, // 14: meraki.networks.v1.NetworkDevicesSyslogServers.network:type_name -> meraki.networks.v1.NetworkDevicesSyslogServers.Network
-	20, // 15: meraki.networks.v1.NetworkDevicesSyslogServers.servers:type_name -> meraki.networks.v1.NetworkDevicesSyslogServers.Servers
-	10, // 16: meraki.networks.v1.GetNetworkDevicesResponse.Item.details:type_name -> meraki.networks.v1.GetNetworkDevicesResponse.Item.Details
-	11, // 17: meraki.networks.v1.GetNetworkDevicesResponse.Item.beacon_id_params:type_name -> meraki.networks.v1.GetNetworkDevicesResponse.Item.BeaconIdParams
-	13, // 18: meraki.networks.v1.ClaimNetworkDevicesRequest.DetailsByDevice.details:type_name -> meraki.networks.v1.ClaimNetworkDevicesRequest.DetailsByDevice.Details
-	17, // 19: meraki.networks.v1.UpdateNetworkDevicesSyslogServersRequest.Servers.encryption:type_name -> meraki.networks.v1.UpdateNetworkDevicesSyslogServersRequest.Servers.Encryption
-	18, // 20: meraki.networks.v1.UpdateNetworkDevicesSyslogServersRequest.Servers.Encryption.certificate:type_name -> meraki.networks.v1.UpdateNetworkDevicesSyslogServersRequest.Servers.Encryption.Certificate
-	21, // 21: meraki.networks.v1.NetworkDevicesSyslogServers.Servers.encryption:type_name -> meraki.networks.v1.NetworkDevicesSyslogServers.Servers.Encryption
-	22, // 22: meraki.networks.v1.NetworkDevicesSyslogServers.Servers.Encryption.certificate:type_name -> meraki.networks.v1.NetworkDevicesSyslogServers.Servers.Encryption.Certificate
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	10, // 0: meraki.networks.v1.GetNetworkDevicesResponse.items:type_name -> meraki.networks.v1.GetNetworkDevicesResponse.Item
+	21, // 1: meraki.networks.v1.GetNetworkDevicesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	22, // 2: meraki.networks.v1.GetNetworkDevicesResponse.additional_properties:type_name -> google.protobuf.Struct
+	13, // 3: meraki.networks.v1.ClaimNetworkDevicesRequest.details_by_device:type_name -> meraki.networks.v1.ClaimNetworkDevicesRequest.DetailsByDevice
+	22, // 4: meraki.networks.v1.ClaimNetworkDevicesRequest.additional_properties:type_name -> google.protobuf.Struct
+	15, // 5: meraki.networks.v1.ClaimNetworkDevicesResponse.errors:type_name -> meraki.networks.v1.ClaimNetworkDevicesResponse.Errors
+	22, // 6: meraki.networks.v1.ClaimNetworkDevicesResponse.additional_properties:type_name -> google.protobuf.Struct
+	22, // 7: meraki.networks.v1.VmxNetworkDevicesClaimRequest.additional_properties:type_name -> google.protobuf.Struct
+	16, // 8: meraki.networks.v1.VmxNetworkDevicesClaimResponse.details:type_name -> meraki.networks.v1.VmxNetworkDevicesClaimResponse.Details
+	22, // 9: meraki.networks.v1.VmxNetworkDevicesClaimResponse.additional_properties:type_name -> google.protobuf.Struct
+	22, // 10: meraki.networks.v1.RemoveNetworkDevicesRequest.additional_properties:type_name -> google.protobuf.Struct
+	22, // 11: meraki.networks.v1.RemoveNetworkDevicesResponse.additional_properties:type_name -> google.protobuf.Struct
+	18, // 12: meraki.networks.v1.UpdateNetworkDevicesSyslogServersRequest.servers:type_name -> meraki.networks.v1.NetworkDevicesSyslogServers.Servers
+	22, // 13: meraki.networks.v1.UpdateNetworkDevicesSyslogServersRequest.additional_properties:type_name -> google.protobuf.Struct
+	17, // 14: meraki.networks.v1.NetworkDevicesSyslogServers.network:type_name -> meraki.networks.v1.NetworkDevicesSyslogServers.Network
+	18, // 15: meraki.networks.v1.NetworkDevicesSyslogServers.servers:type_name -> meraki.networks.v1.NetworkDevicesSyslogServers.Servers
+	22, // 16: meraki.networks.v1.NetworkDevicesSyslogServers.additional_properties:type_name -> google.protobuf.Struct
+	11, // 17: meraki.networks.v1.GetNetworkDevicesResponse.Item.details:type_name -> meraki.networks.v1.GetNetworkDevicesResponse.Item.Details
+	12, // 18: meraki.networks.v1.GetNetworkDevicesResponse.Item.beacon_id_params:type_name -> meraki.networks.v1.GetNetworkDevicesResponse.Item.BeaconIdParams
+	22, // 19: meraki.networks.v1.GetNetworkDevicesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	22, // 20: meraki.networks.v1.GetNetworkDevicesResponse.Item.Details.additional_properties:type_name -> google.protobuf.Struct
+	22, // 21: meraki.networks.v1.GetNetworkDevicesResponse.Item.BeaconIdParams.additional_properties:type_name -> google.protobuf.Struct
+	14, // 22: meraki.networks.v1.ClaimNetworkDevicesRequest.DetailsByDevice.details:type_name -> meraki.networks.v1.ClaimNetworkDevicesRequest.DetailsByDevice.Details
+	22, // 23: meraki.networks.v1.ClaimNetworkDevicesRequest.DetailsByDevice.additional_properties:type_name -> google.protobuf.Struct
+	22, // 24: meraki.networks.v1.ClaimNetworkDevicesRequest.DetailsByDevice.Details.additional_properties:type_name -> google.protobuf.Struct
+	22, // 25: meraki.networks.v1.ClaimNetworkDevicesResponse.Errors.additional_properties:type_name -> google.protobuf.Struct
+	22, // 26: meraki.networks.v1.VmxNetworkDevicesClaimResponse.Details.additional_properties:type_name -> google.protobuf.Struct
+	22, // 27: meraki.networks.v1.NetworkDevicesSyslogServers.Network.additional_properties:type_name -> google.protobuf.Struct
+	19, // 28: meraki.networks.v1.NetworkDevicesSyslogServers.Servers.encryption:type_name -> meraki.networks.v1.NetworkDevicesSyslogServers.Servers.Encryption
+	22, // 29: meraki.networks.v1.NetworkDevicesSyslogServers.Servers.additional_properties:type_name -> google.protobuf.Struct
+	20, // 30: meraki.networks.v1.NetworkDevicesSyslogServers.Servers.Encryption.certificate:type_name -> meraki.networks.v1.NetworkDevicesSyslogServers.Servers.Encryption.Certificate
+	22, // 31: meraki.networks.v1.NetworkDevicesSyslogServers.Servers.Encryption.additional_properties:type_name -> google.protobuf.Struct
+	22, // 32: meraki.networks.v1.NetworkDevicesSyslogServers.Servers.Encryption.Certificate.additional_properties:type_name -> google.protobuf.Struct
+	33, // [33:33] is the sub-list for method output_type
+	33, // [33:33] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_meraki_networks_v1_devices_proto_init() }
@@ -1845,8 +1878,7 @@ func file_meraki_networks_v1_devices_proto_init() {
 	file_meraki_networks_v1_devices_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_networks_v1_devices_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_networks_v1_devices_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_networks_v1_devices_proto_msgTypes[7].OneofWrappers = []any{}
-	file_meraki_networks_v1_devices_proto_msgTypes[9].OneofWrappers = []any{}
+	file_meraki_networks_v1_devices_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_networks_v1_devices_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_networks_v1_devices_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_networks_v1_devices_proto_msgTypes[12].OneofWrappers = []any{}
@@ -1858,15 +1890,13 @@ func file_meraki_networks_v1_devices_proto_init() {
 	file_meraki_networks_v1_devices_proto_msgTypes[18].OneofWrappers = []any{}
 	file_meraki_networks_v1_devices_proto_msgTypes[19].OneofWrappers = []any{}
 	file_meraki_networks_v1_devices_proto_msgTypes[20].OneofWrappers = []any{}
-	file_meraki_networks_v1_devices_proto_msgTypes[21].OneofWrappers = []any{}
-	file_meraki_networks_v1_devices_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_networks_v1_devices_proto_rawDesc), len(file_meraki_networks_v1_devices_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

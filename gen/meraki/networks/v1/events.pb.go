@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -210,14 +211,15 @@ func (x *GetNetworkEventsRequest) GetEndingBefore() string {
 
 // Answer of getNetworkEvents.
 type GetNetworkEventsResponse struct {
-	state         protoimpl.MessageState           `protogen:"open.v1"`
-	Items         []*GetNetworkEventsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                     `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Message       *string                          `protobuf:"bytes,3,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	PageStartAt   *string                          `protobuf:"bytes,4,opt,name=page_start_at,json=pageStartAt,proto3,oneof" json:"page_start_at,omitempty"`
-	PageEndAt     *string                          `protobuf:"bytes,5,opt,name=page_end_at,json=pageEndAt,proto3,oneof" json:"page_end_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState           `protogen:"open.v1"`
+	Message              *string                          `protobuf:"bytes,1,opt,name=message,proto3,oneof" json:"message,omitempty"`
+	PageStartAt          *string                          `protobuf:"bytes,2,opt,name=page_start_at,json=pageStartAt,proto3,oneof" json:"page_start_at,omitempty"`
+	PageEndAt            *string                          `protobuf:"bytes,3,opt,name=page_end_at,json=pageEndAt,proto3,oneof" json:"page_end_at,omitempty"`
+	Items                []*GetNetworkEventsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                     `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkEventsResponse) Reset() {
@@ -250,20 +252,6 @@ func (*GetNetworkEventsResponse) Descriptor() ([]byte, []int) {
 	return file_meraki_networks_v1_events_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *GetNetworkEventsResponse) GetItems() []*GetNetworkEventsResponse_Item {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-func (x *GetNetworkEventsResponse) GetPageInfo() *v1.PageInfo {
-	if x != nil {
-		return x.PageInfo
-	}
-	return nil
-}
-
 func (x *GetNetworkEventsResponse) GetMessage() string {
 	if x != nil && x.Message != nil {
 		return *x.Message
@@ -283,6 +271,27 @@ func (x *GetNetworkEventsResponse) GetPageEndAt() string {
 		return *x.PageEndAt
 	}
 	return ""
+}
+
+func (x *GetNetworkEventsResponse) GetItems() []*GetNetworkEventsResponse_Item {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *GetNetworkEventsResponse) GetPageInfo() *v1.PageInfo {
+	if x != nil {
+		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetNetworkEventsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 // Request of getNetworkEventsEventTypes.
@@ -333,11 +342,12 @@ func (x *GetNetworkEventsEventTypesRequest) GetNetworkId() string {
 
 // Answer of getNetworkEventsEventTypes.
 type GetNetworkEventsEventTypesResponse struct {
-	state         protoimpl.MessageState                     `protogen:"open.v1"`
-	Items         []*GetNetworkEventsEventTypesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                     `protogen:"open.v1"`
+	Items                []*GetNetworkEventsEventTypesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkEventsEventTypesResponse) Reset() {
@@ -384,22 +394,30 @@ func (x *GetNetworkEventsEventTypesResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetNetworkEventsEventTypesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkEventsResponse_Item struct {
-	state             protoimpl.MessageState                   `protogen:"open.v1"`
-	OccurredAt        *string                                  `protobuf:"bytes,1,opt,name=occurred_at,json=occurredAt,proto3,oneof" json:"occurred_at,omitempty"`
-	NetworkId         *string                                  `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Type              *string                                  `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Description       *string                                  `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	Category          *string                                  `protobuf:"bytes,5,opt,name=category,proto3,oneof" json:"category,omitempty"`
-	ClientId          *string                                  `protobuf:"bytes,6,opt,name=client_id,json=clientId,proto3,oneof" json:"client_id,omitempty"`
-	ClientDescription *string                                  `protobuf:"bytes,7,opt,name=client_description,json=clientDescription,proto3,oneof" json:"client_description,omitempty"`
-	ClientMac         *string                                  `protobuf:"bytes,8,opt,name=client_mac,json=clientMac,proto3,oneof" json:"client_mac,omitempty"`
-	DeviceSerial      *string                                  `protobuf:"bytes,9,opt,name=device_serial,json=deviceSerial,proto3,oneof" json:"device_serial,omitempty"`
-	DeviceName        *string                                  `protobuf:"bytes,10,opt,name=device_name,json=deviceName,proto3,oneof" json:"device_name,omitempty"`
-	SsidNumber        *int64                                   `protobuf:"varint,11,opt,name=ssid_number,json=ssidNumber,proto3,oneof" json:"ssid_number,omitempty"`
-	EventData         *GetNetworkEventsResponse_Item_EventData `protobuf:"bytes,12,opt,name=event_data,json=eventData,proto3" json:"event_data,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	OccurredAt           *string                `protobuf:"bytes,1,opt,name=occurred_at,json=occurredAt,proto3,oneof" json:"occurred_at,omitempty"`
+	NetworkId            *string                `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Type                 *string                `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Description          *string                `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	Category             *string                `protobuf:"bytes,5,opt,name=category,proto3,oneof" json:"category,omitempty"`
+	ClientId             *string                `protobuf:"bytes,6,opt,name=client_id,json=clientId,proto3,oneof" json:"client_id,omitempty"`
+	ClientDescription    *string                `protobuf:"bytes,7,opt,name=client_description,json=clientDescription,proto3,oneof" json:"client_description,omitempty"`
+	ClientMac            *string                `protobuf:"bytes,8,opt,name=client_mac,json=clientMac,proto3,oneof" json:"client_mac,omitempty"`
+	DeviceSerial         *string                `protobuf:"bytes,9,opt,name=device_serial,json=deviceSerial,proto3,oneof" json:"device_serial,omitempty"`
+	DeviceName           *string                `protobuf:"bytes,10,opt,name=device_name,json=deviceName,proto3,oneof" json:"device_name,omitempty"`
+	SsidNumber           *int64                 `protobuf:"varint,11,opt,name=ssid_number,json=ssidNumber,proto3,oneof" json:"ssid_number,omitempty"`
+	EventData            *structpb.Struct       `protobuf:"bytes,12,opt,name=event_data,json=eventData,proto3" json:"event_data,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkEventsResponse_Item) Reset() {
@@ -509,117 +527,33 @@ func (x *GetNetworkEventsResponse_Item) GetSsidNumber() int64 {
 	return 0
 }
 
-func (x *GetNetworkEventsResponse_Item) GetEventData() *GetNetworkEventsResponse_Item_EventData {
+func (x *GetNetworkEventsResponse_Item) GetEventData() *structpb.Struct {
 	if x != nil {
 		return x.EventData
 	}
 	return nil
 }
 
-type GetNetworkEventsResponse_Item_EventData struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Radio         *string                `protobuf:"bytes,1,opt,name=radio,proto3,oneof" json:"radio,omitempty"`
-	Vap           *string                `protobuf:"bytes,2,opt,name=vap,proto3,oneof" json:"vap,omitempty"`
-	ClientMac     *string                `protobuf:"bytes,3,opt,name=client_mac,proto3,oneof" json:"client_mac,omitempty"`
-	ClientIp      *string                `protobuf:"bytes,4,opt,name=client_ip,proto3,oneof" json:"client_ip,omitempty"`
-	Channel       *string                `protobuf:"bytes,5,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
-	Rssi          *string                `protobuf:"bytes,6,opt,name=rssi,proto3,oneof" json:"rssi,omitempty"`
-	Aid           *string                `protobuf:"bytes,7,opt,name=aid,proto3,oneof" json:"aid,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetNetworkEventsResponse_Item_EventData) Reset() {
-	*x = GetNetworkEventsResponse_Item_EventData{}
-	mi := &file_meraki_networks_v1_events_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetNetworkEventsResponse_Item_EventData) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetNetworkEventsResponse_Item_EventData) ProtoMessage() {}
-
-func (x *GetNetworkEventsResponse_Item_EventData) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_events_proto_msgTypes[5]
+func (x *GetNetworkEventsResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetNetworkEventsResponse_Item_EventData.ProtoReflect.Descriptor instead.
-func (*GetNetworkEventsResponse_Item_EventData) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_events_proto_rawDescGZIP(), []int{1, 0, 0}
-}
-
-func (x *GetNetworkEventsResponse_Item_EventData) GetRadio() string {
-	if x != nil && x.Radio != nil {
-		return *x.Radio
-	}
-	return ""
-}
-
-func (x *GetNetworkEventsResponse_Item_EventData) GetVap() string {
-	if x != nil && x.Vap != nil {
-		return *x.Vap
-	}
-	return ""
-}
-
-func (x *GetNetworkEventsResponse_Item_EventData) GetClientMac() string {
-	if x != nil && x.ClientMac != nil {
-		return *x.ClientMac
-	}
-	return ""
-}
-
-func (x *GetNetworkEventsResponse_Item_EventData) GetClientIp() string {
-	if x != nil && x.ClientIp != nil {
-		return *x.ClientIp
-	}
-	return ""
-}
-
-func (x *GetNetworkEventsResponse_Item_EventData) GetChannel() string {
-	if x != nil && x.Channel != nil {
-		return *x.Channel
-	}
-	return ""
-}
-
-func (x *GetNetworkEventsResponse_Item_EventData) GetRssi() string {
-	if x != nil && x.Rssi != nil {
-		return *x.Rssi
-	}
-	return ""
-}
-
-func (x *GetNetworkEventsResponse_Item_EventData) GetAid() string {
-	if x != nil && x.Aid != nil {
-		return *x.Aid
-	}
-	return ""
+	return nil
 }
 
 type GetNetworkEventsEventTypesResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Category      *string                `protobuf:"bytes,1,opt,name=category,proto3,oneof" json:"category,omitempty"`
-	Type          *string                `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Description   *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Category             *string                `protobuf:"bytes,1,opt,name=category,proto3,oneof" json:"category,omitempty"`
+	Type                 *string                `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Description          *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkEventsEventTypesResponse_Item) Reset() {
 	*x = GetNetworkEventsEventTypesResponse_Item{}
-	mi := &file_meraki_networks_v1_events_proto_msgTypes[6]
+	mi := &file_meraki_networks_v1_events_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -631,7 +565,7 @@ func (x *GetNetworkEventsEventTypesResponse_Item) String() string {
 func (*GetNetworkEventsEventTypesResponse_Item) ProtoMessage() {}
 
 func (x *GetNetworkEventsEventTypesResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_events_proto_msgTypes[6]
+	mi := &file_meraki_networks_v1_events_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -668,11 +602,18 @@ func (x *GetNetworkEventsEventTypesResponse_Item) GetDescription() string {
 	return ""
 }
 
+func (x *GetNetworkEventsEventTypesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_networks_v1_events_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmeraki/networks/v1/events.proto\x12\x12meraki.networks.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xf9\a\n" +
+	"\x1fmeraki/networks/v1/events.proto\x12\x12meraki.networks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xf9\a\n" +
 	"\x17GetNetworkEventsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12&\n" +
@@ -716,14 +657,14 @@ const file_meraki_networks_v1_events_proto_rawDesc = "" +
 	"\f_is_catalystB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x98\n" +
-	"\n" +
-	"\x18GetNetworkEventsResponse\x12U\n" +
-	"\x05items\x18\x01 \x03(\v21.meraki.networks.v1.GetNetworkEventsResponse.ItemB\f\xfa\xfd\x1b\b\x12\x06eventsR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12\x1d\n" +
-	"\amessage\x18\x03 \x01(\tH\x00R\amessage\x88\x01\x01\x12'\n" +
-	"\rpage_start_at\x18\x04 \x01(\tH\x01R\vpageStartAt\x88\x01\x01\x12#\n" +
-	"\vpage_end_at\x18\x05 \x01(\tH\x02R\tpageEndAt\x88\x01\x01\x1a\xcb\a\n" +
+	"\x0e_ending_before\"\xf1\b\n" +
+	"\x18GetNetworkEventsResponse\x12\x1d\n" +
+	"\amessage\x18\x01 \x01(\tH\x00R\amessage\x88\x01\x01\x12'\n" +
+	"\rpage_start_at\x18\x02 \x01(\tH\x01R\vpageStartAt\x88\x01\x01\x12#\n" +
+	"\vpage_end_at\x18\x03 \x01(\tH\x02R\tpageEndAt\x88\x01\x01\x12V\n" +
+	"\x05items\x18\xfb\x0f \x03(\v21.meraki.networks.v1.GetNetworkEventsResponse.ItemB\f\xfa\xfd\x1b\b\x12\x06eventsR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd3\x05\n" +
 	"\x04Item\x12$\n" +
 	"\voccurred_at\x18\x01 \x01(\tH\x00R\n" +
 	"occurredAt\x88\x01\x01\x12\"\n" +
@@ -742,28 +683,10 @@ const file_meraki_networks_v1_events_proto_rawDesc = "" +
 	"deviceName\x88\x01\x01\x12$\n" +
 	"\vssid_number\x18\v \x01(\x03H\n" +
 	"R\n" +
-	"ssidNumber\x88\x01\x01\x12Z\n" +
+	"ssidNumber\x88\x01\x01\x126\n" +
 	"\n" +
-	"event_data\x18\f \x01(\v2;.meraki.networks.v1.GetNetworkEventsResponse.Item.EventDataR\teventData\x1a\xa0\x02\n" +
-	"\tEventData\x12\x19\n" +
-	"\x05radio\x18\x01 \x01(\tH\x00R\x05radio\x88\x01\x01\x12\x15\n" +
-	"\x03vap\x18\x02 \x01(\tH\x01R\x03vap\x88\x01\x01\x12#\n" +
-	"\n" +
-	"client_mac\x18\x03 \x01(\tH\x02R\n" +
-	"client_mac\x88\x01\x01\x12!\n" +
-	"\tclient_ip\x18\x04 \x01(\tH\x03R\tclient_ip\x88\x01\x01\x12\x1d\n" +
-	"\achannel\x18\x05 \x01(\tH\x04R\achannel\x88\x01\x01\x12\x17\n" +
-	"\x04rssi\x18\x06 \x01(\tH\x05R\x04rssi\x88\x01\x01\x12\x15\n" +
-	"\x03aid\x18\a \x01(\tH\x06R\x03aid\x88\x01\x01B\b\n" +
-	"\x06_radioB\x06\n" +
-	"\x04_vapB\r\n" +
-	"\v_client_macB\f\n" +
-	"\n" +
-	"_client_ipB\n" +
-	"\n" +
-	"\b_channelB\a\n" +
-	"\x05_rssiB\x06\n" +
-	"\x04_aidB\x0e\n" +
+	"event_data\x18\f \x01(\v2\x17.google.protobuf.StructR\teventData\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_occurred_atB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_typeB\x0e\n" +
@@ -783,18 +706,20 @@ const file_meraki_networks_v1_events_proto_rawDesc = "" +
 	"!GetNetworkEventsEventTypesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xc5\x02\n" +
-	"\"GetNetworkEventsEventTypesResponse\x12Q\n" +
-	"\x05items\x18\x01 \x03(\v2;.meraki.networks.v1.GetNetworkEventsEventTypesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x8d\x01\n" +
+	"\v_network_id\"\xe5\x03\n" +
+	"\"GetNetworkEventsEventTypesResponse\x12R\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2;.meraki.networks.v1.GetNetworkEventsEventTypesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdc\x01\n" +
 	"\x04Item\x12\x1f\n" +
 	"\bcategory\x18\x01 \x01(\tH\x00R\bcategory\x88\x01\x01\x12\x17\n" +
 	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01B\v\n" +
+	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_categoryB\a\n" +
 	"\x05_typeB\x0e\n" +
-	"\f_descriptionBu\n" +
-	"\x1ccom.merakibroker.networks.v1B\vEventsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"\f_descriptionB\x90\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\vEventsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var (
 	file_meraki_networks_v1_events_proto_rawDescOnce sync.Once
@@ -808,28 +733,32 @@ func file_meraki_networks_v1_events_proto_rawDescGZIP() []byte {
 	return file_meraki_networks_v1_events_proto_rawDescData
 }
 
-var file_meraki_networks_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_meraki_networks_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_meraki_networks_v1_events_proto_goTypes = []any{
 	(*GetNetworkEventsRequest)(nil),                 // 0: meraki.networks.v1.GetNetworkEventsRequest
 	(*GetNetworkEventsResponse)(nil),                // 1: meraki.networks.v1.GetNetworkEventsResponse
 	(*GetNetworkEventsEventTypesRequest)(nil),       // 2: meraki.networks.v1.GetNetworkEventsEventTypesRequest
 	(*GetNetworkEventsEventTypesResponse)(nil),      // 3: meraki.networks.v1.GetNetworkEventsEventTypesResponse
 	(*GetNetworkEventsResponse_Item)(nil),           // 4: meraki.networks.v1.GetNetworkEventsResponse.Item
-	(*GetNetworkEventsResponse_Item_EventData)(nil), // 5: meraki.networks.v1.GetNetworkEventsResponse.Item.EventData
-	(*GetNetworkEventsEventTypesResponse_Item)(nil), // 6: meraki.networks.v1.GetNetworkEventsEventTypesResponse.Item
-	(*v1.PageInfo)(nil),                             // 7: meraki.api.v1.PageInfo
+	(*GetNetworkEventsEventTypesResponse_Item)(nil), // 5: meraki.networks.v1.GetNetworkEventsEventTypesResponse.Item
+	(*v1.PageInfo)(nil),                             // 6: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                         // 7: google.protobuf.Struct
 }
 var file_meraki_networks_v1_events_proto_depIdxs = []int32{
 	4, // 0: meraki.networks.v1.GetNetworkEventsResponse.items:type_name -> meraki.networks.v1.GetNetworkEventsResponse.Item
-	7, // 1: meraki.networks.v1.GetNetworkEventsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	6, // 2: meraki.networks.v1.GetNetworkEventsEventTypesResponse.items:type_name -> meraki.networks.v1.GetNetworkEventsEventTypesResponse.Item
-	7, // 3: meraki.networks.v1.GetNetworkEventsEventTypesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	5, // 4: meraki.networks.v1.GetNetworkEventsResponse.Item.event_data:type_name -> meraki.networks.v1.GetNetworkEventsResponse.Item.EventData
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	6, // 1: meraki.networks.v1.GetNetworkEventsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	7, // 2: meraki.networks.v1.GetNetworkEventsResponse.additional_properties:type_name -> google.protobuf.Struct
+	5, // 3: meraki.networks.v1.GetNetworkEventsEventTypesResponse.items:type_name -> meraki.networks.v1.GetNetworkEventsEventTypesResponse.Item
+	6, // 4: meraki.networks.v1.GetNetworkEventsEventTypesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	7, // 5: meraki.networks.v1.GetNetworkEventsEventTypesResponse.additional_properties:type_name -> google.protobuf.Struct
+	7, // 6: meraki.networks.v1.GetNetworkEventsResponse.Item.event_data:type_name -> google.protobuf.Struct
+	7, // 7: meraki.networks.v1.GetNetworkEventsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	7, // 8: meraki.networks.v1.GetNetworkEventsEventTypesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_meraki_networks_v1_events_proto_init() }
@@ -842,14 +771,13 @@ func file_meraki_networks_v1_events_proto_init() {
 	file_meraki_networks_v1_events_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_networks_v1_events_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_networks_v1_events_proto_msgTypes[5].OneofWrappers = []any{}
-	file_meraki_networks_v1_events_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_networks_v1_events_proto_rawDesc), len(file_meraki_networks_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

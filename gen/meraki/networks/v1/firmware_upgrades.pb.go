@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -72,14 +72,17 @@ func (x *GetNetworkFirmwareUpgradesRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkFirmwareUpgrades, updateNetworkFirmwareUpgrades.
+// The firmware upgrades of a network. Answer of getNetworkFirmwareUpgrades,
+// updateNetworkFirmwareUpgrades.
 type NetworkFirmwareUpgrades struct {
-	state         protoimpl.MessageState                 `protogen:"open.v1"`
-	UpgradeWindow *NetworkFirmwareUpgrades_UpgradeWindow `protobuf:"bytes,1,opt,name=upgrade_window,json=upgradeWindow,proto3" json:"upgrade_window,omitempty"`
-	Timezone      *string                                `protobuf:"bytes,2,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
-	Products      *NetworkFirmwareUpgrades_Products      `protobuf:"bytes,3,opt,name=products,proto3" json:"products,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                       protoimpl.MessageState                                 `protogen:"open.v1"`
+	UpgradeWindow               *NetworkFirmwareUpgrades_UpgradeWindow                 `protobuf:"bytes,1,opt,name=upgrade_window,json=upgradeWindow,proto3" json:"upgrade_window,omitempty"`
+	Timezone                    *string                                                `protobuf:"bytes,2,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
+	Products                    *NetworkFirmwareUpgrades_Products                      `protobuf:"bytes,3,opt,name=products,proto3" json:"products,omitempty"`
+	FeatureLossAcknowledgements []*NetworkFirmwareUpgrades_FeatureLossAcknowledgements `protobuf:"bytes,4,rep,name=feature_loss_acknowledgements,json=featureLossAcknowledgements,proto3" json:"feature_loss_acknowledgements,omitempty"`
+	AdditionalProperties        *structpb.Struct                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields               protoimpl.UnknownFields
+	sizeCache                   protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades) Reset() {
@@ -133,17 +136,32 @@ func (x *NetworkFirmwareUpgrades) GetProducts() *NetworkFirmwareUpgrades_Product
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades) GetFeatureLossAcknowledgements() []*NetworkFirmwareUpgrades_FeatureLossAcknowledgements {
+	if x != nil {
+		return x.FeatureLossAcknowledgements
+	}
+	return nil
+}
+
+func (x *NetworkFirmwareUpgrades) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkFirmwareUpgrades.
 type UpdateNetworkFirmwareUpgradesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId                   *string                                                             `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	UpgradeWindow               *UpdateNetworkFirmwareUpgradesRequest_UpgradeWindow                 `protobuf:"bytes,2,opt,name=upgrade_window,json=upgradeWindow,proto3" json:"upgrade_window,omitempty"`
-	Timezone                    *string                                                             `protobuf:"bytes,3,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
-	Products                    *UpdateNetworkFirmwareUpgradesRequest_Products                      `protobuf:"bytes,4,opt,name=products,proto3" json:"products,omitempty"`
-	FeatureLossAcknowledgements []*UpdateNetworkFirmwareUpgradesRequest_FeatureLossAcknowledgements `protobuf:"bytes,5,rep,name=feature_loss_acknowledgements,json=featureLossAcknowledgements,proto3" json:"feature_loss_acknowledgements,omitempty"`
-	NullFields                  *fieldmaskpb.FieldMask                                              `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields                 *fieldmaskpb.FieldMask                                              `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NetworkId                   *string                                                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	UpgradeWindow               *NetworkFirmwareUpgrades_UpgradeWindow                 `protobuf:"bytes,2,opt,name=upgrade_window,json=upgradeWindow,proto3" json:"upgrade_window,omitempty"`
+	Timezone                    *string                                                `protobuf:"bytes,3,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
+	Products                    *NetworkFirmwareUpgrades_Products                      `protobuf:"bytes,4,opt,name=products,proto3" json:"products,omitempty"`
+	FeatureLossAcknowledgements []*NetworkFirmwareUpgrades_FeatureLossAcknowledgements `protobuf:"bytes,5,rep,name=feature_loss_acknowledgements,json=featureLossAcknowledgements,proto3" json:"feature_loss_acknowledgements,omitempty"`
+	EmptyFields                 []string                                               `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields                  []string                                               `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties        *structpb.Struct                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields               protoimpl.UnknownFields
 	sizeCache                   protoimpl.SizeCache
 }
@@ -185,7 +203,7 @@ func (x *UpdateNetworkFirmwareUpgradesRequest) GetNetworkId() string {
 	return ""
 }
 
-func (x *UpdateNetworkFirmwareUpgradesRequest) GetUpgradeWindow() *UpdateNetworkFirmwareUpgradesRequest_UpgradeWindow {
+func (x *UpdateNetworkFirmwareUpgradesRequest) GetUpgradeWindow() *NetworkFirmwareUpgrades_UpgradeWindow {
 	if x != nil {
 		return x.UpgradeWindow
 	}
@@ -199,30 +217,37 @@ func (x *UpdateNetworkFirmwareUpgradesRequest) GetTimezone() string {
 	return ""
 }
 
-func (x *UpdateNetworkFirmwareUpgradesRequest) GetProducts() *UpdateNetworkFirmwareUpgradesRequest_Products {
+func (x *UpdateNetworkFirmwareUpgradesRequest) GetProducts() *NetworkFirmwareUpgrades_Products {
 	if x != nil {
 		return x.Products
 	}
 	return nil
 }
 
-func (x *UpdateNetworkFirmwareUpgradesRequest) GetFeatureLossAcknowledgements() []*UpdateNetworkFirmwareUpgradesRequest_FeatureLossAcknowledgements {
+func (x *UpdateNetworkFirmwareUpgradesRequest) GetFeatureLossAcknowledgements() []*NetworkFirmwareUpgrades_FeatureLossAcknowledgements {
 	if x != nil {
 		return x.FeatureLossAcknowledgements
 	}
 	return nil
 }
 
-func (x *UpdateNetworkFirmwareUpgradesRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkFirmwareUpgradesRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkFirmwareUpgradesRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkFirmwareUpgradesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkFirmwareUpgradesRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -237,13 +262,14 @@ type CreateNetworkFirmwareUpgradesRollbackRequest struct {
 	Product *string                `protobuf:"bytes,2,opt,name=product,proto3,oneof" json:"product,omitempty"`
 	Time    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
 	// Required.
-	Reasons       []*CreateNetworkFirmwareUpgradesRollbackRequest_Reasons   `protobuf:"bytes,4,rep,name=reasons,proto3" json:"reasons,omitempty"`
-	ToVersion     *CreateNetworkFirmwareUpgradesRollbackRequest_ToVersion   `protobuf:"bytes,5,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	Predownload   *CreateNetworkFirmwareUpgradesRollbackRequest_Predownload `protobuf:"bytes,6,opt,name=predownload,proto3" json:"predownload,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                    `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                    `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Reasons              []*NetworkFirmwareUpgradesRollback_Reasons   `protobuf:"bytes,4,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	ToVersion            *NetworkFirmwareUpgradesRollback_ToVersion   `protobuf:"bytes,5,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	Predownload          *NetworkFirmwareUpgradesRollback_Predownload `protobuf:"bytes,6,opt,name=predownload,proto3" json:"predownload,omitempty"`
+	EmptyFields          []string                                     `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                     `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateNetworkFirmwareUpgradesRollbackRequest) Reset() {
@@ -297,56 +323,64 @@ func (x *CreateNetworkFirmwareUpgradesRollbackRequest) GetTime() *timestamppb.Ti
 	return nil
 }
 
-func (x *CreateNetworkFirmwareUpgradesRollbackRequest) GetReasons() []*CreateNetworkFirmwareUpgradesRollbackRequest_Reasons {
+func (x *CreateNetworkFirmwareUpgradesRollbackRequest) GetReasons() []*NetworkFirmwareUpgradesRollback_Reasons {
 	if x != nil {
 		return x.Reasons
 	}
 	return nil
 }
 
-func (x *CreateNetworkFirmwareUpgradesRollbackRequest) GetToVersion() *CreateNetworkFirmwareUpgradesRollbackRequest_ToVersion {
+func (x *CreateNetworkFirmwareUpgradesRollbackRequest) GetToVersion() *NetworkFirmwareUpgradesRollback_ToVersion {
 	if x != nil {
 		return x.ToVersion
 	}
 	return nil
 }
 
-func (x *CreateNetworkFirmwareUpgradesRollbackRequest) GetPredownload() *CreateNetworkFirmwareUpgradesRollbackRequest_Predownload {
+func (x *CreateNetworkFirmwareUpgradesRollbackRequest) GetPredownload() *NetworkFirmwareUpgradesRollback_Predownload {
 	if x != nil {
 		return x.Predownload
 	}
 	return nil
 }
 
-func (x *CreateNetworkFirmwareUpgradesRollbackRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateNetworkFirmwareUpgradesRollbackRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkFirmwareUpgradesRollbackRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createNetworkFirmwareUpgradesRollback.
+func (x *CreateNetworkFirmwareUpgradesRollbackRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkFirmwareUpgradesRollbackRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The firmware upgrades rollback of a network. Answer of createNetworkFirmwareUpgradesRollback.
 type NetworkFirmwareUpgradesRollback struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "appliance", "camera", "campusGateway", "cellularGateway", "secureConnect",
 	// "switch", "switchCatalyst", "wireless", "wirelessController".
 	Product *string `protobuf:"bytes,1,opt,name=product,proto3,oneof" json:"product,omitempty"`
 	// Known values: "canceled", "completed", "in_progress", "pending".
-	Status         *string                                      `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	UpgradeBatchId *string                                      `protobuf:"bytes,3,opt,name=upgrade_batch_id,json=upgradeBatchId,proto3,oneof" json:"upgrade_batch_id,omitempty"`
-	Time           *timestamppb.Timestamp                       `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
-	ToVersion      *NetworkFirmwareUpgradesRollback_ToVersion   `protobuf:"bytes,5,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	Reasons        []*NetworkFirmwareUpgradesRollback_Reasons   `protobuf:"bytes,6,rep,name=reasons,proto3" json:"reasons,omitempty"`
-	Predownload    *NetworkFirmwareUpgradesRollback_Predownload `protobuf:"bytes,7,opt,name=predownload,proto3" json:"predownload,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	Status               *string                                      `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	UpgradeBatchId       *string                                      `protobuf:"bytes,3,opt,name=upgrade_batch_id,json=upgradeBatchId,proto3,oneof" json:"upgrade_batch_id,omitempty"`
+	Time                 *timestamppb.Timestamp                       `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
+	ToVersion            *NetworkFirmwareUpgradesRollback_ToVersion   `protobuf:"bytes,5,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	Reasons              []*NetworkFirmwareUpgradesRollback_Reasons   `protobuf:"bytes,6,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	Predownload          *NetworkFirmwareUpgradesRollback_Predownload `protobuf:"bytes,7,opt,name=predownload,proto3" json:"predownload,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgradesRollback) Reset() {
@@ -428,6 +462,13 @@ func (x *NetworkFirmwareUpgradesRollback) GetPredownload() *NetworkFirmwareUpgra
 	return nil
 }
 
+func (x *NetworkFirmwareUpgradesRollback) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getNetworkFirmwareUpgradesStagedEvents.
 type GetNetworkFirmwareUpgradesStagedEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -474,15 +515,17 @@ func (x *GetNetworkFirmwareUpgradesStagedEventsRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkFirmwareUpgradesStagedEvents, createNetworkFirmwareUpgradesStagedEvent,
+// The firmware upgrades staged events of a network. Answer of
+// getNetworkFirmwareUpgradesStagedEvents, createNetworkFirmwareUpgradesStagedEvent,
 // updateNetworkFirmwareUpgradesStagedEvents.
 type NetworkFirmwareUpgradesStagedEvents struct {
-	state         protoimpl.MessageState                         `protogen:"open.v1"`
-	Products      *NetworkFirmwareUpgradesStagedEvents_Products  `protobuf:"bytes,1,opt,name=products,proto3" json:"products,omitempty"`
-	Stages        []*NetworkFirmwareUpgradesStagedEvents_Stages  `protobuf:"bytes,2,rep,name=stages,proto3" json:"stages,omitempty"`
-	Reasons       []*NetworkFirmwareUpgradesStagedEvents_Reasons `protobuf:"bytes,3,rep,name=reasons,proto3" json:"reasons,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                         `protogen:"open.v1"`
+	Products             *NetworkFirmwareUpgradesStagedEvents_Products  `protobuf:"bytes,1,opt,name=products,proto3" json:"products,omitempty"`
+	Stages               []*NetworkFirmwareUpgradesStagedEvents_Stages  `protobuf:"bytes,2,rep,name=stages,proto3" json:"stages,omitempty"`
+	Reasons              []*NetworkFirmwareUpgradesStagedEvents_Reasons `protobuf:"bytes,3,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgradesStagedEvents) Reset() {
@@ -536,18 +579,26 @@ func (x *NetworkFirmwareUpgradesStagedEvents) GetReasons() []*NetworkFirmwareUpg
 	return nil
 }
 
+func (x *NetworkFirmwareUpgradesStagedEvents) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createNetworkFirmwareUpgradesStagedEvent.
 type CreateNetworkFirmwareUpgradesStagedEventRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId *string                                                   `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Products  *CreateNetworkFirmwareUpgradesStagedEventRequest_Products `protobuf:"bytes,2,opt,name=products,proto3" json:"products,omitempty"`
+	NetworkId *string                                       `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Products  *NetworkFirmwareUpgradesStagedEvents_Products `protobuf:"bytes,2,opt,name=products,proto3" json:"products,omitempty"`
 	// Required.
-	Stages        []*CreateNetworkFirmwareUpgradesStagedEventRequest_Stages `protobuf:"bytes,3,rep,name=stages,proto3" json:"stages,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                    `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                    `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Stages               []*NetworkFirmwareUpgradesStagedEvents_Stages `protobuf:"bytes,3,rep,name=stages,proto3" json:"stages,omitempty"`
+	EmptyFields          []string                                      `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                      `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateNetworkFirmwareUpgradesStagedEventRequest) Reset() {
@@ -587,30 +638,37 @@ func (x *CreateNetworkFirmwareUpgradesStagedEventRequest) GetNetworkId() string 
 	return ""
 }
 
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest) GetProducts() *CreateNetworkFirmwareUpgradesStagedEventRequest_Products {
+func (x *CreateNetworkFirmwareUpgradesStagedEventRequest) GetProducts() *NetworkFirmwareUpgradesStagedEvents_Products {
 	if x != nil {
 		return x.Products
 	}
 	return nil
 }
 
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest) GetStages() []*CreateNetworkFirmwareUpgradesStagedEventRequest_Stages {
+func (x *CreateNetworkFirmwareUpgradesStagedEventRequest) GetStages() []*NetworkFirmwareUpgradesStagedEvents_Stages {
 	if x != nil {
 		return x.Stages
 	}
 	return nil
 }
 
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkFirmwareUpgradesStagedEventRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkFirmwareUpgradesStagedEventRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkFirmwareUpgradesStagedEventRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -621,11 +679,12 @@ type UpdateNetworkFirmwareUpgradesStagedEventsRequest struct {
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Stages        []*UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages `protobuf:"bytes,2,rep,name=stages,proto3" json:"stages,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                     `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                     `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Stages               []*NetworkFirmwareUpgradesStagedEvents_Stages `protobuf:"bytes,2,rep,name=stages,proto3" json:"stages,omitempty"`
+	EmptyFields          []string                                      `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                      `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkFirmwareUpgradesStagedEventsRequest) Reset() {
@@ -665,23 +724,30 @@ func (x *UpdateNetworkFirmwareUpgradesStagedEventsRequest) GetNetworkId() string
 	return ""
 }
 
-func (x *UpdateNetworkFirmwareUpgradesStagedEventsRequest) GetStages() []*UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages {
+func (x *UpdateNetworkFirmwareUpgradesStagedEventsRequest) GetStages() []*NetworkFirmwareUpgradesStagedEvents_Stages {
 	if x != nil {
 		return x.Stages
 	}
 	return nil
 }
 
-func (x *UpdateNetworkFirmwareUpgradesStagedEventsRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkFirmwareUpgradesStagedEventsRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkFirmwareUpgradesStagedEventsRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkFirmwareUpgradesStagedEventsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkFirmwareUpgradesStagedEventsRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -734,12 +800,13 @@ func (x *DeferNetworkFirmwareUpgradesStagedEventsRequest) GetNetworkId() string 
 
 // Answer of deferNetworkFirmwareUpgradesStagedEvents.
 type DeferNetworkFirmwareUpgradesStagedEventsResponse struct {
-	state         protoimpl.MessageState                                      `protogen:"open.v1"`
-	Products      *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products  `protobuf:"bytes,1,opt,name=products,proto3" json:"products,omitempty"`
-	Stages        []*DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages  `protobuf:"bytes,2,rep,name=stages,proto3" json:"stages,omitempty"`
-	Reasons       []*DeferNetworkFirmwareUpgradesStagedEventsResponse_Reasons `protobuf:"bytes,3,rep,name=reasons,proto3" json:"reasons,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                      `protogen:"open.v1"`
+	Products             *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products  `protobuf:"bytes,1,opt,name=products,proto3" json:"products,omitempty"`
+	Stages               []*DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages  `protobuf:"bytes,2,rep,name=stages,proto3" json:"stages,omitempty"`
+	Reasons              []*DeferNetworkFirmwareUpgradesStagedEventsResponse_Reasons `protobuf:"bytes,3,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse) Reset() {
@@ -793,18 +860,26 @@ func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse) GetReasons() []*Defer
 	return nil
 }
 
+func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of rollbacksNetworkFirmwareUpgradesStagedEvents.
 type RollbacksNetworkFirmwareUpgradesStagedEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Stages        []*RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages  `protobuf:"bytes,2,rep,name=stages,proto3" json:"stages,omitempty"`
-	Reasons       []*RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Reasons `protobuf:"bytes,3,rep,name=reasons,proto3" json:"reasons,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                         `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                         `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Stages               []*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages  `protobuf:"bytes,2,rep,name=stages,proto3" json:"stages,omitempty"`
+	Reasons              []*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Reasons `protobuf:"bytes,3,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	EmptyFields          []string                                                        `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                        `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest) Reset() {
@@ -844,42 +919,50 @@ func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest) GetNetworkId() str
 	return ""
 }
 
-func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest) GetStages() []*RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages {
+func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest) GetStages() []*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages {
 	if x != nil {
 		return x.Stages
 	}
 	return nil
 }
 
-func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest) GetReasons() []*RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Reasons {
+func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest) GetReasons() []*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Reasons {
 	if x != nil {
 		return x.Reasons
 	}
 	return nil
 }
 
-func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of rollbacksNetworkFirmwareUpgradesStagedEvents.
 type RollbacksNetworkFirmwareUpgradesStagedEventsResponse struct {
-	state         protoimpl.MessageState                                          `protogen:"open.v1"`
-	Products      *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products  `protobuf:"bytes,1,opt,name=products,proto3" json:"products,omitempty"`
-	Stages        []*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages  `protobuf:"bytes,2,rep,name=stages,proto3" json:"stages,omitempty"`
-	Reasons       []*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Reasons `protobuf:"bytes,3,rep,name=reasons,proto3" json:"reasons,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                          `protogen:"open.v1"`
+	Products             *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products  `protobuf:"bytes,1,opt,name=products,proto3" json:"products,omitempty"`
+	Stages               []*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages  `protobuf:"bytes,2,rep,name=stages,proto3" json:"stages,omitempty"`
+	Reasons              []*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Reasons `protobuf:"bytes,3,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	AdditionalProperties *structpb.Struct                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse) Reset() {
@@ -933,6 +1016,13 @@ func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse) GetReasons() []*R
 	return nil
 }
 
+func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getNetworkFirmwareUpgradesStagedGroups.
 type GetNetworkFirmwareUpgradesStagedGroupsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -981,11 +1071,12 @@ func (x *GetNetworkFirmwareUpgradesStagedGroupsRequest) GetNetworkId() string {
 
 // Answer of getNetworkFirmwareUpgradesStagedGroups.
 type GetNetworkFirmwareUpgradesStagedGroupsResponse struct {
-	state         protoimpl.MessageState                `protogen:"open.v1"`
-	Items         []*NetworkFirmwareUpgradesStagedGroup `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                          `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                `protogen:"open.v1"`
+	Items                []*NetworkFirmwareUpgradesStagedGroup `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                          `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkFirmwareUpgradesStagedGroupsResponse) Reset() {
@@ -1032,17 +1123,26 @@ func (x *GetNetworkFirmwareUpgradesStagedGroupsResponse) GetPageInfo() *v1.PageI
 	return nil
 }
 
-// Answer of createNetworkFirmwareUpgradesStagedGroup, getNetworkFirmwareUpgradesStagedGroup,
+func (x *GetNetworkFirmwareUpgradesStagedGroupsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The firmware upgrades staged group of a network. Answer of
+// createNetworkFirmwareUpgradesStagedGroup, getNetworkFirmwareUpgradesStagedGroup,
 // updateNetworkFirmwareUpgradesStagedGroup. Row of getNetworkFirmwareUpgradesStagedGroups.
 type NetworkFirmwareUpgradesStagedGroup struct {
-	state           protoimpl.MessageState                              `protogen:"open.v1"`
-	GroupId         *string                                             `protobuf:"bytes,1,opt,name=group_id,json=groupId,proto3,oneof" json:"group_id,omitempty"`
-	Name            *string                                             `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Description     *string                                             `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	IsDefault       *bool                                               `protobuf:"varint,4,opt,name=is_default,json=isDefault,proto3,oneof" json:"is_default,omitempty"`
-	AssignedDevices *NetworkFirmwareUpgradesStagedGroup_AssignedDevices `protobuf:"bytes,5,opt,name=assigned_devices,json=assignedDevices,proto3" json:"assigned_devices,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                              `protogen:"open.v1"`
+	GroupId              *string                                             `protobuf:"bytes,1,opt,name=group_id,json=groupId,proto3,oneof" json:"group_id,omitempty"`
+	Name                 *string                                             `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Description          *string                                             `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	IsDefault            *bool                                               `protobuf:"varint,4,opt,name=is_default,json=isDefault,proto3,oneof" json:"is_default,omitempty"`
+	AssignedDevices      *NetworkFirmwareUpgradesStagedGroup_AssignedDevices `protobuf:"bytes,5,opt,name=assigned_devices,json=assignedDevices,proto3" json:"assigned_devices,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgradesStagedGroup) Reset() {
@@ -1110,6 +1210,13 @@ func (x *NetworkFirmwareUpgradesStagedGroup) GetAssignedDevices() *NetworkFirmwa
 	return nil
 }
 
+func (x *NetworkFirmwareUpgradesStagedGroup) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createNetworkFirmwareUpgradesStagedGroup.
 type CreateNetworkFirmwareUpgradesStagedGroupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1119,12 +1226,13 @@ type CreateNetworkFirmwareUpgradesStagedGroupRequest struct {
 	Name        *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
 	// Required.
-	IsDefault       *bool                                                            `protobuf:"varint,4,opt,name=is_default,json=isDefault,proto3,oneof" json:"is_default,omitempty"`
-	AssignedDevices *CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices `protobuf:"bytes,5,opt,name=assigned_devices,json=assignedDevices,proto3" json:"assigned_devices,omitempty"`
-	NullFields      *fieldmaskpb.FieldMask                                           `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields     *fieldmaskpb.FieldMask                                           `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	IsDefault            *bool                                               `protobuf:"varint,4,opt,name=is_default,json=isDefault,proto3,oneof" json:"is_default,omitempty"`
+	AssignedDevices      *NetworkFirmwareUpgradesStagedGroup_AssignedDevices `protobuf:"bytes,5,opt,name=assigned_devices,json=assignedDevices,proto3" json:"assigned_devices,omitempty"`
+	EmptyFields          []string                                            `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                            `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateNetworkFirmwareUpgradesStagedGroupRequest) Reset() {
@@ -1185,23 +1293,30 @@ func (x *CreateNetworkFirmwareUpgradesStagedGroupRequest) GetIsDefault() bool {
 	return false
 }
 
-func (x *CreateNetworkFirmwareUpgradesStagedGroupRequest) GetAssignedDevices() *CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices {
+func (x *CreateNetworkFirmwareUpgradesStagedGroupRequest) GetAssignedDevices() *NetworkFirmwareUpgradesStagedGroup_AssignedDevices {
 	if x != nil {
 		return x.AssignedDevices
 	}
 	return nil
 }
 
-func (x *CreateNetworkFirmwareUpgradesStagedGroupRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkFirmwareUpgradesStagedGroupRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkFirmwareUpgradesStagedGroupRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateNetworkFirmwareUpgradesStagedGroupRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkFirmwareUpgradesStagedGroupRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1272,12 +1387,13 @@ type UpdateNetworkFirmwareUpgradesStagedGroupRequest struct {
 	Name        *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Description *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
 	// Required.
-	IsDefault       *bool                                                            `protobuf:"varint,5,opt,name=is_default,json=isDefault,proto3,oneof" json:"is_default,omitempty"`
-	AssignedDevices *UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices `protobuf:"bytes,6,opt,name=assigned_devices,json=assignedDevices,proto3" json:"assigned_devices,omitempty"`
-	NullFields      *fieldmaskpb.FieldMask                                           `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields     *fieldmaskpb.FieldMask                                           `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	IsDefault            *bool                                               `protobuf:"varint,5,opt,name=is_default,json=isDefault,proto3,oneof" json:"is_default,omitempty"`
+	AssignedDevices      *NetworkFirmwareUpgradesStagedGroup_AssignedDevices `protobuf:"bytes,6,opt,name=assigned_devices,json=assignedDevices,proto3" json:"assigned_devices,omitempty"`
+	EmptyFields          []string                                            `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                            `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkFirmwareUpgradesStagedGroupRequest) Reset() {
@@ -1345,23 +1461,30 @@ func (x *UpdateNetworkFirmwareUpgradesStagedGroupRequest) GetIsDefault() bool {
 	return false
 }
 
-func (x *UpdateNetworkFirmwareUpgradesStagedGroupRequest) GetAssignedDevices() *UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices {
+func (x *UpdateNetworkFirmwareUpgradesStagedGroupRequest) GetAssignedDevices() *NetworkFirmwareUpgradesStagedGroup_AssignedDevices {
 	if x != nil {
 		return x.AssignedDevices
 	}
 	return nil
 }
 
-func (x *UpdateNetworkFirmwareUpgradesStagedGroupRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkFirmwareUpgradesStagedGroupRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkFirmwareUpgradesStagedGroupRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkFirmwareUpgradesStagedGroupRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkFirmwareUpgradesStagedGroupRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1421,6 +1544,51 @@ func (x *DeleteNetworkFirmwareUpgradesStagedGroupRequest) GetGroupId() string {
 	return ""
 }
 
+// Answer of deleteNetworkFirmwareUpgradesStagedGroup.
+type DeleteNetworkFirmwareUpgradesStagedGroupResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteNetworkFirmwareUpgradesStagedGroupResponse) Reset() {
+	*x = DeleteNetworkFirmwareUpgradesStagedGroupResponse{}
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteNetworkFirmwareUpgradesStagedGroupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteNetworkFirmwareUpgradesStagedGroupResponse) ProtoMessage() {}
+
+func (x *DeleteNetworkFirmwareUpgradesStagedGroupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteNetworkFirmwareUpgradesStagedGroupResponse.ProtoReflect.Descriptor instead.
+func (*DeleteNetworkFirmwareUpgradesStagedGroupResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *DeleteNetworkFirmwareUpgradesStagedGroupResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getNetworkFirmwareUpgradesStagedStages.
 type GetNetworkFirmwareUpgradesStagedStagesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1432,7 +1600,7 @@ type GetNetworkFirmwareUpgradesStagedStagesRequest struct {
 
 func (x *GetNetworkFirmwareUpgradesStagedStagesRequest) Reset() {
 	*x = GetNetworkFirmwareUpgradesStagedStagesRequest{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[20]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1444,7 +1612,7 @@ func (x *GetNetworkFirmwareUpgradesStagedStagesRequest) String() string {
 func (*GetNetworkFirmwareUpgradesStagedStagesRequest) ProtoMessage() {}
 
 func (x *GetNetworkFirmwareUpgradesStagedStagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[20]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1457,7 +1625,7 @@ func (x *GetNetworkFirmwareUpgradesStagedStagesRequest) ProtoReflect() protorefl
 
 // Deprecated: Use GetNetworkFirmwareUpgradesStagedStagesRequest.ProtoReflect.Descriptor instead.
 func (*GetNetworkFirmwareUpgradesStagedStagesRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{20}
+	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetNetworkFirmwareUpgradesStagedStagesRequest) GetNetworkId() string {
@@ -1467,18 +1635,20 @@ func (x *GetNetworkFirmwareUpgradesStagedStagesRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkFirmwareUpgradesStagedStages, updateNetworkFirmwareUpgradesStagedStages.
+// The firmware upgrades staged stages of a network. Answer of
+// getNetworkFirmwareUpgradesStagedStages, updateNetworkFirmwareUpgradesStagedStages.
 type GetNetworkFirmwareUpgradesStagedStagesResponse struct {
-	state         protoimpl.MessageState                                 `protogen:"open.v1"`
-	Items         []*GetNetworkFirmwareUpgradesStagedStagesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                 `protogen:"open.v1"`
+	Items                []*GetNetworkFirmwareUpgradesStagedStagesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkFirmwareUpgradesStagedStagesResponse) Reset() {
 	*x = GetNetworkFirmwareUpgradesStagedStagesResponse{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[21]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1490,7 +1660,7 @@ func (x *GetNetworkFirmwareUpgradesStagedStagesResponse) String() string {
 func (*GetNetworkFirmwareUpgradesStagedStagesResponse) ProtoMessage() {}
 
 func (x *GetNetworkFirmwareUpgradesStagedStagesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[21]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1503,7 +1673,7 @@ func (x *GetNetworkFirmwareUpgradesStagedStagesResponse) ProtoReflect() protoref
 
 // Deprecated: Use GetNetworkFirmwareUpgradesStagedStagesResponse.ProtoReflect.Descriptor instead.
 func (*GetNetworkFirmwareUpgradesStagedStagesResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{21}
+	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetNetworkFirmwareUpgradesStagedStagesResponse) GetItems() []*GetNetworkFirmwareUpgradesStagedStagesResponse_Item {
@@ -1520,21 +1690,28 @@ func (x *GetNetworkFirmwareUpgradesStagedStagesResponse) GetPageInfo() *v1.PageI
 	return nil
 }
 
+func (x *GetNetworkFirmwareUpgradesStagedStagesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkFirmwareUpgradesStagedStages.
 type UpdateNetworkFirmwareUpgradesStagedStagesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId     *string                                                  `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Json          []*UpdateNetworkFirmwareUpgradesStagedStagesRequest_Json `protobuf:"bytes,2,rep,name=json,json=_json,proto3" json:"json,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                   `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                   `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NetworkId     *string                                                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Items         []*GetNetworkFirmwareUpgradesStagedStagesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	EmptyFields   []string                                               `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields    []string                                               `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkFirmwareUpgradesStagedStagesRequest) Reset() {
 	*x = UpdateNetworkFirmwareUpgradesStagedStagesRequest{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[22]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1546,7 +1723,7 @@ func (x *UpdateNetworkFirmwareUpgradesStagedStagesRequest) String() string {
 func (*UpdateNetworkFirmwareUpgradesStagedStagesRequest) ProtoMessage() {}
 
 func (x *UpdateNetworkFirmwareUpgradesStagedStagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[22]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1559,7 +1736,7 @@ func (x *UpdateNetworkFirmwareUpgradesStagedStagesRequest) ProtoReflect() protor
 
 // Deprecated: Use UpdateNetworkFirmwareUpgradesStagedStagesRequest.ProtoReflect.Descriptor instead.
 func (*UpdateNetworkFirmwareUpgradesStagedStagesRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{22}
+	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *UpdateNetworkFirmwareUpgradesStagedStagesRequest) GetNetworkId() string {
@@ -1569,23 +1746,23 @@ func (x *UpdateNetworkFirmwareUpgradesStagedStagesRequest) GetNetworkId() string
 	return ""
 }
 
-func (x *UpdateNetworkFirmwareUpgradesStagedStagesRequest) GetJson() []*UpdateNetworkFirmwareUpgradesStagedStagesRequest_Json {
+func (x *UpdateNetworkFirmwareUpgradesStagedStagesRequest) GetItems() []*GetNetworkFirmwareUpgradesStagedStagesResponse_Item {
 	if x != nil {
-		return x.Json
+		return x.Items
 	}
 	return nil
 }
 
-func (x *UpdateNetworkFirmwareUpgradesStagedStagesRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedStagesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkFirmwareUpgradesStagedStagesRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkFirmwareUpgradesStagedStagesRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
 	}
 	return nil
 }
@@ -1598,14 +1775,15 @@ type NetworkFirmwareUpgrades_UpgradeWindow struct {
 	// Known values: "0:00", "10:00", "11:00", "12:00", "13:00", "14:00", "15:00", "16:00", "17:00",
 	// "18:00", "19:00", "1:00", "20:00", "21:00", "22:00", "23:00", "2:00", "3:00", "4:00", "5:00",
 	// "6:00", "7:00", "8:00", "9:00".
-	HourOfDay     *string `protobuf:"bytes,2,opt,name=hour_of_day,json=hourOfDay,proto3,oneof" json:"hour_of_day,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	HourOfDay            *string          `protobuf:"bytes,2,opt,name=hour_of_day,json=hourOfDay,proto3,oneof" json:"hour_of_day,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_UpgradeWindow) Reset() {
 	*x = NetworkFirmwareUpgrades_UpgradeWindow{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[23]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1617,7 +1795,7 @@ func (x *NetworkFirmwareUpgrades_UpgradeWindow) String() string {
 func (*NetworkFirmwareUpgrades_UpgradeWindow) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_UpgradeWindow) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[23]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1647,24 +1825,33 @@ func (x *NetworkFirmwareUpgrades_UpgradeWindow) GetHourOfDay() string {
 	return ""
 }
 
+func (x *NetworkFirmwareUpgrades_UpgradeWindow) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products struct {
-	state              protoimpl.MessageState                               `protogen:"open.v1"`
-	Wireless           *NetworkFirmwareUpgrades_Products_Wireless           `protobuf:"bytes,1,opt,name=wireless,proto3" json:"wireless,omitempty"`
-	Appliance          *NetworkFirmwareUpgrades_Products_Appliance          `protobuf:"bytes,2,opt,name=appliance,proto3" json:"appliance,omitempty"`
-	Switch             *NetworkFirmwareUpgrades_Products_Switch             `protobuf:"bytes,3,opt,name=switch,proto3" json:"switch,omitempty"`
-	Camera             *NetworkFirmwareUpgrades_Products_Camera             `protobuf:"bytes,4,opt,name=camera,proto3" json:"camera,omitempty"`
-	CellularGateway    *NetworkFirmwareUpgrades_Products_CellularGateway    `protobuf:"bytes,5,opt,name=cellular_gateway,json=cellularGateway,proto3" json:"cellular_gateway,omitempty"`
-	Sensor             *NetworkFirmwareUpgrades_Products_Sensor             `protobuf:"bytes,6,opt,name=sensor,proto3" json:"sensor,omitempty"`
-	WirelessController *NetworkFirmwareUpgrades_Products_WirelessController `protobuf:"bytes,7,opt,name=wireless_controller,json=wirelessController,proto3" json:"wireless_controller,omitempty"`
-	CampusGateway      *NetworkFirmwareUpgrades_Products_CampusGateway      `protobuf:"bytes,8,opt,name=campus_gateway,json=campusGateway,proto3" json:"campus_gateway,omitempty"`
-	SecureConnect      *NetworkFirmwareUpgrades_Products_SecureConnect      `protobuf:"bytes,9,opt,name=secure_connect,json=secureConnect,proto3" json:"secure_connect,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                protoimpl.MessageState                               `protogen:"open.v1"`
+	Wireless             *NetworkFirmwareUpgrades_Products_Wireless           `protobuf:"bytes,1,opt,name=wireless,proto3" json:"wireless,omitempty"`
+	Appliance            *NetworkFirmwareUpgrades_Products_Appliance          `protobuf:"bytes,2,opt,name=appliance,proto3" json:"appliance,omitempty"`
+	Switch               *NetworkFirmwareUpgrades_Products_Switch             `protobuf:"bytes,3,opt,name=switch,proto3" json:"switch,omitempty"`
+	Camera               *NetworkFirmwareUpgrades_Products_Camera             `protobuf:"bytes,4,opt,name=camera,proto3" json:"camera,omitempty"`
+	CellularGateway      *NetworkFirmwareUpgrades_Products_CellularGateway    `protobuf:"bytes,5,opt,name=cellular_gateway,json=cellularGateway,proto3" json:"cellular_gateway,omitempty"`
+	Sensor               *NetworkFirmwareUpgrades_Products_Sensor             `protobuf:"bytes,6,opt,name=sensor,proto3" json:"sensor,omitempty"`
+	WirelessController   *NetworkFirmwareUpgrades_Products_WirelessController `protobuf:"bytes,7,opt,name=wireless_controller,json=wirelessController,proto3" json:"wireless_controller,omitempty"`
+	CampusGateway        *NetworkFirmwareUpgrades_Products_CampusGateway      `protobuf:"bytes,8,opt,name=campus_gateway,json=campusGateway,proto3" json:"campus_gateway,omitempty"`
+	SecureConnect        *NetworkFirmwareUpgrades_Products_SecureConnect      `protobuf:"bytes,9,opt,name=secure_connect,json=secureConnect,proto3" json:"secure_connect,omitempty"`
+	SwitchCatalyst       *NetworkFirmwareUpgrades_Products_SwitchCatalyst     `protobuf:"bytes,10,opt,name=switch_catalyst,json=switchCatalyst,proto3" json:"switch_catalyst,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products) Reset() {
 	*x = NetworkFirmwareUpgrades_Products{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[24]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1676,7 +1863,7 @@ func (x *NetworkFirmwareUpgrades_Products) String() string {
 func (*NetworkFirmwareUpgrades_Products) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[24]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1755,6 +1942,92 @@ func (x *NetworkFirmwareUpgrades_Products) GetSecureConnect() *NetworkFirmwareUp
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products) GetSwitchCatalyst() *NetworkFirmwareUpgrades_Products_SwitchCatalyst {
+	if x != nil {
+		return x.SwitchCatalyst
+	}
+	return nil
+}
+
+func (x *NetworkFirmwareUpgrades_Products) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type NetworkFirmwareUpgrades_FeatureLossAcknowledgements struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	// Known values: "appliance", "camera", "campusGateway", "cellularGateway", "secureConnect",
+	// "sensor", "switch", "systemsManager", "wireless", "wirelessController".
+	ProductType *string `protobuf:"bytes,2,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	// Required in a request. Known values: "snmp-device-access-check".
+	RemovedFeatureCheckNames []string         `protobuf:"bytes,3,rep,name=removed_feature_check_names,json=removedFeatureCheckNames,proto3" json:"removed_feature_check_names,omitempty"`
+	AdditionalProperties     *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields            protoimpl.UnknownFields
+	sizeCache                protoimpl.SizeCache
+}
+
+func (x *NetworkFirmwareUpgrades_FeatureLossAcknowledgements) Reset() {
+	*x = NetworkFirmwareUpgrades_FeatureLossAcknowledgements{}
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetworkFirmwareUpgrades_FeatureLossAcknowledgements) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetworkFirmwareUpgrades_FeatureLossAcknowledgements) ProtoMessage() {}
+
+func (x *NetworkFirmwareUpgrades_FeatureLossAcknowledgements) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetworkFirmwareUpgrades_FeatureLossAcknowledgements.ProtoReflect.Descriptor instead.
+func (*NetworkFirmwareUpgrades_FeatureLossAcknowledgements) Descriptor() ([]byte, []int) {
+	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{1, 2}
+}
+
+func (x *NetworkFirmwareUpgrades_FeatureLossAcknowledgements) GetNetworkId() string {
+	if x != nil && x.NetworkId != nil {
+		return *x.NetworkId
+	}
+	return ""
+}
+
+func (x *NetworkFirmwareUpgrades_FeatureLossAcknowledgements) GetProductType() string {
+	if x != nil && x.ProductType != nil {
+		return *x.ProductType
+	}
+	return ""
+}
+
+func (x *NetworkFirmwareUpgrades_FeatureLossAcknowledgements) GetRemovedFeatureCheckNames() []string {
+	if x != nil {
+		return x.RemovedFeatureCheckNames
+	}
+	return nil
+}
+
+func (x *NetworkFirmwareUpgrades_FeatureLossAcknowledgements) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Wireless struct {
 	state                        protoimpl.MessageState                                         `protogen:"open.v1"`
 	CurrentVersion               *NetworkFirmwareUpgrades_Products_Wireless_CurrentVersion      `protobuf:"bytes,1,opt,name=current_version,json=currentVersion,proto3" json:"current_version,omitempty"`
@@ -1763,13 +2036,14 @@ type NetworkFirmwareUpgrades_Products_Wireless struct {
 	IsUpgradeAvailable           *bool                                                          `protobuf:"varint,4,opt,name=is_upgrade_available,json=isUpgradeAvailable,proto3,oneof" json:"is_upgrade_available,omitempty"`
 	AvailableVersions            []*NetworkFirmwareUpgrades_Products_Wireless_AvailableVersions `protobuf:"bytes,5,rep,name=available_versions,json=availableVersions,proto3" json:"available_versions,omitempty"`
 	ParticipateInNextBetaRelease *bool                                                          `protobuf:"varint,6,opt,name=participate_in_next_beta_release,json=participateInNextBetaRelease,proto3,oneof" json:"participate_in_next_beta_release,omitempty"`
+	AdditionalProperties         *structpb.Struct                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields                protoimpl.UnknownFields
 	sizeCache                    protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Wireless) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Wireless{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[25]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1781,7 +2055,7 @@ func (x *NetworkFirmwareUpgrades_Products_Wireless) String() string {
 func (*NetworkFirmwareUpgrades_Products_Wireless) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Wireless) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[25]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1839,6 +2113,13 @@ func (x *NetworkFirmwareUpgrades_Products_Wireless) GetParticipateInNextBetaRele
 	return false
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Wireless) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Appliance struct {
 	state                        protoimpl.MessageState                                          `protogen:"open.v1"`
 	CurrentVersion               *NetworkFirmwareUpgrades_Products_Appliance_CurrentVersion      `protobuf:"bytes,1,opt,name=current_version,json=currentVersion,proto3" json:"current_version,omitempty"`
@@ -1847,13 +2128,14 @@ type NetworkFirmwareUpgrades_Products_Appliance struct {
 	IsUpgradeAvailable           *bool                                                           `protobuf:"varint,4,opt,name=is_upgrade_available,json=isUpgradeAvailable,proto3,oneof" json:"is_upgrade_available,omitempty"`
 	AvailableVersions            []*NetworkFirmwareUpgrades_Products_Appliance_AvailableVersions `protobuf:"bytes,5,rep,name=available_versions,json=availableVersions,proto3" json:"available_versions,omitempty"`
 	ParticipateInNextBetaRelease *bool                                                           `protobuf:"varint,6,opt,name=participate_in_next_beta_release,json=participateInNextBetaRelease,proto3,oneof" json:"participate_in_next_beta_release,omitempty"`
+	AdditionalProperties         *structpb.Struct                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields                protoimpl.UnknownFields
 	sizeCache                    protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Appliance) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Appliance{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[26]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1865,7 +2147,7 @@ func (x *NetworkFirmwareUpgrades_Products_Appliance) String() string {
 func (*NetworkFirmwareUpgrades_Products_Appliance) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Appliance) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[26]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1923,6 +2205,13 @@ func (x *NetworkFirmwareUpgrades_Products_Appliance) GetParticipateInNextBetaRel
 	return false
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Appliance) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Switch struct {
 	state                        protoimpl.MessageState                                       `protogen:"open.v1"`
 	CurrentVersion               *NetworkFirmwareUpgrades_Products_Switch_CurrentVersion      `protobuf:"bytes,1,opt,name=current_version,json=currentVersion,proto3" json:"current_version,omitempty"`
@@ -1931,13 +2220,14 @@ type NetworkFirmwareUpgrades_Products_Switch struct {
 	IsUpgradeAvailable           *bool                                                        `protobuf:"varint,4,opt,name=is_upgrade_available,json=isUpgradeAvailable,proto3,oneof" json:"is_upgrade_available,omitempty"`
 	AvailableVersions            []*NetworkFirmwareUpgrades_Products_Switch_AvailableVersions `protobuf:"bytes,5,rep,name=available_versions,json=availableVersions,proto3" json:"available_versions,omitempty"`
 	ParticipateInNextBetaRelease *bool                                                        `protobuf:"varint,6,opt,name=participate_in_next_beta_release,json=participateInNextBetaRelease,proto3,oneof" json:"participate_in_next_beta_release,omitempty"`
+	AdditionalProperties         *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields                protoimpl.UnknownFields
 	sizeCache                    protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Switch) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Switch{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[27]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1949,7 +2239,7 @@ func (x *NetworkFirmwareUpgrades_Products_Switch) String() string {
 func (*NetworkFirmwareUpgrades_Products_Switch) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Switch) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[27]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2007,6 +2297,13 @@ func (x *NetworkFirmwareUpgrades_Products_Switch) GetParticipateInNextBetaReleas
 	return false
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Switch) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Camera struct {
 	state                        protoimpl.MessageState                                       `protogen:"open.v1"`
 	CurrentVersion               *NetworkFirmwareUpgrades_Products_Camera_CurrentVersion      `protobuf:"bytes,1,opt,name=current_version,json=currentVersion,proto3" json:"current_version,omitempty"`
@@ -2015,13 +2312,14 @@ type NetworkFirmwareUpgrades_Products_Camera struct {
 	IsUpgradeAvailable           *bool                                                        `protobuf:"varint,4,opt,name=is_upgrade_available,json=isUpgradeAvailable,proto3,oneof" json:"is_upgrade_available,omitempty"`
 	AvailableVersions            []*NetworkFirmwareUpgrades_Products_Camera_AvailableVersions `protobuf:"bytes,5,rep,name=available_versions,json=availableVersions,proto3" json:"available_versions,omitempty"`
 	ParticipateInNextBetaRelease *bool                                                        `protobuf:"varint,6,opt,name=participate_in_next_beta_release,json=participateInNextBetaRelease,proto3,oneof" json:"participate_in_next_beta_release,omitempty"`
+	AdditionalProperties         *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields                protoimpl.UnknownFields
 	sizeCache                    protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Camera) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Camera{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[28]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2033,7 +2331,7 @@ func (x *NetworkFirmwareUpgrades_Products_Camera) String() string {
 func (*NetworkFirmwareUpgrades_Products_Camera) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Camera) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[28]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2091,6 +2389,13 @@ func (x *NetworkFirmwareUpgrades_Products_Camera) GetParticipateInNextBetaReleas
 	return false
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Camera) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_CellularGateway struct {
 	state                        protoimpl.MessageState                                                `protogen:"open.v1"`
 	CurrentVersion               *NetworkFirmwareUpgrades_Products_CellularGateway_CurrentVersion      `protobuf:"bytes,1,opt,name=current_version,json=currentVersion,proto3" json:"current_version,omitempty"`
@@ -2099,13 +2404,14 @@ type NetworkFirmwareUpgrades_Products_CellularGateway struct {
 	IsUpgradeAvailable           *bool                                                                 `protobuf:"varint,4,opt,name=is_upgrade_available,json=isUpgradeAvailable,proto3,oneof" json:"is_upgrade_available,omitempty"`
 	AvailableVersions            []*NetworkFirmwareUpgrades_Products_CellularGateway_AvailableVersions `protobuf:"bytes,5,rep,name=available_versions,json=availableVersions,proto3" json:"available_versions,omitempty"`
 	ParticipateInNextBetaRelease *bool                                                                 `protobuf:"varint,6,opt,name=participate_in_next_beta_release,json=participateInNextBetaRelease,proto3,oneof" json:"participate_in_next_beta_release,omitempty"`
+	AdditionalProperties         *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields                protoimpl.UnknownFields
 	sizeCache                    protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_CellularGateway) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_CellularGateway{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[29]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2117,7 +2423,7 @@ func (x *NetworkFirmwareUpgrades_Products_CellularGateway) String() string {
 func (*NetworkFirmwareUpgrades_Products_CellularGateway) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_CellularGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[29]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2175,6 +2481,13 @@ func (x *NetworkFirmwareUpgrades_Products_CellularGateway) GetParticipateInNextB
 	return false
 }
 
+func (x *NetworkFirmwareUpgrades_Products_CellularGateway) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Sensor struct {
 	state                        protoimpl.MessageState                                       `protogen:"open.v1"`
 	CurrentVersion               *NetworkFirmwareUpgrades_Products_Sensor_CurrentVersion      `protobuf:"bytes,1,opt,name=current_version,json=currentVersion,proto3" json:"current_version,omitempty"`
@@ -2183,13 +2496,14 @@ type NetworkFirmwareUpgrades_Products_Sensor struct {
 	IsUpgradeAvailable           *bool                                                        `protobuf:"varint,4,opt,name=is_upgrade_available,json=isUpgradeAvailable,proto3,oneof" json:"is_upgrade_available,omitempty"`
 	AvailableVersions            []*NetworkFirmwareUpgrades_Products_Sensor_AvailableVersions `protobuf:"bytes,5,rep,name=available_versions,json=availableVersions,proto3" json:"available_versions,omitempty"`
 	ParticipateInNextBetaRelease *bool                                                        `protobuf:"varint,6,opt,name=participate_in_next_beta_release,json=participateInNextBetaRelease,proto3,oneof" json:"participate_in_next_beta_release,omitempty"`
+	AdditionalProperties         *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields                protoimpl.UnknownFields
 	sizeCache                    protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Sensor) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Sensor{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[30]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2201,7 +2515,7 @@ func (x *NetworkFirmwareUpgrades_Products_Sensor) String() string {
 func (*NetworkFirmwareUpgrades_Products_Sensor) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Sensor) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[30]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2259,6 +2573,13 @@ func (x *NetworkFirmwareUpgrades_Products_Sensor) GetParticipateInNextBetaReleas
 	return false
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Sensor) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_WirelessController struct {
 	state                        protoimpl.MessageState                                                   `protogen:"open.v1"`
 	CurrentVersion               *NetworkFirmwareUpgrades_Products_WirelessController_CurrentVersion      `protobuf:"bytes,1,opt,name=current_version,json=currentVersion,proto3" json:"current_version,omitempty"`
@@ -2267,13 +2588,14 @@ type NetworkFirmwareUpgrades_Products_WirelessController struct {
 	IsUpgradeAvailable           *bool                                                                    `protobuf:"varint,4,opt,name=is_upgrade_available,json=isUpgradeAvailable,proto3,oneof" json:"is_upgrade_available,omitempty"`
 	AvailableVersions            []*NetworkFirmwareUpgrades_Products_WirelessController_AvailableVersions `protobuf:"bytes,5,rep,name=available_versions,json=availableVersions,proto3" json:"available_versions,omitempty"`
 	ParticipateInNextBetaRelease *bool                                                                    `protobuf:"varint,6,opt,name=participate_in_next_beta_release,json=participateInNextBetaRelease,proto3,oneof" json:"participate_in_next_beta_release,omitempty"`
+	AdditionalProperties         *structpb.Struct                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields                protoimpl.UnknownFields
 	sizeCache                    protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_WirelessController) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_WirelessController{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[31]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2285,7 +2607,7 @@ func (x *NetworkFirmwareUpgrades_Products_WirelessController) String() string {
 func (*NetworkFirmwareUpgrades_Products_WirelessController) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_WirelessController) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[31]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2343,6 +2665,13 @@ func (x *NetworkFirmwareUpgrades_Products_WirelessController) GetParticipateInNe
 	return false
 }
 
+func (x *NetworkFirmwareUpgrades_Products_WirelessController) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_CampusGateway struct {
 	state                        protoimpl.MessageState                                              `protogen:"open.v1"`
 	CurrentVersion               *NetworkFirmwareUpgrades_Products_CampusGateway_CurrentVersion      `protobuf:"bytes,1,opt,name=current_version,json=currentVersion,proto3" json:"current_version,omitempty"`
@@ -2351,13 +2680,14 @@ type NetworkFirmwareUpgrades_Products_CampusGateway struct {
 	IsUpgradeAvailable           *bool                                                               `protobuf:"varint,4,opt,name=is_upgrade_available,json=isUpgradeAvailable,proto3,oneof" json:"is_upgrade_available,omitempty"`
 	AvailableVersions            []*NetworkFirmwareUpgrades_Products_CampusGateway_AvailableVersions `protobuf:"bytes,5,rep,name=available_versions,json=availableVersions,proto3" json:"available_versions,omitempty"`
 	ParticipateInNextBetaRelease *bool                                                               `protobuf:"varint,6,opt,name=participate_in_next_beta_release,json=participateInNextBetaRelease,proto3,oneof" json:"participate_in_next_beta_release,omitempty"`
+	AdditionalProperties         *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields                protoimpl.UnknownFields
 	sizeCache                    protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_CampusGateway) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_CampusGateway{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[32]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2369,7 +2699,7 @@ func (x *NetworkFirmwareUpgrades_Products_CampusGateway) String() string {
 func (*NetworkFirmwareUpgrades_Products_CampusGateway) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_CampusGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[32]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2427,6 +2757,13 @@ func (x *NetworkFirmwareUpgrades_Products_CampusGateway) GetParticipateInNextBet
 	return false
 }
 
+func (x *NetworkFirmwareUpgrades_Products_CampusGateway) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_SecureConnect struct {
 	state                        protoimpl.MessageState                                              `protogen:"open.v1"`
 	CurrentVersion               *NetworkFirmwareUpgrades_Products_SecureConnect_CurrentVersion      `protobuf:"bytes,1,opt,name=current_version,json=currentVersion,proto3" json:"current_version,omitempty"`
@@ -2435,13 +2772,14 @@ type NetworkFirmwareUpgrades_Products_SecureConnect struct {
 	IsUpgradeAvailable           *bool                                                               `protobuf:"varint,4,opt,name=is_upgrade_available,json=isUpgradeAvailable,proto3,oneof" json:"is_upgrade_available,omitempty"`
 	AvailableVersions            []*NetworkFirmwareUpgrades_Products_SecureConnect_AvailableVersions `protobuf:"bytes,5,rep,name=available_versions,json=availableVersions,proto3" json:"available_versions,omitempty"`
 	ParticipateInNextBetaRelease *bool                                                               `protobuf:"varint,6,opt,name=participate_in_next_beta_release,json=participateInNextBetaRelease,proto3,oneof" json:"participate_in_next_beta_release,omitempty"`
+	AdditionalProperties         *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields                protoimpl.UnknownFields
 	sizeCache                    protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_SecureConnect) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_SecureConnect{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[33]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2453,7 +2791,7 @@ func (x *NetworkFirmwareUpgrades_Products_SecureConnect) String() string {
 func (*NetworkFirmwareUpgrades_Products_SecureConnect) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_SecureConnect) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[33]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2511,20 +2849,88 @@ func (x *NetworkFirmwareUpgrades_Products_SecureConnect) GetParticipateInNextBet
 	return false
 }
 
+func (x *NetworkFirmwareUpgrades_Products_SecureConnect) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type NetworkFirmwareUpgrades_Products_SwitchCatalyst struct {
+	state                        protoimpl.MessageState                                       `protogen:"open.v1"`
+	NextUpgrade                  *NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade `protobuf:"bytes,1,opt,name=next_upgrade,json=nextUpgrade,proto3" json:"next_upgrade,omitempty"`
+	ParticipateInNextBetaRelease *bool                                                        `protobuf:"varint,2,opt,name=participate_in_next_beta_release,json=participateInNextBetaRelease,proto3,oneof" json:"participate_in_next_beta_release,omitempty"`
+	AdditionalProperties         *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields                protoimpl.UnknownFields
+	sizeCache                    protoimpl.SizeCache
+}
+
+func (x *NetworkFirmwareUpgrades_Products_SwitchCatalyst) Reset() {
+	*x = NetworkFirmwareUpgrades_Products_SwitchCatalyst{}
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetworkFirmwareUpgrades_Products_SwitchCatalyst) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetworkFirmwareUpgrades_Products_SwitchCatalyst) ProtoMessage() {}
+
+func (x *NetworkFirmwareUpgrades_Products_SwitchCatalyst) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetworkFirmwareUpgrades_Products_SwitchCatalyst.ProtoReflect.Descriptor instead.
+func (*NetworkFirmwareUpgrades_Products_SwitchCatalyst) Descriptor() ([]byte, []int) {
+	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{1, 1, 9}
+}
+
+func (x *NetworkFirmwareUpgrades_Products_SwitchCatalyst) GetNextUpgrade() *NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade {
+	if x != nil {
+		return x.NextUpgrade
+	}
+	return nil
+}
+
+func (x *NetworkFirmwareUpgrades_Products_SwitchCatalyst) GetParticipateInNextBetaRelease() bool {
+	if x != nil && x.ParticipateInNextBetaRelease != nil {
+		return *x.ParticipateInNextBetaRelease
+	}
+	return false
+}
+
+func (x *NetworkFirmwareUpgrades_Products_SwitchCatalyst) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Wireless_CurrentVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Wireless_CurrentVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Wireless_CurrentVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[34]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2536,7 +2942,7 @@ func (x *NetworkFirmwareUpgrades_Products_Wireless_CurrentVersion) String() stri
 func (*NetworkFirmwareUpgrades_Products_Wireless_CurrentVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Wireless_CurrentVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[34]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2587,18 +2993,26 @@ func (x *NetworkFirmwareUpgrades_Products_Wireless_CurrentVersion) GetReleaseDat
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Wireless_CurrentVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade struct {
-	state         protoimpl.MessageState                                             `protogen:"open.v1"`
-	Time          *timestamppb.Timestamp                                             `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	FromVersion   *NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade_FromVersion `protobuf:"bytes,2,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
-	ToVersion     *NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade_ToVersion   `protobuf:"bytes,3,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                             `protogen:"open.v1"`
+	Time                 *timestamppb.Timestamp                                             `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	FromVersion          *NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade_FromVersion `protobuf:"bytes,2,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
+	ToVersion            *NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade_ToVersion   `protobuf:"bytes,3,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	AdditionalProperties *structpb.Struct                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[35]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2610,7 +3024,7 @@ func (x *NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade) String() string 
 func (*NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[35]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2647,20 +3061,28 @@ func (x *NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade) GetToVersion() *
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Time  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	Time  *string                `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	// Known values: "minimizeClientDowntime", "minimizeUpgradeTime".
-	Strategy      *string                                                            `protobuf:"bytes,2,opt,name=strategy,proto3,oneof" json:"strategy,omitempty"`
-	Predownload   *NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade_Predownload `protobuf:"bytes,3,opt,name=predownload,proto3" json:"predownload,omitempty"`
-	ToVersion     *NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade_ToVersion   `protobuf:"bytes,4,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Strategy             *string                                                            `protobuf:"bytes,2,opt,name=strategy,proto3,oneof" json:"strategy,omitempty"`
+	Predownload          *NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade_Predownload `protobuf:"bytes,3,opt,name=predownload,proto3" json:"predownload,omitempty"`
+	ToVersion            *NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade_ToVersion   `protobuf:"bytes,4,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	AdditionalProperties *structpb.Struct                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[36]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2672,7 +3094,7 @@ func (x *NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade) String() string 
 func (*NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[36]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2688,11 +3110,11 @@ func (*NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade) Descriptor() ([]by
 	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{1, 1, 0, 2}
 }
 
-func (x *NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade) GetTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.Time
+func (x *NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade) GetTime() string {
+	if x != nil && x.Time != nil {
+		return *x.Time
 	}
-	return nil
+	return ""
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade) GetStrategy() string {
@@ -2716,20 +3138,28 @@ func (x *NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade) GetToVersion() *
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Wireless_AvailableVersions struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Wireless_AvailableVersions) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Wireless_AvailableVersions{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[37]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2741,7 +3171,7 @@ func (x *NetworkFirmwareUpgrades_Products_Wireless_AvailableVersions) String() s
 func (*NetworkFirmwareUpgrades_Products_Wireless_AvailableVersions) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Wireless_AvailableVersions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[37]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2792,20 +3222,28 @@ func (x *NetworkFirmwareUpgrades_Products_Wireless_AvailableVersions) GetRelease
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Wireless_AvailableVersions) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade_FromVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade_FromVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade_FromVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[38]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2817,7 +3255,7 @@ func (x *NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade_FromVersion) Stri
 func (*NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade_FromVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade_FromVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[38]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2868,20 +3306,28 @@ func (x *NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade_FromVersion) GetR
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade_FromVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade_ToVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[39]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2893,7 +3339,7 @@ func (x *NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade_ToVersion) String
 func (*NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade_ToVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[39]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2944,16 +3390,24 @@ func (x *NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade_ToVersion) GetRel
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade_ToVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade_Predownload struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade_Predownload) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade_Predownload{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[40]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2965,7 +3419,7 @@ func (x *NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade_Predownload) Stri
 func (*NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade_Predownload) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade_Predownload) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[40]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2988,20 +3442,28 @@ func (x *NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade_Predownload) GetE
 	return false
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade_Predownload) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade_ToVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[41]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3013,7 +3475,7 @@ func (x *NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade_ToVersion) String
 func (*NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade_ToVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[41]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3064,20 +3526,28 @@ func (x *NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade_ToVersion) GetRel
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade_ToVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Appliance_CurrentVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Appliance_CurrentVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Appliance_CurrentVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[42]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3089,7 +3559,7 @@ func (x *NetworkFirmwareUpgrades_Products_Appliance_CurrentVersion) String() str
 func (*NetworkFirmwareUpgrades_Products_Appliance_CurrentVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Appliance_CurrentVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[42]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3140,18 +3610,26 @@ func (x *NetworkFirmwareUpgrades_Products_Appliance_CurrentVersion) GetReleaseDa
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Appliance_CurrentVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade struct {
-	state         protoimpl.MessageState                                              `protogen:"open.v1"`
-	Time          *timestamppb.Timestamp                                              `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	FromVersion   *NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade_FromVersion `protobuf:"bytes,2,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
-	ToVersion     *NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade_ToVersion   `protobuf:"bytes,3,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                              `protogen:"open.v1"`
+	Time                 *timestamppb.Timestamp                                              `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	FromVersion          *NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade_FromVersion `protobuf:"bytes,2,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
+	ToVersion            *NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade_ToVersion   `protobuf:"bytes,3,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[43]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3163,7 +3641,7 @@ func (x *NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade) String() string
 func (*NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[43]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3200,17 +3678,25 @@ func (x *NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade) GetToVersion() 
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Time          *timestamppb.Timestamp                                            `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	ToVersion     *NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade_ToVersion `protobuf:"bytes,2,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                            `protogen:"open.v1"`
+	Time                 *string                                                           `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
+	ToVersion            *NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade_ToVersion `protobuf:"bytes,2,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	AdditionalProperties *structpb.Struct                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[44]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3222,7 +3708,7 @@ func (x *NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade) String() string
 func (*NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[44]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3238,11 +3724,11 @@ func (*NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade) Descriptor() ([]b
 	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{1, 1, 1, 2}
 }
 
-func (x *NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade) GetTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.Time
+func (x *NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade) GetTime() string {
+	if x != nil && x.Time != nil {
+		return *x.Time
 	}
-	return nil
+	return ""
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade) GetToVersion() *NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade_ToVersion {
@@ -3252,20 +3738,28 @@ func (x *NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade) GetToVersion() 
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Appliance_AvailableVersions struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Appliance_AvailableVersions) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Appliance_AvailableVersions{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[45]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3277,7 +3771,7 @@ func (x *NetworkFirmwareUpgrades_Products_Appliance_AvailableVersions) String() 
 func (*NetworkFirmwareUpgrades_Products_Appliance_AvailableVersions) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Appliance_AvailableVersions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[45]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3328,20 +3822,28 @@ func (x *NetworkFirmwareUpgrades_Products_Appliance_AvailableVersions) GetReleas
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Appliance_AvailableVersions) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade_FromVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade_FromVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade_FromVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[46]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3353,7 +3855,7 @@ func (x *NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade_FromVersion) Str
 func (*NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade_FromVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade_FromVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[46]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3404,20 +3906,28 @@ func (x *NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade_FromVersion) Get
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade_FromVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade_ToVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[47]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3429,7 +3939,7 @@ func (x *NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade_ToVersion) Strin
 func (*NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade_ToVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[47]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3480,20 +3990,28 @@ func (x *NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade_ToVersion) GetRe
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade_ToVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade_ToVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[48]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3505,7 +4023,7 @@ func (x *NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade_ToVersion) Strin
 func (*NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade_ToVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[48]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3556,20 +4074,28 @@ func (x *NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade_ToVersion) GetRe
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade_ToVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Switch_CurrentVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Switch_CurrentVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Switch_CurrentVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[49]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3581,7 +4107,7 @@ func (x *NetworkFirmwareUpgrades_Products_Switch_CurrentVersion) String() string
 func (*NetworkFirmwareUpgrades_Products_Switch_CurrentVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Switch_CurrentVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[49]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3632,18 +4158,26 @@ func (x *NetworkFirmwareUpgrades_Products_Switch_CurrentVersion) GetReleaseDate(
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Switch_CurrentVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Switch_LastUpgrade struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	Time          *timestamppb.Timestamp                                           `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	FromVersion   *NetworkFirmwareUpgrades_Products_Switch_LastUpgrade_FromVersion `protobuf:"bytes,2,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
-	ToVersion     *NetworkFirmwareUpgrades_Products_Switch_LastUpgrade_ToVersion   `protobuf:"bytes,3,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                           `protogen:"open.v1"`
+	Time                 *timestamppb.Timestamp                                           `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	FromVersion          *NetworkFirmwareUpgrades_Products_Switch_LastUpgrade_FromVersion `protobuf:"bytes,2,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
+	ToVersion            *NetworkFirmwareUpgrades_Products_Switch_LastUpgrade_ToVersion   `protobuf:"bytes,3,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Switch_LastUpgrade) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Switch_LastUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[50]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3655,7 +4189,7 @@ func (x *NetworkFirmwareUpgrades_Products_Switch_LastUpgrade) String() string {
 func (*NetworkFirmwareUpgrades_Products_Switch_LastUpgrade) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Switch_LastUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[50]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3692,17 +4226,25 @@ func (x *NetworkFirmwareUpgrades_Products_Switch_LastUpgrade) GetToVersion() *Ne
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Switch_LastUpgrade) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Switch_NextUpgrade struct {
-	state         protoimpl.MessageState                                         `protogen:"open.v1"`
-	Time          *timestamppb.Timestamp                                         `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	ToVersion     *NetworkFirmwareUpgrades_Products_Switch_NextUpgrade_ToVersion `protobuf:"bytes,2,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                         `protogen:"open.v1"`
+	Time                 *string                                                        `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
+	ToVersion            *NetworkFirmwareUpgrades_Products_Switch_NextUpgrade_ToVersion `protobuf:"bytes,2,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	AdditionalProperties *structpb.Struct                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Switch_NextUpgrade) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Switch_NextUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[51]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3714,7 +4256,7 @@ func (x *NetworkFirmwareUpgrades_Products_Switch_NextUpgrade) String() string {
 func (*NetworkFirmwareUpgrades_Products_Switch_NextUpgrade) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Switch_NextUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[51]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3730,11 +4272,11 @@ func (*NetworkFirmwareUpgrades_Products_Switch_NextUpgrade) Descriptor() ([]byte
 	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{1, 1, 2, 2}
 }
 
-func (x *NetworkFirmwareUpgrades_Products_Switch_NextUpgrade) GetTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.Time
+func (x *NetworkFirmwareUpgrades_Products_Switch_NextUpgrade) GetTime() string {
+	if x != nil && x.Time != nil {
+		return *x.Time
 	}
-	return nil
+	return ""
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Switch_NextUpgrade) GetToVersion() *NetworkFirmwareUpgrades_Products_Switch_NextUpgrade_ToVersion {
@@ -3744,20 +4286,28 @@ func (x *NetworkFirmwareUpgrades_Products_Switch_NextUpgrade) GetToVersion() *Ne
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Switch_NextUpgrade) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Switch_AvailableVersions struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Switch_AvailableVersions) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Switch_AvailableVersions{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[52]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3769,7 +4319,7 @@ func (x *NetworkFirmwareUpgrades_Products_Switch_AvailableVersions) String() str
 func (*NetworkFirmwareUpgrades_Products_Switch_AvailableVersions) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Switch_AvailableVersions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[52]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3820,20 +4370,28 @@ func (x *NetworkFirmwareUpgrades_Products_Switch_AvailableVersions) GetReleaseDa
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Switch_AvailableVersions) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Switch_LastUpgrade_FromVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Switch_LastUpgrade_FromVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Switch_LastUpgrade_FromVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[53]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3845,7 +4403,7 @@ func (x *NetworkFirmwareUpgrades_Products_Switch_LastUpgrade_FromVersion) String
 func (*NetworkFirmwareUpgrades_Products_Switch_LastUpgrade_FromVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Switch_LastUpgrade_FromVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[53]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3896,20 +4454,28 @@ func (x *NetworkFirmwareUpgrades_Products_Switch_LastUpgrade_FromVersion) GetRel
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Switch_LastUpgrade_FromVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Switch_LastUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Switch_LastUpgrade_ToVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Switch_LastUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[54]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3921,7 +4487,7 @@ func (x *NetworkFirmwareUpgrades_Products_Switch_LastUpgrade_ToVersion) String()
 func (*NetworkFirmwareUpgrades_Products_Switch_LastUpgrade_ToVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Switch_LastUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[54]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3972,20 +4538,28 @@ func (x *NetworkFirmwareUpgrades_Products_Switch_LastUpgrade_ToVersion) GetRelea
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Switch_LastUpgrade_ToVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Switch_NextUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Switch_NextUpgrade_ToVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Switch_NextUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[55]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3997,7 +4571,7 @@ func (x *NetworkFirmwareUpgrades_Products_Switch_NextUpgrade_ToVersion) String()
 func (*NetworkFirmwareUpgrades_Products_Switch_NextUpgrade_ToVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Switch_NextUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[55]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4048,20 +4622,28 @@ func (x *NetworkFirmwareUpgrades_Products_Switch_NextUpgrade_ToVersion) GetRelea
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Switch_NextUpgrade_ToVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Camera_CurrentVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Camera_CurrentVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Camera_CurrentVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[56]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4073,7 +4655,7 @@ func (x *NetworkFirmwareUpgrades_Products_Camera_CurrentVersion) String() string
 func (*NetworkFirmwareUpgrades_Products_Camera_CurrentVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Camera_CurrentVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[56]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4124,18 +4706,26 @@ func (x *NetworkFirmwareUpgrades_Products_Camera_CurrentVersion) GetReleaseDate(
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Camera_CurrentVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Camera_LastUpgrade struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	Time          *timestamppb.Timestamp                                           `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	FromVersion   *NetworkFirmwareUpgrades_Products_Camera_LastUpgrade_FromVersion `protobuf:"bytes,2,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
-	ToVersion     *NetworkFirmwareUpgrades_Products_Camera_LastUpgrade_ToVersion   `protobuf:"bytes,3,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                           `protogen:"open.v1"`
+	Time                 *timestamppb.Timestamp                                           `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	FromVersion          *NetworkFirmwareUpgrades_Products_Camera_LastUpgrade_FromVersion `protobuf:"bytes,2,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
+	ToVersion            *NetworkFirmwareUpgrades_Products_Camera_LastUpgrade_ToVersion   `protobuf:"bytes,3,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Camera_LastUpgrade) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Camera_LastUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[57]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4147,7 +4737,7 @@ func (x *NetworkFirmwareUpgrades_Products_Camera_LastUpgrade) String() string {
 func (*NetworkFirmwareUpgrades_Products_Camera_LastUpgrade) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Camera_LastUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[57]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4184,17 +4774,25 @@ func (x *NetworkFirmwareUpgrades_Products_Camera_LastUpgrade) GetToVersion() *Ne
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Camera_LastUpgrade) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Camera_NextUpgrade struct {
-	state         protoimpl.MessageState                                         `protogen:"open.v1"`
-	Time          *timestamppb.Timestamp                                         `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	ToVersion     *NetworkFirmwareUpgrades_Products_Camera_NextUpgrade_ToVersion `protobuf:"bytes,2,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                         `protogen:"open.v1"`
+	Time                 *string                                                        `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
+	ToVersion            *NetworkFirmwareUpgrades_Products_Camera_NextUpgrade_ToVersion `protobuf:"bytes,2,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	AdditionalProperties *structpb.Struct                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Camera_NextUpgrade) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Camera_NextUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[58]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4206,7 +4804,7 @@ func (x *NetworkFirmwareUpgrades_Products_Camera_NextUpgrade) String() string {
 func (*NetworkFirmwareUpgrades_Products_Camera_NextUpgrade) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Camera_NextUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[58]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4222,11 +4820,11 @@ func (*NetworkFirmwareUpgrades_Products_Camera_NextUpgrade) Descriptor() ([]byte
 	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{1, 1, 3, 2}
 }
 
-func (x *NetworkFirmwareUpgrades_Products_Camera_NextUpgrade) GetTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.Time
+func (x *NetworkFirmwareUpgrades_Products_Camera_NextUpgrade) GetTime() string {
+	if x != nil && x.Time != nil {
+		return *x.Time
 	}
-	return nil
+	return ""
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Camera_NextUpgrade) GetToVersion() *NetworkFirmwareUpgrades_Products_Camera_NextUpgrade_ToVersion {
@@ -4236,20 +4834,28 @@ func (x *NetworkFirmwareUpgrades_Products_Camera_NextUpgrade) GetToVersion() *Ne
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Camera_NextUpgrade) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Camera_AvailableVersions struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Camera_AvailableVersions) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Camera_AvailableVersions{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[59]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4261,7 +4867,7 @@ func (x *NetworkFirmwareUpgrades_Products_Camera_AvailableVersions) String() str
 func (*NetworkFirmwareUpgrades_Products_Camera_AvailableVersions) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Camera_AvailableVersions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[59]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4312,20 +4918,28 @@ func (x *NetworkFirmwareUpgrades_Products_Camera_AvailableVersions) GetReleaseDa
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Camera_AvailableVersions) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Camera_LastUpgrade_FromVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Camera_LastUpgrade_FromVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Camera_LastUpgrade_FromVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[60]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4337,7 +4951,7 @@ func (x *NetworkFirmwareUpgrades_Products_Camera_LastUpgrade_FromVersion) String
 func (*NetworkFirmwareUpgrades_Products_Camera_LastUpgrade_FromVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Camera_LastUpgrade_FromVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[60]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4388,20 +5002,28 @@ func (x *NetworkFirmwareUpgrades_Products_Camera_LastUpgrade_FromVersion) GetRel
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Camera_LastUpgrade_FromVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Camera_LastUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Camera_LastUpgrade_ToVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Camera_LastUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[61]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4413,7 +5035,7 @@ func (x *NetworkFirmwareUpgrades_Products_Camera_LastUpgrade_ToVersion) String()
 func (*NetworkFirmwareUpgrades_Products_Camera_LastUpgrade_ToVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Camera_LastUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[61]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4464,20 +5086,28 @@ func (x *NetworkFirmwareUpgrades_Products_Camera_LastUpgrade_ToVersion) GetRelea
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Camera_LastUpgrade_ToVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Camera_NextUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Camera_NextUpgrade_ToVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Camera_NextUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[62]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4489,7 +5119,7 @@ func (x *NetworkFirmwareUpgrades_Products_Camera_NextUpgrade_ToVersion) String()
 func (*NetworkFirmwareUpgrades_Products_Camera_NextUpgrade_ToVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Camera_NextUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[62]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4540,20 +5170,28 @@ func (x *NetworkFirmwareUpgrades_Products_Camera_NextUpgrade_ToVersion) GetRelea
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Camera_NextUpgrade_ToVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_CellularGateway_CurrentVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_CellularGateway_CurrentVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_CellularGateway_CurrentVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[63]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4565,7 +5203,7 @@ func (x *NetworkFirmwareUpgrades_Products_CellularGateway_CurrentVersion) String
 func (*NetworkFirmwareUpgrades_Products_CellularGateway_CurrentVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_CellularGateway_CurrentVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[63]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4616,18 +5254,26 @@ func (x *NetworkFirmwareUpgrades_Products_CellularGateway_CurrentVersion) GetRel
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_CellularGateway_CurrentVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade struct {
-	state         protoimpl.MessageState                                                    `protogen:"open.v1"`
-	Time          *timestamppb.Timestamp                                                    `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	FromVersion   *NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade_FromVersion `protobuf:"bytes,2,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
-	ToVersion     *NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade_ToVersion   `protobuf:"bytes,3,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                    `protogen:"open.v1"`
+	Time                 *timestamppb.Timestamp                                                    `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	FromVersion          *NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade_FromVersion `protobuf:"bytes,2,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
+	ToVersion            *NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade_ToVersion   `protobuf:"bytes,3,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	AdditionalProperties *structpb.Struct                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[64]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4639,7 +5285,7 @@ func (x *NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade) String() 
 func (*NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[64]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4676,17 +5322,25 @@ func (x *NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade) GetToVers
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	Time          *timestamppb.Timestamp                                                  `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	ToVersion     *NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade_ToVersion `protobuf:"bytes,2,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                  `protogen:"open.v1"`
+	Time                 *string                                                                 `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
+	ToVersion            *NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade_ToVersion `protobuf:"bytes,2,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	AdditionalProperties *structpb.Struct                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[65]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4698,7 +5352,7 @@ func (x *NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade) String() 
 func (*NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[65]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4714,11 +5368,11 @@ func (*NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade) Descriptor(
 	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{1, 1, 4, 2}
 }
 
-func (x *NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade) GetTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.Time
+func (x *NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade) GetTime() string {
+	if x != nil && x.Time != nil {
+		return *x.Time
 	}
-	return nil
+	return ""
 }
 
 func (x *NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade) GetToVersion() *NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade_ToVersion {
@@ -4728,20 +5382,28 @@ func (x *NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade) GetToVers
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_CellularGateway_AvailableVersions struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_CellularGateway_AvailableVersions) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_CellularGateway_AvailableVersions{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[66]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4753,7 +5415,7 @@ func (x *NetworkFirmwareUpgrades_Products_CellularGateway_AvailableVersions) Str
 func (*NetworkFirmwareUpgrades_Products_CellularGateway_AvailableVersions) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_CellularGateway_AvailableVersions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[66]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4804,20 +5466,28 @@ func (x *NetworkFirmwareUpgrades_Products_CellularGateway_AvailableVersions) Get
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_CellularGateway_AvailableVersions) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade_FromVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade_FromVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade_FromVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[67]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4829,7 +5499,7 @@ func (x *NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade_FromVersio
 func (*NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade_FromVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade_FromVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[67]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4880,20 +5550,28 @@ func (x *NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade_FromVersio
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade_FromVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade_ToVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[68]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4905,7 +5583,7 @@ func (x *NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade_ToVersion)
 func (*NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade_ToVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[68]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4956,20 +5634,28 @@ func (x *NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade_ToVersion)
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade_ToVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade_ToVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[69]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4981,7 +5667,7 @@ func (x *NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade_ToVersion)
 func (*NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade_ToVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[69]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5032,20 +5718,28 @@ func (x *NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade_ToVersion)
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade_ToVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Sensor_CurrentVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Sensor_CurrentVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Sensor_CurrentVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[70]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5057,7 +5751,7 @@ func (x *NetworkFirmwareUpgrades_Products_Sensor_CurrentVersion) String() string
 func (*NetworkFirmwareUpgrades_Products_Sensor_CurrentVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Sensor_CurrentVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[70]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5108,18 +5802,26 @@ func (x *NetworkFirmwareUpgrades_Products_Sensor_CurrentVersion) GetReleaseDate(
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Sensor_CurrentVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	Time          *timestamppb.Timestamp                                           `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	FromVersion   *NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade_FromVersion `protobuf:"bytes,2,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
-	ToVersion     *NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade_ToVersion   `protobuf:"bytes,3,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                           `protogen:"open.v1"`
+	Time                 *timestamppb.Timestamp                                           `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	FromVersion          *NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade_FromVersion `protobuf:"bytes,2,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
+	ToVersion            *NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade_ToVersion   `protobuf:"bytes,3,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[71]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5131,7 +5833,7 @@ func (x *NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade) String() string {
 func (*NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[71]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5168,17 +5870,25 @@ func (x *NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade) GetToVersion() *Ne
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade struct {
-	state         protoimpl.MessageState                                         `protogen:"open.v1"`
-	Time          *timestamppb.Timestamp                                         `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	ToVersion     *NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade_ToVersion `protobuf:"bytes,2,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                         `protogen:"open.v1"`
+	Time                 *string                                                        `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
+	ToVersion            *NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade_ToVersion `protobuf:"bytes,2,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	AdditionalProperties *structpb.Struct                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[72]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5190,7 +5900,7 @@ func (x *NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade) String() string {
 func (*NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[72]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5206,11 +5916,11 @@ func (*NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade) Descriptor() ([]byte
 	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{1, 1, 5, 2}
 }
 
-func (x *NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade) GetTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.Time
+func (x *NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade) GetTime() string {
+	if x != nil && x.Time != nil {
+		return *x.Time
 	}
-	return nil
+	return ""
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade) GetToVersion() *NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade_ToVersion {
@@ -5220,20 +5930,28 @@ func (x *NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade) GetToVersion() *Ne
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Sensor_AvailableVersions struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Sensor_AvailableVersions) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Sensor_AvailableVersions{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[73]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5245,7 +5963,7 @@ func (x *NetworkFirmwareUpgrades_Products_Sensor_AvailableVersions) String() str
 func (*NetworkFirmwareUpgrades_Products_Sensor_AvailableVersions) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Sensor_AvailableVersions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[73]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5296,20 +6014,28 @@ func (x *NetworkFirmwareUpgrades_Products_Sensor_AvailableVersions) GetReleaseDa
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Sensor_AvailableVersions) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade_FromVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade_FromVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade_FromVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[74]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5321,7 +6047,7 @@ func (x *NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade_FromVersion) String
 func (*NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade_FromVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade_FromVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[74]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5372,20 +6098,28 @@ func (x *NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade_FromVersion) GetRel
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade_FromVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade_ToVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[75]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5397,7 +6131,7 @@ func (x *NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade_ToVersion) String()
 func (*NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade_ToVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[75]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5448,20 +6182,28 @@ func (x *NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade_ToVersion) GetRelea
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade_ToVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade_ToVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[76]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5473,7 +6215,7 @@ func (x *NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade_ToVersion) String()
 func (*NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade_ToVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[76]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5524,20 +6266,28 @@ func (x *NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade_ToVersion) GetRelea
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade_ToVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_WirelessController_CurrentVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_WirelessController_CurrentVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_WirelessController_CurrentVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[77]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5549,7 +6299,7 @@ func (x *NetworkFirmwareUpgrades_Products_WirelessController_CurrentVersion) Str
 func (*NetworkFirmwareUpgrades_Products_WirelessController_CurrentVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_WirelessController_CurrentVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[77]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5600,18 +6350,26 @@ func (x *NetworkFirmwareUpgrades_Products_WirelessController_CurrentVersion) Get
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_WirelessController_CurrentVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade struct {
-	state         protoimpl.MessageState                                                       `protogen:"open.v1"`
-	Time          *timestamppb.Timestamp                                                       `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	FromVersion   *NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade_FromVersion `protobuf:"bytes,2,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
-	ToVersion     *NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade_ToVersion   `protobuf:"bytes,3,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                       `protogen:"open.v1"`
+	Time                 *timestamppb.Timestamp                                                       `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	FromVersion          *NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade_FromVersion `protobuf:"bytes,2,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
+	ToVersion            *NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade_ToVersion   `protobuf:"bytes,3,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	AdditionalProperties *structpb.Struct                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[78]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5623,7 +6381,7 @@ func (x *NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade) String
 func (*NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[78]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5660,17 +6418,25 @@ func (x *NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade) GetToV
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade struct {
-	state         protoimpl.MessageState                                                     `protogen:"open.v1"`
-	Time          *timestamppb.Timestamp                                                     `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	ToVersion     *NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade_ToVersion `protobuf:"bytes,2,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                     `protogen:"open.v1"`
+	Time                 *string                                                                    `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
+	ToVersion            *NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade_ToVersion `protobuf:"bytes,2,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	AdditionalProperties *structpb.Struct                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[79]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5682,7 +6448,7 @@ func (x *NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade) String
 func (*NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[79]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5698,11 +6464,11 @@ func (*NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade) Descript
 	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{1, 1, 6, 2}
 }
 
-func (x *NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade) GetTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.Time
+func (x *NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade) GetTime() string {
+	if x != nil && x.Time != nil {
+		return *x.Time
 	}
-	return nil
+	return ""
 }
 
 func (x *NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade) GetToVersion() *NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade_ToVersion {
@@ -5712,20 +6478,28 @@ func (x *NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade) GetToV
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_WirelessController_AvailableVersions struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_WirelessController_AvailableVersions) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_WirelessController_AvailableVersions{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[80]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5737,7 +6511,7 @@ func (x *NetworkFirmwareUpgrades_Products_WirelessController_AvailableVersions) 
 func (*NetworkFirmwareUpgrades_Products_WirelessController_AvailableVersions) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_WirelessController_AvailableVersions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[80]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5788,20 +6562,28 @@ func (x *NetworkFirmwareUpgrades_Products_WirelessController_AvailableVersions) 
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_WirelessController_AvailableVersions) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade_FromVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade_FromVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade_FromVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[81]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5813,7 +6595,7 @@ func (x *NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade_FromVer
 func (*NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade_FromVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade_FromVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[81]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5864,20 +6646,28 @@ func (x *NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade_FromVer
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade_FromVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade_ToVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[82]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5889,7 +6679,7 @@ func (x *NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade_ToVersi
 func (*NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade_ToVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[82]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5940,20 +6730,28 @@ func (x *NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade_ToVersi
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade_ToVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade_ToVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[83]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5965,7 +6763,7 @@ func (x *NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade_ToVersi
 func (*NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade_ToVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[83]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6016,20 +6814,28 @@ func (x *NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade_ToVersi
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade_ToVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_CampusGateway_CurrentVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_CampusGateway_CurrentVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_CampusGateway_CurrentVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[84]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6041,7 +6847,7 @@ func (x *NetworkFirmwareUpgrades_Products_CampusGateway_CurrentVersion) String()
 func (*NetworkFirmwareUpgrades_Products_CampusGateway_CurrentVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_CampusGateway_CurrentVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[84]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6092,18 +6898,26 @@ func (x *NetworkFirmwareUpgrades_Products_CampusGateway_CurrentVersion) GetRelea
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_CampusGateway_CurrentVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	Time          *timestamppb.Timestamp                                                  `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	FromVersion   *NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade_FromVersion `protobuf:"bytes,2,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
-	ToVersion     *NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade_ToVersion   `protobuf:"bytes,3,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                  `protogen:"open.v1"`
+	Time                 *timestamppb.Timestamp                                                  `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	FromVersion          *NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade_FromVersion `protobuf:"bytes,2,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
+	ToVersion            *NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade_ToVersion   `protobuf:"bytes,3,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	AdditionalProperties *structpb.Struct                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[85]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6115,7 +6929,7 @@ func (x *NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade) String() st
 func (*NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[85]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6152,19 +6966,27 @@ func (x *NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade) GetToVersio
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_CampusGateway_NextUpgrade struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Time  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	Time  *string                `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	// Known values: "minimizeClientDowntime", "minimizeUpgradeTime".
-	Strategy      *string                                                               `protobuf:"bytes,2,opt,name=strategy,proto3,oneof" json:"strategy,omitempty"`
-	ToVersion     *NetworkFirmwareUpgrades_Products_CampusGateway_NextUpgrade_ToVersion `protobuf:"bytes,3,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Strategy             *string                                                               `protobuf:"bytes,2,opt,name=strategy,proto3,oneof" json:"strategy,omitempty"`
+	ToVersion            *NetworkFirmwareUpgrades_Products_CampusGateway_NextUpgrade_ToVersion `protobuf:"bytes,3,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_CampusGateway_NextUpgrade) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_CampusGateway_NextUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[86]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6176,7 +6998,7 @@ func (x *NetworkFirmwareUpgrades_Products_CampusGateway_NextUpgrade) String() st
 func (*NetworkFirmwareUpgrades_Products_CampusGateway_NextUpgrade) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_CampusGateway_NextUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[86]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6192,11 +7014,11 @@ func (*NetworkFirmwareUpgrades_Products_CampusGateway_NextUpgrade) Descriptor() 
 	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{1, 1, 7, 2}
 }
 
-func (x *NetworkFirmwareUpgrades_Products_CampusGateway_NextUpgrade) GetTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.Time
+func (x *NetworkFirmwareUpgrades_Products_CampusGateway_NextUpgrade) GetTime() string {
+	if x != nil && x.Time != nil {
+		return *x.Time
 	}
-	return nil
+	return ""
 }
 
 func (x *NetworkFirmwareUpgrades_Products_CampusGateway_NextUpgrade) GetStrategy() string {
@@ -6213,20 +7035,28 @@ func (x *NetworkFirmwareUpgrades_Products_CampusGateway_NextUpgrade) GetToVersio
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_CampusGateway_NextUpgrade) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_CampusGateway_AvailableVersions struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_CampusGateway_AvailableVersions) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_CampusGateway_AvailableVersions{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[87]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6238,7 +7068,7 @@ func (x *NetworkFirmwareUpgrades_Products_CampusGateway_AvailableVersions) Strin
 func (*NetworkFirmwareUpgrades_Products_CampusGateway_AvailableVersions) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_CampusGateway_AvailableVersions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[87]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6289,20 +7119,28 @@ func (x *NetworkFirmwareUpgrades_Products_CampusGateway_AvailableVersions) GetRe
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_CampusGateway_AvailableVersions) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade_FromVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade_FromVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade_FromVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[88]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6314,7 +7152,7 @@ func (x *NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade_FromVersion)
 func (*NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade_FromVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade_FromVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[88]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6365,20 +7203,28 @@ func (x *NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade_FromVersion)
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade_FromVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade_ToVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[89]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6390,7 +7236,7 @@ func (x *NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade_ToVersion) S
 func (*NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade_ToVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[89]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6441,20 +7287,28 @@ func (x *NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade_ToVersion) G
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade_ToVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_CampusGateway_NextUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_CampusGateway_NextUpgrade_ToVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_CampusGateway_NextUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[90]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6466,7 +7320,7 @@ func (x *NetworkFirmwareUpgrades_Products_CampusGateway_NextUpgrade_ToVersion) S
 func (*NetworkFirmwareUpgrades_Products_CampusGateway_NextUpgrade_ToVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_CampusGateway_NextUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[90]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6517,20 +7371,28 @@ func (x *NetworkFirmwareUpgrades_Products_CampusGateway_NextUpgrade_ToVersion) G
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_CampusGateway_NextUpgrade_ToVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_SecureConnect_CurrentVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_SecureConnect_CurrentVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_SecureConnect_CurrentVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[91]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6542,7 +7404,7 @@ func (x *NetworkFirmwareUpgrades_Products_SecureConnect_CurrentVersion) String()
 func (*NetworkFirmwareUpgrades_Products_SecureConnect_CurrentVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_SecureConnect_CurrentVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[91]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6593,18 +7455,26 @@ func (x *NetworkFirmwareUpgrades_Products_SecureConnect_CurrentVersion) GetRelea
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_SecureConnect_CurrentVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	Time          *timestamppb.Timestamp                                                  `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	FromVersion   *NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade_FromVersion `protobuf:"bytes,2,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
-	ToVersion     *NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade_ToVersion   `protobuf:"bytes,3,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                  `protogen:"open.v1"`
+	Time                 *timestamppb.Timestamp                                                  `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	FromVersion          *NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade_FromVersion `protobuf:"bytes,2,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
+	ToVersion            *NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade_ToVersion   `protobuf:"bytes,3,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	AdditionalProperties *structpb.Struct                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[92]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6616,7 +7486,7 @@ func (x *NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade) String() st
 func (*NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[92]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6653,17 +7523,25 @@ func (x *NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade) GetToVersio
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade struct {
-	state         protoimpl.MessageState                                                `protogen:"open.v1"`
-	Time          *timestamppb.Timestamp                                                `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	ToVersion     *NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade_ToVersion `protobuf:"bytes,2,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                `protogen:"open.v1"`
+	Time                 *string                                                               `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
+	ToVersion            *NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade_ToVersion `protobuf:"bytes,2,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[93]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6675,7 +7553,7 @@ func (x *NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade) String() st
 func (*NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[93]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6691,11 +7569,11 @@ func (*NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade) Descriptor() 
 	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{1, 1, 8, 2}
 }
 
-func (x *NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade) GetTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.Time
+func (x *NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade) GetTime() string {
+	if x != nil && x.Time != nil {
+		return *x.Time
 	}
-	return nil
+	return ""
 }
 
 func (x *NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade) GetToVersion() *NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade_ToVersion {
@@ -6705,20 +7583,28 @@ func (x *NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade) GetToVersio
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_SecureConnect_AvailableVersions struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_SecureConnect_AvailableVersions) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_SecureConnect_AvailableVersions{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[94]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6730,7 +7616,7 @@ func (x *NetworkFirmwareUpgrades_Products_SecureConnect_AvailableVersions) Strin
 func (*NetworkFirmwareUpgrades_Products_SecureConnect_AvailableVersions) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_SecureConnect_AvailableVersions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[94]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6781,20 +7667,28 @@ func (x *NetworkFirmwareUpgrades_Products_SecureConnect_AvailableVersions) GetRe
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_SecureConnect_AvailableVersions) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade_FromVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade_FromVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade_FromVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[95]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6806,7 +7700,7 @@ func (x *NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade_FromVersion)
 func (*NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade_FromVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade_FromVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[95]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6857,20 +7751,28 @@ func (x *NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade_FromVersion)
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade_FromVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade_ToVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[96]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6882,7 +7784,7 @@ func (x *NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade_ToVersion) S
 func (*NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade_ToVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[96]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6933,20 +7835,28 @@ func (x *NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade_ToVersion) G
 	return nil
 }
 
+func (x *NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade_ToVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade_ToVersion) Reset() {
 	*x = NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[97]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6958,7 +7868,7 @@ func (x *NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade_ToVersion) S
 func (*NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade_ToVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[97]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7009,265 +7919,36 @@ func (x *NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade_ToVersion) G
 	return nil
 }
 
-type UpdateNetworkFirmwareUpgradesRequest_UpgradeWindow struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "fri", "friday", "mon", "monday", "sat", "saturday", "sun", "sunday", "thu",
-	// "thursday", "tue", "tuesday", "wed", "wednesday".
-	DayOfWeek *string `protobuf:"bytes,1,opt,name=day_of_week,json=dayOfWeek,proto3,oneof" json:"day_of_week,omitempty"`
-	// Known values: "0:00", "10:00", "11:00", "12:00", "13:00", "14:00", "15:00", "16:00", "17:00",
-	// "18:00", "19:00", "1:00", "20:00", "21:00", "22:00", "23:00", "2:00", "3:00", "4:00", "5:00",
-	// "6:00", "7:00", "8:00", "9:00".
-	HourOfDay     *string `protobuf:"bytes,2,opt,name=hour_of_day,json=hourOfDay,proto3,oneof" json:"hour_of_day,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_UpgradeWindow) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_UpgradeWindow{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[98]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_UpgradeWindow) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_UpgradeWindow) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_UpgradeWindow) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[98]
+func (x *NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade_ToVersion) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_UpgradeWindow.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_UpgradeWindow) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_UpgradeWindow) GetDayOfWeek() string {
-	if x != nil && x.DayOfWeek != nil {
-		return *x.DayOfWeek
-	}
-	return ""
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_UpgradeWindow) GetHourOfDay() string {
-	if x != nil && x.HourOfDay != nil {
-		return *x.HourOfDay
-	}
-	return ""
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products struct {
-	state              protoimpl.MessageState                                            `protogen:"open.v1"`
-	Wireless           *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless           `protobuf:"bytes,1,opt,name=wireless,proto3" json:"wireless,omitempty"`
-	Appliance          *UpdateNetworkFirmwareUpgradesRequest_Products_Appliance          `protobuf:"bytes,2,opt,name=appliance,proto3" json:"appliance,omitempty"`
-	Switch             *UpdateNetworkFirmwareUpgradesRequest_Products_Switch             `protobuf:"bytes,3,opt,name=switch,proto3" json:"switch,omitempty"`
-	Camera             *UpdateNetworkFirmwareUpgradesRequest_Products_Camera             `protobuf:"bytes,4,opt,name=camera,proto3" json:"camera,omitempty"`
-	CellularGateway    *UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway    `protobuf:"bytes,5,opt,name=cellular_gateway,json=cellularGateway,proto3" json:"cellular_gateway,omitempty"`
-	Sensor             *UpdateNetworkFirmwareUpgradesRequest_Products_Sensor             `protobuf:"bytes,6,opt,name=sensor,proto3" json:"sensor,omitempty"`
-	WirelessController *UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController `protobuf:"bytes,7,opt,name=wireless_controller,json=wirelessController,proto3" json:"wireless_controller,omitempty"`
-	CampusGateway      *UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway      `protobuf:"bytes,8,opt,name=campus_gateway,json=campusGateway,proto3" json:"campus_gateway,omitempty"`
-	SecureConnect      *UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect      `protobuf:"bytes,9,opt,name=secure_connect,json=secureConnect,proto3" json:"secure_connect,omitempty"`
-	SwitchCatalyst     *UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst     `protobuf:"bytes,10,opt,name=switch_catalyst,json=switchCatalyst,proto3" json:"switch_catalyst,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[99]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[99]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products) GetWireless() *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless {
-	if x != nil {
-		return x.Wireless
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products) GetAppliance() *UpdateNetworkFirmwareUpgradesRequest_Products_Appliance {
-	if x != nil {
-		return x.Appliance
-	}
-	return nil
+type NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade struct {
+	state                protoimpl.MessageState                                                 `protogen:"open.v1"`
+	Time                 *string                                                                `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
+	ToVersion            *NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade_ToVersion `protobuf:"bytes,2,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	AdditionalProperties *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products) GetSwitch() *UpdateNetworkFirmwareUpgradesRequest_Products_Switch {
-	if x != nil {
-		return x.Switch
-	}
-	return nil
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products) GetCamera() *UpdateNetworkFirmwareUpgradesRequest_Products_Camera {
-	if x != nil {
-		return x.Camera
-	}
-	return nil
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products) GetCellularGateway() *UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway {
-	if x != nil {
-		return x.CellularGateway
-	}
-	return nil
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products) GetSensor() *UpdateNetworkFirmwareUpgradesRequest_Products_Sensor {
-	if x != nil {
-		return x.Sensor
-	}
-	return nil
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products) GetWirelessController() *UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController {
-	if x != nil {
-		return x.WirelessController
-	}
-	return nil
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products) GetCampusGateway() *UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway {
-	if x != nil {
-		return x.CampusGateway
-	}
-	return nil
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products) GetSecureConnect() *UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect {
-	if x != nil {
-		return x.SecureConnect
-	}
-	return nil
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products) GetSwitchCatalyst() *UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst {
-	if x != nil {
-		return x.SwitchCatalyst
-	}
-	return nil
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_FeatureLossAcknowledgements struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	// Known values: "appliance", "camera", "campusGateway", "cellularGateway", "secureConnect",
-	// "sensor", "switch", "systemsManager", "wireless", "wirelessController".
-	ProductType *string `protobuf:"bytes,2,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
-	// Required. Known values: "snmp-device-access-check".
-	RemovedFeatureCheckNames []string `protobuf:"bytes,3,rep,name=removed_feature_check_names,json=removedFeatureCheckNames,proto3" json:"removed_feature_check_names,omitempty"`
-	unknownFields            protoimpl.UnknownFields
-	sizeCache                protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_FeatureLossAcknowledgements) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_FeatureLossAcknowledgements{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[100]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_FeatureLossAcknowledgements) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_FeatureLossAcknowledgements) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_FeatureLossAcknowledgements) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[100]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_FeatureLossAcknowledgements.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_FeatureLossAcknowledgements) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 2}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_FeatureLossAcknowledgements) GetNetworkId() string {
-	if x != nil && x.NetworkId != nil {
-		return *x.NetworkId
-	}
-	return ""
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_FeatureLossAcknowledgements) GetProductType() string {
-	if x != nil && x.ProductType != nil {
-		return *x.ProductType
-	}
-	return ""
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_FeatureLossAcknowledgements) GetRemovedFeatureCheckNames() []string {
-	if x != nil {
-		return x.RemovedFeatureCheckNames
-	}
-	return nil
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_Wireless struct {
-	state                        protoimpl.MessageState                                              `protogen:"open.v1"`
-	NextUpgrade                  *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade `protobuf:"bytes,1,opt,name=next_upgrade,json=nextUpgrade,proto3" json:"next_upgrade,omitempty"`
-	ParticipateInNextBetaRelease *bool                                                               `protobuf:"varint,2,opt,name=participate_in_next_beta_release,json=participateInNextBetaRelease,proto3,oneof" json:"participate_in_next_beta_release,omitempty"`
-	unknownFields                protoimpl.UnknownFields
-	sizeCache                    protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_Wireless{}
+func (x *NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade) Reset() {
+	*x = NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade{}
 	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless) String() string {
+func (x *NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Wireless) ProtoMessage() {}
+func (*NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade) ProtoMessage() {}
 
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless) ProtoReflect() protoreflect.Message {
+func (x *NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade) ProtoReflect() protoreflect.Message {
 	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -7279,47 +7960,54 @@ func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless) ProtoReflect() 
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_Wireless.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Wireless) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 0}
+// Deprecated: Use NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade.ProtoReflect.Descriptor instead.
+func (*NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade) Descriptor() ([]byte, []int) {
+	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{1, 1, 9, 0}
 }
 
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless) GetNextUpgrade() *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade {
+func (x *NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade) GetTime() string {
+	if x != nil && x.Time != nil {
+		return *x.Time
+	}
+	return ""
+}
+
+func (x *NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade) GetToVersion() *NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade_ToVersion {
 	if x != nil {
-		return x.NextUpgrade
+		return x.ToVersion
 	}
 	return nil
 }
 
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless) GetParticipateInNextBetaRelease() bool {
-	if x != nil && x.ParticipateInNextBetaRelease != nil {
-		return *x.ParticipateInNextBetaRelease
+func (x *NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
-	return false
+	return nil
 }
 
-type UpdateNetworkFirmwareUpgradesRequest_Products_Appliance struct {
-	state                        protoimpl.MessageState                                               `protogen:"open.v1"`
-	NextUpgrade                  *UpdateNetworkFirmwareUpgradesRequest_Products_Appliance_NextUpgrade `protobuf:"bytes,1,opt,name=next_upgrade,json=nextUpgrade,proto3" json:"next_upgrade,omitempty"`
-	ParticipateInNextBetaRelease *bool                                                                `protobuf:"varint,2,opt,name=participate_in_next_beta_release,json=participateInNextBetaRelease,proto3,oneof" json:"participate_in_next_beta_release,omitempty"`
-	unknownFields                protoimpl.UnknownFields
-	sizeCache                    protoimpl.SizeCache
+type NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade_ToVersion struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Appliance) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_Appliance{}
+func (x *NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade_ToVersion) Reset() {
+	*x = NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade_ToVersion{}
 	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Appliance) String() string {
+func (x *NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade_ToVersion) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Appliance) ProtoMessage() {}
+func (*NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade_ToVersion) ProtoMessage() {}
 
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Appliance) ProtoReflect() protoreflect.Message {
+func (x *NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
 	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -7331,1635 +8019,40 @@ func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Appliance) ProtoReflect()
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_Appliance.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Appliance) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 1}
+// Deprecated: Use NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade_ToVersion.ProtoReflect.Descriptor instead.
+func (*NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade_ToVersion) Descriptor() ([]byte, []int) {
+	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{1, 1, 9, 0, 0}
 }
 
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Appliance) GetNextUpgrade() *UpdateNetworkFirmwareUpgradesRequest_Products_Appliance_NextUpgrade {
-	if x != nil {
-		return x.NextUpgrade
-	}
-	return nil
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Appliance) GetParticipateInNextBetaRelease() bool {
-	if x != nil && x.ParticipateInNextBetaRelease != nil {
-		return *x.ParticipateInNextBetaRelease
-	}
-	return false
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_Switch struct {
-	state                        protoimpl.MessageState                                            `protogen:"open.v1"`
-	NextUpgrade                  *UpdateNetworkFirmwareUpgradesRequest_Products_Switch_NextUpgrade `protobuf:"bytes,1,opt,name=next_upgrade,json=nextUpgrade,proto3" json:"next_upgrade,omitempty"`
-	ParticipateInNextBetaRelease *bool                                                             `protobuf:"varint,2,opt,name=participate_in_next_beta_release,json=participateInNextBetaRelease,proto3,oneof" json:"participate_in_next_beta_release,omitempty"`
-	unknownFields                protoimpl.UnknownFields
-	sizeCache                    protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Switch) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_Switch{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[103]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Switch) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Switch) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Switch) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[103]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_Switch.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Switch) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 2}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Switch) GetNextUpgrade() *UpdateNetworkFirmwareUpgradesRequest_Products_Switch_NextUpgrade {
-	if x != nil {
-		return x.NextUpgrade
-	}
-	return nil
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Switch) GetParticipateInNextBetaRelease() bool {
-	if x != nil && x.ParticipateInNextBetaRelease != nil {
-		return *x.ParticipateInNextBetaRelease
-	}
-	return false
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_Camera struct {
-	state                        protoimpl.MessageState                                            `protogen:"open.v1"`
-	NextUpgrade                  *UpdateNetworkFirmwareUpgradesRequest_Products_Camera_NextUpgrade `protobuf:"bytes,1,opt,name=next_upgrade,json=nextUpgrade,proto3" json:"next_upgrade,omitempty"`
-	ParticipateInNextBetaRelease *bool                                                             `protobuf:"varint,2,opt,name=participate_in_next_beta_release,json=participateInNextBetaRelease,proto3,oneof" json:"participate_in_next_beta_release,omitempty"`
-	unknownFields                protoimpl.UnknownFields
-	sizeCache                    protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Camera) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_Camera{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[104]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Camera) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Camera) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Camera) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[104]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_Camera.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Camera) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 3}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Camera) GetNextUpgrade() *UpdateNetworkFirmwareUpgradesRequest_Products_Camera_NextUpgrade {
-	if x != nil {
-		return x.NextUpgrade
-	}
-	return nil
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Camera) GetParticipateInNextBetaRelease() bool {
-	if x != nil && x.ParticipateInNextBetaRelease != nil {
-		return *x.ParticipateInNextBetaRelease
-	}
-	return false
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway struct {
-	state                        protoimpl.MessageState                                                     `protogen:"open.v1"`
-	NextUpgrade                  *UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway_NextUpgrade `protobuf:"bytes,1,opt,name=next_upgrade,json=nextUpgrade,proto3" json:"next_upgrade,omitempty"`
-	ParticipateInNextBetaRelease *bool                                                                      `protobuf:"varint,2,opt,name=participate_in_next_beta_release,json=participateInNextBetaRelease,proto3,oneof" json:"participate_in_next_beta_release,omitempty"`
-	unknownFields                protoimpl.UnknownFields
-	sizeCache                    protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[105]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[105]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 4}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway) GetNextUpgrade() *UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway_NextUpgrade {
-	if x != nil {
-		return x.NextUpgrade
-	}
-	return nil
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway) GetParticipateInNextBetaRelease() bool {
-	if x != nil && x.ParticipateInNextBetaRelease != nil {
-		return *x.ParticipateInNextBetaRelease
-	}
-	return false
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_Sensor struct {
-	state                        protoimpl.MessageState                                            `protogen:"open.v1"`
-	NextUpgrade                  *UpdateNetworkFirmwareUpgradesRequest_Products_Sensor_NextUpgrade `protobuf:"bytes,1,opt,name=next_upgrade,json=nextUpgrade,proto3" json:"next_upgrade,omitempty"`
-	ParticipateInNextBetaRelease *bool                                                             `protobuf:"varint,2,opt,name=participate_in_next_beta_release,json=participateInNextBetaRelease,proto3,oneof" json:"participate_in_next_beta_release,omitempty"`
-	unknownFields                protoimpl.UnknownFields
-	sizeCache                    protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Sensor) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_Sensor{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[106]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Sensor) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Sensor) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Sensor) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[106]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_Sensor.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Sensor) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 5}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Sensor) GetNextUpgrade() *UpdateNetworkFirmwareUpgradesRequest_Products_Sensor_NextUpgrade {
-	if x != nil {
-		return x.NextUpgrade
-	}
-	return nil
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Sensor) GetParticipateInNextBetaRelease() bool {
-	if x != nil && x.ParticipateInNextBetaRelease != nil {
-		return *x.ParticipateInNextBetaRelease
-	}
-	return false
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController struct {
-	state                        protoimpl.MessageState                                                        `protogen:"open.v1"`
-	NextUpgrade                  *UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController_NextUpgrade `protobuf:"bytes,1,opt,name=next_upgrade,json=nextUpgrade,proto3" json:"next_upgrade,omitempty"`
-	ParticipateInNextBetaRelease *bool                                                                         `protobuf:"varint,2,opt,name=participate_in_next_beta_release,json=participateInNextBetaRelease,proto3,oneof" json:"participate_in_next_beta_release,omitempty"`
-	unknownFields                protoimpl.UnknownFields
-	sizeCache                    protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[107]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[107]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 6}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController) GetNextUpgrade() *UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController_NextUpgrade {
-	if x != nil {
-		return x.NextUpgrade
-	}
-	return nil
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController) GetParticipateInNextBetaRelease() bool {
-	if x != nil && x.ParticipateInNextBetaRelease != nil {
-		return *x.ParticipateInNextBetaRelease
-	}
-	return false
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway struct {
-	state                        protoimpl.MessageState                                                   `protogen:"open.v1"`
-	NextUpgrade                  *UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway_NextUpgrade `protobuf:"bytes,1,opt,name=next_upgrade,json=nextUpgrade,proto3" json:"next_upgrade,omitempty"`
-	ParticipateInNextBetaRelease *bool                                                                    `protobuf:"varint,2,opt,name=participate_in_next_beta_release,json=participateInNextBetaRelease,proto3,oneof" json:"participate_in_next_beta_release,omitempty"`
-	unknownFields                protoimpl.UnknownFields
-	sizeCache                    protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[108]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[108]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 7}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway) GetNextUpgrade() *UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway_NextUpgrade {
-	if x != nil {
-		return x.NextUpgrade
-	}
-	return nil
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway) GetParticipateInNextBetaRelease() bool {
-	if x != nil && x.ParticipateInNextBetaRelease != nil {
-		return *x.ParticipateInNextBetaRelease
-	}
-	return false
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect struct {
-	state                        protoimpl.MessageState                                                   `protogen:"open.v1"`
-	NextUpgrade                  *UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect_NextUpgrade `protobuf:"bytes,1,opt,name=next_upgrade,json=nextUpgrade,proto3" json:"next_upgrade,omitempty"`
-	ParticipateInNextBetaRelease *bool                                                                    `protobuf:"varint,2,opt,name=participate_in_next_beta_release,json=participateInNextBetaRelease,proto3,oneof" json:"participate_in_next_beta_release,omitempty"`
-	unknownFields                protoimpl.UnknownFields
-	sizeCache                    protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[109]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[109]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 8}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect) GetNextUpgrade() *UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect_NextUpgrade {
-	if x != nil {
-		return x.NextUpgrade
-	}
-	return nil
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect) GetParticipateInNextBetaRelease() bool {
-	if x != nil && x.ParticipateInNextBetaRelease != nil {
-		return *x.ParticipateInNextBetaRelease
-	}
-	return false
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst struct {
-	state                        protoimpl.MessageState                                                    `protogen:"open.v1"`
-	NextUpgrade                  *UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst_NextUpgrade `protobuf:"bytes,1,opt,name=next_upgrade,json=nextUpgrade,proto3" json:"next_upgrade,omitempty"`
-	ParticipateInNextBetaRelease *bool                                                                     `protobuf:"varint,2,opt,name=participate_in_next_beta_release,json=participateInNextBetaRelease,proto3,oneof" json:"participate_in_next_beta_release,omitempty"`
-	unknownFields                protoimpl.UnknownFields
-	sizeCache                    protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[110]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[110]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 9}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst) GetNextUpgrade() *UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst_NextUpgrade {
-	if x != nil {
-		return x.NextUpgrade
-	}
-	return nil
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst) GetParticipateInNextBetaRelease() bool {
-	if x != nil && x.ParticipateInNextBetaRelease != nil {
-		return *x.ParticipateInNextBetaRelease
-	}
-	return false
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "minimizeClientDowntime", "minimizeUpgradeTime".
-	Strategy      *string                                                                         `protobuf:"bytes,1,opt,name=strategy,proto3,oneof" json:"strategy,omitempty"`
-	Predownload   *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade_Predownload `protobuf:"bytes,2,opt,name=predownload,proto3" json:"predownload,omitempty"`
-	Time          *string                                                                         `protobuf:"bytes,3,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	ToVersion     *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade_ToVersion   `protobuf:"bytes,4,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[111]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[111]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 0, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade) GetStrategy() string {
-	if x != nil && x.Strategy != nil {
-		return *x.Strategy
-	}
-	return ""
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade) GetPredownload() *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade_Predownload {
-	if x != nil {
-		return x.Predownload
-	}
-	return nil
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade) GetToVersion() *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade_ToVersion {
-	if x != nil {
-		return x.ToVersion
-	}
-	return nil
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade_Predownload struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade_Predownload) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade_Predownload{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[112]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade_Predownload) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade_Predownload) ProtoMessage() {
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade_Predownload) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[112]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade_Predownload.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade_Predownload) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 0, 0, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade_Predownload) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade_ToVersion) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[113]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade_ToVersion) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade_ToVersion) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[113]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade_ToVersion.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade_ToVersion) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 0, 0, 1}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade_ToVersion) GetId() string {
+func (x *NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade_ToVersion) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-type UpdateNetworkFirmwareUpgradesRequest_Products_Appliance_NextUpgrade struct {
-	state         protoimpl.MessageState                                                         `protogen:"open.v1"`
-	Time          *string                                                                        `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	ToVersion     *UpdateNetworkFirmwareUpgradesRequest_Products_Appliance_NextUpgrade_ToVersion `protobuf:"bytes,2,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Appliance_NextUpgrade) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_Appliance_NextUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[114]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Appliance_NextUpgrade) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Appliance_NextUpgrade) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Appliance_NextUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[114]
+func (x *NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade_ToVersion) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_Appliance_NextUpgrade.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Appliance_NextUpgrade) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 1, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Appliance_NextUpgrade) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Appliance_NextUpgrade) GetToVersion() *UpdateNetworkFirmwareUpgradesRequest_Products_Appliance_NextUpgrade_ToVersion {
-	if x != nil {
-		return x.ToVersion
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_Appliance_NextUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Appliance_NextUpgrade_ToVersion) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_Appliance_NextUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[115]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Appliance_NextUpgrade_ToVersion) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Appliance_NextUpgrade_ToVersion) ProtoMessage() {
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Appliance_NextUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[115]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_Appliance_NextUpgrade_ToVersion.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Appliance_NextUpgrade_ToVersion) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 1, 0, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Appliance_NextUpgrade_ToVersion) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_Switch_NextUpgrade struct {
-	state         protoimpl.MessageState                                                      `protogen:"open.v1"`
-	Time          *string                                                                     `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	ToVersion     *UpdateNetworkFirmwareUpgradesRequest_Products_Switch_NextUpgrade_ToVersion `protobuf:"bytes,2,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Switch_NextUpgrade) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_Switch_NextUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[116]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Switch_NextUpgrade) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Switch_NextUpgrade) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Switch_NextUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[116]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_Switch_NextUpgrade.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Switch_NextUpgrade) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 2, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Switch_NextUpgrade) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Switch_NextUpgrade) GetToVersion() *UpdateNetworkFirmwareUpgradesRequest_Products_Switch_NextUpgrade_ToVersion {
-	if x != nil {
-		return x.ToVersion
-	}
-	return nil
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_Switch_NextUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Switch_NextUpgrade_ToVersion) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_Switch_NextUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[117]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Switch_NextUpgrade_ToVersion) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Switch_NextUpgrade_ToVersion) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Switch_NextUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[117]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_Switch_NextUpgrade_ToVersion.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Switch_NextUpgrade_ToVersion) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 2, 0, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Switch_NextUpgrade_ToVersion) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_Camera_NextUpgrade struct {
-	state         protoimpl.MessageState                                                      `protogen:"open.v1"`
-	Time          *string                                                                     `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	ToVersion     *UpdateNetworkFirmwareUpgradesRequest_Products_Camera_NextUpgrade_ToVersion `protobuf:"bytes,2,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Camera_NextUpgrade) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_Camera_NextUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[118]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Camera_NextUpgrade) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Camera_NextUpgrade) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Camera_NextUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[118]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_Camera_NextUpgrade.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Camera_NextUpgrade) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 3, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Camera_NextUpgrade) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Camera_NextUpgrade) GetToVersion() *UpdateNetworkFirmwareUpgradesRequest_Products_Camera_NextUpgrade_ToVersion {
-	if x != nil {
-		return x.ToVersion
-	}
-	return nil
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_Camera_NextUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Camera_NextUpgrade_ToVersion) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_Camera_NextUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[119]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Camera_NextUpgrade_ToVersion) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Camera_NextUpgrade_ToVersion) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Camera_NextUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[119]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_Camera_NextUpgrade_ToVersion.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Camera_NextUpgrade_ToVersion) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 3, 0, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Camera_NextUpgrade_ToVersion) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway_NextUpgrade struct {
-	state         protoimpl.MessageState                                                               `protogen:"open.v1"`
-	Time          *string                                                                              `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	ToVersion     *UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway_NextUpgrade_ToVersion `protobuf:"bytes,2,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway_NextUpgrade) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway_NextUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[120]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway_NextUpgrade) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway_NextUpgrade) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway_NextUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[120]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway_NextUpgrade.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway_NextUpgrade) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 4, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway_NextUpgrade) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway_NextUpgrade) GetToVersion() *UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway_NextUpgrade_ToVersion {
-	if x != nil {
-		return x.ToVersion
-	}
-	return nil
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway_NextUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway_NextUpgrade_ToVersion) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway_NextUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[121]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway_NextUpgrade_ToVersion) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway_NextUpgrade_ToVersion) ProtoMessage() {
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway_NextUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[121]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway_NextUpgrade_ToVersion.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway_NextUpgrade_ToVersion) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 4, 0, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway_NextUpgrade_ToVersion) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_Sensor_NextUpgrade struct {
-	state         protoimpl.MessageState                                                      `protogen:"open.v1"`
-	Time          *string                                                                     `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	ToVersion     *UpdateNetworkFirmwareUpgradesRequest_Products_Sensor_NextUpgrade_ToVersion `protobuf:"bytes,2,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Sensor_NextUpgrade) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_Sensor_NextUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[122]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Sensor_NextUpgrade) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Sensor_NextUpgrade) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Sensor_NextUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[122]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_Sensor_NextUpgrade.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Sensor_NextUpgrade) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 5, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Sensor_NextUpgrade) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Sensor_NextUpgrade) GetToVersion() *UpdateNetworkFirmwareUpgradesRequest_Products_Sensor_NextUpgrade_ToVersion {
-	if x != nil {
-		return x.ToVersion
-	}
-	return nil
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_Sensor_NextUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Sensor_NextUpgrade_ToVersion) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_Sensor_NextUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[123]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Sensor_NextUpgrade_ToVersion) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Sensor_NextUpgrade_ToVersion) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Sensor_NextUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[123]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_Sensor_NextUpgrade_ToVersion.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_Sensor_NextUpgrade_ToVersion) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 5, 0, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_Sensor_NextUpgrade_ToVersion) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController_NextUpgrade struct {
-	state         protoimpl.MessageState                                                                  `protogen:"open.v1"`
-	Time          *string                                                                                 `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	ToVersion     *UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController_NextUpgrade_ToVersion `protobuf:"bytes,2,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController_NextUpgrade) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController_NextUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[124]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController_NextUpgrade) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController_NextUpgrade) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController_NextUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[124]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController_NextUpgrade.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController_NextUpgrade) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 6, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController_NextUpgrade) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController_NextUpgrade) GetToVersion() *UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController_NextUpgrade_ToVersion {
-	if x != nil {
-		return x.ToVersion
-	}
-	return nil
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController_NextUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController_NextUpgrade_ToVersion) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController_NextUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[125]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController_NextUpgrade_ToVersion) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController_NextUpgrade_ToVersion) ProtoMessage() {
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController_NextUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[125]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController_NextUpgrade_ToVersion.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController_NextUpgrade_ToVersion) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 6, 0, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController_NextUpgrade_ToVersion) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway_NextUpgrade struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "minimizeClientDowntime", "minimizeUpgradeTime".
-	Strategy      *string                                                                            `protobuf:"bytes,1,opt,name=strategy,proto3,oneof" json:"strategy,omitempty"`
-	Time          *string                                                                            `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	ToVersion     *UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway_NextUpgrade_ToVersion `protobuf:"bytes,3,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway_NextUpgrade) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway_NextUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[126]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway_NextUpgrade) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway_NextUpgrade) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway_NextUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[126]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway_NextUpgrade.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway_NextUpgrade) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 7, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway_NextUpgrade) GetStrategy() string {
-	if x != nil && x.Strategy != nil {
-		return *x.Strategy
-	}
-	return ""
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway_NextUpgrade) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway_NextUpgrade) GetToVersion() *UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway_NextUpgrade_ToVersion {
-	if x != nil {
-		return x.ToVersion
-	}
-	return nil
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway_NextUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway_NextUpgrade_ToVersion) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway_NextUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[127]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway_NextUpgrade_ToVersion) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway_NextUpgrade_ToVersion) ProtoMessage() {
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway_NextUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[127]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway_NextUpgrade_ToVersion.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway_NextUpgrade_ToVersion) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 7, 0, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway_NextUpgrade_ToVersion) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect_NextUpgrade struct {
-	state         protoimpl.MessageState                                                             `protogen:"open.v1"`
-	Time          *string                                                                            `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	ToVersion     *UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect_NextUpgrade_ToVersion `protobuf:"bytes,2,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect_NextUpgrade) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect_NextUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[128]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect_NextUpgrade) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect_NextUpgrade) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect_NextUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[128]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect_NextUpgrade.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect_NextUpgrade) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 8, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect_NextUpgrade) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect_NextUpgrade) GetToVersion() *UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect_NextUpgrade_ToVersion {
-	if x != nil {
-		return x.ToVersion
-	}
-	return nil
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect_NextUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect_NextUpgrade_ToVersion) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect_NextUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[129]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect_NextUpgrade_ToVersion) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect_NextUpgrade_ToVersion) ProtoMessage() {
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect_NextUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[129]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect_NextUpgrade_ToVersion.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect_NextUpgrade_ToVersion) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 8, 0, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect_NextUpgrade_ToVersion) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst_NextUpgrade struct {
-	state         protoimpl.MessageState                                                              `protogen:"open.v1"`
-	Time          *string                                                                             `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	ToVersion     *UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst_NextUpgrade_ToVersion `protobuf:"bytes,2,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst_NextUpgrade) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst_NextUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[130]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst_NextUpgrade) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst_NextUpgrade) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst_NextUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[130]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst_NextUpgrade.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst_NextUpgrade) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 9, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst_NextUpgrade) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst_NextUpgrade) GetToVersion() *UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst_NextUpgrade_ToVersion {
-	if x != nil {
-		return x.ToVersion
-	}
-	return nil
-}
-
-type UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst_NextUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst_NextUpgrade_ToVersion) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst_NextUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[131]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst_NextUpgrade_ToVersion) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst_NextUpgrade_ToVersion) ProtoMessage() {
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst_NextUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[131]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst_NextUpgrade_ToVersion.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst_NextUpgrade_ToVersion) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{2, 1, 9, 0, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst_NextUpgrade_ToVersion) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateNetworkFirmwareUpgradesRollbackRequest_Reasons struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "broke old features", "other", "performance", "stability", "testing",
-	// "unifying networks versions".
-	Category *string `protobuf:"bytes,1,opt,name=category,proto3,oneof" json:"category,omitempty"`
-	// Required.
-	Comment       *string `protobuf:"bytes,2,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkFirmwareUpgradesRollbackRequest_Reasons) Reset() {
-	*x = CreateNetworkFirmwareUpgradesRollbackRequest_Reasons{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[132]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkFirmwareUpgradesRollbackRequest_Reasons) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkFirmwareUpgradesRollbackRequest_Reasons) ProtoMessage() {}
-
-func (x *CreateNetworkFirmwareUpgradesRollbackRequest_Reasons) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[132]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkFirmwareUpgradesRollbackRequest_Reasons.ProtoReflect.Descriptor instead.
-func (*CreateNetworkFirmwareUpgradesRollbackRequest_Reasons) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *CreateNetworkFirmwareUpgradesRollbackRequest_Reasons) GetCategory() string {
-	if x != nil && x.Category != nil {
-		return *x.Category
-	}
-	return ""
-}
-
-func (x *CreateNetworkFirmwareUpgradesRollbackRequest_Reasons) GetComment() string {
-	if x != nil && x.Comment != nil {
-		return *x.Comment
-	}
-	return ""
-}
-
-type CreateNetworkFirmwareUpgradesRollbackRequest_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkFirmwareUpgradesRollbackRequest_ToVersion) Reset() {
-	*x = CreateNetworkFirmwareUpgradesRollbackRequest_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[133]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkFirmwareUpgradesRollbackRequest_ToVersion) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkFirmwareUpgradesRollbackRequest_ToVersion) ProtoMessage() {}
-
-func (x *CreateNetworkFirmwareUpgradesRollbackRequest_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[133]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkFirmwareUpgradesRollbackRequest_ToVersion.ProtoReflect.Descriptor instead.
-func (*CreateNetworkFirmwareUpgradesRollbackRequest_ToVersion) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *CreateNetworkFirmwareUpgradesRollbackRequest_ToVersion) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateNetworkFirmwareUpgradesRollbackRequest_Predownload struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkFirmwareUpgradesRollbackRequest_Predownload) Reset() {
-	*x = CreateNetworkFirmwareUpgradesRollbackRequest_Predownload{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[134]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkFirmwareUpgradesRollbackRequest_Predownload) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkFirmwareUpgradesRollbackRequest_Predownload) ProtoMessage() {}
-
-func (x *CreateNetworkFirmwareUpgradesRollbackRequest_Predownload) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[134]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkFirmwareUpgradesRollbackRequest_Predownload.ProtoReflect.Descriptor instead.
-func (*CreateNetworkFirmwareUpgradesRollbackRequest_Predownload) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{3, 2}
-}
-
-func (x *CreateNetworkFirmwareUpgradesRollbackRequest_Predownload) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
 }
 
 type NetworkFirmwareUpgradesRollback_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Firmware      *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ShortName     *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Firmware             *string                `protobuf:"bytes,2,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ShortName            *string                `protobuf:"bytes,3,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgradesRollback_ToVersion) Reset() {
 	*x = NetworkFirmwareUpgradesRollback_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[135]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8971,7 +8064,7 @@ func (x *NetworkFirmwareUpgradesRollback_ToVersion) String() string {
 func (*NetworkFirmwareUpgradesRollback_ToVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgradesRollback_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[135]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9022,19 +8115,28 @@ func (x *NetworkFirmwareUpgradesRollback_ToVersion) GetReleaseDate() *timestampp
 	return nil
 }
 
+func (x *NetworkFirmwareUpgradesRollback_ToVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgradesRollback_Reasons struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "broke old features", "other", "performance", "stability", "testing",
-	// "unifying networks versions".
-	Category      *string `protobuf:"bytes,1,opt,name=category,proto3,oneof" json:"category,omitempty"`
-	Comment       *string `protobuf:"bytes,2,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required in a request. Known values: "broke old features", "other", "performance",
+	// "stability", "testing", "unifying networks versions".
+	Category *string `protobuf:"bytes,1,opt,name=category,proto3,oneof" json:"category,omitempty"`
+	// Required in a request.
+	Comment              *string          `protobuf:"bytes,2,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgradesRollback_Reasons) Reset() {
 	*x = NetworkFirmwareUpgradesRollback_Reasons{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[136]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9046,7 +8148,7 @@ func (x *NetworkFirmwareUpgradesRollback_Reasons) String() string {
 func (*NetworkFirmwareUpgradesRollback_Reasons) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgradesRollback_Reasons) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[136]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9076,16 +8178,24 @@ func (x *NetworkFirmwareUpgradesRollback_Reasons) GetComment() string {
 	return ""
 }
 
+func (x *NetworkFirmwareUpgradesRollback_Reasons) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgradesRollback_Predownload struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgradesRollback_Predownload) Reset() {
 	*x = NetworkFirmwareUpgradesRollback_Predownload{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[137]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9097,7 +8207,7 @@ func (x *NetworkFirmwareUpgradesRollback_Predownload) String() string {
 func (*NetworkFirmwareUpgradesRollback_Predownload) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgradesRollback_Predownload) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[137]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9120,16 +8230,25 @@ func (x *NetworkFirmwareUpgradesRollback_Predownload) GetEnabled() bool {
 	return false
 }
 
+func (x *NetworkFirmwareUpgradesRollback_Predownload) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgradesStagedEvents_Products struct {
-	state         protoimpl.MessageState                               `protogen:"open.v1"`
-	Switch        *NetworkFirmwareUpgradesStagedEvents_Products_Switch `protobuf:"bytes,1,opt,name=switch,proto3" json:"switch,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                       `protogen:"open.v1"`
+	Switch               *NetworkFirmwareUpgradesStagedEvents_Products_Switch         `protobuf:"bytes,1,opt,name=switch,proto3" json:"switch,omitempty"`
+	SwitchCatalyst       *NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst `protobuf:"bytes,2,opt,name=switch_catalyst,json=switchCatalyst,proto3" json:"switch_catalyst,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgradesStagedEvents_Products) Reset() {
 	*x = NetworkFirmwareUpgradesStagedEvents_Products{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[138]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9141,7 +8260,7 @@ func (x *NetworkFirmwareUpgradesStagedEvents_Products) String() string {
 func (*NetworkFirmwareUpgradesStagedEvents_Products) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgradesStagedEvents_Products) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[138]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9164,18 +8283,33 @@ func (x *NetworkFirmwareUpgradesStagedEvents_Products) GetSwitch() *NetworkFirmw
 	return nil
 }
 
+func (x *NetworkFirmwareUpgradesStagedEvents_Products) GetSwitchCatalyst() *NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst {
+	if x != nil {
+		return x.SwitchCatalyst
+	}
+	return nil
+}
+
+func (x *NetworkFirmwareUpgradesStagedEvents_Products) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgradesStagedEvents_Stages struct {
-	state         protoimpl.MessageState                                 `protogen:"open.v1"`
-	Group         *NetworkFirmwareUpgradesStagedEvents_Stages_Group      `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
-	Milestones    *NetworkFirmwareUpgradesStagedEvents_Stages_Milestones `protobuf:"bytes,2,opt,name=milestones,proto3" json:"milestones,omitempty"`
-	Status        *string                                                `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                 `protogen:"open.v1"`
+	Group                *NetworkFirmwareUpgradesStagedEvents_Stages_Group      `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Milestones           *NetworkFirmwareUpgradesStagedEvents_Stages_Milestones `protobuf:"bytes,2,opt,name=milestones,proto3" json:"milestones,omitempty"`
+	Status               *string                                                `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	AdditionalProperties *structpb.Struct                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgradesStagedEvents_Stages) Reset() {
 	*x = NetworkFirmwareUpgradesStagedEvents_Stages{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[139]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9187,7 +8321,7 @@ func (x *NetworkFirmwareUpgradesStagedEvents_Stages) String() string {
 func (*NetworkFirmwareUpgradesStagedEvents_Stages) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgradesStagedEvents_Stages) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[139]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9224,19 +8358,27 @@ func (x *NetworkFirmwareUpgradesStagedEvents_Stages) GetStatus() string {
 	return ""
 }
 
+func (x *NetworkFirmwareUpgradesStagedEvents_Stages) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgradesStagedEvents_Reasons struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "broke old features", "other", "performance", "stability", "testing",
 	// "unifying networks versions".
-	Category      *string `protobuf:"bytes,1,opt,name=category,proto3,oneof" json:"category,omitempty"`
-	Comment       *string `protobuf:"bytes,2,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Category             *string          `protobuf:"bytes,1,opt,name=category,proto3,oneof" json:"category,omitempty"`
+	Comment              *string          `protobuf:"bytes,2,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgradesStagedEvents_Reasons) Reset() {
 	*x = NetworkFirmwareUpgradesStagedEvents_Reasons{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[140]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9248,7 +8390,7 @@ func (x *NetworkFirmwareUpgradesStagedEvents_Reasons) String() string {
 func (*NetworkFirmwareUpgradesStagedEvents_Reasons) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgradesStagedEvents_Reasons) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[140]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9278,16 +8420,24 @@ func (x *NetworkFirmwareUpgradesStagedEvents_Reasons) GetComment() string {
 	return ""
 }
 
+func (x *NetworkFirmwareUpgradesStagedEvents_Reasons) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgradesStagedEvents_Products_Switch struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	NextUpgrade   *NetworkFirmwareUpgradesStagedEvents_Products_Switch_NextUpgrade `protobuf:"bytes,1,opt,name=next_upgrade,json=nextUpgrade,proto3" json:"next_upgrade,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                           `protogen:"open.v1"`
+	NextUpgrade          *NetworkFirmwareUpgradesStagedEvents_Products_Switch_NextUpgrade `protobuf:"bytes,1,opt,name=next_upgrade,json=nextUpgrade,proto3" json:"next_upgrade,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgradesStagedEvents_Products_Switch) Reset() {
 	*x = NetworkFirmwareUpgradesStagedEvents_Products_Switch{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[141]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9299,7 +8449,7 @@ func (x *NetworkFirmwareUpgradesStagedEvents_Products_Switch) String() string {
 func (*NetworkFirmwareUpgradesStagedEvents_Products_Switch) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgradesStagedEvents_Products_Switch) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[141]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9322,16 +8472,76 @@ func (x *NetworkFirmwareUpgradesStagedEvents_Products_Switch) GetNextUpgrade() *
 	return nil
 }
 
+func (x *NetworkFirmwareUpgradesStagedEvents_Products_Switch) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst struct {
+	state                protoimpl.MessageState                                                   `protogen:"open.v1"`
+	NextUpgrade          *NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst_NextUpgrade `protobuf:"bytes,1,opt,name=next_upgrade,json=nextUpgrade,proto3" json:"next_upgrade,omitempty"`
+	AdditionalProperties *structpb.Struct                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst) Reset() {
+	*x = NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst{}
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[110]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst) ProtoMessage() {}
+
+func (x *NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[110]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst.ProtoReflect.Descriptor instead.
+func (*NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst) Descriptor() ([]byte, []int) {
+	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{6, 0, 1}
+}
+
+func (x *NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst) GetNextUpgrade() *NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst_NextUpgrade {
+	if x != nil {
+		return x.NextUpgrade
+	}
+	return nil
+}
+
+func (x *NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgradesStagedEvents_Products_Switch_NextUpgrade struct {
-	state         protoimpl.MessageState                                                     `protogen:"open.v1"`
-	ToVersion     *NetworkFirmwareUpgradesStagedEvents_Products_Switch_NextUpgrade_ToVersion `protobuf:"bytes,1,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                     `protogen:"open.v1"`
+	ToVersion            *NetworkFirmwareUpgradesStagedEvents_Products_Switch_NextUpgrade_ToVersion `protobuf:"bytes,1,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	AdditionalProperties *structpb.Struct                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgradesStagedEvents_Products_Switch_NextUpgrade) Reset() {
 	*x = NetworkFirmwareUpgradesStagedEvents_Products_Switch_NextUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[142]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9343,7 +8553,7 @@ func (x *NetworkFirmwareUpgradesStagedEvents_Products_Switch_NextUpgrade) String
 func (*NetworkFirmwareUpgradesStagedEvents_Products_Switch_NextUpgrade) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgradesStagedEvents_Products_Switch_NextUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[142]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9366,17 +8576,26 @@ func (x *NetworkFirmwareUpgradesStagedEvents_Products_Switch_NextUpgrade) GetToV
 	return nil
 }
 
+func (x *NetworkFirmwareUpgradesStagedEvents_Products_Switch_NextUpgrade) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgradesStagedEvents_Products_Switch_NextUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	ShortName     *string                `protobuf:"bytes,2,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Id                   *string          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	ShortName            *string          `protobuf:"bytes,2,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgradesStagedEvents_Products_Switch_NextUpgrade_ToVersion) Reset() {
 	*x = NetworkFirmwareUpgradesStagedEvents_Products_Switch_NextUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[143]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9388,7 +8607,7 @@ func (x *NetworkFirmwareUpgradesStagedEvents_Products_Switch_NextUpgrade_ToVersi
 func (*NetworkFirmwareUpgradesStagedEvents_Products_Switch_NextUpgrade_ToVersion) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgradesStagedEvents_Products_Switch_NextUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[143]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9418,18 +8637,133 @@ func (x *NetworkFirmwareUpgradesStagedEvents_Products_Switch_NextUpgrade_ToVersi
 	return ""
 }
 
+func (x *NetworkFirmwareUpgradesStagedEvents_Products_Switch_NextUpgrade_ToVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst_NextUpgrade struct {
+	state                protoimpl.MessageState                                                             `protogen:"open.v1"`
+	ToVersion            *NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst_NextUpgrade_ToVersion `protobuf:"bytes,1,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst_NextUpgrade) Reset() {
+	*x = NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst_NextUpgrade{}
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[113]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst_NextUpgrade) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst_NextUpgrade) ProtoMessage() {}
+
+func (x *NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst_NextUpgrade) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[113]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst_NextUpgrade.ProtoReflect.Descriptor instead.
+func (*NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst_NextUpgrade) Descriptor() ([]byte, []int) {
+	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{6, 0, 1, 0}
+}
+
+func (x *NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst_NextUpgrade) GetToVersion() *NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst_NextUpgrade_ToVersion {
+	if x != nil {
+		return x.ToVersion
+	}
+	return nil
+}
+
+func (x *NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst_NextUpgrade) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst_NextUpgrade_ToVersion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Id                   *string          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst_NextUpgrade_ToVersion) Reset() {
+	*x = NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst_NextUpgrade_ToVersion{}
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[114]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst_NextUpgrade_ToVersion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst_NextUpgrade_ToVersion) ProtoMessage() {
+}
+
+func (x *NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst_NextUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[114]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst_NextUpgrade_ToVersion.ProtoReflect.Descriptor instead.
+func (*NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst_NextUpgrade_ToVersion) Descriptor() ([]byte, []int) {
+	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{6, 0, 1, 0, 0}
+}
+
+func (x *NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst_NextUpgrade_ToVersion) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst_NextUpgrade_ToVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgradesStagedEvents_Stages_Group struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Description   *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Id                   *string          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Description          *string          `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgradesStagedEvents_Stages_Group) Reset() {
 	*x = NetworkFirmwareUpgradesStagedEvents_Stages_Group{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[144]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9441,7 +8775,7 @@ func (x *NetworkFirmwareUpgradesStagedEvents_Stages_Group) String() string {
 func (*NetworkFirmwareUpgradesStagedEvents_Stages_Group) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgradesStagedEvents_Stages_Group) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[144]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9478,19 +8812,28 @@ func (x *NetworkFirmwareUpgradesStagedEvents_Stages_Group) GetDescription() stri
 	return ""
 }
 
+func (x *NetworkFirmwareUpgradesStagedEvents_Stages_Group) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgradesStagedEvents_Stages_Milestones struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ScheduledFor  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=scheduled_for,json=scheduledFor,proto3" json:"scheduled_for,omitempty"`
-	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
-	CompletedAt   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
-	CanceledAt    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=canceled_at,json=canceledAt,proto3" json:"canceled_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	ScheduledFor         *string                `protobuf:"bytes,1,opt,name=scheduled_for,json=scheduledFor,proto3,oneof" json:"scheduled_for,omitempty"`
+	StartedAt            *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	CompletedAt          *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
+	CanceledAt           *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=canceled_at,json=canceledAt,proto3" json:"canceled_at,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgradesStagedEvents_Stages_Milestones) Reset() {
 	*x = NetworkFirmwareUpgradesStagedEvents_Stages_Milestones{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[145]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9502,7 +8845,7 @@ func (x *NetworkFirmwareUpgradesStagedEvents_Stages_Milestones) String() string 
 func (*NetworkFirmwareUpgradesStagedEvents_Stages_Milestones) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgradesStagedEvents_Stages_Milestones) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[145]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9518,11 +8861,11 @@ func (*NetworkFirmwareUpgradesStagedEvents_Stages_Milestones) Descriptor() ([]by
 	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{6, 1, 1}
 }
 
-func (x *NetworkFirmwareUpgradesStagedEvents_Stages_Milestones) GetScheduledFor() *timestamppb.Timestamp {
-	if x != nil {
-		return x.ScheduledFor
+func (x *NetworkFirmwareUpgradesStagedEvents_Stages_Milestones) GetScheduledFor() string {
+	if x != nil && x.ScheduledFor != nil {
+		return *x.ScheduledFor
 	}
-	return nil
+	return ""
 }
 
 func (x *NetworkFirmwareUpgradesStagedEvents_Stages_Milestones) GetStartedAt() *timestamppb.Timestamp {
@@ -9546,621 +8889,24 @@ func (x *NetworkFirmwareUpgradesStagedEvents_Stages_Milestones) GetCanceledAt() 
 	return nil
 }
 
-type CreateNetworkFirmwareUpgradesStagedEventRequest_Products struct {
-	state          protoimpl.MessageState                                                   `protogen:"open.v1"`
-	Switch         *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch         `protobuf:"bytes,1,opt,name=switch,proto3" json:"switch,omitempty"`
-	SwitchCatalyst *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst `protobuf:"bytes,2,opt,name=switch_catalyst,json=switchCatalyst,proto3" json:"switch_catalyst,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products) Reset() {
-	*x = CreateNetworkFirmwareUpgradesStagedEventRequest_Products{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[146]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkFirmwareUpgradesStagedEventRequest_Products) ProtoMessage() {}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[146]
+func (x *NetworkFirmwareUpgradesStagedEvents_Stages_Milestones) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkFirmwareUpgradesStagedEventRequest_Products.ProtoReflect.Descriptor instead.
-func (*CreateNetworkFirmwareUpgradesStagedEventRequest_Products) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{7, 0}
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products) GetSwitch() *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch {
-	if x != nil {
-		return x.Switch
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products) GetSwitchCatalyst() *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst {
-	if x != nil {
-		return x.SwitchCatalyst
-	}
-	return nil
-}
-
-type CreateNetworkFirmwareUpgradesStagedEventRequest_Stages struct {
-	state         protoimpl.MessageState                                             `protogen:"open.v1"`
-	Group         *CreateNetworkFirmwareUpgradesStagedEventRequest_Stages_Group      `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
-	Milestones    *CreateNetworkFirmwareUpgradesStagedEventRequest_Stages_Milestones `protobuf:"bytes,2,opt,name=milestones,proto3" json:"milestones,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Stages) Reset() {
-	*x = CreateNetworkFirmwareUpgradesStagedEventRequest_Stages{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[147]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Stages) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkFirmwareUpgradesStagedEventRequest_Stages) ProtoMessage() {}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Stages) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[147]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkFirmwareUpgradesStagedEventRequest_Stages.ProtoReflect.Descriptor instead.
-func (*CreateNetworkFirmwareUpgradesStagedEventRequest_Stages) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{7, 1}
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Stages) GetGroup() *CreateNetworkFirmwareUpgradesStagedEventRequest_Stages_Group {
-	if x != nil {
-		return x.Group
-	}
-	return nil
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Stages) GetMilestones() *CreateNetworkFirmwareUpgradesStagedEventRequest_Stages_Milestones {
-	if x != nil {
-		return x.Milestones
-	}
-	return nil
-}
-
-type CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch struct {
-	state         protoimpl.MessageState                                                       `protogen:"open.v1"`
-	NextUpgrade   *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch_NextUpgrade `protobuf:"bytes,1,opt,name=next_upgrade,json=nextUpgrade,proto3" json:"next_upgrade,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch) Reset() {
-	*x = CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[148]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch) ProtoMessage() {}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[148]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch.ProtoReflect.Descriptor instead.
-func (*CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{7, 0, 0}
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch) GetNextUpgrade() *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch_NextUpgrade {
-	if x != nil {
-		return x.NextUpgrade
-	}
-	return nil
-}
-
-type CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst struct {
-	state         protoimpl.MessageState                                                               `protogen:"open.v1"`
-	NextUpgrade   *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst_NextUpgrade `protobuf:"bytes,1,opt,name=next_upgrade,json=nextUpgrade,proto3" json:"next_upgrade,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst) Reset() {
-	*x = CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[149]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst) ProtoMessage() {}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[149]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst.ProtoReflect.Descriptor instead.
-func (*CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{7, 0, 1}
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst) GetNextUpgrade() *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst_NextUpgrade {
-	if x != nil {
-		return x.NextUpgrade
-	}
-	return nil
-}
-
-type CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch_NextUpgrade struct {
-	state         protoimpl.MessageState                                                                 `protogen:"open.v1"`
-	ToVersion     *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch_NextUpgrade_ToVersion `protobuf:"bytes,1,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch_NextUpgrade) Reset() {
-	*x = CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch_NextUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[150]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch_NextUpgrade) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch_NextUpgrade) ProtoMessage() {}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch_NextUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[150]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch_NextUpgrade.ProtoReflect.Descriptor instead.
-func (*CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch_NextUpgrade) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{7, 0, 0, 0}
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch_NextUpgrade) GetToVersion() *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch_NextUpgrade_ToVersion {
-	if x != nil {
-		return x.ToVersion
-	}
-	return nil
-}
-
-type CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch_NextUpgrade_ToVersion struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch_NextUpgrade_ToVersion) Reset() {
-	*x = CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch_NextUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[151]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch_NextUpgrade_ToVersion) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch_NextUpgrade_ToVersion) ProtoMessage() {
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch_NextUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[151]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch_NextUpgrade_ToVersion.ProtoReflect.Descriptor instead.
-func (*CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch_NextUpgrade_ToVersion) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{7, 0, 0, 0, 0}
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch_NextUpgrade_ToVersion) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst_NextUpgrade struct {
-	state         protoimpl.MessageState                                                                         `protogen:"open.v1"`
-	ToVersion     *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst_NextUpgrade_ToVersion `protobuf:"bytes,1,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst_NextUpgrade) Reset() {
-	*x = CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst_NextUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[152]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst_NextUpgrade) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst_NextUpgrade) ProtoMessage() {
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst_NextUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[152]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst_NextUpgrade.ProtoReflect.Descriptor instead.
-func (*CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst_NextUpgrade) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{7, 0, 1, 0}
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst_NextUpgrade) GetToVersion() *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst_NextUpgrade_ToVersion {
-	if x != nil {
-		return x.ToVersion
-	}
-	return nil
-}
-
-type CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst_NextUpgrade_ToVersion struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst_NextUpgrade_ToVersion) Reset() {
-	*x = CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst_NextUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[153]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst_NextUpgrade_ToVersion) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst_NextUpgrade_ToVersion) ProtoMessage() {
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst_NextUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[153]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst_NextUpgrade_ToVersion.ProtoReflect.Descriptor instead.
-func (*CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst_NextUpgrade_ToVersion) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{7, 0, 1, 0, 0}
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst_NextUpgrade_ToVersion) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateNetworkFirmwareUpgradesStagedEventRequest_Stages_Group struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Stages_Group) Reset() {
-	*x = CreateNetworkFirmwareUpgradesStagedEventRequest_Stages_Group{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[154]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Stages_Group) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkFirmwareUpgradesStagedEventRequest_Stages_Group) ProtoMessage() {}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Stages_Group) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[154]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkFirmwareUpgradesStagedEventRequest_Stages_Group.ProtoReflect.Descriptor instead.
-func (*CreateNetworkFirmwareUpgradesStagedEventRequest_Stages_Group) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{7, 1, 0}
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Stages_Group) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateNetworkFirmwareUpgradesStagedEventRequest_Stages_Milestones struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	ScheduledFor  *string `protobuf:"bytes,1,opt,name=scheduled_for,json=scheduledFor,proto3,oneof" json:"scheduled_for,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Stages_Milestones) Reset() {
-	*x = CreateNetworkFirmwareUpgradesStagedEventRequest_Stages_Milestones{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[155]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Stages_Milestones) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkFirmwareUpgradesStagedEventRequest_Stages_Milestones) ProtoMessage() {}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Stages_Milestones) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[155]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkFirmwareUpgradesStagedEventRequest_Stages_Milestones.ProtoReflect.Descriptor instead.
-func (*CreateNetworkFirmwareUpgradesStagedEventRequest_Stages_Milestones) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{7, 1, 1}
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedEventRequest_Stages_Milestones) GetScheduledFor() string {
-	if x != nil && x.ScheduledFor != nil {
-		return *x.ScheduledFor
-	}
-	return ""
-}
-
-type UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages struct {
-	state         protoimpl.MessageState                                              `protogen:"open.v1"`
-	Group         *UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages_Group      `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
-	Milestones    *UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages_Milestones `protobuf:"bytes,2,opt,name=milestones,proto3" json:"milestones,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[156]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[156]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{8, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages) GetGroup() *UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages_Group {
-	if x != nil {
-		return x.Group
-	}
-	return nil
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages) GetMilestones() *UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages_Milestones {
-	if x != nil {
-		return x.Milestones
-	}
-	return nil
-}
-
-type UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages_Group struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages_Group) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages_Group{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[157]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages_Group) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages_Group) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages_Group) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[157]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages_Group.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages_Group) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{8, 0, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages_Group) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages_Milestones struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	ScheduledFor  *string `protobuf:"bytes,1,opt,name=scheduled_for,json=scheduledFor,proto3,oneof" json:"scheduled_for,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages_Milestones) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages_Milestones{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[158]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages_Milestones) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages_Milestones) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages_Milestones) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[158]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages_Milestones.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages_Milestones) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{8, 0, 1}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages_Milestones) GetScheduledFor() string {
-	if x != nil && x.ScheduledFor != nil {
-		return *x.ScheduledFor
-	}
-	return ""
 }
 
 type DeferNetworkFirmwareUpgradesStagedEventsResponse_Products struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Switch        *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch `protobuf:"bytes,1,opt,name=switch,proto3" json:"switch,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                            `protogen:"open.v1"`
+	Switch               *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch `protobuf:"bytes,1,opt,name=switch,proto3" json:"switch,omitempty"`
+	AdditionalProperties *structpb.Struct                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products) Reset() {
 	*x = DeferNetworkFirmwareUpgradesStagedEventsResponse_Products{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[159]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10172,7 +8918,7 @@ func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products) String() str
 func (*DeferNetworkFirmwareUpgradesStagedEventsResponse_Products) ProtoMessage() {}
 
 func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[159]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10195,18 +8941,26 @@ func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products) GetSwitch() 
 	return nil
 }
 
+func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages struct {
-	state         protoimpl.MessageState                                              `protogen:"open.v1"`
-	Group         *DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages_Group      `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
-	Milestones    *DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones `protobuf:"bytes,2,opt,name=milestones,proto3" json:"milestones,omitempty"`
-	Status        *string                                                             `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                              `protogen:"open.v1"`
+	Group                *DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages_Group      `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Milestones           *DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones `protobuf:"bytes,2,opt,name=milestones,proto3" json:"milestones,omitempty"`
+	Status               *string                                                             `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages) Reset() {
 	*x = DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[160]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10218,7 +8972,7 @@ func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages) String() strin
 func (*DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages) ProtoMessage() {}
 
 func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[160]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10255,19 +9009,27 @@ func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages) GetStatus() st
 	return ""
 }
 
+func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeferNetworkFirmwareUpgradesStagedEventsResponse_Reasons struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "broke old features", "other", "performance", "stability", "testing",
 	// "unifying networks versions".
-	Category      *string `protobuf:"bytes,1,opt,name=category,proto3,oneof" json:"category,omitempty"`
-	Comment       *string `protobuf:"bytes,2,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Category             *string          `protobuf:"bytes,1,opt,name=category,proto3,oneof" json:"category,omitempty"`
+	Comment              *string          `protobuf:"bytes,2,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Reasons) Reset() {
 	*x = DeferNetworkFirmwareUpgradesStagedEventsResponse_Reasons{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[161]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10279,7 +9041,7 @@ func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Reasons) String() stri
 func (*DeferNetworkFirmwareUpgradesStagedEventsResponse_Reasons) ProtoMessage() {}
 
 func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Reasons) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[161]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10309,16 +9071,24 @@ func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Reasons) GetComment() 
 	return ""
 }
 
+func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Reasons) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch struct {
-	state         protoimpl.MessageState                                                        `protogen:"open.v1"`
-	NextUpgrade   *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade `protobuf:"bytes,1,opt,name=next_upgrade,json=nextUpgrade,proto3" json:"next_upgrade,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                        `protogen:"open.v1"`
+	NextUpgrade          *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade `protobuf:"bytes,1,opt,name=next_upgrade,json=nextUpgrade,proto3" json:"next_upgrade,omitempty"`
+	AdditionalProperties *structpb.Struct                                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch) Reset() {
 	*x = DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[162]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[120]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10330,7 +9100,7 @@ func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch) Strin
 func (*DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch) ProtoMessage() {}
 
 func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[162]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[120]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10353,16 +9123,24 @@ func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch) GetNe
 	return nil
 }
 
+func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade struct {
-	state         protoimpl.MessageState                                                                  `protogen:"open.v1"`
-	ToVersion     *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade_ToVersion `protobuf:"bytes,1,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                  `protogen:"open.v1"`
+	ToVersion            *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade_ToVersion `protobuf:"bytes,1,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade) Reset() {
 	*x = DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[163]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10374,7 +9152,7 @@ func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUp
 func (*DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade) ProtoMessage() {}
 
 func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[163]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10397,17 +9175,25 @@ func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUp
 	return nil
 }
 
+func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	ShortName     *string                `protobuf:"bytes,2,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	ShortName            *string                `protobuf:"bytes,2,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade_ToVersion) Reset() {
 	*x = DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[164]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[122]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10420,7 +9206,7 @@ func (*DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgr
 }
 
 func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[164]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[122]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10450,18 +9236,26 @@ func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUp
 	return ""
 }
 
+func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade_ToVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages_Group struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Description   *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Description          *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages_Group) Reset() {
 	*x = DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages_Group{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[165]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[123]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10473,7 +9267,7 @@ func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages_Group) String()
 func (*DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages_Group) ProtoMessage() {}
 
 func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages_Group) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[165]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[123]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10510,19 +9304,27 @@ func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages_Group) GetDescr
 	return ""
 }
 
+func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages_Group) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ScheduledFor  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=scheduled_for,json=scheduledFor,proto3" json:"scheduled_for,omitempty"`
-	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
-	CompletedAt   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
-	CanceledAt    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=canceled_at,json=canceledAt,proto3" json:"canceled_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	ScheduledFor         *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=scheduled_for,json=scheduledFor,proto3" json:"scheduled_for,omitempty"`
+	StartedAt            *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	CompletedAt          *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
+	CanceledAt           *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=canceled_at,json=canceledAt,proto3" json:"canceled_at,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones) Reset() {
 	*x = DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[166]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[124]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10534,7 +9336,7 @@ func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones) Str
 func (*DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones) ProtoMessage() {}
 
 func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[166]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[124]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10578,213 +9380,24 @@ func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones) Get
 	return nil
 }
 
-type RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Group         *RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages_Group      `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
-	Milestones    *RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages_Milestones `protobuf:"bytes,2,opt,name=milestones,proto3" json:"milestones,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages) Reset() {
-	*x = RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[167]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages) ProtoMessage() {}
-
-func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[167]
+func (x *DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages.ProtoReflect.Descriptor instead.
-func (*RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{11, 0}
-}
-
-func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages) GetGroup() *RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages_Group {
-	if x != nil {
-		return x.Group
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages) GetMilestones() *RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages_Milestones {
-	if x != nil {
-		return x.Milestones
-	}
-	return nil
-}
-
-type RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Reasons struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "broke old features", "other", "performance", "stability", "testing",
-	// "unifying networks versions".
-	Category *string `protobuf:"bytes,1,opt,name=category,proto3,oneof" json:"category,omitempty"`
-	// Required.
-	Comment       *string `protobuf:"bytes,2,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Reasons) Reset() {
-	*x = RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Reasons{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[168]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Reasons) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Reasons) ProtoMessage() {}
-
-func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Reasons) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[168]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Reasons.ProtoReflect.Descriptor instead.
-func (*RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Reasons) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{11, 1}
-}
-
-func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Reasons) GetCategory() string {
-	if x != nil && x.Category != nil {
-		return *x.Category
-	}
-	return ""
-}
-
-func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Reasons) GetComment() string {
-	if x != nil && x.Comment != nil {
-		return *x.Comment
-	}
-	return ""
-}
-
-type RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages_Group struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages_Group) Reset() {
-	*x = RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages_Group{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[169]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages_Group) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages_Group) ProtoMessage() {}
-
-func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages_Group) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[169]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages_Group.ProtoReflect.Descriptor instead.
-func (*RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages_Group) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{11, 0, 0}
-}
-
-func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages_Group) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages_Milestones struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	ScheduledFor  *string `protobuf:"bytes,1,opt,name=scheduled_for,json=scheduledFor,proto3,oneof" json:"scheduled_for,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages_Milestones) Reset() {
-	*x = RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages_Milestones{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[170]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages_Milestones) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages_Milestones) ProtoMessage() {}
-
-func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages_Milestones) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[170]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages_Milestones.ProtoReflect.Descriptor instead.
-func (*RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages_Milestones) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{11, 0, 1}
-}
-
-func (x *RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages_Milestones) GetScheduledFor() string {
-	if x != nil && x.ScheduledFor != nil {
-		return *x.ScheduledFor
-	}
-	return ""
 }
 
 type RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products struct {
-	state         protoimpl.MessageState                                                `protogen:"open.v1"`
-	Switch        *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch `protobuf:"bytes,1,opt,name=switch,proto3" json:"switch,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                `protogen:"open.v1"`
+	Switch               *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch `protobuf:"bytes,1,opt,name=switch,proto3" json:"switch,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products) Reset() {
 	*x = RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[171]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[125]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10796,7 +9409,7 @@ func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products) String()
 func (*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products) ProtoMessage() {}
 
 func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[171]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[125]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10819,18 +9432,26 @@ func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products) GetSwitc
 	return nil
 }
 
+func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	Group         *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Group      `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
-	Milestones    *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones `protobuf:"bytes,2,opt,name=milestones,proto3" json:"milestones,omitempty"`
-	Status        *string                                                                 `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                  `protogen:"open.v1"`
+	Group                *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Group      `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Milestones           *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones `protobuf:"bytes,2,opt,name=milestones,proto3" json:"milestones,omitempty"`
+	Status               *string                                                                 `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	AdditionalProperties *structpb.Struct                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages) Reset() {
 	*x = RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[172]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[126]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10842,7 +9463,7 @@ func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages) String() s
 func (*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages) ProtoMessage() {}
 
 func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[172]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[126]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10879,19 +9500,28 @@ func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages) GetStatus(
 	return ""
 }
 
+func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Reasons struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "broke old features", "other", "performance", "stability", "testing",
-	// "unifying networks versions".
-	Category      *string `protobuf:"bytes,1,opt,name=category,proto3,oneof" json:"category,omitempty"`
-	Comment       *string `protobuf:"bytes,2,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required in a request. Known values: "broke old features", "other", "performance",
+	// "stability", "testing", "unifying networks versions".
+	Category *string `protobuf:"bytes,1,opt,name=category,proto3,oneof" json:"category,omitempty"`
+	// Required in a request.
+	Comment              *string          `protobuf:"bytes,2,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Reasons) Reset() {
 	*x = RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Reasons{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[173]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[127]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10903,7 +9533,7 @@ func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Reasons) String() 
 func (*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Reasons) ProtoMessage() {}
 
 func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Reasons) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[173]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[127]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10933,16 +9563,24 @@ func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Reasons) GetCommen
 	return ""
 }
 
+func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Reasons) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch struct {
-	state         protoimpl.MessageState                                                            `protogen:"open.v1"`
-	NextUpgrade   *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade `protobuf:"bytes,1,opt,name=next_upgrade,json=nextUpgrade,proto3" json:"next_upgrade,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                            `protogen:"open.v1"`
+	NextUpgrade          *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade `protobuf:"bytes,1,opt,name=next_upgrade,json=nextUpgrade,proto3" json:"next_upgrade,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch) Reset() {
 	*x = RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[174]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[128]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10954,7 +9592,7 @@ func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch) S
 func (*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch) ProtoMessage() {}
 
 func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[174]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[128]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10977,16 +9615,24 @@ func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch) G
 	return nil
 }
 
+func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade struct {
-	state         protoimpl.MessageState                                                                      `protogen:"open.v1"`
-	ToVersion     *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade_ToVersion `protobuf:"bytes,1,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                      `protogen:"open.v1"`
+	ToVersion            *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade_ToVersion `protobuf:"bytes,1,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade) Reset() {
 	*x = RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[175]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[129]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10999,7 +9645,7 @@ func (*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_Next
 }
 
 func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[175]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[129]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11022,17 +9668,25 @@ func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_Ne
 	return nil
 }
 
+func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	ShortName     *string                `protobuf:"bytes,2,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	ShortName            *string                `protobuf:"bytes,2,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade_ToVersion) Reset() {
 	*x = RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade_ToVersion{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[176]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[130]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11045,7 +9699,7 @@ func (*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_Next
 }
 
 func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade_ToVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[176]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[130]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11075,18 +9729,27 @@ func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_Ne
 	return ""
 }
 
+func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade_ToVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Group struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Description   *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Id                   *string          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Description          *string          `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Group) Reset() {
 	*x = RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Group{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[177]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[131]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11098,7 +9761,7 @@ func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Group) Stri
 func (*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Group) ProtoMessage() {}
 
 func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Group) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[177]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[131]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11135,19 +9798,28 @@ func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Group) GetD
 	return ""
 }
 
+func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Group) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ScheduledFor  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=scheduled_for,json=scheduledFor,proto3" json:"scheduled_for,omitempty"`
-	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
-	CompletedAt   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
-	CanceledAt    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=canceled_at,json=canceledAt,proto3" json:"canceled_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	ScheduledFor         *string                `protobuf:"bytes,1,opt,name=scheduled_for,json=scheduledFor,proto3,oneof" json:"scheduled_for,omitempty"`
+	StartedAt            *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	CompletedAt          *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
+	CanceledAt           *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=canceled_at,json=canceledAt,proto3" json:"canceled_at,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones) Reset() {
 	*x = RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[178]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[132]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11159,7 +9831,7 @@ func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones)
 func (*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones) ProtoMessage() {}
 
 func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[178]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[132]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11175,11 +9847,11 @@ func (*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones) D
 	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{12, 1, 1}
 }
 
-func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones) GetScheduledFor() *timestamppb.Timestamp {
-	if x != nil {
-		return x.ScheduledFor
+func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones) GetScheduledFor() string {
+	if x != nil && x.ScheduledFor != nil {
+		return *x.ScheduledFor
 	}
-	return nil
+	return ""
 }
 
 func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones) GetStartedAt() *timestamppb.Timestamp {
@@ -11203,17 +9875,25 @@ func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones)
 	return nil
 }
 
+func (x *RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgradesStagedGroup_AssignedDevices struct {
-	state         protoimpl.MessageState                                             `protogen:"open.v1"`
-	Devices       []*NetworkFirmwareUpgradesStagedGroup_AssignedDevices_Devices      `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"`
-	SwitchStacks  []*NetworkFirmwareUpgradesStagedGroup_AssignedDevices_SwitchStacks `protobuf:"bytes,2,rep,name=switch_stacks,json=switchStacks,proto3" json:"switch_stacks,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                             `protogen:"open.v1"`
+	Devices              []*NetworkFirmwareUpgradesStagedGroup_AssignedDevices_Devices      `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"`
+	SwitchStacks         []*NetworkFirmwareUpgradesStagedGroup_AssignedDevices_SwitchStacks `protobuf:"bytes,2,rep,name=switch_stacks,json=switchStacks,proto3" json:"switch_stacks,omitempty"`
+	AdditionalProperties *structpb.Struct                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgradesStagedGroup_AssignedDevices) Reset() {
 	*x = NetworkFirmwareUpgradesStagedGroup_AssignedDevices{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[179]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[133]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11225,7 +9905,7 @@ func (x *NetworkFirmwareUpgradesStagedGroup_AssignedDevices) String() string {
 func (*NetworkFirmwareUpgradesStagedGroup_AssignedDevices) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgradesStagedGroup_AssignedDevices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[179]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[133]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11255,17 +9935,26 @@ func (x *NetworkFirmwareUpgradesStagedGroup_AssignedDevices) GetSwitchStacks() [
 	return nil
 }
 
+func (x *NetworkFirmwareUpgradesStagedGroup_AssignedDevices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgradesStagedGroup_AssignedDevices_Devices struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Serial               *string          `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Name                 *string          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgradesStagedGroup_AssignedDevices_Devices) Reset() {
 	*x = NetworkFirmwareUpgradesStagedGroup_AssignedDevices_Devices{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[180]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[134]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11277,7 +9966,7 @@ func (x *NetworkFirmwareUpgradesStagedGroup_AssignedDevices_Devices) String() st
 func (*NetworkFirmwareUpgradesStagedGroup_AssignedDevices_Devices) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgradesStagedGroup_AssignedDevices_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[180]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[134]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11307,17 +9996,26 @@ func (x *NetworkFirmwareUpgradesStagedGroup_AssignedDevices_Devices) GetName() s
 	return ""
 }
 
+func (x *NetworkFirmwareUpgradesStagedGroup_AssignedDevices_Devices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFirmwareUpgradesStagedGroup_AssignedDevices_SwitchStacks struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Id                   *string          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFirmwareUpgradesStagedGroup_AssignedDevices_SwitchStacks) Reset() {
 	*x = NetworkFirmwareUpgradesStagedGroup_AssignedDevices_SwitchStacks{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[181]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[135]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11329,7 +10027,7 @@ func (x *NetworkFirmwareUpgradesStagedGroup_AssignedDevices_SwitchStacks) String
 func (*NetworkFirmwareUpgradesStagedGroup_AssignedDevices_SwitchStacks) ProtoMessage() {}
 
 func (x *NetworkFirmwareUpgradesStagedGroup_AssignedDevices_SwitchStacks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[181]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[135]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11359,332 +10057,24 @@ func (x *NetworkFirmwareUpgradesStagedGroup_AssignedDevices_SwitchStacks) GetNam
 	return ""
 }
 
-type CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices struct {
-	state         protoimpl.MessageState                                                          `protogen:"open.v1"`
-	Devices       []*CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_Devices      `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"`
-	SwitchStacks  []*CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_SwitchStacks `protobuf:"bytes,2,rep,name=switch_stacks,json=switchStacks,proto3" json:"switch_stacks,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices) Reset() {
-	*x = CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[182]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices) ProtoMessage() {}
-
-func (x *CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[182]
+func (x *NetworkFirmwareUpgradesStagedGroup_AssignedDevices_SwitchStacks) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices.ProtoReflect.Descriptor instead.
-func (*CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{16, 0}
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices) GetDevices() []*CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_Devices {
-	if x != nil {
-		return x.Devices
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices) GetSwitchStacks() []*CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_SwitchStacks {
-	if x != nil {
-		return x.SwitchStacks
-	}
-	return nil
-}
-
-type CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_Devices struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Serial        *string `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_Devices) Reset() {
-	*x = CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_Devices{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[183]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_Devices) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_Devices) ProtoMessage() {}
-
-func (x *CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[183]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_Devices.ProtoReflect.Descriptor instead.
-func (*CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_Devices) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{16, 0, 0}
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_Devices) GetSerial() string {
-	if x != nil && x.Serial != nil {
-		return *x.Serial
-	}
-	return ""
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_Devices) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-type CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_SwitchStacks struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_SwitchStacks) Reset() {
-	*x = CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_SwitchStacks{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[184]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_SwitchStacks) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_SwitchStacks) ProtoMessage() {}
-
-func (x *CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_SwitchStacks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[184]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_SwitchStacks.ProtoReflect.Descriptor instead.
-func (*CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_SwitchStacks) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{16, 0, 1}
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_SwitchStacks) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_SwitchStacks) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-type UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices struct {
-	state         protoimpl.MessageState                                                          `protogen:"open.v1"`
-	Devices       []*UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_Devices      `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"`
-	SwitchStacks  []*UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_SwitchStacks `protobuf:"bytes,2,rep,name=switch_stacks,json=switchStacks,proto3" json:"switch_stacks,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[185]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[185]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{18, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices) GetDevices() []*UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_Devices {
-	if x != nil {
-		return x.Devices
-	}
-	return nil
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices) GetSwitchStacks() []*UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_SwitchStacks {
-	if x != nil {
-		return x.SwitchStacks
-	}
-	return nil
-}
-
-type UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_Devices struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Serial        *string `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_Devices) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_Devices{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[186]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_Devices) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_Devices) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[186]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_Devices.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_Devices) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{18, 0, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_Devices) GetSerial() string {
-	if x != nil && x.Serial != nil {
-		return *x.Serial
-	}
-	return ""
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_Devices) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-type UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_SwitchStacks struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_SwitchStacks) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_SwitchStacks{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[187]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_SwitchStacks) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_SwitchStacks) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_SwitchStacks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[187]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_SwitchStacks.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_SwitchStacks) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{18, 0, 1}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_SwitchStacks) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_SwitchStacks) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
 }
 
 type GetNetworkFirmwareUpgradesStagedStagesResponse_Item struct {
-	state         protoimpl.MessageState                                     `protogen:"open.v1"`
-	Group         *GetNetworkFirmwareUpgradesStagedStagesResponse_Item_Group `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                     `protogen:"open.v1"`
+	Group                *GetNetworkFirmwareUpgradesStagedStagesResponse_Item_Group `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	AdditionalProperties *structpb.Struct                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkFirmwareUpgradesStagedStagesResponse_Item) Reset() {
 	*x = GetNetworkFirmwareUpgradesStagedStagesResponse_Item{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[188]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[136]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11696,7 +10086,7 @@ func (x *GetNetworkFirmwareUpgradesStagedStagesResponse_Item) String() string {
 func (*GetNetworkFirmwareUpgradesStagedStagesResponse_Item) ProtoMessage() {}
 
 func (x *GetNetworkFirmwareUpgradesStagedStagesResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[188]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[136]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11709,7 +10099,7 @@ func (x *GetNetworkFirmwareUpgradesStagedStagesResponse_Item) ProtoReflect() pro
 
 // Deprecated: Use GetNetworkFirmwareUpgradesStagedStagesResponse_Item.ProtoReflect.Descriptor instead.
 func (*GetNetworkFirmwareUpgradesStagedStagesResponse_Item) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{21, 0}
+	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{22, 0}
 }
 
 func (x *GetNetworkFirmwareUpgradesStagedStagesResponse_Item) GetGroup() *GetNetworkFirmwareUpgradesStagedStagesResponse_Item_Group {
@@ -11719,18 +10109,27 @@ func (x *GetNetworkFirmwareUpgradesStagedStagesResponse_Item) GetGroup() *GetNet
 	return nil
 }
 
+func (x *GetNetworkFirmwareUpgradesStagedStagesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkFirmwareUpgradesStagedStagesResponse_Item_Group struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Description   *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Id                   *string          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Description          *string          `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkFirmwareUpgradesStagedStagesResponse_Item_Group) Reset() {
 	*x = GetNetworkFirmwareUpgradesStagedStagesResponse_Item_Group{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[189]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[137]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11742,7 +10141,7 @@ func (x *GetNetworkFirmwareUpgradesStagedStagesResponse_Item_Group) String() str
 func (*GetNetworkFirmwareUpgradesStagedStagesResponse_Item_Group) ProtoMessage() {}
 
 func (x *GetNetworkFirmwareUpgradesStagedStagesResponse_Item_Group) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[189]
+	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[137]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11755,7 +10154,7 @@ func (x *GetNetworkFirmwareUpgradesStagedStagesResponse_Item_Group) ProtoReflect
 
 // Deprecated: Use GetNetworkFirmwareUpgradesStagedStagesResponse_Item_Group.ProtoReflect.Descriptor instead.
 func (*GetNetworkFirmwareUpgradesStagedStagesResponse_Item_Group) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{21, 0, 0}
+	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{22, 0, 0}
 }
 
 func (x *GetNetworkFirmwareUpgradesStagedStagesResponse_Item_Group) GetId() string {
@@ -11779,113 +10178,34 @@ func (x *GetNetworkFirmwareUpgradesStagedStagesResponse_Item_Group) GetDescripti
 	return ""
 }
 
-type UpdateNetworkFirmwareUpgradesStagedStagesRequest_Json struct {
-	state         protoimpl.MessageState                                       `protogen:"open.v1"`
-	Group         *UpdateNetworkFirmwareUpgradesStagedStagesRequest_Json_Group `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedStagesRequest_Json) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesStagedStagesRequest_Json{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[190]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedStagesRequest_Json) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesStagedStagesRequest_Json) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedStagesRequest_Json) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[190]
+func (x *GetNetworkFirmwareUpgradesStagedStagesResponse_Item_Group) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesStagedStagesRequest_Json.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesStagedStagesRequest_Json) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{22, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedStagesRequest_Json) GetGroup() *UpdateNetworkFirmwareUpgradesStagedStagesRequest_Json_Group {
-	if x != nil {
-		return x.Group
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type UpdateNetworkFirmwareUpgradesStagedStagesRequest_Json_Group struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedStagesRequest_Json_Group) Reset() {
-	*x = UpdateNetworkFirmwareUpgradesStagedStagesRequest_Json_Group{}
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[191]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedStagesRequest_Json_Group) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFirmwareUpgradesStagedStagesRequest_Json_Group) ProtoMessage() {}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedStagesRequest_Json_Group) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[191]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFirmwareUpgradesStagedStagesRequest_Json_Group.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFirmwareUpgradesStagedStagesRequest_Json_Group) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP(), []int{22, 0, 0}
-}
-
-func (x *UpdateNetworkFirmwareUpgradesStagedStagesRequest_Json_Group) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
 }
 
 var File_meraki_networks_v1_firmware_upgrades_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_firmware_upgrades_proto_rawDesc = "" +
 	"\n" +
-	"*meraki/networks/v1/firmware_upgrades.proto\x12\x12meraki.networks.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"V\n" +
+	"*meraki/networks/v1/firmware_upgrades.proto\x12\x12meraki.networks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"V\n" +
 	"!GetNetworkFirmwareUpgradesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xf3\xba\x01\n" +
+	"\v_network_id\"\xbc\xf2\x01\n" +
 	"\x17NetworkFirmwareUpgrades\x12`\n" +
 	"\x0eupgrade_window\x18\x01 \x01(\v29.meraki.networks.v1.NetworkFirmwareUpgrades.UpgradeWindowR\rupgradeWindow\x12\x1f\n" +
 	"\btimezone\x18\x02 \x01(\tH\x00R\btimezone\x88\x01\x01\x12P\n" +
-	"\bproducts\x18\x03 \x01(\v24.meraki.networks.v1.NetworkFirmwareUpgrades.ProductsR\bproducts\x1ay\n" +
+	"\bproducts\x18\x03 \x01(\v24.meraki.networks.v1.NetworkFirmwareUpgrades.ProductsR\bproducts\x12\x8b\x01\n" +
+	"\x1dfeature_loss_acknowledgements\x18\x04 \x03(\v2G.meraki.networks.v1.NetworkFirmwareUpgrades.FeatureLossAcknowledgementsR\x1bfeatureLossAcknowledgements\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc8\x01\n" +
 	"\rUpgradeWindow\x12#\n" +
 	"\vday_of_week\x18\x01 \x01(\tH\x00R\tdayOfWeek\x88\x01\x01\x12#\n" +
-	"\vhour_of_day\x18\x02 \x01(\tH\x01R\thourOfDay\x88\x01\x01B\x0e\n" +
+	"\vhour_of_day\x18\x02 \x01(\tH\x01R\thourOfDay\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_day_of_weekB\x0e\n" +
-	"\f_hour_of_day\x1a\xf9\xb7\x01\n" +
+	"\f_hour_of_day\x1a\xfb\xea\x01\n" +
 	"\bProducts\x12Y\n" +
 	"\bwireless\x18\x01 \x01(\v2=.meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessR\bwireless\x12\\\n" +
 	"\tappliance\x18\x02 \x01(\v2>.meraki.networks.v1.NetworkFirmwareUpgrades.Products.ApplianceR\tappliance\x12S\n" +
@@ -11895,867 +10215,811 @@ const file_meraki_networks_v1_firmware_upgrades_proto_rawDesc = "" +
 	"\x06sensor\x18\x06 \x01(\v2;.meraki.networks.v1.NetworkFirmwareUpgrades.Products.SensorR\x06sensor\x12x\n" +
 	"\x13wireless_controller\x18\a \x01(\v2G.meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessControllerR\x12wirelessController\x12i\n" +
 	"\x0ecampus_gateway\x18\b \x01(\v2B.meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGatewayR\rcampusGateway\x12i\n" +
-	"\x0esecure_connect\x18\t \x01(\v2B.meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnectR\rsecureConnect\x1a\x80\x15\n" +
+	"\x0esecure_connect\x18\t \x01(\v2B.meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnectR\rsecureConnect\x12l\n" +
+	"\x0fswitch_catalyst\x18\n" +
+	" \x01(\v2C.meraki.networks.v1.NetworkFirmwareUpgrades.Products.SwitchCatalystR\x0eswitchCatalyst\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xba\x1a\n" +
 	"\bWireless\x12u\n" +
 	"\x0fcurrent_version\x18\x01 \x01(\v2L.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.CurrentVersionR\x0ecurrentVersion\x12l\n" +
 	"\flast_upgrade\x18\x02 \x01(\v2I.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgradeR\vlastUpgrade\x12l\n" +
 	"\fnext_upgrade\x18\x03 \x01(\v2I.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.NextUpgradeR\vnextUpgrade\x125\n" +
 	"\x14is_upgrade_available\x18\x04 \x01(\bH\x00R\x12isUpgradeAvailable\x88\x01\x01\x12~\n" +
 	"\x12available_versions\x18\x05 \x03(\v2O.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.AvailableVersionsR\x11availableVersions\x12K\n" +
-	" participate_in_next_beta_release\x18\x06 \x01(\bH\x01R\x1cparticipateInNextBetaRelease\x88\x01\x01\x1a\x85\x02\n" +
+	" participate_in_next_beta_release\x18\x06 \x01(\bH\x01R\x1cparticipateInNextBetaRelease\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd4\x02\n" +
 	"\x0eCurrentVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\xb3\x06\n" +
+	"\r_release_type\x1a\xa0\b\n" +
 	"\vLastUpgrade\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12x\n" +
 	"\ffrom_version\x18\x02 \x01(\v2U.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade.FromVersionR\vfromVersion\x12r\n" +
 	"\n" +
-	"to_version\x18\x03 \x01(\v2S.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade.ToVersionR\ttoVersion\x1a\x82\x02\n" +
+	"to_version\x18\x03 \x01(\v2S.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade.ToVersionR\ttoVersion\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd1\x02\n" +
 	"\vFromVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\x80\x02\n" +
+	"\r_release_type\x1a\xcf\x02\n" +
 	"\tToVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\x95\x05\n" +
-	"\vNextUpgrade\x12.\n" +
-	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1f\n" +
-	"\bstrategy\x18\x02 \x01(\tH\x00R\bstrategy\x88\x01\x01\x12w\n" +
+	"\r_release_type\x1a\xf5\x06\n" +
+	"\vNextUpgrade\x12\x17\n" +
+	"\x04time\x18\x01 \x01(\tH\x00R\x04time\x88\x01\x01\x12\x1f\n" +
+	"\bstrategy\x18\x02 \x01(\tH\x01R\bstrategy\x88\x01\x01\x12w\n" +
 	"\vpredownload\x18\x03 \x01(\v2U.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.NextUpgrade.PredownloadR\vpredownload\x12r\n" +
 	"\n" +
-	"to_version\x18\x04 \x01(\v2S.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.NextUpgrade.ToVersionR\ttoVersion\x1a8\n" +
+	"to_version\x18\x04 \x01(\v2S.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.NextUpgrade.ToVersionR\ttoVersion\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x87\x01\n" +
 	"\vPredownload\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a\x80\x02\n" +
+	"\b_enabled\x1a\xcf\x02\n" +
 	"\tToVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_typeB\v\n" +
-	"\t_strategy\x1a\x88\x02\n" +
+	"\r_release_typeB\a\n" +
+	"\x05_timeB\v\n" +
+	"\t_strategy\x1a\xd7\x02\n" +
 	"\x11AvailableVersions\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
 	"\r_release_typeB\x17\n" +
 	"\x15_is_upgrade_availableB#\n" +
-	"!_participate_in_next_beta_release\x1a\xa7\x13\n" +
+	"!_participate_in_next_beta_release\x1a\x91\x18\n" +
 	"\tAppliance\x12v\n" +
 	"\x0fcurrent_version\x18\x01 \x01(\v2M.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.CurrentVersionR\x0ecurrentVersion\x12m\n" +
 	"\flast_upgrade\x18\x02 \x01(\v2J.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgradeR\vlastUpgrade\x12m\n" +
 	"\fnext_upgrade\x18\x03 \x01(\v2J.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.NextUpgradeR\vnextUpgrade\x125\n" +
 	"\x14is_upgrade_available\x18\x04 \x01(\bH\x00R\x12isUpgradeAvailable\x88\x01\x01\x12\x7f\n" +
 	"\x12available_versions\x18\x05 \x03(\v2P.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.AvailableVersionsR\x11availableVersions\x12K\n" +
-	" participate_in_next_beta_release\x18\x06 \x01(\bH\x01R\x1cparticipateInNextBetaRelease\x88\x01\x01\x1a\x85\x02\n" +
+	" participate_in_next_beta_release\x18\x06 \x01(\bH\x01R\x1cparticipateInNextBetaRelease\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd4\x02\n" +
 	"\x0eCurrentVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\xb5\x06\n" +
+	"\r_release_type\x1a\xa2\b\n" +
 	"\vLastUpgrade\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12y\n" +
 	"\ffrom_version\x18\x02 \x01(\v2V.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade.FromVersionR\vfromVersion\x12s\n" +
 	"\n" +
-	"to_version\x18\x03 \x01(\v2T.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade.ToVersionR\ttoVersion\x1a\x82\x02\n" +
+	"to_version\x18\x03 \x01(\v2T.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade.ToVersionR\ttoVersion\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd1\x02\n" +
 	"\vFromVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\x80\x02\n" +
+	"\r_release_type\x1a\xcf\x02\n" +
 	"\tToVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\xb5\x03\n" +
-	"\vNextUpgrade\x12.\n" +
-	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12s\n" +
+	"\r_release_type\x1a\xc5\x04\n" +
+	"\vNextUpgrade\x12\x17\n" +
+	"\x04time\x18\x01 \x01(\tH\x00R\x04time\x88\x01\x01\x12s\n" +
 	"\n" +
-	"to_version\x18\x02 \x01(\v2T.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.NextUpgrade.ToVersionR\ttoVersion\x1a\x80\x02\n" +
+	"to_version\x18\x02 \x01(\v2T.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.NextUpgrade.ToVersionR\ttoVersion\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcf\x02\n" +
 	"\tToVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\x88\x02\n" +
+	"\r_release_typeB\a\n" +
+	"\x05_time\x1a\xd7\x02\n" +
 	"\x11AvailableVersions\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
 	"\r_release_typeB\x17\n" +
 	"\x15_is_upgrade_availableB#\n" +
-	"!_participate_in_next_beta_release\x1a\x8f\x13\n" +
+	"!_participate_in_next_beta_release\x1a\xf9\x17\n" +
 	"\x06Switch\x12s\n" +
 	"\x0fcurrent_version\x18\x01 \x01(\v2J.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.CurrentVersionR\x0ecurrentVersion\x12j\n" +
 	"\flast_upgrade\x18\x02 \x01(\v2G.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgradeR\vlastUpgrade\x12j\n" +
 	"\fnext_upgrade\x18\x03 \x01(\v2G.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.NextUpgradeR\vnextUpgrade\x125\n" +
 	"\x14is_upgrade_available\x18\x04 \x01(\bH\x00R\x12isUpgradeAvailable\x88\x01\x01\x12|\n" +
 	"\x12available_versions\x18\x05 \x03(\v2M.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.AvailableVersionsR\x11availableVersions\x12K\n" +
-	" participate_in_next_beta_release\x18\x06 \x01(\bH\x01R\x1cparticipateInNextBetaRelease\x88\x01\x01\x1a\x85\x02\n" +
+	" participate_in_next_beta_release\x18\x06 \x01(\bH\x01R\x1cparticipateInNextBetaRelease\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd4\x02\n" +
 	"\x0eCurrentVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\xaf\x06\n" +
+	"\r_release_type\x1a\x9c\b\n" +
 	"\vLastUpgrade\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12v\n" +
 	"\ffrom_version\x18\x02 \x01(\v2S.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade.FromVersionR\vfromVersion\x12p\n" +
 	"\n" +
-	"to_version\x18\x03 \x01(\v2Q.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade.ToVersionR\ttoVersion\x1a\x82\x02\n" +
+	"to_version\x18\x03 \x01(\v2Q.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade.ToVersionR\ttoVersion\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd1\x02\n" +
 	"\vFromVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\x80\x02\n" +
+	"\r_release_type\x1a\xcf\x02\n" +
 	"\tToVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\xb2\x03\n" +
-	"\vNextUpgrade\x12.\n" +
-	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12p\n" +
+	"\r_release_type\x1a\xc2\x04\n" +
+	"\vNextUpgrade\x12\x17\n" +
+	"\x04time\x18\x01 \x01(\tH\x00R\x04time\x88\x01\x01\x12p\n" +
 	"\n" +
-	"to_version\x18\x02 \x01(\v2Q.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.NextUpgrade.ToVersionR\ttoVersion\x1a\x80\x02\n" +
+	"to_version\x18\x02 \x01(\v2Q.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.NextUpgrade.ToVersionR\ttoVersion\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcf\x02\n" +
 	"\tToVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\x88\x02\n" +
+	"\r_release_typeB\a\n" +
+	"\x05_time\x1a\xd7\x02\n" +
 	"\x11AvailableVersions\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
 	"\r_release_typeB\x17\n" +
 	"\x15_is_upgrade_availableB#\n" +
-	"!_participate_in_next_beta_release\x1a\x8f\x13\n" +
+	"!_participate_in_next_beta_release\x1a\xf9\x17\n" +
 	"\x06Camera\x12s\n" +
 	"\x0fcurrent_version\x18\x01 \x01(\v2J.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.CurrentVersionR\x0ecurrentVersion\x12j\n" +
 	"\flast_upgrade\x18\x02 \x01(\v2G.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgradeR\vlastUpgrade\x12j\n" +
 	"\fnext_upgrade\x18\x03 \x01(\v2G.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.NextUpgradeR\vnextUpgrade\x125\n" +
 	"\x14is_upgrade_available\x18\x04 \x01(\bH\x00R\x12isUpgradeAvailable\x88\x01\x01\x12|\n" +
 	"\x12available_versions\x18\x05 \x03(\v2M.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.AvailableVersionsR\x11availableVersions\x12K\n" +
-	" participate_in_next_beta_release\x18\x06 \x01(\bH\x01R\x1cparticipateInNextBetaRelease\x88\x01\x01\x1a\x85\x02\n" +
+	" participate_in_next_beta_release\x18\x06 \x01(\bH\x01R\x1cparticipateInNextBetaRelease\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd4\x02\n" +
 	"\x0eCurrentVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\xaf\x06\n" +
+	"\r_release_type\x1a\x9c\b\n" +
 	"\vLastUpgrade\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12v\n" +
 	"\ffrom_version\x18\x02 \x01(\v2S.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade.FromVersionR\vfromVersion\x12p\n" +
 	"\n" +
-	"to_version\x18\x03 \x01(\v2Q.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade.ToVersionR\ttoVersion\x1a\x82\x02\n" +
+	"to_version\x18\x03 \x01(\v2Q.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade.ToVersionR\ttoVersion\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd1\x02\n" +
 	"\vFromVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\x80\x02\n" +
+	"\r_release_type\x1a\xcf\x02\n" +
 	"\tToVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\xb2\x03\n" +
-	"\vNextUpgrade\x12.\n" +
-	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12p\n" +
+	"\r_release_type\x1a\xc2\x04\n" +
+	"\vNextUpgrade\x12\x17\n" +
+	"\x04time\x18\x01 \x01(\tH\x00R\x04time\x88\x01\x01\x12p\n" +
 	"\n" +
-	"to_version\x18\x02 \x01(\v2Q.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.NextUpgrade.ToVersionR\ttoVersion\x1a\x80\x02\n" +
+	"to_version\x18\x02 \x01(\v2Q.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.NextUpgrade.ToVersionR\ttoVersion\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcf\x02\n" +
 	"\tToVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\x88\x02\n" +
+	"\r_release_typeB\a\n" +
+	"\x05_time\x1a\xd7\x02\n" +
 	"\x11AvailableVersions\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
 	"\r_release_typeB\x17\n" +
 	"\x15_is_upgrade_availableB#\n" +
-	"!_participate_in_next_beta_release\x1a\xd8\x13\n" +
+	"!_participate_in_next_beta_release\x1a\xc2\x18\n" +
 	"\x0fCellularGateway\x12|\n" +
 	"\x0fcurrent_version\x18\x01 \x01(\v2S.meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.CurrentVersionR\x0ecurrentVersion\x12s\n" +
 	"\flast_upgrade\x18\x02 \x01(\v2P.meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgradeR\vlastUpgrade\x12s\n" +
 	"\fnext_upgrade\x18\x03 \x01(\v2P.meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.NextUpgradeR\vnextUpgrade\x125\n" +
 	"\x14is_upgrade_available\x18\x04 \x01(\bH\x00R\x12isUpgradeAvailable\x88\x01\x01\x12\x85\x01\n" +
 	"\x12available_versions\x18\x05 \x03(\v2V.meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.AvailableVersionsR\x11availableVersions\x12K\n" +
-	" participate_in_next_beta_release\x18\x06 \x01(\bH\x01R\x1cparticipateInNextBetaRelease\x88\x01\x01\x1a\x85\x02\n" +
+	" participate_in_next_beta_release\x18\x06 \x01(\bH\x01R\x1cparticipateInNextBetaRelease\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd4\x02\n" +
 	"\x0eCurrentVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\xc1\x06\n" +
+	"\r_release_type\x1a\xae\b\n" +
 	"\vLastUpgrade\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x7f\n" +
 	"\ffrom_version\x18\x02 \x01(\v2\\.meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade.FromVersionR\vfromVersion\x12y\n" +
 	"\n" +
-	"to_version\x18\x03 \x01(\v2Z.meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade.ToVersionR\ttoVersion\x1a\x82\x02\n" +
+	"to_version\x18\x03 \x01(\v2Z.meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade.ToVersionR\ttoVersion\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd1\x02\n" +
 	"\vFromVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\x80\x02\n" +
+	"\r_release_type\x1a\xcf\x02\n" +
 	"\tToVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\xbb\x03\n" +
-	"\vNextUpgrade\x12.\n" +
-	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12y\n" +
+	"\r_release_type\x1a\xcb\x04\n" +
+	"\vNextUpgrade\x12\x17\n" +
+	"\x04time\x18\x01 \x01(\tH\x00R\x04time\x88\x01\x01\x12y\n" +
 	"\n" +
-	"to_version\x18\x02 \x01(\v2Z.meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.NextUpgrade.ToVersionR\ttoVersion\x1a\x80\x02\n" +
+	"to_version\x18\x02 \x01(\v2Z.meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.NextUpgrade.ToVersionR\ttoVersion\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcf\x02\n" +
 	"\tToVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\x88\x02\n" +
+	"\r_release_typeB\a\n" +
+	"\x05_time\x1a\xd7\x02\n" +
 	"\x11AvailableVersions\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
 	"\r_release_typeB\x17\n" +
 	"\x15_is_upgrade_availableB#\n" +
-	"!_participate_in_next_beta_release\x1a\x8f\x13\n" +
+	"!_participate_in_next_beta_release\x1a\xf9\x17\n" +
 	"\x06Sensor\x12s\n" +
 	"\x0fcurrent_version\x18\x01 \x01(\v2J.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.CurrentVersionR\x0ecurrentVersion\x12j\n" +
 	"\flast_upgrade\x18\x02 \x01(\v2G.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgradeR\vlastUpgrade\x12j\n" +
 	"\fnext_upgrade\x18\x03 \x01(\v2G.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.NextUpgradeR\vnextUpgrade\x125\n" +
 	"\x14is_upgrade_available\x18\x04 \x01(\bH\x00R\x12isUpgradeAvailable\x88\x01\x01\x12|\n" +
 	"\x12available_versions\x18\x05 \x03(\v2M.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.AvailableVersionsR\x11availableVersions\x12K\n" +
-	" participate_in_next_beta_release\x18\x06 \x01(\bH\x01R\x1cparticipateInNextBetaRelease\x88\x01\x01\x1a\x85\x02\n" +
+	" participate_in_next_beta_release\x18\x06 \x01(\bH\x01R\x1cparticipateInNextBetaRelease\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd4\x02\n" +
 	"\x0eCurrentVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\xaf\x06\n" +
+	"\r_release_type\x1a\x9c\b\n" +
 	"\vLastUpgrade\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12v\n" +
 	"\ffrom_version\x18\x02 \x01(\v2S.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade.FromVersionR\vfromVersion\x12p\n" +
 	"\n" +
-	"to_version\x18\x03 \x01(\v2Q.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade.ToVersionR\ttoVersion\x1a\x82\x02\n" +
+	"to_version\x18\x03 \x01(\v2Q.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade.ToVersionR\ttoVersion\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd1\x02\n" +
 	"\vFromVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\x80\x02\n" +
+	"\r_release_type\x1a\xcf\x02\n" +
 	"\tToVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\xb2\x03\n" +
-	"\vNextUpgrade\x12.\n" +
-	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12p\n" +
+	"\r_release_type\x1a\xc2\x04\n" +
+	"\vNextUpgrade\x12\x17\n" +
+	"\x04time\x18\x01 \x01(\tH\x00R\x04time\x88\x01\x01\x12p\n" +
 	"\n" +
-	"to_version\x18\x02 \x01(\v2Q.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.NextUpgrade.ToVersionR\ttoVersion\x1a\x80\x02\n" +
+	"to_version\x18\x02 \x01(\v2Q.meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.NextUpgrade.ToVersionR\ttoVersion\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcf\x02\n" +
 	"\tToVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\x88\x02\n" +
+	"\r_release_typeB\a\n" +
+	"\x05_time\x1a\xd7\x02\n" +
 	"\x11AvailableVersions\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
 	"\r_release_typeB\x17\n" +
 	"\x15_is_upgrade_availableB#\n" +
-	"!_participate_in_next_beta_release\x1a\xf1\x13\n" +
+	"!_participate_in_next_beta_release\x1a\xdb\x18\n" +
 	"\x12WirelessController\x12\x7f\n" +
 	"\x0fcurrent_version\x18\x01 \x01(\v2V.meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.CurrentVersionR\x0ecurrentVersion\x12v\n" +
 	"\flast_upgrade\x18\x02 \x01(\v2S.meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgradeR\vlastUpgrade\x12v\n" +
 	"\fnext_upgrade\x18\x03 \x01(\v2S.meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.NextUpgradeR\vnextUpgrade\x125\n" +
 	"\x14is_upgrade_available\x18\x04 \x01(\bH\x00R\x12isUpgradeAvailable\x88\x01\x01\x12\x88\x01\n" +
 	"\x12available_versions\x18\x05 \x03(\v2Y.meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.AvailableVersionsR\x11availableVersions\x12K\n" +
-	" participate_in_next_beta_release\x18\x06 \x01(\bH\x01R\x1cparticipateInNextBetaRelease\x88\x01\x01\x1a\x85\x02\n" +
+	" participate_in_next_beta_release\x18\x06 \x01(\bH\x01R\x1cparticipateInNextBetaRelease\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd4\x02\n" +
 	"\x0eCurrentVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\xc8\x06\n" +
+	"\r_release_type\x1a\xb5\b\n" +
 	"\vLastUpgrade\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x82\x01\n" +
 	"\ffrom_version\x18\x02 \x01(\v2_.meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade.FromVersionR\vfromVersion\x12|\n" +
 	"\n" +
-	"to_version\x18\x03 \x01(\v2].meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade.ToVersionR\ttoVersion\x1a\x82\x02\n" +
+	"to_version\x18\x03 \x01(\v2].meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade.ToVersionR\ttoVersion\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd1\x02\n" +
 	"\vFromVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\x80\x02\n" +
+	"\r_release_type\x1a\xcf\x02\n" +
 	"\tToVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\xbe\x03\n" +
-	"\vNextUpgrade\x12.\n" +
-	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12|\n" +
+	"\r_release_type\x1a\xce\x04\n" +
+	"\vNextUpgrade\x12\x17\n" +
+	"\x04time\x18\x01 \x01(\tH\x00R\x04time\x88\x01\x01\x12|\n" +
 	"\n" +
-	"to_version\x18\x02 \x01(\v2].meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.NextUpgrade.ToVersionR\ttoVersion\x1a\x80\x02\n" +
+	"to_version\x18\x02 \x01(\v2].meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.NextUpgrade.ToVersionR\ttoVersion\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcf\x02\n" +
 	"\tToVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\x88\x02\n" +
+	"\r_release_typeB\a\n" +
+	"\x05_time\x1a\xd7\x02\n" +
 	"\x11AvailableVersions\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
 	"\r_release_typeB\x17\n" +
 	"\x15_is_upgrade_availableB#\n" +
-	"!_participate_in_next_beta_release\x1a\xf6\x13\n" +
+	"!_participate_in_next_beta_release\x1a\xe0\x18\n" +
 	"\rCampusGateway\x12z\n" +
 	"\x0fcurrent_version\x18\x01 \x01(\v2Q.meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.CurrentVersionR\x0ecurrentVersion\x12q\n" +
 	"\flast_upgrade\x18\x02 \x01(\v2N.meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgradeR\vlastUpgrade\x12q\n" +
 	"\fnext_upgrade\x18\x03 \x01(\v2N.meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.NextUpgradeR\vnextUpgrade\x125\n" +
 	"\x14is_upgrade_available\x18\x04 \x01(\bH\x00R\x12isUpgradeAvailable\x88\x01\x01\x12\x83\x01\n" +
 	"\x12available_versions\x18\x05 \x03(\v2T.meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.AvailableVersionsR\x11availableVersions\x12K\n" +
-	" participate_in_next_beta_release\x18\x06 \x01(\bH\x01R\x1cparticipateInNextBetaRelease\x88\x01\x01\x1a\x85\x02\n" +
+	" participate_in_next_beta_release\x18\x06 \x01(\bH\x01R\x1cparticipateInNextBetaRelease\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd4\x02\n" +
 	"\x0eCurrentVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\xbd\x06\n" +
+	"\r_release_type\x1a\xaa\b\n" +
 	"\vLastUpgrade\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12}\n" +
 	"\ffrom_version\x18\x02 \x01(\v2Z.meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade.FromVersionR\vfromVersion\x12w\n" +
 	"\n" +
-	"to_version\x18\x03 \x01(\v2X.meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade.ToVersionR\ttoVersion\x1a\x82\x02\n" +
+	"to_version\x18\x03 \x01(\v2X.meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade.ToVersionR\ttoVersion\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd1\x02\n" +
 	"\vFromVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\x80\x02\n" +
+	"\r_release_type\x1a\xcf\x02\n" +
 	"\tToVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\xe7\x03\n" +
-	"\vNextUpgrade\x12.\n" +
-	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1f\n" +
-	"\bstrategy\x18\x02 \x01(\tH\x00R\bstrategy\x88\x01\x01\x12w\n" +
+	"\r_release_type\x1a\xf7\x04\n" +
+	"\vNextUpgrade\x12\x17\n" +
+	"\x04time\x18\x01 \x01(\tH\x00R\x04time\x88\x01\x01\x12\x1f\n" +
+	"\bstrategy\x18\x02 \x01(\tH\x01R\bstrategy\x88\x01\x01\x12w\n" +
 	"\n" +
-	"to_version\x18\x03 \x01(\v2X.meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.NextUpgrade.ToVersionR\ttoVersion\x1a\x80\x02\n" +
+	"to_version\x18\x03 \x01(\v2X.meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.NextUpgrade.ToVersionR\ttoVersion\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcf\x02\n" +
 	"\tToVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_typeB\v\n" +
-	"\t_strategy\x1a\x88\x02\n" +
+	"\r_release_typeB\a\n" +
+	"\x05_timeB\v\n" +
+	"\t_strategy\x1a\xd7\x02\n" +
 	"\x11AvailableVersions\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
 	"\r_release_typeB\x17\n" +
 	"\x15_is_upgrade_availableB#\n" +
-	"!_participate_in_next_beta_release\x1a\xc8\x13\n" +
+	"!_participate_in_next_beta_release\x1a\xb2\x18\n" +
 	"\rSecureConnect\x12z\n" +
 	"\x0fcurrent_version\x18\x01 \x01(\v2Q.meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.CurrentVersionR\x0ecurrentVersion\x12q\n" +
 	"\flast_upgrade\x18\x02 \x01(\v2N.meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgradeR\vlastUpgrade\x12q\n" +
 	"\fnext_upgrade\x18\x03 \x01(\v2N.meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.NextUpgradeR\vnextUpgrade\x125\n" +
 	"\x14is_upgrade_available\x18\x04 \x01(\bH\x00R\x12isUpgradeAvailable\x88\x01\x01\x12\x83\x01\n" +
 	"\x12available_versions\x18\x05 \x03(\v2T.meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.AvailableVersionsR\x11availableVersions\x12K\n" +
-	" participate_in_next_beta_release\x18\x06 \x01(\bH\x01R\x1cparticipateInNextBetaRelease\x88\x01\x01\x1a\x85\x02\n" +
+	" participate_in_next_beta_release\x18\x06 \x01(\bH\x01R\x1cparticipateInNextBetaRelease\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd4\x02\n" +
 	"\x0eCurrentVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\xbd\x06\n" +
+	"\r_release_type\x1a\xaa\b\n" +
 	"\vLastUpgrade\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12}\n" +
 	"\ffrom_version\x18\x02 \x01(\v2Z.meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade.FromVersionR\vfromVersion\x12w\n" +
 	"\n" +
-	"to_version\x18\x03 \x01(\v2X.meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade.ToVersionR\ttoVersion\x1a\x82\x02\n" +
+	"to_version\x18\x03 \x01(\v2X.meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade.ToVersionR\ttoVersion\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd1\x02\n" +
 	"\vFromVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\x80\x02\n" +
+	"\r_release_type\x1a\xcf\x02\n" +
 	"\tToVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\xb9\x03\n" +
-	"\vNextUpgrade\x12.\n" +
-	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12w\n" +
+	"\r_release_type\x1a\xc9\x04\n" +
+	"\vNextUpgrade\x12\x17\n" +
+	"\x04time\x18\x01 \x01(\tH\x00R\x04time\x88\x01\x01\x12w\n" +
 	"\n" +
-	"to_version\x18\x02 \x01(\v2X.meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.NextUpgrade.ToVersionR\ttoVersion\x1a\x80\x02\n" +
+	"to_version\x18\x02 \x01(\v2X.meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.NextUpgrade.ToVersionR\ttoVersion\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcf\x02\n" +
 	"\tToVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1a\x88\x02\n" +
+	"\r_release_typeB\a\n" +
+	"\x05_time\x1a\xd7\x02\n" +
 	"\x11AvailableVersions\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
 	"\r_release_typeB\x17\n" +
 	"\x15_is_upgrade_availableB#\n" +
-	"!_participate_in_next_beta_releaseB\v\n" +
-	"\t_timezone\"\x8e8\n" +
-	"$UpdateNetworkFirmwareUpgradesRequest\x12\"\n" +
-	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12m\n" +
-	"\x0eupgrade_window\x18\x02 \x01(\v2F.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.UpgradeWindowR\rupgradeWindow\x12\x1f\n" +
-	"\btimezone\x18\x03 \x01(\tH\x01R\btimezone\x88\x01\x01\x12]\n" +
-	"\bproducts\x18\x04 \x01(\v2A.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.ProductsR\bproducts\x12\x98\x01\n" +
-	"\x1dfeature_loss_acknowledgements\x18\x05 \x03(\v2T.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.FeatureLossAcknowledgementsR\x1bfeatureLossAcknowledgements\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1ay\n" +
-	"\rUpgradeWindow\x12#\n" +
-	"\vday_of_week\x18\x01 \x01(\tH\x00R\tdayOfWeek\x88\x01\x01\x12#\n" +
-	"\vhour_of_day\x18\x02 \x01(\tH\x01R\thourOfDay\x88\x01\x01B\x0e\n" +
-	"\f_day_of_weekB\x0e\n" +
-	"\f_hour_of_day\x1a\xc90\n" +
-	"\bProducts\x12f\n" +
-	"\bwireless\x18\x01 \x01(\v2J.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.WirelessR\bwireless\x12i\n" +
-	"\tappliance\x18\x02 \x01(\v2K.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.ApplianceR\tappliance\x12`\n" +
-	"\x06switch\x18\x03 \x01(\v2H.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.SwitchR\x06switch\x12`\n" +
-	"\x06camera\x18\x04 \x01(\v2H.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.CameraR\x06camera\x12|\n" +
-	"\x10cellular_gateway\x18\x05 \x01(\v2Q.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.CellularGatewayR\x0fcellularGateway\x12`\n" +
-	"\x06sensor\x18\x06 \x01(\v2H.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.SensorR\x06sensor\x12\x85\x01\n" +
-	"\x13wireless_controller\x18\a \x01(\v2T.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.WirelessControllerR\x12wirelessController\x12v\n" +
-	"\x0ecampus_gateway\x18\b \x01(\v2O.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.CampusGatewayR\rcampusGateway\x12v\n" +
-	"\x0esecure_connect\x18\t \x01(\v2O.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.SecureConnectR\rsecureConnect\x12y\n" +
-	"\x0fswitch_catalyst\x18\n" +
-	" \x01(\v2P.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.SwitchCatalystR\x0eswitchCatalyst\x1a\xc2\x05\n" +
-	"\bWireless\x12y\n" +
-	"\fnext_upgrade\x18\x01 \x01(\v2V.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Wireless.NextUpgradeR\vnextUpgrade\x12K\n" +
-	" participate_in_next_beta_release\x18\x02 \x01(\bH\x00R\x1cparticipateInNextBetaRelease\x88\x01\x01\x1a\xc8\x03\n" +
-	"\vNextUpgrade\x12\x1f\n" +
-	"\bstrategy\x18\x01 \x01(\tH\x00R\bstrategy\x88\x01\x01\x12\x84\x01\n" +
-	"\vpredownload\x18\x02 \x01(\v2b.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Wireless.NextUpgrade.PredownloadR\vpredownload\x12\x17\n" +
-	"\x04time\x18\x03 \x01(\tH\x01R\x04time\x88\x01\x01\x12\x7f\n" +
-	"\n" +
-	"to_version\x18\x04 \x01(\v2`.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Wireless.NextUpgrade.ToVersionR\ttoVersion\x1a8\n" +
-	"\vPredownload\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a'\n" +
-	"\tToVersion\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\v\n" +
-	"\t_strategyB\a\n" +
-	"\x05_timeB#\n" +
-	"!_participate_in_next_beta_release\x1a\xd7\x03\n" +
-	"\tAppliance\x12z\n" +
-	"\fnext_upgrade\x18\x01 \x01(\v2W.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Appliance.NextUpgradeR\vnextUpgrade\x12K\n" +
-	" participate_in_next_beta_release\x18\x02 \x01(\bH\x00R\x1cparticipateInNextBetaRelease\x88\x01\x01\x1a\xdb\x01\n" +
+	"!_participate_in_next_beta_release\x1a\xb8\x05\n" +
+	"\x0eSwitchCatalyst\x12r\n" +
+	"\fnext_upgrade\x18\x01 \x01(\v2O.meraki.networks.v1.NetworkFirmwareUpgrades.Products.SwitchCatalyst.NextUpgradeR\vnextUpgrade\x12K\n" +
+	" participate_in_next_beta_release\x18\x02 \x01(\bH\x00R\x1cparticipateInNextBetaRelease\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf0\x02\n" +
 	"\vNextUpgrade\x12\x17\n" +
-	"\x04time\x18\x01 \x01(\tH\x00R\x04time\x88\x01\x01\x12\x80\x01\n" +
+	"\x04time\x18\x01 \x01(\tH\x00R\x04time\x88\x01\x01\x12x\n" +
 	"\n" +
-	"to_version\x18\x02 \x01(\v2a.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Appliance.NextUpgrade.ToVersionR\ttoVersion\x1a'\n" +
+	"to_version\x18\x02 \x01(\v2Y.meraki.networks.v1.NetworkFirmwareUpgrades.Products.SwitchCatalyst.NextUpgrade.ToVersionR\ttoVersion\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1av\n" +
 	"\tToVersion\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_timeB#\n" +
-	"!_participate_in_next_beta_release\x1a\xcd\x03\n" +
-	"\x06Switch\x12w\n" +
-	"\fnext_upgrade\x18\x01 \x01(\v2T.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Switch.NextUpgradeR\vnextUpgrade\x12K\n" +
-	" participate_in_next_beta_release\x18\x02 \x01(\bH\x00R\x1cparticipateInNextBetaRelease\x88\x01\x01\x1a\xd7\x01\n" +
-	"\vNextUpgrade\x12\x17\n" +
-	"\x04time\x18\x01 \x01(\tH\x00R\x04time\x88\x01\x01\x12}\n" +
-	"\n" +
-	"to_version\x18\x02 \x01(\v2^.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Switch.NextUpgrade.ToVersionR\ttoVersion\x1a'\n" +
-	"\tToVersion\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_timeB#\n" +
-	"!_participate_in_next_beta_release\x1a\xcd\x03\n" +
-	"\x06Camera\x12w\n" +
-	"\fnext_upgrade\x18\x01 \x01(\v2T.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Camera.NextUpgradeR\vnextUpgrade\x12K\n" +
-	" participate_in_next_beta_release\x18\x02 \x01(\bH\x00R\x1cparticipateInNextBetaRelease\x88\x01\x01\x1a\xd7\x01\n" +
-	"\vNextUpgrade\x12\x17\n" +
-	"\x04time\x18\x01 \x01(\tH\x00R\x04time\x88\x01\x01\x12}\n" +
-	"\n" +
-	"to_version\x18\x02 \x01(\v2^.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Camera.NextUpgrade.ToVersionR\ttoVersion\x1a'\n" +
-	"\tToVersion\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_timeB#\n" +
-	"!_participate_in_next_beta_release\x1a\xea\x03\n" +
-	"\x0fCellularGateway\x12\x80\x01\n" +
-	"\fnext_upgrade\x18\x01 \x01(\v2].meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.CellularGateway.NextUpgradeR\vnextUpgrade\x12K\n" +
-	" participate_in_next_beta_release\x18\x02 \x01(\bH\x00R\x1cparticipateInNextBetaRelease\x88\x01\x01\x1a\xe1\x01\n" +
-	"\vNextUpgrade\x12\x17\n" +
-	"\x04time\x18\x01 \x01(\tH\x00R\x04time\x88\x01\x01\x12\x86\x01\n" +
-	"\n" +
-	"to_version\x18\x02 \x01(\v2g.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.CellularGateway.NextUpgrade.ToVersionR\ttoVersion\x1a'\n" +
-	"\tToVersion\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_timeB#\n" +
-	"!_participate_in_next_beta_release\x1a\xcd\x03\n" +
-	"\x06Sensor\x12w\n" +
-	"\fnext_upgrade\x18\x01 \x01(\v2T.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Sensor.NextUpgradeR\vnextUpgrade\x12K\n" +
-	" participate_in_next_beta_release\x18\x02 \x01(\bH\x00R\x1cparticipateInNextBetaRelease\x88\x01\x01\x1a\xd7\x01\n" +
-	"\vNextUpgrade\x12\x17\n" +
-	"\x04time\x18\x01 \x01(\tH\x00R\x04time\x88\x01\x01\x12}\n" +
-	"\n" +
-	"to_version\x18\x02 \x01(\v2^.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Sensor.NextUpgrade.ToVersionR\ttoVersion\x1a'\n" +
-	"\tToVersion\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_timeB#\n" +
-	"!_participate_in_next_beta_release\x1a\xf3\x03\n" +
-	"\x12WirelessController\x12\x83\x01\n" +
-	"\fnext_upgrade\x18\x01 \x01(\v2`.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.WirelessController.NextUpgradeR\vnextUpgrade\x12K\n" +
-	" participate_in_next_beta_release\x18\x02 \x01(\bH\x00R\x1cparticipateInNextBetaRelease\x88\x01\x01\x1a\xe4\x01\n" +
-	"\vNextUpgrade\x12\x17\n" +
-	"\x04time\x18\x01 \x01(\tH\x00R\x04time\x88\x01\x01\x12\x89\x01\n" +
-	"\n" +
-	"to_version\x18\x02 \x01(\v2j.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.WirelessController.NextUpgrade.ToVersionR\ttoVersion\x1a'\n" +
-	"\tToVersion\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_timeB#\n" +
-	"!_participate_in_next_beta_release\x1a\x91\x04\n" +
-	"\rCampusGateway\x12~\n" +
-	"\fnext_upgrade\x18\x01 \x01(\v2[.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.CampusGateway.NextUpgradeR\vnextUpgrade\x12K\n" +
-	" participate_in_next_beta_release\x18\x02 \x01(\bH\x00R\x1cparticipateInNextBetaRelease\x88\x01\x01\x1a\x8d\x02\n" +
-	"\vNextUpgrade\x12\x1f\n" +
-	"\bstrategy\x18\x01 \x01(\tH\x00R\bstrategy\x88\x01\x01\x12\x17\n" +
-	"\x04time\x18\x02 \x01(\tH\x01R\x04time\x88\x01\x01\x12\x84\x01\n" +
-	"\n" +
-	"to_version\x18\x03 \x01(\v2e.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.CampusGateway.NextUpgrade.ToVersionR\ttoVersion\x1a'\n" +
-	"\tToVersion\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\v\n" +
-	"\t_strategyB\a\n" +
-	"\x05_timeB#\n" +
-	"!_participate_in_next_beta_release\x1a\xe3\x03\n" +
-	"\rSecureConnect\x12~\n" +
-	"\fnext_upgrade\x18\x01 \x01(\v2[.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.SecureConnect.NextUpgradeR\vnextUpgrade\x12K\n" +
-	" participate_in_next_beta_release\x18\x02 \x01(\bH\x00R\x1cparticipateInNextBetaRelease\x88\x01\x01\x1a\xdf\x01\n" +
-	"\vNextUpgrade\x12\x17\n" +
-	"\x04time\x18\x01 \x01(\tH\x00R\x04time\x88\x01\x01\x12\x84\x01\n" +
-	"\n" +
-	"to_version\x18\x02 \x01(\v2e.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.SecureConnect.NextUpgrade.ToVersionR\ttoVersion\x1a'\n" +
-	"\tToVersion\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_timeB#\n" +
-	"!_participate_in_next_beta_release\x1a\xe6\x03\n" +
-	"\x0eSwitchCatalyst\x12\x7f\n" +
-	"\fnext_upgrade\x18\x01 \x01(\v2\\.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.SwitchCatalyst.NextUpgradeR\vnextUpgrade\x12K\n" +
-	" participate_in_next_beta_release\x18\x02 \x01(\bH\x00R\x1cparticipateInNextBetaRelease\x88\x01\x01\x1a\xe0\x01\n" +
-	"\vNextUpgrade\x12\x17\n" +
-	"\x04time\x18\x01 \x01(\tH\x00R\x04time\x88\x01\x01\x12\x85\x01\n" +
-	"\n" +
-	"to_version\x18\x02 \x01(\v2f.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.SwitchCatalyst.NextUpgrade.ToVersionR\ttoVersion\x1a'\n" +
-	"\tToVersion\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_timeB#\n" +
-	"!_participate_in_next_beta_release\x1a\xc8\x01\n" +
+	"!_participate_in_next_beta_release\x1a\x97\x02\n" +
 	"\x1bFeatureLossAcknowledgements\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12&\n" +
 	"\fproduct_type\x18\x02 \x01(\tH\x01R\vproductType\x88\x01\x01\x12=\n" +
-	"\x1bremoved_feature_check_names\x18\x03 \x03(\tR\x18removedFeatureCheckNamesB\r\n" +
+	"\x1bremoved_feature_check_names\x18\x03 \x03(\tR\x18removedFeatureCheckNames\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x0f\n" +
-	"\r_product_typeB\r\n" +
+	"\r_product_typeB\v\n" +
+	"\t_timezone\"\xee\x04\n" +
+	"$UpdateNetworkFirmwareUpgradesRequest\x12\"\n" +
+	"\n" +
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12`\n" +
+	"\x0eupgrade_window\x18\x02 \x01(\v29.meraki.networks.v1.NetworkFirmwareUpgrades.UpgradeWindowR\rupgradeWindow\x12\x1f\n" +
+	"\btimezone\x18\x03 \x01(\tH\x01R\btimezone\x88\x01\x01\x12P\n" +
+	"\bproducts\x18\x04 \x01(\v24.meraki.networks.v1.NetworkFirmwareUpgrades.ProductsR\bproducts\x12\x8b\x01\n" +
+	"\x1dfeature_loss_acknowledgements\x18\x05 \x03(\v2G.meraki.networks.v1.NetworkFirmwareUpgrades.FeatureLossAcknowledgementsR\x1bfeatureLossAcknowledgements\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\v\n" +
-	"\t_timezone\"\xce\x06\n" +
+	"\t_timezone\"\xf9\x04\n" +
 	",CreateNetworkFirmwareUpgradesRollbackRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1d\n" +
 	"\aproduct\x18\x02 \x01(\tH\x01R\aproduct\x88\x01\x01\x12.\n" +
-	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12b\n" +
-	"\areasons\x18\x04 \x03(\v2H.meraki.networks.v1.CreateNetworkFirmwareUpgradesRollbackRequest.ReasonsR\areasons\x12i\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12U\n" +
+	"\areasons\x18\x04 \x03(\v2;.meraki.networks.v1.NetworkFirmwareUpgradesRollback.ReasonsR\areasons\x12\\\n" +
 	"\n" +
-	"to_version\x18\x05 \x01(\v2J.meraki.networks.v1.CreateNetworkFirmwareUpgradesRollbackRequest.ToVersionR\ttoVersion\x12n\n" +
-	"\vpredownload\x18\x06 \x01(\v2L.meraki.networks.v1.CreateNetworkFirmwareUpgradesRollbackRequest.PredownloadR\vpredownload\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1ab\n" +
-	"\aReasons\x12\x1f\n" +
-	"\bcategory\x18\x01 \x01(\tH\x00R\bcategory\x88\x01\x01\x12\x1d\n" +
-	"\acomment\x18\x02 \x01(\tH\x01R\acomment\x88\x01\x01B\v\n" +
-	"\t_categoryB\n" +
-	"\n" +
-	"\b_comment\x1a'\n" +
-	"\tToVersion\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a8\n" +
-	"\vPredownload\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\r\n" +
+	"to_version\x18\x05 \x01(\v2=.meraki.networks.v1.NetworkFirmwareUpgradesRollback.ToVersionR\ttoVersion\x12a\n" +
+	"\vpredownload\x18\x06 \x01(\v2?.meraki.networks.v1.NetworkFirmwareUpgradesRollback.PredownloadR\vpredownload\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\n" +
 	"\n" +
-	"\b_product\"\xa1\a\n" +
+	"\b_product\"\xdf\t\n" +
 	"\x1fNetworkFirmwareUpgradesRollback\x12\x1d\n" +
 	"\aproduct\x18\x01 \x01(\tH\x00R\aproduct\x88\x01\x01\x12\x1b\n" +
 	"\x06status\x18\x02 \x01(\tH\x01R\x06status\x88\x01\x01\x12-\n" +
@@ -12764,26 +11028,30 @@ const file_meraki_networks_v1_firmware_upgrades_proto_rawDesc = "" +
 	"\n" +
 	"to_version\x18\x05 \x01(\v2=.meraki.networks.v1.NetworkFirmwareUpgradesRollback.ToVersionR\ttoVersion\x12U\n" +
 	"\areasons\x18\x06 \x03(\v2;.meraki.networks.v1.NetworkFirmwareUpgradesRollback.ReasonsR\areasons\x12a\n" +
-	"\vpredownload\x18\a \x01(\v2?.meraki.networks.v1.NetworkFirmwareUpgradesRollback.PredownloadR\vpredownload\x1a\x80\x02\n" +
+	"\vpredownload\x18\a \x01(\v2?.meraki.networks.v1.NetworkFirmwareUpgradesRollback.PredownloadR\vpredownload\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcf\x02\n" +
 	"\tToVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x02 \x01(\tH\x01R\bfirmware\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x03 \x01(\tH\x02R\tshortName\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_firmwareB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_type\x1ab\n" +
+	"\r_release_type\x1a\xb1\x01\n" +
 	"\aReasons\x12\x1f\n" +
 	"\bcategory\x18\x01 \x01(\tH\x00R\bcategory\x88\x01\x01\x12\x1d\n" +
-	"\acomment\x18\x02 \x01(\tH\x01R\acomment\x88\x01\x01B\v\n" +
+	"\acomment\x18\x02 \x01(\tH\x01R\acomment\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_categoryB\n" +
 	"\n" +
-	"\b_comment\x1a8\n" +
+	"\b_comment\x1a\x87\x01\n" +
 	"\vPredownload\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\n" +
 	"\n" +
@@ -12793,146 +11061,134 @@ const file_meraki_networks_v1_firmware_upgrades_proto_rawDesc = "" +
 	"-GetNetworkFirmwareUpgradesStagedEventsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xf4\v\n" +
+	"\v_network_id\"\xf3\x16\n" +
 	"#NetworkFirmwareUpgradesStagedEvents\x12\\\n" +
 	"\bproducts\x18\x01 \x01(\v2@.meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.ProductsR\bproducts\x12V\n" +
 	"\x06stages\x18\x02 \x03(\v2>.meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.StagesR\x06stages\x12Y\n" +
-	"\areasons\x18\x03 \x03(\v2?.meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.ReasonsR\areasons\x1a\xd8\x03\n" +
+	"\areasons\x18\x03 \x03(\v2?.meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.ReasonsR\areasons\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcf\v\n" +
 	"\bProducts\x12_\n" +
-	"\x06switch\x18\x01 \x01(\v2G.meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.SwitchR\x06switch\x1a\xea\x02\n" +
+	"\x06switch\x18\x01 \x01(\v2G.meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.SwitchR\x06switch\x12x\n" +
+	"\x0fswitch_catalyst\x18\x02 \x01(\v2O.meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.SwitchCatalystR\x0eswitchCatalyst\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd8\x04\n" +
 	"\x06Switch\x12v\n" +
-	"\fnext_upgrade\x18\x01 \x01(\v2S.meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.Switch.NextUpgradeR\vnextUpgrade\x1a\xe7\x01\n" +
+	"\fnext_upgrade\x18\x01 \x01(\v2S.meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.Switch.NextUpgradeR\vnextUpgrade\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x86\x03\n" +
 	"\vNextUpgrade\x12|\n" +
 	"\n" +
-	"to_version\x18\x01 \x01(\v2].meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.Switch.NextUpgrade.ToVersionR\ttoVersion\x1aZ\n" +
+	"to_version\x18\x01 \x01(\v2].meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.Switch.NextUpgrade.ToVersionR\ttoVersion\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa9\x01\n" +
 	"\tToVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"short_name\x18\x02 \x01(\tH\x01R\tshortName\x88\x01\x01B\x05\n" +
+	"short_name\x18\x02 \x01(\tH\x01R\tshortName\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\r\n" +
-	"\v_short_name\x1a\xfc\x04\n" +
+	"\v_short_name\x1a\xbd\x04\n" +
+	"\x0eSwitchCatalyst\x12~\n" +
+	"\fnext_upgrade\x18\x01 \x01(\v2[.meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.SwitchCatalyst.NextUpgradeR\vnextUpgrade\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdb\x02\n" +
+	"\vNextUpgrade\x12\x84\x01\n" +
+	"\n" +
+	"to_version\x18\x01 \x01(\v2e.meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.SwitchCatalyst.NextUpgrade.ToVersionR\ttoVersion\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1av\n" +
+	"\tToVersion\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xe5\x06\n" +
 	"\x06Stages\x12Z\n" +
 	"\x05group\x18\x01 \x01(\v2D.meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages.GroupR\x05group\x12i\n" +
 	"\n" +
 	"milestones\x18\x02 \x01(\v2I.meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages.MilestonesR\n" +
 	"milestones\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x00R\x06status\x88\x01\x01\x1a|\n" +
+	"\x06status\x18\x03 \x01(\tH\x00R\x06status\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcb\x01\n" +
 	"\x05Group\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01B\x05\n" +
+	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x0e\n" +
-	"\f_description\x1a\x84\x02\n" +
+	"\f_description\x1a\xce\x02\n" +
 	"\n" +
-	"Milestones\x12?\n" +
-	"\rscheduled_for\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\fscheduledFor\x129\n" +
+	"Milestones\x12(\n" +
+	"\rscheduled_for\x18\x01 \x01(\tH\x00R\fscheduledFor\x88\x01\x01\x129\n" +
 	"\n" +
 	"started_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12=\n" +
 	"\fcompleted_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAt\x12;\n" +
 	"\vcanceled_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"canceledAtB\t\n" +
-	"\a_status\x1ab\n" +
+	"canceledAt\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
+	"\x0e_scheduled_forB\t\n" +
+	"\a_status\x1a\xb1\x01\n" +
 	"\aReasons\x12\x1f\n" +
 	"\bcategory\x18\x01 \x01(\tH\x00R\bcategory\x88\x01\x01\x12\x1d\n" +
-	"\acomment\x18\x02 \x01(\tH\x01R\acomment\x88\x01\x01B\v\n" +
+	"\acomment\x18\x02 \x01(\tH\x01R\acomment\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_categoryB\n" +
 	"\n" +
-	"\b_comment\"\xd8\r\n" +
+	"\b_comment\"\xbf\x03\n" +
 	"/CreateNetworkFirmwareUpgradesStagedEventRequest\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12h\n" +
-	"\bproducts\x18\x02 \x01(\v2L.meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.ProductsR\bproducts\x12b\n" +
-	"\x06stages\x18\x03 \x03(\v2J.meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.StagesR\x06stages\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xbe\a\n" +
-	"\bProducts\x12k\n" +
-	"\x06switch\x18\x01 \x01(\v2S.meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Products.SwitchR\x06switch\x12\x84\x01\n" +
-	"\x0fswitch_catalyst\x18\x02 \x01(\v2[.meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Products.SwitchCatalystR\x0eswitchCatalyst\x1a\xd1\x02\n" +
-	"\x06Switch\x12\x82\x01\n" +
-	"\fnext_upgrade\x18\x01 \x01(\v2_.meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Products.Switch.NextUpgradeR\vnextUpgrade\x1a\xc1\x01\n" +
-	"\vNextUpgrade\x12\x88\x01\n" +
-	"\n" +
-	"to_version\x18\x01 \x01(\v2i.meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Products.Switch.NextUpgrade.ToVersionR\ttoVersion\x1a'\n" +
-	"\tToVersion\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xe9\x02\n" +
-	"\x0eSwitchCatalyst\x12\x8a\x01\n" +
-	"\fnext_upgrade\x18\x01 \x01(\v2g.meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Products.SwitchCatalyst.NextUpgradeR\vnextUpgrade\x1a\xc9\x01\n" +
-	"\vNextUpgrade\x12\x90\x01\n" +
-	"\n" +
-	"to_version\x18\x01 \x01(\v2q.meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Products.SwitchCatalyst.NextUpgrade.ToVersionR\ttoVersion\x1a'\n" +
-	"\tToVersion\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xd6\x02\n" +
-	"\x06Stages\x12f\n" +
-	"\x05group\x18\x01 \x01(\v2P.meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Stages.GroupR\x05group\x12u\n" +
-	"\n" +
-	"milestones\x18\x02 \x01(\v2U.meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Stages.MilestonesR\n" +
-	"milestones\x1a#\n" +
-	"\x05Group\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1aH\n" +
-	"\n" +
-	"Milestones\x12(\n" +
-	"\rscheduled_for\x18\x01 \x01(\tH\x00R\fscheduledFor\x88\x01\x01B\x10\n" +
-	"\x0e_scheduled_forB\r\n" +
-	"\v_network_id\"\xb1\x05\n" +
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\\\n" +
+	"\bproducts\x18\x02 \x01(\v2@.meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.ProductsR\bproducts\x12V\n" +
+	"\x06stages\x18\x03 \x03(\v2>.meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.StagesR\x06stages\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_network_id\"\xe2\x02\n" +
 	"0UpdateNetworkFirmwareUpgradesStagedEventsRequest\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12c\n" +
-	"\x06stages\x18\x02 \x03(\v2K.meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedEventsRequest.StagesR\x06stages\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xd8\x02\n" +
-	"\x06Stages\x12g\n" +
-	"\x05group\x18\x01 \x01(\v2Q.meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedEventsRequest.Stages.GroupR\x05group\x12v\n" +
-	"\n" +
-	"milestones\x18\x02 \x01(\v2V.meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedEventsRequest.Stages.MilestonesR\n" +
-	"milestones\x1a#\n" +
-	"\x05Group\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1aH\n" +
-	"\n" +
-	"Milestones\x12(\n" +
-	"\rscheduled_for\x18\x01 \x01(\tH\x00R\fscheduledFor\x88\x01\x01B\x10\n" +
-	"\x0e_scheduled_forB\r\n" +
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12V\n" +
+	"\x06stages\x18\x02 \x03(\v2>.meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.StagesR\x06stages\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_id\"d\n" +
 	"/DeferNetworkFirmwareUpgradesStagedEventsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xeb\f\n" +
+	"\v_network_id\"\xb5\x12\n" +
 	"0DeferNetworkFirmwareUpgradesStagedEventsResponse\x12i\n" +
 	"\bproducts\x18\x01 \x01(\v2M.meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.ProductsR\bproducts\x12c\n" +
 	"\x06stages\x18\x02 \x03(\v2K.meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.StagesR\x06stages\x12f\n" +
-	"\areasons\x18\x03 \x03(\v2L.meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.ReasonsR\areasons\x1a\x81\x04\n" +
+	"\areasons\x18\x03 \x03(\v2L.meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.ReasonsR\areasons\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbe\x06\n" +
 	"\bProducts\x12l\n" +
-	"\x06switch\x18\x01 \x01(\v2T.meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.SwitchR\x06switch\x1a\x86\x03\n" +
+	"\x06switch\x18\x01 \x01(\v2T.meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.SwitchR\x06switch\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf4\x04\n" +
 	"\x06Switch\x12\x83\x01\n" +
-	"\fnext_upgrade\x18\x01 \x01(\v2`.meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgradeR\vnextUpgrade\x1a\xf5\x01\n" +
+	"\fnext_upgrade\x18\x01 \x01(\v2`.meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgradeR\vnextUpgrade\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x94\x03\n" +
 	"\vNextUpgrade\x12\x89\x01\n" +
 	"\n" +
-	"to_version\x18\x01 \x01(\v2j.meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade.ToVersionR\ttoVersion\x1aZ\n" +
+	"to_version\x18\x01 \x01(\v2j.meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade.ToVersionR\ttoVersion\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa9\x01\n" +
 	"\tToVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"short_name\x18\x02 \x01(\tH\x01R\tshortName\x88\x01\x01B\x05\n" +
+	"short_name\x18\x02 \x01(\tH\x01R\tshortName\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\r\n" +
-	"\v_short_name\x1a\x96\x05\n" +
+	"\v_short_name\x1a\x84\a\n" +
 	"\x06Stages\x12g\n" +
 	"\x05group\x18\x01 \x01(\v2Q.meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages.GroupR\x05group\x12v\n" +
 	"\n" +
 	"milestones\x18\x02 \x01(\v2V.meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages.MilestonesR\n" +
 	"milestones\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x00R\x06status\x88\x01\x01\x1a|\n" +
+	"\x06status\x18\x03 \x01(\tH\x00R\x06status\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcb\x01\n" +
 	"\x05Group\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01B\x05\n" +
+	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x0e\n" +
-	"\f_description\x1a\x84\x02\n" +
+	"\f_description\x1a\xd3\x02\n" +
 	"\n" +
 	"Milestones\x12?\n" +
 	"\rscheduled_for\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\fscheduledFor\x129\n" +
@@ -12940,141 +11196,129 @@ const file_meraki_networks_v1_firmware_upgrades_proto_rawDesc = "" +
 	"started_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12=\n" +
 	"\fcompleted_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAt\x12;\n" +
 	"\vcanceled_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"canceledAtB\t\n" +
-	"\a_status\x1ab\n" +
+	"canceledAt\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_status\x1a\xb1\x01\n" +
 	"\aReasons\x12\x1f\n" +
 	"\bcategory\x18\x01 \x01(\tH\x00R\bcategory\x88\x01\x01\x12\x1d\n" +
-	"\acomment\x18\x02 \x01(\tH\x01R\acomment\x88\x01\x01B\v\n" +
+	"\acomment\x18\x02 \x01(\tH\x01R\acomment\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_categoryB\n" +
 	"\n" +
-	"\b_comment\"\x8c\a\n" +
+	"\b_comment\"\xe2\x03\n" +
 	"3RollbacksNetworkFirmwareUpgradesStagedEventsRequest\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12f\n" +
-	"\x06stages\x18\x02 \x03(\v2N.meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsRequest.StagesR\x06stages\x12i\n" +
-	"\areasons\x18\x03 \x03(\v2O.meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsRequest.ReasonsR\areasons\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xde\x02\n" +
-	"\x06Stages\x12j\n" +
-	"\x05group\x18\x01 \x01(\v2T.meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsRequest.Stages.GroupR\x05group\x12y\n" +
-	"\n" +
-	"milestones\x18\x02 \x01(\v2Y.meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsRequest.Stages.MilestonesR\n" +
-	"milestones\x1a#\n" +
-	"\x05Group\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1aH\n" +
-	"\n" +
-	"Milestones\x12(\n" +
-	"\rscheduled_for\x18\x01 \x01(\tH\x00R\fscheduledFor\x88\x01\x01B\x10\n" +
-	"\x0e_scheduled_for\x1ab\n" +
-	"\aReasons\x12\x1f\n" +
-	"\bcategory\x18\x01 \x01(\tH\x00R\bcategory\x88\x01\x01\x12\x1d\n" +
-	"\acomment\x18\x02 \x01(\tH\x01R\acomment\x88\x01\x01B\v\n" +
-	"\t_categoryB\n" +
-	"\n" +
-	"\b_commentB\r\n" +
-	"\v_network_id\"\x8f\r\n" +
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12g\n" +
+	"\x06stages\x18\x02 \x03(\v2O.meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.StagesR\x06stages\x12j\n" +
+	"\areasons\x18\x03 \x03(\v2P.meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.ReasonsR\areasons\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_network_id\"\xd4\x12\n" +
 	"4RollbacksNetworkFirmwareUpgradesStagedEventsResponse\x12m\n" +
 	"\bproducts\x18\x01 \x01(\v2Q.meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.ProductsR\bproducts\x12g\n" +
 	"\x06stages\x18\x02 \x03(\v2O.meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.StagesR\x06stages\x12j\n" +
-	"\areasons\x18\x03 \x03(\v2P.meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.ReasonsR\areasons\x1a\x8d\x04\n" +
+	"\areasons\x18\x03 \x03(\v2P.meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.ReasonsR\areasons\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xca\x06\n" +
 	"\bProducts\x12p\n" +
-	"\x06switch\x18\x01 \x01(\v2X.meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.SwitchR\x06switch\x1a\x8e\x03\n" +
+	"\x06switch\x18\x01 \x01(\v2X.meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.SwitchR\x06switch\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xfc\x04\n" +
 	"\x06Switch\x12\x87\x01\n" +
-	"\fnext_upgrade\x18\x01 \x01(\v2d.meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgradeR\vnextUpgrade\x1a\xf9\x01\n" +
+	"\fnext_upgrade\x18\x01 \x01(\v2d.meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgradeR\vnextUpgrade\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x98\x03\n" +
 	"\vNextUpgrade\x12\x8d\x01\n" +
 	"\n" +
-	"to_version\x18\x01 \x01(\v2n.meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade.ToVersionR\ttoVersion\x1aZ\n" +
+	"to_version\x18\x01 \x01(\v2n.meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade.ToVersionR\ttoVersion\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa9\x01\n" +
 	"\tToVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"short_name\x18\x02 \x01(\tH\x01R\tshortName\x88\x01\x01B\x05\n" +
+	"short_name\x18\x02 \x01(\tH\x01R\tshortName\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\r\n" +
-	"\v_short_name\x1a\x9e\x05\n" +
+	"\v_short_name\x1a\x87\a\n" +
 	"\x06Stages\x12k\n" +
 	"\x05group\x18\x01 \x01(\v2U.meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages.GroupR\x05group\x12z\n" +
 	"\n" +
 	"milestones\x18\x02 \x01(\v2Z.meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages.MilestonesR\n" +
 	"milestones\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x00R\x06status\x88\x01\x01\x1a|\n" +
+	"\x06status\x18\x03 \x01(\tH\x00R\x06status\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcb\x01\n" +
 	"\x05Group\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01B\x05\n" +
+	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x0e\n" +
-	"\f_description\x1a\x84\x02\n" +
+	"\f_description\x1a\xce\x02\n" +
 	"\n" +
-	"Milestones\x12?\n" +
-	"\rscheduled_for\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\fscheduledFor\x129\n" +
+	"Milestones\x12(\n" +
+	"\rscheduled_for\x18\x01 \x01(\tH\x00R\fscheduledFor\x88\x01\x01\x129\n" +
 	"\n" +
 	"started_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12=\n" +
 	"\fcompleted_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAt\x12;\n" +
 	"\vcanceled_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"canceledAtB\t\n" +
-	"\a_status\x1ab\n" +
+	"canceledAt\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
+	"\x0e_scheduled_forB\t\n" +
+	"\a_status\x1a\xb1\x01\n" +
 	"\aReasons\x12\x1f\n" +
 	"\bcategory\x18\x01 \x01(\tH\x00R\bcategory\x88\x01\x01\x12\x1d\n" +
-	"\acomment\x18\x02 \x01(\tH\x01R\acomment\x88\x01\x01B\v\n" +
+	"\acomment\x18\x02 \x01(\tH\x01R\acomment\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_categoryB\n" +
 	"\n" +
 	"\b_comment\"b\n" +
 	"-GetNetworkFirmwareUpgradesStagedGroupsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xbc\x01\n" +
-	".GetNetworkFirmwareUpgradesStagedGroupsResponse\x12L\n" +
-	"\x05items\x18\x01 \x03(\v26.meraki.networks.v1.NetworkFirmwareUpgradesStagedGroupR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xeb\x05\n" +
+	"\v_network_id\"\x8d\x02\n" +
+	".GetNetworkFirmwareUpgradesStagedGroupsResponse\x12M\n" +
+	"\x05items\x18\xfb\x0f \x03(\v26.meraki.networks.v1.NetworkFirmwareUpgradesStagedGroupR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xa9\b\n" +
 	"\"NetworkFirmwareUpgradesStagedGroup\x12\x1e\n" +
 	"\bgroup_id\x18\x01 \x01(\tH\x00R\agroupId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12%\n" +
 	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"is_default\x18\x04 \x01(\bH\x03R\tisDefault\x88\x01\x01\x12q\n" +
-	"\x10assigned_devices\x18\x05 \x01(\v2F.meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevicesR\x0fassignedDevices\x1a\x98\x03\n" +
+	"\x10assigned_devices\x18\x05 \x01(\v2F.meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevicesR\x0fassignedDevices\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x87\x05\n" +
 	"\x0fAssignedDevices\x12h\n" +
 	"\adevices\x18\x01 \x03(\v2N.meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevices.DevicesR\adevices\x12x\n" +
-	"\rswitch_stacks\x18\x02 \x03(\v2S.meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevices.SwitchStacksR\fswitchStacks\x1aS\n" +
+	"\rswitch_stacks\x18\x02 \x03(\v2S.meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevices.SwitchStacksR\fswitchStacks\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa2\x01\n" +
 	"\aDevices\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\t\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\a\n" +
-	"\x05_name\x1aL\n" +
+	"\x05_name\x1a\x9b\x01\n" +
 	"\fSwitchStacks\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\v\n" +
 	"\t_group_idB\a\n" +
 	"\x05_nameB\x0e\n" +
 	"\f_descriptionB\r\n" +
-	"\v_is_default\"\xb2\a\n" +
+	"\v_is_default\"\x88\x04\n" +
 	"/CreateNetworkFirmwareUpgradesStagedGroupRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12%\n" +
 	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"is_default\x18\x04 \x01(\bH\x03R\tisDefault\x88\x01\x01\x12~\n" +
-	"\x10assigned_devices\x18\x05 \x01(\v2S.meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedGroupRequest.AssignedDevicesR\x0fassignedDevices\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xb3\x03\n" +
-	"\x0fAssignedDevices\x12u\n" +
-	"\adevices\x18\x01 \x03(\v2[.meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedGroupRequest.AssignedDevices.DevicesR\adevices\x12\x85\x01\n" +
-	"\rswitch_stacks\x18\x02 \x03(\v2`.meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedGroupRequest.AssignedDevices.SwitchStacksR\fswitchStacks\x1aS\n" +
-	"\aDevices\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\t\n" +
-	"\a_serialB\a\n" +
-	"\x05_name\x1aL\n" +
-	"\fSwitchStacks\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\r\n" +
+	"is_default\x18\x04 \x01(\bH\x03R\tisDefault\x88\x01\x01\x12q\n" +
+	"\x10assigned_devices\x18\x05 \x01(\v2F.meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevicesR\x0fassignedDevices\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_nameB\x0e\n" +
 	"\f_descriptionB\r\n" +
@@ -13084,7 +11328,7 @@ const file_meraki_networks_v1_firmware_upgrades_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1e\n" +
 	"\bgroup_id\x18\x02 \x01(\tH\x01R\agroupId\x88\x01\x01B\r\n" +
 	"\v_network_idB\v\n" +
-	"\t_group_id\"\xdf\a\n" +
+	"\t_group_id\"\xb5\x04\n" +
 	"/UpdateNetworkFirmwareUpgradesStagedGroupRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1e\n" +
@@ -13092,24 +11336,12 @@ const file_meraki_networks_v1_firmware_upgrades_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12%\n" +
 	"\vdescription\x18\x04 \x01(\tH\x03R\vdescription\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"is_default\x18\x05 \x01(\bH\x04R\tisDefault\x88\x01\x01\x12~\n" +
-	"\x10assigned_devices\x18\x06 \x01(\v2S.meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedGroupRequest.AssignedDevicesR\x0fassignedDevices\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xb3\x03\n" +
-	"\x0fAssignedDevices\x12u\n" +
-	"\adevices\x18\x01 \x03(\v2[.meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedGroupRequest.AssignedDevices.DevicesR\adevices\x12\x85\x01\n" +
-	"\rswitch_stacks\x18\x02 \x03(\v2`.meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedGroupRequest.AssignedDevices.SwitchStacksR\fswitchStacks\x1aS\n" +
-	"\aDevices\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\t\n" +
-	"\a_serialB\a\n" +
-	"\x05_name\x1aL\n" +
-	"\fSwitchStacks\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\r\n" +
+	"is_default\x18\x05 \x01(\bH\x04R\tisDefault\x88\x01\x01\x12q\n" +
+	"\x10assigned_devices\x18\x06 \x01(\v2F.meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevicesR\x0fassignedDevices\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\v\n" +
 	"\t_group_idB\a\n" +
 	"\x05_nameB\x0e\n" +
@@ -13120,37 +11352,37 @@ const file_meraki_networks_v1_firmware_upgrades_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1e\n" +
 	"\bgroup_id\x18\x02 \x01(\tH\x01R\agroupId\x88\x01\x01B\r\n" +
 	"\v_network_idB\v\n" +
-	"\t_group_id\"b\n" +
+	"\t_group_id\"\x81\x01\n" +
+	"0DeleteNetworkFirmwareUpgradesStagedGroupResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"b\n" +
 	"-GetNetworkFirmwareUpgradesStagedStagesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xb9\x03\n" +
-	".GetNetworkFirmwareUpgradesStagedStagesResponse\x12]\n" +
-	"\x05items\x18\x01 \x03(\v2G.meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xe9\x01\n" +
+	"\v_network_id\"\xa9\x05\n" +
+	".GetNetworkFirmwareUpgradesStagedStagesResponse\x12^\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2G.meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x88\x03\n" +
 	"\x04Item\x12c\n" +
-	"\x05group\x18\x01 \x01(\v2M.meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse.Item.GroupR\x05group\x1a|\n" +
+	"\x05group\x18\x01 \x01(\v2M.meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse.Item.GroupR\x05group\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcb\x01\n" +
 	"\x05Group\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01B\x05\n" +
+	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x0e\n" +
-	"\f_description\"\xe6\x03\n" +
+	"\f_description\"\x9b\x02\n" +
 	"0UpdateNetworkFirmwareUpgradesStagedStagesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12^\n" +
-	"\x04json\x18\x02 \x03(\v2I.meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedStagesRequest.JsonR\x05_json\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x92\x01\n" +
-	"\x04Json\x12e\n" +
-	"\x05group\x18\x01 \x01(\v2O.meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedStagesRequest.Json.GroupR\x05group\x1a#\n" +
-	"\x05Group\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\r\n" +
-	"\v_network_idB\x7f\n" +
-	"\x1ccom.merakibroker.networks.v1B\x15FirmwareUpgradesProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"\x05items\x18\xfb\x0f \x03(\v2G.meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse.ItemR\x05items\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFieldsB\r\n" +
+	"\v_network_idB\x9a\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\x15FirmwareUpgradesProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var (
 	file_meraki_networks_v1_firmware_upgrades_proto_rawDescOnce sync.Once
@@ -13164,476 +11396,484 @@ func file_meraki_networks_v1_firmware_upgrades_proto_rawDescGZIP() []byte {
 	return file_meraki_networks_v1_firmware_upgrades_proto_rawDescData
 }
 
-var file_meraki_networks_v1_firmware_upgrades_proto_msgTypes = make([]protoimpl.MessageInfo, 192)
+var file_meraki_networks_v1_firmware_upgrades_proto_msgTypes = make([]protoimpl.MessageInfo, 138)
 var file_meraki_networks_v1_firmware_upgrades_proto_goTypes = []any{
-	(*GetNetworkFirmwareUpgradesRequest)(nil),                                                             // 0: meraki.networks.v1.GetNetworkFirmwareUpgradesRequest
-	(*NetworkFirmwareUpgrades)(nil),                                                                       // 1: meraki.networks.v1.NetworkFirmwareUpgrades
-	(*UpdateNetworkFirmwareUpgradesRequest)(nil),                                                          // 2: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest
-	(*CreateNetworkFirmwareUpgradesRollbackRequest)(nil),                                                  // 3: meraki.networks.v1.CreateNetworkFirmwareUpgradesRollbackRequest
-	(*NetworkFirmwareUpgradesRollback)(nil),                                                               // 4: meraki.networks.v1.NetworkFirmwareUpgradesRollback
-	(*GetNetworkFirmwareUpgradesStagedEventsRequest)(nil),                                                 // 5: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedEventsRequest
-	(*NetworkFirmwareUpgradesStagedEvents)(nil),                                                           // 6: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents
-	(*CreateNetworkFirmwareUpgradesStagedEventRequest)(nil),                                               // 7: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest
-	(*UpdateNetworkFirmwareUpgradesStagedEventsRequest)(nil),                                              // 8: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedEventsRequest
-	(*DeferNetworkFirmwareUpgradesStagedEventsRequest)(nil),                                               // 9: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsRequest
-	(*DeferNetworkFirmwareUpgradesStagedEventsResponse)(nil),                                              // 10: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse
-	(*RollbacksNetworkFirmwareUpgradesStagedEventsRequest)(nil),                                           // 11: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsRequest
-	(*RollbacksNetworkFirmwareUpgradesStagedEventsResponse)(nil),                                          // 12: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse
-	(*GetNetworkFirmwareUpgradesStagedGroupsRequest)(nil),                                                 // 13: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedGroupsRequest
-	(*GetNetworkFirmwareUpgradesStagedGroupsResponse)(nil),                                                // 14: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedGroupsResponse
-	(*NetworkFirmwareUpgradesStagedGroup)(nil),                                                            // 15: meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup
-	(*CreateNetworkFirmwareUpgradesStagedGroupRequest)(nil),                                               // 16: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedGroupRequest
-	(*GetNetworkFirmwareUpgradesStagedGroupRequest)(nil),                                                  // 17: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedGroupRequest
-	(*UpdateNetworkFirmwareUpgradesStagedGroupRequest)(nil),                                               // 18: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedGroupRequest
-	(*DeleteNetworkFirmwareUpgradesStagedGroupRequest)(nil),                                               // 19: meraki.networks.v1.DeleteNetworkFirmwareUpgradesStagedGroupRequest
-	(*GetNetworkFirmwareUpgradesStagedStagesRequest)(nil),                                                 // 20: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesRequest
-	(*GetNetworkFirmwareUpgradesStagedStagesResponse)(nil),                                                // 21: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse
-	(*UpdateNetworkFirmwareUpgradesStagedStagesRequest)(nil),                                              // 22: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedStagesRequest
-	(*NetworkFirmwareUpgrades_UpgradeWindow)(nil),                                                         // 23: meraki.networks.v1.NetworkFirmwareUpgrades.UpgradeWindow
-	(*NetworkFirmwareUpgrades_Products)(nil),                                                              // 24: meraki.networks.v1.NetworkFirmwareUpgrades.Products
-	(*NetworkFirmwareUpgrades_Products_Wireless)(nil),                                                     // 25: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless
-	(*NetworkFirmwareUpgrades_Products_Appliance)(nil),                                                    // 26: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance
-	(*NetworkFirmwareUpgrades_Products_Switch)(nil),                                                       // 27: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch
-	(*NetworkFirmwareUpgrades_Products_Camera)(nil),                                                       // 28: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera
-	(*NetworkFirmwareUpgrades_Products_CellularGateway)(nil),                                              // 29: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway
-	(*NetworkFirmwareUpgrades_Products_Sensor)(nil),                                                       // 30: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor
-	(*NetworkFirmwareUpgrades_Products_WirelessController)(nil),                                           // 31: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController
-	(*NetworkFirmwareUpgrades_Products_CampusGateway)(nil),                                                // 32: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway
-	(*NetworkFirmwareUpgrades_Products_SecureConnect)(nil),                                                // 33: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect
-	(*NetworkFirmwareUpgrades_Products_Wireless_CurrentVersion)(nil),                                      // 34: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.CurrentVersion
-	(*NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade)(nil),                                         // 35: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade
-	(*NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade)(nil),                                         // 36: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.NextUpgrade
-	(*NetworkFirmwareUpgrades_Products_Wireless_AvailableVersions)(nil),                                   // 37: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.AvailableVersions
-	(*NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade_FromVersion)(nil),                             // 38: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade.FromVersion
-	(*NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade_ToVersion)(nil),                               // 39: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade.ToVersion
-	(*NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade_Predownload)(nil),                             // 40: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.NextUpgrade.Predownload
-	(*NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade_ToVersion)(nil),                               // 41: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.NextUpgrade.ToVersion
-	(*NetworkFirmwareUpgrades_Products_Appliance_CurrentVersion)(nil),                                     // 42: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.CurrentVersion
-	(*NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade)(nil),                                        // 43: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade
-	(*NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade)(nil),                                        // 44: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.NextUpgrade
-	(*NetworkFirmwareUpgrades_Products_Appliance_AvailableVersions)(nil),                                  // 45: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.AvailableVersions
-	(*NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade_FromVersion)(nil),                            // 46: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade.FromVersion
-	(*NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade_ToVersion)(nil),                              // 47: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade.ToVersion
-	(*NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade_ToVersion)(nil),                              // 48: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.NextUpgrade.ToVersion
-	(*NetworkFirmwareUpgrades_Products_Switch_CurrentVersion)(nil),                                        // 49: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.CurrentVersion
-	(*NetworkFirmwareUpgrades_Products_Switch_LastUpgrade)(nil),                                           // 50: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade
-	(*NetworkFirmwareUpgrades_Products_Switch_NextUpgrade)(nil),                                           // 51: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.NextUpgrade
-	(*NetworkFirmwareUpgrades_Products_Switch_AvailableVersions)(nil),                                     // 52: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.AvailableVersions
-	(*NetworkFirmwareUpgrades_Products_Switch_LastUpgrade_FromVersion)(nil),                               // 53: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade.FromVersion
-	(*NetworkFirmwareUpgrades_Products_Switch_LastUpgrade_ToVersion)(nil),                                 // 54: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade.ToVersion
-	(*NetworkFirmwareUpgrades_Products_Switch_NextUpgrade_ToVersion)(nil),                                 // 55: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.NextUpgrade.ToVersion
-	(*NetworkFirmwareUpgrades_Products_Camera_CurrentVersion)(nil),                                        // 56: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.CurrentVersion
-	(*NetworkFirmwareUpgrades_Products_Camera_LastUpgrade)(nil),                                           // 57: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade
-	(*NetworkFirmwareUpgrades_Products_Camera_NextUpgrade)(nil),                                           // 58: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.NextUpgrade
-	(*NetworkFirmwareUpgrades_Products_Camera_AvailableVersions)(nil),                                     // 59: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.AvailableVersions
-	(*NetworkFirmwareUpgrades_Products_Camera_LastUpgrade_FromVersion)(nil),                               // 60: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade.FromVersion
-	(*NetworkFirmwareUpgrades_Products_Camera_LastUpgrade_ToVersion)(nil),                                 // 61: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade.ToVersion
-	(*NetworkFirmwareUpgrades_Products_Camera_NextUpgrade_ToVersion)(nil),                                 // 62: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.NextUpgrade.ToVersion
-	(*NetworkFirmwareUpgrades_Products_CellularGateway_CurrentVersion)(nil),                               // 63: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.CurrentVersion
-	(*NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade)(nil),                                  // 64: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade
-	(*NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade)(nil),                                  // 65: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.NextUpgrade
-	(*NetworkFirmwareUpgrades_Products_CellularGateway_AvailableVersions)(nil),                            // 66: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.AvailableVersions
-	(*NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade_FromVersion)(nil),                      // 67: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade.FromVersion
-	(*NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade_ToVersion)(nil),                        // 68: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade.ToVersion
-	(*NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade_ToVersion)(nil),                        // 69: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.NextUpgrade.ToVersion
-	(*NetworkFirmwareUpgrades_Products_Sensor_CurrentVersion)(nil),                                        // 70: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.CurrentVersion
-	(*NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade)(nil),                                           // 71: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade
-	(*NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade)(nil),                                           // 72: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.NextUpgrade
-	(*NetworkFirmwareUpgrades_Products_Sensor_AvailableVersions)(nil),                                     // 73: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.AvailableVersions
-	(*NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade_FromVersion)(nil),                               // 74: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade.FromVersion
-	(*NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade_ToVersion)(nil),                                 // 75: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade.ToVersion
-	(*NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade_ToVersion)(nil),                                 // 76: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.NextUpgrade.ToVersion
-	(*NetworkFirmwareUpgrades_Products_WirelessController_CurrentVersion)(nil),                            // 77: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.CurrentVersion
-	(*NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade)(nil),                               // 78: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade
-	(*NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade)(nil),                               // 79: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.NextUpgrade
-	(*NetworkFirmwareUpgrades_Products_WirelessController_AvailableVersions)(nil),                         // 80: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.AvailableVersions
-	(*NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade_FromVersion)(nil),                   // 81: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade.FromVersion
-	(*NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade_ToVersion)(nil),                     // 82: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade.ToVersion
-	(*NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade_ToVersion)(nil),                     // 83: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.NextUpgrade.ToVersion
-	(*NetworkFirmwareUpgrades_Products_CampusGateway_CurrentVersion)(nil),                                 // 84: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.CurrentVersion
-	(*NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade)(nil),                                    // 85: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade
-	(*NetworkFirmwareUpgrades_Products_CampusGateway_NextUpgrade)(nil),                                    // 86: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.NextUpgrade
-	(*NetworkFirmwareUpgrades_Products_CampusGateway_AvailableVersions)(nil),                              // 87: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.AvailableVersions
-	(*NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade_FromVersion)(nil),                        // 88: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade.FromVersion
-	(*NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade_ToVersion)(nil),                          // 89: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade.ToVersion
-	(*NetworkFirmwareUpgrades_Products_CampusGateway_NextUpgrade_ToVersion)(nil),                          // 90: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.NextUpgrade.ToVersion
-	(*NetworkFirmwareUpgrades_Products_SecureConnect_CurrentVersion)(nil),                                 // 91: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.CurrentVersion
-	(*NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade)(nil),                                    // 92: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade
-	(*NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade)(nil),                                    // 93: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.NextUpgrade
-	(*NetworkFirmwareUpgrades_Products_SecureConnect_AvailableVersions)(nil),                              // 94: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.AvailableVersions
-	(*NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade_FromVersion)(nil),                        // 95: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade.FromVersion
-	(*NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade_ToVersion)(nil),                          // 96: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade.ToVersion
-	(*NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade_ToVersion)(nil),                          // 97: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.NextUpgrade.ToVersion
-	(*UpdateNetworkFirmwareUpgradesRequest_UpgradeWindow)(nil),                                            // 98: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.UpgradeWindow
-	(*UpdateNetworkFirmwareUpgradesRequest_Products)(nil),                                                 // 99: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products
-	(*UpdateNetworkFirmwareUpgradesRequest_FeatureLossAcknowledgements)(nil),                              // 100: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.FeatureLossAcknowledgements
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_Wireless)(nil),                                        // 101: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Wireless
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_Appliance)(nil),                                       // 102: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Appliance
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_Switch)(nil),                                          // 103: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Switch
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_Camera)(nil),                                          // 104: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Camera
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway)(nil),                                 // 105: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.CellularGateway
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_Sensor)(nil),                                          // 106: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Sensor
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController)(nil),                              // 107: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.WirelessController
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway)(nil),                                   // 108: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.CampusGateway
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect)(nil),                                   // 109: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.SecureConnect
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst)(nil),                                  // 110: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.SwitchCatalyst
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade)(nil),                            // 111: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Wireless.NextUpgrade
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade_Predownload)(nil),                // 112: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Wireless.NextUpgrade.Predownload
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_Wireless_NextUpgrade_ToVersion)(nil),                  // 113: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Wireless.NextUpgrade.ToVersion
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_Appliance_NextUpgrade)(nil),                           // 114: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Appliance.NextUpgrade
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_Appliance_NextUpgrade_ToVersion)(nil),                 // 115: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Appliance.NextUpgrade.ToVersion
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_Switch_NextUpgrade)(nil),                              // 116: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Switch.NextUpgrade
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_Switch_NextUpgrade_ToVersion)(nil),                    // 117: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Switch.NextUpgrade.ToVersion
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_Camera_NextUpgrade)(nil),                              // 118: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Camera.NextUpgrade
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_Camera_NextUpgrade_ToVersion)(nil),                    // 119: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Camera.NextUpgrade.ToVersion
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway_NextUpgrade)(nil),                     // 120: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.CellularGateway.NextUpgrade
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_CellularGateway_NextUpgrade_ToVersion)(nil),           // 121: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.CellularGateway.NextUpgrade.ToVersion
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_Sensor_NextUpgrade)(nil),                              // 122: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Sensor.NextUpgrade
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_Sensor_NextUpgrade_ToVersion)(nil),                    // 123: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Sensor.NextUpgrade.ToVersion
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController_NextUpgrade)(nil),                  // 124: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.WirelessController.NextUpgrade
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_WirelessController_NextUpgrade_ToVersion)(nil),        // 125: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.WirelessController.NextUpgrade.ToVersion
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway_NextUpgrade)(nil),                       // 126: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.CampusGateway.NextUpgrade
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_CampusGateway_NextUpgrade_ToVersion)(nil),             // 127: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.CampusGateway.NextUpgrade.ToVersion
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect_NextUpgrade)(nil),                       // 128: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.SecureConnect.NextUpgrade
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_SecureConnect_NextUpgrade_ToVersion)(nil),             // 129: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.SecureConnect.NextUpgrade.ToVersion
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst_NextUpgrade)(nil),                      // 130: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.SwitchCatalyst.NextUpgrade
-	(*UpdateNetworkFirmwareUpgradesRequest_Products_SwitchCatalyst_NextUpgrade_ToVersion)(nil),            // 131: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.SwitchCatalyst.NextUpgrade.ToVersion
-	(*CreateNetworkFirmwareUpgradesRollbackRequest_Reasons)(nil),                                          // 132: meraki.networks.v1.CreateNetworkFirmwareUpgradesRollbackRequest.Reasons
-	(*CreateNetworkFirmwareUpgradesRollbackRequest_ToVersion)(nil),                                        // 133: meraki.networks.v1.CreateNetworkFirmwareUpgradesRollbackRequest.ToVersion
-	(*CreateNetworkFirmwareUpgradesRollbackRequest_Predownload)(nil),                                      // 134: meraki.networks.v1.CreateNetworkFirmwareUpgradesRollbackRequest.Predownload
-	(*NetworkFirmwareUpgradesRollback_ToVersion)(nil),                                                     // 135: meraki.networks.v1.NetworkFirmwareUpgradesRollback.ToVersion
-	(*NetworkFirmwareUpgradesRollback_Reasons)(nil),                                                       // 136: meraki.networks.v1.NetworkFirmwareUpgradesRollback.Reasons
-	(*NetworkFirmwareUpgradesRollback_Predownload)(nil),                                                   // 137: meraki.networks.v1.NetworkFirmwareUpgradesRollback.Predownload
-	(*NetworkFirmwareUpgradesStagedEvents_Products)(nil),                                                  // 138: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products
-	(*NetworkFirmwareUpgradesStagedEvents_Stages)(nil),                                                    // 139: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages
-	(*NetworkFirmwareUpgradesStagedEvents_Reasons)(nil),                                                   // 140: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Reasons
-	(*NetworkFirmwareUpgradesStagedEvents_Products_Switch)(nil),                                           // 141: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.Switch
-	(*NetworkFirmwareUpgradesStagedEvents_Products_Switch_NextUpgrade)(nil),                               // 142: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.Switch.NextUpgrade
-	(*NetworkFirmwareUpgradesStagedEvents_Products_Switch_NextUpgrade_ToVersion)(nil),                     // 143: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.Switch.NextUpgrade.ToVersion
-	(*NetworkFirmwareUpgradesStagedEvents_Stages_Group)(nil),                                              // 144: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages.Group
-	(*NetworkFirmwareUpgradesStagedEvents_Stages_Milestones)(nil),                                         // 145: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages.Milestones
-	(*CreateNetworkFirmwareUpgradesStagedEventRequest_Products)(nil),                                      // 146: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Products
-	(*CreateNetworkFirmwareUpgradesStagedEventRequest_Stages)(nil),                                        // 147: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Stages
-	(*CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch)(nil),                               // 148: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Products.Switch
-	(*CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst)(nil),                       // 149: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Products.SwitchCatalyst
-	(*CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch_NextUpgrade)(nil),                   // 150: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Products.Switch.NextUpgrade
-	(*CreateNetworkFirmwareUpgradesStagedEventRequest_Products_Switch_NextUpgrade_ToVersion)(nil),         // 151: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Products.Switch.NextUpgrade.ToVersion
-	(*CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst_NextUpgrade)(nil),           // 152: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Products.SwitchCatalyst.NextUpgrade
-	(*CreateNetworkFirmwareUpgradesStagedEventRequest_Products_SwitchCatalyst_NextUpgrade_ToVersion)(nil), // 153: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Products.SwitchCatalyst.NextUpgrade.ToVersion
-	(*CreateNetworkFirmwareUpgradesStagedEventRequest_Stages_Group)(nil),                                  // 154: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Stages.Group
-	(*CreateNetworkFirmwareUpgradesStagedEventRequest_Stages_Milestones)(nil),                             // 155: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Stages.Milestones
-	(*UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages)(nil),                                       // 156: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedEventsRequest.Stages
-	(*UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages_Group)(nil),                                 // 157: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedEventsRequest.Stages.Group
-	(*UpdateNetworkFirmwareUpgradesStagedEventsRequest_Stages_Milestones)(nil),                            // 158: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedEventsRequest.Stages.Milestones
-	(*DeferNetworkFirmwareUpgradesStagedEventsResponse_Products)(nil),                                     // 159: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products
-	(*DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages)(nil),                                       // 160: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages
-	(*DeferNetworkFirmwareUpgradesStagedEventsResponse_Reasons)(nil),                                      // 161: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Reasons
-	(*DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch)(nil),                              // 162: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch
-	(*DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade)(nil),                  // 163: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade
-	(*DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade_ToVersion)(nil),        // 164: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade.ToVersion
-	(*DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages_Group)(nil),                                 // 165: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages.Group
-	(*DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones)(nil),                            // 166: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages.Milestones
-	(*RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages)(nil),                                    // 167: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsRequest.Stages
-	(*RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Reasons)(nil),                                   // 168: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsRequest.Reasons
-	(*RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages_Group)(nil),                              // 169: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsRequest.Stages.Group
-	(*RollbacksNetworkFirmwareUpgradesStagedEventsRequest_Stages_Milestones)(nil),                         // 170: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsRequest.Stages.Milestones
-	(*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products)(nil),                                 // 171: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products
-	(*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages)(nil),                                   // 172: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages
-	(*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Reasons)(nil),                                  // 173: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Reasons
-	(*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch)(nil),                          // 174: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch
-	(*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade)(nil),              // 175: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade
-	(*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade_ToVersion)(nil),    // 176: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade.ToVersion
-	(*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Group)(nil),                             // 177: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages.Group
-	(*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones)(nil),                        // 178: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages.Milestones
-	(*NetworkFirmwareUpgradesStagedGroup_AssignedDevices)(nil),                                            // 179: meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevices
-	(*NetworkFirmwareUpgradesStagedGroup_AssignedDevices_Devices)(nil),                                    // 180: meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevices.Devices
-	(*NetworkFirmwareUpgradesStagedGroup_AssignedDevices_SwitchStacks)(nil),                               // 181: meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevices.SwitchStacks
-	(*CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices)(nil),                               // 182: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedGroupRequest.AssignedDevices
-	(*CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_Devices)(nil),                       // 183: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedGroupRequest.AssignedDevices.Devices
-	(*CreateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_SwitchStacks)(nil),                  // 184: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedGroupRequest.AssignedDevices.SwitchStacks
-	(*UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices)(nil),                               // 185: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedGroupRequest.AssignedDevices
-	(*UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_Devices)(nil),                       // 186: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedGroupRequest.AssignedDevices.Devices
-	(*UpdateNetworkFirmwareUpgradesStagedGroupRequest_AssignedDevices_SwitchStacks)(nil),                  // 187: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedGroupRequest.AssignedDevices.SwitchStacks
-	(*GetNetworkFirmwareUpgradesStagedStagesResponse_Item)(nil),                                           // 188: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse.Item
-	(*GetNetworkFirmwareUpgradesStagedStagesResponse_Item_Group)(nil),                                     // 189: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse.Item.Group
-	(*UpdateNetworkFirmwareUpgradesStagedStagesRequest_Json)(nil),                                         // 190: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedStagesRequest.Json
-	(*UpdateNetworkFirmwareUpgradesStagedStagesRequest_Json_Group)(nil),                                   // 191: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedStagesRequest.Json.Group
-	(*fieldmaskpb.FieldMask)(nil),                                                                         // 192: google.protobuf.FieldMask
-	(*timestamppb.Timestamp)(nil),                                                                         // 193: google.protobuf.Timestamp
-	(*v1.PageInfo)(nil),                                                                                   // 194: meraki.api.v1.PageInfo
+	(*GetNetworkFirmwareUpgradesRequest)(nil),                                                          // 0: meraki.networks.v1.GetNetworkFirmwareUpgradesRequest
+	(*NetworkFirmwareUpgrades)(nil),                                                                    // 1: meraki.networks.v1.NetworkFirmwareUpgrades
+	(*UpdateNetworkFirmwareUpgradesRequest)(nil),                                                       // 2: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest
+	(*CreateNetworkFirmwareUpgradesRollbackRequest)(nil),                                               // 3: meraki.networks.v1.CreateNetworkFirmwareUpgradesRollbackRequest
+	(*NetworkFirmwareUpgradesRollback)(nil),                                                            // 4: meraki.networks.v1.NetworkFirmwareUpgradesRollback
+	(*GetNetworkFirmwareUpgradesStagedEventsRequest)(nil),                                              // 5: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedEventsRequest
+	(*NetworkFirmwareUpgradesStagedEvents)(nil),                                                        // 6: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents
+	(*CreateNetworkFirmwareUpgradesStagedEventRequest)(nil),                                            // 7: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest
+	(*UpdateNetworkFirmwareUpgradesStagedEventsRequest)(nil),                                           // 8: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedEventsRequest
+	(*DeferNetworkFirmwareUpgradesStagedEventsRequest)(nil),                                            // 9: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsRequest
+	(*DeferNetworkFirmwareUpgradesStagedEventsResponse)(nil),                                           // 10: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse
+	(*RollbacksNetworkFirmwareUpgradesStagedEventsRequest)(nil),                                        // 11: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsRequest
+	(*RollbacksNetworkFirmwareUpgradesStagedEventsResponse)(nil),                                       // 12: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse
+	(*GetNetworkFirmwareUpgradesStagedGroupsRequest)(nil),                                              // 13: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedGroupsRequest
+	(*GetNetworkFirmwareUpgradesStagedGroupsResponse)(nil),                                             // 14: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedGroupsResponse
+	(*NetworkFirmwareUpgradesStagedGroup)(nil),                                                         // 15: meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup
+	(*CreateNetworkFirmwareUpgradesStagedGroupRequest)(nil),                                            // 16: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedGroupRequest
+	(*GetNetworkFirmwareUpgradesStagedGroupRequest)(nil),                                               // 17: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedGroupRequest
+	(*UpdateNetworkFirmwareUpgradesStagedGroupRequest)(nil),                                            // 18: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedGroupRequest
+	(*DeleteNetworkFirmwareUpgradesStagedGroupRequest)(nil),                                            // 19: meraki.networks.v1.DeleteNetworkFirmwareUpgradesStagedGroupRequest
+	(*DeleteNetworkFirmwareUpgradesStagedGroupResponse)(nil),                                           // 20: meraki.networks.v1.DeleteNetworkFirmwareUpgradesStagedGroupResponse
+	(*GetNetworkFirmwareUpgradesStagedStagesRequest)(nil),                                              // 21: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesRequest
+	(*GetNetworkFirmwareUpgradesStagedStagesResponse)(nil),                                             // 22: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse
+	(*UpdateNetworkFirmwareUpgradesStagedStagesRequest)(nil),                                           // 23: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedStagesRequest
+	(*NetworkFirmwareUpgrades_UpgradeWindow)(nil),                                                      // 24: meraki.networks.v1.NetworkFirmwareUpgrades.UpgradeWindow
+	(*NetworkFirmwareUpgrades_Products)(nil),                                                           // 25: meraki.networks.v1.NetworkFirmwareUpgrades.Products
+	(*NetworkFirmwareUpgrades_FeatureLossAcknowledgements)(nil),                                        // 26: meraki.networks.v1.NetworkFirmwareUpgrades.FeatureLossAcknowledgements
+	(*NetworkFirmwareUpgrades_Products_Wireless)(nil),                                                  // 27: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless
+	(*NetworkFirmwareUpgrades_Products_Appliance)(nil),                                                 // 28: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance
+	(*NetworkFirmwareUpgrades_Products_Switch)(nil),                                                    // 29: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch
+	(*NetworkFirmwareUpgrades_Products_Camera)(nil),                                                    // 30: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera
+	(*NetworkFirmwareUpgrades_Products_CellularGateway)(nil),                                           // 31: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway
+	(*NetworkFirmwareUpgrades_Products_Sensor)(nil),                                                    // 32: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor
+	(*NetworkFirmwareUpgrades_Products_WirelessController)(nil),                                        // 33: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController
+	(*NetworkFirmwareUpgrades_Products_CampusGateway)(nil),                                             // 34: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway
+	(*NetworkFirmwareUpgrades_Products_SecureConnect)(nil),                                             // 35: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect
+	(*NetworkFirmwareUpgrades_Products_SwitchCatalyst)(nil),                                            // 36: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SwitchCatalyst
+	(*NetworkFirmwareUpgrades_Products_Wireless_CurrentVersion)(nil),                                   // 37: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.CurrentVersion
+	(*NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade)(nil),                                      // 38: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade
+	(*NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade)(nil),                                      // 39: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.NextUpgrade
+	(*NetworkFirmwareUpgrades_Products_Wireless_AvailableVersions)(nil),                                // 40: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.AvailableVersions
+	(*NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade_FromVersion)(nil),                          // 41: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade.FromVersion
+	(*NetworkFirmwareUpgrades_Products_Wireless_LastUpgrade_ToVersion)(nil),                            // 42: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade.ToVersion
+	(*NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade_Predownload)(nil),                          // 43: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.NextUpgrade.Predownload
+	(*NetworkFirmwareUpgrades_Products_Wireless_NextUpgrade_ToVersion)(nil),                            // 44: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.NextUpgrade.ToVersion
+	(*NetworkFirmwareUpgrades_Products_Appliance_CurrentVersion)(nil),                                  // 45: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.CurrentVersion
+	(*NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade)(nil),                                     // 46: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade
+	(*NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade)(nil),                                     // 47: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.NextUpgrade
+	(*NetworkFirmwareUpgrades_Products_Appliance_AvailableVersions)(nil),                               // 48: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.AvailableVersions
+	(*NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade_FromVersion)(nil),                         // 49: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade.FromVersion
+	(*NetworkFirmwareUpgrades_Products_Appliance_LastUpgrade_ToVersion)(nil),                           // 50: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade.ToVersion
+	(*NetworkFirmwareUpgrades_Products_Appliance_NextUpgrade_ToVersion)(nil),                           // 51: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.NextUpgrade.ToVersion
+	(*NetworkFirmwareUpgrades_Products_Switch_CurrentVersion)(nil),                                     // 52: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.CurrentVersion
+	(*NetworkFirmwareUpgrades_Products_Switch_LastUpgrade)(nil),                                        // 53: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade
+	(*NetworkFirmwareUpgrades_Products_Switch_NextUpgrade)(nil),                                        // 54: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.NextUpgrade
+	(*NetworkFirmwareUpgrades_Products_Switch_AvailableVersions)(nil),                                  // 55: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.AvailableVersions
+	(*NetworkFirmwareUpgrades_Products_Switch_LastUpgrade_FromVersion)(nil),                            // 56: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade.FromVersion
+	(*NetworkFirmwareUpgrades_Products_Switch_LastUpgrade_ToVersion)(nil),                              // 57: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade.ToVersion
+	(*NetworkFirmwareUpgrades_Products_Switch_NextUpgrade_ToVersion)(nil),                              // 58: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.NextUpgrade.ToVersion
+	(*NetworkFirmwareUpgrades_Products_Camera_CurrentVersion)(nil),                                     // 59: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.CurrentVersion
+	(*NetworkFirmwareUpgrades_Products_Camera_LastUpgrade)(nil),                                        // 60: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade
+	(*NetworkFirmwareUpgrades_Products_Camera_NextUpgrade)(nil),                                        // 61: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.NextUpgrade
+	(*NetworkFirmwareUpgrades_Products_Camera_AvailableVersions)(nil),                                  // 62: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.AvailableVersions
+	(*NetworkFirmwareUpgrades_Products_Camera_LastUpgrade_FromVersion)(nil),                            // 63: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade.FromVersion
+	(*NetworkFirmwareUpgrades_Products_Camera_LastUpgrade_ToVersion)(nil),                              // 64: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade.ToVersion
+	(*NetworkFirmwareUpgrades_Products_Camera_NextUpgrade_ToVersion)(nil),                              // 65: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.NextUpgrade.ToVersion
+	(*NetworkFirmwareUpgrades_Products_CellularGateway_CurrentVersion)(nil),                            // 66: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.CurrentVersion
+	(*NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade)(nil),                               // 67: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade
+	(*NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade)(nil),                               // 68: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.NextUpgrade
+	(*NetworkFirmwareUpgrades_Products_CellularGateway_AvailableVersions)(nil),                         // 69: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.AvailableVersions
+	(*NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade_FromVersion)(nil),                   // 70: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade.FromVersion
+	(*NetworkFirmwareUpgrades_Products_CellularGateway_LastUpgrade_ToVersion)(nil),                     // 71: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade.ToVersion
+	(*NetworkFirmwareUpgrades_Products_CellularGateway_NextUpgrade_ToVersion)(nil),                     // 72: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.NextUpgrade.ToVersion
+	(*NetworkFirmwareUpgrades_Products_Sensor_CurrentVersion)(nil),                                     // 73: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.CurrentVersion
+	(*NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade)(nil),                                        // 74: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade
+	(*NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade)(nil),                                        // 75: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.NextUpgrade
+	(*NetworkFirmwareUpgrades_Products_Sensor_AvailableVersions)(nil),                                  // 76: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.AvailableVersions
+	(*NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade_FromVersion)(nil),                            // 77: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade.FromVersion
+	(*NetworkFirmwareUpgrades_Products_Sensor_LastUpgrade_ToVersion)(nil),                              // 78: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade.ToVersion
+	(*NetworkFirmwareUpgrades_Products_Sensor_NextUpgrade_ToVersion)(nil),                              // 79: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.NextUpgrade.ToVersion
+	(*NetworkFirmwareUpgrades_Products_WirelessController_CurrentVersion)(nil),                         // 80: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.CurrentVersion
+	(*NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade)(nil),                            // 81: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade
+	(*NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade)(nil),                            // 82: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.NextUpgrade
+	(*NetworkFirmwareUpgrades_Products_WirelessController_AvailableVersions)(nil),                      // 83: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.AvailableVersions
+	(*NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade_FromVersion)(nil),                // 84: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade.FromVersion
+	(*NetworkFirmwareUpgrades_Products_WirelessController_LastUpgrade_ToVersion)(nil),                  // 85: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade.ToVersion
+	(*NetworkFirmwareUpgrades_Products_WirelessController_NextUpgrade_ToVersion)(nil),                  // 86: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.NextUpgrade.ToVersion
+	(*NetworkFirmwareUpgrades_Products_CampusGateway_CurrentVersion)(nil),                              // 87: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.CurrentVersion
+	(*NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade)(nil),                                 // 88: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade
+	(*NetworkFirmwareUpgrades_Products_CampusGateway_NextUpgrade)(nil),                                 // 89: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.NextUpgrade
+	(*NetworkFirmwareUpgrades_Products_CampusGateway_AvailableVersions)(nil),                           // 90: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.AvailableVersions
+	(*NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade_FromVersion)(nil),                     // 91: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade.FromVersion
+	(*NetworkFirmwareUpgrades_Products_CampusGateway_LastUpgrade_ToVersion)(nil),                       // 92: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade.ToVersion
+	(*NetworkFirmwareUpgrades_Products_CampusGateway_NextUpgrade_ToVersion)(nil),                       // 93: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.NextUpgrade.ToVersion
+	(*NetworkFirmwareUpgrades_Products_SecureConnect_CurrentVersion)(nil),                              // 94: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.CurrentVersion
+	(*NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade)(nil),                                 // 95: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade
+	(*NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade)(nil),                                 // 96: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.NextUpgrade
+	(*NetworkFirmwareUpgrades_Products_SecureConnect_AvailableVersions)(nil),                           // 97: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.AvailableVersions
+	(*NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade_FromVersion)(nil),                     // 98: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade.FromVersion
+	(*NetworkFirmwareUpgrades_Products_SecureConnect_LastUpgrade_ToVersion)(nil),                       // 99: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade.ToVersion
+	(*NetworkFirmwareUpgrades_Products_SecureConnect_NextUpgrade_ToVersion)(nil),                       // 100: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.NextUpgrade.ToVersion
+	(*NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade)(nil),                                // 101: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SwitchCatalyst.NextUpgrade
+	(*NetworkFirmwareUpgrades_Products_SwitchCatalyst_NextUpgrade_ToVersion)(nil),                      // 102: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SwitchCatalyst.NextUpgrade.ToVersion
+	(*NetworkFirmwareUpgradesRollback_ToVersion)(nil),                                                  // 103: meraki.networks.v1.NetworkFirmwareUpgradesRollback.ToVersion
+	(*NetworkFirmwareUpgradesRollback_Reasons)(nil),                                                    // 104: meraki.networks.v1.NetworkFirmwareUpgradesRollback.Reasons
+	(*NetworkFirmwareUpgradesRollback_Predownload)(nil),                                                // 105: meraki.networks.v1.NetworkFirmwareUpgradesRollback.Predownload
+	(*NetworkFirmwareUpgradesStagedEvents_Products)(nil),                                               // 106: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products
+	(*NetworkFirmwareUpgradesStagedEvents_Stages)(nil),                                                 // 107: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages
+	(*NetworkFirmwareUpgradesStagedEvents_Reasons)(nil),                                                // 108: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Reasons
+	(*NetworkFirmwareUpgradesStagedEvents_Products_Switch)(nil),                                        // 109: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.Switch
+	(*NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst)(nil),                                // 110: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.SwitchCatalyst
+	(*NetworkFirmwareUpgradesStagedEvents_Products_Switch_NextUpgrade)(nil),                            // 111: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.Switch.NextUpgrade
+	(*NetworkFirmwareUpgradesStagedEvents_Products_Switch_NextUpgrade_ToVersion)(nil),                  // 112: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.Switch.NextUpgrade.ToVersion
+	(*NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst_NextUpgrade)(nil),                    // 113: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.SwitchCatalyst.NextUpgrade
+	(*NetworkFirmwareUpgradesStagedEvents_Products_SwitchCatalyst_NextUpgrade_ToVersion)(nil),          // 114: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.SwitchCatalyst.NextUpgrade.ToVersion
+	(*NetworkFirmwareUpgradesStagedEvents_Stages_Group)(nil),                                           // 115: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages.Group
+	(*NetworkFirmwareUpgradesStagedEvents_Stages_Milestones)(nil),                                      // 116: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages.Milestones
+	(*DeferNetworkFirmwareUpgradesStagedEventsResponse_Products)(nil),                                  // 117: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products
+	(*DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages)(nil),                                    // 118: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages
+	(*DeferNetworkFirmwareUpgradesStagedEventsResponse_Reasons)(nil),                                   // 119: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Reasons
+	(*DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch)(nil),                           // 120: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch
+	(*DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade)(nil),               // 121: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade
+	(*DeferNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade_ToVersion)(nil),     // 122: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade.ToVersion
+	(*DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages_Group)(nil),                              // 123: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages.Group
+	(*DeferNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones)(nil),                         // 124: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages.Milestones
+	(*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products)(nil),                              // 125: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products
+	(*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages)(nil),                                // 126: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages
+	(*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Reasons)(nil),                               // 127: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Reasons
+	(*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch)(nil),                       // 128: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch
+	(*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade)(nil),           // 129: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade
+	(*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Products_Switch_NextUpgrade_ToVersion)(nil), // 130: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade.ToVersion
+	(*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Group)(nil),                          // 131: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages.Group
+	(*RollbacksNetworkFirmwareUpgradesStagedEventsResponse_Stages_Milestones)(nil),                     // 132: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages.Milestones
+	(*NetworkFirmwareUpgradesStagedGroup_AssignedDevices)(nil),                                         // 133: meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevices
+	(*NetworkFirmwareUpgradesStagedGroup_AssignedDevices_Devices)(nil),                                 // 134: meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevices.Devices
+	(*NetworkFirmwareUpgradesStagedGroup_AssignedDevices_SwitchStacks)(nil),                            // 135: meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevices.SwitchStacks
+	(*GetNetworkFirmwareUpgradesStagedStagesResponse_Item)(nil),                                        // 136: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse.Item
+	(*GetNetworkFirmwareUpgradesStagedStagesResponse_Item_Group)(nil),                                  // 137: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse.Item.Group
+	(*structpb.Struct)(nil),       // 138: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 139: google.protobuf.Timestamp
+	(*v1.PageInfo)(nil),           // 140: meraki.api.v1.PageInfo
 }
 var file_meraki_networks_v1_firmware_upgrades_proto_depIdxs = []int32{
-	23,  // 0: meraki.networks.v1.NetworkFirmwareUpgrades.upgrade_window:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.UpgradeWindow
-	24,  // 1: meraki.networks.v1.NetworkFirmwareUpgrades.products:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products
-	98,  // 2: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.upgrade_window:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.UpgradeWindow
-	99,  // 3: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.products:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products
-	100, // 4: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.feature_loss_acknowledgements:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.FeatureLossAcknowledgements
-	192, // 5: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	192, // 6: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	193, // 7: meraki.networks.v1.CreateNetworkFirmwareUpgradesRollbackRequest.time:type_name -> google.protobuf.Timestamp
-	132, // 8: meraki.networks.v1.CreateNetworkFirmwareUpgradesRollbackRequest.reasons:type_name -> meraki.networks.v1.CreateNetworkFirmwareUpgradesRollbackRequest.Reasons
-	133, // 9: meraki.networks.v1.CreateNetworkFirmwareUpgradesRollbackRequest.to_version:type_name -> meraki.networks.v1.CreateNetworkFirmwareUpgradesRollbackRequest.ToVersion
-	134, // 10: meraki.networks.v1.CreateNetworkFirmwareUpgradesRollbackRequest.predownload:type_name -> meraki.networks.v1.CreateNetworkFirmwareUpgradesRollbackRequest.Predownload
-	192, // 11: meraki.networks.v1.CreateNetworkFirmwareUpgradesRollbackRequest.null_fields:type_name -> google.protobuf.FieldMask
-	192, // 12: meraki.networks.v1.CreateNetworkFirmwareUpgradesRollbackRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	193, // 13: meraki.networks.v1.NetworkFirmwareUpgradesRollback.time:type_name -> google.protobuf.Timestamp
-	135, // 14: meraki.networks.v1.NetworkFirmwareUpgradesRollback.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesRollback.ToVersion
-	136, // 15: meraki.networks.v1.NetworkFirmwareUpgradesRollback.reasons:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesRollback.Reasons
-	137, // 16: meraki.networks.v1.NetworkFirmwareUpgradesRollback.predownload:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesRollback.Predownload
-	138, // 17: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.products:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products
-	139, // 18: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.stages:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages
-	140, // 19: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.reasons:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Reasons
-	146, // 20: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.products:type_name -> meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Products
-	147, // 21: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.stages:type_name -> meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Stages
-	192, // 22: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.null_fields:type_name -> google.protobuf.FieldMask
-	192, // 23: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	156, // 24: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedEventsRequest.stages:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedEventsRequest.Stages
-	192, // 25: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedEventsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	192, // 26: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedEventsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	159, // 27: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.products:type_name -> meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products
-	160, // 28: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.stages:type_name -> meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages
-	161, // 29: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.reasons:type_name -> meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Reasons
-	167, // 30: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsRequest.stages:type_name -> meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsRequest.Stages
-	168, // 31: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsRequest.reasons:type_name -> meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsRequest.Reasons
-	192, // 32: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	192, // 33: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	171, // 34: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.products:type_name -> meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products
-	172, // 35: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.stages:type_name -> meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages
-	173, // 36: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.reasons:type_name -> meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Reasons
-	15,  // 37: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedGroupsResponse.items:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup
-	194, // 38: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedGroupsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	179, // 39: meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.assigned_devices:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevices
-	182, // 40: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedGroupRequest.assigned_devices:type_name -> meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedGroupRequest.AssignedDevices
-	192, // 41: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedGroupRequest.null_fields:type_name -> google.protobuf.FieldMask
-	192, // 42: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedGroupRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	185, // 43: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedGroupRequest.assigned_devices:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedGroupRequest.AssignedDevices
-	192, // 44: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedGroupRequest.null_fields:type_name -> google.protobuf.FieldMask
-	192, // 45: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedGroupRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	188, // 46: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse.items:type_name -> meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse.Item
-	194, // 47: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	190, // 48: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedStagesRequest.json:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedStagesRequest.Json
-	192, // 49: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedStagesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	192, // 50: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedStagesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	25,  // 51: meraki.networks.v1.NetworkFirmwareUpgrades.Products.wireless:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless
-	26,  // 52: meraki.networks.v1.NetworkFirmwareUpgrades.Products.appliance:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance
-	27,  // 53: meraki.networks.v1.NetworkFirmwareUpgrades.Products.switch:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch
-	28,  // 54: meraki.networks.v1.NetworkFirmwareUpgrades.Products.camera:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera
-	29,  // 55: meraki.networks.v1.NetworkFirmwareUpgrades.Products.cellular_gateway:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway
-	30,  // 56: meraki.networks.v1.NetworkFirmwareUpgrades.Products.sensor:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor
-	31,  // 57: meraki.networks.v1.NetworkFirmwareUpgrades.Products.wireless_controller:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController
-	32,  // 58: meraki.networks.v1.NetworkFirmwareUpgrades.Products.campus_gateway:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway
-	33,  // 59: meraki.networks.v1.NetworkFirmwareUpgrades.Products.secure_connect:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect
-	34,  // 60: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.current_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.CurrentVersion
-	35,  // 61: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.last_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade
-	36,  // 62: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.next_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.NextUpgrade
-	37,  // 63: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.available_versions:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.AvailableVersions
-	42,  // 64: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.current_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.CurrentVersion
-	43,  // 65: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.last_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade
-	44,  // 66: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.next_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.NextUpgrade
-	45,  // 67: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.available_versions:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.AvailableVersions
-	49,  // 68: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.current_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.CurrentVersion
-	50,  // 69: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.last_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade
-	51,  // 70: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.next_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.NextUpgrade
-	52,  // 71: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.available_versions:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.AvailableVersions
-	56,  // 72: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.current_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.CurrentVersion
-	57,  // 73: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.last_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade
-	58,  // 74: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.next_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.NextUpgrade
-	59,  // 75: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.available_versions:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.AvailableVersions
-	63,  // 76: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.current_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.CurrentVersion
-	64,  // 77: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.last_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade
-	65,  // 78: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.next_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.NextUpgrade
-	66,  // 79: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.available_versions:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.AvailableVersions
-	70,  // 80: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.current_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.CurrentVersion
-	71,  // 81: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.last_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade
-	72,  // 82: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.next_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.NextUpgrade
-	73,  // 83: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.available_versions:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.AvailableVersions
-	77,  // 84: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.current_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.CurrentVersion
-	78,  // 85: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.last_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade
-	79,  // 86: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.next_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.NextUpgrade
-	80,  // 87: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.available_versions:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.AvailableVersions
-	84,  // 88: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.current_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.CurrentVersion
-	85,  // 89: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.last_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade
-	86,  // 90: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.next_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.NextUpgrade
-	87,  // 91: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.available_versions:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.AvailableVersions
-	91,  // 92: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.current_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.CurrentVersion
-	92,  // 93: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.last_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade
-	93,  // 94: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.next_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.NextUpgrade
-	94,  // 95: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.available_versions:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.AvailableVersions
-	193, // 96: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.CurrentVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 97: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade.time:type_name -> google.protobuf.Timestamp
-	38,  // 98: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade.from_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade.FromVersion
-	39,  // 99: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade.ToVersion
-	193, // 100: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.NextUpgrade.time:type_name -> google.protobuf.Timestamp
-	40,  // 101: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.NextUpgrade.predownload:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.NextUpgrade.Predownload
-	41,  // 102: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.NextUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.NextUpgrade.ToVersion
-	193, // 103: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.AvailableVersions.release_date:type_name -> google.protobuf.Timestamp
-	193, // 104: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade.FromVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 105: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 106: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.NextUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 107: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.CurrentVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 108: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade.time:type_name -> google.protobuf.Timestamp
-	46,  // 109: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade.from_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade.FromVersion
-	47,  // 110: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade.ToVersion
-	193, // 111: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.NextUpgrade.time:type_name -> google.protobuf.Timestamp
-	48,  // 112: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.NextUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.NextUpgrade.ToVersion
-	193, // 113: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.AvailableVersions.release_date:type_name -> google.protobuf.Timestamp
-	193, // 114: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade.FromVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 115: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 116: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.NextUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 117: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.CurrentVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 118: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade.time:type_name -> google.protobuf.Timestamp
-	53,  // 119: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade.from_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade.FromVersion
-	54,  // 120: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade.ToVersion
-	193, // 121: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.NextUpgrade.time:type_name -> google.protobuf.Timestamp
-	55,  // 122: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.NextUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.NextUpgrade.ToVersion
-	193, // 123: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.AvailableVersions.release_date:type_name -> google.protobuf.Timestamp
-	193, // 124: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade.FromVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 125: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 126: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.NextUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 127: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.CurrentVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 128: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade.time:type_name -> google.protobuf.Timestamp
-	60,  // 129: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade.from_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade.FromVersion
-	61,  // 130: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade.ToVersion
-	193, // 131: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.NextUpgrade.time:type_name -> google.protobuf.Timestamp
-	62,  // 132: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.NextUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.NextUpgrade.ToVersion
-	193, // 133: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.AvailableVersions.release_date:type_name -> google.protobuf.Timestamp
-	193, // 134: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade.FromVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 135: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 136: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.NextUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 137: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.CurrentVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 138: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade.time:type_name -> google.protobuf.Timestamp
-	67,  // 139: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade.from_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade.FromVersion
-	68,  // 140: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade.ToVersion
-	193, // 141: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.NextUpgrade.time:type_name -> google.protobuf.Timestamp
-	69,  // 142: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.NextUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.NextUpgrade.ToVersion
-	193, // 143: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.AvailableVersions.release_date:type_name -> google.protobuf.Timestamp
-	193, // 144: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade.FromVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 145: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 146: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.NextUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 147: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.CurrentVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 148: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade.time:type_name -> google.protobuf.Timestamp
-	74,  // 149: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade.from_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade.FromVersion
-	75,  // 150: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade.ToVersion
-	193, // 151: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.NextUpgrade.time:type_name -> google.protobuf.Timestamp
-	76,  // 152: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.NextUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.NextUpgrade.ToVersion
-	193, // 153: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.AvailableVersions.release_date:type_name -> google.protobuf.Timestamp
-	193, // 154: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade.FromVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 155: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 156: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.NextUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 157: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.CurrentVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 158: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade.time:type_name -> google.protobuf.Timestamp
-	81,  // 159: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade.from_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade.FromVersion
-	82,  // 160: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade.ToVersion
-	193, // 161: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.NextUpgrade.time:type_name -> google.protobuf.Timestamp
-	83,  // 162: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.NextUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.NextUpgrade.ToVersion
-	193, // 163: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.AvailableVersions.release_date:type_name -> google.protobuf.Timestamp
-	193, // 164: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade.FromVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 165: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 166: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.NextUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 167: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.CurrentVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 168: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade.time:type_name -> google.protobuf.Timestamp
-	88,  // 169: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade.from_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade.FromVersion
-	89,  // 170: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade.ToVersion
-	193, // 171: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.NextUpgrade.time:type_name -> google.protobuf.Timestamp
-	90,  // 172: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.NextUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.NextUpgrade.ToVersion
-	193, // 173: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.AvailableVersions.release_date:type_name -> google.protobuf.Timestamp
-	193, // 174: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade.FromVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 175: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 176: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.NextUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 177: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.CurrentVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 178: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade.time:type_name -> google.protobuf.Timestamp
-	95,  // 179: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade.from_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade.FromVersion
-	96,  // 180: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade.ToVersion
-	193, // 181: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.NextUpgrade.time:type_name -> google.protobuf.Timestamp
-	97,  // 182: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.NextUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.NextUpgrade.ToVersion
-	193, // 183: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.AvailableVersions.release_date:type_name -> google.protobuf.Timestamp
-	193, // 184: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade.FromVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 185: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
-	193, // 186: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.NextUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
-	101, // 187: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.wireless:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Wireless
-	102, // 188: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.appliance:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Appliance
-	103, // 189: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.switch:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Switch
-	104, // 190: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.camera:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Camera
-	105, // 191: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.cellular_gateway:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.CellularGateway
-	106, // 192: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.sensor:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Sensor
-	107, // 193: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.wireless_controller:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.WirelessController
-	108, // 194: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.campus_gateway:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.CampusGateway
-	109, // 195: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.secure_connect:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.SecureConnect
-	110, // 196: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.switch_catalyst:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.SwitchCatalyst
-	111, // 197: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Wireless.next_upgrade:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Wireless.NextUpgrade
-	114, // 198: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Appliance.next_upgrade:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Appliance.NextUpgrade
-	116, // 199: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Switch.next_upgrade:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Switch.NextUpgrade
-	118, // 200: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Camera.next_upgrade:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Camera.NextUpgrade
-	120, // 201: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.CellularGateway.next_upgrade:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.CellularGateway.NextUpgrade
-	122, // 202: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Sensor.next_upgrade:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Sensor.NextUpgrade
-	124, // 203: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.WirelessController.next_upgrade:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.WirelessController.NextUpgrade
-	126, // 204: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.CampusGateway.next_upgrade:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.CampusGateway.NextUpgrade
-	128, // 205: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.SecureConnect.next_upgrade:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.SecureConnect.NextUpgrade
-	130, // 206: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.SwitchCatalyst.next_upgrade:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.SwitchCatalyst.NextUpgrade
-	112, // 207: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Wireless.NextUpgrade.predownload:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Wireless.NextUpgrade.Predownload
-	113, // 208: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Wireless.NextUpgrade.to_version:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Wireless.NextUpgrade.ToVersion
-	115, // 209: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Appliance.NextUpgrade.to_version:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Appliance.NextUpgrade.ToVersion
-	117, // 210: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Switch.NextUpgrade.to_version:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Switch.NextUpgrade.ToVersion
-	119, // 211: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Camera.NextUpgrade.to_version:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Camera.NextUpgrade.ToVersion
-	121, // 212: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.CellularGateway.NextUpgrade.to_version:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.CellularGateway.NextUpgrade.ToVersion
-	123, // 213: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Sensor.NextUpgrade.to_version:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.Sensor.NextUpgrade.ToVersion
-	125, // 214: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.WirelessController.NextUpgrade.to_version:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.WirelessController.NextUpgrade.ToVersion
-	127, // 215: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.CampusGateway.NextUpgrade.to_version:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.CampusGateway.NextUpgrade.ToVersion
-	129, // 216: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.SecureConnect.NextUpgrade.to_version:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.SecureConnect.NextUpgrade.ToVersion
-	131, // 217: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.SwitchCatalyst.NextUpgrade.to_version:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.Products.SwitchCatalyst.NextUpgrade.ToVersion
-	193, // 218: meraki.networks.v1.NetworkFirmwareUpgradesRollback.ToVersion.release_date:type_name -> google.protobuf.Timestamp
-	141, // 219: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.switch:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.Switch
-	144, // 220: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages.group:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages.Group
-	145, // 221: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages.milestones:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages.Milestones
-	142, // 222: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.Switch.next_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.Switch.NextUpgrade
-	143, // 223: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.Switch.NextUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.Switch.NextUpgrade.ToVersion
-	193, // 224: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages.Milestones.scheduled_for:type_name -> google.protobuf.Timestamp
-	193, // 225: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages.Milestones.started_at:type_name -> google.protobuf.Timestamp
-	193, // 226: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages.Milestones.completed_at:type_name -> google.protobuf.Timestamp
-	193, // 227: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages.Milestones.canceled_at:type_name -> google.protobuf.Timestamp
-	148, // 228: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Products.switch:type_name -> meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Products.Switch
-	149, // 229: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Products.switch_catalyst:type_name -> meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Products.SwitchCatalyst
-	154, // 230: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Stages.group:type_name -> meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Stages.Group
-	155, // 231: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Stages.milestones:type_name -> meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Stages.Milestones
-	150, // 232: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Products.Switch.next_upgrade:type_name -> meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Products.Switch.NextUpgrade
-	152, // 233: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Products.SwitchCatalyst.next_upgrade:type_name -> meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Products.SwitchCatalyst.NextUpgrade
-	151, // 234: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Products.Switch.NextUpgrade.to_version:type_name -> meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Products.Switch.NextUpgrade.ToVersion
-	153, // 235: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Products.SwitchCatalyst.NextUpgrade.to_version:type_name -> meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.Products.SwitchCatalyst.NextUpgrade.ToVersion
-	157, // 236: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedEventsRequest.Stages.group:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedEventsRequest.Stages.Group
-	158, // 237: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedEventsRequest.Stages.milestones:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedEventsRequest.Stages.Milestones
-	162, // 238: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.switch:type_name -> meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch
-	165, // 239: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages.group:type_name -> meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages.Group
-	166, // 240: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages.milestones:type_name -> meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages.Milestones
-	163, // 241: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.next_upgrade:type_name -> meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade
-	164, // 242: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade.to_version:type_name -> meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade.ToVersion
-	193, // 243: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages.Milestones.scheduled_for:type_name -> google.protobuf.Timestamp
-	193, // 244: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages.Milestones.started_at:type_name -> google.protobuf.Timestamp
-	193, // 245: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages.Milestones.completed_at:type_name -> google.protobuf.Timestamp
-	193, // 246: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages.Milestones.canceled_at:type_name -> google.protobuf.Timestamp
-	169, // 247: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsRequest.Stages.group:type_name -> meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsRequest.Stages.Group
-	170, // 248: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsRequest.Stages.milestones:type_name -> meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsRequest.Stages.Milestones
-	174, // 249: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.switch:type_name -> meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch
-	177, // 250: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages.group:type_name -> meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages.Group
-	178, // 251: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages.milestones:type_name -> meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages.Milestones
-	175, // 252: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.next_upgrade:type_name -> meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade
-	176, // 253: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade.to_version:type_name -> meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade.ToVersion
-	193, // 254: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages.Milestones.scheduled_for:type_name -> google.protobuf.Timestamp
-	193, // 255: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages.Milestones.started_at:type_name -> google.protobuf.Timestamp
-	193, // 256: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages.Milestones.completed_at:type_name -> google.protobuf.Timestamp
-	193, // 257: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages.Milestones.canceled_at:type_name -> google.protobuf.Timestamp
-	180, // 258: meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevices.devices:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevices.Devices
-	181, // 259: meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevices.switch_stacks:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevices.SwitchStacks
-	183, // 260: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedGroupRequest.AssignedDevices.devices:type_name -> meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedGroupRequest.AssignedDevices.Devices
-	184, // 261: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedGroupRequest.AssignedDevices.switch_stacks:type_name -> meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedGroupRequest.AssignedDevices.SwitchStacks
-	186, // 262: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedGroupRequest.AssignedDevices.devices:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedGroupRequest.AssignedDevices.Devices
-	187, // 263: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedGroupRequest.AssignedDevices.switch_stacks:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedGroupRequest.AssignedDevices.SwitchStacks
-	189, // 264: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse.Item.group:type_name -> meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse.Item.Group
-	191, // 265: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedStagesRequest.Json.group:type_name -> meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedStagesRequest.Json.Group
-	266, // [266:266] is the sub-list for method output_type
-	266, // [266:266] is the sub-list for method input_type
-	266, // [266:266] is the sub-list for extension type_name
-	266, // [266:266] is the sub-list for extension extendee
-	0,   // [0:266] is the sub-list for field type_name
+	24,  // 0: meraki.networks.v1.NetworkFirmwareUpgrades.upgrade_window:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.UpgradeWindow
+	25,  // 1: meraki.networks.v1.NetworkFirmwareUpgrades.products:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products
+	26,  // 2: meraki.networks.v1.NetworkFirmwareUpgrades.feature_loss_acknowledgements:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.FeatureLossAcknowledgements
+	138, // 3: meraki.networks.v1.NetworkFirmwareUpgrades.additional_properties:type_name -> google.protobuf.Struct
+	24,  // 4: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.upgrade_window:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.UpgradeWindow
+	25,  // 5: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.products:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products
+	26,  // 6: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.feature_loss_acknowledgements:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.FeatureLossAcknowledgements
+	138, // 7: meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest.additional_properties:type_name -> google.protobuf.Struct
+	139, // 8: meraki.networks.v1.CreateNetworkFirmwareUpgradesRollbackRequest.time:type_name -> google.protobuf.Timestamp
+	104, // 9: meraki.networks.v1.CreateNetworkFirmwareUpgradesRollbackRequest.reasons:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesRollback.Reasons
+	103, // 10: meraki.networks.v1.CreateNetworkFirmwareUpgradesRollbackRequest.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesRollback.ToVersion
+	105, // 11: meraki.networks.v1.CreateNetworkFirmwareUpgradesRollbackRequest.predownload:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesRollback.Predownload
+	138, // 12: meraki.networks.v1.CreateNetworkFirmwareUpgradesRollbackRequest.additional_properties:type_name -> google.protobuf.Struct
+	139, // 13: meraki.networks.v1.NetworkFirmwareUpgradesRollback.time:type_name -> google.protobuf.Timestamp
+	103, // 14: meraki.networks.v1.NetworkFirmwareUpgradesRollback.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesRollback.ToVersion
+	104, // 15: meraki.networks.v1.NetworkFirmwareUpgradesRollback.reasons:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesRollback.Reasons
+	105, // 16: meraki.networks.v1.NetworkFirmwareUpgradesRollback.predownload:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesRollback.Predownload
+	138, // 17: meraki.networks.v1.NetworkFirmwareUpgradesRollback.additional_properties:type_name -> google.protobuf.Struct
+	106, // 18: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.products:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products
+	107, // 19: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.stages:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages
+	108, // 20: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.reasons:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Reasons
+	138, // 21: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.additional_properties:type_name -> google.protobuf.Struct
+	106, // 22: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.products:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products
+	107, // 23: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.stages:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages
+	138, // 24: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest.additional_properties:type_name -> google.protobuf.Struct
+	107, // 25: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedEventsRequest.stages:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages
+	138, // 26: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedEventsRequest.additional_properties:type_name -> google.protobuf.Struct
+	117, // 27: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.products:type_name -> meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products
+	118, // 28: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.stages:type_name -> meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages
+	119, // 29: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.reasons:type_name -> meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Reasons
+	138, // 30: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.additional_properties:type_name -> google.protobuf.Struct
+	126, // 31: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsRequest.stages:type_name -> meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages
+	127, // 32: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsRequest.reasons:type_name -> meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Reasons
+	138, // 33: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsRequest.additional_properties:type_name -> google.protobuf.Struct
+	125, // 34: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.products:type_name -> meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products
+	126, // 35: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.stages:type_name -> meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages
+	127, // 36: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.reasons:type_name -> meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Reasons
+	138, // 37: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.additional_properties:type_name -> google.protobuf.Struct
+	15,  // 38: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedGroupsResponse.items:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup
+	140, // 39: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedGroupsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	138, // 40: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedGroupsResponse.additional_properties:type_name -> google.protobuf.Struct
+	133, // 41: meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.assigned_devices:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevices
+	138, // 42: meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.additional_properties:type_name -> google.protobuf.Struct
+	133, // 43: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedGroupRequest.assigned_devices:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevices
+	138, // 44: meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedGroupRequest.additional_properties:type_name -> google.protobuf.Struct
+	133, // 45: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedGroupRequest.assigned_devices:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevices
+	138, // 46: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedGroupRequest.additional_properties:type_name -> google.protobuf.Struct
+	138, // 47: meraki.networks.v1.DeleteNetworkFirmwareUpgradesStagedGroupResponse.additional_properties:type_name -> google.protobuf.Struct
+	136, // 48: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse.items:type_name -> meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse.Item
+	140, // 49: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	138, // 50: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse.additional_properties:type_name -> google.protobuf.Struct
+	136, // 51: meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedStagesRequest.items:type_name -> meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse.Item
+	138, // 52: meraki.networks.v1.NetworkFirmwareUpgrades.UpgradeWindow.additional_properties:type_name -> google.protobuf.Struct
+	27,  // 53: meraki.networks.v1.NetworkFirmwareUpgrades.Products.wireless:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless
+	28,  // 54: meraki.networks.v1.NetworkFirmwareUpgrades.Products.appliance:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance
+	29,  // 55: meraki.networks.v1.NetworkFirmwareUpgrades.Products.switch:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch
+	30,  // 56: meraki.networks.v1.NetworkFirmwareUpgrades.Products.camera:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera
+	31,  // 57: meraki.networks.v1.NetworkFirmwareUpgrades.Products.cellular_gateway:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway
+	32,  // 58: meraki.networks.v1.NetworkFirmwareUpgrades.Products.sensor:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor
+	33,  // 59: meraki.networks.v1.NetworkFirmwareUpgrades.Products.wireless_controller:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController
+	34,  // 60: meraki.networks.v1.NetworkFirmwareUpgrades.Products.campus_gateway:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway
+	35,  // 61: meraki.networks.v1.NetworkFirmwareUpgrades.Products.secure_connect:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect
+	36,  // 62: meraki.networks.v1.NetworkFirmwareUpgrades.Products.switch_catalyst:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.SwitchCatalyst
+	138, // 63: meraki.networks.v1.NetworkFirmwareUpgrades.Products.additional_properties:type_name -> google.protobuf.Struct
+	138, // 64: meraki.networks.v1.NetworkFirmwareUpgrades.FeatureLossAcknowledgements.additional_properties:type_name -> google.protobuf.Struct
+	37,  // 65: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.current_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.CurrentVersion
+	38,  // 66: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.last_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade
+	39,  // 67: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.next_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.NextUpgrade
+	40,  // 68: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.available_versions:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.AvailableVersions
+	138, // 69: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.additional_properties:type_name -> google.protobuf.Struct
+	45,  // 70: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.current_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.CurrentVersion
+	46,  // 71: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.last_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade
+	47,  // 72: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.next_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.NextUpgrade
+	48,  // 73: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.available_versions:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.AvailableVersions
+	138, // 74: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.additional_properties:type_name -> google.protobuf.Struct
+	52,  // 75: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.current_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.CurrentVersion
+	53,  // 76: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.last_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade
+	54,  // 77: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.next_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.NextUpgrade
+	55,  // 78: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.available_versions:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.AvailableVersions
+	138, // 79: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 80: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.current_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.CurrentVersion
+	60,  // 81: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.last_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade
+	61,  // 82: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.next_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.NextUpgrade
+	62,  // 83: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.available_versions:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.AvailableVersions
+	138, // 84: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.additional_properties:type_name -> google.protobuf.Struct
+	66,  // 85: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.current_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.CurrentVersion
+	67,  // 86: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.last_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade
+	68,  // 87: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.next_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.NextUpgrade
+	69,  // 88: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.available_versions:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.AvailableVersions
+	138, // 89: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.additional_properties:type_name -> google.protobuf.Struct
+	73,  // 90: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.current_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.CurrentVersion
+	74,  // 91: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.last_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade
+	75,  // 92: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.next_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.NextUpgrade
+	76,  // 93: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.available_versions:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.AvailableVersions
+	138, // 94: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.additional_properties:type_name -> google.protobuf.Struct
+	80,  // 95: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.current_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.CurrentVersion
+	81,  // 96: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.last_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade
+	82,  // 97: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.next_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.NextUpgrade
+	83,  // 98: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.available_versions:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.AvailableVersions
+	138, // 99: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.additional_properties:type_name -> google.protobuf.Struct
+	87,  // 100: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.current_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.CurrentVersion
+	88,  // 101: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.last_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade
+	89,  // 102: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.next_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.NextUpgrade
+	90,  // 103: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.available_versions:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.AvailableVersions
+	138, // 104: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.additional_properties:type_name -> google.protobuf.Struct
+	94,  // 105: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.current_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.CurrentVersion
+	95,  // 106: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.last_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade
+	96,  // 107: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.next_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.NextUpgrade
+	97,  // 108: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.available_versions:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.AvailableVersions
+	138, // 109: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.additional_properties:type_name -> google.protobuf.Struct
+	101, // 110: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SwitchCatalyst.next_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.SwitchCatalyst.NextUpgrade
+	138, // 111: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SwitchCatalyst.additional_properties:type_name -> google.protobuf.Struct
+	139, // 112: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.CurrentVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 113: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.CurrentVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 114: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade.time:type_name -> google.protobuf.Timestamp
+	41,  // 115: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade.from_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade.FromVersion
+	42,  // 116: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade.ToVersion
+	138, // 117: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade.additional_properties:type_name -> google.protobuf.Struct
+	43,  // 118: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.NextUpgrade.predownload:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.NextUpgrade.Predownload
+	44,  // 119: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.NextUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.NextUpgrade.ToVersion
+	138, // 120: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.NextUpgrade.additional_properties:type_name -> google.protobuf.Struct
+	139, // 121: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.AvailableVersions.release_date:type_name -> google.protobuf.Timestamp
+	138, // 122: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.AvailableVersions.additional_properties:type_name -> google.protobuf.Struct
+	139, // 123: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade.FromVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 124: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade.FromVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 125: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 126: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.LastUpgrade.ToVersion.additional_properties:type_name -> google.protobuf.Struct
+	138, // 127: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.NextUpgrade.Predownload.additional_properties:type_name -> google.protobuf.Struct
+	139, // 128: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.NextUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 129: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Wireless.NextUpgrade.ToVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 130: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.CurrentVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 131: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.CurrentVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 132: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade.time:type_name -> google.protobuf.Timestamp
+	49,  // 133: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade.from_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade.FromVersion
+	50,  // 134: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade.ToVersion
+	138, // 135: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade.additional_properties:type_name -> google.protobuf.Struct
+	51,  // 136: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.NextUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.NextUpgrade.ToVersion
+	138, // 137: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.NextUpgrade.additional_properties:type_name -> google.protobuf.Struct
+	139, // 138: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.AvailableVersions.release_date:type_name -> google.protobuf.Timestamp
+	138, // 139: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.AvailableVersions.additional_properties:type_name -> google.protobuf.Struct
+	139, // 140: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade.FromVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 141: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade.FromVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 142: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 143: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.LastUpgrade.ToVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 144: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.NextUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 145: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Appliance.NextUpgrade.ToVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 146: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.CurrentVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 147: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.CurrentVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 148: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade.time:type_name -> google.protobuf.Timestamp
+	56,  // 149: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade.from_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade.FromVersion
+	57,  // 150: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade.ToVersion
+	138, // 151: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 152: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.NextUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.NextUpgrade.ToVersion
+	138, // 153: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.NextUpgrade.additional_properties:type_name -> google.protobuf.Struct
+	139, // 154: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.AvailableVersions.release_date:type_name -> google.protobuf.Timestamp
+	138, // 155: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.AvailableVersions.additional_properties:type_name -> google.protobuf.Struct
+	139, // 156: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade.FromVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 157: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade.FromVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 158: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 159: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.LastUpgrade.ToVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 160: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.NextUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 161: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Switch.NextUpgrade.ToVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 162: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.CurrentVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 163: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.CurrentVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 164: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade.time:type_name -> google.protobuf.Timestamp
+	63,  // 165: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade.from_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade.FromVersion
+	64,  // 166: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade.ToVersion
+	138, // 167: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade.additional_properties:type_name -> google.protobuf.Struct
+	65,  // 168: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.NextUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.NextUpgrade.ToVersion
+	138, // 169: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.NextUpgrade.additional_properties:type_name -> google.protobuf.Struct
+	139, // 170: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.AvailableVersions.release_date:type_name -> google.protobuf.Timestamp
+	138, // 171: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.AvailableVersions.additional_properties:type_name -> google.protobuf.Struct
+	139, // 172: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade.FromVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 173: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade.FromVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 174: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 175: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.LastUpgrade.ToVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 176: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.NextUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 177: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Camera.NextUpgrade.ToVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 178: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.CurrentVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 179: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.CurrentVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 180: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade.time:type_name -> google.protobuf.Timestamp
+	70,  // 181: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade.from_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade.FromVersion
+	71,  // 182: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade.ToVersion
+	138, // 183: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 184: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.NextUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.NextUpgrade.ToVersion
+	138, // 185: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.NextUpgrade.additional_properties:type_name -> google.protobuf.Struct
+	139, // 186: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.AvailableVersions.release_date:type_name -> google.protobuf.Timestamp
+	138, // 187: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.AvailableVersions.additional_properties:type_name -> google.protobuf.Struct
+	139, // 188: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade.FromVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 189: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade.FromVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 190: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 191: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.LastUpgrade.ToVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 192: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.NextUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 193: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CellularGateway.NextUpgrade.ToVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 194: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.CurrentVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 195: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.CurrentVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 196: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade.time:type_name -> google.protobuf.Timestamp
+	77,  // 197: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade.from_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade.FromVersion
+	78,  // 198: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade.ToVersion
+	138, // 199: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade.additional_properties:type_name -> google.protobuf.Struct
+	79,  // 200: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.NextUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.NextUpgrade.ToVersion
+	138, // 201: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.NextUpgrade.additional_properties:type_name -> google.protobuf.Struct
+	139, // 202: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.AvailableVersions.release_date:type_name -> google.protobuf.Timestamp
+	138, // 203: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.AvailableVersions.additional_properties:type_name -> google.protobuf.Struct
+	139, // 204: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade.FromVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 205: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade.FromVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 206: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 207: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.LastUpgrade.ToVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 208: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.NextUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 209: meraki.networks.v1.NetworkFirmwareUpgrades.Products.Sensor.NextUpgrade.ToVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 210: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.CurrentVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 211: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.CurrentVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 212: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade.time:type_name -> google.protobuf.Timestamp
+	84,  // 213: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade.from_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade.FromVersion
+	85,  // 214: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade.ToVersion
+	138, // 215: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade.additional_properties:type_name -> google.protobuf.Struct
+	86,  // 216: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.NextUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.NextUpgrade.ToVersion
+	138, // 217: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.NextUpgrade.additional_properties:type_name -> google.protobuf.Struct
+	139, // 218: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.AvailableVersions.release_date:type_name -> google.protobuf.Timestamp
+	138, // 219: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.AvailableVersions.additional_properties:type_name -> google.protobuf.Struct
+	139, // 220: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade.FromVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 221: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade.FromVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 222: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 223: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.LastUpgrade.ToVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 224: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.NextUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 225: meraki.networks.v1.NetworkFirmwareUpgrades.Products.WirelessController.NextUpgrade.ToVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 226: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.CurrentVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 227: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.CurrentVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 228: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade.time:type_name -> google.protobuf.Timestamp
+	91,  // 229: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade.from_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade.FromVersion
+	92,  // 230: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade.ToVersion
+	138, // 231: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade.additional_properties:type_name -> google.protobuf.Struct
+	93,  // 232: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.NextUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.NextUpgrade.ToVersion
+	138, // 233: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.NextUpgrade.additional_properties:type_name -> google.protobuf.Struct
+	139, // 234: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.AvailableVersions.release_date:type_name -> google.protobuf.Timestamp
+	138, // 235: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.AvailableVersions.additional_properties:type_name -> google.protobuf.Struct
+	139, // 236: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade.FromVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 237: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade.FromVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 238: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 239: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.LastUpgrade.ToVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 240: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.NextUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 241: meraki.networks.v1.NetworkFirmwareUpgrades.Products.CampusGateway.NextUpgrade.ToVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 242: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.CurrentVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 243: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.CurrentVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 244: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade.time:type_name -> google.protobuf.Timestamp
+	98,  // 245: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade.from_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade.FromVersion
+	99,  // 246: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade.ToVersion
+	138, // 247: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade.additional_properties:type_name -> google.protobuf.Struct
+	100, // 248: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.NextUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.NextUpgrade.ToVersion
+	138, // 249: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.NextUpgrade.additional_properties:type_name -> google.protobuf.Struct
+	139, // 250: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.AvailableVersions.release_date:type_name -> google.protobuf.Timestamp
+	138, // 251: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.AvailableVersions.additional_properties:type_name -> google.protobuf.Struct
+	139, // 252: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade.FromVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 253: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade.FromVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 254: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 255: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.LastUpgrade.ToVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 256: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.NextUpgrade.ToVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 257: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SecureConnect.NextUpgrade.ToVersion.additional_properties:type_name -> google.protobuf.Struct
+	102, // 258: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SwitchCatalyst.NextUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgrades.Products.SwitchCatalyst.NextUpgrade.ToVersion
+	138, // 259: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SwitchCatalyst.NextUpgrade.additional_properties:type_name -> google.protobuf.Struct
+	138, // 260: meraki.networks.v1.NetworkFirmwareUpgrades.Products.SwitchCatalyst.NextUpgrade.ToVersion.additional_properties:type_name -> google.protobuf.Struct
+	139, // 261: meraki.networks.v1.NetworkFirmwareUpgradesRollback.ToVersion.release_date:type_name -> google.protobuf.Timestamp
+	138, // 262: meraki.networks.v1.NetworkFirmwareUpgradesRollback.ToVersion.additional_properties:type_name -> google.protobuf.Struct
+	138, // 263: meraki.networks.v1.NetworkFirmwareUpgradesRollback.Reasons.additional_properties:type_name -> google.protobuf.Struct
+	138, // 264: meraki.networks.v1.NetworkFirmwareUpgradesRollback.Predownload.additional_properties:type_name -> google.protobuf.Struct
+	109, // 265: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.switch:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.Switch
+	110, // 266: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.switch_catalyst:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.SwitchCatalyst
+	138, // 267: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.additional_properties:type_name -> google.protobuf.Struct
+	115, // 268: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages.group:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages.Group
+	116, // 269: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages.milestones:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages.Milestones
+	138, // 270: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages.additional_properties:type_name -> google.protobuf.Struct
+	138, // 271: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Reasons.additional_properties:type_name -> google.protobuf.Struct
+	111, // 272: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.Switch.next_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.Switch.NextUpgrade
+	138, // 273: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.Switch.additional_properties:type_name -> google.protobuf.Struct
+	113, // 274: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.SwitchCatalyst.next_upgrade:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.SwitchCatalyst.NextUpgrade
+	138, // 275: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.SwitchCatalyst.additional_properties:type_name -> google.protobuf.Struct
+	112, // 276: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.Switch.NextUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.Switch.NextUpgrade.ToVersion
+	138, // 277: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.Switch.NextUpgrade.additional_properties:type_name -> google.protobuf.Struct
+	138, // 278: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.Switch.NextUpgrade.ToVersion.additional_properties:type_name -> google.protobuf.Struct
+	114, // 279: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.SwitchCatalyst.NextUpgrade.to_version:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.SwitchCatalyst.NextUpgrade.ToVersion
+	138, // 280: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.SwitchCatalyst.NextUpgrade.additional_properties:type_name -> google.protobuf.Struct
+	138, // 281: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Products.SwitchCatalyst.NextUpgrade.ToVersion.additional_properties:type_name -> google.protobuf.Struct
+	138, // 282: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages.Group.additional_properties:type_name -> google.protobuf.Struct
+	139, // 283: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages.Milestones.started_at:type_name -> google.protobuf.Timestamp
+	139, // 284: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages.Milestones.completed_at:type_name -> google.protobuf.Timestamp
+	139, // 285: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages.Milestones.canceled_at:type_name -> google.protobuf.Timestamp
+	138, // 286: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents.Stages.Milestones.additional_properties:type_name -> google.protobuf.Struct
+	120, // 287: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.switch:type_name -> meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch
+	138, // 288: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.additional_properties:type_name -> google.protobuf.Struct
+	123, // 289: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages.group:type_name -> meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages.Group
+	124, // 290: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages.milestones:type_name -> meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages.Milestones
+	138, // 291: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages.additional_properties:type_name -> google.protobuf.Struct
+	138, // 292: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Reasons.additional_properties:type_name -> google.protobuf.Struct
+	121, // 293: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.next_upgrade:type_name -> meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade
+	138, // 294: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.additional_properties:type_name -> google.protobuf.Struct
+	122, // 295: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade.to_version:type_name -> meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade.ToVersion
+	138, // 296: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade.additional_properties:type_name -> google.protobuf.Struct
+	138, // 297: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade.ToVersion.additional_properties:type_name -> google.protobuf.Struct
+	138, // 298: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages.Group.additional_properties:type_name -> google.protobuf.Struct
+	139, // 299: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages.Milestones.scheduled_for:type_name -> google.protobuf.Timestamp
+	139, // 300: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages.Milestones.started_at:type_name -> google.protobuf.Timestamp
+	139, // 301: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages.Milestones.completed_at:type_name -> google.protobuf.Timestamp
+	139, // 302: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages.Milestones.canceled_at:type_name -> google.protobuf.Timestamp
+	138, // 303: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse.Stages.Milestones.additional_properties:type_name -> google.protobuf.Struct
+	128, // 304: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.switch:type_name -> meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch
+	138, // 305: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.additional_properties:type_name -> google.protobuf.Struct
+	131, // 306: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages.group:type_name -> meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages.Group
+	132, // 307: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages.milestones:type_name -> meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages.Milestones
+	138, // 308: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages.additional_properties:type_name -> google.protobuf.Struct
+	138, // 309: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Reasons.additional_properties:type_name -> google.protobuf.Struct
+	129, // 310: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.next_upgrade:type_name -> meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade
+	138, // 311: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.additional_properties:type_name -> google.protobuf.Struct
+	130, // 312: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade.to_version:type_name -> meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade.ToVersion
+	138, // 313: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade.additional_properties:type_name -> google.protobuf.Struct
+	138, // 314: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Products.Switch.NextUpgrade.ToVersion.additional_properties:type_name -> google.protobuf.Struct
+	138, // 315: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages.Group.additional_properties:type_name -> google.protobuf.Struct
+	139, // 316: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages.Milestones.started_at:type_name -> google.protobuf.Timestamp
+	139, // 317: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages.Milestones.completed_at:type_name -> google.protobuf.Timestamp
+	139, // 318: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages.Milestones.canceled_at:type_name -> google.protobuf.Timestamp
+	138, // 319: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse.Stages.Milestones.additional_properties:type_name -> google.protobuf.Struct
+	134, // 320: meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevices.devices:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevices.Devices
+	135, // 321: meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevices.switch_stacks:type_name -> meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevices.SwitchStacks
+	138, // 322: meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevices.additional_properties:type_name -> google.protobuf.Struct
+	138, // 323: meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevices.Devices.additional_properties:type_name -> google.protobuf.Struct
+	138, // 324: meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup.AssignedDevices.SwitchStacks.additional_properties:type_name -> google.protobuf.Struct
+	137, // 325: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse.Item.group:type_name -> meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse.Item.Group
+	138, // 326: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	138, // 327: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse.Item.Group.additional_properties:type_name -> google.protobuf.Struct
+	328, // [328:328] is the sub-list for method output_type
+	328, // [328:328] is the sub-list for method input_type
+	328, // [328:328] is the sub-list for extension type_name
+	328, // [328:328] is the sub-list for extension extendee
+	0,   // [0:328] is the sub-list for field type_name
 }
 
 func init() { file_meraki_networks_v1_firmware_upgrades_proto_init() }
@@ -13657,10 +11897,9 @@ func file_meraki_networks_v1_firmware_upgrades_proto_init() {
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[17].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[18].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[19].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[20].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[22].OneofWrappers = []any{}
+	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[21].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[23].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[25].OneofWrappers = []any{}
+	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[24].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[26].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[27].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[28].OneofWrappers = []any{}
@@ -13670,128 +11909,93 @@ func file_meraki_networks_v1_firmware_upgrades_proto_init() {
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[32].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[33].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[34].OneofWrappers = []any{}
+	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[35].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[36].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[37].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[38].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[39].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[40].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[41].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[42].OneofWrappers = []any{}
+	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[43].OneofWrappers = []any{}
+	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[44].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[45].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[46].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[47].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[48].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[49].OneofWrappers = []any{}
+	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[50].OneofWrappers = []any{}
+	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[51].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[52].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[53].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[54].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[55].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[56].OneofWrappers = []any{}
+	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[57].OneofWrappers = []any{}
+	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[58].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[59].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[60].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[61].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[62].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[63].OneofWrappers = []any{}
+	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[64].OneofWrappers = []any{}
+	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[65].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[66].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[67].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[68].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[69].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[70].OneofWrappers = []any{}
+	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[71].OneofWrappers = []any{}
+	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[72].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[73].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[74].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[75].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[76].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[77].OneofWrappers = []any{}
+	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[78].OneofWrappers = []any{}
+	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[79].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[80].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[81].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[82].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[83].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[84].OneofWrappers = []any{}
+	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[85].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[86].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[87].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[88].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[89].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[90].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[91].OneofWrappers = []any{}
+	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[92].OneofWrappers = []any{}
+	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[93].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[94].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[95].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[96].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[97].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[98].OneofWrappers = []any{}
+	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[99].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[100].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[101].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[102].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[103].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[104].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[105].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[106].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[107].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[108].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[109].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[110].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[111].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[112].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[113].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[114].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[115].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[116].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[117].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[118].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[119].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[120].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[121].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[122].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[123].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[124].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[125].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[126].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[127].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[128].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[129].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[130].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[131].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[132].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[133].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[134].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[135].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[136].OneofWrappers = []any{}
 	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[137].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[139].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[140].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[143].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[144].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[151].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[153].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[154].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[155].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[157].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[158].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[160].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[161].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[164].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[165].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[168].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[169].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[170].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[172].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[173].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[176].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[177].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[180].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[181].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[183].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[184].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[186].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[187].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[189].OneofWrappers = []any{}
-	file_meraki_networks_v1_firmware_upgrades_proto_msgTypes[191].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_networks_v1_firmware_upgrades_proto_rawDesc), len(file_meraki_networks_v1_firmware_upgrades_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   192,
+			NumMessages:   138,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -74,11 +74,12 @@ func (x *GetNetworkFloorPlansRequest) GetNetworkId() string {
 
 // Answer of getNetworkFloorPlans.
 type GetNetworkFloorPlansResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*NetworkFloorPlan    `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Items                []*NetworkFloorPlan    `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkFloorPlansResponse) Reset() {
@@ -125,27 +126,36 @@ func (x *GetNetworkFloorPlansResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of createNetworkFloorPlan, getNetworkFloorPlan, updateNetworkFloorPlan. Row of
-// getNetworkFloorPlans.
+func (x *GetNetworkFloorPlansResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The floor plan of a network. Answer of createNetworkFloorPlan, getNetworkFloorPlan,
+// updateNetworkFloorPlan. Row of getNetworkFloorPlans.
 type NetworkFloorPlan struct {
-	state             protoimpl.MessageState              `protogen:"open.v1"`
-	FloorPlanId       *string                             `protobuf:"bytes,1,opt,name=floor_plan_id,json=floorPlanId,proto3,oneof" json:"floor_plan_id,omitempty"`
-	ImageUrl          *string                             `protobuf:"bytes,2,opt,name=image_url,json=imageUrl,proto3,oneof" json:"image_url,omitempty"`
-	ImageUrlExpiresAt *string                             `protobuf:"bytes,3,opt,name=image_url_expires_at,json=imageUrlExpiresAt,proto3,oneof" json:"image_url_expires_at,omitempty"`
-	ImageExtension    *string                             `protobuf:"bytes,4,opt,name=image_extension,json=imageExtension,proto3,oneof" json:"image_extension,omitempty"`
-	ImageMd5          *string                             `protobuf:"bytes,5,opt,name=image_md5,json=imageMd5,proto3,oneof" json:"image_md5,omitempty"`
-	Name              *string                             `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Devices           []*NetworkFloorPlan_Devices         `protobuf:"bytes,7,rep,name=devices,proto3" json:"devices,omitempty"`
-	Width             *float64                            `protobuf:"fixed64,8,opt,name=width,proto3,oneof" json:"width,omitempty"`
-	Height            *float64                            `protobuf:"fixed64,9,opt,name=height,proto3,oneof" json:"height,omitempty"`
-	Center            *NetworkFloorPlan_Center            `protobuf:"bytes,10,opt,name=center,proto3" json:"center,omitempty"`
-	BottomLeftCorner  *NetworkFloorPlan_BottomLeftCorner  `protobuf:"bytes,11,opt,name=bottom_left_corner,json=bottomLeftCorner,proto3" json:"bottom_left_corner,omitempty"`
-	BottomRightCorner *NetworkFloorPlan_BottomRightCorner `protobuf:"bytes,12,opt,name=bottom_right_corner,json=bottomRightCorner,proto3" json:"bottom_right_corner,omitempty"`
-	TopLeftCorner     *NetworkFloorPlan_TopLeftCorner     `protobuf:"bytes,13,opt,name=top_left_corner,json=topLeftCorner,proto3" json:"top_left_corner,omitempty"`
-	TopRightCorner    *NetworkFloorPlan_TopRightCorner    `protobuf:"bytes,14,opt,name=top_right_corner,json=topRightCorner,proto3" json:"top_right_corner,omitempty"`
-	FloorNumber       *float64                            `protobuf:"fixed64,15,opt,name=floor_number,json=floorNumber,proto3,oneof" json:"floor_number,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState              `protogen:"open.v1"`
+	FloorPlanId          *string                             `protobuf:"bytes,1,opt,name=floor_plan_id,json=floorPlanId,proto3,oneof" json:"floor_plan_id,omitempty"`
+	ImageUrl             *string                             `protobuf:"bytes,2,opt,name=image_url,json=imageUrl,proto3,oneof" json:"image_url,omitempty"`
+	ImageUrlExpiresAt    *string                             `protobuf:"bytes,3,opt,name=image_url_expires_at,json=imageUrlExpiresAt,proto3,oneof" json:"image_url_expires_at,omitempty"`
+	ImageExtension       *string                             `protobuf:"bytes,4,opt,name=image_extension,json=imageExtension,proto3,oneof" json:"image_extension,omitempty"`
+	ImageMd5             *string                             `protobuf:"bytes,5,opt,name=image_md5,json=imageMd5,proto3,oneof" json:"image_md5,omitempty"`
+	Name                 *string                             `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Devices              []*NetworkFloorPlan_Devices         `protobuf:"bytes,7,rep,name=devices,proto3" json:"devices,omitempty"`
+	Width                *float64                            `protobuf:"fixed64,8,opt,name=width,proto3,oneof" json:"width,omitempty"`
+	Height               *float64                            `protobuf:"fixed64,9,opt,name=height,proto3,oneof" json:"height,omitempty"`
+	Center               *NetworkFloorPlan_Center            `protobuf:"bytes,10,opt,name=center,proto3" json:"center,omitempty"`
+	BottomLeftCorner     *NetworkFloorPlan_BottomLeftCorner  `protobuf:"bytes,11,opt,name=bottom_left_corner,json=bottomLeftCorner,proto3" json:"bottom_left_corner,omitempty"`
+	BottomRightCorner    *NetworkFloorPlan_BottomRightCorner `protobuf:"bytes,12,opt,name=bottom_right_corner,json=bottomRightCorner,proto3" json:"bottom_right_corner,omitempty"`
+	TopLeftCorner        *NetworkFloorPlan_TopLeftCorner     `protobuf:"bytes,13,opt,name=top_left_corner,json=topLeftCorner,proto3" json:"top_left_corner,omitempty"`
+	TopRightCorner       *NetworkFloorPlan_TopRightCorner    `protobuf:"bytes,14,opt,name=top_right_corner,json=topRightCorner,proto3" json:"top_right_corner,omitempty"`
+	FloorNumber          *float64                            `protobuf:"fixed64,15,opt,name=floor_number,json=floorNumber,proto3,oneof" json:"floor_number,omitempty"`
+	ImageContents        *string                             `protobuf:"bytes,16,opt,name=image_contents,json=imageContents,proto3,oneof" json:"image_contents,omitempty"`
+	AdditionalProperties *structpb.Struct                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFloorPlan) Reset() {
@@ -283,25 +293,40 @@ func (x *NetworkFloorPlan) GetFloorNumber() float64 {
 	return 0
 }
 
+func (x *NetworkFloorPlan) GetImageContents() string {
+	if x != nil && x.ImageContents != nil {
+		return *x.ImageContents
+	}
+	return ""
+}
+
+func (x *NetworkFloorPlan) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createNetworkFloorPlan.
 type CreateNetworkFloorPlanRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Name              *string                                          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Center            *CreateNetworkFloorPlanRequest_Center            `protobuf:"bytes,3,opt,name=center,proto3" json:"center,omitempty"`
-	BottomLeftCorner  *CreateNetworkFloorPlanRequest_BottomLeftCorner  `protobuf:"bytes,4,opt,name=bottom_left_corner,json=bottomLeftCorner,proto3" json:"bottom_left_corner,omitempty"`
-	BottomRightCorner *CreateNetworkFloorPlanRequest_BottomRightCorner `protobuf:"bytes,5,opt,name=bottom_right_corner,json=bottomRightCorner,proto3" json:"bottom_right_corner,omitempty"`
-	TopLeftCorner     *CreateNetworkFloorPlanRequest_TopLeftCorner     `protobuf:"bytes,6,opt,name=top_left_corner,json=topLeftCorner,proto3" json:"top_left_corner,omitempty"`
-	TopRightCorner    *CreateNetworkFloorPlanRequest_TopRightCorner    `protobuf:"bytes,7,opt,name=top_right_corner,json=topRightCorner,proto3" json:"top_right_corner,omitempty"`
-	FloorNumber       *float64                                         `protobuf:"fixed64,8,opt,name=floor_number,json=floorNumber,proto3,oneof" json:"floor_number,omitempty"`
+	Name              *string                             `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Center            *NetworkFloorPlan_Center            `protobuf:"bytes,3,opt,name=center,proto3" json:"center,omitempty"`
+	BottomLeftCorner  *NetworkFloorPlan_BottomLeftCorner  `protobuf:"bytes,4,opt,name=bottom_left_corner,json=bottomLeftCorner,proto3" json:"bottom_left_corner,omitempty"`
+	BottomRightCorner *NetworkFloorPlan_BottomRightCorner `protobuf:"bytes,5,opt,name=bottom_right_corner,json=bottomRightCorner,proto3" json:"bottom_right_corner,omitempty"`
+	TopLeftCorner     *NetworkFloorPlan_TopLeftCorner     `protobuf:"bytes,6,opt,name=top_left_corner,json=topLeftCorner,proto3" json:"top_left_corner,omitempty"`
+	TopRightCorner    *NetworkFloorPlan_TopRightCorner    `protobuf:"bytes,7,opt,name=top_right_corner,json=topRightCorner,proto3" json:"top_right_corner,omitempty"`
+	FloorNumber       *float64                            `protobuf:"fixed64,8,opt,name=floor_number,json=floorNumber,proto3,oneof" json:"floor_number,omitempty"`
 	// Required.
-	ImageContents *string                `protobuf:"bytes,9,opt,name=image_contents,json=imageContents,proto3,oneof" json:"image_contents,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,10,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,11,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ImageContents        *string          `protobuf:"bytes,9,opt,name=image_contents,json=imageContents,proto3,oneof" json:"image_contents,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateNetworkFloorPlanRequest) Reset() {
@@ -348,35 +373,35 @@ func (x *CreateNetworkFloorPlanRequest) GetName() string {
 	return ""
 }
 
-func (x *CreateNetworkFloorPlanRequest) GetCenter() *CreateNetworkFloorPlanRequest_Center {
+func (x *CreateNetworkFloorPlanRequest) GetCenter() *NetworkFloorPlan_Center {
 	if x != nil {
 		return x.Center
 	}
 	return nil
 }
 
-func (x *CreateNetworkFloorPlanRequest) GetBottomLeftCorner() *CreateNetworkFloorPlanRequest_BottomLeftCorner {
+func (x *CreateNetworkFloorPlanRequest) GetBottomLeftCorner() *NetworkFloorPlan_BottomLeftCorner {
 	if x != nil {
 		return x.BottomLeftCorner
 	}
 	return nil
 }
 
-func (x *CreateNetworkFloorPlanRequest) GetBottomRightCorner() *CreateNetworkFloorPlanRequest_BottomRightCorner {
+func (x *CreateNetworkFloorPlanRequest) GetBottomRightCorner() *NetworkFloorPlan_BottomRightCorner {
 	if x != nil {
 		return x.BottomRightCorner
 	}
 	return nil
 }
 
-func (x *CreateNetworkFloorPlanRequest) GetTopLeftCorner() *CreateNetworkFloorPlanRequest_TopLeftCorner {
+func (x *CreateNetworkFloorPlanRequest) GetTopLeftCorner() *NetworkFloorPlan_TopLeftCorner {
 	if x != nil {
 		return x.TopLeftCorner
 	}
 	return nil
 }
 
-func (x *CreateNetworkFloorPlanRequest) GetTopRightCorner() *CreateNetworkFloorPlanRequest_TopRightCorner {
+func (x *CreateNetworkFloorPlanRequest) GetTopRightCorner() *NetworkFloorPlan_TopRightCorner {
 	if x != nil {
 		return x.TopRightCorner
 	}
@@ -397,16 +422,23 @@ func (x *CreateNetworkFloorPlanRequest) GetImageContents() string {
 	return ""
 }
 
-func (x *CreateNetworkFloorPlanRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkFloorPlanRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkFloorPlanRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateNetworkFloorPlanRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkFloorPlanRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -417,11 +449,12 @@ type BatchNetworkFloorPlansAutoLocateJobsRequest struct {
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Jobs          []*BatchNetworkFloorPlansAutoLocateJobsRequest_Jobs `protobuf:"bytes,2,rep,name=jobs,proto3" json:"jobs,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                              `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                              `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Jobs                 []*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs `protobuf:"bytes,2,rep,name=jobs,proto3" json:"jobs,omitempty"`
+	EmptyFields          []string                                             `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                             `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BatchNetworkFloorPlansAutoLocateJobsRequest) Reset() {
@@ -461,33 +494,41 @@ func (x *BatchNetworkFloorPlansAutoLocateJobsRequest) GetNetworkId() string {
 	return ""
 }
 
-func (x *BatchNetworkFloorPlansAutoLocateJobsRequest) GetJobs() []*BatchNetworkFloorPlansAutoLocateJobsRequest_Jobs {
+func (x *BatchNetworkFloorPlansAutoLocateJobsRequest) GetJobs() []*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs {
 	if x != nil {
 		return x.Jobs
 	}
 	return nil
 }
 
-func (x *BatchNetworkFloorPlansAutoLocateJobsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *BatchNetworkFloorPlansAutoLocateJobsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *BatchNetworkFloorPlansAutoLocateJobsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *BatchNetworkFloorPlansAutoLocateJobsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *BatchNetworkFloorPlansAutoLocateJobsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of batchNetworkFloorPlansAutoLocateJobs.
 type BatchNetworkFloorPlansAutoLocateJobsResponse struct {
-	state         protoimpl.MessageState                               `protogen:"open.v1"`
-	Jobs          []*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs `protobuf:"bytes,1,rep,name=jobs,proto3" json:"jobs,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                               `protogen:"open.v1"`
+	Jobs                 []*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs `protobuf:"bytes,1,rep,name=jobs,proto3" json:"jobs,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BatchNetworkFloorPlansAutoLocateJobsResponse) Reset() {
@@ -523,6 +564,13 @@ func (*BatchNetworkFloorPlansAutoLocateJobsResponse) Descriptor() ([]byte, []int
 func (x *BatchNetworkFloorPlansAutoLocateJobsResponse) GetJobs() []*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs {
 	if x != nil {
 		return x.Jobs
+	}
+	return nil
+}
+
+func (x *BatchNetworkFloorPlansAutoLocateJobsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -582,23 +630,69 @@ func (x *CancelNetworkFloorPlansAutoLocateJobRequest) GetJobId() string {
 	return ""
 }
 
+// Answer of cancelNetworkFloorPlansAutoLocateJob.
+type CancelNetworkFloorPlansAutoLocateJobResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *CancelNetworkFloorPlansAutoLocateJobResponse) Reset() {
+	*x = CancelNetworkFloorPlansAutoLocateJobResponse{}
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelNetworkFloorPlansAutoLocateJobResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelNetworkFloorPlansAutoLocateJobResponse) ProtoMessage() {}
+
+func (x *CancelNetworkFloorPlansAutoLocateJobResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelNetworkFloorPlansAutoLocateJobResponse.ProtoReflect.Descriptor instead.
+func (*CancelNetworkFloorPlansAutoLocateJobResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *CancelNetworkFloorPlansAutoLocateJobResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of publishNetworkFloorPlansAutoLocateJob.
 type PublishNetworkFloorPlansAutoLocateJobRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	JobId         *string                                                 `protobuf:"bytes,2,opt,name=job_id,json=jobId,proto3,oneof" json:"job_id,omitempty"`
-	Devices       []*PublishNetworkFloorPlansAutoLocateJobRequest_Devices `protobuf:"bytes,3,rep,name=devices,proto3" json:"devices,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                  `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                  `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	JobId                *string                                                 `protobuf:"bytes,2,opt,name=job_id,json=jobId,proto3,oneof" json:"job_id,omitempty"`
+	Devices              []*PublishNetworkFloorPlansAutoLocateJobRequest_Devices `protobuf:"bytes,3,rep,name=devices,proto3" json:"devices,omitempty"`
+	EmptyFields          []string                                                `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *PublishNetworkFloorPlansAutoLocateJobRequest) Reset() {
 	*x = PublishNetworkFloorPlansAutoLocateJobRequest{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[7]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -610,7 +704,7 @@ func (x *PublishNetworkFloorPlansAutoLocateJobRequest) String() string {
 func (*PublishNetworkFloorPlansAutoLocateJobRequest) ProtoMessage() {}
 
 func (x *PublishNetworkFloorPlansAutoLocateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[7]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -623,7 +717,7 @@ func (x *PublishNetworkFloorPlansAutoLocateJobRequest) ProtoReflect() protorefle
 
 // Deprecated: Use PublishNetworkFloorPlansAutoLocateJobRequest.ProtoReflect.Descriptor instead.
 func (*PublishNetworkFloorPlansAutoLocateJobRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{7}
+	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PublishNetworkFloorPlansAutoLocateJobRequest) GetNetworkId() string {
@@ -647,31 +741,39 @@ func (x *PublishNetworkFloorPlansAutoLocateJobRequest) GetDevices() []*PublishNe
 	return nil
 }
 
-func (x *PublishNetworkFloorPlansAutoLocateJobRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *PublishNetworkFloorPlansAutoLocateJobRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *PublishNetworkFloorPlansAutoLocateJobRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *PublishNetworkFloorPlansAutoLocateJobRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *PublishNetworkFloorPlansAutoLocateJobRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of publishNetworkFloorPlansAutoLocateJob.
 type PublishNetworkFloorPlansAutoLocateJobResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Success       *bool                  `protobuf:"varint,1,opt,name=success,proto3,oneof" json:"success,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Success              *bool                  `protobuf:"varint,1,opt,name=success,proto3,oneof" json:"success,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *PublishNetworkFloorPlansAutoLocateJobResponse) Reset() {
 	*x = PublishNetworkFloorPlansAutoLocateJobResponse{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[8]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -683,7 +785,7 @@ func (x *PublishNetworkFloorPlansAutoLocateJobResponse) String() string {
 func (*PublishNetworkFloorPlansAutoLocateJobResponse) ProtoMessage() {}
 
 func (x *PublishNetworkFloorPlansAutoLocateJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[8]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -696,7 +798,7 @@ func (x *PublishNetworkFloorPlansAutoLocateJobResponse) ProtoReflect() protorefl
 
 // Deprecated: Use PublishNetworkFloorPlansAutoLocateJobResponse.ProtoReflect.Descriptor instead.
 func (*PublishNetworkFloorPlansAutoLocateJobResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{8}
+	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PublishNetworkFloorPlansAutoLocateJobResponse) GetSuccess() bool {
@@ -706,23 +808,31 @@ func (x *PublishNetworkFloorPlansAutoLocateJobResponse) GetSuccess() bool {
 	return false
 }
 
+func (x *PublishNetworkFloorPlansAutoLocateJobResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of recalculateNetworkFloorPlansAutoLocateJob.
 type RecalculateNetworkFloorPlansAutoLocateJobRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	JobId         *string                                                     `protobuf:"bytes,2,opt,name=job_id,json=jobId,proto3,oneof" json:"job_id,omitempty"`
-	Devices       []*RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices `protobuf:"bytes,3,rep,name=devices,proto3" json:"devices,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                      `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                      `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	JobId                *string                                                     `protobuf:"bytes,2,opt,name=job_id,json=jobId,proto3,oneof" json:"job_id,omitempty"`
+	Devices              []*RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices `protobuf:"bytes,3,rep,name=devices,proto3" json:"devices,omitempty"`
+	EmptyFields          []string                                                    `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                    `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RecalculateNetworkFloorPlansAutoLocateJobRequest) Reset() {
 	*x = RecalculateNetworkFloorPlansAutoLocateJobRequest{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[9]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -734,7 +844,7 @@ func (x *RecalculateNetworkFloorPlansAutoLocateJobRequest) String() string {
 func (*RecalculateNetworkFloorPlansAutoLocateJobRequest) ProtoMessage() {}
 
 func (x *RecalculateNetworkFloorPlansAutoLocateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[9]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -747,7 +857,7 @@ func (x *RecalculateNetworkFloorPlansAutoLocateJobRequest) ProtoReflect() protor
 
 // Deprecated: Use RecalculateNetworkFloorPlansAutoLocateJobRequest.ProtoReflect.Descriptor instead.
 func (*RecalculateNetworkFloorPlansAutoLocateJobRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{9}
+	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RecalculateNetworkFloorPlansAutoLocateJobRequest) GetNetworkId() string {
@@ -771,31 +881,39 @@ func (x *RecalculateNetworkFloorPlansAutoLocateJobRequest) GetDevices() []*Recal
 	return nil
 }
 
-func (x *RecalculateNetworkFloorPlansAutoLocateJobRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *RecalculateNetworkFloorPlansAutoLocateJobRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *RecalculateNetworkFloorPlansAutoLocateJobRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *RecalculateNetworkFloorPlansAutoLocateJobRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *RecalculateNetworkFloorPlansAutoLocateJobRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of recalculateNetworkFloorPlansAutoLocateJob.
 type RecalculateNetworkFloorPlansAutoLocateJobResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Success       *bool                  `protobuf:"varint,1,opt,name=success,proto3,oneof" json:"success,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Success              *bool                  `protobuf:"varint,1,opt,name=success,proto3,oneof" json:"success,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RecalculateNetworkFloorPlansAutoLocateJobResponse) Reset() {
 	*x = RecalculateNetworkFloorPlansAutoLocateJobResponse{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[10]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -807,7 +925,7 @@ func (x *RecalculateNetworkFloorPlansAutoLocateJobResponse) String() string {
 func (*RecalculateNetworkFloorPlansAutoLocateJobResponse) ProtoMessage() {}
 
 func (x *RecalculateNetworkFloorPlansAutoLocateJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[10]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -820,7 +938,7 @@ func (x *RecalculateNetworkFloorPlansAutoLocateJobResponse) ProtoReflect() proto
 
 // Deprecated: Use RecalculateNetworkFloorPlansAutoLocateJobResponse.ProtoReflect.Descriptor instead.
 func (*RecalculateNetworkFloorPlansAutoLocateJobResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{10}
+	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RecalculateNetworkFloorPlansAutoLocateJobResponse) GetSuccess() bool {
@@ -830,22 +948,30 @@ func (x *RecalculateNetworkFloorPlansAutoLocateJobResponse) GetSuccess() bool {
 	return false
 }
 
+func (x *RecalculateNetworkFloorPlansAutoLocateJobResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of batchNetworkFloorPlansDevicesUpdate.
 type BatchNetworkFloorPlansDevicesUpdateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Assignments   []*BatchNetworkFloorPlansDevicesUpdateRequest_Assignments `protobuf:"bytes,2,rep,name=assignments,proto3" json:"assignments,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                    `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                    `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Assignments          []*BatchNetworkFloorPlansDevicesUpdateRequest_Assignments `protobuf:"bytes,2,rep,name=assignments,proto3" json:"assignments,omitempty"`
+	EmptyFields          []string                                                  `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                  `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BatchNetworkFloorPlansDevicesUpdateRequest) Reset() {
 	*x = BatchNetworkFloorPlansDevicesUpdateRequest{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[11]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -857,7 +983,7 @@ func (x *BatchNetworkFloorPlansDevicesUpdateRequest) String() string {
 func (*BatchNetworkFloorPlansDevicesUpdateRequest) ProtoMessage() {}
 
 func (x *BatchNetworkFloorPlansDevicesUpdateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[11]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -870,7 +996,7 @@ func (x *BatchNetworkFloorPlansDevicesUpdateRequest) ProtoReflect() protoreflect
 
 // Deprecated: Use BatchNetworkFloorPlansDevicesUpdateRequest.ProtoReflect.Descriptor instead.
 func (*BatchNetworkFloorPlansDevicesUpdateRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{11}
+	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *BatchNetworkFloorPlansDevicesUpdateRequest) GetNetworkId() string {
@@ -887,31 +1013,39 @@ func (x *BatchNetworkFloorPlansDevicesUpdateRequest) GetAssignments() []*BatchNe
 	return nil
 }
 
-func (x *BatchNetworkFloorPlansDevicesUpdateRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *BatchNetworkFloorPlansDevicesUpdateRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *BatchNetworkFloorPlansDevicesUpdateRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *BatchNetworkFloorPlansDevicesUpdateRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *BatchNetworkFloorPlansDevicesUpdateRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of batchNetworkFloorPlansDevicesUpdate.
 type BatchNetworkFloorPlansDevicesUpdateResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Success       *bool                  `protobuf:"varint,1,opt,name=success,proto3,oneof" json:"success,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Success              *bool                  `protobuf:"varint,1,opt,name=success,proto3,oneof" json:"success,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BatchNetworkFloorPlansDevicesUpdateResponse) Reset() {
 	*x = BatchNetworkFloorPlansDevicesUpdateResponse{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[12]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -923,7 +1057,7 @@ func (x *BatchNetworkFloorPlansDevicesUpdateResponse) String() string {
 func (*BatchNetworkFloorPlansDevicesUpdateResponse) ProtoMessage() {}
 
 func (x *BatchNetworkFloorPlansDevicesUpdateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[12]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -936,7 +1070,7 @@ func (x *BatchNetworkFloorPlansDevicesUpdateResponse) ProtoReflect() protoreflec
 
 // Deprecated: Use BatchNetworkFloorPlansDevicesUpdateResponse.ProtoReflect.Descriptor instead.
 func (*BatchNetworkFloorPlansDevicesUpdateResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{12}
+	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *BatchNetworkFloorPlansDevicesUpdateResponse) GetSuccess() bool {
@@ -944,6 +1078,13 @@ func (x *BatchNetworkFloorPlansDevicesUpdateResponse) GetSuccess() bool {
 		return *x.Success
 	}
 	return false
+}
+
+func (x *BatchNetworkFloorPlansDevicesUpdateResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 // Request of getNetworkFloorPlan.
@@ -959,7 +1100,7 @@ type GetNetworkFloorPlanRequest struct {
 
 func (x *GetNetworkFloorPlanRequest) Reset() {
 	*x = GetNetworkFloorPlanRequest{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[13]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -971,7 +1112,7 @@ func (x *GetNetworkFloorPlanRequest) String() string {
 func (*GetNetworkFloorPlanRequest) ProtoMessage() {}
 
 func (x *GetNetworkFloorPlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[13]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -984,7 +1125,7 @@ func (x *GetNetworkFloorPlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNetworkFloorPlanRequest.ProtoReflect.Descriptor instead.
 func (*GetNetworkFloorPlanRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{13}
+	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetNetworkFloorPlanRequest) GetNetworkId() string {
@@ -1007,24 +1148,25 @@ type UpdateNetworkFloorPlanRequest struct {
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	FloorPlanId       *string                                          `protobuf:"bytes,2,opt,name=floor_plan_id,json=floorPlanId,proto3,oneof" json:"floor_plan_id,omitempty"`
-	Name              *string                                          `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Center            *UpdateNetworkFloorPlanRequest_Center            `protobuf:"bytes,4,opt,name=center,proto3" json:"center,omitempty"`
-	BottomLeftCorner  *UpdateNetworkFloorPlanRequest_BottomLeftCorner  `protobuf:"bytes,5,opt,name=bottom_left_corner,json=bottomLeftCorner,proto3" json:"bottom_left_corner,omitempty"`
-	BottomRightCorner *UpdateNetworkFloorPlanRequest_BottomRightCorner `protobuf:"bytes,6,opt,name=bottom_right_corner,json=bottomRightCorner,proto3" json:"bottom_right_corner,omitempty"`
-	TopLeftCorner     *UpdateNetworkFloorPlanRequest_TopLeftCorner     `protobuf:"bytes,7,opt,name=top_left_corner,json=topLeftCorner,proto3" json:"top_left_corner,omitempty"`
-	TopRightCorner    *UpdateNetworkFloorPlanRequest_TopRightCorner    `protobuf:"bytes,8,opt,name=top_right_corner,json=topRightCorner,proto3" json:"top_right_corner,omitempty"`
-	FloorNumber       *float64                                         `protobuf:"fixed64,9,opt,name=floor_number,json=floorNumber,proto3,oneof" json:"floor_number,omitempty"`
-	ImageContents     *string                                          `protobuf:"bytes,10,opt,name=image_contents,json=imageContents,proto3,oneof" json:"image_contents,omitempty"`
-	NullFields        *fieldmaskpb.FieldMask                           `protobuf:"bytes,11,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields       *fieldmaskpb.FieldMask                           `protobuf:"bytes,12,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	FloorPlanId          *string                             `protobuf:"bytes,2,opt,name=floor_plan_id,json=floorPlanId,proto3,oneof" json:"floor_plan_id,omitempty"`
+	Name                 *string                             `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Center               *NetworkFloorPlan_Center            `protobuf:"bytes,4,opt,name=center,proto3" json:"center,omitempty"`
+	BottomLeftCorner     *NetworkFloorPlan_BottomLeftCorner  `protobuf:"bytes,5,opt,name=bottom_left_corner,json=bottomLeftCorner,proto3" json:"bottom_left_corner,omitempty"`
+	BottomRightCorner    *NetworkFloorPlan_BottomRightCorner `protobuf:"bytes,6,opt,name=bottom_right_corner,json=bottomRightCorner,proto3" json:"bottom_right_corner,omitempty"`
+	TopLeftCorner        *NetworkFloorPlan_TopLeftCorner     `protobuf:"bytes,7,opt,name=top_left_corner,json=topLeftCorner,proto3" json:"top_left_corner,omitempty"`
+	TopRightCorner       *NetworkFloorPlan_TopRightCorner    `protobuf:"bytes,8,opt,name=top_right_corner,json=topRightCorner,proto3" json:"top_right_corner,omitempty"`
+	FloorNumber          *float64                            `protobuf:"fixed64,9,opt,name=floor_number,json=floorNumber,proto3,oneof" json:"floor_number,omitempty"`
+	ImageContents        *string                             `protobuf:"bytes,10,opt,name=image_contents,json=imageContents,proto3,oneof" json:"image_contents,omitempty"`
+	EmptyFields          []string                            `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                            `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkFloorPlanRequest) Reset() {
 	*x = UpdateNetworkFloorPlanRequest{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[14]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1036,7 +1178,7 @@ func (x *UpdateNetworkFloorPlanRequest) String() string {
 func (*UpdateNetworkFloorPlanRequest) ProtoMessage() {}
 
 func (x *UpdateNetworkFloorPlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[14]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1049,7 +1191,7 @@ func (x *UpdateNetworkFloorPlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateNetworkFloorPlanRequest.ProtoReflect.Descriptor instead.
 func (*UpdateNetworkFloorPlanRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{14}
+	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *UpdateNetworkFloorPlanRequest) GetNetworkId() string {
@@ -1073,35 +1215,35 @@ func (x *UpdateNetworkFloorPlanRequest) GetName() string {
 	return ""
 }
 
-func (x *UpdateNetworkFloorPlanRequest) GetCenter() *UpdateNetworkFloorPlanRequest_Center {
+func (x *UpdateNetworkFloorPlanRequest) GetCenter() *NetworkFloorPlan_Center {
 	if x != nil {
 		return x.Center
 	}
 	return nil
 }
 
-func (x *UpdateNetworkFloorPlanRequest) GetBottomLeftCorner() *UpdateNetworkFloorPlanRequest_BottomLeftCorner {
+func (x *UpdateNetworkFloorPlanRequest) GetBottomLeftCorner() *NetworkFloorPlan_BottomLeftCorner {
 	if x != nil {
 		return x.BottomLeftCorner
 	}
 	return nil
 }
 
-func (x *UpdateNetworkFloorPlanRequest) GetBottomRightCorner() *UpdateNetworkFloorPlanRequest_BottomRightCorner {
+func (x *UpdateNetworkFloorPlanRequest) GetBottomRightCorner() *NetworkFloorPlan_BottomRightCorner {
 	if x != nil {
 		return x.BottomRightCorner
 	}
 	return nil
 }
 
-func (x *UpdateNetworkFloorPlanRequest) GetTopLeftCorner() *UpdateNetworkFloorPlanRequest_TopLeftCorner {
+func (x *UpdateNetworkFloorPlanRequest) GetTopLeftCorner() *NetworkFloorPlan_TopLeftCorner {
 	if x != nil {
 		return x.TopLeftCorner
 	}
 	return nil
 }
 
-func (x *UpdateNetworkFloorPlanRequest) GetTopRightCorner() *UpdateNetworkFloorPlanRequest_TopRightCorner {
+func (x *UpdateNetworkFloorPlanRequest) GetTopRightCorner() *NetworkFloorPlan_TopRightCorner {
 	if x != nil {
 		return x.TopRightCorner
 	}
@@ -1122,16 +1264,23 @@ func (x *UpdateNetworkFloorPlanRequest) GetImageContents() string {
 	return ""
 }
 
-func (x *UpdateNetworkFloorPlanRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkFloorPlanRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkFloorPlanRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkFloorPlanRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkFloorPlanRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1149,7 +1298,7 @@ type DeleteNetworkFloorPlanRequest struct {
 
 func (x *DeleteNetworkFloorPlanRequest) Reset() {
 	*x = DeleteNetworkFloorPlanRequest{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[15]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1161,7 +1310,7 @@ func (x *DeleteNetworkFloorPlanRequest) String() string {
 func (*DeleteNetworkFloorPlanRequest) ProtoMessage() {}
 
 func (x *DeleteNetworkFloorPlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[15]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1174,7 +1323,7 @@ func (x *DeleteNetworkFloorPlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteNetworkFloorPlanRequest.ProtoReflect.Descriptor instead.
 func (*DeleteNetworkFloorPlanRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{15}
+	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DeleteNetworkFloorPlanRequest) GetNetworkId() string {
@@ -1191,30 +1340,76 @@ func (x *DeleteNetworkFloorPlanRequest) GetFloorPlanId() string {
 	return ""
 }
 
+// Answer of deleteNetworkFloorPlan.
+type DeleteNetworkFloorPlanResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteNetworkFloorPlanResponse) Reset() {
+	*x = DeleteNetworkFloorPlanResponse{}
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteNetworkFloorPlanResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteNetworkFloorPlanResponse) ProtoMessage() {}
+
+func (x *DeleteNetworkFloorPlanResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteNetworkFloorPlanResponse.ProtoReflect.Descriptor instead.
+func (*DeleteNetworkFloorPlanResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *DeleteNetworkFloorPlanResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFloorPlan_Devices struct {
-	state         protoimpl.MessageState              `protogen:"open.v1"`
-	Name          *string                             `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Lat           *float64                            `protobuf:"fixed64,2,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
-	Lng           *float64                            `protobuf:"fixed64,3,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
-	Address       *string                             `protobuf:"bytes,4,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Notes         *string                             `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	Tags          []string                            `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
-	NetworkId     *string                             `protobuf:"bytes,7,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Serial        *string                             `protobuf:"bytes,8,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Model         *string                             `protobuf:"bytes,9,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Imei          *string                             `protobuf:"bytes,10,opt,name=imei,proto3,oneof" json:"imei,omitempty"`
-	Mac           *string                             `protobuf:"bytes,11,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	LanIp         *string                             `protobuf:"bytes,12,opt,name=lan_ip,json=lanIp,proto3,oneof" json:"lan_ip,omitempty"`
-	Firmware      *string                             `protobuf:"bytes,13,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ProductType   *string                             `protobuf:"bytes,14,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
-	Details       []*NetworkFloorPlan_Devices_Details `protobuf:"bytes,15,rep,name=details,proto3" json:"details,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState              `protogen:"open.v1"`
+	Name                 *string                             `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Lat                  *float64                            `protobuf:"fixed64,2,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
+	Lng                  *float64                            `protobuf:"fixed64,3,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
+	Address              *string                             `protobuf:"bytes,4,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Notes                *string                             `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	Tags                 []string                            `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
+	NetworkId            *string                             `protobuf:"bytes,7,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Serial               *string                             `protobuf:"bytes,8,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Model                *string                             `protobuf:"bytes,9,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Imei                 *string                             `protobuf:"bytes,10,opt,name=imei,proto3,oneof" json:"imei,omitempty"`
+	Mac                  *string                             `protobuf:"bytes,11,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	LanIp                *string                             `protobuf:"bytes,12,opt,name=lan_ip,json=lanIp,proto3,oneof" json:"lan_ip,omitempty"`
+	Firmware             *string                             `protobuf:"bytes,13,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ProductType          *string                             `protobuf:"bytes,14,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	Details              []*NetworkFloorPlan_Devices_Details `protobuf:"bytes,15,rep,name=details,proto3" json:"details,omitempty"`
+	AdditionalProperties *structpb.Struct                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFloorPlan_Devices) Reset() {
 	*x = NetworkFloorPlan_Devices{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[16]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1226,7 +1421,7 @@ func (x *NetworkFloorPlan_Devices) String() string {
 func (*NetworkFloorPlan_Devices) ProtoMessage() {}
 
 func (x *NetworkFloorPlan_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[16]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1347,17 +1542,25 @@ func (x *NetworkFloorPlan_Devices) GetDetails() []*NetworkFloorPlan_Devices_Deta
 	return nil
 }
 
+func (x *NetworkFloorPlan_Devices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFloorPlan_Center struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Lat           *float64               `protobuf:"fixed64,1,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
-	Lng           *float64               `protobuf:"fixed64,2,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Lat                  *float64               `protobuf:"fixed64,1,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
+	Lng                  *float64               `protobuf:"fixed64,2,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFloorPlan_Center) Reset() {
 	*x = NetworkFloorPlan_Center{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[17]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1369,7 +1572,7 @@ func (x *NetworkFloorPlan_Center) String() string {
 func (*NetworkFloorPlan_Center) ProtoMessage() {}
 
 func (x *NetworkFloorPlan_Center) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[17]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1399,17 +1602,25 @@ func (x *NetworkFloorPlan_Center) GetLng() float64 {
 	return 0
 }
 
+func (x *NetworkFloorPlan_Center) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFloorPlan_BottomLeftCorner struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Lat           *float64               `protobuf:"fixed64,1,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
-	Lng           *float64               `protobuf:"fixed64,2,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Lat                  *float64               `protobuf:"fixed64,1,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
+	Lng                  *float64               `protobuf:"fixed64,2,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFloorPlan_BottomLeftCorner) Reset() {
 	*x = NetworkFloorPlan_BottomLeftCorner{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[18]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1421,7 +1632,7 @@ func (x *NetworkFloorPlan_BottomLeftCorner) String() string {
 func (*NetworkFloorPlan_BottomLeftCorner) ProtoMessage() {}
 
 func (x *NetworkFloorPlan_BottomLeftCorner) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[18]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1451,17 +1662,25 @@ func (x *NetworkFloorPlan_BottomLeftCorner) GetLng() float64 {
 	return 0
 }
 
+func (x *NetworkFloorPlan_BottomLeftCorner) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFloorPlan_BottomRightCorner struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Lat           *float64               `protobuf:"fixed64,1,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
-	Lng           *float64               `protobuf:"fixed64,2,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Lat                  *float64               `protobuf:"fixed64,1,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
+	Lng                  *float64               `protobuf:"fixed64,2,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFloorPlan_BottomRightCorner) Reset() {
 	*x = NetworkFloorPlan_BottomRightCorner{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[19]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1473,7 +1692,7 @@ func (x *NetworkFloorPlan_BottomRightCorner) String() string {
 func (*NetworkFloorPlan_BottomRightCorner) ProtoMessage() {}
 
 func (x *NetworkFloorPlan_BottomRightCorner) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[19]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1503,17 +1722,25 @@ func (x *NetworkFloorPlan_BottomRightCorner) GetLng() float64 {
 	return 0
 }
 
+func (x *NetworkFloorPlan_BottomRightCorner) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFloorPlan_TopLeftCorner struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Lat           *float64               `protobuf:"fixed64,1,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
-	Lng           *float64               `protobuf:"fixed64,2,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Lat                  *float64               `protobuf:"fixed64,1,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
+	Lng                  *float64               `protobuf:"fixed64,2,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFloorPlan_TopLeftCorner) Reset() {
 	*x = NetworkFloorPlan_TopLeftCorner{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[20]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1525,7 +1752,7 @@ func (x *NetworkFloorPlan_TopLeftCorner) String() string {
 func (*NetworkFloorPlan_TopLeftCorner) ProtoMessage() {}
 
 func (x *NetworkFloorPlan_TopLeftCorner) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[20]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1555,17 +1782,25 @@ func (x *NetworkFloorPlan_TopLeftCorner) GetLng() float64 {
 	return 0
 }
 
+func (x *NetworkFloorPlan_TopLeftCorner) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFloorPlan_TopRightCorner struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Lat           *float64               `protobuf:"fixed64,1,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
-	Lng           *float64               `protobuf:"fixed64,2,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Lat                  *float64               `protobuf:"fixed64,1,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
+	Lng                  *float64               `protobuf:"fixed64,2,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFloorPlan_TopRightCorner) Reset() {
 	*x = NetworkFloorPlan_TopRightCorner{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[21]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1577,7 +1812,7 @@ func (x *NetworkFloorPlan_TopRightCorner) String() string {
 func (*NetworkFloorPlan_TopRightCorner) ProtoMessage() {}
 
 func (x *NetworkFloorPlan_TopRightCorner) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[21]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1607,17 +1842,25 @@ func (x *NetworkFloorPlan_TopRightCorner) GetLng() float64 {
 	return 0
 }
 
+func (x *NetworkFloorPlan_TopRightCorner) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkFloorPlan_Devices_Details struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Value         *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Value                *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkFloorPlan_Devices_Details) Reset() {
 	*x = NetworkFloorPlan_Devices_Details{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[22]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1629,7 +1872,7 @@ func (x *NetworkFloorPlan_Devices_Details) String() string {
 func (*NetworkFloorPlan_Devices_Details) ProtoMessage() {}
 
 func (x *NetworkFloorPlan_Devices_Details) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[22]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1659,345 +1902,34 @@ func (x *NetworkFloorPlan_Devices_Details) GetValue() string {
 	return ""
 }
 
-type CreateNetworkFloorPlanRequest_Center struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Lat           *float64               `protobuf:"fixed64,1,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
-	Lng           *float64               `protobuf:"fixed64,2,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkFloorPlanRequest_Center) Reset() {
-	*x = CreateNetworkFloorPlanRequest_Center{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkFloorPlanRequest_Center) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkFloorPlanRequest_Center) ProtoMessage() {}
-
-func (x *CreateNetworkFloorPlanRequest_Center) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[23]
+func (x *NetworkFloorPlan_Devices_Details) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkFloorPlanRequest_Center.ProtoReflect.Descriptor instead.
-func (*CreateNetworkFloorPlanRequest_Center) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *CreateNetworkFloorPlanRequest_Center) GetLat() float64 {
-	if x != nil && x.Lat != nil {
-		return *x.Lat
-	}
-	return 0
-}
-
-func (x *CreateNetworkFloorPlanRequest_Center) GetLng() float64 {
-	if x != nil && x.Lng != nil {
-		return *x.Lng
-	}
-	return 0
-}
-
-type CreateNetworkFloorPlanRequest_BottomLeftCorner struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Lat           *float64               `protobuf:"fixed64,1,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
-	Lng           *float64               `protobuf:"fixed64,2,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkFloorPlanRequest_BottomLeftCorner) Reset() {
-	*x = CreateNetworkFloorPlanRequest_BottomLeftCorner{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkFloorPlanRequest_BottomLeftCorner) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkFloorPlanRequest_BottomLeftCorner) ProtoMessage() {}
-
-func (x *CreateNetworkFloorPlanRequest_BottomLeftCorner) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[24]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkFloorPlanRequest_BottomLeftCorner.ProtoReflect.Descriptor instead.
-func (*CreateNetworkFloorPlanRequest_BottomLeftCorner) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *CreateNetworkFloorPlanRequest_BottomLeftCorner) GetLat() float64 {
-	if x != nil && x.Lat != nil {
-		return *x.Lat
-	}
-	return 0
-}
-
-func (x *CreateNetworkFloorPlanRequest_BottomLeftCorner) GetLng() float64 {
-	if x != nil && x.Lng != nil {
-		return *x.Lng
-	}
-	return 0
-}
-
-type CreateNetworkFloorPlanRequest_BottomRightCorner struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Lat           *float64               `protobuf:"fixed64,1,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
-	Lng           *float64               `protobuf:"fixed64,2,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkFloorPlanRequest_BottomRightCorner) Reset() {
-	*x = CreateNetworkFloorPlanRequest_BottomRightCorner{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[25]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkFloorPlanRequest_BottomRightCorner) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkFloorPlanRequest_BottomRightCorner) ProtoMessage() {}
-
-func (x *CreateNetworkFloorPlanRequest_BottomRightCorner) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[25]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkFloorPlanRequest_BottomRightCorner.ProtoReflect.Descriptor instead.
-func (*CreateNetworkFloorPlanRequest_BottomRightCorner) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{3, 2}
-}
-
-func (x *CreateNetworkFloorPlanRequest_BottomRightCorner) GetLat() float64 {
-	if x != nil && x.Lat != nil {
-		return *x.Lat
-	}
-	return 0
-}
-
-func (x *CreateNetworkFloorPlanRequest_BottomRightCorner) GetLng() float64 {
-	if x != nil && x.Lng != nil {
-		return *x.Lng
-	}
-	return 0
-}
-
-type CreateNetworkFloorPlanRequest_TopLeftCorner struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Lat           *float64               `protobuf:"fixed64,1,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
-	Lng           *float64               `protobuf:"fixed64,2,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkFloorPlanRequest_TopLeftCorner) Reset() {
-	*x = CreateNetworkFloorPlanRequest_TopLeftCorner{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[26]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkFloorPlanRequest_TopLeftCorner) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkFloorPlanRequest_TopLeftCorner) ProtoMessage() {}
-
-func (x *CreateNetworkFloorPlanRequest_TopLeftCorner) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[26]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkFloorPlanRequest_TopLeftCorner.ProtoReflect.Descriptor instead.
-func (*CreateNetworkFloorPlanRequest_TopLeftCorner) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{3, 3}
-}
-
-func (x *CreateNetworkFloorPlanRequest_TopLeftCorner) GetLat() float64 {
-	if x != nil && x.Lat != nil {
-		return *x.Lat
-	}
-	return 0
-}
-
-func (x *CreateNetworkFloorPlanRequest_TopLeftCorner) GetLng() float64 {
-	if x != nil && x.Lng != nil {
-		return *x.Lng
-	}
-	return 0
-}
-
-type CreateNetworkFloorPlanRequest_TopRightCorner struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Lat           *float64               `protobuf:"fixed64,1,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
-	Lng           *float64               `protobuf:"fixed64,2,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkFloorPlanRequest_TopRightCorner) Reset() {
-	*x = CreateNetworkFloorPlanRequest_TopRightCorner{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[27]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkFloorPlanRequest_TopRightCorner) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkFloorPlanRequest_TopRightCorner) ProtoMessage() {}
-
-func (x *CreateNetworkFloorPlanRequest_TopRightCorner) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[27]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkFloorPlanRequest_TopRightCorner.ProtoReflect.Descriptor instead.
-func (*CreateNetworkFloorPlanRequest_TopRightCorner) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{3, 4}
-}
-
-func (x *CreateNetworkFloorPlanRequest_TopRightCorner) GetLat() float64 {
-	if x != nil && x.Lat != nil {
-		return *x.Lat
-	}
-	return 0
-}
-
-func (x *CreateNetworkFloorPlanRequest_TopRightCorner) GetLng() float64 {
-	if x != nil && x.Lng != nil {
-		return *x.Lng
-	}
-	return 0
-}
-
-type BatchNetworkFloorPlansAutoLocateJobsRequest_Jobs struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	FloorPlanId   *string                `protobuf:"bytes,1,opt,name=floor_plan_id,json=floorPlanId,proto3,oneof" json:"floor_plan_id,omitempty"`
-	Refresh       []string               `protobuf:"bytes,2,rep,name=refresh,proto3" json:"refresh,omitempty"`
-	ScheduledAt   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=scheduled_at,json=scheduledAt,proto3" json:"scheduled_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *BatchNetworkFloorPlansAutoLocateJobsRequest_Jobs) Reset() {
-	*x = BatchNetworkFloorPlansAutoLocateJobsRequest_Jobs{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[28]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *BatchNetworkFloorPlansAutoLocateJobsRequest_Jobs) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*BatchNetworkFloorPlansAutoLocateJobsRequest_Jobs) ProtoMessage() {}
-
-func (x *BatchNetworkFloorPlansAutoLocateJobsRequest_Jobs) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[28]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use BatchNetworkFloorPlansAutoLocateJobsRequest_Jobs.ProtoReflect.Descriptor instead.
-func (*BatchNetworkFloorPlansAutoLocateJobsRequest_Jobs) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{4, 0}
-}
-
-func (x *BatchNetworkFloorPlansAutoLocateJobsRequest_Jobs) GetFloorPlanId() string {
-	if x != nil && x.FloorPlanId != nil {
-		return *x.FloorPlanId
-	}
-	return ""
-}
-
-func (x *BatchNetworkFloorPlansAutoLocateJobsRequest_Jobs) GetRefresh() []string {
-	if x != nil {
-		return x.Refresh
-	}
-	return nil
-}
-
-func (x *BatchNetworkFloorPlansAutoLocateJobsRequest_Jobs) GetScheduledAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.ScheduledAt
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs struct {
-	state         protoimpl.MessageState                                       `protogen:"open.v1"`
-	Id            *string                                                      `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	NetworkId     *string                                                      `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	FloorPlanId   *string                                                      `protobuf:"bytes,3,opt,name=floor_plan_id,json=floorPlanId,proto3,oneof" json:"floor_plan_id,omitempty"`
-	Status        *string                                                      `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	ScheduledAt   *timestamppb.Timestamp                                       `protobuf:"bytes,5,opt,name=scheduled_at,json=scheduledAt,proto3" json:"scheduled_at,omitempty"`
-	Completed     *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Completed `protobuf:"bytes,6,opt,name=completed,proto3" json:"completed,omitempty"`
-	Ranging       *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Ranging   `protobuf:"bytes,7,opt,name=ranging,proto3" json:"ranging,omitempty"`
-	Gnss          *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Gnss      `protobuf:"bytes,8,opt,name=gnss,proto3" json:"gnss,omitempty"`
-	Errors        []*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Errors  `protobuf:"bytes,9,rep,name=errors,proto3" json:"errors,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Id        *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	NetworkId *string                `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	// Required in a request.
+	FloorPlanId          *string                                                      `protobuf:"bytes,3,opt,name=floor_plan_id,json=floorPlanId,proto3,oneof" json:"floor_plan_id,omitempty"`
+	Status               *string                                                      `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	ScheduledAt          *timestamppb.Timestamp                                       `protobuf:"bytes,5,opt,name=scheduled_at,json=scheduledAt,proto3" json:"scheduled_at,omitempty"`
+	Completed            *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Completed `protobuf:"bytes,6,opt,name=completed,proto3" json:"completed,omitempty"`
+	Ranging              *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Ranging   `protobuf:"bytes,7,opt,name=ranging,proto3" json:"ranging,omitempty"`
+	Gnss                 *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Gnss      `protobuf:"bytes,8,opt,name=gnss,proto3" json:"gnss,omitempty"`
+	Errors               []*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Errors  `protobuf:"bytes,9,rep,name=errors,proto3" json:"errors,omitempty"`
+	Refresh              []string                                                     `protobuf:"bytes,10,rep,name=refresh,proto3" json:"refresh,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs) Reset() {
 	*x = BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[29]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2009,7 +1941,7 @@ func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs) String() string {
 func (*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs) ProtoMessage() {}
 
 func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[29]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2088,16 +2020,31 @@ func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs) GetErrors() []*Batch
 	return nil
 }
 
+func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs) GetRefresh() []string {
+	if x != nil {
+		return x.Refresh
+	}
+	return nil
+}
+
+func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Completed struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *int64                 `protobuf:"varint,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *int64                 `protobuf:"varint,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Completed) Reset() {
 	*x = BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Completed{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[30]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2109,7 +2056,7 @@ func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Completed) String() s
 func (*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Completed) ProtoMessage() {}
 
 func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Completed) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[30]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2132,17 +2079,25 @@ func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Completed) GetPercent
 	return 0
 }
 
+func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Completed) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Ranging struct {
-	state         protoimpl.MessageState                                               `protogen:"open.v1"`
-	Status        *string                                                              `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Completed     *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Ranging_Completed `protobuf:"bytes,2,opt,name=completed,proto3" json:"completed,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                               `protogen:"open.v1"`
+	Status               *string                                                              `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Completed            *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Ranging_Completed `protobuf:"bytes,2,opt,name=completed,proto3" json:"completed,omitempty"`
+	AdditionalProperties *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Ranging) Reset() {
 	*x = BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Ranging{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[31]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2154,7 +2109,7 @@ func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Ranging) String() str
 func (*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Ranging) ProtoMessage() {}
 
 func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Ranging) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[31]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2184,17 +2139,25 @@ func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Ranging) GetCompleted
 	return nil
 }
 
+func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Ranging) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Gnss struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Status        *string                                                           `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Completed     *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Gnss_Completed `protobuf:"bytes,2,opt,name=completed,proto3" json:"completed,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                            `protogen:"open.v1"`
+	Status               *string                                                           `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Completed            *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Gnss_Completed `protobuf:"bytes,2,opt,name=completed,proto3" json:"completed,omitempty"`
+	AdditionalProperties *structpb.Struct                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Gnss) Reset() {
 	*x = BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Gnss{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[32]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2206,7 +2169,7 @@ func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Gnss) String() string
 func (*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Gnss) ProtoMessage() {}
 
 func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Gnss) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[32]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2236,17 +2199,25 @@ func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Gnss) GetCompleted() 
 	return nil
 }
 
+func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Gnss) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Errors struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Source        *string                `protobuf:"bytes,1,opt,name=source,proto3,oneof" json:"source,omitempty"`
-	Type          *string                `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Source               *string                `protobuf:"bytes,1,opt,name=source,proto3,oneof" json:"source,omitempty"`
+	Type                 *string                `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Errors) Reset() {
 	*x = BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Errors{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[33]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2258,7 +2229,7 @@ func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Errors) String() stri
 func (*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Errors) ProtoMessage() {}
 
 func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Errors) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[33]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2288,16 +2259,24 @@ func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Errors) GetType() str
 	return ""
 }
 
+func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Errors) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Ranging_Completed struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *int64                 `protobuf:"varint,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *int64                 `protobuf:"varint,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Ranging_Completed) Reset() {
 	*x = BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Ranging_Completed{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[34]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2309,7 +2288,7 @@ func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Ranging_Completed) St
 func (*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Ranging_Completed) ProtoMessage() {}
 
 func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Ranging_Completed) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[34]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2332,16 +2311,24 @@ func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Ranging_Completed) Ge
 	return 0
 }
 
+func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Ranging_Completed) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Gnss_Completed struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *int64                 `protobuf:"varint,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *int64                 `protobuf:"varint,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Gnss_Completed) Reset() {
 	*x = BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Gnss_Completed{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[35]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2353,7 +2340,7 @@ func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Gnss_Completed) Strin
 func (*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Gnss_Completed) ProtoMessage() {}
 
 func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Gnss_Completed) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[35]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2376,6 +2363,13 @@ func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Gnss_Completed) GetPe
 	return 0
 }
 
+func (x *BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Gnss_Completed) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type PublishNetworkFloorPlansAutoLocateJobRequest_Devices struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
@@ -2383,15 +2377,16 @@ type PublishNetworkFloorPlansAutoLocateJobRequest_Devices struct {
 	// Required. From -90 to 90.
 	Lat *float64 `protobuf:"fixed64,2,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
 	// Required. From -180 to 180.
-	Lng           *float64                                                         `protobuf:"fixed64,3,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
-	AutoLocate    *PublishNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate `protobuf:"bytes,4,opt,name=auto_locate,json=autoLocate,proto3" json:"auto_locate,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Lng                  *float64                                                         `protobuf:"fixed64,3,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
+	AutoLocate           *PublishNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate `protobuf:"bytes,4,opt,name=auto_locate,json=autoLocate,proto3" json:"auto_locate,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *PublishNetworkFloorPlansAutoLocateJobRequest_Devices) Reset() {
 	*x = PublishNetworkFloorPlansAutoLocateJobRequest_Devices{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[36]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2403,7 +2398,7 @@ func (x *PublishNetworkFloorPlansAutoLocateJobRequest_Devices) String() string {
 func (*PublishNetworkFloorPlansAutoLocateJobRequest_Devices) ProtoMessage() {}
 
 func (x *PublishNetworkFloorPlansAutoLocateJobRequest_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[36]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2416,7 +2411,7 @@ func (x *PublishNetworkFloorPlansAutoLocateJobRequest_Devices) ProtoReflect() pr
 
 // Deprecated: Use PublishNetworkFloorPlansAutoLocateJobRequest_Devices.ProtoReflect.Descriptor instead.
 func (*PublishNetworkFloorPlansAutoLocateJobRequest_Devices) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{7, 0}
+	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{8, 0}
 }
 
 func (x *PublishNetworkFloorPlansAutoLocateJobRequest_Devices) GetSerial() string {
@@ -2447,16 +2442,24 @@ func (x *PublishNetworkFloorPlansAutoLocateJobRequest_Devices) GetAutoLocate() *
 	return nil
 }
 
+func (x *PublishNetworkFloorPlansAutoLocateJobRequest_Devices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type PublishNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	IsAnchor      *bool                  `protobuf:"varint,1,opt,name=is_anchor,json=isAnchor,proto3,oneof" json:"is_anchor,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	IsAnchor             *bool                  `protobuf:"varint,1,opt,name=is_anchor,json=isAnchor,proto3,oneof" json:"is_anchor,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *PublishNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate) Reset() {
 	*x = PublishNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[37]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2468,7 +2471,7 @@ func (x *PublishNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate) String
 func (*PublishNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate) ProtoMessage() {}
 
 func (x *PublishNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[37]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2481,7 +2484,7 @@ func (x *PublishNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate) ProtoR
 
 // Deprecated: Use PublishNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate.ProtoReflect.Descriptor instead.
 func (*PublishNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{7, 0, 0}
+	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{8, 0, 0}
 }
 
 func (x *PublishNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate) GetIsAnchor() bool {
@@ -2491,19 +2494,27 @@ func (x *PublishNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate) GetIsA
 	return false
 }
 
+func (x *PublishNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	Serial *string `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// Required.
-	AutoLocate    *RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate `protobuf:"bytes,2,opt,name=auto_locate,json=autoLocate,proto3" json:"auto_locate,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	AutoLocate           *RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate `protobuf:"bytes,2,opt,name=auto_locate,json=autoLocate,proto3" json:"auto_locate,omitempty"`
+	AdditionalProperties *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices) Reset() {
 	*x = RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[38]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2515,7 +2526,7 @@ func (x *RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices) String() stri
 func (*RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices) ProtoMessage() {}
 
 func (x *RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[38]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2528,7 +2539,7 @@ func (x *RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices) ProtoReflect(
 
 // Deprecated: Use RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices.ProtoReflect.Descriptor instead.
 func (*RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{9, 0}
+	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{10, 0}
 }
 
 func (x *RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices) GetSerial() string {
@@ -2545,6 +2556,13 @@ func (x *RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices) GetAutoLocate
 	return nil
 }
 
+func (x *RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
@@ -2552,14 +2570,15 @@ type RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate struct 
 	// From -90 to 90.
 	Lat *float64 `protobuf:"fixed64,2,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
 	// From -180 to 180.
-	Lng           *float64 `protobuf:"fixed64,3,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Lng                  *float64         `protobuf:"fixed64,3,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate) Reset() {
 	*x = RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[39]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2571,7 +2590,7 @@ func (x *RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate) St
 func (*RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate) ProtoMessage() {}
 
 func (x *RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[39]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2584,7 +2603,7 @@ func (x *RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate) Pr
 
 // Deprecated: Use RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate.ProtoReflect.Descriptor instead.
 func (*RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{9, 0, 0}
+	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{10, 0, 0}
 }
 
 func (x *RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate) GetIsAnchor() bool {
@@ -2608,19 +2627,27 @@ func (x *RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate) Ge
 	return 0
 }
 
+func (x *RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BatchNetworkFloorPlansDevicesUpdateRequest_Assignments struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	Serial *string `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// Required.
-	FloorPlan     *BatchNetworkFloorPlansDevicesUpdateRequest_Assignments_FloorPlan `protobuf:"bytes,2,opt,name=floor_plan,json=floorPlan,proto3" json:"floor_plan,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	FloorPlan            *BatchNetworkFloorPlansDevicesUpdateRequest_Assignments_FloorPlan `protobuf:"bytes,2,opt,name=floor_plan,json=floorPlan,proto3" json:"floor_plan,omitempty"`
+	AdditionalProperties *structpb.Struct                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BatchNetworkFloorPlansDevicesUpdateRequest_Assignments) Reset() {
 	*x = BatchNetworkFloorPlansDevicesUpdateRequest_Assignments{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[40]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2632,7 +2659,7 @@ func (x *BatchNetworkFloorPlansDevicesUpdateRequest_Assignments) String() string
 func (*BatchNetworkFloorPlansDevicesUpdateRequest_Assignments) ProtoMessage() {}
 
 func (x *BatchNetworkFloorPlansDevicesUpdateRequest_Assignments) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[40]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2645,7 +2672,7 @@ func (x *BatchNetworkFloorPlansDevicesUpdateRequest_Assignments) ProtoReflect() 
 
 // Deprecated: Use BatchNetworkFloorPlansDevicesUpdateRequest_Assignments.ProtoReflect.Descriptor instead.
 func (*BatchNetworkFloorPlansDevicesUpdateRequest_Assignments) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{11, 0}
+	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{12, 0}
 }
 
 func (x *BatchNetworkFloorPlansDevicesUpdateRequest_Assignments) GetSerial() string {
@@ -2662,17 +2689,25 @@ func (x *BatchNetworkFloorPlansDevicesUpdateRequest_Assignments) GetFloorPlan() 
 	return nil
 }
 
+func (x *BatchNetworkFloorPlansDevicesUpdateRequest_Assignments) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BatchNetworkFloorPlansDevicesUpdateRequest_Assignments_FloorPlan struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Id                   *string          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BatchNetworkFloorPlansDevicesUpdateRequest_Assignments_FloorPlan) Reset() {
 	*x = BatchNetworkFloorPlansDevicesUpdateRequest_Assignments_FloorPlan{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[41]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2684,7 +2719,7 @@ func (x *BatchNetworkFloorPlansDevicesUpdateRequest_Assignments_FloorPlan) Strin
 func (*BatchNetworkFloorPlansDevicesUpdateRequest_Assignments_FloorPlan) ProtoMessage() {}
 
 func (x *BatchNetworkFloorPlansDevicesUpdateRequest_Assignments_FloorPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[41]
+	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2697,7 +2732,7 @@ func (x *BatchNetworkFloorPlansDevicesUpdateRequest_Assignments_FloorPlan) Proto
 
 // Deprecated: Use BatchNetworkFloorPlansDevicesUpdateRequest_Assignments_FloorPlan.ProtoReflect.Descriptor instead.
 func (*BatchNetworkFloorPlansDevicesUpdateRequest_Assignments_FloorPlan) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{11, 0, 0}
+	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{12, 0, 0}
 }
 
 func (x *BatchNetworkFloorPlansDevicesUpdateRequest_Assignments_FloorPlan) GetId() string {
@@ -2707,278 +2742,26 @@ func (x *BatchNetworkFloorPlansDevicesUpdateRequest_Assignments_FloorPlan) GetId
 	return ""
 }
 
-type UpdateNetworkFloorPlanRequest_Center struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Lat           *float64               `protobuf:"fixed64,1,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
-	Lng           *float64               `protobuf:"fixed64,2,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFloorPlanRequest_Center) Reset() {
-	*x = UpdateNetworkFloorPlanRequest_Center{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[42]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFloorPlanRequest_Center) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFloorPlanRequest_Center) ProtoMessage() {}
-
-func (x *UpdateNetworkFloorPlanRequest_Center) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[42]
+func (x *BatchNetworkFloorPlansDevicesUpdateRequest_Assignments_FloorPlan) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFloorPlanRequest_Center.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFloorPlanRequest_Center) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{14, 0}
-}
-
-func (x *UpdateNetworkFloorPlanRequest_Center) GetLat() float64 {
-	if x != nil && x.Lat != nil {
-		return *x.Lat
-	}
-	return 0
-}
-
-func (x *UpdateNetworkFloorPlanRequest_Center) GetLng() float64 {
-	if x != nil && x.Lng != nil {
-		return *x.Lng
-	}
-	return 0
-}
-
-type UpdateNetworkFloorPlanRequest_BottomLeftCorner struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Lat           *float64               `protobuf:"fixed64,1,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
-	Lng           *float64               `protobuf:"fixed64,2,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFloorPlanRequest_BottomLeftCorner) Reset() {
-	*x = UpdateNetworkFloorPlanRequest_BottomLeftCorner{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[43]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFloorPlanRequest_BottomLeftCorner) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFloorPlanRequest_BottomLeftCorner) ProtoMessage() {}
-
-func (x *UpdateNetworkFloorPlanRequest_BottomLeftCorner) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[43]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFloorPlanRequest_BottomLeftCorner.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFloorPlanRequest_BottomLeftCorner) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{14, 1}
-}
-
-func (x *UpdateNetworkFloorPlanRequest_BottomLeftCorner) GetLat() float64 {
-	if x != nil && x.Lat != nil {
-		return *x.Lat
-	}
-	return 0
-}
-
-func (x *UpdateNetworkFloorPlanRequest_BottomLeftCorner) GetLng() float64 {
-	if x != nil && x.Lng != nil {
-		return *x.Lng
-	}
-	return 0
-}
-
-type UpdateNetworkFloorPlanRequest_BottomRightCorner struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Lat           *float64               `protobuf:"fixed64,1,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
-	Lng           *float64               `protobuf:"fixed64,2,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFloorPlanRequest_BottomRightCorner) Reset() {
-	*x = UpdateNetworkFloorPlanRequest_BottomRightCorner{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[44]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFloorPlanRequest_BottomRightCorner) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFloorPlanRequest_BottomRightCorner) ProtoMessage() {}
-
-func (x *UpdateNetworkFloorPlanRequest_BottomRightCorner) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[44]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFloorPlanRequest_BottomRightCorner.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFloorPlanRequest_BottomRightCorner) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{14, 2}
-}
-
-func (x *UpdateNetworkFloorPlanRequest_BottomRightCorner) GetLat() float64 {
-	if x != nil && x.Lat != nil {
-		return *x.Lat
-	}
-	return 0
-}
-
-func (x *UpdateNetworkFloorPlanRequest_BottomRightCorner) GetLng() float64 {
-	if x != nil && x.Lng != nil {
-		return *x.Lng
-	}
-	return 0
-}
-
-type UpdateNetworkFloorPlanRequest_TopLeftCorner struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Lat           *float64               `protobuf:"fixed64,1,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
-	Lng           *float64               `protobuf:"fixed64,2,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFloorPlanRequest_TopLeftCorner) Reset() {
-	*x = UpdateNetworkFloorPlanRequest_TopLeftCorner{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[45]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFloorPlanRequest_TopLeftCorner) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFloorPlanRequest_TopLeftCorner) ProtoMessage() {}
-
-func (x *UpdateNetworkFloorPlanRequest_TopLeftCorner) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[45]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFloorPlanRequest_TopLeftCorner.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFloorPlanRequest_TopLeftCorner) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{14, 3}
-}
-
-func (x *UpdateNetworkFloorPlanRequest_TopLeftCorner) GetLat() float64 {
-	if x != nil && x.Lat != nil {
-		return *x.Lat
-	}
-	return 0
-}
-
-func (x *UpdateNetworkFloorPlanRequest_TopLeftCorner) GetLng() float64 {
-	if x != nil && x.Lng != nil {
-		return *x.Lng
-	}
-	return 0
-}
-
-type UpdateNetworkFloorPlanRequest_TopRightCorner struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Lat           *float64               `protobuf:"fixed64,1,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
-	Lng           *float64               `protobuf:"fixed64,2,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkFloorPlanRequest_TopRightCorner) Reset() {
-	*x = UpdateNetworkFloorPlanRequest_TopRightCorner{}
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[46]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkFloorPlanRequest_TopRightCorner) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkFloorPlanRequest_TopRightCorner) ProtoMessage() {}
-
-func (x *UpdateNetworkFloorPlanRequest_TopRightCorner) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_floor_plans_proto_msgTypes[46]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkFloorPlanRequest_TopRightCorner.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkFloorPlanRequest_TopRightCorner) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_floor_plans_proto_rawDescGZIP(), []int{14, 4}
-}
-
-func (x *UpdateNetworkFloorPlanRequest_TopRightCorner) GetLat() float64 {
-	if x != nil && x.Lat != nil {
-		return *x.Lat
-	}
-	return 0
-}
-
-func (x *UpdateNetworkFloorPlanRequest_TopRightCorner) GetLng() float64 {
-	if x != nil && x.Lng != nil {
-		return *x.Lng
-	}
-	return 0
+	return nil
 }
 
 var File_meraki_networks_v1_floor_plans_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_floor_plans_proto_rawDesc = "" +
 	"\n" +
-	"$meraki/networks/v1/floor_plans.proto\x12\x12meraki.networks.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"P\n" +
+	"$meraki/networks/v1/floor_plans.proto\x12\x12meraki.networks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"P\n" +
 	"\x1bGetNetworkFloorPlansRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\x98\x01\n" +
-	"\x1cGetNetworkFloorPlansResponse\x12:\n" +
-	"\x05items\x18\x01 \x03(\v2$.meraki.networks.v1.NetworkFloorPlanR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xc8\x10\n" +
+	"\v_network_id\"\xe9\x01\n" +
+	"\x1cGetNetworkFloorPlansResponse\x12;\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2$.meraki.networks.v1.NetworkFloorPlanR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\x85\x16\n" +
 	"\x10NetworkFloorPlan\x12'\n" +
 	"\rfloor_plan_id\x18\x01 \x01(\tH\x00R\vfloorPlanId\x88\x01\x01\x12 \n" +
 	"\timage_url\x18\x02 \x01(\tH\x01R\bimageUrl\x88\x01\x01\x124\n" +
@@ -2995,7 +2778,9 @@ const file_meraki_networks_v1_floor_plans_proto_rawDesc = "" +
 	"\x13bottom_right_corner\x18\f \x01(\v26.meraki.networks.v1.NetworkFloorPlan.BottomRightCornerR\x11bottomRightCorner\x12Z\n" +
 	"\x0ftop_left_corner\x18\r \x01(\v22.meraki.networks.v1.NetworkFloorPlan.TopLeftCornerR\rtopLeftCorner\x12]\n" +
 	"\x10top_right_corner\x18\x0e \x01(\v23.meraki.networks.v1.NetworkFloorPlan.TopRightCornerR\x0etopRightCorner\x12&\n" +
-	"\ffloor_number\x18\x0f \x01(\x01H\bR\vfloorNumber\x88\x01\x01\x1a\xbe\x05\n" +
+	"\ffloor_number\x18\x0f \x01(\x01H\bR\vfloorNumber\x88\x01\x01\x12*\n" +
+	"\x0eimage_contents\x18\x10 \x01(\tH\tR\rimageContents\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdd\x06\n" +
 	"\aDevices\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x15\n" +
 	"\x03lat\x18\x02 \x01(\x01H\x01R\x03lat\x88\x01\x01\x12\x15\n" +
@@ -3014,10 +2799,12 @@ const file_meraki_networks_v1_floor_plans_proto_rawDesc = "" +
 	"R\x05lanIp\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\r \x01(\tH\vR\bfirmware\x88\x01\x01\x12&\n" +
 	"\fproduct_type\x18\x0e \x01(\tH\fR\vproductType\x88\x01\x01\x12N\n" +
-	"\adetails\x18\x0f \x03(\v24.meraki.networks.v1.NetworkFloorPlan.Devices.DetailsR\adetails\x1aP\n" +
+	"\adetails\x18\x0f \x03(\v24.meraki.networks.v1.NetworkFloorPlan.Devices.DetailsR\adetails\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9f\x01\n" +
 	"\aDetails\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01B\a\n" +
+	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_valueB\a\n" +
 	"\x05_nameB\x06\n" +
@@ -3033,30 +2820,35 @@ const file_meraki_networks_v1_floor_plans_proto_rawDesc = "" +
 	"\x04_macB\t\n" +
 	"\a_lan_ipB\v\n" +
 	"\t_firmwareB\x0f\n" +
-	"\r_product_type\x1aF\n" +
+	"\r_product_type\x1a\x95\x01\n" +
 	"\x06Center\x12\x15\n" +
 	"\x03lat\x18\x01 \x01(\x01H\x00R\x03lat\x88\x01\x01\x12\x15\n" +
-	"\x03lng\x18\x02 \x01(\x01H\x01R\x03lng\x88\x01\x01B\x06\n" +
+	"\x03lng\x18\x02 \x01(\x01H\x01R\x03lng\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_latB\x06\n" +
-	"\x04_lng\x1aP\n" +
+	"\x04_lng\x1a\x9f\x01\n" +
 	"\x10BottomLeftCorner\x12\x15\n" +
 	"\x03lat\x18\x01 \x01(\x01H\x00R\x03lat\x88\x01\x01\x12\x15\n" +
-	"\x03lng\x18\x02 \x01(\x01H\x01R\x03lng\x88\x01\x01B\x06\n" +
+	"\x03lng\x18\x02 \x01(\x01H\x01R\x03lng\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_latB\x06\n" +
-	"\x04_lng\x1aQ\n" +
+	"\x04_lng\x1a\xa0\x01\n" +
 	"\x11BottomRightCorner\x12\x15\n" +
 	"\x03lat\x18\x01 \x01(\x01H\x00R\x03lat\x88\x01\x01\x12\x15\n" +
-	"\x03lng\x18\x02 \x01(\x01H\x01R\x03lng\x88\x01\x01B\x06\n" +
+	"\x03lng\x18\x02 \x01(\x01H\x01R\x03lng\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_latB\x06\n" +
-	"\x04_lng\x1aM\n" +
+	"\x04_lng\x1a\x9c\x01\n" +
 	"\rTopLeftCorner\x12\x15\n" +
 	"\x03lat\x18\x01 \x01(\x01H\x00R\x03lat\x88\x01\x01\x12\x15\n" +
-	"\x03lng\x18\x02 \x01(\x01H\x01R\x03lng\x88\x01\x01B\x06\n" +
+	"\x03lng\x18\x02 \x01(\x01H\x01R\x03lng\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_latB\x06\n" +
-	"\x04_lng\x1aN\n" +
+	"\x04_lng\x1a\x9d\x01\n" +
 	"\x0eTopRightCorner\x12\x15\n" +
 	"\x03lat\x18\x01 \x01(\x01H\x00R\x03lat\x88\x01\x01\x12\x15\n" +
-	"\x03lng\x18\x02 \x01(\x01H\x01R\x03lng\x88\x01\x01B\x06\n" +
+	"\x03lng\x18\x02 \x01(\x01H\x01R\x03lng\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_latB\x06\n" +
 	"\x04_lngB\x10\n" +
 	"\x0e_floor_plan_idB\f\n" +
@@ -3069,67 +2861,39 @@ const file_meraki_networks_v1_floor_plans_proto_rawDesc = "" +
 	"\x05_nameB\b\n" +
 	"\x06_widthB\t\n" +
 	"\a_heightB\x0f\n" +
-	"\r_floor_number\"\x92\n" +
-	"\n" +
+	"\r_floor_numberB\x11\n" +
+	"\x0f_image_contents\"\xde\x06\n" +
 	"\x1dCreateNetworkFloorPlanRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12P\n" +
-	"\x06center\x18\x03 \x01(\v28.meraki.networks.v1.CreateNetworkFloorPlanRequest.CenterR\x06center\x12p\n" +
-	"\x12bottom_left_corner\x18\x04 \x01(\v2B.meraki.networks.v1.CreateNetworkFloorPlanRequest.BottomLeftCornerR\x10bottomLeftCorner\x12s\n" +
-	"\x13bottom_right_corner\x18\x05 \x01(\v2C.meraki.networks.v1.CreateNetworkFloorPlanRequest.BottomRightCornerR\x11bottomRightCorner\x12g\n" +
-	"\x0ftop_left_corner\x18\x06 \x01(\v2?.meraki.networks.v1.CreateNetworkFloorPlanRequest.TopLeftCornerR\rtopLeftCorner\x12j\n" +
-	"\x10top_right_corner\x18\a \x01(\v2@.meraki.networks.v1.CreateNetworkFloorPlanRequest.TopRightCornerR\x0etopRightCorner\x12&\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12C\n" +
+	"\x06center\x18\x03 \x01(\v2+.meraki.networks.v1.NetworkFloorPlan.CenterR\x06center\x12c\n" +
+	"\x12bottom_left_corner\x18\x04 \x01(\v25.meraki.networks.v1.NetworkFloorPlan.BottomLeftCornerR\x10bottomLeftCorner\x12f\n" +
+	"\x13bottom_right_corner\x18\x05 \x01(\v26.meraki.networks.v1.NetworkFloorPlan.BottomRightCornerR\x11bottomRightCorner\x12Z\n" +
+	"\x0ftop_left_corner\x18\x06 \x01(\v22.meraki.networks.v1.NetworkFloorPlan.TopLeftCornerR\rtopLeftCorner\x12]\n" +
+	"\x10top_right_corner\x18\a \x01(\v23.meraki.networks.v1.NetworkFloorPlan.TopRightCornerR\x0etopRightCorner\x12&\n" +
 	"\ffloor_number\x18\b \x01(\x01H\x02R\vfloorNumber\x88\x01\x01\x12*\n" +
-	"\x0eimage_contents\x18\t \x01(\tH\x03R\rimageContents\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\v \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aF\n" +
-	"\x06Center\x12\x15\n" +
-	"\x03lat\x18\x01 \x01(\x01H\x00R\x03lat\x88\x01\x01\x12\x15\n" +
-	"\x03lng\x18\x02 \x01(\x01H\x01R\x03lng\x88\x01\x01B\x06\n" +
-	"\x04_latB\x06\n" +
-	"\x04_lng\x1aP\n" +
-	"\x10BottomLeftCorner\x12\x15\n" +
-	"\x03lat\x18\x01 \x01(\x01H\x00R\x03lat\x88\x01\x01\x12\x15\n" +
-	"\x03lng\x18\x02 \x01(\x01H\x01R\x03lng\x88\x01\x01B\x06\n" +
-	"\x04_latB\x06\n" +
-	"\x04_lng\x1aQ\n" +
-	"\x11BottomRightCorner\x12\x15\n" +
-	"\x03lat\x18\x01 \x01(\x01H\x00R\x03lat\x88\x01\x01\x12\x15\n" +
-	"\x03lng\x18\x02 \x01(\x01H\x01R\x03lng\x88\x01\x01B\x06\n" +
-	"\x04_latB\x06\n" +
-	"\x04_lng\x1aM\n" +
-	"\rTopLeftCorner\x12\x15\n" +
-	"\x03lat\x18\x01 \x01(\x01H\x00R\x03lat\x88\x01\x01\x12\x15\n" +
-	"\x03lng\x18\x02 \x01(\x01H\x01R\x03lng\x88\x01\x01B\x06\n" +
-	"\x04_latB\x06\n" +
-	"\x04_lng\x1aN\n" +
-	"\x0eTopRightCorner\x12\x15\n" +
-	"\x03lat\x18\x01 \x01(\x01H\x00R\x03lat\x88\x01\x01\x12\x15\n" +
-	"\x03lng\x18\x02 \x01(\x01H\x01R\x03lng\x88\x01\x01B\x06\n" +
-	"\x04_latB\x06\n" +
-	"\x04_lngB\r\n" +
+	"\x0eimage_contents\x18\t \x01(\tH\x03R\rimageContents\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_nameB\x0f\n" +
 	"\r_floor_numberB\x11\n" +
-	"\x0f_image_contents\"\xe3\x03\n" +
+	"\x0f_image_contents\"\xe0\x02\n" +
 	"+BatchNetworkFloorPlansAutoLocateJobsRequest\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12X\n" +
-	"\x04jobs\x18\x02 \x03(\v2D.meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsRequest.JobsR\x04jobs\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x9a\x01\n" +
-	"\x04Jobs\x12'\n" +
-	"\rfloor_plan_id\x18\x01 \x01(\tH\x00R\vfloorPlanId\x88\x01\x01\x12\x18\n" +
-	"\arefresh\x18\x02 \x03(\tR\arefresh\x12=\n" +
-	"\fscheduled_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vscheduledAtB\x10\n" +
-	"\x0e_floor_plan_idB\r\n" +
-	"\v_network_id\"\x88\v\n" +
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12Y\n" +
+	"\x04jobs\x18\x02 \x03(\v2E.meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.JobsR\x04jobs\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_network_id\"\x9e\x10\n" +
 	",BatchNetworkFloorPlansAutoLocateJobsResponse\x12Y\n" +
-	"\x04jobs\x18\x01 \x03(\v2E.meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.JobsR\x04jobs\x1a\xfc\t\n" +
+	"\x04jobs\x18\x01 \x03(\v2E.meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.JobsR\x04jobs\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc3\x0e\n" +
 	"\x04Jobs\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\"\n" +
 	"\n" +
@@ -3140,33 +2904,42 @@ const file_meraki_networks_v1_floor_plans_proto_rawDesc = "" +
 	"\tcompleted\x18\x06 \x01(\v2O.meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.CompletedR\tcompleted\x12g\n" +
 	"\aranging\x18\a \x01(\v2M.meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.RangingR\aranging\x12^\n" +
 	"\x04gnss\x18\b \x01(\v2J.meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.GnssR\x04gnss\x12d\n" +
-	"\x06errors\x18\t \x03(\v2L.meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.ErrorsR\x06errors\x1a?\n" +
+	"\x06errors\x18\t \x03(\v2L.meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.ErrorsR\x06errors\x12\x18\n" +
+	"\arefresh\x18\n" +
+	" \x03(\tR\arefresh\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8e\x01\n" +
 	"\tCompleted\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x03H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
-	"\v_percentage\x1a\xe9\x01\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_percentage\x1a\x88\x03\n" +
 	"\aRanging\x12\x1b\n" +
 	"\x06status\x18\x01 \x01(\tH\x00R\x06status\x88\x01\x01\x12u\n" +
-	"\tcompleted\x18\x02 \x01(\v2W.meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Ranging.CompletedR\tcompleted\x1a?\n" +
+	"\tcompleted\x18\x02 \x01(\v2W.meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Ranging.CompletedR\tcompleted\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8e\x01\n" +
 	"\tCompleted\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x03H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_percentageB\t\n" +
-	"\a_status\x1a\xe3\x01\n" +
+	"\a_status\x1a\x82\x03\n" +
 	"\x04Gnss\x12\x1b\n" +
 	"\x06status\x18\x01 \x01(\tH\x00R\x06status\x88\x01\x01\x12r\n" +
-	"\tcompleted\x18\x02 \x01(\v2T.meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Gnss.CompletedR\tcompleted\x1a?\n" +
+	"\tcompleted\x18\x02 \x01(\v2T.meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Gnss.CompletedR\tcompleted\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8e\x01\n" +
 	"\tCompleted\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x03H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_percentageB\t\n" +
-	"\a_status\x1aR\n" +
+	"\a_status\x1a\xa1\x01\n" +
 	"\x06Errors\x12\x1b\n" +
 	"\x06source\x18\x01 \x01(\tH\x00R\x06source\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01B\t\n" +
+	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_sourceB\a\n" +
 	"\x05_typeB\x05\n" +
 	"\x03_idB\r\n" +
@@ -3178,81 +2951,95 @@ const file_meraki_networks_v1_floor_plans_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1a\n" +
 	"\x06job_id\x18\x02 \x01(\tH\x01R\x05jobId\x88\x01\x01B\r\n" +
 	"\v_network_idB\t\n" +
-	"\a_job_id\"\x9e\x05\n" +
+	"\a_job_id\"}\n" +
+	",CancelNetworkFloorPlansAutoLocateJobResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xd6\x06\n" +
 	",PublishNetworkFloorPlansAutoLocateJobRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1a\n" +
 	"\x06job_id\x18\x02 \x01(\tH\x01R\x05jobId\x88\x01\x01\x12b\n" +
-	"\adevices\x18\x03 \x03(\v2H.meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobRequest.DevicesR\adevices\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xa3\x02\n" +
+	"\adevices\x18\x03 \x03(\v2H.meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobRequest.DevicesR\adevices\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc2\x03\n" +
 	"\aDevices\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x15\n" +
 	"\x03lat\x18\x02 \x01(\x01H\x01R\x03lat\x88\x01\x01\x12\x15\n" +
 	"\x03lng\x18\x03 \x01(\x01H\x02R\x03lng\x88\x01\x01\x12t\n" +
 	"\vauto_locate\x18\x04 \x01(\v2S.meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobRequest.Devices.AutoLocateR\n" +
-	"autoLocate\x1a<\n" +
+	"autoLocate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8b\x01\n" +
 	"\n" +
 	"AutoLocate\x12 \n" +
-	"\tis_anchor\x18\x01 \x01(\bH\x00R\bisAnchor\x88\x01\x01B\f\n" +
+	"\tis_anchor\x18\x01 \x01(\bH\x00R\bisAnchor\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_is_anchorB\t\n" +
 	"\a_serialB\x06\n" +
 	"\x04_latB\x06\n" +
 	"\x04_lngB\r\n" +
 	"\v_network_idB\t\n" +
-	"\a_job_id\"Z\n" +
+	"\a_job_id\"\xa9\x01\n" +
 	"-PublishNetworkFloorPlansAutoLocateJobResponse\x12\x1d\n" +
-	"\asuccess\x18\x01 \x01(\bH\x00R\asuccess\x88\x01\x01B\n" +
+	"\asuccess\x18\x01 \x01(\bH\x00R\asuccess\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_success\"\xaa\x05\n" +
+	"\b_success\"\xe2\x06\n" +
 	"0RecalculateNetworkFloorPlansAutoLocateJobRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1a\n" +
 	"\x06job_id\x18\x02 \x01(\tH\x01R\x05jobId\x88\x01\x01\x12f\n" +
-	"\adevices\x18\x03 \x03(\v2L.meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobRequest.DevicesR\adevices\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xa7\x02\n" +
+	"\adevices\x18\x03 \x03(\v2L.meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobRequest.DevicesR\adevices\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc6\x03\n" +
 	"\aDevices\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12x\n" +
 	"\vauto_locate\x18\x02 \x01(\v2W.meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobRequest.Devices.AutoLocateR\n" +
-	"autoLocate\x1az\n" +
+	"autoLocate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc9\x01\n" +
 	"\n" +
 	"AutoLocate\x12 \n" +
 	"\tis_anchor\x18\x01 \x01(\bH\x00R\bisAnchor\x88\x01\x01\x12\x15\n" +
 	"\x03lat\x18\x02 \x01(\x01H\x01R\x03lat\x88\x01\x01\x12\x15\n" +
-	"\x03lng\x18\x03 \x01(\x01H\x02R\x03lng\x88\x01\x01B\f\n" +
+	"\x03lng\x18\x03 \x01(\x01H\x02R\x03lng\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_is_anchorB\x06\n" +
 	"\x04_latB\x06\n" +
 	"\x04_lngB\t\n" +
 	"\a_serialB\r\n" +
 	"\v_network_idB\t\n" +
-	"\a_job_id\"^\n" +
+	"\a_job_id\"\xad\x01\n" +
 	"1RecalculateNetworkFloorPlansAutoLocateJobResponse\x12\x1d\n" +
-	"\asuccess\x18\x01 \x01(\bH\x00R\asuccess\x88\x01\x01B\n" +
+	"\asuccess\x18\x01 \x01(\bH\x00R\asuccess\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_success\"\xaf\x04\n" +
+	"\b_success\"\xe6\x05\n" +
 	"*BatchNetworkFloorPlansDevicesUpdateRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12l\n" +
-	"\vassignments\x18\x02 \x03(\v2J.meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest.AssignmentsR\vassignments\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xd3\x01\n" +
+	"\vassignments\x18\x02 \x03(\v2J.meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest.AssignmentsR\vassignments\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf1\x02\n" +
 	"\vAssignments\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12s\n" +
 	"\n" +
-	"floor_plan\x18\x02 \x01(\v2T.meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest.Assignments.FloorPlanR\tfloorPlan\x1a'\n" +
+	"floor_plan\x18\x02 \x01(\v2T.meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest.Assignments.FloorPlanR\tfloorPlan\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1av\n" +
 	"\tFloorPlan\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\t\n" +
 	"\a_serialB\r\n" +
-	"\v_network_id\"X\n" +
+	"\v_network_id\"\xa7\x01\n" +
 	"+BatchNetworkFloorPlansDevicesUpdateResponse\x12\x1d\n" +
-	"\asuccess\x18\x01 \x01(\bH\x00R\asuccess\x88\x01\x01B\n" +
+	"\asuccess\x18\x01 \x01(\bH\x00R\asuccess\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_success\"\x8a\x01\n" +
 	"\x1aGetNetworkFloorPlanRequest\x12\"\n" +
@@ -3260,49 +3047,24 @@ const file_meraki_networks_v1_floor_plans_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12'\n" +
 	"\rfloor_plan_id\x18\x02 \x01(\tH\x01R\vfloorPlanId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x10\n" +
-	"\x0e_floor_plan_id\"\xcd\n" +
-	"\n" +
+	"\x0e_floor_plan_id\"\x99\a\n" +
 	"\x1dUpdateNetworkFloorPlanRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12'\n" +
 	"\rfloor_plan_id\x18\x02 \x01(\tH\x01R\vfloorPlanId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12P\n" +
-	"\x06center\x18\x04 \x01(\v28.meraki.networks.v1.UpdateNetworkFloorPlanRequest.CenterR\x06center\x12p\n" +
-	"\x12bottom_left_corner\x18\x05 \x01(\v2B.meraki.networks.v1.UpdateNetworkFloorPlanRequest.BottomLeftCornerR\x10bottomLeftCorner\x12s\n" +
-	"\x13bottom_right_corner\x18\x06 \x01(\v2C.meraki.networks.v1.UpdateNetworkFloorPlanRequest.BottomRightCornerR\x11bottomRightCorner\x12g\n" +
-	"\x0ftop_left_corner\x18\a \x01(\v2?.meraki.networks.v1.UpdateNetworkFloorPlanRequest.TopLeftCornerR\rtopLeftCorner\x12j\n" +
-	"\x10top_right_corner\x18\b \x01(\v2@.meraki.networks.v1.UpdateNetworkFloorPlanRequest.TopRightCornerR\x0etopRightCorner\x12&\n" +
+	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12C\n" +
+	"\x06center\x18\x04 \x01(\v2+.meraki.networks.v1.NetworkFloorPlan.CenterR\x06center\x12c\n" +
+	"\x12bottom_left_corner\x18\x05 \x01(\v25.meraki.networks.v1.NetworkFloorPlan.BottomLeftCornerR\x10bottomLeftCorner\x12f\n" +
+	"\x13bottom_right_corner\x18\x06 \x01(\v26.meraki.networks.v1.NetworkFloorPlan.BottomRightCornerR\x11bottomRightCorner\x12Z\n" +
+	"\x0ftop_left_corner\x18\a \x01(\v22.meraki.networks.v1.NetworkFloorPlan.TopLeftCornerR\rtopLeftCorner\x12]\n" +
+	"\x10top_right_corner\x18\b \x01(\v23.meraki.networks.v1.NetworkFloorPlan.TopRightCornerR\x0etopRightCorner\x12&\n" +
 	"\ffloor_number\x18\t \x01(\x01H\x03R\vfloorNumber\x88\x01\x01\x12*\n" +
 	"\x0eimage_contents\x18\n" +
-	" \x01(\tH\x04R\rimageContents\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\v \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\f \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aF\n" +
-	"\x06Center\x12\x15\n" +
-	"\x03lat\x18\x01 \x01(\x01H\x00R\x03lat\x88\x01\x01\x12\x15\n" +
-	"\x03lng\x18\x02 \x01(\x01H\x01R\x03lng\x88\x01\x01B\x06\n" +
-	"\x04_latB\x06\n" +
-	"\x04_lng\x1aP\n" +
-	"\x10BottomLeftCorner\x12\x15\n" +
-	"\x03lat\x18\x01 \x01(\x01H\x00R\x03lat\x88\x01\x01\x12\x15\n" +
-	"\x03lng\x18\x02 \x01(\x01H\x01R\x03lng\x88\x01\x01B\x06\n" +
-	"\x04_latB\x06\n" +
-	"\x04_lng\x1aQ\n" +
-	"\x11BottomRightCorner\x12\x15\n" +
-	"\x03lat\x18\x01 \x01(\x01H\x00R\x03lat\x88\x01\x01\x12\x15\n" +
-	"\x03lng\x18\x02 \x01(\x01H\x01R\x03lng\x88\x01\x01B\x06\n" +
-	"\x04_latB\x06\n" +
-	"\x04_lng\x1aM\n" +
-	"\rTopLeftCorner\x12\x15\n" +
-	"\x03lat\x18\x01 \x01(\x01H\x00R\x03lat\x88\x01\x01\x12\x15\n" +
-	"\x03lng\x18\x02 \x01(\x01H\x01R\x03lng\x88\x01\x01B\x06\n" +
-	"\x04_latB\x06\n" +
-	"\x04_lng\x1aN\n" +
-	"\x0eTopRightCorner\x12\x15\n" +
-	"\x03lat\x18\x01 \x01(\x01H\x00R\x03lat\x88\x01\x01\x12\x15\n" +
-	"\x03lng\x18\x02 \x01(\x01H\x01R\x03lng\x88\x01\x01B\x06\n" +
-	"\x04_latB\x06\n" +
-	"\x04_lngB\r\n" +
+	" \x01(\tH\x04R\rimageContents\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x10\n" +
 	"\x0e_floor_plan_idB\a\n" +
 	"\x05_nameB\x0f\n" +
@@ -3313,8 +3075,10 @@ const file_meraki_networks_v1_floor_plans_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12'\n" +
 	"\rfloor_plan_id\x18\x02 \x01(\tH\x01R\vfloorPlanId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x10\n" +
-	"\x0e_floor_plan_idBy\n" +
-	"\x1ccom.merakibroker.networks.v1B\x0fFloorPlansProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"\x0e_floor_plan_id\"o\n" +
+	"\x1eDeleteNetworkFloorPlanResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x94\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\x0fFloorPlansProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var (
 	file_meraki_networks_v1_floor_plans_proto_rawDescOnce sync.Once
@@ -3328,7 +3092,7 @@ func file_meraki_networks_v1_floor_plans_proto_rawDescGZIP() []byte {
 	return file_meraki_networks_v1_floor_plans_proto_rawDescData
 }
 
-var file_meraki_networks_v1_floor_plans_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_meraki_networks_v1_floor_plans_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_meraki_networks_v1_floor_plans_proto_goTypes = []any{
 	(*GetNetworkFloorPlansRequest)(nil),                                         // 0: meraki.networks.v1.GetNetworkFloorPlansRequest
 	(*GetNetworkFloorPlansResponse)(nil),                                        // 1: meraki.networks.v1.GetNetworkFloorPlansResponse
@@ -3337,103 +3101,115 @@ var file_meraki_networks_v1_floor_plans_proto_goTypes = []any{
 	(*BatchNetworkFloorPlansAutoLocateJobsRequest)(nil),                         // 4: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsRequest
 	(*BatchNetworkFloorPlansAutoLocateJobsResponse)(nil),                        // 5: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse
 	(*CancelNetworkFloorPlansAutoLocateJobRequest)(nil),                         // 6: meraki.networks.v1.CancelNetworkFloorPlansAutoLocateJobRequest
-	(*PublishNetworkFloorPlansAutoLocateJobRequest)(nil),                        // 7: meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobRequest
-	(*PublishNetworkFloorPlansAutoLocateJobResponse)(nil),                       // 8: meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobResponse
-	(*RecalculateNetworkFloorPlansAutoLocateJobRequest)(nil),                    // 9: meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobRequest
-	(*RecalculateNetworkFloorPlansAutoLocateJobResponse)(nil),                   // 10: meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobResponse
-	(*BatchNetworkFloorPlansDevicesUpdateRequest)(nil),                          // 11: meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest
-	(*BatchNetworkFloorPlansDevicesUpdateResponse)(nil),                         // 12: meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateResponse
-	(*GetNetworkFloorPlanRequest)(nil),                                          // 13: meraki.networks.v1.GetNetworkFloorPlanRequest
-	(*UpdateNetworkFloorPlanRequest)(nil),                                       // 14: meraki.networks.v1.UpdateNetworkFloorPlanRequest
-	(*DeleteNetworkFloorPlanRequest)(nil),                                       // 15: meraki.networks.v1.DeleteNetworkFloorPlanRequest
-	(*NetworkFloorPlan_Devices)(nil),                                            // 16: meraki.networks.v1.NetworkFloorPlan.Devices
-	(*NetworkFloorPlan_Center)(nil),                                             // 17: meraki.networks.v1.NetworkFloorPlan.Center
-	(*NetworkFloorPlan_BottomLeftCorner)(nil),                                   // 18: meraki.networks.v1.NetworkFloorPlan.BottomLeftCorner
-	(*NetworkFloorPlan_BottomRightCorner)(nil),                                  // 19: meraki.networks.v1.NetworkFloorPlan.BottomRightCorner
-	(*NetworkFloorPlan_TopLeftCorner)(nil),                                      // 20: meraki.networks.v1.NetworkFloorPlan.TopLeftCorner
-	(*NetworkFloorPlan_TopRightCorner)(nil),                                     // 21: meraki.networks.v1.NetworkFloorPlan.TopRightCorner
-	(*NetworkFloorPlan_Devices_Details)(nil),                                    // 22: meraki.networks.v1.NetworkFloorPlan.Devices.Details
-	(*CreateNetworkFloorPlanRequest_Center)(nil),                                // 23: meraki.networks.v1.CreateNetworkFloorPlanRequest.Center
-	(*CreateNetworkFloorPlanRequest_BottomLeftCorner)(nil),                      // 24: meraki.networks.v1.CreateNetworkFloorPlanRequest.BottomLeftCorner
-	(*CreateNetworkFloorPlanRequest_BottomRightCorner)(nil),                     // 25: meraki.networks.v1.CreateNetworkFloorPlanRequest.BottomRightCorner
-	(*CreateNetworkFloorPlanRequest_TopLeftCorner)(nil),                         // 26: meraki.networks.v1.CreateNetworkFloorPlanRequest.TopLeftCorner
-	(*CreateNetworkFloorPlanRequest_TopRightCorner)(nil),                        // 27: meraki.networks.v1.CreateNetworkFloorPlanRequest.TopRightCorner
-	(*BatchNetworkFloorPlansAutoLocateJobsRequest_Jobs)(nil),                    // 28: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsRequest.Jobs
-	(*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs)(nil),                   // 29: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs
-	(*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Completed)(nil),         // 30: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Completed
-	(*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Ranging)(nil),           // 31: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Ranging
-	(*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Gnss)(nil),              // 32: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Gnss
-	(*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Errors)(nil),            // 33: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Errors
-	(*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Ranging_Completed)(nil), // 34: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Ranging.Completed
-	(*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Gnss_Completed)(nil),    // 35: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Gnss.Completed
-	(*PublishNetworkFloorPlansAutoLocateJobRequest_Devices)(nil),                // 36: meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobRequest.Devices
-	(*PublishNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate)(nil),     // 37: meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobRequest.Devices.AutoLocate
-	(*RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices)(nil),            // 38: meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobRequest.Devices
-	(*RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate)(nil), // 39: meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobRequest.Devices.AutoLocate
-	(*BatchNetworkFloorPlansDevicesUpdateRequest_Assignments)(nil),              // 40: meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest.Assignments
-	(*BatchNetworkFloorPlansDevicesUpdateRequest_Assignments_FloorPlan)(nil),    // 41: meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest.Assignments.FloorPlan
-	(*UpdateNetworkFloorPlanRequest_Center)(nil),                                // 42: meraki.networks.v1.UpdateNetworkFloorPlanRequest.Center
-	(*UpdateNetworkFloorPlanRequest_BottomLeftCorner)(nil),                      // 43: meraki.networks.v1.UpdateNetworkFloorPlanRequest.BottomLeftCorner
-	(*UpdateNetworkFloorPlanRequest_BottomRightCorner)(nil),                     // 44: meraki.networks.v1.UpdateNetworkFloorPlanRequest.BottomRightCorner
-	(*UpdateNetworkFloorPlanRequest_TopLeftCorner)(nil),                         // 45: meraki.networks.v1.UpdateNetworkFloorPlanRequest.TopLeftCorner
-	(*UpdateNetworkFloorPlanRequest_TopRightCorner)(nil),                        // 46: meraki.networks.v1.UpdateNetworkFloorPlanRequest.TopRightCorner
-	(*v1.PageInfo)(nil),           // 47: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 48: google.protobuf.FieldMask
-	(*timestamppb.Timestamp)(nil), // 49: google.protobuf.Timestamp
+	(*CancelNetworkFloorPlansAutoLocateJobResponse)(nil),                        // 7: meraki.networks.v1.CancelNetworkFloorPlansAutoLocateJobResponse
+	(*PublishNetworkFloorPlansAutoLocateJobRequest)(nil),                        // 8: meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobRequest
+	(*PublishNetworkFloorPlansAutoLocateJobResponse)(nil),                       // 9: meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobResponse
+	(*RecalculateNetworkFloorPlansAutoLocateJobRequest)(nil),                    // 10: meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobRequest
+	(*RecalculateNetworkFloorPlansAutoLocateJobResponse)(nil),                   // 11: meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobResponse
+	(*BatchNetworkFloorPlansDevicesUpdateRequest)(nil),                          // 12: meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest
+	(*BatchNetworkFloorPlansDevicesUpdateResponse)(nil),                         // 13: meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateResponse
+	(*GetNetworkFloorPlanRequest)(nil),                                          // 14: meraki.networks.v1.GetNetworkFloorPlanRequest
+	(*UpdateNetworkFloorPlanRequest)(nil),                                       // 15: meraki.networks.v1.UpdateNetworkFloorPlanRequest
+	(*DeleteNetworkFloorPlanRequest)(nil),                                       // 16: meraki.networks.v1.DeleteNetworkFloorPlanRequest
+	(*DeleteNetworkFloorPlanResponse)(nil),                                      // 17: meraki.networks.v1.DeleteNetworkFloorPlanResponse
+	(*NetworkFloorPlan_Devices)(nil),                                            // 18: meraki.networks.v1.NetworkFloorPlan.Devices
+	(*NetworkFloorPlan_Center)(nil),                                             // 19: meraki.networks.v1.NetworkFloorPlan.Center
+	(*NetworkFloorPlan_BottomLeftCorner)(nil),                                   // 20: meraki.networks.v1.NetworkFloorPlan.BottomLeftCorner
+	(*NetworkFloorPlan_BottomRightCorner)(nil),                                  // 21: meraki.networks.v1.NetworkFloorPlan.BottomRightCorner
+	(*NetworkFloorPlan_TopLeftCorner)(nil),                                      // 22: meraki.networks.v1.NetworkFloorPlan.TopLeftCorner
+	(*NetworkFloorPlan_TopRightCorner)(nil),                                     // 23: meraki.networks.v1.NetworkFloorPlan.TopRightCorner
+	(*NetworkFloorPlan_Devices_Details)(nil),                                    // 24: meraki.networks.v1.NetworkFloorPlan.Devices.Details
+	(*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs)(nil),                   // 25: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs
+	(*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Completed)(nil),         // 26: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Completed
+	(*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Ranging)(nil),           // 27: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Ranging
+	(*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Gnss)(nil),              // 28: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Gnss
+	(*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Errors)(nil),            // 29: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Errors
+	(*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Ranging_Completed)(nil), // 30: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Ranging.Completed
+	(*BatchNetworkFloorPlansAutoLocateJobsResponse_Jobs_Gnss_Completed)(nil),    // 31: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Gnss.Completed
+	(*PublishNetworkFloorPlansAutoLocateJobRequest_Devices)(nil),                // 32: meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobRequest.Devices
+	(*PublishNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate)(nil),     // 33: meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobRequest.Devices.AutoLocate
+	(*RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices)(nil),            // 34: meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobRequest.Devices
+	(*RecalculateNetworkFloorPlansAutoLocateJobRequest_Devices_AutoLocate)(nil), // 35: meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobRequest.Devices.AutoLocate
+	(*BatchNetworkFloorPlansDevicesUpdateRequest_Assignments)(nil),              // 36: meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest.Assignments
+	(*BatchNetworkFloorPlansDevicesUpdateRequest_Assignments_FloorPlan)(nil),    // 37: meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest.Assignments.FloorPlan
+	(*v1.PageInfo)(nil),           // 38: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),       // 39: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 40: google.protobuf.Timestamp
 }
 var file_meraki_networks_v1_floor_plans_proto_depIdxs = []int32{
 	2,  // 0: meraki.networks.v1.GetNetworkFloorPlansResponse.items:type_name -> meraki.networks.v1.NetworkFloorPlan
-	47, // 1: meraki.networks.v1.GetNetworkFloorPlansResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	16, // 2: meraki.networks.v1.NetworkFloorPlan.devices:type_name -> meraki.networks.v1.NetworkFloorPlan.Devices
-	17, // 3: meraki.networks.v1.NetworkFloorPlan.center:type_name -> meraki.networks.v1.NetworkFloorPlan.Center
-	18, // 4: meraki.networks.v1.NetworkFloorPlan.bottom_left_corner:type_name -> meraki.networks.v1.NetworkFloorPlan.BottomLeftCorner
-	19, // 5: meraki.networks.v1.NetworkFloorPlan.bottom_right_corner:type_name -> meraki.networks.v1.NetworkFloorPlan.BottomRightCorner
-	20, // 6: meraki.networks.v1.NetworkFloorPlan.top_left_corner:type_name -> meraki.networks.v1.NetworkFloorPlan.TopLeftCorner
-	21, // 7: meraki.networks.v1.NetworkFloorPlan.top_right_corner:type_name -> meraki.networks.v1.NetworkFloorPlan.TopRightCorner
-	23, // 8: meraki.networks.v1.CreateNetworkFloorPlanRequest.center:type_name -> meraki.networks.v1.CreateNetworkFloorPlanRequest.Center
-	24, // 9: meraki.networks.v1.CreateNetworkFloorPlanRequest.bottom_left_corner:type_name -> meraki.networks.v1.CreateNetworkFloorPlanRequest.BottomLeftCorner
-	25, // 10: meraki.networks.v1.CreateNetworkFloorPlanRequest.bottom_right_corner:type_name -> meraki.networks.v1.CreateNetworkFloorPlanRequest.BottomRightCorner
-	26, // 11: meraki.networks.v1.CreateNetworkFloorPlanRequest.top_left_corner:type_name -> meraki.networks.v1.CreateNetworkFloorPlanRequest.TopLeftCorner
-	27, // 12: meraki.networks.v1.CreateNetworkFloorPlanRequest.top_right_corner:type_name -> meraki.networks.v1.CreateNetworkFloorPlanRequest.TopRightCorner
-	48, // 13: meraki.networks.v1.CreateNetworkFloorPlanRequest.null_fields:type_name -> google.protobuf.FieldMask
-	48, // 14: meraki.networks.v1.CreateNetworkFloorPlanRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	28, // 15: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsRequest.jobs:type_name -> meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsRequest.Jobs
-	48, // 16: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	48, // 17: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	29, // 18: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.jobs:type_name -> meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs
-	36, // 19: meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobRequest.devices:type_name -> meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobRequest.Devices
-	48, // 20: meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobRequest.null_fields:type_name -> google.protobuf.FieldMask
-	48, // 21: meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	38, // 22: meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobRequest.devices:type_name -> meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobRequest.Devices
-	48, // 23: meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobRequest.null_fields:type_name -> google.protobuf.FieldMask
-	48, // 24: meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	40, // 25: meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest.assignments:type_name -> meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest.Assignments
-	48, // 26: meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest.null_fields:type_name -> google.protobuf.FieldMask
-	48, // 27: meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	42, // 28: meraki.networks.v1.UpdateNetworkFloorPlanRequest.center:type_name -> meraki.networks.v1.UpdateNetworkFloorPlanRequest.Center
-	43, // 29: meraki.networks.v1.UpdateNetworkFloorPlanRequest.bottom_left_corner:type_name -> meraki.networks.v1.UpdateNetworkFloorPlanRequest.BottomLeftCorner
-	44, // 30: meraki.networks.v1.UpdateNetworkFloorPlanRequest.bottom_right_corner:type_name -> meraki.networks.v1.UpdateNetworkFloorPlanRequest.BottomRightCorner
-	45, // 31: meraki.networks.v1.UpdateNetworkFloorPlanRequest.top_left_corner:type_name -> meraki.networks.v1.UpdateNetworkFloorPlanRequest.TopLeftCorner
-	46, // 32: meraki.networks.v1.UpdateNetworkFloorPlanRequest.top_right_corner:type_name -> meraki.networks.v1.UpdateNetworkFloorPlanRequest.TopRightCorner
-	48, // 33: meraki.networks.v1.UpdateNetworkFloorPlanRequest.null_fields:type_name -> google.protobuf.FieldMask
-	48, // 34: meraki.networks.v1.UpdateNetworkFloorPlanRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	22, // 35: meraki.networks.v1.NetworkFloorPlan.Devices.details:type_name -> meraki.networks.v1.NetworkFloorPlan.Devices.Details
-	49, // 36: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsRequest.Jobs.scheduled_at:type_name -> google.protobuf.Timestamp
-	49, // 37: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.scheduled_at:type_name -> google.protobuf.Timestamp
-	30, // 38: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.completed:type_name -> meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Completed
-	31, // 39: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.ranging:type_name -> meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Ranging
-	32, // 40: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.gnss:type_name -> meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Gnss
-	33, // 41: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.errors:type_name -> meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Errors
-	34, // 42: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Ranging.completed:type_name -> meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Ranging.Completed
-	35, // 43: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Gnss.completed:type_name -> meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Gnss.Completed
-	37, // 44: meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobRequest.Devices.auto_locate:type_name -> meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobRequest.Devices.AutoLocate
-	39, // 45: meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobRequest.Devices.auto_locate:type_name -> meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobRequest.Devices.AutoLocate
-	41, // 46: meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest.Assignments.floor_plan:type_name -> meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest.Assignments.FloorPlan
-	47, // [47:47] is the sub-list for method output_type
-	47, // [47:47] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	38, // 1: meraki.networks.v1.GetNetworkFloorPlansResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	39, // 2: meraki.networks.v1.GetNetworkFloorPlansResponse.additional_properties:type_name -> google.protobuf.Struct
+	18, // 3: meraki.networks.v1.NetworkFloorPlan.devices:type_name -> meraki.networks.v1.NetworkFloorPlan.Devices
+	19, // 4: meraki.networks.v1.NetworkFloorPlan.center:type_name -> meraki.networks.v1.NetworkFloorPlan.Center
+	20, // 5: meraki.networks.v1.NetworkFloorPlan.bottom_left_corner:type_name -> meraki.networks.v1.NetworkFloorPlan.BottomLeftCorner
+	21, // 6: meraki.networks.v1.NetworkFloorPlan.bottom_right_corner:type_name -> meraki.networks.v1.NetworkFloorPlan.BottomRightCorner
+	22, // 7: meraki.networks.v1.NetworkFloorPlan.top_left_corner:type_name -> meraki.networks.v1.NetworkFloorPlan.TopLeftCorner
+	23, // 8: meraki.networks.v1.NetworkFloorPlan.top_right_corner:type_name -> meraki.networks.v1.NetworkFloorPlan.TopRightCorner
+	39, // 9: meraki.networks.v1.NetworkFloorPlan.additional_properties:type_name -> google.protobuf.Struct
+	19, // 10: meraki.networks.v1.CreateNetworkFloorPlanRequest.center:type_name -> meraki.networks.v1.NetworkFloorPlan.Center
+	20, // 11: meraki.networks.v1.CreateNetworkFloorPlanRequest.bottom_left_corner:type_name -> meraki.networks.v1.NetworkFloorPlan.BottomLeftCorner
+	21, // 12: meraki.networks.v1.CreateNetworkFloorPlanRequest.bottom_right_corner:type_name -> meraki.networks.v1.NetworkFloorPlan.BottomRightCorner
+	22, // 13: meraki.networks.v1.CreateNetworkFloorPlanRequest.top_left_corner:type_name -> meraki.networks.v1.NetworkFloorPlan.TopLeftCorner
+	23, // 14: meraki.networks.v1.CreateNetworkFloorPlanRequest.top_right_corner:type_name -> meraki.networks.v1.NetworkFloorPlan.TopRightCorner
+	39, // 15: meraki.networks.v1.CreateNetworkFloorPlanRequest.additional_properties:type_name -> google.protobuf.Struct
+	25, // 16: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsRequest.jobs:type_name -> meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs
+	39, // 17: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsRequest.additional_properties:type_name -> google.protobuf.Struct
+	25, // 18: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.jobs:type_name -> meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs
+	39, // 19: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.additional_properties:type_name -> google.protobuf.Struct
+	39, // 20: meraki.networks.v1.CancelNetworkFloorPlansAutoLocateJobResponse.additional_properties:type_name -> google.protobuf.Struct
+	32, // 21: meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobRequest.devices:type_name -> meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobRequest.Devices
+	39, // 22: meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobRequest.additional_properties:type_name -> google.protobuf.Struct
+	39, // 23: meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobResponse.additional_properties:type_name -> google.protobuf.Struct
+	34, // 24: meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobRequest.devices:type_name -> meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobRequest.Devices
+	39, // 25: meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobRequest.additional_properties:type_name -> google.protobuf.Struct
+	39, // 26: meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobResponse.additional_properties:type_name -> google.protobuf.Struct
+	36, // 27: meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest.assignments:type_name -> meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest.Assignments
+	39, // 28: meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest.additional_properties:type_name -> google.protobuf.Struct
+	39, // 29: meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateResponse.additional_properties:type_name -> google.protobuf.Struct
+	19, // 30: meraki.networks.v1.UpdateNetworkFloorPlanRequest.center:type_name -> meraki.networks.v1.NetworkFloorPlan.Center
+	20, // 31: meraki.networks.v1.UpdateNetworkFloorPlanRequest.bottom_left_corner:type_name -> meraki.networks.v1.NetworkFloorPlan.BottomLeftCorner
+	21, // 32: meraki.networks.v1.UpdateNetworkFloorPlanRequest.bottom_right_corner:type_name -> meraki.networks.v1.NetworkFloorPlan.BottomRightCorner
+	22, // 33: meraki.networks.v1.UpdateNetworkFloorPlanRequest.top_left_corner:type_name -> meraki.networks.v1.NetworkFloorPlan.TopLeftCorner
+	23, // 34: meraki.networks.v1.UpdateNetworkFloorPlanRequest.top_right_corner:type_name -> meraki.networks.v1.NetworkFloorPlan.TopRightCorner
+	39, // 35: meraki.networks.v1.UpdateNetworkFloorPlanRequest.additional_properties:type_name -> google.protobuf.Struct
+	39, // 36: meraki.networks.v1.DeleteNetworkFloorPlanResponse.additional_properties:type_name -> google.protobuf.Struct
+	24, // 37: meraki.networks.v1.NetworkFloorPlan.Devices.details:type_name -> meraki.networks.v1.NetworkFloorPlan.Devices.Details
+	39, // 38: meraki.networks.v1.NetworkFloorPlan.Devices.additional_properties:type_name -> google.protobuf.Struct
+	39, // 39: meraki.networks.v1.NetworkFloorPlan.Center.additional_properties:type_name -> google.protobuf.Struct
+	39, // 40: meraki.networks.v1.NetworkFloorPlan.BottomLeftCorner.additional_properties:type_name -> google.protobuf.Struct
+	39, // 41: meraki.networks.v1.NetworkFloorPlan.BottomRightCorner.additional_properties:type_name -> google.protobuf.Struct
+	39, // 42: meraki.networks.v1.NetworkFloorPlan.TopLeftCorner.additional_properties:type_name -> google.protobuf.Struct
+	39, // 43: meraki.networks.v1.NetworkFloorPlan.TopRightCorner.additional_properties:type_name -> google.protobuf.Struct
+	39, // 44: meraki.networks.v1.NetworkFloorPlan.Devices.Details.additional_properties:type_name -> google.protobuf.Struct
+	40, // 45: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.scheduled_at:type_name -> google.protobuf.Timestamp
+	26, // 46: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.completed:type_name -> meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Completed
+	27, // 47: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.ranging:type_name -> meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Ranging
+	28, // 48: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.gnss:type_name -> meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Gnss
+	29, // 49: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.errors:type_name -> meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Errors
+	39, // 50: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.additional_properties:type_name -> google.protobuf.Struct
+	39, // 51: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Completed.additional_properties:type_name -> google.protobuf.Struct
+	30, // 52: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Ranging.completed:type_name -> meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Ranging.Completed
+	39, // 53: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Ranging.additional_properties:type_name -> google.protobuf.Struct
+	31, // 54: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Gnss.completed:type_name -> meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Gnss.Completed
+	39, // 55: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Gnss.additional_properties:type_name -> google.protobuf.Struct
+	39, // 56: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Errors.additional_properties:type_name -> google.protobuf.Struct
+	39, // 57: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Ranging.Completed.additional_properties:type_name -> google.protobuf.Struct
+	39, // 58: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse.Jobs.Gnss.Completed.additional_properties:type_name -> google.protobuf.Struct
+	33, // 59: meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobRequest.Devices.auto_locate:type_name -> meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobRequest.Devices.AutoLocate
+	39, // 60: meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobRequest.Devices.additional_properties:type_name -> google.protobuf.Struct
+	39, // 61: meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobRequest.Devices.AutoLocate.additional_properties:type_name -> google.protobuf.Struct
+	35, // 62: meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobRequest.Devices.auto_locate:type_name -> meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobRequest.Devices.AutoLocate
+	39, // 63: meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobRequest.Devices.additional_properties:type_name -> google.protobuf.Struct
+	39, // 64: meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobRequest.Devices.AutoLocate.additional_properties:type_name -> google.protobuf.Struct
+	37, // 65: meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest.Assignments.floor_plan:type_name -> meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest.Assignments.FloorPlan
+	39, // 66: meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest.Assignments.additional_properties:type_name -> google.protobuf.Struct
+	39, // 67: meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest.Assignments.FloorPlan.additional_properties:type_name -> google.protobuf.Struct
+	68, // [68:68] is the sub-list for method output_type
+	68, // [68:68] is the sub-list for method input_type
+	68, // [68:68] is the sub-list for extension type_name
+	68, // [68:68] is the sub-list for extension extendee
+	0,  // [0:68] is the sub-list for field type_name
 }
 
 func init() { file_meraki_networks_v1_floor_plans_proto_init() }
@@ -3446,7 +3222,6 @@ func file_meraki_networks_v1_floor_plans_proto_init() {
 	file_meraki_networks_v1_floor_plans_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_networks_v1_floor_plans_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_networks_v1_floor_plans_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_networks_v1_floor_plans_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_networks_v1_floor_plans_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_networks_v1_floor_plans_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_networks_v1_floor_plans_proto_msgTypes[10].OneofWrappers = []any{}
@@ -3456,7 +3231,6 @@ func file_meraki_networks_v1_floor_plans_proto_init() {
 	file_meraki_networks_v1_floor_plans_proto_msgTypes[14].OneofWrappers = []any{}
 	file_meraki_networks_v1_floor_plans_proto_msgTypes[15].OneofWrappers = []any{}
 	file_meraki_networks_v1_floor_plans_proto_msgTypes[16].OneofWrappers = []any{}
-	file_meraki_networks_v1_floor_plans_proto_msgTypes[17].OneofWrappers = []any{}
 	file_meraki_networks_v1_floor_plans_proto_msgTypes[18].OneofWrappers = []any{}
 	file_meraki_networks_v1_floor_plans_proto_msgTypes[19].OneofWrappers = []any{}
 	file_meraki_networks_v1_floor_plans_proto_msgTypes[20].OneofWrappers = []any{}
@@ -3477,22 +3251,13 @@ func file_meraki_networks_v1_floor_plans_proto_init() {
 	file_meraki_networks_v1_floor_plans_proto_msgTypes[35].OneofWrappers = []any{}
 	file_meraki_networks_v1_floor_plans_proto_msgTypes[36].OneofWrappers = []any{}
 	file_meraki_networks_v1_floor_plans_proto_msgTypes[37].OneofWrappers = []any{}
-	file_meraki_networks_v1_floor_plans_proto_msgTypes[38].OneofWrappers = []any{}
-	file_meraki_networks_v1_floor_plans_proto_msgTypes[39].OneofWrappers = []any{}
-	file_meraki_networks_v1_floor_plans_proto_msgTypes[40].OneofWrappers = []any{}
-	file_meraki_networks_v1_floor_plans_proto_msgTypes[41].OneofWrappers = []any{}
-	file_meraki_networks_v1_floor_plans_proto_msgTypes[42].OneofWrappers = []any{}
-	file_meraki_networks_v1_floor_plans_proto_msgTypes[43].OneofWrappers = []any{}
-	file_meraki_networks_v1_floor_plans_proto_msgTypes[44].OneofWrappers = []any{}
-	file_meraki_networks_v1_floor_plans_proto_msgTypes[45].OneofWrappers = []any{}
-	file_meraki_networks_v1_floor_plans_proto_msgTypes[46].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_networks_v1_floor_plans_proto_rawDesc), len(file_meraki_networks_v1_floor_plans_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   47,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -73,11 +73,12 @@ func (x *GetNetworkGroupPoliciesRequest) GetNetworkId() string {
 
 // Answer of getNetworkGroupPolicies.
 type GetNetworkGroupPoliciesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*NetworkGroupPolicy  `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Items                []*NetworkGroupPolicy  `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkGroupPoliciesResponse) Reset() {
@@ -124,8 +125,15 @@ func (x *GetNetworkGroupPoliciesResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of createNetworkGroupPolicy, getNetworkGroupPolicy, updateNetworkGroupPolicy. Row of
-// getNetworkGroupPolicies.
+func (x *GetNetworkGroupPoliciesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The group policy of a network. Answer of createNetworkGroupPolicy, getNetworkGroupPolicy,
+// updateNetworkGroupPolicy. Row of getNetworkGroupPolicies.
 type NetworkGroupPolicy struct {
 	state                     protoimpl.MessageState                        `protogen:"open.v1"`
 	GroupPolicyId             *string                                       `protobuf:"bytes,1,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
@@ -134,11 +142,13 @@ type NetworkGroupPolicy struct {
 	FirewallAndTrafficShaping *NetworkGroupPolicy_FirewallAndTrafficShaping `protobuf:"bytes,4,opt,name=firewall_and_traffic_shaping,json=firewallAndTrafficShaping,proto3" json:"firewall_and_traffic_shaping,omitempty"`
 	ContentFiltering          *NetworkGroupPolicy_ContentFiltering          `protobuf:"bytes,5,opt,name=content_filtering,json=contentFiltering,proto3" json:"content_filtering,omitempty"`
 	// Known values: "bypass", "network default".
-	SplashAuthSettings *string                               `protobuf:"bytes,6,opt,name=splash_auth_settings,json=splashAuthSettings,proto3,oneof" json:"splash_auth_settings,omitempty"`
-	VlanTagging        *NetworkGroupPolicy_VlanTagging       `protobuf:"bytes,7,opt,name=vlan_tagging,json=vlanTagging,proto3" json:"vlan_tagging,omitempty"`
-	BonjourForwarding  *NetworkGroupPolicy_BonjourForwarding `protobuf:"bytes,8,opt,name=bonjour_forwarding,json=bonjourForwarding,proto3" json:"bonjour_forwarding,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	SplashAuthSettings   *string                               `protobuf:"bytes,6,opt,name=splash_auth_settings,json=splashAuthSettings,proto3,oneof" json:"splash_auth_settings,omitempty"`
+	VlanTagging          *NetworkGroupPolicy_VlanTagging       `protobuf:"bytes,7,opt,name=vlan_tagging,json=vlanTagging,proto3" json:"vlan_tagging,omitempty"`
+	BonjourForwarding    *NetworkGroupPolicy_BonjourForwarding `protobuf:"bytes,8,opt,name=bonjour_forwarding,json=bonjourForwarding,proto3" json:"bonjour_forwarding,omitempty"`
+	Name                 *string                               `protobuf:"bytes,9,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkGroupPolicy) Reset() {
@@ -227,25 +237,40 @@ func (x *NetworkGroupPolicy) GetBonjourForwarding() *NetworkGroupPolicy_BonjourF
 	return nil
 }
 
+func (x *NetworkGroupPolicy) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *NetworkGroupPolicy) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createNetworkGroupPolicy.
 type CreateNetworkGroupPolicyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Name                      *string                                                    `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Scheduling                *CreateNetworkGroupPolicyRequest_Scheduling                `protobuf:"bytes,3,opt,name=scheduling,proto3" json:"scheduling,omitempty"`
-	Bandwidth                 *CreateNetworkGroupPolicyRequest_Bandwidth                 `protobuf:"bytes,4,opt,name=bandwidth,proto3" json:"bandwidth,omitempty"`
-	FirewallAndTrafficShaping *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping `protobuf:"bytes,5,opt,name=firewall_and_traffic_shaping,json=firewallAndTrafficShaping,proto3" json:"firewall_and_traffic_shaping,omitempty"`
-	ContentFiltering          *CreateNetworkGroupPolicyRequest_ContentFiltering          `protobuf:"bytes,6,opt,name=content_filtering,json=contentFiltering,proto3" json:"content_filtering,omitempty"`
+	Name                      *string                                       `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Scheduling                *NetworkGroupPolicy_Scheduling                `protobuf:"bytes,3,opt,name=scheduling,proto3" json:"scheduling,omitempty"`
+	Bandwidth                 *NetworkGroupPolicy_Bandwidth                 `protobuf:"bytes,4,opt,name=bandwidth,proto3" json:"bandwidth,omitempty"`
+	FirewallAndTrafficShaping *NetworkGroupPolicy_FirewallAndTrafficShaping `protobuf:"bytes,5,opt,name=firewall_and_traffic_shaping,json=firewallAndTrafficShaping,proto3" json:"firewall_and_traffic_shaping,omitempty"`
+	ContentFiltering          *NetworkGroupPolicy_ContentFiltering          `protobuf:"bytes,6,opt,name=content_filtering,json=contentFiltering,proto3" json:"content_filtering,omitempty"`
 	// Known values: "bypass", "network default".
-	SplashAuthSettings *string                                            `protobuf:"bytes,7,opt,name=splash_auth_settings,json=splashAuthSettings,proto3,oneof" json:"splash_auth_settings,omitempty"`
-	VlanTagging        *CreateNetworkGroupPolicyRequest_VlanTagging       `protobuf:"bytes,8,opt,name=vlan_tagging,json=vlanTagging,proto3" json:"vlan_tagging,omitempty"`
-	BonjourForwarding  *CreateNetworkGroupPolicyRequest_BonjourForwarding `protobuf:"bytes,9,opt,name=bonjour_forwarding,json=bonjourForwarding,proto3" json:"bonjour_forwarding,omitempty"`
-	NullFields         *fieldmaskpb.FieldMask                             `protobuf:"bytes,10,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields        *fieldmaskpb.FieldMask                             `protobuf:"bytes,11,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	SplashAuthSettings   *string                               `protobuf:"bytes,7,opt,name=splash_auth_settings,json=splashAuthSettings,proto3,oneof" json:"splash_auth_settings,omitempty"`
+	VlanTagging          *NetworkGroupPolicy_VlanTagging       `protobuf:"bytes,8,opt,name=vlan_tagging,json=vlanTagging,proto3" json:"vlan_tagging,omitempty"`
+	BonjourForwarding    *NetworkGroupPolicy_BonjourForwarding `protobuf:"bytes,9,opt,name=bonjour_forwarding,json=bonjourForwarding,proto3" json:"bonjour_forwarding,omitempty"`
+	EmptyFields          []string                              `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                              `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateNetworkGroupPolicyRequest) Reset() {
@@ -292,28 +317,28 @@ func (x *CreateNetworkGroupPolicyRequest) GetName() string {
 	return ""
 }
 
-func (x *CreateNetworkGroupPolicyRequest) GetScheduling() *CreateNetworkGroupPolicyRequest_Scheduling {
+func (x *CreateNetworkGroupPolicyRequest) GetScheduling() *NetworkGroupPolicy_Scheduling {
 	if x != nil {
 		return x.Scheduling
 	}
 	return nil
 }
 
-func (x *CreateNetworkGroupPolicyRequest) GetBandwidth() *CreateNetworkGroupPolicyRequest_Bandwidth {
+func (x *CreateNetworkGroupPolicyRequest) GetBandwidth() *NetworkGroupPolicy_Bandwidth {
 	if x != nil {
 		return x.Bandwidth
 	}
 	return nil
 }
 
-func (x *CreateNetworkGroupPolicyRequest) GetFirewallAndTrafficShaping() *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping {
+func (x *CreateNetworkGroupPolicyRequest) GetFirewallAndTrafficShaping() *NetworkGroupPolicy_FirewallAndTrafficShaping {
 	if x != nil {
 		return x.FirewallAndTrafficShaping
 	}
 	return nil
 }
 
-func (x *CreateNetworkGroupPolicyRequest) GetContentFiltering() *CreateNetworkGroupPolicyRequest_ContentFiltering {
+func (x *CreateNetworkGroupPolicyRequest) GetContentFiltering() *NetworkGroupPolicy_ContentFiltering {
 	if x != nil {
 		return x.ContentFiltering
 	}
@@ -327,30 +352,37 @@ func (x *CreateNetworkGroupPolicyRequest) GetSplashAuthSettings() string {
 	return ""
 }
 
-func (x *CreateNetworkGroupPolicyRequest) GetVlanTagging() *CreateNetworkGroupPolicyRequest_VlanTagging {
+func (x *CreateNetworkGroupPolicyRequest) GetVlanTagging() *NetworkGroupPolicy_VlanTagging {
 	if x != nil {
 		return x.VlanTagging
 	}
 	return nil
 }
 
-func (x *CreateNetworkGroupPolicyRequest) GetBonjourForwarding() *CreateNetworkGroupPolicyRequest_BonjourForwarding {
+func (x *CreateNetworkGroupPolicyRequest) GetBonjourForwarding() *NetworkGroupPolicy_BonjourForwarding {
 	if x != nil {
 		return x.BonjourForwarding
 	}
 	return nil
 }
 
-func (x *CreateNetworkGroupPolicyRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkGroupPolicyRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkGroupPolicyRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateNetworkGroupPolicyRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkGroupPolicyRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -416,20 +448,21 @@ type UpdateNetworkGroupPolicyRequest struct {
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	GroupPolicyId             *string                                                    `protobuf:"bytes,2,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
-	Name                      *string                                                    `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Scheduling                *UpdateNetworkGroupPolicyRequest_Scheduling                `protobuf:"bytes,4,opt,name=scheduling,proto3" json:"scheduling,omitempty"`
-	Bandwidth                 *UpdateNetworkGroupPolicyRequest_Bandwidth                 `protobuf:"bytes,5,opt,name=bandwidth,proto3" json:"bandwidth,omitempty"`
-	FirewallAndTrafficShaping *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping `protobuf:"bytes,6,opt,name=firewall_and_traffic_shaping,json=firewallAndTrafficShaping,proto3" json:"firewall_and_traffic_shaping,omitempty"`
-	ContentFiltering          *UpdateNetworkGroupPolicyRequest_ContentFiltering          `protobuf:"bytes,7,opt,name=content_filtering,json=contentFiltering,proto3" json:"content_filtering,omitempty"`
+	GroupPolicyId             *string                                       `protobuf:"bytes,2,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
+	Name                      *string                                       `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Scheduling                *NetworkGroupPolicy_Scheduling                `protobuf:"bytes,4,opt,name=scheduling,proto3" json:"scheduling,omitempty"`
+	Bandwidth                 *NetworkGroupPolicy_Bandwidth                 `protobuf:"bytes,5,opt,name=bandwidth,proto3" json:"bandwidth,omitempty"`
+	FirewallAndTrafficShaping *NetworkGroupPolicy_FirewallAndTrafficShaping `protobuf:"bytes,6,opt,name=firewall_and_traffic_shaping,json=firewallAndTrafficShaping,proto3" json:"firewall_and_traffic_shaping,omitempty"`
+	ContentFiltering          *NetworkGroupPolicy_ContentFiltering          `protobuf:"bytes,7,opt,name=content_filtering,json=contentFiltering,proto3" json:"content_filtering,omitempty"`
 	// Known values: "bypass", "network default".
-	SplashAuthSettings *string                                            `protobuf:"bytes,8,opt,name=splash_auth_settings,json=splashAuthSettings,proto3,oneof" json:"splash_auth_settings,omitempty"`
-	VlanTagging        *UpdateNetworkGroupPolicyRequest_VlanTagging       `protobuf:"bytes,9,opt,name=vlan_tagging,json=vlanTagging,proto3" json:"vlan_tagging,omitempty"`
-	BonjourForwarding  *UpdateNetworkGroupPolicyRequest_BonjourForwarding `protobuf:"bytes,10,opt,name=bonjour_forwarding,json=bonjourForwarding,proto3" json:"bonjour_forwarding,omitempty"`
-	NullFields         *fieldmaskpb.FieldMask                             `protobuf:"bytes,11,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields        *fieldmaskpb.FieldMask                             `protobuf:"bytes,12,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	SplashAuthSettings   *string                               `protobuf:"bytes,8,opt,name=splash_auth_settings,json=splashAuthSettings,proto3,oneof" json:"splash_auth_settings,omitempty"`
+	VlanTagging          *NetworkGroupPolicy_VlanTagging       `protobuf:"bytes,9,opt,name=vlan_tagging,json=vlanTagging,proto3" json:"vlan_tagging,omitempty"`
+	BonjourForwarding    *NetworkGroupPolicy_BonjourForwarding `protobuf:"bytes,10,opt,name=bonjour_forwarding,json=bonjourForwarding,proto3" json:"bonjour_forwarding,omitempty"`
+	EmptyFields          []string                              `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                              `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkGroupPolicyRequest) Reset() {
@@ -483,28 +516,28 @@ func (x *UpdateNetworkGroupPolicyRequest) GetName() string {
 	return ""
 }
 
-func (x *UpdateNetworkGroupPolicyRequest) GetScheduling() *UpdateNetworkGroupPolicyRequest_Scheduling {
+func (x *UpdateNetworkGroupPolicyRequest) GetScheduling() *NetworkGroupPolicy_Scheduling {
 	if x != nil {
 		return x.Scheduling
 	}
 	return nil
 }
 
-func (x *UpdateNetworkGroupPolicyRequest) GetBandwidth() *UpdateNetworkGroupPolicyRequest_Bandwidth {
+func (x *UpdateNetworkGroupPolicyRequest) GetBandwidth() *NetworkGroupPolicy_Bandwidth {
 	if x != nil {
 		return x.Bandwidth
 	}
 	return nil
 }
 
-func (x *UpdateNetworkGroupPolicyRequest) GetFirewallAndTrafficShaping() *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping {
+func (x *UpdateNetworkGroupPolicyRequest) GetFirewallAndTrafficShaping() *NetworkGroupPolicy_FirewallAndTrafficShaping {
 	if x != nil {
 		return x.FirewallAndTrafficShaping
 	}
 	return nil
 }
 
-func (x *UpdateNetworkGroupPolicyRequest) GetContentFiltering() *UpdateNetworkGroupPolicyRequest_ContentFiltering {
+func (x *UpdateNetworkGroupPolicyRequest) GetContentFiltering() *NetworkGroupPolicy_ContentFiltering {
 	if x != nil {
 		return x.ContentFiltering
 	}
@@ -518,30 +551,37 @@ func (x *UpdateNetworkGroupPolicyRequest) GetSplashAuthSettings() string {
 	return ""
 }
 
-func (x *UpdateNetworkGroupPolicyRequest) GetVlanTagging() *UpdateNetworkGroupPolicyRequest_VlanTagging {
+func (x *UpdateNetworkGroupPolicyRequest) GetVlanTagging() *NetworkGroupPolicy_VlanTagging {
 	if x != nil {
 		return x.VlanTagging
 	}
 	return nil
 }
 
-func (x *UpdateNetworkGroupPolicyRequest) GetBonjourForwarding() *UpdateNetworkGroupPolicyRequest_BonjourForwarding {
+func (x *UpdateNetworkGroupPolicyRequest) GetBonjourForwarding() *NetworkGroupPolicy_BonjourForwarding {
 	if x != nil {
 		return x.BonjourForwarding
 	}
 	return nil
 }
 
-func (x *UpdateNetworkGroupPolicyRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkGroupPolicyRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkGroupPolicyRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkGroupPolicyRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkGroupPolicyRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -609,23 +649,69 @@ func (x *DeleteNetworkGroupPolicyRequest) GetForce() bool {
 	return false
 }
 
+// Answer of deleteNetworkGroupPolicy.
+type DeleteNetworkGroupPolicyResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteNetworkGroupPolicyResponse) Reset() {
+	*x = DeleteNetworkGroupPolicyResponse{}
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteNetworkGroupPolicyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteNetworkGroupPolicyResponse) ProtoMessage() {}
+
+func (x *DeleteNetworkGroupPolicyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteNetworkGroupPolicyResponse.ProtoReflect.Descriptor instead.
+func (*DeleteNetworkGroupPolicyResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeleteNetworkGroupPolicyResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkGroupPolicy_Scheduling struct {
-	state         protoimpl.MessageState                   `protogen:"open.v1"`
-	Enabled       *bool                                    `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Monday        *NetworkGroupPolicy_Scheduling_Monday    `protobuf:"bytes,2,opt,name=monday,proto3" json:"monday,omitempty"`
-	Tuesday       *NetworkGroupPolicy_Scheduling_Tuesday   `protobuf:"bytes,3,opt,name=tuesday,proto3" json:"tuesday,omitempty"`
-	Wednesday     *NetworkGroupPolicy_Scheduling_Wednesday `protobuf:"bytes,4,opt,name=wednesday,proto3" json:"wednesday,omitempty"`
-	Thursday      *NetworkGroupPolicy_Scheduling_Thursday  `protobuf:"bytes,5,opt,name=thursday,proto3" json:"thursday,omitempty"`
-	Friday        *NetworkGroupPolicy_Scheduling_Friday    `protobuf:"bytes,6,opt,name=friday,proto3" json:"friday,omitempty"`
-	Saturday      *NetworkGroupPolicy_Scheduling_Saturday  `protobuf:"bytes,7,opt,name=saturday,proto3" json:"saturday,omitempty"`
-	Sunday        *NetworkGroupPolicy_Scheduling_Sunday    `protobuf:"bytes,8,opt,name=sunday,proto3" json:"sunday,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                   `protogen:"open.v1"`
+	Enabled              *bool                                    `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Monday               *NetworkGroupPolicy_Scheduling_Monday    `protobuf:"bytes,2,opt,name=monday,proto3" json:"monday,omitempty"`
+	Tuesday              *NetworkGroupPolicy_Scheduling_Tuesday   `protobuf:"bytes,3,opt,name=tuesday,proto3" json:"tuesday,omitempty"`
+	Wednesday            *NetworkGroupPolicy_Scheduling_Wednesday `protobuf:"bytes,4,opt,name=wednesday,proto3" json:"wednesday,omitempty"`
+	Thursday             *NetworkGroupPolicy_Scheduling_Thursday  `protobuf:"bytes,5,opt,name=thursday,proto3" json:"thursday,omitempty"`
+	Friday               *NetworkGroupPolicy_Scheduling_Friday    `protobuf:"bytes,6,opt,name=friday,proto3" json:"friday,omitempty"`
+	Saturday             *NetworkGroupPolicy_Scheduling_Saturday  `protobuf:"bytes,7,opt,name=saturday,proto3" json:"saturday,omitempty"`
+	Sunday               *NetworkGroupPolicy_Scheduling_Sunday    `protobuf:"bytes,8,opt,name=sunday,proto3" json:"sunday,omitempty"`
+	AdditionalProperties *structpb.Struct                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkGroupPolicy_Scheduling) Reset() {
 	*x = NetworkGroupPolicy_Scheduling{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[7]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -637,7 +723,7 @@ func (x *NetworkGroupPolicy_Scheduling) String() string {
 func (*NetworkGroupPolicy_Scheduling) ProtoMessage() {}
 
 func (x *NetworkGroupPolicy_Scheduling) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[7]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -709,18 +795,26 @@ func (x *NetworkGroupPolicy_Scheduling) GetSunday() *NetworkGroupPolicy_Scheduli
 	return nil
 }
 
+func (x *NetworkGroupPolicy_Scheduling) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkGroupPolicy_Bandwidth struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "custom", "ignore", "network default".
-	Settings        *string                                       `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	BandwidthLimits *NetworkGroupPolicy_Bandwidth_BandwidthLimits `protobuf:"bytes,2,opt,name=bandwidth_limits,json=bandwidthLimits,proto3" json:"bandwidth_limits,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	Settings             *string                                       `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
+	BandwidthLimits      *NetworkGroupPolicy_Bandwidth_BandwidthLimits `protobuf:"bytes,2,opt,name=bandwidth_limits,json=bandwidthLimits,proto3" json:"bandwidth_limits,omitempty"`
+	AdditionalProperties *structpb.Struct                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkGroupPolicy_Bandwidth) Reset() {
 	*x = NetworkGroupPolicy_Bandwidth{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[8]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -732,7 +826,7 @@ func (x *NetworkGroupPolicy_Bandwidth) String() string {
 func (*NetworkGroupPolicy_Bandwidth) ProtoMessage() {}
 
 func (x *NetworkGroupPolicy_Bandwidth) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[8]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -762,20 +856,28 @@ func (x *NetworkGroupPolicy_Bandwidth) GetBandwidthLimits() *NetworkGroupPolicy_
 	return nil
 }
 
+func (x *NetworkGroupPolicy_Bandwidth) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkGroupPolicy_FirewallAndTrafficShaping struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "custom", "ignore", "network default".
-	Settings            *string                                                             `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	TrafficShapingRules []*NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules `protobuf:"bytes,2,rep,name=traffic_shaping_rules,json=trafficShapingRules,proto3" json:"traffic_shaping_rules,omitempty"`
-	L3FirewallRules     []*NetworkGroupPolicy_FirewallAndTrafficShaping_L3FirewallRules     `protobuf:"bytes,3,rep,name=l3_firewall_rules,json=l3FirewallRules,proto3" json:"l3_firewall_rules,omitempty"`
-	L7FirewallRules     []*NetworkGroupPolicy_FirewallAndTrafficShaping_L7FirewallRules     `protobuf:"bytes,4,rep,name=l7_firewall_rules,json=l7FirewallRules,proto3" json:"l7_firewall_rules,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	Settings             *string                                                             `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
+	TrafficShapingRules  []*NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules `protobuf:"bytes,2,rep,name=traffic_shaping_rules,json=trafficShapingRules,proto3" json:"traffic_shaping_rules,omitempty"`
+	L3FirewallRules      []*NetworkGroupPolicy_FirewallAndTrafficShaping_L3FirewallRules     `protobuf:"bytes,3,rep,name=l3_firewall_rules,json=l3FirewallRules,proto3" json:"l3_firewall_rules,omitempty"`
+	L7FirewallRules      []*NetworkGroupPolicy_FirewallAndTrafficShaping_L7FirewallRules     `protobuf:"bytes,4,rep,name=l7_firewall_rules,json=l7FirewallRules,proto3" json:"l7_firewall_rules,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkGroupPolicy_FirewallAndTrafficShaping) Reset() {
 	*x = NetworkGroupPolicy_FirewallAndTrafficShaping{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[9]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -787,7 +889,7 @@ func (x *NetworkGroupPolicy_FirewallAndTrafficShaping) String() string {
 func (*NetworkGroupPolicy_FirewallAndTrafficShaping) ProtoMessage() {}
 
 func (x *NetworkGroupPolicy_FirewallAndTrafficShaping) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[9]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -831,18 +933,26 @@ func (x *NetworkGroupPolicy_FirewallAndTrafficShaping) GetL7FirewallRules() []*N
 	return nil
 }
 
+func (x *NetworkGroupPolicy_FirewallAndTrafficShaping) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkGroupPolicy_ContentFiltering struct {
 	state                protoimpl.MessageState                                    `protogen:"open.v1"`
 	AllowedUrlPatterns   *NetworkGroupPolicy_ContentFiltering_AllowedUrlPatterns   `protobuf:"bytes,1,opt,name=allowed_url_patterns,json=allowedUrlPatterns,proto3" json:"allowed_url_patterns,omitempty"`
 	BlockedUrlPatterns   *NetworkGroupPolicy_ContentFiltering_BlockedUrlPatterns   `protobuf:"bytes,2,opt,name=blocked_url_patterns,json=blockedUrlPatterns,proto3" json:"blocked_url_patterns,omitempty"`
 	BlockedUrlCategories *NetworkGroupPolicy_ContentFiltering_BlockedUrlCategories `protobuf:"bytes,3,opt,name=blocked_url_categories,json=blockedUrlCategories,proto3" json:"blocked_url_categories,omitempty"`
+	AdditionalProperties *structpb.Struct                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkGroupPolicy_ContentFiltering) Reset() {
 	*x = NetworkGroupPolicy_ContentFiltering{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[10]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -854,7 +964,7 @@ func (x *NetworkGroupPolicy_ContentFiltering) String() string {
 func (*NetworkGroupPolicy_ContentFiltering) ProtoMessage() {}
 
 func (x *NetworkGroupPolicy_ContentFiltering) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[10]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -891,18 +1001,26 @@ func (x *NetworkGroupPolicy_ContentFiltering) GetBlockedUrlCategories() *Network
 	return nil
 }
 
+func (x *NetworkGroupPolicy_ContentFiltering) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkGroupPolicy_VlanTagging struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "custom", "ignore", "network default".
-	Settings      *string `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	VlanId        *string `protobuf:"bytes,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Settings             *string          `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
+	VlanId               *string          `protobuf:"bytes,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkGroupPolicy_VlanTagging) Reset() {
 	*x = NetworkGroupPolicy_VlanTagging{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[11]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -914,7 +1032,7 @@ func (x *NetworkGroupPolicy_VlanTagging) String() string {
 func (*NetworkGroupPolicy_VlanTagging) ProtoMessage() {}
 
 func (x *NetworkGroupPolicy_VlanTagging) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[11]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -944,18 +1062,26 @@ func (x *NetworkGroupPolicy_VlanTagging) GetVlanId() string {
 	return ""
 }
 
+func (x *NetworkGroupPolicy_VlanTagging) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkGroupPolicy_BonjourForwarding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "custom", "ignore", "network default".
-	Settings      *string                                       `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	Rules         []*NetworkGroupPolicy_BonjourForwarding_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Settings             *string                                       `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
+	Rules                []*NetworkGroupPolicy_BonjourForwarding_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	AdditionalProperties *structpb.Struct                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkGroupPolicy_BonjourForwarding) Reset() {
 	*x = NetworkGroupPolicy_BonjourForwarding{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[12]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -967,7 +1093,7 @@ func (x *NetworkGroupPolicy_BonjourForwarding) String() string {
 func (*NetworkGroupPolicy_BonjourForwarding) ProtoMessage() {}
 
 func (x *NetworkGroupPolicy_BonjourForwarding) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[12]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -997,18 +1123,26 @@ func (x *NetworkGroupPolicy_BonjourForwarding) GetRules() []*NetworkGroupPolicy_
 	return nil
 }
 
+func (x *NetworkGroupPolicy_BonjourForwarding) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkGroupPolicy_Scheduling_Monday struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Active        *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
-	From          *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
-	To            *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Active               *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
+	From                 *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
+	To                   *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkGroupPolicy_Scheduling_Monday) Reset() {
 	*x = NetworkGroupPolicy_Scheduling_Monday{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[13]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1020,7 +1154,7 @@ func (x *NetworkGroupPolicy_Scheduling_Monday) String() string {
 func (*NetworkGroupPolicy_Scheduling_Monday) ProtoMessage() {}
 
 func (x *NetworkGroupPolicy_Scheduling_Monday) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[13]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1057,18 +1191,26 @@ func (x *NetworkGroupPolicy_Scheduling_Monday) GetTo() string {
 	return ""
 }
 
+func (x *NetworkGroupPolicy_Scheduling_Monday) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkGroupPolicy_Scheduling_Tuesday struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Active        *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
-	From          *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
-	To            *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Active               *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
+	From                 *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
+	To                   *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkGroupPolicy_Scheduling_Tuesday) Reset() {
 	*x = NetworkGroupPolicy_Scheduling_Tuesday{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[14]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1080,7 +1222,7 @@ func (x *NetworkGroupPolicy_Scheduling_Tuesday) String() string {
 func (*NetworkGroupPolicy_Scheduling_Tuesday) ProtoMessage() {}
 
 func (x *NetworkGroupPolicy_Scheduling_Tuesday) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[14]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1117,18 +1259,26 @@ func (x *NetworkGroupPolicy_Scheduling_Tuesday) GetTo() string {
 	return ""
 }
 
+func (x *NetworkGroupPolicy_Scheduling_Tuesday) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkGroupPolicy_Scheduling_Wednesday struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Active        *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
-	From          *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
-	To            *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Active               *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
+	From                 *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
+	To                   *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkGroupPolicy_Scheduling_Wednesday) Reset() {
 	*x = NetworkGroupPolicy_Scheduling_Wednesday{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[15]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1140,7 +1290,7 @@ func (x *NetworkGroupPolicy_Scheduling_Wednesday) String() string {
 func (*NetworkGroupPolicy_Scheduling_Wednesday) ProtoMessage() {}
 
 func (x *NetworkGroupPolicy_Scheduling_Wednesday) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[15]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1177,18 +1327,26 @@ func (x *NetworkGroupPolicy_Scheduling_Wednesday) GetTo() string {
 	return ""
 }
 
+func (x *NetworkGroupPolicy_Scheduling_Wednesday) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkGroupPolicy_Scheduling_Thursday struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Active        *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
-	From          *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
-	To            *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Active               *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
+	From                 *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
+	To                   *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkGroupPolicy_Scheduling_Thursday) Reset() {
 	*x = NetworkGroupPolicy_Scheduling_Thursday{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[16]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1200,7 +1358,7 @@ func (x *NetworkGroupPolicy_Scheduling_Thursday) String() string {
 func (*NetworkGroupPolicy_Scheduling_Thursday) ProtoMessage() {}
 
 func (x *NetworkGroupPolicy_Scheduling_Thursday) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[16]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1237,18 +1395,26 @@ func (x *NetworkGroupPolicy_Scheduling_Thursday) GetTo() string {
 	return ""
 }
 
+func (x *NetworkGroupPolicy_Scheduling_Thursday) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkGroupPolicy_Scheduling_Friday struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Active        *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
-	From          *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
-	To            *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Active               *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
+	From                 *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
+	To                   *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkGroupPolicy_Scheduling_Friday) Reset() {
 	*x = NetworkGroupPolicy_Scheduling_Friday{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[17]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1260,7 +1426,7 @@ func (x *NetworkGroupPolicy_Scheduling_Friday) String() string {
 func (*NetworkGroupPolicy_Scheduling_Friday) ProtoMessage() {}
 
 func (x *NetworkGroupPolicy_Scheduling_Friday) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[17]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1297,18 +1463,26 @@ func (x *NetworkGroupPolicy_Scheduling_Friday) GetTo() string {
 	return ""
 }
 
+func (x *NetworkGroupPolicy_Scheduling_Friday) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkGroupPolicy_Scheduling_Saturday struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Active        *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
-	From          *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
-	To            *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Active               *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
+	From                 *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
+	To                   *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkGroupPolicy_Scheduling_Saturday) Reset() {
 	*x = NetworkGroupPolicy_Scheduling_Saturday{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[18]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1320,7 +1494,7 @@ func (x *NetworkGroupPolicy_Scheduling_Saturday) String() string {
 func (*NetworkGroupPolicy_Scheduling_Saturday) ProtoMessage() {}
 
 func (x *NetworkGroupPolicy_Scheduling_Saturday) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[18]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1357,18 +1531,26 @@ func (x *NetworkGroupPolicy_Scheduling_Saturday) GetTo() string {
 	return ""
 }
 
+func (x *NetworkGroupPolicy_Scheduling_Saturday) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkGroupPolicy_Scheduling_Sunday struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Active        *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
-	From          *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
-	To            *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Active               *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
+	From                 *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
+	To                   *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkGroupPolicy_Scheduling_Sunday) Reset() {
 	*x = NetworkGroupPolicy_Scheduling_Sunday{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[19]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1380,7 +1562,7 @@ func (x *NetworkGroupPolicy_Scheduling_Sunday) String() string {
 func (*NetworkGroupPolicy_Scheduling_Sunday) ProtoMessage() {}
 
 func (x *NetworkGroupPolicy_Scheduling_Sunday) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[19]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1417,17 +1599,25 @@ func (x *NetworkGroupPolicy_Scheduling_Sunday) GetTo() string {
 	return ""
 }
 
+func (x *NetworkGroupPolicy_Scheduling_Sunday) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkGroupPolicy_Bandwidth_BandwidthLimits struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	LimitUp       *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
-	LimitDown     *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	LimitUp              *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
+	LimitDown            *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkGroupPolicy_Bandwidth_BandwidthLimits) Reset() {
 	*x = NetworkGroupPolicy_Bandwidth_BandwidthLimits{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[20]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1439,7 +1629,7 @@ func (x *NetworkGroupPolicy_Bandwidth_BandwidthLimits) String() string {
 func (*NetworkGroupPolicy_Bandwidth_BandwidthLimits) ProtoMessage() {}
 
 func (x *NetworkGroupPolicy_Bandwidth_BandwidthLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[20]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1469,20 +1659,29 @@ func (x *NetworkGroupPolicy_Bandwidth_BandwidthLimits) GetLimitDown() int64 {
 	return 0
 }
 
+func (x *NetworkGroupPolicy_Bandwidth_BandwidthLimits) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules struct {
-	state                    protoimpl.MessageState                                                                     `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
 	Definitions              []*NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_Definitions            `protobuf:"bytes,1,rep,name=definitions,proto3" json:"definitions,omitempty"`
 	PerClientBandwidthLimits *NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits `protobuf:"bytes,2,opt,name=per_client_bandwidth_limits,json=perClientBandwidthLimits,proto3" json:"per_client_bandwidth_limits,omitempty"`
 	DscpTagValue             *int64                                                                                     `protobuf:"varint,3,opt,name=dscp_tag_value,json=dscpTagValue,proto3,oneof" json:"dscp_tag_value,omitempty"`
 	PcpTagValue              *int64                                                                                     `protobuf:"varint,4,opt,name=pcp_tag_value,json=pcpTagValue,proto3,oneof" json:"pcp_tag_value,omitempty"`
 	Priority                 *string                                                                                    `protobuf:"bytes,5,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	AdditionalProperties     *structpb.Struct                                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields            protoimpl.UnknownFields
 	sizeCache                protoimpl.SizeCache
 }
 
 func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules) Reset() {
 	*x = NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[21]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1494,7 +1693,7 @@ func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules) Strin
 func (*NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules) ProtoMessage() {}
 
 func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[21]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1545,20 +1744,31 @@ func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules) GetPr
 	return ""
 }
 
+func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkGroupPolicy_FirewallAndTrafficShaping_L3FirewallRules struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Comment       *string                `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	Policy        *string                `protobuf:"bytes,2,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
-	Protocol      *string                `protobuf:"bytes,3,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	DestPort      *string                `protobuf:"bytes,4,opt,name=dest_port,json=destPort,proto3,oneof" json:"dest_port,omitempty"`
-	DestCidr      *string                `protobuf:"bytes,5,opt,name=dest_cidr,json=destCidr,proto3,oneof" json:"dest_cidr,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Comment *string                `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
+	// Required in a request.
+	Policy *string `protobuf:"bytes,2,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
+	// Required in a request.
+	Protocol *string `protobuf:"bytes,3,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	DestPort *string `protobuf:"bytes,4,opt,name=dest_port,json=destPort,proto3,oneof" json:"dest_port,omitempty"`
+	// Required in a request.
+	DestCidr             *string          `protobuf:"bytes,5,opt,name=dest_cidr,json=destCidr,proto3,oneof" json:"dest_cidr,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_L3FirewallRules) Reset() {
 	*x = NetworkGroupPolicy_FirewallAndTrafficShaping_L3FirewallRules{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[22]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1570,7 +1780,7 @@ func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_L3FirewallRules) String() 
 func (*NetworkGroupPolicy_FirewallAndTrafficShaping_L3FirewallRules) ProtoMessage() {}
 
 func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_L3FirewallRules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[22]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1621,20 +1831,28 @@ func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_L3FirewallRules) GetDestCi
 	return ""
 }
 
+func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_L3FirewallRules) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkGroupPolicy_FirewallAndTrafficShaping_L7FirewallRules struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "deny".
 	Policy *string `protobuf:"bytes,1,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
 	// Known values: "application", "applicationCategory", "host", "ipRange", "port".
-	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Value         *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string          `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Value                *structpb.Value  `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_L7FirewallRules) Reset() {
 	*x = NetworkGroupPolicy_FirewallAndTrafficShaping_L7FirewallRules{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[23]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1646,7 +1864,7 @@ func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_L7FirewallRules) String() 
 func (*NetworkGroupPolicy_FirewallAndTrafficShaping_L7FirewallRules) ProtoMessage() {}
 
 func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_L7FirewallRules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[23]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1676,26 +1894,35 @@ func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_L7FirewallRules) GetType()
 	return ""
 }
 
-func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_L7FirewallRules) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
+func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_L7FirewallRules) GetValue() *structpb.Value {
+	if x != nil {
+		return x.Value
 	}
-	return ""
+	return nil
+}
+
+func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_L7FirewallRules) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 type NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_Definitions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "application", "applicationCategory", "host", "ipRange", "localNet",
-	// "port".
-	Type          *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required in a request. Known values: "application", "applicationCategory", "host",
+	// "ipRange", "localNet", "port".
+	Type *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	// Required in a request.
+	Value                *structpb.Value  `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_Definitions) Reset() {
 	*x = NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_Definitions{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[24]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1707,7 +1934,7 @@ func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_Defini
 func (*NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_Definitions) ProtoMessage() {}
 
 func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_Definitions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[24]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1730,24 +1957,32 @@ func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_Defini
 	return ""
 }
 
-func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_Definitions) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
+func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_Definitions) GetValue() *structpb.Value {
+	if x != nil {
+		return x.Value
 	}
-	return ""
+	return nil
+}
+
+func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_Definitions) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 type NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits struct {
-	state           protoimpl.MessageState                                                                                     `protogen:"open.v1"`
-	Settings        *string                                                                                                    `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	BandwidthLimits *NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits `protobuf:"bytes,2,opt,name=bandwidth_limits,json=bandwidthLimits,proto3" json:"bandwidth_limits,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                     `protogen:"open.v1"`
+	Settings             *string                                                                                                    `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
+	BandwidthLimits      *NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits `protobuf:"bytes,2,opt,name=bandwidth_limits,json=bandwidthLimits,proto3" json:"bandwidth_limits,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits) Reset() {
 	*x = NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[25]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1760,7 +1995,7 @@ func (*NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_PerClien
 }
 
 func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[25]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1790,17 +2025,25 @@ func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_PerCli
 	return nil
 }
 
+func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	LimitUp       *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
-	LimitDown     *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	LimitUp              *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
+	LimitDown            *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits) Reset() {
 	*x = NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[26]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1813,7 +2056,7 @@ func (*NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_PerClien
 }
 
 func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[26]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1843,18 +2086,26 @@ func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_PerCli
 	return 0
 }
 
+func (x *NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkGroupPolicy_ContentFiltering_AllowedUrlPatterns struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "append", "network default", "override".
-	Settings      *string  `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	Patterns      []string `protobuf:"bytes,2,rep,name=patterns,proto3" json:"patterns,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Settings             *string          `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
+	Patterns             []string         `protobuf:"bytes,2,rep,name=patterns,proto3" json:"patterns,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkGroupPolicy_ContentFiltering_AllowedUrlPatterns) Reset() {
 	*x = NetworkGroupPolicy_ContentFiltering_AllowedUrlPatterns{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[27]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1866,7 +2117,7 @@ func (x *NetworkGroupPolicy_ContentFiltering_AllowedUrlPatterns) String() string
 func (*NetworkGroupPolicy_ContentFiltering_AllowedUrlPatterns) ProtoMessage() {}
 
 func (x *NetworkGroupPolicy_ContentFiltering_AllowedUrlPatterns) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[27]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1896,18 +2147,26 @@ func (x *NetworkGroupPolicy_ContentFiltering_AllowedUrlPatterns) GetPatterns() [
 	return nil
 }
 
+func (x *NetworkGroupPolicy_ContentFiltering_AllowedUrlPatterns) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkGroupPolicy_ContentFiltering_BlockedUrlPatterns struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "append", "network default", "override".
-	Settings      *string  `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	Patterns      []string `protobuf:"bytes,2,rep,name=patterns,proto3" json:"patterns,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Settings             *string          `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
+	Patterns             []string         `protobuf:"bytes,2,rep,name=patterns,proto3" json:"patterns,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkGroupPolicy_ContentFiltering_BlockedUrlPatterns) Reset() {
 	*x = NetworkGroupPolicy_ContentFiltering_BlockedUrlPatterns{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[28]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1919,7 +2178,7 @@ func (x *NetworkGroupPolicy_ContentFiltering_BlockedUrlPatterns) String() string
 func (*NetworkGroupPolicy_ContentFiltering_BlockedUrlPatterns) ProtoMessage() {}
 
 func (x *NetworkGroupPolicy_ContentFiltering_BlockedUrlPatterns) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[28]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1949,18 +2208,26 @@ func (x *NetworkGroupPolicy_ContentFiltering_BlockedUrlPatterns) GetPatterns() [
 	return nil
 }
 
+func (x *NetworkGroupPolicy_ContentFiltering_BlockedUrlPatterns) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkGroupPolicy_ContentFiltering_BlockedUrlCategories struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "append", "network default", "override".
-	Settings      *string  `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	Categories    []string `protobuf:"bytes,2,rep,name=categories,proto3" json:"categories,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Settings             *string          `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
+	Categories           []string         `protobuf:"bytes,2,rep,name=categories,proto3" json:"categories,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkGroupPolicy_ContentFiltering_BlockedUrlCategories) Reset() {
 	*x = NetworkGroupPolicy_ContentFiltering_BlockedUrlCategories{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[29]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1972,7 +2239,7 @@ func (x *NetworkGroupPolicy_ContentFiltering_BlockedUrlCategories) String() stri
 func (*NetworkGroupPolicy_ContentFiltering_BlockedUrlCategories) ProtoMessage() {}
 
 func (x *NetworkGroupPolicy_ContentFiltering_BlockedUrlCategories) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[29]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2002,20 +2269,30 @@ func (x *NetworkGroupPolicy_ContentFiltering_BlockedUrlCategories) GetCategories
 	return nil
 }
 
+func (x *NetworkGroupPolicy_ContentFiltering_BlockedUrlCategories) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkGroupPolicy_BonjourForwarding_Rules struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Description *string                `protobuf:"bytes,1,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	VlanId      *string                `protobuf:"bytes,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	// Known values: "AFP", "AirPlay", "All Services", "Apple screen share", "BitTorrent",
-	// "Chromecast", "FTP", "Printers", "SSH", "Samba", "Scanners", "Spotify", "iChat", "iTunes".
-	Services      []string `protobuf:"bytes,3,rep,name=services,proto3" json:"services,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required in a request.
+	VlanId *string `protobuf:"bytes,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
+	// Required in a request. Known values: "AFP", "AirPlay", "All Services",
+	// "Apple screen share", "BitTorrent", "Chromecast", "FTP", "Printers", "SSH", "Samba",
+	// "Scanners", "Spotify", "iChat", "iTunes".
+	Services             []string         `protobuf:"bytes,3,rep,name=services,proto3" json:"services,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkGroupPolicy_BonjourForwarding_Rules) Reset() {
 	*x = NetworkGroupPolicy_BonjourForwarding_Rules{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[30]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2027,7 +2304,7 @@ func (x *NetworkGroupPolicy_BonjourForwarding_Rules) String() string {
 func (*NetworkGroupPolicy_BonjourForwarding_Rules) ProtoMessage() {}
 
 func (x *NetworkGroupPolicy_BonjourForwarding_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[30]
+	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2064,2930 +2341,9 @@ func (x *NetworkGroupPolicy_BonjourForwarding_Rules) GetServices() []string {
 	return nil
 }
 
-type CreateNetworkGroupPolicyRequest_Scheduling struct {
-	state         protoimpl.MessageState                                `protogen:"open.v1"`
-	Enabled       *bool                                                 `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Monday        *CreateNetworkGroupPolicyRequest_Scheduling_Monday    `protobuf:"bytes,2,opt,name=monday,proto3" json:"monday,omitempty"`
-	Tuesday       *CreateNetworkGroupPolicyRequest_Scheduling_Tuesday   `protobuf:"bytes,3,opt,name=tuesday,proto3" json:"tuesday,omitempty"`
-	Wednesday     *CreateNetworkGroupPolicyRequest_Scheduling_Wednesday `protobuf:"bytes,4,opt,name=wednesday,proto3" json:"wednesday,omitempty"`
-	Thursday      *CreateNetworkGroupPolicyRequest_Scheduling_Thursday  `protobuf:"bytes,5,opt,name=thursday,proto3" json:"thursday,omitempty"`
-	Friday        *CreateNetworkGroupPolicyRequest_Scheduling_Friday    `protobuf:"bytes,6,opt,name=friday,proto3" json:"friday,omitempty"`
-	Saturday      *CreateNetworkGroupPolicyRequest_Scheduling_Saturday  `protobuf:"bytes,7,opt,name=saturday,proto3" json:"saturday,omitempty"`
-	Sunday        *CreateNetworkGroupPolicyRequest_Scheduling_Sunday    `protobuf:"bytes,8,opt,name=sunday,proto3" json:"sunday,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling) Reset() {
-	*x = CreateNetworkGroupPolicyRequest_Scheduling{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[31]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkGroupPolicyRequest_Scheduling) ProtoMessage() {}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[31]
+func (x *NetworkGroupPolicy_BonjourForwarding_Rules) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkGroupPolicyRequest_Scheduling.ProtoReflect.Descriptor instead.
-func (*CreateNetworkGroupPolicyRequest_Scheduling) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling) GetMonday() *CreateNetworkGroupPolicyRequest_Scheduling_Monday {
-	if x != nil {
-		return x.Monday
-	}
-	return nil
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling) GetTuesday() *CreateNetworkGroupPolicyRequest_Scheduling_Tuesday {
-	if x != nil {
-		return x.Tuesday
-	}
-	return nil
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling) GetWednesday() *CreateNetworkGroupPolicyRequest_Scheduling_Wednesday {
-	if x != nil {
-		return x.Wednesday
-	}
-	return nil
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling) GetThursday() *CreateNetworkGroupPolicyRequest_Scheduling_Thursday {
-	if x != nil {
-		return x.Thursday
-	}
-	return nil
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling) GetFriday() *CreateNetworkGroupPolicyRequest_Scheduling_Friday {
-	if x != nil {
-		return x.Friday
-	}
-	return nil
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling) GetSaturday() *CreateNetworkGroupPolicyRequest_Scheduling_Saturday {
-	if x != nil {
-		return x.Saturday
-	}
-	return nil
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling) GetSunday() *CreateNetworkGroupPolicyRequest_Scheduling_Sunday {
-	if x != nil {
-		return x.Sunday
-	}
-	return nil
-}
-
-type CreateNetworkGroupPolicyRequest_Bandwidth struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "custom", "ignore", "network default".
-	Settings        *string                                                    `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	BandwidthLimits *CreateNetworkGroupPolicyRequest_Bandwidth_BandwidthLimits `protobuf:"bytes,2,opt,name=bandwidth_limits,json=bandwidthLimits,proto3" json:"bandwidth_limits,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Bandwidth) Reset() {
-	*x = CreateNetworkGroupPolicyRequest_Bandwidth{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[32]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Bandwidth) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkGroupPolicyRequest_Bandwidth) ProtoMessage() {}
-
-func (x *CreateNetworkGroupPolicyRequest_Bandwidth) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[32]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkGroupPolicyRequest_Bandwidth.ProtoReflect.Descriptor instead.
-func (*CreateNetworkGroupPolicyRequest_Bandwidth) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Bandwidth) GetSettings() string {
-	if x != nil && x.Settings != nil {
-		return *x.Settings
-	}
-	return ""
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Bandwidth) GetBandwidthLimits() *CreateNetworkGroupPolicyRequest_Bandwidth_BandwidthLimits {
-	if x != nil {
-		return x.BandwidthLimits
-	}
-	return nil
-}
-
-type CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "custom", "ignore", "network default".
-	Settings            *string                                                                          `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	TrafficShapingRules []*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules `protobuf:"bytes,2,rep,name=traffic_shaping_rules,json=trafficShapingRules,proto3" json:"traffic_shaping_rules,omitempty"`
-	L3FirewallRules     []*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules     `protobuf:"bytes,3,rep,name=l3_firewall_rules,json=l3FirewallRules,proto3" json:"l3_firewall_rules,omitempty"`
-	L7FirewallRules     []*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules     `protobuf:"bytes,4,rep,name=l7_firewall_rules,json=l7FirewallRules,proto3" json:"l7_firewall_rules,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping) Reset() {
-	*x = CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[33]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping) ProtoMessage() {}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[33]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping.ProtoReflect.Descriptor instead.
-func (*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{3, 2}
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping) GetSettings() string {
-	if x != nil && x.Settings != nil {
-		return *x.Settings
-	}
-	return ""
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping) GetTrafficShapingRules() []*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules {
-	if x != nil {
-		return x.TrafficShapingRules
-	}
-	return nil
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping) GetL3FirewallRules() []*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules {
-	if x != nil {
-		return x.L3FirewallRules
-	}
-	return nil
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping) GetL7FirewallRules() []*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules {
-	if x != nil {
-		return x.L7FirewallRules
-	}
-	return nil
-}
-
-type CreateNetworkGroupPolicyRequest_ContentFiltering struct {
-	state                protoimpl.MessageState                                                 `protogen:"open.v1"`
-	AllowedUrlPatterns   *CreateNetworkGroupPolicyRequest_ContentFiltering_AllowedUrlPatterns   `protobuf:"bytes,1,opt,name=allowed_url_patterns,json=allowedUrlPatterns,proto3" json:"allowed_url_patterns,omitempty"`
-	BlockedUrlPatterns   *CreateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlPatterns   `protobuf:"bytes,2,opt,name=blocked_url_patterns,json=blockedUrlPatterns,proto3" json:"blocked_url_patterns,omitempty"`
-	BlockedUrlCategories *CreateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlCategories `protobuf:"bytes,3,opt,name=blocked_url_categories,json=blockedUrlCategories,proto3" json:"blocked_url_categories,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
-}
-
-func (x *CreateNetworkGroupPolicyRequest_ContentFiltering) Reset() {
-	*x = CreateNetworkGroupPolicyRequest_ContentFiltering{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[34]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkGroupPolicyRequest_ContentFiltering) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkGroupPolicyRequest_ContentFiltering) ProtoMessage() {}
-
-func (x *CreateNetworkGroupPolicyRequest_ContentFiltering) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[34]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkGroupPolicyRequest_ContentFiltering.ProtoReflect.Descriptor instead.
-func (*CreateNetworkGroupPolicyRequest_ContentFiltering) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{3, 3}
-}
-
-func (x *CreateNetworkGroupPolicyRequest_ContentFiltering) GetAllowedUrlPatterns() *CreateNetworkGroupPolicyRequest_ContentFiltering_AllowedUrlPatterns {
-	if x != nil {
-		return x.AllowedUrlPatterns
-	}
-	return nil
-}
-
-func (x *CreateNetworkGroupPolicyRequest_ContentFiltering) GetBlockedUrlPatterns() *CreateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlPatterns {
-	if x != nil {
-		return x.BlockedUrlPatterns
-	}
-	return nil
-}
-
-func (x *CreateNetworkGroupPolicyRequest_ContentFiltering) GetBlockedUrlCategories() *CreateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlCategories {
-	if x != nil {
-		return x.BlockedUrlCategories
-	}
-	return nil
-}
-
-type CreateNetworkGroupPolicyRequest_VlanTagging struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "custom", "ignore", "network default".
-	Settings      *string `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	VlanId        *string `protobuf:"bytes,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkGroupPolicyRequest_VlanTagging) Reset() {
-	*x = CreateNetworkGroupPolicyRequest_VlanTagging{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[35]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkGroupPolicyRequest_VlanTagging) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkGroupPolicyRequest_VlanTagging) ProtoMessage() {}
-
-func (x *CreateNetworkGroupPolicyRequest_VlanTagging) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[35]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkGroupPolicyRequest_VlanTagging.ProtoReflect.Descriptor instead.
-func (*CreateNetworkGroupPolicyRequest_VlanTagging) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{3, 4}
-}
-
-func (x *CreateNetworkGroupPolicyRequest_VlanTagging) GetSettings() string {
-	if x != nil && x.Settings != nil {
-		return *x.Settings
-	}
-	return ""
-}
-
-func (x *CreateNetworkGroupPolicyRequest_VlanTagging) GetVlanId() string {
-	if x != nil && x.VlanId != nil {
-		return *x.VlanId
-	}
-	return ""
-}
-
-type CreateNetworkGroupPolicyRequest_BonjourForwarding struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "custom", "ignore", "network default".
-	Settings      *string                                                    `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	Rules         []*CreateNetworkGroupPolicyRequest_BonjourForwarding_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkGroupPolicyRequest_BonjourForwarding) Reset() {
-	*x = CreateNetworkGroupPolicyRequest_BonjourForwarding{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[36]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkGroupPolicyRequest_BonjourForwarding) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkGroupPolicyRequest_BonjourForwarding) ProtoMessage() {}
-
-func (x *CreateNetworkGroupPolicyRequest_BonjourForwarding) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[36]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkGroupPolicyRequest_BonjourForwarding.ProtoReflect.Descriptor instead.
-func (*CreateNetworkGroupPolicyRequest_BonjourForwarding) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{3, 5}
-}
-
-func (x *CreateNetworkGroupPolicyRequest_BonjourForwarding) GetSettings() string {
-	if x != nil && x.Settings != nil {
-		return *x.Settings
-	}
-	return ""
-}
-
-func (x *CreateNetworkGroupPolicyRequest_BonjourForwarding) GetRules() []*CreateNetworkGroupPolicyRequest_BonjourForwarding_Rules {
-	if x != nil {
-		return x.Rules
-	}
-	return nil
-}
-
-type CreateNetworkGroupPolicyRequest_Scheduling_Monday struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Active        *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
-	From          *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
-	To            *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Monday) Reset() {
-	*x = CreateNetworkGroupPolicyRequest_Scheduling_Monday{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[37]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Monday) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkGroupPolicyRequest_Scheduling_Monday) ProtoMessage() {}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Monday) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[37]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkGroupPolicyRequest_Scheduling_Monday.ProtoReflect.Descriptor instead.
-func (*CreateNetworkGroupPolicyRequest_Scheduling_Monday) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{3, 0, 0}
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Monday) GetActive() bool {
-	if x != nil && x.Active != nil {
-		return *x.Active
-	}
-	return false
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Monday) GetFrom() string {
-	if x != nil && x.From != nil {
-		return *x.From
-	}
-	return ""
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Monday) GetTo() string {
-	if x != nil && x.To != nil {
-		return *x.To
-	}
-	return ""
-}
-
-type CreateNetworkGroupPolicyRequest_Scheduling_Tuesday struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Active        *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
-	From          *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
-	To            *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Tuesday) Reset() {
-	*x = CreateNetworkGroupPolicyRequest_Scheduling_Tuesday{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[38]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Tuesday) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkGroupPolicyRequest_Scheduling_Tuesday) ProtoMessage() {}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Tuesday) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[38]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkGroupPolicyRequest_Scheduling_Tuesday.ProtoReflect.Descriptor instead.
-func (*CreateNetworkGroupPolicyRequest_Scheduling_Tuesday) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{3, 0, 1}
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Tuesday) GetActive() bool {
-	if x != nil && x.Active != nil {
-		return *x.Active
-	}
-	return false
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Tuesday) GetFrom() string {
-	if x != nil && x.From != nil {
-		return *x.From
-	}
-	return ""
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Tuesday) GetTo() string {
-	if x != nil && x.To != nil {
-		return *x.To
-	}
-	return ""
-}
-
-type CreateNetworkGroupPolicyRequest_Scheduling_Wednesday struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Active        *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
-	From          *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
-	To            *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Wednesday) Reset() {
-	*x = CreateNetworkGroupPolicyRequest_Scheduling_Wednesday{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[39]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Wednesday) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkGroupPolicyRequest_Scheduling_Wednesday) ProtoMessage() {}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Wednesday) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[39]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkGroupPolicyRequest_Scheduling_Wednesday.ProtoReflect.Descriptor instead.
-func (*CreateNetworkGroupPolicyRequest_Scheduling_Wednesday) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{3, 0, 2}
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Wednesday) GetActive() bool {
-	if x != nil && x.Active != nil {
-		return *x.Active
-	}
-	return false
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Wednesday) GetFrom() string {
-	if x != nil && x.From != nil {
-		return *x.From
-	}
-	return ""
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Wednesday) GetTo() string {
-	if x != nil && x.To != nil {
-		return *x.To
-	}
-	return ""
-}
-
-type CreateNetworkGroupPolicyRequest_Scheduling_Thursday struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Active        *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
-	From          *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
-	To            *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Thursday) Reset() {
-	*x = CreateNetworkGroupPolicyRequest_Scheduling_Thursday{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[40]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Thursday) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkGroupPolicyRequest_Scheduling_Thursday) ProtoMessage() {}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Thursday) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[40]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkGroupPolicyRequest_Scheduling_Thursday.ProtoReflect.Descriptor instead.
-func (*CreateNetworkGroupPolicyRequest_Scheduling_Thursday) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{3, 0, 3}
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Thursday) GetActive() bool {
-	if x != nil && x.Active != nil {
-		return *x.Active
-	}
-	return false
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Thursday) GetFrom() string {
-	if x != nil && x.From != nil {
-		return *x.From
-	}
-	return ""
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Thursday) GetTo() string {
-	if x != nil && x.To != nil {
-		return *x.To
-	}
-	return ""
-}
-
-type CreateNetworkGroupPolicyRequest_Scheduling_Friday struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Active        *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
-	From          *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
-	To            *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Friday) Reset() {
-	*x = CreateNetworkGroupPolicyRequest_Scheduling_Friday{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[41]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Friday) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkGroupPolicyRequest_Scheduling_Friday) ProtoMessage() {}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Friday) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[41]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkGroupPolicyRequest_Scheduling_Friday.ProtoReflect.Descriptor instead.
-func (*CreateNetworkGroupPolicyRequest_Scheduling_Friday) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{3, 0, 4}
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Friday) GetActive() bool {
-	if x != nil && x.Active != nil {
-		return *x.Active
-	}
-	return false
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Friday) GetFrom() string {
-	if x != nil && x.From != nil {
-		return *x.From
-	}
-	return ""
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Friday) GetTo() string {
-	if x != nil && x.To != nil {
-		return *x.To
-	}
-	return ""
-}
-
-type CreateNetworkGroupPolicyRequest_Scheduling_Saturday struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Active        *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
-	From          *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
-	To            *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Saturday) Reset() {
-	*x = CreateNetworkGroupPolicyRequest_Scheduling_Saturday{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[42]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Saturday) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkGroupPolicyRequest_Scheduling_Saturday) ProtoMessage() {}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Saturday) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[42]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkGroupPolicyRequest_Scheduling_Saturday.ProtoReflect.Descriptor instead.
-func (*CreateNetworkGroupPolicyRequest_Scheduling_Saturday) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{3, 0, 5}
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Saturday) GetActive() bool {
-	if x != nil && x.Active != nil {
-		return *x.Active
-	}
-	return false
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Saturday) GetFrom() string {
-	if x != nil && x.From != nil {
-		return *x.From
-	}
-	return ""
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Saturday) GetTo() string {
-	if x != nil && x.To != nil {
-		return *x.To
-	}
-	return ""
-}
-
-type CreateNetworkGroupPolicyRequest_Scheduling_Sunday struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Active        *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
-	From          *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
-	To            *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Sunday) Reset() {
-	*x = CreateNetworkGroupPolicyRequest_Scheduling_Sunday{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[43]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Sunday) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkGroupPolicyRequest_Scheduling_Sunday) ProtoMessage() {}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Sunday) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[43]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkGroupPolicyRequest_Scheduling_Sunday.ProtoReflect.Descriptor instead.
-func (*CreateNetworkGroupPolicyRequest_Scheduling_Sunday) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{3, 0, 6}
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Sunday) GetActive() bool {
-	if x != nil && x.Active != nil {
-		return *x.Active
-	}
-	return false
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Sunday) GetFrom() string {
-	if x != nil && x.From != nil {
-		return *x.From
-	}
-	return ""
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Scheduling_Sunday) GetTo() string {
-	if x != nil && x.To != nil {
-		return *x.To
-	}
-	return ""
-}
-
-type CreateNetworkGroupPolicyRequest_Bandwidth_BandwidthLimits struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	LimitUp       *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
-	LimitDown     *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Bandwidth_BandwidthLimits) Reset() {
-	*x = CreateNetworkGroupPolicyRequest_Bandwidth_BandwidthLimits{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[44]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Bandwidth_BandwidthLimits) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkGroupPolicyRequest_Bandwidth_BandwidthLimits) ProtoMessage() {}
-
-func (x *CreateNetworkGroupPolicyRequest_Bandwidth_BandwidthLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[44]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkGroupPolicyRequest_Bandwidth_BandwidthLimits.ProtoReflect.Descriptor instead.
-func (*CreateNetworkGroupPolicyRequest_Bandwidth_BandwidthLimits) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{3, 1, 0}
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Bandwidth_BandwidthLimits) GetLimitUp() int64 {
-	if x != nil && x.LimitUp != nil {
-		return *x.LimitUp
-	}
-	return 0
-}
-
-func (x *CreateNetworkGroupPolicyRequest_Bandwidth_BandwidthLimits) GetLimitDown() int64 {
-	if x != nil && x.LimitDown != nil {
-		return *x.LimitDown
-	}
-	return 0
-}
-
-type CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Definitions              []*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_Definitions            `protobuf:"bytes,1,rep,name=definitions,proto3" json:"definitions,omitempty"`
-	PerClientBandwidthLimits *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits `protobuf:"bytes,2,opt,name=per_client_bandwidth_limits,json=perClientBandwidthLimits,proto3" json:"per_client_bandwidth_limits,omitempty"`
-	DscpTagValue             *int64                                                                                                  `protobuf:"varint,3,opt,name=dscp_tag_value,json=dscpTagValue,proto3,oneof" json:"dscp_tag_value,omitempty"`
-	PcpTagValue              *int64                                                                                                  `protobuf:"varint,4,opt,name=pcp_tag_value,json=pcpTagValue,proto3,oneof" json:"pcp_tag_value,omitempty"`
-	Priority                 *string                                                                                                 `protobuf:"bytes,5,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	unknownFields            protoimpl.UnknownFields
-	sizeCache                protoimpl.SizeCache
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules) Reset() {
-	*x = CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[45]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules) ProtoMessage() {
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[45]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules.ProtoReflect.Descriptor instead.
-func (*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{3, 2, 0}
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules) GetDefinitions() []*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_Definitions {
-	if x != nil {
-		return x.Definitions
-	}
-	return nil
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules) GetPerClientBandwidthLimits() *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits {
-	if x != nil {
-		return x.PerClientBandwidthLimits
-	}
-	return nil
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules) GetDscpTagValue() int64 {
-	if x != nil && x.DscpTagValue != nil {
-		return *x.DscpTagValue
-	}
-	return 0
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules) GetPcpTagValue() int64 {
-	if x != nil && x.PcpTagValue != nil {
-		return *x.PcpTagValue
-	}
-	return 0
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules) GetPriority() string {
-	if x != nil && x.Priority != nil {
-		return *x.Priority
-	}
-	return ""
-}
-
-type CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Comment *string                `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	// Required.
-	Policy *string `protobuf:"bytes,2,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
-	// Required.
-	Protocol *string `protobuf:"bytes,3,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	DestPort *string `protobuf:"bytes,4,opt,name=dest_port,json=destPort,proto3,oneof" json:"dest_port,omitempty"`
-	// Required.
-	DestCidr      *string `protobuf:"bytes,5,opt,name=dest_cidr,json=destCidr,proto3,oneof" json:"dest_cidr,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules) Reset() {
-	*x = CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[46]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules) ProtoMessage() {}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[46]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules.ProtoReflect.Descriptor instead.
-func (*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{3, 2, 1}
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules) GetComment() string {
-	if x != nil && x.Comment != nil {
-		return *x.Comment
-	}
-	return ""
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules) GetPolicy() string {
-	if x != nil && x.Policy != nil {
-		return *x.Policy
-	}
-	return ""
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules) GetDestPort() string {
-	if x != nil && x.DestPort != nil {
-		return *x.DestPort
-	}
-	return ""
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules) GetDestCidr() string {
-	if x != nil && x.DestCidr != nil {
-		return *x.DestCidr
-	}
-	return ""
-}
-
-type CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "deny".
-	Policy *string `protobuf:"bytes,1,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
-	// Known values: "application", "applicationCategory", "host", "ipRange", "port".
-	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Value         *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules) Reset() {
-	*x = CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[47]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules) ProtoMessage() {}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[47]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules.ProtoReflect.Descriptor instead.
-func (*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{3, 2, 2}
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules) GetPolicy() string {
-	if x != nil && x.Policy != nil {
-		return *x.Policy
-	}
-	return ""
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-type CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_Definitions struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "application", "applicationCategory", "host", "ipRange",
-	// "localNet", "port".
-	Type *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Required.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_Definitions) Reset() {
-	*x = CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_Definitions{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[48]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_Definitions) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_Definitions) ProtoMessage() {
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_Definitions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[48]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_Definitions.ProtoReflect.Descriptor instead.
-func (*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_Definitions) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{3, 2, 0, 0}
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_Definitions) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_Definitions) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-type CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits struct {
-	state           protoimpl.MessageState                                                                                                  `protogen:"open.v1"`
-	Settings        *string                                                                                                                 `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	BandwidthLimits *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits `protobuf:"bytes,2,opt,name=bandwidth_limits,json=bandwidthLimits,proto3" json:"bandwidth_limits,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits) Reset() {
-	*x = CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[49]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits) ProtoMessage() {
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[49]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits.ProtoReflect.Descriptor instead.
-func (*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{3, 2, 0, 1}
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits) GetSettings() string {
-	if x != nil && x.Settings != nil {
-		return *x.Settings
-	}
-	return ""
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits) GetBandwidthLimits() *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits {
-	if x != nil {
-		return x.BandwidthLimits
-	}
-	return nil
-}
-
-type CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	LimitUp       *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
-	LimitDown     *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits) Reset() {
-	*x = CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[50]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits) ProtoMessage() {
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[50]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits.ProtoReflect.Descriptor instead.
-func (*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{3, 2, 0, 1, 0}
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits) GetLimitUp() int64 {
-	if x != nil && x.LimitUp != nil {
-		return *x.LimitUp
-	}
-	return 0
-}
-
-func (x *CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits) GetLimitDown() int64 {
-	if x != nil && x.LimitDown != nil {
-		return *x.LimitDown
-	}
-	return 0
-}
-
-type CreateNetworkGroupPolicyRequest_ContentFiltering_AllowedUrlPatterns struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "append", "network default", "override".
-	Settings      *string  `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	Patterns      []string `protobuf:"bytes,2,rep,name=patterns,proto3" json:"patterns,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkGroupPolicyRequest_ContentFiltering_AllowedUrlPatterns) Reset() {
-	*x = CreateNetworkGroupPolicyRequest_ContentFiltering_AllowedUrlPatterns{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[51]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkGroupPolicyRequest_ContentFiltering_AllowedUrlPatterns) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkGroupPolicyRequest_ContentFiltering_AllowedUrlPatterns) ProtoMessage() {}
-
-func (x *CreateNetworkGroupPolicyRequest_ContentFiltering_AllowedUrlPatterns) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[51]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkGroupPolicyRequest_ContentFiltering_AllowedUrlPatterns.ProtoReflect.Descriptor instead.
-func (*CreateNetworkGroupPolicyRequest_ContentFiltering_AllowedUrlPatterns) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{3, 3, 0}
-}
-
-func (x *CreateNetworkGroupPolicyRequest_ContentFiltering_AllowedUrlPatterns) GetSettings() string {
-	if x != nil && x.Settings != nil {
-		return *x.Settings
-	}
-	return ""
-}
-
-func (x *CreateNetworkGroupPolicyRequest_ContentFiltering_AllowedUrlPatterns) GetPatterns() []string {
-	if x != nil {
-		return x.Patterns
-	}
-	return nil
-}
-
-type CreateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlPatterns struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "append", "network default", "override".
-	Settings      *string  `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	Patterns      []string `protobuf:"bytes,2,rep,name=patterns,proto3" json:"patterns,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlPatterns) Reset() {
-	*x = CreateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlPatterns{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[52]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlPatterns) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlPatterns) ProtoMessage() {}
-
-func (x *CreateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlPatterns) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[52]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlPatterns.ProtoReflect.Descriptor instead.
-func (*CreateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlPatterns) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{3, 3, 1}
-}
-
-func (x *CreateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlPatterns) GetSettings() string {
-	if x != nil && x.Settings != nil {
-		return *x.Settings
-	}
-	return ""
-}
-
-func (x *CreateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlPatterns) GetPatterns() []string {
-	if x != nil {
-		return x.Patterns
-	}
-	return nil
-}
-
-type CreateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlCategories struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "append", "network default", "override".
-	Settings      *string  `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	Categories    []string `protobuf:"bytes,2,rep,name=categories,proto3" json:"categories,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlCategories) Reset() {
-	*x = CreateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlCategories{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[53]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlCategories) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlCategories) ProtoMessage() {}
-
-func (x *CreateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlCategories) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[53]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlCategories.ProtoReflect.Descriptor instead.
-func (*CreateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlCategories) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{3, 3, 2}
-}
-
-func (x *CreateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlCategories) GetSettings() string {
-	if x != nil && x.Settings != nil {
-		return *x.Settings
-	}
-	return ""
-}
-
-func (x *CreateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlCategories) GetCategories() []string {
-	if x != nil {
-		return x.Categories
-	}
-	return nil
-}
-
-type CreateNetworkGroupPolicyRequest_BonjourForwarding_Rules struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	Description *string                `protobuf:"bytes,1,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Required.
-	VlanId *string `protobuf:"bytes,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	// Required. Known values: "AFP", "AirPlay", "All Services", "Apple screen share",
-	// "BitTorrent", "Chromecast", "FTP", "Printers", "SSH", "Samba", "Scanners", "Spotify",
-	// "iChat", "iTunes".
-	Services      []string `protobuf:"bytes,3,rep,name=services,proto3" json:"services,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkGroupPolicyRequest_BonjourForwarding_Rules) Reset() {
-	*x = CreateNetworkGroupPolicyRequest_BonjourForwarding_Rules{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[54]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkGroupPolicyRequest_BonjourForwarding_Rules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkGroupPolicyRequest_BonjourForwarding_Rules) ProtoMessage() {}
-
-func (x *CreateNetworkGroupPolicyRequest_BonjourForwarding_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[54]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkGroupPolicyRequest_BonjourForwarding_Rules.ProtoReflect.Descriptor instead.
-func (*CreateNetworkGroupPolicyRequest_BonjourForwarding_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{3, 5, 0}
-}
-
-func (x *CreateNetworkGroupPolicyRequest_BonjourForwarding_Rules) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *CreateNetworkGroupPolicyRequest_BonjourForwarding_Rules) GetVlanId() string {
-	if x != nil && x.VlanId != nil {
-		return *x.VlanId
-	}
-	return ""
-}
-
-func (x *CreateNetworkGroupPolicyRequest_BonjourForwarding_Rules) GetServices() []string {
-	if x != nil {
-		return x.Services
-	}
-	return nil
-}
-
-type UpdateNetworkGroupPolicyRequest_Scheduling struct {
-	state         protoimpl.MessageState                                `protogen:"open.v1"`
-	Enabled       *bool                                                 `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Monday        *UpdateNetworkGroupPolicyRequest_Scheduling_Monday    `protobuf:"bytes,2,opt,name=monday,proto3" json:"monday,omitempty"`
-	Tuesday       *UpdateNetworkGroupPolicyRequest_Scheduling_Tuesday   `protobuf:"bytes,3,opt,name=tuesday,proto3" json:"tuesday,omitempty"`
-	Wednesday     *UpdateNetworkGroupPolicyRequest_Scheduling_Wednesday `protobuf:"bytes,4,opt,name=wednesday,proto3" json:"wednesday,omitempty"`
-	Thursday      *UpdateNetworkGroupPolicyRequest_Scheduling_Thursday  `protobuf:"bytes,5,opt,name=thursday,proto3" json:"thursday,omitempty"`
-	Friday        *UpdateNetworkGroupPolicyRequest_Scheduling_Friday    `protobuf:"bytes,6,opt,name=friday,proto3" json:"friday,omitempty"`
-	Saturday      *UpdateNetworkGroupPolicyRequest_Scheduling_Saturday  `protobuf:"bytes,7,opt,name=saturday,proto3" json:"saturday,omitempty"`
-	Sunday        *UpdateNetworkGroupPolicyRequest_Scheduling_Sunday    `protobuf:"bytes,8,opt,name=sunday,proto3" json:"sunday,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling) Reset() {
-	*x = UpdateNetworkGroupPolicyRequest_Scheduling{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[55]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkGroupPolicyRequest_Scheduling) ProtoMessage() {}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[55]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkGroupPolicyRequest_Scheduling.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkGroupPolicyRequest_Scheduling) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{5, 0}
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling) GetMonday() *UpdateNetworkGroupPolicyRequest_Scheduling_Monday {
-	if x != nil {
-		return x.Monday
-	}
-	return nil
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling) GetTuesday() *UpdateNetworkGroupPolicyRequest_Scheduling_Tuesday {
-	if x != nil {
-		return x.Tuesday
-	}
-	return nil
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling) GetWednesday() *UpdateNetworkGroupPolicyRequest_Scheduling_Wednesday {
-	if x != nil {
-		return x.Wednesday
-	}
-	return nil
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling) GetThursday() *UpdateNetworkGroupPolicyRequest_Scheduling_Thursday {
-	if x != nil {
-		return x.Thursday
-	}
-	return nil
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling) GetFriday() *UpdateNetworkGroupPolicyRequest_Scheduling_Friday {
-	if x != nil {
-		return x.Friday
-	}
-	return nil
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling) GetSaturday() *UpdateNetworkGroupPolicyRequest_Scheduling_Saturday {
-	if x != nil {
-		return x.Saturday
-	}
-	return nil
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling) GetSunday() *UpdateNetworkGroupPolicyRequest_Scheduling_Sunday {
-	if x != nil {
-		return x.Sunday
-	}
-	return nil
-}
-
-type UpdateNetworkGroupPolicyRequest_Bandwidth struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "custom", "ignore", "network default".
-	Settings        *string                                                    `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	BandwidthLimits *UpdateNetworkGroupPolicyRequest_Bandwidth_BandwidthLimits `protobuf:"bytes,2,opt,name=bandwidth_limits,json=bandwidthLimits,proto3" json:"bandwidth_limits,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Bandwidth) Reset() {
-	*x = UpdateNetworkGroupPolicyRequest_Bandwidth{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[56]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Bandwidth) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkGroupPolicyRequest_Bandwidth) ProtoMessage() {}
-
-func (x *UpdateNetworkGroupPolicyRequest_Bandwidth) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[56]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkGroupPolicyRequest_Bandwidth.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkGroupPolicyRequest_Bandwidth) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{5, 1}
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Bandwidth) GetSettings() string {
-	if x != nil && x.Settings != nil {
-		return *x.Settings
-	}
-	return ""
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Bandwidth) GetBandwidthLimits() *UpdateNetworkGroupPolicyRequest_Bandwidth_BandwidthLimits {
-	if x != nil {
-		return x.BandwidthLimits
-	}
-	return nil
-}
-
-type UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "custom", "ignore", "network default".
-	Settings            *string                                                                          `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	TrafficShapingRules []*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules `protobuf:"bytes,2,rep,name=traffic_shaping_rules,json=trafficShapingRules,proto3" json:"traffic_shaping_rules,omitempty"`
-	L3FirewallRules     []*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules     `protobuf:"bytes,3,rep,name=l3_firewall_rules,json=l3FirewallRules,proto3" json:"l3_firewall_rules,omitempty"`
-	L7FirewallRules     []*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules     `protobuf:"bytes,4,rep,name=l7_firewall_rules,json=l7FirewallRules,proto3" json:"l7_firewall_rules,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping) Reset() {
-	*x = UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[57]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping) ProtoMessage() {}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[57]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{5, 2}
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping) GetSettings() string {
-	if x != nil && x.Settings != nil {
-		return *x.Settings
-	}
-	return ""
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping) GetTrafficShapingRules() []*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules {
-	if x != nil {
-		return x.TrafficShapingRules
-	}
-	return nil
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping) GetL3FirewallRules() []*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules {
-	if x != nil {
-		return x.L3FirewallRules
-	}
-	return nil
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping) GetL7FirewallRules() []*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules {
-	if x != nil {
-		return x.L7FirewallRules
-	}
-	return nil
-}
-
-type UpdateNetworkGroupPolicyRequest_ContentFiltering struct {
-	state                protoimpl.MessageState                                                 `protogen:"open.v1"`
-	AllowedUrlPatterns   *UpdateNetworkGroupPolicyRequest_ContentFiltering_AllowedUrlPatterns   `protobuf:"bytes,1,opt,name=allowed_url_patterns,json=allowedUrlPatterns,proto3" json:"allowed_url_patterns,omitempty"`
-	BlockedUrlPatterns   *UpdateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlPatterns   `protobuf:"bytes,2,opt,name=blocked_url_patterns,json=blockedUrlPatterns,proto3" json:"blocked_url_patterns,omitempty"`
-	BlockedUrlCategories *UpdateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlCategories `protobuf:"bytes,3,opt,name=blocked_url_categories,json=blockedUrlCategories,proto3" json:"blocked_url_categories,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_ContentFiltering) Reset() {
-	*x = UpdateNetworkGroupPolicyRequest_ContentFiltering{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[58]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_ContentFiltering) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkGroupPolicyRequest_ContentFiltering) ProtoMessage() {}
-
-func (x *UpdateNetworkGroupPolicyRequest_ContentFiltering) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[58]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkGroupPolicyRequest_ContentFiltering.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkGroupPolicyRequest_ContentFiltering) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{5, 3}
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_ContentFiltering) GetAllowedUrlPatterns() *UpdateNetworkGroupPolicyRequest_ContentFiltering_AllowedUrlPatterns {
-	if x != nil {
-		return x.AllowedUrlPatterns
-	}
-	return nil
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_ContentFiltering) GetBlockedUrlPatterns() *UpdateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlPatterns {
-	if x != nil {
-		return x.BlockedUrlPatterns
-	}
-	return nil
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_ContentFiltering) GetBlockedUrlCategories() *UpdateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlCategories {
-	if x != nil {
-		return x.BlockedUrlCategories
-	}
-	return nil
-}
-
-type UpdateNetworkGroupPolicyRequest_VlanTagging struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "custom", "ignore", "network default".
-	Settings      *string `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	VlanId        *string `protobuf:"bytes,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_VlanTagging) Reset() {
-	*x = UpdateNetworkGroupPolicyRequest_VlanTagging{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[59]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_VlanTagging) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkGroupPolicyRequest_VlanTagging) ProtoMessage() {}
-
-func (x *UpdateNetworkGroupPolicyRequest_VlanTagging) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[59]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkGroupPolicyRequest_VlanTagging.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkGroupPolicyRequest_VlanTagging) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{5, 4}
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_VlanTagging) GetSettings() string {
-	if x != nil && x.Settings != nil {
-		return *x.Settings
-	}
-	return ""
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_VlanTagging) GetVlanId() string {
-	if x != nil && x.VlanId != nil {
-		return *x.VlanId
-	}
-	return ""
-}
-
-type UpdateNetworkGroupPolicyRequest_BonjourForwarding struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "custom", "ignore", "network default".
-	Settings      *string                                                    `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	Rules         []*UpdateNetworkGroupPolicyRequest_BonjourForwarding_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_BonjourForwarding) Reset() {
-	*x = UpdateNetworkGroupPolicyRequest_BonjourForwarding{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[60]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_BonjourForwarding) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkGroupPolicyRequest_BonjourForwarding) ProtoMessage() {}
-
-func (x *UpdateNetworkGroupPolicyRequest_BonjourForwarding) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[60]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkGroupPolicyRequest_BonjourForwarding.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkGroupPolicyRequest_BonjourForwarding) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{5, 5}
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_BonjourForwarding) GetSettings() string {
-	if x != nil && x.Settings != nil {
-		return *x.Settings
-	}
-	return ""
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_BonjourForwarding) GetRules() []*UpdateNetworkGroupPolicyRequest_BonjourForwarding_Rules {
-	if x != nil {
-		return x.Rules
-	}
-	return nil
-}
-
-type UpdateNetworkGroupPolicyRequest_Scheduling_Monday struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Active        *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
-	From          *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
-	To            *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Monday) Reset() {
-	*x = UpdateNetworkGroupPolicyRequest_Scheduling_Monday{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[61]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Monday) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkGroupPolicyRequest_Scheduling_Monday) ProtoMessage() {}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Monday) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[61]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkGroupPolicyRequest_Scheduling_Monday.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkGroupPolicyRequest_Scheduling_Monday) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{5, 0, 0}
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Monday) GetActive() bool {
-	if x != nil && x.Active != nil {
-		return *x.Active
-	}
-	return false
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Monday) GetFrom() string {
-	if x != nil && x.From != nil {
-		return *x.From
-	}
-	return ""
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Monday) GetTo() string {
-	if x != nil && x.To != nil {
-		return *x.To
-	}
-	return ""
-}
-
-type UpdateNetworkGroupPolicyRequest_Scheduling_Tuesday struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Active        *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
-	From          *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
-	To            *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Tuesday) Reset() {
-	*x = UpdateNetworkGroupPolicyRequest_Scheduling_Tuesday{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[62]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Tuesday) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkGroupPolicyRequest_Scheduling_Tuesday) ProtoMessage() {}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Tuesday) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[62]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkGroupPolicyRequest_Scheduling_Tuesday.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkGroupPolicyRequest_Scheduling_Tuesday) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{5, 0, 1}
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Tuesday) GetActive() bool {
-	if x != nil && x.Active != nil {
-		return *x.Active
-	}
-	return false
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Tuesday) GetFrom() string {
-	if x != nil && x.From != nil {
-		return *x.From
-	}
-	return ""
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Tuesday) GetTo() string {
-	if x != nil && x.To != nil {
-		return *x.To
-	}
-	return ""
-}
-
-type UpdateNetworkGroupPolicyRequest_Scheduling_Wednesday struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Active        *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
-	From          *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
-	To            *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Wednesday) Reset() {
-	*x = UpdateNetworkGroupPolicyRequest_Scheduling_Wednesday{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[63]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Wednesday) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkGroupPolicyRequest_Scheduling_Wednesday) ProtoMessage() {}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Wednesday) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[63]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkGroupPolicyRequest_Scheduling_Wednesday.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkGroupPolicyRequest_Scheduling_Wednesday) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{5, 0, 2}
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Wednesday) GetActive() bool {
-	if x != nil && x.Active != nil {
-		return *x.Active
-	}
-	return false
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Wednesday) GetFrom() string {
-	if x != nil && x.From != nil {
-		return *x.From
-	}
-	return ""
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Wednesday) GetTo() string {
-	if x != nil && x.To != nil {
-		return *x.To
-	}
-	return ""
-}
-
-type UpdateNetworkGroupPolicyRequest_Scheduling_Thursday struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Active        *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
-	From          *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
-	To            *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Thursday) Reset() {
-	*x = UpdateNetworkGroupPolicyRequest_Scheduling_Thursday{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[64]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Thursday) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkGroupPolicyRequest_Scheduling_Thursday) ProtoMessage() {}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Thursday) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[64]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkGroupPolicyRequest_Scheduling_Thursday.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkGroupPolicyRequest_Scheduling_Thursday) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{5, 0, 3}
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Thursday) GetActive() bool {
-	if x != nil && x.Active != nil {
-		return *x.Active
-	}
-	return false
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Thursday) GetFrom() string {
-	if x != nil && x.From != nil {
-		return *x.From
-	}
-	return ""
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Thursday) GetTo() string {
-	if x != nil && x.To != nil {
-		return *x.To
-	}
-	return ""
-}
-
-type UpdateNetworkGroupPolicyRequest_Scheduling_Friday struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Active        *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
-	From          *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
-	To            *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Friday) Reset() {
-	*x = UpdateNetworkGroupPolicyRequest_Scheduling_Friday{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[65]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Friday) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkGroupPolicyRequest_Scheduling_Friday) ProtoMessage() {}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Friday) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[65]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkGroupPolicyRequest_Scheduling_Friday.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkGroupPolicyRequest_Scheduling_Friday) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{5, 0, 4}
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Friday) GetActive() bool {
-	if x != nil && x.Active != nil {
-		return *x.Active
-	}
-	return false
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Friday) GetFrom() string {
-	if x != nil && x.From != nil {
-		return *x.From
-	}
-	return ""
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Friday) GetTo() string {
-	if x != nil && x.To != nil {
-		return *x.To
-	}
-	return ""
-}
-
-type UpdateNetworkGroupPolicyRequest_Scheduling_Saturday struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Active        *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
-	From          *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
-	To            *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Saturday) Reset() {
-	*x = UpdateNetworkGroupPolicyRequest_Scheduling_Saturday{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[66]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Saturday) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkGroupPolicyRequest_Scheduling_Saturday) ProtoMessage() {}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Saturday) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[66]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkGroupPolicyRequest_Scheduling_Saturday.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkGroupPolicyRequest_Scheduling_Saturday) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{5, 0, 5}
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Saturday) GetActive() bool {
-	if x != nil && x.Active != nil {
-		return *x.Active
-	}
-	return false
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Saturday) GetFrom() string {
-	if x != nil && x.From != nil {
-		return *x.From
-	}
-	return ""
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Saturday) GetTo() string {
-	if x != nil && x.To != nil {
-		return *x.To
-	}
-	return ""
-}
-
-type UpdateNetworkGroupPolicyRequest_Scheduling_Sunday struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Active        *bool                  `protobuf:"varint,1,opt,name=active,proto3,oneof" json:"active,omitempty"`
-	From          *string                `protobuf:"bytes,2,opt,name=from,proto3,oneof" json:"from,omitempty"`
-	To            *string                `protobuf:"bytes,3,opt,name=to,proto3,oneof" json:"to,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Sunday) Reset() {
-	*x = UpdateNetworkGroupPolicyRequest_Scheduling_Sunday{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[67]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Sunday) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkGroupPolicyRequest_Scheduling_Sunday) ProtoMessage() {}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Sunday) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[67]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkGroupPolicyRequest_Scheduling_Sunday.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkGroupPolicyRequest_Scheduling_Sunday) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{5, 0, 6}
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Sunday) GetActive() bool {
-	if x != nil && x.Active != nil {
-		return *x.Active
-	}
-	return false
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Sunday) GetFrom() string {
-	if x != nil && x.From != nil {
-		return *x.From
-	}
-	return ""
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Scheduling_Sunday) GetTo() string {
-	if x != nil && x.To != nil {
-		return *x.To
-	}
-	return ""
-}
-
-type UpdateNetworkGroupPolicyRequest_Bandwidth_BandwidthLimits struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	LimitUp       *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
-	LimitDown     *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Bandwidth_BandwidthLimits) Reset() {
-	*x = UpdateNetworkGroupPolicyRequest_Bandwidth_BandwidthLimits{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[68]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Bandwidth_BandwidthLimits) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkGroupPolicyRequest_Bandwidth_BandwidthLimits) ProtoMessage() {}
-
-func (x *UpdateNetworkGroupPolicyRequest_Bandwidth_BandwidthLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[68]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkGroupPolicyRequest_Bandwidth_BandwidthLimits.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkGroupPolicyRequest_Bandwidth_BandwidthLimits) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{5, 1, 0}
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Bandwidth_BandwidthLimits) GetLimitUp() int64 {
-	if x != nil && x.LimitUp != nil {
-		return *x.LimitUp
-	}
-	return 0
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_Bandwidth_BandwidthLimits) GetLimitDown() int64 {
-	if x != nil && x.LimitDown != nil {
-		return *x.LimitDown
-	}
-	return 0
-}
-
-type UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Definitions              []*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_Definitions            `protobuf:"bytes,1,rep,name=definitions,proto3" json:"definitions,omitempty"`
-	PerClientBandwidthLimits *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits `protobuf:"bytes,2,opt,name=per_client_bandwidth_limits,json=perClientBandwidthLimits,proto3" json:"per_client_bandwidth_limits,omitempty"`
-	DscpTagValue             *int64                                                                                                  `protobuf:"varint,3,opt,name=dscp_tag_value,json=dscpTagValue,proto3,oneof" json:"dscp_tag_value,omitempty"`
-	PcpTagValue              *int64                                                                                                  `protobuf:"varint,4,opt,name=pcp_tag_value,json=pcpTagValue,proto3,oneof" json:"pcp_tag_value,omitempty"`
-	Priority                 *string                                                                                                 `protobuf:"bytes,5,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	unknownFields            protoimpl.UnknownFields
-	sizeCache                protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules) Reset() {
-	*x = UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[69]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules) ProtoMessage() {
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[69]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{5, 2, 0}
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules) GetDefinitions() []*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_Definitions {
-	if x != nil {
-		return x.Definitions
-	}
-	return nil
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules) GetPerClientBandwidthLimits() *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits {
-	if x != nil {
-		return x.PerClientBandwidthLimits
-	}
-	return nil
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules) GetDscpTagValue() int64 {
-	if x != nil && x.DscpTagValue != nil {
-		return *x.DscpTagValue
-	}
-	return 0
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules) GetPcpTagValue() int64 {
-	if x != nil && x.PcpTagValue != nil {
-		return *x.PcpTagValue
-	}
-	return 0
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules) GetPriority() string {
-	if x != nil && x.Priority != nil {
-		return *x.Priority
-	}
-	return ""
-}
-
-type UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Comment *string                `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	// Required.
-	Policy *string `protobuf:"bytes,2,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
-	// Required.
-	Protocol *string `protobuf:"bytes,3,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	DestPort *string `protobuf:"bytes,4,opt,name=dest_port,json=destPort,proto3,oneof" json:"dest_port,omitempty"`
-	// Required.
-	DestCidr      *string `protobuf:"bytes,5,opt,name=dest_cidr,json=destCidr,proto3,oneof" json:"dest_cidr,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules) Reset() {
-	*x = UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[70]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules) ProtoMessage() {}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[70]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{5, 2, 1}
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules) GetComment() string {
-	if x != nil && x.Comment != nil {
-		return *x.Comment
-	}
-	return ""
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules) GetPolicy() string {
-	if x != nil && x.Policy != nil {
-		return *x.Policy
-	}
-	return ""
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules) GetDestPort() string {
-	if x != nil && x.DestPort != nil {
-		return *x.DestPort
-	}
-	return ""
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules) GetDestCidr() string {
-	if x != nil && x.DestCidr != nil {
-		return *x.DestCidr
-	}
-	return ""
-}
-
-type UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "deny".
-	Policy *string `protobuf:"bytes,1,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
-	// Known values: "application", "applicationCategory", "host", "ipRange", "port".
-	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Value         *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules) Reset() {
-	*x = UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[71]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules) ProtoMessage() {}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[71]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{5, 2, 2}
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules) GetPolicy() string {
-	if x != nil && x.Policy != nil {
-		return *x.Policy
-	}
-	return ""
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-type UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_Definitions struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "application", "applicationCategory", "host", "ipRange",
-	// "localNet", "port".
-	Type *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Required.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_Definitions) Reset() {
-	*x = UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_Definitions{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[72]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_Definitions) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_Definitions) ProtoMessage() {
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_Definitions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[72]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_Definitions.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_Definitions) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{5, 2, 0, 0}
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_Definitions) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_Definitions) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-type UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits struct {
-	state           protoimpl.MessageState                                                                                                  `protogen:"open.v1"`
-	Settings        *string                                                                                                                 `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	BandwidthLimits *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits `protobuf:"bytes,2,opt,name=bandwidth_limits,json=bandwidthLimits,proto3" json:"bandwidth_limits,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits) Reset() {
-	*x = UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[73]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits) ProtoMessage() {
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[73]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{5, 2, 0, 1}
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits) GetSettings() string {
-	if x != nil && x.Settings != nil {
-		return *x.Settings
-	}
-	return ""
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits) GetBandwidthLimits() *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits {
-	if x != nil {
-		return x.BandwidthLimits
-	}
-	return nil
-}
-
-type UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	LimitUp       *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
-	LimitDown     *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits) Reset() {
-	*x = UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[74]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits) ProtoMessage() {
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[74]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{5, 2, 0, 1, 0}
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits) GetLimitUp() int64 {
-	if x != nil && x.LimitUp != nil {
-		return *x.LimitUp
-	}
-	return 0
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits) GetLimitDown() int64 {
-	if x != nil && x.LimitDown != nil {
-		return *x.LimitDown
-	}
-	return 0
-}
-
-type UpdateNetworkGroupPolicyRequest_ContentFiltering_AllowedUrlPatterns struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "append", "network default", "override".
-	Settings      *string  `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	Patterns      []string `protobuf:"bytes,2,rep,name=patterns,proto3" json:"patterns,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_ContentFiltering_AllowedUrlPatterns) Reset() {
-	*x = UpdateNetworkGroupPolicyRequest_ContentFiltering_AllowedUrlPatterns{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[75]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_ContentFiltering_AllowedUrlPatterns) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkGroupPolicyRequest_ContentFiltering_AllowedUrlPatterns) ProtoMessage() {}
-
-func (x *UpdateNetworkGroupPolicyRequest_ContentFiltering_AllowedUrlPatterns) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[75]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkGroupPolicyRequest_ContentFiltering_AllowedUrlPatterns.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkGroupPolicyRequest_ContentFiltering_AllowedUrlPatterns) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{5, 3, 0}
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_ContentFiltering_AllowedUrlPatterns) GetSettings() string {
-	if x != nil && x.Settings != nil {
-		return *x.Settings
-	}
-	return ""
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_ContentFiltering_AllowedUrlPatterns) GetPatterns() []string {
-	if x != nil {
-		return x.Patterns
-	}
-	return nil
-}
-
-type UpdateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlPatterns struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "append", "network default", "override".
-	Settings      *string  `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	Patterns      []string `protobuf:"bytes,2,rep,name=patterns,proto3" json:"patterns,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlPatterns) Reset() {
-	*x = UpdateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlPatterns{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[76]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlPatterns) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlPatterns) ProtoMessage() {}
-
-func (x *UpdateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlPatterns) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[76]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlPatterns.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlPatterns) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{5, 3, 1}
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlPatterns) GetSettings() string {
-	if x != nil && x.Settings != nil {
-		return *x.Settings
-	}
-	return ""
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlPatterns) GetPatterns() []string {
-	if x != nil {
-		return x.Patterns
-	}
-	return nil
-}
-
-type UpdateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlCategories struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "append", "network default", "override".
-	Settings      *string  `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	Categories    []string `protobuf:"bytes,2,rep,name=categories,proto3" json:"categories,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlCategories) Reset() {
-	*x = UpdateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlCategories{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[77]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlCategories) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlCategories) ProtoMessage() {}
-
-func (x *UpdateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlCategories) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[77]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlCategories.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlCategories) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{5, 3, 2}
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlCategories) GetSettings() string {
-	if x != nil && x.Settings != nil {
-		return *x.Settings
-	}
-	return ""
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlCategories) GetCategories() []string {
-	if x != nil {
-		return x.Categories
-	}
-	return nil
-}
-
-type UpdateNetworkGroupPolicyRequest_BonjourForwarding_Rules struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	Description *string                `protobuf:"bytes,1,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Required.
-	VlanId *string `protobuf:"bytes,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	// Required. Known values: "AFP", "AirPlay", "All Services", "Apple screen share",
-	// "BitTorrent", "Chromecast", "FTP", "Printers", "SSH", "Samba", "Scanners", "Spotify",
-	// "iChat", "iTunes".
-	Services      []string `protobuf:"bytes,3,rep,name=services,proto3" json:"services,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_BonjourForwarding_Rules) Reset() {
-	*x = UpdateNetworkGroupPolicyRequest_BonjourForwarding_Rules{}
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[78]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_BonjourForwarding_Rules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkGroupPolicyRequest_BonjourForwarding_Rules) ProtoMessage() {}
-
-func (x *UpdateNetworkGroupPolicyRequest_BonjourForwarding_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_group_policies_proto_msgTypes[78]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkGroupPolicyRequest_BonjourForwarding_Rules.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkGroupPolicyRequest_BonjourForwarding_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_group_policies_proto_rawDescGZIP(), []int{5, 5, 0}
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_BonjourForwarding_Rules) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_BonjourForwarding_Rules) GetVlanId() string {
-	if x != nil && x.VlanId != nil {
-		return *x.VlanId
-	}
-	return ""
-}
-
-func (x *UpdateNetworkGroupPolicyRequest_BonjourForwarding_Rules) GetServices() []string {
-	if x != nil {
-		return x.Services
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -4996,14 +2352,15 @@ var File_meraki_networks_v1_group_policies_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_group_policies_proto_rawDesc = "" +
 	"\n" +
-	"'meraki/networks/v1/group_policies.proto\x12\x12meraki.networks.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"S\n" +
+	"'meraki/networks/v1/group_policies.proto\x12\x12meraki.networks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"S\n" +
 	"\x1eGetNetworkGroupPoliciesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\x9d\x01\n" +
-	"\x1fGetNetworkGroupPoliciesResponse\x12<\n" +
-	"\x05items\x18\x01 \x03(\v2&.meraki.networks.v1.NetworkGroupPolicyR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xf7)\n" +
+	"\v_network_id\"\xee\x01\n" +
+	"\x1fGetNetworkGroupPoliciesResponse\x12=\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2&.meraki.networks.v1.NetworkGroupPolicyR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xf09\n" +
 	"\x12NetworkGroupPolicy\x12+\n" +
 	"\x0fgroup_policy_id\x18\x01 \x01(\tH\x00R\rgroupPolicyId\x88\x01\x01\x12Q\n" +
 	"\n" +
@@ -5014,7 +2371,9 @@ const file_meraki_networks_v1_group_policies_proto_rawDesc = "" +
 	"\x11content_filtering\x18\x05 \x01(\v27.meraki.networks.v1.NetworkGroupPolicy.ContentFilteringR\x10contentFiltering\x125\n" +
 	"\x14splash_auth_settings\x18\x06 \x01(\tH\x01R\x12splashAuthSettings\x88\x01\x01\x12U\n" +
 	"\fvlan_tagging\x18\a \x01(\v22.meraki.networks.v1.NetworkGroupPolicy.VlanTaggingR\vvlanTagging\x12g\n" +
-	"\x12bonjour_forwarding\x18\b \x01(\v28.meraki.networks.v1.NetworkGroupPolicy.BonjourForwardingR\x11bonjourForwarding\x1a\xa5\v\n" +
+	"\x12bonjour_forwarding\x18\b \x01(\v28.meraki.networks.v1.NetworkGroupPolicy.BonjourForwardingR\x11bonjourForwarding\x12\x17\n" +
+	"\x04name\x18\t \x01(\tH\x02R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa4\x10\n" +
 	"\n" +
 	"Scheduling\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12P\n" +
@@ -5024,103 +2383,118 @@ const file_meraki_networks_v1_group_policies_proto_rawDesc = "" +
 	"\bthursday\x18\x05 \x01(\v2:.meraki.networks.v1.NetworkGroupPolicy.Scheduling.ThursdayR\bthursday\x12P\n" +
 	"\x06friday\x18\x06 \x01(\v28.meraki.networks.v1.NetworkGroupPolicy.Scheduling.FridayR\x06friday\x12V\n" +
 	"\bsaturday\x18\a \x01(\v2:.meraki.networks.v1.NetworkGroupPolicy.Scheduling.SaturdayR\bsaturday\x12P\n" +
-	"\x06sunday\x18\b \x01(\v28.meraki.networks.v1.NetworkGroupPolicy.Scheduling.SundayR\x06sunday\x1an\n" +
+	"\x06sunday\x18\b \x01(\v28.meraki.networks.v1.NetworkGroupPolicy.Scheduling.SundayR\x06sunday\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbd\x01\n" +
 	"\x06Monday\x12\x1b\n" +
 	"\x06active\x18\x01 \x01(\bH\x00R\x06active\x88\x01\x01\x12\x17\n" +
 	"\x04from\x18\x02 \x01(\tH\x01R\x04from\x88\x01\x01\x12\x13\n" +
-	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01B\t\n" +
+	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_activeB\a\n" +
 	"\x05_fromB\x05\n" +
-	"\x03_to\x1ao\n" +
+	"\x03_to\x1a\xbe\x01\n" +
 	"\aTuesday\x12\x1b\n" +
 	"\x06active\x18\x01 \x01(\bH\x00R\x06active\x88\x01\x01\x12\x17\n" +
 	"\x04from\x18\x02 \x01(\tH\x01R\x04from\x88\x01\x01\x12\x13\n" +
-	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01B\t\n" +
+	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_activeB\a\n" +
 	"\x05_fromB\x05\n" +
-	"\x03_to\x1aq\n" +
+	"\x03_to\x1a\xc0\x01\n" +
 	"\tWednesday\x12\x1b\n" +
 	"\x06active\x18\x01 \x01(\bH\x00R\x06active\x88\x01\x01\x12\x17\n" +
 	"\x04from\x18\x02 \x01(\tH\x01R\x04from\x88\x01\x01\x12\x13\n" +
-	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01B\t\n" +
+	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_activeB\a\n" +
 	"\x05_fromB\x05\n" +
-	"\x03_to\x1ap\n" +
+	"\x03_to\x1a\xbf\x01\n" +
 	"\bThursday\x12\x1b\n" +
 	"\x06active\x18\x01 \x01(\bH\x00R\x06active\x88\x01\x01\x12\x17\n" +
 	"\x04from\x18\x02 \x01(\tH\x01R\x04from\x88\x01\x01\x12\x13\n" +
-	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01B\t\n" +
+	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_activeB\a\n" +
 	"\x05_fromB\x05\n" +
-	"\x03_to\x1an\n" +
+	"\x03_to\x1a\xbd\x01\n" +
 	"\x06Friday\x12\x1b\n" +
 	"\x06active\x18\x01 \x01(\bH\x00R\x06active\x88\x01\x01\x12\x17\n" +
 	"\x04from\x18\x02 \x01(\tH\x01R\x04from\x88\x01\x01\x12\x13\n" +
-	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01B\t\n" +
+	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_activeB\a\n" +
 	"\x05_fromB\x05\n" +
-	"\x03_to\x1ap\n" +
+	"\x03_to\x1a\xbf\x01\n" +
 	"\bSaturday\x12\x1b\n" +
 	"\x06active\x18\x01 \x01(\bH\x00R\x06active\x88\x01\x01\x12\x17\n" +
 	"\x04from\x18\x02 \x01(\tH\x01R\x04from\x88\x01\x01\x12\x13\n" +
-	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01B\t\n" +
+	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_activeB\a\n" +
 	"\x05_fromB\x05\n" +
-	"\x03_to\x1an\n" +
+	"\x03_to\x1a\xbd\x01\n" +
 	"\x06Sunday\x12\x1b\n" +
 	"\x06active\x18\x01 \x01(\bH\x00R\x06active\x88\x01\x01\x12\x17\n" +
 	"\x04from\x18\x02 \x01(\tH\x01R\x04from\x88\x01\x01\x12\x13\n" +
-	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01B\t\n" +
+	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_activeB\a\n" +
 	"\x05_fromB\x05\n" +
 	"\x03_toB\n" +
 	"\n" +
-	"\b_enabled\x1a\x99\x02\n" +
+	"\b_enabled\x1a\xb8\x03\n" +
 	"\tBandwidth\x12\x1f\n" +
 	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12k\n" +
-	"\x10bandwidth_limits\x18\x02 \x01(\v2@.meraki.networks.v1.NetworkGroupPolicy.Bandwidth.BandwidthLimitsR\x0fbandwidthLimits\x1aq\n" +
+	"\x10bandwidth_limits\x18\x02 \x01(\v2@.meraki.networks.v1.NetworkGroupPolicy.Bandwidth.BandwidthLimitsR\x0fbandwidthLimits\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc0\x01\n" +
 	"\x0fBandwidthLimits\x12\x1e\n" +
 	"\blimit_up\x18\x01 \x01(\x03H\x00R\alimitUp\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01B\v\n" +
+	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_limit_upB\r\n" +
 	"\v_limit_downB\v\n" +
-	"\t_settings\x1a\xfa\r\n" +
+	"\t_settings\x1a\xb7\x12\n" +
 	"\x19FirewallAndTrafficShaping\x12\x1f\n" +
 	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12\x88\x01\n" +
 	"\x15traffic_shaping_rules\x18\x02 \x03(\v2T.meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRulesR\x13trafficShapingRules\x12|\n" +
 	"\x11l3_firewall_rules\x18\x03 \x03(\v2P.meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.L3FirewallRulesR\x0fl3FirewallRules\x12|\n" +
-	"\x11l7_firewall_rules\x18\x04 \x03(\v2P.meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.L7FirewallRulesR\x0fl7FirewallRules\x1a\xaf\a\n" +
+	"\x11l7_firewall_rules\x18\x04 \x03(\v2P.meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.L7FirewallRulesR\x0fl7FirewallRules\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf6\t\n" +
 	"\x13TrafficShapingRules\x12\x82\x01\n" +
 	"\vdefinitions\x18\x01 \x03(\v2`.meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.DefinitionsR\vdefinitions\x12\xac\x01\n" +
 	"\x1bper_client_bandwidth_limits\x18\x02 \x01(\v2m.meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimitsR\x18perClientBandwidthLimits\x12)\n" +
 	"\x0edscp_tag_value\x18\x03 \x01(\x03H\x00R\fdscpTagValue\x88\x01\x01\x12'\n" +
 	"\rpcp_tag_value\x18\x04 \x01(\x03H\x01R\vpcpTagValue\x88\x01\x01\x12\x1f\n" +
-	"\bpriority\x18\x05 \x01(\tH\x02R\bpriority\x88\x01\x01\x1aT\n" +
+	"\bpriority\x18\x05 \x01(\tH\x02R\bpriority\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xac\x01\n" +
 	"\vDefinitions\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01B\a\n" +
-	"\x05_typeB\b\n" +
-	"\x06_value\x1a\xe6\x02\n" +
+	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12,\n" +
+	"\x05value\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x05value\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_type\x1a\x85\x04\n" +
 	"\x18PerClientBandwidthLimits\x12\x1f\n" +
 	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12\xa8\x01\n" +
-	"\x10bandwidth_limits\x18\x02 \x01(\v2}.meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimits.BandwidthLimitsR\x0fbandwidthLimits\x1aq\n" +
+	"\x10bandwidth_limits\x18\x02 \x01(\v2}.meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimits.BandwidthLimitsR\x0fbandwidthLimits\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc0\x01\n" +
 	"\x0fBandwidthLimits\x12\x1e\n" +
 	"\blimit_up\x18\x01 \x01(\x03H\x00R\alimitUp\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01B\v\n" +
+	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_limit_upB\r\n" +
 	"\v_limit_downB\v\n" +
 	"\t_settingsB\x11\n" +
 	"\x0f_dscp_tag_valueB\x10\n" +
 	"\x0e_pcp_tag_valueB\v\n" +
-	"\t_priority\x1a\xf2\x01\n" +
+	"\t_priority\x1a\xc1\x02\n" +
 	"\x0fL3FirewallRules\x12\x1d\n" +
 	"\acomment\x18\x01 \x01(\tH\x00R\acomment\x88\x01\x01\x12\x1b\n" +
 	"\x06policy\x18\x02 \x01(\tH\x01R\x06policy\x88\x01\x01\x12\x1f\n" +
 	"\bprotocol\x18\x03 \x01(\tH\x02R\bprotocol\x88\x01\x01\x12 \n" +
 	"\tdest_port\x18\x04 \x01(\tH\x03R\bdestPort\x88\x01\x01\x12 \n" +
-	"\tdest_cidr\x18\x05 \x01(\tH\x04R\bdestCidr\x88\x01\x01B\n" +
+	"\tdest_cidr\x18\x05 \x01(\tH\x04R\bdestCidr\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_commentB\t\n" +
 	"\a_policyB\v\n" +
@@ -5128,226 +2502,77 @@ const file_meraki_networks_v1_group_policies_proto_rawDesc = "" +
 	"\n" +
 	"_dest_portB\f\n" +
 	"\n" +
-	"_dest_cidr\x1a\x80\x01\n" +
+	"_dest_cidr\x1a\xd8\x01\n" +
 	"\x0fL7FirewallRules\x12\x1b\n" +
 	"\x06policy\x18\x01 \x01(\tH\x00R\x06policy\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x03 \x01(\tH\x02R\x05value\x88\x01\x01B\t\n" +
+	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12,\n" +
+	"\x05value\x18\x03 \x01(\v2\x16.google.protobuf.ValueR\x05value\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_policyB\a\n" +
-	"\x05_typeB\b\n" +
-	"\x06_valueB\v\n" +
-	"\t_settings\x1a\xb9\x05\n" +
+	"\x05_typeB\v\n" +
+	"\t_settings\x1a\xf8\a\n" +
 	"\x10ContentFiltering\x12|\n" +
 	"\x14allowed_url_patterns\x18\x01 \x01(\v2J.meraki.networks.v1.NetworkGroupPolicy.ContentFiltering.AllowedUrlPatternsR\x12allowedUrlPatterns\x12|\n" +
 	"\x14blocked_url_patterns\x18\x02 \x01(\v2J.meraki.networks.v1.NetworkGroupPolicy.ContentFiltering.BlockedUrlPatternsR\x12blockedUrlPatterns\x12\x82\x01\n" +
-	"\x16blocked_url_categories\x18\x03 \x01(\v2L.meraki.networks.v1.NetworkGroupPolicy.ContentFiltering.BlockedUrlCategoriesR\x14blockedUrlCategories\x1a^\n" +
+	"\x16blocked_url_categories\x18\x03 \x01(\v2L.meraki.networks.v1.NetworkGroupPolicy.ContentFiltering.BlockedUrlCategoriesR\x14blockedUrlCategories\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xad\x01\n" +
 	"\x12AllowedUrlPatterns\x12\x1f\n" +
 	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12\x1a\n" +
-	"\bpatterns\x18\x02 \x03(\tR\bpatternsB\v\n" +
-	"\t_settings\x1a^\n" +
+	"\bpatterns\x18\x02 \x03(\tR\bpatterns\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
+	"\t_settings\x1a\xad\x01\n" +
 	"\x12BlockedUrlPatterns\x12\x1f\n" +
 	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12\x1a\n" +
-	"\bpatterns\x18\x02 \x03(\tR\bpatternsB\v\n" +
-	"\t_settings\x1ad\n" +
+	"\bpatterns\x18\x02 \x03(\tR\bpatterns\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
+	"\t_settings\x1a\xb3\x01\n" +
 	"\x14BlockedUrlCategories\x12\x1f\n" +
 	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12\x1e\n" +
 	"\n" +
 	"categories\x18\x02 \x03(\tR\n" +
-	"categoriesB\v\n" +
-	"\t_settings\x1ae\n" +
+	"categories\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
+	"\t_settings\x1a\xb4\x01\n" +
 	"\vVlanTagging\x12\x1f\n" +
 	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12\x1c\n" +
-	"\avlan_id\x18\x02 \x01(\tH\x01R\x06vlanId\x88\x01\x01B\v\n" +
+	"\avlan_id\x18\x02 \x01(\tH\x01R\x06vlanId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_settingsB\n" +
 	"\n" +
-	"\b_vlan_id\x1a\x9e\x02\n" +
+	"\b_vlan_id\x1a\xbc\x03\n" +
 	"\x11BonjourForwarding\x12\x1f\n" +
 	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12T\n" +
-	"\x05rules\x18\x02 \x03(\v2>.meraki.networks.v1.NetworkGroupPolicy.BonjourForwarding.RulesR\x05rules\x1a\x84\x01\n" +
+	"\x05rules\x18\x02 \x03(\v2>.meraki.networks.v1.NetworkGroupPolicy.BonjourForwarding.RulesR\x05rules\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd3\x01\n" +
 	"\x05Rules\x12%\n" +
 	"\vdescription\x18\x01 \x01(\tH\x00R\vdescription\x88\x01\x01\x12\x1c\n" +
 	"\avlan_id\x18\x02 \x01(\tH\x01R\x06vlanId\x88\x01\x01\x12\x1a\n" +
-	"\bservices\x18\x03 \x03(\tR\bservicesB\x0e\n" +
+	"\bservices\x18\x03 \x03(\tR\bservices\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_descriptionB\n" +
 	"\n" +
 	"\b_vlan_idB\v\n" +
 	"\t_settingsB\x12\n" +
 	"\x10_group_policy_idB\x17\n" +
-	"\x15_splash_auth_settings\"\xe1-\n" +
+	"\x15_splash_auth_settingsB\a\n" +
+	"\x05_name\"\xb8\a\n" +
 	"\x1fCreateNetworkGroupPolicyRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12^\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12Q\n" +
 	"\n" +
-	"scheduling\x18\x03 \x01(\v2>.meraki.networks.v1.CreateNetworkGroupPolicyRequest.SchedulingR\n" +
-	"scheduling\x12[\n" +
-	"\tbandwidth\x18\x04 \x01(\v2=.meraki.networks.v1.CreateNetworkGroupPolicyRequest.BandwidthR\tbandwidth\x12\x8e\x01\n" +
-	"\x1cfirewall_and_traffic_shaping\x18\x05 \x01(\v2M.meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShapingR\x19firewallAndTrafficShaping\x12q\n" +
-	"\x11content_filtering\x18\x06 \x01(\v2D.meraki.networks.v1.CreateNetworkGroupPolicyRequest.ContentFilteringR\x10contentFiltering\x125\n" +
-	"\x14splash_auth_settings\x18\a \x01(\tH\x02R\x12splashAuthSettings\x88\x01\x01\x12b\n" +
-	"\fvlan_tagging\x18\b \x01(\v2?.meraki.networks.v1.CreateNetworkGroupPolicyRequest.VlanTaggingR\vvlanTagging\x12t\n" +
-	"\x12bonjour_forwarding\x18\t \x01(\v2E.meraki.networks.v1.CreateNetworkGroupPolicyRequest.BonjourForwardingR\x11bonjourForwarding\x12C\n" +
-	"\vnull_fields\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\v \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x80\f\n" +
-	"\n" +
-	"Scheduling\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12]\n" +
-	"\x06monday\x18\x02 \x01(\v2E.meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.MondayR\x06monday\x12`\n" +
-	"\atuesday\x18\x03 \x01(\v2F.meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.TuesdayR\atuesday\x12f\n" +
-	"\twednesday\x18\x04 \x01(\v2H.meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.WednesdayR\twednesday\x12c\n" +
-	"\bthursday\x18\x05 \x01(\v2G.meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.ThursdayR\bthursday\x12]\n" +
-	"\x06friday\x18\x06 \x01(\v2E.meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.FridayR\x06friday\x12c\n" +
-	"\bsaturday\x18\a \x01(\v2G.meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.SaturdayR\bsaturday\x12]\n" +
-	"\x06sunday\x18\b \x01(\v2E.meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.SundayR\x06sunday\x1an\n" +
-	"\x06Monday\x12\x1b\n" +
-	"\x06active\x18\x01 \x01(\bH\x00R\x06active\x88\x01\x01\x12\x17\n" +
-	"\x04from\x18\x02 \x01(\tH\x01R\x04from\x88\x01\x01\x12\x13\n" +
-	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01B\t\n" +
-	"\a_activeB\a\n" +
-	"\x05_fromB\x05\n" +
-	"\x03_to\x1ao\n" +
-	"\aTuesday\x12\x1b\n" +
-	"\x06active\x18\x01 \x01(\bH\x00R\x06active\x88\x01\x01\x12\x17\n" +
-	"\x04from\x18\x02 \x01(\tH\x01R\x04from\x88\x01\x01\x12\x13\n" +
-	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01B\t\n" +
-	"\a_activeB\a\n" +
-	"\x05_fromB\x05\n" +
-	"\x03_to\x1aq\n" +
-	"\tWednesday\x12\x1b\n" +
-	"\x06active\x18\x01 \x01(\bH\x00R\x06active\x88\x01\x01\x12\x17\n" +
-	"\x04from\x18\x02 \x01(\tH\x01R\x04from\x88\x01\x01\x12\x13\n" +
-	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01B\t\n" +
-	"\a_activeB\a\n" +
-	"\x05_fromB\x05\n" +
-	"\x03_to\x1ap\n" +
-	"\bThursday\x12\x1b\n" +
-	"\x06active\x18\x01 \x01(\bH\x00R\x06active\x88\x01\x01\x12\x17\n" +
-	"\x04from\x18\x02 \x01(\tH\x01R\x04from\x88\x01\x01\x12\x13\n" +
-	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01B\t\n" +
-	"\a_activeB\a\n" +
-	"\x05_fromB\x05\n" +
-	"\x03_to\x1an\n" +
-	"\x06Friday\x12\x1b\n" +
-	"\x06active\x18\x01 \x01(\bH\x00R\x06active\x88\x01\x01\x12\x17\n" +
-	"\x04from\x18\x02 \x01(\tH\x01R\x04from\x88\x01\x01\x12\x13\n" +
-	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01B\t\n" +
-	"\a_activeB\a\n" +
-	"\x05_fromB\x05\n" +
-	"\x03_to\x1ap\n" +
-	"\bSaturday\x12\x1b\n" +
-	"\x06active\x18\x01 \x01(\bH\x00R\x06active\x88\x01\x01\x12\x17\n" +
-	"\x04from\x18\x02 \x01(\tH\x01R\x04from\x88\x01\x01\x12\x13\n" +
-	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01B\t\n" +
-	"\a_activeB\a\n" +
-	"\x05_fromB\x05\n" +
-	"\x03_to\x1an\n" +
-	"\x06Sunday\x12\x1b\n" +
-	"\x06active\x18\x01 \x01(\bH\x00R\x06active\x88\x01\x01\x12\x17\n" +
-	"\x04from\x18\x02 \x01(\tH\x01R\x04from\x88\x01\x01\x12\x13\n" +
-	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01B\t\n" +
-	"\a_activeB\a\n" +
-	"\x05_fromB\x05\n" +
-	"\x03_toB\n" +
-	"\n" +
-	"\b_enabled\x1a\xa6\x02\n" +
-	"\tBandwidth\x12\x1f\n" +
-	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12x\n" +
-	"\x10bandwidth_limits\x18\x02 \x01(\v2M.meraki.networks.v1.CreateNetworkGroupPolicyRequest.Bandwidth.BandwidthLimitsR\x0fbandwidthLimits\x1aq\n" +
-	"\x0fBandwidthLimits\x12\x1e\n" +
-	"\blimit_up\x18\x01 \x01(\x03H\x00R\alimitUp\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01B\v\n" +
-	"\t_limit_upB\r\n" +
-	"\v_limit_downB\v\n" +
-	"\t_settings\x1a\xcb\x0e\n" +
-	"\x19FirewallAndTrafficShaping\x12\x1f\n" +
-	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12\x95\x01\n" +
-	"\x15traffic_shaping_rules\x18\x02 \x03(\v2a.meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRulesR\x13trafficShapingRules\x12\x89\x01\n" +
-	"\x11l3_firewall_rules\x18\x03 \x03(\v2].meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.L3FirewallRulesR\x0fl3FirewallRules\x12\x89\x01\n" +
-	"\x11l7_firewall_rules\x18\x04 \x03(\v2].meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.L7FirewallRulesR\x0fl7FirewallRules\x1a\xd7\a\n" +
-	"\x13TrafficShapingRules\x12\x8f\x01\n" +
-	"\vdefinitions\x18\x01 \x03(\v2m.meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules.DefinitionsR\vdefinitions\x12\xb9\x01\n" +
-	"\x1bper_client_bandwidth_limits\x18\x02 \x01(\v2z.meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimitsR\x18perClientBandwidthLimits\x12)\n" +
-	"\x0edscp_tag_value\x18\x03 \x01(\x03H\x00R\fdscpTagValue\x88\x01\x01\x12'\n" +
-	"\rpcp_tag_value\x18\x04 \x01(\x03H\x01R\vpcpTagValue\x88\x01\x01\x12\x1f\n" +
-	"\bpriority\x18\x05 \x01(\tH\x02R\bpriority\x88\x01\x01\x1aT\n" +
-	"\vDefinitions\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01B\a\n" +
-	"\x05_typeB\b\n" +
-	"\x06_value\x1a\xf4\x02\n" +
-	"\x18PerClientBandwidthLimits\x12\x1f\n" +
-	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12\xb6\x01\n" +
-	"\x10bandwidth_limits\x18\x02 \x01(\v2\x8a\x01.meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimits.BandwidthLimitsR\x0fbandwidthLimits\x1aq\n" +
-	"\x0fBandwidthLimits\x12\x1e\n" +
-	"\blimit_up\x18\x01 \x01(\x03H\x00R\alimitUp\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01B\v\n" +
-	"\t_limit_upB\r\n" +
-	"\v_limit_downB\v\n" +
-	"\t_settingsB\x11\n" +
-	"\x0f_dscp_tag_valueB\x10\n" +
-	"\x0e_pcp_tag_valueB\v\n" +
-	"\t_priority\x1a\xf2\x01\n" +
-	"\x0fL3FirewallRules\x12\x1d\n" +
-	"\acomment\x18\x01 \x01(\tH\x00R\acomment\x88\x01\x01\x12\x1b\n" +
-	"\x06policy\x18\x02 \x01(\tH\x01R\x06policy\x88\x01\x01\x12\x1f\n" +
-	"\bprotocol\x18\x03 \x01(\tH\x02R\bprotocol\x88\x01\x01\x12 \n" +
-	"\tdest_port\x18\x04 \x01(\tH\x03R\bdestPort\x88\x01\x01\x12 \n" +
-	"\tdest_cidr\x18\x05 \x01(\tH\x04R\bdestCidr\x88\x01\x01B\n" +
-	"\n" +
-	"\b_commentB\t\n" +
-	"\a_policyB\v\n" +
-	"\t_protocolB\f\n" +
-	"\n" +
-	"_dest_portB\f\n" +
-	"\n" +
-	"_dest_cidr\x1a\x80\x01\n" +
-	"\x0fL7FirewallRules\x12\x1b\n" +
-	"\x06policy\x18\x01 \x01(\tH\x00R\x06policy\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x03 \x01(\tH\x02R\x05value\x88\x01\x01B\t\n" +
-	"\a_policyB\a\n" +
-	"\x05_typeB\b\n" +
-	"\x06_valueB\v\n" +
-	"\t_settings\x1a\xe2\x05\n" +
-	"\x10ContentFiltering\x12\x89\x01\n" +
-	"\x14allowed_url_patterns\x18\x01 \x01(\v2W.meraki.networks.v1.CreateNetworkGroupPolicyRequest.ContentFiltering.AllowedUrlPatternsR\x12allowedUrlPatterns\x12\x89\x01\n" +
-	"\x14blocked_url_patterns\x18\x02 \x01(\v2W.meraki.networks.v1.CreateNetworkGroupPolicyRequest.ContentFiltering.BlockedUrlPatternsR\x12blockedUrlPatterns\x12\x8f\x01\n" +
-	"\x16blocked_url_categories\x18\x03 \x01(\v2Y.meraki.networks.v1.CreateNetworkGroupPolicyRequest.ContentFiltering.BlockedUrlCategoriesR\x14blockedUrlCategories\x1a^\n" +
-	"\x12AllowedUrlPatterns\x12\x1f\n" +
-	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12\x1a\n" +
-	"\bpatterns\x18\x02 \x03(\tR\bpatternsB\v\n" +
-	"\t_settings\x1a^\n" +
-	"\x12BlockedUrlPatterns\x12\x1f\n" +
-	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12\x1a\n" +
-	"\bpatterns\x18\x02 \x03(\tR\bpatternsB\v\n" +
-	"\t_settings\x1ad\n" +
-	"\x14BlockedUrlCategories\x12\x1f\n" +
-	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12\x1e\n" +
-	"\n" +
-	"categories\x18\x02 \x03(\tR\n" +
-	"categoriesB\v\n" +
-	"\t_settings\x1ae\n" +
-	"\vVlanTagging\x12\x1f\n" +
-	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12\x1c\n" +
-	"\avlan_id\x18\x02 \x01(\tH\x01R\x06vlanId\x88\x01\x01B\v\n" +
-	"\t_settingsB\n" +
-	"\n" +
-	"\b_vlan_id\x1a\xab\x02\n" +
-	"\x11BonjourForwarding\x12\x1f\n" +
-	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12a\n" +
-	"\x05rules\x18\x02 \x03(\v2K.meraki.networks.v1.CreateNetworkGroupPolicyRequest.BonjourForwarding.RulesR\x05rules\x1a\x84\x01\n" +
-	"\x05Rules\x12%\n" +
-	"\vdescription\x18\x01 \x01(\tH\x00R\vdescription\x88\x01\x01\x12\x1c\n" +
-	"\avlan_id\x18\x02 \x01(\tH\x01R\x06vlanId\x88\x01\x01\x12\x1a\n" +
-	"\bservices\x18\x03 \x03(\tR\bservicesB\x0e\n" +
-	"\f_descriptionB\n" +
-	"\n" +
-	"\b_vlan_idB\v\n" +
-	"\t_settingsB\r\n" +
+	"scheduling\x18\x03 \x01(\v21.meraki.networks.v1.NetworkGroupPolicy.SchedulingR\n" +
+	"scheduling\x12N\n" +
+	"\tbandwidth\x18\x04 \x01(\v20.meraki.networks.v1.NetworkGroupPolicy.BandwidthR\tbandwidth\x12\x81\x01\n" +
+	"\x1cfirewall_and_traffic_shaping\x18\x05 \x01(\v2@.meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShapingR\x19firewallAndTrafficShaping\x12d\n" +
+	"\x11content_filtering\x18\x06 \x01(\v27.meraki.networks.v1.NetworkGroupPolicy.ContentFilteringR\x10contentFiltering\x125\n" +
+	"\x14splash_auth_settings\x18\a \x01(\tH\x02R\x12splashAuthSettings\x88\x01\x01\x12U\n" +
+	"\fvlan_tagging\x18\b \x01(\v22.meraki.networks.v1.NetworkGroupPolicy.VlanTaggingR\vvlanTagging\x12g\n" +
+	"\x12bonjour_forwarding\x18\t \x01(\v28.meraki.networks.v1.NetworkGroupPolicy.BonjourForwardingR\x11bonjourForwarding\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_nameB\x17\n" +
 	"\x15_splash_auth_settings\"\x92\x01\n" +
@@ -5356,182 +2581,26 @@ const file_meraki_networks_v1_group_policies_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12+\n" +
 	"\x0fgroup_policy_id\x18\x02 \x01(\tH\x01R\rgroupPolicyId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x12\n" +
-	"\x10_group_policy_id\"\xa2.\n" +
+	"\x10_group_policy_id\"\xf9\a\n" +
 	"\x1fUpdateNetworkGroupPolicyRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12+\n" +
 	"\x0fgroup_policy_id\x18\x02 \x01(\tH\x01R\rgroupPolicyId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12^\n" +
+	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12Q\n" +
 	"\n" +
-	"scheduling\x18\x04 \x01(\v2>.meraki.networks.v1.UpdateNetworkGroupPolicyRequest.SchedulingR\n" +
-	"scheduling\x12[\n" +
-	"\tbandwidth\x18\x05 \x01(\v2=.meraki.networks.v1.UpdateNetworkGroupPolicyRequest.BandwidthR\tbandwidth\x12\x8e\x01\n" +
-	"\x1cfirewall_and_traffic_shaping\x18\x06 \x01(\v2M.meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShapingR\x19firewallAndTrafficShaping\x12q\n" +
-	"\x11content_filtering\x18\a \x01(\v2D.meraki.networks.v1.UpdateNetworkGroupPolicyRequest.ContentFilteringR\x10contentFiltering\x125\n" +
-	"\x14splash_auth_settings\x18\b \x01(\tH\x03R\x12splashAuthSettings\x88\x01\x01\x12b\n" +
-	"\fvlan_tagging\x18\t \x01(\v2?.meraki.networks.v1.UpdateNetworkGroupPolicyRequest.VlanTaggingR\vvlanTagging\x12t\n" +
+	"scheduling\x18\x04 \x01(\v21.meraki.networks.v1.NetworkGroupPolicy.SchedulingR\n" +
+	"scheduling\x12N\n" +
+	"\tbandwidth\x18\x05 \x01(\v20.meraki.networks.v1.NetworkGroupPolicy.BandwidthR\tbandwidth\x12\x81\x01\n" +
+	"\x1cfirewall_and_traffic_shaping\x18\x06 \x01(\v2@.meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShapingR\x19firewallAndTrafficShaping\x12d\n" +
+	"\x11content_filtering\x18\a \x01(\v27.meraki.networks.v1.NetworkGroupPolicy.ContentFilteringR\x10contentFiltering\x125\n" +
+	"\x14splash_auth_settings\x18\b \x01(\tH\x03R\x12splashAuthSettings\x88\x01\x01\x12U\n" +
+	"\fvlan_tagging\x18\t \x01(\v22.meraki.networks.v1.NetworkGroupPolicy.VlanTaggingR\vvlanTagging\x12g\n" +
 	"\x12bonjour_forwarding\x18\n" +
-	" \x01(\v2E.meraki.networks.v1.UpdateNetworkGroupPolicyRequest.BonjourForwardingR\x11bonjourForwarding\x12C\n" +
-	"\vnull_fields\x18\v \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\f \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x80\f\n" +
-	"\n" +
-	"Scheduling\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12]\n" +
-	"\x06monday\x18\x02 \x01(\v2E.meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.MondayR\x06monday\x12`\n" +
-	"\atuesday\x18\x03 \x01(\v2F.meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.TuesdayR\atuesday\x12f\n" +
-	"\twednesday\x18\x04 \x01(\v2H.meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.WednesdayR\twednesday\x12c\n" +
-	"\bthursday\x18\x05 \x01(\v2G.meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.ThursdayR\bthursday\x12]\n" +
-	"\x06friday\x18\x06 \x01(\v2E.meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.FridayR\x06friday\x12c\n" +
-	"\bsaturday\x18\a \x01(\v2G.meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.SaturdayR\bsaturday\x12]\n" +
-	"\x06sunday\x18\b \x01(\v2E.meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.SundayR\x06sunday\x1an\n" +
-	"\x06Monday\x12\x1b\n" +
-	"\x06active\x18\x01 \x01(\bH\x00R\x06active\x88\x01\x01\x12\x17\n" +
-	"\x04from\x18\x02 \x01(\tH\x01R\x04from\x88\x01\x01\x12\x13\n" +
-	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01B\t\n" +
-	"\a_activeB\a\n" +
-	"\x05_fromB\x05\n" +
-	"\x03_to\x1ao\n" +
-	"\aTuesday\x12\x1b\n" +
-	"\x06active\x18\x01 \x01(\bH\x00R\x06active\x88\x01\x01\x12\x17\n" +
-	"\x04from\x18\x02 \x01(\tH\x01R\x04from\x88\x01\x01\x12\x13\n" +
-	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01B\t\n" +
-	"\a_activeB\a\n" +
-	"\x05_fromB\x05\n" +
-	"\x03_to\x1aq\n" +
-	"\tWednesday\x12\x1b\n" +
-	"\x06active\x18\x01 \x01(\bH\x00R\x06active\x88\x01\x01\x12\x17\n" +
-	"\x04from\x18\x02 \x01(\tH\x01R\x04from\x88\x01\x01\x12\x13\n" +
-	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01B\t\n" +
-	"\a_activeB\a\n" +
-	"\x05_fromB\x05\n" +
-	"\x03_to\x1ap\n" +
-	"\bThursday\x12\x1b\n" +
-	"\x06active\x18\x01 \x01(\bH\x00R\x06active\x88\x01\x01\x12\x17\n" +
-	"\x04from\x18\x02 \x01(\tH\x01R\x04from\x88\x01\x01\x12\x13\n" +
-	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01B\t\n" +
-	"\a_activeB\a\n" +
-	"\x05_fromB\x05\n" +
-	"\x03_to\x1an\n" +
-	"\x06Friday\x12\x1b\n" +
-	"\x06active\x18\x01 \x01(\bH\x00R\x06active\x88\x01\x01\x12\x17\n" +
-	"\x04from\x18\x02 \x01(\tH\x01R\x04from\x88\x01\x01\x12\x13\n" +
-	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01B\t\n" +
-	"\a_activeB\a\n" +
-	"\x05_fromB\x05\n" +
-	"\x03_to\x1ap\n" +
-	"\bSaturday\x12\x1b\n" +
-	"\x06active\x18\x01 \x01(\bH\x00R\x06active\x88\x01\x01\x12\x17\n" +
-	"\x04from\x18\x02 \x01(\tH\x01R\x04from\x88\x01\x01\x12\x13\n" +
-	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01B\t\n" +
-	"\a_activeB\a\n" +
-	"\x05_fromB\x05\n" +
-	"\x03_to\x1an\n" +
-	"\x06Sunday\x12\x1b\n" +
-	"\x06active\x18\x01 \x01(\bH\x00R\x06active\x88\x01\x01\x12\x17\n" +
-	"\x04from\x18\x02 \x01(\tH\x01R\x04from\x88\x01\x01\x12\x13\n" +
-	"\x02to\x18\x03 \x01(\tH\x02R\x02to\x88\x01\x01B\t\n" +
-	"\a_activeB\a\n" +
-	"\x05_fromB\x05\n" +
-	"\x03_toB\n" +
-	"\n" +
-	"\b_enabled\x1a\xa6\x02\n" +
-	"\tBandwidth\x12\x1f\n" +
-	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12x\n" +
-	"\x10bandwidth_limits\x18\x02 \x01(\v2M.meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Bandwidth.BandwidthLimitsR\x0fbandwidthLimits\x1aq\n" +
-	"\x0fBandwidthLimits\x12\x1e\n" +
-	"\blimit_up\x18\x01 \x01(\x03H\x00R\alimitUp\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01B\v\n" +
-	"\t_limit_upB\r\n" +
-	"\v_limit_downB\v\n" +
-	"\t_settings\x1a\xcb\x0e\n" +
-	"\x19FirewallAndTrafficShaping\x12\x1f\n" +
-	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12\x95\x01\n" +
-	"\x15traffic_shaping_rules\x18\x02 \x03(\v2a.meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRulesR\x13trafficShapingRules\x12\x89\x01\n" +
-	"\x11l3_firewall_rules\x18\x03 \x03(\v2].meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.L3FirewallRulesR\x0fl3FirewallRules\x12\x89\x01\n" +
-	"\x11l7_firewall_rules\x18\x04 \x03(\v2].meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.L7FirewallRulesR\x0fl7FirewallRules\x1a\xd7\a\n" +
-	"\x13TrafficShapingRules\x12\x8f\x01\n" +
-	"\vdefinitions\x18\x01 \x03(\v2m.meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules.DefinitionsR\vdefinitions\x12\xb9\x01\n" +
-	"\x1bper_client_bandwidth_limits\x18\x02 \x01(\v2z.meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimitsR\x18perClientBandwidthLimits\x12)\n" +
-	"\x0edscp_tag_value\x18\x03 \x01(\x03H\x00R\fdscpTagValue\x88\x01\x01\x12'\n" +
-	"\rpcp_tag_value\x18\x04 \x01(\x03H\x01R\vpcpTagValue\x88\x01\x01\x12\x1f\n" +
-	"\bpriority\x18\x05 \x01(\tH\x02R\bpriority\x88\x01\x01\x1aT\n" +
-	"\vDefinitions\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01B\a\n" +
-	"\x05_typeB\b\n" +
-	"\x06_value\x1a\xf4\x02\n" +
-	"\x18PerClientBandwidthLimits\x12\x1f\n" +
-	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12\xb6\x01\n" +
-	"\x10bandwidth_limits\x18\x02 \x01(\v2\x8a\x01.meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimits.BandwidthLimitsR\x0fbandwidthLimits\x1aq\n" +
-	"\x0fBandwidthLimits\x12\x1e\n" +
-	"\blimit_up\x18\x01 \x01(\x03H\x00R\alimitUp\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01B\v\n" +
-	"\t_limit_upB\r\n" +
-	"\v_limit_downB\v\n" +
-	"\t_settingsB\x11\n" +
-	"\x0f_dscp_tag_valueB\x10\n" +
-	"\x0e_pcp_tag_valueB\v\n" +
-	"\t_priority\x1a\xf2\x01\n" +
-	"\x0fL3FirewallRules\x12\x1d\n" +
-	"\acomment\x18\x01 \x01(\tH\x00R\acomment\x88\x01\x01\x12\x1b\n" +
-	"\x06policy\x18\x02 \x01(\tH\x01R\x06policy\x88\x01\x01\x12\x1f\n" +
-	"\bprotocol\x18\x03 \x01(\tH\x02R\bprotocol\x88\x01\x01\x12 \n" +
-	"\tdest_port\x18\x04 \x01(\tH\x03R\bdestPort\x88\x01\x01\x12 \n" +
-	"\tdest_cidr\x18\x05 \x01(\tH\x04R\bdestCidr\x88\x01\x01B\n" +
-	"\n" +
-	"\b_commentB\t\n" +
-	"\a_policyB\v\n" +
-	"\t_protocolB\f\n" +
-	"\n" +
-	"_dest_portB\f\n" +
-	"\n" +
-	"_dest_cidr\x1a\x80\x01\n" +
-	"\x0fL7FirewallRules\x12\x1b\n" +
-	"\x06policy\x18\x01 \x01(\tH\x00R\x06policy\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x03 \x01(\tH\x02R\x05value\x88\x01\x01B\t\n" +
-	"\a_policyB\a\n" +
-	"\x05_typeB\b\n" +
-	"\x06_valueB\v\n" +
-	"\t_settings\x1a\xe2\x05\n" +
-	"\x10ContentFiltering\x12\x89\x01\n" +
-	"\x14allowed_url_patterns\x18\x01 \x01(\v2W.meraki.networks.v1.UpdateNetworkGroupPolicyRequest.ContentFiltering.AllowedUrlPatternsR\x12allowedUrlPatterns\x12\x89\x01\n" +
-	"\x14blocked_url_patterns\x18\x02 \x01(\v2W.meraki.networks.v1.UpdateNetworkGroupPolicyRequest.ContentFiltering.BlockedUrlPatternsR\x12blockedUrlPatterns\x12\x8f\x01\n" +
-	"\x16blocked_url_categories\x18\x03 \x01(\v2Y.meraki.networks.v1.UpdateNetworkGroupPolicyRequest.ContentFiltering.BlockedUrlCategoriesR\x14blockedUrlCategories\x1a^\n" +
-	"\x12AllowedUrlPatterns\x12\x1f\n" +
-	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12\x1a\n" +
-	"\bpatterns\x18\x02 \x03(\tR\bpatternsB\v\n" +
-	"\t_settings\x1a^\n" +
-	"\x12BlockedUrlPatterns\x12\x1f\n" +
-	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12\x1a\n" +
-	"\bpatterns\x18\x02 \x03(\tR\bpatternsB\v\n" +
-	"\t_settings\x1ad\n" +
-	"\x14BlockedUrlCategories\x12\x1f\n" +
-	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12\x1e\n" +
-	"\n" +
-	"categories\x18\x02 \x03(\tR\n" +
-	"categoriesB\v\n" +
-	"\t_settings\x1ae\n" +
-	"\vVlanTagging\x12\x1f\n" +
-	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12\x1c\n" +
-	"\avlan_id\x18\x02 \x01(\tH\x01R\x06vlanId\x88\x01\x01B\v\n" +
-	"\t_settingsB\n" +
-	"\n" +
-	"\b_vlan_id\x1a\xab\x02\n" +
-	"\x11BonjourForwarding\x12\x1f\n" +
-	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12a\n" +
-	"\x05rules\x18\x02 \x03(\v2K.meraki.networks.v1.UpdateNetworkGroupPolicyRequest.BonjourForwarding.RulesR\x05rules\x1a\x84\x01\n" +
-	"\x05Rules\x12%\n" +
-	"\vdescription\x18\x01 \x01(\tH\x00R\vdescription\x88\x01\x01\x12\x1c\n" +
-	"\avlan_id\x18\x02 \x01(\tH\x01R\x06vlanId\x88\x01\x01\x12\x1a\n" +
-	"\bservices\x18\x03 \x03(\tR\bservicesB\x0e\n" +
-	"\f_descriptionB\n" +
-	"\n" +
-	"\b_vlan_idB\v\n" +
-	"\t_settingsB\r\n" +
+	" \x01(\v28.meraki.networks.v1.NetworkGroupPolicy.BonjourForwardingR\x11bonjourForwarding\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x12\n" +
 	"\x10_group_policy_idB\a\n" +
 	"\x05_nameB\x17\n" +
@@ -5543,8 +2612,10 @@ const file_meraki_networks_v1_group_policies_proto_rawDesc = "" +
 	"\x05force\x18\x03 \x01(\bH\x02R\x05force\x88\x01\x01B\r\n" +
 	"\v_network_idB\x12\n" +
 	"\x10_group_policy_idB\b\n" +
-	"\x06_forceB|\n" +
-	"\x1ccom.merakibroker.networks.v1B\x12GroupPoliciesProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"\x06_force\"q\n" +
+	" DeleteNetworkGroupPolicyResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x97\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\x12GroupPoliciesProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var (
 	file_meraki_networks_v1_group_policies_proto_rawDescOnce sync.Once
@@ -5558,174 +2629,119 @@ func file_meraki_networks_v1_group_policies_proto_rawDescGZIP() []byte {
 	return file_meraki_networks_v1_group_policies_proto_rawDescData
 }
 
-var file_meraki_networks_v1_group_policies_proto_msgTypes = make([]protoimpl.MessageInfo, 79)
+var file_meraki_networks_v1_group_policies_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_meraki_networks_v1_group_policies_proto_goTypes = []any{
-	(*GetNetworkGroupPoliciesRequest)(nil),                                                                                         // 0: meraki.networks.v1.GetNetworkGroupPoliciesRequest
-	(*GetNetworkGroupPoliciesResponse)(nil),                                                                                        // 1: meraki.networks.v1.GetNetworkGroupPoliciesResponse
-	(*NetworkGroupPolicy)(nil),                                                                                                     // 2: meraki.networks.v1.NetworkGroupPolicy
-	(*CreateNetworkGroupPolicyRequest)(nil),                                                                                        // 3: meraki.networks.v1.CreateNetworkGroupPolicyRequest
-	(*GetNetworkGroupPolicyRequest)(nil),                                                                                           // 4: meraki.networks.v1.GetNetworkGroupPolicyRequest
-	(*UpdateNetworkGroupPolicyRequest)(nil),                                                                                        // 5: meraki.networks.v1.UpdateNetworkGroupPolicyRequest
-	(*DeleteNetworkGroupPolicyRequest)(nil),                                                                                        // 6: meraki.networks.v1.DeleteNetworkGroupPolicyRequest
-	(*NetworkGroupPolicy_Scheduling)(nil),                                                                                          // 7: meraki.networks.v1.NetworkGroupPolicy.Scheduling
-	(*NetworkGroupPolicy_Bandwidth)(nil),                                                                                           // 8: meraki.networks.v1.NetworkGroupPolicy.Bandwidth
-	(*NetworkGroupPolicy_FirewallAndTrafficShaping)(nil),                                                                           // 9: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping
-	(*NetworkGroupPolicy_ContentFiltering)(nil),                                                                                    // 10: meraki.networks.v1.NetworkGroupPolicy.ContentFiltering
-	(*NetworkGroupPolicy_VlanTagging)(nil),                                                                                         // 11: meraki.networks.v1.NetworkGroupPolicy.VlanTagging
-	(*NetworkGroupPolicy_BonjourForwarding)(nil),                                                                                   // 12: meraki.networks.v1.NetworkGroupPolicy.BonjourForwarding
-	(*NetworkGroupPolicy_Scheduling_Monday)(nil),                                                                                   // 13: meraki.networks.v1.NetworkGroupPolicy.Scheduling.Monday
-	(*NetworkGroupPolicy_Scheduling_Tuesday)(nil),                                                                                  // 14: meraki.networks.v1.NetworkGroupPolicy.Scheduling.Tuesday
-	(*NetworkGroupPolicy_Scheduling_Wednesday)(nil),                                                                                // 15: meraki.networks.v1.NetworkGroupPolicy.Scheduling.Wednesday
-	(*NetworkGroupPolicy_Scheduling_Thursday)(nil),                                                                                 // 16: meraki.networks.v1.NetworkGroupPolicy.Scheduling.Thursday
-	(*NetworkGroupPolicy_Scheduling_Friday)(nil),                                                                                   // 17: meraki.networks.v1.NetworkGroupPolicy.Scheduling.Friday
-	(*NetworkGroupPolicy_Scheduling_Saturday)(nil),                                                                                 // 18: meraki.networks.v1.NetworkGroupPolicy.Scheduling.Saturday
-	(*NetworkGroupPolicy_Scheduling_Sunday)(nil),                                                                                   // 19: meraki.networks.v1.NetworkGroupPolicy.Scheduling.Sunday
-	(*NetworkGroupPolicy_Bandwidth_BandwidthLimits)(nil),                                                                           // 20: meraki.networks.v1.NetworkGroupPolicy.Bandwidth.BandwidthLimits
-	(*NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules)(nil),                                                       // 21: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules
-	(*NetworkGroupPolicy_FirewallAndTrafficShaping_L3FirewallRules)(nil),                                                           // 22: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.L3FirewallRules
-	(*NetworkGroupPolicy_FirewallAndTrafficShaping_L7FirewallRules)(nil),                                                           // 23: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.L7FirewallRules
-	(*NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_Definitions)(nil),                                           // 24: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.Definitions
-	(*NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits)(nil),                              // 25: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimits
-	(*NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits)(nil),              // 26: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimits.BandwidthLimits
-	(*NetworkGroupPolicy_ContentFiltering_AllowedUrlPatterns)(nil),                                                                 // 27: meraki.networks.v1.NetworkGroupPolicy.ContentFiltering.AllowedUrlPatterns
-	(*NetworkGroupPolicy_ContentFiltering_BlockedUrlPatterns)(nil),                                                                 // 28: meraki.networks.v1.NetworkGroupPolicy.ContentFiltering.BlockedUrlPatterns
-	(*NetworkGroupPolicy_ContentFiltering_BlockedUrlCategories)(nil),                                                               // 29: meraki.networks.v1.NetworkGroupPolicy.ContentFiltering.BlockedUrlCategories
-	(*NetworkGroupPolicy_BonjourForwarding_Rules)(nil),                                                                             // 30: meraki.networks.v1.NetworkGroupPolicy.BonjourForwarding.Rules
-	(*CreateNetworkGroupPolicyRequest_Scheduling)(nil),                                                                             // 31: meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling
-	(*CreateNetworkGroupPolicyRequest_Bandwidth)(nil),                                                                              // 32: meraki.networks.v1.CreateNetworkGroupPolicyRequest.Bandwidth
-	(*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping)(nil),                                                              // 33: meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShaping
-	(*CreateNetworkGroupPolicyRequest_ContentFiltering)(nil),                                                                       // 34: meraki.networks.v1.CreateNetworkGroupPolicyRequest.ContentFiltering
-	(*CreateNetworkGroupPolicyRequest_VlanTagging)(nil),                                                                            // 35: meraki.networks.v1.CreateNetworkGroupPolicyRequest.VlanTagging
-	(*CreateNetworkGroupPolicyRequest_BonjourForwarding)(nil),                                                                      // 36: meraki.networks.v1.CreateNetworkGroupPolicyRequest.BonjourForwarding
-	(*CreateNetworkGroupPolicyRequest_Scheduling_Monday)(nil),                                                                      // 37: meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.Monday
-	(*CreateNetworkGroupPolicyRequest_Scheduling_Tuesday)(nil),                                                                     // 38: meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.Tuesday
-	(*CreateNetworkGroupPolicyRequest_Scheduling_Wednesday)(nil),                                                                   // 39: meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.Wednesday
-	(*CreateNetworkGroupPolicyRequest_Scheduling_Thursday)(nil),                                                                    // 40: meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.Thursday
-	(*CreateNetworkGroupPolicyRequest_Scheduling_Friday)(nil),                                                                      // 41: meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.Friday
-	(*CreateNetworkGroupPolicyRequest_Scheduling_Saturday)(nil),                                                                    // 42: meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.Saturday
-	(*CreateNetworkGroupPolicyRequest_Scheduling_Sunday)(nil),                                                                      // 43: meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.Sunday
-	(*CreateNetworkGroupPolicyRequest_Bandwidth_BandwidthLimits)(nil),                                                              // 44: meraki.networks.v1.CreateNetworkGroupPolicyRequest.Bandwidth.BandwidthLimits
-	(*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules)(nil),                                          // 45: meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules
-	(*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules)(nil),                                              // 46: meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.L3FirewallRules
-	(*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules)(nil),                                              // 47: meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.L7FirewallRules
-	(*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_Definitions)(nil),                              // 48: meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules.Definitions
-	(*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits)(nil),                 // 49: meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimits
-	(*CreateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits)(nil), // 50: meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimits.BandwidthLimits
-	(*CreateNetworkGroupPolicyRequest_ContentFiltering_AllowedUrlPatterns)(nil),                                                    // 51: meraki.networks.v1.CreateNetworkGroupPolicyRequest.ContentFiltering.AllowedUrlPatterns
-	(*CreateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlPatterns)(nil),                                                    // 52: meraki.networks.v1.CreateNetworkGroupPolicyRequest.ContentFiltering.BlockedUrlPatterns
-	(*CreateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlCategories)(nil),                                                  // 53: meraki.networks.v1.CreateNetworkGroupPolicyRequest.ContentFiltering.BlockedUrlCategories
-	(*CreateNetworkGroupPolicyRequest_BonjourForwarding_Rules)(nil),                                                                // 54: meraki.networks.v1.CreateNetworkGroupPolicyRequest.BonjourForwarding.Rules
-	(*UpdateNetworkGroupPolicyRequest_Scheduling)(nil),                                                                             // 55: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling
-	(*UpdateNetworkGroupPolicyRequest_Bandwidth)(nil),                                                                              // 56: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Bandwidth
-	(*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping)(nil),                                                              // 57: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShaping
-	(*UpdateNetworkGroupPolicyRequest_ContentFiltering)(nil),                                                                       // 58: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.ContentFiltering
-	(*UpdateNetworkGroupPolicyRequest_VlanTagging)(nil),                                                                            // 59: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.VlanTagging
-	(*UpdateNetworkGroupPolicyRequest_BonjourForwarding)(nil),                                                                      // 60: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.BonjourForwarding
-	(*UpdateNetworkGroupPolicyRequest_Scheduling_Monday)(nil),                                                                      // 61: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.Monday
-	(*UpdateNetworkGroupPolicyRequest_Scheduling_Tuesday)(nil),                                                                     // 62: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.Tuesday
-	(*UpdateNetworkGroupPolicyRequest_Scheduling_Wednesday)(nil),                                                                   // 63: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.Wednesday
-	(*UpdateNetworkGroupPolicyRequest_Scheduling_Thursday)(nil),                                                                    // 64: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.Thursday
-	(*UpdateNetworkGroupPolicyRequest_Scheduling_Friday)(nil),                                                                      // 65: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.Friday
-	(*UpdateNetworkGroupPolicyRequest_Scheduling_Saturday)(nil),                                                                    // 66: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.Saturday
-	(*UpdateNetworkGroupPolicyRequest_Scheduling_Sunday)(nil),                                                                      // 67: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.Sunday
-	(*UpdateNetworkGroupPolicyRequest_Bandwidth_BandwidthLimits)(nil),                                                              // 68: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Bandwidth.BandwidthLimits
-	(*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules)(nil),                                          // 69: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules
-	(*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L3FirewallRules)(nil),                                              // 70: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.L3FirewallRules
-	(*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_L7FirewallRules)(nil),                                              // 71: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.L7FirewallRules
-	(*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_Definitions)(nil),                              // 72: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules.Definitions
-	(*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits)(nil),                 // 73: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimits
-	(*UpdateNetworkGroupPolicyRequest_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits)(nil), // 74: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimits.BandwidthLimits
-	(*UpdateNetworkGroupPolicyRequest_ContentFiltering_AllowedUrlPatterns)(nil),                                                    // 75: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.ContentFiltering.AllowedUrlPatterns
-	(*UpdateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlPatterns)(nil),                                                    // 76: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.ContentFiltering.BlockedUrlPatterns
-	(*UpdateNetworkGroupPolicyRequest_ContentFiltering_BlockedUrlCategories)(nil),                                                  // 77: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.ContentFiltering.BlockedUrlCategories
-	(*UpdateNetworkGroupPolicyRequest_BonjourForwarding_Rules)(nil),                                                                // 78: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.BonjourForwarding.Rules
-	(*v1.PageInfo)(nil),           // 79: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 80: google.protobuf.FieldMask
+	(*GetNetworkGroupPoliciesRequest)(nil),                                                                            // 0: meraki.networks.v1.GetNetworkGroupPoliciesRequest
+	(*GetNetworkGroupPoliciesResponse)(nil),                                                                           // 1: meraki.networks.v1.GetNetworkGroupPoliciesResponse
+	(*NetworkGroupPolicy)(nil),                                                                                        // 2: meraki.networks.v1.NetworkGroupPolicy
+	(*CreateNetworkGroupPolicyRequest)(nil),                                                                           // 3: meraki.networks.v1.CreateNetworkGroupPolicyRequest
+	(*GetNetworkGroupPolicyRequest)(nil),                                                                              // 4: meraki.networks.v1.GetNetworkGroupPolicyRequest
+	(*UpdateNetworkGroupPolicyRequest)(nil),                                                                           // 5: meraki.networks.v1.UpdateNetworkGroupPolicyRequest
+	(*DeleteNetworkGroupPolicyRequest)(nil),                                                                           // 6: meraki.networks.v1.DeleteNetworkGroupPolicyRequest
+	(*DeleteNetworkGroupPolicyResponse)(nil),                                                                          // 7: meraki.networks.v1.DeleteNetworkGroupPolicyResponse
+	(*NetworkGroupPolicy_Scheduling)(nil),                                                                             // 8: meraki.networks.v1.NetworkGroupPolicy.Scheduling
+	(*NetworkGroupPolicy_Bandwidth)(nil),                                                                              // 9: meraki.networks.v1.NetworkGroupPolicy.Bandwidth
+	(*NetworkGroupPolicy_FirewallAndTrafficShaping)(nil),                                                              // 10: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping
+	(*NetworkGroupPolicy_ContentFiltering)(nil),                                                                       // 11: meraki.networks.v1.NetworkGroupPolicy.ContentFiltering
+	(*NetworkGroupPolicy_VlanTagging)(nil),                                                                            // 12: meraki.networks.v1.NetworkGroupPolicy.VlanTagging
+	(*NetworkGroupPolicy_BonjourForwarding)(nil),                                                                      // 13: meraki.networks.v1.NetworkGroupPolicy.BonjourForwarding
+	(*NetworkGroupPolicy_Scheduling_Monday)(nil),                                                                      // 14: meraki.networks.v1.NetworkGroupPolicy.Scheduling.Monday
+	(*NetworkGroupPolicy_Scheduling_Tuesday)(nil),                                                                     // 15: meraki.networks.v1.NetworkGroupPolicy.Scheduling.Tuesday
+	(*NetworkGroupPolicy_Scheduling_Wednesday)(nil),                                                                   // 16: meraki.networks.v1.NetworkGroupPolicy.Scheduling.Wednesday
+	(*NetworkGroupPolicy_Scheduling_Thursday)(nil),                                                                    // 17: meraki.networks.v1.NetworkGroupPolicy.Scheduling.Thursday
+	(*NetworkGroupPolicy_Scheduling_Friday)(nil),                                                                      // 18: meraki.networks.v1.NetworkGroupPolicy.Scheduling.Friday
+	(*NetworkGroupPolicy_Scheduling_Saturday)(nil),                                                                    // 19: meraki.networks.v1.NetworkGroupPolicy.Scheduling.Saturday
+	(*NetworkGroupPolicy_Scheduling_Sunday)(nil),                                                                      // 20: meraki.networks.v1.NetworkGroupPolicy.Scheduling.Sunday
+	(*NetworkGroupPolicy_Bandwidth_BandwidthLimits)(nil),                                                              // 21: meraki.networks.v1.NetworkGroupPolicy.Bandwidth.BandwidthLimits
+	(*NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules)(nil),                                          // 22: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules
+	(*NetworkGroupPolicy_FirewallAndTrafficShaping_L3FirewallRules)(nil),                                              // 23: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.L3FirewallRules
+	(*NetworkGroupPolicy_FirewallAndTrafficShaping_L7FirewallRules)(nil),                                              // 24: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.L7FirewallRules
+	(*NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_Definitions)(nil),                              // 25: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.Definitions
+	(*NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits)(nil),                 // 26: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimits
+	(*NetworkGroupPolicy_FirewallAndTrafficShaping_TrafficShapingRules_PerClientBandwidthLimits_BandwidthLimits)(nil), // 27: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimits.BandwidthLimits
+	(*NetworkGroupPolicy_ContentFiltering_AllowedUrlPatterns)(nil),                                                    // 28: meraki.networks.v1.NetworkGroupPolicy.ContentFiltering.AllowedUrlPatterns
+	(*NetworkGroupPolicy_ContentFiltering_BlockedUrlPatterns)(nil),                                                    // 29: meraki.networks.v1.NetworkGroupPolicy.ContentFiltering.BlockedUrlPatterns
+	(*NetworkGroupPolicy_ContentFiltering_BlockedUrlCategories)(nil),                                                  // 30: meraki.networks.v1.NetworkGroupPolicy.ContentFiltering.BlockedUrlCategories
+	(*NetworkGroupPolicy_BonjourForwarding_Rules)(nil),                                                                // 31: meraki.networks.v1.NetworkGroupPolicy.BonjourForwarding.Rules
+	(*v1.PageInfo)(nil),     // 32: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 33: google.protobuf.Struct
+	(*structpb.Value)(nil),  // 34: google.protobuf.Value
 }
 var file_meraki_networks_v1_group_policies_proto_depIdxs = []int32{
 	2,  // 0: meraki.networks.v1.GetNetworkGroupPoliciesResponse.items:type_name -> meraki.networks.v1.NetworkGroupPolicy
-	79, // 1: meraki.networks.v1.GetNetworkGroupPoliciesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	7,  // 2: meraki.networks.v1.NetworkGroupPolicy.scheduling:type_name -> meraki.networks.v1.NetworkGroupPolicy.Scheduling
-	8,  // 3: meraki.networks.v1.NetworkGroupPolicy.bandwidth:type_name -> meraki.networks.v1.NetworkGroupPolicy.Bandwidth
-	9,  // 4: meraki.networks.v1.NetworkGroupPolicy.firewall_and_traffic_shaping:type_name -> meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping
-	10, // 5: meraki.networks.v1.NetworkGroupPolicy.content_filtering:type_name -> meraki.networks.v1.NetworkGroupPolicy.ContentFiltering
-	11, // 6: meraki.networks.v1.NetworkGroupPolicy.vlan_tagging:type_name -> meraki.networks.v1.NetworkGroupPolicy.VlanTagging
-	12, // 7: meraki.networks.v1.NetworkGroupPolicy.bonjour_forwarding:type_name -> meraki.networks.v1.NetworkGroupPolicy.BonjourForwarding
-	31, // 8: meraki.networks.v1.CreateNetworkGroupPolicyRequest.scheduling:type_name -> meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling
-	32, // 9: meraki.networks.v1.CreateNetworkGroupPolicyRequest.bandwidth:type_name -> meraki.networks.v1.CreateNetworkGroupPolicyRequest.Bandwidth
-	33, // 10: meraki.networks.v1.CreateNetworkGroupPolicyRequest.firewall_and_traffic_shaping:type_name -> meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShaping
-	34, // 11: meraki.networks.v1.CreateNetworkGroupPolicyRequest.content_filtering:type_name -> meraki.networks.v1.CreateNetworkGroupPolicyRequest.ContentFiltering
-	35, // 12: meraki.networks.v1.CreateNetworkGroupPolicyRequest.vlan_tagging:type_name -> meraki.networks.v1.CreateNetworkGroupPolicyRequest.VlanTagging
-	36, // 13: meraki.networks.v1.CreateNetworkGroupPolicyRequest.bonjour_forwarding:type_name -> meraki.networks.v1.CreateNetworkGroupPolicyRequest.BonjourForwarding
-	80, // 14: meraki.networks.v1.CreateNetworkGroupPolicyRequest.null_fields:type_name -> google.protobuf.FieldMask
-	80, // 15: meraki.networks.v1.CreateNetworkGroupPolicyRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	55, // 16: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.scheduling:type_name -> meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling
-	56, // 17: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.bandwidth:type_name -> meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Bandwidth
-	57, // 18: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.firewall_and_traffic_shaping:type_name -> meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShaping
-	58, // 19: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.content_filtering:type_name -> meraki.networks.v1.UpdateNetworkGroupPolicyRequest.ContentFiltering
-	59, // 20: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.vlan_tagging:type_name -> meraki.networks.v1.UpdateNetworkGroupPolicyRequest.VlanTagging
-	60, // 21: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.bonjour_forwarding:type_name -> meraki.networks.v1.UpdateNetworkGroupPolicyRequest.BonjourForwarding
-	80, // 22: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.null_fields:type_name -> google.protobuf.FieldMask
-	80, // 23: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	13, // 24: meraki.networks.v1.NetworkGroupPolicy.Scheduling.monday:type_name -> meraki.networks.v1.NetworkGroupPolicy.Scheduling.Monday
-	14, // 25: meraki.networks.v1.NetworkGroupPolicy.Scheduling.tuesday:type_name -> meraki.networks.v1.NetworkGroupPolicy.Scheduling.Tuesday
-	15, // 26: meraki.networks.v1.NetworkGroupPolicy.Scheduling.wednesday:type_name -> meraki.networks.v1.NetworkGroupPolicy.Scheduling.Wednesday
-	16, // 27: meraki.networks.v1.NetworkGroupPolicy.Scheduling.thursday:type_name -> meraki.networks.v1.NetworkGroupPolicy.Scheduling.Thursday
-	17, // 28: meraki.networks.v1.NetworkGroupPolicy.Scheduling.friday:type_name -> meraki.networks.v1.NetworkGroupPolicy.Scheduling.Friday
-	18, // 29: meraki.networks.v1.NetworkGroupPolicy.Scheduling.saturday:type_name -> meraki.networks.v1.NetworkGroupPolicy.Scheduling.Saturday
-	19, // 30: meraki.networks.v1.NetworkGroupPolicy.Scheduling.sunday:type_name -> meraki.networks.v1.NetworkGroupPolicy.Scheduling.Sunday
-	20, // 31: meraki.networks.v1.NetworkGroupPolicy.Bandwidth.bandwidth_limits:type_name -> meraki.networks.v1.NetworkGroupPolicy.Bandwidth.BandwidthLimits
-	21, // 32: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.traffic_shaping_rules:type_name -> meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules
-	22, // 33: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.l3_firewall_rules:type_name -> meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.L3FirewallRules
-	23, // 34: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.l7_firewall_rules:type_name -> meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.L7FirewallRules
-	27, // 35: meraki.networks.v1.NetworkGroupPolicy.ContentFiltering.allowed_url_patterns:type_name -> meraki.networks.v1.NetworkGroupPolicy.ContentFiltering.AllowedUrlPatterns
-	28, // 36: meraki.networks.v1.NetworkGroupPolicy.ContentFiltering.blocked_url_patterns:type_name -> meraki.networks.v1.NetworkGroupPolicy.ContentFiltering.BlockedUrlPatterns
-	29, // 37: meraki.networks.v1.NetworkGroupPolicy.ContentFiltering.blocked_url_categories:type_name -> meraki.networks.v1.NetworkGroupPolicy.ContentFiltering.BlockedUrlCategories
-	30, // 38: meraki.networks.v1.NetworkGroupPolicy.BonjourForwarding.rules:type_name -> meraki.networks.v1.NetworkGroupPolicy.BonjourForwarding.Rules
-	24, // 39: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.definitions:type_name -> meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.Definitions
-	25, // 40: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.per_client_bandwidth_limits:type_name -> meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimits
-	26, // 41: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimits.bandwidth_limits:type_name -> meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimits.BandwidthLimits
-	37, // 42: meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.monday:type_name -> meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.Monday
-	38, // 43: meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.tuesday:type_name -> meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.Tuesday
-	39, // 44: meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.wednesday:type_name -> meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.Wednesday
-	40, // 45: meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.thursday:type_name -> meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.Thursday
-	41, // 46: meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.friday:type_name -> meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.Friday
-	42, // 47: meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.saturday:type_name -> meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.Saturday
-	43, // 48: meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.sunday:type_name -> meraki.networks.v1.CreateNetworkGroupPolicyRequest.Scheduling.Sunday
-	44, // 49: meraki.networks.v1.CreateNetworkGroupPolicyRequest.Bandwidth.bandwidth_limits:type_name -> meraki.networks.v1.CreateNetworkGroupPolicyRequest.Bandwidth.BandwidthLimits
-	45, // 50: meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.traffic_shaping_rules:type_name -> meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules
-	46, // 51: meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.l3_firewall_rules:type_name -> meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.L3FirewallRules
-	47, // 52: meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.l7_firewall_rules:type_name -> meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.L7FirewallRules
-	51, // 53: meraki.networks.v1.CreateNetworkGroupPolicyRequest.ContentFiltering.allowed_url_patterns:type_name -> meraki.networks.v1.CreateNetworkGroupPolicyRequest.ContentFiltering.AllowedUrlPatterns
-	52, // 54: meraki.networks.v1.CreateNetworkGroupPolicyRequest.ContentFiltering.blocked_url_patterns:type_name -> meraki.networks.v1.CreateNetworkGroupPolicyRequest.ContentFiltering.BlockedUrlPatterns
-	53, // 55: meraki.networks.v1.CreateNetworkGroupPolicyRequest.ContentFiltering.blocked_url_categories:type_name -> meraki.networks.v1.CreateNetworkGroupPolicyRequest.ContentFiltering.BlockedUrlCategories
-	54, // 56: meraki.networks.v1.CreateNetworkGroupPolicyRequest.BonjourForwarding.rules:type_name -> meraki.networks.v1.CreateNetworkGroupPolicyRequest.BonjourForwarding.Rules
-	48, // 57: meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules.definitions:type_name -> meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules.Definitions
-	49, // 58: meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules.per_client_bandwidth_limits:type_name -> meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimits
-	50, // 59: meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimits.bandwidth_limits:type_name -> meraki.networks.v1.CreateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimits.BandwidthLimits
-	61, // 60: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.monday:type_name -> meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.Monday
-	62, // 61: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.tuesday:type_name -> meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.Tuesday
-	63, // 62: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.wednesday:type_name -> meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.Wednesday
-	64, // 63: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.thursday:type_name -> meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.Thursday
-	65, // 64: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.friday:type_name -> meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.Friday
-	66, // 65: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.saturday:type_name -> meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.Saturday
-	67, // 66: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.sunday:type_name -> meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Scheduling.Sunday
-	68, // 67: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Bandwidth.bandwidth_limits:type_name -> meraki.networks.v1.UpdateNetworkGroupPolicyRequest.Bandwidth.BandwidthLimits
-	69, // 68: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.traffic_shaping_rules:type_name -> meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules
-	70, // 69: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.l3_firewall_rules:type_name -> meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.L3FirewallRules
-	71, // 70: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.l7_firewall_rules:type_name -> meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.L7FirewallRules
-	75, // 71: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.ContentFiltering.allowed_url_patterns:type_name -> meraki.networks.v1.UpdateNetworkGroupPolicyRequest.ContentFiltering.AllowedUrlPatterns
-	76, // 72: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.ContentFiltering.blocked_url_patterns:type_name -> meraki.networks.v1.UpdateNetworkGroupPolicyRequest.ContentFiltering.BlockedUrlPatterns
-	77, // 73: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.ContentFiltering.blocked_url_categories:type_name -> meraki.networks.v1.UpdateNetworkGroupPolicyRequest.ContentFiltering.BlockedUrlCategories
-	78, // 74: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.BonjourForwarding.rules:type_name -> meraki.networks.v1.UpdateNetworkGroupPolicyRequest.BonjourForwarding.Rules
-	72, // 75: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules.definitions:type_name -> meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules.Definitions
-	73, // 76: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules.per_client_bandwidth_limits:type_name -> meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimits
-	74, // 77: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimits.bandwidth_limits:type_name -> meraki.networks.v1.UpdateNetworkGroupPolicyRequest.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimits.BandwidthLimits
-	78, // [78:78] is the sub-list for method output_type
-	78, // [78:78] is the sub-list for method input_type
-	78, // [78:78] is the sub-list for extension type_name
-	78, // [78:78] is the sub-list for extension extendee
-	0,  // [0:78] is the sub-list for field type_name
+	32, // 1: meraki.networks.v1.GetNetworkGroupPoliciesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	33, // 2: meraki.networks.v1.GetNetworkGroupPoliciesResponse.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 3: meraki.networks.v1.NetworkGroupPolicy.scheduling:type_name -> meraki.networks.v1.NetworkGroupPolicy.Scheduling
+	9,  // 4: meraki.networks.v1.NetworkGroupPolicy.bandwidth:type_name -> meraki.networks.v1.NetworkGroupPolicy.Bandwidth
+	10, // 5: meraki.networks.v1.NetworkGroupPolicy.firewall_and_traffic_shaping:type_name -> meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping
+	11, // 6: meraki.networks.v1.NetworkGroupPolicy.content_filtering:type_name -> meraki.networks.v1.NetworkGroupPolicy.ContentFiltering
+	12, // 7: meraki.networks.v1.NetworkGroupPolicy.vlan_tagging:type_name -> meraki.networks.v1.NetworkGroupPolicy.VlanTagging
+	13, // 8: meraki.networks.v1.NetworkGroupPolicy.bonjour_forwarding:type_name -> meraki.networks.v1.NetworkGroupPolicy.BonjourForwarding
+	33, // 9: meraki.networks.v1.NetworkGroupPolicy.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 10: meraki.networks.v1.CreateNetworkGroupPolicyRequest.scheduling:type_name -> meraki.networks.v1.NetworkGroupPolicy.Scheduling
+	9,  // 11: meraki.networks.v1.CreateNetworkGroupPolicyRequest.bandwidth:type_name -> meraki.networks.v1.NetworkGroupPolicy.Bandwidth
+	10, // 12: meraki.networks.v1.CreateNetworkGroupPolicyRequest.firewall_and_traffic_shaping:type_name -> meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping
+	11, // 13: meraki.networks.v1.CreateNetworkGroupPolicyRequest.content_filtering:type_name -> meraki.networks.v1.NetworkGroupPolicy.ContentFiltering
+	12, // 14: meraki.networks.v1.CreateNetworkGroupPolicyRequest.vlan_tagging:type_name -> meraki.networks.v1.NetworkGroupPolicy.VlanTagging
+	13, // 15: meraki.networks.v1.CreateNetworkGroupPolicyRequest.bonjour_forwarding:type_name -> meraki.networks.v1.NetworkGroupPolicy.BonjourForwarding
+	33, // 16: meraki.networks.v1.CreateNetworkGroupPolicyRequest.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 17: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.scheduling:type_name -> meraki.networks.v1.NetworkGroupPolicy.Scheduling
+	9,  // 18: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.bandwidth:type_name -> meraki.networks.v1.NetworkGroupPolicy.Bandwidth
+	10, // 19: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.firewall_and_traffic_shaping:type_name -> meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping
+	11, // 20: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.content_filtering:type_name -> meraki.networks.v1.NetworkGroupPolicy.ContentFiltering
+	12, // 21: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.vlan_tagging:type_name -> meraki.networks.v1.NetworkGroupPolicy.VlanTagging
+	13, // 22: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.bonjour_forwarding:type_name -> meraki.networks.v1.NetworkGroupPolicy.BonjourForwarding
+	33, // 23: meraki.networks.v1.UpdateNetworkGroupPolicyRequest.additional_properties:type_name -> google.protobuf.Struct
+	33, // 24: meraki.networks.v1.DeleteNetworkGroupPolicyResponse.additional_properties:type_name -> google.protobuf.Struct
+	14, // 25: meraki.networks.v1.NetworkGroupPolicy.Scheduling.monday:type_name -> meraki.networks.v1.NetworkGroupPolicy.Scheduling.Monday
+	15, // 26: meraki.networks.v1.NetworkGroupPolicy.Scheduling.tuesday:type_name -> meraki.networks.v1.NetworkGroupPolicy.Scheduling.Tuesday
+	16, // 27: meraki.networks.v1.NetworkGroupPolicy.Scheduling.wednesday:type_name -> meraki.networks.v1.NetworkGroupPolicy.Scheduling.Wednesday
+	17, // 28: meraki.networks.v1.NetworkGroupPolicy.Scheduling.thursday:type_name -> meraki.networks.v1.NetworkGroupPolicy.Scheduling.Thursday
+	18, // 29: meraki.networks.v1.NetworkGroupPolicy.Scheduling.friday:type_name -> meraki.networks.v1.NetworkGroupPolicy.Scheduling.Friday
+	19, // 30: meraki.networks.v1.NetworkGroupPolicy.Scheduling.saturday:type_name -> meraki.networks.v1.NetworkGroupPolicy.Scheduling.Saturday
+	20, // 31: meraki.networks.v1.NetworkGroupPolicy.Scheduling.sunday:type_name -> meraki.networks.v1.NetworkGroupPolicy.Scheduling.Sunday
+	33, // 32: meraki.networks.v1.NetworkGroupPolicy.Scheduling.additional_properties:type_name -> google.protobuf.Struct
+	21, // 33: meraki.networks.v1.NetworkGroupPolicy.Bandwidth.bandwidth_limits:type_name -> meraki.networks.v1.NetworkGroupPolicy.Bandwidth.BandwidthLimits
+	33, // 34: meraki.networks.v1.NetworkGroupPolicy.Bandwidth.additional_properties:type_name -> google.protobuf.Struct
+	22, // 35: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.traffic_shaping_rules:type_name -> meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules
+	23, // 36: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.l3_firewall_rules:type_name -> meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.L3FirewallRules
+	24, // 37: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.l7_firewall_rules:type_name -> meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.L7FirewallRules
+	33, // 38: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.additional_properties:type_name -> google.protobuf.Struct
+	28, // 39: meraki.networks.v1.NetworkGroupPolicy.ContentFiltering.allowed_url_patterns:type_name -> meraki.networks.v1.NetworkGroupPolicy.ContentFiltering.AllowedUrlPatterns
+	29, // 40: meraki.networks.v1.NetworkGroupPolicy.ContentFiltering.blocked_url_patterns:type_name -> meraki.networks.v1.NetworkGroupPolicy.ContentFiltering.BlockedUrlPatterns
+	30, // 41: meraki.networks.v1.NetworkGroupPolicy.ContentFiltering.blocked_url_categories:type_name -> meraki.networks.v1.NetworkGroupPolicy.ContentFiltering.BlockedUrlCategories
+	33, // 42: meraki.networks.v1.NetworkGroupPolicy.ContentFiltering.additional_properties:type_name -> google.protobuf.Struct
+	33, // 43: meraki.networks.v1.NetworkGroupPolicy.VlanTagging.additional_properties:type_name -> google.protobuf.Struct
+	31, // 44: meraki.networks.v1.NetworkGroupPolicy.BonjourForwarding.rules:type_name -> meraki.networks.v1.NetworkGroupPolicy.BonjourForwarding.Rules
+	33, // 45: meraki.networks.v1.NetworkGroupPolicy.BonjourForwarding.additional_properties:type_name -> google.protobuf.Struct
+	33, // 46: meraki.networks.v1.NetworkGroupPolicy.Scheduling.Monday.additional_properties:type_name -> google.protobuf.Struct
+	33, // 47: meraki.networks.v1.NetworkGroupPolicy.Scheduling.Tuesday.additional_properties:type_name -> google.protobuf.Struct
+	33, // 48: meraki.networks.v1.NetworkGroupPolicy.Scheduling.Wednesday.additional_properties:type_name -> google.protobuf.Struct
+	33, // 49: meraki.networks.v1.NetworkGroupPolicy.Scheduling.Thursday.additional_properties:type_name -> google.protobuf.Struct
+	33, // 50: meraki.networks.v1.NetworkGroupPolicy.Scheduling.Friday.additional_properties:type_name -> google.protobuf.Struct
+	33, // 51: meraki.networks.v1.NetworkGroupPolicy.Scheduling.Saturday.additional_properties:type_name -> google.protobuf.Struct
+	33, // 52: meraki.networks.v1.NetworkGroupPolicy.Scheduling.Sunday.additional_properties:type_name -> google.protobuf.Struct
+	33, // 53: meraki.networks.v1.NetworkGroupPolicy.Bandwidth.BandwidthLimits.additional_properties:type_name -> google.protobuf.Struct
+	25, // 54: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.definitions:type_name -> meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.Definitions
+	26, // 55: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.per_client_bandwidth_limits:type_name -> meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimits
+	33, // 56: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.additional_properties:type_name -> google.protobuf.Struct
+	33, // 57: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.L3FirewallRules.additional_properties:type_name -> google.protobuf.Struct
+	34, // 58: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.L7FirewallRules.value:type_name -> google.protobuf.Value
+	33, // 59: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.L7FirewallRules.additional_properties:type_name -> google.protobuf.Struct
+	34, // 60: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.Definitions.value:type_name -> google.protobuf.Value
+	33, // 61: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.Definitions.additional_properties:type_name -> google.protobuf.Struct
+	27, // 62: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimits.bandwidth_limits:type_name -> meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimits.BandwidthLimits
+	33, // 63: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimits.additional_properties:type_name -> google.protobuf.Struct
+	33, // 64: meraki.networks.v1.NetworkGroupPolicy.FirewallAndTrafficShaping.TrafficShapingRules.PerClientBandwidthLimits.BandwidthLimits.additional_properties:type_name -> google.protobuf.Struct
+	33, // 65: meraki.networks.v1.NetworkGroupPolicy.ContentFiltering.AllowedUrlPatterns.additional_properties:type_name -> google.protobuf.Struct
+	33, // 66: meraki.networks.v1.NetworkGroupPolicy.ContentFiltering.BlockedUrlPatterns.additional_properties:type_name -> google.protobuf.Struct
+	33, // 67: meraki.networks.v1.NetworkGroupPolicy.ContentFiltering.BlockedUrlCategories.additional_properties:type_name -> google.protobuf.Struct
+	33, // 68: meraki.networks.v1.NetworkGroupPolicy.BonjourForwarding.Rules.additional_properties:type_name -> google.protobuf.Struct
+	69, // [69:69] is the sub-list for method output_type
+	69, // [69:69] is the sub-list for method input_type
+	69, // [69:69] is the sub-list for extension type_name
+	69, // [69:69] is the sub-list for extension extendee
+	0,  // [0:69] is the sub-list for field type_name
 }
 
 func init() { file_meraki_networks_v1_group_policies_proto_init() }
@@ -5739,10 +2755,9 @@ func file_meraki_networks_v1_group_policies_proto_init() {
 	file_meraki_networks_v1_group_policies_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_networks_v1_group_policies_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_networks_v1_group_policies_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_networks_v1_group_policies_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_networks_v1_group_policies_proto_msgTypes[9].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[11].OneofWrappers = []any{}
+	file_meraki_networks_v1_group_policies_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_networks_v1_group_policies_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_networks_v1_group_policies_proto_msgTypes[13].OneofWrappers = []any{}
 	file_meraki_networks_v1_group_policies_proto_msgTypes[14].OneofWrappers = []any{}
@@ -5763,58 +2778,13 @@ func file_meraki_networks_v1_group_policies_proto_init() {
 	file_meraki_networks_v1_group_policies_proto_msgTypes[29].OneofWrappers = []any{}
 	file_meraki_networks_v1_group_policies_proto_msgTypes[30].OneofWrappers = []any{}
 	file_meraki_networks_v1_group_policies_proto_msgTypes[31].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[32].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[33].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[35].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[36].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[37].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[38].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[39].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[40].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[41].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[42].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[43].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[44].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[45].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[46].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[47].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[48].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[49].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[50].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[51].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[52].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[53].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[54].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[55].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[56].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[57].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[59].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[60].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[61].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[62].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[63].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[64].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[65].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[66].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[67].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[68].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[69].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[70].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[71].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[72].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[73].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[74].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[75].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[76].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[77].OneofWrappers = []any{}
-	file_meraki_networks_v1_group_policies_proto_msgTypes[78].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_networks_v1_group_policies_proto_rawDesc), len(file_meraki_networks_v1_group_policies_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   79,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -72,11 +73,12 @@ func (x *GetNetworkHealthAlertsRequest) GetNetworkId() string {
 
 // Answer of getNetworkHealthAlerts.
 type GetNetworkHealthAlertsResponse struct {
-	state         protoimpl.MessageState                 `protogen:"open.v1"`
-	Items         []*GetNetworkHealthAlertsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                 `protogen:"open.v1"`
+	Items                []*GetNetworkHealthAlertsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkHealthAlertsResponse) Reset() {
@@ -123,16 +125,24 @@ func (x *GetNetworkHealthAlertsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetNetworkHealthAlertsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkHealthAlertsResponse_Item struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Id       *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Category *string                `protobuf:"bytes,2,opt,name=category,proto3,oneof" json:"category,omitempty"`
 	Type     *string                `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	// Known values: "error", "info", "warning".
-	Severity      *string                                    `protobuf:"bytes,4,opt,name=severity,proto3,oneof" json:"severity,omitempty"`
-	Scope         *GetNetworkHealthAlertsResponse_Item_Scope `protobuf:"bytes,5,opt,name=scope,proto3" json:"scope,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Severity             *string                                    `protobuf:"bytes,4,opt,name=severity,proto3,oneof" json:"severity,omitempty"`
+	Scope                *GetNetworkHealthAlertsResponse_Item_Scope `protobuf:"bytes,5,opt,name=scope,proto3" json:"scope,omitempty"`
+	AdditionalProperties *structpb.Struct                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkHealthAlertsResponse_Item) Reset() {
@@ -200,13 +210,21 @@ func (x *GetNetworkHealthAlertsResponse_Item) GetScope() *GetNetworkHealthAlerts
 	return nil
 }
 
+func (x *GetNetworkHealthAlertsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkHealthAlertsResponse_Item_Scope struct {
-	state         protoimpl.MessageState                                    `protogen:"open.v1"`
-	Devices       []*GetNetworkHealthAlertsResponse_Item_Scope_Devices      `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"`
-	Applications  []*GetNetworkHealthAlertsResponse_Item_Scope_Applications `protobuf:"bytes,2,rep,name=applications,proto3" json:"applications,omitempty"`
-	Peers         []*GetNetworkHealthAlertsResponse_Item_Scope_Peers        `protobuf:"bytes,3,rep,name=peers,proto3" json:"peers,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                    `protogen:"open.v1"`
+	Devices              []*GetNetworkHealthAlertsResponse_Item_Scope_Devices      `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"`
+	Applications         []*GetNetworkHealthAlertsResponse_Item_Scope_Applications `protobuf:"bytes,2,rep,name=applications,proto3" json:"applications,omitempty"`
+	Peers                []*GetNetworkHealthAlertsResponse_Item_Scope_Peers        `protobuf:"bytes,3,rep,name=peers,proto3" json:"peers,omitempty"`
+	AdditionalProperties *structpb.Struct                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkHealthAlertsResponse_Item_Scope) Reset() {
@@ -260,17 +278,25 @@ func (x *GetNetworkHealthAlertsResponse_Item_Scope) GetPeers() []*GetNetworkHeal
 	return nil
 }
 
+func (x *GetNetworkHealthAlertsResponse_Item_Scope) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkHealthAlertsResponse_Item_Scope_Devices struct {
-	state         protoimpl.MessageState                                       `protogen:"open.v1"`
-	Url           *string                                                      `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Name          *string                                                      `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	ProductType   *string                                                      `protobuf:"bytes,3,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
-	Serial        *string                                                      `protobuf:"bytes,4,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Mac           *string                                                      `protobuf:"bytes,5,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Lldp          *GetNetworkHealthAlertsResponse_Item_Scope_Devices_Lldp      `protobuf:"bytes,6,opt,name=lldp,proto3" json:"lldp,omitempty"`
-	Clients       []*GetNetworkHealthAlertsResponse_Item_Scope_Devices_Clients `protobuf:"bytes,7,rep,name=clients,proto3" json:"clients,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                       `protogen:"open.v1"`
+	Url                  *string                                                      `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Name                 *string                                                      `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ProductType          *string                                                      `protobuf:"bytes,3,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	Serial               *string                                                      `protobuf:"bytes,4,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Mac                  *string                                                      `protobuf:"bytes,5,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Lldp                 *GetNetworkHealthAlertsResponse_Item_Scope_Devices_Lldp      `protobuf:"bytes,6,opt,name=lldp,proto3" json:"lldp,omitempty"`
+	Clients              []*GetNetworkHealthAlertsResponse_Item_Scope_Devices_Clients `protobuf:"bytes,7,rep,name=clients,proto3" json:"clients,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkHealthAlertsResponse_Item_Scope_Devices) Reset() {
@@ -352,12 +378,20 @@ func (x *GetNetworkHealthAlertsResponse_Item_Scope_Devices) GetClients() []*GetN
 	return nil
 }
 
+func (x *GetNetworkHealthAlertsResponse_Item_Scope_Devices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkHealthAlertsResponse_Item_Scope_Applications struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Url           *string                `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Url                  *string                `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkHealthAlertsResponse_Item_Scope_Applications) Reset() {
@@ -404,12 +438,20 @@ func (x *GetNetworkHealthAlertsResponse_Item_Scope_Applications) GetName() strin
 	return ""
 }
 
+func (x *GetNetworkHealthAlertsResponse_Item_Scope_Applications) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkHealthAlertsResponse_Item_Scope_Peers struct {
-	state         protoimpl.MessageState                                   `protogen:"open.v1"`
-	Url           *string                                                  `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Network       *GetNetworkHealthAlertsResponse_Item_Scope_Peers_Network `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                   `protogen:"open.v1"`
+	Url                  *string                                                  `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Network              *GetNetworkHealthAlertsResponse_Item_Scope_Peers_Network `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
+	AdditionalProperties *structpb.Struct                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkHealthAlertsResponse_Item_Scope_Peers) Reset() {
@@ -456,11 +498,19 @@ func (x *GetNetworkHealthAlertsResponse_Item_Scope_Peers) GetNetwork() *GetNetwo
 	return nil
 }
 
+func (x *GetNetworkHealthAlertsResponse_Item_Scope_Peers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkHealthAlertsResponse_Item_Scope_Devices_Lldp struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	PortId        *string                `protobuf:"bytes,1,opt,name=port_id,json=portId,proto3,oneof" json:"port_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	PortId               *string                `protobuf:"bytes,1,opt,name=port_id,json=portId,proto3,oneof" json:"port_id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkHealthAlertsResponse_Item_Scope_Devices_Lldp) Reset() {
@@ -500,11 +550,19 @@ func (x *GetNetworkHealthAlertsResponse_Item_Scope_Devices_Lldp) GetPortId() str
 	return ""
 }
 
+func (x *GetNetworkHealthAlertsResponse_Item_Scope_Devices_Lldp) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkHealthAlertsResponse_Item_Scope_Devices_Clients struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Mac           *string                `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Mac                  *string                `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkHealthAlertsResponse_Item_Scope_Devices_Clients) Reset() {
@@ -544,12 +602,20 @@ func (x *GetNetworkHealthAlertsResponse_Item_Scope_Devices_Clients) GetMac() str
 	return ""
 }
 
+func (x *GetNetworkHealthAlertsResponse_Item_Scope_Devices_Clients) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkHealthAlertsResponse_Item_Scope_Peers_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Id                   *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkHealthAlertsResponse_Item_Scope_Peers_Network) Reset() {
@@ -596,29 +662,38 @@ func (x *GetNetworkHealthAlertsResponse_Item_Scope_Peers_Network) GetId() string
 	return ""
 }
 
+func (x *GetNetworkHealthAlertsResponse_Item_Scope_Peers_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_networks_v1_health_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_health_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmeraki/networks/v1/health.proto\x12\x12meraki.networks.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"R\n" +
+	"\x1fmeraki/networks/v1/health.proto\x12\x12meraki.networks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"R\n" +
 	"\x1dGetNetworkHealthAlertsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xf7\v\n" +
-	"\x1eGetNetworkHealthAlertsResponse\x12M\n" +
-	"\x05items\x18\x01 \x03(\v27.meraki.networks.v1.GetNetworkHealthAlertsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xc7\n" +
-	"\n" +
+	"\v_network_id\"\xc2\x11\n" +
+	"\x1eGetNetworkHealthAlertsResponse\x12N\n" +
+	"\x05items\x18\xfb\x0f \x03(\v27.meraki.networks.v1.GetNetworkHealthAlertsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc1\x0f\n" +
 	"\x04Item\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\bcategory\x18\x02 \x01(\tH\x01R\bcategory\x88\x01\x01\x12\x17\n" +
 	"\x04type\x18\x03 \x01(\tH\x02R\x04type\x88\x01\x01\x12\x1f\n" +
 	"\bseverity\x18\x04 \x01(\tH\x03R\bseverity\x88\x01\x01\x12S\n" +
-	"\x05scope\x18\x05 \x01(\v2=.meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.ScopeR\x05scope\x1a\xcf\b\n" +
+	"\x05scope\x18\x05 \x01(\v2=.meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.ScopeR\x05scope\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xfa\f\n" +
 	"\x05Scope\x12_\n" +
 	"\adevices\x18\x01 \x03(\v2E.meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.DevicesR\adevices\x12n\n" +
 	"\fapplications\x18\x02 \x03(\v2J.meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.ApplicationsR\fapplications\x12Y\n" +
-	"\x05peers\x18\x03 \x03(\v2C.meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.PeersR\x05peers\x1a\xef\x03\n" +
+	"\x05peers\x18\x03 \x03(\v2C.meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.PeersR\x05peers\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdc\x05\n" +
 	"\aDevices\x12\x15\n" +
 	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12&\n" +
@@ -626,38 +701,44 @@ const file_meraki_networks_v1_health_proto_rawDesc = "" +
 	"\x06serial\x18\x04 \x01(\tH\x03R\x06serial\x88\x01\x01\x12\x15\n" +
 	"\x03mac\x18\x05 \x01(\tH\x04R\x03mac\x88\x01\x01\x12^\n" +
 	"\x04lldp\x18\x06 \x01(\v2J.meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Devices.LldpR\x04lldp\x12g\n" +
-	"\aclients\x18\a \x03(\v2M.meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Devices.ClientsR\aclients\x1a0\n" +
+	"\aclients\x18\a \x03(\v2M.meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Devices.ClientsR\aclients\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x7f\n" +
 	"\x04Lldp\x12\x1c\n" +
-	"\aport_id\x18\x01 \x01(\tH\x00R\x06portId\x88\x01\x01B\n" +
+	"\aport_id\x18\x01 \x01(\tH\x00R\x06portId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_port_id\x1a(\n" +
+	"\b_port_id\x1aw\n" +
 	"\aClients\x12\x15\n" +
-	"\x03mac\x18\x01 \x01(\tH\x00R\x03mac\x88\x01\x01B\x06\n" +
+	"\x03mac\x18\x01 \x01(\tH\x00R\x03mac\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_macB\x06\n" +
 	"\x04_urlB\a\n" +
 	"\x05_nameB\x0f\n" +
 	"\r_product_typeB\t\n" +
 	"\a_serialB\x06\n" +
-	"\x04_mac\x1aO\n" +
+	"\x04_mac\x1a\x9e\x01\n" +
 	"\fApplications\x12\x15\n" +
 	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x06\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_urlB\a\n" +
-	"\x05_name\x1a\xd6\x01\n" +
+	"\x05_name\x1a\xf5\x02\n" +
 	"\x05Peers\x12\x15\n" +
 	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12e\n" +
-	"\anetwork\x18\x02 \x01(\v2K.meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Peers.NetworkR\anetwork\x1aG\n" +
+	"\anetwork\x18\x02 \x01(\v2K.meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Peers.NetworkR\anetwork\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x13\n" +
-	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01B\a\n" +
+	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_urlB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_categoryB\a\n" +
 	"\x05_typeB\v\n" +
-	"\t_severityBu\n" +
-	"\x1ccom.merakibroker.networks.v1B\vHealthProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"\t_severityB\x90\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\vHealthProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var (
 	file_meraki_networks_v1_health_proto_rawDescOnce sync.Once
@@ -683,23 +764,33 @@ var file_meraki_networks_v1_health_proto_goTypes = []any{
 	(*GetNetworkHealthAlertsResponse_Item_Scope_Devices_Lldp)(nil),    // 7: meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Devices.Lldp
 	(*GetNetworkHealthAlertsResponse_Item_Scope_Devices_Clients)(nil), // 8: meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Devices.Clients
 	(*GetNetworkHealthAlertsResponse_Item_Scope_Peers_Network)(nil),   // 9: meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Peers.Network
-	(*v1.PageInfo)(nil), // 10: meraki.api.v1.PageInfo
+	(*v1.PageInfo)(nil),     // 10: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 11: google.protobuf.Struct
 }
 var file_meraki_networks_v1_health_proto_depIdxs = []int32{
 	2,  // 0: meraki.networks.v1.GetNetworkHealthAlertsResponse.items:type_name -> meraki.networks.v1.GetNetworkHealthAlertsResponse.Item
 	10, // 1: meraki.networks.v1.GetNetworkHealthAlertsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	3,  // 2: meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.scope:type_name -> meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope
-	4,  // 3: meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.devices:type_name -> meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Devices
-	5,  // 4: meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.applications:type_name -> meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Applications
-	6,  // 5: meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.peers:type_name -> meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Peers
-	7,  // 6: meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Devices.lldp:type_name -> meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Devices.Lldp
-	8,  // 7: meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Devices.clients:type_name -> meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Devices.Clients
-	9,  // 8: meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Peers.network:type_name -> meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Peers.Network
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	11, // 2: meraki.networks.v1.GetNetworkHealthAlertsResponse.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 3: meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.scope:type_name -> meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope
+	11, // 4: meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	4,  // 5: meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.devices:type_name -> meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Devices
+	5,  // 6: meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.applications:type_name -> meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Applications
+	6,  // 7: meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.peers:type_name -> meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Peers
+	11, // 8: meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 9: meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Devices.lldp:type_name -> meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Devices.Lldp
+	8,  // 10: meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Devices.clients:type_name -> meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Devices.Clients
+	11, // 11: meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Devices.additional_properties:type_name -> google.protobuf.Struct
+	11, // 12: meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Applications.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 13: meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Peers.network:type_name -> meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Peers.Network
+	11, // 14: meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Peers.additional_properties:type_name -> google.protobuf.Struct
+	11, // 15: meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Devices.Lldp.additional_properties:type_name -> google.protobuf.Struct
+	11, // 16: meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Devices.Clients.additional_properties:type_name -> google.protobuf.Struct
+	11, // 17: meraki.networks.v1.GetNetworkHealthAlertsResponse.Item.Scope.Peers.Network.additional_properties:type_name -> google.protobuf.Struct
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_meraki_networks_v1_health_proto_init() }

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -74,11 +74,12 @@ func (x *GetNetworkMerakiAuthUsersRequest) GetNetworkId() string {
 
 // Answer of getNetworkMerakiAuthUsers.
 type GetNetworkMerakiAuthUsersResponse struct {
-	state         protoimpl.MessageState   `protogen:"open.v1"`
-	Items         []*NetworkMerakiAuthUser `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo             `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState   `protogen:"open.v1"`
+	Items                []*NetworkMerakiAuthUser `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo             `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkMerakiAuthUsersResponse) Reset() {
@@ -125,19 +126,30 @@ func (x *GetNetworkMerakiAuthUsersResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of createNetworkMerakiAuthUser, getNetworkMerakiAuthUser, updateNetworkMerakiAuthUser. Row
-// of getNetworkMerakiAuthUsers.
+func (x *GetNetworkMerakiAuthUsersResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The meraki auth user of a network. Answer of createNetworkMerakiAuthUser,
+// getNetworkMerakiAuthUser, updateNetworkMerakiAuthUser. Row of getNetworkMerakiAuthUsers.
 type NetworkMerakiAuthUser struct {
-	state          protoimpl.MessageState                  `protogen:"open.v1"`
-	Id             *string                                 `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Email          *string                                 `protobuf:"bytes,2,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	Name           *string                                 `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	CreatedAt      *timestamppb.Timestamp                  `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	AccountType    *string                                 `protobuf:"bytes,5,opt,name=account_type,json=accountType,proto3,oneof" json:"account_type,omitempty"`
-	IsAdmin        *bool                                   `protobuf:"varint,6,opt,name=is_admin,json=isAdmin,proto3,oneof" json:"is_admin,omitempty"`
-	Authorizations []*NetworkMerakiAuthUser_Authorizations `protobuf:"bytes,7,rep,name=authorizations,proto3" json:"authorizations,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Id        *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Email     *string                `protobuf:"bytes,2,opt,name=email,proto3,oneof" json:"email,omitempty"`
+	Name      *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// Known values: "802.1X", "Client VPN", "Guest". Default "802.1X".
+	AccountType          *string                                 `protobuf:"bytes,5,opt,name=account_type,json=accountType,proto3,oneof" json:"account_type,omitempty"`
+	IsAdmin              *bool                                   `protobuf:"varint,6,opt,name=is_admin,json=isAdmin,proto3,oneof" json:"is_admin,omitempty"`
+	Authorizations       []*NetworkMerakiAuthUser_Authorizations `protobuf:"bytes,7,rep,name=authorizations,proto3" json:"authorizations,omitempty"`
+	Password             *string                                 `protobuf:"bytes,8,opt,name=password,proto3,oneof" json:"password,omitempty"`
+	EmailPasswordToUser  *bool                                   `protobuf:"varint,9,opt,name=email_password_to_user,json=emailPasswordToUser,proto3,oneof" json:"email_password_to_user,omitempty"`
+	AdditionalProperties *structpb.Struct                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkMerakiAuthUser) Reset() {
@@ -219,6 +231,27 @@ func (x *NetworkMerakiAuthUser) GetAuthorizations() []*NetworkMerakiAuthUser_Aut
 	return nil
 }
 
+func (x *NetworkMerakiAuthUser) GetPassword() string {
+	if x != nil && x.Password != nil {
+		return *x.Password
+	}
+	return ""
+}
+
+func (x *NetworkMerakiAuthUser) GetEmailPasswordToUser() bool {
+	if x != nil && x.EmailPasswordToUser != nil {
+		return *x.EmailPasswordToUser
+	}
+	return false
+}
+
+func (x *NetworkMerakiAuthUser) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createNetworkMerakiAuthUser.
 type CreateNetworkMerakiAuthUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -233,11 +266,12 @@ type CreateNetworkMerakiAuthUserRequest struct {
 	EmailPasswordToUser *bool   `protobuf:"varint,6,opt,name=email_password_to_user,json=emailPasswordToUser,proto3,oneof" json:"email_password_to_user,omitempty"`
 	IsAdmin             *bool   `protobuf:"varint,7,opt,name=is_admin,json=isAdmin,proto3,oneof" json:"is_admin,omitempty"`
 	// Required.
-	Authorizations []*CreateNetworkMerakiAuthUserRequest_Authorizations `protobuf:"bytes,8,rep,name=authorizations,proto3" json:"authorizations,omitempty"`
-	NullFields     *fieldmaskpb.FieldMask                               `protobuf:"bytes,9,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields    *fieldmaskpb.FieldMask                               `protobuf:"bytes,10,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	Authorizations       []*NetworkMerakiAuthUser_Authorizations `protobuf:"bytes,8,rep,name=authorizations,proto3" json:"authorizations,omitempty"`
+	EmptyFields          []string                                `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateNetworkMerakiAuthUserRequest) Reset() {
@@ -319,23 +353,30 @@ func (x *CreateNetworkMerakiAuthUserRequest) GetIsAdmin() bool {
 	return false
 }
 
-func (x *CreateNetworkMerakiAuthUserRequest) GetAuthorizations() []*CreateNetworkMerakiAuthUserRequest_Authorizations {
+func (x *CreateNetworkMerakiAuthUserRequest) GetAuthorizations() []*NetworkMerakiAuthUser_Authorizations {
 	if x != nil {
 		return x.Authorizations
 	}
 	return nil
 }
 
-func (x *CreateNetworkMerakiAuthUserRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkMerakiAuthUserRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkMerakiAuthUserRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateNetworkMerakiAuthUserRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkMerakiAuthUserRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -401,15 +442,16 @@ type UpdateNetworkMerakiAuthUserRequest struct {
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	MerakiAuthUserId    *string                                              `protobuf:"bytes,2,opt,name=meraki_auth_user_id,json=merakiAuthUserId,proto3,oneof" json:"meraki_auth_user_id,omitempty"`
-	Name                *string                                              `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Password            *string                                              `protobuf:"bytes,4,opt,name=password,proto3,oneof" json:"password,omitempty"`
-	EmailPasswordToUser *bool                                                `protobuf:"varint,5,opt,name=email_password_to_user,json=emailPasswordToUser,proto3,oneof" json:"email_password_to_user,omitempty"`
-	Authorizations      []*UpdateNetworkMerakiAuthUserRequest_Authorizations `protobuf:"bytes,6,rep,name=authorizations,proto3" json:"authorizations,omitempty"`
-	NullFields          *fieldmaskpb.FieldMask                               `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields         *fieldmaskpb.FieldMask                               `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	MerakiAuthUserId     *string                                 `protobuf:"bytes,2,opt,name=meraki_auth_user_id,json=merakiAuthUserId,proto3,oneof" json:"meraki_auth_user_id,omitempty"`
+	Name                 *string                                 `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Password             *string                                 `protobuf:"bytes,4,opt,name=password,proto3,oneof" json:"password,omitempty"`
+	EmailPasswordToUser  *bool                                   `protobuf:"varint,5,opt,name=email_password_to_user,json=emailPasswordToUser,proto3,oneof" json:"email_password_to_user,omitempty"`
+	Authorizations       []*NetworkMerakiAuthUser_Authorizations `protobuf:"bytes,6,rep,name=authorizations,proto3" json:"authorizations,omitempty"`
+	EmptyFields          []string                                `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkMerakiAuthUserRequest) Reset() {
@@ -477,23 +519,30 @@ func (x *UpdateNetworkMerakiAuthUserRequest) GetEmailPasswordToUser() bool {
 	return false
 }
 
-func (x *UpdateNetworkMerakiAuthUserRequest) GetAuthorizations() []*UpdateNetworkMerakiAuthUserRequest_Authorizations {
+func (x *UpdateNetworkMerakiAuthUserRequest) GetAuthorizations() []*NetworkMerakiAuthUser_Authorizations {
 	if x != nil {
 		return x.Authorizations
 	}
 	return nil
 }
 
-func (x *UpdateNetworkMerakiAuthUserRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkMerakiAuthUserRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkMerakiAuthUserRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkMerakiAuthUserRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkMerakiAuthUserRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -561,20 +610,68 @@ func (x *DeleteNetworkMerakiAuthUserRequest) GetDelete() bool {
 	return false
 }
 
+// Answer of deleteNetworkMerakiAuthUser.
+type DeleteNetworkMerakiAuthUserResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteNetworkMerakiAuthUserResponse) Reset() {
+	*x = DeleteNetworkMerakiAuthUserResponse{}
+	mi := &file_meraki_networks_v1_meraki_auth_users_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteNetworkMerakiAuthUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteNetworkMerakiAuthUserResponse) ProtoMessage() {}
+
+func (x *DeleteNetworkMerakiAuthUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_networks_v1_meraki_auth_users_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteNetworkMerakiAuthUserResponse.ProtoReflect.Descriptor instead.
+func (*DeleteNetworkMerakiAuthUserResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_networks_v1_meraki_auth_users_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeleteNetworkMerakiAuthUserResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkMerakiAuthUser_Authorizations struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	SsidNumber        *int64                 `protobuf:"varint,1,opt,name=ssid_number,json=ssidNumber,proto3,oneof" json:"ssid_number,omitempty"`
-	AuthorizedZone    *string                `protobuf:"bytes,2,opt,name=authorized_zone,json=authorizedZone,proto3,oneof" json:"authorized_zone,omitempty"`
-	ExpiresAt         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	AuthorizedByName  *string                `protobuf:"bytes,4,opt,name=authorized_by_name,json=authorizedByName,proto3,oneof" json:"authorized_by_name,omitempty"`
-	AuthorizedByEmail *string                `protobuf:"bytes,5,opt,name=authorized_by_email,json=authorizedByEmail,proto3,oneof" json:"authorized_by_email,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	SsidNumber     *int64  `protobuf:"varint,1,opt,name=ssid_number,json=ssidNumber,proto3,oneof" json:"ssid_number,omitempty"`
+	AuthorizedZone *string `protobuf:"bytes,2,opt,name=authorized_zone,json=authorizedZone,proto3,oneof" json:"authorized_zone,omitempty"`
+	// Default "Never".
+	ExpiresAt            *string          `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3,oneof" json:"expires_at,omitempty"`
+	AuthorizedByName     *string          `protobuf:"bytes,4,opt,name=authorized_by_name,json=authorizedByName,proto3,oneof" json:"authorized_by_name,omitempty"`
+	AuthorizedByEmail    *string          `protobuf:"bytes,5,opt,name=authorized_by_email,json=authorizedByEmail,proto3,oneof" json:"authorized_by_email,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkMerakiAuthUser_Authorizations) Reset() {
 	*x = NetworkMerakiAuthUser_Authorizations{}
-	mi := &file_meraki_networks_v1_meraki_auth_users_proto_msgTypes[7]
+	mi := &file_meraki_networks_v1_meraki_auth_users_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -586,7 +683,7 @@ func (x *NetworkMerakiAuthUser_Authorizations) String() string {
 func (*NetworkMerakiAuthUser_Authorizations) ProtoMessage() {}
 
 func (x *NetworkMerakiAuthUser_Authorizations) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_meraki_auth_users_proto_msgTypes[7]
+	mi := &file_meraki_networks_v1_meraki_auth_users_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -616,11 +713,11 @@ func (x *NetworkMerakiAuthUser_Authorizations) GetAuthorizedZone() string {
 	return ""
 }
 
-func (x *NetworkMerakiAuthUser_Authorizations) GetExpiresAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.ExpiresAt
+func (x *NetworkMerakiAuthUser_Authorizations) GetExpiresAt() string {
+	if x != nil && x.ExpiresAt != nil {
+		return *x.ExpiresAt
 	}
-	return nil
+	return ""
 }
 
 func (x *NetworkMerakiAuthUser_Authorizations) GetAuthorizedByName() string {
@@ -637,125 +734,26 @@ func (x *NetworkMerakiAuthUser_Authorizations) GetAuthorizedByEmail() string {
 	return ""
 }
 
-type CreateNetworkMerakiAuthUserRequest_Authorizations struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	SsidNumber *int64                 `protobuf:"varint,1,opt,name=ssid_number,json=ssidNumber,proto3,oneof" json:"ssid_number,omitempty"`
-	// Default "Never".
-	ExpiresAt     *string `protobuf:"bytes,2,opt,name=expires_at,json=expiresAt,proto3,oneof" json:"expires_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkMerakiAuthUserRequest_Authorizations) Reset() {
-	*x = CreateNetworkMerakiAuthUserRequest_Authorizations{}
-	mi := &file_meraki_networks_v1_meraki_auth_users_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkMerakiAuthUserRequest_Authorizations) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkMerakiAuthUserRequest_Authorizations) ProtoMessage() {}
-
-func (x *CreateNetworkMerakiAuthUserRequest_Authorizations) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_meraki_auth_users_proto_msgTypes[8]
+func (x *NetworkMerakiAuthUser_Authorizations) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkMerakiAuthUserRequest_Authorizations.ProtoReflect.Descriptor instead.
-func (*CreateNetworkMerakiAuthUserRequest_Authorizations) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_meraki_auth_users_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *CreateNetworkMerakiAuthUserRequest_Authorizations) GetSsidNumber() int64 {
-	if x != nil && x.SsidNumber != nil {
-		return *x.SsidNumber
-	}
-	return 0
-}
-
-func (x *CreateNetworkMerakiAuthUserRequest_Authorizations) GetExpiresAt() string {
-	if x != nil && x.ExpiresAt != nil {
-		return *x.ExpiresAt
-	}
-	return ""
-}
-
-type UpdateNetworkMerakiAuthUserRequest_Authorizations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	SsidNumber *int64 `protobuf:"varint,1,opt,name=ssid_number,json=ssidNumber,proto3,oneof" json:"ssid_number,omitempty"`
-	// Default "Never".
-	ExpiresAt     *string `protobuf:"bytes,2,opt,name=expires_at,json=expiresAt,proto3,oneof" json:"expires_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkMerakiAuthUserRequest_Authorizations) Reset() {
-	*x = UpdateNetworkMerakiAuthUserRequest_Authorizations{}
-	mi := &file_meraki_networks_v1_meraki_auth_users_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkMerakiAuthUserRequest_Authorizations) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkMerakiAuthUserRequest_Authorizations) ProtoMessage() {}
-
-func (x *UpdateNetworkMerakiAuthUserRequest_Authorizations) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_meraki_auth_users_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkMerakiAuthUserRequest_Authorizations.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkMerakiAuthUserRequest_Authorizations) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_meraki_auth_users_proto_rawDescGZIP(), []int{5, 0}
-}
-
-func (x *UpdateNetworkMerakiAuthUserRequest_Authorizations) GetSsidNumber() int64 {
-	if x != nil && x.SsidNumber != nil {
-		return *x.SsidNumber
-	}
-	return 0
-}
-
-func (x *UpdateNetworkMerakiAuthUserRequest_Authorizations) GetExpiresAt() string {
-	if x != nil && x.ExpiresAt != nil {
-		return *x.ExpiresAt
-	}
-	return ""
+	return nil
 }
 
 var File_meraki_networks_v1_meraki_auth_users_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_meraki_auth_users_proto_rawDesc = "" +
 	"\n" +
-	"*meraki/networks/v1/meraki_auth_users.proto\x12\x12meraki.networks.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"U\n" +
+	"*meraki/networks/v1/meraki_auth_users.proto\x12\x12meraki.networks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"U\n" +
 	" GetNetworkMerakiAuthUsersRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xa2\x01\n" +
-	"!GetNetworkMerakiAuthUsersResponse\x12?\n" +
-	"\x05items\x18\x01 \x03(\v2).meraki.networks.v1.NetworkMerakiAuthUserR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xda\x05\n" +
+	"\v_network_id\"\xf3\x01\n" +
+	"!GetNetworkMerakiAuthUsersResponse\x12@\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2).meraki.networks.v1.NetworkMerakiAuthUserR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xf3\a\n" +
 	"\x15NetworkMerakiAuthUser\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x19\n" +
 	"\x05email\x18\x02 \x01(\tH\x01R\x05email\x88\x01\x01\x12\x17\n" +
@@ -764,24 +762,31 @@ const file_meraki_networks_v1_meraki_auth_users_proto_rawDesc = "" +
 	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12&\n" +
 	"\faccount_type\x18\x05 \x01(\tH\x03R\vaccountType\x88\x01\x01\x12\x1e\n" +
 	"\bis_admin\x18\x06 \x01(\bH\x04R\aisAdmin\x88\x01\x01\x12`\n" +
-	"\x0eauthorizations\x18\a \x03(\v28.meraki.networks.v1.NetworkMerakiAuthUser.AuthorizationsR\x0eauthorizations\x1a\xda\x02\n" +
+	"\x0eauthorizations\x18\a \x03(\v28.meraki.networks.v1.NetworkMerakiAuthUser.AuthorizationsR\x0eauthorizations\x12\x1f\n" +
+	"\bpassword\x18\b \x01(\tH\x05R\bpassword\x88\x01\x01\x128\n" +
+	"\x16email_password_to_user\x18\t \x01(\bH\x06R\x13emailPasswordToUser\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa1\x03\n" +
 	"\x0eAuthorizations\x12$\n" +
 	"\vssid_number\x18\x01 \x01(\x03H\x00R\n" +
 	"ssidNumber\x88\x01\x01\x12,\n" +
-	"\x0fauthorized_zone\x18\x02 \x01(\tH\x01R\x0eauthorizedZone\x88\x01\x01\x129\n" +
+	"\x0fauthorized_zone\x18\x02 \x01(\tH\x01R\x0eauthorizedZone\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x121\n" +
-	"\x12authorized_by_name\x18\x04 \x01(\tH\x02R\x10authorizedByName\x88\x01\x01\x123\n" +
-	"\x13authorized_by_email\x18\x05 \x01(\tH\x03R\x11authorizedByEmail\x88\x01\x01B\x0e\n" +
+	"expires_at\x18\x03 \x01(\tH\x02R\texpiresAt\x88\x01\x01\x121\n" +
+	"\x12authorized_by_name\x18\x04 \x01(\tH\x03R\x10authorizedByName\x88\x01\x01\x123\n" +
+	"\x13authorized_by_email\x18\x05 \x01(\tH\x04R\x11authorizedByEmail\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_ssid_numberB\x12\n" +
-	"\x10_authorized_zoneB\x15\n" +
+	"\x10_authorized_zoneB\r\n" +
+	"\v_expires_atB\x15\n" +
 	"\x13_authorized_by_nameB\x16\n" +
 	"\x14_authorized_by_emailB\x05\n" +
 	"\x03_idB\b\n" +
 	"\x06_emailB\a\n" +
 	"\x05_nameB\x0f\n" +
 	"\r_account_typeB\v\n" +
-	"\t_is_admin\"\xfd\x05\n" +
+	"\t_is_adminB\v\n" +
+	"\t_passwordB\x19\n" +
+	"\x17_email_password_to_user\"\x8e\x05\n" +
 	"\"CreateNetworkMerakiAuthUserRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x19\n" +
@@ -790,19 +795,12 @@ const file_meraki_networks_v1_meraki_auth_users_proto_rawDesc = "" +
 	"\bpassword\x18\x04 \x01(\tH\x03R\bpassword\x88\x01\x01\x12&\n" +
 	"\faccount_type\x18\x05 \x01(\tH\x04R\vaccountType\x88\x01\x01\x128\n" +
 	"\x16email_password_to_user\x18\x06 \x01(\bH\x05R\x13emailPasswordToUser\x88\x01\x01\x12\x1e\n" +
-	"\bis_admin\x18\a \x01(\bH\x06R\aisAdmin\x88\x01\x01\x12m\n" +
-	"\x0eauthorizations\x18\b \x03(\v2E.meraki.networks.v1.CreateNetworkMerakiAuthUserRequest.AuthorizationsR\x0eauthorizations\x12C\n" +
-	"\vnull_fields\x18\t \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1ay\n" +
-	"\x0eAuthorizations\x12$\n" +
-	"\vssid_number\x18\x01 \x01(\x03H\x00R\n" +
-	"ssidNumber\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"expires_at\x18\x02 \x01(\tH\x01R\texpiresAt\x88\x01\x01B\x0e\n" +
-	"\f_ssid_numberB\r\n" +
-	"\v_expires_atB\r\n" +
+	"\bis_admin\x18\a \x01(\bH\x06R\aisAdmin\x88\x01\x01\x12`\n" +
+	"\x0eauthorizations\x18\b \x03(\v28.meraki.networks.v1.NetworkMerakiAuthUser.AuthorizationsR\x0eauthorizations\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\b\n" +
 	"\x06_emailB\a\n" +
 	"\x05_nameB\v\n" +
@@ -815,25 +813,19 @@ const file_meraki_networks_v1_meraki_auth_users_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x122\n" +
 	"\x13meraki_auth_user_id\x18\x02 \x01(\tH\x01R\x10merakiAuthUserId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x16\n" +
-	"\x14_meraki_auth_user_id\"\xbe\x05\n" +
+	"\x14_meraki_auth_user_id\"\xcf\x04\n" +
 	"\"UpdateNetworkMerakiAuthUserRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x122\n" +
 	"\x13meraki_auth_user_id\x18\x02 \x01(\tH\x01R\x10merakiAuthUserId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12\x1f\n" +
 	"\bpassword\x18\x04 \x01(\tH\x03R\bpassword\x88\x01\x01\x128\n" +
-	"\x16email_password_to_user\x18\x05 \x01(\bH\x04R\x13emailPasswordToUser\x88\x01\x01\x12m\n" +
-	"\x0eauthorizations\x18\x06 \x03(\v2E.meraki.networks.v1.UpdateNetworkMerakiAuthUserRequest.AuthorizationsR\x0eauthorizations\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1ay\n" +
-	"\x0eAuthorizations\x12$\n" +
-	"\vssid_number\x18\x01 \x01(\x03H\x00R\n" +
-	"ssidNumber\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"expires_at\x18\x02 \x01(\tH\x01R\texpiresAt\x88\x01\x01B\x0e\n" +
-	"\f_ssid_numberB\r\n" +
-	"\v_expires_atB\r\n" +
+	"\x16email_password_to_user\x18\x05 \x01(\bH\x04R\x13emailPasswordToUser\x88\x01\x01\x12`\n" +
+	"\x0eauthorizations\x18\x06 \x03(\v28.meraki.networks.v1.NetworkMerakiAuthUser.AuthorizationsR\x0eauthorizations\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x16\n" +
 	"\x14_meraki_auth_user_idB\a\n" +
 	"\x05_nameB\v\n" +
@@ -846,8 +838,10 @@ const file_meraki_networks_v1_meraki_auth_users_proto_rawDesc = "" +
 	"\x06delete\x18\x03 \x01(\bH\x02R\x06delete\x88\x01\x01B\r\n" +
 	"\v_network_idB\x16\n" +
 	"\x14_meraki_auth_user_idB\t\n" +
-	"\a_deleteB~\n" +
-	"\x1ccom.merakibroker.networks.v1B\x14MerakiAuthUsersProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"\a_delete\"t\n" +
+	"#DeleteNetworkMerakiAuthUserResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x99\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\x14MerakiAuthUsersProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var (
 	file_meraki_networks_v1_meraki_auth_users_proto_rawDescOnce sync.Once
@@ -861,39 +855,39 @@ func file_meraki_networks_v1_meraki_auth_users_proto_rawDescGZIP() []byte {
 	return file_meraki_networks_v1_meraki_auth_users_proto_rawDescData
 }
 
-var file_meraki_networks_v1_meraki_auth_users_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_meraki_networks_v1_meraki_auth_users_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_meraki_networks_v1_meraki_auth_users_proto_goTypes = []any{
-	(*GetNetworkMerakiAuthUsersRequest)(nil),                  // 0: meraki.networks.v1.GetNetworkMerakiAuthUsersRequest
-	(*GetNetworkMerakiAuthUsersResponse)(nil),                 // 1: meraki.networks.v1.GetNetworkMerakiAuthUsersResponse
-	(*NetworkMerakiAuthUser)(nil),                             // 2: meraki.networks.v1.NetworkMerakiAuthUser
-	(*CreateNetworkMerakiAuthUserRequest)(nil),                // 3: meraki.networks.v1.CreateNetworkMerakiAuthUserRequest
-	(*GetNetworkMerakiAuthUserRequest)(nil),                   // 4: meraki.networks.v1.GetNetworkMerakiAuthUserRequest
-	(*UpdateNetworkMerakiAuthUserRequest)(nil),                // 5: meraki.networks.v1.UpdateNetworkMerakiAuthUserRequest
-	(*DeleteNetworkMerakiAuthUserRequest)(nil),                // 6: meraki.networks.v1.DeleteNetworkMerakiAuthUserRequest
-	(*NetworkMerakiAuthUser_Authorizations)(nil),              // 7: meraki.networks.v1.NetworkMerakiAuthUser.Authorizations
-	(*CreateNetworkMerakiAuthUserRequest_Authorizations)(nil), // 8: meraki.networks.v1.CreateNetworkMerakiAuthUserRequest.Authorizations
-	(*UpdateNetworkMerakiAuthUserRequest_Authorizations)(nil), // 9: meraki.networks.v1.UpdateNetworkMerakiAuthUserRequest.Authorizations
-	(*v1.PageInfo)(nil),                                       // 10: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil),                             // 11: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),                             // 12: google.protobuf.FieldMask
+	(*GetNetworkMerakiAuthUsersRequest)(nil),     // 0: meraki.networks.v1.GetNetworkMerakiAuthUsersRequest
+	(*GetNetworkMerakiAuthUsersResponse)(nil),    // 1: meraki.networks.v1.GetNetworkMerakiAuthUsersResponse
+	(*NetworkMerakiAuthUser)(nil),                // 2: meraki.networks.v1.NetworkMerakiAuthUser
+	(*CreateNetworkMerakiAuthUserRequest)(nil),   // 3: meraki.networks.v1.CreateNetworkMerakiAuthUserRequest
+	(*GetNetworkMerakiAuthUserRequest)(nil),      // 4: meraki.networks.v1.GetNetworkMerakiAuthUserRequest
+	(*UpdateNetworkMerakiAuthUserRequest)(nil),   // 5: meraki.networks.v1.UpdateNetworkMerakiAuthUserRequest
+	(*DeleteNetworkMerakiAuthUserRequest)(nil),   // 6: meraki.networks.v1.DeleteNetworkMerakiAuthUserRequest
+	(*DeleteNetworkMerakiAuthUserResponse)(nil),  // 7: meraki.networks.v1.DeleteNetworkMerakiAuthUserResponse
+	(*NetworkMerakiAuthUser_Authorizations)(nil), // 8: meraki.networks.v1.NetworkMerakiAuthUser.Authorizations
+	(*v1.PageInfo)(nil),                          // 9: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                      // 10: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),                // 11: google.protobuf.Timestamp
 }
 var file_meraki_networks_v1_meraki_auth_users_proto_depIdxs = []int32{
 	2,  // 0: meraki.networks.v1.GetNetworkMerakiAuthUsersResponse.items:type_name -> meraki.networks.v1.NetworkMerakiAuthUser
-	10, // 1: meraki.networks.v1.GetNetworkMerakiAuthUsersResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	11, // 2: meraki.networks.v1.NetworkMerakiAuthUser.created_at:type_name -> google.protobuf.Timestamp
-	7,  // 3: meraki.networks.v1.NetworkMerakiAuthUser.authorizations:type_name -> meraki.networks.v1.NetworkMerakiAuthUser.Authorizations
-	8,  // 4: meraki.networks.v1.CreateNetworkMerakiAuthUserRequest.authorizations:type_name -> meraki.networks.v1.CreateNetworkMerakiAuthUserRequest.Authorizations
-	12, // 5: meraki.networks.v1.CreateNetworkMerakiAuthUserRequest.null_fields:type_name -> google.protobuf.FieldMask
-	12, // 6: meraki.networks.v1.CreateNetworkMerakiAuthUserRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	9,  // 7: meraki.networks.v1.UpdateNetworkMerakiAuthUserRequest.authorizations:type_name -> meraki.networks.v1.UpdateNetworkMerakiAuthUserRequest.Authorizations
-	12, // 8: meraki.networks.v1.UpdateNetworkMerakiAuthUserRequest.null_fields:type_name -> google.protobuf.FieldMask
-	12, // 9: meraki.networks.v1.UpdateNetworkMerakiAuthUserRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	11, // 10: meraki.networks.v1.NetworkMerakiAuthUser.Authorizations.expires_at:type_name -> google.protobuf.Timestamp
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	9,  // 1: meraki.networks.v1.GetNetworkMerakiAuthUsersResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	10, // 2: meraki.networks.v1.GetNetworkMerakiAuthUsersResponse.additional_properties:type_name -> google.protobuf.Struct
+	11, // 3: meraki.networks.v1.NetworkMerakiAuthUser.created_at:type_name -> google.protobuf.Timestamp
+	8,  // 4: meraki.networks.v1.NetworkMerakiAuthUser.authorizations:type_name -> meraki.networks.v1.NetworkMerakiAuthUser.Authorizations
+	10, // 5: meraki.networks.v1.NetworkMerakiAuthUser.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 6: meraki.networks.v1.CreateNetworkMerakiAuthUserRequest.authorizations:type_name -> meraki.networks.v1.NetworkMerakiAuthUser.Authorizations
+	10, // 7: meraki.networks.v1.CreateNetworkMerakiAuthUserRequest.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 8: meraki.networks.v1.UpdateNetworkMerakiAuthUserRequest.authorizations:type_name -> meraki.networks.v1.NetworkMerakiAuthUser.Authorizations
+	10, // 9: meraki.networks.v1.UpdateNetworkMerakiAuthUserRequest.additional_properties:type_name -> google.protobuf.Struct
+	10, // 10: meraki.networks.v1.DeleteNetworkMerakiAuthUserResponse.additional_properties:type_name -> google.protobuf.Struct
+	10, // 11: meraki.networks.v1.NetworkMerakiAuthUser.Authorizations.additional_properties:type_name -> google.protobuf.Struct
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_meraki_networks_v1_meraki_auth_users_proto_init() }
@@ -907,16 +901,14 @@ func file_meraki_networks_v1_meraki_auth_users_proto_init() {
 	file_meraki_networks_v1_meraki_auth_users_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_networks_v1_meraki_auth_users_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_networks_v1_meraki_auth_users_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_networks_v1_meraki_auth_users_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_networks_v1_meraki_auth_users_proto_msgTypes[8].OneofWrappers = []any{}
-	file_meraki_networks_v1_meraki_auth_users_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_networks_v1_meraki_auth_users_proto_rawDesc), len(file_meraki_networks_v1_meraki_auth_users_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -73,11 +73,12 @@ func (x *GetNetworkMqttBrokersRequest) GetNetworkId() string {
 
 // Answer of getNetworkMqttBrokers.
 type GetNetworkMqttBrokersResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*NetworkMqttBroker   `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Items                []*NetworkMqttBroker   `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkMqttBrokersResponse) Reset() {
@@ -124,18 +125,26 @@ func (x *GetNetworkMqttBrokersResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of createNetworkMqttBroker, getNetworkMqttBroker, updateNetworkMqttBroker. Row of
-// getNetworkMqttBrokers.
+func (x *GetNetworkMqttBrokersResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The MQTT broker of a network. Answer of createNetworkMqttBroker, getNetworkMqttBroker,
+// updateNetworkMqttBroker. Row of getNetworkMqttBrokers.
 type NetworkMqttBroker struct {
-	state          protoimpl.MessageState            `protogen:"open.v1"`
-	Id             *string                           `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name           *string                           `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Host           *string                           `protobuf:"bytes,3,opt,name=host,proto3,oneof" json:"host,omitempty"`
-	Port           *int64                            `protobuf:"varint,4,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	Security       *NetworkMqttBroker_Security       `protobuf:"bytes,5,opt,name=security,proto3" json:"security,omitempty"`
-	Authentication *NetworkMqttBroker_Authentication `protobuf:"bytes,6,opt,name=authentication,proto3" json:"authentication,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState            `protogen:"open.v1"`
+	Id                   *string                           `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                           `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Host                 *string                           `protobuf:"bytes,3,opt,name=host,proto3,oneof" json:"host,omitempty"`
+	Port                 *int64                            `protobuf:"varint,4,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	Security             *NetworkMqttBroker_Security       `protobuf:"bytes,5,opt,name=security,proto3" json:"security,omitempty"`
+	Authentication       *NetworkMqttBroker_Authentication `protobuf:"bytes,6,opt,name=authentication,proto3" json:"authentication,omitempty"`
+	AdditionalProperties *structpb.Struct                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkMqttBroker) Reset() {
@@ -210,6 +219,13 @@ func (x *NetworkMqttBroker) GetAuthentication() *NetworkMqttBroker_Authenticatio
 	return nil
 }
 
+func (x *NetworkMqttBroker) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createNetworkMqttBroker.
 type CreateNetworkMqttBrokerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -220,13 +236,14 @@ type CreateNetworkMqttBrokerRequest struct {
 	// Required.
 	Host *string `protobuf:"bytes,3,opt,name=host,proto3,oneof" json:"host,omitempty"`
 	// Required.
-	Port           *int64                                         `protobuf:"varint,4,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	Security       *CreateNetworkMqttBrokerRequest_Security       `protobuf:"bytes,5,opt,name=security,proto3" json:"security,omitempty"`
-	Authentication *CreateNetworkMqttBrokerRequest_Authentication `protobuf:"bytes,6,opt,name=authentication,proto3" json:"authentication,omitempty"`
-	NullFields     *fieldmaskpb.FieldMask                         `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields    *fieldmaskpb.FieldMask                         `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	Port                 *int64                            `protobuf:"varint,4,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	Security             *NetworkMqttBroker_Security       `protobuf:"bytes,5,opt,name=security,proto3" json:"security,omitempty"`
+	Authentication       *NetworkMqttBroker_Authentication `protobuf:"bytes,6,opt,name=authentication,proto3" json:"authentication,omitempty"`
+	EmptyFields          []string                          `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                          `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateNetworkMqttBrokerRequest) Reset() {
@@ -287,30 +304,37 @@ func (x *CreateNetworkMqttBrokerRequest) GetPort() int64 {
 	return 0
 }
 
-func (x *CreateNetworkMqttBrokerRequest) GetSecurity() *CreateNetworkMqttBrokerRequest_Security {
+func (x *CreateNetworkMqttBrokerRequest) GetSecurity() *NetworkMqttBroker_Security {
 	if x != nil {
 		return x.Security
 	}
 	return nil
 }
 
-func (x *CreateNetworkMqttBrokerRequest) GetAuthentication() *CreateNetworkMqttBrokerRequest_Authentication {
+func (x *CreateNetworkMqttBrokerRequest) GetAuthentication() *NetworkMqttBroker_Authentication {
 	if x != nil {
 		return x.Authentication
 	}
 	return nil
 }
 
-func (x *CreateNetworkMqttBrokerRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkMqttBrokerRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkMqttBrokerRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateNetworkMqttBrokerRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkMqttBrokerRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -376,16 +400,17 @@ type UpdateNetworkMqttBrokerRequest struct {
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	MqttBrokerId   *string                                        `protobuf:"bytes,2,opt,name=mqtt_broker_id,json=mqttBrokerId,proto3,oneof" json:"mqtt_broker_id,omitempty"`
-	Name           *string                                        `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Host           *string                                        `protobuf:"bytes,4,opt,name=host,proto3,oneof" json:"host,omitempty"`
-	Port           *int64                                         `protobuf:"varint,5,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	Security       *UpdateNetworkMqttBrokerRequest_Security       `protobuf:"bytes,6,opt,name=security,proto3" json:"security,omitempty"`
-	Authentication *UpdateNetworkMqttBrokerRequest_Authentication `protobuf:"bytes,7,opt,name=authentication,proto3" json:"authentication,omitempty"`
-	NullFields     *fieldmaskpb.FieldMask                         `protobuf:"bytes,8,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields    *fieldmaskpb.FieldMask                         `protobuf:"bytes,9,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	MqttBrokerId         *string                           `protobuf:"bytes,2,opt,name=mqtt_broker_id,json=mqttBrokerId,proto3,oneof" json:"mqtt_broker_id,omitempty"`
+	Name                 *string                           `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Host                 *string                           `protobuf:"bytes,4,opt,name=host,proto3,oneof" json:"host,omitempty"`
+	Port                 *int64                            `protobuf:"varint,5,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	Security             *NetworkMqttBroker_Security       `protobuf:"bytes,6,opt,name=security,proto3" json:"security,omitempty"`
+	Authentication       *NetworkMqttBroker_Authentication `protobuf:"bytes,7,opt,name=authentication,proto3" json:"authentication,omitempty"`
+	EmptyFields          []string                          `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                          `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkMqttBrokerRequest) Reset() {
@@ -453,30 +478,37 @@ func (x *UpdateNetworkMqttBrokerRequest) GetPort() int64 {
 	return 0
 }
 
-func (x *UpdateNetworkMqttBrokerRequest) GetSecurity() *UpdateNetworkMqttBrokerRequest_Security {
+func (x *UpdateNetworkMqttBrokerRequest) GetSecurity() *NetworkMqttBroker_Security {
 	if x != nil {
 		return x.Security
 	}
 	return nil
 }
 
-func (x *UpdateNetworkMqttBrokerRequest) GetAuthentication() *UpdateNetworkMqttBrokerRequest_Authentication {
+func (x *UpdateNetworkMqttBrokerRequest) GetAuthentication() *NetworkMqttBroker_Authentication {
 	if x != nil {
 		return x.Authentication
 	}
 	return nil
 }
 
-func (x *UpdateNetworkMqttBrokerRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkMqttBrokerRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkMqttBrokerRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkMqttBrokerRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkMqttBrokerRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -536,17 +568,63 @@ func (x *DeleteNetworkMqttBrokerRequest) GetMqttBrokerId() string {
 	return ""
 }
 
+// Answer of deleteNetworkMqttBroker.
+type DeleteNetworkMqttBrokerResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteNetworkMqttBrokerResponse) Reset() {
+	*x = DeleteNetworkMqttBrokerResponse{}
+	mi := &file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteNetworkMqttBrokerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteNetworkMqttBrokerResponse) ProtoMessage() {}
+
+func (x *DeleteNetworkMqttBrokerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteNetworkMqttBrokerResponse.ProtoReflect.Descriptor instead.
+func (*DeleteNetworkMqttBrokerResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_networks_v1_mqtt_brokers_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeleteNetworkMqttBrokerResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkMqttBroker_Security struct {
-	state         protoimpl.MessageState          `protogen:"open.v1"`
-	Mode          *string                         `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Tls           *NetworkMqttBroker_Security_Tls `protobuf:"bytes,2,opt,name=tls,proto3" json:"tls,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState          `protogen:"open.v1"`
+	Mode                 *string                         `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	Tls                  *NetworkMqttBroker_Security_Tls `protobuf:"bytes,2,opt,name=tls,proto3" json:"tls,omitempty"`
+	AdditionalProperties *structpb.Struct                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkMqttBroker_Security) Reset() {
 	*x = NetworkMqttBroker_Security{}
-	mi := &file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[7]
+	mi := &file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -558,7 +636,7 @@ func (x *NetworkMqttBroker_Security) String() string {
 func (*NetworkMqttBroker_Security) ProtoMessage() {}
 
 func (x *NetworkMqttBroker_Security) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[7]
+	mi := &file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -588,16 +666,25 @@ func (x *NetworkMqttBroker_Security) GetTls() *NetworkMqttBroker_Security_Tls {
 	return nil
 }
 
+func (x *NetworkMqttBroker_Security) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkMqttBroker_Authentication struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Username      *string                `protobuf:"bytes,1,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Username             *string                `protobuf:"bytes,1,opt,name=username,proto3,oneof" json:"username,omitempty"`
+	Password             *string                `protobuf:"bytes,2,opt,name=password,proto3,oneof" json:"password,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkMqttBroker_Authentication) Reset() {
 	*x = NetworkMqttBroker_Authentication{}
-	mi := &file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[8]
+	mi := &file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -609,7 +696,7 @@ func (x *NetworkMqttBroker_Authentication) String() string {
 func (*NetworkMqttBroker_Authentication) ProtoMessage() {}
 
 func (x *NetworkMqttBroker_Authentication) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[8]
+	mi := &file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -632,17 +719,33 @@ func (x *NetworkMqttBroker_Authentication) GetUsername() string {
 	return ""
 }
 
+func (x *NetworkMqttBroker_Authentication) GetPassword() string {
+	if x != nil && x.Password != nil {
+		return *x.Password
+	}
+	return ""
+}
+
+func (x *NetworkMqttBroker_Authentication) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkMqttBroker_Security_Tls struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	HasCaCertificate *bool                  `protobuf:"varint,1,opt,name=has_ca_certificate,json=hasCaCertificate,proto3,oneof" json:"has_ca_certificate,omitempty"`
-	VerifyHostnames  *bool                  `protobuf:"varint,2,opt,name=verify_hostnames,json=verifyHostnames,proto3,oneof" json:"verify_hostnames,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	HasCaCertificate     *bool                  `protobuf:"varint,1,opt,name=has_ca_certificate,json=hasCaCertificate,proto3,oneof" json:"has_ca_certificate,omitempty"`
+	VerifyHostnames      *bool                  `protobuf:"varint,2,opt,name=verify_hostnames,json=verifyHostnames,proto3,oneof" json:"verify_hostnames,omitempty"`
+	CaCertificate        *string                `protobuf:"bytes,3,opt,name=ca_certificate,json=caCertificate,proto3,oneof" json:"ca_certificate,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkMqttBroker_Security_Tls) Reset() {
 	*x = NetworkMqttBroker_Security_Tls{}
-	mi := &file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[9]
+	mi := &file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -654,7 +757,7 @@ func (x *NetworkMqttBroker_Security_Tls) String() string {
 func (*NetworkMqttBroker_Security_Tls) ProtoMessage() {}
 
 func (x *NetworkMqttBroker_Security_Tls) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[9]
+	mi := &file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -684,378 +787,76 @@ func (x *NetworkMqttBroker_Security_Tls) GetVerifyHostnames() bool {
 	return false
 }
 
-type CreateNetworkMqttBrokerRequest_Security struct {
-	state         protoimpl.MessageState                       `protogen:"open.v1"`
-	Mode          *string                                      `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Tls           *CreateNetworkMqttBrokerRequest_Security_Tls `protobuf:"bytes,2,opt,name=tls,proto3" json:"tls,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkMqttBrokerRequest_Security) Reset() {
-	*x = CreateNetworkMqttBrokerRequest_Security{}
-	mi := &file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkMqttBrokerRequest_Security) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkMqttBrokerRequest_Security) ProtoMessage() {}
-
-func (x *CreateNetworkMqttBrokerRequest_Security) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkMqttBrokerRequest_Security.ProtoReflect.Descriptor instead.
-func (*CreateNetworkMqttBrokerRequest_Security) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_mqtt_brokers_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *CreateNetworkMqttBrokerRequest_Security) GetMode() string {
-	if x != nil && x.Mode != nil {
-		return *x.Mode
-	}
-	return ""
-}
-
-func (x *CreateNetworkMqttBrokerRequest_Security) GetTls() *CreateNetworkMqttBrokerRequest_Security_Tls {
-	if x != nil {
-		return x.Tls
-	}
-	return nil
-}
-
-type CreateNetworkMqttBrokerRequest_Authentication struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Username      *string                `protobuf:"bytes,1,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	Password      *string                `protobuf:"bytes,2,opt,name=password,proto3,oneof" json:"password,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkMqttBrokerRequest_Authentication) Reset() {
-	*x = CreateNetworkMqttBrokerRequest_Authentication{}
-	mi := &file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkMqttBrokerRequest_Authentication) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkMqttBrokerRequest_Authentication) ProtoMessage() {}
-
-func (x *CreateNetworkMqttBrokerRequest_Authentication) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkMqttBrokerRequest_Authentication.ProtoReflect.Descriptor instead.
-func (*CreateNetworkMqttBrokerRequest_Authentication) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_mqtt_brokers_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *CreateNetworkMqttBrokerRequest_Authentication) GetUsername() string {
-	if x != nil && x.Username != nil {
-		return *x.Username
-	}
-	return ""
-}
-
-func (x *CreateNetworkMqttBrokerRequest_Authentication) GetPassword() string {
-	if x != nil && x.Password != nil {
-		return *x.Password
-	}
-	return ""
-}
-
-type CreateNetworkMqttBrokerRequest_Security_Tls struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	CaCertificate   *string                `protobuf:"bytes,1,opt,name=ca_certificate,json=caCertificate,proto3,oneof" json:"ca_certificate,omitempty"`
-	VerifyHostnames *bool                  `protobuf:"varint,2,opt,name=verify_hostnames,json=verifyHostnames,proto3,oneof" json:"verify_hostnames,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *CreateNetworkMqttBrokerRequest_Security_Tls) Reset() {
-	*x = CreateNetworkMqttBrokerRequest_Security_Tls{}
-	mi := &file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkMqttBrokerRequest_Security_Tls) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkMqttBrokerRequest_Security_Tls) ProtoMessage() {}
-
-func (x *CreateNetworkMqttBrokerRequest_Security_Tls) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkMqttBrokerRequest_Security_Tls.ProtoReflect.Descriptor instead.
-func (*CreateNetworkMqttBrokerRequest_Security_Tls) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_mqtt_brokers_proto_rawDescGZIP(), []int{3, 0, 0}
-}
-
-func (x *CreateNetworkMqttBrokerRequest_Security_Tls) GetCaCertificate() string {
+func (x *NetworkMqttBroker_Security_Tls) GetCaCertificate() string {
 	if x != nil && x.CaCertificate != nil {
 		return *x.CaCertificate
 	}
 	return ""
 }
 
-func (x *CreateNetworkMqttBrokerRequest_Security_Tls) GetVerifyHostnames() bool {
-	if x != nil && x.VerifyHostnames != nil {
-		return *x.VerifyHostnames
-	}
-	return false
-}
-
-type UpdateNetworkMqttBrokerRequest_Security struct {
-	state         protoimpl.MessageState                       `protogen:"open.v1"`
-	Mode          *string                                      `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Tls           *UpdateNetworkMqttBrokerRequest_Security_Tls `protobuf:"bytes,2,opt,name=tls,proto3" json:"tls,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkMqttBrokerRequest_Security) Reset() {
-	*x = UpdateNetworkMqttBrokerRequest_Security{}
-	mi := &file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkMqttBrokerRequest_Security) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkMqttBrokerRequest_Security) ProtoMessage() {}
-
-func (x *UpdateNetworkMqttBrokerRequest_Security) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[13]
+func (x *NetworkMqttBroker_Security_Tls) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkMqttBrokerRequest_Security.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkMqttBrokerRequest_Security) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_mqtt_brokers_proto_rawDescGZIP(), []int{5, 0}
-}
-
-func (x *UpdateNetworkMqttBrokerRequest_Security) GetMode() string {
-	if x != nil && x.Mode != nil {
-		return *x.Mode
-	}
-	return ""
-}
-
-func (x *UpdateNetworkMqttBrokerRequest_Security) GetTls() *UpdateNetworkMqttBrokerRequest_Security_Tls {
-	if x != nil {
-		return x.Tls
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type UpdateNetworkMqttBrokerRequest_Authentication struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Username      *string                `protobuf:"bytes,1,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	Password      *string                `protobuf:"bytes,2,opt,name=password,proto3,oneof" json:"password,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkMqttBrokerRequest_Authentication) Reset() {
-	*x = UpdateNetworkMqttBrokerRequest_Authentication{}
-	mi := &file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkMqttBrokerRequest_Authentication) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkMqttBrokerRequest_Authentication) ProtoMessage() {}
-
-func (x *UpdateNetworkMqttBrokerRequest_Authentication) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkMqttBrokerRequest_Authentication.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkMqttBrokerRequest_Authentication) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_mqtt_brokers_proto_rawDescGZIP(), []int{5, 1}
-}
-
-func (x *UpdateNetworkMqttBrokerRequest_Authentication) GetUsername() string {
-	if x != nil && x.Username != nil {
-		return *x.Username
-	}
-	return ""
-}
-
-func (x *UpdateNetworkMqttBrokerRequest_Authentication) GetPassword() string {
-	if x != nil && x.Password != nil {
-		return *x.Password
-	}
-	return ""
-}
-
-type UpdateNetworkMqttBrokerRequest_Security_Tls struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	CaCertificate   *string                `protobuf:"bytes,1,opt,name=ca_certificate,json=caCertificate,proto3,oneof" json:"ca_certificate,omitempty"`
-	VerifyHostnames *bool                  `protobuf:"varint,2,opt,name=verify_hostnames,json=verifyHostnames,proto3,oneof" json:"verify_hostnames,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkMqttBrokerRequest_Security_Tls) Reset() {
-	*x = UpdateNetworkMqttBrokerRequest_Security_Tls{}
-	mi := &file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkMqttBrokerRequest_Security_Tls) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkMqttBrokerRequest_Security_Tls) ProtoMessage() {}
-
-func (x *UpdateNetworkMqttBrokerRequest_Security_Tls) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkMqttBrokerRequest_Security_Tls.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkMqttBrokerRequest_Security_Tls) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_mqtt_brokers_proto_rawDescGZIP(), []int{5, 0, 0}
-}
-
-func (x *UpdateNetworkMqttBrokerRequest_Security_Tls) GetCaCertificate() string {
-	if x != nil && x.CaCertificate != nil {
-		return *x.CaCertificate
-	}
-	return ""
-}
-
-func (x *UpdateNetworkMqttBrokerRequest_Security_Tls) GetVerifyHostnames() bool {
-	if x != nil && x.VerifyHostnames != nil {
-		return *x.VerifyHostnames
-	}
-	return false
 }
 
 var File_meraki_networks_v1_mqtt_brokers_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_mqtt_brokers_proto_rawDesc = "" +
 	"\n" +
-	"%meraki/networks/v1/mqtt_brokers.proto\x12\x12meraki.networks.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"Q\n" +
+	"%meraki/networks/v1/mqtt_brokers.proto\x12\x12meraki.networks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"Q\n" +
 	"\x1cGetNetworkMqttBrokersRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\x9a\x01\n" +
-	"\x1dGetNetworkMqttBrokersResponse\x12;\n" +
-	"\x05items\x18\x01 \x03(\v2%.meraki.networks.v1.NetworkMqttBrokerR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\x8b\x05\n" +
+	"\v_network_id\"\xeb\x01\n" +
+	"\x1dGetNetworkMqttBrokersResponse\x12<\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2%.meraki.networks.v1.NetworkMqttBrokerR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xb5\b\n" +
 	"\x11NetworkMqttBroker\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x17\n" +
 	"\x04host\x18\x03 \x01(\tH\x02R\x04host\x88\x01\x01\x12\x17\n" +
 	"\x04port\x18\x04 \x01(\x03H\x03R\x04port\x88\x01\x01\x12J\n" +
 	"\bsecurity\x18\x05 \x01(\v2..meraki.networks.v1.NetworkMqttBroker.SecurityR\bsecurity\x12\\\n" +
-	"\x0eauthentication\x18\x06 \x01(\v24.meraki.networks.v1.NetworkMqttBroker.AuthenticationR\x0eauthentication\x1a\x89\x02\n" +
+	"\x0eauthentication\x18\x06 \x01(\v24.meraki.networks.v1.NetworkMqttBroker.AuthenticationR\x0eauthentication\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe6\x03\n" +
 	"\bSecurity\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12D\n" +
-	"\x03tls\x18\x02 \x01(\v22.meraki.networks.v1.NetworkMqttBroker.Security.TlsR\x03tls\x1a\x94\x01\n" +
+	"\x03tls\x18\x02 \x01(\v22.meraki.networks.v1.NetworkMqttBroker.Security.TlsR\x03tls\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa2\x02\n" +
 	"\x03Tls\x121\n" +
 	"\x12has_ca_certificate\x18\x01 \x01(\bH\x00R\x10hasCaCertificate\x88\x01\x01\x12.\n" +
-	"\x10verify_hostnames\x18\x02 \x01(\bH\x01R\x0fverifyHostnames\x88\x01\x01B\x15\n" +
+	"\x10verify_hostnames\x18\x02 \x01(\bH\x01R\x0fverifyHostnames\x88\x01\x01\x12*\n" +
+	"\x0eca_certificate\x18\x03 \x01(\tH\x02R\rcaCertificate\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x15\n" +
 	"\x13_has_ca_certificateB\x13\n" +
-	"\x11_verify_hostnamesB\a\n" +
-	"\x05_mode\x1a>\n" +
+	"\x11_verify_hostnamesB\x11\n" +
+	"\x0f_ca_certificateB\a\n" +
+	"\x05_mode\x1a\xbb\x01\n" +
 	"\x0eAuthentication\x12\x1f\n" +
-	"\busername\x18\x01 \x01(\tH\x00R\busername\x88\x01\x01B\v\n" +
-	"\t_usernameB\x05\n" +
+	"\busername\x18\x01 \x01(\tH\x00R\busername\x88\x01\x01\x12\x1f\n" +
+	"\bpassword\x18\x02 \x01(\tH\x01R\bpassword\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
+	"\t_usernameB\v\n" +
+	"\t_passwordB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_hostB\a\n" +
-	"\x05_port\"\x85\a\n" +
+	"\x05_port\"\x88\x04\n" +
 	"\x1eCreateNetworkMqttBrokerRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x17\n" +
 	"\x04host\x18\x03 \x01(\tH\x02R\x04host\x88\x01\x01\x12\x17\n" +
-	"\x04port\x18\x04 \x01(\x03H\x03R\x04port\x88\x01\x01\x12W\n" +
-	"\bsecurity\x18\x05 \x01(\v2;.meraki.networks.v1.CreateNetworkMqttBrokerRequest.SecurityR\bsecurity\x12i\n" +
-	"\x0eauthentication\x18\x06 \x01(\v2A.meraki.networks.v1.CreateNetworkMqttBrokerRequest.AuthenticationR\x0eauthentication\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x8b\x02\n" +
-	"\bSecurity\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12Q\n" +
-	"\x03tls\x18\x02 \x01(\v2?.meraki.networks.v1.CreateNetworkMqttBrokerRequest.Security.TlsR\x03tls\x1a\x89\x01\n" +
-	"\x03Tls\x12*\n" +
-	"\x0eca_certificate\x18\x01 \x01(\tH\x00R\rcaCertificate\x88\x01\x01\x12.\n" +
-	"\x10verify_hostnames\x18\x02 \x01(\bH\x01R\x0fverifyHostnames\x88\x01\x01B\x11\n" +
-	"\x0f_ca_certificateB\x13\n" +
-	"\x11_verify_hostnamesB\a\n" +
-	"\x05_mode\x1al\n" +
-	"\x0eAuthentication\x12\x1f\n" +
-	"\busername\x18\x01 \x01(\tH\x00R\busername\x88\x01\x01\x12\x1f\n" +
-	"\bpassword\x18\x02 \x01(\tH\x01R\bpassword\x88\x01\x01B\v\n" +
-	"\t_usernameB\v\n" +
-	"\t_passwordB\r\n" +
+	"\x04port\x18\x04 \x01(\x03H\x03R\x04port\x88\x01\x01\x12J\n" +
+	"\bsecurity\x18\x05 \x01(\v2..meraki.networks.v1.NetworkMqttBroker.SecurityR\bsecurity\x12\\\n" +
+	"\x0eauthentication\x18\x06 \x01(\v24.meraki.networks.v1.NetworkMqttBroker.AuthenticationR\x0eauthentication\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_hostB\a\n" +
@@ -1065,33 +866,20 @@ const file_meraki_networks_v1_mqtt_brokers_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12)\n" +
 	"\x0emqtt_broker_id\x18\x02 \x01(\tH\x01R\fmqttBrokerId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x11\n" +
-	"\x0f_mqtt_broker_id\"\xc3\a\n" +
+	"\x0f_mqtt_broker_id\"\xc6\x04\n" +
 	"\x1eUpdateNetworkMqttBrokerRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12)\n" +
 	"\x0emqtt_broker_id\x18\x02 \x01(\tH\x01R\fmqttBrokerId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12\x17\n" +
 	"\x04host\x18\x04 \x01(\tH\x03R\x04host\x88\x01\x01\x12\x17\n" +
-	"\x04port\x18\x05 \x01(\x03H\x04R\x04port\x88\x01\x01\x12W\n" +
-	"\bsecurity\x18\x06 \x01(\v2;.meraki.networks.v1.UpdateNetworkMqttBrokerRequest.SecurityR\bsecurity\x12i\n" +
-	"\x0eauthentication\x18\a \x01(\v2A.meraki.networks.v1.UpdateNetworkMqttBrokerRequest.AuthenticationR\x0eauthentication\x12C\n" +
-	"\vnull_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\t \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x8b\x02\n" +
-	"\bSecurity\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12Q\n" +
-	"\x03tls\x18\x02 \x01(\v2?.meraki.networks.v1.UpdateNetworkMqttBrokerRequest.Security.TlsR\x03tls\x1a\x89\x01\n" +
-	"\x03Tls\x12*\n" +
-	"\x0eca_certificate\x18\x01 \x01(\tH\x00R\rcaCertificate\x88\x01\x01\x12.\n" +
-	"\x10verify_hostnames\x18\x02 \x01(\bH\x01R\x0fverifyHostnames\x88\x01\x01B\x11\n" +
-	"\x0f_ca_certificateB\x13\n" +
-	"\x11_verify_hostnamesB\a\n" +
-	"\x05_mode\x1al\n" +
-	"\x0eAuthentication\x12\x1f\n" +
-	"\busername\x18\x01 \x01(\tH\x00R\busername\x88\x01\x01\x12\x1f\n" +
-	"\bpassword\x18\x02 \x01(\tH\x01R\bpassword\x88\x01\x01B\v\n" +
-	"\t_usernameB\v\n" +
-	"\t_passwordB\r\n" +
+	"\x04port\x18\x05 \x01(\x03H\x04R\x04port\x88\x01\x01\x12J\n" +
+	"\bsecurity\x18\x06 \x01(\v2..meraki.networks.v1.NetworkMqttBroker.SecurityR\bsecurity\x12\\\n" +
+	"\x0eauthentication\x18\a \x01(\v24.meraki.networks.v1.NetworkMqttBroker.AuthenticationR\x0eauthentication\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x11\n" +
 	"\x0f_mqtt_broker_idB\a\n" +
 	"\x05_nameB\a\n" +
@@ -1102,8 +890,10 @@ const file_meraki_networks_v1_mqtt_brokers_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12)\n" +
 	"\x0emqtt_broker_id\x18\x02 \x01(\tH\x01R\fmqttBrokerId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x11\n" +
-	"\x0f_mqtt_broker_idBz\n" +
-	"\x1ccom.merakibroker.networks.v1B\x10MqttBrokersProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"\x0f_mqtt_broker_id\"p\n" +
+	"\x1fDeleteNetworkMqttBrokerResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x95\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\x10MqttBrokersProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var (
 	file_meraki_networks_v1_mqtt_brokers_proto_rawDescOnce sync.Once
@@ -1117,48 +907,45 @@ func file_meraki_networks_v1_mqtt_brokers_proto_rawDescGZIP() []byte {
 	return file_meraki_networks_v1_mqtt_brokers_proto_rawDescData
 }
 
-var file_meraki_networks_v1_mqtt_brokers_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_meraki_networks_v1_mqtt_brokers_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_meraki_networks_v1_mqtt_brokers_proto_goTypes = []any{
-	(*GetNetworkMqttBrokersRequest)(nil),                  // 0: meraki.networks.v1.GetNetworkMqttBrokersRequest
-	(*GetNetworkMqttBrokersResponse)(nil),                 // 1: meraki.networks.v1.GetNetworkMqttBrokersResponse
-	(*NetworkMqttBroker)(nil),                             // 2: meraki.networks.v1.NetworkMqttBroker
-	(*CreateNetworkMqttBrokerRequest)(nil),                // 3: meraki.networks.v1.CreateNetworkMqttBrokerRequest
-	(*GetNetworkMqttBrokerRequest)(nil),                   // 4: meraki.networks.v1.GetNetworkMqttBrokerRequest
-	(*UpdateNetworkMqttBrokerRequest)(nil),                // 5: meraki.networks.v1.UpdateNetworkMqttBrokerRequest
-	(*DeleteNetworkMqttBrokerRequest)(nil),                // 6: meraki.networks.v1.DeleteNetworkMqttBrokerRequest
-	(*NetworkMqttBroker_Security)(nil),                    // 7: meraki.networks.v1.NetworkMqttBroker.Security
-	(*NetworkMqttBroker_Authentication)(nil),              // 8: meraki.networks.v1.NetworkMqttBroker.Authentication
-	(*NetworkMqttBroker_Security_Tls)(nil),                // 9: meraki.networks.v1.NetworkMqttBroker.Security.Tls
-	(*CreateNetworkMqttBrokerRequest_Security)(nil),       // 10: meraki.networks.v1.CreateNetworkMqttBrokerRequest.Security
-	(*CreateNetworkMqttBrokerRequest_Authentication)(nil), // 11: meraki.networks.v1.CreateNetworkMqttBrokerRequest.Authentication
-	(*CreateNetworkMqttBrokerRequest_Security_Tls)(nil),   // 12: meraki.networks.v1.CreateNetworkMqttBrokerRequest.Security.Tls
-	(*UpdateNetworkMqttBrokerRequest_Security)(nil),       // 13: meraki.networks.v1.UpdateNetworkMqttBrokerRequest.Security
-	(*UpdateNetworkMqttBrokerRequest_Authentication)(nil), // 14: meraki.networks.v1.UpdateNetworkMqttBrokerRequest.Authentication
-	(*UpdateNetworkMqttBrokerRequest_Security_Tls)(nil),   // 15: meraki.networks.v1.UpdateNetworkMqttBrokerRequest.Security.Tls
-	(*v1.PageInfo)(nil),                                   // 16: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil),                         // 17: google.protobuf.FieldMask
+	(*GetNetworkMqttBrokersRequest)(nil),     // 0: meraki.networks.v1.GetNetworkMqttBrokersRequest
+	(*GetNetworkMqttBrokersResponse)(nil),    // 1: meraki.networks.v1.GetNetworkMqttBrokersResponse
+	(*NetworkMqttBroker)(nil),                // 2: meraki.networks.v1.NetworkMqttBroker
+	(*CreateNetworkMqttBrokerRequest)(nil),   // 3: meraki.networks.v1.CreateNetworkMqttBrokerRequest
+	(*GetNetworkMqttBrokerRequest)(nil),      // 4: meraki.networks.v1.GetNetworkMqttBrokerRequest
+	(*UpdateNetworkMqttBrokerRequest)(nil),   // 5: meraki.networks.v1.UpdateNetworkMqttBrokerRequest
+	(*DeleteNetworkMqttBrokerRequest)(nil),   // 6: meraki.networks.v1.DeleteNetworkMqttBrokerRequest
+	(*DeleteNetworkMqttBrokerResponse)(nil),  // 7: meraki.networks.v1.DeleteNetworkMqttBrokerResponse
+	(*NetworkMqttBroker_Security)(nil),       // 8: meraki.networks.v1.NetworkMqttBroker.Security
+	(*NetworkMqttBroker_Authentication)(nil), // 9: meraki.networks.v1.NetworkMqttBroker.Authentication
+	(*NetworkMqttBroker_Security_Tls)(nil),   // 10: meraki.networks.v1.NetworkMqttBroker.Security.Tls
+	(*v1.PageInfo)(nil),                      // 11: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                  // 12: google.protobuf.Struct
 }
 var file_meraki_networks_v1_mqtt_brokers_proto_depIdxs = []int32{
 	2,  // 0: meraki.networks.v1.GetNetworkMqttBrokersResponse.items:type_name -> meraki.networks.v1.NetworkMqttBroker
-	16, // 1: meraki.networks.v1.GetNetworkMqttBrokersResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	7,  // 2: meraki.networks.v1.NetworkMqttBroker.security:type_name -> meraki.networks.v1.NetworkMqttBroker.Security
-	8,  // 3: meraki.networks.v1.NetworkMqttBroker.authentication:type_name -> meraki.networks.v1.NetworkMqttBroker.Authentication
-	10, // 4: meraki.networks.v1.CreateNetworkMqttBrokerRequest.security:type_name -> meraki.networks.v1.CreateNetworkMqttBrokerRequest.Security
-	11, // 5: meraki.networks.v1.CreateNetworkMqttBrokerRequest.authentication:type_name -> meraki.networks.v1.CreateNetworkMqttBrokerRequest.Authentication
-	17, // 6: meraki.networks.v1.CreateNetworkMqttBrokerRequest.null_fields:type_name -> google.protobuf.FieldMask
-	17, // 7: meraki.networks.v1.CreateNetworkMqttBrokerRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	13, // 8: meraki.networks.v1.UpdateNetworkMqttBrokerRequest.security:type_name -> meraki.networks.v1.UpdateNetworkMqttBrokerRequest.Security
-	14, // 9: meraki.networks.v1.UpdateNetworkMqttBrokerRequest.authentication:type_name -> meraki.networks.v1.UpdateNetworkMqttBrokerRequest.Authentication
-	17, // 10: meraki.networks.v1.UpdateNetworkMqttBrokerRequest.null_fields:type_name -> google.protobuf.FieldMask
-	17, // 11: meraki.networks.v1.UpdateNetworkMqttBrokerRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	9,  // 12: meraki.networks.v1.NetworkMqttBroker.Security.tls:type_name -> meraki.networks.v1.NetworkMqttBroker.Security.Tls
-	12, // 13: meraki.networks.v1.CreateNetworkMqttBrokerRequest.Security.tls:type_name -> meraki.networks.v1.CreateNetworkMqttBrokerRequest.Security.Tls
-	15, // 14: meraki.networks.v1.UpdateNetworkMqttBrokerRequest.Security.tls:type_name -> meraki.networks.v1.UpdateNetworkMqttBrokerRequest.Security.Tls
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	11, // 1: meraki.networks.v1.GetNetworkMqttBrokersResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	12, // 2: meraki.networks.v1.GetNetworkMqttBrokersResponse.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 3: meraki.networks.v1.NetworkMqttBroker.security:type_name -> meraki.networks.v1.NetworkMqttBroker.Security
+	9,  // 4: meraki.networks.v1.NetworkMqttBroker.authentication:type_name -> meraki.networks.v1.NetworkMqttBroker.Authentication
+	12, // 5: meraki.networks.v1.NetworkMqttBroker.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 6: meraki.networks.v1.CreateNetworkMqttBrokerRequest.security:type_name -> meraki.networks.v1.NetworkMqttBroker.Security
+	9,  // 7: meraki.networks.v1.CreateNetworkMqttBrokerRequest.authentication:type_name -> meraki.networks.v1.NetworkMqttBroker.Authentication
+	12, // 8: meraki.networks.v1.CreateNetworkMqttBrokerRequest.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 9: meraki.networks.v1.UpdateNetworkMqttBrokerRequest.security:type_name -> meraki.networks.v1.NetworkMqttBroker.Security
+	9,  // 10: meraki.networks.v1.UpdateNetworkMqttBrokerRequest.authentication:type_name -> meraki.networks.v1.NetworkMqttBroker.Authentication
+	12, // 11: meraki.networks.v1.UpdateNetworkMqttBrokerRequest.additional_properties:type_name -> google.protobuf.Struct
+	12, // 12: meraki.networks.v1.DeleteNetworkMqttBrokerResponse.additional_properties:type_name -> google.protobuf.Struct
+	10, // 13: meraki.networks.v1.NetworkMqttBroker.Security.tls:type_name -> meraki.networks.v1.NetworkMqttBroker.Security.Tls
+	12, // 14: meraki.networks.v1.NetworkMqttBroker.Security.additional_properties:type_name -> google.protobuf.Struct
+	12, // 15: meraki.networks.v1.NetworkMqttBroker.Authentication.additional_properties:type_name -> google.protobuf.Struct
+	12, // 16: meraki.networks.v1.NetworkMqttBroker.Security.Tls.additional_properties:type_name -> google.protobuf.Struct
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_meraki_networks_v1_mqtt_brokers_proto_init() }
@@ -1172,22 +959,16 @@ func file_meraki_networks_v1_mqtt_brokers_proto_init() {
 	file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[11].OneofWrappers = []any{}
-	file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[12].OneofWrappers = []any{}
-	file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[13].OneofWrappers = []any{}
-	file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[14].OneofWrappers = []any{}
-	file_meraki_networks_v1_mqtt_brokers_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_networks_v1_mqtt_brokers_proto_rawDesc), len(file_meraki_networks_v1_mqtt_brokers_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,16 +71,17 @@ func (x *GetNetworkNetflowRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkNetflow, updateNetworkNetflow.
+// The netflow of a network. Answer of getNetworkNetflow, updateNetworkNetflow.
 type NetworkNetflow struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	ReportingEnabled *bool                  `protobuf:"varint,1,opt,name=reporting_enabled,json=reportingEnabled,proto3,oneof" json:"reporting_enabled,omitempty"`
-	CollectorIp      *string                `protobuf:"bytes,2,opt,name=collector_ip,json=collectorIp,proto3,oneof" json:"collector_ip,omitempty"`
-	CollectorPort    *int64                 `protobuf:"varint,3,opt,name=collector_port,json=collectorPort,proto3,oneof" json:"collector_port,omitempty"`
-	EtaEnabled       *bool                  `protobuf:"varint,4,opt,name=eta_enabled,json=etaEnabled,proto3,oneof" json:"eta_enabled,omitempty"`
-	EtaDstPort       *int64                 `protobuf:"varint,5,opt,name=eta_dst_port,json=etaDstPort,proto3,oneof" json:"eta_dst_port,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	ReportingEnabled     *bool                  `protobuf:"varint,1,opt,name=reporting_enabled,json=reportingEnabled,proto3,oneof" json:"reporting_enabled,omitempty"`
+	CollectorIp          *string                `protobuf:"bytes,2,opt,name=collector_ip,json=collectorIp,proto3,oneof" json:"collector_ip,omitempty"`
+	CollectorPort        *int64                 `protobuf:"varint,3,opt,name=collector_port,json=collectorPort,proto3,oneof" json:"collector_port,omitempty"`
+	EtaEnabled           *bool                  `protobuf:"varint,4,opt,name=eta_enabled,json=etaEnabled,proto3,oneof" json:"eta_enabled,omitempty"`
+	EtaDstPort           *int64                 `protobuf:"varint,5,opt,name=eta_dst_port,json=etaDstPort,proto3,oneof" json:"eta_dst_port,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkNetflow) Reset() {
@@ -148,20 +149,28 @@ func (x *NetworkNetflow) GetEtaDstPort() int64 {
 	return 0
 }
 
+func (x *NetworkNetflow) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkNetflow.
 type UpdateNetworkNetflowRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId        *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	ReportingEnabled *bool                  `protobuf:"varint,2,opt,name=reporting_enabled,json=reportingEnabled,proto3,oneof" json:"reporting_enabled,omitempty"`
-	CollectorIp      *string                `protobuf:"bytes,3,opt,name=collector_ip,json=collectorIp,proto3,oneof" json:"collector_ip,omitempty"`
-	CollectorPort    *int64                 `protobuf:"varint,4,opt,name=collector_port,json=collectorPort,proto3,oneof" json:"collector_port,omitempty"`
-	EtaEnabled       *bool                  `protobuf:"varint,5,opt,name=eta_enabled,json=etaEnabled,proto3,oneof" json:"eta_enabled,omitempty"`
-	EtaDstPort       *int64                 `protobuf:"varint,6,opt,name=eta_dst_port,json=etaDstPort,proto3,oneof" json:"eta_dst_port,omitempty"`
-	NullFields       *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields      *fieldmaskpb.FieldMask `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	NetworkId            *string          `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	ReportingEnabled     *bool            `protobuf:"varint,2,opt,name=reporting_enabled,json=reportingEnabled,proto3,oneof" json:"reporting_enabled,omitempty"`
+	CollectorIp          *string          `protobuf:"bytes,3,opt,name=collector_ip,json=collectorIp,proto3,oneof" json:"collector_ip,omitempty"`
+	CollectorPort        *int64           `protobuf:"varint,4,opt,name=collector_port,json=collectorPort,proto3,oneof" json:"collector_port,omitempty"`
+	EtaEnabled           *bool            `protobuf:"varint,5,opt,name=eta_enabled,json=etaEnabled,proto3,oneof" json:"eta_enabled,omitempty"`
+	EtaDstPort           *int64           `protobuf:"varint,6,opt,name=eta_dst_port,json=etaDstPort,proto3,oneof" json:"eta_dst_port,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkNetflowRequest) Reset() {
@@ -236,16 +245,23 @@ func (x *UpdateNetworkNetflowRequest) GetEtaDstPort() int64 {
 	return 0
 }
 
-func (x *UpdateNetworkNetflowRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkNetflowRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkNetflowRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkNetflowRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkNetflowRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -254,11 +270,11 @@ var File_meraki_networks_v1_netflow_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_netflow_proto_rawDesc = "" +
 	"\n" +
-	" meraki/networks/v1/netflow.proto\x12\x12meraki.networks.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"M\n" +
+	" meraki/networks/v1/netflow.proto\x12\x12meraki.networks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"M\n" +
 	"\x18GetNetworkNetflowRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xbe\x02\n" +
+	"\v_network_id\"\x8d\x03\n" +
 	"\x0eNetworkNetflow\x120\n" +
 	"\x11reporting_enabled\x18\x01 \x01(\bH\x00R\x10reportingEnabled\x88\x01\x01\x12&\n" +
 	"\fcollector_ip\x18\x02 \x01(\tH\x01R\vcollectorIp\x88\x01\x01\x12*\n" +
@@ -266,12 +282,13 @@ const file_meraki_networks_v1_netflow_proto_rawDesc = "" +
 	"\veta_enabled\x18\x04 \x01(\bH\x03R\n" +
 	"etaEnabled\x88\x01\x01\x12%\n" +
 	"\feta_dst_port\x18\x05 \x01(\x03H\x04R\n" +
-	"etaDstPort\x88\x01\x01B\x14\n" +
+	"etaDstPort\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x14\n" +
 	"\x12_reporting_enabledB\x0f\n" +
 	"\r_collector_ipB\x11\n" +
 	"\x0f_collector_portB\x0e\n" +
 	"\f_eta_enabledB\x0f\n" +
-	"\r_eta_dst_port\"\x8a\x04\n" +
+	"\r_eta_dst_port\"\xa3\x04\n" +
 	"\x1bUpdateNetworkNetflowRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x120\n" +
@@ -281,17 +298,18 @@ const file_meraki_networks_v1_netflow_proto_rawDesc = "" +
 	"\veta_enabled\x18\x05 \x01(\bH\x04R\n" +
 	"etaEnabled\x88\x01\x01\x12%\n" +
 	"\feta_dst_port\x18\x06 \x01(\x03H\x05R\n" +
-	"etaDstPort\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"etaDstPort\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x14\n" +
 	"\x12_reporting_enabledB\x0f\n" +
 	"\r_collector_ipB\x11\n" +
 	"\x0f_collector_portB\x0e\n" +
 	"\f_eta_enabledB\x0f\n" +
-	"\r_eta_dst_portBv\n" +
-	"\x1ccom.merakibroker.networks.v1B\fNetflowProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"\r_eta_dst_portB\x91\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\fNetflowProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var (
 	file_meraki_networks_v1_netflow_proto_rawDescOnce sync.Once
@@ -310,11 +328,11 @@ var file_meraki_networks_v1_netflow_proto_goTypes = []any{
 	(*GetNetworkNetflowRequest)(nil),    // 0: meraki.networks.v1.GetNetworkNetflowRequest
 	(*NetworkNetflow)(nil),              // 1: meraki.networks.v1.NetworkNetflow
 	(*UpdateNetworkNetflowRequest)(nil), // 2: meraki.networks.v1.UpdateNetworkNetflowRequest
-	(*fieldmaskpb.FieldMask)(nil),       // 3: google.protobuf.FieldMask
+	(*structpb.Struct)(nil),             // 3: google.protobuf.Struct
 }
 var file_meraki_networks_v1_netflow_proto_depIdxs = []int32{
-	3, // 0: meraki.networks.v1.UpdateNetworkNetflowRequest.null_fields:type_name -> google.protobuf.FieldMask
-	3, // 1: meraki.networks.v1.UpdateNetworkNetflowRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	3, // 0: meraki.networks.v1.NetworkNetflow.additional_properties:type_name -> google.protobuf.Struct
+	3, // 1: meraki.networks.v1.UpdateNetworkNetflowRequest.additional_properties:type_name -> google.protobuf.Struct
 	2, // [2:2] is the sub-list for method output_type
 	2, // [2:2] is the sub-list for method input_type
 	2, // [2:2] is the sub-list for extension type_name

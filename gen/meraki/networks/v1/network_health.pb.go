@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -130,11 +131,12 @@ func (x *GetNetworkNetworkHealthChannelUtilizationRequest) GetEndingBefore() str
 
 // Answer of getNetworkNetworkHealthChannelUtilization.
 type GetNetworkNetworkHealthChannelUtilizationResponse struct {
-	state         protoimpl.MessageState                                    `protogen:"open.v1"`
-	Items         []*GetNetworkNetworkHealthChannelUtilizationResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                              `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                    `protogen:"open.v1"`
+	Items                []*GetNetworkNetworkHealthChannelUtilizationResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                              `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkNetworkHealthChannelUtilizationResponse) Reset() {
@@ -181,15 +183,23 @@ func (x *GetNetworkNetworkHealthChannelUtilizationResponse) GetPageInfo() *v1.Pa
 	return nil
 }
 
+func (x *GetNetworkNetworkHealthChannelUtilizationResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkNetworkHealthChannelUtilizationResponse_Item struct {
-	state         protoimpl.MessageState                                          `protogen:"open.v1"`
-	Serial        *string                                                         `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Model         *string                                                         `protobuf:"bytes,2,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Tags          *string                                                         `protobuf:"bytes,3,opt,name=tags,proto3,oneof" json:"tags,omitempty"`
-	Wifi0         []*GetNetworkNetworkHealthChannelUtilizationResponse_Item_Wifi0 `protobuf:"bytes,4,rep,name=wifi0,proto3" json:"wifi0,omitempty"`
-	Wifi1         []*GetNetworkNetworkHealthChannelUtilizationResponse_Item_Wifi1 `protobuf:"bytes,5,rep,name=wifi1,proto3" json:"wifi1,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                          `protogen:"open.v1"`
+	Serial               *string                                                         `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Model                *string                                                         `protobuf:"bytes,2,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Tags                 *string                                                         `protobuf:"bytes,3,opt,name=tags,proto3,oneof" json:"tags,omitempty"`
+	Wifi0                []*GetNetworkNetworkHealthChannelUtilizationResponse_Item_Wifi0 `protobuf:"bytes,4,rep,name=wifi0,proto3" json:"wifi0,omitempty"`
+	Wifi1                []*GetNetworkNetworkHealthChannelUtilizationResponse_Item_Wifi1 `protobuf:"bytes,5,rep,name=wifi1,proto3" json:"wifi1,omitempty"`
+	AdditionalProperties *structpb.Struct                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkNetworkHealthChannelUtilizationResponse_Item) Reset() {
@@ -257,15 +267,23 @@ func (x *GetNetworkNetworkHealthChannelUtilizationResponse_Item) GetWifi1() []*G
 	return nil
 }
 
+func (x *GetNetworkNetworkHealthChannelUtilizationResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkNetworkHealthChannelUtilizationResponse_Item_Wifi0 struct {
-	state               protoimpl.MessageState `protogen:"open.v1"`
-	StartTime           *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
-	EndTime             *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	UtilizationTotal    *float64               `protobuf:"fixed64,3,opt,name=utilization_total,json=utilizationTotal,proto3,oneof" json:"utilization_total,omitempty"`
-	Utilization80211    *float64               `protobuf:"fixed64,4,opt,name=utilization80211,proto3,oneof" json:"utilization80211,omitempty"`
-	UtilizationNon80211 *float64               `protobuf:"fixed64,5,opt,name=utilization_non80211,json=utilizationNon80211,proto3,oneof" json:"utilization_non80211,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	StartTime            *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	EndTime              *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	UtilizationTotal     *float64               `protobuf:"fixed64,3,opt,name=utilization_total,json=utilizationTotal,proto3,oneof" json:"utilization_total,omitempty"`
+	Utilization80211     *float64               `protobuf:"fixed64,4,opt,name=utilization80211,proto3,oneof" json:"utilization80211,omitempty"`
+	UtilizationNon80211  *float64               `protobuf:"fixed64,5,opt,name=utilization_non80211,json=utilizationNon80211,proto3,oneof" json:"utilization_non80211,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkNetworkHealthChannelUtilizationResponse_Item_Wifi0) Reset() {
@@ -333,15 +351,23 @@ func (x *GetNetworkNetworkHealthChannelUtilizationResponse_Item_Wifi0) GetUtiliz
 	return 0
 }
 
+func (x *GetNetworkNetworkHealthChannelUtilizationResponse_Item_Wifi0) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkNetworkHealthChannelUtilizationResponse_Item_Wifi1 struct {
-	state               protoimpl.MessageState `protogen:"open.v1"`
-	StartTime           *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
-	EndTime             *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	UtilizationTotal    *float64               `protobuf:"fixed64,3,opt,name=utilization_total,json=utilizationTotal,proto3,oneof" json:"utilization_total,omitempty"`
-	Utilization80211    *float64               `protobuf:"fixed64,4,opt,name=utilization80211,proto3,oneof" json:"utilization80211,omitempty"`
-	UtilizationNon80211 *float64               `protobuf:"fixed64,5,opt,name=utilization_non80211,json=utilizationNon80211,proto3,oneof" json:"utilization_non80211,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	StartTime            *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	EndTime              *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	UtilizationTotal     *float64               `protobuf:"fixed64,3,opt,name=utilization_total,json=utilizationTotal,proto3,oneof" json:"utilization_total,omitempty"`
+	Utilization80211     *float64               `protobuf:"fixed64,4,opt,name=utilization80211,proto3,oneof" json:"utilization80211,omitempty"`
+	UtilizationNon80211  *float64               `protobuf:"fixed64,5,opt,name=utilization_non80211,json=utilizationNon80211,proto3,oneof" json:"utilization_non80211,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkNetworkHealthChannelUtilizationResponse_Item_Wifi1) Reset() {
@@ -409,11 +435,18 @@ func (x *GetNetworkNetworkHealthChannelUtilizationResponse_Item_Wifi1) GetUtiliz
 	return 0
 }
 
+func (x *GetNetworkNetworkHealthChannelUtilizationResponse_Item_Wifi1) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_networks_v1_network_health_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_network_health_proto_rawDesc = "" +
 	"\n" +
-	"'meraki/networks/v1/network_health.proto\x12\x12meraki.networks.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xa7\x03\n" +
+	"'meraki/networks/v1/network_health.proto\x12\x12meraki.networks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xa7\x03\n" +
 	"0GetNetworkNetworkHealthChannelUtilizationRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x13\n" +
@@ -433,40 +466,44 @@ const file_meraki_networks_v1_network_health_proto_rawDesc = "" +
 	"\v_resolutionB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xd1\t\n" +
-	"1GetNetworkNetworkHealthChannelUtilizationResponse\x12`\n" +
-	"\x05items\x18\x01 \x03(\v2J.meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xfb\a\n" +
+	"\x0e_ending_before\"\x8f\f\n" +
+	"1GetNetworkNetworkHealthChannelUtilizationResponse\x12a\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2J.meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe8\t\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x19\n" +
 	"\x05model\x18\x02 \x01(\tH\x01R\x05model\x88\x01\x01\x12\x17\n" +
 	"\x04tags\x18\x03 \x01(\tH\x02R\x04tags\x88\x01\x01\x12f\n" +
 	"\x05wifi0\x18\x04 \x03(\v2P.meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.Item.Wifi0R\x05wifi0\x12f\n" +
-	"\x05wifi1\x18\x05 \x03(\v2P.meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.Item.Wifi1R\x05wifi1\x1a\xd8\x02\n" +
+	"\x05wifi1\x18\x05 \x03(\v2P.meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.Item.Wifi1R\x05wifi1\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa7\x03\n" +
 	"\x05Wifi0\x129\n" +
 	"\n" +
 	"start_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
 	"\bend_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x120\n" +
 	"\x11utilization_total\x18\x03 \x01(\x01H\x00R\x10utilizationTotal\x88\x01\x01\x12/\n" +
 	"\x10utilization80211\x18\x04 \x01(\x01H\x01R\x10utilization80211\x88\x01\x01\x126\n" +
-	"\x14utilization_non80211\x18\x05 \x01(\x01H\x02R\x13utilizationNon80211\x88\x01\x01B\x14\n" +
+	"\x14utilization_non80211\x18\x05 \x01(\x01H\x02R\x13utilizationNon80211\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x14\n" +
 	"\x12_utilization_totalB\x13\n" +
 	"\x11_utilization80211B\x17\n" +
-	"\x15_utilization_non80211\x1a\xd8\x02\n" +
+	"\x15_utilization_non80211\x1a\xa7\x03\n" +
 	"\x05Wifi1\x129\n" +
 	"\n" +
 	"start_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
 	"\bend_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x120\n" +
 	"\x11utilization_total\x18\x03 \x01(\x01H\x00R\x10utilizationTotal\x88\x01\x01\x12/\n" +
 	"\x10utilization80211\x18\x04 \x01(\x01H\x01R\x10utilization80211\x88\x01\x01\x126\n" +
-	"\x14utilization_non80211\x18\x05 \x01(\x01H\x02R\x13utilizationNon80211\x88\x01\x01B\x14\n" +
+	"\x14utilization_non80211\x18\x05 \x01(\x01H\x02R\x13utilizationNon80211\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x14\n" +
 	"\x12_utilization_totalB\x13\n" +
 	"\x11_utilization80211B\x17\n" +
 	"\x15_utilization_non80211B\t\n" +
 	"\a_serialB\b\n" +
 	"\x06_modelB\a\n" +
-	"\x05_tagsB|\n" +
-	"\x1ccom.merakibroker.networks.v1B\x12NetworkHealthProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"\x05_tagsB\x97\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\x12NetworkHealthProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var (
 	file_meraki_networks_v1_network_health_proto_rawDescOnce sync.Once
@@ -488,22 +525,27 @@ var file_meraki_networks_v1_network_health_proto_goTypes = []any{
 	(*GetNetworkNetworkHealthChannelUtilizationResponse_Item_Wifi0)(nil), // 3: meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.Item.Wifi0
 	(*GetNetworkNetworkHealthChannelUtilizationResponse_Item_Wifi1)(nil), // 4: meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.Item.Wifi1
 	(*v1.PageInfo)(nil),           // 5: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),       // 6: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
 }
 var file_meraki_networks_v1_network_health_proto_depIdxs = []int32{
-	2, // 0: meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.items:type_name -> meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.Item
-	5, // 1: meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	3, // 2: meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.Item.wifi0:type_name -> meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.Item.Wifi0
-	4, // 3: meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.Item.wifi1:type_name -> meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.Item.Wifi1
-	6, // 4: meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.Item.Wifi0.start_time:type_name -> google.protobuf.Timestamp
-	6, // 5: meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.Item.Wifi0.end_time:type_name -> google.protobuf.Timestamp
-	6, // 6: meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.Item.Wifi1.start_time:type_name -> google.protobuf.Timestamp
-	6, // 7: meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.Item.Wifi1.end_time:type_name -> google.protobuf.Timestamp
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	2,  // 0: meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.items:type_name -> meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.Item
+	5,  // 1: meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	6,  // 2: meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 3: meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.Item.wifi0:type_name -> meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.Item.Wifi0
+	4,  // 4: meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.Item.wifi1:type_name -> meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.Item.Wifi1
+	6,  // 5: meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 6: meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.Item.Wifi0.start_time:type_name -> google.protobuf.Timestamp
+	7,  // 7: meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.Item.Wifi0.end_time:type_name -> google.protobuf.Timestamp
+	6,  // 8: meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.Item.Wifi0.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 9: meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.Item.Wifi1.start_time:type_name -> google.protobuf.Timestamp
+	7,  // 10: meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.Item.Wifi1.end_time:type_name -> google.protobuf.Timestamp
+	6,  // 11: meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse.Item.Wifi1.additional_properties:type_name -> google.protobuf.Struct
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_meraki_networks_v1_network_health_proto_init() }

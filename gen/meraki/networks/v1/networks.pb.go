@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,7 +71,7 @@ func (x *GetNetworkRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetwork, updateNetwork.
+// A network. Answer of getNetwork, updateNetwork.
 type Network struct {
 	state                   protoimpl.MessageState `protogen:"open.v1"`
 	Id                      *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
@@ -84,6 +84,7 @@ type Network struct {
 	Url                     *string                `protobuf:"bytes,8,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	Notes                   *string                `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	IsBoundToConfigTemplate *bool                  `protobuf:"varint,10,opt,name=is_bound_to_config_template,json=isBoundToConfigTemplate,proto3,oneof" json:"is_bound_to_config_template,omitempty"`
+	AdditionalProperties    *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
@@ -188,20 +189,28 @@ func (x *Network) GetIsBoundToConfigTemplate() bool {
 	return false
 }
 
+func (x *Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetwork.
 type UpdateNetworkRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId        *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Name             *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	TimeZone         *string                `protobuf:"bytes,3,opt,name=time_zone,json=timeZone,proto3,oneof" json:"time_zone,omitempty"`
-	Tags             []string               `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
-	EnrollmentString *string                `protobuf:"bytes,5,opt,name=enrollment_string,json=enrollmentString,proto3,oneof" json:"enrollment_string,omitempty"`
-	Notes            *string                `protobuf:"bytes,6,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	NullFields       *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields      *fieldmaskpb.FieldMask `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	NetworkId            *string          `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Name                 *string          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	TimeZone             *string          `protobuf:"bytes,3,opt,name=time_zone,json=timeZone,proto3,oneof" json:"time_zone,omitempty"`
+	Tags                 []string         `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
+	EnrollmentString     *string          `protobuf:"bytes,5,opt,name=enrollment_string,json=enrollmentString,proto3,oneof" json:"enrollment_string,omitempty"`
+	Notes                *string          `protobuf:"bytes,6,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkRequest) Reset() {
@@ -276,16 +285,23 @@ func (x *UpdateNetworkRequest) GetNotes() string {
 	return ""
 }
 
-func (x *UpdateNetworkRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -336,23 +352,69 @@ func (x *DeleteNetworkRequest) GetNetworkId() string {
 	return ""
 }
 
+// Answer of deleteNetwork.
+type DeleteNetworkResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteNetworkResponse) Reset() {
+	*x = DeleteNetworkResponse{}
+	mi := &file_meraki_networks_v1_networks_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteNetworkResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteNetworkResponse) ProtoMessage() {}
+
+func (x *DeleteNetworkResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_networks_v1_networks_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteNetworkResponse.ProtoReflect.Descriptor instead.
+func (*DeleteNetworkResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_networks_v1_networks_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *DeleteNetworkResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of bindNetwork.
 type BindNetworkRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	ConfigTemplateId *string                `protobuf:"bytes,2,opt,name=config_template_id,json=configTemplateId,proto3,oneof" json:"config_template_id,omitempty"`
-	AutoBind         *bool                  `protobuf:"varint,3,opt,name=auto_bind,json=autoBind,proto3,oneof" json:"auto_bind,omitempty"`
-	NullFields       *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields      *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	ConfigTemplateId     *string          `protobuf:"bytes,2,opt,name=config_template_id,json=configTemplateId,proto3,oneof" json:"config_template_id,omitempty"`
+	AutoBind             *bool            `protobuf:"varint,3,opt,name=auto_bind,json=autoBind,proto3,oneof" json:"auto_bind,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BindNetworkRequest) Reset() {
 	*x = BindNetworkRequest{}
-	mi := &file_meraki_networks_v1_networks_proto_msgTypes[4]
+	mi := &file_meraki_networks_v1_networks_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -364,7 +426,7 @@ func (x *BindNetworkRequest) String() string {
 func (*BindNetworkRequest) ProtoMessage() {}
 
 func (x *BindNetworkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_networks_proto_msgTypes[4]
+	mi := &file_meraki_networks_v1_networks_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -377,7 +439,7 @@ func (x *BindNetworkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BindNetworkRequest.ProtoReflect.Descriptor instead.
 func (*BindNetworkRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_networks_proto_rawDescGZIP(), []int{4}
+	return file_meraki_networks_v1_networks_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *BindNetworkRequest) GetNetworkId() string {
@@ -401,16 +463,23 @@ func (x *BindNetworkRequest) GetAutoBind() bool {
 	return false
 }
 
-func (x *BindNetworkRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *BindNetworkRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *BindNetworkRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *BindNetworkRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *BindNetworkRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -429,13 +498,14 @@ type BindNetworkResponse struct {
 	Notes                   *string                `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	IsBoundToConfigTemplate *bool                  `protobuf:"varint,10,opt,name=is_bound_to_config_template,json=isBoundToConfigTemplate,proto3,oneof" json:"is_bound_to_config_template,omitempty"`
 	ConfigTemplateId        *string                `protobuf:"bytes,11,opt,name=config_template_id,json=configTemplateId,proto3,oneof" json:"config_template_id,omitempty"`
+	AdditionalProperties    *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
 
 func (x *BindNetworkResponse) Reset() {
 	*x = BindNetworkResponse{}
-	mi := &file_meraki_networks_v1_networks_proto_msgTypes[5]
+	mi := &file_meraki_networks_v1_networks_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -447,7 +517,7 @@ func (x *BindNetworkResponse) String() string {
 func (*BindNetworkResponse) ProtoMessage() {}
 
 func (x *BindNetworkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_networks_proto_msgTypes[5]
+	mi := &file_meraki_networks_v1_networks_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -460,7 +530,7 @@ func (x *BindNetworkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BindNetworkResponse.ProtoReflect.Descriptor instead.
 func (*BindNetworkResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_networks_proto_rawDescGZIP(), []int{5}
+	return file_meraki_networks_v1_networks_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *BindNetworkResponse) GetId() string {
@@ -540,6 +610,13 @@ func (x *BindNetworkResponse) GetConfigTemplateId() string {
 	return ""
 }
 
+func (x *BindNetworkResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of splitNetwork.
 type SplitNetworkRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -551,7 +628,7 @@ type SplitNetworkRequest struct {
 
 func (x *SplitNetworkRequest) Reset() {
 	*x = SplitNetworkRequest{}
-	mi := &file_meraki_networks_v1_networks_proto_msgTypes[6]
+	mi := &file_meraki_networks_v1_networks_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -563,7 +640,7 @@ func (x *SplitNetworkRequest) String() string {
 func (*SplitNetworkRequest) ProtoMessage() {}
 
 func (x *SplitNetworkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_networks_proto_msgTypes[6]
+	mi := &file_meraki_networks_v1_networks_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -576,7 +653,7 @@ func (x *SplitNetworkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SplitNetworkRequest.ProtoReflect.Descriptor instead.
 func (*SplitNetworkRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_networks_proto_rawDescGZIP(), []int{6}
+	return file_meraki_networks_v1_networks_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SplitNetworkRequest) GetNetworkId() string {
@@ -588,15 +665,16 @@ func (x *SplitNetworkRequest) GetNetworkId() string {
 
 // Answer of splitNetwork.
 type SplitNetworkResponse struct {
-	state             protoimpl.MessageState                    `protogen:"open.v1"`
-	ResultingNetworks []*SplitNetworkResponse_ResultingNetworks `protobuf:"bytes,1,rep,name=resulting_networks,json=resultingNetworks,proto3" json:"resulting_networks,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState                    `protogen:"open.v1"`
+	ResultingNetworks    []*SplitNetworkResponse_ResultingNetworks `protobuf:"bytes,1,rep,name=resulting_networks,json=resultingNetworks,proto3" json:"resulting_networks,omitempty"`
+	AdditionalProperties *structpb.Struct                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *SplitNetworkResponse) Reset() {
 	*x = SplitNetworkResponse{}
-	mi := &file_meraki_networks_v1_networks_proto_msgTypes[7]
+	mi := &file_meraki_networks_v1_networks_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -608,7 +686,7 @@ func (x *SplitNetworkResponse) String() string {
 func (*SplitNetworkResponse) ProtoMessage() {}
 
 func (x *SplitNetworkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_networks_proto_msgTypes[7]
+	mi := &file_meraki_networks_v1_networks_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -621,7 +699,7 @@ func (x *SplitNetworkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SplitNetworkResponse.ProtoReflect.Descriptor instead.
 func (*SplitNetworkResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_networks_proto_rawDescGZIP(), []int{7}
+	return file_meraki_networks_v1_networks_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SplitNetworkResponse) GetResultingNetworks() []*SplitNetworkResponse_ResultingNetworks {
@@ -631,21 +709,29 @@ func (x *SplitNetworkResponse) GetResultingNetworks() []*SplitNetworkResponse_Re
 	return nil
 }
 
+func (x *SplitNetworkResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of unbindNetwork.
 type UnbindNetworkRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId     *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	RetainConfigs *bool                  `protobuf:"varint,2,opt,name=retain_configs,json=retainConfigs,proto3,oneof" json:"retain_configs,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NetworkId            *string          `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	RetainConfigs        *bool            `protobuf:"varint,2,opt,name=retain_configs,json=retainConfigs,proto3,oneof" json:"retain_configs,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UnbindNetworkRequest) Reset() {
 	*x = UnbindNetworkRequest{}
-	mi := &file_meraki_networks_v1_networks_proto_msgTypes[8]
+	mi := &file_meraki_networks_v1_networks_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -657,7 +743,7 @@ func (x *UnbindNetworkRequest) String() string {
 func (*UnbindNetworkRequest) ProtoMessage() {}
 
 func (x *UnbindNetworkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_networks_proto_msgTypes[8]
+	mi := &file_meraki_networks_v1_networks_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -670,7 +756,7 @@ func (x *UnbindNetworkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnbindNetworkRequest.ProtoReflect.Descriptor instead.
 func (*UnbindNetworkRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_networks_proto_rawDescGZIP(), []int{8}
+	return file_meraki_networks_v1_networks_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *UnbindNetworkRequest) GetNetworkId() string {
@@ -687,16 +773,23 @@ func (x *UnbindNetworkRequest) GetRetainConfigs() bool {
 	return false
 }
 
-func (x *UnbindNetworkRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UnbindNetworkRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UnbindNetworkRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UnbindNetworkRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UnbindNetworkRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -714,13 +807,14 @@ type UnbindNetworkResponse struct {
 	Url                     *string                `protobuf:"bytes,8,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	Notes                   *string                `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	IsBoundToConfigTemplate *bool                  `protobuf:"varint,10,opt,name=is_bound_to_config_template,json=isBoundToConfigTemplate,proto3,oneof" json:"is_bound_to_config_template,omitempty"`
+	AdditionalProperties    *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
 
 func (x *UnbindNetworkResponse) Reset() {
 	*x = UnbindNetworkResponse{}
-	mi := &file_meraki_networks_v1_networks_proto_msgTypes[9]
+	mi := &file_meraki_networks_v1_networks_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -732,7 +826,7 @@ func (x *UnbindNetworkResponse) String() string {
 func (*UnbindNetworkResponse) ProtoMessage() {}
 
 func (x *UnbindNetworkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_networks_proto_msgTypes[9]
+	mi := &file_meraki_networks_v1_networks_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -745,7 +839,7 @@ func (x *UnbindNetworkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnbindNetworkResponse.ProtoReflect.Descriptor instead.
 func (*UnbindNetworkResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_networks_proto_rawDescGZIP(), []int{9}
+	return file_meraki_networks_v1_networks_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *UnbindNetworkResponse) GetId() string {
@@ -818,6 +912,13 @@ func (x *UnbindNetworkResponse) GetIsBoundToConfigTemplate() bool {
 	return false
 }
 
+func (x *UnbindNetworkResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type SplitNetworkResponse_ResultingNetworks struct {
 	state                   protoimpl.MessageState `protogen:"open.v1"`
 	Id                      *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
@@ -830,13 +931,14 @@ type SplitNetworkResponse_ResultingNetworks struct {
 	Url                     *string                `protobuf:"bytes,8,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	Notes                   *string                `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	IsBoundToConfigTemplate *bool                  `protobuf:"varint,10,opt,name=is_bound_to_config_template,json=isBoundToConfigTemplate,proto3,oneof" json:"is_bound_to_config_template,omitempty"`
+	AdditionalProperties    *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
 
 func (x *SplitNetworkResponse_ResultingNetworks) Reset() {
 	*x = SplitNetworkResponse_ResultingNetworks{}
-	mi := &file_meraki_networks_v1_networks_proto_msgTypes[10]
+	mi := &file_meraki_networks_v1_networks_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -848,7 +950,7 @@ func (x *SplitNetworkResponse_ResultingNetworks) String() string {
 func (*SplitNetworkResponse_ResultingNetworks) ProtoMessage() {}
 
 func (x *SplitNetworkResponse_ResultingNetworks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_networks_proto_msgTypes[10]
+	mi := &file_meraki_networks_v1_networks_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -861,7 +963,7 @@ func (x *SplitNetworkResponse_ResultingNetworks) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use SplitNetworkResponse_ResultingNetworks.ProtoReflect.Descriptor instead.
 func (*SplitNetworkResponse_ResultingNetworks) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_networks_proto_rawDescGZIP(), []int{7, 0}
+	return file_meraki_networks_v1_networks_proto_rawDescGZIP(), []int{8, 0}
 }
 
 func (x *SplitNetworkResponse_ResultingNetworks) GetId() string {
@@ -934,15 +1036,22 @@ func (x *SplitNetworkResponse_ResultingNetworks) GetIsBoundToConfigTemplate() bo
 	return false
 }
 
+func (x *SplitNetworkResponse_ResultingNetworks) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_networks_v1_networks_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_networks_proto_rawDesc = "" +
 	"\n" +
-	"!meraki/networks/v1/networks.proto\x12\x12meraki.networks.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"F\n" +
+	"!meraki/networks/v1/networks.proto\x12\x12meraki.networks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"F\n" +
 	"\x11GetNetworkRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xe1\x03\n" +
+	"\v_network_id\"\xb0\x04\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12,\n" +
 	"\x0forganization_id\x18\x02 \x01(\tH\x01R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
@@ -954,7 +1063,8 @@ const file_meraki_networks_v1_networks_proto_rawDesc = "" +
 	"\x03url\x18\b \x01(\tH\x05R\x03url\x88\x01\x01\x12\x19\n" +
 	"\x05notes\x18\t \x01(\tH\x06R\x05notes\x88\x01\x01\x12A\n" +
 	"\x1bis_bound_to_config_template\x18\n" +
-	" \x01(\bH\aR\x17isBoundToConfigTemplate\x88\x01\x01B\x05\n" +
+	" \x01(\bH\aR\x17isBoundToConfigTemplate\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_nameB\f\n" +
@@ -963,7 +1073,7 @@ const file_meraki_networks_v1_networks_proto_rawDesc = "" +
 	"\x12_enrollment_stringB\x06\n" +
 	"\x04_urlB\b\n" +
 	"\x06_notesB\x1e\n" +
-	"\x1c_is_bound_to_config_template\"\xa8\x03\n" +
+	"\x1c_is_bound_to_config_template\"\xc1\x03\n" +
 	"\x14UpdateNetworkRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
@@ -971,10 +1081,11 @@ const file_meraki_networks_v1_networks_proto_rawDesc = "" +
 	"\ttime_zone\x18\x03 \x01(\tH\x02R\btimeZone\x88\x01\x01\x12\x12\n" +
 	"\x04tags\x18\x04 \x03(\tR\x04tags\x120\n" +
 	"\x11enrollment_string\x18\x05 \x01(\tH\x03R\x10enrollmentString\x88\x01\x01\x12\x19\n" +
-	"\x05notes\x18\x06 \x01(\tH\x04R\x05notes\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\x05notes\x18\x06 \x01(\tH\x04R\x05notes\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_nameB\f\n" +
 	"\n" +
@@ -984,19 +1095,22 @@ const file_meraki_networks_v1_networks_proto_rawDesc = "" +
 	"\x14DeleteNetworkRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xcd\x02\n" +
+	"\v_network_id\"f\n" +
+	"\x15DeleteNetworkResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xe6\x02\n" +
 	"\x12BindNetworkRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x121\n" +
 	"\x12config_template_id\x18\x02 \x01(\tH\x01R\x10configTemplateId\x88\x01\x01\x12 \n" +
-	"\tauto_bind\x18\x03 \x01(\bH\x02R\bautoBind\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\tauto_bind\x18\x03 \x01(\bH\x02R\bautoBind\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x15\n" +
 	"\x13_config_template_idB\f\n" +
 	"\n" +
-	"_auto_bind\"\xb7\x04\n" +
+	"_auto_bind\"\x86\x05\n" +
 	"\x13BindNetworkResponse\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12,\n" +
 	"\x0forganization_id\x18\x02 \x01(\tH\x01R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
@@ -1009,7 +1123,8 @@ const file_meraki_networks_v1_networks_proto_rawDesc = "" +
 	"\x05notes\x18\t \x01(\tH\x06R\x05notes\x88\x01\x01\x12A\n" +
 	"\x1bis_bound_to_config_template\x18\n" +
 	" \x01(\bH\aR\x17isBoundToConfigTemplate\x88\x01\x01\x121\n" +
-	"\x12config_template_id\x18\v \x01(\tH\bR\x10configTemplateId\x88\x01\x01B\x05\n" +
+	"\x12config_template_id\x18\v \x01(\tH\bR\x10configTemplateId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_nameB\f\n" +
@@ -1023,9 +1138,10 @@ const file_meraki_networks_v1_networks_proto_rawDesc = "" +
 	"\x13SplitNetworkRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xef\x04\n" +
+	"\v_network_id\"\x8d\x06\n" +
 	"\x14SplitNetworkResponse\x12i\n" +
-	"\x12resulting_networks\x18\x01 \x03(\v2:.meraki.networks.v1.SplitNetworkResponse.ResultingNetworksR\x11resultingNetworks\x1a\xeb\x03\n" +
+	"\x12resulting_networks\x18\x01 \x03(\v2:.meraki.networks.v1.SplitNetworkResponse.ResultingNetworksR\x11resultingNetworks\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xba\x04\n" +
 	"\x11ResultingNetworks\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12,\n" +
 	"\x0forganization_id\x18\x02 \x01(\tH\x01R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
@@ -1037,7 +1153,8 @@ const file_meraki_networks_v1_networks_proto_rawDesc = "" +
 	"\x03url\x18\b \x01(\tH\x05R\x03url\x88\x01\x01\x12\x19\n" +
 	"\x05notes\x18\t \x01(\tH\x06R\x05notes\x88\x01\x01\x12A\n" +
 	"\x1bis_bound_to_config_template\x18\n" +
-	" \x01(\bH\aR\x17isBoundToConfigTemplate\x88\x01\x01B\x05\n" +
+	" \x01(\bH\aR\x17isBoundToConfigTemplate\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_nameB\f\n" +
@@ -1046,16 +1163,17 @@ const file_meraki_networks_v1_networks_proto_rawDesc = "" +
 	"\x12_enrollment_stringB\x06\n" +
 	"\x04_urlB\b\n" +
 	"\x06_notesB\x1e\n" +
-	"\x1c_is_bound_to_config_template\"\x94\x02\n" +
+	"\x1c_is_bound_to_config_template\"\xad\x02\n" +
 	"\x14UnbindNetworkRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12*\n" +
-	"\x0eretain_configs\x18\x02 \x01(\bH\x01R\rretainConfigs\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\x0eretain_configs\x18\x02 \x01(\bH\x01R\rretainConfigs\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x11\n" +
-	"\x0f_retain_configs\"\xef\x03\n" +
+	"\x0f_retain_configs\"\xbe\x04\n" +
 	"\x15UnbindNetworkResponse\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12,\n" +
 	"\x0forganization_id\x18\x02 \x01(\tH\x01R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
@@ -1067,7 +1185,8 @@ const file_meraki_networks_v1_networks_proto_rawDesc = "" +
 	"\x03url\x18\b \x01(\tH\x05R\x03url\x88\x01\x01\x12\x19\n" +
 	"\x05notes\x18\t \x01(\tH\x06R\x05notes\x88\x01\x01\x12A\n" +
 	"\x1bis_bound_to_config_template\x18\n" +
-	" \x01(\bH\aR\x17isBoundToConfigTemplate\x88\x01\x01B\x05\n" +
+	" \x01(\bH\aR\x17isBoundToConfigTemplate\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_nameB\f\n" +
@@ -1076,8 +1195,8 @@ const file_meraki_networks_v1_networks_proto_rawDesc = "" +
 	"\x12_enrollment_stringB\x06\n" +
 	"\x04_urlB\b\n" +
 	"\x06_notesB\x1e\n" +
-	"\x1c_is_bound_to_config_templateBw\n" +
-	"\x1ccom.merakibroker.networks.v1B\rNetworksProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"\x1c_is_bound_to_config_templateB\x92\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\rNetworksProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var (
 	file_meraki_networks_v1_networks_proto_rawDescOnce sync.Once
@@ -1091,34 +1210,38 @@ func file_meraki_networks_v1_networks_proto_rawDescGZIP() []byte {
 	return file_meraki_networks_v1_networks_proto_rawDescData
 }
 
-var file_meraki_networks_v1_networks_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_meraki_networks_v1_networks_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_meraki_networks_v1_networks_proto_goTypes = []any{
 	(*GetNetworkRequest)(nil),                      // 0: meraki.networks.v1.GetNetworkRequest
 	(*Network)(nil),                                // 1: meraki.networks.v1.Network
 	(*UpdateNetworkRequest)(nil),                   // 2: meraki.networks.v1.UpdateNetworkRequest
 	(*DeleteNetworkRequest)(nil),                   // 3: meraki.networks.v1.DeleteNetworkRequest
-	(*BindNetworkRequest)(nil),                     // 4: meraki.networks.v1.BindNetworkRequest
-	(*BindNetworkResponse)(nil),                    // 5: meraki.networks.v1.BindNetworkResponse
-	(*SplitNetworkRequest)(nil),                    // 6: meraki.networks.v1.SplitNetworkRequest
-	(*SplitNetworkResponse)(nil),                   // 7: meraki.networks.v1.SplitNetworkResponse
-	(*UnbindNetworkRequest)(nil),                   // 8: meraki.networks.v1.UnbindNetworkRequest
-	(*UnbindNetworkResponse)(nil),                  // 9: meraki.networks.v1.UnbindNetworkResponse
-	(*SplitNetworkResponse_ResultingNetworks)(nil), // 10: meraki.networks.v1.SplitNetworkResponse.ResultingNetworks
-	(*fieldmaskpb.FieldMask)(nil),                  // 11: google.protobuf.FieldMask
+	(*DeleteNetworkResponse)(nil),                  // 4: meraki.networks.v1.DeleteNetworkResponse
+	(*BindNetworkRequest)(nil),                     // 5: meraki.networks.v1.BindNetworkRequest
+	(*BindNetworkResponse)(nil),                    // 6: meraki.networks.v1.BindNetworkResponse
+	(*SplitNetworkRequest)(nil),                    // 7: meraki.networks.v1.SplitNetworkRequest
+	(*SplitNetworkResponse)(nil),                   // 8: meraki.networks.v1.SplitNetworkResponse
+	(*UnbindNetworkRequest)(nil),                   // 9: meraki.networks.v1.UnbindNetworkRequest
+	(*UnbindNetworkResponse)(nil),                  // 10: meraki.networks.v1.UnbindNetworkResponse
+	(*SplitNetworkResponse_ResultingNetworks)(nil), // 11: meraki.networks.v1.SplitNetworkResponse.ResultingNetworks
+	(*structpb.Struct)(nil),                        // 12: google.protobuf.Struct
 }
 var file_meraki_networks_v1_networks_proto_depIdxs = []int32{
-	11, // 0: meraki.networks.v1.UpdateNetworkRequest.null_fields:type_name -> google.protobuf.FieldMask
-	11, // 1: meraki.networks.v1.UpdateNetworkRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	11, // 2: meraki.networks.v1.BindNetworkRequest.null_fields:type_name -> google.protobuf.FieldMask
-	11, // 3: meraki.networks.v1.BindNetworkRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	10, // 4: meraki.networks.v1.SplitNetworkResponse.resulting_networks:type_name -> meraki.networks.v1.SplitNetworkResponse.ResultingNetworks
-	11, // 5: meraki.networks.v1.UnbindNetworkRequest.null_fields:type_name -> google.protobuf.FieldMask
-	11, // 6: meraki.networks.v1.UnbindNetworkRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	7,  // [7:7] is the sub-list for method output_type
-	7,  // [7:7] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	12, // 0: meraki.networks.v1.Network.additional_properties:type_name -> google.protobuf.Struct
+	12, // 1: meraki.networks.v1.UpdateNetworkRequest.additional_properties:type_name -> google.protobuf.Struct
+	12, // 2: meraki.networks.v1.DeleteNetworkResponse.additional_properties:type_name -> google.protobuf.Struct
+	12, // 3: meraki.networks.v1.BindNetworkRequest.additional_properties:type_name -> google.protobuf.Struct
+	12, // 4: meraki.networks.v1.BindNetworkResponse.additional_properties:type_name -> google.protobuf.Struct
+	11, // 5: meraki.networks.v1.SplitNetworkResponse.resulting_networks:type_name -> meraki.networks.v1.SplitNetworkResponse.ResultingNetworks
+	12, // 6: meraki.networks.v1.SplitNetworkResponse.additional_properties:type_name -> google.protobuf.Struct
+	12, // 7: meraki.networks.v1.UnbindNetworkRequest.additional_properties:type_name -> google.protobuf.Struct
+	12, // 8: meraki.networks.v1.UnbindNetworkResponse.additional_properties:type_name -> google.protobuf.Struct
+	12, // 9: meraki.networks.v1.SplitNetworkResponse.ResultingNetworks.additional_properties:type_name -> google.protobuf.Struct
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_meraki_networks_v1_networks_proto_init() }
@@ -1130,19 +1253,19 @@ func file_meraki_networks_v1_networks_proto_init() {
 	file_meraki_networks_v1_networks_proto_msgTypes[1].OneofWrappers = []any{}
 	file_meraki_networks_v1_networks_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_networks_v1_networks_proto_msgTypes[3].OneofWrappers = []any{}
-	file_meraki_networks_v1_networks_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_networks_v1_networks_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_networks_v1_networks_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_networks_v1_networks_proto_msgTypes[8].OneofWrappers = []any{}
+	file_meraki_networks_v1_networks_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_networks_v1_networks_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_networks_v1_networks_proto_msgTypes[10].OneofWrappers = []any{}
+	file_meraki_networks_v1_networks_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_networks_v1_networks_proto_rawDesc), len(file_meraki_networks_v1_networks_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

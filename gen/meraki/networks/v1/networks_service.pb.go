@@ -12,7 +12,6 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	reflect "reflect"
 	unsafe "unsafe"
 )
@@ -28,7 +27,7 @@ var File_meraki_networks_v1_networks_service_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"\n" +
-	")meraki/networks/v1/networks_service.proto\x12\x12meraki.networks.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x1fmeraki/networks/v1/alerts.proto\x1a*meraki/networks/v1/bluetooth_clients.proto\x1a meraki/networks/v1/clients.proto\x1a meraki/networks/v1/devices.proto\x1a\x1fmeraki/networks/v1/events.proto\x1a*meraki/networks/v1/firmware_upgrades.proto\x1a$meraki/networks/v1/floor_plans.proto\x1a'meraki/networks/v1/group_policies.proto\x1a\x1fmeraki/networks/v1/health.proto\x1a*meraki/networks/v1/meraki_auth_users.proto\x1a%meraki/networks/v1/mqtt_brokers.proto\x1a meraki/networks/v1/netflow.proto\x1a'meraki/networks/v1/network_health.proto\x1a!meraki/networks/v1/networks.proto\x1a\x1cmeraki/networks/v1/pii.proto\x1a!meraki/networks/v1/policies.proto\x1a!meraki/networks/v1/settings.proto\x1a\x1dmeraki/networks/v1/snmp.proto\x1a.meraki/networks/v1/splash_login_attempts.proto\x1a'meraki/networks/v1/syslog_servers.proto\x1a!meraki/networks/v1/topology.proto\x1a meraki/networks/v1/traffic.proto\x1a)meraki/networks/v1/traffic_analysis.proto\x1a(meraki/networks/v1/traffic_shaping.proto\x1a&meraki/networks/v1/vlan_profiles.proto\x1a!meraki/networks/v1/webhooks.proto2\xa3\xf7\x01\n" +
+	")meraki/networks/v1/networks_service.proto\x12\x12meraki.networks.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x1fmeraki/networks/v1/alerts.proto\x1a*meraki/networks/v1/bluetooth_clients.proto\x1a meraki/networks/v1/clients.proto\x1a meraki/networks/v1/devices.proto\x1a\x1fmeraki/networks/v1/events.proto\x1a*meraki/networks/v1/firmware_upgrades.proto\x1a$meraki/networks/v1/floor_plans.proto\x1a'meraki/networks/v1/group_policies.proto\x1a\x1fmeraki/networks/v1/health.proto\x1a*meraki/networks/v1/meraki_auth_users.proto\x1a%meraki/networks/v1/mqtt_brokers.proto\x1a meraki/networks/v1/netflow.proto\x1a'meraki/networks/v1/network_health.proto\x1a!meraki/networks/v1/networks.proto\x1a\x1cmeraki/networks/v1/pii.proto\x1a!meraki/networks/v1/policies.proto\x1a!meraki/networks/v1/settings.proto\x1a\x1dmeraki/networks/v1/snmp.proto\x1a.meraki/networks/v1/splash_login_attempts.proto\x1a'meraki/networks/v1/syslog_servers.proto\x1a!meraki/networks/v1/topology.proto\x1a meraki/networks/v1/traffic.proto\x1a)meraki/networks/v1/traffic_analysis.proto\x1a(meraki/networks/v1/traffic_shaping.proto\x1a&meraki/networks/v1/vlan_profiles.proto\x1a!meraki/networks/v1/webhooks.proto2\xb1\xfa\x01\n" +
 	"\x0fNetworksService\x12\x7f\n" +
 	"\n" +
 	"GetNetwork\x12%.meraki.networks.v1.GetNetworkRequest\x1a\x1b.meraki.networks.v1.Network\"-\xf2\xfd\x1b)\n" +
@@ -36,8 +35,8 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"getNetwork\x10\x01\x1a\x15/networks/{networkId} \x030\x01\x12\xab\x01\n" +
 	"\rUpdateNetwork\x12(.meraki.networks.v1.UpdateNetworkRequest\x1a\x1b.meraki.networks.v1.Network\"S\xf2\xfd\x1bO\n" +
 	"\rupdateNetwork\x10\x02\x1a\x15/networks/{networkId} \x030\x02B!\n" +
-	"\x15/networks/{networkId}\x12\x06update\x18\x01\x12\xa5\x01\n" +
-	"\rDeleteNetwork\x12(.meraki.networks.v1.DeleteNetworkRequest\x1a\x16.google.protobuf.Empty\"R\xf2\xfd\x1bN\n" +
+	"\x15/networks/{networkId}\x12\x06update\x18\x01\x12\xb8\x01\n" +
+	"\rDeleteNetwork\x12(.meraki.networks.v1.DeleteNetworkRequest\x1a).meraki.networks.v1.DeleteNetworkResponse\"R\xf2\xfd\x1bN\n" +
 	"\rdeleteNetwork\x10\x04\x1a\x15/networks/{networkId} \x030\x02B \n" +
 	"\x15/networks/{networkId}\x12\adestroy\x12\xdd\x01\n" +
 	"\x17GetNetworkAlertsHistory\x122.meraki.networks.v1.GetNetworkAlertsHistoryRequest\x1a3.meraki.networks.v1.GetNetworkAlertsHistoryResponse\"Y\xf2\xfd\x1bU\n" +
@@ -115,8 +114,8 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"\aserials\x10\x03\x18\x03\x12\xfe\x01\n" +
 	"\x16VmxNetworkDevicesClaim\x121.meraki.networks.v1.VmxNetworkDevicesClaimRequest\x1a2.meraki.networks.v1.VmxNetworkDevicesClaimResponse\"}\xf2\xfd\x1by\n" +
 	"\x16vmxNetworkDevicesClaim\x10\x03\x1a'/networks/{networkId}/devices/claim/vmx \x030\x03B0\n" +
-	"'/networks/{networkId}/devices/claim/vmx\x12\x05claim\x12\xde\x01\n" +
-	"\x14RemoveNetworkDevices\x12/.meraki.networks.v1.RemoveNetworkDevicesRequest\x1a\x16.google.protobuf.Empty\"}\xf2\xfd\x1by\n" +
+	"'/networks/{networkId}/devices/claim/vmx\x12\x05claim\x12\xf8\x01\n" +
+	"\x14RemoveNetworkDevices\x12/.meraki.networks.v1.RemoveNetworkDevicesRequest\x1a0.meraki.networks.v1.RemoveNetworkDevicesResponse\"}\xf2\xfd\x1by\n" +
 	"\x14removeNetworkDevices\x10\x03\x1a$/networks/{networkId}/devices/remove \x030\x03B'\n" +
 	"\x1d/networks/{networkId}/devices\x12\x06removej\f\n" +
 	"\x06serial\x10\x03\x18\x03\x12\xaa\x02\n" +
@@ -163,14 +162,14 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"%getNetworkFirmwareUpgradesStagedGroup\x10\x01\x1a>/networks/{networkId}/firmwareUpgrades/staged/groups/{groupId} \x030\x01\x12\xc7\x02\n" +
 	"(UpdateNetworkFirmwareUpgradesStagedGroup\x12C.meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedGroupRequest\x1a6.meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup\"\x9d\x01\xf2\xfd\x1b\x98\x01\n" +
 	"(updateNetworkFirmwareUpgradesStagedGroup\x10\x02\x1a>/networks/{networkId}/firmwareUpgrades/staged/groups/{groupId} \x030\x02j&\n" +
-	" assignedDevices.devices[].serial\x10\x03\x18\x03\x12\xcc\x02\n" +
-	"(DeleteNetworkFirmwareUpgradesStagedGroup\x12C.meraki.networks.v1.DeleteNetworkFirmwareUpgradesStagedGroupRequest\x1a\x16.google.protobuf.Empty\"\xc2\x01\xf2\xfd\x1b\xbd\x01\n" +
+	" assignedDevices.devices[].serial\x10\x03\x18\x03\x12\xfa\x02\n" +
+	"(DeleteNetworkFirmwareUpgradesStagedGroup\x12C.meraki.networks.v1.DeleteNetworkFirmwareUpgradesStagedGroupRequest\x1aD.meraki.networks.v1.DeleteNetworkFirmwareUpgradesStagedGroupResponse\"\xc2\x01\xf2\xfd\x1b\xbd\x01\n" +
 	"(deleteNetworkFirmwareUpgradesStagedGroup\x10\x04\x1a>/networks/{networkId}/firmwareUpgrades/staged/groups/{groupId} \x030\x02BK\n" +
 	">/networks/{networkId}/firmwareUpgrades/staged/groups/{groupId}\x12\adestroy\x18\x01\x12\xa0\x02\n" +
 	"&GetNetworkFirmwareUpgradesStagedStages\x12A.meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesRequest\x1aB.meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse\"o\xf2\xfd\x1bk\n" +
-	"&getNetworkFirmwareUpgradesStagedStages\x10\x01\x1a4/networks/{networkId}/firmwareUpgrades/staged/stages \x030\x01J\x05items\x12\xa9\x02\n" +
-	")UpdateNetworkFirmwareUpgradesStagedStages\x12D.meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedStagesRequest\x1aB.meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse\"r\xf2\xfd\x1bn\n" +
-	")updateNetworkFirmwareUpgradesStagedStages\x10\x02\x1a4/networks/{networkId}/firmwareUpgrades/staged/stages \x030\x02J\x05items\x12\xd3\x01\n" +
+	"&getNetworkFirmwareUpgradesStagedStages\x10\x01\x1a4/networks/{networkId}/firmwareUpgrades/staged/stages \x030\x01J\x05items\x12\xb0\x02\n" +
+	")UpdateNetworkFirmwareUpgradesStagedStages\x12D.meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedStagesRequest\x1aB.meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse\"y\xf2\xfd\x1bu\n" +
+	")updateNetworkFirmwareUpgradesStagedStages\x10\x02\x1a4/networks/{networkId}/firmwareUpgrades/staged/stages \x030\x02J\x05itemsR\x05items\x12\xd3\x01\n" +
 	"\x14GetNetworkFloorPlans\x12/.meraki.networks.v1.GetNetworkFloorPlansRequest\x1a0.meraki.networks.v1.GetNetworkFloorPlansResponse\"X\xf2\xfd\x1bT\n" +
 	"\x14getNetworkFloorPlans\x10\x01\x1a /networks/{networkId}/floorPlans \x030\x01J\x05itemsZ\r\n" +
 	"\vfloorPlanId\x12\xb7\x01\n" +
@@ -178,8 +177,8 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"\x16createNetworkFloorPlan\x10\x03\x1a /networks/{networkId}/floorPlans \x030\x03\x12\xd7\x02\n" +
 	"$BatchNetworkFloorPlansAutoLocateJobs\x12?.meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsRequest\x1a@.meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse\"\xab\x01\xf2\xfd\x1b\xa6\x01\n" +
 	"$batchNetworkFloorPlansAutoLocateJobs\x10\x03\x1a6/networks/{networkId}/floorPlans/autoLocate/jobs/batch \x030\x03B@\n" +
-	"0/networks/{networkId}/floorPlans/autoLocate/jobs\x12\fbatch_create\x12\xb8\x02\n" +
-	"$CancelNetworkFloorPlansAutoLocateJob\x12?.meraki.networks.v1.CancelNetworkFloorPlansAutoLocateJobRequest\x1a\x16.google.protobuf.Empty\"\xb6\x01\xf2\xfd\x1b\xb1\x01\n" +
+	"0/networks/{networkId}/floorPlans/autoLocate/jobs\x12\fbatch_create\x12\xe2\x02\n" +
+	"$CancelNetworkFloorPlansAutoLocateJob\x12?.meraki.networks.v1.CancelNetworkFloorPlansAutoLocateJobRequest\x1a@.meraki.networks.v1.CancelNetworkFloorPlansAutoLocateJobResponse\"\xb6\x01\xf2\xfd\x1b\xb1\x01\n" +
 	"$cancelNetworkFloorPlansAutoLocateJob\x10\x03\x1a?/networks/{networkId}/floorPlans/autoLocate/jobs/{jobId}/cancel \x030\x03BB\n" +
 	"8/networks/{networkId}/floorPlans/autoLocate/jobs/{jobId}\x12\x06cancel\x12\x80\x03\n" +
 	"%PublishNetworkFloorPlansAutoLocateJob\x12@.meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobRequest\x1aA.meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobResponse\"\xd1\x01\xf2\xfd\x1b\xcc\x01\n" +
@@ -198,8 +197,8 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"\x13getNetworkFloorPlan\x10\x01\x1a./networks/{networkId}/floorPlans/{floorPlanId} \x030\x01\x12\x83\x02\n" +
 	"\x16UpdateNetworkFloorPlan\x121.meraki.networks.v1.UpdateNetworkFloorPlanRequest\x1a$.meraki.networks.v1.NetworkFloorPlan\"\x8f\x01\xf2\xfd\x1b\x8a\x01\n" +
 	"\x16updateNetworkFloorPlan\x10\x02\x1a./networks/{networkId}/floorPlans/{floorPlanId} \x030\x02B:\n" +
-	"./networks/{networkId}/floorPlans/{floorPlanId}\x12\x06update\x18\x01\x12\xf6\x01\n" +
-	"\x16DeleteNetworkFloorPlan\x121.meraki.networks.v1.DeleteNetworkFloorPlanRequest\x1a\x16.google.protobuf.Empty\"\x90\x01\xf2\xfd\x1b\x8b\x01\n" +
+	"./networks/{networkId}/floorPlans/{floorPlanId}\x12\x06update\x18\x01\x12\x92\x02\n" +
+	"\x16DeleteNetworkFloorPlan\x121.meraki.networks.v1.DeleteNetworkFloorPlanRequest\x1a2.meraki.networks.v1.DeleteNetworkFloorPlanResponse\"\x90\x01\xf2\xfd\x1b\x8b\x01\n" +
 	"\x16deleteNetworkFloorPlan\x10\x04\x1a./networks/{networkId}/floorPlans/{floorPlanId} \x030\x02B;\n" +
 	"./networks/{networkId}/floorPlans/{floorPlanId}\x12\adestroy\x18\x01\x12\xe4\x01\n" +
 	"\x17GetNetworkGroupPolicies\x122.meraki.networks.v1.GetNetworkGroupPoliciesRequest\x1a3.meraki.networks.v1.GetNetworkGroupPoliciesResponse\"`\xf2\xfd\x1b\\\n" +
@@ -212,8 +211,8 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"\x15getNetworkGroupPolicy\x10\x01\x1a3/networks/{networkId}/groupPolicies/{groupPolicyId} \x030\x01\x12\x95\x02\n" +
 	"\x18UpdateNetworkGroupPolicy\x123.meraki.networks.v1.UpdateNetworkGroupPolicyRequest\x1a&.meraki.networks.v1.NetworkGroupPolicy\"\x9b\x01\xf2\xfd\x1b\x96\x01\n" +
 	"\x18updateNetworkGroupPolicy\x10\x02\x1a3/networks/{networkId}/groupPolicies/{groupPolicyId} \x030\x02B?\n" +
-	"3/networks/{networkId}/groupPolicies/{groupPolicyId}\x12\x06update\x18\x01\x12\x86\x02\n" +
-	"\x18DeleteNetworkGroupPolicy\x123.meraki.networks.v1.DeleteNetworkGroupPolicyRequest\x1a\x16.google.protobuf.Empty\"\x9c\x01\xf2\xfd\x1b\x97\x01\n" +
+	"3/networks/{networkId}/groupPolicies/{groupPolicyId}\x12\x06update\x18\x01\x12\xa4\x02\n" +
+	"\x18DeleteNetworkGroupPolicy\x123.meraki.networks.v1.DeleteNetworkGroupPolicyRequest\x1a4.meraki.networks.v1.DeleteNetworkGroupPolicyResponse\"\x9c\x01\xf2\xfd\x1b\x97\x01\n" +
 	"\x18deleteNetworkGroupPolicy\x10\x04\x1a3/networks/{networkId}/groupPolicies/{groupPolicyId} \x030\x02B@\n" +
 	"3/networks/{networkId}/groupPolicies/{groupPolicyId}\x12\adestroy\x18\x01\x12\xd8\x01\n" +
 	"\x16GetNetworkHealthAlerts\x121.meraki.networks.v1.GetNetworkHealthAlertsRequest\x1a2.meraki.networks.v1.GetNetworkHealthAlertsResponse\"W\xf2\xfd\x1bP\n" +
@@ -229,8 +228,8 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"\x18getNetworkMerakiAuthUser\x10\x01\x1a8/networks/{networkId}/merakiAuthUsers/{merakiAuthUserId} \x030\x01\x12\xab\x02\n" +
 	"\x1bUpdateNetworkMerakiAuthUser\x126.meraki.networks.v1.UpdateNetworkMerakiAuthUserRequest\x1a).meraki.networks.v1.NetworkMerakiAuthUser\"\xa8\x01\xf2\xfd\x1b\xa3\x01\n" +
 	"\x1bupdateNetworkMerakiAuthUser\x10\x02\x1a8/networks/{networkId}/merakiAuthUsers/{merakiAuthUserId} \x030\x02BD\n" +
-	"8/networks/{networkId}/merakiAuthUsers/{merakiAuthUserId}\x12\x06update\x18\x01\x12\x99\x02\n" +
-	"\x1bDeleteNetworkMerakiAuthUser\x126.meraki.networks.v1.DeleteNetworkMerakiAuthUserRequest\x1a\x16.google.protobuf.Empty\"\xa9\x01\xf2\xfd\x1b\xa4\x01\n" +
+	"8/networks/{networkId}/merakiAuthUsers/{merakiAuthUserId}\x12\x06update\x18\x01\x12\xba\x02\n" +
+	"\x1bDeleteNetworkMerakiAuthUser\x126.meraki.networks.v1.DeleteNetworkMerakiAuthUserRequest\x1a7.meraki.networks.v1.DeleteNetworkMerakiAuthUserResponse\"\xa9\x01\xf2\xfd\x1b\xa4\x01\n" +
 	"\x1bdeleteNetworkMerakiAuthUser\x10\x04\x1a8/networks/{networkId}/merakiAuthUsers/{merakiAuthUserId} \x030\x02BE\n" +
 	"8/networks/{networkId}/merakiAuthUsers/{merakiAuthUserId}\x12\adestroy\x18\x01\x12\xcf\x01\n" +
 	"\x15GetNetworkMqttBrokers\x120.meraki.networks.v1.GetNetworkMqttBrokersRequest\x1a1.meraki.networks.v1.GetNetworkMqttBrokersResponse\"Q\xf2\xfd\x1bM\n" +
@@ -243,8 +242,8 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"\x14getNetworkMqttBroker\x10\x01\x1a0/networks/{networkId}/mqttBrokers/{mqttBrokerId} \x030\x01\x12\x8b\x02\n" +
 	"\x17UpdateNetworkMqttBroker\x122.meraki.networks.v1.UpdateNetworkMqttBrokerRequest\x1a%.meraki.networks.v1.NetworkMqttBroker\"\x94\x01\xf2\xfd\x1b\x8f\x01\n" +
 	"\x17updateNetworkMqttBroker\x10\x02\x1a0/networks/{networkId}/mqttBrokers/{mqttBrokerId} \x030\x02B<\n" +
-	"0/networks/{networkId}/mqttBrokers/{mqttBrokerId}\x12\x06update\x18\x01\x12\xfd\x01\n" +
-	"\x17DeleteNetworkMqttBroker\x122.meraki.networks.v1.DeleteNetworkMqttBrokerRequest\x1a\x16.google.protobuf.Empty\"\x95\x01\xf2\xfd\x1b\x90\x01\n" +
+	"0/networks/{networkId}/mqttBrokers/{mqttBrokerId}\x12\x06update\x18\x01\x12\x9a\x02\n" +
+	"\x17DeleteNetworkMqttBroker\x122.meraki.networks.v1.DeleteNetworkMqttBrokerRequest\x1a3.meraki.networks.v1.DeleteNetworkMqttBrokerResponse\"\x95\x01\xf2\xfd\x1b\x90\x01\n" +
 	"\x17deleteNetworkMqttBroker\x10\x04\x1a0/networks/{networkId}/mqttBrokers/{mqttBrokerId} \x030\x02B=\n" +
 	"0/networks/{networkId}/mqttBrokers/{mqttBrokerId}\x12\adestroy\x18\x01\x12\xa3\x01\n" +
 	"\x11GetNetworkNetflow\x12,.meraki.networks.v1.GetNetworkNetflowRequest\x1a\".meraki.networks.v1.NetworkNetflow\"<\xf2\xfd\x1b8\n" +
@@ -266,8 +265,8 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"\x17CreateNetworkPiiRequest\x122.meraki.networks.v1.CreateNetworkPiiRequestRequest\x1a%.meraki.networks.v1.NetworkPiiRequest\"G\xf2\xfd\x1bC\n" +
 	"\x17createNetworkPiiRequest\x10\x03\x1a\"/networks/{networkId}/pii/requests \x030\x03\x12\xc0\x01\n" +
 	"\x14GetNetworkPiiRequest\x12/.meraki.networks.v1.GetNetworkPiiRequestRequest\x1a%.meraki.networks.v1.NetworkPiiRequest\"P\xf2\xfd\x1bL\n" +
-	"\x14getNetworkPiiRequest\x10\x01\x1a./networks/{networkId}/pii/requests/{requestId} \x030\x01\x12\xba\x01\n" +
-	"\x17DeleteNetworkPiiRequest\x122.meraki.networks.v1.DeleteNetworkPiiRequestRequest\x1a\x16.google.protobuf.Empty\"S\xf2\xfd\x1bO\n" +
+	"\x14getNetworkPiiRequest\x10\x01\x1a./networks/{networkId}/pii/requests/{requestId} \x030\x01\x12\xd7\x01\n" +
+	"\x17DeleteNetworkPiiRequest\x122.meraki.networks.v1.DeleteNetworkPiiRequestRequest\x1a3.meraki.networks.v1.DeleteNetworkPiiRequestResponse\"S\xf2\xfd\x1bO\n" +
 	"\x17deleteNetworkPiiRequest\x10\x04\x1a./networks/{networkId}/pii/requests/{requestId} \x030\x02\x12\xf1\x01\n" +
 	"\x1cGetNetworkPiiSmDevicesForKey\x127.meraki.networks.v1.GetNetworkPiiSmDevicesForKeyRequest\x1a-.meraki.networks.v1.NetworkPiiSmDevicesForKey\"i\xf2\xfd\x1be\n" +
 	"\x1cgetNetworkPiiSmDevicesForKey\x10\x01\x1a)/networks/{networkId}/pii/smDevicesForKey \x030\x01J\x06valuesj\f\n" +
@@ -332,8 +331,8 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"\x15GetNetworkVlanProfile\x120.meraki.networks.v1.GetNetworkVlanProfileRequest\x1a&.meraki.networks.v1.NetworkVlanProfile\"M\xf2\xfd\x1bI\n" +
 	"\x15getNetworkVlanProfile\x10\x01\x1a*/networks/{networkId}/vlanProfiles/{iname} \x030\x01\x12\xc9\x01\n" +
 	"\x18UpdateNetworkVlanProfile\x123.meraki.networks.v1.UpdateNetworkVlanProfileRequest\x1a&.meraki.networks.v1.NetworkVlanProfile\"P\xf2\xfd\x1bL\n" +
-	"\x18updateNetworkVlanProfile\x10\x02\x1a*/networks/{networkId}/vlanProfiles/{iname} \x030\x02\x12\xf4\x01\n" +
-	"\x18DeleteNetworkVlanProfile\x123.meraki.networks.v1.DeleteNetworkVlanProfileRequest\x1a\x16.google.protobuf.Empty\"\x8a\x01\xf2\xfd\x1b\x85\x01\n" +
+	"\x18updateNetworkVlanProfile\x10\x02\x1a*/networks/{networkId}/vlanProfiles/{iname} \x030\x02\x12\x92\x02\n" +
+	"\x18DeleteNetworkVlanProfile\x123.meraki.networks.v1.DeleteNetworkVlanProfileRequest\x1a4.meraki.networks.v1.DeleteNetworkVlanProfileResponse\"\x8a\x01\xf2\xfd\x1b\x85\x01\n" +
 	"\x18deleteNetworkVlanProfile\x10\x04\x1a*/networks/{networkId}/vlanProfiles/{iname} \x030\x02B7\n" +
 	"*/networks/{networkId}/vlanProfiles/{iname}\x12\adestroy\x18\x01\x12\xf8\x01\n" +
 	"\x1dGetNetworkWebhooksHttpServers\x128.meraki.networks.v1.GetNetworkWebhooksHttpServersRequest\x1a9.meraki.networks.v1.GetNetworkWebhooksHttpServersResponse\"b\xf2\xfd\x1b^\n" +
@@ -344,8 +343,8 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"\x1cGetNetworkWebhooksHttpServer\x127.meraki.networks.v1.GetNetworkWebhooksHttpServerRequest\x1a-.meraki.networks.v1.NetworkWebhooksHttpServer\"c\xf2\xfd\x1b_\n" +
 	"\x1cgetNetworkWebhooksHttpServer\x10\x01\x1a9/networks/{networkId}/webhooks/httpServers/{httpServerId} \x030\x01\x12\xf4\x01\n" +
 	"\x1fUpdateNetworkWebhooksHttpServer\x12:.meraki.networks.v1.UpdateNetworkWebhooksHttpServerRequest\x1a-.meraki.networks.v1.NetworkWebhooksHttpServer\"f\xf2\xfd\x1bb\n" +
-	"\x1fupdateNetworkWebhooksHttpServer\x10\x02\x1a9/networks/{networkId}/webhooks/httpServers/{httpServerId} \x030\x02\x12\xdd\x01\n" +
-	"\x1fDeleteNetworkWebhooksHttpServer\x12:.meraki.networks.v1.DeleteNetworkWebhooksHttpServerRequest\x1a\x16.google.protobuf.Empty\"f\xf2\xfd\x1bb\n" +
+	"\x1fupdateNetworkWebhooksHttpServer\x10\x02\x1a9/networks/{networkId}/webhooks/httpServers/{httpServerId} \x030\x02\x12\x82\x02\n" +
+	"\x1fDeleteNetworkWebhooksHttpServer\x12:.meraki.networks.v1.DeleteNetworkWebhooksHttpServerRequest\x1a;.meraki.networks.v1.DeleteNetworkWebhooksHttpServerResponse\"f\xf2\xfd\x1bb\n" +
 	"\x1fdeleteNetworkWebhooksHttpServer\x10\x04\x1a9/networks/{networkId}/webhooks/httpServers/{httpServerId} \x030\x02\x12\xa0\x02\n" +
 	"\"GetNetworkWebhooksPayloadTemplates\x12=.meraki.networks.v1.GetNetworkWebhooksPayloadTemplatesRequest\x1a>.meraki.networks.v1.GetNetworkWebhooksPayloadTemplatesResponse\"{\xf2\xfd\x1bw\n" +
 	"\"getNetworkWebhooksPayloadTemplates\x10\x01\x1a//networks/{networkId}/webhooks/payloadTemplates \x030\x01J\x05itemsZ\x13\n" +
@@ -357,8 +356,8 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"!getNetworkWebhooksPayloadTemplate\x10\x01\x1aC/networks/{networkId}/webhooks/payloadTemplates/{payloadTemplateId} \x030\x01\x12\xe5\x02\n" +
 	"$UpdateNetworkWebhooksPayloadTemplate\x12?.meraki.networks.v1.UpdateNetworkWebhooksPayloadTemplateRequest\x1a2.meraki.networks.v1.NetworkWebhooksPayloadTemplate\"\xc7\x01\xf2\xfd\x1b\xc2\x01\n" +
 	"$updateNetworkWebhooksPayloadTemplate\x10\x02\x1aC/networks/{networkId}/webhooks/payloadTemplates/{payloadTemplateId} \x030\x02BO\n" +
-	"C/networks/{networkId}/webhooks/payloadTemplates/{payloadTemplateId}\x12\x06update\x18\x01\x12\xca\x02\n" +
-	"$DeleteNetworkWebhooksPayloadTemplate\x12?.meraki.networks.v1.DeleteNetworkWebhooksPayloadTemplateRequest\x1a\x16.google.protobuf.Empty\"\xc8\x01\xf2\xfd\x1b\xc3\x01\n" +
+	"C/networks/{networkId}/webhooks/payloadTemplates/{payloadTemplateId}\x12\x06update\x18\x01\x12\xf4\x02\n" +
+	"$DeleteNetworkWebhooksPayloadTemplate\x12?.meraki.networks.v1.DeleteNetworkWebhooksPayloadTemplateRequest\x1a@.meraki.networks.v1.DeleteNetworkWebhooksPayloadTemplateResponse\"\xc8\x01\xf2\xfd\x1b\xc3\x01\n" +
 	"$deleteNetworkWebhooksPayloadTemplate\x10\x04\x1aC/networks/{networkId}/webhooks/payloadTemplates/{payloadTemplateId} \x030\x02BP\n" +
 	"C/networks/{networkId}/webhooks/payloadTemplates/{payloadTemplateId}\x12\adestroy\x18\x01\x12\xc0\x02\n" +
 	" CreateNetworkWebhooksWebhookTest\x12;.meraki.networks.v1.CreateNetworkWebhooksWebhookTestRequest\x1a..meraki.networks.v1.NetworkWebhooksWebhookTest\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +
@@ -366,8 +365,8 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"\x1dgetNetworkWebhooksWebhookTest\x12\rwebhookTestId\x1a\x02id\"\x1e\n" +
 	"\x06status\x12\tdelivered\x12\tabandoned\x12\xf1\x01\n" +
 	"\x1dGetNetworkWebhooksWebhookTest\x128.meraki.networks.v1.GetNetworkWebhooksWebhookTestRequest\x1a..meraki.networks.v1.NetworkWebhooksWebhookTest\"f\xf2\xfd\x1bb\n" +
-	"\x1dgetNetworkWebhooksWebhookTest\x10\x01\x1a;/networks/{networkId}/webhooks/webhookTests/{webhookTestId} \x030\x01B~\n" +
-	"\x1ccom.merakibroker.networks.v1B\x14NetworksServiceProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"\x1dgetNetworkWebhooksWebhookTest\x10\x01\x1a;/networks/{networkId}/webhooks/webhookTests/{webhookTestId} \x030\x01B\x99\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\x14NetworksServiceProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var file_meraki_networks_v1_networks_service_proto_goTypes = []any{
 	(*GetNetworkRequest)(nil),                                    // 0: meraki.networks.v1.GetNetworkRequest
@@ -486,7 +485,7 @@ var file_meraki_networks_v1_networks_service_proto_goTypes = []any{
 	(*CreateNetworkWebhooksWebhookTestRequest)(nil),              // 113: meraki.networks.v1.CreateNetworkWebhooksWebhookTestRequest
 	(*GetNetworkWebhooksWebhookTestRequest)(nil),                 // 114: meraki.networks.v1.GetNetworkWebhooksWebhookTestRequest
 	(*Network)(nil),                                              // 115: meraki.networks.v1.Network
-	(*emptypb.Empty)(nil),                                        // 116: google.protobuf.Empty
+	(*DeleteNetworkResponse)(nil),                                // 116: meraki.networks.v1.DeleteNetworkResponse
 	(*GetNetworkAlertsHistoryResponse)(nil),                      // 117: meraki.networks.v1.GetNetworkAlertsHistoryResponse
 	(*NetworkAlertsSettings)(nil),                                // 118: meraki.networks.v1.NetworkAlertsSettings
 	(*BindNetworkResponse)(nil),                                  // 119: meraki.networks.v1.BindNetworkResponse
@@ -506,58 +505,69 @@ var file_meraki_networks_v1_networks_service_proto_goTypes = []any{
 	(*GetNetworkDevicesResponse)(nil),                            // 133: meraki.networks.v1.GetNetworkDevicesResponse
 	(*ClaimNetworkDevicesResponse)(nil),                          // 134: meraki.networks.v1.ClaimNetworkDevicesResponse
 	(*VmxNetworkDevicesClaimResponse)(nil),                       // 135: meraki.networks.v1.VmxNetworkDevicesClaimResponse
-	(*NetworkDevicesSyslogServers)(nil),                          // 136: meraki.networks.v1.NetworkDevicesSyslogServers
-	(*GetNetworkEventsResponse)(nil),                             // 137: meraki.networks.v1.GetNetworkEventsResponse
-	(*GetNetworkEventsEventTypesResponse)(nil),                   // 138: meraki.networks.v1.GetNetworkEventsEventTypesResponse
-	(*NetworkFirmwareUpgrades)(nil),                              // 139: meraki.networks.v1.NetworkFirmwareUpgrades
-	(*NetworkFirmwareUpgradesRollback)(nil),                      // 140: meraki.networks.v1.NetworkFirmwareUpgradesRollback
-	(*NetworkFirmwareUpgradesStagedEvents)(nil),                  // 141: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents
-	(*DeferNetworkFirmwareUpgradesStagedEventsResponse)(nil),     // 142: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse
-	(*RollbacksNetworkFirmwareUpgradesStagedEventsResponse)(nil), // 143: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse
-	(*GetNetworkFirmwareUpgradesStagedGroupsResponse)(nil),       // 144: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedGroupsResponse
-	(*NetworkFirmwareUpgradesStagedGroup)(nil),                   // 145: meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup
-	(*GetNetworkFirmwareUpgradesStagedStagesResponse)(nil),       // 146: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse
-	(*GetNetworkFloorPlansResponse)(nil),                         // 147: meraki.networks.v1.GetNetworkFloorPlansResponse
-	(*NetworkFloorPlan)(nil),                                     // 148: meraki.networks.v1.NetworkFloorPlan
-	(*BatchNetworkFloorPlansAutoLocateJobsResponse)(nil),         // 149: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse
-	(*PublishNetworkFloorPlansAutoLocateJobResponse)(nil),        // 150: meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobResponse
-	(*RecalculateNetworkFloorPlansAutoLocateJobResponse)(nil),    // 151: meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobResponse
-	(*BatchNetworkFloorPlansDevicesUpdateResponse)(nil),          // 152: meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateResponse
-	(*GetNetworkGroupPoliciesResponse)(nil),                      // 153: meraki.networks.v1.GetNetworkGroupPoliciesResponse
-	(*NetworkGroupPolicy)(nil),                                   // 154: meraki.networks.v1.NetworkGroupPolicy
-	(*GetNetworkHealthAlertsResponse)(nil),                       // 155: meraki.networks.v1.GetNetworkHealthAlertsResponse
-	(*GetNetworkMerakiAuthUsersResponse)(nil),                    // 156: meraki.networks.v1.GetNetworkMerakiAuthUsersResponse
-	(*NetworkMerakiAuthUser)(nil),                                // 157: meraki.networks.v1.NetworkMerakiAuthUser
-	(*GetNetworkMqttBrokersResponse)(nil),                        // 158: meraki.networks.v1.GetNetworkMqttBrokersResponse
-	(*NetworkMqttBroker)(nil),                                    // 159: meraki.networks.v1.NetworkMqttBroker
-	(*NetworkNetflow)(nil),                                       // 160: meraki.networks.v1.NetworkNetflow
-	(*GetNetworkNetworkHealthChannelUtilizationResponse)(nil),    // 161: meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse
-	(*NetworkPiiPiiKeys)(nil),                                    // 162: meraki.networks.v1.NetworkPiiPiiKeys
-	(*GetNetworkPiiRequestsResponse)(nil),                        // 163: meraki.networks.v1.GetNetworkPiiRequestsResponse
-	(*NetworkPiiRequest)(nil),                                    // 164: meraki.networks.v1.NetworkPiiRequest
-	(*NetworkPiiSmDevicesForKey)(nil),                            // 165: meraki.networks.v1.NetworkPiiSmDevicesForKey
-	(*NetworkPiiSmOwnersForKey)(nil),                             // 166: meraki.networks.v1.NetworkPiiSmOwnersForKey
-	(*GetNetworkPoliciesByClientResponse)(nil),                   // 167: meraki.networks.v1.GetNetworkPoliciesByClientResponse
-	(*NetworkSettings)(nil),                                      // 168: meraki.networks.v1.NetworkSettings
-	(*NetworkSnmp)(nil),                                          // 169: meraki.networks.v1.NetworkSnmp
-	(*GetNetworkSplashLoginAttemptsResponse)(nil),                // 170: meraki.networks.v1.GetNetworkSplashLoginAttemptsResponse
-	(*SplitNetworkResponse)(nil),                                 // 171: meraki.networks.v1.SplitNetworkResponse
-	(*NetworkSyslogServers)(nil),                                 // 172: meraki.networks.v1.NetworkSyslogServers
-	(*NetworkTopologyLinkLayer)(nil),                             // 173: meraki.networks.v1.NetworkTopologyLinkLayer
-	(*GetNetworkTrafficResponse)(nil),                            // 174: meraki.networks.v1.GetNetworkTrafficResponse
-	(*NetworkTrafficAnalysis)(nil),                               // 175: meraki.networks.v1.NetworkTrafficAnalysis
-	(*NetworkTrafficShapingApplicationCategories)(nil),           // 176: meraki.networks.v1.NetworkTrafficShapingApplicationCategories
-	(*GetNetworkTrafficShapingDscpTaggingOptionsResponse)(nil),   // 177: meraki.networks.v1.GetNetworkTrafficShapingDscpTaggingOptionsResponse
-	(*UnbindNetworkResponse)(nil),                                // 178: meraki.networks.v1.UnbindNetworkResponse
-	(*GetNetworkVlanProfilesResponse)(nil),                       // 179: meraki.networks.v1.GetNetworkVlanProfilesResponse
-	(*NetworkVlanProfile)(nil),                                   // 180: meraki.networks.v1.NetworkVlanProfile
-	(*GetNetworkVlanProfilesAssignmentsByDeviceResponse)(nil),    // 181: meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse
-	(*ReassignNetworkVlanProfilesAssignmentsResponse)(nil),       // 182: meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsResponse
-	(*GetNetworkWebhooksHttpServersResponse)(nil),                // 183: meraki.networks.v1.GetNetworkWebhooksHttpServersResponse
-	(*NetworkWebhooksHttpServer)(nil),                            // 184: meraki.networks.v1.NetworkWebhooksHttpServer
-	(*GetNetworkWebhooksPayloadTemplatesResponse)(nil),           // 185: meraki.networks.v1.GetNetworkWebhooksPayloadTemplatesResponse
-	(*NetworkWebhooksPayloadTemplate)(nil),                       // 186: meraki.networks.v1.NetworkWebhooksPayloadTemplate
-	(*NetworkWebhooksWebhookTest)(nil),                           // 187: meraki.networks.v1.NetworkWebhooksWebhookTest
+	(*RemoveNetworkDevicesResponse)(nil),                         // 136: meraki.networks.v1.RemoveNetworkDevicesResponse
+	(*NetworkDevicesSyslogServers)(nil),                          // 137: meraki.networks.v1.NetworkDevicesSyslogServers
+	(*GetNetworkEventsResponse)(nil),                             // 138: meraki.networks.v1.GetNetworkEventsResponse
+	(*GetNetworkEventsEventTypesResponse)(nil),                   // 139: meraki.networks.v1.GetNetworkEventsEventTypesResponse
+	(*NetworkFirmwareUpgrades)(nil),                              // 140: meraki.networks.v1.NetworkFirmwareUpgrades
+	(*NetworkFirmwareUpgradesRollback)(nil),                      // 141: meraki.networks.v1.NetworkFirmwareUpgradesRollback
+	(*NetworkFirmwareUpgradesStagedEvents)(nil),                  // 142: meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents
+	(*DeferNetworkFirmwareUpgradesStagedEventsResponse)(nil),     // 143: meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse
+	(*RollbacksNetworkFirmwareUpgradesStagedEventsResponse)(nil), // 144: meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse
+	(*GetNetworkFirmwareUpgradesStagedGroupsResponse)(nil),       // 145: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedGroupsResponse
+	(*NetworkFirmwareUpgradesStagedGroup)(nil),                   // 146: meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup
+	(*DeleteNetworkFirmwareUpgradesStagedGroupResponse)(nil),     // 147: meraki.networks.v1.DeleteNetworkFirmwareUpgradesStagedGroupResponse
+	(*GetNetworkFirmwareUpgradesStagedStagesResponse)(nil),       // 148: meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse
+	(*GetNetworkFloorPlansResponse)(nil),                         // 149: meraki.networks.v1.GetNetworkFloorPlansResponse
+	(*NetworkFloorPlan)(nil),                                     // 150: meraki.networks.v1.NetworkFloorPlan
+	(*BatchNetworkFloorPlansAutoLocateJobsResponse)(nil),         // 151: meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse
+	(*CancelNetworkFloorPlansAutoLocateJobResponse)(nil),         // 152: meraki.networks.v1.CancelNetworkFloorPlansAutoLocateJobResponse
+	(*PublishNetworkFloorPlansAutoLocateJobResponse)(nil),        // 153: meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobResponse
+	(*RecalculateNetworkFloorPlansAutoLocateJobResponse)(nil),    // 154: meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobResponse
+	(*BatchNetworkFloorPlansDevicesUpdateResponse)(nil),          // 155: meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateResponse
+	(*DeleteNetworkFloorPlanResponse)(nil),                       // 156: meraki.networks.v1.DeleteNetworkFloorPlanResponse
+	(*GetNetworkGroupPoliciesResponse)(nil),                      // 157: meraki.networks.v1.GetNetworkGroupPoliciesResponse
+	(*NetworkGroupPolicy)(nil),                                   // 158: meraki.networks.v1.NetworkGroupPolicy
+	(*DeleteNetworkGroupPolicyResponse)(nil),                     // 159: meraki.networks.v1.DeleteNetworkGroupPolicyResponse
+	(*GetNetworkHealthAlertsResponse)(nil),                       // 160: meraki.networks.v1.GetNetworkHealthAlertsResponse
+	(*GetNetworkMerakiAuthUsersResponse)(nil),                    // 161: meraki.networks.v1.GetNetworkMerakiAuthUsersResponse
+	(*NetworkMerakiAuthUser)(nil),                                // 162: meraki.networks.v1.NetworkMerakiAuthUser
+	(*DeleteNetworkMerakiAuthUserResponse)(nil),                  // 163: meraki.networks.v1.DeleteNetworkMerakiAuthUserResponse
+	(*GetNetworkMqttBrokersResponse)(nil),                        // 164: meraki.networks.v1.GetNetworkMqttBrokersResponse
+	(*NetworkMqttBroker)(nil),                                    // 165: meraki.networks.v1.NetworkMqttBroker
+	(*DeleteNetworkMqttBrokerResponse)(nil),                      // 166: meraki.networks.v1.DeleteNetworkMqttBrokerResponse
+	(*NetworkNetflow)(nil),                                       // 167: meraki.networks.v1.NetworkNetflow
+	(*GetNetworkNetworkHealthChannelUtilizationResponse)(nil),    // 168: meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse
+	(*NetworkPiiPiiKeys)(nil),                                    // 169: meraki.networks.v1.NetworkPiiPiiKeys
+	(*GetNetworkPiiRequestsResponse)(nil),                        // 170: meraki.networks.v1.GetNetworkPiiRequestsResponse
+	(*NetworkPiiRequest)(nil),                                    // 171: meraki.networks.v1.NetworkPiiRequest
+	(*DeleteNetworkPiiRequestResponse)(nil),                      // 172: meraki.networks.v1.DeleteNetworkPiiRequestResponse
+	(*NetworkPiiSmDevicesForKey)(nil),                            // 173: meraki.networks.v1.NetworkPiiSmDevicesForKey
+	(*NetworkPiiSmOwnersForKey)(nil),                             // 174: meraki.networks.v1.NetworkPiiSmOwnersForKey
+	(*GetNetworkPoliciesByClientResponse)(nil),                   // 175: meraki.networks.v1.GetNetworkPoliciesByClientResponse
+	(*NetworkSettings)(nil),                                      // 176: meraki.networks.v1.NetworkSettings
+	(*NetworkSnmp)(nil),                                          // 177: meraki.networks.v1.NetworkSnmp
+	(*GetNetworkSplashLoginAttemptsResponse)(nil),                // 178: meraki.networks.v1.GetNetworkSplashLoginAttemptsResponse
+	(*SplitNetworkResponse)(nil),                                 // 179: meraki.networks.v1.SplitNetworkResponse
+	(*NetworkSyslogServers)(nil),                                 // 180: meraki.networks.v1.NetworkSyslogServers
+	(*NetworkTopologyLinkLayer)(nil),                             // 181: meraki.networks.v1.NetworkTopologyLinkLayer
+	(*GetNetworkTrafficResponse)(nil),                            // 182: meraki.networks.v1.GetNetworkTrafficResponse
+	(*NetworkTrafficAnalysis)(nil),                               // 183: meraki.networks.v1.NetworkTrafficAnalysis
+	(*NetworkTrafficShapingApplicationCategories)(nil),           // 184: meraki.networks.v1.NetworkTrafficShapingApplicationCategories
+	(*GetNetworkTrafficShapingDscpTaggingOptionsResponse)(nil),   // 185: meraki.networks.v1.GetNetworkTrafficShapingDscpTaggingOptionsResponse
+	(*UnbindNetworkResponse)(nil),                                // 186: meraki.networks.v1.UnbindNetworkResponse
+	(*GetNetworkVlanProfilesResponse)(nil),                       // 187: meraki.networks.v1.GetNetworkVlanProfilesResponse
+	(*NetworkVlanProfile)(nil),                                   // 188: meraki.networks.v1.NetworkVlanProfile
+	(*GetNetworkVlanProfilesAssignmentsByDeviceResponse)(nil),    // 189: meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse
+	(*ReassignNetworkVlanProfilesAssignmentsResponse)(nil),       // 190: meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsResponse
+	(*DeleteNetworkVlanProfileResponse)(nil),                     // 191: meraki.networks.v1.DeleteNetworkVlanProfileResponse
+	(*GetNetworkWebhooksHttpServersResponse)(nil),                // 192: meraki.networks.v1.GetNetworkWebhooksHttpServersResponse
+	(*NetworkWebhooksHttpServer)(nil),                            // 193: meraki.networks.v1.NetworkWebhooksHttpServer
+	(*DeleteNetworkWebhooksHttpServerResponse)(nil),              // 194: meraki.networks.v1.DeleteNetworkWebhooksHttpServerResponse
+	(*GetNetworkWebhooksPayloadTemplatesResponse)(nil),           // 195: meraki.networks.v1.GetNetworkWebhooksPayloadTemplatesResponse
+	(*NetworkWebhooksPayloadTemplate)(nil),                       // 196: meraki.networks.v1.NetworkWebhooksPayloadTemplate
+	(*DeleteNetworkWebhooksPayloadTemplateResponse)(nil),         // 197: meraki.networks.v1.DeleteNetworkWebhooksPayloadTemplateResponse
+	(*NetworkWebhooksWebhookTest)(nil),                           // 198: meraki.networks.v1.NetworkWebhooksWebhookTest
 }
 var file_meraki_networks_v1_networks_service_proto_depIdxs = []int32{
 	0,   // 0: meraki.networks.v1.NetworksService.GetNetwork:input_type -> meraki.networks.v1.GetNetworkRequest
@@ -688,7 +698,7 @@ var file_meraki_networks_v1_networks_service_proto_depIdxs = []int32{
 	114, // 125: meraki.networks.v1.NetworksService.GetNetworkWebhooksWebhookTest:input_type -> meraki.networks.v1.GetNetworkWebhooksWebhookTestRequest
 	115, // 126: meraki.networks.v1.NetworksService.GetNetwork:output_type -> meraki.networks.v1.Network
 	115, // 127: meraki.networks.v1.NetworksService.UpdateNetwork:output_type -> meraki.networks.v1.Network
-	116, // 128: meraki.networks.v1.NetworksService.DeleteNetwork:output_type -> google.protobuf.Empty
+	116, // 128: meraki.networks.v1.NetworksService.DeleteNetwork:output_type -> meraki.networks.v1.DeleteNetworkResponse
 	117, // 129: meraki.networks.v1.NetworksService.GetNetworkAlertsHistory:output_type -> meraki.networks.v1.GetNetworkAlertsHistoryResponse
 	117, // 130: meraki.networks.v1.NetworksService.StreamNetworkAlertsHistory:output_type -> meraki.networks.v1.GetNetworkAlertsHistoryResponse
 	118, // 131: meraki.networks.v1.NetworksService.GetNetworkAlertsSettings:output_type -> meraki.networks.v1.NetworkAlertsSettings
@@ -718,100 +728,100 @@ var file_meraki_networks_v1_networks_service_proto_depIdxs = []int32{
 	133, // 155: meraki.networks.v1.NetworksService.GetNetworkDevices:output_type -> meraki.networks.v1.GetNetworkDevicesResponse
 	134, // 156: meraki.networks.v1.NetworksService.ClaimNetworkDevices:output_type -> meraki.networks.v1.ClaimNetworkDevicesResponse
 	135, // 157: meraki.networks.v1.NetworksService.VmxNetworkDevicesClaim:output_type -> meraki.networks.v1.VmxNetworkDevicesClaimResponse
-	116, // 158: meraki.networks.v1.NetworksService.RemoveNetworkDevices:output_type -> google.protobuf.Empty
-	136, // 159: meraki.networks.v1.NetworksService.UpdateNetworkDevicesSyslogServers:output_type -> meraki.networks.v1.NetworkDevicesSyslogServers
-	137, // 160: meraki.networks.v1.NetworksService.GetNetworkEvents:output_type -> meraki.networks.v1.GetNetworkEventsResponse
-	137, // 161: meraki.networks.v1.NetworksService.StreamNetworkEvents:output_type -> meraki.networks.v1.GetNetworkEventsResponse
-	138, // 162: meraki.networks.v1.NetworksService.GetNetworkEventsEventTypes:output_type -> meraki.networks.v1.GetNetworkEventsEventTypesResponse
-	139, // 163: meraki.networks.v1.NetworksService.GetNetworkFirmwareUpgrades:output_type -> meraki.networks.v1.NetworkFirmwareUpgrades
-	139, // 164: meraki.networks.v1.NetworksService.UpdateNetworkFirmwareUpgrades:output_type -> meraki.networks.v1.NetworkFirmwareUpgrades
-	140, // 165: meraki.networks.v1.NetworksService.CreateNetworkFirmwareUpgradesRollback:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesRollback
-	141, // 166: meraki.networks.v1.NetworksService.GetNetworkFirmwareUpgradesStagedEvents:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents
-	141, // 167: meraki.networks.v1.NetworksService.CreateNetworkFirmwareUpgradesStagedEvent:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents
-	141, // 168: meraki.networks.v1.NetworksService.UpdateNetworkFirmwareUpgradesStagedEvents:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents
-	142, // 169: meraki.networks.v1.NetworksService.DeferNetworkFirmwareUpgradesStagedEvents:output_type -> meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse
-	143, // 170: meraki.networks.v1.NetworksService.RollbacksNetworkFirmwareUpgradesStagedEvents:output_type -> meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse
-	144, // 171: meraki.networks.v1.NetworksService.GetNetworkFirmwareUpgradesStagedGroups:output_type -> meraki.networks.v1.GetNetworkFirmwareUpgradesStagedGroupsResponse
-	145, // 172: meraki.networks.v1.NetworksService.CreateNetworkFirmwareUpgradesStagedGroup:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup
-	145, // 173: meraki.networks.v1.NetworksService.GetNetworkFirmwareUpgradesStagedGroup:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup
-	145, // 174: meraki.networks.v1.NetworksService.UpdateNetworkFirmwareUpgradesStagedGroup:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup
-	116, // 175: meraki.networks.v1.NetworksService.DeleteNetworkFirmwareUpgradesStagedGroup:output_type -> google.protobuf.Empty
-	146, // 176: meraki.networks.v1.NetworksService.GetNetworkFirmwareUpgradesStagedStages:output_type -> meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse
-	146, // 177: meraki.networks.v1.NetworksService.UpdateNetworkFirmwareUpgradesStagedStages:output_type -> meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse
-	147, // 178: meraki.networks.v1.NetworksService.GetNetworkFloorPlans:output_type -> meraki.networks.v1.GetNetworkFloorPlansResponse
-	148, // 179: meraki.networks.v1.NetworksService.CreateNetworkFloorPlan:output_type -> meraki.networks.v1.NetworkFloorPlan
-	149, // 180: meraki.networks.v1.NetworksService.BatchNetworkFloorPlansAutoLocateJobs:output_type -> meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse
-	116, // 181: meraki.networks.v1.NetworksService.CancelNetworkFloorPlansAutoLocateJob:output_type -> google.protobuf.Empty
-	150, // 182: meraki.networks.v1.NetworksService.PublishNetworkFloorPlansAutoLocateJob:output_type -> meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobResponse
-	151, // 183: meraki.networks.v1.NetworksService.RecalculateNetworkFloorPlansAutoLocateJob:output_type -> meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobResponse
-	152, // 184: meraki.networks.v1.NetworksService.BatchNetworkFloorPlansDevicesUpdate:output_type -> meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateResponse
-	148, // 185: meraki.networks.v1.NetworksService.GetNetworkFloorPlan:output_type -> meraki.networks.v1.NetworkFloorPlan
-	148, // 186: meraki.networks.v1.NetworksService.UpdateNetworkFloorPlan:output_type -> meraki.networks.v1.NetworkFloorPlan
-	116, // 187: meraki.networks.v1.NetworksService.DeleteNetworkFloorPlan:output_type -> google.protobuf.Empty
-	153, // 188: meraki.networks.v1.NetworksService.GetNetworkGroupPolicies:output_type -> meraki.networks.v1.GetNetworkGroupPoliciesResponse
-	154, // 189: meraki.networks.v1.NetworksService.CreateNetworkGroupPolicy:output_type -> meraki.networks.v1.NetworkGroupPolicy
-	154, // 190: meraki.networks.v1.NetworksService.GetNetworkGroupPolicy:output_type -> meraki.networks.v1.NetworkGroupPolicy
-	154, // 191: meraki.networks.v1.NetworksService.UpdateNetworkGroupPolicy:output_type -> meraki.networks.v1.NetworkGroupPolicy
-	116, // 192: meraki.networks.v1.NetworksService.DeleteNetworkGroupPolicy:output_type -> google.protobuf.Empty
-	155, // 193: meraki.networks.v1.NetworksService.GetNetworkHealthAlerts:output_type -> meraki.networks.v1.GetNetworkHealthAlertsResponse
-	156, // 194: meraki.networks.v1.NetworksService.GetNetworkMerakiAuthUsers:output_type -> meraki.networks.v1.GetNetworkMerakiAuthUsersResponse
-	157, // 195: meraki.networks.v1.NetworksService.CreateNetworkMerakiAuthUser:output_type -> meraki.networks.v1.NetworkMerakiAuthUser
-	157, // 196: meraki.networks.v1.NetworksService.GetNetworkMerakiAuthUser:output_type -> meraki.networks.v1.NetworkMerakiAuthUser
-	157, // 197: meraki.networks.v1.NetworksService.UpdateNetworkMerakiAuthUser:output_type -> meraki.networks.v1.NetworkMerakiAuthUser
-	116, // 198: meraki.networks.v1.NetworksService.DeleteNetworkMerakiAuthUser:output_type -> google.protobuf.Empty
-	158, // 199: meraki.networks.v1.NetworksService.GetNetworkMqttBrokers:output_type -> meraki.networks.v1.GetNetworkMqttBrokersResponse
-	159, // 200: meraki.networks.v1.NetworksService.CreateNetworkMqttBroker:output_type -> meraki.networks.v1.NetworkMqttBroker
-	159, // 201: meraki.networks.v1.NetworksService.GetNetworkMqttBroker:output_type -> meraki.networks.v1.NetworkMqttBroker
-	159, // 202: meraki.networks.v1.NetworksService.UpdateNetworkMqttBroker:output_type -> meraki.networks.v1.NetworkMqttBroker
-	116, // 203: meraki.networks.v1.NetworksService.DeleteNetworkMqttBroker:output_type -> google.protobuf.Empty
-	160, // 204: meraki.networks.v1.NetworksService.GetNetworkNetflow:output_type -> meraki.networks.v1.NetworkNetflow
-	160, // 205: meraki.networks.v1.NetworksService.UpdateNetworkNetflow:output_type -> meraki.networks.v1.NetworkNetflow
-	161, // 206: meraki.networks.v1.NetworksService.GetNetworkNetworkHealthChannelUtilization:output_type -> meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse
-	161, // 207: meraki.networks.v1.NetworksService.StreamNetworkNetworkHealthChannelUtilization:output_type -> meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse
-	162, // 208: meraki.networks.v1.NetworksService.GetNetworkPiiPiiKeys:output_type -> meraki.networks.v1.NetworkPiiPiiKeys
-	163, // 209: meraki.networks.v1.NetworksService.GetNetworkPiiRequests:output_type -> meraki.networks.v1.GetNetworkPiiRequestsResponse
-	164, // 210: meraki.networks.v1.NetworksService.CreateNetworkPiiRequest:output_type -> meraki.networks.v1.NetworkPiiRequest
-	164, // 211: meraki.networks.v1.NetworksService.GetNetworkPiiRequest:output_type -> meraki.networks.v1.NetworkPiiRequest
-	116, // 212: meraki.networks.v1.NetworksService.DeleteNetworkPiiRequest:output_type -> google.protobuf.Empty
-	165, // 213: meraki.networks.v1.NetworksService.GetNetworkPiiSmDevicesForKey:output_type -> meraki.networks.v1.NetworkPiiSmDevicesForKey
-	166, // 214: meraki.networks.v1.NetworksService.GetNetworkPiiSmOwnersForKey:output_type -> meraki.networks.v1.NetworkPiiSmOwnersForKey
-	167, // 215: meraki.networks.v1.NetworksService.GetNetworkPoliciesByClient:output_type -> meraki.networks.v1.GetNetworkPoliciesByClientResponse
-	167, // 216: meraki.networks.v1.NetworksService.StreamNetworkPoliciesByClient:output_type -> meraki.networks.v1.GetNetworkPoliciesByClientResponse
-	168, // 217: meraki.networks.v1.NetworksService.GetNetworkSettings:output_type -> meraki.networks.v1.NetworkSettings
-	168, // 218: meraki.networks.v1.NetworksService.UpdateNetworkSettings:output_type -> meraki.networks.v1.NetworkSettings
-	169, // 219: meraki.networks.v1.NetworksService.GetNetworkSnmp:output_type -> meraki.networks.v1.NetworkSnmp
-	169, // 220: meraki.networks.v1.NetworksService.UpdateNetworkSnmp:output_type -> meraki.networks.v1.NetworkSnmp
-	170, // 221: meraki.networks.v1.NetworksService.GetNetworkSplashLoginAttempts:output_type -> meraki.networks.v1.GetNetworkSplashLoginAttemptsResponse
-	171, // 222: meraki.networks.v1.NetworksService.SplitNetwork:output_type -> meraki.networks.v1.SplitNetworkResponse
-	172, // 223: meraki.networks.v1.NetworksService.GetNetworkSyslogServers:output_type -> meraki.networks.v1.NetworkSyslogServers
-	172, // 224: meraki.networks.v1.NetworksService.UpdateNetworkSyslogServers:output_type -> meraki.networks.v1.NetworkSyslogServers
-	173, // 225: meraki.networks.v1.NetworksService.GetNetworkTopologyLinkLayer:output_type -> meraki.networks.v1.NetworkTopologyLinkLayer
-	174, // 226: meraki.networks.v1.NetworksService.GetNetworkTraffic:output_type -> meraki.networks.v1.GetNetworkTrafficResponse
-	175, // 227: meraki.networks.v1.NetworksService.GetNetworkTrafficAnalysis:output_type -> meraki.networks.v1.NetworkTrafficAnalysis
-	175, // 228: meraki.networks.v1.NetworksService.UpdateNetworkTrafficAnalysis:output_type -> meraki.networks.v1.NetworkTrafficAnalysis
-	176, // 229: meraki.networks.v1.NetworksService.GetNetworkTrafficShapingApplicationCategories:output_type -> meraki.networks.v1.NetworkTrafficShapingApplicationCategories
-	177, // 230: meraki.networks.v1.NetworksService.GetNetworkTrafficShapingDscpTaggingOptions:output_type -> meraki.networks.v1.GetNetworkTrafficShapingDscpTaggingOptionsResponse
-	178, // 231: meraki.networks.v1.NetworksService.UnbindNetwork:output_type -> meraki.networks.v1.UnbindNetworkResponse
-	179, // 232: meraki.networks.v1.NetworksService.GetNetworkVlanProfiles:output_type -> meraki.networks.v1.GetNetworkVlanProfilesResponse
-	180, // 233: meraki.networks.v1.NetworksService.CreateNetworkVlanProfile:output_type -> meraki.networks.v1.NetworkVlanProfile
-	181, // 234: meraki.networks.v1.NetworksService.GetNetworkVlanProfilesAssignmentsByDevice:output_type -> meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse
-	181, // 235: meraki.networks.v1.NetworksService.StreamNetworkVlanProfilesAssignmentsByDevice:output_type -> meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse
-	182, // 236: meraki.networks.v1.NetworksService.ReassignNetworkVlanProfilesAssignments:output_type -> meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsResponse
-	180, // 237: meraki.networks.v1.NetworksService.GetNetworkVlanProfile:output_type -> meraki.networks.v1.NetworkVlanProfile
-	180, // 238: meraki.networks.v1.NetworksService.UpdateNetworkVlanProfile:output_type -> meraki.networks.v1.NetworkVlanProfile
-	116, // 239: meraki.networks.v1.NetworksService.DeleteNetworkVlanProfile:output_type -> google.protobuf.Empty
-	183, // 240: meraki.networks.v1.NetworksService.GetNetworkWebhooksHttpServers:output_type -> meraki.networks.v1.GetNetworkWebhooksHttpServersResponse
-	184, // 241: meraki.networks.v1.NetworksService.CreateNetworkWebhooksHttpServer:output_type -> meraki.networks.v1.NetworkWebhooksHttpServer
-	184, // 242: meraki.networks.v1.NetworksService.GetNetworkWebhooksHttpServer:output_type -> meraki.networks.v1.NetworkWebhooksHttpServer
-	184, // 243: meraki.networks.v1.NetworksService.UpdateNetworkWebhooksHttpServer:output_type -> meraki.networks.v1.NetworkWebhooksHttpServer
-	116, // 244: meraki.networks.v1.NetworksService.DeleteNetworkWebhooksHttpServer:output_type -> google.protobuf.Empty
-	185, // 245: meraki.networks.v1.NetworksService.GetNetworkWebhooksPayloadTemplates:output_type -> meraki.networks.v1.GetNetworkWebhooksPayloadTemplatesResponse
-	186, // 246: meraki.networks.v1.NetworksService.CreateNetworkWebhooksPayloadTemplate:output_type -> meraki.networks.v1.NetworkWebhooksPayloadTemplate
-	186, // 247: meraki.networks.v1.NetworksService.GetNetworkWebhooksPayloadTemplate:output_type -> meraki.networks.v1.NetworkWebhooksPayloadTemplate
-	186, // 248: meraki.networks.v1.NetworksService.UpdateNetworkWebhooksPayloadTemplate:output_type -> meraki.networks.v1.NetworkWebhooksPayloadTemplate
-	116, // 249: meraki.networks.v1.NetworksService.DeleteNetworkWebhooksPayloadTemplate:output_type -> google.protobuf.Empty
-	187, // 250: meraki.networks.v1.NetworksService.CreateNetworkWebhooksWebhookTest:output_type -> meraki.networks.v1.NetworkWebhooksWebhookTest
-	187, // 251: meraki.networks.v1.NetworksService.GetNetworkWebhooksWebhookTest:output_type -> meraki.networks.v1.NetworkWebhooksWebhookTest
+	136, // 158: meraki.networks.v1.NetworksService.RemoveNetworkDevices:output_type -> meraki.networks.v1.RemoveNetworkDevicesResponse
+	137, // 159: meraki.networks.v1.NetworksService.UpdateNetworkDevicesSyslogServers:output_type -> meraki.networks.v1.NetworkDevicesSyslogServers
+	138, // 160: meraki.networks.v1.NetworksService.GetNetworkEvents:output_type -> meraki.networks.v1.GetNetworkEventsResponse
+	138, // 161: meraki.networks.v1.NetworksService.StreamNetworkEvents:output_type -> meraki.networks.v1.GetNetworkEventsResponse
+	139, // 162: meraki.networks.v1.NetworksService.GetNetworkEventsEventTypes:output_type -> meraki.networks.v1.GetNetworkEventsEventTypesResponse
+	140, // 163: meraki.networks.v1.NetworksService.GetNetworkFirmwareUpgrades:output_type -> meraki.networks.v1.NetworkFirmwareUpgrades
+	140, // 164: meraki.networks.v1.NetworksService.UpdateNetworkFirmwareUpgrades:output_type -> meraki.networks.v1.NetworkFirmwareUpgrades
+	141, // 165: meraki.networks.v1.NetworksService.CreateNetworkFirmwareUpgradesRollback:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesRollback
+	142, // 166: meraki.networks.v1.NetworksService.GetNetworkFirmwareUpgradesStagedEvents:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents
+	142, // 167: meraki.networks.v1.NetworksService.CreateNetworkFirmwareUpgradesStagedEvent:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents
+	142, // 168: meraki.networks.v1.NetworksService.UpdateNetworkFirmwareUpgradesStagedEvents:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents
+	143, // 169: meraki.networks.v1.NetworksService.DeferNetworkFirmwareUpgradesStagedEvents:output_type -> meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse
+	144, // 170: meraki.networks.v1.NetworksService.RollbacksNetworkFirmwareUpgradesStagedEvents:output_type -> meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse
+	145, // 171: meraki.networks.v1.NetworksService.GetNetworkFirmwareUpgradesStagedGroups:output_type -> meraki.networks.v1.GetNetworkFirmwareUpgradesStagedGroupsResponse
+	146, // 172: meraki.networks.v1.NetworksService.CreateNetworkFirmwareUpgradesStagedGroup:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup
+	146, // 173: meraki.networks.v1.NetworksService.GetNetworkFirmwareUpgradesStagedGroup:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup
+	146, // 174: meraki.networks.v1.NetworksService.UpdateNetworkFirmwareUpgradesStagedGroup:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup
+	147, // 175: meraki.networks.v1.NetworksService.DeleteNetworkFirmwareUpgradesStagedGroup:output_type -> meraki.networks.v1.DeleteNetworkFirmwareUpgradesStagedGroupResponse
+	148, // 176: meraki.networks.v1.NetworksService.GetNetworkFirmwareUpgradesStagedStages:output_type -> meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse
+	148, // 177: meraki.networks.v1.NetworksService.UpdateNetworkFirmwareUpgradesStagedStages:output_type -> meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse
+	149, // 178: meraki.networks.v1.NetworksService.GetNetworkFloorPlans:output_type -> meraki.networks.v1.GetNetworkFloorPlansResponse
+	150, // 179: meraki.networks.v1.NetworksService.CreateNetworkFloorPlan:output_type -> meraki.networks.v1.NetworkFloorPlan
+	151, // 180: meraki.networks.v1.NetworksService.BatchNetworkFloorPlansAutoLocateJobs:output_type -> meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse
+	152, // 181: meraki.networks.v1.NetworksService.CancelNetworkFloorPlansAutoLocateJob:output_type -> meraki.networks.v1.CancelNetworkFloorPlansAutoLocateJobResponse
+	153, // 182: meraki.networks.v1.NetworksService.PublishNetworkFloorPlansAutoLocateJob:output_type -> meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobResponse
+	154, // 183: meraki.networks.v1.NetworksService.RecalculateNetworkFloorPlansAutoLocateJob:output_type -> meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobResponse
+	155, // 184: meraki.networks.v1.NetworksService.BatchNetworkFloorPlansDevicesUpdate:output_type -> meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateResponse
+	150, // 185: meraki.networks.v1.NetworksService.GetNetworkFloorPlan:output_type -> meraki.networks.v1.NetworkFloorPlan
+	150, // 186: meraki.networks.v1.NetworksService.UpdateNetworkFloorPlan:output_type -> meraki.networks.v1.NetworkFloorPlan
+	156, // 187: meraki.networks.v1.NetworksService.DeleteNetworkFloorPlan:output_type -> meraki.networks.v1.DeleteNetworkFloorPlanResponse
+	157, // 188: meraki.networks.v1.NetworksService.GetNetworkGroupPolicies:output_type -> meraki.networks.v1.GetNetworkGroupPoliciesResponse
+	158, // 189: meraki.networks.v1.NetworksService.CreateNetworkGroupPolicy:output_type -> meraki.networks.v1.NetworkGroupPolicy
+	158, // 190: meraki.networks.v1.NetworksService.GetNetworkGroupPolicy:output_type -> meraki.networks.v1.NetworkGroupPolicy
+	158, // 191: meraki.networks.v1.NetworksService.UpdateNetworkGroupPolicy:output_type -> meraki.networks.v1.NetworkGroupPolicy
+	159, // 192: meraki.networks.v1.NetworksService.DeleteNetworkGroupPolicy:output_type -> meraki.networks.v1.DeleteNetworkGroupPolicyResponse
+	160, // 193: meraki.networks.v1.NetworksService.GetNetworkHealthAlerts:output_type -> meraki.networks.v1.GetNetworkHealthAlertsResponse
+	161, // 194: meraki.networks.v1.NetworksService.GetNetworkMerakiAuthUsers:output_type -> meraki.networks.v1.GetNetworkMerakiAuthUsersResponse
+	162, // 195: meraki.networks.v1.NetworksService.CreateNetworkMerakiAuthUser:output_type -> meraki.networks.v1.NetworkMerakiAuthUser
+	162, // 196: meraki.networks.v1.NetworksService.GetNetworkMerakiAuthUser:output_type -> meraki.networks.v1.NetworkMerakiAuthUser
+	162, // 197: meraki.networks.v1.NetworksService.UpdateNetworkMerakiAuthUser:output_type -> meraki.networks.v1.NetworkMerakiAuthUser
+	163, // 198: meraki.networks.v1.NetworksService.DeleteNetworkMerakiAuthUser:output_type -> meraki.networks.v1.DeleteNetworkMerakiAuthUserResponse
+	164, // 199: meraki.networks.v1.NetworksService.GetNetworkMqttBrokers:output_type -> meraki.networks.v1.GetNetworkMqttBrokersResponse
+	165, // 200: meraki.networks.v1.NetworksService.CreateNetworkMqttBroker:output_type -> meraki.networks.v1.NetworkMqttBroker
+	165, // 201: meraki.networks.v1.NetworksService.GetNetworkMqttBroker:output_type -> meraki.networks.v1.NetworkMqttBroker
+	165, // 202: meraki.networks.v1.NetworksService.UpdateNetworkMqttBroker:output_type -> meraki.networks.v1.NetworkMqttBroker
+	166, // 203: meraki.networks.v1.NetworksService.DeleteNetworkMqttBroker:output_type -> meraki.networks.v1.DeleteNetworkMqttBrokerResponse
+	167, // 204: meraki.networks.v1.NetworksService.GetNetworkNetflow:output_type -> meraki.networks.v1.NetworkNetflow
+	167, // 205: meraki.networks.v1.NetworksService.UpdateNetworkNetflow:output_type -> meraki.networks.v1.NetworkNetflow
+	168, // 206: meraki.networks.v1.NetworksService.GetNetworkNetworkHealthChannelUtilization:output_type -> meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse
+	168, // 207: meraki.networks.v1.NetworksService.StreamNetworkNetworkHealthChannelUtilization:output_type -> meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse
+	169, // 208: meraki.networks.v1.NetworksService.GetNetworkPiiPiiKeys:output_type -> meraki.networks.v1.NetworkPiiPiiKeys
+	170, // 209: meraki.networks.v1.NetworksService.GetNetworkPiiRequests:output_type -> meraki.networks.v1.GetNetworkPiiRequestsResponse
+	171, // 210: meraki.networks.v1.NetworksService.CreateNetworkPiiRequest:output_type -> meraki.networks.v1.NetworkPiiRequest
+	171, // 211: meraki.networks.v1.NetworksService.GetNetworkPiiRequest:output_type -> meraki.networks.v1.NetworkPiiRequest
+	172, // 212: meraki.networks.v1.NetworksService.DeleteNetworkPiiRequest:output_type -> meraki.networks.v1.DeleteNetworkPiiRequestResponse
+	173, // 213: meraki.networks.v1.NetworksService.GetNetworkPiiSmDevicesForKey:output_type -> meraki.networks.v1.NetworkPiiSmDevicesForKey
+	174, // 214: meraki.networks.v1.NetworksService.GetNetworkPiiSmOwnersForKey:output_type -> meraki.networks.v1.NetworkPiiSmOwnersForKey
+	175, // 215: meraki.networks.v1.NetworksService.GetNetworkPoliciesByClient:output_type -> meraki.networks.v1.GetNetworkPoliciesByClientResponse
+	175, // 216: meraki.networks.v1.NetworksService.StreamNetworkPoliciesByClient:output_type -> meraki.networks.v1.GetNetworkPoliciesByClientResponse
+	176, // 217: meraki.networks.v1.NetworksService.GetNetworkSettings:output_type -> meraki.networks.v1.NetworkSettings
+	176, // 218: meraki.networks.v1.NetworksService.UpdateNetworkSettings:output_type -> meraki.networks.v1.NetworkSettings
+	177, // 219: meraki.networks.v1.NetworksService.GetNetworkSnmp:output_type -> meraki.networks.v1.NetworkSnmp
+	177, // 220: meraki.networks.v1.NetworksService.UpdateNetworkSnmp:output_type -> meraki.networks.v1.NetworkSnmp
+	178, // 221: meraki.networks.v1.NetworksService.GetNetworkSplashLoginAttempts:output_type -> meraki.networks.v1.GetNetworkSplashLoginAttemptsResponse
+	179, // 222: meraki.networks.v1.NetworksService.SplitNetwork:output_type -> meraki.networks.v1.SplitNetworkResponse
+	180, // 223: meraki.networks.v1.NetworksService.GetNetworkSyslogServers:output_type -> meraki.networks.v1.NetworkSyslogServers
+	180, // 224: meraki.networks.v1.NetworksService.UpdateNetworkSyslogServers:output_type -> meraki.networks.v1.NetworkSyslogServers
+	181, // 225: meraki.networks.v1.NetworksService.GetNetworkTopologyLinkLayer:output_type -> meraki.networks.v1.NetworkTopologyLinkLayer
+	182, // 226: meraki.networks.v1.NetworksService.GetNetworkTraffic:output_type -> meraki.networks.v1.GetNetworkTrafficResponse
+	183, // 227: meraki.networks.v1.NetworksService.GetNetworkTrafficAnalysis:output_type -> meraki.networks.v1.NetworkTrafficAnalysis
+	183, // 228: meraki.networks.v1.NetworksService.UpdateNetworkTrafficAnalysis:output_type -> meraki.networks.v1.NetworkTrafficAnalysis
+	184, // 229: meraki.networks.v1.NetworksService.GetNetworkTrafficShapingApplicationCategories:output_type -> meraki.networks.v1.NetworkTrafficShapingApplicationCategories
+	185, // 230: meraki.networks.v1.NetworksService.GetNetworkTrafficShapingDscpTaggingOptions:output_type -> meraki.networks.v1.GetNetworkTrafficShapingDscpTaggingOptionsResponse
+	186, // 231: meraki.networks.v1.NetworksService.UnbindNetwork:output_type -> meraki.networks.v1.UnbindNetworkResponse
+	187, // 232: meraki.networks.v1.NetworksService.GetNetworkVlanProfiles:output_type -> meraki.networks.v1.GetNetworkVlanProfilesResponse
+	188, // 233: meraki.networks.v1.NetworksService.CreateNetworkVlanProfile:output_type -> meraki.networks.v1.NetworkVlanProfile
+	189, // 234: meraki.networks.v1.NetworksService.GetNetworkVlanProfilesAssignmentsByDevice:output_type -> meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse
+	189, // 235: meraki.networks.v1.NetworksService.StreamNetworkVlanProfilesAssignmentsByDevice:output_type -> meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse
+	190, // 236: meraki.networks.v1.NetworksService.ReassignNetworkVlanProfilesAssignments:output_type -> meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsResponse
+	188, // 237: meraki.networks.v1.NetworksService.GetNetworkVlanProfile:output_type -> meraki.networks.v1.NetworkVlanProfile
+	188, // 238: meraki.networks.v1.NetworksService.UpdateNetworkVlanProfile:output_type -> meraki.networks.v1.NetworkVlanProfile
+	191, // 239: meraki.networks.v1.NetworksService.DeleteNetworkVlanProfile:output_type -> meraki.networks.v1.DeleteNetworkVlanProfileResponse
+	192, // 240: meraki.networks.v1.NetworksService.GetNetworkWebhooksHttpServers:output_type -> meraki.networks.v1.GetNetworkWebhooksHttpServersResponse
+	193, // 241: meraki.networks.v1.NetworksService.CreateNetworkWebhooksHttpServer:output_type -> meraki.networks.v1.NetworkWebhooksHttpServer
+	193, // 242: meraki.networks.v1.NetworksService.GetNetworkWebhooksHttpServer:output_type -> meraki.networks.v1.NetworkWebhooksHttpServer
+	193, // 243: meraki.networks.v1.NetworksService.UpdateNetworkWebhooksHttpServer:output_type -> meraki.networks.v1.NetworkWebhooksHttpServer
+	194, // 244: meraki.networks.v1.NetworksService.DeleteNetworkWebhooksHttpServer:output_type -> meraki.networks.v1.DeleteNetworkWebhooksHttpServerResponse
+	195, // 245: meraki.networks.v1.NetworksService.GetNetworkWebhooksPayloadTemplates:output_type -> meraki.networks.v1.GetNetworkWebhooksPayloadTemplatesResponse
+	196, // 246: meraki.networks.v1.NetworksService.CreateNetworkWebhooksPayloadTemplate:output_type -> meraki.networks.v1.NetworkWebhooksPayloadTemplate
+	196, // 247: meraki.networks.v1.NetworksService.GetNetworkWebhooksPayloadTemplate:output_type -> meraki.networks.v1.NetworkWebhooksPayloadTemplate
+	196, // 248: meraki.networks.v1.NetworksService.UpdateNetworkWebhooksPayloadTemplate:output_type -> meraki.networks.v1.NetworkWebhooksPayloadTemplate
+	197, // 249: meraki.networks.v1.NetworksService.DeleteNetworkWebhooksPayloadTemplate:output_type -> meraki.networks.v1.DeleteNetworkWebhooksPayloadTemplateResponse
+	198, // 250: meraki.networks.v1.NetworksService.CreateNetworkWebhooksWebhookTest:output_type -> meraki.networks.v1.NetworkWebhooksWebhookTest
+	198, // 251: meraki.networks.v1.NetworksService.GetNetworkWebhooksWebhookTest:output_type -> meraki.networks.v1.NetworkWebhooksWebhookTest
 	126, // [126:252] is the sub-list for method output_type
 	0,   // [0:126] is the sub-list for method input_type
 	0,   // [0:0] is the sub-list for extension type_name

@@ -13,7 +13,6 @@ import (
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
-	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // This is a compile-time assertion to ensure that this generated file
@@ -156,435 +155,583 @@ const (
 //
 // The Dashboard operations of the section networks.
 type NetworksServiceClient interface {
+	// Reads a network.
 	// GET /networks/{networkId}
 	// https://developer.cisco.com/meraki/api-v1/get-network/
+	// Written by UpdateNetwork and DeleteNetwork.
 	GetNetwork(ctx context.Context, in *GetNetworkRequest, opts ...grpc.CallOption) (*Network, error)
+	// Changes a network.
 	// PUT /networks/{networkId}
 	// https://developer.cisco.com/meraki/api-v1/update-network/
 	// An action batch can carry it.
 	UpdateNetwork(ctx context.Context, in *UpdateNetworkRequest, opts ...grpc.CallOption) (*Network, error)
+	// Deletes a network.
 	// DELETE /networks/{networkId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network/
 	// An action batch can carry it.
-	DeleteNetwork(ctx context.Context, in *DeleteNetworkRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteNetwork(ctx context.Context, in *DeleteNetworkRequest, opts ...grpc.CallOption) (*DeleteNetworkResponse, error)
+	// Reads the alerts history of a network.
 	// GET /networks/{networkId}/alerts/history
 	// https://developer.cisco.com/meraki/api-v1/get-network-alerts-history/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamNetworkAlertsHistory streams its pages.
 	GetNetworkAlertsHistory(ctx context.Context, in *GetNetworkAlertsHistoryRequest, opts ...grpc.CallOption) (*GetNetworkAlertsHistoryResponse, error)
 	// GetNetworkAlertsHistory, one page in each message, until the pages end or the caller stops
 	// reading.
 	StreamNetworkAlertsHistory(ctx context.Context, in *GetNetworkAlertsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetNetworkAlertsHistoryResponse], error)
+	// Reads the alerts settings of a network.
 	// GET /networks/{networkId}/alerts/settings
 	// https://developer.cisco.com/meraki/api-v1/get-network-alerts-settings/
+	// Written by UpdateNetworkAlertsSettings.
 	GetNetworkAlertsSettings(ctx context.Context, in *GetNetworkAlertsSettingsRequest, opts ...grpc.CallOption) (*NetworkAlertsSettings, error)
+	// Changes the alerts settings of a network.
 	// PUT /networks/{networkId}/alerts/settings
 	// https://developer.cisco.com/meraki/api-v1/update-network-alerts-settings/
 	UpdateNetworkAlertsSettings(ctx context.Context, in *UpdateNetworkAlertsSettingsRequest, opts ...grpc.CallOption) (*NetworkAlertsSettings, error)
+	// Binds a network.
 	// POST /networks/{networkId}/bind
 	// https://developer.cisco.com/meraki/api-v1/bind-network/
 	// An action batch can carry it.
 	BindNetwork(ctx context.Context, in *BindNetworkRequest, opts ...grpc.CallOption) (*BindNetworkResponse, error)
+	// Reads the bluetooth clients of a network.
 	// GET /networks/{networkId}/bluetoothClients
 	// https://developer.cisco.com/meraki/api-v1/get-network-bluetooth-clients/
 	// A page has 5 to 1000 rows, 10 when per_page is absent.
+	// StreamNetworkBluetoothClients streams its pages.
 	GetNetworkBluetoothClients(ctx context.Context, in *GetNetworkBluetoothClientsRequest, opts ...grpc.CallOption) (*GetNetworkBluetoothClientsResponse, error)
 	// GetNetworkBluetoothClients, one page in each message, until the pages end or the caller stops
 	// reading.
 	StreamNetworkBluetoothClients(ctx context.Context, in *GetNetworkBluetoothClientsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetNetworkBluetoothClientsResponse], error)
+	// Reads the bluetooth client of a network.
 	// GET /networks/{networkId}/bluetoothClients/{bluetoothClientId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-bluetooth-client/
 	GetNetworkBluetoothClient(ctx context.Context, in *GetNetworkBluetoothClientRequest, opts ...grpc.CallOption) (*NetworkBluetoothClient, error)
+	// Reads the clients of a network.
 	// GET /networks/{networkId}/clients
 	// https://developer.cisco.com/meraki/api-v1/get-network-clients/
 	// A page has 3 to 5000 rows, 10 when per_page is absent.
+	// StreamNetworkClients streams its pages.
 	GetNetworkClients(ctx context.Context, in *GetNetworkClientsRequest, opts ...grpc.CallOption) (*GetNetworkClientsResponse, error)
 	// GetNetworkClients, one page in each message, until the pages end or the caller stops reading.
 	StreamNetworkClients(ctx context.Context, in *GetNetworkClientsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetNetworkClientsResponse], error)
+	// Reads the clients application usage of a network.
 	// GET /networks/{networkId}/clients/applicationUsage
 	// https://developer.cisco.com/meraki/api-v1/get-network-clients-application-usage/
 	// A page has 3 to 1000 rows.
+	// StreamNetworkClientsApplicationUsage streams its pages.
 	GetNetworkClientsApplicationUsage(ctx context.Context, in *GetNetworkClientsApplicationUsageRequest, opts ...grpc.CallOption) (*GetNetworkClientsApplicationUsageResponse, error)
 	// GetNetworkClientsApplicationUsage, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamNetworkClientsApplicationUsage(ctx context.Context, in *GetNetworkClientsApplicationUsageRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetNetworkClientsApplicationUsageResponse], error)
+	// Reads the clients bandwidth usage history of a network.
 	// GET /networks/{networkId}/clients/bandwidthUsageHistory
 	// https://developer.cisco.com/meraki/api-v1/get-network-clients-bandwidth-usage-history/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamNetworkClientsBandwidthUsageHistory streams its pages.
 	GetNetworkClientsBandwidthUsageHistory(ctx context.Context, in *GetNetworkClientsBandwidthUsageHistoryRequest, opts ...grpc.CallOption) (*GetNetworkClientsBandwidthUsageHistoryResponse, error)
 	// GetNetworkClientsBandwidthUsageHistory, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamNetworkClientsBandwidthUsageHistory(ctx context.Context, in *GetNetworkClientsBandwidthUsageHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetNetworkClientsBandwidthUsageHistoryResponse], error)
+	// Reads the clients overview of a network.
 	// GET /networks/{networkId}/clients/overview
 	// https://developer.cisco.com/meraki/api-v1/get-network-clients-overview/
 	GetNetworkClientsOverview(ctx context.Context, in *GetNetworkClientsOverviewRequest, opts ...grpc.CallOption) (*NetworkClientsOverview, error)
+	// Provisions the clients of a network.
 	// POST /networks/{networkId}/clients/provision
 	// https://developer.cisco.com/meraki/api-v1/provision-network-clients/
 	// An action batch can carry it.
 	ProvisionNetworkClients(ctx context.Context, in *ProvisionNetworkClientsRequest, opts ...grpc.CallOption) (*ProvisionNetworkClientsResponse, error)
+	// Reads the clients usage histories of a network.
 	// GET /networks/{networkId}/clients/usageHistories
 	// https://developer.cisco.com/meraki/api-v1/get-network-clients-usage-histories/
 	// A page has 3 to 1000 rows.
+	// StreamNetworkClientsUsageHistories streams its pages.
 	GetNetworkClientsUsageHistories(ctx context.Context, in *GetNetworkClientsUsageHistoriesRequest, opts ...grpc.CallOption) (*GetNetworkClientsUsageHistoriesResponse, error)
 	// GetNetworkClientsUsageHistories, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamNetworkClientsUsageHistories(ctx context.Context, in *GetNetworkClientsUsageHistoriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetNetworkClientsUsageHistoriesResponse], error)
+	// Reads the client of a network.
 	// GET /networks/{networkId}/clients/{clientId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-client/
 	GetNetworkClient(ctx context.Context, in *GetNetworkClientRequest, opts ...grpc.CallOption) (*NetworkClient, error)
+	// Reads the client policy of a network.
 	// GET /networks/{networkId}/clients/{clientId}/policy
 	// https://developer.cisco.com/meraki/api-v1/get-network-client-policy/
+	// Written by UpdateNetworkClientPolicy.
 	GetNetworkClientPolicy(ctx context.Context, in *GetNetworkClientPolicyRequest, opts ...grpc.CallOption) (*NetworkClientPolicy, error)
+	// Changes the client policy of a network.
 	// PUT /networks/{networkId}/clients/{clientId}/policy
 	// https://developer.cisco.com/meraki/api-v1/update-network-client-policy/
 	UpdateNetworkClientPolicy(ctx context.Context, in *UpdateNetworkClientPolicyRequest, opts ...grpc.CallOption) (*NetworkClientPolicy, error)
+	// Reads the client splash authorization status of a network.
 	// GET /networks/{networkId}/clients/{clientId}/splashAuthorizationStatus
 	// https://developer.cisco.com/meraki/api-v1/get-network-client-splash-authorization-status/
+	// Written by UpdateNetworkClientSplashAuthorizationStatus.
 	GetNetworkClientSplashAuthorizationStatus(ctx context.Context, in *GetNetworkClientSplashAuthorizationStatusRequest, opts ...grpc.CallOption) (*NetworkClientSplashAuthorizationStatus, error)
+	// Changes the client splash authorization status of a network.
 	// PUT /networks/{networkId}/clients/{clientId}/splashAuthorizationStatus
 	// https://developer.cisco.com/meraki/api-v1/update-network-client-splash-authorization-status/
 	UpdateNetworkClientSplashAuthorizationStatus(ctx context.Context, in *UpdateNetworkClientSplashAuthorizationStatusRequest, opts ...grpc.CallOption) (*NetworkClientSplashAuthorizationStatus, error)
+	// Reads the client traffic history of a network.
 	// GET /networks/{networkId}/clients/{clientId}/trafficHistory
 	// https://developer.cisco.com/meraki/api-v1/get-network-client-traffic-history/
 	// A page has 3 to 1000 rows.
+	// StreamNetworkClientTrafficHistory streams its pages.
 	GetNetworkClientTrafficHistory(ctx context.Context, in *GetNetworkClientTrafficHistoryRequest, opts ...grpc.CallOption) (*GetNetworkClientTrafficHistoryResponse, error)
 	// GetNetworkClientTrafficHistory, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamNetworkClientTrafficHistory(ctx context.Context, in *GetNetworkClientTrafficHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetNetworkClientTrafficHistoryResponse], error)
+	// Reads the client usage history of a network.
 	// GET /networks/{networkId}/clients/{clientId}/usageHistory
 	// https://developer.cisco.com/meraki/api-v1/get-network-client-usage-history/
 	GetNetworkClientUsageHistory(ctx context.Context, in *GetNetworkClientUsageHistoryRequest, opts ...grpc.CallOption) (*GetNetworkClientUsageHistoryResponse, error)
 	// Deprecated: Do not use.
+	// Reads the devices of a network.
 	// GET /networks/{networkId}/devices
 	// https://developer.cisco.com/meraki/api-v1/get-network-devices/
 	GetNetworkDevices(ctx context.Context, in *GetNetworkDevicesRequest, opts ...grpc.CallOption) (*GetNetworkDevicesResponse, error)
+	// Claims the devices of a network.
 	// POST /networks/{networkId}/devices/claim
 	// https://developer.cisco.com/meraki/api-v1/claim-network-devices/
 	// A limit of its own: 10 every 300 s for each networkId, 10 at once.
 	// An action batch can carry it.
 	ClaimNetworkDevices(ctx context.Context, in *ClaimNetworkDevicesRequest, opts ...grpc.CallOption) (*ClaimNetworkDevicesResponse, error)
+	// Claims the devices of a network.
 	// POST /networks/{networkId}/devices/claim/vmx
 	// https://developer.cisco.com/meraki/api-v1/vmx-network-devices-claim/
 	// An action batch can carry it.
 	VmxNetworkDevicesClaim(ctx context.Context, in *VmxNetworkDevicesClaimRequest, opts ...grpc.CallOption) (*VmxNetworkDevicesClaimResponse, error)
+	// Removes the devices of a network.
 	// POST /networks/{networkId}/devices/remove
 	// https://developer.cisco.com/meraki/api-v1/remove-network-devices/
 	// An action batch can carry it.
-	RemoveNetworkDevices(ctx context.Context, in *RemoveNetworkDevicesRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	RemoveNetworkDevices(ctx context.Context, in *RemoveNetworkDevicesRequest, opts ...grpc.CallOption) (*RemoveNetworkDevicesResponse, error)
+	// Changes the devices syslog servers of a network.
 	// PUT /networks/{networkId}/devices/syslog/servers
 	// https://developer.cisco.com/meraki/api-v1/update-network-devices-syslog-servers/
 	// An action batch can carry it.
 	UpdateNetworkDevicesSyslogServers(ctx context.Context, in *UpdateNetworkDevicesSyslogServersRequest, opts ...grpc.CallOption) (*NetworkDevicesSyslogServers, error)
+	// Reads the events of a network.
 	// GET /networks/{networkId}/events
 	// https://developer.cisco.com/meraki/api-v1/get-network-events/
 	// A page has 3 to 1000 rows, 10 when per_page is absent.
 	// The newest rows come first.
+	// StreamNetworkEvents streams its pages.
 	GetNetworkEvents(ctx context.Context, in *GetNetworkEventsRequest, opts ...grpc.CallOption) (*GetNetworkEventsResponse, error)
 	// GetNetworkEvents, one page in each message, until the pages end or the caller stops reading.
 	StreamNetworkEvents(ctx context.Context, in *GetNetworkEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetNetworkEventsResponse], error)
+	// Reads the events event types of a network.
 	// GET /networks/{networkId}/events/eventTypes
 	// https://developer.cisco.com/meraki/api-v1/get-network-events-event-types/
 	GetNetworkEventsEventTypes(ctx context.Context, in *GetNetworkEventsEventTypesRequest, opts ...grpc.CallOption) (*GetNetworkEventsEventTypesResponse, error)
+	// Reads the firmware upgrades of a network.
 	// GET /networks/{networkId}/firmwareUpgrades
 	// https://developer.cisco.com/meraki/api-v1/get-network-firmware-upgrades/
+	// Written by UpdateNetworkFirmwareUpgrades.
 	GetNetworkFirmwareUpgrades(ctx context.Context, in *GetNetworkFirmwareUpgradesRequest, opts ...grpc.CallOption) (*NetworkFirmwareUpgrades, error)
+	// Changes the firmware upgrades of a network.
 	// PUT /networks/{networkId}/firmwareUpgrades
 	// https://developer.cisco.com/meraki/api-v1/update-network-firmware-upgrades/
 	// An action batch can carry it.
 	UpdateNetworkFirmwareUpgrades(ctx context.Context, in *UpdateNetworkFirmwareUpgradesRequest, opts ...grpc.CallOption) (*NetworkFirmwareUpgrades, error)
+	// Creates the firmware upgrades rollback of a network.
 	// POST /networks/{networkId}/firmwareUpgrades/rollbacks
 	// https://developer.cisco.com/meraki/api-v1/create-network-firmware-upgrades-rollback/
 	// An action batch can carry it.
 	CreateNetworkFirmwareUpgradesRollback(ctx context.Context, in *CreateNetworkFirmwareUpgradesRollbackRequest, opts ...grpc.CallOption) (*NetworkFirmwareUpgradesRollback, error)
+	// Reads the firmware upgrades staged events of a network.
 	// GET /networks/{networkId}/firmwareUpgrades/staged/events
 	// https://developer.cisco.com/meraki/api-v1/get-network-firmware-upgrades-staged-events/
+	// Written by UpdateNetworkFirmwareUpgradesStagedEvents.
 	GetNetworkFirmwareUpgradesStagedEvents(ctx context.Context, in *GetNetworkFirmwareUpgradesStagedEventsRequest, opts ...grpc.CallOption) (*NetworkFirmwareUpgradesStagedEvents, error)
+	// Creates the firmware upgrades staged event of a network.
 	// POST /networks/{networkId}/firmwareUpgrades/staged/events
 	// https://developer.cisco.com/meraki/api-v1/create-network-firmware-upgrades-staged-event/
 	CreateNetworkFirmwareUpgradesStagedEvent(ctx context.Context, in *CreateNetworkFirmwareUpgradesStagedEventRequest, opts ...grpc.CallOption) (*NetworkFirmwareUpgradesStagedEvents, error)
+	// Changes the firmware upgrades staged events of a network.
 	// PUT /networks/{networkId}/firmwareUpgrades/staged/events
 	// https://developer.cisco.com/meraki/api-v1/update-network-firmware-upgrades-staged-events/
 	UpdateNetworkFirmwareUpgradesStagedEvents(ctx context.Context, in *UpdateNetworkFirmwareUpgradesStagedEventsRequest, opts ...grpc.CallOption) (*NetworkFirmwareUpgradesStagedEvents, error)
+	// Defers the firmware upgrades staged events of a network.
 	// POST /networks/{networkId}/firmwareUpgrades/staged/events/defer
 	// https://developer.cisco.com/meraki/api-v1/defer-network-firmware-upgrades-staged-events/
 	DeferNetworkFirmwareUpgradesStagedEvents(ctx context.Context, in *DeferNetworkFirmwareUpgradesStagedEventsRequest, opts ...grpc.CallOption) (*DeferNetworkFirmwareUpgradesStagedEventsResponse, error)
+	// Performs the rollbacks network firmware upgrades staged events of a network.
 	// POST /networks/{networkId}/firmwareUpgrades/staged/events/rollbacks
 	// https://developer.cisco.com/meraki/api-v1/rollbacks-network-firmware-upgrades-staged-events/
 	RollbacksNetworkFirmwareUpgradesStagedEvents(ctx context.Context, in *RollbacksNetworkFirmwareUpgradesStagedEventsRequest, opts ...grpc.CallOption) (*RollbacksNetworkFirmwareUpgradesStagedEventsResponse, error)
+	// Reads the firmware upgrades staged groups of a network.
 	// GET /networks/{networkId}/firmwareUpgrades/staged/groups
 	// https://developer.cisco.com/meraki/api-v1/get-network-firmware-upgrades-staged-groups/
 	GetNetworkFirmwareUpgradesStagedGroups(ctx context.Context, in *GetNetworkFirmwareUpgradesStagedGroupsRequest, opts ...grpc.CallOption) (*GetNetworkFirmwareUpgradesStagedGroupsResponse, error)
+	// Creates the firmware upgrades staged group of a network.
 	// POST /networks/{networkId}/firmwareUpgrades/staged/groups
 	// https://developer.cisco.com/meraki/api-v1/create-network-firmware-upgrades-staged-group/
 	// An action batch can carry it.
 	CreateNetworkFirmwareUpgradesStagedGroup(ctx context.Context, in *CreateNetworkFirmwareUpgradesStagedGroupRequest, opts ...grpc.CallOption) (*NetworkFirmwareUpgradesStagedGroup, error)
+	// Reads the firmware upgrades staged group of a network.
 	// GET /networks/{networkId}/firmwareUpgrades/staged/groups/{groupId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-firmware-upgrades-staged-group/
+	// Written by UpdateNetworkFirmwareUpgradesStagedGroup and DeleteNetworkFirmwareUpgradesStagedGroup.
 	GetNetworkFirmwareUpgradesStagedGroup(ctx context.Context, in *GetNetworkFirmwareUpgradesStagedGroupRequest, opts ...grpc.CallOption) (*NetworkFirmwareUpgradesStagedGroup, error)
+	// Changes the firmware upgrades staged group of a network.
 	// PUT /networks/{networkId}/firmwareUpgrades/staged/groups/{groupId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-firmware-upgrades-staged-group/
 	UpdateNetworkFirmwareUpgradesStagedGroup(ctx context.Context, in *UpdateNetworkFirmwareUpgradesStagedGroupRequest, opts ...grpc.CallOption) (*NetworkFirmwareUpgradesStagedGroup, error)
+	// Deletes the firmware upgrades staged group of a network.
 	// DELETE /networks/{networkId}/firmwareUpgrades/staged/groups/{groupId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-firmware-upgrades-staged-group/
 	// An action batch can carry it.
-	DeleteNetworkFirmwareUpgradesStagedGroup(ctx context.Context, in *DeleteNetworkFirmwareUpgradesStagedGroupRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteNetworkFirmwareUpgradesStagedGroup(ctx context.Context, in *DeleteNetworkFirmwareUpgradesStagedGroupRequest, opts ...grpc.CallOption) (*DeleteNetworkFirmwareUpgradesStagedGroupResponse, error)
+	// Reads the firmware upgrades staged stages of a network.
 	// GET /networks/{networkId}/firmwareUpgrades/staged/stages
 	// https://developer.cisco.com/meraki/api-v1/get-network-firmware-upgrades-staged-stages/
+	// Written by UpdateNetworkFirmwareUpgradesStagedStages.
 	GetNetworkFirmwareUpgradesStagedStages(ctx context.Context, in *GetNetworkFirmwareUpgradesStagedStagesRequest, opts ...grpc.CallOption) (*GetNetworkFirmwareUpgradesStagedStagesResponse, error)
+	// Changes the firmware upgrades staged stages of a network.
 	// PUT /networks/{networkId}/firmwareUpgrades/staged/stages
 	// https://developer.cisco.com/meraki/api-v1/update-network-firmware-upgrades-staged-stages/
 	UpdateNetworkFirmwareUpgradesStagedStages(ctx context.Context, in *UpdateNetworkFirmwareUpgradesStagedStagesRequest, opts ...grpc.CallOption) (*GetNetworkFirmwareUpgradesStagedStagesResponse, error)
+	// Reads the floor plans of a network.
 	// GET /networks/{networkId}/floorPlans
 	// https://developer.cisco.com/meraki/api-v1/get-network-floor-plans/
 	GetNetworkFloorPlans(ctx context.Context, in *GetNetworkFloorPlansRequest, opts ...grpc.CallOption) (*GetNetworkFloorPlansResponse, error)
+	// Creates the floor plan of a network.
 	// POST /networks/{networkId}/floorPlans
 	// https://developer.cisco.com/meraki/api-v1/create-network-floor-plan/
 	CreateNetworkFloorPlan(ctx context.Context, in *CreateNetworkFloorPlanRequest, opts ...grpc.CallOption) (*NetworkFloorPlan, error)
+	// Performs the batch network floor plans auto locate jobs of a network.
 	// POST /networks/{networkId}/floorPlans/autoLocate/jobs/batch
 	// https://developer.cisco.com/meraki/api-v1/batch-network-floor-plans-auto-locate-jobs/
 	// An action batch can carry it.
 	BatchNetworkFloorPlansAutoLocateJobs(ctx context.Context, in *BatchNetworkFloorPlansAutoLocateJobsRequest, opts ...grpc.CallOption) (*BatchNetworkFloorPlansAutoLocateJobsResponse, error)
+	// Cancels the floor plans auto locate job of a network.
 	// POST /networks/{networkId}/floorPlans/autoLocate/jobs/{jobId}/cancel
 	// https://developer.cisco.com/meraki/api-v1/cancel-network-floor-plans-auto-locate-job/
 	// An action batch can carry it.
-	CancelNetworkFloorPlansAutoLocateJob(ctx context.Context, in *CancelNetworkFloorPlansAutoLocateJobRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	CancelNetworkFloorPlansAutoLocateJob(ctx context.Context, in *CancelNetworkFloorPlansAutoLocateJobRequest, opts ...grpc.CallOption) (*CancelNetworkFloorPlansAutoLocateJobResponse, error)
+	// Publishes the floor plans auto locate job of a network.
 	// POST /networks/{networkId}/floorPlans/autoLocate/jobs/{jobId}/publish
 	// https://developer.cisco.com/meraki/api-v1/publish-network-floor-plans-auto-locate-job/
 	// An action batch can carry it.
 	PublishNetworkFloorPlansAutoLocateJob(ctx context.Context, in *PublishNetworkFloorPlansAutoLocateJobRequest, opts ...grpc.CallOption) (*PublishNetworkFloorPlansAutoLocateJobResponse, error)
+	// Recalculates the floor plans auto locate job of a network.
 	// POST /networks/{networkId}/floorPlans/autoLocate/jobs/{jobId}/recalculate
 	// https://developer.cisco.com/meraki/api-v1/recalculate-network-floor-plans-auto-locate-job/
 	// An action batch can carry it.
 	RecalculateNetworkFloorPlansAutoLocateJob(ctx context.Context, in *RecalculateNetworkFloorPlansAutoLocateJobRequest, opts ...grpc.CallOption) (*RecalculateNetworkFloorPlansAutoLocateJobResponse, error)
+	// Changes the floor plans devices of a network, many at once.
 	// POST /networks/{networkId}/floorPlans/devices/batchUpdate
 	// https://developer.cisco.com/meraki/api-v1/batch-network-floor-plans-devices-update/
 	// An action batch can carry it.
 	BatchNetworkFloorPlansDevicesUpdate(ctx context.Context, in *BatchNetworkFloorPlansDevicesUpdateRequest, opts ...grpc.CallOption) (*BatchNetworkFloorPlansDevicesUpdateResponse, error)
+	// Reads the floor plan of a network.
 	// GET /networks/{networkId}/floorPlans/{floorPlanId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-floor-plan/
+	// Written by UpdateNetworkFloorPlan and DeleteNetworkFloorPlan.
 	GetNetworkFloorPlan(ctx context.Context, in *GetNetworkFloorPlanRequest, opts ...grpc.CallOption) (*NetworkFloorPlan, error)
+	// Changes the floor plan of a network.
 	// PUT /networks/{networkId}/floorPlans/{floorPlanId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-floor-plan/
 	// An action batch can carry it.
 	UpdateNetworkFloorPlan(ctx context.Context, in *UpdateNetworkFloorPlanRequest, opts ...grpc.CallOption) (*NetworkFloorPlan, error)
+	// Deletes the floor plan of a network.
 	// DELETE /networks/{networkId}/floorPlans/{floorPlanId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-floor-plan/
 	// An action batch can carry it.
-	DeleteNetworkFloorPlan(ctx context.Context, in *DeleteNetworkFloorPlanRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteNetworkFloorPlan(ctx context.Context, in *DeleteNetworkFloorPlanRequest, opts ...grpc.CallOption) (*DeleteNetworkFloorPlanResponse, error)
+	// Reads the group policies of a network.
 	// GET /networks/{networkId}/groupPolicies
 	// https://developer.cisco.com/meraki/api-v1/get-network-group-policies/
 	GetNetworkGroupPolicies(ctx context.Context, in *GetNetworkGroupPoliciesRequest, opts ...grpc.CallOption) (*GetNetworkGroupPoliciesResponse, error)
+	// Creates the group policy of a network.
 	// POST /networks/{networkId}/groupPolicies
 	// https://developer.cisco.com/meraki/api-v1/create-network-group-policy/
 	// An action batch can carry it.
 	CreateNetworkGroupPolicy(ctx context.Context, in *CreateNetworkGroupPolicyRequest, opts ...grpc.CallOption) (*NetworkGroupPolicy, error)
+	// Reads the group policy of a network.
 	// GET /networks/{networkId}/groupPolicies/{groupPolicyId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-group-policy/
+	// Written by UpdateNetworkGroupPolicy and DeleteNetworkGroupPolicy.
 	GetNetworkGroupPolicy(ctx context.Context, in *GetNetworkGroupPolicyRequest, opts ...grpc.CallOption) (*NetworkGroupPolicy, error)
+	// Changes the group policy of a network.
 	// PUT /networks/{networkId}/groupPolicies/{groupPolicyId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-group-policy/
 	// An action batch can carry it.
 	UpdateNetworkGroupPolicy(ctx context.Context, in *UpdateNetworkGroupPolicyRequest, opts ...grpc.CallOption) (*NetworkGroupPolicy, error)
+	// Deletes the group policy of a network.
 	// DELETE /networks/{networkId}/groupPolicies/{groupPolicyId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-group-policy/
 	// An action batch can carry it.
-	DeleteNetworkGroupPolicy(ctx context.Context, in *DeleteNetworkGroupPolicyRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteNetworkGroupPolicy(ctx context.Context, in *DeleteNetworkGroupPolicyRequest, opts ...grpc.CallOption) (*DeleteNetworkGroupPolicyResponse, error)
 	// Deprecated: Do not use.
+	// Reads the health alerts of a network.
 	// GET /networks/{networkId}/health/alerts
 	// https://developer.cisco.com/meraki/api-v1/get-network-health-alerts/
 	GetNetworkHealthAlerts(ctx context.Context, in *GetNetworkHealthAlertsRequest, opts ...grpc.CallOption) (*GetNetworkHealthAlertsResponse, error)
+	// Reads the meraki auth users of a network.
 	// GET /networks/{networkId}/merakiAuthUsers
 	// https://developer.cisco.com/meraki/api-v1/get-network-meraki-auth-users/
 	GetNetworkMerakiAuthUsers(ctx context.Context, in *GetNetworkMerakiAuthUsersRequest, opts ...grpc.CallOption) (*GetNetworkMerakiAuthUsersResponse, error)
+	// Creates the meraki auth user of a network.
 	// POST /networks/{networkId}/merakiAuthUsers
 	// https://developer.cisco.com/meraki/api-v1/create-network-meraki-auth-user/
 	// An action batch can carry it.
 	CreateNetworkMerakiAuthUser(ctx context.Context, in *CreateNetworkMerakiAuthUserRequest, opts ...grpc.CallOption) (*NetworkMerakiAuthUser, error)
+	// Reads the meraki auth user of a network.
 	// GET /networks/{networkId}/merakiAuthUsers/{merakiAuthUserId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-meraki-auth-user/
+	// Written by UpdateNetworkMerakiAuthUser and DeleteNetworkMerakiAuthUser.
 	GetNetworkMerakiAuthUser(ctx context.Context, in *GetNetworkMerakiAuthUserRequest, opts ...grpc.CallOption) (*NetworkMerakiAuthUser, error)
+	// Changes the meraki auth user of a network.
 	// PUT /networks/{networkId}/merakiAuthUsers/{merakiAuthUserId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-meraki-auth-user/
 	// An action batch can carry it.
 	UpdateNetworkMerakiAuthUser(ctx context.Context, in *UpdateNetworkMerakiAuthUserRequest, opts ...grpc.CallOption) (*NetworkMerakiAuthUser, error)
+	// Deletes the meraki auth user of a network.
 	// DELETE /networks/{networkId}/merakiAuthUsers/{merakiAuthUserId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-meraki-auth-user/
 	// An action batch can carry it.
-	DeleteNetworkMerakiAuthUser(ctx context.Context, in *DeleteNetworkMerakiAuthUserRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteNetworkMerakiAuthUser(ctx context.Context, in *DeleteNetworkMerakiAuthUserRequest, opts ...grpc.CallOption) (*DeleteNetworkMerakiAuthUserResponse, error)
+	// Reads the MQTT brokers of a network.
 	// GET /networks/{networkId}/mqttBrokers
 	// https://developer.cisco.com/meraki/api-v1/get-network-mqtt-brokers/
 	GetNetworkMqttBrokers(ctx context.Context, in *GetNetworkMqttBrokersRequest, opts ...grpc.CallOption) (*GetNetworkMqttBrokersResponse, error)
+	// Creates the MQTT broker of a network.
 	// POST /networks/{networkId}/mqttBrokers
 	// https://developer.cisco.com/meraki/api-v1/create-network-mqtt-broker/
 	// An action batch can carry it.
 	CreateNetworkMqttBroker(ctx context.Context, in *CreateNetworkMqttBrokerRequest, opts ...grpc.CallOption) (*NetworkMqttBroker, error)
+	// Reads the MQTT broker of a network.
 	// GET /networks/{networkId}/mqttBrokers/{mqttBrokerId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-mqtt-broker/
+	// Written by UpdateNetworkMqttBroker and DeleteNetworkMqttBroker.
 	GetNetworkMqttBroker(ctx context.Context, in *GetNetworkMqttBrokerRequest, opts ...grpc.CallOption) (*NetworkMqttBroker, error)
+	// Changes the MQTT broker of a network.
 	// PUT /networks/{networkId}/mqttBrokers/{mqttBrokerId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-mqtt-broker/
 	// An action batch can carry it.
 	UpdateNetworkMqttBroker(ctx context.Context, in *UpdateNetworkMqttBrokerRequest, opts ...grpc.CallOption) (*NetworkMqttBroker, error)
+	// Deletes the MQTT broker of a network.
 	// DELETE /networks/{networkId}/mqttBrokers/{mqttBrokerId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-mqtt-broker/
 	// An action batch can carry it.
-	DeleteNetworkMqttBroker(ctx context.Context, in *DeleteNetworkMqttBrokerRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteNetworkMqttBroker(ctx context.Context, in *DeleteNetworkMqttBrokerRequest, opts ...grpc.CallOption) (*DeleteNetworkMqttBrokerResponse, error)
+	// Reads the netflow of a network.
 	// GET /networks/{networkId}/netflow
 	// https://developer.cisco.com/meraki/api-v1/get-network-netflow/
+	// Written by UpdateNetworkNetflow.
 	GetNetworkNetflow(ctx context.Context, in *GetNetworkNetflowRequest, opts ...grpc.CallOption) (*NetworkNetflow, error)
+	// Changes the netflow of a network.
 	// PUT /networks/{networkId}/netflow
 	// https://developer.cisco.com/meraki/api-v1/update-network-netflow/
 	UpdateNetworkNetflow(ctx context.Context, in *UpdateNetworkNetflowRequest, opts ...grpc.CallOption) (*NetworkNetflow, error)
+	// Reads the network health channel utilization of a network.
 	// GET /networks/{networkId}/networkHealth/channelUtilization
 	// https://developer.cisco.com/meraki/api-v1/get-network-network-health-channel-utilization/
 	// A page has 3 to 100 rows, 10 when per_page is absent.
+	// StreamNetworkNetworkHealthChannelUtilization streams its pages.
 	GetNetworkNetworkHealthChannelUtilization(ctx context.Context, in *GetNetworkNetworkHealthChannelUtilizationRequest, opts ...grpc.CallOption) (*GetNetworkNetworkHealthChannelUtilizationResponse, error)
 	// GetNetworkNetworkHealthChannelUtilization, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamNetworkNetworkHealthChannelUtilization(ctx context.Context, in *GetNetworkNetworkHealthChannelUtilizationRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetNetworkNetworkHealthChannelUtilizationResponse], error)
+	// Reads the PII PII keys of a network.
 	// GET /networks/{networkId}/pii/piiKeys
 	// https://developer.cisco.com/meraki/api-v1/get-network-pii-pii-keys/
 	GetNetworkPiiPiiKeys(ctx context.Context, in *GetNetworkPiiPiiKeysRequest, opts ...grpc.CallOption) (*NetworkPiiPiiKeys, error)
+	// Reads the PII requests of a network.
 	// GET /networks/{networkId}/pii/requests
 	// https://developer.cisco.com/meraki/api-v1/get-network-pii-requests/
 	GetNetworkPiiRequests(ctx context.Context, in *GetNetworkPiiRequestsRequest, opts ...grpc.CallOption) (*GetNetworkPiiRequestsResponse, error)
+	// Creates the PII request of a network.
 	// POST /networks/{networkId}/pii/requests
 	// https://developer.cisco.com/meraki/api-v1/create-network-pii-request/
 	CreateNetworkPiiRequest(ctx context.Context, in *CreateNetworkPiiRequestRequest, opts ...grpc.CallOption) (*NetworkPiiRequest, error)
+	// Reads the PII request of a network.
 	// GET /networks/{networkId}/pii/requests/{requestId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-pii-request/
+	// Written by DeleteNetworkPiiRequest.
 	GetNetworkPiiRequest(ctx context.Context, in *GetNetworkPiiRequestRequest, opts ...grpc.CallOption) (*NetworkPiiRequest, error)
+	// Deletes the PII request of a network.
 	// DELETE /networks/{networkId}/pii/requests/{requestId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-pii-request/
-	DeleteNetworkPiiRequest(ctx context.Context, in *DeleteNetworkPiiRequestRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteNetworkPiiRequest(ctx context.Context, in *DeleteNetworkPiiRequestRequest, opts ...grpc.CallOption) (*DeleteNetworkPiiRequestResponse, error)
+	// Reads the PII Systems Manager devices for key of a network.
 	// GET /networks/{networkId}/pii/smDevicesForKey
 	// https://developer.cisco.com/meraki/api-v1/get-network-pii-sm-devices-for-key/
 	GetNetworkPiiSmDevicesForKey(ctx context.Context, in *GetNetworkPiiSmDevicesForKeyRequest, opts ...grpc.CallOption) (*NetworkPiiSmDevicesForKey, error)
+	// Reads the PII Systems Manager owners for key of a network.
 	// GET /networks/{networkId}/pii/smOwnersForKey
 	// https://developer.cisco.com/meraki/api-v1/get-network-pii-sm-owners-for-key/
 	GetNetworkPiiSmOwnersForKey(ctx context.Context, in *GetNetworkPiiSmOwnersForKeyRequest, opts ...grpc.CallOption) (*NetworkPiiSmOwnersForKey, error)
+	// Reads the policies by client of a network.
 	// GET /networks/{networkId}/policies/byClient
 	// https://developer.cisco.com/meraki/api-v1/get-network-policies-by-client/
 	// A page has 3 to 1000 rows, 50 when per_page is absent.
+	// StreamNetworkPoliciesByClient streams its pages.
 	GetNetworkPoliciesByClient(ctx context.Context, in *GetNetworkPoliciesByClientRequest, opts ...grpc.CallOption) (*GetNetworkPoliciesByClientResponse, error)
 	// GetNetworkPoliciesByClient, one page in each message, until the pages end or the caller stops
 	// reading.
 	StreamNetworkPoliciesByClient(ctx context.Context, in *GetNetworkPoliciesByClientRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetNetworkPoliciesByClientResponse], error)
+	// Reads the settings of a network.
 	// GET /networks/{networkId}/settings
 	// https://developer.cisco.com/meraki/api-v1/get-network-settings/
+	// Written by UpdateNetworkSettings.
 	GetNetworkSettings(ctx context.Context, in *GetNetworkSettingsRequest, opts ...grpc.CallOption) (*NetworkSettings, error)
+	// Changes the settings of a network.
 	// PUT /networks/{networkId}/settings
 	// https://developer.cisco.com/meraki/api-v1/update-network-settings/
 	// An action batch can carry it.
 	UpdateNetworkSettings(ctx context.Context, in *UpdateNetworkSettingsRequest, opts ...grpc.CallOption) (*NetworkSettings, error)
+	// Reads the SNMP of a network.
 	// GET /networks/{networkId}/snmp
 	// https://developer.cisco.com/meraki/api-v1/get-network-snmp/
+	// Written by UpdateNetworkSnmp.
 	GetNetworkSnmp(ctx context.Context, in *GetNetworkSnmpRequest, opts ...grpc.CallOption) (*NetworkSnmp, error)
+	// Changes the SNMP of a network.
 	// PUT /networks/{networkId}/snmp
 	// https://developer.cisco.com/meraki/api-v1/update-network-snmp/
 	UpdateNetworkSnmp(ctx context.Context, in *UpdateNetworkSnmpRequest, opts ...grpc.CallOption) (*NetworkSnmp, error)
+	// Reads the splash login attempts of a network.
 	// GET /networks/{networkId}/splashLoginAttempts
 	// https://developer.cisco.com/meraki/api-v1/get-network-splash-login-attempts/
 	GetNetworkSplashLoginAttempts(ctx context.Context, in *GetNetworkSplashLoginAttemptsRequest, opts ...grpc.CallOption) (*GetNetworkSplashLoginAttemptsResponse, error)
+	// Splits a network.
 	// POST /networks/{networkId}/split
 	// https://developer.cisco.com/meraki/api-v1/split-network/
 	// An action batch can carry it.
 	SplitNetwork(ctx context.Context, in *SplitNetworkRequest, opts ...grpc.CallOption) (*SplitNetworkResponse, error)
 	// Deprecated: Do not use.
+	// Reads the syslog servers of a network.
 	// GET /networks/{networkId}/syslogServers
 	// https://developer.cisco.com/meraki/api-v1/get-network-syslog-servers/
+	// Written by UpdateNetworkSyslogServers.
 	GetNetworkSyslogServers(ctx context.Context, in *GetNetworkSyslogServersRequest, opts ...grpc.CallOption) (*NetworkSyslogServers, error)
 	// Deprecated: Do not use.
+	// Changes the syslog servers of a network.
 	// PUT /networks/{networkId}/syslogServers
 	// https://developer.cisco.com/meraki/api-v1/update-network-syslog-servers/
 	UpdateNetworkSyslogServers(ctx context.Context, in *UpdateNetworkSyslogServersRequest, opts ...grpc.CallOption) (*NetworkSyslogServers, error)
+	// Reads the topology link layer of a network.
 	// GET /networks/{networkId}/topology/linkLayer
 	// https://developer.cisco.com/meraki/api-v1/get-network-topology-link-layer/
 	GetNetworkTopologyLinkLayer(ctx context.Context, in *GetNetworkTopologyLinkLayerRequest, opts ...grpc.CallOption) (*NetworkTopologyLinkLayer, error)
+	// Reads the traffic of a network.
 	// GET /networks/{networkId}/traffic
 	// https://developer.cisco.com/meraki/api-v1/get-network-traffic/
 	GetNetworkTraffic(ctx context.Context, in *GetNetworkTrafficRequest, opts ...grpc.CallOption) (*GetNetworkTrafficResponse, error)
+	// Reads the traffic analysis of a network.
 	// GET /networks/{networkId}/trafficAnalysis
 	// https://developer.cisco.com/meraki/api-v1/get-network-traffic-analysis/
+	// Written by UpdateNetworkTrafficAnalysis.
 	GetNetworkTrafficAnalysis(ctx context.Context, in *GetNetworkTrafficAnalysisRequest, opts ...grpc.CallOption) (*NetworkTrafficAnalysis, error)
+	// Changes the traffic analysis of a network.
 	// PUT /networks/{networkId}/trafficAnalysis
 	// https://developer.cisco.com/meraki/api-v1/update-network-traffic-analysis/
 	UpdateNetworkTrafficAnalysis(ctx context.Context, in *UpdateNetworkTrafficAnalysisRequest, opts ...grpc.CallOption) (*NetworkTrafficAnalysis, error)
+	// Reads the traffic shaping application categories of a network.
 	// GET /networks/{networkId}/trafficShaping/applicationCategories
 	// https://developer.cisco.com/meraki/api-v1/get-network-traffic-shaping-application-categories/
 	GetNetworkTrafficShapingApplicationCategories(ctx context.Context, in *GetNetworkTrafficShapingApplicationCategoriesRequest, opts ...grpc.CallOption) (*NetworkTrafficShapingApplicationCategories, error)
+	// Reads the traffic shaping DSCP tagging options of a network.
 	// GET /networks/{networkId}/trafficShaping/dscpTaggingOptions
 	// https://developer.cisco.com/meraki/api-v1/get-network-traffic-shaping-dscp-tagging-options/
 	GetNetworkTrafficShapingDscpTaggingOptions(ctx context.Context, in *GetNetworkTrafficShapingDscpTaggingOptionsRequest, opts ...grpc.CallOption) (*GetNetworkTrafficShapingDscpTaggingOptionsResponse, error)
+	// Unbinds a network.
 	// POST /networks/{networkId}/unbind
 	// https://developer.cisco.com/meraki/api-v1/unbind-network/
 	// An action batch can carry it.
 	UnbindNetwork(ctx context.Context, in *UnbindNetworkRequest, opts ...grpc.CallOption) (*UnbindNetworkResponse, error)
+	// Reads the VLAN profiles of a network.
 	// GET /networks/{networkId}/vlanProfiles
 	// https://developer.cisco.com/meraki/api-v1/get-network-vlan-profiles/
 	GetNetworkVlanProfiles(ctx context.Context, in *GetNetworkVlanProfilesRequest, opts ...grpc.CallOption) (*GetNetworkVlanProfilesResponse, error)
+	// Creates the VLAN profile of a network.
 	// POST /networks/{networkId}/vlanProfiles
 	// https://developer.cisco.com/meraki/api-v1/create-network-vlan-profile/
 	// An action batch can carry it.
 	CreateNetworkVlanProfile(ctx context.Context, in *CreateNetworkVlanProfileRequest, opts ...grpc.CallOption) (*NetworkVlanProfile, error)
+	// Reads the VLAN profiles assignments by device of a network.
 	// GET /networks/{networkId}/vlanProfiles/assignments/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-network-vlan-profiles-assignments-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamNetworkVlanProfilesAssignmentsByDevice streams its pages.
 	GetNetworkVlanProfilesAssignmentsByDevice(ctx context.Context, in *GetNetworkVlanProfilesAssignmentsByDeviceRequest, opts ...grpc.CallOption) (*GetNetworkVlanProfilesAssignmentsByDeviceResponse, error)
 	// GetNetworkVlanProfilesAssignmentsByDevice, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamNetworkVlanProfilesAssignmentsByDevice(ctx context.Context, in *GetNetworkVlanProfilesAssignmentsByDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetNetworkVlanProfilesAssignmentsByDeviceResponse], error)
+	// Reassigns the VLAN profiles assignments of a network.
 	// POST /networks/{networkId}/vlanProfiles/assignments/reassign
 	// https://developer.cisco.com/meraki/api-v1/reassign-network-vlan-profiles-assignments/
 	ReassignNetworkVlanProfilesAssignments(ctx context.Context, in *ReassignNetworkVlanProfilesAssignmentsRequest, opts ...grpc.CallOption) (*ReassignNetworkVlanProfilesAssignmentsResponse, error)
+	// Reads the VLAN profile of a network.
 	// GET /networks/{networkId}/vlanProfiles/{iname}
 	// https://developer.cisco.com/meraki/api-v1/get-network-vlan-profile/
+	// Written by UpdateNetworkVlanProfile and DeleteNetworkVlanProfile.
 	GetNetworkVlanProfile(ctx context.Context, in *GetNetworkVlanProfileRequest, opts ...grpc.CallOption) (*NetworkVlanProfile, error)
+	// Changes the VLAN profile of a network.
 	// PUT /networks/{networkId}/vlanProfiles/{iname}
 	// https://developer.cisco.com/meraki/api-v1/update-network-vlan-profile/
 	UpdateNetworkVlanProfile(ctx context.Context, in *UpdateNetworkVlanProfileRequest, opts ...grpc.CallOption) (*NetworkVlanProfile, error)
+	// Deletes the VLAN profile of a network.
 	// DELETE /networks/{networkId}/vlanProfiles/{iname}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-vlan-profile/
 	// An action batch can carry it.
-	DeleteNetworkVlanProfile(ctx context.Context, in *DeleteNetworkVlanProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteNetworkVlanProfile(ctx context.Context, in *DeleteNetworkVlanProfileRequest, opts ...grpc.CallOption) (*DeleteNetworkVlanProfileResponse, error)
+	// Reads the webhooks HTTP servers of a network.
 	// GET /networks/{networkId}/webhooks/httpServers
 	// https://developer.cisco.com/meraki/api-v1/get-network-webhooks-http-servers/
 	GetNetworkWebhooksHttpServers(ctx context.Context, in *GetNetworkWebhooksHttpServersRequest, opts ...grpc.CallOption) (*GetNetworkWebhooksHttpServersResponse, error)
+	// Creates the webhooks HTTP server of a network.
 	// POST /networks/{networkId}/webhooks/httpServers
 	// https://developer.cisco.com/meraki/api-v1/create-network-webhooks-http-server/
 	CreateNetworkWebhooksHttpServer(ctx context.Context, in *CreateNetworkWebhooksHttpServerRequest, opts ...grpc.CallOption) (*NetworkWebhooksHttpServer, error)
+	// Reads the webhooks HTTP server of a network.
 	// GET /networks/{networkId}/webhooks/httpServers/{httpServerId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-webhooks-http-server/
+	// Written by UpdateNetworkWebhooksHttpServer and DeleteNetworkWebhooksHttpServer.
 	GetNetworkWebhooksHttpServer(ctx context.Context, in *GetNetworkWebhooksHttpServerRequest, opts ...grpc.CallOption) (*NetworkWebhooksHttpServer, error)
+	// Changes the webhooks HTTP server of a network.
 	// PUT /networks/{networkId}/webhooks/httpServers/{httpServerId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-webhooks-http-server/
 	UpdateNetworkWebhooksHttpServer(ctx context.Context, in *UpdateNetworkWebhooksHttpServerRequest, opts ...grpc.CallOption) (*NetworkWebhooksHttpServer, error)
+	// Deletes the webhooks HTTP server of a network.
 	// DELETE /networks/{networkId}/webhooks/httpServers/{httpServerId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-webhooks-http-server/
-	DeleteNetworkWebhooksHttpServer(ctx context.Context, in *DeleteNetworkWebhooksHttpServerRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteNetworkWebhooksHttpServer(ctx context.Context, in *DeleteNetworkWebhooksHttpServerRequest, opts ...grpc.CallOption) (*DeleteNetworkWebhooksHttpServerResponse, error)
+	// Reads the webhooks payload templates of a network.
 	// GET /networks/{networkId}/webhooks/payloadTemplates
 	// https://developer.cisco.com/meraki/api-v1/get-network-webhooks-payload-templates/
 	GetNetworkWebhooksPayloadTemplates(ctx context.Context, in *GetNetworkWebhooksPayloadTemplatesRequest, opts ...grpc.CallOption) (*GetNetworkWebhooksPayloadTemplatesResponse, error)
+	// Creates the webhooks payload template of a network.
 	// POST /networks/{networkId}/webhooks/payloadTemplates
 	// https://developer.cisco.com/meraki/api-v1/create-network-webhooks-payload-template/
 	// An action batch can carry it.
 	CreateNetworkWebhooksPayloadTemplate(ctx context.Context, in *CreateNetworkWebhooksPayloadTemplateRequest, opts ...grpc.CallOption) (*NetworkWebhooksPayloadTemplate, error)
+	// Reads the webhooks payload template of a network.
 	// GET /networks/{networkId}/webhooks/payloadTemplates/{payloadTemplateId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-webhooks-payload-template/
+	// Written by UpdateNetworkWebhooksPayloadTemplate and DeleteNetworkWebhooksPayloadTemplate.
 	GetNetworkWebhooksPayloadTemplate(ctx context.Context, in *GetNetworkWebhooksPayloadTemplateRequest, opts ...grpc.CallOption) (*NetworkWebhooksPayloadTemplate, error)
+	// Changes the webhooks payload template of a network.
 	// PUT /networks/{networkId}/webhooks/payloadTemplates/{payloadTemplateId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-webhooks-payload-template/
 	// An action batch can carry it.
 	UpdateNetworkWebhooksPayloadTemplate(ctx context.Context, in *UpdateNetworkWebhooksPayloadTemplateRequest, opts ...grpc.CallOption) (*NetworkWebhooksPayloadTemplate, error)
+	// Deletes the webhooks payload template of a network.
 	// DELETE /networks/{networkId}/webhooks/payloadTemplates/{payloadTemplateId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-webhooks-payload-template/
 	// An action batch can carry it.
-	DeleteNetworkWebhooksPayloadTemplate(ctx context.Context, in *DeleteNetworkWebhooksPayloadTemplateRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteNetworkWebhooksPayloadTemplate(ctx context.Context, in *DeleteNetworkWebhooksPayloadTemplateRequest, opts ...grpc.CallOption) (*DeleteNetworkWebhooksPayloadTemplateResponse, error)
+	// Creates the webhooks webhook test of a network.
 	// POST /networks/{networkId}/webhooks/webhookTests
 	// https://developer.cisco.com/meraki/api-v1/create-network-webhooks-webhook-test/
 	// It starts a job; getNetworkWebhooksWebhookTest reads how far that is.
 	CreateNetworkWebhooksWebhookTest(ctx context.Context, in *CreateNetworkWebhooksWebhookTestRequest, opts ...grpc.CallOption) (*NetworkWebhooksWebhookTest, error)
+	// Reads the webhooks webhook test of a network.
 	// GET /networks/{networkId}/webhooks/webhookTests/{webhookTestId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-webhooks-webhook-test/
+	// CreateNetworkWebhooksWebhookTest starts what it reads the state of.
 	GetNetworkWebhooksWebhookTest(ctx context.Context, in *GetNetworkWebhooksWebhookTestRequest, opts ...grpc.CallOption) (*NetworkWebhooksWebhookTest, error)
 }
 
@@ -616,9 +763,9 @@ func (c *networksServiceClient) UpdateNetwork(ctx context.Context, in *UpdateNet
 	return out, nil
 }
 
-func (c *networksServiceClient) DeleteNetwork(ctx context.Context, in *DeleteNetworkRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *networksServiceClient) DeleteNetwork(ctx context.Context, in *DeleteNetworkRequest, opts ...grpc.CallOption) (*DeleteNetworkResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteNetworkResponse)
 	err := c.cc.Invoke(ctx, NetworksService_DeleteNetwork_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -980,9 +1127,9 @@ func (c *networksServiceClient) VmxNetworkDevicesClaim(ctx context.Context, in *
 	return out, nil
 }
 
-func (c *networksServiceClient) RemoveNetworkDevices(ctx context.Context, in *RemoveNetworkDevicesRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *networksServiceClient) RemoveNetworkDevices(ctx context.Context, in *RemoveNetworkDevicesRequest, opts ...grpc.CallOption) (*RemoveNetworkDevicesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(RemoveNetworkDevicesResponse)
 	err := c.cc.Invoke(ctx, NetworksService_RemoveNetworkDevices_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1159,9 +1306,9 @@ func (c *networksServiceClient) UpdateNetworkFirmwareUpgradesStagedGroup(ctx con
 	return out, nil
 }
 
-func (c *networksServiceClient) DeleteNetworkFirmwareUpgradesStagedGroup(ctx context.Context, in *DeleteNetworkFirmwareUpgradesStagedGroupRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *networksServiceClient) DeleteNetworkFirmwareUpgradesStagedGroup(ctx context.Context, in *DeleteNetworkFirmwareUpgradesStagedGroupRequest, opts ...grpc.CallOption) (*DeleteNetworkFirmwareUpgradesStagedGroupResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteNetworkFirmwareUpgradesStagedGroupResponse)
 	err := c.cc.Invoke(ctx, NetworksService_DeleteNetworkFirmwareUpgradesStagedGroup_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1219,9 +1366,9 @@ func (c *networksServiceClient) BatchNetworkFloorPlansAutoLocateJobs(ctx context
 	return out, nil
 }
 
-func (c *networksServiceClient) CancelNetworkFloorPlansAutoLocateJob(ctx context.Context, in *CancelNetworkFloorPlansAutoLocateJobRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *networksServiceClient) CancelNetworkFloorPlansAutoLocateJob(ctx context.Context, in *CancelNetworkFloorPlansAutoLocateJobRequest, opts ...grpc.CallOption) (*CancelNetworkFloorPlansAutoLocateJobResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(CancelNetworkFloorPlansAutoLocateJobResponse)
 	err := c.cc.Invoke(ctx, NetworksService_CancelNetworkFloorPlansAutoLocateJob_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1279,9 +1426,9 @@ func (c *networksServiceClient) UpdateNetworkFloorPlan(ctx context.Context, in *
 	return out, nil
 }
 
-func (c *networksServiceClient) DeleteNetworkFloorPlan(ctx context.Context, in *DeleteNetworkFloorPlanRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *networksServiceClient) DeleteNetworkFloorPlan(ctx context.Context, in *DeleteNetworkFloorPlanRequest, opts ...grpc.CallOption) (*DeleteNetworkFloorPlanResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteNetworkFloorPlanResponse)
 	err := c.cc.Invoke(ctx, NetworksService_DeleteNetworkFloorPlan_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1329,9 +1476,9 @@ func (c *networksServiceClient) UpdateNetworkGroupPolicy(ctx context.Context, in
 	return out, nil
 }
 
-func (c *networksServiceClient) DeleteNetworkGroupPolicy(ctx context.Context, in *DeleteNetworkGroupPolicyRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *networksServiceClient) DeleteNetworkGroupPolicy(ctx context.Context, in *DeleteNetworkGroupPolicyRequest, opts ...grpc.CallOption) (*DeleteNetworkGroupPolicyResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteNetworkGroupPolicyResponse)
 	err := c.cc.Invoke(ctx, NetworksService_DeleteNetworkGroupPolicy_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1390,9 +1537,9 @@ func (c *networksServiceClient) UpdateNetworkMerakiAuthUser(ctx context.Context,
 	return out, nil
 }
 
-func (c *networksServiceClient) DeleteNetworkMerakiAuthUser(ctx context.Context, in *DeleteNetworkMerakiAuthUserRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *networksServiceClient) DeleteNetworkMerakiAuthUser(ctx context.Context, in *DeleteNetworkMerakiAuthUserRequest, opts ...grpc.CallOption) (*DeleteNetworkMerakiAuthUserResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteNetworkMerakiAuthUserResponse)
 	err := c.cc.Invoke(ctx, NetworksService_DeleteNetworkMerakiAuthUser_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1440,9 +1587,9 @@ func (c *networksServiceClient) UpdateNetworkMqttBroker(ctx context.Context, in 
 	return out, nil
 }
 
-func (c *networksServiceClient) DeleteNetworkMqttBroker(ctx context.Context, in *DeleteNetworkMqttBrokerRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *networksServiceClient) DeleteNetworkMqttBroker(ctx context.Context, in *DeleteNetworkMqttBrokerRequest, opts ...grpc.CallOption) (*DeleteNetworkMqttBrokerResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteNetworkMqttBrokerResponse)
 	err := c.cc.Invoke(ctx, NetworksService_DeleteNetworkMqttBroker_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1539,9 +1686,9 @@ func (c *networksServiceClient) GetNetworkPiiRequest(ctx context.Context, in *Ge
 	return out, nil
 }
 
-func (c *networksServiceClient) DeleteNetworkPiiRequest(ctx context.Context, in *DeleteNetworkPiiRequestRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *networksServiceClient) DeleteNetworkPiiRequest(ctx context.Context, in *DeleteNetworkPiiRequestRequest, opts ...grpc.CallOption) (*DeleteNetworkPiiRequestResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteNetworkPiiRequestResponse)
 	err := c.cc.Invoke(ctx, NetworksService_DeleteNetworkPiiRequest_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1829,9 +1976,9 @@ func (c *networksServiceClient) UpdateNetworkVlanProfile(ctx context.Context, in
 	return out, nil
 }
 
-func (c *networksServiceClient) DeleteNetworkVlanProfile(ctx context.Context, in *DeleteNetworkVlanProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *networksServiceClient) DeleteNetworkVlanProfile(ctx context.Context, in *DeleteNetworkVlanProfileRequest, opts ...grpc.CallOption) (*DeleteNetworkVlanProfileResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteNetworkVlanProfileResponse)
 	err := c.cc.Invoke(ctx, NetworksService_DeleteNetworkVlanProfile_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1879,9 +2026,9 @@ func (c *networksServiceClient) UpdateNetworkWebhooksHttpServer(ctx context.Cont
 	return out, nil
 }
 
-func (c *networksServiceClient) DeleteNetworkWebhooksHttpServer(ctx context.Context, in *DeleteNetworkWebhooksHttpServerRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *networksServiceClient) DeleteNetworkWebhooksHttpServer(ctx context.Context, in *DeleteNetworkWebhooksHttpServerRequest, opts ...grpc.CallOption) (*DeleteNetworkWebhooksHttpServerResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteNetworkWebhooksHttpServerResponse)
 	err := c.cc.Invoke(ctx, NetworksService_DeleteNetworkWebhooksHttpServer_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1929,9 +2076,9 @@ func (c *networksServiceClient) UpdateNetworkWebhooksPayloadTemplate(ctx context
 	return out, nil
 }
 
-func (c *networksServiceClient) DeleteNetworkWebhooksPayloadTemplate(ctx context.Context, in *DeleteNetworkWebhooksPayloadTemplateRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *networksServiceClient) DeleteNetworkWebhooksPayloadTemplate(ctx context.Context, in *DeleteNetworkWebhooksPayloadTemplateRequest, opts ...grpc.CallOption) (*DeleteNetworkWebhooksPayloadTemplateResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteNetworkWebhooksPayloadTemplateResponse)
 	err := c.cc.Invoke(ctx, NetworksService_DeleteNetworkWebhooksPayloadTemplate_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1965,435 +2112,583 @@ func (c *networksServiceClient) GetNetworkWebhooksWebhookTest(ctx context.Contex
 //
 // The Dashboard operations of the section networks.
 type NetworksServiceServer interface {
+	// Reads a network.
 	// GET /networks/{networkId}
 	// https://developer.cisco.com/meraki/api-v1/get-network/
+	// Written by UpdateNetwork and DeleteNetwork.
 	GetNetwork(context.Context, *GetNetworkRequest) (*Network, error)
+	// Changes a network.
 	// PUT /networks/{networkId}
 	// https://developer.cisco.com/meraki/api-v1/update-network/
 	// An action batch can carry it.
 	UpdateNetwork(context.Context, *UpdateNetworkRequest) (*Network, error)
+	// Deletes a network.
 	// DELETE /networks/{networkId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network/
 	// An action batch can carry it.
-	DeleteNetwork(context.Context, *DeleteNetworkRequest) (*emptypb.Empty, error)
+	DeleteNetwork(context.Context, *DeleteNetworkRequest) (*DeleteNetworkResponse, error)
+	// Reads the alerts history of a network.
 	// GET /networks/{networkId}/alerts/history
 	// https://developer.cisco.com/meraki/api-v1/get-network-alerts-history/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamNetworkAlertsHistory streams its pages.
 	GetNetworkAlertsHistory(context.Context, *GetNetworkAlertsHistoryRequest) (*GetNetworkAlertsHistoryResponse, error)
 	// GetNetworkAlertsHistory, one page in each message, until the pages end or the caller stops
 	// reading.
 	StreamNetworkAlertsHistory(*GetNetworkAlertsHistoryRequest, grpc.ServerStreamingServer[GetNetworkAlertsHistoryResponse]) error
+	// Reads the alerts settings of a network.
 	// GET /networks/{networkId}/alerts/settings
 	// https://developer.cisco.com/meraki/api-v1/get-network-alerts-settings/
+	// Written by UpdateNetworkAlertsSettings.
 	GetNetworkAlertsSettings(context.Context, *GetNetworkAlertsSettingsRequest) (*NetworkAlertsSettings, error)
+	// Changes the alerts settings of a network.
 	// PUT /networks/{networkId}/alerts/settings
 	// https://developer.cisco.com/meraki/api-v1/update-network-alerts-settings/
 	UpdateNetworkAlertsSettings(context.Context, *UpdateNetworkAlertsSettingsRequest) (*NetworkAlertsSettings, error)
+	// Binds a network.
 	// POST /networks/{networkId}/bind
 	// https://developer.cisco.com/meraki/api-v1/bind-network/
 	// An action batch can carry it.
 	BindNetwork(context.Context, *BindNetworkRequest) (*BindNetworkResponse, error)
+	// Reads the bluetooth clients of a network.
 	// GET /networks/{networkId}/bluetoothClients
 	// https://developer.cisco.com/meraki/api-v1/get-network-bluetooth-clients/
 	// A page has 5 to 1000 rows, 10 when per_page is absent.
+	// StreamNetworkBluetoothClients streams its pages.
 	GetNetworkBluetoothClients(context.Context, *GetNetworkBluetoothClientsRequest) (*GetNetworkBluetoothClientsResponse, error)
 	// GetNetworkBluetoothClients, one page in each message, until the pages end or the caller stops
 	// reading.
 	StreamNetworkBluetoothClients(*GetNetworkBluetoothClientsRequest, grpc.ServerStreamingServer[GetNetworkBluetoothClientsResponse]) error
+	// Reads the bluetooth client of a network.
 	// GET /networks/{networkId}/bluetoothClients/{bluetoothClientId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-bluetooth-client/
 	GetNetworkBluetoothClient(context.Context, *GetNetworkBluetoothClientRequest) (*NetworkBluetoothClient, error)
+	// Reads the clients of a network.
 	// GET /networks/{networkId}/clients
 	// https://developer.cisco.com/meraki/api-v1/get-network-clients/
 	// A page has 3 to 5000 rows, 10 when per_page is absent.
+	// StreamNetworkClients streams its pages.
 	GetNetworkClients(context.Context, *GetNetworkClientsRequest) (*GetNetworkClientsResponse, error)
 	// GetNetworkClients, one page in each message, until the pages end or the caller stops reading.
 	StreamNetworkClients(*GetNetworkClientsRequest, grpc.ServerStreamingServer[GetNetworkClientsResponse]) error
+	// Reads the clients application usage of a network.
 	// GET /networks/{networkId}/clients/applicationUsage
 	// https://developer.cisco.com/meraki/api-v1/get-network-clients-application-usage/
 	// A page has 3 to 1000 rows.
+	// StreamNetworkClientsApplicationUsage streams its pages.
 	GetNetworkClientsApplicationUsage(context.Context, *GetNetworkClientsApplicationUsageRequest) (*GetNetworkClientsApplicationUsageResponse, error)
 	// GetNetworkClientsApplicationUsage, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamNetworkClientsApplicationUsage(*GetNetworkClientsApplicationUsageRequest, grpc.ServerStreamingServer[GetNetworkClientsApplicationUsageResponse]) error
+	// Reads the clients bandwidth usage history of a network.
 	// GET /networks/{networkId}/clients/bandwidthUsageHistory
 	// https://developer.cisco.com/meraki/api-v1/get-network-clients-bandwidth-usage-history/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamNetworkClientsBandwidthUsageHistory streams its pages.
 	GetNetworkClientsBandwidthUsageHistory(context.Context, *GetNetworkClientsBandwidthUsageHistoryRequest) (*GetNetworkClientsBandwidthUsageHistoryResponse, error)
 	// GetNetworkClientsBandwidthUsageHistory, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamNetworkClientsBandwidthUsageHistory(*GetNetworkClientsBandwidthUsageHistoryRequest, grpc.ServerStreamingServer[GetNetworkClientsBandwidthUsageHistoryResponse]) error
+	// Reads the clients overview of a network.
 	// GET /networks/{networkId}/clients/overview
 	// https://developer.cisco.com/meraki/api-v1/get-network-clients-overview/
 	GetNetworkClientsOverview(context.Context, *GetNetworkClientsOverviewRequest) (*NetworkClientsOverview, error)
+	// Provisions the clients of a network.
 	// POST /networks/{networkId}/clients/provision
 	// https://developer.cisco.com/meraki/api-v1/provision-network-clients/
 	// An action batch can carry it.
 	ProvisionNetworkClients(context.Context, *ProvisionNetworkClientsRequest) (*ProvisionNetworkClientsResponse, error)
+	// Reads the clients usage histories of a network.
 	// GET /networks/{networkId}/clients/usageHistories
 	// https://developer.cisco.com/meraki/api-v1/get-network-clients-usage-histories/
 	// A page has 3 to 1000 rows.
+	// StreamNetworkClientsUsageHistories streams its pages.
 	GetNetworkClientsUsageHistories(context.Context, *GetNetworkClientsUsageHistoriesRequest) (*GetNetworkClientsUsageHistoriesResponse, error)
 	// GetNetworkClientsUsageHistories, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamNetworkClientsUsageHistories(*GetNetworkClientsUsageHistoriesRequest, grpc.ServerStreamingServer[GetNetworkClientsUsageHistoriesResponse]) error
+	// Reads the client of a network.
 	// GET /networks/{networkId}/clients/{clientId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-client/
 	GetNetworkClient(context.Context, *GetNetworkClientRequest) (*NetworkClient, error)
+	// Reads the client policy of a network.
 	// GET /networks/{networkId}/clients/{clientId}/policy
 	// https://developer.cisco.com/meraki/api-v1/get-network-client-policy/
+	// Written by UpdateNetworkClientPolicy.
 	GetNetworkClientPolicy(context.Context, *GetNetworkClientPolicyRequest) (*NetworkClientPolicy, error)
+	// Changes the client policy of a network.
 	// PUT /networks/{networkId}/clients/{clientId}/policy
 	// https://developer.cisco.com/meraki/api-v1/update-network-client-policy/
 	UpdateNetworkClientPolicy(context.Context, *UpdateNetworkClientPolicyRequest) (*NetworkClientPolicy, error)
+	// Reads the client splash authorization status of a network.
 	// GET /networks/{networkId}/clients/{clientId}/splashAuthorizationStatus
 	// https://developer.cisco.com/meraki/api-v1/get-network-client-splash-authorization-status/
+	// Written by UpdateNetworkClientSplashAuthorizationStatus.
 	GetNetworkClientSplashAuthorizationStatus(context.Context, *GetNetworkClientSplashAuthorizationStatusRequest) (*NetworkClientSplashAuthorizationStatus, error)
+	// Changes the client splash authorization status of a network.
 	// PUT /networks/{networkId}/clients/{clientId}/splashAuthorizationStatus
 	// https://developer.cisco.com/meraki/api-v1/update-network-client-splash-authorization-status/
 	UpdateNetworkClientSplashAuthorizationStatus(context.Context, *UpdateNetworkClientSplashAuthorizationStatusRequest) (*NetworkClientSplashAuthorizationStatus, error)
+	// Reads the client traffic history of a network.
 	// GET /networks/{networkId}/clients/{clientId}/trafficHistory
 	// https://developer.cisco.com/meraki/api-v1/get-network-client-traffic-history/
 	// A page has 3 to 1000 rows.
+	// StreamNetworkClientTrafficHistory streams its pages.
 	GetNetworkClientTrafficHistory(context.Context, *GetNetworkClientTrafficHistoryRequest) (*GetNetworkClientTrafficHistoryResponse, error)
 	// GetNetworkClientTrafficHistory, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamNetworkClientTrafficHistory(*GetNetworkClientTrafficHistoryRequest, grpc.ServerStreamingServer[GetNetworkClientTrafficHistoryResponse]) error
+	// Reads the client usage history of a network.
 	// GET /networks/{networkId}/clients/{clientId}/usageHistory
 	// https://developer.cisco.com/meraki/api-v1/get-network-client-usage-history/
 	GetNetworkClientUsageHistory(context.Context, *GetNetworkClientUsageHistoryRequest) (*GetNetworkClientUsageHistoryResponse, error)
 	// Deprecated: Do not use.
+	// Reads the devices of a network.
 	// GET /networks/{networkId}/devices
 	// https://developer.cisco.com/meraki/api-v1/get-network-devices/
 	GetNetworkDevices(context.Context, *GetNetworkDevicesRequest) (*GetNetworkDevicesResponse, error)
+	// Claims the devices of a network.
 	// POST /networks/{networkId}/devices/claim
 	// https://developer.cisco.com/meraki/api-v1/claim-network-devices/
 	// A limit of its own: 10 every 300 s for each networkId, 10 at once.
 	// An action batch can carry it.
 	ClaimNetworkDevices(context.Context, *ClaimNetworkDevicesRequest) (*ClaimNetworkDevicesResponse, error)
+	// Claims the devices of a network.
 	// POST /networks/{networkId}/devices/claim/vmx
 	// https://developer.cisco.com/meraki/api-v1/vmx-network-devices-claim/
 	// An action batch can carry it.
 	VmxNetworkDevicesClaim(context.Context, *VmxNetworkDevicesClaimRequest) (*VmxNetworkDevicesClaimResponse, error)
+	// Removes the devices of a network.
 	// POST /networks/{networkId}/devices/remove
 	// https://developer.cisco.com/meraki/api-v1/remove-network-devices/
 	// An action batch can carry it.
-	RemoveNetworkDevices(context.Context, *RemoveNetworkDevicesRequest) (*emptypb.Empty, error)
+	RemoveNetworkDevices(context.Context, *RemoveNetworkDevicesRequest) (*RemoveNetworkDevicesResponse, error)
+	// Changes the devices syslog servers of a network.
 	// PUT /networks/{networkId}/devices/syslog/servers
 	// https://developer.cisco.com/meraki/api-v1/update-network-devices-syslog-servers/
 	// An action batch can carry it.
 	UpdateNetworkDevicesSyslogServers(context.Context, *UpdateNetworkDevicesSyslogServersRequest) (*NetworkDevicesSyslogServers, error)
+	// Reads the events of a network.
 	// GET /networks/{networkId}/events
 	// https://developer.cisco.com/meraki/api-v1/get-network-events/
 	// A page has 3 to 1000 rows, 10 when per_page is absent.
 	// The newest rows come first.
+	// StreamNetworkEvents streams its pages.
 	GetNetworkEvents(context.Context, *GetNetworkEventsRequest) (*GetNetworkEventsResponse, error)
 	// GetNetworkEvents, one page in each message, until the pages end or the caller stops reading.
 	StreamNetworkEvents(*GetNetworkEventsRequest, grpc.ServerStreamingServer[GetNetworkEventsResponse]) error
+	// Reads the events event types of a network.
 	// GET /networks/{networkId}/events/eventTypes
 	// https://developer.cisco.com/meraki/api-v1/get-network-events-event-types/
 	GetNetworkEventsEventTypes(context.Context, *GetNetworkEventsEventTypesRequest) (*GetNetworkEventsEventTypesResponse, error)
+	// Reads the firmware upgrades of a network.
 	// GET /networks/{networkId}/firmwareUpgrades
 	// https://developer.cisco.com/meraki/api-v1/get-network-firmware-upgrades/
+	// Written by UpdateNetworkFirmwareUpgrades.
 	GetNetworkFirmwareUpgrades(context.Context, *GetNetworkFirmwareUpgradesRequest) (*NetworkFirmwareUpgrades, error)
+	// Changes the firmware upgrades of a network.
 	// PUT /networks/{networkId}/firmwareUpgrades
 	// https://developer.cisco.com/meraki/api-v1/update-network-firmware-upgrades/
 	// An action batch can carry it.
 	UpdateNetworkFirmwareUpgrades(context.Context, *UpdateNetworkFirmwareUpgradesRequest) (*NetworkFirmwareUpgrades, error)
+	// Creates the firmware upgrades rollback of a network.
 	// POST /networks/{networkId}/firmwareUpgrades/rollbacks
 	// https://developer.cisco.com/meraki/api-v1/create-network-firmware-upgrades-rollback/
 	// An action batch can carry it.
 	CreateNetworkFirmwareUpgradesRollback(context.Context, *CreateNetworkFirmwareUpgradesRollbackRequest) (*NetworkFirmwareUpgradesRollback, error)
+	// Reads the firmware upgrades staged events of a network.
 	// GET /networks/{networkId}/firmwareUpgrades/staged/events
 	// https://developer.cisco.com/meraki/api-v1/get-network-firmware-upgrades-staged-events/
+	// Written by UpdateNetworkFirmwareUpgradesStagedEvents.
 	GetNetworkFirmwareUpgradesStagedEvents(context.Context, *GetNetworkFirmwareUpgradesStagedEventsRequest) (*NetworkFirmwareUpgradesStagedEvents, error)
+	// Creates the firmware upgrades staged event of a network.
 	// POST /networks/{networkId}/firmwareUpgrades/staged/events
 	// https://developer.cisco.com/meraki/api-v1/create-network-firmware-upgrades-staged-event/
 	CreateNetworkFirmwareUpgradesStagedEvent(context.Context, *CreateNetworkFirmwareUpgradesStagedEventRequest) (*NetworkFirmwareUpgradesStagedEvents, error)
+	// Changes the firmware upgrades staged events of a network.
 	// PUT /networks/{networkId}/firmwareUpgrades/staged/events
 	// https://developer.cisco.com/meraki/api-v1/update-network-firmware-upgrades-staged-events/
 	UpdateNetworkFirmwareUpgradesStagedEvents(context.Context, *UpdateNetworkFirmwareUpgradesStagedEventsRequest) (*NetworkFirmwareUpgradesStagedEvents, error)
+	// Defers the firmware upgrades staged events of a network.
 	// POST /networks/{networkId}/firmwareUpgrades/staged/events/defer
 	// https://developer.cisco.com/meraki/api-v1/defer-network-firmware-upgrades-staged-events/
 	DeferNetworkFirmwareUpgradesStagedEvents(context.Context, *DeferNetworkFirmwareUpgradesStagedEventsRequest) (*DeferNetworkFirmwareUpgradesStagedEventsResponse, error)
+	// Performs the rollbacks network firmware upgrades staged events of a network.
 	// POST /networks/{networkId}/firmwareUpgrades/staged/events/rollbacks
 	// https://developer.cisco.com/meraki/api-v1/rollbacks-network-firmware-upgrades-staged-events/
 	RollbacksNetworkFirmwareUpgradesStagedEvents(context.Context, *RollbacksNetworkFirmwareUpgradesStagedEventsRequest) (*RollbacksNetworkFirmwareUpgradesStagedEventsResponse, error)
+	// Reads the firmware upgrades staged groups of a network.
 	// GET /networks/{networkId}/firmwareUpgrades/staged/groups
 	// https://developer.cisco.com/meraki/api-v1/get-network-firmware-upgrades-staged-groups/
 	GetNetworkFirmwareUpgradesStagedGroups(context.Context, *GetNetworkFirmwareUpgradesStagedGroupsRequest) (*GetNetworkFirmwareUpgradesStagedGroupsResponse, error)
+	// Creates the firmware upgrades staged group of a network.
 	// POST /networks/{networkId}/firmwareUpgrades/staged/groups
 	// https://developer.cisco.com/meraki/api-v1/create-network-firmware-upgrades-staged-group/
 	// An action batch can carry it.
 	CreateNetworkFirmwareUpgradesStagedGroup(context.Context, *CreateNetworkFirmwareUpgradesStagedGroupRequest) (*NetworkFirmwareUpgradesStagedGroup, error)
+	// Reads the firmware upgrades staged group of a network.
 	// GET /networks/{networkId}/firmwareUpgrades/staged/groups/{groupId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-firmware-upgrades-staged-group/
+	// Written by UpdateNetworkFirmwareUpgradesStagedGroup and DeleteNetworkFirmwareUpgradesStagedGroup.
 	GetNetworkFirmwareUpgradesStagedGroup(context.Context, *GetNetworkFirmwareUpgradesStagedGroupRequest) (*NetworkFirmwareUpgradesStagedGroup, error)
+	// Changes the firmware upgrades staged group of a network.
 	// PUT /networks/{networkId}/firmwareUpgrades/staged/groups/{groupId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-firmware-upgrades-staged-group/
 	UpdateNetworkFirmwareUpgradesStagedGroup(context.Context, *UpdateNetworkFirmwareUpgradesStagedGroupRequest) (*NetworkFirmwareUpgradesStagedGroup, error)
+	// Deletes the firmware upgrades staged group of a network.
 	// DELETE /networks/{networkId}/firmwareUpgrades/staged/groups/{groupId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-firmware-upgrades-staged-group/
 	// An action batch can carry it.
-	DeleteNetworkFirmwareUpgradesStagedGroup(context.Context, *DeleteNetworkFirmwareUpgradesStagedGroupRequest) (*emptypb.Empty, error)
+	DeleteNetworkFirmwareUpgradesStagedGroup(context.Context, *DeleteNetworkFirmwareUpgradesStagedGroupRequest) (*DeleteNetworkFirmwareUpgradesStagedGroupResponse, error)
+	// Reads the firmware upgrades staged stages of a network.
 	// GET /networks/{networkId}/firmwareUpgrades/staged/stages
 	// https://developer.cisco.com/meraki/api-v1/get-network-firmware-upgrades-staged-stages/
+	// Written by UpdateNetworkFirmwareUpgradesStagedStages.
 	GetNetworkFirmwareUpgradesStagedStages(context.Context, *GetNetworkFirmwareUpgradesStagedStagesRequest) (*GetNetworkFirmwareUpgradesStagedStagesResponse, error)
+	// Changes the firmware upgrades staged stages of a network.
 	// PUT /networks/{networkId}/firmwareUpgrades/staged/stages
 	// https://developer.cisco.com/meraki/api-v1/update-network-firmware-upgrades-staged-stages/
 	UpdateNetworkFirmwareUpgradesStagedStages(context.Context, *UpdateNetworkFirmwareUpgradesStagedStagesRequest) (*GetNetworkFirmwareUpgradesStagedStagesResponse, error)
+	// Reads the floor plans of a network.
 	// GET /networks/{networkId}/floorPlans
 	// https://developer.cisco.com/meraki/api-v1/get-network-floor-plans/
 	GetNetworkFloorPlans(context.Context, *GetNetworkFloorPlansRequest) (*GetNetworkFloorPlansResponse, error)
+	// Creates the floor plan of a network.
 	// POST /networks/{networkId}/floorPlans
 	// https://developer.cisco.com/meraki/api-v1/create-network-floor-plan/
 	CreateNetworkFloorPlan(context.Context, *CreateNetworkFloorPlanRequest) (*NetworkFloorPlan, error)
+	// Performs the batch network floor plans auto locate jobs of a network.
 	// POST /networks/{networkId}/floorPlans/autoLocate/jobs/batch
 	// https://developer.cisco.com/meraki/api-v1/batch-network-floor-plans-auto-locate-jobs/
 	// An action batch can carry it.
 	BatchNetworkFloorPlansAutoLocateJobs(context.Context, *BatchNetworkFloorPlansAutoLocateJobsRequest) (*BatchNetworkFloorPlansAutoLocateJobsResponse, error)
+	// Cancels the floor plans auto locate job of a network.
 	// POST /networks/{networkId}/floorPlans/autoLocate/jobs/{jobId}/cancel
 	// https://developer.cisco.com/meraki/api-v1/cancel-network-floor-plans-auto-locate-job/
 	// An action batch can carry it.
-	CancelNetworkFloorPlansAutoLocateJob(context.Context, *CancelNetworkFloorPlansAutoLocateJobRequest) (*emptypb.Empty, error)
+	CancelNetworkFloorPlansAutoLocateJob(context.Context, *CancelNetworkFloorPlansAutoLocateJobRequest) (*CancelNetworkFloorPlansAutoLocateJobResponse, error)
+	// Publishes the floor plans auto locate job of a network.
 	// POST /networks/{networkId}/floorPlans/autoLocate/jobs/{jobId}/publish
 	// https://developer.cisco.com/meraki/api-v1/publish-network-floor-plans-auto-locate-job/
 	// An action batch can carry it.
 	PublishNetworkFloorPlansAutoLocateJob(context.Context, *PublishNetworkFloorPlansAutoLocateJobRequest) (*PublishNetworkFloorPlansAutoLocateJobResponse, error)
+	// Recalculates the floor plans auto locate job of a network.
 	// POST /networks/{networkId}/floorPlans/autoLocate/jobs/{jobId}/recalculate
 	// https://developer.cisco.com/meraki/api-v1/recalculate-network-floor-plans-auto-locate-job/
 	// An action batch can carry it.
 	RecalculateNetworkFloorPlansAutoLocateJob(context.Context, *RecalculateNetworkFloorPlansAutoLocateJobRequest) (*RecalculateNetworkFloorPlansAutoLocateJobResponse, error)
+	// Changes the floor plans devices of a network, many at once.
 	// POST /networks/{networkId}/floorPlans/devices/batchUpdate
 	// https://developer.cisco.com/meraki/api-v1/batch-network-floor-plans-devices-update/
 	// An action batch can carry it.
 	BatchNetworkFloorPlansDevicesUpdate(context.Context, *BatchNetworkFloorPlansDevicesUpdateRequest) (*BatchNetworkFloorPlansDevicesUpdateResponse, error)
+	// Reads the floor plan of a network.
 	// GET /networks/{networkId}/floorPlans/{floorPlanId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-floor-plan/
+	// Written by UpdateNetworkFloorPlan and DeleteNetworkFloorPlan.
 	GetNetworkFloorPlan(context.Context, *GetNetworkFloorPlanRequest) (*NetworkFloorPlan, error)
+	// Changes the floor plan of a network.
 	// PUT /networks/{networkId}/floorPlans/{floorPlanId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-floor-plan/
 	// An action batch can carry it.
 	UpdateNetworkFloorPlan(context.Context, *UpdateNetworkFloorPlanRequest) (*NetworkFloorPlan, error)
+	// Deletes the floor plan of a network.
 	// DELETE /networks/{networkId}/floorPlans/{floorPlanId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-floor-plan/
 	// An action batch can carry it.
-	DeleteNetworkFloorPlan(context.Context, *DeleteNetworkFloorPlanRequest) (*emptypb.Empty, error)
+	DeleteNetworkFloorPlan(context.Context, *DeleteNetworkFloorPlanRequest) (*DeleteNetworkFloorPlanResponse, error)
+	// Reads the group policies of a network.
 	// GET /networks/{networkId}/groupPolicies
 	// https://developer.cisco.com/meraki/api-v1/get-network-group-policies/
 	GetNetworkGroupPolicies(context.Context, *GetNetworkGroupPoliciesRequest) (*GetNetworkGroupPoliciesResponse, error)
+	// Creates the group policy of a network.
 	// POST /networks/{networkId}/groupPolicies
 	// https://developer.cisco.com/meraki/api-v1/create-network-group-policy/
 	// An action batch can carry it.
 	CreateNetworkGroupPolicy(context.Context, *CreateNetworkGroupPolicyRequest) (*NetworkGroupPolicy, error)
+	// Reads the group policy of a network.
 	// GET /networks/{networkId}/groupPolicies/{groupPolicyId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-group-policy/
+	// Written by UpdateNetworkGroupPolicy and DeleteNetworkGroupPolicy.
 	GetNetworkGroupPolicy(context.Context, *GetNetworkGroupPolicyRequest) (*NetworkGroupPolicy, error)
+	// Changes the group policy of a network.
 	// PUT /networks/{networkId}/groupPolicies/{groupPolicyId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-group-policy/
 	// An action batch can carry it.
 	UpdateNetworkGroupPolicy(context.Context, *UpdateNetworkGroupPolicyRequest) (*NetworkGroupPolicy, error)
+	// Deletes the group policy of a network.
 	// DELETE /networks/{networkId}/groupPolicies/{groupPolicyId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-group-policy/
 	// An action batch can carry it.
-	DeleteNetworkGroupPolicy(context.Context, *DeleteNetworkGroupPolicyRequest) (*emptypb.Empty, error)
+	DeleteNetworkGroupPolicy(context.Context, *DeleteNetworkGroupPolicyRequest) (*DeleteNetworkGroupPolicyResponse, error)
 	// Deprecated: Do not use.
+	// Reads the health alerts of a network.
 	// GET /networks/{networkId}/health/alerts
 	// https://developer.cisco.com/meraki/api-v1/get-network-health-alerts/
 	GetNetworkHealthAlerts(context.Context, *GetNetworkHealthAlertsRequest) (*GetNetworkHealthAlertsResponse, error)
+	// Reads the meraki auth users of a network.
 	// GET /networks/{networkId}/merakiAuthUsers
 	// https://developer.cisco.com/meraki/api-v1/get-network-meraki-auth-users/
 	GetNetworkMerakiAuthUsers(context.Context, *GetNetworkMerakiAuthUsersRequest) (*GetNetworkMerakiAuthUsersResponse, error)
+	// Creates the meraki auth user of a network.
 	// POST /networks/{networkId}/merakiAuthUsers
 	// https://developer.cisco.com/meraki/api-v1/create-network-meraki-auth-user/
 	// An action batch can carry it.
 	CreateNetworkMerakiAuthUser(context.Context, *CreateNetworkMerakiAuthUserRequest) (*NetworkMerakiAuthUser, error)
+	// Reads the meraki auth user of a network.
 	// GET /networks/{networkId}/merakiAuthUsers/{merakiAuthUserId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-meraki-auth-user/
+	// Written by UpdateNetworkMerakiAuthUser and DeleteNetworkMerakiAuthUser.
 	GetNetworkMerakiAuthUser(context.Context, *GetNetworkMerakiAuthUserRequest) (*NetworkMerakiAuthUser, error)
+	// Changes the meraki auth user of a network.
 	// PUT /networks/{networkId}/merakiAuthUsers/{merakiAuthUserId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-meraki-auth-user/
 	// An action batch can carry it.
 	UpdateNetworkMerakiAuthUser(context.Context, *UpdateNetworkMerakiAuthUserRequest) (*NetworkMerakiAuthUser, error)
+	// Deletes the meraki auth user of a network.
 	// DELETE /networks/{networkId}/merakiAuthUsers/{merakiAuthUserId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-meraki-auth-user/
 	// An action batch can carry it.
-	DeleteNetworkMerakiAuthUser(context.Context, *DeleteNetworkMerakiAuthUserRequest) (*emptypb.Empty, error)
+	DeleteNetworkMerakiAuthUser(context.Context, *DeleteNetworkMerakiAuthUserRequest) (*DeleteNetworkMerakiAuthUserResponse, error)
+	// Reads the MQTT brokers of a network.
 	// GET /networks/{networkId}/mqttBrokers
 	// https://developer.cisco.com/meraki/api-v1/get-network-mqtt-brokers/
 	GetNetworkMqttBrokers(context.Context, *GetNetworkMqttBrokersRequest) (*GetNetworkMqttBrokersResponse, error)
+	// Creates the MQTT broker of a network.
 	// POST /networks/{networkId}/mqttBrokers
 	// https://developer.cisco.com/meraki/api-v1/create-network-mqtt-broker/
 	// An action batch can carry it.
 	CreateNetworkMqttBroker(context.Context, *CreateNetworkMqttBrokerRequest) (*NetworkMqttBroker, error)
+	// Reads the MQTT broker of a network.
 	// GET /networks/{networkId}/mqttBrokers/{mqttBrokerId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-mqtt-broker/
+	// Written by UpdateNetworkMqttBroker and DeleteNetworkMqttBroker.
 	GetNetworkMqttBroker(context.Context, *GetNetworkMqttBrokerRequest) (*NetworkMqttBroker, error)
+	// Changes the MQTT broker of a network.
 	// PUT /networks/{networkId}/mqttBrokers/{mqttBrokerId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-mqtt-broker/
 	// An action batch can carry it.
 	UpdateNetworkMqttBroker(context.Context, *UpdateNetworkMqttBrokerRequest) (*NetworkMqttBroker, error)
+	// Deletes the MQTT broker of a network.
 	// DELETE /networks/{networkId}/mqttBrokers/{mqttBrokerId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-mqtt-broker/
 	// An action batch can carry it.
-	DeleteNetworkMqttBroker(context.Context, *DeleteNetworkMqttBrokerRequest) (*emptypb.Empty, error)
+	DeleteNetworkMqttBroker(context.Context, *DeleteNetworkMqttBrokerRequest) (*DeleteNetworkMqttBrokerResponse, error)
+	// Reads the netflow of a network.
 	// GET /networks/{networkId}/netflow
 	// https://developer.cisco.com/meraki/api-v1/get-network-netflow/
+	// Written by UpdateNetworkNetflow.
 	GetNetworkNetflow(context.Context, *GetNetworkNetflowRequest) (*NetworkNetflow, error)
+	// Changes the netflow of a network.
 	// PUT /networks/{networkId}/netflow
 	// https://developer.cisco.com/meraki/api-v1/update-network-netflow/
 	UpdateNetworkNetflow(context.Context, *UpdateNetworkNetflowRequest) (*NetworkNetflow, error)
+	// Reads the network health channel utilization of a network.
 	// GET /networks/{networkId}/networkHealth/channelUtilization
 	// https://developer.cisco.com/meraki/api-v1/get-network-network-health-channel-utilization/
 	// A page has 3 to 100 rows, 10 when per_page is absent.
+	// StreamNetworkNetworkHealthChannelUtilization streams its pages.
 	GetNetworkNetworkHealthChannelUtilization(context.Context, *GetNetworkNetworkHealthChannelUtilizationRequest) (*GetNetworkNetworkHealthChannelUtilizationResponse, error)
 	// GetNetworkNetworkHealthChannelUtilization, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamNetworkNetworkHealthChannelUtilization(*GetNetworkNetworkHealthChannelUtilizationRequest, grpc.ServerStreamingServer[GetNetworkNetworkHealthChannelUtilizationResponse]) error
+	// Reads the PII PII keys of a network.
 	// GET /networks/{networkId}/pii/piiKeys
 	// https://developer.cisco.com/meraki/api-v1/get-network-pii-pii-keys/
 	GetNetworkPiiPiiKeys(context.Context, *GetNetworkPiiPiiKeysRequest) (*NetworkPiiPiiKeys, error)
+	// Reads the PII requests of a network.
 	// GET /networks/{networkId}/pii/requests
 	// https://developer.cisco.com/meraki/api-v1/get-network-pii-requests/
 	GetNetworkPiiRequests(context.Context, *GetNetworkPiiRequestsRequest) (*GetNetworkPiiRequestsResponse, error)
+	// Creates the PII request of a network.
 	// POST /networks/{networkId}/pii/requests
 	// https://developer.cisco.com/meraki/api-v1/create-network-pii-request/
 	CreateNetworkPiiRequest(context.Context, *CreateNetworkPiiRequestRequest) (*NetworkPiiRequest, error)
+	// Reads the PII request of a network.
 	// GET /networks/{networkId}/pii/requests/{requestId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-pii-request/
+	// Written by DeleteNetworkPiiRequest.
 	GetNetworkPiiRequest(context.Context, *GetNetworkPiiRequestRequest) (*NetworkPiiRequest, error)
+	// Deletes the PII request of a network.
 	// DELETE /networks/{networkId}/pii/requests/{requestId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-pii-request/
-	DeleteNetworkPiiRequest(context.Context, *DeleteNetworkPiiRequestRequest) (*emptypb.Empty, error)
+	DeleteNetworkPiiRequest(context.Context, *DeleteNetworkPiiRequestRequest) (*DeleteNetworkPiiRequestResponse, error)
+	// Reads the PII Systems Manager devices for key of a network.
 	// GET /networks/{networkId}/pii/smDevicesForKey
 	// https://developer.cisco.com/meraki/api-v1/get-network-pii-sm-devices-for-key/
 	GetNetworkPiiSmDevicesForKey(context.Context, *GetNetworkPiiSmDevicesForKeyRequest) (*NetworkPiiSmDevicesForKey, error)
+	// Reads the PII Systems Manager owners for key of a network.
 	// GET /networks/{networkId}/pii/smOwnersForKey
 	// https://developer.cisco.com/meraki/api-v1/get-network-pii-sm-owners-for-key/
 	GetNetworkPiiSmOwnersForKey(context.Context, *GetNetworkPiiSmOwnersForKeyRequest) (*NetworkPiiSmOwnersForKey, error)
+	// Reads the policies by client of a network.
 	// GET /networks/{networkId}/policies/byClient
 	// https://developer.cisco.com/meraki/api-v1/get-network-policies-by-client/
 	// A page has 3 to 1000 rows, 50 when per_page is absent.
+	// StreamNetworkPoliciesByClient streams its pages.
 	GetNetworkPoliciesByClient(context.Context, *GetNetworkPoliciesByClientRequest) (*GetNetworkPoliciesByClientResponse, error)
 	// GetNetworkPoliciesByClient, one page in each message, until the pages end or the caller stops
 	// reading.
 	StreamNetworkPoliciesByClient(*GetNetworkPoliciesByClientRequest, grpc.ServerStreamingServer[GetNetworkPoliciesByClientResponse]) error
+	// Reads the settings of a network.
 	// GET /networks/{networkId}/settings
 	// https://developer.cisco.com/meraki/api-v1/get-network-settings/
+	// Written by UpdateNetworkSettings.
 	GetNetworkSettings(context.Context, *GetNetworkSettingsRequest) (*NetworkSettings, error)
+	// Changes the settings of a network.
 	// PUT /networks/{networkId}/settings
 	// https://developer.cisco.com/meraki/api-v1/update-network-settings/
 	// An action batch can carry it.
 	UpdateNetworkSettings(context.Context, *UpdateNetworkSettingsRequest) (*NetworkSettings, error)
+	// Reads the SNMP of a network.
 	// GET /networks/{networkId}/snmp
 	// https://developer.cisco.com/meraki/api-v1/get-network-snmp/
+	// Written by UpdateNetworkSnmp.
 	GetNetworkSnmp(context.Context, *GetNetworkSnmpRequest) (*NetworkSnmp, error)
+	// Changes the SNMP of a network.
 	// PUT /networks/{networkId}/snmp
 	// https://developer.cisco.com/meraki/api-v1/update-network-snmp/
 	UpdateNetworkSnmp(context.Context, *UpdateNetworkSnmpRequest) (*NetworkSnmp, error)
+	// Reads the splash login attempts of a network.
 	// GET /networks/{networkId}/splashLoginAttempts
 	// https://developer.cisco.com/meraki/api-v1/get-network-splash-login-attempts/
 	GetNetworkSplashLoginAttempts(context.Context, *GetNetworkSplashLoginAttemptsRequest) (*GetNetworkSplashLoginAttemptsResponse, error)
+	// Splits a network.
 	// POST /networks/{networkId}/split
 	// https://developer.cisco.com/meraki/api-v1/split-network/
 	// An action batch can carry it.
 	SplitNetwork(context.Context, *SplitNetworkRequest) (*SplitNetworkResponse, error)
 	// Deprecated: Do not use.
+	// Reads the syslog servers of a network.
 	// GET /networks/{networkId}/syslogServers
 	// https://developer.cisco.com/meraki/api-v1/get-network-syslog-servers/
+	// Written by UpdateNetworkSyslogServers.
 	GetNetworkSyslogServers(context.Context, *GetNetworkSyslogServersRequest) (*NetworkSyslogServers, error)
 	// Deprecated: Do not use.
+	// Changes the syslog servers of a network.
 	// PUT /networks/{networkId}/syslogServers
 	// https://developer.cisco.com/meraki/api-v1/update-network-syslog-servers/
 	UpdateNetworkSyslogServers(context.Context, *UpdateNetworkSyslogServersRequest) (*NetworkSyslogServers, error)
+	// Reads the topology link layer of a network.
 	// GET /networks/{networkId}/topology/linkLayer
 	// https://developer.cisco.com/meraki/api-v1/get-network-topology-link-layer/
 	GetNetworkTopologyLinkLayer(context.Context, *GetNetworkTopologyLinkLayerRequest) (*NetworkTopologyLinkLayer, error)
+	// Reads the traffic of a network.
 	// GET /networks/{networkId}/traffic
 	// https://developer.cisco.com/meraki/api-v1/get-network-traffic/
 	GetNetworkTraffic(context.Context, *GetNetworkTrafficRequest) (*GetNetworkTrafficResponse, error)
+	// Reads the traffic analysis of a network.
 	// GET /networks/{networkId}/trafficAnalysis
 	// https://developer.cisco.com/meraki/api-v1/get-network-traffic-analysis/
+	// Written by UpdateNetworkTrafficAnalysis.
 	GetNetworkTrafficAnalysis(context.Context, *GetNetworkTrafficAnalysisRequest) (*NetworkTrafficAnalysis, error)
+	// Changes the traffic analysis of a network.
 	// PUT /networks/{networkId}/trafficAnalysis
 	// https://developer.cisco.com/meraki/api-v1/update-network-traffic-analysis/
 	UpdateNetworkTrafficAnalysis(context.Context, *UpdateNetworkTrafficAnalysisRequest) (*NetworkTrafficAnalysis, error)
+	// Reads the traffic shaping application categories of a network.
 	// GET /networks/{networkId}/trafficShaping/applicationCategories
 	// https://developer.cisco.com/meraki/api-v1/get-network-traffic-shaping-application-categories/
 	GetNetworkTrafficShapingApplicationCategories(context.Context, *GetNetworkTrafficShapingApplicationCategoriesRequest) (*NetworkTrafficShapingApplicationCategories, error)
+	// Reads the traffic shaping DSCP tagging options of a network.
 	// GET /networks/{networkId}/trafficShaping/dscpTaggingOptions
 	// https://developer.cisco.com/meraki/api-v1/get-network-traffic-shaping-dscp-tagging-options/
 	GetNetworkTrafficShapingDscpTaggingOptions(context.Context, *GetNetworkTrafficShapingDscpTaggingOptionsRequest) (*GetNetworkTrafficShapingDscpTaggingOptionsResponse, error)
+	// Unbinds a network.
 	// POST /networks/{networkId}/unbind
 	// https://developer.cisco.com/meraki/api-v1/unbind-network/
 	// An action batch can carry it.
 	UnbindNetwork(context.Context, *UnbindNetworkRequest) (*UnbindNetworkResponse, error)
+	// Reads the VLAN profiles of a network.
 	// GET /networks/{networkId}/vlanProfiles
 	// https://developer.cisco.com/meraki/api-v1/get-network-vlan-profiles/
 	GetNetworkVlanProfiles(context.Context, *GetNetworkVlanProfilesRequest) (*GetNetworkVlanProfilesResponse, error)
+	// Creates the VLAN profile of a network.
 	// POST /networks/{networkId}/vlanProfiles
 	// https://developer.cisco.com/meraki/api-v1/create-network-vlan-profile/
 	// An action batch can carry it.
 	CreateNetworkVlanProfile(context.Context, *CreateNetworkVlanProfileRequest) (*NetworkVlanProfile, error)
+	// Reads the VLAN profiles assignments by device of a network.
 	// GET /networks/{networkId}/vlanProfiles/assignments/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-network-vlan-profiles-assignments-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamNetworkVlanProfilesAssignmentsByDevice streams its pages.
 	GetNetworkVlanProfilesAssignmentsByDevice(context.Context, *GetNetworkVlanProfilesAssignmentsByDeviceRequest) (*GetNetworkVlanProfilesAssignmentsByDeviceResponse, error)
 	// GetNetworkVlanProfilesAssignmentsByDevice, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamNetworkVlanProfilesAssignmentsByDevice(*GetNetworkVlanProfilesAssignmentsByDeviceRequest, grpc.ServerStreamingServer[GetNetworkVlanProfilesAssignmentsByDeviceResponse]) error
+	// Reassigns the VLAN profiles assignments of a network.
 	// POST /networks/{networkId}/vlanProfiles/assignments/reassign
 	// https://developer.cisco.com/meraki/api-v1/reassign-network-vlan-profiles-assignments/
 	ReassignNetworkVlanProfilesAssignments(context.Context, *ReassignNetworkVlanProfilesAssignmentsRequest) (*ReassignNetworkVlanProfilesAssignmentsResponse, error)
+	// Reads the VLAN profile of a network.
 	// GET /networks/{networkId}/vlanProfiles/{iname}
 	// https://developer.cisco.com/meraki/api-v1/get-network-vlan-profile/
+	// Written by UpdateNetworkVlanProfile and DeleteNetworkVlanProfile.
 	GetNetworkVlanProfile(context.Context, *GetNetworkVlanProfileRequest) (*NetworkVlanProfile, error)
+	// Changes the VLAN profile of a network.
 	// PUT /networks/{networkId}/vlanProfiles/{iname}
 	// https://developer.cisco.com/meraki/api-v1/update-network-vlan-profile/
 	UpdateNetworkVlanProfile(context.Context, *UpdateNetworkVlanProfileRequest) (*NetworkVlanProfile, error)
+	// Deletes the VLAN profile of a network.
 	// DELETE /networks/{networkId}/vlanProfiles/{iname}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-vlan-profile/
 	// An action batch can carry it.
-	DeleteNetworkVlanProfile(context.Context, *DeleteNetworkVlanProfileRequest) (*emptypb.Empty, error)
+	DeleteNetworkVlanProfile(context.Context, *DeleteNetworkVlanProfileRequest) (*DeleteNetworkVlanProfileResponse, error)
+	// Reads the webhooks HTTP servers of a network.
 	// GET /networks/{networkId}/webhooks/httpServers
 	// https://developer.cisco.com/meraki/api-v1/get-network-webhooks-http-servers/
 	GetNetworkWebhooksHttpServers(context.Context, *GetNetworkWebhooksHttpServersRequest) (*GetNetworkWebhooksHttpServersResponse, error)
+	// Creates the webhooks HTTP server of a network.
 	// POST /networks/{networkId}/webhooks/httpServers
 	// https://developer.cisco.com/meraki/api-v1/create-network-webhooks-http-server/
 	CreateNetworkWebhooksHttpServer(context.Context, *CreateNetworkWebhooksHttpServerRequest) (*NetworkWebhooksHttpServer, error)
+	// Reads the webhooks HTTP server of a network.
 	// GET /networks/{networkId}/webhooks/httpServers/{httpServerId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-webhooks-http-server/
+	// Written by UpdateNetworkWebhooksHttpServer and DeleteNetworkWebhooksHttpServer.
 	GetNetworkWebhooksHttpServer(context.Context, *GetNetworkWebhooksHttpServerRequest) (*NetworkWebhooksHttpServer, error)
+	// Changes the webhooks HTTP server of a network.
 	// PUT /networks/{networkId}/webhooks/httpServers/{httpServerId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-webhooks-http-server/
 	UpdateNetworkWebhooksHttpServer(context.Context, *UpdateNetworkWebhooksHttpServerRequest) (*NetworkWebhooksHttpServer, error)
+	// Deletes the webhooks HTTP server of a network.
 	// DELETE /networks/{networkId}/webhooks/httpServers/{httpServerId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-webhooks-http-server/
-	DeleteNetworkWebhooksHttpServer(context.Context, *DeleteNetworkWebhooksHttpServerRequest) (*emptypb.Empty, error)
+	DeleteNetworkWebhooksHttpServer(context.Context, *DeleteNetworkWebhooksHttpServerRequest) (*DeleteNetworkWebhooksHttpServerResponse, error)
+	// Reads the webhooks payload templates of a network.
 	// GET /networks/{networkId}/webhooks/payloadTemplates
 	// https://developer.cisco.com/meraki/api-v1/get-network-webhooks-payload-templates/
 	GetNetworkWebhooksPayloadTemplates(context.Context, *GetNetworkWebhooksPayloadTemplatesRequest) (*GetNetworkWebhooksPayloadTemplatesResponse, error)
+	// Creates the webhooks payload template of a network.
 	// POST /networks/{networkId}/webhooks/payloadTemplates
 	// https://developer.cisco.com/meraki/api-v1/create-network-webhooks-payload-template/
 	// An action batch can carry it.
 	CreateNetworkWebhooksPayloadTemplate(context.Context, *CreateNetworkWebhooksPayloadTemplateRequest) (*NetworkWebhooksPayloadTemplate, error)
+	// Reads the webhooks payload template of a network.
 	// GET /networks/{networkId}/webhooks/payloadTemplates/{payloadTemplateId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-webhooks-payload-template/
+	// Written by UpdateNetworkWebhooksPayloadTemplate and DeleteNetworkWebhooksPayloadTemplate.
 	GetNetworkWebhooksPayloadTemplate(context.Context, *GetNetworkWebhooksPayloadTemplateRequest) (*NetworkWebhooksPayloadTemplate, error)
+	// Changes the webhooks payload template of a network.
 	// PUT /networks/{networkId}/webhooks/payloadTemplates/{payloadTemplateId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-webhooks-payload-template/
 	// An action batch can carry it.
 	UpdateNetworkWebhooksPayloadTemplate(context.Context, *UpdateNetworkWebhooksPayloadTemplateRequest) (*NetworkWebhooksPayloadTemplate, error)
+	// Deletes the webhooks payload template of a network.
 	// DELETE /networks/{networkId}/webhooks/payloadTemplates/{payloadTemplateId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-webhooks-payload-template/
 	// An action batch can carry it.
-	DeleteNetworkWebhooksPayloadTemplate(context.Context, *DeleteNetworkWebhooksPayloadTemplateRequest) (*emptypb.Empty, error)
+	DeleteNetworkWebhooksPayloadTemplate(context.Context, *DeleteNetworkWebhooksPayloadTemplateRequest) (*DeleteNetworkWebhooksPayloadTemplateResponse, error)
+	// Creates the webhooks webhook test of a network.
 	// POST /networks/{networkId}/webhooks/webhookTests
 	// https://developer.cisco.com/meraki/api-v1/create-network-webhooks-webhook-test/
 	// It starts a job; getNetworkWebhooksWebhookTest reads how far that is.
 	CreateNetworkWebhooksWebhookTest(context.Context, *CreateNetworkWebhooksWebhookTestRequest) (*NetworkWebhooksWebhookTest, error)
+	// Reads the webhooks webhook test of a network.
 	// GET /networks/{networkId}/webhooks/webhookTests/{webhookTestId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-webhooks-webhook-test/
+	// CreateNetworkWebhooksWebhookTest starts what it reads the state of.
 	GetNetworkWebhooksWebhookTest(context.Context, *GetNetworkWebhooksWebhookTestRequest) (*NetworkWebhooksWebhookTest, error)
 	mustEmbedUnimplementedNetworksServiceServer()
 }
@@ -2411,7 +2706,7 @@ func (UnimplementedNetworksServiceServer) GetNetwork(context.Context, *GetNetwor
 func (UnimplementedNetworksServiceServer) UpdateNetwork(context.Context, *UpdateNetworkRequest) (*Network, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateNetwork not implemented")
 }
-func (UnimplementedNetworksServiceServer) DeleteNetwork(context.Context, *DeleteNetworkRequest) (*emptypb.Empty, error) {
+func (UnimplementedNetworksServiceServer) DeleteNetwork(context.Context, *DeleteNetworkRequest) (*DeleteNetworkResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNetwork not implemented")
 }
 func (UnimplementedNetworksServiceServer) GetNetworkAlertsHistory(context.Context, *GetNetworkAlertsHistoryRequest) (*GetNetworkAlertsHistoryResponse, error) {
@@ -2501,7 +2796,7 @@ func (UnimplementedNetworksServiceServer) ClaimNetworkDevices(context.Context, *
 func (UnimplementedNetworksServiceServer) VmxNetworkDevicesClaim(context.Context, *VmxNetworkDevicesClaimRequest) (*VmxNetworkDevicesClaimResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method VmxNetworkDevicesClaim not implemented")
 }
-func (UnimplementedNetworksServiceServer) RemoveNetworkDevices(context.Context, *RemoveNetworkDevicesRequest) (*emptypb.Empty, error) {
+func (UnimplementedNetworksServiceServer) RemoveNetworkDevices(context.Context, *RemoveNetworkDevicesRequest) (*RemoveNetworkDevicesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveNetworkDevices not implemented")
 }
 func (UnimplementedNetworksServiceServer) UpdateNetworkDevicesSyslogServers(context.Context, *UpdateNetworkDevicesSyslogServersRequest) (*NetworkDevicesSyslogServers, error) {
@@ -2552,7 +2847,7 @@ func (UnimplementedNetworksServiceServer) GetNetworkFirmwareUpgradesStagedGroup(
 func (UnimplementedNetworksServiceServer) UpdateNetworkFirmwareUpgradesStagedGroup(context.Context, *UpdateNetworkFirmwareUpgradesStagedGroupRequest) (*NetworkFirmwareUpgradesStagedGroup, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateNetworkFirmwareUpgradesStagedGroup not implemented")
 }
-func (UnimplementedNetworksServiceServer) DeleteNetworkFirmwareUpgradesStagedGroup(context.Context, *DeleteNetworkFirmwareUpgradesStagedGroupRequest) (*emptypb.Empty, error) {
+func (UnimplementedNetworksServiceServer) DeleteNetworkFirmwareUpgradesStagedGroup(context.Context, *DeleteNetworkFirmwareUpgradesStagedGroupRequest) (*DeleteNetworkFirmwareUpgradesStagedGroupResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNetworkFirmwareUpgradesStagedGroup not implemented")
 }
 func (UnimplementedNetworksServiceServer) GetNetworkFirmwareUpgradesStagedStages(context.Context, *GetNetworkFirmwareUpgradesStagedStagesRequest) (*GetNetworkFirmwareUpgradesStagedStagesResponse, error) {
@@ -2570,7 +2865,7 @@ func (UnimplementedNetworksServiceServer) CreateNetworkFloorPlan(context.Context
 func (UnimplementedNetworksServiceServer) BatchNetworkFloorPlansAutoLocateJobs(context.Context, *BatchNetworkFloorPlansAutoLocateJobsRequest) (*BatchNetworkFloorPlansAutoLocateJobsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method BatchNetworkFloorPlansAutoLocateJobs not implemented")
 }
-func (UnimplementedNetworksServiceServer) CancelNetworkFloorPlansAutoLocateJob(context.Context, *CancelNetworkFloorPlansAutoLocateJobRequest) (*emptypb.Empty, error) {
+func (UnimplementedNetworksServiceServer) CancelNetworkFloorPlansAutoLocateJob(context.Context, *CancelNetworkFloorPlansAutoLocateJobRequest) (*CancelNetworkFloorPlansAutoLocateJobResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelNetworkFloorPlansAutoLocateJob not implemented")
 }
 func (UnimplementedNetworksServiceServer) PublishNetworkFloorPlansAutoLocateJob(context.Context, *PublishNetworkFloorPlansAutoLocateJobRequest) (*PublishNetworkFloorPlansAutoLocateJobResponse, error) {
@@ -2588,7 +2883,7 @@ func (UnimplementedNetworksServiceServer) GetNetworkFloorPlan(context.Context, *
 func (UnimplementedNetworksServiceServer) UpdateNetworkFloorPlan(context.Context, *UpdateNetworkFloorPlanRequest) (*NetworkFloorPlan, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateNetworkFloorPlan not implemented")
 }
-func (UnimplementedNetworksServiceServer) DeleteNetworkFloorPlan(context.Context, *DeleteNetworkFloorPlanRequest) (*emptypb.Empty, error) {
+func (UnimplementedNetworksServiceServer) DeleteNetworkFloorPlan(context.Context, *DeleteNetworkFloorPlanRequest) (*DeleteNetworkFloorPlanResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNetworkFloorPlan not implemented")
 }
 func (UnimplementedNetworksServiceServer) GetNetworkGroupPolicies(context.Context, *GetNetworkGroupPoliciesRequest) (*GetNetworkGroupPoliciesResponse, error) {
@@ -2603,7 +2898,7 @@ func (UnimplementedNetworksServiceServer) GetNetworkGroupPolicy(context.Context,
 func (UnimplementedNetworksServiceServer) UpdateNetworkGroupPolicy(context.Context, *UpdateNetworkGroupPolicyRequest) (*NetworkGroupPolicy, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateNetworkGroupPolicy not implemented")
 }
-func (UnimplementedNetworksServiceServer) DeleteNetworkGroupPolicy(context.Context, *DeleteNetworkGroupPolicyRequest) (*emptypb.Empty, error) {
+func (UnimplementedNetworksServiceServer) DeleteNetworkGroupPolicy(context.Context, *DeleteNetworkGroupPolicyRequest) (*DeleteNetworkGroupPolicyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNetworkGroupPolicy not implemented")
 }
 func (UnimplementedNetworksServiceServer) GetNetworkHealthAlerts(context.Context, *GetNetworkHealthAlertsRequest) (*GetNetworkHealthAlertsResponse, error) {
@@ -2621,7 +2916,7 @@ func (UnimplementedNetworksServiceServer) GetNetworkMerakiAuthUser(context.Conte
 func (UnimplementedNetworksServiceServer) UpdateNetworkMerakiAuthUser(context.Context, *UpdateNetworkMerakiAuthUserRequest) (*NetworkMerakiAuthUser, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateNetworkMerakiAuthUser not implemented")
 }
-func (UnimplementedNetworksServiceServer) DeleteNetworkMerakiAuthUser(context.Context, *DeleteNetworkMerakiAuthUserRequest) (*emptypb.Empty, error) {
+func (UnimplementedNetworksServiceServer) DeleteNetworkMerakiAuthUser(context.Context, *DeleteNetworkMerakiAuthUserRequest) (*DeleteNetworkMerakiAuthUserResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNetworkMerakiAuthUser not implemented")
 }
 func (UnimplementedNetworksServiceServer) GetNetworkMqttBrokers(context.Context, *GetNetworkMqttBrokersRequest) (*GetNetworkMqttBrokersResponse, error) {
@@ -2636,7 +2931,7 @@ func (UnimplementedNetworksServiceServer) GetNetworkMqttBroker(context.Context, 
 func (UnimplementedNetworksServiceServer) UpdateNetworkMqttBroker(context.Context, *UpdateNetworkMqttBrokerRequest) (*NetworkMqttBroker, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateNetworkMqttBroker not implemented")
 }
-func (UnimplementedNetworksServiceServer) DeleteNetworkMqttBroker(context.Context, *DeleteNetworkMqttBrokerRequest) (*emptypb.Empty, error) {
+func (UnimplementedNetworksServiceServer) DeleteNetworkMqttBroker(context.Context, *DeleteNetworkMqttBrokerRequest) (*DeleteNetworkMqttBrokerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNetworkMqttBroker not implemented")
 }
 func (UnimplementedNetworksServiceServer) GetNetworkNetflow(context.Context, *GetNetworkNetflowRequest) (*NetworkNetflow, error) {
@@ -2663,7 +2958,7 @@ func (UnimplementedNetworksServiceServer) CreateNetworkPiiRequest(context.Contex
 func (UnimplementedNetworksServiceServer) GetNetworkPiiRequest(context.Context, *GetNetworkPiiRequestRequest) (*NetworkPiiRequest, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetNetworkPiiRequest not implemented")
 }
-func (UnimplementedNetworksServiceServer) DeleteNetworkPiiRequest(context.Context, *DeleteNetworkPiiRequestRequest) (*emptypb.Empty, error) {
+func (UnimplementedNetworksServiceServer) DeleteNetworkPiiRequest(context.Context, *DeleteNetworkPiiRequestRequest) (*DeleteNetworkPiiRequestResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNetworkPiiRequest not implemented")
 }
 func (UnimplementedNetworksServiceServer) GetNetworkPiiSmDevicesForKey(context.Context, *GetNetworkPiiSmDevicesForKeyRequest) (*NetworkPiiSmDevicesForKey, error) {
@@ -2744,7 +3039,7 @@ func (UnimplementedNetworksServiceServer) GetNetworkVlanProfile(context.Context,
 func (UnimplementedNetworksServiceServer) UpdateNetworkVlanProfile(context.Context, *UpdateNetworkVlanProfileRequest) (*NetworkVlanProfile, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateNetworkVlanProfile not implemented")
 }
-func (UnimplementedNetworksServiceServer) DeleteNetworkVlanProfile(context.Context, *DeleteNetworkVlanProfileRequest) (*emptypb.Empty, error) {
+func (UnimplementedNetworksServiceServer) DeleteNetworkVlanProfile(context.Context, *DeleteNetworkVlanProfileRequest) (*DeleteNetworkVlanProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNetworkVlanProfile not implemented")
 }
 func (UnimplementedNetworksServiceServer) GetNetworkWebhooksHttpServers(context.Context, *GetNetworkWebhooksHttpServersRequest) (*GetNetworkWebhooksHttpServersResponse, error) {
@@ -2759,7 +3054,7 @@ func (UnimplementedNetworksServiceServer) GetNetworkWebhooksHttpServer(context.C
 func (UnimplementedNetworksServiceServer) UpdateNetworkWebhooksHttpServer(context.Context, *UpdateNetworkWebhooksHttpServerRequest) (*NetworkWebhooksHttpServer, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateNetworkWebhooksHttpServer not implemented")
 }
-func (UnimplementedNetworksServiceServer) DeleteNetworkWebhooksHttpServer(context.Context, *DeleteNetworkWebhooksHttpServerRequest) (*emptypb.Empty, error) {
+func (UnimplementedNetworksServiceServer) DeleteNetworkWebhooksHttpServer(context.Context, *DeleteNetworkWebhooksHttpServerRequest) (*DeleteNetworkWebhooksHttpServerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNetworkWebhooksHttpServer not implemented")
 }
 func (UnimplementedNetworksServiceServer) GetNetworkWebhooksPayloadTemplates(context.Context, *GetNetworkWebhooksPayloadTemplatesRequest) (*GetNetworkWebhooksPayloadTemplatesResponse, error) {
@@ -2774,7 +3069,7 @@ func (UnimplementedNetworksServiceServer) GetNetworkWebhooksPayloadTemplate(cont
 func (UnimplementedNetworksServiceServer) UpdateNetworkWebhooksPayloadTemplate(context.Context, *UpdateNetworkWebhooksPayloadTemplateRequest) (*NetworkWebhooksPayloadTemplate, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateNetworkWebhooksPayloadTemplate not implemented")
 }
-func (UnimplementedNetworksServiceServer) DeleteNetworkWebhooksPayloadTemplate(context.Context, *DeleteNetworkWebhooksPayloadTemplateRequest) (*emptypb.Empty, error) {
+func (UnimplementedNetworksServiceServer) DeleteNetworkWebhooksPayloadTemplate(context.Context, *DeleteNetworkWebhooksPayloadTemplateRequest) (*DeleteNetworkWebhooksPayloadTemplateResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNetworkWebhooksPayloadTemplate not implemented")
 }
 func (UnimplementedNetworksServiceServer) CreateNetworkWebhooksWebhookTest(context.Context, *CreateNetworkWebhooksWebhookTestRequest) (*NetworkWebhooksWebhookTest, error) {

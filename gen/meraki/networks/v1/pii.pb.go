@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -119,12 +119,13 @@ func (x *GetNetworkPiiPiiKeysRequest) GetBluetoothMac() string {
 	return ""
 }
 
-// Answer of getNetworkPiiPiiKeys.
+// The PII PII keys of a network. Answer of getNetworkPiiPiiKeys.
 type NetworkPiiPiiKeys struct {
-	state         protoimpl.MessageState               `protogen:"open.v1"`
-	Values        map[string]*NetworkPiiPiiKeys_Values `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState               `protogen:"open.v1"`
+	Values               map[string]*NetworkPiiPiiKeys_Values `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	AdditionalProperties *structpb.Struct                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkPiiPiiKeys) Reset() {
@@ -160,6 +161,13 @@ func (*NetworkPiiPiiKeys) Descriptor() ([]byte, []int) {
 func (x *NetworkPiiPiiKeys) GetValues() map[string]*NetworkPiiPiiKeys_Values {
 	if x != nil {
 		return x.Values
+	}
+	return nil
+}
+
+func (x *NetworkPiiPiiKeys) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -212,11 +220,12 @@ func (x *GetNetworkPiiRequestsRequest) GetNetworkId() string {
 
 // Answer of getNetworkPiiRequests.
 type GetNetworkPiiRequestsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*NetworkPiiRequest   `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Items                []*NetworkPiiRequest   `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkPiiRequestsResponse) Reset() {
@@ -263,20 +272,34 @@ func (x *GetNetworkPiiRequestsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of createNetworkPiiRequest, getNetworkPiiRequest. Row of getNetworkPiiRequests.
+func (x *GetNetworkPiiRequestsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The PII request of a network. Answer of createNetworkPiiRequest, getNetworkPiiRequest. Row of
+// getNetworkPiiRequests.
 type NetworkPiiRequest struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	Id               *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	OrganizationWide *bool                  `protobuf:"varint,2,opt,name=organization_wide,json=organizationWide,proto3,oneof" json:"organization_wide,omitempty"`
 	NetworkId        *string                `protobuf:"bytes,3,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Type             *string                `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Mac              *string                `protobuf:"bytes,5,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Datasets         *string                `protobuf:"bytes,6,opt,name=datasets,proto3,oneof" json:"datasets,omitempty"`
-	Status           *string                `protobuf:"bytes,7,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	CreatedAt        *int64                 `protobuf:"varint,8,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	CompletedAt      *int64                 `protobuf:"varint,9,opt,name=completed_at,json=completedAt,proto3,oneof" json:"completed_at,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Known values: "delete", "restrict processing".
+	Type                 *string          `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Mac                  *string          `protobuf:"bytes,5,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Datasets             *structpb.Value  `protobuf:"bytes,6,opt,name=datasets,proto3" json:"datasets,omitempty"`
+	Status               *string          `protobuf:"bytes,7,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	CreatedAt            *int64           `protobuf:"varint,8,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
+	CompletedAt          *int64           `protobuf:"varint,9,opt,name=completed_at,json=completedAt,proto3,oneof" json:"completed_at,omitempty"`
+	Username             *string          `protobuf:"bytes,10,opt,name=username,proto3,oneof" json:"username,omitempty"`
+	Email                *string          `protobuf:"bytes,11,opt,name=email,proto3,oneof" json:"email,omitempty"`
+	SmDeviceId           *string          `protobuf:"bytes,12,opt,name=sm_device_id,json=smDeviceId,proto3,oneof" json:"sm_device_id,omitempty"`
+	SmUserId             *string          `protobuf:"bytes,13,opt,name=sm_user_id,json=smUserId,proto3,oneof" json:"sm_user_id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkPiiRequest) Reset() {
@@ -344,11 +367,11 @@ func (x *NetworkPiiRequest) GetMac() string {
 	return ""
 }
 
-func (x *NetworkPiiRequest) GetDatasets() string {
-	if x != nil && x.Datasets != nil {
-		return *x.Datasets
+func (x *NetworkPiiRequest) GetDatasets() *structpb.Value {
+	if x != nil {
+		return x.Datasets
 	}
-	return ""
+	return nil
 }
 
 func (x *NetworkPiiRequest) GetStatus() string {
@@ -372,23 +395,59 @@ func (x *NetworkPiiRequest) GetCompletedAt() int64 {
 	return 0
 }
 
+func (x *NetworkPiiRequest) GetUsername() string {
+	if x != nil && x.Username != nil {
+		return *x.Username
+	}
+	return ""
+}
+
+func (x *NetworkPiiRequest) GetEmail() string {
+	if x != nil && x.Email != nil {
+		return *x.Email
+	}
+	return ""
+}
+
+func (x *NetworkPiiRequest) GetSmDeviceId() string {
+	if x != nil && x.SmDeviceId != nil {
+		return *x.SmDeviceId
+	}
+	return ""
+}
+
+func (x *NetworkPiiRequest) GetSmUserId() string {
+	if x != nil && x.SmUserId != nil {
+		return *x.SmUserId
+	}
+	return ""
+}
+
+func (x *NetworkPiiRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createNetworkPiiRequest.
 type CreateNetworkPiiRequestRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Known values: "delete", "restrict processing".
-	Type          *string                `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Datasets      []string               `protobuf:"bytes,3,rep,name=datasets,proto3" json:"datasets,omitempty"`
-	Username      *string                `protobuf:"bytes,4,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	Email         *string                `protobuf:"bytes,5,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	Mac           *string                `protobuf:"bytes,6,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	SmDeviceId    *string                `protobuf:"bytes,7,opt,name=sm_device_id,json=smDeviceId,proto3,oneof" json:"sm_device_id,omitempty"`
-	SmUserId      *string                `protobuf:"bytes,8,opt,name=sm_user_id,json=smUserId,proto3,oneof" json:"sm_user_id,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,9,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,10,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string          `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Datasets             *structpb.Value  `protobuf:"bytes,3,opt,name=datasets,proto3" json:"datasets,omitempty"`
+	Username             *string          `protobuf:"bytes,4,opt,name=username,proto3,oneof" json:"username,omitempty"`
+	Email                *string          `protobuf:"bytes,5,opt,name=email,proto3,oneof" json:"email,omitempty"`
+	Mac                  *string          `protobuf:"bytes,6,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	SmDeviceId           *string          `protobuf:"bytes,7,opt,name=sm_device_id,json=smDeviceId,proto3,oneof" json:"sm_device_id,omitempty"`
+	SmUserId             *string          `protobuf:"bytes,8,opt,name=sm_user_id,json=smUserId,proto3,oneof" json:"sm_user_id,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateNetworkPiiRequestRequest) Reset() {
@@ -435,7 +494,7 @@ func (x *CreateNetworkPiiRequestRequest) GetType() string {
 	return ""
 }
 
-func (x *CreateNetworkPiiRequestRequest) GetDatasets() []string {
+func (x *CreateNetworkPiiRequestRequest) GetDatasets() *structpb.Value {
 	if x != nil {
 		return x.Datasets
 	}
@@ -477,16 +536,23 @@ func (x *CreateNetworkPiiRequestRequest) GetSmUserId() string {
 	return ""
 }
 
-func (x *CreateNetworkPiiRequestRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkPiiRequestRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkPiiRequestRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateNetworkPiiRequestRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkPiiRequestRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -601,6 +667,51 @@ func (x *DeleteNetworkPiiRequestRequest) GetRequestId() string {
 	return ""
 }
 
+// Answer of deleteNetworkPiiRequest.
+type DeleteNetworkPiiRequestResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteNetworkPiiRequestResponse) Reset() {
+	*x = DeleteNetworkPiiRequestResponse{}
+	mi := &file_meraki_networks_v1_pii_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteNetworkPiiRequestResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteNetworkPiiRequestResponse) ProtoMessage() {}
+
+func (x *DeleteNetworkPiiRequestResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_networks_v1_pii_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteNetworkPiiRequestResponse.ProtoReflect.Descriptor instead.
+func (*DeleteNetworkPiiRequestResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_networks_v1_pii_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *DeleteNetworkPiiRequestResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getNetworkPiiSmDevicesForKey.
 type GetNetworkPiiSmDevicesForKeyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -618,7 +729,7 @@ type GetNetworkPiiSmDevicesForKeyRequest struct {
 
 func (x *GetNetworkPiiSmDevicesForKeyRequest) Reset() {
 	*x = GetNetworkPiiSmDevicesForKeyRequest{}
-	mi := &file_meraki_networks_v1_pii_proto_msgTypes[8]
+	mi := &file_meraki_networks_v1_pii_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -630,7 +741,7 @@ func (x *GetNetworkPiiSmDevicesForKeyRequest) String() string {
 func (*GetNetworkPiiSmDevicesForKeyRequest) ProtoMessage() {}
 
 func (x *GetNetworkPiiSmDevicesForKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_pii_proto_msgTypes[8]
+	mi := &file_meraki_networks_v1_pii_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -643,7 +754,7 @@ func (x *GetNetworkPiiSmDevicesForKeyRequest) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use GetNetworkPiiSmDevicesForKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetNetworkPiiSmDevicesForKeyRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_pii_proto_rawDescGZIP(), []int{8}
+	return file_meraki_networks_v1_pii_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetNetworkPiiSmDevicesForKeyRequest) GetNetworkId() string {
@@ -695,17 +806,18 @@ func (x *GetNetworkPiiSmDevicesForKeyRequest) GetBluetoothMac() string {
 	return ""
 }
 
-// Answer of getNetworkPiiSmDevicesForKey.
+// The PII Systems Manager devices for key of a network. Answer of getNetworkPiiSmDevicesForKey.
 type NetworkPiiSmDevicesForKey struct {
-	state         protoimpl.MessageState                           `protogen:"open.v1"`
-	Values        map[string]*NetworkPiiSmDevicesForKey_ValuesList `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                           `protogen:"open.v1"`
+	Values               map[string]*NetworkPiiSmDevicesForKey_ValuesList `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	AdditionalProperties *structpb.Struct                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkPiiSmDevicesForKey) Reset() {
 	*x = NetworkPiiSmDevicesForKey{}
-	mi := &file_meraki_networks_v1_pii_proto_msgTypes[9]
+	mi := &file_meraki_networks_v1_pii_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -717,7 +829,7 @@ func (x *NetworkPiiSmDevicesForKey) String() string {
 func (*NetworkPiiSmDevicesForKey) ProtoMessage() {}
 
 func (x *NetworkPiiSmDevicesForKey) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_pii_proto_msgTypes[9]
+	mi := &file_meraki_networks_v1_pii_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -730,12 +842,19 @@ func (x *NetworkPiiSmDevicesForKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkPiiSmDevicesForKey.ProtoReflect.Descriptor instead.
 func (*NetworkPiiSmDevicesForKey) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_pii_proto_rawDescGZIP(), []int{9}
+	return file_meraki_networks_v1_pii_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *NetworkPiiSmDevicesForKey) GetValues() map[string]*NetworkPiiSmDevicesForKey_ValuesList {
 	if x != nil {
 		return x.Values
+	}
+	return nil
+}
+
+func (x *NetworkPiiSmDevicesForKey) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -757,7 +876,7 @@ type GetNetworkPiiSmOwnersForKeyRequest struct {
 
 func (x *GetNetworkPiiSmOwnersForKeyRequest) Reset() {
 	*x = GetNetworkPiiSmOwnersForKeyRequest{}
-	mi := &file_meraki_networks_v1_pii_proto_msgTypes[10]
+	mi := &file_meraki_networks_v1_pii_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -769,7 +888,7 @@ func (x *GetNetworkPiiSmOwnersForKeyRequest) String() string {
 func (*GetNetworkPiiSmOwnersForKeyRequest) ProtoMessage() {}
 
 func (x *GetNetworkPiiSmOwnersForKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_pii_proto_msgTypes[10]
+	mi := &file_meraki_networks_v1_pii_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -782,7 +901,7 @@ func (x *GetNetworkPiiSmOwnersForKeyRequest) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use GetNetworkPiiSmOwnersForKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetNetworkPiiSmOwnersForKeyRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_pii_proto_rawDescGZIP(), []int{10}
+	return file_meraki_networks_v1_pii_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetNetworkPiiSmOwnersForKeyRequest) GetNetworkId() string {
@@ -834,17 +953,18 @@ func (x *GetNetworkPiiSmOwnersForKeyRequest) GetBluetoothMac() string {
 	return ""
 }
 
-// Answer of getNetworkPiiSmOwnersForKey.
+// The PII Systems Manager owners for key of a network. Answer of getNetworkPiiSmOwnersForKey.
 type NetworkPiiSmOwnersForKey struct {
-	state         protoimpl.MessageState                          `protogen:"open.v1"`
-	Values        map[string]*NetworkPiiSmOwnersForKey_ValuesList `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                          `protogen:"open.v1"`
+	Values               map[string]*NetworkPiiSmOwnersForKey_ValuesList `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkPiiSmOwnersForKey) Reset() {
 	*x = NetworkPiiSmOwnersForKey{}
-	mi := &file_meraki_networks_v1_pii_proto_msgTypes[11]
+	mi := &file_meraki_networks_v1_pii_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -856,7 +976,7 @@ func (x *NetworkPiiSmOwnersForKey) String() string {
 func (*NetworkPiiSmOwnersForKey) ProtoMessage() {}
 
 func (x *NetworkPiiSmOwnersForKey) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_pii_proto_msgTypes[11]
+	mi := &file_meraki_networks_v1_pii_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -869,7 +989,7 @@ func (x *NetworkPiiSmOwnersForKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkPiiSmOwnersForKey.ProtoReflect.Descriptor instead.
 func (*NetworkPiiSmOwnersForKey) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_pii_proto_rawDescGZIP(), []int{11}
+	return file_meraki_networks_v1_pii_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *NetworkPiiSmOwnersForKey) GetValues() map[string]*NetworkPiiSmOwnersForKey_ValuesList {
@@ -879,21 +999,29 @@ func (x *NetworkPiiSmOwnersForKey) GetValues() map[string]*NetworkPiiSmOwnersFor
 	return nil
 }
 
+func (x *NetworkPiiSmOwnersForKey) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkPiiPiiKeys_Values struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Macs          []string               `protobuf:"bytes,1,rep,name=macs,proto3" json:"macs,omitempty"`
-	Emails        []string               `protobuf:"bytes,2,rep,name=emails,proto3" json:"emails,omitempty"`
-	Usernames     []string               `protobuf:"bytes,3,rep,name=usernames,proto3" json:"usernames,omitempty"`
-	Serials       []string               `protobuf:"bytes,4,rep,name=serials,proto3" json:"serials,omitempty"`
-	Imeis         []string               `protobuf:"bytes,5,rep,name=imeis,proto3" json:"imeis,omitempty"`
-	BluetoothMacs []string               `protobuf:"bytes,6,rep,name=bluetooth_macs,json=bluetoothMacs,proto3" json:"bluetooth_macs,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Macs                 []string               `protobuf:"bytes,1,rep,name=macs,proto3" json:"macs,omitempty"`
+	Emails               []string               `protobuf:"bytes,2,rep,name=emails,proto3" json:"emails,omitempty"`
+	Usernames            []string               `protobuf:"bytes,3,rep,name=usernames,proto3" json:"usernames,omitempty"`
+	Serials              []string               `protobuf:"bytes,4,rep,name=serials,proto3" json:"serials,omitempty"`
+	Imeis                []string               `protobuf:"bytes,5,rep,name=imeis,proto3" json:"imeis,omitempty"`
+	BluetoothMacs        []string               `protobuf:"bytes,6,rep,name=bluetooth_macs,json=bluetoothMacs,proto3" json:"bluetooth_macs,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkPiiPiiKeys_Values) Reset() {
 	*x = NetworkPiiPiiKeys_Values{}
-	mi := &file_meraki_networks_v1_pii_proto_msgTypes[13]
+	mi := &file_meraki_networks_v1_pii_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -905,7 +1033,7 @@ func (x *NetworkPiiPiiKeys_Values) String() string {
 func (*NetworkPiiPiiKeys_Values) ProtoMessage() {}
 
 func (x *NetworkPiiPiiKeys_Values) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_pii_proto_msgTypes[13]
+	mi := &file_meraki_networks_v1_pii_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -963,6 +1091,13 @@ func (x *NetworkPiiPiiKeys_Values) GetBluetoothMacs() []string {
 	return nil
 }
 
+func (x *NetworkPiiPiiKeys_Values) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkPiiSmDevicesForKey_ValuesList struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Values        []string               `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty"`
@@ -972,7 +1107,7 @@ type NetworkPiiSmDevicesForKey_ValuesList struct {
 
 func (x *NetworkPiiSmDevicesForKey_ValuesList) Reset() {
 	*x = NetworkPiiSmDevicesForKey_ValuesList{}
-	mi := &file_meraki_networks_v1_pii_proto_msgTypes[15]
+	mi := &file_meraki_networks_v1_pii_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -984,7 +1119,7 @@ func (x *NetworkPiiSmDevicesForKey_ValuesList) String() string {
 func (*NetworkPiiSmDevicesForKey_ValuesList) ProtoMessage() {}
 
 func (x *NetworkPiiSmDevicesForKey_ValuesList) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_pii_proto_msgTypes[15]
+	mi := &file_meraki_networks_v1_pii_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -997,7 +1132,7 @@ func (x *NetworkPiiSmDevicesForKey_ValuesList) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use NetworkPiiSmDevicesForKey_ValuesList.ProtoReflect.Descriptor instead.
 func (*NetworkPiiSmDevicesForKey_ValuesList) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_pii_proto_rawDescGZIP(), []int{9, 1}
+	return file_meraki_networks_v1_pii_proto_rawDescGZIP(), []int{10, 1}
 }
 
 func (x *NetworkPiiSmDevicesForKey_ValuesList) GetValues() []string {
@@ -1016,7 +1151,7 @@ type NetworkPiiSmOwnersForKey_ValuesList struct {
 
 func (x *NetworkPiiSmOwnersForKey_ValuesList) Reset() {
 	*x = NetworkPiiSmOwnersForKey_ValuesList{}
-	mi := &file_meraki_networks_v1_pii_proto_msgTypes[17]
+	mi := &file_meraki_networks_v1_pii_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1028,7 +1163,7 @@ func (x *NetworkPiiSmOwnersForKey_ValuesList) String() string {
 func (*NetworkPiiSmOwnersForKey_ValuesList) ProtoMessage() {}
 
 func (x *NetworkPiiSmOwnersForKey_ValuesList) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_pii_proto_msgTypes[17]
+	mi := &file_meraki_networks_v1_pii_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1041,7 +1176,7 @@ func (x *NetworkPiiSmOwnersForKey_ValuesList) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use NetworkPiiSmOwnersForKey_ValuesList.ProtoReflect.Descriptor instead.
 func (*NetworkPiiSmOwnersForKey_ValuesList) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_pii_proto_rawDescGZIP(), []int{11, 1}
+	return file_meraki_networks_v1_pii_proto_rawDescGZIP(), []int{12, 1}
 }
 
 func (x *NetworkPiiSmOwnersForKey_ValuesList) GetValues() []string {
@@ -1055,7 +1190,7 @@ var File_meraki_networks_v1_pii_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_pii_proto_rawDesc = "" +
 	"\n" +
-	"\x1cmeraki/networks/v1/pii.proto\x12\x12meraki.networks.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xc8\x02\n" +
+	"\x1cmeraki/networks/v1/pii.proto\x12\x12meraki.networks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xc8\x02\n" +
 	"\x1bGetNetworkPiiPiiKeysRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1f\n" +
@@ -1071,63 +1206,78 @@ const file_meraki_networks_v1_pii_proto_rawDesc = "" +
 	"\x04_macB\t\n" +
 	"\a_serialB\a\n" +
 	"\x05_imeiB\x10\n" +
-	"\x0e_bluetooth_mac\"\xf3\x02\n" +
-	"\x11NetworkPiiPiiKeys\x12I\n" +
-	"\x06values\x18\x01 \x03(\v21.meraki.networks.v1.NetworkPiiPiiKeys.ValuesEntryR\x06values\x1ag\n" +
+	"\x0e_bluetooth_mac\"\x99\x04\n" +
+	"\x11NetworkPiiPiiKeys\x12Q\n" +
+	"\x06values\x18\x01 \x03(\v21.meraki.networks.v1.NetworkPiiPiiKeys.ValuesEntryB\x06\xfa\xfd\x1b\x02\b\x04R\x06values\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1ag\n" +
 	"\vValuesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12B\n" +
-	"\x05value\x18\x02 \x01(\v2,.meraki.networks.v1.NetworkPiiPiiKeys.ValuesR\x05value:\x028\x01\x1a\xa9\x01\n" +
+	"\x05value\x18\x02 \x01(\v2,.meraki.networks.v1.NetworkPiiPiiKeys.ValuesR\x05value:\x028\x01\x1a\xf8\x01\n" +
 	"\x06Values\x12\x12\n" +
 	"\x04macs\x18\x01 \x03(\tR\x04macs\x12\x16\n" +
 	"\x06emails\x18\x02 \x03(\tR\x06emails\x12\x1c\n" +
 	"\tusernames\x18\x03 \x03(\tR\tusernames\x12\x18\n" +
 	"\aserials\x18\x04 \x03(\tR\aserials\x12\x14\n" +
 	"\x05imeis\x18\x05 \x03(\tR\x05imeis\x12%\n" +
-	"\x0ebluetooth_macs\x18\x06 \x03(\tR\rbluetoothMacs\"Q\n" +
+	"\x0ebluetooth_macs\x18\x06 \x03(\tR\rbluetoothMacs\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"Q\n" +
 	"\x1cGetNetworkPiiRequestsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\x9a\x01\n" +
-	"\x1dGetNetworkPiiRequestsResponse\x12;\n" +
-	"\x05items\x18\x01 \x03(\v2%.meraki.networks.v1.NetworkPiiRequestR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xad\x03\n" +
+	"\v_network_id\"\xeb\x01\n" +
+	"\x1dGetNetworkPiiRequestsResponse\x12<\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2%.meraki.networks.v1.NetworkPiiRequestR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xbf\x05\n" +
 	"\x11NetworkPiiRequest\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x120\n" +
 	"\x11organization_wide\x18\x02 \x01(\bH\x01R\x10organizationWide\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"network_id\x18\x03 \x01(\tH\x02R\tnetworkId\x88\x01\x01\x12\x17\n" +
 	"\x04type\x18\x04 \x01(\tH\x03R\x04type\x88\x01\x01\x12\x15\n" +
-	"\x03mac\x18\x05 \x01(\tH\x04R\x03mac\x88\x01\x01\x12\x1f\n" +
-	"\bdatasets\x18\x06 \x01(\tH\x05R\bdatasets\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\a \x01(\tH\x06R\x06status\x88\x01\x01\x12\"\n" +
+	"\x03mac\x18\x05 \x01(\tH\x04R\x03mac\x88\x01\x01\x122\n" +
+	"\bdatasets\x18\x06 \x01(\v2\x16.google.protobuf.ValueR\bdatasets\x12\x1b\n" +
+	"\x06status\x18\a \x01(\tH\x05R\x06status\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"created_at\x18\b \x01(\x03H\aR\tcreatedAt\x88\x01\x01\x12&\n" +
-	"\fcompleted_at\x18\t \x01(\x03H\bR\vcompletedAt\x88\x01\x01B\x05\n" +
+	"created_at\x18\b \x01(\x03H\x06R\tcreatedAt\x88\x01\x01\x12&\n" +
+	"\fcompleted_at\x18\t \x01(\x03H\aR\vcompletedAt\x88\x01\x01\x12\x1f\n" +
+	"\busername\x18\n" +
+	" \x01(\tH\bR\busername\x88\x01\x01\x12\x19\n" +
+	"\x05email\x18\v \x01(\tH\tR\x05email\x88\x01\x01\x12%\n" +
+	"\fsm_device_id\x18\f \x01(\tH\n" +
+	"R\n" +
+	"smDeviceId\x88\x01\x01\x12!\n" +
+	"\n" +
+	"sm_user_id\x18\r \x01(\tH\vR\bsmUserId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x14\n" +
 	"\x12_organization_wideB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_typeB\x06\n" +
-	"\x04_macB\v\n" +
-	"\t_datasetsB\t\n" +
+	"\x04_macB\t\n" +
 	"\a_statusB\r\n" +
 	"\v_created_atB\x0f\n" +
-	"\r_completed_at\"\xf9\x03\n" +
+	"\r_completed_atB\v\n" +
+	"\t_usernameB\b\n" +
+	"\x06_emailB\x0f\n" +
+	"\r_sm_device_idB\r\n" +
+	"\v_sm_user_id\"\xaa\x04\n" +
 	"\x1eCreateNetworkPiiRequestRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12\x1a\n" +
-	"\bdatasets\x18\x03 \x03(\tR\bdatasets\x12\x1f\n" +
+	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x122\n" +
+	"\bdatasets\x18\x03 \x01(\v2\x16.google.protobuf.ValueR\bdatasets\x12\x1f\n" +
 	"\busername\x18\x04 \x01(\tH\x02R\busername\x88\x01\x01\x12\x19\n" +
 	"\x05email\x18\x05 \x01(\tH\x03R\x05email\x88\x01\x01\x12\x15\n" +
 	"\x03mac\x18\x06 \x01(\tH\x04R\x03mac\x88\x01\x01\x12%\n" +
 	"\fsm_device_id\x18\a \x01(\tH\x05R\n" +
 	"smDeviceId\x88\x01\x01\x12!\n" +
 	"\n" +
-	"sm_user_id\x18\b \x01(\tH\x06R\bsmUserId\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\t \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"sm_user_id\x18\b \x01(\tH\x06R\bsmUserId\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_typeB\v\n" +
 	"\t_usernameB\b\n" +
@@ -1148,7 +1298,9 @@ const file_meraki_networks_v1_pii_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x02 \x01(\tH\x01R\trequestId\x88\x01\x01B\r\n" +
 	"\v_network_idB\r\n" +
-	"\v_request_id\"\xd0\x02\n" +
+	"\v_request_id\"p\n" +
+	"\x1fDeleteNetworkPiiRequestResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xd0\x02\n" +
 	"#GetNetworkPiiSmDevicesForKeyRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1f\n" +
@@ -1164,9 +1316,10 @@ const file_meraki_networks_v1_pii_proto_rawDesc = "" +
 	"\x04_macB\t\n" +
 	"\a_serialB\a\n" +
 	"\x05_imeiB\x10\n" +
-	"\x0e_bluetooth_mac\"\x95\x02\n" +
-	"\x19NetworkPiiSmDevicesForKey\x12Q\n" +
-	"\x06values\x18\x01 \x03(\v29.meraki.networks.v1.NetworkPiiSmDevicesForKey.ValuesEntryR\x06values\x1as\n" +
+	"\x0e_bluetooth_mac\"\xec\x02\n" +
+	"\x19NetworkPiiSmDevicesForKey\x12Y\n" +
+	"\x06values\x18\x01 \x03(\v29.meraki.networks.v1.NetworkPiiSmDevicesForKey.ValuesEntryB\x06\xfa\xfd\x1b\x02\b\x04R\x06values\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1as\n" +
 	"\vValuesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12N\n" +
 	"\x05value\x18\x02 \x01(\v28.meraki.networks.v1.NetworkPiiSmDevicesForKey.ValuesListR\x05value:\x028\x01\x1a0\n" +
@@ -1189,17 +1342,18 @@ const file_meraki_networks_v1_pii_proto_rawDesc = "" +
 	"\x04_macB\t\n" +
 	"\a_serialB\a\n" +
 	"\x05_imeiB\x10\n" +
-	"\x0e_bluetooth_mac\"\x92\x02\n" +
-	"\x18NetworkPiiSmOwnersForKey\x12P\n" +
-	"\x06values\x18\x01 \x03(\v28.meraki.networks.v1.NetworkPiiSmOwnersForKey.ValuesEntryR\x06values\x1ar\n" +
+	"\x0e_bluetooth_mac\"\xe9\x02\n" +
+	"\x18NetworkPiiSmOwnersForKey\x12X\n" +
+	"\x06values\x18\x01 \x03(\v28.meraki.networks.v1.NetworkPiiSmOwnersForKey.ValuesEntryB\x06\xfa\xfd\x1b\x02\b\x04R\x06values\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1ar\n" +
 	"\vValuesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12M\n" +
 	"\x05value\x18\x02 \x01(\v27.meraki.networks.v1.NetworkPiiSmOwnersForKey.ValuesListR\x05value:\x028\x01\x1a0\n" +
 	"\n" +
 	"ValuesList\x12\"\n" +
 	"\x06values\x18\x01 \x03(\tB\n" +
-	"\xfa\xfd\x1b\x06\b\x03\x12\x02[]R\x06valuesBr\n" +
-	"\x1ccom.merakibroker.networks.v1B\bPiiProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"\xfa\xfd\x1b\x06\b\x03\x12\x02[]R\x06valuesB\x8d\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\bPiiProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var (
 	file_meraki_networks_v1_pii_proto_rawDescOnce sync.Once
@@ -1213,7 +1367,7 @@ func file_meraki_networks_v1_pii_proto_rawDescGZIP() []byte {
 	return file_meraki_networks_v1_pii_proto_rawDescData
 }
 
-var file_meraki_networks_v1_pii_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_meraki_networks_v1_pii_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_meraki_networks_v1_pii_proto_goTypes = []any{
 	(*GetNetworkPiiPiiKeysRequest)(nil),          // 0: meraki.networks.v1.GetNetworkPiiPiiKeysRequest
 	(*NetworkPiiPiiKeys)(nil),                    // 1: meraki.networks.v1.NetworkPiiPiiKeys
@@ -1223,35 +1377,45 @@ var file_meraki_networks_v1_pii_proto_goTypes = []any{
 	(*CreateNetworkPiiRequestRequest)(nil),       // 5: meraki.networks.v1.CreateNetworkPiiRequestRequest
 	(*GetNetworkPiiRequestRequest)(nil),          // 6: meraki.networks.v1.GetNetworkPiiRequestRequest
 	(*DeleteNetworkPiiRequestRequest)(nil),       // 7: meraki.networks.v1.DeleteNetworkPiiRequestRequest
-	(*GetNetworkPiiSmDevicesForKeyRequest)(nil),  // 8: meraki.networks.v1.GetNetworkPiiSmDevicesForKeyRequest
-	(*NetworkPiiSmDevicesForKey)(nil),            // 9: meraki.networks.v1.NetworkPiiSmDevicesForKey
-	(*GetNetworkPiiSmOwnersForKeyRequest)(nil),   // 10: meraki.networks.v1.GetNetworkPiiSmOwnersForKeyRequest
-	(*NetworkPiiSmOwnersForKey)(nil),             // 11: meraki.networks.v1.NetworkPiiSmOwnersForKey
-	nil,                                          // 12: meraki.networks.v1.NetworkPiiPiiKeys.ValuesEntry
-	(*NetworkPiiPiiKeys_Values)(nil),             // 13: meraki.networks.v1.NetworkPiiPiiKeys.Values
-	nil,                                          // 14: meraki.networks.v1.NetworkPiiSmDevicesForKey.ValuesEntry
-	(*NetworkPiiSmDevicesForKey_ValuesList)(nil), // 15: meraki.networks.v1.NetworkPiiSmDevicesForKey.ValuesList
-	nil, // 16: meraki.networks.v1.NetworkPiiSmOwnersForKey.ValuesEntry
-	(*NetworkPiiSmOwnersForKey_ValuesList)(nil), // 17: meraki.networks.v1.NetworkPiiSmOwnersForKey.ValuesList
-	(*v1.PageInfo)(nil),                         // 18: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil),               // 19: google.protobuf.FieldMask
+	(*DeleteNetworkPiiRequestResponse)(nil),      // 8: meraki.networks.v1.DeleteNetworkPiiRequestResponse
+	(*GetNetworkPiiSmDevicesForKeyRequest)(nil),  // 9: meraki.networks.v1.GetNetworkPiiSmDevicesForKeyRequest
+	(*NetworkPiiSmDevicesForKey)(nil),            // 10: meraki.networks.v1.NetworkPiiSmDevicesForKey
+	(*GetNetworkPiiSmOwnersForKeyRequest)(nil),   // 11: meraki.networks.v1.GetNetworkPiiSmOwnersForKeyRequest
+	(*NetworkPiiSmOwnersForKey)(nil),             // 12: meraki.networks.v1.NetworkPiiSmOwnersForKey
+	nil,                                          // 13: meraki.networks.v1.NetworkPiiPiiKeys.ValuesEntry
+	(*NetworkPiiPiiKeys_Values)(nil),             // 14: meraki.networks.v1.NetworkPiiPiiKeys.Values
+	nil,                                          // 15: meraki.networks.v1.NetworkPiiSmDevicesForKey.ValuesEntry
+	(*NetworkPiiSmDevicesForKey_ValuesList)(nil), // 16: meraki.networks.v1.NetworkPiiSmDevicesForKey.ValuesList
+	nil, // 17: meraki.networks.v1.NetworkPiiSmOwnersForKey.ValuesEntry
+	(*NetworkPiiSmOwnersForKey_ValuesList)(nil), // 18: meraki.networks.v1.NetworkPiiSmOwnersForKey.ValuesList
+	(*structpb.Struct)(nil),                     // 19: google.protobuf.Struct
+	(*v1.PageInfo)(nil),                         // 20: meraki.api.v1.PageInfo
+	(*structpb.Value)(nil),                      // 21: google.protobuf.Value
 }
 var file_meraki_networks_v1_pii_proto_depIdxs = []int32{
-	12, // 0: meraki.networks.v1.NetworkPiiPiiKeys.values:type_name -> meraki.networks.v1.NetworkPiiPiiKeys.ValuesEntry
-	4,  // 1: meraki.networks.v1.GetNetworkPiiRequestsResponse.items:type_name -> meraki.networks.v1.NetworkPiiRequest
-	18, // 2: meraki.networks.v1.GetNetworkPiiRequestsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	19, // 3: meraki.networks.v1.CreateNetworkPiiRequestRequest.null_fields:type_name -> google.protobuf.FieldMask
-	19, // 4: meraki.networks.v1.CreateNetworkPiiRequestRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	14, // 5: meraki.networks.v1.NetworkPiiSmDevicesForKey.values:type_name -> meraki.networks.v1.NetworkPiiSmDevicesForKey.ValuesEntry
-	16, // 6: meraki.networks.v1.NetworkPiiSmOwnersForKey.values:type_name -> meraki.networks.v1.NetworkPiiSmOwnersForKey.ValuesEntry
-	13, // 7: meraki.networks.v1.NetworkPiiPiiKeys.ValuesEntry.value:type_name -> meraki.networks.v1.NetworkPiiPiiKeys.Values
-	15, // 8: meraki.networks.v1.NetworkPiiSmDevicesForKey.ValuesEntry.value:type_name -> meraki.networks.v1.NetworkPiiSmDevicesForKey.ValuesList
-	17, // 9: meraki.networks.v1.NetworkPiiSmOwnersForKey.ValuesEntry.value:type_name -> meraki.networks.v1.NetworkPiiSmOwnersForKey.ValuesList
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	13, // 0: meraki.networks.v1.NetworkPiiPiiKeys.values:type_name -> meraki.networks.v1.NetworkPiiPiiKeys.ValuesEntry
+	19, // 1: meraki.networks.v1.NetworkPiiPiiKeys.additional_properties:type_name -> google.protobuf.Struct
+	4,  // 2: meraki.networks.v1.GetNetworkPiiRequestsResponse.items:type_name -> meraki.networks.v1.NetworkPiiRequest
+	20, // 3: meraki.networks.v1.GetNetworkPiiRequestsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	19, // 4: meraki.networks.v1.GetNetworkPiiRequestsResponse.additional_properties:type_name -> google.protobuf.Struct
+	21, // 5: meraki.networks.v1.NetworkPiiRequest.datasets:type_name -> google.protobuf.Value
+	19, // 6: meraki.networks.v1.NetworkPiiRequest.additional_properties:type_name -> google.protobuf.Struct
+	21, // 7: meraki.networks.v1.CreateNetworkPiiRequestRequest.datasets:type_name -> google.protobuf.Value
+	19, // 8: meraki.networks.v1.CreateNetworkPiiRequestRequest.additional_properties:type_name -> google.protobuf.Struct
+	19, // 9: meraki.networks.v1.DeleteNetworkPiiRequestResponse.additional_properties:type_name -> google.protobuf.Struct
+	15, // 10: meraki.networks.v1.NetworkPiiSmDevicesForKey.values:type_name -> meraki.networks.v1.NetworkPiiSmDevicesForKey.ValuesEntry
+	19, // 11: meraki.networks.v1.NetworkPiiSmDevicesForKey.additional_properties:type_name -> google.protobuf.Struct
+	17, // 12: meraki.networks.v1.NetworkPiiSmOwnersForKey.values:type_name -> meraki.networks.v1.NetworkPiiSmOwnersForKey.ValuesEntry
+	19, // 13: meraki.networks.v1.NetworkPiiSmOwnersForKey.additional_properties:type_name -> google.protobuf.Struct
+	14, // 14: meraki.networks.v1.NetworkPiiPiiKeys.ValuesEntry.value:type_name -> meraki.networks.v1.NetworkPiiPiiKeys.Values
+	19, // 15: meraki.networks.v1.NetworkPiiPiiKeys.Values.additional_properties:type_name -> google.protobuf.Struct
+	16, // 16: meraki.networks.v1.NetworkPiiSmDevicesForKey.ValuesEntry.value:type_name -> meraki.networks.v1.NetworkPiiSmDevicesForKey.ValuesList
+	18, // 17: meraki.networks.v1.NetworkPiiSmOwnersForKey.ValuesEntry.value:type_name -> meraki.networks.v1.NetworkPiiSmOwnersForKey.ValuesList
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_meraki_networks_v1_pii_proto_init() }
@@ -1265,15 +1429,15 @@ func file_meraki_networks_v1_pii_proto_init() {
 	file_meraki_networks_v1_pii_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_networks_v1_pii_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_networks_v1_pii_proto_msgTypes[7].OneofWrappers = []any{}
-	file_meraki_networks_v1_pii_proto_msgTypes[8].OneofWrappers = []any{}
-	file_meraki_networks_v1_pii_proto_msgTypes[10].OneofWrappers = []any{}
+	file_meraki_networks_v1_pii_proto_msgTypes[9].OneofWrappers = []any{}
+	file_meraki_networks_v1_pii_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_networks_v1_pii_proto_rawDesc), len(file_meraki_networks_v1_pii_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

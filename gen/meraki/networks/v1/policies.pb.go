@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -113,11 +114,12 @@ func (x *GetNetworkPoliciesByClientRequest) GetTimespan() float64 {
 
 // Answer of getNetworkPoliciesByClient.
 type GetNetworkPoliciesByClientResponse struct {
-	state         protoimpl.MessageState                     `protogen:"open.v1"`
-	Items         []*GetNetworkPoliciesByClientResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                     `protogen:"open.v1"`
+	Items                []*GetNetworkPoliciesByClientResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkPoliciesByClientResponse) Reset() {
@@ -164,13 +166,21 @@ func (x *GetNetworkPoliciesByClientResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetNetworkPoliciesByClientResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkPoliciesByClientResponse_Item struct {
-	state         protoimpl.MessageState                              `protogen:"open.v1"`
-	Name          *string                                             `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	ClientId      *string                                             `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3,oneof" json:"client_id,omitempty"`
-	Assigned      []*GetNetworkPoliciesByClientResponse_Item_Assigned `protobuf:"bytes,3,rep,name=assigned,proto3" json:"assigned,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                              `protogen:"open.v1"`
+	Name                 *string                                             `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ClientId             *string                                             `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3,oneof" json:"client_id,omitempty"`
+	Assigned             []*GetNetworkPoliciesByClientResponse_Item_Assigned `protobuf:"bytes,3,rep,name=assigned,proto3" json:"assigned,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkPoliciesByClientResponse_Item) Reset() {
@@ -224,14 +234,22 @@ func (x *GetNetworkPoliciesByClientResponse_Item) GetAssigned() []*GetNetworkPol
 	return nil
 }
 
+func (x *GetNetworkPoliciesByClientResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkPoliciesByClientResponse_Item_Assigned struct {
-	state         protoimpl.MessageState                                   `protogen:"open.v1"`
-	Name          *string                                                  `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Type          *string                                                  `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	GroupPolicyId *string                                                  `protobuf:"bytes,3,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
-	Ssid          []*GetNetworkPoliciesByClientResponse_Item_Assigned_Ssid `protobuf:"bytes,4,rep,name=ssid,proto3" json:"ssid,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                   `protogen:"open.v1"`
+	Name                 *string                                                  `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Type                 *string                                                  `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	GroupPolicyId        *string                                                  `protobuf:"bytes,3,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
+	Ssid                 []*GetNetworkPoliciesByClientResponse_Item_Assigned_Ssid `protobuf:"bytes,4,rep,name=ssid,proto3" json:"ssid,omitempty"`
+	AdditionalProperties *structpb.Struct                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkPoliciesByClientResponse_Item_Assigned) Reset() {
@@ -292,11 +310,19 @@ func (x *GetNetworkPoliciesByClientResponse_Item_Assigned) GetSsid() []*GetNetwo
 	return nil
 }
 
+func (x *GetNetworkPoliciesByClientResponse_Item_Assigned) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkPoliciesByClientResponse_Item_Assigned_Ssid struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	SsidNumber    *int64                 `protobuf:"varint,1,opt,name=ssid_number,json=ssidNumber,proto3,oneof" json:"ssid_number,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	SsidNumber           *int64                 `protobuf:"varint,1,opt,name=ssid_number,json=ssidNumber,proto3,oneof" json:"ssid_number,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkPoliciesByClientResponse_Item_Assigned_Ssid) Reset() {
@@ -336,11 +362,18 @@ func (x *GetNetworkPoliciesByClientResponse_Item_Assigned_Ssid) GetSsidNumber() 
 	return 0
 }
 
+func (x *GetNetworkPoliciesByClientResponse_Item_Assigned_Ssid) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_networks_v1_policies_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_policies_proto_rawDesc = "" +
 	"\n" +
-	"!meraki/networks/v1/policies.proto\x12\x12meraki.networks.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xc8\x02\n" +
+	"!meraki/networks/v1/policies.proto\x12\x12meraki.networks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xc8\x02\n" +
 	"!GetNetworkPoliciesByClientRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1e\n" +
@@ -354,30 +387,34 @@ const file_meraki_networks_v1_policies_proto_rawDesc = "" +
 	"\x0f_starting_afterB\x10\n" +
 	"\x0e_ending_beforeB\x05\n" +
 	"\x03_t0B\v\n" +
-	"\t_timespan\"\xa1\x05\n" +
-	"\"GetNetworkPoliciesByClientResponse\x12Q\n" +
-	"\x05items\x18\x01 \x03(\v2;.meraki.networks.v1.GetNetworkPoliciesByClientResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xe9\x03\n" +
+	"\t_timespan\"\xe0\a\n" +
+	"\"GetNetworkPoliciesByClientResponse\x12R\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2;.meraki.networks.v1.GetNetworkPoliciesByClientResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd7\x05\n" +
 	"\x04Item\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12 \n" +
 	"\tclient_id\x18\x02 \x01(\tH\x01R\bclientId\x88\x01\x01\x12`\n" +
-	"\bassigned\x18\x03 \x03(\v2D.meraki.networks.v1.GetNetworkPoliciesByClientResponse.Item.AssignedR\bassigned\x1a\xac\x02\n" +
+	"\bassigned\x18\x03 \x03(\v2D.meraki.networks.v1.GetNetworkPoliciesByClientResponse.Item.AssignedR\bassigned\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcb\x03\n" +
 	"\bAssigned\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x17\n" +
 	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12+\n" +
 	"\x0fgroup_policy_id\x18\x03 \x01(\tH\x02R\rgroupPolicyId\x88\x01\x01\x12]\n" +
-	"\x04ssid\x18\x04 \x03(\v2I.meraki.networks.v1.GetNetworkPoliciesByClientResponse.Item.Assigned.SsidR\x04ssid\x1a<\n" +
+	"\x04ssid\x18\x04 \x03(\v2I.meraki.networks.v1.GetNetworkPoliciesByClientResponse.Item.Assigned.SsidR\x04ssid\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8b\x01\n" +
 	"\x04Ssid\x12$\n" +
 	"\vssid_number\x18\x01 \x01(\x03H\x00R\n" +
-	"ssidNumber\x88\x01\x01B\x0e\n" +
+	"ssidNumber\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_ssid_numberB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_typeB\x12\n" +
 	"\x10_group_policy_idB\a\n" +
 	"\x05_nameB\f\n" +
 	"\n" +
-	"_client_idBw\n" +
-	"\x1ccom.merakibroker.networks.v1B\rPoliciesProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"_client_idB\x92\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\rPoliciesProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var (
 	file_meraki_networks_v1_policies_proto_rawDescOnce sync.Once
@@ -398,18 +435,23 @@ var file_meraki_networks_v1_policies_proto_goTypes = []any{
 	(*GetNetworkPoliciesByClientResponse_Item)(nil),               // 2: meraki.networks.v1.GetNetworkPoliciesByClientResponse.Item
 	(*GetNetworkPoliciesByClientResponse_Item_Assigned)(nil),      // 3: meraki.networks.v1.GetNetworkPoliciesByClientResponse.Item.Assigned
 	(*GetNetworkPoliciesByClientResponse_Item_Assigned_Ssid)(nil), // 4: meraki.networks.v1.GetNetworkPoliciesByClientResponse.Item.Assigned.Ssid
-	(*v1.PageInfo)(nil), // 5: meraki.api.v1.PageInfo
+	(*v1.PageInfo)(nil),     // 5: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 6: google.protobuf.Struct
 }
 var file_meraki_networks_v1_policies_proto_depIdxs = []int32{
 	2, // 0: meraki.networks.v1.GetNetworkPoliciesByClientResponse.items:type_name -> meraki.networks.v1.GetNetworkPoliciesByClientResponse.Item
 	5, // 1: meraki.networks.v1.GetNetworkPoliciesByClientResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	3, // 2: meraki.networks.v1.GetNetworkPoliciesByClientResponse.Item.assigned:type_name -> meraki.networks.v1.GetNetworkPoliciesByClientResponse.Item.Assigned
-	4, // 3: meraki.networks.v1.GetNetworkPoliciesByClientResponse.Item.Assigned.ssid:type_name -> meraki.networks.v1.GetNetworkPoliciesByClientResponse.Item.Assigned.Ssid
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	6, // 2: meraki.networks.v1.GetNetworkPoliciesByClientResponse.additional_properties:type_name -> google.protobuf.Struct
+	3, // 3: meraki.networks.v1.GetNetworkPoliciesByClientResponse.Item.assigned:type_name -> meraki.networks.v1.GetNetworkPoliciesByClientResponse.Item.Assigned
+	6, // 4: meraki.networks.v1.GetNetworkPoliciesByClientResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	4, // 5: meraki.networks.v1.GetNetworkPoliciesByClientResponse.Item.Assigned.ssid:type_name -> meraki.networks.v1.GetNetworkPoliciesByClientResponse.Item.Assigned.Ssid
+	6, // 6: meraki.networks.v1.GetNetworkPoliciesByClientResponse.Item.Assigned.additional_properties:type_name -> google.protobuf.Struct
+	6, // 7: meraki.networks.v1.GetNetworkPoliciesByClientResponse.Item.Assigned.Ssid.additional_properties:type_name -> google.protobuf.Struct
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_meraki_networks_v1_policies_proto_init() }

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,7 +71,7 @@ func (x *GetNetworkSettingsRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkSettings, updateNetworkSettings.
+// The settings of a network. Answer of getNetworkSettings, updateNetworkSettings.
 type NetworkSettings struct {
 	state                   protoimpl.MessageState           `protogen:"open.v1"`
 	LocalStatusPageEnabled  *bool                            `protobuf:"varint,1,opt,name=local_status_page_enabled,json=localStatusPageEnabled,proto3,oneof" json:"local_status_page_enabled,omitempty"`
@@ -80,6 +80,7 @@ type NetworkSettings struct {
 	SecurePort              *NetworkSettings_SecurePort      `protobuf:"bytes,4,opt,name=secure_port,json=securePort,proto3" json:"secure_port,omitempty"`
 	Fips                    *NetworkSettings_Fips            `protobuf:"bytes,5,opt,name=fips,proto3" json:"fips,omitempty"`
 	NamedVlans              *NetworkSettings_NamedVlans      `protobuf:"bytes,6,opt,name=named_vlans,json=namedVlans,proto3" json:"named_vlans,omitempty"`
+	AdditionalProperties    *structpb.Struct                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
@@ -156,18 +157,26 @@ func (x *NetworkSettings) GetNamedVlans() *NetworkSettings_NamedVlans {
 	return nil
 }
 
+func (x *NetworkSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkSettings.
 type UpdateNetworkSettingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId               *string                                       `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	LocalStatusPageEnabled  *bool                                         `protobuf:"varint,2,opt,name=local_status_page_enabled,json=localStatusPageEnabled,proto3,oneof" json:"local_status_page_enabled,omitempty"`
-	RemoteStatusPageEnabled *bool                                         `protobuf:"varint,3,opt,name=remote_status_page_enabled,json=remoteStatusPageEnabled,proto3,oneof" json:"remote_status_page_enabled,omitempty"`
-	LocalStatusPage         *UpdateNetworkSettingsRequest_LocalStatusPage `protobuf:"bytes,4,opt,name=local_status_page,json=localStatusPage,proto3" json:"local_status_page,omitempty"`
-	SecurePort              *UpdateNetworkSettingsRequest_SecurePort      `protobuf:"bytes,5,opt,name=secure_port,json=securePort,proto3" json:"secure_port,omitempty"`
-	NamedVlans              *UpdateNetworkSettingsRequest_NamedVlans      `protobuf:"bytes,6,opt,name=named_vlans,json=namedVlans,proto3" json:"named_vlans,omitempty"`
-	NullFields              *fieldmaskpb.FieldMask                        `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields             *fieldmaskpb.FieldMask                        `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NetworkId               *string                          `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	LocalStatusPageEnabled  *bool                            `protobuf:"varint,2,opt,name=local_status_page_enabled,json=localStatusPageEnabled,proto3,oneof" json:"local_status_page_enabled,omitempty"`
+	RemoteStatusPageEnabled *bool                            `protobuf:"varint,3,opt,name=remote_status_page_enabled,json=remoteStatusPageEnabled,proto3,oneof" json:"remote_status_page_enabled,omitempty"`
+	LocalStatusPage         *NetworkSettings_LocalStatusPage `protobuf:"bytes,4,opt,name=local_status_page,json=localStatusPage,proto3" json:"local_status_page,omitempty"`
+	SecurePort              *NetworkSettings_SecurePort      `protobuf:"bytes,5,opt,name=secure_port,json=securePort,proto3" json:"secure_port,omitempty"`
+	NamedVlans              *NetworkSettings_NamedVlans      `protobuf:"bytes,6,opt,name=named_vlans,json=namedVlans,proto3" json:"named_vlans,omitempty"`
+	EmptyFields             []string                         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields              []string                         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties    *structpb.Struct                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
@@ -223,46 +232,54 @@ func (x *UpdateNetworkSettingsRequest) GetRemoteStatusPageEnabled() bool {
 	return false
 }
 
-func (x *UpdateNetworkSettingsRequest) GetLocalStatusPage() *UpdateNetworkSettingsRequest_LocalStatusPage {
+func (x *UpdateNetworkSettingsRequest) GetLocalStatusPage() *NetworkSettings_LocalStatusPage {
 	if x != nil {
 		return x.LocalStatusPage
 	}
 	return nil
 }
 
-func (x *UpdateNetworkSettingsRequest) GetSecurePort() *UpdateNetworkSettingsRequest_SecurePort {
+func (x *UpdateNetworkSettingsRequest) GetSecurePort() *NetworkSettings_SecurePort {
 	if x != nil {
 		return x.SecurePort
 	}
 	return nil
 }
 
-func (x *UpdateNetworkSettingsRequest) GetNamedVlans() *UpdateNetworkSettingsRequest_NamedVlans {
+func (x *UpdateNetworkSettingsRequest) GetNamedVlans() *NetworkSettings_NamedVlans {
 	if x != nil {
 		return x.NamedVlans
 	}
 	return nil
 }
 
-func (x *UpdateNetworkSettingsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkSettingsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkSettingsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkSettingsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkSettingsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSettings_LocalStatusPage struct {
-	state          protoimpl.MessageState                          `protogen:"open.v1"`
-	Authentication *NetworkSettings_LocalStatusPage_Authentication `protobuf:"bytes,1,opt,name=authentication,proto3" json:"authentication,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                          `protogen:"open.v1"`
+	Authentication       *NetworkSettings_LocalStatusPage_Authentication `protobuf:"bytes,1,opt,name=authentication,proto3" json:"authentication,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSettings_LocalStatusPage) Reset() {
@@ -302,11 +319,19 @@ func (x *NetworkSettings_LocalStatusPage) GetAuthentication() *NetworkSettings_L
 	return nil
 }
 
+func (x *NetworkSettings_LocalStatusPage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSettings_SecurePort struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSettings_SecurePort) Reset() {
@@ -346,11 +371,19 @@ func (x *NetworkSettings_SecurePort) GetEnabled() bool {
 	return false
 }
 
+func (x *NetworkSettings_SecurePort) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSettings_Fips struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSettings_Fips) Reset() {
@@ -390,11 +423,19 @@ func (x *NetworkSettings_Fips) GetEnabled() bool {
 	return false
 }
 
+func (x *NetworkSettings_Fips) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSettings_NamedVlans struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSettings_NamedVlans) Reset() {
@@ -434,12 +475,21 @@ func (x *NetworkSettings_NamedVlans) GetEnabled() bool {
 	return false
 }
 
+func (x *NetworkSettings_NamedVlans) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSettings_LocalStatusPage_Authentication struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Username      *string                `protobuf:"bytes,2,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Username             *string                `protobuf:"bytes,2,opt,name=username,proto3,oneof" json:"username,omitempty"`
+	Password             *string                `protobuf:"bytes,3,opt,name=password,proto3,oneof" json:"password,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSettings_LocalStatusPage_Authentication) Reset() {
@@ -486,207 +536,29 @@ func (x *NetworkSettings_LocalStatusPage_Authentication) GetUsername() string {
 	return ""
 }
 
-type UpdateNetworkSettingsRequest_LocalStatusPage struct {
-	state          protoimpl.MessageState                                       `protogen:"open.v1"`
-	Authentication *UpdateNetworkSettingsRequest_LocalStatusPage_Authentication `protobuf:"bytes,1,opt,name=authentication,proto3" json:"authentication,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSettingsRequest_LocalStatusPage) Reset() {
-	*x = UpdateNetworkSettingsRequest_LocalStatusPage{}
-	mi := &file_meraki_networks_v1_settings_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSettingsRequest_LocalStatusPage) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSettingsRequest_LocalStatusPage) ProtoMessage() {}
-
-func (x *UpdateNetworkSettingsRequest_LocalStatusPage) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_settings_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSettingsRequest_LocalStatusPage.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSettingsRequest_LocalStatusPage) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_settings_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkSettingsRequest_LocalStatusPage) GetAuthentication() *UpdateNetworkSettingsRequest_LocalStatusPage_Authentication {
-	if x != nil {
-		return x.Authentication
-	}
-	return nil
-}
-
-type UpdateNetworkSettingsRequest_SecurePort struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSettingsRequest_SecurePort) Reset() {
-	*x = UpdateNetworkSettingsRequest_SecurePort{}
-	mi := &file_meraki_networks_v1_settings_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSettingsRequest_SecurePort) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSettingsRequest_SecurePort) ProtoMessage() {}
-
-func (x *UpdateNetworkSettingsRequest_SecurePort) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_settings_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSettingsRequest_SecurePort.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSettingsRequest_SecurePort) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_settings_proto_rawDescGZIP(), []int{2, 1}
-}
-
-func (x *UpdateNetworkSettingsRequest_SecurePort) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateNetworkSettingsRequest_NamedVlans struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSettingsRequest_NamedVlans) Reset() {
-	*x = UpdateNetworkSettingsRequest_NamedVlans{}
-	mi := &file_meraki_networks_v1_settings_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSettingsRequest_NamedVlans) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSettingsRequest_NamedVlans) ProtoMessage() {}
-
-func (x *UpdateNetworkSettingsRequest_NamedVlans) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_settings_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSettingsRequest_NamedVlans.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSettingsRequest_NamedVlans) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_settings_proto_rawDescGZIP(), []int{2, 2}
-}
-
-func (x *UpdateNetworkSettingsRequest_NamedVlans) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateNetworkSettingsRequest_LocalStatusPage_Authentication struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Username      *string                `protobuf:"bytes,2,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	Password      *string                `protobuf:"bytes,3,opt,name=password,proto3,oneof" json:"password,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSettingsRequest_LocalStatusPage_Authentication) Reset() {
-	*x = UpdateNetworkSettingsRequest_LocalStatusPage_Authentication{}
-	mi := &file_meraki_networks_v1_settings_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSettingsRequest_LocalStatusPage_Authentication) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSettingsRequest_LocalStatusPage_Authentication) ProtoMessage() {}
-
-func (x *UpdateNetworkSettingsRequest_LocalStatusPage_Authentication) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_settings_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSettingsRequest_LocalStatusPage_Authentication.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSettingsRequest_LocalStatusPage_Authentication) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_settings_proto_rawDescGZIP(), []int{2, 0, 0}
-}
-
-func (x *UpdateNetworkSettingsRequest_LocalStatusPage_Authentication) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateNetworkSettingsRequest_LocalStatusPage_Authentication) GetUsername() string {
-	if x != nil && x.Username != nil {
-		return *x.Username
-	}
-	return ""
-}
-
-func (x *UpdateNetworkSettingsRequest_LocalStatusPage_Authentication) GetPassword() string {
+func (x *NetworkSettings_LocalStatusPage_Authentication) GetPassword() string {
 	if x != nil && x.Password != nil {
 		return *x.Password
 	}
 	return ""
 }
 
+func (x *NetworkSettings_LocalStatusPage_Authentication) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_networks_v1_settings_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_settings_proto_rawDesc = "" +
 	"\n" +
-	"!meraki/networks/v1/settings.proto\x12\x12meraki.networks.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"N\n" +
+	"!meraki/networks/v1/settings.proto\x12\x12meraki.networks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"N\n" +
 	"\x19GetNetworkSettingsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xa1\a\n" +
+	"\v_network_id\"\xad\v\n" +
 	"\x0fNetworkSettings\x12>\n" +
 	"\x19local_status_page_enabled\x18\x01 \x01(\bH\x00R\x16localStatusPageEnabled\x88\x01\x01\x12@\n" +
 	"\x1aremote_status_page_enabled\x18\x02 \x01(\bH\x01R\x17remoteStatusPageEnabled\x88\x01\x01\x12_\n" +
@@ -695,68 +567,57 @@ const file_meraki_networks_v1_settings_proto_rawDesc = "" +
 	"securePort\x12<\n" +
 	"\x04fips\x18\x05 \x01(\v2(.meraki.networks.v1.NetworkSettings.FipsR\x04fips\x12O\n" +
 	"\vnamed_vlans\x18\x06 \x01(\v2..meraki.networks.v1.NetworkSettings.NamedVlansR\n" +
-	"namedVlans\x1a\xe8\x01\n" +
+	"namedVlans\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb5\x03\n" +
 	"\x0fLocalStatusPage\x12j\n" +
-	"\x0eauthentication\x18\x01 \x01(\v2B.meraki.networks.v1.NetworkSettings.LocalStatusPage.AuthenticationR\x0eauthentication\x1ai\n" +
+	"\x0eauthentication\x18\x01 \x01(\v2B.meraki.networks.v1.NetworkSettings.LocalStatusPage.AuthenticationR\x0eauthentication\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe6\x01\n" +
 	"\x0eAuthentication\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1f\n" +
-	"\busername\x18\x02 \x01(\tH\x01R\busername\x88\x01\x01B\n" +
+	"\busername\x18\x02 \x01(\tH\x01R\busername\x88\x01\x01\x12\x1f\n" +
+	"\bpassword\x18\x03 \x01(\tH\x02R\bpassword\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\v\n" +
-	"\t_username\x1a7\n" +
+	"\t_usernameB\v\n" +
+	"\t_password\x1a\x86\x01\n" +
 	"\n" +
 	"SecurePort\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a1\n" +
+	"\b_enabled\x1a\x80\x01\n" +
 	"\x04Fips\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a7\n" +
+	"\b_enabled\x1a\x86\x01\n" +
 	"\n" +
 	"NamedVlans\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\x1c\n" +
 	"\x1a_local_status_page_enabledB\x1d\n" +
-	"\x1b_remote_status_page_enabled\"\xdf\b\n" +
+	"\x1b_remote_status_page_enabled\"\xb8\x05\n" +
 	"\x1cUpdateNetworkSettingsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12>\n" +
 	"\x19local_status_page_enabled\x18\x02 \x01(\bH\x01R\x16localStatusPageEnabled\x88\x01\x01\x12@\n" +
-	"\x1aremote_status_page_enabled\x18\x03 \x01(\bH\x02R\x17remoteStatusPageEnabled\x88\x01\x01\x12l\n" +
-	"\x11local_status_page\x18\x04 \x01(\v2@.meraki.networks.v1.UpdateNetworkSettingsRequest.LocalStatusPageR\x0flocalStatusPage\x12\\\n" +
-	"\vsecure_port\x18\x05 \x01(\v2;.meraki.networks.v1.UpdateNetworkSettingsRequest.SecurePortR\n" +
-	"securePort\x12\\\n" +
-	"\vnamed_vlans\x18\x06 \x01(\v2;.meraki.networks.v1.UpdateNetworkSettingsRequest.NamedVlansR\n" +
-	"namedVlans\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xa4\x02\n" +
-	"\x0fLocalStatusPage\x12w\n" +
-	"\x0eauthentication\x18\x01 \x01(\v2O.meraki.networks.v1.UpdateNetworkSettingsRequest.LocalStatusPage.AuthenticationR\x0eauthentication\x1a\x97\x01\n" +
-	"\x0eAuthentication\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1f\n" +
-	"\busername\x18\x02 \x01(\tH\x01R\busername\x88\x01\x01\x12\x1f\n" +
-	"\bpassword\x18\x03 \x01(\tH\x02R\bpassword\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\v\n" +
-	"\t_usernameB\v\n" +
-	"\t_password\x1a7\n" +
-	"\n" +
-	"SecurePort\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a7\n" +
-	"\n" +
-	"NamedVlans\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\r\n" +
+	"\x1aremote_status_page_enabled\x18\x03 \x01(\bH\x02R\x17remoteStatusPageEnabled\x88\x01\x01\x12_\n" +
+	"\x11local_status_page\x18\x04 \x01(\v23.meraki.networks.v1.NetworkSettings.LocalStatusPageR\x0flocalStatusPage\x12O\n" +
+	"\vsecure_port\x18\x05 \x01(\v2..meraki.networks.v1.NetworkSettings.SecurePortR\n" +
+	"securePort\x12O\n" +
+	"\vnamed_vlans\x18\x06 \x01(\v2..meraki.networks.v1.NetworkSettings.NamedVlansR\n" +
+	"namedVlans\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x1c\n" +
 	"\x1a_local_status_page_enabledB\x1d\n" +
-	"\x1b_remote_status_page_enabledBw\n" +
-	"\x1ccom.merakibroker.networks.v1B\rSettingsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"\x1b_remote_status_page_enabledB\x92\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\rSettingsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var (
 	file_meraki_networks_v1_settings_proto_rawDescOnce sync.Once
@@ -770,39 +631,39 @@ func file_meraki_networks_v1_settings_proto_rawDescGZIP() []byte {
 	return file_meraki_networks_v1_settings_proto_rawDescData
 }
 
-var file_meraki_networks_v1_settings_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_meraki_networks_v1_settings_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_meraki_networks_v1_settings_proto_goTypes = []any{
-	(*GetNetworkSettingsRequest)(nil),                                   // 0: meraki.networks.v1.GetNetworkSettingsRequest
-	(*NetworkSettings)(nil),                                             // 1: meraki.networks.v1.NetworkSettings
-	(*UpdateNetworkSettingsRequest)(nil),                                // 2: meraki.networks.v1.UpdateNetworkSettingsRequest
-	(*NetworkSettings_LocalStatusPage)(nil),                             // 3: meraki.networks.v1.NetworkSettings.LocalStatusPage
-	(*NetworkSettings_SecurePort)(nil),                                  // 4: meraki.networks.v1.NetworkSettings.SecurePort
-	(*NetworkSettings_Fips)(nil),                                        // 5: meraki.networks.v1.NetworkSettings.Fips
-	(*NetworkSettings_NamedVlans)(nil),                                  // 6: meraki.networks.v1.NetworkSettings.NamedVlans
-	(*NetworkSettings_LocalStatusPage_Authentication)(nil),              // 7: meraki.networks.v1.NetworkSettings.LocalStatusPage.Authentication
-	(*UpdateNetworkSettingsRequest_LocalStatusPage)(nil),                // 8: meraki.networks.v1.UpdateNetworkSettingsRequest.LocalStatusPage
-	(*UpdateNetworkSettingsRequest_SecurePort)(nil),                     // 9: meraki.networks.v1.UpdateNetworkSettingsRequest.SecurePort
-	(*UpdateNetworkSettingsRequest_NamedVlans)(nil),                     // 10: meraki.networks.v1.UpdateNetworkSettingsRequest.NamedVlans
-	(*UpdateNetworkSettingsRequest_LocalStatusPage_Authentication)(nil), // 11: meraki.networks.v1.UpdateNetworkSettingsRequest.LocalStatusPage.Authentication
-	(*fieldmaskpb.FieldMask)(nil),                                       // 12: google.protobuf.FieldMask
+	(*GetNetworkSettingsRequest)(nil),                      // 0: meraki.networks.v1.GetNetworkSettingsRequest
+	(*NetworkSettings)(nil),                                // 1: meraki.networks.v1.NetworkSettings
+	(*UpdateNetworkSettingsRequest)(nil),                   // 2: meraki.networks.v1.UpdateNetworkSettingsRequest
+	(*NetworkSettings_LocalStatusPage)(nil),                // 3: meraki.networks.v1.NetworkSettings.LocalStatusPage
+	(*NetworkSettings_SecurePort)(nil),                     // 4: meraki.networks.v1.NetworkSettings.SecurePort
+	(*NetworkSettings_Fips)(nil),                           // 5: meraki.networks.v1.NetworkSettings.Fips
+	(*NetworkSettings_NamedVlans)(nil),                     // 6: meraki.networks.v1.NetworkSettings.NamedVlans
+	(*NetworkSettings_LocalStatusPage_Authentication)(nil), // 7: meraki.networks.v1.NetworkSettings.LocalStatusPage.Authentication
+	(*structpb.Struct)(nil),                                // 8: google.protobuf.Struct
 }
 var file_meraki_networks_v1_settings_proto_depIdxs = []int32{
 	3,  // 0: meraki.networks.v1.NetworkSettings.local_status_page:type_name -> meraki.networks.v1.NetworkSettings.LocalStatusPage
 	4,  // 1: meraki.networks.v1.NetworkSettings.secure_port:type_name -> meraki.networks.v1.NetworkSettings.SecurePort
 	5,  // 2: meraki.networks.v1.NetworkSettings.fips:type_name -> meraki.networks.v1.NetworkSettings.Fips
 	6,  // 3: meraki.networks.v1.NetworkSettings.named_vlans:type_name -> meraki.networks.v1.NetworkSettings.NamedVlans
-	8,  // 4: meraki.networks.v1.UpdateNetworkSettingsRequest.local_status_page:type_name -> meraki.networks.v1.UpdateNetworkSettingsRequest.LocalStatusPage
-	9,  // 5: meraki.networks.v1.UpdateNetworkSettingsRequest.secure_port:type_name -> meraki.networks.v1.UpdateNetworkSettingsRequest.SecurePort
-	10, // 6: meraki.networks.v1.UpdateNetworkSettingsRequest.named_vlans:type_name -> meraki.networks.v1.UpdateNetworkSettingsRequest.NamedVlans
-	12, // 7: meraki.networks.v1.UpdateNetworkSettingsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	12, // 8: meraki.networks.v1.UpdateNetworkSettingsRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	8,  // 4: meraki.networks.v1.NetworkSettings.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 5: meraki.networks.v1.UpdateNetworkSettingsRequest.local_status_page:type_name -> meraki.networks.v1.NetworkSettings.LocalStatusPage
+	4,  // 6: meraki.networks.v1.UpdateNetworkSettingsRequest.secure_port:type_name -> meraki.networks.v1.NetworkSettings.SecurePort
+	6,  // 7: meraki.networks.v1.UpdateNetworkSettingsRequest.named_vlans:type_name -> meraki.networks.v1.NetworkSettings.NamedVlans
+	8,  // 8: meraki.networks.v1.UpdateNetworkSettingsRequest.additional_properties:type_name -> google.protobuf.Struct
 	7,  // 9: meraki.networks.v1.NetworkSettings.LocalStatusPage.authentication:type_name -> meraki.networks.v1.NetworkSettings.LocalStatusPage.Authentication
-	11, // 10: meraki.networks.v1.UpdateNetworkSettingsRequest.LocalStatusPage.authentication:type_name -> meraki.networks.v1.UpdateNetworkSettingsRequest.LocalStatusPage.Authentication
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	8,  // 10: meraki.networks.v1.NetworkSettings.LocalStatusPage.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 11: meraki.networks.v1.NetworkSettings.SecurePort.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 12: meraki.networks.v1.NetworkSettings.Fips.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 13: meraki.networks.v1.NetworkSettings.NamedVlans.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 14: meraki.networks.v1.NetworkSettings.LocalStatusPage.Authentication.additional_properties:type_name -> google.protobuf.Struct
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_meraki_networks_v1_settings_proto_init() }
@@ -817,16 +678,13 @@ func file_meraki_networks_v1_settings_proto_init() {
 	file_meraki_networks_v1_settings_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_networks_v1_settings_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_networks_v1_settings_proto_msgTypes[7].OneofWrappers = []any{}
-	file_meraki_networks_v1_settings_proto_msgTypes[9].OneofWrappers = []any{}
-	file_meraki_networks_v1_settings_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_networks_v1_settings_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_networks_v1_settings_proto_rawDesc), len(file_meraki_networks_v1_settings_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,16 +71,18 @@ func (x *GetNetworkSnmpRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkSnmp, updateNetworkSnmp.
+// The SNMP of a network. Answer of getNetworkSnmp, updateNetworkSnmp.
 type NetworkSnmp struct {
-	state           protoimpl.MessageState      `protogen:"open.v1"`
-	Access          *string                     `protobuf:"bytes,1,opt,name=access,proto3,oneof" json:"access,omitempty"`
-	CommunityString *string                     `protobuf:"bytes,2,opt,name=community_string,json=communityString,proto3,oneof" json:"community_string,omitempty"`
-	Users           []*NetworkSnmp_Users        `protobuf:"bytes,3,rep,name=users,proto3" json:"users,omitempty"`
-	Authentication  *NetworkSnmp_Authentication `protobuf:"bytes,4,opt,name=authentication,proto3" json:"authentication,omitempty"`
-	Privacy         *NetworkSnmp_Privacy        `protobuf:"bytes,5,opt,name=privacy,proto3" json:"privacy,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Known values: "community", "none", "users".
+	Access               *string                     `protobuf:"bytes,1,opt,name=access,proto3,oneof" json:"access,omitempty"`
+	CommunityString      *string                     `protobuf:"bytes,2,opt,name=community_string,json=communityString,proto3,oneof" json:"community_string,omitempty"`
+	Users                []*NetworkSnmp_Users        `protobuf:"bytes,3,rep,name=users,proto3" json:"users,omitempty"`
+	Authentication       *NetworkSnmp_Authentication `protobuf:"bytes,4,opt,name=authentication,proto3" json:"authentication,omitempty"`
+	Privacy              *NetworkSnmp_Privacy        `protobuf:"bytes,5,opt,name=privacy,proto3" json:"privacy,omitempty"`
+	AdditionalProperties *structpb.Struct            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSnmp) Reset() {
@@ -148,21 +150,29 @@ func (x *NetworkSnmp) GetPrivacy() *NetworkSnmp_Privacy {
 	return nil
 }
 
+func (x *NetworkSnmp) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkSnmp.
 type UpdateNetworkSnmpRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Known values: "community", "none", "users".
-	Access          *string                                  `protobuf:"bytes,2,opt,name=access,proto3,oneof" json:"access,omitempty"`
-	CommunityString *string                                  `protobuf:"bytes,3,opt,name=community_string,json=communityString,proto3,oneof" json:"community_string,omitempty"`
-	Users           []*UpdateNetworkSnmpRequest_Users        `protobuf:"bytes,4,rep,name=users,proto3" json:"users,omitempty"`
-	Authentication  *UpdateNetworkSnmpRequest_Authentication `protobuf:"bytes,5,opt,name=authentication,proto3" json:"authentication,omitempty"`
-	Privacy         *UpdateNetworkSnmpRequest_Privacy        `protobuf:"bytes,6,opt,name=privacy,proto3" json:"privacy,omitempty"`
-	NullFields      *fieldmaskpb.FieldMask                   `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields     *fieldmaskpb.FieldMask                   `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	Access               *string                     `protobuf:"bytes,2,opt,name=access,proto3,oneof" json:"access,omitempty"`
+	CommunityString      *string                     `protobuf:"bytes,3,opt,name=community_string,json=communityString,proto3,oneof" json:"community_string,omitempty"`
+	Users                []*NetworkSnmp_Users        `protobuf:"bytes,4,rep,name=users,proto3" json:"users,omitempty"`
+	Authentication       *NetworkSnmp_Authentication `protobuf:"bytes,5,opt,name=authentication,proto3" json:"authentication,omitempty"`
+	Privacy              *NetworkSnmp_Privacy        `protobuf:"bytes,6,opt,name=privacy,proto3" json:"privacy,omitempty"`
+	EmptyFields          []string                    `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                    `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkSnmpRequest) Reset() {
@@ -216,47 +226,57 @@ func (x *UpdateNetworkSnmpRequest) GetCommunityString() string {
 	return ""
 }
 
-func (x *UpdateNetworkSnmpRequest) GetUsers() []*UpdateNetworkSnmpRequest_Users {
+func (x *UpdateNetworkSnmpRequest) GetUsers() []*NetworkSnmp_Users {
 	if x != nil {
 		return x.Users
 	}
 	return nil
 }
 
-func (x *UpdateNetworkSnmpRequest) GetAuthentication() *UpdateNetworkSnmpRequest_Authentication {
+func (x *UpdateNetworkSnmpRequest) GetAuthentication() *NetworkSnmp_Authentication {
 	if x != nil {
 		return x.Authentication
 	}
 	return nil
 }
 
-func (x *UpdateNetworkSnmpRequest) GetPrivacy() *UpdateNetworkSnmpRequest_Privacy {
+func (x *UpdateNetworkSnmpRequest) GetPrivacy() *NetworkSnmp_Privacy {
 	if x != nil {
 		return x.Privacy
 	}
 	return nil
 }
 
-func (x *UpdateNetworkSnmpRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkSnmpRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkSnmpRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkSnmpRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkSnmpRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSnmp_Users struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Username      *string                `protobuf:"bytes,1,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	Passphrase    *string                `protobuf:"bytes,2,opt,name=passphrase,proto3,oneof" json:"passphrase,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Username *string `protobuf:"bytes,1,opt,name=username,proto3,oneof" json:"username,omitempty"`
+	// Required in a request.
+	Passphrase           *string          `protobuf:"bytes,2,opt,name=passphrase,proto3,oneof" json:"passphrase,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSnmp_Users) Reset() {
@@ -303,12 +323,20 @@ func (x *NetworkSnmp_Users) GetPassphrase() string {
 	return ""
 }
 
+func (x *NetworkSnmp_Users) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSnmp_Authentication struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "SHA-1", "SHA-256", "SHA-384", "SHA-512".
-	Protocol      *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Protocol             *string          `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSnmp_Authentication) Reset() {
@@ -348,12 +376,20 @@ func (x *NetworkSnmp_Authentication) GetProtocol() string {
 	return ""
 }
 
+func (x *NetworkSnmp_Authentication) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSnmp_Privacy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "AES-128", "DES".
-	Protocol      *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Protocol             *string          `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSnmp_Privacy) Reset() {
@@ -393,208 +429,63 @@ func (x *NetworkSnmp_Privacy) GetProtocol() string {
 	return ""
 }
 
-type UpdateNetworkSnmpRequest_Users struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Username *string `protobuf:"bytes,1,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	// Required.
-	Passphrase    *string `protobuf:"bytes,2,opt,name=passphrase,proto3,oneof" json:"passphrase,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSnmpRequest_Users) Reset() {
-	*x = UpdateNetworkSnmpRequest_Users{}
-	mi := &file_meraki_networks_v1_snmp_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSnmpRequest_Users) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSnmpRequest_Users) ProtoMessage() {}
-
-func (x *UpdateNetworkSnmpRequest_Users) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_snmp_proto_msgTypes[6]
+func (x *NetworkSnmp_Privacy) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSnmpRequest_Users.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSnmpRequest_Users) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_snmp_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkSnmpRequest_Users) GetUsername() string {
-	if x != nil && x.Username != nil {
-		return *x.Username
-	}
-	return ""
-}
-
-func (x *UpdateNetworkSnmpRequest_Users) GetPassphrase() string {
-	if x != nil && x.Passphrase != nil {
-		return *x.Passphrase
-	}
-	return ""
-}
-
-type UpdateNetworkSnmpRequest_Authentication struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "SHA-1", "SHA-256", "SHA-384", "SHA-512".
-	Protocol      *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSnmpRequest_Authentication) Reset() {
-	*x = UpdateNetworkSnmpRequest_Authentication{}
-	mi := &file_meraki_networks_v1_snmp_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSnmpRequest_Authentication) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSnmpRequest_Authentication) ProtoMessage() {}
-
-func (x *UpdateNetworkSnmpRequest_Authentication) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_snmp_proto_msgTypes[7]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSnmpRequest_Authentication.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSnmpRequest_Authentication) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_snmp_proto_rawDescGZIP(), []int{2, 1}
-}
-
-func (x *UpdateNetworkSnmpRequest_Authentication) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-type UpdateNetworkSnmpRequest_Privacy struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "AES-128", "DES".
-	Protocol      *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSnmpRequest_Privacy) Reset() {
-	*x = UpdateNetworkSnmpRequest_Privacy{}
-	mi := &file_meraki_networks_v1_snmp_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSnmpRequest_Privacy) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSnmpRequest_Privacy) ProtoMessage() {}
-
-func (x *UpdateNetworkSnmpRequest_Privacy) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_snmp_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSnmpRequest_Privacy.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSnmpRequest_Privacy) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_snmp_proto_rawDescGZIP(), []int{2, 2}
-}
-
-func (x *UpdateNetworkSnmpRequest_Privacy) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
+	return nil
 }
 
 var File_meraki_networks_v1_snmp_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_snmp_proto_rawDesc = "" +
 	"\n" +
-	"\x1dmeraki/networks/v1/snmp.proto\x12\x12meraki.networks.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"J\n" +
+	"\x1dmeraki/networks/v1/snmp.proto\x12\x12meraki.networks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"J\n" +
 	"\x15GetNetworkSnmpRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xb6\x04\n" +
+	"\v_network_id\"\xf5\x06\n" +
 	"\vNetworkSnmp\x12\x1b\n" +
 	"\x06access\x18\x01 \x01(\tH\x00R\x06access\x88\x01\x01\x12.\n" +
 	"\x10community_string\x18\x02 \x01(\tH\x01R\x0fcommunityString\x88\x01\x01\x12;\n" +
 	"\x05users\x18\x03 \x03(\v2%.meraki.networks.v1.NetworkSnmp.UsersR\x05users\x12V\n" +
 	"\x0eauthentication\x18\x04 \x01(\v2..meraki.networks.v1.NetworkSnmp.AuthenticationR\x0eauthentication\x12A\n" +
-	"\aprivacy\x18\x05 \x01(\v2'.meraki.networks.v1.NetworkSnmp.PrivacyR\aprivacy\x1ai\n" +
+	"\aprivacy\x18\x05 \x01(\v2'.meraki.networks.v1.NetworkSnmp.PrivacyR\aprivacy\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb8\x01\n" +
 	"\x05Users\x12\x1f\n" +
 	"\busername\x18\x01 \x01(\tH\x00R\busername\x88\x01\x01\x12#\n" +
 	"\n" +
 	"passphrase\x18\x02 \x01(\tH\x01R\n" +
-	"passphrase\x88\x01\x01B\v\n" +
+	"passphrase\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_usernameB\r\n" +
-	"\v_passphrase\x1a>\n" +
+	"\v_passphrase\x1a\x8d\x01\n" +
 	"\x0eAuthentication\x12\x1f\n" +
-	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01B\v\n" +
-	"\t_protocol\x1a7\n" +
+	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
+	"\t_protocol\x1a\x86\x01\n" +
 	"\aPrivacy\x12\x1f\n" +
-	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01B\v\n" +
+	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_protocolB\t\n" +
 	"\a_accessB\x13\n" +
-	"\x11_community_string\"\xa9\x06\n" +
+	"\x11_community_string\"\xb7\x04\n" +
 	"\x18UpdateNetworkSnmpRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\x06access\x18\x02 \x01(\tH\x01R\x06access\x88\x01\x01\x12.\n" +
-	"\x10community_string\x18\x03 \x01(\tH\x02R\x0fcommunityString\x88\x01\x01\x12H\n" +
-	"\x05users\x18\x04 \x03(\v22.meraki.networks.v1.UpdateNetworkSnmpRequest.UsersR\x05users\x12c\n" +
-	"\x0eauthentication\x18\x05 \x01(\v2;.meraki.networks.v1.UpdateNetworkSnmpRequest.AuthenticationR\x0eauthentication\x12N\n" +
-	"\aprivacy\x18\x06 \x01(\v24.meraki.networks.v1.UpdateNetworkSnmpRequest.PrivacyR\aprivacy\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1ai\n" +
-	"\x05Users\x12\x1f\n" +
-	"\busername\x18\x01 \x01(\tH\x00R\busername\x88\x01\x01\x12#\n" +
-	"\n" +
-	"passphrase\x18\x02 \x01(\tH\x01R\n" +
-	"passphrase\x88\x01\x01B\v\n" +
-	"\t_usernameB\r\n" +
-	"\v_passphrase\x1a>\n" +
-	"\x0eAuthentication\x12\x1f\n" +
-	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01B\v\n" +
-	"\t_protocol\x1a7\n" +
-	"\aPrivacy\x12\x1f\n" +
-	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01B\v\n" +
-	"\t_protocolB\r\n" +
+	"\x10community_string\x18\x03 \x01(\tH\x02R\x0fcommunityString\x88\x01\x01\x12;\n" +
+	"\x05users\x18\x04 \x03(\v2%.meraki.networks.v1.NetworkSnmp.UsersR\x05users\x12V\n" +
+	"\x0eauthentication\x18\x05 \x01(\v2..meraki.networks.v1.NetworkSnmp.AuthenticationR\x0eauthentication\x12A\n" +
+	"\aprivacy\x18\x06 \x01(\v2'.meraki.networks.v1.NetworkSnmp.PrivacyR\aprivacy\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\t\n" +
 	"\a_accessB\x13\n" +
-	"\x11_community_stringBs\n" +
-	"\x1ccom.merakibroker.networks.v1B\tSnmpProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"\x11_community_stringB\x8e\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\tSnmpProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var (
 	file_meraki_networks_v1_snmp_proto_rawDescOnce sync.Once
@@ -608,33 +499,33 @@ func file_meraki_networks_v1_snmp_proto_rawDescGZIP() []byte {
 	return file_meraki_networks_v1_snmp_proto_rawDescData
 }
 
-var file_meraki_networks_v1_snmp_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_meraki_networks_v1_snmp_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_meraki_networks_v1_snmp_proto_goTypes = []any{
-	(*GetNetworkSnmpRequest)(nil),                   // 0: meraki.networks.v1.GetNetworkSnmpRequest
-	(*NetworkSnmp)(nil),                             // 1: meraki.networks.v1.NetworkSnmp
-	(*UpdateNetworkSnmpRequest)(nil),                // 2: meraki.networks.v1.UpdateNetworkSnmpRequest
-	(*NetworkSnmp_Users)(nil),                       // 3: meraki.networks.v1.NetworkSnmp.Users
-	(*NetworkSnmp_Authentication)(nil),              // 4: meraki.networks.v1.NetworkSnmp.Authentication
-	(*NetworkSnmp_Privacy)(nil),                     // 5: meraki.networks.v1.NetworkSnmp.Privacy
-	(*UpdateNetworkSnmpRequest_Users)(nil),          // 6: meraki.networks.v1.UpdateNetworkSnmpRequest.Users
-	(*UpdateNetworkSnmpRequest_Authentication)(nil), // 7: meraki.networks.v1.UpdateNetworkSnmpRequest.Authentication
-	(*UpdateNetworkSnmpRequest_Privacy)(nil),        // 8: meraki.networks.v1.UpdateNetworkSnmpRequest.Privacy
-	(*fieldmaskpb.FieldMask)(nil),                   // 9: google.protobuf.FieldMask
+	(*GetNetworkSnmpRequest)(nil),      // 0: meraki.networks.v1.GetNetworkSnmpRequest
+	(*NetworkSnmp)(nil),                // 1: meraki.networks.v1.NetworkSnmp
+	(*UpdateNetworkSnmpRequest)(nil),   // 2: meraki.networks.v1.UpdateNetworkSnmpRequest
+	(*NetworkSnmp_Users)(nil),          // 3: meraki.networks.v1.NetworkSnmp.Users
+	(*NetworkSnmp_Authentication)(nil), // 4: meraki.networks.v1.NetworkSnmp.Authentication
+	(*NetworkSnmp_Privacy)(nil),        // 5: meraki.networks.v1.NetworkSnmp.Privacy
+	(*structpb.Struct)(nil),            // 6: google.protobuf.Struct
 }
 var file_meraki_networks_v1_snmp_proto_depIdxs = []int32{
-	3, // 0: meraki.networks.v1.NetworkSnmp.users:type_name -> meraki.networks.v1.NetworkSnmp.Users
-	4, // 1: meraki.networks.v1.NetworkSnmp.authentication:type_name -> meraki.networks.v1.NetworkSnmp.Authentication
-	5, // 2: meraki.networks.v1.NetworkSnmp.privacy:type_name -> meraki.networks.v1.NetworkSnmp.Privacy
-	6, // 3: meraki.networks.v1.UpdateNetworkSnmpRequest.users:type_name -> meraki.networks.v1.UpdateNetworkSnmpRequest.Users
-	7, // 4: meraki.networks.v1.UpdateNetworkSnmpRequest.authentication:type_name -> meraki.networks.v1.UpdateNetworkSnmpRequest.Authentication
-	8, // 5: meraki.networks.v1.UpdateNetworkSnmpRequest.privacy:type_name -> meraki.networks.v1.UpdateNetworkSnmpRequest.Privacy
-	9, // 6: meraki.networks.v1.UpdateNetworkSnmpRequest.null_fields:type_name -> google.protobuf.FieldMask
-	9, // 7: meraki.networks.v1.UpdateNetworkSnmpRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	3,  // 0: meraki.networks.v1.NetworkSnmp.users:type_name -> meraki.networks.v1.NetworkSnmp.Users
+	4,  // 1: meraki.networks.v1.NetworkSnmp.authentication:type_name -> meraki.networks.v1.NetworkSnmp.Authentication
+	5,  // 2: meraki.networks.v1.NetworkSnmp.privacy:type_name -> meraki.networks.v1.NetworkSnmp.Privacy
+	6,  // 3: meraki.networks.v1.NetworkSnmp.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 4: meraki.networks.v1.UpdateNetworkSnmpRequest.users:type_name -> meraki.networks.v1.NetworkSnmp.Users
+	4,  // 5: meraki.networks.v1.UpdateNetworkSnmpRequest.authentication:type_name -> meraki.networks.v1.NetworkSnmp.Authentication
+	5,  // 6: meraki.networks.v1.UpdateNetworkSnmpRequest.privacy:type_name -> meraki.networks.v1.NetworkSnmp.Privacy
+	6,  // 7: meraki.networks.v1.UpdateNetworkSnmpRequest.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 8: meraki.networks.v1.NetworkSnmp.Users.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 9: meraki.networks.v1.NetworkSnmp.Authentication.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 10: meraki.networks.v1.NetworkSnmp.Privacy.additional_properties:type_name -> google.protobuf.Struct
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_meraki_networks_v1_snmp_proto_init() }
@@ -648,16 +539,13 @@ func file_meraki_networks_v1_snmp_proto_init() {
 	file_meraki_networks_v1_snmp_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_networks_v1_snmp_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_networks_v1_snmp_proto_msgTypes[5].OneofWrappers = []any{}
-	file_meraki_networks_v1_snmp_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_networks_v1_snmp_proto_msgTypes[7].OneofWrappers = []any{}
-	file_meraki_networks_v1_snmp_proto_msgTypes[8].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_networks_v1_snmp_proto_rawDesc), len(file_meraki_networks_v1_snmp_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -98,11 +99,12 @@ func (x *GetNetworkSplashLoginAttemptsRequest) GetTimespan() int64 {
 
 // Answer of getNetworkSplashLoginAttempts.
 type GetNetworkSplashLoginAttemptsResponse struct {
-	state         protoimpl.MessageState                        `protogen:"open.v1"`
-	Items         []*GetNetworkSplashLoginAttemptsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                  `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                        `protogen:"open.v1"`
+	Items                []*GetNetworkSplashLoginAttemptsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                  `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSplashLoginAttemptsResponse) Reset() {
@@ -149,18 +151,26 @@ func (x *GetNetworkSplashLoginAttemptsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetNetworkSplashLoginAttemptsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSplashLoginAttemptsResponse_Item struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	Name             *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Login            *string                `protobuf:"bytes,2,opt,name=login,proto3,oneof" json:"login,omitempty"`
-	Ssid             *string                `protobuf:"bytes,3,opt,name=ssid,proto3,oneof" json:"ssid,omitempty"`
-	LoginAt          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=login_at,json=loginAt,proto3" json:"login_at,omitempty"`
-	GatewayDeviceMac *string                `protobuf:"bytes,5,opt,name=gateway_device_mac,json=gatewayDeviceMac,proto3,oneof" json:"gateway_device_mac,omitempty"`
-	ClientMac        *string                `protobuf:"bytes,6,opt,name=client_mac,json=clientMac,proto3,oneof" json:"client_mac,omitempty"`
-	ClientId         *string                `protobuf:"bytes,7,opt,name=client_id,json=clientId,proto3,oneof" json:"client_id,omitempty"`
-	Authorization    *string                `protobuf:"bytes,8,opt,name=authorization,proto3,oneof" json:"authorization,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Login                *string                `protobuf:"bytes,2,opt,name=login,proto3,oneof" json:"login,omitempty"`
+	Ssid                 *string                `protobuf:"bytes,3,opt,name=ssid,proto3,oneof" json:"ssid,omitempty"`
+	LoginAt              *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=login_at,json=loginAt,proto3" json:"login_at,omitempty"`
+	GatewayDeviceMac     *string                `protobuf:"bytes,5,opt,name=gateway_device_mac,json=gatewayDeviceMac,proto3,oneof" json:"gateway_device_mac,omitempty"`
+	ClientMac            *string                `protobuf:"bytes,6,opt,name=client_mac,json=clientMac,proto3,oneof" json:"client_mac,omitempty"`
+	ClientId             *string                `protobuf:"bytes,7,opt,name=client_id,json=clientId,proto3,oneof" json:"client_id,omitempty"`
+	Authorization        *string                `protobuf:"bytes,8,opt,name=authorization,proto3,oneof" json:"authorization,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSplashLoginAttemptsResponse_Item) Reset() {
@@ -249,11 +259,18 @@ func (x *GetNetworkSplashLoginAttemptsResponse_Item) GetAuthorization() string {
 	return ""
 }
 
+func (x *GetNetworkSplashLoginAttemptsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_networks_v1_splash_login_attempts_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_splash_login_attempts_proto_rawDesc = "" +
 	"\n" +
-	".meraki/networks/v1/splash_login_attempts.proto\x12\x12meraki.networks.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x82\x02\n" +
+	".meraki/networks/v1/splash_login_attempts.proto\x12\x12meraki.networks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x82\x02\n" +
 	"$GetNetworkSplashLoginAttemptsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12$\n" +
@@ -264,10 +281,11 @@ const file_meraki_networks_v1_splash_login_attempts_proto_rawDesc = "" +
 	"\v_network_idB\x0e\n" +
 	"\f_ssid_numberB\x13\n" +
 	"\x11_login_identifierB\v\n" +
-	"\t_timespan\"\xce\x04\n" +
-	"%GetNetworkSplashLoginAttemptsResponse\x12T\n" +
-	"\x05items\x18\x01 \x03(\v2>.meraki.networks.v1.GetNetworkSplashLoginAttemptsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x90\x03\n" +
+	"\t_timespan\"\xee\x05\n" +
+	"%GetNetworkSplashLoginAttemptsResponse\x12U\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2>.meraki.networks.v1.GetNetworkSplashLoginAttemptsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdf\x03\n" +
 	"\x04Item\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
 	"\x05login\x18\x02 \x01(\tH\x01R\x05login\x88\x01\x01\x12\x17\n" +
@@ -277,7 +295,8 @@ const file_meraki_networks_v1_splash_login_attempts_proto_rawDesc = "" +
 	"\n" +
 	"client_mac\x18\x06 \x01(\tH\x04R\tclientMac\x88\x01\x01\x12 \n" +
 	"\tclient_id\x18\a \x01(\tH\x05R\bclientId\x88\x01\x01\x12)\n" +
-	"\rauthorization\x18\b \x01(\tH\x06R\rauthorization\x88\x01\x01B\a\n" +
+	"\rauthorization\x18\b \x01(\tH\x06R\rauthorization\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_loginB\a\n" +
 	"\x05_ssidB\x15\n" +
@@ -285,8 +304,8 @@ const file_meraki_networks_v1_splash_login_attempts_proto_rawDesc = "" +
 	"\v_client_macB\f\n" +
 	"\n" +
 	"_client_idB\x10\n" +
-	"\x0e_authorizationB\x82\x01\n" +
-	"\x1ccom.merakibroker.networks.v1B\x18SplashLoginAttemptsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"\x0e_authorizationB\x9d\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\x18SplashLoginAttemptsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var (
 	file_meraki_networks_v1_splash_login_attempts_proto_rawDescOnce sync.Once
@@ -306,17 +325,20 @@ var file_meraki_networks_v1_splash_login_attempts_proto_goTypes = []any{
 	(*GetNetworkSplashLoginAttemptsResponse)(nil),      // 1: meraki.networks.v1.GetNetworkSplashLoginAttemptsResponse
 	(*GetNetworkSplashLoginAttemptsResponse_Item)(nil), // 2: meraki.networks.v1.GetNetworkSplashLoginAttemptsResponse.Item
 	(*v1.PageInfo)(nil),                                // 3: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil),                      // 4: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),                            // 4: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),                      // 5: google.protobuf.Timestamp
 }
 var file_meraki_networks_v1_splash_login_attempts_proto_depIdxs = []int32{
 	2, // 0: meraki.networks.v1.GetNetworkSplashLoginAttemptsResponse.items:type_name -> meraki.networks.v1.GetNetworkSplashLoginAttemptsResponse.Item
 	3, // 1: meraki.networks.v1.GetNetworkSplashLoginAttemptsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	4, // 2: meraki.networks.v1.GetNetworkSplashLoginAttemptsResponse.Item.login_at:type_name -> google.protobuf.Timestamp
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	4, // 2: meraki.networks.v1.GetNetworkSplashLoginAttemptsResponse.additional_properties:type_name -> google.protobuf.Struct
+	5, // 3: meraki.networks.v1.GetNetworkSplashLoginAttemptsResponse.Item.login_at:type_name -> google.protobuf.Timestamp
+	4, // 4: meraki.networks.v1.GetNetworkSplashLoginAttemptsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_meraki_networks_v1_splash_login_attempts_proto_init() }

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,12 +71,13 @@ func (x *GetNetworkSyslogServersRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkSyslogServers, updateNetworkSyslogServers.
+// The syslog servers of a network. Answer of getNetworkSyslogServers, updateNetworkSyslogServers.
 type NetworkSyslogServers struct {
-	state         protoimpl.MessageState          `protogen:"open.v1"`
-	Servers       []*NetworkSyslogServers_Servers `protobuf:"bytes,1,rep,name=servers,proto3" json:"servers,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState          `protogen:"open.v1"`
+	Servers              []*NetworkSyslogServers_Servers `protobuf:"bytes,1,rep,name=servers,proto3" json:"servers,omitempty"`
+	AdditionalProperties *structpb.Struct                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSyslogServers) Reset() {
@@ -116,17 +117,25 @@ func (x *NetworkSyslogServers) GetServers() []*NetworkSyslogServers_Servers {
 	return nil
 }
 
+func (x *NetworkSyslogServers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkSyslogServers.
 type UpdateNetworkSyslogServersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Servers       []*UpdateNetworkSyslogServersRequest_Servers `protobuf:"bytes,2,rep,name=servers,proto3" json:"servers,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                       `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                       `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Servers              []*NetworkSyslogServers_Servers `protobuf:"bytes,2,rep,name=servers,proto3" json:"servers,omitempty"`
+	EmptyFields          []string                        `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                        `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkSyslogServersRequest) Reset() {
@@ -166,34 +175,45 @@ func (x *UpdateNetworkSyslogServersRequest) GetNetworkId() string {
 	return ""
 }
 
-func (x *UpdateNetworkSyslogServersRequest) GetServers() []*UpdateNetworkSyslogServersRequest_Servers {
+func (x *UpdateNetworkSyslogServersRequest) GetServers() []*NetworkSyslogServers_Servers {
 	if x != nil {
 		return x.Servers
 	}
 	return nil
 }
 
-func (x *UpdateNetworkSyslogServersRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkSyslogServersRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkSyslogServersRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkSyslogServersRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkSyslogServersRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSyslogServers_Servers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Host          *string                `protobuf:"bytes,1,opt,name=host,proto3,oneof" json:"host,omitempty"`
-	Port          *int64                 `protobuf:"varint,2,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	Roles         []string               `protobuf:"bytes,3,rep,name=roles,proto3" json:"roles,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Host *string `protobuf:"bytes,1,opt,name=host,proto3,oneof" json:"host,omitempty"`
+	// Required in a request.
+	Port *int64 `protobuf:"varint,2,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	// Required in a request.
+	Roles                []string         `protobuf:"bytes,3,rep,name=roles,proto3" json:"roles,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSyslogServers_Servers) Reset() {
@@ -247,65 +267,9 @@ func (x *NetworkSyslogServers_Servers) GetRoles() []string {
 	return nil
 }
 
-type UpdateNetworkSyslogServersRequest_Servers struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Host *string `protobuf:"bytes,1,opt,name=host,proto3,oneof" json:"host,omitempty"`
-	// Required.
-	Port *int64 `protobuf:"varint,2,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	// Required.
-	Roles         []string `protobuf:"bytes,3,rep,name=roles,proto3" json:"roles,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSyslogServersRequest_Servers) Reset() {
-	*x = UpdateNetworkSyslogServersRequest_Servers{}
-	mi := &file_meraki_networks_v1_syslog_servers_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSyslogServersRequest_Servers) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSyslogServersRequest_Servers) ProtoMessage() {}
-
-func (x *UpdateNetworkSyslogServersRequest_Servers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_syslog_servers_proto_msgTypes[4]
+func (x *NetworkSyslogServers_Servers) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSyslogServersRequest_Servers.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSyslogServersRequest_Servers) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_syslog_servers_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkSyslogServersRequest_Servers) GetHost() string {
-	if x != nil && x.Host != nil {
-		return *x.Host
-	}
-	return ""
-}
-
-func (x *UpdateNetworkSyslogServersRequest_Servers) GetPort() int64 {
-	if x != nil && x.Port != nil {
-		return *x.Port
-	}
-	return 0
-}
-
-func (x *UpdateNetworkSyslogServersRequest_Servers) GetRoles() []string {
-	if x != nil {
-		return x.Roles
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -314,34 +278,31 @@ var File_meraki_networks_v1_syslog_servers_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_syslog_servers_proto_rawDesc = "" +
 	"\n" +
-	"'meraki/networks/v1/syslog_servers.proto\x12\x12meraki.networks.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"S\n" +
+	"'meraki/networks/v1/syslog_servers.proto\x12\x12meraki.networks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"S\n" +
 	"\x1eGetNetworkSyslogServersRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xc7\x01\n" +
+	"\v_network_id\"\xe6\x02\n" +
 	"\x14NetworkSyslogServers\x12J\n" +
-	"\aservers\x18\x01 \x03(\v20.meraki.networks.v1.NetworkSyslogServers.ServersR\aservers\x1ac\n" +
+	"\aservers\x18\x01 \x03(\v20.meraki.networks.v1.NetworkSyslogServers.ServersR\aservers\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb2\x01\n" +
 	"\aServers\x12\x17\n" +
 	"\x04host\x18\x01 \x01(\tH\x00R\x04host\x88\x01\x01\x12\x17\n" +
 	"\x04port\x18\x02 \x01(\x03H\x01R\x04port\x88\x01\x01\x12\x14\n" +
-	"\x05roles\x18\x03 \x03(\tR\x05rolesB\a\n" +
+	"\x05roles\x18\x03 \x03(\tR\x05roles\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_hostB\a\n" +
-	"\x05_port\"\xa0\x03\n" +
+	"\x05_port\"\xc7\x02\n" +
 	"!UpdateNetworkSyslogServersRequest\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12W\n" +
-	"\aservers\x18\x02 \x03(\v2=.meraki.networks.v1.UpdateNetworkSyslogServersRequest.ServersR\aservers\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1ac\n" +
-	"\aServers\x12\x17\n" +
-	"\x04host\x18\x01 \x01(\tH\x00R\x04host\x88\x01\x01\x12\x17\n" +
-	"\x04port\x18\x02 \x01(\x03H\x01R\x04port\x88\x01\x01\x12\x14\n" +
-	"\x05roles\x18\x03 \x03(\tR\x05rolesB\a\n" +
-	"\x05_hostB\a\n" +
-	"\x05_portB\r\n" +
-	"\v_network_idB|\n" +
-	"\x1ccom.merakibroker.networks.v1B\x12SyslogServersProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12J\n" +
+	"\aservers\x18\x02 \x03(\v20.meraki.networks.v1.NetworkSyslogServers.ServersR\aservers\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_network_idB\x97\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\x12SyslogServersProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var (
 	file_meraki_networks_v1_syslog_servers_proto_rawDescOnce sync.Once
@@ -355,25 +316,25 @@ func file_meraki_networks_v1_syslog_servers_proto_rawDescGZIP() []byte {
 	return file_meraki_networks_v1_syslog_servers_proto_rawDescData
 }
 
-var file_meraki_networks_v1_syslog_servers_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_meraki_networks_v1_syslog_servers_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_meraki_networks_v1_syslog_servers_proto_goTypes = []any{
-	(*GetNetworkSyslogServersRequest)(nil),            // 0: meraki.networks.v1.GetNetworkSyslogServersRequest
-	(*NetworkSyslogServers)(nil),                      // 1: meraki.networks.v1.NetworkSyslogServers
-	(*UpdateNetworkSyslogServersRequest)(nil),         // 2: meraki.networks.v1.UpdateNetworkSyslogServersRequest
-	(*NetworkSyslogServers_Servers)(nil),              // 3: meraki.networks.v1.NetworkSyslogServers.Servers
-	(*UpdateNetworkSyslogServersRequest_Servers)(nil), // 4: meraki.networks.v1.UpdateNetworkSyslogServersRequest.Servers
-	(*fieldmaskpb.FieldMask)(nil),                     // 5: google.protobuf.FieldMask
+	(*GetNetworkSyslogServersRequest)(nil),    // 0: meraki.networks.v1.GetNetworkSyslogServersRequest
+	(*NetworkSyslogServers)(nil),              // 1: meraki.networks.v1.NetworkSyslogServers
+	(*UpdateNetworkSyslogServersRequest)(nil), // 2: meraki.networks.v1.UpdateNetworkSyslogServersRequest
+	(*NetworkSyslogServers_Servers)(nil),      // 3: meraki.networks.v1.NetworkSyslogServers.Servers
+	(*structpb.Struct)(nil),                   // 4: google.protobuf.Struct
 }
 var file_meraki_networks_v1_syslog_servers_proto_depIdxs = []int32{
 	3, // 0: meraki.networks.v1.NetworkSyslogServers.servers:type_name -> meraki.networks.v1.NetworkSyslogServers.Servers
-	4, // 1: meraki.networks.v1.UpdateNetworkSyslogServersRequest.servers:type_name -> meraki.networks.v1.UpdateNetworkSyslogServersRequest.Servers
-	5, // 2: meraki.networks.v1.UpdateNetworkSyslogServersRequest.null_fields:type_name -> google.protobuf.FieldMask
-	5, // 3: meraki.networks.v1.UpdateNetworkSyslogServersRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	4, // 1: meraki.networks.v1.NetworkSyslogServers.additional_properties:type_name -> google.protobuf.Struct
+	3, // 2: meraki.networks.v1.UpdateNetworkSyslogServersRequest.servers:type_name -> meraki.networks.v1.NetworkSyslogServers.Servers
+	4, // 3: meraki.networks.v1.UpdateNetworkSyslogServersRequest.additional_properties:type_name -> google.protobuf.Struct
+	4, // 4: meraki.networks.v1.NetworkSyslogServers.Servers.additional_properties:type_name -> google.protobuf.Struct
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_meraki_networks_v1_syslog_servers_proto_init() }
@@ -384,14 +345,13 @@ func file_meraki_networks_v1_syslog_servers_proto_init() {
 	file_meraki_networks_v1_syslog_servers_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_networks_v1_syslog_servers_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_networks_v1_syslog_servers_proto_msgTypes[3].OneofWrappers = []any{}
-	file_meraki_networks_v1_syslog_servers_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_networks_v1_syslog_servers_proto_rawDesc), len(file_meraki_networks_v1_syslog_servers_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -70,14 +70,15 @@ func (x *GetNetworkTopologyLinkLayerRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkTopologyLinkLayer.
+// The topology link layer of a network. Answer of getNetworkTopologyLinkLayer.
 type NetworkTopologyLinkLayer struct {
-	state         protoimpl.MessageState            `protogen:"open.v1"`
-	Nodes         []*NetworkTopologyLinkLayer_Nodes `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	Links         []*NetworkTopologyLinkLayer_Links `protobuf:"bytes,2,rep,name=links,proto3" json:"links,omitempty"`
-	Errors        []string                          `protobuf:"bytes,3,rep,name=errors,proto3" json:"errors,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState            `protogen:"open.v1"`
+	Nodes                []*NetworkTopologyLinkLayer_Nodes `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Links                []*NetworkTopologyLinkLayer_Links `protobuf:"bytes,2,rep,name=links,proto3" json:"links,omitempty"`
+	Errors               []string                          `protobuf:"bytes,3,rep,name=errors,proto3" json:"errors,omitempty"`
+	AdditionalProperties *structpb.Struct                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkTopologyLinkLayer) Reset() {
@@ -131,17 +132,25 @@ func (x *NetworkTopologyLinkLayer) GetErrors() []string {
 	return nil
 }
 
+func (x *NetworkTopologyLinkLayer) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkTopologyLinkLayer_Nodes struct {
-	state         protoimpl.MessageState                     `protogen:"open.v1"`
-	DerivedId     *string                                    `protobuf:"bytes,1,opt,name=derived_id,json=derivedId,proto3,oneof" json:"derived_id,omitempty"`
-	Mac           *string                                    `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Type          *string                                    `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Root          *bool                                      `protobuf:"varint,4,opt,name=root,proto3,oneof" json:"root,omitempty"`
-	Device        *NetworkTopologyLinkLayer_Nodes_Device     `protobuf:"bytes,5,opt,name=device,proto3" json:"device,omitempty"`
-	Discovered    *NetworkTopologyLinkLayer_Nodes_Discovered `protobuf:"bytes,6,opt,name=discovered,proto3" json:"discovered,omitempty"`
-	Stack         *NetworkTopologyLinkLayer_Nodes_Stack      `protobuf:"bytes,7,opt,name=stack,proto3" json:"stack,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                     `protogen:"open.v1"`
+	DerivedId            *string                                    `protobuf:"bytes,1,opt,name=derived_id,json=derivedId,proto3,oneof" json:"derived_id,omitempty"`
+	Mac                  *string                                    `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Type                 *string                                    `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Root                 *bool                                      `protobuf:"varint,4,opt,name=root,proto3,oneof" json:"root,omitempty"`
+	Device               *NetworkTopologyLinkLayer_Nodes_Device     `protobuf:"bytes,5,opt,name=device,proto3" json:"device,omitempty"`
+	Discovered           *NetworkTopologyLinkLayer_Nodes_Discovered `protobuf:"bytes,6,opt,name=discovered,proto3" json:"discovered,omitempty"`
+	Stack                *NetworkTopologyLinkLayer_Nodes_Stack      `protobuf:"bytes,7,opt,name=stack,proto3" json:"stack,omitempty"`
+	AdditionalProperties *structpb.Struct                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkTopologyLinkLayer_Nodes) Reset() {
@@ -223,12 +232,20 @@ func (x *NetworkTopologyLinkLayer_Nodes) GetStack() *NetworkTopologyLinkLayer_No
 	return nil
 }
 
+func (x *NetworkTopologyLinkLayer_Nodes) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkTopologyLinkLayer_Links struct {
-	state          protoimpl.MessageState                 `protogen:"open.v1"`
-	Ends           []*NetworkTopologyLinkLayer_Links_Ends `protobuf:"bytes,1,rep,name=ends,proto3" json:"ends,omitempty"`
-	LastReportedAt *string                                `protobuf:"bytes,2,opt,name=last_reported_at,json=lastReportedAt,proto3,oneof" json:"last_reported_at,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                 `protogen:"open.v1"`
+	Ends                 []*NetworkTopologyLinkLayer_Links_Ends `protobuf:"bytes,1,rep,name=ends,proto3" json:"ends,omitempty"`
+	LastReportedAt       *string                                `protobuf:"bytes,2,opt,name=last_reported_at,json=lastReportedAt,proto3,oneof" json:"last_reported_at,omitempty"`
+	AdditionalProperties *structpb.Struct                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkTopologyLinkLayer_Links) Reset() {
@@ -275,18 +292,26 @@ func (x *NetworkTopologyLinkLayer_Links) GetLastReportedAt() string {
 	return ""
 }
 
+func (x *NetworkTopologyLinkLayer_Links) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkTopologyLinkLayer_Nodes_Device struct {
-	state          protoimpl.MessageState                           `protogen:"open.v1"`
-	Serial         *string                                          `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Name           *string                                          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Model          *string                                          `protobuf:"bytes,3,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	ProductType    *string                                          `protobuf:"bytes,4,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
-	Status         *string                                          `protobuf:"bytes,5,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	LastReportedAt *string                                          `protobuf:"bytes,6,opt,name=last_reported_at,json=lastReportedAt,proto3,oneof" json:"last_reported_at,omitempty"`
-	Clients        *NetworkTopologyLinkLayer_Nodes_Device_Clients   `protobuf:"bytes,7,opt,name=clients,proto3" json:"clients,omitempty"`
-	Uplinks        []*NetworkTopologyLinkLayer_Nodes_Device_Uplinks `protobuf:"bytes,8,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                           `protogen:"open.v1"`
+	Serial               *string                                          `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Name                 *string                                          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Model                *string                                          `protobuf:"bytes,3,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	ProductType          *string                                          `protobuf:"bytes,4,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	Status               *string                                          `protobuf:"bytes,5,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	LastReportedAt       *string                                          `protobuf:"bytes,6,opt,name=last_reported_at,json=lastReportedAt,proto3,oneof" json:"last_reported_at,omitempty"`
+	Clients              *NetworkTopologyLinkLayer_Nodes_Device_Clients   `protobuf:"bytes,7,opt,name=clients,proto3" json:"clients,omitempty"`
+	Uplinks              []*NetworkTopologyLinkLayer_Nodes_Device_Uplinks `protobuf:"bytes,8,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
+	AdditionalProperties *structpb.Struct                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkTopologyLinkLayer_Nodes_Device) Reset() {
@@ -375,12 +400,20 @@ func (x *NetworkTopologyLinkLayer_Nodes_Device) GetUplinks() []*NetworkTopologyL
 	return nil
 }
 
+func (x *NetworkTopologyLinkLayer_Nodes_Device) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkTopologyLinkLayer_Nodes_Discovered struct {
-	state         protoimpl.MessageState                          `protogen:"open.v1"`
-	Lldp          *NetworkTopologyLinkLayer_Nodes_Discovered_Lldp `protobuf:"bytes,1,opt,name=lldp,proto3" json:"lldp,omitempty"`
-	Cdp           *NetworkTopologyLinkLayer_Nodes_Discovered_Cdp  `protobuf:"bytes,2,opt,name=cdp,proto3" json:"cdp,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                          `protogen:"open.v1"`
+	Lldp                 *NetworkTopologyLinkLayer_Nodes_Discovered_Lldp `protobuf:"bytes,1,opt,name=lldp,proto3" json:"lldp,omitempty"`
+	Cdp                  *NetworkTopologyLinkLayer_Nodes_Discovered_Cdp  `protobuf:"bytes,2,opt,name=cdp,proto3" json:"cdp,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkTopologyLinkLayer_Nodes_Discovered) Reset() {
@@ -427,14 +460,22 @@ func (x *NetworkTopologyLinkLayer_Nodes_Discovered) GetCdp() *NetworkTopologyLin
 	return nil
 }
 
+func (x *NetworkTopologyLinkLayer_Nodes_Discovered) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkTopologyLinkLayer_Nodes_Stack struct {
-	state         protoimpl.MessageState                        `protogen:"open.v1"`
-	Id            *int64                                        `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                                       `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Members       []*structpb.Struct                            `protobuf:"bytes,3,rep,name=members,proto3" json:"members,omitempty"`
-	Clients       *NetworkTopologyLinkLayer_Nodes_Stack_Clients `protobuf:"bytes,4,opt,name=clients,proto3" json:"clients,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                        `protogen:"open.v1"`
+	Id                   *int64                                        `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                                       `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Members              []*structpb.Struct                            `protobuf:"bytes,3,rep,name=members,proto3" json:"members,omitempty"`
+	Clients              *NetworkTopologyLinkLayer_Nodes_Stack_Clients `protobuf:"bytes,4,opt,name=clients,proto3" json:"clients,omitempty"`
+	AdditionalProperties *structpb.Struct                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkTopologyLinkLayer_Nodes_Stack) Reset() {
@@ -495,11 +536,19 @@ func (x *NetworkTopologyLinkLayer_Nodes_Stack) GetClients() *NetworkTopologyLink
 	return nil
 }
 
+func (x *NetworkTopologyLinkLayer_Nodes_Stack) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkTopologyLinkLayer_Nodes_Device_Clients struct {
-	state         protoimpl.MessageState                                `protogen:"open.v1"`
-	Counts        *NetworkTopologyLinkLayer_Nodes_Device_Clients_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                `protogen:"open.v1"`
+	Counts               *NetworkTopologyLinkLayer_Nodes_Device_Clients_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkTopologyLinkLayer_Nodes_Device_Clients) Reset() {
@@ -539,11 +588,19 @@ func (x *NetworkTopologyLinkLayer_Nodes_Device_Clients) GetCounts() *NetworkTopo
 	return nil
 }
 
+func (x *NetworkTopologyLinkLayer_Nodes_Device_Clients) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkTopologyLinkLayer_Nodes_Device_Uplinks struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	VlanId        *int64                 `protobuf:"varint,1,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	VlanId               *int64                 `protobuf:"varint,1,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkTopologyLinkLayer_Nodes_Device_Uplinks) Reset() {
@@ -583,11 +640,19 @@ func (x *NetworkTopologyLinkLayer_Nodes_Device_Uplinks) GetVlanId() int64 {
 	return 0
 }
 
+func (x *NetworkTopologyLinkLayer_Nodes_Device_Uplinks) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkTopologyLinkLayer_Nodes_Device_Clients_Counts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkTopologyLinkLayer_Nodes_Device_Clients_Counts) Reset() {
@@ -627,15 +692,23 @@ func (x *NetworkTopologyLinkLayer_Nodes_Device_Clients_Counts) GetTotal() int64 
 	return 0
 }
 
+func (x *NetworkTopologyLinkLayer_Nodes_Device_Clients_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkTopologyLinkLayer_Nodes_Discovered_Lldp struct {
-	state              protoimpl.MessageState `protogen:"open.v1"`
-	ChassisId          *string                `protobuf:"bytes,1,opt,name=chassis_id,json=chassisId,proto3,oneof" json:"chassis_id,omitempty"`
-	SystemName         *string                `protobuf:"bytes,2,opt,name=system_name,json=systemName,proto3,oneof" json:"system_name,omitempty"`
-	SystemDescription  *string                `protobuf:"bytes,3,opt,name=system_description,json=systemDescription,proto3,oneof" json:"system_description,omitempty"`
-	SystemCapabilities []string               `protobuf:"bytes,4,rep,name=system_capabilities,json=systemCapabilities,proto3" json:"system_capabilities,omitempty"`
-	ManagementAddress  *string                `protobuf:"bytes,5,opt,name=management_address,json=managementAddress,proto3,oneof" json:"management_address,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	ChassisId            *string                `protobuf:"bytes,1,opt,name=chassis_id,json=chassisId,proto3,oneof" json:"chassis_id,omitempty"`
+	SystemName           *string                `protobuf:"bytes,2,opt,name=system_name,json=systemName,proto3,oneof" json:"system_name,omitempty"`
+	SystemDescription    *string                `protobuf:"bytes,3,opt,name=system_description,json=systemDescription,proto3,oneof" json:"system_description,omitempty"`
+	SystemCapabilities   []string               `protobuf:"bytes,4,rep,name=system_capabilities,json=systemCapabilities,proto3" json:"system_capabilities,omitempty"`
+	ManagementAddress    *string                `protobuf:"bytes,5,opt,name=management_address,json=managementAddress,proto3,oneof" json:"management_address,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkTopologyLinkLayer_Nodes_Discovered_Lldp) Reset() {
@@ -703,15 +776,23 @@ func (x *NetworkTopologyLinkLayer_Nodes_Discovered_Lldp) GetManagementAddress() 
 	return ""
 }
 
+func (x *NetworkTopologyLinkLayer_Nodes_Discovered_Lldp) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkTopologyLinkLayer_Nodes_Discovered_Cdp struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	Platform          *string                `protobuf:"bytes,1,opt,name=platform,proto3,oneof" json:"platform,omitempty"`
-	DeviceId          *string                `protobuf:"bytes,2,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
-	Address           *string                `protobuf:"bytes,3,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Capabilities      []string               `protobuf:"bytes,4,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
-	ManagementAddress *string                `protobuf:"bytes,5,opt,name=management_address,json=managementAddress,proto3,oneof" json:"management_address,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Platform             *string                `protobuf:"bytes,1,opt,name=platform,proto3,oneof" json:"platform,omitempty"`
+	DeviceId             *string                `protobuf:"bytes,2,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
+	Address              *string                `protobuf:"bytes,3,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Capabilities         []string               `protobuf:"bytes,4,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
+	ManagementAddress    *string                `protobuf:"bytes,5,opt,name=management_address,json=managementAddress,proto3,oneof" json:"management_address,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkTopologyLinkLayer_Nodes_Discovered_Cdp) Reset() {
@@ -779,11 +860,19 @@ func (x *NetworkTopologyLinkLayer_Nodes_Discovered_Cdp) GetManagementAddress() s
 	return ""
 }
 
+func (x *NetworkTopologyLinkLayer_Nodes_Discovered_Cdp) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkTopologyLinkLayer_Nodes_Stack_Clients struct {
-	state         protoimpl.MessageState                               `protogen:"open.v1"`
-	Counts        *NetworkTopologyLinkLayer_Nodes_Stack_Clients_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                               `protogen:"open.v1"`
+	Counts               *NetworkTopologyLinkLayer_Nodes_Stack_Clients_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkTopologyLinkLayer_Nodes_Stack_Clients) Reset() {
@@ -823,11 +912,19 @@ func (x *NetworkTopologyLinkLayer_Nodes_Stack_Clients) GetCounts() *NetworkTopol
 	return nil
 }
 
+func (x *NetworkTopologyLinkLayer_Nodes_Stack_Clients) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkTopologyLinkLayer_Nodes_Stack_Clients_Counts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkTopologyLinkLayer_Nodes_Stack_Clients_Counts) Reset() {
@@ -867,13 +964,21 @@ func (x *NetworkTopologyLinkLayer_Nodes_Stack_Clients_Counts) GetTotal() int64 {
 	return 0
 }
 
+func (x *NetworkTopologyLinkLayer_Nodes_Stack_Clients_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkTopologyLinkLayer_Links_Ends struct {
-	state         protoimpl.MessageState                          `protogen:"open.v1"`
-	Node          *NetworkTopologyLinkLayer_Links_Ends_Node       `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
-	Device        *NetworkTopologyLinkLayer_Links_Ends_Device     `protobuf:"bytes,2,opt,name=device,proto3" json:"device,omitempty"`
-	Discovered    *NetworkTopologyLinkLayer_Links_Ends_Discovered `protobuf:"bytes,3,opt,name=discovered,proto3" json:"discovered,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                          `protogen:"open.v1"`
+	Node                 *NetworkTopologyLinkLayer_Links_Ends_Node       `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Device               *NetworkTopologyLinkLayer_Links_Ends_Device     `protobuf:"bytes,2,opt,name=device,proto3" json:"device,omitempty"`
+	Discovered           *NetworkTopologyLinkLayer_Links_Ends_Discovered `protobuf:"bytes,3,opt,name=discovered,proto3" json:"discovered,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkTopologyLinkLayer_Links_Ends) Reset() {
@@ -927,12 +1032,20 @@ func (x *NetworkTopologyLinkLayer_Links_Ends) GetDiscovered() *NetworkTopologyLi
 	return nil
 }
 
+func (x *NetworkTopologyLinkLayer_Links_Ends) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkTopologyLinkLayer_Links_Ends_Node struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	DerivedId     *string                `protobuf:"bytes,1,opt,name=derived_id,json=derivedId,proto3,oneof" json:"derived_id,omitempty"`
-	Type          *string                `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	DerivedId            *string                `protobuf:"bytes,1,opt,name=derived_id,json=derivedId,proto3,oneof" json:"derived_id,omitempty"`
+	Type                 *string                `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkTopologyLinkLayer_Links_Ends_Node) Reset() {
@@ -979,12 +1092,20 @@ func (x *NetworkTopologyLinkLayer_Links_Ends_Node) GetType() string {
 	return ""
 }
 
+func (x *NetworkTopologyLinkLayer_Links_Ends_Node) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkTopologyLinkLayer_Links_Ends_Device struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkTopologyLinkLayer_Links_Ends_Device) Reset() {
@@ -1031,12 +1152,20 @@ func (x *NetworkTopologyLinkLayer_Links_Ends_Device) GetName() string {
 	return ""
 }
 
+func (x *NetworkTopologyLinkLayer_Links_Ends_Device) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkTopologyLinkLayer_Links_Ends_Discovered struct {
-	state         protoimpl.MessageState                               `protogen:"open.v1"`
-	Lldp          *NetworkTopologyLinkLayer_Links_Ends_Discovered_Lldp `protobuf:"bytes,1,opt,name=lldp,proto3" json:"lldp,omitempty"`
-	Cdp           *NetworkTopologyLinkLayer_Links_Ends_Discovered_Cdp  `protobuf:"bytes,2,opt,name=cdp,proto3" json:"cdp,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                               `protogen:"open.v1"`
+	Lldp                 *NetworkTopologyLinkLayer_Links_Ends_Discovered_Lldp `protobuf:"bytes,1,opt,name=lldp,proto3" json:"lldp,omitempty"`
+	Cdp                  *NetworkTopologyLinkLayer_Links_Ends_Discovered_Cdp  `protobuf:"bytes,2,opt,name=cdp,proto3" json:"cdp,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkTopologyLinkLayer_Links_Ends_Discovered) Reset() {
@@ -1083,12 +1212,20 @@ func (x *NetworkTopologyLinkLayer_Links_Ends_Discovered) GetCdp() *NetworkTopolo
 	return nil
 }
 
+func (x *NetworkTopologyLinkLayer_Links_Ends_Discovered) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkTopologyLinkLayer_Links_Ends_Discovered_Lldp struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	PortId          *string                `protobuf:"bytes,1,opt,name=port_id,json=portId,proto3,oneof" json:"port_id,omitempty"`
-	PortDescription *string                `protobuf:"bytes,2,opt,name=port_description,json=portDescription,proto3,oneof" json:"port_description,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	PortId               *string                `protobuf:"bytes,1,opt,name=port_id,json=portId,proto3,oneof" json:"port_id,omitempty"`
+	PortDescription      *string                `protobuf:"bytes,2,opt,name=port_description,json=portDescription,proto3,oneof" json:"port_description,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkTopologyLinkLayer_Links_Ends_Discovered_Lldp) Reset() {
@@ -1135,12 +1272,20 @@ func (x *NetworkTopologyLinkLayer_Links_Ends_Discovered_Lldp) GetPortDescription
 	return ""
 }
 
+func (x *NetworkTopologyLinkLayer_Links_Ends_Discovered_Lldp) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkTopologyLinkLayer_Links_Ends_Discovered_Cdp struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	PortId        *string                `protobuf:"bytes,1,opt,name=port_id,json=portId,proto3,oneof" json:"port_id,omitempty"`
-	NativeVlan    *int64                 `protobuf:"varint,2,opt,name=native_vlan,json=nativeVlan,proto3,oneof" json:"native_vlan,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	PortId               *string                `protobuf:"bytes,1,opt,name=port_id,json=portId,proto3,oneof" json:"port_id,omitempty"`
+	NativeVlan           *int64                 `protobuf:"varint,2,opt,name=native_vlan,json=nativeVlan,proto3,oneof" json:"native_vlan,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkTopologyLinkLayer_Links_Ends_Discovered_Cdp) Reset() {
@@ -1187,6 +1332,13 @@ func (x *NetworkTopologyLinkLayer_Links_Ends_Discovered_Cdp) GetNativeVlan() int
 	return 0
 }
 
+func (x *NetworkTopologyLinkLayer_Links_Ends_Discovered_Cdp) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_networks_v1_topology_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_topology_proto_rawDesc = "" +
@@ -1195,11 +1347,12 @@ const file_meraki_networks_v1_topology_proto_rawDesc = "" +
 	"\"GetNetworkTopologyLinkLayerRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\x82\x1b\n" +
+	"\v_network_id\"\xe4&\n" +
 	"\x18NetworkTopologyLinkLayer\x12H\n" +
 	"\x05nodes\x18\x01 \x03(\v22.meraki.networks.v1.NetworkTopologyLinkLayer.NodesR\x05nodes\x12H\n" +
 	"\x05links\x18\x02 \x03(\v22.meraki.networks.v1.NetworkTopologyLinkLayer.LinksR\x05links\x12\x16\n" +
-	"\x06errors\x18\x03 \x03(\tR\x06errors\x1a\xb2\x11\n" +
+	"\x06errors\x18\x03 \x03(\tR\x06errors\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x98\x18\n" +
 	"\x05Nodes\x12\"\n" +
 	"\n" +
 	"derived_id\x18\x01 \x01(\tH\x00R\tderivedId\x88\x01\x01\x12\x15\n" +
@@ -1210,7 +1363,8 @@ const file_meraki_networks_v1_topology_proto_rawDesc = "" +
 	"\n" +
 	"discovered\x18\x06 \x01(\v2=.meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.DiscoveredR\n" +
 	"discovered\x12N\n" +
-	"\x05stack\x18\a \x01(\v28.meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.StackR\x05stack\x1a\xa8\x05\n" +
+	"\x05stack\x18\a \x01(\v28.meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.StackR\x05stack\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe5\a\n" +
 	"\x06Device\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x19\n" +
@@ -1219,14 +1373,18 @@ const file_meraki_networks_v1_topology_proto_rawDesc = "" +
 	"\x06status\x18\x05 \x01(\tH\x04R\x06status\x88\x01\x01\x12-\n" +
 	"\x10last_reported_at\x18\x06 \x01(\tH\x05R\x0elastReportedAt\x88\x01\x01\x12[\n" +
 	"\aclients\x18\a \x01(\v2A.meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Device.ClientsR\aclients\x12[\n" +
-	"\auplinks\x18\b \x03(\v2A.meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Device.UplinksR\auplinks\x1a\x9a\x01\n" +
+	"\auplinks\x18\b \x03(\v2A.meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Device.UplinksR\auplinks\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb8\x02\n" +
 	"\aClients\x12`\n" +
-	"\x06counts\x18\x01 \x01(\v2H.meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Device.Clients.CountsR\x06counts\x1a-\n" +
+	"\x06counts\x18\x01 \x01(\v2H.meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Device.Clients.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a|\n" +
 	"\x06Counts\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
-	"\x06_total\x1a3\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_total\x1a\x82\x01\n" +
 	"\aUplinks\x12\x1c\n" +
-	"\avlan_id\x18\x01 \x01(\x03H\x00R\x06vlanId\x88\x01\x01B\n" +
+	"\avlan_id\x18\x01 \x01(\x03H\x00R\x06vlanId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_vlan_idB\t\n" +
 	"\a_serialB\a\n" +
@@ -1234,11 +1392,12 @@ const file_meraki_networks_v1_topology_proto_rawDesc = "" +
 	"\x06_modelB\x0f\n" +
 	"\r_product_typeB\t\n" +
 	"\a_statusB\x13\n" +
-	"\x11_last_reported_at\x1a\xf2\x05\n" +
+	"\x11_last_reported_at\x1a\xdf\a\n" +
 	"\n" +
 	"Discovered\x12V\n" +
 	"\x04lldp\x18\x01 \x01(\v2B.meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Discovered.LldpR\x04lldp\x12S\n" +
-	"\x03cdp\x18\x02 \x01(\v2A.meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Discovered.CdpR\x03cdp\x1a\xb6\x02\n" +
+	"\x03cdp\x18\x02 \x01(\v2A.meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Discovered.CdpR\x03cdp\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x85\x03\n" +
 	"\x04Lldp\x12\"\n" +
 	"\n" +
 	"chassis_id\x18\x01 \x01(\tH\x00R\tchassisId\x88\x01\x01\x12$\n" +
@@ -1246,78 +1405,91 @@ const file_meraki_networks_v1_topology_proto_rawDesc = "" +
 	"systemName\x88\x01\x01\x122\n" +
 	"\x12system_description\x18\x03 \x01(\tH\x02R\x11systemDescription\x88\x01\x01\x12/\n" +
 	"\x13system_capabilities\x18\x04 \x03(\tR\x12systemCapabilities\x122\n" +
-	"\x12management_address\x18\x05 \x01(\tH\x03R\x11managementAddress\x88\x01\x01B\r\n" +
+	"\x12management_address\x18\x05 \x01(\tH\x03R\x11managementAddress\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_chassis_idB\x0e\n" +
 	"\f_system_nameB\x15\n" +
 	"\x13_system_descriptionB\x15\n" +
-	"\x13_management_address\x1a\xfd\x01\n" +
+	"\x13_management_address\x1a\xcc\x02\n" +
 	"\x03Cdp\x12\x1f\n" +
 	"\bplatform\x18\x01 \x01(\tH\x00R\bplatform\x88\x01\x01\x12 \n" +
 	"\tdevice_id\x18\x02 \x01(\tH\x01R\bdeviceId\x88\x01\x01\x12\x1d\n" +
 	"\aaddress\x18\x03 \x01(\tH\x02R\aaddress\x88\x01\x01\x12\"\n" +
 	"\fcapabilities\x18\x04 \x03(\tR\fcapabilities\x122\n" +
-	"\x12management_address\x18\x05 \x01(\tH\x03R\x11managementAddress\x88\x01\x01B\v\n" +
+	"\x12management_address\x18\x05 \x01(\tH\x03R\x11managementAddress\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_platformB\f\n" +
 	"\n" +
 	"_device_idB\n" +
 	"\n" +
 	"\b_addressB\x15\n" +
-	"\x13_management_address\x1a\xf0\x02\n" +
+	"\x13_management_address\x1a\xdd\x04\n" +
 	"\x05Stack\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\x03H\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x121\n" +
 	"\amembers\x18\x03 \x03(\v2\x17.google.protobuf.StructR\amembers\x12Z\n" +
-	"\aclients\x18\x04 \x01(\v2@.meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Stack.ClientsR\aclients\x1a\x99\x01\n" +
+	"\aclients\x18\x04 \x01(\v2@.meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Stack.ClientsR\aclients\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb7\x02\n" +
 	"\aClients\x12_\n" +
-	"\x06counts\x18\x01 \x01(\v2G.meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Stack.Clients.CountsR\x06counts\x1a-\n" +
+	"\x06counts\x18\x01 \x01(\v2G.meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Stack.Clients.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a|\n" +
 	"\x06Counts\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\r\n" +
 	"\v_derived_idB\x06\n" +
 	"\x04_macB\a\n" +
 	"\x05_typeB\a\n" +
-	"\x05_root\x1a\x84\b\n" +
+	"\x05_root\x1a\xb1\f\n" +
 	"\x05Links\x12K\n" +
 	"\x04ends\x18\x01 \x03(\v27.meraki.networks.v1.NetworkTopologyLinkLayer.Links.EndsR\x04ends\x12-\n" +
-	"\x10last_reported_at\x18\x02 \x01(\tH\x00R\x0elastReportedAt\x88\x01\x01\x1a\xe9\x06\n" +
+	"\x10last_reported_at\x18\x02 \x01(\tH\x00R\x0elastReportedAt\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc7\n" +
+	"\n" +
 	"\x04Ends\x12P\n" +
 	"\x04node\x18\x01 \x01(\v2<.meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.NodeR\x04node\x12V\n" +
 	"\x06device\x18\x02 \x01(\v2>.meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.DeviceR\x06device\x12b\n" +
 	"\n" +
 	"discovered\x18\x03 \x01(\v2B.meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.DiscoveredR\n" +
-	"discovered\x1a[\n" +
+	"discovered\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xaa\x01\n" +
 	"\x04Node\x12\"\n" +
 	"\n" +
 	"derived_id\x18\x01 \x01(\tH\x00R\tderivedId\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01B\r\n" +
+	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_derived_idB\a\n" +
-	"\x05_type\x1aR\n" +
+	"\x05_type\x1a\xa1\x01\n" +
 	"\x06Device\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\t\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\a\n" +
-	"\x05_name\x1a\xa1\x03\n" +
+	"\x05_name\x1a\x90\x05\n" +
 	"\n" +
 	"Discovered\x12[\n" +
 	"\x04lldp\x18\x01 \x01(\v2G.meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.Discovered.LldpR\x04lldp\x12X\n" +
-	"\x03cdp\x18\x02 \x01(\v2F.meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.Discovered.CdpR\x03cdp\x1au\n" +
+	"\x03cdp\x18\x02 \x01(\v2F.meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.Discovered.CdpR\x03cdp\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc4\x01\n" +
 	"\x04Lldp\x12\x1c\n" +
 	"\aport_id\x18\x01 \x01(\tH\x00R\x06portId\x88\x01\x01\x12.\n" +
-	"\x10port_description\x18\x02 \x01(\tH\x01R\x0fportDescription\x88\x01\x01B\n" +
+	"\x10port_description\x18\x02 \x01(\tH\x01R\x0fportDescription\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_port_idB\x13\n" +
-	"\x11_port_description\x1ae\n" +
+	"\x11_port_description\x1a\xb4\x01\n" +
 	"\x03Cdp\x12\x1c\n" +
 	"\aport_id\x18\x01 \x01(\tH\x00R\x06portId\x88\x01\x01\x12$\n" +
 	"\vnative_vlan\x18\x02 \x01(\x03H\x01R\n" +
-	"nativeVlan\x88\x01\x01B\n" +
+	"nativeVlan\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_port_idB\x0e\n" +
 	"\f_native_vlanB\x13\n" +
-	"\x11_last_reported_atBw\n" +
-	"\x1ccom.merakibroker.networks.v1B\rTopologyProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"\x11_last_reported_atB\x92\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\rTopologyProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var (
 	file_meraki_networks_v1_topology_proto_rawDescOnce sync.Once
@@ -1358,28 +1530,47 @@ var file_meraki_networks_v1_topology_proto_goTypes = []any{
 var file_meraki_networks_v1_topology_proto_depIdxs = []int32{
 	2,  // 0: meraki.networks.v1.NetworkTopologyLinkLayer.nodes:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Nodes
 	3,  // 1: meraki.networks.v1.NetworkTopologyLinkLayer.links:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Links
-	4,  // 2: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.device:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Device
-	5,  // 3: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.discovered:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Discovered
-	6,  // 4: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.stack:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Stack
-	14, // 5: meraki.networks.v1.NetworkTopologyLinkLayer.Links.ends:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends
-	7,  // 6: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Device.clients:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Device.Clients
-	8,  // 7: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Device.uplinks:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Device.Uplinks
-	10, // 8: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Discovered.lldp:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Discovered.Lldp
-	11, // 9: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Discovered.cdp:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Discovered.Cdp
-	20, // 10: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Stack.members:type_name -> google.protobuf.Struct
-	12, // 11: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Stack.clients:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Stack.Clients
-	9,  // 12: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Device.Clients.counts:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Device.Clients.Counts
-	13, // 13: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Stack.Clients.counts:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Stack.Clients.Counts
-	15, // 14: meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.node:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.Node
-	16, // 15: meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.device:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.Device
-	17, // 16: meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.discovered:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.Discovered
-	18, // 17: meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.Discovered.lldp:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.Discovered.Lldp
-	19, // 18: meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.Discovered.cdp:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.Discovered.Cdp
-	19, // [19:19] is the sub-list for method output_type
-	19, // [19:19] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	20, // 2: meraki.networks.v1.NetworkTopologyLinkLayer.additional_properties:type_name -> google.protobuf.Struct
+	4,  // 3: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.device:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Device
+	5,  // 4: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.discovered:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Discovered
+	6,  // 5: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.stack:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Stack
+	20, // 6: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.additional_properties:type_name -> google.protobuf.Struct
+	14, // 7: meraki.networks.v1.NetworkTopologyLinkLayer.Links.ends:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends
+	20, // 8: meraki.networks.v1.NetworkTopologyLinkLayer.Links.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 9: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Device.clients:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Device.Clients
+	8,  // 10: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Device.uplinks:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Device.Uplinks
+	20, // 11: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Device.additional_properties:type_name -> google.protobuf.Struct
+	10, // 12: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Discovered.lldp:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Discovered.Lldp
+	11, // 13: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Discovered.cdp:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Discovered.Cdp
+	20, // 14: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Discovered.additional_properties:type_name -> google.protobuf.Struct
+	20, // 15: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Stack.members:type_name -> google.protobuf.Struct
+	12, // 16: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Stack.clients:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Stack.Clients
+	20, // 17: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Stack.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 18: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Device.Clients.counts:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Device.Clients.Counts
+	20, // 19: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Device.Clients.additional_properties:type_name -> google.protobuf.Struct
+	20, // 20: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Device.Uplinks.additional_properties:type_name -> google.protobuf.Struct
+	20, // 21: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Device.Clients.Counts.additional_properties:type_name -> google.protobuf.Struct
+	20, // 22: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Discovered.Lldp.additional_properties:type_name -> google.protobuf.Struct
+	20, // 23: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Discovered.Cdp.additional_properties:type_name -> google.protobuf.Struct
+	13, // 24: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Stack.Clients.counts:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Stack.Clients.Counts
+	20, // 25: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Stack.Clients.additional_properties:type_name -> google.protobuf.Struct
+	20, // 26: meraki.networks.v1.NetworkTopologyLinkLayer.Nodes.Stack.Clients.Counts.additional_properties:type_name -> google.protobuf.Struct
+	15, // 27: meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.node:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.Node
+	16, // 28: meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.device:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.Device
+	17, // 29: meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.discovered:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.Discovered
+	20, // 30: meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.additional_properties:type_name -> google.protobuf.Struct
+	20, // 31: meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.Node.additional_properties:type_name -> google.protobuf.Struct
+	20, // 32: meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.Device.additional_properties:type_name -> google.protobuf.Struct
+	18, // 33: meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.Discovered.lldp:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.Discovered.Lldp
+	19, // 34: meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.Discovered.cdp:type_name -> meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.Discovered.Cdp
+	20, // 35: meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.Discovered.additional_properties:type_name -> google.protobuf.Struct
+	20, // 36: meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.Discovered.Lldp.additional_properties:type_name -> google.protobuf.Struct
+	20, // 37: meraki.networks.v1.NetworkTopologyLinkLayer.Links.Ends.Discovered.Cdp.additional_properties:type_name -> google.protobuf.Struct
+	38, // [38:38] is the sub-list for method output_type
+	38, // [38:38] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_meraki_networks_v1_topology_proto_init() }

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -98,11 +99,12 @@ func (x *GetNetworkTrafficRequest) GetDeviceType() string {
 
 // Answer of getNetworkTraffic.
 type GetNetworkTrafficResponse struct {
-	state         protoimpl.MessageState            `protogen:"open.v1"`
-	Items         []*GetNetworkTrafficResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                      `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState            `protogen:"open.v1"`
+	Items                []*GetNetworkTrafficResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                      `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkTrafficResponse) Reset() {
@@ -149,19 +151,27 @@ func (x *GetNetworkTrafficResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetNetworkTrafficResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkTrafficResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Application   *string                `protobuf:"bytes,1,opt,name=application,proto3,oneof" json:"application,omitempty"`
-	Destination   *string                `protobuf:"bytes,2,opt,name=destination,proto3,oneof" json:"destination,omitempty"`
-	Protocol      *string                `protobuf:"bytes,3,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Port          *int64                 `protobuf:"varint,4,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	Sent          *float64               `protobuf:"fixed64,5,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
-	Recv          *float64               `protobuf:"fixed64,6,opt,name=recv,proto3,oneof" json:"recv,omitempty"`
-	NumClients    *int64                 `protobuf:"varint,7,opt,name=num_clients,json=numClients,proto3,oneof" json:"num_clients,omitempty"`
-	ActiveTime    *int64                 `protobuf:"varint,8,opt,name=active_time,json=activeTime,proto3,oneof" json:"active_time,omitempty"`
-	Flows         *int64                 `protobuf:"varint,9,opt,name=flows,proto3,oneof" json:"flows,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Application          *string                `protobuf:"bytes,1,opt,name=application,proto3,oneof" json:"application,omitempty"`
+	Destination          *string                `protobuf:"bytes,2,opt,name=destination,proto3,oneof" json:"destination,omitempty"`
+	Protocol             *string                `protobuf:"bytes,3,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	Port                 *int64                 `protobuf:"varint,4,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	Sent                 *float64               `protobuf:"fixed64,5,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
+	Recv                 *float64               `protobuf:"fixed64,6,opt,name=recv,proto3,oneof" json:"recv,omitempty"`
+	NumClients           *int64                 `protobuf:"varint,7,opt,name=num_clients,json=numClients,proto3,oneof" json:"num_clients,omitempty"`
+	ActiveTime           *int64                 `protobuf:"varint,8,opt,name=active_time,json=activeTime,proto3,oneof" json:"active_time,omitempty"`
+	Flows                *int64                 `protobuf:"varint,9,opt,name=flows,proto3,oneof" json:"flows,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkTrafficResponse_Item) Reset() {
@@ -257,11 +267,18 @@ func (x *GetNetworkTrafficResponse_Item) GetFlows() int64 {
 	return 0
 }
 
+func (x *GetNetworkTrafficResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_networks_v1_traffic_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_traffic_proto_rawDesc = "" +
 	"\n" +
-	" meraki/networks/v1/traffic.proto\x12\x12meraki.networks.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xcd\x01\n" +
+	" meraki/networks/v1/traffic.proto\x12\x12meraki.networks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xcd\x01\n" +
 	"\x18GetNetworkTrafficRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x13\n" +
@@ -272,10 +289,11 @@ const file_meraki_networks_v1_traffic_proto_rawDesc = "" +
 	"\v_network_idB\x05\n" +
 	"\x03_t0B\v\n" +
 	"\t_timespanB\x0e\n" +
-	"\f_device_type\"\xbf\x04\n" +
-	"\x19GetNetworkTrafficResponse\x12H\n" +
-	"\x05items\x18\x01 \x03(\v22.meraki.networks.v1.GetNetworkTrafficResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x99\x03\n" +
+	"\f_device_type\"\xdf\x05\n" +
+	"\x19GetNetworkTrafficResponse\x12I\n" +
+	"\x05items\x18\xfb\x0f \x03(\v22.meraki.networks.v1.GetNetworkTrafficResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe8\x03\n" +
 	"\x04Item\x12%\n" +
 	"\vapplication\x18\x01 \x01(\tH\x00R\vapplication\x88\x01\x01\x12%\n" +
 	"\vdestination\x18\x02 \x01(\tH\x01R\vdestination\x88\x01\x01\x12\x1f\n" +
@@ -287,7 +305,8 @@ const file_meraki_networks_v1_traffic_proto_rawDesc = "" +
 	"numClients\x88\x01\x01\x12$\n" +
 	"\vactive_time\x18\b \x01(\x03H\aR\n" +
 	"activeTime\x88\x01\x01\x12\x19\n" +
-	"\x05flows\x18\t \x01(\x03H\bR\x05flows\x88\x01\x01B\x0e\n" +
+	"\x05flows\x18\t \x01(\x03H\bR\x05flows\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_applicationB\x0e\n" +
 	"\f_destinationB\v\n" +
 	"\t_protocolB\a\n" +
@@ -296,8 +315,8 @@ const file_meraki_networks_v1_traffic_proto_rawDesc = "" +
 	"\x05_recvB\x0e\n" +
 	"\f_num_clientsB\x0e\n" +
 	"\f_active_timeB\b\n" +
-	"\x06_flowsBv\n" +
-	"\x1ccom.merakibroker.networks.v1B\fTrafficProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"\x06_flowsB\x91\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\fTrafficProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var (
 	file_meraki_networks_v1_traffic_proto_rawDescOnce sync.Once
@@ -317,15 +336,18 @@ var file_meraki_networks_v1_traffic_proto_goTypes = []any{
 	(*GetNetworkTrafficResponse)(nil),      // 1: meraki.networks.v1.GetNetworkTrafficResponse
 	(*GetNetworkTrafficResponse_Item)(nil), // 2: meraki.networks.v1.GetNetworkTrafficResponse.Item
 	(*v1.PageInfo)(nil),                    // 3: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                // 4: google.protobuf.Struct
 }
 var file_meraki_networks_v1_traffic_proto_depIdxs = []int32{
 	2, // 0: meraki.networks.v1.GetNetworkTrafficResponse.items:type_name -> meraki.networks.v1.GetNetworkTrafficResponse.Item
 	3, // 1: meraki.networks.v1.GetNetworkTrafficResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 2: meraki.networks.v1.GetNetworkTrafficResponse.additional_properties:type_name -> google.protobuf.Struct
+	4, // 3: meraki.networks.v1.GetNetworkTrafficResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_meraki_networks_v1_traffic_proto_init() }

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,14 +71,16 @@ func (x *GetNetworkTrafficAnalysisRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkTrafficAnalysis, updateNetworkTrafficAnalysis.
+// The traffic analysis of a network. Answer of getNetworkTrafficAnalysis,
+// updateNetworkTrafficAnalysis.
 type NetworkTrafficAnalysis struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "basic", "detailed", "disabled".
-	Mode                *string                                       `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	CustomPieChartItems []*NetworkTrafficAnalysis_CustomPieChartItems `protobuf:"bytes,2,rep,name=custom_pie_chart_items,json=customPieChartItems,proto3" json:"custom_pie_chart_items,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	Mode                 *string                                       `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	CustomPieChartItems  []*NetworkTrafficAnalysis_CustomPieChartItems `protobuf:"bytes,2,rep,name=custom_pie_chart_items,json=customPieChartItems,proto3" json:"custom_pie_chart_items,omitempty"`
+	AdditionalProperties *structpb.Struct                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkTrafficAnalysis) Reset() {
@@ -125,18 +127,26 @@ func (x *NetworkTrafficAnalysis) GetCustomPieChartItems() []*NetworkTrafficAnaly
 	return nil
 }
 
+func (x *NetworkTrafficAnalysis) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkTrafficAnalysis.
 type UpdateNetworkTrafficAnalysisRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Known values: "basic", "detailed", "disabled".
-	Mode                *string                                                    `protobuf:"bytes,2,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	CustomPieChartItems []*UpdateNetworkTrafficAnalysisRequest_CustomPieChartItems `protobuf:"bytes,3,rep,name=custom_pie_chart_items,json=customPieChartItems,proto3" json:"custom_pie_chart_items,omitempty"`
-	NullFields          *fieldmaskpb.FieldMask                                     `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields         *fieldmaskpb.FieldMask                                     `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	Mode                 *string                                       `protobuf:"bytes,2,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	CustomPieChartItems  []*NetworkTrafficAnalysis_CustomPieChartItems `protobuf:"bytes,3,rep,name=custom_pie_chart_items,json=customPieChartItems,proto3" json:"custom_pie_chart_items,omitempty"`
+	EmptyFields          []string                                      `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                      `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkTrafficAnalysisRequest) Reset() {
@@ -183,35 +193,45 @@ func (x *UpdateNetworkTrafficAnalysisRequest) GetMode() string {
 	return ""
 }
 
-func (x *UpdateNetworkTrafficAnalysisRequest) GetCustomPieChartItems() []*UpdateNetworkTrafficAnalysisRequest_CustomPieChartItems {
+func (x *UpdateNetworkTrafficAnalysisRequest) GetCustomPieChartItems() []*NetworkTrafficAnalysis_CustomPieChartItems {
 	if x != nil {
 		return x.CustomPieChartItems
 	}
 	return nil
 }
 
-func (x *UpdateNetworkTrafficAnalysisRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkTrafficAnalysisRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkTrafficAnalysisRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkTrafficAnalysisRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkTrafficAnalysisRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkTrafficAnalysis_CustomPieChartItems struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Name  *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Known values: "host", "ipRange", "port".
-	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Value         *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required in a request.
+	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Required in a request. Known values: "host", "ipRange", "port".
+	Type *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	// Required in a request.
+	Value                *string          `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkTrafficAnalysis_CustomPieChartItems) Reset() {
@@ -265,107 +285,47 @@ func (x *NetworkTrafficAnalysis_CustomPieChartItems) GetValue() string {
 	return ""
 }
 
-type UpdateNetworkTrafficAnalysisRequest_CustomPieChartItems struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Required. Known values: "host", "ipRange", "port".
-	Type *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Required.
-	Value         *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkTrafficAnalysisRequest_CustomPieChartItems) Reset() {
-	*x = UpdateNetworkTrafficAnalysisRequest_CustomPieChartItems{}
-	mi := &file_meraki_networks_v1_traffic_analysis_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkTrafficAnalysisRequest_CustomPieChartItems) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkTrafficAnalysisRequest_CustomPieChartItems) ProtoMessage() {}
-
-func (x *UpdateNetworkTrafficAnalysisRequest_CustomPieChartItems) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_traffic_analysis_proto_msgTypes[4]
+func (x *NetworkTrafficAnalysis_CustomPieChartItems) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkTrafficAnalysisRequest_CustomPieChartItems.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkTrafficAnalysisRequest_CustomPieChartItems) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_traffic_analysis_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkTrafficAnalysisRequest_CustomPieChartItems) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateNetworkTrafficAnalysisRequest_CustomPieChartItems) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *UpdateNetworkTrafficAnalysisRequest_CustomPieChartItems) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
+	return nil
 }
 
 var File_meraki_networks_v1_traffic_analysis_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_traffic_analysis_proto_rawDesc = "" +
 	"\n" +
-	")meraki/networks/v1/traffic_analysis.proto\x12\x12meraki.networks.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"U\n" +
+	")meraki/networks/v1/traffic_analysis.proto\x12\x12meraki.networks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"U\n" +
 	" GetNetworkTrafficAnalysisRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xaf\x02\n" +
+	"\v_network_id\"\xce\x03\n" +
 	"\x16NetworkTrafficAnalysis\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12s\n" +
-	"\x16custom_pie_chart_items\x18\x02 \x03(\v2>.meraki.networks.v1.NetworkTrafficAnalysis.CustomPieChartItemsR\x13customPieChartItems\x1a~\n" +
+	"\x16custom_pie_chart_items\x18\x02 \x03(\v2>.meraki.networks.v1.NetworkTrafficAnalysis.CustomPieChartItemsR\x13customPieChartItems\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcd\x01\n" +
 	"\x13CustomPieChartItems\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x17\n" +
 	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x03 \x01(\tH\x02R\x05value\x88\x01\x01B\a\n" +
+	"\x05value\x18\x03 \x01(\tH\x02R\x05value\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_typeB\b\n" +
 	"\x06_valueB\a\n" +
-	"\x05_mode\"\x89\x04\n" +
+	"\x05_mode\"\x94\x03\n" +
 	"#UpdateNetworkTrafficAnalysisRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
-	"\x04mode\x18\x02 \x01(\tH\x01R\x04mode\x88\x01\x01\x12\x80\x01\n" +
-	"\x16custom_pie_chart_items\x18\x03 \x03(\v2K.meraki.networks.v1.UpdateNetworkTrafficAnalysisRequest.CustomPieChartItemsR\x13customPieChartItems\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a~\n" +
-	"\x13CustomPieChartItems\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x03 \x01(\tH\x02R\x05value\x88\x01\x01B\a\n" +
-	"\x05_nameB\a\n" +
-	"\x05_typeB\b\n" +
-	"\x06_valueB\r\n" +
+	"\x04mode\x18\x02 \x01(\tH\x01R\x04mode\x88\x01\x01\x12s\n" +
+	"\x16custom_pie_chart_items\x18\x03 \x03(\v2>.meraki.networks.v1.NetworkTrafficAnalysis.CustomPieChartItemsR\x13customPieChartItems\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\a\n" +
-	"\x05_modeB~\n" +
-	"\x1ccom.merakibroker.networks.v1B\x14TrafficAnalysisProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"\x05_modeB\x99\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\x14TrafficAnalysisProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var (
 	file_meraki_networks_v1_traffic_analysis_proto_rawDescOnce sync.Once
@@ -379,25 +339,25 @@ func file_meraki_networks_v1_traffic_analysis_proto_rawDescGZIP() []byte {
 	return file_meraki_networks_v1_traffic_analysis_proto_rawDescData
 }
 
-var file_meraki_networks_v1_traffic_analysis_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_meraki_networks_v1_traffic_analysis_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_meraki_networks_v1_traffic_analysis_proto_goTypes = []any{
-	(*GetNetworkTrafficAnalysisRequest)(nil),                        // 0: meraki.networks.v1.GetNetworkTrafficAnalysisRequest
-	(*NetworkTrafficAnalysis)(nil),                                  // 1: meraki.networks.v1.NetworkTrafficAnalysis
-	(*UpdateNetworkTrafficAnalysisRequest)(nil),                     // 2: meraki.networks.v1.UpdateNetworkTrafficAnalysisRequest
-	(*NetworkTrafficAnalysis_CustomPieChartItems)(nil),              // 3: meraki.networks.v1.NetworkTrafficAnalysis.CustomPieChartItems
-	(*UpdateNetworkTrafficAnalysisRequest_CustomPieChartItems)(nil), // 4: meraki.networks.v1.UpdateNetworkTrafficAnalysisRequest.CustomPieChartItems
-	(*fieldmaskpb.FieldMask)(nil),                                   // 5: google.protobuf.FieldMask
+	(*GetNetworkTrafficAnalysisRequest)(nil),           // 0: meraki.networks.v1.GetNetworkTrafficAnalysisRequest
+	(*NetworkTrafficAnalysis)(nil),                     // 1: meraki.networks.v1.NetworkTrafficAnalysis
+	(*UpdateNetworkTrafficAnalysisRequest)(nil),        // 2: meraki.networks.v1.UpdateNetworkTrafficAnalysisRequest
+	(*NetworkTrafficAnalysis_CustomPieChartItems)(nil), // 3: meraki.networks.v1.NetworkTrafficAnalysis.CustomPieChartItems
+	(*structpb.Struct)(nil),                            // 4: google.protobuf.Struct
 }
 var file_meraki_networks_v1_traffic_analysis_proto_depIdxs = []int32{
 	3, // 0: meraki.networks.v1.NetworkTrafficAnalysis.custom_pie_chart_items:type_name -> meraki.networks.v1.NetworkTrafficAnalysis.CustomPieChartItems
-	4, // 1: meraki.networks.v1.UpdateNetworkTrafficAnalysisRequest.custom_pie_chart_items:type_name -> meraki.networks.v1.UpdateNetworkTrafficAnalysisRequest.CustomPieChartItems
-	5, // 2: meraki.networks.v1.UpdateNetworkTrafficAnalysisRequest.null_fields:type_name -> google.protobuf.FieldMask
-	5, // 3: meraki.networks.v1.UpdateNetworkTrafficAnalysisRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	4, // 1: meraki.networks.v1.NetworkTrafficAnalysis.additional_properties:type_name -> google.protobuf.Struct
+	3, // 2: meraki.networks.v1.UpdateNetworkTrafficAnalysisRequest.custom_pie_chart_items:type_name -> meraki.networks.v1.NetworkTrafficAnalysis.CustomPieChartItems
+	4, // 3: meraki.networks.v1.UpdateNetworkTrafficAnalysisRequest.additional_properties:type_name -> google.protobuf.Struct
+	4, // 4: meraki.networks.v1.NetworkTrafficAnalysis.CustomPieChartItems.additional_properties:type_name -> google.protobuf.Struct
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_meraki_networks_v1_traffic_analysis_proto_init() }
@@ -409,14 +369,13 @@ func file_meraki_networks_v1_traffic_analysis_proto_init() {
 	file_meraki_networks_v1_traffic_analysis_proto_msgTypes[1].OneofWrappers = []any{}
 	file_meraki_networks_v1_traffic_analysis_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_networks_v1_traffic_analysis_proto_msgTypes[3].OneofWrappers = []any{}
-	file_meraki_networks_v1_traffic_analysis_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_networks_v1_traffic_analysis_proto_rawDesc), len(file_meraki_networks_v1_traffic_analysis_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

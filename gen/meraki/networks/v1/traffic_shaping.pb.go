@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -70,10 +71,12 @@ func (x *GetNetworkTrafficShapingApplicationCategoriesRequest) GetNetworkId() st
 	return ""
 }
 
-// Answer of getNetworkTrafficShapingApplicationCategories.
+// The traffic shaping application categories of a network. Answer of
+// getNetworkTrafficShapingApplicationCategories.
 type NetworkTrafficShapingApplicationCategories struct {
 	state                 protoimpl.MessageState                                              `protogen:"open.v1"`
 	ApplicationCategories []*NetworkTrafficShapingApplicationCategories_ApplicationCategories `protobuf:"bytes,1,rep,name=application_categories,json=applicationCategories,proto3" json:"application_categories,omitempty"`
+	AdditionalProperties  *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
@@ -111,6 +114,13 @@ func (*NetworkTrafficShapingApplicationCategories) Descriptor() ([]byte, []int) 
 func (x *NetworkTrafficShapingApplicationCategories) GetApplicationCategories() []*NetworkTrafficShapingApplicationCategories_ApplicationCategories {
 	if x != nil {
 		return x.ApplicationCategories
+	}
+	return nil
+}
+
+func (x *NetworkTrafficShapingApplicationCategories) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -163,11 +173,12 @@ func (x *GetNetworkTrafficShapingDscpTaggingOptionsRequest) GetNetworkId() strin
 
 // Answer of getNetworkTrafficShapingDscpTaggingOptions.
 type GetNetworkTrafficShapingDscpTaggingOptionsResponse struct {
-	state         protoimpl.MessageState                                     `protogen:"open.v1"`
-	Items         []*GetNetworkTrafficShapingDscpTaggingOptionsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                     `protogen:"open.v1"`
+	Items                []*GetNetworkTrafficShapingDscpTaggingOptionsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkTrafficShapingDscpTaggingOptionsResponse) Reset() {
@@ -214,13 +225,21 @@ func (x *GetNetworkTrafficShapingDscpTaggingOptionsResponse) GetPageInfo() *v1.P
 	return nil
 }
 
+func (x *GetNetworkTrafficShapingDscpTaggingOptionsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkTrafficShapingApplicationCategories_ApplicationCategories struct {
-	state         protoimpl.MessageState                                                           `protogen:"open.v1"`
-	Id            *string                                                                          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                                                                          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Applications  []*NetworkTrafficShapingApplicationCategories_ApplicationCategories_Applications `protobuf:"bytes,3,rep,name=applications,proto3" json:"applications,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                           `protogen:"open.v1"`
+	Id                   *string                                                                          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                                                                          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Applications         []*NetworkTrafficShapingApplicationCategories_ApplicationCategories_Applications `protobuf:"bytes,3,rep,name=applications,proto3" json:"applications,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkTrafficShapingApplicationCategories_ApplicationCategories) Reset() {
@@ -274,12 +293,20 @@ func (x *NetworkTrafficShapingApplicationCategories_ApplicationCategories) GetAp
 	return nil
 }
 
+func (x *NetworkTrafficShapingApplicationCategories_ApplicationCategories) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkTrafficShapingApplicationCategories_ApplicationCategories_Applications struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkTrafficShapingApplicationCategories_ApplicationCategories_Applications) Reset() {
@@ -327,12 +354,20 @@ func (x *NetworkTrafficShapingApplicationCategories_ApplicationCategories_Applic
 	return ""
 }
 
+func (x *NetworkTrafficShapingApplicationCategories_ApplicationCategories_Applications) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkTrafficShapingDscpTaggingOptionsResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	DscpTagValue  *int64                 `protobuf:"varint,1,opt,name=dscp_tag_value,json=dscpTagValue,proto3,oneof" json:"dscp_tag_value,omitempty"`
-	Description   *string                `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	DscpTagValue         *int64                 `protobuf:"varint,1,opt,name=dscp_tag_value,json=dscpTagValue,proto3,oneof" json:"dscp_tag_value,omitempty"`
+	Description          *string                `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkTrafficShapingDscpTaggingOptionsResponse_Item) Reset() {
@@ -379,24 +414,34 @@ func (x *GetNetworkTrafficShapingDscpTaggingOptionsResponse_Item) GetDescription
 	return ""
 }
 
+func (x *GetNetworkTrafficShapingDscpTaggingOptionsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_networks_v1_traffic_shaping_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_traffic_shaping_proto_rawDesc = "" +
 	"\n" +
-	"(meraki/networks/v1/traffic_shaping.proto\x12\x12meraki.networks.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"i\n" +
+	"(meraki/networks/v1/traffic_shaping.proto\x12\x12meraki.networks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"i\n" +
 	"4GetNetworkTrafficShapingApplicationCategoriesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xe8\x03\n" +
+	"\v_network_id\"\xd6\x05\n" +
 	"*NetworkTrafficShapingApplicationCategories\x12\x8b\x01\n" +
-	"\x16application_categories\x18\x01 \x03(\v2T.meraki.networks.v1.NetworkTrafficShapingApplicationCategories.ApplicationCategoriesR\x15applicationCategories\x1a\xab\x02\n" +
+	"\x16application_categories\x18\x01 \x03(\v2T.meraki.networks.v1.NetworkTrafficShapingApplicationCategories.ApplicationCategoriesR\x15applicationCategories\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xca\x03\n" +
 	"\x15ApplicationCategories\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x85\x01\n" +
-	"\fapplications\x18\x03 \x03(\v2a.meraki.networks.v1.NetworkTrafficShapingApplicationCategories.ApplicationCategories.ApplicationsR\fapplications\x1aL\n" +
+	"\fapplications\x18\x03 \x03(\v2a.meraki.networks.v1.NetworkTrafficShapingApplicationCategories.ApplicationCategories.ApplicationsR\fapplications\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9b\x01\n" +
 	"\fApplications\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x05\n" +
 	"\x03_idB\a\n" +
@@ -404,16 +449,18 @@ const file_meraki_networks_v1_traffic_shaping_proto_rawDesc = "" +
 	"1GetNetworkTrafficShapingDscpTaggingOptionsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xd2\x02\n" +
-	"2GetNetworkTrafficShapingDscpTaggingOptionsResponse\x12a\n" +
-	"\x05items\x18\x01 \x03(\v2K.meraki.networks.v1.GetNetworkTrafficShapingDscpTaggingOptionsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a{\n" +
+	"\v_network_id\"\xf3\x03\n" +
+	"2GetNetworkTrafficShapingDscpTaggingOptionsResponse\x12b\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2K.meraki.networks.v1.GetNetworkTrafficShapingDscpTaggingOptionsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xca\x01\n" +
 	"\x04Item\x12)\n" +
 	"\x0edscp_tag_value\x18\x01 \x01(\x03H\x00R\fdscpTagValue\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x02 \x01(\tH\x01R\vdescription\x88\x01\x01B\x11\n" +
+	"\vdescription\x18\x02 \x01(\tH\x01R\vdescription\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x11\n" +
 	"\x0f_dscp_tag_valueB\x0e\n" +
-	"\f_descriptionB}\n" +
-	"\x1ccom.merakibroker.networks.v1B\x13TrafficShapingProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"\f_descriptionB\x98\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\x13TrafficShapingProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var (
 	file_meraki_networks_v1_traffic_shaping_proto_rawDescOnce sync.Once
@@ -436,18 +483,24 @@ var file_meraki_networks_v1_traffic_shaping_proto_goTypes = []any{
 	(*NetworkTrafficShapingApplicationCategories_ApplicationCategories)(nil),              // 4: meraki.networks.v1.NetworkTrafficShapingApplicationCategories.ApplicationCategories
 	(*NetworkTrafficShapingApplicationCategories_ApplicationCategories_Applications)(nil), // 5: meraki.networks.v1.NetworkTrafficShapingApplicationCategories.ApplicationCategories.Applications
 	(*GetNetworkTrafficShapingDscpTaggingOptionsResponse_Item)(nil),                       // 6: meraki.networks.v1.GetNetworkTrafficShapingDscpTaggingOptionsResponse.Item
-	(*v1.PageInfo)(nil), // 7: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 7: google.protobuf.Struct
+	(*v1.PageInfo)(nil),     // 8: meraki.api.v1.PageInfo
 }
 var file_meraki_networks_v1_traffic_shaping_proto_depIdxs = []int32{
 	4, // 0: meraki.networks.v1.NetworkTrafficShapingApplicationCategories.application_categories:type_name -> meraki.networks.v1.NetworkTrafficShapingApplicationCategories.ApplicationCategories
-	6, // 1: meraki.networks.v1.GetNetworkTrafficShapingDscpTaggingOptionsResponse.items:type_name -> meraki.networks.v1.GetNetworkTrafficShapingDscpTaggingOptionsResponse.Item
-	7, // 2: meraki.networks.v1.GetNetworkTrafficShapingDscpTaggingOptionsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	5, // 3: meraki.networks.v1.NetworkTrafficShapingApplicationCategories.ApplicationCategories.applications:type_name -> meraki.networks.v1.NetworkTrafficShapingApplicationCategories.ApplicationCategories.Applications
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	7, // 1: meraki.networks.v1.NetworkTrafficShapingApplicationCategories.additional_properties:type_name -> google.protobuf.Struct
+	6, // 2: meraki.networks.v1.GetNetworkTrafficShapingDscpTaggingOptionsResponse.items:type_name -> meraki.networks.v1.GetNetworkTrafficShapingDscpTaggingOptionsResponse.Item
+	8, // 3: meraki.networks.v1.GetNetworkTrafficShapingDscpTaggingOptionsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	7, // 4: meraki.networks.v1.GetNetworkTrafficShapingDscpTaggingOptionsResponse.additional_properties:type_name -> google.protobuf.Struct
+	5, // 5: meraki.networks.v1.NetworkTrafficShapingApplicationCategories.ApplicationCategories.applications:type_name -> meraki.networks.v1.NetworkTrafficShapingApplicationCategories.ApplicationCategories.Applications
+	7, // 6: meraki.networks.v1.NetworkTrafficShapingApplicationCategories.ApplicationCategories.additional_properties:type_name -> google.protobuf.Struct
+	7, // 7: meraki.networks.v1.NetworkTrafficShapingApplicationCategories.ApplicationCategories.Applications.additional_properties:type_name -> google.protobuf.Struct
+	7, // 8: meraki.networks.v1.GetNetworkTrafficShapingDscpTaggingOptionsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_meraki_networks_v1_traffic_shaping_proto_init() }

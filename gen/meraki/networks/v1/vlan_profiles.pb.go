@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -73,11 +73,12 @@ func (x *GetNetworkVlanProfilesRequest) GetNetworkId() string {
 
 // Answer of getNetworkVlanProfiles.
 type GetNetworkVlanProfilesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*NetworkVlanProfile  `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Items                []*NetworkVlanProfile  `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkVlanProfilesResponse) Reset() {
@@ -124,17 +125,25 @@ func (x *GetNetworkVlanProfilesResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of createNetworkVlanProfile, getNetworkVlanProfile, updateNetworkVlanProfile. Row of
-// getNetworkVlanProfiles.
+func (x *GetNetworkVlanProfilesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The VLAN profile of a network. Answer of createNetworkVlanProfile, getNetworkVlanProfile,
+// updateNetworkVlanProfile. Row of getNetworkVlanProfiles.
 type NetworkVlanProfile struct {
-	state         protoimpl.MessageState           `protogen:"open.v1"`
-	Iname         *string                          `protobuf:"bytes,1,opt,name=iname,proto3,oneof" json:"iname,omitempty"`
-	Name          *string                          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	IsDefault     *bool                            `protobuf:"varint,3,opt,name=is_default,json=isDefault,proto3,oneof" json:"is_default,omitempty"`
-	VlanNames     []*NetworkVlanProfile_VlanNames  `protobuf:"bytes,4,rep,name=vlan_names,json=vlanNames,proto3" json:"vlan_names,omitempty"`
-	VlanGroups    []*NetworkVlanProfile_VlanGroups `protobuf:"bytes,5,rep,name=vlan_groups,json=vlanGroups,proto3" json:"vlan_groups,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState           `protogen:"open.v1"`
+	Iname                *string                          `protobuf:"bytes,1,opt,name=iname,proto3,oneof" json:"iname,omitempty"`
+	Name                 *string                          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	IsDefault            *bool                            `protobuf:"varint,3,opt,name=is_default,json=isDefault,proto3,oneof" json:"is_default,omitempty"`
+	VlanNames            []*NetworkVlanProfile_VlanNames  `protobuf:"bytes,4,rep,name=vlan_names,json=vlanNames,proto3" json:"vlan_names,omitempty"`
+	VlanGroups           []*NetworkVlanProfile_VlanGroups `protobuf:"bytes,5,rep,name=vlan_groups,json=vlanGroups,proto3" json:"vlan_groups,omitempty"`
+	AdditionalProperties *structpb.Struct                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkVlanProfile) Reset() {
@@ -202,6 +211,13 @@ func (x *NetworkVlanProfile) GetVlanGroups() []*NetworkVlanProfile_VlanGroups {
 	return nil
 }
 
+func (x *NetworkVlanProfile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createNetworkVlanProfile.
 type CreateNetworkVlanProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -210,15 +226,16 @@ type CreateNetworkVlanProfileRequest struct {
 	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Required.
-	VlanNames []*CreateNetworkVlanProfileRequest_VlanNames `protobuf:"bytes,3,rep,name=vlan_names,json=vlanNames,proto3" json:"vlan_names,omitempty"`
+	VlanNames []*NetworkVlanProfile_VlanNames `protobuf:"bytes,3,rep,name=vlan_names,json=vlanNames,proto3" json:"vlan_names,omitempty"`
 	// Required.
-	VlanGroups []*CreateNetworkVlanProfileRequest_VlanGroups `protobuf:"bytes,4,rep,name=vlan_groups,json=vlanGroups,proto3" json:"vlan_groups,omitempty"`
+	VlanGroups []*NetworkVlanProfile_VlanGroups `protobuf:"bytes,4,rep,name=vlan_groups,json=vlanGroups,proto3" json:"vlan_groups,omitempty"`
 	// Required.
-	Iname         *string                `protobuf:"bytes,5,opt,name=iname,proto3,oneof" json:"iname,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Iname                *string          `protobuf:"bytes,5,opt,name=iname,proto3,oneof" json:"iname,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateNetworkVlanProfileRequest) Reset() {
@@ -265,14 +282,14 @@ func (x *CreateNetworkVlanProfileRequest) GetName() string {
 	return ""
 }
 
-func (x *CreateNetworkVlanProfileRequest) GetVlanNames() []*CreateNetworkVlanProfileRequest_VlanNames {
+func (x *CreateNetworkVlanProfileRequest) GetVlanNames() []*NetworkVlanProfile_VlanNames {
 	if x != nil {
 		return x.VlanNames
 	}
 	return nil
 }
 
-func (x *CreateNetworkVlanProfileRequest) GetVlanGroups() []*CreateNetworkVlanProfileRequest_VlanGroups {
+func (x *CreateNetworkVlanProfileRequest) GetVlanGroups() []*NetworkVlanProfile_VlanGroups {
 	if x != nil {
 		return x.VlanGroups
 	}
@@ -286,16 +303,23 @@ func (x *CreateNetworkVlanProfileRequest) GetIname() string {
 	return ""
 }
 
-func (x *CreateNetworkVlanProfileRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkVlanProfileRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkVlanProfileRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateNetworkVlanProfileRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkVlanProfileRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -397,11 +421,12 @@ func (x *GetNetworkVlanProfilesAssignmentsByDeviceRequest) GetStackIds() []strin
 
 // Answer of getNetworkVlanProfilesAssignmentsByDevice.
 type GetNetworkVlanProfilesAssignmentsByDeviceResponse struct {
-	state         protoimpl.MessageState                                    `protogen:"open.v1"`
-	Items         []*GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                              `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                    `protogen:"open.v1"`
+	Items                []*GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                              `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkVlanProfilesAssignmentsByDeviceResponse) Reset() {
@@ -448,20 +473,28 @@ func (x *GetNetworkVlanProfilesAssignmentsByDeviceResponse) GetPageInfo() *v1.Pa
 	return nil
 }
 
+func (x *GetNetworkVlanProfilesAssignmentsByDeviceResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of reassignNetworkVlanProfilesAssignments.
 type ReassignNetworkVlanProfilesAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId   *string                                                    `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	VlanProfile *ReassignNetworkVlanProfilesAssignmentsRequest_VlanProfile `protobuf:"bytes,2,opt,name=vlan_profile,json=vlanProfile,proto3" json:"vlan_profile,omitempty"`
+	NetworkId   *string                                                     `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	VlanProfile *ReassignNetworkVlanProfilesAssignmentsResponse_VlanProfile `protobuf:"bytes,2,opt,name=vlan_profile,json=vlanProfile,proto3" json:"vlan_profile,omitempty"`
 	// Required.
 	Serials []string `protobuf:"bytes,3,rep,name=serials,proto3" json:"serials,omitempty"`
 	// Required.
-	StackIds      []string               `protobuf:"bytes,4,rep,name=stack_ids,json=stackIds,proto3" json:"stack_ids,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	StackIds             []string         `protobuf:"bytes,4,rep,name=stack_ids,json=stackIds,proto3" json:"stack_ids,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ReassignNetworkVlanProfilesAssignmentsRequest) Reset() {
@@ -501,7 +534,7 @@ func (x *ReassignNetworkVlanProfilesAssignmentsRequest) GetNetworkId() string {
 	return ""
 }
 
-func (x *ReassignNetworkVlanProfilesAssignmentsRequest) GetVlanProfile() *ReassignNetworkVlanProfilesAssignmentsRequest_VlanProfile {
+func (x *ReassignNetworkVlanProfilesAssignmentsRequest) GetVlanProfile() *ReassignNetworkVlanProfilesAssignmentsResponse_VlanProfile {
 	if x != nil {
 		return x.VlanProfile
 	}
@@ -522,28 +555,36 @@ func (x *ReassignNetworkVlanProfilesAssignmentsRequest) GetStackIds() []string {
 	return nil
 }
 
-func (x *ReassignNetworkVlanProfilesAssignmentsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *ReassignNetworkVlanProfilesAssignmentsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *ReassignNetworkVlanProfilesAssignmentsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *ReassignNetworkVlanProfilesAssignmentsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *ReassignNetworkVlanProfilesAssignmentsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of reassignNetworkVlanProfilesAssignments.
 type ReassignNetworkVlanProfilesAssignmentsResponse struct {
-	state         protoimpl.MessageState                                      `protogen:"open.v1"`
-	VlanProfile   *ReassignNetworkVlanProfilesAssignmentsResponse_VlanProfile `protobuf:"bytes,1,opt,name=vlan_profile,json=vlanProfile,proto3" json:"vlan_profile,omitempty"`
-	Serials       []string                                                    `protobuf:"bytes,2,rep,name=serials,proto3" json:"serials,omitempty"`
-	StackIds      []string                                                    `protobuf:"bytes,3,rep,name=stack_ids,json=stackIds,proto3" json:"stack_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                      `protogen:"open.v1"`
+	VlanProfile          *ReassignNetworkVlanProfilesAssignmentsResponse_VlanProfile `protobuf:"bytes,1,opt,name=vlan_profile,json=vlanProfile,proto3" json:"vlan_profile,omitempty"`
+	Serials              []string                                                    `protobuf:"bytes,2,rep,name=serials,proto3" json:"serials,omitempty"`
+	StackIds             []string                                                    `protobuf:"bytes,3,rep,name=stack_ids,json=stackIds,proto3" json:"stack_ids,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ReassignNetworkVlanProfilesAssignmentsResponse) Reset() {
@@ -593,6 +634,13 @@ func (x *ReassignNetworkVlanProfilesAssignmentsResponse) GetSerials() []string {
 func (x *ReassignNetworkVlanProfilesAssignmentsResponse) GetStackIds() []string {
 	if x != nil {
 		return x.StackIds
+	}
+	return nil
+}
+
+func (x *ReassignNetworkVlanProfilesAssignmentsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -662,13 +710,14 @@ type UpdateNetworkVlanProfileRequest struct {
 	// Required.
 	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Required.
-	VlanNames []*UpdateNetworkVlanProfileRequest_VlanNames `protobuf:"bytes,4,rep,name=vlan_names,json=vlanNames,proto3" json:"vlan_names,omitempty"`
+	VlanNames []*NetworkVlanProfile_VlanNames `protobuf:"bytes,4,rep,name=vlan_names,json=vlanNames,proto3" json:"vlan_names,omitempty"`
 	// Required.
-	VlanGroups    []*UpdateNetworkVlanProfileRequest_VlanGroups `protobuf:"bytes,5,rep,name=vlan_groups,json=vlanGroups,proto3" json:"vlan_groups,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                        `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                        `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	VlanGroups           []*NetworkVlanProfile_VlanGroups `protobuf:"bytes,5,rep,name=vlan_groups,json=vlanGroups,proto3" json:"vlan_groups,omitempty"`
+	EmptyFields          []string                         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkVlanProfileRequest) Reset() {
@@ -722,30 +771,37 @@ func (x *UpdateNetworkVlanProfileRequest) GetName() string {
 	return ""
 }
 
-func (x *UpdateNetworkVlanProfileRequest) GetVlanNames() []*UpdateNetworkVlanProfileRequest_VlanNames {
+func (x *UpdateNetworkVlanProfileRequest) GetVlanNames() []*NetworkVlanProfile_VlanNames {
 	if x != nil {
 		return x.VlanNames
 	}
 	return nil
 }
 
-func (x *UpdateNetworkVlanProfileRequest) GetVlanGroups() []*UpdateNetworkVlanProfileRequest_VlanGroups {
+func (x *UpdateNetworkVlanProfileRequest) GetVlanGroups() []*NetworkVlanProfile_VlanGroups {
 	if x != nil {
 		return x.VlanGroups
 	}
 	return nil
 }
 
-func (x *UpdateNetworkVlanProfileRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkVlanProfileRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkVlanProfileRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkVlanProfileRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkVlanProfileRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -805,18 +861,66 @@ func (x *DeleteNetworkVlanProfileRequest) GetIname() string {
 	return ""
 }
 
+// Answer of deleteNetworkVlanProfile.
+type DeleteNetworkVlanProfileResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteNetworkVlanProfileResponse) Reset() {
+	*x = DeleteNetworkVlanProfileResponse{}
+	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteNetworkVlanProfileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteNetworkVlanProfileResponse) ProtoMessage() {}
+
+func (x *DeleteNetworkVlanProfileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteNetworkVlanProfileResponse.ProtoReflect.Descriptor instead.
+func (*DeleteNetworkVlanProfileResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_networks_v1_vlan_profiles_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *DeleteNetworkVlanProfileResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkVlanProfile_VlanNames struct {
-	state               protoimpl.MessageState                            `protogen:"open.v1"`
-	Name                *string                                           `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	VlanId              *string                                           `protobuf:"bytes,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	AdaptivePolicyGroup *NetworkVlanProfile_VlanNames_AdaptivePolicyGroup `protobuf:"bytes,3,opt,name=adaptive_policy_group,json=adaptivePolicyGroup,proto3" json:"adaptive_policy_group,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Required in a request.
+	VlanId               *string                                           `protobuf:"bytes,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
+	AdaptivePolicyGroup  *NetworkVlanProfile_VlanNames_AdaptivePolicyGroup `protobuf:"bytes,3,opt,name=adaptive_policy_group,json=adaptivePolicyGroup,proto3" json:"adaptive_policy_group,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkVlanProfile_VlanNames) Reset() {
 	*x = NetworkVlanProfile_VlanNames{}
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[11]
+	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -828,7 +932,7 @@ func (x *NetworkVlanProfile_VlanNames) String() string {
 func (*NetworkVlanProfile_VlanNames) ProtoMessage() {}
 
 func (x *NetworkVlanProfile_VlanNames) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[11]
+	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -865,17 +969,27 @@ func (x *NetworkVlanProfile_VlanNames) GetAdaptivePolicyGroup() *NetworkVlanProf
 	return nil
 }
 
+func (x *NetworkVlanProfile_VlanNames) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkVlanProfile_VlanGroups struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	VlanIds       *string                `protobuf:"bytes,2,opt,name=vlan_ids,json=vlanIds,proto3,oneof" json:"vlan_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Required in a request.
+	VlanIds              *string          `protobuf:"bytes,2,opt,name=vlan_ids,json=vlanIds,proto3,oneof" json:"vlan_ids,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkVlanProfile_VlanGroups) Reset() {
 	*x = NetworkVlanProfile_VlanGroups{}
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[12]
+	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -887,7 +1001,7 @@ func (x *NetworkVlanProfile_VlanGroups) String() string {
 func (*NetworkVlanProfile_VlanGroups) ProtoMessage() {}
 
 func (x *NetworkVlanProfile_VlanGroups) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[12]
+	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -917,17 +1031,25 @@ func (x *NetworkVlanProfile_VlanGroups) GetVlanIds() string {
 	return ""
 }
 
+func (x *NetworkVlanProfile_VlanGroups) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkVlanProfile_VlanNames_AdaptivePolicyGroup struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkVlanProfile_VlanNames_AdaptivePolicyGroup) Reset() {
 	*x = NetworkVlanProfile_VlanNames_AdaptivePolicyGroup{}
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[13]
+	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -939,7 +1061,7 @@ func (x *NetworkVlanProfile_VlanNames_AdaptivePolicyGroup) String() string {
 func (*NetworkVlanProfile_VlanNames_AdaptivePolicyGroup) ProtoMessage() {}
 
 func (x *NetworkVlanProfile_VlanNames_AdaptivePolicyGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[13]
+	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -969,182 +1091,30 @@ func (x *NetworkVlanProfile_VlanNames_AdaptivePolicyGroup) GetName() string {
 	return ""
 }
 
-type CreateNetworkVlanProfileRequest_VlanNames struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Required.
-	VlanId              *string                                                        `protobuf:"bytes,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	AdaptivePolicyGroup *CreateNetworkVlanProfileRequest_VlanNames_AdaptivePolicyGroup `protobuf:"bytes,3,opt,name=adaptive_policy_group,json=adaptivePolicyGroup,proto3" json:"adaptive_policy_group,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
-}
-
-func (x *CreateNetworkVlanProfileRequest_VlanNames) Reset() {
-	*x = CreateNetworkVlanProfileRequest_VlanNames{}
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkVlanProfileRequest_VlanNames) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkVlanProfileRequest_VlanNames) ProtoMessage() {}
-
-func (x *CreateNetworkVlanProfileRequest_VlanNames) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[14]
+func (x *NetworkVlanProfile_VlanNames_AdaptivePolicyGroup) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkVlanProfileRequest_VlanNames.ProtoReflect.Descriptor instead.
-func (*CreateNetworkVlanProfileRequest_VlanNames) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_vlan_profiles_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *CreateNetworkVlanProfileRequest_VlanNames) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *CreateNetworkVlanProfileRequest_VlanNames) GetVlanId() string {
-	if x != nil && x.VlanId != nil {
-		return *x.VlanId
-	}
-	return ""
-}
-
-func (x *CreateNetworkVlanProfileRequest_VlanNames) GetAdaptivePolicyGroup() *CreateNetworkVlanProfileRequest_VlanNames_AdaptivePolicyGroup {
-	if x != nil {
-		return x.AdaptivePolicyGroup
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type CreateNetworkVlanProfileRequest_VlanGroups struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Required.
-	VlanIds       *string `protobuf:"bytes,2,opt,name=vlan_ids,json=vlanIds,proto3,oneof" json:"vlan_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkVlanProfileRequest_VlanGroups) Reset() {
-	*x = CreateNetworkVlanProfileRequest_VlanGroups{}
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkVlanProfileRequest_VlanGroups) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkVlanProfileRequest_VlanGroups) ProtoMessage() {}
-
-func (x *CreateNetworkVlanProfileRequest_VlanGroups) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkVlanProfileRequest_VlanGroups.ProtoReflect.Descriptor instead.
-func (*CreateNetworkVlanProfileRequest_VlanGroups) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_vlan_profiles_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *CreateNetworkVlanProfileRequest_VlanGroups) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *CreateNetworkVlanProfileRequest_VlanGroups) GetVlanIds() string {
-	if x != nil && x.VlanIds != nil {
-		return *x.VlanIds
-	}
-	return ""
-}
-
-type CreateNetworkVlanProfileRequest_VlanNames_AdaptivePolicyGroup struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkVlanProfileRequest_VlanNames_AdaptivePolicyGroup) Reset() {
-	*x = CreateNetworkVlanProfileRequest_VlanNames_AdaptivePolicyGroup{}
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkVlanProfileRequest_VlanNames_AdaptivePolicyGroup) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkVlanProfileRequest_VlanNames_AdaptivePolicyGroup) ProtoMessage() {}
-
-func (x *CreateNetworkVlanProfileRequest_VlanNames_AdaptivePolicyGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkVlanProfileRequest_VlanNames_AdaptivePolicyGroup.ProtoReflect.Descriptor instead.
-func (*CreateNetworkVlanProfileRequest_VlanNames_AdaptivePolicyGroup) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_vlan_profiles_proto_rawDescGZIP(), []int{3, 0, 0}
-}
-
-func (x *CreateNetworkVlanProfileRequest_VlanNames_AdaptivePolicyGroup) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
 type GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item struct {
-	state               protoimpl.MessageState                                              `protogen:"open.v1"`
-	Name                *string                                                             `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Serial              *string                                                             `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Mac                 *string                                                             `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	ProductType         *string                                                             `protobuf:"bytes,4,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
-	ConfigurationSource *string                                                             `protobuf:"bytes,5,opt,name=configuration_source,json=configurationSource,proto3,oneof" json:"configuration_source,omitempty"`
-	VlanProfile         *GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item_VlanProfile `protobuf:"bytes,6,opt,name=vlan_profile,json=vlanProfile,proto3" json:"vlan_profile,omitempty"`
-	Stack               *GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item_Stack       `protobuf:"bytes,7,opt,name=stack,proto3" json:"stack,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                protoimpl.MessageState                                              `protogen:"open.v1"`
+	Name                 *string                                                             `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Serial               *string                                                             `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Mac                  *string                                                             `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	ProductType          *string                                                             `protobuf:"bytes,4,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	ConfigurationSource  *string                                                             `protobuf:"bytes,5,opt,name=configuration_source,json=configurationSource,proto3,oneof" json:"configuration_source,omitempty"`
+	VlanProfile          *GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item_VlanProfile `protobuf:"bytes,6,opt,name=vlan_profile,json=vlanProfile,proto3" json:"vlan_profile,omitempty"`
+	Stack                *GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item_Stack       `protobuf:"bytes,7,opt,name=stack,proto3" json:"stack,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item) Reset() {
 	*x = GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item{}
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[17]
+	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1156,7 +1126,7 @@ func (x *GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item) String() string
 func (*GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item) ProtoMessage() {}
 
 func (x *GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[17]
+	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1221,18 +1191,26 @@ func (x *GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item) GetStack() *Get
 	return nil
 }
 
+func (x *GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item_VlanProfile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Iname         *string                `protobuf:"bytes,1,opt,name=iname,proto3,oneof" json:"iname,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	IsDefault     *bool                  `protobuf:"varint,3,opt,name=is_default,json=isDefault,proto3,oneof" json:"is_default,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Iname                *string                `protobuf:"bytes,1,opt,name=iname,proto3,oneof" json:"iname,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	IsDefault            *bool                  `protobuf:"varint,3,opt,name=is_default,json=isDefault,proto3,oneof" json:"is_default,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item_VlanProfile) Reset() {
 	*x = GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item_VlanProfile{}
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[18]
+	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1244,7 +1222,7 @@ func (x *GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item_VlanProfile) Str
 func (*GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item_VlanProfile) ProtoMessage() {}
 
 func (x *GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item_VlanProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[18]
+	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1281,16 +1259,24 @@ func (x *GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item_VlanProfile) Get
 	return false
 }
 
+func (x *GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item_VlanProfile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item_Stack struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item_Stack) Reset() {
 	*x = GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item_Stack{}
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[19]
+	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1302,7 +1288,7 @@ func (x *GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item_Stack) String() 
 func (*GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item_Stack) ProtoMessage() {}
 
 func (x *GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item_Stack) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[19]
+	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1325,61 +1311,25 @@ func (x *GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item_Stack) GetId() s
 	return ""
 }
 
-type ReassignNetworkVlanProfilesAssignmentsRequest_VlanProfile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Iname         *string                `protobuf:"bytes,1,opt,name=iname,proto3,oneof" json:"iname,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ReassignNetworkVlanProfilesAssignmentsRequest_VlanProfile) Reset() {
-	*x = ReassignNetworkVlanProfilesAssignmentsRequest_VlanProfile{}
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ReassignNetworkVlanProfilesAssignmentsRequest_VlanProfile) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ReassignNetworkVlanProfilesAssignmentsRequest_VlanProfile) ProtoMessage() {}
-
-func (x *ReassignNetworkVlanProfilesAssignmentsRequest_VlanProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[20]
+func (x *GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item_Stack) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ReassignNetworkVlanProfilesAssignmentsRequest_VlanProfile.ProtoReflect.Descriptor instead.
-func (*ReassignNetworkVlanProfilesAssignmentsRequest_VlanProfile) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_vlan_profiles_proto_rawDescGZIP(), []int{6, 0}
-}
-
-func (x *ReassignNetworkVlanProfilesAssignmentsRequest_VlanProfile) GetIname() string {
-	if x != nil && x.Iname != nil {
-		return *x.Iname
-	}
-	return ""
+	return nil
 }
 
 type ReassignNetworkVlanProfilesAssignmentsResponse_VlanProfile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Iname         *string                `protobuf:"bytes,1,opt,name=iname,proto3,oneof" json:"iname,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Iname                *string                `protobuf:"bytes,1,opt,name=iname,proto3,oneof" json:"iname,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ReassignNetworkVlanProfilesAssignmentsResponse_VlanProfile) Reset() {
 	*x = ReassignNetworkVlanProfilesAssignmentsResponse_VlanProfile{}
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[21]
+	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1391,7 +1341,7 @@ func (x *ReassignNetworkVlanProfilesAssignmentsResponse_VlanProfile) String() st
 func (*ReassignNetworkVlanProfilesAssignmentsResponse_VlanProfile) ProtoMessage() {}
 
 func (x *ReassignNetworkVlanProfilesAssignmentsResponse_VlanProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[21]
+	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1421,178 +1371,26 @@ func (x *ReassignNetworkVlanProfilesAssignmentsResponse_VlanProfile) GetName() s
 	return ""
 }
 
-type UpdateNetworkVlanProfileRequest_VlanNames struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Required.
-	VlanId              *string                                                        `protobuf:"bytes,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	AdaptivePolicyGroup *UpdateNetworkVlanProfileRequest_VlanNames_AdaptivePolicyGroup `protobuf:"bytes,3,opt,name=adaptive_policy_group,json=adaptivePolicyGroup,proto3" json:"adaptive_policy_group,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkVlanProfileRequest_VlanNames) Reset() {
-	*x = UpdateNetworkVlanProfileRequest_VlanNames{}
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[22]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkVlanProfileRequest_VlanNames) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkVlanProfileRequest_VlanNames) ProtoMessage() {}
-
-func (x *UpdateNetworkVlanProfileRequest_VlanNames) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[22]
+func (x *ReassignNetworkVlanProfilesAssignmentsResponse_VlanProfile) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkVlanProfileRequest_VlanNames.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkVlanProfileRequest_VlanNames) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_vlan_profiles_proto_rawDescGZIP(), []int{9, 0}
-}
-
-func (x *UpdateNetworkVlanProfileRequest_VlanNames) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateNetworkVlanProfileRequest_VlanNames) GetVlanId() string {
-	if x != nil && x.VlanId != nil {
-		return *x.VlanId
-	}
-	return ""
-}
-
-func (x *UpdateNetworkVlanProfileRequest_VlanNames) GetAdaptivePolicyGroup() *UpdateNetworkVlanProfileRequest_VlanNames_AdaptivePolicyGroup {
-	if x != nil {
-		return x.AdaptivePolicyGroup
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type UpdateNetworkVlanProfileRequest_VlanGroups struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Required.
-	VlanIds       *string `protobuf:"bytes,2,opt,name=vlan_ids,json=vlanIds,proto3,oneof" json:"vlan_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkVlanProfileRequest_VlanGroups) Reset() {
-	*x = UpdateNetworkVlanProfileRequest_VlanGroups{}
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkVlanProfileRequest_VlanGroups) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkVlanProfileRequest_VlanGroups) ProtoMessage() {}
-
-func (x *UpdateNetworkVlanProfileRequest_VlanGroups) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[23]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkVlanProfileRequest_VlanGroups.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkVlanProfileRequest_VlanGroups) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_vlan_profiles_proto_rawDescGZIP(), []int{9, 1}
-}
-
-func (x *UpdateNetworkVlanProfileRequest_VlanGroups) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateNetworkVlanProfileRequest_VlanGroups) GetVlanIds() string {
-	if x != nil && x.VlanIds != nil {
-		return *x.VlanIds
-	}
-	return ""
-}
-
-type UpdateNetworkVlanProfileRequest_VlanNames_AdaptivePolicyGroup struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkVlanProfileRequest_VlanNames_AdaptivePolicyGroup) Reset() {
-	*x = UpdateNetworkVlanProfileRequest_VlanNames_AdaptivePolicyGroup{}
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkVlanProfileRequest_VlanNames_AdaptivePolicyGroup) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkVlanProfileRequest_VlanNames_AdaptivePolicyGroup) ProtoMessage() {}
-
-func (x *UpdateNetworkVlanProfileRequest_VlanNames_AdaptivePolicyGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_vlan_profiles_proto_msgTypes[24]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkVlanProfileRequest_VlanNames_AdaptivePolicyGroup.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkVlanProfileRequest_VlanNames_AdaptivePolicyGroup) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_vlan_profiles_proto_rawDescGZIP(), []int{9, 0, 0}
-}
-
-func (x *UpdateNetworkVlanProfileRequest_VlanNames_AdaptivePolicyGroup) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
 }
 
 var File_meraki_networks_v1_vlan_profiles_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_vlan_profiles_proto_rawDesc = "" +
 	"\n" +
-	"&meraki/networks/v1/vlan_profiles.proto\x12\x12meraki.networks.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"R\n" +
+	"&meraki/networks/v1/vlan_profiles.proto\x12\x12meraki.networks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"R\n" +
 	"\x1dGetNetworkVlanProfilesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\x9c\x01\n" +
-	"\x1eGetNetworkVlanProfilesResponse\x12<\n" +
-	"\x05items\x18\x01 \x03(\v2&.meraki.networks.v1.NetworkVlanProfileR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xb9\x05\n" +
+	"\v_network_id\"\xed\x01\n" +
+	"\x1eGetNetworkVlanProfilesResponse\x12=\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2&.meraki.networks.v1.NetworkVlanProfileR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xf7\a\n" +
 	"\x12NetworkVlanProfile\x12\x19\n" +
 	"\x05iname\x18\x01 \x01(\tH\x00R\x05iname\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\"\n" +
@@ -1601,56 +1399,45 @@ const file_meraki_networks_v1_vlan_profiles_proto_rawDesc = "" +
 	"\n" +
 	"vlan_names\x18\x04 \x03(\v20.meraki.networks.v1.NetworkVlanProfile.VlanNamesR\tvlanNames\x12R\n" +
 	"\vvlan_groups\x18\x05 \x03(\v21.meraki.networks.v1.NetworkVlanProfile.VlanGroupsR\n" +
-	"vlanGroups\x1a\xa6\x02\n" +
+	"vlanGroups\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc5\x03\n" +
 	"\tVlanNames\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1c\n" +
 	"\avlan_id\x18\x02 \x01(\tH\x01R\x06vlanId\x88\x01\x01\x12x\n" +
-	"\x15adaptive_policy_group\x18\x03 \x01(\v2D.meraki.networks.v1.NetworkVlanProfile.VlanNames.AdaptivePolicyGroupR\x13adaptivePolicyGroup\x1aS\n" +
+	"\x15adaptive_policy_group\x18\x03 \x01(\v2D.meraki.networks.v1.NetworkVlanProfile.VlanNames.AdaptivePolicyGroupR\x13adaptivePolicyGroup\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa2\x01\n" +
 	"\x13AdaptivePolicyGroup\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_nameB\n" +
 	"\n" +
-	"\b_vlan_id\x1a[\n" +
+	"\b_vlan_id\x1a\xaa\x01\n" +
 	"\n" +
 	"VlanGroups\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1e\n" +
-	"\bvlan_ids\x18\x02 \x01(\tH\x01R\avlanIds\x88\x01\x01B\a\n" +
+	"\bvlan_ids\x18\x02 \x01(\tH\x01R\avlanIds\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\v\n" +
 	"\t_vlan_idsB\b\n" +
 	"\x06_inameB\a\n" +
 	"\x05_nameB\r\n" +
-	"\v_is_default\"\xd8\x06\n" +
+	"\v_is_default\"\xe5\x03\n" +
 	"\x1fCreateNetworkVlanProfileRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\\\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12O\n" +
 	"\n" +
-	"vlan_names\x18\x03 \x03(\v2=.meraki.networks.v1.CreateNetworkVlanProfileRequest.VlanNamesR\tvlanNames\x12_\n" +
-	"\vvlan_groups\x18\x04 \x03(\v2>.meraki.networks.v1.CreateNetworkVlanProfileRequest.VlanGroupsR\n" +
+	"vlan_names\x18\x03 \x03(\v20.meraki.networks.v1.NetworkVlanProfile.VlanNamesR\tvlanNames\x12R\n" +
+	"\vvlan_groups\x18\x04 \x03(\v21.meraki.networks.v1.NetworkVlanProfile.VlanGroupsR\n" +
 	"vlanGroups\x12\x19\n" +
-	"\x05iname\x18\x05 \x01(\tH\x02R\x05iname\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x92\x02\n" +
-	"\tVlanNames\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1c\n" +
-	"\avlan_id\x18\x02 \x01(\tH\x01R\x06vlanId\x88\x01\x01\x12\x85\x01\n" +
-	"\x15adaptive_policy_group\x18\x03 \x01(\v2Q.meraki.networks.v1.CreateNetworkVlanProfileRequest.VlanNames.AdaptivePolicyGroupR\x13adaptivePolicyGroup\x1a1\n" +
-	"\x13AdaptivePolicyGroup\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\n" +
-	"\n" +
-	"\b_vlan_id\x1a[\n" +
-	"\n" +
-	"VlanGroups\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1e\n" +
-	"\bvlan_ids\x18\x02 \x01(\tH\x01R\avlanIds\x88\x01\x01B\a\n" +
-	"\x05_nameB\v\n" +
-	"\t_vlan_idsB\r\n" +
+	"\x05iname\x18\x05 \x01(\tH\x02R\x05iname\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_iname\"\xe9\x02\n" +
@@ -1666,10 +1453,11 @@ const file_meraki_networks_v1_vlan_profiles_proto_rawDesc = "" +
 	"\v_network_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xe1\x06\n" +
-	"1GetNetworkVlanProfilesAssignmentsByDeviceResponse\x12`\n" +
-	"\x05items\x18\x01 \x03(\v2J.meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x8b\x05\n" +
+	"\x0e_ending_before\"\x9f\t\n" +
+	"1GetNetworkVlanProfilesAssignmentsByDeviceResponse\x12a\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2J.meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf8\x06\n" +
 	"\x04Item\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01\x12\x15\n" +
@@ -1677,43 +1465,46 @@ const file_meraki_networks_v1_vlan_profiles_proto_rawDesc = "" +
 	"\fproduct_type\x18\x04 \x01(\tH\x03R\vproductType\x88\x01\x01\x126\n" +
 	"\x14configuration_source\x18\x05 \x01(\tH\x04R\x13configurationSource\x88\x01\x01\x12y\n" +
 	"\fvlan_profile\x18\x06 \x01(\v2V.meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.Item.VlanProfileR\vvlanProfile\x12f\n" +
-	"\x05stack\x18\a \x01(\v2P.meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.Item.StackR\x05stack\x1a\x87\x01\n" +
+	"\x05stack\x18\a \x01(\v2P.meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.Item.StackR\x05stack\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd6\x01\n" +
 	"\vVlanProfile\x12\x19\n" +
 	"\x05iname\x18\x01 \x01(\tH\x00R\x05iname\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"is_default\x18\x03 \x01(\bH\x02R\tisDefault\x88\x01\x01B\b\n" +
+	"is_default\x18\x03 \x01(\bH\x02R\tisDefault\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_inameB\a\n" +
 	"\x05_nameB\r\n" +
-	"\v_is_default\x1a#\n" +
+	"\v_is_default\x1ar\n" +
 	"\x05Stack\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_serialB\x06\n" +
 	"\x04_macB\x0f\n" +
 	"\r_product_typeB\x17\n" +
-	"\x15_configuration_source\"\xcb\x03\n" +
+	"\x15_configuration_source\"\xb1\x03\n" +
 	"-ReassignNetworkVlanProfilesAssignmentsRequest\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12p\n" +
-	"\fvlan_profile\x18\x02 \x01(\v2M.meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsRequest.VlanProfileR\vvlanProfile\x12\x18\n" +
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12q\n" +
+	"\fvlan_profile\x18\x02 \x01(\v2N.meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsResponse.VlanProfileR\vvlanProfile\x12\x18\n" +
 	"\aserials\x18\x03 \x03(\tR\aserials\x12\x1b\n" +
-	"\tstack_ids\x18\x04 \x03(\tR\bstackIds\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a2\n" +
-	"\vVlanProfile\x12\x19\n" +
-	"\x05iname\x18\x01 \x01(\tH\x00R\x05iname\x88\x01\x01B\b\n" +
-	"\x06_inameB\r\n" +
-	"\v_network_id\"\xb0\x02\n" +
+	"\tstack_ids\x18\x04 \x03(\tR\bstackIds\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_network_id\"\xcf\x03\n" +
 	".ReassignNetworkVlanProfilesAssignmentsResponse\x12q\n" +
 	"\fvlan_profile\x18\x01 \x01(\v2N.meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsResponse.VlanProfileR\vvlanProfile\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12\x1b\n" +
-	"\tstack_ids\x18\x03 \x03(\tR\bstackIds\x1aT\n" +
+	"\tstack_ids\x18\x03 \x03(\tR\bstackIds\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa3\x01\n" +
 	"\vVlanProfile\x12\x19\n" +
 	"\x05iname\x18\x01 \x01(\tH\x00R\x05iname\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\b\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_inameB\a\n" +
 	"\x05_name\"v\n" +
 	"\x1cGetNetworkVlanProfileRequest\x12\"\n" +
@@ -1721,35 +1512,20 @@ const file_meraki_networks_v1_vlan_profiles_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x19\n" +
 	"\x05iname\x18\x02 \x01(\tH\x01R\x05iname\x88\x01\x01B\r\n" +
 	"\v_network_idB\b\n" +
-	"\x06_iname\"\xd8\x06\n" +
+	"\x06_iname\"\xe5\x03\n" +
 	"\x1fUpdateNetworkVlanProfileRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x19\n" +
 	"\x05iname\x18\x02 \x01(\tH\x01R\x05iname\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12\\\n" +
+	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12O\n" +
 	"\n" +
-	"vlan_names\x18\x04 \x03(\v2=.meraki.networks.v1.UpdateNetworkVlanProfileRequest.VlanNamesR\tvlanNames\x12_\n" +
-	"\vvlan_groups\x18\x05 \x03(\v2>.meraki.networks.v1.UpdateNetworkVlanProfileRequest.VlanGroupsR\n" +
-	"vlanGroups\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x92\x02\n" +
-	"\tVlanNames\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1c\n" +
-	"\avlan_id\x18\x02 \x01(\tH\x01R\x06vlanId\x88\x01\x01\x12\x85\x01\n" +
-	"\x15adaptive_policy_group\x18\x03 \x01(\v2Q.meraki.networks.v1.UpdateNetworkVlanProfileRequest.VlanNames.AdaptivePolicyGroupR\x13adaptivePolicyGroup\x1a1\n" +
-	"\x13AdaptivePolicyGroup\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\n" +
-	"\n" +
-	"\b_vlan_id\x1a[\n" +
-	"\n" +
-	"VlanGroups\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1e\n" +
-	"\bvlan_ids\x18\x02 \x01(\tH\x01R\avlanIds\x88\x01\x01B\a\n" +
-	"\x05_nameB\v\n" +
-	"\t_vlan_idsB\r\n" +
+	"vlan_names\x18\x04 \x03(\v20.meraki.networks.v1.NetworkVlanProfile.VlanNamesR\tvlanNames\x12R\n" +
+	"\vvlan_groups\x18\x05 \x03(\v21.meraki.networks.v1.NetworkVlanProfile.VlanGroupsR\n" +
+	"vlanGroups\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\b\n" +
 	"\x06_inameB\a\n" +
 	"\x05_name\"y\n" +
@@ -1758,8 +1534,10 @@ const file_meraki_networks_v1_vlan_profiles_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x19\n" +
 	"\x05iname\x18\x02 \x01(\tH\x01R\x05iname\x88\x01\x01B\r\n" +
 	"\v_network_idB\b\n" +
-	"\x06_inameB{\n" +
-	"\x1ccom.merakibroker.networks.v1B\x11VlanProfilesProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"\x06_iname\"q\n" +
+	" DeleteNetworkVlanProfileResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x96\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\x11VlanProfilesProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var (
 	file_meraki_networks_v1_vlan_profiles_proto_rawDescOnce sync.Once
@@ -1773,7 +1551,7 @@ func file_meraki_networks_v1_vlan_profiles_proto_rawDescGZIP() []byte {
 	return file_meraki_networks_v1_vlan_profiles_proto_rawDescData
 }
 
-var file_meraki_networks_v1_vlan_profiles_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_meraki_networks_v1_vlan_profiles_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_meraki_networks_v1_vlan_profiles_proto_goTypes = []any{
 	(*GetNetworkVlanProfilesRequest)(nil),                                      // 0: meraki.networks.v1.GetNetworkVlanProfilesRequest
 	(*GetNetworkVlanProfilesResponse)(nil),                                     // 1: meraki.networks.v1.GetNetworkVlanProfilesResponse
@@ -1786,52 +1564,53 @@ var file_meraki_networks_v1_vlan_profiles_proto_goTypes = []any{
 	(*GetNetworkVlanProfileRequest)(nil),                                       // 8: meraki.networks.v1.GetNetworkVlanProfileRequest
 	(*UpdateNetworkVlanProfileRequest)(nil),                                    // 9: meraki.networks.v1.UpdateNetworkVlanProfileRequest
 	(*DeleteNetworkVlanProfileRequest)(nil),                                    // 10: meraki.networks.v1.DeleteNetworkVlanProfileRequest
-	(*NetworkVlanProfile_VlanNames)(nil),                                       // 11: meraki.networks.v1.NetworkVlanProfile.VlanNames
-	(*NetworkVlanProfile_VlanGroups)(nil),                                      // 12: meraki.networks.v1.NetworkVlanProfile.VlanGroups
-	(*NetworkVlanProfile_VlanNames_AdaptivePolicyGroup)(nil),                   // 13: meraki.networks.v1.NetworkVlanProfile.VlanNames.AdaptivePolicyGroup
-	(*CreateNetworkVlanProfileRequest_VlanNames)(nil),                          // 14: meraki.networks.v1.CreateNetworkVlanProfileRequest.VlanNames
-	(*CreateNetworkVlanProfileRequest_VlanGroups)(nil),                         // 15: meraki.networks.v1.CreateNetworkVlanProfileRequest.VlanGroups
-	(*CreateNetworkVlanProfileRequest_VlanNames_AdaptivePolicyGroup)(nil),      // 16: meraki.networks.v1.CreateNetworkVlanProfileRequest.VlanNames.AdaptivePolicyGroup
-	(*GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item)(nil),             // 17: meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.Item
-	(*GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item_VlanProfile)(nil), // 18: meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.Item.VlanProfile
-	(*GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item_Stack)(nil),       // 19: meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.Item.Stack
-	(*ReassignNetworkVlanProfilesAssignmentsRequest_VlanProfile)(nil),          // 20: meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsRequest.VlanProfile
-	(*ReassignNetworkVlanProfilesAssignmentsResponse_VlanProfile)(nil),         // 21: meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsResponse.VlanProfile
-	(*UpdateNetworkVlanProfileRequest_VlanNames)(nil),                          // 22: meraki.networks.v1.UpdateNetworkVlanProfileRequest.VlanNames
-	(*UpdateNetworkVlanProfileRequest_VlanGroups)(nil),                         // 23: meraki.networks.v1.UpdateNetworkVlanProfileRequest.VlanGroups
-	(*UpdateNetworkVlanProfileRequest_VlanNames_AdaptivePolicyGroup)(nil),      // 24: meraki.networks.v1.UpdateNetworkVlanProfileRequest.VlanNames.AdaptivePolicyGroup
-	(*v1.PageInfo)(nil),           // 25: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 26: google.protobuf.FieldMask
+	(*DeleteNetworkVlanProfileResponse)(nil),                                   // 11: meraki.networks.v1.DeleteNetworkVlanProfileResponse
+	(*NetworkVlanProfile_VlanNames)(nil),                                       // 12: meraki.networks.v1.NetworkVlanProfile.VlanNames
+	(*NetworkVlanProfile_VlanGroups)(nil),                                      // 13: meraki.networks.v1.NetworkVlanProfile.VlanGroups
+	(*NetworkVlanProfile_VlanNames_AdaptivePolicyGroup)(nil),                   // 14: meraki.networks.v1.NetworkVlanProfile.VlanNames.AdaptivePolicyGroup
+	(*GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item)(nil),             // 15: meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.Item
+	(*GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item_VlanProfile)(nil), // 16: meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.Item.VlanProfile
+	(*GetNetworkVlanProfilesAssignmentsByDeviceResponse_Item_Stack)(nil),       // 17: meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.Item.Stack
+	(*ReassignNetworkVlanProfilesAssignmentsResponse_VlanProfile)(nil),         // 18: meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsResponse.VlanProfile
+	(*v1.PageInfo)(nil),                                                        // 19: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                                                    // 20: google.protobuf.Struct
 }
 var file_meraki_networks_v1_vlan_profiles_proto_depIdxs = []int32{
 	2,  // 0: meraki.networks.v1.GetNetworkVlanProfilesResponse.items:type_name -> meraki.networks.v1.NetworkVlanProfile
-	25, // 1: meraki.networks.v1.GetNetworkVlanProfilesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	11, // 2: meraki.networks.v1.NetworkVlanProfile.vlan_names:type_name -> meraki.networks.v1.NetworkVlanProfile.VlanNames
-	12, // 3: meraki.networks.v1.NetworkVlanProfile.vlan_groups:type_name -> meraki.networks.v1.NetworkVlanProfile.VlanGroups
-	14, // 4: meraki.networks.v1.CreateNetworkVlanProfileRequest.vlan_names:type_name -> meraki.networks.v1.CreateNetworkVlanProfileRequest.VlanNames
-	15, // 5: meraki.networks.v1.CreateNetworkVlanProfileRequest.vlan_groups:type_name -> meraki.networks.v1.CreateNetworkVlanProfileRequest.VlanGroups
-	26, // 6: meraki.networks.v1.CreateNetworkVlanProfileRequest.null_fields:type_name -> google.protobuf.FieldMask
-	26, // 7: meraki.networks.v1.CreateNetworkVlanProfileRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	17, // 8: meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.items:type_name -> meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.Item
-	25, // 9: meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	20, // 10: meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsRequest.vlan_profile:type_name -> meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsRequest.VlanProfile
-	26, // 11: meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	26, // 12: meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	21, // 13: meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsResponse.vlan_profile:type_name -> meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsResponse.VlanProfile
-	22, // 14: meraki.networks.v1.UpdateNetworkVlanProfileRequest.vlan_names:type_name -> meraki.networks.v1.UpdateNetworkVlanProfileRequest.VlanNames
-	23, // 15: meraki.networks.v1.UpdateNetworkVlanProfileRequest.vlan_groups:type_name -> meraki.networks.v1.UpdateNetworkVlanProfileRequest.VlanGroups
-	26, // 16: meraki.networks.v1.UpdateNetworkVlanProfileRequest.null_fields:type_name -> google.protobuf.FieldMask
-	26, // 17: meraki.networks.v1.UpdateNetworkVlanProfileRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	13, // 18: meraki.networks.v1.NetworkVlanProfile.VlanNames.adaptive_policy_group:type_name -> meraki.networks.v1.NetworkVlanProfile.VlanNames.AdaptivePolicyGroup
-	16, // 19: meraki.networks.v1.CreateNetworkVlanProfileRequest.VlanNames.adaptive_policy_group:type_name -> meraki.networks.v1.CreateNetworkVlanProfileRequest.VlanNames.AdaptivePolicyGroup
-	18, // 20: meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.Item.vlan_profile:type_name -> meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.Item.VlanProfile
-	19, // 21: meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.Item.stack:type_name -> meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.Item.Stack
-	24, // 22: meraki.networks.v1.UpdateNetworkVlanProfileRequest.VlanNames.adaptive_policy_group:type_name -> meraki.networks.v1.UpdateNetworkVlanProfileRequest.VlanNames.AdaptivePolicyGroup
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	19, // 1: meraki.networks.v1.GetNetworkVlanProfilesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	20, // 2: meraki.networks.v1.GetNetworkVlanProfilesResponse.additional_properties:type_name -> google.protobuf.Struct
+	12, // 3: meraki.networks.v1.NetworkVlanProfile.vlan_names:type_name -> meraki.networks.v1.NetworkVlanProfile.VlanNames
+	13, // 4: meraki.networks.v1.NetworkVlanProfile.vlan_groups:type_name -> meraki.networks.v1.NetworkVlanProfile.VlanGroups
+	20, // 5: meraki.networks.v1.NetworkVlanProfile.additional_properties:type_name -> google.protobuf.Struct
+	12, // 6: meraki.networks.v1.CreateNetworkVlanProfileRequest.vlan_names:type_name -> meraki.networks.v1.NetworkVlanProfile.VlanNames
+	13, // 7: meraki.networks.v1.CreateNetworkVlanProfileRequest.vlan_groups:type_name -> meraki.networks.v1.NetworkVlanProfile.VlanGroups
+	20, // 8: meraki.networks.v1.CreateNetworkVlanProfileRequest.additional_properties:type_name -> google.protobuf.Struct
+	15, // 9: meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.items:type_name -> meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.Item
+	19, // 10: meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	20, // 11: meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	18, // 12: meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsRequest.vlan_profile:type_name -> meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsResponse.VlanProfile
+	20, // 13: meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsRequest.additional_properties:type_name -> google.protobuf.Struct
+	18, // 14: meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsResponse.vlan_profile:type_name -> meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsResponse.VlanProfile
+	20, // 15: meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsResponse.additional_properties:type_name -> google.protobuf.Struct
+	12, // 16: meraki.networks.v1.UpdateNetworkVlanProfileRequest.vlan_names:type_name -> meraki.networks.v1.NetworkVlanProfile.VlanNames
+	13, // 17: meraki.networks.v1.UpdateNetworkVlanProfileRequest.vlan_groups:type_name -> meraki.networks.v1.NetworkVlanProfile.VlanGroups
+	20, // 18: meraki.networks.v1.UpdateNetworkVlanProfileRequest.additional_properties:type_name -> google.protobuf.Struct
+	20, // 19: meraki.networks.v1.DeleteNetworkVlanProfileResponse.additional_properties:type_name -> google.protobuf.Struct
+	14, // 20: meraki.networks.v1.NetworkVlanProfile.VlanNames.adaptive_policy_group:type_name -> meraki.networks.v1.NetworkVlanProfile.VlanNames.AdaptivePolicyGroup
+	20, // 21: meraki.networks.v1.NetworkVlanProfile.VlanNames.additional_properties:type_name -> google.protobuf.Struct
+	20, // 22: meraki.networks.v1.NetworkVlanProfile.VlanGroups.additional_properties:type_name -> google.protobuf.Struct
+	20, // 23: meraki.networks.v1.NetworkVlanProfile.VlanNames.AdaptivePolicyGroup.additional_properties:type_name -> google.protobuf.Struct
+	16, // 24: meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.Item.vlan_profile:type_name -> meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.Item.VlanProfile
+	17, // 25: meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.Item.stack:type_name -> meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.Item.Stack
+	20, // 26: meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	20, // 27: meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.Item.VlanProfile.additional_properties:type_name -> google.protobuf.Struct
+	20, // 28: meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse.Item.Stack.additional_properties:type_name -> google.protobuf.Struct
+	20, // 29: meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsResponse.VlanProfile.additional_properties:type_name -> google.protobuf.Struct
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_meraki_networks_v1_vlan_profiles_proto_init() }
@@ -1847,7 +1626,6 @@ func file_meraki_networks_v1_vlan_profiles_proto_init() {
 	file_meraki_networks_v1_vlan_profiles_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_networks_v1_vlan_profiles_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_networks_v1_vlan_profiles_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_networks_v1_vlan_profiles_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_networks_v1_vlan_profiles_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_networks_v1_vlan_profiles_proto_msgTypes[13].OneofWrappers = []any{}
 	file_meraki_networks_v1_vlan_profiles_proto_msgTypes[14].OneofWrappers = []any{}
@@ -1855,19 +1633,13 @@ func file_meraki_networks_v1_vlan_profiles_proto_init() {
 	file_meraki_networks_v1_vlan_profiles_proto_msgTypes[16].OneofWrappers = []any{}
 	file_meraki_networks_v1_vlan_profiles_proto_msgTypes[17].OneofWrappers = []any{}
 	file_meraki_networks_v1_vlan_profiles_proto_msgTypes[18].OneofWrappers = []any{}
-	file_meraki_networks_v1_vlan_profiles_proto_msgTypes[19].OneofWrappers = []any{}
-	file_meraki_networks_v1_vlan_profiles_proto_msgTypes[20].OneofWrappers = []any{}
-	file_meraki_networks_v1_vlan_profiles_proto_msgTypes[21].OneofWrappers = []any{}
-	file_meraki_networks_v1_vlan_profiles_proto_msgTypes[22].OneofWrappers = []any{}
-	file_meraki_networks_v1_vlan_profiles_proto_msgTypes[23].OneofWrappers = []any{}
-	file_meraki_networks_v1_vlan_profiles_proto_msgTypes[24].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_networks_v1_vlan_profiles_proto_rawDesc), len(file_meraki_networks_v1_vlan_profiles_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -73,11 +73,12 @@ func (x *GetNetworkWebhooksHttpServersRequest) GetNetworkId() string {
 
 // Answer of getNetworkWebhooksHttpServers.
 type GetNetworkWebhooksHttpServersResponse struct {
-	state         protoimpl.MessageState       `protogen:"open.v1"`
-	Items         []*NetworkWebhooksHttpServer `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                 `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState       `protogen:"open.v1"`
+	Items                []*NetworkWebhooksHttpServer `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWebhooksHttpServersResponse) Reset() {
@@ -124,18 +125,28 @@ func (x *GetNetworkWebhooksHttpServersResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of createNetworkWebhooksHttpServer, getNetworkWebhooksHttpServer,
-// updateNetworkWebhooksHttpServer. Row of getNetworkWebhooksHttpServers.
+func (x *GetNetworkWebhooksHttpServersResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The webhooks HTTP server of a network. Answer of createNetworkWebhooksHttpServer,
+// getNetworkWebhooksHttpServer, updateNetworkWebhooksHttpServer. Row of
+// getNetworkWebhooksHttpServers.
 type NetworkWebhooksHttpServer struct {
-	state           protoimpl.MessageState                     `protogen:"open.v1"`
-	Id              *string                                    `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name            *string                                    `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Url             *string                                    `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Enabled         *bool                                      `protobuf:"varint,4,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	NetworkId       *string                                    `protobuf:"bytes,5,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	PayloadTemplate *NetworkWebhooksHttpServer_PayloadTemplate `protobuf:"bytes,6,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                     `protogen:"open.v1"`
+	Id                   *string                                    `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                                    `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Url                  *string                                    `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Enabled              *bool                                      `protobuf:"varint,4,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	NetworkId            *string                                    `protobuf:"bytes,5,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	PayloadTemplate      *NetworkWebhooksHttpServer_PayloadTemplate `protobuf:"bytes,6,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
+	SharedSecret         *string                                    `protobuf:"bytes,7,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
+	AdditionalProperties *structpb.Struct                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWebhooksHttpServer) Reset() {
@@ -210,6 +221,20 @@ func (x *NetworkWebhooksHttpServer) GetPayloadTemplate() *NetworkWebhooksHttpSer
 	return nil
 }
 
+func (x *NetworkWebhooksHttpServer) GetSharedSecret() string {
+	if x != nil && x.SharedSecret != nil {
+		return *x.SharedSecret
+	}
+	return ""
+}
+
+func (x *NetworkWebhooksHttpServer) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createNetworkWebhooksHttpServer.
 type CreateNetworkWebhooksHttpServerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -218,13 +243,14 @@ type CreateNetworkWebhooksHttpServerRequest struct {
 	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Required.
-	Url             *string                                                 `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	SharedSecret    *string                                                 `protobuf:"bytes,4,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
-	PayloadTemplate *CreateNetworkWebhooksHttpServerRequest_PayloadTemplate `protobuf:"bytes,5,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
-	NullFields      *fieldmaskpb.FieldMask                                  `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields     *fieldmaskpb.FieldMask                                  `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	Url                  *string                                    `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	SharedSecret         *string                                    `protobuf:"bytes,4,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
+	PayloadTemplate      *NetworkWebhooksHttpServer_PayloadTemplate `protobuf:"bytes,5,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
+	EmptyFields          []string                                   `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                   `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateNetworkWebhooksHttpServerRequest) Reset() {
@@ -285,23 +311,30 @@ func (x *CreateNetworkWebhooksHttpServerRequest) GetSharedSecret() string {
 	return ""
 }
 
-func (x *CreateNetworkWebhooksHttpServerRequest) GetPayloadTemplate() *CreateNetworkWebhooksHttpServerRequest_PayloadTemplate {
+func (x *CreateNetworkWebhooksHttpServerRequest) GetPayloadTemplate() *NetworkWebhooksHttpServer_PayloadTemplate {
 	if x != nil {
 		return x.PayloadTemplate
 	}
 	return nil
 }
 
-func (x *CreateNetworkWebhooksHttpServerRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkWebhooksHttpServerRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkWebhooksHttpServerRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateNetworkWebhooksHttpServerRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkWebhooksHttpServerRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -367,14 +400,15 @@ type UpdateNetworkWebhooksHttpServerRequest struct {
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	HttpServerId    *string                                                 `protobuf:"bytes,2,opt,name=http_server_id,json=httpServerId,proto3,oneof" json:"http_server_id,omitempty"`
-	Name            *string                                                 `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	SharedSecret    *string                                                 `protobuf:"bytes,4,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
-	PayloadTemplate *UpdateNetworkWebhooksHttpServerRequest_PayloadTemplate `protobuf:"bytes,5,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
-	NullFields      *fieldmaskpb.FieldMask                                  `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields     *fieldmaskpb.FieldMask                                  `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	HttpServerId         *string                                    `protobuf:"bytes,2,opt,name=http_server_id,json=httpServerId,proto3,oneof" json:"http_server_id,omitempty"`
+	Name                 *string                                    `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	SharedSecret         *string                                    `protobuf:"bytes,4,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
+	PayloadTemplate      *NetworkWebhooksHttpServer_PayloadTemplate `protobuf:"bytes,5,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
+	EmptyFields          []string                                   `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                   `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkWebhooksHttpServerRequest) Reset() {
@@ -435,23 +469,30 @@ func (x *UpdateNetworkWebhooksHttpServerRequest) GetSharedSecret() string {
 	return ""
 }
 
-func (x *UpdateNetworkWebhooksHttpServerRequest) GetPayloadTemplate() *UpdateNetworkWebhooksHttpServerRequest_PayloadTemplate {
+func (x *UpdateNetworkWebhooksHttpServerRequest) GetPayloadTemplate() *NetworkWebhooksHttpServer_PayloadTemplate {
 	if x != nil {
 		return x.PayloadTemplate
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWebhooksHttpServerRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWebhooksHttpServerRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkWebhooksHttpServerRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWebhooksHttpServerRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWebhooksHttpServerRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -511,6 +552,51 @@ func (x *DeleteNetworkWebhooksHttpServerRequest) GetHttpServerId() string {
 	return ""
 }
 
+// Answer of deleteNetworkWebhooksHttpServer.
+type DeleteNetworkWebhooksHttpServerResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteNetworkWebhooksHttpServerResponse) Reset() {
+	*x = DeleteNetworkWebhooksHttpServerResponse{}
+	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteNetworkWebhooksHttpServerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteNetworkWebhooksHttpServerResponse) ProtoMessage() {}
+
+func (x *DeleteNetworkWebhooksHttpServerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteNetworkWebhooksHttpServerResponse.ProtoReflect.Descriptor instead.
+func (*DeleteNetworkWebhooksHttpServerResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeleteNetworkWebhooksHttpServerResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getNetworkWebhooksPayloadTemplates.
 type GetNetworkWebhooksPayloadTemplatesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -522,7 +608,7 @@ type GetNetworkWebhooksPayloadTemplatesRequest struct {
 
 func (x *GetNetworkWebhooksPayloadTemplatesRequest) Reset() {
 	*x = GetNetworkWebhooksPayloadTemplatesRequest{}
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[7]
+	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -534,7 +620,7 @@ func (x *GetNetworkWebhooksPayloadTemplatesRequest) String() string {
 func (*GetNetworkWebhooksPayloadTemplatesRequest) ProtoMessage() {}
 
 func (x *GetNetworkWebhooksPayloadTemplatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[7]
+	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -547,7 +633,7 @@ func (x *GetNetworkWebhooksPayloadTemplatesRequest) ProtoReflect() protoreflect.
 
 // Deprecated: Use GetNetworkWebhooksPayloadTemplatesRequest.ProtoReflect.Descriptor instead.
 func (*GetNetworkWebhooksPayloadTemplatesRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{7}
+	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetNetworkWebhooksPayloadTemplatesRequest) GetNetworkId() string {
@@ -559,16 +645,17 @@ func (x *GetNetworkWebhooksPayloadTemplatesRequest) GetNetworkId() string {
 
 // Answer of getNetworkWebhooksPayloadTemplates.
 type GetNetworkWebhooksPayloadTemplatesResponse struct {
-	state         protoimpl.MessageState            `protogen:"open.v1"`
-	Items         []*NetworkWebhooksPayloadTemplate `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                      `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState            `protogen:"open.v1"`
+	Items                []*NetworkWebhooksPayloadTemplate `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                      `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWebhooksPayloadTemplatesResponse) Reset() {
 	*x = GetNetworkWebhooksPayloadTemplatesResponse{}
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[8]
+	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -580,7 +667,7 @@ func (x *GetNetworkWebhooksPayloadTemplatesResponse) String() string {
 func (*GetNetworkWebhooksPayloadTemplatesResponse) ProtoMessage() {}
 
 func (x *GetNetworkWebhooksPayloadTemplatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[8]
+	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -593,7 +680,7 @@ func (x *GetNetworkWebhooksPayloadTemplatesResponse) ProtoReflect() protoreflect
 
 // Deprecated: Use GetNetworkWebhooksPayloadTemplatesResponse.ProtoReflect.Descriptor instead.
 func (*GetNetworkWebhooksPayloadTemplatesResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{8}
+	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetNetworkWebhooksPayloadTemplatesResponse) GetItems() []*NetworkWebhooksPayloadTemplate {
@@ -610,23 +697,34 @@ func (x *GetNetworkWebhooksPayloadTemplatesResponse) GetPageInfo() *v1.PageInfo 
 	return nil
 }
 
-// Answer of createNetworkWebhooksPayloadTemplate, getNetworkWebhooksPayloadTemplate,
-// updateNetworkWebhooksPayloadTemplate. Row of getNetworkWebhooksPayloadTemplates.
+func (x *GetNetworkWebhooksPayloadTemplatesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The webhooks payload template of a network. Answer of createNetworkWebhooksPayloadTemplate,
+// getNetworkWebhooksPayloadTemplate, updateNetworkWebhooksPayloadTemplate. Row of
+// getNetworkWebhooksPayloadTemplates.
 type NetworkWebhooksPayloadTemplate struct {
-	state             protoimpl.MessageState                    `protogen:"open.v1"`
-	PayloadTemplateId *string                                   `protobuf:"bytes,1,opt,name=payload_template_id,json=payloadTemplateId,proto3,oneof" json:"payload_template_id,omitempty"`
-	Type              *string                                   `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Name              *string                                   `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Headers           []*NetworkWebhooksPayloadTemplate_Headers `protobuf:"bytes,4,rep,name=headers,proto3" json:"headers,omitempty"`
-	Body              *string                                   `protobuf:"bytes,5,opt,name=body,proto3,oneof" json:"body,omitempty"`
-	Sharing           *NetworkWebhooksPayloadTemplate_Sharing   `protobuf:"bytes,6,opt,name=sharing,proto3" json:"sharing,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState                    `protogen:"open.v1"`
+	PayloadTemplateId    *string                                   `protobuf:"bytes,1,opt,name=payload_template_id,json=payloadTemplateId,proto3,oneof" json:"payload_template_id,omitempty"`
+	Type                 *string                                   `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Name                 *string                                   `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Headers              []*NetworkWebhooksPayloadTemplate_Headers `protobuf:"bytes,4,rep,name=headers,proto3" json:"headers,omitempty"`
+	Body                 *string                                   `protobuf:"bytes,5,opt,name=body,proto3,oneof" json:"body,omitempty"`
+	Sharing              *NetworkWebhooksPayloadTemplate_Sharing   `protobuf:"bytes,6,opt,name=sharing,proto3" json:"sharing,omitempty"`
+	BodyFile             *string                                   `protobuf:"bytes,7,opt,name=body_file,json=bodyFile,proto3,oneof" json:"body_file,omitempty"`
+	HeadersFile          *string                                   `protobuf:"bytes,8,opt,name=headers_file,json=headersFile,proto3,oneof" json:"headers_file,omitempty"`
+	AdditionalProperties *structpb.Struct                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWebhooksPayloadTemplate) Reset() {
 	*x = NetworkWebhooksPayloadTemplate{}
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[9]
+	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -638,7 +736,7 @@ func (x *NetworkWebhooksPayloadTemplate) String() string {
 func (*NetworkWebhooksPayloadTemplate) ProtoMessage() {}
 
 func (x *NetworkWebhooksPayloadTemplate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[9]
+	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -651,7 +749,7 @@ func (x *NetworkWebhooksPayloadTemplate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkWebhooksPayloadTemplate.ProtoReflect.Descriptor instead.
 func (*NetworkWebhooksPayloadTemplate) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{9}
+	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *NetworkWebhooksPayloadTemplate) GetPayloadTemplateId() string {
@@ -696,26 +794,48 @@ func (x *NetworkWebhooksPayloadTemplate) GetSharing() *NetworkWebhooksPayloadTem
 	return nil
 }
 
+func (x *NetworkWebhooksPayloadTemplate) GetBodyFile() string {
+	if x != nil && x.BodyFile != nil {
+		return *x.BodyFile
+	}
+	return ""
+}
+
+func (x *NetworkWebhooksPayloadTemplate) GetHeadersFile() string {
+	if x != nil && x.HeadersFile != nil {
+		return *x.HeadersFile
+	}
+	return ""
+}
+
+func (x *NetworkWebhooksPayloadTemplate) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createNetworkWebhooksPayloadTemplate.
 type CreateNetworkWebhooksPayloadTemplateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Name          *string                                                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Body          *string                                                `protobuf:"bytes,3,opt,name=body,proto3,oneof" json:"body,omitempty"`
-	Headers       []*CreateNetworkWebhooksPayloadTemplateRequest_Headers `protobuf:"bytes,4,rep,name=headers,proto3" json:"headers,omitempty"`
-	BodyFile      *string                                                `protobuf:"bytes,5,opt,name=body_file,json=bodyFile,proto3,oneof" json:"body_file,omitempty"`
-	HeadersFile   *string                                                `protobuf:"bytes,6,opt,name=headers_file,json=headersFile,proto3,oneof" json:"headers_file,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                 `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                 `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Name                 *string                                   `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Body                 *string                                   `protobuf:"bytes,3,opt,name=body,proto3,oneof" json:"body,omitempty"`
+	Headers              []*NetworkWebhooksPayloadTemplate_Headers `protobuf:"bytes,4,rep,name=headers,proto3" json:"headers,omitempty"`
+	BodyFile             *string                                   `protobuf:"bytes,5,opt,name=body_file,json=bodyFile,proto3,oneof" json:"body_file,omitempty"`
+	HeadersFile          *string                                   `protobuf:"bytes,6,opt,name=headers_file,json=headersFile,proto3,oneof" json:"headers_file,omitempty"`
+	EmptyFields          []string                                  `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                  `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateNetworkWebhooksPayloadTemplateRequest) Reset() {
 	*x = CreateNetworkWebhooksPayloadTemplateRequest{}
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[10]
+	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -727,7 +847,7 @@ func (x *CreateNetworkWebhooksPayloadTemplateRequest) String() string {
 func (*CreateNetworkWebhooksPayloadTemplateRequest) ProtoMessage() {}
 
 func (x *CreateNetworkWebhooksPayloadTemplateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[10]
+	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -740,7 +860,7 @@ func (x *CreateNetworkWebhooksPayloadTemplateRequest) ProtoReflect() protoreflec
 
 // Deprecated: Use CreateNetworkWebhooksPayloadTemplateRequest.ProtoReflect.Descriptor instead.
 func (*CreateNetworkWebhooksPayloadTemplateRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{10}
+	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CreateNetworkWebhooksPayloadTemplateRequest) GetNetworkId() string {
@@ -764,7 +884,7 @@ func (x *CreateNetworkWebhooksPayloadTemplateRequest) GetBody() string {
 	return ""
 }
 
-func (x *CreateNetworkWebhooksPayloadTemplateRequest) GetHeaders() []*CreateNetworkWebhooksPayloadTemplateRequest_Headers {
+func (x *CreateNetworkWebhooksPayloadTemplateRequest) GetHeaders() []*NetworkWebhooksPayloadTemplate_Headers {
 	if x != nil {
 		return x.Headers
 	}
@@ -785,16 +905,23 @@ func (x *CreateNetworkWebhooksPayloadTemplateRequest) GetHeadersFile() string {
 	return ""
 }
 
-func (x *CreateNetworkWebhooksPayloadTemplateRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkWebhooksPayloadTemplateRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkWebhooksPayloadTemplateRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateNetworkWebhooksPayloadTemplateRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkWebhooksPayloadTemplateRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -812,7 +939,7 @@ type GetNetworkWebhooksPayloadTemplateRequest struct {
 
 func (x *GetNetworkWebhooksPayloadTemplateRequest) Reset() {
 	*x = GetNetworkWebhooksPayloadTemplateRequest{}
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[11]
+	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -824,7 +951,7 @@ func (x *GetNetworkWebhooksPayloadTemplateRequest) String() string {
 func (*GetNetworkWebhooksPayloadTemplateRequest) ProtoMessage() {}
 
 func (x *GetNetworkWebhooksPayloadTemplateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[11]
+	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -837,7 +964,7 @@ func (x *GetNetworkWebhooksPayloadTemplateRequest) ProtoReflect() protoreflect.M
 
 // Deprecated: Use GetNetworkWebhooksPayloadTemplateRequest.ProtoReflect.Descriptor instead.
 func (*GetNetworkWebhooksPayloadTemplateRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{11}
+	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetNetworkWebhooksPayloadTemplateRequest) GetNetworkId() string {
@@ -860,21 +987,22 @@ type UpdateNetworkWebhooksPayloadTemplateRequest struct {
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	PayloadTemplateId *string                                                `protobuf:"bytes,2,opt,name=payload_template_id,json=payloadTemplateId,proto3,oneof" json:"payload_template_id,omitempty"`
-	Name              *string                                                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Body              *string                                                `protobuf:"bytes,4,opt,name=body,proto3,oneof" json:"body,omitempty"`
-	Headers           []*UpdateNetworkWebhooksPayloadTemplateRequest_Headers `protobuf:"bytes,5,rep,name=headers,proto3" json:"headers,omitempty"`
-	BodyFile          *string                                                `protobuf:"bytes,6,opt,name=body_file,json=bodyFile,proto3,oneof" json:"body_file,omitempty"`
-	HeadersFile       *string                                                `protobuf:"bytes,7,opt,name=headers_file,json=headersFile,proto3,oneof" json:"headers_file,omitempty"`
-	NullFields        *fieldmaskpb.FieldMask                                 `protobuf:"bytes,8,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields       *fieldmaskpb.FieldMask                                 `protobuf:"bytes,9,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	PayloadTemplateId    *string                                   `protobuf:"bytes,2,opt,name=payload_template_id,json=payloadTemplateId,proto3,oneof" json:"payload_template_id,omitempty"`
+	Name                 *string                                   `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Body                 *string                                   `protobuf:"bytes,4,opt,name=body,proto3,oneof" json:"body,omitempty"`
+	Headers              []*NetworkWebhooksPayloadTemplate_Headers `protobuf:"bytes,5,rep,name=headers,proto3" json:"headers,omitempty"`
+	BodyFile             *string                                   `protobuf:"bytes,6,opt,name=body_file,json=bodyFile,proto3,oneof" json:"body_file,omitempty"`
+	HeadersFile          *string                                   `protobuf:"bytes,7,opt,name=headers_file,json=headersFile,proto3,oneof" json:"headers_file,omitempty"`
+	EmptyFields          []string                                  `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                  `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkWebhooksPayloadTemplateRequest) Reset() {
 	*x = UpdateNetworkWebhooksPayloadTemplateRequest{}
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[12]
+	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -886,7 +1014,7 @@ func (x *UpdateNetworkWebhooksPayloadTemplateRequest) String() string {
 func (*UpdateNetworkWebhooksPayloadTemplateRequest) ProtoMessage() {}
 
 func (x *UpdateNetworkWebhooksPayloadTemplateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[12]
+	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -899,7 +1027,7 @@ func (x *UpdateNetworkWebhooksPayloadTemplateRequest) ProtoReflect() protoreflec
 
 // Deprecated: Use UpdateNetworkWebhooksPayloadTemplateRequest.ProtoReflect.Descriptor instead.
 func (*UpdateNetworkWebhooksPayloadTemplateRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{12}
+	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *UpdateNetworkWebhooksPayloadTemplateRequest) GetNetworkId() string {
@@ -930,7 +1058,7 @@ func (x *UpdateNetworkWebhooksPayloadTemplateRequest) GetBody() string {
 	return ""
 }
 
-func (x *UpdateNetworkWebhooksPayloadTemplateRequest) GetHeaders() []*UpdateNetworkWebhooksPayloadTemplateRequest_Headers {
+func (x *UpdateNetworkWebhooksPayloadTemplateRequest) GetHeaders() []*NetworkWebhooksPayloadTemplate_Headers {
 	if x != nil {
 		return x.Headers
 	}
@@ -951,16 +1079,23 @@ func (x *UpdateNetworkWebhooksPayloadTemplateRequest) GetHeadersFile() string {
 	return ""
 }
 
-func (x *UpdateNetworkWebhooksPayloadTemplateRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWebhooksPayloadTemplateRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkWebhooksPayloadTemplateRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWebhooksPayloadTemplateRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWebhooksPayloadTemplateRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -978,7 +1113,7 @@ type DeleteNetworkWebhooksPayloadTemplateRequest struct {
 
 func (x *DeleteNetworkWebhooksPayloadTemplateRequest) Reset() {
 	*x = DeleteNetworkWebhooksPayloadTemplateRequest{}
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[13]
+	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -990,7 +1125,7 @@ func (x *DeleteNetworkWebhooksPayloadTemplateRequest) String() string {
 func (*DeleteNetworkWebhooksPayloadTemplateRequest) ProtoMessage() {}
 
 func (x *DeleteNetworkWebhooksPayloadTemplateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[13]
+	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1003,7 +1138,7 @@ func (x *DeleteNetworkWebhooksPayloadTemplateRequest) ProtoReflect() protoreflec
 
 // Deprecated: Use DeleteNetworkWebhooksPayloadTemplateRequest.ProtoReflect.Descriptor instead.
 func (*DeleteNetworkWebhooksPayloadTemplateRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{13}
+	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DeleteNetworkWebhooksPayloadTemplateRequest) GetNetworkId() string {
@@ -1020,6 +1155,51 @@ func (x *DeleteNetworkWebhooksPayloadTemplateRequest) GetPayloadTemplateId() str
 	return ""
 }
 
+// Answer of deleteNetworkWebhooksPayloadTemplate.
+type DeleteNetworkWebhooksPayloadTemplateResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteNetworkWebhooksPayloadTemplateResponse) Reset() {
+	*x = DeleteNetworkWebhooksPayloadTemplateResponse{}
+	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteNetworkWebhooksPayloadTemplateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteNetworkWebhooksPayloadTemplateResponse) ProtoMessage() {}
+
+func (x *DeleteNetworkWebhooksPayloadTemplateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteNetworkWebhooksPayloadTemplateResponse.ProtoReflect.Descriptor instead.
+func (*DeleteNetworkWebhooksPayloadTemplateResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *DeleteNetworkWebhooksPayloadTemplateResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createNetworkWebhooksWebhookTest.
 type CreateNetworkWebhooksWebhookTestRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1031,16 +1211,17 @@ type CreateNetworkWebhooksWebhookTestRequest struct {
 	PayloadTemplateId   *string `protobuf:"bytes,4,opt,name=payload_template_id,json=payloadTemplateId,proto3,oneof" json:"payload_template_id,omitempty"`
 	PayloadTemplateName *string `protobuf:"bytes,5,opt,name=payload_template_name,json=payloadTemplateName,proto3,oneof" json:"payload_template_name,omitempty"`
 	// Default "power_supply_down".
-	AlertTypeId   *string                `protobuf:"bytes,6,opt,name=alert_type_id,json=alertTypeId,proto3,oneof" json:"alert_type_id,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	AlertTypeId          *string          `protobuf:"bytes,6,opt,name=alert_type_id,json=alertTypeId,proto3,oneof" json:"alert_type_id,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateNetworkWebhooksWebhookTestRequest) Reset() {
 	*x = CreateNetworkWebhooksWebhookTestRequest{}
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[14]
+	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1052,7 +1233,7 @@ func (x *CreateNetworkWebhooksWebhookTestRequest) String() string {
 func (*CreateNetworkWebhooksWebhookTestRequest) ProtoMessage() {}
 
 func (x *CreateNetworkWebhooksWebhookTestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[14]
+	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1065,7 +1246,7 @@ func (x *CreateNetworkWebhooksWebhookTestRequest) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use CreateNetworkWebhooksWebhookTestRequest.ProtoReflect.Descriptor instead.
 func (*CreateNetworkWebhooksWebhookTestRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{14}
+	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CreateNetworkWebhooksWebhookTestRequest) GetNetworkId() string {
@@ -1110,34 +1291,43 @@ func (x *CreateNetworkWebhooksWebhookTestRequest) GetAlertTypeId() string {
 	return ""
 }
 
-func (x *CreateNetworkWebhooksWebhookTestRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateNetworkWebhooksWebhookTestRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkWebhooksWebhookTestRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createNetworkWebhooksWebhookTest, getNetworkWebhooksWebhookTest.
+func (x *CreateNetworkWebhooksWebhookTestRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkWebhooksWebhookTestRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The webhooks webhook test of a network. Answer of createNetworkWebhooksWebhookTest,
+// getNetworkWebhooksWebhookTest.
 type NetworkWebhooksWebhookTest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Url   *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	// Known values: "abandoned", "delivered", "enqueued", "processing", "retrying".
-	Status        *string `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string          `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWebhooksWebhookTest) Reset() {
 	*x = NetworkWebhooksWebhookTest{}
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[15]
+	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1149,7 +1339,7 @@ func (x *NetworkWebhooksWebhookTest) String() string {
 func (*NetworkWebhooksWebhookTest) ProtoMessage() {}
 
 func (x *NetworkWebhooksWebhookTest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[15]
+	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1162,7 +1352,7 @@ func (x *NetworkWebhooksWebhookTest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkWebhooksWebhookTest.ProtoReflect.Descriptor instead.
 func (*NetworkWebhooksWebhookTest) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{15}
+	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *NetworkWebhooksWebhookTest) GetId() string {
@@ -1186,6 +1376,13 @@ func (x *NetworkWebhooksWebhookTest) GetStatus() string {
 	return ""
 }
 
+func (x *NetworkWebhooksWebhookTest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getNetworkWebhooksWebhookTest.
 type GetNetworkWebhooksWebhookTestRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1199,7 +1396,7 @@ type GetNetworkWebhooksWebhookTestRequest struct {
 
 func (x *GetNetworkWebhooksWebhookTestRequest) Reset() {
 	*x = GetNetworkWebhooksWebhookTestRequest{}
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[16]
+	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1211,7 +1408,7 @@ func (x *GetNetworkWebhooksWebhookTestRequest) String() string {
 func (*GetNetworkWebhooksWebhookTestRequest) ProtoMessage() {}
 
 func (x *GetNetworkWebhooksWebhookTestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[16]
+	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1224,7 +1421,7 @@ func (x *GetNetworkWebhooksWebhookTestRequest) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use GetNetworkWebhooksWebhookTestRequest.ProtoReflect.Descriptor instead.
 func (*GetNetworkWebhooksWebhookTestRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{16}
+	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetNetworkWebhooksWebhookTestRequest) GetNetworkId() string {
@@ -1242,16 +1439,17 @@ func (x *GetNetworkWebhooksWebhookTestRequest) GetWebhookTestId() string {
 }
 
 type NetworkWebhooksHttpServer_PayloadTemplate struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	PayloadTemplateId *string                `protobuf:"bytes,1,opt,name=payload_template_id,json=payloadTemplateId,proto3,oneof" json:"payload_template_id,omitempty"`
-	Name              *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	PayloadTemplateId    *string                `protobuf:"bytes,1,opt,name=payload_template_id,json=payloadTemplateId,proto3,oneof" json:"payload_template_id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWebhooksHttpServer_PayloadTemplate) Reset() {
 	*x = NetworkWebhooksHttpServer_PayloadTemplate{}
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[17]
+	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1263,7 +1461,7 @@ func (x *NetworkWebhooksHttpServer_PayloadTemplate) String() string {
 func (*NetworkWebhooksHttpServer_PayloadTemplate) ProtoMessage() {}
 
 func (x *NetworkWebhooksHttpServer_PayloadTemplate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[17]
+	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1293,108 +1491,20 @@ func (x *NetworkWebhooksHttpServer_PayloadTemplate) GetName() string {
 	return ""
 }
 
-type CreateNetworkWebhooksHttpServerRequest_PayloadTemplate struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	PayloadTemplateId *string                `protobuf:"bytes,1,opt,name=payload_template_id,json=payloadTemplateId,proto3,oneof" json:"payload_template_id,omitempty"`
-	Name              *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *CreateNetworkWebhooksHttpServerRequest_PayloadTemplate) Reset() {
-	*x = CreateNetworkWebhooksHttpServerRequest_PayloadTemplate{}
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkWebhooksHttpServerRequest_PayloadTemplate) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkWebhooksHttpServerRequest_PayloadTemplate) ProtoMessage() {}
-
-func (x *CreateNetworkWebhooksHttpServerRequest_PayloadTemplate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[18]
+func (x *NetworkWebhooksHttpServer_PayloadTemplate) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkWebhooksHttpServerRequest_PayloadTemplate.ProtoReflect.Descriptor instead.
-func (*CreateNetworkWebhooksHttpServerRequest_PayloadTemplate) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *CreateNetworkWebhooksHttpServerRequest_PayloadTemplate) GetPayloadTemplateId() string {
-	if x != nil && x.PayloadTemplateId != nil {
-		return *x.PayloadTemplateId
-	}
-	return ""
-}
-
-func (x *CreateNetworkWebhooksHttpServerRequest_PayloadTemplate) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-type UpdateNetworkWebhooksHttpServerRequest_PayloadTemplate struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	PayloadTemplateId *string                `protobuf:"bytes,1,opt,name=payload_template_id,json=payloadTemplateId,proto3,oneof" json:"payload_template_id,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWebhooksHttpServerRequest_PayloadTemplate) Reset() {
-	*x = UpdateNetworkWebhooksHttpServerRequest_PayloadTemplate{}
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWebhooksHttpServerRequest_PayloadTemplate) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWebhooksHttpServerRequest_PayloadTemplate) ProtoMessage() {}
-
-func (x *UpdateNetworkWebhooksHttpServerRequest_PayloadTemplate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[19]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWebhooksHttpServerRequest_PayloadTemplate.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWebhooksHttpServerRequest_PayloadTemplate) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{5, 0}
-}
-
-func (x *UpdateNetworkWebhooksHttpServerRequest_PayloadTemplate) GetPayloadTemplateId() string {
-	if x != nil && x.PayloadTemplateId != nil {
-		return *x.PayloadTemplateId
-	}
-	return ""
+	return nil
 }
 
 type NetworkWebhooksPayloadTemplate_Headers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Template      *string                `protobuf:"bytes,2,opt,name=template,proto3,oneof" json:"template,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Template             *string                `protobuf:"bytes,2,opt,name=template,proto3,oneof" json:"template,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWebhooksPayloadTemplate_Headers) Reset() {
@@ -1424,7 +1534,7 @@ func (x *NetworkWebhooksPayloadTemplate_Headers) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use NetworkWebhooksPayloadTemplate_Headers.ProtoReflect.Descriptor instead.
 func (*NetworkWebhooksPayloadTemplate_Headers) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{9, 0}
+	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{10, 0}
 }
 
 func (x *NetworkWebhooksPayloadTemplate_Headers) GetName() string {
@@ -1441,11 +1551,19 @@ func (x *NetworkWebhooksPayloadTemplate_Headers) GetTemplate() string {
 	return ""
 }
 
+func (x *NetworkWebhooksPayloadTemplate_Headers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWebhooksPayloadTemplate_Sharing struct {
-	state         protoimpl.MessageState                            `protogen:"open.v1"`
-	ByNetwork     *NetworkWebhooksPayloadTemplate_Sharing_ByNetwork `protobuf:"bytes,1,opt,name=by_network,json=byNetwork,proto3" json:"by_network,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                            `protogen:"open.v1"`
+	ByNetwork            *NetworkWebhooksPayloadTemplate_Sharing_ByNetwork `protobuf:"bytes,1,opt,name=by_network,json=byNetwork,proto3" json:"by_network,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWebhooksPayloadTemplate_Sharing) Reset() {
@@ -1475,7 +1593,7 @@ func (x *NetworkWebhooksPayloadTemplate_Sharing) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use NetworkWebhooksPayloadTemplate_Sharing.ProtoReflect.Descriptor instead.
 func (*NetworkWebhooksPayloadTemplate_Sharing) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{9, 1}
+	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{10, 1}
 }
 
 func (x *NetworkWebhooksPayloadTemplate_Sharing) GetByNetwork() *NetworkWebhooksPayloadTemplate_Sharing_ByNetwork {
@@ -1485,11 +1603,19 @@ func (x *NetworkWebhooksPayloadTemplate_Sharing) GetByNetwork() *NetworkWebhooks
 	return nil
 }
 
+func (x *NetworkWebhooksPayloadTemplate_Sharing) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWebhooksPayloadTemplate_Sharing_ByNetwork struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	AdminsCanModify *bool                  `protobuf:"varint,1,opt,name=admins_can_modify,json=adminsCanModify,proto3,oneof" json:"admins_can_modify,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdminsCanModify      *bool                  `protobuf:"varint,1,opt,name=admins_can_modify,json=adminsCanModify,proto3,oneof" json:"admins_can_modify,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWebhooksPayloadTemplate_Sharing_ByNetwork) Reset() {
@@ -1519,7 +1645,7 @@ func (x *NetworkWebhooksPayloadTemplate_Sharing_ByNetwork) ProtoReflect() protor
 
 // Deprecated: Use NetworkWebhooksPayloadTemplate_Sharing_ByNetwork.ProtoReflect.Descriptor instead.
 func (*NetworkWebhooksPayloadTemplate_Sharing_ByNetwork) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{9, 1, 0}
+	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{10, 1, 0}
 }
 
 func (x *NetworkWebhooksPayloadTemplate_Sharing_ByNetwork) GetAdminsCanModify() bool {
@@ -1529,122 +1655,26 @@ func (x *NetworkWebhooksPayloadTemplate_Sharing_ByNetwork) GetAdminsCanModify() 
 	return false
 }
 
-type CreateNetworkWebhooksPayloadTemplateRequest_Headers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Template      *string                `protobuf:"bytes,2,opt,name=template,proto3,oneof" json:"template,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkWebhooksPayloadTemplateRequest_Headers) Reset() {
-	*x = CreateNetworkWebhooksPayloadTemplateRequest_Headers{}
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkWebhooksPayloadTemplateRequest_Headers) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkWebhooksPayloadTemplateRequest_Headers) ProtoMessage() {}
-
-func (x *CreateNetworkWebhooksPayloadTemplateRequest_Headers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[23]
+func (x *NetworkWebhooksPayloadTemplate_Sharing_ByNetwork) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkWebhooksPayloadTemplateRequest_Headers.ProtoReflect.Descriptor instead.
-func (*CreateNetworkWebhooksPayloadTemplateRequest_Headers) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{10, 0}
-}
-
-func (x *CreateNetworkWebhooksPayloadTemplateRequest_Headers) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *CreateNetworkWebhooksPayloadTemplateRequest_Headers) GetTemplate() string {
-	if x != nil && x.Template != nil {
-		return *x.Template
-	}
-	return ""
-}
-
-type UpdateNetworkWebhooksPayloadTemplateRequest_Headers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Template      *string                `protobuf:"bytes,2,opt,name=template,proto3,oneof" json:"template,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWebhooksPayloadTemplateRequest_Headers) Reset() {
-	*x = UpdateNetworkWebhooksPayloadTemplateRequest_Headers{}
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWebhooksPayloadTemplateRequest_Headers) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWebhooksPayloadTemplateRequest_Headers) ProtoMessage() {}
-
-func (x *UpdateNetworkWebhooksPayloadTemplateRequest_Headers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_networks_v1_webhooks_proto_msgTypes[24]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWebhooksPayloadTemplateRequest_Headers.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWebhooksPayloadTemplateRequest_Headers) Descriptor() ([]byte, []int) {
-	return file_meraki_networks_v1_webhooks_proto_rawDescGZIP(), []int{12, 0}
-}
-
-func (x *UpdateNetworkWebhooksPayloadTemplateRequest_Headers) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWebhooksPayloadTemplateRequest_Headers) GetTemplate() string {
-	if x != nil && x.Template != nil {
-		return *x.Template
-	}
-	return ""
+	return nil
 }
 
 var File_meraki_networks_v1_webhooks_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_webhooks_proto_rawDesc = "" +
 	"\n" +
-	"!meraki/networks/v1/webhooks.proto\x12\x12meraki.networks.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"Y\n" +
+	"!meraki/networks/v1/webhooks.proto\x12\x12meraki.networks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"Y\n" +
 	"$GetNetworkWebhooksHttpServersRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xaa\x01\n" +
-	"%GetNetworkWebhooksHttpServersResponse\x12C\n" +
-	"\x05items\x18\x01 \x03(\v2-.meraki.networks.v1.NetworkWebhooksHttpServerR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xc3\x03\n" +
+	"\v_network_id\"\xfb\x01\n" +
+	"%GetNetworkWebhooksHttpServersResponse\x12D\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2-.meraki.networks.v1.NetworkWebhooksHttpServerR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\x9d\x05\n" +
 	"\x19NetworkWebhooksHttpServer\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x15\n" +
@@ -1652,10 +1682,13 @@ const file_meraki_networks_v1_webhooks_proto_rawDesc = "" +
 	"\aenabled\x18\x04 \x01(\bH\x03R\aenabled\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"network_id\x18\x05 \x01(\tH\x04R\tnetworkId\x88\x01\x01\x12h\n" +
-	"\x10payload_template\x18\x06 \x01(\v2=.meraki.networks.v1.NetworkWebhooksHttpServer.PayloadTemplateR\x0fpayloadTemplate\x1a\x80\x01\n" +
+	"\x10payload_template\x18\x06 \x01(\v2=.meraki.networks.v1.NetworkWebhooksHttpServer.PayloadTemplateR\x0fpayloadTemplate\x12(\n" +
+	"\rshared_secret\x18\a \x01(\tH\x05R\fsharedSecret\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcf\x01\n" +
 	"\x0fPayloadTemplate\x123\n" +
 	"\x13payload_template_id\x18\x01 \x01(\tH\x00R\x11payloadTemplateId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x16\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x16\n" +
 	"\x14_payload_template_idB\a\n" +
 	"\x05_nameB\x05\n" +
 	"\x03_idB\a\n" +
@@ -1663,22 +1696,19 @@ const file_meraki_networks_v1_webhooks_proto_rawDesc = "" +
 	"\x04_urlB\n" +
 	"\n" +
 	"\b_enabledB\r\n" +
-	"\v_network_id\"\xde\x04\n" +
+	"\v_network_idB\x10\n" +
+	"\x0e_shared_secret\"\xe7\x03\n" +
 	"&CreateNetworkWebhooksHttpServerRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x03 \x01(\tH\x02R\x03url\x88\x01\x01\x12(\n" +
-	"\rshared_secret\x18\x04 \x01(\tH\x03R\fsharedSecret\x88\x01\x01\x12u\n" +
-	"\x10payload_template\x18\x05 \x01(\v2J.meraki.networks.v1.CreateNetworkWebhooksHttpServerRequest.PayloadTemplateR\x0fpayloadTemplate\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x80\x01\n" +
-	"\x0fPayloadTemplate\x123\n" +
-	"\x13payload_template_id\x18\x01 \x01(\tH\x00R\x11payloadTemplateId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x16\n" +
-	"\x14_payload_template_idB\a\n" +
-	"\x05_nameB\r\n" +
+	"\rshared_secret\x18\x04 \x01(\tH\x03R\fsharedSecret\x88\x01\x01\x12h\n" +
+	"\x10payload_template\x18\x05 \x01(\v2=.meraki.networks.v1.NetworkWebhooksHttpServer.PayloadTemplateR\x0fpayloadTemplate\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_nameB\x06\n" +
 	"\x04_urlB\x10\n" +
@@ -1688,20 +1718,18 @@ const file_meraki_networks_v1_webhooks_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12)\n" +
 	"\x0ehttp_server_id\x18\x02 \x01(\tH\x01R\fhttpServerId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x11\n" +
-	"\x0f_http_server_id\"\xda\x04\n" +
+	"\x0f_http_server_id\"\x86\x04\n" +
 	"&UpdateNetworkWebhooksHttpServerRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12)\n" +
 	"\x0ehttp_server_id\x18\x02 \x01(\tH\x01R\fhttpServerId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12(\n" +
-	"\rshared_secret\x18\x04 \x01(\tH\x03R\fsharedSecret\x88\x01\x01\x12u\n" +
-	"\x10payload_template\x18\x05 \x01(\v2J.meraki.networks.v1.UpdateNetworkWebhooksHttpServerRequest.PayloadTemplateR\x0fpayloadTemplate\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a^\n" +
-	"\x0fPayloadTemplate\x123\n" +
-	"\x13payload_template_id\x18\x01 \x01(\tH\x00R\x11payloadTemplateId\x88\x01\x01B\x16\n" +
-	"\x14_payload_template_idB\r\n" +
+	"\rshared_secret\x18\x04 \x01(\tH\x03R\fsharedSecret\x88\x01\x01\x12h\n" +
+	"\x10payload_template\x18\x05 \x01(\v2=.meraki.networks.v1.NetworkWebhooksHttpServer.PayloadTemplateR\x0fpayloadTemplate\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x11\n" +
 	"\x0f_http_server_idB\a\n" +
 	"\x05_nameB\x10\n" +
@@ -1711,52 +1739,60 @@ const file_meraki_networks_v1_webhooks_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12)\n" +
 	"\x0ehttp_server_id\x18\x02 \x01(\tH\x01R\fhttpServerId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x11\n" +
-	"\x0f_http_server_id\"^\n" +
+	"\x0f_http_server_id\"x\n" +
+	"'DeleteNetworkWebhooksHttpServerResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"^\n" +
 	")GetNetworkWebhooksPayloadTemplatesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xb4\x01\n" +
-	"*GetNetworkWebhooksPayloadTemplatesResponse\x12H\n" +
-	"\x05items\x18\x01 \x03(\v22.meraki.networks.v1.NetworkWebhooksPayloadTemplateR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\x9f\x05\n" +
+	"\v_network_id\"\x85\x02\n" +
+	"*GetNetworkWebhooksPayloadTemplatesResponse\x12I\n" +
+	"\x05items\x18\xfb\x0f \x03(\v22.meraki.networks.v1.NetworkWebhooksPayloadTemplateR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xc6\b\n" +
 	"\x1eNetworkWebhooksPayloadTemplate\x123\n" +
 	"\x13payload_template_id\x18\x01 \x01(\tH\x00R\x11payloadTemplateId\x88\x01\x01\x12\x17\n" +
 	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12T\n" +
 	"\aheaders\x18\x04 \x03(\v2:.meraki.networks.v1.NetworkWebhooksPayloadTemplate.HeadersR\aheaders\x12\x17\n" +
 	"\x04body\x18\x05 \x01(\tH\x03R\x04body\x88\x01\x01\x12T\n" +
-	"\asharing\x18\x06 \x01(\v2:.meraki.networks.v1.NetworkWebhooksPayloadTemplate.SharingR\asharing\x1aY\n" +
+	"\asharing\x18\x06 \x01(\v2:.meraki.networks.v1.NetworkWebhooksPayloadTemplate.SharingR\asharing\x12 \n" +
+	"\tbody_file\x18\a \x01(\tH\x04R\bbodyFile\x88\x01\x01\x12&\n" +
+	"\fheaders_file\x18\b \x01(\tH\x05R\vheadersFile\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa8\x01\n" +
 	"\aHeaders\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1f\n" +
-	"\btemplate\x18\x02 \x01(\tH\x01R\btemplate\x88\x01\x01B\a\n" +
+	"\btemplate\x18\x02 \x01(\tH\x01R\btemplate\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\v\n" +
-	"\t_template\x1a\xc2\x01\n" +
+	"\t_template\x1a\xe1\x02\n" +
 	"\aSharing\x12c\n" +
 	"\n" +
-	"by_network\x18\x01 \x01(\v2D.meraki.networks.v1.NetworkWebhooksPayloadTemplate.Sharing.ByNetworkR\tbyNetwork\x1aR\n" +
+	"by_network\x18\x01 \x01(\v2D.meraki.networks.v1.NetworkWebhooksPayloadTemplate.Sharing.ByNetworkR\tbyNetwork\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa1\x01\n" +
 	"\tByNetwork\x12/\n" +
-	"\x11admins_can_modify\x18\x01 \x01(\bH\x00R\x0fadminsCanModify\x88\x01\x01B\x14\n" +
+	"\x11admins_can_modify\x18\x01 \x01(\bH\x00R\x0fadminsCanModify\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x14\n" +
 	"\x12_admins_can_modifyB\x16\n" +
 	"\x14_payload_template_idB\a\n" +
 	"\x05_typeB\a\n" +
 	"\x05_nameB\a\n" +
-	"\x05_body\"\xd7\x04\n" +
+	"\x05_bodyB\f\n" +
+	"\n" +
+	"_body_fileB\x0f\n" +
+	"\r_headers_file\"\x88\x04\n" +
 	"+CreateNetworkWebhooksPayloadTemplateRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x17\n" +
-	"\x04body\x18\x03 \x01(\tH\x02R\x04body\x88\x01\x01\x12a\n" +
-	"\aheaders\x18\x04 \x03(\v2G.meraki.networks.v1.CreateNetworkWebhooksPayloadTemplateRequest.HeadersR\aheaders\x12 \n" +
+	"\x04body\x18\x03 \x01(\tH\x02R\x04body\x88\x01\x01\x12T\n" +
+	"\aheaders\x18\x04 \x03(\v2:.meraki.networks.v1.NetworkWebhooksPayloadTemplate.HeadersR\aheaders\x12 \n" +
 	"\tbody_file\x18\x05 \x01(\tH\x03R\bbodyFile\x88\x01\x01\x12&\n" +
-	"\fheaders_file\x18\x06 \x01(\tH\x04R\vheadersFile\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aY\n" +
-	"\aHeaders\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1f\n" +
-	"\btemplate\x18\x02 \x01(\tH\x01R\btemplate\x88\x01\x01B\a\n" +
-	"\x05_nameB\v\n" +
-	"\t_templateB\r\n" +
+	"\fheaders_file\x18\x06 \x01(\tH\x04R\vheadersFile\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_bodyB\f\n" +
@@ -1768,24 +1804,20 @@ const file_meraki_networks_v1_webhooks_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x123\n" +
 	"\x13payload_template_id\x18\x02 \x01(\tH\x01R\x11payloadTemplateId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x16\n" +
-	"\x14_payload_template_id\"\xa4\x05\n" +
+	"\x14_payload_template_id\"\xd5\x04\n" +
 	"+UpdateNetworkWebhooksPayloadTemplateRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x123\n" +
 	"\x13payload_template_id\x18\x02 \x01(\tH\x01R\x11payloadTemplateId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12\x17\n" +
-	"\x04body\x18\x04 \x01(\tH\x03R\x04body\x88\x01\x01\x12a\n" +
-	"\aheaders\x18\x05 \x03(\v2G.meraki.networks.v1.UpdateNetworkWebhooksPayloadTemplateRequest.HeadersR\aheaders\x12 \n" +
+	"\x04body\x18\x04 \x01(\tH\x03R\x04body\x88\x01\x01\x12T\n" +
+	"\aheaders\x18\x05 \x03(\v2:.meraki.networks.v1.NetworkWebhooksPayloadTemplate.HeadersR\aheaders\x12 \n" +
 	"\tbody_file\x18\x06 \x01(\tH\x04R\bbodyFile\x88\x01\x01\x12&\n" +
-	"\fheaders_file\x18\a \x01(\tH\x05R\vheadersFile\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\t \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aY\n" +
-	"\aHeaders\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1f\n" +
-	"\btemplate\x18\x02 \x01(\tH\x01R\btemplate\x88\x01\x01B\a\n" +
-	"\x05_nameB\v\n" +
-	"\t_templateB\r\n" +
+	"\fheaders_file\x18\a \x01(\tH\x05R\vheadersFile\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x16\n" +
 	"\x14_payload_template_idB\a\n" +
 	"\x05_nameB\a\n" +
@@ -1798,7 +1830,9 @@ const file_meraki_networks_v1_webhooks_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x123\n" +
 	"\x13payload_template_id\x18\x02 \x01(\tH\x01R\x11payloadTemplateId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x16\n" +
-	"\x14_payload_template_id\"\x9e\x04\n" +
+	"\x14_payload_template_id\"}\n" +
+	",DeleteNetworkWebhooksPayloadTemplateResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xb7\x04\n" +
 	"'CreateNetworkWebhooksWebhookTestRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x15\n" +
@@ -1806,20 +1840,22 @@ const file_meraki_networks_v1_webhooks_proto_rawDesc = "" +
 	"\rshared_secret\x18\x03 \x01(\tH\x02R\fsharedSecret\x88\x01\x01\x123\n" +
 	"\x13payload_template_id\x18\x04 \x01(\tH\x03R\x11payloadTemplateId\x88\x01\x01\x127\n" +
 	"\x15payload_template_name\x18\x05 \x01(\tH\x04R\x13payloadTemplateName\x88\x01\x01\x12'\n" +
-	"\ralert_type_id\x18\x06 \x01(\tH\x05R\valertTypeId\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\ralert_type_id\x18\x06 \x01(\tH\x05R\valertTypeId\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x06\n" +
 	"\x04_urlB\x10\n" +
 	"\x0e_shared_secretB\x16\n" +
 	"\x14_payload_template_idB\x18\n" +
 	"\x16_payload_template_nameB\x10\n" +
-	"\x0e_alert_type_id\"\x7f\n" +
+	"\x0e_alert_type_id\"\xce\x01\n" +
 	"\x1aNetworkWebhooksWebhookTest\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01B\x05\n" +
+	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_urlB\t\n" +
 	"\a_status\"\x9a\x01\n" +
@@ -1828,8 +1864,8 @@ const file_meraki_networks_v1_webhooks_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12+\n" +
 	"\x0fwebhook_test_id\x18\x02 \x01(\tH\x01R\rwebhookTestId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x12\n" +
-	"\x10_webhook_test_idBw\n" +
-	"\x1ccom.merakibroker.networks.v1B\rWebhooksProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"
+	"\x10_webhook_test_idB\x92\x01\n" +
+	"\x1ccom.merakibroker.networks.v1B\rWebhooksProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
 
 var (
 	file_meraki_networks_v1_webhooks_proto_rawDescOnce sync.Once
@@ -1843,64 +1879,68 @@ func file_meraki_networks_v1_webhooks_proto_rawDescGZIP() []byte {
 	return file_meraki_networks_v1_webhooks_proto_rawDescData
 }
 
-var file_meraki_networks_v1_webhooks_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_meraki_networks_v1_webhooks_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_meraki_networks_v1_webhooks_proto_goTypes = []any{
-	(*GetNetworkWebhooksHttpServersRequest)(nil),                   // 0: meraki.networks.v1.GetNetworkWebhooksHttpServersRequest
-	(*GetNetworkWebhooksHttpServersResponse)(nil),                  // 1: meraki.networks.v1.GetNetworkWebhooksHttpServersResponse
-	(*NetworkWebhooksHttpServer)(nil),                              // 2: meraki.networks.v1.NetworkWebhooksHttpServer
-	(*CreateNetworkWebhooksHttpServerRequest)(nil),                 // 3: meraki.networks.v1.CreateNetworkWebhooksHttpServerRequest
-	(*GetNetworkWebhooksHttpServerRequest)(nil),                    // 4: meraki.networks.v1.GetNetworkWebhooksHttpServerRequest
-	(*UpdateNetworkWebhooksHttpServerRequest)(nil),                 // 5: meraki.networks.v1.UpdateNetworkWebhooksHttpServerRequest
-	(*DeleteNetworkWebhooksHttpServerRequest)(nil),                 // 6: meraki.networks.v1.DeleteNetworkWebhooksHttpServerRequest
-	(*GetNetworkWebhooksPayloadTemplatesRequest)(nil),              // 7: meraki.networks.v1.GetNetworkWebhooksPayloadTemplatesRequest
-	(*GetNetworkWebhooksPayloadTemplatesResponse)(nil),             // 8: meraki.networks.v1.GetNetworkWebhooksPayloadTemplatesResponse
-	(*NetworkWebhooksPayloadTemplate)(nil),                         // 9: meraki.networks.v1.NetworkWebhooksPayloadTemplate
-	(*CreateNetworkWebhooksPayloadTemplateRequest)(nil),            // 10: meraki.networks.v1.CreateNetworkWebhooksPayloadTemplateRequest
-	(*GetNetworkWebhooksPayloadTemplateRequest)(nil),               // 11: meraki.networks.v1.GetNetworkWebhooksPayloadTemplateRequest
-	(*UpdateNetworkWebhooksPayloadTemplateRequest)(nil),            // 12: meraki.networks.v1.UpdateNetworkWebhooksPayloadTemplateRequest
-	(*DeleteNetworkWebhooksPayloadTemplateRequest)(nil),            // 13: meraki.networks.v1.DeleteNetworkWebhooksPayloadTemplateRequest
-	(*CreateNetworkWebhooksWebhookTestRequest)(nil),                // 14: meraki.networks.v1.CreateNetworkWebhooksWebhookTestRequest
-	(*NetworkWebhooksWebhookTest)(nil),                             // 15: meraki.networks.v1.NetworkWebhooksWebhookTest
-	(*GetNetworkWebhooksWebhookTestRequest)(nil),                   // 16: meraki.networks.v1.GetNetworkWebhooksWebhookTestRequest
-	(*NetworkWebhooksHttpServer_PayloadTemplate)(nil),              // 17: meraki.networks.v1.NetworkWebhooksHttpServer.PayloadTemplate
-	(*CreateNetworkWebhooksHttpServerRequest_PayloadTemplate)(nil), // 18: meraki.networks.v1.CreateNetworkWebhooksHttpServerRequest.PayloadTemplate
-	(*UpdateNetworkWebhooksHttpServerRequest_PayloadTemplate)(nil), // 19: meraki.networks.v1.UpdateNetworkWebhooksHttpServerRequest.PayloadTemplate
-	(*NetworkWebhooksPayloadTemplate_Headers)(nil),                 // 20: meraki.networks.v1.NetworkWebhooksPayloadTemplate.Headers
-	(*NetworkWebhooksPayloadTemplate_Sharing)(nil),                 // 21: meraki.networks.v1.NetworkWebhooksPayloadTemplate.Sharing
-	(*NetworkWebhooksPayloadTemplate_Sharing_ByNetwork)(nil),       // 22: meraki.networks.v1.NetworkWebhooksPayloadTemplate.Sharing.ByNetwork
-	(*CreateNetworkWebhooksPayloadTemplateRequest_Headers)(nil),    // 23: meraki.networks.v1.CreateNetworkWebhooksPayloadTemplateRequest.Headers
-	(*UpdateNetworkWebhooksPayloadTemplateRequest_Headers)(nil),    // 24: meraki.networks.v1.UpdateNetworkWebhooksPayloadTemplateRequest.Headers
-	(*v1.PageInfo)(nil),           // 25: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 26: google.protobuf.FieldMask
+	(*GetNetworkWebhooksHttpServersRequest)(nil),             // 0: meraki.networks.v1.GetNetworkWebhooksHttpServersRequest
+	(*GetNetworkWebhooksHttpServersResponse)(nil),            // 1: meraki.networks.v1.GetNetworkWebhooksHttpServersResponse
+	(*NetworkWebhooksHttpServer)(nil),                        // 2: meraki.networks.v1.NetworkWebhooksHttpServer
+	(*CreateNetworkWebhooksHttpServerRequest)(nil),           // 3: meraki.networks.v1.CreateNetworkWebhooksHttpServerRequest
+	(*GetNetworkWebhooksHttpServerRequest)(nil),              // 4: meraki.networks.v1.GetNetworkWebhooksHttpServerRequest
+	(*UpdateNetworkWebhooksHttpServerRequest)(nil),           // 5: meraki.networks.v1.UpdateNetworkWebhooksHttpServerRequest
+	(*DeleteNetworkWebhooksHttpServerRequest)(nil),           // 6: meraki.networks.v1.DeleteNetworkWebhooksHttpServerRequest
+	(*DeleteNetworkWebhooksHttpServerResponse)(nil),          // 7: meraki.networks.v1.DeleteNetworkWebhooksHttpServerResponse
+	(*GetNetworkWebhooksPayloadTemplatesRequest)(nil),        // 8: meraki.networks.v1.GetNetworkWebhooksPayloadTemplatesRequest
+	(*GetNetworkWebhooksPayloadTemplatesResponse)(nil),       // 9: meraki.networks.v1.GetNetworkWebhooksPayloadTemplatesResponse
+	(*NetworkWebhooksPayloadTemplate)(nil),                   // 10: meraki.networks.v1.NetworkWebhooksPayloadTemplate
+	(*CreateNetworkWebhooksPayloadTemplateRequest)(nil),      // 11: meraki.networks.v1.CreateNetworkWebhooksPayloadTemplateRequest
+	(*GetNetworkWebhooksPayloadTemplateRequest)(nil),         // 12: meraki.networks.v1.GetNetworkWebhooksPayloadTemplateRequest
+	(*UpdateNetworkWebhooksPayloadTemplateRequest)(nil),      // 13: meraki.networks.v1.UpdateNetworkWebhooksPayloadTemplateRequest
+	(*DeleteNetworkWebhooksPayloadTemplateRequest)(nil),      // 14: meraki.networks.v1.DeleteNetworkWebhooksPayloadTemplateRequest
+	(*DeleteNetworkWebhooksPayloadTemplateResponse)(nil),     // 15: meraki.networks.v1.DeleteNetworkWebhooksPayloadTemplateResponse
+	(*CreateNetworkWebhooksWebhookTestRequest)(nil),          // 16: meraki.networks.v1.CreateNetworkWebhooksWebhookTestRequest
+	(*NetworkWebhooksWebhookTest)(nil),                       // 17: meraki.networks.v1.NetworkWebhooksWebhookTest
+	(*GetNetworkWebhooksWebhookTestRequest)(nil),             // 18: meraki.networks.v1.GetNetworkWebhooksWebhookTestRequest
+	(*NetworkWebhooksHttpServer_PayloadTemplate)(nil),        // 19: meraki.networks.v1.NetworkWebhooksHttpServer.PayloadTemplate
+	(*NetworkWebhooksPayloadTemplate_Headers)(nil),           // 20: meraki.networks.v1.NetworkWebhooksPayloadTemplate.Headers
+	(*NetworkWebhooksPayloadTemplate_Sharing)(nil),           // 21: meraki.networks.v1.NetworkWebhooksPayloadTemplate.Sharing
+	(*NetworkWebhooksPayloadTemplate_Sharing_ByNetwork)(nil), // 22: meraki.networks.v1.NetworkWebhooksPayloadTemplate.Sharing.ByNetwork
+	(*v1.PageInfo)(nil),                                      // 23: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                                  // 24: google.protobuf.Struct
 }
 var file_meraki_networks_v1_webhooks_proto_depIdxs = []int32{
 	2,  // 0: meraki.networks.v1.GetNetworkWebhooksHttpServersResponse.items:type_name -> meraki.networks.v1.NetworkWebhooksHttpServer
-	25, // 1: meraki.networks.v1.GetNetworkWebhooksHttpServersResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	17, // 2: meraki.networks.v1.NetworkWebhooksHttpServer.payload_template:type_name -> meraki.networks.v1.NetworkWebhooksHttpServer.PayloadTemplate
-	18, // 3: meraki.networks.v1.CreateNetworkWebhooksHttpServerRequest.payload_template:type_name -> meraki.networks.v1.CreateNetworkWebhooksHttpServerRequest.PayloadTemplate
-	26, // 4: meraki.networks.v1.CreateNetworkWebhooksHttpServerRequest.null_fields:type_name -> google.protobuf.FieldMask
-	26, // 5: meraki.networks.v1.CreateNetworkWebhooksHttpServerRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	19, // 6: meraki.networks.v1.UpdateNetworkWebhooksHttpServerRequest.payload_template:type_name -> meraki.networks.v1.UpdateNetworkWebhooksHttpServerRequest.PayloadTemplate
-	26, // 7: meraki.networks.v1.UpdateNetworkWebhooksHttpServerRequest.null_fields:type_name -> google.protobuf.FieldMask
-	26, // 8: meraki.networks.v1.UpdateNetworkWebhooksHttpServerRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	9,  // 9: meraki.networks.v1.GetNetworkWebhooksPayloadTemplatesResponse.items:type_name -> meraki.networks.v1.NetworkWebhooksPayloadTemplate
-	25, // 10: meraki.networks.v1.GetNetworkWebhooksPayloadTemplatesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	20, // 11: meraki.networks.v1.NetworkWebhooksPayloadTemplate.headers:type_name -> meraki.networks.v1.NetworkWebhooksPayloadTemplate.Headers
-	21, // 12: meraki.networks.v1.NetworkWebhooksPayloadTemplate.sharing:type_name -> meraki.networks.v1.NetworkWebhooksPayloadTemplate.Sharing
-	23, // 13: meraki.networks.v1.CreateNetworkWebhooksPayloadTemplateRequest.headers:type_name -> meraki.networks.v1.CreateNetworkWebhooksPayloadTemplateRequest.Headers
-	26, // 14: meraki.networks.v1.CreateNetworkWebhooksPayloadTemplateRequest.null_fields:type_name -> google.protobuf.FieldMask
-	26, // 15: meraki.networks.v1.CreateNetworkWebhooksPayloadTemplateRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	24, // 16: meraki.networks.v1.UpdateNetworkWebhooksPayloadTemplateRequest.headers:type_name -> meraki.networks.v1.UpdateNetworkWebhooksPayloadTemplateRequest.Headers
-	26, // 17: meraki.networks.v1.UpdateNetworkWebhooksPayloadTemplateRequest.null_fields:type_name -> google.protobuf.FieldMask
-	26, // 18: meraki.networks.v1.UpdateNetworkWebhooksPayloadTemplateRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	26, // 19: meraki.networks.v1.CreateNetworkWebhooksWebhookTestRequest.null_fields:type_name -> google.protobuf.FieldMask
-	26, // 20: meraki.networks.v1.CreateNetworkWebhooksWebhookTestRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	22, // 21: meraki.networks.v1.NetworkWebhooksPayloadTemplate.Sharing.by_network:type_name -> meraki.networks.v1.NetworkWebhooksPayloadTemplate.Sharing.ByNetwork
-	22, // [22:22] is the sub-list for method output_type
-	22, // [22:22] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	23, // 1: meraki.networks.v1.GetNetworkWebhooksHttpServersResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	24, // 2: meraki.networks.v1.GetNetworkWebhooksHttpServersResponse.additional_properties:type_name -> google.protobuf.Struct
+	19, // 3: meraki.networks.v1.NetworkWebhooksHttpServer.payload_template:type_name -> meraki.networks.v1.NetworkWebhooksHttpServer.PayloadTemplate
+	24, // 4: meraki.networks.v1.NetworkWebhooksHttpServer.additional_properties:type_name -> google.protobuf.Struct
+	19, // 5: meraki.networks.v1.CreateNetworkWebhooksHttpServerRequest.payload_template:type_name -> meraki.networks.v1.NetworkWebhooksHttpServer.PayloadTemplate
+	24, // 6: meraki.networks.v1.CreateNetworkWebhooksHttpServerRequest.additional_properties:type_name -> google.protobuf.Struct
+	19, // 7: meraki.networks.v1.UpdateNetworkWebhooksHttpServerRequest.payload_template:type_name -> meraki.networks.v1.NetworkWebhooksHttpServer.PayloadTemplate
+	24, // 8: meraki.networks.v1.UpdateNetworkWebhooksHttpServerRequest.additional_properties:type_name -> google.protobuf.Struct
+	24, // 9: meraki.networks.v1.DeleteNetworkWebhooksHttpServerResponse.additional_properties:type_name -> google.protobuf.Struct
+	10, // 10: meraki.networks.v1.GetNetworkWebhooksPayloadTemplatesResponse.items:type_name -> meraki.networks.v1.NetworkWebhooksPayloadTemplate
+	23, // 11: meraki.networks.v1.GetNetworkWebhooksPayloadTemplatesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	24, // 12: meraki.networks.v1.GetNetworkWebhooksPayloadTemplatesResponse.additional_properties:type_name -> google.protobuf.Struct
+	20, // 13: meraki.networks.v1.NetworkWebhooksPayloadTemplate.headers:type_name -> meraki.networks.v1.NetworkWebhooksPayloadTemplate.Headers
+	21, // 14: meraki.networks.v1.NetworkWebhooksPayloadTemplate.sharing:type_name -> meraki.networks.v1.NetworkWebhooksPayloadTemplate.Sharing
+	24, // 15: meraki.networks.v1.NetworkWebhooksPayloadTemplate.additional_properties:type_name -> google.protobuf.Struct
+	20, // 16: meraki.networks.v1.CreateNetworkWebhooksPayloadTemplateRequest.headers:type_name -> meraki.networks.v1.NetworkWebhooksPayloadTemplate.Headers
+	24, // 17: meraki.networks.v1.CreateNetworkWebhooksPayloadTemplateRequest.additional_properties:type_name -> google.protobuf.Struct
+	20, // 18: meraki.networks.v1.UpdateNetworkWebhooksPayloadTemplateRequest.headers:type_name -> meraki.networks.v1.NetworkWebhooksPayloadTemplate.Headers
+	24, // 19: meraki.networks.v1.UpdateNetworkWebhooksPayloadTemplateRequest.additional_properties:type_name -> google.protobuf.Struct
+	24, // 20: meraki.networks.v1.DeleteNetworkWebhooksPayloadTemplateResponse.additional_properties:type_name -> google.protobuf.Struct
+	24, // 21: meraki.networks.v1.CreateNetworkWebhooksWebhookTestRequest.additional_properties:type_name -> google.protobuf.Struct
+	24, // 22: meraki.networks.v1.NetworkWebhooksWebhookTest.additional_properties:type_name -> google.protobuf.Struct
+	24, // 23: meraki.networks.v1.NetworkWebhooksHttpServer.PayloadTemplate.additional_properties:type_name -> google.protobuf.Struct
+	24, // 24: meraki.networks.v1.NetworkWebhooksPayloadTemplate.Headers.additional_properties:type_name -> google.protobuf.Struct
+	22, // 25: meraki.networks.v1.NetworkWebhooksPayloadTemplate.Sharing.by_network:type_name -> meraki.networks.v1.NetworkWebhooksPayloadTemplate.Sharing.ByNetwork
+	24, // 26: meraki.networks.v1.NetworkWebhooksPayloadTemplate.Sharing.additional_properties:type_name -> google.protobuf.Struct
+	24, // 27: meraki.networks.v1.NetworkWebhooksPayloadTemplate.Sharing.ByNetwork.additional_properties:type_name -> google.protobuf.Struct
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_meraki_networks_v1_webhooks_proto_init() }
@@ -1914,29 +1954,25 @@ func file_meraki_networks_v1_webhooks_proto_init() {
 	file_meraki_networks_v1_webhooks_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_networks_v1_webhooks_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_networks_v1_webhooks_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_networks_v1_webhooks_proto_msgTypes[7].OneofWrappers = []any{}
-	file_meraki_networks_v1_webhooks_proto_msgTypes[9].OneofWrappers = []any{}
+	file_meraki_networks_v1_webhooks_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_networks_v1_webhooks_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_networks_v1_webhooks_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_networks_v1_webhooks_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_networks_v1_webhooks_proto_msgTypes[13].OneofWrappers = []any{}
 	file_meraki_networks_v1_webhooks_proto_msgTypes[14].OneofWrappers = []any{}
-	file_meraki_networks_v1_webhooks_proto_msgTypes[15].OneofWrappers = []any{}
 	file_meraki_networks_v1_webhooks_proto_msgTypes[16].OneofWrappers = []any{}
 	file_meraki_networks_v1_webhooks_proto_msgTypes[17].OneofWrappers = []any{}
 	file_meraki_networks_v1_webhooks_proto_msgTypes[18].OneofWrappers = []any{}
 	file_meraki_networks_v1_webhooks_proto_msgTypes[19].OneofWrappers = []any{}
 	file_meraki_networks_v1_webhooks_proto_msgTypes[20].OneofWrappers = []any{}
 	file_meraki_networks_v1_webhooks_proto_msgTypes[22].OneofWrappers = []any{}
-	file_meraki_networks_v1_webhooks_proto_msgTypes[23].OneofWrappers = []any{}
-	file_meraki_networks_v1_webhooks_proto_msgTypes[24].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_networks_v1_webhooks_proto_rawDesc), len(file_meraki_networks_v1_webhooks_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,6 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
@@ -83,11 +82,12 @@ func (x *GetOrganizationActionBatchesRequest) GetStatus() string {
 
 // Answer of getOrganizationActionBatches.
 type GetOrganizationActionBatchesResponse struct {
-	state         protoimpl.MessageState     `protogen:"open.v1"`
-	Items         []*OrganizationActionBatch `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState     `protogen:"open.v1"`
+	Items                []*OrganizationActionBatch `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationActionBatchesResponse) Reset() {
@@ -134,19 +134,27 @@ func (x *GetOrganizationActionBatchesResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of createOrganizationActionBatch, getOrganizationActionBatch,
-// updateOrganizationActionBatch. Row of getOrganizationActionBatches.
+func (x *GetOrganizationActionBatchesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The action batch of an organization. Answer of createOrganizationActionBatch,
+// getOrganizationActionBatch, updateOrganizationActionBatch. Row of getOrganizationActionBatches.
 type OrganizationActionBatch struct {
-	state          protoimpl.MessageState             `protogen:"open.v1"`
-	Id             *string                            `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	OrganizationId *string                            `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
-	Confirmed      *bool                              `protobuf:"varint,3,opt,name=confirmed,proto3,oneof" json:"confirmed,omitempty"`
-	Synchronous    *bool                              `protobuf:"varint,4,opt,name=synchronous,proto3,oneof" json:"synchronous,omitempty"`
-	Status         *OrganizationActionBatch_Status    `protobuf:"bytes,5,opt,name=status,proto3" json:"status,omitempty"`
-	Actions        []*OrganizationActionBatch_Actions `protobuf:"bytes,6,rep,name=actions,proto3" json:"actions,omitempty"`
-	Callback       *OrganizationActionBatch_Callback  `protobuf:"bytes,7,opt,name=callback,proto3" json:"callback,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState             `protogen:"open.v1"`
+	Id                   *string                            `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	OrganizationId       *string                            `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
+	Confirmed            *bool                              `protobuf:"varint,3,opt,name=confirmed,proto3,oneof" json:"confirmed,omitempty"`
+	Synchronous          *bool                              `protobuf:"varint,4,opt,name=synchronous,proto3,oneof" json:"synchronous,omitempty"`
+	Status               *OrganizationActionBatch_Status    `protobuf:"bytes,5,opt,name=status,proto3" json:"status,omitempty"`
+	Actions              []*OrganizationActionBatch_Actions `protobuf:"bytes,6,rep,name=actions,proto3" json:"actions,omitempty"`
+	Callback             *OrganizationActionBatch_Callback  `protobuf:"bytes,7,opt,name=callback,proto3" json:"callback,omitempty"`
+	AdditionalProperties *structpb.Struct                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationActionBatch) Reset() {
@@ -228,6 +236,13 @@ func (x *OrganizationActionBatch) GetCallback() *OrganizationActionBatch_Callbac
 	return nil
 }
 
+func (x *OrganizationActionBatch) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationActionBatch.
 type CreateOrganizationActionBatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -236,12 +251,13 @@ type CreateOrganizationActionBatchRequest struct {
 	Confirmed      *bool   `protobuf:"varint,2,opt,name=confirmed,proto3,oneof" json:"confirmed,omitempty"`
 	Synchronous    *bool   `protobuf:"varint,3,opt,name=synchronous,proto3,oneof" json:"synchronous,omitempty"`
 	// Required.
-	Actions       []*CreateOrganizationActionBatchRequest_Actions `protobuf:"bytes,4,rep,name=actions,proto3" json:"actions,omitempty"`
-	Callback      *CreateOrganizationActionBatchRequest_Callback  `protobuf:"bytes,5,opt,name=callback,proto3" json:"callback,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                          `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                          `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Actions              []*OrganizationActionBatch_Actions `protobuf:"bytes,4,rep,name=actions,proto3" json:"actions,omitempty"`
+	Callback             *OrganizationActionBatch_Callback  `protobuf:"bytes,5,opt,name=callback,proto3" json:"callback,omitempty"`
+	EmptyFields          []string                           `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                           `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationActionBatchRequest) Reset() {
@@ -295,30 +311,37 @@ func (x *CreateOrganizationActionBatchRequest) GetSynchronous() bool {
 	return false
 }
 
-func (x *CreateOrganizationActionBatchRequest) GetActions() []*CreateOrganizationActionBatchRequest_Actions {
+func (x *CreateOrganizationActionBatchRequest) GetActions() []*OrganizationActionBatch_Actions {
 	if x != nil {
 		return x.Actions
 	}
 	return nil
 }
 
-func (x *CreateOrganizationActionBatchRequest) GetCallback() *CreateOrganizationActionBatchRequest_Callback {
+func (x *CreateOrganizationActionBatchRequest) GetCallback() *OrganizationActionBatch_Callback {
 	if x != nil {
 		return x.Callback
 	}
 	return nil
 }
 
-func (x *CreateOrganizationActionBatchRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationActionBatchRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationActionBatchRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationActionBatchRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationActionBatchRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -384,13 +407,14 @@ type UpdateOrganizationActionBatchRequest struct {
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	ActionBatchId *string                `protobuf:"bytes,2,opt,name=action_batch_id,json=actionBatchId,proto3,oneof" json:"action_batch_id,omitempty"`
-	Confirmed     *bool                  `protobuf:"varint,3,opt,name=confirmed,proto3,oneof" json:"confirmed,omitempty"`
-	Synchronous   *bool                  `protobuf:"varint,4,opt,name=synchronous,proto3,oneof" json:"synchronous,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ActionBatchId        *string          `protobuf:"bytes,2,opt,name=action_batch_id,json=actionBatchId,proto3,oneof" json:"action_batch_id,omitempty"`
+	Confirmed            *bool            `protobuf:"varint,3,opt,name=confirmed,proto3,oneof" json:"confirmed,omitempty"`
+	Synchronous          *bool            `protobuf:"varint,4,opt,name=synchronous,proto3,oneof" json:"synchronous,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationActionBatchRequest) Reset() {
@@ -451,16 +475,23 @@ func (x *UpdateOrganizationActionBatchRequest) GetSynchronous() bool {
 	return false
 }
 
-func (x *UpdateOrganizationActionBatchRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationActionBatchRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationActionBatchRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationActionBatchRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationActionBatchRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -520,19 +551,65 @@ func (x *DeleteOrganizationActionBatchRequest) GetActionBatchId() string {
 	return ""
 }
 
+// Answer of deleteOrganizationActionBatch.
+type DeleteOrganizationActionBatchResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationActionBatchResponse) Reset() {
+	*x = DeleteOrganizationActionBatchResponse{}
+	mi := &file_meraki_organizations_v1_action_batches_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationActionBatchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationActionBatchResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationActionBatchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_action_batches_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationActionBatchResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationActionBatchResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_action_batches_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeleteOrganizationActionBatchResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationActionBatch_Status struct {
-	state            protoimpl.MessageState                             `protogen:"open.v1"`
-	Completed        *bool                                              `protobuf:"varint,1,opt,name=completed,proto3,oneof" json:"completed,omitempty"`
-	Failed           *bool                                              `protobuf:"varint,2,opt,name=failed,proto3,oneof" json:"failed,omitempty"`
-	Errors           []string                                           `protobuf:"bytes,3,rep,name=errors,proto3" json:"errors,omitempty"`
-	CreatedResources []*OrganizationActionBatch_Status_CreatedResources `protobuf:"bytes,4,rep,name=created_resources,json=createdResources,proto3" json:"created_resources,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                protoimpl.MessageState                             `protogen:"open.v1"`
+	Completed            *bool                                              `protobuf:"varint,1,opt,name=completed,proto3,oneof" json:"completed,omitempty"`
+	Failed               *bool                                              `protobuf:"varint,2,opt,name=failed,proto3,oneof" json:"failed,omitempty"`
+	Errors               []string                                           `protobuf:"bytes,3,rep,name=errors,proto3" json:"errors,omitempty"`
+	CreatedResources     []*OrganizationActionBatch_Status_CreatedResources `protobuf:"bytes,4,rep,name=created_resources,json=createdResources,proto3" json:"created_resources,omitempty"`
+	AdditionalProperties *structpb.Struct                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationActionBatch_Status) Reset() {
 	*x = OrganizationActionBatch_Status{}
-	mi := &file_meraki_organizations_v1_action_batches_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_action_batches_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -544,7 +621,7 @@ func (x *OrganizationActionBatch_Status) String() string {
 func (*OrganizationActionBatch_Status) ProtoMessage() {}
 
 func (x *OrganizationActionBatch_Status) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_action_batches_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_action_batches_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -588,18 +665,28 @@ func (x *OrganizationActionBatch_Status) GetCreatedResources() []*OrganizationAc
 	return nil
 }
 
+func (x *OrganizationActionBatch_Status) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationActionBatch_Actions struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Resource      *string                `protobuf:"bytes,1,opt,name=resource,proto3,oneof" json:"resource,omitempty"`
-	Operation     *string                `protobuf:"bytes,2,opt,name=operation,proto3,oneof" json:"operation,omitempty"`
-	Body          *structpb.Struct       `protobuf:"bytes,3,opt,name=body,proto3" json:"body,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Resource *string `protobuf:"bytes,1,opt,name=resource,proto3,oneof" json:"resource,omitempty"`
+	// Required in a request.
+	Operation            *string          `protobuf:"bytes,2,opt,name=operation,proto3,oneof" json:"operation,omitempty"`
+	Body                 *structpb.Struct `protobuf:"bytes,3,opt,name=body,proto3" json:"body,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationActionBatch_Actions) Reset() {
 	*x = OrganizationActionBatch_Actions{}
-	mi := &file_meraki_organizations_v1_action_batches_proto_msgTypes[8]
+	mi := &file_meraki_organizations_v1_action_batches_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -611,7 +698,7 @@ func (x *OrganizationActionBatch_Actions) String() string {
 func (*OrganizationActionBatch_Actions) ProtoMessage() {}
 
 func (x *OrganizationActionBatch_Actions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_action_batches_proto_msgTypes[8]
+	mi := &file_meraki_organizations_v1_action_batches_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -648,18 +735,29 @@ func (x *OrganizationActionBatch_Actions) GetBody() *structpb.Struct {
 	return nil
 }
 
+func (x *OrganizationActionBatch_Actions) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationActionBatch_Callback struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Url           *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Status        *string                `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                            `protogen:"open.v1"`
+	Id                   *string                                           `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Url                  *string                                           `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Status               *string                                           `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	SharedSecret         *string                                           `protobuf:"bytes,4,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
+	HttpServer           *OrganizationActionBatch_Callback_HttpServer      `protobuf:"bytes,5,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
+	PayloadTemplate      *OrganizationActionBatch_Callback_PayloadTemplate `protobuf:"bytes,6,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationActionBatch_Callback) Reset() {
 	*x = OrganizationActionBatch_Callback{}
-	mi := &file_meraki_organizations_v1_action_batches_proto_msgTypes[9]
+	mi := &file_meraki_organizations_v1_action_batches_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -671,7 +769,7 @@ func (x *OrganizationActionBatch_Callback) String() string {
 func (*OrganizationActionBatch_Callback) ProtoMessage() {}
 
 func (x *OrganizationActionBatch_Callback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_action_batches_proto_msgTypes[9]
+	mi := &file_meraki_organizations_v1_action_batches_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -708,17 +806,46 @@ func (x *OrganizationActionBatch_Callback) GetStatus() string {
 	return ""
 }
 
+func (x *OrganizationActionBatch_Callback) GetSharedSecret() string {
+	if x != nil && x.SharedSecret != nil {
+		return *x.SharedSecret
+	}
+	return ""
+}
+
+func (x *OrganizationActionBatch_Callback) GetHttpServer() *OrganizationActionBatch_Callback_HttpServer {
+	if x != nil {
+		return x.HttpServer
+	}
+	return nil
+}
+
+func (x *OrganizationActionBatch_Callback) GetPayloadTemplate() *OrganizationActionBatch_Callback_PayloadTemplate {
+	if x != nil {
+		return x.PayloadTemplate
+	}
+	return nil
+}
+
+func (x *OrganizationActionBatch_Callback) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationActionBatch_Status_CreatedResources struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Uri           *string                `protobuf:"bytes,2,opt,name=uri,proto3,oneof" json:"uri,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Uri                  *string                `protobuf:"bytes,2,opt,name=uri,proto3,oneof" json:"uri,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationActionBatch_Status_CreatedResources) Reset() {
 	*x = OrganizationActionBatch_Status_CreatedResources{}
-	mi := &file_meraki_organizations_v1_action_batches_proto_msgTypes[10]
+	mi := &file_meraki_organizations_v1_action_batches_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -730,7 +857,7 @@ func (x *OrganizationActionBatch_Status_CreatedResources) String() string {
 func (*OrganizationActionBatch_Status_CreatedResources) ProtoMessage() {}
 
 func (x *OrganizationActionBatch_Status_CreatedResources) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_action_batches_proto_msgTypes[10]
+	mi := &file_meraki_organizations_v1_action_batches_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -760,92 +887,35 @@ func (x *OrganizationActionBatch_Status_CreatedResources) GetUri() string {
 	return ""
 }
 
-type CreateOrganizationActionBatchRequest_Actions struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Resource *string `protobuf:"bytes,1,opt,name=resource,proto3,oneof" json:"resource,omitempty"`
-	// Required.
-	Operation     *string          `protobuf:"bytes,2,opt,name=operation,proto3,oneof" json:"operation,omitempty"`
-	Body          *structpb.Struct `protobuf:"bytes,3,opt,name=body,proto3" json:"body,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationActionBatchRequest_Actions) Reset() {
-	*x = CreateOrganizationActionBatchRequest_Actions{}
-	mi := &file_meraki_organizations_v1_action_batches_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationActionBatchRequest_Actions) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationActionBatchRequest_Actions) ProtoMessage() {}
-
-func (x *CreateOrganizationActionBatchRequest_Actions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_action_batches_proto_msgTypes[11]
+func (x *OrganizationActionBatch_Status_CreatedResources) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationActionBatchRequest_Actions.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationActionBatchRequest_Actions) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_action_batches_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *CreateOrganizationActionBatchRequest_Actions) GetResource() string {
-	if x != nil && x.Resource != nil {
-		return *x.Resource
-	}
-	return ""
-}
-
-func (x *CreateOrganizationActionBatchRequest_Actions) GetOperation() string {
-	if x != nil && x.Operation != nil {
-		return *x.Operation
-	}
-	return ""
-}
-
-func (x *CreateOrganizationActionBatchRequest_Actions) GetBody() *structpb.Struct {
-	if x != nil {
-		return x.Body
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type CreateOrganizationActionBatchRequest_Callback struct {
-	state           protoimpl.MessageState                                         `protogen:"open.v1"`
-	Url             *string                                                        `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	SharedSecret    *string                                                        `protobuf:"bytes,2,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
-	HttpServer      *CreateOrganizationActionBatchRequest_Callback_HttpServer      `protobuf:"bytes,3,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
-	PayloadTemplate *CreateOrganizationActionBatchRequest_Callback_PayloadTemplate `protobuf:"bytes,4,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+type OrganizationActionBatch_Callback_HttpServer struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
-func (x *CreateOrganizationActionBatchRequest_Callback) Reset() {
-	*x = CreateOrganizationActionBatchRequest_Callback{}
+func (x *OrganizationActionBatch_Callback_HttpServer) Reset() {
+	*x = OrganizationActionBatch_Callback_HttpServer{}
 	mi := &file_meraki_organizations_v1_action_batches_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CreateOrganizationActionBatchRequest_Callback) String() string {
+func (x *OrganizationActionBatch_Callback_HttpServer) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CreateOrganizationActionBatchRequest_Callback) ProtoMessage() {}
+func (*OrganizationActionBatch_Callback_HttpServer) ProtoMessage() {}
 
-func (x *CreateOrganizationActionBatchRequest_Callback) ProtoReflect() protoreflect.Message {
+func (x *OrganizationActionBatch_Callback_HttpServer) ProtoReflect() protoreflect.Message {
 	mi := &file_meraki_organizations_v1_action_batches_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -857,60 +927,47 @@ func (x *CreateOrganizationActionBatchRequest_Callback) ProtoReflect() protorefl
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CreateOrganizationActionBatchRequest_Callback.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationActionBatchRequest_Callback) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_action_batches_proto_rawDescGZIP(), []int{3, 1}
+// Deprecated: Use OrganizationActionBatch_Callback_HttpServer.ProtoReflect.Descriptor instead.
+func (*OrganizationActionBatch_Callback_HttpServer) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_action_batches_proto_rawDescGZIP(), []int{2, 2, 0}
 }
 
-func (x *CreateOrganizationActionBatchRequest_Callback) GetUrl() string {
-	if x != nil && x.Url != nil {
-		return *x.Url
+func (x *OrganizationActionBatch_Callback_HttpServer) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
 	}
 	return ""
 }
 
-func (x *CreateOrganizationActionBatchRequest_Callback) GetSharedSecret() string {
-	if x != nil && x.SharedSecret != nil {
-		return *x.SharedSecret
-	}
-	return ""
-}
-
-func (x *CreateOrganizationActionBatchRequest_Callback) GetHttpServer() *CreateOrganizationActionBatchRequest_Callback_HttpServer {
+func (x *OrganizationActionBatch_Callback_HttpServer) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.HttpServer
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-func (x *CreateOrganizationActionBatchRequest_Callback) GetPayloadTemplate() *CreateOrganizationActionBatchRequest_Callback_PayloadTemplate {
-	if x != nil {
-		return x.PayloadTemplate
-	}
-	return nil
+type OrganizationActionBatch_Callback_PayloadTemplate struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
-type CreateOrganizationActionBatchRequest_Callback_HttpServer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationActionBatchRequest_Callback_HttpServer) Reset() {
-	*x = CreateOrganizationActionBatchRequest_Callback_HttpServer{}
+func (x *OrganizationActionBatch_Callback_PayloadTemplate) Reset() {
+	*x = OrganizationActionBatch_Callback_PayloadTemplate{}
 	mi := &file_meraki_organizations_v1_action_batches_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CreateOrganizationActionBatchRequest_Callback_HttpServer) String() string {
+func (x *OrganizationActionBatch_Callback_PayloadTemplate) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CreateOrganizationActionBatchRequest_Callback_HttpServer) ProtoMessage() {}
+func (*OrganizationActionBatch_Callback_PayloadTemplate) ProtoMessage() {}
 
-func (x *CreateOrganizationActionBatchRequest_Callback_HttpServer) ProtoReflect() protoreflect.Message {
+func (x *OrganizationActionBatch_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
 	mi := &file_meraki_organizations_v1_action_batches_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -922,75 +979,39 @@ func (x *CreateOrganizationActionBatchRequest_Callback_HttpServer) ProtoReflect(
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CreateOrganizationActionBatchRequest_Callback_HttpServer.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationActionBatchRequest_Callback_HttpServer) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_action_batches_proto_rawDescGZIP(), []int{3, 1, 0}
+// Deprecated: Use OrganizationActionBatch_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
+func (*OrganizationActionBatch_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_action_batches_proto_rawDescGZIP(), []int{2, 2, 1}
 }
 
-func (x *CreateOrganizationActionBatchRequest_Callback_HttpServer) GetId() string {
+func (x *OrganizationActionBatch_Callback_PayloadTemplate) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-type CreateOrganizationActionBatchRequest_Callback_PayloadTemplate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationActionBatchRequest_Callback_PayloadTemplate) Reset() {
-	*x = CreateOrganizationActionBatchRequest_Callback_PayloadTemplate{}
-	mi := &file_meraki_organizations_v1_action_batches_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationActionBatchRequest_Callback_PayloadTemplate) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationActionBatchRequest_Callback_PayloadTemplate) ProtoMessage() {}
-
-func (x *CreateOrganizationActionBatchRequest_Callback_PayloadTemplate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_action_batches_proto_msgTypes[14]
+func (x *OrganizationActionBatch_Callback_PayloadTemplate) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationActionBatchRequest_Callback_PayloadTemplate.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationActionBatchRequest_Callback_PayloadTemplate) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_action_batches_proto_rawDescGZIP(), []int{3, 1, 1}
-}
-
-func (x *CreateOrganizationActionBatchRequest_Callback_PayloadTemplate) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
+	return nil
 }
 
 var File_meraki_organizations_v1_action_batches_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_action_batches_proto_rawDesc = "" +
 	"\n" +
-	",meraki/organizations/v1/action_batches.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x8f\x01\n" +
+	",meraki/organizations/v1/action_batches.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x8f\x01\n" +
 	"#GetOrganizationActionBatchesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1b\n" +
 	"\x06status\x18\x02 \x01(\tH\x01R\x06status\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\t\n" +
-	"\a_status\"\xac\x01\n" +
-	"$GetOrganizationActionBatchesResponse\x12F\n" +
-	"\x05items\x18\x01 \x03(\v20.meraki.organizations.v1.OrganizationActionBatchR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xa4\b\n" +
+	"\a_status\"\xfd\x01\n" +
+	"$GetOrganizationActionBatchesResponse\x12G\n" +
+	"\x05items\x18\xfb\x0f \x03(\v20.meraki.organizations.v1.OrganizationActionBatchR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xc1\x0f\n" +
 	"\x17OrganizationActionBatch\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12,\n" +
 	"\x0forganization_id\x18\x02 \x01(\tH\x01R\x0eorganizationId\x88\x01\x01\x12!\n" +
@@ -998,70 +1019,68 @@ const file_meraki_organizations_v1_action_batches_proto_rawDesc = "" +
 	"\vsynchronous\x18\x04 \x01(\bH\x03R\vsynchronous\x88\x01\x01\x12O\n" +
 	"\x06status\x18\x05 \x01(\v27.meraki.organizations.v1.OrganizationActionBatch.StatusR\x06status\x12R\n" +
 	"\aactions\x18\x06 \x03(\v28.meraki.organizations.v1.OrganizationActionBatch.ActionsR\aactions\x12U\n" +
-	"\bcallback\x18\a \x01(\v29.meraki.organizations.v1.OrganizationActionBatch.CallbackR\bcallback\x1a\xbf\x02\n" +
+	"\bcallback\x18\a \x01(\v29.meraki.organizations.v1.OrganizationActionBatch.CallbackR\bcallback\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xde\x03\n" +
 	"\x06Status\x12!\n" +
 	"\tcompleted\x18\x01 \x01(\bH\x00R\tcompleted\x88\x01\x01\x12\x1b\n" +
 	"\x06failed\x18\x02 \x01(\bH\x01R\x06failed\x88\x01\x01\x12\x16\n" +
 	"\x06errors\x18\x03 \x03(\tR\x06errors\x12u\n" +
-	"\x11created_resources\x18\x04 \x03(\v2H.meraki.organizations.v1.OrganizationActionBatch.Status.CreatedResourcesR\x10createdResources\x1aM\n" +
+	"\x11created_resources\x18\x04 \x03(\v2H.meraki.organizations.v1.OrganizationActionBatch.Status.CreatedResourcesR\x10createdResources\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9c\x01\n" +
 	"\x10CreatedResources\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
-	"\x03uri\x18\x02 \x01(\tH\x01R\x03uri\x88\x01\x01B\x05\n" +
+	"\x03uri\x18\x02 \x01(\tH\x01R\x03uri\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_uriB\f\n" +
 	"\n" +
 	"_completedB\t\n" +
-	"\a_failed\x1a\x95\x01\n" +
+	"\a_failed\x1a\xe4\x01\n" +
 	"\aActions\x12\x1f\n" +
 	"\bresource\x18\x01 \x01(\tH\x00R\bresource\x88\x01\x01\x12!\n" +
 	"\toperation\x18\x02 \x01(\tH\x01R\toperation\x88\x01\x01\x12+\n" +
-	"\x04body\x18\x03 \x01(\v2\x17.google.protobuf.StructR\x04bodyB\v\n" +
+	"\x04body\x18\x03 \x01(\v2\x17.google.protobuf.StructR\x04body\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_resourceB\f\n" +
 	"\n" +
-	"_operation\x1am\n" +
+	"_operation\x1a\xcc\x05\n" +
 	"\bCallback\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01B\x05\n" +
+	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01\x12(\n" +
+	"\rshared_secret\x18\x04 \x01(\tH\x03R\fsharedSecret\x88\x01\x01\x12e\n" +
+	"\vhttp_server\x18\x05 \x01(\v2D.meraki.organizations.v1.OrganizationActionBatch.Callback.HttpServerR\n" +
+	"httpServer\x12t\n" +
+	"\x10payload_template\x18\x06 \x01(\v2I.meraki.organizations.v1.OrganizationActionBatch.Callback.PayloadTemplateR\x0fpayloadTemplate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aw\n" +
+	"\n" +
+	"HttpServer\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a|\n" +
+	"\x0fPayloadTemplate\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_idB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_urlB\t\n" +
-	"\a_statusB\x05\n" +
+	"\a_statusB\x10\n" +
+	"\x0e_shared_secretB\x05\n" +
 	"\x03_idB\x12\n" +
 	"\x10_organization_idB\f\n" +
 	"\n" +
 	"_confirmedB\x0e\n" +
-	"\f_synchronous\"\xf2\b\n" +
+	"\f_synchronous\"\xa0\x04\n" +
 	"$CreateOrganizationActionBatchRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12!\n" +
 	"\tconfirmed\x18\x02 \x01(\bH\x01R\tconfirmed\x88\x01\x01\x12%\n" +
-	"\vsynchronous\x18\x03 \x01(\bH\x02R\vsynchronous\x88\x01\x01\x12_\n" +
-	"\aactions\x18\x04 \x03(\v2E.meraki.organizations.v1.CreateOrganizationActionBatchRequest.ActionsR\aactions\x12b\n" +
-	"\bcallback\x18\x05 \x01(\v2F.meraki.organizations.v1.CreateOrganizationActionBatchRequest.CallbackR\bcallback\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x95\x01\n" +
-	"\aActions\x12\x1f\n" +
-	"\bresource\x18\x01 \x01(\tH\x00R\bresource\x88\x01\x01\x12!\n" +
-	"\toperation\x18\x02 \x01(\tH\x01R\toperation\x88\x01\x01\x12+\n" +
-	"\x04body\x18\x03 \x01(\v2\x17.google.protobuf.StructR\x04bodyB\v\n" +
-	"\t_resourceB\f\n" +
-	"\n" +
-	"_operation\x1a\xb6\x03\n" +
-	"\bCallback\x12\x15\n" +
-	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12(\n" +
-	"\rshared_secret\x18\x02 \x01(\tH\x01R\fsharedSecret\x88\x01\x01\x12r\n" +
-	"\vhttp_server\x18\x03 \x01(\v2Q.meraki.organizations.v1.CreateOrganizationActionBatchRequest.Callback.HttpServerR\n" +
-	"httpServer\x12\x81\x01\n" +
-	"\x10payload_template\x18\x04 \x01(\v2V.meraki.organizations.v1.CreateOrganizationActionBatchRequest.Callback.PayloadTemplateR\x0fpayloadTemplate\x1a(\n" +
-	"\n" +
-	"HttpServer\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a-\n" +
-	"\x0fPayloadTemplate\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\x06\n" +
-	"\x04_urlB\x10\n" +
-	"\x0e_shared_secretB\x12\n" +
+	"\vsynchronous\x18\x03 \x01(\bH\x02R\vsynchronous\x88\x01\x01\x12R\n" +
+	"\aactions\x18\x04 \x03(\v28.meraki.organizations.v1.OrganizationActionBatch.ActionsR\aactions\x12U\n" +
+	"\bcallback\x18\x05 \x01(\v29.meraki.organizations.v1.OrganizationActionBatch.CallbackR\bcallback\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\f\n" +
 	"\n" +
 	"_confirmedB\x0e\n" +
@@ -1070,15 +1089,16 @@ const file_meraki_organizations_v1_action_batches_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12+\n" +
 	"\x0faction_batch_id\x18\x02 \x01(\tH\x01R\ractionBatchId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x12\n" +
-	"\x10_action_batch_id\"\x9d\x03\n" +
+	"\x10_action_batch_id\"\xb6\x03\n" +
 	"$UpdateOrganizationActionBatchRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12+\n" +
 	"\x0faction_batch_id\x18\x02 \x01(\tH\x01R\ractionBatchId\x88\x01\x01\x12!\n" +
 	"\tconfirmed\x18\x03 \x01(\bH\x02R\tconfirmed\x88\x01\x01\x12%\n" +
-	"\vsynchronous\x18\x04 \x01(\bH\x03R\vsynchronous\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\vsynchronous\x18\x04 \x01(\bH\x03R\vsynchronous\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x12\n" +
 	"\x10_action_batch_idB\f\n" +
 	"\n" +
@@ -1088,8 +1108,10 @@ const file_meraki_organizations_v1_action_batches_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12+\n" +
 	"\x0faction_batch_id\x18\x02 \x01(\tH\x01R\ractionBatchId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x12\n" +
-	"\x10_action_batch_idB\x8b\x01\n" +
-	"!com.merakibroker.organizations.v1B\x12ActionBatchesProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\x10_action_batch_id\"v\n" +
+	"%DeleteOrganizationActionBatchResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\xab\x01\n" +
+	"!com.merakibroker.organizations.v1B\x12ActionBatchesProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_action_batches_proto_rawDescOnce sync.Once
@@ -1103,49 +1125,53 @@ func file_meraki_organizations_v1_action_batches_proto_rawDescGZIP() []byte {
 	return file_meraki_organizations_v1_action_batches_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_action_batches_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_meraki_organizations_v1_action_batches_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_meraki_organizations_v1_action_batches_proto_goTypes = []any{
-	(*GetOrganizationActionBatchesRequest)(nil),                           // 0: meraki.organizations.v1.GetOrganizationActionBatchesRequest
-	(*GetOrganizationActionBatchesResponse)(nil),                          // 1: meraki.organizations.v1.GetOrganizationActionBatchesResponse
-	(*OrganizationActionBatch)(nil),                                       // 2: meraki.organizations.v1.OrganizationActionBatch
-	(*CreateOrganizationActionBatchRequest)(nil),                          // 3: meraki.organizations.v1.CreateOrganizationActionBatchRequest
-	(*GetOrganizationActionBatchRequest)(nil),                             // 4: meraki.organizations.v1.GetOrganizationActionBatchRequest
-	(*UpdateOrganizationActionBatchRequest)(nil),                          // 5: meraki.organizations.v1.UpdateOrganizationActionBatchRequest
-	(*DeleteOrganizationActionBatchRequest)(nil),                          // 6: meraki.organizations.v1.DeleteOrganizationActionBatchRequest
-	(*OrganizationActionBatch_Status)(nil),                                // 7: meraki.organizations.v1.OrganizationActionBatch.Status
-	(*OrganizationActionBatch_Actions)(nil),                               // 8: meraki.organizations.v1.OrganizationActionBatch.Actions
-	(*OrganizationActionBatch_Callback)(nil),                              // 9: meraki.organizations.v1.OrganizationActionBatch.Callback
-	(*OrganizationActionBatch_Status_CreatedResources)(nil),               // 10: meraki.organizations.v1.OrganizationActionBatch.Status.CreatedResources
-	(*CreateOrganizationActionBatchRequest_Actions)(nil),                  // 11: meraki.organizations.v1.CreateOrganizationActionBatchRequest.Actions
-	(*CreateOrganizationActionBatchRequest_Callback)(nil),                 // 12: meraki.organizations.v1.CreateOrganizationActionBatchRequest.Callback
-	(*CreateOrganizationActionBatchRequest_Callback_HttpServer)(nil),      // 13: meraki.organizations.v1.CreateOrganizationActionBatchRequest.Callback.HttpServer
-	(*CreateOrganizationActionBatchRequest_Callback_PayloadTemplate)(nil), // 14: meraki.organizations.v1.CreateOrganizationActionBatchRequest.Callback.PayloadTemplate
-	(*v1.PageInfo)(nil),                                                   // 15: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil),                                         // 16: google.protobuf.FieldMask
-	(*structpb.Struct)(nil),                                               // 17: google.protobuf.Struct
+	(*GetOrganizationActionBatchesRequest)(nil),              // 0: meraki.organizations.v1.GetOrganizationActionBatchesRequest
+	(*GetOrganizationActionBatchesResponse)(nil),             // 1: meraki.organizations.v1.GetOrganizationActionBatchesResponse
+	(*OrganizationActionBatch)(nil),                          // 2: meraki.organizations.v1.OrganizationActionBatch
+	(*CreateOrganizationActionBatchRequest)(nil),             // 3: meraki.organizations.v1.CreateOrganizationActionBatchRequest
+	(*GetOrganizationActionBatchRequest)(nil),                // 4: meraki.organizations.v1.GetOrganizationActionBatchRequest
+	(*UpdateOrganizationActionBatchRequest)(nil),             // 5: meraki.organizations.v1.UpdateOrganizationActionBatchRequest
+	(*DeleteOrganizationActionBatchRequest)(nil),             // 6: meraki.organizations.v1.DeleteOrganizationActionBatchRequest
+	(*DeleteOrganizationActionBatchResponse)(nil),            // 7: meraki.organizations.v1.DeleteOrganizationActionBatchResponse
+	(*OrganizationActionBatch_Status)(nil),                   // 8: meraki.organizations.v1.OrganizationActionBatch.Status
+	(*OrganizationActionBatch_Actions)(nil),                  // 9: meraki.organizations.v1.OrganizationActionBatch.Actions
+	(*OrganizationActionBatch_Callback)(nil),                 // 10: meraki.organizations.v1.OrganizationActionBatch.Callback
+	(*OrganizationActionBatch_Status_CreatedResources)(nil),  // 11: meraki.organizations.v1.OrganizationActionBatch.Status.CreatedResources
+	(*OrganizationActionBatch_Callback_HttpServer)(nil),      // 12: meraki.organizations.v1.OrganizationActionBatch.Callback.HttpServer
+	(*OrganizationActionBatch_Callback_PayloadTemplate)(nil), // 13: meraki.organizations.v1.OrganizationActionBatch.Callback.PayloadTemplate
+	(*v1.PageInfo)(nil),                                      // 14: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                                  // 15: google.protobuf.Struct
 }
 var file_meraki_organizations_v1_action_batches_proto_depIdxs = []int32{
 	2,  // 0: meraki.organizations.v1.GetOrganizationActionBatchesResponse.items:type_name -> meraki.organizations.v1.OrganizationActionBatch
-	15, // 1: meraki.organizations.v1.GetOrganizationActionBatchesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	7,  // 2: meraki.organizations.v1.OrganizationActionBatch.status:type_name -> meraki.organizations.v1.OrganizationActionBatch.Status
-	8,  // 3: meraki.organizations.v1.OrganizationActionBatch.actions:type_name -> meraki.organizations.v1.OrganizationActionBatch.Actions
-	9,  // 4: meraki.organizations.v1.OrganizationActionBatch.callback:type_name -> meraki.organizations.v1.OrganizationActionBatch.Callback
-	11, // 5: meraki.organizations.v1.CreateOrganizationActionBatchRequest.actions:type_name -> meraki.organizations.v1.CreateOrganizationActionBatchRequest.Actions
-	12, // 6: meraki.organizations.v1.CreateOrganizationActionBatchRequest.callback:type_name -> meraki.organizations.v1.CreateOrganizationActionBatchRequest.Callback
-	16, // 7: meraki.organizations.v1.CreateOrganizationActionBatchRequest.null_fields:type_name -> google.protobuf.FieldMask
-	16, // 8: meraki.organizations.v1.CreateOrganizationActionBatchRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	16, // 9: meraki.organizations.v1.UpdateOrganizationActionBatchRequest.null_fields:type_name -> google.protobuf.FieldMask
-	16, // 10: meraki.organizations.v1.UpdateOrganizationActionBatchRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	10, // 11: meraki.organizations.v1.OrganizationActionBatch.Status.created_resources:type_name -> meraki.organizations.v1.OrganizationActionBatch.Status.CreatedResources
-	17, // 12: meraki.organizations.v1.OrganizationActionBatch.Actions.body:type_name -> google.protobuf.Struct
-	17, // 13: meraki.organizations.v1.CreateOrganizationActionBatchRequest.Actions.body:type_name -> google.protobuf.Struct
-	13, // 14: meraki.organizations.v1.CreateOrganizationActionBatchRequest.Callback.http_server:type_name -> meraki.organizations.v1.CreateOrganizationActionBatchRequest.Callback.HttpServer
-	14, // 15: meraki.organizations.v1.CreateOrganizationActionBatchRequest.Callback.payload_template:type_name -> meraki.organizations.v1.CreateOrganizationActionBatchRequest.Callback.PayloadTemplate
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	14, // 1: meraki.organizations.v1.GetOrganizationActionBatchesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	15, // 2: meraki.organizations.v1.GetOrganizationActionBatchesResponse.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 3: meraki.organizations.v1.OrganizationActionBatch.status:type_name -> meraki.organizations.v1.OrganizationActionBatch.Status
+	9,  // 4: meraki.organizations.v1.OrganizationActionBatch.actions:type_name -> meraki.organizations.v1.OrganizationActionBatch.Actions
+	10, // 5: meraki.organizations.v1.OrganizationActionBatch.callback:type_name -> meraki.organizations.v1.OrganizationActionBatch.Callback
+	15, // 6: meraki.organizations.v1.OrganizationActionBatch.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 7: meraki.organizations.v1.CreateOrganizationActionBatchRequest.actions:type_name -> meraki.organizations.v1.OrganizationActionBatch.Actions
+	10, // 8: meraki.organizations.v1.CreateOrganizationActionBatchRequest.callback:type_name -> meraki.organizations.v1.OrganizationActionBatch.Callback
+	15, // 9: meraki.organizations.v1.CreateOrganizationActionBatchRequest.additional_properties:type_name -> google.protobuf.Struct
+	15, // 10: meraki.organizations.v1.UpdateOrganizationActionBatchRequest.additional_properties:type_name -> google.protobuf.Struct
+	15, // 11: meraki.organizations.v1.DeleteOrganizationActionBatchResponse.additional_properties:type_name -> google.protobuf.Struct
+	11, // 12: meraki.organizations.v1.OrganizationActionBatch.Status.created_resources:type_name -> meraki.organizations.v1.OrganizationActionBatch.Status.CreatedResources
+	15, // 13: meraki.organizations.v1.OrganizationActionBatch.Status.additional_properties:type_name -> google.protobuf.Struct
+	15, // 14: meraki.organizations.v1.OrganizationActionBatch.Actions.body:type_name -> google.protobuf.Struct
+	15, // 15: meraki.organizations.v1.OrganizationActionBatch.Actions.additional_properties:type_name -> google.protobuf.Struct
+	12, // 16: meraki.organizations.v1.OrganizationActionBatch.Callback.http_server:type_name -> meraki.organizations.v1.OrganizationActionBatch.Callback.HttpServer
+	13, // 17: meraki.organizations.v1.OrganizationActionBatch.Callback.payload_template:type_name -> meraki.organizations.v1.OrganizationActionBatch.Callback.PayloadTemplate
+	15, // 18: meraki.organizations.v1.OrganizationActionBatch.Callback.additional_properties:type_name -> google.protobuf.Struct
+	15, // 19: meraki.organizations.v1.OrganizationActionBatch.Status.CreatedResources.additional_properties:type_name -> google.protobuf.Struct
+	15, // 20: meraki.organizations.v1.OrganizationActionBatch.Callback.HttpServer.additional_properties:type_name -> google.protobuf.Struct
+	15, // 21: meraki.organizations.v1.OrganizationActionBatch.Callback.PayloadTemplate.additional_properties:type_name -> google.protobuf.Struct
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_action_batches_proto_init() }
@@ -1159,21 +1185,19 @@ func file_meraki_organizations_v1_action_batches_proto_init() {
 	file_meraki_organizations_v1_action_batches_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_organizations_v1_action_batches_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_organizations_v1_action_batches_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_organizations_v1_action_batches_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_organizations_v1_action_batches_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_organizations_v1_action_batches_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_organizations_v1_action_batches_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_organizations_v1_action_batches_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_organizations_v1_action_batches_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_organizations_v1_action_batches_proto_msgTypes[13].OneofWrappers = []any{}
-	file_meraki_organizations_v1_action_batches_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_action_batches_proto_rawDesc), len(file_meraki_organizations_v1_action_batches_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -74,11 +74,12 @@ func (x *GetOrganizationAdaptivePolicyAclsRequest) GetOrganizationId() string {
 
 // Answer of getOrganizationAdaptivePolicyAcls.
 type GetOrganizationAdaptivePolicyAclsResponse struct {
-	state         protoimpl.MessageState           `protogen:"open.v1"`
-	Items         []*OrganizationAdaptivePolicyAcl `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                     `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState           `protogen:"open.v1"`
+	Items                []*OrganizationAdaptivePolicyAcl `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                     `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAdaptivePolicyAclsResponse) Reset() {
@@ -125,19 +126,30 @@ func (x *GetOrganizationAdaptivePolicyAclsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of createOrganizationAdaptivePolicyAcl, getOrganizationAdaptivePolicyAcl,
-// updateOrganizationAdaptivePolicyAcl. Row of getOrganizationAdaptivePolicyAcls.
+func (x *GetOrganizationAdaptivePolicyAclsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The adaptive policy ACL of an organization. Answer of createOrganizationAdaptivePolicyAcl,
+// getOrganizationAdaptivePolicyAcl, updateOrganizationAdaptivePolicyAcl. Row of
+// getOrganizationAdaptivePolicyAcls.
 type OrganizationAdaptivePolicyAcl struct {
-	state         protoimpl.MessageState                 `protogen:"open.v1"`
-	AclId         *string                                `protobuf:"bytes,1,opt,name=acl_id,json=aclId,proto3,oneof" json:"acl_id,omitempty"`
-	Name          *string                                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Description   *string                                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	IpVersion     *string                                `protobuf:"bytes,4,opt,name=ip_version,json=ipVersion,proto3,oneof" json:"ip_version,omitempty"`
-	Rules         []*OrganizationAdaptivePolicyAcl_Rules `protobuf:"bytes,5,rep,name=rules,proto3" json:"rules,omitempty"`
-	CreatedAt     *timestamppb.Timestamp                 `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	UpdatedAt     *timestamppb.Timestamp                 `protobuf:"bytes,7,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	AclId *string                `protobuf:"bytes,1,opt,name=acl_id,json=aclId,proto3,oneof" json:"acl_id,omitempty"`
+	Name  *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Default "".
+	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// Known values: "any", "ipv4", "ipv6".
+	IpVersion            *string                                `protobuf:"bytes,4,opt,name=ip_version,json=ipVersion,proto3,oneof" json:"ip_version,omitempty"`
+	Rules                []*OrganizationAdaptivePolicyAcl_Rules `protobuf:"bytes,5,rep,name=rules,proto3" json:"rules,omitempty"`
+	CreatedAt            *timestamppb.Timestamp                 `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	UpdatedAt            *timestamppb.Timestamp                 `protobuf:"bytes,7,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	AdditionalProperties *structpb.Struct                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAdaptivePolicyAcl) Reset() {
@@ -219,6 +231,13 @@ func (x *OrganizationAdaptivePolicyAcl) GetUpdatedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *OrganizationAdaptivePolicyAcl) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationAdaptivePolicyAcl.
 type CreateOrganizationAdaptivePolicyAclRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -229,13 +248,14 @@ type CreateOrganizationAdaptivePolicyAclRequest struct {
 	// Default "".
 	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
 	// Required.
-	Rules []*CreateOrganizationAdaptivePolicyAclRequest_Rules `protobuf:"bytes,4,rep,name=rules,proto3" json:"rules,omitempty"`
+	Rules []*OrganizationAdaptivePolicyAcl_Rules `protobuf:"bytes,4,rep,name=rules,proto3" json:"rules,omitempty"`
 	// Required. Known values: "any", "ipv4", "ipv6".
-	IpVersion     *string                `protobuf:"bytes,5,opt,name=ip_version,json=ipVersion,proto3,oneof" json:"ip_version,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	IpVersion            *string          `protobuf:"bytes,5,opt,name=ip_version,json=ipVersion,proto3,oneof" json:"ip_version,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationAdaptivePolicyAclRequest) Reset() {
@@ -289,7 +309,7 @@ func (x *CreateOrganizationAdaptivePolicyAclRequest) GetDescription() string {
 	return ""
 }
 
-func (x *CreateOrganizationAdaptivePolicyAclRequest) GetRules() []*CreateOrganizationAdaptivePolicyAclRequest_Rules {
+func (x *CreateOrganizationAdaptivePolicyAclRequest) GetRules() []*OrganizationAdaptivePolicyAcl_Rules {
 	if x != nil {
 		return x.Rules
 	}
@@ -303,16 +323,23 @@ func (x *CreateOrganizationAdaptivePolicyAclRequest) GetIpVersion() string {
 	return ""
 }
 
-func (x *CreateOrganizationAdaptivePolicyAclRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationAdaptivePolicyAclRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationAdaptivePolicyAclRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationAdaptivePolicyAclRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationAdaptivePolicyAclRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -378,16 +405,17 @@ type UpdateOrganizationAdaptivePolicyAclRequest struct {
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	AclId       *string                                             `protobuf:"bytes,2,opt,name=acl_id,json=aclId,proto3,oneof" json:"acl_id,omitempty"`
-	Name        *string                                             `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Description *string                                             `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	Rules       []*UpdateOrganizationAdaptivePolicyAclRequest_Rules `protobuf:"bytes,5,rep,name=rules,proto3" json:"rules,omitempty"`
+	AclId       *string                                `protobuf:"bytes,2,opt,name=acl_id,json=aclId,proto3,oneof" json:"acl_id,omitempty"`
+	Name        *string                                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Description *string                                `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	Rules       []*OrganizationAdaptivePolicyAcl_Rules `protobuf:"bytes,5,rep,name=rules,proto3" json:"rules,omitempty"`
 	// Known values: "any", "ipv4", "ipv6".
-	IpVersion     *string                `protobuf:"bytes,6,opt,name=ip_version,json=ipVersion,proto3,oneof" json:"ip_version,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	IpVersion            *string          `protobuf:"bytes,6,opt,name=ip_version,json=ipVersion,proto3,oneof" json:"ip_version,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationAdaptivePolicyAclRequest) Reset() {
@@ -448,7 +476,7 @@ func (x *UpdateOrganizationAdaptivePolicyAclRequest) GetDescription() string {
 	return ""
 }
 
-func (x *UpdateOrganizationAdaptivePolicyAclRequest) GetRules() []*UpdateOrganizationAdaptivePolicyAclRequest_Rules {
+func (x *UpdateOrganizationAdaptivePolicyAclRequest) GetRules() []*OrganizationAdaptivePolicyAcl_Rules {
 	if x != nil {
 		return x.Rules
 	}
@@ -462,16 +490,23 @@ func (x *UpdateOrganizationAdaptivePolicyAclRequest) GetIpVersion() string {
 	return ""
 }
 
-func (x *UpdateOrganizationAdaptivePolicyAclRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationAdaptivePolicyAclRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationAdaptivePolicyAclRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationAdaptivePolicyAclRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationAdaptivePolicyAclRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -531,21 +566,69 @@ func (x *DeleteOrganizationAdaptivePolicyAclRequest) GetAclId() string {
 	return ""
 }
 
+// Answer of deleteOrganizationAdaptivePolicyAcl.
+type DeleteOrganizationAdaptivePolicyAclResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationAdaptivePolicyAclResponse) Reset() {
+	*x = DeleteOrganizationAdaptivePolicyAclResponse{}
+	mi := &file_meraki_organizations_v1_adaptive_policy_acls_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationAdaptivePolicyAclResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationAdaptivePolicyAclResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationAdaptivePolicyAclResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_adaptive_policy_acls_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationAdaptivePolicyAclResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationAdaptivePolicyAclResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_adaptive_policy_acls_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeleteOrganizationAdaptivePolicyAclResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationAdaptivePolicyAcl_Rules struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Policy         *string                `protobuf:"bytes,1,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
-	Protocol       *string                `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	SrcPort        *string                `protobuf:"bytes,3,opt,name=src_port,json=srcPort,proto3,oneof" json:"src_port,omitempty"`
-	DstPort        *string                `protobuf:"bytes,4,opt,name=dst_port,json=dstPort,proto3,oneof" json:"dst_port,omitempty"`
-	Log            *bool                  `protobuf:"varint,5,opt,name=log,proto3,oneof" json:"log,omitempty"`
-	TcpEstablished *bool                  `protobuf:"varint,6,opt,name=tcp_established,json=tcpEstablished,proto3,oneof" json:"tcp_established,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request. Known values: "allow", "deny".
+	Policy *string `protobuf:"bytes,1,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
+	// Required in a request. Known values: "any", "icmp", "tcp", "udp".
+	Protocol             *string          `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	SrcPort              *string          `protobuf:"bytes,3,opt,name=src_port,json=srcPort,proto3,oneof" json:"src_port,omitempty"`
+	DstPort              *string          `protobuf:"bytes,4,opt,name=dst_port,json=dstPort,proto3,oneof" json:"dst_port,omitempty"`
+	Log                  *bool            `protobuf:"varint,5,opt,name=log,proto3,oneof" json:"log,omitempty"`
+	TcpEstablished       *bool            `protobuf:"varint,6,opt,name=tcp_established,json=tcpEstablished,proto3,oneof" json:"tcp_established,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAdaptivePolicyAcl_Rules) Reset() {
 	*x = OrganizationAdaptivePolicyAcl_Rules{}
-	mi := &file_meraki_organizations_v1_adaptive_policy_acls_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_adaptive_policy_acls_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -557,7 +640,7 @@ func (x *OrganizationAdaptivePolicyAcl_Rules) String() string {
 func (*OrganizationAdaptivePolicyAcl_Rules) ProtoMessage() {}
 
 func (x *OrganizationAdaptivePolicyAcl_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_adaptive_policy_acls_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_adaptive_policy_acls_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -615,189 +698,25 @@ func (x *OrganizationAdaptivePolicyAcl_Rules) GetTcpEstablished() bool {
 	return false
 }
 
-type CreateOrganizationAdaptivePolicyAclRequest_Rules struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "allow", "deny".
-	Policy *string `protobuf:"bytes,1,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
-	// Required. Known values: "any", "icmp", "tcp", "udp".
-	Protocol       *string `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	SrcPort        *string `protobuf:"bytes,3,opt,name=src_port,json=srcPort,proto3,oneof" json:"src_port,omitempty"`
-	DstPort        *string `protobuf:"bytes,4,opt,name=dst_port,json=dstPort,proto3,oneof" json:"dst_port,omitempty"`
-	Log            *bool   `protobuf:"varint,5,opt,name=log,proto3,oneof" json:"log,omitempty"`
-	TcpEstablished *bool   `protobuf:"varint,6,opt,name=tcp_established,json=tcpEstablished,proto3,oneof" json:"tcp_established,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationAdaptivePolicyAclRequest_Rules) Reset() {
-	*x = CreateOrganizationAdaptivePolicyAclRequest_Rules{}
-	mi := &file_meraki_organizations_v1_adaptive_policy_acls_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationAdaptivePolicyAclRequest_Rules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationAdaptivePolicyAclRequest_Rules) ProtoMessage() {}
-
-func (x *CreateOrganizationAdaptivePolicyAclRequest_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_adaptive_policy_acls_proto_msgTypes[8]
+func (x *OrganizationAdaptivePolicyAcl_Rules) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationAdaptivePolicyAclRequest_Rules.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationAdaptivePolicyAclRequest_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_adaptive_policy_acls_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *CreateOrganizationAdaptivePolicyAclRequest_Rules) GetPolicy() string {
-	if x != nil && x.Policy != nil {
-		return *x.Policy
-	}
-	return ""
-}
-
-func (x *CreateOrganizationAdaptivePolicyAclRequest_Rules) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *CreateOrganizationAdaptivePolicyAclRequest_Rules) GetSrcPort() string {
-	if x != nil && x.SrcPort != nil {
-		return *x.SrcPort
-	}
-	return ""
-}
-
-func (x *CreateOrganizationAdaptivePolicyAclRequest_Rules) GetDstPort() string {
-	if x != nil && x.DstPort != nil {
-		return *x.DstPort
-	}
-	return ""
-}
-
-func (x *CreateOrganizationAdaptivePolicyAclRequest_Rules) GetLog() bool {
-	if x != nil && x.Log != nil {
-		return *x.Log
-	}
-	return false
-}
-
-func (x *CreateOrganizationAdaptivePolicyAclRequest_Rules) GetTcpEstablished() bool {
-	if x != nil && x.TcpEstablished != nil {
-		return *x.TcpEstablished
-	}
-	return false
-}
-
-type UpdateOrganizationAdaptivePolicyAclRequest_Rules struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "allow", "deny".
-	Policy *string `protobuf:"bytes,1,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
-	// Required. Known values: "any", "icmp", "tcp", "udp".
-	Protocol       *string `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	SrcPort        *string `protobuf:"bytes,3,opt,name=src_port,json=srcPort,proto3,oneof" json:"src_port,omitempty"`
-	DstPort        *string `protobuf:"bytes,4,opt,name=dst_port,json=dstPort,proto3,oneof" json:"dst_port,omitempty"`
-	Log            *bool   `protobuf:"varint,5,opt,name=log,proto3,oneof" json:"log,omitempty"`
-	TcpEstablished *bool   `protobuf:"varint,6,opt,name=tcp_established,json=tcpEstablished,proto3,oneof" json:"tcp_established,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationAdaptivePolicyAclRequest_Rules) Reset() {
-	*x = UpdateOrganizationAdaptivePolicyAclRequest_Rules{}
-	mi := &file_meraki_organizations_v1_adaptive_policy_acls_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationAdaptivePolicyAclRequest_Rules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationAdaptivePolicyAclRequest_Rules) ProtoMessage() {}
-
-func (x *UpdateOrganizationAdaptivePolicyAclRequest_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_adaptive_policy_acls_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationAdaptivePolicyAclRequest_Rules.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationAdaptivePolicyAclRequest_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_adaptive_policy_acls_proto_rawDescGZIP(), []int{5, 0}
-}
-
-func (x *UpdateOrganizationAdaptivePolicyAclRequest_Rules) GetPolicy() string {
-	if x != nil && x.Policy != nil {
-		return *x.Policy
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationAdaptivePolicyAclRequest_Rules) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationAdaptivePolicyAclRequest_Rules) GetSrcPort() string {
-	if x != nil && x.SrcPort != nil {
-		return *x.SrcPort
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationAdaptivePolicyAclRequest_Rules) GetDstPort() string {
-	if x != nil && x.DstPort != nil {
-		return *x.DstPort
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationAdaptivePolicyAclRequest_Rules) GetLog() bool {
-	if x != nil && x.Log != nil {
-		return *x.Log
-	}
-	return false
-}
-
-func (x *UpdateOrganizationAdaptivePolicyAclRequest_Rules) GetTcpEstablished() bool {
-	if x != nil && x.TcpEstablished != nil {
-		return *x.TcpEstablished
-	}
-	return false
+	return nil
 }
 
 var File_meraki_organizations_v1_adaptive_policy_acls_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_adaptive_policy_acls_proto_rawDesc = "" +
 	"\n" +
-	"2meraki/organizations/v1/adaptive_policy_acls.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"l\n" +
+	"2meraki/organizations/v1/adaptive_policy_acls.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"l\n" +
 	"(GetOrganizationAdaptivePolicyAclsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xb7\x01\n" +
-	")GetOrganizationAdaptivePolicyAclsResponse\x12L\n" +
-	"\x05items\x18\x01 \x03(\v26.meraki.organizations.v1.OrganizationAdaptivePolicyAclR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xb7\x05\n" +
+	"\x10_organization_id\"\x88\x02\n" +
+	")GetOrganizationAdaptivePolicyAclsResponse\x12M\n" +
+	"\x05items\x18\xfb\x0f \x03(\v26.meraki.organizations.v1.OrganizationAdaptivePolicyAclR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xd5\x06\n" +
 	"\x1dOrganizationAdaptivePolicyAcl\x12\x1a\n" +
 	"\x06acl_id\x18\x01 \x01(\tH\x00R\x05aclId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12%\n" +
@@ -808,14 +727,16 @@ const file_meraki_organizations_v1_adaptive_policy_acls_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
-	"updated_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x1a\x98\x02\n" +
+	"updated_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe7\x02\n" +
 	"\x05Rules\x12\x1b\n" +
 	"\x06policy\x18\x01 \x01(\tH\x00R\x06policy\x88\x01\x01\x12\x1f\n" +
 	"\bprotocol\x18\x02 \x01(\tH\x01R\bprotocol\x88\x01\x01\x12\x1e\n" +
 	"\bsrc_port\x18\x03 \x01(\tH\x02R\asrcPort\x88\x01\x01\x12\x1e\n" +
 	"\bdst_port\x18\x04 \x01(\tH\x03R\adstPort\x88\x01\x01\x12\x15\n" +
 	"\x03log\x18\x05 \x01(\bH\x04R\x03log\x88\x01\x01\x12,\n" +
-	"\x0ftcp_established\x18\x06 \x01(\bH\x05R\x0etcpEstablished\x88\x01\x01B\t\n" +
+	"\x0ftcp_established\x18\x06 \x01(\bH\x05R\x0etcpEstablished\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_policyB\v\n" +
 	"\t_protocolB\v\n" +
 	"\t_src_portB\v\n" +
@@ -825,30 +746,18 @@ const file_meraki_organizations_v1_adaptive_policy_acls_proto_rawDesc = "" +
 	"\a_acl_idB\a\n" +
 	"\x05_nameB\x0e\n" +
 	"\f_descriptionB\r\n" +
-	"\v_ip_version\"\x82\x06\n" +
+	"\v_ip_version\"\xf3\x03\n" +
 	"*CreateOrganizationAdaptivePolicyAclRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01\x12_\n" +
-	"\x05rules\x18\x04 \x03(\v2I.meraki.organizations.v1.CreateOrganizationAdaptivePolicyAclRequest.RulesR\x05rules\x12\"\n" +
+	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01\x12R\n" +
+	"\x05rules\x18\x04 \x03(\v2<.meraki.organizations.v1.OrganizationAdaptivePolicyAcl.RulesR\x05rules\x12\"\n" +
 	"\n" +
-	"ip_version\x18\x05 \x01(\tH\x03R\tipVersion\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x98\x02\n" +
-	"\x05Rules\x12\x1b\n" +
-	"\x06policy\x18\x01 \x01(\tH\x00R\x06policy\x88\x01\x01\x12\x1f\n" +
-	"\bprotocol\x18\x02 \x01(\tH\x01R\bprotocol\x88\x01\x01\x12\x1e\n" +
-	"\bsrc_port\x18\x03 \x01(\tH\x02R\asrcPort\x88\x01\x01\x12\x1e\n" +
-	"\bdst_port\x18\x04 \x01(\tH\x03R\adstPort\x88\x01\x01\x12\x15\n" +
-	"\x03log\x18\x05 \x01(\bH\x04R\x03log\x88\x01\x01\x12,\n" +
-	"\x0ftcp_established\x18\x06 \x01(\bH\x05R\x0etcpEstablished\x88\x01\x01B\t\n" +
-	"\a_policyB\v\n" +
-	"\t_protocolB\v\n" +
-	"\t_src_portB\v\n" +
-	"\t_dst_portB\x06\n" +
-	"\x04_logB\x12\n" +
-	"\x10_tcp_establishedB\x12\n" +
+	"ip_version\x18\x05 \x01(\tH\x03R\tipVersion\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_nameB\x0e\n" +
 	"\f_descriptionB\r\n" +
@@ -857,31 +766,19 @@ const file_meraki_organizations_v1_adaptive_policy_acls_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1a\n" +
 	"\x06acl_id\x18\x02 \x01(\tH\x01R\x05aclId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\t\n" +
-	"\a_acl_id\"\xa9\x06\n" +
+	"\a_acl_id\"\x9a\x04\n" +
 	"*UpdateOrganizationAdaptivePolicyAclRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1a\n" +
 	"\x06acl_id\x18\x02 \x01(\tH\x01R\x05aclId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x04 \x01(\tH\x03R\vdescription\x88\x01\x01\x12_\n" +
-	"\x05rules\x18\x05 \x03(\v2I.meraki.organizations.v1.UpdateOrganizationAdaptivePolicyAclRequest.RulesR\x05rules\x12\"\n" +
+	"\vdescription\x18\x04 \x01(\tH\x03R\vdescription\x88\x01\x01\x12R\n" +
+	"\x05rules\x18\x05 \x03(\v2<.meraki.organizations.v1.OrganizationAdaptivePolicyAcl.RulesR\x05rules\x12\"\n" +
 	"\n" +
-	"ip_version\x18\x06 \x01(\tH\x04R\tipVersion\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x98\x02\n" +
-	"\x05Rules\x12\x1b\n" +
-	"\x06policy\x18\x01 \x01(\tH\x00R\x06policy\x88\x01\x01\x12\x1f\n" +
-	"\bprotocol\x18\x02 \x01(\tH\x01R\bprotocol\x88\x01\x01\x12\x1e\n" +
-	"\bsrc_port\x18\x03 \x01(\tH\x02R\asrcPort\x88\x01\x01\x12\x1e\n" +
-	"\bdst_port\x18\x04 \x01(\tH\x03R\adstPort\x88\x01\x01\x12\x15\n" +
-	"\x03log\x18\x05 \x01(\bH\x04R\x03log\x88\x01\x01\x12,\n" +
-	"\x0ftcp_established\x18\x06 \x01(\bH\x05R\x0etcpEstablished\x88\x01\x01B\t\n" +
-	"\a_policyB\v\n" +
-	"\t_protocolB\v\n" +
-	"\t_src_portB\v\n" +
-	"\t_dst_portB\x06\n" +
-	"\x04_logB\x12\n" +
-	"\x10_tcp_establishedB\x12\n" +
+	"ip_version\x18\x06 \x01(\tH\x04R\tipVersion\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\t\n" +
 	"\a_acl_idB\a\n" +
 	"\x05_nameB\x0e\n" +
@@ -891,8 +788,10 @@ const file_meraki_organizations_v1_adaptive_policy_acls_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1a\n" +
 	"\x06acl_id\x18\x02 \x01(\tH\x01R\x05aclId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\t\n" +
-	"\a_acl_idB\x90\x01\n" +
-	"!com.merakibroker.organizations.v1B\x17AdaptivePolicyAclsProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\a_acl_id\"|\n" +
+	"+DeleteOrganizationAdaptivePolicyAclResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\xb0\x01\n" +
+	"!com.merakibroker.organizations.v1B\x17AdaptivePolicyAclsProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_adaptive_policy_acls_proto_rawDescOnce sync.Once
@@ -906,39 +805,40 @@ func file_meraki_organizations_v1_adaptive_policy_acls_proto_rawDescGZIP() []byt
 	return file_meraki_organizations_v1_adaptive_policy_acls_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_adaptive_policy_acls_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_meraki_organizations_v1_adaptive_policy_acls_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_meraki_organizations_v1_adaptive_policy_acls_proto_goTypes = []any{
-	(*GetOrganizationAdaptivePolicyAclsRequest)(nil),         // 0: meraki.organizations.v1.GetOrganizationAdaptivePolicyAclsRequest
-	(*GetOrganizationAdaptivePolicyAclsResponse)(nil),        // 1: meraki.organizations.v1.GetOrganizationAdaptivePolicyAclsResponse
-	(*OrganizationAdaptivePolicyAcl)(nil),                    // 2: meraki.organizations.v1.OrganizationAdaptivePolicyAcl
-	(*CreateOrganizationAdaptivePolicyAclRequest)(nil),       // 3: meraki.organizations.v1.CreateOrganizationAdaptivePolicyAclRequest
-	(*GetOrganizationAdaptivePolicyAclRequest)(nil),          // 4: meraki.organizations.v1.GetOrganizationAdaptivePolicyAclRequest
-	(*UpdateOrganizationAdaptivePolicyAclRequest)(nil),       // 5: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyAclRequest
-	(*DeleteOrganizationAdaptivePolicyAclRequest)(nil),       // 6: meraki.organizations.v1.DeleteOrganizationAdaptivePolicyAclRequest
-	(*OrganizationAdaptivePolicyAcl_Rules)(nil),              // 7: meraki.organizations.v1.OrganizationAdaptivePolicyAcl.Rules
-	(*CreateOrganizationAdaptivePolicyAclRequest_Rules)(nil), // 8: meraki.organizations.v1.CreateOrganizationAdaptivePolicyAclRequest.Rules
-	(*UpdateOrganizationAdaptivePolicyAclRequest_Rules)(nil), // 9: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyAclRequest.Rules
-	(*v1.PageInfo)(nil),           // 10: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil), // 12: google.protobuf.FieldMask
+	(*GetOrganizationAdaptivePolicyAclsRequest)(nil),    // 0: meraki.organizations.v1.GetOrganizationAdaptivePolicyAclsRequest
+	(*GetOrganizationAdaptivePolicyAclsResponse)(nil),   // 1: meraki.organizations.v1.GetOrganizationAdaptivePolicyAclsResponse
+	(*OrganizationAdaptivePolicyAcl)(nil),               // 2: meraki.organizations.v1.OrganizationAdaptivePolicyAcl
+	(*CreateOrganizationAdaptivePolicyAclRequest)(nil),  // 3: meraki.organizations.v1.CreateOrganizationAdaptivePolicyAclRequest
+	(*GetOrganizationAdaptivePolicyAclRequest)(nil),     // 4: meraki.organizations.v1.GetOrganizationAdaptivePolicyAclRequest
+	(*UpdateOrganizationAdaptivePolicyAclRequest)(nil),  // 5: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyAclRequest
+	(*DeleteOrganizationAdaptivePolicyAclRequest)(nil),  // 6: meraki.organizations.v1.DeleteOrganizationAdaptivePolicyAclRequest
+	(*DeleteOrganizationAdaptivePolicyAclResponse)(nil), // 7: meraki.organizations.v1.DeleteOrganizationAdaptivePolicyAclResponse
+	(*OrganizationAdaptivePolicyAcl_Rules)(nil),         // 8: meraki.organizations.v1.OrganizationAdaptivePolicyAcl.Rules
+	(*v1.PageInfo)(nil),                                 // 9: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                             // 10: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),                       // 11: google.protobuf.Timestamp
 }
 var file_meraki_organizations_v1_adaptive_policy_acls_proto_depIdxs = []int32{
 	2,  // 0: meraki.organizations.v1.GetOrganizationAdaptivePolicyAclsResponse.items:type_name -> meraki.organizations.v1.OrganizationAdaptivePolicyAcl
-	10, // 1: meraki.organizations.v1.GetOrganizationAdaptivePolicyAclsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	7,  // 2: meraki.organizations.v1.OrganizationAdaptivePolicyAcl.rules:type_name -> meraki.organizations.v1.OrganizationAdaptivePolicyAcl.Rules
-	11, // 3: meraki.organizations.v1.OrganizationAdaptivePolicyAcl.created_at:type_name -> google.protobuf.Timestamp
-	11, // 4: meraki.organizations.v1.OrganizationAdaptivePolicyAcl.updated_at:type_name -> google.protobuf.Timestamp
-	8,  // 5: meraki.organizations.v1.CreateOrganizationAdaptivePolicyAclRequest.rules:type_name -> meraki.organizations.v1.CreateOrganizationAdaptivePolicyAclRequest.Rules
-	12, // 6: meraki.organizations.v1.CreateOrganizationAdaptivePolicyAclRequest.null_fields:type_name -> google.protobuf.FieldMask
-	12, // 7: meraki.organizations.v1.CreateOrganizationAdaptivePolicyAclRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	9,  // 8: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyAclRequest.rules:type_name -> meraki.organizations.v1.UpdateOrganizationAdaptivePolicyAclRequest.Rules
-	12, // 9: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyAclRequest.null_fields:type_name -> google.protobuf.FieldMask
-	12, // 10: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyAclRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	9,  // 1: meraki.organizations.v1.GetOrganizationAdaptivePolicyAclsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	10, // 2: meraki.organizations.v1.GetOrganizationAdaptivePolicyAclsResponse.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 3: meraki.organizations.v1.OrganizationAdaptivePolicyAcl.rules:type_name -> meraki.organizations.v1.OrganizationAdaptivePolicyAcl.Rules
+	11, // 4: meraki.organizations.v1.OrganizationAdaptivePolicyAcl.created_at:type_name -> google.protobuf.Timestamp
+	11, // 5: meraki.organizations.v1.OrganizationAdaptivePolicyAcl.updated_at:type_name -> google.protobuf.Timestamp
+	10, // 6: meraki.organizations.v1.OrganizationAdaptivePolicyAcl.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 7: meraki.organizations.v1.CreateOrganizationAdaptivePolicyAclRequest.rules:type_name -> meraki.organizations.v1.OrganizationAdaptivePolicyAcl.Rules
+	10, // 8: meraki.organizations.v1.CreateOrganizationAdaptivePolicyAclRequest.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 9: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyAclRequest.rules:type_name -> meraki.organizations.v1.OrganizationAdaptivePolicyAcl.Rules
+	10, // 10: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyAclRequest.additional_properties:type_name -> google.protobuf.Struct
+	10, // 11: meraki.organizations.v1.DeleteOrganizationAdaptivePolicyAclResponse.additional_properties:type_name -> google.protobuf.Struct
+	10, // 12: meraki.organizations.v1.OrganizationAdaptivePolicyAcl.Rules.additional_properties:type_name -> google.protobuf.Struct
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_adaptive_policy_acls_proto_init() }
@@ -952,16 +852,14 @@ func file_meraki_organizations_v1_adaptive_policy_acls_proto_init() {
 	file_meraki_organizations_v1_adaptive_policy_acls_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_organizations_v1_adaptive_policy_acls_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_organizations_v1_adaptive_policy_acls_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_organizations_v1_adaptive_policy_acls_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_organizations_v1_adaptive_policy_acls_proto_msgTypes[8].OneofWrappers = []any{}
-	file_meraki_organizations_v1_adaptive_policy_acls_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_adaptive_policy_acls_proto_rawDesc), len(file_meraki_organizations_v1_adaptive_policy_acls_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

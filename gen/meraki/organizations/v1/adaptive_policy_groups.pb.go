@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -73,11 +73,12 @@ func (x *GetOrganizationAdaptivePolicyGroupsRequest) GetOrganizationId() string 
 
 // Answer of getOrganizationAdaptivePolicyGroups.
 type GetOrganizationAdaptivePolicyGroupsResponse struct {
-	state         protoimpl.MessageState             `protogen:"open.v1"`
-	Items         []*OrganizationAdaptivePolicyGroup `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                       `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState             `protogen:"open.v1"`
+	Items                []*OrganizationAdaptivePolicyGroup `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                       `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAdaptivePolicyGroupsResponse) Reset() {
@@ -124,21 +125,30 @@ func (x *GetOrganizationAdaptivePolicyGroupsResponse) GetPageInfo() *v1.PageInfo
 	return nil
 }
 
-// Answer of createOrganizationAdaptivePolicyGroup, getOrganizationAdaptivePolicyGroup,
-// updateOrganizationAdaptivePolicyGroup. Row of getOrganizationAdaptivePolicyGroups.
+func (x *GetOrganizationAdaptivePolicyGroupsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The adaptive policy group of an organization. Answer of createOrganizationAdaptivePolicyGroup,
+// getOrganizationAdaptivePolicyGroup, updateOrganizationAdaptivePolicyGroup. Row of
+// getOrganizationAdaptivePolicyGroups.
 type OrganizationAdaptivePolicyGroup struct {
-	state              protoimpl.MessageState                           `protogen:"open.v1"`
-	GroupId            *string                                          `protobuf:"bytes,1,opt,name=group_id,json=groupId,proto3,oneof" json:"group_id,omitempty"`
-	Name               *string                                          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Sgt                *int64                                           `protobuf:"varint,3,opt,name=sgt,proto3,oneof" json:"sgt,omitempty"`
-	Description        *string                                          `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	PolicyObjects      []*OrganizationAdaptivePolicyGroup_PolicyObjects `protobuf:"bytes,5,rep,name=policy_objects,json=policyObjects,proto3" json:"policy_objects,omitempty"`
-	IsDefaultGroup     *bool                                            `protobuf:"varint,6,opt,name=is_default_group,json=isDefaultGroup,proto3,oneof" json:"is_default_group,omitempty"`
-	RequiredIpMappings []string                                         `protobuf:"bytes,7,rep,name=required_ip_mappings,json=requiredIpMappings,proto3" json:"required_ip_mappings,omitempty"`
-	CreatedAt          *string                                          `protobuf:"bytes,8,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	UpdatedAt          *string                                          `protobuf:"bytes,9,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                protoimpl.MessageState                           `protogen:"open.v1"`
+	GroupId              *string                                          `protobuf:"bytes,1,opt,name=group_id,json=groupId,proto3,oneof" json:"group_id,omitempty"`
+	Name                 *string                                          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Sgt                  *int64                                           `protobuf:"varint,3,opt,name=sgt,proto3,oneof" json:"sgt,omitempty"`
+	Description          *string                                          `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	PolicyObjects        []*OrganizationAdaptivePolicyGroup_PolicyObjects `protobuf:"bytes,5,rep,name=policy_objects,json=policyObjects,proto3" json:"policy_objects,omitempty"`
+	IsDefaultGroup       *bool                                            `protobuf:"varint,6,opt,name=is_default_group,json=isDefaultGroup,proto3,oneof" json:"is_default_group,omitempty"`
+	RequiredIpMappings   []string                                         `protobuf:"bytes,7,rep,name=required_ip_mappings,json=requiredIpMappings,proto3" json:"required_ip_mappings,omitempty"`
+	CreatedAt            *string                                          `protobuf:"bytes,8,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
+	UpdatedAt            *string                                          `protobuf:"bytes,9,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
+	AdditionalProperties *structpb.Struct                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAdaptivePolicyGroup) Reset() {
@@ -234,6 +244,13 @@ func (x *OrganizationAdaptivePolicyGroup) GetUpdatedAt() string {
 	return ""
 }
 
+func (x *OrganizationAdaptivePolicyGroup) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationAdaptivePolicyGroup.
 type CreateOrganizationAdaptivePolicyGroupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -242,13 +259,14 @@ type CreateOrganizationAdaptivePolicyGroupRequest struct {
 	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Required.
-	Sgt           *int64                                                        `protobuf:"varint,3,opt,name=sgt,proto3,oneof" json:"sgt,omitempty"`
-	Description   *string                                                       `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	PolicyObjects []*CreateOrganizationAdaptivePolicyGroupRequest_PolicyObjects `protobuf:"bytes,5,rep,name=policy_objects,json=policyObjects,proto3" json:"policy_objects,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                        `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                        `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Sgt                  *int64                                           `protobuf:"varint,3,opt,name=sgt,proto3,oneof" json:"sgt,omitempty"`
+	Description          *string                                          `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	PolicyObjects        []*OrganizationAdaptivePolicyGroup_PolicyObjects `protobuf:"bytes,5,rep,name=policy_objects,json=policyObjects,proto3" json:"policy_objects,omitempty"`
+	EmptyFields          []string                                         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationAdaptivePolicyGroupRequest) Reset() {
@@ -309,23 +327,30 @@ func (x *CreateOrganizationAdaptivePolicyGroupRequest) GetDescription() string {
 	return ""
 }
 
-func (x *CreateOrganizationAdaptivePolicyGroupRequest) GetPolicyObjects() []*CreateOrganizationAdaptivePolicyGroupRequest_PolicyObjects {
+func (x *CreateOrganizationAdaptivePolicyGroupRequest) GetPolicyObjects() []*OrganizationAdaptivePolicyGroup_PolicyObjects {
 	if x != nil {
 		return x.PolicyObjects
 	}
 	return nil
 }
 
-func (x *CreateOrganizationAdaptivePolicyGroupRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationAdaptivePolicyGroupRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationAdaptivePolicyGroupRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationAdaptivePolicyGroupRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationAdaptivePolicyGroupRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -391,15 +416,16 @@ type UpdateOrganizationAdaptivePolicyGroupRequest struct {
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Id            *string                                                       `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                                                       `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Sgt           *int64                                                        `protobuf:"varint,4,opt,name=sgt,proto3,oneof" json:"sgt,omitempty"`
-	Description   *string                                                       `protobuf:"bytes,5,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	PolicyObjects []*UpdateOrganizationAdaptivePolicyGroupRequest_PolicyObjects `protobuf:"bytes,6,rep,name=policy_objects,json=policyObjects,proto3" json:"policy_objects,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                        `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                        `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Id                   *string                                          `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                                          `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Sgt                  *int64                                           `protobuf:"varint,4,opt,name=sgt,proto3,oneof" json:"sgt,omitempty"`
+	Description          *string                                          `protobuf:"bytes,5,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	PolicyObjects        []*OrganizationAdaptivePolicyGroup_PolicyObjects `protobuf:"bytes,6,rep,name=policy_objects,json=policyObjects,proto3" json:"policy_objects,omitempty"`
+	EmptyFields          []string                                         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationAdaptivePolicyGroupRequest) Reset() {
@@ -467,23 +493,30 @@ func (x *UpdateOrganizationAdaptivePolicyGroupRequest) GetDescription() string {
 	return ""
 }
 
-func (x *UpdateOrganizationAdaptivePolicyGroupRequest) GetPolicyObjects() []*UpdateOrganizationAdaptivePolicyGroupRequest_PolicyObjects {
+func (x *UpdateOrganizationAdaptivePolicyGroupRequest) GetPolicyObjects() []*OrganizationAdaptivePolicyGroup_PolicyObjects {
 	if x != nil {
 		return x.PolicyObjects
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationAdaptivePolicyGroupRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationAdaptivePolicyGroupRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationAdaptivePolicyGroupRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationAdaptivePolicyGroupRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationAdaptivePolicyGroupRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -543,17 +576,63 @@ func (x *DeleteOrganizationAdaptivePolicyGroupRequest) GetId() string {
 	return ""
 }
 
+// Answer of deleteOrganizationAdaptivePolicyGroup.
+type DeleteOrganizationAdaptivePolicyGroupResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationAdaptivePolicyGroupResponse) Reset() {
+	*x = DeleteOrganizationAdaptivePolicyGroupResponse{}
+	mi := &file_meraki_organizations_v1_adaptive_policy_groups_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationAdaptivePolicyGroupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationAdaptivePolicyGroupResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationAdaptivePolicyGroupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_adaptive_policy_groups_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationAdaptivePolicyGroupResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationAdaptivePolicyGroupResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_adaptive_policy_groups_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeleteOrganizationAdaptivePolicyGroupResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationAdaptivePolicyGroup_PolicyObjects struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAdaptivePolicyGroup_PolicyObjects) Reset() {
 	*x = OrganizationAdaptivePolicyGroup_PolicyObjects{}
-	mi := &file_meraki_organizations_v1_adaptive_policy_groups_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_adaptive_policy_groups_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -565,7 +644,7 @@ func (x *OrganizationAdaptivePolicyGroup_PolicyObjects) String() string {
 func (*OrganizationAdaptivePolicyGroup_PolicyObjects) ProtoMessage() {}
 
 func (x *OrganizationAdaptivePolicyGroup_PolicyObjects) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_adaptive_policy_groups_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_adaptive_policy_groups_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -595,121 +674,25 @@ func (x *OrganizationAdaptivePolicyGroup_PolicyObjects) GetName() string {
 	return ""
 }
 
-type CreateOrganizationAdaptivePolicyGroupRequest_PolicyObjects struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationAdaptivePolicyGroupRequest_PolicyObjects) Reset() {
-	*x = CreateOrganizationAdaptivePolicyGroupRequest_PolicyObjects{}
-	mi := &file_meraki_organizations_v1_adaptive_policy_groups_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationAdaptivePolicyGroupRequest_PolicyObjects) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationAdaptivePolicyGroupRequest_PolicyObjects) ProtoMessage() {}
-
-func (x *CreateOrganizationAdaptivePolicyGroupRequest_PolicyObjects) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_adaptive_policy_groups_proto_msgTypes[8]
+func (x *OrganizationAdaptivePolicyGroup_PolicyObjects) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationAdaptivePolicyGroupRequest_PolicyObjects.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationAdaptivePolicyGroupRequest_PolicyObjects) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_adaptive_policy_groups_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *CreateOrganizationAdaptivePolicyGroupRequest_PolicyObjects) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *CreateOrganizationAdaptivePolicyGroupRequest_PolicyObjects) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-type UpdateOrganizationAdaptivePolicyGroupRequest_PolicyObjects struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationAdaptivePolicyGroupRequest_PolicyObjects) Reset() {
-	*x = UpdateOrganizationAdaptivePolicyGroupRequest_PolicyObjects{}
-	mi := &file_meraki_organizations_v1_adaptive_policy_groups_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationAdaptivePolicyGroupRequest_PolicyObjects) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationAdaptivePolicyGroupRequest_PolicyObjects) ProtoMessage() {}
-
-func (x *UpdateOrganizationAdaptivePolicyGroupRequest_PolicyObjects) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_adaptive_policy_groups_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationAdaptivePolicyGroupRequest_PolicyObjects.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationAdaptivePolicyGroupRequest_PolicyObjects) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_adaptive_policy_groups_proto_rawDescGZIP(), []int{5, 0}
-}
-
-func (x *UpdateOrganizationAdaptivePolicyGroupRequest_PolicyObjects) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationAdaptivePolicyGroupRequest_PolicyObjects) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
+	return nil
 }
 
 var File_meraki_organizations_v1_adaptive_policy_groups_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_adaptive_policy_groups_proto_rawDesc = "" +
 	"\n" +
-	"4meraki/organizations/v1/adaptive_policy_groups.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"n\n" +
+	"4meraki/organizations/v1/adaptive_policy_groups.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"n\n" +
 	"*GetOrganizationAdaptivePolicyGroupsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xbb\x01\n" +
-	"+GetOrganizationAdaptivePolicyGroupsResponse\x12N\n" +
-	"\x05items\x18\x01 \x03(\v28.meraki.organizations.v1.OrganizationAdaptivePolicyGroupR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xe0\x04\n" +
+	"\x10_organization_id\"\x8c\x02\n" +
+	"+GetOrganizationAdaptivePolicyGroupsResponse\x12O\n" +
+	"\x05items\x18\xfb\x0f \x03(\v28.meraki.organizations.v1.OrganizationAdaptivePolicyGroupR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xff\x05\n" +
 	"\x1fOrganizationAdaptivePolicyGroup\x12\x1e\n" +
 	"\bgroup_id\x18\x01 \x01(\tH\x00R\agroupId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x15\n" +
@@ -721,10 +704,12 @@ const file_meraki_organizations_v1_adaptive_policy_groups_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\b \x01(\tH\x05R\tcreatedAt\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"updated_at\x18\t \x01(\tH\x06R\tupdatedAt\x88\x01\x01\x1aM\n" +
+	"updated_at\x18\t \x01(\tH\x06R\tupdatedAt\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9c\x01\n" +
 	"\rPolicyObjects\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\v\n" +
 	"\t_group_idB\a\n" +
@@ -733,21 +718,17 @@ const file_meraki_organizations_v1_adaptive_policy_groups_proto_rawDesc = "" +
 	"\f_descriptionB\x13\n" +
 	"\x11_is_default_groupB\r\n" +
 	"\v_created_atB\r\n" +
-	"\v_updated_at\"\xbf\x04\n" +
+	"\v_updated_at\"\xfc\x03\n" +
 	",CreateOrganizationAdaptivePolicyGroupRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x15\n" +
 	"\x03sgt\x18\x03 \x01(\x03H\x02R\x03sgt\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x04 \x01(\tH\x03R\vdescription\x88\x01\x01\x12z\n" +
-	"\x0epolicy_objects\x18\x05 \x03(\v2S.meraki.organizations.v1.CreateOrganizationAdaptivePolicyGroupRequest.PolicyObjectsR\rpolicyObjects\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aM\n" +
-	"\rPolicyObjects\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\x12\n" +
+	"\vdescription\x18\x04 \x01(\tH\x03R\vdescription\x88\x01\x01\x12m\n" +
+	"\x0epolicy_objects\x18\x05 \x03(\v2F.meraki.organizations.v1.OrganizationAdaptivePolicyGroup.PolicyObjectsR\rpolicyObjects\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_nameB\x06\n" +
 	"\x04_sgtB\x0e\n" +
@@ -756,22 +737,18 @@ const file_meraki_organizations_v1_adaptive_policy_groups_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x05\n" +
-	"\x03_id\"\xdb\x04\n" +
+	"\x03_id\"\x98\x04\n" +
 	",UpdateOrganizationAdaptivePolicyGroupRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12\x15\n" +
 	"\x03sgt\x18\x04 \x01(\x03H\x03R\x03sgt\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x05 \x01(\tH\x04R\vdescription\x88\x01\x01\x12z\n" +
-	"\x0epolicy_objects\x18\x06 \x03(\v2S.meraki.organizations.v1.UpdateOrganizationAdaptivePolicyGroupRequest.PolicyObjectsR\rpolicyObjects\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aM\n" +
-	"\rPolicyObjects\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\x12\n" +
+	"\vdescription\x18\x05 \x01(\tH\x04R\vdescription\x88\x01\x01\x12m\n" +
+	"\x0epolicy_objects\x18\x06 \x03(\v2F.meraki.organizations.v1.OrganizationAdaptivePolicyGroup.PolicyObjectsR\rpolicyObjects\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x06\n" +
@@ -781,8 +758,10 @@ const file_meraki_organizations_v1_adaptive_policy_groups_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x05\n" +
-	"\x03_idB\x92\x01\n" +
-	"!com.merakibroker.organizations.v1B\x19AdaptivePolicyGroupsProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\x03_id\"~\n" +
+	"-DeleteOrganizationAdaptivePolicyGroupResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\xb2\x01\n" +
+	"!com.merakibroker.organizations.v1B\x19AdaptivePolicyGroupsProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_adaptive_policy_groups_proto_rawDescOnce sync.Once
@@ -796,36 +775,37 @@ func file_meraki_organizations_v1_adaptive_policy_groups_proto_rawDescGZIP() []b
 	return file_meraki_organizations_v1_adaptive_policy_groups_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_adaptive_policy_groups_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_meraki_organizations_v1_adaptive_policy_groups_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_meraki_organizations_v1_adaptive_policy_groups_proto_goTypes = []any{
-	(*GetOrganizationAdaptivePolicyGroupsRequest)(nil),                 // 0: meraki.organizations.v1.GetOrganizationAdaptivePolicyGroupsRequest
-	(*GetOrganizationAdaptivePolicyGroupsResponse)(nil),                // 1: meraki.organizations.v1.GetOrganizationAdaptivePolicyGroupsResponse
-	(*OrganizationAdaptivePolicyGroup)(nil),                            // 2: meraki.organizations.v1.OrganizationAdaptivePolicyGroup
-	(*CreateOrganizationAdaptivePolicyGroupRequest)(nil),               // 3: meraki.organizations.v1.CreateOrganizationAdaptivePolicyGroupRequest
-	(*GetOrganizationAdaptivePolicyGroupRequest)(nil),                  // 4: meraki.organizations.v1.GetOrganizationAdaptivePolicyGroupRequest
-	(*UpdateOrganizationAdaptivePolicyGroupRequest)(nil),               // 5: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyGroupRequest
-	(*DeleteOrganizationAdaptivePolicyGroupRequest)(nil),               // 6: meraki.organizations.v1.DeleteOrganizationAdaptivePolicyGroupRequest
-	(*OrganizationAdaptivePolicyGroup_PolicyObjects)(nil),              // 7: meraki.organizations.v1.OrganizationAdaptivePolicyGroup.PolicyObjects
-	(*CreateOrganizationAdaptivePolicyGroupRequest_PolicyObjects)(nil), // 8: meraki.organizations.v1.CreateOrganizationAdaptivePolicyGroupRequest.PolicyObjects
-	(*UpdateOrganizationAdaptivePolicyGroupRequest_PolicyObjects)(nil), // 9: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyGroupRequest.PolicyObjects
-	(*v1.PageInfo)(nil),           // 10: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 11: google.protobuf.FieldMask
+	(*GetOrganizationAdaptivePolicyGroupsRequest)(nil),    // 0: meraki.organizations.v1.GetOrganizationAdaptivePolicyGroupsRequest
+	(*GetOrganizationAdaptivePolicyGroupsResponse)(nil),   // 1: meraki.organizations.v1.GetOrganizationAdaptivePolicyGroupsResponse
+	(*OrganizationAdaptivePolicyGroup)(nil),               // 2: meraki.organizations.v1.OrganizationAdaptivePolicyGroup
+	(*CreateOrganizationAdaptivePolicyGroupRequest)(nil),  // 3: meraki.organizations.v1.CreateOrganizationAdaptivePolicyGroupRequest
+	(*GetOrganizationAdaptivePolicyGroupRequest)(nil),     // 4: meraki.organizations.v1.GetOrganizationAdaptivePolicyGroupRequest
+	(*UpdateOrganizationAdaptivePolicyGroupRequest)(nil),  // 5: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyGroupRequest
+	(*DeleteOrganizationAdaptivePolicyGroupRequest)(nil),  // 6: meraki.organizations.v1.DeleteOrganizationAdaptivePolicyGroupRequest
+	(*DeleteOrganizationAdaptivePolicyGroupResponse)(nil), // 7: meraki.organizations.v1.DeleteOrganizationAdaptivePolicyGroupResponse
+	(*OrganizationAdaptivePolicyGroup_PolicyObjects)(nil), // 8: meraki.organizations.v1.OrganizationAdaptivePolicyGroup.PolicyObjects
+	(*v1.PageInfo)(nil),     // 9: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 10: google.protobuf.Struct
 }
 var file_meraki_organizations_v1_adaptive_policy_groups_proto_depIdxs = []int32{
 	2,  // 0: meraki.organizations.v1.GetOrganizationAdaptivePolicyGroupsResponse.items:type_name -> meraki.organizations.v1.OrganizationAdaptivePolicyGroup
-	10, // 1: meraki.organizations.v1.GetOrganizationAdaptivePolicyGroupsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	7,  // 2: meraki.organizations.v1.OrganizationAdaptivePolicyGroup.policy_objects:type_name -> meraki.organizations.v1.OrganizationAdaptivePolicyGroup.PolicyObjects
-	8,  // 3: meraki.organizations.v1.CreateOrganizationAdaptivePolicyGroupRequest.policy_objects:type_name -> meraki.organizations.v1.CreateOrganizationAdaptivePolicyGroupRequest.PolicyObjects
-	11, // 4: meraki.organizations.v1.CreateOrganizationAdaptivePolicyGroupRequest.null_fields:type_name -> google.protobuf.FieldMask
-	11, // 5: meraki.organizations.v1.CreateOrganizationAdaptivePolicyGroupRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	9,  // 6: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyGroupRequest.policy_objects:type_name -> meraki.organizations.v1.UpdateOrganizationAdaptivePolicyGroupRequest.PolicyObjects
-	11, // 7: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyGroupRequest.null_fields:type_name -> google.protobuf.FieldMask
-	11, // 8: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyGroupRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	9,  // 1: meraki.organizations.v1.GetOrganizationAdaptivePolicyGroupsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	10, // 2: meraki.organizations.v1.GetOrganizationAdaptivePolicyGroupsResponse.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 3: meraki.organizations.v1.OrganizationAdaptivePolicyGroup.policy_objects:type_name -> meraki.organizations.v1.OrganizationAdaptivePolicyGroup.PolicyObjects
+	10, // 4: meraki.organizations.v1.OrganizationAdaptivePolicyGroup.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 5: meraki.organizations.v1.CreateOrganizationAdaptivePolicyGroupRequest.policy_objects:type_name -> meraki.organizations.v1.OrganizationAdaptivePolicyGroup.PolicyObjects
+	10, // 6: meraki.organizations.v1.CreateOrganizationAdaptivePolicyGroupRequest.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 7: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyGroupRequest.policy_objects:type_name -> meraki.organizations.v1.OrganizationAdaptivePolicyGroup.PolicyObjects
+	10, // 8: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyGroupRequest.additional_properties:type_name -> google.protobuf.Struct
+	10, // 9: meraki.organizations.v1.DeleteOrganizationAdaptivePolicyGroupResponse.additional_properties:type_name -> google.protobuf.Struct
+	10, // 10: meraki.organizations.v1.OrganizationAdaptivePolicyGroup.PolicyObjects.additional_properties:type_name -> google.protobuf.Struct
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_adaptive_policy_groups_proto_init() }
@@ -839,16 +819,14 @@ func file_meraki_organizations_v1_adaptive_policy_groups_proto_init() {
 	file_meraki_organizations_v1_adaptive_policy_groups_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_organizations_v1_adaptive_policy_groups_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_organizations_v1_adaptive_policy_groups_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_organizations_v1_adaptive_policy_groups_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_organizations_v1_adaptive_policy_groups_proto_msgTypes[8].OneofWrappers = []any{}
-	file_meraki_organizations_v1_adaptive_policy_groups_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_adaptive_policy_groups_proto_rawDesc), len(file_meraki_organizations_v1_adaptive_policy_groups_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

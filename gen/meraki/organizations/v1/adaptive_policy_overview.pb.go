@@ -11,6 +11,7 @@ package organizationsv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -69,13 +70,14 @@ func (x *GetOrganizationAdaptivePolicyOverviewRequest) GetOrganizationId() strin
 	return ""
 }
 
-// Answer of getOrganizationAdaptivePolicyOverview.
+// The adaptive policy overview of an organization. Answer of getOrganizationAdaptivePolicyOverview.
 type OrganizationAdaptivePolicyOverview struct {
-	state         protoimpl.MessageState                     `protogen:"open.v1"`
-	Counts        *OrganizationAdaptivePolicyOverview_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	Limits        *OrganizationAdaptivePolicyOverview_Limits `protobuf:"bytes,2,opt,name=limits,proto3" json:"limits,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                     `protogen:"open.v1"`
+	Counts               *OrganizationAdaptivePolicyOverview_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
+	Limits               *OrganizationAdaptivePolicyOverview_Limits `protobuf:"bytes,2,opt,name=limits,proto3" json:"limits,omitempty"`
+	AdditionalProperties *structpb.Struct                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAdaptivePolicyOverview) Reset() {
@@ -122,17 +124,25 @@ func (x *OrganizationAdaptivePolicyOverview) GetLimits() *OrganizationAdaptivePo
 	return nil
 }
 
+func (x *OrganizationAdaptivePolicyOverview) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationAdaptivePolicyOverview_Counts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Groups        *int64                 `protobuf:"varint,1,opt,name=groups,proto3,oneof" json:"groups,omitempty"`
-	CustomGroups  *int64                 `protobuf:"varint,2,opt,name=custom_groups,json=customGroups,proto3,oneof" json:"custom_groups,omitempty"`
-	CustomAcls    *int64                 `protobuf:"varint,3,opt,name=custom_acls,json=customAcls,proto3,oneof" json:"custom_acls,omitempty"`
-	Policies      *int64                 `protobuf:"varint,4,opt,name=policies,proto3,oneof" json:"policies,omitempty"`
-	DenyPolicies  *int64                 `protobuf:"varint,5,opt,name=deny_policies,json=denyPolicies,proto3,oneof" json:"deny_policies,omitempty"`
-	AllowPolicies *int64                 `protobuf:"varint,6,opt,name=allow_policies,json=allowPolicies,proto3,oneof" json:"allow_policies,omitempty"`
-	PolicyObjects *int64                 `protobuf:"varint,7,opt,name=policy_objects,json=policyObjects,proto3,oneof" json:"policy_objects,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Groups               *int64                 `protobuf:"varint,1,opt,name=groups,proto3,oneof" json:"groups,omitempty"`
+	CustomGroups         *int64                 `protobuf:"varint,2,opt,name=custom_groups,json=customGroups,proto3,oneof" json:"custom_groups,omitempty"`
+	CustomAcls           *int64                 `protobuf:"varint,3,opt,name=custom_acls,json=customAcls,proto3,oneof" json:"custom_acls,omitempty"`
+	Policies             *int64                 `protobuf:"varint,4,opt,name=policies,proto3,oneof" json:"policies,omitempty"`
+	DenyPolicies         *int64                 `protobuf:"varint,5,opt,name=deny_policies,json=denyPolicies,proto3,oneof" json:"deny_policies,omitempty"`
+	AllowPolicies        *int64                 `protobuf:"varint,6,opt,name=allow_policies,json=allowPolicies,proto3,oneof" json:"allow_policies,omitempty"`
+	PolicyObjects        *int64                 `protobuf:"varint,7,opt,name=policy_objects,json=policyObjects,proto3,oneof" json:"policy_objects,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAdaptivePolicyOverview_Counts) Reset() {
@@ -214,14 +224,22 @@ func (x *OrganizationAdaptivePolicyOverview_Counts) GetPolicyObjects() int64 {
 	return 0
 }
 
+func (x *OrganizationAdaptivePolicyOverview_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationAdaptivePolicyOverview_Limits struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	CustomGroups  *int64                 `protobuf:"varint,1,opt,name=custom_groups,json=customGroups,proto3,oneof" json:"custom_groups,omitempty"`
-	RulesInAnAcl  *int64                 `protobuf:"varint,2,opt,name=rules_in_an_acl,json=rulesInAnAcl,proto3,oneof" json:"rules_in_an_acl,omitempty"`
-	AclsInAPolicy *int64                 `protobuf:"varint,3,opt,name=acls_in_a_policy,json=aclsInAPolicy,proto3,oneof" json:"acls_in_a_policy,omitempty"`
-	PolicyObjects *int64                 `protobuf:"varint,4,opt,name=policy_objects,json=policyObjects,proto3,oneof" json:"policy_objects,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	CustomGroups         *int64                 `protobuf:"varint,1,opt,name=custom_groups,json=customGroups,proto3,oneof" json:"custom_groups,omitempty"`
+	RulesInAnAcl         *int64                 `protobuf:"varint,2,opt,name=rules_in_an_acl,json=rulesInAnAcl,proto3,oneof" json:"rules_in_an_acl,omitempty"`
+	AclsInAPolicy        *int64                 `protobuf:"varint,3,opt,name=acls_in_a_policy,json=aclsInAPolicy,proto3,oneof" json:"acls_in_a_policy,omitempty"`
+	PolicyObjects        *int64                 `protobuf:"varint,4,opt,name=policy_objects,json=policyObjects,proto3,oneof" json:"policy_objects,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAdaptivePolicyOverview_Limits) Reset() {
@@ -282,17 +300,25 @@ func (x *OrganizationAdaptivePolicyOverview_Limits) GetPolicyObjects() int64 {
 	return 0
 }
 
+func (x *OrganizationAdaptivePolicyOverview_Limits) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_adaptive_policy_overview_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_adaptive_policy_overview_proto_rawDesc = "" +
 	"\n" +
-	"6meraki/organizations/v1/adaptive_policy_overview.proto\x12\x17meraki.organizations.v1\"p\n" +
+	"6meraki/organizations/v1/adaptive_policy_overview.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\"p\n" +
 	",GetOrganizationAdaptivePolicyOverviewRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xf2\x06\n" +
+	"\x10_organization_id\"\xdf\b\n" +
 	"\"OrganizationAdaptivePolicyOverview\x12Z\n" +
 	"\x06counts\x18\x01 \x01(\v2B.meraki.organizations.v1.OrganizationAdaptivePolicyOverview.CountsR\x06counts\x12Z\n" +
-	"\x06limits\x18\x02 \x01(\v2B.meraki.organizations.v1.OrganizationAdaptivePolicyOverview.LimitsR\x06limits\x1a\x8a\x03\n" +
+	"\x06limits\x18\x02 \x01(\v2B.meraki.organizations.v1.OrganizationAdaptivePolicyOverview.LimitsR\x06limits\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd9\x03\n" +
 	"\x06Counts\x12\x1b\n" +
 	"\x06groups\x18\x01 \x01(\x03H\x00R\x06groups\x88\x01\x01\x12(\n" +
 	"\rcustom_groups\x18\x02 \x01(\x03H\x01R\fcustomGroups\x88\x01\x01\x12$\n" +
@@ -301,24 +327,26 @@ const file_meraki_organizations_v1_adaptive_policy_overview_proto_rawDesc = "" +
 	"\bpolicies\x18\x04 \x01(\x03H\x03R\bpolicies\x88\x01\x01\x12(\n" +
 	"\rdeny_policies\x18\x05 \x01(\x03H\x04R\fdenyPolicies\x88\x01\x01\x12*\n" +
 	"\x0eallow_policies\x18\x06 \x01(\x03H\x05R\rallowPolicies\x88\x01\x01\x12*\n" +
-	"\x0epolicy_objects\x18\a \x01(\x03H\x06R\rpolicyObjects\x88\x01\x01B\t\n" +
+	"\x0epolicy_objects\x18\a \x01(\x03H\x06R\rpolicyObjects\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_groupsB\x10\n" +
 	"\x0e_custom_groupsB\x0e\n" +
 	"\f_custom_aclsB\v\n" +
 	"\t_policiesB\x10\n" +
 	"\x0e_deny_policiesB\x11\n" +
 	"\x0f_allow_policiesB\x11\n" +
-	"\x0f_policy_objects\x1a\x86\x02\n" +
+	"\x0f_policy_objects\x1a\xd5\x02\n" +
 	"\x06Limits\x12(\n" +
 	"\rcustom_groups\x18\x01 \x01(\x03H\x00R\fcustomGroups\x88\x01\x01\x12*\n" +
 	"\x0frules_in_an_acl\x18\x02 \x01(\x03H\x01R\frulesInAnAcl\x88\x01\x01\x12,\n" +
 	"\x10acls_in_a_policy\x18\x03 \x01(\x03H\x02R\raclsInAPolicy\x88\x01\x01\x12*\n" +
-	"\x0epolicy_objects\x18\x04 \x01(\x03H\x03R\rpolicyObjects\x88\x01\x01B\x10\n" +
+	"\x0epolicy_objects\x18\x04 \x01(\x03H\x03R\rpolicyObjects\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
 	"\x0e_custom_groupsB\x12\n" +
 	"\x10_rules_in_an_aclB\x13\n" +
 	"\x11_acls_in_a_policyB\x11\n" +
-	"\x0f_policy_objectsB\x94\x01\n" +
-	"!com.merakibroker.organizations.v1B\x1bAdaptivePolicyOverviewProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\x0f_policy_objectsB\xb4\x01\n" +
+	"!com.merakibroker.organizations.v1B\x1bAdaptivePolicyOverviewProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_adaptive_policy_overview_proto_rawDescOnce sync.Once
@@ -338,15 +366,19 @@ var file_meraki_organizations_v1_adaptive_policy_overview_proto_goTypes = []any{
 	(*OrganizationAdaptivePolicyOverview)(nil),           // 1: meraki.organizations.v1.OrganizationAdaptivePolicyOverview
 	(*OrganizationAdaptivePolicyOverview_Counts)(nil),    // 2: meraki.organizations.v1.OrganizationAdaptivePolicyOverview.Counts
 	(*OrganizationAdaptivePolicyOverview_Limits)(nil),    // 3: meraki.organizations.v1.OrganizationAdaptivePolicyOverview.Limits
+	(*structpb.Struct)(nil),                              // 4: google.protobuf.Struct
 }
 var file_meraki_organizations_v1_adaptive_policy_overview_proto_depIdxs = []int32{
 	2, // 0: meraki.organizations.v1.OrganizationAdaptivePolicyOverview.counts:type_name -> meraki.organizations.v1.OrganizationAdaptivePolicyOverview.Counts
 	3, // 1: meraki.organizations.v1.OrganizationAdaptivePolicyOverview.limits:type_name -> meraki.organizations.v1.OrganizationAdaptivePolicyOverview.Limits
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 2: meraki.organizations.v1.OrganizationAdaptivePolicyOverview.additional_properties:type_name -> google.protobuf.Struct
+	4, // 3: meraki.organizations.v1.OrganizationAdaptivePolicyOverview.Counts.additional_properties:type_name -> google.protobuf.Struct
+	4, // 4: meraki.organizations.v1.OrganizationAdaptivePolicyOverview.Limits.additional_properties:type_name -> google.protobuf.Struct
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_adaptive_policy_overview_proto_init() }

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -73,11 +73,12 @@ func (x *GetOrganizationAdaptivePolicyPoliciesRequest) GetOrganizationId() strin
 
 // Answer of getOrganizationAdaptivePolicyPolicies.
 type GetOrganizationAdaptivePolicyPoliciesResponse struct {
-	state         protoimpl.MessageState              `protogen:"open.v1"`
-	Items         []*OrganizationAdaptivePolicyPolicy `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                        `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState              `protogen:"open.v1"`
+	Items                []*OrganizationAdaptivePolicyPolicy `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                        `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAdaptivePolicyPoliciesResponse) Reset() {
@@ -124,8 +125,16 @@ func (x *GetOrganizationAdaptivePolicyPoliciesResponse) GetPageInfo() *v1.PageIn
 	return nil
 }
 
-// Answer of createOrganizationAdaptivePolicyPolicy, getOrganizationAdaptivePolicyPolicy,
-// updateOrganizationAdaptivePolicyPolicy. Row of getOrganizationAdaptivePolicyPolicies.
+func (x *GetOrganizationAdaptivePolicyPoliciesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The adaptive policy policy of an organization. Answer of createOrganizationAdaptivePolicyPolicy,
+// getOrganizationAdaptivePolicyPolicy, updateOrganizationAdaptivePolicyPolicy. Row of
+// getOrganizationAdaptivePolicyPolicies.
 type OrganizationAdaptivePolicyPolicy struct {
 	state            protoimpl.MessageState                             `protogen:"open.v1"`
 	AdaptivePolicyId *string                                            `protobuf:"bytes,1,opt,name=adaptive_policy_id,json=adaptivePolicyId,proto3,oneof" json:"adaptive_policy_id,omitempty"`
@@ -133,11 +142,12 @@ type OrganizationAdaptivePolicyPolicy struct {
 	DestinationGroup *OrganizationAdaptivePolicyPolicy_DestinationGroup `protobuf:"bytes,3,opt,name=destination_group,json=destinationGroup,proto3" json:"destination_group,omitempty"`
 	Acls             []*OrganizationAdaptivePolicyPolicy_Acls           `protobuf:"bytes,4,rep,name=acls,proto3" json:"acls,omitempty"`
 	// Known values: "allow", "default", "deny".
-	LastEntryRule *string `protobuf:"bytes,5,opt,name=last_entry_rule,json=lastEntryRule,proto3,oneof" json:"last_entry_rule,omitempty"`
-	CreatedAt     *string `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	UpdatedAt     *string `protobuf:"bytes,7,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	LastEntryRule        *string          `protobuf:"bytes,5,opt,name=last_entry_rule,json=lastEntryRule,proto3,oneof" json:"last_entry_rule,omitempty"`
+	CreatedAt            *string          `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
+	UpdatedAt            *string          `protobuf:"bytes,7,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAdaptivePolicyPolicy) Reset() {
@@ -219,22 +229,30 @@ func (x *OrganizationAdaptivePolicyPolicy) GetUpdatedAt() string {
 	return ""
 }
 
+func (x *OrganizationAdaptivePolicyPolicy) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationAdaptivePolicyPolicy.
 type CreateOrganizationAdaptivePolicyPolicyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	SourceGroup *CreateOrganizationAdaptivePolicyPolicyRequest_SourceGroup `protobuf:"bytes,2,opt,name=source_group,json=sourceGroup,proto3" json:"source_group,omitempty"`
+	SourceGroup *OrganizationAdaptivePolicyPolicy_SourceGroup `protobuf:"bytes,2,opt,name=source_group,json=sourceGroup,proto3" json:"source_group,omitempty"`
 	// Required.
-	DestinationGroup *CreateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup `protobuf:"bytes,3,opt,name=destination_group,json=destinationGroup,proto3" json:"destination_group,omitempty"`
-	Acls             []*CreateOrganizationAdaptivePolicyPolicyRequest_Acls           `protobuf:"bytes,4,rep,name=acls,proto3" json:"acls,omitempty"`
+	DestinationGroup *OrganizationAdaptivePolicyPolicy_DestinationGroup `protobuf:"bytes,3,opt,name=destination_group,json=destinationGroup,proto3" json:"destination_group,omitempty"`
+	Acls             []*OrganizationAdaptivePolicyPolicy_Acls           `protobuf:"bytes,4,rep,name=acls,proto3" json:"acls,omitempty"`
 	// Known values: "allow", "default", "deny".
-	LastEntryRule *string                `protobuf:"bytes,5,opt,name=last_entry_rule,json=lastEntryRule,proto3,oneof" json:"last_entry_rule,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	LastEntryRule        *string          `protobuf:"bytes,5,opt,name=last_entry_rule,json=lastEntryRule,proto3,oneof" json:"last_entry_rule,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationAdaptivePolicyPolicyRequest) Reset() {
@@ -274,21 +292,21 @@ func (x *CreateOrganizationAdaptivePolicyPolicyRequest) GetOrganizationId() stri
 	return ""
 }
 
-func (x *CreateOrganizationAdaptivePolicyPolicyRequest) GetSourceGroup() *CreateOrganizationAdaptivePolicyPolicyRequest_SourceGroup {
+func (x *CreateOrganizationAdaptivePolicyPolicyRequest) GetSourceGroup() *OrganizationAdaptivePolicyPolicy_SourceGroup {
 	if x != nil {
 		return x.SourceGroup
 	}
 	return nil
 }
 
-func (x *CreateOrganizationAdaptivePolicyPolicyRequest) GetDestinationGroup() *CreateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup {
+func (x *CreateOrganizationAdaptivePolicyPolicyRequest) GetDestinationGroup() *OrganizationAdaptivePolicyPolicy_DestinationGroup {
 	if x != nil {
 		return x.DestinationGroup
 	}
 	return nil
 }
 
-func (x *CreateOrganizationAdaptivePolicyPolicyRequest) GetAcls() []*CreateOrganizationAdaptivePolicyPolicyRequest_Acls {
+func (x *CreateOrganizationAdaptivePolicyPolicyRequest) GetAcls() []*OrganizationAdaptivePolicyPolicy_Acls {
 	if x != nil {
 		return x.Acls
 	}
@@ -302,16 +320,23 @@ func (x *CreateOrganizationAdaptivePolicyPolicyRequest) GetLastEntryRule() strin
 	return ""
 }
 
-func (x *CreateOrganizationAdaptivePolicyPolicyRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationAdaptivePolicyPolicyRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationAdaptivePolicyPolicyRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationAdaptivePolicyPolicyRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationAdaptivePolicyPolicyRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -377,16 +402,17 @@ type UpdateOrganizationAdaptivePolicyPolicyRequest struct {
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Id               *string                                                         `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	SourceGroup      *UpdateOrganizationAdaptivePolicyPolicyRequest_SourceGroup      `protobuf:"bytes,3,opt,name=source_group,json=sourceGroup,proto3" json:"source_group,omitempty"`
-	DestinationGroup *UpdateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup `protobuf:"bytes,4,opt,name=destination_group,json=destinationGroup,proto3" json:"destination_group,omitempty"`
-	Acls             []*UpdateOrganizationAdaptivePolicyPolicyRequest_Acls           `protobuf:"bytes,5,rep,name=acls,proto3" json:"acls,omitempty"`
+	Id               *string                                            `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	SourceGroup      *OrganizationAdaptivePolicyPolicy_SourceGroup      `protobuf:"bytes,3,opt,name=source_group,json=sourceGroup,proto3" json:"source_group,omitempty"`
+	DestinationGroup *OrganizationAdaptivePolicyPolicy_DestinationGroup `protobuf:"bytes,4,opt,name=destination_group,json=destinationGroup,proto3" json:"destination_group,omitempty"`
+	Acls             []*OrganizationAdaptivePolicyPolicy_Acls           `protobuf:"bytes,5,rep,name=acls,proto3" json:"acls,omitempty"`
 	// Known values: "allow", "default", "deny".
-	LastEntryRule *string                `protobuf:"bytes,6,opt,name=last_entry_rule,json=lastEntryRule,proto3,oneof" json:"last_entry_rule,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	LastEntryRule        *string          `protobuf:"bytes,6,opt,name=last_entry_rule,json=lastEntryRule,proto3,oneof" json:"last_entry_rule,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationAdaptivePolicyPolicyRequest) Reset() {
@@ -433,21 +459,21 @@ func (x *UpdateOrganizationAdaptivePolicyPolicyRequest) GetId() string {
 	return ""
 }
 
-func (x *UpdateOrganizationAdaptivePolicyPolicyRequest) GetSourceGroup() *UpdateOrganizationAdaptivePolicyPolicyRequest_SourceGroup {
+func (x *UpdateOrganizationAdaptivePolicyPolicyRequest) GetSourceGroup() *OrganizationAdaptivePolicyPolicy_SourceGroup {
 	if x != nil {
 		return x.SourceGroup
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationAdaptivePolicyPolicyRequest) GetDestinationGroup() *UpdateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup {
+func (x *UpdateOrganizationAdaptivePolicyPolicyRequest) GetDestinationGroup() *OrganizationAdaptivePolicyPolicy_DestinationGroup {
 	if x != nil {
 		return x.DestinationGroup
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationAdaptivePolicyPolicyRequest) GetAcls() []*UpdateOrganizationAdaptivePolicyPolicyRequest_Acls {
+func (x *UpdateOrganizationAdaptivePolicyPolicyRequest) GetAcls() []*OrganizationAdaptivePolicyPolicy_Acls {
 	if x != nil {
 		return x.Acls
 	}
@@ -461,16 +487,23 @@ func (x *UpdateOrganizationAdaptivePolicyPolicyRequest) GetLastEntryRule() strin
 	return ""
 }
 
-func (x *UpdateOrganizationAdaptivePolicyPolicyRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationAdaptivePolicyPolicyRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationAdaptivePolicyPolicyRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationAdaptivePolicyPolicyRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationAdaptivePolicyPolicyRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -530,18 +563,64 @@ func (x *DeleteOrganizationAdaptivePolicyPolicyRequest) GetId() string {
 	return ""
 }
 
+// Answer of deleteOrganizationAdaptivePolicyPolicy.
+type DeleteOrganizationAdaptivePolicyPolicyResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationAdaptivePolicyPolicyResponse) Reset() {
+	*x = DeleteOrganizationAdaptivePolicyPolicyResponse{}
+	mi := &file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationAdaptivePolicyPolicyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationAdaptivePolicyPolicyResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationAdaptivePolicyPolicyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationAdaptivePolicyPolicyResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationAdaptivePolicyPolicyResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_adaptive_policy_policies_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeleteOrganizationAdaptivePolicyPolicyResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationAdaptivePolicyPolicy_SourceGroup struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Sgt           *int64                 `protobuf:"varint,3,opt,name=sgt,proto3,oneof" json:"sgt,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Sgt                  *int64                 `protobuf:"varint,3,opt,name=sgt,proto3,oneof" json:"sgt,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAdaptivePolicyPolicy_SourceGroup) Reset() {
 	*x = OrganizationAdaptivePolicyPolicy_SourceGroup{}
-	mi := &file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -553,7 +632,7 @@ func (x *OrganizationAdaptivePolicyPolicy_SourceGroup) String() string {
 func (*OrganizationAdaptivePolicyPolicy_SourceGroup) ProtoMessage() {}
 
 func (x *OrganizationAdaptivePolicyPolicy_SourceGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -590,18 +669,26 @@ func (x *OrganizationAdaptivePolicyPolicy_SourceGroup) GetSgt() int64 {
 	return 0
 }
 
+func (x *OrganizationAdaptivePolicyPolicy_SourceGroup) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationAdaptivePolicyPolicy_DestinationGroup struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Sgt           *int64                 `protobuf:"varint,3,opt,name=sgt,proto3,oneof" json:"sgt,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Sgt                  *int64                 `protobuf:"varint,3,opt,name=sgt,proto3,oneof" json:"sgt,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAdaptivePolicyPolicy_DestinationGroup) Reset() {
 	*x = OrganizationAdaptivePolicyPolicy_DestinationGroup{}
-	mi := &file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[8]
+	mi := &file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -613,7 +700,7 @@ func (x *OrganizationAdaptivePolicyPolicy_DestinationGroup) String() string {
 func (*OrganizationAdaptivePolicyPolicy_DestinationGroup) ProtoMessage() {}
 
 func (x *OrganizationAdaptivePolicyPolicy_DestinationGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[8]
+	mi := &file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -650,17 +737,25 @@ func (x *OrganizationAdaptivePolicyPolicy_DestinationGroup) GetSgt() int64 {
 	return 0
 }
 
+func (x *OrganizationAdaptivePolicyPolicy_DestinationGroup) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationAdaptivePolicyPolicy_Acls struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAdaptivePolicyPolicy_Acls) Reset() {
 	*x = OrganizationAdaptivePolicyPolicy_Acls{}
-	mi := &file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[9]
+	mi := &file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -672,7 +767,7 @@ func (x *OrganizationAdaptivePolicyPolicy_Acls) String() string {
 func (*OrganizationAdaptivePolicyPolicy_Acls) ProtoMessage() {}
 
 func (x *OrganizationAdaptivePolicyPolicy_Acls) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[9]
+	mi := &file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -702,361 +797,25 @@ func (x *OrganizationAdaptivePolicyPolicy_Acls) GetName() string {
 	return ""
 }
 
-type CreateOrganizationAdaptivePolicyPolicyRequest_SourceGroup struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Sgt           *int64                 `protobuf:"varint,3,opt,name=sgt,proto3,oneof" json:"sgt,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationAdaptivePolicyPolicyRequest_SourceGroup) Reset() {
-	*x = CreateOrganizationAdaptivePolicyPolicyRequest_SourceGroup{}
-	mi := &file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationAdaptivePolicyPolicyRequest_SourceGroup) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationAdaptivePolicyPolicyRequest_SourceGroup) ProtoMessage() {}
-
-func (x *CreateOrganizationAdaptivePolicyPolicyRequest_SourceGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[10]
+func (x *OrganizationAdaptivePolicyPolicy_Acls) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationAdaptivePolicyPolicyRequest_SourceGroup.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationAdaptivePolicyPolicyRequest_SourceGroup) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_adaptive_policy_policies_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *CreateOrganizationAdaptivePolicyPolicyRequest_SourceGroup) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *CreateOrganizationAdaptivePolicyPolicyRequest_SourceGroup) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *CreateOrganizationAdaptivePolicyPolicyRequest_SourceGroup) GetSgt() int64 {
-	if x != nil && x.Sgt != nil {
-		return *x.Sgt
-	}
-	return 0
-}
-
-type CreateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Sgt           *int64                 `protobuf:"varint,3,opt,name=sgt,proto3,oneof" json:"sgt,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup) Reset() {
-	*x = CreateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup{}
-	mi := &file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup) ProtoMessage() {}
-
-func (x *CreateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_adaptive_policy_policies_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *CreateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *CreateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *CreateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup) GetSgt() int64 {
-	if x != nil && x.Sgt != nil {
-		return *x.Sgt
-	}
-	return 0
-}
-
-type CreateOrganizationAdaptivePolicyPolicyRequest_Acls struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationAdaptivePolicyPolicyRequest_Acls) Reset() {
-	*x = CreateOrganizationAdaptivePolicyPolicyRequest_Acls{}
-	mi := &file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationAdaptivePolicyPolicyRequest_Acls) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationAdaptivePolicyPolicyRequest_Acls) ProtoMessage() {}
-
-func (x *CreateOrganizationAdaptivePolicyPolicyRequest_Acls) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationAdaptivePolicyPolicyRequest_Acls.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationAdaptivePolicyPolicyRequest_Acls) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_adaptive_policy_policies_proto_rawDescGZIP(), []int{3, 2}
-}
-
-func (x *CreateOrganizationAdaptivePolicyPolicyRequest_Acls) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *CreateOrganizationAdaptivePolicyPolicyRequest_Acls) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-type UpdateOrganizationAdaptivePolicyPolicyRequest_SourceGroup struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Sgt           *int64                 `protobuf:"varint,3,opt,name=sgt,proto3,oneof" json:"sgt,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationAdaptivePolicyPolicyRequest_SourceGroup) Reset() {
-	*x = UpdateOrganizationAdaptivePolicyPolicyRequest_SourceGroup{}
-	mi := &file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationAdaptivePolicyPolicyRequest_SourceGroup) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationAdaptivePolicyPolicyRequest_SourceGroup) ProtoMessage() {}
-
-func (x *UpdateOrganizationAdaptivePolicyPolicyRequest_SourceGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationAdaptivePolicyPolicyRequest_SourceGroup.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationAdaptivePolicyPolicyRequest_SourceGroup) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_adaptive_policy_policies_proto_rawDescGZIP(), []int{5, 0}
-}
-
-func (x *UpdateOrganizationAdaptivePolicyPolicyRequest_SourceGroup) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationAdaptivePolicyPolicyRequest_SourceGroup) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationAdaptivePolicyPolicyRequest_SourceGroup) GetSgt() int64 {
-	if x != nil && x.Sgt != nil {
-		return *x.Sgt
-	}
-	return 0
-}
-
-type UpdateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Sgt           *int64                 `protobuf:"varint,3,opt,name=sgt,proto3,oneof" json:"sgt,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup) Reset() {
-	*x = UpdateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup{}
-	mi := &file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup) ProtoMessage() {}
-
-func (x *UpdateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_adaptive_policy_policies_proto_rawDescGZIP(), []int{5, 1}
-}
-
-func (x *UpdateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup) GetSgt() int64 {
-	if x != nil && x.Sgt != nil {
-		return *x.Sgt
-	}
-	return 0
-}
-
-type UpdateOrganizationAdaptivePolicyPolicyRequest_Acls struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationAdaptivePolicyPolicyRequest_Acls) Reset() {
-	*x = UpdateOrganizationAdaptivePolicyPolicyRequest_Acls{}
-	mi := &file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationAdaptivePolicyPolicyRequest_Acls) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationAdaptivePolicyPolicyRequest_Acls) ProtoMessage() {}
-
-func (x *UpdateOrganizationAdaptivePolicyPolicyRequest_Acls) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationAdaptivePolicyPolicyRequest_Acls.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationAdaptivePolicyPolicyRequest_Acls) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_adaptive_policy_policies_proto_rawDescGZIP(), []int{5, 2}
-}
-
-func (x *UpdateOrganizationAdaptivePolicyPolicyRequest_Acls) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationAdaptivePolicyPolicyRequest_Acls) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
+	return nil
 }
 
 var File_meraki_organizations_v1_adaptive_policy_policies_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_adaptive_policy_policies_proto_rawDesc = "" +
 	"\n" +
-	"6meraki/organizations/v1/adaptive_policy_policies.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"p\n" +
+	"6meraki/organizations/v1/adaptive_policy_policies.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"p\n" +
 	",GetOrganizationAdaptivePolicyPoliciesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xbe\x01\n" +
-	"-GetOrganizationAdaptivePolicyPoliciesResponse\x12O\n" +
-	"\x05items\x18\x01 \x03(\v29.meraki.organizations.v1.OrganizationAdaptivePolicyPolicyR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xed\x06\n" +
+	"\x10_organization_id\"\x8f\x02\n" +
+	"-GetOrganizationAdaptivePolicyPoliciesResponse\x12P\n" +
+	"\x05items\x18\xfb\x0f \x03(\v29.meraki.organizations.v1.OrganizationAdaptivePolicyPolicyR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xac\t\n" +
 	" OrganizationAdaptivePolicyPolicy\x121\n" +
 	"\x12adaptive_policy_id\x18\x01 \x01(\tH\x00R\x10adaptivePolicyId\x88\x01\x01\x12h\n" +
 	"\fsource_group\x18\x02 \x01(\v2E.meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.SourceGroupR\vsourceGroup\x12w\n" +
@@ -1066,94 +825,62 @@ const file_meraki_organizations_v1_adaptive_policy_policies_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\x06 \x01(\tH\x02R\tcreatedAt\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"updated_at\x18\a \x01(\tH\x03R\tupdatedAt\x88\x01\x01\x1aj\n" +
+	"updated_at\x18\a \x01(\tH\x03R\tupdatedAt\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb9\x01\n" +
 	"\vSourceGroup\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x15\n" +
-	"\x03sgt\x18\x03 \x01(\x03H\x02R\x03sgt\x88\x01\x01B\x05\n" +
+	"\x03sgt\x18\x03 \x01(\x03H\x02R\x03sgt\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x06\n" +
-	"\x04_sgt\x1ao\n" +
+	"\x04_sgt\x1a\xbe\x01\n" +
 	"\x10DestinationGroup\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x15\n" +
-	"\x03sgt\x18\x03 \x01(\x03H\x02R\x03sgt\x88\x01\x01B\x05\n" +
+	"\x03sgt\x18\x03 \x01(\x03H\x02R\x03sgt\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x06\n" +
-	"\x04_sgt\x1aD\n" +
+	"\x04_sgt\x1a\x93\x01\n" +
 	"\x04Acls\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x15\n" +
 	"\x13_adaptive_policy_idB\x12\n" +
 	"\x10_last_entry_ruleB\r\n" +
 	"\v_created_atB\r\n" +
-	"\v_updated_at\"\xc0\a\n" +
+	"\v_updated_at\"\x8e\x05\n" +
 	"-CreateOrganizationAdaptivePolicyPolicyRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12u\n" +
-	"\fsource_group\x18\x02 \x01(\v2R.meraki.organizations.v1.CreateOrganizationAdaptivePolicyPolicyRequest.SourceGroupR\vsourceGroup\x12\x84\x01\n" +
-	"\x11destination_group\x18\x03 \x01(\v2W.meraki.organizations.v1.CreateOrganizationAdaptivePolicyPolicyRequest.DestinationGroupR\x10destinationGroup\x12_\n" +
-	"\x04acls\x18\x04 \x03(\v2K.meraki.organizations.v1.CreateOrganizationAdaptivePolicyPolicyRequest.AclsR\x04acls\x12+\n" +
-	"\x0flast_entry_rule\x18\x05 \x01(\tH\x01R\rlastEntryRule\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aj\n" +
-	"\vSourceGroup\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x15\n" +
-	"\x03sgt\x18\x03 \x01(\x03H\x02R\x03sgt\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\x06\n" +
-	"\x04_sgt\x1ao\n" +
-	"\x10DestinationGroup\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x15\n" +
-	"\x03sgt\x18\x03 \x01(\x03H\x02R\x03sgt\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\x06\n" +
-	"\x04_sgt\x1aD\n" +
-	"\x04Acls\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\x12\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12h\n" +
+	"\fsource_group\x18\x02 \x01(\v2E.meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.SourceGroupR\vsourceGroup\x12w\n" +
+	"\x11destination_group\x18\x03 \x01(\v2J.meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.DestinationGroupR\x10destinationGroup\x12R\n" +
+	"\x04acls\x18\x04 \x03(\v2>.meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.AclsR\x04acls\x12+\n" +
+	"\x0flast_entry_rule\x18\x05 \x01(\tH\x01R\rlastEntryRule\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x12\n" +
 	"\x10_last_entry_rule\"\x8a\x01\n" +
 	"*GetOrganizationAdaptivePolicyPolicyRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x05\n" +
-	"\x03_id\"\xdc\a\n" +
+	"\x03_id\"\xaa\x05\n" +
 	"-UpdateOrganizationAdaptivePolicyPolicyRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x13\n" +
-	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x12u\n" +
-	"\fsource_group\x18\x03 \x01(\v2R.meraki.organizations.v1.UpdateOrganizationAdaptivePolicyPolicyRequest.SourceGroupR\vsourceGroup\x12\x84\x01\n" +
-	"\x11destination_group\x18\x04 \x01(\v2W.meraki.organizations.v1.UpdateOrganizationAdaptivePolicyPolicyRequest.DestinationGroupR\x10destinationGroup\x12_\n" +
-	"\x04acls\x18\x05 \x03(\v2K.meraki.organizations.v1.UpdateOrganizationAdaptivePolicyPolicyRequest.AclsR\x04acls\x12+\n" +
-	"\x0flast_entry_rule\x18\x06 \x01(\tH\x02R\rlastEntryRule\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aj\n" +
-	"\vSourceGroup\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x15\n" +
-	"\x03sgt\x18\x03 \x01(\x03H\x02R\x03sgt\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\x06\n" +
-	"\x04_sgt\x1ao\n" +
-	"\x10DestinationGroup\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x15\n" +
-	"\x03sgt\x18\x03 \x01(\x03H\x02R\x03sgt\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\x06\n" +
-	"\x04_sgt\x1aD\n" +
-	"\x04Acls\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\x12\n" +
+	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x12h\n" +
+	"\fsource_group\x18\x03 \x01(\v2E.meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.SourceGroupR\vsourceGroup\x12w\n" +
+	"\x11destination_group\x18\x04 \x01(\v2J.meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.DestinationGroupR\x10destinationGroup\x12R\n" +
+	"\x04acls\x18\x05 \x03(\v2>.meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.AclsR\x04acls\x12+\n" +
+	"\x0flast_entry_rule\x18\x06 \x01(\tH\x02R\rlastEntryRule\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x05\n" +
 	"\x03_idB\x12\n" +
 	"\x10_last_entry_rule\"\x8d\x01\n" +
@@ -1161,8 +888,10 @@ const file_meraki_organizations_v1_adaptive_policy_policies_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x05\n" +
-	"\x03_idB\x94\x01\n" +
-	"!com.merakibroker.organizations.v1B\x1bAdaptivePolicyPoliciesProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\x03_id\"\x7f\n" +
+	".DeleteOrganizationAdaptivePolicyPolicyResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\xb4\x01\n" +
+	"!com.merakibroker.organizations.v1B\x1bAdaptivePolicyPoliciesProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_adaptive_policy_policies_proto_rawDescOnce sync.Once
@@ -1176,48 +905,47 @@ func file_meraki_organizations_v1_adaptive_policy_policies_proto_rawDescGZIP() [
 	return file_meraki_organizations_v1_adaptive_policy_policies_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_meraki_organizations_v1_adaptive_policy_policies_proto_goTypes = []any{
-	(*GetOrganizationAdaptivePolicyPoliciesRequest)(nil),                   // 0: meraki.organizations.v1.GetOrganizationAdaptivePolicyPoliciesRequest
-	(*GetOrganizationAdaptivePolicyPoliciesResponse)(nil),                  // 1: meraki.organizations.v1.GetOrganizationAdaptivePolicyPoliciesResponse
-	(*OrganizationAdaptivePolicyPolicy)(nil),                               // 2: meraki.organizations.v1.OrganizationAdaptivePolicyPolicy
-	(*CreateOrganizationAdaptivePolicyPolicyRequest)(nil),                  // 3: meraki.organizations.v1.CreateOrganizationAdaptivePolicyPolicyRequest
-	(*GetOrganizationAdaptivePolicyPolicyRequest)(nil),                     // 4: meraki.organizations.v1.GetOrganizationAdaptivePolicyPolicyRequest
-	(*UpdateOrganizationAdaptivePolicyPolicyRequest)(nil),                  // 5: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyPolicyRequest
-	(*DeleteOrganizationAdaptivePolicyPolicyRequest)(nil),                  // 6: meraki.organizations.v1.DeleteOrganizationAdaptivePolicyPolicyRequest
-	(*OrganizationAdaptivePolicyPolicy_SourceGroup)(nil),                   // 7: meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.SourceGroup
-	(*OrganizationAdaptivePolicyPolicy_DestinationGroup)(nil),              // 8: meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.DestinationGroup
-	(*OrganizationAdaptivePolicyPolicy_Acls)(nil),                          // 9: meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.Acls
-	(*CreateOrganizationAdaptivePolicyPolicyRequest_SourceGroup)(nil),      // 10: meraki.organizations.v1.CreateOrganizationAdaptivePolicyPolicyRequest.SourceGroup
-	(*CreateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup)(nil), // 11: meraki.organizations.v1.CreateOrganizationAdaptivePolicyPolicyRequest.DestinationGroup
-	(*CreateOrganizationAdaptivePolicyPolicyRequest_Acls)(nil),             // 12: meraki.organizations.v1.CreateOrganizationAdaptivePolicyPolicyRequest.Acls
-	(*UpdateOrganizationAdaptivePolicyPolicyRequest_SourceGroup)(nil),      // 13: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyPolicyRequest.SourceGroup
-	(*UpdateOrganizationAdaptivePolicyPolicyRequest_DestinationGroup)(nil), // 14: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyPolicyRequest.DestinationGroup
-	(*UpdateOrganizationAdaptivePolicyPolicyRequest_Acls)(nil),             // 15: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyPolicyRequest.Acls
-	(*v1.PageInfo)(nil),           // 16: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 17: google.protobuf.FieldMask
+	(*GetOrganizationAdaptivePolicyPoliciesRequest)(nil),      // 0: meraki.organizations.v1.GetOrganizationAdaptivePolicyPoliciesRequest
+	(*GetOrganizationAdaptivePolicyPoliciesResponse)(nil),     // 1: meraki.organizations.v1.GetOrganizationAdaptivePolicyPoliciesResponse
+	(*OrganizationAdaptivePolicyPolicy)(nil),                  // 2: meraki.organizations.v1.OrganizationAdaptivePolicyPolicy
+	(*CreateOrganizationAdaptivePolicyPolicyRequest)(nil),     // 3: meraki.organizations.v1.CreateOrganizationAdaptivePolicyPolicyRequest
+	(*GetOrganizationAdaptivePolicyPolicyRequest)(nil),        // 4: meraki.organizations.v1.GetOrganizationAdaptivePolicyPolicyRequest
+	(*UpdateOrganizationAdaptivePolicyPolicyRequest)(nil),     // 5: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyPolicyRequest
+	(*DeleteOrganizationAdaptivePolicyPolicyRequest)(nil),     // 6: meraki.organizations.v1.DeleteOrganizationAdaptivePolicyPolicyRequest
+	(*DeleteOrganizationAdaptivePolicyPolicyResponse)(nil),    // 7: meraki.organizations.v1.DeleteOrganizationAdaptivePolicyPolicyResponse
+	(*OrganizationAdaptivePolicyPolicy_SourceGroup)(nil),      // 8: meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.SourceGroup
+	(*OrganizationAdaptivePolicyPolicy_DestinationGroup)(nil), // 9: meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.DestinationGroup
+	(*OrganizationAdaptivePolicyPolicy_Acls)(nil),             // 10: meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.Acls
+	(*v1.PageInfo)(nil),     // 11: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 12: google.protobuf.Struct
 }
 var file_meraki_organizations_v1_adaptive_policy_policies_proto_depIdxs = []int32{
 	2,  // 0: meraki.organizations.v1.GetOrganizationAdaptivePolicyPoliciesResponse.items:type_name -> meraki.organizations.v1.OrganizationAdaptivePolicyPolicy
-	16, // 1: meraki.organizations.v1.GetOrganizationAdaptivePolicyPoliciesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	7,  // 2: meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.source_group:type_name -> meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.SourceGroup
-	8,  // 3: meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.destination_group:type_name -> meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.DestinationGroup
-	9,  // 4: meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.acls:type_name -> meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.Acls
-	10, // 5: meraki.organizations.v1.CreateOrganizationAdaptivePolicyPolicyRequest.source_group:type_name -> meraki.organizations.v1.CreateOrganizationAdaptivePolicyPolicyRequest.SourceGroup
-	11, // 6: meraki.organizations.v1.CreateOrganizationAdaptivePolicyPolicyRequest.destination_group:type_name -> meraki.organizations.v1.CreateOrganizationAdaptivePolicyPolicyRequest.DestinationGroup
-	12, // 7: meraki.organizations.v1.CreateOrganizationAdaptivePolicyPolicyRequest.acls:type_name -> meraki.organizations.v1.CreateOrganizationAdaptivePolicyPolicyRequest.Acls
-	17, // 8: meraki.organizations.v1.CreateOrganizationAdaptivePolicyPolicyRequest.null_fields:type_name -> google.protobuf.FieldMask
-	17, // 9: meraki.organizations.v1.CreateOrganizationAdaptivePolicyPolicyRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	13, // 10: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyPolicyRequest.source_group:type_name -> meraki.organizations.v1.UpdateOrganizationAdaptivePolicyPolicyRequest.SourceGroup
-	14, // 11: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyPolicyRequest.destination_group:type_name -> meraki.organizations.v1.UpdateOrganizationAdaptivePolicyPolicyRequest.DestinationGroup
-	15, // 12: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyPolicyRequest.acls:type_name -> meraki.organizations.v1.UpdateOrganizationAdaptivePolicyPolicyRequest.Acls
-	17, // 13: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyPolicyRequest.null_fields:type_name -> google.protobuf.FieldMask
-	17, // 14: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyPolicyRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	11, // 1: meraki.organizations.v1.GetOrganizationAdaptivePolicyPoliciesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	12, // 2: meraki.organizations.v1.GetOrganizationAdaptivePolicyPoliciesResponse.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 3: meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.source_group:type_name -> meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.SourceGroup
+	9,  // 4: meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.destination_group:type_name -> meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.DestinationGroup
+	10, // 5: meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.acls:type_name -> meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.Acls
+	12, // 6: meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 7: meraki.organizations.v1.CreateOrganizationAdaptivePolicyPolicyRequest.source_group:type_name -> meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.SourceGroup
+	9,  // 8: meraki.organizations.v1.CreateOrganizationAdaptivePolicyPolicyRequest.destination_group:type_name -> meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.DestinationGroup
+	10, // 9: meraki.organizations.v1.CreateOrganizationAdaptivePolicyPolicyRequest.acls:type_name -> meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.Acls
+	12, // 10: meraki.organizations.v1.CreateOrganizationAdaptivePolicyPolicyRequest.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 11: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyPolicyRequest.source_group:type_name -> meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.SourceGroup
+	9,  // 12: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyPolicyRequest.destination_group:type_name -> meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.DestinationGroup
+	10, // 13: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyPolicyRequest.acls:type_name -> meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.Acls
+	12, // 14: meraki.organizations.v1.UpdateOrganizationAdaptivePolicyPolicyRequest.additional_properties:type_name -> google.protobuf.Struct
+	12, // 15: meraki.organizations.v1.DeleteOrganizationAdaptivePolicyPolicyResponse.additional_properties:type_name -> google.protobuf.Struct
+	12, // 16: meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.SourceGroup.additional_properties:type_name -> google.protobuf.Struct
+	12, // 17: meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.DestinationGroup.additional_properties:type_name -> google.protobuf.Struct
+	12, // 18: meraki.organizations.v1.OrganizationAdaptivePolicyPolicy.Acls.additional_properties:type_name -> google.protobuf.Struct
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_adaptive_policy_policies_proto_init() }
@@ -1231,22 +959,16 @@ func file_meraki_organizations_v1_adaptive_policy_policies_proto_init() {
 	file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[11].OneofWrappers = []any{}
-	file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[12].OneofWrappers = []any{}
-	file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[13].OneofWrappers = []any{}
-	file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[14].OneofWrappers = []any{}
-	file_meraki_organizations_v1_adaptive_policy_policies_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_adaptive_policy_policies_proto_rawDesc), len(file_meraki_organizations_v1_adaptive_policy_policies_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

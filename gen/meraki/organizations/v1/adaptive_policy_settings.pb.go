@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,12 +71,14 @@ func (x *GetOrganizationAdaptivePolicySettingsRequest) GetOrganizationId() strin
 	return ""
 }
 
-// Answer of getOrganizationAdaptivePolicySettings, updateOrganizationAdaptivePolicySettings.
+// The adaptive policy settings of an organization. Answer of getOrganizationAdaptivePolicySettings,
+// updateOrganizationAdaptivePolicySettings.
 type OrganizationAdaptivePolicySettings struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	EnabledNetworks []string               `protobuf:"bytes,1,rep,name=enabled_networks,json=enabledNetworks,proto3" json:"enabled_networks,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	EnabledNetworks      []string               `protobuf:"bytes,1,rep,name=enabled_networks,json=enabledNetworks,proto3" json:"enabled_networks,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAdaptivePolicySettings) Reset() {
@@ -116,16 +118,24 @@ func (x *OrganizationAdaptivePolicySettings) GetEnabledNetworks() []string {
 	return nil
 }
 
+func (x *OrganizationAdaptivePolicySettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateOrganizationAdaptivePolicySettings.
 type UpdateOrganizationAdaptivePolicySettingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	OrganizationId  *string                `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
-	EnabledNetworks []string               `protobuf:"bytes,2,rep,name=enabled_networks,json=enabledNetworks,proto3" json:"enabled_networks,omitempty"`
-	NullFields      *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields     *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	OrganizationId       *string          `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
+	EnabledNetworks      []string         `protobuf:"bytes,2,rep,name=enabled_networks,json=enabledNetworks,proto3" json:"enabled_networks,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationAdaptivePolicySettingsRequest) Reset() {
@@ -172,16 +182,23 @@ func (x *UpdateOrganizationAdaptivePolicySettingsRequest) GetEnabledNetworks() [
 	return nil
 }
 
-func (x *UpdateOrganizationAdaptivePolicySettingsRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationAdaptivePolicySettingsRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationAdaptivePolicySettingsRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationAdaptivePolicySettingsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationAdaptivePolicySettingsRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -190,20 +207,22 @@ var File_meraki_organizations_v1_adaptive_policy_settings_proto protoreflect.Fil
 
 const file_meraki_organizations_v1_adaptive_policy_settings_proto_rawDesc = "" +
 	"\n" +
-	"6meraki/organizations/v1/adaptive_policy_settings.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"p\n" +
+	"6meraki/organizations/v1/adaptive_policy_settings.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"p\n" +
 	",GetOrganizationAdaptivePolicySettingsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"O\n" +
+	"\x10_organization_id\"\x9e\x01\n" +
 	"\"OrganizationAdaptivePolicySettings\x12)\n" +
-	"\x10enabled_networks\x18\x01 \x03(\tR\x0fenabledNetworks\"\xaa\x02\n" +
+	"\x10enabled_networks\x18\x01 \x03(\tR\x0fenabledNetworks\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xc3\x02\n" +
 	"/UpdateOrganizationAdaptivePolicySettingsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12)\n" +
-	"\x10enabled_networks\x18\x02 \x03(\tR\x0fenabledNetworks\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
-	"\x10_organization_idB\x94\x01\n" +
-	"!com.merakibroker.organizations.v1B\x1bAdaptivePolicySettingsProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\x10enabled_networks\x18\x02 \x03(\tR\x0fenabledNetworks\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
+	"\x10_organization_idB\xb4\x01\n" +
+	"!com.merakibroker.organizations.v1B\x1bAdaptivePolicySettingsProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_adaptive_policy_settings_proto_rawDescOnce sync.Once
@@ -222,11 +241,11 @@ var file_meraki_organizations_v1_adaptive_policy_settings_proto_goTypes = []any{
 	(*GetOrganizationAdaptivePolicySettingsRequest)(nil),    // 0: meraki.organizations.v1.GetOrganizationAdaptivePolicySettingsRequest
 	(*OrganizationAdaptivePolicySettings)(nil),              // 1: meraki.organizations.v1.OrganizationAdaptivePolicySettings
 	(*UpdateOrganizationAdaptivePolicySettingsRequest)(nil), // 2: meraki.organizations.v1.UpdateOrganizationAdaptivePolicySettingsRequest
-	(*fieldmaskpb.FieldMask)(nil),                           // 3: google.protobuf.FieldMask
+	(*structpb.Struct)(nil),                                 // 3: google.protobuf.Struct
 }
 var file_meraki_organizations_v1_adaptive_policy_settings_proto_depIdxs = []int32{
-	3, // 0: meraki.organizations.v1.UpdateOrganizationAdaptivePolicySettingsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	3, // 1: meraki.organizations.v1.UpdateOrganizationAdaptivePolicySettingsRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	3, // 0: meraki.organizations.v1.OrganizationAdaptivePolicySettings.additional_properties:type_name -> google.protobuf.Struct
+	3, // 1: meraki.organizations.v1.UpdateOrganizationAdaptivePolicySettingsRequest.additional_properties:type_name -> google.protobuf.Struct
 	2, // [2:2] is the sub-list for method output_type
 	2, // [2:2] is the sub-list for method input_type
 	2, // [2:2] is the sub-list for extension type_name

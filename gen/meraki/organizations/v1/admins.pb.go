@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -82,11 +82,12 @@ func (x *GetOrganizationAdminsRequest) GetNetworkIds() []string {
 
 // Answer of getOrganizationAdmins.
 type GetOrganizationAdminsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*OrganizationAdmin   `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Items                []*OrganizationAdmin   `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAdminsResponse) Reset() {
@@ -133,7 +134,15 @@ func (x *GetOrganizationAdminsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of createOrganizationAdmin, updateOrganizationAdmin. Row of getOrganizationAdmins.
+func (x *GetOrganizationAdminsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The admin of an organization. Answer of createOrganizationAdmin, updateOrganizationAdmin. Row of
+// getOrganizationAdmins.
 type OrganizationAdmin struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
@@ -149,7 +158,8 @@ type OrganizationAdmin struct {
 	Tags                 []*OrganizationAdmin_Tags     `protobuf:"bytes,9,rep,name=tags,proto3" json:"tags,omitempty"`
 	Networks             []*OrganizationAdmin_Networks `protobuf:"bytes,10,rep,name=networks,proto3" json:"networks,omitempty"`
 	// Known values: "Cisco SecureX Sign-On", "Email".
-	AuthenticationMethod *string `protobuf:"bytes,11,opt,name=authentication_method,json=authenticationMethod,proto3,oneof" json:"authentication_method,omitempty"`
+	AuthenticationMethod *string          `protobuf:"bytes,11,opt,name=authentication_method,json=authenticationMethod,proto3,oneof" json:"authentication_method,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -261,6 +271,13 @@ func (x *OrganizationAdmin) GetAuthenticationMethod() string {
 	return ""
 }
 
+func (x *OrganizationAdmin) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationAdmin.
 type CreateOrganizationAdminRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -271,13 +288,14 @@ type CreateOrganizationAdminRequest struct {
 	// Required.
 	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Required. Known values: "enterprise", "full", "none", "read-only".
-	OrgAccess *string                                    `protobuf:"bytes,4,opt,name=org_access,json=orgAccess,proto3,oneof" json:"org_access,omitempty"`
-	Tags      []*CreateOrganizationAdminRequest_Tags     `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
-	Networks  []*CreateOrganizationAdminRequest_Networks `protobuf:"bytes,6,rep,name=networks,proto3" json:"networks,omitempty"`
+	OrgAccess *string                       `protobuf:"bytes,4,opt,name=org_access,json=orgAccess,proto3,oneof" json:"org_access,omitempty"`
+	Tags      []*OrganizationAdmin_Tags     `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
+	Networks  []*OrganizationAdmin_Networks `protobuf:"bytes,6,rep,name=networks,proto3" json:"networks,omitempty"`
 	// Known values: "Email".
-	AuthenticationMethod *string                `protobuf:"bytes,7,opt,name=authentication_method,json=authenticationMethod,proto3,oneof" json:"authentication_method,omitempty"`
-	NullFields           *fieldmaskpb.FieldMask `protobuf:"bytes,8,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields          *fieldmaskpb.FieldMask `protobuf:"bytes,9,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	AuthenticationMethod *string          `protobuf:"bytes,7,opt,name=authentication_method,json=authenticationMethod,proto3,oneof" json:"authentication_method,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -340,14 +358,14 @@ func (x *CreateOrganizationAdminRequest) GetOrgAccess() string {
 	return ""
 }
 
-func (x *CreateOrganizationAdminRequest) GetTags() []*CreateOrganizationAdminRequest_Tags {
+func (x *CreateOrganizationAdminRequest) GetTags() []*OrganizationAdmin_Tags {
 	if x != nil {
 		return x.Tags
 	}
 	return nil
 }
 
-func (x *CreateOrganizationAdminRequest) GetNetworks() []*CreateOrganizationAdminRequest_Networks {
+func (x *CreateOrganizationAdminRequest) GetNetworks() []*OrganizationAdmin_Networks {
 	if x != nil {
 		return x.Networks
 	}
@@ -361,16 +379,23 @@ func (x *CreateOrganizationAdminRequest) GetAuthenticationMethod() string {
 	return ""
 }
 
-func (x *CreateOrganizationAdminRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationAdminRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationAdminRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationAdminRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationAdminRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -384,13 +409,14 @@ type UpdateOrganizationAdminRequest struct {
 	AdminId *string `protobuf:"bytes,2,opt,name=admin_id,json=adminId,proto3,oneof" json:"admin_id,omitempty"`
 	Name    *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Known values: "enterprise", "full", "none", "read-only".
-	OrgAccess     *string                                    `protobuf:"bytes,4,opt,name=org_access,json=orgAccess,proto3,oneof" json:"org_access,omitempty"`
-	Tags          []*UpdateOrganizationAdminRequest_Tags     `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
-	Networks      []*UpdateOrganizationAdminRequest_Networks `protobuf:"bytes,6,rep,name=networks,proto3" json:"networks,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                     `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                     `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	OrgAccess            *string                       `protobuf:"bytes,4,opt,name=org_access,json=orgAccess,proto3,oneof" json:"org_access,omitempty"`
+	Tags                 []*OrganizationAdmin_Tags     `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
+	Networks             []*OrganizationAdmin_Networks `protobuf:"bytes,6,rep,name=networks,proto3" json:"networks,omitempty"`
+	EmptyFields          []string                      `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                      `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationAdminRequest) Reset() {
@@ -451,30 +477,37 @@ func (x *UpdateOrganizationAdminRequest) GetOrgAccess() string {
 	return ""
 }
 
-func (x *UpdateOrganizationAdminRequest) GetTags() []*UpdateOrganizationAdminRequest_Tags {
+func (x *UpdateOrganizationAdminRequest) GetTags() []*OrganizationAdmin_Tags {
 	if x != nil {
 		return x.Tags
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationAdminRequest) GetNetworks() []*UpdateOrganizationAdminRequest_Networks {
+func (x *UpdateOrganizationAdminRequest) GetNetworks() []*OrganizationAdmin_Networks {
 	if x != nil {
 		return x.Networks
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationAdminRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationAdminRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationAdminRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationAdminRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationAdminRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -534,17 +567,65 @@ func (x *DeleteOrganizationAdminRequest) GetAdminId() string {
 	return ""
 }
 
+// Answer of deleteOrganizationAdmin.
+type DeleteOrganizationAdminResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationAdminResponse) Reset() {
+	*x = DeleteOrganizationAdminResponse{}
+	mi := &file_meraki_organizations_v1_admins_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationAdminResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationAdminResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationAdminResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_admins_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationAdminResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationAdminResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_admins_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *DeleteOrganizationAdminResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationAdmin_Tags struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Tag           *string                `protobuf:"bytes,1,opt,name=tag,proto3,oneof" json:"tag,omitempty"`
-	Access        *string                `protobuf:"bytes,2,opt,name=access,proto3,oneof" json:"access,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Tag *string `protobuf:"bytes,1,opt,name=tag,proto3,oneof" json:"tag,omitempty"`
+	// Required in a request. Known values: "full", "guest-ambassador", "monitor-only", "read-only".
+	Access               *string          `protobuf:"bytes,2,opt,name=access,proto3,oneof" json:"access,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAdmin_Tags) Reset() {
 	*x = OrganizationAdmin_Tags{}
-	mi := &file_meraki_organizations_v1_admins_proto_msgTypes[6]
+	mi := &file_meraki_organizations_v1_admins_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -556,7 +637,7 @@ func (x *OrganizationAdmin_Tags) String() string {
 func (*OrganizationAdmin_Tags) ProtoMessage() {}
 
 func (x *OrganizationAdmin_Tags) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_admins_proto_msgTypes[6]
+	mi := &file_meraki_organizations_v1_admins_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -586,17 +667,27 @@ func (x *OrganizationAdmin_Tags) GetAccess() string {
 	return ""
 }
 
+func (x *OrganizationAdmin_Tags) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationAdmin_Networks struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Access        *string                `protobuf:"bytes,2,opt,name=access,proto3,oneof" json:"access,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Required in a request.
+	Access               *string          `protobuf:"bytes,2,opt,name=access,proto3,oneof" json:"access,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAdmin_Networks) Reset() {
 	*x = OrganizationAdmin_Networks{}
-	mi := &file_meraki_organizations_v1_admins_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_admins_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -608,7 +699,7 @@ func (x *OrganizationAdmin_Networks) String() string {
 func (*OrganizationAdmin_Networks) ProtoMessage() {}
 
 func (x *OrganizationAdmin_Networks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_admins_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_admins_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -638,235 +729,27 @@ func (x *OrganizationAdmin_Networks) GetAccess() string {
 	return ""
 }
 
-type CreateOrganizationAdminRequest_Tags struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Tag *string `protobuf:"bytes,1,opt,name=tag,proto3,oneof" json:"tag,omitempty"`
-	// Required. Known values: "full", "guest-ambassador", "monitor-only", "read-only".
-	Access        *string `protobuf:"bytes,2,opt,name=access,proto3,oneof" json:"access,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationAdminRequest_Tags) Reset() {
-	*x = CreateOrganizationAdminRequest_Tags{}
-	mi := &file_meraki_organizations_v1_admins_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationAdminRequest_Tags) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationAdminRequest_Tags) ProtoMessage() {}
-
-func (x *CreateOrganizationAdminRequest_Tags) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_admins_proto_msgTypes[8]
+func (x *OrganizationAdmin_Networks) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationAdminRequest_Tags.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationAdminRequest_Tags) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_admins_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *CreateOrganizationAdminRequest_Tags) GetTag() string {
-	if x != nil && x.Tag != nil {
-		return *x.Tag
-	}
-	return ""
-}
-
-func (x *CreateOrganizationAdminRequest_Tags) GetAccess() string {
-	if x != nil && x.Access != nil {
-		return *x.Access
-	}
-	return ""
-}
-
-type CreateOrganizationAdminRequest_Networks struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Required.
-	Access        *string `protobuf:"bytes,2,opt,name=access,proto3,oneof" json:"access,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationAdminRequest_Networks) Reset() {
-	*x = CreateOrganizationAdminRequest_Networks{}
-	mi := &file_meraki_organizations_v1_admins_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationAdminRequest_Networks) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationAdminRequest_Networks) ProtoMessage() {}
-
-func (x *CreateOrganizationAdminRequest_Networks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_admins_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationAdminRequest_Networks.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationAdminRequest_Networks) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_admins_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *CreateOrganizationAdminRequest_Networks) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *CreateOrganizationAdminRequest_Networks) GetAccess() string {
-	if x != nil && x.Access != nil {
-		return *x.Access
-	}
-	return ""
-}
-
-type UpdateOrganizationAdminRequest_Tags struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Tag *string `protobuf:"bytes,1,opt,name=tag,proto3,oneof" json:"tag,omitempty"`
-	// Required. Known values: "full", "guest-ambassador", "monitor-only", "read-only".
-	Access        *string `protobuf:"bytes,2,opt,name=access,proto3,oneof" json:"access,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationAdminRequest_Tags) Reset() {
-	*x = UpdateOrganizationAdminRequest_Tags{}
-	mi := &file_meraki_organizations_v1_admins_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationAdminRequest_Tags) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationAdminRequest_Tags) ProtoMessage() {}
-
-func (x *UpdateOrganizationAdminRequest_Tags) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_admins_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationAdminRequest_Tags.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationAdminRequest_Tags) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_admins_proto_rawDescGZIP(), []int{4, 0}
-}
-
-func (x *UpdateOrganizationAdminRequest_Tags) GetTag() string {
-	if x != nil && x.Tag != nil {
-		return *x.Tag
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationAdminRequest_Tags) GetAccess() string {
-	if x != nil && x.Access != nil {
-		return *x.Access
-	}
-	return ""
-}
-
-type UpdateOrganizationAdminRequest_Networks struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Required.
-	Access        *string `protobuf:"bytes,2,opt,name=access,proto3,oneof" json:"access,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationAdminRequest_Networks) Reset() {
-	*x = UpdateOrganizationAdminRequest_Networks{}
-	mi := &file_meraki_organizations_v1_admins_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationAdminRequest_Networks) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationAdminRequest_Networks) ProtoMessage() {}
-
-func (x *UpdateOrganizationAdminRequest_Networks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_admins_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationAdminRequest_Networks.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationAdminRequest_Networks) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_admins_proto_rawDescGZIP(), []int{4, 1}
-}
-
-func (x *UpdateOrganizationAdminRequest_Networks) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationAdminRequest_Networks) GetAccess() string {
-	if x != nil && x.Access != nil {
-		return *x.Access
-	}
-	return ""
+	return nil
 }
 
 var File_meraki_organizations_v1_admins_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_admins_proto_rawDesc = "" +
 	"\n" +
-	"$meraki/organizations/v1/admins.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x81\x01\n" +
+	"$meraki/organizations/v1/admins.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x81\x01\n" +
 	"\x1cGetOrganizationAdminsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vnetwork_ids\x18\x02 \x03(\tR\n" +
 	"networkIdsB\x12\n" +
-	"\x10_organization_id\"\x9f\x01\n" +
-	"\x1dGetOrganizationAdminsResponse\x12@\n" +
-	"\x05items\x18\x01 \x03(\v2*.meraki.organizations.v1.OrganizationAdminR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xbb\x06\n" +
+	"\x10_organization_id\"\xf0\x01\n" +
+	"\x1dGetOrganizationAdminsResponse\x12A\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2*.meraki.organizations.v1.OrganizationAdminR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xaa\b\n" +
 	"\x11OrganizationAdmin\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x19\n" +
@@ -881,15 +764,18 @@ const file_meraki_organizations_v1_admins_proto_rawDesc = "" +
 	"\x04tags\x18\t \x03(\v2/.meraki.organizations.v1.OrganizationAdmin.TagsR\x04tags\x12O\n" +
 	"\bnetworks\x18\n" +
 	" \x03(\v23.meraki.organizations.v1.OrganizationAdmin.NetworksR\bnetworks\x128\n" +
-	"\x15authentication_method\x18\v \x01(\tH\aR\x14authenticationMethod\x88\x01\x01\x1aM\n" +
+	"\x15authentication_method\x18\v \x01(\tH\aR\x14authenticationMethod\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9c\x01\n" +
 	"\x04Tags\x12\x15\n" +
 	"\x03tag\x18\x01 \x01(\tH\x00R\x03tag\x88\x01\x01\x12\x1b\n" +
-	"\x06access\x18\x02 \x01(\tH\x01R\x06access\x88\x01\x01B\x06\n" +
+	"\x06access\x18\x02 \x01(\tH\x01R\x06access\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_tagB\t\n" +
-	"\a_access\x1aN\n" +
+	"\a_access\x1a\x9d\x01\n" +
 	"\bNetworks\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1b\n" +
-	"\x06access\x18\x02 \x01(\tH\x01R\x06access\x88\x01\x01B\x05\n" +
+	"\x06access\x18\x02 \x01(\tH\x01R\x06access\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\t\n" +
 	"\a_accessB\x05\n" +
 	"\x03_idB\a\n" +
@@ -899,55 +785,37 @@ const file_meraki_organizations_v1_admins_proto_rawDesc = "" +
 	"\x0f_account_statusB\x1a\n" +
 	"\x18_two_factor_auth_enabledB\x0e\n" +
 	"\f_has_api_keyB\x18\n" +
-	"\x16_authentication_method\"\x8b\x06\n" +
+	"\x16_authentication_method\"\xeb\x04\n" +
 	"\x1eCreateOrganizationAdminRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x19\n" +
 	"\x05email\x18\x02 \x01(\tH\x01R\x05email\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"org_access\x18\x04 \x01(\tH\x03R\torgAccess\x88\x01\x01\x12P\n" +
-	"\x04tags\x18\x05 \x03(\v2<.meraki.organizations.v1.CreateOrganizationAdminRequest.TagsR\x04tags\x12\\\n" +
-	"\bnetworks\x18\x06 \x03(\v2@.meraki.organizations.v1.CreateOrganizationAdminRequest.NetworksR\bnetworks\x128\n" +
-	"\x15authentication_method\x18\a \x01(\tH\x04R\x14authenticationMethod\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\t \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aM\n" +
-	"\x04Tags\x12\x15\n" +
-	"\x03tag\x18\x01 \x01(\tH\x00R\x03tag\x88\x01\x01\x12\x1b\n" +
-	"\x06access\x18\x02 \x01(\tH\x01R\x06access\x88\x01\x01B\x06\n" +
-	"\x04_tagB\t\n" +
-	"\a_access\x1aN\n" +
-	"\bNetworks\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1b\n" +
-	"\x06access\x18\x02 \x01(\tH\x01R\x06access\x88\x01\x01B\x05\n" +
-	"\x03_idB\t\n" +
-	"\a_accessB\x12\n" +
+	"org_access\x18\x04 \x01(\tH\x03R\torgAccess\x88\x01\x01\x12C\n" +
+	"\x04tags\x18\x05 \x03(\v2/.meraki.organizations.v1.OrganizationAdmin.TagsR\x04tags\x12O\n" +
+	"\bnetworks\x18\x06 \x03(\v23.meraki.organizations.v1.OrganizationAdmin.NetworksR\bnetworks\x128\n" +
+	"\x15authentication_method\x18\a \x01(\tH\x04R\x14authenticationMethod\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\b\n" +
 	"\x06_emailB\a\n" +
 	"\x05_nameB\r\n" +
 	"\v_org_accessB\x18\n" +
-	"\x16_authentication_method\"\xbf\x05\n" +
+	"\x16_authentication_method\"\x9f\x04\n" +
 	"\x1eUpdateOrganizationAdminRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\badmin_id\x18\x02 \x01(\tH\x01R\aadminId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"org_access\x18\x04 \x01(\tH\x03R\torgAccess\x88\x01\x01\x12P\n" +
-	"\x04tags\x18\x05 \x03(\v2<.meraki.organizations.v1.UpdateOrganizationAdminRequest.TagsR\x04tags\x12\\\n" +
-	"\bnetworks\x18\x06 \x03(\v2@.meraki.organizations.v1.UpdateOrganizationAdminRequest.NetworksR\bnetworks\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aM\n" +
-	"\x04Tags\x12\x15\n" +
-	"\x03tag\x18\x01 \x01(\tH\x00R\x03tag\x88\x01\x01\x12\x1b\n" +
-	"\x06access\x18\x02 \x01(\tH\x01R\x06access\x88\x01\x01B\x06\n" +
-	"\x04_tagB\t\n" +
-	"\a_access\x1aN\n" +
-	"\bNetworks\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1b\n" +
-	"\x06access\x18\x02 \x01(\tH\x01R\x06access\x88\x01\x01B\x05\n" +
-	"\x03_idB\t\n" +
-	"\a_accessB\x12\n" +
+	"org_access\x18\x04 \x01(\tH\x03R\torgAccess\x88\x01\x01\x12C\n" +
+	"\x04tags\x18\x05 \x03(\v2/.meraki.organizations.v1.OrganizationAdmin.TagsR\x04tags\x12O\n" +
+	"\bnetworks\x18\x06 \x03(\v23.meraki.organizations.v1.OrganizationAdmin.NetworksR\bnetworks\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\v\n" +
 	"\t_admin_idB\a\n" +
 	"\x05_nameB\r\n" +
@@ -956,8 +824,10 @@ const file_meraki_organizations_v1_admins_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\badmin_id\x18\x02 \x01(\tH\x01R\aadminId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\v\n" +
-	"\t_admin_idB\x84\x01\n" +
-	"!com.merakibroker.organizations.v1B\vAdminsProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\t_admin_id\"p\n" +
+	"\x1fDeleteOrganizationAdminResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\xa4\x01\n" +
+	"!com.merakibroker.organizations.v1B\vAdminsProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_admins_proto_rawDescOnce sync.Once
@@ -971,43 +841,43 @@ func file_meraki_organizations_v1_admins_proto_rawDescGZIP() []byte {
 	return file_meraki_organizations_v1_admins_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_admins_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_meraki_organizations_v1_admins_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_meraki_organizations_v1_admins_proto_goTypes = []any{
-	(*GetOrganizationAdminsRequest)(nil),            // 0: meraki.organizations.v1.GetOrganizationAdminsRequest
-	(*GetOrganizationAdminsResponse)(nil),           // 1: meraki.organizations.v1.GetOrganizationAdminsResponse
-	(*OrganizationAdmin)(nil),                       // 2: meraki.organizations.v1.OrganizationAdmin
-	(*CreateOrganizationAdminRequest)(nil),          // 3: meraki.organizations.v1.CreateOrganizationAdminRequest
-	(*UpdateOrganizationAdminRequest)(nil),          // 4: meraki.organizations.v1.UpdateOrganizationAdminRequest
-	(*DeleteOrganizationAdminRequest)(nil),          // 5: meraki.organizations.v1.DeleteOrganizationAdminRequest
-	(*OrganizationAdmin_Tags)(nil),                  // 6: meraki.organizations.v1.OrganizationAdmin.Tags
-	(*OrganizationAdmin_Networks)(nil),              // 7: meraki.organizations.v1.OrganizationAdmin.Networks
-	(*CreateOrganizationAdminRequest_Tags)(nil),     // 8: meraki.organizations.v1.CreateOrganizationAdminRequest.Tags
-	(*CreateOrganizationAdminRequest_Networks)(nil), // 9: meraki.organizations.v1.CreateOrganizationAdminRequest.Networks
-	(*UpdateOrganizationAdminRequest_Tags)(nil),     // 10: meraki.organizations.v1.UpdateOrganizationAdminRequest.Tags
-	(*UpdateOrganizationAdminRequest_Networks)(nil), // 11: meraki.organizations.v1.UpdateOrganizationAdminRequest.Networks
-	(*v1.PageInfo)(nil),                             // 12: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil),                   // 13: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),                   // 14: google.protobuf.FieldMask
+	(*GetOrganizationAdminsRequest)(nil),    // 0: meraki.organizations.v1.GetOrganizationAdminsRequest
+	(*GetOrganizationAdminsResponse)(nil),   // 1: meraki.organizations.v1.GetOrganizationAdminsResponse
+	(*OrganizationAdmin)(nil),               // 2: meraki.organizations.v1.OrganizationAdmin
+	(*CreateOrganizationAdminRequest)(nil),  // 3: meraki.organizations.v1.CreateOrganizationAdminRequest
+	(*UpdateOrganizationAdminRequest)(nil),  // 4: meraki.organizations.v1.UpdateOrganizationAdminRequest
+	(*DeleteOrganizationAdminRequest)(nil),  // 5: meraki.organizations.v1.DeleteOrganizationAdminRequest
+	(*DeleteOrganizationAdminResponse)(nil), // 6: meraki.organizations.v1.DeleteOrganizationAdminResponse
+	(*OrganizationAdmin_Tags)(nil),          // 7: meraki.organizations.v1.OrganizationAdmin.Tags
+	(*OrganizationAdmin_Networks)(nil),      // 8: meraki.organizations.v1.OrganizationAdmin.Networks
+	(*v1.PageInfo)(nil),                     // 9: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                 // 10: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),           // 11: google.protobuf.Timestamp
 }
 var file_meraki_organizations_v1_admins_proto_depIdxs = []int32{
 	2,  // 0: meraki.organizations.v1.GetOrganizationAdminsResponse.items:type_name -> meraki.organizations.v1.OrganizationAdmin
-	12, // 1: meraki.organizations.v1.GetOrganizationAdminsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	13, // 2: meraki.organizations.v1.OrganizationAdmin.last_active:type_name -> google.protobuf.Timestamp
-	6,  // 3: meraki.organizations.v1.OrganizationAdmin.tags:type_name -> meraki.organizations.v1.OrganizationAdmin.Tags
-	7,  // 4: meraki.organizations.v1.OrganizationAdmin.networks:type_name -> meraki.organizations.v1.OrganizationAdmin.Networks
-	8,  // 5: meraki.organizations.v1.CreateOrganizationAdminRequest.tags:type_name -> meraki.organizations.v1.CreateOrganizationAdminRequest.Tags
-	9,  // 6: meraki.organizations.v1.CreateOrganizationAdminRequest.networks:type_name -> meraki.organizations.v1.CreateOrganizationAdminRequest.Networks
-	14, // 7: meraki.organizations.v1.CreateOrganizationAdminRequest.null_fields:type_name -> google.protobuf.FieldMask
-	14, // 8: meraki.organizations.v1.CreateOrganizationAdminRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	10, // 9: meraki.organizations.v1.UpdateOrganizationAdminRequest.tags:type_name -> meraki.organizations.v1.UpdateOrganizationAdminRequest.Tags
-	11, // 10: meraki.organizations.v1.UpdateOrganizationAdminRequest.networks:type_name -> meraki.organizations.v1.UpdateOrganizationAdminRequest.Networks
-	14, // 11: meraki.organizations.v1.UpdateOrganizationAdminRequest.null_fields:type_name -> google.protobuf.FieldMask
-	14, // 12: meraki.organizations.v1.UpdateOrganizationAdminRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	9,  // 1: meraki.organizations.v1.GetOrganizationAdminsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	10, // 2: meraki.organizations.v1.GetOrganizationAdminsResponse.additional_properties:type_name -> google.protobuf.Struct
+	11, // 3: meraki.organizations.v1.OrganizationAdmin.last_active:type_name -> google.protobuf.Timestamp
+	7,  // 4: meraki.organizations.v1.OrganizationAdmin.tags:type_name -> meraki.organizations.v1.OrganizationAdmin.Tags
+	8,  // 5: meraki.organizations.v1.OrganizationAdmin.networks:type_name -> meraki.organizations.v1.OrganizationAdmin.Networks
+	10, // 6: meraki.organizations.v1.OrganizationAdmin.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 7: meraki.organizations.v1.CreateOrganizationAdminRequest.tags:type_name -> meraki.organizations.v1.OrganizationAdmin.Tags
+	8,  // 8: meraki.organizations.v1.CreateOrganizationAdminRequest.networks:type_name -> meraki.organizations.v1.OrganizationAdmin.Networks
+	10, // 9: meraki.organizations.v1.CreateOrganizationAdminRequest.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 10: meraki.organizations.v1.UpdateOrganizationAdminRequest.tags:type_name -> meraki.organizations.v1.OrganizationAdmin.Tags
+	8,  // 11: meraki.organizations.v1.UpdateOrganizationAdminRequest.networks:type_name -> meraki.organizations.v1.OrganizationAdmin.Networks
+	10, // 12: meraki.organizations.v1.UpdateOrganizationAdminRequest.additional_properties:type_name -> google.protobuf.Struct
+	10, // 13: meraki.organizations.v1.DeleteOrganizationAdminResponse.additional_properties:type_name -> google.protobuf.Struct
+	10, // 14: meraki.organizations.v1.OrganizationAdmin.Tags.additional_properties:type_name -> google.protobuf.Struct
+	10, // 15: meraki.organizations.v1.OrganizationAdmin.Networks.additional_properties:type_name -> google.protobuf.Struct
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_admins_proto_init() }
@@ -1020,19 +890,15 @@ func file_meraki_organizations_v1_admins_proto_init() {
 	file_meraki_organizations_v1_admins_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_organizations_v1_admins_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_organizations_v1_admins_proto_msgTypes[5].OneofWrappers = []any{}
-	file_meraki_organizations_v1_admins_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_organizations_v1_admins_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_organizations_v1_admins_proto_msgTypes[8].OneofWrappers = []any{}
-	file_meraki_organizations_v1_admins_proto_msgTypes[9].OneofWrappers = []any{}
-	file_meraki_organizations_v1_admins_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_organizations_v1_admins_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_admins_proto_rawDesc), len(file_meraki_organizations_v1_admins_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

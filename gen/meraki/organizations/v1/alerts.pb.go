@@ -12,7 +12,6 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
@@ -286,11 +285,12 @@ func (x *GetOrganizationAssuranceAlertsRequest) GetSuppressAlertsForOfflineNodes
 
 // Answer of getOrganizationAssuranceAlerts.
 type GetOrganizationAssuranceAlertsResponse struct {
-	state         protoimpl.MessageState        `protogen:"open.v1"`
-	Items         []*OrganizationAssuranceAlert `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                  `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState        `protogen:"open.v1"`
+	Items                []*OrganizationAssuranceAlert `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                  `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceAlertsResponse) Reset() {
@@ -337,23 +337,32 @@ func (x *GetOrganizationAssuranceAlertsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of getOrganizationAssuranceAlert. Row of getOrganizationAssuranceAlerts.
+func (x *GetOrganizationAssuranceAlertsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The assurance alert of an organization. Answer of getOrganizationAssuranceAlert. Row of
+// getOrganizationAssuranceAlerts.
 type OrganizationAssuranceAlert struct {
-	state         protoimpl.MessageState              `protogen:"open.v1"`
-	Id            *string                             `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	CategoryType  *string                             `protobuf:"bytes,2,opt,name=category_type,json=categoryType,proto3,oneof" json:"category_type,omitempty"`
-	Network       *OrganizationAssuranceAlert_Network `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
-	StartedAt     *timestamppb.Timestamp              `protobuf:"bytes,4,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
-	ResolvedAt    *timestamppb.Timestamp              `protobuf:"bytes,5,opt,name=resolved_at,json=resolvedAt,proto3" json:"resolved_at,omitempty"`
-	DismissedAt   *timestamppb.Timestamp              `protobuf:"bytes,6,opt,name=dismissed_at,json=dismissedAt,proto3" json:"dismissed_at,omitempty"`
-	DeviceType    *string                             `protobuf:"bytes,7,opt,name=device_type,json=deviceType,proto3,oneof" json:"device_type,omitempty"`
-	Type          *string                             `protobuf:"bytes,8,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Title         *string                             `protobuf:"bytes,9,opt,name=title,proto3,oneof" json:"title,omitempty"`
-	Description   *string                             `protobuf:"bytes,10,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	Severity      *string                             `protobuf:"bytes,11,opt,name=severity,proto3,oneof" json:"severity,omitempty"`
-	Scope         *OrganizationAssuranceAlert_Scope   `protobuf:"bytes,12,opt,name=scope,proto3" json:"scope,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState              `protogen:"open.v1"`
+	Id                   *string                             `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	CategoryType         *string                             `protobuf:"bytes,2,opt,name=category_type,json=categoryType,proto3,oneof" json:"category_type,omitempty"`
+	Network              *OrganizationAssuranceAlert_Network `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
+	StartedAt            *timestamppb.Timestamp              `protobuf:"bytes,4,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	ResolvedAt           *timestamppb.Timestamp              `protobuf:"bytes,5,opt,name=resolved_at,json=resolvedAt,proto3" json:"resolved_at,omitempty"`
+	DismissedAt          *timestamppb.Timestamp              `protobuf:"bytes,6,opt,name=dismissed_at,json=dismissedAt,proto3" json:"dismissed_at,omitempty"`
+	DeviceType           *string                             `protobuf:"bytes,7,opt,name=device_type,json=deviceType,proto3,oneof" json:"device_type,omitempty"`
+	Type                 *string                             `protobuf:"bytes,8,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Title                *string                             `protobuf:"bytes,9,opt,name=title,proto3,oneof" json:"title,omitempty"`
+	Description          *string                             `protobuf:"bytes,10,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	Severity             *string                             `protobuf:"bytes,11,opt,name=severity,proto3,oneof" json:"severity,omitempty"`
+	Scope                *OrganizationAssuranceAlert_Scope   `protobuf:"bytes,12,opt,name=scope,proto3" json:"scope,omitempty"`
+	AdditionalProperties *structpb.Struct                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAssuranceAlert) Reset() {
@@ -470,17 +479,25 @@ func (x *OrganizationAssuranceAlert) GetScope() *OrganizationAssuranceAlert_Scop
 	return nil
 }
 
+func (x *OrganizationAssuranceAlert) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of dismissOrganizationAssuranceAlerts.
 type DismissOrganizationAssuranceAlertsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	AlertIds      []string               `protobuf:"bytes,2,rep,name=alert_ids,json=alertIds,proto3" json:"alert_ids,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	AlertIds             []string         `protobuf:"bytes,2,rep,name=alert_ids,json=alertIds,proto3" json:"alert_ids,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DismissOrganizationAssuranceAlertsRequest) Reset() {
@@ -527,16 +544,68 @@ func (x *DismissOrganizationAssuranceAlertsRequest) GetAlertIds() []string {
 	return nil
 }
 
-func (x *DismissOrganizationAssuranceAlertsRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *DismissOrganizationAssuranceAlertsRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *DismissOrganizationAssuranceAlertsRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *DismissOrganizationAssuranceAlertsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *DismissOrganizationAssuranceAlertsRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// Answer of dismissOrganizationAssuranceAlerts.
+type DismissOrganizationAssuranceAlertsResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DismissOrganizationAssuranceAlertsResponse) Reset() {
+	*x = DismissOrganizationAssuranceAlertsResponse{}
+	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DismissOrganizationAssuranceAlertsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DismissOrganizationAssuranceAlertsResponse) ProtoMessage() {}
+
+func (x *DismissOrganizationAssuranceAlertsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DismissOrganizationAssuranceAlertsResponse.ProtoReflect.Descriptor instead.
+func (*DismissOrganizationAssuranceAlertsResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_alerts_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *DismissOrganizationAssuranceAlertsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -547,16 +616,17 @@ type RestoreOrganizationAssuranceAlertsRequest struct {
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	AlertIds      []string               `protobuf:"bytes,2,rep,name=alert_ids,json=alertIds,proto3" json:"alert_ids,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	AlertIds             []string         `protobuf:"bytes,2,rep,name=alert_ids,json=alertIds,proto3" json:"alert_ids,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RestoreOrganizationAssuranceAlertsRequest) Reset() {
 	*x = RestoreOrganizationAssuranceAlertsRequest{}
-	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[4]
+	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -568,7 +638,7 @@ func (x *RestoreOrganizationAssuranceAlertsRequest) String() string {
 func (*RestoreOrganizationAssuranceAlertsRequest) ProtoMessage() {}
 
 func (x *RestoreOrganizationAssuranceAlertsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[4]
+	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -581,7 +651,7 @@ func (x *RestoreOrganizationAssuranceAlertsRequest) ProtoReflect() protoreflect.
 
 // Deprecated: Use RestoreOrganizationAssuranceAlertsRequest.ProtoReflect.Descriptor instead.
 func (*RestoreOrganizationAssuranceAlertsRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_proto_rawDescGZIP(), []int{4}
+	return file_meraki_organizations_v1_alerts_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *RestoreOrganizationAssuranceAlertsRequest) GetOrganizationId() string {
@@ -598,16 +668,68 @@ func (x *RestoreOrganizationAssuranceAlertsRequest) GetAlertIds() []string {
 	return nil
 }
 
-func (x *RestoreOrganizationAssuranceAlertsRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *RestoreOrganizationAssuranceAlertsRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *RestoreOrganizationAssuranceAlertsRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *RestoreOrganizationAssuranceAlertsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *RestoreOrganizationAssuranceAlertsRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// Answer of restoreOrganizationAssuranceAlerts.
+type RestoreOrganizationAssuranceAlertsResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *RestoreOrganizationAssuranceAlertsResponse) Reset() {
+	*x = RestoreOrganizationAssuranceAlertsResponse{}
+	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestoreOrganizationAssuranceAlertsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestoreOrganizationAssuranceAlertsResponse) ProtoMessage() {}
+
+func (x *RestoreOrganizationAssuranceAlertsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestoreOrganizationAssuranceAlertsResponse.ProtoReflect.Descriptor instead.
+func (*RestoreOrganizationAssuranceAlertsResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_alerts_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *RestoreOrganizationAssuranceAlertsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -625,7 +747,7 @@ type GetOrganizationAssuranceAlertRequest struct {
 
 func (x *GetOrganizationAssuranceAlertRequest) Reset() {
 	*x = GetOrganizationAssuranceAlertRequest{}
-	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[5]
+	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -637,7 +759,7 @@ func (x *GetOrganizationAssuranceAlertRequest) String() string {
 func (*GetOrganizationAssuranceAlertRequest) ProtoMessage() {}
 
 func (x *GetOrganizationAssuranceAlertRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[5]
+	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -650,7 +772,7 @@ func (x *GetOrganizationAssuranceAlertRequest) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use GetOrganizationAssuranceAlertRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationAssuranceAlertRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_proto_rawDescGZIP(), []int{5}
+	return file_meraki_organizations_v1_alerts_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetOrganizationAssuranceAlertRequest) GetOrganizationId() string {
@@ -668,17 +790,18 @@ func (x *GetOrganizationAssuranceAlertRequest) GetId() string {
 }
 
 type OrganizationAssuranceAlert_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Url           *string                `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Id                   *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Url                  *string                `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAssuranceAlert_Network) Reset() {
 	*x = OrganizationAssuranceAlert_Network{}
-	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[6]
+	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -690,7 +813,7 @@ func (x *OrganizationAssuranceAlert_Network) String() string {
 func (*OrganizationAssuranceAlert_Network) ProtoMessage() {}
 
 func (x *OrganizationAssuranceAlert_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[6]
+	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -727,19 +850,27 @@ func (x *OrganizationAssuranceAlert_Network) GetUrl() string {
 	return ""
 }
 
+func (x *OrganizationAssuranceAlert_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationAssuranceAlert_Scope struct {
-	state         protoimpl.MessageState                      `protogen:"open.v1"`
-	Devices       []*OrganizationAssuranceAlert_Scope_Devices `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"`
-	Applications  []*structpb.Struct                          `protobuf:"bytes,2,rep,name=applications,proto3" json:"applications,omitempty"`
-	Peers         []*structpb.Struct                          `protobuf:"bytes,3,rep,name=peers,proto3" json:"peers,omitempty"`
-	Others        []*structpb.Struct                          `protobuf:"bytes,4,rep,name=others,proto3" json:"others,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                      `protogen:"open.v1"`
+	Devices              []*OrganizationAssuranceAlert_Scope_Devices `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"`
+	Applications         []*structpb.Struct                          `protobuf:"bytes,2,rep,name=applications,proto3" json:"applications,omitempty"`
+	Peers                []*structpb.Struct                          `protobuf:"bytes,3,rep,name=peers,proto3" json:"peers,omitempty"`
+	Others               []*structpb.Struct                          `protobuf:"bytes,4,rep,name=others,proto3" json:"others,omitempty"`
+	AdditionalProperties *structpb.Struct                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAssuranceAlert_Scope) Reset() {
 	*x = OrganizationAssuranceAlert_Scope{}
-	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -751,7 +882,7 @@ func (x *OrganizationAssuranceAlert_Scope) String() string {
 func (*OrganizationAssuranceAlert_Scope) ProtoMessage() {}
 
 func (x *OrganizationAssuranceAlert_Scope) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -795,23 +926,31 @@ func (x *OrganizationAssuranceAlert_Scope) GetOthers() []*structpb.Struct {
 	return nil
 }
 
+func (x *OrganizationAssuranceAlert_Scope) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationAssuranceAlert_Scope_Devices struct {
-	state         protoimpl.MessageState                         `protogen:"open.v1"`
-	Url           *string                                        `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Name          *string                                        `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Order         *int64                                         `protobuf:"varint,3,opt,name=order,proto3,oneof" json:"order,omitempty"`
-	ProductType   *string                                        `protobuf:"bytes,4,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
-	Serial        *string                                        `protobuf:"bytes,5,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Mac           *string                                        `protobuf:"bytes,6,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Imei          *string                                        `protobuf:"bytes,7,opt,name=imei,proto3,oneof" json:"imei,omitempty"`
-	Lldp          *OrganizationAssuranceAlert_Scope_Devices_Lldp `protobuf:"bytes,8,opt,name=lldp,proto3" json:"lldp,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                         `protogen:"open.v1"`
+	Url                  *string                                        `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Name                 *string                                        `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Order                *int64                                         `protobuf:"varint,3,opt,name=order,proto3,oneof" json:"order,omitempty"`
+	ProductType          *string                                        `protobuf:"bytes,4,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	Serial               *string                                        `protobuf:"bytes,5,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Mac                  *string                                        `protobuf:"bytes,6,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Imei                 *string                                        `protobuf:"bytes,7,opt,name=imei,proto3,oneof" json:"imei,omitempty"`
+	Lldp                 *OrganizationAssuranceAlert_Scope_Devices_Lldp `protobuf:"bytes,8,opt,name=lldp,proto3" json:"lldp,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAssuranceAlert_Scope_Devices) Reset() {
 	*x = OrganizationAssuranceAlert_Scope_Devices{}
-	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[8]
+	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -823,7 +962,7 @@ func (x *OrganizationAssuranceAlert_Scope_Devices) String() string {
 func (*OrganizationAssuranceAlert_Scope_Devices) ProtoMessage() {}
 
 func (x *OrganizationAssuranceAlert_Scope_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[8]
+	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -895,16 +1034,24 @@ func (x *OrganizationAssuranceAlert_Scope_Devices) GetLldp() *OrganizationAssura
 	return nil
 }
 
+func (x *OrganizationAssuranceAlert_Scope_Devices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationAssuranceAlert_Scope_Devices_Lldp struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Port          *string                `protobuf:"bytes,1,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Port                 *string                `protobuf:"bytes,1,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAssuranceAlert_Scope_Devices_Lldp) Reset() {
 	*x = OrganizationAssuranceAlert_Scope_Devices_Lldp{}
-	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[9]
+	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -916,7 +1063,7 @@ func (x *OrganizationAssuranceAlert_Scope_Devices_Lldp) String() string {
 func (*OrganizationAssuranceAlert_Scope_Devices_Lldp) ProtoMessage() {}
 
 func (x *OrganizationAssuranceAlert_Scope_Devices_Lldp) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[9]
+	mi := &file_meraki_organizations_v1_alerts_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -939,11 +1086,18 @@ func (x *OrganizationAssuranceAlert_Scope_Devices_Lldp) GetPort() string {
 	return ""
 }
 
+func (x *OrganizationAssuranceAlert_Scope_Devices_Lldp) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_alerts_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_alerts_proto_rawDesc = "" +
 	"\n" +
-	"$meraki/organizations/v1/alerts.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xd7\a\n" +
+	"$meraki/organizations/v1/alerts.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xd7\a\n" +
 	"%GetOrganizationAssuranceAlertsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -983,10 +1137,11 @@ const file_meraki_organizations_v1_alerts_proto_rawDesc = "" +
 	"\n" +
 	"_dismissedB\v\n" +
 	"\t_resolvedB$\n" +
-	"\"_suppress_alerts_for_offline_nodes\"\xb1\x01\n" +
-	"&GetOrganizationAssuranceAlertsResponse\x12I\n" +
-	"\x05items\x18\x01 \x03(\v23.meraki.organizations.v1.OrganizationAssuranceAlertR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xbb\v\n" +
+	"\"_suppress_alerts_for_offline_nodes\"\x82\x02\n" +
+	"&GetOrganizationAssuranceAlertsResponse\x12J\n" +
+	"\x05items\x18\xfb\x0f \x03(\v23.meraki.organizations.v1.OrganizationAssuranceAlertR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xc7\x0e\n" +
 	"\x1aOrganizationAssuranceAlert\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12(\n" +
 	"\rcategory_type\x18\x02 \x01(\tH\x01R\fcategoryType\x88\x01\x01\x12U\n" +
@@ -1003,19 +1158,22 @@ const file_meraki_organizations_v1_alerts_proto_rawDesc = "" +
 	"\vdescription\x18\n" +
 	" \x01(\tH\x05R\vdescription\x88\x01\x01\x12\x1f\n" +
 	"\bseverity\x18\v \x01(\tH\x06R\bseverity\x88\x01\x01\x12O\n" +
-	"\x05scope\x18\f \x01(\v29.meraki.organizations.v1.OrganizationAssuranceAlert.ScopeR\x05scope\x1af\n" +
+	"\x05scope\x18\f \x01(\v29.meraki.organizations.v1.OrganizationAssuranceAlert.ScopeR\x05scope\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb5\x01\n" +
 	"\aNetwork\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x12\x15\n" +
-	"\x03url\x18\x03 \x01(\tH\x02R\x03url\x88\x01\x01B\a\n" +
+	"\x03url\x18\x03 \x01(\tH\x02R\x03url\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\x05\n" +
 	"\x03_idB\x06\n" +
-	"\x04_url\x1a\x9b\x05\n" +
+	"\x04_url\x1a\x88\a\n" +
 	"\x05Scope\x12[\n" +
 	"\adevices\x18\x01 \x03(\v2A.meraki.organizations.v1.OrganizationAssuranceAlert.Scope.DevicesR\adevices\x12;\n" +
 	"\fapplications\x18\x02 \x03(\v2\x17.google.protobuf.StructR\fapplications\x12-\n" +
 	"\x05peers\x18\x03 \x03(\v2\x17.google.protobuf.StructR\x05peers\x12/\n" +
-	"\x06others\x18\x04 \x03(\v2\x17.google.protobuf.StructR\x06others\x1a\x97\x03\n" +
+	"\x06others\x18\x04 \x03(\v2\x17.google.protobuf.StructR\x06others\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb5\x04\n" +
 	"\aDevices\x12\x15\n" +
 	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x19\n" +
@@ -1024,9 +1182,11 @@ const file_meraki_organizations_v1_alerts_proto_rawDesc = "" +
 	"\x06serial\x18\x05 \x01(\tH\x04R\x06serial\x88\x01\x01\x12\x15\n" +
 	"\x03mac\x18\x06 \x01(\tH\x05R\x03mac\x88\x01\x01\x12\x17\n" +
 	"\x04imei\x18\a \x01(\tH\x06R\x04imei\x88\x01\x01\x12Z\n" +
-	"\x04lldp\x18\b \x01(\v2F.meraki.organizations.v1.OrganizationAssuranceAlert.Scope.Devices.LldpR\x04lldp\x1a(\n" +
+	"\x04lldp\x18\b \x01(\v2F.meraki.organizations.v1.OrganizationAssuranceAlert.Scope.Devices.LldpR\x04lldp\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aw\n" +
 	"\x04Lldp\x12\x17\n" +
-	"\x04port\x18\x01 \x01(\tH\x00R\x04port\x88\x01\x01B\a\n" +
+	"\x04port\x18\x01 \x01(\tH\x00R\x04port\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_portB\x06\n" +
 	"\x04_urlB\a\n" +
 	"\x05_nameB\b\n" +
@@ -1041,27 +1201,33 @@ const file_meraki_organizations_v1_alerts_proto_rawDesc = "" +
 	"\x05_typeB\b\n" +
 	"\x06_titleB\x0e\n" +
 	"\f_descriptionB\v\n" +
-	"\t_severity\"\x96\x02\n" +
+	"\t_severity\"\xaf\x02\n" +
 	")DismissOrganizationAssuranceAlertsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1b\n" +
-	"\talert_ids\x18\x02 \x03(\tR\balertIds\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
-	"\x10_organization_id\"\x96\x02\n" +
+	"\talert_ids\x18\x02 \x03(\tR\balertIds\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
+	"\x10_organization_id\"{\n" +
+	"*DismissOrganizationAssuranceAlertsResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xaf\x02\n" +
 	")RestoreOrganizationAssuranceAlertsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1b\n" +
-	"\talert_ids\x18\x02 \x03(\tR\balertIds\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
-	"\x10_organization_id\"\x84\x01\n" +
+	"\talert_ids\x18\x02 \x03(\tR\balertIds\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
+	"\x10_organization_id\"{\n" +
+	"*RestoreOrganizationAssuranceAlertsResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\x84\x01\n" +
 	"$GetOrganizationAssuranceAlertRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x05\n" +
-	"\x03_idB\x84\x01\n" +
-	"!com.merakibroker.organizations.v1B\vAlertsProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\x03_idB\xa4\x01\n" +
+	"!com.merakibroker.organizations.v1B\vAlertsProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_alerts_proto_rawDescOnce sync.Once
@@ -1075,47 +1241,54 @@ func file_meraki_organizations_v1_alerts_proto_rawDescGZIP() []byte {
 	return file_meraki_organizations_v1_alerts_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_alerts_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_meraki_organizations_v1_alerts_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_meraki_organizations_v1_alerts_proto_goTypes = []any{
 	(*GetOrganizationAssuranceAlertsRequest)(nil),         // 0: meraki.organizations.v1.GetOrganizationAssuranceAlertsRequest
 	(*GetOrganizationAssuranceAlertsResponse)(nil),        // 1: meraki.organizations.v1.GetOrganizationAssuranceAlertsResponse
 	(*OrganizationAssuranceAlert)(nil),                    // 2: meraki.organizations.v1.OrganizationAssuranceAlert
 	(*DismissOrganizationAssuranceAlertsRequest)(nil),     // 3: meraki.organizations.v1.DismissOrganizationAssuranceAlertsRequest
-	(*RestoreOrganizationAssuranceAlertsRequest)(nil),     // 4: meraki.organizations.v1.RestoreOrganizationAssuranceAlertsRequest
-	(*GetOrganizationAssuranceAlertRequest)(nil),          // 5: meraki.organizations.v1.GetOrganizationAssuranceAlertRequest
-	(*OrganizationAssuranceAlert_Network)(nil),            // 6: meraki.organizations.v1.OrganizationAssuranceAlert.Network
-	(*OrganizationAssuranceAlert_Scope)(nil),              // 7: meraki.organizations.v1.OrganizationAssuranceAlert.Scope
-	(*OrganizationAssuranceAlert_Scope_Devices)(nil),      // 8: meraki.organizations.v1.OrganizationAssuranceAlert.Scope.Devices
-	(*OrganizationAssuranceAlert_Scope_Devices_Lldp)(nil), // 9: meraki.organizations.v1.OrganizationAssuranceAlert.Scope.Devices.Lldp
-	(*timestamppb.Timestamp)(nil),                         // 10: google.protobuf.Timestamp
-	(*v1.PageInfo)(nil),                                   // 11: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil),                         // 12: google.protobuf.FieldMask
-	(*structpb.Struct)(nil),                               // 13: google.protobuf.Struct
+	(*DismissOrganizationAssuranceAlertsResponse)(nil),    // 4: meraki.organizations.v1.DismissOrganizationAssuranceAlertsResponse
+	(*RestoreOrganizationAssuranceAlertsRequest)(nil),     // 5: meraki.organizations.v1.RestoreOrganizationAssuranceAlertsRequest
+	(*RestoreOrganizationAssuranceAlertsResponse)(nil),    // 6: meraki.organizations.v1.RestoreOrganizationAssuranceAlertsResponse
+	(*GetOrganizationAssuranceAlertRequest)(nil),          // 7: meraki.organizations.v1.GetOrganizationAssuranceAlertRequest
+	(*OrganizationAssuranceAlert_Network)(nil),            // 8: meraki.organizations.v1.OrganizationAssuranceAlert.Network
+	(*OrganizationAssuranceAlert_Scope)(nil),              // 9: meraki.organizations.v1.OrganizationAssuranceAlert.Scope
+	(*OrganizationAssuranceAlert_Scope_Devices)(nil),      // 10: meraki.organizations.v1.OrganizationAssuranceAlert.Scope.Devices
+	(*OrganizationAssuranceAlert_Scope_Devices_Lldp)(nil), // 11: meraki.organizations.v1.OrganizationAssuranceAlert.Scope.Devices.Lldp
+	(*timestamppb.Timestamp)(nil),                         // 12: google.protobuf.Timestamp
+	(*v1.PageInfo)(nil),                                   // 13: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                               // 14: google.protobuf.Struct
 }
 var file_meraki_organizations_v1_alerts_proto_depIdxs = []int32{
-	10, // 0: meraki.organizations.v1.GetOrganizationAssuranceAlertsRequest.ts_start:type_name -> google.protobuf.Timestamp
-	10, // 1: meraki.organizations.v1.GetOrganizationAssuranceAlertsRequest.ts_end:type_name -> google.protobuf.Timestamp
+	12, // 0: meraki.organizations.v1.GetOrganizationAssuranceAlertsRequest.ts_start:type_name -> google.protobuf.Timestamp
+	12, // 1: meraki.organizations.v1.GetOrganizationAssuranceAlertsRequest.ts_end:type_name -> google.protobuf.Timestamp
 	2,  // 2: meraki.organizations.v1.GetOrganizationAssuranceAlertsResponse.items:type_name -> meraki.organizations.v1.OrganizationAssuranceAlert
-	11, // 3: meraki.organizations.v1.GetOrganizationAssuranceAlertsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	6,  // 4: meraki.organizations.v1.OrganizationAssuranceAlert.network:type_name -> meraki.organizations.v1.OrganizationAssuranceAlert.Network
-	10, // 5: meraki.organizations.v1.OrganizationAssuranceAlert.started_at:type_name -> google.protobuf.Timestamp
-	10, // 6: meraki.organizations.v1.OrganizationAssuranceAlert.resolved_at:type_name -> google.protobuf.Timestamp
-	10, // 7: meraki.organizations.v1.OrganizationAssuranceAlert.dismissed_at:type_name -> google.protobuf.Timestamp
-	7,  // 8: meraki.organizations.v1.OrganizationAssuranceAlert.scope:type_name -> meraki.organizations.v1.OrganizationAssuranceAlert.Scope
-	12, // 9: meraki.organizations.v1.DismissOrganizationAssuranceAlertsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	12, // 10: meraki.organizations.v1.DismissOrganizationAssuranceAlertsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	12, // 11: meraki.organizations.v1.RestoreOrganizationAssuranceAlertsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	12, // 12: meraki.organizations.v1.RestoreOrganizationAssuranceAlertsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	8,  // 13: meraki.organizations.v1.OrganizationAssuranceAlert.Scope.devices:type_name -> meraki.organizations.v1.OrganizationAssuranceAlert.Scope.Devices
-	13, // 14: meraki.organizations.v1.OrganizationAssuranceAlert.Scope.applications:type_name -> google.protobuf.Struct
-	13, // 15: meraki.organizations.v1.OrganizationAssuranceAlert.Scope.peers:type_name -> google.protobuf.Struct
-	13, // 16: meraki.organizations.v1.OrganizationAssuranceAlert.Scope.others:type_name -> google.protobuf.Struct
-	9,  // 17: meraki.organizations.v1.OrganizationAssuranceAlert.Scope.Devices.lldp:type_name -> meraki.organizations.v1.OrganizationAssuranceAlert.Scope.Devices.Lldp
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	13, // 3: meraki.organizations.v1.GetOrganizationAssuranceAlertsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	14, // 4: meraki.organizations.v1.GetOrganizationAssuranceAlertsResponse.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 5: meraki.organizations.v1.OrganizationAssuranceAlert.network:type_name -> meraki.organizations.v1.OrganizationAssuranceAlert.Network
+	12, // 6: meraki.organizations.v1.OrganizationAssuranceAlert.started_at:type_name -> google.protobuf.Timestamp
+	12, // 7: meraki.organizations.v1.OrganizationAssuranceAlert.resolved_at:type_name -> google.protobuf.Timestamp
+	12, // 8: meraki.organizations.v1.OrganizationAssuranceAlert.dismissed_at:type_name -> google.protobuf.Timestamp
+	9,  // 9: meraki.organizations.v1.OrganizationAssuranceAlert.scope:type_name -> meraki.organizations.v1.OrganizationAssuranceAlert.Scope
+	14, // 10: meraki.organizations.v1.OrganizationAssuranceAlert.additional_properties:type_name -> google.protobuf.Struct
+	14, // 11: meraki.organizations.v1.DismissOrganizationAssuranceAlertsRequest.additional_properties:type_name -> google.protobuf.Struct
+	14, // 12: meraki.organizations.v1.DismissOrganizationAssuranceAlertsResponse.additional_properties:type_name -> google.protobuf.Struct
+	14, // 13: meraki.organizations.v1.RestoreOrganizationAssuranceAlertsRequest.additional_properties:type_name -> google.protobuf.Struct
+	14, // 14: meraki.organizations.v1.RestoreOrganizationAssuranceAlertsResponse.additional_properties:type_name -> google.protobuf.Struct
+	14, // 15: meraki.organizations.v1.OrganizationAssuranceAlert.Network.additional_properties:type_name -> google.protobuf.Struct
+	10, // 16: meraki.organizations.v1.OrganizationAssuranceAlert.Scope.devices:type_name -> meraki.organizations.v1.OrganizationAssuranceAlert.Scope.Devices
+	14, // 17: meraki.organizations.v1.OrganizationAssuranceAlert.Scope.applications:type_name -> google.protobuf.Struct
+	14, // 18: meraki.organizations.v1.OrganizationAssuranceAlert.Scope.peers:type_name -> google.protobuf.Struct
+	14, // 19: meraki.organizations.v1.OrganizationAssuranceAlert.Scope.others:type_name -> google.protobuf.Struct
+	14, // 20: meraki.organizations.v1.OrganizationAssuranceAlert.Scope.additional_properties:type_name -> google.protobuf.Struct
+	11, // 21: meraki.organizations.v1.OrganizationAssuranceAlert.Scope.Devices.lldp:type_name -> meraki.organizations.v1.OrganizationAssuranceAlert.Scope.Devices.Lldp
+	14, // 22: meraki.organizations.v1.OrganizationAssuranceAlert.Scope.Devices.additional_properties:type_name -> google.protobuf.Struct
+	14, // 23: meraki.organizations.v1.OrganizationAssuranceAlert.Scope.Devices.Lldp.additional_properties:type_name -> google.protobuf.Struct
+	24, // [24:24] is the sub-list for method output_type
+	24, // [24:24] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_alerts_proto_init() }
@@ -1126,18 +1299,18 @@ func file_meraki_organizations_v1_alerts_proto_init() {
 	file_meraki_organizations_v1_alerts_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_organizations_v1_alerts_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_organizations_v1_alerts_proto_msgTypes[3].OneofWrappers = []any{}
-	file_meraki_organizations_v1_alerts_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_organizations_v1_alerts_proto_msgTypes[5].OneofWrappers = []any{}
-	file_meraki_organizations_v1_alerts_proto_msgTypes[6].OneofWrappers = []any{}
+	file_meraki_organizations_v1_alerts_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_organizations_v1_alerts_proto_msgTypes[8].OneofWrappers = []any{}
-	file_meraki_organizations_v1_alerts_proto_msgTypes[9].OneofWrappers = []any{}
+	file_meraki_organizations_v1_alerts_proto_msgTypes[10].OneofWrappers = []any{}
+	file_meraki_organizations_v1_alerts_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_alerts_proto_rawDesc), len(file_meraki_organizations_v1_alerts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -240,12 +241,14 @@ func (x *GetOrganizationAssuranceAlertsOverviewRequest) GetSuppressAlertsForOffl
 	return false
 }
 
-// Answer of getOrganizationAssuranceAlertsOverview.
+// The assurance alerts overview of an organization. Answer of
+// getOrganizationAssuranceAlertsOverview.
 type OrganizationAssuranceAlertsOverview struct {
-	state         protoimpl.MessageState                      `protogen:"open.v1"`
-	Counts        *OrganizationAssuranceAlertsOverview_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                      `protogen:"open.v1"`
+	Counts               *OrganizationAssuranceAlertsOverview_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAssuranceAlertsOverview) Reset() {
@@ -281,6 +284,13 @@ func (*OrganizationAssuranceAlertsOverview) Descriptor() ([]byte, []int) {
 func (x *OrganizationAssuranceAlertsOverview) GetCounts() *OrganizationAssuranceAlertsOverview_Counts {
 	if x != nil {
 		return x.Counts
+	}
+	return nil
+}
+
+func (x *OrganizationAssuranceAlertsOverview) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -535,12 +545,13 @@ func (x *GetOrganizationAssuranceAlertsOverviewByNetworkRequest) GetSuppressAler
 
 // Answer of getOrganizationAssuranceAlertsOverviewByNetwork.
 type GetOrganizationAssuranceAlertsOverviewByNetworkResponse struct {
-	state         protoimpl.MessageState                                          `protogen:"open.v1"`
-	Items         []*GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                    `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                          `protogen:"open.v1"`
+	Meta                 *GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Meta   `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                    `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceAlertsOverviewByNetworkResponse) Reset() {
@@ -573,6 +584,13 @@ func (*GetOrganizationAssuranceAlertsOverviewByNetworkResponse) Descriptor() ([]
 	return file_meraki_organizations_v1_alerts_overview_proto_rawDescGZIP(), []int{3}
 }
 
+func (x *GetOrganizationAssuranceAlertsOverviewByNetworkResponse) GetMeta() *GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Meta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationAssuranceAlertsOverviewByNetworkResponse) GetItems() []*GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Item {
 	if x != nil {
 		return x.Items
@@ -587,9 +605,9 @@ func (x *GetOrganizationAssuranceAlertsOverviewByNetworkResponse) GetPageInfo() 
 	return nil
 }
 
-func (x *GetOrganizationAssuranceAlertsOverviewByNetworkResponse) GetMeta() *GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Meta {
+func (x *GetOrganizationAssuranceAlertsOverviewByNetworkResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -869,12 +887,13 @@ func (x *GetOrganizationAssuranceAlertsOverviewByTypeRequest) GetSuppressAlertsF
 
 // Answer of getOrganizationAssuranceAlertsOverviewByType.
 type GetOrganizationAssuranceAlertsOverviewByTypeResponse struct {
-	state         protoimpl.MessageState                                       `protogen:"open.v1"`
-	Items         []*GetOrganizationAssuranceAlertsOverviewByTypeResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                 `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationAssuranceAlertsOverviewByTypeResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                       `protogen:"open.v1"`
+	Meta                 *GetOrganizationAssuranceAlertsOverviewByTypeResponse_Meta   `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationAssuranceAlertsOverviewByTypeResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceAlertsOverviewByTypeResponse) Reset() {
@@ -907,6 +926,13 @@ func (*GetOrganizationAssuranceAlertsOverviewByTypeResponse) Descriptor() ([]byt
 	return file_meraki_organizations_v1_alerts_overview_proto_rawDescGZIP(), []int{5}
 }
 
+func (x *GetOrganizationAssuranceAlertsOverviewByTypeResponse) GetMeta() *GetOrganizationAssuranceAlertsOverviewByTypeResponse_Meta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationAssuranceAlertsOverviewByTypeResponse) GetItems() []*GetOrganizationAssuranceAlertsOverviewByTypeResponse_Item {
 	if x != nil {
 		return x.Items
@@ -921,9 +947,9 @@ func (x *GetOrganizationAssuranceAlertsOverviewByTypeResponse) GetPageInfo() *v1
 	return nil
 }
 
-func (x *GetOrganizationAssuranceAlertsOverviewByTypeResponse) GetMeta() *GetOrganizationAssuranceAlertsOverviewByTypeResponse_Meta {
+func (x *GetOrganizationAssuranceAlertsOverviewByTypeResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1115,12 +1141,13 @@ func (x *GetOrganizationAssuranceAlertsOverviewHistoricalRequest) GetDeviceTypes
 
 // Answer of getOrganizationAssuranceAlertsOverviewHistorical.
 type GetOrganizationAssuranceAlertsOverviewHistoricalResponse struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	Items         []*GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                     `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                           `protogen:"open.v1"`
+	Meta                 *GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Meta   `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                     `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceAlertsOverviewHistoricalResponse) Reset() {
@@ -1153,6 +1180,13 @@ func (*GetOrganizationAssuranceAlertsOverviewHistoricalResponse) Descriptor() ([
 	return file_meraki_organizations_v1_alerts_overview_proto_rawDescGZIP(), []int{7}
 }
 
+func (x *GetOrganizationAssuranceAlertsOverviewHistoricalResponse) GetMeta() *GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Meta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationAssuranceAlertsOverviewHistoricalResponse) GetItems() []*GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Item {
 	if x != nil {
 		return x.Items
@@ -1167,19 +1201,20 @@ func (x *GetOrganizationAssuranceAlertsOverviewHistoricalResponse) GetPageInfo()
 	return nil
 }
 
-func (x *GetOrganizationAssuranceAlertsOverviewHistoricalResponse) GetMeta() *GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Meta {
+func (x *GetOrganizationAssuranceAlertsOverviewHistoricalResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type OrganizationAssuranceAlertsOverview_Counts struct {
-	state         protoimpl.MessageState                                   `protogen:"open.v1"`
-	Total         *int64                                                   `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	BySeverity    []*OrganizationAssuranceAlertsOverview_Counts_BySeverity `protobuf:"bytes,2,rep,name=by_severity,json=bySeverity,proto3" json:"by_severity,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                   `protogen:"open.v1"`
+	Total                *int64                                                   `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	BySeverity           []*OrganizationAssuranceAlertsOverview_Counts_BySeverity `protobuf:"bytes,2,rep,name=by_severity,json=bySeverity,proto3" json:"by_severity,omitempty"`
+	AdditionalProperties *structpb.Struct                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAssuranceAlertsOverview_Counts) Reset() {
@@ -1226,13 +1261,21 @@ func (x *OrganizationAssuranceAlertsOverview_Counts) GetBySeverity() []*Organiza
 	return nil
 }
 
+func (x *OrganizationAssuranceAlertsOverview_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationAssuranceAlertsOverview_Counts_BySeverity struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "critical", "informational", "warning".
-	Type          *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Count         *int64  `protobuf:"varint,2,opt,name=count,proto3,oneof" json:"count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string          `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Count                *int64           `protobuf:"varint,2,opt,name=count,proto3,oneof" json:"count,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAssuranceAlertsOverview_Counts_BySeverity) Reset() {
@@ -1279,15 +1322,23 @@ func (x *OrganizationAssuranceAlertsOverview_Counts_BySeverity) GetCount() int64
 	return 0
 }
 
+func (x *OrganizationAssuranceAlertsOverview_Counts_BySeverity) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Item struct {
-	state          protoimpl.MessageState                                                         `protogen:"open.v1"`
-	NetworkId      *string                                                                        `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	NetworkName    *string                                                                        `protobuf:"bytes,2,opt,name=network_name,json=networkName,proto3,oneof" json:"network_name,omitempty"`
-	AlertCount     *int64                                                                         `protobuf:"varint,3,opt,name=alert_count,json=alertCount,proto3,oneof" json:"alert_count,omitempty"`
-	LastAlertedAt  *timestamppb.Timestamp                                                         `protobuf:"bytes,4,opt,name=last_alerted_at,json=lastAlertedAt,proto3" json:"last_alerted_at,omitempty"`
-	SeverityCounts []*GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Item_SeverityCounts `protobuf:"bytes,5,rep,name=severity_counts,json=severityCounts,proto3" json:"severity_counts,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                                                         `protogen:"open.v1"`
+	NetworkId            *string                                                                        `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	NetworkName          *string                                                                        `protobuf:"bytes,2,opt,name=network_name,json=networkName,proto3,oneof" json:"network_name,omitempty"`
+	AlertCount           *int64                                                                         `protobuf:"varint,3,opt,name=alert_count,json=alertCount,proto3,oneof" json:"alert_count,omitempty"`
+	LastAlertedAt        *timestamppb.Timestamp                                                         `protobuf:"bytes,4,opt,name=last_alerted_at,json=lastAlertedAt,proto3" json:"last_alerted_at,omitempty"`
+	SeverityCounts       []*GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Item_SeverityCounts `protobuf:"bytes,5,rep,name=severity_counts,json=severityCounts,proto3" json:"severity_counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Item) Reset() {
@@ -1355,11 +1406,19 @@ func (x *GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Item) GetSeveri
 	return nil
 }
 
+func (x *GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Meta struct {
-	state         protoimpl.MessageState                                               `protogen:"open.v1"`
-	Counts        *GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                               `protogen:"open.v1"`
+	Counts               *GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Meta) Reset() {
@@ -1399,12 +1458,20 @@ func (x *GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Meta) GetCounts
 	return nil
 }
 
+func (x *GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Meta) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Item_SeverityCounts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Type          *string                `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Count         *int64                 `protobuf:"varint,2,opt,name=count,proto3,oneof" json:"count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Type                 *string                `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Count                *int64                 `protobuf:"varint,2,opt,name=count,proto3,oneof" json:"count,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Item_SeverityCounts) Reset() {
@@ -1451,11 +1518,19 @@ func (x *GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Item_SeverityCo
 	return 0
 }
 
+func (x *GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Item_SeverityCounts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Meta_Counts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         *int64                 `protobuf:"varint,1,opt,name=items,proto3,oneof" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Items                *int64                 `protobuf:"varint,1,opt,name=items,proto3,oneof" json:"items,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Meta_Counts) Reset() {
@@ -1495,20 +1570,28 @@ func (x *GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Meta_Counts) Ge
 	return 0
 }
 
+func (x *GetOrganizationAssuranceAlertsOverviewByNetworkResponse_Meta_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationAssuranceAlertsOverviewByTypeResponse_Item struct {
-	state          protoimpl.MessageState                                                `protogen:"open.v1"`
-	Type           *string                                                               `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	CategoryType   *string                                                               `protobuf:"bytes,2,opt,name=category_type,json=categoryType,proto3,oneof" json:"category_type,omitempty"`
-	Severity       *string                                                               `protobuf:"bytes,3,opt,name=severity,proto3,oneof" json:"severity,omitempty"`
-	LastAlertedAt  *timestamppb.Timestamp                                                `protobuf:"bytes,4,opt,name=last_alerted_at,json=lastAlertedAt,proto3" json:"last_alerted_at,omitempty"`
-	LastResolvedAt *timestamppb.Timestamp                                                `protobuf:"bytes,5,opt,name=last_resolved_at,json=lastResolvedAt,proto3" json:"last_resolved_at,omitempty"`
-	Count          *int64                                                                `protobuf:"varint,6,opt,name=count,proto3,oneof" json:"count,omitempty"`
-	NetworkCount   *int64                                                                `protobuf:"varint,7,opt,name=network_count,json=networkCount,proto3,oneof" json:"network_count,omitempty"`
-	DeviceTypes    []string                                                              `protobuf:"bytes,8,rep,name=device_types,json=deviceTypes,proto3" json:"device_types,omitempty"`
-	DeviceTags     []string                                                              `protobuf:"bytes,9,rep,name=device_tags,json=deviceTags,proto3" json:"device_tags,omitempty"`
-	Networks       []*GetOrganizationAssuranceAlertsOverviewByTypeResponse_Item_Networks `protobuf:"bytes,10,rep,name=networks,proto3" json:"networks,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                                                `protogen:"open.v1"`
+	Type                 *string                                                               `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	CategoryType         *string                                                               `protobuf:"bytes,2,opt,name=category_type,json=categoryType,proto3,oneof" json:"category_type,omitempty"`
+	Severity             *string                                                               `protobuf:"bytes,3,opt,name=severity,proto3,oneof" json:"severity,omitempty"`
+	LastAlertedAt        *timestamppb.Timestamp                                                `protobuf:"bytes,4,opt,name=last_alerted_at,json=lastAlertedAt,proto3" json:"last_alerted_at,omitempty"`
+	LastResolvedAt       *timestamppb.Timestamp                                                `protobuf:"bytes,5,opt,name=last_resolved_at,json=lastResolvedAt,proto3" json:"last_resolved_at,omitempty"`
+	Count                *int64                                                                `protobuf:"varint,6,opt,name=count,proto3,oneof" json:"count,omitempty"`
+	NetworkCount         *int64                                                                `protobuf:"varint,7,opt,name=network_count,json=networkCount,proto3,oneof" json:"network_count,omitempty"`
+	DeviceTypes          []string                                                              `protobuf:"bytes,8,rep,name=device_types,json=deviceTypes,proto3" json:"device_types,omitempty"`
+	DeviceTags           []string                                                              `protobuf:"bytes,9,rep,name=device_tags,json=deviceTags,proto3" json:"device_tags,omitempty"`
+	Networks             []*GetOrganizationAssuranceAlertsOverviewByTypeResponse_Item_Networks `protobuf:"bytes,10,rep,name=networks,proto3" json:"networks,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceAlertsOverviewByTypeResponse_Item) Reset() {
@@ -1611,11 +1694,19 @@ func (x *GetOrganizationAssuranceAlertsOverviewByTypeResponse_Item) GetNetworks(
 	return nil
 }
 
+func (x *GetOrganizationAssuranceAlertsOverviewByTypeResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationAssuranceAlertsOverviewByTypeResponse_Meta struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Counts        *GetOrganizationAssuranceAlertsOverviewByTypeResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                            `protogen:"open.v1"`
+	Counts               *GetOrganizationAssuranceAlertsOverviewByTypeResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceAlertsOverviewByTypeResponse_Meta) Reset() {
@@ -1655,12 +1746,20 @@ func (x *GetOrganizationAssuranceAlertsOverviewByTypeResponse_Meta) GetCounts() 
 	return nil
 }
 
+func (x *GetOrganizationAssuranceAlertsOverviewByTypeResponse_Meta) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationAssuranceAlertsOverviewByTypeResponse_Item_Networks struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceAlertsOverviewByTypeResponse_Item_Networks) Reset() {
@@ -1707,11 +1806,19 @@ func (x *GetOrganizationAssuranceAlertsOverviewByTypeResponse_Item_Networks) Get
 	return ""
 }
 
+func (x *GetOrganizationAssuranceAlertsOverviewByTypeResponse_Item_Networks) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationAssuranceAlertsOverviewByTypeResponse_Meta_Counts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         *int64                 `protobuf:"varint,1,opt,name=items,proto3,oneof" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Items                *int64                 `protobuf:"varint,1,opt,name=items,proto3,oneof" json:"items,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceAlertsOverviewByTypeResponse_Meta_Counts) Reset() {
@@ -1751,13 +1858,21 @@ func (x *GetOrganizationAssuranceAlertsOverviewByTypeResponse_Meta_Counts) GetIt
 	return 0
 }
 
+func (x *GetOrganizationAssuranceAlertsOverviewByTypeResponse_Meta_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Item struct {
-	state         protoimpl.MessageState                                                       `protogen:"open.v1"`
-	SegmentStart  *timestamppb.Timestamp                                                       `protobuf:"bytes,1,opt,name=segment_start,json=segmentStart,proto3" json:"segment_start,omitempty"`
-	Totals        *GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Item_Totals        `protobuf:"bytes,2,opt,name=totals,proto3" json:"totals,omitempty"`
-	ByAlertType   []*GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Item_ByAlertType `protobuf:"bytes,3,rep,name=by_alert_type,json=byAlertType,proto3" json:"by_alert_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                       `protogen:"open.v1"`
+	SegmentStart         *timestamppb.Timestamp                                                       `protobuf:"bytes,1,opt,name=segment_start,json=segmentStart,proto3" json:"segment_start,omitempty"`
+	Totals               *GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Item_Totals        `protobuf:"bytes,2,opt,name=totals,proto3" json:"totals,omitempty"`
+	ByAlertType          []*GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Item_ByAlertType `protobuf:"bytes,3,rep,name=by_alert_type,json=byAlertType,proto3" json:"by_alert_type,omitempty"`
+	AdditionalProperties *structpb.Struct                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Item) Reset() {
@@ -1811,11 +1926,19 @@ func (x *GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Item) GetByAle
 	return nil
 }
 
+func (x *GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Meta struct {
-	state         protoimpl.MessageState                                                `protogen:"open.v1"`
-	Counts        *GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                `protogen:"open.v1"`
+	Counts               *GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Meta) Reset() {
@@ -1855,13 +1978,21 @@ func (x *GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Meta) GetCount
 	return nil
 }
 
+func (x *GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Meta) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Item_Totals struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Informational *int64                 `protobuf:"varint,1,opt,name=informational,proto3,oneof" json:"informational,omitempty"`
-	Warning       *int64                 `protobuf:"varint,2,opt,name=warning,proto3,oneof" json:"warning,omitempty"`
-	Critical      *int64                 `protobuf:"varint,3,opt,name=critical,proto3,oneof" json:"critical,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Informational        *int64                 `protobuf:"varint,1,opt,name=informational,proto3,oneof" json:"informational,omitempty"`
+	Warning              *int64                 `protobuf:"varint,2,opt,name=warning,proto3,oneof" json:"warning,omitempty"`
+	Critical             *int64                 `protobuf:"varint,3,opt,name=critical,proto3,oneof" json:"critical,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Item_Totals) Reset() {
@@ -1915,14 +2046,22 @@ func (x *GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Item_Totals) G
 	return 0
 }
 
+func (x *GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Item_Totals) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Item_ByAlertType struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Type          *string                `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Informational *int64                 `protobuf:"varint,2,opt,name=informational,proto3,oneof" json:"informational,omitempty"`
-	Warning       *int64                 `protobuf:"varint,3,opt,name=warning,proto3,oneof" json:"warning,omitempty"`
-	Critical      *int64                 `protobuf:"varint,4,opt,name=critical,proto3,oneof" json:"critical,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Type                 *string                `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Informational        *int64                 `protobuf:"varint,2,opt,name=informational,proto3,oneof" json:"informational,omitempty"`
+	Warning              *int64                 `protobuf:"varint,3,opt,name=warning,proto3,oneof" json:"warning,omitempty"`
+	Critical             *int64                 `protobuf:"varint,4,opt,name=critical,proto3,oneof" json:"critical,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Item_ByAlertType) Reset() {
@@ -1983,11 +2122,19 @@ func (x *GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Item_ByAlertTy
 	return 0
 }
 
+func (x *GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Item_ByAlertType) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Meta_Counts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         *int64                 `protobuf:"varint,1,opt,name=items,proto3,oneof" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Items                *int64                 `protobuf:"varint,1,opt,name=items,proto3,oneof" json:"items,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Meta_Counts) Reset() {
@@ -2027,11 +2174,18 @@ func (x *GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Meta_Counts) G
 	return 0
 }
 
+func (x *GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Meta_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_alerts_overview_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_alerts_overview_proto_rawDesc = "" +
 	"\n" +
-	"-meraki/organizations/v1/alerts_overview.proto\x12\x17meraki.organizations.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xda\x05\n" +
+	"-meraki/organizations/v1/alerts_overview.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xda\x05\n" +
 	"-GetOrganizationAssuranceAlertsOverviewRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\"\n" +
 	"\n" +
@@ -2058,17 +2212,20 @@ const file_meraki_organizations_v1_alerts_overview_proto_rawDesc = "" +
 	"\n" +
 	"_dismissedB\v\n" +
 	"\t_resolvedB$\n" +
-	"\"_suppress_alerts_for_offline_nodes\"\xf8\x02\n" +
+	"\"_suppress_alerts_for_offline_nodes\"\xe6\x04\n" +
 	"#OrganizationAssuranceAlertsOverview\x12[\n" +
-	"\x06counts\x18\x01 \x01(\v2C.meraki.organizations.v1.OrganizationAssuranceAlertsOverview.CountsR\x06counts\x1a\xf3\x01\n" +
+	"\x06counts\x18\x01 \x01(\v2C.meraki.organizations.v1.OrganizationAssuranceAlertsOverview.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x92\x03\n" +
 	"\x06Counts\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12o\n" +
 	"\vby_severity\x18\x02 \x03(\v2N.meraki.organizations.v1.OrganizationAssuranceAlertsOverview.Counts.BySeverityR\n" +
-	"bySeverity\x1aS\n" +
+	"bySeverity\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa2\x01\n" +
 	"\n" +
 	"BySeverity\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x19\n" +
-	"\x05count\x18\x02 \x01(\x03H\x01R\x05count\x88\x01\x01B\a\n" +
+	"\x05count\x18\x02 \x01(\x03H\x01R\x05count\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_typeB\b\n" +
 	"\x06_countB\b\n" +
 	"\x06_total\"\xbe\a\n" +
@@ -2108,11 +2265,13 @@ const file_meraki_organizations_v1_alerts_overview_proto_rawDesc = "" +
 	"\n" +
 	"_dismissedB\v\n" +
 	"\t_resolvedB$\n" +
-	"\"_suppress_alerts_for_offline_nodes\"\xd5\a\n" +
-	"7GetOrganizationAssuranceAlertsOverviewByNetworkResponse\x12k\n" +
-	"\x05items\x18\x01 \x03(\v2U.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12i\n" +
-	"\x04meta\x18\x03 \x01(\v2U.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.MetaR\x04meta\x1a\xd5\x03\n" +
+	"\"_suppress_alerts_for_offline_nodes\"\xe3\n" +
+	"\n" +
+	"7GetOrganizationAssuranceAlertsOverviewByNetworkResponse\x12i\n" +
+	"\x04meta\x18\x01 \x01(\v2U.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.MetaR\x04meta\x12l\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2U.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf4\x04\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12&\n" +
@@ -2120,19 +2279,23 @@ const file_meraki_organizations_v1_alerts_overview_proto_rawDesc = "" +
 	"\valert_count\x18\x03 \x01(\x03H\x02R\n" +
 	"alertCount\x88\x01\x01\x12B\n" +
 	"\x0flast_alerted_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\rlastAlertedAt\x12\x8d\x01\n" +
-	"\x0fseverity_counts\x18\x05 \x03(\v2d.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.Item.SeverityCountsR\x0eseverityCounts\x1aW\n" +
+	"\x0fseverity_counts\x18\x05 \x03(\v2d.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.Item.SeverityCountsR\x0eseverityCounts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa6\x01\n" +
 	"\x0eSeverityCounts\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x19\n" +
-	"\x05count\x18\x02 \x01(\x03H\x01R\x05count\x88\x01\x01B\a\n" +
+	"\x05count\x18\x02 \x01(\x03H\x01R\x05count\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_typeB\b\n" +
 	"\x06_countB\r\n" +
 	"\v_network_idB\x0f\n" +
 	"\r_network_nameB\x0e\n" +
-	"\f_alert_count\x1a\xab\x01\n" +
+	"\f_alert_count\x1a\xc9\x02\n" +
 	"\x04Meta\x12t\n" +
-	"\x06counts\x18\x01 \x01(\v2\\.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.Meta.CountsR\x06counts\x1a-\n" +
+	"\x06counts\x18\x01 \x01(\v2\\.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.Meta.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a|\n" +
 	"\x06Counts\x12\x19\n" +
-	"\x05items\x18\x01 \x01(\x03H\x00R\x05items\x88\x01\x01B\b\n" +
+	"\x05items\x18\x01 \x01(\x03H\x00R\x05items\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_items\"\xf7\b\n" +
 	"3GetOrganizationAssuranceAlertsOverviewByTypeRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
@@ -2177,11 +2340,12 @@ const file_meraki_organizations_v1_alerts_overview_proto_rawDesc = "" +
 	"\t_resolvedB\x16\n" +
 	"\x14_include_device_tagsB\x13\n" +
 	"\x11_include_networksB$\n" +
-	"\"_suppress_alerts_for_offline_nodes\"\xf8\b\n" +
-	"4GetOrganizationAssuranceAlertsOverviewByTypeResponse\x12h\n" +
-	"\x05items\x18\x01 \x03(\v2R.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12f\n" +
-	"\x04meta\x18\x03 \x01(\v2R.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.MetaR\x04meta\x1a\x84\x05\n" +
+	"\"_suppress_alerts_for_offline_nodes\"\x86\f\n" +
+	"4GetOrganizationAssuranceAlertsOverviewByTypeResponse\x12f\n" +
+	"\x04meta\x18\x01 \x01(\v2R.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.MetaR\x04meta\x12i\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2R.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa3\x06\n" +
 	"\x04Item\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12(\n" +
 	"\rcategory_type\x18\x02 \x01(\tH\x01R\fcategoryType\x88\x01\x01\x12\x1f\n" +
@@ -2194,21 +2358,25 @@ const file_meraki_organizations_v1_alerts_overview_proto_rawDesc = "" +
 	"\vdevice_tags\x18\t \x03(\tR\n" +
 	"deviceTags\x12w\n" +
 	"\bnetworks\x18\n" +
-	" \x03(\v2[.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.Item.NetworksR\bnetworks\x1aH\n" +
+	" \x03(\v2[.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.Item.NetworksR\bnetworks\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x97\x01\n" +
 	"\bNetworks\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_typeB\x10\n" +
 	"\x0e_category_typeB\v\n" +
 	"\t_severityB\b\n" +
 	"\x06_countB\x10\n" +
-	"\x0e_network_count\x1a\xa8\x01\n" +
+	"\x0e_network_count\x1a\xc6\x02\n" +
 	"\x04Meta\x12q\n" +
-	"\x06counts\x18\x01 \x01(\v2Y.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.Meta.CountsR\x06counts\x1a-\n" +
+	"\x06counts\x18\x01 \x01(\v2Y.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.Meta.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a|\n" +
 	"\x06Counts\x12\x19\n" +
-	"\x05items\x18\x01 \x01(\x03H\x00R\x05items\x88\x01\x01B\b\n" +
+	"\x05items\x18\x01 \x01(\x03H\x00R\x05items\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_items\"\x8c\x04\n" +
 	"7GetOrganizationAssuranceAlertsOverviewHistoricalRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12.\n" +
@@ -2227,39 +2395,45 @@ const file_meraki_organizations_v1_alerts_overview_proto_rawDesc = "" +
 	"\x11_segment_durationB\r\n" +
 	"\v_network_idB\v\n" +
 	"\t_severityB\v\n" +
-	"\t_category\"\xb4\t\n" +
-	"8GetOrganizationAssuranceAlertsOverviewHistoricalResponse\x12l\n" +
-	"\x05items\x18\x01 \x03(\v2V.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12j\n" +
-	"\x04meta\x18\x03 \x01(\v2V.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.MetaR\x04meta\x1a\xb0\x05\n" +
+	"\t_category\"\x90\r\n" +
+	"8GetOrganizationAssuranceAlertsOverviewHistoricalResponse\x12j\n" +
+	"\x04meta\x18\x01 \x01(\v2V.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.MetaR\x04meta\x12m\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2V.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9d\a\n" +
 	"\x04Item\x12?\n" +
 	"\rsegment_start\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\fsegmentStart\x12u\n" +
 	"\x06totals\x18\x02 \x01(\v2].meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Item.TotalsR\x06totals\x12\x86\x01\n" +
-	"\rby_alert_type\x18\x03 \x03(\v2b.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Item.ByAlertTypeR\vbyAlertType\x1a\x9e\x01\n" +
+	"\rby_alert_type\x18\x03 \x03(\v2b.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Item.ByAlertTypeR\vbyAlertType\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xed\x01\n" +
 	"\x06Totals\x12)\n" +
 	"\rinformational\x18\x01 \x01(\x03H\x00R\rinformational\x88\x01\x01\x12\x1d\n" +
 	"\awarning\x18\x02 \x01(\x03H\x01R\awarning\x88\x01\x01\x12\x1f\n" +
-	"\bcritical\x18\x03 \x01(\x03H\x02R\bcritical\x88\x01\x01B\x10\n" +
+	"\bcritical\x18\x03 \x01(\x03H\x02R\bcritical\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
 	"\x0e_informationalB\n" +
 	"\n" +
 	"\b_warningB\v\n" +
-	"\t_critical\x1a\xc5\x01\n" +
+	"\t_critical\x1a\x94\x02\n" +
 	"\vByAlertType\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12)\n" +
 	"\rinformational\x18\x02 \x01(\x03H\x01R\rinformational\x88\x01\x01\x12\x1d\n" +
 	"\awarning\x18\x03 \x01(\x03H\x02R\awarning\x88\x01\x01\x12\x1f\n" +
-	"\bcritical\x18\x04 \x01(\x03H\x03R\bcritical\x88\x01\x01B\a\n" +
+	"\bcritical\x18\x04 \x01(\x03H\x03R\bcritical\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_typeB\x10\n" +
 	"\x0e_informationalB\n" +
 	"\n" +
 	"\b_warningB\v\n" +
-	"\t_critical\x1a\xac\x01\n" +
+	"\t_critical\x1a\xca\x02\n" +
 	"\x04Meta\x12u\n" +
-	"\x06counts\x18\x01 \x01(\v2].meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Meta.CountsR\x06counts\x1a-\n" +
+	"\x06counts\x18\x01 \x01(\v2].meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Meta.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a|\n" +
 	"\x06Counts\x12\x19\n" +
-	"\x05items\x18\x01 \x01(\x03H\x00R\x05items\x88\x01\x01B\b\n" +
-	"\x06_itemsB\x8c\x01\n" +
-	"!com.merakibroker.organizations.v1B\x13AlertsOverviewProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\x05items\x18\x01 \x01(\x03H\x00R\x05items\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_itemsB\xac\x01\n" +
+	"!com.merakibroker.organizations.v1B\x13AlertsOverviewProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_alerts_overview_proto_rawDescOnce sync.Once
@@ -2299,44 +2473,64 @@ var file_meraki_organizations_v1_alerts_overview_proto_goTypes = []any{
 	(*GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Item_ByAlertType)(nil),   // 21: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Item.ByAlertType
 	(*GetOrganizationAssuranceAlertsOverviewHistoricalResponse_Meta_Counts)(nil),        // 22: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Meta.Counts
 	(*timestamppb.Timestamp)(nil),                                                       // 23: google.protobuf.Timestamp
-	(*v1.PageInfo)(nil),                                                                 // 24: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                                                             // 24: google.protobuf.Struct
+	(*v1.PageInfo)(nil),                                                                 // 25: meraki.api.v1.PageInfo
 }
 var file_meraki_organizations_v1_alerts_overview_proto_depIdxs = []int32{
 	23, // 0: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewRequest.ts_start:type_name -> google.protobuf.Timestamp
 	23, // 1: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewRequest.ts_end:type_name -> google.protobuf.Timestamp
 	8,  // 2: meraki.organizations.v1.OrganizationAssuranceAlertsOverview.counts:type_name -> meraki.organizations.v1.OrganizationAssuranceAlertsOverview.Counts
-	23, // 3: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkRequest.ts_start:type_name -> google.protobuf.Timestamp
-	23, // 4: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkRequest.ts_end:type_name -> google.protobuf.Timestamp
-	10, // 5: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.items:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.Item
-	24, // 6: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	11, // 7: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.Meta
-	23, // 8: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeRequest.ts_start:type_name -> google.protobuf.Timestamp
-	23, // 9: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeRequest.ts_end:type_name -> google.protobuf.Timestamp
-	14, // 10: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.items:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.Item
-	24, // 11: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	24, // 3: meraki.organizations.v1.OrganizationAssuranceAlertsOverview.additional_properties:type_name -> google.protobuf.Struct
+	23, // 4: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkRequest.ts_start:type_name -> google.protobuf.Timestamp
+	23, // 5: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkRequest.ts_end:type_name -> google.protobuf.Timestamp
+	11, // 6: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.Meta
+	10, // 7: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.items:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.Item
+	25, // 8: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	24, // 9: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.additional_properties:type_name -> google.protobuf.Struct
+	23, // 10: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeRequest.ts_start:type_name -> google.protobuf.Timestamp
+	23, // 11: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeRequest.ts_end:type_name -> google.protobuf.Timestamp
 	15, // 12: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.Meta
-	23, // 13: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalRequest.ts_start:type_name -> google.protobuf.Timestamp
-	23, // 14: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalRequest.ts_end:type_name -> google.protobuf.Timestamp
-	18, // 15: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.items:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Item
-	24, // 16: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	19, // 17: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Meta
-	9,  // 18: meraki.organizations.v1.OrganizationAssuranceAlertsOverview.Counts.by_severity:type_name -> meraki.organizations.v1.OrganizationAssuranceAlertsOverview.Counts.BySeverity
-	23, // 19: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.Item.last_alerted_at:type_name -> google.protobuf.Timestamp
-	12, // 20: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.Item.severity_counts:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.Item.SeverityCounts
-	13, // 21: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.Meta.Counts
-	23, // 22: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.Item.last_alerted_at:type_name -> google.protobuf.Timestamp
-	23, // 23: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.Item.last_resolved_at:type_name -> google.protobuf.Timestamp
-	16, // 24: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.Item.networks:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.Item.Networks
-	17, // 25: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.Meta.Counts
-	23, // 26: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Item.segment_start:type_name -> google.protobuf.Timestamp
-	20, // 27: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Item.totals:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Item.Totals
-	21, // 28: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Item.by_alert_type:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Item.ByAlertType
-	22, // 29: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Meta.Counts
-	30, // [30:30] is the sub-list for method output_type
-	30, // [30:30] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	14, // 13: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.items:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.Item
+	25, // 14: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	24, // 15: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.additional_properties:type_name -> google.protobuf.Struct
+	23, // 16: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalRequest.ts_start:type_name -> google.protobuf.Timestamp
+	23, // 17: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalRequest.ts_end:type_name -> google.protobuf.Timestamp
+	19, // 18: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Meta
+	18, // 19: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.items:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Item
+	25, // 20: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	24, // 21: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 22: meraki.organizations.v1.OrganizationAssuranceAlertsOverview.Counts.by_severity:type_name -> meraki.organizations.v1.OrganizationAssuranceAlertsOverview.Counts.BySeverity
+	24, // 23: meraki.organizations.v1.OrganizationAssuranceAlertsOverview.Counts.additional_properties:type_name -> google.protobuf.Struct
+	24, // 24: meraki.organizations.v1.OrganizationAssuranceAlertsOverview.Counts.BySeverity.additional_properties:type_name -> google.protobuf.Struct
+	23, // 25: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.Item.last_alerted_at:type_name -> google.protobuf.Timestamp
+	12, // 26: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.Item.severity_counts:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.Item.SeverityCounts
+	24, // 27: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	13, // 28: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.Meta.Counts
+	24, // 29: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.Meta.additional_properties:type_name -> google.protobuf.Struct
+	24, // 30: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.Item.SeverityCounts.additional_properties:type_name -> google.protobuf.Struct
+	24, // 31: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse.Meta.Counts.additional_properties:type_name -> google.protobuf.Struct
+	23, // 32: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.Item.last_alerted_at:type_name -> google.protobuf.Timestamp
+	23, // 33: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.Item.last_resolved_at:type_name -> google.protobuf.Timestamp
+	16, // 34: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.Item.networks:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.Item.Networks
+	24, // 35: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	17, // 36: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.Meta.Counts
+	24, // 37: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.Meta.additional_properties:type_name -> google.protobuf.Struct
+	24, // 38: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.Item.Networks.additional_properties:type_name -> google.protobuf.Struct
+	24, // 39: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse.Meta.Counts.additional_properties:type_name -> google.protobuf.Struct
+	23, // 40: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Item.segment_start:type_name -> google.protobuf.Timestamp
+	20, // 41: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Item.totals:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Item.Totals
+	21, // 42: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Item.by_alert_type:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Item.ByAlertType
+	24, // 43: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	22, // 44: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Meta.Counts
+	24, // 45: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Meta.additional_properties:type_name -> google.protobuf.Struct
+	24, // 46: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Item.Totals.additional_properties:type_name -> google.protobuf.Struct
+	24, // 47: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Item.ByAlertType.additional_properties:type_name -> google.protobuf.Struct
+	24, // 48: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse.Meta.Counts.additional_properties:type_name -> google.protobuf.Struct
+	49, // [49:49] is the sub-list for method output_type
+	49, // [49:49] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_alerts_overview_proto_init() }

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -73,11 +73,12 @@ func (x *GetOrganizationAlertsProfilesRequest) GetOrganizationId() string {
 
 // Answer of getOrganizationAlertsProfiles.
 type GetOrganizationAlertsProfilesResponse struct {
-	state         protoimpl.MessageState       `protogen:"open.v1"`
-	Items         []*OrganizationAlertsProfile `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                 `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState       `protogen:"open.v1"`
+	Items                []*OrganizationAlertsProfile `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAlertsProfilesResponse) Reset() {
@@ -124,19 +125,29 @@ func (x *GetOrganizationAlertsProfilesResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of createOrganizationAlertsProfile, updateOrganizationAlertsProfile. Row of
-// getOrganizationAlertsProfiles.
+func (x *GetOrganizationAlertsProfilesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The alerts profile of an organization. Answer of createOrganizationAlertsProfile,
+// updateOrganizationAlertsProfile. Row of getOrganizationAlertsProfiles.
 type OrganizationAlertsProfile struct {
-	state          protoimpl.MessageState                    `protogen:"open.v1"`
-	Id             *string                                   `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Type           *string                                   `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Enabled        *bool                                     `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	AlertCondition *OrganizationAlertsProfile_AlertCondition `protobuf:"bytes,4,opt,name=alert_condition,json=alertCondition,proto3" json:"alert_condition,omitempty"`
-	Recipients     *OrganizationAlertsProfile_Recipients     `protobuf:"bytes,5,opt,name=recipients,proto3" json:"recipients,omitempty"`
-	NetworkTags    []string                                  `protobuf:"bytes,6,rep,name=network_tags,json=networkTags,proto3" json:"network_tags,omitempty"`
-	Description    *string                                   `protobuf:"bytes,7,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Known values: "appOutage", "voipJitter", "voipMos", "voipPacketLoss", "wanLatency",
+	// "wanPacketLoss", "wanStatus", "wanUtilization".
+	Type                 *string                                   `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Enabled              *bool                                     `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AlertCondition       *OrganizationAlertsProfile_AlertCondition `protobuf:"bytes,4,opt,name=alert_condition,json=alertCondition,proto3" json:"alert_condition,omitempty"`
+	Recipients           *OrganizationAlertsProfile_Recipients     `protobuf:"bytes,5,opt,name=recipients,proto3" json:"recipients,omitempty"`
+	NetworkTags          []string                                  `protobuf:"bytes,6,rep,name=network_tags,json=networkTags,proto3" json:"network_tags,omitempty"`
+	Description          *string                                   `protobuf:"bytes,7,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	AdditionalProperties *structpb.Struct                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAlertsProfile) Reset() {
@@ -218,6 +229,13 @@ func (x *OrganizationAlertsProfile) GetDescription() string {
 	return ""
 }
 
+func (x *OrganizationAlertsProfile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationAlertsProfile.
 type CreateOrganizationAlertsProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -227,16 +245,17 @@ type CreateOrganizationAlertsProfileRequest struct {
 	// "wanPacketLoss", "wanStatus", "wanUtilization".
 	Type *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	// Required.
-	AlertCondition *CreateOrganizationAlertsProfileRequest_AlertCondition `protobuf:"bytes,3,opt,name=alert_condition,json=alertCondition,proto3" json:"alert_condition,omitempty"`
+	AlertCondition *OrganizationAlertsProfile_AlertCondition `protobuf:"bytes,3,opt,name=alert_condition,json=alertCondition,proto3" json:"alert_condition,omitempty"`
 	// Required.
-	Recipients *CreateOrganizationAlertsProfileRequest_Recipients `protobuf:"bytes,4,opt,name=recipients,proto3" json:"recipients,omitempty"`
+	Recipients *OrganizationAlertsProfile_Recipients `protobuf:"bytes,4,opt,name=recipients,proto3" json:"recipients,omitempty"`
 	// Required.
-	NetworkTags   []string               `protobuf:"bytes,5,rep,name=network_tags,json=networkTags,proto3" json:"network_tags,omitempty"`
-	Description   *string                `protobuf:"bytes,6,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NetworkTags          []string         `protobuf:"bytes,5,rep,name=network_tags,json=networkTags,proto3" json:"network_tags,omitempty"`
+	Description          *string          `protobuf:"bytes,6,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationAlertsProfileRequest) Reset() {
@@ -283,14 +302,14 @@ func (x *CreateOrganizationAlertsProfileRequest) GetType() string {
 	return ""
 }
 
-func (x *CreateOrganizationAlertsProfileRequest) GetAlertCondition() *CreateOrganizationAlertsProfileRequest_AlertCondition {
+func (x *CreateOrganizationAlertsProfileRequest) GetAlertCondition() *OrganizationAlertsProfile_AlertCondition {
 	if x != nil {
 		return x.AlertCondition
 	}
 	return nil
 }
 
-func (x *CreateOrganizationAlertsProfileRequest) GetRecipients() *CreateOrganizationAlertsProfileRequest_Recipients {
+func (x *CreateOrganizationAlertsProfileRequest) GetRecipients() *OrganizationAlertsProfile_Recipients {
 	if x != nil {
 		return x.Recipients
 	}
@@ -311,16 +330,23 @@ func (x *CreateOrganizationAlertsProfileRequest) GetDescription() string {
 	return ""
 }
 
-func (x *CreateOrganizationAlertsProfileRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationAlertsProfileRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationAlertsProfileRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationAlertsProfileRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationAlertsProfileRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -335,15 +361,16 @@ type UpdateOrganizationAlertsProfileRequest struct {
 	Enabled       *bool   `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
 	// Known values: "appOutage", "voipJitter", "voipMos", "voipPacketLoss", "wanLatency",
 	// "wanPacketLoss", "wanStatus", "wanUtilization".
-	Type           *string                                                `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	AlertCondition *UpdateOrganizationAlertsProfileRequest_AlertCondition `protobuf:"bytes,5,opt,name=alert_condition,json=alertCondition,proto3" json:"alert_condition,omitempty"`
-	Recipients     *UpdateOrganizationAlertsProfileRequest_Recipients     `protobuf:"bytes,6,opt,name=recipients,proto3" json:"recipients,omitempty"`
-	NetworkTags    []string                                               `protobuf:"bytes,7,rep,name=network_tags,json=networkTags,proto3" json:"network_tags,omitempty"`
-	Description    *string                                                `protobuf:"bytes,8,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	NullFields     *fieldmaskpb.FieldMask                                 `protobuf:"bytes,9,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields    *fieldmaskpb.FieldMask                                 `protobuf:"bytes,10,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	Type                 *string                                   `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	AlertCondition       *OrganizationAlertsProfile_AlertCondition `protobuf:"bytes,5,opt,name=alert_condition,json=alertCondition,proto3" json:"alert_condition,omitempty"`
+	Recipients           *OrganizationAlertsProfile_Recipients     `protobuf:"bytes,6,opt,name=recipients,proto3" json:"recipients,omitempty"`
+	NetworkTags          []string                                  `protobuf:"bytes,7,rep,name=network_tags,json=networkTags,proto3" json:"network_tags,omitempty"`
+	Description          *string                                   `protobuf:"bytes,8,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	EmptyFields          []string                                  `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                  `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationAlertsProfileRequest) Reset() {
@@ -404,14 +431,14 @@ func (x *UpdateOrganizationAlertsProfileRequest) GetType() string {
 	return ""
 }
 
-func (x *UpdateOrganizationAlertsProfileRequest) GetAlertCondition() *UpdateOrganizationAlertsProfileRequest_AlertCondition {
+func (x *UpdateOrganizationAlertsProfileRequest) GetAlertCondition() *OrganizationAlertsProfile_AlertCondition {
 	if x != nil {
 		return x.AlertCondition
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationAlertsProfileRequest) GetRecipients() *UpdateOrganizationAlertsProfileRequest_Recipients {
+func (x *UpdateOrganizationAlertsProfileRequest) GetRecipients() *OrganizationAlertsProfile_Recipients {
 	if x != nil {
 		return x.Recipients
 	}
@@ -432,16 +459,23 @@ func (x *UpdateOrganizationAlertsProfileRequest) GetDescription() string {
 	return ""
 }
 
-func (x *UpdateOrganizationAlertsProfileRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationAlertsProfileRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationAlertsProfileRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationAlertsProfileRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationAlertsProfileRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -501,6 +535,51 @@ func (x *DeleteOrganizationAlertsProfileRequest) GetAlertConfigId() string {
 	return ""
 }
 
+// Answer of deleteOrganizationAlertsProfile.
+type DeleteOrganizationAlertsProfileResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationAlertsProfileResponse) Reset() {
+	*x = DeleteOrganizationAlertsProfileResponse{}
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationAlertsProfileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationAlertsProfileResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationAlertsProfileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationAlertsProfileResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationAlertsProfileResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *DeleteOrganizationAlertsProfileResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getOrganizationAssuranceAlertsProfiles.
 type GetOrganizationAssuranceAlertsProfilesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -512,7 +591,7 @@ type GetOrganizationAssuranceAlertsProfilesRequest struct {
 
 func (x *GetOrganizationAssuranceAlertsProfilesRequest) Reset() {
 	*x = GetOrganizationAssuranceAlertsProfilesRequest{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[6]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -524,7 +603,7 @@ func (x *GetOrganizationAssuranceAlertsProfilesRequest) String() string {
 func (*GetOrganizationAssuranceAlertsProfilesRequest) ProtoMessage() {}
 
 func (x *GetOrganizationAssuranceAlertsProfilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[6]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -537,7 +616,7 @@ func (x *GetOrganizationAssuranceAlertsProfilesRequest) ProtoReflect() protorefl
 
 // Deprecated: Use GetOrganizationAssuranceAlertsProfilesRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationAssuranceAlertsProfilesRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{6}
+	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetOrganizationAssuranceAlertsProfilesRequest) GetOrganizationId() string {
@@ -549,17 +628,18 @@ func (x *GetOrganizationAssuranceAlertsProfilesRequest) GetOrganizationId() stri
 
 // Answer of getOrganizationAssuranceAlertsProfiles.
 type GetOrganizationAssuranceAlertsProfilesResponse struct {
-	state         protoimpl.MessageState                               `protogen:"open.v1"`
-	Items         []*OrganizationAssuranceAlertsProfile                `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                         `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationAssuranceAlertsProfilesResponse_Meta `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                `protogen:"open.v1"`
+	Meta                 *CollectionMeta                       `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*OrganizationAssuranceAlertsProfile `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                          `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceAlertsProfilesResponse) Reset() {
 	*x = GetOrganizationAssuranceAlertsProfilesResponse{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -571,7 +651,7 @@ func (x *GetOrganizationAssuranceAlertsProfilesResponse) String() string {
 func (*GetOrganizationAssuranceAlertsProfilesResponse) ProtoMessage() {}
 
 func (x *GetOrganizationAssuranceAlertsProfilesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -584,7 +664,14 @@ func (x *GetOrganizationAssuranceAlertsProfilesResponse) ProtoReflect() protoref
 
 // Deprecated: Use GetOrganizationAssuranceAlertsProfilesResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationAssuranceAlertsProfilesResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{7}
+	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *GetOrganizationAssuranceAlertsProfilesResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
 }
 
 func (x *GetOrganizationAssuranceAlertsProfilesResponse) GetItems() []*OrganizationAssuranceAlertsProfile {
@@ -601,31 +688,33 @@ func (x *GetOrganizationAssuranceAlertsProfilesResponse) GetPageInfo() *v1.PageI
 	return nil
 }
 
-func (x *GetOrganizationAssuranceAlertsProfilesResponse) GetMeta() *GetOrganizationAssuranceAlertsProfilesResponse_Meta {
+func (x *GetOrganizationAssuranceAlertsProfilesResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-// Answer of createOrganizationAssuranceAlertsProfile, updateOrganizationAssuranceAlertsProfile. Row
-// of getOrganizationAssuranceAlertsProfiles.
+// The assurance alerts profile of an organization. Answer of
+// createOrganizationAssuranceAlertsProfile, updateOrganizationAssuranceAlertsProfile. Row of
+// getOrganizationAssuranceAlertsProfiles.
 type OrganizationAssuranceAlertsProfile struct {
-	state           protoimpl.MessageState                            `protogen:"open.v1"`
-	ProfileId       *string                                           `protobuf:"bytes,1,opt,name=profile_id,json=profileId,proto3,oneof" json:"profile_id,omitempty"`
-	Name            *string                                           `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	OrganizationId  *string                                           `protobuf:"bytes,3,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
-	NetworkIds      []string                                          `protobuf:"bytes,4,rep,name=network_ids,json=networkIds,proto3" json:"network_ids,omitempty"`
-	AlertTypes      []string                                          `protobuf:"bytes,5,rep,name=alert_types,json=alertTypes,proto3" json:"alert_types,omitempty"`
-	AlertScheduleId *string                                           `protobuf:"bytes,6,opt,name=alert_schedule_id,json=alertScheduleId,proto3,oneof" json:"alert_schedule_id,omitempty"`
-	Configuration   *OrganizationAssuranceAlertsProfile_Configuration `protobuf:"bytes,7,opt,name=configuration,proto3" json:"configuration,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                            `protogen:"open.v1"`
+	ProfileId            *string                                           `protobuf:"bytes,1,opt,name=profile_id,json=profileId,proto3,oneof" json:"profile_id,omitempty"`
+	Name                 *string                                           `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	OrganizationId       *string                                           `protobuf:"bytes,3,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
+	NetworkIds           []string                                          `protobuf:"bytes,4,rep,name=network_ids,json=networkIds,proto3" json:"network_ids,omitempty"`
+	AlertTypes           []string                                          `protobuf:"bytes,5,rep,name=alert_types,json=alertTypes,proto3" json:"alert_types,omitempty"`
+	AlertScheduleId      *string                                           `protobuf:"bytes,6,opt,name=alert_schedule_id,json=alertScheduleId,proto3,oneof" json:"alert_schedule_id,omitempty"`
+	Configuration        *OrganizationAssuranceAlertsProfile_Configuration `protobuf:"bytes,7,opt,name=configuration,proto3" json:"configuration,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAssuranceAlertsProfile) Reset() {
 	*x = OrganizationAssuranceAlertsProfile{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[8]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -637,7 +726,7 @@ func (x *OrganizationAssuranceAlertsProfile) String() string {
 func (*OrganizationAssuranceAlertsProfile) ProtoMessage() {}
 
 func (x *OrganizationAssuranceAlertsProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[8]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -650,7 +739,7 @@ func (x *OrganizationAssuranceAlertsProfile) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use OrganizationAssuranceAlertsProfile.ProtoReflect.Descriptor instead.
 func (*OrganizationAssuranceAlertsProfile) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{8}
+	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *OrganizationAssuranceAlertsProfile) GetProfileId() string {
@@ -702,6 +791,13 @@ func (x *OrganizationAssuranceAlertsProfile) GetConfiguration() *OrganizationAss
 	return nil
 }
 
+func (x *OrganizationAssuranceAlertsProfile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationAssuranceAlertsProfile.
 type CreateOrganizationAssuranceAlertsProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -715,16 +811,17 @@ type CreateOrganizationAssuranceAlertsProfileRequest struct {
 	AlertTypes      []string `protobuf:"bytes,4,rep,name=alert_types,json=alertTypes,proto3" json:"alert_types,omitempty"`
 	AlertScheduleId *string  `protobuf:"bytes,5,opt,name=alert_schedule_id,json=alertScheduleId,proto3,oneof" json:"alert_schedule_id,omitempty"`
 	// Required.
-	Configuration *CreateOrganizationAssuranceAlertsProfileRequest_Configuration `protobuf:"bytes,6,opt,name=configuration,proto3" json:"configuration,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                         `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                         `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Configuration        *OrganizationAssuranceAlertsProfile_Configuration `protobuf:"bytes,6,opt,name=configuration,proto3" json:"configuration,omitempty"`
+	EmptyFields          []string                                          `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                          `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationAssuranceAlertsProfileRequest) Reset() {
 	*x = CreateOrganizationAssuranceAlertsProfileRequest{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[9]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -736,7 +833,7 @@ func (x *CreateOrganizationAssuranceAlertsProfileRequest) String() string {
 func (*CreateOrganizationAssuranceAlertsProfileRequest) ProtoMessage() {}
 
 func (x *CreateOrganizationAssuranceAlertsProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[9]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -749,7 +846,7 @@ func (x *CreateOrganizationAssuranceAlertsProfileRequest) ProtoReflect() protore
 
 // Deprecated: Use CreateOrganizationAssuranceAlertsProfileRequest.ProtoReflect.Descriptor instead.
 func (*CreateOrganizationAssuranceAlertsProfileRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{9}
+	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CreateOrganizationAssuranceAlertsProfileRequest) GetOrganizationId() string {
@@ -787,23 +884,30 @@ func (x *CreateOrganizationAssuranceAlertsProfileRequest) GetAlertScheduleId() s
 	return ""
 }
 
-func (x *CreateOrganizationAssuranceAlertsProfileRequest) GetConfiguration() *CreateOrganizationAssuranceAlertsProfileRequest_Configuration {
+func (x *CreateOrganizationAssuranceAlertsProfileRequest) GetConfiguration() *OrganizationAssuranceAlertsProfile_Configuration {
 	if x != nil {
 		return x.Configuration
 	}
 	return nil
 }
 
-func (x *CreateOrganizationAssuranceAlertsProfileRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationAssuranceAlertsProfileRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationAssuranceAlertsProfileRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationAssuranceAlertsProfileRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationAssuranceAlertsProfileRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -823,16 +927,17 @@ type UpdateOrganizationAssuranceAlertsProfileRequest struct {
 	AlertTypes      []string `protobuf:"bytes,5,rep,name=alert_types,json=alertTypes,proto3" json:"alert_types,omitempty"`
 	AlertScheduleId *string  `protobuf:"bytes,6,opt,name=alert_schedule_id,json=alertScheduleId,proto3,oneof" json:"alert_schedule_id,omitempty"`
 	// Required.
-	Configuration *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration `protobuf:"bytes,7,opt,name=configuration,proto3" json:"configuration,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                         `protobuf:"bytes,8,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                         `protobuf:"bytes,9,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Configuration        *OrganizationAssuranceAlertsProfile_Configuration `protobuf:"bytes,7,opt,name=configuration,proto3" json:"configuration,omitempty"`
+	EmptyFields          []string                                          `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                          `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationAssuranceAlertsProfileRequest) Reset() {
 	*x = UpdateOrganizationAssuranceAlertsProfileRequest{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[10]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -844,7 +949,7 @@ func (x *UpdateOrganizationAssuranceAlertsProfileRequest) String() string {
 func (*UpdateOrganizationAssuranceAlertsProfileRequest) ProtoMessage() {}
 
 func (x *UpdateOrganizationAssuranceAlertsProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[10]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -857,7 +962,7 @@ func (x *UpdateOrganizationAssuranceAlertsProfileRequest) ProtoReflect() protore
 
 // Deprecated: Use UpdateOrganizationAssuranceAlertsProfileRequest.ProtoReflect.Descriptor instead.
 func (*UpdateOrganizationAssuranceAlertsProfileRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{10}
+	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *UpdateOrganizationAssuranceAlertsProfileRequest) GetOrganizationId() string {
@@ -902,23 +1007,30 @@ func (x *UpdateOrganizationAssuranceAlertsProfileRequest) GetAlertScheduleId() s
 	return ""
 }
 
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest) GetConfiguration() *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration {
+func (x *UpdateOrganizationAssuranceAlertsProfileRequest) GetConfiguration() *OrganizationAssuranceAlertsProfile_Configuration {
 	if x != nil {
 		return x.Configuration
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationAssuranceAlertsProfileRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationAssuranceAlertsProfileRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationAssuranceAlertsProfileRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -936,7 +1048,7 @@ type DeleteOrganizationAssuranceAlertsProfileRequest struct {
 
 func (x *DeleteOrganizationAssuranceAlertsProfileRequest) Reset() {
 	*x = DeleteOrganizationAssuranceAlertsProfileRequest{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[11]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -948,7 +1060,7 @@ func (x *DeleteOrganizationAssuranceAlertsProfileRequest) String() string {
 func (*DeleteOrganizationAssuranceAlertsProfileRequest) ProtoMessage() {}
 
 func (x *DeleteOrganizationAssuranceAlertsProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[11]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -961,7 +1073,7 @@ func (x *DeleteOrganizationAssuranceAlertsProfileRequest) ProtoReflect() protore
 
 // Deprecated: Use DeleteOrganizationAssuranceAlertsProfileRequest.ProtoReflect.Descriptor instead.
 func (*DeleteOrganizationAssuranceAlertsProfileRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{11}
+	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DeleteOrganizationAssuranceAlertsProfileRequest) GetOrganizationId() string {
@@ -978,19 +1090,70 @@ func (x *DeleteOrganizationAssuranceAlertsProfileRequest) GetProfileId() string 
 	return ""
 }
 
+// Answer of deleteOrganizationAssuranceAlertsProfile.
+type DeleteOrganizationAssuranceAlertsProfileResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationAssuranceAlertsProfileResponse) Reset() {
+	*x = DeleteOrganizationAssuranceAlertsProfileResponse{}
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationAssuranceAlertsProfileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationAssuranceAlertsProfileResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationAssuranceAlertsProfileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationAssuranceAlertsProfileResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationAssuranceAlertsProfileResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *DeleteOrganizationAssuranceAlertsProfileResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationAlertsProfile_AlertCondition struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Duration      *int64                 `protobuf:"varint,1,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
-	Window        *int64                 `protobuf:"varint,2,opt,name=window,proto3,oneof" json:"window,omitempty"`
-	BitRateBps    *int64                 `protobuf:"varint,3,opt,name=bit_rate_bps,proto3,oneof" json:"bit_rate_bps,omitempty"`
-	Interface     *string                `protobuf:"bytes,4,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Duration   *int64                 `protobuf:"varint,1,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
+	Window     *int64                 `protobuf:"varint,2,opt,name=window,proto3,oneof" json:"window,omitempty"`
+	BitRateBps *int64                 `protobuf:"varint,3,opt,name=bit_rate_bps,proto3,oneof" json:"bit_rate_bps,omitempty"`
+	// Known values: "cellular", "wan1", "wan2", "wan3", "wan4".
+	Interface            *string          `protobuf:"bytes,4,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	LossRatio            *float64         `protobuf:"fixed64,5,opt,name=loss_ratio,proto3,oneof" json:"loss_ratio,omitempty"`
+	LatencyMs            *int64           `protobuf:"varint,6,opt,name=latency_ms,proto3,oneof" json:"latency_ms,omitempty"`
+	JitterMs             *int64           `protobuf:"varint,7,opt,name=jitter_ms,proto3,oneof" json:"jitter_ms,omitempty"`
+	Mos                  *float64         `protobuf:"fixed64,8,opt,name=mos,proto3,oneof" json:"mos,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAlertsProfile_AlertCondition) Reset() {
 	*x = OrganizationAlertsProfile_AlertCondition{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[12]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1002,7 +1165,7 @@ func (x *OrganizationAlertsProfile_AlertCondition) String() string {
 func (*OrganizationAlertsProfile_AlertCondition) ProtoMessage() {}
 
 func (x *OrganizationAlertsProfile_AlertCondition) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[12]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1046,17 +1209,53 @@ func (x *OrganizationAlertsProfile_AlertCondition) GetInterface() string {
 	return ""
 }
 
+func (x *OrganizationAlertsProfile_AlertCondition) GetLossRatio() float64 {
+	if x != nil && x.LossRatio != nil {
+		return *x.LossRatio
+	}
+	return 0
+}
+
+func (x *OrganizationAlertsProfile_AlertCondition) GetLatencyMs() int64 {
+	if x != nil && x.LatencyMs != nil {
+		return *x.LatencyMs
+	}
+	return 0
+}
+
+func (x *OrganizationAlertsProfile_AlertCondition) GetJitterMs() int64 {
+	if x != nil && x.JitterMs != nil {
+		return *x.JitterMs
+	}
+	return 0
+}
+
+func (x *OrganizationAlertsProfile_AlertCondition) GetMos() float64 {
+	if x != nil && x.Mos != nil {
+		return *x.Mos
+	}
+	return 0
+}
+
+func (x *OrganizationAlertsProfile_AlertCondition) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationAlertsProfile_Recipients struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Emails        []string               `protobuf:"bytes,1,rep,name=emails,proto3" json:"emails,omitempty"`
-	HttpServerIds []string               `protobuf:"bytes,2,rep,name=http_server_ids,json=httpServerIds,proto3" json:"http_server_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Emails               []string               `protobuf:"bytes,1,rep,name=emails,proto3" json:"emails,omitempty"`
+	HttpServerIds        []string               `protobuf:"bytes,2,rep,name=http_server_ids,json=httpServerIds,proto3" json:"http_server_ids,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAlertsProfile_Recipients) Reset() {
 	*x = OrganizationAlertsProfile_Recipients{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[13]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1068,7 +1267,7 @@ func (x *OrganizationAlertsProfile_Recipients) String() string {
 func (*OrganizationAlertsProfile_Recipients) ProtoMessage() {}
 
 func (x *OrganizationAlertsProfile_Recipients) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[13]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1098,464 +1297,26 @@ func (x *OrganizationAlertsProfile_Recipients) GetHttpServerIds() []string {
 	return nil
 }
 
-type CreateOrganizationAlertsProfileRequest_AlertCondition struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	Duration   *int64                 `protobuf:"varint,1,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
-	Window     *int64                 `protobuf:"varint,2,opt,name=window,proto3,oneof" json:"window,omitempty"`
-	BitRateBps *int64                 `protobuf:"varint,3,opt,name=bit_rate_bps,proto3,oneof" json:"bit_rate_bps,omitempty"`
-	LossRatio  *float64               `protobuf:"fixed64,4,opt,name=loss_ratio,proto3,oneof" json:"loss_ratio,omitempty"`
-	LatencyMs  *int64                 `protobuf:"varint,5,opt,name=latency_ms,proto3,oneof" json:"latency_ms,omitempty"`
-	JitterMs   *int64                 `protobuf:"varint,6,opt,name=jitter_ms,proto3,oneof" json:"jitter_ms,omitempty"`
-	Mos        *float64               `protobuf:"fixed64,7,opt,name=mos,proto3,oneof" json:"mos,omitempty"`
-	// Known values: "cellular", "wan1", "wan2", "wan3", "wan4".
-	Interface     *string `protobuf:"bytes,8,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationAlertsProfileRequest_AlertCondition) Reset() {
-	*x = CreateOrganizationAlertsProfileRequest_AlertCondition{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationAlertsProfileRequest_AlertCondition) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationAlertsProfileRequest_AlertCondition) ProtoMessage() {}
-
-func (x *CreateOrganizationAlertsProfileRequest_AlertCondition) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[14]
+func (x *OrganizationAlertsProfile_Recipients) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationAlertsProfileRequest_AlertCondition.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationAlertsProfileRequest_AlertCondition) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *CreateOrganizationAlertsProfileRequest_AlertCondition) GetDuration() int64 {
-	if x != nil && x.Duration != nil {
-		return *x.Duration
-	}
-	return 0
-}
-
-func (x *CreateOrganizationAlertsProfileRequest_AlertCondition) GetWindow() int64 {
-	if x != nil && x.Window != nil {
-		return *x.Window
-	}
-	return 0
-}
-
-func (x *CreateOrganizationAlertsProfileRequest_AlertCondition) GetBitRateBps() int64 {
-	if x != nil && x.BitRateBps != nil {
-		return *x.BitRateBps
-	}
-	return 0
-}
-
-func (x *CreateOrganizationAlertsProfileRequest_AlertCondition) GetLossRatio() float64 {
-	if x != nil && x.LossRatio != nil {
-		return *x.LossRatio
-	}
-	return 0
-}
-
-func (x *CreateOrganizationAlertsProfileRequest_AlertCondition) GetLatencyMs() int64 {
-	if x != nil && x.LatencyMs != nil {
-		return *x.LatencyMs
-	}
-	return 0
-}
-
-func (x *CreateOrganizationAlertsProfileRequest_AlertCondition) GetJitterMs() int64 {
-	if x != nil && x.JitterMs != nil {
-		return *x.JitterMs
-	}
-	return 0
-}
-
-func (x *CreateOrganizationAlertsProfileRequest_AlertCondition) GetMos() float64 {
-	if x != nil && x.Mos != nil {
-		return *x.Mos
-	}
-	return 0
-}
-
-func (x *CreateOrganizationAlertsProfileRequest_AlertCondition) GetInterface() string {
-	if x != nil && x.Interface != nil {
-		return *x.Interface
-	}
-	return ""
-}
-
-type CreateOrganizationAlertsProfileRequest_Recipients struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Emails        []string               `protobuf:"bytes,1,rep,name=emails,proto3" json:"emails,omitempty"`
-	HttpServerIds []string               `protobuf:"bytes,2,rep,name=http_server_ids,json=httpServerIds,proto3" json:"http_server_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationAlertsProfileRequest_Recipients) Reset() {
-	*x = CreateOrganizationAlertsProfileRequest_Recipients{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationAlertsProfileRequest_Recipients) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationAlertsProfileRequest_Recipients) ProtoMessage() {}
-
-func (x *CreateOrganizationAlertsProfileRequest_Recipients) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationAlertsProfileRequest_Recipients.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationAlertsProfileRequest_Recipients) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *CreateOrganizationAlertsProfileRequest_Recipients) GetEmails() []string {
-	if x != nil {
-		return x.Emails
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *CreateOrganizationAlertsProfileRequest_Recipients) GetHttpServerIds() []string {
-	if x != nil {
-		return x.HttpServerIds
-	}
-	return nil
-}
-
-type UpdateOrganizationAlertsProfileRequest_AlertCondition struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	Duration   *int64                 `protobuf:"varint,1,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
-	Window     *int64                 `protobuf:"varint,2,opt,name=window,proto3,oneof" json:"window,omitempty"`
-	BitRateBps *int64                 `protobuf:"varint,3,opt,name=bit_rate_bps,proto3,oneof" json:"bit_rate_bps,omitempty"`
-	LossRatio  *float64               `protobuf:"fixed64,4,opt,name=loss_ratio,proto3,oneof" json:"loss_ratio,omitempty"`
-	LatencyMs  *int64                 `protobuf:"varint,5,opt,name=latency_ms,proto3,oneof" json:"latency_ms,omitempty"`
-	JitterMs   *int64                 `protobuf:"varint,6,opt,name=jitter_ms,proto3,oneof" json:"jitter_ms,omitempty"`
-	Mos        *float64               `protobuf:"fixed64,7,opt,name=mos,proto3,oneof" json:"mos,omitempty"`
-	// Known values: "cellular", "wan1", "wan2", "wan3", "wan4".
-	Interface     *string `protobuf:"bytes,8,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationAlertsProfileRequest_AlertCondition) Reset() {
-	*x = UpdateOrganizationAlertsProfileRequest_AlertCondition{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationAlertsProfileRequest_AlertCondition) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationAlertsProfileRequest_AlertCondition) ProtoMessage() {}
-
-func (x *UpdateOrganizationAlertsProfileRequest_AlertCondition) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationAlertsProfileRequest_AlertCondition.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationAlertsProfileRequest_AlertCondition) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{4, 0}
-}
-
-func (x *UpdateOrganizationAlertsProfileRequest_AlertCondition) GetDuration() int64 {
-	if x != nil && x.Duration != nil {
-		return *x.Duration
-	}
-	return 0
-}
-
-func (x *UpdateOrganizationAlertsProfileRequest_AlertCondition) GetWindow() int64 {
-	if x != nil && x.Window != nil {
-		return *x.Window
-	}
-	return 0
-}
-
-func (x *UpdateOrganizationAlertsProfileRequest_AlertCondition) GetBitRateBps() int64 {
-	if x != nil && x.BitRateBps != nil {
-		return *x.BitRateBps
-	}
-	return 0
-}
-
-func (x *UpdateOrganizationAlertsProfileRequest_AlertCondition) GetLossRatio() float64 {
-	if x != nil && x.LossRatio != nil {
-		return *x.LossRatio
-	}
-	return 0
-}
-
-func (x *UpdateOrganizationAlertsProfileRequest_AlertCondition) GetLatencyMs() int64 {
-	if x != nil && x.LatencyMs != nil {
-		return *x.LatencyMs
-	}
-	return 0
-}
-
-func (x *UpdateOrganizationAlertsProfileRequest_AlertCondition) GetJitterMs() int64 {
-	if x != nil && x.JitterMs != nil {
-		return *x.JitterMs
-	}
-	return 0
-}
-
-func (x *UpdateOrganizationAlertsProfileRequest_AlertCondition) GetMos() float64 {
-	if x != nil && x.Mos != nil {
-		return *x.Mos
-	}
-	return 0
-}
-
-func (x *UpdateOrganizationAlertsProfileRequest_AlertCondition) GetInterface() string {
-	if x != nil && x.Interface != nil {
-		return *x.Interface
-	}
-	return ""
-}
-
-type UpdateOrganizationAlertsProfileRequest_Recipients struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Emails        []string               `protobuf:"bytes,1,rep,name=emails,proto3" json:"emails,omitempty"`
-	HttpServerIds []string               `protobuf:"bytes,2,rep,name=http_server_ids,json=httpServerIds,proto3" json:"http_server_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationAlertsProfileRequest_Recipients) Reset() {
-	*x = UpdateOrganizationAlertsProfileRequest_Recipients{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationAlertsProfileRequest_Recipients) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationAlertsProfileRequest_Recipients) ProtoMessage() {}
-
-func (x *UpdateOrganizationAlertsProfileRequest_Recipients) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationAlertsProfileRequest_Recipients.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationAlertsProfileRequest_Recipients) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{4, 1}
-}
-
-func (x *UpdateOrganizationAlertsProfileRequest_Recipients) GetEmails() []string {
-	if x != nil {
-		return x.Emails
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationAlertsProfileRequest_Recipients) GetHttpServerIds() []string {
-	if x != nil {
-		return x.HttpServerIds
-	}
-	return nil
-}
-
-type GetOrganizationAssuranceAlertsProfilesResponse_Meta struct {
-	state         protoimpl.MessageState                                      `protogen:"open.v1"`
-	Counts        *GetOrganizationAssuranceAlertsProfilesResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationAssuranceAlertsProfilesResponse_Meta) Reset() {
-	*x = GetOrganizationAssuranceAlertsProfilesResponse_Meta{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationAssuranceAlertsProfilesResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationAssuranceAlertsProfilesResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationAssuranceAlertsProfilesResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[18]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationAssuranceAlertsProfilesResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationAssuranceAlertsProfilesResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{7, 0}
-}
-
-func (x *GetOrganizationAssuranceAlertsProfilesResponse_Meta) GetCounts() *GetOrganizationAssuranceAlertsProfilesResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
-	}
-	return nil
-}
-
-type GetOrganizationAssuranceAlertsProfilesResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Items         *GetOrganizationAssuranceAlertsProfilesResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationAssuranceAlertsProfilesResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationAssuranceAlertsProfilesResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationAssuranceAlertsProfilesResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationAssuranceAlertsProfilesResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationAssuranceAlertsProfilesResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[19]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationAssuranceAlertsProfilesResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationAssuranceAlertsProfilesResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{7, 0, 0}
-}
-
-func (x *GetOrganizationAssuranceAlertsProfilesResponse_Meta_Counts) GetItems() *GetOrganizationAssuranceAlertsProfilesResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type GetOrganizationAssuranceAlertsProfilesResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationAssuranceAlertsProfilesResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationAssuranceAlertsProfilesResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationAssuranceAlertsProfilesResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationAssuranceAlertsProfilesResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationAssuranceAlertsProfilesResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationAssuranceAlertsProfilesResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationAssuranceAlertsProfilesResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{7, 0, 0, 0}
-}
-
-func (x *GetOrganizationAssuranceAlertsProfilesResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationAssuranceAlertsProfilesResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 type OrganizationAssuranceAlertsProfile_Configuration struct {
-	state             protoimpl.MessageState                                              `protogen:"open.v1"`
-	Enabled           *bool                                                               `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Maintenance       *OrganizationAssuranceAlertsProfile_Configuration_Maintenance       `protobuf:"bytes,2,opt,name=maintenance,proto3" json:"maintenance,omitempty"`
-	AlertDestinations *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations `protobuf:"bytes,3,opt,name=alert_destinations,json=alertDestinations,proto3" json:"alert_destinations,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState                                              `protogen:"open.v1"`
+	Enabled              *bool                                                               `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Maintenance          *OrganizationAssuranceAlertsProfile_Configuration_Maintenance       `protobuf:"bytes,2,opt,name=maintenance,proto3" json:"maintenance,omitempty"`
+	AlertDestinations    *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations `protobuf:"bytes,3,opt,name=alert_destinations,json=alertDestinations,proto3" json:"alert_destinations,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAssuranceAlertsProfile_Configuration) Reset() {
 	*x = OrganizationAssuranceAlertsProfile_Configuration{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[21]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1567,7 +1328,7 @@ func (x *OrganizationAssuranceAlertsProfile_Configuration) String() string {
 func (*OrganizationAssuranceAlertsProfile_Configuration) ProtoMessage() {}
 
 func (x *OrganizationAssuranceAlertsProfile_Configuration) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[21]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1580,7 +1341,7 @@ func (x *OrganizationAssuranceAlertsProfile_Configuration) ProtoReflect() protor
 
 // Deprecated: Use OrganizationAssuranceAlertsProfile_Configuration.ProtoReflect.Descriptor instead.
 func (*OrganizationAssuranceAlertsProfile_Configuration) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{8, 0}
+	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{9, 0}
 }
 
 func (x *OrganizationAssuranceAlertsProfile_Configuration) GetEnabled() bool {
@@ -1604,16 +1365,24 @@ func (x *OrganizationAssuranceAlertsProfile_Configuration) GetAlertDestinations(
 	return nil
 }
 
+func (x *OrganizationAssuranceAlertsProfile_Configuration) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationAssuranceAlertsProfile_Configuration_Maintenance struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	Silencing     *OrganizationAssuranceAlertsProfile_Configuration_Maintenance_Silencing `protobuf:"bytes,1,opt,name=silencing,proto3" json:"silencing,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                  `protogen:"open.v1"`
+	Silencing            *OrganizationAssuranceAlertsProfile_Configuration_Maintenance_Silencing `protobuf:"bytes,1,opt,name=silencing,proto3" json:"silencing,omitempty"`
+	AdditionalProperties *structpb.Struct                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAssuranceAlertsProfile_Configuration_Maintenance) Reset() {
 	*x = OrganizationAssuranceAlertsProfile_Configuration_Maintenance{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[22]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1625,7 +1394,7 @@ func (x *OrganizationAssuranceAlertsProfile_Configuration_Maintenance) String() 
 func (*OrganizationAssuranceAlertsProfile_Configuration_Maintenance) ProtoMessage() {}
 
 func (x *OrganizationAssuranceAlertsProfile_Configuration_Maintenance) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[22]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1638,7 +1407,7 @@ func (x *OrganizationAssuranceAlertsProfile_Configuration_Maintenance) ProtoRefl
 
 // Deprecated: Use OrganizationAssuranceAlertsProfile_Configuration_Maintenance.ProtoReflect.Descriptor instead.
 func (*OrganizationAssuranceAlertsProfile_Configuration_Maintenance) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{8, 0, 0}
+	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{9, 0, 0}
 }
 
 func (x *OrganizationAssuranceAlertsProfile_Configuration_Maintenance) GetSilencing() *OrganizationAssuranceAlertsProfile_Configuration_Maintenance_Silencing {
@@ -1648,18 +1417,28 @@ func (x *OrganizationAssuranceAlertsProfile_Configuration_Maintenance) GetSilenc
 	return nil
 }
 
+func (x *OrganizationAssuranceAlertsProfile_Configuration_Maintenance) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations struct {
-	state         protoimpl.MessageState                                                      `protogen:"open.v1"`
-	Email         *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Email   `protobuf:"bytes,1,opt,name=email,proto3" json:"email,omitempty"`
-	Sms           *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Sms     `protobuf:"bytes,2,opt,name=sms,proto3" json:"sms,omitempty"`
-	Webhook       *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook `protobuf:"bytes,3,opt,name=webhook,proto3" json:"webhook,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Email *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Email `protobuf:"bytes,1,opt,name=email,proto3" json:"email,omitempty"`
+	Sms   *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Sms   `protobuf:"bytes,2,opt,name=sms,proto3" json:"sms,omitempty"`
+	// Required in a request.
+	Webhook              *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook `protobuf:"bytes,3,opt,name=webhook,proto3" json:"webhook,omitempty"`
+	AdditionalProperties *structpb.Struct                                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations) Reset() {
 	*x = OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[23]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1671,7 +1450,7 @@ func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations) Str
 func (*OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations) ProtoMessage() {}
 
 func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[23]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1684,7 +1463,7 @@ func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations) Pro
 
 // Deprecated: Use OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations.ProtoReflect.Descriptor instead.
 func (*OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{8, 0, 1}
+	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{9, 0, 1}
 }
 
 func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations) GetEmail() *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Email {
@@ -1708,16 +1487,24 @@ func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations) Get
 	return nil
 }
 
+func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationAssuranceAlertsProfile_Configuration_Maintenance_Silencing struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAssuranceAlertsProfile_Configuration_Maintenance_Silencing) Reset() {
 	*x = OrganizationAssuranceAlertsProfile_Configuration_Maintenance_Silencing{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[24]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1729,7 +1516,7 @@ func (x *OrganizationAssuranceAlertsProfile_Configuration_Maintenance_Silencing)
 func (*OrganizationAssuranceAlertsProfile_Configuration_Maintenance_Silencing) ProtoMessage() {}
 
 func (x *OrganizationAssuranceAlertsProfile_Configuration_Maintenance_Silencing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[24]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1742,7 +1529,7 @@ func (x *OrganizationAssuranceAlertsProfile_Configuration_Maintenance_Silencing)
 
 // Deprecated: Use OrganizationAssuranceAlertsProfile_Configuration_Maintenance_Silencing.ProtoReflect.Descriptor instead.
 func (*OrganizationAssuranceAlertsProfile_Configuration_Maintenance_Silencing) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{8, 0, 0, 0}
+	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{9, 0, 0, 0}
 }
 
 func (x *OrganizationAssuranceAlertsProfile_Configuration_Maintenance_Silencing) GetEnabled() bool {
@@ -1752,17 +1539,26 @@ func (x *OrganizationAssuranceAlertsProfile_Configuration_Maintenance_Silencing)
 	return false
 }
 
+func (x *OrganizationAssuranceAlertsProfile_Configuration_Maintenance_Silencing) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Email struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Recipients    []string               `protobuf:"bytes,2,rep,name=recipients,proto3" json:"recipients,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Enabled              *bool            `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Recipients           []string         `protobuf:"bytes,2,rep,name=recipients,proto3" json:"recipients,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Email) Reset() {
 	*x = OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Email{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[25]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1774,7 +1570,7 @@ func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Emai
 func (*OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Email) ProtoMessage() {}
 
 func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Email) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[25]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1787,7 +1583,7 @@ func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Emai
 
 // Deprecated: Use OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Email.ProtoReflect.Descriptor instead.
 func (*OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Email) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{8, 0, 1, 0}
+	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{9, 0, 1, 0}
 }
 
 func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Email) GetEnabled() bool {
@@ -1804,17 +1600,26 @@ func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Emai
 	return nil
 }
 
+func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Email) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Sms struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Recipients    []string               `protobuf:"bytes,2,rep,name=recipients,proto3" json:"recipients,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Enabled              *bool            `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Recipients           []string         `protobuf:"bytes,2,rep,name=recipients,proto3" json:"recipients,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Sms) Reset() {
 	*x = OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Sms{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[26]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1826,7 +1631,7 @@ func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Sms)
 func (*OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Sms) ProtoMessage() {}
 
 func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Sms) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[26]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1839,7 +1644,7 @@ func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Sms)
 
 // Deprecated: Use OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Sms.ProtoReflect.Descriptor instead.
 func (*OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Sms) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{8, 0, 1, 1}
+	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{9, 0, 1, 1}
 }
 
 func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Sms) GetEnabled() bool {
@@ -1856,17 +1661,26 @@ func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Sms)
 	return nil
 }
 
+func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Sms) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook struct {
-	state         protoimpl.MessageState                                                                   `protogen:"open.v1"`
-	Enabled       *bool                                                                                    `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Recipients    []*OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook_Recipients `protobuf:"bytes,2,rep,name=recipients,proto3" json:"recipients,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Enabled              *bool               `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Recipients           *structpb.ListValue `protobuf:"bytes,2,opt,name=recipients,proto3" json:"recipients,omitempty"`
+	AdditionalProperties *structpb.Struct    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook) Reset() {
 	*x = OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[27]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1878,7 +1692,7 @@ func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webh
 func (*OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook) ProtoMessage() {}
 
 func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[27]
+	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1891,7 +1705,7 @@ func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webh
 
 // Deprecated: Use OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook.ProtoReflect.Descriptor instead.
 func (*OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{8, 0, 1, 2}
+	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{9, 0, 1, 2}
 }
 
 func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook) GetEnabled() bool {
@@ -1901,818 +1715,16 @@ func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webh
 	return false
 }
 
-func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook) GetRecipients() []*OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook_Recipients {
+func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook) GetRecipients() *structpb.ListValue {
 	if x != nil {
 		return x.Recipients
 	}
 	return nil
 }
 
-type OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook_Recipients struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Url           *string                `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook_Recipients) Reset() {
-	*x = OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook_Recipients{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[28]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook_Recipients) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook_Recipients) ProtoMessage() {
-}
-
-func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook_Recipients) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[28]
+func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook_Recipients.ProtoReflect.Descriptor instead.
-func (*OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook_Recipients) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{8, 0, 1, 2, 0}
-}
-
-func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook_Recipients) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook_Recipients) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook_Recipients) GetUrl() string {
-	if x != nil && x.Url != nil {
-		return *x.Url
-	}
-	return ""
-}
-
-type CreateOrganizationAssuranceAlertsProfileRequest_Configuration struct {
-	state             protoimpl.MessageState                                                           `protogen:"open.v1"`
-	Enabled           *bool                                                                            `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Maintenance       *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance       `protobuf:"bytes,2,opt,name=maintenance,proto3" json:"maintenance,omitempty"`
-	AlertDestinations *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations `protobuf:"bytes,3,opt,name=alert_destinations,json=alertDestinations,proto3" json:"alert_destinations,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration) Reset() {
-	*x = CreateOrganizationAssuranceAlertsProfileRequest_Configuration{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[29]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationAssuranceAlertsProfileRequest_Configuration) ProtoMessage() {}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[29]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationAssuranceAlertsProfileRequest_Configuration.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationAssuranceAlertsProfileRequest_Configuration) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{9, 0}
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration) GetMaintenance() *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance {
-	if x != nil {
-		return x.Maintenance
-	}
-	return nil
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration) GetAlertDestinations() *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations {
-	if x != nil {
-		return x.AlertDestinations
-	}
-	return nil
-}
-
-type CreateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance struct {
-	state         protoimpl.MessageState                                                               `protogen:"open.v1"`
-	Silencing     *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance_Silencing `protobuf:"bytes,1,opt,name=silencing,proto3" json:"silencing,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance) Reset() {
-	*x = CreateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[30]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance) ProtoMessage() {}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[30]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{9, 0, 0}
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance) GetSilencing() *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance_Silencing {
-	if x != nil {
-		return x.Silencing
-	}
-	return nil
-}
-
-type CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Email *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Email `protobuf:"bytes,1,opt,name=email,proto3" json:"email,omitempty"`
-	Sms   *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Sms   `protobuf:"bytes,2,opt,name=sms,proto3" json:"sms,omitempty"`
-	// Required.
-	Webhook       *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Webhook `protobuf:"bytes,3,opt,name=webhook,proto3" json:"webhook,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations) Reset() {
-	*x = CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[31]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations) ProtoMessage() {
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[31]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{9, 0, 1}
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations) GetEmail() *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Email {
-	if x != nil {
-		return x.Email
-	}
-	return nil
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations) GetSms() *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Sms {
-	if x != nil {
-		return x.Sms
-	}
-	return nil
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations) GetWebhook() *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Webhook {
-	if x != nil {
-		return x.Webhook
-	}
-	return nil
-}
-
-type CreateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance_Silencing struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance_Silencing) Reset() {
-	*x = CreateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance_Silencing{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[32]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance_Silencing) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance_Silencing) ProtoMessage() {
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance_Silencing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[32]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance_Silencing.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance_Silencing) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{9, 0, 0, 0}
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance_Silencing) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Email struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Enabled       *bool    `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Recipients    []string `protobuf:"bytes,2,rep,name=recipients,proto3" json:"recipients,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Email) Reset() {
-	*x = CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Email{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[33]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Email) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Email) ProtoMessage() {
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Email) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[33]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Email.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Email) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{9, 0, 1, 0}
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Email) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Email) GetRecipients() []string {
-	if x != nil {
-		return x.Recipients
-	}
-	return nil
-}
-
-type CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Sms struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Enabled       *bool    `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Recipients    []string `protobuf:"bytes,2,rep,name=recipients,proto3" json:"recipients,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Sms) Reset() {
-	*x = CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Sms{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[34]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Sms) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Sms) ProtoMessage() {
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Sms) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[34]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Sms.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Sms) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{9, 0, 1, 1}
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Sms) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Sms) GetRecipients() []string {
-	if x != nil {
-		return x.Recipients
-	}
-	return nil
-}
-
-type CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Webhook struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Enabled       *bool    `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Recipients    []string `protobuf:"bytes,2,rep,name=recipients,proto3" json:"recipients,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Webhook) Reset() {
-	*x = CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Webhook{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[35]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Webhook) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Webhook) ProtoMessage() {
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Webhook) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[35]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Webhook.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Webhook) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{9, 0, 1, 2}
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Webhook) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Webhook) GetRecipients() []string {
-	if x != nil {
-		return x.Recipients
-	}
-	return nil
-}
-
-type UpdateOrganizationAssuranceAlertsProfileRequest_Configuration struct {
-	state             protoimpl.MessageState                                                           `protogen:"open.v1"`
-	Enabled           *bool                                                                            `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Maintenance       *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance       `protobuf:"bytes,2,opt,name=maintenance,proto3" json:"maintenance,omitempty"`
-	AlertDestinations *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations `protobuf:"bytes,3,opt,name=alert_destinations,json=alertDestinations,proto3" json:"alert_destinations,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration) Reset() {
-	*x = UpdateOrganizationAssuranceAlertsProfileRequest_Configuration{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[36]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationAssuranceAlertsProfileRequest_Configuration) ProtoMessage() {}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[36]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationAssuranceAlertsProfileRequest_Configuration.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationAssuranceAlertsProfileRequest_Configuration) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{10, 0}
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration) GetMaintenance() *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance {
-	if x != nil {
-		return x.Maintenance
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration) GetAlertDestinations() *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations {
-	if x != nil {
-		return x.AlertDestinations
-	}
-	return nil
-}
-
-type UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance struct {
-	state         protoimpl.MessageState                                                               `protogen:"open.v1"`
-	Silencing     *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance_Silencing `protobuf:"bytes,1,opt,name=silencing,proto3" json:"silencing,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance) Reset() {
-	*x = UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[37]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance) ProtoMessage() {}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[37]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{10, 0, 0}
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance) GetSilencing() *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance_Silencing {
-	if x != nil {
-		return x.Silencing
-	}
-	return nil
-}
-
-type UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Email *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Email `protobuf:"bytes,1,opt,name=email,proto3" json:"email,omitempty"`
-	Sms   *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Sms   `protobuf:"bytes,2,opt,name=sms,proto3" json:"sms,omitempty"`
-	// Required.
-	Webhook       *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Webhook `protobuf:"bytes,3,opt,name=webhook,proto3" json:"webhook,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations) Reset() {
-	*x = UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[38]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[38]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{10, 0, 1}
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations) GetEmail() *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Email {
-	if x != nil {
-		return x.Email
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations) GetSms() *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Sms {
-	if x != nil {
-		return x.Sms
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations) GetWebhook() *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Webhook {
-	if x != nil {
-		return x.Webhook
-	}
-	return nil
-}
-
-type UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance_Silencing struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance_Silencing) Reset() {
-	*x = UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance_Silencing{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[39]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance_Silencing) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance_Silencing) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance_Silencing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[39]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance_Silencing.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance_Silencing) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{10, 0, 0, 0}
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance_Silencing) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Email struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Enabled       *bool    `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Recipients    []string `protobuf:"bytes,2,rep,name=recipients,proto3" json:"recipients,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Email) Reset() {
-	*x = UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Email{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[40]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Email) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Email) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Email) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[40]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Email.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Email) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{10, 0, 1, 0}
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Email) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Email) GetRecipients() []string {
-	if x != nil {
-		return x.Recipients
-	}
-	return nil
-}
-
-type UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Sms struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Enabled       *bool    `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Recipients    []string `protobuf:"bytes,2,rep,name=recipients,proto3" json:"recipients,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Sms) Reset() {
-	*x = UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Sms{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[41]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Sms) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Sms) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Sms) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[41]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Sms.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Sms) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{10, 0, 1, 1}
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Sms) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Sms) GetRecipients() []string {
-	if x != nil {
-		return x.Recipients
-	}
-	return nil
-}
-
-type UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Webhook struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Enabled       *bool    `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Recipients    []string `protobuf:"bytes,2,rep,name=recipients,proto3" json:"recipients,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Webhook) Reset() {
-	*x = UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Webhook{}
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[42]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Webhook) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Webhook) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Webhook) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[42]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Webhook.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Webhook) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP(), []int{10, 0, 1, 2}
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Webhook) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Webhook) GetRecipients() []string {
-	if x != nil {
-		return x.Recipients
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -2721,13 +1733,14 @@ var File_meraki_organizations_v1_alerts_profiles_proto protoreflect.FileDescript
 
 const file_meraki_organizations_v1_alerts_profiles_proto_rawDesc = "" +
 	"\n" +
-	"-meraki/organizations/v1/alerts_profiles.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"h\n" +
+	"-meraki/organizations/v1/alerts_profiles.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a)meraki/organizations/v1/collections.proto\"h\n" +
 	"$GetOrganizationAlertsProfilesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xaf\x01\n" +
-	"%GetOrganizationAlertsProfilesResponse\x12H\n" +
-	"\x05items\x18\x01 \x03(\v22.meraki.organizations.v1.OrganizationAlertsProfileR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xcb\x05\n" +
+	"\x10_organization_id\"\x80\x02\n" +
+	"%GetOrganizationAlertsProfilesResponse\x12I\n" +
+	"\x05items\x18\xfb\x0f \x03(\v22.meraki.organizations.v1.OrganizationAlertsProfileR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xf1\b\n" +
 	"\x19OrganizationAlertsProfile\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12\x1d\n" +
@@ -2737,110 +1750,73 @@ const file_meraki_organizations_v1_alerts_profiles_proto_rawDesc = "" +
 	"recipients\x18\x05 \x01(\v2=.meraki.organizations.v1.OrganizationAlertsProfile.RecipientsR\n" +
 	"recipients\x12!\n" +
 	"\fnetwork_tags\x18\x06 \x03(\tR\vnetworkTags\x12%\n" +
-	"\vdescription\x18\a \x01(\tH\x03R\vdescription\x88\x01\x01\x1a\xd1\x01\n" +
+	"\vdescription\x18\a \x01(\tH\x03R\vdescription\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd8\x03\n" +
 	"\x0eAlertCondition\x12\x1f\n" +
 	"\bduration\x18\x01 \x01(\x03H\x00R\bduration\x88\x01\x01\x12\x1b\n" +
 	"\x06window\x18\x02 \x01(\x03H\x01R\x06window\x88\x01\x01\x12'\n" +
 	"\fbit_rate_bps\x18\x03 \x01(\x03H\x02R\fbit_rate_bps\x88\x01\x01\x12!\n" +
-	"\tinterface\x18\x04 \x01(\tH\x03R\tinterface\x88\x01\x01B\v\n" +
+	"\tinterface\x18\x04 \x01(\tH\x03R\tinterface\x88\x01\x01\x12#\n" +
+	"\n" +
+	"loss_ratio\x18\x05 \x01(\x01H\x04R\n" +
+	"loss_ratio\x88\x01\x01\x12#\n" +
+	"\n" +
+	"latency_ms\x18\x06 \x01(\x03H\x05R\n" +
+	"latency_ms\x88\x01\x01\x12!\n" +
+	"\tjitter_ms\x18\a \x01(\x03H\x06R\tjitter_ms\x88\x01\x01\x12\x15\n" +
+	"\x03mos\x18\b \x01(\x01H\aR\x03mos\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_durationB\t\n" +
 	"\a_windowB\x0f\n" +
 	"\r_bit_rate_bpsB\f\n" +
 	"\n" +
-	"_interface\x1aL\n" +
+	"_interfaceB\r\n" +
+	"\v_loss_ratioB\r\n" +
+	"\v_latency_msB\f\n" +
+	"\n" +
+	"_jitter_msB\x06\n" +
+	"\x04_mos\x1a\x9b\x01\n" +
 	"\n" +
 	"Recipients\x12\x16\n" +
 	"\x06emails\x18\x01 \x03(\tR\x06emails\x12&\n" +
-	"\x0fhttp_server_ids\x18\x02 \x03(\tR\rhttpServerIdsB\x05\n" +
+	"\x0fhttp_server_ids\x18\x02 \x03(\tR\rhttpServerIds\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_typeB\n" +
 	"\n" +
 	"\b_enabledB\x0e\n" +
-	"\f_description\"\xb1\b\n" +
+	"\f_description\"\xd6\x04\n" +
 	"&CreateOrganizationAlertsProfileRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12w\n" +
-	"\x0falert_condition\x18\x03 \x01(\v2N.meraki.organizations.v1.CreateOrganizationAlertsProfileRequest.AlertConditionR\x0ealertCondition\x12j\n" +
+	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12j\n" +
+	"\x0falert_condition\x18\x03 \x01(\v2A.meraki.organizations.v1.OrganizationAlertsProfile.AlertConditionR\x0ealertCondition\x12]\n" +
 	"\n" +
-	"recipients\x18\x04 \x01(\v2J.meraki.organizations.v1.CreateOrganizationAlertsProfileRequest.RecipientsR\n" +
+	"recipients\x18\x04 \x01(\v2=.meraki.organizations.v1.OrganizationAlertsProfile.RecipientsR\n" +
 	"recipients\x12!\n" +
 	"\fnetwork_tags\x18\x05 \x03(\tR\vnetworkTags\x12%\n" +
-	"\vdescription\x18\x06 \x01(\tH\x02R\vdescription\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x89\x03\n" +
-	"\x0eAlertCondition\x12\x1f\n" +
-	"\bduration\x18\x01 \x01(\x03H\x00R\bduration\x88\x01\x01\x12\x1b\n" +
-	"\x06window\x18\x02 \x01(\x03H\x01R\x06window\x88\x01\x01\x12'\n" +
-	"\fbit_rate_bps\x18\x03 \x01(\x03H\x02R\fbit_rate_bps\x88\x01\x01\x12#\n" +
-	"\n" +
-	"loss_ratio\x18\x04 \x01(\x01H\x03R\n" +
-	"loss_ratio\x88\x01\x01\x12#\n" +
-	"\n" +
-	"latency_ms\x18\x05 \x01(\x03H\x04R\n" +
-	"latency_ms\x88\x01\x01\x12!\n" +
-	"\tjitter_ms\x18\x06 \x01(\x03H\x05R\tjitter_ms\x88\x01\x01\x12\x15\n" +
-	"\x03mos\x18\a \x01(\x01H\x06R\x03mos\x88\x01\x01\x12!\n" +
-	"\tinterface\x18\b \x01(\tH\aR\tinterface\x88\x01\x01B\v\n" +
-	"\t_durationB\t\n" +
-	"\a_windowB\x0f\n" +
-	"\r_bit_rate_bpsB\r\n" +
-	"\v_loss_ratioB\r\n" +
-	"\v_latency_msB\f\n" +
-	"\n" +
-	"_jitter_msB\x06\n" +
-	"\x04_mosB\f\n" +
-	"\n" +
-	"_interface\x1aL\n" +
-	"\n" +
-	"Recipients\x12\x16\n" +
-	"\x06emails\x18\x01 \x03(\tR\x06emails\x12&\n" +
-	"\x0fhttp_server_ids\x18\x02 \x03(\tR\rhttpServerIdsB\x12\n" +
+	"\vdescription\x18\x06 \x01(\tH\x02R\vdescription\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_typeB\x0e\n" +
-	"\f_description\"\x9d\t\n" +
+	"\f_description\"\xc2\x05\n" +
 	"&UpdateOrganizationAlertsProfileRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12+\n" +
 	"\x0falert_config_id\x18\x02 \x01(\tH\x01R\ralertConfigId\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\x03 \x01(\bH\x02R\aenabled\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x04 \x01(\tH\x03R\x04type\x88\x01\x01\x12w\n" +
-	"\x0falert_condition\x18\x05 \x01(\v2N.meraki.organizations.v1.UpdateOrganizationAlertsProfileRequest.AlertConditionR\x0ealertCondition\x12j\n" +
+	"\x04type\x18\x04 \x01(\tH\x03R\x04type\x88\x01\x01\x12j\n" +
+	"\x0falert_condition\x18\x05 \x01(\v2A.meraki.organizations.v1.OrganizationAlertsProfile.AlertConditionR\x0ealertCondition\x12]\n" +
 	"\n" +
-	"recipients\x18\x06 \x01(\v2J.meraki.organizations.v1.UpdateOrganizationAlertsProfileRequest.RecipientsR\n" +
+	"recipients\x18\x06 \x01(\v2=.meraki.organizations.v1.OrganizationAlertsProfile.RecipientsR\n" +
 	"recipients\x12!\n" +
 	"\fnetwork_tags\x18\a \x03(\tR\vnetworkTags\x12%\n" +
-	"\vdescription\x18\b \x01(\tH\x04R\vdescription\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\t \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x89\x03\n" +
-	"\x0eAlertCondition\x12\x1f\n" +
-	"\bduration\x18\x01 \x01(\x03H\x00R\bduration\x88\x01\x01\x12\x1b\n" +
-	"\x06window\x18\x02 \x01(\x03H\x01R\x06window\x88\x01\x01\x12'\n" +
-	"\fbit_rate_bps\x18\x03 \x01(\x03H\x02R\fbit_rate_bps\x88\x01\x01\x12#\n" +
-	"\n" +
-	"loss_ratio\x18\x04 \x01(\x01H\x03R\n" +
-	"loss_ratio\x88\x01\x01\x12#\n" +
-	"\n" +
-	"latency_ms\x18\x05 \x01(\x03H\x04R\n" +
-	"latency_ms\x88\x01\x01\x12!\n" +
-	"\tjitter_ms\x18\x06 \x01(\x03H\x05R\tjitter_ms\x88\x01\x01\x12\x15\n" +
-	"\x03mos\x18\a \x01(\x01H\x06R\x03mos\x88\x01\x01\x12!\n" +
-	"\tinterface\x18\b \x01(\tH\aR\tinterface\x88\x01\x01B\v\n" +
-	"\t_durationB\t\n" +
-	"\a_windowB\x0f\n" +
-	"\r_bit_rate_bpsB\r\n" +
-	"\v_loss_ratioB\r\n" +
-	"\v_latency_msB\f\n" +
-	"\n" +
-	"_jitter_msB\x06\n" +
-	"\x04_mosB\f\n" +
-	"\n" +
-	"_interface\x1aL\n" +
-	"\n" +
-	"Recipients\x12\x16\n" +
-	"\x06emails\x18\x01 \x03(\tR\x06emails\x12&\n" +
-	"\x0fhttp_server_ids\x18\x02 \x03(\tR\rhttpServerIdsB\x12\n" +
+	"\vdescription\x18\b \x01(\tH\x04R\vdescription\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x12\n" +
 	"\x10_alert_config_idB\n" +
 	"\n" +
@@ -2851,24 +1827,17 @@ const file_meraki_organizations_v1_alerts_profiles_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12+\n" +
 	"\x0falert_config_id\x18\x02 \x01(\tH\x01R\ralertConfigId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x12\n" +
-	"\x10_alert_config_id\"q\n" +
+	"\x10_alert_config_id\"x\n" +
+	"'DeleteOrganizationAlertsProfileResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"q\n" +
 	"-GetOrganizationAssuranceAlertsProfilesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xf4\x04\n" +
-	".GetOrganizationAssuranceAlertsProfilesResponse\x12Q\n" +
-	"\x05items\x18\x01 \x03(\v2;.meraki.organizations.v1.OrganizationAssuranceAlertsProfileR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12`\n" +
-	"\x04meta\x18\x03 \x01(\v2L.meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse.MetaR\x04meta\x1a\xce\x02\n" +
-	"\x04Meta\x12k\n" +
-	"\x06counts\x18\x01 \x01(\v2S.meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse.Meta.CountsR\x06counts\x1a\xd8\x01\n" +
-	"\x06Counts\x12o\n" +
-	"\x05items\x18\x01 \x01(\v2Y.meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\x99\x0e\n" +
+	"\x10_organization_id\"\xcf\x02\n" +
+	".GetOrganizationAssuranceAlertsProfilesResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12R\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2;.meraki.organizations.v1.OrganizationAssuranceAlertsProfileR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xd4\x11\n" +
 	"\"OrganizationAssuranceAlertsProfile\x12\"\n" +
 	"\n" +
 	"profile_id\x18\x01 \x01(\tH\x00R\tprofileId\x88\x01\x01\x12\x17\n" +
@@ -2879,49 +1848,48 @@ const file_meraki_organizations_v1_alerts_profiles_proto_rawDesc = "" +
 	"\valert_types\x18\x05 \x03(\tR\n" +
 	"alertTypes\x12/\n" +
 	"\x11alert_schedule_id\x18\x06 \x01(\tH\x03R\x0falertScheduleId\x88\x01\x01\x12o\n" +
-	"\rconfiguration\x18\a \x01(\v2I.meraki.organizations.v1.OrganizationAssuranceAlertsProfile.ConfigurationR\rconfiguration\x1a\xe1\n" +
-	"\n" +
+	"\rconfiguration\x18\a \x01(\v2I.meraki.organizations.v1.OrganizationAssuranceAlertsProfile.ConfigurationR\rconfiguration\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcd\r\n" +
 	"\rConfiguration\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12w\n" +
 	"\vmaintenance\x18\x02 \x01(\v2U.meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.MaintenanceR\vmaintenance\x12\x8a\x01\n" +
-	"\x12alert_destinations\x18\x03 \x01(\v2[.meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinationsR\x11alertDestinations\x1a\xc4\x01\n" +
+	"\x12alert_destinations\x18\x03 \x01(\v2[.meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinationsR\x11alertDestinations\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe3\x02\n" +
 	"\vMaintenance\x12}\n" +
-	"\tsilencing\x18\x01 \x01(\v2_.meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.Maintenance.SilencingR\tsilencing\x1a6\n" +
+	"\tsilencing\x18\x01 \x01(\v2_.meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.Maintenance.SilencingR\tsilencing\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x85\x01\n" +
 	"\tSilencing\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a\xd7\x06\n" +
+	"\b_enabled\x1a\xd5\a\n" +
 	"\x11AlertDestinations\x12w\n" +
 	"\x05email\x18\x01 \x01(\v2a.meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.EmailR\x05email\x12q\n" +
 	"\x03sms\x18\x02 \x01(\v2_.meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.SmsR\x03sms\x12}\n" +
-	"\awebhook\x18\x03 \x01(\v2c.meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.WebhookR\awebhook\x1aR\n" +
+	"\awebhook\x18\x03 \x01(\v2c.meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.WebhookR\awebhook\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa1\x01\n" +
 	"\x05Email\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1e\n" +
 	"\n" +
 	"recipients\x18\x02 \x03(\tR\n" +
-	"recipientsB\n" +
+	"recipients\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1aP\n" +
+	"\b_enabled\x1a\x9f\x01\n" +
 	"\x03Sms\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1e\n" +
 	"\n" +
 	"recipients\x18\x02 \x03(\tR\n" +
-	"recipientsB\n" +
+	"recipients\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a\xb0\x02\n" +
+	"\b_enabled\x1a\xbf\x01\n" +
 	"\aWebhook\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x8e\x01\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12:\n" +
 	"\n" +
-	"recipients\x18\x02 \x03(\v2n.meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.Webhook.RecipientsR\n" +
-	"recipients\x1ai\n" +
-	"\n" +
-	"Recipients\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x15\n" +
-	"\x03url\x18\x03 \x01(\tH\x02R\x03url\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\x06\n" +
-	"\x04_urlB\n" +
+	"recipients\x18\x02 \x01(\v2\x1a.google.protobuf.ListValueR\n" +
+	"recipients\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\n" +
 	"\n" +
@@ -2929,7 +1897,7 @@ const file_meraki_organizations_v1_alerts_profiles_proto_rawDesc = "" +
 	"\v_profile_idB\a\n" +
 	"\x05_nameB\x12\n" +
 	"\x10_organization_idB\x14\n" +
-	"\x12_alert_schedule_id\"\x81\x0e\n" +
+	"\x12_alert_schedule_id\"\xb4\x04\n" +
 	"/CreateOrganizationAssuranceAlertsProfileRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1f\n" +
@@ -2937,51 +1905,15 @@ const file_meraki_organizations_v1_alerts_profiles_proto_rawDesc = "" +
 	"networkIds\x12\x1f\n" +
 	"\valert_types\x18\x04 \x03(\tR\n" +
 	"alertTypes\x12/\n" +
-	"\x11alert_schedule_id\x18\x05 \x01(\tH\x02R\x0falertScheduleId\x88\x01\x01\x12|\n" +
-	"\rconfiguration\x18\x06 \x01(\v2V.meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.ConfigurationR\rconfiguration\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xd6\t\n" +
-	"\rConfiguration\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x84\x01\n" +
-	"\vmaintenance\x18\x02 \x01(\v2b.meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.Configuration.MaintenanceR\vmaintenance\x12\x97\x01\n" +
-	"\x12alert_destinations\x18\x03 \x01(\v2h.meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinationsR\x11alertDestinations\x1a\xd2\x01\n" +
-	"\vMaintenance\x12\x8a\x01\n" +
-	"\tsilencing\x18\x01 \x01(\v2l.meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.Configuration.Maintenance.SilencingR\tsilencing\x1a6\n" +
-	"\tSilencing\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a\xa3\x05\n" +
-	"\x11AlertDestinations\x12\x84\x01\n" +
-	"\x05email\x18\x01 \x01(\v2n.meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations.EmailR\x05email\x12~\n" +
-	"\x03sms\x18\x02 \x01(\v2l.meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations.SmsR\x03sms\x12\x8a\x01\n" +
-	"\awebhook\x18\x03 \x01(\v2p.meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations.WebhookR\awebhook\x1aR\n" +
-	"\x05Email\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1e\n" +
-	"\n" +
-	"recipients\x18\x02 \x03(\tR\n" +
-	"recipientsB\n" +
-	"\n" +
-	"\b_enabled\x1aP\n" +
-	"\x03Sms\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1e\n" +
-	"\n" +
-	"recipients\x18\x02 \x03(\tR\n" +
-	"recipientsB\n" +
-	"\n" +
-	"\b_enabled\x1aT\n" +
-	"\aWebhook\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1e\n" +
-	"\n" +
-	"recipients\x18\x02 \x03(\tR\n" +
-	"recipientsB\n" +
-	"\n" +
-	"\b_enabledB\n" +
-	"\n" +
-	"\b_enabledB\x12\n" +
+	"\x11alert_schedule_id\x18\x05 \x01(\tH\x02R\x0falertScheduleId\x88\x01\x01\x12o\n" +
+	"\rconfiguration\x18\x06 \x01(\v2I.meraki.organizations.v1.OrganizationAssuranceAlertsProfile.ConfigurationR\rconfiguration\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_nameB\x14\n" +
-	"\x12_alert_schedule_id\"\xb4\x0e\n" +
+	"\x12_alert_schedule_id\"\xe7\x04\n" +
 	"/UpdateOrganizationAssuranceAlertsProfileRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\"\n" +
 	"\n" +
@@ -2991,48 +1923,12 @@ const file_meraki_organizations_v1_alerts_profiles_proto_rawDesc = "" +
 	"networkIds\x12\x1f\n" +
 	"\valert_types\x18\x05 \x03(\tR\n" +
 	"alertTypes\x12/\n" +
-	"\x11alert_schedule_id\x18\x06 \x01(\tH\x03R\x0falertScheduleId\x88\x01\x01\x12|\n" +
-	"\rconfiguration\x18\a \x01(\v2V.meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.ConfigurationR\rconfiguration\x12C\n" +
-	"\vnull_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\t \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xd6\t\n" +
-	"\rConfiguration\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x84\x01\n" +
-	"\vmaintenance\x18\x02 \x01(\v2b.meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.Configuration.MaintenanceR\vmaintenance\x12\x97\x01\n" +
-	"\x12alert_destinations\x18\x03 \x01(\v2h.meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinationsR\x11alertDestinations\x1a\xd2\x01\n" +
-	"\vMaintenance\x12\x8a\x01\n" +
-	"\tsilencing\x18\x01 \x01(\v2l.meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.Configuration.Maintenance.SilencingR\tsilencing\x1a6\n" +
-	"\tSilencing\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a\xa3\x05\n" +
-	"\x11AlertDestinations\x12\x84\x01\n" +
-	"\x05email\x18\x01 \x01(\v2n.meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations.EmailR\x05email\x12~\n" +
-	"\x03sms\x18\x02 \x01(\v2l.meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations.SmsR\x03sms\x12\x8a\x01\n" +
-	"\awebhook\x18\x03 \x01(\v2p.meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations.WebhookR\awebhook\x1aR\n" +
-	"\x05Email\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1e\n" +
-	"\n" +
-	"recipients\x18\x02 \x03(\tR\n" +
-	"recipientsB\n" +
-	"\n" +
-	"\b_enabled\x1aP\n" +
-	"\x03Sms\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1e\n" +
-	"\n" +
-	"recipients\x18\x02 \x03(\tR\n" +
-	"recipientsB\n" +
-	"\n" +
-	"\b_enabled\x1aT\n" +
-	"\aWebhook\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1e\n" +
-	"\n" +
-	"recipients\x18\x02 \x03(\tR\n" +
-	"recipientsB\n" +
-	"\n" +
-	"\b_enabledB\n" +
-	"\n" +
-	"\b_enabledB\x12\n" +
+	"\x11alert_schedule_id\x18\x06 \x01(\tH\x03R\x0falertScheduleId\x88\x01\x01\x12o\n" +
+	"\rconfiguration\x18\a \x01(\v2I.meraki.organizations.v1.OrganizationAssuranceAlertsProfile.ConfigurationR\rconfiguration\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\r\n" +
 	"\v_profile_idB\a\n" +
 	"\x05_nameB\x14\n" +
@@ -3042,8 +1938,10 @@ const file_meraki_organizations_v1_alerts_profiles_proto_rawDesc = "" +
 	"\n" +
 	"profile_id\x18\x02 \x01(\tH\x01R\tprofileId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\r\n" +
-	"\v_profile_idB\x8c\x01\n" +
-	"!com.merakibroker.organizations.v1B\x13AlertsProfilesProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\v_profile_id\"\x81\x01\n" +
+	"0DeleteOrganizationAssuranceAlertsProfileResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\xac\x01\n" +
+	"!com.merakibroker.organizations.v1B\x13AlertsProfilesProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_alerts_profiles_proto_rawDescOnce sync.Once
@@ -3057,103 +1955,82 @@ func file_meraki_organizations_v1_alerts_profiles_proto_rawDescGZIP() []byte {
 	return file_meraki_organizations_v1_alerts_profiles_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_alerts_profiles_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_meraki_organizations_v1_alerts_profiles_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_meraki_organizations_v1_alerts_profiles_proto_goTypes = []any{
-	(*GetOrganizationAlertsProfilesRequest)(nil),                                                    // 0: meraki.organizations.v1.GetOrganizationAlertsProfilesRequest
-	(*GetOrganizationAlertsProfilesResponse)(nil),                                                   // 1: meraki.organizations.v1.GetOrganizationAlertsProfilesResponse
-	(*OrganizationAlertsProfile)(nil),                                                               // 2: meraki.organizations.v1.OrganizationAlertsProfile
-	(*CreateOrganizationAlertsProfileRequest)(nil),                                                  // 3: meraki.organizations.v1.CreateOrganizationAlertsProfileRequest
-	(*UpdateOrganizationAlertsProfileRequest)(nil),                                                  // 4: meraki.organizations.v1.UpdateOrganizationAlertsProfileRequest
-	(*DeleteOrganizationAlertsProfileRequest)(nil),                                                  // 5: meraki.organizations.v1.DeleteOrganizationAlertsProfileRequest
-	(*GetOrganizationAssuranceAlertsProfilesRequest)(nil),                                           // 6: meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesRequest
-	(*GetOrganizationAssuranceAlertsProfilesResponse)(nil),                                          // 7: meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse
-	(*OrganizationAssuranceAlertsProfile)(nil),                                                      // 8: meraki.organizations.v1.OrganizationAssuranceAlertsProfile
-	(*CreateOrganizationAssuranceAlertsProfileRequest)(nil),                                         // 9: meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest
-	(*UpdateOrganizationAssuranceAlertsProfileRequest)(nil),                                         // 10: meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest
-	(*DeleteOrganizationAssuranceAlertsProfileRequest)(nil),                                         // 11: meraki.organizations.v1.DeleteOrganizationAssuranceAlertsProfileRequest
-	(*OrganizationAlertsProfile_AlertCondition)(nil),                                                // 12: meraki.organizations.v1.OrganizationAlertsProfile.AlertCondition
-	(*OrganizationAlertsProfile_Recipients)(nil),                                                    // 13: meraki.organizations.v1.OrganizationAlertsProfile.Recipients
-	(*CreateOrganizationAlertsProfileRequest_AlertCondition)(nil),                                   // 14: meraki.organizations.v1.CreateOrganizationAlertsProfileRequest.AlertCondition
-	(*CreateOrganizationAlertsProfileRequest_Recipients)(nil),                                       // 15: meraki.organizations.v1.CreateOrganizationAlertsProfileRequest.Recipients
-	(*UpdateOrganizationAlertsProfileRequest_AlertCondition)(nil),                                   // 16: meraki.organizations.v1.UpdateOrganizationAlertsProfileRequest.AlertCondition
-	(*UpdateOrganizationAlertsProfileRequest_Recipients)(nil),                                       // 17: meraki.organizations.v1.UpdateOrganizationAlertsProfileRequest.Recipients
-	(*GetOrganizationAssuranceAlertsProfilesResponse_Meta)(nil),                                     // 18: meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse.Meta
-	(*GetOrganizationAssuranceAlertsProfilesResponse_Meta_Counts)(nil),                              // 19: meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse.Meta.Counts
-	(*GetOrganizationAssuranceAlertsProfilesResponse_Meta_Counts_Items)(nil),                        // 20: meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse.Meta.Counts.Items
-	(*OrganizationAssuranceAlertsProfile_Configuration)(nil),                                        // 21: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration
-	(*OrganizationAssuranceAlertsProfile_Configuration_Maintenance)(nil),                            // 22: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.Maintenance
-	(*OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations)(nil),                      // 23: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations
-	(*OrganizationAssuranceAlertsProfile_Configuration_Maintenance_Silencing)(nil),                  // 24: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.Maintenance.Silencing
-	(*OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Email)(nil),                // 25: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.Email
-	(*OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Sms)(nil),                  // 26: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.Sms
-	(*OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook)(nil),              // 27: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.Webhook
-	(*OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook_Recipients)(nil),   // 28: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.Webhook.Recipients
-	(*CreateOrganizationAssuranceAlertsProfileRequest_Configuration)(nil),                           // 29: meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.Configuration
-	(*CreateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance)(nil),               // 30: meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.Configuration.Maintenance
-	(*CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations)(nil),         // 31: meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations
-	(*CreateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance_Silencing)(nil),     // 32: meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.Configuration.Maintenance.Silencing
-	(*CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Email)(nil),   // 33: meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations.Email
-	(*CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Sms)(nil),     // 34: meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations.Sms
-	(*CreateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Webhook)(nil), // 35: meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations.Webhook
-	(*UpdateOrganizationAssuranceAlertsProfileRequest_Configuration)(nil),                           // 36: meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.Configuration
-	(*UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance)(nil),               // 37: meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.Configuration.Maintenance
-	(*UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations)(nil),         // 38: meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations
-	(*UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_Maintenance_Silencing)(nil),     // 39: meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.Configuration.Maintenance.Silencing
-	(*UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Email)(nil),   // 40: meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations.Email
-	(*UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Sms)(nil),     // 41: meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations.Sms
-	(*UpdateOrganizationAssuranceAlertsProfileRequest_Configuration_AlertDestinations_Webhook)(nil), // 42: meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations.Webhook
-	(*v1.PageInfo)(nil),           // 43: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 44: google.protobuf.FieldMask
+	(*GetOrganizationAlertsProfilesRequest)(nil),                                       // 0: meraki.organizations.v1.GetOrganizationAlertsProfilesRequest
+	(*GetOrganizationAlertsProfilesResponse)(nil),                                      // 1: meraki.organizations.v1.GetOrganizationAlertsProfilesResponse
+	(*OrganizationAlertsProfile)(nil),                                                  // 2: meraki.organizations.v1.OrganizationAlertsProfile
+	(*CreateOrganizationAlertsProfileRequest)(nil),                                     // 3: meraki.organizations.v1.CreateOrganizationAlertsProfileRequest
+	(*UpdateOrganizationAlertsProfileRequest)(nil),                                     // 4: meraki.organizations.v1.UpdateOrganizationAlertsProfileRequest
+	(*DeleteOrganizationAlertsProfileRequest)(nil),                                     // 5: meraki.organizations.v1.DeleteOrganizationAlertsProfileRequest
+	(*DeleteOrganizationAlertsProfileResponse)(nil),                                    // 6: meraki.organizations.v1.DeleteOrganizationAlertsProfileResponse
+	(*GetOrganizationAssuranceAlertsProfilesRequest)(nil),                              // 7: meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesRequest
+	(*GetOrganizationAssuranceAlertsProfilesResponse)(nil),                             // 8: meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse
+	(*OrganizationAssuranceAlertsProfile)(nil),                                         // 9: meraki.organizations.v1.OrganizationAssuranceAlertsProfile
+	(*CreateOrganizationAssuranceAlertsProfileRequest)(nil),                            // 10: meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest
+	(*UpdateOrganizationAssuranceAlertsProfileRequest)(nil),                            // 11: meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest
+	(*DeleteOrganizationAssuranceAlertsProfileRequest)(nil),                            // 12: meraki.organizations.v1.DeleteOrganizationAssuranceAlertsProfileRequest
+	(*DeleteOrganizationAssuranceAlertsProfileResponse)(nil),                           // 13: meraki.organizations.v1.DeleteOrganizationAssuranceAlertsProfileResponse
+	(*OrganizationAlertsProfile_AlertCondition)(nil),                                   // 14: meraki.organizations.v1.OrganizationAlertsProfile.AlertCondition
+	(*OrganizationAlertsProfile_Recipients)(nil),                                       // 15: meraki.organizations.v1.OrganizationAlertsProfile.Recipients
+	(*OrganizationAssuranceAlertsProfile_Configuration)(nil),                           // 16: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration
+	(*OrganizationAssuranceAlertsProfile_Configuration_Maintenance)(nil),               // 17: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.Maintenance
+	(*OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations)(nil),         // 18: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations
+	(*OrganizationAssuranceAlertsProfile_Configuration_Maintenance_Silencing)(nil),     // 19: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.Maintenance.Silencing
+	(*OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Email)(nil),   // 20: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.Email
+	(*OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Sms)(nil),     // 21: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.Sms
+	(*OrganizationAssuranceAlertsProfile_Configuration_AlertDestinations_Webhook)(nil), // 22: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.Webhook
+	(*v1.PageInfo)(nil),        // 23: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),    // 24: google.protobuf.Struct
+	(*CollectionMeta)(nil),     // 25: meraki.organizations.v1.CollectionMeta
+	(*structpb.ListValue)(nil), // 26: google.protobuf.ListValue
 }
 var file_meraki_organizations_v1_alerts_profiles_proto_depIdxs = []int32{
 	2,  // 0: meraki.organizations.v1.GetOrganizationAlertsProfilesResponse.items:type_name -> meraki.organizations.v1.OrganizationAlertsProfile
-	43, // 1: meraki.organizations.v1.GetOrganizationAlertsProfilesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	12, // 2: meraki.organizations.v1.OrganizationAlertsProfile.alert_condition:type_name -> meraki.organizations.v1.OrganizationAlertsProfile.AlertCondition
-	13, // 3: meraki.organizations.v1.OrganizationAlertsProfile.recipients:type_name -> meraki.organizations.v1.OrganizationAlertsProfile.Recipients
-	14, // 4: meraki.organizations.v1.CreateOrganizationAlertsProfileRequest.alert_condition:type_name -> meraki.organizations.v1.CreateOrganizationAlertsProfileRequest.AlertCondition
-	15, // 5: meraki.organizations.v1.CreateOrganizationAlertsProfileRequest.recipients:type_name -> meraki.organizations.v1.CreateOrganizationAlertsProfileRequest.Recipients
-	44, // 6: meraki.organizations.v1.CreateOrganizationAlertsProfileRequest.null_fields:type_name -> google.protobuf.FieldMask
-	44, // 7: meraki.organizations.v1.CreateOrganizationAlertsProfileRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	16, // 8: meraki.organizations.v1.UpdateOrganizationAlertsProfileRequest.alert_condition:type_name -> meraki.organizations.v1.UpdateOrganizationAlertsProfileRequest.AlertCondition
-	17, // 9: meraki.organizations.v1.UpdateOrganizationAlertsProfileRequest.recipients:type_name -> meraki.organizations.v1.UpdateOrganizationAlertsProfileRequest.Recipients
-	44, // 10: meraki.organizations.v1.UpdateOrganizationAlertsProfileRequest.null_fields:type_name -> google.protobuf.FieldMask
-	44, // 11: meraki.organizations.v1.UpdateOrganizationAlertsProfileRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	8,  // 12: meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse.items:type_name -> meraki.organizations.v1.OrganizationAssuranceAlertsProfile
-	43, // 13: meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	18, // 14: meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse.Meta
-	21, // 15: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.configuration:type_name -> meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration
-	29, // 16: meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.configuration:type_name -> meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.Configuration
-	44, // 17: meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.null_fields:type_name -> google.protobuf.FieldMask
-	44, // 18: meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	36, // 19: meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.configuration:type_name -> meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.Configuration
-	44, // 20: meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.null_fields:type_name -> google.protobuf.FieldMask
-	44, // 21: meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	19, // 22: meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse.Meta.Counts
-	20, // 23: meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse.Meta.Counts.Items
-	22, // 24: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.maintenance:type_name -> meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.Maintenance
-	23, // 25: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.alert_destinations:type_name -> meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations
-	24, // 26: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.Maintenance.silencing:type_name -> meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.Maintenance.Silencing
-	25, // 27: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.email:type_name -> meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.Email
-	26, // 28: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.sms:type_name -> meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.Sms
-	27, // 29: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.webhook:type_name -> meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.Webhook
-	28, // 30: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.Webhook.recipients:type_name -> meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.Webhook.Recipients
-	30, // 31: meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.Configuration.maintenance:type_name -> meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.Configuration.Maintenance
-	31, // 32: meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.Configuration.alert_destinations:type_name -> meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations
-	32, // 33: meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.Configuration.Maintenance.silencing:type_name -> meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.Configuration.Maintenance.Silencing
-	33, // 34: meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations.email:type_name -> meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations.Email
-	34, // 35: meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations.sms:type_name -> meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations.Sms
-	35, // 36: meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations.webhook:type_name -> meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations.Webhook
-	37, // 37: meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.Configuration.maintenance:type_name -> meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.Configuration.Maintenance
-	38, // 38: meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.Configuration.alert_destinations:type_name -> meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations
-	39, // 39: meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.Configuration.Maintenance.silencing:type_name -> meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.Configuration.Maintenance.Silencing
-	40, // 40: meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations.email:type_name -> meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations.Email
-	41, // 41: meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations.sms:type_name -> meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations.Sms
-	42, // 42: meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations.webhook:type_name -> meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.Configuration.AlertDestinations.Webhook
-	43, // [43:43] is the sub-list for method output_type
-	43, // [43:43] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	23, // 1: meraki.organizations.v1.GetOrganizationAlertsProfilesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	24, // 2: meraki.organizations.v1.GetOrganizationAlertsProfilesResponse.additional_properties:type_name -> google.protobuf.Struct
+	14, // 3: meraki.organizations.v1.OrganizationAlertsProfile.alert_condition:type_name -> meraki.organizations.v1.OrganizationAlertsProfile.AlertCondition
+	15, // 4: meraki.organizations.v1.OrganizationAlertsProfile.recipients:type_name -> meraki.organizations.v1.OrganizationAlertsProfile.Recipients
+	24, // 5: meraki.organizations.v1.OrganizationAlertsProfile.additional_properties:type_name -> google.protobuf.Struct
+	14, // 6: meraki.organizations.v1.CreateOrganizationAlertsProfileRequest.alert_condition:type_name -> meraki.organizations.v1.OrganizationAlertsProfile.AlertCondition
+	15, // 7: meraki.organizations.v1.CreateOrganizationAlertsProfileRequest.recipients:type_name -> meraki.organizations.v1.OrganizationAlertsProfile.Recipients
+	24, // 8: meraki.organizations.v1.CreateOrganizationAlertsProfileRequest.additional_properties:type_name -> google.protobuf.Struct
+	14, // 9: meraki.organizations.v1.UpdateOrganizationAlertsProfileRequest.alert_condition:type_name -> meraki.organizations.v1.OrganizationAlertsProfile.AlertCondition
+	15, // 10: meraki.organizations.v1.UpdateOrganizationAlertsProfileRequest.recipients:type_name -> meraki.organizations.v1.OrganizationAlertsProfile.Recipients
+	24, // 11: meraki.organizations.v1.UpdateOrganizationAlertsProfileRequest.additional_properties:type_name -> google.protobuf.Struct
+	24, // 12: meraki.organizations.v1.DeleteOrganizationAlertsProfileResponse.additional_properties:type_name -> google.protobuf.Struct
+	25, // 13: meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	9,  // 14: meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse.items:type_name -> meraki.organizations.v1.OrganizationAssuranceAlertsProfile
+	23, // 15: meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	24, // 16: meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse.additional_properties:type_name -> google.protobuf.Struct
+	16, // 17: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.configuration:type_name -> meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration
+	24, // 18: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.additional_properties:type_name -> google.protobuf.Struct
+	16, // 19: meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.configuration:type_name -> meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration
+	24, // 20: meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest.additional_properties:type_name -> google.protobuf.Struct
+	16, // 21: meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.configuration:type_name -> meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration
+	24, // 22: meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest.additional_properties:type_name -> google.protobuf.Struct
+	24, // 23: meraki.organizations.v1.DeleteOrganizationAssuranceAlertsProfileResponse.additional_properties:type_name -> google.protobuf.Struct
+	24, // 24: meraki.organizations.v1.OrganizationAlertsProfile.AlertCondition.additional_properties:type_name -> google.protobuf.Struct
+	24, // 25: meraki.organizations.v1.OrganizationAlertsProfile.Recipients.additional_properties:type_name -> google.protobuf.Struct
+	17, // 26: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.maintenance:type_name -> meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.Maintenance
+	18, // 27: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.alert_destinations:type_name -> meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations
+	24, // 28: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.additional_properties:type_name -> google.protobuf.Struct
+	19, // 29: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.Maintenance.silencing:type_name -> meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.Maintenance.Silencing
+	24, // 30: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.Maintenance.additional_properties:type_name -> google.protobuf.Struct
+	20, // 31: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.email:type_name -> meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.Email
+	21, // 32: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.sms:type_name -> meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.Sms
+	22, // 33: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.webhook:type_name -> meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.Webhook
+	24, // 34: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.additional_properties:type_name -> google.protobuf.Struct
+	24, // 35: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.Maintenance.Silencing.additional_properties:type_name -> google.protobuf.Struct
+	24, // 36: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.Email.additional_properties:type_name -> google.protobuf.Struct
+	24, // 37: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.Sms.additional_properties:type_name -> google.protobuf.Struct
+	26, // 38: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.Webhook.recipients:type_name -> google.protobuf.ListValue
+	24, // 39: meraki.organizations.v1.OrganizationAssuranceAlertsProfile.Configuration.AlertDestinations.Webhook.additional_properties:type_name -> google.protobuf.Struct
+	40, // [40:40] is the sub-list for method output_type
+	40, // [40:40] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_alerts_profiles_proto_init() }
@@ -3161,43 +2038,30 @@ func file_meraki_organizations_v1_alerts_profiles_proto_init() {
 	if File_meraki_organizations_v1_alerts_profiles_proto != nil {
 		return
 	}
+	file_meraki_organizations_v1_collections_proto_init()
 	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[5].OneofWrappers = []any{}
-	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[8].OneofWrappers = []any{}
+	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[14].OneofWrappers = []any{}
 	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[16].OneofWrappers = []any{}
+	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[19].OneofWrappers = []any{}
 	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[20].OneofWrappers = []any{}
 	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[21].OneofWrappers = []any{}
-	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[24].OneofWrappers = []any{}
-	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[25].OneofWrappers = []any{}
-	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[26].OneofWrappers = []any{}
-	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[27].OneofWrappers = []any{}
-	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[28].OneofWrappers = []any{}
-	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[29].OneofWrappers = []any{}
-	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[32].OneofWrappers = []any{}
-	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[33].OneofWrappers = []any{}
-	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[34].OneofWrappers = []any{}
-	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[35].OneofWrappers = []any{}
-	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[36].OneofWrappers = []any{}
-	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[39].OneofWrappers = []any{}
-	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[40].OneofWrappers = []any{}
-	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[41].OneofWrappers = []any{}
-	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[42].OneofWrappers = []any{}
+	file_meraki_organizations_v1_alerts_profiles_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_alerts_profiles_proto_rawDesc), len(file_meraki_organizations_v1_alerts_profiles_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   43,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -72,11 +73,12 @@ func (x *GetOrganizationAssuranceAlertsTaxonomyCategoriesRequest) GetOrganizatio
 
 // Answer of getOrganizationAssuranceAlertsTaxonomyCategories.
 type GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	Items         []*GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                     `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                           `protogen:"open.v1"`
+	Items                []*GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                     `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse) Reset() {
@@ -119,6 +121,13 @@ func (x *GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse) GetItems() []
 func (x *GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -171,11 +180,12 @@ func (x *GetOrganizationAssuranceAlertsTaxonomyTypesRequest) GetOrganizationId()
 
 // Answer of getOrganizationAssuranceAlertsTaxonomyTypes.
 type GetOrganizationAssuranceAlertsTaxonomyTypesResponse struct {
-	state         protoimpl.MessageState                                      `protogen:"open.v1"`
-	Items         []*GetOrganizationAssuranceAlertsTaxonomyTypesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                      `protogen:"open.v1"`
+	Items                []*GetOrganizationAssuranceAlertsTaxonomyTypesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceAlertsTaxonomyTypesResponse) Reset() {
@@ -222,12 +232,20 @@ func (x *GetOrganizationAssuranceAlertsTaxonomyTypesResponse) GetPageInfo() *v1.
 	return nil
 }
 
+func (x *GetOrganizationAssuranceAlertsTaxonomyTypesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Type          *string                `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Title         *string                `protobuf:"bytes,2,opt,name=title,proto3,oneof" json:"title,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Type                 *string                `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Title                *string                `protobuf:"bytes,2,opt,name=title,proto3,oneof" json:"title,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse_Item) Reset() {
@@ -274,15 +292,23 @@ func (x *GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse_Item) GetTitle
 	return ""
 }
 
+func (x *GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationAssuranceAlertsTaxonomyTypesResponse_Item struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Type          *string                                                                `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Title         *string                                                                `protobuf:"bytes,2,opt,name=title,proto3,oneof" json:"title,omitempty"`
-	CategoryType  *string                                                                `protobuf:"bytes,3,opt,name=category_type,json=categoryType,proto3,oneof" json:"category_type,omitempty"`
-	Severities    []*GetOrganizationAssuranceAlertsTaxonomyTypesResponse_Item_Severities `protobuf:"bytes,4,rep,name=severities,proto3" json:"severities,omitempty"`
-	DeviceTypes   []string                                                               `protobuf:"bytes,5,rep,name=device_types,json=deviceTypes,proto3" json:"device_types,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                 `protogen:"open.v1"`
+	Type                 *string                                                                `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Title                *string                                                                `protobuf:"bytes,2,opt,name=title,proto3,oneof" json:"title,omitempty"`
+	CategoryType         *string                                                                `protobuf:"bytes,3,opt,name=category_type,json=categoryType,proto3,oneof" json:"category_type,omitempty"`
+	Severities           []*GetOrganizationAssuranceAlertsTaxonomyTypesResponse_Item_Severities `protobuf:"bytes,4,rep,name=severities,proto3" json:"severities,omitempty"`
+	DeviceTypes          []string                                                               `protobuf:"bytes,5,rep,name=device_types,json=deviceTypes,proto3" json:"device_types,omitempty"`
+	AdditionalProperties *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceAlertsTaxonomyTypesResponse_Item) Reset() {
@@ -350,11 +376,19 @@ func (x *GetOrganizationAssuranceAlertsTaxonomyTypesResponse_Item) GetDeviceType
 	return nil
 }
 
+func (x *GetOrganizationAssuranceAlertsTaxonomyTypesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationAssuranceAlertsTaxonomyTypesResponse_Item_Severities struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Type          *string                `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Type                 *string                `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceAlertsTaxonomyTypesResponse_Item_Severities) Reset() {
@@ -394,28 +428,38 @@ func (x *GetOrganizationAssuranceAlertsTaxonomyTypesResponse_Item_Severities) Ge
 	return ""
 }
 
+func (x *GetOrganizationAssuranceAlertsTaxonomyTypesResponse_Item_Severities) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_alerts_taxonomy_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_alerts_taxonomy_proto_rawDesc = "" +
 	"\n" +
-	"-meraki/organizations/v1/alerts_taxonomy.proto\x12\x17meraki.organizations.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"{\n" +
+	"-meraki/organizations/v1/alerts_taxonomy.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"{\n" +
 	"7GetOrganizationAssuranceAlertsTaxonomyCategoriesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xb5\x02\n" +
-	"8GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse\x12l\n" +
-	"\x05items\x18\x01 \x03(\v2V.meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1aM\n" +
+	"\x10_organization_id\"\xd6\x03\n" +
+	"8GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse\x12m\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2V.meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9c\x01\n" +
 	"\x04Item\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x19\n" +
-	"\x05title\x18\x02 \x01(\tH\x01R\x05title\x88\x01\x01B\a\n" +
+	"\x05title\x18\x02 \x01(\tH\x01R\x05title\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_typeB\b\n" +
 	"\x06_title\"v\n" +
 	"2GetOrganizationAssuranceAlertsTaxonomyTypesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xb9\x04\n" +
-	"3GetOrganizationAssuranceAlertsTaxonomyTypesResponse\x12g\n" +
-	"\x05items\x18\x01 \x03(\v2Q.meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyTypesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xda\x02\n" +
+	"\x10_organization_id\"\xa8\x06\n" +
+	"3GetOrganizationAssuranceAlertsTaxonomyTypesResponse\x12h\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2Q.meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyTypesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf8\x03\n" +
 	"\x04Item\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x19\n" +
 	"\x05title\x18\x02 \x01(\tH\x01R\x05title\x88\x01\x01\x12(\n" +
@@ -423,15 +467,17 @@ const file_meraki_organizations_v1_alerts_taxonomy_proto_rawDesc = "" +
 	"\n" +
 	"severities\x18\x04 \x03(\v2\\.meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyTypesResponse.Item.SeveritiesR\n" +
 	"severities\x12!\n" +
-	"\fdevice_types\x18\x05 \x03(\tR\vdeviceTypes\x1a.\n" +
+	"\fdevice_types\x18\x05 \x03(\tR\vdeviceTypes\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a}\n" +
 	"\n" +
 	"Severities\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01B\a\n" +
+	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_typeB\a\n" +
 	"\x05_typeB\b\n" +
 	"\x06_titleB\x10\n" +
-	"\x0e_category_typeB\x8c\x01\n" +
-	"!com.merakibroker.organizations.v1B\x13AlertsTaxonomyProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\x0e_category_typeB\xac\x01\n" +
+	"!com.merakibroker.organizations.v1B\x13AlertsTaxonomyProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_alerts_taxonomy_proto_rawDescOnce sync.Once
@@ -454,19 +500,25 @@ var file_meraki_organizations_v1_alerts_taxonomy_proto_goTypes = []any{
 	(*GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse_Item)(nil),       // 4: meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse.Item
 	(*GetOrganizationAssuranceAlertsTaxonomyTypesResponse_Item)(nil),            // 5: meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyTypesResponse.Item
 	(*GetOrganizationAssuranceAlertsTaxonomyTypesResponse_Item_Severities)(nil), // 6: meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyTypesResponse.Item.Severities
-	(*v1.PageInfo)(nil), // 7: meraki.api.v1.PageInfo
+	(*v1.PageInfo)(nil),     // 7: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 8: google.protobuf.Struct
 }
 var file_meraki_organizations_v1_alerts_taxonomy_proto_depIdxs = []int32{
-	4, // 0: meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse.items:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse.Item
-	7, // 1: meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	5, // 2: meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyTypesResponse.items:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyTypesResponse.Item
-	7, // 3: meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyTypesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	6, // 4: meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyTypesResponse.Item.severities:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyTypesResponse.Item.Severities
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	4,  // 0: meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse.items:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse.Item
+	7,  // 1: meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	8,  // 2: meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 3: meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyTypesResponse.items:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyTypesResponse.Item
+	7,  // 4: meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyTypesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	8,  // 5: meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyTypesResponse.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 6: meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 7: meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyTypesResponse.Item.severities:type_name -> meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyTypesResponse.Item.Severities
+	8,  // 8: meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyTypesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 9: meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyTypesResponse.Item.Severities.additional_properties:type_name -> google.protobuf.Struct
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_alerts_taxonomy_proto_init() }

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -113,12 +114,13 @@ func (x *GetOrganizationApiRestProvisioningPipelinesJobsRequest) GetStatus() str
 
 // Answer of getOrganizationApiRestProvisioningPipelinesJobs.
 type GetOrganizationApiRestProvisioningPipelinesJobsResponse struct {
-	state         protoimpl.MessageState                                          `protogen:"open.v1"`
-	Items         []*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                    `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                          `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                 `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                    `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse) Reset() {
@@ -151,6 +153,13 @@ func (*GetOrganizationApiRestProvisioningPipelinesJobsResponse) Descriptor() ([]
 	return file_meraki_organizations_v1_api_proto_rawDescGZIP(), []int{1}
 }
 
+func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse) GetItems() []*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item {
 	if x != nil {
 		return x.Items
@@ -165,9 +174,9 @@ func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse) GetPageInfo() 
 	return nil
 }
 
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse) GetMeta() *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta {
+func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -228,12 +237,13 @@ func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineReque
 
 // Answer of getOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipeline.
 type GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse struct {
-	state         protoimpl.MessageState                                                             `protogen:"open.v1"`
-	Items         []*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                       `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                             `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                                    `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                       `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse) Reset() {
@@ -266,6 +276,13 @@ func (*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineRespons
 	return file_meraki_organizations_v1_api_proto_rawDescGZIP(), []int{3}
 }
 
+func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse) GetItems() []*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item {
 	if x != nil {
 		return x.Items
@@ -280,9 +297,9 @@ func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineRespo
 	return nil
 }
 
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse) GetMeta() *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta {
+func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -293,11 +310,12 @@ type GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item struct {
 	JobId     *string                                                                 `protobuf:"bytes,2,opt,name=job_id,json=jobId,proto3,oneof" json:"job_id,omitempty"`
 	Operation *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Operation `protobuf:"bytes,3,opt,name=operation,proto3" json:"operation,omitempty"`
 	// Known values: "complete", "deferred", "failed", "new", "ready", "running", "scheduled".
-	Status        *string                                                                 `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Errors        []*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Errors  `protobuf:"bytes,5,rep,name=errors,proto3" json:"errors,omitempty"`
-	Details       []*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Details `protobuf:"bytes,6,rep,name=details,proto3" json:"details,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string                                                                 `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Errors               []*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Errors  `protobuf:"bytes,5,rep,name=errors,proto3" json:"errors,omitempty"`
+	Details              []*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Details `protobuf:"bytes,6,rep,name=details,proto3" json:"details,omitempty"`
+	AdditionalProperties *structpb.Struct                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item) Reset() {
@@ -372,60 +390,24 @@ func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item) GetDetail
 	return nil
 }
 
-type GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta struct {
-	state         protoimpl.MessageState                                               `protogen:"open.v1"`
-	Counts        *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta) Reset() {
-	*x = GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta{}
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[5]
+func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_api_proto_rawDescGZIP(), []int{1, 1}
-}
-
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta) GetCounts() *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Pipeline struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Pipeline) Reset() {
 	*x = GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Pipeline{}
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[6]
+	mi := &file_meraki_organizations_v1_api_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -437,7 +419,7 @@ func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Pipeline) 
 func (*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Pipeline) ProtoMessage() {}
 
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Pipeline) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[6]
+	mi := &file_meraki_organizations_v1_api_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -460,16 +442,24 @@ func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Pipeline) 
 	return ""
 }
 
+func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Pipeline) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Operation struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Operation) Reset() {
 	*x = GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Operation{}
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_api_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -481,7 +471,7 @@ func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Operation)
 func (*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Operation) ProtoMessage() {}
 
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Operation) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_api_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -504,16 +494,24 @@ func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Operation)
 	return ""
 }
 
+func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Operation) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Errors struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Message       *string                `protobuf:"bytes,1,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Message              *string                `protobuf:"bytes,1,opt,name=message,proto3,oneof" json:"message,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Errors) Reset() {
 	*x = GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Errors{}
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[8]
+	mi := &file_meraki_organizations_v1_api_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -525,7 +523,7 @@ func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Errors) St
 func (*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Errors) ProtoMessage() {}
 
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Errors) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[8]
+	mi := &file_meraki_organizations_v1_api_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -548,17 +546,25 @@ func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Errors) Ge
 	return ""
 }
 
+func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Errors) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Details struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Value         *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Value                *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Details) Reset() {
 	*x = GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Details{}
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[9]
+	mi := &file_meraki_organizations_v1_api_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -570,7 +576,7 @@ func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Details) S
 func (*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Details) ProtoMessage() {}
 
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Details) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[9]
+	mi := &file_meraki_organizations_v1_api_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -600,115 +606,27 @@ func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Details) G
 	return ""
 }
 
-type GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                     `protogen:"open.v1"`
-	Items         *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[10]
+func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Details) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_api_proto_rawDescGZIP(), []int{1, 1, 0}
-}
-
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta_Counts) GetItems() *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_api_proto_rawDescGZIP(), []int{1, 1, 0, 0}
-}
-
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item struct {
-	state         protoimpl.MessageState                                                                     `protogen:"open.v1"`
-	PipelineId    *string                                                                                    `protobuf:"bytes,1,opt,name=pipeline_id,json=pipelineId,proto3,oneof" json:"pipeline_id,omitempty"`
-	Operation     *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Operation `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
-	Status        *string                                                                                    `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Counts        *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts    `protobuf:"bytes,4,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                     `protogen:"open.v1"`
+	PipelineId           *string                                                                                    `protobuf:"bytes,1,opt,name=pipeline_id,json=pipelineId,proto3,oneof" json:"pipeline_id,omitempty"`
+	Operation            *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Operation `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	Status               *string                                                                                    `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Counts               *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts    `protobuf:"bytes,4,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item) Reset() {
 	*x = GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item{}
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[12]
+	mi := &file_meraki_organizations_v1_api_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -721,7 +639,7 @@ func (*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineRespons
 }
 
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[12]
+	mi := &file_meraki_organizations_v1_api_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -765,61 +683,24 @@ func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineRespo
 	return nil
 }
 
-type GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta struct {
-	state         protoimpl.MessageState                                                                  `protogen:"open.v1"`
-	Counts        *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta) Reset() {
-	*x = GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta{}
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta) ProtoMessage() {
-}
-
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[13]
+func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_api_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta) GetCounts() *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Operation struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Operation) Reset() {
 	*x = GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Operation{}
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[14]
+	mi := &file_meraki_organizations_v1_api_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -832,7 +713,7 @@ func (*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineRespons
 }
 
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Operation) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[14]
+	mi := &file_meraki_organizations_v1_api_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -855,17 +736,25 @@ func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineRespo
 	return ""
 }
 
+func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Operation) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts struct {
-	state          protoimpl.MessageState                                                                                   `protogen:"open.v1"`
-	Jobs           *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_Jobs             `protobuf:"bytes,1,opt,name=jobs,proto3" json:"jobs,omitempty"`
-	ByJobOperation []*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_ByJobOperation `protobuf:"bytes,2,rep,name=by_job_operation,json=byJobOperation,proto3" json:"by_job_operation,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                   `protogen:"open.v1"`
+	Jobs                 *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_Jobs             `protobuf:"bytes,1,opt,name=jobs,proto3" json:"jobs,omitempty"`
+	ByJobOperation       []*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_ByJobOperation `protobuf:"bytes,2,rep,name=by_job_operation,json=byJobOperation,proto3" json:"by_job_operation,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts) Reset() {
 	*x = GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts{}
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[15]
+	mi := &file_meraki_organizations_v1_api_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -878,7 +767,7 @@ func (*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineRespons
 }
 
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[15]
+	mi := &file_meraki_organizations_v1_api_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -908,18 +797,26 @@ func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineRespo
 	return nil
 }
 
+func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_Jobs struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At least 0.
-	Total         *int64                                                                                                `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	ByStatus      *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_Jobs_ByStatus `protobuf:"bytes,2,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Total                *int64                                                                                                `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	ByStatus             *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_Jobs_ByStatus `protobuf:"bytes,2,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_Jobs) Reset() {
 	*x = GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_Jobs{}
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[16]
+	mi := &file_meraki_organizations_v1_api_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -932,7 +829,7 @@ func (*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineRespons
 }
 
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_Jobs) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[16]
+	mi := &file_meraki_organizations_v1_api_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -962,6 +859,13 @@ func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineRespo
 	return nil
 }
 
+func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_Jobs) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_ByJobOperation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "attach spoke to connectors", "bulk detachment workflow",
@@ -974,15 +878,16 @@ type GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_
 	// "teardown multi cloud connector".
 	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// At least 0.
-	Total         *int64                                                                                                          `protobuf:"varint,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	ByStatus      *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_ByJobOperation_ByStatus `protobuf:"bytes,3,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Total                *int64                                                                                                          `protobuf:"varint,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	ByStatus             *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_ByJobOperation_ByStatus `protobuf:"bytes,3,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_ByJobOperation) Reset() {
 	*x = GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_ByJobOperation{}
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[17]
+	mi := &file_meraki_organizations_v1_api_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -995,7 +900,7 @@ func (*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineRespons
 }
 
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_ByJobOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[17]
+	mi := &file_meraki_organizations_v1_api_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1032,6 +937,13 @@ func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineRespo
 	return nil
 }
 
+func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_ByJobOperation) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_Jobs_ByStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At least 0.
@@ -1039,14 +951,15 @@ type GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_
 	// At least 0.
 	Failed *int64 `protobuf:"varint,2,opt,name=failed,proto3,oneof" json:"failed,omitempty"`
 	// At least 0.
-	Pending       *int64 `protobuf:"varint,3,opt,name=pending,proto3,oneof" json:"pending,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Pending              *int64           `protobuf:"varint,3,opt,name=pending,proto3,oneof" json:"pending,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_Jobs_ByStatus) Reset() {
 	*x = GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_Jobs_ByStatus{}
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[18]
+	mi := &file_meraki_organizations_v1_api_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1059,7 +972,7 @@ func (*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineRespons
 }
 
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_Jobs_ByStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[18]
+	mi := &file_meraki_organizations_v1_api_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1096,6 +1009,13 @@ func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineRespo
 	return 0
 }
 
+func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_Jobs_ByStatus) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_ByJobOperation_ByStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At least 0.
@@ -1103,14 +1023,15 @@ type GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_
 	// At least 0.
 	Failed *int64 `protobuf:"varint,2,opt,name=failed,proto3,oneof" json:"failed,omitempty"`
 	// At least 0.
-	Pending       *int64 `protobuf:"varint,3,opt,name=pending,proto3,oneof" json:"pending,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Pending              *int64           `protobuf:"varint,3,opt,name=pending,proto3,oneof" json:"pending,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_ByJobOperation_ByStatus) Reset() {
 	*x = GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_ByJobOperation_ByStatus{}
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[19]
+	mi := &file_meraki_organizations_v1_api_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1123,7 +1044,7 @@ func (*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineRespons
 }
 
 func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_ByJobOperation_ByStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[19]
+	mi := &file_meraki_organizations_v1_api_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1160,109 +1081,18 @@ func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineRespo
 	return 0
 }
 
-type GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                        `protogen:"open.v1"`
-	Items         *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[20]
+func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_ByJobOperation_ByStatus) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_api_proto_rawDescGZIP(), []int{3, 1, 0}
-}
-
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta_Counts) GetItems() *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[21]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_api_proto_msgTypes[21]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_api_proto_rawDescGZIP(), []int{3, 1, 0, 0}
-}
-
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 var File_meraki_organizations_v1_api_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_api_proto_rawDesc = "" +
 	"\n" +
-	"!meraki/organizations/v1/api.proto\x12\x17meraki.organizations.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xed\x02\n" +
+	"!meraki/organizations/v1/api.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a)meraki/organizations/v1/collections.proto\"\xed\x02\n" +
 	"6GetOrganizationApiRestProvisioningPipelinesJobsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -1274,86 +1104,90 @@ const file_meraki_organizations_v1_api_proto_rawDesc = "" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
 	"\x0e_ending_beforeB\t\n" +
-	"\a_status\"\xd2\v\n" +
-	"7GetOrganizationApiRestProvisioningPipelinesJobsResponse\x12k\n" +
-	"\x05items\x18\x01 \x03(\v2U.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12i\n" +
-	"\x04meta\x18\x03 \x01(\v2U.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.MetaR\x04meta\x1a\x9d\x06\n" +
+	"\a_status\"\x9f\f\n" +
+	"7GetOrganizationApiRestProvisioningPipelinesJobsResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12l\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2U.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xaa\t\n" +
 	"\x04Item\x12z\n" +
 	"\bpipeline\x18\x01 \x01(\v2^.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.PipelineR\bpipeline\x12\x1a\n" +
 	"\x06job_id\x18\x02 \x01(\tH\x00R\x05jobId\x88\x01\x01\x12}\n" +
 	"\toperation\x18\x03 \x01(\v2_.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.OperationR\toperation\x12\x1b\n" +
 	"\x06status\x18\x04 \x01(\tH\x01R\x06status\x88\x01\x01\x12t\n" +
 	"\x06errors\x18\x05 \x03(\v2\\.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.ErrorsR\x06errors\x12w\n" +
-	"\adetails\x18\x06 \x03(\v2].meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.DetailsR\adetails\x1a&\n" +
+	"\adetails\x18\x06 \x03(\v2].meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.DetailsR\adetails\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1au\n" +
 	"\bPipeline\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a-\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a|\n" +
 	"\tOperation\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01B\a\n" +
-	"\x05_name\x1a3\n" +
+	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_name\x1a\x82\x01\n" +
 	"\x06Errors\x12\x1d\n" +
-	"\amessage\x18\x01 \x01(\tH\x00R\amessage\x88\x01\x01B\n" +
+	"\amessage\x18\x01 \x01(\tH\x00R\amessage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_message\x1aP\n" +
+	"\b_message\x1a\x9f\x01\n" +
 	"\aDetails\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01B\a\n" +
+	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_valueB\t\n" +
 	"\a_job_idB\t\n" +
-	"\a_status\x1a\xe0\x02\n" +
-	"\x04Meta\x12t\n" +
-	"\x06counts\x18\x01 \x01(\v2\\.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Meta.CountsR\x06counts\x1a\xe1\x01\n" +
-	"\x06Counts\x12x\n" +
-	"\x05items\x18\x01 \x01(\v2b.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xb0\x01\n" +
+	"\a_status\"\xb0\x01\n" +
 	"IGetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12!\n" +
 	"\fpipeline_ids\x18\x02 \x03(\tR\vpipelineIdsB\x12\n" +
-	"\x10_organization_id\"\xf0\x11\n" +
-	"JGetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse\x12~\n" +
-	"\x05items\x18\x01 \x03(\v2h.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12|\n" +
-	"\x04meta\x18\x03 \x01(\v2h.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.MetaR\x04meta\x1a\xda\v\n" +
+	"\x10_organization_id\"\x9e\x13\n" +
+	"JGetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12\x7f\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2h.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x83\x10\n" +
 	"\x04Item\x12$\n" +
 	"\vpipeline_id\x18\x01 \x01(\tH\x00R\n" +
 	"pipelineId\x88\x01\x01\x12\x90\x01\n" +
 	"\toperation\x18\x02 \x01(\v2r.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.OperationR\toperation\x12\x1b\n" +
 	"\x06status\x18\x03 \x01(\tH\x01R\x06status\x88\x01\x01\x12\x87\x01\n" +
-	"\x06counts\x18\x04 \x01(\v2o.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.CountsR\x06counts\x1a'\n" +
+	"\x06counts\x18\x04 \x01(\v2o.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1av\n" +
 	"\tOperation\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xad\b\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xb8\v\n" +
 	"\x06Counts\x12\x88\x01\n" +
 	"\x04jobs\x18\x01 \x01(\v2t.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.JobsR\x04jobs\x12\xa8\x01\n" +
-	"\x10by_job_operation\x18\x02 \x03(\v2~.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.ByJobOperationR\x0ebyJobOperation\x1a\xd9\x02\n" +
+	"\x10by_job_operation\x18\x02 \x03(\v2~.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.ByJobOperationR\x0ebyJobOperation\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf7\x03\n" +
 	"\x04Jobs\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12\x9a\x01\n" +
-	"\tby_status\x18\x02 \x01(\v2}.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.Jobs.ByStatusR\bbyStatus\x1a\x8e\x01\n" +
+	"\tby_status\x18\x02 \x01(\v2}.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.Jobs.ByStatusR\bbyStatus\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdd\x01\n" +
 	"\bByStatus\x12!\n" +
 	"\tcompleted\x18\x01 \x01(\x03H\x00R\tcompleted\x88\x01\x01\x12\x1b\n" +
 	"\x06failed\x18\x02 \x01(\x03H\x01R\x06failed\x88\x01\x01\x12\x1d\n" +
-	"\apending\x18\x03 \x01(\x03H\x02R\apending\x88\x01\x01B\f\n" +
+	"\apending\x18\x03 \x01(\x03H\x02R\apending\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_completedB\t\n" +
 	"\a_failedB\n" +
 	"\n" +
 	"\b_pendingB\b\n" +
-	"\x06_total\x1a\x90\x03\n" +
+	"\x06_total\x1a\xae\x04\n" +
 	"\x0eByJobOperation\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
 	"\x05total\x18\x02 \x01(\x03H\x01R\x05total\x88\x01\x01\x12\xa5\x01\n" +
-	"\tby_status\x18\x03 \x01(\v2\x87\x01.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.ByJobOperation.ByStatusR\bbyStatus\x1a\x8e\x01\n" +
+	"\tby_status\x18\x03 \x01(\v2\x87\x01.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.ByJobOperation.ByStatusR\bbyStatus\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdd\x01\n" +
 	"\bByStatus\x12!\n" +
 	"\tcompleted\x18\x01 \x01(\x03H\x00R\tcompleted\x88\x01\x01\x12\x1b\n" +
 	"\x06failed\x18\x02 \x01(\x03H\x01R\x06failed\x88\x01\x01\x12\x1d\n" +
-	"\apending\x18\x03 \x01(\x03H\x02R\apending\x88\x01\x01B\f\n" +
+	"\apending\x18\x03 \x01(\x03H\x02R\apending\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_completedB\t\n" +
 	"\a_failedB\n" +
@@ -1362,18 +1196,8 @@ const file_meraki_organizations_v1_api_proto_rawDesc = "" +
 	"\x05_nameB\b\n" +
 	"\x06_totalB\x0e\n" +
 	"\f_pipeline_idB\t\n" +
-	"\a_status\x1a\x88\x03\n" +
-	"\x04Meta\x12\x87\x01\n" +
-	"\x06counts\x18\x01 \x01(\v2o.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Meta.CountsR\x06counts\x1a\xf5\x01\n" +
-	"\x06Counts\x12\x8b\x01\n" +
-	"\x05items\x18\x01 \x01(\v2u.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remainingB\x81\x01\n" +
-	"!com.merakibroker.organizations.v1B\bApiProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\a_statusB\xa1\x01\n" +
+	"!com.merakibroker.organizations.v1B\bApiProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_api_proto_rawDescOnce sync.Once
@@ -1387,58 +1211,64 @@ func file_meraki_organizations_v1_api_proto_rawDescGZIP() []byte {
 	return file_meraki_organizations_v1_api_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_meraki_organizations_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_meraki_organizations_v1_api_proto_goTypes = []any{
 	(*GetOrganizationApiRestProvisioningPipelinesJobsRequest)(nil),                                                         // 0: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsRequest
 	(*GetOrganizationApiRestProvisioningPipelinesJobsResponse)(nil),                                                        // 1: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse
 	(*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineRequest)(nil),                                      // 2: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineRequest
 	(*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse)(nil),                                     // 3: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse
 	(*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item)(nil),                                                   // 4: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item
-	(*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta)(nil),                                                   // 5: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Meta
-	(*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Pipeline)(nil),                                          // 6: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.Pipeline
-	(*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Operation)(nil),                                         // 7: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.Operation
-	(*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Errors)(nil),                                            // 8: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.Errors
-	(*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Details)(nil),                                           // 9: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.Details
-	(*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta_Counts)(nil),                                            // 10: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Meta.Counts
-	(*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Meta_Counts_Items)(nil),                                      // 11: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Meta.Counts.Items
-	(*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item)(nil),                                // 12: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item
-	(*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta)(nil),                                // 13: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Meta
-	(*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Operation)(nil),                      // 14: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Operation
-	(*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts)(nil),                         // 15: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts
-	(*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_Jobs)(nil),                    // 16: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.Jobs
-	(*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_ByJobOperation)(nil),          // 17: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.ByJobOperation
-	(*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_Jobs_ByStatus)(nil),           // 18: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.Jobs.ByStatus
-	(*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_ByJobOperation_ByStatus)(nil), // 19: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.ByJobOperation.ByStatus
-	(*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta_Counts)(nil),                         // 20: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Meta.Counts
-	(*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Meta_Counts_Items)(nil),                   // 21: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Meta.Counts.Items
-	(*v1.PageInfo)(nil), // 22: meraki.api.v1.PageInfo
+	(*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Pipeline)(nil),                                          // 5: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.Pipeline
+	(*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Operation)(nil),                                         // 6: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.Operation
+	(*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Errors)(nil),                                            // 7: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.Errors
+	(*GetOrganizationApiRestProvisioningPipelinesJobsResponse_Item_Details)(nil),                                           // 8: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.Details
+	(*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item)(nil),                                // 9: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item
+	(*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Operation)(nil),                      // 10: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Operation
+	(*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts)(nil),                         // 11: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts
+	(*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_Jobs)(nil),                    // 12: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.Jobs
+	(*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_ByJobOperation)(nil),          // 13: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.ByJobOperation
+	(*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_Jobs_ByStatus)(nil),           // 14: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.Jobs.ByStatus
+	(*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse_Item_Counts_ByJobOperation_ByStatus)(nil), // 15: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.ByJobOperation.ByStatus
+	(*CollectionMeta)(nil),  // 16: meraki.organizations.v1.CollectionMeta
+	(*v1.PageInfo)(nil),     // 17: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 18: google.protobuf.Struct
 }
 var file_meraki_organizations_v1_api_proto_depIdxs = []int32{
-	4,  // 0: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.items:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item
-	22, // 1: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	5,  // 2: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Meta
-	12, // 3: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.items:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item
-	22, // 4: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	13, // 5: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Meta
-	6,  // 6: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.pipeline:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.Pipeline
-	7,  // 7: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.operation:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.Operation
-	8,  // 8: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.errors:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.Errors
-	9,  // 9: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.details:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.Details
-	10, // 10: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Meta.Counts
-	11, // 11: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Meta.Counts.Items
-	14, // 12: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.operation:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Operation
-	15, // 13: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.counts:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts
-	20, // 14: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Meta.Counts
-	16, // 15: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.jobs:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.Jobs
-	17, // 16: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.by_job_operation:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.ByJobOperation
-	18, // 17: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.Jobs.by_status:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.Jobs.ByStatus
-	19, // 18: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.ByJobOperation.by_status:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.ByJobOperation.ByStatus
-	21, // 19: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Meta.Counts.Items
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	16, // 0: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	4,  // 1: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.items:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item
+	17, // 2: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	18, // 3: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.additional_properties:type_name -> google.protobuf.Struct
+	16, // 4: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	9,  // 5: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.items:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item
+	17, // 6: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	18, // 7: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 8: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.pipeline:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.Pipeline
+	6,  // 9: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.operation:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.Operation
+	7,  // 10: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.errors:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.Errors
+	8,  // 11: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.details:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.Details
+	18, // 12: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	18, // 13: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.Pipeline.additional_properties:type_name -> google.protobuf.Struct
+	18, // 14: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.Operation.additional_properties:type_name -> google.protobuf.Struct
+	18, // 15: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.Errors.additional_properties:type_name -> google.protobuf.Struct
+	18, // 16: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse.Item.Details.additional_properties:type_name -> google.protobuf.Struct
+	10, // 17: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.operation:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Operation
+	11, // 18: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.counts:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts
+	18, // 19: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	18, // 20: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Operation.additional_properties:type_name -> google.protobuf.Struct
+	12, // 21: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.jobs:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.Jobs
+	13, // 22: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.by_job_operation:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.ByJobOperation
+	18, // 23: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.additional_properties:type_name -> google.protobuf.Struct
+	14, // 24: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.Jobs.by_status:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.Jobs.ByStatus
+	18, // 25: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.Jobs.additional_properties:type_name -> google.protobuf.Struct
+	15, // 26: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.ByJobOperation.by_status:type_name -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.ByJobOperation.ByStatus
+	18, // 27: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.ByJobOperation.additional_properties:type_name -> google.protobuf.Struct
+	18, // 28: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.Jobs.ByStatus.additional_properties:type_name -> google.protobuf.Struct
+	18, // 29: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse.Item.Counts.ByJobOperation.ByStatus.additional_properties:type_name -> google.protobuf.Struct
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_api_proto_init() }
@@ -1446,28 +1276,27 @@ func file_meraki_organizations_v1_api_proto_init() {
 	if File_meraki_organizations_v1_api_proto != nil {
 		return
 	}
+	file_meraki_organizations_v1_collections_proto_init()
 	file_meraki_organizations_v1_api_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_organizations_v1_api_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_organizations_v1_api_proto_msgTypes[4].OneofWrappers = []any{}
+	file_meraki_organizations_v1_api_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_organizations_v1_api_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_organizations_v1_api_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_organizations_v1_api_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_organizations_v1_api_proto_msgTypes[9].OneofWrappers = []any{}
-	file_meraki_organizations_v1_api_proto_msgTypes[11].OneofWrappers = []any{}
+	file_meraki_organizations_v1_api_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_organizations_v1_api_proto_msgTypes[12].OneofWrappers = []any{}
+	file_meraki_organizations_v1_api_proto_msgTypes[13].OneofWrappers = []any{}
 	file_meraki_organizations_v1_api_proto_msgTypes[14].OneofWrappers = []any{}
-	file_meraki_organizations_v1_api_proto_msgTypes[16].OneofWrappers = []any{}
-	file_meraki_organizations_v1_api_proto_msgTypes[17].OneofWrappers = []any{}
-	file_meraki_organizations_v1_api_proto_msgTypes[18].OneofWrappers = []any{}
-	file_meraki_organizations_v1_api_proto_msgTypes[19].OneofWrappers = []any{}
-	file_meraki_organizations_v1_api_proto_msgTypes[21].OneofWrappers = []any{}
+	file_meraki_organizations_v1_api_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_api_proto_rawDesc), len(file_meraki_organizations_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

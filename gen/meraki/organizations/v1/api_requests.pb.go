@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -188,11 +189,12 @@ func (x *GetOrganizationApiRequestsRequest) GetOperationIds() []string {
 
 // Answer of getOrganizationApiRequests.
 type GetOrganizationApiRequestsResponse struct {
-	state         protoimpl.MessageState                     `protogen:"open.v1"`
-	Items         []*GetOrganizationApiRequestsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                     `protogen:"open.v1"`
+	Items                []*GetOrganizationApiRequestsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApiRequestsResponse) Reset() {
@@ -235,6 +237,13 @@ func (x *GetOrganizationApiRequestsResponse) GetItems() []*GetOrganizationApiReq
 func (x *GetOrganizationApiRequestsResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationApiRequestsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -310,12 +319,13 @@ func (x *GetOrganizationApiRequestsOverviewRequest) GetTimespan() float64 {
 	return 0
 }
 
-// Answer of getOrganizationApiRequestsOverview.
+// The API requests overview of an organization. Answer of getOrganizationApiRequestsOverview.
 type OrganizationApiRequestsOverview struct {
-	state              protoimpl.MessageState `protogen:"open.v1"`
-	ResponseCodeCounts map[string]int64       `protobuf:"bytes,1,rep,name=response_code_counts,json=responseCodeCounts,proto3" json:"response_code_counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	ResponseCodeCounts   map[string]int64       `protobuf:"bytes,1,rep,name=response_code_counts,json=responseCodeCounts,proto3" json:"response_code_counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationApiRequestsOverview) Reset() {
@@ -351,6 +361,13 @@ func (*OrganizationApiRequestsOverview) Descriptor() ([]byte, []int) {
 func (x *OrganizationApiRequestsOverview) GetResponseCodeCounts() map[string]int64 {
 	if x != nil {
 		return x.ResponseCodeCounts
+	}
+	return nil
+}
+
+func (x *OrganizationApiRequestsOverview) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -477,11 +494,12 @@ func (x *GetOrganizationApiRequestsOverviewResponseCodesByIntervalRequest) GetUs
 
 // Answer of getOrganizationApiRequestsOverviewResponseCodesByInterval.
 type GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse struct {
-	state         protoimpl.MessageState                                                    `protogen:"open.v1"`
-	Items         []*GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                              `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                    `protogen:"open.v1"`
+	Items                []*GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                              `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse) Reset() {
@@ -528,6 +546,13 @@ func (x *GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse) GetP
 	return nil
 }
 
+func (x *GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApiRequestsResponse_Item struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	AdminId      *string                `protobuf:"bytes,1,opt,name=admin_id,json=adminId,proto3,oneof" json:"admin_id,omitempty"`
@@ -540,11 +565,12 @@ type GetOrganizationApiRequestsResponse_Item struct {
 	ResponseCode *int64                 `protobuf:"varint,8,opt,name=response_code,json=responseCode,proto3,oneof" json:"response_code,omitempty"`
 	SourceIp     *string                `protobuf:"bytes,9,opt,name=source_ip,json=sourceIp,proto3,oneof" json:"source_ip,omitempty"`
 	// Known values: 0, 1.
-	Version       *int64                                          `protobuf:"varint,10,opt,name=version,proto3,oneof" json:"version,omitempty"`
-	OperationId   *string                                         `protobuf:"bytes,11,opt,name=operation_id,json=operationId,proto3,oneof" json:"operation_id,omitempty"`
-	Client        *GetOrganizationApiRequestsResponse_Item_Client `protobuf:"bytes,12,opt,name=client,proto3" json:"client,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Version              *int64                                          `protobuf:"varint,10,opt,name=version,proto3,oneof" json:"version,omitempty"`
+	OperationId          *string                                         `protobuf:"bytes,11,opt,name=operation_id,json=operationId,proto3,oneof" json:"operation_id,omitempty"`
+	Client               *GetOrganizationApiRequestsResponse_Item_Client `protobuf:"bytes,12,opt,name=client,proto3" json:"client,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApiRequestsResponse_Item) Reset() {
@@ -661,13 +687,21 @@ func (x *GetOrganizationApiRequestsResponse_Item) GetClient() *GetOrganizationAp
 	return nil
 }
 
+func (x *GetOrganizationApiRequestsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApiRequestsResponse_Item_Client struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Known values: "api_key", "oauth".
-	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string          `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApiRequestsResponse_Item_Client) Reset() {
@@ -714,13 +748,21 @@ func (x *GetOrganizationApiRequestsResponse_Item_Client) GetType() string {
 	return ""
 }
 
+func (x *GetOrganizationApiRequestsResponse_Item_Client) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse_Item struct {
-	state         protoimpl.MessageState                                                           `protogen:"open.v1"`
-	StartTs       *timestamppb.Timestamp                                                           `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
-	EndTs         *timestamppb.Timestamp                                                           `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
-	Counts        []*GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse_Item_Counts `protobuf:"bytes,3,rep,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                           `protogen:"open.v1"`
+	StartTs              *timestamppb.Timestamp                                                           `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
+	EndTs                *timestamppb.Timestamp                                                           `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
+	Counts               []*GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse_Item_Counts `protobuf:"bytes,3,rep,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse_Item) Reset() {
@@ -774,12 +816,20 @@ func (x *GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse_Item)
 	return nil
 }
 
+func (x *GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse_Item_Counts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Code          *int64                 `protobuf:"varint,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
-	Count         *int64                 `protobuf:"varint,2,opt,name=count,proto3,oneof" json:"count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Code                 *int64                 `protobuf:"varint,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
+	Count                *int64                 `protobuf:"varint,2,opt,name=count,proto3,oneof" json:"count,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse_Item_Counts) Reset() {
@@ -827,11 +877,18 @@ func (x *GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse_Item_
 	return 0
 }
 
+func (x *GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse_Item_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_api_requests_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_api_requests_proto_rawDesc = "" +
 	"\n" +
-	"*meraki/organizations/v1/api_requests.proto\x12\x17meraki.organizations.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xd9\x05\n" +
+	"*meraki/organizations/v1/api_requests.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xd9\x05\n" +
 	"!GetOrganizationApiRequestsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x13\n" +
 	"\x02t0\x18\x02 \x01(\tH\x01R\x02t0\x88\x01\x01\x12\x13\n" +
@@ -866,10 +923,11 @@ const file_meraki_organizations_v1_api_requests_proto_rawDesc = "" +
 	"_source_ipB\r\n" +
 	"\v_user_agentB\n" +
 	"\n" +
-	"\b_version\"\xed\x06\n" +
-	"\"GetOrganizationApiRequestsResponse\x12V\n" +
-	"\x05items\x18\x01 \x03(\v2@.meraki.organizations.v1.GetOrganizationApiRequestsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xb0\x05\n" +
+	"\b_version\"\xdd\b\n" +
+	"\"GetOrganizationApiRequestsResponse\x12W\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2@.meraki.organizations.v1.GetOrganizationApiRequestsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcf\x06\n" +
 	"\x04Item\x12\x1e\n" +
 	"\badmin_id\x18\x01 \x01(\tH\x00R\aadminId\x88\x01\x01\x12\x1b\n" +
 	"\x06method\x18\x02 \x01(\tH\x01R\x06method\x88\x01\x01\x12\x17\n" +
@@ -884,10 +942,12 @@ const file_meraki_organizations_v1_api_requests_proto_rawDesc = "" +
 	"\aversion\x18\n" +
 	" \x01(\x03H\bR\aversion\x88\x01\x01\x12&\n" +
 	"\foperation_id\x18\v \x01(\tH\tR\voperationId\x88\x01\x01\x12_\n" +
-	"\x06client\x18\f \x01(\v2G.meraki.organizations.v1.GetOrganizationApiRequestsResponse.Item.ClientR\x06client\x1aF\n" +
+	"\x06client\x18\f \x01(\v2G.meraki.organizations.v1.GetOrganizationApiRequestsResponse.Item.ClientR\x06client\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x95\x01\n" +
 	"\x06Client\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01B\x05\n" +
+	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_typeB\v\n" +
 	"\t_admin_idB\t\n" +
@@ -910,9 +970,10 @@ const file_meraki_organizations_v1_api_requests_proto_rawDesc = "" +
 	"\x10_organization_idB\x05\n" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
-	"\t_timespan\"\xed\x01\n" +
+	"\t_timespan\"\xbc\x02\n" +
 	"\x1fOrganizationApiRequestsOverview\x12\x82\x01\n" +
-	"\x14response_code_counts\x18\x01 \x03(\v2P.meraki.organizations.v1.OrganizationApiRequestsOverview.ResponseCodeCountsEntryR\x12responseCodeCounts\x1aE\n" +
+	"\x14response_code_counts\x18\x01 \x03(\v2P.meraki.organizations.v1.OrganizationApiRequestsOverview.ResponseCodeCountsEntryR\x12responseCodeCounts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aE\n" +
 	"\x17ResponseCodeCountsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xd7\x03\n" +
@@ -937,20 +998,23 @@ const file_meraki_organizations_v1_api_requests_proto_rawDesc = "" +
 	"\t_intervalB\n" +
 	"\n" +
 	"\b_versionB\r\n" +
-	"\v_user_agent\"\xbc\x04\n" +
-	"AGetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse\x12u\n" +
-	"\x05items\x18\x01 \x03(\v2_.meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xc1\x02\n" +
+	"\v_user_agent\"\xac\x06\n" +
+	"AGetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse\x12v\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2_.meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe0\x03\n" +
 	"\x04Item\x125\n" +
 	"\bstart_ts\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\astartTs\x121\n" +
 	"\x06end_ts\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05endTs\x12~\n" +
-	"\x06counts\x18\x03 \x03(\v2f.meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse.Item.CountsR\x06counts\x1aO\n" +
+	"\x06counts\x18\x03 \x03(\v2f.meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse.Item.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9e\x01\n" +
 	"\x06Counts\x12\x17\n" +
 	"\x04code\x18\x01 \x01(\x03H\x00R\x04code\x88\x01\x01\x12\x19\n" +
-	"\x05count\x18\x02 \x01(\x03H\x01R\x05count\x88\x01\x01B\a\n" +
+	"\x05count\x18\x02 \x01(\x03H\x01R\x05count\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_codeB\b\n" +
-	"\x06_countB\x89\x01\n" +
-	"!com.merakibroker.organizations.v1B\x10ApiRequestsProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\x06_countB\xa9\x01\n" +
+	"!com.merakibroker.organizations.v1B\x10ApiRequestsProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_api_requests_proto_rawDescOnce sync.Once
@@ -978,24 +1042,32 @@ var file_meraki_organizations_v1_api_requests_proto_goTypes = []any{
 	(*GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse_Item)(nil),        // 9: meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse.Item
 	(*GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse_Item_Counts)(nil), // 10: meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse.Item.Counts
 	(*v1.PageInfo)(nil),           // 11: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),       // 12: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
 }
 var file_meraki_organizations_v1_api_requests_proto_depIdxs = []int32{
 	6,  // 0: meraki.organizations.v1.GetOrganizationApiRequestsResponse.items:type_name -> meraki.organizations.v1.GetOrganizationApiRequestsResponse.Item
 	11, // 1: meraki.organizations.v1.GetOrganizationApiRequestsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	8,  // 2: meraki.organizations.v1.OrganizationApiRequestsOverview.response_code_counts:type_name -> meraki.organizations.v1.OrganizationApiRequestsOverview.ResponseCodeCountsEntry
-	9,  // 3: meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse.items:type_name -> meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse.Item
-	11, // 4: meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	12, // 5: meraki.organizations.v1.GetOrganizationApiRequestsResponse.Item.ts:type_name -> google.protobuf.Timestamp
-	7,  // 6: meraki.organizations.v1.GetOrganizationApiRequestsResponse.Item.client:type_name -> meraki.organizations.v1.GetOrganizationApiRequestsResponse.Item.Client
-	12, // 7: meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse.Item.start_ts:type_name -> google.protobuf.Timestamp
-	12, // 8: meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse.Item.end_ts:type_name -> google.protobuf.Timestamp
-	10, // 9: meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse.Item.counts:type_name -> meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse.Item.Counts
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	12, // 2: meraki.organizations.v1.GetOrganizationApiRequestsResponse.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 3: meraki.organizations.v1.OrganizationApiRequestsOverview.response_code_counts:type_name -> meraki.organizations.v1.OrganizationApiRequestsOverview.ResponseCodeCountsEntry
+	12, // 4: meraki.organizations.v1.OrganizationApiRequestsOverview.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 5: meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse.items:type_name -> meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse.Item
+	11, // 6: meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	12, // 7: meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse.additional_properties:type_name -> google.protobuf.Struct
+	13, // 8: meraki.organizations.v1.GetOrganizationApiRequestsResponse.Item.ts:type_name -> google.protobuf.Timestamp
+	7,  // 9: meraki.organizations.v1.GetOrganizationApiRequestsResponse.Item.client:type_name -> meraki.organizations.v1.GetOrganizationApiRequestsResponse.Item.Client
+	12, // 10: meraki.organizations.v1.GetOrganizationApiRequestsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	12, // 11: meraki.organizations.v1.GetOrganizationApiRequestsResponse.Item.Client.additional_properties:type_name -> google.protobuf.Struct
+	13, // 12: meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse.Item.start_ts:type_name -> google.protobuf.Timestamp
+	13, // 13: meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse.Item.end_ts:type_name -> google.protobuf.Timestamp
+	10, // 14: meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse.Item.counts:type_name -> meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse.Item.Counts
+	12, // 15: meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	12, // 16: meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse.Item.Counts.additional_properties:type_name -> google.protobuf.Struct
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_api_requests_proto_init() }

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -74,11 +74,12 @@ func (x *GetOrganizationBrandingPoliciesRequest) GetOrganizationId() string {
 
 // Answer of getOrganizationBrandingPolicies.
 type GetOrganizationBrandingPoliciesResponse struct {
-	state         protoimpl.MessageState        `protogen:"open.v1"`
-	Items         []*OrganizationBrandingPolicy `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                  `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState        `protogen:"open.v1"`
+	Items                []*OrganizationBrandingPolicy `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                  `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationBrandingPoliciesResponse) Reset() {
@@ -125,17 +126,26 @@ func (x *GetOrganizationBrandingPoliciesResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of createOrganizationBrandingPolicy, getOrganizationBrandingPolicy,
-// updateOrganizationBrandingPolicy. Row of getOrganizationBrandingPolicies.
+func (x *GetOrganizationBrandingPoliciesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The branding policy of an organization. Answer of createOrganizationBrandingPolicy,
+// getOrganizationBrandingPolicy, updateOrganizationBrandingPolicy. Row of
+// getOrganizationBrandingPolicies.
 type OrganizationBrandingPolicy struct {
-	state         protoimpl.MessageState                    `protogen:"open.v1"`
-	Name          *string                                   `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Enabled       *bool                                     `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	AdminSettings *OrganizationBrandingPolicy_AdminSettings `protobuf:"bytes,3,opt,name=admin_settings,json=adminSettings,proto3" json:"admin_settings,omitempty"`
-	HelpSettings  *OrganizationBrandingPolicy_HelpSettings  `protobuf:"bytes,4,opt,name=help_settings,json=helpSettings,proto3" json:"help_settings,omitempty"`
-	CustomLogo    *OrganizationBrandingPolicy_CustomLogo    `protobuf:"bytes,5,opt,name=custom_logo,json=customLogo,proto3" json:"custom_logo,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                    `protogen:"open.v1"`
+	Name                 *string                                   `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Enabled              *bool                                     `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdminSettings        *OrganizationBrandingPolicy_AdminSettings `protobuf:"bytes,3,opt,name=admin_settings,json=adminSettings,proto3" json:"admin_settings,omitempty"`
+	HelpSettings         *OrganizationBrandingPolicy_HelpSettings  `protobuf:"bytes,4,opt,name=help_settings,json=helpSettings,proto3" json:"help_settings,omitempty"`
+	CustomLogo           *OrganizationBrandingPolicy_CustomLogo    `protobuf:"bytes,5,opt,name=custom_logo,json=customLogo,proto3" json:"custom_logo,omitempty"`
+	AdditionalProperties *structpb.Struct                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationBrandingPolicy) Reset() {
@@ -203,21 +213,29 @@ func (x *OrganizationBrandingPolicy) GetCustomLogo() *OrganizationBrandingPolicy
 	return nil
 }
 
+func (x *OrganizationBrandingPolicy) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationBrandingPolicy.
 type CreateOrganizationBrandingPolicyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Name          *string                                                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Enabled       *bool                                                  `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	AdminSettings *CreateOrganizationBrandingPolicyRequest_AdminSettings `protobuf:"bytes,4,opt,name=admin_settings,json=adminSettings,proto3" json:"admin_settings,omitempty"`
-	HelpSettings  *CreateOrganizationBrandingPolicyRequest_HelpSettings  `protobuf:"bytes,5,opt,name=help_settings,json=helpSettings,proto3" json:"help_settings,omitempty"`
-	CustomLogo    *CreateOrganizationBrandingPolicyRequest_CustomLogo    `protobuf:"bytes,6,opt,name=custom_logo,json=customLogo,proto3" json:"custom_logo,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                 `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                 `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Name                 *string                                   `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Enabled              *bool                                     `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdminSettings        *OrganizationBrandingPolicy_AdminSettings `protobuf:"bytes,4,opt,name=admin_settings,json=adminSettings,proto3" json:"admin_settings,omitempty"`
+	HelpSettings         *OrganizationBrandingPolicy_HelpSettings  `protobuf:"bytes,5,opt,name=help_settings,json=helpSettings,proto3" json:"help_settings,omitempty"`
+	CustomLogo           *OrganizationBrandingPolicy_CustomLogo    `protobuf:"bytes,6,opt,name=custom_logo,json=customLogo,proto3" json:"custom_logo,omitempty"`
+	EmptyFields          []string                                  `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                  `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationBrandingPolicyRequest) Reset() {
@@ -271,37 +289,44 @@ func (x *CreateOrganizationBrandingPolicyRequest) GetEnabled() bool {
 	return false
 }
 
-func (x *CreateOrganizationBrandingPolicyRequest) GetAdminSettings() *CreateOrganizationBrandingPolicyRequest_AdminSettings {
+func (x *CreateOrganizationBrandingPolicyRequest) GetAdminSettings() *OrganizationBrandingPolicy_AdminSettings {
 	if x != nil {
 		return x.AdminSettings
 	}
 	return nil
 }
 
-func (x *CreateOrganizationBrandingPolicyRequest) GetHelpSettings() *CreateOrganizationBrandingPolicyRequest_HelpSettings {
+func (x *CreateOrganizationBrandingPolicyRequest) GetHelpSettings() *OrganizationBrandingPolicy_HelpSettings {
 	if x != nil {
 		return x.HelpSettings
 	}
 	return nil
 }
 
-func (x *CreateOrganizationBrandingPolicyRequest) GetCustomLogo() *CreateOrganizationBrandingPolicyRequest_CustomLogo {
+func (x *CreateOrganizationBrandingPolicyRequest) GetCustomLogo() *OrganizationBrandingPolicy_CustomLogo {
 	if x != nil {
 		return x.CustomLogo
 	}
 	return nil
 }
 
-func (x *CreateOrganizationBrandingPolicyRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationBrandingPolicyRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationBrandingPolicyRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationBrandingPolicyRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationBrandingPolicyRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -352,13 +377,14 @@ func (x *GetOrganizationBrandingPoliciesPrioritiesRequest) GetOrganizationId() s
 	return ""
 }
 
-// Answer of getOrganizationBrandingPoliciesPriorities,
-// updateOrganizationBrandingPoliciesPriorities.
+// The branding policies priorities of an organization. Answer of
+// getOrganizationBrandingPoliciesPriorities, updateOrganizationBrandingPoliciesPriorities.
 type OrganizationBrandingPoliciesPriorities struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	BrandingPolicyIds []string               `protobuf:"bytes,1,rep,name=branding_policy_ids,json=brandingPolicyIds,proto3" json:"branding_policy_ids,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	BrandingPolicyIds    []string               `protobuf:"bytes,1,rep,name=branding_policy_ids,json=brandingPolicyIds,proto3" json:"branding_policy_ids,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationBrandingPoliciesPriorities) Reset() {
@@ -398,16 +424,24 @@ func (x *OrganizationBrandingPoliciesPriorities) GetBrandingPolicyIds() []string
 	return nil
 }
 
+func (x *OrganizationBrandingPoliciesPriorities) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateOrganizationBrandingPoliciesPriorities.
 type UpdateOrganizationBrandingPoliciesPrioritiesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	OrganizationId    *string                `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
-	BrandingPolicyIds []string               `protobuf:"bytes,2,rep,name=branding_policy_ids,json=brandingPolicyIds,proto3" json:"branding_policy_ids,omitempty"`
-	NullFields        *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields       *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	OrganizationId       *string          `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
+	BrandingPolicyIds    []string         `protobuf:"bytes,2,rep,name=branding_policy_ids,json=brandingPolicyIds,proto3" json:"branding_policy_ids,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationBrandingPoliciesPrioritiesRequest) Reset() {
@@ -454,16 +488,23 @@ func (x *UpdateOrganizationBrandingPoliciesPrioritiesRequest) GetBrandingPolicyI
 	return nil
 }
 
-func (x *UpdateOrganizationBrandingPoliciesPrioritiesRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationBrandingPoliciesPrioritiesRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationBrandingPoliciesPrioritiesRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationBrandingPoliciesPrioritiesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationBrandingPoliciesPrioritiesRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -531,15 +572,16 @@ type UpdateOrganizationBrandingPolicyRequest struct {
 	// Required.
 	BrandingPolicyId *string `protobuf:"bytes,2,opt,name=branding_policy_id,json=brandingPolicyId,proto3,oneof" json:"branding_policy_id,omitempty"`
 	// Required.
-	Name          *string                                                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Enabled       *bool                                                  `protobuf:"varint,4,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	AdminSettings *UpdateOrganizationBrandingPolicyRequest_AdminSettings `protobuf:"bytes,5,opt,name=admin_settings,json=adminSettings,proto3" json:"admin_settings,omitempty"`
-	HelpSettings  *UpdateOrganizationBrandingPolicyRequest_HelpSettings  `protobuf:"bytes,6,opt,name=help_settings,json=helpSettings,proto3" json:"help_settings,omitempty"`
-	CustomLogo    *UpdateOrganizationBrandingPolicyRequest_CustomLogo    `protobuf:"bytes,7,opt,name=custom_logo,json=customLogo,proto3" json:"custom_logo,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                 `protobuf:"bytes,8,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                 `protobuf:"bytes,9,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Name                 *string                                   `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Enabled              *bool                                     `protobuf:"varint,4,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdminSettings        *OrganizationBrandingPolicy_AdminSettings `protobuf:"bytes,5,opt,name=admin_settings,json=adminSettings,proto3" json:"admin_settings,omitempty"`
+	HelpSettings         *OrganizationBrandingPolicy_HelpSettings  `protobuf:"bytes,6,opt,name=help_settings,json=helpSettings,proto3" json:"help_settings,omitempty"`
+	CustomLogo           *OrganizationBrandingPolicy_CustomLogo    `protobuf:"bytes,7,opt,name=custom_logo,json=customLogo,proto3" json:"custom_logo,omitempty"`
+	EmptyFields          []string                                  `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                  `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationBrandingPolicyRequest) Reset() {
@@ -600,37 +642,44 @@ func (x *UpdateOrganizationBrandingPolicyRequest) GetEnabled() bool {
 	return false
 }
 
-func (x *UpdateOrganizationBrandingPolicyRequest) GetAdminSettings() *UpdateOrganizationBrandingPolicyRequest_AdminSettings {
+func (x *UpdateOrganizationBrandingPolicyRequest) GetAdminSettings() *OrganizationBrandingPolicy_AdminSettings {
 	if x != nil {
 		return x.AdminSettings
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationBrandingPolicyRequest) GetHelpSettings() *UpdateOrganizationBrandingPolicyRequest_HelpSettings {
+func (x *UpdateOrganizationBrandingPolicyRequest) GetHelpSettings() *OrganizationBrandingPolicy_HelpSettings {
 	if x != nil {
 		return x.HelpSettings
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationBrandingPolicyRequest) GetCustomLogo() *UpdateOrganizationBrandingPolicyRequest_CustomLogo {
+func (x *UpdateOrganizationBrandingPolicyRequest) GetCustomLogo() *OrganizationBrandingPolicy_CustomLogo {
 	if x != nil {
 		return x.CustomLogo
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationBrandingPolicyRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationBrandingPolicyRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationBrandingPolicyRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationBrandingPolicyRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationBrandingPolicyRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -690,20 +739,66 @@ func (x *DeleteOrganizationBrandingPolicyRequest) GetBrandingPolicyId() string {
 	return ""
 }
 
+// Answer of deleteOrganizationBrandingPolicy.
+type DeleteOrganizationBrandingPolicyResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationBrandingPolicyResponse) Reset() {
+	*x = DeleteOrganizationBrandingPolicyResponse{}
+	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationBrandingPolicyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationBrandingPolicyResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationBrandingPolicyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationBrandingPolicyResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationBrandingPolicyResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_branding_policies_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *DeleteOrganizationBrandingPolicyResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationBrandingPolicy_AdminSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "All SAML admins", "All admins", "All admins of networks tagged...",
 	// "All admins of networks...", "All enterprise admins", "All network admins",
 	// "All organization admins", "Specific admins...".
-	AppliesTo     *string  `protobuf:"bytes,1,opt,name=applies_to,json=appliesTo,proto3,oneof" json:"applies_to,omitempty"`
-	Values        []string `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	AppliesTo            *string          `protobuf:"bytes,1,opt,name=applies_to,json=appliesTo,proto3,oneof" json:"applies_to,omitempty"`
+	Values               []string         `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationBrandingPolicy_AdminSettings) Reset() {
 	*x = OrganizationBrandingPolicy_AdminSettings{}
-	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[10]
+	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -715,7 +810,7 @@ func (x *OrganizationBrandingPolicy_AdminSettings) String() string {
 func (*OrganizationBrandingPolicy_AdminSettings) ProtoMessage() {}
 
 func (x *OrganizationBrandingPolicy_AdminSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[10]
+	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -741,6 +836,13 @@ func (x *OrganizationBrandingPolicy_AdminSettings) GetAppliesTo() string {
 func (x *OrganizationBrandingPolicy_AdminSettings) GetValues() []string {
 	if x != nil {
 		return x.Values
+	}
+	return nil
+}
+
+func (x *OrganizationBrandingPolicy_AdminSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -773,14 +875,15 @@ type OrganizationBrandingPolicy_HelpSettings struct {
 	// Known values: "default or inherit", "hide", "show".
 	SmForums *string `protobuf:"bytes,14,opt,name=sm_forums,json=smForums,proto3,oneof" json:"sm_forums,omitempty"`
 	// Known values: "default or inherit", "hide", "show".
-	HelpWidget    *string `protobuf:"bytes,15,opt,name=help_widget,json=helpWidget,proto3,oneof" json:"help_widget,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	HelpWidget           *string          `protobuf:"bytes,15,opt,name=help_widget,json=helpWidget,proto3,oneof" json:"help_widget,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationBrandingPolicy_HelpSettings) Reset() {
 	*x = OrganizationBrandingPolicy_HelpSettings{}
-	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[11]
+	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -792,7 +895,7 @@ func (x *OrganizationBrandingPolicy_HelpSettings) String() string {
 func (*OrganizationBrandingPolicy_HelpSettings) ProtoMessage() {}
 
 func (x *OrganizationBrandingPolicy_HelpSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[11]
+	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -913,17 +1016,25 @@ func (x *OrganizationBrandingPolicy_HelpSettings) GetHelpWidget() string {
 	return ""
 }
 
+func (x *OrganizationBrandingPolicy_HelpSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationBrandingPolicy_CustomLogo struct {
-	state         protoimpl.MessageState                       `protogen:"open.v1"`
-	Enabled       *bool                                        `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Image         *OrganizationBrandingPolicy_CustomLogo_Image `protobuf:"bytes,2,opt,name=image,proto3" json:"image,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                       `protogen:"open.v1"`
+	Enabled              *bool                                        `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Image                *OrganizationBrandingPolicy_CustomLogo_Image `protobuf:"bytes,2,opt,name=image,proto3" json:"image,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationBrandingPolicy_CustomLogo) Reset() {
 	*x = OrganizationBrandingPolicy_CustomLogo{}
-	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[12]
+	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -935,7 +1046,7 @@ func (x *OrganizationBrandingPolicy_CustomLogo) String() string {
 func (*OrganizationBrandingPolicy_CustomLogo) ProtoMessage() {}
 
 func (x *OrganizationBrandingPolicy_CustomLogo) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[12]
+	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -965,16 +1076,27 @@ func (x *OrganizationBrandingPolicy_CustomLogo) GetImage() *OrganizationBranding
 	return nil
 }
 
+func (x *OrganizationBrandingPolicy_CustomLogo) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationBrandingPolicy_CustomLogo_Image struct {
-	state         protoimpl.MessageState                               `protogen:"open.v1"`
-	Preview       *OrganizationBrandingPolicy_CustomLogo_Image_Preview `protobuf:"bytes,1,opt,name=preview,proto3" json:"preview,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state    protoimpl.MessageState                               `protogen:"open.v1"`
+	Preview  *OrganizationBrandingPolicy_CustomLogo_Image_Preview `protobuf:"bytes,1,opt,name=preview,proto3" json:"preview,omitempty"`
+	Contents *string                                              `protobuf:"bytes,2,opt,name=contents,proto3,oneof" json:"contents,omitempty"`
+	// Known values: "gif", "jpg", "png".
+	Format               *string          `protobuf:"bytes,3,opt,name=format,proto3,oneof" json:"format,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationBrandingPolicy_CustomLogo_Image) Reset() {
 	*x = OrganizationBrandingPolicy_CustomLogo_Image{}
-	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[13]
+	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -986,7 +1108,7 @@ func (x *OrganizationBrandingPolicy_CustomLogo_Image) String() string {
 func (*OrganizationBrandingPolicy_CustomLogo_Image) ProtoMessage() {}
 
 func (x *OrganizationBrandingPolicy_CustomLogo_Image) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[13]
+	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1009,17 +1131,39 @@ func (x *OrganizationBrandingPolicy_CustomLogo_Image) GetPreview() *Organization
 	return nil
 }
 
+func (x *OrganizationBrandingPolicy_CustomLogo_Image) GetContents() string {
+	if x != nil && x.Contents != nil {
+		return *x.Contents
+	}
+	return ""
+}
+
+func (x *OrganizationBrandingPolicy_CustomLogo_Image) GetFormat() string {
+	if x != nil && x.Format != nil {
+		return *x.Format
+	}
+	return ""
+}
+
+func (x *OrganizationBrandingPolicy_CustomLogo_Image) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationBrandingPolicy_CustomLogo_Image_Preview struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Url           *string                `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Url                  *string                `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	ExpiresAt            *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationBrandingPolicy_CustomLogo_Image_Preview) Reset() {
 	*x = OrganizationBrandingPolicy_CustomLogo_Image_Preview{}
-	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[14]
+	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1031,7 +1175,7 @@ func (x *OrganizationBrandingPolicy_CustomLogo_Image_Preview) String() string {
 func (*OrganizationBrandingPolicy_CustomLogo_Image_Preview) ProtoMessage() {}
 
 func (x *OrganizationBrandingPolicy_CustomLogo_Image_Preview) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[14]
+	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1061,685 +1205,40 @@ func (x *OrganizationBrandingPolicy_CustomLogo_Image_Preview) GetExpiresAt() *ti
 	return nil
 }
 
-type CreateOrganizationBrandingPolicyRequest_AdminSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "All SAML admins", "All admins", "All admins of networks tagged...",
-	// "All admins of networks...", "All enterprise admins", "All network admins",
-	// "All organization admins", "Specific admins...".
-	AppliesTo     *string  `protobuf:"bytes,1,opt,name=applies_to,json=appliesTo,proto3,oneof" json:"applies_to,omitempty"`
-	Values        []string `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_AdminSettings) Reset() {
-	*x = CreateOrganizationBrandingPolicyRequest_AdminSettings{}
-	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_AdminSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationBrandingPolicyRequest_AdminSettings) ProtoMessage() {}
-
-func (x *CreateOrganizationBrandingPolicyRequest_AdminSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[15]
+func (x *OrganizationBrandingPolicy_CustomLogo_Image_Preview) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationBrandingPolicyRequest_AdminSettings.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationBrandingPolicyRequest_AdminSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_branding_policies_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_AdminSettings) GetAppliesTo() string {
-	if x != nil && x.AppliesTo != nil {
-		return *x.AppliesTo
-	}
-	return ""
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_AdminSettings) GetValues() []string {
-	if x != nil {
-		return x.Values
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type CreateOrganizationBrandingPolicyRequest_HelpSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "default or inherit", "hide", "show".
-	HelpTab *string `protobuf:"bytes,1,opt,name=help_tab,json=helpTab,proto3,oneof" json:"help_tab,omitempty"`
-	// Known values: "default or inherit", "hide", "show".
-	GetHelpSubtab *string `protobuf:"bytes,2,opt,name=get_help_subtab,json=getHelpSubtab,proto3,oneof" json:"get_help_subtab,omitempty"`
-	// Known values: "default or inherit", "hide", "show".
-	CommunitySubtab *string `protobuf:"bytes,3,opt,name=community_subtab,json=communitySubtab,proto3,oneof" json:"community_subtab,omitempty"`
-	// Known values: "default or inherit", "hide", "show".
-	CasesSubtab *string `protobuf:"bytes,4,opt,name=cases_subtab,json=casesSubtab,proto3,oneof" json:"cases_subtab,omitempty"`
-	// Known values: "default or inherit", "hide", "show".
-	DataProtectionRequestsSubtab     *string `protobuf:"bytes,5,opt,name=data_protection_requests_subtab,json=dataProtectionRequestsSubtab,proto3,oneof" json:"data_protection_requests_subtab,omitempty"`
-	GetHelpSubtabKnowledgeBaseSearch *string `protobuf:"bytes,6,opt,name=get_help_subtab_knowledge_base_search,json=getHelpSubtabKnowledgeBaseSearch,proto3,oneof" json:"get_help_subtab_knowledge_base_search,omitempty"`
-	// Known values: "default or inherit", "hide", "show".
-	UniversalSearchKnowledgeBaseSearch *string `protobuf:"bytes,7,opt,name=universal_search_knowledge_base_search,json=universalSearchKnowledgeBaseSearch,proto3,oneof" json:"universal_search_knowledge_base_search,omitempty"`
-	CiscoMerakiProductDocumentation    *string `protobuf:"bytes,8,opt,name=cisco_meraki_product_documentation,json=ciscoMerakiProductDocumentation,proto3,oneof" json:"cisco_meraki_product_documentation,omitempty"`
-	SupportContactInfo                 *string `protobuf:"bytes,9,opt,name=support_contact_info,json=supportContactInfo,proto3,oneof" json:"support_contact_info,omitempty"`
-	// Known values: "default or inherit", "hide", "show".
-	NewFeaturesSubtab *string `protobuf:"bytes,10,opt,name=new_features_subtab,json=newFeaturesSubtab,proto3,oneof" json:"new_features_subtab,omitempty"`
-	// Known values: "default or inherit", "hide", "show".
-	FirewallInfoSubtab *string `protobuf:"bytes,11,opt,name=firewall_info_subtab,json=firewallInfoSubtab,proto3,oneof" json:"firewall_info_subtab,omitempty"`
-	// Known values: "default or inherit", "hide", "show".
-	ApiDocsSubtab *string `protobuf:"bytes,12,opt,name=api_docs_subtab,json=apiDocsSubtab,proto3,oneof" json:"api_docs_subtab,omitempty"`
-	// Known values: "default or inherit", "hide", "show".
-	HardwareReplacementsSubtab *string `protobuf:"bytes,13,opt,name=hardware_replacements_subtab,json=hardwareReplacementsSubtab,proto3,oneof" json:"hardware_replacements_subtab,omitempty"`
-	// Known values: "default or inherit", "hide", "show".
-	SmForums *string `protobuf:"bytes,14,opt,name=sm_forums,json=smForums,proto3,oneof" json:"sm_forums,omitempty"`
-	// Known values: "default or inherit", "hide", "show".
-	HelpWidget    *string `protobuf:"bytes,15,opt,name=help_widget,json=helpWidget,proto3,oneof" json:"help_widget,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_HelpSettings) Reset() {
-	*x = CreateOrganizationBrandingPolicyRequest_HelpSettings{}
-	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_HelpSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationBrandingPolicyRequest_HelpSettings) ProtoMessage() {}
-
-func (x *CreateOrganizationBrandingPolicyRequest_HelpSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationBrandingPolicyRequest_HelpSettings.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationBrandingPolicyRequest_HelpSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_branding_policies_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_HelpSettings) GetHelpTab() string {
-	if x != nil && x.HelpTab != nil {
-		return *x.HelpTab
-	}
-	return ""
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_HelpSettings) GetGetHelpSubtab() string {
-	if x != nil && x.GetHelpSubtab != nil {
-		return *x.GetHelpSubtab
-	}
-	return ""
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_HelpSettings) GetCommunitySubtab() string {
-	if x != nil && x.CommunitySubtab != nil {
-		return *x.CommunitySubtab
-	}
-	return ""
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_HelpSettings) GetCasesSubtab() string {
-	if x != nil && x.CasesSubtab != nil {
-		return *x.CasesSubtab
-	}
-	return ""
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_HelpSettings) GetDataProtectionRequestsSubtab() string {
-	if x != nil && x.DataProtectionRequestsSubtab != nil {
-		return *x.DataProtectionRequestsSubtab
-	}
-	return ""
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_HelpSettings) GetGetHelpSubtabKnowledgeBaseSearch() string {
-	if x != nil && x.GetHelpSubtabKnowledgeBaseSearch != nil {
-		return *x.GetHelpSubtabKnowledgeBaseSearch
-	}
-	return ""
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_HelpSettings) GetUniversalSearchKnowledgeBaseSearch() string {
-	if x != nil && x.UniversalSearchKnowledgeBaseSearch != nil {
-		return *x.UniversalSearchKnowledgeBaseSearch
-	}
-	return ""
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_HelpSettings) GetCiscoMerakiProductDocumentation() string {
-	if x != nil && x.CiscoMerakiProductDocumentation != nil {
-		return *x.CiscoMerakiProductDocumentation
-	}
-	return ""
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_HelpSettings) GetSupportContactInfo() string {
-	if x != nil && x.SupportContactInfo != nil {
-		return *x.SupportContactInfo
-	}
-	return ""
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_HelpSettings) GetNewFeaturesSubtab() string {
-	if x != nil && x.NewFeaturesSubtab != nil {
-		return *x.NewFeaturesSubtab
-	}
-	return ""
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_HelpSettings) GetFirewallInfoSubtab() string {
-	if x != nil && x.FirewallInfoSubtab != nil {
-		return *x.FirewallInfoSubtab
-	}
-	return ""
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_HelpSettings) GetApiDocsSubtab() string {
-	if x != nil && x.ApiDocsSubtab != nil {
-		return *x.ApiDocsSubtab
-	}
-	return ""
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_HelpSettings) GetHardwareReplacementsSubtab() string {
-	if x != nil && x.HardwareReplacementsSubtab != nil {
-		return *x.HardwareReplacementsSubtab
-	}
-	return ""
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_HelpSettings) GetSmForums() string {
-	if x != nil && x.SmForums != nil {
-		return *x.SmForums
-	}
-	return ""
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_HelpSettings) GetHelpWidget() string {
-	if x != nil && x.HelpWidget != nil {
-		return *x.HelpWidget
-	}
-	return ""
-}
-
-type CreateOrganizationBrandingPolicyRequest_CustomLogo struct {
-	state         protoimpl.MessageState                                    `protogen:"open.v1"`
-	Enabled       *bool                                                     `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Image         *CreateOrganizationBrandingPolicyRequest_CustomLogo_Image `protobuf:"bytes,2,opt,name=image,proto3" json:"image,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_CustomLogo) Reset() {
-	*x = CreateOrganizationBrandingPolicyRequest_CustomLogo{}
-	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_CustomLogo) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationBrandingPolicyRequest_CustomLogo) ProtoMessage() {}
-
-func (x *CreateOrganizationBrandingPolicyRequest_CustomLogo) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationBrandingPolicyRequest_CustomLogo.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationBrandingPolicyRequest_CustomLogo) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_branding_policies_proto_rawDescGZIP(), []int{3, 2}
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_CustomLogo) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_CustomLogo) GetImage() *CreateOrganizationBrandingPolicyRequest_CustomLogo_Image {
-	if x != nil {
-		return x.Image
-	}
-	return nil
-}
-
-type CreateOrganizationBrandingPolicyRequest_CustomLogo_Image struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Contents *string                `protobuf:"bytes,1,opt,name=contents,proto3,oneof" json:"contents,omitempty"`
-	// Known values: "gif", "jpg", "png".
-	Format        *string `protobuf:"bytes,2,opt,name=format,proto3,oneof" json:"format,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_CustomLogo_Image) Reset() {
-	*x = CreateOrganizationBrandingPolicyRequest_CustomLogo_Image{}
-	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_CustomLogo_Image) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationBrandingPolicyRequest_CustomLogo_Image) ProtoMessage() {}
-
-func (x *CreateOrganizationBrandingPolicyRequest_CustomLogo_Image) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[18]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationBrandingPolicyRequest_CustomLogo_Image.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationBrandingPolicyRequest_CustomLogo_Image) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_branding_policies_proto_rawDescGZIP(), []int{3, 2, 0}
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_CustomLogo_Image) GetContents() string {
-	if x != nil && x.Contents != nil {
-		return *x.Contents
-	}
-	return ""
-}
-
-func (x *CreateOrganizationBrandingPolicyRequest_CustomLogo_Image) GetFormat() string {
-	if x != nil && x.Format != nil {
-		return *x.Format
-	}
-	return ""
-}
-
-type UpdateOrganizationBrandingPolicyRequest_AdminSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "All SAML admins", "All admins", "All admins of networks tagged...",
-	// "All admins of networks...", "All enterprise admins", "All network admins",
-	// "All organization admins", "Specific admins...".
-	AppliesTo     *string  `protobuf:"bytes,1,opt,name=applies_to,json=appliesTo,proto3,oneof" json:"applies_to,omitempty"`
-	Values        []string `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_AdminSettings) Reset() {
-	*x = UpdateOrganizationBrandingPolicyRequest_AdminSettings{}
-	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_AdminSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationBrandingPolicyRequest_AdminSettings) ProtoMessage() {}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_AdminSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[19]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationBrandingPolicyRequest_AdminSettings.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationBrandingPolicyRequest_AdminSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_branding_policies_proto_rawDescGZIP(), []int{8, 0}
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_AdminSettings) GetAppliesTo() string {
-	if x != nil && x.AppliesTo != nil {
-		return *x.AppliesTo
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_AdminSettings) GetValues() []string {
-	if x != nil {
-		return x.Values
-	}
-	return nil
-}
-
-type UpdateOrganizationBrandingPolicyRequest_HelpSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "default or inherit", "hide", "show".
-	HelpTab *string `protobuf:"bytes,1,opt,name=help_tab,json=helpTab,proto3,oneof" json:"help_tab,omitempty"`
-	// Known values: "default or inherit", "hide", "show".
-	GetHelpSubtab *string `protobuf:"bytes,2,opt,name=get_help_subtab,json=getHelpSubtab,proto3,oneof" json:"get_help_subtab,omitempty"`
-	// Known values: "default or inherit", "hide", "show".
-	CommunitySubtab *string `protobuf:"bytes,3,opt,name=community_subtab,json=communitySubtab,proto3,oneof" json:"community_subtab,omitempty"`
-	// Known values: "default or inherit", "hide", "show".
-	CasesSubtab *string `protobuf:"bytes,4,opt,name=cases_subtab,json=casesSubtab,proto3,oneof" json:"cases_subtab,omitempty"`
-	// Known values: "default or inherit", "hide", "show".
-	DataProtectionRequestsSubtab     *string `protobuf:"bytes,5,opt,name=data_protection_requests_subtab,json=dataProtectionRequestsSubtab,proto3,oneof" json:"data_protection_requests_subtab,omitempty"`
-	GetHelpSubtabKnowledgeBaseSearch *string `protobuf:"bytes,6,opt,name=get_help_subtab_knowledge_base_search,json=getHelpSubtabKnowledgeBaseSearch,proto3,oneof" json:"get_help_subtab_knowledge_base_search,omitempty"`
-	// Known values: "default or inherit", "hide", "show".
-	UniversalSearchKnowledgeBaseSearch *string `protobuf:"bytes,7,opt,name=universal_search_knowledge_base_search,json=universalSearchKnowledgeBaseSearch,proto3,oneof" json:"universal_search_knowledge_base_search,omitempty"`
-	CiscoMerakiProductDocumentation    *string `protobuf:"bytes,8,opt,name=cisco_meraki_product_documentation,json=ciscoMerakiProductDocumentation,proto3,oneof" json:"cisco_meraki_product_documentation,omitempty"`
-	SupportContactInfo                 *string `protobuf:"bytes,9,opt,name=support_contact_info,json=supportContactInfo,proto3,oneof" json:"support_contact_info,omitempty"`
-	// Known values: "default or inherit", "hide", "show".
-	NewFeaturesSubtab *string `protobuf:"bytes,10,opt,name=new_features_subtab,json=newFeaturesSubtab,proto3,oneof" json:"new_features_subtab,omitempty"`
-	// Known values: "default or inherit", "hide", "show".
-	FirewallInfoSubtab *string `protobuf:"bytes,11,opt,name=firewall_info_subtab,json=firewallInfoSubtab,proto3,oneof" json:"firewall_info_subtab,omitempty"`
-	// Known values: "default or inherit", "hide", "show".
-	ApiDocsSubtab *string `protobuf:"bytes,12,opt,name=api_docs_subtab,json=apiDocsSubtab,proto3,oneof" json:"api_docs_subtab,omitempty"`
-	// Known values: "default or inherit", "hide", "show".
-	HardwareReplacementsSubtab *string `protobuf:"bytes,13,opt,name=hardware_replacements_subtab,json=hardwareReplacementsSubtab,proto3,oneof" json:"hardware_replacements_subtab,omitempty"`
-	// Known values: "default or inherit", "hide", "show".
-	SmForums *string `protobuf:"bytes,14,opt,name=sm_forums,json=smForums,proto3,oneof" json:"sm_forums,omitempty"`
-	// Known values: "default or inherit", "hide", "show".
-	HelpWidget    *string `protobuf:"bytes,15,opt,name=help_widget,json=helpWidget,proto3,oneof" json:"help_widget,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_HelpSettings) Reset() {
-	*x = UpdateOrganizationBrandingPolicyRequest_HelpSettings{}
-	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_HelpSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationBrandingPolicyRequest_HelpSettings) ProtoMessage() {}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_HelpSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationBrandingPolicyRequest_HelpSettings.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationBrandingPolicyRequest_HelpSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_branding_policies_proto_rawDescGZIP(), []int{8, 1}
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_HelpSettings) GetHelpTab() string {
-	if x != nil && x.HelpTab != nil {
-		return *x.HelpTab
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_HelpSettings) GetGetHelpSubtab() string {
-	if x != nil && x.GetHelpSubtab != nil {
-		return *x.GetHelpSubtab
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_HelpSettings) GetCommunitySubtab() string {
-	if x != nil && x.CommunitySubtab != nil {
-		return *x.CommunitySubtab
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_HelpSettings) GetCasesSubtab() string {
-	if x != nil && x.CasesSubtab != nil {
-		return *x.CasesSubtab
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_HelpSettings) GetDataProtectionRequestsSubtab() string {
-	if x != nil && x.DataProtectionRequestsSubtab != nil {
-		return *x.DataProtectionRequestsSubtab
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_HelpSettings) GetGetHelpSubtabKnowledgeBaseSearch() string {
-	if x != nil && x.GetHelpSubtabKnowledgeBaseSearch != nil {
-		return *x.GetHelpSubtabKnowledgeBaseSearch
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_HelpSettings) GetUniversalSearchKnowledgeBaseSearch() string {
-	if x != nil && x.UniversalSearchKnowledgeBaseSearch != nil {
-		return *x.UniversalSearchKnowledgeBaseSearch
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_HelpSettings) GetCiscoMerakiProductDocumentation() string {
-	if x != nil && x.CiscoMerakiProductDocumentation != nil {
-		return *x.CiscoMerakiProductDocumentation
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_HelpSettings) GetSupportContactInfo() string {
-	if x != nil && x.SupportContactInfo != nil {
-		return *x.SupportContactInfo
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_HelpSettings) GetNewFeaturesSubtab() string {
-	if x != nil && x.NewFeaturesSubtab != nil {
-		return *x.NewFeaturesSubtab
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_HelpSettings) GetFirewallInfoSubtab() string {
-	if x != nil && x.FirewallInfoSubtab != nil {
-		return *x.FirewallInfoSubtab
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_HelpSettings) GetApiDocsSubtab() string {
-	if x != nil && x.ApiDocsSubtab != nil {
-		return *x.ApiDocsSubtab
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_HelpSettings) GetHardwareReplacementsSubtab() string {
-	if x != nil && x.HardwareReplacementsSubtab != nil {
-		return *x.HardwareReplacementsSubtab
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_HelpSettings) GetSmForums() string {
-	if x != nil && x.SmForums != nil {
-		return *x.SmForums
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_HelpSettings) GetHelpWidget() string {
-	if x != nil && x.HelpWidget != nil {
-		return *x.HelpWidget
-	}
-	return ""
-}
-
-type UpdateOrganizationBrandingPolicyRequest_CustomLogo struct {
-	state         protoimpl.MessageState                                    `protogen:"open.v1"`
-	Enabled       *bool                                                     `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Image         *UpdateOrganizationBrandingPolicyRequest_CustomLogo_Image `protobuf:"bytes,2,opt,name=image,proto3" json:"image,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_CustomLogo) Reset() {
-	*x = UpdateOrganizationBrandingPolicyRequest_CustomLogo{}
-	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[21]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_CustomLogo) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationBrandingPolicyRequest_CustomLogo) ProtoMessage() {}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_CustomLogo) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[21]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationBrandingPolicyRequest_CustomLogo.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationBrandingPolicyRequest_CustomLogo) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_branding_policies_proto_rawDescGZIP(), []int{8, 2}
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_CustomLogo) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_CustomLogo) GetImage() *UpdateOrganizationBrandingPolicyRequest_CustomLogo_Image {
-	if x != nil {
-		return x.Image
-	}
-	return nil
-}
-
-type UpdateOrganizationBrandingPolicyRequest_CustomLogo_Image struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Contents *string                `protobuf:"bytes,1,opt,name=contents,proto3,oneof" json:"contents,omitempty"`
-	// Known values: "gif", "jpg", "png".
-	Format        *string `protobuf:"bytes,2,opt,name=format,proto3,oneof" json:"format,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_CustomLogo_Image) Reset() {
-	*x = UpdateOrganizationBrandingPolicyRequest_CustomLogo_Image{}
-	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[22]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_CustomLogo_Image) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationBrandingPolicyRequest_CustomLogo_Image) ProtoMessage() {}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_CustomLogo_Image) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_branding_policies_proto_msgTypes[22]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationBrandingPolicyRequest_CustomLogo_Image.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationBrandingPolicyRequest_CustomLogo_Image) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_branding_policies_proto_rawDescGZIP(), []int{8, 2, 0}
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_CustomLogo_Image) GetContents() string {
-	if x != nil && x.Contents != nil {
-		return *x.Contents
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationBrandingPolicyRequest_CustomLogo_Image) GetFormat() string {
-	if x != nil && x.Format != nil {
-		return *x.Format
-	}
-	return ""
 }
 
 var File_meraki_organizations_v1_branding_policies_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_branding_policies_proto_rawDesc = "" +
 	"\n" +
-	"/meraki/organizations/v1/branding_policies.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"j\n" +
+	"/meraki/organizations/v1/branding_policies.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"j\n" +
 	"&GetOrganizationBrandingPoliciesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xb2\x01\n" +
-	"'GetOrganizationBrandingPoliciesResponse\x12I\n" +
-	"\x05items\x18\x01 \x03(\v23.meraki.organizations.v1.OrganizationBrandingPolicyR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xca\x10\n" +
+	"\x10_organization_id\"\x83\x02\n" +
+	"'GetOrganizationBrandingPoliciesResponse\x12J\n" +
+	"\x05items\x18\xfb\x0f \x03(\v23.meraki.organizations.v1.OrganizationBrandingPolicyR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xfc\x14\n" +
 	"\x1aOrganizationBrandingPolicy\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12h\n" +
 	"\x0eadmin_settings\x18\x03 \x01(\v2A.meraki.organizations.v1.OrganizationBrandingPolicy.AdminSettingsR\radminSettings\x12e\n" +
 	"\rhelp_settings\x18\x04 \x01(\v2@.meraki.organizations.v1.OrganizationBrandingPolicy.HelpSettingsR\fhelpSettings\x12_\n" +
 	"\vcustom_logo\x18\x05 \x01(\v2>.meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogoR\n" +
-	"customLogo\x1aZ\n" +
+	"customLogo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa9\x01\n" +
 	"\rAdminSettings\x12\"\n" +
 	"\n" +
 	"applies_to\x18\x01 \x01(\tH\x00R\tappliesTo\x88\x01\x01\x12\x16\n" +
-	"\x06values\x18\x02 \x03(\tR\x06valuesB\r\n" +
-	"\v_applies_to\x1a\xe3\t\n" +
+	"\x06values\x18\x02 \x03(\tR\x06values\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_applies_to\x1a\xb2\n" +
+	"\n" +
 	"\fHelpSettings\x12\x1e\n" +
 	"\bhelp_tab\x18\x01 \x01(\tH\x00R\ahelpTab\x88\x01\x01\x12+\n" +
 	"\x0fget_help_subtab\x18\x02 \x01(\tH\x01R\rgetHelpSubtab\x88\x01\x01\x12.\n" +
@@ -1758,7 +1257,8 @@ const file_meraki_organizations_v1_branding_policies_proto_rawDesc = "" +
 	"\x1chardware_replacements_subtab\x18\r \x01(\tH\fR\x1ahardwareReplacementsSubtab\x88\x01\x01\x12 \n" +
 	"\tsm_forums\x18\x0e \x01(\tH\rR\bsmForums\x88\x01\x01\x12$\n" +
 	"\vhelp_widget\x18\x0f \x01(\tH\x0eR\n" +
-	"helpWidget\x88\x01\x01B\v\n" +
+	"helpWidget\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_help_tabB\x12\n" +
 	"\x10_get_help_subtabB\x13\n" +
 	"\x11_community_subtabB\x0f\n" +
@@ -1774,169 +1274,78 @@ const file_meraki_organizations_v1_branding_policies_proto_rawDesc = "" +
 	"\x1d_hardware_replacements_subtabB\f\n" +
 	"\n" +
 	"_sm_forumsB\x0e\n" +
-	"\f_help_widget\x1a\xea\x02\n" +
+	"\f_help_widget\x1a\xae\x05\n" +
 	"\n" +
 	"CustomLogo\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12Z\n" +
-	"\x05image\x18\x02 \x01(\v2D.meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo.ImageR\x05image\x1a\xd4\x01\n" +
+	"\x05image\x18\x02 \x01(\v2D.meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo.ImageR\x05image\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc9\x03\n" +
 	"\x05Image\x12f\n" +
-	"\apreview\x18\x01 \x01(\v2L.meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo.Image.PreviewR\apreview\x1ac\n" +
+	"\apreview\x18\x01 \x01(\v2L.meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo.Image.PreviewR\apreview\x12\x1f\n" +
+	"\bcontents\x18\x02 \x01(\tH\x00R\bcontents\x88\x01\x01\x12\x1b\n" +
+	"\x06format\x18\x03 \x01(\tH\x01R\x06format\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb2\x01\n" +
 	"\aPreview\x12\x15\n" +
 	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x129\n" +
 	"\n" +
-	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAtB\x06\n" +
-	"\x04_urlB\n" +
+	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
+	"\x04_urlB\v\n" +
+	"\t_contentsB\t\n" +
+	"\a_formatB\n" +
 	"\n" +
 	"\b_enabledB\a\n" +
 	"\x05_nameB\n" +
 	"\n" +
-	"\b_enabled\"\xe1\x11\n" +
+	"\b_enabled\"\x8f\x05\n" +
 	"'CreateOrganizationBrandingPolicyRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x03 \x01(\bH\x02R\aenabled\x88\x01\x01\x12u\n" +
-	"\x0eadmin_settings\x18\x04 \x01(\v2N.meraki.organizations.v1.CreateOrganizationBrandingPolicyRequest.AdminSettingsR\radminSettings\x12r\n" +
-	"\rhelp_settings\x18\x05 \x01(\v2M.meraki.organizations.v1.CreateOrganizationBrandingPolicyRequest.HelpSettingsR\fhelpSettings\x12l\n" +
-	"\vcustom_logo\x18\x06 \x01(\v2K.meraki.organizations.v1.CreateOrganizationBrandingPolicyRequest.CustomLogoR\n" +
-	"customLogo\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aZ\n" +
-	"\rAdminSettings\x12\"\n" +
-	"\n" +
-	"applies_to\x18\x01 \x01(\tH\x00R\tappliesTo\x88\x01\x01\x12\x16\n" +
-	"\x06values\x18\x02 \x03(\tR\x06valuesB\r\n" +
-	"\v_applies_to\x1a\xe3\t\n" +
-	"\fHelpSettings\x12\x1e\n" +
-	"\bhelp_tab\x18\x01 \x01(\tH\x00R\ahelpTab\x88\x01\x01\x12+\n" +
-	"\x0fget_help_subtab\x18\x02 \x01(\tH\x01R\rgetHelpSubtab\x88\x01\x01\x12.\n" +
-	"\x10community_subtab\x18\x03 \x01(\tH\x02R\x0fcommunitySubtab\x88\x01\x01\x12&\n" +
-	"\fcases_subtab\x18\x04 \x01(\tH\x03R\vcasesSubtab\x88\x01\x01\x12J\n" +
-	"\x1fdata_protection_requests_subtab\x18\x05 \x01(\tH\x04R\x1cdataProtectionRequestsSubtab\x88\x01\x01\x12T\n" +
-	"%get_help_subtab_knowledge_base_search\x18\x06 \x01(\tH\x05R getHelpSubtabKnowledgeBaseSearch\x88\x01\x01\x12W\n" +
-	"&universal_search_knowledge_base_search\x18\a \x01(\tH\x06R\"universalSearchKnowledgeBaseSearch\x88\x01\x01\x12P\n" +
-	"\"cisco_meraki_product_documentation\x18\b \x01(\tH\aR\x1fciscoMerakiProductDocumentation\x88\x01\x01\x125\n" +
-	"\x14support_contact_info\x18\t \x01(\tH\bR\x12supportContactInfo\x88\x01\x01\x123\n" +
-	"\x13new_features_subtab\x18\n" +
-	" \x01(\tH\tR\x11newFeaturesSubtab\x88\x01\x01\x125\n" +
-	"\x14firewall_info_subtab\x18\v \x01(\tH\n" +
-	"R\x12firewallInfoSubtab\x88\x01\x01\x12+\n" +
-	"\x0fapi_docs_subtab\x18\f \x01(\tH\vR\rapiDocsSubtab\x88\x01\x01\x12E\n" +
-	"\x1chardware_replacements_subtab\x18\r \x01(\tH\fR\x1ahardwareReplacementsSubtab\x88\x01\x01\x12 \n" +
-	"\tsm_forums\x18\x0e \x01(\tH\rR\bsmForums\x88\x01\x01\x12$\n" +
-	"\vhelp_widget\x18\x0f \x01(\tH\x0eR\n" +
-	"helpWidget\x88\x01\x01B\v\n" +
-	"\t_help_tabB\x12\n" +
-	"\x10_get_help_subtabB\x13\n" +
-	"\x11_community_subtabB\x0f\n" +
-	"\r_cases_subtabB\"\n" +
-	" _data_protection_requests_subtabB(\n" +
-	"&_get_help_subtab_knowledge_base_searchB)\n" +
-	"'_universal_search_knowledge_base_searchB%\n" +
-	"#_cisco_meraki_product_documentationB\x17\n" +
-	"\x15_support_contact_infoB\x16\n" +
-	"\x14_new_features_subtabB\x17\n" +
-	"\x15_firewall_info_subtabB\x12\n" +
-	"\x10_api_docs_subtabB\x1f\n" +
-	"\x1d_hardware_replacements_subtabB\f\n" +
-	"\n" +
-	"_sm_forumsB\x0e\n" +
-	"\f_help_widget\x1a\xff\x01\n" +
-	"\n" +
-	"CustomLogo\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12g\n" +
-	"\x05image\x18\x02 \x01(\v2Q.meraki.organizations.v1.CreateOrganizationBrandingPolicyRequest.CustomLogo.ImageR\x05image\x1a]\n" +
-	"\x05Image\x12\x1f\n" +
-	"\bcontents\x18\x01 \x01(\tH\x00R\bcontents\x88\x01\x01\x12\x1b\n" +
-	"\x06format\x18\x02 \x01(\tH\x01R\x06format\x88\x01\x01B\v\n" +
-	"\t_contentsB\t\n" +
-	"\a_formatB\n" +
-	"\n" +
-	"\b_enabledB\x12\n" +
+	"\aenabled\x18\x03 \x01(\bH\x02R\aenabled\x88\x01\x01\x12h\n" +
+	"\x0eadmin_settings\x18\x04 \x01(\v2A.meraki.organizations.v1.OrganizationBrandingPolicy.AdminSettingsR\radminSettings\x12e\n" +
+	"\rhelp_settings\x18\x05 \x01(\v2@.meraki.organizations.v1.OrganizationBrandingPolicy.HelpSettingsR\fhelpSettings\x12_\n" +
+	"\vcustom_logo\x18\x06 \x01(\v2>.meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogoR\n" +
+	"customLogo\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_nameB\n" +
 	"\n" +
 	"\b_enabled\"t\n" +
 	"0GetOrganizationBrandingPoliciesPrioritiesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"X\n" +
+	"\x10_organization_id\"\xa7\x01\n" +
 	"&OrganizationBrandingPoliciesPriorities\x12.\n" +
-	"\x13branding_policy_ids\x18\x01 \x03(\tR\x11brandingPolicyIds\"\xb3\x02\n" +
+	"\x13branding_policy_ids\x18\x01 \x03(\tR\x11brandingPolicyIds\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xcc\x02\n" +
 	"3UpdateOrganizationBrandingPoliciesPrioritiesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12.\n" +
-	"\x13branding_policy_ids\x18\x02 \x03(\tR\x11brandingPolicyIds\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\x13branding_policy_ids\x18\x02 \x03(\tR\x11brandingPolicyIds\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_id\"\xb2\x01\n" +
 	"$GetOrganizationBrandingPolicyRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x121\n" +
 	"\x12branding_policy_id\x18\x02 \x01(\tH\x01R\x10brandingPolicyId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x15\n" +
-	"\x13_branding_policy_id\"\xab\x12\n" +
+	"\x13_branding_policy_id\"\xd9\x05\n" +
 	"'UpdateOrganizationBrandingPolicyRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x121\n" +
 	"\x12branding_policy_id\x18\x02 \x01(\tH\x01R\x10brandingPolicyId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x04 \x01(\bH\x03R\aenabled\x88\x01\x01\x12u\n" +
-	"\x0eadmin_settings\x18\x05 \x01(\v2N.meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest.AdminSettingsR\radminSettings\x12r\n" +
-	"\rhelp_settings\x18\x06 \x01(\v2M.meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest.HelpSettingsR\fhelpSettings\x12l\n" +
-	"\vcustom_logo\x18\a \x01(\v2K.meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest.CustomLogoR\n" +
-	"customLogo\x12C\n" +
-	"\vnull_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\t \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aZ\n" +
-	"\rAdminSettings\x12\"\n" +
-	"\n" +
-	"applies_to\x18\x01 \x01(\tH\x00R\tappliesTo\x88\x01\x01\x12\x16\n" +
-	"\x06values\x18\x02 \x03(\tR\x06valuesB\r\n" +
-	"\v_applies_to\x1a\xe3\t\n" +
-	"\fHelpSettings\x12\x1e\n" +
-	"\bhelp_tab\x18\x01 \x01(\tH\x00R\ahelpTab\x88\x01\x01\x12+\n" +
-	"\x0fget_help_subtab\x18\x02 \x01(\tH\x01R\rgetHelpSubtab\x88\x01\x01\x12.\n" +
-	"\x10community_subtab\x18\x03 \x01(\tH\x02R\x0fcommunitySubtab\x88\x01\x01\x12&\n" +
-	"\fcases_subtab\x18\x04 \x01(\tH\x03R\vcasesSubtab\x88\x01\x01\x12J\n" +
-	"\x1fdata_protection_requests_subtab\x18\x05 \x01(\tH\x04R\x1cdataProtectionRequestsSubtab\x88\x01\x01\x12T\n" +
-	"%get_help_subtab_knowledge_base_search\x18\x06 \x01(\tH\x05R getHelpSubtabKnowledgeBaseSearch\x88\x01\x01\x12W\n" +
-	"&universal_search_knowledge_base_search\x18\a \x01(\tH\x06R\"universalSearchKnowledgeBaseSearch\x88\x01\x01\x12P\n" +
-	"\"cisco_meraki_product_documentation\x18\b \x01(\tH\aR\x1fciscoMerakiProductDocumentation\x88\x01\x01\x125\n" +
-	"\x14support_contact_info\x18\t \x01(\tH\bR\x12supportContactInfo\x88\x01\x01\x123\n" +
-	"\x13new_features_subtab\x18\n" +
-	" \x01(\tH\tR\x11newFeaturesSubtab\x88\x01\x01\x125\n" +
-	"\x14firewall_info_subtab\x18\v \x01(\tH\n" +
-	"R\x12firewallInfoSubtab\x88\x01\x01\x12+\n" +
-	"\x0fapi_docs_subtab\x18\f \x01(\tH\vR\rapiDocsSubtab\x88\x01\x01\x12E\n" +
-	"\x1chardware_replacements_subtab\x18\r \x01(\tH\fR\x1ahardwareReplacementsSubtab\x88\x01\x01\x12 \n" +
-	"\tsm_forums\x18\x0e \x01(\tH\rR\bsmForums\x88\x01\x01\x12$\n" +
-	"\vhelp_widget\x18\x0f \x01(\tH\x0eR\n" +
-	"helpWidget\x88\x01\x01B\v\n" +
-	"\t_help_tabB\x12\n" +
-	"\x10_get_help_subtabB\x13\n" +
-	"\x11_community_subtabB\x0f\n" +
-	"\r_cases_subtabB\"\n" +
-	" _data_protection_requests_subtabB(\n" +
-	"&_get_help_subtab_knowledge_base_searchB)\n" +
-	"'_universal_search_knowledge_base_searchB%\n" +
-	"#_cisco_meraki_product_documentationB\x17\n" +
-	"\x15_support_contact_infoB\x16\n" +
-	"\x14_new_features_subtabB\x17\n" +
-	"\x15_firewall_info_subtabB\x12\n" +
-	"\x10_api_docs_subtabB\x1f\n" +
-	"\x1d_hardware_replacements_subtabB\f\n" +
-	"\n" +
-	"_sm_forumsB\x0e\n" +
-	"\f_help_widget\x1a\xff\x01\n" +
-	"\n" +
-	"CustomLogo\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12g\n" +
-	"\x05image\x18\x02 \x01(\v2Q.meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest.CustomLogo.ImageR\x05image\x1a]\n" +
-	"\x05Image\x12\x1f\n" +
-	"\bcontents\x18\x01 \x01(\tH\x00R\bcontents\x88\x01\x01\x12\x1b\n" +
-	"\x06format\x18\x02 \x01(\tH\x01R\x06format\x88\x01\x01B\v\n" +
-	"\t_contentsB\t\n" +
-	"\a_formatB\n" +
-	"\n" +
-	"\b_enabledB\x12\n" +
+	"\aenabled\x18\x04 \x01(\bH\x03R\aenabled\x88\x01\x01\x12h\n" +
+	"\x0eadmin_settings\x18\x05 \x01(\v2A.meraki.organizations.v1.OrganizationBrandingPolicy.AdminSettingsR\radminSettings\x12e\n" +
+	"\rhelp_settings\x18\x06 \x01(\v2@.meraki.organizations.v1.OrganizationBrandingPolicy.HelpSettingsR\fhelpSettings\x12_\n" +
+	"\vcustom_logo\x18\a \x01(\v2>.meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogoR\n" +
+	"customLogo\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x15\n" +
 	"\x13_branding_policy_idB\a\n" +
 	"\x05_nameB\n" +
@@ -1946,8 +1355,10 @@ const file_meraki_organizations_v1_branding_policies_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x121\n" +
 	"\x12branding_policy_id\x18\x02 \x01(\tH\x01R\x10brandingPolicyId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x15\n" +
-	"\x13_branding_policy_idB\x8e\x01\n" +
-	"!com.merakibroker.organizations.v1B\x15BrandingPoliciesProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\x13_branding_policy_id\"y\n" +
+	"(DeleteOrganizationBrandingPolicyResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\xae\x01\n" +
+	"!com.merakibroker.organizations.v1B\x15BrandingPoliciesProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_branding_policies_proto_rawDescOnce sync.Once
@@ -1961,63 +1372,60 @@ func file_meraki_organizations_v1_branding_policies_proto_rawDescGZIP() []byte {
 	return file_meraki_organizations_v1_branding_policies_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_branding_policies_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_meraki_organizations_v1_branding_policies_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_meraki_organizations_v1_branding_policies_proto_goTypes = []any{
-	(*GetOrganizationBrandingPoliciesRequest)(nil),                   // 0: meraki.organizations.v1.GetOrganizationBrandingPoliciesRequest
-	(*GetOrganizationBrandingPoliciesResponse)(nil),                  // 1: meraki.organizations.v1.GetOrganizationBrandingPoliciesResponse
-	(*OrganizationBrandingPolicy)(nil),                               // 2: meraki.organizations.v1.OrganizationBrandingPolicy
-	(*CreateOrganizationBrandingPolicyRequest)(nil),                  // 3: meraki.organizations.v1.CreateOrganizationBrandingPolicyRequest
-	(*GetOrganizationBrandingPoliciesPrioritiesRequest)(nil),         // 4: meraki.organizations.v1.GetOrganizationBrandingPoliciesPrioritiesRequest
-	(*OrganizationBrandingPoliciesPriorities)(nil),                   // 5: meraki.organizations.v1.OrganizationBrandingPoliciesPriorities
-	(*UpdateOrganizationBrandingPoliciesPrioritiesRequest)(nil),      // 6: meraki.organizations.v1.UpdateOrganizationBrandingPoliciesPrioritiesRequest
-	(*GetOrganizationBrandingPolicyRequest)(nil),                     // 7: meraki.organizations.v1.GetOrganizationBrandingPolicyRequest
-	(*UpdateOrganizationBrandingPolicyRequest)(nil),                  // 8: meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest
-	(*DeleteOrganizationBrandingPolicyRequest)(nil),                  // 9: meraki.organizations.v1.DeleteOrganizationBrandingPolicyRequest
-	(*OrganizationBrandingPolicy_AdminSettings)(nil),                 // 10: meraki.organizations.v1.OrganizationBrandingPolicy.AdminSettings
-	(*OrganizationBrandingPolicy_HelpSettings)(nil),                  // 11: meraki.organizations.v1.OrganizationBrandingPolicy.HelpSettings
-	(*OrganizationBrandingPolicy_CustomLogo)(nil),                    // 12: meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo
-	(*OrganizationBrandingPolicy_CustomLogo_Image)(nil),              // 13: meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo.Image
-	(*OrganizationBrandingPolicy_CustomLogo_Image_Preview)(nil),      // 14: meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo.Image.Preview
-	(*CreateOrganizationBrandingPolicyRequest_AdminSettings)(nil),    // 15: meraki.organizations.v1.CreateOrganizationBrandingPolicyRequest.AdminSettings
-	(*CreateOrganizationBrandingPolicyRequest_HelpSettings)(nil),     // 16: meraki.organizations.v1.CreateOrganizationBrandingPolicyRequest.HelpSettings
-	(*CreateOrganizationBrandingPolicyRequest_CustomLogo)(nil),       // 17: meraki.organizations.v1.CreateOrganizationBrandingPolicyRequest.CustomLogo
-	(*CreateOrganizationBrandingPolicyRequest_CustomLogo_Image)(nil), // 18: meraki.organizations.v1.CreateOrganizationBrandingPolicyRequest.CustomLogo.Image
-	(*UpdateOrganizationBrandingPolicyRequest_AdminSettings)(nil),    // 19: meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest.AdminSettings
-	(*UpdateOrganizationBrandingPolicyRequest_HelpSettings)(nil),     // 20: meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest.HelpSettings
-	(*UpdateOrganizationBrandingPolicyRequest_CustomLogo)(nil),       // 21: meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest.CustomLogo
-	(*UpdateOrganizationBrandingPolicyRequest_CustomLogo_Image)(nil), // 22: meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest.CustomLogo.Image
-	(*v1.PageInfo)(nil),           // 23: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 24: google.protobuf.FieldMask
-	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
+	(*GetOrganizationBrandingPoliciesRequest)(nil),              // 0: meraki.organizations.v1.GetOrganizationBrandingPoliciesRequest
+	(*GetOrganizationBrandingPoliciesResponse)(nil),             // 1: meraki.organizations.v1.GetOrganizationBrandingPoliciesResponse
+	(*OrganizationBrandingPolicy)(nil),                          // 2: meraki.organizations.v1.OrganizationBrandingPolicy
+	(*CreateOrganizationBrandingPolicyRequest)(nil),             // 3: meraki.organizations.v1.CreateOrganizationBrandingPolicyRequest
+	(*GetOrganizationBrandingPoliciesPrioritiesRequest)(nil),    // 4: meraki.organizations.v1.GetOrganizationBrandingPoliciesPrioritiesRequest
+	(*OrganizationBrandingPoliciesPriorities)(nil),              // 5: meraki.organizations.v1.OrganizationBrandingPoliciesPriorities
+	(*UpdateOrganizationBrandingPoliciesPrioritiesRequest)(nil), // 6: meraki.organizations.v1.UpdateOrganizationBrandingPoliciesPrioritiesRequest
+	(*GetOrganizationBrandingPolicyRequest)(nil),                // 7: meraki.organizations.v1.GetOrganizationBrandingPolicyRequest
+	(*UpdateOrganizationBrandingPolicyRequest)(nil),             // 8: meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest
+	(*DeleteOrganizationBrandingPolicyRequest)(nil),             // 9: meraki.organizations.v1.DeleteOrganizationBrandingPolicyRequest
+	(*DeleteOrganizationBrandingPolicyResponse)(nil),            // 10: meraki.organizations.v1.DeleteOrganizationBrandingPolicyResponse
+	(*OrganizationBrandingPolicy_AdminSettings)(nil),            // 11: meraki.organizations.v1.OrganizationBrandingPolicy.AdminSettings
+	(*OrganizationBrandingPolicy_HelpSettings)(nil),             // 12: meraki.organizations.v1.OrganizationBrandingPolicy.HelpSettings
+	(*OrganizationBrandingPolicy_CustomLogo)(nil),               // 13: meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo
+	(*OrganizationBrandingPolicy_CustomLogo_Image)(nil),         // 14: meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo.Image
+	(*OrganizationBrandingPolicy_CustomLogo_Image_Preview)(nil), // 15: meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo.Image.Preview
+	(*v1.PageInfo)(nil),           // 16: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),       // 17: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
 }
 var file_meraki_organizations_v1_branding_policies_proto_depIdxs = []int32{
 	2,  // 0: meraki.organizations.v1.GetOrganizationBrandingPoliciesResponse.items:type_name -> meraki.organizations.v1.OrganizationBrandingPolicy
-	23, // 1: meraki.organizations.v1.GetOrganizationBrandingPoliciesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	10, // 2: meraki.organizations.v1.OrganizationBrandingPolicy.admin_settings:type_name -> meraki.organizations.v1.OrganizationBrandingPolicy.AdminSettings
-	11, // 3: meraki.organizations.v1.OrganizationBrandingPolicy.help_settings:type_name -> meraki.organizations.v1.OrganizationBrandingPolicy.HelpSettings
-	12, // 4: meraki.organizations.v1.OrganizationBrandingPolicy.custom_logo:type_name -> meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo
-	15, // 5: meraki.organizations.v1.CreateOrganizationBrandingPolicyRequest.admin_settings:type_name -> meraki.organizations.v1.CreateOrganizationBrandingPolicyRequest.AdminSettings
-	16, // 6: meraki.organizations.v1.CreateOrganizationBrandingPolicyRequest.help_settings:type_name -> meraki.organizations.v1.CreateOrganizationBrandingPolicyRequest.HelpSettings
-	17, // 7: meraki.organizations.v1.CreateOrganizationBrandingPolicyRequest.custom_logo:type_name -> meraki.organizations.v1.CreateOrganizationBrandingPolicyRequest.CustomLogo
-	24, // 8: meraki.organizations.v1.CreateOrganizationBrandingPolicyRequest.null_fields:type_name -> google.protobuf.FieldMask
-	24, // 9: meraki.organizations.v1.CreateOrganizationBrandingPolicyRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	24, // 10: meraki.organizations.v1.UpdateOrganizationBrandingPoliciesPrioritiesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	24, // 11: meraki.organizations.v1.UpdateOrganizationBrandingPoliciesPrioritiesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	19, // 12: meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest.admin_settings:type_name -> meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest.AdminSettings
-	20, // 13: meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest.help_settings:type_name -> meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest.HelpSettings
-	21, // 14: meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest.custom_logo:type_name -> meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest.CustomLogo
-	24, // 15: meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest.null_fields:type_name -> google.protobuf.FieldMask
-	24, // 16: meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	13, // 17: meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo.image:type_name -> meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo.Image
-	14, // 18: meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo.Image.preview:type_name -> meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo.Image.Preview
-	25, // 19: meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo.Image.Preview.expires_at:type_name -> google.protobuf.Timestamp
-	18, // 20: meraki.organizations.v1.CreateOrganizationBrandingPolicyRequest.CustomLogo.image:type_name -> meraki.organizations.v1.CreateOrganizationBrandingPolicyRequest.CustomLogo.Image
-	22, // 21: meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest.CustomLogo.image:type_name -> meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest.CustomLogo.Image
-	22, // [22:22] is the sub-list for method output_type
-	22, // [22:22] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	16, // 1: meraki.organizations.v1.GetOrganizationBrandingPoliciesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	17, // 2: meraki.organizations.v1.GetOrganizationBrandingPoliciesResponse.additional_properties:type_name -> google.protobuf.Struct
+	11, // 3: meraki.organizations.v1.OrganizationBrandingPolicy.admin_settings:type_name -> meraki.organizations.v1.OrganizationBrandingPolicy.AdminSettings
+	12, // 4: meraki.organizations.v1.OrganizationBrandingPolicy.help_settings:type_name -> meraki.organizations.v1.OrganizationBrandingPolicy.HelpSettings
+	13, // 5: meraki.organizations.v1.OrganizationBrandingPolicy.custom_logo:type_name -> meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo
+	17, // 6: meraki.organizations.v1.OrganizationBrandingPolicy.additional_properties:type_name -> google.protobuf.Struct
+	11, // 7: meraki.organizations.v1.CreateOrganizationBrandingPolicyRequest.admin_settings:type_name -> meraki.organizations.v1.OrganizationBrandingPolicy.AdminSettings
+	12, // 8: meraki.organizations.v1.CreateOrganizationBrandingPolicyRequest.help_settings:type_name -> meraki.organizations.v1.OrganizationBrandingPolicy.HelpSettings
+	13, // 9: meraki.organizations.v1.CreateOrganizationBrandingPolicyRequest.custom_logo:type_name -> meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo
+	17, // 10: meraki.organizations.v1.CreateOrganizationBrandingPolicyRequest.additional_properties:type_name -> google.protobuf.Struct
+	17, // 11: meraki.organizations.v1.OrganizationBrandingPoliciesPriorities.additional_properties:type_name -> google.protobuf.Struct
+	17, // 12: meraki.organizations.v1.UpdateOrganizationBrandingPoliciesPrioritiesRequest.additional_properties:type_name -> google.protobuf.Struct
+	11, // 13: meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest.admin_settings:type_name -> meraki.organizations.v1.OrganizationBrandingPolicy.AdminSettings
+	12, // 14: meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest.help_settings:type_name -> meraki.organizations.v1.OrganizationBrandingPolicy.HelpSettings
+	13, // 15: meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest.custom_logo:type_name -> meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo
+	17, // 16: meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest.additional_properties:type_name -> google.protobuf.Struct
+	17, // 17: meraki.organizations.v1.DeleteOrganizationBrandingPolicyResponse.additional_properties:type_name -> google.protobuf.Struct
+	17, // 18: meraki.organizations.v1.OrganizationBrandingPolicy.AdminSettings.additional_properties:type_name -> google.protobuf.Struct
+	17, // 19: meraki.organizations.v1.OrganizationBrandingPolicy.HelpSettings.additional_properties:type_name -> google.protobuf.Struct
+	14, // 20: meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo.image:type_name -> meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo.Image
+	17, // 21: meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo.additional_properties:type_name -> google.protobuf.Struct
+	15, // 22: meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo.Image.preview:type_name -> meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo.Image.Preview
+	17, // 23: meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo.Image.additional_properties:type_name -> google.protobuf.Struct
+	18, // 24: meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo.Image.Preview.expires_at:type_name -> google.protobuf.Timestamp
+	17, // 25: meraki.organizations.v1.OrganizationBrandingPolicy.CustomLogo.Image.Preview.additional_properties:type_name -> google.protobuf.Struct
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_branding_policies_proto_init() }
@@ -2033,25 +1441,18 @@ func file_meraki_organizations_v1_branding_policies_proto_init() {
 	file_meraki_organizations_v1_branding_policies_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_organizations_v1_branding_policies_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_organizations_v1_branding_policies_proto_msgTypes[9].OneofWrappers = []any{}
-	file_meraki_organizations_v1_branding_policies_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_organizations_v1_branding_policies_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_organizations_v1_branding_policies_proto_msgTypes[12].OneofWrappers = []any{}
+	file_meraki_organizations_v1_branding_policies_proto_msgTypes[13].OneofWrappers = []any{}
 	file_meraki_organizations_v1_branding_policies_proto_msgTypes[14].OneofWrappers = []any{}
 	file_meraki_organizations_v1_branding_policies_proto_msgTypes[15].OneofWrappers = []any{}
-	file_meraki_organizations_v1_branding_policies_proto_msgTypes[16].OneofWrappers = []any{}
-	file_meraki_organizations_v1_branding_policies_proto_msgTypes[17].OneofWrappers = []any{}
-	file_meraki_organizations_v1_branding_policies_proto_msgTypes[18].OneofWrappers = []any{}
-	file_meraki_organizations_v1_branding_policies_proto_msgTypes[19].OneofWrappers = []any{}
-	file_meraki_organizations_v1_branding_policies_proto_msgTypes[20].OneofWrappers = []any{}
-	file_meraki_organizations_v1_branding_policies_proto_msgTypes[21].OneofWrappers = []any{}
-	file_meraki_organizations_v1_branding_policies_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_branding_policies_proto_rawDesc), len(file_meraki_organizations_v1_branding_policies_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

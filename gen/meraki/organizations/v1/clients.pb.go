@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -130,11 +131,12 @@ func (x *GetOrganizationClientsBandwidthUsageHistoryRequest) GetTimespan() float
 
 // Answer of getOrganizationClientsBandwidthUsageHistory.
 type GetOrganizationClientsBandwidthUsageHistoryResponse struct {
-	state         protoimpl.MessageState                                      `protogen:"open.v1"`
-	Items         []*GetOrganizationClientsBandwidthUsageHistoryResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                      `protogen:"open.v1"`
+	Items                []*GetOrganizationClientsBandwidthUsageHistoryResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationClientsBandwidthUsageHistoryResponse) Reset() {
@@ -177,6 +179,13 @@ func (x *GetOrganizationClientsBandwidthUsageHistoryResponse) GetItems() []*GetO
 func (x *GetOrganizationClientsBandwidthUsageHistoryResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationClientsBandwidthUsageHistoryResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -252,13 +261,14 @@ func (x *GetOrganizationClientsOverviewRequest) GetTimespan() float64 {
 	return 0
 }
 
-// Answer of getOrganizationClientsOverview.
+// The clients overview of an organization. Answer of getOrganizationClientsOverview.
 type OrganizationClientsOverview struct {
-	state         protoimpl.MessageState              `protogen:"open.v1"`
-	Usage         *OrganizationClientsOverview_Usage  `protobuf:"bytes,1,opt,name=usage,proto3" json:"usage,omitempty"`
-	Counts        *OrganizationClientsOverview_Counts `protobuf:"bytes,2,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState              `protogen:"open.v1"`
+	Usage                *OrganizationClientsOverview_Usage  `protobuf:"bytes,1,opt,name=usage,proto3" json:"usage,omitempty"`
+	Counts               *OrganizationClientsOverview_Counts `protobuf:"bytes,2,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationClientsOverview) Reset() {
@@ -301,6 +311,13 @@ func (x *OrganizationClientsOverview) GetUsage() *OrganizationClientsOverview_Us
 func (x *OrganizationClientsOverview) GetCounts() *OrganizationClientsOverview_Counts {
 	if x != nil {
 		return x.Counts
+	}
+	return nil
+}
+
+func (x *OrganizationClientsOverview) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -386,14 +403,15 @@ func (x *GetOrganizationClientsSearchRequest) GetMac() string {
 
 // Answer of getOrganizationClientsSearch.
 type GetOrganizationClientsSearchResponse struct {
-	state         protoimpl.MessageState                       `protogen:"open.v1"`
-	Items         []*GetOrganizationClientsSearchResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                 `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	ClientId      *string                                      `protobuf:"bytes,3,opt,name=client_id,json=clientId,proto3,oneof" json:"client_id,omitempty"`
-	Mac           *string                                      `protobuf:"bytes,4,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Manufacturer  *string                                      `protobuf:"bytes,5,opt,name=manufacturer,proto3,oneof" json:"manufacturer,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                       `protogen:"open.v1"`
+	ClientId             *string                                      `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3,oneof" json:"client_id,omitempty"`
+	Mac                  *string                                      `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Manufacturer         *string                                      `protobuf:"bytes,3,opt,name=manufacturer,proto3,oneof" json:"manufacturer,omitempty"`
+	Items                []*GetOrganizationClientsSearchResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationClientsSearchResponse) Reset() {
@@ -426,20 +444,6 @@ func (*GetOrganizationClientsSearchResponse) Descriptor() ([]byte, []int) {
 	return file_meraki_organizations_v1_clients_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *GetOrganizationClientsSearchResponse) GetItems() []*GetOrganizationClientsSearchResponse_Item {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-func (x *GetOrganizationClientsSearchResponse) GetPageInfo() *v1.PageInfo {
-	if x != nil {
-		return x.PageInfo
-	}
-	return nil
-}
-
 func (x *GetOrganizationClientsSearchResponse) GetClientId() string {
 	if x != nil && x.ClientId != nil {
 		return *x.ClientId
@@ -461,14 +465,36 @@ func (x *GetOrganizationClientsSearchResponse) GetManufacturer() string {
 	return ""
 }
 
+func (x *GetOrganizationClientsSearchResponse) GetItems() []*GetOrganizationClientsSearchResponse_Item {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *GetOrganizationClientsSearchResponse) GetPageInfo() *v1.PageInfo {
+	if x != nil {
+		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationClientsSearchResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationClientsBandwidthUsageHistoryResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ts            *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=ts,proto3" json:"ts,omitempty"`
-	Total         *int64                 `protobuf:"varint,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Upstream      *int64                 `protobuf:"varint,3,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
-	Downstream    *int64                 `protobuf:"varint,4,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Ts                   *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=ts,proto3" json:"ts,omitempty"`
+	Total                *float64               `protobuf:"fixed64,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Upstream             *float64               `protobuf:"fixed64,3,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
+	Downstream           *float64               `protobuf:"fixed64,4,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationClientsBandwidthUsageHistoryResponse_Item) Reset() {
@@ -508,33 +534,41 @@ func (x *GetOrganizationClientsBandwidthUsageHistoryResponse_Item) GetTs() *time
 	return nil
 }
 
-func (x *GetOrganizationClientsBandwidthUsageHistoryResponse_Item) GetTotal() int64 {
+func (x *GetOrganizationClientsBandwidthUsageHistoryResponse_Item) GetTotal() float64 {
 	if x != nil && x.Total != nil {
 		return *x.Total
 	}
 	return 0
 }
 
-func (x *GetOrganizationClientsBandwidthUsageHistoryResponse_Item) GetUpstream() int64 {
+func (x *GetOrganizationClientsBandwidthUsageHistoryResponse_Item) GetUpstream() float64 {
 	if x != nil && x.Upstream != nil {
 		return *x.Upstream
 	}
 	return 0
 }
 
-func (x *GetOrganizationClientsBandwidthUsageHistoryResponse_Item) GetDownstream() int64 {
+func (x *GetOrganizationClientsBandwidthUsageHistoryResponse_Item) GetDownstream() float64 {
 	if x != nil && x.Downstream != nil {
 		return *x.Downstream
 	}
 	return 0
 }
 
+func (x *GetOrganizationClientsBandwidthUsageHistoryResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationClientsOverview_Usage struct {
-	state         protoimpl.MessageState                     `protogen:"open.v1"`
-	Overall       *OrganizationClientsOverview_Usage_Overall `protobuf:"bytes,1,opt,name=overall,proto3" json:"overall,omitempty"`
-	Average       *float64                                   `protobuf:"fixed64,2,opt,name=average,proto3,oneof" json:"average,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                     `protogen:"open.v1"`
+	Overall              *OrganizationClientsOverview_Usage_Overall `protobuf:"bytes,1,opt,name=overall,proto3" json:"overall,omitempty"`
+	Average              *float64                                   `protobuf:"fixed64,2,opt,name=average,proto3,oneof" json:"average,omitempty"`
+	AdditionalProperties *structpb.Struct                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationClientsOverview_Usage) Reset() {
@@ -581,11 +615,19 @@ func (x *OrganizationClientsOverview_Usage) GetAverage() float64 {
 	return 0
 }
 
+func (x *OrganizationClientsOverview_Usage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationClientsOverview_Counts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationClientsOverview_Counts) Reset() {
@@ -625,13 +667,21 @@ func (x *OrganizationClientsOverview_Counts) GetTotal() int64 {
 	return 0
 }
 
+func (x *OrganizationClientsOverview_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationClientsOverview_Usage_Overall struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *float64               `protobuf:"fixed64,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Downstream    *float64               `protobuf:"fixed64,2,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
-	Upstream      *float64               `protobuf:"fixed64,3,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *float64               `protobuf:"fixed64,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Downstream           *float64               `protobuf:"fixed64,2,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
+	Upstream             *float64               `protobuf:"fixed64,3,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationClientsOverview_Usage_Overall) Reset() {
@@ -685,6 +735,13 @@ func (x *OrganizationClientsOverview_Usage_Overall) GetUpstream() float64 {
 	return 0
 }
 
+func (x *OrganizationClientsOverview_Usage_Overall) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationClientsSearchResponse_Item struct {
 	state                protoimpl.MessageState                                            `protogen:"open.v1"`
 	Network              *GetOrganizationClientsSearchResponse_Item_Network                `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
@@ -705,9 +762,10 @@ type GetOrganizationClientsSearchResponse_Item struct {
 	Lldp                 []*GetOrganizationClientsSearchResponse_Item_LldpList             `protobuf:"bytes,16,rep,name=lldp,proto3" json:"lldp,omitempty"`
 	Cdp                  []*GetOrganizationClientsSearchResponse_Item_CdpList              `protobuf:"bytes,17,rep,name=cdp,proto3" json:"cdp,omitempty"`
 	// Known values: "Offline", "Online".
-	Status        *string `protobuf:"bytes,18,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string          `protobuf:"bytes,18,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationClientsSearchResponse_Item) Reset() {
@@ -866,6 +924,13 @@ func (x *GetOrganizationClientsSearchResponse_Item) GetStatus() string {
 	return ""
 }
 
+func (x *GetOrganizationClientsSearchResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationClientsSearchResponse_Item_Network struct {
 	state                   protoimpl.MessageState `protogen:"open.v1"`
 	Id                      *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
@@ -878,6 +943,7 @@ type GetOrganizationClientsSearchResponse_Item_Network struct {
 	Url                     *string                `protobuf:"bytes,8,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	Notes                   *string                `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	IsBoundToConfigTemplate *bool                  `protobuf:"varint,10,opt,name=is_bound_to_config_template,json=isBoundToConfigTemplate,proto3,oneof" json:"is_bound_to_config_template,omitempty"`
+	AdditionalProperties    *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
@@ -982,13 +1048,21 @@ func (x *GetOrganizationClientsSearchResponse_Item_Network) GetIsBoundToConfigTe
 	return false
 }
 
+func (x *GetOrganizationClientsSearchResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationClientsSearchResponse_Item_ClientVpnConnections struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	RemoteIp       *string                `protobuf:"bytes,1,opt,name=remote_ip,json=remoteIp,proto3,oneof" json:"remote_ip,omitempty"`
-	ConnectedAt    *int64                 `protobuf:"varint,2,opt,name=connected_at,json=connectedAt,proto3,oneof" json:"connected_at,omitempty"`
-	DisconnectedAt *int64                 `protobuf:"varint,3,opt,name=disconnected_at,json=disconnectedAt,proto3,oneof" json:"disconnected_at,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	RemoteIp             *string                `protobuf:"bytes,1,opt,name=remote_ip,json=remoteIp,proto3,oneof" json:"remote_ip,omitempty"`
+	ConnectedAt          *int64                 `protobuf:"varint,2,opt,name=connected_at,json=connectedAt,proto3,oneof" json:"connected_at,omitempty"`
+	DisconnectedAt       *int64                 `protobuf:"varint,3,opt,name=disconnected_at,json=disconnectedAt,proto3,oneof" json:"disconnected_at,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationClientsSearchResponse_Item_ClientVpnConnections) Reset() {
@@ -1040,6 +1114,13 @@ func (x *GetOrganizationClientsSearchResponse_Item_ClientVpnConnections) GetDisc
 		return *x.DisconnectedAt
 	}
 	return 0
+}
+
+func (x *GetOrganizationClientsSearchResponse_Item_ClientVpnConnections) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 type GetOrganizationClientsSearchResponse_Item_LldpList struct {
@@ -1134,7 +1215,7 @@ var File_meraki_organizations_v1_clients_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_clients_proto_rawDesc = "" +
 	"\n" +
-	"%meraki/organizations/v1/clients.proto\x12\x17meraki.organizations.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xae\x03\n" +
+	"%meraki/organizations/v1/clients.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xae\x03\n" +
 	"2GetOrganizationClientsBandwidthUsageHistoryRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12$\n" +
 	"\vnetwork_tag\x18\x02 \x01(\tH\x01R\n" +
@@ -1154,17 +1235,19 @@ const file_meraki_organizations_v1_clients_proto_rawDesc = "" +
 	"\r_usage_uplinkB\x05\n" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
-	"\t_timespan\"\x98\x03\n" +
-	"3GetOrganizationClientsBandwidthUsageHistoryResponse\x12g\n" +
-	"\x05items\x18\x01 \x03(\v2Q.meraki.organizations.v1.GetOrganizationClientsBandwidthUsageHistoryResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xb9\x01\n" +
+	"\t_timespan\"\xb8\x04\n" +
+	"3GetOrganizationClientsBandwidthUsageHistoryResponse\x12h\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2Q.meraki.organizations.v1.GetOrganizationClientsBandwidthUsageHistoryResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x88\x02\n" +
 	"\x04Item\x12*\n" +
 	"\x02ts\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02ts\x12\x19\n" +
-	"\x05total\x18\x02 \x01(\x03H\x00R\x05total\x88\x01\x01\x12\x1f\n" +
-	"\bupstream\x18\x03 \x01(\x03H\x01R\bupstream\x88\x01\x01\x12#\n" +
+	"\x05total\x18\x02 \x01(\x01H\x00R\x05total\x88\x01\x01\x12\x1f\n" +
+	"\bupstream\x18\x03 \x01(\x01H\x01R\bupstream\x88\x01\x01\x12#\n" +
 	"\n" +
-	"downstream\x18\x04 \x01(\x03H\x02R\n" +
-	"downstream\x88\x01\x01B\b\n" +
+	"downstream\x18\x04 \x01(\x01H\x02R\n" +
+	"downstream\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\v\n" +
 	"\t_upstreamB\r\n" +
 	"\v_downstream\"\xcf\x01\n" +
@@ -1176,26 +1259,30 @@ const file_meraki_organizations_v1_clients_proto_rawDesc = "" +
 	"\x10_organization_idB\x05\n" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
-	"\t_timespan\"\x99\x04\n" +
+	"\t_timespan\"\xd5\x06\n" +
 	"\x1bOrganizationClientsOverview\x12P\n" +
 	"\x05usage\x18\x01 \x01(\v2:.meraki.organizations.v1.OrganizationClientsOverview.UsageR\x05usage\x12S\n" +
-	"\x06counts\x18\x02 \x01(\v2;.meraki.organizations.v1.OrganizationClientsOverview.CountsR\x06counts\x1a\xa3\x02\n" +
+	"\x06counts\x18\x02 \x01(\v2;.meraki.organizations.v1.OrganizationClientsOverview.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc1\x03\n" +
 	"\x05Usage\x12\\\n" +
 	"\aoverall\x18\x01 \x01(\v2B.meraki.organizations.v1.OrganizationClientsOverview.Usage.OverallR\aoverall\x12\x1d\n" +
-	"\aaverage\x18\x02 \x01(\x01H\x00R\aaverage\x88\x01\x01\x1a\x90\x01\n" +
+	"\aaverage\x18\x02 \x01(\x01H\x00R\aaverage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdf\x01\n" +
 	"\aOverall\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x01H\x00R\x05total\x88\x01\x01\x12#\n" +
 	"\n" +
 	"downstream\x18\x02 \x01(\x01H\x01R\n" +
 	"downstream\x88\x01\x01\x12\x1f\n" +
-	"\bupstream\x18\x03 \x01(\x01H\x02R\bupstream\x88\x01\x01B\b\n" +
+	"\bupstream\x18\x03 \x01(\x01H\x02R\bupstream\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\r\n" +
 	"\v_downstreamB\v\n" +
 	"\t_upstreamB\n" +
 	"\n" +
-	"\b_average\x1a-\n" +
+	"\b_average\x1a|\n" +
 	"\x06Counts\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_total\"\xae\x02\n" +
 	"#GetOrganizationClientsSearchRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
@@ -1207,13 +1294,14 @@ const file_meraki_organizations_v1_clients_proto_rawDesc = "" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
 	"\x0e_ending_beforeB\x06\n" +
-	"\x04_mac\"\xa2\x11\n" +
-	"$GetOrganizationClientsSearchResponse\x12g\n" +
-	"\x05items\x18\x01 \x03(\v2B.meraki.organizations.v1.GetOrganizationClientsSearchResponse.ItemB\r\xfa\xfd\x1b\t\x12\arecordsR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12 \n" +
-	"\tclient_id\x18\x03 \x01(\tH\x00R\bclientId\x88\x01\x01\x12\x15\n" +
-	"\x03mac\x18\x04 \x01(\tH\x01R\x03mac\x88\x01\x01\x12'\n" +
-	"\fmanufacturer\x18\x05 \x01(\tH\x02R\fmanufacturer\x88\x01\x01\x1a\xc9\x0e\n" +
+	"\x04_mac\"\xe0\x13\n" +
+	"$GetOrganizationClientsSearchResponse\x12 \n" +
+	"\tclient_id\x18\x01 \x01(\tH\x00R\bclientId\x88\x01\x01\x12\x15\n" +
+	"\x03mac\x18\x02 \x01(\tH\x01R\x03mac\x88\x01\x01\x12'\n" +
+	"\fmanufacturer\x18\x03 \x01(\tH\x02R\fmanufacturer\x88\x01\x01\x12h\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2B.meraki.organizations.v1.GetOrganizationClientsSearchResponse.ItemB\r\xfa\xfd\x1b\t\x12\arecordsR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb6\x10\n" +
 	"\x04Item\x12d\n" +
 	"\anetwork\x18\x01 \x01(\v2J.meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item.NetworkR\anetwork\x12\x13\n" +
 	"\x02ip\x18\x02 \x01(\tH\x00R\x02ip\x88\x01\x01\x12\x15\n" +
@@ -1237,7 +1325,8 @@ const file_meraki_organizations_v1_clients_proto_rawDesc = "" +
 	"\x16client_vpn_connections\x18\x0f \x03(\v2W.meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item.ClientVpnConnectionsR\x14clientVpnConnections\x12_\n" +
 	"\x04lldp\x18\x10 \x03(\v2K.meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item.LldpListR\x04lldp\x12\\\n" +
 	"\x03cdp\x18\x11 \x03(\v2J.meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item.CdpListR\x03cdp\x12\x1b\n" +
-	"\x06status\x18\x12 \x01(\tH\rR\x06status\x88\x01\x01\x1a\xe1\x03\n" +
+	"\x06status\x18\x12 \x01(\tH\rR\x06status\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb0\x04\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12,\n" +
 	"\x0forganization_id\x18\x02 \x01(\tH\x01R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
@@ -1249,7 +1338,8 @@ const file_meraki_organizations_v1_clients_proto_rawDesc = "" +
 	"\x03url\x18\b \x01(\tH\x05R\x03url\x88\x01\x01\x12\x19\n" +
 	"\x05notes\x18\t \x01(\tH\x06R\x05notes\x88\x01\x01\x12A\n" +
 	"\x1bis_bound_to_config_template\x18\n" +
-	" \x01(\bH\aR\x17isBoundToConfigTemplate\x88\x01\x01B\x05\n" +
+	" \x01(\bH\aR\x17isBoundToConfigTemplate\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_nameB\f\n" +
@@ -1258,11 +1348,12 @@ const file_meraki_organizations_v1_clients_proto_rawDesc = "" +
 	"\x12_enrollment_stringB\x06\n" +
 	"\x04_urlB\b\n" +
 	"\x06_notesB\x1e\n" +
-	"\x1c_is_bound_to_config_template\x1a\xc1\x01\n" +
+	"\x1c_is_bound_to_config_template\x1a\x90\x02\n" +
 	"\x14ClientVpnConnections\x12 \n" +
 	"\tremote_ip\x18\x01 \x01(\tH\x00R\bremoteIp\x88\x01\x01\x12&\n" +
 	"\fconnected_at\x18\x02 \x01(\x03H\x01R\vconnectedAt\x88\x01\x01\x12,\n" +
-	"\x0fdisconnected_at\x18\x03 \x01(\x03H\x02R\x0edisconnectedAt\x88\x01\x01B\f\n" +
+	"\x0fdisconnected_at\x18\x03 \x01(\x03H\x02R\x0edisconnectedAt\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_remote_ipB\x0f\n" +
 	"\r_connected_atB\x12\n" +
@@ -1291,8 +1382,8 @@ const file_meraki_organizations_v1_clients_proto_rawDesc = "" +
 	"\n" +
 	"_client_idB\x06\n" +
 	"\x04_macB\x0f\n" +
-	"\r_manufacturerB\x85\x01\n" +
-	"!com.merakibroker.organizations.v1B\fClientsProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\r_manufacturerB\xa5\x01\n" +
+	"!com.merakibroker.organizations.v1B\fClientsProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_clients_proto_rawDescOnce sync.Once
@@ -1324,26 +1415,37 @@ var file_meraki_organizations_v1_clients_proto_goTypes = []any{
 	(*GetOrganizationClientsSearchResponse_Item_LldpList)(nil),             // 13: meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item.LldpList
 	(*GetOrganizationClientsSearchResponse_Item_CdpList)(nil),              // 14: meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item.CdpList
 	(*v1.PageInfo)(nil),           // 15: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),       // 16: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
 }
 var file_meraki_organizations_v1_clients_proto_depIdxs = []int32{
 	6,  // 0: meraki.organizations.v1.GetOrganizationClientsBandwidthUsageHistoryResponse.items:type_name -> meraki.organizations.v1.GetOrganizationClientsBandwidthUsageHistoryResponse.Item
 	15, // 1: meraki.organizations.v1.GetOrganizationClientsBandwidthUsageHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	7,  // 2: meraki.organizations.v1.OrganizationClientsOverview.usage:type_name -> meraki.organizations.v1.OrganizationClientsOverview.Usage
-	8,  // 3: meraki.organizations.v1.OrganizationClientsOverview.counts:type_name -> meraki.organizations.v1.OrganizationClientsOverview.Counts
-	10, // 4: meraki.organizations.v1.GetOrganizationClientsSearchResponse.items:type_name -> meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item
-	15, // 5: meraki.organizations.v1.GetOrganizationClientsSearchResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	16, // 6: meraki.organizations.v1.GetOrganizationClientsBandwidthUsageHistoryResponse.Item.ts:type_name -> google.protobuf.Timestamp
-	9,  // 7: meraki.organizations.v1.OrganizationClientsOverview.Usage.overall:type_name -> meraki.organizations.v1.OrganizationClientsOverview.Usage.Overall
-	11, // 8: meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item.Network
-	12, // 9: meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item.client_vpn_connections:type_name -> meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item.ClientVpnConnections
-	13, // 10: meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item.lldp:type_name -> meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item.LldpList
-	14, // 11: meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item.cdp:type_name -> meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item.CdpList
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	16, // 2: meraki.organizations.v1.GetOrganizationClientsBandwidthUsageHistoryResponse.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 3: meraki.organizations.v1.OrganizationClientsOverview.usage:type_name -> meraki.organizations.v1.OrganizationClientsOverview.Usage
+	8,  // 4: meraki.organizations.v1.OrganizationClientsOverview.counts:type_name -> meraki.organizations.v1.OrganizationClientsOverview.Counts
+	16, // 5: meraki.organizations.v1.OrganizationClientsOverview.additional_properties:type_name -> google.protobuf.Struct
+	10, // 6: meraki.organizations.v1.GetOrganizationClientsSearchResponse.items:type_name -> meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item
+	15, // 7: meraki.organizations.v1.GetOrganizationClientsSearchResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	16, // 8: meraki.organizations.v1.GetOrganizationClientsSearchResponse.additional_properties:type_name -> google.protobuf.Struct
+	17, // 9: meraki.organizations.v1.GetOrganizationClientsBandwidthUsageHistoryResponse.Item.ts:type_name -> google.protobuf.Timestamp
+	16, // 10: meraki.organizations.v1.GetOrganizationClientsBandwidthUsageHistoryResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 11: meraki.organizations.v1.OrganizationClientsOverview.Usage.overall:type_name -> meraki.organizations.v1.OrganizationClientsOverview.Usage.Overall
+	16, // 12: meraki.organizations.v1.OrganizationClientsOverview.Usage.additional_properties:type_name -> google.protobuf.Struct
+	16, // 13: meraki.organizations.v1.OrganizationClientsOverview.Counts.additional_properties:type_name -> google.protobuf.Struct
+	16, // 14: meraki.organizations.v1.OrganizationClientsOverview.Usage.Overall.additional_properties:type_name -> google.protobuf.Struct
+	11, // 15: meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item.Network
+	12, // 16: meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item.client_vpn_connections:type_name -> meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item.ClientVpnConnections
+	13, // 17: meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item.lldp:type_name -> meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item.LldpList
+	14, // 18: meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item.cdp:type_name -> meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item.CdpList
+	16, // 19: meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	16, // 20: meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	16, // 21: meraki.organizations.v1.GetOrganizationClientsSearchResponse.Item.ClientVpnConnections.additional_properties:type_name -> google.protobuf.Struct
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_clients_proto_init() }

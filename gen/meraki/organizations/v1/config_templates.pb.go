@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -73,11 +73,12 @@ func (x *GetOrganizationConfigTemplatesRequest) GetOrganizationId() string {
 
 // Answer of getOrganizationConfigTemplates.
 type GetOrganizationConfigTemplatesResponse struct {
-	state         protoimpl.MessageState        `protogen:"open.v1"`
-	Items         []*OrganizationConfigTemplate `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                  `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState        `protogen:"open.v1"`
+	Items                []*OrganizationConfigTemplate `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                  `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationConfigTemplatesResponse) Reset() {
@@ -124,16 +125,25 @@ func (x *GetOrganizationConfigTemplatesResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of createOrganizationConfigTemplate, getOrganizationConfigTemplate,
-// updateOrganizationConfigTemplate. Row of getOrganizationConfigTemplates.
+func (x *GetOrganizationConfigTemplatesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The config template of an organization. Answer of createOrganizationConfigTemplate,
+// getOrganizationConfigTemplate, updateOrganizationConfigTemplate. Row of
+// getOrganizationConfigTemplates.
 type OrganizationConfigTemplate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	ProductTypes  []string               `protobuf:"bytes,3,rep,name=product_types,json=productTypes,proto3" json:"product_types,omitempty"`
-	TimeZone      *string                `protobuf:"bytes,4,opt,name=time_zone,json=timeZone,proto3,oneof" json:"time_zone,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ProductTypes         []string               `protobuf:"bytes,3,rep,name=product_types,json=productTypes,proto3" json:"product_types,omitempty"`
+	TimeZone             *string                `protobuf:"bytes,4,opt,name=time_zone,json=timeZone,proto3,oneof" json:"time_zone,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationConfigTemplate) Reset() {
@@ -194,19 +204,27 @@ func (x *OrganizationConfigTemplate) GetTimeZone() string {
 	return ""
 }
 
+func (x *OrganizationConfigTemplate) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationConfigTemplate.
 type CreateOrganizationConfigTemplateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Name              *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	TimeZone          *string                `protobuf:"bytes,3,opt,name=time_zone,json=timeZone,proto3,oneof" json:"time_zone,omitempty"`
-	CopyFromNetworkId *string                `protobuf:"bytes,4,opt,name=copy_from_network_id,json=copyFromNetworkId,proto3,oneof" json:"copy_from_network_id,omitempty"`
-	NullFields        *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields       *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	Name                 *string          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	TimeZone             *string          `protobuf:"bytes,3,opt,name=time_zone,json=timeZone,proto3,oneof" json:"time_zone,omitempty"`
+	CopyFromNetworkId    *string          `protobuf:"bytes,4,opt,name=copy_from_network_id,json=copyFromNetworkId,proto3,oneof" json:"copy_from_network_id,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationConfigTemplateRequest) Reset() {
@@ -267,16 +285,23 @@ func (x *CreateOrganizationConfigTemplateRequest) GetCopyFromNetworkId() string 
 	return ""
 }
 
-func (x *CreateOrganizationConfigTemplateRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationConfigTemplateRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationConfigTemplateRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationConfigTemplateRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationConfigTemplateRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -342,13 +367,14 @@ type UpdateOrganizationConfigTemplateRequest struct {
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	ConfigTemplateId *string                `protobuf:"bytes,2,opt,name=config_template_id,json=configTemplateId,proto3,oneof" json:"config_template_id,omitempty"`
-	Name             *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	TimeZone         *string                `protobuf:"bytes,4,opt,name=time_zone,json=timeZone,proto3,oneof" json:"time_zone,omitempty"`
-	NullFields       *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields      *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	ConfigTemplateId     *string          `protobuf:"bytes,2,opt,name=config_template_id,json=configTemplateId,proto3,oneof" json:"config_template_id,omitempty"`
+	Name                 *string          `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	TimeZone             *string          `protobuf:"bytes,4,opt,name=time_zone,json=timeZone,proto3,oneof" json:"time_zone,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationConfigTemplateRequest) Reset() {
@@ -409,16 +435,23 @@ func (x *UpdateOrganizationConfigTemplateRequest) GetTimeZone() string {
 	return ""
 }
 
-func (x *UpdateOrganizationConfigTemplateRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationConfigTemplateRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationConfigTemplateRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationConfigTemplateRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationConfigTemplateRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -478,34 +511,82 @@ func (x *DeleteOrganizationConfigTemplateRequest) GetConfigTemplateId() string {
 	return ""
 }
 
+// Answer of deleteOrganizationConfigTemplate.
+type DeleteOrganizationConfigTemplateResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationConfigTemplateResponse) Reset() {
+	*x = DeleteOrganizationConfigTemplateResponse{}
+	mi := &file_meraki_organizations_v1_config_templates_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationConfigTemplateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationConfigTemplateResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationConfigTemplateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_config_templates_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationConfigTemplateResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationConfigTemplateResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_config_templates_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeleteOrganizationConfigTemplateResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_config_templates_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_config_templates_proto_rawDesc = "" +
 	"\n" +
-	".meraki/organizations/v1/config_templates.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"i\n" +
+	".meraki/organizations/v1/config_templates.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"i\n" +
 	"%GetOrganizationConfigTemplatesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xb1\x01\n" +
-	"&GetOrganizationConfigTemplatesResponse\x12I\n" +
-	"\x05items\x18\x01 \x03(\v23.meraki.organizations.v1.OrganizationConfigTemplateR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xaf\x01\n" +
+	"\x10_organization_id\"\x82\x02\n" +
+	"&GetOrganizationConfigTemplatesResponse\x12J\n" +
+	"\x05items\x18\xfb\x0f \x03(\v23.meraki.organizations.v1.OrganizationConfigTemplateR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xfe\x01\n" +
 	"\x1aOrganizationConfigTemplate\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12#\n" +
 	"\rproduct_types\x18\x03 \x03(\tR\fproductTypes\x12 \n" +
-	"\ttime_zone\x18\x04 \x01(\tH\x02R\btimeZone\x88\x01\x01B\x05\n" +
+	"\ttime_zone\x18\x04 \x01(\tH\x02R\btimeZone\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\f\n" +
 	"\n" +
-	"_time_zone\"\x98\x03\n" +
+	"_time_zone\"\xb1\x03\n" +
 	"'CreateOrganizationConfigTemplateRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12 \n" +
 	"\ttime_zone\x18\x03 \x01(\tH\x02R\btimeZone\x88\x01\x01\x124\n" +
-	"\x14copy_from_network_id\x18\x04 \x01(\tH\x03R\x11copyFromNetworkId\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\x14copy_from_network_id\x18\x04 \x01(\tH\x03R\x11copyFromNetworkId\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_nameB\f\n" +
 	"\n" +
@@ -515,15 +596,16 @@ const file_meraki_organizations_v1_config_templates_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x121\n" +
 	"\x12config_template_id\x18\x02 \x01(\tH\x01R\x10configTemplateId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x15\n" +
-	"\x13_config_template_id\"\x93\x03\n" +
+	"\x13_config_template_id\"\xac\x03\n" +
 	"'UpdateOrganizationConfigTemplateRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x121\n" +
 	"\x12config_template_id\x18\x02 \x01(\tH\x01R\x10configTemplateId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12 \n" +
-	"\ttime_zone\x18\x04 \x01(\tH\x03R\btimeZone\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\ttime_zone\x18\x04 \x01(\tH\x03R\btimeZone\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x15\n" +
 	"\x13_config_template_idB\a\n" +
 	"\x05_nameB\f\n" +
@@ -533,8 +615,10 @@ const file_meraki_organizations_v1_config_templates_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x121\n" +
 	"\x12config_template_id\x18\x02 \x01(\tH\x01R\x10configTemplateId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x15\n" +
-	"\x13_config_template_idB\x8d\x01\n" +
-	"!com.merakibroker.organizations.v1B\x14ConfigTemplatesProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\x13_config_template_id\"y\n" +
+	"(DeleteOrganizationConfigTemplateResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\xad\x01\n" +
+	"!com.merakibroker.organizations.v1B\x14ConfigTemplatesProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_config_templates_proto_rawDescOnce sync.Once
@@ -548,30 +632,32 @@ func file_meraki_organizations_v1_config_templates_proto_rawDescGZIP() []byte {
 	return file_meraki_organizations_v1_config_templates_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_config_templates_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_meraki_organizations_v1_config_templates_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_meraki_organizations_v1_config_templates_proto_goTypes = []any{
-	(*GetOrganizationConfigTemplatesRequest)(nil),   // 0: meraki.organizations.v1.GetOrganizationConfigTemplatesRequest
-	(*GetOrganizationConfigTemplatesResponse)(nil),  // 1: meraki.organizations.v1.GetOrganizationConfigTemplatesResponse
-	(*OrganizationConfigTemplate)(nil),              // 2: meraki.organizations.v1.OrganizationConfigTemplate
-	(*CreateOrganizationConfigTemplateRequest)(nil), // 3: meraki.organizations.v1.CreateOrganizationConfigTemplateRequest
-	(*GetOrganizationConfigTemplateRequest)(nil),    // 4: meraki.organizations.v1.GetOrganizationConfigTemplateRequest
-	(*UpdateOrganizationConfigTemplateRequest)(nil), // 5: meraki.organizations.v1.UpdateOrganizationConfigTemplateRequest
-	(*DeleteOrganizationConfigTemplateRequest)(nil), // 6: meraki.organizations.v1.DeleteOrganizationConfigTemplateRequest
-	(*v1.PageInfo)(nil),                             // 7: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil),                   // 8: google.protobuf.FieldMask
+	(*GetOrganizationConfigTemplatesRequest)(nil),    // 0: meraki.organizations.v1.GetOrganizationConfigTemplatesRequest
+	(*GetOrganizationConfigTemplatesResponse)(nil),   // 1: meraki.organizations.v1.GetOrganizationConfigTemplatesResponse
+	(*OrganizationConfigTemplate)(nil),               // 2: meraki.organizations.v1.OrganizationConfigTemplate
+	(*CreateOrganizationConfigTemplateRequest)(nil),  // 3: meraki.organizations.v1.CreateOrganizationConfigTemplateRequest
+	(*GetOrganizationConfigTemplateRequest)(nil),     // 4: meraki.organizations.v1.GetOrganizationConfigTemplateRequest
+	(*UpdateOrganizationConfigTemplateRequest)(nil),  // 5: meraki.organizations.v1.UpdateOrganizationConfigTemplateRequest
+	(*DeleteOrganizationConfigTemplateRequest)(nil),  // 6: meraki.organizations.v1.DeleteOrganizationConfigTemplateRequest
+	(*DeleteOrganizationConfigTemplateResponse)(nil), // 7: meraki.organizations.v1.DeleteOrganizationConfigTemplateResponse
+	(*v1.PageInfo)(nil),                              // 8: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                          // 9: google.protobuf.Struct
 }
 var file_meraki_organizations_v1_config_templates_proto_depIdxs = []int32{
 	2, // 0: meraki.organizations.v1.GetOrganizationConfigTemplatesResponse.items:type_name -> meraki.organizations.v1.OrganizationConfigTemplate
-	7, // 1: meraki.organizations.v1.GetOrganizationConfigTemplatesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	8, // 2: meraki.organizations.v1.CreateOrganizationConfigTemplateRequest.null_fields:type_name -> google.protobuf.FieldMask
-	8, // 3: meraki.organizations.v1.CreateOrganizationConfigTemplateRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	8, // 4: meraki.organizations.v1.UpdateOrganizationConfigTemplateRequest.null_fields:type_name -> google.protobuf.FieldMask
-	8, // 5: meraki.organizations.v1.UpdateOrganizationConfigTemplateRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	8, // 1: meraki.organizations.v1.GetOrganizationConfigTemplatesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	9, // 2: meraki.organizations.v1.GetOrganizationConfigTemplatesResponse.additional_properties:type_name -> google.protobuf.Struct
+	9, // 3: meraki.organizations.v1.OrganizationConfigTemplate.additional_properties:type_name -> google.protobuf.Struct
+	9, // 4: meraki.organizations.v1.CreateOrganizationConfigTemplateRequest.additional_properties:type_name -> google.protobuf.Struct
+	9, // 5: meraki.organizations.v1.UpdateOrganizationConfigTemplateRequest.additional_properties:type_name -> google.protobuf.Struct
+	9, // 6: meraki.organizations.v1.DeleteOrganizationConfigTemplateResponse.additional_properties:type_name -> google.protobuf.Struct
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_config_templates_proto_init() }
@@ -591,7 +677,7 @@ func file_meraki_organizations_v1_config_templates_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_config_templates_proto_rawDesc), len(file_meraki_organizations_v1_config_templates_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

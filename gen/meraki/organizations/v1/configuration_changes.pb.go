@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -138,11 +139,12 @@ func (x *GetOrganizationConfigurationChangesRequest) GetAdminId() string {
 
 // Answer of getOrganizationConfigurationChanges.
 type GetOrganizationConfigurationChangesResponse struct {
-	state         protoimpl.MessageState                              `protogen:"open.v1"`
-	Items         []*GetOrganizationConfigurationChangesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                        `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                              `protogen:"open.v1"`
+	Items                []*GetOrganizationConfigurationChangesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                        `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationConfigurationChangesResponse) Reset() {
@@ -189,24 +191,32 @@ func (x *GetOrganizationConfigurationChangesResponse) GetPageInfo() *v1.PageInfo
 	return nil
 }
 
+func (x *GetOrganizationConfigurationChangesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationConfigurationChangesResponse_Item struct {
-	state         protoimpl.MessageState                                   `protogen:"open.v1"`
-	Ts            *timestamppb.Timestamp                                   `protobuf:"bytes,1,opt,name=ts,proto3" json:"ts,omitempty"`
-	AdminName     *string                                                  `protobuf:"bytes,2,opt,name=admin_name,json=adminName,proto3,oneof" json:"admin_name,omitempty"`
-	AdminEmail    *string                                                  `protobuf:"bytes,3,opt,name=admin_email,json=adminEmail,proto3,oneof" json:"admin_email,omitempty"`
-	AdminId       *string                                                  `protobuf:"bytes,4,opt,name=admin_id,json=adminId,proto3,oneof" json:"admin_id,omitempty"`
-	NetworkName   *string                                                  `protobuf:"bytes,5,opt,name=network_name,json=networkName,proto3,oneof" json:"network_name,omitempty"`
-	NetworkId     *string                                                  `protobuf:"bytes,6,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	NetworkUrl    *string                                                  `protobuf:"bytes,7,opt,name=network_url,json=networkUrl,proto3,oneof" json:"network_url,omitempty"`
-	SsidName      *string                                                  `protobuf:"bytes,8,opt,name=ssid_name,json=ssidName,proto3,oneof" json:"ssid_name,omitempty"`
-	SsidNumber    *int64                                                   `protobuf:"varint,9,opt,name=ssid_number,json=ssidNumber,proto3,oneof" json:"ssid_number,omitempty"`
-	Page          *string                                                  `protobuf:"bytes,10,opt,name=page,proto3,oneof" json:"page,omitempty"`
-	Label         *string                                                  `protobuf:"bytes,11,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	OldValue      *string                                                  `protobuf:"bytes,12,opt,name=old_value,json=oldValue,proto3,oneof" json:"old_value,omitempty"`
-	NewValue      *string                                                  `protobuf:"bytes,13,opt,name=new_value,json=newValue,proto3,oneof" json:"new_value,omitempty"`
-	Client        *GetOrganizationConfigurationChangesResponse_Item_Client `protobuf:"bytes,14,opt,name=client,proto3" json:"client,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                   `protogen:"open.v1"`
+	Ts                   *timestamppb.Timestamp                                   `protobuf:"bytes,1,opt,name=ts,proto3" json:"ts,omitempty"`
+	AdminName            *string                                                  `protobuf:"bytes,2,opt,name=admin_name,json=adminName,proto3,oneof" json:"admin_name,omitempty"`
+	AdminEmail           *string                                                  `protobuf:"bytes,3,opt,name=admin_email,json=adminEmail,proto3,oneof" json:"admin_email,omitempty"`
+	AdminId              *string                                                  `protobuf:"bytes,4,opt,name=admin_id,json=adminId,proto3,oneof" json:"admin_id,omitempty"`
+	NetworkName          *string                                                  `protobuf:"bytes,5,opt,name=network_name,json=networkName,proto3,oneof" json:"network_name,omitempty"`
+	NetworkId            *string                                                  `protobuf:"bytes,6,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	NetworkUrl           *string                                                  `protobuf:"bytes,7,opt,name=network_url,json=networkUrl,proto3,oneof" json:"network_url,omitempty"`
+	SsidName             *string                                                  `protobuf:"bytes,8,opt,name=ssid_name,json=ssidName,proto3,oneof" json:"ssid_name,omitempty"`
+	SsidNumber           *int64                                                   `protobuf:"varint,9,opt,name=ssid_number,json=ssidNumber,proto3,oneof" json:"ssid_number,omitempty"`
+	Page                 *string                                                  `protobuf:"bytes,10,opt,name=page,proto3,oneof" json:"page,omitempty"`
+	Label                *string                                                  `protobuf:"bytes,11,opt,name=label,proto3,oneof" json:"label,omitempty"`
+	OldValue             *string                                                  `protobuf:"bytes,12,opt,name=old_value,json=oldValue,proto3,oneof" json:"old_value,omitempty"`
+	NewValue             *string                                                  `protobuf:"bytes,13,opt,name=new_value,json=newValue,proto3,oneof" json:"new_value,omitempty"`
+	Client               *GetOrganizationConfigurationChangesResponse_Item_Client `protobuf:"bytes,14,opt,name=client,proto3" json:"client,omitempty"`
+	AdditionalProperties *structpb.Struct                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationConfigurationChangesResponse_Item) Reset() {
@@ -337,13 +347,21 @@ func (x *GetOrganizationConfigurationChangesResponse_Item) GetClient() *GetOrgan
 	return nil
 }
 
+func (x *GetOrganizationConfigurationChangesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationConfigurationChangesResponse_Item_Client struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Known values: "oauth".
-	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string          `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationConfigurationChangesResponse_Item_Client) Reset() {
@@ -390,11 +408,18 @@ func (x *GetOrganizationConfigurationChangesResponse_Item_Client) GetType() stri
 	return ""
 }
 
+func (x *GetOrganizationConfigurationChangesResponse_Item_Client) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_configuration_changes_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_configuration_changes_proto_rawDesc = "" +
 	"\n" +
-	"3meraki/organizations/v1/configuration_changes.proto\x12\x17meraki.organizations.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xdc\x03\n" +
+	"3meraki/organizations/v1/configuration_changes.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xdc\x03\n" +
 	"*GetOrganizationConfigurationChangesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x13\n" +
 	"\x02t0\x18\x02 \x01(\tH\x01R\x02t0\x88\x01\x01\x12\x13\n" +
@@ -414,10 +439,11 @@ const file_meraki_organizations_v1_configuration_changes_proto_rawDesc = "" +
 	"\x0f_starting_afterB\x10\n" +
 	"\x0e_ending_beforeB\r\n" +
 	"\v_network_idB\v\n" +
-	"\t_admin_id\"\xf8\a\n" +
-	"+GetOrganizationConfigurationChangesResponse\x12_\n" +
-	"\x05items\x18\x01 \x03(\v2I.meraki.organizations.v1.GetOrganizationConfigurationChangesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xa9\x06\n" +
+	"\t_admin_id\"\xe8\t\n" +
+	"+GetOrganizationConfigurationChangesResponse\x12`\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2I.meraki.organizations.v1.GetOrganizationConfigurationChangesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc8\a\n" +
 	"\x04Item\x12*\n" +
 	"\x02ts\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02ts\x12\"\n" +
 	"\n" +
@@ -439,10 +465,12 @@ const file_meraki_organizations_v1_configuration_changes_proto_rawDesc = "" +
 	"\told_value\x18\f \x01(\tH\n" +
 	"R\boldValue\x88\x01\x01\x12 \n" +
 	"\tnew_value\x18\r \x01(\tH\vR\bnewValue\x88\x01\x01\x12h\n" +
-	"\x06client\x18\x0e \x01(\v2P.meraki.organizations.v1.GetOrganizationConfigurationChangesResponse.Item.ClientR\x06client\x1aF\n" +
+	"\x06client\x18\x0e \x01(\v2P.meraki.organizations.v1.GetOrganizationConfigurationChangesResponse.Item.ClientR\x06client\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x95\x01\n" +
 	"\x06Client\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01B\x05\n" +
+	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_typeB\r\n" +
 	"\v_admin_nameB\x0e\n" +
@@ -459,8 +487,8 @@ const file_meraki_organizations_v1_configuration_changes_proto_rawDesc = "" +
 	"\n" +
 	"_old_valueB\f\n" +
 	"\n" +
-	"_new_valueB\x92\x01\n" +
-	"!com.merakibroker.organizations.v1B\x19ConfigurationChangesProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"_new_valueB\xb2\x01\n" +
+	"!com.merakibroker.organizations.v1B\x19ConfigurationChangesProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_configuration_changes_proto_rawDescOnce sync.Once
@@ -481,18 +509,22 @@ var file_meraki_organizations_v1_configuration_changes_proto_goTypes = []any{
 	(*GetOrganizationConfigurationChangesResponse_Item)(nil),        // 2: meraki.organizations.v1.GetOrganizationConfigurationChangesResponse.Item
 	(*GetOrganizationConfigurationChangesResponse_Item_Client)(nil), // 3: meraki.organizations.v1.GetOrganizationConfigurationChangesResponse.Item.Client
 	(*v1.PageInfo)(nil),           // 4: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),       // 5: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
 }
 var file_meraki_organizations_v1_configuration_changes_proto_depIdxs = []int32{
 	2, // 0: meraki.organizations.v1.GetOrganizationConfigurationChangesResponse.items:type_name -> meraki.organizations.v1.GetOrganizationConfigurationChangesResponse.Item
 	4, // 1: meraki.organizations.v1.GetOrganizationConfigurationChangesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	5, // 2: meraki.organizations.v1.GetOrganizationConfigurationChangesResponse.Item.ts:type_name -> google.protobuf.Timestamp
-	3, // 3: meraki.organizations.v1.GetOrganizationConfigurationChangesResponse.Item.client:type_name -> meraki.organizations.v1.GetOrganizationConfigurationChangesResponse.Item.Client
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	5, // 2: meraki.organizations.v1.GetOrganizationConfigurationChangesResponse.additional_properties:type_name -> google.protobuf.Struct
+	6, // 3: meraki.organizations.v1.GetOrganizationConfigurationChangesResponse.Item.ts:type_name -> google.protobuf.Timestamp
+	3, // 4: meraki.organizations.v1.GetOrganizationConfigurationChangesResponse.Item.client:type_name -> meraki.organizations.v1.GetOrganizationConfigurationChangesResponse.Item.Client
+	5, // 5: meraki.organizations.v1.GetOrganizationConfigurationChangesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	5, // 6: meraki.organizations.v1.GetOrganizationConfigurationChangesResponse.Item.Client.additional_properties:type_name -> google.protobuf.Struct
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_configuration_changes_proto_init() }

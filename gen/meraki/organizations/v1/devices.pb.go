@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -214,11 +215,12 @@ func (x *GetOrganizationDevicesRequest) GetModels() []string {
 
 // Answer of getOrganizationDevices.
 type GetOrganizationDevicesResponse struct {
-	state         protoimpl.MessageState                 `protogen:"open.v1"`
-	Items         []*GetOrganizationDevicesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                 `protogen:"open.v1"`
+	Items                []*GetOrganizationDevicesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesResponse) Reset() {
@@ -265,25 +267,33 @@ func (x *GetOrganizationDevicesResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetOrganizationDevicesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesResponse_Item struct {
-	state         protoimpl.MessageState                         `protogen:"open.v1"`
-	Name          *string                                        `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Lat           *float64                                       `protobuf:"fixed64,2,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
-	Lng           *float64                                       `protobuf:"fixed64,3,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
-	Address       *string                                        `protobuf:"bytes,4,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Notes         *string                                        `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	Tags          []string                                       `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
-	NetworkId     *string                                        `protobuf:"bytes,7,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Serial        *string                                        `protobuf:"bytes,8,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Model         *string                                        `protobuf:"bytes,9,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Imei          *string                                        `protobuf:"bytes,10,opt,name=imei,proto3,oneof" json:"imei,omitempty"`
-	Mac           *string                                        `protobuf:"bytes,11,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	LanIp         *string                                        `protobuf:"bytes,12,opt,name=lan_ip,json=lanIp,proto3,oneof" json:"lan_ip,omitempty"`
-	Firmware      *string                                        `protobuf:"bytes,13,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ProductType   *string                                        `protobuf:"bytes,14,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
-	Details       []*GetOrganizationDevicesResponse_Item_Details `protobuf:"bytes,15,rep,name=details,proto3" json:"details,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                         `protogen:"open.v1"`
+	Name                 *string                                        `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Lat                  *float64                                       `protobuf:"fixed64,2,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
+	Lng                  *float64                                       `protobuf:"fixed64,3,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
+	Address              *string                                        `protobuf:"bytes,4,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Notes                *string                                        `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	Tags                 []string                                       `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
+	NetworkId            *string                                        `protobuf:"bytes,7,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Serial               *string                                        `protobuf:"bytes,8,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Model                *string                                        `protobuf:"bytes,9,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Imei                 *string                                        `protobuf:"bytes,10,opt,name=imei,proto3,oneof" json:"imei,omitempty"`
+	Mac                  *string                                        `protobuf:"bytes,11,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	LanIp                *string                                        `protobuf:"bytes,12,opt,name=lan_ip,json=lanIp,proto3,oneof" json:"lan_ip,omitempty"`
+	Firmware             *string                                        `protobuf:"bytes,13,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ProductType          *string                                        `protobuf:"bytes,14,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	Details              []*GetOrganizationDevicesResponse_Item_Details `protobuf:"bytes,15,rep,name=details,proto3" json:"details,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesResponse_Item) Reset() {
@@ -421,12 +431,20 @@ func (x *GetOrganizationDevicesResponse_Item) GetDetails() []*GetOrganizationDev
 	return nil
 }
 
+func (x *GetOrganizationDevicesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesResponse_Item_Details struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Value         *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Value                *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesResponse_Item_Details) Reset() {
@@ -473,11 +491,18 @@ func (x *GetOrganizationDevicesResponse_Item_Details) GetValue() string {
 	return ""
 }
 
+func (x *GetOrganizationDevicesResponse_Item_Details) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_devices_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_devices_proto_rawDesc = "" +
 	"\n" +
-	"%meraki/organizations/v1/devices.proto\x12\x17meraki.organizations.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xc0\x06\n" +
+	"%meraki/organizations/v1/devices.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xc0\x06\n" +
 	"\x1dGetOrganizationDevicesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -508,10 +533,11 @@ const file_meraki_organizations_v1_devices_proto_rawDesc = "" +
 	"\x05_nameB\x06\n" +
 	"\x04_macB\t\n" +
 	"\a_serialB\b\n" +
-	"\x06_model\"\x80\a\n" +
-	"\x1eGetOrganizationDevicesResponse\x12R\n" +
-	"\x05items\x18\x01 \x03(\v2<.meraki.organizations.v1.GetOrganizationDevicesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xcb\x05\n" +
+	"\x06_model\"\xf0\b\n" +
+	"\x1eGetOrganizationDevicesResponse\x12S\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2<.meraki.organizations.v1.GetOrganizationDevicesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xea\x06\n" +
 	"\x04Item\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x15\n" +
 	"\x03lat\x18\x02 \x01(\x01H\x01R\x03lat\x88\x01\x01\x12\x15\n" +
@@ -530,10 +556,12 @@ const file_meraki_organizations_v1_devices_proto_rawDesc = "" +
 	"R\x05lanIp\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\r \x01(\tH\vR\bfirmware\x88\x01\x01\x12&\n" +
 	"\fproduct_type\x18\x0e \x01(\tH\fR\vproductType\x88\x01\x01\x12^\n" +
-	"\adetails\x18\x0f \x03(\v2D.meraki.organizations.v1.GetOrganizationDevicesResponse.Item.DetailsR\adetails\x1aP\n" +
+	"\adetails\x18\x0f \x03(\v2D.meraki.organizations.v1.GetOrganizationDevicesResponse.Item.DetailsR\adetails\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9f\x01\n" +
 	"\aDetails\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01B\a\n" +
+	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_valueB\a\n" +
 	"\x05_nameB\x06\n" +
@@ -549,8 +577,8 @@ const file_meraki_organizations_v1_devices_proto_rawDesc = "" +
 	"\x04_macB\t\n" +
 	"\a_lan_ipB\v\n" +
 	"\t_firmwareB\x0f\n" +
-	"\r_product_typeB\x85\x01\n" +
-	"!com.merakibroker.organizations.v1B\fDevicesProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\r_product_typeB\xa5\x01\n" +
+	"!com.merakibroker.organizations.v1B\fDevicesProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_devices_proto_rawDescOnce sync.Once
@@ -571,16 +599,20 @@ var file_meraki_organizations_v1_devices_proto_goTypes = []any{
 	(*GetOrganizationDevicesResponse_Item)(nil),         // 2: meraki.organizations.v1.GetOrganizationDevicesResponse.Item
 	(*GetOrganizationDevicesResponse_Item_Details)(nil), // 3: meraki.organizations.v1.GetOrganizationDevicesResponse.Item.Details
 	(*v1.PageInfo)(nil),                                 // 4: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                             // 5: google.protobuf.Struct
 }
 var file_meraki_organizations_v1_devices_proto_depIdxs = []int32{
 	2, // 0: meraki.organizations.v1.GetOrganizationDevicesResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesResponse.Item
 	4, // 1: meraki.organizations.v1.GetOrganizationDevicesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	3, // 2: meraki.organizations.v1.GetOrganizationDevicesResponse.Item.details:type_name -> meraki.organizations.v1.GetOrganizationDevicesResponse.Item.Details
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	5, // 2: meraki.organizations.v1.GetOrganizationDevicesResponse.additional_properties:type_name -> google.protobuf.Struct
+	3, // 3: meraki.organizations.v1.GetOrganizationDevicesResponse.Item.details:type_name -> meraki.organizations.v1.GetOrganizationDevicesResponse.Item.Details
+	5, // 4: meraki.organizations.v1.GetOrganizationDevicesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	5, // 5: meraki.organizations.v1.GetOrganizationDevicesResponse.Item.Details.additional_properties:type_name -> google.protobuf.Struct
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_devices_proto_init() }

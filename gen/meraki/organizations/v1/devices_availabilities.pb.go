@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -147,11 +148,12 @@ func (x *GetOrganizationDevicesAvailabilitiesRequest) GetStatuses() []string {
 
 // Answer of getOrganizationDevicesAvailabilities.
 type GetOrganizationDevicesAvailabilitiesResponse struct {
-	state         protoimpl.MessageState                               `protogen:"open.v1"`
-	Items         []*GetOrganizationDevicesAvailabilitiesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                         `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                               `protogen:"open.v1"`
+	Items                []*GetOrganizationDevicesAvailabilitiesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                         `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesAvailabilitiesResponse) Reset() {
@@ -194,6 +196,13 @@ func (x *GetOrganizationDevicesAvailabilitiesResponse) GetItems() []*GetOrganiza
 func (x *GetOrganizationDevicesAvailabilitiesResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationDevicesAvailabilitiesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -328,11 +337,12 @@ func (x *GetOrganizationDevicesAvailabilitiesChangeHistoryRequest) GetStatuses()
 
 // Answer of getOrganizationDevicesAvailabilitiesChangeHistory.
 type GetOrganizationDevicesAvailabilitiesChangeHistoryResponse struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Items         []*GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                      `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                            `protogen:"open.v1"`
+	Items                []*GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                      `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse) Reset() {
@@ -379,6 +389,13 @@ func (x *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse) GetPageInfo(
 	return nil
 }
 
+func (x *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesAvailabilitiesResponse_Item struct {
 	state   protoimpl.MessageState                                     `protogen:"open.v1"`
 	Mac     *string                                                    `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
@@ -389,10 +406,11 @@ type GetOrganizationDevicesAvailabilitiesResponse_Item struct {
 	ProductType *string `protobuf:"bytes,4,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
 	Serial      *string `protobuf:"bytes,5,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// Known values: "alerting", "dormant", "offline", "online".
-	Status        *string  `protobuf:"bytes,6,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Tags          []string `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string          `protobuf:"bytes,6,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Tags                 []string         `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesAvailabilitiesResponse_Item) Reset() {
@@ -474,11 +492,19 @@ func (x *GetOrganizationDevicesAvailabilitiesResponse_Item) GetTags() []string {
 	return nil
 }
 
+func (x *GetOrganizationDevicesAvailabilitiesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesAvailabilitiesResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesAvailabilitiesResponse_Item_Network) Reset() {
@@ -518,14 +544,22 @@ func (x *GetOrganizationDevicesAvailabilitiesResponse_Item_Network) GetId() stri
 	return ""
 }
 
+func (x *GetOrganizationDevicesAvailabilitiesResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	Ts            *timestamppb.Timestamp                                                  `protobuf:"bytes,1,opt,name=ts,proto3" json:"ts,omitempty"`
-	Device        *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Device  `protobuf:"bytes,2,opt,name=device,proto3" json:"device,omitempty"`
-	Details       *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Details `protobuf:"bytes,3,opt,name=details,proto3" json:"details,omitempty"`
-	Network       *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Network `protobuf:"bytes,4,opt,name=network,proto3" json:"network,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                  `protogen:"open.v1"`
+	Ts                   *timestamppb.Timestamp                                                  `protobuf:"bytes,1,opt,name=ts,proto3" json:"ts,omitempty"`
+	Device               *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Device  `protobuf:"bytes,2,opt,name=device,proto3" json:"device,omitempty"`
+	Details              *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Details `protobuf:"bytes,3,opt,name=details,proto3" json:"details,omitempty"`
+	Network              *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Network `protobuf:"bytes,4,opt,name=network,proto3" json:"network,omitempty"`
+	AdditionalProperties *structpb.Struct                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item) Reset() {
@@ -586,16 +620,24 @@ func (x *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item) GetNetw
 	return nil
 }
 
+func (x *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Device struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Serial *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	Name   *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Known values: "appliance", "camera", "campusGateway", "cellularGateway", "secureConnect",
 	// "sensor", "switch", "systemsManager", "wireless", "wirelessController".
-	ProductType   *string `protobuf:"bytes,3,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
-	Model         *string `protobuf:"bytes,4,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ProductType          *string          `protobuf:"bytes,3,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	Model                *string          `protobuf:"bytes,4,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Device) Reset() {
@@ -656,12 +698,20 @@ func (x *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Device) 
 	return ""
 }
 
+func (x *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Device) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Details struct {
-	state         protoimpl.MessageState                                                             `protogen:"open.v1"`
-	Old           []*GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Details_Old      `protobuf:"bytes,1,rep,name=old,proto3" json:"old,omitempty"`
-	New           []*GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Details_NewValue `protobuf:"bytes,2,rep,name=new,proto3" json:"new,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                             `protogen:"open.v1"`
+	Old                  []*GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Details_Old      `protobuf:"bytes,1,rep,name=old,proto3" json:"old,omitempty"`
+	New                  []*GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Details_NewValue `protobuf:"bytes,2,rep,name=new,proto3" json:"new,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Details) Reset() {
@@ -708,14 +758,22 @@ func (x *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Details)
 	return nil
 }
 
+func (x *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Details) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Url           *string                `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Tags          []string               `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Url                  *string                `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Tags                 []string               `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Network) Reset() {
@@ -776,12 +834,20 @@ func (x *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Network)
 	return nil
 }
 
+func (x *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Details_Old struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Value         *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Value                *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Details_Old) Reset() {
@@ -828,12 +894,20 @@ func (x *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Details_
 	return ""
 }
 
+func (x *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Details_Old) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Details_NewValue struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Value         *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Value                *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Details_NewValue) Reset() {
@@ -881,11 +955,18 @@ func (x *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Details_
 	return ""
 }
 
+func (x *GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Details_NewValue) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_devices_availabilities_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_devices_availabilities_proto_rawDesc = "" +
 	"\n" +
-	"4meraki/organizations/v1/devices_availabilities.proto\x12\x17meraki.organizations.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xeb\x03\n" +
+	"4meraki/organizations/v1/devices_availabilities.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xeb\x03\n" +
 	"+GetOrganizationDevicesAvailabilitiesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -903,10 +984,11 @@ const file_meraki_organizations_v1_devices_availabilities_proto_rawDesc = "" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
 	"\x0e_ending_beforeB\x13\n" +
-	"\x11_tags_filter_type\"\xca\x04\n" +
-	",GetOrganizationDevicesAvailabilitiesResponse\x12`\n" +
-	"\x05items\x18\x01 \x03(\v2J.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xf9\x02\n" +
+	"\x11_tags_filter_type\"\xb9\x06\n" +
+	",GetOrganizationDevicesAvailabilitiesResponse\x12a\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2J.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x97\x04\n" +
 	"\x04Item\x12\x15\n" +
 	"\x03mac\x18\x01 \x01(\tH\x00R\x03mac\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12l\n" +
@@ -914,9 +996,11 @@ const file_meraki_organizations_v1_devices_availabilities_proto_rawDesc = "" +
 	"\fproduct_type\x18\x04 \x01(\tH\x02R\vproductType\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x05 \x01(\tH\x03R\x06serial\x88\x01\x01\x12\x1b\n" +
 	"\x06status\x18\x06 \x01(\tH\x04R\x06status\x88\x01\x01\x12\x12\n" +
-	"\x04tags\x18\a \x03(\tR\x04tags\x1a%\n" +
+	"\x04tags\x18\a \x03(\tR\x04tags\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_macB\a\n" +
 	"\x05_nameB\x0f\n" +
@@ -943,47 +1027,53 @@ const file_meraki_organizations_v1_devices_availabilities_proto_rawDesc = "" +
 	"\x0e_ending_beforeB\x05\n" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
-	"\t_timespan\"\xda\n" +
-	"\n" +
-	"9GetOrganizationDevicesAvailabilitiesChangeHistoryResponse\x12m\n" +
-	"\x05items\x18\x01 \x03(\v2W.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xef\b\n" +
+	"\t_timespan\"\x88\x0f\n" +
+	"9GetOrganizationDevicesAvailabilitiesChangeHistoryResponse\x12n\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2W.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcc\f\n" +
 	"\x04Item\x12*\n" +
 	"\x02ts\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02ts\x12v\n" +
 	"\x06device\x18\x02 \x01(\v2^.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.DeviceR\x06device\x12y\n" +
 	"\adetails\x18\x03 \x01(\v2_.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.DetailsR\adetails\x12y\n" +
-	"\anetwork\x18\x04 \x01(\v2_.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.NetworkR\anetwork\x1a\xb0\x01\n" +
+	"\anetwork\x18\x04 \x01(\v2_.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.NetworkR\anetwork\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xff\x01\n" +
 	"\x06Device\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12&\n" +
 	"\fproduct_type\x18\x03 \x01(\tH\x02R\vproductType\x88\x01\x01\x12\x19\n" +
-	"\x05model\x18\x04 \x01(\tH\x03R\x05model\x88\x01\x01B\t\n" +
+	"\x05model\x18\x04 \x01(\tH\x03R\x05model\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\a\n" +
 	"\x05_nameB\x0f\n" +
 	"\r_product_typeB\b\n" +
-	"\x06_model\x1a\x9d\x03\n" +
+	"\x06_model\x1a\x8c\x05\n" +
 	"\aDetails\x12u\n" +
 	"\x03old\x18\x01 \x03(\v2c.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.Details.OldR\x03old\x12z\n" +
-	"\x03new\x18\x02 \x03(\v2h.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.Details.NewValueR\x03new\x1aL\n" +
+	"\x03new\x18\x02 \x03(\v2h.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.Details.NewValueR\x03new\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9b\x01\n" +
 	"\x03Old\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01B\a\n" +
+	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\b\n" +
-	"\x06_value\x1aQ\n" +
+	"\x06_value\x1a\xa0\x01\n" +
 	"\bNewValue\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01B\a\n" +
+	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\b\n" +
-	"\x06_value\x1az\n" +
+	"\x06_value\x1a\xc9\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x03 \x01(\tH\x02R\x03url\x88\x01\x01\x12\x12\n" +
-	"\x04tags\x18\x04 \x03(\tR\x04tagsB\x05\n" +
+	"\x04tags\x18\x04 \x03(\tR\x04tags\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x06\n" +
-	"\x04_urlB\x93\x01\n" +
-	"!com.merakibroker.organizations.v1B\x1aDevicesAvailabilitiesProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\x04_urlB\xb3\x01\n" +
+	"!com.merakibroker.organizations.v1B\x1aDevicesAvailabilitiesProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_devices_availabilities_proto_rawDescOnce sync.Once
@@ -1012,25 +1102,36 @@ var file_meraki_organizations_v1_devices_availabilities_proto_goTypes = []any{
 	(*GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Details_Old)(nil),      // 10: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.Details.Old
 	(*GetOrganizationDevicesAvailabilitiesChangeHistoryResponse_Item_Details_NewValue)(nil), // 11: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.Details.NewValue
 	(*v1.PageInfo)(nil),           // 12: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),       // 13: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
 }
 var file_meraki_organizations_v1_devices_availabilities_proto_depIdxs = []int32{
 	4,  // 0: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesResponse.Item
 	12, // 1: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	6,  // 2: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item
-	12, // 3: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	5,  // 4: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesResponse.Item.Network
-	13, // 5: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.ts:type_name -> google.protobuf.Timestamp
-	7,  // 6: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.device:type_name -> meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.Device
-	8,  // 7: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.details:type_name -> meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.Details
-	9,  // 8: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.Network
-	10, // 9: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.Details.old:type_name -> meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.Details.Old
-	11, // 10: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.Details.new:type_name -> meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.Details.NewValue
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	13, // 2: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesResponse.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 3: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item
+	12, // 4: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	13, // 5: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 6: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesResponse.Item.Network
+	13, // 7: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	13, // 8: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	14, // 9: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.ts:type_name -> google.protobuf.Timestamp
+	7,  // 10: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.device:type_name -> meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.Device
+	8,  // 11: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.details:type_name -> meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.Details
+	9,  // 12: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.Network
+	13, // 13: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	13, // 14: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.Device.additional_properties:type_name -> google.protobuf.Struct
+	10, // 15: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.Details.old:type_name -> meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.Details.Old
+	11, // 16: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.Details.new:type_name -> meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.Details.NewValue
+	13, // 17: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.Details.additional_properties:type_name -> google.protobuf.Struct
+	13, // 18: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	13, // 19: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.Details.Old.additional_properties:type_name -> google.protobuf.Struct
+	13, // 20: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse.Item.Details.NewValue.additional_properties:type_name -> google.protobuf.Struct
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_devices_availabilities_proto_init() }

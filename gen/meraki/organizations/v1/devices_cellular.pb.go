@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -171,12 +171,13 @@ func (x *GetOrganizationDevicesCellularDataDevicesRequest) GetEndingBefore() str
 
 // Answer of getOrganizationDevicesCellularDataDevices.
 type GetOrganizationDevicesCellularDataDevicesResponse struct {
-	state         protoimpl.MessageState                                    `protogen:"open.v1"`
-	Items         []*GetOrganizationDevicesCellularDataDevicesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                              `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationDevicesCellularDataDevicesResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                    `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                           `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationDevicesCellularDataDevicesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                              `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularDataDevicesResponse) Reset() {
@@ -209,6 +210,13 @@ func (*GetOrganizationDevicesCellularDataDevicesResponse) Descriptor() ([]byte, 
 	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{1}
 }
 
+func (x *GetOrganizationDevicesCellularDataDevicesResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationDevicesCellularDataDevicesResponse) GetItems() []*GetOrganizationDevicesCellularDataDevicesResponse_Item {
 	if x != nil {
 		return x.Items
@@ -223,9 +231,9 @@ func (x *GetOrganizationDevicesCellularDataDevicesResponse) GetPageInfo() *v1.Pa
 	return nil
 }
 
-func (x *GetOrganizationDevicesCellularDataDevicesResponse) GetMeta() *GetOrganizationDevicesCellularDataDevicesResponse_Meta {
+func (x *GetOrganizationDevicesCellularDataDevicesResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -318,12 +326,13 @@ func (x *GetOrganizationDevicesCellularDataProfilesRequest) GetEndingBefore() st
 
 // Answer of getOrganizationDevicesCellularDataProfiles.
 type GetOrganizationDevicesCellularDataProfilesResponse struct {
-	state         protoimpl.MessageState                                   `protogen:"open.v1"`
-	Items         []*OrganizationDevicesCellularDataProfile                `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                             `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationDevicesCellularDataProfilesResponse_Meta `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                    `protogen:"open.v1"`
+	Meta                 *CollectionMeta                           `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*OrganizationDevicesCellularDataProfile `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                              `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularDataProfilesResponse) Reset() {
@@ -356,6 +365,13 @@ func (*GetOrganizationDevicesCellularDataProfilesResponse) Descriptor() ([]byte,
 	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{3}
 }
 
+func (x *GetOrganizationDevicesCellularDataProfilesResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationDevicesCellularDataProfilesResponse) GetItems() []*OrganizationDevicesCellularDataProfile {
 	if x != nil {
 		return x.Items
@@ -370,25 +386,27 @@ func (x *GetOrganizationDevicesCellularDataProfilesResponse) GetPageInfo() *v1.P
 	return nil
 }
 
-func (x *GetOrganizationDevicesCellularDataProfilesResponse) GetMeta() *GetOrganizationDevicesCellularDataProfilesResponse_Meta {
+func (x *GetOrganizationDevicesCellularDataProfilesResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-// Answer of createOrganizationDevicesCellularDataProfile,
-// updateOrganizationDevicesCellularDataProfile. Row of getOrganizationDevicesCellularDataProfiles.
+// The devices cellular data profile of an organization. Answer of
+// createOrganizationDevicesCellularDataProfile, updateOrganizationDevicesCellularDataProfile. Row
+// of getOrganizationDevicesCellularDataProfiles.
 type OrganizationDevicesCellularDataProfile struct {
-	state         protoimpl.MessageState                          `protogen:"open.v1"`
-	ProfileId     *string                                         `protobuf:"bytes,1,opt,name=profile_id,json=profileId,proto3,oneof" json:"profile_id,omitempty"`
-	LastUpdatedAt *string                                         `protobuf:"bytes,2,opt,name=last_updated_at,json=lastUpdatedAt,proto3,oneof" json:"last_updated_at,omitempty"`
-	Name          *string                                         `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Description   *string                                         `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	Rules         []*OrganizationDevicesCellularDataProfile_Rules `protobuf:"bytes,5,rep,name=rules,proto3" json:"rules,omitempty"`
-	Counts        *OrganizationDevicesCellularDataProfile_Counts  `protobuf:"bytes,6,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                          `protogen:"open.v1"`
+	ProfileId            *string                                         `protobuf:"bytes,1,opt,name=profile_id,json=profileId,proto3,oneof" json:"profile_id,omitempty"`
+	LastUpdatedAt        *string                                         `protobuf:"bytes,2,opt,name=last_updated_at,json=lastUpdatedAt,proto3,oneof" json:"last_updated_at,omitempty"`
+	Name                 *string                                         `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Description          *string                                         `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	Rules                []*OrganizationDevicesCellularDataProfile_Rules `protobuf:"bytes,5,rep,name=rules,proto3" json:"rules,omitempty"`
+	Counts               *OrganizationDevicesCellularDataProfile_Counts  `protobuf:"bytes,6,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesCellularDataProfile) Reset() {
@@ -463,6 +481,13 @@ func (x *OrganizationDevicesCellularDataProfile) GetCounts() *OrganizationDevice
 	return nil
 }
 
+func (x *OrganizationDevicesCellularDataProfile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationDevicesCellularDataProfile.
 type CreateOrganizationDevicesCellularDataProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -473,11 +498,12 @@ type CreateOrganizationDevicesCellularDataProfileRequest struct {
 	// Required.
 	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
 	// Required.
-	Rules         []*CreateOrganizationDevicesCellularDataProfileRequest_Rules `protobuf:"bytes,4,rep,name=rules,proto3" json:"rules,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                       `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                       `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Rules                []*OrganizationDevicesCellularDataProfile_Rules `protobuf:"bytes,4,rep,name=rules,proto3" json:"rules,omitempty"`
+	EmptyFields          []string                                        `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                        `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationDevicesCellularDataProfileRequest) Reset() {
@@ -531,23 +557,30 @@ func (x *CreateOrganizationDevicesCellularDataProfileRequest) GetDescription() s
 	return ""
 }
 
-func (x *CreateOrganizationDevicesCellularDataProfileRequest) GetRules() []*CreateOrganizationDevicesCellularDataProfileRequest_Rules {
+func (x *CreateOrganizationDevicesCellularDataProfileRequest) GetRules() []*OrganizationDevicesCellularDataProfile_Rules {
 	if x != nil {
 		return x.Rules
 	}
 	return nil
 }
 
-func (x *CreateOrganizationDevicesCellularDataProfileRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationDevicesCellularDataProfileRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationDevicesCellularDataProfileRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationDevicesCellularDataProfileRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationDevicesCellularDataProfileRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -642,12 +675,13 @@ func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsRequest) GetEnding
 
 // Answer of getOrganizationDevicesCellularDataProfilesAssignments.
 type GetOrganizationDevicesCellularDataProfilesAssignmentsResponse struct {
-	state         protoimpl.MessageState                                                `protogen:"open.v1"`
-	Items         []*GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                          `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                       `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                          `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse) Reset() {
@@ -680,6 +714,13 @@ func (*GetOrganizationDevicesCellularDataProfilesAssignmentsResponse) Descriptor
 	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{7}
 }
 
+func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse) GetItems() []*GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item {
 	if x != nil {
 		return x.Items
@@ -694,9 +735,9 @@ func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse) GetPageI
 	return nil
 }
 
-func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse) GetMeta() *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta {
+func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -707,11 +748,12 @@ type BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest struct
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required. At most 100 elements.
-	Items         []*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                                        `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                                        `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Items                []*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
+	EmptyFields          []string                                                                     `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                                     `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest) Reset() {
@@ -751,34 +793,42 @@ func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest) G
 	return ""
 }
 
-func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest) GetItems() []*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items {
+func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest) GetItems() []*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item {
 	if x != nil {
 		return x.Items
 	}
 	return nil
 }
 
-func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of batchOrganizationDevicesCellularDataProfilesAssignmentsCreate.
 type BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse struct {
-	state         protoimpl.MessageState                                                        `protogen:"open.v1"`
-	Items         []*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                  `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                        `protogen:"open.v1"`
+	Items                []*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                  `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse) Reset() {
@@ -825,17 +875,25 @@ func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse) 
 	return nil
 }
 
+func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of bulkOrganizationDevicesCellularDataProfilesAssignmentsDelete.
 type BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required. At most 100 elements.
-	Items         []*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                                       `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                                       `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Items                []*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
+	EmptyFields          []string                                                                    `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                                    `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest) Reset() {
@@ -875,23 +933,75 @@ func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest) Ge
 	return ""
 }
 
-func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest) GetItems() []*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items {
+func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest) GetItems() []*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item {
 	if x != nil {
 		return x.Items
 	}
 	return nil
 }
 
-func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// Answer of bulkOrganizationDevicesCellularDataProfilesAssignmentsDelete.
+type BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteResponse) Reset() {
+	*x = BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteResponse{}
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteResponse) ProtoMessage() {}
+
+func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteResponse.ProtoReflect.Descriptor instead.
+func (*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -906,16 +1016,17 @@ type UpdateOrganizationDevicesCellularDataProfileRequest struct {
 	BodyProfileId *string `protobuf:"bytes,3,opt,name=body_profile_id,json=bodyProfileId,proto3,oneof" json:"body_profile_id,omitempty"`
 	Description   *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
 	// Required.
-	Rules         []*UpdateOrganizationDevicesCellularDataProfileRequest_Rules `protobuf:"bytes,5,rep,name=rules,proto3" json:"rules,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                       `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                       `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Rules                []*OrganizationDevicesCellularDataProfile_Rules `protobuf:"bytes,5,rep,name=rules,proto3" json:"rules,omitempty"`
+	EmptyFields          []string                                        `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                        `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationDevicesCellularDataProfileRequest) Reset() {
 	*x = UpdateOrganizationDevicesCellularDataProfileRequest{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[11]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -927,7 +1038,7 @@ func (x *UpdateOrganizationDevicesCellularDataProfileRequest) String() string {
 func (*UpdateOrganizationDevicesCellularDataProfileRequest) ProtoMessage() {}
 
 func (x *UpdateOrganizationDevicesCellularDataProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[11]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,7 +1051,7 @@ func (x *UpdateOrganizationDevicesCellularDataProfileRequest) ProtoReflect() pro
 
 // Deprecated: Use UpdateOrganizationDevicesCellularDataProfileRequest.ProtoReflect.Descriptor instead.
 func (*UpdateOrganizationDevicesCellularDataProfileRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{11}
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *UpdateOrganizationDevicesCellularDataProfileRequest) GetOrganizationId() string {
@@ -971,23 +1082,30 @@ func (x *UpdateOrganizationDevicesCellularDataProfileRequest) GetDescription() s
 	return ""
 }
 
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest) GetRules() []*UpdateOrganizationDevicesCellularDataProfileRequest_Rules {
+func (x *UpdateOrganizationDevicesCellularDataProfileRequest) GetRules() []*OrganizationDevicesCellularDataProfile_Rules {
 	if x != nil {
 		return x.Rules
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationDevicesCellularDataProfileRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationDevicesCellularDataProfileRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationDevicesCellularDataProfileRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1005,7 +1123,7 @@ type DeleteOrganizationDevicesCellularDataProfileRequest struct {
 
 func (x *DeleteOrganizationDevicesCellularDataProfileRequest) Reset() {
 	*x = DeleteOrganizationDevicesCellularDataProfileRequest{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[12]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1017,7 +1135,7 @@ func (x *DeleteOrganizationDevicesCellularDataProfileRequest) String() string {
 func (*DeleteOrganizationDevicesCellularDataProfileRequest) ProtoMessage() {}
 
 func (x *DeleteOrganizationDevicesCellularDataProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[12]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1030,7 +1148,7 @@ func (x *DeleteOrganizationDevicesCellularDataProfileRequest) ProtoReflect() pro
 
 // Deprecated: Use DeleteOrganizationDevicesCellularDataProfileRequest.ProtoReflect.Descriptor instead.
 func (*DeleteOrganizationDevicesCellularDataProfileRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{12}
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DeleteOrganizationDevicesCellularDataProfileRequest) GetOrganizationId() string {
@@ -1045,6 +1163,51 @@ func (x *DeleteOrganizationDevicesCellularDataProfileRequest) GetProfileId() str
 		return *x.ProfileId
 	}
 	return ""
+}
+
+// Answer of deleteOrganizationDevicesCellularDataProfile.
+type DeleteOrganizationDevicesCellularDataProfileResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationDevicesCellularDataProfileResponse) Reset() {
+	*x = DeleteOrganizationDevicesCellularDataProfileResponse{}
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationDevicesCellularDataProfileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationDevicesCellularDataProfileResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationDevicesCellularDataProfileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationDevicesCellularDataProfileResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationDevicesCellularDataProfileResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *DeleteOrganizationDevicesCellularDataProfileResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 // Request of getOrganizationDevicesCellularDataUsageByDevice.
@@ -1063,7 +1226,7 @@ type GetOrganizationDevicesCellularDataUsageByDeviceRequest struct {
 
 func (x *GetOrganizationDevicesCellularDataUsageByDeviceRequest) Reset() {
 	*x = GetOrganizationDevicesCellularDataUsageByDeviceRequest{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[13]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1075,7 +1238,7 @@ func (x *GetOrganizationDevicesCellularDataUsageByDeviceRequest) String() string
 func (*GetOrganizationDevicesCellularDataUsageByDeviceRequest) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularDataUsageByDeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[13]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1088,7 +1251,7 @@ func (x *GetOrganizationDevicesCellularDataUsageByDeviceRequest) ProtoReflect() 
 
 // Deprecated: Use GetOrganizationDevicesCellularDataUsageByDeviceRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationDevicesCellularDataUsageByDeviceRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{13}
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetOrganizationDevicesCellularDataUsageByDeviceRequest) GetOrganizationId() string {
@@ -1128,17 +1291,18 @@ func (x *GetOrganizationDevicesCellularDataUsageByDeviceRequest) GetEndingBefore
 
 // Answer of getOrganizationDevicesCellularDataUsageByDevice.
 type GetOrganizationDevicesCellularDataUsageByDeviceResponse struct {
-	state         protoimpl.MessageState                                          `protogen:"open.v1"`
-	Items         []*GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                    `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                          `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                 `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                    `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse) Reset() {
 	*x = GetOrganizationDevicesCellularDataUsageByDeviceResponse{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[14]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1150,7 +1314,7 @@ func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse) String() strin
 func (*GetOrganizationDevicesCellularDataUsageByDeviceResponse) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[14]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1163,7 +1327,14 @@ func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse) ProtoReflect()
 
 // Deprecated: Use GetOrganizationDevicesCellularDataUsageByDeviceResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationDevicesCellularDataUsageByDeviceResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{14}
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
 }
 
 func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse) GetItems() []*GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item {
@@ -1180,9 +1351,9 @@ func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse) GetPageInfo() 
 	return nil
 }
 
-func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse) GetMeta() *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta {
+func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1208,7 +1379,7 @@ type GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRequest str
 
 func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRequest) Reset() {
 	*x = GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRequest{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[15]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1220,7 +1391,7 @@ func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRequest
 func (*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRequest) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[15]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1233,7 +1404,7 @@ func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRequest
 
 // Deprecated: Use GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{15}
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRequest) GetOrganizationId() string {
@@ -1301,17 +1472,18 @@ func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRequest
 
 // Answer of getOrganizationDevicesCellularDataUsageHistoryByDeviceByInterval.
 type GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse struct {
-	state         protoimpl.MessageState                                                           `protogen:"open.v1"`
-	Items         []*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                     `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                           `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                                  `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                     `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse) Reset() {
 	*x = GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[16]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1323,7 +1495,7 @@ func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRespons
 func (*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[16]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1336,7 +1508,14 @@ func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRespons
 
 // Deprecated: Use GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{16}
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
 }
 
 func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse) GetItems() []*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item {
@@ -1353,9 +1532,9 @@ func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRespons
 	return nil
 }
 
-func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse) GetMeta() *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta {
+func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1375,7 +1554,7 @@ type GetOrganizationDevicesCellularGeolocationsRequest struct {
 
 func (x *GetOrganizationDevicesCellularGeolocationsRequest) Reset() {
 	*x = GetOrganizationDevicesCellularGeolocationsRequest{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[17]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1387,7 +1566,7 @@ func (x *GetOrganizationDevicesCellularGeolocationsRequest) String() string {
 func (*GetOrganizationDevicesCellularGeolocationsRequest) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularGeolocationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[17]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1400,7 +1579,7 @@ func (x *GetOrganizationDevicesCellularGeolocationsRequest) ProtoReflect() proto
 
 // Deprecated: Use GetOrganizationDevicesCellularGeolocationsRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationDevicesCellularGeolocationsRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{17}
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetOrganizationDevicesCellularGeolocationsRequest) GetOrganizationId() string {
@@ -1440,17 +1619,18 @@ func (x *GetOrganizationDevicesCellularGeolocationsRequest) GetEndingBefore() st
 
 // Answer of getOrganizationDevicesCellularGeolocations.
 type GetOrganizationDevicesCellularGeolocationsResponse struct {
-	state         protoimpl.MessageState                                     `protogen:"open.v1"`
-	Items         []*GetOrganizationDevicesCellularGeolocationsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationDevicesCellularGeolocationsResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                     `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                            `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationDevicesCellularGeolocationsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularGeolocationsResponse) Reset() {
 	*x = GetOrganizationDevicesCellularGeolocationsResponse{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[18]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1462,7 +1642,7 @@ func (x *GetOrganizationDevicesCellularGeolocationsResponse) String() string {
 func (*GetOrganizationDevicesCellularGeolocationsResponse) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularGeolocationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[18]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1475,7 +1655,14 @@ func (x *GetOrganizationDevicesCellularGeolocationsResponse) ProtoReflect() prot
 
 // Deprecated: Use GetOrganizationDevicesCellularGeolocationsResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationDevicesCellularGeolocationsResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{18}
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *GetOrganizationDevicesCellularGeolocationsResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
 }
 
 func (x *GetOrganizationDevicesCellularGeolocationsResponse) GetItems() []*GetOrganizationDevicesCellularGeolocationsResponse_Item {
@@ -1492,9 +1679,9 @@ func (x *GetOrganizationDevicesCellularGeolocationsResponse) GetPageInfo() *v1.P
 	return nil
 }
 
-func (x *GetOrganizationDevicesCellularGeolocationsResponse) GetMeta() *GetOrganizationDevicesCellularGeolocationsResponse_Meta {
+func (x *GetOrganizationDevicesCellularGeolocationsResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1514,7 +1701,7 @@ type GetOrganizationDevicesCellularUplinksBandsByDeviceRequest struct {
 
 func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceRequest) Reset() {
 	*x = GetOrganizationDevicesCellularUplinksBandsByDeviceRequest{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[19]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1526,7 +1713,7 @@ func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceRequest) String() str
 func (*GetOrganizationDevicesCellularUplinksBandsByDeviceRequest) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[19]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1539,7 +1726,7 @@ func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceRequest) ProtoReflect
 
 // Deprecated: Use GetOrganizationDevicesCellularUplinksBandsByDeviceRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationDevicesCellularUplinksBandsByDeviceRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{19}
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceRequest) GetOrganizationId() string {
@@ -1579,17 +1766,18 @@ func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceRequest) GetEndingBef
 
 // Answer of getOrganizationDevicesCellularUplinksBandsByDevice.
 type GetOrganizationDevicesCellularUplinksBandsByDeviceResponse struct {
-	state         protoimpl.MessageState                                             `protogen:"open.v1"`
-	Items         []*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                       `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                             `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                    `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                       `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse) Reset() {
 	*x = GetOrganizationDevicesCellularUplinksBandsByDeviceResponse{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[20]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1601,7 +1789,7 @@ func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse) String() st
 func (*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[20]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1614,7 +1802,14 @@ func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse) ProtoReflec
 
 // Deprecated: Use GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{20}
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
 }
 
 func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse) GetItems() []*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item {
@@ -1631,9 +1826,9 @@ func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse) GetPageInfo
 	return nil
 }
 
-func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse) GetMeta() *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta {
+func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1653,7 +1848,7 @@ type GetOrganizationDevicesCellularUplinksTowersByDeviceRequest struct {
 
 func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceRequest) Reset() {
 	*x = GetOrganizationDevicesCellularUplinksTowersByDeviceRequest{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[21]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1665,7 +1860,7 @@ func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceRequest) String() st
 func (*GetOrganizationDevicesCellularUplinksTowersByDeviceRequest) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[21]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1678,7 +1873,7 @@ func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceRequest) ProtoReflec
 
 // Deprecated: Use GetOrganizationDevicesCellularUplinksTowersByDeviceRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationDevicesCellularUplinksTowersByDeviceRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{21}
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceRequest) GetOrganizationId() string {
@@ -1718,17 +1913,18 @@ func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceRequest) GetEndingBe
 
 // Answer of getOrganizationDevicesCellularUplinksTowersByDevice.
 type GetOrganizationDevicesCellularUplinksTowersByDeviceResponse struct {
-	state         protoimpl.MessageState                                              `protogen:"open.v1"`
-	Items         []*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                        `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                              `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                     `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                        `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse) Reset() {
 	*x = GetOrganizationDevicesCellularUplinksTowersByDeviceResponse{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[22]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1740,7 +1936,7 @@ func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse) String() s
 func (*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[22]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1753,7 +1949,14 @@ func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse) ProtoRefle
 
 // Deprecated: Use GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{22}
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
 }
 
 func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse) GetItems() []*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item {
@@ -1770,30 +1973,31 @@ func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse) GetPageInf
 	return nil
 }
 
-func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse) GetMeta() *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta {
+func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationDevicesCellularDataDevicesResponse_Item struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	Serial        *string                                                          `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Name          *string                                                          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Url           *string                                                          `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Model         *string                                                          `protobuf:"bytes,4,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Software      *GetOrganizationDevicesCellularDataDevicesResponse_Item_Software `protobuf:"bytes,5,opt,name=software,proto3" json:"software,omitempty"`
-	Modems        []*GetOrganizationDevicesCellularDataDevicesResponse_Item_Modems `protobuf:"bytes,6,rep,name=modems,proto3" json:"modems,omitempty"`
-	Profile       *GetOrganizationDevicesCellularDataDevicesResponse_Item_Profile  `protobuf:"bytes,7,opt,name=profile,proto3" json:"profile,omitempty"`
-	Network       *GetOrganizationDevicesCellularDataDevicesResponse_Item_Network  `protobuf:"bytes,8,opt,name=network,proto3" json:"network,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                           `protogen:"open.v1"`
+	Serial               *string                                                          `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Name                 *string                                                          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Url                  *string                                                          `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Model                *string                                                          `protobuf:"bytes,4,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Software             *GetOrganizationDevicesCellularDataDevicesResponse_Item_Software `protobuf:"bytes,5,opt,name=software,proto3" json:"software,omitempty"`
+	Modems               []*GetOrganizationDevicesCellularDataDevicesResponse_Item_Modems `protobuf:"bytes,6,rep,name=modems,proto3" json:"modems,omitempty"`
+	Profile              *GetOrganizationDevicesCellularDataDevicesResponse_Item_Profile  `protobuf:"bytes,7,opt,name=profile,proto3" json:"profile,omitempty"`
+	Network              *GetOrganizationDevicesCellularDataDevicesResponse_Item_Network  `protobuf:"bytes,8,opt,name=network,proto3" json:"network,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item) Reset() {
 	*x = GetOrganizationDevicesCellularDataDevicesResponse_Item{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[23]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1805,7 +2009,7 @@ func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item) String() string
 func (*GetOrganizationDevicesCellularDataDevicesResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[23]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1877,60 +2081,24 @@ func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item) GetNetwork() *G
 	return nil
 }
 
-type GetOrganizationDevicesCellularDataDevicesResponse_Meta struct {
-	state         protoimpl.MessageState                                         `protogen:"open.v1"`
-	Counts        *GetOrganizationDevicesCellularDataDevicesResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesCellularDataDevicesResponse_Meta) Reset() {
-	*x = GetOrganizationDevicesCellularDataDevicesResponse_Meta{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesCellularDataDevicesResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesCellularDataDevicesResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesCellularDataDevicesResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[24]
+func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesCellularDataDevicesResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesCellularDataDevicesResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{1, 1}
-}
-
-func (x *GetOrganizationDevicesCellularDataDevicesResponse_Meta) GetCounts() *GetOrganizationDevicesCellularDataDevicesResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationDevicesCellularDataDevicesResponse_Item_Software struct {
-	state          protoimpl.MessageState                                                          `protogen:"open.v1"`
-	CurrentVersion *GetOrganizationDevicesCellularDataDevicesResponse_Item_Software_CurrentVersion `protobuf:"bytes,1,opt,name=current_version,json=currentVersion,proto3" json:"current_version,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                                                          `protogen:"open.v1"`
+	CurrentVersion       *GetOrganizationDevicesCellularDataDevicesResponse_Item_Software_CurrentVersion `protobuf:"bytes,1,opt,name=current_version,json=currentVersion,proto3" json:"current_version,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Software) Reset() {
 	*x = GetOrganizationDevicesCellularDataDevicesResponse_Item_Software{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[25]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1942,7 +2110,7 @@ func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Software) String
 func (*GetOrganizationDevicesCellularDataDevicesResponse_Item_Software) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Software) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[25]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1965,17 +2133,25 @@ func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Software) GetCur
 	return nil
 }
 
+func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Software) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesCellularDataDevicesResponse_Item_Modems struct {
-	state         protoimpl.MessageState                                                `protogen:"open.v1"`
-	Index         *int64                                                                `protobuf:"varint,1,opt,name=index,proto3,oneof" json:"index,omitempty"`
-	Sims          []*GetOrganizationDevicesCellularDataDevicesResponse_Item_Modems_Sims `protobuf:"bytes,2,rep,name=sims,proto3" json:"sims,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                `protogen:"open.v1"`
+	Index                *int64                                                                `protobuf:"varint,1,opt,name=index,proto3,oneof" json:"index,omitempty"`
+	Sims                 []*GetOrganizationDevicesCellularDataDevicesResponse_Item_Modems_Sims `protobuf:"bytes,2,rep,name=sims,proto3" json:"sims,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Modems) Reset() {
 	*x = GetOrganizationDevicesCellularDataDevicesResponse_Item_Modems{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[26]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1987,7 +2163,7 @@ func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Modems) String()
 func (*GetOrganizationDevicesCellularDataDevicesResponse_Item_Modems) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Modems) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[26]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2017,18 +2193,26 @@ func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Modems) GetSims(
 	return nil
 }
 
+func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Modems) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesCellularDataDevicesResponse_Item_Profile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Assigned      *bool                  `protobuf:"varint,1,opt,name=assigned,proto3,oneof" json:"assigned,omitempty"`
-	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Assigned             *bool                  `protobuf:"varint,1,opt,name=assigned,proto3,oneof" json:"assigned,omitempty"`
+	Id                   *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Profile) Reset() {
 	*x = GetOrganizationDevicesCellularDataDevicesResponse_Item_Profile{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[27]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2040,7 +2224,7 @@ func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Profile) String(
 func (*GetOrganizationDevicesCellularDataDevicesResponse_Item_Profile) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[27]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2077,17 +2261,25 @@ func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Profile) GetName
 	return ""
 }
 
+func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Profile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesCellularDataDevicesResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Id                   *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Network) Reset() {
 	*x = GetOrganizationDevicesCellularDataDevicesResponse_Item_Network{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[28]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2099,7 +2291,7 @@ func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Network) String(
 func (*GetOrganizationDevicesCellularDataDevicesResponse_Item_Network) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[28]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2129,16 +2321,24 @@ func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Network) GetId()
 	return ""
 }
 
+func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesCellularDataDevicesResponse_Item_Software_CurrentVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ShortName     *string                `protobuf:"bytes,1,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	ShortName            *string                `protobuf:"bytes,1,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Software_CurrentVersion) Reset() {
 	*x = GetOrganizationDevicesCellularDataDevicesResponse_Item_Software_CurrentVersion{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[29]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2151,7 +2351,7 @@ func (*GetOrganizationDevicesCellularDataDevicesResponse_Item_Software_CurrentVe
 }
 
 func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Software_CurrentVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[29]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2174,20 +2374,28 @@ func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Software_Current
 	return ""
 }
 
+func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Software_CurrentVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesCellularDataDevicesResponse_Item_Modems_Sims struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "esim", "sim1", "sim2".
 	Slot *string `protobuf:"bytes,1,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
 	// Known values: "esim", "sim".
-	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Active        *bool   `protobuf:"varint,3,opt,name=active,proto3,oneof" json:"active,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string          `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Active               *bool            `protobuf:"varint,3,opt,name=active,proto3,oneof" json:"active,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Modems_Sims) Reset() {
 	*x = GetOrganizationDevicesCellularDataDevicesResponse_Item_Modems_Sims{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[30]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2199,7 +2407,7 @@ func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Modems_Sims) Str
 func (*GetOrganizationDevicesCellularDataDevicesResponse_Item_Modems_Sims) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Modems_Sims) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[30]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2236,259 +2444,31 @@ func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Modems_Sims) Get
 	return false
 }
 
-type GetOrganizationDevicesCellularDataDevicesResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                               `protogen:"open.v1"`
-	Items         *GetOrganizationDevicesCellularDataDevicesResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesCellularDataDevicesResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationDevicesCellularDataDevicesResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[31]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesCellularDataDevicesResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesCellularDataDevicesResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesCellularDataDevicesResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[31]
+func (x *GetOrganizationDevicesCellularDataDevicesResponse_Item_Modems_Sims) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesCellularDataDevicesResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesCellularDataDevicesResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{1, 1, 0}
-}
-
-func (x *GetOrganizationDevicesCellularDataDevicesResponse_Meta_Counts) GetItems() *GetOrganizationDevicesCellularDataDevicesResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationDevicesCellularDataDevicesResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesCellularDataDevicesResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationDevicesCellularDataDevicesResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[32]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesCellularDataDevicesResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesCellularDataDevicesResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesCellularDataDevicesResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[32]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesCellularDataDevicesResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesCellularDataDevicesResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{1, 1, 0, 0}
-}
-
-func (x *GetOrganizationDevicesCellularDataDevicesResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationDevicesCellularDataDevicesResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
-type GetOrganizationDevicesCellularDataProfilesResponse_Meta struct {
-	state         protoimpl.MessageState                                          `protogen:"open.v1"`
-	Counts        *GetOrganizationDevicesCellularDataProfilesResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesCellularDataProfilesResponse_Meta) Reset() {
-	*x = GetOrganizationDevicesCellularDataProfilesResponse_Meta{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[33]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesCellularDataProfilesResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesCellularDataProfilesResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesCellularDataProfilesResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[33]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesCellularDataProfilesResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesCellularDataProfilesResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *GetOrganizationDevicesCellularDataProfilesResponse_Meta) GetCounts() *GetOrganizationDevicesCellularDataProfilesResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
-	}
-	return nil
-}
-
-type GetOrganizationDevicesCellularDataProfilesResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                `protogen:"open.v1"`
-	Items         *GetOrganizationDevicesCellularDataProfilesResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesCellularDataProfilesResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationDevicesCellularDataProfilesResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[34]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesCellularDataProfilesResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesCellularDataProfilesResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesCellularDataProfilesResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[34]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesCellularDataProfilesResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesCellularDataProfilesResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{3, 0, 0}
-}
-
-func (x *GetOrganizationDevicesCellularDataProfilesResponse_Meta_Counts) GetItems() *GetOrganizationDevicesCellularDataProfilesResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type GetOrganizationDevicesCellularDataProfilesResponse_Meta_Counts_Items struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// At least 0.
-	Total *int64 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	// At least 0.
-	Remaining     *int64 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesCellularDataProfilesResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationDevicesCellularDataProfilesResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[35]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesCellularDataProfilesResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesCellularDataProfilesResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesCellularDataProfilesResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[35]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesCellularDataProfilesResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesCellularDataProfilesResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{3, 0, 0, 0}
-}
-
-func (x *GetOrganizationDevicesCellularDataProfilesResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationDevicesCellularDataProfilesResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 type OrganizationDevicesCellularDataProfile_Rules struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	RuleId *string                `protobuf:"bytes,1,opt,name=rule_id,json=ruleId,proto3,oneof" json:"rule_id,omitempty"`
-	// Known values: "esim", "sim1", "sim2".
-	Slot          *string                                                 `protobuf:"bytes,2,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
-	Uplink        *OrganizationDevicesCellularDataProfile_Rules_Uplink    `protobuf:"bytes,3,opt,name=uplink,proto3" json:"uplink,omitempty"`
-	Cap           *OrganizationDevicesCellularDataProfile_Rules_Cap       `protobuf:"bytes,4,opt,name=cap,proto3" json:"cap,omitempty"`
-	Actions       []*OrganizationDevicesCellularDataProfile_Rules_Actions `protobuf:"bytes,5,rep,name=actions,proto3" json:"actions,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required in a request. Known values: "esim", "sim1", "sim2".
+	Slot *string `protobuf:"bytes,2,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
+	// Required in a request.
+	Uplink *OrganizationDevicesCellularDataProfile_Rules_Uplink `protobuf:"bytes,3,opt,name=uplink,proto3" json:"uplink,omitempty"`
+	// Required in a request.
+	Cap                  *OrganizationDevicesCellularDataProfile_Rules_Cap       `protobuf:"bytes,4,opt,name=cap,proto3" json:"cap,omitempty"`
+	Actions              []*OrganizationDevicesCellularDataProfile_Rules_Actions `protobuf:"bytes,5,rep,name=actions,proto3" json:"actions,omitempty"`
+	AdditionalProperties *structpb.Struct                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesCellularDataProfile_Rules) Reset() {
 	*x = OrganizationDevicesCellularDataProfile_Rules{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[36]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2500,7 +2480,7 @@ func (x *OrganizationDevicesCellularDataProfile_Rules) String() string {
 func (*OrganizationDevicesCellularDataProfile_Rules) ProtoMessage() {}
 
 func (x *OrganizationDevicesCellularDataProfile_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[36]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2551,16 +2531,24 @@ func (x *OrganizationDevicesCellularDataProfile_Rules) GetActions() []*Organizat
 	return nil
 }
 
+func (x *OrganizationDevicesCellularDataProfile_Rules) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationDevicesCellularDataProfile_Counts struct {
-	state         protoimpl.MessageState                                 `protogen:"open.v1"`
-	Devices       *OrganizationDevicesCellularDataProfile_Counts_Devices `protobuf:"bytes,1,opt,name=devices,proto3" json:"devices,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                 `protogen:"open.v1"`
+	Devices              *OrganizationDevicesCellularDataProfile_Counts_Devices `protobuf:"bytes,1,opt,name=devices,proto3" json:"devices,omitempty"`
+	AdditionalProperties *structpb.Struct                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesCellularDataProfile_Counts) Reset() {
 	*x = OrganizationDevicesCellularDataProfile_Counts{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[37]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2572,7 +2560,7 @@ func (x *OrganizationDevicesCellularDataProfile_Counts) String() string {
 func (*OrganizationDevicesCellularDataProfile_Counts) ProtoMessage() {}
 
 func (x *OrganizationDevicesCellularDataProfile_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[37]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2595,18 +2583,27 @@ func (x *OrganizationDevicesCellularDataProfile_Counts) GetDevices() *Organizati
 	return nil
 }
 
+func (x *OrganizationDevicesCellularDataProfile_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationDevicesCellularDataProfile_Rules_Uplink struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: 1, 2.
-	Priority      *int64 `protobuf:"varint,1,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	IsPreferred   *bool  `protobuf:"varint,2,opt,name=is_preferred,json=isPreferred,proto3,oneof" json:"is_preferred,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required in a request. Known values: 1, 2.
+	Priority *int64 `protobuf:"varint,1,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	// Required in a request.
+	IsPreferred          *bool            `protobuf:"varint,2,opt,name=is_preferred,json=isPreferred,proto3,oneof" json:"is_preferred,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesCellularDataProfile_Rules_Uplink) Reset() {
 	*x = OrganizationDevicesCellularDataProfile_Rules_Uplink{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[38]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2618,7 +2615,7 @@ func (x *OrganizationDevicesCellularDataProfile_Rules_Uplink) String() string {
 func (*OrganizationDevicesCellularDataProfile_Rules_Uplink) ProtoMessage() {}
 
 func (x *OrganizationDevicesCellularDataProfile_Rules_Uplink) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[38]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2648,20 +2645,29 @@ func (x *OrganizationDevicesCellularDataProfile_Rules_Uplink) GetIsPreferred() b
 	return false
 }
 
+func (x *OrganizationDevicesCellularDataProfile_Rules_Uplink) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationDevicesCellularDataProfile_Rules_Cap struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// From 1 to 1024000.
+	// Required in a request. From 1 to 1024000.
 	Value *int64 `protobuf:"varint,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	// From 0.01 to 1.0.
-	Threshold     *float64                                               `protobuf:"fixed64,2,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
-	Term          *OrganizationDevicesCellularDataProfile_Rules_Cap_Term `protobuf:"bytes,3,opt,name=term,proto3" json:"term,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Threshold *float64 `protobuf:"fixed64,2,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
+	// Required in a request.
+	Term                 *OrganizationDevicesCellularDataProfile_Rules_Cap_Term `protobuf:"bytes,3,opt,name=term,proto3" json:"term,omitempty"`
+	AdditionalProperties *structpb.Struct                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesCellularDataProfile_Rules_Cap) Reset() {
 	*x = OrganizationDevicesCellularDataProfile_Rules_Cap{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[39]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2673,7 +2679,7 @@ func (x *OrganizationDevicesCellularDataProfile_Rules_Cap) String() string {
 func (*OrganizationDevicesCellularDataProfile_Rules_Cap) ProtoMessage() {}
 
 func (x *OrganizationDevicesCellularDataProfile_Rules_Cap) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[39]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2710,17 +2716,25 @@ func (x *OrganizationDevicesCellularDataProfile_Rules_Cap) GetTerm() *Organizati
 	return nil
 }
 
+func (x *OrganizationDevicesCellularDataProfile_Rules_Cap) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationDevicesCellularDataProfile_Rules_Actions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "failover", "send_message".
-	Type          *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string          `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesCellularDataProfile_Rules_Actions) Reset() {
 	*x = OrganizationDevicesCellularDataProfile_Rules_Actions{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[40]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2732,7 +2746,7 @@ func (x *OrganizationDevicesCellularDataProfile_Rules_Actions) String() string {
 func (*OrganizationDevicesCellularDataProfile_Rules_Actions) ProtoMessage() {}
 
 func (x *OrganizationDevicesCellularDataProfile_Rules_Actions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[40]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2755,18 +2769,27 @@ func (x *OrganizationDevicesCellularDataProfile_Rules_Actions) GetType() string 
 	return ""
 }
 
+func (x *OrganizationDevicesCellularDataProfile_Rules_Actions) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationDevicesCellularDataProfile_Rules_Cap_Term struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "daily", "monthly", "weekly".
-	Resets        *string                                                       `protobuf:"bytes,1,opt,name=resets,proto3,oneof" json:"resets,omitempty"`
-	Starts        *OrganizationDevicesCellularDataProfile_Rules_Cap_Term_Starts `protobuf:"bytes,2,opt,name=starts,proto3" json:"starts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required in a request. Known values: "daily", "monthly", "weekly".
+	Resets *string `protobuf:"bytes,1,opt,name=resets,proto3,oneof" json:"resets,omitempty"`
+	// Required in a request.
+	Starts               *OrganizationDevicesCellularDataProfile_Rules_Cap_Term_Starts `protobuf:"bytes,2,opt,name=starts,proto3" json:"starts,omitempty"`
+	AdditionalProperties *structpb.Struct                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesCellularDataProfile_Rules_Cap_Term) Reset() {
 	*x = OrganizationDevicesCellularDataProfile_Rules_Cap_Term{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[41]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2778,7 +2801,7 @@ func (x *OrganizationDevicesCellularDataProfile_Rules_Cap_Term) String() string 
 func (*OrganizationDevicesCellularDataProfile_Rules_Cap_Term) ProtoMessage() {}
 
 func (x *OrganizationDevicesCellularDataProfile_Rules_Cap_Term) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[41]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2808,6 +2831,13 @@ func (x *OrganizationDevicesCellularDataProfile_Rules_Cap_Term) GetStarts() *Org
 	return nil
 }
 
+func (x *OrganizationDevicesCellularDataProfile_Rules_Cap_Term) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationDevicesCellularDataProfile_Rules_Cap_Term_Starts struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// From 0 to 23.
@@ -2815,14 +2845,15 @@ type OrganizationDevicesCellularDataProfile_Rules_Cap_Term_Starts struct {
 	// Known values: "fri", "mon", "sat", "sun", "thu", "tue", "wed".
 	DayOfWeek *string `protobuf:"bytes,2,opt,name=day_of_week,json=dayOfWeek,proto3,oneof" json:"day_of_week,omitempty"`
 	// From 1 to 31.
-	DayOfMonth    *int64 `protobuf:"varint,3,opt,name=day_of_month,json=dayOfMonth,proto3,oneof" json:"day_of_month,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	DayOfMonth           *int64           `protobuf:"varint,3,opt,name=day_of_month,json=dayOfMonth,proto3,oneof" json:"day_of_month,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesCellularDataProfile_Rules_Cap_Term_Starts) Reset() {
 	*x = OrganizationDevicesCellularDataProfile_Rules_Cap_Term_Starts{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[42]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2834,7 +2865,7 @@ func (x *OrganizationDevicesCellularDataProfile_Rules_Cap_Term_Starts) String() 
 func (*OrganizationDevicesCellularDataProfile_Rules_Cap_Term_Starts) ProtoMessage() {}
 
 func (x *OrganizationDevicesCellularDataProfile_Rules_Cap_Term_Starts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[42]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2871,17 +2902,25 @@ func (x *OrganizationDevicesCellularDataProfile_Rules_Cap_Term_Starts) GetDayOfM
 	return 0
 }
 
+func (x *OrganizationDevicesCellularDataProfile_Rules_Cap_Term_Starts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationDevicesCellularDataProfile_Counts_Devices struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At least 0.
-	Assigned      *int64 `protobuf:"varint,1,opt,name=assigned,proto3,oneof" json:"assigned,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Assigned             *int64           `protobuf:"varint,1,opt,name=assigned,proto3,oneof" json:"assigned,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesCellularDataProfile_Counts_Devices) Reset() {
 	*x = OrganizationDevicesCellularDataProfile_Counts_Devices{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[43]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2893,7 +2932,7 @@ func (x *OrganizationDevicesCellularDataProfile_Counts_Devices) String() string 
 func (*OrganizationDevicesCellularDataProfile_Counts_Devices) ProtoMessage() {}
 
 func (x *OrganizationDevicesCellularDataProfile_Counts_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[43]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2916,368 +2955,26 @@ func (x *OrganizationDevicesCellularDataProfile_Counts_Devices) GetAssigned() in
 	return 0
 }
 
-type CreateOrganizationDevicesCellularDataProfileRequest_Rules struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "esim", "sim1", "sim2".
-	Slot *string `protobuf:"bytes,1,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
-	// Required.
-	Uplink *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Uplink `protobuf:"bytes,2,opt,name=uplink,proto3" json:"uplink,omitempty"`
-	// Required.
-	Cap           *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap       `protobuf:"bytes,3,opt,name=cap,proto3" json:"cap,omitempty"`
-	Actions       []*CreateOrganizationDevicesCellularDataProfileRequest_Rules_Actions `protobuf:"bytes,4,rep,name=actions,proto3" json:"actions,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules) Reset() {
-	*x = CreateOrganizationDevicesCellularDataProfileRequest_Rules{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[44]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationDevicesCellularDataProfileRequest_Rules) ProtoMessage() {}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[44]
+func (x *OrganizationDevicesCellularDataProfile_Counts_Devices) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationDevicesCellularDataProfileRequest_Rules.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationDevicesCellularDataProfileRequest_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{5, 0}
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules) GetSlot() string {
-	if x != nil && x.Slot != nil {
-		return *x.Slot
-	}
-	return ""
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules) GetUplink() *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Uplink {
-	if x != nil {
-		return x.Uplink
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules) GetCap() *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap {
-	if x != nil {
-		return x.Cap
-	}
-	return nil
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules) GetActions() []*CreateOrganizationDevicesCellularDataProfileRequest_Rules_Actions {
-	if x != nil {
-		return x.Actions
-	}
-	return nil
-}
-
-type CreateOrganizationDevicesCellularDataProfileRequest_Rules_Uplink struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: 1, 2.
-	Priority *int64 `protobuf:"varint,1,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	// Required.
-	IsPreferred   *bool `protobuf:"varint,2,opt,name=is_preferred,json=isPreferred,proto3,oneof" json:"is_preferred,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Uplink) Reset() {
-	*x = CreateOrganizationDevicesCellularDataProfileRequest_Rules_Uplink{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[45]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Uplink) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationDevicesCellularDataProfileRequest_Rules_Uplink) ProtoMessage() {}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Uplink) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[45]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationDevicesCellularDataProfileRequest_Rules_Uplink.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationDevicesCellularDataProfileRequest_Rules_Uplink) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{5, 0, 0}
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Uplink) GetPriority() int64 {
-	if x != nil && x.Priority != nil {
-		return *x.Priority
-	}
-	return 0
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Uplink) GetIsPreferred() bool {
-	if x != nil && x.IsPreferred != nil {
-		return *x.IsPreferred
-	}
-	return false
-}
-
-type CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. From 1 to 1024000.
-	Value *int64 `protobuf:"varint,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	// From 0.01 to 1.0.
-	Threshold *float64 `protobuf:"fixed64,2,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
-	// Required.
-	Term          *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term `protobuf:"bytes,3,opt,name=term,proto3" json:"term,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap) Reset() {
-	*x = CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[46]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap) ProtoMessage() {}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[46]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{5, 0, 1}
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap) GetValue() int64 {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return 0
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap) GetThreshold() float64 {
-	if x != nil && x.Threshold != nil {
-		return *x.Threshold
-	}
-	return 0
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap) GetTerm() *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term {
-	if x != nil {
-		return x.Term
-	}
-	return nil
-}
-
-type CreateOrganizationDevicesCellularDataProfileRequest_Rules_Actions struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "failover", "send_message".
-	Type          *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Actions) Reset() {
-	*x = CreateOrganizationDevicesCellularDataProfileRequest_Rules_Actions{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[47]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Actions) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationDevicesCellularDataProfileRequest_Rules_Actions) ProtoMessage() {}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Actions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[47]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationDevicesCellularDataProfileRequest_Rules_Actions.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationDevicesCellularDataProfileRequest_Rules_Actions) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{5, 0, 2}
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Actions) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-type CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "daily", "monthly", "weekly".
-	Resets *string `protobuf:"bytes,1,opt,name=resets,proto3,oneof" json:"resets,omitempty"`
-	// Required.
-	Starts        *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts `protobuf:"bytes,2,opt,name=starts,proto3" json:"starts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term) Reset() {
-	*x = CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[48]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term) ProtoMessage() {}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[48]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{5, 0, 1, 0}
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term) GetResets() string {
-	if x != nil && x.Resets != nil {
-		return *x.Resets
-	}
-	return ""
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term) GetStarts() *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts {
-	if x != nil {
-		return x.Starts
-	}
-	return nil
-}
-
-type CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// From 0 to 23.
-	HourOfDay *int64 `protobuf:"varint,1,opt,name=hour_of_day,json=hourOfDay,proto3,oneof" json:"hour_of_day,omitempty"`
-	// Known values: "fri", "mon", "sat", "sun", "thu", "tue", "wed".
-	DayOfWeek *string `protobuf:"bytes,2,opt,name=day_of_week,json=dayOfWeek,proto3,oneof" json:"day_of_week,omitempty"`
-	// From 1 to 31.
-	DayOfMonth    *int64 `protobuf:"varint,3,opt,name=day_of_month,json=dayOfMonth,proto3,oneof" json:"day_of_month,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts) Reset() {
-	*x = CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[49]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts) ProtoMessage() {}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[49]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{5, 0, 1, 0, 0}
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts) GetHourOfDay() int64 {
-	if x != nil && x.HourOfDay != nil {
-		return *x.HourOfDay
-	}
-	return 0
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts) GetDayOfWeek() string {
-	if x != nil && x.DayOfWeek != nil {
-		return *x.DayOfWeek
-	}
-	return ""
-}
-
-func (x *CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts) GetDayOfMonth() int64 {
-	if x != nil && x.DayOfMonth != nil {
-		return *x.DayOfMonth
-	}
-	return 0
 }
 
 type GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item struct {
-	state         protoimpl.MessageState                                                      `protogen:"open.v1"`
-	AssignmentId  *string                                                                     `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
-	Profile       *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item_Profile `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
-	Device        *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item_Device  `protobuf:"bytes,3,opt,name=device,proto3" json:"device,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                      `protogen:"open.v1"`
+	AssignmentId         *string                                                                     `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
+	Profile              *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item_Profile `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
+	Device               *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item_Device  `protobuf:"bytes,3,opt,name=device,proto3" json:"device,omitempty"`
+	AdditionalProperties *structpb.Struct                                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item) Reset() {
 	*x = GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[50]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3289,7 +2986,7 @@ func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item) Str
 func (*GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[50]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3326,60 +3023,24 @@ func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item) Get
 	return nil
 }
 
-type GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta struct {
-	state         protoimpl.MessageState                                                     `protogen:"open.v1"`
-	Counts        *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta) Reset() {
-	*x = GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[51]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[51]
+func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{7, 1}
-}
-
-func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta) GetCounts() *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item_Profile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item_Profile) Reset() {
 	*x = GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item_Profile{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[52]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3391,7 +3052,7 @@ func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item_Prof
 func (*GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item_Profile) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item_Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[52]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3414,16 +3075,24 @@ func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item_Prof
 	return ""
 }
 
+func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item_Profile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item_Device struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item_Device) Reset() {
 	*x = GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item_Device{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[53]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3435,7 +3104,7 @@ func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item_Devi
 func (*GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item_Device) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item_Device) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[53]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3458,128 +3127,39 @@ func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item_Devi
 	return ""
 }
 
-type GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                           `protogen:"open.v1"`
-	Items         *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[54]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[54]
+func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item_Device) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{7, 1, 0}
-}
-
-func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta_Counts) GetItems() *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[55]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[55]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{7, 1, 0, 0}
-}
-
-func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
-type BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items struct {
+type BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Profile *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items_Profile `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	Profile *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item_Profile `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
 	// Required.
-	Device        *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items_Device `protobuf:"bytes,2,opt,name=device,proto3" json:"device,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Device               *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item_Device `protobuf:"bytes,2,opt,name=device,proto3" json:"device,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
-func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items) Reset() {
-	*x = BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[56]
+func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item) Reset() {
+	*x = BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item{}
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items) String() string {
+func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items) ProtoMessage() {}
+func (*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item) ProtoMessage() {}
 
-func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[56]
+func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3590,49 +3170,57 @@ func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_It
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items.ProtoReflect.Descriptor instead.
-func (*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items) Descriptor() ([]byte, []int) {
+// Deprecated: Use BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item.ProtoReflect.Descriptor instead.
+func (*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item) Descriptor() ([]byte, []int) {
 	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{8, 0}
 }
 
-func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items) GetProfile() *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items_Profile {
+func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item) GetProfile() *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item_Profile {
 	if x != nil {
 		return x.Profile
 	}
 	return nil
 }
 
-func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items) GetDevice() *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items_Device {
+func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item) GetDevice() *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item_Device {
 	if x != nil {
 		return x.Device
 	}
 	return nil
 }
 
-type BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items_Profile struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items_Profile) Reset() {
-	*x = BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items_Profile{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[57]
+type BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item_Profile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required.
+	Id                   *string          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item_Profile) Reset() {
+	*x = BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item_Profile{}
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items_Profile) String() string {
+func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item_Profile) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items_Profile) ProtoMessage() {
+func (*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item_Profile) ProtoMessage() {
 }
 
-func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items_Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[57]
+func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item_Profile) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3643,42 +3231,50 @@ func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_It
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items_Profile.ProtoReflect.Descriptor instead.
-func (*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items_Profile) Descriptor() ([]byte, []int) {
+// Deprecated: Use BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item_Profile.ProtoReflect.Descriptor instead.
+func (*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item_Profile) Descriptor() ([]byte, []int) {
 	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{8, 0, 0}
 }
 
-func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items_Profile) GetId() string {
+func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item_Profile) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-type BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items_Device struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Serial        *string `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item_Profile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items_Device) Reset() {
-	*x = BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items_Device{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[58]
+type BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item_Device struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required.
+	Serial               *string          `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item_Device) Reset() {
+	*x = BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item_Device{}
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items_Device) String() string {
+func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item_Device) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items_Device) ProtoMessage() {
+func (*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item_Device) ProtoMessage() {
 }
 
-func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items_Device) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[58]
+func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item_Device) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3689,30 +3285,38 @@ func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_It
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items_Device.ProtoReflect.Descriptor instead.
-func (*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items_Device) Descriptor() ([]byte, []int) {
+// Deprecated: Use BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item_Device.ProtoReflect.Descriptor instead.
+func (*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item_Device) Descriptor() ([]byte, []int) {
 	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{8, 0, 1}
 }
 
-func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items_Device) GetSerial() string {
+func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item_Device) GetSerial() string {
 	if x != nil && x.Serial != nil {
 		return *x.Serial
 	}
 	return ""
 }
 
+func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item_Device) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item struct {
-	state         protoimpl.MessageState                                                              `protogen:"open.v1"`
-	AssignmentId  *string                                                                             `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
-	Profile       *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item_Profile `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
-	Device        *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item_Device  `protobuf:"bytes,3,opt,name=device,proto3" json:"device,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                              `protogen:"open.v1"`
+	AssignmentId         *string                                                                             `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
+	Profile              *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item_Profile `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
+	Device               *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item_Device  `protobuf:"bytes,3,opt,name=device,proto3" json:"device,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item) Reset() {
 	*x = BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[59]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3724,7 +3328,7 @@ func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_I
 func (*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item) ProtoMessage() {}
 
 func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[59]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3761,16 +3365,24 @@ func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_I
 	return nil
 }
 
+func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item_Profile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item_Profile) Reset() {
 	*x = BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item_Profile{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[60]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3783,7 +3395,7 @@ func (*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Ite
 }
 
 func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item_Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[60]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3806,16 +3418,24 @@ func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_I
 	return ""
 }
 
+func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item_Profile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item_Device struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item_Device) Reset() {
 	*x = BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item_Device{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[61]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3828,7 +3448,7 @@ func (*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Ite
 }
 
 func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item_Device) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[61]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3851,31 +3471,39 @@ func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_I
 	return ""
 }
 
-type BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Profile *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items_Profile `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
-	// Required.
-	Device        *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items_Device `protobuf:"bytes,2,opt,name=device,proto3" json:"device,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item_Device) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items) Reset() {
-	*x = BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[62]
+type BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required.
+	Profile *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item_Profile `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// Required.
+	Device               *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item_Device `protobuf:"bytes,2,opt,name=device,proto3" json:"device,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item) Reset() {
+	*x = BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item{}
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items) String() string {
+func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items) ProtoMessage() {}
+func (*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item) ProtoMessage() {}
 
-func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[62]
+func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3886,49 +3514,57 @@ func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Ite
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items.ProtoReflect.Descriptor instead.
-func (*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items) Descriptor() ([]byte, []int) {
+// Deprecated: Use BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item.ProtoReflect.Descriptor instead.
+func (*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item) Descriptor() ([]byte, []int) {
 	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{10, 0}
 }
 
-func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items) GetProfile() *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items_Profile {
+func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item) GetProfile() *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item_Profile {
 	if x != nil {
 		return x.Profile
 	}
 	return nil
 }
 
-func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items) GetDevice() *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items_Device {
+func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item) GetDevice() *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item_Device {
 	if x != nil {
 		return x.Device
 	}
 	return nil
 }
 
-type BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items_Profile struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items_Profile) Reset() {
-	*x = BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items_Profile{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[63]
+type BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item_Profile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required.
+	Id                   *string          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item_Profile) Reset() {
+	*x = BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item_Profile{}
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items_Profile) String() string {
+func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item_Profile) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items_Profile) ProtoMessage() {
+func (*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item_Profile) ProtoMessage() {
 }
 
-func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items_Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[63]
+func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item_Profile) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3939,42 +3575,50 @@ func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Ite
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items_Profile.ProtoReflect.Descriptor instead.
-func (*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items_Profile) Descriptor() ([]byte, []int) {
+// Deprecated: Use BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item_Profile.ProtoReflect.Descriptor instead.
+func (*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item_Profile) Descriptor() ([]byte, []int) {
 	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{10, 0, 0}
 }
 
-func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items_Profile) GetId() string {
+func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item_Profile) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-type BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items_Device struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Serial        *string `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item_Profile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items_Device) Reset() {
-	*x = BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items_Device{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[64]
+type BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item_Device struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required.
+	Serial               *string          `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item_Device) Reset() {
+	*x = BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item_Device{}
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items_Device) String() string {
+func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item_Device) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items_Device) ProtoMessage() {
+func (*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item_Device) ProtoMessage() {
 }
 
-func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items_Device) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[64]
+func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item_Device) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3985,380 +3629,38 @@ func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Ite
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items_Device.ProtoReflect.Descriptor instead.
-func (*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items_Device) Descriptor() ([]byte, []int) {
+// Deprecated: Use BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item_Device.ProtoReflect.Descriptor instead.
+func (*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item_Device) Descriptor() ([]byte, []int) {
 	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{10, 0, 1}
 }
 
-func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items_Device) GetSerial() string {
+func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item_Device) GetSerial() string {
 	if x != nil && x.Serial != nil {
 		return *x.Serial
 	}
 	return ""
 }
 
-type UpdateOrganizationDevicesCellularDataProfileRequest_Rules struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "esim", "sim1", "sim2".
-	Slot *string `protobuf:"bytes,1,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
-	// Required.
-	Uplink *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Uplink `protobuf:"bytes,2,opt,name=uplink,proto3" json:"uplink,omitempty"`
-	// Required.
-	Cap           *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap       `protobuf:"bytes,3,opt,name=cap,proto3" json:"cap,omitempty"`
-	Actions       []*UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Actions `protobuf:"bytes,4,rep,name=actions,proto3" json:"actions,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules) Reset() {
-	*x = UpdateOrganizationDevicesCellularDataProfileRequest_Rules{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[65]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationDevicesCellularDataProfileRequest_Rules) ProtoMessage() {}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[65]
+func (x *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item_Device) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationDevicesCellularDataProfileRequest_Rules.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationDevicesCellularDataProfileRequest_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{11, 0}
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules) GetSlot() string {
-	if x != nil && x.Slot != nil {
-		return *x.Slot
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules) GetUplink() *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Uplink {
-	if x != nil {
-		return x.Uplink
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules) GetCap() *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap {
-	if x != nil {
-		return x.Cap
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules) GetActions() []*UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Actions {
-	if x != nil {
-		return x.Actions
-	}
-	return nil
-}
-
-type UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Uplink struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: 1, 2.
-	Priority *int64 `protobuf:"varint,1,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	// Required.
-	IsPreferred   *bool `protobuf:"varint,2,opt,name=is_preferred,json=isPreferred,proto3,oneof" json:"is_preferred,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Uplink) Reset() {
-	*x = UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Uplink{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[66]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Uplink) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Uplink) ProtoMessage() {}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Uplink) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[66]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Uplink.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Uplink) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{11, 0, 0}
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Uplink) GetPriority() int64 {
-	if x != nil && x.Priority != nil {
-		return *x.Priority
-	}
-	return 0
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Uplink) GetIsPreferred() bool {
-	if x != nil && x.IsPreferred != nil {
-		return *x.IsPreferred
-	}
-	return false
-}
-
-type UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. From 1 to 1024000.
-	Value *int64 `protobuf:"varint,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	// From 0.01 to 1.0.
-	Threshold *float64 `protobuf:"fixed64,2,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
-	// Required.
-	Term          *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term `protobuf:"bytes,3,opt,name=term,proto3" json:"term,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap) Reset() {
-	*x = UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[67]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap) ProtoMessage() {}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[67]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{11, 0, 1}
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap) GetValue() int64 {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return 0
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap) GetThreshold() float64 {
-	if x != nil && x.Threshold != nil {
-		return *x.Threshold
-	}
-	return 0
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap) GetTerm() *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term {
-	if x != nil {
-		return x.Term
-	}
-	return nil
-}
-
-type UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Actions struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "failover", "send_message".
-	Type          *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Actions) Reset() {
-	*x = UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Actions{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[68]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Actions) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Actions) ProtoMessage() {}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Actions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[68]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Actions.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Actions) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{11, 0, 2}
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Actions) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-type UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "daily", "monthly", "weekly".
-	Resets *string `protobuf:"bytes,1,opt,name=resets,proto3,oneof" json:"resets,omitempty"`
-	// Required.
-	Starts        *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts `protobuf:"bytes,2,opt,name=starts,proto3" json:"starts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term) Reset() {
-	*x = UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[69]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term) ProtoMessage() {}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[69]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{11, 0, 1, 0}
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term) GetResets() string {
-	if x != nil && x.Resets != nil {
-		return *x.Resets
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term) GetStarts() *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts {
-	if x != nil {
-		return x.Starts
-	}
-	return nil
-}
-
-type UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// From 0 to 23.
-	HourOfDay *int64 `protobuf:"varint,1,opt,name=hour_of_day,json=hourOfDay,proto3,oneof" json:"hour_of_day,omitempty"`
-	// Known values: "fri", "mon", "sat", "sun", "thu", "tue", "wed".
-	DayOfWeek *string `protobuf:"bytes,2,opt,name=day_of_week,json=dayOfWeek,proto3,oneof" json:"day_of_week,omitempty"`
-	// From 1 to 31.
-	DayOfMonth    *int64 `protobuf:"varint,3,opt,name=day_of_month,json=dayOfMonth,proto3,oneof" json:"day_of_month,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts) Reset() {
-	*x = UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[70]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts) ProtoMessage() {}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[70]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{11, 0, 1, 0, 0}
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts) GetHourOfDay() int64 {
-	if x != nil && x.HourOfDay != nil {
-		return *x.HourOfDay
-	}
-	return 0
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts) GetDayOfWeek() string {
-	if x != nil && x.DayOfWeek != nil {
-		return *x.DayOfWeek
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts) GetDayOfMonth() int64 {
-	if x != nil && x.DayOfMonth != nil {
-		return *x.DayOfMonth
-	}
-	return 0
 }
 
 type GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Serial *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// At most 3 elements.
-	BySlot        []*GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item_BySlot `protobuf:"bytes,2,rep,name=by_slot,json=bySlot,proto3" json:"by_slot,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	BySlot               []*GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item_BySlot `protobuf:"bytes,2,rep,name=by_slot,json=bySlot,proto3" json:"by_slot,omitempty"`
+	AdditionalProperties *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item) Reset() {
 	*x = GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[71]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4370,7 +3672,7 @@ func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item) String() 
 func (*GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[71]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4383,7 +3685,7 @@ func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item) ProtoRefl
 
 // Deprecated: Use GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item.ProtoReflect.Descriptor instead.
 func (*GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{14, 0}
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{16, 0}
 }
 
 func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item) GetSerial() string {
@@ -4400,46 +3702,9 @@ func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item) GetBySlot
 	return nil
 }
 
-type GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta struct {
-	state         protoimpl.MessageState                                               `protogen:"open.v1"`
-	Counts        *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta) Reset() {
-	*x = GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[72]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[72]
+func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{14, 1}
-}
-
-func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta) GetCounts() *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -4447,20 +3712,21 @@ func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta) GetCounts
 type GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item_BySlot struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "esim", "sim1", "sim2".
-	Slot          *string `protobuf:"bytes,1,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
-	IsActive      *bool   `protobuf:"varint,2,opt,name=is_active,json=isActive,proto3,oneof" json:"is_active,omitempty"`
-	Total         *string `protobuf:"bytes,3,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	LastUpdatedAt *string `protobuf:"bytes,4,opt,name=last_updated_at,json=lastUpdatedAt,proto3,oneof" json:"last_updated_at,omitempty"`
-	StartTs       *string `protobuf:"bytes,5,opt,name=start_ts,json=startTs,proto3,oneof" json:"start_ts,omitempty"`
-	EndTs         *string `protobuf:"bytes,6,opt,name=end_ts,json=endTs,proto3,oneof" json:"end_ts,omitempty"`
-	Limit         *string `protobuf:"bytes,7,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Slot                 *string          `protobuf:"bytes,1,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
+	IsActive             *bool            `protobuf:"varint,2,opt,name=is_active,json=isActive,proto3,oneof" json:"is_active,omitempty"`
+	Total                *string          `protobuf:"bytes,3,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	LastUpdatedAt        *string          `protobuf:"bytes,4,opt,name=last_updated_at,json=lastUpdatedAt,proto3,oneof" json:"last_updated_at,omitempty"`
+	StartTs              *string          `protobuf:"bytes,5,opt,name=start_ts,json=startTs,proto3,oneof" json:"start_ts,omitempty"`
+	EndTs                *string          `protobuf:"bytes,6,opt,name=end_ts,json=endTs,proto3,oneof" json:"end_ts,omitempty"`
+	Limit                *string          `protobuf:"bytes,7,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item_BySlot) Reset() {
 	*x = GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item_BySlot{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[73]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4472,7 +3738,7 @@ func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item_BySlot) St
 func (*GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item_BySlot) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item_BySlot) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[73]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4485,7 +3751,7 @@ func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item_BySlot) Pr
 
 // Deprecated: Use GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item_BySlot.ProtoReflect.Descriptor instead.
 func (*GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item_BySlot) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{14, 0, 0}
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{16, 0, 0}
 }
 
 func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item_BySlot) GetSlot() string {
@@ -4537,114 +3803,26 @@ func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item_BySlot) Ge
 	return ""
 }
 
-type GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                     `protogen:"open.v1"`
-	Items         *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[74]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[74]
+func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item_BySlot) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{14, 1, 0}
-}
-
-func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta_Counts) GetItems() *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[75]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[75]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{14, 1, 0, 0}
-}
-
-func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 type GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Serial *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// At most 8928 elements.
-	Intervals     []*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals `protobuf:"bytes,2,rep,name=intervals,proto3" json:"intervals,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Intervals            []*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals `protobuf:"bytes,2,rep,name=intervals,proto3" json:"intervals,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item) Reset() {
 	*x = GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[76]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4657,7 +3835,7 @@ func (*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_
 }
 
 func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[76]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4670,7 +3848,7 @@ func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRespons
 
 // Deprecated: Use GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item.ProtoReflect.Descriptor instead.
 func (*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{16, 0}
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{18, 0}
 }
 
 func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item) GetSerial() string {
@@ -4687,63 +3865,26 @@ func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRespons
 	return nil
 }
 
-type GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta struct {
-	state         protoimpl.MessageState                                                                `protogen:"open.v1"`
-	Counts        *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta) Reset() {
-	*x = GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[77]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta) ProtoMessage() {
-}
-
-func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[77]
+func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{16, 1}
-}
-
-func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta) GetCounts() *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals struct {
-	state         protoimpl.MessageState                                                                         `protogen:"open.v1"`
-	StartTs       *string                                                                                        `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3,oneof" json:"start_ts,omitempty"`
-	EndTs         *string                                                                                        `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3,oneof" json:"end_ts,omitempty"`
-	Usage         *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals_Usage `protobuf:"bytes,3,opt,name=usage,proto3" json:"usage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                         `protogen:"open.v1"`
+	StartTs              *string                                                                                        `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3,oneof" json:"start_ts,omitempty"`
+	EndTs                *string                                                                                        `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3,oneof" json:"end_ts,omitempty"`
+	Usage                *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals_Usage `protobuf:"bytes,3,opt,name=usage,proto3" json:"usage,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals) Reset() {
 	*x = GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[78]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4756,7 +3897,7 @@ func (*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_
 }
 
 func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[78]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4769,7 +3910,7 @@ func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRespons
 
 // Deprecated: Use GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals.ProtoReflect.Descriptor instead.
 func (*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{16, 0, 0}
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{18, 0, 0}
 }
 
 func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals) GetStartTs() string {
@@ -4793,18 +3934,26 @@ func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRespons
 	return nil
 }
 
+func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals_Usage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Total *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
 	// At most 3 elements.
-	BySim         []*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals_Usage_BySim `protobuf:"bytes,2,rep,name=by_sim,json=bySim,proto3" json:"by_sim,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	BySim                []*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals_Usage_BySim `protobuf:"bytes,2,rep,name=by_sim,json=bySim,proto3" json:"by_sim,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals_Usage) Reset() {
 	*x = GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals_Usage{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[79]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4817,7 +3966,7 @@ func (*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_
 }
 
 func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals_Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[79]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4830,7 +3979,7 @@ func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRespons
 
 // Deprecated: Use GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals_Usage.ProtoReflect.Descriptor instead.
 func (*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals_Usage) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{16, 0, 0, 0}
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{18, 0, 0, 0}
 }
 
 func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals_Usage) GetTotal() int64 {
@@ -4847,18 +3996,26 @@ func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRespons
 	return nil
 }
 
+func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals_Usage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals_Usage_BySim struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "sim1", "sim2", "sim3".
-	Name          *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Total         *int64  `protobuf:"varint,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Name                 *string          `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Total                *int64           `protobuf:"varint,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals_Usage_BySim) Reset() {
 	*x = GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals_Usage_BySim{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[80]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4871,7 +4028,7 @@ func (*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_
 }
 
 func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals_Usage_BySim) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[80]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4884,7 +4041,7 @@ func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRespons
 
 // Deprecated: Use GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals_Usage_BySim.ProtoReflect.Descriptor instead.
 func (*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals_Usage_BySim) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{16, 0, 0, 0, 0}
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{18, 0, 0, 0, 0}
 }
 
 func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals_Usage_BySim) GetName() string {
@@ -4901,115 +4058,25 @@ func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRespons
 	return 0
 }
 
-type GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                      `protogen:"open.v1"`
-	Items         *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[81]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[81]
+func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals_Usage_BySim) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{16, 1, 0}
-}
-
-func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta_Counts) GetItems() *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[82]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[82]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{16, 1, 0, 0}
-}
-
-func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type GetOrganizationDevicesCellularGeolocationsResponse_Item struct {
-	state         protoimpl.MessageState                                               `protogen:"open.v1"`
-	Serial        *string                                                              `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Geolocation   *GetOrganizationDevicesCellularGeolocationsResponse_Item_Geolocation `protobuf:"bytes,2,opt,name=geolocation,proto3" json:"geolocation,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                               `protogen:"open.v1"`
+	Serial               *string                                                              `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Geolocation          *GetOrganizationDevicesCellularGeolocationsResponse_Item_Geolocation `protobuf:"bytes,2,opt,name=geolocation,proto3" json:"geolocation,omitempty"`
+	AdditionalProperties *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularGeolocationsResponse_Item) Reset() {
 	*x = GetOrganizationDevicesCellularGeolocationsResponse_Item{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[83]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5021,7 +4088,7 @@ func (x *GetOrganizationDevicesCellularGeolocationsResponse_Item) String() strin
 func (*GetOrganizationDevicesCellularGeolocationsResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularGeolocationsResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[83]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5034,7 +4101,7 @@ func (x *GetOrganizationDevicesCellularGeolocationsResponse_Item) ProtoReflect()
 
 // Deprecated: Use GetOrganizationDevicesCellularGeolocationsResponse_Item.ProtoReflect.Descriptor instead.
 func (*GetOrganizationDevicesCellularGeolocationsResponse_Item) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{18, 0}
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{20, 0}
 }
 
 func (x *GetOrganizationDevicesCellularGeolocationsResponse_Item) GetSerial() string {
@@ -5051,63 +4118,27 @@ func (x *GetOrganizationDevicesCellularGeolocationsResponse_Item) GetGeolocation
 	return nil
 }
 
-type GetOrganizationDevicesCellularGeolocationsResponse_Meta struct {
-	state         protoimpl.MessageState                                          `protogen:"open.v1"`
-	Counts        *GetOrganizationDevicesCellularGeolocationsResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesCellularGeolocationsResponse_Meta) Reset() {
-	*x = GetOrganizationDevicesCellularGeolocationsResponse_Meta{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[84]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesCellularGeolocationsResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesCellularGeolocationsResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesCellularGeolocationsResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[84]
+func (x *GetOrganizationDevicesCellularGeolocationsResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesCellularGeolocationsResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesCellularGeolocationsResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{18, 1}
-}
-
-func (x *GetOrganizationDevicesCellularGeolocationsResponse_Meta) GetCounts() *GetOrganizationDevicesCellularGeolocationsResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationDevicesCellularGeolocationsResponse_Item_Geolocation struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Enabled        *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Latitude       *float64               `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	Longitude      *float64               `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	LastReportedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=last_reported_at,json=lastReportedAt,proto3" json:"last_reported_at,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Latitude             *float64               `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude            *float64               `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	LastReportedAt       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=last_reported_at,json=lastReportedAt,proto3" json:"last_reported_at,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularGeolocationsResponse_Item_Geolocation) Reset() {
 	*x = GetOrganizationDevicesCellularGeolocationsResponse_Item_Geolocation{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[85]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5119,7 +4150,7 @@ func (x *GetOrganizationDevicesCellularGeolocationsResponse_Item_Geolocation) St
 func (*GetOrganizationDevicesCellularGeolocationsResponse_Item_Geolocation) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularGeolocationsResponse_Item_Geolocation) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[85]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5132,7 +4163,7 @@ func (x *GetOrganizationDevicesCellularGeolocationsResponse_Item_Geolocation) Pr
 
 // Deprecated: Use GetOrganizationDevicesCellularGeolocationsResponse_Item_Geolocation.ProtoReflect.Descriptor instead.
 func (*GetOrganizationDevicesCellularGeolocationsResponse_Item_Geolocation) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{18, 0, 0}
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{20, 0, 0}
 }
 
 func (x *GetOrganizationDevicesCellularGeolocationsResponse_Item_Geolocation) GetEnabled() bool {
@@ -5163,113 +4194,25 @@ func (x *GetOrganizationDevicesCellularGeolocationsResponse_Item_Geolocation) Ge
 	return nil
 }
 
-type GetOrganizationDevicesCellularGeolocationsResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                `protogen:"open.v1"`
-	Items         *GetOrganizationDevicesCellularGeolocationsResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesCellularGeolocationsResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationDevicesCellularGeolocationsResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[86]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesCellularGeolocationsResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesCellularGeolocationsResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesCellularGeolocationsResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[86]
+func (x *GetOrganizationDevicesCellularGeolocationsResponse_Item_Geolocation) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesCellularGeolocationsResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesCellularGeolocationsResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{18, 1, 0}
-}
-
-func (x *GetOrganizationDevicesCellularGeolocationsResponse_Meta_Counts) GetItems() *GetOrganizationDevicesCellularGeolocationsResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationDevicesCellularGeolocationsResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesCellularGeolocationsResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationDevicesCellularGeolocationsResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[87]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesCellularGeolocationsResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesCellularGeolocationsResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesCellularGeolocationsResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[87]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesCellularGeolocationsResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesCellularGeolocationsResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{18, 1, 0, 0}
-}
-
-func (x *GetOrganizationDevicesCellularGeolocationsResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationDevicesCellularGeolocationsResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item struct {
-	state         protoimpl.MessageState                                                    `protogen:"open.v1"`
-	Serial        *string                                                                   `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	BySlot        []*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot `protobuf:"bytes,2,rep,name=by_slot,json=bySlot,proto3" json:"by_slot,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                    `protogen:"open.v1"`
+	Serial               *string                                                                   `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	BySlot               []*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot `protobuf:"bytes,2,rep,name=by_slot,json=bySlot,proto3" json:"by_slot,omitempty"`
+	AdditionalProperties *structpb.Struct                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item) Reset() {
 	*x = GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[88]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5281,7 +4224,7 @@ func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item) String
 func (*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[88]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5294,7 +4237,7 @@ func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item) ProtoR
 
 // Deprecated: Use GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item.ProtoReflect.Descriptor instead.
 func (*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{20, 0}
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{22, 0}
 }
 
 func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item) GetSerial() string {
@@ -5311,46 +4254,9 @@ func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item) GetByS
 	return nil
 }
 
-type GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	Counts        *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta) Reset() {
-	*x = GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[89]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[89]
+func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{20, 1}
-}
-
-func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta) GetCounts() *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -5358,15 +4264,16 @@ func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta) GetCou
 type GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "sim1", "sim2", "sim3".
-	Slot          *string                                                                                `protobuf:"bytes,1,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
-	BySignalType  []*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot_BySignalType `protobuf:"bytes,2,rep,name=by_signal_type,json=bySignalType,proto3" json:"by_signal_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Slot                 *string                                                                                `protobuf:"bytes,1,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
+	BySignalType         []*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot_BySignalType `protobuf:"bytes,2,rep,name=by_signal_type,json=bySignalType,proto3" json:"by_signal_type,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot) Reset() {
 	*x = GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[90]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5378,7 +4285,7 @@ func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot)
 func (*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[90]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5391,7 +4298,7 @@ func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot)
 
 // Deprecated: Use GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot.ProtoReflect.Descriptor instead.
 func (*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{20, 0, 0}
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{22, 0, 0}
 }
 
 func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot) GetSlot() string {
@@ -5408,20 +4315,28 @@ func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot)
 	return nil
 }
 
+func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot_BySignalType struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "5GNSA", "5GSA", "LTE".
-	Type          *string  `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Masked        []string `protobuf:"bytes,2,rep,name=masked,proto3" json:"masked,omitempty"`
-	Enabled       []string `protobuf:"bytes,3,rep,name=enabled,proto3" json:"enabled,omitempty"`
-	Supported     []string `protobuf:"bytes,4,rep,name=supported,proto3" json:"supported,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string          `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Masked               []string         `protobuf:"bytes,2,rep,name=masked,proto3" json:"masked,omitempty"`
+	Enabled              []string         `protobuf:"bytes,3,rep,name=enabled,proto3" json:"enabled,omitempty"`
+	Supported            []string         `protobuf:"bytes,4,rep,name=supported,proto3" json:"supported,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot_BySignalType) Reset() {
 	*x = GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot_BySignalType{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[91]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5434,7 +4349,7 @@ func (*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot_By
 }
 
 func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot_BySignalType) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[91]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5447,7 +4362,7 @@ func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot_
 
 // Deprecated: Use GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot_BySignalType.ProtoReflect.Descriptor instead.
 func (*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot_BySignalType) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{20, 0, 0, 0}
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{22, 0, 0, 0}
 }
 
 func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot_BySignalType) GetType() string {
@@ -5478,113 +4393,25 @@ func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot_
 	return nil
 }
 
-type GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                        `protogen:"open.v1"`
-	Items         *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[92]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[92]
+func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot_BySignalType) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{20, 1, 0}
-}
-
-func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta_Counts) GetItems() *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[93]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[93]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{20, 1, 0, 0}
-}
-
-func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item struct {
-	state         protoimpl.MessageState                                                       `protogen:"open.v1"`
-	Serial        *string                                                                      `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Connection    *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connection `protobuf:"bytes,2,opt,name=connection,proto3" json:"connection,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                       `protogen:"open.v1"`
+	Serial               *string                                                                      `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Connection           *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connection `protobuf:"bytes,2,opt,name=connection,proto3" json:"connection,omitempty"`
+	AdditionalProperties *structpb.Struct                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item) Reset() {
 	*x = GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[94]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5596,7 +4423,7 @@ func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item) Strin
 func (*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[94]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5609,7 +4436,7 @@ func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item) Proto
 
 // Deprecated: Use GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item.ProtoReflect.Descriptor instead.
 func (*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{22, 0}
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{24, 0}
 }
 
 func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item) GetSerial() string {
@@ -5626,61 +4453,25 @@ func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item) GetCo
 	return nil
 }
 
-type GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta struct {
-	state         protoimpl.MessageState                                                   `protogen:"open.v1"`
-	Counts        *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta) Reset() {
-	*x = GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[95]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[95]
+func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{22, 1}
-}
-
-func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta) GetCounts() *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connection struct {
-	state         protoimpl.MessageState                                                            `protogen:"open.v1"`
-	Cell          *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connection_Cell `protobuf:"bytes,1,opt,name=cell,proto3" json:"cell,omitempty"`
-	Tac           *string                                                                           `protobuf:"bytes,2,opt,name=tac,proto3,oneof" json:"tac,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                            `protogen:"open.v1"`
+	Cell                 *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connection_Cell `protobuf:"bytes,1,opt,name=cell,proto3" json:"cell,omitempty"`
+	Tac                  *string                                                                           `protobuf:"bytes,2,opt,name=tac,proto3,oneof" json:"tac,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connection) Reset() {
 	*x = GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connection{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[96]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5692,7 +4483,7 @@ func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connec
 func (*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connection) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connection) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[96]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5705,7 +4496,7 @@ func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connec
 
 // Deprecated: Use GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connection.ProtoReflect.Descriptor instead.
 func (*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connection) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{22, 0, 0}
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{24, 0, 0}
 }
 
 func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connection) GetCell() *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connection_Cell {
@@ -5722,16 +4513,24 @@ func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connec
 	return ""
 }
 
+func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connection) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connection_Cell struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connection_Cell) Reset() {
 	*x = GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connection_Cell{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[97]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5744,7 +4543,7 @@ func (*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connecti
 }
 
 func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connection_Cell) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[97]
+	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5757,7 +4556,7 @@ func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connec
 
 // Deprecated: Use GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connection_Cell.ProtoReflect.Descriptor instead.
 func (*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connection_Cell) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{22, 0, 0, 0}
+	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{24, 0, 0, 0}
 }
 
 func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connection_Cell) GetId() string {
@@ -5767,108 +4566,18 @@ func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connec
 	return ""
 }
 
-type GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                         `protogen:"open.v1"`
-	Items         *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[98]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[98]
+func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connection_Cell) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{22, 1, 0}
-}
-
-func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta_Counts) GetItems() *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[99]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_cellular_proto_msgTypes[99]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP(), []int{22, 1, 0, 0}
-}
-
-func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 var File_meraki_organizations_v1_devices_cellular_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_devices_cellular_proto_rawDesc = "" +
 	"\n" +
-	".meraki/organizations/v1/devices_cellular.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x90\x05\n" +
+	".meraki/organizations/v1/devices_cellular.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a)meraki/organizations/v1/collections.proto\"\x90\x05\n" +
 	"0GetOrganizationDevicesCellularDataDevicesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12.\n" +
 	"\x10include_assigned\x18\x02 \x01(\bH\x01R\x0fincludeAssigned\x88\x01\x01\x12)\n" +
@@ -5889,12 +4598,12 @@ const file_meraki_organizations_v1_devices_cellular_proto_rawDesc = "" +
 	"\x05_nameB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xb1\x0f\n" +
-	"1GetOrganizationDevicesCellularDataDevicesResponse\x12e\n" +
-	"\x05items\x18\x01 \x03(\v2O.meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12c\n" +
-	"\x04meta\x18\x03 \x01(\v2O.meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.MetaR\x04meta\x1a\x9a\n" +
-	"\n" +
+	"\x0e_ending_before\"\xb0\x11\n" +
+	"1GetOrganizationDevicesCellularDataDevicesResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12f\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2O.meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc7\x0e\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x15\n" +
@@ -5903,50 +4612,47 @@ const file_meraki_organizations_v1_devices_cellular_proto_rawDesc = "" +
 	"\bsoftware\x18\x05 \x01(\v2X.meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.SoftwareR\bsoftware\x12n\n" +
 	"\x06modems\x18\x06 \x03(\v2V.meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.ModemsR\x06modems\x12q\n" +
 	"\aprofile\x18\a \x01(\v2W.meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.ProfileR\aprofile\x12q\n" +
-	"\anetwork\x18\b \x01(\v2W.meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.NetworkR\anetwork\x1a\xe2\x01\n" +
+	"\anetwork\x18\b \x01(\v2W.meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.NetworkR\anetwork\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x81\x03\n" +
 	"\bSoftware\x12\x90\x01\n" +
-	"\x0fcurrent_version\x18\x01 \x01(\v2g.meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Software.CurrentVersionR\x0ecurrentVersion\x1aC\n" +
+	"\x0fcurrent_version\x18\x01 \x01(\v2g.meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Software.CurrentVersionR\x0ecurrentVersion\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x92\x01\n" +
 	"\x0eCurrentVersion\x12\"\n" +
 	"\n" +
-	"short_name\x18\x01 \x01(\tH\x00R\tshortName\x88\x01\x01B\r\n" +
-	"\v_short_name\x1a\x92\x02\n" +
+	"short_name\x18\x01 \x01(\tH\x00R\tshortName\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_short_name\x1a\xb1\x03\n" +
 	"\x06Modems\x12\x19\n" +
 	"\x05index\x18\x01 \x01(\x03H\x00R\x05index\x88\x01\x01\x12o\n" +
-	"\x04sims\x18\x02 \x03(\v2[.meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Modems.SimsR\x04sims\x1ar\n" +
+	"\x04sims\x18\x02 \x03(\v2[.meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Modems.SimsR\x04sims\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc1\x01\n" +
 	"\x04Sims\x12\x17\n" +
 	"\x04slot\x18\x01 \x01(\tH\x00R\x04slot\x88\x01\x01\x12\x17\n" +
 	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12\x1b\n" +
-	"\x06active\x18\x03 \x01(\bH\x02R\x06active\x88\x01\x01B\a\n" +
+	"\x06active\x18\x03 \x01(\bH\x02R\x06active\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_slotB\a\n" +
 	"\x05_typeB\t\n" +
 	"\a_activeB\b\n" +
-	"\x06_index\x1au\n" +
+	"\x06_index\x1a\xc4\x01\n" +
 	"\aProfile\x12\x1f\n" +
 	"\bassigned\x18\x01 \x01(\bH\x00R\bassigned\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01B\v\n" +
+	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_assignedB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1aG\n" +
+	"\x05_name\x1a\x96\x01\n" +
 	"\aNetwork\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x13\n" +
-	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01B\a\n" +
+	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\x05\n" +
 	"\x03_idB\t\n" +
 	"\a_serialB\a\n" +
 	"\x05_nameB\x06\n" +
 	"\x04_urlB\b\n" +
-	"\x06_model\x1a\xd4\x02\n" +
-	"\x04Meta\x12n\n" +
-	"\x06counts\x18\x01 \x01(\v2V.meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Meta.CountsR\x06counts\x1a\xdb\x01\n" +
-	"\x06Counts\x12r\n" +
-	"\x05items\x18\x01 \x01(\v2\\.meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xd8\x02\n" +
+	"\x06_model\"\xd8\x02\n" +
 	"1GetOrganizationDevicesCellularDataProfilesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vprofile_ids\x18\x02 \x03(\tR\n" +
@@ -5958,21 +4664,12 @@ const file_meraki_organizations_v1_devices_cellular_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x88\x05\n" +
-	"2GetOrganizationDevicesCellularDataProfilesResponse\x12U\n" +
-	"\x05items\x18\x01 \x03(\v2?.meraki.organizations.v1.OrganizationDevicesCellularDataProfileR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12d\n" +
-	"\x04meta\x18\x03 \x01(\v2P.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse.MetaR\x04meta\x1a\xd6\x02\n" +
-	"\x04Meta\x12o\n" +
-	"\x06counts\x18\x01 \x01(\v2W.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse.Meta.CountsR\x06counts\x1a\xdc\x01\n" +
-	"\x06Counts\x12s\n" +
-	"\x05items\x18\x01 \x01(\v2].meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\x8f\r\n" +
+	"\x0e_ending_before\"\xd7\x02\n" +
+	"2GetOrganizationDevicesCellularDataProfilesResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12V\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2?.meraki.organizations.v1.OrganizationDevicesCellularDataProfileR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xd8\x12\n" +
 	"&OrganizationDevicesCellularDataProfile\x12\"\n" +
 	"\n" +
 	"profile_id\x18\x01 \x01(\tH\x00R\tprofileId\x88\x01\x01\x12+\n" +
@@ -5980,93 +4677,70 @@ const file_meraki_organizations_v1_devices_cellular_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12%\n" +
 	"\vdescription\x18\x04 \x01(\tH\x03R\vdescription\x88\x01\x01\x12[\n" +
 	"\x05rules\x18\x05 \x03(\v2E.meraki.organizations.v1.OrganizationDevicesCellularDataProfile.RulesR\x05rules\x12^\n" +
-	"\x06counts\x18\x06 \x01(\v2F.meraki.organizations.v1.OrganizationDevicesCellularDataProfile.CountsR\x06counts\x1a\xac\b\n" +
+	"\x06counts\x18\x06 \x01(\v2F.meraki.organizations.v1.OrganizationDevicesCellularDataProfile.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x87\f\n" +
 	"\x05Rules\x12\x1c\n" +
 	"\arule_id\x18\x01 \x01(\tH\x00R\x06ruleId\x88\x01\x01\x12\x17\n" +
 	"\x04slot\x18\x02 \x01(\tH\x01R\x04slot\x88\x01\x01\x12d\n" +
 	"\x06uplink\x18\x03 \x01(\v2L.meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.UplinkR\x06uplink\x12[\n" +
 	"\x03cap\x18\x04 \x01(\v2I.meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.CapR\x03cap\x12g\n" +
-	"\aactions\x18\x05 \x03(\v2M.meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.ActionsR\aactions\x1ao\n" +
+	"\aactions\x18\x05 \x03(\v2M.meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.ActionsR\aactions\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbe\x01\n" +
 	"\x06Uplink\x12\x1f\n" +
 	"\bpriority\x18\x01 \x01(\x03H\x00R\bpriority\x88\x01\x01\x12&\n" +
-	"\fis_preferred\x18\x02 \x01(\bH\x01R\visPreferred\x88\x01\x01B\v\n" +
+	"\fis_preferred\x18\x02 \x01(\bH\x01R\visPreferred\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_priorityB\x0f\n" +
-	"\r_is_preferred\x1a\x8c\x04\n" +
+	"\r_is_preferred\x1a\xf9\x05\n" +
 	"\x03Cap\x12\x19\n" +
 	"\x05value\x18\x01 \x01(\x03H\x00R\x05value\x88\x01\x01\x12!\n" +
 	"\tthreshold\x18\x02 \x01(\x01H\x01R\tthreshold\x88\x01\x01\x12b\n" +
-	"\x04term\x18\x03 \x01(\v2N.meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Cap.TermR\x04term\x1a\xca\x02\n" +
+	"\x04term\x18\x03 \x01(\v2N.meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Cap.TermR\x04term\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe8\x03\n" +
 	"\x04Term\x12\x1b\n" +
 	"\x06resets\x18\x01 \x01(\tH\x00R\x06resets\x88\x01\x01\x12m\n" +
-	"\x06starts\x18\x02 \x01(\v2U.meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Cap.Term.StartsR\x06starts\x1a\xaa\x01\n" +
+	"\x06starts\x18\x02 \x01(\v2U.meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Cap.Term.StartsR\x06starts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf9\x01\n" +
 	"\x06Starts\x12#\n" +
 	"\vhour_of_day\x18\x01 \x01(\x03H\x00R\thourOfDay\x88\x01\x01\x12#\n" +
 	"\vday_of_week\x18\x02 \x01(\tH\x01R\tdayOfWeek\x88\x01\x01\x12%\n" +
 	"\fday_of_month\x18\x03 \x01(\x03H\x02R\n" +
-	"dayOfMonth\x88\x01\x01B\x0e\n" +
+	"dayOfMonth\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_hour_of_dayB\x0e\n" +
 	"\f_day_of_weekB\x0f\n" +
 	"\r_day_of_monthB\t\n" +
 	"\a_resetsB\b\n" +
 	"\x06_valueB\f\n" +
 	"\n" +
-	"_threshold\x1a+\n" +
+	"_threshold\x1az\n" +
 	"\aActions\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01B\a\n" +
+	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_typeB\n" +
 	"\n" +
 	"\b_rule_idB\a\n" +
-	"\x05_slot\x1a\xab\x01\n" +
+	"\x05_slot\x1a\xca\x02\n" +
 	"\x06Counts\x12h\n" +
-	"\adevices\x18\x01 \x01(\v2N.meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Counts.DevicesR\adevices\x1a7\n" +
+	"\adevices\x18\x01 \x01(\v2N.meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Counts.DevicesR\adevices\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x86\x01\n" +
 	"\aDevices\x12\x1f\n" +
-	"\bassigned\x18\x01 \x01(\x03H\x00R\bassigned\x88\x01\x01B\v\n" +
+	"\bassigned\x18\x01 \x01(\x03H\x00R\bassigned\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_assignedB\r\n" +
 	"\v_profile_idB\x12\n" +
 	"\x10_last_updated_atB\a\n" +
 	"\x05_nameB\x0e\n" +
-	"\f_description\"\x8c\f\n" +
+	"\f_description\"\xd2\x03\n" +
 	"3CreateOrganizationDevicesCellularDataProfileRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01\x12h\n" +
-	"\x05rules\x18\x04 \x03(\v2R.meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.RulesR\x05rules\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xc3\b\n" +
-	"\x05Rules\x12\x17\n" +
-	"\x04slot\x18\x01 \x01(\tH\x00R\x04slot\x88\x01\x01\x12q\n" +
-	"\x06uplink\x18\x02 \x01(\v2Y.meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.Rules.UplinkR\x06uplink\x12h\n" +
-	"\x03cap\x18\x03 \x01(\v2V.meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.Rules.CapR\x03cap\x12t\n" +
-	"\aactions\x18\x04 \x03(\v2Z.meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.Rules.ActionsR\aactions\x1ao\n" +
-	"\x06Uplink\x12\x1f\n" +
-	"\bpriority\x18\x01 \x01(\x03H\x00R\bpriority\x88\x01\x01\x12&\n" +
-	"\fis_preferred\x18\x02 \x01(\bH\x01R\visPreferred\x88\x01\x01B\v\n" +
-	"\t_priorityB\x0f\n" +
-	"\r_is_preferred\x1a\xa6\x04\n" +
-	"\x03Cap\x12\x19\n" +
-	"\x05value\x18\x01 \x01(\x03H\x00R\x05value\x88\x01\x01\x12!\n" +
-	"\tthreshold\x18\x02 \x01(\x01H\x01R\tthreshold\x88\x01\x01\x12o\n" +
-	"\x04term\x18\x03 \x01(\v2[.meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.Rules.Cap.TermR\x04term\x1a\xd7\x02\n" +
-	"\x04Term\x12\x1b\n" +
-	"\x06resets\x18\x01 \x01(\tH\x00R\x06resets\x88\x01\x01\x12z\n" +
-	"\x06starts\x18\x02 \x01(\v2b.meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.Rules.Cap.Term.StartsR\x06starts\x1a\xaa\x01\n" +
-	"\x06Starts\x12#\n" +
-	"\vhour_of_day\x18\x01 \x01(\x03H\x00R\thourOfDay\x88\x01\x01\x12#\n" +
-	"\vday_of_week\x18\x02 \x01(\tH\x01R\tdayOfWeek\x88\x01\x01\x12%\n" +
-	"\fday_of_month\x18\x03 \x01(\x03H\x02R\n" +
-	"dayOfMonth\x88\x01\x01B\x0e\n" +
-	"\f_hour_of_dayB\x0e\n" +
-	"\f_day_of_weekB\x0f\n" +
-	"\r_day_of_monthB\t\n" +
-	"\a_resetsB\b\n" +
-	"\x06_valueB\f\n" +
-	"\n" +
-	"_threshold\x1a+\n" +
-	"\aActions\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01B\a\n" +
-	"\x05_typeB\a\n" +
-	"\x05_slotB\x12\n" +
+	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01\x12[\n" +
+	"\x05rules\x18\x04 \x03(\v2E.meraki.organizations.v1.OrganizationDevicesCellularDataProfile.RulesR\x05rules\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_nameB\x0e\n" +
 	"\f_description\"\xe3\x02\n" +
@@ -6081,121 +4755,97 @@ const file_meraki_organizations_v1_devices_cellular_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xe9\b\n" +
-	"=GetOrganizationDevicesCellularDataProfilesAssignmentsResponse\x12q\n" +
-	"\x05items\x18\x01 \x03(\v2[.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12o\n" +
-	"\x04meta\x18\x03 \x01(\v2[.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.MetaR\x04meta\x1a\x96\x03\n" +
+	"\x0e_ending_before\"\x84\b\n" +
+	"=GetOrganizationDevicesCellularDataProfilesAssignmentsResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12r\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2[.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x83\x05\n" +
 	"\x04Item\x12(\n" +
 	"\rassignment_id\x18\x01 \x01(\tH\x00R\fassignmentId\x88\x01\x01\x12}\n" +
 	"\aprofile\x18\x02 \x01(\v2c.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Item.ProfileR\aprofile\x12z\n" +
-	"\x06device\x18\x03 \x01(\v2b.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Item.DeviceR\x06device\x1a%\n" +
+	"\x06device\x18\x03 \x01(\v2b.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Item.DeviceR\x06device\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aProfile\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a0\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\x7f\n" +
 	"\x06Device\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\x10\n" +
-	"\x0e_assignment_id\x1a\xec\x02\n" +
-	"\x04Meta\x12z\n" +
-	"\x06counts\x18\x01 \x01(\v2b.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Meta.CountsR\x06counts\x1a\xe7\x01\n" +
-	"\x06Counts\x12~\n" +
-	"\x05items\x18\x01 \x01(\v2h.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xff\x05\n" +
+	"\x0e_assignment_id\"\x81\b\n" +
 	"DBatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12y\n" +
-	"\x05items\x18\x02 \x03(\v2c.meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.ItemsR\x05items\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xed\x02\n" +
-	"\x05Items\x12\x85\x01\n" +
-	"\aprofile\x18\x01 \x01(\v2k.meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.Items.ProfileR\aprofile\x12\x82\x01\n" +
-	"\x06device\x18\x02 \x01(\v2j.meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.Items.DeviceR\x06device\x1a%\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12x\n" +
+	"\x05items\x18\x02 \x03(\v2b.meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.ItemR\x05items\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd7\x04\n" +
+	"\x04Item\x12\x84\x01\n" +
+	"\aprofile\x18\x01 \x01(\v2j.meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.Item.ProfileR\aprofile\x12\x81\x01\n" +
+	"\x06device\x18\x02 \x01(\v2i.meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.Item.DeviceR\x06device\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aProfile\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a0\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\x7f\n" +
 	"\x06Device\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\x12\n" +
-	"\x10_organization_id\"\xab\x05\n" +
-	"EBatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse\x12y\n" +
-	"\x05items\x18\x01 \x03(\v2c.meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xa8\x03\n" +
+	"\x10_organization_id\"\xe9\a\n" +
+	"EBatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse\x12z\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2c.meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x95\x05\n" +
 	"\x04Item\x12(\n" +
 	"\rassignment_id\x18\x01 \x01(\tH\x00R\fassignmentId\x88\x01\x01\x12\x85\x01\n" +
 	"\aprofile\x18\x02 \x01(\v2k.meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.Item.ProfileR\aprofile\x12\x82\x01\n" +
-	"\x06device\x18\x03 \x01(\v2j.meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.Item.DeviceR\x06device\x1a%\n" +
+	"\x06device\x18\x03 \x01(\v2j.meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.Item.DeviceR\x06device\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aProfile\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a0\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\x7f\n" +
 	"\x06Device\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\x10\n" +
-	"\x0e_assignment_id\"\xfb\x05\n" +
+	"\x0e_assignment_id\"\xfd\a\n" +
 	"CBulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12x\n" +
-	"\x05items\x18\x02 \x03(\v2b.meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.ItemsR\x05items\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xeb\x02\n" +
-	"\x05Items\x12\x84\x01\n" +
-	"\aprofile\x18\x01 \x01(\v2j.meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.Items.ProfileR\aprofile\x12\x81\x01\n" +
-	"\x06device\x18\x02 \x01(\v2i.meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.Items.DeviceR\x06device\x1a%\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12w\n" +
+	"\x05items\x18\x02 \x03(\v2a.meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.ItemR\x05items\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd5\x04\n" +
+	"\x04Item\x12\x83\x01\n" +
+	"\aprofile\x18\x01 \x01(\v2i.meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.Item.ProfileR\aprofile\x12\x80\x01\n" +
+	"\x06device\x18\x02 \x01(\v2h.meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.Item.DeviceR\x06device\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aProfile\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a0\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\x7f\n" +
 	"\x06Device\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\x12\n" +
-	"\x10_organization_id\"\xf1\f\n" +
+	"\x10_organization_id\"\x95\x01\n" +
+	"DBulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xb7\x04\n" +
 	"3UpdateOrganizationDevicesCellularDataProfileRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"profile_id\x18\x02 \x01(\tH\x01R\tprofileId\x88\x01\x01\x12>\n" +
 	"\x0fbody_profile_id\x18\x03 \x01(\tB\x11\xfa\xfd\x1b\r\b\x03\x12\tprofileIdH\x02R\rbodyProfileId\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x04 \x01(\tH\x03R\vdescription\x88\x01\x01\x12h\n" +
-	"\x05rules\x18\x05 \x03(\v2R.meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.RulesR\x05rules\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xc3\b\n" +
-	"\x05Rules\x12\x17\n" +
-	"\x04slot\x18\x01 \x01(\tH\x00R\x04slot\x88\x01\x01\x12q\n" +
-	"\x06uplink\x18\x02 \x01(\v2Y.meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.Rules.UplinkR\x06uplink\x12h\n" +
-	"\x03cap\x18\x03 \x01(\v2V.meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.Rules.CapR\x03cap\x12t\n" +
-	"\aactions\x18\x04 \x03(\v2Z.meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.Rules.ActionsR\aactions\x1ao\n" +
-	"\x06Uplink\x12\x1f\n" +
-	"\bpriority\x18\x01 \x01(\x03H\x00R\bpriority\x88\x01\x01\x12&\n" +
-	"\fis_preferred\x18\x02 \x01(\bH\x01R\visPreferred\x88\x01\x01B\v\n" +
-	"\t_priorityB\x0f\n" +
-	"\r_is_preferred\x1a\xa6\x04\n" +
-	"\x03Cap\x12\x19\n" +
-	"\x05value\x18\x01 \x01(\x03H\x00R\x05value\x88\x01\x01\x12!\n" +
-	"\tthreshold\x18\x02 \x01(\x01H\x01R\tthreshold\x88\x01\x01\x12o\n" +
-	"\x04term\x18\x03 \x01(\v2[.meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.Rules.Cap.TermR\x04term\x1a\xd7\x02\n" +
-	"\x04Term\x12\x1b\n" +
-	"\x06resets\x18\x01 \x01(\tH\x00R\x06resets\x88\x01\x01\x12z\n" +
-	"\x06starts\x18\x02 \x01(\v2b.meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.Rules.Cap.Term.StartsR\x06starts\x1a\xaa\x01\n" +
-	"\x06Starts\x12#\n" +
-	"\vhour_of_day\x18\x01 \x01(\x03H\x00R\thourOfDay\x88\x01\x01\x12#\n" +
-	"\vday_of_week\x18\x02 \x01(\tH\x01R\tdayOfWeek\x88\x01\x01\x12%\n" +
-	"\fday_of_month\x18\x03 \x01(\x03H\x02R\n" +
-	"dayOfMonth\x88\x01\x01B\x0e\n" +
-	"\f_hour_of_dayB\x0e\n" +
-	"\f_day_of_weekB\x0f\n" +
-	"\r_day_of_monthB\t\n" +
-	"\a_resetsB\b\n" +
-	"\x06_valueB\f\n" +
-	"\n" +
-	"_threshold\x1a+\n" +
-	"\aActions\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01B\a\n" +
-	"\x05_typeB\a\n" +
-	"\x05_slotB\x12\n" +
+	"\vdescription\x18\x04 \x01(\tH\x03R\vdescription\x88\x01\x01\x12[\n" +
+	"\x05rules\x18\x05 \x03(\v2E.meraki.organizations.v1.OrganizationDevicesCellularDataProfile.RulesR\x05rules\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\r\n" +
 	"\v_profile_idB\x12\n" +
 	"\x10_body_profile_idB\x0e\n" +
@@ -6205,7 +4855,9 @@ const file_meraki_organizations_v1_devices_cellular_proto_rawDesc = "" +
 	"\n" +
 	"profile_id\x18\x02 \x01(\tH\x01R\tprofileId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\r\n" +
-	"\v_profile_id\"\xbc\x02\n" +
+	"\v_profile_id\"\x85\x01\n" +
+	"4DeleteOrganizationDevicesCellularDataProfileResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xbc\x02\n" +
 	"6GetOrganizationDevicesCellularDataUsageByDeviceRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12\x1e\n" +
@@ -6215,14 +4867,16 @@ const file_meraki_organizations_v1_devices_cellular_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x96\t\n" +
-	"7GetOrganizationDevicesCellularDataUsageByDeviceResponse\x12k\n" +
-	"\x05items\x18\x01 \x03(\v2U.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12i\n" +
-	"\x04meta\x18\x03 \x01(\v2U.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.MetaR\x04meta\x1a\xe1\x03\n" +
+	"\x0e_ending_before\"\xf4\a\n" +
+	"7GetOrganizationDevicesCellularDataUsageByDeviceResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12l\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2U.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xff\x04\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12u\n" +
-	"\aby_slot\x18\x02 \x03(\v2\\.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.Item.BySlotR\x06bySlot\x1a\xb9\x02\n" +
+	"\aby_slot\x18\x02 \x03(\v2\\.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.Item.BySlotR\x06bySlot\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x88\x03\n" +
 	"\x06BySlot\x12\x17\n" +
 	"\x04slot\x18\x01 \x01(\tH\x00R\x04slot\x88\x01\x01\x12 \n" +
 	"\tis_active\x18\x02 \x01(\bH\x01R\bisActive\x88\x01\x01\x12\x19\n" +
@@ -6230,7 +4884,8 @@ const file_meraki_organizations_v1_devices_cellular_proto_rawDesc = "" +
 	"\x0flast_updated_at\x18\x04 \x01(\tH\x03R\rlastUpdatedAt\x88\x01\x01\x12\x1e\n" +
 	"\bstart_ts\x18\x05 \x01(\tH\x04R\astartTs\x88\x01\x01\x12\x1a\n" +
 	"\x06end_ts\x18\x06 \x01(\tH\x05R\x05endTs\x88\x01\x01\x12\x19\n" +
-	"\x05limit\x18\a \x01(\tH\x06R\x05limit\x88\x01\x01B\a\n" +
+	"\x05limit\x18\a \x01(\tH\x06R\x05limit\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_slotB\f\n" +
 	"\n" +
 	"_is_activeB\b\n" +
@@ -6239,17 +4894,7 @@ const file_meraki_organizations_v1_devices_cellular_proto_rawDesc = "" +
 	"\t_start_tsB\t\n" +
 	"\a_end_tsB\b\n" +
 	"\x06_limitB\t\n" +
-	"\a_serial\x1a\xe0\x02\n" +
-	"\x04Meta\x12t\n" +
-	"\x06counts\x18\x01 \x01(\v2\\.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.Meta.CountsR\x06counts\x1a\xe1\x01\n" +
-	"\x06Counts\x12x\n" +
-	"\x05items\x18\x01 \x01(\v2b.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xe1\x03\n" +
+	"\a_serial\"\xe1\x03\n" +
 	"GGetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12\x1e\n" +
@@ -6267,40 +4912,35 @@ const file_meraki_organizations_v1_devices_cellular_proto_rawDesc = "" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
 	"\t_timespanB\v\n" +
-	"\t_interval\"\xd1\v\n" +
-	"HGetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse\x12|\n" +
-	"\x05items\x18\x01 \x03(\v2f.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12z\n" +
-	"\x04meta\x18\x03 \x01(\v2f.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.MetaR\x04meta\x1a\xc5\x05\n" +
+	"\t_interval\"\x99\v\n" +
+	"HGetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12}\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2f.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x82\b\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x8e\x01\n" +
-	"\tintervals\x18\x02 \x03(\v2p.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.IntervalsR\tintervals\x1a\x83\x04\n" +
+	"\tintervals\x18\x02 \x03(\v2p.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.IntervalsR\tintervals\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf1\x05\n" +
 	"\tIntervals\x12\x1e\n" +
 	"\bstart_ts\x18\x01 \x01(\tH\x00R\astartTs\x88\x01\x01\x12\x1a\n" +
 	"\x06end_ts\x18\x02 \x01(\tH\x01R\x05endTs\x88\x01\x01\x12\x8c\x01\n" +
-	"\x05usage\x18\x03 \x01(\v2v.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.Intervals.UsageR\x05usage\x1a\x92\x02\n" +
+	"\x05usage\x18\x03 \x01(\v2v.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.Intervals.UsageR\x05usage\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb1\x03\n" +
 	"\x05Usage\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12\x93\x01\n" +
-	"\x06by_sim\x18\x02 \x03(\v2|.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.Intervals.Usage.BySimR\x05bySim\x1aN\n" +
+	"\x06by_sim\x18\x02 \x03(\v2|.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.Intervals.Usage.BySimR\x05bySim\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9d\x01\n" +
 	"\x05BySim\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05total\x18\x02 \x01(\x03H\x01R\x05total\x88\x01\x01B\a\n" +
+	"\x05total\x18\x02 \x01(\x03H\x01R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_totalB\b\n" +
 	"\x06_totalB\v\n" +
 	"\t_start_tsB\t\n" +
 	"\a_end_tsB\t\n" +
-	"\a_serial\x1a\x84\x03\n" +
-	"\x04Meta\x12\x85\x01\n" +
-	"\x06counts\x18\x01 \x01(\v2m.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Meta.CountsR\x06counts\x1a\xf3\x01\n" +
-	"\x06Counts\x12\x89\x01\n" +
-	"\x05items\x18\x01 \x01(\v2s.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xb7\x02\n" +
+	"\a_serial\"\xb7\x02\n" +
 	"1GetOrganizationDevicesCellularGeolocationsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12\x1e\n" +
@@ -6310,35 +4950,28 @@ const file_meraki_organizations_v1_devices_cellular_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xaa\b\n" +
-	"2GetOrganizationDevicesCellularGeolocationsResponse\x12f\n" +
-	"\x05items\x18\x01 \x03(\v2P.meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12d\n" +
-	"\x04meta\x18\x03 \x01(\v2P.meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.MetaR\x04meta\x1a\x8e\x03\n" +
+	"\x0e_ending_before\"\x97\a\n" +
+	"2GetOrganizationDevicesCellularGeolocationsResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12g\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2P.meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xac\x04\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12~\n" +
-	"\vgeolocation\x18\x02 \x01(\v2\\.meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.Item.GeolocationR\vgeolocation\x1a\xdd\x01\n" +
+	"\vgeolocation\x18\x02 \x01(\v2\\.meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.Item.GeolocationR\vgeolocation\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xac\x02\n" +
 	"\vGeolocation\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1f\n" +
 	"\blatitude\x18\x02 \x01(\x01H\x01R\blatitude\x88\x01\x01\x12!\n" +
 	"\tlongitude\x18\x03 \x01(\x01H\x02R\tlongitude\x88\x01\x01\x12D\n" +
-	"\x10last_reported_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x0elastReportedAtB\n" +
+	"\x10last_reported_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x0elastReportedAt\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\v\n" +
 	"\t_latitudeB\f\n" +
 	"\n" +
 	"_longitudeB\t\n" +
-	"\a_serial\x1a\xd6\x02\n" +
-	"\x04Meta\x12o\n" +
-	"\x06counts\x18\x01 \x01(\v2W.meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.Meta.CountsR\x06counts\x1a\xdc\x01\n" +
-	"\x06Counts\x12s\n" +
-	"\x05items\x18\x01 \x01(\v2].meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xbf\x02\n" +
+	"\a_serial\"\xbf\x02\n" +
 	"9GetOrganizationDevicesCellularUplinksBandsByDeviceRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12\x1e\n" +
@@ -6348,35 +4981,29 @@ const file_meraki_organizations_v1_devices_cellular_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xb1\t\n" +
-	":GetOrganizationDevicesCellularUplinksBandsByDeviceResponse\x12n\n" +
-	"\x05items\x18\x01 \x03(\v2X.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12l\n" +
-	"\x04meta\x18\x03 \x01(\v2X.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.MetaR\x04meta\x1a\xed\x03\n" +
+	"\x0e_ending_before\"\xd5\b\n" +
+	":GetOrganizationDevicesCellularUplinksBandsByDeviceResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12o\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2X.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xda\x05\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12x\n" +
-	"\aby_slot\x18\x02 \x03(\v2_.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Item.BySlotR\x06bySlot\x1a\xc2\x02\n" +
+	"\aby_slot\x18\x02 \x03(\v2_.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Item.BySlotR\x06bySlot\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe0\x03\n" +
 	"\x06BySlot\x12\x17\n" +
 	"\x04slot\x18\x01 \x01(\tH\x00R\x04slot\x88\x01\x01\x12\x92\x01\n" +
-	"\x0eby_signal_type\x18\x02 \x03(\v2l.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Item.BySlot.BySignalTypeR\fbySignalType\x1a\x80\x01\n" +
+	"\x0eby_signal_type\x18\x02 \x03(\v2l.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Item.BySlot.BySignalTypeR\fbySignalType\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcf\x01\n" +
 	"\fBySignalType\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x16\n" +
 	"\x06masked\x18\x02 \x03(\tR\x06masked\x12\x18\n" +
 	"\aenabled\x18\x03 \x03(\tR\aenabled\x12\x1c\n" +
-	"\tsupported\x18\x04 \x03(\tR\tsupportedB\a\n" +
+	"\tsupported\x18\x04 \x03(\tR\tsupported\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_typeB\a\n" +
 	"\x05_slotB\t\n" +
-	"\a_serial\x1a\xe6\x02\n" +
-	"\x04Meta\x12w\n" +
-	"\x06counts\x18\x01 \x01(\v2_.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Meta.CountsR\x06counts\x1a\xe4\x01\n" +
-	"\x06Counts\x12{\n" +
-	"\x05items\x18\x01 \x01(\v2e.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xc0\x02\n" +
+	"\a_serial\"\xc0\x02\n" +
 	":GetOrganizationDevicesCellularUplinksTowersByDeviceRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12\x1e\n" +
@@ -6386,36 +5013,30 @@ const file_meraki_organizations_v1_devices_cellular_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xcf\b\n" +
-	";GetOrganizationDevicesCellularUplinksTowersByDeviceResponse\x12o\n" +
-	"\x05items\x18\x01 \x03(\v2Y.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12m\n" +
-	"\x04meta\x18\x03 \x01(\v2Y.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.MetaR\x04meta\x1a\x86\x03\n" +
+	"\x0e_ending_before\"\xf0\a\n" +
+	";GetOrganizationDevicesCellularUplinksTowersByDeviceResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12p\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2Y.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf3\x04\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x84\x01\n" +
 	"\n" +
 	"connection\x18\x02 \x01(\v2d.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Item.ConnectionR\n" +
-	"connection\x1a\xce\x01\n" +
+	"connection\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xec\x02\n" +
 	"\n" +
 	"Connection\x12}\n" +
 	"\x04cell\x18\x01 \x01(\v2i.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Item.Connection.CellR\x04cell\x12\x15\n" +
-	"\x03tac\x18\x02 \x01(\tH\x00R\x03tac\x88\x01\x01\x1a\"\n" +
+	"\x03tac\x18\x02 \x01(\tH\x00R\x03tac\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aq\n" +
 	"\x04Cell\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_tacB\t\n" +
-	"\a_serial\x1a\xe8\x02\n" +
-	"\x04Meta\x12x\n" +
-	"\x06counts\x18\x01 \x01(\v2`.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Meta.CountsR\x06counts\x1a\xe5\x01\n" +
-	"\x06Counts\x12|\n" +
-	"\x05items\x18\x01 \x01(\v2f.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remainingB\x8d\x01\n" +
-	"!com.merakibroker.organizations.v1B\x14DevicesCellularProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\a_serialB\xad\x01\n" +
+	"!com.merakibroker.organizations.v1B\x14DevicesCellularProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_devices_cellular_proto_rawDescOnce sync.Once
@@ -6429,7 +5050,7 @@ func file_meraki_organizations_v1_devices_cellular_proto_rawDescGZIP() []byte {
 	return file_meraki_organizations_v1_devices_cellular_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_devices_cellular_proto_msgTypes = make([]protoimpl.MessageInfo, 100)
+var file_meraki_organizations_v1_devices_cellular_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
 var file_meraki_organizations_v1_devices_cellular_proto_goTypes = []any{
 	(*GetOrganizationDevicesCellularDataDevicesRequest)(nil),                                                    // 0: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesRequest
 	(*GetOrganizationDevicesCellularDataDevicesResponse)(nil),                                                   // 1: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse
@@ -6442,201 +5063,191 @@ var file_meraki_organizations_v1_devices_cellular_proto_goTypes = []any{
 	(*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest)(nil),                                // 8: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest
 	(*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse)(nil),                               // 9: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse
 	(*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest)(nil),                                 // 10: meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest
-	(*UpdateOrganizationDevicesCellularDataProfileRequest)(nil),                                                 // 11: meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest
-	(*DeleteOrganizationDevicesCellularDataProfileRequest)(nil),                                                 // 12: meraki.organizations.v1.DeleteOrganizationDevicesCellularDataProfileRequest
-	(*GetOrganizationDevicesCellularDataUsageByDeviceRequest)(nil),                                              // 13: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceRequest
-	(*GetOrganizationDevicesCellularDataUsageByDeviceResponse)(nil),                                             // 14: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse
-	(*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRequest)(nil),                             // 15: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRequest
-	(*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse)(nil),                            // 16: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse
-	(*GetOrganizationDevicesCellularGeolocationsRequest)(nil),                                                   // 17: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsRequest
-	(*GetOrganizationDevicesCellularGeolocationsResponse)(nil),                                                  // 18: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse
-	(*GetOrganizationDevicesCellularUplinksBandsByDeviceRequest)(nil),                                           // 19: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceRequest
-	(*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse)(nil),                                          // 20: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse
-	(*GetOrganizationDevicesCellularUplinksTowersByDeviceRequest)(nil),                                          // 21: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceRequest
-	(*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse)(nil),                                         // 22: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse
-	(*GetOrganizationDevicesCellularDataDevicesResponse_Item)(nil),                                              // 23: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item
-	(*GetOrganizationDevicesCellularDataDevicesResponse_Meta)(nil),                                              // 24: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Meta
-	(*GetOrganizationDevicesCellularDataDevicesResponse_Item_Software)(nil),                                     // 25: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Software
-	(*GetOrganizationDevicesCellularDataDevicesResponse_Item_Modems)(nil),                                       // 26: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Modems
-	(*GetOrganizationDevicesCellularDataDevicesResponse_Item_Profile)(nil),                                      // 27: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Profile
-	(*GetOrganizationDevicesCellularDataDevicesResponse_Item_Network)(nil),                                      // 28: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Network
-	(*GetOrganizationDevicesCellularDataDevicesResponse_Item_Software_CurrentVersion)(nil),                      // 29: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Software.CurrentVersion
-	(*GetOrganizationDevicesCellularDataDevicesResponse_Item_Modems_Sims)(nil),                                  // 30: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Modems.Sims
-	(*GetOrganizationDevicesCellularDataDevicesResponse_Meta_Counts)(nil),                                       // 31: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Meta.Counts
-	(*GetOrganizationDevicesCellularDataDevicesResponse_Meta_Counts_Items)(nil),                                 // 32: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Meta.Counts.Items
-	(*GetOrganizationDevicesCellularDataProfilesResponse_Meta)(nil),                                             // 33: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse.Meta
-	(*GetOrganizationDevicesCellularDataProfilesResponse_Meta_Counts)(nil),                                      // 34: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse.Meta.Counts
-	(*GetOrganizationDevicesCellularDataProfilesResponse_Meta_Counts_Items)(nil),                                // 35: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse.Meta.Counts.Items
-	(*OrganizationDevicesCellularDataProfile_Rules)(nil),                                                        // 36: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules
-	(*OrganizationDevicesCellularDataProfile_Counts)(nil),                                                       // 37: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Counts
-	(*OrganizationDevicesCellularDataProfile_Rules_Uplink)(nil),                                                 // 38: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Uplink
-	(*OrganizationDevicesCellularDataProfile_Rules_Cap)(nil),                                                    // 39: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Cap
-	(*OrganizationDevicesCellularDataProfile_Rules_Actions)(nil),                                                // 40: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Actions
-	(*OrganizationDevicesCellularDataProfile_Rules_Cap_Term)(nil),                                               // 41: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Cap.Term
-	(*OrganizationDevicesCellularDataProfile_Rules_Cap_Term_Starts)(nil),                                        // 42: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Cap.Term.Starts
-	(*OrganizationDevicesCellularDataProfile_Counts_Devices)(nil),                                               // 43: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Counts.Devices
-	(*CreateOrganizationDevicesCellularDataProfileRequest_Rules)(nil),                                           // 44: meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.Rules
-	(*CreateOrganizationDevicesCellularDataProfileRequest_Rules_Uplink)(nil),                                    // 45: meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.Rules.Uplink
-	(*CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap)(nil),                                       // 46: meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.Rules.Cap
-	(*CreateOrganizationDevicesCellularDataProfileRequest_Rules_Actions)(nil),                                   // 47: meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.Rules.Actions
-	(*CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term)(nil),                                  // 48: meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.Rules.Cap.Term
-	(*CreateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts)(nil),                           // 49: meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.Rules.Cap.Term.Starts
-	(*GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item)(nil),                                  // 50: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Item
-	(*GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta)(nil),                                  // 51: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Meta
-	(*GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item_Profile)(nil),                          // 52: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Item.Profile
-	(*GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item_Device)(nil),                           // 53: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Item.Device
-	(*GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta_Counts)(nil),                           // 54: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Meta.Counts
-	(*GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Meta_Counts_Items)(nil),                     // 55: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Meta.Counts.Items
-	(*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items)(nil),                          // 56: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.Items
-	(*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items_Profile)(nil),                  // 57: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.Items.Profile
-	(*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Items_Device)(nil),                   // 58: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.Items.Device
-	(*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item)(nil),                          // 59: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.Item
-	(*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item_Profile)(nil),                  // 60: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.Item.Profile
-	(*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item_Device)(nil),                   // 61: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.Item.Device
-	(*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items)(nil),                           // 62: meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.Items
-	(*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items_Profile)(nil),                   // 63: meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.Items.Profile
-	(*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Items_Device)(nil),                    // 64: meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.Items.Device
-	(*UpdateOrganizationDevicesCellularDataProfileRequest_Rules)(nil),                                           // 65: meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.Rules
-	(*UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Uplink)(nil),                                    // 66: meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.Rules.Uplink
-	(*UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap)(nil),                                       // 67: meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.Rules.Cap
-	(*UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Actions)(nil),                                   // 68: meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.Rules.Actions
-	(*UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term)(nil),                                  // 69: meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.Rules.Cap.Term
-	(*UpdateOrganizationDevicesCellularDataProfileRequest_Rules_Cap_Term_Starts)(nil),                           // 70: meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.Rules.Cap.Term.Starts
-	(*GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item)(nil),                                        // 71: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.Item
-	(*GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta)(nil),                                        // 72: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.Meta
-	(*GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item_BySlot)(nil),                                 // 73: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.Item.BySlot
-	(*GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta_Counts)(nil),                                 // 74: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.Meta.Counts
-	(*GetOrganizationDevicesCellularDataUsageByDeviceResponse_Meta_Counts_Items)(nil),                           // 75: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.Meta.Counts.Items
-	(*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item)(nil),                       // 76: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item
-	(*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta)(nil),                       // 77: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Meta
-	(*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals)(nil),             // 78: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.Intervals
-	(*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals_Usage)(nil),       // 79: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.Intervals.Usage
-	(*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals_Usage_BySim)(nil), // 80: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.Intervals.Usage.BySim
-	(*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta_Counts)(nil),                // 81: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Meta.Counts
-	(*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Meta_Counts_Items)(nil),          // 82: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Meta.Counts.Items
-	(*GetOrganizationDevicesCellularGeolocationsResponse_Item)(nil),                                             // 83: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.Item
-	(*GetOrganizationDevicesCellularGeolocationsResponse_Meta)(nil),                                             // 84: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.Meta
-	(*GetOrganizationDevicesCellularGeolocationsResponse_Item_Geolocation)(nil),                                 // 85: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.Item.Geolocation
-	(*GetOrganizationDevicesCellularGeolocationsResponse_Meta_Counts)(nil),                                      // 86: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.Meta.Counts
-	(*GetOrganizationDevicesCellularGeolocationsResponse_Meta_Counts_Items)(nil),                                // 87: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.Meta.Counts.Items
-	(*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item)(nil),                                     // 88: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Item
-	(*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta)(nil),                                     // 89: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Meta
-	(*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot)(nil),                              // 90: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Item.BySlot
-	(*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot_BySignalType)(nil),                 // 91: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Item.BySlot.BySignalType
-	(*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta_Counts)(nil),                              // 92: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Meta.Counts
-	(*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Meta_Counts_Items)(nil),                        // 93: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Meta.Counts.Items
-	(*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item)(nil),                                    // 94: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Item
-	(*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta)(nil),                                    // 95: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Meta
-	(*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connection)(nil),                         // 96: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Item.Connection
-	(*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connection_Cell)(nil),                    // 97: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Item.Connection.Cell
-	(*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta_Counts)(nil),                             // 98: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Meta.Counts
-	(*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Meta_Counts_Items)(nil),                       // 99: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Meta.Counts.Items
-	(*v1.PageInfo)(nil),           // 100: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 101: google.protobuf.FieldMask
-	(*timestamppb.Timestamp)(nil), // 102: google.protobuf.Timestamp
+	(*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteResponse)(nil),                                // 11: meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteResponse
+	(*UpdateOrganizationDevicesCellularDataProfileRequest)(nil),                                                 // 12: meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest
+	(*DeleteOrganizationDevicesCellularDataProfileRequest)(nil),                                                 // 13: meraki.organizations.v1.DeleteOrganizationDevicesCellularDataProfileRequest
+	(*DeleteOrganizationDevicesCellularDataProfileResponse)(nil),                                                // 14: meraki.organizations.v1.DeleteOrganizationDevicesCellularDataProfileResponse
+	(*GetOrganizationDevicesCellularDataUsageByDeviceRequest)(nil),                                              // 15: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceRequest
+	(*GetOrganizationDevicesCellularDataUsageByDeviceResponse)(nil),                                             // 16: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse
+	(*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRequest)(nil),                             // 17: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRequest
+	(*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse)(nil),                            // 18: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse
+	(*GetOrganizationDevicesCellularGeolocationsRequest)(nil),                                                   // 19: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsRequest
+	(*GetOrganizationDevicesCellularGeolocationsResponse)(nil),                                                  // 20: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse
+	(*GetOrganizationDevicesCellularUplinksBandsByDeviceRequest)(nil),                                           // 21: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceRequest
+	(*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse)(nil),                                          // 22: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse
+	(*GetOrganizationDevicesCellularUplinksTowersByDeviceRequest)(nil),                                          // 23: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceRequest
+	(*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse)(nil),                                         // 24: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse
+	(*GetOrganizationDevicesCellularDataDevicesResponse_Item)(nil),                                              // 25: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item
+	(*GetOrganizationDevicesCellularDataDevicesResponse_Item_Software)(nil),                                     // 26: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Software
+	(*GetOrganizationDevicesCellularDataDevicesResponse_Item_Modems)(nil),                                       // 27: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Modems
+	(*GetOrganizationDevicesCellularDataDevicesResponse_Item_Profile)(nil),                                      // 28: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Profile
+	(*GetOrganizationDevicesCellularDataDevicesResponse_Item_Network)(nil),                                      // 29: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Network
+	(*GetOrganizationDevicesCellularDataDevicesResponse_Item_Software_CurrentVersion)(nil),                      // 30: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Software.CurrentVersion
+	(*GetOrganizationDevicesCellularDataDevicesResponse_Item_Modems_Sims)(nil),                                  // 31: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Modems.Sims
+	(*OrganizationDevicesCellularDataProfile_Rules)(nil),                                                        // 32: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules
+	(*OrganizationDevicesCellularDataProfile_Counts)(nil),                                                       // 33: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Counts
+	(*OrganizationDevicesCellularDataProfile_Rules_Uplink)(nil),                                                 // 34: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Uplink
+	(*OrganizationDevicesCellularDataProfile_Rules_Cap)(nil),                                                    // 35: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Cap
+	(*OrganizationDevicesCellularDataProfile_Rules_Actions)(nil),                                                // 36: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Actions
+	(*OrganizationDevicesCellularDataProfile_Rules_Cap_Term)(nil),                                               // 37: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Cap.Term
+	(*OrganizationDevicesCellularDataProfile_Rules_Cap_Term_Starts)(nil),                                        // 38: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Cap.Term.Starts
+	(*OrganizationDevicesCellularDataProfile_Counts_Devices)(nil),                                               // 39: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Counts.Devices
+	(*GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item)(nil),                                  // 40: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Item
+	(*GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item_Profile)(nil),                          // 41: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Item.Profile
+	(*GetOrganizationDevicesCellularDataProfilesAssignmentsResponse_Item_Device)(nil),                           // 42: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Item.Device
+	(*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item)(nil),                           // 43: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.Item
+	(*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item_Profile)(nil),                   // 44: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.Item.Profile
+	(*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest_Item_Device)(nil),                    // 45: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.Item.Device
+	(*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item)(nil),                          // 46: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.Item
+	(*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item_Profile)(nil),                  // 47: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.Item.Profile
+	(*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse_Item_Device)(nil),                   // 48: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.Item.Device
+	(*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item)(nil),                            // 49: meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.Item
+	(*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item_Profile)(nil),                    // 50: meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.Item.Profile
+	(*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest_Item_Device)(nil),                     // 51: meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.Item.Device
+	(*GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item)(nil),                                        // 52: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.Item
+	(*GetOrganizationDevicesCellularDataUsageByDeviceResponse_Item_BySlot)(nil),                                 // 53: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.Item.BySlot
+	(*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item)(nil),                       // 54: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item
+	(*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals)(nil),             // 55: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.Intervals
+	(*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals_Usage)(nil),       // 56: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.Intervals.Usage
+	(*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse_Item_Intervals_Usage_BySim)(nil), // 57: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.Intervals.Usage.BySim
+	(*GetOrganizationDevicesCellularGeolocationsResponse_Item)(nil),                                             // 58: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.Item
+	(*GetOrganizationDevicesCellularGeolocationsResponse_Item_Geolocation)(nil),                                 // 59: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.Item.Geolocation
+	(*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item)(nil),                                     // 60: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Item
+	(*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot)(nil),                              // 61: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Item.BySlot
+	(*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse_Item_BySlot_BySignalType)(nil),                 // 62: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Item.BySlot.BySignalType
+	(*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item)(nil),                                    // 63: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Item
+	(*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connection)(nil),                         // 64: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Item.Connection
+	(*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse_Item_Connection_Cell)(nil),                    // 65: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Item.Connection.Cell
+	(*CollectionMeta)(nil),        // 66: meraki.organizations.v1.CollectionMeta
+	(*v1.PageInfo)(nil),           // 67: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),       // 68: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 69: google.protobuf.Timestamp
 }
 var file_meraki_organizations_v1_devices_cellular_proto_depIdxs = []int32{
-	23,  // 0: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item
-	100, // 1: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	24,  // 2: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Meta
-	4,   // 3: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse.items:type_name -> meraki.organizations.v1.OrganizationDevicesCellularDataProfile
-	100, // 4: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	33,  // 5: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse.Meta
-	36,  // 6: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.rules:type_name -> meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules
-	37,  // 7: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.counts:type_name -> meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Counts
-	44,  // 8: meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.rules:type_name -> meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.Rules
-	101, // 9: meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.null_fields:type_name -> google.protobuf.FieldMask
-	101, // 10: meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	50,  // 11: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Item
-	100, // 12: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	51,  // 13: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Meta
-	56,  // 14: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.items:type_name -> meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.Items
-	101, // 15: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.null_fields:type_name -> google.protobuf.FieldMask
-	101, // 16: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	59,  // 17: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.items:type_name -> meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.Item
-	100, // 18: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	62,  // 19: meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.items:type_name -> meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.Items
-	101, // 20: meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.null_fields:type_name -> google.protobuf.FieldMask
-	101, // 21: meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	65,  // 22: meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.rules:type_name -> meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.Rules
-	101, // 23: meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.null_fields:type_name -> google.protobuf.FieldMask
-	101, // 24: meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	71,  // 25: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.Item
-	100, // 26: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	72,  // 27: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.Meta
-	76,  // 28: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item
-	100, // 29: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	77,  // 30: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Meta
-	83,  // 31: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.Item
-	100, // 32: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	84,  // 33: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.Meta
-	88,  // 34: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Item
-	100, // 35: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	89,  // 36: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Meta
-	94,  // 37: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Item
-	100, // 38: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	95,  // 39: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Meta
-	25,  // 40: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.software:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Software
-	26,  // 41: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.modems:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Modems
-	27,  // 42: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.profile:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Profile
-	28,  // 43: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Network
-	31,  // 44: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Meta.Counts
-	29,  // 45: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Software.current_version:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Software.CurrentVersion
-	30,  // 46: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Modems.sims:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Modems.Sims
-	32,  // 47: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Meta.Counts.Items
-	34,  // 48: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse.Meta.Counts
-	35,  // 49: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse.Meta.Counts.Items
-	38,  // 50: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.uplink:type_name -> meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Uplink
-	39,  // 51: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.cap:type_name -> meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Cap
-	40,  // 52: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.actions:type_name -> meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Actions
-	43,  // 53: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Counts.devices:type_name -> meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Counts.Devices
-	41,  // 54: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Cap.term:type_name -> meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Cap.Term
-	42,  // 55: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Cap.Term.starts:type_name -> meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Cap.Term.Starts
-	45,  // 56: meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.Rules.uplink:type_name -> meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.Rules.Uplink
-	46,  // 57: meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.Rules.cap:type_name -> meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.Rules.Cap
-	47,  // 58: meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.Rules.actions:type_name -> meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.Rules.Actions
-	48,  // 59: meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.Rules.Cap.term:type_name -> meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.Rules.Cap.Term
-	49,  // 60: meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.Rules.Cap.Term.starts:type_name -> meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.Rules.Cap.Term.Starts
-	52,  // 61: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Item.profile:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Item.Profile
-	53,  // 62: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Item.device:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Item.Device
-	54,  // 63: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Meta.Counts
-	55,  // 64: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Meta.Counts.Items
-	57,  // 65: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.Items.profile:type_name -> meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.Items.Profile
-	58,  // 66: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.Items.device:type_name -> meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.Items.Device
-	60,  // 67: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.Item.profile:type_name -> meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.Item.Profile
-	61,  // 68: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.Item.device:type_name -> meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.Item.Device
-	63,  // 69: meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.Items.profile:type_name -> meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.Items.Profile
-	64,  // 70: meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.Items.device:type_name -> meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.Items.Device
-	66,  // 71: meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.Rules.uplink:type_name -> meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.Rules.Uplink
-	67,  // 72: meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.Rules.cap:type_name -> meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.Rules.Cap
-	68,  // 73: meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.Rules.actions:type_name -> meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.Rules.Actions
-	69,  // 74: meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.Rules.Cap.term:type_name -> meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.Rules.Cap.Term
-	70,  // 75: meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.Rules.Cap.Term.starts:type_name -> meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.Rules.Cap.Term.Starts
-	73,  // 76: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.Item.by_slot:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.Item.BySlot
-	74,  // 77: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.Meta.Counts
-	75,  // 78: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.Meta.Counts.Items
-	78,  // 79: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.intervals:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.Intervals
-	81,  // 80: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Meta.Counts
-	79,  // 81: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.Intervals.usage:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.Intervals.Usage
-	80,  // 82: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.Intervals.Usage.by_sim:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.Intervals.Usage.BySim
-	82,  // 83: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Meta.Counts.Items
-	85,  // 84: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.Item.geolocation:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.Item.Geolocation
-	86,  // 85: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.Meta.Counts
-	102, // 86: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.Item.Geolocation.last_reported_at:type_name -> google.protobuf.Timestamp
-	87,  // 87: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.Meta.Counts.Items
-	90,  // 88: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Item.by_slot:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Item.BySlot
-	92,  // 89: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Meta.Counts
-	91,  // 90: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Item.BySlot.by_signal_type:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Item.BySlot.BySignalType
-	93,  // 91: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Meta.Counts.Items
-	96,  // 92: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Item.connection:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Item.Connection
-	98,  // 93: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Meta.Counts
-	97,  // 94: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Item.Connection.cell:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Item.Connection.Cell
-	99,  // 95: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Meta.Counts.Items
-	96,  // [96:96] is the sub-list for method output_type
-	96,  // [96:96] is the sub-list for method input_type
-	96,  // [96:96] is the sub-list for extension type_name
-	96,  // [96:96] is the sub-list for extension extendee
-	0,   // [0:96] is the sub-list for field type_name
+	66,  // 0: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	25,  // 1: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item
+	67,  // 2: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	68,  // 3: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.additional_properties:type_name -> google.protobuf.Struct
+	66,  // 4: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	4,   // 5: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse.items:type_name -> meraki.organizations.v1.OrganizationDevicesCellularDataProfile
+	67,  // 6: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	68,  // 7: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse.additional_properties:type_name -> google.protobuf.Struct
+	32,  // 8: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.rules:type_name -> meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules
+	33,  // 9: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.counts:type_name -> meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Counts
+	68,  // 10: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.additional_properties:type_name -> google.protobuf.Struct
+	32,  // 11: meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.rules:type_name -> meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules
+	68,  // 12: meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest.additional_properties:type_name -> google.protobuf.Struct
+	66,  // 13: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	40,  // 14: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Item
+	67,  // 15: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	68,  // 16: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.additional_properties:type_name -> google.protobuf.Struct
+	43,  // 17: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.items:type_name -> meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.Item
+	68,  // 18: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.additional_properties:type_name -> google.protobuf.Struct
+	46,  // 19: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.items:type_name -> meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.Item
+	67,  // 20: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	68,  // 21: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.additional_properties:type_name -> google.protobuf.Struct
+	49,  // 22: meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.items:type_name -> meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.Item
+	68,  // 23: meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 24: meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteResponse.additional_properties:type_name -> google.protobuf.Struct
+	32,  // 25: meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.rules:type_name -> meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules
+	68,  // 26: meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 27: meraki.organizations.v1.DeleteOrganizationDevicesCellularDataProfileResponse.additional_properties:type_name -> google.protobuf.Struct
+	66,  // 28: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	52,  // 29: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.Item
+	67,  // 30: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	68,  // 31: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	66,  // 32: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	54,  // 33: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item
+	67,  // 34: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	68,  // 35: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.additional_properties:type_name -> google.protobuf.Struct
+	66,  // 36: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	58,  // 37: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.Item
+	67,  // 38: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	68,  // 39: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.additional_properties:type_name -> google.protobuf.Struct
+	66,  // 40: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	60,  // 41: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Item
+	67,  // 42: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	68,  // 43: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	66,  // 44: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	63,  // 45: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Item
+	67,  // 46: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	68,  // 47: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	26,  // 48: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.software:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Software
+	27,  // 49: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.modems:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Modems
+	28,  // 50: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.profile:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Profile
+	29,  // 51: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Network
+	68,  // 52: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	30,  // 53: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Software.current_version:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Software.CurrentVersion
+	68,  // 54: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Software.additional_properties:type_name -> google.protobuf.Struct
+	31,  // 55: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Modems.sims:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Modems.Sims
+	68,  // 56: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Modems.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 57: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Profile.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 58: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 59: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Software.CurrentVersion.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 60: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse.Item.Modems.Sims.additional_properties:type_name -> google.protobuf.Struct
+	34,  // 61: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.uplink:type_name -> meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Uplink
+	35,  // 62: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.cap:type_name -> meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Cap
+	36,  // 63: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.actions:type_name -> meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Actions
+	68,  // 64: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.additional_properties:type_name -> google.protobuf.Struct
+	39,  // 65: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Counts.devices:type_name -> meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Counts.Devices
+	68,  // 66: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Counts.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 67: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Uplink.additional_properties:type_name -> google.protobuf.Struct
+	37,  // 68: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Cap.term:type_name -> meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Cap.Term
+	68,  // 69: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Cap.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 70: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Actions.additional_properties:type_name -> google.protobuf.Struct
+	38,  // 71: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Cap.Term.starts:type_name -> meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Cap.Term.Starts
+	68,  // 72: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Cap.Term.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 73: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Rules.Cap.Term.Starts.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 74: meraki.organizations.v1.OrganizationDevicesCellularDataProfile.Counts.Devices.additional_properties:type_name -> google.protobuf.Struct
+	41,  // 75: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Item.profile:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Item.Profile
+	42,  // 76: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Item.device:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Item.Device
+	68,  // 77: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 78: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Item.Profile.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 79: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse.Item.Device.additional_properties:type_name -> google.protobuf.Struct
+	44,  // 80: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.Item.profile:type_name -> meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.Item.Profile
+	45,  // 81: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.Item.device:type_name -> meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.Item.Device
+	68,  // 82: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.Item.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 83: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.Item.Profile.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 84: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest.Item.Device.additional_properties:type_name -> google.protobuf.Struct
+	47,  // 85: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.Item.profile:type_name -> meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.Item.Profile
+	48,  // 86: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.Item.device:type_name -> meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.Item.Device
+	68,  // 87: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 88: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.Item.Profile.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 89: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse.Item.Device.additional_properties:type_name -> google.protobuf.Struct
+	50,  // 90: meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.Item.profile:type_name -> meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.Item.Profile
+	51,  // 91: meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.Item.device:type_name -> meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.Item.Device
+	68,  // 92: meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.Item.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 93: meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.Item.Profile.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 94: meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest.Item.Device.additional_properties:type_name -> google.protobuf.Struct
+	53,  // 95: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.Item.by_slot:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.Item.BySlot
+	68,  // 96: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 97: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse.Item.BySlot.additional_properties:type_name -> google.protobuf.Struct
+	55,  // 98: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.intervals:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.Intervals
+	68,  // 99: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	56,  // 100: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.Intervals.usage:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.Intervals.Usage
+	68,  // 101: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.Intervals.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 102: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.Intervals.Usage.by_sim:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.Intervals.Usage.BySim
+	68,  // 103: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.Intervals.Usage.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 104: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse.Item.Intervals.Usage.BySim.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 105: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.Item.geolocation:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.Item.Geolocation
+	68,  // 106: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	69,  // 107: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.Item.Geolocation.last_reported_at:type_name -> google.protobuf.Timestamp
+	68,  // 108: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse.Item.Geolocation.additional_properties:type_name -> google.protobuf.Struct
+	61,  // 109: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Item.by_slot:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Item.BySlot
+	68,  // 110: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	62,  // 111: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Item.BySlot.by_signal_type:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Item.BySlot.BySignalType
+	68,  // 112: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Item.BySlot.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 113: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse.Item.BySlot.BySignalType.additional_properties:type_name -> google.protobuf.Struct
+	64,  // 114: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Item.connection:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Item.Connection
+	68,  // 115: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	65,  // 116: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Item.Connection.cell:type_name -> meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Item.Connection.Cell
+	68,  // 117: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Item.Connection.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 118: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse.Item.Connection.Cell.additional_properties:type_name -> google.protobuf.Struct
+	119, // [119:119] is the sub-list for method output_type
+	119, // [119:119] is the sub-list for method input_type
+	119, // [119:119] is the sub-list for extension type_name
+	119, // [119:119] is the sub-list for extension extendee
+	0,   // [0:119] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_devices_cellular_proto_init() }
@@ -6644,6 +5255,7 @@ func file_meraki_organizations_v1_devices_cellular_proto_init() {
 	if File_meraki_organizations_v1_devices_cellular_proto != nil {
 		return
 	}
+	file_meraki_organizations_v1_collections_proto_init()
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[4].OneofWrappers = []any{}
@@ -6651,7 +5263,6 @@ func file_meraki_organizations_v1_devices_cellular_proto_init() {
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[13].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[15].OneofWrappers = []any{}
@@ -6659,69 +5270,50 @@ func file_meraki_organizations_v1_devices_cellular_proto_init() {
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[19].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[21].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[23].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[26].OneofWrappers = []any{}
+	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[25].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[27].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[28].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[29].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[30].OneofWrappers = []any{}
+	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[31].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[32].OneofWrappers = []any{}
+	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[34].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[35].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[36].OneofWrappers = []any{}
+	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[37].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[38].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[39].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[40].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[41].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[42].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[43].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[44].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[45].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[46].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[47].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[48].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[49].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[50].OneofWrappers = []any{}
+	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[51].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[52].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[53].OneofWrappers = []any{}
+	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[54].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[55].OneofWrappers = []any{}
+	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[56].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[57].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[58].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[59].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[60].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[61].OneofWrappers = []any{}
+	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[62].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[63].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[64].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[65].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[66].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[67].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[68].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[69].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[70].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[71].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[73].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[75].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[76].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[78].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[79].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[80].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[82].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[83].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[85].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[87].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[88].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[90].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[91].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[93].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[94].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[96].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[97].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_cellular_proto_msgTypes[99].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_devices_cellular_proto_rawDesc), len(file_meraki_organizations_v1_devices_cellular_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   100,
+			NumMessages:   66,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -121,15 +121,16 @@ func (x *GetOrganizationDevicesControllerMigrationsRequest) GetEndingBefore() st
 	return ""
 }
 
-// Answer of getOrganizationDevicesControllerMigrations,
-// createOrganizationDevicesControllerMigration.
+// The devices controller migration of an organization. Answer of
+// getOrganizationDevicesControllerMigrations, createOrganizationDevicesControllerMigration.
 type GetOrganizationDevicesControllerMigrationsResponse struct {
-	state         protoimpl.MessageState                                     `protogen:"open.v1"`
-	Items         []*GetOrganizationDevicesControllerMigrationsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationDevicesControllerMigrationsResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                     `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                            `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationDevicesControllerMigrationsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesControllerMigrationsResponse) Reset() {
@@ -162,6 +163,13 @@ func (*GetOrganizationDevicesControllerMigrationsResponse) Descriptor() ([]byte,
 	return file_meraki_organizations_v1_devices_controller_proto_rawDescGZIP(), []int{1}
 }
 
+func (x *GetOrganizationDevicesControllerMigrationsResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationDevicesControllerMigrationsResponse) GetItems() []*GetOrganizationDevicesControllerMigrationsResponse_Item {
 	if x != nil {
 		return x.Items
@@ -176,9 +184,9 @@ func (x *GetOrganizationDevicesControllerMigrationsResponse) GetPageInfo() *v1.P
 	return nil
 }
 
-func (x *GetOrganizationDevicesControllerMigrationsResponse) GetMeta() *GetOrganizationDevicesControllerMigrationsResponse_Meta {
+func (x *GetOrganizationDevicesControllerMigrationsResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -191,11 +199,12 @@ type CreateOrganizationDevicesControllerMigrationRequest struct {
 	// Required.
 	Serials []string `protobuf:"bytes,2,rep,name=serials,proto3" json:"serials,omitempty"`
 	// Required. Known values: "wirelessController".
-	Target        *string                `protobuf:"bytes,3,opt,name=target,proto3,oneof" json:"target,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Target               *string          `protobuf:"bytes,3,opt,name=target,proto3,oneof" json:"target,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationDevicesControllerMigrationRequest) Reset() {
@@ -249,16 +258,23 @@ func (x *CreateOrganizationDevicesControllerMigrationRequest) GetTarget() string
 	return ""
 }
 
-func (x *CreateOrganizationDevicesControllerMigrationRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationDevicesControllerMigrationRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationDevicesControllerMigrationRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationDevicesControllerMigrationRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationDevicesControllerMigrationRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -267,11 +283,12 @@ type GetOrganizationDevicesControllerMigrationsResponse_Item struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Serial *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// Known values: "wirelessController".
-	Target        *string                `protobuf:"bytes,2,opt,name=target,proto3,oneof" json:"target,omitempty"`
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	MigratedAt    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=migrated_at,json=migratedAt,proto3" json:"migrated_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Target               *string                `protobuf:"bytes,2,opt,name=target,proto3,oneof" json:"target,omitempty"`
+	CreatedAt            *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	MigratedAt           *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=migrated_at,json=migratedAt,proto3" json:"migrated_at,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesControllerMigrationsResponse_Item) Reset() {
@@ -332,151 +349,18 @@ func (x *GetOrganizationDevicesControllerMigrationsResponse_Item) GetMigratedAt(
 	return nil
 }
 
-type GetOrganizationDevicesControllerMigrationsResponse_Meta struct {
-	state         protoimpl.MessageState                                          `protogen:"open.v1"`
-	Counts        *GetOrganizationDevicesControllerMigrationsResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesControllerMigrationsResponse_Meta) Reset() {
-	*x = GetOrganizationDevicesControllerMigrationsResponse_Meta{}
-	mi := &file_meraki_organizations_v1_devices_controller_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesControllerMigrationsResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesControllerMigrationsResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesControllerMigrationsResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_controller_proto_msgTypes[4]
+func (x *GetOrganizationDevicesControllerMigrationsResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesControllerMigrationsResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesControllerMigrationsResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_controller_proto_rawDescGZIP(), []int{1, 1}
-}
-
-func (x *GetOrganizationDevicesControllerMigrationsResponse_Meta) GetCounts() *GetOrganizationDevicesControllerMigrationsResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationDevicesControllerMigrationsResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                `protogen:"open.v1"`
-	Items         *GetOrganizationDevicesControllerMigrationsResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesControllerMigrationsResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationDevicesControllerMigrationsResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_devices_controller_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesControllerMigrationsResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesControllerMigrationsResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesControllerMigrationsResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_controller_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesControllerMigrationsResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesControllerMigrationsResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_controller_proto_rawDescGZIP(), []int{1, 1, 0}
-}
-
-func (x *GetOrganizationDevicesControllerMigrationsResponse_Meta_Counts) GetItems() *GetOrganizationDevicesControllerMigrationsResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type GetOrganizationDevicesControllerMigrationsResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesControllerMigrationsResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationDevicesControllerMigrationsResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_devices_controller_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesControllerMigrationsResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesControllerMigrationsResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesControllerMigrationsResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_controller_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesControllerMigrationsResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesControllerMigrationsResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_controller_proto_rawDescGZIP(), []int{1, 1, 0, 0}
-}
-
-func (x *GetOrganizationDevicesControllerMigrationsResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationDevicesControllerMigrationsResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 var File_meraki_organizations_v1_devices_controller_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_devices_controller_proto_rawDesc = "" +
 	"\n" +
-	"0meraki/organizations/v1/devices_controller.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x80\x03\n" +
+	"0meraki/organizations/v1/devices_controller.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a)meraki/organizations/v1/collections.proto\"\x80\x03\n" +
 	"1GetOrganizationDevicesControllerMigrationsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12\x1f\n" +
@@ -490,40 +374,33 @@ const file_meraki_organizations_v1_devices_controller_proto_rawDesc = "" +
 	"\a_targetB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xea\x06\n" +
-	"2GetOrganizationDevicesControllerMigrationsResponse\x12f\n" +
-	"\x05items\x18\x01 \x03(\v2P.meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12d\n" +
-	"\x04meta\x18\x03 \x01(\v2P.meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.MetaR\x04meta\x1a\xce\x01\n" +
+	"\x0e_ending_before\"\x88\x05\n" +
+	"2GetOrganizationDevicesControllerMigrationsResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12g\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2P.meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9d\x02\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x1b\n" +
 	"\x06target\x18\x02 \x01(\tH\x01R\x06target\x88\x01\x01\x129\n" +
 	"\n" +
 	"created_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12;\n" +
 	"\vmigrated_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"migratedAtB\t\n" +
+	"migratedAt\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\t\n" +
-	"\a_target\x1a\xd6\x02\n" +
-	"\x04Meta\x12o\n" +
-	"\x06counts\x18\x01 \x01(\v2W.meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.Meta.CountsR\x06counts\x1a\xdc\x01\n" +
-	"\x06Counts\x12s\n" +
-	"\x05items\x18\x01 \x01(\v2].meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xc5\x02\n" +
+	"\a_target\"\xde\x02\n" +
 	"3CreateOrganizationDevicesControllerMigrationRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12\x1b\n" +
-	"\x06target\x18\x03 \x01(\tH\x01R\x06target\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\x06target\x18\x03 \x01(\tH\x01R\x06target\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\t\n" +
-	"\a_targetB\x8f\x01\n" +
-	"!com.merakibroker.organizations.v1B\x16DevicesControllerProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\a_targetB\xaf\x01\n" +
+	"!com.merakibroker.organizations.v1B\x16DevicesControllerProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_devices_controller_proto_rawDescOnce sync.Once
@@ -537,34 +414,31 @@ func file_meraki_organizations_v1_devices_controller_proto_rawDescGZIP() []byte 
 	return file_meraki_organizations_v1_devices_controller_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_devices_controller_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_meraki_organizations_v1_devices_controller_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_meraki_organizations_v1_devices_controller_proto_goTypes = []any{
-	(*GetOrganizationDevicesControllerMigrationsRequest)(nil),                    // 0: meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsRequest
-	(*GetOrganizationDevicesControllerMigrationsResponse)(nil),                   // 1: meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse
-	(*CreateOrganizationDevicesControllerMigrationRequest)(nil),                  // 2: meraki.organizations.v1.CreateOrganizationDevicesControllerMigrationRequest
-	(*GetOrganizationDevicesControllerMigrationsResponse_Item)(nil),              // 3: meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.Item
-	(*GetOrganizationDevicesControllerMigrationsResponse_Meta)(nil),              // 4: meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.Meta
-	(*GetOrganizationDevicesControllerMigrationsResponse_Meta_Counts)(nil),       // 5: meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.Meta.Counts
-	(*GetOrganizationDevicesControllerMigrationsResponse_Meta_Counts_Items)(nil), // 6: meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.Meta.Counts.Items
-	(*v1.PageInfo)(nil),           // 7: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 8: google.protobuf.FieldMask
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(*GetOrganizationDevicesControllerMigrationsRequest)(nil),       // 0: meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsRequest
+	(*GetOrganizationDevicesControllerMigrationsResponse)(nil),      // 1: meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse
+	(*CreateOrganizationDevicesControllerMigrationRequest)(nil),     // 2: meraki.organizations.v1.CreateOrganizationDevicesControllerMigrationRequest
+	(*GetOrganizationDevicesControllerMigrationsResponse_Item)(nil), // 3: meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.Item
+	(*CollectionMeta)(nil),        // 4: meraki.organizations.v1.CollectionMeta
+	(*v1.PageInfo)(nil),           // 5: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),       // 6: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
 }
 var file_meraki_organizations_v1_devices_controller_proto_depIdxs = []int32{
-	3, // 0: meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.Item
-	7, // 1: meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	4, // 2: meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.Meta
-	8, // 3: meraki.organizations.v1.CreateOrganizationDevicesControllerMigrationRequest.null_fields:type_name -> google.protobuf.FieldMask
-	8, // 4: meraki.organizations.v1.CreateOrganizationDevicesControllerMigrationRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	9, // 5: meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.Item.created_at:type_name -> google.protobuf.Timestamp
-	9, // 6: meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.Item.migrated_at:type_name -> google.protobuf.Timestamp
-	5, // 7: meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.Meta.Counts
-	6, // 8: meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.Meta.Counts.Items
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	4, // 0: meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	3, // 1: meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.Item
+	5, // 2: meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	6, // 3: meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.additional_properties:type_name -> google.protobuf.Struct
+	6, // 4: meraki.organizations.v1.CreateOrganizationDevicesControllerMigrationRequest.additional_properties:type_name -> google.protobuf.Struct
+	7, // 5: meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.Item.created_at:type_name -> google.protobuf.Timestamp
+	7, // 6: meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.Item.migrated_at:type_name -> google.protobuf.Timestamp
+	6, // 7: meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_devices_controller_proto_init() }
@@ -572,17 +446,17 @@ func file_meraki_organizations_v1_devices_controller_proto_init() {
 	if File_meraki_organizations_v1_devices_controller_proto != nil {
 		return
 	}
+	file_meraki_organizations_v1_collections_proto_init()
 	file_meraki_organizations_v1_devices_controller_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_controller_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_controller_proto_msgTypes[3].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_controller_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_devices_controller_proto_rawDesc), len(file_meraki_organizations_v1_devices_controller_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

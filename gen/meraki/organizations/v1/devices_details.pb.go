@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -33,11 +33,12 @@ type BulkUpdateOrganizationDevicesDetailsRequest struct {
 	// Required.
 	Serials []string `protobuf:"bytes,2,rep,name=serials,proto3" json:"serials,omitempty"`
 	// Required.
-	Details       []*BulkUpdateOrganizationDevicesDetailsRequest_Details `protobuf:"bytes,3,rep,name=details,proto3" json:"details,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                 `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                 `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Details              []*BulkUpdateOrganizationDevicesDetailsRequest_Details `protobuf:"bytes,3,rep,name=details,proto3" json:"details,omitempty"`
+	EmptyFields          []string                                               `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                               `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BulkUpdateOrganizationDevicesDetailsRequest) Reset() {
@@ -91,26 +92,34 @@ func (x *BulkUpdateOrganizationDevicesDetailsRequest) GetDetails() []*BulkUpdate
 	return nil
 }
 
-func (x *BulkUpdateOrganizationDevicesDetailsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *BulkUpdateOrganizationDevicesDetailsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *BulkUpdateOrganizationDevicesDetailsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *BulkUpdateOrganizationDevicesDetailsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *BulkUpdateOrganizationDevicesDetailsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of bulkUpdateOrganizationDevicesDetails.
 type BulkUpdateOrganizationDevicesDetailsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serials       []string               `protobuf:"bytes,1,rep,name=serials,proto3" json:"serials,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serials              []string               `protobuf:"bytes,1,rep,name=serials,proto3" json:"serials,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BulkUpdateOrganizationDevicesDetailsResponse) Reset() {
@@ -150,13 +159,21 @@ func (x *BulkUpdateOrganizationDevicesDetailsResponse) GetSerials() []string {
 	return nil
 }
 
+func (x *BulkUpdateOrganizationDevicesDetailsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BulkUpdateOrganizationDevicesDetailsRequest_Details struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Name          *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Name                 *string          `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Value                *string          `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BulkUpdateOrganizationDevicesDetailsRequest_Details) Reset() {
@@ -203,27 +220,37 @@ func (x *BulkUpdateOrganizationDevicesDetailsRequest_Details) GetValue() string 
 	return ""
 }
 
+func (x *BulkUpdateOrganizationDevicesDetailsRequest_Details) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_devices_details_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_devices_details_proto_rawDesc = "" +
 	"\n" +
-	"-meraki/organizations/v1/devices_details.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"\xcf\x03\n" +
+	"-meraki/organizations/v1/devices_details.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\xb8\x04\n" +
 	"+BulkUpdateOrganizationDevicesDetailsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12f\n" +
-	"\adetails\x18\x03 \x03(\v2L.meraki.organizations.v1.BulkUpdateOrganizationDevicesDetailsRequest.DetailsR\adetails\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aP\n" +
+	"\adetails\x18\x03 \x03(\v2L.meraki.organizations.v1.BulkUpdateOrganizationDevicesDetailsRequest.DetailsR\adetails\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9f\x01\n" +
 	"\aDetails\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01B\a\n" +
+	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_valueB\x12\n" +
-	"\x10_organization_id\"H\n" +
+	"\x10_organization_id\"\x97\x01\n" +
 	",BulkUpdateOrganizationDevicesDetailsResponse\x12\x18\n" +
-	"\aserials\x18\x01 \x03(\tR\aserialsB\x8c\x01\n" +
-	"!com.merakibroker.organizations.v1B\x13DevicesDetailsProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\aserials\x18\x01 \x03(\tR\aserials\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\xac\x01\n" +
+	"!com.merakibroker.organizations.v1B\x13DevicesDetailsProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_devices_details_proto_rawDescOnce sync.Once
@@ -242,17 +269,18 @@ var file_meraki_organizations_v1_devices_details_proto_goTypes = []any{
 	(*BulkUpdateOrganizationDevicesDetailsRequest)(nil),         // 0: meraki.organizations.v1.BulkUpdateOrganizationDevicesDetailsRequest
 	(*BulkUpdateOrganizationDevicesDetailsResponse)(nil),        // 1: meraki.organizations.v1.BulkUpdateOrganizationDevicesDetailsResponse
 	(*BulkUpdateOrganizationDevicesDetailsRequest_Details)(nil), // 2: meraki.organizations.v1.BulkUpdateOrganizationDevicesDetailsRequest.Details
-	(*fieldmaskpb.FieldMask)(nil),                               // 3: google.protobuf.FieldMask
+	(*structpb.Struct)(nil),                                     // 3: google.protobuf.Struct
 }
 var file_meraki_organizations_v1_devices_details_proto_depIdxs = []int32{
 	2, // 0: meraki.organizations.v1.BulkUpdateOrganizationDevicesDetailsRequest.details:type_name -> meraki.organizations.v1.BulkUpdateOrganizationDevicesDetailsRequest.Details
-	3, // 1: meraki.organizations.v1.BulkUpdateOrganizationDevicesDetailsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	3, // 2: meraki.organizations.v1.BulkUpdateOrganizationDevicesDetailsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	3, // 1: meraki.organizations.v1.BulkUpdateOrganizationDevicesDetailsRequest.additional_properties:type_name -> google.protobuf.Struct
+	3, // 2: meraki.organizations.v1.BulkUpdateOrganizationDevicesDetailsResponse.additional_properties:type_name -> google.protobuf.Struct
+	3, // 3: meraki.organizations.v1.BulkUpdateOrganizationDevicesDetailsRequest.Details.additional_properties:type_name -> google.protobuf.Struct
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_devices_details_proto_init() }

@@ -11,6 +11,7 @@ package organizationsv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -95,12 +96,14 @@ func (x *GetOrganizationDevicesOverviewByModelRequest) GetProductTypes() []strin
 	return nil
 }
 
-// Answer of getOrganizationDevicesOverviewByModel.
+// The devices overview by model of an organization. Answer of
+// getOrganizationDevicesOverviewByModel.
 type OrganizationDevicesOverviewByModel struct {
-	state         protoimpl.MessageState                       `protogen:"open.v1"`
-	Counts        []*OrganizationDevicesOverviewByModel_Counts `protobuf:"bytes,1,rep,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                       `protogen:"open.v1"`
+	Counts               []*OrganizationDevicesOverviewByModel_Counts `protobuf:"bytes,1,rep,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesOverviewByModel) Reset() {
@@ -140,12 +143,20 @@ func (x *OrganizationDevicesOverviewByModel) GetCounts() []*OrganizationDevicesO
 	return nil
 }
 
+func (x *OrganizationDevicesOverviewByModel) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationDevicesOverviewByModel_Counts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Model         *string                `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Total         *int64                 `protobuf:"varint,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Model                *string                `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Total                *int64                 `protobuf:"varint,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesOverviewByModel_Counts) Reset() {
@@ -192,26 +203,35 @@ func (x *OrganizationDevicesOverviewByModel_Counts) GetTotal() int64 {
 	return 0
 }
 
+func (x *OrganizationDevicesOverviewByModel_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_devices_overview_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_devices_overview_proto_rawDesc = "" +
 	"\n" +
-	".meraki/organizations/v1/devices_overview.proto\x12\x17meraki.organizations.v1\"\xce\x01\n" +
+	".meraki/organizations/v1/devices_overview.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xce\x01\n" +
 	",GetOrganizationDevicesOverviewByModelRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x16\n" +
 	"\x06models\x18\x02 \x03(\tR\x06models\x12\x1f\n" +
 	"\vnetwork_ids\x18\x03 \x03(\tR\n" +
 	"networkIds\x12#\n" +
 	"\rproduct_types\x18\x04 \x03(\tR\fproductTypesB\x12\n" +
-	"\x10_organization_id\"\xd4\x01\n" +
+	"\x10_organization_id\"\xf3\x02\n" +
 	"\"OrganizationDevicesOverviewByModel\x12Z\n" +
-	"\x06counts\x18\x01 \x03(\v2B.meraki.organizations.v1.OrganizationDevicesOverviewByModel.CountsR\x06counts\x1aR\n" +
+	"\x06counts\x18\x01 \x03(\v2B.meraki.organizations.v1.OrganizationDevicesOverviewByModel.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa1\x01\n" +
 	"\x06Counts\x12\x19\n" +
 	"\x05model\x18\x01 \x01(\tH\x00R\x05model\x88\x01\x01\x12\x19\n" +
-	"\x05total\x18\x02 \x01(\x03H\x01R\x05total\x88\x01\x01B\b\n" +
+	"\x05total\x18\x02 \x01(\x03H\x01R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_modelB\b\n" +
-	"\x06_totalB\x8d\x01\n" +
-	"!com.merakibroker.organizations.v1B\x14DevicesOverviewProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\x06_totalB\xad\x01\n" +
+	"!com.merakibroker.organizations.v1B\x14DevicesOverviewProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_devices_overview_proto_rawDescOnce sync.Once
@@ -230,14 +250,17 @@ var file_meraki_organizations_v1_devices_overview_proto_goTypes = []any{
 	(*GetOrganizationDevicesOverviewByModelRequest)(nil), // 0: meraki.organizations.v1.GetOrganizationDevicesOverviewByModelRequest
 	(*OrganizationDevicesOverviewByModel)(nil),           // 1: meraki.organizations.v1.OrganizationDevicesOverviewByModel
 	(*OrganizationDevicesOverviewByModel_Counts)(nil),    // 2: meraki.organizations.v1.OrganizationDevicesOverviewByModel.Counts
+	(*structpb.Struct)(nil),                              // 3: google.protobuf.Struct
 }
 var file_meraki_organizations_v1_devices_overview_proto_depIdxs = []int32{
 	2, // 0: meraki.organizations.v1.OrganizationDevicesOverviewByModel.counts:type_name -> meraki.organizations.v1.OrganizationDevicesOverviewByModel.Counts
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	3, // 1: meraki.organizations.v1.OrganizationDevicesOverviewByModel.additional_properties:type_name -> google.protobuf.Struct
+	3, // 2: meraki.organizations.v1.OrganizationDevicesOverviewByModel.Counts.additional_properties:type_name -> google.protobuf.Struct
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_devices_overview_proto_init() }

@@ -12,7 +12,6 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
@@ -212,12 +211,13 @@ func (x *GetOrganizationDevicesPacketCaptureCapturesRequest) GetSortOrder() stri
 
 // Answer of getOrganizationDevicesPacketCaptureCaptures.
 type GetOrganizationDevicesPacketCaptureCapturesResponse struct {
-	state         protoimpl.MessageState                                    `protogen:"open.v1"`
-	Items         []*OrganizationDevicesPacketCaptureCapture                `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                              `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationDevicesPacketCaptureCapturesResponse_Meta `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                     `protogen:"open.v1"`
+	Meta                 *CollectionMeta                            `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*OrganizationDevicesPacketCaptureCapture `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesPacketCaptureCapturesResponse) Reset() {
@@ -250,6 +250,13 @@ func (*GetOrganizationDevicesPacketCaptureCapturesResponse) Descriptor() ([]byte
 	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{1}
 }
 
+func (x *GetOrganizationDevicesPacketCaptureCapturesResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationDevicesPacketCaptureCapturesResponse) GetItems() []*OrganizationDevicesPacketCaptureCapture {
 	if x != nil {
 		return x.Items
@@ -264,14 +271,15 @@ func (x *GetOrganizationDevicesPacketCaptureCapturesResponse) GetPageInfo() *v1.
 	return nil
 }
 
-func (x *GetOrganizationDevicesPacketCaptureCapturesResponse) GetMeta() *GetOrganizationDevicesPacketCaptureCapturesResponse_Meta {
+func (x *GetOrganizationDevicesPacketCaptureCapturesResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-// Answer of createOrganizationDevicesPacketCaptureCapture. Row of
+// The devices packet capture capture of an organization. Answer of
+// createOrganizationDevicesPacketCaptureCapture. Row of
 // getOrganizationDevicesPacketCaptureCaptures.
 type OrganizationDevicesPacketCaptureCapture struct {
 	state     protoimpl.MessageState                             `protogen:"open.v1"`
@@ -290,14 +298,19 @@ type OrganizationDevicesPacketCaptureCapture struct {
 	ErrorMessage *string `protobuf:"bytes,12,opt,name=error_message,json=errorMessage,proto3,oneof" json:"error_message,omitempty"`
 	Destination  *string `protobuf:"bytes,13,opt,name=destination,proto3,oneof" json:"destination,omitempty"`
 	// Known values: "automatic", "dcb", "feedback", "manual", "proactive", "scheduled".
-	Process          *string                                         `protobuf:"bytes,14,opt,name=process,proto3,oneof" json:"process,omitempty"`
-	File             *OrganizationDevicesPacketCaptureCapture_File   `protobuf:"bytes,15,opt,name=file,proto3" json:"file,omitempty"`
-	Duration         *int64                                          `protobuf:"varint,16,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
-	FilterExpression *string                                         `protobuf:"bytes,17,opt,name=filter_expression,json=filterExpression,proto3,oneof" json:"filter_expression,omitempty"`
-	Counts           *OrganizationDevicesPacketCaptureCapture_Counts `protobuf:"bytes,18,opt,name=counts,proto3" json:"counts,omitempty"`
-	Interface        *string                                         `protobuf:"bytes,19,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	Process              *string                                           `protobuf:"bytes,14,opt,name=process,proto3,oneof" json:"process,omitempty"`
+	File                 *OrganizationDevicesPacketCaptureCapture_File     `protobuf:"bytes,15,opt,name=file,proto3" json:"file,omitempty"`
+	Duration             *int64                                            `protobuf:"varint,16,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
+	FilterExpression     *string                                           `protobuf:"bytes,17,opt,name=filter_expression,json=filterExpression,proto3,oneof" json:"filter_expression,omitempty"`
+	Counts               *OrganizationDevicesPacketCaptureCapture_Counts   `protobuf:"bytes,18,opt,name=counts,proto3" json:"counts,omitempty"`
+	Interface            *string                                           `protobuf:"bytes,19,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	Serials              []string                                          `protobuf:"bytes,20,rep,name=serials,proto3" json:"serials,omitempty"`
+	OutputType           *string                                           `protobuf:"bytes,21,opt,name=output_type,json=outputType,proto3,oneof" json:"output_type,omitempty"`
+	Notes                *string                                           `protobuf:"bytes,22,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	Advanced             *OrganizationDevicesPacketCaptureCapture_Advanced `protobuf:"bytes,23,opt,name=advanced,proto3" json:"advanced,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesPacketCaptureCapture) Reset() {
@@ -463,6 +476,41 @@ func (x *OrganizationDevicesPacketCaptureCapture) GetInterface() string {
 	return ""
 }
 
+func (x *OrganizationDevicesPacketCaptureCapture) GetSerials() []string {
+	if x != nil {
+		return x.Serials
+	}
+	return nil
+}
+
+func (x *OrganizationDevicesPacketCaptureCapture) GetOutputType() string {
+	if x != nil && x.OutputType != nil {
+		return *x.OutputType
+	}
+	return ""
+}
+
+func (x *OrganizationDevicesPacketCaptureCapture) GetNotes() string {
+	if x != nil && x.Notes != nil {
+		return *x.Notes
+	}
+	return ""
+}
+
+func (x *OrganizationDevicesPacketCaptureCapture) GetAdvanced() *OrganizationDevicesPacketCaptureCapture_Advanced {
+	if x != nil {
+		return x.Advanced
+	}
+	return nil
+}
+
+func (x *OrganizationDevicesPacketCaptureCapture) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationDevicesPacketCaptureCapture.
 type CreateOrganizationDevicesPacketCaptureCaptureRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -471,19 +519,20 @@ type CreateOrganizationDevicesPacketCaptureCaptureRequest struct {
 	// Required.
 	Serials []string `protobuf:"bytes,2,rep,name=serials,proto3" json:"serials,omitempty"`
 	// Required.
-	Name             *string                                                        `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	OutputType       *string                                                        `protobuf:"bytes,4,opt,name=output_type,json=outputType,proto3,oneof" json:"output_type,omitempty"`
-	Destination      *string                                                        `protobuf:"bytes,5,opt,name=destination,proto3,oneof" json:"destination,omitempty"`
-	Ports            *string                                                        `protobuf:"bytes,6,opt,name=ports,proto3,oneof" json:"ports,omitempty"`
-	Notes            *string                                                        `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	Duration         *int64                                                         `protobuf:"varint,8,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
-	FilterExpression *string                                                        `protobuf:"bytes,9,opt,name=filter_expression,json=filterExpression,proto3,oneof" json:"filter_expression,omitempty"`
-	Interface        *string                                                        `protobuf:"bytes,10,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	Advanced         *CreateOrganizationDevicesPacketCaptureCaptureRequest_Advanced `protobuf:"bytes,11,opt,name=advanced,proto3" json:"advanced,omitempty"`
-	NullFields       *fieldmaskpb.FieldMask                                         `protobuf:"bytes,12,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields      *fieldmaskpb.FieldMask                                         `protobuf:"bytes,13,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	Name                 *string                                           `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	OutputType           *string                                           `protobuf:"bytes,4,opt,name=output_type,json=outputType,proto3,oneof" json:"output_type,omitempty"`
+	Destination          *string                                           `protobuf:"bytes,5,opt,name=destination,proto3,oneof" json:"destination,omitempty"`
+	Ports                *string                                           `protobuf:"bytes,6,opt,name=ports,proto3,oneof" json:"ports,omitempty"`
+	Notes                *string                                           `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	Duration             *int64                                            `protobuf:"varint,8,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
+	FilterExpression     *string                                           `protobuf:"bytes,9,opt,name=filter_expression,json=filterExpression,proto3,oneof" json:"filter_expression,omitempty"`
+	Interface            *string                                           `protobuf:"bytes,10,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	Advanced             *OrganizationDevicesPacketCaptureCapture_Advanced `protobuf:"bytes,11,opt,name=advanced,proto3" json:"advanced,omitempty"`
+	EmptyFields          []string                                          `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                          `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationDevicesPacketCaptureCaptureRequest) Reset() {
@@ -586,23 +635,30 @@ func (x *CreateOrganizationDevicesPacketCaptureCaptureRequest) GetInterface() st
 	return ""
 }
 
-func (x *CreateOrganizationDevicesPacketCaptureCaptureRequest) GetAdvanced() *CreateOrganizationDevicesPacketCaptureCaptureRequest_Advanced {
+func (x *CreateOrganizationDevicesPacketCaptureCaptureRequest) GetAdvanced() *OrganizationDevicesPacketCaptureCapture_Advanced {
 	if x != nil {
 		return x.Advanced
 	}
 	return nil
 }
 
-func (x *CreateOrganizationDevicesPacketCaptureCaptureRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationDevicesPacketCaptureCaptureRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationDevicesPacketCaptureCaptureRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationDevicesPacketCaptureCaptureRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationDevicesPacketCaptureCaptureRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -618,12 +674,13 @@ type BulkOrganizationDevicesPacketCaptureCapturesCreateRequest struct {
 	Duration         *int64                                                               `protobuf:"varint,4,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
 	FilterExpression *string                                                              `protobuf:"bytes,5,opt,name=filter_expression,json=filterExpression,proto3,oneof" json:"filter_expression,omitempty"`
 	// Required.
-	Name          *string                                                             `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Advanced      *BulkOrganizationDevicesPacketCaptureCapturesCreateRequest_Advanced `protobuf:"bytes,7,opt,name=advanced,proto3" json:"advanced,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                              `protobuf:"bytes,8,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                              `protobuf:"bytes,9,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Name                 *string                                                             `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Advanced             *BulkOrganizationDevicesPacketCaptureCapturesCreateRequest_Advanced `protobuf:"bytes,7,opt,name=advanced,proto3" json:"advanced,omitempty"`
+	EmptyFields          []string                                                            `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                            `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateRequest) Reset() {
@@ -705,27 +762,35 @@ func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateRequest) GetAdvanced(
 	return nil
 }
 
-func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of bulkOrganizationDevicesPacketCaptureCapturesCreate.
 type BulkOrganizationDevicesPacketCaptureCapturesCreateResponse struct {
-	state         protoimpl.MessageState                                             `protogen:"open.v1"`
-	Items         []*BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                       `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                             `protogen:"open.v1"`
+	Items                []*BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                       `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse) Reset() {
@@ -772,17 +837,25 @@ func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse) GetPageInfo
 	return nil
 }
 
+func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of bulkOrganizationDevicesPacketCaptureCapturesDelete.
 type BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	CaptureIds    []string               `protobuf:"bytes,2,rep,name=capture_ids,json=captureIds,proto3" json:"capture_ids,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	CaptureIds           []string         `protobuf:"bytes,2,rep,name=capture_ids,json=captureIds,proto3" json:"capture_ids,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest) Reset() {
@@ -829,16 +902,68 @@ func (x *BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest) GetCaptureId
 	return nil
 }
 
-func (x *BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// Answer of bulkOrganizationDevicesPacketCaptureCapturesDelete.
+type BulkOrganizationDevicesPacketCaptureCapturesDeleteResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *BulkOrganizationDevicesPacketCaptureCapturesDeleteResponse) Reset() {
+	*x = BulkOrganizationDevicesPacketCaptureCapturesDeleteResponse{}
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BulkOrganizationDevicesPacketCaptureCapturesDeleteResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BulkOrganizationDevicesPacketCaptureCapturesDeleteResponse) ProtoMessage() {}
+
+func (x *BulkOrganizationDevicesPacketCaptureCapturesDeleteResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BulkOrganizationDevicesPacketCaptureCapturesDeleteResponse.ProtoReflect.Descriptor instead.
+func (*BulkOrganizationDevicesPacketCaptureCapturesDeleteResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *BulkOrganizationDevicesPacketCaptureCapturesDeleteResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -856,7 +981,7 @@ type DeleteOrganizationDevicesPacketCaptureCaptureRequest struct {
 
 func (x *DeleteOrganizationDevicesPacketCaptureCaptureRequest) Reset() {
 	*x = DeleteOrganizationDevicesPacketCaptureCaptureRequest{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -868,7 +993,7 @@ func (x *DeleteOrganizationDevicesPacketCaptureCaptureRequest) String() string {
 func (*DeleteOrganizationDevicesPacketCaptureCaptureRequest) ProtoMessage() {}
 
 func (x *DeleteOrganizationDevicesPacketCaptureCaptureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -881,7 +1006,7 @@ func (x *DeleteOrganizationDevicesPacketCaptureCaptureRequest) ProtoReflect() pr
 
 // Deprecated: Use DeleteOrganizationDevicesPacketCaptureCaptureRequest.ProtoReflect.Descriptor instead.
 func (*DeleteOrganizationDevicesPacketCaptureCaptureRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{7}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DeleteOrganizationDevicesPacketCaptureCaptureRequest) GetOrganizationId() string {
@@ -898,6 +1023,51 @@ func (x *DeleteOrganizationDevicesPacketCaptureCaptureRequest) GetCaptureId() st
 	return ""
 }
 
+// Answer of deleteOrganizationDevicesPacketCaptureCapture.
+type DeleteOrganizationDevicesPacketCaptureCaptureResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationDevicesPacketCaptureCaptureResponse) Reset() {
+	*x = DeleteOrganizationDevicesPacketCaptureCaptureResponse{}
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationDevicesPacketCaptureCaptureResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationDevicesPacketCaptureCaptureResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationDevicesPacketCaptureCaptureResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationDevicesPacketCaptureCaptureResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationDevicesPacketCaptureCaptureResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *DeleteOrganizationDevicesPacketCaptureCaptureResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of generateOrganizationDevicesPacketCaptureCaptureDownloadUrl.
 type GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -911,7 +1081,7 @@ type GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlRequest struct {
 
 func (x *GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlRequest) Reset() {
 	*x = GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlRequest{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[8]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -923,7 +1093,7 @@ func (x *GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlRequest) Stri
 func (*GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlRequest) ProtoMessage() {}
 
 func (x *GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[8]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -936,7 +1106,7 @@ func (x *GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlRequest) Prot
 
 // Deprecated: Use GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlRequest.ProtoReflect.Descriptor instead.
 func (*GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{8}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlRequest) GetOrganizationId() string {
@@ -955,17 +1125,18 @@ func (x *GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlRequest) GetC
 
 // Answer of generateOrganizationDevicesPacketCaptureCaptureDownloadUrl.
 type GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	CaptureId     *string                `protobuf:"bytes,1,opt,name=capture_id,json=captureId,proto3,oneof" json:"capture_id,omitempty"`
-	DownloadUrl   *string                `protobuf:"bytes,2,opt,name=download_url,json=downloadUrl,proto3,oneof" json:"download_url,omitempty"`
-	Url           *string                `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	CaptureId            *string                `protobuf:"bytes,1,opt,name=capture_id,json=captureId,proto3,oneof" json:"capture_id,omitempty"`
+	DownloadUrl          *string                `protobuf:"bytes,2,opt,name=download_url,json=downloadUrl,proto3,oneof" json:"download_url,omitempty"`
+	Url                  *string                `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse) Reset() {
 	*x = GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[9]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -977,7 +1148,7 @@ func (x *GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse) Str
 func (*GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse) ProtoMessage() {}
 
 func (x *GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[9]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -990,7 +1161,7 @@ func (x *GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse) Pro
 
 // Deprecated: Use GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse.ProtoReflect.Descriptor instead.
 func (*GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{9}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse) GetCaptureId() string {
@@ -1014,6 +1185,13 @@ func (x *GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse) Get
 	return ""
 }
 
+func (x *GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of stopOrganizationDevicesPacketCaptureCapture.
 type StopOrganizationDevicesPacketCaptureCaptureRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1022,16 +1200,17 @@ type StopOrganizationDevicesPacketCaptureCaptureRequest struct {
 	// Required.
 	CaptureId *string `protobuf:"bytes,2,opt,name=capture_id,json=captureId,proto3,oneof" json:"capture_id,omitempty"`
 	// Required.
-	Serials       []string               `protobuf:"bytes,3,rep,name=serials,proto3" json:"serials,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Serials              []string         `protobuf:"bytes,3,rep,name=serials,proto3" json:"serials,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *StopOrganizationDevicesPacketCaptureCaptureRequest) Reset() {
 	*x = StopOrganizationDevicesPacketCaptureCaptureRequest{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[10]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1043,7 +1222,7 @@ func (x *StopOrganizationDevicesPacketCaptureCaptureRequest) String() string {
 func (*StopOrganizationDevicesPacketCaptureCaptureRequest) ProtoMessage() {}
 
 func (x *StopOrganizationDevicesPacketCaptureCaptureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[10]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1056,7 +1235,7 @@ func (x *StopOrganizationDevicesPacketCaptureCaptureRequest) ProtoReflect() prot
 
 // Deprecated: Use StopOrganizationDevicesPacketCaptureCaptureRequest.ProtoReflect.Descriptor instead.
 func (*StopOrganizationDevicesPacketCaptureCaptureRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{10}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StopOrganizationDevicesPacketCaptureCaptureRequest) GetOrganizationId() string {
@@ -1080,16 +1259,23 @@ func (x *StopOrganizationDevicesPacketCaptureCaptureRequest) GetSerials() []stri
 	return nil
 }
 
-func (x *StopOrganizationDevicesPacketCaptureCaptureRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *StopOrganizationDevicesPacketCaptureCaptureRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *StopOrganizationDevicesPacketCaptureCaptureRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *StopOrganizationDevicesPacketCaptureCaptureRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *StopOrganizationDevicesPacketCaptureCaptureRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1112,19 +1298,20 @@ type StopOrganizationDevicesPacketCaptureCaptureResponse struct {
 	ErrorMessage *string `protobuf:"bytes,12,opt,name=error_message,json=errorMessage,proto3,oneof" json:"error_message,omitempty"`
 	Destination  *string `protobuf:"bytes,13,opt,name=destination,proto3,oneof" json:"destination,omitempty"`
 	// Known values: "automatic", "dcb", "feedback", "manual", "proactive", "scheduled".
-	Process          *string                                                     `protobuf:"bytes,14,opt,name=process,proto3,oneof" json:"process,omitempty"`
-	File             *StopOrganizationDevicesPacketCaptureCaptureResponse_File   `protobuf:"bytes,15,opt,name=file,proto3" json:"file,omitempty"`
-	Duration         *int64                                                      `protobuf:"varint,16,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
-	FilterExpression *string                                                     `protobuf:"bytes,17,opt,name=filter_expression,json=filterExpression,proto3,oneof" json:"filter_expression,omitempty"`
-	Counts           *StopOrganizationDevicesPacketCaptureCaptureResponse_Counts `protobuf:"bytes,18,opt,name=counts,proto3" json:"counts,omitempty"`
-	Interface        *string                                                     `protobuf:"bytes,19,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	Process              *string                                                     `protobuf:"bytes,14,opt,name=process,proto3,oneof" json:"process,omitempty"`
+	File                 *StopOrganizationDevicesPacketCaptureCaptureResponse_File   `protobuf:"bytes,15,opt,name=file,proto3" json:"file,omitempty"`
+	Duration             *int64                                                      `protobuf:"varint,16,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
+	FilterExpression     *string                                                     `protobuf:"bytes,17,opt,name=filter_expression,json=filterExpression,proto3,oneof" json:"filter_expression,omitempty"`
+	Counts               *StopOrganizationDevicesPacketCaptureCaptureResponse_Counts `protobuf:"bytes,18,opt,name=counts,proto3" json:"counts,omitempty"`
+	Interface            *string                                                     `protobuf:"bytes,19,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *StopOrganizationDevicesPacketCaptureCaptureResponse) Reset() {
 	*x = StopOrganizationDevicesPacketCaptureCaptureResponse{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[11]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1136,7 +1323,7 @@ func (x *StopOrganizationDevicesPacketCaptureCaptureResponse) String() string {
 func (*StopOrganizationDevicesPacketCaptureCaptureResponse) ProtoMessage() {}
 
 func (x *StopOrganizationDevicesPacketCaptureCaptureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[11]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1149,7 +1336,7 @@ func (x *StopOrganizationDevicesPacketCaptureCaptureResponse) ProtoReflect() pro
 
 // Deprecated: Use StopOrganizationDevicesPacketCaptureCaptureResponse.ProtoReflect.Descriptor instead.
 func (*StopOrganizationDevicesPacketCaptureCaptureResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{11}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StopOrganizationDevicesPacketCaptureCaptureResponse) GetCaptureId() string {
@@ -1285,6 +1472,13 @@ func (x *StopOrganizationDevicesPacketCaptureCaptureResponse) GetInterface() str
 	return ""
 }
 
+func (x *StopOrganizationDevicesPacketCaptureCaptureResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getOrganizationDevicesPacketCaptureSchedules.
 type GetOrganizationDevicesPacketCaptureSchedulesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1299,7 +1493,7 @@ type GetOrganizationDevicesPacketCaptureSchedulesRequest struct {
 
 func (x *GetOrganizationDevicesPacketCaptureSchedulesRequest) Reset() {
 	*x = GetOrganizationDevicesPacketCaptureSchedulesRequest{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[12]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1311,7 +1505,7 @@ func (x *GetOrganizationDevicesPacketCaptureSchedulesRequest) String() string {
 func (*GetOrganizationDevicesPacketCaptureSchedulesRequest) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesPacketCaptureSchedulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[12]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1324,7 +1518,7 @@ func (x *GetOrganizationDevicesPacketCaptureSchedulesRequest) ProtoReflect() pro
 
 // Deprecated: Use GetOrganizationDevicesPacketCaptureSchedulesRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationDevicesPacketCaptureSchedulesRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{12}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetOrganizationDevicesPacketCaptureSchedulesRequest) GetOrganizationId() string {
@@ -1357,17 +1551,18 @@ func (x *GetOrganizationDevicesPacketCaptureSchedulesRequest) GetDeviceIds() []s
 
 // Answer of getOrganizationDevicesPacketCaptureSchedules.
 type GetOrganizationDevicesPacketCaptureSchedulesResponse struct {
-	state         protoimpl.MessageState                                     `protogen:"open.v1"`
-	Items         []*OrganizationDevicesPacketCaptureSchedule                `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                      `protogen:"open.v1"`
+	Meta                 *CollectionMeta                             `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*OrganizationDevicesPacketCaptureSchedule `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesPacketCaptureSchedulesResponse) Reset() {
 	*x = GetOrganizationDevicesPacketCaptureSchedulesResponse{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[13]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1379,7 +1574,7 @@ func (x *GetOrganizationDevicesPacketCaptureSchedulesResponse) String() string {
 func (*GetOrganizationDevicesPacketCaptureSchedulesResponse) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesPacketCaptureSchedulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[13]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1392,7 +1587,14 @@ func (x *GetOrganizationDevicesPacketCaptureSchedulesResponse) ProtoReflect() pr
 
 // Deprecated: Use GetOrganizationDevicesPacketCaptureSchedulesResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationDevicesPacketCaptureSchedulesResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{13}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetOrganizationDevicesPacketCaptureSchedulesResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
 }
 
 func (x *GetOrganizationDevicesPacketCaptureSchedulesResponse) GetItems() []*OrganizationDevicesPacketCaptureSchedule {
@@ -1409,40 +1611,41 @@ func (x *GetOrganizationDevicesPacketCaptureSchedulesResponse) GetPageInfo() *v1
 	return nil
 }
 
-func (x *GetOrganizationDevicesPacketCaptureSchedulesResponse) GetMeta() *GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta {
+func (x *GetOrganizationDevicesPacketCaptureSchedulesResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-// Answer of createOrganizationDevicesPacketCaptureSchedule,
-// updateOrganizationDevicesPacketCaptureSchedule. Row of
-// getOrganizationDevicesPacketCaptureSchedules.
+// The devices packet capture schedule of an organization. Answer of
+// createOrganizationDevicesPacketCaptureSchedule, updateOrganizationDevicesPacketCaptureSchedule.
+// Row of getOrganizationDevicesPacketCaptureSchedules.
 type OrganizationDevicesPacketCaptureSchedule struct {
-	state            protoimpl.MessageState                              `protogen:"open.v1"`
-	ScheduleId       *string                                             `protobuf:"bytes,1,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
-	Devices          []*OrganizationDevicesPacketCaptureSchedule_Devices `protobuf:"bytes,2,rep,name=devices,proto3" json:"devices,omitempty"`
-	Name             *string                                             `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Admin            *OrganizationDevicesPacketCaptureSchedule_Admin     `protobuf:"bytes,4,opt,name=admin,proto3" json:"admin,omitempty"`
-	Notes            *string                                             `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	Duration         *int64                                              `protobuf:"varint,6,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
-	FilterExpression *string                                             `protobuf:"bytes,7,opt,name=filter_expression,json=filterExpression,proto3,oneof" json:"filter_expression,omitempty"`
-	CreatedAt        *string                                             `protobuf:"bytes,8,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	UpdatedAt        *string                                             `protobuf:"bytes,9,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
-	CaptureCount     *int64                                              `protobuf:"varint,10,opt,name=capture_count,json=captureCount,proto3,oneof" json:"capture_count,omitempty"`
-	LastCaptureId    *string                                             `protobuf:"bytes,11,opt,name=last_capture_id,json=lastCaptureId,proto3,oneof" json:"last_capture_id,omitempty"`
-	Enabled          *bool                                               `protobuf:"varint,12,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Priority         *int64                                              `protobuf:"varint,13,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	Schedule         *OrganizationDevicesPacketCaptureSchedule_Schedule  `protobuf:"bytes,14,opt,name=schedule,proto3" json:"schedule,omitempty"`
-	Warnings         []string                                            `protobuf:"bytes,15,rep,name=warnings,proto3" json:"warnings,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                protoimpl.MessageState                              `protogen:"open.v1"`
+	ScheduleId           *string                                             `protobuf:"bytes,1,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
+	Devices              []*OrganizationDevicesPacketCaptureSchedule_Devices `protobuf:"bytes,2,rep,name=devices,proto3" json:"devices,omitempty"`
+	Name                 *string                                             `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Admin                *OrganizationDevicesPacketCaptureSchedule_Admin     `protobuf:"bytes,4,opt,name=admin,proto3" json:"admin,omitempty"`
+	Notes                *string                                             `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	Duration             *int64                                              `protobuf:"varint,6,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
+	FilterExpression     *string                                             `protobuf:"bytes,7,opt,name=filter_expression,json=filterExpression,proto3,oneof" json:"filter_expression,omitempty"`
+	CreatedAt            *string                                             `protobuf:"bytes,8,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
+	UpdatedAt            *string                                             `protobuf:"bytes,9,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
+	CaptureCount         *int64                                              `protobuf:"varint,10,opt,name=capture_count,json=captureCount,proto3,oneof" json:"capture_count,omitempty"`
+	LastCaptureId        *string                                             `protobuf:"bytes,11,opt,name=last_capture_id,json=lastCaptureId,proto3,oneof" json:"last_capture_id,omitempty"`
+	Enabled              *bool                                               `protobuf:"varint,12,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Priority             *int64                                              `protobuf:"varint,13,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	Schedule             *OrganizationDevicesPacketCaptureSchedule_Schedule  `protobuf:"bytes,14,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	Warnings             []string                                            `protobuf:"bytes,15,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesPacketCaptureSchedule) Reset() {
 	*x = OrganizationDevicesPacketCaptureSchedule{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[14]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1454,7 +1657,7 @@ func (x *OrganizationDevicesPacketCaptureSchedule) String() string {
 func (*OrganizationDevicesPacketCaptureSchedule) ProtoMessage() {}
 
 func (x *OrganizationDevicesPacketCaptureSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[14]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1467,7 +1670,7 @@ func (x *OrganizationDevicesPacketCaptureSchedule) ProtoReflect() protoreflect.M
 
 // Deprecated: Use OrganizationDevicesPacketCaptureSchedule.ProtoReflect.Descriptor instead.
 func (*OrganizationDevicesPacketCaptureSchedule) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{14}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *OrganizationDevicesPacketCaptureSchedule) GetScheduleId() string {
@@ -1575,28 +1778,36 @@ func (x *OrganizationDevicesPacketCaptureSchedule) GetWarnings() []string {
 	return nil
 }
 
+func (x *OrganizationDevicesPacketCaptureSchedule) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationDevicesPacketCaptureSchedule.
 type CreateOrganizationDevicesPacketCaptureScheduleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Devices          []*CreateOrganizationDevicesPacketCaptureScheduleRequest_Devices `protobuf:"bytes,2,rep,name=devices,proto3" json:"devices,omitempty"`
-	Name             *string                                                          `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Notes            *string                                                          `protobuf:"bytes,4,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	Duration         *int64                                                           `protobuf:"varint,5,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
-	FilterExpression *string                                                          `protobuf:"bytes,6,opt,name=filter_expression,json=filterExpression,proto3,oneof" json:"filter_expression,omitempty"`
-	Enabled          *bool                                                            `protobuf:"varint,7,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Schedule         *CreateOrganizationDevicesPacketCaptureScheduleRequest_Schedule  `protobuf:"bytes,8,opt,name=schedule,proto3" json:"schedule,omitempty"`
-	NullFields       *fieldmaskpb.FieldMask                                           `protobuf:"bytes,9,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields      *fieldmaskpb.FieldMask                                           `protobuf:"bytes,10,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	Devices              []*OrganizationDevicesPacketCaptureSchedule_Devices `protobuf:"bytes,2,rep,name=devices,proto3" json:"devices,omitempty"`
+	Name                 *string                                             `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Notes                *string                                             `protobuf:"bytes,4,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	Duration             *int64                                              `protobuf:"varint,5,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
+	FilterExpression     *string                                             `protobuf:"bytes,6,opt,name=filter_expression,json=filterExpression,proto3,oneof" json:"filter_expression,omitempty"`
+	Enabled              *bool                                               `protobuf:"varint,7,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Schedule             *OrganizationDevicesPacketCaptureSchedule_Schedule  `protobuf:"bytes,8,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	EmptyFields          []string                                            `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                            `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest) Reset() {
 	*x = CreateOrganizationDevicesPacketCaptureScheduleRequest{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[15]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1608,7 +1819,7 @@ func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest) String() string 
 func (*CreateOrganizationDevicesPacketCaptureScheduleRequest) ProtoMessage() {}
 
 func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[15]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1621,7 +1832,7 @@ func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest) ProtoReflect() p
 
 // Deprecated: Use CreateOrganizationDevicesPacketCaptureScheduleRequest.ProtoReflect.Descriptor instead.
 func (*CreateOrganizationDevicesPacketCaptureScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{15}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest) GetOrganizationId() string {
@@ -1631,7 +1842,7 @@ func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest) GetOrganizationI
 	return ""
 }
 
-func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest) GetDevices() []*CreateOrganizationDevicesPacketCaptureScheduleRequest_Devices {
+func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest) GetDevices() []*OrganizationDevicesPacketCaptureSchedule_Devices {
 	if x != nil {
 		return x.Devices
 	}
@@ -1673,23 +1884,30 @@ func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest) GetEnabled() boo
 	return false
 }
 
-func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest) GetSchedule() *CreateOrganizationDevicesPacketCaptureScheduleRequest_Schedule {
+func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest) GetSchedule() *OrganizationDevicesPacketCaptureSchedule_Schedule {
 	if x != nil {
 		return x.Schedule
 	}
 	return nil
 }
 
-func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1700,16 +1918,17 @@ type ReorderOrganizationDevicesPacketCaptureSchedulesRequest struct {
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Order         []*ReorderOrganizationDevicesPacketCaptureSchedulesRequest_Order `protobuf:"bytes,2,rep,name=order,proto3" json:"order,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                           `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                           `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Order                []*ReorderOrganizationDevicesPacketCaptureSchedulesRequest_Order `protobuf:"bytes,2,rep,name=order,proto3" json:"order,omitempty"`
+	EmptyFields          []string                                                         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ReorderOrganizationDevicesPacketCaptureSchedulesRequest) Reset() {
 	*x = ReorderOrganizationDevicesPacketCaptureSchedulesRequest{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[16]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1721,7 +1940,7 @@ func (x *ReorderOrganizationDevicesPacketCaptureSchedulesRequest) String() strin
 func (*ReorderOrganizationDevicesPacketCaptureSchedulesRequest) ProtoMessage() {}
 
 func (x *ReorderOrganizationDevicesPacketCaptureSchedulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[16]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1734,7 +1953,7 @@ func (x *ReorderOrganizationDevicesPacketCaptureSchedulesRequest) ProtoReflect()
 
 // Deprecated: Use ReorderOrganizationDevicesPacketCaptureSchedulesRequest.ProtoReflect.Descriptor instead.
 func (*ReorderOrganizationDevicesPacketCaptureSchedulesRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{16}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReorderOrganizationDevicesPacketCaptureSchedulesRequest) GetOrganizationId() string {
@@ -1751,31 +1970,39 @@ func (x *ReorderOrganizationDevicesPacketCaptureSchedulesRequest) GetOrder() []*
 	return nil
 }
 
-func (x *ReorderOrganizationDevicesPacketCaptureSchedulesRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *ReorderOrganizationDevicesPacketCaptureSchedulesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *ReorderOrganizationDevicesPacketCaptureSchedulesRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *ReorderOrganizationDevicesPacketCaptureSchedulesRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *ReorderOrganizationDevicesPacketCaptureSchedulesRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of reorderOrganizationDevicesPacketCaptureSchedules.
 type ReorderOrganizationDevicesPacketCaptureSchedulesResponse struct {
-	state             protoimpl.MessageState                                                        `protogen:"open.v1"`
-	UpdatedPriorities []*ReorderOrganizationDevicesPacketCaptureSchedulesResponse_UpdatedPriorities `protobuf:"bytes,1,rep,name=updated_priorities,json=updatedPriorities,proto3" json:"updated_priorities,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState                                                        `protogen:"open.v1"`
+	UpdatedPriorities    []*ReorderOrganizationDevicesPacketCaptureSchedulesResponse_UpdatedPriorities `protobuf:"bytes,1,rep,name=updated_priorities,json=updatedPriorities,proto3" json:"updated_priorities,omitempty"`
+	AdditionalProperties *structpb.Struct                                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ReorderOrganizationDevicesPacketCaptureSchedulesResponse) Reset() {
 	*x = ReorderOrganizationDevicesPacketCaptureSchedulesResponse{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[17]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +2014,7 @@ func (x *ReorderOrganizationDevicesPacketCaptureSchedulesResponse) String() stri
 func (*ReorderOrganizationDevicesPacketCaptureSchedulesResponse) ProtoMessage() {}
 
 func (x *ReorderOrganizationDevicesPacketCaptureSchedulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[17]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1800,12 +2027,19 @@ func (x *ReorderOrganizationDevicesPacketCaptureSchedulesResponse) ProtoReflect(
 
 // Deprecated: Use ReorderOrganizationDevicesPacketCaptureSchedulesResponse.ProtoReflect.Descriptor instead.
 func (*ReorderOrganizationDevicesPacketCaptureSchedulesResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{17}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReorderOrganizationDevicesPacketCaptureSchedulesResponse) GetUpdatedPriorities() []*ReorderOrganizationDevicesPacketCaptureSchedulesResponse_UpdatedPriorities {
 	if x != nil {
 		return x.UpdatedPriorities
+	}
+	return nil
+}
+
+func (x *ReorderOrganizationDevicesPacketCaptureSchedulesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1818,22 +2052,23 @@ type UpdateOrganizationDevicesPacketCaptureScheduleRequest struct {
 	// Required.
 	ScheduleId *string `protobuf:"bytes,2,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
 	// Required.
-	Devices          []*UpdateOrganizationDevicesPacketCaptureScheduleRequest_Devices `protobuf:"bytes,3,rep,name=devices,proto3" json:"devices,omitempty"`
-	Name             *string                                                          `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Notes            *string                                                          `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	Duration         *int64                                                           `protobuf:"varint,6,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
-	FilterExpression *string                                                          `protobuf:"bytes,7,opt,name=filter_expression,json=filterExpression,proto3,oneof" json:"filter_expression,omitempty"`
-	Enabled          *bool                                                            `protobuf:"varint,8,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Schedule         *UpdateOrganizationDevicesPacketCaptureScheduleRequest_Schedule  `protobuf:"bytes,9,opt,name=schedule,proto3" json:"schedule,omitempty"`
-	NullFields       *fieldmaskpb.FieldMask                                           `protobuf:"bytes,10,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields      *fieldmaskpb.FieldMask                                           `protobuf:"bytes,11,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	Devices              []*OrganizationDevicesPacketCaptureSchedule_Devices `protobuf:"bytes,3,rep,name=devices,proto3" json:"devices,omitempty"`
+	Name                 *string                                             `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Notes                *string                                             `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	Duration             *int64                                              `protobuf:"varint,6,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
+	FilterExpression     *string                                             `protobuf:"bytes,7,opt,name=filter_expression,json=filterExpression,proto3,oneof" json:"filter_expression,omitempty"`
+	Enabled              *bool                                               `protobuf:"varint,8,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Schedule             *OrganizationDevicesPacketCaptureSchedule_Schedule  `protobuf:"bytes,9,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	EmptyFields          []string                                            `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                            `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest) Reset() {
 	*x = UpdateOrganizationDevicesPacketCaptureScheduleRequest{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[18]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1845,7 +2080,7 @@ func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest) String() string 
 func (*UpdateOrganizationDevicesPacketCaptureScheduleRequest) ProtoMessage() {}
 
 func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[18]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1858,7 +2093,7 @@ func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest) ProtoReflect() p
 
 // Deprecated: Use UpdateOrganizationDevicesPacketCaptureScheduleRequest.ProtoReflect.Descriptor instead.
 func (*UpdateOrganizationDevicesPacketCaptureScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{18}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest) GetOrganizationId() string {
@@ -1875,7 +2110,7 @@ func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest) GetScheduleId() 
 	return ""
 }
 
-func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest) GetDevices() []*UpdateOrganizationDevicesPacketCaptureScheduleRequest_Devices {
+func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest) GetDevices() []*OrganizationDevicesPacketCaptureSchedule_Devices {
 	if x != nil {
 		return x.Devices
 	}
@@ -1917,23 +2152,30 @@ func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest) GetEnabled() boo
 	return false
 }
 
-func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest) GetSchedule() *UpdateOrganizationDevicesPacketCaptureScheduleRequest_Schedule {
+func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest) GetSchedule() *OrganizationDevicesPacketCaptureSchedule_Schedule {
 	if x != nil {
 		return x.Schedule
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1946,16 +2188,16 @@ type DeleteOrganizationDevicesPacketCaptureScheduleRequest struct {
 	// Required.
 	ScheduleId *string `protobuf:"bytes,2,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
 	// Required.
-	BodyScheduleId *string                `protobuf:"bytes,3,opt,name=body_schedule_id,json=bodyScheduleId,proto3,oneof" json:"body_schedule_id,omitempty"`
-	NullFields     *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields    *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	BodyScheduleId *string  `protobuf:"bytes,3,opt,name=body_schedule_id,json=bodyScheduleId,proto3,oneof" json:"body_schedule_id,omitempty"`
+	EmptyFields    []string `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields     []string `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *DeleteOrganizationDevicesPacketCaptureScheduleRequest) Reset() {
 	*x = DeleteOrganizationDevicesPacketCaptureScheduleRequest{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[19]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1967,7 +2209,7 @@ func (x *DeleteOrganizationDevicesPacketCaptureScheduleRequest) String() string 
 func (*DeleteOrganizationDevicesPacketCaptureScheduleRequest) ProtoMessage() {}
 
 func (x *DeleteOrganizationDevicesPacketCaptureScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[19]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1980,7 +2222,7 @@ func (x *DeleteOrganizationDevicesPacketCaptureScheduleRequest) ProtoReflect() p
 
 // Deprecated: Use DeleteOrganizationDevicesPacketCaptureScheduleRequest.ProtoReflect.Descriptor instead.
 func (*DeleteOrganizationDevicesPacketCaptureScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{19}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DeleteOrganizationDevicesPacketCaptureScheduleRequest) GetOrganizationId() string {
@@ -2004,130 +2246,42 @@ func (x *DeleteOrganizationDevicesPacketCaptureScheduleRequest) GetBodyScheduleI
 	return ""
 }
 
-func (x *DeleteOrganizationDevicesPacketCaptureScheduleRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *DeleteOrganizationDevicesPacketCaptureScheduleRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *DeleteOrganizationDevicesPacketCaptureScheduleRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-type GetOrganizationDevicesPacketCaptureCapturesResponse_Meta struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	Counts        *GetOrganizationDevicesPacketCaptureCapturesResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesPacketCaptureCapturesResponse_Meta) Reset() {
-	*x = GetOrganizationDevicesPacketCaptureCapturesResponse_Meta{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesPacketCaptureCapturesResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesPacketCaptureCapturesResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesPacketCaptureCapturesResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[20]
+func (x *DeleteOrganizationDevicesPacketCaptureScheduleRequest) GetNullFields() []string {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesPacketCaptureCapturesResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesPacketCaptureCapturesResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{1, 0}
-}
-
-func (x *GetOrganizationDevicesPacketCaptureCapturesResponse_Meta) GetCounts() *GetOrganizationDevicesPacketCaptureCapturesResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.NullFields
 	}
 	return nil
 }
 
-type GetOrganizationDevicesPacketCaptureCapturesResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Items         *GetOrganizationDevicesPacketCaptureCapturesResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+// Answer of deleteOrganizationDevicesPacketCaptureSchedule.
+type DeleteOrganizationDevicesPacketCaptureScheduleResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
-func (x *GetOrganizationDevicesPacketCaptureCapturesResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationDevicesPacketCaptureCapturesResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[21]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesPacketCaptureCapturesResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesPacketCaptureCapturesResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesPacketCaptureCapturesResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[21]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesPacketCaptureCapturesResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesPacketCaptureCapturesResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{1, 0, 0}
-}
-
-func (x *GetOrganizationDevicesPacketCaptureCapturesResponse_Meta_Counts) GetItems() *GetOrganizationDevicesPacketCaptureCapturesResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type GetOrganizationDevicesPacketCaptureCapturesResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesPacketCaptureCapturesResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationDevicesPacketCaptureCapturesResponse_Meta_Counts_Items{}
+func (x *DeleteOrganizationDevicesPacketCaptureScheduleResponse) Reset() {
+	*x = DeleteOrganizationDevicesPacketCaptureScheduleResponse{}
 	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationDevicesPacketCaptureCapturesResponse_Meta_Counts_Items) String() string {
+func (x *DeleteOrganizationDevicesPacketCaptureScheduleResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationDevicesPacketCaptureCapturesResponse_Meta_Counts_Items) ProtoMessage() {}
+func (*DeleteOrganizationDevicesPacketCaptureScheduleResponse) ProtoMessage() {}
 
-func (x *GetOrganizationDevicesPacketCaptureCapturesResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
+func (x *DeleteOrganizationDevicesPacketCaptureScheduleResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -2139,31 +2293,25 @@ func (x *GetOrganizationDevicesPacketCaptureCapturesResponse_Meta_Counts_Items) 
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationDevicesPacketCaptureCapturesResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesPacketCaptureCapturesResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{1, 0, 0, 0}
+// Deprecated: Use DeleteOrganizationDevicesPacketCaptureScheduleResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationDevicesPacketCaptureScheduleResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{22}
 }
 
-func (x *GetOrganizationDevicesPacketCaptureCapturesResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
+func (x *DeleteOrganizationDevicesPacketCaptureScheduleResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
-	return 0
-}
-
-func (x *GetOrganizationDevicesPacketCaptureCapturesResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
+	return nil
 }
 
 type OrganizationDevicesPacketCaptureCapture_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesPacketCaptureCapture_Network) Reset() {
@@ -2210,12 +2358,20 @@ func (x *OrganizationDevicesPacketCaptureCapture_Network) GetName() string {
 	return ""
 }
 
+func (x *OrganizationDevicesPacketCaptureCapture_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationDevicesPacketCaptureCapture_Device struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Serial        *string                `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Serial               *string                `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesPacketCaptureCapture_Device) Reset() {
@@ -2262,12 +2418,20 @@ func (x *OrganizationDevicesPacketCaptureCapture_Device) GetSerial() string {
 	return ""
 }
 
+func (x *OrganizationDevicesPacketCaptureCapture_Device) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationDevicesPacketCaptureCapture_Admin struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesPacketCaptureCapture_Admin) Reset() {
@@ -2314,12 +2478,20 @@ func (x *OrganizationDevicesPacketCaptureCapture_Admin) GetName() string {
 	return ""
 }
 
+func (x *OrganizationDevicesPacketCaptureCapture_Admin) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationDevicesPacketCaptureCapture_Client struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Mac           *string                `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Mac                  *string                `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesPacketCaptureCapture_Client) Reset() {
@@ -2366,13 +2538,21 @@ func (x *OrganizationDevicesPacketCaptureCapture_Client) GetMac() string {
 	return ""
 }
 
+func (x *OrganizationDevicesPacketCaptureCapture_Client) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationDevicesPacketCaptureCapture_Details struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Value         *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	ProductType   *string                `protobuf:"bytes,3,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Value                *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	ProductType          *string                `protobuf:"bytes,3,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesPacketCaptureCapture_Details) Reset() {
@@ -2426,11 +2606,19 @@ func (x *OrganizationDevicesPacketCaptureCapture_Details) GetProductType() strin
 	return ""
 }
 
+func (x *OrganizationDevicesPacketCaptureCapture_Details) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationDevicesPacketCaptureCapture_File struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Size          *int64                 `protobuf:"varint,1,opt,name=size,proto3,oneof" json:"size,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Size                 *int64                 `protobuf:"varint,1,opt,name=size,proto3,oneof" json:"size,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesPacketCaptureCapture_File) Reset() {
@@ -2470,11 +2658,19 @@ func (x *OrganizationDevicesPacketCaptureCapture_File) GetSize() int64 {
 	return 0
 }
 
+func (x *OrganizationDevicesPacketCaptureCapture_File) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationDevicesPacketCaptureCapture_Counts struct {
-	state         protoimpl.MessageState                                  `protogen:"open.v1"`
-	Packets       *OrganizationDevicesPacketCaptureCapture_Counts_Packets `protobuf:"bytes,1,opt,name=packets,proto3" json:"packets,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                  `protogen:"open.v1"`
+	Packets              *OrganizationDevicesPacketCaptureCapture_Counts_Packets `protobuf:"bytes,1,opt,name=packets,proto3" json:"packets,omitempty"`
+	AdditionalProperties *structpb.Struct                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesPacketCaptureCapture_Counts) Reset() {
@@ -2514,16 +2710,126 @@ func (x *OrganizationDevicesPacketCaptureCapture_Counts) GetPackets() *Organizat
 	return nil
 }
 
+func (x *OrganizationDevicesPacketCaptureCapture_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type OrganizationDevicesPacketCaptureCapture_Advanced struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Known values: "both", "in", "out".
+	PhysicalInterfaceDirection *string `protobuf:"bytes,1,opt,name=physical_interface_direction,json=physicalInterfaceDirection,proto3,oneof" json:"physical_interface_direction,omitempty"`
+	// Known values: "both", "in", "out".
+	ControlPlaneDirection *string          `protobuf:"bytes,2,opt,name=control_plane_direction,json=controlPlaneDirection,proto3,oneof" json:"control_plane_direction,omitempty"`
+	InnerFilterMacs       []string         `protobuf:"bytes,3,rep,name=inner_filter_macs,json=innerFilterMacs,proto3" json:"inner_filter_macs,omitempty"`
+	BufferFiles           *int64           `protobuf:"varint,4,opt,name=buffer_files,json=bufferFiles,proto3,oneof" json:"buffer_files,omitempty"`
+	MaxFilesize           *int64           `protobuf:"varint,5,opt,name=max_filesize,json=maxFilesize,proto3,oneof" json:"max_filesize,omitempty"`
+	CaptureType           *string          `protobuf:"bytes,6,opt,name=capture_type,json=captureType,proto3,oneof" json:"capture_type,omitempty"`
+	PacketsPerSecond      *int64           `protobuf:"varint,7,opt,name=packets_per_second,json=packetsPerSecond,proto3,oneof" json:"packets_per_second,omitempty"`
+	AdditionalProperties  *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
+}
+
+func (x *OrganizationDevicesPacketCaptureCapture_Advanced) Reset() {
+	*x = OrganizationDevicesPacketCaptureCapture_Advanced{}
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrganizationDevicesPacketCaptureCapture_Advanced) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrganizationDevicesPacketCaptureCapture_Advanced) ProtoMessage() {}
+
+func (x *OrganizationDevicesPacketCaptureCapture_Advanced) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrganizationDevicesPacketCaptureCapture_Advanced.ProtoReflect.Descriptor instead.
+func (*OrganizationDevicesPacketCaptureCapture_Advanced) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{2, 7}
+}
+
+func (x *OrganizationDevicesPacketCaptureCapture_Advanced) GetPhysicalInterfaceDirection() string {
+	if x != nil && x.PhysicalInterfaceDirection != nil {
+		return *x.PhysicalInterfaceDirection
+	}
+	return ""
+}
+
+func (x *OrganizationDevicesPacketCaptureCapture_Advanced) GetControlPlaneDirection() string {
+	if x != nil && x.ControlPlaneDirection != nil {
+		return *x.ControlPlaneDirection
+	}
+	return ""
+}
+
+func (x *OrganizationDevicesPacketCaptureCapture_Advanced) GetInnerFilterMacs() []string {
+	if x != nil {
+		return x.InnerFilterMacs
+	}
+	return nil
+}
+
+func (x *OrganizationDevicesPacketCaptureCapture_Advanced) GetBufferFiles() int64 {
+	if x != nil && x.BufferFiles != nil {
+		return *x.BufferFiles
+	}
+	return 0
+}
+
+func (x *OrganizationDevicesPacketCaptureCapture_Advanced) GetMaxFilesize() int64 {
+	if x != nil && x.MaxFilesize != nil {
+		return *x.MaxFilesize
+	}
+	return 0
+}
+
+func (x *OrganizationDevicesPacketCaptureCapture_Advanced) GetCaptureType() string {
+	if x != nil && x.CaptureType != nil {
+		return *x.CaptureType
+	}
+	return ""
+}
+
+func (x *OrganizationDevicesPacketCaptureCapture_Advanced) GetPacketsPerSecond() int64 {
+	if x != nil && x.PacketsPerSecond != nil {
+		return *x.PacketsPerSecond
+	}
+	return 0
+}
+
+func (x *OrganizationDevicesPacketCaptureCapture_Advanced) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationDevicesPacketCaptureCapture_Counts_Packets struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesPacketCaptureCapture_Counts_Packets) Reset() {
 	*x = OrganizationDevicesPacketCaptureCapture_Counts_Packets{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[30]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2535,7 +2841,7 @@ func (x *OrganizationDevicesPacketCaptureCapture_Counts_Packets) String() string
 func (*OrganizationDevicesPacketCaptureCapture_Counts_Packets) ProtoMessage() {}
 
 func (x *OrganizationDevicesPacketCaptureCapture_Counts_Packets) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[30]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2558,107 +2864,21 @@ func (x *OrganizationDevicesPacketCaptureCapture_Counts_Packets) GetTotal() int6
 	return 0
 }
 
-type CreateOrganizationDevicesPacketCaptureCaptureRequest_Advanced struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "both", "in", "out".
-	PhysicalInterfaceDirection *string `protobuf:"bytes,1,opt,name=physical_interface_direction,json=physicalInterfaceDirection,proto3,oneof" json:"physical_interface_direction,omitempty"`
-	// Known values: "both", "in", "out".
-	ControlPlaneDirection *string  `protobuf:"bytes,2,opt,name=control_plane_direction,json=controlPlaneDirection,proto3,oneof" json:"control_plane_direction,omitempty"`
-	InnerFilterMacs       []string `protobuf:"bytes,3,rep,name=inner_filter_macs,json=innerFilterMacs,proto3" json:"inner_filter_macs,omitempty"`
-	BufferFiles           *int64   `protobuf:"varint,4,opt,name=buffer_files,json=bufferFiles,proto3,oneof" json:"buffer_files,omitempty"`
-	MaxFilesize           *int64   `protobuf:"varint,5,opt,name=max_filesize,json=maxFilesize,proto3,oneof" json:"max_filesize,omitempty"`
-	CaptureType           *string  `protobuf:"bytes,6,opt,name=capture_type,json=captureType,proto3,oneof" json:"capture_type,omitempty"`
-	PacketsPerSecond      *int64   `protobuf:"varint,7,opt,name=packets_per_second,json=packetsPerSecond,proto3,oneof" json:"packets_per_second,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationDevicesPacketCaptureCaptureRequest_Advanced) Reset() {
-	*x = CreateOrganizationDevicesPacketCaptureCaptureRequest_Advanced{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[31]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationDevicesPacketCaptureCaptureRequest_Advanced) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationDevicesPacketCaptureCaptureRequest_Advanced) ProtoMessage() {}
-
-func (x *CreateOrganizationDevicesPacketCaptureCaptureRequest_Advanced) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[31]
+func (x *OrganizationDevicesPacketCaptureCapture_Counts_Packets) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationDevicesPacketCaptureCaptureRequest_Advanced.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationDevicesPacketCaptureCaptureRequest_Advanced) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *CreateOrganizationDevicesPacketCaptureCaptureRequest_Advanced) GetPhysicalInterfaceDirection() string {
-	if x != nil && x.PhysicalInterfaceDirection != nil {
-		return *x.PhysicalInterfaceDirection
-	}
-	return ""
-}
-
-func (x *CreateOrganizationDevicesPacketCaptureCaptureRequest_Advanced) GetControlPlaneDirection() string {
-	if x != nil && x.ControlPlaneDirection != nil {
-		return *x.ControlPlaneDirection
-	}
-	return ""
-}
-
-func (x *CreateOrganizationDevicesPacketCaptureCaptureRequest_Advanced) GetInnerFilterMacs() []string {
-	if x != nil {
-		return x.InnerFilterMacs
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-func (x *CreateOrganizationDevicesPacketCaptureCaptureRequest_Advanced) GetBufferFiles() int64 {
-	if x != nil && x.BufferFiles != nil {
-		return *x.BufferFiles
-	}
-	return 0
-}
-
-func (x *CreateOrganizationDevicesPacketCaptureCaptureRequest_Advanced) GetMaxFilesize() int64 {
-	if x != nil && x.MaxFilesize != nil {
-		return *x.MaxFilesize
-	}
-	return 0
-}
-
-func (x *CreateOrganizationDevicesPacketCaptureCaptureRequest_Advanced) GetCaptureType() string {
-	if x != nil && x.CaptureType != nil {
-		return *x.CaptureType
-	}
-	return ""
-}
-
-func (x *CreateOrganizationDevicesPacketCaptureCaptureRequest_Advanced) GetPacketsPerSecond() int64 {
-	if x != nil && x.PacketsPerSecond != nil {
-		return *x.PacketsPerSecond
-	}
-	return 0
-}
-
 type BulkOrganizationDevicesPacketCaptureCapturesCreateRequest_Devices struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Switchports   *string                `protobuf:"bytes,2,opt,name=switchports,proto3,oneof" json:"switchports,omitempty"`
-	Interface     *string                `protobuf:"bytes,3,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Switchports          *string                `protobuf:"bytes,2,opt,name=switchports,proto3,oneof" json:"switchports,omitempty"`
+	Interface            *string                `protobuf:"bytes,3,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateRequest_Devices) Reset() {
@@ -2712,16 +2932,24 @@ func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateRequest_Devices) GetI
 	return ""
 }
 
+func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateRequest_Devices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BulkOrganizationDevicesPacketCaptureCapturesCreateRequest_Advanced struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "both", "in", "out".
 	PhysicalInterfaceDirection *string `protobuf:"bytes,1,opt,name=physical_interface_direction,json=physicalInterfaceDirection,proto3,oneof" json:"physical_interface_direction,omitempty"`
 	// Known values: "both", "in", "out".
-	ControlPlaneDirection *string  `protobuf:"bytes,2,opt,name=control_plane_direction,json=controlPlaneDirection,proto3,oneof" json:"control_plane_direction,omitempty"`
-	InnerFilterMac        []string `protobuf:"bytes,3,rep,name=inner_filter_mac,json=innerFilterMac,proto3" json:"inner_filter_mac,omitempty"`
-	BufferFiles           *int64   `protobuf:"varint,4,opt,name=buffer_files,json=bufferFiles,proto3,oneof" json:"buffer_files,omitempty"`
-	MaxFilesize           *int64   `protobuf:"varint,5,opt,name=max_filesize,json=maxFilesize,proto3,oneof" json:"max_filesize,omitempty"`
-	CaptureType           *string  `protobuf:"bytes,6,opt,name=capture_type,json=captureType,proto3,oneof" json:"capture_type,omitempty"`
+	ControlPlaneDirection *string          `protobuf:"bytes,2,opt,name=control_plane_direction,json=controlPlaneDirection,proto3,oneof" json:"control_plane_direction,omitempty"`
+	InnerFilterMac        []string         `protobuf:"bytes,3,rep,name=inner_filter_mac,json=innerFilterMac,proto3" json:"inner_filter_mac,omitempty"`
+	BufferFiles           *int64           `protobuf:"varint,4,opt,name=buffer_files,json=bufferFiles,proto3,oneof" json:"buffer_files,omitempty"`
+	MaxFilesize           *int64           `protobuf:"varint,5,opt,name=max_filesize,json=maxFilesize,proto3,oneof" json:"max_filesize,omitempty"`
+	CaptureType           *string          `protobuf:"bytes,6,opt,name=capture_type,json=captureType,proto3,oneof" json:"capture_type,omitempty"`
+	AdditionalProperties  *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
@@ -2798,6 +3026,13 @@ func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateRequest_Advanced) Get
 	return ""
 }
 
+func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateRequest_Advanced) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item struct {
 	state     protoimpl.MessageState                                                     `protogen:"open.v1"`
 	CaptureId *string                                                                    `protobuf:"bytes,1,opt,name=capture_id,json=captureId,proto3,oneof" json:"capture_id,omitempty"`
@@ -2815,14 +3050,15 @@ type BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item struct {
 	ErrorMessage *string `protobuf:"bytes,12,opt,name=error_message,json=errorMessage,proto3,oneof" json:"error_message,omitempty"`
 	Destination  *string `protobuf:"bytes,13,opt,name=destination,proto3,oneof" json:"destination,omitempty"`
 	// Known values: "automatic", "dcb", "feedback", "manual", "proactive", "scheduled".
-	Process          *string                                                                 `protobuf:"bytes,14,opt,name=process,proto3,oneof" json:"process,omitempty"`
-	File             *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_File   `protobuf:"bytes,15,opt,name=file,proto3" json:"file,omitempty"`
-	Duration         *int64                                                                  `protobuf:"varint,16,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
-	FilterExpression *string                                                                 `protobuf:"bytes,17,opt,name=filter_expression,json=filterExpression,proto3,oneof" json:"filter_expression,omitempty"`
-	Counts           *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Counts `protobuf:"bytes,18,opt,name=counts,proto3" json:"counts,omitempty"`
-	Interface        *string                                                                 `protobuf:"bytes,19,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	Process              *string                                                                 `protobuf:"bytes,14,opt,name=process,proto3,oneof" json:"process,omitempty"`
+	File                 *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_File   `protobuf:"bytes,15,opt,name=file,proto3" json:"file,omitempty"`
+	Duration             *int64                                                                  `protobuf:"varint,16,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
+	FilterExpression     *string                                                                 `protobuf:"bytes,17,opt,name=filter_expression,json=filterExpression,proto3,oneof" json:"filter_expression,omitempty"`
+	Counts               *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Counts `protobuf:"bytes,18,opt,name=counts,proto3" json:"counts,omitempty"`
+	Interface            *string                                                                 `protobuf:"bytes,19,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	AdditionalProperties *structpb.Struct                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item) Reset() {
@@ -2988,12 +3224,20 @@ func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item) GetInt
 	return ""
 }
 
+func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Network) Reset() {
@@ -3040,12 +3284,20 @@ func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Network
 	return ""
 }
 
+func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Device struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Serial        *string                `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Serial               *string                `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Device) Reset() {
@@ -3092,12 +3344,20 @@ func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Device)
 	return ""
 }
 
+func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Device) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Admin struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Admin) Reset() {
@@ -3144,12 +3404,20 @@ func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Admin) 
 	return ""
 }
 
+func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Admin) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Client struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Mac           *string                `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Mac                  *string                `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Client) Reset() {
@@ -3196,13 +3464,21 @@ func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Client)
 	return ""
 }
 
+func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Client) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Details struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Value         *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	ProductType   *string                `protobuf:"bytes,3,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Value                *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	ProductType          *string                `protobuf:"bytes,3,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Details) Reset() {
@@ -3256,11 +3532,19 @@ func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Details
 	return ""
 }
 
+func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Details) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_File struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Size          *int64                 `protobuf:"varint,1,opt,name=size,proto3,oneof" json:"size,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Size                 *int64                 `protobuf:"varint,1,opt,name=size,proto3,oneof" json:"size,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_File) Reset() {
@@ -3300,11 +3584,19 @@ func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_File) G
 	return 0
 }
 
+func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_File) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Counts struct {
-	state         protoimpl.MessageState                                                          `protogen:"open.v1"`
-	Packets       *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Counts_Packets `protobuf:"bytes,1,opt,name=packets,proto3" json:"packets,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                          `protogen:"open.v1"`
+	Packets              *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Counts_Packets `protobuf:"bytes,1,opt,name=packets,proto3" json:"packets,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Counts) Reset() {
@@ -3344,11 +3636,19 @@ func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Counts)
 	return nil
 }
 
+func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Counts_Packets struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Counts_Packets) Reset() {
@@ -3389,12 +3689,20 @@ func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Counts_
 	return 0
 }
 
+func (x *BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item_Counts_Packets) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type StopOrganizationDevicesPacketCaptureCaptureResponse_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Network) Reset() {
@@ -3424,7 +3732,7 @@ func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Network) ProtoRefle
 
 // Deprecated: Use StopOrganizationDevicesPacketCaptureCaptureResponse_Network.ProtoReflect.Descriptor instead.
 func (*StopOrganizationDevicesPacketCaptureCaptureResponse_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{11, 0}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{13, 0}
 }
 
 func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Network) GetId() string {
@@ -3441,12 +3749,20 @@ func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Network) GetName() 
 	return ""
 }
 
+func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type StopOrganizationDevicesPacketCaptureCaptureResponse_Device struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Serial        *string                `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Serial               *string                `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Device) Reset() {
@@ -3476,7 +3792,7 @@ func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Device) ProtoReflec
 
 // Deprecated: Use StopOrganizationDevicesPacketCaptureCaptureResponse_Device.ProtoReflect.Descriptor instead.
 func (*StopOrganizationDevicesPacketCaptureCaptureResponse_Device) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{11, 1}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{13, 1}
 }
 
 func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Device) GetName() string {
@@ -3493,12 +3809,20 @@ func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Device) GetSerial()
 	return ""
 }
 
+func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Device) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type StopOrganizationDevicesPacketCaptureCaptureResponse_Admin struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Admin) Reset() {
@@ -3528,7 +3852,7 @@ func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Admin) ProtoReflect
 
 // Deprecated: Use StopOrganizationDevicesPacketCaptureCaptureResponse_Admin.ProtoReflect.Descriptor instead.
 func (*StopOrganizationDevicesPacketCaptureCaptureResponse_Admin) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{11, 2}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{13, 2}
 }
 
 func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Admin) GetId() string {
@@ -3545,12 +3869,20 @@ func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Admin) GetName() st
 	return ""
 }
 
+func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Admin) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type StopOrganizationDevicesPacketCaptureCaptureResponse_Client struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Mac           *string                `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Mac                  *string                `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Client) Reset() {
@@ -3580,7 +3912,7 @@ func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Client) ProtoReflec
 
 // Deprecated: Use StopOrganizationDevicesPacketCaptureCaptureResponse_Client.ProtoReflect.Descriptor instead.
 func (*StopOrganizationDevicesPacketCaptureCaptureResponse_Client) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{11, 3}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{13, 3}
 }
 
 func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Client) GetId() string {
@@ -3597,13 +3929,21 @@ func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Client) GetMac() st
 	return ""
 }
 
+func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Client) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type StopOrganizationDevicesPacketCaptureCaptureResponse_Details struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Value         *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	ProductType   *string                `protobuf:"bytes,3,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Value                *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	ProductType          *string                `protobuf:"bytes,3,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Details) Reset() {
@@ -3633,7 +3973,7 @@ func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Details) ProtoRefle
 
 // Deprecated: Use StopOrganizationDevicesPacketCaptureCaptureResponse_Details.ProtoReflect.Descriptor instead.
 func (*StopOrganizationDevicesPacketCaptureCaptureResponse_Details) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{11, 4}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{13, 4}
 }
 
 func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Details) GetName() string {
@@ -3657,11 +3997,19 @@ func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Details) GetProduct
 	return ""
 }
 
+func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Details) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type StopOrganizationDevicesPacketCaptureCaptureResponse_File struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Size          *int64                 `protobuf:"varint,1,opt,name=size,proto3,oneof" json:"size,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Size                 *int64                 `protobuf:"varint,1,opt,name=size,proto3,oneof" json:"size,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_File) Reset() {
@@ -3691,7 +4039,7 @@ func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_File) ProtoReflect(
 
 // Deprecated: Use StopOrganizationDevicesPacketCaptureCaptureResponse_File.ProtoReflect.Descriptor instead.
 func (*StopOrganizationDevicesPacketCaptureCaptureResponse_File) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{11, 5}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{13, 5}
 }
 
 func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_File) GetSize() int64 {
@@ -3701,11 +4049,19 @@ func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_File) GetSize() int
 	return 0
 }
 
+func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_File) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type StopOrganizationDevicesPacketCaptureCaptureResponse_Counts struct {
-	state         protoimpl.MessageState                                              `protogen:"open.v1"`
-	Packets       *StopOrganizationDevicesPacketCaptureCaptureResponse_Counts_Packets `protobuf:"bytes,1,opt,name=packets,proto3" json:"packets,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                              `protogen:"open.v1"`
+	Packets              *StopOrganizationDevicesPacketCaptureCaptureResponse_Counts_Packets `protobuf:"bytes,1,opt,name=packets,proto3" json:"packets,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Counts) Reset() {
@@ -3735,7 +4091,7 @@ func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Counts) ProtoReflec
 
 // Deprecated: Use StopOrganizationDevicesPacketCaptureCaptureResponse_Counts.ProtoReflect.Descriptor instead.
 func (*StopOrganizationDevicesPacketCaptureCaptureResponse_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{11, 6}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{13, 6}
 }
 
 func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Counts) GetPackets() *StopOrganizationDevicesPacketCaptureCaptureResponse_Counts_Packets {
@@ -3745,11 +4101,19 @@ func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Counts) GetPackets(
 	return nil
 }
 
+func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type StopOrganizationDevicesPacketCaptureCaptureResponse_Counts_Packets struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Counts_Packets) Reset() {
@@ -3779,7 +4143,7 @@ func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Counts_Packets) Pro
 
 // Deprecated: Use StopOrganizationDevicesPacketCaptureCaptureResponse_Counts_Packets.ProtoReflect.Descriptor instead.
 func (*StopOrganizationDevicesPacketCaptureCaptureResponse_Counts_Packets) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{11, 6, 0}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{13, 6, 0}
 }
 
 func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Counts_Packets) GetTotal() int64 {
@@ -3789,148 +4153,27 @@ func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Counts_Packets) Get
 	return 0
 }
 
-type GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Counts        *GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta) Reset() {
-	*x = GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[51]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[51]
+func (x *StopOrganizationDevicesPacketCaptureCaptureResponse_Counts_Packets) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{13, 0}
-}
-
-func (x *GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta) GetCounts() *GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	Items         *GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[52]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[52]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{13, 0, 0}
-}
-
-func (x *GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta_Counts) GetItems() *GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[53]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[53]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{13, 0, 0, 0}
-}
-
-func (x *GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
 }
 
 type OrganizationDevicesPacketCaptureSchedule_Devices struct {
-	state         protoimpl.MessageState                                   `protogen:"open.v1"`
-	Device        *OrganizationDevicesPacketCaptureSchedule_Devices_Device `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                   `protogen:"open.v1"`
+	Device               *OrganizationDevicesPacketCaptureSchedule_Devices_Device `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	Serial               *string                                                  `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Switchports          *string                                                  `protobuf:"bytes,3,opt,name=switchports,proto3,oneof" json:"switchports,omitempty"`
+	Interface            *string                                                  `protobuf:"bytes,4,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	AdditionalProperties *structpb.Struct                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesPacketCaptureSchedule_Devices) Reset() {
 	*x = OrganizationDevicesPacketCaptureSchedule_Devices{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[54]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3942,7 +4185,7 @@ func (x *OrganizationDevicesPacketCaptureSchedule_Devices) String() string {
 func (*OrganizationDevicesPacketCaptureSchedule_Devices) ProtoMessage() {}
 
 func (x *OrganizationDevicesPacketCaptureSchedule_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[54]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3955,7 +4198,7 @@ func (x *OrganizationDevicesPacketCaptureSchedule_Devices) ProtoReflect() protor
 
 // Deprecated: Use OrganizationDevicesPacketCaptureSchedule_Devices.ProtoReflect.Descriptor instead.
 func (*OrganizationDevicesPacketCaptureSchedule_Devices) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{14, 0}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{16, 0}
 }
 
 func (x *OrganizationDevicesPacketCaptureSchedule_Devices) GetDevice() *OrganizationDevicesPacketCaptureSchedule_Devices_Device {
@@ -3965,17 +4208,46 @@ func (x *OrganizationDevicesPacketCaptureSchedule_Devices) GetDevice() *Organiza
 	return nil
 }
 
+func (x *OrganizationDevicesPacketCaptureSchedule_Devices) GetSerial() string {
+	if x != nil && x.Serial != nil {
+		return *x.Serial
+	}
+	return ""
+}
+
+func (x *OrganizationDevicesPacketCaptureSchedule_Devices) GetSwitchports() string {
+	if x != nil && x.Switchports != nil {
+		return *x.Switchports
+	}
+	return ""
+}
+
+func (x *OrganizationDevicesPacketCaptureSchedule_Devices) GetInterface() string {
+	if x != nil && x.Interface != nil {
+		return *x.Interface
+	}
+	return ""
+}
+
+func (x *OrganizationDevicesPacketCaptureSchedule_Devices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationDevicesPacketCaptureSchedule_Admin struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesPacketCaptureSchedule_Admin) Reset() {
 	*x = OrganizationDevicesPacketCaptureSchedule_Admin{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[55]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3987,7 +4259,7 @@ func (x *OrganizationDevicesPacketCaptureSchedule_Admin) String() string {
 func (*OrganizationDevicesPacketCaptureSchedule_Admin) ProtoMessage() {}
 
 func (x *OrganizationDevicesPacketCaptureSchedule_Admin) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[55]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4000,7 +4272,7 @@ func (x *OrganizationDevicesPacketCaptureSchedule_Admin) ProtoReflect() protoref
 
 // Deprecated: Use OrganizationDevicesPacketCaptureSchedule_Admin.ProtoReflect.Descriptor instead.
 func (*OrganizationDevicesPacketCaptureSchedule_Admin) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{14, 1}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{16, 1}
 }
 
 func (x *OrganizationDevicesPacketCaptureSchedule_Admin) GetId() string {
@@ -4017,23 +4289,31 @@ func (x *OrganizationDevicesPacketCaptureSchedule_Admin) GetName() string {
 	return ""
 }
 
+func (x *OrganizationDevicesPacketCaptureSchedule_Admin) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationDevicesPacketCaptureSchedule_Schedule struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Name    *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	StartTs *string                `protobuf:"bytes,2,opt,name=start_ts,json=startTs,proto3,oneof" json:"start_ts,omitempty"`
 	EndTs   *string                `protobuf:"bytes,3,opt,name=end_ts,json=endTs,proto3,oneof" json:"end_ts,omitempty"`
 	// Known values: "day", "hour", "minute", "month", "week".
-	Frequency     *string  `protobuf:"bytes,4,opt,name=frequency,proto3,oneof" json:"frequency,omitempty"`
-	Weekdays      []string `protobuf:"bytes,5,rep,name=weekdays,proto3" json:"weekdays,omitempty"`
-	Recurrence    *int64   `protobuf:"varint,6,opt,name=recurrence,proto3,oneof" json:"recurrence,omitempty"`
-	NextCaptureTs *string  `protobuf:"bytes,7,opt,name=next_capture_ts,json=nextCaptureTs,proto3,oneof" json:"next_capture_ts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Frequency            *string          `protobuf:"bytes,4,opt,name=frequency,proto3,oneof" json:"frequency,omitempty"`
+	Weekdays             []string         `protobuf:"bytes,5,rep,name=weekdays,proto3" json:"weekdays,omitempty"`
+	Recurrence           *int64           `protobuf:"varint,6,opt,name=recurrence,proto3,oneof" json:"recurrence,omitempty"`
+	NextCaptureTs        *string          `protobuf:"bytes,7,opt,name=next_capture_ts,json=nextCaptureTs,proto3,oneof" json:"next_capture_ts,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesPacketCaptureSchedule_Schedule) Reset() {
 	*x = OrganizationDevicesPacketCaptureSchedule_Schedule{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[56]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4045,7 +4325,7 @@ func (x *OrganizationDevicesPacketCaptureSchedule_Schedule) String() string {
 func (*OrganizationDevicesPacketCaptureSchedule_Schedule) ProtoMessage() {}
 
 func (x *OrganizationDevicesPacketCaptureSchedule_Schedule) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[56]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4058,7 +4338,7 @@ func (x *OrganizationDevicesPacketCaptureSchedule_Schedule) ProtoReflect() proto
 
 // Deprecated: Use OrganizationDevicesPacketCaptureSchedule_Schedule.ProtoReflect.Descriptor instead.
 func (*OrganizationDevicesPacketCaptureSchedule_Schedule) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{14, 2}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{16, 2}
 }
 
 func (x *OrganizationDevicesPacketCaptureSchedule_Schedule) GetName() string {
@@ -4110,18 +4390,26 @@ func (x *OrganizationDevicesPacketCaptureSchedule_Schedule) GetNextCaptureTs() s
 	return ""
 }
 
+func (x *OrganizationDevicesPacketCaptureSchedule_Schedule) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationDevicesPacketCaptureSchedule_Devices_Device struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Switchports   *string                `protobuf:"bytes,2,opt,name=switchports,proto3,oneof" json:"switchports,omitempty"`
-	Interface     *string                `protobuf:"bytes,3,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Switchports          *string                `protobuf:"bytes,2,opt,name=switchports,proto3,oneof" json:"switchports,omitempty"`
+	Interface            *string                `protobuf:"bytes,3,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesPacketCaptureSchedule_Devices_Device) Reset() {
 	*x = OrganizationDevicesPacketCaptureSchedule_Devices_Device{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[57]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4133,7 +4421,7 @@ func (x *OrganizationDevicesPacketCaptureSchedule_Devices_Device) String() strin
 func (*OrganizationDevicesPacketCaptureSchedule_Devices_Device) ProtoMessage() {}
 
 func (x *OrganizationDevicesPacketCaptureSchedule_Devices_Device) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[57]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4146,7 +4434,7 @@ func (x *OrganizationDevicesPacketCaptureSchedule_Devices_Device) ProtoReflect()
 
 // Deprecated: Use OrganizationDevicesPacketCaptureSchedule_Devices_Device.ProtoReflect.Descriptor instead.
 func (*OrganizationDevicesPacketCaptureSchedule_Devices_Device) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{14, 0, 0}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{16, 0, 0}
 }
 
 func (x *OrganizationDevicesPacketCaptureSchedule_Devices_Device) GetSerial() string {
@@ -4170,161 +4458,25 @@ func (x *OrganizationDevicesPacketCaptureSchedule_Devices_Device) GetInterface()
 	return ""
 }
 
-type CreateOrganizationDevicesPacketCaptureScheduleRequest_Devices struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Switchports   *string                `protobuf:"bytes,2,opt,name=switchports,proto3,oneof" json:"switchports,omitempty"`
-	Interface     *string                `protobuf:"bytes,3,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest_Devices) Reset() {
-	*x = CreateOrganizationDevicesPacketCaptureScheduleRequest_Devices{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[58]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest_Devices) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationDevicesPacketCaptureScheduleRequest_Devices) ProtoMessage() {}
-
-func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[58]
+func (x *OrganizationDevicesPacketCaptureSchedule_Devices_Device) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationDevicesPacketCaptureScheduleRequest_Devices.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationDevicesPacketCaptureScheduleRequest_Devices) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{15, 0}
-}
-
-func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest_Devices) GetSerial() string {
-	if x != nil && x.Serial != nil {
-		return *x.Serial
-	}
-	return ""
-}
-
-func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest_Devices) GetSwitchports() string {
-	if x != nil && x.Switchports != nil {
-		return *x.Switchports
-	}
-	return ""
-}
-
-func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest_Devices) GetInterface() string {
-	if x != nil && x.Interface != nil {
-		return *x.Interface
-	}
-	return ""
-}
-
-type CreateOrganizationDevicesPacketCaptureScheduleRequest_Schedule struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	StartTs       *string                `protobuf:"bytes,2,opt,name=start_ts,json=startTs,proto3,oneof" json:"start_ts,omitempty"`
-	EndTs         *string                `protobuf:"bytes,3,opt,name=end_ts,json=endTs,proto3,oneof" json:"end_ts,omitempty"`
-	Frequency     *string                `protobuf:"bytes,4,opt,name=frequency,proto3,oneof" json:"frequency,omitempty"`
-	Weekdays      []string               `protobuf:"bytes,5,rep,name=weekdays,proto3" json:"weekdays,omitempty"`
-	Recurrence    *int64                 `protobuf:"varint,6,opt,name=recurrence,proto3,oneof" json:"recurrence,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest_Schedule) Reset() {
-	*x = CreateOrganizationDevicesPacketCaptureScheduleRequest_Schedule{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[59]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest_Schedule) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationDevicesPacketCaptureScheduleRequest_Schedule) ProtoMessage() {}
-
-func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest_Schedule) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[59]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationDevicesPacketCaptureScheduleRequest_Schedule.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationDevicesPacketCaptureScheduleRequest_Schedule) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{15, 1}
-}
-
-func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest_Schedule) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest_Schedule) GetStartTs() string {
-	if x != nil && x.StartTs != nil {
-		return *x.StartTs
-	}
-	return ""
-}
-
-func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest_Schedule) GetEndTs() string {
-	if x != nil && x.EndTs != nil {
-		return *x.EndTs
-	}
-	return ""
-}
-
-func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest_Schedule) GetFrequency() string {
-	if x != nil && x.Frequency != nil {
-		return *x.Frequency
-	}
-	return ""
-}
-
-func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest_Schedule) GetWeekdays() []string {
-	if x != nil {
-		return x.Weekdays
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-func (x *CreateOrganizationDevicesPacketCaptureScheduleRequest_Schedule) GetRecurrence() int64 {
-	if x != nil && x.Recurrence != nil {
-		return *x.Recurrence
-	}
-	return 0
-}
-
 type ReorderOrganizationDevicesPacketCaptureSchedulesRequest_Order struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ScheduleId    *string                `protobuf:"bytes,1,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
-	Priority      *int64                 `protobuf:"varint,2,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	ScheduleId           *string                `protobuf:"bytes,1,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
+	Priority             *int64                 `protobuf:"varint,2,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ReorderOrganizationDevicesPacketCaptureSchedulesRequest_Order) Reset() {
 	*x = ReorderOrganizationDevicesPacketCaptureSchedulesRequest_Order{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[60]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4336,7 +4488,7 @@ func (x *ReorderOrganizationDevicesPacketCaptureSchedulesRequest_Order) String()
 func (*ReorderOrganizationDevicesPacketCaptureSchedulesRequest_Order) ProtoMessage() {}
 
 func (x *ReorderOrganizationDevicesPacketCaptureSchedulesRequest_Order) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[60]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4349,7 +4501,7 @@ func (x *ReorderOrganizationDevicesPacketCaptureSchedulesRequest_Order) ProtoRef
 
 // Deprecated: Use ReorderOrganizationDevicesPacketCaptureSchedulesRequest_Order.ProtoReflect.Descriptor instead.
 func (*ReorderOrganizationDevicesPacketCaptureSchedulesRequest_Order) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{16, 0}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{18, 0}
 }
 
 func (x *ReorderOrganizationDevicesPacketCaptureSchedulesRequest_Order) GetScheduleId() string {
@@ -4366,17 +4518,25 @@ func (x *ReorderOrganizationDevicesPacketCaptureSchedulesRequest_Order) GetPrior
 	return 0
 }
 
+func (x *ReorderOrganizationDevicesPacketCaptureSchedulesRequest_Order) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ReorderOrganizationDevicesPacketCaptureSchedulesResponse_UpdatedPriorities struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ScheduleId    *string                `protobuf:"bytes,1,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
-	Priority      *int64                 `protobuf:"varint,2,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	ScheduleId           *string                `protobuf:"bytes,1,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
+	Priority             *int64                 `protobuf:"varint,2,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ReorderOrganizationDevicesPacketCaptureSchedulesResponse_UpdatedPriorities) Reset() {
 	*x = ReorderOrganizationDevicesPacketCaptureSchedulesResponse_UpdatedPriorities{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[61]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4388,7 +4548,7 @@ func (x *ReorderOrganizationDevicesPacketCaptureSchedulesResponse_UpdatedPriorit
 func (*ReorderOrganizationDevicesPacketCaptureSchedulesResponse_UpdatedPriorities) ProtoMessage() {}
 
 func (x *ReorderOrganizationDevicesPacketCaptureSchedulesResponse_UpdatedPriorities) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[61]
+	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4401,7 +4561,7 @@ func (x *ReorderOrganizationDevicesPacketCaptureSchedulesResponse_UpdatedPriorit
 
 // Deprecated: Use ReorderOrganizationDevicesPacketCaptureSchedulesResponse_UpdatedPriorities.ProtoReflect.Descriptor instead.
 func (*ReorderOrganizationDevicesPacketCaptureSchedulesResponse_UpdatedPriorities) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{17, 0}
+	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{19, 0}
 }
 
 func (x *ReorderOrganizationDevicesPacketCaptureSchedulesResponse_UpdatedPriorities) GetScheduleId() string {
@@ -4418,155 +4578,18 @@ func (x *ReorderOrganizationDevicesPacketCaptureSchedulesResponse_UpdatedPriorit
 	return 0
 }
 
-type UpdateOrganizationDevicesPacketCaptureScheduleRequest_Devices struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Switchports   *string                `protobuf:"bytes,2,opt,name=switchports,proto3,oneof" json:"switchports,omitempty"`
-	Interface     *string                `protobuf:"bytes,3,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest_Devices) Reset() {
-	*x = UpdateOrganizationDevicesPacketCaptureScheduleRequest_Devices{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[62]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest_Devices) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationDevicesPacketCaptureScheduleRequest_Devices) ProtoMessage() {}
-
-func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[62]
+func (x *ReorderOrganizationDevicesPacketCaptureSchedulesResponse_UpdatedPriorities) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationDevicesPacketCaptureScheduleRequest_Devices.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationDevicesPacketCaptureScheduleRequest_Devices) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{18, 0}
-}
-
-func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest_Devices) GetSerial() string {
-	if x != nil && x.Serial != nil {
-		return *x.Serial
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest_Devices) GetSwitchports() string {
-	if x != nil && x.Switchports != nil {
-		return *x.Switchports
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest_Devices) GetInterface() string {
-	if x != nil && x.Interface != nil {
-		return *x.Interface
-	}
-	return ""
-}
-
-type UpdateOrganizationDevicesPacketCaptureScheduleRequest_Schedule struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	StartTs       *string                `protobuf:"bytes,2,opt,name=start_ts,json=startTs,proto3,oneof" json:"start_ts,omitempty"`
-	EndTs         *string                `protobuf:"bytes,3,opt,name=end_ts,json=endTs,proto3,oneof" json:"end_ts,omitempty"`
-	Frequency     *string                `protobuf:"bytes,4,opt,name=frequency,proto3,oneof" json:"frequency,omitempty"`
-	Weekdays      []string               `protobuf:"bytes,5,rep,name=weekdays,proto3" json:"weekdays,omitempty"`
-	Recurrence    *int64                 `protobuf:"varint,6,opt,name=recurrence,proto3,oneof" json:"recurrence,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest_Schedule) Reset() {
-	*x = UpdateOrganizationDevicesPacketCaptureScheduleRequest_Schedule{}
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[63]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest_Schedule) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationDevicesPacketCaptureScheduleRequest_Schedule) ProtoMessage() {}
-
-func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest_Schedule) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[63]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationDevicesPacketCaptureScheduleRequest_Schedule.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationDevicesPacketCaptureScheduleRequest_Schedule) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP(), []int{18, 1}
-}
-
-func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest_Schedule) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest_Schedule) GetStartTs() string {
-	if x != nil && x.StartTs != nil {
-		return *x.StartTs
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest_Schedule) GetEndTs() string {
-	if x != nil && x.EndTs != nil {
-		return *x.EndTs
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest_Schedule) GetFrequency() string {
-	if x != nil && x.Frequency != nil {
-		return *x.Frequency
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest_Schedule) GetWeekdays() []string {
-	if x != nil {
-		return x.Weekdays
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *UpdateOrganizationDevicesPacketCaptureScheduleRequest_Schedule) GetRecurrence() int64 {
-	if x != nil && x.Recurrence != nil {
-		return *x.Recurrence
-	}
-	return 0
 }
 
 var File_meraki_organizations_v1_devices_packet_capture_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_devices_packet_capture_proto_rawDesc = "" +
 	"\n" +
-	"4meraki/organizations/v1/devices_packet_capture.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x95\x06\n" +
+	"4meraki/organizations/v1/devices_packet_capture.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a)meraki/organizations/v1/collections.proto\"\x95\x06\n" +
 	"2GetOrganizationDevicesPacketCaptureCapturesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vcapture_ids\x18\x02 \x03(\tR\n" +
@@ -4604,21 +4627,12 @@ const file_meraki_organizations_v1_devices_packet_capture_proto_rawDesc = "" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
 	"\x0e_ending_beforeB\r\n" +
-	"\v_sort_order\"\x8d\x05\n" +
-	"3GetOrganizationDevicesPacketCaptureCapturesResponse\x12V\n" +
-	"\x05items\x18\x01 \x03(\v2@.meraki.organizations.v1.OrganizationDevicesPacketCaptureCaptureR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12e\n" +
-	"\x04meta\x18\x03 \x01(\v2Q.meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse.MetaR\x04meta\x1a\xd8\x02\n" +
-	"\x04Meta\x12p\n" +
-	"\x06counts\x18\x01 \x01(\v2X.meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse.Meta.CountsR\x06counts\x1a\xdd\x01\n" +
-	"\x06Counts\x12t\n" +
-	"\x05items\x18\x01 \x01(\v2^.meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\x99\x0f\n" +
+	"\v_sort_order\"\xd9\x02\n" +
+	"3GetOrganizationDevicesPacketCaptureCapturesResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12W\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2@.meraki.organizations.v1.OrganizationDevicesPacketCaptureCaptureR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xfe\x1a\n" +
 	"'OrganizationDevicesPacketCaptureCapture\x12\"\n" +
 	"\n" +
 	"capture_id\x18\x01 \x01(\tH\x00R\tcaptureId\x88\x01\x01\x12b\n" +
@@ -4641,42 +4655,71 @@ const file_meraki_organizations_v1_devices_packet_capture_proto_rawDesc = "" +
 	"\x11filter_expression\x18\x11 \x01(\tH\tR\x10filterExpression\x88\x01\x01\x12_\n" +
 	"\x06counts\x18\x12 \x01(\v2G.meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.CountsR\x06counts\x12!\n" +
 	"\tinterface\x18\x13 \x01(\tH\n" +
-	"R\tinterface\x88\x01\x01\x1aG\n" +
+	"R\tinterface\x88\x01\x01\x12\x18\n" +
+	"\aserials\x18\x14 \x03(\tR\aserials\x12$\n" +
+	"\voutput_type\x18\x15 \x01(\tH\vR\n" +
+	"outputType\x88\x01\x01\x12\x19\n" +
+	"\x05notes\x18\x16 \x01(\tH\fR\x05notes\x88\x01\x01\x12e\n" +
+	"\badvanced\x18\x17 \x01(\v2I.meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.AdvancedR\badvanced\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1aR\n" +
+	"\x05_name\x1a\xa1\x01\n" +
 	"\x06Device\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
-	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01B\a\n" +
+	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\t\n" +
-	"\a_serial\x1aE\n" +
+	"\a_serial\x1a\x94\x01\n" +
 	"\x05Admin\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1aC\n" +
+	"\x05_name\x1a\x92\x01\n" +
 	"\x06Client\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
-	"\x03mac\x18\x02 \x01(\tH\x01R\x03mac\x88\x01\x01B\x05\n" +
+	"\x03mac\x18\x02 \x01(\tH\x01R\x03mac\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x06\n" +
-	"\x04_mac\x1a\x89\x01\n" +
+	"\x04_mac\x1a\xd8\x01\n" +
 	"\aDetails\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
 	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01\x12&\n" +
-	"\fproduct_type\x18\x03 \x01(\tH\x02R\vproductType\x88\x01\x01B\a\n" +
+	"\fproduct_type\x18\x03 \x01(\tH\x02R\vproductType\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_valueB\x0f\n" +
-	"\r_product_type\x1a(\n" +
+	"\r_product_type\x1aw\n" +
 	"\x04File\x12\x17\n" +
-	"\x04size\x18\x01 \x01(\x03H\x00R\x04size\x88\x01\x01B\a\n" +
-	"\x05_size\x1a\xa3\x01\n" +
+	"\x04size\x18\x01 \x01(\x03H\x00R\x04size\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_size\x1a\xc1\x02\n" +
 	"\x06Counts\x12i\n" +
-	"\apackets\x18\x01 \x01(\v2O.meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Counts.PacketsR\apackets\x1a.\n" +
+	"\apackets\x18\x01 \x01(\v2O.meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Counts.PacketsR\apackets\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a}\n" +
 	"\aPackets\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
-	"\x06_totalB\r\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_total\x1a\xbb\x04\n" +
+	"\bAdvanced\x12E\n" +
+	"\x1cphysical_interface_direction\x18\x01 \x01(\tH\x00R\x1aphysicalInterfaceDirection\x88\x01\x01\x12;\n" +
+	"\x17control_plane_direction\x18\x02 \x01(\tH\x01R\x15controlPlaneDirection\x88\x01\x01\x12*\n" +
+	"\x11inner_filter_macs\x18\x03 \x03(\tR\x0finnerFilterMacs\x12&\n" +
+	"\fbuffer_files\x18\x04 \x01(\x03H\x02R\vbufferFiles\x88\x01\x01\x12&\n" +
+	"\fmax_filesize\x18\x05 \x01(\x03H\x03R\vmaxFilesize\x88\x01\x01\x12&\n" +
+	"\fcapture_type\x18\x06 \x01(\tH\x04R\vcaptureType\x88\x01\x01\x121\n" +
+	"\x12packets_per_second\x18\a \x01(\x03H\x05R\x10packetsPerSecond\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x1f\n" +
+	"\x1d_physical_interface_directionB\x1a\n" +
+	"\x18_control_plane_directionB\x0f\n" +
+	"\r_buffer_filesB\x0f\n" +
+	"\r_max_filesizeB\x0f\n" +
+	"\r_capture_typeB\x15\n" +
+	"\x13_packets_per_secondB\r\n" +
 	"\v_capture_idB\a\n" +
 	"\x05_nameB\v\n" +
 	"\t_start_tsB\b\n" +
@@ -4689,8 +4732,9 @@ const file_meraki_organizations_v1_devices_packet_capture_proto_rawDesc = "" +
 	"\t_durationB\x14\n" +
 	"\x12_filter_expressionB\f\n" +
 	"\n" +
-	"_interface\"\x81\n" +
-	"\n" +
+	"_interfaceB\x0e\n" +
+	"\f_output_typeB\b\n" +
+	"\x06_notes\"\x9e\x06\n" +
 	"4CreateOrganizationDevicesPacketCaptureCaptureRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12\x17\n" +
@@ -4703,25 +4747,12 @@ const file_meraki_organizations_v1_devices_packet_capture_proto_rawDesc = "" +
 	"\bduration\x18\b \x01(\x03H\x06R\bduration\x88\x01\x01\x120\n" +
 	"\x11filter_expression\x18\t \x01(\tH\aR\x10filterExpression\x88\x01\x01\x12!\n" +
 	"\tinterface\x18\n" +
-	" \x01(\tH\bR\tinterface\x88\x01\x01\x12r\n" +
-	"\badvanced\x18\v \x01(\v2V.meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureCaptureRequest.AdvancedR\badvanced\x12C\n" +
-	"\vnull_fields\x18\f \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\r \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xec\x03\n" +
-	"\bAdvanced\x12E\n" +
-	"\x1cphysical_interface_direction\x18\x01 \x01(\tH\x00R\x1aphysicalInterfaceDirection\x88\x01\x01\x12;\n" +
-	"\x17control_plane_direction\x18\x02 \x01(\tH\x01R\x15controlPlaneDirection\x88\x01\x01\x12*\n" +
-	"\x11inner_filter_macs\x18\x03 \x03(\tR\x0finnerFilterMacs\x12&\n" +
-	"\fbuffer_files\x18\x04 \x01(\x03H\x02R\vbufferFiles\x88\x01\x01\x12&\n" +
-	"\fmax_filesize\x18\x05 \x01(\x03H\x03R\vmaxFilesize\x88\x01\x01\x12&\n" +
-	"\fcapture_type\x18\x06 \x01(\tH\x04R\vcaptureType\x88\x01\x01\x121\n" +
-	"\x12packets_per_second\x18\a \x01(\x03H\x05R\x10packetsPerSecond\x88\x01\x01B\x1f\n" +
-	"\x1d_physical_interface_directionB\x1a\n" +
-	"\x18_control_plane_directionB\x0f\n" +
-	"\r_buffer_filesB\x0f\n" +
-	"\r_max_filesizeB\x0f\n" +
-	"\r_capture_typeB\x15\n" +
-	"\x13_packets_per_secondB\x12\n" +
+	" \x01(\tH\bR\tinterface\x88\x01\x01\x12e\n" +
+	"\badvanced\x18\v \x01(\v2I.meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.AdvancedR\badvanced\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_nameB\x0e\n" +
 	"\f_output_typeB\x0e\n" +
@@ -4731,7 +4762,7 @@ const file_meraki_organizations_v1_devices_packet_capture_proto_rawDesc = "" +
 	"\t_durationB\x14\n" +
 	"\x12_filter_expressionB\f\n" +
 	"\n" +
-	"_interface\"\xf4\t\n" +
+	"_interface\"\xab\v\n" +
 	"9BulkOrganizationDevicesPacketCaptureCapturesCreateRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12t\n" +
 	"\adevices\x18\x02 \x03(\v2Z.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateRequest.DevicesR\adevices\x12\x19\n" +
@@ -4739,25 +4770,28 @@ const file_meraki_organizations_v1_devices_packet_capture_proto_rawDesc = "" +
 	"\bduration\x18\x04 \x01(\x03H\x02R\bduration\x88\x01\x01\x120\n" +
 	"\x11filter_expression\x18\x05 \x01(\tH\x03R\x10filterExpression\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x06 \x01(\tH\x04R\x04name\x88\x01\x01\x12w\n" +
-	"\badvanced\x18\a \x01(\v2[.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateRequest.AdvancedR\badvanced\x12C\n" +
-	"\vnull_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\t \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x99\x01\n" +
+	"\badvanced\x18\a \x01(\v2[.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateRequest.AdvancedR\badvanced\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe8\x01\n" +
 	"\aDevices\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12%\n" +
 	"\vswitchports\x18\x02 \x01(\tH\x01R\vswitchports\x88\x01\x01\x12!\n" +
-	"\tinterface\x18\x03 \x01(\tH\x02R\tinterface\x88\x01\x01B\t\n" +
+	"\tinterface\x18\x03 \x01(\tH\x02R\tinterface\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\x0e\n" +
 	"\f_switchportsB\f\n" +
 	"\n" +
-	"_interface\x1a\xa0\x03\n" +
+	"_interface\x1a\xef\x03\n" +
 	"\bAdvanced\x12E\n" +
 	"\x1cphysical_interface_direction\x18\x01 \x01(\tH\x00R\x1aphysicalInterfaceDirection\x88\x01\x01\x12;\n" +
 	"\x17control_plane_direction\x18\x02 \x01(\tH\x01R\x15controlPlaneDirection\x88\x01\x01\x12(\n" +
 	"\x10inner_filter_mac\x18\x03 \x03(\tR\x0einnerFilterMac\x12&\n" +
 	"\fbuffer_files\x18\x04 \x01(\x03H\x02R\vbufferFiles\x88\x01\x01\x12&\n" +
 	"\fmax_filesize\x18\x05 \x01(\x03H\x03R\vmaxFilesize\x88\x01\x01\x12&\n" +
-	"\fcapture_type\x18\x06 \x01(\tH\x04R\vcaptureType\x88\x01\x01B\x1f\n" +
+	"\fcapture_type\x18\x06 \x01(\tH\x04R\vcaptureType\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x1f\n" +
 	"\x1d_physical_interface_directionB\x1a\n" +
 	"\x18_control_plane_directionB\x0f\n" +
 	"\r_buffer_filesB\x0f\n" +
@@ -4767,10 +4801,11 @@ const file_meraki_organizations_v1_devices_packet_capture_proto_rawDesc = "" +
 	"\x06_notesB\v\n" +
 	"\t_durationB\x14\n" +
 	"\x12_filter_expressionB\a\n" +
-	"\x05_name\"\xa4\x12\n" +
-	":BulkOrganizationDevicesPacketCaptureCapturesCreateResponse\x12n\n" +
-	"\x05items\x18\x01 \x03(\v2X.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xb7\x10\n" +
+	"\x05_name\"\xc0\x18\n" +
+	":BulkOrganizationDevicesPacketCaptureCapturesCreateResponse\x12o\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2X.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x82\x16\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"capture_id\x18\x01 \x01(\tH\x00R\tcaptureId\x88\x01\x01\x12z\n" +
@@ -4793,41 +4828,50 @@ const file_meraki_organizations_v1_devices_packet_capture_proto_rawDesc = "" +
 	"\x11filter_expression\x18\x11 \x01(\tH\tR\x10filterExpression\x88\x01\x01\x12w\n" +
 	"\x06counts\x18\x12 \x01(\v2_.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.CountsR\x06counts\x12!\n" +
 	"\tinterface\x18\x13 \x01(\tH\n" +
-	"R\tinterface\x88\x01\x01\x1aG\n" +
+	"R\tinterface\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1aR\n" +
+	"\x05_name\x1a\xa1\x01\n" +
 	"\x06Device\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
-	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01B\a\n" +
+	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\t\n" +
-	"\a_serial\x1aE\n" +
+	"\a_serial\x1a\x94\x01\n" +
 	"\x05Admin\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1aC\n" +
+	"\x05_name\x1a\x92\x01\n" +
 	"\x06Client\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
-	"\x03mac\x18\x02 \x01(\tH\x01R\x03mac\x88\x01\x01B\x05\n" +
+	"\x03mac\x18\x02 \x01(\tH\x01R\x03mac\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x06\n" +
-	"\x04_mac\x1a\x89\x01\n" +
+	"\x04_mac\x1a\xd8\x01\n" +
 	"\aDetails\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
 	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01\x12&\n" +
-	"\fproduct_type\x18\x03 \x01(\tH\x02R\vproductType\x88\x01\x01B\a\n" +
+	"\fproduct_type\x18\x03 \x01(\tH\x02R\vproductType\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_valueB\x0f\n" +
-	"\r_product_type\x1a(\n" +
+	"\r_product_type\x1aw\n" +
 	"\x04File\x12\x17\n" +
-	"\x04size\x18\x01 \x01(\x03H\x00R\x04size\x88\x01\x01B\a\n" +
-	"\x05_size\x1a\xbc\x01\n" +
+	"\x04size\x18\x01 \x01(\x03H\x00R\x04size\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_size\x1a\xda\x02\n" +
 	"\x06Counts\x12\x81\x01\n" +
-	"\apackets\x18\x01 \x01(\v2g.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.Counts.PacketsR\apackets\x1a.\n" +
+	"\apackets\x18\x01 \x01(\v2g.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.Counts.PacketsR\apackets\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a}\n" +
 	"\aPackets\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\r\n" +
 	"\v_capture_idB\a\n" +
 	"\x05_nameB\v\n" +
@@ -4841,45 +4885,52 @@ const file_meraki_organizations_v1_devices_packet_capture_proto_rawDesc = "" +
 	"\t_durationB\x14\n" +
 	"\x12_filter_expressionB\f\n" +
 	"\n" +
-	"_interface\"\xaa\x02\n" +
+	"_interface\"\xc3\x02\n" +
 	"9BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vcapture_ids\x18\x02 \x03(\tR\n" +
-	"captureIds\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
-	"\x10_organization_id\"\xab\x01\n" +
+	"captureIds\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
+	"\x10_organization_id\"\x8b\x01\n" +
+	":BulkOrganizationDevicesPacketCaptureCapturesDeleteResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xab\x01\n" +
 	"4DeleteOrganizationDevicesPacketCaptureCaptureRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"capture_id\x18\x02 \x01(\tH\x01R\tcaptureId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\r\n" +
-	"\v_capture_id\"\xb8\x01\n" +
+	"\v_capture_id\"\x86\x01\n" +
+	"5DeleteOrganizationDevicesPacketCaptureCaptureResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xb8\x01\n" +
 	"AGenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"capture_id\x18\x02 \x01(\tH\x01R\tcaptureId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\r\n" +
-	"\v_capture_id\"\xcf\x01\n" +
+	"\v_capture_id\"\x9e\x02\n" +
 	"BGenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse\x12\"\n" +
 	"\n" +
 	"capture_id\x18\x01 \x01(\tH\x00R\tcaptureId\x88\x01\x01\x12&\n" +
 	"\fdownload_url\x18\x02 \x01(\tH\x01R\vdownloadUrl\x88\x01\x01\x12\x15\n" +
-	"\x03url\x18\x03 \x01(\tH\x02R\x03url\x88\x01\x01B\r\n" +
+	"\x03url\x18\x03 \x01(\tH\x02R\x03url\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_capture_idB\x0f\n" +
 	"\r_download_urlB\x06\n" +
-	"\x04_url\"\xcf\x02\n" +
+	"\x04_url\"\xe8\x02\n" +
 	"2StopOrganizationDevicesPacketCaptureCaptureRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"capture_id\x18\x02 \x01(\tH\x01R\tcaptureId\x88\x01\x01\x12\x18\n" +
-	"\aserials\x18\x03 \x03(\tR\aserials\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\aserials\x18\x03 \x03(\tR\aserials\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\r\n" +
-	"\v_capture_id\"\x85\x10\n" +
+	"\v_capture_id\"\xd0\x15\n" +
 	"3StopOrganizationDevicesPacketCaptureCaptureResponse\x12\"\n" +
 	"\n" +
 	"capture_id\x18\x01 \x01(\tH\x00R\tcaptureId\x88\x01\x01\x12n\n" +
@@ -4902,41 +4953,50 @@ const file_meraki_organizations_v1_devices_packet_capture_proto_rawDesc = "" +
 	"\x11filter_expression\x18\x11 \x01(\tH\tR\x10filterExpression\x88\x01\x01\x12k\n" +
 	"\x06counts\x18\x12 \x01(\v2S.meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.CountsR\x06counts\x12!\n" +
 	"\tinterface\x18\x13 \x01(\tH\n" +
-	"R\tinterface\x88\x01\x01\x1aG\n" +
+	"R\tinterface\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1aR\n" +
+	"\x05_name\x1a\xa1\x01\n" +
 	"\x06Device\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
-	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01B\a\n" +
+	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\t\n" +
-	"\a_serial\x1aE\n" +
+	"\a_serial\x1a\x94\x01\n" +
 	"\x05Admin\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1aC\n" +
+	"\x05_name\x1a\x92\x01\n" +
 	"\x06Client\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
-	"\x03mac\x18\x02 \x01(\tH\x01R\x03mac\x88\x01\x01B\x05\n" +
+	"\x03mac\x18\x02 \x01(\tH\x01R\x03mac\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x06\n" +
-	"\x04_mac\x1a\x89\x01\n" +
+	"\x04_mac\x1a\xd8\x01\n" +
 	"\aDetails\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
 	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01\x12&\n" +
-	"\fproduct_type\x18\x03 \x01(\tH\x02R\vproductType\x88\x01\x01B\a\n" +
+	"\fproduct_type\x18\x03 \x01(\tH\x02R\vproductType\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_valueB\x0f\n" +
-	"\r_product_type\x1a(\n" +
+	"\r_product_type\x1aw\n" +
 	"\x04File\x12\x17\n" +
-	"\x04size\x18\x01 \x01(\x03H\x00R\x04size\x88\x01\x01B\a\n" +
-	"\x05_size\x1a\xaf\x01\n" +
+	"\x04size\x18\x01 \x01(\x03H\x00R\x04size\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_size\x1a\xcd\x02\n" +
 	"\x06Counts\x12u\n" +
-	"\apackets\x18\x01 \x01(\v2[.meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Counts.PacketsR\apackets\x1a.\n" +
+	"\apackets\x18\x01 \x01(\v2[.meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Counts.PacketsR\apackets\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a}\n" +
 	"\aPackets\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\r\n" +
 	"\v_capture_idB\a\n" +
 	"\x05_nameB\v\n" +
@@ -4958,18 +5018,12 @@ const file_meraki_organizations_v1_devices_packet_capture_proto_rawDesc = "" +
 	"networkIds\x12\x1d\n" +
 	"\n" +
 	"device_ids\x18\x04 \x03(\tR\tdeviceIdsB\x12\n" +
-	"\x10_organization_id\"\xe1\x04\n" +
-	"4GetOrganizationDevicesPacketCaptureSchedulesResponse\x12W\n" +
-	"\x05items\x18\x01 \x03(\v2A.meraki.organizations.v1.OrganizationDevicesPacketCaptureScheduleR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12f\n" +
-	"\x04meta\x18\x03 \x01(\v2R.meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse.MetaR\x04meta\x1a\xa9\x02\n" +
-	"\x04Meta\x12q\n" +
-	"\x06counts\x18\x01 \x01(\v2Y.meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse.Meta.CountsR\x06counts\x1a\xad\x01\n" +
-	"\x06Counts\x12u\n" +
-	"\x05items\x18\x01 \x01(\v2_.meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse.Meta.Counts.ItemsR\x05items\x1a,\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
-	"\x06_total\"\xbe\f\n" +
+	"\x10_organization_id\"\xdb\x02\n" +
+	"4GetOrganizationDevicesPacketCaptureSchedulesResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12X\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2A.meraki.organizations.v1.OrganizationDevicesPacketCaptureScheduleR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xda\x10\n" +
 	"(OrganizationDevicesPacketCaptureSchedule\x12$\n" +
 	"\vschedule_id\x18\x01 \x01(\tH\x00R\n" +
 	"scheduleId\x88\x01\x01\x12c\n" +
@@ -4990,22 +5044,33 @@ const file_meraki_organizations_v1_devices_packet_capture_proto_rawDesc = "" +
 	"\bpriority\x18\r \x01(\x03H\n" +
 	"R\bpriority\x88\x01\x01\x12f\n" +
 	"\bschedule\x18\x0e \x01(\v2J.meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.ScheduleR\bschedule\x12\x1a\n" +
-	"\bwarnings\x18\x0f \x03(\tR\bwarnings\x1a\x8e\x02\n" +
+	"\bwarnings\x18\x0f \x03(\tR\bwarnings\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbc\x04\n" +
 	"\aDevices\x12h\n" +
-	"\x06device\x18\x01 \x01(\v2P.meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Devices.DeviceR\x06device\x1a\x98\x01\n" +
+	"\x06device\x18\x01 \x01(\v2P.meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Devices.DeviceR\x06device\x12\x1b\n" +
+	"\x06serial\x18\x02 \x01(\tH\x00R\x06serial\x88\x01\x01\x12%\n" +
+	"\vswitchports\x18\x03 \x01(\tH\x01R\vswitchports\x88\x01\x01\x12!\n" +
+	"\tinterface\x18\x04 \x01(\tH\x02R\tinterface\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe7\x01\n" +
 	"\x06Device\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12%\n" +
 	"\vswitchports\x18\x02 \x01(\tH\x01R\vswitchports\x88\x01\x01\x12!\n" +
-	"\tinterface\x18\x03 \x01(\tH\x02R\tinterface\x88\x01\x01B\t\n" +
+	"\tinterface\x18\x03 \x01(\tH\x02R\tinterface\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\x0e\n" +
 	"\f_switchportsB\f\n" +
 	"\n" +
-	"_interface\x1aE\n" +
+	"_interfaceB\t\n" +
+	"\a_serialB\x0e\n" +
+	"\f_switchportsB\f\n" +
+	"\n" +
+	"_interface\x1a\x94\x01\n" +
 	"\x05Admin\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1a\xc2\x02\n" +
+	"\x05_name\x1a\x91\x03\n" +
 	"\bSchedule\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1e\n" +
 	"\bstart_ts\x18\x02 \x01(\tH\x01R\astartTs\x88\x01\x01\x12\x1a\n" +
@@ -5015,7 +5080,8 @@ const file_meraki_organizations_v1_devices_packet_capture_proto_rawDesc = "" +
 	"\n" +
 	"recurrence\x18\x06 \x01(\x03H\x04R\n" +
 	"recurrence\x88\x01\x01\x12+\n" +
-	"\x0fnext_capture_ts\x18\a \x01(\tH\x05R\rnextCaptureTs\x88\x01\x01B\a\n" +
+	"\x0fnext_capture_ts\x18\a \x01(\tH\x05R\rnextCaptureTs\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\v\n" +
 	"\t_start_tsB\t\n" +
 	"\a_end_tsB\f\n" +
@@ -5034,109 +5100,67 @@ const file_meraki_organizations_v1_devices_packet_capture_proto_rawDesc = "" +
 	"\x10_last_capture_idB\n" +
 	"\n" +
 	"\b_enabledB\v\n" +
-	"\t_priority\"\xf4\b\n" +
+	"\t_priority\"\xd3\x05\n" +
 	"5CreateOrganizationDevicesPacketCaptureScheduleRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12p\n" +
-	"\adevices\x18\x02 \x03(\v2V.meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureScheduleRequest.DevicesR\adevices\x12\x17\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12c\n" +
+	"\adevices\x18\x02 \x03(\v2I.meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.DevicesR\adevices\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x19\n" +
 	"\x05notes\x18\x04 \x01(\tH\x02R\x05notes\x88\x01\x01\x12\x1f\n" +
 	"\bduration\x18\x05 \x01(\x03H\x03R\bduration\x88\x01\x01\x120\n" +
 	"\x11filter_expression\x18\x06 \x01(\tH\x04R\x10filterExpression\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\a \x01(\bH\x05R\aenabled\x88\x01\x01\x12s\n" +
-	"\bschedule\x18\b \x01(\v2W.meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureScheduleRequest.ScheduleR\bschedule\x12C\n" +
-	"\vnull_fields\x18\t \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x99\x01\n" +
-	"\aDevices\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12%\n" +
-	"\vswitchports\x18\x02 \x01(\tH\x01R\vswitchports\x88\x01\x01\x12!\n" +
-	"\tinterface\x18\x03 \x01(\tH\x02R\tinterface\x88\x01\x01B\t\n" +
-	"\a_serialB\x0e\n" +
-	"\f_switchportsB\f\n" +
-	"\n" +
-	"_interface\x1a\x81\x02\n" +
-	"\bSchedule\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1e\n" +
-	"\bstart_ts\x18\x02 \x01(\tH\x01R\astartTs\x88\x01\x01\x12\x1a\n" +
-	"\x06end_ts\x18\x03 \x01(\tH\x02R\x05endTs\x88\x01\x01\x12!\n" +
-	"\tfrequency\x18\x04 \x01(\tH\x03R\tfrequency\x88\x01\x01\x12\x1a\n" +
-	"\bweekdays\x18\x05 \x03(\tR\bweekdays\x12#\n" +
-	"\n" +
-	"recurrence\x18\x06 \x01(\x03H\x04R\n" +
-	"recurrence\x88\x01\x01B\a\n" +
-	"\x05_nameB\v\n" +
-	"\t_start_tsB\t\n" +
-	"\a_end_tsB\f\n" +
-	"\n" +
-	"_frequencyB\r\n" +
-	"\v_recurrenceB\x12\n" +
+	"\aenabled\x18\a \x01(\bH\x05R\aenabled\x88\x01\x01\x12f\n" +
+	"\bschedule\x18\b \x01(\v2J.meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.ScheduleR\bschedule\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_notesB\v\n" +
 	"\t_durationB\x14\n" +
 	"\x12_filter_expressionB\n" +
 	"\n" +
-	"\b_enabled\"\xe2\x03\n" +
+	"\b_enabled\"\xcb\x04\n" +
 	"7ReorderOrganizationDevicesPacketCaptureSchedulesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12l\n" +
-	"\x05order\x18\x02 \x03(\v2V.meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesRequest.OrderR\x05order\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1ak\n" +
+	"\x05order\x18\x02 \x03(\v2V.meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesRequest.OrderR\x05order\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xba\x01\n" +
 	"\x05Order\x12$\n" +
 	"\vschedule_id\x18\x01 \x01(\tH\x00R\n" +
 	"scheduleId\x88\x01\x01\x12\x1f\n" +
-	"\bpriority\x18\x02 \x01(\x03H\x01R\bpriority\x88\x01\x01B\x0e\n" +
+	"\bpriority\x18\x02 \x01(\x03H\x01R\bpriority\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_schedule_idB\v\n" +
 	"\t_priorityB\x12\n" +
-	"\x10_organization_id\"\xc8\x02\n" +
+	"\x10_organization_id\"\xe7\x03\n" +
 	"8ReorderOrganizationDevicesPacketCaptureSchedulesResponse\x12\x92\x01\n" +
-	"\x12updated_priorities\x18\x01 \x03(\v2c.meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesResponse.UpdatedPrioritiesR\x11updatedPriorities\x1aw\n" +
+	"\x12updated_priorities\x18\x01 \x03(\v2c.meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesResponse.UpdatedPrioritiesR\x11updatedPriorities\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc6\x01\n" +
 	"\x11UpdatedPriorities\x12$\n" +
 	"\vschedule_id\x18\x01 \x01(\tH\x00R\n" +
 	"scheduleId\x88\x01\x01\x12\x1f\n" +
-	"\bpriority\x18\x02 \x01(\x03H\x01R\bpriority\x88\x01\x01B\x0e\n" +
+	"\bpriority\x18\x02 \x01(\x03H\x01R\bpriority\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_schedule_idB\v\n" +
-	"\t_priority\"\xaa\t\n" +
+	"\t_priority\"\x89\x06\n" +
 	"5UpdateOrganizationDevicesPacketCaptureScheduleRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12$\n" +
 	"\vschedule_id\x18\x02 \x01(\tH\x01R\n" +
-	"scheduleId\x88\x01\x01\x12p\n" +
-	"\adevices\x18\x03 \x03(\v2V.meraki.organizations.v1.UpdateOrganizationDevicesPacketCaptureScheduleRequest.DevicesR\adevices\x12\x17\n" +
+	"scheduleId\x88\x01\x01\x12c\n" +
+	"\adevices\x18\x03 \x03(\v2I.meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.DevicesR\adevices\x12\x17\n" +
 	"\x04name\x18\x04 \x01(\tH\x02R\x04name\x88\x01\x01\x12\x19\n" +
 	"\x05notes\x18\x05 \x01(\tH\x03R\x05notes\x88\x01\x01\x12\x1f\n" +
 	"\bduration\x18\x06 \x01(\x03H\x04R\bduration\x88\x01\x01\x120\n" +
 	"\x11filter_expression\x18\a \x01(\tH\x05R\x10filterExpression\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\b \x01(\bH\x06R\aenabled\x88\x01\x01\x12s\n" +
-	"\bschedule\x18\t \x01(\v2W.meraki.organizations.v1.UpdateOrganizationDevicesPacketCaptureScheduleRequest.ScheduleR\bschedule\x12C\n" +
-	"\vnull_fields\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\v \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x99\x01\n" +
-	"\aDevices\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12%\n" +
-	"\vswitchports\x18\x02 \x01(\tH\x01R\vswitchports\x88\x01\x01\x12!\n" +
-	"\tinterface\x18\x03 \x01(\tH\x02R\tinterface\x88\x01\x01B\t\n" +
-	"\a_serialB\x0e\n" +
-	"\f_switchportsB\f\n" +
-	"\n" +
-	"_interface\x1a\x81\x02\n" +
-	"\bSchedule\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1e\n" +
-	"\bstart_ts\x18\x02 \x01(\tH\x01R\astartTs\x88\x01\x01\x12\x1a\n" +
-	"\x06end_ts\x18\x03 \x01(\tH\x02R\x05endTs\x88\x01\x01\x12!\n" +
-	"\tfrequency\x18\x04 \x01(\tH\x03R\tfrequency\x88\x01\x01\x12\x1a\n" +
-	"\bweekdays\x18\x05 \x03(\tR\bweekdays\x12#\n" +
-	"\n" +
-	"recurrence\x18\x06 \x01(\x03H\x04R\n" +
-	"recurrence\x88\x01\x01B\a\n" +
-	"\x05_nameB\v\n" +
-	"\t_start_tsB\t\n" +
-	"\a_end_tsB\f\n" +
-	"\n" +
-	"_frequencyB\r\n" +
-	"\v_recurrenceB\x12\n" +
+	"\aenabled\x18\b \x01(\bH\x06R\aenabled\x88\x01\x01\x12f\n" +
+	"\bschedule\x18\t \x01(\v2J.meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.ScheduleR\bschedule\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x0e\n" +
 	"\f_schedule_idB\a\n" +
 	"\x05_nameB\b\n" +
@@ -5144,20 +5168,22 @@ const file_meraki_organizations_v1_devices_packet_capture_proto_rawDesc = "" +
 	"\t_durationB\x14\n" +
 	"\x12_filter_expressionB\n" +
 	"\n" +
-	"\b_enabled\"\x93\x03\n" +
+	"\b_enabled\"\xdd\x02\n" +
 	"5DeleteOrganizationDevicesPacketCaptureScheduleRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12$\n" +
 	"\vschedule_id\x18\x02 \x01(\tH\x01R\n" +
 	"scheduleId\x88\x01\x01\x12A\n" +
 	"\x10body_schedule_id\x18\x03 \x01(\tB\x12\xfa\xfd\x1b\x0e\b\x03\x12\n" +
-	"scheduleIdH\x02R\x0ebodyScheduleId\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"scheduleIdH\x02R\x0ebodyScheduleId\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFieldsB\x12\n" +
 	"\x10_organization_idB\x0e\n" +
 	"\f_schedule_idB\x13\n" +
-	"\x11_body_schedule_idB\x92\x01\n" +
-	"!com.merakibroker.organizations.v1B\x19DevicesPacketCaptureProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\x11_body_schedule_id\"\x87\x01\n" +
+	"6DeleteOrganizationDevicesPacketCaptureScheduleResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\xb2\x01\n" +
+	"!com.merakibroker.organizations.v1B\x19DevicesPacketCaptureProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_devices_packet_capture_proto_rawDescOnce sync.Once
@@ -5171,7 +5197,7 @@ func file_meraki_organizations_v1_devices_packet_capture_proto_rawDescGZIP() []b
 	return file_meraki_organizations_v1_devices_packet_capture_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
+var file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
 var file_meraki_organizations_v1_devices_packet_capture_proto_goTypes = []any{
 	(*GetOrganizationDevicesPacketCaptureCapturesRequest)(nil),                             // 0: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesRequest
 	(*GetOrganizationDevicesPacketCaptureCapturesResponse)(nil),                            // 1: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse
@@ -5180,22 +5206,22 @@ var file_meraki_organizations_v1_devices_packet_capture_proto_goTypes = []any{
 	(*BulkOrganizationDevicesPacketCaptureCapturesCreateRequest)(nil),                      // 4: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateRequest
 	(*BulkOrganizationDevicesPacketCaptureCapturesCreateResponse)(nil),                     // 5: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse
 	(*BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest)(nil),                      // 6: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest
-	(*DeleteOrganizationDevicesPacketCaptureCaptureRequest)(nil),                           // 7: meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureCaptureRequest
-	(*GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlRequest)(nil),              // 8: meraki.organizations.v1.GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlRequest
-	(*GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse)(nil),             // 9: meraki.organizations.v1.GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse
-	(*StopOrganizationDevicesPacketCaptureCaptureRequest)(nil),                             // 10: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureRequest
-	(*StopOrganizationDevicesPacketCaptureCaptureResponse)(nil),                            // 11: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse
-	(*GetOrganizationDevicesPacketCaptureSchedulesRequest)(nil),                            // 12: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesRequest
-	(*GetOrganizationDevicesPacketCaptureSchedulesResponse)(nil),                           // 13: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse
-	(*OrganizationDevicesPacketCaptureSchedule)(nil),                                       // 14: meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule
-	(*CreateOrganizationDevicesPacketCaptureScheduleRequest)(nil),                          // 15: meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureScheduleRequest
-	(*ReorderOrganizationDevicesPacketCaptureSchedulesRequest)(nil),                        // 16: meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesRequest
-	(*ReorderOrganizationDevicesPacketCaptureSchedulesResponse)(nil),                       // 17: meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesResponse
-	(*UpdateOrganizationDevicesPacketCaptureScheduleRequest)(nil),                          // 18: meraki.organizations.v1.UpdateOrganizationDevicesPacketCaptureScheduleRequest
-	(*DeleteOrganizationDevicesPacketCaptureScheduleRequest)(nil),                          // 19: meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureScheduleRequest
-	(*GetOrganizationDevicesPacketCaptureCapturesResponse_Meta)(nil),                       // 20: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse.Meta
-	(*GetOrganizationDevicesPacketCaptureCapturesResponse_Meta_Counts)(nil),                // 21: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse.Meta.Counts
-	(*GetOrganizationDevicesPacketCaptureCapturesResponse_Meta_Counts_Items)(nil),          // 22: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse.Meta.Counts.Items
+	(*BulkOrganizationDevicesPacketCaptureCapturesDeleteResponse)(nil),                     // 7: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesDeleteResponse
+	(*DeleteOrganizationDevicesPacketCaptureCaptureRequest)(nil),                           // 8: meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureCaptureRequest
+	(*DeleteOrganizationDevicesPacketCaptureCaptureResponse)(nil),                          // 9: meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureCaptureResponse
+	(*GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlRequest)(nil),              // 10: meraki.organizations.v1.GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlRequest
+	(*GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse)(nil),             // 11: meraki.organizations.v1.GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse
+	(*StopOrganizationDevicesPacketCaptureCaptureRequest)(nil),                             // 12: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureRequest
+	(*StopOrganizationDevicesPacketCaptureCaptureResponse)(nil),                            // 13: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse
+	(*GetOrganizationDevicesPacketCaptureSchedulesRequest)(nil),                            // 14: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesRequest
+	(*GetOrganizationDevicesPacketCaptureSchedulesResponse)(nil),                           // 15: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse
+	(*OrganizationDevicesPacketCaptureSchedule)(nil),                                       // 16: meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule
+	(*CreateOrganizationDevicesPacketCaptureScheduleRequest)(nil),                          // 17: meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureScheduleRequest
+	(*ReorderOrganizationDevicesPacketCaptureSchedulesRequest)(nil),                        // 18: meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesRequest
+	(*ReorderOrganizationDevicesPacketCaptureSchedulesResponse)(nil),                       // 19: meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesResponse
+	(*UpdateOrganizationDevicesPacketCaptureScheduleRequest)(nil),                          // 20: meraki.organizations.v1.UpdateOrganizationDevicesPacketCaptureScheduleRequest
+	(*DeleteOrganizationDevicesPacketCaptureScheduleRequest)(nil),                          // 21: meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureScheduleRequest
+	(*DeleteOrganizationDevicesPacketCaptureScheduleResponse)(nil),                         // 22: meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureScheduleResponse
 	(*OrganizationDevicesPacketCaptureCapture_Network)(nil),                                // 23: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Network
 	(*OrganizationDevicesPacketCaptureCapture_Device)(nil),                                 // 24: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Device
 	(*OrganizationDevicesPacketCaptureCapture_Admin)(nil),                                  // 25: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Admin
@@ -5203,8 +5229,8 @@ var file_meraki_organizations_v1_devices_packet_capture_proto_goTypes = []any{
 	(*OrganizationDevicesPacketCaptureCapture_Details)(nil),                                // 27: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Details
 	(*OrganizationDevicesPacketCaptureCapture_File)(nil),                                   // 28: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.File
 	(*OrganizationDevicesPacketCaptureCapture_Counts)(nil),                                 // 29: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Counts
-	(*OrganizationDevicesPacketCaptureCapture_Counts_Packets)(nil),                         // 30: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Counts.Packets
-	(*CreateOrganizationDevicesPacketCaptureCaptureRequest_Advanced)(nil),                  // 31: meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureCaptureRequest.Advanced
+	(*OrganizationDevicesPacketCaptureCapture_Advanced)(nil),                               // 30: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Advanced
+	(*OrganizationDevicesPacketCaptureCapture_Counts_Packets)(nil),                         // 31: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Counts.Packets
 	(*BulkOrganizationDevicesPacketCaptureCapturesCreateRequest_Devices)(nil),              // 32: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateRequest.Devices
 	(*BulkOrganizationDevicesPacketCaptureCapturesCreateRequest_Advanced)(nil),             // 33: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateRequest.Advanced
 	(*BulkOrganizationDevicesPacketCaptureCapturesCreateResponse_Item)(nil),                // 34: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item
@@ -5224,97 +5250,123 @@ var file_meraki_organizations_v1_devices_packet_capture_proto_goTypes = []any{
 	(*StopOrganizationDevicesPacketCaptureCaptureResponse_File)(nil),                       // 48: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.File
 	(*StopOrganizationDevicesPacketCaptureCaptureResponse_Counts)(nil),                     // 49: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Counts
 	(*StopOrganizationDevicesPacketCaptureCaptureResponse_Counts_Packets)(nil),             // 50: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Counts.Packets
-	(*GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta)(nil),                      // 51: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse.Meta
-	(*GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta_Counts)(nil),               // 52: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse.Meta.Counts
-	(*GetOrganizationDevicesPacketCaptureSchedulesResponse_Meta_Counts_Items)(nil),         // 53: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse.Meta.Counts.Items
-	(*OrganizationDevicesPacketCaptureSchedule_Devices)(nil),                               // 54: meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Devices
-	(*OrganizationDevicesPacketCaptureSchedule_Admin)(nil),                                 // 55: meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Admin
-	(*OrganizationDevicesPacketCaptureSchedule_Schedule)(nil),                              // 56: meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Schedule
-	(*OrganizationDevicesPacketCaptureSchedule_Devices_Device)(nil),                        // 57: meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Devices.Device
-	(*CreateOrganizationDevicesPacketCaptureScheduleRequest_Devices)(nil),                  // 58: meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureScheduleRequest.Devices
-	(*CreateOrganizationDevicesPacketCaptureScheduleRequest_Schedule)(nil),                 // 59: meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureScheduleRequest.Schedule
-	(*ReorderOrganizationDevicesPacketCaptureSchedulesRequest_Order)(nil),                  // 60: meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesRequest.Order
-	(*ReorderOrganizationDevicesPacketCaptureSchedulesResponse_UpdatedPriorities)(nil),     // 61: meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesResponse.UpdatedPriorities
-	(*UpdateOrganizationDevicesPacketCaptureScheduleRequest_Devices)(nil),                  // 62: meraki.organizations.v1.UpdateOrganizationDevicesPacketCaptureScheduleRequest.Devices
-	(*UpdateOrganizationDevicesPacketCaptureScheduleRequest_Schedule)(nil),                 // 63: meraki.organizations.v1.UpdateOrganizationDevicesPacketCaptureScheduleRequest.Schedule
-	(*v1.PageInfo)(nil),           // 64: meraki.api.v1.PageInfo
-	(*structpb.Struct)(nil),       // 65: google.protobuf.Struct
-	(*fieldmaskpb.FieldMask)(nil), // 66: google.protobuf.FieldMask
+	(*OrganizationDevicesPacketCaptureSchedule_Devices)(nil),                               // 51: meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Devices
+	(*OrganizationDevicesPacketCaptureSchedule_Admin)(nil),                                 // 52: meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Admin
+	(*OrganizationDevicesPacketCaptureSchedule_Schedule)(nil),                              // 53: meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Schedule
+	(*OrganizationDevicesPacketCaptureSchedule_Devices_Device)(nil),                        // 54: meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Devices.Device
+	(*ReorderOrganizationDevicesPacketCaptureSchedulesRequest_Order)(nil),                  // 55: meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesRequest.Order
+	(*ReorderOrganizationDevicesPacketCaptureSchedulesResponse_UpdatedPriorities)(nil),     // 56: meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesResponse.UpdatedPriorities
+	(*CollectionMeta)(nil),  // 57: meraki.organizations.v1.CollectionMeta
+	(*v1.PageInfo)(nil),     // 58: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 59: google.protobuf.Struct
 }
 var file_meraki_organizations_v1_devices_packet_capture_proto_depIdxs = []int32{
-	2,  // 0: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse.items:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture
-	64, // 1: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	20, // 2: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse.Meta
-	23, // 3: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.network:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Network
-	65, // 4: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.devices:type_name -> google.protobuf.Struct
-	24, // 5: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.device:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Device
-	25, // 6: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.admin:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Admin
-	26, // 7: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.client:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Client
-	27, // 8: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.details:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Details
-	28, // 9: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.file:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.File
-	29, // 10: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.counts:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Counts
-	31, // 11: meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureCaptureRequest.advanced:type_name -> meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureCaptureRequest.Advanced
-	66, // 12: meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureCaptureRequest.null_fields:type_name -> google.protobuf.FieldMask
-	66, // 13: meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureCaptureRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	32, // 14: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateRequest.devices:type_name -> meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateRequest.Devices
-	33, // 15: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateRequest.advanced:type_name -> meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateRequest.Advanced
-	66, // 16: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateRequest.null_fields:type_name -> google.protobuf.FieldMask
-	66, // 17: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	34, // 18: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.items:type_name -> meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item
-	64, // 19: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	66, // 20: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest.null_fields:type_name -> google.protobuf.FieldMask
-	66, // 21: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	66, // 22: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureRequest.null_fields:type_name -> google.protobuf.FieldMask
-	66, // 23: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	43, // 24: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.network:type_name -> meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Network
-	65, // 25: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.devices:type_name -> google.protobuf.Struct
-	44, // 26: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.device:type_name -> meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Device
-	45, // 27: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.admin:type_name -> meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Admin
-	46, // 28: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.client:type_name -> meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Client
-	47, // 29: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.details:type_name -> meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Details
-	48, // 30: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.file:type_name -> meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.File
-	49, // 31: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.counts:type_name -> meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Counts
-	14, // 32: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse.items:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule
-	64, // 33: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	51, // 34: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse.Meta
-	54, // 35: meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.devices:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Devices
-	55, // 36: meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.admin:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Admin
-	56, // 37: meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.schedule:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Schedule
-	58, // 38: meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureScheduleRequest.devices:type_name -> meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureScheduleRequest.Devices
-	59, // 39: meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureScheduleRequest.schedule:type_name -> meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureScheduleRequest.Schedule
-	66, // 40: meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureScheduleRequest.null_fields:type_name -> google.protobuf.FieldMask
-	66, // 41: meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureScheduleRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	60, // 42: meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesRequest.order:type_name -> meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesRequest.Order
-	66, // 43: meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	66, // 44: meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	61, // 45: meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesResponse.updated_priorities:type_name -> meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesResponse.UpdatedPriorities
-	62, // 46: meraki.organizations.v1.UpdateOrganizationDevicesPacketCaptureScheduleRequest.devices:type_name -> meraki.organizations.v1.UpdateOrganizationDevicesPacketCaptureScheduleRequest.Devices
-	63, // 47: meraki.organizations.v1.UpdateOrganizationDevicesPacketCaptureScheduleRequest.schedule:type_name -> meraki.organizations.v1.UpdateOrganizationDevicesPacketCaptureScheduleRequest.Schedule
-	66, // 48: meraki.organizations.v1.UpdateOrganizationDevicesPacketCaptureScheduleRequest.null_fields:type_name -> google.protobuf.FieldMask
-	66, // 49: meraki.organizations.v1.UpdateOrganizationDevicesPacketCaptureScheduleRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	66, // 50: meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureScheduleRequest.null_fields:type_name -> google.protobuf.FieldMask
-	66, // 51: meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureScheduleRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	21, // 52: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse.Meta.Counts
-	22, // 53: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse.Meta.Counts.Items
-	30, // 54: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Counts.packets:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Counts.Packets
-	35, // 55: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.network:type_name -> meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.Network
-	65, // 56: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.devices:type_name -> google.protobuf.Struct
-	36, // 57: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.device:type_name -> meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.Device
-	37, // 58: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.admin:type_name -> meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.Admin
-	38, // 59: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.client:type_name -> meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.Client
-	39, // 60: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.details:type_name -> meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.Details
-	40, // 61: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.file:type_name -> meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.File
-	41, // 62: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.counts:type_name -> meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.Counts
-	42, // 63: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.Counts.packets:type_name -> meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.Counts.Packets
-	50, // 64: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Counts.packets:type_name -> meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Counts.Packets
-	52, // 65: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse.Meta.Counts
-	53, // 66: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse.Meta.Counts.Items
-	57, // 67: meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Devices.device:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Devices.Device
-	68, // [68:68] is the sub-list for method output_type
-	68, // [68:68] is the sub-list for method input_type
-	68, // [68:68] is the sub-list for extension type_name
-	68, // [68:68] is the sub-list for extension extendee
-	0,  // [0:68] is the sub-list for field type_name
+	57,  // 0: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	2,   // 1: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse.items:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture
+	58,  // 2: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	59,  // 3: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse.additional_properties:type_name -> google.protobuf.Struct
+	23,  // 4: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.network:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Network
+	59,  // 5: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.devices:type_name -> google.protobuf.Struct
+	24,  // 6: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.device:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Device
+	25,  // 7: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.admin:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Admin
+	26,  // 8: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.client:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Client
+	27,  // 9: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.details:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Details
+	28,  // 10: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.file:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.File
+	29,  // 11: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.counts:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Counts
+	30,  // 12: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.advanced:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Advanced
+	59,  // 13: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.additional_properties:type_name -> google.protobuf.Struct
+	30,  // 14: meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureCaptureRequest.advanced:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Advanced
+	59,  // 15: meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureCaptureRequest.additional_properties:type_name -> google.protobuf.Struct
+	32,  // 16: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateRequest.devices:type_name -> meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateRequest.Devices
+	33,  // 17: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateRequest.advanced:type_name -> meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateRequest.Advanced
+	59,  // 18: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateRequest.additional_properties:type_name -> google.protobuf.Struct
+	34,  // 19: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.items:type_name -> meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item
+	58,  // 20: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	59,  // 21: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 22: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 23: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesDeleteResponse.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 24: meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureCaptureResponse.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 25: meraki.organizations.v1.GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 26: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureRequest.additional_properties:type_name -> google.protobuf.Struct
+	43,  // 27: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.network:type_name -> meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Network
+	59,  // 28: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.devices:type_name -> google.protobuf.Struct
+	44,  // 29: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.device:type_name -> meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Device
+	45,  // 30: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.admin:type_name -> meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Admin
+	46,  // 31: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.client:type_name -> meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Client
+	47,  // 32: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.details:type_name -> meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Details
+	48,  // 33: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.file:type_name -> meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.File
+	49,  // 34: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.counts:type_name -> meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Counts
+	59,  // 35: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 36: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	16,  // 37: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse.items:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule
+	58,  // 38: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	59,  // 39: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse.additional_properties:type_name -> google.protobuf.Struct
+	51,  // 40: meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.devices:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Devices
+	52,  // 41: meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.admin:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Admin
+	53,  // 42: meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.schedule:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Schedule
+	59,  // 43: meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.additional_properties:type_name -> google.protobuf.Struct
+	51,  // 44: meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureScheduleRequest.devices:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Devices
+	53,  // 45: meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureScheduleRequest.schedule:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Schedule
+	59,  // 46: meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureScheduleRequest.additional_properties:type_name -> google.protobuf.Struct
+	55,  // 47: meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesRequest.order:type_name -> meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesRequest.Order
+	59,  // 48: meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesRequest.additional_properties:type_name -> google.protobuf.Struct
+	56,  // 49: meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesResponse.updated_priorities:type_name -> meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesResponse.UpdatedPriorities
+	59,  // 50: meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesResponse.additional_properties:type_name -> google.protobuf.Struct
+	51,  // 51: meraki.organizations.v1.UpdateOrganizationDevicesPacketCaptureScheduleRequest.devices:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Devices
+	53,  // 52: meraki.organizations.v1.UpdateOrganizationDevicesPacketCaptureScheduleRequest.schedule:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Schedule
+	59,  // 53: meraki.organizations.v1.UpdateOrganizationDevicesPacketCaptureScheduleRequest.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 54: meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureScheduleResponse.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 55: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Network.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 56: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Device.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 57: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Admin.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 58: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Client.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 59: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Details.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 60: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.File.additional_properties:type_name -> google.protobuf.Struct
+	31,  // 61: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Counts.packets:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Counts.Packets
+	59,  // 62: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Counts.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 63: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Advanced.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 64: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture.Counts.Packets.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 65: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateRequest.Devices.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 66: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateRequest.Advanced.additional_properties:type_name -> google.protobuf.Struct
+	35,  // 67: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.network:type_name -> meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.Network
+	59,  // 68: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.devices:type_name -> google.protobuf.Struct
+	36,  // 69: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.device:type_name -> meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.Device
+	37,  // 70: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.admin:type_name -> meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.Admin
+	38,  // 71: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.client:type_name -> meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.Client
+	39,  // 72: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.details:type_name -> meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.Details
+	40,  // 73: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.file:type_name -> meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.File
+	41,  // 74: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.counts:type_name -> meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.Counts
+	59,  // 75: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 76: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 77: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.Device.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 78: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.Admin.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 79: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.Client.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 80: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.Details.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 81: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.File.additional_properties:type_name -> google.protobuf.Struct
+	42,  // 82: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.Counts.packets:type_name -> meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.Counts.Packets
+	59,  // 83: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.Counts.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 84: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse.Item.Counts.Packets.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 85: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Network.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 86: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Device.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 87: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Admin.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 88: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Client.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 89: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Details.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 90: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.File.additional_properties:type_name -> google.protobuf.Struct
+	50,  // 91: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Counts.packets:type_name -> meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Counts.Packets
+	59,  // 92: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Counts.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 93: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse.Counts.Packets.additional_properties:type_name -> google.protobuf.Struct
+	54,  // 94: meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Devices.device:type_name -> meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Devices.Device
+	59,  // 95: meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Devices.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 96: meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Admin.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 97: meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Schedule.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 98: meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule.Devices.Device.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 99: meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesRequest.Order.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 100: meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesResponse.UpdatedPriorities.additional_properties:type_name -> google.protobuf.Struct
+	101, // [101:101] is the sub-list for method output_type
+	101, // [101:101] is the sub-list for method input_type
+	101, // [101:101] is the sub-list for extension type_name
+	101, // [101:101] is the sub-list for extension extendee
+	0,   // [0:101] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_devices_packet_capture_proto_init() }
@@ -5322,23 +5374,23 @@ func file_meraki_organizations_v1_devices_packet_capture_proto_init() {
 	if File_meraki_organizations_v1_devices_packet_capture_proto != nil {
 		return
 	}
+	file_meraki_organizations_v1_collections_proto_init()
 	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[8].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[12].OneofWrappers = []any{}
+	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[13].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[14].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[15].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[16].OneofWrappers = []any{}
+	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[17].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[18].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[19].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[22].OneofWrappers = []any{}
+	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[20].OneofWrappers = []any{}
+	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[21].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[23].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[24].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[25].OneofWrappers = []any{}
@@ -5364,23 +5416,19 @@ func file_meraki_organizations_v1_devices_packet_capture_proto_init() {
 	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[47].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[48].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[50].OneofWrappers = []any{}
+	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[51].OneofWrappers = []any{}
+	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[52].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[53].OneofWrappers = []any{}
+	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[54].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[55].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[56].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[57].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[58].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[59].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[60].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[61].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[62].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_packet_capture_proto_msgTypes[63].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_devices_packet_capture_proto_rawDesc), len(file_meraki_organizations_v1_devices_packet_capture_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   64,
+			NumMessages:   57,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

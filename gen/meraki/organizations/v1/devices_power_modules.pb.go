@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -137,11 +138,12 @@ func (x *GetOrganizationDevicesPowerModulesStatusesByDeviceRequest) GetTagsFilte
 
 // Answer of getOrganizationDevicesPowerModulesStatusesByDevice.
 type GetOrganizationDevicesPowerModulesStatusesByDeviceResponse struct {
-	state         protoimpl.MessageState                                             `protogen:"open.v1"`
-	Items         []*GetOrganizationDevicesPowerModulesStatusesByDeviceResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                       `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                             `protogen:"open.v1"`
+	Items                []*GetOrganizationDevicesPowerModulesStatusesByDeviceResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                       `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesPowerModulesStatusesByDeviceResponse) Reset() {
@@ -188,6 +190,13 @@ func (x *GetOrganizationDevicesPowerModulesStatusesByDeviceResponse) GetPageInfo
 	return nil
 }
 
+func (x *GetOrganizationDevicesPowerModulesStatusesByDeviceResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesPowerModulesStatusesByDeviceResponse_Item struct {
 	state   protoimpl.MessageState                                                   `protogen:"open.v1"`
 	Mac     *string                                                                  `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
@@ -195,12 +204,13 @@ type GetOrganizationDevicesPowerModulesStatusesByDeviceResponse_Item struct {
 	Network *GetOrganizationDevicesPowerModulesStatusesByDeviceResponse_Item_Network `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
 	// Known values: "appliance", "camera", "campusGateway", "cellularGateway", "secureConnect",
 	// "sensor", "switch", "systemsManager", "wireless", "wirelessController".
-	ProductType   *string                                                                  `protobuf:"bytes,4,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
-	Serial        *string                                                                  `protobuf:"bytes,5,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Tags          []string                                                                 `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
-	Slots         []*GetOrganizationDevicesPowerModulesStatusesByDeviceResponse_Item_Slots `protobuf:"bytes,7,rep,name=slots,proto3" json:"slots,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ProductType          *string                                                                  `protobuf:"bytes,4,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	Serial               *string                                                                  `protobuf:"bytes,5,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Tags                 []string                                                                 `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
+	Slots                []*GetOrganizationDevicesPowerModulesStatusesByDeviceResponse_Item_Slots `protobuf:"bytes,7,rep,name=slots,proto3" json:"slots,omitempty"`
+	AdditionalProperties *structpb.Struct                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesPowerModulesStatusesByDeviceResponse_Item) Reset() {
@@ -282,11 +292,19 @@ func (x *GetOrganizationDevicesPowerModulesStatusesByDeviceResponse_Item) GetSlo
 	return nil
 }
 
+func (x *GetOrganizationDevicesPowerModulesStatusesByDeviceResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesPowerModulesStatusesByDeviceResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesPowerModulesStatusesByDeviceResponse_Item_Network) Reset() {
@@ -326,6 +344,13 @@ func (x *GetOrganizationDevicesPowerModulesStatusesByDeviceResponse_Item_Network
 	return ""
 }
 
+func (x *GetOrganizationDevicesPowerModulesStatusesByDeviceResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesPowerModulesStatusesByDeviceResponse_Item_Slots struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: 0, 1, 2.
@@ -333,9 +358,10 @@ type GetOrganizationDevicesPowerModulesStatusesByDeviceResponse_Item_Slots struc
 	Serial *string `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	Model  *string `protobuf:"bytes,3,opt,name=model,proto3,oneof" json:"model,omitempty"`
 	// Known values: "connected", "not connected", "powering".
-	Status        *string `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string          `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesPowerModulesStatusesByDeviceResponse_Item_Slots) Reset() {
@@ -396,11 +422,18 @@ func (x *GetOrganizationDevicesPowerModulesStatusesByDeviceResponse_Item_Slots) 
 	return ""
 }
 
+func (x *GetOrganizationDevicesPowerModulesStatusesByDeviceResponse_Item_Slots) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_devices_power_modules_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_devices_power_modules_proto_rawDesc = "" +
 	"\n" +
-	"3meraki/organizations/v1/devices_power_modules.proto\x12\x17meraki.organizations.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xdd\x03\n" +
+	"3meraki/organizations/v1/devices_power_modules.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xdd\x03\n" +
 	"9GetOrganizationDevicesPowerModulesStatusesByDeviceRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -416,10 +449,11 @@ const file_meraki_organizations_v1_devices_power_modules_proto_rawDesc = "" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
 	"\x0e_ending_beforeB\x13\n" +
-	"\x11_tags_filter_type\"\xe9\x06\n" +
-	":GetOrganizationDevicesPowerModulesStatusesByDeviceResponse\x12n\n" +
-	"\x05items\x18\x01 \x03(\v2X.meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xfc\x04\n" +
+	"\x11_tags_filter_type\"\xa7\t\n" +
+	":GetOrganizationDevicesPowerModulesStatusesByDeviceResponse\x12o\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2X.meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe9\x06\n" +
 	"\x04Item\x12\x15\n" +
 	"\x03mac\x18\x01 \x01(\tH\x00R\x03mac\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12z\n" +
@@ -427,15 +461,18 @@ const file_meraki_organizations_v1_devices_power_modules_proto_rawDesc = "" +
 	"\fproduct_type\x18\x04 \x01(\tH\x02R\vproductType\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x05 \x01(\tH\x03R\x06serial\x88\x01\x01\x12\x12\n" +
 	"\x04tags\x18\x06 \x03(\tR\x04tags\x12t\n" +
-	"\x05slots\x18\a \x03(\v2^.meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse.Item.SlotsR\x05slots\x1a%\n" +
+	"\x05slots\x18\a \x03(\v2^.meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse.Item.SlotsR\x05slots\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xa4\x01\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xf3\x01\n" +
 	"\x05Slots\x12\x1b\n" +
 	"\x06number\x18\x01 \x01(\x03H\x00R\x06number\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01\x12\x19\n" +
 	"\x05model\x18\x03 \x01(\tH\x02R\x05model\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x04 \x01(\tH\x03R\x06status\x88\x01\x01B\t\n" +
+	"\x06status\x18\x04 \x01(\tH\x03R\x06status\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_numberB\t\n" +
 	"\a_serialB\b\n" +
 	"\x06_modelB\t\n" +
@@ -443,8 +480,8 @@ const file_meraki_organizations_v1_devices_power_modules_proto_rawDesc = "" +
 	"\x04_macB\a\n" +
 	"\x05_nameB\x0f\n" +
 	"\r_product_typeB\t\n" +
-	"\a_serialB\x91\x01\n" +
-	"!com.merakibroker.organizations.v1B\x18DevicesPowerModulesProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\a_serialB\xb1\x01\n" +
+	"!com.merakibroker.organizations.v1B\x18DevicesPowerModulesProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_devices_power_modules_proto_rawDescOnce sync.Once
@@ -465,18 +502,23 @@ var file_meraki_organizations_v1_devices_power_modules_proto_goTypes = []any{
 	(*GetOrganizationDevicesPowerModulesStatusesByDeviceResponse_Item)(nil),         // 2: meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse.Item
 	(*GetOrganizationDevicesPowerModulesStatusesByDeviceResponse_Item_Network)(nil), // 3: meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse.Item.Network
 	(*GetOrganizationDevicesPowerModulesStatusesByDeviceResponse_Item_Slots)(nil),   // 4: meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse.Item.Slots
-	(*v1.PageInfo)(nil), // 5: meraki.api.v1.PageInfo
+	(*v1.PageInfo)(nil),     // 5: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 6: google.protobuf.Struct
 }
 var file_meraki_organizations_v1_devices_power_modules_proto_depIdxs = []int32{
 	2, // 0: meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse.Item
 	5, // 1: meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	3, // 2: meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse.Item.Network
-	4, // 3: meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse.Item.slots:type_name -> meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse.Item.Slots
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	6, // 2: meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	3, // 3: meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse.Item.Network
+	4, // 4: meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse.Item.slots:type_name -> meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse.Item.Slots
+	6, // 5: meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	6, // 6: meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	6, // 7: meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse.Item.Slots.additional_properties:type_name -> google.protobuf.Struct
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_devices_power_modules_proto_init() }

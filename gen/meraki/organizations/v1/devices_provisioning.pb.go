@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -146,11 +147,12 @@ func (x *GetOrganizationDevicesProvisioningStatusesRequest) GetTagsFilterType() 
 
 // Answer of getOrganizationDevicesProvisioningStatuses.
 type GetOrganizationDevicesProvisioningStatusesResponse struct {
-	state         protoimpl.MessageState                                     `protogen:"open.v1"`
-	Items         []*GetOrganizationDevicesProvisioningStatusesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                     `protogen:"open.v1"`
+	Items                []*GetOrganizationDevicesProvisioningStatusesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesProvisioningStatusesResponse) Reset() {
@@ -197,6 +199,13 @@ func (x *GetOrganizationDevicesProvisioningStatusesResponse) GetPageInfo() *v1.P
 	return nil
 }
 
+func (x *GetOrganizationDevicesProvisioningStatusesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesProvisioningStatusesResponse_Item struct {
 	state   protoimpl.MessageState                                           `protogen:"open.v1"`
 	Mac     *string                                                          `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
@@ -207,10 +216,11 @@ type GetOrganizationDevicesProvisioningStatusesResponse_Item struct {
 	ProductType *string `protobuf:"bytes,4,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
 	Serial      *string `protobuf:"bytes,5,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// Known values: "complete", "incomplete", "unprovisioned".
-	Status        *string  `protobuf:"bytes,6,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Tags          []string `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string          `protobuf:"bytes,6,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Tags                 []string         `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesProvisioningStatusesResponse_Item) Reset() {
@@ -292,11 +302,19 @@ func (x *GetOrganizationDevicesProvisioningStatusesResponse_Item) GetTags() []st
 	return nil
 }
 
+func (x *GetOrganizationDevicesProvisioningStatusesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesProvisioningStatusesResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesProvisioningStatusesResponse_Item_Network) Reset() {
@@ -336,11 +354,18 @@ func (x *GetOrganizationDevicesProvisioningStatusesResponse_Item_Network) GetId(
 	return ""
 }
 
+func (x *GetOrganizationDevicesProvisioningStatusesResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_devices_provisioning_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_devices_provisioning_proto_rawDesc = "" +
 	"\n" +
-	"2meraki/organizations/v1/devices_provisioning.proto\x12\x17meraki.organizations.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xfd\x03\n" +
+	"2meraki/organizations/v1/devices_provisioning.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xfd\x03\n" +
 	"1GetOrganizationDevicesProvisioningStatusesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -359,10 +384,11 @@ const file_meraki_organizations_v1_devices_provisioning_proto_rawDesc = "" +
 	"\x0f_starting_afterB\x10\n" +
 	"\x0e_ending_beforeB\t\n" +
 	"\a_statusB\x13\n" +
-	"\x11_tags_filter_type\"\xdc\x04\n" +
-	"2GetOrganizationDevicesProvisioningStatusesResponse\x12f\n" +
-	"\x05items\x18\x01 \x03(\v2P.meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xff\x02\n" +
+	"\x11_tags_filter_type\"\xcb\x06\n" +
+	"2GetOrganizationDevicesProvisioningStatusesResponse\x12g\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2P.meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9d\x04\n" +
 	"\x04Item\x12\x15\n" +
 	"\x03mac\x18\x01 \x01(\tH\x00R\x03mac\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12r\n" +
@@ -370,16 +396,18 @@ const file_meraki_organizations_v1_devices_provisioning_proto_rawDesc = "" +
 	"\fproduct_type\x18\x04 \x01(\tH\x02R\vproductType\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x05 \x01(\tH\x03R\x06serial\x88\x01\x01\x12\x1b\n" +
 	"\x06status\x18\x06 \x01(\tH\x04R\x06status\x88\x01\x01\x12\x12\n" +
-	"\x04tags\x18\a \x03(\tR\x04tags\x1a%\n" +
+	"\x04tags\x18\a \x03(\tR\x04tags\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_macB\a\n" +
 	"\x05_nameB\x0f\n" +
 	"\r_product_typeB\t\n" +
 	"\a_serialB\t\n" +
-	"\a_statusB\x91\x01\n" +
-	"!com.merakibroker.organizations.v1B\x18DevicesProvisioningProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\a_statusB\xb1\x01\n" +
+	"!com.merakibroker.organizations.v1B\x18DevicesProvisioningProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_devices_provisioning_proto_rawDescOnce sync.Once
@@ -399,17 +427,21 @@ var file_meraki_organizations_v1_devices_provisioning_proto_goTypes = []any{
 	(*GetOrganizationDevicesProvisioningStatusesResponse)(nil),              // 1: meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesResponse
 	(*GetOrganizationDevicesProvisioningStatusesResponse_Item)(nil),         // 2: meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesResponse.Item
 	(*GetOrganizationDevicesProvisioningStatusesResponse_Item_Network)(nil), // 3: meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesResponse.Item.Network
-	(*v1.PageInfo)(nil), // 4: meraki.api.v1.PageInfo
+	(*v1.PageInfo)(nil),     // 4: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 5: google.protobuf.Struct
 }
 var file_meraki_organizations_v1_devices_provisioning_proto_depIdxs = []int32{
 	2, // 0: meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesResponse.Item
 	4, // 1: meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	3, // 2: meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesResponse.Item.Network
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	5, // 2: meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesResponse.additional_properties:type_name -> google.protobuf.Struct
+	3, // 3: meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesResponse.Item.Network
+	5, // 4: meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	5, // 5: meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_devices_provisioning_proto_init() }

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -156,11 +157,12 @@ func (x *GetOrganizationDevicesStatusesRequest) GetTagsFilterType() string {
 
 // Answer of getOrganizationDevicesStatuses.
 type GetOrganizationDevicesStatusesResponse struct {
-	state         protoimpl.MessageState                         `protogen:"open.v1"`
-	Items         []*GetOrganizationDevicesStatusesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                   `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                         `protogen:"open.v1"`
+	Items                []*GetOrganizationDevicesStatusesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                   `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesStatusesResponse) Reset() {
@@ -203,6 +205,13 @@ func (x *GetOrganizationDevicesStatusesResponse) GetItems() []*GetOrganizationDe
 func (x *GetOrganizationDevicesStatusesResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationDevicesStatusesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -271,12 +280,14 @@ func (x *GetOrganizationDevicesStatusesOverviewRequest) GetNetworkIds() []string
 	return nil
 }
 
-// Answer of getOrganizationDevicesStatusesOverview.
+// The devices statuses overview of an organization. Answer of
+// getOrganizationDevicesStatusesOverview.
 type OrganizationDevicesStatusesOverview struct {
-	state         protoimpl.MessageState                      `protogen:"open.v1"`
-	Counts        *OrganizationDevicesStatusesOverview_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                      `protogen:"open.v1"`
+	Counts               *OrganizationDevicesStatusesOverview_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesStatusesOverview) Reset() {
@@ -316,26 +327,34 @@ func (x *OrganizationDevicesStatusesOverview) GetCounts() *OrganizationDevicesSt
 	return nil
 }
 
+func (x *OrganizationDevicesStatusesOverview) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesStatusesResponse_Item struct {
-	state          protoimpl.MessageState                                  `protogen:"open.v1"`
-	Name           *string                                                 `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Serial         *string                                                 `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Mac            *string                                                 `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	PublicIp       *string                                                 `protobuf:"bytes,4,opt,name=public_ip,json=publicIp,proto3,oneof" json:"public_ip,omitempty"`
-	NetworkId      *string                                                 `protobuf:"bytes,5,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Status         *string                                                 `protobuf:"bytes,6,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	LastReportedAt *string                                                 `protobuf:"bytes,7,opt,name=last_reported_at,json=lastReportedAt,proto3,oneof" json:"last_reported_at,omitempty"`
-	LanIp          *string                                                 `protobuf:"bytes,8,opt,name=lan_ip,json=lanIp,proto3,oneof" json:"lan_ip,omitempty"`
-	Gateway        *string                                                 `protobuf:"bytes,9,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	IpType         *string                                                 `protobuf:"bytes,10,opt,name=ip_type,json=ipType,proto3,oneof" json:"ip_type,omitempty"`
-	PrimaryDns     *string                                                 `protobuf:"bytes,11,opt,name=primary_dns,json=primaryDns,proto3,oneof" json:"primary_dns,omitempty"`
-	SecondaryDns   *string                                                 `protobuf:"bytes,12,opt,name=secondary_dns,json=secondaryDns,proto3,oneof" json:"secondary_dns,omitempty"`
-	ProductType    *string                                                 `protobuf:"bytes,13,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
-	Components     *GetOrganizationDevicesStatusesResponse_Item_Components `protobuf:"bytes,14,opt,name=components,proto3" json:"components,omitempty"`
-	Model          *string                                                 `protobuf:"bytes,15,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Tags           []string                                                `protobuf:"bytes,16,rep,name=tags,proto3" json:"tags,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                                  `protogen:"open.v1"`
+	Name                 *string                                                 `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Serial               *string                                                 `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Mac                  *string                                                 `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	PublicIp             *string                                                 `protobuf:"bytes,4,opt,name=public_ip,json=publicIp,proto3,oneof" json:"public_ip,omitempty"`
+	NetworkId            *string                                                 `protobuf:"bytes,5,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Status               *string                                                 `protobuf:"bytes,6,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	LastReportedAt       *string                                                 `protobuf:"bytes,7,opt,name=last_reported_at,json=lastReportedAt,proto3,oneof" json:"last_reported_at,omitempty"`
+	LanIp                *string                                                 `protobuf:"bytes,8,opt,name=lan_ip,json=lanIp,proto3,oneof" json:"lan_ip,omitempty"`
+	Gateway              *string                                                 `protobuf:"bytes,9,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
+	IpType               *string                                                 `protobuf:"bytes,10,opt,name=ip_type,json=ipType,proto3,oneof" json:"ip_type,omitempty"`
+	PrimaryDns           *string                                                 `protobuf:"bytes,11,opt,name=primary_dns,json=primaryDns,proto3,oneof" json:"primary_dns,omitempty"`
+	SecondaryDns         *string                                                 `protobuf:"bytes,12,opt,name=secondary_dns,json=secondaryDns,proto3,oneof" json:"secondary_dns,omitempty"`
+	ProductType          *string                                                 `protobuf:"bytes,13,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	Components           *GetOrganizationDevicesStatusesResponse_Item_Components `protobuf:"bytes,14,opt,name=components,proto3" json:"components,omitempty"`
+	Model                *string                                                 `protobuf:"bytes,15,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Tags                 []string                                                `protobuf:"bytes,16,rep,name=tags,proto3" json:"tags,omitempty"`
+	AdditionalProperties *structpb.Struct                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesStatusesResponse_Item) Reset() {
@@ -480,11 +499,19 @@ func (x *GetOrganizationDevicesStatusesResponse_Item) GetTags() []string {
 	return nil
 }
 
+func (x *GetOrganizationDevicesStatusesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesStatusesResponse_Item_Components struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	PowerSupplies []*GetOrganizationDevicesStatusesResponse_Item_Components_PowerSupplies `protobuf:"bytes,1,rep,name=power_supplies,json=powerSupplies,proto3" json:"power_supplies,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                  `protogen:"open.v1"`
+	PowerSupplies        []*GetOrganizationDevicesStatusesResponse_Item_Components_PowerSupplies `protobuf:"bytes,1,rep,name=power_supplies,json=powerSupplies,proto3" json:"power_supplies,omitempty"`
+	AdditionalProperties *structpb.Struct                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesStatusesResponse_Item_Components) Reset() {
@@ -524,16 +551,24 @@ func (x *GetOrganizationDevicesStatusesResponse_Item_Components) GetPowerSupplie
 	return nil
 }
 
+func (x *GetOrganizationDevicesStatusesResponse_Item_Components) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesStatusesResponse_Item_Components_PowerSupplies struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Slot   *int64                 `protobuf:"varint,1,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
 	Serial *string                `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	Model  *string                `protobuf:"bytes,3,opt,name=model,proto3,oneof" json:"model,omitempty"`
 	// Known values: "available", "connected", "disconnected", "powered", "powering", "standby".
-	Status        *string                                                                   `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Poe           *GetOrganizationDevicesStatusesResponse_Item_Components_PowerSupplies_Poe `protobuf:"bytes,5,opt,name=poe,proto3" json:"poe,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string                                                                   `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Poe                  *GetOrganizationDevicesStatusesResponse_Item_Components_PowerSupplies_Poe `protobuf:"bytes,5,opt,name=poe,proto3" json:"poe,omitempty"`
+	AdditionalProperties *structpb.Struct                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesStatusesResponse_Item_Components_PowerSupplies) Reset() {
@@ -601,12 +636,20 @@ func (x *GetOrganizationDevicesStatusesResponse_Item_Components_PowerSupplies) G
 	return nil
 }
 
+func (x *GetOrganizationDevicesStatusesResponse_Item_Components_PowerSupplies) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesStatusesResponse_Item_Components_PowerSupplies_Poe struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Unit          *string                `protobuf:"bytes,1,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
-	Maximum       *int64                 `protobuf:"varint,2,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Unit                 *string                `protobuf:"bytes,1,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
+	Maximum              *int64                 `protobuf:"varint,2,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesStatusesResponse_Item_Components_PowerSupplies_Poe) Reset() {
@@ -653,11 +696,19 @@ func (x *GetOrganizationDevicesStatusesResponse_Item_Components_PowerSupplies_Po
 	return 0
 }
 
+func (x *GetOrganizationDevicesStatusesResponse_Item_Components_PowerSupplies_Poe) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationDevicesStatusesOverview_Counts struct {
-	state         protoimpl.MessageState                               `protogen:"open.v1"`
-	ByStatus      *OrganizationDevicesStatusesOverview_Counts_ByStatus `protobuf:"bytes,1,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                               `protogen:"open.v1"`
+	ByStatus             *OrganizationDevicesStatusesOverview_Counts_ByStatus `protobuf:"bytes,1,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesStatusesOverview_Counts) Reset() {
@@ -697,14 +748,22 @@ func (x *OrganizationDevicesStatusesOverview_Counts) GetByStatus() *Organization
 	return nil
 }
 
+func (x *OrganizationDevicesStatusesOverview_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationDevicesStatusesOverview_Counts_ByStatus struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Online        *int64                 `protobuf:"varint,1,opt,name=online,proto3,oneof" json:"online,omitempty"`
-	Alerting      *int64                 `protobuf:"varint,2,opt,name=alerting,proto3,oneof" json:"alerting,omitempty"`
-	Offline       *int64                 `protobuf:"varint,3,opt,name=offline,proto3,oneof" json:"offline,omitempty"`
-	Dormant       *int64                 `protobuf:"varint,4,opt,name=dormant,proto3,oneof" json:"dormant,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Online               *int64                 `protobuf:"varint,1,opt,name=online,proto3,oneof" json:"online,omitempty"`
+	Alerting             *int64                 `protobuf:"varint,2,opt,name=alerting,proto3,oneof" json:"alerting,omitempty"`
+	Offline              *int64                 `protobuf:"varint,3,opt,name=offline,proto3,oneof" json:"offline,omitempty"`
+	Dormant              *int64                 `protobuf:"varint,4,opt,name=dormant,proto3,oneof" json:"dormant,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationDevicesStatusesOverview_Counts_ByStatus) Reset() {
@@ -765,11 +824,18 @@ func (x *OrganizationDevicesStatusesOverview_Counts_ByStatus) GetDormant() int64
 	return 0
 }
 
+func (x *OrganizationDevicesStatusesOverview_Counts_ByStatus) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_devices_statuses_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_devices_statuses_proto_rawDesc = "" +
 	"\n" +
-	".meraki/organizations/v1/devices_statuses.proto\x12\x17meraki.organizations.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xfd\x03\n" +
+	".meraki/organizations/v1/devices_statuses.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xfd\x03\n" +
 	"%GetOrganizationDevicesStatusesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -788,11 +854,11 @@ const file_meraki_organizations_v1_devices_statuses_proto_rawDesc = "" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
 	"\x0e_ending_beforeB\x13\n" +
-	"\x11_tags_filter_type\"\xdc\v\n" +
-	"&GetOrganizationDevicesStatusesResponse\x12Z\n" +
-	"\x05items\x18\x01 \x03(\v2D.meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x97\n" +
-	"\n" +
+	"\x11_tags_filter_type\"\xea\x0e\n" +
+	"&GetOrganizationDevicesStatusesResponse\x12[\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2D.meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd4\f\n" +
 	"\x04Item\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01\x12\x15\n" +
@@ -815,19 +881,23 @@ const file_meraki_organizations_v1_devices_statuses_proto_rawDesc = "" +
 	"components\x18\x0e \x01(\v2O.meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.Item.ComponentsR\n" +
 	"components\x12\x19\n" +
 	"\x05model\x18\x0f \x01(\tH\rR\x05model\x88\x01\x01\x12\x12\n" +
-	"\x04tags\x18\x10 \x03(\tR\x04tags\x1a\x85\x04\n" +
+	"\x04tags\x18\x10 \x03(\tR\x04tags\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf3\x05\n" +
 	"\n" +
 	"Components\x12\x84\x01\n" +
-	"\x0epower_supplies\x18\x01 \x03(\v2].meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.Item.Components.PowerSuppliesR\rpowerSupplies\x1a\xef\x02\n" +
+	"\x0epower_supplies\x18\x01 \x03(\v2].meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.Item.Components.PowerSuppliesR\rpowerSupplies\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8e\x04\n" +
 	"\rPowerSupplies\x12\x17\n" +
 	"\x04slot\x18\x01 \x01(\x03H\x00R\x04slot\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01\x12\x19\n" +
 	"\x05model\x18\x03 \x01(\tH\x02R\x05model\x88\x01\x01\x12\x1b\n" +
 	"\x06status\x18\x04 \x01(\tH\x03R\x06status\x88\x01\x01\x12s\n" +
-	"\x03poe\x18\x05 \x01(\v2a.meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.Item.Components.PowerSupplies.PoeR\x03poe\x1aR\n" +
+	"\x03poe\x18\x05 \x01(\v2a.meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.Item.Components.PowerSupplies.PoeR\x03poe\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa1\x01\n" +
 	"\x03Poe\x12\x17\n" +
 	"\x04unit\x18\x01 \x01(\tH\x00R\x04unit\x88\x01\x01\x12\x1d\n" +
-	"\amaximum\x18\x02 \x01(\x03H\x01R\amaximum\x88\x01\x01B\a\n" +
+	"\amaximum\x18\x02 \x01(\x03H\x01R\amaximum\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_unitB\n" +
 	"\n" +
 	"\b_maximumB\a\n" +
@@ -857,23 +927,26 @@ const file_meraki_organizations_v1_devices_statuses_proto_rawDesc = "" +
 	"\rproduct_types\x18\x02 \x03(\tR\fproductTypes\x12\x1f\n" +
 	"\vnetwork_ids\x18\x03 \x03(\tR\n" +
 	"networkIdsB\x12\n" +
-	"\x10_organization_id\"\xb1\x03\n" +
+	"\x10_organization_id\"\x9e\x05\n" +
 	"#OrganizationDevicesStatusesOverview\x12[\n" +
-	"\x06counts\x18\x01 \x01(\v2C.meraki.organizations.v1.OrganizationDevicesStatusesOverview.CountsR\x06counts\x1a\xac\x02\n" +
+	"\x06counts\x18\x01 \x01(\v2C.meraki.organizations.v1.OrganizationDevicesStatusesOverview.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xca\x03\n" +
 	"\x06Counts\x12i\n" +
-	"\tby_status\x18\x01 \x01(\v2L.meraki.organizations.v1.OrganizationDevicesStatusesOverview.Counts.ByStatusR\bbyStatus\x1a\xb6\x01\n" +
+	"\tby_status\x18\x01 \x01(\v2L.meraki.organizations.v1.OrganizationDevicesStatusesOverview.Counts.ByStatusR\bbyStatus\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x85\x02\n" +
 	"\bByStatus\x12\x1b\n" +
 	"\x06online\x18\x01 \x01(\x03H\x00R\x06online\x88\x01\x01\x12\x1f\n" +
 	"\balerting\x18\x02 \x01(\x03H\x01R\balerting\x88\x01\x01\x12\x1d\n" +
 	"\aoffline\x18\x03 \x01(\x03H\x02R\aoffline\x88\x01\x01\x12\x1d\n" +
-	"\adormant\x18\x04 \x01(\x03H\x03R\adormant\x88\x01\x01B\t\n" +
+	"\adormant\x18\x04 \x01(\x03H\x03R\adormant\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_onlineB\v\n" +
 	"\t_alertingB\n" +
 	"\n" +
 	"\b_offlineB\n" +
 	"\n" +
-	"\b_dormantB\x8d\x01\n" +
-	"!com.merakibroker.organizations.v1B\x14DevicesStatusesProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\b_dormantB\xad\x01\n" +
+	"!com.merakibroker.organizations.v1B\x14DevicesStatusesProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_devices_statuses_proto_rawDescOnce sync.Once
@@ -899,21 +972,30 @@ var file_meraki_organizations_v1_devices_statuses_proto_goTypes = []any{
 	(*GetOrganizationDevicesStatusesResponse_Item_Components_PowerSupplies_Poe)(nil), // 7: meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.Item.Components.PowerSupplies.Poe
 	(*OrganizationDevicesStatusesOverview_Counts)(nil),                               // 8: meraki.organizations.v1.OrganizationDevicesStatusesOverview.Counts
 	(*OrganizationDevicesStatusesOverview_Counts_ByStatus)(nil),                      // 9: meraki.organizations.v1.OrganizationDevicesStatusesOverview.Counts.ByStatus
-	(*v1.PageInfo)(nil), // 10: meraki.api.v1.PageInfo
+	(*v1.PageInfo)(nil),     // 10: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 11: google.protobuf.Struct
 }
 var file_meraki_organizations_v1_devices_statuses_proto_depIdxs = []int32{
 	4,  // 0: meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.Item
 	10, // 1: meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	8,  // 2: meraki.organizations.v1.OrganizationDevicesStatusesOverview.counts:type_name -> meraki.organizations.v1.OrganizationDevicesStatusesOverview.Counts
-	5,  // 3: meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.Item.components:type_name -> meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.Item.Components
-	6,  // 4: meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.Item.Components.power_supplies:type_name -> meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.Item.Components.PowerSupplies
-	7,  // 5: meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.Item.Components.PowerSupplies.poe:type_name -> meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.Item.Components.PowerSupplies.Poe
-	9,  // 6: meraki.organizations.v1.OrganizationDevicesStatusesOverview.Counts.by_status:type_name -> meraki.organizations.v1.OrganizationDevicesStatusesOverview.Counts.ByStatus
-	7,  // [7:7] is the sub-list for method output_type
-	7,  // [7:7] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	11, // 2: meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 3: meraki.organizations.v1.OrganizationDevicesStatusesOverview.counts:type_name -> meraki.organizations.v1.OrganizationDevicesStatusesOverview.Counts
+	11, // 4: meraki.organizations.v1.OrganizationDevicesStatusesOverview.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 5: meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.Item.components:type_name -> meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.Item.Components
+	11, // 6: meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 7: meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.Item.Components.power_supplies:type_name -> meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.Item.Components.PowerSupplies
+	11, // 8: meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.Item.Components.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 9: meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.Item.Components.PowerSupplies.poe:type_name -> meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.Item.Components.PowerSupplies.Poe
+	11, // 10: meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.Item.Components.PowerSupplies.additional_properties:type_name -> google.protobuf.Struct
+	11, // 11: meraki.organizations.v1.GetOrganizationDevicesStatusesResponse.Item.Components.PowerSupplies.Poe.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 12: meraki.organizations.v1.OrganizationDevicesStatusesOverview.Counts.by_status:type_name -> meraki.organizations.v1.OrganizationDevicesStatusesOverview.Counts.ByStatus
+	11, // 13: meraki.organizations.v1.OrganizationDevicesStatusesOverview.Counts.additional_properties:type_name -> google.protobuf.Struct
+	11, // 14: meraki.organizations.v1.OrganizationDevicesStatusesOverview.Counts.ByStatus.additional_properties:type_name -> google.protobuf.Struct
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_devices_statuses_proto_init() }

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -104,12 +105,13 @@ func (x *GetOrganizationDevicesSyslogServersByNetworkRequest) GetNetworkIds() []
 
 // Answer of getOrganizationDevicesSyslogServersByNetwork.
 type GetOrganizationDevicesSyslogServersByNetworkResponse struct {
-	state         protoimpl.MessageState                                       `protogen:"open.v1"`
-	Items         []*GetOrganizationDevicesSyslogServersByNetworkResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                 `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationDevicesSyslogServersByNetworkResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                       `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                              `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationDevicesSyslogServersByNetworkResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesSyslogServersByNetworkResponse) Reset() {
@@ -142,6 +144,13 @@ func (*GetOrganizationDevicesSyslogServersByNetworkResponse) Descriptor() ([]byt
 	return file_meraki_organizations_v1_devices_syslog_proto_rawDescGZIP(), []int{1}
 }
 
+func (x *GetOrganizationDevicesSyslogServersByNetworkResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationDevicesSyslogServersByNetworkResponse) GetItems() []*GetOrganizationDevicesSyslogServersByNetworkResponse_Item {
 	if x != nil {
 		return x.Items
@@ -156,9 +165,9 @@ func (x *GetOrganizationDevicesSyslogServersByNetworkResponse) GetPageInfo() *v1
 	return nil
 }
 
-func (x *GetOrganizationDevicesSyslogServersByNetworkResponse) GetMeta() *GetOrganizationDevicesSyslogServersByNetworkResponse_Meta {
+func (x *GetOrganizationDevicesSyslogServersByNetworkResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -243,12 +252,13 @@ func (x *GetOrganizationDevicesSyslogServersRolesByNetworkRequest) GetNetworkIds
 
 // Answer of getOrganizationDevicesSyslogServersRolesByNetwork.
 type GetOrganizationDevicesSyslogServersRolesByNetworkResponse struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Items         []*GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                      `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                            `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                   `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                      `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse) Reset() {
@@ -281,6 +291,13 @@ func (*GetOrganizationDevicesSyslogServersRolesByNetworkResponse) Descriptor() (
 	return file_meraki_organizations_v1_devices_syslog_proto_rawDescGZIP(), []int{3}
 }
 
+func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse) GetItems() []*GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item {
 	if x != nil {
 		return x.Items
@@ -295,19 +312,20 @@ func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse) GetPageInfo(
 	return nil
 }
 
-func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse) GetMeta() *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta {
+func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationDevicesSyslogServersByNetworkResponse_Item struct {
-	state         protoimpl.MessageState                                               `protogen:"open.v1"`
-	Network       *GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Network   `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	Servers       []*GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers `protobuf:"bytes,2,rep,name=servers,proto3" json:"servers,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                               `protogen:"open.v1"`
+	Network              *GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Network   `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Servers              []*GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers `protobuf:"bytes,2,rep,name=servers,proto3" json:"servers,omitempty"`
+	AdditionalProperties *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Item) Reset() {
@@ -354,60 +372,24 @@ func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Item) GetServers()
 	return nil
 }
 
-type GetOrganizationDevicesSyslogServersByNetworkResponse_Meta struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Counts        *GetOrganizationDevicesSyslogServersByNetworkResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Meta) Reset() {
-	*x = GetOrganizationDevicesSyslogServersByNetworkResponse_Meta{}
-	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesSyslogServersByNetworkResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[5]
+func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesSyslogServersByNetworkResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesSyslogServersByNetworkResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_syslog_proto_rawDescGZIP(), []int{1, 1}
-}
-
-func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Meta) GetCounts() *GetOrganizationDevicesSyslogServersByNetworkResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Network) Reset() {
 	*x = GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Network{}
-	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[6]
+	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -419,7 +401,7 @@ func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Network) Stri
 func (*GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Network) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[6]
+	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -442,21 +424,29 @@ func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Network) GetI
 	return ""
 }
 
+func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Host  *string                `protobuf:"bytes,1,opt,name=host,proto3,oneof" json:"host,omitempty"`
 	Port  *int64                 `protobuf:"varint,2,opt,name=port,proto3,oneof" json:"port,omitempty"`
 	Roles []string               `protobuf:"bytes,3,rep,name=roles,proto3" json:"roles,omitempty"`
 	// Known values: "TCP", "UDP".
-	TransportProtocol *string                                                                       `protobuf:"bytes,4,opt,name=transport_protocol,json=transportProtocol,proto3,oneof" json:"transport_protocol,omitempty"`
-	Encryption        *GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers_Encryption `protobuf:"bytes,5,opt,name=encryption,proto3" json:"encryption,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	TransportProtocol    *string                                                                       `protobuf:"bytes,4,opt,name=transport_protocol,json=transportProtocol,proto3,oneof" json:"transport_protocol,omitempty"`
+	Encryption           *GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers_Encryption `protobuf:"bytes,5,opt,name=encryption,proto3" json:"encryption,omitempty"`
+	AdditionalProperties *structpb.Struct                                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers) Reset() {
 	*x = GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers{}
-	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -468,7 +458,7 @@ func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers) Stri
 func (*GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -519,17 +509,25 @@ func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers) GetE
 	return nil
 }
 
+func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers_Encryption struct {
-	state         protoimpl.MessageState                                                                    `protogen:"open.v1"`
-	Enabled       *bool                                                                                     `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Certificate   *GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers_Encryption_Certificate `protobuf:"bytes,2,opt,name=certificate,proto3" json:"certificate,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                    `protogen:"open.v1"`
+	Enabled              *bool                                                                                     `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Certificate          *GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers_Encryption_Certificate `protobuf:"bytes,2,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers_Encryption) Reset() {
 	*x = GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers_Encryption{}
-	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[8]
+	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -541,7 +539,7 @@ func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers_Encry
 func (*GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers_Encryption) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers_Encryption) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[8]
+	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -571,16 +569,24 @@ func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers_Encry
 	return nil
 }
 
+func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers_Encryption) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers_Encryption_Certificate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers_Encryption_Certificate) Reset() {
 	*x = GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers_Encryption_Certificate{}
-	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[9]
+	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -593,7 +599,7 @@ func (*GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers_Encrypt
 }
 
 func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers_Encryption_Certificate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[9]
+	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -616,113 +622,25 @@ func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers_Encry
 	return ""
 }
 
-type GetOrganizationDevicesSyslogServersByNetworkResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	Items         *GetOrganizationDevicesSyslogServersByNetworkResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationDevicesSyslogServersByNetworkResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesSyslogServersByNetworkResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[10]
+func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers_Encryption_Certificate) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesSyslogServersByNetworkResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesSyslogServersByNetworkResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_syslog_proto_rawDescGZIP(), []int{1, 1, 0}
-}
-
-func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Meta_Counts) GetItems() *GetOrganizationDevicesSyslogServersByNetworkResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationDevicesSyslogServersByNetworkResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationDevicesSyslogServersByNetworkResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesSyslogServersByNetworkResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesSyslogServersByNetworkResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesSyslogServersByNetworkResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_syslog_proto_rawDescGZIP(), []int{1, 1, 0, 0}
-}
-
-func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationDevicesSyslogServersByNetworkResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item struct {
-	state         protoimpl.MessageState                                                      `protogen:"open.v1"`
-	Network       *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item_Network     `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	Available     []*GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item_Available `protobuf:"bytes,2,rep,name=available,proto3" json:"available,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                      `protogen:"open.v1"`
+	Network              *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item_Network     `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Available            []*GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item_Available `protobuf:"bytes,2,rep,name=available,proto3" json:"available,omitempty"`
+	AdditionalProperties *structpb.Struct                                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item) Reset() {
 	*x = GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item{}
-	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[12]
+	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -734,7 +652,7 @@ func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item) String(
 func (*GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[12]
+	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -764,60 +682,24 @@ func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item) GetAvai
 	return nil
 }
 
-type GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Counts        *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta) Reset() {
-	*x = GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta{}
-	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[13]
+func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_syslog_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta) GetCounts() *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item_Network) Reset() {
 	*x = GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item_Network{}
-	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[14]
+	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -829,7 +711,7 @@ func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item_Network)
 func (*GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item_Network) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[14]
+	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -852,17 +734,25 @@ func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item_Network)
 	return ""
 }
 
+func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item_Available struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Value         *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Value                *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item_Available) Reset() {
 	*x = GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item_Available{}
-	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[15]
+	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -874,7 +764,7 @@ func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item_Availabl
 func (*GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item_Available) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item_Available) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[15]
+	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -904,107 +794,18 @@ func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item_Availabl
 	return ""
 }
 
-type GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                       `protogen:"open.v1"`
-	Items         *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[16]
+func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item_Available) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_syslog_proto_rawDescGZIP(), []int{3, 1, 0}
-}
-
-func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta_Counts) GetItems() *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_syslog_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_syslog_proto_rawDescGZIP(), []int{3, 1, 0, 0}
-}
-
-func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 var File_meraki_organizations_v1_devices_syslog_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_devices_syslog_proto_rawDesc = "" +
 	"\n" +
-	",meraki/organizations/v1/devices_syslog.proto\x12\x17meraki.organizations.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xc0\x02\n" +
+	",meraki/organizations/v1/devices_syslog.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a)meraki/organizations/v1/collections.proto\"\xc0\x02\n" +
 	"3GetOrganizationDevicesSyslogServersByNetworkRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -1015,17 +816,20 @@ const file_meraki_organizations_v1_devices_syslog_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xf3\v\n" +
-	"4GetOrganizationDevicesSyslogServersByNetworkResponse\x12h\n" +
-	"\x05items\x18\x01 \x03(\v2R.meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12f\n" +
-	"\x04meta\x18\x03 \x01(\v2R.meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.MetaR\x04meta\x1a\xcd\x06\n" +
+	"\x0e_ending_before\"\xc7\f\n" +
+	"4GetOrganizationDevicesSyslogServersByNetworkResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12i\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2R.meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd8\t\n" +
 	"\x04Item\x12t\n" +
 	"\anetwork\x18\x01 \x01(\v2Z.meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.NetworkR\anetwork\x12t\n" +
-	"\aservers\x18\x02 \x03(\v2Z.meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.ServersR\aservers\x1a%\n" +
+	"\aservers\x18\x02 \x03(\v2Z.meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.ServersR\aservers\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xb1\x04\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\x9e\x06\n" +
 	"\aServers\x12\x17\n" +
 	"\x04host\x18\x01 \x01(\tH\x00R\x04host\x88\x01\x01\x12\x17\n" +
 	"\x04port\x18\x02 \x01(\x03H\x01R\x04port\x88\x01\x01\x12\x14\n" +
@@ -1033,29 +837,22 @@ const file_meraki_organizations_v1_devices_syslog_proto_rawDesc = "" +
 	"\x12transport_protocol\x18\x04 \x01(\tH\x02R\x11transportProtocol\x88\x01\x01\x12\x85\x01\n" +
 	"\n" +
 	"encryption\x18\x05 \x01(\v2e.meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Servers.EncryptionR\n" +
-	"encryption\x1a\xf8\x01\n" +
+	"encryption\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x03\n" +
 	"\n" +
 	"Encryption\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x93\x01\n" +
-	"\vcertificate\x18\x02 \x01(\v2q.meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Servers.Encryption.CertificateR\vcertificate\x1a)\n" +
+	"\vcertificate\x18\x02 \x01(\v2q.meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Servers.Encryption.CertificateR\vcertificate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1ax\n" +
 	"\vCertificate\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\n" +
 	"\n" +
 	"\b_enabledB\a\n" +
 	"\x05_hostB\a\n" +
 	"\x05_portB\x15\n" +
-	"\x13_transport_protocol\x1a\xda\x02\n" +
-	"\x04Meta\x12q\n" +
-	"\x06counts\x18\x01 \x01(\v2Y.meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Meta.CountsR\x06counts\x1a\xde\x01\n" +
-	"\x06Counts\x12u\n" +
-	"\x05items\x18\x01 \x01(\v2_.meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xc5\x02\n" +
+	"\x13_transport_protocol\"\xc5\x02\n" +
 	"8GetOrganizationDevicesSyslogServersRolesByNetworkRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -1066,33 +863,27 @@ const file_meraki_organizations_v1_devices_syslog_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xbc\b\n" +
-	"9GetOrganizationDevicesSyslogServersRolesByNetworkResponse\x12m\n" +
-	"\x05items\x18\x01 \x03(\v2W.meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12k\n" +
-	"\x04meta\x18\x03 \x01(\v2W.meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.MetaR\x04meta\x1a\xfd\x02\n" +
+	"\x0e_ending_before\"\xe4\a\n" +
+	"9GetOrganizationDevicesSyslogServersRolesByNetworkResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12n\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2W.meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xeb\x04\n" +
 	"\x04Item\x12y\n" +
 	"\anetwork\x18\x01 \x01(\v2_.meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Item.NetworkR\anetwork\x12\x7f\n" +
-	"\tavailable\x18\x02 \x03(\v2a.meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Item.AvailableR\tavailable\x1a%\n" +
+	"\tavailable\x18\x02 \x03(\v2a.meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Item.AvailableR\tavailable\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1aR\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xa1\x01\n" +
 	"\tAvailable\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01B\a\n" +
+	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\b\n" +
-	"\x06_value\x1a\xe4\x02\n" +
-	"\x04Meta\x12v\n" +
-	"\x06counts\x18\x01 \x01(\v2^.meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Meta.CountsR\x06counts\x1a\xe3\x01\n" +
-	"\x06Counts\x12z\n" +
-	"\x05items\x18\x01 \x01(\v2d.meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remainingB\x8b\x01\n" +
-	"!com.merakibroker.organizations.v1B\x12DevicesSyslogProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\x06_valueB\xab\x01\n" +
+	"!com.merakibroker.organizations.v1B\x12DevicesSyslogProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_devices_syslog_proto_rawDescOnce sync.Once
@@ -1106,50 +897,52 @@ func file_meraki_organizations_v1_devices_syslog_proto_rawDescGZIP() []byte {
 	return file_meraki_organizations_v1_devices_syslog_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_devices_syslog_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_meraki_organizations_v1_devices_syslog_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_meraki_organizations_v1_devices_syslog_proto_goTypes = []any{
 	(*GetOrganizationDevicesSyslogServersByNetworkRequest)(nil),                                      // 0: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkRequest
 	(*GetOrganizationDevicesSyslogServersByNetworkResponse)(nil),                                     // 1: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse
 	(*GetOrganizationDevicesSyslogServersRolesByNetworkRequest)(nil),                                 // 2: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkRequest
 	(*GetOrganizationDevicesSyslogServersRolesByNetworkResponse)(nil),                                // 3: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse
 	(*GetOrganizationDevicesSyslogServersByNetworkResponse_Item)(nil),                                // 4: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item
-	(*GetOrganizationDevicesSyslogServersByNetworkResponse_Meta)(nil),                                // 5: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Meta
-	(*GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Network)(nil),                        // 6: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Network
-	(*GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers)(nil),                        // 7: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Servers
-	(*GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers_Encryption)(nil),             // 8: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Servers.Encryption
-	(*GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers_Encryption_Certificate)(nil), // 9: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Servers.Encryption.Certificate
-	(*GetOrganizationDevicesSyslogServersByNetworkResponse_Meta_Counts)(nil),                         // 10: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Meta.Counts
-	(*GetOrganizationDevicesSyslogServersByNetworkResponse_Meta_Counts_Items)(nil),                   // 11: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Meta.Counts.Items
-	(*GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item)(nil),                           // 12: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Item
-	(*GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta)(nil),                           // 13: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Meta
-	(*GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item_Network)(nil),                   // 14: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Item.Network
-	(*GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item_Available)(nil),                 // 15: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Item.Available
-	(*GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta_Counts)(nil),                    // 16: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Meta.Counts
-	(*GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Meta_Counts_Items)(nil),              // 17: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Meta.Counts.Items
-	(*v1.PageInfo)(nil), // 18: meraki.api.v1.PageInfo
+	(*GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Network)(nil),                        // 5: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Network
+	(*GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers)(nil),                        // 6: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Servers
+	(*GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers_Encryption)(nil),             // 7: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Servers.Encryption
+	(*GetOrganizationDevicesSyslogServersByNetworkResponse_Item_Servers_Encryption_Certificate)(nil), // 8: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Servers.Encryption.Certificate
+	(*GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item)(nil),                           // 9: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Item
+	(*GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item_Network)(nil),                   // 10: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Item.Network
+	(*GetOrganizationDevicesSyslogServersRolesByNetworkResponse_Item_Available)(nil),                 // 11: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Item.Available
+	(*CollectionMeta)(nil),  // 12: meraki.organizations.v1.CollectionMeta
+	(*v1.PageInfo)(nil),     // 13: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 14: google.protobuf.Struct
 }
 var file_meraki_organizations_v1_devices_syslog_proto_depIdxs = []int32{
-	4,  // 0: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item
-	18, // 1: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	5,  // 2: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Meta
-	12, // 3: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Item
-	18, // 4: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	13, // 5: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Meta
-	6,  // 6: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Network
-	7,  // 7: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.servers:type_name -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Servers
-	10, // 8: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Meta.Counts
-	8,  // 9: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Servers.encryption:type_name -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Servers.Encryption
-	9,  // 10: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Servers.Encryption.certificate:type_name -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Servers.Encryption.Certificate
-	11, // 11: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Meta.Counts.Items
-	14, // 12: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Item.Network
-	15, // 13: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Item.available:type_name -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Item.Available
-	16, // 14: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Meta.Counts
-	17, // 15: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Meta.Counts.Items
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	12, // 0: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	4,  // 1: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item
+	13, // 2: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	14, // 3: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.additional_properties:type_name -> google.protobuf.Struct
+	12, // 4: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	9,  // 5: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Item
+	13, // 6: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	14, // 7: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 8: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Network
+	6,  // 9: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.servers:type_name -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Servers
+	14, // 10: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	14, // 11: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 12: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Servers.encryption:type_name -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Servers.Encryption
+	14, // 13: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Servers.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 14: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Servers.Encryption.certificate:type_name -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Servers.Encryption.Certificate
+	14, // 15: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Servers.Encryption.additional_properties:type_name -> google.protobuf.Struct
+	14, // 16: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse.Item.Servers.Encryption.Certificate.additional_properties:type_name -> google.protobuf.Struct
+	10, // 17: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Item.Network
+	11, // 18: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Item.available:type_name -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Item.Available
+	14, // 19: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	14, // 20: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	14, // 21: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse.Item.Available.additional_properties:type_name -> google.protobuf.Struct
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_devices_syslog_proto_init() }
@@ -1157,23 +950,22 @@ func file_meraki_organizations_v1_devices_syslog_proto_init() {
 	if File_meraki_organizations_v1_devices_syslog_proto != nil {
 		return
 	}
+	file_meraki_organizations_v1_collections_proto_init()
 	file_meraki_organizations_v1_devices_syslog_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_syslog_proto_msgTypes[2].OneofWrappers = []any{}
+	file_meraki_organizations_v1_devices_syslog_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_syslog_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_syslog_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_syslog_proto_msgTypes[8].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_syslog_proto_msgTypes[9].OneofWrappers = []any{}
+	file_meraki_organizations_v1_devices_syslog_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_syslog_proto_msgTypes[11].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_syslog_proto_msgTypes[14].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_syslog_proto_msgTypes[15].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_syslog_proto_msgTypes[17].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_devices_syslog_proto_rawDesc), len(file_meraki_organizations_v1_devices_syslog_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -156,12 +157,13 @@ func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalRequest) GetPro
 
 // Answer of getOrganizationDevicesSystemMemoryUsageHistoryByInterval.
 type GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse struct {
-	state         protoimpl.MessageState                                                   `protogen:"open.v1"`
-	Items         []*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                             `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                   `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                          `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                             `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse) Reset() {
@@ -194,6 +196,13 @@ func (*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse) Descrip
 	return file_meraki_organizations_v1_devices_system_proto_rawDescGZIP(), []int{1}
 }
 
+func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse) GetItems() []*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item {
 	if x != nil {
 		return x.Items
@@ -208,27 +217,28 @@ func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse) GetPa
 	return nil
 }
 
-func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse) GetMeta() *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta {
+func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item struct {
-	state         protoimpl.MessageState                                                             `protogen:"open.v1"`
-	Serial        *string                                                                            `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Model         *string                                                                            `protobuf:"bytes,2,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Name          *string                                                                            `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Mac           *string                                                                            `protobuf:"bytes,4,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Tags          []string                                                                           `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
-	Provisioned   *int64                                                                             `protobuf:"varint,6,opt,name=provisioned,proto3,oneof" json:"provisioned,omitempty"`
-	Used          *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Used        `protobuf:"bytes,7,opt,name=used,proto3" json:"used,omitempty"`
-	Free          *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Free        `protobuf:"bytes,8,opt,name=free,proto3" json:"free,omitempty"`
-	Network       *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Network     `protobuf:"bytes,9,opt,name=network,proto3" json:"network,omitempty"`
-	Intervals     []*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals `protobuf:"bytes,10,rep,name=intervals,proto3" json:"intervals,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                             `protogen:"open.v1"`
+	Serial               *string                                                                            `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Model                *string                                                                            `protobuf:"bytes,2,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Name                 *string                                                                            `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Mac                  *string                                                                            `protobuf:"bytes,4,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Tags                 []string                                                                           `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
+	Provisioned          *int64                                                                             `protobuf:"varint,6,opt,name=provisioned,proto3,oneof" json:"provisioned,omitempty"`
+	Used                 *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Used        `protobuf:"bytes,7,opt,name=used,proto3" json:"used,omitempty"`
+	Free                 *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Free        `protobuf:"bytes,8,opt,name=free,proto3" json:"free,omitempty"`
+	Network              *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Network     `protobuf:"bytes,9,opt,name=network,proto3" json:"network,omitempty"`
+	Intervals            []*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals `protobuf:"bytes,10,rep,name=intervals,proto3" json:"intervals,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item) Reset() {
@@ -331,60 +341,24 @@ func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item) 
 	return nil
 }
 
-type GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta struct {
-	state         protoimpl.MessageState                                                        `protogen:"open.v1"`
-	Counts        *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta) Reset() {
-	*x = GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta{}
-	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[3]
+func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_system_proto_rawDescGZIP(), []int{1, 1}
-}
-
-func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta) GetCounts() *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Used struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Median        *int64                 `protobuf:"varint,1,opt,name=median,proto3,oneof" json:"median,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Median               *int64                 `protobuf:"varint,1,opt,name=median,proto3,oneof" json:"median,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Used) Reset() {
 	*x = GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Used{}
-	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[4]
+	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -396,7 +370,7 @@ func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_U
 func (*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Used) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Used) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[4]
+	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -419,16 +393,24 @@ func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_U
 	return 0
 }
 
+func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Used) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Free struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Median        *int64                 `protobuf:"varint,1,opt,name=median,proto3,oneof" json:"median,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Median               *int64                 `protobuf:"varint,1,opt,name=median,proto3,oneof" json:"median,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Free) Reset() {
 	*x = GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Free{}
-	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[5]
+	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -440,7 +422,7 @@ func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_F
 func (*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Free) ProtoMessage() {}
 
 func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Free) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[5]
+	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -463,18 +445,26 @@ func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_F
 	return 0
 }
 
+func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Free) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Tags          []string               `protobuf:"bytes,3,rep,name=tags,proto3" json:"tags,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Tags                 []string               `protobuf:"bytes,3,rep,name=tags,proto3" json:"tags,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Network) Reset() {
 	*x = GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Network{}
-	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[6]
+	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -487,7 +477,7 @@ func (*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Net
 }
 
 func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[6]
+	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -524,18 +514,26 @@ func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_N
 	return nil
 }
 
+func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals struct {
-	state         protoimpl.MessageState                                                                  `protogen:"open.v1"`
-	StartTs       *timestamppb.Timestamp                                                                  `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
-	EndTs         *timestamppb.Timestamp                                                                  `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
-	Memory        *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory `protobuf:"bytes,3,opt,name=memory,proto3" json:"memory,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                  `protogen:"open.v1"`
+	StartTs              *timestamppb.Timestamp                                                                  `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
+	EndTs                *timestamppb.Timestamp                                                                  `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
+	Memory               *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory `protobuf:"bytes,3,opt,name=memory,proto3" json:"memory,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals) Reset() {
 	*x = GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals{}
-	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -548,7 +546,7 @@ func (*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Int
 }
 
 func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -585,17 +583,25 @@ func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_I
 	return nil
 }
 
+func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory struct {
-	state         protoimpl.MessageState                                                                       `protogen:"open.v1"`
-	Used          *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Used `protobuf:"bytes,1,opt,name=used,proto3" json:"used,omitempty"`
-	Free          *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Free `protobuf:"bytes,2,opt,name=free,proto3" json:"free,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                       `protogen:"open.v1"`
+	Used                 *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Used `protobuf:"bytes,1,opt,name=used,proto3" json:"used,omitempty"`
+	Free                 *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Free `protobuf:"bytes,2,opt,name=free,proto3" json:"free,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory) Reset() {
 	*x = GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory{}
-	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[8]
+	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -608,7 +614,7 @@ func (*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Int
 }
 
 func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[8]
+	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -638,19 +644,27 @@ func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_I
 	return nil
 }
 
+func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Used struct {
-	state         protoimpl.MessageState                                                                                   `protogen:"open.v1"`
-	Minimum       *int64                                                                                                   `protobuf:"varint,1,opt,name=minimum,proto3,oneof" json:"minimum,omitempty"`
-	Maximum       *int64                                                                                                   `protobuf:"varint,2,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
-	Median        *int64                                                                                                   `protobuf:"varint,3,opt,name=median,proto3,oneof" json:"median,omitempty"`
-	Percentages   *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Used_Percentages `protobuf:"bytes,4,opt,name=percentages,proto3" json:"percentages,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                   `protogen:"open.v1"`
+	Minimum              *int64                                                                                                   `protobuf:"varint,1,opt,name=minimum,proto3,oneof" json:"minimum,omitempty"`
+	Maximum              *int64                                                                                                   `protobuf:"varint,2,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
+	Median               *int64                                                                                                   `protobuf:"varint,3,opt,name=median,proto3,oneof" json:"median,omitempty"`
+	Percentages          *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Used_Percentages `protobuf:"bytes,4,opt,name=percentages,proto3" json:"percentages,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Used) Reset() {
 	*x = GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Used{}
-	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[9]
+	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -663,7 +677,7 @@ func (*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Int
 }
 
 func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Used) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[9]
+	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -707,18 +721,26 @@ func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_I
 	return nil
 }
 
+func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Used) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Free struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Minimum       *int64                 `protobuf:"varint,1,opt,name=minimum,proto3,oneof" json:"minimum,omitempty"`
-	Maximum       *int64                 `protobuf:"varint,2,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
-	Median        *int64                 `protobuf:"varint,3,opt,name=median,proto3,oneof" json:"median,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Minimum              *int64                 `protobuf:"varint,1,opt,name=minimum,proto3,oneof" json:"minimum,omitempty"`
+	Maximum              *int64                 `protobuf:"varint,2,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
+	Median               *int64                 `protobuf:"varint,3,opt,name=median,proto3,oneof" json:"median,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Free) Reset() {
 	*x = GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Free{}
-	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[10]
+	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -731,7 +753,7 @@ func (*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Int
 }
 
 func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Free) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[10]
+	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -768,16 +790,24 @@ func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_I
 	return 0
 }
 
+func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Free) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Used_Percentages struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Maximum       *int64                 `protobuf:"varint,1,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Maximum              *int64                 `protobuf:"varint,1,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Used_Percentages) Reset() {
 	*x = GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Used_Percentages{}
-	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[11]
+	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -790,7 +820,7 @@ func (*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Int
 }
 
 func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Used_Percentages) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[11]
+	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -813,108 +843,18 @@ func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_I
 	return 0
 }
 
-type GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                              `protogen:"open.v1"`
-	Items         *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[12]
+func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Used_Percentages) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_system_proto_rawDescGZIP(), []int{1, 1, 0}
-}
-
-func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta_Counts) GetItems() *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_devices_system_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_devices_system_proto_rawDescGZIP(), []int{1, 1, 0, 0}
-}
-
-func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 var File_meraki_organizations_v1_devices_system_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_devices_system_proto_rawDesc = "" +
 	"\n" +
-	",meraki/organizations/v1/devices_system.proto\x12\x17meraki.organizations.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x9f\x04\n" +
+	",meraki/organizations/v1/devices_system.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a)meraki/organizations/v1/collections.proto\"\x9f\x04\n" +
 	"?GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -936,11 +876,12 @@ const file_meraki_organizations_v1_devices_system_proto_rawDesc = "" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
 	"\t_timespanB\v\n" +
-	"\t_interval\"\x8e\x15\n" +
-	"@GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse\x12t\n" +
-	"\x05items\x18\x01 \x03(\v2^.meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12r\n" +
-	"\x04meta\x18\x03 \x01(\v2^.meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.MetaR\x04meta\x1a\xab\x0f\n" +
+	"\t_interval\"\xfb\x17\n" +
+	"@GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12u\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2^.meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf4\x14\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x19\n" +
 	"\x05model\x18\x02 \x01(\tH\x01R\x05model\x88\x01\x01\x12\x17\n" +
@@ -952,44 +893,53 @@ const file_meraki_organizations_v1_devices_system_proto_rawDesc = "" +
 	"\x04free\x18\b \x01(\v2c.meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.FreeR\x04free\x12\x80\x01\n" +
 	"\anetwork\x18\t \x01(\v2f.meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.NetworkR\anetwork\x12\x86\x01\n" +
 	"\tintervals\x18\n" +
-	" \x03(\v2h.meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.IntervalsR\tintervals\x1a.\n" +
+	" \x03(\v2h.meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.IntervalsR\tintervals\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a}\n" +
 	"\x04Used\x12\x1b\n" +
-	"\x06median\x18\x01 \x01(\x03H\x00R\x06median\x88\x01\x01B\t\n" +
-	"\a_median\x1a.\n" +
+	"\x06median\x18\x01 \x01(\x03H\x00R\x06median\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_median\x1a}\n" +
 	"\x04Free\x12\x1b\n" +
-	"\x06median\x18\x01 \x01(\x03H\x00R\x06median\x88\x01\x01B\t\n" +
-	"\a_median\x1a[\n" +
+	"\x06median\x18\x01 \x01(\x03H\x00R\x06median\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_median\x1a\xaa\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x12\n" +
-	"\x04tags\x18\x03 \x03(\tR\x04tagsB\x05\n" +
+	"\x04tags\x18\x03 \x03(\tR\x04tags\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1a\x8e\b\n" +
+	"\x05_name\x1a\x9a\v\n" +
 	"\tIntervals\x125\n" +
 	"\bstart_ts\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\astartTs\x121\n" +
 	"\x06end_ts\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05endTs\x12\x87\x01\n" +
-	"\x06memory\x18\x03 \x01(\v2o.meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.MemoryR\x06memory\x1a\x8c\x06\n" +
+	"\x06memory\x18\x03 \x01(\v2o.meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.MemoryR\x06memory\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc9\b\n" +
 	"\x06Memory\x12\x88\x01\n" +
 	"\x04used\x18\x01 \x01(\v2t.meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.UsedR\x04used\x12\x88\x01\n" +
-	"\x04free\x18\x02 \x01(\v2t.meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.FreeR\x04free\x1a\xe4\x02\n" +
+	"\x04free\x18\x02 \x01(\v2t.meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.FreeR\x04free\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x83\x04\n" +
 	"\x04Used\x12\x1d\n" +
 	"\aminimum\x18\x01 \x01(\x03H\x00R\aminimum\x88\x01\x01\x12\x1d\n" +
 	"\amaximum\x18\x02 \x01(\x03H\x01R\amaximum\x88\x01\x01\x12\x1b\n" +
 	"\x06median\x18\x03 \x01(\x03H\x02R\x06median\x88\x01\x01\x12\xa3\x01\n" +
-	"\vpercentages\x18\x04 \x01(\v2\x80\x01.meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.Used.PercentagesR\vpercentages\x1a8\n" +
+	"\vpercentages\x18\x04 \x01(\v2\x80\x01.meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.Used.PercentagesR\vpercentages\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x87\x01\n" +
 	"\vPercentages\x12\x1d\n" +
-	"\amaximum\x18\x01 \x01(\x03H\x00R\amaximum\x88\x01\x01B\n" +
+	"\amaximum\x18\x01 \x01(\x03H\x00R\amaximum\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_maximumB\n" +
 	"\n" +
 	"\b_minimumB\n" +
 	"\n" +
 	"\b_maximumB\t\n" +
-	"\a_median\x1a\x84\x01\n" +
+	"\a_median\x1a\xd3\x01\n" +
 	"\x04Free\x12\x1d\n" +
 	"\aminimum\x18\x01 \x01(\x03H\x00R\aminimum\x88\x01\x01\x12\x1d\n" +
 	"\amaximum\x18\x02 \x01(\x03H\x01R\amaximum\x88\x01\x01\x12\x1b\n" +
-	"\x06median\x18\x03 \x01(\x03H\x02R\x06median\x88\x01\x01B\n" +
+	"\x06median\x18\x03 \x01(\x03H\x02R\x06median\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_minimumB\n" +
 	"\n" +
@@ -999,18 +949,8 @@ const file_meraki_organizations_v1_devices_system_proto_rawDesc = "" +
 	"\x06_modelB\a\n" +
 	"\x05_nameB\x06\n" +
 	"\x04_macB\x0e\n" +
-	"\f_provisioned\x1a\xf3\x02\n" +
-	"\x04Meta\x12}\n" +
-	"\x06counts\x18\x01 \x01(\v2e.meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Meta.CountsR\x06counts\x1a\xeb\x01\n" +
-	"\x06Counts\x12\x81\x01\n" +
-	"\x05items\x18\x01 \x01(\v2k.meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remainingB\x8b\x01\n" +
-	"!com.merakibroker.organizations.v1B\x12DevicesSystemProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\f_provisionedB\xab\x01\n" +
+	"!com.merakibroker.organizations.v1B\x12DevicesSystemProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_devices_system_proto_rawDescOnce sync.Once
@@ -1024,46 +964,53 @@ func file_meraki_organizations_v1_devices_system_proto_rawDescGZIP() []byte {
 	return file_meraki_organizations_v1_devices_system_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_devices_system_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_meraki_organizations_v1_devices_system_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_meraki_organizations_v1_devices_system_proto_goTypes = []any{
 	(*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalRequest)(nil),                                         // 0: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalRequest
 	(*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse)(nil),                                        // 1: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse
 	(*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item)(nil),                                   // 2: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item
-	(*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta)(nil),                                   // 3: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Meta
-	(*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Used)(nil),                              // 4: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Used
-	(*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Free)(nil),                              // 5: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Free
-	(*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Network)(nil),                           // 6: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Network
-	(*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals)(nil),                         // 7: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals
-	(*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory)(nil),                  // 8: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory
-	(*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Used)(nil),             // 9: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.Used
-	(*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Free)(nil),             // 10: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.Free
-	(*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Used_Percentages)(nil), // 11: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.Used.Percentages
-	(*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta_Counts)(nil),                            // 12: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Meta.Counts
-	(*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Meta_Counts_Items)(nil),                      // 13: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Meta.Counts.Items
-	(*v1.PageInfo)(nil),           // 14: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Used)(nil),                              // 3: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Used
+	(*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Free)(nil),                              // 4: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Free
+	(*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Network)(nil),                           // 5: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Network
+	(*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals)(nil),                         // 6: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals
+	(*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory)(nil),                  // 7: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory
+	(*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Used)(nil),             // 8: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.Used
+	(*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Free)(nil),             // 9: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.Free
+	(*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse_Item_Intervals_Memory_Used_Percentages)(nil), // 10: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.Used.Percentages
+	(*CollectionMeta)(nil),        // 11: meraki.organizations.v1.CollectionMeta
+	(*v1.PageInfo)(nil),           // 12: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),       // 13: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
 }
 var file_meraki_organizations_v1_devices_system_proto_depIdxs = []int32{
-	2,  // 0: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item
-	14, // 1: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	3,  // 2: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Meta
-	4,  // 3: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.used:type_name -> meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Used
-	5,  // 4: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.free:type_name -> meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Free
-	6,  // 5: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Network
-	7,  // 6: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.intervals:type_name -> meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals
-	12, // 7: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Meta.Counts
-	15, // 8: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.start_ts:type_name -> google.protobuf.Timestamp
-	15, // 9: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.end_ts:type_name -> google.protobuf.Timestamp
-	8,  // 10: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.memory:type_name -> meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory
-	9,  // 11: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.used:type_name -> meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.Used
-	10, // 12: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.free:type_name -> meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.Free
-	11, // 13: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.Used.percentages:type_name -> meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.Used.Percentages
-	13, // 14: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Meta.Counts.Items
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	11, // 0: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	2,  // 1: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item
+	12, // 2: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	13, // 3: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 4: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.used:type_name -> meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Used
+	4,  // 5: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.free:type_name -> meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Free
+	5,  // 6: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Network
+	6,  // 7: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.intervals:type_name -> meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals
+	13, // 8: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	13, // 9: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Used.additional_properties:type_name -> google.protobuf.Struct
+	13, // 10: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Free.additional_properties:type_name -> google.protobuf.Struct
+	13, // 11: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	14, // 12: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.start_ts:type_name -> google.protobuf.Timestamp
+	14, // 13: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.end_ts:type_name -> google.protobuf.Timestamp
+	7,  // 14: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.memory:type_name -> meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory
+	13, // 15: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 16: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.used:type_name -> meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.Used
+	9,  // 17: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.free:type_name -> meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.Free
+	13, // 18: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.additional_properties:type_name -> google.protobuf.Struct
+	10, // 19: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.Used.percentages:type_name -> meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.Used.Percentages
+	13, // 20: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.Used.additional_properties:type_name -> google.protobuf.Struct
+	13, // 21: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.Free.additional_properties:type_name -> google.protobuf.Struct
+	13, // 22: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse.Item.Intervals.Memory.Used.Percentages.additional_properties:type_name -> google.protobuf.Struct
+	23, // [23:23] is the sub-list for method output_type
+	23, // [23:23] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_devices_system_proto_init() }
@@ -1071,22 +1018,22 @@ func file_meraki_organizations_v1_devices_system_proto_init() {
 	if File_meraki_organizations_v1_devices_system_proto != nil {
 		return
 	}
+	file_meraki_organizations_v1_collections_proto_init()
 	file_meraki_organizations_v1_devices_system_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_system_proto_msgTypes[2].OneofWrappers = []any{}
+	file_meraki_organizations_v1_devices_system_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_system_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_system_proto_msgTypes[5].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_system_proto_msgTypes[6].OneofWrappers = []any{}
+	file_meraki_organizations_v1_devices_system_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_system_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_organizations_v1_devices_system_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_system_proto_msgTypes[11].OneofWrappers = []any{}
-	file_meraki_organizations_v1_devices_system_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_devices_system_proto_rawDesc), len(file_meraki_organizations_v1_devices_system_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

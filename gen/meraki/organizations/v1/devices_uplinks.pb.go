@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -138,11 +139,12 @@ func (x *GetOrganizationDevicesUplinksAddressesByDeviceRequest) GetTagsFilterTyp
 
 // Answer of getOrganizationDevicesUplinksAddressesByDevice.
 type GetOrganizationDevicesUplinksAddressesByDeviceResponse struct {
-	state         protoimpl.MessageState                                         `protogen:"open.v1"`
-	Items         []*GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                   `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                         `protogen:"open.v1"`
+	Items                []*GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                   `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesUplinksAddressesByDeviceResponse) Reset() {
@@ -185,6 +187,13 @@ func (x *GetOrganizationDevicesUplinksAddressesByDeviceResponse) GetItems() []*G
 func (x *GetOrganizationDevicesUplinksAddressesByDeviceResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationDevicesUplinksAddressesByDeviceResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -279,11 +288,12 @@ func (x *GetOrganizationDevicesUplinksLossAndLatencyRequest) GetIp() string {
 
 // Answer of getOrganizationDevicesUplinksLossAndLatency.
 type GetOrganizationDevicesUplinksLossAndLatencyResponse struct {
-	state         protoimpl.MessageState                                      `protogen:"open.v1"`
-	Items         []*GetOrganizationDevicesUplinksLossAndLatencyResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                      `protogen:"open.v1"`
+	Items                []*GetOrganizationDevicesUplinksLossAndLatencyResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesUplinksLossAndLatencyResponse) Reset() {
@@ -330,6 +340,13 @@ func (x *GetOrganizationDevicesUplinksLossAndLatencyResponse) GetPageInfo() *v1.
 	return nil
 }
 
+func (x *GetOrganizationDevicesUplinksLossAndLatencyResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item struct {
 	state   protoimpl.MessageState                                               `protogen:"open.v1"`
 	Mac     *string                                                              `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
@@ -337,12 +354,13 @@ type GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item struct {
 	Network *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Network `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
 	// Known values: "appliance", "camera", "campusGateway", "cellularGateway", "secureConnect",
 	// "sensor", "switch", "systemsManager", "wireless", "wirelessController".
-	ProductType   *string                                                                `protobuf:"bytes,4,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
-	Serial        *string                                                                `protobuf:"bytes,5,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Tags          []string                                                               `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
-	Uplinks       []*GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks `protobuf:"bytes,7,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ProductType          *string                                                                `protobuf:"bytes,4,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	Serial               *string                                                                `protobuf:"bytes,5,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Tags                 []string                                                               `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
+	Uplinks              []*GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks `protobuf:"bytes,7,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
+	AdditionalProperties *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item) Reset() {
@@ -424,11 +442,19 @@ func (x *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item) GetUplinks
 	return nil
 }
 
+func (x *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Network) Reset() {
@@ -468,13 +494,21 @@ func (x *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Network) Ge
 	return ""
 }
 
+func (x *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "cellular", "man1", "man2", "wan1", "wan2".
-	Interface     *string                                                                          `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
-	Addresses     []*GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Interface            *string                                                                          `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	Addresses            []*GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks) Reset() {
@@ -521,19 +555,27 @@ func (x *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks) Ge
 	return nil
 }
 
+func (x *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks_Addresses struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "ipv4", "ipv6".
 	Protocol *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
 	// Known values: "dynamic", "static".
-	AssignmentMode *string                                                                                    `protobuf:"bytes,2,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
-	Address        *string                                                                                    `protobuf:"bytes,3,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Gateway        *string                                                                                    `protobuf:"bytes,4,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	Nameservers    *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks_Addresses_Nameservers `protobuf:"bytes,5,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
-	Public         *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks_Addresses_Public      `protobuf:"bytes,6,opt,name=public,proto3" json:"public,omitempty"`
-	Vlan           *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks_Addresses_Vlan        `protobuf:"bytes,7,opt,name=vlan,proto3" json:"vlan,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	AssignmentMode       *string                                                                                    `protobuf:"bytes,2,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
+	Address              *string                                                                                    `protobuf:"bytes,3,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Gateway              *string                                                                                    `protobuf:"bytes,4,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
+	Nameservers          *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks_Addresses_Nameservers `protobuf:"bytes,5,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
+	Public               *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks_Addresses_Public      `protobuf:"bytes,6,opt,name=public,proto3" json:"public,omitempty"`
+	Vlan                 *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks_Addresses_Vlan        `protobuf:"bytes,7,opt,name=vlan,proto3" json:"vlan,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks_Addresses) Reset() {
@@ -616,11 +658,19 @@ func (x *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks_Add
 	return nil
 }
 
+func (x *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks_Addresses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks_Addresses_Nameservers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Addresses     []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Addresses            []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks_Addresses_Nameservers) Reset() {
@@ -661,11 +711,19 @@ func (x *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks_Add
 	return nil
 }
 
+func (x *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks_Addresses_Nameservers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks_Addresses_Public struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Address              *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks_Addresses_Public) Reset() {
@@ -706,11 +764,19 @@ func (x *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks_Add
 	return ""
 }
 
+func (x *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks_Addresses_Public) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks_Addresses_Vlan struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks_Addresses_Vlan) Reset() {
@@ -751,15 +817,23 @@ func (x *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks_Add
 	return ""
 }
 
+func (x *GetOrganizationDevicesUplinksAddressesByDeviceResponse_Item_Uplinks_Addresses_Vlan) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesUplinksLossAndLatencyResponse_Item struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	NetworkId     *string                                                                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Serial        *string                                                                `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Uplink        *string                                                                `protobuf:"bytes,3,opt,name=uplink,proto3,oneof" json:"uplink,omitempty"`
-	Ip            *string                                                                `protobuf:"bytes,4,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	TimeSeries    []*GetOrganizationDevicesUplinksLossAndLatencyResponse_Item_TimeSeries `protobuf:"bytes,5,rep,name=time_series,json=timeSeries,proto3" json:"time_series,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                 `protogen:"open.v1"`
+	NetworkId            *string                                                                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Serial               *string                                                                `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Uplink               *string                                                                `protobuf:"bytes,3,opt,name=uplink,proto3,oneof" json:"uplink,omitempty"`
+	Ip                   *string                                                                `protobuf:"bytes,4,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
+	TimeSeries           []*GetOrganizationDevicesUplinksLossAndLatencyResponse_Item_TimeSeries `protobuf:"bytes,5,rep,name=time_series,json=timeSeries,proto3" json:"time_series,omitempty"`
+	AdditionalProperties *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesUplinksLossAndLatencyResponse_Item) Reset() {
@@ -827,13 +901,21 @@ func (x *GetOrganizationDevicesUplinksLossAndLatencyResponse_Item) GetTimeSeries
 	return nil
 }
 
+func (x *GetOrganizationDevicesUplinksLossAndLatencyResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationDevicesUplinksLossAndLatencyResponse_Item_TimeSeries struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ts            *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=ts,proto3" json:"ts,omitempty"`
-	LossPercent   *float64               `protobuf:"fixed64,2,opt,name=loss_percent,json=lossPercent,proto3,oneof" json:"loss_percent,omitempty"`
-	LatencyMs     *float64               `protobuf:"fixed64,3,opt,name=latency_ms,json=latencyMs,proto3,oneof" json:"latency_ms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Ts                   *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=ts,proto3" json:"ts,omitempty"`
+	LossPercent          *float64               `protobuf:"fixed64,2,opt,name=loss_percent,json=lossPercent,proto3,oneof" json:"loss_percent,omitempty"`
+	LatencyMs            *float64               `protobuf:"fixed64,3,opt,name=latency_ms,json=latencyMs,proto3,oneof" json:"latency_ms,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationDevicesUplinksLossAndLatencyResponse_Item_TimeSeries) Reset() {
@@ -887,11 +969,18 @@ func (x *GetOrganizationDevicesUplinksLossAndLatencyResponse_Item_TimeSeries) Ge
 	return 0
 }
 
+func (x *GetOrganizationDevicesUplinksLossAndLatencyResponse_Item_TimeSeries) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_devices_uplinks_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_devices_uplinks_proto_rawDesc = "" +
 	"\n" +
-	"-meraki/organizations/v1/devices_uplinks.proto\x12\x17meraki.organizations.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xd9\x03\n" +
+	"-meraki/organizations/v1/devices_uplinks.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xd9\x03\n" +
 	"5GetOrganizationDevicesUplinksAddressesByDeviceRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -907,10 +996,11 @@ const file_meraki_organizations_v1_devices_uplinks_proto_rawDesc = "" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
 	"\x0e_ending_beforeB\x13\n" +
-	"\x11_tags_filter_type\"\xf6\f\n" +
-	"6GetOrganizationDevicesUplinksAddressesByDeviceResponse\x12j\n" +
-	"\x05items\x18\x01 \x03(\v2T.meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x91\v\n" +
+	"\x11_tags_filter_type\"\xf1\x11\n" +
+	"6GetOrganizationDevicesUplinksAddressesByDeviceResponse\x12k\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2T.meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbb\x0f\n" +
 	"\x04Item\x12\x15\n" +
 	"\x03mac\x18\x01 \x01(\tH\x00R\x03mac\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12v\n" +
@@ -918,13 +1008,17 @@ const file_meraki_organizations_v1_devices_uplinks_proto_rawDesc = "" +
 	"\fproduct_type\x18\x04 \x01(\tH\x02R\vproductType\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x05 \x01(\tH\x03R\x06serial\x88\x01\x01\x12\x12\n" +
 	"\x04tags\x18\x06 \x03(\tR\x04tags\x12v\n" +
-	"\auplinks\x18\a \x03(\v2\\.meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.UplinksR\auplinks\x1a%\n" +
+	"\auplinks\x18\a \x03(\v2\\.meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.UplinksR\auplinks\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xbb\a\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xc7\n" +
+	"\n" +
 	"\aUplinks\x12!\n" +
 	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12\x84\x01\n" +
-	"\taddresses\x18\x02 \x03(\v2f.meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.AddressesR\taddresses\x1a\xf7\x05\n" +
+	"\taddresses\x18\x02 \x03(\v2f.meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.AddressesR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb4\b\n" +
 	"\tAddresses\x12\x1f\n" +
 	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12,\n" +
 	"\x0fassignment_mode\x18\x02 \x01(\tH\x01R\x0eassignmentMode\x88\x01\x01\x12\x1d\n" +
@@ -932,15 +1026,19 @@ const file_meraki_organizations_v1_devices_uplinks_proto_rawDesc = "" +
 	"\agateway\x18\x04 \x01(\tH\x03R\agateway\x88\x01\x01\x12\x94\x01\n" +
 	"\vnameservers\x18\x05 \x01(\v2r.meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.Addresses.NameserversR\vnameservers\x12\x85\x01\n" +
 	"\x06public\x18\x06 \x01(\v2m.meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.Addresses.PublicR\x06public\x12\x7f\n" +
-	"\x04vlan\x18\a \x01(\v2k.meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.Addresses.VlanR\x04vlan\x1a+\n" +
+	"\x04vlan\x18\a \x01(\v2k.meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.Addresses.VlanR\x04vlan\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1az\n" +
 	"\vNameservers\x12\x1c\n" +
-	"\taddresses\x18\x01 \x03(\tR\taddresses\x1a3\n" +
+	"\taddresses\x18\x01 \x03(\tR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x82\x01\n" +
 	"\x06Public\x12\x1d\n" +
-	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01B\n" +
+	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_address\x1a\"\n" +
+	"\b_address\x1aq\n" +
 	"\x04Vlan\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_protocolB\x12\n" +
 	"\x10_assignment_modeB\n" +
@@ -966,10 +1064,11 @@ const file_meraki_organizations_v1_devices_uplinks_proto_rawDesc = "" +
 	"\x03_t1B\v\n" +
 	"\t_timespanB\t\n" +
 	"\a_uplinkB\x05\n" +
-	"\x03_ip\"\xaa\x05\n" +
-	"3GetOrganizationDevicesUplinksLossAndLatencyResponse\x12g\n" +
-	"\x05items\x18\x01 \x03(\v2Q.meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xcb\x03\n" +
+	"\x03_ip\"\x99\a\n" +
+	"3GetOrganizationDevicesUplinksLossAndLatencyResponse\x12h\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2Q.meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe9\x04\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
@@ -977,20 +1076,22 @@ const file_meraki_organizations_v1_devices_uplinks_proto_rawDesc = "" +
 	"\x06uplink\x18\x03 \x01(\tH\x02R\x06uplink\x88\x01\x01\x12\x13\n" +
 	"\x02ip\x18\x04 \x01(\tH\x03R\x02ip\x88\x01\x01\x12}\n" +
 	"\vtime_series\x18\x05 \x03(\v2\\.meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyResponse.Item.TimeSeriesR\n" +
-	"timeSeries\x1a\xa4\x01\n" +
+	"timeSeries\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf3\x01\n" +
 	"\n" +
 	"TimeSeries\x12*\n" +
 	"\x02ts\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02ts\x12&\n" +
 	"\floss_percent\x18\x02 \x01(\x01H\x00R\vlossPercent\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"latency_ms\x18\x03 \x01(\x01H\x01R\tlatencyMs\x88\x01\x01B\x0f\n" +
+	"latency_ms\x18\x03 \x01(\x01H\x01R\tlatencyMs\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0f\n" +
 	"\r_loss_percentB\r\n" +
 	"\v_latency_msB\r\n" +
 	"\v_network_idB\t\n" +
 	"\a_serialB\t\n" +
 	"\a_uplinkB\x05\n" +
-	"\x03_ipB\x8c\x01\n" +
-	"!com.merakibroker.organizations.v1B\x13DevicesUplinksProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\x03_ipB\xac\x01\n" +
+	"!com.merakibroker.organizations.v1B\x13DevicesUplinksProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_devices_uplinks_proto_rawDescOnce sync.Once
@@ -1020,26 +1121,38 @@ var file_meraki_organizations_v1_devices_uplinks_proto_goTypes = []any{
 	(*GetOrganizationDevicesUplinksLossAndLatencyResponse_Item)(nil),                                  // 11: meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyResponse.Item
 	(*GetOrganizationDevicesUplinksLossAndLatencyResponse_Item_TimeSeries)(nil),                       // 12: meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyResponse.Item.TimeSeries
 	(*v1.PageInfo)(nil),           // 13: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),       // 14: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
 }
 var file_meraki_organizations_v1_devices_uplinks_proto_depIdxs = []int32{
 	4,  // 0: meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item
 	13, // 1: meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	11, // 2: meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyResponse.Item
-	13, // 3: meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	5,  // 4: meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Network
-	6,  // 5: meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.uplinks:type_name -> meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks
-	7,  // 6: meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.addresses:type_name -> meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.Addresses
-	8,  // 7: meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.Addresses.nameservers:type_name -> meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.Addresses.Nameservers
-	9,  // 8: meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.Addresses.public:type_name -> meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.Addresses.Public
-	10, // 9: meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.Addresses.vlan:type_name -> meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.Addresses.Vlan
-	12, // 10: meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyResponse.Item.time_series:type_name -> meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyResponse.Item.TimeSeries
-	14, // 11: meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyResponse.Item.TimeSeries.ts:type_name -> google.protobuf.Timestamp
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	14, // 2: meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	11, // 3: meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyResponse.items:type_name -> meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyResponse.Item
+	13, // 4: meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	14, // 5: meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyResponse.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 6: meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Network
+	6,  // 7: meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.uplinks:type_name -> meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks
+	14, // 8: meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	14, // 9: meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 10: meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.addresses:type_name -> meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.Addresses
+	14, // 11: meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 12: meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.Addresses.nameservers:type_name -> meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.Addresses.Nameservers
+	9,  // 13: meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.Addresses.public:type_name -> meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.Addresses.Public
+	10, // 14: meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.Addresses.vlan:type_name -> meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.Addresses.Vlan
+	14, // 15: meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.Addresses.additional_properties:type_name -> google.protobuf.Struct
+	14, // 16: meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.Addresses.Nameservers.additional_properties:type_name -> google.protobuf.Struct
+	14, // 17: meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.Addresses.Public.additional_properties:type_name -> google.protobuf.Struct
+	14, // 18: meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse.Item.Uplinks.Addresses.Vlan.additional_properties:type_name -> google.protobuf.Struct
+	12, // 19: meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyResponse.Item.time_series:type_name -> meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyResponse.Item.TimeSeries
+	14, // 20: meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	15, // 21: meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyResponse.Item.TimeSeries.ts:type_name -> google.protobuf.Timestamp
+	14, // 22: meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyResponse.Item.TimeSeries.additional_properties:type_name -> google.protobuf.Struct
+	23, // [23:23] is the sub-list for method output_type
+	23, // [23:23] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_devices_uplinks_proto_init() }

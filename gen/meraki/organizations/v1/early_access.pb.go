@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -74,11 +74,12 @@ func (x *GetOrganizationEarlyAccessFeaturesRequest) GetOrganizationId() string {
 
 // Answer of getOrganizationEarlyAccessFeatures.
 type GetOrganizationEarlyAccessFeaturesResponse struct {
-	state         protoimpl.MessageState                             `protogen:"open.v1"`
-	Items         []*GetOrganizationEarlyAccessFeaturesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                       `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                             `protogen:"open.v1"`
+	Items                []*GetOrganizationEarlyAccessFeaturesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                       `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationEarlyAccessFeaturesResponse) Reset() {
@@ -121,6 +122,13 @@ func (x *GetOrganizationEarlyAccessFeaturesResponse) GetItems() []*GetOrganizati
 func (x *GetOrganizationEarlyAccessFeaturesResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationEarlyAccessFeaturesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -172,31 +180,29 @@ func (x *GetOrganizationEarlyAccessFeaturesOptInsRequest) GetOrganizationId() st
 }
 
 // Answer of getOrganizationEarlyAccessFeaturesOptIns.
-type OrganizationEarlyAccessFeaturesOptIns struct {
-	state                protoimpl.MessageState                                        `protogen:"open.v1"`
-	Id                   *string                                                       `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	ShortName            *string                                                       `protobuf:"bytes,2,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	LimitScopeToNetworks []*OrganizationEarlyAccessFeaturesOptIns_LimitScopeToNetworks `protobuf:"bytes,3,rep,name=limit_scope_to_networks,json=limitScopeToNetworks,proto3" json:"limit_scope_to_networks,omitempty"`
-	OptOutEligibility    *OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility      `protobuf:"bytes,4,opt,name=opt_out_eligibility,json=optOutEligibility,proto3" json:"opt_out_eligibility,omitempty"`
-	CreatedAt            *timestamppb.Timestamp                                        `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+type GetOrganizationEarlyAccessFeaturesOptInsResponse struct {
+	state                protoimpl.MessageState                  `protogen:"open.v1"`
+	Items                []*OrganizationEarlyAccessFeaturesOptIn `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                            `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
 
-func (x *OrganizationEarlyAccessFeaturesOptIns) Reset() {
-	*x = OrganizationEarlyAccessFeaturesOptIns{}
+func (x *GetOrganizationEarlyAccessFeaturesOptInsResponse) Reset() {
+	*x = GetOrganizationEarlyAccessFeaturesOptInsResponse{}
 	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *OrganizationEarlyAccessFeaturesOptIns) String() string {
+func (x *GetOrganizationEarlyAccessFeaturesOptInsResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*OrganizationEarlyAccessFeaturesOptIns) ProtoMessage() {}
+func (*GetOrganizationEarlyAccessFeaturesOptInsResponse) ProtoMessage() {}
 
-func (x *OrganizationEarlyAccessFeaturesOptIns) ProtoReflect() protoreflect.Message {
+func (x *GetOrganizationEarlyAccessFeaturesOptInsResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -208,141 +214,50 @@ func (x *OrganizationEarlyAccessFeaturesOptIns) ProtoReflect() protoreflect.Mess
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use OrganizationEarlyAccessFeaturesOptIns.ProtoReflect.Descriptor instead.
-func (*OrganizationEarlyAccessFeaturesOptIns) Descriptor() ([]byte, []int) {
+// Deprecated: Use GetOrganizationEarlyAccessFeaturesOptInsResponse.ProtoReflect.Descriptor instead.
+func (*GetOrganizationEarlyAccessFeaturesOptInsResponse) Descriptor() ([]byte, []int) {
 	return file_meraki_organizations_v1_early_access_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *OrganizationEarlyAccessFeaturesOptIns) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *OrganizationEarlyAccessFeaturesOptIns) GetShortName() string {
-	if x != nil && x.ShortName != nil {
-		return *x.ShortName
-	}
-	return ""
-}
-
-func (x *OrganizationEarlyAccessFeaturesOptIns) GetLimitScopeToNetworks() []*OrganizationEarlyAccessFeaturesOptIns_LimitScopeToNetworks {
+func (x *GetOrganizationEarlyAccessFeaturesOptInsResponse) GetItems() []*OrganizationEarlyAccessFeaturesOptIn {
 	if x != nil {
-		return x.LimitScopeToNetworks
+		return x.Items
 	}
 	return nil
 }
 
-func (x *OrganizationEarlyAccessFeaturesOptIns) GetOptOutEligibility() *OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility {
+func (x *GetOrganizationEarlyAccessFeaturesOptInsResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
-		return x.OptOutEligibility
+		return x.PageInfo
 	}
 	return nil
 }
 
-func (x *OrganizationEarlyAccessFeaturesOptIns) GetCreatedAt() *timestamppb.Timestamp {
+func (x *GetOrganizationEarlyAccessFeaturesOptInsResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.CreatedAt
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-// Request of createOrganizationEarlyAccessFeaturesOptIn.
-type CreateOrganizationEarlyAccessFeaturesOptInRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
-	// Required.
-	ShortName            *string                `protobuf:"bytes,2,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	LimitScopeToNetworks []string               `protobuf:"bytes,3,rep,name=limit_scope_to_networks,json=limitScopeToNetworks,proto3" json:"limit_scope_to_networks,omitempty"`
-	NullFields           *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields          *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationEarlyAccessFeaturesOptInRequest) Reset() {
-	*x = CreateOrganizationEarlyAccessFeaturesOptInRequest{}
-	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationEarlyAccessFeaturesOptInRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationEarlyAccessFeaturesOptInRequest) ProtoMessage() {}
-
-func (x *CreateOrganizationEarlyAccessFeaturesOptInRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationEarlyAccessFeaturesOptInRequest.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationEarlyAccessFeaturesOptInRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_early_access_proto_rawDescGZIP(), []int{4}
-}
-
-func (x *CreateOrganizationEarlyAccessFeaturesOptInRequest) GetOrganizationId() string {
-	if x != nil && x.OrganizationId != nil {
-		return *x.OrganizationId
-	}
-	return ""
-}
-
-func (x *CreateOrganizationEarlyAccessFeaturesOptInRequest) GetShortName() string {
-	if x != nil && x.ShortName != nil {
-		return *x.ShortName
-	}
-	return ""
-}
-
-func (x *CreateOrganizationEarlyAccessFeaturesOptInRequest) GetLimitScopeToNetworks() []string {
-	if x != nil {
-		return x.LimitScopeToNetworks
-	}
-	return nil
-}
-
-func (x *CreateOrganizationEarlyAccessFeaturesOptInRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateOrganizationEarlyAccessFeaturesOptInRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.EmptyFields
-	}
-	return nil
-}
-
-// Answer of createOrganizationEarlyAccessFeaturesOptIn, getOrganizationEarlyAccessFeaturesOptIn,
-// updateOrganizationEarlyAccessFeaturesOptIn.
+// The early access features opt in of an organization. Answer of
+// createOrganizationEarlyAccessFeaturesOptIn, getOrganizationEarlyAccessFeaturesOptIn,
+// updateOrganizationEarlyAccessFeaturesOptIn. Row of getOrganizationEarlyAccessFeaturesOptIns.
 type OrganizationEarlyAccessFeaturesOptIn struct {
-	state                protoimpl.MessageState                                       `protogen:"open.v1"`
-	Id                   *string                                                      `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	ShortName            *string                                                      `protobuf:"bytes,2,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	LimitScopeToNetworks []*OrganizationEarlyAccessFeaturesOptIn_LimitScopeToNetworks `protobuf:"bytes,3,rep,name=limit_scope_to_networks,json=limitScopeToNetworks,proto3" json:"limit_scope_to_networks,omitempty"`
-	OptOutEligibility    *OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility      `protobuf:"bytes,4,opt,name=opt_out_eligibility,json=optOutEligibility,proto3" json:"opt_out_eligibility,omitempty"`
-	CreatedAt            *timestamppb.Timestamp                                       `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	state                protoimpl.MessageState                                  `protogen:"open.v1"`
+	Id                   *string                                                 `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	ShortName            *string                                                 `protobuf:"bytes,2,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	LimitScopeToNetworks *structpb.ListValue                                     `protobuf:"bytes,3,opt,name=limit_scope_to_networks,json=limitScopeToNetworks,proto3" json:"limit_scope_to_networks,omitempty"`
+	OptOutEligibility    *OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility `protobuf:"bytes,4,opt,name=opt_out_eligibility,json=optOutEligibility,proto3" json:"opt_out_eligibility,omitempty"`
+	CreatedAt            *timestamppb.Timestamp                                  `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	AdditionalProperties *structpb.Struct                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationEarlyAccessFeaturesOptIn) Reset() {
 	*x = OrganizationEarlyAccessFeaturesOptIn{}
-	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[5]
+	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -354,7 +269,7 @@ func (x *OrganizationEarlyAccessFeaturesOptIn) String() string {
 func (*OrganizationEarlyAccessFeaturesOptIn) ProtoMessage() {}
 
 func (x *OrganizationEarlyAccessFeaturesOptIn) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[5]
+	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -367,7 +282,7 @@ func (x *OrganizationEarlyAccessFeaturesOptIn) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use OrganizationEarlyAccessFeaturesOptIn.ProtoReflect.Descriptor instead.
 func (*OrganizationEarlyAccessFeaturesOptIn) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_early_access_proto_rawDescGZIP(), []int{5}
+	return file_meraki_organizations_v1_early_access_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *OrganizationEarlyAccessFeaturesOptIn) GetId() string {
@@ -384,7 +299,7 @@ func (x *OrganizationEarlyAccessFeaturesOptIn) GetShortName() string {
 	return ""
 }
 
-func (x *OrganizationEarlyAccessFeaturesOptIn) GetLimitScopeToNetworks() []*OrganizationEarlyAccessFeaturesOptIn_LimitScopeToNetworks {
+func (x *OrganizationEarlyAccessFeaturesOptIn) GetLimitScopeToNetworks() *structpb.ListValue {
 	if x != nil {
 		return x.LimitScopeToNetworks
 	}
@@ -401,6 +316,100 @@ func (x *OrganizationEarlyAccessFeaturesOptIn) GetOptOutEligibility() *Organizat
 func (x *OrganizationEarlyAccessFeaturesOptIn) GetCreatedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *OrganizationEarlyAccessFeaturesOptIn) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// Request of createOrganizationEarlyAccessFeaturesOptIn.
+type CreateOrganizationEarlyAccessFeaturesOptInRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required.
+	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
+	// Required.
+	ShortName            *string             `protobuf:"bytes,2,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	LimitScopeToNetworks *structpb.ListValue `protobuf:"bytes,3,opt,name=limit_scope_to_networks,json=limitScopeToNetworks,proto3" json:"limit_scope_to_networks,omitempty"`
+	EmptyFields          []string            `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string            `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *CreateOrganizationEarlyAccessFeaturesOptInRequest) Reset() {
+	*x = CreateOrganizationEarlyAccessFeaturesOptInRequest{}
+	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateOrganizationEarlyAccessFeaturesOptInRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateOrganizationEarlyAccessFeaturesOptInRequest) ProtoMessage() {}
+
+func (x *CreateOrganizationEarlyAccessFeaturesOptInRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateOrganizationEarlyAccessFeaturesOptInRequest.ProtoReflect.Descriptor instead.
+func (*CreateOrganizationEarlyAccessFeaturesOptInRequest) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_early_access_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *CreateOrganizationEarlyAccessFeaturesOptInRequest) GetOrganizationId() string {
+	if x != nil && x.OrganizationId != nil {
+		return *x.OrganizationId
+	}
+	return ""
+}
+
+func (x *CreateOrganizationEarlyAccessFeaturesOptInRequest) GetShortName() string {
+	if x != nil && x.ShortName != nil {
+		return *x.ShortName
+	}
+	return ""
+}
+
+func (x *CreateOrganizationEarlyAccessFeaturesOptInRequest) GetLimitScopeToNetworks() *structpb.ListValue {
+	if x != nil {
+		return x.LimitScopeToNetworks
+	}
+	return nil
+}
+
+func (x *CreateOrganizationEarlyAccessFeaturesOptInRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationEarlyAccessFeaturesOptInRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationEarlyAccessFeaturesOptInRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -466,10 +475,11 @@ type UpdateOrganizationEarlyAccessFeaturesOptInRequest struct {
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	OptInId              *string                `protobuf:"bytes,2,opt,name=opt_in_id,json=optInId,proto3,oneof" json:"opt_in_id,omitempty"`
-	LimitScopeToNetworks []string               `protobuf:"bytes,3,rep,name=limit_scope_to_networks,json=limitScopeToNetworks,proto3" json:"limit_scope_to_networks,omitempty"`
-	NullFields           *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields          *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	OptInId              *string             `protobuf:"bytes,2,opt,name=opt_in_id,json=optInId,proto3,oneof" json:"opt_in_id,omitempty"`
+	LimitScopeToNetworks *structpb.ListValue `protobuf:"bytes,3,opt,name=limit_scope_to_networks,json=limitScopeToNetworks,proto3" json:"limit_scope_to_networks,omitempty"`
+	EmptyFields          []string            `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string            `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -518,23 +528,30 @@ func (x *UpdateOrganizationEarlyAccessFeaturesOptInRequest) GetOptInId() string 
 	return ""
 }
 
-func (x *UpdateOrganizationEarlyAccessFeaturesOptInRequest) GetLimitScopeToNetworks() []string {
+func (x *UpdateOrganizationEarlyAccessFeaturesOptInRequest) GetLimitScopeToNetworks() *structpb.ListValue {
 	if x != nil {
 		return x.LimitScopeToNetworks
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationEarlyAccessFeaturesOptInRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationEarlyAccessFeaturesOptInRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationEarlyAccessFeaturesOptInRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationEarlyAccessFeaturesOptInRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationEarlyAccessFeaturesOptInRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -594,25 +611,71 @@ func (x *DeleteOrganizationEarlyAccessFeaturesOptInRequest) GetOptInId() string 
 	return ""
 }
 
+// Answer of deleteOrganizationEarlyAccessFeaturesOptIn.
+type DeleteOrganizationEarlyAccessFeaturesOptInResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationEarlyAccessFeaturesOptInResponse) Reset() {
+	*x = DeleteOrganizationEarlyAccessFeaturesOptInResponse{}
+	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationEarlyAccessFeaturesOptInResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationEarlyAccessFeaturesOptInResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationEarlyAccessFeaturesOptInResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationEarlyAccessFeaturesOptInResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationEarlyAccessFeaturesOptInResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_early_access_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *DeleteOrganizationEarlyAccessFeaturesOptInResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationEarlyAccessFeaturesResponse_Item struct {
-	state             protoimpl.MessageState                                        `protogen:"open.v1"`
-	ShortName         *string                                                       `protobuf:"bytes,1,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	Name              *string                                                       `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Descriptions      *GetOrganizationEarlyAccessFeaturesResponse_Item_Descriptions `protobuf:"bytes,3,opt,name=descriptions,proto3" json:"descriptions,omitempty"`
-	Topic             *string                                                       `protobuf:"bytes,4,opt,name=topic,proto3,oneof" json:"topic,omitempty"`
-	IsOrgScopedOnly   *bool                                                         `protobuf:"varint,5,opt,name=is_org_scoped_only,json=isOrgScopedOnly,proto3,oneof" json:"is_org_scoped_only,omitempty"`
-	DocumentationLink *string                                                       `protobuf:"bytes,6,opt,name=documentation_link,json=documentationLink,proto3,oneof" json:"documentation_link,omitempty"`
-	SupportLink       *string                                                       `protobuf:"bytes,7,opt,name=support_link,json=supportLink,proto3,oneof" json:"support_link,omitempty"`
-	PrivacyLink       *string                                                       `protobuf:"bytes,8,opt,name=privacy_link,json=privacyLink,proto3,oneof" json:"privacy_link,omitempty"`
-	Advantage         *bool                                                         `protobuf:"varint,9,opt,name=advantage,proto3,oneof" json:"advantage,omitempty"`
-	AdvantageTrial    *bool                                                         `protobuf:"varint,10,opt,name=advantage_trial,json=advantageTrial,proto3,oneof" json:"advantage_trial,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState                                        `protogen:"open.v1"`
+	ShortName            *string                                                       `protobuf:"bytes,1,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	Name                 *string                                                       `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Descriptions         *GetOrganizationEarlyAccessFeaturesResponse_Item_Descriptions `protobuf:"bytes,3,opt,name=descriptions,proto3" json:"descriptions,omitempty"`
+	Topic                *string                                                       `protobuf:"bytes,4,opt,name=topic,proto3,oneof" json:"topic,omitempty"`
+	IsOrgScopedOnly      *bool                                                         `protobuf:"varint,5,opt,name=is_org_scoped_only,json=isOrgScopedOnly,proto3,oneof" json:"is_org_scoped_only,omitempty"`
+	DocumentationLink    *string                                                       `protobuf:"bytes,6,opt,name=documentation_link,json=documentationLink,proto3,oneof" json:"documentation_link,omitempty"`
+	SupportLink          *string                                                       `protobuf:"bytes,7,opt,name=support_link,json=supportLink,proto3,oneof" json:"support_link,omitempty"`
+	PrivacyLink          *string                                                       `protobuf:"bytes,8,opt,name=privacy_link,json=privacyLink,proto3,oneof" json:"privacy_link,omitempty"`
+	Advantage            *bool                                                         `protobuf:"varint,9,opt,name=advantage,proto3,oneof" json:"advantage,omitempty"`
+	AdvantageTrial       *bool                                                         `protobuf:"varint,10,opt,name=advantage_trial,json=advantageTrial,proto3,oneof" json:"advantage_trial,omitempty"`
+	AdditionalProperties *structpb.Struct                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationEarlyAccessFeaturesResponse_Item) Reset() {
 	*x = GetOrganizationEarlyAccessFeaturesResponse_Item{}
-	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[9]
+	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -624,7 +687,7 @@ func (x *GetOrganizationEarlyAccessFeaturesResponse_Item) String() string {
 func (*GetOrganizationEarlyAccessFeaturesResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationEarlyAccessFeaturesResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[9]
+	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -710,17 +773,25 @@ func (x *GetOrganizationEarlyAccessFeaturesResponse_Item) GetAdvantageTrial() bo
 	return false
 }
 
+func (x *GetOrganizationEarlyAccessFeaturesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationEarlyAccessFeaturesResponse_Item_Descriptions struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Short         *string                `protobuf:"bytes,1,opt,name=short,proto3,oneof" json:"short,omitempty"`
-	Long          *string                `protobuf:"bytes,2,opt,name=long,proto3,oneof" json:"long,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Short                *string                `protobuf:"bytes,1,opt,name=short,proto3,oneof" json:"short,omitempty"`
+	Long                 *string                `protobuf:"bytes,2,opt,name=long,proto3,oneof" json:"long,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationEarlyAccessFeaturesResponse_Item_Descriptions) Reset() {
 	*x = GetOrganizationEarlyAccessFeaturesResponse_Item_Descriptions{}
-	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[10]
+	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -732,7 +803,7 @@ func (x *GetOrganizationEarlyAccessFeaturesResponse_Item_Descriptions) String() 
 func (*GetOrganizationEarlyAccessFeaturesResponse_Item_Descriptions) ProtoMessage() {}
 
 func (x *GetOrganizationEarlyAccessFeaturesResponse_Item_Descriptions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[10]
+	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -762,234 +833,26 @@ func (x *GetOrganizationEarlyAccessFeaturesResponse_Item_Descriptions) GetLong()
 	return ""
 }
 
-type OrganizationEarlyAccessFeaturesOptIns_LimitScopeToNetworks struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *OrganizationEarlyAccessFeaturesOptIns_LimitScopeToNetworks) Reset() {
-	*x = OrganizationEarlyAccessFeaturesOptIns_LimitScopeToNetworks{}
-	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OrganizationEarlyAccessFeaturesOptIns_LimitScopeToNetworks) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OrganizationEarlyAccessFeaturesOptIns_LimitScopeToNetworks) ProtoMessage() {}
-
-func (x *OrganizationEarlyAccessFeaturesOptIns_LimitScopeToNetworks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[11]
+func (x *GetOrganizationEarlyAccessFeaturesResponse_Item_Descriptions) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OrganizationEarlyAccessFeaturesOptIns_LimitScopeToNetworks.ProtoReflect.Descriptor instead.
-func (*OrganizationEarlyAccessFeaturesOptIns_LimitScopeToNetworks) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_early_access_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *OrganizationEarlyAccessFeaturesOptIns_LimitScopeToNetworks) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *OrganizationEarlyAccessFeaturesOptIns_LimitScopeToNetworks) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-type OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility struct {
-	state         protoimpl.MessageState                                        `protogen:"open.v1"`
-	Eligible      *bool                                                         `protobuf:"varint,1,opt,name=eligible,proto3,oneof" json:"eligible,omitempty"`
-	Reason        *string                                                       `protobuf:"bytes,2,opt,name=reason,proto3,oneof" json:"reason,omitempty"`
-	Help          *OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility_Help `protobuf:"bytes,3,opt,name=help,proto3" json:"help,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility) Reset() {
-	*x = OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility{}
-	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility) ProtoMessage() {}
-
-func (x *OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility.ProtoReflect.Descriptor instead.
-func (*OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_early_access_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility) GetEligible() bool {
-	if x != nil && x.Eligible != nil {
-		return *x.Eligible
-	}
-	return false
-}
-
-func (x *OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility) GetReason() string {
-	if x != nil && x.Reason != nil {
-		return *x.Reason
-	}
-	return ""
-}
-
-func (x *OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility) GetHelp() *OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility_Help {
-	if x != nil {
-		return x.Help
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility_Help struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Label         *string                `protobuf:"bytes,1,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	Url           *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility_Help) Reset() {
-	*x = OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility_Help{}
-	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility_Help) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility_Help) ProtoMessage() {}
-
-func (x *OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility_Help) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility_Help.ProtoReflect.Descriptor instead.
-func (*OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility_Help) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_early_access_proto_rawDescGZIP(), []int{3, 1, 0}
-}
-
-func (x *OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility_Help) GetLabel() string {
-	if x != nil && x.Label != nil {
-		return *x.Label
-	}
-	return ""
-}
-
-func (x *OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility_Help) GetUrl() string {
-	if x != nil && x.Url != nil {
-		return *x.Url
-	}
-	return ""
-}
-
-type OrganizationEarlyAccessFeaturesOptIn_LimitScopeToNetworks struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *OrganizationEarlyAccessFeaturesOptIn_LimitScopeToNetworks) Reset() {
-	*x = OrganizationEarlyAccessFeaturesOptIn_LimitScopeToNetworks{}
-	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OrganizationEarlyAccessFeaturesOptIn_LimitScopeToNetworks) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OrganizationEarlyAccessFeaturesOptIn_LimitScopeToNetworks) ProtoMessage() {}
-
-func (x *OrganizationEarlyAccessFeaturesOptIn_LimitScopeToNetworks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OrganizationEarlyAccessFeaturesOptIn_LimitScopeToNetworks.ProtoReflect.Descriptor instead.
-func (*OrganizationEarlyAccessFeaturesOptIn_LimitScopeToNetworks) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_early_access_proto_rawDescGZIP(), []int{5, 0}
-}
-
-func (x *OrganizationEarlyAccessFeaturesOptIn_LimitScopeToNetworks) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *OrganizationEarlyAccessFeaturesOptIn_LimitScopeToNetworks) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
 type OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility struct {
-	state         protoimpl.MessageState                                       `protogen:"open.v1"`
-	Eligible      *bool                                                        `protobuf:"varint,1,opt,name=eligible,proto3,oneof" json:"eligible,omitempty"`
-	Reason        *string                                                      `protobuf:"bytes,2,opt,name=reason,proto3,oneof" json:"reason,omitempty"`
-	Help          *OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility_Help `protobuf:"bytes,3,opt,name=help,proto3" json:"help,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                       `protogen:"open.v1"`
+	Eligible             *bool                                                        `protobuf:"varint,1,opt,name=eligible,proto3,oneof" json:"eligible,omitempty"`
+	Reason               *string                                                      `protobuf:"bytes,2,opt,name=reason,proto3,oneof" json:"reason,omitempty"`
+	Help                 *OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility_Help `protobuf:"bytes,3,opt,name=help,proto3" json:"help,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility) Reset() {
 	*x = OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility{}
-	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[15]
+	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1001,7 +864,7 @@ func (x *OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility) String() string
 func (*OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility) ProtoMessage() {}
 
 func (x *OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[15]
+	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1014,7 +877,7 @@ func (x *OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility) ProtoReflect() 
 
 // Deprecated: Use OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility.ProtoReflect.Descriptor instead.
 func (*OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_early_access_proto_rawDescGZIP(), []int{5, 1}
+	return file_meraki_organizations_v1_early_access_proto_rawDescGZIP(), []int{4, 0}
 }
 
 func (x *OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility) GetEligible() bool {
@@ -1038,17 +901,25 @@ func (x *OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility) GetHelp() *Orga
 	return nil
 }
 
+func (x *OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility_Help struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Label         *string                `protobuf:"bytes,1,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	Url           *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Label                *string                `protobuf:"bytes,1,opt,name=label,proto3,oneof" json:"label,omitempty"`
+	Url                  *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility_Help) Reset() {
 	*x = OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility_Help{}
-	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[16]
+	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1060,7 +931,7 @@ func (x *OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility_Help) String() s
 func (*OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility_Help) ProtoMessage() {}
 
 func (x *OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility_Help) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[16]
+	mi := &file_meraki_organizations_v1_early_access_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,7 +944,7 @@ func (x *OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility_Help) ProtoRefle
 
 // Deprecated: Use OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility_Help.ProtoReflect.Descriptor instead.
 func (*OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility_Help) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_early_access_proto_rawDescGZIP(), []int{5, 1, 0}
+	return file_meraki_organizations_v1_early_access_proto_rawDescGZIP(), []int{4, 0, 0}
 }
 
 func (x *OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility_Help) GetLabel() string {
@@ -1090,17 +961,25 @@ func (x *OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility_Help) GetUrl() s
 	return ""
 }
 
+func (x *OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility_Help) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_early_access_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_early_access_proto_rawDesc = "" +
 	"\n" +
-	"*meraki/organizations/v1/early_access.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"m\n" +
+	"*meraki/organizations/v1/early_access.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"m\n" +
 	")GetOrganizationEarlyAccessFeaturesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\x98\a\n" +
-	"*GetOrganizationEarlyAccessFeaturesResponse\x12^\n" +
-	"\x05items\x18\x01 \x03(\v2H.meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xcb\x05\n" +
+	"\x10_organization_id\"\x88\t\n" +
+	"*GetOrganizationEarlyAccessFeaturesResponse\x12_\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2H.meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xea\x06\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"short_name\x18\x01 \x01(\tH\x00R\tshortName\x88\x01\x01\x12\x17\n" +
@@ -1113,10 +992,12 @@ const file_meraki_organizations_v1_early_access_proto_rawDesc = "" +
 	"\fprivacy_link\x18\b \x01(\tH\x06R\vprivacyLink\x88\x01\x01\x12!\n" +
 	"\tadvantage\x18\t \x01(\bH\aR\tadvantage\x88\x01\x01\x12,\n" +
 	"\x0fadvantage_trial\x18\n" +
-	" \x01(\bH\bR\x0eadvantageTrial\x88\x01\x01\x1aU\n" +
+	" \x01(\bH\bR\x0eadvantageTrial\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa4\x01\n" +
 	"\fDescriptions\x12\x19\n" +
 	"\x05short\x18\x01 \x01(\tH\x00R\x05short\x88\x01\x01\x12\x17\n" +
-	"\x04long\x18\x02 \x01(\tH\x01R\x04long\x88\x01\x01B\b\n" +
+	"\x04long\x18\x02 \x01(\tH\x01R\x04long\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_shortB\a\n" +
 	"\x05_longB\r\n" +
 	"\v_short_nameB\a\n" +
@@ -1131,82 +1012,60 @@ const file_meraki_organizations_v1_early_access_proto_rawDesc = "" +
 	"\x10_advantage_trial\"s\n" +
 	"/GetOrganizationEarlyAccessFeaturesOptInsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xba\x06\n" +
-	"%OrganizationEarlyAccessFeaturesOptIns\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"short_name\x18\x02 \x01(\tH\x01R\tshortName\x88\x01\x01\x12\x8a\x01\n" +
-	"\x17limit_scope_to_networks\x18\x03 \x03(\v2S.meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIns.LimitScopeToNetworksR\x14limitScopeToNetworks\x12\x80\x01\n" +
-	"\x13opt_out_eligibility\x18\x04 \x01(\v2P.meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIns.OptOutEligibilityR\x11optOutEligibility\x129\n" +
-	"\n" +
-	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x1aT\n" +
-	"\x14LimitScopeToNetworks\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_name\x1a\xa0\x02\n" +
-	"\x11OptOutEligibility\x12\x1f\n" +
-	"\beligible\x18\x01 \x01(\bH\x00R\beligible\x88\x01\x01\x12\x1b\n" +
-	"\x06reason\x18\x02 \x01(\tH\x01R\x06reason\x88\x01\x01\x12i\n" +
-	"\x04help\x18\x03 \x01(\v2U.meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIns.OptOutEligibility.HelpR\x04help\x1aJ\n" +
-	"\x04Help\x12\x19\n" +
-	"\x05label\x18\x01 \x01(\tH\x00R\x05label\x88\x01\x01\x12\x15\n" +
-	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01B\b\n" +
-	"\x06_labelB\x06\n" +
-	"\x04_urlB\v\n" +
-	"\t_eligibleB\t\n" +
-	"\a_reasonB\x05\n" +
-	"\x03_idB\r\n" +
-	"\v_short_name\"\xeb\x02\n" +
-	"1CreateOrganizationEarlyAccessFeaturesOptInRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"short_name\x18\x02 \x01(\tH\x01R\tshortName\x88\x01\x01\x125\n" +
-	"\x17limit_scope_to_networks\x18\x03 \x03(\tR\x14limitScopeToNetworks\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
-	"\x10_organization_idB\r\n" +
-	"\v_short_name\"\xb5\x06\n" +
+	"\x10_organization_id\"\x96\x02\n" +
+	"0GetOrganizationEarlyAccessFeaturesOptInsResponse\x12T\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2=.meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptInR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\x94\a\n" +
 	"$OrganizationEarlyAccessFeaturesOptIn\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"short_name\x18\x02 \x01(\tH\x01R\tshortName\x88\x01\x01\x12\x89\x01\n" +
-	"\x17limit_scope_to_networks\x18\x03 \x03(\v2R.meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn.LimitScopeToNetworksR\x14limitScopeToNetworks\x12\x7f\n" +
+	"short_name\x18\x02 \x01(\tH\x01R\tshortName\x88\x01\x01\x12Q\n" +
+	"\x17limit_scope_to_networks\x18\x03 \x01(\v2\x1a.google.protobuf.ListValueR\x14limitScopeToNetworks\x12\x7f\n" +
 	"\x13opt_out_eligibility\x18\x04 \x01(\v2O.meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn.OptOutEligibilityR\x11optOutEligibility\x129\n" +
 	"\n" +
-	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x1aT\n" +
-	"\x14LimitScopeToNetworks\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_name\x1a\x9f\x02\n" +
+	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbe\x03\n" +
 	"\x11OptOutEligibility\x12\x1f\n" +
 	"\beligible\x18\x01 \x01(\bH\x00R\beligible\x88\x01\x01\x12\x1b\n" +
 	"\x06reason\x18\x02 \x01(\tH\x01R\x06reason\x88\x01\x01\x12h\n" +
-	"\x04help\x18\x03 \x01(\v2T.meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn.OptOutEligibility.HelpR\x04help\x1aJ\n" +
+	"\x04help\x18\x03 \x01(\v2T.meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn.OptOutEligibility.HelpR\x04help\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x99\x01\n" +
 	"\x04Help\x12\x19\n" +
 	"\x05label\x18\x01 \x01(\tH\x00R\x05label\x88\x01\x01\x12\x15\n" +
-	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01B\b\n" +
+	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_labelB\x06\n" +
 	"\x04_urlB\v\n" +
 	"\t_eligibleB\t\n" +
 	"\a_reasonB\x05\n" +
 	"\x03_idB\r\n" +
+	"\v_short_name\"\xa0\x03\n" +
+	"1CreateOrganizationEarlyAccessFeaturesOptInRequest\x12,\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"short_name\x18\x02 \x01(\tH\x01R\tshortName\x88\x01\x01\x12Q\n" +
+	"\x17limit_scope_to_networks\x18\x03 \x01(\v2\x1a.google.protobuf.ListValueR\x14limitScopeToNetworks\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
+	"\x10_organization_idB\r\n" +
 	"\v_short_name\"\xa1\x01\n" +
 	".GetOrganizationEarlyAccessFeaturesOptInRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\topt_in_id\x18\x02 \x01(\tH\x01R\aoptInId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\f\n" +
 	"\n" +
-	"_opt_in_id\"\xe7\x02\n" +
+	"_opt_in_id\"\x9c\x03\n" +
 	"1UpdateOrganizationEarlyAccessFeaturesOptInRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
-	"\topt_in_id\x18\x02 \x01(\tH\x01R\aoptInId\x88\x01\x01\x125\n" +
-	"\x17limit_scope_to_networks\x18\x03 \x03(\tR\x14limitScopeToNetworks\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\topt_in_id\x18\x02 \x01(\tH\x01R\aoptInId\x88\x01\x01\x12Q\n" +
+	"\x17limit_scope_to_networks\x18\x03 \x01(\v2\x1a.google.protobuf.ListValueR\x14limitScopeToNetworks\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\f\n" +
 	"\n" +
 	"_opt_in_id\"\xa4\x01\n" +
@@ -1215,8 +1074,10 @@ const file_meraki_organizations_v1_early_access_proto_rawDesc = "" +
 	"\topt_in_id\x18\x02 \x01(\tH\x01R\aoptInId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\f\n" +
 	"\n" +
-	"_opt_in_idB\x89\x01\n" +
-	"!com.merakibroker.organizations.v1B\x10EarlyAccessProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"_opt_in_id\"\x83\x01\n" +
+	"2DeleteOrganizationEarlyAccessFeaturesOptInResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\xa9\x01\n" +
+	"!com.merakibroker.organizations.v1B\x10EarlyAccessProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_early_access_proto_rawDescOnce sync.Once
@@ -1230,50 +1091,54 @@ func file_meraki_organizations_v1_early_access_proto_rawDescGZIP() []byte {
 	return file_meraki_organizations_v1_early_access_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_early_access_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_meraki_organizations_v1_early_access_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_meraki_organizations_v1_early_access_proto_goTypes = []any{
 	(*GetOrganizationEarlyAccessFeaturesRequest)(nil),                    // 0: meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesRequest
 	(*GetOrganizationEarlyAccessFeaturesResponse)(nil),                   // 1: meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesResponse
 	(*GetOrganizationEarlyAccessFeaturesOptInsRequest)(nil),              // 2: meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesOptInsRequest
-	(*OrganizationEarlyAccessFeaturesOptIns)(nil),                        // 3: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIns
-	(*CreateOrganizationEarlyAccessFeaturesOptInRequest)(nil),            // 4: meraki.organizations.v1.CreateOrganizationEarlyAccessFeaturesOptInRequest
-	(*OrganizationEarlyAccessFeaturesOptIn)(nil),                         // 5: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn
+	(*GetOrganizationEarlyAccessFeaturesOptInsResponse)(nil),             // 3: meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesOptInsResponse
+	(*OrganizationEarlyAccessFeaturesOptIn)(nil),                         // 4: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn
+	(*CreateOrganizationEarlyAccessFeaturesOptInRequest)(nil),            // 5: meraki.organizations.v1.CreateOrganizationEarlyAccessFeaturesOptInRequest
 	(*GetOrganizationEarlyAccessFeaturesOptInRequest)(nil),               // 6: meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesOptInRequest
 	(*UpdateOrganizationEarlyAccessFeaturesOptInRequest)(nil),            // 7: meraki.organizations.v1.UpdateOrganizationEarlyAccessFeaturesOptInRequest
 	(*DeleteOrganizationEarlyAccessFeaturesOptInRequest)(nil),            // 8: meraki.organizations.v1.DeleteOrganizationEarlyAccessFeaturesOptInRequest
-	(*GetOrganizationEarlyAccessFeaturesResponse_Item)(nil),              // 9: meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesResponse.Item
-	(*GetOrganizationEarlyAccessFeaturesResponse_Item_Descriptions)(nil), // 10: meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesResponse.Item.Descriptions
-	(*OrganizationEarlyAccessFeaturesOptIns_LimitScopeToNetworks)(nil),   // 11: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIns.LimitScopeToNetworks
-	(*OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility)(nil),      // 12: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIns.OptOutEligibility
-	(*OrganizationEarlyAccessFeaturesOptIns_OptOutEligibility_Help)(nil), // 13: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIns.OptOutEligibility.Help
-	(*OrganizationEarlyAccessFeaturesOptIn_LimitScopeToNetworks)(nil),    // 14: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn.LimitScopeToNetworks
-	(*OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility)(nil),       // 15: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn.OptOutEligibility
-	(*OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility_Help)(nil),  // 16: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn.OptOutEligibility.Help
-	(*v1.PageInfo)(nil),           // 17: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil), // 19: google.protobuf.FieldMask
+	(*DeleteOrganizationEarlyAccessFeaturesOptInResponse)(nil),           // 9: meraki.organizations.v1.DeleteOrganizationEarlyAccessFeaturesOptInResponse
+	(*GetOrganizationEarlyAccessFeaturesResponse_Item)(nil),              // 10: meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesResponse.Item
+	(*GetOrganizationEarlyAccessFeaturesResponse_Item_Descriptions)(nil), // 11: meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesResponse.Item.Descriptions
+	(*OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility)(nil),       // 12: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn.OptOutEligibility
+	(*OrganizationEarlyAccessFeaturesOptIn_OptOutEligibility_Help)(nil),  // 13: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn.OptOutEligibility.Help
+	(*v1.PageInfo)(nil),           // 14: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),       // 15: google.protobuf.Struct
+	(*structpb.ListValue)(nil),    // 16: google.protobuf.ListValue
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
 }
 var file_meraki_organizations_v1_early_access_proto_depIdxs = []int32{
-	9,  // 0: meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesResponse.items:type_name -> meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesResponse.Item
-	17, // 1: meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	11, // 2: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIns.limit_scope_to_networks:type_name -> meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIns.LimitScopeToNetworks
-	12, // 3: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIns.opt_out_eligibility:type_name -> meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIns.OptOutEligibility
-	18, // 4: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIns.created_at:type_name -> google.protobuf.Timestamp
-	19, // 5: meraki.organizations.v1.CreateOrganizationEarlyAccessFeaturesOptInRequest.null_fields:type_name -> google.protobuf.FieldMask
-	19, // 6: meraki.organizations.v1.CreateOrganizationEarlyAccessFeaturesOptInRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	14, // 7: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn.limit_scope_to_networks:type_name -> meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn.LimitScopeToNetworks
-	15, // 8: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn.opt_out_eligibility:type_name -> meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn.OptOutEligibility
-	18, // 9: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn.created_at:type_name -> google.protobuf.Timestamp
-	19, // 10: meraki.organizations.v1.UpdateOrganizationEarlyAccessFeaturesOptInRequest.null_fields:type_name -> google.protobuf.FieldMask
-	19, // 11: meraki.organizations.v1.UpdateOrganizationEarlyAccessFeaturesOptInRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	10, // 12: meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesResponse.Item.descriptions:type_name -> meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesResponse.Item.Descriptions
-	13, // 13: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIns.OptOutEligibility.help:type_name -> meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIns.OptOutEligibility.Help
-	16, // 14: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn.OptOutEligibility.help:type_name -> meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn.OptOutEligibility.Help
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	10, // 0: meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesResponse.items:type_name -> meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesResponse.Item
+	14, // 1: meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	15, // 2: meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesResponse.additional_properties:type_name -> google.protobuf.Struct
+	4,  // 3: meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesOptInsResponse.items:type_name -> meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn
+	14, // 4: meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesOptInsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	15, // 5: meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesOptInsResponse.additional_properties:type_name -> google.protobuf.Struct
+	16, // 6: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn.limit_scope_to_networks:type_name -> google.protobuf.ListValue
+	12, // 7: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn.opt_out_eligibility:type_name -> meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn.OptOutEligibility
+	17, // 8: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn.created_at:type_name -> google.protobuf.Timestamp
+	15, // 9: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn.additional_properties:type_name -> google.protobuf.Struct
+	16, // 10: meraki.organizations.v1.CreateOrganizationEarlyAccessFeaturesOptInRequest.limit_scope_to_networks:type_name -> google.protobuf.ListValue
+	15, // 11: meraki.organizations.v1.CreateOrganizationEarlyAccessFeaturesOptInRequest.additional_properties:type_name -> google.protobuf.Struct
+	16, // 12: meraki.organizations.v1.UpdateOrganizationEarlyAccessFeaturesOptInRequest.limit_scope_to_networks:type_name -> google.protobuf.ListValue
+	15, // 13: meraki.organizations.v1.UpdateOrganizationEarlyAccessFeaturesOptInRequest.additional_properties:type_name -> google.protobuf.Struct
+	15, // 14: meraki.organizations.v1.DeleteOrganizationEarlyAccessFeaturesOptInResponse.additional_properties:type_name -> google.protobuf.Struct
+	11, // 15: meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesResponse.Item.descriptions:type_name -> meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesResponse.Item.Descriptions
+	15, // 16: meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	15, // 17: meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesResponse.Item.Descriptions.additional_properties:type_name -> google.protobuf.Struct
+	13, // 18: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn.OptOutEligibility.help:type_name -> meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn.OptOutEligibility.Help
+	15, // 19: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn.OptOutEligibility.additional_properties:type_name -> google.protobuf.Struct
+	15, // 20: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn.OptOutEligibility.Help.additional_properties:type_name -> google.protobuf.Struct
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_early_access_proto_init() }
@@ -1283,27 +1148,22 @@ func file_meraki_organizations_v1_early_access_proto_init() {
 	}
 	file_meraki_organizations_v1_early_access_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_organizations_v1_early_access_proto_msgTypes[2].OneofWrappers = []any{}
-	file_meraki_organizations_v1_early_access_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_organizations_v1_early_access_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_organizations_v1_early_access_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_organizations_v1_early_access_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_organizations_v1_early_access_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_organizations_v1_early_access_proto_msgTypes[8].OneofWrappers = []any{}
-	file_meraki_organizations_v1_early_access_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_organizations_v1_early_access_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_organizations_v1_early_access_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_organizations_v1_early_access_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_organizations_v1_early_access_proto_msgTypes[13].OneofWrappers = []any{}
-	file_meraki_organizations_v1_early_access_proto_msgTypes[14].OneofWrappers = []any{}
-	file_meraki_organizations_v1_early_access_proto_msgTypes[15].OneofWrappers = []any{}
-	file_meraki_organizations_v1_early_access_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_early_access_proto_rawDesc), len(file_meraki_organizations_v1_early_access_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -113,11 +114,12 @@ func (x *GetOrganizationFirmwareUpgradesRequest) GetProductTypes() []string {
 
 // Answer of getOrganizationFirmwareUpgrades.
 type GetOrganizationFirmwareUpgradesResponse struct {
-	state         protoimpl.MessageState                          `protogen:"open.v1"`
-	Items         []*GetOrganizationFirmwareUpgradesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                    `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                          `protogen:"open.v1"`
+	Items                []*GetOrganizationFirmwareUpgradesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                    `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationFirmwareUpgradesResponse) Reset() {
@@ -160,6 +162,13 @@ func (x *GetOrganizationFirmwareUpgradesResponse) GetItems() []*GetOrganizationF
 func (x *GetOrganizationFirmwareUpgradesResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationFirmwareUpgradesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -293,11 +302,12 @@ func (x *GetOrganizationFirmwareUpgradesByDeviceRequest) GetLimitPerDevice() int
 
 // Answer of getOrganizationFirmwareUpgradesByDevice.
 type GetOrganizationFirmwareUpgradesByDeviceResponse struct {
-	state         protoimpl.MessageState                                  `protogen:"open.v1"`
-	Items         []*GetOrganizationFirmwareUpgradesByDeviceResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                            `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                  `protogen:"open.v1"`
+	Items                []*GetOrganizationFirmwareUpgradesByDeviceResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                            `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationFirmwareUpgradesByDeviceResponse) Reset() {
@@ -344,19 +354,27 @@ func (x *GetOrganizationFirmwareUpgradesByDeviceResponse) GetPageInfo() *v1.Page
 	return nil
 }
 
+func (x *GetOrganizationFirmwareUpgradesByDeviceResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationFirmwareUpgradesResponse_Item struct {
-	state          protoimpl.MessageState                                    `protogen:"open.v1"`
-	UpgradeId      *string                                                   `protobuf:"bytes,1,opt,name=upgrade_id,json=upgradeId,proto3,oneof" json:"upgrade_id,omitempty"`
-	UpgradeBatchId *string                                                   `protobuf:"bytes,2,opt,name=upgrade_batch_id,json=upgradeBatchId,proto3,oneof" json:"upgrade_batch_id,omitempty"`
-	Network        *GetOrganizationFirmwareUpgradesResponse_Item_Network     `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
-	Status         *string                                                   `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Time           *timestamppb.Timestamp                                    `protobuf:"bytes,5,opt,name=time,proto3" json:"time,omitempty"`
-	CompletedAt    *string                                                   `protobuf:"bytes,6,opt,name=completed_at,json=completedAt,proto3,oneof" json:"completed_at,omitempty"`
-	ProductTypes   *string                                                   `protobuf:"bytes,7,opt,name=product_types,json=productTypes,proto3,oneof" json:"product_types,omitempty"`
-	ToVersion      *GetOrganizationFirmwareUpgradesResponse_Item_ToVersion   `protobuf:"bytes,8,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	FromVersion    *GetOrganizationFirmwareUpgradesResponse_Item_FromVersion `protobuf:"bytes,9,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                                    `protogen:"open.v1"`
+	UpgradeId            *string                                                   `protobuf:"bytes,1,opt,name=upgrade_id,json=upgradeId,proto3,oneof" json:"upgrade_id,omitempty"`
+	UpgradeBatchId       *string                                                   `protobuf:"bytes,2,opt,name=upgrade_batch_id,json=upgradeBatchId,proto3,oneof" json:"upgrade_batch_id,omitempty"`
+	Network              *GetOrganizationFirmwareUpgradesResponse_Item_Network     `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
+	Status               *string                                                   `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Time                 *timestamppb.Timestamp                                    `protobuf:"bytes,5,opt,name=time,proto3" json:"time,omitempty"`
+	CompletedAt          *string                                                   `protobuf:"bytes,6,opt,name=completed_at,json=completedAt,proto3,oneof" json:"completed_at,omitempty"`
+	ProductTypes         *string                                                   `protobuf:"bytes,7,opt,name=product_types,json=productTypes,proto3,oneof" json:"product_types,omitempty"`
+	ToVersion            *GetOrganizationFirmwareUpgradesResponse_Item_ToVersion   `protobuf:"bytes,8,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	FromVersion          *GetOrganizationFirmwareUpgradesResponse_Item_FromVersion `protobuf:"bytes,9,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
+	AdditionalProperties *structpb.Struct                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationFirmwareUpgradesResponse_Item) Reset() {
@@ -452,12 +470,20 @@ func (x *GetOrganizationFirmwareUpgradesResponse_Item) GetFromVersion() *GetOrga
 	return nil
 }
 
+func (x *GetOrganizationFirmwareUpgradesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationFirmwareUpgradesResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationFirmwareUpgradesResponse_Item_Network) Reset() {
@@ -504,15 +530,23 @@ func (x *GetOrganizationFirmwareUpgradesResponse_Item_Network) GetName() string 
 	return ""
 }
 
+func (x *GetOrganizationFirmwareUpgradesResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationFirmwareUpgradesResponse_Item_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	ShortName     *string                `protobuf:"bytes,2,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	Firmware      *string                `protobuf:"bytes,3,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	ShortName            *string                `protobuf:"bytes,2,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	Firmware             *string                `protobuf:"bytes,3,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationFirmwareUpgradesResponse_Item_ToVersion) Reset() {
@@ -580,15 +614,23 @@ func (x *GetOrganizationFirmwareUpgradesResponse_Item_ToVersion) GetReleaseDate(
 	return nil
 }
 
+func (x *GetOrganizationFirmwareUpgradesResponse_Item_ToVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationFirmwareUpgradesResponse_Item_FromVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	ShortName     *string                `protobuf:"bytes,2,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	Firmware      *string                `protobuf:"bytes,3,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
-	ReleaseType   *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	ReleaseDate   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	ShortName            *string                `protobuf:"bytes,2,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	Firmware             *string                `protobuf:"bytes,3,opt,name=firmware,proto3,oneof" json:"firmware,omitempty"`
+	ReleaseType          *string                `protobuf:"bytes,4,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseDate          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_date,json=releaseDate,proto3" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationFirmwareUpgradesResponse_Item_FromVersion) Reset() {
@@ -656,26 +698,34 @@ func (x *GetOrganizationFirmwareUpgradesResponse_Item_FromVersion) GetReleaseDat
 	return nil
 }
 
+func (x *GetOrganizationFirmwareUpgradesResponse_Item_FromVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationFirmwareUpgradesByDeviceResponse_Item struct {
-	state              protoimpl.MessageState                                        `protogen:"open.v1"`
-	Serial             *string                                                       `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Name               *string                                                       `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	DeviceStatus       *string                                                       `protobuf:"bytes,3,opt,name=device_status,json=deviceStatus,proto3,oneof" json:"device_status,omitempty"`
-	CheckinFinishedAt  *timestamppb.Timestamp                                        `protobuf:"bytes,4,opt,name=checkin_finished_at,json=checkinFinishedAt,proto3" json:"checkin_finished_at,omitempty"`
-	CheckinStartedAt   *timestamppb.Timestamp                                        `protobuf:"bytes,5,opt,name=checkin_started_at,json=checkinStartedAt,proto3" json:"checkin_started_at,omitempty"`
-	DetailedStatus     *string                                                       `protobuf:"bytes,6,opt,name=detailed_status,json=detailedStatus,proto3,oneof" json:"detailed_status,omitempty"`
-	DownloadFinishedAt *timestamppb.Timestamp                                        `protobuf:"bytes,7,opt,name=download_finished_at,json=downloadFinishedAt,proto3" json:"download_finished_at,omitempty"`
-	DownloadStartedAt  *timestamppb.Timestamp                                        `protobuf:"bytes,8,opt,name=download_started_at,json=downloadStartedAt,proto3" json:"download_started_at,omitempty"`
-	DownloadStatus     *string                                                       `protobuf:"bytes,9,opt,name=download_status,json=downloadStatus,proto3,oneof" json:"download_status,omitempty"`
-	InstallFinishedAt  *timestamppb.Timestamp                                        `protobuf:"bytes,10,opt,name=install_finished_at,json=installFinishedAt,proto3" json:"install_finished_at,omitempty"`
-	InstallStartedAt   *timestamppb.Timestamp                                        `protobuf:"bytes,11,opt,name=install_started_at,json=installStartedAt,proto3" json:"install_started_at,omitempty"`
-	InstallStatus      *string                                                       `protobuf:"bytes,12,opt,name=install_status,json=installStatus,proto3,oneof" json:"install_status,omitempty"`
-	VerifyFinishedAt   *timestamppb.Timestamp                                        `protobuf:"bytes,13,opt,name=verify_finished_at,json=verifyFinishedAt,proto3" json:"verify_finished_at,omitempty"`
-	VerifyStartedAt    *timestamppb.Timestamp                                        `protobuf:"bytes,14,opt,name=verify_started_at,json=verifyStartedAt,proto3" json:"verify_started_at,omitempty"`
-	VerifyStatus       *string                                                       `protobuf:"bytes,15,opt,name=verify_status,json=verifyStatus,proto3,oneof" json:"verify_status,omitempty"`
-	Upgrade            *GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade `protobuf:"bytes,16,opt,name=upgrade,proto3" json:"upgrade,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                protoimpl.MessageState                                        `protogen:"open.v1"`
+	Serial               *string                                                       `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Name                 *string                                                       `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	DeviceStatus         *string                                                       `protobuf:"bytes,3,opt,name=device_status,json=deviceStatus,proto3,oneof" json:"device_status,omitempty"`
+	CheckinFinishedAt    *timestamppb.Timestamp                                        `protobuf:"bytes,4,opt,name=checkin_finished_at,json=checkinFinishedAt,proto3" json:"checkin_finished_at,omitempty"`
+	CheckinStartedAt     *timestamppb.Timestamp                                        `protobuf:"bytes,5,opt,name=checkin_started_at,json=checkinStartedAt,proto3" json:"checkin_started_at,omitempty"`
+	DetailedStatus       *string                                                       `protobuf:"bytes,6,opt,name=detailed_status,json=detailedStatus,proto3,oneof" json:"detailed_status,omitempty"`
+	DownloadFinishedAt   *timestamppb.Timestamp                                        `protobuf:"bytes,7,opt,name=download_finished_at,json=downloadFinishedAt,proto3" json:"download_finished_at,omitempty"`
+	DownloadStartedAt    *timestamppb.Timestamp                                        `protobuf:"bytes,8,opt,name=download_started_at,json=downloadStartedAt,proto3" json:"download_started_at,omitempty"`
+	DownloadStatus       *string                                                       `protobuf:"bytes,9,opt,name=download_status,json=downloadStatus,proto3,oneof" json:"download_status,omitempty"`
+	InstallFinishedAt    *timestamppb.Timestamp                                        `protobuf:"bytes,10,opt,name=install_finished_at,json=installFinishedAt,proto3" json:"install_finished_at,omitempty"`
+	InstallStartedAt     *timestamppb.Timestamp                                        `protobuf:"bytes,11,opt,name=install_started_at,json=installStartedAt,proto3" json:"install_started_at,omitempty"`
+	InstallStatus        *string                                                       `protobuf:"bytes,12,opt,name=install_status,json=installStatus,proto3,oneof" json:"install_status,omitempty"`
+	VerifyFinishedAt     *timestamppb.Timestamp                                        `protobuf:"bytes,13,opt,name=verify_finished_at,json=verifyFinishedAt,proto3" json:"verify_finished_at,omitempty"`
+	VerifyStartedAt      *timestamppb.Timestamp                                        `protobuf:"bytes,14,opt,name=verify_started_at,json=verifyStartedAt,proto3" json:"verify_started_at,omitempty"`
+	VerifyStatus         *string                                                       `protobuf:"bytes,15,opt,name=verify_status,json=verifyStatus,proto3,oneof" json:"verify_status,omitempty"`
+	Upgrade              *GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade `protobuf:"bytes,16,opt,name=upgrade,proto3" json:"upgrade,omitempty"`
+	AdditionalProperties *structpb.Struct                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationFirmwareUpgradesByDeviceResponse_Item) Reset() {
@@ -820,17 +870,25 @@ func (x *GetOrganizationFirmwareUpgradesByDeviceResponse_Item) GetUpgrade() *Get
 	return nil
 }
 
+func (x *GetOrganizationFirmwareUpgradesByDeviceResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade struct {
-	state          protoimpl.MessageState                                                    `protogen:"open.v1"`
-	Time           *string                                                                   `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	FromVersion    *GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade_FromVersion `protobuf:"bytes,2,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
-	ToVersion      *GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade_ToVersion   `protobuf:"bytes,3,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
-	Status         *string                                                                   `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Id             *string                                                                   `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	UpgradeBatchId *string                                                                   `protobuf:"bytes,6,opt,name=upgrade_batch_id,json=upgradeBatchId,proto3,oneof" json:"upgrade_batch_id,omitempty"`
-	Staged         *GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade_Staged      `protobuf:"bytes,7,opt,name=staged,proto3" json:"staged,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                                                    `protogen:"open.v1"`
+	Time                 *string                                                                   `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
+	FromVersion          *GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade_FromVersion `protobuf:"bytes,2,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
+	ToVersion            *GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade_ToVersion   `protobuf:"bytes,3,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	Status               *string                                                                   `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Id                   *string                                                                   `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	UpgradeBatchId       *string                                                                   `protobuf:"bytes,6,opt,name=upgrade_batch_id,json=upgradeBatchId,proto3,oneof" json:"upgrade_batch_id,omitempty"`
+	Staged               *GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade_Staged      `protobuf:"bytes,7,opt,name=staged,proto3" json:"staged,omitempty"`
+	AdditionalProperties *structpb.Struct                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade) Reset() {
@@ -912,13 +970,21 @@ func (x *GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade) GetStaged
 	return nil
 }
 
+func (x *GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade_FromVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	ShortName     *string                `protobuf:"bytes,2,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseDate   *string                `protobuf:"bytes,3,opt,name=release_date,json=releaseDate,proto3,oneof" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	ShortName            *string                `protobuf:"bytes,2,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseDate          *string                `protobuf:"bytes,3,opt,name=release_date,json=releaseDate,proto3,oneof" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade_FromVersion) Reset() {
@@ -972,13 +1038,21 @@ func (x *GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade_FromVersio
 	return ""
 }
 
+func (x *GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade_FromVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade_ToVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	ShortName     *string                `protobuf:"bytes,2,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	ReleaseDate   *string                `protobuf:"bytes,3,opt,name=release_date,json=releaseDate,proto3,oneof" json:"release_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	ShortName            *string                `protobuf:"bytes,2,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	ReleaseDate          *string                `protobuf:"bytes,3,opt,name=release_date,json=releaseDate,proto3,oneof" json:"release_date,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade_ToVersion) Reset() {
@@ -1032,11 +1106,19 @@ func (x *GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade_ToVersion)
 	return ""
 }
 
+func (x *GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade_ToVersion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade_Staged struct {
-	state         protoimpl.MessageState                                                     `protogen:"open.v1"`
-	Group         *GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade_Staged_Group `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                     `protogen:"open.v1"`
+	Group                *GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade_Staged_Group `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	AdditionalProperties *structpb.Struct                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade_Staged) Reset() {
@@ -1076,11 +1158,19 @@ func (x *GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade_Staged) Ge
 	return nil
 }
 
+func (x *GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade_Staged) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade_Staged_Group struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade_Staged_Group) Reset() {
@@ -1120,11 +1210,18 @@ func (x *GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade_Staged_Gro
 	return ""
 }
 
+func (x *GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade_Staged_Group) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_firmware_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_firmware_proto_rawDesc = "" +
 	"\n" +
-	"&meraki/organizations/v1/firmware.proto\x12\x17meraki.organizations.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xcf\x02\n" +
+	"&meraki/organizations/v1/firmware.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xcf\x02\n" +
 	"&GetOrganizationFirmwareUpgradesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -1135,10 +1232,11 @@ const file_meraki_organizations_v1_firmware_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xb1\v\n" +
-	"'GetOrganizationFirmwareUpgradesResponse\x12[\n" +
-	"\x05items\x18\x01 \x03(\v2E.meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xea\t\n" +
+	"\x0e_ending_before\"\xbf\x0e\n" +
+	"'GetOrganizationFirmwareUpgradesResponse\x12\\\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2E.meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa7\f\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"upgrade_id\x18\x01 \x01(\tH\x00R\tupgradeId\x88\x01\x01\x12-\n" +
@@ -1150,30 +1248,34 @@ const file_meraki_organizations_v1_firmware_proto_rawDesc = "" +
 	"\rproduct_types\x18\a \x01(\tH\x04R\fproductTypes\x88\x01\x01\x12n\n" +
 	"\n" +
 	"to_version\x18\b \x01(\v2O.meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.Item.ToVersionR\ttoVersion\x12t\n" +
-	"\ffrom_version\x18\t \x01(\v2Q.meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.Item.FromVersionR\vfromVersion\x1aG\n" +
+	"\ffrom_version\x18\t \x01(\v2Q.meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.Item.FromVersionR\vfromVersion\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1a\x80\x02\n" +
+	"\x05_name\x1a\xcf\x02\n" +
 	"\tToVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x02 \x01(\tH\x01R\tshortName\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x03 \x01(\tH\x02R\bfirmware\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\r\n" +
 	"\v_short_nameB\v\n" +
 	"\t_firmwareB\x0f\n" +
-	"\r_release_type\x1a\x82\x02\n" +
+	"\r_release_type\x1a\xd1\x02\n" +
 	"\vFromVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x02 \x01(\tH\x01R\tshortName\x88\x01\x01\x12\x1f\n" +
 	"\bfirmware\x18\x03 \x01(\tH\x02R\bfirmware\x88\x01\x01\x12&\n" +
 	"\frelease_type\x18\x04 \x01(\tH\x03R\vreleaseType\x88\x01\x01\x12=\n" +
-	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDateB\x05\n" +
+	"\frelease_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseDate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\r\n" +
 	"\v_short_nameB\v\n" +
 	"\t_firmwareB\x0f\n" +
@@ -1202,10 +1304,11 @@ const file_meraki_organizations_v1_firmware_proto_rawDesc = "" +
 	"\x0f_starting_afterB\x10\n" +
 	"\x0e_ending_beforeB\x18\n" +
 	"\x16_current_upgrades_onlyB\x13\n" +
-	"\x11_limit_per_device\"\xb6\x12\n" +
-	"/GetOrganizationFirmwareUpgradesByDeviceResponse\x12c\n" +
-	"\x05items\x18\x01 \x03(\v2M.meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xdf\x10\n" +
+	"\x11_limit_per_device\"\xe1\x16\n" +
+	"/GetOrganizationFirmwareUpgradesByDeviceResponse\x12d\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2M.meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb9\x14\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12(\n" +
@@ -1223,7 +1326,8 @@ const file_meraki_organizations_v1_firmware_proto_rawDesc = "" +
 	"\x12verify_finished_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\x10verifyFinishedAt\x12F\n" +
 	"\x11verify_started_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\x0fverifyStartedAt\x12(\n" +
 	"\rverify_status\x18\x0f \x01(\tH\x06R\fverifyStatus\x88\x01\x01\x12o\n" +
-	"\aupgrade\x18\x10 \x01(\v2U.meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.UpgradeR\aupgrade\x1a\x88\b\n" +
+	"\aupgrade\x18\x10 \x01(\v2U.meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.UpgradeR\aupgrade\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x93\v\n" +
 	"\aUpgrade\x12\x17\n" +
 	"\x04time\x18\x01 \x01(\tH\x00R\x04time\x88\x01\x01\x12\x84\x01\n" +
 	"\ffrom_version\x18\x02 \x01(\v2a.meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.FromVersionR\vfromVersion\x12~\n" +
@@ -1232,27 +1336,32 @@ const file_meraki_organizations_v1_firmware_proto_rawDesc = "" +
 	"\x06status\x18\x04 \x01(\tH\x01R\x06status\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x05 \x01(\tH\x02R\x02id\x88\x01\x01\x12-\n" +
 	"\x10upgrade_batch_id\x18\x06 \x01(\tH\x03R\x0eupgradeBatchId\x88\x01\x01\x12t\n" +
-	"\x06staged\x18\a \x01(\v2\\.meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.StagedR\x06staged\x1a\x95\x01\n" +
+	"\x06staged\x18\a \x01(\v2\\.meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.StagedR\x06staged\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe4\x01\n" +
 	"\vFromVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x02 \x01(\tH\x01R\tshortName\x88\x01\x01\x12&\n" +
-	"\frelease_date\x18\x03 \x01(\tH\x02R\vreleaseDate\x88\x01\x01B\x05\n" +
+	"\frelease_date\x18\x03 \x01(\tH\x02R\vreleaseDate\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_date\x1a\x93\x01\n" +
+	"\r_release_date\x1a\xe2\x01\n" +
 	"\tToVersion\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"short_name\x18\x02 \x01(\tH\x01R\tshortName\x88\x01\x01\x12&\n" +
-	"\frelease_date\x18\x03 \x01(\tH\x02R\vreleaseDate\x88\x01\x01B\x05\n" +
+	"\frelease_date\x18\x03 \x01(\tH\x02R\vreleaseDate\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\r\n" +
 	"\v_short_nameB\x0f\n" +
-	"\r_release_date\x1a\xa7\x01\n" +
+	"\r_release_date\x1a\xc5\x02\n" +
 	"\x06Staged\x12x\n" +
-	"\x05group\x18\x01 \x01(\v2b.meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.Staged.GroupR\x05group\x1a#\n" +
+	"\x05group\x18\x01 \x01(\v2b.meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.Staged.GroupR\x05group\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1ar\n" +
 	"\x05Group\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_timeB\t\n" +
 	"\a_statusB\x05\n" +
@@ -1264,8 +1373,8 @@ const file_meraki_organizations_v1_firmware_proto_rawDesc = "" +
 	"\x10_detailed_statusB\x12\n" +
 	"\x10_download_statusB\x11\n" +
 	"\x0f_install_statusB\x10\n" +
-	"\x0e_verify_statusB\x86\x01\n" +
-	"!com.merakibroker.organizations.v1B\rFirmwareProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\x0e_verify_statusB\xa6\x01\n" +
+	"!com.merakibroker.organizations.v1B\rFirmwareProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_firmware_proto_rawDescOnce sync.Once
@@ -1296,37 +1405,50 @@ var file_meraki_organizations_v1_firmware_proto_goTypes = []any{
 	(*GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade_Staged)(nil),       // 12: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.Staged
 	(*GetOrganizationFirmwareUpgradesByDeviceResponse_Item_Upgrade_Staged_Group)(nil), // 13: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.Staged.Group
 	(*v1.PageInfo)(nil),           // 14: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),       // 15: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
 }
 var file_meraki_organizations_v1_firmware_proto_depIdxs = []int32{
 	4,  // 0: meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.items:type_name -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.Item
 	14, // 1: meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	8,  // 2: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.items:type_name -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item
-	14, // 3: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	5,  // 4: meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.Item.Network
-	15, // 5: meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.Item.time:type_name -> google.protobuf.Timestamp
-	6,  // 6: meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.Item.to_version:type_name -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.Item.ToVersion
-	7,  // 7: meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.Item.from_version:type_name -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.Item.FromVersion
-	15, // 8: meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.Item.ToVersion.release_date:type_name -> google.protobuf.Timestamp
-	15, // 9: meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.Item.FromVersion.release_date:type_name -> google.protobuf.Timestamp
-	15, // 10: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.checkin_finished_at:type_name -> google.protobuf.Timestamp
-	15, // 11: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.checkin_started_at:type_name -> google.protobuf.Timestamp
-	15, // 12: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.download_finished_at:type_name -> google.protobuf.Timestamp
-	15, // 13: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.download_started_at:type_name -> google.protobuf.Timestamp
-	15, // 14: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.install_finished_at:type_name -> google.protobuf.Timestamp
-	15, // 15: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.install_started_at:type_name -> google.protobuf.Timestamp
-	15, // 16: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.verify_finished_at:type_name -> google.protobuf.Timestamp
-	15, // 17: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.verify_started_at:type_name -> google.protobuf.Timestamp
-	9,  // 18: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.upgrade:type_name -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade
-	10, // 19: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.from_version:type_name -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.FromVersion
-	11, // 20: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.to_version:type_name -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.ToVersion
-	12, // 21: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.staged:type_name -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.Staged
-	13, // 22: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.Staged.group:type_name -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.Staged.Group
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	15, // 2: meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 3: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.items:type_name -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item
+	14, // 4: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	15, // 5: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 6: meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.Item.Network
+	16, // 7: meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.Item.time:type_name -> google.protobuf.Timestamp
+	6,  // 8: meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.Item.to_version:type_name -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.Item.ToVersion
+	7,  // 9: meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.Item.from_version:type_name -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.Item.FromVersion
+	15, // 10: meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	15, // 11: meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	16, // 12: meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.Item.ToVersion.release_date:type_name -> google.protobuf.Timestamp
+	15, // 13: meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.Item.ToVersion.additional_properties:type_name -> google.protobuf.Struct
+	16, // 14: meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.Item.FromVersion.release_date:type_name -> google.protobuf.Timestamp
+	15, // 15: meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse.Item.FromVersion.additional_properties:type_name -> google.protobuf.Struct
+	16, // 16: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.checkin_finished_at:type_name -> google.protobuf.Timestamp
+	16, // 17: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.checkin_started_at:type_name -> google.protobuf.Timestamp
+	16, // 18: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.download_finished_at:type_name -> google.protobuf.Timestamp
+	16, // 19: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.download_started_at:type_name -> google.protobuf.Timestamp
+	16, // 20: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.install_finished_at:type_name -> google.protobuf.Timestamp
+	16, // 21: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.install_started_at:type_name -> google.protobuf.Timestamp
+	16, // 22: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.verify_finished_at:type_name -> google.protobuf.Timestamp
+	16, // 23: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.verify_started_at:type_name -> google.protobuf.Timestamp
+	9,  // 24: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.upgrade:type_name -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade
+	15, // 25: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	10, // 26: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.from_version:type_name -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.FromVersion
+	11, // 27: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.to_version:type_name -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.ToVersion
+	12, // 28: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.staged:type_name -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.Staged
+	15, // 29: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.additional_properties:type_name -> google.protobuf.Struct
+	15, // 30: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.FromVersion.additional_properties:type_name -> google.protobuf.Struct
+	15, // 31: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.ToVersion.additional_properties:type_name -> google.protobuf.Struct
+	13, // 32: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.Staged.group:type_name -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.Staged.Group
+	15, // 33: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.Staged.additional_properties:type_name -> google.protobuf.Struct
+	15, // 34: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse.Item.Upgrade.Staged.Group.additional_properties:type_name -> google.protobuf.Struct
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_firmware_proto_init() }

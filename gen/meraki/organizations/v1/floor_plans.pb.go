@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -113,11 +114,13 @@ func (x *GetOrganizationFloorPlansAutoLocateDevicesRequest) GetFloorPlanIds() []
 
 // Answer of getOrganizationFloorPlansAutoLocateDevices.
 type GetOrganizationFloorPlansAutoLocateDevicesResponse struct {
-	state         protoimpl.MessageState                                     `protogen:"open.v1"`
-	Items         []*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                     `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                            `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse) Reset() {
@@ -150,6 +153,13 @@ func (*GetOrganizationFloorPlansAutoLocateDevicesResponse) Descriptor() ([]byte,
 	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{1}
 }
 
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse) GetItems() []*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item {
 	if x != nil {
 		return x.Items
@@ -160,6 +170,13 @@ func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse) GetItems() []*GetOr
 func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -252,11 +269,13 @@ func (x *GetOrganizationFloorPlansAutoLocateStatusesRequest) GetFloorPlanIds() [
 
 // Answer of getOrganizationFloorPlansAutoLocateStatuses.
 type GetOrganizationFloorPlansAutoLocateStatusesResponse struct {
-	state         protoimpl.MessageState                                      `protogen:"open.v1"`
-	Items         []*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                      `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                             `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse) Reset() {
@@ -289,6 +308,13 @@ func (*GetOrganizationFloorPlansAutoLocateStatusesResponse) Descriptor() ([]byte
 	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{3}
 }
 
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse) GetItems() []*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item {
 	if x != nil {
 		return x.Items
@@ -303,12 +329,31 @@ func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse) GetPageInfo() *v1.
 	return nil
 }
 
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationFloorPlansAutoLocateDevicesResponse_Item struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	Items         []*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	Meta          *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta    `protobuf:"bytes,2,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                              `protogen:"open.v1"`
+	Name                 *string                                                             `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Serial               *string                                                             `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Mac                  *string                                                             `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Model                *string                                                             `protobuf:"bytes,4,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Tags                 []string                                                            `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
+	Status               *string                                                             `protobuf:"bytes,6,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Network              *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Network    `protobuf:"bytes,7,opt,name=network,proto3" json:"network,omitempty"`
+	FloorPlan            *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_FloorPlan  `protobuf:"bytes,8,opt,name=floor_plan,json=floorPlan,proto3" json:"floor_plan,omitempty"`
+	Lat                  *float64                                                            `protobuf:"fixed64,9,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
+	Lng                  *float64                                                            `protobuf:"fixed64,10,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
+	AutoLocate           *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_AutoLocate `protobuf:"bytes,11,opt,name=auto_locate,json=autoLocate,proto3" json:"auto_locate,omitempty"`
+	Type                 *string                                                             `protobuf:"bytes,12,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	IsAnchor             *bool                                                               `protobuf:"varint,13,opt,name=is_anchor,json=isAnchor,proto3,oneof" json:"is_anchor,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item) Reset() {
@@ -341,226 +386,127 @@ func (*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item) Descriptor() ([]
 	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{1, 0}
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item) GetItems() []*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item) GetMeta() *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta {
-	if x != nil {
-		return x.Meta
-	}
-	return nil
-}
-
-type GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items struct {
-	state         protoimpl.MessageState                                                    `protogen:"open.v1"`
-	Name          *string                                                                   `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Serial        *string                                                                   `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Mac           *string                                                                   `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Model         *string                                                                   `protobuf:"bytes,4,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Tags          []string                                                                  `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
-	Status        *string                                                                   `protobuf:"bytes,6,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Network       *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_Network    `protobuf:"bytes,7,opt,name=network,proto3" json:"network,omitempty"`
-	FloorPlan     *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_FloorPlan  `protobuf:"bytes,8,opt,name=floor_plan,json=floorPlan,proto3" json:"floor_plan,omitempty"`
-	Lat           *float64                                                                  `protobuf:"fixed64,9,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
-	Lng           *float64                                                                  `protobuf:"fixed64,10,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
-	AutoLocate    *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_AutoLocate `protobuf:"bytes,11,opt,name=auto_locate,json=autoLocate,proto3" json:"auto_locate,omitempty"`
-	Type          *string                                                                   `protobuf:"bytes,12,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	IsAnchor      *bool                                                                     `protobuf:"varint,13,opt,name=is_anchor,json=isAnchor,proto3,oneof" json:"is_anchor,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items) Reset() {
-	*x = GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items{}
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items) ProtoMessage() {}
-
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{1, 0, 0}
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items) GetName() string {
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
 	return ""
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items) GetSerial() string {
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item) GetSerial() string {
 	if x != nil && x.Serial != nil {
 		return *x.Serial
 	}
 	return ""
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items) GetMac() string {
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item) GetMac() string {
 	if x != nil && x.Mac != nil {
 		return *x.Mac
 	}
 	return ""
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items) GetModel() string {
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item) GetModel() string {
 	if x != nil && x.Model != nil {
 		return *x.Model
 	}
 	return ""
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items) GetTags() []string {
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item) GetTags() []string {
 	if x != nil {
 		return x.Tags
 	}
 	return nil
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items) GetStatus() string {
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item) GetStatus() string {
 	if x != nil && x.Status != nil {
 		return *x.Status
 	}
 	return ""
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items) GetNetwork() *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_Network {
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item) GetNetwork() *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Network {
 	if x != nil {
 		return x.Network
 	}
 	return nil
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items) GetFloorPlan() *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_FloorPlan {
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item) GetFloorPlan() *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_FloorPlan {
 	if x != nil {
 		return x.FloorPlan
 	}
 	return nil
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items) GetLat() float64 {
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item) GetLat() float64 {
 	if x != nil && x.Lat != nil {
 		return *x.Lat
 	}
 	return 0
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items) GetLng() float64 {
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item) GetLng() float64 {
 	if x != nil && x.Lng != nil {
 		return *x.Lng
 	}
 	return 0
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items) GetAutoLocate() *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_AutoLocate {
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item) GetAutoLocate() *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_AutoLocate {
 	if x != nil {
 		return x.AutoLocate
 	}
 	return nil
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items) GetType() string {
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item) GetType() string {
 	if x != nil && x.Type != nil {
 		return *x.Type
 	}
 	return ""
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items) GetIsAnchor() bool {
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item) GetIsAnchor() bool {
 	if x != nil && x.IsAnchor != nil {
 		return *x.IsAnchor
 	}
 	return false
 }
 
-type GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta struct {
-	state         protoimpl.MessageState                                               `protogen:"open.v1"`
-	Counts        *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta) Reset() {
-	*x = GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta{}
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[6]
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{1, 0, 1}
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta) GetCounts() *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+type GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Network struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_Network) Reset() {
-	*x = GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_Network{}
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[7]
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Network) Reset() {
+	*x = GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Network{}
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_Network) String() string {
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Network) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_Network) ProtoMessage() {}
+func (*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Network) ProtoMessage() {}
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[7]
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Network) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -571,41 +517,49 @@ func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_Network) 
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_Network.ProtoReflect.Descriptor instead.
-func (*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{1, 0, 0, 0}
+// Deprecated: Use GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Network.ProtoReflect.Descriptor instead.
+func (*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Network) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{1, 0, 0}
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_Network) GetId() string {
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Network) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-type GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_FloorPlan struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_FloorPlan) Reset() {
-	*x = GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_FloorPlan{}
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[8]
+type GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_FloorPlan struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_FloorPlan) Reset() {
+	*x = GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_FloorPlan{}
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_FloorPlan) String() string {
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_FloorPlan) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_FloorPlan) ProtoMessage() {}
+func (*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_FloorPlan) ProtoMessage() {}
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_FloorPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[8]
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_FloorPlan) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -616,48 +570,56 @@ func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_FloorPlan
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_FloorPlan.ProtoReflect.Descriptor instead.
-func (*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_FloorPlan) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{1, 0, 0, 1}
+// Deprecated: Use GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_FloorPlan.ProtoReflect.Descriptor instead.
+func (*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_FloorPlan) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{1, 0, 1}
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_FloorPlan) GetId() string {
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_FloorPlan) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_FloorPlan) GetName() string {
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_FloorPlan) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
 	return ""
 }
 
-type GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_AutoLocate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Lat           *float64               `protobuf:"fixed64,1,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
-	Lng           *float64               `protobuf:"fixed64,2,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_FloorPlan) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_AutoLocate) Reset() {
-	*x = GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_AutoLocate{}
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[9]
+type GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_AutoLocate struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Lat                  *float64               `protobuf:"fixed64,1,opt,name=lat,proto3,oneof" json:"lat,omitempty"`
+	Lng                  *float64               `protobuf:"fixed64,2,opt,name=lng,proto3,oneof" json:"lng,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_AutoLocate) Reset() {
+	*x = GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_AutoLocate{}
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_AutoLocate) String() string {
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_AutoLocate) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_AutoLocate) ProtoMessage() {}
+func (*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_AutoLocate) ProtoMessage() {}
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_AutoLocate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[9]
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_AutoLocate) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -668,132 +630,47 @@ func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_AutoLocat
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_AutoLocate.ProtoReflect.Descriptor instead.
-func (*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_AutoLocate) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{1, 0, 0, 2}
+// Deprecated: Use GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_AutoLocate.ProtoReflect.Descriptor instead.
+func (*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_AutoLocate) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{1, 0, 2}
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_AutoLocate) GetLat() float64 {
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_AutoLocate) GetLat() float64 {
 	if x != nil && x.Lat != nil {
 		return *x.Lat
 	}
 	return 0
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_AutoLocate) GetLng() float64 {
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_AutoLocate) GetLng() float64 {
 	if x != nil && x.Lng != nil {
 		return *x.Lng
 	}
 	return 0
 }
 
-type GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta_Counts struct {
-	state         protoimpl.MessageState                                                     `protogen:"open.v1"`
-	Items         *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta_Counts) Reset() {
-	*x = GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[10]
+func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_AutoLocate) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{1, 0, 1, 0}
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta_Counts) GetItems() *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{1, 0, 1, 0, 0}
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type GetOrganizationFloorPlansAutoLocateStatusesResponse_Item struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Items         []*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	Meta          *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta    `protobuf:"bytes,2,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                            `protogen:"open.v1"`
+	Network              *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	FloorPlanId          *string                                                           `protobuf:"bytes,2,opt,name=floor_plan_id,json=floorPlanId,proto3,oneof" json:"floor_plan_id,omitempty"`
+	Name                 *string                                                           `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Counts               *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Counts  `protobuf:"bytes,4,opt,name=counts,proto3" json:"counts,omitempty"`
+	Jobs                 []*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs  `protobuf:"bytes,5,rep,name=jobs,proto3" json:"jobs,omitempty"`
+	AdditionalProperties *structpb.Struct                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item) Reset() {
 	*x = GetOrganizationFloorPlansAutoLocateStatusesResponse_Item{}
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[12]
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -805,7 +682,7 @@ func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item) String() stri
 func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[12]
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -821,162 +698,71 @@ func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item) Descriptor() ([
 	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{3, 0}
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item) GetItems() []*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item) GetMeta() *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta {
-	if x != nil {
-		return x.Meta
-	}
-	return nil
-}
-
-type GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	Network       *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	FloorPlanId   *string                                                                 `protobuf:"bytes,2,opt,name=floor_plan_id,json=floorPlanId,proto3,oneof" json:"floor_plan_id,omitempty"`
-	Name          *string                                                                 `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Counts        *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Counts  `protobuf:"bytes,4,opt,name=counts,proto3" json:"counts,omitempty"`
-	Jobs          []*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs  `protobuf:"bytes,5,rep,name=jobs,proto3" json:"jobs,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items) Reset() {
-	*x = GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items{}
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items) ProtoMessage() {}
-
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{3, 0, 0}
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items) GetNetwork() *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Network {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item) GetNetwork() *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Network {
 	if x != nil {
 		return x.Network
 	}
 	return nil
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items) GetFloorPlanId() string {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item) GetFloorPlanId() string {
 	if x != nil && x.FloorPlanId != nil {
 		return *x.FloorPlanId
 	}
 	return ""
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items) GetName() string {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
 	return ""
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items) GetCounts() *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Counts {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item) GetCounts() *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Counts {
 	if x != nil {
 		return x.Counts
 	}
 	return nil
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items) GetJobs() []*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item) GetJobs() []*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs {
 	if x != nil {
 		return x.Jobs
 	}
 	return nil
 }
 
-type GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta struct {
-	state         protoimpl.MessageState                                                `protogen:"open.v1"`
-	Counts        *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta) Reset() {
-	*x = GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta{}
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[14]
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{3, 0, 1}
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta) GetCounts() *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+type GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Network struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Network) Reset() {
-	*x = GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Network{}
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[15]
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Network) Reset() {
+	*x = GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Network{}
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Network) String() string {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Network) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Network) ProtoMessage() {}
+func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Network) ProtoMessage() {}
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[15]
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Network) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -987,40 +773,48 @@ func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Network)
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Network.ProtoReflect.Descriptor instead.
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{3, 0, 0, 0}
+// Deprecated: Use GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Network.ProtoReflect.Descriptor instead.
+func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Network) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{3, 0, 0}
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Network) GetId() string {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Network) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-type GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Counts struct {
-	state         protoimpl.MessageState                                                         `protogen:"open.v1"`
-	Devices       *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Counts_Devices `protobuf:"bytes,1,opt,name=devices,proto3" json:"devices,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Counts) Reset() {
-	*x = GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Counts{}
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[16]
+type GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Counts struct {
+	state                protoimpl.MessageState                                                   `protogen:"open.v1"`
+	Devices              *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Counts_Devices `protobuf:"bytes,1,opt,name=devices,proto3" json:"devices,omitempty"`
+	AdditionalProperties *structpb.Struct                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Counts) Reset() {
+	*x = GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Counts{}
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Counts) String() string {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Counts) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Counts) ProtoMessage() {}
+func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Counts) ProtoMessage() {}
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[16]
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Counts) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1031,46 +825,54 @@ func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Counts) 
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{3, 0, 0, 1}
+// Deprecated: Use GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Counts.ProtoReflect.Descriptor instead.
+func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Counts) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{3, 0, 1}
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Counts) GetDevices() *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Counts_Devices {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Counts) GetDevices() *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Counts_Devices {
 	if x != nil {
 		return x.Devices
 	}
 	return nil
 }
 
-type GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs struct {
-	state         protoimpl.MessageState                                                         `protogen:"open.v1"`
-	Id            *string                                                                        `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Status        *string                                                                        `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	ScheduledAt   *timestamppb.Timestamp                                                         `protobuf:"bytes,3,opt,name=scheduled_at,json=scheduledAt,proto3" json:"scheduled_at,omitempty"`
-	Completed     *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Completed `protobuf:"bytes,4,opt,name=completed,proto3" json:"completed,omitempty"`
-	Ranging       *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Ranging   `protobuf:"bytes,5,opt,name=ranging,proto3" json:"ranging,omitempty"`
-	Gnss          *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Gnss      `protobuf:"bytes,6,opt,name=gnss,proto3" json:"gnss,omitempty"`
-	Errors        []*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Errors  `protobuf:"bytes,7,rep,name=errors,proto3" json:"errors,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs) Reset() {
-	*x = GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs{}
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[17]
+type GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs struct {
+	state                protoimpl.MessageState                                                   `protogen:"open.v1"`
+	Id                   *string                                                                  `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Status               *string                                                                  `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	ScheduledAt          *timestamppb.Timestamp                                                   `protobuf:"bytes,3,opt,name=scheduled_at,json=scheduledAt,proto3" json:"scheduled_at,omitempty"`
+	Completed            *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Completed `protobuf:"bytes,4,opt,name=completed,proto3" json:"completed,omitempty"`
+	Ranging              *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging   `protobuf:"bytes,5,opt,name=ranging,proto3" json:"ranging,omitempty"`
+	Gnss                 *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss      `protobuf:"bytes,6,opt,name=gnss,proto3" json:"gnss,omitempty"`
+	Errors               []*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Errors  `protobuf:"bytes,7,rep,name=errors,proto3" json:"errors,omitempty"`
+	AdditionalProperties *structpb.Struct                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs) Reset() {
+	*x = GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs{}
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs) String() string {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs) ProtoMessage() {}
+func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs) ProtoMessage() {}
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[17]
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1081,83 +883,90 @@ func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs) Pr
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs.ProtoReflect.Descriptor instead.
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{3, 0, 0, 2}
+// Deprecated: Use GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs.ProtoReflect.Descriptor instead.
+func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{3, 0, 2}
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs) GetId() string {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs) GetStatus() string {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs) GetStatus() string {
 	if x != nil && x.Status != nil {
 		return *x.Status
 	}
 	return ""
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs) GetScheduledAt() *timestamppb.Timestamp {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs) GetScheduledAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.ScheduledAt
 	}
 	return nil
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs) GetCompleted() *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Completed {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs) GetCompleted() *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Completed {
 	if x != nil {
 		return x.Completed
 	}
 	return nil
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs) GetRanging() *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Ranging {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs) GetRanging() *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging {
 	if x != nil {
 		return x.Ranging
 	}
 	return nil
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs) GetGnss() *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Gnss {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs) GetGnss() *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss {
 	if x != nil {
 		return x.Gnss
 	}
 	return nil
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs) GetErrors() []*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Errors {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs) GetErrors() []*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Errors {
 	if x != nil {
 		return x.Errors
 	}
 	return nil
 }
 
-type GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Counts_Devices struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Counts_Devices) Reset() {
-	*x = GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Counts_Devices{}
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[18]
+type GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Counts_Devices struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Counts_Devices) Reset() {
+	*x = GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Counts_Devices{}
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Counts_Devices) String() string {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Counts_Devices) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Counts_Devices) ProtoMessage() {
-}
+func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Counts_Devices) ProtoMessage() {}
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Counts_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[18]
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Counts_Devices) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1168,41 +977,48 @@ func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Counts_D
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Counts_Devices.ProtoReflect.Descriptor instead.
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Counts_Devices) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{3, 0, 0, 1, 0}
+// Deprecated: Use GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Counts_Devices.ProtoReflect.Descriptor instead.
+func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Counts_Devices) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{3, 0, 1, 0}
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Counts_Devices) GetTotal() int64 {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Counts_Devices) GetTotal() int64 {
 	if x != nil && x.Total != nil {
 		return *x.Total
 	}
 	return 0
 }
 
-type GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Completed struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *int64                 `protobuf:"varint,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Counts_Devices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Completed) Reset() {
-	*x = GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Completed{}
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[19]
+type GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Completed struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *int64                 `protobuf:"varint,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Completed) Reset() {
+	*x = GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Completed{}
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Completed) String() string {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Completed) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Completed) ProtoMessage() {
-}
+func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Completed) ProtoMessage() {}
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Completed) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[19]
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Completed) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1213,41 +1029,49 @@ func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Com
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Completed.ProtoReflect.Descriptor instead.
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Completed) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{3, 0, 0, 2, 0}
+// Deprecated: Use GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Completed.ProtoReflect.Descriptor instead.
+func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Completed) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{3, 0, 2, 0}
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Completed) GetPercentage() int64 {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Completed) GetPercentage() int64 {
 	if x != nil && x.Percentage != nil {
 		return *x.Percentage
 	}
 	return 0
 }
 
-type GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Ranging struct {
-	state         protoimpl.MessageState                                                                 `protogen:"open.v1"`
-	Status        *string                                                                                `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Completed     *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Ranging_Completed `protobuf:"bytes,2,opt,name=completed,proto3" json:"completed,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Completed) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Ranging) Reset() {
-	*x = GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Ranging{}
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[20]
+type GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging struct {
+	state                protoimpl.MessageState                                                           `protogen:"open.v1"`
+	Status               *string                                                                          `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Completed            *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging_Completed `protobuf:"bytes,2,opt,name=completed,proto3" json:"completed,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging) Reset() {
+	*x = GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging{}
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Ranging) String() string {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Ranging) ProtoMessage() {}
+func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging) ProtoMessage() {}
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Ranging) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[20]
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1258,48 +1082,56 @@ func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Ran
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Ranging.ProtoReflect.Descriptor instead.
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Ranging) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{3, 0, 0, 2, 1}
+// Deprecated: Use GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging.ProtoReflect.Descriptor instead.
+func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{3, 0, 2, 1}
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Ranging) GetStatus() string {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging) GetStatus() string {
 	if x != nil && x.Status != nil {
 		return *x.Status
 	}
 	return ""
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Ranging) GetCompleted() *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Ranging_Completed {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging) GetCompleted() *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging_Completed {
 	if x != nil {
 		return x.Completed
 	}
 	return nil
 }
 
-type GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Gnss struct {
-	state         protoimpl.MessageState                                                              `protogen:"open.v1"`
-	Status        *string                                                                             `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Completed     *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Gnss_Completed `protobuf:"bytes,2,opt,name=completed,proto3" json:"completed,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Gnss) Reset() {
-	*x = GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Gnss{}
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[21]
+type GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss struct {
+	state                protoimpl.MessageState                                                        `protogen:"open.v1"`
+	Status               *string                                                                       `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Completed            *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss_Completed `protobuf:"bytes,2,opt,name=completed,proto3" json:"completed,omitempty"`
+	AdditionalProperties *structpb.Struct                                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss) Reset() {
+	*x = GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss{}
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Gnss) String() string {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Gnss) ProtoMessage() {}
+func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss) ProtoMessage() {}
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Gnss) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[21]
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1310,48 +1142,56 @@ func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Gns
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Gnss.ProtoReflect.Descriptor instead.
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Gnss) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{3, 0, 0, 2, 2}
+// Deprecated: Use GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss.ProtoReflect.Descriptor instead.
+func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{3, 0, 2, 2}
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Gnss) GetStatus() string {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss) GetStatus() string {
 	if x != nil && x.Status != nil {
 		return *x.Status
 	}
 	return ""
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Gnss) GetCompleted() *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Gnss_Completed {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss) GetCompleted() *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss_Completed {
 	if x != nil {
 		return x.Completed
 	}
 	return nil
 }
 
-type GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Errors struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Source        *string                `protobuf:"bytes,1,opt,name=source,proto3,oneof" json:"source,omitempty"`
-	Type          *string                `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Errors) Reset() {
-	*x = GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Errors{}
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[22]
+type GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Errors struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Source               *string                `protobuf:"bytes,1,opt,name=source,proto3,oneof" json:"source,omitempty"`
+	Type                 *string                `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Errors) Reset() {
+	*x = GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Errors{}
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Errors) String() string {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Errors) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Errors) ProtoMessage() {}
+func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Errors) ProtoMessage() {}
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Errors) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[22]
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Errors) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1362,182 +1202,56 @@ func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Err
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Errors.ProtoReflect.Descriptor instead.
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Errors) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{3, 0, 0, 2, 3}
+// Deprecated: Use GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Errors.ProtoReflect.Descriptor instead.
+func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Errors) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{3, 0, 2, 3}
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Errors) GetSource() string {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Errors) GetSource() string {
 	if x != nil && x.Source != nil {
 		return *x.Source
 	}
 	return ""
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Errors) GetType() string {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Errors) GetType() string {
 	if x != nil && x.Type != nil {
 		return *x.Type
 	}
 	return ""
 }
 
-type GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Ranging_Completed struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *int64                 `protobuf:"varint,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Ranging_Completed) Reset() {
-	*x = GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Ranging_Completed{}
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Ranging_Completed) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Ranging_Completed) ProtoMessage() {
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Ranging_Completed) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[23]
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Errors) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Ranging_Completed.ProtoReflect.Descriptor instead.
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Ranging_Completed) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{3, 0, 0, 2, 1, 0}
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Ranging_Completed) GetPercentage() int64 {
-	if x != nil && x.Percentage != nil {
-		return *x.Percentage
-	}
-	return 0
-}
-
-type GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Gnss_Completed struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *int64                 `protobuf:"varint,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Gnss_Completed) Reset() {
-	*x = GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Gnss_Completed{}
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Gnss_Completed) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Gnss_Completed) ProtoMessage() {
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Gnss_Completed) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[24]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Gnss_Completed.ProtoReflect.Descriptor instead.
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Gnss_Completed) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{3, 0, 0, 2, 2, 0}
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Gnss_Completed) GetPercentage() int64 {
-	if x != nil && x.Percentage != nil {
-		return *x.Percentage
-	}
-	return 0
-}
-
-type GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta_Counts struct {
-	state         protoimpl.MessageState                                                      `protogen:"open.v1"`
-	Items         *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta_Counts) Reset() {
-	*x = GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[25]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[25]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{3, 0, 1, 0}
-}
-
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta_Counts) GetItems() *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+type GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging_Completed struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *int64                 `protobuf:"varint,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[26]
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging_Completed) Reset() {
+	*x = GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging_Completed{}
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta_Counts_Items) String() string {
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging_Completed) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta_Counts_Items) ProtoMessage() {}
+func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging_Completed) ProtoMessage() {
+}
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[26]
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging_Completed) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1548,30 +1262,82 @@ func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta_Counts_It
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{3, 0, 1, 0, 0}
+// Deprecated: Use GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging_Completed.ProtoReflect.Descriptor instead.
+func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging_Completed) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{3, 0, 2, 1, 0}
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging_Completed) GetPercentage() int64 {
+	if x != nil && x.Percentage != nil {
+		return *x.Percentage
 	}
 	return 0
 }
 
-func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging_Completed) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss_Completed struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *int64                 `protobuf:"varint,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss_Completed) Reset() {
+	*x = GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss_Completed{}
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss_Completed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss_Completed) ProtoMessage() {}
+
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss_Completed) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_floor_plans_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss_Completed.ProtoReflect.Descriptor instead.
+func (*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss_Completed) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP(), []int{3, 0, 2, 2, 0}
+}
+
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss_Completed) GetPercentage() int64 {
+	if x != nil && x.Percentage != nil {
+		return *x.Percentage
 	}
 	return 0
+}
+
+func (x *GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss_Completed) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 var File_meraki_organizations_v1_floor_plans_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_floor_plans_proto_rawDesc = "" +
 	"\n" +
-	")meraki/organizations/v1/floor_plans.proto\x12\x17meraki.organizations.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xe4\x02\n" +
+	")meraki/organizations/v1/floor_plans.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a)meraki/organizations/v1/collections.proto\"\xe4\x02\n" +
 	"1GetOrganizationFloorPlansAutoLocateDevicesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -1583,42 +1349,45 @@ const file_meraki_organizations_v1_floor_plans_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xc1\r\n" +
-	"2GetOrganizationFloorPlansAutoLocateDevicesResponse\x12f\n" +
-	"\x05items\x18\x01 \x03(\v2P.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xe4\v\n" +
-	"\x04Item\x12l\n" +
-	"\x05items\x18\x01 \x03(\v2V.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.ItemsR\x05items\x12i\n" +
-	"\x04meta\x18\x02 \x01(\v2U.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.MetaR\x04meta\x1a\x9f\a\n" +
-	"\x05Items\x12\x17\n" +
+	"\x0e_ending_before\"\xb4\f\n" +
+	"2GetOrganizationFloorPlansAutoLocateDevicesResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12g\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2P.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc9\t\n" +
+	"\x04Item\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01\x12\x15\n" +
 	"\x03mac\x18\x03 \x01(\tH\x02R\x03mac\x88\x01\x01\x12\x19\n" +
 	"\x05model\x18\x04 \x01(\tH\x03R\x05model\x88\x01\x01\x12\x12\n" +
 	"\x04tags\x18\x05 \x03(\tR\x04tags\x12\x1b\n" +
-	"\x06status\x18\x06 \x01(\tH\x04R\x06status\x88\x01\x01\x12x\n" +
-	"\anetwork\x18\a \x01(\v2^.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Items.NetworkR\anetwork\x12\x7f\n" +
+	"\x06status\x18\x06 \x01(\tH\x04R\x06status\x88\x01\x01\x12r\n" +
+	"\anetwork\x18\a \x01(\v2X.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.NetworkR\anetwork\x12y\n" +
 	"\n" +
-	"floor_plan\x18\b \x01(\v2`.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Items.FloorPlanR\tfloorPlan\x12\x15\n" +
+	"floor_plan\x18\b \x01(\v2Z.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.FloorPlanR\tfloorPlan\x12\x15\n" +
 	"\x03lat\x18\t \x01(\x01H\x05R\x03lat\x88\x01\x01\x12\x15\n" +
 	"\x03lng\x18\n" +
-	" \x01(\x01H\x06R\x03lng\x88\x01\x01\x12\x82\x01\n" +
-	"\vauto_locate\x18\v \x01(\v2a.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Items.AutoLocateR\n" +
+	" \x01(\x01H\x06R\x03lng\x88\x01\x01\x12|\n" +
+	"\vauto_locate\x18\v \x01(\v2[.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.AutoLocateR\n" +
 	"autoLocate\x12\x17\n" +
 	"\x04type\x18\f \x01(\tH\aR\x04type\x88\x01\x01\x12 \n" +
-	"\tis_anchor\x18\r \x01(\bH\bR\bisAnchor\x88\x01\x01\x1a%\n" +
+	"\tis_anchor\x18\r \x01(\bH\bR\bisAnchor\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1aI\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\x98\x01\n" +
 	"\tFloorPlan\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1aJ\n" +
+	"\x05_name\x1a\x99\x01\n" +
 	"\n" +
 	"AutoLocate\x12\x15\n" +
 	"\x03lat\x18\x01 \x01(\x01H\x00R\x03lat\x88\x01\x01\x12\x15\n" +
-	"\x03lng\x18\x02 \x01(\x01H\x01R\x03lng\x88\x01\x01B\x06\n" +
+	"\x03lng\x18\x02 \x01(\x01H\x01R\x03lng\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_latB\x06\n" +
 	"\x04_lngB\a\n" +
 	"\x05_nameB\t\n" +
@@ -1630,17 +1399,7 @@ const file_meraki_organizations_v1_floor_plans_proto_rawDesc = "" +
 	"\x04_lngB\a\n" +
 	"\x05_typeB\f\n" +
 	"\n" +
-	"_is_anchor\x1a\xe0\x02\n" +
-	"\x04Meta\x12t\n" +
-	"\x06counts\x18\x01 \x01(\v2\\.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Meta.CountsR\x06counts\x1a\xe1\x01\n" +
-	"\x06Counts\x12x\n" +
-	"\x05items\x18\x01 \x01(\v2b.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xe5\x02\n" +
+	"_is_anchor\"\xe5\x02\n" +
 	"2GetOrganizationFloorPlansAutoLocateStatusesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -1652,79 +1411,78 @@ const file_meraki_organizations_v1_floor_plans_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xf4\x15\n" +
-	"3GetOrganizationFloorPlansAutoLocateStatusesResponse\x12g\n" +
-	"\x05items\x18\x01 \x03(\v2Q.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x95\x14\n" +
-	"\x04Item\x12m\n" +
-	"\x05items\x18\x01 \x03(\v2W.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.ItemsR\x05items\x12j\n" +
-	"\x04meta\x18\x02 \x01(\v2V.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.MetaR\x04meta\x1a\xcc\x0f\n" +
-	"\x05Items\x12y\n" +
-	"\anetwork\x18\x01 \x01(\v2_.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.NetworkR\anetwork\x12'\n" +
+	"\x0e_ending_before\"\xe3\x18\n" +
+	"3GetOrganizationFloorPlansAutoLocateStatusesResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12h\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2Q.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf6\x15\n" +
+	"\x04Item\x12s\n" +
+	"\anetwork\x18\x01 \x01(\v2Y.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.NetworkR\anetwork\x12'\n" +
 	"\rfloor_plan_id\x18\x02 \x01(\tH\x00R\vfloorPlanId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x12v\n" +
-	"\x06counts\x18\x04 \x01(\v2^.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.CountsR\x06counts\x12p\n" +
-	"\x04jobs\x18\x05 \x03(\v2\\.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.JobsR\x04jobs\x1a%\n" +
+	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x12p\n" +
+	"\x06counts\x18\x04 \x01(\v2X.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.CountsR\x06counts\x12j\n" +
+	"\x04jobs\x18\x05 \x03(\v2V.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.JobsR\x04jobs\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xbb\x01\n" +
-	"\x06Counts\x12\x80\x01\n" +
-	"\adevices\x18\x01 \x01(\v2f.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Counts.DevicesR\adevices\x1a.\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xd2\x02\n" +
+	"\x06Counts\x12z\n" +
+	"\adevices\x18\x01 \x01(\v2`.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Counts.DevicesR\adevices\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a}\n" +
 	"\aDevices\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
-	"\x06_total\x1a\x9b\n" +
-	"\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_total\x1a\xa3\x0e\n" +
 	"\x04Jobs\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1b\n" +
 	"\x06status\x18\x02 \x01(\tH\x01R\x06status\x88\x01\x01\x12=\n" +
-	"\fscheduled_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vscheduledAt\x12\x84\x01\n" +
-	"\tcompleted\x18\x04 \x01(\v2f.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs.CompletedR\tcompleted\x12~\n" +
-	"\aranging\x18\x05 \x01(\v2d.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs.RangingR\aranging\x12u\n" +
-	"\x04gnss\x18\x06 \x01(\v2a.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs.GnssR\x04gnss\x12{\n" +
-	"\x06errors\x18\a \x03(\v2c.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs.ErrorsR\x06errors\x1a?\n" +
+	"\fscheduled_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vscheduledAt\x12~\n" +
+	"\tcompleted\x18\x04 \x01(\v2`.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.CompletedR\tcompleted\x12x\n" +
+	"\aranging\x18\x05 \x01(\v2^.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.RangingR\aranging\x12o\n" +
+	"\x04gnss\x18\x06 \x01(\v2[.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.GnssR\x04gnss\x12u\n" +
+	"\x06errors\x18\a \x03(\v2].meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.ErrorsR\x06errors\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8e\x01\n" +
 	"\tCompleted\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x03H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
-	"\v_percentage\x1a\x81\x02\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_percentage\x1a\x9a\x03\n" +
 	"\aRanging\x12\x1b\n" +
-	"\x06status\x18\x01 \x01(\tH\x00R\x06status\x88\x01\x01\x12\x8c\x01\n" +
-	"\tcompleted\x18\x02 \x01(\v2n.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs.Ranging.CompletedR\tcompleted\x1a?\n" +
+	"\x06status\x18\x01 \x01(\tH\x00R\x06status\x88\x01\x01\x12\x86\x01\n" +
+	"\tcompleted\x18\x02 \x01(\v2h.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.Ranging.CompletedR\tcompleted\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8e\x01\n" +
 	"\tCompleted\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x03H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_percentageB\t\n" +
-	"\a_status\x1a\xfb\x01\n" +
+	"\a_status\x1a\x94\x03\n" +
 	"\x04Gnss\x12\x1b\n" +
-	"\x06status\x18\x01 \x01(\tH\x00R\x06status\x88\x01\x01\x12\x89\x01\n" +
-	"\tcompleted\x18\x02 \x01(\v2k.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs.Gnss.CompletedR\tcompleted\x1a?\n" +
+	"\x06status\x18\x01 \x01(\tH\x00R\x06status\x88\x01\x01\x12\x83\x01\n" +
+	"\tcompleted\x18\x02 \x01(\v2e.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.Gnss.CompletedR\tcompleted\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8e\x01\n" +
 	"\tCompleted\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x03H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_percentageB\t\n" +
-	"\a_status\x1aR\n" +
+	"\a_status\x1a\xa1\x01\n" +
 	"\x06Errors\x12\x1b\n" +
 	"\x06source\x18\x01 \x01(\tH\x00R\x06source\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01B\t\n" +
+	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_sourceB\a\n" +
 	"\x05_typeB\x05\n" +
 	"\x03_idB\t\n" +
 	"\a_statusB\x10\n" +
 	"\x0e_floor_plan_idB\a\n" +
-	"\x05_name\x1a\xe2\x02\n" +
-	"\x04Meta\x12u\n" +
-	"\x06counts\x18\x01 \x01(\v2].meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Meta.CountsR\x06counts\x1a\xe2\x01\n" +
-	"\x06Counts\x12y\n" +
-	"\x05items\x18\x01 \x01(\v2c.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remainingB\x88\x01\n" +
-	"!com.merakibroker.organizations.v1B\x0fFloorPlansProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\x05_nameB\xa8\x01\n" +
+	"!com.merakibroker.organizations.v1B\x0fFloorPlansProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_floor_plans_proto_rawDescOnce sync.Once
@@ -1738,70 +1496,75 @@ func file_meraki_organizations_v1_floor_plans_proto_rawDescGZIP() []byte {
 	return file_meraki_organizations_v1_floor_plans_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_floor_plans_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_meraki_organizations_v1_floor_plans_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_meraki_organizations_v1_floor_plans_proto_goTypes = []any{
-	(*GetOrganizationFloorPlansAutoLocateDevicesRequest)(nil),                                     // 0: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesRequest
-	(*GetOrganizationFloorPlansAutoLocateDevicesResponse)(nil),                                    // 1: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse
-	(*GetOrganizationFloorPlansAutoLocateStatusesRequest)(nil),                                    // 2: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesRequest
-	(*GetOrganizationFloorPlansAutoLocateStatusesResponse)(nil),                                   // 3: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse
-	(*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item)(nil),                               // 4: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item
-	(*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items)(nil),                         // 5: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Items
-	(*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta)(nil),                          // 6: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Meta
-	(*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_Network)(nil),                 // 7: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Items.Network
-	(*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_FloorPlan)(nil),               // 8: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Items.FloorPlan
-	(*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Items_AutoLocate)(nil),              // 9: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Items.AutoLocate
-	(*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta_Counts)(nil),                   // 10: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Meta.Counts
-	(*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Meta_Counts_Items)(nil),             // 11: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Meta.Counts.Items
-	(*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item)(nil),                              // 12: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item
-	(*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items)(nil),                        // 13: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items
-	(*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta)(nil),                         // 14: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Meta
-	(*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Network)(nil),                // 15: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Network
-	(*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Counts)(nil),                 // 16: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Counts
-	(*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs)(nil),                   // 17: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs
-	(*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Counts_Devices)(nil),         // 18: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Counts.Devices
-	(*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Completed)(nil),         // 19: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs.Completed
-	(*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Ranging)(nil),           // 20: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs.Ranging
-	(*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Gnss)(nil),              // 21: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs.Gnss
-	(*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Errors)(nil),            // 22: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs.Errors
-	(*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Ranging_Completed)(nil), // 23: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs.Ranging.Completed
-	(*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Items_Jobs_Gnss_Completed)(nil),    // 24: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs.Gnss.Completed
-	(*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta_Counts)(nil),                  // 25: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Meta.Counts
-	(*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Meta_Counts_Items)(nil),            // 26: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Meta.Counts.Items
-	(*v1.PageInfo)(nil),           // 27: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
+	(*GetOrganizationFloorPlansAutoLocateDevicesRequest)(nil),                               // 0: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesRequest
+	(*GetOrganizationFloorPlansAutoLocateDevicesResponse)(nil),                              // 1: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse
+	(*GetOrganizationFloorPlansAutoLocateStatusesRequest)(nil),                              // 2: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesRequest
+	(*GetOrganizationFloorPlansAutoLocateStatusesResponse)(nil),                             // 3: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse
+	(*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item)(nil),                         // 4: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item
+	(*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_Network)(nil),                 // 5: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Network
+	(*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_FloorPlan)(nil),               // 6: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.FloorPlan
+	(*GetOrganizationFloorPlansAutoLocateDevicesResponse_Item_AutoLocate)(nil),              // 7: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.AutoLocate
+	(*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item)(nil),                        // 8: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item
+	(*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Network)(nil),                // 9: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Network
+	(*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Counts)(nil),                 // 10: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Counts
+	(*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs)(nil),                   // 11: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs
+	(*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Counts_Devices)(nil),         // 12: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Counts.Devices
+	(*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Completed)(nil),         // 13: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.Completed
+	(*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging)(nil),           // 14: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.Ranging
+	(*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss)(nil),              // 15: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.Gnss
+	(*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Errors)(nil),            // 16: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.Errors
+	(*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Ranging_Completed)(nil), // 17: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.Ranging.Completed
+	(*GetOrganizationFloorPlansAutoLocateStatusesResponse_Item_Jobs_Gnss_Completed)(nil),    // 18: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.Gnss.Completed
+	(*CollectionMeta)(nil),        // 19: meraki.organizations.v1.CollectionMeta
+	(*v1.PageInfo)(nil),           // 20: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),       // 21: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
 }
 var file_meraki_organizations_v1_floor_plans_proto_depIdxs = []int32{
-	4,  // 0: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.items:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item
-	27, // 1: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	12, // 2: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.items:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item
-	27, // 3: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	5,  // 4: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.items:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Items
-	6,  // 5: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.meta:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Meta
-	7,  // 6: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Items.network:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Items.Network
-	8,  // 7: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Items.floor_plan:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Items.FloorPlan
-	9,  // 8: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Items.auto_locate:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Items.AutoLocate
-	10, // 9: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Meta.Counts
-	11, // 10: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Meta.Counts.Items
-	13, // 11: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.items:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items
-	14, // 12: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.meta:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Meta
-	15, // 13: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.network:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Network
-	16, // 14: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.counts:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Counts
-	17, // 15: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.jobs:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs
-	25, // 16: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Meta.Counts
-	18, // 17: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Counts.devices:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Counts.Devices
-	28, // 18: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs.scheduled_at:type_name -> google.protobuf.Timestamp
-	19, // 19: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs.completed:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs.Completed
-	20, // 20: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs.ranging:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs.Ranging
-	21, // 21: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs.gnss:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs.Gnss
-	22, // 22: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs.errors:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs.Errors
-	23, // 23: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs.Ranging.completed:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs.Ranging.Completed
-	24, // 24: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs.Gnss.completed:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Items.Jobs.Gnss.Completed
-	26, // 25: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Meta.Counts.Items
-	26, // [26:26] is the sub-list for method output_type
-	26, // [26:26] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	19, // 0: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	4,  // 1: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.items:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item
+	20, // 2: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	21, // 3: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.additional_properties:type_name -> google.protobuf.Struct
+	19, // 4: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	8,  // 5: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.items:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item
+	20, // 6: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	21, // 7: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 8: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Network
+	6,  // 9: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.floor_plan:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.FloorPlan
+	7,  // 10: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.auto_locate:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.AutoLocate
+	21, // 11: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	21, // 12: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	21, // 13: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.FloorPlan.additional_properties:type_name -> google.protobuf.Struct
+	21, // 14: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse.Item.AutoLocate.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 15: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Network
+	10, // 16: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.counts:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Counts
+	11, // 17: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.jobs:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs
+	21, // 18: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	21, // 19: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	12, // 20: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Counts.devices:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Counts.Devices
+	21, // 21: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Counts.additional_properties:type_name -> google.protobuf.Struct
+	22, // 22: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.scheduled_at:type_name -> google.protobuf.Timestamp
+	13, // 23: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.completed:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.Completed
+	14, // 24: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.ranging:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.Ranging
+	15, // 25: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.gnss:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.Gnss
+	16, // 26: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.errors:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.Errors
+	21, // 27: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.additional_properties:type_name -> google.protobuf.Struct
+	21, // 28: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Counts.Devices.additional_properties:type_name -> google.protobuf.Struct
+	21, // 29: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.Completed.additional_properties:type_name -> google.protobuf.Struct
+	17, // 30: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.Ranging.completed:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.Ranging.Completed
+	21, // 31: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.Ranging.additional_properties:type_name -> google.protobuf.Struct
+	18, // 32: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.Gnss.completed:type_name -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.Gnss.Completed
+	21, // 33: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.Gnss.additional_properties:type_name -> google.protobuf.Struct
+	21, // 34: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.Errors.additional_properties:type_name -> google.protobuf.Struct
+	21, // 35: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.Ranging.Completed.additional_properties:type_name -> google.protobuf.Struct
+	21, // 36: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse.Item.Jobs.Gnss.Completed.additional_properties:type_name -> google.protobuf.Struct
+	37, // [37:37] is the sub-list for method output_type
+	37, // [37:37] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_floor_plans_proto_init() }
@@ -1809,31 +1572,30 @@ func file_meraki_organizations_v1_floor_plans_proto_init() {
 	if File_meraki_organizations_v1_floor_plans_proto != nil {
 		return
 	}
+	file_meraki_organizations_v1_collections_proto_init()
 	file_meraki_organizations_v1_floor_plans_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_organizations_v1_floor_plans_proto_msgTypes[2].OneofWrappers = []any{}
+	file_meraki_organizations_v1_floor_plans_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_organizations_v1_floor_plans_proto_msgTypes[5].OneofWrappers = []any{}
+	file_meraki_organizations_v1_floor_plans_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_organizations_v1_floor_plans_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_organizations_v1_floor_plans_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_organizations_v1_floor_plans_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_organizations_v1_floor_plans_proto_msgTypes[11].OneofWrappers = []any{}
+	file_meraki_organizations_v1_floor_plans_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_organizations_v1_floor_plans_proto_msgTypes[13].OneofWrappers = []any{}
+	file_meraki_organizations_v1_floor_plans_proto_msgTypes[14].OneofWrappers = []any{}
 	file_meraki_organizations_v1_floor_plans_proto_msgTypes[15].OneofWrappers = []any{}
+	file_meraki_organizations_v1_floor_plans_proto_msgTypes[16].OneofWrappers = []any{}
 	file_meraki_organizations_v1_floor_plans_proto_msgTypes[17].OneofWrappers = []any{}
 	file_meraki_organizations_v1_floor_plans_proto_msgTypes[18].OneofWrappers = []any{}
-	file_meraki_organizations_v1_floor_plans_proto_msgTypes[19].OneofWrappers = []any{}
-	file_meraki_organizations_v1_floor_plans_proto_msgTypes[20].OneofWrappers = []any{}
-	file_meraki_organizations_v1_floor_plans_proto_msgTypes[21].OneofWrappers = []any{}
-	file_meraki_organizations_v1_floor_plans_proto_msgTypes[22].OneofWrappers = []any{}
-	file_meraki_organizations_v1_floor_plans_proto_msgTypes[23].OneofWrappers = []any{}
-	file_meraki_organizations_v1_floor_plans_proto_msgTypes[24].OneofWrappers = []any{}
-	file_meraki_organizations_v1_floor_plans_proto_msgTypes[26].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_floor_plans_proto_rawDesc), len(file_meraki_organizations_v1_floor_plans_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   27,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

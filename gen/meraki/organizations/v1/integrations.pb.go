@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -73,12 +73,13 @@ func (x *GetOrganizationIntegrationsDeployableRequest) GetOrganizationId() strin
 
 // Answer of getOrganizationIntegrationsDeployable.
 type GetOrganizationIntegrationsDeployableResponse struct {
-	state         protoimpl.MessageState                                `protogen:"open.v1"`
-	Items         []*GetOrganizationIntegrationsDeployableResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                          `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationIntegrationsDeployableResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                       `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationIntegrationsDeployableResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                          `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationIntegrationsDeployableResponse) Reset() {
@@ -111,6 +112,13 @@ func (*GetOrganizationIntegrationsDeployableResponse) Descriptor() ([]byte, []in
 	return file_meraki_organizations_v1_integrations_proto_rawDescGZIP(), []int{1}
 }
 
+func (x *GetOrganizationIntegrationsDeployableResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationIntegrationsDeployableResponse) GetItems() []*GetOrganizationIntegrationsDeployableResponse_Item {
 	if x != nil {
 		return x.Items
@@ -125,9 +133,9 @@ func (x *GetOrganizationIntegrationsDeployableResponse) GetPageInfo() *v1.PageIn
 	return nil
 }
 
-func (x *GetOrganizationIntegrationsDeployableResponse) GetMeta() *GetOrganizationIntegrationsDeployableResponse_Meta {
+func (x *GetOrganizationIntegrationsDeployableResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -180,12 +188,13 @@ func (x *GetOrganizationIntegrationsDeployedRequest) GetOrganizationId() string 
 
 // Answer of getOrganizationIntegrationsDeployed.
 type GetOrganizationIntegrationsDeployedResponse struct {
-	state         protoimpl.MessageState                              `protogen:"open.v1"`
-	Items         []*GetOrganizationIntegrationsDeployedResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                        `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationIntegrationsDeployedResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                              `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                     `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationIntegrationsDeployedResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                        `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationIntegrationsDeployedResponse) Reset() {
@@ -218,6 +227,13 @@ func (*GetOrganizationIntegrationsDeployedResponse) Descriptor() ([]byte, []int)
 	return file_meraki_organizations_v1_integrations_proto_rawDescGZIP(), []int{3}
 }
 
+func (x *GetOrganizationIntegrationsDeployedResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationIntegrationsDeployedResponse) GetItems() []*GetOrganizationIntegrationsDeployedResponse_Item {
 	if x != nil {
 		return x.Items
@@ -232,9 +248,9 @@ func (x *GetOrganizationIntegrationsDeployedResponse) GetPageInfo() *v1.PageInfo
 	return nil
 }
 
-func (x *GetOrganizationIntegrationsDeployedResponse) GetMeta() *GetOrganizationIntegrationsDeployedResponse_Meta {
+func (x *GetOrganizationIntegrationsDeployedResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -319,12 +335,13 @@ func (x *GetOrganizationIntegrationsXdrNetworksRequest) GetEndingBefore() string
 
 // Answer of getOrganizationIntegrationsXdrNetworks.
 type GetOrganizationIntegrationsXdrNetworksResponse struct {
-	state         protoimpl.MessageState                                 `protogen:"open.v1"`
-	Items         []*GetOrganizationIntegrationsXdrNetworksResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationIntegrationsXdrNetworksResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                 `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                        `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationIntegrationsXdrNetworksResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationIntegrationsXdrNetworksResponse) Reset() {
@@ -357,6 +374,13 @@ func (*GetOrganizationIntegrationsXdrNetworksResponse) Descriptor() ([]byte, []i
 	return file_meraki_organizations_v1_integrations_proto_rawDescGZIP(), []int{5}
 }
 
+func (x *GetOrganizationIntegrationsXdrNetworksResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationIntegrationsXdrNetworksResponse) GetItems() []*GetOrganizationIntegrationsXdrNetworksResponse_Item {
 	if x != nil {
 		return x.Items
@@ -371,9 +395,9 @@ func (x *GetOrganizationIntegrationsXdrNetworksResponse) GetPageInfo() *v1.PageI
 	return nil
 }
 
-func (x *GetOrganizationIntegrationsXdrNetworksResponse) GetMeta() *GetOrganizationIntegrationsXdrNetworksResponse_Meta {
+func (x *GetOrganizationIntegrationsXdrNetworksResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -384,11 +408,12 @@ type DisableOrganizationIntegrationsXdrNetworksRequest struct {
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Networks      []*DisableOrganizationIntegrationsXdrNetworksRequest_Networks `protobuf:"bytes,2,rep,name=networks,proto3" json:"networks,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                        `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                        `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Networks             []*DisableOrganizationIntegrationsXdrNetworksResponse_Networks `protobuf:"bytes,2,rep,name=networks,proto3" json:"networks,omitempty"`
+	EmptyFields          []string                                                       `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                       `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DisableOrganizationIntegrationsXdrNetworksRequest) Reset() {
@@ -428,33 +453,41 @@ func (x *DisableOrganizationIntegrationsXdrNetworksRequest) GetOrganizationId() 
 	return ""
 }
 
-func (x *DisableOrganizationIntegrationsXdrNetworksRequest) GetNetworks() []*DisableOrganizationIntegrationsXdrNetworksRequest_Networks {
+func (x *DisableOrganizationIntegrationsXdrNetworksRequest) GetNetworks() []*DisableOrganizationIntegrationsXdrNetworksResponse_Networks {
 	if x != nil {
 		return x.Networks
 	}
 	return nil
 }
 
-func (x *DisableOrganizationIntegrationsXdrNetworksRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *DisableOrganizationIntegrationsXdrNetworksRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *DisableOrganizationIntegrationsXdrNetworksRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *DisableOrganizationIntegrationsXdrNetworksRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *DisableOrganizationIntegrationsXdrNetworksRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of disableOrganizationIntegrationsXdrNetworks.
 type DisableOrganizationIntegrationsXdrNetworksResponse struct {
-	state         protoimpl.MessageState                                         `protogen:"open.v1"`
-	Networks      []*DisableOrganizationIntegrationsXdrNetworksResponse_Networks `protobuf:"bytes,1,rep,name=networks,proto3" json:"networks,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                         `protogen:"open.v1"`
+	Networks             []*DisableOrganizationIntegrationsXdrNetworksResponse_Networks `protobuf:"bytes,1,rep,name=networks,proto3" json:"networks,omitempty"`
+	AdditionalProperties *structpb.Struct                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DisableOrganizationIntegrationsXdrNetworksResponse) Reset() {
@@ -494,17 +527,25 @@ func (x *DisableOrganizationIntegrationsXdrNetworksResponse) GetNetworks() []*Di
 	return nil
 }
 
+func (x *DisableOrganizationIntegrationsXdrNetworksResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of enableOrganizationIntegrationsXdrNetworks.
 type EnableOrganizationIntegrationsXdrNetworksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Networks      []*EnableOrganizationIntegrationsXdrNetworksRequest_Networks `protobuf:"bytes,2,rep,name=networks,proto3" json:"networks,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                       `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                       `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Networks             []*EnableOrganizationIntegrationsXdrNetworksResponse_Networks `protobuf:"bytes,2,rep,name=networks,proto3" json:"networks,omitempty"`
+	EmptyFields          []string                                                      `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                      `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *EnableOrganizationIntegrationsXdrNetworksRequest) Reset() {
@@ -544,33 +585,41 @@ func (x *EnableOrganizationIntegrationsXdrNetworksRequest) GetOrganizationId() s
 	return ""
 }
 
-func (x *EnableOrganizationIntegrationsXdrNetworksRequest) GetNetworks() []*EnableOrganizationIntegrationsXdrNetworksRequest_Networks {
+func (x *EnableOrganizationIntegrationsXdrNetworksRequest) GetNetworks() []*EnableOrganizationIntegrationsXdrNetworksResponse_Networks {
 	if x != nil {
 		return x.Networks
 	}
 	return nil
 }
 
-func (x *EnableOrganizationIntegrationsXdrNetworksRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *EnableOrganizationIntegrationsXdrNetworksRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *EnableOrganizationIntegrationsXdrNetworksRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *EnableOrganizationIntegrationsXdrNetworksRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *EnableOrganizationIntegrationsXdrNetworksRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of enableOrganizationIntegrationsXdrNetworks.
 type EnableOrganizationIntegrationsXdrNetworksResponse struct {
-	state         protoimpl.MessageState                                        `protogen:"open.v1"`
-	Networks      []*EnableOrganizationIntegrationsXdrNetworksResponse_Networks `protobuf:"bytes,1,rep,name=networks,proto3" json:"networks,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                        `protogen:"open.v1"`
+	Networks             []*EnableOrganizationIntegrationsXdrNetworksResponse_Networks `protobuf:"bytes,1,rep,name=networks,proto3" json:"networks,omitempty"`
+	AdditionalProperties *structpb.Struct                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *EnableOrganizationIntegrationsXdrNetworksResponse) Reset() {
@@ -610,6 +659,13 @@ func (x *EnableOrganizationIntegrationsXdrNetworksResponse) GetNetworks() []*Ena
 	return nil
 }
 
+func (x *EnableOrganizationIntegrationsXdrNetworksResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationIntegrationsDeployableResponse_Item struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "Axis", "Catalyst SD-WAN", "Cisco Spaces", "Genea", "OAuth", "PagerDuty",
@@ -622,12 +678,13 @@ type GetOrganizationIntegrationsDeployableResponse_Item struct {
 	ShortDescription *string  `protobuf:"bytes,5,opt,name=short_description,json=shortDescription,proto3,oneof" json:"short_description,omitempty"`
 	IsDeployable     *bool    `protobuf:"varint,6,opt,name=is_deployable,json=isDeployable,proto3,oneof" json:"is_deployable,omitempty"`
 	// Known values: "Alpha", "Beta", "GA".
-	ReleaseType    *string `protobuf:"bytes,7,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
-	LogoUrl        *string `protobuf:"bytes,8,opt,name=logo_url,json=logoUrl,proto3,oneof" json:"logo_url,omitempty"`
-	RedirectUrl    *string `protobuf:"bytes,9,opt,name=redirect_url,json=redirectUrl,proto3,oneof" json:"redirect_url,omitempty"`
-	IsCiscoProduct *bool   `protobuf:"varint,10,opt,name=is_cisco_product,json=isCiscoProduct,proto3,oneof" json:"is_cisco_product,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	ReleaseType          *string          `protobuf:"bytes,7,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	LogoUrl              *string          `protobuf:"bytes,8,opt,name=logo_url,json=logoUrl,proto3,oneof" json:"logo_url,omitempty"`
+	RedirectUrl          *string          `protobuf:"bytes,9,opt,name=redirect_url,json=redirectUrl,proto3,oneof" json:"redirect_url,omitempty"`
+	IsCiscoProduct       *bool            `protobuf:"varint,10,opt,name=is_cisco_product,json=isCiscoProduct,proto3,oneof" json:"is_cisco_product,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationIntegrationsDeployableResponse_Item) Reset() {
@@ -730,144 +787,11 @@ func (x *GetOrganizationIntegrationsDeployableResponse_Item) GetIsCiscoProduct()
 	return false
 }
 
-type GetOrganizationIntegrationsDeployableResponse_Meta struct {
-	state         protoimpl.MessageState                                     `protogen:"open.v1"`
-	Counts        *GetOrganizationIntegrationsDeployableResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationIntegrationsDeployableResponse_Meta) Reset() {
-	*x = GetOrganizationIntegrationsDeployableResponse_Meta{}
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationIntegrationsDeployableResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationIntegrationsDeployableResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationIntegrationsDeployableResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[11]
+func (x *GetOrganizationIntegrationsDeployableResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationIntegrationsDeployableResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationIntegrationsDeployableResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_integrations_proto_rawDescGZIP(), []int{1, 1}
-}
-
-func (x *GetOrganizationIntegrationsDeployableResponse_Meta) GetCounts() *GetOrganizationIntegrationsDeployableResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationIntegrationsDeployableResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	Items         *GetOrganizationIntegrationsDeployableResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationIntegrationsDeployableResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationIntegrationsDeployableResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationIntegrationsDeployableResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationIntegrationsDeployableResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationIntegrationsDeployableResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationIntegrationsDeployableResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationIntegrationsDeployableResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_integrations_proto_rawDescGZIP(), []int{1, 1, 0}
-}
-
-func (x *GetOrganizationIntegrationsDeployableResponse_Meta_Counts) GetItems() *GetOrganizationIntegrationsDeployableResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type GetOrganizationIntegrationsDeployableResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationIntegrationsDeployableResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationIntegrationsDeployableResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationIntegrationsDeployableResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationIntegrationsDeployableResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationIntegrationsDeployableResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationIntegrationsDeployableResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationIntegrationsDeployableResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_integrations_proto_rawDescGZIP(), []int{1, 1, 0, 0}
-}
-
-func (x *GetOrganizationIntegrationsDeployableResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationIntegrationsDeployableResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 type GetOrganizationIntegrationsDeployedResponse_Item struct {
@@ -878,15 +802,16 @@ type GetOrganizationIntegrationsDeployedResponse_Item struct {
 	Type *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Known values: "Cisco", "Genea", "partner".
-	Provider      *string  `protobuf:"bytes,4,opt,name=provider,proto3,oneof" json:"provider,omitempty"`
-	Tags          []string `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Provider             *string          `protobuf:"bytes,4,opt,name=provider,proto3,oneof" json:"provider,omitempty"`
+	Tags                 []string         `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationIntegrationsDeployedResponse_Item) Reset() {
 	*x = GetOrganizationIntegrationsDeployedResponse_Item{}
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[14]
+	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -898,7 +823,7 @@ func (x *GetOrganizationIntegrationsDeployedResponse_Item) String() string {
 func (*GetOrganizationIntegrationsDeployedResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationIntegrationsDeployedResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[14]
+	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -949,160 +874,28 @@ func (x *GetOrganizationIntegrationsDeployedResponse_Item) GetTags() []string {
 	return nil
 }
 
-type GetOrganizationIntegrationsDeployedResponse_Meta struct {
-	state         protoimpl.MessageState                                   `protogen:"open.v1"`
-	Counts        *GetOrganizationIntegrationsDeployedResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationIntegrationsDeployedResponse_Meta) Reset() {
-	*x = GetOrganizationIntegrationsDeployedResponse_Meta{}
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationIntegrationsDeployedResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationIntegrationsDeployedResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationIntegrationsDeployedResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[15]
+func (x *GetOrganizationIntegrationsDeployedResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationIntegrationsDeployedResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationIntegrationsDeployedResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_integrations_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *GetOrganizationIntegrationsDeployedResponse_Meta) GetCounts() *GetOrganizationIntegrationsDeployedResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationIntegrationsDeployedResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                         `protogen:"open.v1"`
-	Items         *GetOrganizationIntegrationsDeployedResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationIntegrationsDeployedResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationIntegrationsDeployedResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationIntegrationsDeployedResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationIntegrationsDeployedResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationIntegrationsDeployedResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationIntegrationsDeployedResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationIntegrationsDeployedResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_integrations_proto_rawDescGZIP(), []int{3, 1, 0}
-}
-
-func (x *GetOrganizationIntegrationsDeployedResponse_Meta_Counts) GetItems() *GetOrganizationIntegrationsDeployedResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type GetOrganizationIntegrationsDeployedResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationIntegrationsDeployedResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationIntegrationsDeployedResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationIntegrationsDeployedResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationIntegrationsDeployedResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationIntegrationsDeployedResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationIntegrationsDeployedResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationIntegrationsDeployedResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_integrations_proto_rawDescGZIP(), []int{3, 1, 0, 0}
-}
-
-func (x *GetOrganizationIntegrationsDeployedResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationIntegrationsDeployedResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 type GetOrganizationIntegrationsXdrNetworksResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	NetworkId     *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	ProductTypes  []string               `protobuf:"bytes,2,rep,name=product_types,json=productTypes,proto3" json:"product_types,omitempty"`
-	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Enabled       *bool                  `protobuf:"varint,4,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	IsEligible    *bool                  `protobuf:"varint,5,opt,name=is_eligible,json=isEligible,proto3,oneof" json:"is_eligible,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	NetworkId            *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	ProductTypes         []string               `protobuf:"bytes,2,rep,name=product_types,json=productTypes,proto3" json:"product_types,omitempty"`
+	Name                 *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Enabled              *bool                  `protobuf:"varint,4,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	IsEligible           *bool                  `protobuf:"varint,5,opt,name=is_eligible,json=isEligible,proto3,oneof" json:"is_eligible,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationIntegrationsXdrNetworksResponse_Item) Reset() {
 	*x = GetOrganizationIntegrationsXdrNetworksResponse_Item{}
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[18]
+	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1114,7 +907,7 @@ func (x *GetOrganizationIntegrationsXdrNetworksResponse_Item) String() string {
 func (*GetOrganizationIntegrationsXdrNetworksResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationIntegrationsXdrNetworksResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[18]
+	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1165,214 +958,30 @@ func (x *GetOrganizationIntegrationsXdrNetworksResponse_Item) GetIsEligible() bo
 	return false
 }
 
-type GetOrganizationIntegrationsXdrNetworksResponse_Meta struct {
-	state         protoimpl.MessageState                                      `protogen:"open.v1"`
-	Counts        *GetOrganizationIntegrationsXdrNetworksResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationIntegrationsXdrNetworksResponse_Meta) Reset() {
-	*x = GetOrganizationIntegrationsXdrNetworksResponse_Meta{}
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationIntegrationsXdrNetworksResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationIntegrationsXdrNetworksResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationIntegrationsXdrNetworksResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[19]
+func (x *GetOrganizationIntegrationsXdrNetworksResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationIntegrationsXdrNetworksResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationIntegrationsXdrNetworksResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_integrations_proto_rawDescGZIP(), []int{5, 1}
-}
-
-func (x *GetOrganizationIntegrationsXdrNetworksResponse_Meta) GetCounts() *GetOrganizationIntegrationsXdrNetworksResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
-	}
-	return nil
-}
-
-type GetOrganizationIntegrationsXdrNetworksResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Items         *GetOrganizationIntegrationsXdrNetworksResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationIntegrationsXdrNetworksResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationIntegrationsXdrNetworksResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationIntegrationsXdrNetworksResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationIntegrationsXdrNetworksResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationIntegrationsXdrNetworksResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationIntegrationsXdrNetworksResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationIntegrationsXdrNetworksResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_integrations_proto_rawDescGZIP(), []int{5, 1, 0}
-}
-
-func (x *GetOrganizationIntegrationsXdrNetworksResponse_Meta_Counts) GetItems() *GetOrganizationIntegrationsXdrNetworksResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type GetOrganizationIntegrationsXdrNetworksResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationIntegrationsXdrNetworksResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationIntegrationsXdrNetworksResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[21]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationIntegrationsXdrNetworksResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationIntegrationsXdrNetworksResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationIntegrationsXdrNetworksResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[21]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationIntegrationsXdrNetworksResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationIntegrationsXdrNetworksResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_integrations_proto_rawDescGZIP(), []int{5, 1, 0, 0}
-}
-
-func (x *GetOrganizationIntegrationsXdrNetworksResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationIntegrationsXdrNetworksResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
-type DisableOrganizationIntegrationsXdrNetworksRequest_Networks struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	// Required. Known values: "appliance".
-	ProductTypes  []string `protobuf:"bytes,2,rep,name=product_types,json=productTypes,proto3" json:"product_types,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *DisableOrganizationIntegrationsXdrNetworksRequest_Networks) Reset() {
-	*x = DisableOrganizationIntegrationsXdrNetworksRequest_Networks{}
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[22]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DisableOrganizationIntegrationsXdrNetworksRequest_Networks) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DisableOrganizationIntegrationsXdrNetworksRequest_Networks) ProtoMessage() {}
-
-func (x *DisableOrganizationIntegrationsXdrNetworksRequest_Networks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[22]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DisableOrganizationIntegrationsXdrNetworksRequest_Networks.ProtoReflect.Descriptor instead.
-func (*DisableOrganizationIntegrationsXdrNetworksRequest_Networks) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_integrations_proto_rawDescGZIP(), []int{6, 0}
-}
-
-func (x *DisableOrganizationIntegrationsXdrNetworksRequest_Networks) GetNetworkId() string {
-	if x != nil && x.NetworkId != nil {
-		return *x.NetworkId
-	}
-	return ""
-}
-
-func (x *DisableOrganizationIntegrationsXdrNetworksRequest_Networks) GetProductTypes() []string {
-	if x != nil {
-		return x.ProductTypes
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type DisableOrganizationIntegrationsXdrNetworksResponse_Networks struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	NetworkId     *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	ProductTypes  []string               `protobuf:"bytes,2,rep,name=product_types,json=productTypes,proto3" json:"product_types,omitempty"`
-	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Enabled       *bool                  `protobuf:"varint,4,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	IsEligible    *bool                  `protobuf:"varint,5,opt,name=is_eligible,json=isEligible,proto3,oneof" json:"is_eligible,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	// Required in a request. Known values: "appliance".
+	ProductTypes         []string         `protobuf:"bytes,2,rep,name=product_types,json=productTypes,proto3" json:"product_types,omitempty"`
+	Name                 *string          `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Enabled              *bool            `protobuf:"varint,4,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	IsEligible           *bool            `protobuf:"varint,5,opt,name=is_eligible,json=isEligible,proto3,oneof" json:"is_eligible,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DisableOrganizationIntegrationsXdrNetworksResponse_Networks) Reset() {
 	*x = DisableOrganizationIntegrationsXdrNetworksResponse_Networks{}
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[23]
+	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1384,7 +993,7 @@ func (x *DisableOrganizationIntegrationsXdrNetworksResponse_Networks) String() s
 func (*DisableOrganizationIntegrationsXdrNetworksResponse_Networks) ProtoMessage() {}
 
 func (x *DisableOrganizationIntegrationsXdrNetworksResponse_Networks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[23]
+	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1435,74 +1044,30 @@ func (x *DisableOrganizationIntegrationsXdrNetworksResponse_Networks) GetIsEligi
 	return false
 }
 
-type EnableOrganizationIntegrationsXdrNetworksRequest_Networks struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	// Required. Known values: "appliance".
-	ProductTypes  []string `protobuf:"bytes,2,rep,name=product_types,json=productTypes,proto3" json:"product_types,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *EnableOrganizationIntegrationsXdrNetworksRequest_Networks) Reset() {
-	*x = EnableOrganizationIntegrationsXdrNetworksRequest_Networks{}
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *EnableOrganizationIntegrationsXdrNetworksRequest_Networks) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*EnableOrganizationIntegrationsXdrNetworksRequest_Networks) ProtoMessage() {}
-
-func (x *EnableOrganizationIntegrationsXdrNetworksRequest_Networks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[24]
+func (x *DisableOrganizationIntegrationsXdrNetworksResponse_Networks) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use EnableOrganizationIntegrationsXdrNetworksRequest_Networks.ProtoReflect.Descriptor instead.
-func (*EnableOrganizationIntegrationsXdrNetworksRequest_Networks) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_integrations_proto_rawDescGZIP(), []int{8, 0}
-}
-
-func (x *EnableOrganizationIntegrationsXdrNetworksRequest_Networks) GetNetworkId() string {
-	if x != nil && x.NetworkId != nil {
-		return *x.NetworkId
-	}
-	return ""
-}
-
-func (x *EnableOrganizationIntegrationsXdrNetworksRequest_Networks) GetProductTypes() []string {
-	if x != nil {
-		return x.ProductTypes
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type EnableOrganizationIntegrationsXdrNetworksResponse_Networks struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	NetworkId     *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	ProductTypes  []string               `protobuf:"bytes,2,rep,name=product_types,json=productTypes,proto3" json:"product_types,omitempty"`
-	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Enabled       *bool                  `protobuf:"varint,4,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	IsEligible    *bool                  `protobuf:"varint,5,opt,name=is_eligible,json=isEligible,proto3,oneof" json:"is_eligible,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	// Required in a request. Known values: "appliance".
+	ProductTypes         []string         `protobuf:"bytes,2,rep,name=product_types,json=productTypes,proto3" json:"product_types,omitempty"`
+	Name                 *string          `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Enabled              *bool            `protobuf:"varint,4,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	IsEligible           *bool            `protobuf:"varint,5,opt,name=is_eligible,json=isEligible,proto3,oneof" json:"is_eligible,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *EnableOrganizationIntegrationsXdrNetworksResponse_Networks) Reset() {
 	*x = EnableOrganizationIntegrationsXdrNetworksResponse_Networks{}
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[25]
+	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1514,7 +1079,7 @@ func (x *EnableOrganizationIntegrationsXdrNetworksResponse_Networks) String() st
 func (*EnableOrganizationIntegrationsXdrNetworksResponse_Networks) ProtoMessage() {}
 
 func (x *EnableOrganizationIntegrationsXdrNetworksResponse_Networks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[25]
+	mi := &file_meraki_organizations_v1_integrations_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1565,18 +1130,26 @@ func (x *EnableOrganizationIntegrationsXdrNetworksResponse_Networks) GetIsEligib
 	return false
 }
 
+func (x *EnableOrganizationIntegrationsXdrNetworksResponse_Networks) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_integrations_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_integrations_proto_rawDesc = "" +
 	"\n" +
-	"*meraki/organizations/v1/integrations.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"p\n" +
+	"*meraki/organizations/v1/integrations.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a)meraki/organizations/v1/collections.proto\"p\n" +
 	",GetOrganizationIntegrationsDeployableRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xf6\b\n" +
-	"-GetOrganizationIntegrationsDeployableResponse\x12a\n" +
-	"\x05items\x18\x01 \x03(\v2K.meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12_\n" +
-	"\x04meta\x18\x03 \x01(\v2K.meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse.MetaR\x04meta\x1a\xf3\x03\n" +
+	"\x10_organization_id\"\xa3\a\n" +
+	"-GetOrganizationIntegrationsDeployableResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12b\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2K.meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc2\x04\n" +
 	"\x04Item\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1f\n" +
@@ -1588,7 +1161,8 @@ const file_meraki_organizations_v1_integrations_proto_rawDesc = "" +
 	"\blogo_url\x18\b \x01(\tH\x06R\alogoUrl\x88\x01\x01\x12&\n" +
 	"\fredirect_url\x18\t \x01(\tH\aR\vredirectUrl\x88\x01\x01\x12-\n" +
 	"\x10is_cisco_product\x18\n" +
-	" \x01(\bH\bR\x0eisCiscoProduct\x88\x01\x01B\a\n" +
+	" \x01(\bH\bR\x0eisCiscoProduct\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_typeB\a\n" +
 	"\x05_nameB\v\n" +
 	"\t_providerB\x14\n" +
@@ -1597,44 +1171,26 @@ const file_meraki_organizations_v1_integrations_proto_rawDesc = "" +
 	"\r_release_typeB\v\n" +
 	"\t_logo_urlB\x0f\n" +
 	"\r_redirect_urlB\x13\n" +
-	"\x11_is_cisco_product\x1a\xcc\x02\n" +
-	"\x04Meta\x12j\n" +
-	"\x06counts\x18\x01 \x01(\v2R.meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse.Meta.CountsR\x06counts\x1a\xd7\x01\n" +
-	"\x06Counts\x12n\n" +
-	"\x05items\x18\x01 \x01(\v2X.meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"n\n" +
+	"\x11_is_cisco_product\"n\n" +
 	"*GetOrganizationIntegrationsDeployedRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xa1\x06\n" +
-	"+GetOrganizationIntegrationsDeployedResponse\x12_\n" +
-	"\x05items\x18\x01 \x03(\v2I.meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12]\n" +
-	"\x04meta\x18\x03 \x01(\v2I.meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse.MetaR\x04meta\x1a\xa8\x01\n" +
+	"\x10_organization_id\"\xd4\x04\n" +
+	"+GetOrganizationIntegrationsDeployedResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12`\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2I.meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf7\x01\n" +
 	"\x04Item\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12\x1f\n" +
 	"\bprovider\x18\x04 \x01(\tH\x03R\bprovider\x88\x01\x01\x12\x12\n" +
-	"\x04tags\x18\x05 \x03(\tR\x04tagsB\x05\n" +
+	"\x04tags\x18\x05 \x03(\tR\x04tags\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_typeB\a\n" +
 	"\x05_nameB\v\n" +
-	"\t_provider\x1a\xc8\x02\n" +
-	"\x04Meta\x12h\n" +
-	"\x06counts\x18\x01 \x01(\v2P.meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse.Meta.CountsR\x06counts\x1a\xd5\x01\n" +
-	"\x06Counts\x12l\n" +
-	"\x05items\x18\x01 \x01(\v2V.meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xba\x02\n" +
+	"\t_provider\"\xba\x02\n" +
 	"-GetOrganizationIntegrationsXdrNetworksRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vnetwork_ids\x18\x02 \x03(\tR\n" +
@@ -1645,11 +1201,12 @@ const file_meraki_organizations_v1_integrations_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xe9\x06\n" +
-	".GetOrganizationIntegrationsXdrNetworksResponse\x12b\n" +
-	"\x05items\x18\x01 \x03(\v2L.meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12`\n" +
-	"\x04meta\x18\x03 \x01(\v2L.meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse.MetaR\x04meta\x1a\xe1\x01\n" +
+	"\x0e_ending_before\"\x93\x05\n" +
+	".GetOrganizationIntegrationsXdrNetworksResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12c\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2L.meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb0\x02\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12#\n" +
@@ -1657,36 +1214,24 @@ const file_meraki_organizations_v1_integrations_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\x04 \x01(\bH\x02R\aenabled\x88\x01\x01\x12$\n" +
 	"\vis_eligible\x18\x05 \x01(\bH\x03R\n" +
-	"isEligible\x88\x01\x01B\r\n" +
+	"isEligible\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_nameB\n" +
 	"\n" +
 	"\b_enabledB\x0e\n" +
-	"\f_is_eligible\x1a\xce\x02\n" +
-	"\x04Meta\x12k\n" +
-	"\x06counts\x18\x01 \x01(\v2S.meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse.Meta.CountsR\x06counts\x1a\xd8\x01\n" +
-	"\x06Counts\x12o\n" +
-	"\x05items\x18\x01 \x01(\v2Y.meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xd6\x03\n" +
+	"\f_is_eligible\"\x8c\x03\n" +
 	"1DisableOrganizationIntegrationsXdrNetworksRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12o\n" +
-	"\bnetworks\x18\x02 \x03(\v2S.meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksRequest.NetworksR\bnetworks\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1ab\n" +
-	"\bNetworks\x12\"\n" +
-	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12#\n" +
-	"\rproduct_types\x18\x02 \x03(\tR\fproductTypesB\r\n" +
-	"\v_network_idB\x12\n" +
-	"\x10_organization_id\"\x8e\x03\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12p\n" +
+	"\bnetworks\x18\x02 \x03(\v2T.meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksResponse.NetworksR\bnetworks\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
+	"\x10_organization_id\"\xac\x04\n" +
 	"2DisableOrganizationIntegrationsXdrNetworksResponse\x12p\n" +
-	"\bnetworks\x18\x01 \x03(\v2T.meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksResponse.NetworksR\bnetworks\x1a\xe5\x01\n" +
+	"\bnetworks\x18\x01 \x03(\v2T.meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksResponse.NetworksR\bnetworks\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb4\x02\n" +
 	"\bNetworks\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12#\n" +
@@ -1694,26 +1239,24 @@ const file_meraki_organizations_v1_integrations_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\x04 \x01(\bH\x02R\aenabled\x88\x01\x01\x12$\n" +
 	"\vis_eligible\x18\x05 \x01(\bH\x03R\n" +
-	"isEligible\x88\x01\x01B\r\n" +
+	"isEligible\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_nameB\n" +
 	"\n" +
 	"\b_enabledB\x0e\n" +
-	"\f_is_eligible\"\xd4\x03\n" +
+	"\f_is_eligible\"\x8a\x03\n" +
 	"0EnableOrganizationIntegrationsXdrNetworksRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12n\n" +
-	"\bnetworks\x18\x02 \x03(\v2R.meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksRequest.NetworksR\bnetworks\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1ab\n" +
-	"\bNetworks\x12\"\n" +
-	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12#\n" +
-	"\rproduct_types\x18\x02 \x03(\tR\fproductTypesB\r\n" +
-	"\v_network_idB\x12\n" +
-	"\x10_organization_id\"\x8c\x03\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12o\n" +
+	"\bnetworks\x18\x02 \x03(\v2S.meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksResponse.NetworksR\bnetworks\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
+	"\x10_organization_id\"\xaa\x04\n" +
 	"1EnableOrganizationIntegrationsXdrNetworksResponse\x12o\n" +
-	"\bnetworks\x18\x01 \x03(\v2S.meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksResponse.NetworksR\bnetworks\x1a\xe5\x01\n" +
+	"\bnetworks\x18\x01 \x03(\v2S.meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksResponse.NetworksR\bnetworks\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb4\x02\n" +
 	"\bNetworks\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12#\n" +
@@ -1721,13 +1264,14 @@ const file_meraki_organizations_v1_integrations_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\x04 \x01(\bH\x02R\aenabled\x88\x01\x01\x12$\n" +
 	"\vis_eligible\x18\x05 \x01(\bH\x03R\n" +
-	"isEligible\x88\x01\x01B\r\n" +
+	"isEligible\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_nameB\n" +
 	"\n" +
 	"\b_enabledB\x0e\n" +
-	"\f_is_eligibleB\x8a\x01\n" +
-	"!com.merakibroker.organizations.v1B\x11IntegrationsProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\f_is_eligibleB\xaa\x01\n" +
+	"!com.merakibroker.organizations.v1B\x11IntegrationsProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_integrations_proto_rawDescOnce sync.Once
@@ -1741,66 +1285,58 @@ func file_meraki_organizations_v1_integrations_proto_rawDescGZIP() []byte {
 	return file_meraki_organizations_v1_integrations_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_integrations_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_meraki_organizations_v1_integrations_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_meraki_organizations_v1_integrations_proto_goTypes = []any{
-	(*GetOrganizationIntegrationsDeployableRequest)(nil),                     // 0: meraki.organizations.v1.GetOrganizationIntegrationsDeployableRequest
-	(*GetOrganizationIntegrationsDeployableResponse)(nil),                    // 1: meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse
-	(*GetOrganizationIntegrationsDeployedRequest)(nil),                       // 2: meraki.organizations.v1.GetOrganizationIntegrationsDeployedRequest
-	(*GetOrganizationIntegrationsDeployedResponse)(nil),                      // 3: meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse
-	(*GetOrganizationIntegrationsXdrNetworksRequest)(nil),                    // 4: meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksRequest
-	(*GetOrganizationIntegrationsXdrNetworksResponse)(nil),                   // 5: meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse
-	(*DisableOrganizationIntegrationsXdrNetworksRequest)(nil),                // 6: meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksRequest
-	(*DisableOrganizationIntegrationsXdrNetworksResponse)(nil),               // 7: meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksResponse
-	(*EnableOrganizationIntegrationsXdrNetworksRequest)(nil),                 // 8: meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksRequest
-	(*EnableOrganizationIntegrationsXdrNetworksResponse)(nil),                // 9: meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksResponse
-	(*GetOrganizationIntegrationsDeployableResponse_Item)(nil),               // 10: meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse.Item
-	(*GetOrganizationIntegrationsDeployableResponse_Meta)(nil),               // 11: meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse.Meta
-	(*GetOrganizationIntegrationsDeployableResponse_Meta_Counts)(nil),        // 12: meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse.Meta.Counts
-	(*GetOrganizationIntegrationsDeployableResponse_Meta_Counts_Items)(nil),  // 13: meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse.Meta.Counts.Items
-	(*GetOrganizationIntegrationsDeployedResponse_Item)(nil),                 // 14: meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse.Item
-	(*GetOrganizationIntegrationsDeployedResponse_Meta)(nil),                 // 15: meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse.Meta
-	(*GetOrganizationIntegrationsDeployedResponse_Meta_Counts)(nil),          // 16: meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse.Meta.Counts
-	(*GetOrganizationIntegrationsDeployedResponse_Meta_Counts_Items)(nil),    // 17: meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse.Meta.Counts.Items
-	(*GetOrganizationIntegrationsXdrNetworksResponse_Item)(nil),              // 18: meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse.Item
-	(*GetOrganizationIntegrationsXdrNetworksResponse_Meta)(nil),              // 19: meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse.Meta
-	(*GetOrganizationIntegrationsXdrNetworksResponse_Meta_Counts)(nil),       // 20: meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse.Meta.Counts
-	(*GetOrganizationIntegrationsXdrNetworksResponse_Meta_Counts_Items)(nil), // 21: meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse.Meta.Counts.Items
-	(*DisableOrganizationIntegrationsXdrNetworksRequest_Networks)(nil),       // 22: meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksRequest.Networks
-	(*DisableOrganizationIntegrationsXdrNetworksResponse_Networks)(nil),      // 23: meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksResponse.Networks
-	(*EnableOrganizationIntegrationsXdrNetworksRequest_Networks)(nil),        // 24: meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksRequest.Networks
-	(*EnableOrganizationIntegrationsXdrNetworksResponse_Networks)(nil),       // 25: meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksResponse.Networks
-	(*v1.PageInfo)(nil),           // 26: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 27: google.protobuf.FieldMask
+	(*GetOrganizationIntegrationsDeployableRequest)(nil),                // 0: meraki.organizations.v1.GetOrganizationIntegrationsDeployableRequest
+	(*GetOrganizationIntegrationsDeployableResponse)(nil),               // 1: meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse
+	(*GetOrganizationIntegrationsDeployedRequest)(nil),                  // 2: meraki.organizations.v1.GetOrganizationIntegrationsDeployedRequest
+	(*GetOrganizationIntegrationsDeployedResponse)(nil),                 // 3: meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse
+	(*GetOrganizationIntegrationsXdrNetworksRequest)(nil),               // 4: meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksRequest
+	(*GetOrganizationIntegrationsXdrNetworksResponse)(nil),              // 5: meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse
+	(*DisableOrganizationIntegrationsXdrNetworksRequest)(nil),           // 6: meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksRequest
+	(*DisableOrganizationIntegrationsXdrNetworksResponse)(nil),          // 7: meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksResponse
+	(*EnableOrganizationIntegrationsXdrNetworksRequest)(nil),            // 8: meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksRequest
+	(*EnableOrganizationIntegrationsXdrNetworksResponse)(nil),           // 9: meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksResponse
+	(*GetOrganizationIntegrationsDeployableResponse_Item)(nil),          // 10: meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse.Item
+	(*GetOrganizationIntegrationsDeployedResponse_Item)(nil),            // 11: meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse.Item
+	(*GetOrganizationIntegrationsXdrNetworksResponse_Item)(nil),         // 12: meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse.Item
+	(*DisableOrganizationIntegrationsXdrNetworksResponse_Networks)(nil), // 13: meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksResponse.Networks
+	(*EnableOrganizationIntegrationsXdrNetworksResponse_Networks)(nil),  // 14: meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksResponse.Networks
+	(*CollectionMeta)(nil),  // 15: meraki.organizations.v1.CollectionMeta
+	(*v1.PageInfo)(nil),     // 16: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 17: google.protobuf.Struct
 }
 var file_meraki_organizations_v1_integrations_proto_depIdxs = []int32{
-	10, // 0: meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse.items:type_name -> meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse.Item
-	26, // 1: meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	11, // 2: meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse.Meta
-	14, // 3: meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse.items:type_name -> meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse.Item
-	26, // 4: meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	15, // 5: meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse.Meta
-	18, // 6: meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse.items:type_name -> meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse.Item
-	26, // 7: meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	19, // 8: meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse.Meta
-	22, // 9: meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksRequest.networks:type_name -> meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksRequest.Networks
-	27, // 10: meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksRequest.null_fields:type_name -> google.protobuf.FieldMask
-	27, // 11: meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	23, // 12: meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksResponse.networks:type_name -> meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksResponse.Networks
-	24, // 13: meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksRequest.networks:type_name -> meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksRequest.Networks
-	27, // 14: meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksRequest.null_fields:type_name -> google.protobuf.FieldMask
-	27, // 15: meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	25, // 16: meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksResponse.networks:type_name -> meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksResponse.Networks
-	12, // 17: meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse.Meta.Counts
-	13, // 18: meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse.Meta.Counts.Items
-	16, // 19: meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse.Meta.Counts
-	17, // 20: meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse.Meta.Counts.Items
-	20, // 21: meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse.Meta.Counts
-	21, // 22: meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse.Meta.Counts.Items
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	15, // 0: meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	10, // 1: meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse.items:type_name -> meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse.Item
+	16, // 2: meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	17, // 3: meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse.additional_properties:type_name -> google.protobuf.Struct
+	15, // 4: meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	11, // 5: meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse.items:type_name -> meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse.Item
+	16, // 6: meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	17, // 7: meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse.additional_properties:type_name -> google.protobuf.Struct
+	15, // 8: meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	12, // 9: meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse.items:type_name -> meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse.Item
+	16, // 10: meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	17, // 11: meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse.additional_properties:type_name -> google.protobuf.Struct
+	13, // 12: meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksRequest.networks:type_name -> meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksResponse.Networks
+	17, // 13: meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksRequest.additional_properties:type_name -> google.protobuf.Struct
+	13, // 14: meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksResponse.networks:type_name -> meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksResponse.Networks
+	17, // 15: meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksResponse.additional_properties:type_name -> google.protobuf.Struct
+	14, // 16: meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksRequest.networks:type_name -> meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksResponse.Networks
+	17, // 17: meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksRequest.additional_properties:type_name -> google.protobuf.Struct
+	14, // 18: meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksResponse.networks:type_name -> meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksResponse.Networks
+	17, // 19: meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksResponse.additional_properties:type_name -> google.protobuf.Struct
+	17, // 20: meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	17, // 21: meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	17, // 22: meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	17, // 23: meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksResponse.Networks.additional_properties:type_name -> google.protobuf.Struct
+	17, // 24: meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksResponse.Networks.additional_properties:type_name -> google.protobuf.Struct
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_integrations_proto_init() }
@@ -1808,28 +1344,24 @@ func file_meraki_organizations_v1_integrations_proto_init() {
 	if File_meraki_organizations_v1_integrations_proto != nil {
 		return
 	}
+	file_meraki_organizations_v1_collections_proto_init()
 	file_meraki_organizations_v1_integrations_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_organizations_v1_integrations_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_organizations_v1_integrations_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_organizations_v1_integrations_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_organizations_v1_integrations_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_organizations_v1_integrations_proto_msgTypes[10].OneofWrappers = []any{}
+	file_meraki_organizations_v1_integrations_proto_msgTypes[11].OneofWrappers = []any{}
+	file_meraki_organizations_v1_integrations_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_organizations_v1_integrations_proto_msgTypes[13].OneofWrappers = []any{}
 	file_meraki_organizations_v1_integrations_proto_msgTypes[14].OneofWrappers = []any{}
-	file_meraki_organizations_v1_integrations_proto_msgTypes[17].OneofWrappers = []any{}
-	file_meraki_organizations_v1_integrations_proto_msgTypes[18].OneofWrappers = []any{}
-	file_meraki_organizations_v1_integrations_proto_msgTypes[21].OneofWrappers = []any{}
-	file_meraki_organizations_v1_integrations_proto_msgTypes[22].OneofWrappers = []any{}
-	file_meraki_organizations_v1_integrations_proto_msgTypes[23].OneofWrappers = []any{}
-	file_meraki_organizations_v1_integrations_proto_msgTypes[24].OneofWrappers = []any{}
-	file_meraki_organizations_v1_integrations_proto_msgTypes[25].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_integrations_proto_rawDesc), len(file_meraki_organizations_v1_integrations_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -30,14 +30,15 @@ const (
 type ClaimIntoOrganizationInventoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	OrganizationId *string                                           `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
-	Orders         []string                                          `protobuf:"bytes,2,rep,name=orders,proto3" json:"orders,omitempty"`
-	Serials        []string                                          `protobuf:"bytes,3,rep,name=serials,proto3" json:"serials,omitempty"`
-	Licenses       []*ClaimIntoOrganizationInventoryRequest_Licenses `protobuf:"bytes,4,rep,name=licenses,proto3" json:"licenses,omitempty"`
-	NullFields     *fieldmaskpb.FieldMask                            `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields    *fieldmaskpb.FieldMask                            `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	OrganizationId       *string                                            `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
+	Orders               []string                                           `protobuf:"bytes,2,rep,name=orders,proto3" json:"orders,omitempty"`
+	Serials              []string                                           `protobuf:"bytes,3,rep,name=serials,proto3" json:"serials,omitempty"`
+	Licenses             []*ClaimIntoOrganizationInventoryResponse_Licenses `protobuf:"bytes,4,rep,name=licenses,proto3" json:"licenses,omitempty"`
+	EmptyFields          []string                                           `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                           `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ClaimIntoOrganizationInventoryRequest) Reset() {
@@ -91,35 +92,43 @@ func (x *ClaimIntoOrganizationInventoryRequest) GetSerials() []string {
 	return nil
 }
 
-func (x *ClaimIntoOrganizationInventoryRequest) GetLicenses() []*ClaimIntoOrganizationInventoryRequest_Licenses {
+func (x *ClaimIntoOrganizationInventoryRequest) GetLicenses() []*ClaimIntoOrganizationInventoryResponse_Licenses {
 	if x != nil {
 		return x.Licenses
 	}
 	return nil
 }
 
-func (x *ClaimIntoOrganizationInventoryRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *ClaimIntoOrganizationInventoryRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *ClaimIntoOrganizationInventoryRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *ClaimIntoOrganizationInventoryRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *ClaimIntoOrganizationInventoryRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of claimIntoOrganizationInventory.
 type ClaimIntoOrganizationInventoryResponse struct {
-	state         protoimpl.MessageState                             `protogen:"open.v1"`
-	Orders        []string                                           `protobuf:"bytes,1,rep,name=orders,proto3" json:"orders,omitempty"`
-	Serials       []string                                           `protobuf:"bytes,2,rep,name=serials,proto3" json:"serials,omitempty"`
-	Licenses      []*ClaimIntoOrganizationInventoryResponse_Licenses `protobuf:"bytes,3,rep,name=licenses,proto3" json:"licenses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                             `protogen:"open.v1"`
+	Orders               []string                                           `protobuf:"bytes,1,rep,name=orders,proto3" json:"orders,omitempty"`
+	Serials              []string                                           `protobuf:"bytes,2,rep,name=serials,proto3" json:"serials,omitempty"`
+	Licenses             []*ClaimIntoOrganizationInventoryResponse_Licenses `protobuf:"bytes,3,rep,name=licenses,proto3" json:"licenses,omitempty"`
+	AdditionalProperties *structpb.Struct                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ClaimIntoOrganizationInventoryResponse) Reset() {
@@ -169,6 +178,13 @@ func (x *ClaimIntoOrganizationInventoryResponse) GetSerials() []string {
 func (x *ClaimIntoOrganizationInventoryResponse) GetLicenses() []*ClaimIntoOrganizationInventoryResponse_Licenses {
 	if x != nil {
 		return x.Licenses
+	}
+	return nil
+}
+
+func (x *ClaimIntoOrganizationInventoryResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -338,11 +354,12 @@ func (x *GetOrganizationInventoryDevicesRequest) GetEoxStatuses() []string {
 
 // Answer of getOrganizationInventoryDevices.
 type GetOrganizationInventoryDevicesResponse struct {
-	state         protoimpl.MessageState         `protogen:"open.v1"`
-	Items         []*OrganizationInventoryDevice `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                   `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState         `protogen:"open.v1"`
+	Items                []*OrganizationInventoryDevice `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                   `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationInventoryDevicesResponse) Reset() {
@@ -389,7 +406,15 @@ func (x *GetOrganizationInventoryDevicesResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of getOrganizationInventoryDevice. Row of getOrganizationInventoryDevices.
+func (x *GetOrganizationInventoryDevicesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The inventory device of an organization. Answer of getOrganizationInventoryDevice. Row of
+// getOrganizationInventoryDevices.
 type OrganizationInventoryDevice struct {
 	state                 protoimpl.MessageState                 `protogen:"open.v1"`
 	Mac                   *string                                `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
@@ -406,6 +431,7 @@ type OrganizationInventoryDevice struct {
 	CountryCode           *string                                `protobuf:"bytes,12,opt,name=country_code,json=countryCode,proto3,oneof" json:"country_code,omitempty"`
 	Details               []*OrganizationInventoryDevice_Details `protobuf:"bytes,13,rep,name=details,proto3" json:"details,omitempty"`
 	Eox                   *OrganizationInventoryDevice_Eox       `protobuf:"bytes,14,opt,name=eox,proto3" json:"eox,omitempty"`
+	AdditionalProperties  *structpb.Struct                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
@@ -538,6 +564,13 @@ func (x *OrganizationInventoryDevice) GetEox() *OrganizationInventoryDevice_Eox 
 	return nil
 }
 
+func (x *OrganizationInventoryDevice) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getOrganizationInventoryDevicesEoxOverview.
 type GetOrganizationInventoryDevicesEoxOverviewRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -584,12 +617,14 @@ func (x *GetOrganizationInventoryDevicesEoxOverviewRequest) GetOrganizationId() 
 	return ""
 }
 
-// Answer of getOrganizationInventoryDevicesEoxOverview.
+// The inventory devices EoX overview of an organization. Answer of
+// getOrganizationInventoryDevicesEoxOverview.
 type OrganizationInventoryDevicesEoxOverview struct {
-	state         protoimpl.MessageState                          `protogen:"open.v1"`
-	Counts        *OrganizationInventoryDevicesEoxOverview_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                          `protogen:"open.v1"`
+	Counts               *OrganizationInventoryDevicesEoxOverview_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationInventoryDevicesEoxOverview) Reset() {
@@ -629,17 +664,25 @@ func (x *OrganizationInventoryDevicesEoxOverview) GetCounts() *OrganizationInven
 	return nil
 }
 
+func (x *OrganizationInventoryDevicesEoxOverview) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationInventoryDevicesSwapsBulk.
 type CreateOrganizationInventoryDevicesSwapsBulkRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Swaps         []*CreateOrganizationInventoryDevicesSwapsBulkRequest_Swaps `protobuf:"bytes,2,rep,name=swaps,proto3" json:"swaps,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                      `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                      `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Swaps                []*OrganizationInventoryDevicesSwapsBulk_Swaps `protobuf:"bytes,2,rep,name=swaps,proto3" json:"swaps,omitempty"`
+	EmptyFields          []string                                       `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                       `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationInventoryDevicesSwapsBulkRequest) Reset() {
@@ -679,34 +722,43 @@ func (x *CreateOrganizationInventoryDevicesSwapsBulkRequest) GetOrganizationId()
 	return ""
 }
 
-func (x *CreateOrganizationInventoryDevicesSwapsBulkRequest) GetSwaps() []*CreateOrganizationInventoryDevicesSwapsBulkRequest_Swaps {
+func (x *CreateOrganizationInventoryDevicesSwapsBulkRequest) GetSwaps() []*OrganizationInventoryDevicesSwapsBulk_Swaps {
 	if x != nil {
 		return x.Swaps
 	}
 	return nil
 }
 
-func (x *CreateOrganizationInventoryDevicesSwapsBulkRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateOrganizationInventoryDevicesSwapsBulkRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationInventoryDevicesSwapsBulkRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createOrganizationInventoryDevicesSwapsBulk, getOrganizationInventoryDevicesSwapsBulk.
+func (x *CreateOrganizationInventoryDevicesSwapsBulkRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationInventoryDevicesSwapsBulkRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The inventory devices swaps bulk of an organization. Answer of
+// createOrganizationInventoryDevicesSwapsBulk, getOrganizationInventoryDevicesSwapsBulk.
 type OrganizationInventoryDevicesSwapsBulk struct {
-	state         protoimpl.MessageState                         `protogen:"open.v1"`
-	JobId         *string                                        `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3,oneof" json:"job_id,omitempty"`
-	Swaps         []*OrganizationInventoryDevicesSwapsBulk_Swaps `protobuf:"bytes,2,rep,name=swaps,proto3" json:"swaps,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                         `protogen:"open.v1"`
+	JobId                *string                                        `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3,oneof" json:"job_id,omitempty"`
+	Swaps                []*OrganizationInventoryDevicesSwapsBulk_Swaps `protobuf:"bytes,2,rep,name=swaps,proto3" json:"swaps,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationInventoryDevicesSwapsBulk) Reset() {
@@ -749,6 +801,13 @@ func (x *OrganizationInventoryDevicesSwapsBulk) GetJobId() string {
 func (x *OrganizationInventoryDevicesSwapsBulk) GetSwaps() []*OrganizationInventoryDevicesSwapsBulk_Swaps {
 	if x != nil {
 		return x.Swaps
+	}
+	return nil
+}
+
+func (x *OrganizationInventoryDevicesSwapsBulk) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -869,12 +928,13 @@ type ClaimOrganizationInventoryOrdersRequest struct {
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	ClaimId       *string                                                  `protobuf:"bytes,2,opt,name=claim_id,json=claimId,proto3,oneof" json:"claim_id,omitempty"`
-	Subscriptions []*ClaimOrganizationInventoryOrdersRequest_Subscriptions `protobuf:"bytes,3,rep,name=subscriptions,proto3" json:"subscriptions,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                   `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                   `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ClaimId              *string                                                   `protobuf:"bytes,2,opt,name=claim_id,json=claimId,proto3,oneof" json:"claim_id,omitempty"`
+	Subscriptions        []*ClaimOrganizationInventoryOrdersResponse_Subscriptions `protobuf:"bytes,3,rep,name=subscriptions,proto3" json:"subscriptions,omitempty"`
+	EmptyFields          []string                                                  `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                  `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ClaimOrganizationInventoryOrdersRequest) Reset() {
@@ -921,36 +981,44 @@ func (x *ClaimOrganizationInventoryOrdersRequest) GetClaimId() string {
 	return ""
 }
 
-func (x *ClaimOrganizationInventoryOrdersRequest) GetSubscriptions() []*ClaimOrganizationInventoryOrdersRequest_Subscriptions {
+func (x *ClaimOrganizationInventoryOrdersRequest) GetSubscriptions() []*ClaimOrganizationInventoryOrdersResponse_Subscriptions {
 	if x != nil {
 		return x.Subscriptions
 	}
 	return nil
 }
 
-func (x *ClaimOrganizationInventoryOrdersRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *ClaimOrganizationInventoryOrdersRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *ClaimOrganizationInventoryOrdersRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *ClaimOrganizationInventoryOrdersRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *ClaimOrganizationInventoryOrdersRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of claimOrganizationInventoryOrders.
 type ClaimOrganizationInventoryOrdersResponse struct {
-	state         protoimpl.MessageState                                    `protogen:"open.v1"`
-	ClaimId       *string                                                   `protobuf:"bytes,1,opt,name=claim_id,json=claimId,proto3,oneof" json:"claim_id,omitempty"`
-	Number        *string                                                   `protobuf:"bytes,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	Serials       []string                                                  `protobuf:"bytes,3,rep,name=serials,proto3" json:"serials,omitempty"`
-	Subscriptions []*ClaimOrganizationInventoryOrdersResponse_Subscriptions `protobuf:"bytes,4,rep,name=subscriptions,proto3" json:"subscriptions,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                    `protogen:"open.v1"`
+	ClaimId              *string                                                   `protobuf:"bytes,1,opt,name=claim_id,json=claimId,proto3,oneof" json:"claim_id,omitempty"`
+	Number               *string                                                   `protobuf:"bytes,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	Serials              []string                                                  `protobuf:"bytes,3,rep,name=serials,proto3" json:"serials,omitempty"`
+	Subscriptions        []*ClaimOrganizationInventoryOrdersResponse_Subscriptions `protobuf:"bytes,4,rep,name=subscriptions,proto3" json:"subscriptions,omitempty"`
+	AdditionalProperties *structpb.Struct                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ClaimOrganizationInventoryOrdersResponse) Reset() {
@@ -1011,17 +1079,25 @@ func (x *ClaimOrganizationInventoryOrdersResponse) GetSubscriptions() []*ClaimOr
 	return nil
 }
 
+func (x *ClaimOrganizationInventoryOrdersResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of previewOrganizationInventoryOrders.
 type PreviewOrganizationInventoryOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	ClaimId       *string                `protobuf:"bytes,2,opt,name=claim_id,json=claimId,proto3,oneof" json:"claim_id,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ClaimId              *string          `protobuf:"bytes,2,opt,name=claim_id,json=claimId,proto3,oneof" json:"claim_id,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *PreviewOrganizationInventoryOrdersRequest) Reset() {
@@ -1068,30 +1144,38 @@ func (x *PreviewOrganizationInventoryOrdersRequest) GetClaimId() string {
 	return ""
 }
 
-func (x *PreviewOrganizationInventoryOrdersRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *PreviewOrganizationInventoryOrdersRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *PreviewOrganizationInventoryOrdersRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *PreviewOrganizationInventoryOrdersRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *PreviewOrganizationInventoryOrdersRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of previewOrganizationInventoryOrders.
 type PreviewOrganizationInventoryOrdersResponse struct {
-	state         protoimpl.MessageState                                      `protogen:"open.v1"`
-	ClaimId       *string                                                     `protobuf:"bytes,1,opt,name=claim_id,json=claimId,proto3,oneof" json:"claim_id,omitempty"`
-	Resolution    *PreviewOrganizationInventoryOrdersResponse_Resolution      `protobuf:"bytes,2,opt,name=resolution,proto3" json:"resolution,omitempty"`
-	Number        *string                                                     `protobuf:"bytes,3,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	Shipping      *PreviewOrganizationInventoryOrdersResponse_Shipping        `protobuf:"bytes,4,opt,name=shipping,proto3" json:"shipping,omitempty"`
-	Subscriptions []*PreviewOrganizationInventoryOrdersResponse_Subscriptions `protobuf:"bytes,5,rep,name=subscriptions,proto3" json:"subscriptions,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                      `protogen:"open.v1"`
+	ClaimId              *string                                                     `protobuf:"bytes,1,opt,name=claim_id,json=claimId,proto3,oneof" json:"claim_id,omitempty"`
+	Resolution           *PreviewOrganizationInventoryOrdersResponse_Resolution      `protobuf:"bytes,2,opt,name=resolution,proto3" json:"resolution,omitempty"`
+	Number               *string                                                     `protobuf:"bytes,3,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	Shipping             *PreviewOrganizationInventoryOrdersResponse_Shipping        `protobuf:"bytes,4,opt,name=shipping,proto3" json:"shipping,omitempty"`
+	Subscriptions        []*PreviewOrganizationInventoryOrdersResponse_Subscriptions `protobuf:"bytes,5,rep,name=subscriptions,proto3" json:"subscriptions,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *PreviewOrganizationInventoryOrdersResponse) Reset() {
@@ -1159,16 +1243,24 @@ func (x *PreviewOrganizationInventoryOrdersResponse) GetSubscriptions() []*Previ
 	return nil
 }
 
+func (x *PreviewOrganizationInventoryOrdersResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of releaseFromOrganizationInventory.
 type ReleaseFromOrganizationInventoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	OrganizationId *string                `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
-	Serials        []string               `protobuf:"bytes,2,rep,name=serials,proto3" json:"serials,omitempty"`
-	NullFields     *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields    *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	OrganizationId       *string          `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
+	Serials              []string         `protobuf:"bytes,2,rep,name=serials,proto3" json:"serials,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ReleaseFromOrganizationInventoryRequest) Reset() {
@@ -1215,26 +1307,34 @@ func (x *ReleaseFromOrganizationInventoryRequest) GetSerials() []string {
 	return nil
 }
 
-func (x *ReleaseFromOrganizationInventoryRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *ReleaseFromOrganizationInventoryRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *ReleaseFromOrganizationInventoryRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *ReleaseFromOrganizationInventoryRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *ReleaseFromOrganizationInventoryRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of releaseFromOrganizationInventory.
 type ReleaseFromOrganizationInventoryResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serials       []string               `protobuf:"bytes,1,rep,name=serials,proto3" json:"serials,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serials              []string               `protobuf:"bytes,1,rep,name=serials,proto3" json:"serials,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ReleaseFromOrganizationInventoryResponse) Reset() {
@@ -1274,71 +1374,27 @@ func (x *ReleaseFromOrganizationInventoryResponse) GetSerials() []string {
 	return nil
 }
 
-type ClaimIntoOrganizationInventoryRequest_Licenses struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	// Known values: "addDevices", "renew".
-	Mode          *string `protobuf:"bytes,2,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ClaimIntoOrganizationInventoryRequest_Licenses) Reset() {
-	*x = ClaimIntoOrganizationInventoryRequest_Licenses{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ClaimIntoOrganizationInventoryRequest_Licenses) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ClaimIntoOrganizationInventoryRequest_Licenses) ProtoMessage() {}
-
-func (x *ClaimIntoOrganizationInventoryRequest_Licenses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[17]
+func (x *ReleaseFromOrganizationInventoryResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ClaimIntoOrganizationInventoryRequest_Licenses.ProtoReflect.Descriptor instead.
-func (*ClaimIntoOrganizationInventoryRequest_Licenses) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_inventory_proto_rawDescGZIP(), []int{0, 0}
-}
-
-func (x *ClaimIntoOrganizationInventoryRequest_Licenses) GetKey() string {
-	if x != nil && x.Key != nil {
-		return *x.Key
-	}
-	return ""
-}
-
-func (x *ClaimIntoOrganizationInventoryRequest_Licenses) GetMode() string {
-	if x != nil && x.Mode != nil {
-		return *x.Mode
-	}
-	return ""
+	return nil
 }
 
 type ClaimIntoOrganizationInventoryResponse_Licenses struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           *string                `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	Mode          *string                `protobuf:"bytes,2,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
+	// Known values: "addDevices", "renew".
+	Mode                 *string          `protobuf:"bytes,2,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ClaimIntoOrganizationInventoryResponse_Licenses) Reset() {
 	*x = ClaimIntoOrganizationInventoryResponse_Licenses{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[18]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1350,7 +1406,7 @@ func (x *ClaimIntoOrganizationInventoryResponse_Licenses) String() string {
 func (*ClaimIntoOrganizationInventoryResponse_Licenses) ProtoMessage() {}
 
 func (x *ClaimIntoOrganizationInventoryResponse_Licenses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[18]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1380,17 +1436,25 @@ func (x *ClaimIntoOrganizationInventoryResponse_Licenses) GetMode() string {
 	return ""
 }
 
+func (x *ClaimIntoOrganizationInventoryResponse_Licenses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationInventoryDevice_Details struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Value         *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Value                *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationInventoryDevice_Details) Reset() {
 	*x = OrganizationInventoryDevice_Details{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[19]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1402,7 +1466,7 @@ func (x *OrganizationInventoryDevice_Details) String() string {
 func (*OrganizationInventoryDevice_Details) ProtoMessage() {}
 
 func (x *OrganizationInventoryDevice_Details) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[19]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1432,19 +1496,27 @@ func (x *OrganizationInventoryDevice_Details) GetValue() string {
 	return ""
 }
 
+func (x *OrganizationInventoryDevice_Details) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationInventoryDevice_Eox struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "endOfSale", "endOfSupport", "nearEndOfSupport".
-	Status         *string                `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	EndOfSaleAt    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_of_sale_at,json=endOfSaleAt,proto3" json:"end_of_sale_at,omitempty"`
-	EndOfSupportAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_of_support_at,json=endOfSupportAt,proto3" json:"end_of_support_at,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	Status               *string                `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	EndOfSaleAt          *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_of_sale_at,json=endOfSaleAt,proto3" json:"end_of_sale_at,omitempty"`
+	EndOfSupportAt       *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_of_support_at,json=endOfSupportAt,proto3" json:"end_of_support_at,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationInventoryDevice_Eox) Reset() {
 	*x = OrganizationInventoryDevice_Eox{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[20]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1456,7 +1528,7 @@ func (x *OrganizationInventoryDevice_Eox) String() string {
 func (*OrganizationInventoryDevice_Eox) ProtoMessage() {}
 
 func (x *OrganizationInventoryDevice_Eox) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[20]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1493,16 +1565,24 @@ func (x *OrganizationInventoryDevice_Eox) GetEndOfSupportAt() *timestamppb.Times
 	return nil
 }
 
+func (x *OrganizationInventoryDevice_Eox) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationInventoryDevicesEoxOverview_Counts struct {
-	state         protoimpl.MessageState                                   `protogen:"open.v1"`
-	ByStatus      *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus `protobuf:"bytes,1,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                   `protogen:"open.v1"`
+	ByStatus             *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus `protobuf:"bytes,1,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
+	AdditionalProperties *structpb.Struct                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationInventoryDevicesEoxOverview_Counts) Reset() {
 	*x = OrganizationInventoryDevicesEoxOverview_Counts{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[21]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1514,7 +1594,7 @@ func (x *OrganizationInventoryDevicesEoxOverview_Counts) String() string {
 func (*OrganizationInventoryDevicesEoxOverview_Counts) ProtoMessage() {}
 
 func (x *OrganizationInventoryDevicesEoxOverview_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[21]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1537,18 +1617,26 @@ func (x *OrganizationInventoryDevicesEoxOverview_Counts) GetByStatus() *Organiza
 	return nil
 }
 
+func (x *OrganizationInventoryDevicesEoxOverview_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationInventoryDevicesEoxOverview_Counts_ByStatus struct {
-	state            protoimpl.MessageState                                                    `protogen:"open.v1"`
-	EndOfSale        *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_EndOfSale        `protobuf:"bytes,1,opt,name=end_of_sale,json=endOfSale,proto3" json:"end_of_sale,omitempty"`
-	EndOfSupport     *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_EndOfSupport     `protobuf:"bytes,2,opt,name=end_of_support,json=endOfSupport,proto3" json:"end_of_support,omitempty"`
-	NearEndOfSupport *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_NearEndOfSupport `protobuf:"bytes,3,opt,name=near_end_of_support,json=nearEndOfSupport,proto3" json:"near_end_of_support,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                protoimpl.MessageState                                                    `protogen:"open.v1"`
+	EndOfSale            *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_EndOfSale        `protobuf:"bytes,1,opt,name=end_of_sale,json=endOfSale,proto3" json:"end_of_sale,omitempty"`
+	EndOfSupport         *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_EndOfSupport     `protobuf:"bytes,2,opt,name=end_of_support,json=endOfSupport,proto3" json:"end_of_support,omitempty"`
+	NearEndOfSupport     *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_NearEndOfSupport `protobuf:"bytes,3,opt,name=near_end_of_support,json=nearEndOfSupport,proto3" json:"near_end_of_support,omitempty"`
+	AdditionalProperties *structpb.Struct                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus) Reset() {
 	*x = OrganizationInventoryDevicesEoxOverview_Counts_ByStatus{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[22]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1560,7 +1648,7 @@ func (x *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus) String() strin
 func (*OrganizationInventoryDevicesEoxOverview_Counts_ByStatus) ProtoMessage() {}
 
 func (x *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[22]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1597,16 +1685,24 @@ func (x *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus) GetNearEndOfSu
 	return nil
 }
 
+func (x *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_EndOfSale struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_EndOfSale) Reset() {
 	*x = OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_EndOfSale{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[23]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1618,7 +1714,7 @@ func (x *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_EndOfSale) Stri
 func (*OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_EndOfSale) ProtoMessage() {}
 
 func (x *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_EndOfSale) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[23]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1641,16 +1737,24 @@ func (x *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_EndOfSale) GetT
 	return 0
 }
 
+func (x *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_EndOfSale) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_EndOfSupport struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_EndOfSupport) Reset() {
 	*x = OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_EndOfSupport{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[24]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1662,7 +1766,7 @@ func (x *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_EndOfSupport) S
 func (*OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_EndOfSupport) ProtoMessage() {}
 
 func (x *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_EndOfSupport) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[24]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1685,16 +1789,24 @@ func (x *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_EndOfSupport) G
 	return 0
 }
 
+func (x *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_EndOfSupport) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_NearEndOfSupport struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_NearEndOfSupport) Reset() {
 	*x = OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_NearEndOfSupport{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[25]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1706,7 +1818,7 @@ func (x *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_NearEndOfSuppor
 func (*OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_NearEndOfSupport) ProtoMessage() {}
 
 func (x *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_NearEndOfSupport) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[25]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1729,132 +1841,34 @@ func (x *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_NearEndOfSuppor
 	return 0
 }
 
-type CreateOrganizationInventoryDevicesSwapsBulkRequest_Swaps struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Devices *CreateOrganizationInventoryDevicesSwapsBulkRequest_Swaps_Devices `protobuf:"bytes,1,opt,name=devices,proto3" json:"devices,omitempty"`
-	// Required. Known values: "release from organization inventory", "remove from network".
-	AfterAction   *string `protobuf:"bytes,2,opt,name=after_action,json=afterAction,proto3,oneof" json:"after_action,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationInventoryDevicesSwapsBulkRequest_Swaps) Reset() {
-	*x = CreateOrganizationInventoryDevicesSwapsBulkRequest_Swaps{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[26]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationInventoryDevicesSwapsBulkRequest_Swaps) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationInventoryDevicesSwapsBulkRequest_Swaps) ProtoMessage() {}
-
-func (x *CreateOrganizationInventoryDevicesSwapsBulkRequest_Swaps) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[26]
+func (x *OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_NearEndOfSupport) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationInventoryDevicesSwapsBulkRequest_Swaps.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationInventoryDevicesSwapsBulkRequest_Swaps) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_inventory_proto_rawDescGZIP(), []int{7, 0}
-}
-
-func (x *CreateOrganizationInventoryDevicesSwapsBulkRequest_Swaps) GetDevices() *CreateOrganizationInventoryDevicesSwapsBulkRequest_Swaps_Devices {
-	if x != nil {
-		return x.Devices
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-func (x *CreateOrganizationInventoryDevicesSwapsBulkRequest_Swaps) GetAfterAction() string {
-	if x != nil && x.AfterAction != nil {
-		return *x.AfterAction
-	}
-	return ""
-}
-
-type CreateOrganizationInventoryDevicesSwapsBulkRequest_Swaps_Devices struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Old *string `protobuf:"bytes,1,opt,name=old,proto3,oneof" json:"old,omitempty"`
-	// Required.
-	New           *string `protobuf:"bytes,2,opt,name=new,proto3,oneof" json:"new,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationInventoryDevicesSwapsBulkRequest_Swaps_Devices) Reset() {
-	*x = CreateOrganizationInventoryDevicesSwapsBulkRequest_Swaps_Devices{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[27]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationInventoryDevicesSwapsBulkRequest_Swaps_Devices) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationInventoryDevicesSwapsBulkRequest_Swaps_Devices) ProtoMessage() {}
-
-func (x *CreateOrganizationInventoryDevicesSwapsBulkRequest_Swaps_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[27]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationInventoryDevicesSwapsBulkRequest_Swaps_Devices.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationInventoryDevicesSwapsBulkRequest_Swaps_Devices) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_inventory_proto_rawDescGZIP(), []int{7, 0, 0}
-}
-
-func (x *CreateOrganizationInventoryDevicesSwapsBulkRequest_Swaps_Devices) GetOld() string {
-	if x != nil && x.Old != nil {
-		return *x.Old
-	}
-	return ""
-}
-
-func (x *CreateOrganizationInventoryDevicesSwapsBulkRequest_Swaps_Devices) GetNew() string {
-	if x != nil && x.New != nil {
-		return *x.New
-	}
-	return ""
-}
-
 type OrganizationInventoryDevicesSwapsBulk_Swaps struct {
-	state   protoimpl.MessageState                               `protogen:"open.v1"`
-	Id      *string                                              `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Required in a request.
 	Devices *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices `protobuf:"bytes,2,opt,name=devices,proto3" json:"devices,omitempty"`
 	// Known values: "complete", "failed", "pending".
 	Status *string `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Known values: "release from organization inventory", "remove from network".
-	AfterAction   *string  `protobuf:"bytes,4,opt,name=after_action,json=afterAction,proto3,oneof" json:"after_action,omitempty"`
-	CreatedAt     *string  `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	CompletedAt   *string  `protobuf:"bytes,6,opt,name=completed_at,json=completedAt,proto3,oneof" json:"completed_at,omitempty"`
-	Errors        []string `protobuf:"bytes,7,rep,name=errors,proto3" json:"errors,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required in a request. Known values: "release from organization inventory",
+	// "remove from network".
+	AfterAction          *string          `protobuf:"bytes,4,opt,name=after_action,json=afterAction,proto3,oneof" json:"after_action,omitempty"`
+	CreatedAt            *string          `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
+	CompletedAt          *string          `protobuf:"bytes,6,opt,name=completed_at,json=completedAt,proto3,oneof" json:"completed_at,omitempty"`
+	Errors               []string         `protobuf:"bytes,7,rep,name=errors,proto3" json:"errors,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationInventoryDevicesSwapsBulk_Swaps) Reset() {
 	*x = OrganizationInventoryDevicesSwapsBulk_Swaps{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[28]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1866,7 +1880,7 @@ func (x *OrganizationInventoryDevicesSwapsBulk_Swaps) String() string {
 func (*OrganizationInventoryDevicesSwapsBulk_Swaps) ProtoMessage() {}
 
 func (x *OrganizationInventoryDevicesSwapsBulk_Swaps) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[28]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1931,17 +1945,27 @@ func (x *OrganizationInventoryDevicesSwapsBulk_Swaps) GetErrors() []string {
 	return nil
 }
 
+func (x *OrganizationInventoryDevicesSwapsBulk_Swaps) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationInventoryDevicesSwapsBulk_Swaps_Devices struct {
-	state         protoimpl.MessageState                                        `protogen:"open.v1"`
-	Old           *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_Old      `protobuf:"bytes,1,opt,name=old,proto3" json:"old,omitempty"`
-	New           *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_NewValue `protobuf:"bytes,2,opt,name=new,proto3" json:"new,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Old *structpb.Value `protobuf:"bytes,1,opt,name=old,proto3" json:"old,omitempty"`
+	// Required in a request.
+	New                  *structpb.Value  `protobuf:"bytes,2,opt,name=new,proto3" json:"new,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices) Reset() {
 	*x = OrganizationInventoryDevicesSwapsBulk_Swaps_Devices{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[29]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1953,7 +1977,7 @@ func (x *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices) String() string {
 func (*OrganizationInventoryDevicesSwapsBulk_Swaps_Devices) ProtoMessage() {}
 
 func (x *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[29]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1969,233 +1993,45 @@ func (*OrganizationInventoryDevicesSwapsBulk_Swaps_Devices) Descriptor() ([]byte
 	return file_meraki_organizations_v1_inventory_proto_rawDescGZIP(), []int{8, 0, 0}
 }
 
-func (x *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices) GetOld() *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_Old {
+func (x *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices) GetOld() *structpb.Value {
 	if x != nil {
 		return x.Old
 	}
 	return nil
 }
 
-func (x *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices) GetNew() *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_NewValue {
+func (x *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices) GetNew() *structpb.Value {
 	if x != nil {
 		return x.New
 	}
 	return nil
 }
 
-type OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_Old struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Mac           *string                `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Serial        *string                `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Model         *string                `protobuf:"bytes,3,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Name          *string                `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_Old) Reset() {
-	*x = OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_Old{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[30]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_Old) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_Old) ProtoMessage() {}
-
-func (x *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_Old) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[30]
+func (x *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_Old.ProtoReflect.Descriptor instead.
-func (*OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_Old) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_inventory_proto_rawDescGZIP(), []int{8, 0, 0, 0}
-}
-
-func (x *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_Old) GetMac() string {
-	if x != nil && x.Mac != nil {
-		return *x.Mac
-	}
-	return ""
-}
-
-func (x *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_Old) GetSerial() string {
-	if x != nil && x.Serial != nil {
-		return *x.Serial
-	}
-	return ""
-}
-
-func (x *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_Old) GetModel() string {
-	if x != nil && x.Model != nil {
-		return *x.Model
-	}
-	return ""
-}
-
-func (x *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_Old) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-type OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_NewValue struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Mac           *string                `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Serial        *string                `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Model         *string                `protobuf:"bytes,3,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Name          *string                `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_NewValue) Reset() {
-	*x = OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_NewValue{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[31]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_NewValue) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_NewValue) ProtoMessage() {}
-
-func (x *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_NewValue) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[31]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_NewValue.ProtoReflect.Descriptor instead.
-func (*OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_NewValue) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_inventory_proto_rawDescGZIP(), []int{8, 0, 0, 1}
-}
-
-func (x *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_NewValue) GetMac() string {
-	if x != nil && x.Mac != nil {
-		return *x.Mac
-	}
-	return ""
-}
-
-func (x *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_NewValue) GetSerial() string {
-	if x != nil && x.Serial != nil {
-		return *x.Serial
-	}
-	return ""
-}
-
-func (x *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_NewValue) GetModel() string {
-	if x != nil && x.Model != nil {
-		return *x.Model
-	}
-	return ""
-}
-
-func (x *OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_NewValue) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-type ClaimOrganizationInventoryOrdersRequest_Subscriptions struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	SubscriptionId *string `protobuf:"bytes,1,opt,name=subscription_id,json=subscriptionId,proto3,oneof" json:"subscription_id,omitempty"`
-	Name           *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Description    *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *ClaimOrganizationInventoryOrdersRequest_Subscriptions) Reset() {
-	*x = ClaimOrganizationInventoryOrdersRequest_Subscriptions{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[32]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ClaimOrganizationInventoryOrdersRequest_Subscriptions) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ClaimOrganizationInventoryOrdersRequest_Subscriptions) ProtoMessage() {}
-
-func (x *ClaimOrganizationInventoryOrdersRequest_Subscriptions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[32]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ClaimOrganizationInventoryOrdersRequest_Subscriptions.ProtoReflect.Descriptor instead.
-func (*ClaimOrganizationInventoryOrdersRequest_Subscriptions) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_inventory_proto_rawDescGZIP(), []int{11, 0}
-}
-
-func (x *ClaimOrganizationInventoryOrdersRequest_Subscriptions) GetSubscriptionId() string {
-	if x != nil && x.SubscriptionId != nil {
-		return *x.SubscriptionId
-	}
-	return ""
-}
-
-func (x *ClaimOrganizationInventoryOrdersRequest_Subscriptions) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *ClaimOrganizationInventoryOrdersRequest_Subscriptions) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
+	return nil
 }
 
 type ClaimOrganizationInventoryOrdersResponse_Subscriptions struct {
-	state          protoimpl.MessageState                                         `protogen:"open.v1"`
-	SubscriptionId *string                                                        `protobuf:"bytes,1,opt,name=subscription_id,json=subscriptionId,proto3,oneof" json:"subscription_id,omitempty"`
-	Name           *string                                                        `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Description    *string                                                        `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	StartDate      *timestamppb.Timestamp                                         `protobuf:"bytes,4,opt,name=start_date,json=startDate,proto3" json:"start_date,omitempty"`
-	EndDate        *timestamppb.Timestamp                                         `protobuf:"bytes,5,opt,name=end_date,json=endDate,proto3" json:"end_date,omitempty"`
-	IsClaimed      *bool                                                          `protobuf:"varint,6,opt,name=is_claimed,json=isClaimed,proto3,oneof" json:"is_claimed,omitempty"`
-	Counts         *ClaimOrganizationInventoryOrdersResponse_Subscriptions_Counts `protobuf:"bytes,7,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	SubscriptionId       *string                                                        `protobuf:"bytes,1,opt,name=subscription_id,json=subscriptionId,proto3,oneof" json:"subscription_id,omitempty"`
+	Name                 *string                                                        `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Description          *string                                                        `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	StartDate            *timestamppb.Timestamp                                         `protobuf:"bytes,4,opt,name=start_date,json=startDate,proto3" json:"start_date,omitempty"`
+	EndDate              *timestamppb.Timestamp                                         `protobuf:"bytes,5,opt,name=end_date,json=endDate,proto3" json:"end_date,omitempty"`
+	IsClaimed            *bool                                                          `protobuf:"varint,6,opt,name=is_claimed,json=isClaimed,proto3,oneof" json:"is_claimed,omitempty"`
+	Counts               *ClaimOrganizationInventoryOrdersResponse_Subscriptions_Counts `protobuf:"bytes,7,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ClaimOrganizationInventoryOrdersResponse_Subscriptions) Reset() {
 	*x = ClaimOrganizationInventoryOrdersResponse_Subscriptions{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[33]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2207,7 +2043,7 @@ func (x *ClaimOrganizationInventoryOrdersResponse_Subscriptions) String() string
 func (*ClaimOrganizationInventoryOrdersResponse_Subscriptions) ProtoMessage() {}
 
 func (x *ClaimOrganizationInventoryOrdersResponse_Subscriptions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[33]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2272,16 +2108,24 @@ func (x *ClaimOrganizationInventoryOrdersResponse_Subscriptions) GetCounts() *Cl
 	return nil
 }
 
+func (x *ClaimOrganizationInventoryOrdersResponse_Subscriptions) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ClaimOrganizationInventoryOrdersResponse_Subscriptions_Counts struct {
-	state         protoimpl.MessageState                                               `protogen:"open.v1"`
-	Seats         *ClaimOrganizationInventoryOrdersResponse_Subscriptions_Counts_Seats `protobuf:"bytes,1,opt,name=seats,proto3" json:"seats,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                               `protogen:"open.v1"`
+	Seats                *ClaimOrganizationInventoryOrdersResponse_Subscriptions_Counts_Seats `protobuf:"bytes,1,opt,name=seats,proto3" json:"seats,omitempty"`
+	AdditionalProperties *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ClaimOrganizationInventoryOrdersResponse_Subscriptions_Counts) Reset() {
 	*x = ClaimOrganizationInventoryOrdersResponse_Subscriptions_Counts{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[34]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2293,7 +2137,7 @@ func (x *ClaimOrganizationInventoryOrdersResponse_Subscriptions_Counts) String()
 func (*ClaimOrganizationInventoryOrdersResponse_Subscriptions_Counts) ProtoMessage() {}
 
 func (x *ClaimOrganizationInventoryOrdersResponse_Subscriptions_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[34]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2316,16 +2160,24 @@ func (x *ClaimOrganizationInventoryOrdersResponse_Subscriptions_Counts) GetSeats
 	return nil
 }
 
+func (x *ClaimOrganizationInventoryOrdersResponse_Subscriptions_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ClaimOrganizationInventoryOrdersResponse_Subscriptions_Counts_Seats struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Limit         *int64                 `protobuf:"varint,1,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Limit                *int64                 `protobuf:"varint,1,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ClaimOrganizationInventoryOrdersResponse_Subscriptions_Counts_Seats) Reset() {
 	*x = ClaimOrganizationInventoryOrdersResponse_Subscriptions_Counts_Seats{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[35]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2337,7 +2189,7 @@ func (x *ClaimOrganizationInventoryOrdersResponse_Subscriptions_Counts_Seats) St
 func (*ClaimOrganizationInventoryOrdersResponse_Subscriptions_Counts_Seats) ProtoMessage() {}
 
 func (x *ClaimOrganizationInventoryOrdersResponse_Subscriptions_Counts_Seats) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[35]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2360,18 +2212,26 @@ func (x *ClaimOrganizationInventoryOrdersResponse_Subscriptions_Counts_Seats) Ge
 	return 0
 }
 
+func (x *ClaimOrganizationInventoryOrdersResponse_Subscriptions_Counts_Seats) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type PreviewOrganizationInventoryOrdersResponse_Resolution struct {
 	state                         protoimpl.MessageState `protogen:"open.v1"`
 	SubmissionStrategy            *string                `protobuf:"bytes,1,opt,name=submission_strategy,json=submissionStrategy,proto3,oneof" json:"submission_strategy,omitempty"`
 	SupportsSubscriptionSelection *bool                  `protobuf:"varint,2,opt,name=supports_subscription_selection,json=supportsSubscriptionSelection,proto3,oneof" json:"supports_subscription_selection,omitempty"`
 	ClaimableShippedDeviceCount   *int64                 `protobuf:"varint,3,opt,name=claimable_shipped_device_count,json=claimableShippedDeviceCount,proto3,oneof" json:"claimable_shipped_device_count,omitempty"`
+	AdditionalProperties          *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields                 protoimpl.UnknownFields
 	sizeCache                     protoimpl.SizeCache
 }
 
 func (x *PreviewOrganizationInventoryOrdersResponse_Resolution) Reset() {
 	*x = PreviewOrganizationInventoryOrdersResponse_Resolution{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[36]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2383,7 +2243,7 @@ func (x *PreviewOrganizationInventoryOrdersResponse_Resolution) String() string 
 func (*PreviewOrganizationInventoryOrdersResponse_Resolution) ProtoMessage() {}
 
 func (x *PreviewOrganizationInventoryOrdersResponse_Resolution) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[36]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2420,17 +2280,25 @@ func (x *PreviewOrganizationInventoryOrdersResponse_Resolution) GetClaimableShip
 	return 0
 }
 
+func (x *PreviewOrganizationInventoryOrdersResponse_Resolution) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type PreviewOrganizationInventoryOrdersResponse_Shipping struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	Shipments     []*PreviewOrganizationInventoryOrdersResponse_Shipping_Shipments `protobuf:"bytes,1,rep,name=shipments,proto3" json:"shipments,omitempty"`
-	Pending       *PreviewOrganizationInventoryOrdersResponse_Shipping_Pending     `protobuf:"bytes,2,opt,name=pending,proto3" json:"pending,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                           `protogen:"open.v1"`
+	Shipments            []*PreviewOrganizationInventoryOrdersResponse_Shipping_Shipments `protobuf:"bytes,1,rep,name=shipments,proto3" json:"shipments,omitempty"`
+	Pending              *PreviewOrganizationInventoryOrdersResponse_Shipping_Pending     `protobuf:"bytes,2,opt,name=pending,proto3" json:"pending,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *PreviewOrganizationInventoryOrdersResponse_Shipping) Reset() {
 	*x = PreviewOrganizationInventoryOrdersResponse_Shipping{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[37]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2442,7 +2310,7 @@ func (x *PreviewOrganizationInventoryOrdersResponse_Shipping) String() string {
 func (*PreviewOrganizationInventoryOrdersResponse_Shipping) ProtoMessage() {}
 
 func (x *PreviewOrganizationInventoryOrdersResponse_Shipping) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[37]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2472,22 +2340,30 @@ func (x *PreviewOrganizationInventoryOrdersResponse_Shipping) GetPending() *Prev
 	return nil
 }
 
+func (x *PreviewOrganizationInventoryOrdersResponse_Shipping) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type PreviewOrganizationInventoryOrdersResponse_Subscriptions struct {
-	state          protoimpl.MessageState                                           `protogen:"open.v1"`
-	SubscriptionId *string                                                          `protobuf:"bytes,1,opt,name=subscription_id,json=subscriptionId,proto3,oneof" json:"subscription_id,omitempty"`
-	Name           *string                                                          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Description    *string                                                          `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	StartDate      *timestamppb.Timestamp                                           `protobuf:"bytes,4,opt,name=start_date,json=startDate,proto3" json:"start_date,omitempty"`
-	EndDate        *timestamppb.Timestamp                                           `protobuf:"bytes,5,opt,name=end_date,json=endDate,proto3" json:"end_date,omitempty"`
-	IsClaimed      *bool                                                            `protobuf:"varint,6,opt,name=is_claimed,json=isClaimed,proto3,oneof" json:"is_claimed,omitempty"`
-	Counts         *PreviewOrganizationInventoryOrdersResponse_Subscriptions_Counts `protobuf:"bytes,7,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                                           `protogen:"open.v1"`
+	SubscriptionId       *string                                                          `protobuf:"bytes,1,opt,name=subscription_id,json=subscriptionId,proto3,oneof" json:"subscription_id,omitempty"`
+	Name                 *string                                                          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Description          *string                                                          `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	StartDate            *timestamppb.Timestamp                                           `protobuf:"bytes,4,opt,name=start_date,json=startDate,proto3" json:"start_date,omitempty"`
+	EndDate              *timestamppb.Timestamp                                           `protobuf:"bytes,5,opt,name=end_date,json=endDate,proto3" json:"end_date,omitempty"`
+	IsClaimed            *bool                                                            `protobuf:"varint,6,opt,name=is_claimed,json=isClaimed,proto3,oneof" json:"is_claimed,omitempty"`
+	Counts               *PreviewOrganizationInventoryOrdersResponse_Subscriptions_Counts `protobuf:"bytes,7,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *PreviewOrganizationInventoryOrdersResponse_Subscriptions) Reset() {
 	*x = PreviewOrganizationInventoryOrdersResponse_Subscriptions{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[38]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2499,7 +2375,7 @@ func (x *PreviewOrganizationInventoryOrdersResponse_Subscriptions) String() stri
 func (*PreviewOrganizationInventoryOrdersResponse_Subscriptions) ProtoMessage() {}
 
 func (x *PreviewOrganizationInventoryOrdersResponse_Subscriptions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[38]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2564,18 +2440,26 @@ func (x *PreviewOrganizationInventoryOrdersResponse_Subscriptions) GetCounts() *
 	return nil
 }
 
+func (x *PreviewOrganizationInventoryOrdersResponse_Subscriptions) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type PreviewOrganizationInventoryOrdersResponse_Shipping_Shipments struct {
-	state         protoimpl.MessageState                                                   `protogen:"open.v1"`
-	ShippedAt     *timestamppb.Timestamp                                                   `protobuf:"bytes,1,opt,name=shipped_at,json=shippedAt,proto3" json:"shipped_at,omitempty"`
-	Number        *int64                                                                   `protobuf:"varint,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	Devices       []*PreviewOrganizationInventoryOrdersResponse_Shipping_Shipments_Devices `protobuf:"bytes,3,rep,name=devices,proto3" json:"devices,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                   `protogen:"open.v1"`
+	ShippedAt            *timestamppb.Timestamp                                                   `protobuf:"bytes,1,opt,name=shipped_at,json=shippedAt,proto3" json:"shipped_at,omitempty"`
+	Number               *int64                                                                   `protobuf:"varint,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	Devices              []*PreviewOrganizationInventoryOrdersResponse_Shipping_Shipments_Devices `protobuf:"bytes,3,rep,name=devices,proto3" json:"devices,omitempty"`
+	AdditionalProperties *structpb.Struct                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *PreviewOrganizationInventoryOrdersResponse_Shipping_Shipments) Reset() {
 	*x = PreviewOrganizationInventoryOrdersResponse_Shipping_Shipments{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[39]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2587,7 +2471,7 @@ func (x *PreviewOrganizationInventoryOrdersResponse_Shipping_Shipments) String()
 func (*PreviewOrganizationInventoryOrdersResponse_Shipping_Shipments) ProtoMessage() {}
 
 func (x *PreviewOrganizationInventoryOrdersResponse_Shipping_Shipments) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[39]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2624,16 +2508,24 @@ func (x *PreviewOrganizationInventoryOrdersResponse_Shipping_Shipments) GetDevic
 	return nil
 }
 
+func (x *PreviewOrganizationInventoryOrdersResponse_Shipping_Shipments) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type PreviewOrganizationInventoryOrdersResponse_Shipping_Pending struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Devices       []*PreviewOrganizationInventoryOrdersResponse_Shipping_Pending_Devices `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                 `protogen:"open.v1"`
+	Devices              []*PreviewOrganizationInventoryOrdersResponse_Shipping_Pending_Devices `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"`
+	AdditionalProperties *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *PreviewOrganizationInventoryOrdersResponse_Shipping_Pending) Reset() {
 	*x = PreviewOrganizationInventoryOrdersResponse_Shipping_Pending{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[40]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2645,7 +2537,7 @@ func (x *PreviewOrganizationInventoryOrdersResponse_Shipping_Pending) String() s
 func (*PreviewOrganizationInventoryOrdersResponse_Shipping_Pending) ProtoMessage() {}
 
 func (x *PreviewOrganizationInventoryOrdersResponse_Shipping_Pending) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[40]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2668,18 +2560,26 @@ func (x *PreviewOrganizationInventoryOrdersResponse_Shipping_Pending) GetDevices
 	return nil
 }
 
+func (x *PreviewOrganizationInventoryOrdersResponse_Shipping_Pending) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type PreviewOrganizationInventoryOrdersResponse_Shipping_Shipments_Devices struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Quantity      *int64                 `protobuf:"varint,1,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
-	Sku           *string                `protobuf:"bytes,2,opt,name=sku,proto3,oneof" json:"sku,omitempty"`
-	Description   *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Quantity             *int64                 `protobuf:"varint,1,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
+	Sku                  *string                `protobuf:"bytes,2,opt,name=sku,proto3,oneof" json:"sku,omitempty"`
+	Description          *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *PreviewOrganizationInventoryOrdersResponse_Shipping_Shipments_Devices) Reset() {
 	*x = PreviewOrganizationInventoryOrdersResponse_Shipping_Shipments_Devices{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[41]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2691,7 +2591,7 @@ func (x *PreviewOrganizationInventoryOrdersResponse_Shipping_Shipments_Devices) 
 func (*PreviewOrganizationInventoryOrdersResponse_Shipping_Shipments_Devices) ProtoMessage() {}
 
 func (x *PreviewOrganizationInventoryOrdersResponse_Shipping_Shipments_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[41]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2728,18 +2628,26 @@ func (x *PreviewOrganizationInventoryOrdersResponse_Shipping_Shipments_Devices) 
 	return ""
 }
 
+func (x *PreviewOrganizationInventoryOrdersResponse_Shipping_Shipments_Devices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type PreviewOrganizationInventoryOrdersResponse_Shipping_Pending_Devices struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Quantity      *int64                 `protobuf:"varint,1,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
-	Sku           *string                `protobuf:"bytes,2,opt,name=sku,proto3,oneof" json:"sku,omitempty"`
-	Description   *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Quantity             *int64                 `protobuf:"varint,1,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
+	Sku                  *string                `protobuf:"bytes,2,opt,name=sku,proto3,oneof" json:"sku,omitempty"`
+	Description          *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *PreviewOrganizationInventoryOrdersResponse_Shipping_Pending_Devices) Reset() {
 	*x = PreviewOrganizationInventoryOrdersResponse_Shipping_Pending_Devices{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[42]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2751,7 +2659,7 @@ func (x *PreviewOrganizationInventoryOrdersResponse_Shipping_Pending_Devices) St
 func (*PreviewOrganizationInventoryOrdersResponse_Shipping_Pending_Devices) ProtoMessage() {}
 
 func (x *PreviewOrganizationInventoryOrdersResponse_Shipping_Pending_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[42]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2788,16 +2696,24 @@ func (x *PreviewOrganizationInventoryOrdersResponse_Shipping_Pending_Devices) Ge
 	return ""
 }
 
+func (x *PreviewOrganizationInventoryOrdersResponse_Shipping_Pending_Devices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type PreviewOrganizationInventoryOrdersResponse_Subscriptions_Counts struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Seats         *PreviewOrganizationInventoryOrdersResponse_Subscriptions_Counts_Seats `protobuf:"bytes,1,opt,name=seats,proto3" json:"seats,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                 `protogen:"open.v1"`
+	Seats                *PreviewOrganizationInventoryOrdersResponse_Subscriptions_Counts_Seats `protobuf:"bytes,1,opt,name=seats,proto3" json:"seats,omitempty"`
+	AdditionalProperties *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *PreviewOrganizationInventoryOrdersResponse_Subscriptions_Counts) Reset() {
 	*x = PreviewOrganizationInventoryOrdersResponse_Subscriptions_Counts{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[43]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2809,7 +2725,7 @@ func (x *PreviewOrganizationInventoryOrdersResponse_Subscriptions_Counts) String
 func (*PreviewOrganizationInventoryOrdersResponse_Subscriptions_Counts) ProtoMessage() {}
 
 func (x *PreviewOrganizationInventoryOrdersResponse_Subscriptions_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[43]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2832,16 +2748,24 @@ func (x *PreviewOrganizationInventoryOrdersResponse_Subscriptions_Counts) GetSea
 	return nil
 }
 
+func (x *PreviewOrganizationInventoryOrdersResponse_Subscriptions_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type PreviewOrganizationInventoryOrdersResponse_Subscriptions_Counts_Seats struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Limit         *int64                 `protobuf:"varint,1,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Limit                *int64                 `protobuf:"varint,1,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *PreviewOrganizationInventoryOrdersResponse_Subscriptions_Counts_Seats) Reset() {
 	*x = PreviewOrganizationInventoryOrdersResponse_Subscriptions_Counts_Seats{}
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[44]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2853,7 +2777,7 @@ func (x *PreviewOrganizationInventoryOrdersResponse_Subscriptions_Counts_Seats) 
 func (*PreviewOrganizationInventoryOrdersResponse_Subscriptions_Counts_Seats) ProtoMessage() {}
 
 func (x *PreviewOrganizationInventoryOrdersResponse_Subscriptions_Counts_Seats) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[44]
+	mi := &file_meraki_organizations_v1_inventory_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2876,32 +2800,37 @@ func (x *PreviewOrganizationInventoryOrdersResponse_Subscriptions_Counts_Seats) 
 	return 0
 }
 
+func (x *PreviewOrganizationInventoryOrdersResponse_Subscriptions_Counts_Seats) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_inventory_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_inventory_proto_rawDesc = "" +
 	"\n" +
-	"'meraki/organizations/v1/inventory.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xd9\x03\n" +
+	"'meraki/organizations/v1/inventory.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xa6\x03\n" +
 	"%ClaimIntoOrganizationInventoryRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x16\n" +
 	"\x06orders\x18\x02 \x03(\tR\x06orders\x12\x18\n" +
-	"\aserials\x18\x03 \x03(\tR\aserials\x12c\n" +
-	"\blicenses\x18\x04 \x03(\v2G.meraki.organizations.v1.ClaimIntoOrganizationInventoryRequest.LicensesR\blicenses\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aK\n" +
-	"\bLicenses\x12\x15\n" +
-	"\x03key\x18\x01 \x01(\tH\x00R\x03key\x88\x01\x01\x12\x17\n" +
-	"\x04mode\x18\x02 \x01(\tH\x01R\x04mode\x88\x01\x01B\x06\n" +
-	"\x04_keyB\a\n" +
-	"\x05_modeB\x12\n" +
-	"\x10_organization_id\"\x8d\x02\n" +
+	"\aserials\x18\x03 \x03(\tR\aserials\x12d\n" +
+	"\blicenses\x18\x04 \x03(\v2H.meraki.organizations.v1.ClaimIntoOrganizationInventoryResponse.LicensesR\blicenses\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
+	"\x10_organization_id\"\xac\x03\n" +
 	"&ClaimIntoOrganizationInventoryResponse\x12\x16\n" +
 	"\x06orders\x18\x01 \x03(\tR\x06orders\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12d\n" +
-	"\blicenses\x18\x03 \x03(\v2H.meraki.organizations.v1.ClaimIntoOrganizationInventoryResponse.LicensesR\blicenses\x1aK\n" +
+	"\blicenses\x18\x03 \x03(\v2H.meraki.organizations.v1.ClaimIntoOrganizationInventoryResponse.LicensesR\blicenses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9a\x01\n" +
 	"\bLicenses\x12\x15\n" +
 	"\x03key\x18\x01 \x01(\tH\x00R\x03key\x88\x01\x01\x12\x17\n" +
-	"\x04mode\x18\x02 \x01(\tH\x01R\x04mode\x88\x01\x01B\x06\n" +
+	"\x04mode\x18\x02 \x01(\tH\x01R\x04mode\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_keyB\a\n" +
 	"\x05_mode\"\x99\x05\n" +
 	"&GetOrganizationInventoryDevicesRequest\x12,\n" +
@@ -2929,10 +2858,11 @@ const file_meraki_organizations_v1_inventory_proto_rawDesc = "" +
 	"\x0e_ending_beforeB\r\n" +
 	"\v_used_stateB\t\n" +
 	"\a_searchB\x13\n" +
-	"\x11_tags_filter_type\"\xb3\x01\n" +
-	"'GetOrganizationInventoryDevicesResponse\x12J\n" +
-	"\x05items\x18\x01 \x03(\v24.meraki.organizations.v1.OrganizationInventoryDeviceR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xf9\a\n" +
+	"\x11_tags_filter_type\"\x84\x02\n" +
+	"'GetOrganizationInventoryDevicesResponse\x12K\n" +
+	"\x05items\x18\xfb\x0f \x03(\v24.meraki.organizations.v1.OrganizationInventoryDeviceR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xe7\t\n" +
 	"\x1bOrganizationInventoryDevice\x12\x15\n" +
 	"\x03mac\x18\x01 \x01(\tH\x00R\x03mac\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01\x12\x17\n" +
@@ -2950,16 +2880,19 @@ const file_meraki_organizations_v1_inventory_proto_rawDesc = "" +
 	"\fproduct_type\x18\v \x01(\tH\aR\vproductType\x88\x01\x01\x12&\n" +
 	"\fcountry_code\x18\f \x01(\tH\bR\vcountryCode\x88\x01\x01\x12V\n" +
 	"\adetails\x18\r \x03(\v2<.meraki.organizations.v1.OrganizationInventoryDevice.DetailsR\adetails\x12J\n" +
-	"\x03eox\x18\x0e \x01(\v28.meraki.organizations.v1.OrganizationInventoryDevice.EoxR\x03eox\x1aP\n" +
+	"\x03eox\x18\x0e \x01(\v28.meraki.organizations.v1.OrganizationInventoryDevice.EoxR\x03eox\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9f\x01\n" +
 	"\aDetails\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01B\a\n" +
+	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\b\n" +
-	"\x06_value\x1a\xb5\x01\n" +
+	"\x06_value\x1a\x84\x02\n" +
 	"\x03Eox\x12\x1b\n" +
 	"\x06status\x18\x01 \x01(\tH\x00R\x06status\x88\x01\x01\x12?\n" +
 	"\x0eend_of_sale_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vendOfSaleAt\x12E\n" +
-	"\x11end_of_support_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x0eendOfSupportAtB\t\n" +
+	"\x11end_of_support_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x0eendOfSupportAt\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_statusB\x06\n" +
 	"\x04_macB\t\n" +
 	"\a_serialB\a\n" +
@@ -2972,43 +2905,43 @@ const file_meraki_organizations_v1_inventory_proto_rawDesc = "" +
 	"\r_country_code\"u\n" +
 	"1GetOrganizationInventoryDevicesEoxOverviewRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xc6\x06\n" +
+	"\x10_organization_id\"\xa2\n" +
+	"\n" +
 	"'OrganizationInventoryDevicesEoxOverview\x12_\n" +
-	"\x06counts\x18\x01 \x01(\v2G.meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.CountsR\x06counts\x1a\xb9\x05\n" +
+	"\x06counts\x18\x01 \x01(\v2G.meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc6\b\n" +
 	"\x06Counts\x12m\n" +
-	"\tby_status\x18\x01 \x01(\v2P.meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatusR\bbyStatus\x1a\xbf\x04\n" +
+	"\tby_status\x18\x01 \x01(\v2P.meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatusR\bbyStatus\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xfd\x06\n" +
 	"\bByStatus\x12z\n" +
 	"\vend_of_sale\x18\x01 \x01(\v2Z.meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus.EndOfSaleR\tendOfSale\x12\x83\x01\n" +
 	"\x0eend_of_support\x18\x02 \x01(\v2].meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus.EndOfSupportR\fendOfSupport\x12\x90\x01\n" +
-	"\x13near_end_of_support\x18\x03 \x01(\v2a.meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus.NearEndOfSupportR\x10nearEndOfSupport\x1a0\n" +
+	"\x13near_end_of_support\x18\x03 \x01(\v2a.meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus.NearEndOfSupportR\x10nearEndOfSupport\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x7f\n" +
 	"\tEndOfSale\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
-	"\x06_total\x1a3\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_total\x1a\x82\x01\n" +
 	"\fEndOfSupport\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
-	"\x06_total\x1a7\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_total\x1a\x86\x01\n" +
 	"\x10NearEndOfSupport\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
-	"\x06_total\"\xec\x04\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_total\"\xf7\x02\n" +
 	"2CreateOrganizationInventoryDevicesSwapsBulkRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12g\n" +
-	"\x05swaps\x18\x02 \x03(\v2Q.meraki.organizations.v1.CreateOrganizationInventoryDevicesSwapsBulkRequest.SwapsR\x05swaps\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xfe\x01\n" +
-	"\x05Swaps\x12s\n" +
-	"\adevices\x18\x01 \x01(\v2Y.meraki.organizations.v1.CreateOrganizationInventoryDevicesSwapsBulkRequest.Swaps.DevicesR\adevices\x12&\n" +
-	"\fafter_action\x18\x02 \x01(\tH\x00R\vafterAction\x88\x01\x01\x1aG\n" +
-	"\aDevices\x12\x15\n" +
-	"\x03old\x18\x01 \x01(\tH\x00R\x03old\x88\x01\x01\x12\x15\n" +
-	"\x03new\x18\x02 \x01(\tH\x01R\x03new\x88\x01\x01B\x06\n" +
-	"\x04_oldB\x06\n" +
-	"\x04_newB\x0f\n" +
-	"\r_after_actionB\x12\n" +
-	"\x10_organization_id\"\xa7\b\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12Z\n" +
+	"\x05swaps\x18\x02 \x03(\v2D.meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.SwapsR\x05swaps\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
+	"\x10_organization_id\"\xea\x06\n" +
 	"%OrganizationInventoryDevicesSwapsBulk\x12\x1a\n" +
 	"\x06job_id\x18\x01 \x01(\tH\x00R\x05jobId\x88\x01\x01\x12Z\n" +
-	"\x05swaps\x18\x02 \x03(\v2D.meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.SwapsR\x05swaps\x1a\xfa\x06\n" +
+	"\x05swaps\x18\x02 \x03(\v2D.meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.SwapsR\x05swaps\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xee\x04\n" +
 	"\x05Swaps\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12f\n" +
 	"\adevices\x18\x02 \x01(\v2L.meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.Swaps.DevicesR\adevices\x12\x1b\n" +
@@ -3017,28 +2950,12 @@ const file_meraki_organizations_v1_inventory_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\x05 \x01(\tH\x03R\tcreatedAt\x88\x01\x01\x12&\n" +
 	"\fcompleted_at\x18\x06 \x01(\tH\x04R\vcompletedAt\x88\x01\x01\x12\x16\n" +
-	"\x06errors\x18\a \x03(\tR\x06errors\x1a\x87\x04\n" +
-	"\aDevices\x12b\n" +
-	"\x03old\x18\x01 \x01(\v2P.meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.Swaps.Devices.OldR\x03old\x12g\n" +
-	"\x03new\x18\x02 \x01(\v2U.meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.Swaps.Devices.NewValueR\x03new\x1a\x93\x01\n" +
-	"\x03Old\x12\x15\n" +
-	"\x03mac\x18\x01 \x01(\tH\x00R\x03mac\x88\x01\x01\x12\x1b\n" +
-	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01\x12\x19\n" +
-	"\x05model\x18\x03 \x01(\tH\x02R\x05model\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x04 \x01(\tH\x03R\x04name\x88\x01\x01B\x06\n" +
-	"\x04_macB\t\n" +
-	"\a_serialB\b\n" +
-	"\x06_modelB\a\n" +
-	"\x05_name\x1a\x98\x01\n" +
-	"\bNewValue\x12\x15\n" +
-	"\x03mac\x18\x01 \x01(\tH\x00R\x03mac\x88\x01\x01\x12\x1b\n" +
-	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01\x12\x19\n" +
-	"\x05model\x18\x03 \x01(\tH\x02R\x05model\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x04 \x01(\tH\x03R\x04name\x88\x01\x01B\x06\n" +
-	"\x04_macB\t\n" +
-	"\a_serialB\b\n" +
-	"\x06_modelB\a\n" +
-	"\x05_nameB\x05\n" +
+	"\x06errors\x18\a \x03(\tR\x06errors\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xac\x01\n" +
+	"\aDevices\x12(\n" +
+	"\x03old\x18\x01 \x01(\v2\x16.google.protobuf.ValueR\x03old\x12(\n" +
+	"\x03new\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x03new\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\t\n" +
 	"\a_statusB\x0f\n" +
 	"\r_after_actionB\r\n" +
@@ -3054,28 +2971,23 @@ const file_meraki_organizations_v1_inventory_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\t\n" +
-	"\a_serial\"\xc7\x04\n" +
+	"\a_serial\"\xb4\x03\n" +
 	"'ClaimOrganizationInventoryOrdersRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
-	"\bclaim_id\x18\x02 \x01(\tH\x01R\aclaimId\x88\x01\x01\x12t\n" +
-	"\rsubscriptions\x18\x03 \x03(\v2N.meraki.organizations.v1.ClaimOrganizationInventoryOrdersRequest.SubscriptionsR\rsubscriptions\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xaa\x01\n" +
-	"\rSubscriptions\x12,\n" +
-	"\x0fsubscription_id\x18\x01 \x01(\tH\x00R\x0esubscriptionId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01B\x12\n" +
-	"\x10_subscription_idB\a\n" +
-	"\x05_nameB\x0e\n" +
-	"\f_descriptionB\x12\n" +
+	"\bclaim_id\x18\x02 \x01(\tH\x01R\aclaimId\x88\x01\x01\x12u\n" +
+	"\rsubscriptions\x18\x03 \x03(\v2O.meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.SubscriptionsR\rsubscriptions\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\v\n" +
-	"\t_claim_id\"\xff\x06\n" +
+	"\t_claim_id\"\xbb\t\n" +
 	"(ClaimOrganizationInventoryOrdersResponse\x12\x1e\n" +
 	"\bclaim_id\x18\x01 \x01(\tH\x00R\aclaimId\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x03 \x03(\tR\aserials\x12u\n" +
-	"\rsubscriptions\x18\x04 \x03(\v2O.meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.SubscriptionsR\rsubscriptions\x1a\xec\x04\n" +
+	"\rsubscriptions\x18\x04 \x03(\v2O.meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.SubscriptionsR\rsubscriptions\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd9\x06\n" +
 	"\rSubscriptions\x12,\n" +
 	"\x0fsubscription_id\x18\x01 \x01(\tH\x00R\x0esubscriptionId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12%\n" +
@@ -3085,26 +2997,30 @@ const file_meraki_organizations_v1_inventory_proto_rawDesc = "" +
 	"\bend_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aendDate\x12\"\n" +
 	"\n" +
 	"is_claimed\x18\x06 \x01(\bH\x03R\tisClaimed\x88\x01\x01\x12n\n" +
-	"\x06counts\x18\a \x01(\v2V.meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions.CountsR\x06counts\x1a\xaa\x01\n" +
+	"\x06counts\x18\a \x01(\v2V.meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc8\x02\n" +
 	"\x06Counts\x12r\n" +
-	"\x05seats\x18\x01 \x01(\v2\\.meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions.Counts.SeatsR\x05seats\x1a,\n" +
+	"\x05seats\x18\x01 \x01(\v2\\.meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions.Counts.SeatsR\x05seats\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a{\n" +
 	"\x05Seats\x12\x19\n" +
-	"\x05limit\x18\x01 \x01(\x03H\x00R\x05limit\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x01 \x01(\x03H\x00R\x05limit\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_limitB\x12\n" +
 	"\x10_subscription_idB\a\n" +
 	"\x05_nameB\x0e\n" +
 	"\f_descriptionB\r\n" +
 	"\v_is_claimedB\v\n" +
 	"\t_claim_idB\t\n" +
-	"\a_number\"\xa6\x02\n" +
+	"\a_number\"\xbf\x02\n" +
 	")PreviewOrganizationInventoryOrdersRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
-	"\bclaim_id\x18\x02 \x01(\tH\x01R\aclaimId\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\bclaim_id\x18\x02 \x01(\tH\x01R\aclaimId\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\v\n" +
-	"\t_claim_id\"\x84\x12\n" +
+	"\t_claim_id\"\x9a\x18\n" +
 	"*PreviewOrganizationInventoryOrdersResponse\x12\x1e\n" +
 	"\bclaim_id\x18\x01 \x01(\tH\x00R\aclaimId\x88\x01\x01\x12n\n" +
 	"\n" +
@@ -3112,40 +3028,48 @@ const file_meraki_organizations_v1_inventory_proto_rawDesc = "" +
 	"resolution\x12\x1b\n" +
 	"\x06number\x18\x03 \x01(\tH\x01R\x06number\x88\x01\x01\x12h\n" +
 	"\bshipping\x18\x04 \x01(\v2L.meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.ShippingR\bshipping\x12w\n" +
-	"\rsubscriptions\x18\x05 \x03(\v2Q.meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.SubscriptionsR\rsubscriptions\x1a\xb8\x02\n" +
+	"\rsubscriptions\x18\x05 \x03(\v2Q.meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.SubscriptionsR\rsubscriptions\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x87\x03\n" +
 	"\n" +
 	"Resolution\x124\n" +
 	"\x13submission_strategy\x18\x01 \x01(\tH\x00R\x12submissionStrategy\x88\x01\x01\x12K\n" +
 	"\x1fsupports_subscription_selection\x18\x02 \x01(\bH\x01R\x1dsupportsSubscriptionSelection\x88\x01\x01\x12H\n" +
-	"\x1eclaimable_shipped_device_count\x18\x03 \x01(\x03H\x02R\x1bclaimableShippedDeviceCount\x88\x01\x01B\x16\n" +
+	"\x1eclaimable_shipped_device_count\x18\x03 \x01(\x03H\x02R\x1bclaimableShippedDeviceCount\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x16\n" +
 	"\x14_submission_strategyB\"\n" +
 	" _supports_subscription_selectionB!\n" +
-	"\x1f_claimable_shipped_device_count\x1a\xff\x06\n" +
+	"\x1f_claimable_shipped_device_count\x1a\x8a\n" +
+	"\n" +
 	"\bShipping\x12t\n" +
 	"\tshipments\x18\x01 \x03(\v2V.meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.ShipmentsR\tshipments\x12n\n" +
-	"\apending\x18\x02 \x01(\v2T.meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.PendingR\apending\x1a\xf8\x02\n" +
+	"\apending\x18\x02 \x01(\v2T.meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.PendingR\apending\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x04\n" +
 	"\tShipments\x129\n" +
 	"\n" +
 	"shipped_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tshippedAt\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\x03H\x00R\x06number\x88\x01\x01\x12x\n" +
-	"\adevices\x18\x03 \x03(\v2^.meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Shipments.DevicesR\adevices\x1a\x8d\x01\n" +
+	"\adevices\x18\x03 \x03(\v2^.meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Shipments.DevicesR\adevices\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdc\x01\n" +
 	"\aDevices\x12\x1f\n" +
 	"\bquantity\x18\x01 \x01(\x03H\x00R\bquantity\x88\x01\x01\x12\x15\n" +
 	"\x03sku\x18\x02 \x01(\tH\x01R\x03sku\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01B\v\n" +
+	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_quantityB\x06\n" +
 	"\x04_skuB\x0e\n" +
 	"\f_descriptionB\t\n" +
-	"\a_number\x1a\x91\x02\n" +
+	"\a_number\x1a\xaf\x03\n" +
 	"\aPending\x12v\n" +
-	"\adevices\x18\x01 \x03(\v2\\.meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Pending.DevicesR\adevices\x1a\x8d\x01\n" +
+	"\adevices\x18\x01 \x03(\v2\\.meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Pending.DevicesR\adevices\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdc\x01\n" +
 	"\aDevices\x12\x1f\n" +
 	"\bquantity\x18\x01 \x01(\x03H\x00R\bquantity\x88\x01\x01\x12\x15\n" +
 	"\x03sku\x18\x02 \x01(\tH\x01R\x03sku\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01B\v\n" +
+	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_quantityB\x06\n" +
 	"\x04_skuB\x0e\n" +
-	"\f_description\x1a\xf0\x04\n" +
+	"\f_description\x1a\xdd\x06\n" +
 	"\rSubscriptions\x12,\n" +
 	"\x0fsubscription_id\x18\x01 \x01(\tH\x00R\x0esubscriptionId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12%\n" +
@@ -3155,28 +3079,33 @@ const file_meraki_organizations_v1_inventory_proto_rawDesc = "" +
 	"\bend_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aendDate\x12\"\n" +
 	"\n" +
 	"is_claimed\x18\x06 \x01(\bH\x03R\tisClaimed\x88\x01\x01\x12p\n" +
-	"\x06counts\x18\a \x01(\v2X.meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions.CountsR\x06counts\x1a\xac\x01\n" +
+	"\x06counts\x18\a \x01(\v2X.meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xca\x02\n" +
 	"\x06Counts\x12t\n" +
-	"\x05seats\x18\x01 \x01(\v2^.meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions.Counts.SeatsR\x05seats\x1a,\n" +
+	"\x05seats\x18\x01 \x01(\v2^.meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions.Counts.SeatsR\x05seats\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a{\n" +
 	"\x05Seats\x12\x19\n" +
-	"\x05limit\x18\x01 \x01(\x03H\x00R\x05limit\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x01 \x01(\x03H\x00R\x05limit\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_limitB\x12\n" +
 	"\x10_subscription_idB\a\n" +
 	"\x05_nameB\x0e\n" +
 	"\f_descriptionB\r\n" +
 	"\v_is_claimedB\v\n" +
 	"\t_claim_idB\t\n" +
-	"\a_number\"\x91\x02\n" +
+	"\a_number\"\xaa\x02\n" +
 	"'ReleaseFromOrganizationInventoryRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
-	"\aserials\x18\x02 \x03(\tR\aserials\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
-	"\x10_organization_id\"D\n" +
+	"\aserials\x18\x02 \x03(\tR\aserials\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
+	"\x10_organization_id\"\x93\x01\n" +
 	"(ReleaseFromOrganizationInventoryResponse\x12\x18\n" +
-	"\aserials\x18\x01 \x03(\tR\aserialsB\x87\x01\n" +
-	"!com.merakibroker.organizations.v1B\x0eInventoryProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\aserials\x18\x01 \x03(\tR\aserials\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\xa7\x01\n" +
+	"!com.merakibroker.organizations.v1B\x0eInventoryProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_inventory_proto_rawDescOnce sync.Once
@@ -3190,7 +3119,7 @@ func file_meraki_organizations_v1_inventory_proto_rawDescGZIP() []byte {
 	return file_meraki_organizations_v1_inventory_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_inventory_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_meraki_organizations_v1_inventory_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_meraki_organizations_v1_inventory_proto_goTypes = []any{
 	(*ClaimIntoOrganizationInventoryRequest)(nil),                                    // 0: meraki.organizations.v1.ClaimIntoOrganizationInventoryRequest
 	(*ClaimIntoOrganizationInventoryResponse)(nil),                                   // 1: meraki.organizations.v1.ClaimIntoOrganizationInventoryResponse
@@ -3209,93 +3138,112 @@ var file_meraki_organizations_v1_inventory_proto_goTypes = []any{
 	(*PreviewOrganizationInventoryOrdersResponse)(nil),                               // 14: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse
 	(*ReleaseFromOrganizationInventoryRequest)(nil),                                  // 15: meraki.organizations.v1.ReleaseFromOrganizationInventoryRequest
 	(*ReleaseFromOrganizationInventoryResponse)(nil),                                 // 16: meraki.organizations.v1.ReleaseFromOrganizationInventoryResponse
-	(*ClaimIntoOrganizationInventoryRequest_Licenses)(nil),                           // 17: meraki.organizations.v1.ClaimIntoOrganizationInventoryRequest.Licenses
-	(*ClaimIntoOrganizationInventoryResponse_Licenses)(nil),                          // 18: meraki.organizations.v1.ClaimIntoOrganizationInventoryResponse.Licenses
-	(*OrganizationInventoryDevice_Details)(nil),                                      // 19: meraki.organizations.v1.OrganizationInventoryDevice.Details
-	(*OrganizationInventoryDevice_Eox)(nil),                                          // 20: meraki.organizations.v1.OrganizationInventoryDevice.Eox
-	(*OrganizationInventoryDevicesEoxOverview_Counts)(nil),                           // 21: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts
-	(*OrganizationInventoryDevicesEoxOverview_Counts_ByStatus)(nil),                  // 22: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus
-	(*OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_EndOfSale)(nil),        // 23: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus.EndOfSale
-	(*OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_EndOfSupport)(nil),     // 24: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus.EndOfSupport
-	(*OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_NearEndOfSupport)(nil), // 25: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus.NearEndOfSupport
-	(*CreateOrganizationInventoryDevicesSwapsBulkRequest_Swaps)(nil),                 // 26: meraki.organizations.v1.CreateOrganizationInventoryDevicesSwapsBulkRequest.Swaps
-	(*CreateOrganizationInventoryDevicesSwapsBulkRequest_Swaps_Devices)(nil),         // 27: meraki.organizations.v1.CreateOrganizationInventoryDevicesSwapsBulkRequest.Swaps.Devices
-	(*OrganizationInventoryDevicesSwapsBulk_Swaps)(nil),                              // 28: meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.Swaps
-	(*OrganizationInventoryDevicesSwapsBulk_Swaps_Devices)(nil),                      // 29: meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.Swaps.Devices
-	(*OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_Old)(nil),                  // 30: meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.Swaps.Devices.Old
-	(*OrganizationInventoryDevicesSwapsBulk_Swaps_Devices_NewValue)(nil),             // 31: meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.Swaps.Devices.NewValue
-	(*ClaimOrganizationInventoryOrdersRequest_Subscriptions)(nil),                    // 32: meraki.organizations.v1.ClaimOrganizationInventoryOrdersRequest.Subscriptions
-	(*ClaimOrganizationInventoryOrdersResponse_Subscriptions)(nil),                   // 33: meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions
-	(*ClaimOrganizationInventoryOrdersResponse_Subscriptions_Counts)(nil),            // 34: meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions.Counts
-	(*ClaimOrganizationInventoryOrdersResponse_Subscriptions_Counts_Seats)(nil),      // 35: meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions.Counts.Seats
-	(*PreviewOrganizationInventoryOrdersResponse_Resolution)(nil),                    // 36: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Resolution
-	(*PreviewOrganizationInventoryOrdersResponse_Shipping)(nil),                      // 37: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping
-	(*PreviewOrganizationInventoryOrdersResponse_Subscriptions)(nil),                 // 38: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions
-	(*PreviewOrganizationInventoryOrdersResponse_Shipping_Shipments)(nil),            // 39: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Shipments
-	(*PreviewOrganizationInventoryOrdersResponse_Shipping_Pending)(nil),              // 40: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Pending
-	(*PreviewOrganizationInventoryOrdersResponse_Shipping_Shipments_Devices)(nil),    // 41: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Shipments.Devices
-	(*PreviewOrganizationInventoryOrdersResponse_Shipping_Pending_Devices)(nil),      // 42: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Pending.Devices
-	(*PreviewOrganizationInventoryOrdersResponse_Subscriptions_Counts)(nil),          // 43: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions.Counts
-	(*PreviewOrganizationInventoryOrdersResponse_Subscriptions_Counts_Seats)(nil),    // 44: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions.Counts.Seats
-	(*fieldmaskpb.FieldMask)(nil),                                                    // 45: google.protobuf.FieldMask
-	(*v1.PageInfo)(nil),                                                              // 46: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil),                                                    // 47: google.protobuf.Timestamp
+	(*ClaimIntoOrganizationInventoryResponse_Licenses)(nil),                          // 17: meraki.organizations.v1.ClaimIntoOrganizationInventoryResponse.Licenses
+	(*OrganizationInventoryDevice_Details)(nil),                                      // 18: meraki.organizations.v1.OrganizationInventoryDevice.Details
+	(*OrganizationInventoryDevice_Eox)(nil),                                          // 19: meraki.organizations.v1.OrganizationInventoryDevice.Eox
+	(*OrganizationInventoryDevicesEoxOverview_Counts)(nil),                           // 20: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts
+	(*OrganizationInventoryDevicesEoxOverview_Counts_ByStatus)(nil),                  // 21: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus
+	(*OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_EndOfSale)(nil),        // 22: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus.EndOfSale
+	(*OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_EndOfSupport)(nil),     // 23: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus.EndOfSupport
+	(*OrganizationInventoryDevicesEoxOverview_Counts_ByStatus_NearEndOfSupport)(nil), // 24: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus.NearEndOfSupport
+	(*OrganizationInventoryDevicesSwapsBulk_Swaps)(nil),                              // 25: meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.Swaps
+	(*OrganizationInventoryDevicesSwapsBulk_Swaps_Devices)(nil),                      // 26: meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.Swaps.Devices
+	(*ClaimOrganizationInventoryOrdersResponse_Subscriptions)(nil),                   // 27: meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions
+	(*ClaimOrganizationInventoryOrdersResponse_Subscriptions_Counts)(nil),            // 28: meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions.Counts
+	(*ClaimOrganizationInventoryOrdersResponse_Subscriptions_Counts_Seats)(nil),      // 29: meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions.Counts.Seats
+	(*PreviewOrganizationInventoryOrdersResponse_Resolution)(nil),                    // 30: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Resolution
+	(*PreviewOrganizationInventoryOrdersResponse_Shipping)(nil),                      // 31: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping
+	(*PreviewOrganizationInventoryOrdersResponse_Subscriptions)(nil),                 // 32: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions
+	(*PreviewOrganizationInventoryOrdersResponse_Shipping_Shipments)(nil),            // 33: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Shipments
+	(*PreviewOrganizationInventoryOrdersResponse_Shipping_Pending)(nil),              // 34: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Pending
+	(*PreviewOrganizationInventoryOrdersResponse_Shipping_Shipments_Devices)(nil),    // 35: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Shipments.Devices
+	(*PreviewOrganizationInventoryOrdersResponse_Shipping_Pending_Devices)(nil),      // 36: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Pending.Devices
+	(*PreviewOrganizationInventoryOrdersResponse_Subscriptions_Counts)(nil),          // 37: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions.Counts
+	(*PreviewOrganizationInventoryOrdersResponse_Subscriptions_Counts_Seats)(nil),    // 38: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions.Counts.Seats
+	(*structpb.Struct)(nil),                                                          // 39: google.protobuf.Struct
+	(*v1.PageInfo)(nil),                                                              // 40: meraki.api.v1.PageInfo
+	(*timestamppb.Timestamp)(nil),                                                    // 41: google.protobuf.Timestamp
+	(*structpb.Value)(nil),                                                           // 42: google.protobuf.Value
 }
 var file_meraki_organizations_v1_inventory_proto_depIdxs = []int32{
-	17, // 0: meraki.organizations.v1.ClaimIntoOrganizationInventoryRequest.licenses:type_name -> meraki.organizations.v1.ClaimIntoOrganizationInventoryRequest.Licenses
-	45, // 1: meraki.organizations.v1.ClaimIntoOrganizationInventoryRequest.null_fields:type_name -> google.protobuf.FieldMask
-	45, // 2: meraki.organizations.v1.ClaimIntoOrganizationInventoryRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	18, // 3: meraki.organizations.v1.ClaimIntoOrganizationInventoryResponse.licenses:type_name -> meraki.organizations.v1.ClaimIntoOrganizationInventoryResponse.Licenses
+	17, // 0: meraki.organizations.v1.ClaimIntoOrganizationInventoryRequest.licenses:type_name -> meraki.organizations.v1.ClaimIntoOrganizationInventoryResponse.Licenses
+	39, // 1: meraki.organizations.v1.ClaimIntoOrganizationInventoryRequest.additional_properties:type_name -> google.protobuf.Struct
+	17, // 2: meraki.organizations.v1.ClaimIntoOrganizationInventoryResponse.licenses:type_name -> meraki.organizations.v1.ClaimIntoOrganizationInventoryResponse.Licenses
+	39, // 3: meraki.organizations.v1.ClaimIntoOrganizationInventoryResponse.additional_properties:type_name -> google.protobuf.Struct
 	4,  // 4: meraki.organizations.v1.GetOrganizationInventoryDevicesResponse.items:type_name -> meraki.organizations.v1.OrganizationInventoryDevice
-	46, // 5: meraki.organizations.v1.GetOrganizationInventoryDevicesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	47, // 6: meraki.organizations.v1.OrganizationInventoryDevice.claimed_at:type_name -> google.protobuf.Timestamp
-	47, // 7: meraki.organizations.v1.OrganizationInventoryDevice.license_expiration_date:type_name -> google.protobuf.Timestamp
-	19, // 8: meraki.organizations.v1.OrganizationInventoryDevice.details:type_name -> meraki.organizations.v1.OrganizationInventoryDevice.Details
-	20, // 9: meraki.organizations.v1.OrganizationInventoryDevice.eox:type_name -> meraki.organizations.v1.OrganizationInventoryDevice.Eox
-	21, // 10: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.counts:type_name -> meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts
-	26, // 11: meraki.organizations.v1.CreateOrganizationInventoryDevicesSwapsBulkRequest.swaps:type_name -> meraki.organizations.v1.CreateOrganizationInventoryDevicesSwapsBulkRequest.Swaps
-	45, // 12: meraki.organizations.v1.CreateOrganizationInventoryDevicesSwapsBulkRequest.null_fields:type_name -> google.protobuf.FieldMask
-	45, // 13: meraki.organizations.v1.CreateOrganizationInventoryDevicesSwapsBulkRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	28, // 14: meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.swaps:type_name -> meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.Swaps
-	32, // 15: meraki.organizations.v1.ClaimOrganizationInventoryOrdersRequest.subscriptions:type_name -> meraki.organizations.v1.ClaimOrganizationInventoryOrdersRequest.Subscriptions
-	45, // 16: meraki.organizations.v1.ClaimOrganizationInventoryOrdersRequest.null_fields:type_name -> google.protobuf.FieldMask
-	45, // 17: meraki.organizations.v1.ClaimOrganizationInventoryOrdersRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	33, // 18: meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.subscriptions:type_name -> meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions
-	45, // 19: meraki.organizations.v1.PreviewOrganizationInventoryOrdersRequest.null_fields:type_name -> google.protobuf.FieldMask
-	45, // 20: meraki.organizations.v1.PreviewOrganizationInventoryOrdersRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	36, // 21: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.resolution:type_name -> meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Resolution
-	37, // 22: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.shipping:type_name -> meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping
-	38, // 23: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.subscriptions:type_name -> meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions
-	45, // 24: meraki.organizations.v1.ReleaseFromOrganizationInventoryRequest.null_fields:type_name -> google.protobuf.FieldMask
-	45, // 25: meraki.organizations.v1.ReleaseFromOrganizationInventoryRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	47, // 26: meraki.organizations.v1.OrganizationInventoryDevice.Eox.end_of_sale_at:type_name -> google.protobuf.Timestamp
-	47, // 27: meraki.organizations.v1.OrganizationInventoryDevice.Eox.end_of_support_at:type_name -> google.protobuf.Timestamp
-	22, // 28: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.by_status:type_name -> meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus
-	23, // 29: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus.end_of_sale:type_name -> meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus.EndOfSale
-	24, // 30: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus.end_of_support:type_name -> meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus.EndOfSupport
-	25, // 31: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus.near_end_of_support:type_name -> meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus.NearEndOfSupport
-	27, // 32: meraki.organizations.v1.CreateOrganizationInventoryDevicesSwapsBulkRequest.Swaps.devices:type_name -> meraki.organizations.v1.CreateOrganizationInventoryDevicesSwapsBulkRequest.Swaps.Devices
-	29, // 33: meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.Swaps.devices:type_name -> meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.Swaps.Devices
-	30, // 34: meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.Swaps.Devices.old:type_name -> meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.Swaps.Devices.Old
-	31, // 35: meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.Swaps.Devices.new:type_name -> meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.Swaps.Devices.NewValue
-	47, // 36: meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions.start_date:type_name -> google.protobuf.Timestamp
-	47, // 37: meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions.end_date:type_name -> google.protobuf.Timestamp
-	34, // 38: meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions.counts:type_name -> meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions.Counts
-	35, // 39: meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions.Counts.seats:type_name -> meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions.Counts.Seats
-	39, // 40: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.shipments:type_name -> meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Shipments
-	40, // 41: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.pending:type_name -> meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Pending
-	47, // 42: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions.start_date:type_name -> google.protobuf.Timestamp
-	47, // 43: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions.end_date:type_name -> google.protobuf.Timestamp
-	43, // 44: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions.counts:type_name -> meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions.Counts
-	47, // 45: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Shipments.shipped_at:type_name -> google.protobuf.Timestamp
-	41, // 46: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Shipments.devices:type_name -> meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Shipments.Devices
-	42, // 47: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Pending.devices:type_name -> meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Pending.Devices
-	44, // 48: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions.Counts.seats:type_name -> meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions.Counts.Seats
-	49, // [49:49] is the sub-list for method output_type
-	49, // [49:49] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	40, // 5: meraki.organizations.v1.GetOrganizationInventoryDevicesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	39, // 6: meraki.organizations.v1.GetOrganizationInventoryDevicesResponse.additional_properties:type_name -> google.protobuf.Struct
+	41, // 7: meraki.organizations.v1.OrganizationInventoryDevice.claimed_at:type_name -> google.protobuf.Timestamp
+	41, // 8: meraki.organizations.v1.OrganizationInventoryDevice.license_expiration_date:type_name -> google.protobuf.Timestamp
+	18, // 9: meraki.organizations.v1.OrganizationInventoryDevice.details:type_name -> meraki.organizations.v1.OrganizationInventoryDevice.Details
+	19, // 10: meraki.organizations.v1.OrganizationInventoryDevice.eox:type_name -> meraki.organizations.v1.OrganizationInventoryDevice.Eox
+	39, // 11: meraki.organizations.v1.OrganizationInventoryDevice.additional_properties:type_name -> google.protobuf.Struct
+	20, // 12: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.counts:type_name -> meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts
+	39, // 13: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.additional_properties:type_name -> google.protobuf.Struct
+	25, // 14: meraki.organizations.v1.CreateOrganizationInventoryDevicesSwapsBulkRequest.swaps:type_name -> meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.Swaps
+	39, // 15: meraki.organizations.v1.CreateOrganizationInventoryDevicesSwapsBulkRequest.additional_properties:type_name -> google.protobuf.Struct
+	25, // 16: meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.swaps:type_name -> meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.Swaps
+	39, // 17: meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.additional_properties:type_name -> google.protobuf.Struct
+	27, // 18: meraki.organizations.v1.ClaimOrganizationInventoryOrdersRequest.subscriptions:type_name -> meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions
+	39, // 19: meraki.organizations.v1.ClaimOrganizationInventoryOrdersRequest.additional_properties:type_name -> google.protobuf.Struct
+	27, // 20: meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.subscriptions:type_name -> meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions
+	39, // 21: meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.additional_properties:type_name -> google.protobuf.Struct
+	39, // 22: meraki.organizations.v1.PreviewOrganizationInventoryOrdersRequest.additional_properties:type_name -> google.protobuf.Struct
+	30, // 23: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.resolution:type_name -> meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Resolution
+	31, // 24: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.shipping:type_name -> meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping
+	32, // 25: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.subscriptions:type_name -> meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions
+	39, // 26: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.additional_properties:type_name -> google.protobuf.Struct
+	39, // 27: meraki.organizations.v1.ReleaseFromOrganizationInventoryRequest.additional_properties:type_name -> google.protobuf.Struct
+	39, // 28: meraki.organizations.v1.ReleaseFromOrganizationInventoryResponse.additional_properties:type_name -> google.protobuf.Struct
+	39, // 29: meraki.organizations.v1.ClaimIntoOrganizationInventoryResponse.Licenses.additional_properties:type_name -> google.protobuf.Struct
+	39, // 30: meraki.organizations.v1.OrganizationInventoryDevice.Details.additional_properties:type_name -> google.protobuf.Struct
+	41, // 31: meraki.organizations.v1.OrganizationInventoryDevice.Eox.end_of_sale_at:type_name -> google.protobuf.Timestamp
+	41, // 32: meraki.organizations.v1.OrganizationInventoryDevice.Eox.end_of_support_at:type_name -> google.protobuf.Timestamp
+	39, // 33: meraki.organizations.v1.OrganizationInventoryDevice.Eox.additional_properties:type_name -> google.protobuf.Struct
+	21, // 34: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.by_status:type_name -> meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus
+	39, // 35: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.additional_properties:type_name -> google.protobuf.Struct
+	22, // 36: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus.end_of_sale:type_name -> meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus.EndOfSale
+	23, // 37: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus.end_of_support:type_name -> meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus.EndOfSupport
+	24, // 38: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus.near_end_of_support:type_name -> meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus.NearEndOfSupport
+	39, // 39: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus.additional_properties:type_name -> google.protobuf.Struct
+	39, // 40: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus.EndOfSale.additional_properties:type_name -> google.protobuf.Struct
+	39, // 41: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus.EndOfSupport.additional_properties:type_name -> google.protobuf.Struct
+	39, // 42: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview.Counts.ByStatus.NearEndOfSupport.additional_properties:type_name -> google.protobuf.Struct
+	26, // 43: meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.Swaps.devices:type_name -> meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.Swaps.Devices
+	39, // 44: meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.Swaps.additional_properties:type_name -> google.protobuf.Struct
+	42, // 45: meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.Swaps.Devices.old:type_name -> google.protobuf.Value
+	42, // 46: meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.Swaps.Devices.new:type_name -> google.protobuf.Value
+	39, // 47: meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk.Swaps.Devices.additional_properties:type_name -> google.protobuf.Struct
+	41, // 48: meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions.start_date:type_name -> google.protobuf.Timestamp
+	41, // 49: meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions.end_date:type_name -> google.protobuf.Timestamp
+	28, // 50: meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions.counts:type_name -> meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions.Counts
+	39, // 51: meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions.additional_properties:type_name -> google.protobuf.Struct
+	29, // 52: meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions.Counts.seats:type_name -> meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions.Counts.Seats
+	39, // 53: meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions.Counts.additional_properties:type_name -> google.protobuf.Struct
+	39, // 54: meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse.Subscriptions.Counts.Seats.additional_properties:type_name -> google.protobuf.Struct
+	39, // 55: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Resolution.additional_properties:type_name -> google.protobuf.Struct
+	33, // 56: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.shipments:type_name -> meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Shipments
+	34, // 57: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.pending:type_name -> meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Pending
+	39, // 58: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.additional_properties:type_name -> google.protobuf.Struct
+	41, // 59: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions.start_date:type_name -> google.protobuf.Timestamp
+	41, // 60: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions.end_date:type_name -> google.protobuf.Timestamp
+	37, // 61: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions.counts:type_name -> meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions.Counts
+	39, // 62: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions.additional_properties:type_name -> google.protobuf.Struct
+	41, // 63: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Shipments.shipped_at:type_name -> google.protobuf.Timestamp
+	35, // 64: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Shipments.devices:type_name -> meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Shipments.Devices
+	39, // 65: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Shipments.additional_properties:type_name -> google.protobuf.Struct
+	36, // 66: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Pending.devices:type_name -> meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Pending.Devices
+	39, // 67: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Pending.additional_properties:type_name -> google.protobuf.Struct
+	39, // 68: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Shipments.Devices.additional_properties:type_name -> google.protobuf.Struct
+	39, // 69: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Shipping.Pending.Devices.additional_properties:type_name -> google.protobuf.Struct
+	38, // 70: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions.Counts.seats:type_name -> meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions.Counts.Seats
+	39, // 71: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions.Counts.additional_properties:type_name -> google.protobuf.Struct
+	39, // 72: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse.Subscriptions.Counts.Seats.additional_properties:type_name -> google.protobuf.Struct
+	73, // [73:73] is the sub-list for method output_type
+	73, // [73:73] is the sub-list for method input_type
+	73, // [73:73] is the sub-list for extension type_name
+	73, // [73:73] is the sub-list for extension extendee
+	0,  // [0:73] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_inventory_proto_init() }
@@ -3319,31 +3267,25 @@ func file_meraki_organizations_v1_inventory_proto_init() {
 	file_meraki_organizations_v1_inventory_proto_msgTypes[17].OneofWrappers = []any{}
 	file_meraki_organizations_v1_inventory_proto_msgTypes[18].OneofWrappers = []any{}
 	file_meraki_organizations_v1_inventory_proto_msgTypes[19].OneofWrappers = []any{}
-	file_meraki_organizations_v1_inventory_proto_msgTypes[20].OneofWrappers = []any{}
+	file_meraki_organizations_v1_inventory_proto_msgTypes[22].OneofWrappers = []any{}
 	file_meraki_organizations_v1_inventory_proto_msgTypes[23].OneofWrappers = []any{}
 	file_meraki_organizations_v1_inventory_proto_msgTypes[24].OneofWrappers = []any{}
 	file_meraki_organizations_v1_inventory_proto_msgTypes[25].OneofWrappers = []any{}
-	file_meraki_organizations_v1_inventory_proto_msgTypes[26].OneofWrappers = []any{}
 	file_meraki_organizations_v1_inventory_proto_msgTypes[27].OneofWrappers = []any{}
-	file_meraki_organizations_v1_inventory_proto_msgTypes[28].OneofWrappers = []any{}
+	file_meraki_organizations_v1_inventory_proto_msgTypes[29].OneofWrappers = []any{}
 	file_meraki_organizations_v1_inventory_proto_msgTypes[30].OneofWrappers = []any{}
-	file_meraki_organizations_v1_inventory_proto_msgTypes[31].OneofWrappers = []any{}
 	file_meraki_organizations_v1_inventory_proto_msgTypes[32].OneofWrappers = []any{}
 	file_meraki_organizations_v1_inventory_proto_msgTypes[33].OneofWrappers = []any{}
 	file_meraki_organizations_v1_inventory_proto_msgTypes[35].OneofWrappers = []any{}
 	file_meraki_organizations_v1_inventory_proto_msgTypes[36].OneofWrappers = []any{}
 	file_meraki_organizations_v1_inventory_proto_msgTypes[38].OneofWrappers = []any{}
-	file_meraki_organizations_v1_inventory_proto_msgTypes[39].OneofWrappers = []any{}
-	file_meraki_organizations_v1_inventory_proto_msgTypes[41].OneofWrappers = []any{}
-	file_meraki_organizations_v1_inventory_proto_msgTypes[42].OneofWrappers = []any{}
-	file_meraki_organizations_v1_inventory_proto_msgTypes[44].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_inventory_proto_rawDesc), len(file_meraki_organizations_v1_inventory_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   45,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

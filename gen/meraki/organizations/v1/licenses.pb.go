@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -122,11 +122,12 @@ func (x *GetOrganizationLicensesRequest) GetState() string {
 
 // Answer of getOrganizationLicenses.
 type GetOrganizationLicensesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*OrganizationLicense `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Items                []*OrganizationLicense `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationLicensesResponse) Reset() {
@@ -173,7 +174,15 @@ func (x *GetOrganizationLicensesResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of getOrganizationLicense, updateOrganizationLicense. Row of getOrganizationLicenses.
+func (x *GetOrganizationLicensesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The license of an organization. Answer of getOrganizationLicense, updateOrganizationLicense. Row
+// of getOrganizationLicenses.
 type OrganizationLicense struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	Id           *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
@@ -192,6 +201,7 @@ type OrganizationLicense struct {
 	ActivationDate            *string                                          `protobuf:"bytes,13,opt,name=activation_date,json=activationDate,proto3,oneof" json:"activation_date,omitempty"`
 	ExpirationDate            *string                                          `protobuf:"bytes,14,opt,name=expiration_date,json=expirationDate,proto3,oneof" json:"expiration_date,omitempty"`
 	HeadLicenseId             *string                                          `protobuf:"bytes,15,opt,name=head_license_id,json=headLicenseId,proto3,oneof" json:"head_license_id,omitempty"`
+	AdditionalProperties      *structpb.Struct                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields             protoimpl.UnknownFields
 	sizeCache                 protoimpl.SizeCache
 }
@@ -331,6 +341,13 @@ func (x *OrganizationLicense) GetHeadLicenseId() string {
 	return ""
 }
 
+func (x *OrganizationLicense) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of assignOrganizationLicensesSeats.
 type AssignOrganizationLicensesSeatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -341,11 +358,12 @@ type AssignOrganizationLicensesSeatsRequest struct {
 	// Required.
 	NetworkId *string `protobuf:"bytes,3,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	SeatCount     *int64                 `protobuf:"varint,4,opt,name=seat_count,json=seatCount,proto3,oneof" json:"seat_count,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	SeatCount            *int64           `protobuf:"varint,4,opt,name=seat_count,json=seatCount,proto3,oneof" json:"seat_count,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AssignOrganizationLicensesSeatsRequest) Reset() {
@@ -406,26 +424,34 @@ func (x *AssignOrganizationLicensesSeatsRequest) GetSeatCount() int64 {
 	return 0
 }
 
-func (x *AssignOrganizationLicensesSeatsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *AssignOrganizationLicensesSeatsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *AssignOrganizationLicensesSeatsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *AssignOrganizationLicensesSeatsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *AssignOrganizationLicensesSeatsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of assignOrganizationLicensesSeats.
 type AssignOrganizationLicensesSeatsResponse struct {
-	state             protoimpl.MessageState                                       `protogen:"open.v1"`
-	ResultingLicenses []*AssignOrganizationLicensesSeatsResponse_ResultingLicenses `protobuf:"bytes,1,rep,name=resulting_licenses,json=resultingLicenses,proto3" json:"resulting_licenses,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState                                       `protogen:"open.v1"`
+	ResultingLicenses    []*AssignOrganizationLicensesSeatsResponse_ResultingLicenses `protobuf:"bytes,1,rep,name=resulting_licenses,json=resultingLicenses,proto3" json:"resulting_licenses,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AssignOrganizationLicensesSeatsResponse) Reset() {
@@ -465,6 +491,13 @@ func (x *AssignOrganizationLicensesSeatsResponse) GetResultingLicenses() []*Assi
 	return nil
 }
 
+func (x *AssignOrganizationLicensesSeatsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of moveOrganizationLicenses.
 type MoveOrganizationLicensesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -473,11 +506,12 @@ type MoveOrganizationLicensesRequest struct {
 	// Required.
 	DestOrganizationId *string `protobuf:"bytes,2,opt,name=dest_organization_id,json=destOrganizationId,proto3,oneof" json:"dest_organization_id,omitempty"`
 	// Required.
-	LicenseIds    []string               `protobuf:"bytes,3,rep,name=license_ids,json=licenseIds,proto3" json:"license_ids,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	LicenseIds           []string         `protobuf:"bytes,3,rep,name=license_ids,json=licenseIds,proto3" json:"license_ids,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *MoveOrganizationLicensesRequest) Reset() {
@@ -531,27 +565,35 @@ func (x *MoveOrganizationLicensesRequest) GetLicenseIds() []string {
 	return nil
 }
 
-func (x *MoveOrganizationLicensesRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *MoveOrganizationLicensesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *MoveOrganizationLicensesRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *MoveOrganizationLicensesRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *MoveOrganizationLicensesRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of moveOrganizationLicenses.
 type MoveOrganizationLicensesResponse struct {
-	state              protoimpl.MessageState `protogen:"open.v1"`
-	DestOrganizationId *string                `protobuf:"bytes,1,opt,name=dest_organization_id,json=destOrganizationId,proto3,oneof" json:"dest_organization_id,omitempty"`
-	LicenseIds         []string               `protobuf:"bytes,2,rep,name=license_ids,json=licenseIds,proto3" json:"license_ids,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	DestOrganizationId   *string                `protobuf:"bytes,1,opt,name=dest_organization_id,json=destOrganizationId,proto3,oneof" json:"dest_organization_id,omitempty"`
+	LicenseIds           []string               `protobuf:"bytes,2,rep,name=license_ids,json=licenseIds,proto3" json:"license_ids,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *MoveOrganizationLicensesResponse) Reset() {
@@ -598,6 +640,13 @@ func (x *MoveOrganizationLicensesResponse) GetLicenseIds() []string {
 	return nil
 }
 
+func (x *MoveOrganizationLicensesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of moveOrganizationLicensesSeats.
 type MoveOrganizationLicensesSeatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -608,11 +657,12 @@ type MoveOrganizationLicensesSeatsRequest struct {
 	// Required.
 	LicenseId *string `protobuf:"bytes,3,opt,name=license_id,json=licenseId,proto3,oneof" json:"license_id,omitempty"`
 	// Required.
-	SeatCount     *int64                 `protobuf:"varint,4,opt,name=seat_count,json=seatCount,proto3,oneof" json:"seat_count,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	SeatCount            *int64           `protobuf:"varint,4,opt,name=seat_count,json=seatCount,proto3,oneof" json:"seat_count,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *MoveOrganizationLicensesSeatsRequest) Reset() {
@@ -673,28 +723,36 @@ func (x *MoveOrganizationLicensesSeatsRequest) GetSeatCount() int64 {
 	return 0
 }
 
-func (x *MoveOrganizationLicensesSeatsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *MoveOrganizationLicensesSeatsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *MoveOrganizationLicensesSeatsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *MoveOrganizationLicensesSeatsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *MoveOrganizationLicensesSeatsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of moveOrganizationLicensesSeats.
 type MoveOrganizationLicensesSeatsResponse struct {
-	state              protoimpl.MessageState `protogen:"open.v1"`
-	DestOrganizationId *string                `protobuf:"bytes,1,opt,name=dest_organization_id,json=destOrganizationId,proto3,oneof" json:"dest_organization_id,omitempty"`
-	LicenseId          *string                `protobuf:"bytes,2,opt,name=license_id,json=licenseId,proto3,oneof" json:"license_id,omitempty"`
-	SeatCount          *int64                 `protobuf:"varint,3,opt,name=seat_count,json=seatCount,proto3,oneof" json:"seat_count,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	DestOrganizationId   *string                `protobuf:"bytes,1,opt,name=dest_organization_id,json=destOrganizationId,proto3,oneof" json:"dest_organization_id,omitempty"`
+	LicenseId            *string                `protobuf:"bytes,2,opt,name=license_id,json=licenseId,proto3,oneof" json:"license_id,omitempty"`
+	SeatCount            *int64                 `protobuf:"varint,3,opt,name=seat_count,json=seatCount,proto3,oneof" json:"seat_count,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *MoveOrganizationLicensesSeatsResponse) Reset() {
@@ -748,6 +806,13 @@ func (x *MoveOrganizationLicensesSeatsResponse) GetSeatCount() int64 {
 	return 0
 }
 
+func (x *MoveOrganizationLicensesSeatsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getOrganizationLicensesOverview.
 type GetOrganizationLicensesOverviewRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -794,7 +859,7 @@ func (x *GetOrganizationLicensesOverviewRequest) GetOrganizationId() string {
 	return ""
 }
 
-// Answer of getOrganizationLicensesOverview.
+// The licenses overview of an organization. Answer of getOrganizationLicensesOverview.
 type OrganizationLicensesOverview struct {
 	state                protoimpl.MessageState                       `protogen:"open.v1"`
 	Status               *string                                      `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
@@ -804,6 +869,7 @@ type OrganizationLicensesOverview struct {
 	States               *OrganizationLicensesOverview_States         `protobuf:"bytes,5,opt,name=states,proto3" json:"states,omitempty"`
 	LicenseTypes         []*OrganizationLicensesOverview_LicenseTypes `protobuf:"bytes,6,rep,name=license_types,json=licenseTypes,proto3" json:"license_types,omitempty"`
 	SystemsManager       *OrganizationLicensesOverview_SystemsManager `protobuf:"bytes,7,opt,name=systems_manager,json=systemsManager,proto3" json:"systems_manager,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -887,6 +953,13 @@ func (x *OrganizationLicensesOverview) GetSystemsManager() *OrganizationLicenses
 	return nil
 }
 
+func (x *OrganizationLicensesOverview) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of renewOrganizationLicensesSeats.
 type RenewOrganizationLicensesSeatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -895,11 +968,12 @@ type RenewOrganizationLicensesSeatsRequest struct {
 	// Required.
 	LicenseIdToRenew *string `protobuf:"bytes,2,opt,name=license_id_to_renew,json=licenseIdToRenew,proto3,oneof" json:"license_id_to_renew,omitempty"`
 	// Required.
-	UnusedLicenseId *string                `protobuf:"bytes,3,opt,name=unused_license_id,json=unusedLicenseId,proto3,oneof" json:"unused_license_id,omitempty"`
-	NullFields      *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields     *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	UnusedLicenseId      *string          `protobuf:"bytes,3,opt,name=unused_license_id,json=unusedLicenseId,proto3,oneof" json:"unused_license_id,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RenewOrganizationLicensesSeatsRequest) Reset() {
@@ -953,26 +1027,34 @@ func (x *RenewOrganizationLicensesSeatsRequest) GetUnusedLicenseId() string {
 	return ""
 }
 
-func (x *RenewOrganizationLicensesSeatsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *RenewOrganizationLicensesSeatsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *RenewOrganizationLicensesSeatsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *RenewOrganizationLicensesSeatsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *RenewOrganizationLicensesSeatsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of renewOrganizationLicensesSeats.
 type RenewOrganizationLicensesSeatsResponse struct {
-	state             protoimpl.MessageState                                      `protogen:"open.v1"`
-	ResultingLicenses []*RenewOrganizationLicensesSeatsResponse_ResultingLicenses `protobuf:"bytes,1,rep,name=resulting_licenses,json=resultingLicenses,proto3" json:"resulting_licenses,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState                                      `protogen:"open.v1"`
+	ResultingLicenses    []*RenewOrganizationLicensesSeatsResponse_ResultingLicenses `protobuf:"bytes,1,rep,name=resulting_licenses,json=resultingLicenses,proto3" json:"resulting_licenses,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RenewOrganizationLicensesSeatsResponse) Reset() {
@@ -1008,6 +1090,13 @@ func (*RenewOrganizationLicensesSeatsResponse) Descriptor() ([]byte, []int) {
 func (x *RenewOrganizationLicensesSeatsResponse) GetResultingLicenses() []*RenewOrganizationLicensesSeatsResponse_ResultingLicenses {
 	if x != nil {
 		return x.ResultingLicenses
+	}
+	return nil
+}
+
+func (x *RenewOrganizationLicensesSeatsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1073,12 +1162,13 @@ type UpdateOrganizationLicenseRequest struct {
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	LicenseId     *string                `protobuf:"bytes,2,opt,name=license_id,json=licenseId,proto3,oneof" json:"license_id,omitempty"`
-	DeviceSerial  *string                `protobuf:"bytes,3,opt,name=device_serial,json=deviceSerial,proto3,oneof" json:"device_serial,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	LicenseId            *string          `protobuf:"bytes,2,opt,name=license_id,json=licenseId,proto3,oneof" json:"license_id,omitempty"`
+	DeviceSerial         *string          `protobuf:"bytes,3,opt,name=device_serial,json=deviceSerial,proto3,oneof" json:"device_serial,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationLicenseRequest) Reset() {
@@ -1132,29 +1222,37 @@ func (x *UpdateOrganizationLicenseRequest) GetDeviceSerial() string {
 	return ""
 }
 
-func (x *UpdateOrganizationLicenseRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationLicenseRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationLicenseRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateOrganizationLicenseRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationLicenseRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationLicense_PermanentlyQueuedLicenses struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Id             *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	LicenseType    *string                `protobuf:"bytes,2,opt,name=license_type,json=licenseType,proto3,oneof" json:"license_type,omitempty"`
-	LicenseKey     *string                `protobuf:"bytes,3,opt,name=license_key,json=licenseKey,proto3,oneof" json:"license_key,omitempty"`
-	OrderNumber    *string                `protobuf:"bytes,4,opt,name=order_number,json=orderNumber,proto3,oneof" json:"order_number,omitempty"`
-	DurationInDays *int64                 `protobuf:"varint,5,opt,name=duration_in_days,json=durationInDays,proto3,oneof" json:"duration_in_days,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	LicenseType          *string                `protobuf:"bytes,2,opt,name=license_type,json=licenseType,proto3,oneof" json:"license_type,omitempty"`
+	LicenseKey           *string                `protobuf:"bytes,3,opt,name=license_key,json=licenseKey,proto3,oneof" json:"license_key,omitempty"`
+	OrderNumber          *string                `protobuf:"bytes,4,opt,name=order_number,json=orderNumber,proto3,oneof" json:"order_number,omitempty"`
+	DurationInDays       *int64                 `protobuf:"varint,5,opt,name=duration_in_days,json=durationInDays,proto3,oneof" json:"duration_in_days,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationLicense_PermanentlyQueuedLicenses) Reset() {
@@ -1222,6 +1320,13 @@ func (x *OrganizationLicense_PermanentlyQueuedLicenses) GetDurationInDays() int6
 	return 0
 }
 
+func (x *OrganizationLicense_PermanentlyQueuedLicenses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type AssignOrganizationLicensesSeatsResponse_ResultingLicenses struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	Id           *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
@@ -1240,6 +1345,7 @@ type AssignOrganizationLicensesSeatsResponse_ResultingLicenses struct {
 	ActivationDate            *string                                                                                `protobuf:"bytes,13,opt,name=activation_date,json=activationDate,proto3,oneof" json:"activation_date,omitempty"`
 	ExpirationDate            *string                                                                                `protobuf:"bytes,14,opt,name=expiration_date,json=expirationDate,proto3,oneof" json:"expiration_date,omitempty"`
 	HeadLicenseId             *string                                                                                `protobuf:"bytes,15,opt,name=head_license_id,json=headLicenseId,proto3,oneof" json:"head_license_id,omitempty"`
+	AdditionalProperties      *structpb.Struct                                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields             protoimpl.UnknownFields
 	sizeCache                 protoimpl.SizeCache
 }
@@ -1379,15 +1485,23 @@ func (x *AssignOrganizationLicensesSeatsResponse_ResultingLicenses) GetHeadLicen
 	return ""
 }
 
+func (x *AssignOrganizationLicensesSeatsResponse_ResultingLicenses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type AssignOrganizationLicensesSeatsResponse_ResultingLicenses_PermanentlyQueuedLicenses struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Id             *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	LicenseType    *string                `protobuf:"bytes,2,opt,name=license_type,json=licenseType,proto3,oneof" json:"license_type,omitempty"`
-	LicenseKey     *string                `protobuf:"bytes,3,opt,name=license_key,json=licenseKey,proto3,oneof" json:"license_key,omitempty"`
-	OrderNumber    *string                `protobuf:"bytes,4,opt,name=order_number,json=orderNumber,proto3,oneof" json:"order_number,omitempty"`
-	DurationInDays *int64                 `protobuf:"varint,5,opt,name=duration_in_days,json=durationInDays,proto3,oneof" json:"duration_in_days,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	LicenseType          *string                `protobuf:"bytes,2,opt,name=license_type,json=licenseType,proto3,oneof" json:"license_type,omitempty"`
+	LicenseKey           *string                `protobuf:"bytes,3,opt,name=license_key,json=licenseKey,proto3,oneof" json:"license_key,omitempty"`
+	OrderNumber          *string                `protobuf:"bytes,4,opt,name=order_number,json=orderNumber,proto3,oneof" json:"order_number,omitempty"`
+	DurationInDays       *int64                 `protobuf:"varint,5,opt,name=duration_in_days,json=durationInDays,proto3,oneof" json:"duration_in_days,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AssignOrganizationLicensesSeatsResponse_ResultingLicenses_PermanentlyQueuedLicenses) Reset() {
@@ -1456,16 +1570,24 @@ func (x *AssignOrganizationLicensesSeatsResponse_ResultingLicenses_PermanentlyQu
 	return 0
 }
 
+func (x *AssignOrganizationLicensesSeatsResponse_ResultingLicenses_PermanentlyQueuedLicenses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationLicensesOverview_States struct {
-	state          protoimpl.MessageState                              `protogen:"open.v1"`
-	Active         *OrganizationLicensesOverview_States_Active         `protobuf:"bytes,1,opt,name=active,proto3" json:"active,omitempty"`
-	Expired        *OrganizationLicensesOverview_States_Expired        `protobuf:"bytes,2,opt,name=expired,proto3" json:"expired,omitempty"`
-	Expiring       *OrganizationLicensesOverview_States_Expiring       `protobuf:"bytes,3,opt,name=expiring,proto3" json:"expiring,omitempty"`
-	RecentlyQueued *OrganizationLicensesOverview_States_RecentlyQueued `protobuf:"bytes,4,opt,name=recently_queued,json=recentlyQueued,proto3" json:"recently_queued,omitempty"`
-	Unused         *OrganizationLicensesOverview_States_Unused         `protobuf:"bytes,5,opt,name=unused,proto3" json:"unused,omitempty"`
-	UnusedActive   *OrganizationLicensesOverview_States_UnusedActive   `protobuf:"bytes,6,opt,name=unused_active,json=unusedActive,proto3" json:"unused_active,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                              `protogen:"open.v1"`
+	Active               *OrganizationLicensesOverview_States_Active         `protobuf:"bytes,1,opt,name=active,proto3" json:"active,omitempty"`
+	Expired              *OrganizationLicensesOverview_States_Expired        `protobuf:"bytes,2,opt,name=expired,proto3" json:"expired,omitempty"`
+	Expiring             *OrganizationLicensesOverview_States_Expiring       `protobuf:"bytes,3,opt,name=expiring,proto3" json:"expiring,omitempty"`
+	RecentlyQueued       *OrganizationLicensesOverview_States_RecentlyQueued `protobuf:"bytes,4,opt,name=recently_queued,json=recentlyQueued,proto3" json:"recently_queued,omitempty"`
+	Unused               *OrganizationLicensesOverview_States_Unused         `protobuf:"bytes,5,opt,name=unused,proto3" json:"unused,omitempty"`
+	UnusedActive         *OrganizationLicensesOverview_States_UnusedActive   `protobuf:"bytes,6,opt,name=unused_active,json=unusedActive,proto3" json:"unused_active,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationLicensesOverview_States) Reset() {
@@ -1540,12 +1662,20 @@ func (x *OrganizationLicensesOverview_States) GetUnusedActive() *OrganizationLic
 	return nil
 }
 
+func (x *OrganizationLicensesOverview_States) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationLicensesOverview_LicenseTypes struct {
-	state         protoimpl.MessageState                            `protogen:"open.v1"`
-	LicenseType   *string                                           `protobuf:"bytes,1,opt,name=license_type,json=licenseType,proto3,oneof" json:"license_type,omitempty"`
-	Counts        *OrganizationLicensesOverview_LicenseTypes_Counts `protobuf:"bytes,2,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                            `protogen:"open.v1"`
+	LicenseType          *string                                           `protobuf:"bytes,1,opt,name=license_type,json=licenseType,proto3,oneof" json:"license_type,omitempty"`
+	Counts               *OrganizationLicensesOverview_LicenseTypes_Counts `protobuf:"bytes,2,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationLicensesOverview_LicenseTypes) Reset() {
@@ -1592,11 +1722,19 @@ func (x *OrganizationLicensesOverview_LicenseTypes) GetCounts() *OrganizationLic
 	return nil
 }
 
+func (x *OrganizationLicensesOverview_LicenseTypes) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationLicensesOverview_SystemsManager struct {
-	state         protoimpl.MessageState                              `protogen:"open.v1"`
-	Counts        *OrganizationLicensesOverview_SystemsManager_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                              `protogen:"open.v1"`
+	Counts               *OrganizationLicensesOverview_SystemsManager_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationLicensesOverview_SystemsManager) Reset() {
@@ -1636,11 +1774,19 @@ func (x *OrganizationLicensesOverview_SystemsManager) GetCounts() *OrganizationL
 	return nil
 }
 
+func (x *OrganizationLicensesOverview_SystemsManager) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationLicensesOverview_States_Active struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Count         *int64                 `protobuf:"varint,1,opt,name=count,proto3,oneof" json:"count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Count                *int64                 `protobuf:"varint,1,opt,name=count,proto3,oneof" json:"count,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationLicensesOverview_States_Active) Reset() {
@@ -1680,11 +1826,19 @@ func (x *OrganizationLicensesOverview_States_Active) GetCount() int64 {
 	return 0
 }
 
+func (x *OrganizationLicensesOverview_States_Active) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationLicensesOverview_States_Expired struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Count         *int64                 `protobuf:"varint,1,opt,name=count,proto3,oneof" json:"count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Count                *int64                 `protobuf:"varint,1,opt,name=count,proto3,oneof" json:"count,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationLicensesOverview_States_Expired) Reset() {
@@ -1724,13 +1878,21 @@ func (x *OrganizationLicensesOverview_States_Expired) GetCount() int64 {
 	return 0
 }
 
+func (x *OrganizationLicensesOverview_States_Expired) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationLicensesOverview_States_Expiring struct {
-	state         protoimpl.MessageState                                 `protogen:"open.v1"`
-	Count         *int64                                                 `protobuf:"varint,1,opt,name=count,proto3,oneof" json:"count,omitempty"`
-	Critical      *OrganizationLicensesOverview_States_Expiring_Critical `protobuf:"bytes,2,opt,name=critical,proto3" json:"critical,omitempty"`
-	Warning       *OrganizationLicensesOverview_States_Expiring_Warning  `protobuf:"bytes,3,opt,name=warning,proto3" json:"warning,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                 `protogen:"open.v1"`
+	Count                *int64                                                 `protobuf:"varint,1,opt,name=count,proto3,oneof" json:"count,omitempty"`
+	Critical             *OrganizationLicensesOverview_States_Expiring_Critical `protobuf:"bytes,2,opt,name=critical,proto3" json:"critical,omitempty"`
+	Warning              *OrganizationLicensesOverview_States_Expiring_Warning  `protobuf:"bytes,3,opt,name=warning,proto3" json:"warning,omitempty"`
+	AdditionalProperties *structpb.Struct                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationLicensesOverview_States_Expiring) Reset() {
@@ -1784,11 +1946,19 @@ func (x *OrganizationLicensesOverview_States_Expiring) GetWarning() *Organizatio
 	return nil
 }
 
+func (x *OrganizationLicensesOverview_States_Expiring) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationLicensesOverview_States_RecentlyQueued struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Count         *int64                 `protobuf:"varint,1,opt,name=count,proto3,oneof" json:"count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Count                *int64                 `protobuf:"varint,1,opt,name=count,proto3,oneof" json:"count,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationLicensesOverview_States_RecentlyQueued) Reset() {
@@ -1828,12 +1998,20 @@ func (x *OrganizationLicensesOverview_States_RecentlyQueued) GetCount() int64 {
 	return 0
 }
 
+func (x *OrganizationLicensesOverview_States_RecentlyQueued) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationLicensesOverview_States_Unused struct {
-	state             protoimpl.MessageState                                        `protogen:"open.v1"`
-	Count             *int64                                                        `protobuf:"varint,1,opt,name=count,proto3,oneof" json:"count,omitempty"`
-	SoonestActivation *OrganizationLicensesOverview_States_Unused_SoonestActivation `protobuf:"bytes,2,opt,name=soonest_activation,json=soonestActivation,proto3" json:"soonest_activation,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState                                        `protogen:"open.v1"`
+	Count                *int64                                                        `protobuf:"varint,1,opt,name=count,proto3,oneof" json:"count,omitempty"`
+	SoonestActivation    *OrganizationLicensesOverview_States_Unused_SoonestActivation `protobuf:"bytes,2,opt,name=soonest_activation,json=soonestActivation,proto3" json:"soonest_activation,omitempty"`
+	AdditionalProperties *structpb.Struct                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationLicensesOverview_States_Unused) Reset() {
@@ -1880,12 +2058,20 @@ func (x *OrganizationLicensesOverview_States_Unused) GetSoonestActivation() *Org
 	return nil
 }
 
+func (x *OrganizationLicensesOverview_States_Unused) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationLicensesOverview_States_UnusedActive struct {
-	state            protoimpl.MessageState                                             `protogen:"open.v1"`
-	Count            *int64                                                             `protobuf:"varint,1,opt,name=count,proto3,oneof" json:"count,omitempty"`
-	OldestActivation *OrganizationLicensesOverview_States_UnusedActive_OldestActivation `protobuf:"bytes,2,opt,name=oldest_activation,json=oldestActivation,proto3" json:"oldest_activation,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                protoimpl.MessageState                                             `protogen:"open.v1"`
+	Count                *int64                                                             `protobuf:"varint,1,opt,name=count,proto3,oneof" json:"count,omitempty"`
+	OldestActivation     *OrganizationLicensesOverview_States_UnusedActive_OldestActivation `protobuf:"bytes,2,opt,name=oldest_activation,json=oldestActivation,proto3" json:"oldest_activation,omitempty"`
+	AdditionalProperties *structpb.Struct                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationLicensesOverview_States_UnusedActive) Reset() {
@@ -1932,12 +2118,20 @@ func (x *OrganizationLicensesOverview_States_UnusedActive) GetOldestActivation()
 	return nil
 }
 
+func (x *OrganizationLicensesOverview_States_UnusedActive) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationLicensesOverview_States_Expiring_Critical struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	ThresholdInDays *int64                 `protobuf:"varint,1,opt,name=threshold_in_days,json=thresholdInDays,proto3,oneof" json:"threshold_in_days,omitempty"`
-	ExpiringCount   *int64                 `protobuf:"varint,2,opt,name=expiring_count,json=expiringCount,proto3,oneof" json:"expiring_count,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	ThresholdInDays      *int64                 `protobuf:"varint,1,opt,name=threshold_in_days,json=thresholdInDays,proto3,oneof" json:"threshold_in_days,omitempty"`
+	ExpiringCount        *int64                 `protobuf:"varint,2,opt,name=expiring_count,json=expiringCount,proto3,oneof" json:"expiring_count,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationLicensesOverview_States_Expiring_Critical) Reset() {
@@ -1984,12 +2178,20 @@ func (x *OrganizationLicensesOverview_States_Expiring_Critical) GetExpiringCount
 	return 0
 }
 
+func (x *OrganizationLicensesOverview_States_Expiring_Critical) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationLicensesOverview_States_Expiring_Warning struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	ThresholdInDays *int64                 `protobuf:"varint,1,opt,name=threshold_in_days,json=thresholdInDays,proto3,oneof" json:"threshold_in_days,omitempty"`
-	ExpiringCount   *int64                 `protobuf:"varint,2,opt,name=expiring_count,json=expiringCount,proto3,oneof" json:"expiring_count,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	ThresholdInDays      *int64                 `protobuf:"varint,1,opt,name=threshold_in_days,json=thresholdInDays,proto3,oneof" json:"threshold_in_days,omitempty"`
+	ExpiringCount        *int64                 `protobuf:"varint,2,opt,name=expiring_count,json=expiringCount,proto3,oneof" json:"expiring_count,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationLicensesOverview_States_Expiring_Warning) Reset() {
@@ -2036,12 +2238,20 @@ func (x *OrganizationLicensesOverview_States_Expiring_Warning) GetExpiringCount(
 	return 0
 }
 
+func (x *OrganizationLicensesOverview_States_Expiring_Warning) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationLicensesOverview_States_Unused_SoonestActivation struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	ActivationDate  *string                `protobuf:"bytes,1,opt,name=activation_date,json=activationDate,proto3,oneof" json:"activation_date,omitempty"`
-	ToActivateCount *int64                 `protobuf:"varint,2,opt,name=to_activate_count,json=toActivateCount,proto3,oneof" json:"to_activate_count,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	ActivationDate       *string                `protobuf:"bytes,1,opt,name=activation_date,json=activationDate,proto3,oneof" json:"activation_date,omitempty"`
+	ToActivateCount      *int64                 `protobuf:"varint,2,opt,name=to_activate_count,json=toActivateCount,proto3,oneof" json:"to_activate_count,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationLicensesOverview_States_Unused_SoonestActivation) Reset() {
@@ -2088,12 +2298,20 @@ func (x *OrganizationLicensesOverview_States_Unused_SoonestActivation) GetToActi
 	return 0
 }
 
+func (x *OrganizationLicensesOverview_States_Unused_SoonestActivation) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationLicensesOverview_States_UnusedActive_OldestActivation struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	ActivationDate *string                `protobuf:"bytes,1,opt,name=activation_date,json=activationDate,proto3,oneof" json:"activation_date,omitempty"`
-	ActiveCount    *int64                 `protobuf:"varint,2,opt,name=active_count,json=activeCount,proto3,oneof" json:"active_count,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	ActivationDate       *string                `protobuf:"bytes,1,opt,name=activation_date,json=activationDate,proto3,oneof" json:"activation_date,omitempty"`
+	ActiveCount          *int64                 `protobuf:"varint,2,opt,name=active_count,json=activeCount,proto3,oneof" json:"active_count,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationLicensesOverview_States_UnusedActive_OldestActivation) Reset() {
@@ -2140,11 +2358,19 @@ func (x *OrganizationLicensesOverview_States_UnusedActive_OldestActivation) GetA
 	return 0
 }
 
+func (x *OrganizationLicensesOverview_States_UnusedActive_OldestActivation) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationLicensesOverview_LicenseTypes_Counts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Unassigned    *int64                 `protobuf:"varint,1,opt,name=unassigned,proto3,oneof" json:"unassigned,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Unassigned           *int64                 `protobuf:"varint,1,opt,name=unassigned,proto3,oneof" json:"unassigned,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationLicensesOverview_LicenseTypes_Counts) Reset() {
@@ -2184,12 +2410,20 @@ func (x *OrganizationLicensesOverview_LicenseTypes_Counts) GetUnassigned() int64
 	return 0
 }
 
+func (x *OrganizationLicensesOverview_LicenseTypes_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationLicensesOverview_SystemsManager_Counts struct {
 	state                  protoimpl.MessageState `protogen:"open.v1"`
 	TotalSeats             *int64                 `protobuf:"varint,1,opt,name=total_seats,json=totalSeats,proto3,oneof" json:"total_seats,omitempty"`
 	ActiveSeats            *int64                 `protobuf:"varint,2,opt,name=active_seats,json=activeSeats,proto3,oneof" json:"active_seats,omitempty"`
 	UnassignedSeats        *int64                 `protobuf:"varint,3,opt,name=unassigned_seats,json=unassignedSeats,proto3,oneof" json:"unassigned_seats,omitempty"`
 	OrgwideEnrolledDevices *int64                 `protobuf:"varint,4,opt,name=orgwide_enrolled_devices,json=orgwideEnrolledDevices,proto3,oneof" json:"orgwide_enrolled_devices,omitempty"`
+	AdditionalProperties   *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
@@ -2252,6 +2486,13 @@ func (x *OrganizationLicensesOverview_SystemsManager_Counts) GetOrgwideEnrolledD
 	return 0
 }
 
+func (x *OrganizationLicensesOverview_SystemsManager_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type RenewOrganizationLicensesSeatsResponse_ResultingLicenses struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	Id           *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
@@ -2270,6 +2511,7 @@ type RenewOrganizationLicensesSeatsResponse_ResultingLicenses struct {
 	ActivationDate            *string                                                                               `protobuf:"bytes,13,opt,name=activation_date,json=activationDate,proto3,oneof" json:"activation_date,omitempty"`
 	ExpirationDate            *string                                                                               `protobuf:"bytes,14,opt,name=expiration_date,json=expirationDate,proto3,oneof" json:"expiration_date,omitempty"`
 	HeadLicenseId             *string                                                                               `protobuf:"bytes,15,opt,name=head_license_id,json=headLicenseId,proto3,oneof" json:"head_license_id,omitempty"`
+	AdditionalProperties      *structpb.Struct                                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields             protoimpl.UnknownFields
 	sizeCache                 protoimpl.SizeCache
 }
@@ -2409,15 +2651,23 @@ func (x *RenewOrganizationLicensesSeatsResponse_ResultingLicenses) GetHeadLicens
 	return ""
 }
 
+func (x *RenewOrganizationLicensesSeatsResponse_ResultingLicenses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type RenewOrganizationLicensesSeatsResponse_ResultingLicenses_PermanentlyQueuedLicenses struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Id             *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	LicenseType    *string                `protobuf:"bytes,2,opt,name=license_type,json=licenseType,proto3,oneof" json:"license_type,omitempty"`
-	LicenseKey     *string                `protobuf:"bytes,3,opt,name=license_key,json=licenseKey,proto3,oneof" json:"license_key,omitempty"`
-	OrderNumber    *string                `protobuf:"bytes,4,opt,name=order_number,json=orderNumber,proto3,oneof" json:"order_number,omitempty"`
-	DurationInDays *int64                 `protobuf:"varint,5,opt,name=duration_in_days,json=durationInDays,proto3,oneof" json:"duration_in_days,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	LicenseType          *string                `protobuf:"bytes,2,opt,name=license_type,json=licenseType,proto3,oneof" json:"license_type,omitempty"`
+	LicenseKey           *string                `protobuf:"bytes,3,opt,name=license_key,json=licenseKey,proto3,oneof" json:"license_key,omitempty"`
+	OrderNumber          *string                `protobuf:"bytes,4,opt,name=order_number,json=orderNumber,proto3,oneof" json:"order_number,omitempty"`
+	DurationInDays       *int64                 `protobuf:"varint,5,opt,name=duration_in_days,json=durationInDays,proto3,oneof" json:"duration_in_days,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RenewOrganizationLicensesSeatsResponse_ResultingLicenses_PermanentlyQueuedLicenses) Reset() {
@@ -2486,11 +2736,18 @@ func (x *RenewOrganizationLicensesSeatsResponse_ResultingLicenses_PermanentlyQue
 	return 0
 }
 
+func (x *RenewOrganizationLicensesSeatsResponse_ResultingLicenses_PermanentlyQueuedLicenses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_licenses_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_licenses_proto_rawDesc = "" +
 	"\n" +
-	"&meraki/organizations/v1/licenses.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x9e\x03\n" +
+	"&meraki/organizations/v1/licenses.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x9e\x03\n" +
 	"\x1eGetOrganizationLicensesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -2506,10 +2763,12 @@ const file_meraki_organizations_v1_licenses_proto_rawDesc = "" +
 	"\x0e_ending_beforeB\x10\n" +
 	"\x0e_device_serialB\r\n" +
 	"\v_network_idB\b\n" +
-	"\x06_state\"\xa3\x01\n" +
-	"\x1fGetOrganizationLicensesResponse\x12B\n" +
-	"\x05items\x18\x01 \x03(\v2,.meraki.organizations.v1.OrganizationLicenseR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xe0\t\n" +
+	"\x06_state\"\xf4\x01\n" +
+	"\x1fGetOrganizationLicensesResponse\x12C\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2,.meraki.organizations.v1.OrganizationLicenseR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xfe\n" +
+	"\n" +
 	"\x13OrganizationLicense\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12&\n" +
 	"\flicense_type\x18\x02 \x01(\tH\x01R\vlicenseType\x88\x01\x01\x12$\n" +
@@ -2531,14 +2790,16 @@ const file_meraki_organizations_v1_licenses_proto_rawDesc = "" +
 	"R\tclaimDate\x88\x01\x01\x12,\n" +
 	"\x0factivation_date\x18\r \x01(\tH\vR\x0eactivationDate\x88\x01\x01\x12,\n" +
 	"\x0fexpiration_date\x18\x0e \x01(\tH\fR\x0eexpirationDate\x88\x01\x01\x12+\n" +
-	"\x0fhead_license_id\x18\x0f \x01(\tH\rR\rheadLicenseId\x88\x01\x01\x1a\xa3\x02\n" +
+	"\x0fhead_license_id\x18\x0f \x01(\tH\rR\rheadLicenseId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf2\x02\n" +
 	"\x19PermanentlyQueuedLicenses\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12&\n" +
 	"\flicense_type\x18\x02 \x01(\tH\x01R\vlicenseType\x88\x01\x01\x12$\n" +
 	"\vlicense_key\x18\x03 \x01(\tH\x02R\n" +
 	"licenseKey\x88\x01\x01\x12&\n" +
 	"\forder_number\x18\x04 \x01(\tH\x03R\vorderNumber\x88\x01\x01\x12-\n" +
-	"\x10duration_in_days\x18\x05 \x01(\x03H\x04R\x0edurationInDays\x88\x01\x01B\x05\n" +
+	"\x10duration_in_days\x18\x05 \x01(\x03H\x04R\x0edurationInDays\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x0f\n" +
 	"\r_license_typeB\x0e\n" +
 	"\f_license_keyB\x0f\n" +
@@ -2557,7 +2818,7 @@ const file_meraki_organizations_v1_licenses_proto_rawDesc = "" +
 	"\v_claim_dateB\x12\n" +
 	"\x10_activation_dateB\x12\n" +
 	"\x10_expiration_dateB\x12\n" +
-	"\x10_head_license_id\"\x8f\x03\n" +
+	"\x10_head_license_id\"\xa8\x03\n" +
 	"&AssignOrganizationLicensesSeatsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\"\n" +
 	"\n" +
@@ -2565,17 +2826,18 @@ const file_meraki_organizations_v1_licenses_proto_rawDesc = "" +
 	"\n" +
 	"network_id\x18\x03 \x01(\tH\x02R\tnetworkId\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"seat_count\x18\x04 \x01(\x03H\x03R\tseatCount\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"seat_count\x18\x04 \x01(\x03H\x03R\tseatCount\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\r\n" +
 	"\v_license_idB\r\n" +
 	"\v_network_idB\r\n" +
-	"\v_seat_count\"\xb4\v\n" +
+	"\v_seat_count\"\xa1\r\n" +
 	"'AssignOrganizationLicensesSeatsResponse\x12\x81\x01\n" +
-	"\x12resulting_licenses\x18\x01 \x03(\v2R.meraki.organizations.v1.AssignOrganizationLicensesSeatsResponse.ResultingLicensesR\x11resultingLicenses\x1a\x84\n" +
-	"\n" +
+	"\x12resulting_licenses\x18\x01 \x03(\v2R.meraki.organizations.v1.AssignOrganizationLicensesSeatsResponse.ResultingLicensesR\x11resultingLicenses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa2\v\n" +
 	"\x11ResultingLicenses\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12&\n" +
 	"\flicense_type\x18\x02 \x01(\tH\x01R\vlicenseType\x88\x01\x01\x12$\n" +
@@ -2597,14 +2859,16 @@ const file_meraki_organizations_v1_licenses_proto_rawDesc = "" +
 	"R\tclaimDate\x88\x01\x01\x12,\n" +
 	"\x0factivation_date\x18\r \x01(\tH\vR\x0eactivationDate\x88\x01\x01\x12,\n" +
 	"\x0fexpiration_date\x18\x0e \x01(\tH\fR\x0eexpirationDate\x88\x01\x01\x12+\n" +
-	"\x0fhead_license_id\x18\x0f \x01(\tH\rR\rheadLicenseId\x88\x01\x01\x1a\xa3\x02\n" +
+	"\x0fhead_license_id\x18\x0f \x01(\tH\rR\rheadLicenseId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf2\x02\n" +
 	"\x19PermanentlyQueuedLicenses\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12&\n" +
 	"\flicense_type\x18\x02 \x01(\tH\x01R\vlicenseType\x88\x01\x01\x12$\n" +
 	"\vlicense_key\x18\x03 \x01(\tH\x02R\n" +
 	"licenseKey\x88\x01\x01\x12&\n" +
 	"\forder_number\x18\x04 \x01(\tH\x03R\vorderNumber\x88\x01\x01\x12-\n" +
-	"\x10duration_in_days\x18\x05 \x01(\x03H\x04R\x0edurationInDays\x88\x01\x01B\x05\n" +
+	"\x10duration_in_days\x18\x05 \x01(\x03H\x04R\x0edurationInDays\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x0f\n" +
 	"\r_license_typeB\x0e\n" +
 	"\f_license_keyB\x0f\n" +
@@ -2623,48 +2887,52 @@ const file_meraki_organizations_v1_licenses_proto_rawDesc = "" +
 	"\v_claim_dateB\x12\n" +
 	"\x10_activation_dateB\x12\n" +
 	"\x10_expiration_dateB\x12\n" +
-	"\x10_head_license_id\"\xe0\x02\n" +
+	"\x10_head_license_id\"\xf9\x02\n" +
 	"\x1fMoveOrganizationLicensesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x125\n" +
 	"\x14dest_organization_id\x18\x02 \x01(\tH\x01R\x12destOrganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vlicense_ids\x18\x03 \x03(\tR\n" +
-	"licenseIds\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"licenseIds\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x17\n" +
-	"\x15_dest_organization_id\"\x93\x01\n" +
+	"\x15_dest_organization_id\"\xe2\x01\n" +
 	" MoveOrganizationLicensesResponse\x125\n" +
 	"\x14dest_organization_id\x18\x01 \x01(\tH\x00R\x12destOrganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vlicense_ids\x18\x02 \x03(\tR\n" +
-	"licenseIdsB\x17\n" +
-	"\x15_dest_organization_id\"\xaa\x03\n" +
+	"licenseIds\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x17\n" +
+	"\x15_dest_organization_id\"\xc3\x03\n" +
 	"$MoveOrganizationLicensesSeatsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x125\n" +
 	"\x14dest_organization_id\x18\x02 \x01(\tH\x01R\x12destOrganizationId\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"license_id\x18\x03 \x01(\tH\x02R\tlicenseId\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"seat_count\x18\x04 \x01(\x03H\x03R\tseatCount\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"seat_count\x18\x04 \x01(\x03H\x03R\tseatCount\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x17\n" +
 	"\x15_dest_organization_idB\r\n" +
 	"\v_license_idB\r\n" +
-	"\v_seat_count\"\xdd\x01\n" +
+	"\v_seat_count\"\xac\x02\n" +
 	"%MoveOrganizationLicensesSeatsResponse\x125\n" +
 	"\x14dest_organization_id\x18\x01 \x01(\tH\x00R\x12destOrganizationId\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"license_id\x18\x02 \x01(\tH\x01R\tlicenseId\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"seat_count\x18\x03 \x01(\x03H\x02R\tseatCount\x88\x01\x01B\x17\n" +
+	"seat_count\x18\x03 \x01(\x03H\x02R\tseatCount\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x17\n" +
 	"\x15_dest_organization_idB\r\n" +
 	"\v_license_idB\r\n" +
 	"\v_seat_count\"j\n" +
 	"&GetOrganizationLicensesOverviewRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\x97\x1a\n" +
+	"\x10_organization_id\"\x89$\n" +
 	"\x1cOrganizationLicensesOverview\x12\x1b\n" +
 	"\x06status\x18\x01 \x01(\tH\x00R\x06status\x88\x01\x01\x12,\n" +
 	"\x0fexpiration_date\x18\x02 \x01(\tH\x01R\x0eexpirationDate\x88\x01\x01\x12\x85\x01\n" +
@@ -2672,96 +2940,113 @@ const file_meraki_organizations_v1_licenses_proto_rawDesc = "" +
 	"\rlicense_count\x18\x04 \x01(\x03H\x02R\flicenseCount\x88\x01\x01\x12T\n" +
 	"\x06states\x18\x05 \x01(\v2<.meraki.organizations.v1.OrganizationLicensesOverview.StatesR\x06states\x12g\n" +
 	"\rlicense_types\x18\x06 \x03(\v2B.meraki.organizations.v1.OrganizationLicensesOverview.LicenseTypesR\flicenseTypes\x12m\n" +
-	"\x0fsystems_manager\x18\a \x01(\v2D.meraki.organizations.v1.OrganizationLicensesOverview.SystemsManagerR\x0esystemsManager\x1aG\n" +
+	"\x0fsystems_manager\x18\a \x01(\v2D.meraki.organizations.v1.OrganizationLicensesOverview.SystemsManagerR\x0esystemsManager\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aG\n" +
 	"\x19LicensedDeviceCountsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1a\xd3\x0f\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1a\xb9\x16\n" +
 	"\x06States\x12[\n" +
 	"\x06active\x18\x01 \x01(\v2C.meraki.organizations.v1.OrganizationLicensesOverview.States.ActiveR\x06active\x12^\n" +
 	"\aexpired\x18\x02 \x01(\v2D.meraki.organizations.v1.OrganizationLicensesOverview.States.ExpiredR\aexpired\x12a\n" +
 	"\bexpiring\x18\x03 \x01(\v2E.meraki.organizations.v1.OrganizationLicensesOverview.States.ExpiringR\bexpiring\x12t\n" +
 	"\x0frecently_queued\x18\x04 \x01(\v2K.meraki.organizations.v1.OrganizationLicensesOverview.States.RecentlyQueuedR\x0erecentlyQueued\x12[\n" +
 	"\x06unused\x18\x05 \x01(\v2C.meraki.organizations.v1.OrganizationLicensesOverview.States.UnusedR\x06unused\x12n\n" +
-	"\runused_active\x18\x06 \x01(\v2I.meraki.organizations.v1.OrganizationLicensesOverview.States.UnusedActiveR\funusedActive\x1a-\n" +
+	"\runused_active\x18\x06 \x01(\v2I.meraki.organizations.v1.OrganizationLicensesOverview.States.UnusedActiveR\funusedActive\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a|\n" +
 	"\x06Active\x12\x19\n" +
-	"\x05count\x18\x01 \x01(\x03H\x00R\x05count\x88\x01\x01B\b\n" +
-	"\x06_count\x1a.\n" +
+	"\x05count\x18\x01 \x01(\x03H\x00R\x05count\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_count\x1a}\n" +
 	"\aExpired\x12\x19\n" +
-	"\x05count\x18\x01 \x01(\x03H\x00R\x05count\x88\x01\x01B\b\n" +
-	"\x06_count\x1a\xa9\x04\n" +
+	"\x05count\x18\x01 \x01(\x03H\x00R\x05count\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_count\x1a\x96\x06\n" +
 	"\bExpiring\x12\x19\n" +
 	"\x05count\x18\x01 \x01(\x03H\x00R\x05count\x88\x01\x01\x12j\n" +
 	"\bcritical\x18\x02 \x01(\v2N.meraki.organizations.v1.OrganizationLicensesOverview.States.Expiring.CriticalR\bcritical\x12g\n" +
-	"\awarning\x18\x03 \x01(\v2M.meraki.organizations.v1.OrganizationLicensesOverview.States.Expiring.WarningR\awarning\x1a\x90\x01\n" +
+	"\awarning\x18\x03 \x01(\v2M.meraki.organizations.v1.OrganizationLicensesOverview.States.Expiring.WarningR\awarning\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdf\x01\n" +
 	"\bCritical\x12/\n" +
 	"\x11threshold_in_days\x18\x01 \x01(\x03H\x00R\x0fthresholdInDays\x88\x01\x01\x12*\n" +
-	"\x0eexpiring_count\x18\x02 \x01(\x03H\x01R\rexpiringCount\x88\x01\x01B\x14\n" +
+	"\x0eexpiring_count\x18\x02 \x01(\x03H\x01R\rexpiringCount\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x14\n" +
 	"\x12_threshold_in_daysB\x11\n" +
-	"\x0f_expiring_count\x1a\x8f\x01\n" +
+	"\x0f_expiring_count\x1a\xde\x01\n" +
 	"\aWarning\x12/\n" +
 	"\x11threshold_in_days\x18\x01 \x01(\x03H\x00R\x0fthresholdInDays\x88\x01\x01\x12*\n" +
-	"\x0eexpiring_count\x18\x02 \x01(\x03H\x01R\rexpiringCount\x88\x01\x01B\x14\n" +
+	"\x0eexpiring_count\x18\x02 \x01(\x03H\x01R\rexpiringCount\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x14\n" +
 	"\x12_threshold_in_daysB\x11\n" +
 	"\x0f_expiring_countB\b\n" +
-	"\x06_count\x1a5\n" +
+	"\x06_count\x1a\x84\x01\n" +
 	"\x0eRecentlyQueued\x12\x19\n" +
-	"\x05count\x18\x01 \x01(\x03H\x00R\x05count\x88\x01\x01B\b\n" +
-	"\x06_count\x1a\xd3\x02\n" +
+	"\x05count\x18\x01 \x01(\x03H\x00R\x05count\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_count\x1a\xf1\x03\n" +
 	"\x06Unused\x12\x19\n" +
 	"\x05count\x18\x01 \x01(\x03H\x00R\x05count\x88\x01\x01\x12\x84\x01\n" +
-	"\x12soonest_activation\x18\x02 \x01(\v2U.meraki.organizations.v1.OrganizationLicensesOverview.States.Unused.SoonestActivationR\x11soonestActivation\x1a\x9c\x01\n" +
+	"\x12soonest_activation\x18\x02 \x01(\v2U.meraki.organizations.v1.OrganizationLicensesOverview.States.Unused.SoonestActivationR\x11soonestActivation\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xeb\x01\n" +
 	"\x11SoonestActivation\x12,\n" +
 	"\x0factivation_date\x18\x01 \x01(\tH\x00R\x0eactivationDate\x88\x01\x01\x12/\n" +
-	"\x11to_activate_count\x18\x02 \x01(\x03H\x01R\x0ftoActivateCount\x88\x01\x01B\x12\n" +
+	"\x11to_activate_count\x18\x02 \x01(\x03H\x01R\x0ftoActivateCount\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_activation_dateB\x14\n" +
 	"\x12_to_activate_countB\b\n" +
-	"\x06_count\x1a\xcd\x02\n" +
+	"\x06_count\x1a\xeb\x03\n" +
 	"\fUnusedActive\x12\x19\n" +
 	"\x05count\x18\x01 \x01(\x03H\x00R\x05count\x88\x01\x01\x12\x87\x01\n" +
-	"\x11oldest_activation\x18\x02 \x01(\v2Z.meraki.organizations.v1.OrganizationLicensesOverview.States.UnusedActive.OldestActivationR\x10oldestActivation\x1a\x8d\x01\n" +
+	"\x11oldest_activation\x18\x02 \x01(\v2Z.meraki.organizations.v1.OrganizationLicensesOverview.States.UnusedActive.OldestActivationR\x10oldestActivation\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdc\x01\n" +
 	"\x10OldestActivation\x12,\n" +
 	"\x0factivation_date\x18\x01 \x01(\tH\x00R\x0eactivationDate\x88\x01\x01\x12&\n" +
-	"\factive_count\x18\x02 \x01(\x03H\x01R\vactiveCount\x88\x01\x01B\x12\n" +
+	"\factive_count\x18\x02 \x01(\x03H\x01R\vactiveCount\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_activation_dateB\x0f\n" +
 	"\r_active_countB\b\n" +
-	"\x06_count\x1a\xe8\x01\n" +
+	"\x06_count\x1a\x87\x03\n" +
 	"\fLicenseTypes\x12&\n" +
 	"\flicense_type\x18\x01 \x01(\tH\x00R\vlicenseType\x88\x01\x01\x12a\n" +
-	"\x06counts\x18\x02 \x01(\v2I.meraki.organizations.v1.OrganizationLicensesOverview.LicenseTypes.CountsR\x06counts\x1a<\n" +
+	"\x06counts\x18\x02 \x01(\v2I.meraki.organizations.v1.OrganizationLicensesOverview.LicenseTypes.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8b\x01\n" +
 	"\x06Counts\x12#\n" +
 	"\n" +
 	"unassigned\x18\x01 \x01(\x03H\x00R\n" +
-	"unassigned\x88\x01\x01B\r\n" +
+	"unassigned\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_unassignedB\x0f\n" +
-	"\r_license_type\x1a\x90\x03\n" +
+	"\r_license_type\x1a\xae\x04\n" +
 	"\x0eSystemsManager\x12c\n" +
-	"\x06counts\x18\x01 \x01(\v2K.meraki.organizations.v1.OrganizationLicensesOverview.SystemsManager.CountsR\x06counts\x1a\x98\x02\n" +
+	"\x06counts\x18\x01 \x01(\v2K.meraki.organizations.v1.OrganizationLicensesOverview.SystemsManager.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe7\x02\n" +
 	"\x06Counts\x12$\n" +
 	"\vtotal_seats\x18\x01 \x01(\x03H\x00R\n" +
 	"totalSeats\x88\x01\x01\x12&\n" +
 	"\factive_seats\x18\x02 \x01(\x03H\x01R\vactiveSeats\x88\x01\x01\x12.\n" +
 	"\x10unassigned_seats\x18\x03 \x01(\x03H\x02R\x0funassignedSeats\x88\x01\x01\x12=\n" +
-	"\x18orgwide_enrolled_devices\x18\x04 \x01(\x03H\x03R\x16orgwideEnrolledDevices\x88\x01\x01B\x0e\n" +
+	"\x18orgwide_enrolled_devices\x18\x04 \x01(\x03H\x03R\x16orgwideEnrolledDevices\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_total_seatsB\x0f\n" +
 	"\r_active_seatsB\x13\n" +
 	"\x11_unassigned_seatsB\x1b\n" +
 	"\x19_orgwide_enrolled_devicesB\t\n" +
 	"\a_statusB\x12\n" +
 	"\x10_expiration_dateB\x10\n" +
-	"\x0e_license_count\"\x88\x03\n" +
+	"\x0e_license_count\"\xa1\x03\n" +
 	"%RenewOrganizationLicensesSeatsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x122\n" +
 	"\x13license_id_to_renew\x18\x02 \x01(\tH\x01R\x10licenseIdToRenew\x88\x01\x01\x12/\n" +
-	"\x11unused_license_id\x18\x03 \x01(\tH\x02R\x0funusedLicenseId\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\x11unused_license_id\x18\x03 \x01(\tH\x02R\x0funusedLicenseId\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x16\n" +
 	"\x14_license_id_to_renewB\x14\n" +
-	"\x12_unused_license_id\"\xb1\v\n" +
+	"\x12_unused_license_id\"\x9e\r\n" +
 	"&RenewOrganizationLicensesSeatsResponse\x12\x80\x01\n" +
-	"\x12resulting_licenses\x18\x01 \x03(\v2Q.meraki.organizations.v1.RenewOrganizationLicensesSeatsResponse.ResultingLicensesR\x11resultingLicenses\x1a\x83\n" +
-	"\n" +
+	"\x12resulting_licenses\x18\x01 \x03(\v2Q.meraki.organizations.v1.RenewOrganizationLicensesSeatsResponse.ResultingLicensesR\x11resultingLicenses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa1\v\n" +
 	"\x11ResultingLicenses\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12&\n" +
 	"\flicense_type\x18\x02 \x01(\tH\x01R\vlicenseType\x88\x01\x01\x12$\n" +
@@ -2783,14 +3068,16 @@ const file_meraki_organizations_v1_licenses_proto_rawDesc = "" +
 	"R\tclaimDate\x88\x01\x01\x12,\n" +
 	"\x0factivation_date\x18\r \x01(\tH\vR\x0eactivationDate\x88\x01\x01\x12,\n" +
 	"\x0fexpiration_date\x18\x0e \x01(\tH\fR\x0eexpirationDate\x88\x01\x01\x12+\n" +
-	"\x0fhead_license_id\x18\x0f \x01(\tH\rR\rheadLicenseId\x88\x01\x01\x1a\xa3\x02\n" +
+	"\x0fhead_license_id\x18\x0f \x01(\tH\rR\rheadLicenseId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf2\x02\n" +
 	"\x19PermanentlyQueuedLicenses\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12&\n" +
 	"\flicense_type\x18\x02 \x01(\tH\x01R\vlicenseType\x88\x01\x01\x12$\n" +
 	"\vlicense_key\x18\x03 \x01(\tH\x02R\n" +
 	"licenseKey\x88\x01\x01\x12&\n" +
 	"\forder_number\x18\x04 \x01(\tH\x03R\vorderNumber\x88\x01\x01\x12-\n" +
-	"\x10duration_in_days\x18\x05 \x01(\x03H\x04R\x0edurationInDays\x88\x01\x01B\x05\n" +
+	"\x10duration_in_days\x18\x05 \x01(\x03H\x04R\x0edurationInDays\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x0f\n" +
 	"\r_license_typeB\x0e\n" +
 	"\f_license_keyB\x0f\n" +
@@ -2815,19 +3102,20 @@ const file_meraki_organizations_v1_licenses_proto_rawDesc = "" +
 	"\n" +
 	"license_id\x18\x02 \x01(\tH\x01R\tlicenseId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\r\n" +
-	"\v_license_id\"\xdf\x02\n" +
+	"\v_license_id\"\xf8\x02\n" +
 	" UpdateOrganizationLicenseRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"license_id\x18\x02 \x01(\tH\x01R\tlicenseId\x88\x01\x01\x12(\n" +
-	"\rdevice_serial\x18\x03 \x01(\tH\x02R\fdeviceSerial\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\rdevice_serial\x18\x03 \x01(\tH\x02R\fdeviceSerial\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\r\n" +
 	"\v_license_idB\x10\n" +
-	"\x0e_device_serialB\x86\x01\n" +
-	"!com.merakibroker.organizations.v1B\rLicensesProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\x0e_device_serialB\xa6\x01\n" +
+	"!com.merakibroker.organizations.v1B\rLicensesProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_licenses_proto_rawDescOnce sync.Once
@@ -2879,48 +3167,70 @@ var file_meraki_organizations_v1_licenses_proto_goTypes = []any{
 	(*OrganizationLicensesOverview_SystemsManager_Counts)(nil),                                 // 33: meraki.organizations.v1.OrganizationLicensesOverview.SystemsManager.Counts
 	(*RenewOrganizationLicensesSeatsResponse_ResultingLicenses)(nil),                           // 34: meraki.organizations.v1.RenewOrganizationLicensesSeatsResponse.ResultingLicenses
 	(*RenewOrganizationLicensesSeatsResponse_ResultingLicenses_PermanentlyQueuedLicenses)(nil), // 35: meraki.organizations.v1.RenewOrganizationLicensesSeatsResponse.ResultingLicenses.PermanentlyQueuedLicenses
-	(*v1.PageInfo)(nil),           // 36: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 37: google.protobuf.FieldMask
+	(*v1.PageInfo)(nil),     // 36: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 37: google.protobuf.Struct
 }
 var file_meraki_organizations_v1_licenses_proto_depIdxs = []int32{
 	2,  // 0: meraki.organizations.v1.GetOrganizationLicensesResponse.items:type_name -> meraki.organizations.v1.OrganizationLicense
 	36, // 1: meraki.organizations.v1.GetOrganizationLicensesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	15, // 2: meraki.organizations.v1.OrganizationLicense.permanently_queued_licenses:type_name -> meraki.organizations.v1.OrganizationLicense.PermanentlyQueuedLicenses
-	37, // 3: meraki.organizations.v1.AssignOrganizationLicensesSeatsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	37, // 4: meraki.organizations.v1.AssignOrganizationLicensesSeatsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	16, // 5: meraki.organizations.v1.AssignOrganizationLicensesSeatsResponse.resulting_licenses:type_name -> meraki.organizations.v1.AssignOrganizationLicensesSeatsResponse.ResultingLicenses
-	37, // 6: meraki.organizations.v1.MoveOrganizationLicensesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	37, // 7: meraki.organizations.v1.MoveOrganizationLicensesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	37, // 8: meraki.organizations.v1.MoveOrganizationLicensesSeatsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	37, // 9: meraki.organizations.v1.MoveOrganizationLicensesSeatsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	18, // 10: meraki.organizations.v1.OrganizationLicensesOverview.licensed_device_counts:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.LicensedDeviceCountsEntry
-	19, // 11: meraki.organizations.v1.OrganizationLicensesOverview.states:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.States
-	20, // 12: meraki.organizations.v1.OrganizationLicensesOverview.license_types:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.LicenseTypes
-	21, // 13: meraki.organizations.v1.OrganizationLicensesOverview.systems_manager:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.SystemsManager
-	37, // 14: meraki.organizations.v1.RenewOrganizationLicensesSeatsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	37, // 15: meraki.organizations.v1.RenewOrganizationLicensesSeatsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	34, // 16: meraki.organizations.v1.RenewOrganizationLicensesSeatsResponse.resulting_licenses:type_name -> meraki.organizations.v1.RenewOrganizationLicensesSeatsResponse.ResultingLicenses
-	37, // 17: meraki.organizations.v1.UpdateOrganizationLicenseRequest.null_fields:type_name -> google.protobuf.FieldMask
-	37, // 18: meraki.organizations.v1.UpdateOrganizationLicenseRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	17, // 19: meraki.organizations.v1.AssignOrganizationLicensesSeatsResponse.ResultingLicenses.permanently_queued_licenses:type_name -> meraki.organizations.v1.AssignOrganizationLicensesSeatsResponse.ResultingLicenses.PermanentlyQueuedLicenses
-	22, // 20: meraki.organizations.v1.OrganizationLicensesOverview.States.active:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.States.Active
-	23, // 21: meraki.organizations.v1.OrganizationLicensesOverview.States.expired:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.States.Expired
-	24, // 22: meraki.organizations.v1.OrganizationLicensesOverview.States.expiring:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.States.Expiring
-	25, // 23: meraki.organizations.v1.OrganizationLicensesOverview.States.recently_queued:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.States.RecentlyQueued
-	26, // 24: meraki.organizations.v1.OrganizationLicensesOverview.States.unused:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.States.Unused
-	27, // 25: meraki.organizations.v1.OrganizationLicensesOverview.States.unused_active:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.States.UnusedActive
-	32, // 26: meraki.organizations.v1.OrganizationLicensesOverview.LicenseTypes.counts:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.LicenseTypes.Counts
-	33, // 27: meraki.organizations.v1.OrganizationLicensesOverview.SystemsManager.counts:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.SystemsManager.Counts
-	28, // 28: meraki.organizations.v1.OrganizationLicensesOverview.States.Expiring.critical:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.States.Expiring.Critical
-	29, // 29: meraki.organizations.v1.OrganizationLicensesOverview.States.Expiring.warning:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.States.Expiring.Warning
-	30, // 30: meraki.organizations.v1.OrganizationLicensesOverview.States.Unused.soonest_activation:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.States.Unused.SoonestActivation
-	31, // 31: meraki.organizations.v1.OrganizationLicensesOverview.States.UnusedActive.oldest_activation:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.States.UnusedActive.OldestActivation
-	35, // 32: meraki.organizations.v1.RenewOrganizationLicensesSeatsResponse.ResultingLicenses.permanently_queued_licenses:type_name -> meraki.organizations.v1.RenewOrganizationLicensesSeatsResponse.ResultingLicenses.PermanentlyQueuedLicenses
-	33, // [33:33] is the sub-list for method output_type
-	33, // [33:33] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	37, // 2: meraki.organizations.v1.GetOrganizationLicensesResponse.additional_properties:type_name -> google.protobuf.Struct
+	15, // 3: meraki.organizations.v1.OrganizationLicense.permanently_queued_licenses:type_name -> meraki.organizations.v1.OrganizationLicense.PermanentlyQueuedLicenses
+	37, // 4: meraki.organizations.v1.OrganizationLicense.additional_properties:type_name -> google.protobuf.Struct
+	37, // 5: meraki.organizations.v1.AssignOrganizationLicensesSeatsRequest.additional_properties:type_name -> google.protobuf.Struct
+	16, // 6: meraki.organizations.v1.AssignOrganizationLicensesSeatsResponse.resulting_licenses:type_name -> meraki.organizations.v1.AssignOrganizationLicensesSeatsResponse.ResultingLicenses
+	37, // 7: meraki.organizations.v1.AssignOrganizationLicensesSeatsResponse.additional_properties:type_name -> google.protobuf.Struct
+	37, // 8: meraki.organizations.v1.MoveOrganizationLicensesRequest.additional_properties:type_name -> google.protobuf.Struct
+	37, // 9: meraki.organizations.v1.MoveOrganizationLicensesResponse.additional_properties:type_name -> google.protobuf.Struct
+	37, // 10: meraki.organizations.v1.MoveOrganizationLicensesSeatsRequest.additional_properties:type_name -> google.protobuf.Struct
+	37, // 11: meraki.organizations.v1.MoveOrganizationLicensesSeatsResponse.additional_properties:type_name -> google.protobuf.Struct
+	18, // 12: meraki.organizations.v1.OrganizationLicensesOverview.licensed_device_counts:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.LicensedDeviceCountsEntry
+	19, // 13: meraki.organizations.v1.OrganizationLicensesOverview.states:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.States
+	20, // 14: meraki.organizations.v1.OrganizationLicensesOverview.license_types:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.LicenseTypes
+	21, // 15: meraki.organizations.v1.OrganizationLicensesOverview.systems_manager:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.SystemsManager
+	37, // 16: meraki.organizations.v1.OrganizationLicensesOverview.additional_properties:type_name -> google.protobuf.Struct
+	37, // 17: meraki.organizations.v1.RenewOrganizationLicensesSeatsRequest.additional_properties:type_name -> google.protobuf.Struct
+	34, // 18: meraki.organizations.v1.RenewOrganizationLicensesSeatsResponse.resulting_licenses:type_name -> meraki.organizations.v1.RenewOrganizationLicensesSeatsResponse.ResultingLicenses
+	37, // 19: meraki.organizations.v1.RenewOrganizationLicensesSeatsResponse.additional_properties:type_name -> google.protobuf.Struct
+	37, // 20: meraki.organizations.v1.UpdateOrganizationLicenseRequest.additional_properties:type_name -> google.protobuf.Struct
+	37, // 21: meraki.organizations.v1.OrganizationLicense.PermanentlyQueuedLicenses.additional_properties:type_name -> google.protobuf.Struct
+	17, // 22: meraki.organizations.v1.AssignOrganizationLicensesSeatsResponse.ResultingLicenses.permanently_queued_licenses:type_name -> meraki.organizations.v1.AssignOrganizationLicensesSeatsResponse.ResultingLicenses.PermanentlyQueuedLicenses
+	37, // 23: meraki.organizations.v1.AssignOrganizationLicensesSeatsResponse.ResultingLicenses.additional_properties:type_name -> google.protobuf.Struct
+	37, // 24: meraki.organizations.v1.AssignOrganizationLicensesSeatsResponse.ResultingLicenses.PermanentlyQueuedLicenses.additional_properties:type_name -> google.protobuf.Struct
+	22, // 25: meraki.organizations.v1.OrganizationLicensesOverview.States.active:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.States.Active
+	23, // 26: meraki.organizations.v1.OrganizationLicensesOverview.States.expired:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.States.Expired
+	24, // 27: meraki.organizations.v1.OrganizationLicensesOverview.States.expiring:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.States.Expiring
+	25, // 28: meraki.organizations.v1.OrganizationLicensesOverview.States.recently_queued:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.States.RecentlyQueued
+	26, // 29: meraki.organizations.v1.OrganizationLicensesOverview.States.unused:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.States.Unused
+	27, // 30: meraki.organizations.v1.OrganizationLicensesOverview.States.unused_active:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.States.UnusedActive
+	37, // 31: meraki.organizations.v1.OrganizationLicensesOverview.States.additional_properties:type_name -> google.protobuf.Struct
+	32, // 32: meraki.organizations.v1.OrganizationLicensesOverview.LicenseTypes.counts:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.LicenseTypes.Counts
+	37, // 33: meraki.organizations.v1.OrganizationLicensesOverview.LicenseTypes.additional_properties:type_name -> google.protobuf.Struct
+	33, // 34: meraki.organizations.v1.OrganizationLicensesOverview.SystemsManager.counts:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.SystemsManager.Counts
+	37, // 35: meraki.organizations.v1.OrganizationLicensesOverview.SystemsManager.additional_properties:type_name -> google.protobuf.Struct
+	37, // 36: meraki.organizations.v1.OrganizationLicensesOverview.States.Active.additional_properties:type_name -> google.protobuf.Struct
+	37, // 37: meraki.organizations.v1.OrganizationLicensesOverview.States.Expired.additional_properties:type_name -> google.protobuf.Struct
+	28, // 38: meraki.organizations.v1.OrganizationLicensesOverview.States.Expiring.critical:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.States.Expiring.Critical
+	29, // 39: meraki.organizations.v1.OrganizationLicensesOverview.States.Expiring.warning:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.States.Expiring.Warning
+	37, // 40: meraki.organizations.v1.OrganizationLicensesOverview.States.Expiring.additional_properties:type_name -> google.protobuf.Struct
+	37, // 41: meraki.organizations.v1.OrganizationLicensesOverview.States.RecentlyQueued.additional_properties:type_name -> google.protobuf.Struct
+	30, // 42: meraki.organizations.v1.OrganizationLicensesOverview.States.Unused.soonest_activation:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.States.Unused.SoonestActivation
+	37, // 43: meraki.organizations.v1.OrganizationLicensesOverview.States.Unused.additional_properties:type_name -> google.protobuf.Struct
+	31, // 44: meraki.organizations.v1.OrganizationLicensesOverview.States.UnusedActive.oldest_activation:type_name -> meraki.organizations.v1.OrganizationLicensesOverview.States.UnusedActive.OldestActivation
+	37, // 45: meraki.organizations.v1.OrganizationLicensesOverview.States.UnusedActive.additional_properties:type_name -> google.protobuf.Struct
+	37, // 46: meraki.organizations.v1.OrganizationLicensesOverview.States.Expiring.Critical.additional_properties:type_name -> google.protobuf.Struct
+	37, // 47: meraki.organizations.v1.OrganizationLicensesOverview.States.Expiring.Warning.additional_properties:type_name -> google.protobuf.Struct
+	37, // 48: meraki.organizations.v1.OrganizationLicensesOverview.States.Unused.SoonestActivation.additional_properties:type_name -> google.protobuf.Struct
+	37, // 49: meraki.organizations.v1.OrganizationLicensesOverview.States.UnusedActive.OldestActivation.additional_properties:type_name -> google.protobuf.Struct
+	37, // 50: meraki.organizations.v1.OrganizationLicensesOverview.LicenseTypes.Counts.additional_properties:type_name -> google.protobuf.Struct
+	37, // 51: meraki.organizations.v1.OrganizationLicensesOverview.SystemsManager.Counts.additional_properties:type_name -> google.protobuf.Struct
+	35, // 52: meraki.organizations.v1.RenewOrganizationLicensesSeatsResponse.ResultingLicenses.permanently_queued_licenses:type_name -> meraki.organizations.v1.RenewOrganizationLicensesSeatsResponse.ResultingLicenses.PermanentlyQueuedLicenses
+	37, // 53: meraki.organizations.v1.RenewOrganizationLicensesSeatsResponse.ResultingLicenses.additional_properties:type_name -> google.protobuf.Struct
+	37, // 54: meraki.organizations.v1.RenewOrganizationLicensesSeatsResponse.ResultingLicenses.PermanentlyQueuedLicenses.additional_properties:type_name -> google.protobuf.Struct
+	55, // [55:55] is the sub-list for method output_type
+	55, // [55:55] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_licenses_proto_init() }

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,26 +71,29 @@ func (x *GetOrganizationLoginSecurityRequest) GetOrganizationId() string {
 	return ""
 }
 
-// Answer of getOrganizationLoginSecurity, updateOrganizationLoginSecurity.
+// The login security of an organization. Answer of getOrganizationLoginSecurity,
+// updateOrganizationLoginSecurity.
 type OrganizationLoginSecurity struct {
-	state                     protoimpl.MessageState                       `protogen:"open.v1"`
-	EnforcePasswordExpiration *bool                                        `protobuf:"varint,1,opt,name=enforce_password_expiration,json=enforcePasswordExpiration,proto3,oneof" json:"enforce_password_expiration,omitempty"`
-	PasswordExpirationDays    *int64                                       `protobuf:"varint,2,opt,name=password_expiration_days,json=passwordExpirationDays,proto3,oneof" json:"password_expiration_days,omitempty"`
-	EnforceDifferentPasswords *bool                                        `protobuf:"varint,3,opt,name=enforce_different_passwords,json=enforceDifferentPasswords,proto3,oneof" json:"enforce_different_passwords,omitempty"`
-	NumDifferentPasswords     *int64                                       `protobuf:"varint,4,opt,name=num_different_passwords,json=numDifferentPasswords,proto3,oneof" json:"num_different_passwords,omitempty"`
-	EnforceStrongPasswords    *bool                                        `protobuf:"varint,5,opt,name=enforce_strong_passwords,json=enforceStrongPasswords,proto3,oneof" json:"enforce_strong_passwords,omitempty"`
-	MinimumPasswordLength     *int64                                       `protobuf:"varint,6,opt,name=minimum_password_length,json=minimumPasswordLength,proto3,oneof" json:"minimum_password_length,omitempty"`
-	EnforceAccountLockout     *bool                                        `protobuf:"varint,7,opt,name=enforce_account_lockout,json=enforceAccountLockout,proto3,oneof" json:"enforce_account_lockout,omitempty"`
-	AccountLockoutAttempts    *int64                                       `protobuf:"varint,8,opt,name=account_lockout_attempts,json=accountLockoutAttempts,proto3,oneof" json:"account_lockout_attempts,omitempty"`
-	EnforceIdleTimeout        *bool                                        `protobuf:"varint,9,opt,name=enforce_idle_timeout,json=enforceIdleTimeout,proto3,oneof" json:"enforce_idle_timeout,omitempty"`
-	IdleTimeoutMinutes        *int64                                       `protobuf:"varint,10,opt,name=idle_timeout_minutes,json=idleTimeoutMinutes,proto3,oneof" json:"idle_timeout_minutes,omitempty"`
-	EnforceTwoFactorAuth      *bool                                        `protobuf:"varint,11,opt,name=enforce_two_factor_auth,json=enforceTwoFactorAuth,proto3,oneof" json:"enforce_two_factor_auth,omitempty"`
-	EnforceLoginIpRanges      *bool                                        `protobuf:"varint,12,opt,name=enforce_login_ip_ranges,json=enforceLoginIpRanges,proto3,oneof" json:"enforce_login_ip_ranges,omitempty"`
-	LoginIpRanges             []string                                     `protobuf:"bytes,13,rep,name=login_ip_ranges,json=loginIpRanges,proto3" json:"login_ip_ranges,omitempty"`
-	ApiAuthentication         *OrganizationLoginSecurity_ApiAuthentication `protobuf:"bytes,14,opt,name=api_authentication,json=apiAuthentication,proto3" json:"api_authentication,omitempty"`
-	EnforceLockedIpSessions   *bool                                        `protobuf:"varint,15,opt,name=enforce_locked_ip_sessions,json=enforceLockedIpSessions,proto3,oneof" json:"enforce_locked_ip_sessions,omitempty"`
-	unknownFields             protoimpl.UnknownFields
-	sizeCache                 protoimpl.SizeCache
+	state                     protoimpl.MessageState `protogen:"open.v1"`
+	EnforcePasswordExpiration *bool                  `protobuf:"varint,1,opt,name=enforce_password_expiration,json=enforcePasswordExpiration,proto3,oneof" json:"enforce_password_expiration,omitempty"`
+	PasswordExpirationDays    *int64                 `protobuf:"varint,2,opt,name=password_expiration_days,json=passwordExpirationDays,proto3,oneof" json:"password_expiration_days,omitempty"`
+	EnforceDifferentPasswords *bool                  `protobuf:"varint,3,opt,name=enforce_different_passwords,json=enforceDifferentPasswords,proto3,oneof" json:"enforce_different_passwords,omitempty"`
+	NumDifferentPasswords     *int64                 `protobuf:"varint,4,opt,name=num_different_passwords,json=numDifferentPasswords,proto3,oneof" json:"num_different_passwords,omitempty"`
+	EnforceStrongPasswords    *bool                  `protobuf:"varint,5,opt,name=enforce_strong_passwords,json=enforceStrongPasswords,proto3,oneof" json:"enforce_strong_passwords,omitempty"`
+	// From 8 to 16.
+	MinimumPasswordLength   *int64                                       `protobuf:"varint,6,opt,name=minimum_password_length,json=minimumPasswordLength,proto3,oneof" json:"minimum_password_length,omitempty"`
+	EnforceAccountLockout   *bool                                        `protobuf:"varint,7,opt,name=enforce_account_lockout,json=enforceAccountLockout,proto3,oneof" json:"enforce_account_lockout,omitempty"`
+	AccountLockoutAttempts  *int64                                       `protobuf:"varint,8,opt,name=account_lockout_attempts,json=accountLockoutAttempts,proto3,oneof" json:"account_lockout_attempts,omitempty"`
+	EnforceIdleTimeout      *bool                                        `protobuf:"varint,9,opt,name=enforce_idle_timeout,json=enforceIdleTimeout,proto3,oneof" json:"enforce_idle_timeout,omitempty"`
+	IdleTimeoutMinutes      *int64                                       `protobuf:"varint,10,opt,name=idle_timeout_minutes,json=idleTimeoutMinutes,proto3,oneof" json:"idle_timeout_minutes,omitempty"`
+	EnforceTwoFactorAuth    *bool                                        `protobuf:"varint,11,opt,name=enforce_two_factor_auth,json=enforceTwoFactorAuth,proto3,oneof" json:"enforce_two_factor_auth,omitempty"`
+	EnforceLoginIpRanges    *bool                                        `protobuf:"varint,12,opt,name=enforce_login_ip_ranges,json=enforceLoginIpRanges,proto3,oneof" json:"enforce_login_ip_ranges,omitempty"`
+	LoginIpRanges           []string                                     `protobuf:"bytes,13,rep,name=login_ip_ranges,json=loginIpRanges,proto3" json:"login_ip_ranges,omitempty"`
+	ApiAuthentication       *OrganizationLoginSecurity_ApiAuthentication `protobuf:"bytes,14,opt,name=api_authentication,json=apiAuthentication,proto3" json:"api_authentication,omitempty"`
+	EnforceLockedIpSessions *bool                                        `protobuf:"varint,15,opt,name=enforce_locked_ip_sessions,json=enforceLockedIpSessions,proto3,oneof" json:"enforce_locked_ip_sessions,omitempty"`
+	AdditionalProperties    *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields           protoimpl.UnknownFields
+	sizeCache               protoimpl.SizeCache
 }
 
 func (x *OrganizationLoginSecurity) Reset() {
@@ -228,6 +231,13 @@ func (x *OrganizationLoginSecurity) GetEnforceLockedIpSessions() bool {
 	return false
 }
 
+func (x *OrganizationLoginSecurity) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateOrganizationLoginSecurity.
 type UpdateOrganizationLoginSecurityRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -239,18 +249,19 @@ type UpdateOrganizationLoginSecurityRequest struct {
 	NumDifferentPasswords     *int64  `protobuf:"varint,5,opt,name=num_different_passwords,json=numDifferentPasswords,proto3,oneof" json:"num_different_passwords,omitempty"`
 	EnforceStrongPasswords    *bool   `protobuf:"varint,6,opt,name=enforce_strong_passwords,json=enforceStrongPasswords,proto3,oneof" json:"enforce_strong_passwords,omitempty"`
 	// From 8 to 16.
-	MinimumPasswordLength   *int64                                                    `protobuf:"varint,7,opt,name=minimum_password_length,json=minimumPasswordLength,proto3,oneof" json:"minimum_password_length,omitempty"`
-	EnforceAccountLockout   *bool                                                     `protobuf:"varint,8,opt,name=enforce_account_lockout,json=enforceAccountLockout,proto3,oneof" json:"enforce_account_lockout,omitempty"`
-	AccountLockoutAttempts  *int64                                                    `protobuf:"varint,9,opt,name=account_lockout_attempts,json=accountLockoutAttempts,proto3,oneof" json:"account_lockout_attempts,omitempty"`
-	EnforceIdleTimeout      *bool                                                     `protobuf:"varint,10,opt,name=enforce_idle_timeout,json=enforceIdleTimeout,proto3,oneof" json:"enforce_idle_timeout,omitempty"`
-	IdleTimeoutMinutes      *int64                                                    `protobuf:"varint,11,opt,name=idle_timeout_minutes,json=idleTimeoutMinutes,proto3,oneof" json:"idle_timeout_minutes,omitempty"`
-	EnforceTwoFactorAuth    *bool                                                     `protobuf:"varint,12,opt,name=enforce_two_factor_auth,json=enforceTwoFactorAuth,proto3,oneof" json:"enforce_two_factor_auth,omitempty"`
-	EnforceLoginIpRanges    *bool                                                     `protobuf:"varint,13,opt,name=enforce_login_ip_ranges,json=enforceLoginIpRanges,proto3,oneof" json:"enforce_login_ip_ranges,omitempty"`
-	LoginIpRanges           []string                                                  `protobuf:"bytes,14,rep,name=login_ip_ranges,json=loginIpRanges,proto3" json:"login_ip_ranges,omitempty"`
-	EnforceLockedIpSessions *bool                                                     `protobuf:"varint,15,opt,name=enforce_locked_ip_sessions,json=enforceLockedIpSessions,proto3,oneof" json:"enforce_locked_ip_sessions,omitempty"`
-	ApiAuthentication       *UpdateOrganizationLoginSecurityRequest_ApiAuthentication `protobuf:"bytes,16,opt,name=api_authentication,json=apiAuthentication,proto3" json:"api_authentication,omitempty"`
-	NullFields              *fieldmaskpb.FieldMask                                    `protobuf:"bytes,17,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields             *fieldmaskpb.FieldMask                                    `protobuf:"bytes,18,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	MinimumPasswordLength   *int64                                       `protobuf:"varint,7,opt,name=minimum_password_length,json=minimumPasswordLength,proto3,oneof" json:"minimum_password_length,omitempty"`
+	EnforceAccountLockout   *bool                                        `protobuf:"varint,8,opt,name=enforce_account_lockout,json=enforceAccountLockout,proto3,oneof" json:"enforce_account_lockout,omitempty"`
+	AccountLockoutAttempts  *int64                                       `protobuf:"varint,9,opt,name=account_lockout_attempts,json=accountLockoutAttempts,proto3,oneof" json:"account_lockout_attempts,omitempty"`
+	EnforceIdleTimeout      *bool                                        `protobuf:"varint,10,opt,name=enforce_idle_timeout,json=enforceIdleTimeout,proto3,oneof" json:"enforce_idle_timeout,omitempty"`
+	IdleTimeoutMinutes      *int64                                       `protobuf:"varint,11,opt,name=idle_timeout_minutes,json=idleTimeoutMinutes,proto3,oneof" json:"idle_timeout_minutes,omitempty"`
+	EnforceTwoFactorAuth    *bool                                        `protobuf:"varint,12,opt,name=enforce_two_factor_auth,json=enforceTwoFactorAuth,proto3,oneof" json:"enforce_two_factor_auth,omitempty"`
+	EnforceLoginIpRanges    *bool                                        `protobuf:"varint,13,opt,name=enforce_login_ip_ranges,json=enforceLoginIpRanges,proto3,oneof" json:"enforce_login_ip_ranges,omitempty"`
+	LoginIpRanges           []string                                     `protobuf:"bytes,14,rep,name=login_ip_ranges,json=loginIpRanges,proto3" json:"login_ip_ranges,omitempty"`
+	EnforceLockedIpSessions *bool                                        `protobuf:"varint,15,opt,name=enforce_locked_ip_sessions,json=enforceLockedIpSessions,proto3,oneof" json:"enforce_locked_ip_sessions,omitempty"`
+	ApiAuthentication       *OrganizationLoginSecurity_ApiAuthentication `protobuf:"bytes,16,opt,name=api_authentication,json=apiAuthentication,proto3" json:"api_authentication,omitempty"`
+	EmptyFields             []string                                     `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields              []string                                     `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties    *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
@@ -390,23 +401,30 @@ func (x *UpdateOrganizationLoginSecurityRequest) GetEnforceLockedIpSessions() bo
 	return false
 }
 
-func (x *UpdateOrganizationLoginSecurityRequest) GetApiAuthentication() *UpdateOrganizationLoginSecurityRequest_ApiAuthentication {
+func (x *UpdateOrganizationLoginSecurityRequest) GetApiAuthentication() *OrganizationLoginSecurity_ApiAuthentication {
 	if x != nil {
 		return x.ApiAuthentication
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationLoginSecurityRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationLoginSecurityRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationLoginSecurityRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationLoginSecurityRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationLoginSecurityRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -414,6 +432,7 @@ func (x *UpdateOrganizationLoginSecurityRequest) GetEmptyFields() *fieldmaskpb.F
 type OrganizationLoginSecurity_ApiAuthentication struct {
 	state                 protoimpl.MessageState                                             `protogen:"open.v1"`
 	IpRestrictionsForKeys *OrganizationLoginSecurity_ApiAuthentication_IpRestrictionsForKeys `protobuf:"bytes,1,opt,name=ip_restrictions_for_keys,json=ipRestrictionsForKeys,proto3" json:"ip_restrictions_for_keys,omitempty"`
+	AdditionalProperties  *structpb.Struct                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
@@ -455,12 +474,20 @@ func (x *OrganizationLoginSecurity_ApiAuthentication) GetIpRestrictionsForKeys()
 	return nil
 }
 
+func (x *OrganizationLoginSecurity_ApiAuthentication) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationLoginSecurity_ApiAuthentication_IpRestrictionsForKeys struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Ranges        []string               `protobuf:"bytes,2,rep,name=ranges,proto3" json:"ranges,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Ranges               []string               `protobuf:"bytes,2,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationLoginSecurity_ApiAuthentication_IpRestrictionsForKeys) Reset() {
@@ -507,99 +534,9 @@ func (x *OrganizationLoginSecurity_ApiAuthentication_IpRestrictionsForKeys) GetR
 	return nil
 }
 
-type UpdateOrganizationLoginSecurityRequest_ApiAuthentication struct {
-	state                 protoimpl.MessageState                                                          `protogen:"open.v1"`
-	IpRestrictionsForKeys *UpdateOrganizationLoginSecurityRequest_ApiAuthentication_IpRestrictionsForKeys `protobuf:"bytes,1,opt,name=ip_restrictions_for_keys,json=ipRestrictionsForKeys,proto3" json:"ip_restrictions_for_keys,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationLoginSecurityRequest_ApiAuthentication) Reset() {
-	*x = UpdateOrganizationLoginSecurityRequest_ApiAuthentication{}
-	mi := &file_meraki_organizations_v1_login_security_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationLoginSecurityRequest_ApiAuthentication) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationLoginSecurityRequest_ApiAuthentication) ProtoMessage() {}
-
-func (x *UpdateOrganizationLoginSecurityRequest_ApiAuthentication) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_login_security_proto_msgTypes[5]
+func (x *OrganizationLoginSecurity_ApiAuthentication_IpRestrictionsForKeys) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationLoginSecurityRequest_ApiAuthentication.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationLoginSecurityRequest_ApiAuthentication) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_login_security_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateOrganizationLoginSecurityRequest_ApiAuthentication) GetIpRestrictionsForKeys() *UpdateOrganizationLoginSecurityRequest_ApiAuthentication_IpRestrictionsForKeys {
-	if x != nil {
-		return x.IpRestrictionsForKeys
-	}
-	return nil
-}
-
-type UpdateOrganizationLoginSecurityRequest_ApiAuthentication_IpRestrictionsForKeys struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Ranges        []string               `protobuf:"bytes,2,rep,name=ranges,proto3" json:"ranges,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationLoginSecurityRequest_ApiAuthentication_IpRestrictionsForKeys) Reset() {
-	*x = UpdateOrganizationLoginSecurityRequest_ApiAuthentication_IpRestrictionsForKeys{}
-	mi := &file_meraki_organizations_v1_login_security_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationLoginSecurityRequest_ApiAuthentication_IpRestrictionsForKeys) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationLoginSecurityRequest_ApiAuthentication_IpRestrictionsForKeys) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationLoginSecurityRequest_ApiAuthentication_IpRestrictionsForKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_login_security_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationLoginSecurityRequest_ApiAuthentication_IpRestrictionsForKeys.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationLoginSecurityRequest_ApiAuthentication_IpRestrictionsForKeys) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_login_security_proto_rawDescGZIP(), []int{2, 0, 0}
-}
-
-func (x *UpdateOrganizationLoginSecurityRequest_ApiAuthentication_IpRestrictionsForKeys) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateOrganizationLoginSecurityRequest_ApiAuthentication_IpRestrictionsForKeys) GetRanges() []string {
-	if x != nil {
-		return x.Ranges
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -608,10 +545,10 @@ var File_meraki_organizations_v1_login_security_proto protoreflect.FileDescripto
 
 const file_meraki_organizations_v1_login_security_proto_rawDesc = "" +
 	"\n" +
-	",meraki/organizations/v1/login_security.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"g\n" +
+	",meraki/organizations/v1/login_security.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"g\n" +
 	"#GetOrganizationLoginSecurityRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xda\f\n" +
+	"\x10_organization_id\"\xc8\x0e\n" +
 	"\x19OrganizationLoginSecurity\x12C\n" +
 	"\x1benforce_password_expiration\x18\x01 \x01(\bH\x00R\x19enforcePasswordExpiration\x88\x01\x01\x12=\n" +
 	"\x18password_expiration_days\x18\x02 \x01(\x03H\x01R\x16passwordExpirationDays\x88\x01\x01\x12C\n" +
@@ -629,12 +566,15 @@ const file_meraki_organizations_v1_login_security_proto_rawDesc = "" +
 	"\x17enforce_login_ip_ranges\x18\f \x01(\bH\vR\x14enforceLoginIpRanges\x88\x01\x01\x12&\n" +
 	"\x0flogin_ip_ranges\x18\r \x03(\tR\rloginIpRanges\x12s\n" +
 	"\x12api_authentication\x18\x0e \x01(\v2D.meraki.organizations.v1.OrganizationLoginSecurity.ApiAuthenticationR\x11apiAuthentication\x12@\n" +
-	"\x1aenforce_locked_ip_sessions\x18\x0f \x01(\bH\fR\x17enforceLockedIpSessions\x88\x01\x01\x1a\x85\x02\n" +
+	"\x1aenforce_locked_ip_sessions\x18\x0f \x01(\bH\fR\x17enforceLockedIpSessions\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa4\x03\n" +
 	"\x11ApiAuthentication\x12\x93\x01\n" +
-	"\x18ip_restrictions_for_keys\x18\x01 \x01(\v2Z.meraki.organizations.v1.OrganizationLoginSecurity.ApiAuthentication.IpRestrictionsForKeysR\x15ipRestrictionsForKeys\x1aZ\n" +
+	"\x18ip_restrictions_for_keys\x18\x01 \x01(\v2Z.meraki.organizations.v1.OrganizationLoginSecurity.ApiAuthentication.IpRestrictionsForKeysR\x15ipRestrictionsForKeys\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa9\x01\n" +
 	"\x15IpRestrictionsForKeys\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x16\n" +
-	"\x06ranges\x18\x02 \x03(\tR\x06rangesB\n" +
+	"\x06ranges\x18\x02 \x03(\tR\x06ranges\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\x1e\n" +
 	"\x1c_enforce_password_expirationB\x1b\n" +
@@ -649,7 +589,7 @@ const file_meraki_organizations_v1_login_security_proto_rawDesc = "" +
 	"\x15_idle_timeout_minutesB\x1a\n" +
 	"\x18_enforce_two_factor_authB\x1a\n" +
 	"\x18_enforce_login_ip_rangesB\x1d\n" +
-	"\x1b_enforce_locked_ip_sessions\"\xd0\x0e\n" +
+	"\x1b_enforce_locked_ip_sessions\"\xc6\f\n" +
 	"&UpdateOrganizationLoginSecurityRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12C\n" +
 	"\x1benforce_password_expiration\x18\x02 \x01(\bH\x01R\x19enforcePasswordExpiration\x88\x01\x01\x12=\n" +
@@ -667,18 +607,12 @@ const file_meraki_organizations_v1_login_security_proto_rawDesc = "" +
 	"\x17enforce_two_factor_auth\x18\f \x01(\bH\vR\x14enforceTwoFactorAuth\x88\x01\x01\x12:\n" +
 	"\x17enforce_login_ip_ranges\x18\r \x01(\bH\fR\x14enforceLoginIpRanges\x88\x01\x01\x12&\n" +
 	"\x0flogin_ip_ranges\x18\x0e \x03(\tR\rloginIpRanges\x12@\n" +
-	"\x1aenforce_locked_ip_sessions\x18\x0f \x01(\bH\rR\x17enforceLockedIpSessions\x88\x01\x01\x12\x80\x01\n" +
-	"\x12api_authentication\x18\x10 \x01(\v2Q.meraki.organizations.v1.UpdateOrganizationLoginSecurityRequest.ApiAuthenticationR\x11apiAuthentication\x12C\n" +
-	"\vnull_fields\x18\x11 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x12 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x92\x02\n" +
-	"\x11ApiAuthentication\x12\xa0\x01\n" +
-	"\x18ip_restrictions_for_keys\x18\x01 \x01(\v2g.meraki.organizations.v1.UpdateOrganizationLoginSecurityRequest.ApiAuthentication.IpRestrictionsForKeysR\x15ipRestrictionsForKeys\x1aZ\n" +
-	"\x15IpRestrictionsForKeys\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x16\n" +
-	"\x06ranges\x18\x02 \x03(\tR\x06rangesB\n" +
-	"\n" +
-	"\b_enabledB\x12\n" +
+	"\x1aenforce_locked_ip_sessions\x18\x0f \x01(\bH\rR\x17enforceLockedIpSessions\x88\x01\x01\x12s\n" +
+	"\x12api_authentication\x18\x10 \x01(\v2D.meraki.organizations.v1.OrganizationLoginSecurity.ApiAuthenticationR\x11apiAuthentication\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x1e\n" +
 	"\x1c_enforce_password_expirationB\x1b\n" +
 	"\x19_password_expiration_daysB\x1e\n" +
@@ -692,8 +626,8 @@ const file_meraki_organizations_v1_login_security_proto_rawDesc = "" +
 	"\x15_idle_timeout_minutesB\x1a\n" +
 	"\x18_enforce_two_factor_authB\x1a\n" +
 	"\x18_enforce_login_ip_rangesB\x1d\n" +
-	"\x1b_enforce_locked_ip_sessionsB\x8b\x01\n" +
-	"!com.merakibroker.organizations.v1B\x12LoginSecurityProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\x1b_enforce_locked_ip_sessionsB\xab\x01\n" +
+	"!com.merakibroker.organizations.v1B\x12LoginSecurityProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_login_security_proto_rawDescOnce sync.Once
@@ -707,29 +641,28 @@ func file_meraki_organizations_v1_login_security_proto_rawDescGZIP() []byte {
 	return file_meraki_organizations_v1_login_security_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_login_security_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_meraki_organizations_v1_login_security_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_meraki_organizations_v1_login_security_proto_goTypes = []any{
-	(*GetOrganizationLoginSecurityRequest)(nil),                                            // 0: meraki.organizations.v1.GetOrganizationLoginSecurityRequest
-	(*OrganizationLoginSecurity)(nil),                                                      // 1: meraki.organizations.v1.OrganizationLoginSecurity
-	(*UpdateOrganizationLoginSecurityRequest)(nil),                                         // 2: meraki.organizations.v1.UpdateOrganizationLoginSecurityRequest
-	(*OrganizationLoginSecurity_ApiAuthentication)(nil),                                    // 3: meraki.organizations.v1.OrganizationLoginSecurity.ApiAuthentication
-	(*OrganizationLoginSecurity_ApiAuthentication_IpRestrictionsForKeys)(nil),              // 4: meraki.organizations.v1.OrganizationLoginSecurity.ApiAuthentication.IpRestrictionsForKeys
-	(*UpdateOrganizationLoginSecurityRequest_ApiAuthentication)(nil),                       // 5: meraki.organizations.v1.UpdateOrganizationLoginSecurityRequest.ApiAuthentication
-	(*UpdateOrganizationLoginSecurityRequest_ApiAuthentication_IpRestrictionsForKeys)(nil), // 6: meraki.organizations.v1.UpdateOrganizationLoginSecurityRequest.ApiAuthentication.IpRestrictionsForKeys
-	(*fieldmaskpb.FieldMask)(nil),                                                          // 7: google.protobuf.FieldMask
+	(*GetOrganizationLoginSecurityRequest)(nil),                               // 0: meraki.organizations.v1.GetOrganizationLoginSecurityRequest
+	(*OrganizationLoginSecurity)(nil),                                         // 1: meraki.organizations.v1.OrganizationLoginSecurity
+	(*UpdateOrganizationLoginSecurityRequest)(nil),                            // 2: meraki.organizations.v1.UpdateOrganizationLoginSecurityRequest
+	(*OrganizationLoginSecurity_ApiAuthentication)(nil),                       // 3: meraki.organizations.v1.OrganizationLoginSecurity.ApiAuthentication
+	(*OrganizationLoginSecurity_ApiAuthentication_IpRestrictionsForKeys)(nil), // 4: meraki.organizations.v1.OrganizationLoginSecurity.ApiAuthentication.IpRestrictionsForKeys
+	(*structpb.Struct)(nil),                                                   // 5: google.protobuf.Struct
 }
 var file_meraki_organizations_v1_login_security_proto_depIdxs = []int32{
 	3, // 0: meraki.organizations.v1.OrganizationLoginSecurity.api_authentication:type_name -> meraki.organizations.v1.OrganizationLoginSecurity.ApiAuthentication
-	5, // 1: meraki.organizations.v1.UpdateOrganizationLoginSecurityRequest.api_authentication:type_name -> meraki.organizations.v1.UpdateOrganizationLoginSecurityRequest.ApiAuthentication
-	7, // 2: meraki.organizations.v1.UpdateOrganizationLoginSecurityRequest.null_fields:type_name -> google.protobuf.FieldMask
-	7, // 3: meraki.organizations.v1.UpdateOrganizationLoginSecurityRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	5, // 1: meraki.organizations.v1.OrganizationLoginSecurity.additional_properties:type_name -> google.protobuf.Struct
+	3, // 2: meraki.organizations.v1.UpdateOrganizationLoginSecurityRequest.api_authentication:type_name -> meraki.organizations.v1.OrganizationLoginSecurity.ApiAuthentication
+	5, // 3: meraki.organizations.v1.UpdateOrganizationLoginSecurityRequest.additional_properties:type_name -> google.protobuf.Struct
 	4, // 4: meraki.organizations.v1.OrganizationLoginSecurity.ApiAuthentication.ip_restrictions_for_keys:type_name -> meraki.organizations.v1.OrganizationLoginSecurity.ApiAuthentication.IpRestrictionsForKeys
-	6, // 5: meraki.organizations.v1.UpdateOrganizationLoginSecurityRequest.ApiAuthentication.ip_restrictions_for_keys:type_name -> meraki.organizations.v1.UpdateOrganizationLoginSecurityRequest.ApiAuthentication.IpRestrictionsForKeys
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	5, // 5: meraki.organizations.v1.OrganizationLoginSecurity.ApiAuthentication.additional_properties:type_name -> google.protobuf.Struct
+	5, // 6: meraki.organizations.v1.OrganizationLoginSecurity.ApiAuthentication.IpRestrictionsForKeys.additional_properties:type_name -> google.protobuf.Struct
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_login_security_proto_init() }
@@ -741,14 +674,13 @@ func file_meraki_organizations_v1_login_security_proto_init() {
 	file_meraki_organizations_v1_login_security_proto_msgTypes[1].OneofWrappers = []any{}
 	file_meraki_organizations_v1_login_security_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_organizations_v1_login_security_proto_msgTypes[4].OneofWrappers = []any{}
-	file_meraki_organizations_v1_login_security_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_login_security_proto_rawDesc), len(file_meraki_organizations_v1_login_security_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

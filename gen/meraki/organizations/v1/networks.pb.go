@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -141,11 +141,12 @@ func (x *GetOrganizationNetworksRequest) GetEndingBefore() string {
 
 // Answer of getOrganizationNetworks.
 type GetOrganizationNetworksResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*OrganizationNetwork `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Items                []*OrganizationNetwork `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationNetworksResponse) Reset() {
@@ -192,19 +193,30 @@ func (x *GetOrganizationNetworksResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of createOrganizationNetwork. Row of getOrganizationNetworks.
+func (x *GetOrganizationNetworksResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The network of an organization. Answer of createOrganizationNetwork. Row of
+// getOrganizationNetworks.
 type OrganizationNetwork struct {
-	state                   protoimpl.MessageState `protogen:"open.v1"`
-	Id                      *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	OrganizationId          *string                `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
-	Name                    *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	ProductTypes            []string               `protobuf:"bytes,4,rep,name=product_types,json=productTypes,proto3" json:"product_types,omitempty"`
-	TimeZone                *string                `protobuf:"bytes,5,opt,name=time_zone,json=timeZone,proto3,oneof" json:"time_zone,omitempty"`
-	Tags                    []string               `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
-	EnrollmentString        *string                `protobuf:"bytes,7,opt,name=enrollment_string,json=enrollmentString,proto3,oneof" json:"enrollment_string,omitempty"`
-	Url                     *string                `protobuf:"bytes,8,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Notes                   *string                `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	IsBoundToConfigTemplate *bool                  `protobuf:"varint,10,opt,name=is_bound_to_config_template,json=isBoundToConfigTemplate,proto3,oneof" json:"is_bound_to_config_template,omitempty"`
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Id             *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	OrganizationId *string                `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
+	Name           *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Known values: "appliance", "camera", "campusGateway", "cellularGateway", "secureConnect",
+	// "sensor", "switch", "systemsManager", "wireless", "wirelessController".
+	ProductTypes            []string         `protobuf:"bytes,4,rep,name=product_types,json=productTypes,proto3" json:"product_types,omitempty"`
+	TimeZone                *string          `protobuf:"bytes,5,opt,name=time_zone,json=timeZone,proto3,oneof" json:"time_zone,omitempty"`
+	Tags                    []string         `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
+	EnrollmentString        *string          `protobuf:"bytes,7,opt,name=enrollment_string,json=enrollmentString,proto3,oneof" json:"enrollment_string,omitempty"`
+	Url                     *string          `protobuf:"bytes,8,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Notes                   *string          `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	IsBoundToConfigTemplate *bool            `protobuf:"varint,10,opt,name=is_bound_to_config_template,json=isBoundToConfigTemplate,proto3,oneof" json:"is_bound_to_config_template,omitempty"`
+	AdditionalProperties    *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
@@ -309,6 +321,13 @@ func (x *OrganizationNetwork) GetIsBoundToConfigTemplate() bool {
 	return false
 }
 
+func (x *OrganizationNetwork) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationNetwork.
 type CreateOrganizationNetworkRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -318,15 +337,16 @@ type CreateOrganizationNetworkRequest struct {
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Required. Known values: "appliance", "camera", "campusGateway", "cellularGateway",
 	// "secureConnect", "sensor", "switch", "systemsManager", "wireless", "wirelessController".
-	ProductTypes      []string               `protobuf:"bytes,3,rep,name=product_types,json=productTypes,proto3" json:"product_types,omitempty"`
-	Tags              []string               `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
-	TimeZone          *string                `protobuf:"bytes,5,opt,name=time_zone,json=timeZone,proto3,oneof" json:"time_zone,omitempty"`
-	CopyFromNetworkId *string                `protobuf:"bytes,6,opt,name=copy_from_network_id,json=copyFromNetworkId,proto3,oneof" json:"copy_from_network_id,omitempty"`
-	Notes             *string                `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	NullFields        *fieldmaskpb.FieldMask `protobuf:"bytes,8,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields       *fieldmaskpb.FieldMask `protobuf:"bytes,9,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	ProductTypes         []string         `protobuf:"bytes,3,rep,name=product_types,json=productTypes,proto3" json:"product_types,omitempty"`
+	Tags                 []string         `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
+	TimeZone             *string          `protobuf:"bytes,5,opt,name=time_zone,json=timeZone,proto3,oneof" json:"time_zone,omitempty"`
+	CopyFromNetworkId    *string          `protobuf:"bytes,6,opt,name=copy_from_network_id,json=copyFromNetworkId,proto3,oneof" json:"copy_from_network_id,omitempty"`
+	Notes                *string          `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationNetworkRequest) Reset() {
@@ -408,16 +428,23 @@ func (x *CreateOrganizationNetworkRequest) GetNotes() string {
 	return ""
 }
 
-func (x *CreateOrganizationNetworkRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationNetworkRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationNetworkRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationNetworkRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationNetworkRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -430,12 +457,13 @@ type CombineOrganizationNetworksRequest struct {
 	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Required.
-	NetworkIds       []string               `protobuf:"bytes,3,rep,name=network_ids,json=networkIds,proto3" json:"network_ids,omitempty"`
-	EnrollmentString *string                `protobuf:"bytes,4,opt,name=enrollment_string,json=enrollmentString,proto3,oneof" json:"enrollment_string,omitempty"`
-	NullFields       *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields      *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	NetworkIds           []string         `protobuf:"bytes,3,rep,name=network_ids,json=networkIds,proto3" json:"network_ids,omitempty"`
+	EnrollmentString     *string          `protobuf:"bytes,4,opt,name=enrollment_string,json=enrollmentString,proto3,oneof" json:"enrollment_string,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CombineOrganizationNetworksRequest) Reset() {
@@ -496,26 +524,34 @@ func (x *CombineOrganizationNetworksRequest) GetEnrollmentString() string {
 	return ""
 }
 
-func (x *CombineOrganizationNetworksRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CombineOrganizationNetworksRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CombineOrganizationNetworksRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *CombineOrganizationNetworksRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CombineOrganizationNetworksRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of combineOrganizationNetworks.
 type CombineOrganizationNetworksResponse struct {
-	state            protoimpl.MessageState                                `protogen:"open.v1"`
-	ResultingNetwork *CombineOrganizationNetworksResponse_ResultingNetwork `protobuf:"bytes,1,opt,name=resulting_network,json=resultingNetwork,proto3" json:"resulting_network,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                protoimpl.MessageState                                `protogen:"open.v1"`
+	ResultingNetwork     *CombineOrganizationNetworksResponse_ResultingNetwork `protobuf:"bytes,1,opt,name=resulting_network,json=resultingNetwork,proto3" json:"resulting_network,omitempty"`
+	AdditionalProperties *structpb.Struct                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CombineOrganizationNetworksResponse) Reset() {
@@ -551,6 +587,13 @@ func (*CombineOrganizationNetworksResponse) Descriptor() ([]byte, []int) {
 func (x *CombineOrganizationNetworksResponse) GetResultingNetwork() *CombineOrganizationNetworksResponse_ResultingNetwork {
 	if x != nil {
 		return x.ResultingNetwork
+	}
+	return nil
+}
+
+func (x *CombineOrganizationNetworksResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -635,12 +678,13 @@ func (x *GetOrganizationNetworksGroupsRequest) GetEndingBefore() string {
 
 // Answer of getOrganizationNetworksGroups.
 type GetOrganizationNetworksGroupsResponse struct {
-	state         protoimpl.MessageState                      `protogen:"open.v1"`
-	Items         []*OrganizationNetworksGroup                `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationNetworksGroupsResponse_Meta `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState       `protogen:"open.v1"`
+	Meta                 *CollectionMeta              `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*OrganizationNetworksGroup `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationNetworksGroupsResponse) Reset() {
@@ -673,6 +717,13 @@ func (*GetOrganizationNetworksGroupsResponse) Descriptor() ([]byte, []int) {
 	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{7}
 }
 
+func (x *GetOrganizationNetworksGroupsResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationNetworksGroupsResponse) GetItems() []*OrganizationNetworksGroup {
 	if x != nil {
 		return x.Items
@@ -687,22 +738,23 @@ func (x *GetOrganizationNetworksGroupsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-func (x *GetOrganizationNetworksGroupsResponse) GetMeta() *GetOrganizationNetworksGroupsResponse_Meta {
+func (x *GetOrganizationNetworksGroupsResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-// Answer of createOrganizationNetworksGroup, updateOrganizationNetworksGroup. Row of
-// getOrganizationNetworksGroups.
+// The networks group of an organization. Answer of createOrganizationNetworksGroup,
+// updateOrganizationNetworksGroup. Row of getOrganizationNetworksGroups.
 type OrganizationNetworksGroup struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	GroupId        *string                `protobuf:"bytes,1,opt,name=group_id,json=groupId,proto3,oneof" json:"group_id,omitempty"`
-	OrganizationId *string                `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
-	Name           *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	GroupId              *string                `protobuf:"bytes,1,opt,name=group_id,json=groupId,proto3,oneof" json:"group_id,omitempty"`
+	OrganizationId       *string                `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
+	Name                 *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationNetworksGroup) Reset() {
@@ -756,17 +808,25 @@ func (x *OrganizationNetworksGroup) GetName() string {
 	return ""
 }
 
+func (x *OrganizationNetworksGroup) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationNetworksGroup.
 type CreateOrganizationNetworksGroupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Name                 *string          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationNetworksGroupRequest) Reset() {
@@ -813,16 +873,23 @@ func (x *CreateOrganizationNetworksGroupRequest) GetName() string {
 	return ""
 }
 
-func (x *CreateOrganizationNetworksGroupRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationNetworksGroupRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationNetworksGroupRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationNetworksGroupRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationNetworksGroupRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -908,12 +975,13 @@ func (x *GetOrganizationNetworksGroupsOverviewByGroupRequest) GetEndingBefore() 
 
 // Answer of getOrganizationNetworksGroupsOverviewByGroup.
 type GetOrganizationNetworksGroupsOverviewByGroupResponse struct {
-	state         protoimpl.MessageState                                       `protogen:"open.v1"`
-	Items         []*GetOrganizationNetworksGroupsOverviewByGroupResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                 `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                       `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                              `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationNetworksGroupsOverviewByGroupResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse) Reset() {
@@ -946,6 +1014,13 @@ func (*GetOrganizationNetworksGroupsOverviewByGroupResponse) Descriptor() ([]byt
 	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{11}
 }
 
+func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse) GetItems() []*GetOrganizationNetworksGroupsOverviewByGroupResponse_Item {
 	if x != nil {
 		return x.Items
@@ -960,9 +1035,9 @@ func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse) GetPageInfo() *v1
 	return nil
 }
 
-func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse) GetMeta() *GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta {
+func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -975,11 +1050,12 @@ type UpdateOrganizationNetworksGroupRequest struct {
 	// Required.
 	GroupId *string `protobuf:"bytes,2,opt,name=group_id,json=groupId,proto3,oneof" json:"group_id,omitempty"`
 	// Required.
-	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Name                 *string          `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationNetworksGroupRequest) Reset() {
@@ -1033,16 +1109,23 @@ func (x *UpdateOrganizationNetworksGroupRequest) GetName() string {
 	return ""
 }
 
-func (x *UpdateOrganizationNetworksGroupRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationNetworksGroupRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationNetworksGroupRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationNetworksGroupRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationNetworksGroupRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1102,6 +1185,51 @@ func (x *DeleteOrganizationNetworksGroupRequest) GetGroupId() string {
 	return ""
 }
 
+// Answer of deleteOrganizationNetworksGroup.
+type DeleteOrganizationNetworksGroupResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationNetworksGroupResponse) Reset() {
+	*x = DeleteOrganizationNetworksGroupResponse{}
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationNetworksGroupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationNetworksGroupResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationNetworksGroupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationNetworksGroupResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationNetworksGroupResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *DeleteOrganizationNetworksGroupResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of bulkOrganizationNetworksGroupAssign.
 type BulkOrganizationNetworksGroupAssignRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1110,16 +1238,17 @@ type BulkOrganizationNetworksGroupAssignRequest struct {
 	// Required.
 	GroupId *string `protobuf:"bytes,2,opt,name=group_id,json=groupId,proto3,oneof" json:"group_id,omitempty"`
 	// Required.
-	NetworkIds    []string               `protobuf:"bytes,3,rep,name=network_ids,json=networkIds,proto3" json:"network_ids,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NetworkIds           []string         `protobuf:"bytes,3,rep,name=network_ids,json=networkIds,proto3" json:"network_ids,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BulkOrganizationNetworksGroupAssignRequest) Reset() {
 	*x = BulkOrganizationNetworksGroupAssignRequest{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[14]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1131,7 +1260,7 @@ func (x *BulkOrganizationNetworksGroupAssignRequest) String() string {
 func (*BulkOrganizationNetworksGroupAssignRequest) ProtoMessage() {}
 
 func (x *BulkOrganizationNetworksGroupAssignRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[14]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1144,7 +1273,7 @@ func (x *BulkOrganizationNetworksGroupAssignRequest) ProtoReflect() protoreflect
 
 // Deprecated: Use BulkOrganizationNetworksGroupAssignRequest.ProtoReflect.Descriptor instead.
 func (*BulkOrganizationNetworksGroupAssignRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{14}
+	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *BulkOrganizationNetworksGroupAssignRequest) GetOrganizationId() string {
@@ -1168,31 +1297,39 @@ func (x *BulkOrganizationNetworksGroupAssignRequest) GetNetworkIds() []string {
 	return nil
 }
 
-func (x *BulkOrganizationNetworksGroupAssignRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *BulkOrganizationNetworksGroupAssignRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *BulkOrganizationNetworksGroupAssignRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *BulkOrganizationNetworksGroupAssignRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *BulkOrganizationNetworksGroupAssignRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of bulkOrganizationNetworksGroupAssign.
 type BulkOrganizationNetworksGroupAssignResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	NetworkIds    []string               `protobuf:"bytes,1,rep,name=network_ids,json=networkIds,proto3" json:"network_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	NetworkIds           []string               `protobuf:"bytes,1,rep,name=network_ids,json=networkIds,proto3" json:"network_ids,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BulkOrganizationNetworksGroupAssignResponse) Reset() {
 	*x = BulkOrganizationNetworksGroupAssignResponse{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[15]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1204,7 +1341,7 @@ func (x *BulkOrganizationNetworksGroupAssignResponse) String() string {
 func (*BulkOrganizationNetworksGroupAssignResponse) ProtoMessage() {}
 
 func (x *BulkOrganizationNetworksGroupAssignResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[15]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1217,12 +1354,19 @@ func (x *BulkOrganizationNetworksGroupAssignResponse) ProtoReflect() protoreflec
 
 // Deprecated: Use BulkOrganizationNetworksGroupAssignResponse.ProtoReflect.Descriptor instead.
 func (*BulkOrganizationNetworksGroupAssignResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{15}
+	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *BulkOrganizationNetworksGroupAssignResponse) GetNetworkIds() []string {
 	if x != nil {
 		return x.NetworkIds
+	}
+	return nil
+}
+
+func (x *BulkOrganizationNetworksGroupAssignResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1235,16 +1379,17 @@ type BulkOrganizationNetworksGroupUnassignRequest struct {
 	// Required.
 	GroupId *string `protobuf:"bytes,2,opt,name=group_id,json=groupId,proto3,oneof" json:"group_id,omitempty"`
 	// Required.
-	NetworkIds    []string               `protobuf:"bytes,3,rep,name=network_ids,json=networkIds,proto3" json:"network_ids,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NetworkIds           []string         `protobuf:"bytes,3,rep,name=network_ids,json=networkIds,proto3" json:"network_ids,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BulkOrganizationNetworksGroupUnassignRequest) Reset() {
 	*x = BulkOrganizationNetworksGroupUnassignRequest{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[16]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1256,7 +1401,7 @@ func (x *BulkOrganizationNetworksGroupUnassignRequest) String() string {
 func (*BulkOrganizationNetworksGroupUnassignRequest) ProtoMessage() {}
 
 func (x *BulkOrganizationNetworksGroupUnassignRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[16]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1269,7 +1414,7 @@ func (x *BulkOrganizationNetworksGroupUnassignRequest) ProtoReflect() protorefle
 
 // Deprecated: Use BulkOrganizationNetworksGroupUnassignRequest.ProtoReflect.Descriptor instead.
 func (*BulkOrganizationNetworksGroupUnassignRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{16}
+	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *BulkOrganizationNetworksGroupUnassignRequest) GetOrganizationId() string {
@@ -1293,16 +1438,68 @@ func (x *BulkOrganizationNetworksGroupUnassignRequest) GetNetworkIds() []string 
 	return nil
 }
 
-func (x *BulkOrganizationNetworksGroupUnassignRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *BulkOrganizationNetworksGroupUnassignRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *BulkOrganizationNetworksGroupUnassignRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *BulkOrganizationNetworksGroupUnassignRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *BulkOrganizationNetworksGroupUnassignRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// Answer of bulkOrganizationNetworksGroupUnassign.
+type BulkOrganizationNetworksGroupUnassignResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *BulkOrganizationNetworksGroupUnassignResponse) Reset() {
+	*x = BulkOrganizationNetworksGroupUnassignResponse{}
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BulkOrganizationNetworksGroupUnassignResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BulkOrganizationNetworksGroupUnassignResponse) ProtoMessage() {}
+
+func (x *BulkOrganizationNetworksGroupUnassignResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BulkOrganizationNetworksGroupUnassignResponse.ProtoReflect.Descriptor instead.
+func (*BulkOrganizationNetworksGroupUnassignResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *BulkOrganizationNetworksGroupUnassignResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1322,7 +1519,7 @@ type GetNetworkMovesRequest struct {
 
 func (x *GetNetworkMovesRequest) Reset() {
 	*x = GetNetworkMovesRequest{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[17]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1334,7 +1531,7 @@ func (x *GetNetworkMovesRequest) String() string {
 func (*GetNetworkMovesRequest) ProtoMessage() {}
 
 func (x *GetNetworkMovesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[17]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1347,7 +1544,7 @@ func (x *GetNetworkMovesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNetworkMovesRequest.ProtoReflect.Descriptor instead.
 func (*GetNetworkMovesRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{17}
+	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetNetworkMovesRequest) GetOrganizationId() string {
@@ -1387,17 +1584,18 @@ func (x *GetNetworkMovesRequest) GetMoveIds() []string {
 
 // Answer of getNetworkMoves.
 type GetNetworkMovesResponse struct {
-	state         protoimpl.MessageState        `protogen:"open.v1"`
-	Items         []*NetworkMove                `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                  `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetNetworkMovesResponse_Meta `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Meta                 *CollectionMeta        `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*NetworkMove         `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkMovesResponse) Reset() {
 	*x = GetNetworkMovesResponse{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[18]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1409,7 +1607,7 @@ func (x *GetNetworkMovesResponse) String() string {
 func (*GetNetworkMovesResponse) ProtoMessage() {}
 
 func (x *GetNetworkMovesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[18]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1422,7 +1620,14 @@ func (x *GetNetworkMovesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNetworkMovesResponse.ProtoReflect.Descriptor instead.
 func (*GetNetworkMovesResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{18}
+	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *GetNetworkMovesResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
 }
 
 func (x *GetNetworkMovesResponse) GetItems() []*NetworkMove {
@@ -1439,30 +1644,32 @@ func (x *GetNetworkMovesResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-func (x *GetNetworkMovesResponse) GetMeta() *GetNetworkMovesResponse_Meta {
+func (x *GetNetworkMovesResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-// Answer of createNetworkMove. Row of getNetworkMoves.
+// The network move of an organization. Answer of createNetworkMove. Row of getNetworkMoves.
 type NetworkMove struct {
-	state         protoimpl.MessageState     `protogen:"open.v1"`
-	MoveId        *string                    `protobuf:"bytes,1,opt,name=move_id,json=moveId,proto3,oneof" json:"move_id,omitempty"`
-	Initiator     *NetworkMove_Initiator     `protobuf:"bytes,2,opt,name=initiator,proto3" json:"initiator,omitempty"`
-	Organizations *NetworkMove_Organizations `protobuf:"bytes,3,opt,name=organizations,proto3" json:"organizations,omitempty"`
-	Network       *NetworkMove_Network       `protobuf:"bytes,4,opt,name=network,proto3" json:"network,omitempty"`
-	CreatedAt     *timestamppb.Timestamp     `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	LastUpdatedAt *timestamppb.Timestamp     `protobuf:"bytes,6,opt,name=last_updated_at,json=lastUpdatedAt,proto3" json:"last_updated_at,omitempty"`
-	Result        *NetworkMove_Result        `protobuf:"bytes,7,opt,name=result,proto3" json:"result,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState     `protogen:"open.v1"`
+	MoveId               *string                    `protobuf:"bytes,1,opt,name=move_id,json=moveId,proto3,oneof" json:"move_id,omitempty"`
+	Initiator            *NetworkMove_Initiator     `protobuf:"bytes,2,opt,name=initiator,proto3" json:"initiator,omitempty"`
+	Organizations        *NetworkMove_Organizations `protobuf:"bytes,3,opt,name=organizations,proto3" json:"organizations,omitempty"`
+	Network              *NetworkMove_Network       `protobuf:"bytes,4,opt,name=network,proto3" json:"network,omitempty"`
+	CreatedAt            *timestamppb.Timestamp     `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	LastUpdatedAt        *timestamppb.Timestamp     `protobuf:"bytes,6,opt,name=last_updated_at,json=lastUpdatedAt,proto3" json:"last_updated_at,omitempty"`
+	Result               *NetworkMove_Result        `protobuf:"bytes,7,opt,name=result,proto3" json:"result,omitempty"`
+	Simulate             *bool                      `protobuf:"varint,8,opt,name=simulate,proto3,oneof" json:"simulate,omitempty"`
+	AdditionalProperties *structpb.Struct           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkMove) Reset() {
 	*x = NetworkMove{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[19]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1474,7 +1681,7 @@ func (x *NetworkMove) String() string {
 func (*NetworkMove) ProtoMessage() {}
 
 func (x *NetworkMove) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[19]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1487,7 +1694,7 @@ func (x *NetworkMove) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkMove.ProtoReflect.Descriptor instead.
 func (*NetworkMove) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{19}
+	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *NetworkMove) GetMoveId() string {
@@ -1539,25 +1746,40 @@ func (x *NetworkMove) GetResult() *NetworkMove_Result {
 	return nil
 }
 
+func (x *NetworkMove) GetSimulate() bool {
+	if x != nil && x.Simulate != nil {
+		return *x.Simulate
+	}
+	return false
+}
+
+func (x *NetworkMove) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createNetworkMove.
 type CreateNetworkMoveRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Network *CreateNetworkMoveRequest_Network `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
+	Network *NetworkMove_Network `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
 	// Required.
-	Organizations *CreateNetworkMoveRequest_Organizations `protobuf:"bytes,3,opt,name=organizations,proto3" json:"organizations,omitempty"`
-	Simulate      *bool                                   `protobuf:"varint,4,opt,name=simulate,proto3,oneof" json:"simulate,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                  `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                  `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Organizations        *NetworkMove_Organizations `protobuf:"bytes,3,opt,name=organizations,proto3" json:"organizations,omitempty"`
+	Simulate             *bool                      `protobuf:"varint,4,opt,name=simulate,proto3,oneof" json:"simulate,omitempty"`
+	EmptyFields          []string                   `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                   `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateNetworkMoveRequest) Reset() {
 	*x = CreateNetworkMoveRequest{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[20]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1569,7 +1791,7 @@ func (x *CreateNetworkMoveRequest) String() string {
 func (*CreateNetworkMoveRequest) ProtoMessage() {}
 
 func (x *CreateNetworkMoveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[20]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1582,7 +1804,7 @@ func (x *CreateNetworkMoveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateNetworkMoveRequest.ProtoReflect.Descriptor instead.
 func (*CreateNetworkMoveRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{20}
+	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CreateNetworkMoveRequest) GetOrganizationId() string {
@@ -1592,14 +1814,14 @@ func (x *CreateNetworkMoveRequest) GetOrganizationId() string {
 	return ""
 }
 
-func (x *CreateNetworkMoveRequest) GetNetwork() *CreateNetworkMoveRequest_Network {
+func (x *CreateNetworkMoveRequest) GetNetwork() *NetworkMove_Network {
 	if x != nil {
 		return x.Network
 	}
 	return nil
 }
 
-func (x *CreateNetworkMoveRequest) GetOrganizations() *CreateNetworkMoveRequest_Organizations {
+func (x *CreateNetworkMoveRequest) GetOrganizations() *NetworkMove_Organizations {
 	if x != nil {
 		return x.Organizations
 	}
@@ -1613,16 +1835,23 @@ func (x *CreateNetworkMoveRequest) GetSimulate() bool {
 	return false
 }
 
-func (x *CreateNetworkMoveRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkMoveRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkMoveRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateNetworkMoveRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkMoveRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1639,13 +1868,14 @@ type CombineOrganizationNetworksResponse_ResultingNetwork struct {
 	Url                     *string                `protobuf:"bytes,8,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	Notes                   *string                `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	IsBoundToConfigTemplate *bool                  `protobuf:"varint,10,opt,name=is_bound_to_config_template,json=isBoundToConfigTemplate,proto3,oneof" json:"is_bound_to_config_template,omitempty"`
+	AdditionalProperties    *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
 
 func (x *CombineOrganizationNetworksResponse_ResultingNetwork) Reset() {
 	*x = CombineOrganizationNetworksResponse_ResultingNetwork{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[21]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1657,7 +1887,7 @@ func (x *CombineOrganizationNetworksResponse_ResultingNetwork) String() string {
 func (*CombineOrganizationNetworksResponse_ResultingNetwork) ProtoMessage() {}
 
 func (x *CombineOrganizationNetworksResponse_ResultingNetwork) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[21]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1743,160 +1973,28 @@ func (x *CombineOrganizationNetworksResponse_ResultingNetwork) GetIsBoundToConfi
 	return false
 }
 
-type GetOrganizationNetworksGroupsResponse_Meta struct {
-	state         protoimpl.MessageState                             `protogen:"open.v1"`
-	Counts        *GetOrganizationNetworksGroupsResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationNetworksGroupsResponse_Meta) Reset() {
-	*x = GetOrganizationNetworksGroupsResponse_Meta{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[22]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationNetworksGroupsResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationNetworksGroupsResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationNetworksGroupsResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[22]
+func (x *CombineOrganizationNetworksResponse_ResultingNetwork) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationNetworksGroupsResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationNetworksGroupsResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{7, 0}
-}
-
-func (x *GetOrganizationNetworksGroupsResponse_Meta) GetCounts() *GetOrganizationNetworksGroupsResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationNetworksGroupsResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                   `protogen:"open.v1"`
-	Items         *GetOrganizationNetworksGroupsResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationNetworksGroupsResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationNetworksGroupsResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationNetworksGroupsResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationNetworksGroupsResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationNetworksGroupsResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[23]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationNetworksGroupsResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationNetworksGroupsResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{7, 0, 0}
-}
-
-func (x *GetOrganizationNetworksGroupsResponse_Meta_Counts) GetItems() *GetOrganizationNetworksGroupsResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type GetOrganizationNetworksGroupsResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationNetworksGroupsResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationNetworksGroupsResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationNetworksGroupsResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationNetworksGroupsResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationNetworksGroupsResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[24]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationNetworksGroupsResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationNetworksGroupsResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{7, 0, 0, 0}
-}
-
-func (x *GetOrganizationNetworksGroupsResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationNetworksGroupsResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 type GetOrganizationNetworksGroupsOverviewByGroupResponse_Item struct {
-	state         protoimpl.MessageState                                              `protogen:"open.v1"`
-	GroupId       *string                                                             `protobuf:"bytes,1,opt,name=group_id,json=groupId,proto3,oneof" json:"group_id,omitempty"`
-	Name          *string                                                             `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Clients       *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients  `protobuf:"bytes,3,opt,name=clients,proto3" json:"clients,omitempty"`
-	Statuses      *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses `protobuf:"bytes,4,opt,name=statuses,proto3" json:"statuses,omitempty"`
-	ProductTypes  []string                                                            `protobuf:"bytes,5,rep,name=product_types,json=productTypes,proto3" json:"product_types,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                              `protogen:"open.v1"`
+	GroupId              *string                                                             `protobuf:"bytes,1,opt,name=group_id,json=groupId,proto3,oneof" json:"group_id,omitempty"`
+	Name                 *string                                                             `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Clients              *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients  `protobuf:"bytes,3,opt,name=clients,proto3" json:"clients,omitempty"`
+	Statuses             *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses `protobuf:"bytes,4,opt,name=statuses,proto3" json:"statuses,omitempty"`
+	ProductTypes         []string                                                            `protobuf:"bytes,5,rep,name=product_types,json=productTypes,proto3" json:"product_types,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item) Reset() {
 	*x = GetOrganizationNetworksGroupsOverviewByGroupResponse_Item{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[25]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1908,7 +2006,7 @@ func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item) String() str
 func (*GetOrganizationNetworksGroupsOverviewByGroupResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[25]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1959,61 +2057,25 @@ func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item) GetProductTy
 	return nil
 }
 
-type GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Counts        *GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta) Reset() {
-	*x = GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[26]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[26]
+func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{11, 1}
-}
-
-func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta) GetCounts() *GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients struct {
-	state         protoimpl.MessageState                                                    `protogen:"open.v1"`
-	Counts        *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	Usage         *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients_Usage  `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                    `protogen:"open.v1"`
+	Counts               *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
+	Usage                *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients_Usage  `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
+	AdditionalProperties *structpb.Struct                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients) Reset() {
 	*x = GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[27]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2025,7 +2087,7 @@ func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients) Stri
 func (*GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients) ProtoMessage() {}
 
 func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[27]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2055,17 +2117,25 @@ func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients) GetU
 	return nil
 }
 
+func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses struct {
-	state         protoimpl.MessageState                                                              `protogen:"open.v1"`
-	Overall       *string                                                                             `protobuf:"bytes,1,opt,name=overall,proto3,oneof" json:"overall,omitempty"`
-	ByProductType []*GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses_ByProductType `protobuf:"bytes,2,rep,name=by_product_type,json=byProductType,proto3" json:"by_product_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                              `protogen:"open.v1"`
+	Overall              *string                                                                             `protobuf:"bytes,1,opt,name=overall,proto3,oneof" json:"overall,omitempty"`
+	ByProductType        []*GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses_ByProductType `protobuf:"bytes,2,rep,name=by_product_type,json=byProductType,proto3" json:"by_product_type,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses) Reset() {
 	*x = GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[28]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2077,7 +2147,7 @@ func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses) Str
 func (*GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses) ProtoMessage() {}
 
 func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[28]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2107,16 +2177,24 @@ func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses) Get
 	return nil
 }
 
+func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients_Counts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients_Counts) Reset() {
 	*x = GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients_Counts{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[29]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2128,7 +2206,7 @@ func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients_Count
 func (*GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients_Counts) ProtoMessage() {}
 
 func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[29]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2151,17 +2229,25 @@ func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients_Count
 	return 0
 }
 
+func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients_Usage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Upstream      *float64               `protobuf:"fixed64,1,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
-	Downstream    *float64               `protobuf:"fixed64,2,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Upstream             *float64               `protobuf:"fixed64,1,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
+	Downstream           *float64               `protobuf:"fixed64,2,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients_Usage) Reset() {
 	*x = GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients_Usage{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[30]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2173,7 +2259,7 @@ func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients_Usage
 func (*GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients_Usage) ProtoMessage() {}
 
 func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients_Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[30]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2203,17 +2289,25 @@ func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients_Usage
 	return 0
 }
 
+func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients_Usage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses_ByProductType struct {
-	state         protoimpl.MessageState                                                                   `protogen:"open.v1"`
-	ProductType   *string                                                                                  `protobuf:"bytes,1,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
-	Counts        *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses_ByProductType_Counts `protobuf:"bytes,2,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                   `protogen:"open.v1"`
+	ProductType          *string                                                                                  `protobuf:"bytes,1,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	Counts               *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses_ByProductType_Counts `protobuf:"bytes,2,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses_ByProductType) Reset() {
 	*x = GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses_ByProductType{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[31]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2226,7 +2320,7 @@ func (*GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses_ByProd
 }
 
 func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses_ByProductType) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[31]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2256,19 +2350,27 @@ func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses_ByPr
 	return nil
 }
 
+func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses_ByProductType) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses_ByProductType_Counts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Online        *int64                 `protobuf:"varint,1,opt,name=online,proto3,oneof" json:"online,omitempty"`
-	Offline       *int64                 `protobuf:"varint,2,opt,name=offline,proto3,oneof" json:"offline,omitempty"`
-	Alerting      *int64                 `protobuf:"varint,3,opt,name=alerting,proto3,oneof" json:"alerting,omitempty"`
-	Dormant       *int64                 `protobuf:"varint,4,opt,name=dormant,proto3,oneof" json:"dormant,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Online               *int64                 `protobuf:"varint,1,opt,name=online,proto3,oneof" json:"online,omitempty"`
+	Offline              *int64                 `protobuf:"varint,2,opt,name=offline,proto3,oneof" json:"offline,omitempty"`
+	Alerting             *int64                 `protobuf:"varint,3,opt,name=alerting,proto3,oneof" json:"alerting,omitempty"`
+	Dormant              *int64                 `protobuf:"varint,4,opt,name=dormant,proto3,oneof" json:"dormant,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses_ByProductType_Counts) Reset() {
 	*x = GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses_ByProductType_Counts{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[32]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2281,7 +2383,7 @@ func (*GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses_ByProd
 }
 
 func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses_ByProductType_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[32]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2325,252 +2427,24 @@ func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses_ByPr
 	return 0
 }
 
-type GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	Items         *GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[33]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[33]
+func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses_ByProductType_Counts) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{11, 1, 0}
-}
-
-func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta_Counts) GetItems() *GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[34]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[34]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{11, 1, 0, 0}
-}
-
-func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
-type GetNetworkMovesResponse_Meta struct {
-	state         protoimpl.MessageState               `protogen:"open.v1"`
-	Counts        *GetNetworkMovesResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetNetworkMovesResponse_Meta) Reset() {
-	*x = GetNetworkMovesResponse_Meta{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[35]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetNetworkMovesResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetNetworkMovesResponse_Meta) ProtoMessage() {}
-
-func (x *GetNetworkMovesResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[35]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetNetworkMovesResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetNetworkMovesResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{18, 0}
-}
-
-func (x *GetNetworkMovesResponse_Meta) GetCounts() *GetNetworkMovesResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
-	}
-	return nil
-}
-
-type GetNetworkMovesResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                     `protogen:"open.v1"`
-	Items         *GetNetworkMovesResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetNetworkMovesResponse_Meta_Counts) Reset() {
-	*x = GetNetworkMovesResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[36]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetNetworkMovesResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetNetworkMovesResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetNetworkMovesResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[36]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetNetworkMovesResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetNetworkMovesResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{18, 0, 0}
-}
-
-func (x *GetNetworkMovesResponse_Meta_Counts) GetItems() *GetNetworkMovesResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type GetNetworkMovesResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetNetworkMovesResponse_Meta_Counts_Items) Reset() {
-	*x = GetNetworkMovesResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[37]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetNetworkMovesResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetNetworkMovesResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetNetworkMovesResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[37]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetNetworkMovesResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetNetworkMovesResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{18, 0, 0, 0}
-}
-
-func (x *GetNetworkMovesResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetNetworkMovesResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 type NetworkMove_Initiator struct {
-	state         protoimpl.MessageState       `protogen:"open.v1"`
-	Admin         *NetworkMove_Initiator_Admin `protobuf:"bytes,1,opt,name=admin,proto3" json:"admin,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState       `protogen:"open.v1"`
+	Admin                *NetworkMove_Initiator_Admin `protobuf:"bytes,1,opt,name=admin,proto3" json:"admin,omitempty"`
+	AdditionalProperties *structpb.Struct             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkMove_Initiator) Reset() {
 	*x = NetworkMove_Initiator{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[38]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2582,7 +2456,7 @@ func (x *NetworkMove_Initiator) String() string {
 func (*NetworkMove_Initiator) ProtoMessage() {}
 
 func (x *NetworkMove_Initiator) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[38]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2595,7 +2469,7 @@ func (x *NetworkMove_Initiator) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkMove_Initiator.ProtoReflect.Descriptor instead.
 func (*NetworkMove_Initiator) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{19, 0}
+	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{21, 0}
 }
 
 func (x *NetworkMove_Initiator) GetAdmin() *NetworkMove_Initiator_Admin {
@@ -2605,17 +2479,25 @@ func (x *NetworkMove_Initiator) GetAdmin() *NetworkMove_Initiator_Admin {
 	return nil
 }
 
+func (x *NetworkMove_Initiator) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkMove_Organizations struct {
-	state         protoimpl.MessageState            `protogen:"open.v1"`
-	Source        *NetworkMove_Organizations_Source `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
-	Target        *NetworkMove_Organizations_Target `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState            `protogen:"open.v1"`
+	Source               *NetworkMove_Organizations_Source `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	Target               *NetworkMove_Organizations_Target `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
+	AdditionalProperties *structpb.Struct                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkMove_Organizations) Reset() {
 	*x = NetworkMove_Organizations{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[39]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2627,7 +2509,7 @@ func (x *NetworkMove_Organizations) String() string {
 func (*NetworkMove_Organizations) ProtoMessage() {}
 
 func (x *NetworkMove_Organizations) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[39]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2640,7 +2522,7 @@ func (x *NetworkMove_Organizations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkMove_Organizations.ProtoReflect.Descriptor instead.
 func (*NetworkMove_Organizations) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{19, 1}
+	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{21, 1}
 }
 
 func (x *NetworkMove_Organizations) GetSource() *NetworkMove_Organizations_Source {
@@ -2657,16 +2539,24 @@ func (x *NetworkMove_Organizations) GetTarget() *NetworkMove_Organizations_Targe
 	return nil
 }
 
+func (x *NetworkMove_Organizations) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkMove_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkMove_Network) Reset() {
 	*x = NetworkMove_Network{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[40]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2678,7 +2568,7 @@ func (x *NetworkMove_Network) String() string {
 func (*NetworkMove_Network) ProtoMessage() {}
 
 func (x *NetworkMove_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[40]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2691,7 +2581,7 @@ func (x *NetworkMove_Network) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkMove_Network.ProtoReflect.Descriptor instead.
 func (*NetworkMove_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{19, 2}
+	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{21, 2}
 }
 
 func (x *NetworkMove_Network) GetId() string {
@@ -2701,17 +2591,25 @@ func (x *NetworkMove_Network) GetId() string {
 	return ""
 }
 
+func (x *NetworkMove_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkMove_Result struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Status        *string                `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Reason        *string                `protobuf:"bytes,2,opt,name=reason,proto3,oneof" json:"reason,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Status               *string                `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Reason               *string                `protobuf:"bytes,2,opt,name=reason,proto3,oneof" json:"reason,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkMove_Result) Reset() {
 	*x = NetworkMove_Result{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[41]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2723,7 +2621,7 @@ func (x *NetworkMove_Result) String() string {
 func (*NetworkMove_Result) ProtoMessage() {}
 
 func (x *NetworkMove_Result) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[41]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2736,7 +2634,7 @@ func (x *NetworkMove_Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkMove_Result.ProtoReflect.Descriptor instead.
 func (*NetworkMove_Result) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{19, 3}
+	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{21, 3}
 }
 
 func (x *NetworkMove_Result) GetStatus() string {
@@ -2753,16 +2651,24 @@ func (x *NetworkMove_Result) GetReason() string {
 	return ""
 }
 
+func (x *NetworkMove_Result) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkMove_Initiator_Admin struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkMove_Initiator_Admin) Reset() {
 	*x = NetworkMove_Initiator_Admin{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[42]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2774,7 +2680,7 @@ func (x *NetworkMove_Initiator_Admin) String() string {
 func (*NetworkMove_Initiator_Admin) ProtoMessage() {}
 
 func (x *NetworkMove_Initiator_Admin) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[42]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2787,7 +2693,7 @@ func (x *NetworkMove_Initiator_Admin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkMove_Initiator_Admin.ProtoReflect.Descriptor instead.
 func (*NetworkMove_Initiator_Admin) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{19, 0, 0}
+	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{21, 0, 0}
 }
 
 func (x *NetworkMove_Initiator_Admin) GetId() string {
@@ -2797,16 +2703,24 @@ func (x *NetworkMove_Initiator_Admin) GetId() string {
 	return ""
 }
 
+func (x *NetworkMove_Initiator_Admin) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkMove_Organizations_Source struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkMove_Organizations_Source) Reset() {
 	*x = NetworkMove_Organizations_Source{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[43]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2818,7 +2732,7 @@ func (x *NetworkMove_Organizations_Source) String() string {
 func (*NetworkMove_Organizations_Source) ProtoMessage() {}
 
 func (x *NetworkMove_Organizations_Source) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[43]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2831,7 +2745,7 @@ func (x *NetworkMove_Organizations_Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkMove_Organizations_Source.ProtoReflect.Descriptor instead.
 func (*NetworkMove_Organizations_Source) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{19, 1, 0}
+	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{21, 1, 0}
 }
 
 func (x *NetworkMove_Organizations_Source) GetId() string {
@@ -2841,16 +2755,25 @@ func (x *NetworkMove_Organizations_Source) GetId() string {
 	return ""
 }
 
+func (x *NetworkMove_Organizations_Source) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkMove_Organizations_Target struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Id                   *string          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkMove_Organizations_Target) Reset() {
 	*x = NetworkMove_Organizations_Target{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[44]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2862,7 +2785,7 @@ func (x *NetworkMove_Organizations_Target) String() string {
 func (*NetworkMove_Organizations_Target) ProtoMessage() {}
 
 func (x *NetworkMove_Organizations_Target) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[44]
+	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2875,7 +2798,7 @@ func (x *NetworkMove_Organizations_Target) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkMove_Organizations_Target.ProtoReflect.Descriptor instead.
 func (*NetworkMove_Organizations_Target) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{19, 1, 1}
+	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{21, 1, 1}
 }
 
 func (x *NetworkMove_Organizations_Target) GetId() string {
@@ -2885,144 +2808,18 @@ func (x *NetworkMove_Organizations_Target) GetId() string {
 	return ""
 }
 
-type CreateNetworkMoveRequest_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkMoveRequest_Network) Reset() {
-	*x = CreateNetworkMoveRequest_Network{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[45]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkMoveRequest_Network) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkMoveRequest_Network) ProtoMessage() {}
-
-func (x *CreateNetworkMoveRequest_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[45]
+func (x *NetworkMove_Organizations_Target) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkMoveRequest_Network.ProtoReflect.Descriptor instead.
-func (*CreateNetworkMoveRequest_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{20, 0}
-}
-
-func (x *CreateNetworkMoveRequest_Network) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateNetworkMoveRequest_Organizations struct {
-	state         protoimpl.MessageState                         `protogen:"open.v1"`
-	Target        *CreateNetworkMoveRequest_Organizations_Target `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkMoveRequest_Organizations) Reset() {
-	*x = CreateNetworkMoveRequest_Organizations{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[46]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkMoveRequest_Organizations) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkMoveRequest_Organizations) ProtoMessage() {}
-
-func (x *CreateNetworkMoveRequest_Organizations) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[46]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkMoveRequest_Organizations.ProtoReflect.Descriptor instead.
-func (*CreateNetworkMoveRequest_Organizations) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{20, 1}
-}
-
-func (x *CreateNetworkMoveRequest_Organizations) GetTarget() *CreateNetworkMoveRequest_Organizations_Target {
-	if x != nil {
-		return x.Target
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type CreateNetworkMoveRequest_Organizations_Target struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkMoveRequest_Organizations_Target) Reset() {
-	*x = CreateNetworkMoveRequest_Organizations_Target{}
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[47]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkMoveRequest_Organizations_Target) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkMoveRequest_Organizations_Target) ProtoMessage() {}
-
-func (x *CreateNetworkMoveRequest_Organizations_Target) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_networks_proto_msgTypes[47]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkMoveRequest_Organizations_Target.ProtoReflect.Descriptor instead.
-func (*CreateNetworkMoveRequest_Organizations_Target) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_networks_proto_rawDescGZIP(), []int{20, 1, 0}
-}
-
-func (x *CreateNetworkMoveRequest_Organizations_Target) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
 }
 
 var File_meraki_organizations_v1_networks_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_networks_proto_rawDesc = "" +
 	"\n" +
-	"&meraki/organizations/v1/networks.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xb4\x04\n" +
+	"&meraki/organizations/v1/networks.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a)meraki/organizations/v1/collections.proto\"\xb4\x04\n" +
 	"\x1eGetOrganizationNetworksRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x121\n" +
 	"\x12config_template_id\x18\x02 \x01(\tH\x01R\x10configTemplateId\x88\x01\x01\x12A\n" +
@@ -3039,10 +2836,11 @@ const file_meraki_organizations_v1_networks_proto_rawDesc = "" +
 	"\x11_tags_filter_typeB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xa3\x01\n" +
-	"\x1fGetOrganizationNetworksResponse\x12B\n" +
-	"\x05items\x18\x01 \x03(\v2,.meraki.organizations.v1.OrganizationNetworkR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xed\x03\n" +
+	"\x0e_ending_before\"\xf4\x01\n" +
+	"\x1fGetOrganizationNetworksResponse\x12C\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2,.meraki.organizations.v1.OrganizationNetworkR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xbc\x04\n" +
 	"\x13OrganizationNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12,\n" +
 	"\x0forganization_id\x18\x02 \x01(\tH\x01R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
@@ -3054,7 +2852,8 @@ const file_meraki_organizations_v1_networks_proto_rawDesc = "" +
 	"\x03url\x18\b \x01(\tH\x05R\x03url\x88\x01\x01\x12\x19\n" +
 	"\x05notes\x18\t \x01(\tH\x06R\x05notes\x88\x01\x01\x12A\n" +
 	"\x1bis_bound_to_config_template\x18\n" +
-	" \x01(\bH\aR\x17isBoundToConfigTemplate\x88\x01\x01B\x05\n" +
+	" \x01(\bH\aR\x17isBoundToConfigTemplate\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_nameB\f\n" +
@@ -3063,7 +2862,7 @@ const file_meraki_organizations_v1_networks_proto_rawDesc = "" +
 	"\x12_enrollment_stringB\x06\n" +
 	"\x04_urlB\b\n" +
 	"\x06_notesB\x1e\n" +
-	"\x1c_is_bound_to_config_template\"\xef\x03\n" +
+	"\x1c_is_bound_to_config_template\"\x88\x04\n" +
 	" CreateOrganizationNetworkRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12#\n" +
@@ -3071,30 +2870,33 @@ const file_meraki_organizations_v1_networks_proto_rawDesc = "" +
 	"\x04tags\x18\x04 \x03(\tR\x04tags\x12 \n" +
 	"\ttime_zone\x18\x05 \x01(\tH\x02R\btimeZone\x88\x01\x01\x124\n" +
 	"\x14copy_from_network_id\x18\x06 \x01(\tH\x03R\x11copyFromNetworkId\x88\x01\x01\x12\x19\n" +
-	"\x05notes\x18\a \x01(\tH\x04R\x05notes\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\t \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\x05notes\x18\a \x01(\tH\x04R\x05notes\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_nameB\f\n" +
 	"\n" +
 	"_time_zoneB\x17\n" +
 	"\x15_copy_from_network_idB\b\n" +
-	"\x06_notes\"\xfd\x02\n" +
+	"\x06_notes\"\x96\x03\n" +
 	"\"CombineOrganizationNetworksRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1f\n" +
 	"\vnetwork_ids\x18\x03 \x03(\tR\n" +
 	"networkIds\x120\n" +
-	"\x11enrollment_string\x18\x04 \x01(\tH\x02R\x10enrollmentString\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\x11enrollment_string\x18\x04 \x01(\tH\x02R\x10enrollmentString\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_nameB\x14\n" +
-	"\x12_enrollment_string\"\x8e\x05\n" +
+	"\x12_enrollment_string\"\xac\x06\n" +
 	"#CombineOrganizationNetworksResponse\x12z\n" +
-	"\x11resulting_network\x18\x01 \x01(\v2M.meraki.organizations.v1.CombineOrganizationNetworksResponse.ResultingNetworkR\x10resultingNetwork\x1a\xea\x03\n" +
+	"\x11resulting_network\x18\x01 \x01(\v2M.meraki.organizations.v1.CombineOrganizationNetworksResponse.ResultingNetworkR\x10resultingNetwork\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb9\x04\n" +
 	"\x10ResultingNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12,\n" +
 	"\x0forganization_id\x18\x02 \x01(\tH\x01R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
@@ -3106,7 +2908,8 @@ const file_meraki_organizations_v1_networks_proto_rawDesc = "" +
 	"\x03url\x18\b \x01(\tH\x05R\x03url\x88\x01\x01\x12\x19\n" +
 	"\x05notes\x18\t \x01(\tH\x06R\x05notes\x88\x01\x01\x12A\n" +
 	"\x1bis_bound_to_config_template\x18\n" +
-	" \x01(\bH\aR\x17isBoundToConfigTemplate\x88\x01\x01B\x05\n" +
+	" \x01(\bH\aR\x17isBoundToConfigTemplate\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_nameB\f\n" +
@@ -3125,34 +2928,27 @@ const file_meraki_organizations_v1_networks_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xc7\x04\n" +
-	"%GetOrganizationNetworksGroupsResponse\x12H\n" +
-	"\x05items\x18\x01 \x03(\v22.meraki.organizations.v1.OrganizationNetworksGroupR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12W\n" +
-	"\x04meta\x18\x03 \x01(\v2C.meraki.organizations.v1.GetOrganizationNetworksGroupsResponse.MetaR\x04meta\x1a\xbc\x02\n" +
-	"\x04Meta\x12b\n" +
-	"\x06counts\x18\x01 \x01(\v2J.meraki.organizations.v1.GetOrganizationNetworksGroupsResponse.Meta.CountsR\x06counts\x1a\xcf\x01\n" +
-	"\x06Counts\x12f\n" +
-	"\x05items\x18\x01 \x01(\v2P.meraki.organizations.v1.GetOrganizationNetworksGroupsResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xac\x01\n" +
+	"\x0e_ending_before\"\xbd\x02\n" +
+	"%GetOrganizationNetworksGroupsResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12I\n" +
+	"\x05items\x18\xfb\x0f \x03(\v22.meraki.organizations.v1.OrganizationNetworksGroupR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xfb\x01\n" +
 	"\x19OrganizationNetworksGroup\x12\x1e\n" +
 	"\bgroup_id\x18\x01 \x01(\tH\x00R\agroupId\x88\x01\x01\x12,\n" +
 	"\x0forganization_id\x18\x02 \x01(\tH\x01R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01B\v\n" +
+	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_group_idB\x12\n" +
 	"\x10_organization_idB\a\n" +
-	"\x05_name\"\x98\x02\n" +
+	"\x05_name\"\xb1\x02\n" +
 	"&CreateOrganizationNetworksGroupRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_name\"\xc9\x02\n" +
 	"3GetOrganizationNetworksGroupsOverviewByGroupRequest\x12,\n" +
@@ -3166,42 +2962,49 @@ const file_meraki_organizations_v1_networks_proto_rawDesc = "" +
 	"\b_sort_byB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x81\x10\n" +
-	"4GetOrganizationNetworksGroupsOverviewByGroupResponse\x12h\n" +
-	"\x05items\x18\x01 \x03(\v2R.meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12f\n" +
-	"\x04meta\x18\x03 \x01(\v2R.meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.MetaR\x04meta\x1a\xdb\n" +
-	"\n" +
+	"\x0e_ending_before\"\xf4\x11\n" +
+	"4GetOrganizationNetworksGroupsOverviewByGroupResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12i\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2R.meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x85\x0f\n" +
 	"\x04Item\x12\x1e\n" +
 	"\bgroup_id\x18\x01 \x01(\tH\x00R\agroupId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12t\n" +
 	"\aclients\x18\x03 \x01(\v2Z.meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.ClientsR\aclients\x12w\n" +
 	"\bstatuses\x18\x04 \x01(\v2[.meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.StatusesR\bstatuses\x12#\n" +
-	"\rproduct_types\x18\x05 \x03(\tR\fproductTypes\x1a\x96\x03\n" +
+	"\rproduct_types\x18\x05 \x03(\tR\fproductTypes\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x84\x05\n" +
 	"\aClients\x12y\n" +
 	"\x06counts\x18\x01 \x01(\v2a.meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Clients.CountsR\x06counts\x12v\n" +
-	"\x05usage\x18\x02 \x01(\v2`.meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Clients.UsageR\x05usage\x1a-\n" +
+	"\x05usage\x18\x02 \x01(\v2`.meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Clients.UsageR\x05usage\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a|\n" +
 	"\x06Counts\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
-	"\x06_total\x1ai\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_total\x1a\xb8\x01\n" +
 	"\x05Usage\x12\x1f\n" +
 	"\bupstream\x18\x01 \x01(\x01H\x00R\bupstream\x88\x01\x01\x12#\n" +
 	"\n" +
 	"downstream\x18\x02 \x01(\x01H\x01R\n" +
-	"downstream\x88\x01\x01B\v\n" +
+	"downstream\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_upstreamB\r\n" +
-	"\v_downstream\x1a\xd6\x04\n" +
+	"\v_downstream\x1a\xc3\x06\n" +
 	"\bStatuses\x12\x1d\n" +
 	"\aoverall\x18\x01 \x01(\tH\x00R\aoverall\x88\x01\x01\x12\x91\x01\n" +
-	"\x0fby_product_type\x18\x02 \x03(\v2i.meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Statuses.ByProductTypeR\rbyProductType\x1a\x8a\x03\n" +
+	"\x0fby_product_type\x18\x02 \x03(\v2i.meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Statuses.ByProductTypeR\rbyProductType\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa8\x04\n" +
 	"\rByProductType\x12&\n" +
 	"\fproduct_type\x18\x01 \x01(\tH\x00R\vproductType\x88\x01\x01\x12\x88\x01\n" +
-	"\x06counts\x18\x02 \x01(\v2p.meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Statuses.ByProductType.CountsR\x06counts\x1a\xb4\x01\n" +
+	"\x06counts\x18\x02 \x01(\v2p.meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Statuses.ByProductType.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x83\x02\n" +
 	"\x06Counts\x12\x1b\n" +
 	"\x06online\x18\x01 \x01(\x03H\x00R\x06online\x88\x01\x01\x12\x1d\n" +
 	"\aoffline\x18\x02 \x01(\x03H\x01R\aoffline\x88\x01\x01\x12\x1f\n" +
 	"\balerting\x18\x03 \x01(\x03H\x02R\balerting\x88\x01\x01\x12\x1d\n" +
-	"\adormant\x18\x04 \x01(\x03H\x03R\adormant\x88\x01\x01B\t\n" +
+	"\adormant\x18\x04 \x01(\x03H\x03R\adormant\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_onlineB\n" +
 	"\n" +
 	"\b_offlineB\v\n" +
@@ -3212,24 +3015,15 @@ const file_meraki_organizations_v1_networks_proto_rawDesc = "" +
 	"\n" +
 	"\b_overallB\v\n" +
 	"\t_group_idB\a\n" +
-	"\x05_name\x1a\xda\x02\n" +
-	"\x04Meta\x12q\n" +
-	"\x06counts\x18\x01 \x01(\v2Y.meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Meta.CountsR\x06counts\x1a\xde\x01\n" +
-	"\x06Counts\x12u\n" +
-	"\x05items\x18\x01 \x01(\v2_.meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xc5\x02\n" +
+	"\x05_name\"\xde\x02\n" +
 	"&UpdateOrganizationNetworksGroupRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bgroup_id\x18\x02 \x01(\tH\x01R\agroupId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\v\n" +
 	"\t_group_idB\a\n" +
 	"\x05_name\"\x97\x01\n" +
@@ -3237,30 +3031,37 @@ const file_meraki_organizations_v1_networks_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bgroup_id\x18\x02 \x01(\tH\x01R\agroupId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\v\n" +
-	"\t_group_id\"\xc8\x02\n" +
+	"\t_group_id\"x\n" +
+	"'DeleteOrganizationNetworksGroupResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xe1\x02\n" +
 	"*BulkOrganizationNetworksGroupAssignRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bgroup_id\x18\x02 \x01(\tH\x01R\agroupId\x88\x01\x01\x12\x1f\n" +
 	"\vnetwork_ids\x18\x03 \x03(\tR\n" +
-	"networkIds\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"networkIds\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\v\n" +
-	"\t_group_id\"N\n" +
+	"\t_group_id\"\x9d\x01\n" +
 	"+BulkOrganizationNetworksGroupAssignResponse\x12\x1f\n" +
 	"\vnetwork_ids\x18\x01 \x03(\tR\n" +
-	"networkIds\"\xca\x02\n" +
+	"networkIds\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xe3\x02\n" +
 	",BulkOrganizationNetworksGroupUnassignRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bgroup_id\x18\x02 \x01(\tH\x01R\agroupId\x88\x01\x01\x12\x1f\n" +
 	"\vnetwork_ids\x18\x03 \x03(\tR\n" +
-	"networkIds\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"networkIds\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\v\n" +
-	"\t_group_id\"\x9d\x02\n" +
+	"\t_group_id\"~\n" +
+	"-BulkOrganizationNetworksGroupUnassignResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\x9d\x02\n" +
 	"\x16GetNetworkMovesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -3270,21 +3071,12 @@ const file_meraki_organizations_v1_networks_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x81\x04\n" +
-	"\x17GetNetworkMovesResponse\x12:\n" +
-	"\x05items\x18\x01 \x03(\v2$.meraki.organizations.v1.NetworkMoveR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12I\n" +
-	"\x04meta\x18\x03 \x01(\v25.meraki.organizations.v1.GetNetworkMovesResponse.MetaR\x04meta\x1a\xa0\x02\n" +
-	"\x04Meta\x12T\n" +
-	"\x06counts\x18\x01 \x01(\v2<.meraki.organizations.v1.GetNetworkMovesResponse.Meta.CountsR\x06counts\x1a\xc1\x01\n" +
-	"\x06Counts\x12X\n" +
-	"\x05items\x18\x01 \x01(\v2B.meraki.organizations.v1.GetNetworkMovesResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xee\a\n" +
+	"\x0e_ending_before\"\xa1\x02\n" +
+	"\x17GetNetworkMovesResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12;\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2$.meraki.organizations.v1.NetworkMoveR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\x96\r\n" +
 	"\vNetworkMove\x12\x1c\n" +
 	"\amove_id\x18\x01 \x01(\tH\x00R\x06moveId\x88\x01\x01\x12L\n" +
 	"\tinitiator\x18\x02 \x01(\v2..meraki.organizations.v1.NetworkMove.InitiatorR\tinitiator\x12X\n" +
@@ -3293,50 +3085,53 @@ const file_meraki_organizations_v1_networks_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12B\n" +
 	"\x0flast_updated_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\rlastUpdatedAt\x12C\n" +
-	"\x06result\x18\a \x01(\v2+.meraki.organizations.v1.NetworkMove.ResultR\x06result\x1a|\n" +
+	"\x06result\x18\a \x01(\v2+.meraki.organizations.v1.NetworkMove.ResultR\x06result\x12\x1f\n" +
+	"\bsimulate\x18\b \x01(\bH\x01R\bsimulate\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9a\x02\n" +
 	"\tInitiator\x12J\n" +
-	"\x05admin\x18\x01 \x01(\v24.meraki.organizations.v1.NetworkMove.Initiator.AdminR\x05admin\x1a#\n" +
+	"\x05admin\x18\x01 \x01(\v24.meraki.organizations.v1.NetworkMove.Initiator.AdminR\x05admin\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1ar\n" +
 	"\x05Admin\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\x81\x02\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xee\x03\n" +
 	"\rOrganizations\x12Q\n" +
 	"\x06source\x18\x01 \x01(\v29.meraki.organizations.v1.NetworkMove.Organizations.SourceR\x06source\x12Q\n" +
-	"\x06target\x18\x02 \x01(\v29.meraki.organizations.v1.NetworkMove.Organizations.TargetR\x06target\x1a$\n" +
+	"\x06target\x18\x02 \x01(\v29.meraki.organizations.v1.NetworkMove.Organizations.TargetR\x06target\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1as\n" +
 	"\x06Source\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a$\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1as\n" +
 	"\x06Target\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a%\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1aX\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xa7\x01\n" +
 	"\x06Result\x12\x1b\n" +
 	"\x06status\x18\x01 \x01(\tH\x00R\x06status\x88\x01\x01\x12\x1b\n" +
-	"\x06reason\x18\x02 \x01(\tH\x01R\x06reason\x88\x01\x01B\t\n" +
+	"\x06reason\x18\x02 \x01(\tH\x01R\x06reason\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_statusB\t\n" +
 	"\a_reasonB\n" +
 	"\n" +
-	"\b_move_id\"\x91\x05\n" +
+	"\b_move_idB\v\n" +
+	"\t_simulate\"\xd1\x03\n" +
 	"\x18CreateNetworkMoveRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12S\n" +
-	"\anetwork\x18\x02 \x01(\v29.meraki.organizations.v1.CreateNetworkMoveRequest.NetworkR\anetwork\x12e\n" +
-	"\rorganizations\x18\x03 \x01(\v2?.meraki.organizations.v1.CreateNetworkMoveRequest.OrganizationsR\rorganizations\x12\x1f\n" +
-	"\bsimulate\x18\x04 \x01(\bH\x01R\bsimulate\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a%\n" +
-	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\x95\x01\n" +
-	"\rOrganizations\x12^\n" +
-	"\x06target\x18\x01 \x01(\v2F.meraki.organizations.v1.CreateNetworkMoveRequest.Organizations.TargetR\x06target\x1a$\n" +
-	"\x06Target\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\x12\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12F\n" +
+	"\anetwork\x18\x02 \x01(\v2,.meraki.organizations.v1.NetworkMove.NetworkR\anetwork\x12X\n" +
+	"\rorganizations\x18\x03 \x01(\v22.meraki.organizations.v1.NetworkMove.OrganizationsR\rorganizations\x12\x1f\n" +
+	"\bsimulate\x18\x04 \x01(\bH\x01R\bsimulate\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\v\n" +
-	"\t_simulateB\x86\x01\n" +
-	"!com.merakibroker.organizations.v1B\rNetworksProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\t_simulateB\xa6\x01\n" +
+	"!com.merakibroker.organizations.v1B\rNetworksProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_networks_proto_rawDescOnce sync.Once
@@ -3350,7 +3145,7 @@ func file_meraki_organizations_v1_networks_proto_rawDescGZIP() []byte {
 	return file_meraki_organizations_v1_networks_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_networks_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_meraki_organizations_v1_networks_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_meraki_organizations_v1_networks_proto_goTypes = []any{
 	(*GetOrganizationNetworksRequest)(nil),                                                          // 0: meraki.organizations.v1.GetOrganizationNetworksRequest
 	(*GetOrganizationNetworksResponse)(nil),                                                         // 1: meraki.organizations.v1.GetOrganizationNetworksResponse
@@ -3366,100 +3161,103 @@ var file_meraki_organizations_v1_networks_proto_goTypes = []any{
 	(*GetOrganizationNetworksGroupsOverviewByGroupResponse)(nil),                                    // 11: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse
 	(*UpdateOrganizationNetworksGroupRequest)(nil),                                                  // 12: meraki.organizations.v1.UpdateOrganizationNetworksGroupRequest
 	(*DeleteOrganizationNetworksGroupRequest)(nil),                                                  // 13: meraki.organizations.v1.DeleteOrganizationNetworksGroupRequest
-	(*BulkOrganizationNetworksGroupAssignRequest)(nil),                                              // 14: meraki.organizations.v1.BulkOrganizationNetworksGroupAssignRequest
-	(*BulkOrganizationNetworksGroupAssignResponse)(nil),                                             // 15: meraki.organizations.v1.BulkOrganizationNetworksGroupAssignResponse
-	(*BulkOrganizationNetworksGroupUnassignRequest)(nil),                                            // 16: meraki.organizations.v1.BulkOrganizationNetworksGroupUnassignRequest
-	(*GetNetworkMovesRequest)(nil),                                                                  // 17: meraki.organizations.v1.GetNetworkMovesRequest
-	(*GetNetworkMovesResponse)(nil),                                                                 // 18: meraki.organizations.v1.GetNetworkMovesResponse
-	(*NetworkMove)(nil),                                                                             // 19: meraki.organizations.v1.NetworkMove
-	(*CreateNetworkMoveRequest)(nil),                                                                // 20: meraki.organizations.v1.CreateNetworkMoveRequest
-	(*CombineOrganizationNetworksResponse_ResultingNetwork)(nil),                                    // 21: meraki.organizations.v1.CombineOrganizationNetworksResponse.ResultingNetwork
-	(*GetOrganizationNetworksGroupsResponse_Meta)(nil),                                              // 22: meraki.organizations.v1.GetOrganizationNetworksGroupsResponse.Meta
-	(*GetOrganizationNetworksGroupsResponse_Meta_Counts)(nil),                                       // 23: meraki.organizations.v1.GetOrganizationNetworksGroupsResponse.Meta.Counts
-	(*GetOrganizationNetworksGroupsResponse_Meta_Counts_Items)(nil),                                 // 24: meraki.organizations.v1.GetOrganizationNetworksGroupsResponse.Meta.Counts.Items
-	(*GetOrganizationNetworksGroupsOverviewByGroupResponse_Item)(nil),                               // 25: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item
-	(*GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta)(nil),                               // 26: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Meta
-	(*GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients)(nil),                       // 27: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Clients
-	(*GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses)(nil),                      // 28: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Statuses
-	(*GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients_Counts)(nil),                // 29: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Clients.Counts
-	(*GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients_Usage)(nil),                 // 30: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Clients.Usage
-	(*GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses_ByProductType)(nil),        // 31: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Statuses.ByProductType
-	(*GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses_ByProductType_Counts)(nil), // 32: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Statuses.ByProductType.Counts
-	(*GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta_Counts)(nil),                        // 33: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Meta.Counts
-	(*GetOrganizationNetworksGroupsOverviewByGroupResponse_Meta_Counts_Items)(nil),                  // 34: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Meta.Counts.Items
-	(*GetNetworkMovesResponse_Meta)(nil),                                                            // 35: meraki.organizations.v1.GetNetworkMovesResponse.Meta
-	(*GetNetworkMovesResponse_Meta_Counts)(nil),                                                     // 36: meraki.organizations.v1.GetNetworkMovesResponse.Meta.Counts
-	(*GetNetworkMovesResponse_Meta_Counts_Items)(nil),                                               // 37: meraki.organizations.v1.GetNetworkMovesResponse.Meta.Counts.Items
-	(*NetworkMove_Initiator)(nil),                                                                   // 38: meraki.organizations.v1.NetworkMove.Initiator
-	(*NetworkMove_Organizations)(nil),                                                               // 39: meraki.organizations.v1.NetworkMove.Organizations
-	(*NetworkMove_Network)(nil),                                                                     // 40: meraki.organizations.v1.NetworkMove.Network
-	(*NetworkMove_Result)(nil),                                                                      // 41: meraki.organizations.v1.NetworkMove.Result
-	(*NetworkMove_Initiator_Admin)(nil),                                                             // 42: meraki.organizations.v1.NetworkMove.Initiator.Admin
-	(*NetworkMove_Organizations_Source)(nil),                                                        // 43: meraki.organizations.v1.NetworkMove.Organizations.Source
-	(*NetworkMove_Organizations_Target)(nil),                                                        // 44: meraki.organizations.v1.NetworkMove.Organizations.Target
-	(*CreateNetworkMoveRequest_Network)(nil),                                                        // 45: meraki.organizations.v1.CreateNetworkMoveRequest.Network
-	(*CreateNetworkMoveRequest_Organizations)(nil),                                                  // 46: meraki.organizations.v1.CreateNetworkMoveRequest.Organizations
-	(*CreateNetworkMoveRequest_Organizations_Target)(nil),                                           // 47: meraki.organizations.v1.CreateNetworkMoveRequest.Organizations.Target
-	(*v1.PageInfo)(nil),                                                                             // 48: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil),                                                                   // 49: google.protobuf.FieldMask
-	(*timestamppb.Timestamp)(nil),                                                                   // 50: google.protobuf.Timestamp
+	(*DeleteOrganizationNetworksGroupResponse)(nil),                                                 // 14: meraki.organizations.v1.DeleteOrganizationNetworksGroupResponse
+	(*BulkOrganizationNetworksGroupAssignRequest)(nil),                                              // 15: meraki.organizations.v1.BulkOrganizationNetworksGroupAssignRequest
+	(*BulkOrganizationNetworksGroupAssignResponse)(nil),                                             // 16: meraki.organizations.v1.BulkOrganizationNetworksGroupAssignResponse
+	(*BulkOrganizationNetworksGroupUnassignRequest)(nil),                                            // 17: meraki.organizations.v1.BulkOrganizationNetworksGroupUnassignRequest
+	(*BulkOrganizationNetworksGroupUnassignResponse)(nil),                                           // 18: meraki.organizations.v1.BulkOrganizationNetworksGroupUnassignResponse
+	(*GetNetworkMovesRequest)(nil),                                                                  // 19: meraki.organizations.v1.GetNetworkMovesRequest
+	(*GetNetworkMovesResponse)(nil),                                                                 // 20: meraki.organizations.v1.GetNetworkMovesResponse
+	(*NetworkMove)(nil),                                                                             // 21: meraki.organizations.v1.NetworkMove
+	(*CreateNetworkMoveRequest)(nil),                                                                // 22: meraki.organizations.v1.CreateNetworkMoveRequest
+	(*CombineOrganizationNetworksResponse_ResultingNetwork)(nil),                                    // 23: meraki.organizations.v1.CombineOrganizationNetworksResponse.ResultingNetwork
+	(*GetOrganizationNetworksGroupsOverviewByGroupResponse_Item)(nil),                               // 24: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item
+	(*GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients)(nil),                       // 25: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Clients
+	(*GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses)(nil),                      // 26: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Statuses
+	(*GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients_Counts)(nil),                // 27: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Clients.Counts
+	(*GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Clients_Usage)(nil),                 // 28: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Clients.Usage
+	(*GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses_ByProductType)(nil),        // 29: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Statuses.ByProductType
+	(*GetOrganizationNetworksGroupsOverviewByGroupResponse_Item_Statuses_ByProductType_Counts)(nil), // 30: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Statuses.ByProductType.Counts
+	(*NetworkMove_Initiator)(nil),                                                                   // 31: meraki.organizations.v1.NetworkMove.Initiator
+	(*NetworkMove_Organizations)(nil),                                                               // 32: meraki.organizations.v1.NetworkMove.Organizations
+	(*NetworkMove_Network)(nil),                                                                     // 33: meraki.organizations.v1.NetworkMove.Network
+	(*NetworkMove_Result)(nil),                                                                      // 34: meraki.organizations.v1.NetworkMove.Result
+	(*NetworkMove_Initiator_Admin)(nil),                                                             // 35: meraki.organizations.v1.NetworkMove.Initiator.Admin
+	(*NetworkMove_Organizations_Source)(nil),                                                        // 36: meraki.organizations.v1.NetworkMove.Organizations.Source
+	(*NetworkMove_Organizations_Target)(nil),                                                        // 37: meraki.organizations.v1.NetworkMove.Organizations.Target
+	(*v1.PageInfo)(nil),                                                                             // 38: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                                                                         // 39: google.protobuf.Struct
+	(*CollectionMeta)(nil),                                                                          // 40: meraki.organizations.v1.CollectionMeta
+	(*timestamppb.Timestamp)(nil),                                                                   // 41: google.protobuf.Timestamp
 }
 var file_meraki_organizations_v1_networks_proto_depIdxs = []int32{
 	2,  // 0: meraki.organizations.v1.GetOrganizationNetworksResponse.items:type_name -> meraki.organizations.v1.OrganizationNetwork
-	48, // 1: meraki.organizations.v1.GetOrganizationNetworksResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	49, // 2: meraki.organizations.v1.CreateOrganizationNetworkRequest.null_fields:type_name -> google.protobuf.FieldMask
-	49, // 3: meraki.organizations.v1.CreateOrganizationNetworkRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	49, // 4: meraki.organizations.v1.CombineOrganizationNetworksRequest.null_fields:type_name -> google.protobuf.FieldMask
-	49, // 5: meraki.organizations.v1.CombineOrganizationNetworksRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	21, // 6: meraki.organizations.v1.CombineOrganizationNetworksResponse.resulting_network:type_name -> meraki.organizations.v1.CombineOrganizationNetworksResponse.ResultingNetwork
-	8,  // 7: meraki.organizations.v1.GetOrganizationNetworksGroupsResponse.items:type_name -> meraki.organizations.v1.OrganizationNetworksGroup
-	48, // 8: meraki.organizations.v1.GetOrganizationNetworksGroupsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	22, // 9: meraki.organizations.v1.GetOrganizationNetworksGroupsResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationNetworksGroupsResponse.Meta
-	49, // 10: meraki.organizations.v1.CreateOrganizationNetworksGroupRequest.null_fields:type_name -> google.protobuf.FieldMask
-	49, // 11: meraki.organizations.v1.CreateOrganizationNetworksGroupRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	25, // 12: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.items:type_name -> meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item
-	48, // 13: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	26, // 14: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Meta
-	49, // 15: meraki.organizations.v1.UpdateOrganizationNetworksGroupRequest.null_fields:type_name -> google.protobuf.FieldMask
-	49, // 16: meraki.organizations.v1.UpdateOrganizationNetworksGroupRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	49, // 17: meraki.organizations.v1.BulkOrganizationNetworksGroupAssignRequest.null_fields:type_name -> google.protobuf.FieldMask
-	49, // 18: meraki.organizations.v1.BulkOrganizationNetworksGroupAssignRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	49, // 19: meraki.organizations.v1.BulkOrganizationNetworksGroupUnassignRequest.null_fields:type_name -> google.protobuf.FieldMask
-	49, // 20: meraki.organizations.v1.BulkOrganizationNetworksGroupUnassignRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	19, // 21: meraki.organizations.v1.GetNetworkMovesResponse.items:type_name -> meraki.organizations.v1.NetworkMove
-	48, // 22: meraki.organizations.v1.GetNetworkMovesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	35, // 23: meraki.organizations.v1.GetNetworkMovesResponse.meta:type_name -> meraki.organizations.v1.GetNetworkMovesResponse.Meta
-	38, // 24: meraki.organizations.v1.NetworkMove.initiator:type_name -> meraki.organizations.v1.NetworkMove.Initiator
-	39, // 25: meraki.organizations.v1.NetworkMove.organizations:type_name -> meraki.organizations.v1.NetworkMove.Organizations
-	40, // 26: meraki.organizations.v1.NetworkMove.network:type_name -> meraki.organizations.v1.NetworkMove.Network
-	50, // 27: meraki.organizations.v1.NetworkMove.created_at:type_name -> google.protobuf.Timestamp
-	50, // 28: meraki.organizations.v1.NetworkMove.last_updated_at:type_name -> google.protobuf.Timestamp
-	41, // 29: meraki.organizations.v1.NetworkMove.result:type_name -> meraki.organizations.v1.NetworkMove.Result
-	45, // 30: meraki.organizations.v1.CreateNetworkMoveRequest.network:type_name -> meraki.organizations.v1.CreateNetworkMoveRequest.Network
-	46, // 31: meraki.organizations.v1.CreateNetworkMoveRequest.organizations:type_name -> meraki.organizations.v1.CreateNetworkMoveRequest.Organizations
-	49, // 32: meraki.organizations.v1.CreateNetworkMoveRequest.null_fields:type_name -> google.protobuf.FieldMask
-	49, // 33: meraki.organizations.v1.CreateNetworkMoveRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	23, // 34: meraki.organizations.v1.GetOrganizationNetworksGroupsResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationNetworksGroupsResponse.Meta.Counts
-	24, // 35: meraki.organizations.v1.GetOrganizationNetworksGroupsResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationNetworksGroupsResponse.Meta.Counts.Items
-	27, // 36: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.clients:type_name -> meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Clients
-	28, // 37: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.statuses:type_name -> meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Statuses
-	33, // 38: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Meta.Counts
-	29, // 39: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Clients.counts:type_name -> meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Clients.Counts
-	30, // 40: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Clients.usage:type_name -> meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Clients.Usage
-	31, // 41: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Statuses.by_product_type:type_name -> meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Statuses.ByProductType
-	32, // 42: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Statuses.ByProductType.counts:type_name -> meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Statuses.ByProductType.Counts
-	34, // 43: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Meta.Counts.Items
-	36, // 44: meraki.organizations.v1.GetNetworkMovesResponse.Meta.counts:type_name -> meraki.organizations.v1.GetNetworkMovesResponse.Meta.Counts
-	37, // 45: meraki.organizations.v1.GetNetworkMovesResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetNetworkMovesResponse.Meta.Counts.Items
-	42, // 46: meraki.organizations.v1.NetworkMove.Initiator.admin:type_name -> meraki.organizations.v1.NetworkMove.Initiator.Admin
-	43, // 47: meraki.organizations.v1.NetworkMove.Organizations.source:type_name -> meraki.organizations.v1.NetworkMove.Organizations.Source
-	44, // 48: meraki.organizations.v1.NetworkMove.Organizations.target:type_name -> meraki.organizations.v1.NetworkMove.Organizations.Target
-	47, // 49: meraki.organizations.v1.CreateNetworkMoveRequest.Organizations.target:type_name -> meraki.organizations.v1.CreateNetworkMoveRequest.Organizations.Target
-	50, // [50:50] is the sub-list for method output_type
-	50, // [50:50] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	38, // 1: meraki.organizations.v1.GetOrganizationNetworksResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	39, // 2: meraki.organizations.v1.GetOrganizationNetworksResponse.additional_properties:type_name -> google.protobuf.Struct
+	39, // 3: meraki.organizations.v1.OrganizationNetwork.additional_properties:type_name -> google.protobuf.Struct
+	39, // 4: meraki.organizations.v1.CreateOrganizationNetworkRequest.additional_properties:type_name -> google.protobuf.Struct
+	39, // 5: meraki.organizations.v1.CombineOrganizationNetworksRequest.additional_properties:type_name -> google.protobuf.Struct
+	23, // 6: meraki.organizations.v1.CombineOrganizationNetworksResponse.resulting_network:type_name -> meraki.organizations.v1.CombineOrganizationNetworksResponse.ResultingNetwork
+	39, // 7: meraki.organizations.v1.CombineOrganizationNetworksResponse.additional_properties:type_name -> google.protobuf.Struct
+	40, // 8: meraki.organizations.v1.GetOrganizationNetworksGroupsResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	8,  // 9: meraki.organizations.v1.GetOrganizationNetworksGroupsResponse.items:type_name -> meraki.organizations.v1.OrganizationNetworksGroup
+	38, // 10: meraki.organizations.v1.GetOrganizationNetworksGroupsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	39, // 11: meraki.organizations.v1.GetOrganizationNetworksGroupsResponse.additional_properties:type_name -> google.protobuf.Struct
+	39, // 12: meraki.organizations.v1.OrganizationNetworksGroup.additional_properties:type_name -> google.protobuf.Struct
+	39, // 13: meraki.organizations.v1.CreateOrganizationNetworksGroupRequest.additional_properties:type_name -> google.protobuf.Struct
+	40, // 14: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	24, // 15: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.items:type_name -> meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item
+	38, // 16: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	39, // 17: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.additional_properties:type_name -> google.protobuf.Struct
+	39, // 18: meraki.organizations.v1.UpdateOrganizationNetworksGroupRequest.additional_properties:type_name -> google.protobuf.Struct
+	39, // 19: meraki.organizations.v1.DeleteOrganizationNetworksGroupResponse.additional_properties:type_name -> google.protobuf.Struct
+	39, // 20: meraki.organizations.v1.BulkOrganizationNetworksGroupAssignRequest.additional_properties:type_name -> google.protobuf.Struct
+	39, // 21: meraki.organizations.v1.BulkOrganizationNetworksGroupAssignResponse.additional_properties:type_name -> google.protobuf.Struct
+	39, // 22: meraki.organizations.v1.BulkOrganizationNetworksGroupUnassignRequest.additional_properties:type_name -> google.protobuf.Struct
+	39, // 23: meraki.organizations.v1.BulkOrganizationNetworksGroupUnassignResponse.additional_properties:type_name -> google.protobuf.Struct
+	40, // 24: meraki.organizations.v1.GetNetworkMovesResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	21, // 25: meraki.organizations.v1.GetNetworkMovesResponse.items:type_name -> meraki.organizations.v1.NetworkMove
+	38, // 26: meraki.organizations.v1.GetNetworkMovesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	39, // 27: meraki.organizations.v1.GetNetworkMovesResponse.additional_properties:type_name -> google.protobuf.Struct
+	31, // 28: meraki.organizations.v1.NetworkMove.initiator:type_name -> meraki.organizations.v1.NetworkMove.Initiator
+	32, // 29: meraki.organizations.v1.NetworkMove.organizations:type_name -> meraki.organizations.v1.NetworkMove.Organizations
+	33, // 30: meraki.organizations.v1.NetworkMove.network:type_name -> meraki.organizations.v1.NetworkMove.Network
+	41, // 31: meraki.organizations.v1.NetworkMove.created_at:type_name -> google.protobuf.Timestamp
+	41, // 32: meraki.organizations.v1.NetworkMove.last_updated_at:type_name -> google.protobuf.Timestamp
+	34, // 33: meraki.organizations.v1.NetworkMove.result:type_name -> meraki.organizations.v1.NetworkMove.Result
+	39, // 34: meraki.organizations.v1.NetworkMove.additional_properties:type_name -> google.protobuf.Struct
+	33, // 35: meraki.organizations.v1.CreateNetworkMoveRequest.network:type_name -> meraki.organizations.v1.NetworkMove.Network
+	32, // 36: meraki.organizations.v1.CreateNetworkMoveRequest.organizations:type_name -> meraki.organizations.v1.NetworkMove.Organizations
+	39, // 37: meraki.organizations.v1.CreateNetworkMoveRequest.additional_properties:type_name -> google.protobuf.Struct
+	39, // 38: meraki.organizations.v1.CombineOrganizationNetworksResponse.ResultingNetwork.additional_properties:type_name -> google.protobuf.Struct
+	25, // 39: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.clients:type_name -> meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Clients
+	26, // 40: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.statuses:type_name -> meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Statuses
+	39, // 41: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	27, // 42: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Clients.counts:type_name -> meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Clients.Counts
+	28, // 43: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Clients.usage:type_name -> meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Clients.Usage
+	39, // 44: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Clients.additional_properties:type_name -> google.protobuf.Struct
+	29, // 45: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Statuses.by_product_type:type_name -> meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Statuses.ByProductType
+	39, // 46: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Statuses.additional_properties:type_name -> google.protobuf.Struct
+	39, // 47: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Clients.Counts.additional_properties:type_name -> google.protobuf.Struct
+	39, // 48: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Clients.Usage.additional_properties:type_name -> google.protobuf.Struct
+	30, // 49: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Statuses.ByProductType.counts:type_name -> meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Statuses.ByProductType.Counts
+	39, // 50: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Statuses.ByProductType.additional_properties:type_name -> google.protobuf.Struct
+	39, // 51: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse.Item.Statuses.ByProductType.Counts.additional_properties:type_name -> google.protobuf.Struct
+	35, // 52: meraki.organizations.v1.NetworkMove.Initiator.admin:type_name -> meraki.organizations.v1.NetworkMove.Initiator.Admin
+	39, // 53: meraki.organizations.v1.NetworkMove.Initiator.additional_properties:type_name -> google.protobuf.Struct
+	36, // 54: meraki.organizations.v1.NetworkMove.Organizations.source:type_name -> meraki.organizations.v1.NetworkMove.Organizations.Source
+	37, // 55: meraki.organizations.v1.NetworkMove.Organizations.target:type_name -> meraki.organizations.v1.NetworkMove.Organizations.Target
+	39, // 56: meraki.organizations.v1.NetworkMove.Organizations.additional_properties:type_name -> google.protobuf.Struct
+	39, // 57: meraki.organizations.v1.NetworkMove.Network.additional_properties:type_name -> google.protobuf.Struct
+	39, // 58: meraki.organizations.v1.NetworkMove.Result.additional_properties:type_name -> google.protobuf.Struct
+	39, // 59: meraki.organizations.v1.NetworkMove.Initiator.Admin.additional_properties:type_name -> google.protobuf.Struct
+	39, // 60: meraki.organizations.v1.NetworkMove.Organizations.Source.additional_properties:type_name -> google.protobuf.Struct
+	39, // 61: meraki.organizations.v1.NetworkMove.Organizations.Target.additional_properties:type_name -> google.protobuf.Struct
+	62, // [62:62] is the sub-list for method output_type
+	62, // [62:62] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_networks_proto_init() }
@@ -3467,6 +3265,7 @@ func file_meraki_organizations_v1_networks_proto_init() {
 	if File_meraki_organizations_v1_networks_proto != nil {
 		return
 	}
+	file_meraki_organizations_v1_collections_proto_init()
 	file_meraki_organizations_v1_networks_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_organizations_v1_networks_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_organizations_v1_networks_proto_msgTypes[3].OneofWrappers = []any{}
@@ -3477,35 +3276,30 @@ func file_meraki_organizations_v1_networks_proto_init() {
 	file_meraki_organizations_v1_networks_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_organizations_v1_networks_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_organizations_v1_networks_proto_msgTypes[13].OneofWrappers = []any{}
-	file_meraki_organizations_v1_networks_proto_msgTypes[14].OneofWrappers = []any{}
-	file_meraki_organizations_v1_networks_proto_msgTypes[16].OneofWrappers = []any{}
+	file_meraki_organizations_v1_networks_proto_msgTypes[15].OneofWrappers = []any{}
 	file_meraki_organizations_v1_networks_proto_msgTypes[17].OneofWrappers = []any{}
 	file_meraki_organizations_v1_networks_proto_msgTypes[19].OneofWrappers = []any{}
-	file_meraki_organizations_v1_networks_proto_msgTypes[20].OneofWrappers = []any{}
 	file_meraki_organizations_v1_networks_proto_msgTypes[21].OneofWrappers = []any{}
+	file_meraki_organizations_v1_networks_proto_msgTypes[22].OneofWrappers = []any{}
+	file_meraki_organizations_v1_networks_proto_msgTypes[23].OneofWrappers = []any{}
 	file_meraki_organizations_v1_networks_proto_msgTypes[24].OneofWrappers = []any{}
-	file_meraki_organizations_v1_networks_proto_msgTypes[25].OneofWrappers = []any{}
+	file_meraki_organizations_v1_networks_proto_msgTypes[26].OneofWrappers = []any{}
+	file_meraki_organizations_v1_networks_proto_msgTypes[27].OneofWrappers = []any{}
 	file_meraki_organizations_v1_networks_proto_msgTypes[28].OneofWrappers = []any{}
 	file_meraki_organizations_v1_networks_proto_msgTypes[29].OneofWrappers = []any{}
 	file_meraki_organizations_v1_networks_proto_msgTypes[30].OneofWrappers = []any{}
-	file_meraki_organizations_v1_networks_proto_msgTypes[31].OneofWrappers = []any{}
-	file_meraki_organizations_v1_networks_proto_msgTypes[32].OneofWrappers = []any{}
+	file_meraki_organizations_v1_networks_proto_msgTypes[33].OneofWrappers = []any{}
 	file_meraki_organizations_v1_networks_proto_msgTypes[34].OneofWrappers = []any{}
+	file_meraki_organizations_v1_networks_proto_msgTypes[35].OneofWrappers = []any{}
+	file_meraki_organizations_v1_networks_proto_msgTypes[36].OneofWrappers = []any{}
 	file_meraki_organizations_v1_networks_proto_msgTypes[37].OneofWrappers = []any{}
-	file_meraki_organizations_v1_networks_proto_msgTypes[40].OneofWrappers = []any{}
-	file_meraki_organizations_v1_networks_proto_msgTypes[41].OneofWrappers = []any{}
-	file_meraki_organizations_v1_networks_proto_msgTypes[42].OneofWrappers = []any{}
-	file_meraki_organizations_v1_networks_proto_msgTypes[43].OneofWrappers = []any{}
-	file_meraki_organizations_v1_networks_proto_msgTypes[44].OneofWrappers = []any{}
-	file_meraki_organizations_v1_networks_proto_msgTypes[45].OneofWrappers = []any{}
-	file_meraki_organizations_v1_networks_proto_msgTypes[47].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_networks_proto_rawDesc), len(file_meraki_organizations_v1_networks_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   48,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -9,6 +9,7 @@
 package organizationsv1
 
 import (
+	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	structpb "google.golang.org/protobuf/types/known/structpb"
@@ -79,12 +80,13 @@ func (x *GetOrganizationOpenapiSpecRequest) GetVersion() int64 {
 	return 0
 }
 
-// Answer of getOrganizationOpenapiSpec.
+// The openapi spec of an organization. Answer of getOrganizationOpenapiSpec.
 type OrganizationOpenapiSpec struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Value         *structpb.Struct       `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Value                *structpb.Struct       `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationOpenapiSpec) Reset() {
@@ -124,20 +126,28 @@ func (x *OrganizationOpenapiSpec) GetValue() *structpb.Struct {
 	return nil
 }
 
+func (x *OrganizationOpenapiSpec) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_openapi_spec_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_openapi_spec_proto_rawDesc = "" +
 	"\n" +
-	"*meraki/organizations/v1/openapi_spec.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\"\x90\x01\n" +
+	"*meraki/organizations/v1/openapi_spec.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x90\x01\n" +
 	"!GetOrganizationOpenapiSpecRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1d\n" +
 	"\aversion\x18\x02 \x01(\x03H\x01R\aversion\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\n" +
 	"\n" +
-	"\b_version\"H\n" +
-	"\x17OrganizationOpenapiSpec\x12-\n" +
-	"\x05value\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x05valueB\x89\x01\n" +
-	"!com.merakibroker.organizations.v1B\x10OpenapiSpecProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\b_version\"\x9f\x01\n" +
+	"\x17OrganizationOpenapiSpec\x125\n" +
+	"\x05value\x18\x01 \x01(\v2\x17.google.protobuf.StructB\x06\xfa\xfd\x1b\x02\b\x04R\x05value\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\xa9\x01\n" +
+	"!com.merakibroker.organizations.v1B\x10OpenapiSpecProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_openapi_spec_proto_rawDescOnce sync.Once
@@ -159,11 +169,12 @@ var file_meraki_organizations_v1_openapi_spec_proto_goTypes = []any{
 }
 var file_meraki_organizations_v1_openapi_spec_proto_depIdxs = []int32{
 	2, // 0: meraki.organizations.v1.OrganizationOpenapiSpec.value:type_name -> google.protobuf.Struct
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	2, // 1: meraki.organizations.v1.OrganizationOpenapiSpec.additional_properties:type_name -> google.protobuf.Struct
+	2, // [2:2] is the sub-list for method output_type
+	2, // [2:2] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_openapi_spec_proto_init() }

@@ -12,7 +12,6 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
@@ -89,11 +88,12 @@ func (x *GetOrganizationsRequest) GetEndingBefore() string {
 
 // Answer of getOrganizations.
 type GetOrganizationsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*Organization        `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Items                []*Organization        `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationsResponse) Reset() {
@@ -140,19 +140,28 @@ func (x *GetOrganizationsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of createOrganization, getOrganization, updateOrganization. Row of getOrganizations.
+func (x *GetOrganizationsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The organization. Answer of createOrganization, getOrganization, updateOrganization. Row of
+// getOrganizations.
 type Organization struct {
-	state         protoimpl.MessageState   `protogen:"open.v1"`
-	Id            *string                  `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                  `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Url           *string                  `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Api           *Organization_Api        `protobuf:"bytes,4,opt,name=api,proto3" json:"api,omitempty"`
-	Licensing     *Organization_Licensing  `protobuf:"bytes,5,opt,name=licensing,proto3" json:"licensing,omitempty"`
-	Cloud         *Organization_Cloud      `protobuf:"bytes,6,opt,name=cloud,proto3" json:"cloud,omitempty"`
-	Management    *Organization_Management `protobuf:"bytes,7,opt,name=management,proto3" json:"management,omitempty"`
-	Privacy       *structpb.Struct         `protobuf:"bytes,8,opt,name=privacy,proto3" json:"privacy,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState   `protogen:"open.v1"`
+	Id                   *string                  `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                  `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Url                  *string                  `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Api                  *Organization_Api        `protobuf:"bytes,4,opt,name=api,proto3" json:"api,omitempty"`
+	Licensing            *Organization_Licensing  `protobuf:"bytes,5,opt,name=licensing,proto3" json:"licensing,omitempty"`
+	Cloud                *Organization_Cloud      `protobuf:"bytes,6,opt,name=cloud,proto3" json:"cloud,omitempty"`
+	Management           *Organization_Management `protobuf:"bytes,7,opt,name=management,proto3" json:"management,omitempty"`
+	Privacy              *structpb.Struct         `protobuf:"bytes,8,opt,name=privacy,proto3" json:"privacy,omitempty"`
+	AdditionalProperties *structpb.Struct         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Organization) Reset() {
@@ -241,16 +250,24 @@ func (x *Organization) GetPrivacy() *structpb.Struct {
 	return nil
 }
 
+func (x *Organization) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganization.
 type CreateOrganizationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Name          *string                               `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Management    *CreateOrganizationRequest_Management `protobuf:"bytes,2,opt,name=management,proto3" json:"management,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Name                 *string                  `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Management           *Organization_Management `protobuf:"bytes,2,opt,name=management,proto3" json:"management,omitempty"`
+	EmptyFields          []string                 `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                 `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationRequest) Reset() {
@@ -290,23 +307,30 @@ func (x *CreateOrganizationRequest) GetName() string {
 	return ""
 }
 
-func (x *CreateOrganizationRequest) GetManagement() *CreateOrganizationRequest_Management {
+func (x *CreateOrganizationRequest) GetManagement() *Organization_Management {
 	if x != nil {
 		return x.Management
 	}
 	return nil
 }
 
-func (x *CreateOrganizationRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -361,15 +385,16 @@ func (x *GetOrganizationRequest) GetOrganizationId() string {
 type UpdateOrganizationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	OrganizationId *string                               `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
-	Name           *string                               `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Management     *UpdateOrganizationRequest_Management `protobuf:"bytes,3,opt,name=management,proto3" json:"management,omitempty"`
-	Api            *UpdateOrganizationRequest_Api        `protobuf:"bytes,4,opt,name=api,proto3" json:"api,omitempty"`
-	Privacy        *structpb.Struct                      `protobuf:"bytes,5,opt,name=privacy,proto3" json:"privacy,omitempty"`
-	NullFields     *fieldmaskpb.FieldMask                `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields    *fieldmaskpb.FieldMask                `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	OrganizationId       *string                  `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
+	Name                 *string                  `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Management           *Organization_Management `protobuf:"bytes,3,opt,name=management,proto3" json:"management,omitempty"`
+	Api                  *Organization_Api        `protobuf:"bytes,4,opt,name=api,proto3" json:"api,omitempty"`
+	Privacy              *structpb.Struct         `protobuf:"bytes,5,opt,name=privacy,proto3" json:"privacy,omitempty"`
+	EmptyFields          []string                 `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                 `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationRequest) Reset() {
@@ -416,14 +441,14 @@ func (x *UpdateOrganizationRequest) GetName() string {
 	return ""
 }
 
-func (x *UpdateOrganizationRequest) GetManagement() *UpdateOrganizationRequest_Management {
+func (x *UpdateOrganizationRequest) GetManagement() *Organization_Management {
 	if x != nil {
 		return x.Management
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationRequest) GetApi() *UpdateOrganizationRequest_Api {
+func (x *UpdateOrganizationRequest) GetApi() *Organization_Api {
 	if x != nil {
 		return x.Api
 	}
@@ -437,16 +462,23 @@ func (x *UpdateOrganizationRequest) GetPrivacy() *structpb.Struct {
 	return nil
 }
 
-func (x *UpdateOrganizationRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -497,23 +529,69 @@ func (x *DeleteOrganizationRequest) GetOrganizationId() string {
 	return ""
 }
 
+// Answer of deleteOrganization.
+type DeleteOrganizationResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationResponse) Reset() {
+	*x = DeleteOrganizationResponse{}
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeleteOrganizationResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of claimIntoOrganization.
 type ClaimIntoOrganizationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	OrganizationId *string                                  `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
-	Orders         []string                                 `protobuf:"bytes,2,rep,name=orders,proto3" json:"orders,omitempty"`
-	Serials        []string                                 `protobuf:"bytes,3,rep,name=serials,proto3" json:"serials,omitempty"`
-	Licenses       []*ClaimIntoOrganizationRequest_Licenses `protobuf:"bytes,4,rep,name=licenses,proto3" json:"licenses,omitempty"`
-	NullFields     *fieldmaskpb.FieldMask                   `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields    *fieldmaskpb.FieldMask                   `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	OrganizationId       *string                                   `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
+	Orders               []string                                  `protobuf:"bytes,2,rep,name=orders,proto3" json:"orders,omitempty"`
+	Serials              []string                                  `protobuf:"bytes,3,rep,name=serials,proto3" json:"serials,omitempty"`
+	Licenses             []*ClaimIntoOrganizationResponse_Licenses `protobuf:"bytes,4,rep,name=licenses,proto3" json:"licenses,omitempty"`
+	EmptyFields          []string                                  `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                  `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ClaimIntoOrganizationRequest) Reset() {
 	*x = ClaimIntoOrganizationRequest{}
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -525,7 +603,7 @@ func (x *ClaimIntoOrganizationRequest) String() string {
 func (*ClaimIntoOrganizationRequest) ProtoMessage() {}
 
 func (x *ClaimIntoOrganizationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -538,7 +616,7 @@ func (x *ClaimIntoOrganizationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimIntoOrganizationRequest.ProtoReflect.Descriptor instead.
 func (*ClaimIntoOrganizationRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{7}
+	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ClaimIntoOrganizationRequest) GetOrganizationId() string {
@@ -562,40 +640,48 @@ func (x *ClaimIntoOrganizationRequest) GetSerials() []string {
 	return nil
 }
 
-func (x *ClaimIntoOrganizationRequest) GetLicenses() []*ClaimIntoOrganizationRequest_Licenses {
+func (x *ClaimIntoOrganizationRequest) GetLicenses() []*ClaimIntoOrganizationResponse_Licenses {
 	if x != nil {
 		return x.Licenses
 	}
 	return nil
 }
 
-func (x *ClaimIntoOrganizationRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *ClaimIntoOrganizationRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *ClaimIntoOrganizationRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *ClaimIntoOrganizationRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *ClaimIntoOrganizationRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of claimIntoOrganization.
 type ClaimIntoOrganizationResponse struct {
-	state         protoimpl.MessageState                    `protogen:"open.v1"`
-	Orders        []string                                  `protobuf:"bytes,1,rep,name=orders,proto3" json:"orders,omitempty"`
-	Serials       []string                                  `protobuf:"bytes,2,rep,name=serials,proto3" json:"serials,omitempty"`
-	Licenses      []*ClaimIntoOrganizationResponse_Licenses `protobuf:"bytes,3,rep,name=licenses,proto3" json:"licenses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                    `protogen:"open.v1"`
+	Orders               []string                                  `protobuf:"bytes,1,rep,name=orders,proto3" json:"orders,omitempty"`
+	Serials              []string                                  `protobuf:"bytes,2,rep,name=serials,proto3" json:"serials,omitempty"`
+	Licenses             []*ClaimIntoOrganizationResponse_Licenses `protobuf:"bytes,3,rep,name=licenses,proto3" json:"licenses,omitempty"`
+	AdditionalProperties *structpb.Struct                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ClaimIntoOrganizationResponse) Reset() {
 	*x = ClaimIntoOrganizationResponse{}
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[8]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -607,7 +693,7 @@ func (x *ClaimIntoOrganizationResponse) String() string {
 func (*ClaimIntoOrganizationResponse) ProtoMessage() {}
 
 func (x *ClaimIntoOrganizationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[8]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -620,7 +706,7 @@ func (x *ClaimIntoOrganizationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimIntoOrganizationResponse.ProtoReflect.Descriptor instead.
 func (*ClaimIntoOrganizationResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{8}
+	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ClaimIntoOrganizationResponse) GetOrders() []string {
@@ -644,22 +730,30 @@ func (x *ClaimIntoOrganizationResponse) GetLicenses() []*ClaimIntoOrganizationRe
 	return nil
 }
 
+func (x *ClaimIntoOrganizationResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of cloneOrganization.
 type CloneOrganizationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Name                 *string          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CloneOrganizationRequest) Reset() {
 	*x = CloneOrganizationRequest{}
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[9]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -671,7 +765,7 @@ func (x *CloneOrganizationRequest) String() string {
 func (*CloneOrganizationRequest) ProtoMessage() {}
 
 func (x *CloneOrganizationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[9]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -684,7 +778,7 @@ func (x *CloneOrganizationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloneOrganizationRequest.ProtoReflect.Descriptor instead.
 func (*CloneOrganizationRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{9}
+	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CloneOrganizationRequest) GetOrganizationId() string {
@@ -701,38 +795,46 @@ func (x *CloneOrganizationRequest) GetName() string {
 	return ""
 }
 
-func (x *CloneOrganizationRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CloneOrganizationRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CloneOrganizationRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *CloneOrganizationRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CloneOrganizationRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of cloneOrganization.
 type CloneOrganizationResponse struct {
-	state         protoimpl.MessageState                `protogen:"open.v1"`
-	Id            *string                               `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                               `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Url           *string                               `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Api           *CloneOrganizationResponse_Api        `protobuf:"bytes,4,opt,name=api,proto3" json:"api,omitempty"`
-	Licensing     *CloneOrganizationResponse_Licensing  `protobuf:"bytes,5,opt,name=licensing,proto3" json:"licensing,omitempty"`
-	Cloud         *CloneOrganizationResponse_Cloud      `protobuf:"bytes,6,opt,name=cloud,proto3" json:"cloud,omitempty"`
-	Management    *CloneOrganizationResponse_Management `protobuf:"bytes,7,opt,name=management,proto3" json:"management,omitempty"`
-	Privacy       *structpb.Struct                      `protobuf:"bytes,8,opt,name=privacy,proto3" json:"privacy,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                `protogen:"open.v1"`
+	Id                   *string                               `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                               `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Url                  *string                               `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Api                  *CloneOrganizationResponse_Api        `protobuf:"bytes,4,opt,name=api,proto3" json:"api,omitempty"`
+	Licensing            *CloneOrganizationResponse_Licensing  `protobuf:"bytes,5,opt,name=licensing,proto3" json:"licensing,omitempty"`
+	Cloud                *CloneOrganizationResponse_Cloud      `protobuf:"bytes,6,opt,name=cloud,proto3" json:"cloud,omitempty"`
+	Management           *CloneOrganizationResponse_Management `protobuf:"bytes,7,opt,name=management,proto3" json:"management,omitempty"`
+	Privacy              *structpb.Struct                      `protobuf:"bytes,8,opt,name=privacy,proto3" json:"privacy,omitempty"`
+	AdditionalProperties *structpb.Struct                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CloneOrganizationResponse) Reset() {
 	*x = CloneOrganizationResponse{}
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[10]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -744,7 +846,7 @@ func (x *CloneOrganizationResponse) String() string {
 func (*CloneOrganizationResponse) ProtoMessage() {}
 
 func (x *CloneOrganizationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[10]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -757,7 +859,7 @@ func (x *CloneOrganizationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloneOrganizationResponse.ProtoReflect.Descriptor instead.
 func (*CloneOrganizationResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{10}
+	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CloneOrganizationResponse) GetId() string {
@@ -816,16 +918,24 @@ func (x *CloneOrganizationResponse) GetPrivacy() *structpb.Struct {
 	return nil
 }
 
+func (x *CloneOrganizationResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type Organization_Api struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Organization_Api) Reset() {
 	*x = Organization_Api{}
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[11]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -837,7 +947,7 @@ func (x *Organization_Api) String() string {
 func (*Organization_Api) ProtoMessage() {}
 
 func (x *Organization_Api) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[11]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -860,17 +970,25 @@ func (x *Organization_Api) GetEnabled() bool {
 	return false
 }
 
+func (x *Organization_Api) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type Organization_Licensing struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "co-term", "per-device", "subscription".
-	Model         *string `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Model                *string          `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Organization_Licensing) Reset() {
 	*x = Organization_Licensing{}
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[12]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -882,7 +1000,7 @@ func (x *Organization_Licensing) String() string {
 func (*Organization_Licensing) ProtoMessage() {}
 
 func (x *Organization_Licensing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[12]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -905,16 +1023,24 @@ func (x *Organization_Licensing) GetModel() string {
 	return ""
 }
 
+func (x *Organization_Licensing) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type Organization_Cloud struct {
-	state         protoimpl.MessageState     `protogen:"open.v1"`
-	Region        *Organization_Cloud_Region `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState     `protogen:"open.v1"`
+	Region               *Organization_Cloud_Region `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	AdditionalProperties *structpb.Struct           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Organization_Cloud) Reset() {
 	*x = Organization_Cloud{}
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[13]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -926,7 +1052,7 @@ func (x *Organization_Cloud) String() string {
 func (*Organization_Cloud) ProtoMessage() {}
 
 func (x *Organization_Cloud) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[13]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -949,16 +1075,24 @@ func (x *Organization_Cloud) GetRegion() *Organization_Cloud_Region {
 	return nil
 }
 
+func (x *Organization_Cloud) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type Organization_Management struct {
-	state         protoimpl.MessageState             `protogen:"open.v1"`
-	Details       []*Organization_Management_Details `protobuf:"bytes,1,rep,name=details,proto3" json:"details,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState             `protogen:"open.v1"`
+	Details              []*Organization_Management_Details `protobuf:"bytes,1,rep,name=details,proto3" json:"details,omitempty"`
+	AdditionalProperties *structpb.Struct                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Organization_Management) Reset() {
 	*x = Organization_Management{}
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[14]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -970,7 +1104,7 @@ func (x *Organization_Management) String() string {
 func (*Organization_Management) ProtoMessage() {}
 
 func (x *Organization_Management) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[14]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -993,17 +1127,25 @@ func (x *Organization_Management) GetDetails() []*Organization_Management_Detail
 	return nil
 }
 
+func (x *Organization_Management) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type Organization_Cloud_Region struct {
-	state         protoimpl.MessageState          `protogen:"open.v1"`
-	Name          *string                         `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Host          *Organization_Cloud_Region_Host `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState          `protogen:"open.v1"`
+	Name                 *string                         `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Host                 *Organization_Cloud_Region_Host `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
+	AdditionalProperties *structpb.Struct                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Organization_Cloud_Region) Reset() {
 	*x = Organization_Cloud_Region{}
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[15]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1015,7 +1157,7 @@ func (x *Organization_Cloud_Region) String() string {
 func (*Organization_Cloud_Region) ProtoMessage() {}
 
 func (x *Organization_Cloud_Region) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[15]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1045,16 +1187,24 @@ func (x *Organization_Cloud_Region) GetHost() *Organization_Cloud_Region_Host {
 	return nil
 }
 
+func (x *Organization_Cloud_Region) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type Organization_Cloud_Region_Host struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Organization_Cloud_Region_Host) Reset() {
 	*x = Organization_Cloud_Region_Host{}
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[16]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1066,7 +1216,7 @@ func (x *Organization_Cloud_Region_Host) String() string {
 func (*Organization_Cloud_Region_Host) ProtoMessage() {}
 
 func (x *Organization_Cloud_Region_Host) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[16]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1089,17 +1239,25 @@ func (x *Organization_Cloud_Region_Host) GetName() string {
 	return ""
 }
 
+func (x *Organization_Cloud_Region_Host) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type Organization_Management_Details struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Value         *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Value                *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Organization_Management_Details) Reset() {
 	*x = Organization_Management_Details{}
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[17]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1111,7 +1269,7 @@ func (x *Organization_Management_Details) String() string {
 func (*Organization_Management_Details) ProtoMessage() {}
 
 func (x *Organization_Management_Details) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[17]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1141,307 +1299,27 @@ func (x *Organization_Management_Details) GetValue() string {
 	return ""
 }
 
-type CreateOrganizationRequest_Management struct {
-	state         protoimpl.MessageState                          `protogen:"open.v1"`
-	Details       []*CreateOrganizationRequest_Management_Details `protobuf:"bytes,1,rep,name=details,proto3" json:"details,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationRequest_Management) Reset() {
-	*x = CreateOrganizationRequest_Management{}
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationRequest_Management) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationRequest_Management) ProtoMessage() {}
-
-func (x *CreateOrganizationRequest_Management) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[18]
+func (x *Organization_Management_Details) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationRequest_Management.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationRequest_Management) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *CreateOrganizationRequest_Management) GetDetails() []*CreateOrganizationRequest_Management_Details {
-	if x != nil {
-		return x.Details
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type CreateOrganizationRequest_Management_Details struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Value         *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationRequest_Management_Details) Reset() {
-	*x = CreateOrganizationRequest_Management_Details{}
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationRequest_Management_Details) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationRequest_Management_Details) ProtoMessage() {}
-
-func (x *CreateOrganizationRequest_Management_Details) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[19]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationRequest_Management_Details.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationRequest_Management_Details) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{3, 0, 0}
-}
-
-func (x *CreateOrganizationRequest_Management_Details) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *CreateOrganizationRequest_Management_Details) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-type UpdateOrganizationRequest_Management struct {
-	state         protoimpl.MessageState                          `protogen:"open.v1"`
-	Details       []*UpdateOrganizationRequest_Management_Details `protobuf:"bytes,1,rep,name=details,proto3" json:"details,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationRequest_Management) Reset() {
-	*x = UpdateOrganizationRequest_Management{}
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationRequest_Management) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationRequest_Management) ProtoMessage() {}
-
-func (x *UpdateOrganizationRequest_Management) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationRequest_Management.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationRequest_Management) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{5, 0}
-}
-
-func (x *UpdateOrganizationRequest_Management) GetDetails() []*UpdateOrganizationRequest_Management_Details {
-	if x != nil {
-		return x.Details
-	}
-	return nil
-}
-
-type UpdateOrganizationRequest_Api struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationRequest_Api) Reset() {
-	*x = UpdateOrganizationRequest_Api{}
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[21]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationRequest_Api) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationRequest_Api) ProtoMessage() {}
-
-func (x *UpdateOrganizationRequest_Api) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[21]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationRequest_Api.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationRequest_Api) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{5, 1}
-}
-
-func (x *UpdateOrganizationRequest_Api) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateOrganizationRequest_Management_Details struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Value         *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationRequest_Management_Details) Reset() {
-	*x = UpdateOrganizationRequest_Management_Details{}
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[22]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationRequest_Management_Details) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationRequest_Management_Details) ProtoMessage() {}
-
-func (x *UpdateOrganizationRequest_Management_Details) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[22]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationRequest_Management_Details.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationRequest_Management_Details) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{5, 0, 0}
-}
-
-func (x *UpdateOrganizationRequest_Management_Details) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationRequest_Management_Details) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-type ClaimIntoOrganizationRequest_Licenses struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	// Known values: "addDevices", "renew".
-	Mode          *string `protobuf:"bytes,2,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ClaimIntoOrganizationRequest_Licenses) Reset() {
-	*x = ClaimIntoOrganizationRequest_Licenses{}
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ClaimIntoOrganizationRequest_Licenses) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ClaimIntoOrganizationRequest_Licenses) ProtoMessage() {}
-
-func (x *ClaimIntoOrganizationRequest_Licenses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[23]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ClaimIntoOrganizationRequest_Licenses.ProtoReflect.Descriptor instead.
-func (*ClaimIntoOrganizationRequest_Licenses) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{7, 0}
-}
-
-func (x *ClaimIntoOrganizationRequest_Licenses) GetKey() string {
-	if x != nil && x.Key != nil {
-		return *x.Key
-	}
-	return ""
-}
-
-func (x *ClaimIntoOrganizationRequest_Licenses) GetMode() string {
-	if x != nil && x.Mode != nil {
-		return *x.Mode
-	}
-	return ""
 }
 
 type ClaimIntoOrganizationResponse_Licenses struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           *string                `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	Mode          *string                `protobuf:"bytes,2,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
+	// Known values: "addDevices", "renew".
+	Mode                 *string          `protobuf:"bytes,2,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ClaimIntoOrganizationResponse_Licenses) Reset() {
 	*x = ClaimIntoOrganizationResponse_Licenses{}
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[24]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1453,7 +1331,7 @@ func (x *ClaimIntoOrganizationResponse_Licenses) String() string {
 func (*ClaimIntoOrganizationResponse_Licenses) ProtoMessage() {}
 
 func (x *ClaimIntoOrganizationResponse_Licenses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[24]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1466,7 +1344,7 @@ func (x *ClaimIntoOrganizationResponse_Licenses) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use ClaimIntoOrganizationResponse_Licenses.ProtoReflect.Descriptor instead.
 func (*ClaimIntoOrganizationResponse_Licenses) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{8, 0}
+	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{9, 0}
 }
 
 func (x *ClaimIntoOrganizationResponse_Licenses) GetKey() string {
@@ -1483,16 +1361,24 @@ func (x *ClaimIntoOrganizationResponse_Licenses) GetMode() string {
 	return ""
 }
 
+func (x *ClaimIntoOrganizationResponse_Licenses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type CloneOrganizationResponse_Api struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CloneOrganizationResponse_Api) Reset() {
 	*x = CloneOrganizationResponse_Api{}
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[25]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1504,7 +1390,7 @@ func (x *CloneOrganizationResponse_Api) String() string {
 func (*CloneOrganizationResponse_Api) ProtoMessage() {}
 
 func (x *CloneOrganizationResponse_Api) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[25]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1517,7 +1403,7 @@ func (x *CloneOrganizationResponse_Api) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloneOrganizationResponse_Api.ProtoReflect.Descriptor instead.
 func (*CloneOrganizationResponse_Api) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{10, 0}
+	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{11, 0}
 }
 
 func (x *CloneOrganizationResponse_Api) GetEnabled() bool {
@@ -1527,17 +1413,25 @@ func (x *CloneOrganizationResponse_Api) GetEnabled() bool {
 	return false
 }
 
+func (x *CloneOrganizationResponse_Api) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type CloneOrganizationResponse_Licensing struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "co-term", "per-device", "subscription".
-	Model         *string `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Model                *string          `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CloneOrganizationResponse_Licensing) Reset() {
 	*x = CloneOrganizationResponse_Licensing{}
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[26]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1549,7 +1443,7 @@ func (x *CloneOrganizationResponse_Licensing) String() string {
 func (*CloneOrganizationResponse_Licensing) ProtoMessage() {}
 
 func (x *CloneOrganizationResponse_Licensing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[26]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1562,7 +1456,7 @@ func (x *CloneOrganizationResponse_Licensing) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use CloneOrganizationResponse_Licensing.ProtoReflect.Descriptor instead.
 func (*CloneOrganizationResponse_Licensing) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{10, 1}
+	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{11, 1}
 }
 
 func (x *CloneOrganizationResponse_Licensing) GetModel() string {
@@ -1572,16 +1466,24 @@ func (x *CloneOrganizationResponse_Licensing) GetModel() string {
 	return ""
 }
 
+func (x *CloneOrganizationResponse_Licensing) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type CloneOrganizationResponse_Cloud struct {
-	state         protoimpl.MessageState                  `protogen:"open.v1"`
-	Region        *CloneOrganizationResponse_Cloud_Region `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                  `protogen:"open.v1"`
+	Region               *CloneOrganizationResponse_Cloud_Region `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	AdditionalProperties *structpb.Struct                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CloneOrganizationResponse_Cloud) Reset() {
 	*x = CloneOrganizationResponse_Cloud{}
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[27]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1593,7 +1495,7 @@ func (x *CloneOrganizationResponse_Cloud) String() string {
 func (*CloneOrganizationResponse_Cloud) ProtoMessage() {}
 
 func (x *CloneOrganizationResponse_Cloud) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[27]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1606,7 +1508,7 @@ func (x *CloneOrganizationResponse_Cloud) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloneOrganizationResponse_Cloud.ProtoReflect.Descriptor instead.
 func (*CloneOrganizationResponse_Cloud) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{10, 2}
+	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{11, 2}
 }
 
 func (x *CloneOrganizationResponse_Cloud) GetRegion() *CloneOrganizationResponse_Cloud_Region {
@@ -1616,16 +1518,24 @@ func (x *CloneOrganizationResponse_Cloud) GetRegion() *CloneOrganizationResponse
 	return nil
 }
 
+func (x *CloneOrganizationResponse_Cloud) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type CloneOrganizationResponse_Management struct {
-	state         protoimpl.MessageState                          `protogen:"open.v1"`
-	Details       []*CloneOrganizationResponse_Management_Details `protobuf:"bytes,1,rep,name=details,proto3" json:"details,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                          `protogen:"open.v1"`
+	Details              []*CloneOrganizationResponse_Management_Details `protobuf:"bytes,1,rep,name=details,proto3" json:"details,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CloneOrganizationResponse_Management) Reset() {
 	*x = CloneOrganizationResponse_Management{}
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[28]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1637,7 +1547,7 @@ func (x *CloneOrganizationResponse_Management) String() string {
 func (*CloneOrganizationResponse_Management) ProtoMessage() {}
 
 func (x *CloneOrganizationResponse_Management) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[28]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1650,7 +1560,7 @@ func (x *CloneOrganizationResponse_Management) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use CloneOrganizationResponse_Management.ProtoReflect.Descriptor instead.
 func (*CloneOrganizationResponse_Management) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{10, 3}
+	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{11, 3}
 }
 
 func (x *CloneOrganizationResponse_Management) GetDetails() []*CloneOrganizationResponse_Management_Details {
@@ -1660,17 +1570,25 @@ func (x *CloneOrganizationResponse_Management) GetDetails() []*CloneOrganization
 	return nil
 }
 
+func (x *CloneOrganizationResponse_Management) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type CloneOrganizationResponse_Cloud_Region struct {
-	state         protoimpl.MessageState                       `protogen:"open.v1"`
-	Name          *string                                      `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Host          *CloneOrganizationResponse_Cloud_Region_Host `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                       `protogen:"open.v1"`
+	Name                 *string                                      `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Host                 *CloneOrganizationResponse_Cloud_Region_Host `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CloneOrganizationResponse_Cloud_Region) Reset() {
 	*x = CloneOrganizationResponse_Cloud_Region{}
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[29]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1682,7 +1600,7 @@ func (x *CloneOrganizationResponse_Cloud_Region) String() string {
 func (*CloneOrganizationResponse_Cloud_Region) ProtoMessage() {}
 
 func (x *CloneOrganizationResponse_Cloud_Region) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[29]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1695,7 +1613,7 @@ func (x *CloneOrganizationResponse_Cloud_Region) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use CloneOrganizationResponse_Cloud_Region.ProtoReflect.Descriptor instead.
 func (*CloneOrganizationResponse_Cloud_Region) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{10, 2, 0}
+	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{11, 2, 0}
 }
 
 func (x *CloneOrganizationResponse_Cloud_Region) GetName() string {
@@ -1712,16 +1630,24 @@ func (x *CloneOrganizationResponse_Cloud_Region) GetHost() *CloneOrganizationRes
 	return nil
 }
 
+func (x *CloneOrganizationResponse_Cloud_Region) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type CloneOrganizationResponse_Cloud_Region_Host struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CloneOrganizationResponse_Cloud_Region_Host) Reset() {
 	*x = CloneOrganizationResponse_Cloud_Region_Host{}
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[30]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1733,7 +1659,7 @@ func (x *CloneOrganizationResponse_Cloud_Region_Host) String() string {
 func (*CloneOrganizationResponse_Cloud_Region_Host) ProtoMessage() {}
 
 func (x *CloneOrganizationResponse_Cloud_Region_Host) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[30]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1746,7 +1672,7 @@ func (x *CloneOrganizationResponse_Cloud_Region_Host) ProtoReflect() protoreflec
 
 // Deprecated: Use CloneOrganizationResponse_Cloud_Region_Host.ProtoReflect.Descriptor instead.
 func (*CloneOrganizationResponse_Cloud_Region_Host) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{10, 2, 0, 0}
+	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{11, 2, 0, 0}
 }
 
 func (x *CloneOrganizationResponse_Cloud_Region_Host) GetName() string {
@@ -1756,17 +1682,25 @@ func (x *CloneOrganizationResponse_Cloud_Region_Host) GetName() string {
 	return ""
 }
 
+func (x *CloneOrganizationResponse_Cloud_Region_Host) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type CloneOrganizationResponse_Management_Details struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Value         *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Value                *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CloneOrganizationResponse_Management_Details) Reset() {
 	*x = CloneOrganizationResponse_Management_Details{}
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[31]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1778,7 +1712,7 @@ func (x *CloneOrganizationResponse_Management_Details) String() string {
 func (*CloneOrganizationResponse_Management_Details) ProtoMessage() {}
 
 func (x *CloneOrganizationResponse_Management_Details) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[31]
+	mi := &file_meraki_organizations_v1_organizations_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1791,7 +1725,7 @@ func (x *CloneOrganizationResponse_Management_Details) ProtoReflect() protorefle
 
 // Deprecated: Use CloneOrganizationResponse_Management_Details.ProtoReflect.Descriptor instead.
 func (*CloneOrganizationResponse_Management_Details) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{10, 3, 0}
+	return file_meraki_organizations_v1_organizations_proto_rawDescGZIP(), []int{11, 3, 0}
 }
 
 func (x *CloneOrganizationResponse_Management_Details) GetName() string {
@@ -1808,21 +1742,29 @@ func (x *CloneOrganizationResponse_Management_Details) GetValue() string {
 	return ""
 }
 
+func (x *CloneOrganizationResponse_Management_Details) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_organizations_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_organizations_proto_rawDesc = "" +
 	"\n" +
-	"+meraki/organizations/v1/organizations.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xc1\x01\n" +
+	"+meraki/organizations/v1/organizations.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xc1\x01\n" +
 	"\x17GetOrganizationsRequest\x12\x1e\n" +
 	"\bper_page\x18\x01 \x01(\x03H\x00R\aperPage\x88\x01\x01\x12*\n" +
 	"\x0estarting_after\x18\x02 \x01(\tH\x01R\rstartingAfter\x88\x01\x01\x12(\n" +
 	"\rending_before\x18\x03 \x01(\tH\x02R\fendingBefore\x88\x01\x01B\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x95\x01\n" +
-	"\x18GetOrganizationsResponse\x12;\n" +
-	"\x05items\x18\x01 \x03(\v2%.meraki.organizations.v1.OrganizationR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xd2\a\n" +
+	"\x0e_ending_before\"\xe6\x01\n" +
+	"\x18GetOrganizationsResponse\x12<\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2%.meraki.organizations.v1.OrganizationR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xcb\f\n" +
 	"\fOrganization\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x15\n" +
@@ -1833,113 +1775,104 @@ const file_meraki_organizations_v1_organizations_proto_rawDesc = "" +
 	"\n" +
 	"management\x18\a \x01(\v20.meraki.organizations.v1.Organization.ManagementR\n" +
 	"management\x121\n" +
-	"\aprivacy\x18\b \x01(\v2\x17.google.protobuf.StructR\aprivacy\x1a0\n" +
+	"\aprivacy\x18\b \x01(\v2\x17.google.protobuf.StructR\aprivacy\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x7f\n" +
 	"\x03Api\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a0\n" +
+	"\b_enabled\x1a\x7f\n" +
 	"\tLicensing\x12\x19\n" +
-	"\x05model\x18\x01 \x01(\tH\x00R\x05model\x88\x01\x01B\b\n" +
-	"\x06_model\x1a\xf7\x01\n" +
+	"\x05model\x18\x01 \x01(\tH\x00R\x05model\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_model\x1a\xe4\x03\n" +
 	"\x05Cloud\x12J\n" +
-	"\x06region\x18\x01 \x01(\v22.meraki.organizations.v1.Organization.Cloud.RegionR\x06region\x1a\xa1\x01\n" +
+	"\x06region\x18\x01 \x01(\v22.meraki.organizations.v1.Organization.Cloud.RegionR\x06region\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbf\x02\n" +
 	"\x06Region\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12K\n" +
-	"\x04host\x18\x02 \x01(\v27.meraki.organizations.v1.Organization.Cloud.Region.HostR\x04host\x1a(\n" +
+	"\x04host\x18\x02 \x01(\v27.meraki.organizations.v1.Organization.Cloud.Region.HostR\x04host\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aw\n" +
 	"\x04Host\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01B\a\n" +
+	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\a\n" +
-	"\x05_name\x1a\xb2\x01\n" +
+	"\x05_name\x1a\xd1\x02\n" +
 	"\n" +
 	"Management\x12R\n" +
-	"\adetails\x18\x01 \x03(\v28.meraki.organizations.v1.Organization.Management.DetailsR\adetails\x1aP\n" +
+	"\adetails\x18\x01 \x03(\v28.meraki.organizations.v1.Organization.Management.DetailsR\adetails\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9f\x01\n" +
 	"\aDetails\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01B\a\n" +
+	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_valueB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x06\n" +
-	"\x04_url\"\xea\x03\n" +
+	"\x04_url\"\xb4\x02\n" +
 	"\x19CreateOrganizationRequest\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12]\n" +
+	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12P\n" +
 	"\n" +
-	"management\x18\x02 \x01(\v2=.meraki.organizations.v1.CreateOrganizationRequest.ManagementR\n" +
-	"management\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xbf\x01\n" +
-	"\n" +
-	"Management\x12_\n" +
-	"\adetails\x18\x01 \x03(\v2E.meraki.organizations.v1.CreateOrganizationRequest.Management.DetailsR\adetails\x1aP\n" +
-	"\aDetails\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01B\a\n" +
-	"\x05_nameB\b\n" +
-	"\x06_valueB\a\n" +
+	"management\x18\x02 \x01(\v20.meraki.organizations.v1.Organization.ManagementR\n" +
+	"management\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_name\"Z\n" +
 	"\x16GetOrganizationRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xdb\x05\n" +
+	"\x10_organization_id\"\xe6\x03\n" +
 	"\x19UpdateOrganizationRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12]\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12P\n" +
 	"\n" +
-	"management\x18\x03 \x01(\v2=.meraki.organizations.v1.UpdateOrganizationRequest.ManagementR\n" +
-	"management\x12H\n" +
-	"\x03api\x18\x04 \x01(\v26.meraki.organizations.v1.UpdateOrganizationRequest.ApiR\x03api\x121\n" +
-	"\aprivacy\x18\x05 \x01(\v2\x17.google.protobuf.StructR\aprivacy\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xbf\x01\n" +
-	"\n" +
-	"Management\x12_\n" +
-	"\adetails\x18\x01 \x03(\v2E.meraki.organizations.v1.UpdateOrganizationRequest.Management.DetailsR\adetails\x1aP\n" +
-	"\aDetails\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01B\a\n" +
-	"\x05_nameB\b\n" +
-	"\x06_value\x1a0\n" +
-	"\x03Api\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\x12\n" +
+	"management\x18\x03 \x01(\v20.meraki.organizations.v1.Organization.ManagementR\n" +
+	"management\x12;\n" +
+	"\x03api\x18\x04 \x01(\v2).meraki.organizations.v1.Organization.ApiR\x03api\x121\n" +
+	"\aprivacy\x18\x05 \x01(\v2\x17.google.protobuf.StructR\aprivacy\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_name\"]\n" +
 	"\x19DeleteOrganizationRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xc7\x03\n" +
+	"\x10_organization_id\"k\n" +
+	"\x1aDeleteOrganizationResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\x94\x03\n" +
 	"\x1cClaimIntoOrganizationRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x16\n" +
 	"\x06orders\x18\x02 \x03(\tR\x06orders\x12\x18\n" +
-	"\aserials\x18\x03 \x03(\tR\aserials\x12Z\n" +
-	"\blicenses\x18\x04 \x03(\v2>.meraki.organizations.v1.ClaimIntoOrganizationRequest.LicensesR\blicenses\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aK\n" +
-	"\bLicenses\x12\x15\n" +
-	"\x03key\x18\x01 \x01(\tH\x00R\x03key\x88\x01\x01\x12\x17\n" +
-	"\x04mode\x18\x02 \x01(\tH\x01R\x04mode\x88\x01\x01B\x06\n" +
-	"\x04_keyB\a\n" +
-	"\x05_modeB\x12\n" +
-	"\x10_organization_id\"\xfb\x01\n" +
+	"\aserials\x18\x03 \x03(\tR\aserials\x12[\n" +
+	"\blicenses\x18\x04 \x03(\v2?.meraki.organizations.v1.ClaimIntoOrganizationResponse.LicensesR\blicenses\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
+	"\x10_organization_id\"\x9a\x03\n" +
 	"\x1dClaimIntoOrganizationResponse\x12\x16\n" +
 	"\x06orders\x18\x01 \x03(\tR\x06orders\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12[\n" +
-	"\blicenses\x18\x03 \x03(\v2?.meraki.organizations.v1.ClaimIntoOrganizationResponse.LicensesR\blicenses\x1aK\n" +
+	"\blicenses\x18\x03 \x03(\v2?.meraki.organizations.v1.ClaimIntoOrganizationResponse.LicensesR\blicenses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9a\x01\n" +
 	"\bLicenses\x12\x15\n" +
 	"\x03key\x18\x01 \x01(\tH\x00R\x03key\x88\x01\x01\x12\x17\n" +
-	"\x04mode\x18\x02 \x01(\tH\x01R\x04mode\x88\x01\x01B\x06\n" +
+	"\x04mode\x18\x02 \x01(\tH\x01R\x04mode\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_keyB\a\n" +
-	"\x05_mode\"\x8a\x02\n" +
+	"\x05_mode\"\xa3\x02\n" +
 	"\x18CloneOrganizationRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
-	"\x05_name\"\xba\b\n" +
+	"\x05_name\"\xb3\r\n" +
 	"\x19CloneOrganizationResponse\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x15\n" +
@@ -1950,35 +1883,43 @@ const file_meraki_organizations_v1_organizations_proto_rawDesc = "" +
 	"\n" +
 	"management\x18\a \x01(\v2=.meraki.organizations.v1.CloneOrganizationResponse.ManagementR\n" +
 	"management\x121\n" +
-	"\aprivacy\x18\b \x01(\v2\x17.google.protobuf.StructR\aprivacy\x1a0\n" +
+	"\aprivacy\x18\b \x01(\v2\x17.google.protobuf.StructR\aprivacy\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x7f\n" +
 	"\x03Api\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a0\n" +
+	"\b_enabled\x1a\x7f\n" +
 	"\tLicensing\x12\x19\n" +
-	"\x05model\x18\x01 \x01(\tH\x00R\x05model\x88\x01\x01B\b\n" +
-	"\x06_model\x1a\x91\x02\n" +
+	"\x05model\x18\x01 \x01(\tH\x00R\x05model\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_model\x1a\xfe\x03\n" +
 	"\x05Cloud\x12W\n" +
-	"\x06region\x18\x01 \x01(\v2?.meraki.organizations.v1.CloneOrganizationResponse.Cloud.RegionR\x06region\x1a\xae\x01\n" +
+	"\x06region\x18\x01 \x01(\v2?.meraki.organizations.v1.CloneOrganizationResponse.Cloud.RegionR\x06region\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcc\x02\n" +
 	"\x06Region\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12X\n" +
-	"\x04host\x18\x02 \x01(\v2D.meraki.organizations.v1.CloneOrganizationResponse.Cloud.Region.HostR\x04host\x1a(\n" +
+	"\x04host\x18\x02 \x01(\v2D.meraki.organizations.v1.CloneOrganizationResponse.Cloud.Region.HostR\x04host\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aw\n" +
 	"\x04Host\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01B\a\n" +
+	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\a\n" +
-	"\x05_name\x1a\xbf\x01\n" +
+	"\x05_name\x1a\xde\x02\n" +
 	"\n" +
 	"Management\x12_\n" +
-	"\adetails\x18\x01 \x03(\v2E.meraki.organizations.v1.CloneOrganizationResponse.Management.DetailsR\adetails\x1aP\n" +
+	"\adetails\x18\x01 \x03(\v2E.meraki.organizations.v1.CloneOrganizationResponse.Management.DetailsR\adetails\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9f\x01\n" +
 	"\aDetails\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01B\a\n" +
+	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_valueB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x06\n" +
-	"\x04_urlB\x8b\x01\n" +
-	"!com.merakibroker.organizations.v1B\x12OrganizationsProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\x04_urlB\xab\x01\n" +
+	"!com.merakibroker.organizations.v1B\x12OrganizationsProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_organizations_proto_rawDescOnce sync.Once
@@ -1992,7 +1933,7 @@ func file_meraki_organizations_v1_organizations_proto_rawDescGZIP() []byte {
 	return file_meraki_organizations_v1_organizations_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_organizations_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_meraki_organizations_v1_organizations_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_meraki_organizations_v1_organizations_proto_goTypes = []any{
 	(*GetOrganizationsRequest)(nil),                      // 0: meraki.organizations.v1.GetOrganizationsRequest
 	(*GetOrganizationsResponse)(nil),                     // 1: meraki.organizations.v1.GetOrganizationsResponse
@@ -2001,75 +1942,83 @@ var file_meraki_organizations_v1_organizations_proto_goTypes = []any{
 	(*GetOrganizationRequest)(nil),                       // 4: meraki.organizations.v1.GetOrganizationRequest
 	(*UpdateOrganizationRequest)(nil),                    // 5: meraki.organizations.v1.UpdateOrganizationRequest
 	(*DeleteOrganizationRequest)(nil),                    // 6: meraki.organizations.v1.DeleteOrganizationRequest
-	(*ClaimIntoOrganizationRequest)(nil),                 // 7: meraki.organizations.v1.ClaimIntoOrganizationRequest
-	(*ClaimIntoOrganizationResponse)(nil),                // 8: meraki.organizations.v1.ClaimIntoOrganizationResponse
-	(*CloneOrganizationRequest)(nil),                     // 9: meraki.organizations.v1.CloneOrganizationRequest
-	(*CloneOrganizationResponse)(nil),                    // 10: meraki.organizations.v1.CloneOrganizationResponse
-	(*Organization_Api)(nil),                             // 11: meraki.organizations.v1.Organization.Api
-	(*Organization_Licensing)(nil),                       // 12: meraki.organizations.v1.Organization.Licensing
-	(*Organization_Cloud)(nil),                           // 13: meraki.organizations.v1.Organization.Cloud
-	(*Organization_Management)(nil),                      // 14: meraki.organizations.v1.Organization.Management
-	(*Organization_Cloud_Region)(nil),                    // 15: meraki.organizations.v1.Organization.Cloud.Region
-	(*Organization_Cloud_Region_Host)(nil),               // 16: meraki.organizations.v1.Organization.Cloud.Region.Host
-	(*Organization_Management_Details)(nil),              // 17: meraki.organizations.v1.Organization.Management.Details
-	(*CreateOrganizationRequest_Management)(nil),         // 18: meraki.organizations.v1.CreateOrganizationRequest.Management
-	(*CreateOrganizationRequest_Management_Details)(nil), // 19: meraki.organizations.v1.CreateOrganizationRequest.Management.Details
-	(*UpdateOrganizationRequest_Management)(nil),         // 20: meraki.organizations.v1.UpdateOrganizationRequest.Management
-	(*UpdateOrganizationRequest_Api)(nil),                // 21: meraki.organizations.v1.UpdateOrganizationRequest.Api
-	(*UpdateOrganizationRequest_Management_Details)(nil), // 22: meraki.organizations.v1.UpdateOrganizationRequest.Management.Details
-	(*ClaimIntoOrganizationRequest_Licenses)(nil),        // 23: meraki.organizations.v1.ClaimIntoOrganizationRequest.Licenses
-	(*ClaimIntoOrganizationResponse_Licenses)(nil),       // 24: meraki.organizations.v1.ClaimIntoOrganizationResponse.Licenses
-	(*CloneOrganizationResponse_Api)(nil),                // 25: meraki.organizations.v1.CloneOrganizationResponse.Api
-	(*CloneOrganizationResponse_Licensing)(nil),          // 26: meraki.organizations.v1.CloneOrganizationResponse.Licensing
-	(*CloneOrganizationResponse_Cloud)(nil),              // 27: meraki.organizations.v1.CloneOrganizationResponse.Cloud
-	(*CloneOrganizationResponse_Management)(nil),         // 28: meraki.organizations.v1.CloneOrganizationResponse.Management
-	(*CloneOrganizationResponse_Cloud_Region)(nil),       // 29: meraki.organizations.v1.CloneOrganizationResponse.Cloud.Region
-	(*CloneOrganizationResponse_Cloud_Region_Host)(nil),  // 30: meraki.organizations.v1.CloneOrganizationResponse.Cloud.Region.Host
-	(*CloneOrganizationResponse_Management_Details)(nil), // 31: meraki.organizations.v1.CloneOrganizationResponse.Management.Details
-	(*v1.PageInfo)(nil),                                  // 32: meraki.api.v1.PageInfo
-	(*structpb.Struct)(nil),                              // 33: google.protobuf.Struct
-	(*fieldmaskpb.FieldMask)(nil),                        // 34: google.protobuf.FieldMask
+	(*DeleteOrganizationResponse)(nil),                   // 7: meraki.organizations.v1.DeleteOrganizationResponse
+	(*ClaimIntoOrganizationRequest)(nil),                 // 8: meraki.organizations.v1.ClaimIntoOrganizationRequest
+	(*ClaimIntoOrganizationResponse)(nil),                // 9: meraki.organizations.v1.ClaimIntoOrganizationResponse
+	(*CloneOrganizationRequest)(nil),                     // 10: meraki.organizations.v1.CloneOrganizationRequest
+	(*CloneOrganizationResponse)(nil),                    // 11: meraki.organizations.v1.CloneOrganizationResponse
+	(*Organization_Api)(nil),                             // 12: meraki.organizations.v1.Organization.Api
+	(*Organization_Licensing)(nil),                       // 13: meraki.organizations.v1.Organization.Licensing
+	(*Organization_Cloud)(nil),                           // 14: meraki.organizations.v1.Organization.Cloud
+	(*Organization_Management)(nil),                      // 15: meraki.organizations.v1.Organization.Management
+	(*Organization_Cloud_Region)(nil),                    // 16: meraki.organizations.v1.Organization.Cloud.Region
+	(*Organization_Cloud_Region_Host)(nil),               // 17: meraki.organizations.v1.Organization.Cloud.Region.Host
+	(*Organization_Management_Details)(nil),              // 18: meraki.organizations.v1.Organization.Management.Details
+	(*ClaimIntoOrganizationResponse_Licenses)(nil),       // 19: meraki.organizations.v1.ClaimIntoOrganizationResponse.Licenses
+	(*CloneOrganizationResponse_Api)(nil),                // 20: meraki.organizations.v1.CloneOrganizationResponse.Api
+	(*CloneOrganizationResponse_Licensing)(nil),          // 21: meraki.organizations.v1.CloneOrganizationResponse.Licensing
+	(*CloneOrganizationResponse_Cloud)(nil),              // 22: meraki.organizations.v1.CloneOrganizationResponse.Cloud
+	(*CloneOrganizationResponse_Management)(nil),         // 23: meraki.organizations.v1.CloneOrganizationResponse.Management
+	(*CloneOrganizationResponse_Cloud_Region)(nil),       // 24: meraki.organizations.v1.CloneOrganizationResponse.Cloud.Region
+	(*CloneOrganizationResponse_Cloud_Region_Host)(nil),  // 25: meraki.organizations.v1.CloneOrganizationResponse.Cloud.Region.Host
+	(*CloneOrganizationResponse_Management_Details)(nil), // 26: meraki.organizations.v1.CloneOrganizationResponse.Management.Details
+	(*v1.PageInfo)(nil),                                  // 27: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                              // 28: google.protobuf.Struct
 }
 var file_meraki_organizations_v1_organizations_proto_depIdxs = []int32{
 	2,  // 0: meraki.organizations.v1.GetOrganizationsResponse.items:type_name -> meraki.organizations.v1.Organization
-	32, // 1: meraki.organizations.v1.GetOrganizationsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	11, // 2: meraki.organizations.v1.Organization.api:type_name -> meraki.organizations.v1.Organization.Api
-	12, // 3: meraki.organizations.v1.Organization.licensing:type_name -> meraki.organizations.v1.Organization.Licensing
-	13, // 4: meraki.organizations.v1.Organization.cloud:type_name -> meraki.organizations.v1.Organization.Cloud
-	14, // 5: meraki.organizations.v1.Organization.management:type_name -> meraki.organizations.v1.Organization.Management
-	33, // 6: meraki.organizations.v1.Organization.privacy:type_name -> google.protobuf.Struct
-	18, // 7: meraki.organizations.v1.CreateOrganizationRequest.management:type_name -> meraki.organizations.v1.CreateOrganizationRequest.Management
-	34, // 8: meraki.organizations.v1.CreateOrganizationRequest.null_fields:type_name -> google.protobuf.FieldMask
-	34, // 9: meraki.organizations.v1.CreateOrganizationRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	20, // 10: meraki.organizations.v1.UpdateOrganizationRequest.management:type_name -> meraki.organizations.v1.UpdateOrganizationRequest.Management
-	21, // 11: meraki.organizations.v1.UpdateOrganizationRequest.api:type_name -> meraki.organizations.v1.UpdateOrganizationRequest.Api
-	33, // 12: meraki.organizations.v1.UpdateOrganizationRequest.privacy:type_name -> google.protobuf.Struct
-	34, // 13: meraki.organizations.v1.UpdateOrganizationRequest.null_fields:type_name -> google.protobuf.FieldMask
-	34, // 14: meraki.organizations.v1.UpdateOrganizationRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	23, // 15: meraki.organizations.v1.ClaimIntoOrganizationRequest.licenses:type_name -> meraki.organizations.v1.ClaimIntoOrganizationRequest.Licenses
-	34, // 16: meraki.organizations.v1.ClaimIntoOrganizationRequest.null_fields:type_name -> google.protobuf.FieldMask
-	34, // 17: meraki.organizations.v1.ClaimIntoOrganizationRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	24, // 18: meraki.organizations.v1.ClaimIntoOrganizationResponse.licenses:type_name -> meraki.organizations.v1.ClaimIntoOrganizationResponse.Licenses
-	34, // 19: meraki.organizations.v1.CloneOrganizationRequest.null_fields:type_name -> google.protobuf.FieldMask
-	34, // 20: meraki.organizations.v1.CloneOrganizationRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	25, // 21: meraki.organizations.v1.CloneOrganizationResponse.api:type_name -> meraki.organizations.v1.CloneOrganizationResponse.Api
-	26, // 22: meraki.organizations.v1.CloneOrganizationResponse.licensing:type_name -> meraki.organizations.v1.CloneOrganizationResponse.Licensing
-	27, // 23: meraki.organizations.v1.CloneOrganizationResponse.cloud:type_name -> meraki.organizations.v1.CloneOrganizationResponse.Cloud
-	28, // 24: meraki.organizations.v1.CloneOrganizationResponse.management:type_name -> meraki.organizations.v1.CloneOrganizationResponse.Management
-	33, // 25: meraki.organizations.v1.CloneOrganizationResponse.privacy:type_name -> google.protobuf.Struct
-	15, // 26: meraki.organizations.v1.Organization.Cloud.region:type_name -> meraki.organizations.v1.Organization.Cloud.Region
-	17, // 27: meraki.organizations.v1.Organization.Management.details:type_name -> meraki.organizations.v1.Organization.Management.Details
-	16, // 28: meraki.organizations.v1.Organization.Cloud.Region.host:type_name -> meraki.organizations.v1.Organization.Cloud.Region.Host
-	19, // 29: meraki.organizations.v1.CreateOrganizationRequest.Management.details:type_name -> meraki.organizations.v1.CreateOrganizationRequest.Management.Details
-	22, // 30: meraki.organizations.v1.UpdateOrganizationRequest.Management.details:type_name -> meraki.organizations.v1.UpdateOrganizationRequest.Management.Details
-	29, // 31: meraki.organizations.v1.CloneOrganizationResponse.Cloud.region:type_name -> meraki.organizations.v1.CloneOrganizationResponse.Cloud.Region
-	31, // 32: meraki.organizations.v1.CloneOrganizationResponse.Management.details:type_name -> meraki.organizations.v1.CloneOrganizationResponse.Management.Details
-	30, // 33: meraki.organizations.v1.CloneOrganizationResponse.Cloud.Region.host:type_name -> meraki.organizations.v1.CloneOrganizationResponse.Cloud.Region.Host
-	34, // [34:34] is the sub-list for method output_type
-	34, // [34:34] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	27, // 1: meraki.organizations.v1.GetOrganizationsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	28, // 2: meraki.organizations.v1.GetOrganizationsResponse.additional_properties:type_name -> google.protobuf.Struct
+	12, // 3: meraki.organizations.v1.Organization.api:type_name -> meraki.organizations.v1.Organization.Api
+	13, // 4: meraki.organizations.v1.Organization.licensing:type_name -> meraki.organizations.v1.Organization.Licensing
+	14, // 5: meraki.organizations.v1.Organization.cloud:type_name -> meraki.organizations.v1.Organization.Cloud
+	15, // 6: meraki.organizations.v1.Organization.management:type_name -> meraki.organizations.v1.Organization.Management
+	28, // 7: meraki.organizations.v1.Organization.privacy:type_name -> google.protobuf.Struct
+	28, // 8: meraki.organizations.v1.Organization.additional_properties:type_name -> google.protobuf.Struct
+	15, // 9: meraki.organizations.v1.CreateOrganizationRequest.management:type_name -> meraki.organizations.v1.Organization.Management
+	28, // 10: meraki.organizations.v1.CreateOrganizationRequest.additional_properties:type_name -> google.protobuf.Struct
+	15, // 11: meraki.organizations.v1.UpdateOrganizationRequest.management:type_name -> meraki.organizations.v1.Organization.Management
+	12, // 12: meraki.organizations.v1.UpdateOrganizationRequest.api:type_name -> meraki.organizations.v1.Organization.Api
+	28, // 13: meraki.organizations.v1.UpdateOrganizationRequest.privacy:type_name -> google.protobuf.Struct
+	28, // 14: meraki.organizations.v1.UpdateOrganizationRequest.additional_properties:type_name -> google.protobuf.Struct
+	28, // 15: meraki.organizations.v1.DeleteOrganizationResponse.additional_properties:type_name -> google.protobuf.Struct
+	19, // 16: meraki.organizations.v1.ClaimIntoOrganizationRequest.licenses:type_name -> meraki.organizations.v1.ClaimIntoOrganizationResponse.Licenses
+	28, // 17: meraki.organizations.v1.ClaimIntoOrganizationRequest.additional_properties:type_name -> google.protobuf.Struct
+	19, // 18: meraki.organizations.v1.ClaimIntoOrganizationResponse.licenses:type_name -> meraki.organizations.v1.ClaimIntoOrganizationResponse.Licenses
+	28, // 19: meraki.organizations.v1.ClaimIntoOrganizationResponse.additional_properties:type_name -> google.protobuf.Struct
+	28, // 20: meraki.organizations.v1.CloneOrganizationRequest.additional_properties:type_name -> google.protobuf.Struct
+	20, // 21: meraki.organizations.v1.CloneOrganizationResponse.api:type_name -> meraki.organizations.v1.CloneOrganizationResponse.Api
+	21, // 22: meraki.organizations.v1.CloneOrganizationResponse.licensing:type_name -> meraki.organizations.v1.CloneOrganizationResponse.Licensing
+	22, // 23: meraki.organizations.v1.CloneOrganizationResponse.cloud:type_name -> meraki.organizations.v1.CloneOrganizationResponse.Cloud
+	23, // 24: meraki.organizations.v1.CloneOrganizationResponse.management:type_name -> meraki.organizations.v1.CloneOrganizationResponse.Management
+	28, // 25: meraki.organizations.v1.CloneOrganizationResponse.privacy:type_name -> google.protobuf.Struct
+	28, // 26: meraki.organizations.v1.CloneOrganizationResponse.additional_properties:type_name -> google.protobuf.Struct
+	28, // 27: meraki.organizations.v1.Organization.Api.additional_properties:type_name -> google.protobuf.Struct
+	28, // 28: meraki.organizations.v1.Organization.Licensing.additional_properties:type_name -> google.protobuf.Struct
+	16, // 29: meraki.organizations.v1.Organization.Cloud.region:type_name -> meraki.organizations.v1.Organization.Cloud.Region
+	28, // 30: meraki.organizations.v1.Organization.Cloud.additional_properties:type_name -> google.protobuf.Struct
+	18, // 31: meraki.organizations.v1.Organization.Management.details:type_name -> meraki.organizations.v1.Organization.Management.Details
+	28, // 32: meraki.organizations.v1.Organization.Management.additional_properties:type_name -> google.protobuf.Struct
+	17, // 33: meraki.organizations.v1.Organization.Cloud.Region.host:type_name -> meraki.organizations.v1.Organization.Cloud.Region.Host
+	28, // 34: meraki.organizations.v1.Organization.Cloud.Region.additional_properties:type_name -> google.protobuf.Struct
+	28, // 35: meraki.organizations.v1.Organization.Cloud.Region.Host.additional_properties:type_name -> google.protobuf.Struct
+	28, // 36: meraki.organizations.v1.Organization.Management.Details.additional_properties:type_name -> google.protobuf.Struct
+	28, // 37: meraki.organizations.v1.ClaimIntoOrganizationResponse.Licenses.additional_properties:type_name -> google.protobuf.Struct
+	28, // 38: meraki.organizations.v1.CloneOrganizationResponse.Api.additional_properties:type_name -> google.protobuf.Struct
+	28, // 39: meraki.organizations.v1.CloneOrganizationResponse.Licensing.additional_properties:type_name -> google.protobuf.Struct
+	24, // 40: meraki.organizations.v1.CloneOrganizationResponse.Cloud.region:type_name -> meraki.organizations.v1.CloneOrganizationResponse.Cloud.Region
+	28, // 41: meraki.organizations.v1.CloneOrganizationResponse.Cloud.additional_properties:type_name -> google.protobuf.Struct
+	26, // 42: meraki.organizations.v1.CloneOrganizationResponse.Management.details:type_name -> meraki.organizations.v1.CloneOrganizationResponse.Management.Details
+	28, // 43: meraki.organizations.v1.CloneOrganizationResponse.Management.additional_properties:type_name -> google.protobuf.Struct
+	25, // 44: meraki.organizations.v1.CloneOrganizationResponse.Cloud.Region.host:type_name -> meraki.organizations.v1.CloneOrganizationResponse.Cloud.Region.Host
+	28, // 45: meraki.organizations.v1.CloneOrganizationResponse.Cloud.Region.additional_properties:type_name -> google.protobuf.Struct
+	28, // 46: meraki.organizations.v1.CloneOrganizationResponse.Cloud.Region.Host.additional_properties:type_name -> google.protobuf.Struct
+	28, // 47: meraki.organizations.v1.CloneOrganizationResponse.Management.Details.additional_properties:type_name -> google.protobuf.Struct
+	48, // [48:48] is the sub-list for method output_type
+	48, // [48:48] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_organizations_proto_init() }
@@ -2083,31 +2032,27 @@ func file_meraki_organizations_v1_organizations_proto_init() {
 	file_meraki_organizations_v1_organizations_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_organizations_v1_organizations_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_organizations_v1_organizations_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_organizations_v1_organizations_proto_msgTypes[7].OneofWrappers = []any{}
-	file_meraki_organizations_v1_organizations_proto_msgTypes[9].OneofWrappers = []any{}
+	file_meraki_organizations_v1_organizations_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_organizations_v1_organizations_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_organizations_v1_organizations_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_organizations_v1_organizations_proto_msgTypes[12].OneofWrappers = []any{}
-	file_meraki_organizations_v1_organizations_proto_msgTypes[15].OneofWrappers = []any{}
+	file_meraki_organizations_v1_organizations_proto_msgTypes[13].OneofWrappers = []any{}
 	file_meraki_organizations_v1_organizations_proto_msgTypes[16].OneofWrappers = []any{}
 	file_meraki_organizations_v1_organizations_proto_msgTypes[17].OneofWrappers = []any{}
+	file_meraki_organizations_v1_organizations_proto_msgTypes[18].OneofWrappers = []any{}
 	file_meraki_organizations_v1_organizations_proto_msgTypes[19].OneofWrappers = []any{}
+	file_meraki_organizations_v1_organizations_proto_msgTypes[20].OneofWrappers = []any{}
 	file_meraki_organizations_v1_organizations_proto_msgTypes[21].OneofWrappers = []any{}
-	file_meraki_organizations_v1_organizations_proto_msgTypes[22].OneofWrappers = []any{}
-	file_meraki_organizations_v1_organizations_proto_msgTypes[23].OneofWrappers = []any{}
 	file_meraki_organizations_v1_organizations_proto_msgTypes[24].OneofWrappers = []any{}
 	file_meraki_organizations_v1_organizations_proto_msgTypes[25].OneofWrappers = []any{}
 	file_meraki_organizations_v1_organizations_proto_msgTypes[26].OneofWrappers = []any{}
-	file_meraki_organizations_v1_organizations_proto_msgTypes[29].OneofWrappers = []any{}
-	file_meraki_organizations_v1_organizations_proto_msgTypes[30].OneofWrappers = []any{}
-	file_meraki_organizations_v1_organizations_proto_msgTypes[31].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_organizations_proto_rawDesc), len(file_meraki_organizations_v1_organizations_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   32,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

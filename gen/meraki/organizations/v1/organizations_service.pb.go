@@ -12,7 +12,6 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	reflect "reflect"
 	unsafe "unsafe"
 )
@@ -28,7 +27,7 @@ var File_meraki_organizations_v1_organizations_service_proto protoreflect.FileDe
 
 const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\n" +
-	"3meraki/organizations/v1/organizations_service.proto\x12\x17meraki.organizations.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a,meraki/organizations/v1/action_batches.proto\x1a2meraki/organizations/v1/adaptive_policy_acls.proto\x1a4meraki/organizations/v1/adaptive_policy_groups.proto\x1a6meraki/organizations/v1/adaptive_policy_overview.proto\x1a6meraki/organizations/v1/adaptive_policy_policies.proto\x1a6meraki/organizations/v1/adaptive_policy_settings.proto\x1a$meraki/organizations/v1/admins.proto\x1a$meraki/organizations/v1/alerts.proto\x1a-meraki/organizations/v1/alerts_overview.proto\x1a-meraki/organizations/v1/alerts_profiles.proto\x1a-meraki/organizations/v1/alerts_taxonomy.proto\x1a!meraki/organizations/v1/api.proto\x1a*meraki/organizations/v1/api_requests.proto\x1a/meraki/organizations/v1/branding_policies.proto\x1a%meraki/organizations/v1/clients.proto\x1a.meraki/organizations/v1/config_templates.proto\x1a3meraki/organizations/v1/configuration_changes.proto\x1a%meraki/organizations/v1/devices.proto\x1a4meraki/organizations/v1/devices_availabilities.proto\x1a.meraki/organizations/v1/devices_cellular.proto\x1a0meraki/organizations/v1/devices_controller.proto\x1a-meraki/organizations/v1/devices_details.proto\x1a.meraki/organizations/v1/devices_overview.proto\x1a4meraki/organizations/v1/devices_packet_capture.proto\x1a3meraki/organizations/v1/devices_power_modules.proto\x1a2meraki/organizations/v1/devices_provisioning.proto\x1a.meraki/organizations/v1/devices_statuses.proto\x1a,meraki/organizations/v1/devices_syslog.proto\x1a,meraki/organizations/v1/devices_system.proto\x1a-meraki/organizations/v1/devices_uplinks.proto\x1a*meraki/organizations/v1/early_access.proto\x1a&meraki/organizations/v1/firmware.proto\x1a)meraki/organizations/v1/floor_plans.proto\x1a*meraki/organizations/v1/integrations.proto\x1a'meraki/organizations/v1/inventory.proto\x1a&meraki/organizations/v1/licenses.proto\x1a,meraki/organizations/v1/login_security.proto\x1a&meraki/organizations/v1/networks.proto\x1a*meraki/organizations/v1/openapi_spec.proto\x1a+meraki/organizations/v1/organizations.proto\x1a2meraki/organizations/v1/policies_assignments.proto\x1a-meraki/organizations/v1/policies_global.proto\x1a,meraki/organizations/v1/policy_objects.proto\x1a\"meraki/organizations/v1/saml.proto\x1a(meraki/organizations/v1/saml_roles.proto\x1a\"meraki/organizations/v1/sase.proto\x1a\"meraki/organizations/v1/snmp.proto\x1a$meraki/organizations/v1/splash.proto\x1a%meraki/organizations/v1/summary.proto\x1a%meraki/organizations/v1/uplinks.proto\x1a&meraki/organizations/v1/webhooks.proto2\xe5\xf2\x05\n" +
+	"3meraki/organizations/v1/organizations_service.proto\x12\x17meraki.organizations.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a,meraki/organizations/v1/action_batches.proto\x1a2meraki/organizations/v1/adaptive_policy_acls.proto\x1a4meraki/organizations/v1/adaptive_policy_groups.proto\x1a6meraki/organizations/v1/adaptive_policy_overview.proto\x1a6meraki/organizations/v1/adaptive_policy_policies.proto\x1a6meraki/organizations/v1/adaptive_policy_settings.proto\x1a$meraki/organizations/v1/admins.proto\x1a$meraki/organizations/v1/alerts.proto\x1a-meraki/organizations/v1/alerts_overview.proto\x1a-meraki/organizations/v1/alerts_profiles.proto\x1a-meraki/organizations/v1/alerts_taxonomy.proto\x1a!meraki/organizations/v1/api.proto\x1a*meraki/organizations/v1/api_requests.proto\x1a/meraki/organizations/v1/branding_policies.proto\x1a%meraki/organizations/v1/clients.proto\x1a.meraki/organizations/v1/config_templates.proto\x1a3meraki/organizations/v1/configuration_changes.proto\x1a%meraki/organizations/v1/devices.proto\x1a4meraki/organizations/v1/devices_availabilities.proto\x1a.meraki/organizations/v1/devices_cellular.proto\x1a0meraki/organizations/v1/devices_controller.proto\x1a-meraki/organizations/v1/devices_details.proto\x1a.meraki/organizations/v1/devices_overview.proto\x1a4meraki/organizations/v1/devices_packet_capture.proto\x1a3meraki/organizations/v1/devices_power_modules.proto\x1a2meraki/organizations/v1/devices_provisioning.proto\x1a.meraki/organizations/v1/devices_statuses.proto\x1a,meraki/organizations/v1/devices_syslog.proto\x1a,meraki/organizations/v1/devices_system.proto\x1a-meraki/organizations/v1/devices_uplinks.proto\x1a*meraki/organizations/v1/early_access.proto\x1a&meraki/organizations/v1/firmware.proto\x1a)meraki/organizations/v1/floor_plans.proto\x1a*meraki/organizations/v1/integrations.proto\x1a'meraki/organizations/v1/inventory.proto\x1a&meraki/organizations/v1/licenses.proto\x1a,meraki/organizations/v1/login_security.proto\x1a&meraki/organizations/v1/networks.proto\x1a*meraki/organizations/v1/openapi_spec.proto\x1a+meraki/organizations/v1/organizations.proto\x1a2meraki/organizations/v1/policies_assignments.proto\x1a-meraki/organizations/v1/policies_global.proto\x1a,meraki/organizations/v1/policy_objects.proto\x1a\"meraki/organizations/v1/saml.proto\x1a(meraki/organizations/v1/saml_roles.proto\x1a\"meraki/organizations/v1/sase.proto\x1a\"meraki/organizations/v1/snmp.proto\x1a$meraki/organizations/v1/splash.proto\x1a%meraki/organizations/v1/summary.proto\x1a%meraki/organizations/v1/uplinks.proto\x1a&meraki/organizations/v1/webhooks.proto2\xed\xfe\x05\n" +
 	"\x14OrganizationsService\x12\xbc\x01\n" +
 	"\x10GetOrganizations\x120.meraki.organizations.v1.GetOrganizationsRequest\x1a1.meraki.organizations.v1.GetOrganizationsResponse\"C\xf2\xfd\x1b?\n" +
 	"\x10getOrganizations\x10\x01\x1a\x0e/organizations \x01*\b\b\x01\x10\xa8F\x18\xa8F0\x01J\x05itemsZ\x04\n" +
@@ -42,8 +41,8 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\x0fgetOrganization\x10\x01\x1a\x1f/organizations/{organizationId} \x020\x01\x12\xdd\x01\n" +
 	"\x12UpdateOrganization\x122.meraki.organizations.v1.UpdateOrganizationRequest\x1a%.meraki.organizations.v1.Organization\"l\xf2\xfd\x1bh\n" +
 	"\x12updateOrganization\x10\x02\x1a\x1f/organizations/{organizationId} \x020\x02B+\n" +
-	"\x1f/organizations/{organizationId}\x12\x06update\x18\x01\x12\xa1\x01\n" +
-	"\x12DeleteOrganization\x122.meraki.organizations.v1.DeleteOrganizationRequest\x1a\x16.google.protobuf.Empty\"?\xf2\xfd\x1b;\n" +
+	"\x1f/organizations/{organizationId}\x12\x06update\x18\x01\x12\xbe\x01\n" +
+	"\x12DeleteOrganization\x122.meraki.organizations.v1.DeleteOrganizationRequest\x1a3.meraki.organizations.v1.DeleteOrganizationResponse\"?\xf2\xfd\x1b;\n" +
 	"\x12deleteOrganization\x10\x04\x1a\x1f/organizations/{organizationId} \x020\x02\x12\x81\x02\n" +
 	"\x1cGetOrganizationActionBatches\x12<.meraki.organizations.v1.GetOrganizationActionBatchesRequest\x1a=.meraki.organizations.v1.GetOrganizationActionBatchesResponse\"d\xf2\xfd\x1b`\n" +
 	"\x1cgetOrganizationActionBatches\x10\x01\x1a-/organizations/{organizationId}/actionBatches \x020\x01J\x05itemsZ\x04\n" +
@@ -57,8 +56,8 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\x1aGetOrganizationActionBatch\x12:.meraki.organizations.v1.GetOrganizationActionBatchRequest\x1a0.meraki.organizations.v1.OrganizationActionBatch\"e\xf2\xfd\x1ba\n" +
 	"\x1agetOrganizationActionBatch\x10\x01\x1a=/organizations/{organizationId}/actionBatches/{actionBatchId} \x020\x01\x12\xfa\x01\n" +
 	"\x1dUpdateOrganizationActionBatch\x12=.meraki.organizations.v1.UpdateOrganizationActionBatchRequest\x1a0.meraki.organizations.v1.OrganizationActionBatch\"h\xf2\xfd\x1bd\n" +
-	"\x1dupdateOrganizationActionBatch\x10\x02\x1a=/organizations/{organizationId}/actionBatches/{actionBatchId} \x020\x02\x12\xe0\x01\n" +
-	"\x1dDeleteOrganizationActionBatch\x12=.meraki.organizations.v1.DeleteOrganizationActionBatchRequest\x1a\x16.google.protobuf.Empty\"h\xf2\xfd\x1bd\n" +
+	"\x1dupdateOrganizationActionBatch\x10\x02\x1a=/organizations/{organizationId}/actionBatches/{actionBatchId} \x020\x02\x12\x88\x02\n" +
+	"\x1dDeleteOrganizationActionBatch\x12=.meraki.organizations.v1.DeleteOrganizationActionBatchRequest\x1a>.meraki.organizations.v1.DeleteOrganizationActionBatchResponse\"h\xf2\xfd\x1bd\n" +
 	"\x1ddeleteOrganizationActionBatch\x10\x04\x1a=/organizations/{organizationId}/actionBatches/{actionBatchId} \x020\x02\x12\x9e\x02\n" +
 	"!GetOrganizationAdaptivePolicyAcls\x12A.meraki.organizations.v1.GetOrganizationAdaptivePolicyAclsRequest\x1aB.meraki.organizations.v1.GetOrganizationAdaptivePolicyAclsResponse\"r\xf2\xfd\x1bn\n" +
 	"!getOrganizationAdaptivePolicyAcls\x10\x01\x1a3/organizations/{organizationId}/adaptivePolicy/acls \x020\x01J\x05itemsZ\a\n" +
@@ -70,8 +69,8 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	" getOrganizationAdaptivePolicyAcl\x10\x01\x1a;/organizations/{organizationId}/adaptivePolicy/acls/{aclId} \x020\x01\x12\xdb\x02\n" +
 	"#UpdateOrganizationAdaptivePolicyAcl\x12C.meraki.organizations.v1.UpdateOrganizationAdaptivePolicyAclRequest\x1a6.meraki.organizations.v1.OrganizationAdaptivePolicyAcl\"\xb6\x01\xf2\xfd\x1b\xb1\x01\n" +
 	"#updateOrganizationAdaptivePolicyAcl\x10\x02\x1a;/organizations/{organizationId}/adaptivePolicy/acls/{aclId} \x020\x02BG\n" +
-	";/organizations/{organizationId}/adaptivePolicy/acls/{aclId}\x12\x06update\x18\x01\x12\xbc\x02\n" +
-	"#DeleteOrganizationAdaptivePolicyAcl\x12C.meraki.organizations.v1.DeleteOrganizationAdaptivePolicyAclRequest\x1a\x16.google.protobuf.Empty\"\xb7\x01\xf2\xfd\x1b\xb2\x01\n" +
+	";/organizations/{organizationId}/adaptivePolicy/acls/{aclId}\x12\x06update\x18\x01\x12\xea\x02\n" +
+	"#DeleteOrganizationAdaptivePolicyAcl\x12C.meraki.organizations.v1.DeleteOrganizationAdaptivePolicyAclRequest\x1aD.meraki.organizations.v1.DeleteOrganizationAdaptivePolicyAclResponse\"\xb7\x01\xf2\xfd\x1b\xb2\x01\n" +
 	"#deleteOrganizationAdaptivePolicyAcl\x10\x04\x1a;/organizations/{organizationId}/adaptivePolicy/acls/{aclId} \x020\x02BH\n" +
 	";/organizations/{organizationId}/adaptivePolicy/acls/{aclId}\x12\adestroy\x18\x01\x12\x9f\x02\n" +
 	"#GetOrganizationAdaptivePolicyGroups\x12C.meraki.organizations.v1.GetOrganizationAdaptivePolicyGroupsRequest\x1aD.meraki.organizations.v1.GetOrganizationAdaptivePolicyGroupsResponse\"m\xf2\xfd\x1bi\n" +
@@ -83,8 +82,8 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\"getOrganizationAdaptivePolicyGroup\x10\x01\x1a:/organizations/{organizationId}/adaptivePolicy/groups/{id} \x020\x01\x12\xe1\x02\n" +
 	"%UpdateOrganizationAdaptivePolicyGroup\x12E.meraki.organizations.v1.UpdateOrganizationAdaptivePolicyGroupRequest\x1a8.meraki.organizations.v1.OrganizationAdaptivePolicyGroup\"\xb6\x01\xf2\xfd\x1b\xb1\x01\n" +
 	"%updateOrganizationAdaptivePolicyGroup\x10\x02\x1a:/organizations/{organizationId}/adaptivePolicy/groups/{id} \x020\x02BF\n" +
-	":/organizations/{organizationId}/adaptivePolicy/groups/{id}\x12\x06update\x18\x01\x12\xc0\x02\n" +
-	"%DeleteOrganizationAdaptivePolicyGroup\x12E.meraki.organizations.v1.DeleteOrganizationAdaptivePolicyGroupRequest\x1a\x16.google.protobuf.Empty\"\xb7\x01\xf2\xfd\x1b\xb2\x01\n" +
+	":/organizations/{organizationId}/adaptivePolicy/groups/{id}\x12\x06update\x18\x01\x12\xf0\x02\n" +
+	"%DeleteOrganizationAdaptivePolicyGroup\x12E.meraki.organizations.v1.DeleteOrganizationAdaptivePolicyGroupRequest\x1aF.meraki.organizations.v1.DeleteOrganizationAdaptivePolicyGroupResponse\"\xb7\x01\xf2\xfd\x1b\xb2\x01\n" +
 	"%deleteOrganizationAdaptivePolicyGroup\x10\x04\x1a:/organizations/{organizationId}/adaptivePolicy/groups/{id} \x020\x02BG\n" +
 	":/organizations/{organizationId}/adaptivePolicy/groups/{id}\x12\adestroy\x18\x01\x12\x97\x02\n" +
 	"%GetOrganizationAdaptivePolicyOverview\x12E.meraki.organizations.v1.GetOrganizationAdaptivePolicyOverviewRequest\x1a;.meraki.organizations.v1.OrganizationAdaptivePolicyOverview\"j\xf2\xfd\x1bf\n" +
@@ -98,8 +97,8 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"#getOrganizationAdaptivePolicyPolicy\x10\x01\x1a</organizations/{organizationId}/adaptivePolicy/policies/{id} \x020\x01\x12\xe9\x02\n" +
 	"&UpdateOrganizationAdaptivePolicyPolicy\x12F.meraki.organizations.v1.UpdateOrganizationAdaptivePolicyPolicyRequest\x1a9.meraki.organizations.v1.OrganizationAdaptivePolicyPolicy\"\xbb\x01\xf2\xfd\x1b\xb6\x01\n" +
 	"&updateOrganizationAdaptivePolicyPolicy\x10\x02\x1a</organizations/{organizationId}/adaptivePolicy/policies/{id} \x020\x02BH\n" +
-	"</organizations/{organizationId}/adaptivePolicy/policies/{id}\x12\x06update\x18\x01\x12\xc7\x02\n" +
-	"&DeleteOrganizationAdaptivePolicyPolicy\x12F.meraki.organizations.v1.DeleteOrganizationAdaptivePolicyPolicyRequest\x1a\x16.google.protobuf.Empty\"\xbc\x01\xf2\xfd\x1b\xb7\x01\n" +
+	"</organizations/{organizationId}/adaptivePolicy/policies/{id}\x12\x06update\x18\x01\x12\xf8\x02\n" +
+	"&DeleteOrganizationAdaptivePolicyPolicy\x12F.meraki.organizations.v1.DeleteOrganizationAdaptivePolicyPolicyRequest\x1aG.meraki.organizations.v1.DeleteOrganizationAdaptivePolicyPolicyResponse\"\xbc\x01\xf2\xfd\x1b\xb7\x01\n" +
 	"&deleteOrganizationAdaptivePolicyPolicy\x10\x04\x1a</organizations/{organizationId}/adaptivePolicy/policies/{id} \x020\x02BI\n" +
 	"</organizations/{organizationId}/adaptivePolicy/policies/{id}\x12\adestroy\x18\x01\x12\x97\x02\n" +
 	"%GetOrganizationAdaptivePolicySettings\x12E.meraki.organizations.v1.GetOrganizationAdaptivePolicySettingsRequest\x1a;.meraki.organizations.v1.OrganizationAdaptivePolicySettings\"j\xf2\xfd\x1bf\n" +
@@ -118,8 +117,8 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\rnetworks[].id\x10\x03\x18\x02\x12\xea\x01\n" +
 	"\x17UpdateOrganizationAdmin\x127.meraki.organizations.v1.UpdateOrganizationAdminRequest\x1a*.meraki.organizations.v1.OrganizationAdmin\"j\xf2\xfd\x1bf\n" +
 	"\x17updateOrganizationAdmin\x10\x02\x1a0/organizations/{organizationId}/admins/{adminId} \x020\x02j\x13\n" +
-	"\rnetworks[].id\x10\x03\x18\x02\x12\xc1\x01\n" +
-	"\x17DeleteOrganizationAdmin\x127.meraki.organizations.v1.DeleteOrganizationAdminRequest\x1a\x16.google.protobuf.Empty\"U\xf2\xfd\x1bQ\n" +
+	"\rnetworks[].id\x10\x03\x18\x02\x12\xe3\x01\n" +
+	"\x17DeleteOrganizationAdmin\x127.meraki.organizations.v1.DeleteOrganizationAdminRequest\x1a8.meraki.organizations.v1.DeleteOrganizationAdminResponse\"U\xf2\xfd\x1bQ\n" +
 	"\x17deleteOrganizationAdmin\x10\x04\x1a0/organizations/{organizationId}/admins/{adminId} \x020\x02\x12\x87\x02\n" +
 	"\x1dGetOrganizationAlertsProfiles\x12=.meraki.organizations.v1.GetOrganizationAlertsProfilesRequest\x1a>.meraki.organizations.v1.GetOrganizationAlertsProfilesResponse\"g\xf2\xfd\x1bc\n" +
 	"\x1dgetOrganizationAlertsProfiles\x10\x01\x1a//organizations/{organizationId}/alerts/profiles \x020\x01J\x05itemsZ\x04\n" +
@@ -129,8 +128,8 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"//organizations/{organizationId}/alerts/profiles\x12\x06create\x18\x01\x12\xd3\x02\n" +
 	"\x1fUpdateOrganizationAlertsProfile\x12?.meraki.organizations.v1.UpdateOrganizationAlertsProfileRequest\x1a2.meraki.organizations.v1.OrganizationAlertsProfile\"\xba\x01\xf2\xfd\x1b\xb5\x01\n" +
 	"\x1fupdateOrganizationAlertsProfile\x10\x02\x1a?/organizations/{organizationId}/alerts/profiles/{alertConfigId} \x020\x02BK\n" +
-	"?/organizations/{organizationId}/alerts/profiles/{alertConfigId}\x12\x06update\x18\x01\x12\xb8\x02\n" +
-	"\x1fDeleteOrganizationAlertsProfile\x12?.meraki.organizations.v1.DeleteOrganizationAlertsProfileRequest\x1a\x16.google.protobuf.Empty\"\xbb\x01\xf2\xfd\x1b\xb6\x01\n" +
+	"?/organizations/{organizationId}/alerts/profiles/{alertConfigId}\x12\x06update\x18\x01\x12\xe2\x02\n" +
+	"\x1fDeleteOrganizationAlertsProfile\x12?.meraki.organizations.v1.DeleteOrganizationAlertsProfileRequest\x1a@.meraki.organizations.v1.DeleteOrganizationAlertsProfileResponse\"\xbb\x01\xf2\xfd\x1b\xb6\x01\n" +
 	"\x1fdeleteOrganizationAlertsProfile\x10\x04\x1a?/organizations/{organizationId}/alerts/profiles/{alertConfigId} \x020\x02BL\n" +
 	"?/organizations/{organizationId}/alerts/profiles/{alertConfigId}\x12\adestroy\x18\x01\x12\xe2\x02\n" +
 	"/GetOrganizationApiRestProvisioningPipelinesJobs\x12O.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsRequest\x1aP.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse\"\x8b\x01\xf2\xfd\x1b\x86\x01\n" +
@@ -158,8 +157,8 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\x1egetOrganizationAssuranceAlerts\x10\x01\x1a0/organizations/{organizationId}/assurance/alerts \x02*\a\b\x01\x10\xac\x02\x18\x1e0\x01J\x05itemsZ\x04\n" +
 	"\x02idj\x0f\n" +
 	"\tnetworkId\x10\x02\x18\x02j\r\n" +
-	"\aserials\x10\x02\x18\x030\x01\x12\xea\x01\n" +
-	"\"DismissOrganizationAssuranceAlerts\x12B.meraki.organizations.v1.DismissOrganizationAssuranceAlertsRequest\x1a\x16.google.protobuf.Empty\"h\xf2\xfd\x1bd\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\x97\x02\n" +
+	"\"DismissOrganizationAssuranceAlerts\x12B.meraki.organizations.v1.DismissOrganizationAssuranceAlertsRequest\x1aC.meraki.organizations.v1.DismissOrganizationAssuranceAlertsResponse\"h\xf2\xfd\x1bd\n" +
 	"\"dismissOrganizationAssuranceAlerts\x10\x03\x1a8/organizations/{organizationId}/assurance/alerts/dismiss \x020\x03\x12\xbf\x02\n" +
 	"&GetOrganizationAssuranceAlertsOverview\x12F.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewRequest\x1a<.meraki.organizations.v1.OrganizationAssuranceAlertsOverview\"\x8e\x01\xf2\xfd\x1b\x89\x01\n" +
 	"&getOrganizationAssuranceAlertsOverview\x10\x01\x1a9/organizations/{organizationId}/assurance/alerts/overview \x020\x01j\x0f\n" +
@@ -199,11 +198,11 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"(updateOrganizationAssuranceAlertsProfile\x10\x02\x1aE/organizations/{organizationId}/assurance/alerts/profiles/{profileId} \x020\x02BQ\n" +
 	"E/organizations/{organizationId}/assurance/alerts/profiles/{profileId}\x12\x06update\x18\x01j\x10\n" +
 	"\n" +
-	"networkIds\x10\x03\x18\x02\x12\xdf\x02\n" +
-	"(DeleteOrganizationAssuranceAlertsProfile\x12H.meraki.organizations.v1.DeleteOrganizationAssuranceAlertsProfileRequest\x1a\x16.google.protobuf.Empty\"\xd0\x01\xf2\xfd\x1b\xcb\x01\n" +
+	"networkIds\x10\x03\x18\x02\x12\x92\x03\n" +
+	"(DeleteOrganizationAssuranceAlertsProfile\x12H.meraki.organizations.v1.DeleteOrganizationAssuranceAlertsProfileRequest\x1aI.meraki.organizations.v1.DeleteOrganizationAssuranceAlertsProfileResponse\"\xd0\x01\xf2\xfd\x1b\xcb\x01\n" +
 	"(deleteOrganizationAssuranceAlertsProfile\x10\x04\x1aE/organizations/{organizationId}/assurance/alerts/profiles/{profileId} \x020\x02BR\n" +
-	"E/organizations/{organizationId}/assurance/alerts/profiles/{profileId}\x12\adestroy\x18\x01\x12\xea\x01\n" +
-	"\"RestoreOrganizationAssuranceAlerts\x12B.meraki.organizations.v1.RestoreOrganizationAssuranceAlertsRequest\x1a\x16.google.protobuf.Empty\"h\xf2\xfd\x1bd\n" +
+	"E/organizations/{organizationId}/assurance/alerts/profiles/{profileId}\x12\adestroy\x18\x01\x12\x97\x02\n" +
+	"\"RestoreOrganizationAssuranceAlerts\x12B.meraki.organizations.v1.RestoreOrganizationAssuranceAlertsRequest\x1aC.meraki.organizations.v1.RestoreOrganizationAssuranceAlertsResponse\"h\xf2\xfd\x1bd\n" +
 	"\"restoreOrganizationAssuranceAlerts\x10\x03\x1a8/organizations/{organizationId}/assurance/alerts/restore \x020\x03\x12\xe4\x02\n" +
 	"0GetOrganizationAssuranceAlertsTaxonomyCategories\x12P.meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyCategoriesRequest\x1aQ.meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse\"\x8a\x01\xf2\xfd\x1b\x85\x01\n" +
 	"0getOrganizationAssuranceAlertsTaxonomyCategories\x10\x01\x1aD/organizations/{organizationId}/assurance/alerts/taxonomy/categories \x020\x01J\x05items\x12\xc9\x02\n" +
@@ -225,8 +224,8 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\x1dgetOrganizationBrandingPolicy\x10\x01\x1aC/organizations/{organizationId}/brandingPolicies/{brandingPolicyId} \x020\x01\x12\xdf\x02\n" +
 	" UpdateOrganizationBrandingPolicy\x12@.meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest\x1a3.meraki.organizations.v1.OrganizationBrandingPolicy\"\xc3\x01\xf2\xfd\x1b\xbe\x01\n" +
 	" updateOrganizationBrandingPolicy\x10\x02\x1aC/organizations/{organizationId}/brandingPolicies/{brandingPolicyId} \x020\x02BO\n" +
-	"C/organizations/{organizationId}/brandingPolicies/{brandingPolicyId}\x12\x06update\x18\x01\x12\xc3\x02\n" +
-	" DeleteOrganizationBrandingPolicy\x12@.meraki.organizations.v1.DeleteOrganizationBrandingPolicyRequest\x1a\x16.google.protobuf.Empty\"\xc4\x01\xf2\xfd\x1b\xbf\x01\n" +
+	"C/organizations/{organizationId}/brandingPolicies/{brandingPolicyId}\x12\x06update\x18\x01\x12\xee\x02\n" +
+	" DeleteOrganizationBrandingPolicy\x12@.meraki.organizations.v1.DeleteOrganizationBrandingPolicyRequest\x1aA.meraki.organizations.v1.DeleteOrganizationBrandingPolicyResponse\"\xc4\x01\xf2\xfd\x1b\xbf\x01\n" +
 	" deleteOrganizationBrandingPolicy\x10\x04\x1aC/organizations/{organizationId}/brandingPolicies/{brandingPolicyId} \x020\x02BP\n" +
 	"C/organizations/{organizationId}/brandingPolicies/{brandingPolicyId}\x12\adestroy\x18\x01\x12\xfb\x01\n" +
 	"\x15ClaimIntoOrganization\x125.meraki.organizations.v1.ClaimIntoOrganizationRequest\x1a6.meraki.organizations.v1.ClaimIntoOrganizationResponse\"s\xf2\xfd\x1bl\n" +
@@ -255,8 +254,8 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\x1dgetOrganizationConfigTemplate\x10\x01\x1aB/organizations/{organizationId}/configTemplates/{configTemplateId} \x020\x01\x12\xdd\x02\n" +
 	" UpdateOrganizationConfigTemplate\x12@.meraki.organizations.v1.UpdateOrganizationConfigTemplateRequest\x1a3.meraki.organizations.v1.OrganizationConfigTemplate\"\xc1\x01\xf2\xfd\x1b\xbc\x01\n" +
 	" updateOrganizationConfigTemplate\x10\x02\x1aB/organizations/{organizationId}/configTemplates/{configTemplateId} \x020\x02BN\n" +
-	"B/organizations/{organizationId}/configTemplates/{configTemplateId}\x12\x06update\x18\x01\x12\xee\x01\n" +
-	" DeleteOrganizationConfigTemplate\x12@.meraki.organizations.v1.DeleteOrganizationConfigTemplateRequest\x1a\x16.google.protobuf.Empty\"p\xf2\xfd\x1bl\n" +
+	"B/organizations/{organizationId}/configTemplates/{configTemplateId}\x12\x06update\x18\x01\x12\x99\x02\n" +
+	" DeleteOrganizationConfigTemplate\x12@.meraki.organizations.v1.DeleteOrganizationConfigTemplateRequest\x1aA.meraki.organizations.v1.DeleteOrganizationConfigTemplateResponse\"p\xf2\xfd\x1bl\n" +
 	" deleteOrganizationConfigTemplate\x10\x04\x1aB/organizations/{organizationId}/configTemplates/{configTemplateId} \x020\x02\x12\xbc\x02\n" +
 	"#GetOrganizationConfigurationChanges\x12C.meraki.organizations.v1.GetOrganizationConfigurationChangesRequest\x1aD.meraki.organizations.v1.GetOrganizationConfigurationChangesResponse\"\x89\x01\xf2\xfd\x1b\x84\x01\n" +
 	"#getOrganizationConfigurationChanges\x10\x01\x1a4/organizations/{organizationId}/configurationChanges \x02*\t\b\x01\x10\xa0\x8d\x06\x18\x88'0\x01J\x05itemsj\x0f\n" +
@@ -332,15 +331,15 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"=BatchOrganizationDevicesCellularDataProfilesAssignmentsCreate\x12].meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest\x1a^.meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse\"\x95\x02\xf2\xfd\x1b\x90\x02\n" +
 	"=batchOrganizationDevicesCellularDataProfilesAssignmentsCreate\x10\x03\x1aV/organizations/{organizationId}/devices/cellular/data/profiles/assignments/batchCreate \x020\x03BT\n" +
 	"J/organizations/{organizationId}/devices/cellular/data/profiles/assignments\x12\x06createj\x1b\n" +
-	"\x15items[].device.serial\x10\x03\x18\x03\x12\xcb\x03\n" +
-	"<BulkOrganizationDevicesCellularDataProfilesAssignmentsDelete\x12\\.meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest\x1a\x16.google.protobuf.Empty\"\x94\x02\xf2\xfd\x1b\x8f\x02\n" +
+	"\x15items[].device.serial\x10\x03\x18\x03\x12\x92\x04\n" +
+	"<BulkOrganizationDevicesCellularDataProfilesAssignmentsDelete\x12\\.meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest\x1a].meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteResponse\"\x94\x02\xf2\xfd\x1b\x8f\x02\n" +
 	"<bulkOrganizationDevicesCellularDataProfilesAssignmentsDelete\x10\x03\x1aU/organizations/{organizationId}/devices/cellular/data/profiles/assignments/bulkDelete \x020\x03BU\n" +
 	"J/organizations/{organizationId}/devices/cellular/data/profiles/assignments\x12\adestroyj\x1b\n" +
 	"\x15items[].device.serial\x10\x03\x18\x03\x12\x9d\x03\n" +
 	",UpdateOrganizationDevicesCellularDataProfile\x12L.meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest\x1a?.meraki.organizations.v1.OrganizationDevicesCellularDataProfile\"\xdd\x01\xf2\xfd\x1b\xd8\x01\n" +
 	",updateOrganizationDevicesCellularDataProfile\x10\x02\x1aJ/organizations/{organizationId}/devices/cellular/data/profiles/{profileId} \x020\x02BV\n" +
-	"J/organizations/{organizationId}/devices/cellular/data/profiles/{profileId}\x12\x06update\x18\x01\x12\xf5\x02\n" +
-	",DeleteOrganizationDevicesCellularDataProfile\x12L.meraki.organizations.v1.DeleteOrganizationDevicesCellularDataProfileRequest\x1a\x16.google.protobuf.Empty\"\xde\x01\xf2\xfd\x1b\xd9\x01\n" +
+	"J/organizations/{organizationId}/devices/cellular/data/profiles/{profileId}\x12\x06update\x18\x01\x12\xac\x03\n" +
+	",DeleteOrganizationDevicesCellularDataProfile\x12L.meraki.organizations.v1.DeleteOrganizationDevicesCellularDataProfileRequest\x1aM.meraki.organizations.v1.DeleteOrganizationDevicesCellularDataProfileResponse\"\xde\x01\xf2\xfd\x1b\xd9\x01\n" +
 	",deleteOrganizationDevicesCellularDataProfile\x10\x04\x1aJ/organizations/{organizationId}/devices/cellular/data/profiles/{profileId} \x020\x02BW\n" +
 	"J/organizations/{organizationId}/devices/cellular/data/profiles/{profileId}\x12\adestroy\x18\x01\x12\xfb\x02\n" +
 	"/GetOrganizationDevicesCellularDataUsageByDevice\x12O.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceRequest\x1aP.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse\"\xa4\x01\xf2\xfd\x1b\x9f\x01\n" +
@@ -422,11 +421,11 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\aserials\x10\x03\x18\x03\x12\x82\x03\n" +
 	"2BulkOrganizationDevicesPacketCaptureCapturesCreate\x12R.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateRequest\x1aS.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse\"\xa2\x01\xf2\xfd\x1b\x9d\x01\n" +
 	"2bulkOrganizationDevicesPacketCaptureCapturesCreate\x10\x03\x1aI/organizations/{organizationId}/devices/packetCapture/captures/bulkCreate \x020\x03j\x16\n" +
-	"\x10devices[].serial\x10\x03\x18\x03\x12\xf8\x02\n" +
-	"2BulkOrganizationDevicesPacketCaptureCapturesDelete\x12R.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest\x1a\x16.google.protobuf.Empty\"\xd5\x01\xf2\xfd\x1b\xd0\x01\n" +
+	"\x10devices[].serial\x10\x03\x18\x03\x12\xb5\x03\n" +
+	"2BulkOrganizationDevicesPacketCaptureCapturesDelete\x12R.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest\x1aS.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesDeleteResponse\"\xd5\x01\xf2\xfd\x1b\xd0\x01\n" +
 	"2bulkOrganizationDevicesPacketCaptureCapturesDelete\x10\x03\x1aI/organizations/{organizationId}/devices/packetCapture/captures/bulkDelete \x020\x03BI\n" +
-	">/organizations/{organizationId}/devices/packetCapture/captures\x12\adestroy\x12\xf8\x02\n" +
-	"-DeleteOrganizationDevicesPacketCaptureCapture\x12M.meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureCaptureRequest\x1a\x16.google.protobuf.Empty\"\xdf\x01\xf2\xfd\x1b\xda\x01\n" +
+	">/organizations/{organizationId}/devices/packetCapture/captures\x12\adestroy\x12\xb0\x03\n" +
+	"-DeleteOrganizationDevicesPacketCaptureCapture\x12M.meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureCaptureRequest\x1aN.meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureCaptureResponse\"\xdf\x01\xf2\xfd\x1b\xda\x01\n" +
 	"-deleteOrganizationDevicesPacketCaptureCapture\x10\x04\x1aJ/organizations/{organizationId}/devices/packetCapture/captures/{captureId} \x020\x02BW\n" +
 	"J/organizations/{organizationId}/devices/packetCapture/captures/{captureId}\x12\adestroy\x18\x01\x12\xa0\x03\n" +
 	":GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrl\x12Z.meraki.organizations.v1.GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlRequest\x1a[.meraki.organizations.v1.GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse\"\xa8\x01\xf2\xfd\x1b\xa3\x01\n" +
@@ -450,8 +449,8 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	".UpdateOrganizationDevicesPacketCaptureSchedule\x12N.meraki.organizations.v1.UpdateOrganizationDevicesPacketCaptureScheduleRequest\x1aA.meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule\"\xfb\x01\xf2\xfd\x1b\xf6\x01\n" +
 	".updateOrganizationDevicesPacketCaptureSchedule\x10\x02\x1aL/organizations/{organizationId}/devices/packetCapture/schedules/{scheduleId} \x020\x02BX\n" +
 	"L/organizations/{organizationId}/devices/packetCapture/schedules/{scheduleId}\x12\x06update\x18\x01j\x16\n" +
-	"\x10devices[].serial\x10\x03\x18\x03\x12\xff\x02\n" +
-	".DeleteOrganizationDevicesPacketCaptureSchedule\x12N.meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureScheduleRequest\x1a\x16.google.protobuf.Empty\"\xe4\x01\xf2\xfd\x1b\xdf\x01\n" +
+	"\x10devices[].serial\x10\x03\x18\x03\x12\xb8\x03\n" +
+	".DeleteOrganizationDevicesPacketCaptureSchedule\x12N.meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureScheduleRequest\x1aO.meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureScheduleResponse\"\xe4\x01\xf2\xfd\x1b\xdf\x01\n" +
 	".deleteOrganizationDevicesPacketCaptureSchedule\x10\x04\x1aL/organizations/{organizationId}/devices/packetCapture/schedules/{scheduleId} \x020\x02BY\n" +
 	"L/organizations/{organizationId}/devices/packetCapture/schedules/{scheduleId}\x12\adestroy\x18\x01\x12\xa3\x03\n" +
 	"2GetOrganizationDevicesPowerModulesStatusesByDevice\x12R.meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceRequest\x1aS.meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse\"\xc3\x01\xf2\xfd\x1b\xbe\x01\n" +
@@ -552,9 +551,10 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\x06uplink\n" +
 	"\x02ip\x12\x9a\x02\n" +
 	"\"GetOrganizationEarlyAccessFeatures\x12B.meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesRequest\x1aC.meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesResponse\"k\xf2\xfd\x1bg\n" +
-	"\"getOrganizationEarlyAccessFeatures\x10\x01\x1a4/organizations/{organizationId}/earlyAccess/features \x020\x01J\x05items\x12\xa7\x02\n" +
-	"(GetOrganizationEarlyAccessFeaturesOptIns\x12H.meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesOptInsRequest\x1a>.meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIns\"q\xf2\xfd\x1bm\n" +
-	"(getOrganizationEarlyAccessFeaturesOptIns\x10\x01\x1a;/organizations/{organizationId}/earlyAccess/features/optIns \x020\x01\x12\xca\x02\n" +
+	"\"getOrganizationEarlyAccessFeatures\x10\x01\x1a4/organizations/{organizationId}/earlyAccess/features \x020\x01J\x05items\x12\xbf\x02\n" +
+	"(GetOrganizationEarlyAccessFeaturesOptIns\x12H.meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesOptInsRequest\x1aI.meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesOptInsResponse\"~\xf2\xfd\x1bz\n" +
+	"(getOrganizationEarlyAccessFeaturesOptIns\x10\x01\x1a;/organizations/{organizationId}/earlyAccess/features/optIns \x020\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xca\x02\n" +
 	"*CreateOrganizationEarlyAccessFeaturesOptIn\x12J.meraki.organizations.v1.CreateOrganizationEarlyAccessFeaturesOptInRequest\x1a=.meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn\"\x90\x01\xf2\xfd\x1b\x8b\x01\n" +
 	"*createOrganizationEarlyAccessFeaturesOptIn\x10\x03\x1a;/organizations/{organizationId}/earlyAccess/features/optIns \x020\x03j\x1a\n" +
 	"\x14limitScopeToNetworks\x10\x03\x18\x02\x12\xad\x02\n" +
@@ -563,8 +563,8 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"*UpdateOrganizationEarlyAccessFeaturesOptIn\x12J.meraki.organizations.v1.UpdateOrganizationEarlyAccessFeaturesOptInRequest\x1a=.meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn\"\xed\x01\xf2\xfd\x1b\xe8\x01\n" +
 	"*updateOrganizationEarlyAccessFeaturesOptIn\x10\x02\x1aE/organizations/{organizationId}/earlyAccess/features/optIns/{optInId} \x020\x02BQ\n" +
 	"E/organizations/{organizationId}/earlyAccess/features/optIns/{optInId}\x12\x06update\x18\x01j\x1a\n" +
-	"\x14limitScopeToNetworks\x10\x03\x18\x02\x12\x8f\x02\n" +
-	"*DeleteOrganizationEarlyAccessFeaturesOptIn\x12J.meraki.organizations.v1.DeleteOrganizationEarlyAccessFeaturesOptInRequest\x1a\x16.google.protobuf.Empty\"}\xf2\xfd\x1by\n" +
+	"\x14limitScopeToNetworks\x10\x03\x18\x02\x12\xc4\x02\n" +
+	"*DeleteOrganizationEarlyAccessFeaturesOptIn\x12J.meraki.organizations.v1.DeleteOrganizationEarlyAccessFeaturesOptInRequest\x1aK.meraki.organizations.v1.DeleteOrganizationEarlyAccessFeaturesOptInResponse\"}\xf2\xfd\x1by\n" +
 	"*deleteOrganizationEarlyAccessFeaturesOptIn\x10\x04\x1aE/organizations/{organizationId}/earlyAccess/features/optIns/{optInId} \x020\x02\x12\x95\x02\n" +
 	"\x1fGetOrganizationFirmwareUpgrades\x12?.meraki.organizations.v1.GetOrganizationFirmwareUpgradesRequest\x1a@.meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse\"o\xf2\xfd\x1bk\n" +
 	"\x1fgetOrganizationFirmwareUpgrades\x10\x01\x1a1/organizations/{organizationId}/firmware/upgrades \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\x9a\x02\n" +
@@ -585,13 +585,15 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"upgrade.idj\x10\n" +
 	"\n" +
 	"networkIds\x10\x02\x18\x02j\r\n" +
-	"\aserials\x10\x02\x18\x030\x01\x12\xe1\x02\n" +
-	"*GetOrganizationFloorPlansAutoLocateDevices\x12J.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesRequest\x1aK.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse\"\x99\x01\xf2\xfd\x1b\x94\x01\n" +
-	"*getOrganizationFloorPlansAutoLocateDevices\x10\x01\x1a=/organizations/{organizationId}/floorPlans/autoLocate/devices \x02*\b\b\x01\x10\x90N\x18\xe8\a0\x01J\x05itemsj\x10\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xeb\x02\n" +
+	"*GetOrganizationFloorPlansAutoLocateDevices\x12J.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesRequest\x1aK.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse\"\xa3\x01\xf2\xfd\x1b\x9e\x01\n" +
+	"*getOrganizationFloorPlansAutoLocateDevices\x10\x01\x1a=/organizations/{organizationId}/floorPlans/autoLocate/devices \x02*\b\b\x01\x10\x90N\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
 	"\n" +
-	"networkIds\x10\x02\x18\x02\x12\xe6\x02\n" +
-	"-StreamOrganizationFloorPlansAutoLocateDevices\x12J.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesRequest\x1aK.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse\"\x99\x01\xf2\xfd\x1b\x94\x01\n" +
-	"*getOrganizationFloorPlansAutoLocateDevices\x10\x01\x1a=/organizations/{organizationId}/floorPlans/autoLocate/devices \x02*\b\b\x01\x10\x90N\x18\xe8\a0\x01J\x05itemsj\x10\n" +
+	"networkIds\x10\x02\x18\x02\x12\xf0\x02\n" +
+	"-StreamOrganizationFloorPlansAutoLocateDevices\x12J.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesRequest\x1aK.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse\"\xa3\x01\xf2\xfd\x1b\x9e\x01\n" +
+	"*getOrganizationFloorPlansAutoLocateDevices\x10\x01\x1a=/organizations/{organizationId}/floorPlans/autoLocate/devices \x02*\b\b\x01\x10\x90N\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
 	"\n" +
 	"networkIds\x10\x02\x18\x020\x01\x12\xe6\x02\n" +
 	"+GetOrganizationFloorPlansAutoLocateStatuses\x12K.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesRequest\x1aL.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse\"\x9b\x01\xf2\xfd\x1b\x96\x01\n" +
@@ -729,16 +731,16 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	",getOrganizationNetworksGroupsOverviewByGroup\x10\x01\x1a@/organizations/{organizationId}/networks/groups/overview/byGroup \x02*\x05\b\x01\x10\x88'0\x010\x01\x12\xc7\x02\n" +
 	"\x1fUpdateOrganizationNetworksGroup\x12?.meraki.organizations.v1.UpdateOrganizationNetworksGroupRequest\x1a2.meraki.organizations.v1.OrganizationNetworksGroup\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +
 	"\x1fupdateOrganizationNetworksGroup\x10\x02\x1a9/organizations/{organizationId}/networks/groups/{groupId} \x020\x02BE\n" +
-	"9/organizations/{organizationId}/networks/groups/{groupId}\x12\x06update\x18\x01\x12\xac\x02\n" +
-	"\x1fDeleteOrganizationNetworksGroup\x12?.meraki.organizations.v1.DeleteOrganizationNetworksGroupRequest\x1a\x16.google.protobuf.Empty\"\xaf\x01\xf2\xfd\x1b\xaa\x01\n" +
+	"9/organizations/{organizationId}/networks/groups/{groupId}\x12\x06update\x18\x01\x12\xd6\x02\n" +
+	"\x1fDeleteOrganizationNetworksGroup\x12?.meraki.organizations.v1.DeleteOrganizationNetworksGroupRequest\x1a@.meraki.organizations.v1.DeleteOrganizationNetworksGroupResponse\"\xaf\x01\xf2\xfd\x1b\xaa\x01\n" +
 	"\x1fdeleteOrganizationNetworksGroup\x10\x04\x1a9/organizations/{organizationId}/networks/groups/{groupId} \x020\x02BF\n" +
 	"9/organizations/{organizationId}/networks/groups/{groupId}\x12\adestroy\x18\x01\x12\x85\x03\n" +
 	"#BulkOrganizationNetworksGroupAssign\x12C.meraki.organizations.v1.BulkOrganizationNetworksGroupAssignRequest\x1aD.meraki.organizations.v1.BulkOrganizationNetworksGroupAssignResponse\"\xd2\x01\xf2\xfd\x1b\xcd\x01\n" +
 	"#bulkOrganizationNetworksGroupAssign\x10\x03\x1aD/organizations/{organizationId}/networks/groups/{groupId}/bulkAssign \x020\x03BH\n" +
 	"9/organizations/{organizationId}/networks/groups/{groupId}\x12\vbulk_assignj\x10\n" +
 	"\n" +
-	"networkIds\x10\x03\x18\x02\x12\xe1\x02\n" +
-	"%BulkOrganizationNetworksGroupUnassign\x12E.meraki.organizations.v1.BulkOrganizationNetworksGroupUnassignRequest\x1a\x16.google.protobuf.Empty\"\xd8\x01\xf2\xfd\x1b\xd3\x01\n" +
+	"networkIds\x10\x03\x18\x02\x12\x91\x03\n" +
+	"%BulkOrganizationNetworksGroupUnassign\x12E.meraki.organizations.v1.BulkOrganizationNetworksGroupUnassignRequest\x1aF.meraki.organizations.v1.BulkOrganizationNetworksGroupUnassignResponse\"\xd8\x01\xf2\xfd\x1b\xd3\x01\n" +
 	"%bulkOrganizationNetworksGroupUnassign\x10\x03\x1aF/organizations/{organizationId}/networks/groups/{groupId}/bulkUnassign \x020\x03BJ\n" +
 	"9/organizations/{organizationId}/networks/groups/{groupId}\x12\rbulk_unassignj\x10\n" +
 	"\n" +
@@ -785,14 +787,14 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"G/organizations/{organizationId}/policies/global/firewall/rulesets/rules\x12\x06create\x18\x01\x12\xc9\x03\n" +
 	"4UpdateOrganizationPoliciesGlobalFirewallRulesetsRule\x12T.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest\x1aG.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule\"\xf1\x01\xf2\xfd\x1b\xec\x01\n" +
 	"4updateOrganizationPoliciesGlobalFirewallRulesetsRule\x10\x02\x1aP/organizations/{organizationId}/policies/global/firewall/rulesets/rules/{ruleId} \x020\x02B\\\n" +
-	"P/organizations/{organizationId}/policies/global/firewall/rulesets/rules/{ruleId}\x12\x06update\x18\x01\x12\x99\x03\n" +
-	"4DeleteOrganizationPoliciesGlobalFirewallRulesetsRule\x12T.meraki.organizations.v1.DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleRequest\x1a\x16.google.protobuf.Empty\"\xf2\x01\xf2\xfd\x1b\xed\x01\n" +
+	"P/organizations/{organizationId}/policies/global/firewall/rulesets/rules/{ruleId}\x12\x06update\x18\x01\x12\xd8\x03\n" +
+	"4DeleteOrganizationPoliciesGlobalFirewallRulesetsRule\x12T.meraki.organizations.v1.DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleRequest\x1aU.meraki.organizations.v1.DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleResponse\"\xf2\x01\xf2\xfd\x1b\xed\x01\n" +
 	"4deleteOrganizationPoliciesGlobalFirewallRulesetsRule\x10\x04\x1aP/organizations/{organizationId}/policies/global/firewall/rulesets/rules/{ruleId} \x020\x02B]\n" +
 	"P/organizations/{organizationId}/policies/global/firewall/rulesets/rules/{ruleId}\x12\adestroy\x18\x01\x12\xaf\x03\n" +
 	"/UpdateOrganizationPoliciesGlobalFirewallRuleset\x12O.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetRequest\x1aB.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRuleset\"\xe6\x01\xf2\xfd\x1b\xe1\x01\n" +
 	"/updateOrganizationPoliciesGlobalFirewallRuleset\x10\x02\x1aM/organizations/{organizationId}/policies/global/firewall/rulesets/{rulesetId} \x020\x02BY\n" +
-	"M/organizations/{organizationId}/policies/global/firewall/rulesets/{rulesetId}\x12\x06update\x18\x01\x12\x84\x03\n" +
-	"/DeleteOrganizationPoliciesGlobalFirewallRuleset\x12O.meraki.organizations.v1.DeleteOrganizationPoliciesGlobalFirewallRulesetRequest\x1a\x16.google.protobuf.Empty\"\xe7\x01\xf2\xfd\x1b\xe2\x01\n" +
+	"M/organizations/{organizationId}/policies/global/firewall/rulesets/{rulesetId}\x12\x06update\x18\x01\x12\xbe\x03\n" +
+	"/DeleteOrganizationPoliciesGlobalFirewallRuleset\x12O.meraki.organizations.v1.DeleteOrganizationPoliciesGlobalFirewallRulesetRequest\x1aP.meraki.organizations.v1.DeleteOrganizationPoliciesGlobalFirewallRulesetResponse\"\xe7\x01\xf2\xfd\x1b\xe2\x01\n" +
 	"/deleteOrganizationPoliciesGlobalFirewallRuleset\x10\x04\x1aM/organizations/{organizationId}/policies/global/firewall/rulesets/{rulesetId} \x020\x02BZ\n" +
 	"M/organizations/{organizationId}/policies/global/firewall/rulesets/{rulesetId}\x12\adestroy\x18\x01\x12\xd3\x02\n" +
 	"*GetOrganizationPoliciesGlobalGroupPolicies\x12J.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesRequest\x1aK.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse\"\x8b\x01\xf2\xfd\x1b\x86\x01\n" +
@@ -827,14 +829,14 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\\/organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments\x12\x06create\x18\x01\x12\xcb\x04\n" +
 	"GUpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment\x12g.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest\x1aZ.meraki.organizations.v1.OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment\"\xba\x02\xf2\xfd\x1b\xb5\x02\n" +
 	"GupdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment\x10\x02\x1ak/organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments/{assignmentId} \x020\x02Bw\n" +
-	"k/organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments/{assignmentId}\x12\x06update\x18\x01\x12\x88\x04\n" +
-	"GDeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment\x12g.meraki.organizations.v1.DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest\x1a\x16.google.protobuf.Empty\"\xbb\x02\xf2\xfd\x1b\xb6\x02\n" +
+	"k/organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments/{assignmentId}\x12\x06update\x18\x01\x12\xda\x04\n" +
+	"GDeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment\x12g.meraki.organizations.v1.DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest\x1ah.meraki.organizations.v1.DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentResponse\"\xbb\x02\xf2\xfd\x1b\xb6\x02\n" +
 	"GdeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment\x10\x04\x1ak/organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments/{assignmentId} \x020\x02Bx\n" +
 	"k/organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments/{assignmentId}\x12\adestroy\x18\x01\x12\x97\x03\n" +
 	"+UpdateOrganizationPoliciesGlobalGroupPolicy\x12K.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalGroupPolicyRequest\x1a>.meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy\"\xda\x01\xf2\xfd\x1b\xd5\x01\n" +
 	"+updateOrganizationPoliciesGlobalGroupPolicy\x10\x02\x1aI/organizations/{organizationId}/policies/global/group/policies/{policyId} \x020\x02BU\n" +
-	"I/organizations/{organizationId}/policies/global/group/policies/{policyId}\x12\x06update\x18\x01\x12\xf0\x02\n" +
-	"+DeleteOrganizationPoliciesGlobalGroupPolicy\x12K.meraki.organizations.v1.DeleteOrganizationPoliciesGlobalGroupPolicyRequest\x1a\x16.google.protobuf.Empty\"\xdb\x01\xf2\xfd\x1b\xd6\x01\n" +
+	"I/organizations/{organizationId}/policies/global/group/policies/{policyId}\x12\x06update\x18\x01\x12\xa6\x03\n" +
+	"+DeleteOrganizationPoliciesGlobalGroupPolicy\x12K.meraki.organizations.v1.DeleteOrganizationPoliciesGlobalGroupPolicyRequest\x1aL.meraki.organizations.v1.DeleteOrganizationPoliciesGlobalGroupPolicyResponse\"\xdb\x01\xf2\xfd\x1b\xd6\x01\n" +
 	"+deleteOrganizationPoliciesGlobalGroupPolicy\x10\x04\x1aI/organizations/{organizationId}/policies/global/group/policies/{policyId} \x020\x02BV\n" +
 	"I/organizations/{organizationId}/policies/global/group/policies/{policyId}\x12\adestroy\x18\x01\x12\x8b\x02\n" +
 	"\x1cGetOrganizationPolicyObjects\x12<.meraki.organizations.v1.GetOrganizationPolicyObjectsRequest\x1a=.meraki.organizations.v1.GetOrganizationPolicyObjectsResponse\"n\xf2\xfd\x1bj\n" +
@@ -859,16 +861,16 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"!getOrganizationPolicyObjectsGroup\x10\x01\x1aJ/organizations/{organizationId}/policyObjects/groups/{policyObjectGroupId} \x020\x01\x12\xfd\x02\n" +
 	"$UpdateOrganizationPolicyObjectsGroup\x12D.meraki.organizations.v1.UpdateOrganizationPolicyObjectsGroupRequest\x1a7.meraki.organizations.v1.OrganizationPolicyObjectsGroup\"\xd5\x01\xf2\xfd\x1b\xd0\x01\n" +
 	"$updateOrganizationPolicyObjectsGroup\x10\x02\x1aJ/organizations/{organizationId}/policyObjects/groups/{policyObjectGroupId} \x020\x02BV\n" +
-	"J/organizations/{organizationId}/policyObjects/groups/{policyObjectGroupId}\x12\x06update\x18\x01\x12\xdd\x02\n" +
-	"$DeleteOrganizationPolicyObjectsGroup\x12D.meraki.organizations.v1.DeleteOrganizationPolicyObjectsGroupRequest\x1a\x16.google.protobuf.Empty\"\xd6\x01\xf2\xfd\x1b\xd1\x01\n" +
+	"J/organizations/{organizationId}/policyObjects/groups/{policyObjectGroupId}\x12\x06update\x18\x01\x12\x8c\x03\n" +
+	"$DeleteOrganizationPolicyObjectsGroup\x12D.meraki.organizations.v1.DeleteOrganizationPolicyObjectsGroupRequest\x1aE.meraki.organizations.v1.DeleteOrganizationPolicyObjectsGroupResponse\"\xd6\x01\xf2\xfd\x1b\xd1\x01\n" +
 	"$deleteOrganizationPolicyObjectsGroup\x10\x04\x1aJ/organizations/{organizationId}/policyObjects/groups/{policyObjectGroupId} \x020\x02BW\n" +
 	"J/organizations/{organizationId}/policyObjects/groups/{policyObjectGroupId}\x12\adestroy\x18\x01\x12\xf6\x01\n" +
 	"\x1bGetOrganizationPolicyObject\x12;.meraki.organizations.v1.GetOrganizationPolicyObjectRequest\x1a1.meraki.organizations.v1.OrganizationPolicyObject\"g\xf2\xfd\x1bc\n" +
 	"\x1bgetOrganizationPolicyObject\x10\x01\x1a>/organizations/{organizationId}/policyObjects/{policyObjectId} \x020\x01\x12\xcd\x02\n" +
 	"\x1eUpdateOrganizationPolicyObject\x12>.meraki.organizations.v1.UpdateOrganizationPolicyObjectRequest\x1a1.meraki.organizations.v1.OrganizationPolicyObject\"\xb7\x01\xf2\xfd\x1b\xb2\x01\n" +
 	"\x1eupdateOrganizationPolicyObject\x10\x02\x1a>/organizations/{organizationId}/policyObjects/{policyObjectId} \x020\x02BJ\n" +
-	">/organizations/{organizationId}/policyObjects/{policyObjectId}\x12\x06update\x18\x01\x12\xb3\x02\n" +
-	"\x1eDeleteOrganizationPolicyObject\x12>.meraki.organizations.v1.DeleteOrganizationPolicyObjectRequest\x1a\x16.google.protobuf.Empty\"\xb8\x01\xf2\xfd\x1b\xb3\x01\n" +
+	">/organizations/{organizationId}/policyObjects/{policyObjectId}\x12\x06update\x18\x01\x12\xdc\x02\n" +
+	"\x1eDeleteOrganizationPolicyObject\x12>.meraki.organizations.v1.DeleteOrganizationPolicyObjectRequest\x1a?.meraki.organizations.v1.DeleteOrganizationPolicyObjectResponse\"\xb8\x01\xf2\xfd\x1b\xb3\x01\n" +
 	"\x1edeleteOrganizationPolicyObject\x10\x04\x1a>/organizations/{organizationId}/policyObjects/{policyObjectId} \x020\x02BK\n" +
 	">/organizations/{organizationId}/policyObjects/{policyObjectId}\x12\adestroy\x18\x01\x12\xbc\x01\n" +
 	"\x13GetOrganizationSaml\x123.meraki.organizations.v1.GetOrganizationSamlRequest\x1a).meraki.organizations.v1.OrganizationSaml\"E\xf2\xfd\x1bA\n" +
@@ -885,8 +887,8 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\x16getOrganizationSamlIdp\x10\x01\x1a1/organizations/{organizationId}/saml/idps/{idpId} \x020\x01\x12\xb4\x02\n" +
 	"\x19UpdateOrganizationSamlIdp\x129.meraki.organizations.v1.UpdateOrganizationSamlIdpRequest\x1a:.meraki.organizations.v1.UpdateOrganizationSamlIdpResponse\"\x9f\x01\xf2\xfd\x1b\x9a\x01\n" +
 	"\x19updateOrganizationSamlIdp\x10\x02\x1a1/organizations/{organizationId}/saml/idps/{idpId} \x020\x02B=\n" +
-	"1/organizations/{organizationId}/saml/idps/{idpId}\x12\x06update\x18\x01J\x05items\x12\x8a\x02\n" +
-	"\x19DeleteOrganizationSamlIdp\x129.meraki.organizations.v1.DeleteOrganizationSamlIdpRequest\x1a\x16.google.protobuf.Empty\"\x99\x01\xf2\xfd\x1b\x94\x01\n" +
+	"1/organizations/{organizationId}/saml/idps/{idpId}\x12\x06update\x18\x01J\x05items\x12\xae\x02\n" +
+	"\x19DeleteOrganizationSamlIdp\x129.meraki.organizations.v1.DeleteOrganizationSamlIdpRequest\x1a:.meraki.organizations.v1.DeleteOrganizationSamlIdpResponse\"\x99\x01\xf2\xfd\x1b\x94\x01\n" +
 	"\x19deleteOrganizationSamlIdp\x10\x04\x1a1/organizations/{organizationId}/saml/idps/{idpId} \x020\x02B>\n" +
 	"1/organizations/{organizationId}/saml/idps/{idpId}\x12\adestroy\x18\x01\x12\xed\x01\n" +
 	"\x18GetOrganizationSamlRoles\x128.meraki.organizations.v1.GetOrganizationSamlRolesRequest\x1a9.meraki.organizations.v1.GetOrganizationSamlRolesResponse\"\\\xf2\xfd\x1bX\n" +
@@ -899,8 +901,8 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\x17getOrganizationSamlRole\x10\x01\x1a6/organizations/{organizationId}/samlRoles/{samlRoleId} \x020\x01\x12\xfc\x01\n" +
 	"\x1aUpdateOrganizationSamlRole\x12:.meraki.organizations.v1.UpdateOrganizationSamlRoleRequest\x1a-.meraki.organizations.v1.OrganizationSamlRole\"s\xf2\xfd\x1bo\n" +
 	"\x1aupdateOrganizationSamlRole\x10\x02\x1a6/organizations/{organizationId}/samlRoles/{samlRoleId} \x020\x02j\x13\n" +
-	"\rnetworks[].id\x10\x03\x18\x02\x12\xd0\x01\n" +
-	"\x1aDeleteOrganizationSamlRole\x12:.meraki.organizations.v1.DeleteOrganizationSamlRoleRequest\x1a\x16.google.protobuf.Empty\"^\xf2\xfd\x1bZ\n" +
+	"\rnetworks[].id\x10\x03\x18\x02\x12\xf5\x01\n" +
+	"\x1aDeleteOrganizationSamlRole\x12:.meraki.organizations.v1.DeleteOrganizationSamlRoleRequest\x1a;.meraki.organizations.v1.DeleteOrganizationSamlRoleResponse\"^\xf2\xfd\x1bZ\n" +
 	"\x1adeleteOrganizationSamlRole\x10\x04\x1a6/organizations/{organizationId}/samlRoles/{samlRoleId} \x020\x02\x12\x80\x02\n" +
 	"\x1dGetOrganizationSaseConnectors\x12=.meraki.organizations.v1.GetOrganizationSaseConnectorsRequest\x1a>.meraki.organizations.v1.GetOrganizationSaseConnectorsResponse\"`\xf2\xfd\x1b\\\n" +
 	"\x1dgetOrganizationSaseConnectors\x10\x01\x1a//organizations/{organizationId}/sase/connectors \x020\x01Z\x04\n" +
@@ -912,8 +914,8 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"!createOrganizationSaseIntegration\x10\x03\x1a1/organizations/{organizationId}/sase/integrations \x020\x03B=\n" +
 	"1/organizations/{organizationId}/sase/integrations\x12\x06create\x18\x01\x12\x85\x02\n" +
 	"\x1eGetOrganizationSaseIntegration\x12>.meraki.organizations.v1.GetOrganizationSaseIntegrationRequest\x1a4.meraki.organizations.v1.OrganizationSaseIntegration\"m\xf2\xfd\x1bi\n" +
-	"\x1egetOrganizationSaseIntegration\x10\x01\x1aA/organizations/{organizationId}/sase/integrations/{integrationId} \x020\x01\x12\xc2\x02\n" +
-	"!DeleteOrganizationSaseIntegration\x12A.meraki.organizations.v1.DeleteOrganizationSaseIntegrationRequest\x1a\x16.google.protobuf.Empty\"\xc1\x01\xf2\xfd\x1b\xbc\x01\n" +
+	"\x1egetOrganizationSaseIntegration\x10\x01\x1aA/organizations/{organizationId}/sase/integrations/{integrationId} \x020\x01\x12\xee\x02\n" +
+	"!DeleteOrganizationSaseIntegration\x12A.meraki.organizations.v1.DeleteOrganizationSaseIntegrationRequest\x1aB.meraki.organizations.v1.DeleteOrganizationSaseIntegrationResponse\"\xc1\x01\xf2\xfd\x1b\xbc\x01\n" +
 	"!deleteOrganizationSaseIntegration\x10\x04\x1aA/organizations/{organizationId}/sase/integrations/{integrationId} \x020\x02BN\n" +
 	"A/organizations/{organizationId}/sase/integrations/{integrationId}\x12\adestroy\x18\x01\x12\xa2\x02\n" +
 	"#GetOrganizationSaseNetworksEligible\x12C.meraki.organizations.v1.GetOrganizationSaseNetworksEligibleRequest\x1aD.meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse\"p\xf2\xfd\x1bl\n" +
@@ -950,8 +952,8 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\x16updateOrganizationSnmp\x10\x02\x1a$/organizations/{organizationId}/snmp \x020\x02B0\n" +
 	"$/organizations/{organizationId}/snmp\x12\x06update\x18\x01\x12\xe6\x01\n" +
 	"\x1aGetOrganizationSplashAsset\x12:.meraki.organizations.v1.GetOrganizationSplashAssetRequest\x1a0.meraki.organizations.v1.OrganizationSplashAsset\"Z\xf2\xfd\x1bV\n" +
-	"\x1agetOrganizationSplashAsset\x10\x01\x1a2/organizations/{organizationId}/splash/assets/{id} \x020\x01\x12\x98\x02\n" +
-	"\x1dDeleteOrganizationSplashAsset\x12=.meraki.organizations.v1.DeleteOrganizationSplashAssetRequest\x1a\x16.google.protobuf.Empty\"\x9f\x01\xf2\xfd\x1b\x9a\x01\n" +
+	"\x1agetOrganizationSplashAsset\x10\x01\x1a2/organizations/{organizationId}/splash/assets/{id} \x020\x01\x12\xc0\x02\n" +
+	"\x1dDeleteOrganizationSplashAsset\x12=.meraki.organizations.v1.DeleteOrganizationSplashAssetRequest\x1a>.meraki.organizations.v1.DeleteOrganizationSplashAssetResponse\"\x9f\x01\xf2\xfd\x1b\x9a\x01\n" +
 	"\x1ddeleteOrganizationSplashAsset\x10\x04\x1a2/organizations/{organizationId}/splash/assets/{id} \x020\x02B?\n" +
 	"2/organizations/{organizationId}/splash/assets/{id}\x12\adestroy\x18\x01\x12\xfd\x01\n" +
 	"\x1bGetOrganizationSplashThemes\x12;.meraki.organizations.v1.GetOrganizationSplashThemesRequest\x1a<.meraki.organizations.v1.GetOrganizationSplashThemesResponse\"c\xf2\xfd\x1b_\n" +
@@ -959,8 +961,8 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\x02id\x12\xa7\x02\n" +
 	"\x1dCreateOrganizationSplashTheme\x12=.meraki.organizations.v1.CreateOrganizationSplashThemeRequest\x1a0.meraki.organizations.v1.OrganizationSplashTheme\"\x94\x01\xf2\xfd\x1b\x8f\x01\n" +
 	"\x1dcreateOrganizationSplashTheme\x10\x03\x1a-/organizations/{organizationId}/splash/themes \x020\x03B9\n" +
-	"-/organizations/{organizationId}/splash/themes\x12\x06create\x18\x01\x12\x98\x02\n" +
-	"\x1dDeleteOrganizationSplashTheme\x12=.meraki.organizations.v1.DeleteOrganizationSplashThemeRequest\x1a\x16.google.protobuf.Empty\"\x9f\x01\xf2\xfd\x1b\x9a\x01\n" +
+	"-/organizations/{organizationId}/splash/themes\x12\x06create\x18\x01\x12\xc0\x02\n" +
+	"\x1dDeleteOrganizationSplashTheme\x12=.meraki.organizations.v1.DeleteOrganizationSplashThemeRequest\x1a>.meraki.organizations.v1.DeleteOrganizationSplashThemeResponse\"\x9f\x01\xf2\xfd\x1b\x9a\x01\n" +
 	"\x1ddeleteOrganizationSplashTheme\x10\x04\x1a2/organizations/{organizationId}/splash/themes/{id} \x020\x02B?\n" +
 	"2/organizations/{organizationId}/splash/themes/{id}\x12\adestroy\x18\x01\x12\xed\x02\n" +
 	"\"CreateOrganizationSplashThemeAsset\x12B.meraki.organizations.v1.CreateOrganizationSplashThemeAssetRequest\x1a5.meraki.organizations.v1.OrganizationSplashThemeAsset\"\xcb\x01\xf2\xfd\x1b\xc6\x01\n" +
@@ -1010,8 +1012,8 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\x1bGetOrganizationWebhooksLogs\x12;.meraki.organizations.v1.GetOrganizationWebhooksLogsRequest\x1a<.meraki.organizations.v1.GetOrganizationWebhooksLogsResponse\"f\xf2\xfd\x1bb\n" +
 	"\x1bgetOrganizationWebhooksLogs\x10\x01\x1a-/organizations/{organizationId}/webhooks/logs \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05items\x12\x85\x02\n" +
 	"\x1eStreamOrganizationWebhooksLogs\x12;.meraki.organizations.v1.GetOrganizationWebhooksLogsRequest\x1a<.meraki.organizations.v1.GetOrganizationWebhooksLogsResponse\"f\xf2\xfd\x1bb\n" +
-	"\x1bgetOrganizationWebhooksLogs\x10\x01\x1a-/organizations/{organizationId}/webhooks/logs \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05items0\x01B\x92\x01\n" +
-	"!com.merakibroker.organizations.v1B\x19OrganizationsServiceProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\x1bgetOrganizationWebhooksLogs\x10\x01\x1a-/organizations/{organizationId}/webhooks/logs \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05items0\x01B\xb2\x01\n" +
+	"!com.merakibroker.organizations.v1B\x19OrganizationsServiceProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var file_meraki_organizations_v1_organizations_service_proto_goTypes = []any{
 	(*GetOrganizationsRequest)(nil),                                                           // 0: meraki.organizations.v1.GetOrganizationsRequest
@@ -1255,171 +1257,201 @@ var file_meraki_organizations_v1_organizations_service_proto_goTypes = []any{
 	(*GetOrganizationWebhooksLogsRequest)(nil),                                                // 238: meraki.organizations.v1.GetOrganizationWebhooksLogsRequest
 	(*GetOrganizationsResponse)(nil),                                                          // 239: meraki.organizations.v1.GetOrganizationsResponse
 	(*Organization)(nil),                                                                      // 240: meraki.organizations.v1.Organization
-	(*emptypb.Empty)(nil),                                                                     // 241: google.protobuf.Empty
+	(*DeleteOrganizationResponse)(nil),                                                        // 241: meraki.organizations.v1.DeleteOrganizationResponse
 	(*GetOrganizationActionBatchesResponse)(nil),                                              // 242: meraki.organizations.v1.GetOrganizationActionBatchesResponse
 	(*OrganizationActionBatch)(nil),                                                           // 243: meraki.organizations.v1.OrganizationActionBatch
-	(*GetOrganizationAdaptivePolicyAclsResponse)(nil),                                         // 244: meraki.organizations.v1.GetOrganizationAdaptivePolicyAclsResponse
-	(*OrganizationAdaptivePolicyAcl)(nil),                                                     // 245: meraki.organizations.v1.OrganizationAdaptivePolicyAcl
-	(*GetOrganizationAdaptivePolicyGroupsResponse)(nil),                                       // 246: meraki.organizations.v1.GetOrganizationAdaptivePolicyGroupsResponse
-	(*OrganizationAdaptivePolicyGroup)(nil),                                                   // 247: meraki.organizations.v1.OrganizationAdaptivePolicyGroup
-	(*OrganizationAdaptivePolicyOverview)(nil),                                                // 248: meraki.organizations.v1.OrganizationAdaptivePolicyOverview
-	(*GetOrganizationAdaptivePolicyPoliciesResponse)(nil),                                     // 249: meraki.organizations.v1.GetOrganizationAdaptivePolicyPoliciesResponse
-	(*OrganizationAdaptivePolicyPolicy)(nil),                                                  // 250: meraki.organizations.v1.OrganizationAdaptivePolicyPolicy
-	(*OrganizationAdaptivePolicySettings)(nil),                                                // 251: meraki.organizations.v1.OrganizationAdaptivePolicySettings
-	(*GetOrganizationAdminsResponse)(nil),                                                     // 252: meraki.organizations.v1.GetOrganizationAdminsResponse
-	(*OrganizationAdmin)(nil),                                                                 // 253: meraki.organizations.v1.OrganizationAdmin
-	(*GetOrganizationAlertsProfilesResponse)(nil),                                             // 254: meraki.organizations.v1.GetOrganizationAlertsProfilesResponse
-	(*OrganizationAlertsProfile)(nil),                                                         // 255: meraki.organizations.v1.OrganizationAlertsProfile
-	(*GetOrganizationApiRestProvisioningPipelinesJobsResponse)(nil),                           // 256: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse
-	(*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse)(nil),        // 257: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse
-	(*GetOrganizationApiRequestsResponse)(nil),                                                // 258: meraki.organizations.v1.GetOrganizationApiRequestsResponse
-	(*OrganizationApiRequestsOverview)(nil),                                                   // 259: meraki.organizations.v1.OrganizationApiRequestsOverview
-	(*GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse)(nil),                 // 260: meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse
-	(*GetOrganizationAssuranceAlertsResponse)(nil),                                            // 261: meraki.organizations.v1.GetOrganizationAssuranceAlertsResponse
-	(*OrganizationAssuranceAlertsOverview)(nil),                                               // 262: meraki.organizations.v1.OrganizationAssuranceAlertsOverview
-	(*GetOrganizationAssuranceAlertsOverviewByNetworkResponse)(nil),                           // 263: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse
-	(*GetOrganizationAssuranceAlertsOverviewByTypeResponse)(nil),                              // 264: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse
-	(*GetOrganizationAssuranceAlertsOverviewHistoricalResponse)(nil),                          // 265: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse
-	(*GetOrganizationAssuranceAlertsProfilesResponse)(nil),                                    // 266: meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse
-	(*OrganizationAssuranceAlertsProfile)(nil),                                                // 267: meraki.organizations.v1.OrganizationAssuranceAlertsProfile
-	(*GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse)(nil),                          // 268: meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse
-	(*GetOrganizationAssuranceAlertsTaxonomyTypesResponse)(nil),                               // 269: meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyTypesResponse
-	(*OrganizationAssuranceAlert)(nil),                                                        // 270: meraki.organizations.v1.OrganizationAssuranceAlert
-	(*GetOrganizationBrandingPoliciesResponse)(nil),                                           // 271: meraki.organizations.v1.GetOrganizationBrandingPoliciesResponse
-	(*OrganizationBrandingPolicy)(nil),                                                        // 272: meraki.organizations.v1.OrganizationBrandingPolicy
-	(*OrganizationBrandingPoliciesPriorities)(nil),                                            // 273: meraki.organizations.v1.OrganizationBrandingPoliciesPriorities
-	(*ClaimIntoOrganizationResponse)(nil),                                                     // 274: meraki.organizations.v1.ClaimIntoOrganizationResponse
-	(*GetOrganizationClientsBandwidthUsageHistoryResponse)(nil),                               // 275: meraki.organizations.v1.GetOrganizationClientsBandwidthUsageHistoryResponse
-	(*OrganizationClientsOverview)(nil),                                                       // 276: meraki.organizations.v1.OrganizationClientsOverview
-	(*GetOrganizationClientsSearchResponse)(nil),                                              // 277: meraki.organizations.v1.GetOrganizationClientsSearchResponse
-	(*CloneOrganizationResponse)(nil),                                                         // 278: meraki.organizations.v1.CloneOrganizationResponse
-	(*GetOrganizationConfigTemplatesResponse)(nil),                                            // 279: meraki.organizations.v1.GetOrganizationConfigTemplatesResponse
-	(*OrganizationConfigTemplate)(nil),                                                        // 280: meraki.organizations.v1.OrganizationConfigTemplate
-	(*GetOrganizationConfigurationChangesResponse)(nil),                                       // 281: meraki.organizations.v1.GetOrganizationConfigurationChangesResponse
-	(*GetOrganizationDevicesResponse)(nil),                                                    // 282: meraki.organizations.v1.GetOrganizationDevicesResponse
-	(*GetOrganizationDevicesAvailabilitiesResponse)(nil),                                      // 283: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesResponse
-	(*GetOrganizationDevicesAvailabilitiesChangeHistoryResponse)(nil),                         // 284: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse
-	(*GetOrganizationDevicesCellularDataDevicesResponse)(nil),                                 // 285: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse
-	(*GetOrganizationDevicesCellularDataProfilesResponse)(nil),                                // 286: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse
-	(*OrganizationDevicesCellularDataProfile)(nil),                                            // 287: meraki.organizations.v1.OrganizationDevicesCellularDataProfile
-	(*GetOrganizationDevicesCellularDataProfilesAssignmentsResponse)(nil),                     // 288: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse
-	(*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse)(nil),             // 289: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse
-	(*GetOrganizationDevicesCellularDataUsageByDeviceResponse)(nil),                           // 290: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse
-	(*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse)(nil),          // 291: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse
-	(*GetOrganizationDevicesCellularGeolocationsResponse)(nil),                                // 292: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse
-	(*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse)(nil),                        // 293: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse
-	(*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse)(nil),                       // 294: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse
-	(*GetOrganizationDevicesControllerMigrationsResponse)(nil),                                // 295: meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse
-	(*BulkUpdateOrganizationDevicesDetailsResponse)(nil),                                      // 296: meraki.organizations.v1.BulkUpdateOrganizationDevicesDetailsResponse
-	(*OrganizationDevicesOverviewByModel)(nil),                                                // 297: meraki.organizations.v1.OrganizationDevicesOverviewByModel
-	(*GetOrganizationDevicesPacketCaptureCapturesResponse)(nil),                               // 298: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse
-	(*OrganizationDevicesPacketCaptureCapture)(nil),                                           // 299: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture
-	(*BulkOrganizationDevicesPacketCaptureCapturesCreateResponse)(nil),                        // 300: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse
-	(*GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse)(nil),                // 301: meraki.organizations.v1.GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse
-	(*StopOrganizationDevicesPacketCaptureCaptureResponse)(nil),                               // 302: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse
-	(*GetOrganizationDevicesPacketCaptureSchedulesResponse)(nil),                              // 303: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse
-	(*OrganizationDevicesPacketCaptureSchedule)(nil),                                          // 304: meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule
-	(*ReorderOrganizationDevicesPacketCaptureSchedulesResponse)(nil),                          // 305: meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesResponse
-	(*GetOrganizationDevicesPowerModulesStatusesByDeviceResponse)(nil),                        // 306: meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse
-	(*GetOrganizationDevicesProvisioningStatusesResponse)(nil),                                // 307: meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesResponse
-	(*GetOrganizationDevicesStatusesResponse)(nil),                                            // 308: meraki.organizations.v1.GetOrganizationDevicesStatusesResponse
-	(*OrganizationDevicesStatusesOverview)(nil),                                               // 309: meraki.organizations.v1.OrganizationDevicesStatusesOverview
-	(*GetOrganizationDevicesSyslogServersByNetworkResponse)(nil),                              // 310: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse
-	(*GetOrganizationDevicesSyslogServersRolesByNetworkResponse)(nil),                         // 311: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse
-	(*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse)(nil),                  // 312: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse
-	(*GetOrganizationDevicesUplinksAddressesByDeviceResponse)(nil),                            // 313: meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse
-	(*GetOrganizationDevicesUplinksLossAndLatencyResponse)(nil),                               // 314: meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyResponse
-	(*GetOrganizationEarlyAccessFeaturesResponse)(nil),                                        // 315: meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesResponse
-	(*OrganizationEarlyAccessFeaturesOptIns)(nil),                                             // 316: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIns
-	(*OrganizationEarlyAccessFeaturesOptIn)(nil),                                              // 317: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn
-	(*GetOrganizationFirmwareUpgradesResponse)(nil),                                           // 318: meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse
-	(*GetOrganizationFirmwareUpgradesByDeviceResponse)(nil),                                   // 319: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse
-	(*GetOrganizationFloorPlansAutoLocateDevicesResponse)(nil),                                // 320: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse
-	(*GetOrganizationFloorPlansAutoLocateStatusesResponse)(nil),                               // 321: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse
-	(*GetOrganizationIntegrationsDeployableResponse)(nil),                                     // 322: meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse
-	(*GetOrganizationIntegrationsDeployedResponse)(nil),                                       // 323: meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse
-	(*GetOrganizationIntegrationsXdrNetworksResponse)(nil),                                    // 324: meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse
-	(*DisableOrganizationIntegrationsXdrNetworksResponse)(nil),                                // 325: meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksResponse
-	(*EnableOrganizationIntegrationsXdrNetworksResponse)(nil),                                 // 326: meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksResponse
-	(*ClaimIntoOrganizationInventoryResponse)(nil),                                            // 327: meraki.organizations.v1.ClaimIntoOrganizationInventoryResponse
-	(*GetOrganizationInventoryDevicesResponse)(nil),                                           // 328: meraki.organizations.v1.GetOrganizationInventoryDevicesResponse
-	(*OrganizationInventoryDevicesEoxOverview)(nil),                                           // 329: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview
-	(*OrganizationInventoryDevicesSwapsBulk)(nil),                                             // 330: meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk
-	(*OrganizationInventoryDevice)(nil),                                                       // 331: meraki.organizations.v1.OrganizationInventoryDevice
-	(*ClaimOrganizationInventoryOrdersResponse)(nil),                                          // 332: meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse
-	(*PreviewOrganizationInventoryOrdersResponse)(nil),                                        // 333: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse
-	(*ReleaseFromOrganizationInventoryResponse)(nil),                                          // 334: meraki.organizations.v1.ReleaseFromOrganizationInventoryResponse
-	(*GetOrganizationLicensesResponse)(nil),                                                   // 335: meraki.organizations.v1.GetOrganizationLicensesResponse
-	(*AssignOrganizationLicensesSeatsResponse)(nil),                                           // 336: meraki.organizations.v1.AssignOrganizationLicensesSeatsResponse
-	(*MoveOrganizationLicensesResponse)(nil),                                                  // 337: meraki.organizations.v1.MoveOrganizationLicensesResponse
-	(*MoveOrganizationLicensesSeatsResponse)(nil),                                             // 338: meraki.organizations.v1.MoveOrganizationLicensesSeatsResponse
-	(*OrganizationLicensesOverview)(nil),                                                      // 339: meraki.organizations.v1.OrganizationLicensesOverview
-	(*RenewOrganizationLicensesSeatsResponse)(nil),                                            // 340: meraki.organizations.v1.RenewOrganizationLicensesSeatsResponse
-	(*OrganizationLicense)(nil),                                                               // 341: meraki.organizations.v1.OrganizationLicense
-	(*OrganizationLoginSecurity)(nil),                                                         // 342: meraki.organizations.v1.OrganizationLoginSecurity
-	(*GetOrganizationNetworksResponse)(nil),                                                   // 343: meraki.organizations.v1.GetOrganizationNetworksResponse
-	(*OrganizationNetwork)(nil),                                                               // 344: meraki.organizations.v1.OrganizationNetwork
-	(*CombineOrganizationNetworksResponse)(nil),                                               // 345: meraki.organizations.v1.CombineOrganizationNetworksResponse
-	(*GetOrganizationNetworksGroupsResponse)(nil),                                             // 346: meraki.organizations.v1.GetOrganizationNetworksGroupsResponse
-	(*OrganizationNetworksGroup)(nil),                                                         // 347: meraki.organizations.v1.OrganizationNetworksGroup
-	(*GetOrganizationNetworksGroupsOverviewByGroupResponse)(nil),                              // 348: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse
-	(*BulkOrganizationNetworksGroupAssignResponse)(nil),                                       // 349: meraki.organizations.v1.BulkOrganizationNetworksGroupAssignResponse
-	(*GetNetworkMovesResponse)(nil),                                                           // 350: meraki.organizations.v1.GetNetworkMovesResponse
-	(*NetworkMove)(nil),                                                                       // 351: meraki.organizations.v1.NetworkMove
-	(*OrganizationOpenapiSpec)(nil),                                                           // 352: meraki.organizations.v1.OrganizationOpenapiSpec
-	(*GetOrganizationPoliciesAssignmentsByClientResponse)(nil),                                // 353: meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse
-	(*GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse)(nil),                // 354: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse
-	(*GetOrganizationPoliciesGlobalFirewallRulesetsResponse)(nil),                             // 355: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse
-	(*OrganizationPoliciesGlobalFirewallRuleset)(nil),                                         // 356: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRuleset
-	(*GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse)(nil),                        // 357: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse
-	(*OrganizationPoliciesGlobalFirewallRulesetsRule)(nil),                                    // 358: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule
-	(*GetOrganizationPoliciesGlobalGroupPoliciesResponse)(nil),                                // 359: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse
-	(*OrganizationPoliciesGlobalGroupPolicy)(nil),                                             // 360: meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy
-	(*AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse)(nil),         // 361: meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse
-	(*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse)(nil), // 362: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse
-	(*RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse)(nil),         // 363: meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse
-	(*GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse)(nil),     // 364: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse
-	(*OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment)(nil),                 // 365: meraki.organizations.v1.OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment
-	(*GetOrganizationPolicyObjectsResponse)(nil),                                              // 366: meraki.organizations.v1.GetOrganizationPolicyObjectsResponse
-	(*OrganizationPolicyObject)(nil),                                                          // 367: meraki.organizations.v1.OrganizationPolicyObject
-	(*GetOrganizationPolicyObjectsGroupsResponse)(nil),                                        // 368: meraki.organizations.v1.GetOrganizationPolicyObjectsGroupsResponse
-	(*OrganizationPolicyObjectsGroup)(nil),                                                    // 369: meraki.organizations.v1.OrganizationPolicyObjectsGroup
-	(*OrganizationSaml)(nil),                                                                  // 370: meraki.organizations.v1.OrganizationSaml
-	(*GetOrganizationSamlIdpsResponse)(nil),                                                   // 371: meraki.organizations.v1.GetOrganizationSamlIdpsResponse
-	(*OrganizationSamlIdp)(nil),                                                               // 372: meraki.organizations.v1.OrganizationSamlIdp
-	(*UpdateOrganizationSamlIdpResponse)(nil),                                                 // 373: meraki.organizations.v1.UpdateOrganizationSamlIdpResponse
-	(*GetOrganizationSamlRolesResponse)(nil),                                                  // 374: meraki.organizations.v1.GetOrganizationSamlRolesResponse
-	(*OrganizationSamlRole)(nil),                                                              // 375: meraki.organizations.v1.OrganizationSamlRole
-	(*GetOrganizationSaseConnectorsResponse)(nil),                                             // 376: meraki.organizations.v1.GetOrganizationSaseConnectorsResponse
-	(*BatchOrganizationSaseConnectorsDeleteResponse)(nil),                                     // 377: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse
-	(*OrganizationSaseIntegration)(nil),                                                       // 378: meraki.organizations.v1.OrganizationSaseIntegration
-	(*GetOrganizationSaseNetworksEligibleResponse)(nil),                                       // 379: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse
-	(*GetOrganizationSaseRegionsResponse)(nil),                                                // 380: meraki.organizations.v1.GetOrganizationSaseRegionsResponse
-	(*GetOrganizationSaseSitesResponse)(nil),                                                  // 381: meraki.organizations.v1.GetOrganizationSaseSitesResponse
-	(*AttachOrganizationSaseSitesResponse)(nil),                                               // 382: meraki.organizations.v1.AttachOrganizationSaseSitesResponse
-	(*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse)(nil),                         // 383: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse
-	(*OrganizationSaseSitesConnectivityOverview)(nil),                                         // 384: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview
-	(*DetachOrganizationSaseSitesResponse)(nil),                                               // 385: meraki.organizations.v1.DetachOrganizationSaseSitesResponse
-	(*OrganizationSaseSite)(nil),                                                              // 386: meraki.organizations.v1.OrganizationSaseSite
-	(*OrganizationSnmp)(nil),                                                                  // 387: meraki.organizations.v1.OrganizationSnmp
-	(*OrganizationSplashAsset)(nil),                                                           // 388: meraki.organizations.v1.OrganizationSplashAsset
-	(*GetOrganizationSplashThemesResponse)(nil),                                               // 389: meraki.organizations.v1.GetOrganizationSplashThemesResponse
-	(*OrganizationSplashTheme)(nil),                                                           // 390: meraki.organizations.v1.OrganizationSplashTheme
-	(*OrganizationSplashThemeAsset)(nil),                                                      // 391: meraki.organizations.v1.OrganizationSplashThemeAsset
-	(*GetOrganizationSummaryTopAppliancesByUtilizationResponse)(nil),                          // 392: meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse
-	(*GetOrganizationSummaryTopApplicationsByUsageResponse)(nil),                              // 393: meraki.organizations.v1.GetOrganizationSummaryTopApplicationsByUsageResponse
-	(*GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse)(nil),                    // 394: meraki.organizations.v1.GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse
-	(*GetOrganizationSummaryTopClientsByUsageResponse)(nil),                                   // 395: meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse
-	(*GetOrganizationSummaryTopClientsManufacturersByUsageResponse)(nil),                      // 396: meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse
-	(*GetOrganizationSummaryTopDevicesByUsageResponse)(nil),                                   // 397: meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse
-	(*GetOrganizationSummaryTopDevicesModelsByUsageResponse)(nil),                             // 398: meraki.organizations.v1.GetOrganizationSummaryTopDevicesModelsByUsageResponse
-	(*GetOrganizationSummaryTopNetworksByStatusResponse)(nil),                                 // 399: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse
-	(*GetOrganizationSummaryTopSsidsByUsageResponse)(nil),                                     // 400: meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse
-	(*GetOrganizationSummaryTopSwitchesByEnergyUsageResponse)(nil),                            // 401: meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse
-	(*GetOrganizationUplinksStatusesResponse)(nil),                                            // 402: meraki.organizations.v1.GetOrganizationUplinksStatusesResponse
-	(*GetOrganizationWebhooksAlertTypesResponse)(nil),                                         // 403: meraki.organizations.v1.GetOrganizationWebhooksAlertTypesResponse
-	(*OrganizationWebhooksCallbacksStatus)(nil),                                               // 404: meraki.organizations.v1.OrganizationWebhooksCallbacksStatus
-	(*GetOrganizationWebhooksLogsResponse)(nil),                                               // 405: meraki.organizations.v1.GetOrganizationWebhooksLogsResponse
+	(*DeleteOrganizationActionBatchResponse)(nil),                                             // 244: meraki.organizations.v1.DeleteOrganizationActionBatchResponse
+	(*GetOrganizationAdaptivePolicyAclsResponse)(nil),                                         // 245: meraki.organizations.v1.GetOrganizationAdaptivePolicyAclsResponse
+	(*OrganizationAdaptivePolicyAcl)(nil),                                                     // 246: meraki.organizations.v1.OrganizationAdaptivePolicyAcl
+	(*DeleteOrganizationAdaptivePolicyAclResponse)(nil),                                       // 247: meraki.organizations.v1.DeleteOrganizationAdaptivePolicyAclResponse
+	(*GetOrganizationAdaptivePolicyGroupsResponse)(nil),                                       // 248: meraki.organizations.v1.GetOrganizationAdaptivePolicyGroupsResponse
+	(*OrganizationAdaptivePolicyGroup)(nil),                                                   // 249: meraki.organizations.v1.OrganizationAdaptivePolicyGroup
+	(*DeleteOrganizationAdaptivePolicyGroupResponse)(nil),                                     // 250: meraki.organizations.v1.DeleteOrganizationAdaptivePolicyGroupResponse
+	(*OrganizationAdaptivePolicyOverview)(nil),                                                // 251: meraki.organizations.v1.OrganizationAdaptivePolicyOverview
+	(*GetOrganizationAdaptivePolicyPoliciesResponse)(nil),                                     // 252: meraki.organizations.v1.GetOrganizationAdaptivePolicyPoliciesResponse
+	(*OrganizationAdaptivePolicyPolicy)(nil),                                                  // 253: meraki.organizations.v1.OrganizationAdaptivePolicyPolicy
+	(*DeleteOrganizationAdaptivePolicyPolicyResponse)(nil),                                    // 254: meraki.organizations.v1.DeleteOrganizationAdaptivePolicyPolicyResponse
+	(*OrganizationAdaptivePolicySettings)(nil),                                                // 255: meraki.organizations.v1.OrganizationAdaptivePolicySettings
+	(*GetOrganizationAdminsResponse)(nil),                                                     // 256: meraki.organizations.v1.GetOrganizationAdminsResponse
+	(*OrganizationAdmin)(nil),                                                                 // 257: meraki.organizations.v1.OrganizationAdmin
+	(*DeleteOrganizationAdminResponse)(nil),                                                   // 258: meraki.organizations.v1.DeleteOrganizationAdminResponse
+	(*GetOrganizationAlertsProfilesResponse)(nil),                                             // 259: meraki.organizations.v1.GetOrganizationAlertsProfilesResponse
+	(*OrganizationAlertsProfile)(nil),                                                         // 260: meraki.organizations.v1.OrganizationAlertsProfile
+	(*DeleteOrganizationAlertsProfileResponse)(nil),                                           // 261: meraki.organizations.v1.DeleteOrganizationAlertsProfileResponse
+	(*GetOrganizationApiRestProvisioningPipelinesJobsResponse)(nil),                           // 262: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse
+	(*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse)(nil),        // 263: meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse
+	(*GetOrganizationApiRequestsResponse)(nil),                                                // 264: meraki.organizations.v1.GetOrganizationApiRequestsResponse
+	(*OrganizationApiRequestsOverview)(nil),                                                   // 265: meraki.organizations.v1.OrganizationApiRequestsOverview
+	(*GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse)(nil),                 // 266: meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse
+	(*GetOrganizationAssuranceAlertsResponse)(nil),                                            // 267: meraki.organizations.v1.GetOrganizationAssuranceAlertsResponse
+	(*DismissOrganizationAssuranceAlertsResponse)(nil),                                        // 268: meraki.organizations.v1.DismissOrganizationAssuranceAlertsResponse
+	(*OrganizationAssuranceAlertsOverview)(nil),                                               // 269: meraki.organizations.v1.OrganizationAssuranceAlertsOverview
+	(*GetOrganizationAssuranceAlertsOverviewByNetworkResponse)(nil),                           // 270: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse
+	(*GetOrganizationAssuranceAlertsOverviewByTypeResponse)(nil),                              // 271: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse
+	(*GetOrganizationAssuranceAlertsOverviewHistoricalResponse)(nil),                          // 272: meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse
+	(*GetOrganizationAssuranceAlertsProfilesResponse)(nil),                                    // 273: meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse
+	(*OrganizationAssuranceAlertsProfile)(nil),                                                // 274: meraki.organizations.v1.OrganizationAssuranceAlertsProfile
+	(*DeleteOrganizationAssuranceAlertsProfileResponse)(nil),                                  // 275: meraki.organizations.v1.DeleteOrganizationAssuranceAlertsProfileResponse
+	(*RestoreOrganizationAssuranceAlertsResponse)(nil),                                        // 276: meraki.organizations.v1.RestoreOrganizationAssuranceAlertsResponse
+	(*GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse)(nil),                          // 277: meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse
+	(*GetOrganizationAssuranceAlertsTaxonomyTypesResponse)(nil),                               // 278: meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyTypesResponse
+	(*OrganizationAssuranceAlert)(nil),                                                        // 279: meraki.organizations.v1.OrganizationAssuranceAlert
+	(*GetOrganizationBrandingPoliciesResponse)(nil),                                           // 280: meraki.organizations.v1.GetOrganizationBrandingPoliciesResponse
+	(*OrganizationBrandingPolicy)(nil),                                                        // 281: meraki.organizations.v1.OrganizationBrandingPolicy
+	(*OrganizationBrandingPoliciesPriorities)(nil),                                            // 282: meraki.organizations.v1.OrganizationBrandingPoliciesPriorities
+	(*DeleteOrganizationBrandingPolicyResponse)(nil),                                          // 283: meraki.organizations.v1.DeleteOrganizationBrandingPolicyResponse
+	(*ClaimIntoOrganizationResponse)(nil),                                                     // 284: meraki.organizations.v1.ClaimIntoOrganizationResponse
+	(*GetOrganizationClientsBandwidthUsageHistoryResponse)(nil),                               // 285: meraki.organizations.v1.GetOrganizationClientsBandwidthUsageHistoryResponse
+	(*OrganizationClientsOverview)(nil),                                                       // 286: meraki.organizations.v1.OrganizationClientsOverview
+	(*GetOrganizationClientsSearchResponse)(nil),                                              // 287: meraki.organizations.v1.GetOrganizationClientsSearchResponse
+	(*CloneOrganizationResponse)(nil),                                                         // 288: meraki.organizations.v1.CloneOrganizationResponse
+	(*GetOrganizationConfigTemplatesResponse)(nil),                                            // 289: meraki.organizations.v1.GetOrganizationConfigTemplatesResponse
+	(*OrganizationConfigTemplate)(nil),                                                        // 290: meraki.organizations.v1.OrganizationConfigTemplate
+	(*DeleteOrganizationConfigTemplateResponse)(nil),                                          // 291: meraki.organizations.v1.DeleteOrganizationConfigTemplateResponse
+	(*GetOrganizationConfigurationChangesResponse)(nil),                                       // 292: meraki.organizations.v1.GetOrganizationConfigurationChangesResponse
+	(*GetOrganizationDevicesResponse)(nil),                                                    // 293: meraki.organizations.v1.GetOrganizationDevicesResponse
+	(*GetOrganizationDevicesAvailabilitiesResponse)(nil),                                      // 294: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesResponse
+	(*GetOrganizationDevicesAvailabilitiesChangeHistoryResponse)(nil),                         // 295: meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse
+	(*GetOrganizationDevicesCellularDataDevicesResponse)(nil),                                 // 296: meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse
+	(*GetOrganizationDevicesCellularDataProfilesResponse)(nil),                                // 297: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse
+	(*OrganizationDevicesCellularDataProfile)(nil),                                            // 298: meraki.organizations.v1.OrganizationDevicesCellularDataProfile
+	(*GetOrganizationDevicesCellularDataProfilesAssignmentsResponse)(nil),                     // 299: meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse
+	(*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse)(nil),             // 300: meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse
+	(*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteResponse)(nil),              // 301: meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteResponse
+	(*DeleteOrganizationDevicesCellularDataProfileResponse)(nil),                              // 302: meraki.organizations.v1.DeleteOrganizationDevicesCellularDataProfileResponse
+	(*GetOrganizationDevicesCellularDataUsageByDeviceResponse)(nil),                           // 303: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse
+	(*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse)(nil),          // 304: meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse
+	(*GetOrganizationDevicesCellularGeolocationsResponse)(nil),                                // 305: meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse
+	(*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse)(nil),                        // 306: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse
+	(*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse)(nil),                       // 307: meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse
+	(*GetOrganizationDevicesControllerMigrationsResponse)(nil),                                // 308: meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse
+	(*BulkUpdateOrganizationDevicesDetailsResponse)(nil),                                      // 309: meraki.organizations.v1.BulkUpdateOrganizationDevicesDetailsResponse
+	(*OrganizationDevicesOverviewByModel)(nil),                                                // 310: meraki.organizations.v1.OrganizationDevicesOverviewByModel
+	(*GetOrganizationDevicesPacketCaptureCapturesResponse)(nil),                               // 311: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse
+	(*OrganizationDevicesPacketCaptureCapture)(nil),                                           // 312: meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture
+	(*BulkOrganizationDevicesPacketCaptureCapturesCreateResponse)(nil),                        // 313: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse
+	(*BulkOrganizationDevicesPacketCaptureCapturesDeleteResponse)(nil),                        // 314: meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesDeleteResponse
+	(*DeleteOrganizationDevicesPacketCaptureCaptureResponse)(nil),                             // 315: meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureCaptureResponse
+	(*GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse)(nil),                // 316: meraki.organizations.v1.GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse
+	(*StopOrganizationDevicesPacketCaptureCaptureResponse)(nil),                               // 317: meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse
+	(*GetOrganizationDevicesPacketCaptureSchedulesResponse)(nil),                              // 318: meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse
+	(*OrganizationDevicesPacketCaptureSchedule)(nil),                                          // 319: meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule
+	(*ReorderOrganizationDevicesPacketCaptureSchedulesResponse)(nil),                          // 320: meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesResponse
+	(*DeleteOrganizationDevicesPacketCaptureScheduleResponse)(nil),                            // 321: meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureScheduleResponse
+	(*GetOrganizationDevicesPowerModulesStatusesByDeviceResponse)(nil),                        // 322: meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse
+	(*GetOrganizationDevicesProvisioningStatusesResponse)(nil),                                // 323: meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesResponse
+	(*GetOrganizationDevicesStatusesResponse)(nil),                                            // 324: meraki.organizations.v1.GetOrganizationDevicesStatusesResponse
+	(*OrganizationDevicesStatusesOverview)(nil),                                               // 325: meraki.organizations.v1.OrganizationDevicesStatusesOverview
+	(*GetOrganizationDevicesSyslogServersByNetworkResponse)(nil),                              // 326: meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse
+	(*GetOrganizationDevicesSyslogServersRolesByNetworkResponse)(nil),                         // 327: meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse
+	(*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse)(nil),                  // 328: meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse
+	(*GetOrganizationDevicesUplinksAddressesByDeviceResponse)(nil),                            // 329: meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse
+	(*GetOrganizationDevicesUplinksLossAndLatencyResponse)(nil),                               // 330: meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyResponse
+	(*GetOrganizationEarlyAccessFeaturesResponse)(nil),                                        // 331: meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesResponse
+	(*GetOrganizationEarlyAccessFeaturesOptInsResponse)(nil),                                  // 332: meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesOptInsResponse
+	(*OrganizationEarlyAccessFeaturesOptIn)(nil),                                              // 333: meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn
+	(*DeleteOrganizationEarlyAccessFeaturesOptInResponse)(nil),                                // 334: meraki.organizations.v1.DeleteOrganizationEarlyAccessFeaturesOptInResponse
+	(*GetOrganizationFirmwareUpgradesResponse)(nil),                                           // 335: meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse
+	(*GetOrganizationFirmwareUpgradesByDeviceResponse)(nil),                                   // 336: meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse
+	(*GetOrganizationFloorPlansAutoLocateDevicesResponse)(nil),                                // 337: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse
+	(*GetOrganizationFloorPlansAutoLocateStatusesResponse)(nil),                               // 338: meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse
+	(*GetOrganizationIntegrationsDeployableResponse)(nil),                                     // 339: meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse
+	(*GetOrganizationIntegrationsDeployedResponse)(nil),                                       // 340: meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse
+	(*GetOrganizationIntegrationsXdrNetworksResponse)(nil),                                    // 341: meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse
+	(*DisableOrganizationIntegrationsXdrNetworksResponse)(nil),                                // 342: meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksResponse
+	(*EnableOrganizationIntegrationsXdrNetworksResponse)(nil),                                 // 343: meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksResponse
+	(*ClaimIntoOrganizationInventoryResponse)(nil),                                            // 344: meraki.organizations.v1.ClaimIntoOrganizationInventoryResponse
+	(*GetOrganizationInventoryDevicesResponse)(nil),                                           // 345: meraki.organizations.v1.GetOrganizationInventoryDevicesResponse
+	(*OrganizationInventoryDevicesEoxOverview)(nil),                                           // 346: meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview
+	(*OrganizationInventoryDevicesSwapsBulk)(nil),                                             // 347: meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk
+	(*OrganizationInventoryDevice)(nil),                                                       // 348: meraki.organizations.v1.OrganizationInventoryDevice
+	(*ClaimOrganizationInventoryOrdersResponse)(nil),                                          // 349: meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse
+	(*PreviewOrganizationInventoryOrdersResponse)(nil),                                        // 350: meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse
+	(*ReleaseFromOrganizationInventoryResponse)(nil),                                          // 351: meraki.organizations.v1.ReleaseFromOrganizationInventoryResponse
+	(*GetOrganizationLicensesResponse)(nil),                                                   // 352: meraki.organizations.v1.GetOrganizationLicensesResponse
+	(*AssignOrganizationLicensesSeatsResponse)(nil),                                           // 353: meraki.organizations.v1.AssignOrganizationLicensesSeatsResponse
+	(*MoveOrganizationLicensesResponse)(nil),                                                  // 354: meraki.organizations.v1.MoveOrganizationLicensesResponse
+	(*MoveOrganizationLicensesSeatsResponse)(nil),                                             // 355: meraki.organizations.v1.MoveOrganizationLicensesSeatsResponse
+	(*OrganizationLicensesOverview)(nil),                                                      // 356: meraki.organizations.v1.OrganizationLicensesOverview
+	(*RenewOrganizationLicensesSeatsResponse)(nil),                                            // 357: meraki.organizations.v1.RenewOrganizationLicensesSeatsResponse
+	(*OrganizationLicense)(nil),                                                               // 358: meraki.organizations.v1.OrganizationLicense
+	(*OrganizationLoginSecurity)(nil),                                                         // 359: meraki.organizations.v1.OrganizationLoginSecurity
+	(*GetOrganizationNetworksResponse)(nil),                                                   // 360: meraki.organizations.v1.GetOrganizationNetworksResponse
+	(*OrganizationNetwork)(nil),                                                               // 361: meraki.organizations.v1.OrganizationNetwork
+	(*CombineOrganizationNetworksResponse)(nil),                                               // 362: meraki.organizations.v1.CombineOrganizationNetworksResponse
+	(*GetOrganizationNetworksGroupsResponse)(nil),                                             // 363: meraki.organizations.v1.GetOrganizationNetworksGroupsResponse
+	(*OrganizationNetworksGroup)(nil),                                                         // 364: meraki.organizations.v1.OrganizationNetworksGroup
+	(*GetOrganizationNetworksGroupsOverviewByGroupResponse)(nil),                              // 365: meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse
+	(*DeleteOrganizationNetworksGroupResponse)(nil),                                           // 366: meraki.organizations.v1.DeleteOrganizationNetworksGroupResponse
+	(*BulkOrganizationNetworksGroupAssignResponse)(nil),                                       // 367: meraki.organizations.v1.BulkOrganizationNetworksGroupAssignResponse
+	(*BulkOrganizationNetworksGroupUnassignResponse)(nil),                                     // 368: meraki.organizations.v1.BulkOrganizationNetworksGroupUnassignResponse
+	(*GetNetworkMovesResponse)(nil),                                                           // 369: meraki.organizations.v1.GetNetworkMovesResponse
+	(*NetworkMove)(nil),                                                                       // 370: meraki.organizations.v1.NetworkMove
+	(*OrganizationOpenapiSpec)(nil),                                                           // 371: meraki.organizations.v1.OrganizationOpenapiSpec
+	(*GetOrganizationPoliciesAssignmentsByClientResponse)(nil),                                // 372: meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse
+	(*GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse)(nil),                // 373: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse
+	(*GetOrganizationPoliciesGlobalFirewallRulesetsResponse)(nil),                             // 374: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse
+	(*OrganizationPoliciesGlobalFirewallRuleset)(nil),                                         // 375: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRuleset
+	(*GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse)(nil),                        // 376: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse
+	(*OrganizationPoliciesGlobalFirewallRulesetsRule)(nil),                                    // 377: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule
+	(*DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleResponse)(nil),                      // 378: meraki.organizations.v1.DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleResponse
+	(*DeleteOrganizationPoliciesGlobalFirewallRulesetResponse)(nil),                           // 379: meraki.organizations.v1.DeleteOrganizationPoliciesGlobalFirewallRulesetResponse
+	(*GetOrganizationPoliciesGlobalGroupPoliciesResponse)(nil),                                // 380: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse
+	(*OrganizationPoliciesGlobalGroupPolicy)(nil),                                             // 381: meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy
+	(*AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse)(nil),         // 382: meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse
+	(*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse)(nil), // 383: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse
+	(*RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse)(nil),         // 384: meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse
+	(*GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse)(nil),     // 385: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse
+	(*OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment)(nil),                 // 386: meraki.organizations.v1.OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment
+	(*DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentResponse)(nil),   // 387: meraki.organizations.v1.DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentResponse
+	(*DeleteOrganizationPoliciesGlobalGroupPolicyResponse)(nil),                               // 388: meraki.organizations.v1.DeleteOrganizationPoliciesGlobalGroupPolicyResponse
+	(*GetOrganizationPolicyObjectsResponse)(nil),                                              // 389: meraki.organizations.v1.GetOrganizationPolicyObjectsResponse
+	(*OrganizationPolicyObject)(nil),                                                          // 390: meraki.organizations.v1.OrganizationPolicyObject
+	(*GetOrganizationPolicyObjectsGroupsResponse)(nil),                                        // 391: meraki.organizations.v1.GetOrganizationPolicyObjectsGroupsResponse
+	(*OrganizationPolicyObjectsGroup)(nil),                                                    // 392: meraki.organizations.v1.OrganizationPolicyObjectsGroup
+	(*DeleteOrganizationPolicyObjectsGroupResponse)(nil),                                      // 393: meraki.organizations.v1.DeleteOrganizationPolicyObjectsGroupResponse
+	(*DeleteOrganizationPolicyObjectResponse)(nil),                                            // 394: meraki.organizations.v1.DeleteOrganizationPolicyObjectResponse
+	(*OrganizationSaml)(nil),                                                                  // 395: meraki.organizations.v1.OrganizationSaml
+	(*GetOrganizationSamlIdpsResponse)(nil),                                                   // 396: meraki.organizations.v1.GetOrganizationSamlIdpsResponse
+	(*OrganizationSamlIdp)(nil),                                                               // 397: meraki.organizations.v1.OrganizationSamlIdp
+	(*UpdateOrganizationSamlIdpResponse)(nil),                                                 // 398: meraki.organizations.v1.UpdateOrganizationSamlIdpResponse
+	(*DeleteOrganizationSamlIdpResponse)(nil),                                                 // 399: meraki.organizations.v1.DeleteOrganizationSamlIdpResponse
+	(*GetOrganizationSamlRolesResponse)(nil),                                                  // 400: meraki.organizations.v1.GetOrganizationSamlRolesResponse
+	(*OrganizationSamlRole)(nil),                                                              // 401: meraki.organizations.v1.OrganizationSamlRole
+	(*DeleteOrganizationSamlRoleResponse)(nil),                                                // 402: meraki.organizations.v1.DeleteOrganizationSamlRoleResponse
+	(*GetOrganizationSaseConnectorsResponse)(nil),                                             // 403: meraki.organizations.v1.GetOrganizationSaseConnectorsResponse
+	(*BatchOrganizationSaseConnectorsDeleteResponse)(nil),                                     // 404: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse
+	(*OrganizationSaseIntegration)(nil),                                                       // 405: meraki.organizations.v1.OrganizationSaseIntegration
+	(*DeleteOrganizationSaseIntegrationResponse)(nil),                                         // 406: meraki.organizations.v1.DeleteOrganizationSaseIntegrationResponse
+	(*GetOrganizationSaseNetworksEligibleResponse)(nil),                                       // 407: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse
+	(*GetOrganizationSaseRegionsResponse)(nil),                                                // 408: meraki.organizations.v1.GetOrganizationSaseRegionsResponse
+	(*GetOrganizationSaseSitesResponse)(nil),                                                  // 409: meraki.organizations.v1.GetOrganizationSaseSitesResponse
+	(*AttachOrganizationSaseSitesResponse)(nil),                                               // 410: meraki.organizations.v1.AttachOrganizationSaseSitesResponse
+	(*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse)(nil),                         // 411: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse
+	(*OrganizationSaseSitesConnectivityOverview)(nil),                                         // 412: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview
+	(*DetachOrganizationSaseSitesResponse)(nil),                                               // 413: meraki.organizations.v1.DetachOrganizationSaseSitesResponse
+	(*OrganizationSaseSite)(nil),                                                              // 414: meraki.organizations.v1.OrganizationSaseSite
+	(*OrganizationSnmp)(nil),                                                                  // 415: meraki.organizations.v1.OrganizationSnmp
+	(*OrganizationSplashAsset)(nil),                                                           // 416: meraki.organizations.v1.OrganizationSplashAsset
+	(*DeleteOrganizationSplashAssetResponse)(nil),                                             // 417: meraki.organizations.v1.DeleteOrganizationSplashAssetResponse
+	(*GetOrganizationSplashThemesResponse)(nil),                                               // 418: meraki.organizations.v1.GetOrganizationSplashThemesResponse
+	(*OrganizationSplashTheme)(nil),                                                           // 419: meraki.organizations.v1.OrganizationSplashTheme
+	(*DeleteOrganizationSplashThemeResponse)(nil),                                             // 420: meraki.organizations.v1.DeleteOrganizationSplashThemeResponse
+	(*OrganizationSplashThemeAsset)(nil),                                                      // 421: meraki.organizations.v1.OrganizationSplashThemeAsset
+	(*GetOrganizationSummaryTopAppliancesByUtilizationResponse)(nil),                          // 422: meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse
+	(*GetOrganizationSummaryTopApplicationsByUsageResponse)(nil),                              // 423: meraki.organizations.v1.GetOrganizationSummaryTopApplicationsByUsageResponse
+	(*GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse)(nil),                    // 424: meraki.organizations.v1.GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse
+	(*GetOrganizationSummaryTopClientsByUsageResponse)(nil),                                   // 425: meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse
+	(*GetOrganizationSummaryTopClientsManufacturersByUsageResponse)(nil),                      // 426: meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse
+	(*GetOrganizationSummaryTopDevicesByUsageResponse)(nil),                                   // 427: meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse
+	(*GetOrganizationSummaryTopDevicesModelsByUsageResponse)(nil),                             // 428: meraki.organizations.v1.GetOrganizationSummaryTopDevicesModelsByUsageResponse
+	(*GetOrganizationSummaryTopNetworksByStatusResponse)(nil),                                 // 429: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse
+	(*GetOrganizationSummaryTopSsidsByUsageResponse)(nil),                                     // 430: meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse
+	(*GetOrganizationSummaryTopSwitchesByEnergyUsageResponse)(nil),                            // 431: meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse
+	(*GetOrganizationUplinksStatusesResponse)(nil),                                            // 432: meraki.organizations.v1.GetOrganizationUplinksStatusesResponse
+	(*GetOrganizationWebhooksAlertTypesResponse)(nil),                                         // 433: meraki.organizations.v1.GetOrganizationWebhooksAlertTypesResponse
+	(*OrganizationWebhooksCallbacksStatus)(nil),                                               // 434: meraki.organizations.v1.OrganizationWebhooksCallbacksStatus
+	(*GetOrganizationWebhooksLogsResponse)(nil),                                               // 435: meraki.organizations.v1.GetOrganizationWebhooksLogsResponse
 }
 var file_meraki_organizations_v1_organizations_service_proto_depIdxs = []int32{
 	0,   // 0: meraki.organizations.v1.OrganizationsService.GetOrganizations:input_type -> meraki.organizations.v1.GetOrganizationsRequest
@@ -1718,292 +1750,292 @@ var file_meraki_organizations_v1_organizations_service_proto_depIdxs = []int32{
 	240, // 293: meraki.organizations.v1.OrganizationsService.CreateOrganization:output_type -> meraki.organizations.v1.Organization
 	240, // 294: meraki.organizations.v1.OrganizationsService.GetOrganization:output_type -> meraki.organizations.v1.Organization
 	240, // 295: meraki.organizations.v1.OrganizationsService.UpdateOrganization:output_type -> meraki.organizations.v1.Organization
-	241, // 296: meraki.organizations.v1.OrganizationsService.DeleteOrganization:output_type -> google.protobuf.Empty
+	241, // 296: meraki.organizations.v1.OrganizationsService.DeleteOrganization:output_type -> meraki.organizations.v1.DeleteOrganizationResponse
 	242, // 297: meraki.organizations.v1.OrganizationsService.GetOrganizationActionBatches:output_type -> meraki.organizations.v1.GetOrganizationActionBatchesResponse
 	243, // 298: meraki.organizations.v1.OrganizationsService.CreateOrganizationActionBatch:output_type -> meraki.organizations.v1.OrganizationActionBatch
 	243, // 299: meraki.organizations.v1.OrganizationsService.GetOrganizationActionBatch:output_type -> meraki.organizations.v1.OrganizationActionBatch
 	243, // 300: meraki.organizations.v1.OrganizationsService.UpdateOrganizationActionBatch:output_type -> meraki.organizations.v1.OrganizationActionBatch
-	241, // 301: meraki.organizations.v1.OrganizationsService.DeleteOrganizationActionBatch:output_type -> google.protobuf.Empty
-	244, // 302: meraki.organizations.v1.OrganizationsService.GetOrganizationAdaptivePolicyAcls:output_type -> meraki.organizations.v1.GetOrganizationAdaptivePolicyAclsResponse
-	245, // 303: meraki.organizations.v1.OrganizationsService.CreateOrganizationAdaptivePolicyAcl:output_type -> meraki.organizations.v1.OrganizationAdaptivePolicyAcl
-	245, // 304: meraki.organizations.v1.OrganizationsService.GetOrganizationAdaptivePolicyAcl:output_type -> meraki.organizations.v1.OrganizationAdaptivePolicyAcl
-	245, // 305: meraki.organizations.v1.OrganizationsService.UpdateOrganizationAdaptivePolicyAcl:output_type -> meraki.organizations.v1.OrganizationAdaptivePolicyAcl
-	241, // 306: meraki.organizations.v1.OrganizationsService.DeleteOrganizationAdaptivePolicyAcl:output_type -> google.protobuf.Empty
-	246, // 307: meraki.organizations.v1.OrganizationsService.GetOrganizationAdaptivePolicyGroups:output_type -> meraki.organizations.v1.GetOrganizationAdaptivePolicyGroupsResponse
-	247, // 308: meraki.organizations.v1.OrganizationsService.CreateOrganizationAdaptivePolicyGroup:output_type -> meraki.organizations.v1.OrganizationAdaptivePolicyGroup
-	247, // 309: meraki.organizations.v1.OrganizationsService.GetOrganizationAdaptivePolicyGroup:output_type -> meraki.organizations.v1.OrganizationAdaptivePolicyGroup
-	247, // 310: meraki.organizations.v1.OrganizationsService.UpdateOrganizationAdaptivePolicyGroup:output_type -> meraki.organizations.v1.OrganizationAdaptivePolicyGroup
-	241, // 311: meraki.organizations.v1.OrganizationsService.DeleteOrganizationAdaptivePolicyGroup:output_type -> google.protobuf.Empty
-	248, // 312: meraki.organizations.v1.OrganizationsService.GetOrganizationAdaptivePolicyOverview:output_type -> meraki.organizations.v1.OrganizationAdaptivePolicyOverview
-	249, // 313: meraki.organizations.v1.OrganizationsService.GetOrganizationAdaptivePolicyPolicies:output_type -> meraki.organizations.v1.GetOrganizationAdaptivePolicyPoliciesResponse
-	250, // 314: meraki.organizations.v1.OrganizationsService.CreateOrganizationAdaptivePolicyPolicy:output_type -> meraki.organizations.v1.OrganizationAdaptivePolicyPolicy
-	250, // 315: meraki.organizations.v1.OrganizationsService.GetOrganizationAdaptivePolicyPolicy:output_type -> meraki.organizations.v1.OrganizationAdaptivePolicyPolicy
-	250, // 316: meraki.organizations.v1.OrganizationsService.UpdateOrganizationAdaptivePolicyPolicy:output_type -> meraki.organizations.v1.OrganizationAdaptivePolicyPolicy
-	241, // 317: meraki.organizations.v1.OrganizationsService.DeleteOrganizationAdaptivePolicyPolicy:output_type -> google.protobuf.Empty
-	251, // 318: meraki.organizations.v1.OrganizationsService.GetOrganizationAdaptivePolicySettings:output_type -> meraki.organizations.v1.OrganizationAdaptivePolicySettings
-	251, // 319: meraki.organizations.v1.OrganizationsService.UpdateOrganizationAdaptivePolicySettings:output_type -> meraki.organizations.v1.OrganizationAdaptivePolicySettings
-	252, // 320: meraki.organizations.v1.OrganizationsService.GetOrganizationAdmins:output_type -> meraki.organizations.v1.GetOrganizationAdminsResponse
-	253, // 321: meraki.organizations.v1.OrganizationsService.CreateOrganizationAdmin:output_type -> meraki.organizations.v1.OrganizationAdmin
-	253, // 322: meraki.organizations.v1.OrganizationsService.UpdateOrganizationAdmin:output_type -> meraki.organizations.v1.OrganizationAdmin
-	241, // 323: meraki.organizations.v1.OrganizationsService.DeleteOrganizationAdmin:output_type -> google.protobuf.Empty
-	254, // 324: meraki.organizations.v1.OrganizationsService.GetOrganizationAlertsProfiles:output_type -> meraki.organizations.v1.GetOrganizationAlertsProfilesResponse
-	255, // 325: meraki.organizations.v1.OrganizationsService.CreateOrganizationAlertsProfile:output_type -> meraki.organizations.v1.OrganizationAlertsProfile
-	255, // 326: meraki.organizations.v1.OrganizationsService.UpdateOrganizationAlertsProfile:output_type -> meraki.organizations.v1.OrganizationAlertsProfile
-	241, // 327: meraki.organizations.v1.OrganizationsService.DeleteOrganizationAlertsProfile:output_type -> google.protobuf.Empty
-	256, // 328: meraki.organizations.v1.OrganizationsService.GetOrganizationApiRestProvisioningPipelinesJobs:output_type -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse
-	256, // 329: meraki.organizations.v1.OrganizationsService.StreamOrganizationApiRestProvisioningPipelinesJobs:output_type -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse
-	257, // 330: meraki.organizations.v1.OrganizationsService.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipeline:output_type -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse
-	258, // 331: meraki.organizations.v1.OrganizationsService.GetOrganizationApiRequests:output_type -> meraki.organizations.v1.GetOrganizationApiRequestsResponse
-	258, // 332: meraki.organizations.v1.OrganizationsService.StreamOrganizationApiRequests:output_type -> meraki.organizations.v1.GetOrganizationApiRequestsResponse
-	259, // 333: meraki.organizations.v1.OrganizationsService.GetOrganizationApiRequestsOverview:output_type -> meraki.organizations.v1.OrganizationApiRequestsOverview
-	260, // 334: meraki.organizations.v1.OrganizationsService.GetOrganizationApiRequestsOverviewResponseCodesByInterval:output_type -> meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse
-	261, // 335: meraki.organizations.v1.OrganizationsService.GetOrganizationAssuranceAlerts:output_type -> meraki.organizations.v1.GetOrganizationAssuranceAlertsResponse
-	261, // 336: meraki.organizations.v1.OrganizationsService.StreamOrganizationAssuranceAlerts:output_type -> meraki.organizations.v1.GetOrganizationAssuranceAlertsResponse
-	241, // 337: meraki.organizations.v1.OrganizationsService.DismissOrganizationAssuranceAlerts:output_type -> google.protobuf.Empty
-	262, // 338: meraki.organizations.v1.OrganizationsService.GetOrganizationAssuranceAlertsOverview:output_type -> meraki.organizations.v1.OrganizationAssuranceAlertsOverview
-	263, // 339: meraki.organizations.v1.OrganizationsService.GetOrganizationAssuranceAlertsOverviewByNetwork:output_type -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse
-	263, // 340: meraki.organizations.v1.OrganizationsService.StreamOrganizationAssuranceAlertsOverviewByNetwork:output_type -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse
-	264, // 341: meraki.organizations.v1.OrganizationsService.GetOrganizationAssuranceAlertsOverviewByType:output_type -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse
-	264, // 342: meraki.organizations.v1.OrganizationsService.StreamOrganizationAssuranceAlertsOverviewByType:output_type -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse
-	265, // 343: meraki.organizations.v1.OrganizationsService.GetOrganizationAssuranceAlertsOverviewHistorical:output_type -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse
-	266, // 344: meraki.organizations.v1.OrganizationsService.GetOrganizationAssuranceAlertsProfiles:output_type -> meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse
-	267, // 345: meraki.organizations.v1.OrganizationsService.CreateOrganizationAssuranceAlertsProfile:output_type -> meraki.organizations.v1.OrganizationAssuranceAlertsProfile
-	267, // 346: meraki.organizations.v1.OrganizationsService.UpdateOrganizationAssuranceAlertsProfile:output_type -> meraki.organizations.v1.OrganizationAssuranceAlertsProfile
-	241, // 347: meraki.organizations.v1.OrganizationsService.DeleteOrganizationAssuranceAlertsProfile:output_type -> google.protobuf.Empty
-	241, // 348: meraki.organizations.v1.OrganizationsService.RestoreOrganizationAssuranceAlerts:output_type -> google.protobuf.Empty
-	268, // 349: meraki.organizations.v1.OrganizationsService.GetOrganizationAssuranceAlertsTaxonomyCategories:output_type -> meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse
-	269, // 350: meraki.organizations.v1.OrganizationsService.GetOrganizationAssuranceAlertsTaxonomyTypes:output_type -> meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyTypesResponse
-	270, // 351: meraki.organizations.v1.OrganizationsService.GetOrganizationAssuranceAlert:output_type -> meraki.organizations.v1.OrganizationAssuranceAlert
-	271, // 352: meraki.organizations.v1.OrganizationsService.GetOrganizationBrandingPolicies:output_type -> meraki.organizations.v1.GetOrganizationBrandingPoliciesResponse
-	272, // 353: meraki.organizations.v1.OrganizationsService.CreateOrganizationBrandingPolicy:output_type -> meraki.organizations.v1.OrganizationBrandingPolicy
-	273, // 354: meraki.organizations.v1.OrganizationsService.GetOrganizationBrandingPoliciesPriorities:output_type -> meraki.organizations.v1.OrganizationBrandingPoliciesPriorities
-	273, // 355: meraki.organizations.v1.OrganizationsService.UpdateOrganizationBrandingPoliciesPriorities:output_type -> meraki.organizations.v1.OrganizationBrandingPoliciesPriorities
-	272, // 356: meraki.organizations.v1.OrganizationsService.GetOrganizationBrandingPolicy:output_type -> meraki.organizations.v1.OrganizationBrandingPolicy
-	272, // 357: meraki.organizations.v1.OrganizationsService.UpdateOrganizationBrandingPolicy:output_type -> meraki.organizations.v1.OrganizationBrandingPolicy
-	241, // 358: meraki.organizations.v1.OrganizationsService.DeleteOrganizationBrandingPolicy:output_type -> google.protobuf.Empty
-	274, // 359: meraki.organizations.v1.OrganizationsService.ClaimIntoOrganization:output_type -> meraki.organizations.v1.ClaimIntoOrganizationResponse
-	275, // 360: meraki.organizations.v1.OrganizationsService.GetOrganizationClientsBandwidthUsageHistory:output_type -> meraki.organizations.v1.GetOrganizationClientsBandwidthUsageHistoryResponse
-	276, // 361: meraki.organizations.v1.OrganizationsService.GetOrganizationClientsOverview:output_type -> meraki.organizations.v1.OrganizationClientsOverview
-	277, // 362: meraki.organizations.v1.OrganizationsService.GetOrganizationClientsSearch:output_type -> meraki.organizations.v1.GetOrganizationClientsSearchResponse
-	277, // 363: meraki.organizations.v1.OrganizationsService.StreamOrganizationClientsSearch:output_type -> meraki.organizations.v1.GetOrganizationClientsSearchResponse
-	278, // 364: meraki.organizations.v1.OrganizationsService.CloneOrganization:output_type -> meraki.organizations.v1.CloneOrganizationResponse
-	279, // 365: meraki.organizations.v1.OrganizationsService.GetOrganizationConfigTemplates:output_type -> meraki.organizations.v1.GetOrganizationConfigTemplatesResponse
-	280, // 366: meraki.organizations.v1.OrganizationsService.CreateOrganizationConfigTemplate:output_type -> meraki.organizations.v1.OrganizationConfigTemplate
-	280, // 367: meraki.organizations.v1.OrganizationsService.GetOrganizationConfigTemplate:output_type -> meraki.organizations.v1.OrganizationConfigTemplate
-	280, // 368: meraki.organizations.v1.OrganizationsService.UpdateOrganizationConfigTemplate:output_type -> meraki.organizations.v1.OrganizationConfigTemplate
-	241, // 369: meraki.organizations.v1.OrganizationsService.DeleteOrganizationConfigTemplate:output_type -> google.protobuf.Empty
-	281, // 370: meraki.organizations.v1.OrganizationsService.GetOrganizationConfigurationChanges:output_type -> meraki.organizations.v1.GetOrganizationConfigurationChangesResponse
-	281, // 371: meraki.organizations.v1.OrganizationsService.StreamOrganizationConfigurationChanges:output_type -> meraki.organizations.v1.GetOrganizationConfigurationChangesResponse
-	282, // 372: meraki.organizations.v1.OrganizationsService.GetOrganizationDevices:output_type -> meraki.organizations.v1.GetOrganizationDevicesResponse
-	282, // 373: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevices:output_type -> meraki.organizations.v1.GetOrganizationDevicesResponse
-	283, // 374: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesAvailabilities:output_type -> meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesResponse
-	283, // 375: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesAvailabilities:output_type -> meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesResponse
-	284, // 376: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesAvailabilitiesChangeHistory:output_type -> meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse
-	284, // 377: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesAvailabilitiesChangeHistory:output_type -> meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse
-	285, // 378: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesCellularDataDevices:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse
-	285, // 379: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesCellularDataDevices:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse
-	286, // 380: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesCellularDataProfiles:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse
-	286, // 381: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesCellularDataProfiles:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse
-	287, // 382: meraki.organizations.v1.OrganizationsService.CreateOrganizationDevicesCellularDataProfile:output_type -> meraki.organizations.v1.OrganizationDevicesCellularDataProfile
-	288, // 383: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesCellularDataProfilesAssignments:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse
-	288, // 384: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesCellularDataProfilesAssignments:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse
-	289, // 385: meraki.organizations.v1.OrganizationsService.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreate:output_type -> meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse
-	241, // 386: meraki.organizations.v1.OrganizationsService.BulkOrganizationDevicesCellularDataProfilesAssignmentsDelete:output_type -> google.protobuf.Empty
-	287, // 387: meraki.organizations.v1.OrganizationsService.UpdateOrganizationDevicesCellularDataProfile:output_type -> meraki.organizations.v1.OrganizationDevicesCellularDataProfile
-	241, // 388: meraki.organizations.v1.OrganizationsService.DeleteOrganizationDevicesCellularDataProfile:output_type -> google.protobuf.Empty
-	290, // 389: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesCellularDataUsageByDevice:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse
-	290, // 390: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesCellularDataUsageByDevice:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse
-	291, // 391: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByInterval:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse
-	291, // 392: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesCellularDataUsageHistoryByDeviceByInterval:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse
-	292, // 393: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesCellularGeolocations:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse
-	292, // 394: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesCellularGeolocations:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse
-	293, // 395: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesCellularUplinksBandsByDevice:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse
-	293, // 396: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesCellularUplinksBandsByDevice:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse
-	294, // 397: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesCellularUplinksTowersByDevice:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse
-	294, // 398: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesCellularUplinksTowersByDevice:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse
-	295, // 399: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesControllerMigrations:output_type -> meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse
-	295, // 400: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesControllerMigrations:output_type -> meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse
-	295, // 401: meraki.organizations.v1.OrganizationsService.CreateOrganizationDevicesControllerMigration:output_type -> meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse
-	296, // 402: meraki.organizations.v1.OrganizationsService.BulkUpdateOrganizationDevicesDetails:output_type -> meraki.organizations.v1.BulkUpdateOrganizationDevicesDetailsResponse
-	297, // 403: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesOverviewByModel:output_type -> meraki.organizations.v1.OrganizationDevicesOverviewByModel
-	298, // 404: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesPacketCaptureCaptures:output_type -> meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse
-	298, // 405: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesPacketCaptureCaptures:output_type -> meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse
-	299, // 406: meraki.organizations.v1.OrganizationsService.CreateOrganizationDevicesPacketCaptureCapture:output_type -> meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture
-	300, // 407: meraki.organizations.v1.OrganizationsService.BulkOrganizationDevicesPacketCaptureCapturesCreate:output_type -> meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse
-	241, // 408: meraki.organizations.v1.OrganizationsService.BulkOrganizationDevicesPacketCaptureCapturesDelete:output_type -> google.protobuf.Empty
-	241, // 409: meraki.organizations.v1.OrganizationsService.DeleteOrganizationDevicesPacketCaptureCapture:output_type -> google.protobuf.Empty
-	301, // 410: meraki.organizations.v1.OrganizationsService.GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrl:output_type -> meraki.organizations.v1.GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse
-	302, // 411: meraki.organizations.v1.OrganizationsService.StopOrganizationDevicesPacketCaptureCapture:output_type -> meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse
-	303, // 412: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesPacketCaptureSchedules:output_type -> meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse
-	304, // 413: meraki.organizations.v1.OrganizationsService.CreateOrganizationDevicesPacketCaptureSchedule:output_type -> meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule
-	305, // 414: meraki.organizations.v1.OrganizationsService.ReorderOrganizationDevicesPacketCaptureSchedules:output_type -> meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesResponse
-	304, // 415: meraki.organizations.v1.OrganizationsService.UpdateOrganizationDevicesPacketCaptureSchedule:output_type -> meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule
-	241, // 416: meraki.organizations.v1.OrganizationsService.DeleteOrganizationDevicesPacketCaptureSchedule:output_type -> google.protobuf.Empty
-	306, // 417: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesPowerModulesStatusesByDevice:output_type -> meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse
-	306, // 418: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesPowerModulesStatusesByDevice:output_type -> meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse
-	307, // 419: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesProvisioningStatuses:output_type -> meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesResponse
-	307, // 420: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesProvisioningStatuses:output_type -> meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesResponse
-	308, // 421: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesStatuses:output_type -> meraki.organizations.v1.GetOrganizationDevicesStatusesResponse
-	308, // 422: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesStatuses:output_type -> meraki.organizations.v1.GetOrganizationDevicesStatusesResponse
-	309, // 423: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesStatusesOverview:output_type -> meraki.organizations.v1.OrganizationDevicesStatusesOverview
-	310, // 424: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesSyslogServersByNetwork:output_type -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse
-	310, // 425: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesSyslogServersByNetwork:output_type -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse
-	311, // 426: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesSyslogServersRolesByNetwork:output_type -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse
-	311, // 427: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesSyslogServersRolesByNetwork:output_type -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse
-	312, // 428: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesSystemMemoryUsageHistoryByInterval:output_type -> meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse
-	312, // 429: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesSystemMemoryUsageHistoryByInterval:output_type -> meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse
-	313, // 430: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesUplinksAddressesByDevice:output_type -> meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse
-	313, // 431: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesUplinksAddressesByDevice:output_type -> meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse
-	314, // 432: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesUplinksLossAndLatency:output_type -> meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyResponse
-	315, // 433: meraki.organizations.v1.OrganizationsService.GetOrganizationEarlyAccessFeatures:output_type -> meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesResponse
-	316, // 434: meraki.organizations.v1.OrganizationsService.GetOrganizationEarlyAccessFeaturesOptIns:output_type -> meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIns
-	317, // 435: meraki.organizations.v1.OrganizationsService.CreateOrganizationEarlyAccessFeaturesOptIn:output_type -> meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn
-	317, // 436: meraki.organizations.v1.OrganizationsService.GetOrganizationEarlyAccessFeaturesOptIn:output_type -> meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn
-	317, // 437: meraki.organizations.v1.OrganizationsService.UpdateOrganizationEarlyAccessFeaturesOptIn:output_type -> meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn
-	241, // 438: meraki.organizations.v1.OrganizationsService.DeleteOrganizationEarlyAccessFeaturesOptIn:output_type -> google.protobuf.Empty
-	318, // 439: meraki.organizations.v1.OrganizationsService.GetOrganizationFirmwareUpgrades:output_type -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse
-	318, // 440: meraki.organizations.v1.OrganizationsService.StreamOrganizationFirmwareUpgrades:output_type -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse
-	319, // 441: meraki.organizations.v1.OrganizationsService.GetOrganizationFirmwareUpgradesByDevice:output_type -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse
-	319, // 442: meraki.organizations.v1.OrganizationsService.StreamOrganizationFirmwareUpgradesByDevice:output_type -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse
-	320, // 443: meraki.organizations.v1.OrganizationsService.GetOrganizationFloorPlansAutoLocateDevices:output_type -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse
-	320, // 444: meraki.organizations.v1.OrganizationsService.StreamOrganizationFloorPlansAutoLocateDevices:output_type -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse
-	321, // 445: meraki.organizations.v1.OrganizationsService.GetOrganizationFloorPlansAutoLocateStatuses:output_type -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse
-	321, // 446: meraki.organizations.v1.OrganizationsService.StreamOrganizationFloorPlansAutoLocateStatuses:output_type -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse
-	322, // 447: meraki.organizations.v1.OrganizationsService.GetOrganizationIntegrationsDeployable:output_type -> meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse
-	323, // 448: meraki.organizations.v1.OrganizationsService.GetOrganizationIntegrationsDeployed:output_type -> meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse
-	324, // 449: meraki.organizations.v1.OrganizationsService.GetOrganizationIntegrationsXdrNetworks:output_type -> meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse
-	324, // 450: meraki.organizations.v1.OrganizationsService.StreamOrganizationIntegrationsXdrNetworks:output_type -> meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse
-	325, // 451: meraki.organizations.v1.OrganizationsService.DisableOrganizationIntegrationsXdrNetworks:output_type -> meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksResponse
-	326, // 452: meraki.organizations.v1.OrganizationsService.EnableOrganizationIntegrationsXdrNetworks:output_type -> meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksResponse
-	327, // 453: meraki.organizations.v1.OrganizationsService.ClaimIntoOrganizationInventory:output_type -> meraki.organizations.v1.ClaimIntoOrganizationInventoryResponse
-	328, // 454: meraki.organizations.v1.OrganizationsService.GetOrganizationInventoryDevices:output_type -> meraki.organizations.v1.GetOrganizationInventoryDevicesResponse
-	328, // 455: meraki.organizations.v1.OrganizationsService.StreamOrganizationInventoryDevices:output_type -> meraki.organizations.v1.GetOrganizationInventoryDevicesResponse
-	329, // 456: meraki.organizations.v1.OrganizationsService.GetOrganizationInventoryDevicesEoxOverview:output_type -> meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview
-	330, // 457: meraki.organizations.v1.OrganizationsService.CreateOrganizationInventoryDevicesSwapsBulk:output_type -> meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk
-	330, // 458: meraki.organizations.v1.OrganizationsService.GetOrganizationInventoryDevicesSwapsBulk:output_type -> meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk
-	331, // 459: meraki.organizations.v1.OrganizationsService.GetOrganizationInventoryDevice:output_type -> meraki.organizations.v1.OrganizationInventoryDevice
-	332, // 460: meraki.organizations.v1.OrganizationsService.ClaimOrganizationInventoryOrders:output_type -> meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse
-	333, // 461: meraki.organizations.v1.OrganizationsService.PreviewOrganizationInventoryOrders:output_type -> meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse
-	334, // 462: meraki.organizations.v1.OrganizationsService.ReleaseFromOrganizationInventory:output_type -> meraki.organizations.v1.ReleaseFromOrganizationInventoryResponse
-	335, // 463: meraki.organizations.v1.OrganizationsService.GetOrganizationLicenses:output_type -> meraki.organizations.v1.GetOrganizationLicensesResponse
-	335, // 464: meraki.organizations.v1.OrganizationsService.StreamOrganizationLicenses:output_type -> meraki.organizations.v1.GetOrganizationLicensesResponse
-	336, // 465: meraki.organizations.v1.OrganizationsService.AssignOrganizationLicensesSeats:output_type -> meraki.organizations.v1.AssignOrganizationLicensesSeatsResponse
-	337, // 466: meraki.organizations.v1.OrganizationsService.MoveOrganizationLicenses:output_type -> meraki.organizations.v1.MoveOrganizationLicensesResponse
-	338, // 467: meraki.organizations.v1.OrganizationsService.MoveOrganizationLicensesSeats:output_type -> meraki.organizations.v1.MoveOrganizationLicensesSeatsResponse
-	339, // 468: meraki.organizations.v1.OrganizationsService.GetOrganizationLicensesOverview:output_type -> meraki.organizations.v1.OrganizationLicensesOverview
-	340, // 469: meraki.organizations.v1.OrganizationsService.RenewOrganizationLicensesSeats:output_type -> meraki.organizations.v1.RenewOrganizationLicensesSeatsResponse
-	341, // 470: meraki.organizations.v1.OrganizationsService.GetOrganizationLicense:output_type -> meraki.organizations.v1.OrganizationLicense
-	341, // 471: meraki.organizations.v1.OrganizationsService.UpdateOrganizationLicense:output_type -> meraki.organizations.v1.OrganizationLicense
-	342, // 472: meraki.organizations.v1.OrganizationsService.GetOrganizationLoginSecurity:output_type -> meraki.organizations.v1.OrganizationLoginSecurity
-	342, // 473: meraki.organizations.v1.OrganizationsService.UpdateOrganizationLoginSecurity:output_type -> meraki.organizations.v1.OrganizationLoginSecurity
-	343, // 474: meraki.organizations.v1.OrganizationsService.GetOrganizationNetworks:output_type -> meraki.organizations.v1.GetOrganizationNetworksResponse
-	343, // 475: meraki.organizations.v1.OrganizationsService.StreamOrganizationNetworks:output_type -> meraki.organizations.v1.GetOrganizationNetworksResponse
-	344, // 476: meraki.organizations.v1.OrganizationsService.CreateOrganizationNetwork:output_type -> meraki.organizations.v1.OrganizationNetwork
-	345, // 477: meraki.organizations.v1.OrganizationsService.CombineOrganizationNetworks:output_type -> meraki.organizations.v1.CombineOrganizationNetworksResponse
-	346, // 478: meraki.organizations.v1.OrganizationsService.GetOrganizationNetworksGroups:output_type -> meraki.organizations.v1.GetOrganizationNetworksGroupsResponse
-	346, // 479: meraki.organizations.v1.OrganizationsService.StreamOrganizationNetworksGroups:output_type -> meraki.organizations.v1.GetOrganizationNetworksGroupsResponse
-	347, // 480: meraki.organizations.v1.OrganizationsService.CreateOrganizationNetworksGroup:output_type -> meraki.organizations.v1.OrganizationNetworksGroup
-	348, // 481: meraki.organizations.v1.OrganizationsService.GetOrganizationNetworksGroupsOverviewByGroup:output_type -> meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse
-	348, // 482: meraki.organizations.v1.OrganizationsService.StreamOrganizationNetworksGroupsOverviewByGroup:output_type -> meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse
-	347, // 483: meraki.organizations.v1.OrganizationsService.UpdateOrganizationNetworksGroup:output_type -> meraki.organizations.v1.OrganizationNetworksGroup
-	241, // 484: meraki.organizations.v1.OrganizationsService.DeleteOrganizationNetworksGroup:output_type -> google.protobuf.Empty
-	349, // 485: meraki.organizations.v1.OrganizationsService.BulkOrganizationNetworksGroupAssign:output_type -> meraki.organizations.v1.BulkOrganizationNetworksGroupAssignResponse
-	241, // 486: meraki.organizations.v1.OrganizationsService.BulkOrganizationNetworksGroupUnassign:output_type -> google.protobuf.Empty
-	350, // 487: meraki.organizations.v1.OrganizationsService.GetNetworkMoves:output_type -> meraki.organizations.v1.GetNetworkMovesResponse
-	350, // 488: meraki.organizations.v1.OrganizationsService.StreamNetworkMoves:output_type -> meraki.organizations.v1.GetNetworkMovesResponse
-	351, // 489: meraki.organizations.v1.OrganizationsService.CreateNetworkMove:output_type -> meraki.organizations.v1.NetworkMove
-	352, // 490: meraki.organizations.v1.OrganizationsService.GetOrganizationOpenapiSpec:output_type -> meraki.organizations.v1.OrganizationOpenapiSpec
-	353, // 491: meraki.organizations.v1.OrganizationsService.GetOrganizationPoliciesAssignmentsByClient:output_type -> meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse
-	353, // 492: meraki.organizations.v1.OrganizationsService.StreamOrganizationPoliciesAssignmentsByClient:output_type -> meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse
-	354, // 493: meraki.organizations.v1.OrganizationsService.GetOrganizationPoliciesGlobalFirewallApplicationCategories:output_type -> meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse
-	355, // 494: meraki.organizations.v1.OrganizationsService.GetOrganizationPoliciesGlobalFirewallRulesets:output_type -> meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse
-	355, // 495: meraki.organizations.v1.OrganizationsService.StreamOrganizationPoliciesGlobalFirewallRulesets:output_type -> meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse
-	356, // 496: meraki.organizations.v1.OrganizationsService.CreateOrganizationPoliciesGlobalFirewallRuleset:output_type -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRuleset
-	357, // 497: meraki.organizations.v1.OrganizationsService.GetOrganizationPoliciesGlobalFirewallRulesetsRules:output_type -> meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse
-	357, // 498: meraki.organizations.v1.OrganizationsService.StreamOrganizationPoliciesGlobalFirewallRulesetsRules:output_type -> meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse
-	358, // 499: meraki.organizations.v1.OrganizationsService.CreateOrganizationPoliciesGlobalFirewallRulesetsRule:output_type -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule
-	358, // 500: meraki.organizations.v1.OrganizationsService.UpdateOrganizationPoliciesGlobalFirewallRulesetsRule:output_type -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule
-	241, // 501: meraki.organizations.v1.OrganizationsService.DeleteOrganizationPoliciesGlobalFirewallRulesetsRule:output_type -> google.protobuf.Empty
-	356, // 502: meraki.organizations.v1.OrganizationsService.UpdateOrganizationPoliciesGlobalFirewallRuleset:output_type -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRuleset
-	241, // 503: meraki.organizations.v1.OrganizationsService.DeleteOrganizationPoliciesGlobalFirewallRuleset:output_type -> google.protobuf.Empty
-	359, // 504: meraki.organizations.v1.OrganizationsService.GetOrganizationPoliciesGlobalGroupPolicies:output_type -> meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse
-	359, // 505: meraki.organizations.v1.OrganizationsService.StreamOrganizationPoliciesGlobalGroupPolicies:output_type -> meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse
-	360, // 506: meraki.organizations.v1.OrganizationsService.CreateOrganizationPoliciesGlobalGroupPolicy:output_type -> meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy
-	361, // 507: meraki.organizations.v1.OrganizationsService.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroups:output_type -> meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse
-	362, // 508: meraki.organizations.v1.OrganizationsService.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments:output_type -> meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse
-	362, // 509: meraki.organizations.v1.OrganizationsService.StreamOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments:output_type -> meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse
-	363, // 510: meraki.organizations.v1.OrganizationsService.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroups:output_type -> meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse
-	364, // 511: meraki.organizations.v1.OrganizationsService.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments:output_type -> meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse
-	364, // 512: meraki.organizations.v1.OrganizationsService.StreamOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments:output_type -> meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse
-	365, // 513: meraki.organizations.v1.OrganizationsService.CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment:output_type -> meraki.organizations.v1.OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment
-	365, // 514: meraki.organizations.v1.OrganizationsService.UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment:output_type -> meraki.organizations.v1.OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment
-	241, // 515: meraki.organizations.v1.OrganizationsService.DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment:output_type -> google.protobuf.Empty
-	360, // 516: meraki.organizations.v1.OrganizationsService.UpdateOrganizationPoliciesGlobalGroupPolicy:output_type -> meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy
-	241, // 517: meraki.organizations.v1.OrganizationsService.DeleteOrganizationPoliciesGlobalGroupPolicy:output_type -> google.protobuf.Empty
-	366, // 518: meraki.organizations.v1.OrganizationsService.GetOrganizationPolicyObjects:output_type -> meraki.organizations.v1.GetOrganizationPolicyObjectsResponse
-	366, // 519: meraki.organizations.v1.OrganizationsService.StreamOrganizationPolicyObjects:output_type -> meraki.organizations.v1.GetOrganizationPolicyObjectsResponse
-	367, // 520: meraki.organizations.v1.OrganizationsService.CreateOrganizationPolicyObject:output_type -> meraki.organizations.v1.OrganizationPolicyObject
-	368, // 521: meraki.organizations.v1.OrganizationsService.GetOrganizationPolicyObjectsGroups:output_type -> meraki.organizations.v1.GetOrganizationPolicyObjectsGroupsResponse
-	368, // 522: meraki.organizations.v1.OrganizationsService.StreamOrganizationPolicyObjectsGroups:output_type -> meraki.organizations.v1.GetOrganizationPolicyObjectsGroupsResponse
-	369, // 523: meraki.organizations.v1.OrganizationsService.CreateOrganizationPolicyObjectsGroup:output_type -> meraki.organizations.v1.OrganizationPolicyObjectsGroup
-	369, // 524: meraki.organizations.v1.OrganizationsService.GetOrganizationPolicyObjectsGroup:output_type -> meraki.organizations.v1.OrganizationPolicyObjectsGroup
-	369, // 525: meraki.organizations.v1.OrganizationsService.UpdateOrganizationPolicyObjectsGroup:output_type -> meraki.organizations.v1.OrganizationPolicyObjectsGroup
-	241, // 526: meraki.organizations.v1.OrganizationsService.DeleteOrganizationPolicyObjectsGroup:output_type -> google.protobuf.Empty
-	367, // 527: meraki.organizations.v1.OrganizationsService.GetOrganizationPolicyObject:output_type -> meraki.organizations.v1.OrganizationPolicyObject
-	367, // 528: meraki.organizations.v1.OrganizationsService.UpdateOrganizationPolicyObject:output_type -> meraki.organizations.v1.OrganizationPolicyObject
-	241, // 529: meraki.organizations.v1.OrganizationsService.DeleteOrganizationPolicyObject:output_type -> google.protobuf.Empty
-	370, // 530: meraki.organizations.v1.OrganizationsService.GetOrganizationSaml:output_type -> meraki.organizations.v1.OrganizationSaml
-	370, // 531: meraki.organizations.v1.OrganizationsService.UpdateOrganizationSaml:output_type -> meraki.organizations.v1.OrganizationSaml
-	371, // 532: meraki.organizations.v1.OrganizationsService.GetOrganizationSamlIdps:output_type -> meraki.organizations.v1.GetOrganizationSamlIdpsResponse
-	371, // 533: meraki.organizations.v1.OrganizationsService.CreateOrganizationSamlIdp:output_type -> meraki.organizations.v1.GetOrganizationSamlIdpsResponse
-	372, // 534: meraki.organizations.v1.OrganizationsService.GetOrganizationSamlIdp:output_type -> meraki.organizations.v1.OrganizationSamlIdp
-	373, // 535: meraki.organizations.v1.OrganizationsService.UpdateOrganizationSamlIdp:output_type -> meraki.organizations.v1.UpdateOrganizationSamlIdpResponse
-	241, // 536: meraki.organizations.v1.OrganizationsService.DeleteOrganizationSamlIdp:output_type -> google.protobuf.Empty
-	374, // 537: meraki.organizations.v1.OrganizationsService.GetOrganizationSamlRoles:output_type -> meraki.organizations.v1.GetOrganizationSamlRolesResponse
-	375, // 538: meraki.organizations.v1.OrganizationsService.CreateOrganizationSamlRole:output_type -> meraki.organizations.v1.OrganizationSamlRole
-	375, // 539: meraki.organizations.v1.OrganizationsService.GetOrganizationSamlRole:output_type -> meraki.organizations.v1.OrganizationSamlRole
-	375, // 540: meraki.organizations.v1.OrganizationsService.UpdateOrganizationSamlRole:output_type -> meraki.organizations.v1.OrganizationSamlRole
-	241, // 541: meraki.organizations.v1.OrganizationsService.DeleteOrganizationSamlRole:output_type -> google.protobuf.Empty
-	376, // 542: meraki.organizations.v1.OrganizationsService.GetOrganizationSaseConnectors:output_type -> meraki.organizations.v1.GetOrganizationSaseConnectorsResponse
-	377, // 543: meraki.organizations.v1.OrganizationsService.BatchOrganizationSaseConnectorsDelete:output_type -> meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse
-	378, // 544: meraki.organizations.v1.OrganizationsService.CreateOrganizationSaseIntegration:output_type -> meraki.organizations.v1.OrganizationSaseIntegration
-	378, // 545: meraki.organizations.v1.OrganizationsService.GetOrganizationSaseIntegration:output_type -> meraki.organizations.v1.OrganizationSaseIntegration
-	241, // 546: meraki.organizations.v1.OrganizationsService.DeleteOrganizationSaseIntegration:output_type -> google.protobuf.Empty
-	379, // 547: meraki.organizations.v1.OrganizationsService.GetOrganizationSaseNetworksEligible:output_type -> meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse
-	379, // 548: meraki.organizations.v1.OrganizationsService.StreamOrganizationSaseNetworksEligible:output_type -> meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse
-	380, // 549: meraki.organizations.v1.OrganizationsService.GetOrganizationSaseRegions:output_type -> meraki.organizations.v1.GetOrganizationSaseRegionsResponse
-	381, // 550: meraki.organizations.v1.OrganizationsService.GetOrganizationSaseSites:output_type -> meraki.organizations.v1.GetOrganizationSaseSitesResponse
-	381, // 551: meraki.organizations.v1.OrganizationsService.StreamOrganizationSaseSites:output_type -> meraki.organizations.v1.GetOrganizationSaseSitesResponse
-	382, // 552: meraki.organizations.v1.OrganizationsService.AttachOrganizationSaseSites:output_type -> meraki.organizations.v1.AttachOrganizationSaseSitesResponse
-	383, // 553: meraki.organizations.v1.OrganizationsService.GetOrganizationSaseSitesConnectivityHistoryBySite:output_type -> meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse
-	384, // 554: meraki.organizations.v1.OrganizationsService.GetOrganizationSaseSitesConnectivityOverview:output_type -> meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview
-	385, // 555: meraki.organizations.v1.OrganizationsService.DetachOrganizationSaseSites:output_type -> meraki.organizations.v1.DetachOrganizationSaseSitesResponse
-	386, // 556: meraki.organizations.v1.OrganizationsService.UpdateOrganizationSaseSite:output_type -> meraki.organizations.v1.OrganizationSaseSite
-	387, // 557: meraki.organizations.v1.OrganizationsService.GetOrganizationSnmp:output_type -> meraki.organizations.v1.OrganizationSnmp
-	387, // 558: meraki.organizations.v1.OrganizationsService.UpdateOrganizationSnmp:output_type -> meraki.organizations.v1.OrganizationSnmp
-	388, // 559: meraki.organizations.v1.OrganizationsService.GetOrganizationSplashAsset:output_type -> meraki.organizations.v1.OrganizationSplashAsset
-	241, // 560: meraki.organizations.v1.OrganizationsService.DeleteOrganizationSplashAsset:output_type -> google.protobuf.Empty
-	389, // 561: meraki.organizations.v1.OrganizationsService.GetOrganizationSplashThemes:output_type -> meraki.organizations.v1.GetOrganizationSplashThemesResponse
-	390, // 562: meraki.organizations.v1.OrganizationsService.CreateOrganizationSplashTheme:output_type -> meraki.organizations.v1.OrganizationSplashTheme
-	241, // 563: meraki.organizations.v1.OrganizationsService.DeleteOrganizationSplashTheme:output_type -> google.protobuf.Empty
-	391, // 564: meraki.organizations.v1.OrganizationsService.CreateOrganizationSplashThemeAsset:output_type -> meraki.organizations.v1.OrganizationSplashThemeAsset
-	392, // 565: meraki.organizations.v1.OrganizationsService.GetOrganizationSummaryTopAppliancesByUtilization:output_type -> meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse
-	393, // 566: meraki.organizations.v1.OrganizationsService.GetOrganizationSummaryTopApplicationsByUsage:output_type -> meraki.organizations.v1.GetOrganizationSummaryTopApplicationsByUsageResponse
-	394, // 567: meraki.organizations.v1.OrganizationsService.GetOrganizationSummaryTopApplicationsCategoriesByUsage:output_type -> meraki.organizations.v1.GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse
-	395, // 568: meraki.organizations.v1.OrganizationsService.GetOrganizationSummaryTopClientsByUsage:output_type -> meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse
-	396, // 569: meraki.organizations.v1.OrganizationsService.GetOrganizationSummaryTopClientsManufacturersByUsage:output_type -> meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse
-	397, // 570: meraki.organizations.v1.OrganizationsService.GetOrganizationSummaryTopDevicesByUsage:output_type -> meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse
-	398, // 571: meraki.organizations.v1.OrganizationsService.GetOrganizationSummaryTopDevicesModelsByUsage:output_type -> meraki.organizations.v1.GetOrganizationSummaryTopDevicesModelsByUsageResponse
-	399, // 572: meraki.organizations.v1.OrganizationsService.GetOrganizationSummaryTopNetworksByStatus:output_type -> meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse
-	399, // 573: meraki.organizations.v1.OrganizationsService.StreamOrganizationSummaryTopNetworksByStatus:output_type -> meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse
-	400, // 574: meraki.organizations.v1.OrganizationsService.GetOrganizationSummaryTopSsidsByUsage:output_type -> meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse
-	401, // 575: meraki.organizations.v1.OrganizationsService.GetOrganizationSummaryTopSwitchesByEnergyUsage:output_type -> meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse
-	402, // 576: meraki.organizations.v1.OrganizationsService.GetOrganizationUplinksStatuses:output_type -> meraki.organizations.v1.GetOrganizationUplinksStatusesResponse
-	402, // 577: meraki.organizations.v1.OrganizationsService.StreamOrganizationUplinksStatuses:output_type -> meraki.organizations.v1.GetOrganizationUplinksStatusesResponse
-	403, // 578: meraki.organizations.v1.OrganizationsService.GetOrganizationWebhooksAlertTypes:output_type -> meraki.organizations.v1.GetOrganizationWebhooksAlertTypesResponse
-	404, // 579: meraki.organizations.v1.OrganizationsService.GetOrganizationWebhooksCallbacksStatus:output_type -> meraki.organizations.v1.OrganizationWebhooksCallbacksStatus
-	405, // 580: meraki.organizations.v1.OrganizationsService.GetOrganizationWebhooksLogs:output_type -> meraki.organizations.v1.GetOrganizationWebhooksLogsResponse
-	405, // 581: meraki.organizations.v1.OrganizationsService.StreamOrganizationWebhooksLogs:output_type -> meraki.organizations.v1.GetOrganizationWebhooksLogsResponse
+	244, // 301: meraki.organizations.v1.OrganizationsService.DeleteOrganizationActionBatch:output_type -> meraki.organizations.v1.DeleteOrganizationActionBatchResponse
+	245, // 302: meraki.organizations.v1.OrganizationsService.GetOrganizationAdaptivePolicyAcls:output_type -> meraki.organizations.v1.GetOrganizationAdaptivePolicyAclsResponse
+	246, // 303: meraki.organizations.v1.OrganizationsService.CreateOrganizationAdaptivePolicyAcl:output_type -> meraki.organizations.v1.OrganizationAdaptivePolicyAcl
+	246, // 304: meraki.organizations.v1.OrganizationsService.GetOrganizationAdaptivePolicyAcl:output_type -> meraki.organizations.v1.OrganizationAdaptivePolicyAcl
+	246, // 305: meraki.organizations.v1.OrganizationsService.UpdateOrganizationAdaptivePolicyAcl:output_type -> meraki.organizations.v1.OrganizationAdaptivePolicyAcl
+	247, // 306: meraki.organizations.v1.OrganizationsService.DeleteOrganizationAdaptivePolicyAcl:output_type -> meraki.organizations.v1.DeleteOrganizationAdaptivePolicyAclResponse
+	248, // 307: meraki.organizations.v1.OrganizationsService.GetOrganizationAdaptivePolicyGroups:output_type -> meraki.organizations.v1.GetOrganizationAdaptivePolicyGroupsResponse
+	249, // 308: meraki.organizations.v1.OrganizationsService.CreateOrganizationAdaptivePolicyGroup:output_type -> meraki.organizations.v1.OrganizationAdaptivePolicyGroup
+	249, // 309: meraki.organizations.v1.OrganizationsService.GetOrganizationAdaptivePolicyGroup:output_type -> meraki.organizations.v1.OrganizationAdaptivePolicyGroup
+	249, // 310: meraki.organizations.v1.OrganizationsService.UpdateOrganizationAdaptivePolicyGroup:output_type -> meraki.organizations.v1.OrganizationAdaptivePolicyGroup
+	250, // 311: meraki.organizations.v1.OrganizationsService.DeleteOrganizationAdaptivePolicyGroup:output_type -> meraki.organizations.v1.DeleteOrganizationAdaptivePolicyGroupResponse
+	251, // 312: meraki.organizations.v1.OrganizationsService.GetOrganizationAdaptivePolicyOverview:output_type -> meraki.organizations.v1.OrganizationAdaptivePolicyOverview
+	252, // 313: meraki.organizations.v1.OrganizationsService.GetOrganizationAdaptivePolicyPolicies:output_type -> meraki.organizations.v1.GetOrganizationAdaptivePolicyPoliciesResponse
+	253, // 314: meraki.organizations.v1.OrganizationsService.CreateOrganizationAdaptivePolicyPolicy:output_type -> meraki.organizations.v1.OrganizationAdaptivePolicyPolicy
+	253, // 315: meraki.organizations.v1.OrganizationsService.GetOrganizationAdaptivePolicyPolicy:output_type -> meraki.organizations.v1.OrganizationAdaptivePolicyPolicy
+	253, // 316: meraki.organizations.v1.OrganizationsService.UpdateOrganizationAdaptivePolicyPolicy:output_type -> meraki.organizations.v1.OrganizationAdaptivePolicyPolicy
+	254, // 317: meraki.organizations.v1.OrganizationsService.DeleteOrganizationAdaptivePolicyPolicy:output_type -> meraki.organizations.v1.DeleteOrganizationAdaptivePolicyPolicyResponse
+	255, // 318: meraki.organizations.v1.OrganizationsService.GetOrganizationAdaptivePolicySettings:output_type -> meraki.organizations.v1.OrganizationAdaptivePolicySettings
+	255, // 319: meraki.organizations.v1.OrganizationsService.UpdateOrganizationAdaptivePolicySettings:output_type -> meraki.organizations.v1.OrganizationAdaptivePolicySettings
+	256, // 320: meraki.organizations.v1.OrganizationsService.GetOrganizationAdmins:output_type -> meraki.organizations.v1.GetOrganizationAdminsResponse
+	257, // 321: meraki.organizations.v1.OrganizationsService.CreateOrganizationAdmin:output_type -> meraki.organizations.v1.OrganizationAdmin
+	257, // 322: meraki.organizations.v1.OrganizationsService.UpdateOrganizationAdmin:output_type -> meraki.organizations.v1.OrganizationAdmin
+	258, // 323: meraki.organizations.v1.OrganizationsService.DeleteOrganizationAdmin:output_type -> meraki.organizations.v1.DeleteOrganizationAdminResponse
+	259, // 324: meraki.organizations.v1.OrganizationsService.GetOrganizationAlertsProfiles:output_type -> meraki.organizations.v1.GetOrganizationAlertsProfilesResponse
+	260, // 325: meraki.organizations.v1.OrganizationsService.CreateOrganizationAlertsProfile:output_type -> meraki.organizations.v1.OrganizationAlertsProfile
+	260, // 326: meraki.organizations.v1.OrganizationsService.UpdateOrganizationAlertsProfile:output_type -> meraki.organizations.v1.OrganizationAlertsProfile
+	261, // 327: meraki.organizations.v1.OrganizationsService.DeleteOrganizationAlertsProfile:output_type -> meraki.organizations.v1.DeleteOrganizationAlertsProfileResponse
+	262, // 328: meraki.organizations.v1.OrganizationsService.GetOrganizationApiRestProvisioningPipelinesJobs:output_type -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse
+	262, // 329: meraki.organizations.v1.OrganizationsService.StreamOrganizationApiRestProvisioningPipelinesJobs:output_type -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse
+	263, // 330: meraki.organizations.v1.OrganizationsService.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipeline:output_type -> meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse
+	264, // 331: meraki.organizations.v1.OrganizationsService.GetOrganizationApiRequests:output_type -> meraki.organizations.v1.GetOrganizationApiRequestsResponse
+	264, // 332: meraki.organizations.v1.OrganizationsService.StreamOrganizationApiRequests:output_type -> meraki.organizations.v1.GetOrganizationApiRequestsResponse
+	265, // 333: meraki.organizations.v1.OrganizationsService.GetOrganizationApiRequestsOverview:output_type -> meraki.organizations.v1.OrganizationApiRequestsOverview
+	266, // 334: meraki.organizations.v1.OrganizationsService.GetOrganizationApiRequestsOverviewResponseCodesByInterval:output_type -> meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse
+	267, // 335: meraki.organizations.v1.OrganizationsService.GetOrganizationAssuranceAlerts:output_type -> meraki.organizations.v1.GetOrganizationAssuranceAlertsResponse
+	267, // 336: meraki.organizations.v1.OrganizationsService.StreamOrganizationAssuranceAlerts:output_type -> meraki.organizations.v1.GetOrganizationAssuranceAlertsResponse
+	268, // 337: meraki.organizations.v1.OrganizationsService.DismissOrganizationAssuranceAlerts:output_type -> meraki.organizations.v1.DismissOrganizationAssuranceAlertsResponse
+	269, // 338: meraki.organizations.v1.OrganizationsService.GetOrganizationAssuranceAlertsOverview:output_type -> meraki.organizations.v1.OrganizationAssuranceAlertsOverview
+	270, // 339: meraki.organizations.v1.OrganizationsService.GetOrganizationAssuranceAlertsOverviewByNetwork:output_type -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse
+	270, // 340: meraki.organizations.v1.OrganizationsService.StreamOrganizationAssuranceAlertsOverviewByNetwork:output_type -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse
+	271, // 341: meraki.organizations.v1.OrganizationsService.GetOrganizationAssuranceAlertsOverviewByType:output_type -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse
+	271, // 342: meraki.organizations.v1.OrganizationsService.StreamOrganizationAssuranceAlertsOverviewByType:output_type -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse
+	272, // 343: meraki.organizations.v1.OrganizationsService.GetOrganizationAssuranceAlertsOverviewHistorical:output_type -> meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse
+	273, // 344: meraki.organizations.v1.OrganizationsService.GetOrganizationAssuranceAlertsProfiles:output_type -> meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse
+	274, // 345: meraki.organizations.v1.OrganizationsService.CreateOrganizationAssuranceAlertsProfile:output_type -> meraki.organizations.v1.OrganizationAssuranceAlertsProfile
+	274, // 346: meraki.organizations.v1.OrganizationsService.UpdateOrganizationAssuranceAlertsProfile:output_type -> meraki.organizations.v1.OrganizationAssuranceAlertsProfile
+	275, // 347: meraki.organizations.v1.OrganizationsService.DeleteOrganizationAssuranceAlertsProfile:output_type -> meraki.organizations.v1.DeleteOrganizationAssuranceAlertsProfileResponse
+	276, // 348: meraki.organizations.v1.OrganizationsService.RestoreOrganizationAssuranceAlerts:output_type -> meraki.organizations.v1.RestoreOrganizationAssuranceAlertsResponse
+	277, // 349: meraki.organizations.v1.OrganizationsService.GetOrganizationAssuranceAlertsTaxonomyCategories:output_type -> meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse
+	278, // 350: meraki.organizations.v1.OrganizationsService.GetOrganizationAssuranceAlertsTaxonomyTypes:output_type -> meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyTypesResponse
+	279, // 351: meraki.organizations.v1.OrganizationsService.GetOrganizationAssuranceAlert:output_type -> meraki.organizations.v1.OrganizationAssuranceAlert
+	280, // 352: meraki.organizations.v1.OrganizationsService.GetOrganizationBrandingPolicies:output_type -> meraki.organizations.v1.GetOrganizationBrandingPoliciesResponse
+	281, // 353: meraki.organizations.v1.OrganizationsService.CreateOrganizationBrandingPolicy:output_type -> meraki.organizations.v1.OrganizationBrandingPolicy
+	282, // 354: meraki.organizations.v1.OrganizationsService.GetOrganizationBrandingPoliciesPriorities:output_type -> meraki.organizations.v1.OrganizationBrandingPoliciesPriorities
+	282, // 355: meraki.organizations.v1.OrganizationsService.UpdateOrganizationBrandingPoliciesPriorities:output_type -> meraki.organizations.v1.OrganizationBrandingPoliciesPriorities
+	281, // 356: meraki.organizations.v1.OrganizationsService.GetOrganizationBrandingPolicy:output_type -> meraki.organizations.v1.OrganizationBrandingPolicy
+	281, // 357: meraki.organizations.v1.OrganizationsService.UpdateOrganizationBrandingPolicy:output_type -> meraki.organizations.v1.OrganizationBrandingPolicy
+	283, // 358: meraki.organizations.v1.OrganizationsService.DeleteOrganizationBrandingPolicy:output_type -> meraki.organizations.v1.DeleteOrganizationBrandingPolicyResponse
+	284, // 359: meraki.organizations.v1.OrganizationsService.ClaimIntoOrganization:output_type -> meraki.organizations.v1.ClaimIntoOrganizationResponse
+	285, // 360: meraki.organizations.v1.OrganizationsService.GetOrganizationClientsBandwidthUsageHistory:output_type -> meraki.organizations.v1.GetOrganizationClientsBandwidthUsageHistoryResponse
+	286, // 361: meraki.organizations.v1.OrganizationsService.GetOrganizationClientsOverview:output_type -> meraki.organizations.v1.OrganizationClientsOverview
+	287, // 362: meraki.organizations.v1.OrganizationsService.GetOrganizationClientsSearch:output_type -> meraki.organizations.v1.GetOrganizationClientsSearchResponse
+	287, // 363: meraki.organizations.v1.OrganizationsService.StreamOrganizationClientsSearch:output_type -> meraki.organizations.v1.GetOrganizationClientsSearchResponse
+	288, // 364: meraki.organizations.v1.OrganizationsService.CloneOrganization:output_type -> meraki.organizations.v1.CloneOrganizationResponse
+	289, // 365: meraki.organizations.v1.OrganizationsService.GetOrganizationConfigTemplates:output_type -> meraki.organizations.v1.GetOrganizationConfigTemplatesResponse
+	290, // 366: meraki.organizations.v1.OrganizationsService.CreateOrganizationConfigTemplate:output_type -> meraki.organizations.v1.OrganizationConfigTemplate
+	290, // 367: meraki.organizations.v1.OrganizationsService.GetOrganizationConfigTemplate:output_type -> meraki.organizations.v1.OrganizationConfigTemplate
+	290, // 368: meraki.organizations.v1.OrganizationsService.UpdateOrganizationConfigTemplate:output_type -> meraki.organizations.v1.OrganizationConfigTemplate
+	291, // 369: meraki.organizations.v1.OrganizationsService.DeleteOrganizationConfigTemplate:output_type -> meraki.organizations.v1.DeleteOrganizationConfigTemplateResponse
+	292, // 370: meraki.organizations.v1.OrganizationsService.GetOrganizationConfigurationChanges:output_type -> meraki.organizations.v1.GetOrganizationConfigurationChangesResponse
+	292, // 371: meraki.organizations.v1.OrganizationsService.StreamOrganizationConfigurationChanges:output_type -> meraki.organizations.v1.GetOrganizationConfigurationChangesResponse
+	293, // 372: meraki.organizations.v1.OrganizationsService.GetOrganizationDevices:output_type -> meraki.organizations.v1.GetOrganizationDevicesResponse
+	293, // 373: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevices:output_type -> meraki.organizations.v1.GetOrganizationDevicesResponse
+	294, // 374: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesAvailabilities:output_type -> meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesResponse
+	294, // 375: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesAvailabilities:output_type -> meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesResponse
+	295, // 376: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesAvailabilitiesChangeHistory:output_type -> meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse
+	295, // 377: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesAvailabilitiesChangeHistory:output_type -> meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse
+	296, // 378: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesCellularDataDevices:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse
+	296, // 379: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesCellularDataDevices:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse
+	297, // 380: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesCellularDataProfiles:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse
+	297, // 381: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesCellularDataProfiles:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse
+	298, // 382: meraki.organizations.v1.OrganizationsService.CreateOrganizationDevicesCellularDataProfile:output_type -> meraki.organizations.v1.OrganizationDevicesCellularDataProfile
+	299, // 383: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesCellularDataProfilesAssignments:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse
+	299, // 384: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesCellularDataProfilesAssignments:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse
+	300, // 385: meraki.organizations.v1.OrganizationsService.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreate:output_type -> meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse
+	301, // 386: meraki.organizations.v1.OrganizationsService.BulkOrganizationDevicesCellularDataProfilesAssignmentsDelete:output_type -> meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteResponse
+	298, // 387: meraki.organizations.v1.OrganizationsService.UpdateOrganizationDevicesCellularDataProfile:output_type -> meraki.organizations.v1.OrganizationDevicesCellularDataProfile
+	302, // 388: meraki.organizations.v1.OrganizationsService.DeleteOrganizationDevicesCellularDataProfile:output_type -> meraki.organizations.v1.DeleteOrganizationDevicesCellularDataProfileResponse
+	303, // 389: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesCellularDataUsageByDevice:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse
+	303, // 390: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesCellularDataUsageByDevice:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse
+	304, // 391: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByInterval:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse
+	304, // 392: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesCellularDataUsageHistoryByDeviceByInterval:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse
+	305, // 393: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesCellularGeolocations:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse
+	305, // 394: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesCellularGeolocations:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse
+	306, // 395: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesCellularUplinksBandsByDevice:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse
+	306, // 396: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesCellularUplinksBandsByDevice:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse
+	307, // 397: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesCellularUplinksTowersByDevice:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse
+	307, // 398: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesCellularUplinksTowersByDevice:output_type -> meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse
+	308, // 399: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesControllerMigrations:output_type -> meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse
+	308, // 400: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesControllerMigrations:output_type -> meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse
+	308, // 401: meraki.organizations.v1.OrganizationsService.CreateOrganizationDevicesControllerMigration:output_type -> meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse
+	309, // 402: meraki.organizations.v1.OrganizationsService.BulkUpdateOrganizationDevicesDetails:output_type -> meraki.organizations.v1.BulkUpdateOrganizationDevicesDetailsResponse
+	310, // 403: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesOverviewByModel:output_type -> meraki.organizations.v1.OrganizationDevicesOverviewByModel
+	311, // 404: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesPacketCaptureCaptures:output_type -> meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse
+	311, // 405: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesPacketCaptureCaptures:output_type -> meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse
+	312, // 406: meraki.organizations.v1.OrganizationsService.CreateOrganizationDevicesPacketCaptureCapture:output_type -> meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture
+	313, // 407: meraki.organizations.v1.OrganizationsService.BulkOrganizationDevicesPacketCaptureCapturesCreate:output_type -> meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse
+	314, // 408: meraki.organizations.v1.OrganizationsService.BulkOrganizationDevicesPacketCaptureCapturesDelete:output_type -> meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesDeleteResponse
+	315, // 409: meraki.organizations.v1.OrganizationsService.DeleteOrganizationDevicesPacketCaptureCapture:output_type -> meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureCaptureResponse
+	316, // 410: meraki.organizations.v1.OrganizationsService.GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrl:output_type -> meraki.organizations.v1.GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse
+	317, // 411: meraki.organizations.v1.OrganizationsService.StopOrganizationDevicesPacketCaptureCapture:output_type -> meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse
+	318, // 412: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesPacketCaptureSchedules:output_type -> meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse
+	319, // 413: meraki.organizations.v1.OrganizationsService.CreateOrganizationDevicesPacketCaptureSchedule:output_type -> meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule
+	320, // 414: meraki.organizations.v1.OrganizationsService.ReorderOrganizationDevicesPacketCaptureSchedules:output_type -> meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesResponse
+	319, // 415: meraki.organizations.v1.OrganizationsService.UpdateOrganizationDevicesPacketCaptureSchedule:output_type -> meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule
+	321, // 416: meraki.organizations.v1.OrganizationsService.DeleteOrganizationDevicesPacketCaptureSchedule:output_type -> meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureScheduleResponse
+	322, // 417: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesPowerModulesStatusesByDevice:output_type -> meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse
+	322, // 418: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesPowerModulesStatusesByDevice:output_type -> meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse
+	323, // 419: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesProvisioningStatuses:output_type -> meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesResponse
+	323, // 420: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesProvisioningStatuses:output_type -> meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesResponse
+	324, // 421: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesStatuses:output_type -> meraki.organizations.v1.GetOrganizationDevicesStatusesResponse
+	324, // 422: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesStatuses:output_type -> meraki.organizations.v1.GetOrganizationDevicesStatusesResponse
+	325, // 423: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesStatusesOverview:output_type -> meraki.organizations.v1.OrganizationDevicesStatusesOverview
+	326, // 424: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesSyslogServersByNetwork:output_type -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse
+	326, // 425: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesSyslogServersByNetwork:output_type -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse
+	327, // 426: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesSyslogServersRolesByNetwork:output_type -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse
+	327, // 427: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesSyslogServersRolesByNetwork:output_type -> meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse
+	328, // 428: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesSystemMemoryUsageHistoryByInterval:output_type -> meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse
+	328, // 429: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesSystemMemoryUsageHistoryByInterval:output_type -> meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse
+	329, // 430: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesUplinksAddressesByDevice:output_type -> meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse
+	329, // 431: meraki.organizations.v1.OrganizationsService.StreamOrganizationDevicesUplinksAddressesByDevice:output_type -> meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse
+	330, // 432: meraki.organizations.v1.OrganizationsService.GetOrganizationDevicesUplinksLossAndLatency:output_type -> meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyResponse
+	331, // 433: meraki.organizations.v1.OrganizationsService.GetOrganizationEarlyAccessFeatures:output_type -> meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesResponse
+	332, // 434: meraki.organizations.v1.OrganizationsService.GetOrganizationEarlyAccessFeaturesOptIns:output_type -> meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesOptInsResponse
+	333, // 435: meraki.organizations.v1.OrganizationsService.CreateOrganizationEarlyAccessFeaturesOptIn:output_type -> meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn
+	333, // 436: meraki.organizations.v1.OrganizationsService.GetOrganizationEarlyAccessFeaturesOptIn:output_type -> meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn
+	333, // 437: meraki.organizations.v1.OrganizationsService.UpdateOrganizationEarlyAccessFeaturesOptIn:output_type -> meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn
+	334, // 438: meraki.organizations.v1.OrganizationsService.DeleteOrganizationEarlyAccessFeaturesOptIn:output_type -> meraki.organizations.v1.DeleteOrganizationEarlyAccessFeaturesOptInResponse
+	335, // 439: meraki.organizations.v1.OrganizationsService.GetOrganizationFirmwareUpgrades:output_type -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse
+	335, // 440: meraki.organizations.v1.OrganizationsService.StreamOrganizationFirmwareUpgrades:output_type -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse
+	336, // 441: meraki.organizations.v1.OrganizationsService.GetOrganizationFirmwareUpgradesByDevice:output_type -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse
+	336, // 442: meraki.organizations.v1.OrganizationsService.StreamOrganizationFirmwareUpgradesByDevice:output_type -> meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse
+	337, // 443: meraki.organizations.v1.OrganizationsService.GetOrganizationFloorPlansAutoLocateDevices:output_type -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse
+	337, // 444: meraki.organizations.v1.OrganizationsService.StreamOrganizationFloorPlansAutoLocateDevices:output_type -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse
+	338, // 445: meraki.organizations.v1.OrganizationsService.GetOrganizationFloorPlansAutoLocateStatuses:output_type -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse
+	338, // 446: meraki.organizations.v1.OrganizationsService.StreamOrganizationFloorPlansAutoLocateStatuses:output_type -> meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse
+	339, // 447: meraki.organizations.v1.OrganizationsService.GetOrganizationIntegrationsDeployable:output_type -> meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse
+	340, // 448: meraki.organizations.v1.OrganizationsService.GetOrganizationIntegrationsDeployed:output_type -> meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse
+	341, // 449: meraki.organizations.v1.OrganizationsService.GetOrganizationIntegrationsXdrNetworks:output_type -> meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse
+	341, // 450: meraki.organizations.v1.OrganizationsService.StreamOrganizationIntegrationsXdrNetworks:output_type -> meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse
+	342, // 451: meraki.organizations.v1.OrganizationsService.DisableOrganizationIntegrationsXdrNetworks:output_type -> meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksResponse
+	343, // 452: meraki.organizations.v1.OrganizationsService.EnableOrganizationIntegrationsXdrNetworks:output_type -> meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksResponse
+	344, // 453: meraki.organizations.v1.OrganizationsService.ClaimIntoOrganizationInventory:output_type -> meraki.organizations.v1.ClaimIntoOrganizationInventoryResponse
+	345, // 454: meraki.organizations.v1.OrganizationsService.GetOrganizationInventoryDevices:output_type -> meraki.organizations.v1.GetOrganizationInventoryDevicesResponse
+	345, // 455: meraki.organizations.v1.OrganizationsService.StreamOrganizationInventoryDevices:output_type -> meraki.organizations.v1.GetOrganizationInventoryDevicesResponse
+	346, // 456: meraki.organizations.v1.OrganizationsService.GetOrganizationInventoryDevicesEoxOverview:output_type -> meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview
+	347, // 457: meraki.organizations.v1.OrganizationsService.CreateOrganizationInventoryDevicesSwapsBulk:output_type -> meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk
+	347, // 458: meraki.organizations.v1.OrganizationsService.GetOrganizationInventoryDevicesSwapsBulk:output_type -> meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk
+	348, // 459: meraki.organizations.v1.OrganizationsService.GetOrganizationInventoryDevice:output_type -> meraki.organizations.v1.OrganizationInventoryDevice
+	349, // 460: meraki.organizations.v1.OrganizationsService.ClaimOrganizationInventoryOrders:output_type -> meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse
+	350, // 461: meraki.organizations.v1.OrganizationsService.PreviewOrganizationInventoryOrders:output_type -> meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse
+	351, // 462: meraki.organizations.v1.OrganizationsService.ReleaseFromOrganizationInventory:output_type -> meraki.organizations.v1.ReleaseFromOrganizationInventoryResponse
+	352, // 463: meraki.organizations.v1.OrganizationsService.GetOrganizationLicenses:output_type -> meraki.organizations.v1.GetOrganizationLicensesResponse
+	352, // 464: meraki.organizations.v1.OrganizationsService.StreamOrganizationLicenses:output_type -> meraki.organizations.v1.GetOrganizationLicensesResponse
+	353, // 465: meraki.organizations.v1.OrganizationsService.AssignOrganizationLicensesSeats:output_type -> meraki.organizations.v1.AssignOrganizationLicensesSeatsResponse
+	354, // 466: meraki.organizations.v1.OrganizationsService.MoveOrganizationLicenses:output_type -> meraki.organizations.v1.MoveOrganizationLicensesResponse
+	355, // 467: meraki.organizations.v1.OrganizationsService.MoveOrganizationLicensesSeats:output_type -> meraki.organizations.v1.MoveOrganizationLicensesSeatsResponse
+	356, // 468: meraki.organizations.v1.OrganizationsService.GetOrganizationLicensesOverview:output_type -> meraki.organizations.v1.OrganizationLicensesOverview
+	357, // 469: meraki.organizations.v1.OrganizationsService.RenewOrganizationLicensesSeats:output_type -> meraki.organizations.v1.RenewOrganizationLicensesSeatsResponse
+	358, // 470: meraki.organizations.v1.OrganizationsService.GetOrganizationLicense:output_type -> meraki.organizations.v1.OrganizationLicense
+	358, // 471: meraki.organizations.v1.OrganizationsService.UpdateOrganizationLicense:output_type -> meraki.organizations.v1.OrganizationLicense
+	359, // 472: meraki.organizations.v1.OrganizationsService.GetOrganizationLoginSecurity:output_type -> meraki.organizations.v1.OrganizationLoginSecurity
+	359, // 473: meraki.organizations.v1.OrganizationsService.UpdateOrganizationLoginSecurity:output_type -> meraki.organizations.v1.OrganizationLoginSecurity
+	360, // 474: meraki.organizations.v1.OrganizationsService.GetOrganizationNetworks:output_type -> meraki.organizations.v1.GetOrganizationNetworksResponse
+	360, // 475: meraki.organizations.v1.OrganizationsService.StreamOrganizationNetworks:output_type -> meraki.organizations.v1.GetOrganizationNetworksResponse
+	361, // 476: meraki.organizations.v1.OrganizationsService.CreateOrganizationNetwork:output_type -> meraki.organizations.v1.OrganizationNetwork
+	362, // 477: meraki.organizations.v1.OrganizationsService.CombineOrganizationNetworks:output_type -> meraki.organizations.v1.CombineOrganizationNetworksResponse
+	363, // 478: meraki.organizations.v1.OrganizationsService.GetOrganizationNetworksGroups:output_type -> meraki.organizations.v1.GetOrganizationNetworksGroupsResponse
+	363, // 479: meraki.organizations.v1.OrganizationsService.StreamOrganizationNetworksGroups:output_type -> meraki.organizations.v1.GetOrganizationNetworksGroupsResponse
+	364, // 480: meraki.organizations.v1.OrganizationsService.CreateOrganizationNetworksGroup:output_type -> meraki.organizations.v1.OrganizationNetworksGroup
+	365, // 481: meraki.organizations.v1.OrganizationsService.GetOrganizationNetworksGroupsOverviewByGroup:output_type -> meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse
+	365, // 482: meraki.organizations.v1.OrganizationsService.StreamOrganizationNetworksGroupsOverviewByGroup:output_type -> meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse
+	364, // 483: meraki.organizations.v1.OrganizationsService.UpdateOrganizationNetworksGroup:output_type -> meraki.organizations.v1.OrganizationNetworksGroup
+	366, // 484: meraki.organizations.v1.OrganizationsService.DeleteOrganizationNetworksGroup:output_type -> meraki.organizations.v1.DeleteOrganizationNetworksGroupResponse
+	367, // 485: meraki.organizations.v1.OrganizationsService.BulkOrganizationNetworksGroupAssign:output_type -> meraki.organizations.v1.BulkOrganizationNetworksGroupAssignResponse
+	368, // 486: meraki.organizations.v1.OrganizationsService.BulkOrganizationNetworksGroupUnassign:output_type -> meraki.organizations.v1.BulkOrganizationNetworksGroupUnassignResponse
+	369, // 487: meraki.organizations.v1.OrganizationsService.GetNetworkMoves:output_type -> meraki.organizations.v1.GetNetworkMovesResponse
+	369, // 488: meraki.organizations.v1.OrganizationsService.StreamNetworkMoves:output_type -> meraki.organizations.v1.GetNetworkMovesResponse
+	370, // 489: meraki.organizations.v1.OrganizationsService.CreateNetworkMove:output_type -> meraki.organizations.v1.NetworkMove
+	371, // 490: meraki.organizations.v1.OrganizationsService.GetOrganizationOpenapiSpec:output_type -> meraki.organizations.v1.OrganizationOpenapiSpec
+	372, // 491: meraki.organizations.v1.OrganizationsService.GetOrganizationPoliciesAssignmentsByClient:output_type -> meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse
+	372, // 492: meraki.organizations.v1.OrganizationsService.StreamOrganizationPoliciesAssignmentsByClient:output_type -> meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse
+	373, // 493: meraki.organizations.v1.OrganizationsService.GetOrganizationPoliciesGlobalFirewallApplicationCategories:output_type -> meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse
+	374, // 494: meraki.organizations.v1.OrganizationsService.GetOrganizationPoliciesGlobalFirewallRulesets:output_type -> meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse
+	374, // 495: meraki.organizations.v1.OrganizationsService.StreamOrganizationPoliciesGlobalFirewallRulesets:output_type -> meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse
+	375, // 496: meraki.organizations.v1.OrganizationsService.CreateOrganizationPoliciesGlobalFirewallRuleset:output_type -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRuleset
+	376, // 497: meraki.organizations.v1.OrganizationsService.GetOrganizationPoliciesGlobalFirewallRulesetsRules:output_type -> meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse
+	376, // 498: meraki.organizations.v1.OrganizationsService.StreamOrganizationPoliciesGlobalFirewallRulesetsRules:output_type -> meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse
+	377, // 499: meraki.organizations.v1.OrganizationsService.CreateOrganizationPoliciesGlobalFirewallRulesetsRule:output_type -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule
+	377, // 500: meraki.organizations.v1.OrganizationsService.UpdateOrganizationPoliciesGlobalFirewallRulesetsRule:output_type -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule
+	378, // 501: meraki.organizations.v1.OrganizationsService.DeleteOrganizationPoliciesGlobalFirewallRulesetsRule:output_type -> meraki.organizations.v1.DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleResponse
+	375, // 502: meraki.organizations.v1.OrganizationsService.UpdateOrganizationPoliciesGlobalFirewallRuleset:output_type -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRuleset
+	379, // 503: meraki.organizations.v1.OrganizationsService.DeleteOrganizationPoliciesGlobalFirewallRuleset:output_type -> meraki.organizations.v1.DeleteOrganizationPoliciesGlobalFirewallRulesetResponse
+	380, // 504: meraki.organizations.v1.OrganizationsService.GetOrganizationPoliciesGlobalGroupPolicies:output_type -> meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse
+	380, // 505: meraki.organizations.v1.OrganizationsService.StreamOrganizationPoliciesGlobalGroupPolicies:output_type -> meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse
+	381, // 506: meraki.organizations.v1.OrganizationsService.CreateOrganizationPoliciesGlobalGroupPolicy:output_type -> meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy
+	382, // 507: meraki.organizations.v1.OrganizationsService.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroups:output_type -> meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse
+	383, // 508: meraki.organizations.v1.OrganizationsService.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments:output_type -> meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse
+	383, // 509: meraki.organizations.v1.OrganizationsService.StreamOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments:output_type -> meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse
+	384, // 510: meraki.organizations.v1.OrganizationsService.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroups:output_type -> meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse
+	385, // 511: meraki.organizations.v1.OrganizationsService.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments:output_type -> meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse
+	385, // 512: meraki.organizations.v1.OrganizationsService.StreamOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments:output_type -> meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse
+	386, // 513: meraki.organizations.v1.OrganizationsService.CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment:output_type -> meraki.organizations.v1.OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment
+	386, // 514: meraki.organizations.v1.OrganizationsService.UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment:output_type -> meraki.organizations.v1.OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment
+	387, // 515: meraki.organizations.v1.OrganizationsService.DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment:output_type -> meraki.organizations.v1.DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentResponse
+	381, // 516: meraki.organizations.v1.OrganizationsService.UpdateOrganizationPoliciesGlobalGroupPolicy:output_type -> meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy
+	388, // 517: meraki.organizations.v1.OrganizationsService.DeleteOrganizationPoliciesGlobalGroupPolicy:output_type -> meraki.organizations.v1.DeleteOrganizationPoliciesGlobalGroupPolicyResponse
+	389, // 518: meraki.organizations.v1.OrganizationsService.GetOrganizationPolicyObjects:output_type -> meraki.organizations.v1.GetOrganizationPolicyObjectsResponse
+	389, // 519: meraki.organizations.v1.OrganizationsService.StreamOrganizationPolicyObjects:output_type -> meraki.organizations.v1.GetOrganizationPolicyObjectsResponse
+	390, // 520: meraki.organizations.v1.OrganizationsService.CreateOrganizationPolicyObject:output_type -> meraki.organizations.v1.OrganizationPolicyObject
+	391, // 521: meraki.organizations.v1.OrganizationsService.GetOrganizationPolicyObjectsGroups:output_type -> meraki.organizations.v1.GetOrganizationPolicyObjectsGroupsResponse
+	391, // 522: meraki.organizations.v1.OrganizationsService.StreamOrganizationPolicyObjectsGroups:output_type -> meraki.organizations.v1.GetOrganizationPolicyObjectsGroupsResponse
+	392, // 523: meraki.organizations.v1.OrganizationsService.CreateOrganizationPolicyObjectsGroup:output_type -> meraki.organizations.v1.OrganizationPolicyObjectsGroup
+	392, // 524: meraki.organizations.v1.OrganizationsService.GetOrganizationPolicyObjectsGroup:output_type -> meraki.organizations.v1.OrganizationPolicyObjectsGroup
+	392, // 525: meraki.organizations.v1.OrganizationsService.UpdateOrganizationPolicyObjectsGroup:output_type -> meraki.organizations.v1.OrganizationPolicyObjectsGroup
+	393, // 526: meraki.organizations.v1.OrganizationsService.DeleteOrganizationPolicyObjectsGroup:output_type -> meraki.organizations.v1.DeleteOrganizationPolicyObjectsGroupResponse
+	390, // 527: meraki.organizations.v1.OrganizationsService.GetOrganizationPolicyObject:output_type -> meraki.organizations.v1.OrganizationPolicyObject
+	390, // 528: meraki.organizations.v1.OrganizationsService.UpdateOrganizationPolicyObject:output_type -> meraki.organizations.v1.OrganizationPolicyObject
+	394, // 529: meraki.organizations.v1.OrganizationsService.DeleteOrganizationPolicyObject:output_type -> meraki.organizations.v1.DeleteOrganizationPolicyObjectResponse
+	395, // 530: meraki.organizations.v1.OrganizationsService.GetOrganizationSaml:output_type -> meraki.organizations.v1.OrganizationSaml
+	395, // 531: meraki.organizations.v1.OrganizationsService.UpdateOrganizationSaml:output_type -> meraki.organizations.v1.OrganizationSaml
+	396, // 532: meraki.organizations.v1.OrganizationsService.GetOrganizationSamlIdps:output_type -> meraki.organizations.v1.GetOrganizationSamlIdpsResponse
+	396, // 533: meraki.organizations.v1.OrganizationsService.CreateOrganizationSamlIdp:output_type -> meraki.organizations.v1.GetOrganizationSamlIdpsResponse
+	397, // 534: meraki.organizations.v1.OrganizationsService.GetOrganizationSamlIdp:output_type -> meraki.organizations.v1.OrganizationSamlIdp
+	398, // 535: meraki.organizations.v1.OrganizationsService.UpdateOrganizationSamlIdp:output_type -> meraki.organizations.v1.UpdateOrganizationSamlIdpResponse
+	399, // 536: meraki.organizations.v1.OrganizationsService.DeleteOrganizationSamlIdp:output_type -> meraki.organizations.v1.DeleteOrganizationSamlIdpResponse
+	400, // 537: meraki.organizations.v1.OrganizationsService.GetOrganizationSamlRoles:output_type -> meraki.organizations.v1.GetOrganizationSamlRolesResponse
+	401, // 538: meraki.organizations.v1.OrganizationsService.CreateOrganizationSamlRole:output_type -> meraki.organizations.v1.OrganizationSamlRole
+	401, // 539: meraki.organizations.v1.OrganizationsService.GetOrganizationSamlRole:output_type -> meraki.organizations.v1.OrganizationSamlRole
+	401, // 540: meraki.organizations.v1.OrganizationsService.UpdateOrganizationSamlRole:output_type -> meraki.organizations.v1.OrganizationSamlRole
+	402, // 541: meraki.organizations.v1.OrganizationsService.DeleteOrganizationSamlRole:output_type -> meraki.organizations.v1.DeleteOrganizationSamlRoleResponse
+	403, // 542: meraki.organizations.v1.OrganizationsService.GetOrganizationSaseConnectors:output_type -> meraki.organizations.v1.GetOrganizationSaseConnectorsResponse
+	404, // 543: meraki.organizations.v1.OrganizationsService.BatchOrganizationSaseConnectorsDelete:output_type -> meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse
+	405, // 544: meraki.organizations.v1.OrganizationsService.CreateOrganizationSaseIntegration:output_type -> meraki.organizations.v1.OrganizationSaseIntegration
+	405, // 545: meraki.organizations.v1.OrganizationsService.GetOrganizationSaseIntegration:output_type -> meraki.organizations.v1.OrganizationSaseIntegration
+	406, // 546: meraki.organizations.v1.OrganizationsService.DeleteOrganizationSaseIntegration:output_type -> meraki.organizations.v1.DeleteOrganizationSaseIntegrationResponse
+	407, // 547: meraki.organizations.v1.OrganizationsService.GetOrganizationSaseNetworksEligible:output_type -> meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse
+	407, // 548: meraki.organizations.v1.OrganizationsService.StreamOrganizationSaseNetworksEligible:output_type -> meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse
+	408, // 549: meraki.organizations.v1.OrganizationsService.GetOrganizationSaseRegions:output_type -> meraki.organizations.v1.GetOrganizationSaseRegionsResponse
+	409, // 550: meraki.organizations.v1.OrganizationsService.GetOrganizationSaseSites:output_type -> meraki.organizations.v1.GetOrganizationSaseSitesResponse
+	409, // 551: meraki.organizations.v1.OrganizationsService.StreamOrganizationSaseSites:output_type -> meraki.organizations.v1.GetOrganizationSaseSitesResponse
+	410, // 552: meraki.organizations.v1.OrganizationsService.AttachOrganizationSaseSites:output_type -> meraki.organizations.v1.AttachOrganizationSaseSitesResponse
+	411, // 553: meraki.organizations.v1.OrganizationsService.GetOrganizationSaseSitesConnectivityHistoryBySite:output_type -> meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse
+	412, // 554: meraki.organizations.v1.OrganizationsService.GetOrganizationSaseSitesConnectivityOverview:output_type -> meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview
+	413, // 555: meraki.organizations.v1.OrganizationsService.DetachOrganizationSaseSites:output_type -> meraki.organizations.v1.DetachOrganizationSaseSitesResponse
+	414, // 556: meraki.organizations.v1.OrganizationsService.UpdateOrganizationSaseSite:output_type -> meraki.organizations.v1.OrganizationSaseSite
+	415, // 557: meraki.organizations.v1.OrganizationsService.GetOrganizationSnmp:output_type -> meraki.organizations.v1.OrganizationSnmp
+	415, // 558: meraki.organizations.v1.OrganizationsService.UpdateOrganizationSnmp:output_type -> meraki.organizations.v1.OrganizationSnmp
+	416, // 559: meraki.organizations.v1.OrganizationsService.GetOrganizationSplashAsset:output_type -> meraki.organizations.v1.OrganizationSplashAsset
+	417, // 560: meraki.organizations.v1.OrganizationsService.DeleteOrganizationSplashAsset:output_type -> meraki.organizations.v1.DeleteOrganizationSplashAssetResponse
+	418, // 561: meraki.organizations.v1.OrganizationsService.GetOrganizationSplashThemes:output_type -> meraki.organizations.v1.GetOrganizationSplashThemesResponse
+	419, // 562: meraki.organizations.v1.OrganizationsService.CreateOrganizationSplashTheme:output_type -> meraki.organizations.v1.OrganizationSplashTheme
+	420, // 563: meraki.organizations.v1.OrganizationsService.DeleteOrganizationSplashTheme:output_type -> meraki.organizations.v1.DeleteOrganizationSplashThemeResponse
+	421, // 564: meraki.organizations.v1.OrganizationsService.CreateOrganizationSplashThemeAsset:output_type -> meraki.organizations.v1.OrganizationSplashThemeAsset
+	422, // 565: meraki.organizations.v1.OrganizationsService.GetOrganizationSummaryTopAppliancesByUtilization:output_type -> meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse
+	423, // 566: meraki.organizations.v1.OrganizationsService.GetOrganizationSummaryTopApplicationsByUsage:output_type -> meraki.organizations.v1.GetOrganizationSummaryTopApplicationsByUsageResponse
+	424, // 567: meraki.organizations.v1.OrganizationsService.GetOrganizationSummaryTopApplicationsCategoriesByUsage:output_type -> meraki.organizations.v1.GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse
+	425, // 568: meraki.organizations.v1.OrganizationsService.GetOrganizationSummaryTopClientsByUsage:output_type -> meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse
+	426, // 569: meraki.organizations.v1.OrganizationsService.GetOrganizationSummaryTopClientsManufacturersByUsage:output_type -> meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse
+	427, // 570: meraki.organizations.v1.OrganizationsService.GetOrganizationSummaryTopDevicesByUsage:output_type -> meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse
+	428, // 571: meraki.organizations.v1.OrganizationsService.GetOrganizationSummaryTopDevicesModelsByUsage:output_type -> meraki.organizations.v1.GetOrganizationSummaryTopDevicesModelsByUsageResponse
+	429, // 572: meraki.organizations.v1.OrganizationsService.GetOrganizationSummaryTopNetworksByStatus:output_type -> meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse
+	429, // 573: meraki.organizations.v1.OrganizationsService.StreamOrganizationSummaryTopNetworksByStatus:output_type -> meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse
+	430, // 574: meraki.organizations.v1.OrganizationsService.GetOrganizationSummaryTopSsidsByUsage:output_type -> meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse
+	431, // 575: meraki.organizations.v1.OrganizationsService.GetOrganizationSummaryTopSwitchesByEnergyUsage:output_type -> meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse
+	432, // 576: meraki.organizations.v1.OrganizationsService.GetOrganizationUplinksStatuses:output_type -> meraki.organizations.v1.GetOrganizationUplinksStatusesResponse
+	432, // 577: meraki.organizations.v1.OrganizationsService.StreamOrganizationUplinksStatuses:output_type -> meraki.organizations.v1.GetOrganizationUplinksStatusesResponse
+	433, // 578: meraki.organizations.v1.OrganizationsService.GetOrganizationWebhooksAlertTypes:output_type -> meraki.organizations.v1.GetOrganizationWebhooksAlertTypesResponse
+	434, // 579: meraki.organizations.v1.OrganizationsService.GetOrganizationWebhooksCallbacksStatus:output_type -> meraki.organizations.v1.OrganizationWebhooksCallbacksStatus
+	435, // 580: meraki.organizations.v1.OrganizationsService.GetOrganizationWebhooksLogs:output_type -> meraki.organizations.v1.GetOrganizationWebhooksLogsResponse
+	435, // 581: meraki.organizations.v1.OrganizationsService.StreamOrganizationWebhooksLogs:output_type -> meraki.organizations.v1.GetOrganizationWebhooksLogsResponse
 	291, // [291:582] is the sub-list for method output_type
 	0,   // [0:291] is the sub-list for method input_type
 	0,   // [0:0] is the sub-list for extension type_name

@@ -13,7 +13,6 @@ import (
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
-	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // This is a compile-time assertion to ensure that this generated file
@@ -321,1019 +320,1332 @@ const (
 //
 // The Dashboard operations of the section organizations.
 type OrganizationsServiceClient interface {
+	// Reads the organizations.
 	// GET /organizations
 	// https://developer.cisco.com/meraki/api-v1/get-organizations/
 	// A page has 3 to 9000 rows, 9000 when per_page is absent.
+	// StreamOrganizations streams its pages.
 	GetOrganizations(ctx context.Context, in *GetOrganizationsRequest, opts ...grpc.CallOption) (*GetOrganizationsResponse, error)
 	// GetOrganizations, one page in each message, until the pages end or the caller stops reading.
 	StreamOrganizations(ctx context.Context, in *GetOrganizationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationsResponse], error)
+	// Creates the organization.
 	// POST /organizations
 	// https://developer.cisco.com/meraki/api-v1/create-organization/
 	CreateOrganization(ctx context.Context, in *CreateOrganizationRequest, opts ...grpc.CallOption) (*Organization, error)
+	// Reads an organization.
 	// GET /organizations/{organizationId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization/
+	// Written by UpdateOrganization and DeleteOrganization.
 	GetOrganization(ctx context.Context, in *GetOrganizationRequest, opts ...grpc.CallOption) (*Organization, error)
+	// Changes an organization.
 	// PUT /organizations/{organizationId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization/
 	// An action batch can carry it.
 	UpdateOrganization(ctx context.Context, in *UpdateOrganizationRequest, opts ...grpc.CallOption) (*Organization, error)
+	// Deletes an organization.
 	// DELETE /organizations/{organizationId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization/
-	DeleteOrganization(ctx context.Context, in *DeleteOrganizationRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganization(ctx context.Context, in *DeleteOrganizationRequest, opts ...grpc.CallOption) (*DeleteOrganizationResponse, error)
+	// Reads the action batches of an organization.
 	// GET /organizations/{organizationId}/actionBatches
 	// https://developer.cisco.com/meraki/api-v1/get-organization-action-batches/
 	GetOrganizationActionBatches(ctx context.Context, in *GetOrganizationActionBatchesRequest, opts ...grpc.CallOption) (*GetOrganizationActionBatchesResponse, error)
+	// Creates the action batch of an organization.
 	// POST /organizations/{organizationId}/actionBatches
 	// https://developer.cisco.com/meraki/api-v1/create-organization-action-batch/
 	// It starts a job; getOrganizationActionBatch reads how far that is.
 	CreateOrganizationActionBatch(ctx context.Context, in *CreateOrganizationActionBatchRequest, opts ...grpc.CallOption) (*OrganizationActionBatch, error)
+	// Reads the action batch of an organization.
 	// GET /organizations/{organizationId}/actionBatches/{actionBatchId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-action-batch/
+	// CreateOrganizationActionBatch starts what it reads the state of.
+	// Written by UpdateOrganizationActionBatch and DeleteOrganizationActionBatch.
 	GetOrganizationActionBatch(ctx context.Context, in *GetOrganizationActionBatchRequest, opts ...grpc.CallOption) (*OrganizationActionBatch, error)
+	// Changes the action batch of an organization.
 	// PUT /organizations/{organizationId}/actionBatches/{actionBatchId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-action-batch/
 	UpdateOrganizationActionBatch(ctx context.Context, in *UpdateOrganizationActionBatchRequest, opts ...grpc.CallOption) (*OrganizationActionBatch, error)
+	// Deletes the action batch of an organization.
 	// DELETE /organizations/{organizationId}/actionBatches/{actionBatchId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-action-batch/
-	DeleteOrganizationActionBatch(ctx context.Context, in *DeleteOrganizationActionBatchRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationActionBatch(ctx context.Context, in *DeleteOrganizationActionBatchRequest, opts ...grpc.CallOption) (*DeleteOrganizationActionBatchResponse, error)
+	// Reads the adaptive policy ACLs of an organization.
 	// GET /organizations/{organizationId}/adaptivePolicy/acls
 	// https://developer.cisco.com/meraki/api-v1/get-organization-adaptive-policy-acls/
 	GetOrganizationAdaptivePolicyAcls(ctx context.Context, in *GetOrganizationAdaptivePolicyAclsRequest, opts ...grpc.CallOption) (*GetOrganizationAdaptivePolicyAclsResponse, error)
+	// Creates the adaptive policy ACL of an organization.
 	// POST /organizations/{organizationId}/adaptivePolicy/acls
 	// https://developer.cisco.com/meraki/api-v1/create-organization-adaptive-policy-acl/
 	// An action batch can carry it.
 	CreateOrganizationAdaptivePolicyAcl(ctx context.Context, in *CreateOrganizationAdaptivePolicyAclRequest, opts ...grpc.CallOption) (*OrganizationAdaptivePolicyAcl, error)
+	// Reads the adaptive policy ACL of an organization.
 	// GET /organizations/{organizationId}/adaptivePolicy/acls/{aclId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-adaptive-policy-acl/
+	// Written by UpdateOrganizationAdaptivePolicyAcl and DeleteOrganizationAdaptivePolicyAcl.
 	GetOrganizationAdaptivePolicyAcl(ctx context.Context, in *GetOrganizationAdaptivePolicyAclRequest, opts ...grpc.CallOption) (*OrganizationAdaptivePolicyAcl, error)
+	// Changes the adaptive policy ACL of an organization.
 	// PUT /organizations/{organizationId}/adaptivePolicy/acls/{aclId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-adaptive-policy-acl/
 	// An action batch can carry it.
 	UpdateOrganizationAdaptivePolicyAcl(ctx context.Context, in *UpdateOrganizationAdaptivePolicyAclRequest, opts ...grpc.CallOption) (*OrganizationAdaptivePolicyAcl, error)
+	// Deletes the adaptive policy ACL of an organization.
 	// DELETE /organizations/{organizationId}/adaptivePolicy/acls/{aclId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-adaptive-policy-acl/
 	// An action batch can carry it.
-	DeleteOrganizationAdaptivePolicyAcl(ctx context.Context, in *DeleteOrganizationAdaptivePolicyAclRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationAdaptivePolicyAcl(ctx context.Context, in *DeleteOrganizationAdaptivePolicyAclRequest, opts ...grpc.CallOption) (*DeleteOrganizationAdaptivePolicyAclResponse, error)
+	// Reads the adaptive policy groups of an organization.
 	// GET /organizations/{organizationId}/adaptivePolicy/groups
 	// https://developer.cisco.com/meraki/api-v1/get-organization-adaptive-policy-groups/
 	GetOrganizationAdaptivePolicyGroups(ctx context.Context, in *GetOrganizationAdaptivePolicyGroupsRequest, opts ...grpc.CallOption) (*GetOrganizationAdaptivePolicyGroupsResponse, error)
+	// Creates the adaptive policy group of an organization.
 	// POST /organizations/{organizationId}/adaptivePolicy/groups
 	// https://developer.cisco.com/meraki/api-v1/create-organization-adaptive-policy-group/
 	// An action batch can carry it.
 	CreateOrganizationAdaptivePolicyGroup(ctx context.Context, in *CreateOrganizationAdaptivePolicyGroupRequest, opts ...grpc.CallOption) (*OrganizationAdaptivePolicyGroup, error)
+	// Reads the adaptive policy group of an organization.
 	// GET /organizations/{organizationId}/adaptivePolicy/groups/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-adaptive-policy-group/
+	// Written by UpdateOrganizationAdaptivePolicyGroup and DeleteOrganizationAdaptivePolicyGroup.
 	GetOrganizationAdaptivePolicyGroup(ctx context.Context, in *GetOrganizationAdaptivePolicyGroupRequest, opts ...grpc.CallOption) (*OrganizationAdaptivePolicyGroup, error)
+	// Changes the adaptive policy group of an organization.
 	// PUT /organizations/{organizationId}/adaptivePolicy/groups/{id}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-adaptive-policy-group/
 	// An action batch can carry it.
 	UpdateOrganizationAdaptivePolicyGroup(ctx context.Context, in *UpdateOrganizationAdaptivePolicyGroupRequest, opts ...grpc.CallOption) (*OrganizationAdaptivePolicyGroup, error)
+	// Deletes the adaptive policy group of an organization.
 	// DELETE /organizations/{organizationId}/adaptivePolicy/groups/{id}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-adaptive-policy-group/
 	// An action batch can carry it.
-	DeleteOrganizationAdaptivePolicyGroup(ctx context.Context, in *DeleteOrganizationAdaptivePolicyGroupRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationAdaptivePolicyGroup(ctx context.Context, in *DeleteOrganizationAdaptivePolicyGroupRequest, opts ...grpc.CallOption) (*DeleteOrganizationAdaptivePolicyGroupResponse, error)
+	// Reads the adaptive policy overview of an organization.
 	// GET /organizations/{organizationId}/adaptivePolicy/overview
 	// https://developer.cisco.com/meraki/api-v1/get-organization-adaptive-policy-overview/
 	GetOrganizationAdaptivePolicyOverview(ctx context.Context, in *GetOrganizationAdaptivePolicyOverviewRequest, opts ...grpc.CallOption) (*OrganizationAdaptivePolicyOverview, error)
+	// Reads the adaptive policy policies of an organization.
 	// GET /organizations/{organizationId}/adaptivePolicy/policies
 	// https://developer.cisco.com/meraki/api-v1/get-organization-adaptive-policy-policies/
 	GetOrganizationAdaptivePolicyPolicies(ctx context.Context, in *GetOrganizationAdaptivePolicyPoliciesRequest, opts ...grpc.CallOption) (*GetOrganizationAdaptivePolicyPoliciesResponse, error)
+	// Creates the adaptive policy policy of an organization.
 	// POST /organizations/{organizationId}/adaptivePolicy/policies
 	// https://developer.cisco.com/meraki/api-v1/create-organization-adaptive-policy-policy/
 	// An action batch can carry it.
 	CreateOrganizationAdaptivePolicyPolicy(ctx context.Context, in *CreateOrganizationAdaptivePolicyPolicyRequest, opts ...grpc.CallOption) (*OrganizationAdaptivePolicyPolicy, error)
+	// Reads the adaptive policy policy of an organization.
 	// GET /organizations/{organizationId}/adaptivePolicy/policies/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-adaptive-policy-policy/
+	// Written by UpdateOrganizationAdaptivePolicyPolicy and DeleteOrganizationAdaptivePolicyPolicy.
 	GetOrganizationAdaptivePolicyPolicy(ctx context.Context, in *GetOrganizationAdaptivePolicyPolicyRequest, opts ...grpc.CallOption) (*OrganizationAdaptivePolicyPolicy, error)
+	// Changes the adaptive policy policy of an organization.
 	// PUT /organizations/{organizationId}/adaptivePolicy/policies/{id}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-adaptive-policy-policy/
 	// An action batch can carry it.
 	UpdateOrganizationAdaptivePolicyPolicy(ctx context.Context, in *UpdateOrganizationAdaptivePolicyPolicyRequest, opts ...grpc.CallOption) (*OrganizationAdaptivePolicyPolicy, error)
+	// Deletes the adaptive policy policy of an organization.
 	// DELETE /organizations/{organizationId}/adaptivePolicy/policies/{id}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-adaptive-policy-policy/
 	// An action batch can carry it.
-	DeleteOrganizationAdaptivePolicyPolicy(ctx context.Context, in *DeleteOrganizationAdaptivePolicyPolicyRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationAdaptivePolicyPolicy(ctx context.Context, in *DeleteOrganizationAdaptivePolicyPolicyRequest, opts ...grpc.CallOption) (*DeleteOrganizationAdaptivePolicyPolicyResponse, error)
+	// Reads the adaptive policy settings of an organization.
 	// GET /organizations/{organizationId}/adaptivePolicy/settings
 	// https://developer.cisco.com/meraki/api-v1/get-organization-adaptive-policy-settings/
+	// Written by UpdateOrganizationAdaptivePolicySettings.
 	GetOrganizationAdaptivePolicySettings(ctx context.Context, in *GetOrganizationAdaptivePolicySettingsRequest, opts ...grpc.CallOption) (*OrganizationAdaptivePolicySettings, error)
+	// Changes the adaptive policy settings of an organization.
 	// PUT /organizations/{organizationId}/adaptivePolicy/settings
 	// https://developer.cisco.com/meraki/api-v1/update-organization-adaptive-policy-settings/
 	// An action batch can carry it.
 	UpdateOrganizationAdaptivePolicySettings(ctx context.Context, in *UpdateOrganizationAdaptivePolicySettingsRequest, opts ...grpc.CallOption) (*OrganizationAdaptivePolicySettings, error)
+	// Reads the admins of an organization.
 	// GET /organizations/{organizationId}/admins
 	// https://developer.cisco.com/meraki/api-v1/get-organization-admins/
 	GetOrganizationAdmins(ctx context.Context, in *GetOrganizationAdminsRequest, opts ...grpc.CallOption) (*GetOrganizationAdminsResponse, error)
+	// Creates the admin of an organization.
 	// POST /organizations/{organizationId}/admins
 	// https://developer.cisco.com/meraki/api-v1/create-organization-admin/
 	CreateOrganizationAdmin(ctx context.Context, in *CreateOrganizationAdminRequest, opts ...grpc.CallOption) (*OrganizationAdmin, error)
+	// Changes the admin of an organization.
 	// PUT /organizations/{organizationId}/admins/{adminId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-admin/
 	UpdateOrganizationAdmin(ctx context.Context, in *UpdateOrganizationAdminRequest, opts ...grpc.CallOption) (*OrganizationAdmin, error)
+	// Deletes the admin of an organization.
 	// DELETE /organizations/{organizationId}/admins/{adminId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-admin/
-	DeleteOrganizationAdmin(ctx context.Context, in *DeleteOrganizationAdminRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationAdmin(ctx context.Context, in *DeleteOrganizationAdminRequest, opts ...grpc.CallOption) (*DeleteOrganizationAdminResponse, error)
+	// Reads the alerts profiles of an organization.
 	// GET /organizations/{organizationId}/alerts/profiles
 	// https://developer.cisco.com/meraki/api-v1/get-organization-alerts-profiles/
 	GetOrganizationAlertsProfiles(ctx context.Context, in *GetOrganizationAlertsProfilesRequest, opts ...grpc.CallOption) (*GetOrganizationAlertsProfilesResponse, error)
+	// Creates the alerts profile of an organization.
 	// POST /organizations/{organizationId}/alerts/profiles
 	// https://developer.cisco.com/meraki/api-v1/create-organization-alerts-profile/
 	// An action batch can carry it.
 	CreateOrganizationAlertsProfile(ctx context.Context, in *CreateOrganizationAlertsProfileRequest, opts ...grpc.CallOption) (*OrganizationAlertsProfile, error)
+	// Changes the alerts profile of an organization.
 	// PUT /organizations/{organizationId}/alerts/profiles/{alertConfigId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-alerts-profile/
 	// An action batch can carry it.
 	UpdateOrganizationAlertsProfile(ctx context.Context, in *UpdateOrganizationAlertsProfileRequest, opts ...grpc.CallOption) (*OrganizationAlertsProfile, error)
+	// Deletes the alerts profile of an organization.
 	// DELETE /organizations/{organizationId}/alerts/profiles/{alertConfigId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-alerts-profile/
 	// An action batch can carry it.
-	DeleteOrganizationAlertsProfile(ctx context.Context, in *DeleteOrganizationAlertsProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationAlertsProfile(ctx context.Context, in *DeleteOrganizationAlertsProfileRequest, opts ...grpc.CallOption) (*DeleteOrganizationAlertsProfileResponse, error)
+	// Reads the API rest provisioning pipelines jobs of an organization.
 	// GET /organizations/{organizationId}/api/rest/provisioning/pipelines/jobs
 	// https://developer.cisco.com/meraki/api-v1/get-organization-api-rest-provisioning-pipelines-jobs/
 	// A page has 3 to 1000 rows, 10 when per_page is absent.
+	// StreamOrganizationApiRestProvisioningPipelinesJobs streams its pages.
 	GetOrganizationApiRestProvisioningPipelinesJobs(ctx context.Context, in *GetOrganizationApiRestProvisioningPipelinesJobsRequest, opts ...grpc.CallOption) (*GetOrganizationApiRestProvisioningPipelinesJobsResponse, error)
 	// GetOrganizationApiRestProvisioningPipelinesJobs, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationApiRestProvisioningPipelinesJobs(ctx context.Context, in *GetOrganizationApiRestProvisioningPipelinesJobsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationApiRestProvisioningPipelinesJobsResponse], error)
+	// Reads the API rest provisioning pipelines jobs overviews by pipeline of an organization.
 	// GET /organizations/{organizationId}/api/rest/provisioning/pipelines/jobs/overviews/byPipeline
 	// https://developer.cisco.com/meraki/api-v1/get-organization-api-rest-provisioning-pipelines-jobs-overviews-by-pipeline/
 	GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipeline(ctx context.Context, in *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineRequest, opts ...grpc.CallOption) (*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse, error)
+	// Reads the API requests of an organization.
 	// GET /organizations/{organizationId}/apiRequests
 	// https://developer.cisco.com/meraki/api-v1/get-organization-api-requests/
 	// A page has 3 to 1000 rows, 50 when per_page is absent.
+	// StreamOrganizationApiRequests streams its pages.
 	GetOrganizationApiRequests(ctx context.Context, in *GetOrganizationApiRequestsRequest, opts ...grpc.CallOption) (*GetOrganizationApiRequestsResponse, error)
 	// GetOrganizationApiRequests, one page in each message, until the pages end or the caller stops
 	// reading.
 	StreamOrganizationApiRequests(ctx context.Context, in *GetOrganizationApiRequestsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationApiRequestsResponse], error)
+	// Reads the API requests overview of an organization.
 	// GET /organizations/{organizationId}/apiRequests/overview
 	// https://developer.cisco.com/meraki/api-v1/get-organization-api-requests-overview/
 	GetOrganizationApiRequestsOverview(ctx context.Context, in *GetOrganizationApiRequestsOverviewRequest, opts ...grpc.CallOption) (*OrganizationApiRequestsOverview, error)
+	// Reads the API requests overview response codes by interval of an organization.
 	// GET /organizations/{organizationId}/apiRequests/overview/responseCodes/byInterval
 	// https://developer.cisco.com/meraki/api-v1/get-organization-api-requests-overview-response-codes-by-interval/
 	GetOrganizationApiRequestsOverviewResponseCodesByInterval(ctx context.Context, in *GetOrganizationApiRequestsOverviewResponseCodesByIntervalRequest, opts ...grpc.CallOption) (*GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse, error)
+	// Reads the assurance alerts of an organization.
 	// GET /organizations/{organizationId}/assurance/alerts
 	// https://developer.cisco.com/meraki/api-v1/get-organization-assurance-alerts/
 	// A page has 4 to 300 rows, 30 when per_page is absent.
+	// StreamOrganizationAssuranceAlerts streams its pages.
 	GetOrganizationAssuranceAlerts(ctx context.Context, in *GetOrganizationAssuranceAlertsRequest, opts ...grpc.CallOption) (*GetOrganizationAssuranceAlertsResponse, error)
 	// GetOrganizationAssuranceAlerts, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamOrganizationAssuranceAlerts(ctx context.Context, in *GetOrganizationAssuranceAlertsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationAssuranceAlertsResponse], error)
+	// Dismisses the assurance alerts of an organization.
 	// POST /organizations/{organizationId}/assurance/alerts/dismiss
 	// https://developer.cisco.com/meraki/api-v1/dismiss-organization-assurance-alerts/
-	DismissOrganizationAssuranceAlerts(ctx context.Context, in *DismissOrganizationAssuranceAlertsRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DismissOrganizationAssuranceAlerts(ctx context.Context, in *DismissOrganizationAssuranceAlertsRequest, opts ...grpc.CallOption) (*DismissOrganizationAssuranceAlertsResponse, error)
+	// Reads the assurance alerts overview of an organization.
 	// GET /organizations/{organizationId}/assurance/alerts/overview
 	// https://developer.cisco.com/meraki/api-v1/get-organization-assurance-alerts-overview/
 	GetOrganizationAssuranceAlertsOverview(ctx context.Context, in *GetOrganizationAssuranceAlertsOverviewRequest, opts ...grpc.CallOption) (*OrganizationAssuranceAlertsOverview, error)
+	// Reads the assurance alerts overview by network of an organization.
 	// GET /organizations/{organizationId}/assurance/alerts/overview/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-assurance-alerts-overview-by-network/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationAssuranceAlertsOverviewByNetwork streams its pages.
 	GetOrganizationAssuranceAlertsOverviewByNetwork(ctx context.Context, in *GetOrganizationAssuranceAlertsOverviewByNetworkRequest, opts ...grpc.CallOption) (*GetOrganizationAssuranceAlertsOverviewByNetworkResponse, error)
 	// GetOrganizationAssuranceAlertsOverviewByNetwork, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationAssuranceAlertsOverviewByNetwork(ctx context.Context, in *GetOrganizationAssuranceAlertsOverviewByNetworkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationAssuranceAlertsOverviewByNetworkResponse], error)
+	// Reads the assurance alerts overview by type of an organization.
 	// GET /organizations/{organizationId}/assurance/alerts/overview/byType
 	// https://developer.cisco.com/meraki/api-v1/get-organization-assurance-alerts-overview-by-type/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationAssuranceAlertsOverviewByType streams its pages.
 	GetOrganizationAssuranceAlertsOverviewByType(ctx context.Context, in *GetOrganizationAssuranceAlertsOverviewByTypeRequest, opts ...grpc.CallOption) (*GetOrganizationAssuranceAlertsOverviewByTypeResponse, error)
 	// GetOrganizationAssuranceAlertsOverviewByType, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationAssuranceAlertsOverviewByType(ctx context.Context, in *GetOrganizationAssuranceAlertsOverviewByTypeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationAssuranceAlertsOverviewByTypeResponse], error)
+	// Reads the assurance alerts overview historical of an organization.
 	// GET /organizations/{organizationId}/assurance/alerts/overview/historical
 	// https://developer.cisco.com/meraki/api-v1/get-organization-assurance-alerts-overview-historical/
 	GetOrganizationAssuranceAlertsOverviewHistorical(ctx context.Context, in *GetOrganizationAssuranceAlertsOverviewHistoricalRequest, opts ...grpc.CallOption) (*GetOrganizationAssuranceAlertsOverviewHistoricalResponse, error)
+	// Reads the assurance alerts profiles of an organization.
 	// GET /organizations/{organizationId}/assurance/alerts/profiles
 	// https://developer.cisco.com/meraki/api-v1/get-organization-assurance-alerts-profiles/
 	GetOrganizationAssuranceAlertsProfiles(ctx context.Context, in *GetOrganizationAssuranceAlertsProfilesRequest, opts ...grpc.CallOption) (*GetOrganizationAssuranceAlertsProfilesResponse, error)
+	// Creates the assurance alerts profile of an organization.
 	// POST /organizations/{organizationId}/assurance/alerts/profiles
 	// https://developer.cisco.com/meraki/api-v1/create-organization-assurance-alerts-profile/
 	// An action batch can carry it.
 	CreateOrganizationAssuranceAlertsProfile(ctx context.Context, in *CreateOrganizationAssuranceAlertsProfileRequest, opts ...grpc.CallOption) (*OrganizationAssuranceAlertsProfile, error)
+	// Changes the assurance alerts profile of an organization.
 	// PUT /organizations/{organizationId}/assurance/alerts/profiles/{profileId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-assurance-alerts-profile/
 	// An action batch can carry it.
 	UpdateOrganizationAssuranceAlertsProfile(ctx context.Context, in *UpdateOrganizationAssuranceAlertsProfileRequest, opts ...grpc.CallOption) (*OrganizationAssuranceAlertsProfile, error)
+	// Deletes the assurance alerts profile of an organization.
 	// DELETE /organizations/{organizationId}/assurance/alerts/profiles/{profileId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-assurance-alerts-profile/
 	// An action batch can carry it.
-	DeleteOrganizationAssuranceAlertsProfile(ctx context.Context, in *DeleteOrganizationAssuranceAlertsProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationAssuranceAlertsProfile(ctx context.Context, in *DeleteOrganizationAssuranceAlertsProfileRequest, opts ...grpc.CallOption) (*DeleteOrganizationAssuranceAlertsProfileResponse, error)
+	// Restores the assurance alerts of an organization.
 	// POST /organizations/{organizationId}/assurance/alerts/restore
 	// https://developer.cisco.com/meraki/api-v1/restore-organization-assurance-alerts/
-	RestoreOrganizationAssuranceAlerts(ctx context.Context, in *RestoreOrganizationAssuranceAlertsRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	RestoreOrganizationAssuranceAlerts(ctx context.Context, in *RestoreOrganizationAssuranceAlertsRequest, opts ...grpc.CallOption) (*RestoreOrganizationAssuranceAlertsResponse, error)
+	// Reads the assurance alerts taxonomy categories of an organization.
 	// GET /organizations/{organizationId}/assurance/alerts/taxonomy/categories
 	// https://developer.cisco.com/meraki/api-v1/get-organization-assurance-alerts-taxonomy-categories/
 	GetOrganizationAssuranceAlertsTaxonomyCategories(ctx context.Context, in *GetOrganizationAssuranceAlertsTaxonomyCategoriesRequest, opts ...grpc.CallOption) (*GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse, error)
+	// Reads the assurance alerts taxonomy types of an organization.
 	// GET /organizations/{organizationId}/assurance/alerts/taxonomy/types
 	// https://developer.cisco.com/meraki/api-v1/get-organization-assurance-alerts-taxonomy-types/
 	GetOrganizationAssuranceAlertsTaxonomyTypes(ctx context.Context, in *GetOrganizationAssuranceAlertsTaxonomyTypesRequest, opts ...grpc.CallOption) (*GetOrganizationAssuranceAlertsTaxonomyTypesResponse, error)
+	// Reads the assurance alert of an organization.
 	// GET /organizations/{organizationId}/assurance/alerts/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-assurance-alert/
 	GetOrganizationAssuranceAlert(ctx context.Context, in *GetOrganizationAssuranceAlertRequest, opts ...grpc.CallOption) (*OrganizationAssuranceAlert, error)
+	// Reads the branding policies of an organization.
 	// GET /organizations/{organizationId}/brandingPolicies
 	// https://developer.cisco.com/meraki/api-v1/get-organization-branding-policies/
 	GetOrganizationBrandingPolicies(ctx context.Context, in *GetOrganizationBrandingPoliciesRequest, opts ...grpc.CallOption) (*GetOrganizationBrandingPoliciesResponse, error)
+	// Creates the branding policy of an organization.
 	// POST /organizations/{organizationId}/brandingPolicies
 	// https://developer.cisco.com/meraki/api-v1/create-organization-branding-policy/
 	// An action batch can carry it.
 	CreateOrganizationBrandingPolicy(ctx context.Context, in *CreateOrganizationBrandingPolicyRequest, opts ...grpc.CallOption) (*OrganizationBrandingPolicy, error)
+	// Reads the branding policies priorities of an organization.
 	// GET /organizations/{organizationId}/brandingPolicies/priorities
 	// https://developer.cisco.com/meraki/api-v1/get-organization-branding-policies-priorities/
+	// Written by UpdateOrganizationBrandingPoliciesPriorities.
 	GetOrganizationBrandingPoliciesPriorities(ctx context.Context, in *GetOrganizationBrandingPoliciesPrioritiesRequest, opts ...grpc.CallOption) (*OrganizationBrandingPoliciesPriorities, error)
+	// Changes the branding policies priorities of an organization.
 	// PUT /organizations/{organizationId}/brandingPolicies/priorities
 	// https://developer.cisco.com/meraki/api-v1/update-organization-branding-policies-priorities/
 	// An action batch can carry it.
 	UpdateOrganizationBrandingPoliciesPriorities(ctx context.Context, in *UpdateOrganizationBrandingPoliciesPrioritiesRequest, opts ...grpc.CallOption) (*OrganizationBrandingPoliciesPriorities, error)
+	// Reads the branding policy of an organization.
 	// GET /organizations/{organizationId}/brandingPolicies/{brandingPolicyId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-branding-policy/
+	// Written by UpdateOrganizationBrandingPolicy and DeleteOrganizationBrandingPolicy.
 	GetOrganizationBrandingPolicy(ctx context.Context, in *GetOrganizationBrandingPolicyRequest, opts ...grpc.CallOption) (*OrganizationBrandingPolicy, error)
+	// Changes the branding policy of an organization.
 	// PUT /organizations/{organizationId}/brandingPolicies/{brandingPolicyId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-branding-policy/
 	// An action batch can carry it.
 	UpdateOrganizationBrandingPolicy(ctx context.Context, in *UpdateOrganizationBrandingPolicyRequest, opts ...grpc.CallOption) (*OrganizationBrandingPolicy, error)
+	// Deletes the branding policy of an organization.
 	// DELETE /organizations/{organizationId}/brandingPolicies/{brandingPolicyId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-branding-policy/
 	// An action batch can carry it.
-	DeleteOrganizationBrandingPolicy(ctx context.Context, in *DeleteOrganizationBrandingPolicyRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationBrandingPolicy(ctx context.Context, in *DeleteOrganizationBrandingPolicyRequest, opts ...grpc.CallOption) (*DeleteOrganizationBrandingPolicyResponse, error)
 	// Deprecated: Do not use.
+	// Claims the into organization of an organization.
 	// POST /organizations/{organizationId}/claim
 	// https://developer.cisco.com/meraki/api-v1/claim-into-organization/
 	// A limit of its own: 10 every 300 s for each organizationId, 10 at once.
 	ClaimIntoOrganization(ctx context.Context, in *ClaimIntoOrganizationRequest, opts ...grpc.CallOption) (*ClaimIntoOrganizationResponse, error)
+	// Reads the clients bandwidth usage history of an organization.
 	// GET /organizations/{organizationId}/clients/bandwidthUsageHistory
 	// https://developer.cisco.com/meraki/api-v1/get-organization-clients-bandwidth-usage-history/
 	GetOrganizationClientsBandwidthUsageHistory(ctx context.Context, in *GetOrganizationClientsBandwidthUsageHistoryRequest, opts ...grpc.CallOption) (*GetOrganizationClientsBandwidthUsageHistoryResponse, error)
+	// Reads the clients overview of an organization.
 	// GET /organizations/{organizationId}/clients/overview
 	// https://developer.cisco.com/meraki/api-v1/get-organization-clients-overview/
 	GetOrganizationClientsOverview(ctx context.Context, in *GetOrganizationClientsOverviewRequest, opts ...grpc.CallOption) (*OrganizationClientsOverview, error)
+	// Reads the clients search of an organization.
 	// GET /organizations/{organizationId}/clients/search
 	// https://developer.cisco.com/meraki/api-v1/get-organization-clients-search/
 	// A page has 3 to 5 rows, 5 when per_page is absent.
+	// StreamOrganizationClientsSearch streams its pages.
 	GetOrganizationClientsSearch(ctx context.Context, in *GetOrganizationClientsSearchRequest, opts ...grpc.CallOption) (*GetOrganizationClientsSearchResponse, error)
 	// GetOrganizationClientsSearch, one page in each message, until the pages end or the caller stops
 	// reading.
 	StreamOrganizationClientsSearch(ctx context.Context, in *GetOrganizationClientsSearchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationClientsSearchResponse], error)
+	// Clones an organization.
 	// POST /organizations/{organizationId}/clone
 	// https://developer.cisco.com/meraki/api-v1/clone-organization/
 	CloneOrganization(ctx context.Context, in *CloneOrganizationRequest, opts ...grpc.CallOption) (*CloneOrganizationResponse, error)
+	// Reads the config templates of an organization.
 	// GET /organizations/{organizationId}/configTemplates
 	// https://developer.cisco.com/meraki/api-v1/get-organization-config-templates/
 	GetOrganizationConfigTemplates(ctx context.Context, in *GetOrganizationConfigTemplatesRequest, opts ...grpc.CallOption) (*GetOrganizationConfigTemplatesResponse, error)
+	// Creates the config template of an organization.
 	// POST /organizations/{organizationId}/configTemplates
 	// https://developer.cisco.com/meraki/api-v1/create-organization-config-template/
 	// An action batch can carry it.
 	CreateOrganizationConfigTemplate(ctx context.Context, in *CreateOrganizationConfigTemplateRequest, opts ...grpc.CallOption) (*OrganizationConfigTemplate, error)
+	// Reads the config template of an organization.
 	// GET /organizations/{organizationId}/configTemplates/{configTemplateId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-config-template/
+	// Written by UpdateOrganizationConfigTemplate and DeleteOrganizationConfigTemplate.
 	GetOrganizationConfigTemplate(ctx context.Context, in *GetOrganizationConfigTemplateRequest, opts ...grpc.CallOption) (*OrganizationConfigTemplate, error)
+	// Changes the config template of an organization.
 	// PUT /organizations/{organizationId}/configTemplates/{configTemplateId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-config-template/
 	// An action batch can carry it.
 	UpdateOrganizationConfigTemplate(ctx context.Context, in *UpdateOrganizationConfigTemplateRequest, opts ...grpc.CallOption) (*OrganizationConfigTemplate, error)
+	// Deletes the config template of an organization.
 	// DELETE /organizations/{organizationId}/configTemplates/{configTemplateId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-config-template/
-	DeleteOrganizationConfigTemplate(ctx context.Context, in *DeleteOrganizationConfigTemplateRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationConfigTemplate(ctx context.Context, in *DeleteOrganizationConfigTemplateRequest, opts ...grpc.CallOption) (*DeleteOrganizationConfigTemplateResponse, error)
+	// Reads the configuration changes of an organization.
 	// GET /organizations/{organizationId}/configurationChanges
 	// https://developer.cisco.com/meraki/api-v1/get-organization-configuration-changes/
 	// A page has 3 to 100000 rows, 5000 when per_page is absent.
+	// StreamOrganizationConfigurationChanges streams its pages.
 	GetOrganizationConfigurationChanges(ctx context.Context, in *GetOrganizationConfigurationChangesRequest, opts ...grpc.CallOption) (*GetOrganizationConfigurationChangesResponse, error)
 	// GetOrganizationConfigurationChanges, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationConfigurationChanges(ctx context.Context, in *GetOrganizationConfigurationChangesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationConfigurationChangesResponse], error)
+	// Reads the devices of an organization.
 	// GET /organizations/{organizationId}/devices
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices/
 	// A page has 3 to 5000 rows, 1000 when per_page is absent.
+	// StreamOrganizationDevices streams its pages.
 	GetOrganizationDevices(ctx context.Context, in *GetOrganizationDevicesRequest, opts ...grpc.CallOption) (*GetOrganizationDevicesResponse, error)
 	// GetOrganizationDevices, one page in each message, until the pages end or the caller stops
 	// reading.
 	StreamOrganizationDevices(ctx context.Context, in *GetOrganizationDevicesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesResponse], error)
+	// Reads the devices availabilities of an organization.
 	// GET /organizations/{organizationId}/devices/availabilities
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-availabilities/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationDevicesAvailabilities streams its pages.
 	GetOrganizationDevicesAvailabilities(ctx context.Context, in *GetOrganizationDevicesAvailabilitiesRequest, opts ...grpc.CallOption) (*GetOrganizationDevicesAvailabilitiesResponse, error)
 	// GetOrganizationDevicesAvailabilities, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationDevicesAvailabilities(ctx context.Context, in *GetOrganizationDevicesAvailabilitiesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesAvailabilitiesResponse], error)
+	// Reads the devices availabilities change history of an organization.
 	// GET /organizations/{organizationId}/devices/availabilities/changeHistory
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-availabilities-change-history/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationDevicesAvailabilitiesChangeHistory streams its pages.
 	GetOrganizationDevicesAvailabilitiesChangeHistory(ctx context.Context, in *GetOrganizationDevicesAvailabilitiesChangeHistoryRequest, opts ...grpc.CallOption) (*GetOrganizationDevicesAvailabilitiesChangeHistoryResponse, error)
 	// GetOrganizationDevicesAvailabilitiesChangeHistory, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationDevicesAvailabilitiesChangeHistory(ctx context.Context, in *GetOrganizationDevicesAvailabilitiesChangeHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesAvailabilitiesChangeHistoryResponse], error)
+	// Reads the devices cellular data devices of an organization.
 	// GET /organizations/{organizationId}/devices/cellular/data/devices
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-cellular-data-devices/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationDevicesCellularDataDevices streams its pages.
 	GetOrganizationDevicesCellularDataDevices(ctx context.Context, in *GetOrganizationDevicesCellularDataDevicesRequest, opts ...grpc.CallOption) (*GetOrganizationDevicesCellularDataDevicesResponse, error)
 	// GetOrganizationDevicesCellularDataDevices, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationDevicesCellularDataDevices(ctx context.Context, in *GetOrganizationDevicesCellularDataDevicesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesCellularDataDevicesResponse], error)
+	// Reads the devices cellular data profiles of an organization.
 	// GET /organizations/{organizationId}/devices/cellular/data/profiles
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-cellular-data-profiles/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationDevicesCellularDataProfiles streams its pages.
 	GetOrganizationDevicesCellularDataProfiles(ctx context.Context, in *GetOrganizationDevicesCellularDataProfilesRequest, opts ...grpc.CallOption) (*GetOrganizationDevicesCellularDataProfilesResponse, error)
 	// GetOrganizationDevicesCellularDataProfiles, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationDevicesCellularDataProfiles(ctx context.Context, in *GetOrganizationDevicesCellularDataProfilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesCellularDataProfilesResponse], error)
+	// Creates the devices cellular data profile of an organization.
 	// POST /organizations/{organizationId}/devices/cellular/data/profiles
 	// https://developer.cisco.com/meraki/api-v1/create-organization-devices-cellular-data-profile/
 	// An action batch can carry it.
 	CreateOrganizationDevicesCellularDataProfile(ctx context.Context, in *CreateOrganizationDevicesCellularDataProfileRequest, opts ...grpc.CallOption) (*OrganizationDevicesCellularDataProfile, error)
+	// Reads the devices cellular data profiles assignments of an organization.
 	// GET /organizations/{organizationId}/devices/cellular/data/profiles/assignments
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-cellular-data-profiles-assignments/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationDevicesCellularDataProfilesAssignments streams its pages.
 	GetOrganizationDevicesCellularDataProfilesAssignments(ctx context.Context, in *GetOrganizationDevicesCellularDataProfilesAssignmentsRequest, opts ...grpc.CallOption) (*GetOrganizationDevicesCellularDataProfilesAssignmentsResponse, error)
 	// GetOrganizationDevicesCellularDataProfilesAssignments, one page in each message, until the
 	// pages end or the caller stops reading.
 	StreamOrganizationDevicesCellularDataProfilesAssignments(ctx context.Context, in *GetOrganizationDevicesCellularDataProfilesAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesCellularDataProfilesAssignmentsResponse], error)
+	// Creates the devices cellular data profiles assignments of an organization, many at once.
 	// POST /organizations/{organizationId}/devices/cellular/data/profiles/assignments/batchCreate
 	// https://developer.cisco.com/meraki/api-v1/batch-organization-devices-cellular-data-profiles-assignments-create/
 	// An action batch can carry it.
 	BatchOrganizationDevicesCellularDataProfilesAssignmentsCreate(ctx context.Context, in *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest, opts ...grpc.CallOption) (*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse, error)
+	// Deletes the devices cellular data profiles assignments of an organization, many at once.
 	// POST /organizations/{organizationId}/devices/cellular/data/profiles/assignments/bulkDelete
 	// https://developer.cisco.com/meraki/api-v1/bulk-organization-devices-cellular-data-profiles-assignments-delete/
 	// An action batch can carry it.
-	BulkOrganizationDevicesCellularDataProfilesAssignmentsDelete(ctx context.Context, in *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	BulkOrganizationDevicesCellularDataProfilesAssignmentsDelete(ctx context.Context, in *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest, opts ...grpc.CallOption) (*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteResponse, error)
+	// Changes the devices cellular data profile of an organization.
 	// PUT /organizations/{organizationId}/devices/cellular/data/profiles/{profileId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-devices-cellular-data-profile/
 	// An action batch can carry it.
 	UpdateOrganizationDevicesCellularDataProfile(ctx context.Context, in *UpdateOrganizationDevicesCellularDataProfileRequest, opts ...grpc.CallOption) (*OrganizationDevicesCellularDataProfile, error)
+	// Deletes the devices cellular data profile of an organization.
 	// DELETE /organizations/{organizationId}/devices/cellular/data/profiles/{profileId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-devices-cellular-data-profile/
 	// An action batch can carry it.
-	DeleteOrganizationDevicesCellularDataProfile(ctx context.Context, in *DeleteOrganizationDevicesCellularDataProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationDevicesCellularDataProfile(ctx context.Context, in *DeleteOrganizationDevicesCellularDataProfileRequest, opts ...grpc.CallOption) (*DeleteOrganizationDevicesCellularDataProfileResponse, error)
+	// Reads the devices cellular data usage by device of an organization.
 	// GET /organizations/{organizationId}/devices/cellular/data/usage/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-cellular-data-usage-by-device/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationDevicesCellularDataUsageByDevice streams its pages.
 	GetOrganizationDevicesCellularDataUsageByDevice(ctx context.Context, in *GetOrganizationDevicesCellularDataUsageByDeviceRequest, opts ...grpc.CallOption) (*GetOrganizationDevicesCellularDataUsageByDeviceResponse, error)
 	// GetOrganizationDevicesCellularDataUsageByDevice, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationDevicesCellularDataUsageByDevice(ctx context.Context, in *GetOrganizationDevicesCellularDataUsageByDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesCellularDataUsageByDeviceResponse], error)
+	// Reads the devices cellular data usage history by device by interval of an organization.
 	// GET /organizations/{organizationId}/devices/cellular/data/usage/history/byDevice/byInterval
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-cellular-data-usage-history-by-device-by-interval/
 	// A page has 3 to 10 rows, 5 when per_page is absent.
+	// StreamOrganizationDevicesCellularDataUsageHistoryByDeviceByInterval streams its pages.
 	GetOrganizationDevicesCellularDataUsageHistoryByDeviceByInterval(ctx context.Context, in *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRequest, opts ...grpc.CallOption) (*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse, error)
 	// GetOrganizationDevicesCellularDataUsageHistoryByDeviceByInterval, one page in each message,
 	// until the pages end or the caller stops reading.
 	StreamOrganizationDevicesCellularDataUsageHistoryByDeviceByInterval(ctx context.Context, in *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse], error)
+	// Reads the devices cellular geolocations of an organization.
 	// GET /organizations/{organizationId}/devices/cellular/geolocations
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-cellular-geolocations/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationDevicesCellularGeolocations streams its pages.
 	GetOrganizationDevicesCellularGeolocations(ctx context.Context, in *GetOrganizationDevicesCellularGeolocationsRequest, opts ...grpc.CallOption) (*GetOrganizationDevicesCellularGeolocationsResponse, error)
 	// GetOrganizationDevicesCellularGeolocations, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationDevicesCellularGeolocations(ctx context.Context, in *GetOrganizationDevicesCellularGeolocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesCellularGeolocationsResponse], error)
+	// Reads the devices cellular uplinks bands by device of an organization.
 	// GET /organizations/{organizationId}/devices/cellular/uplinks/bands/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-cellular-uplinks-bands-by-device/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationDevicesCellularUplinksBandsByDevice streams its pages.
 	GetOrganizationDevicesCellularUplinksBandsByDevice(ctx context.Context, in *GetOrganizationDevicesCellularUplinksBandsByDeviceRequest, opts ...grpc.CallOption) (*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse, error)
 	// GetOrganizationDevicesCellularUplinksBandsByDevice, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationDevicesCellularUplinksBandsByDevice(ctx context.Context, in *GetOrganizationDevicesCellularUplinksBandsByDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesCellularUplinksBandsByDeviceResponse], error)
+	// Reads the devices cellular uplinks towers by device of an organization.
 	// GET /organizations/{organizationId}/devices/cellular/uplinks/towers/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-cellular-uplinks-towers-by-device/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationDevicesCellularUplinksTowersByDevice streams its pages.
 	GetOrganizationDevicesCellularUplinksTowersByDevice(ctx context.Context, in *GetOrganizationDevicesCellularUplinksTowersByDeviceRequest, opts ...grpc.CallOption) (*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse, error)
 	// GetOrganizationDevicesCellularUplinksTowersByDevice, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationDevicesCellularUplinksTowersByDevice(ctx context.Context, in *GetOrganizationDevicesCellularUplinksTowersByDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesCellularUplinksTowersByDeviceResponse], error)
+	// Reads the devices controller migrations of an organization.
 	// GET /organizations/{organizationId}/devices/controller/migrations
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-controller-migrations/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationDevicesControllerMigrations streams its pages.
 	GetOrganizationDevicesControllerMigrations(ctx context.Context, in *GetOrganizationDevicesControllerMigrationsRequest, opts ...grpc.CallOption) (*GetOrganizationDevicesControllerMigrationsResponse, error)
 	// GetOrganizationDevicesControllerMigrations, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationDevicesControllerMigrations(ctx context.Context, in *GetOrganizationDevicesControllerMigrationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesControllerMigrationsResponse], error)
+	// Creates the devices controller migration of an organization.
 	// POST /organizations/{organizationId}/devices/controller/migrations
 	// https://developer.cisco.com/meraki/api-v1/create-organization-devices-controller-migration/
 	// An action batch can carry it.
 	CreateOrganizationDevicesControllerMigration(ctx context.Context, in *CreateOrganizationDevicesControllerMigrationRequest, opts ...grpc.CallOption) (*GetOrganizationDevicesControllerMigrationsResponse, error)
+	// Performs the bulk update organization devices details of an organization.
 	// POST /organizations/{organizationId}/devices/details/bulkUpdate
 	// https://developer.cisco.com/meraki/api-v1/bulk-update-organization-devices-details/
 	// An action batch can carry it.
 	BulkUpdateOrganizationDevicesDetails(ctx context.Context, in *BulkUpdateOrganizationDevicesDetailsRequest, opts ...grpc.CallOption) (*BulkUpdateOrganizationDevicesDetailsResponse, error)
+	// Reads the devices overview by model of an organization.
 	// GET /organizations/{organizationId}/devices/overview/byModel
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-overview-by-model/
 	GetOrganizationDevicesOverviewByModel(ctx context.Context, in *GetOrganizationDevicesOverviewByModelRequest, opts ...grpc.CallOption) (*OrganizationDevicesOverviewByModel, error)
+	// Reads the devices packet capture captures of an organization.
 	// GET /organizations/{organizationId}/devices/packetCapture/captures
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-packet-capture-captures/
 	// A page has 3 to 100 rows, 10 when per_page is absent.
+	// StreamOrganizationDevicesPacketCaptureCaptures streams its pages.
 	GetOrganizationDevicesPacketCaptureCaptures(ctx context.Context, in *GetOrganizationDevicesPacketCaptureCapturesRequest, opts ...grpc.CallOption) (*GetOrganizationDevicesPacketCaptureCapturesResponse, error)
 	// GetOrganizationDevicesPacketCaptureCaptures, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationDevicesPacketCaptureCaptures(ctx context.Context, in *GetOrganizationDevicesPacketCaptureCapturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesPacketCaptureCapturesResponse], error)
+	// Creates the devices packet capture capture of an organization.
 	// POST /organizations/{organizationId}/devices/packetCapture/captures
 	// https://developer.cisco.com/meraki/api-v1/create-organization-devices-packet-capture-capture/
 	CreateOrganizationDevicesPacketCaptureCapture(ctx context.Context, in *CreateOrganizationDevicesPacketCaptureCaptureRequest, opts ...grpc.CallOption) (*OrganizationDevicesPacketCaptureCapture, error)
+	// Creates the devices packet capture captures of an organization, many at once.
 	// POST /organizations/{organizationId}/devices/packetCapture/captures/bulkCreate
 	// https://developer.cisco.com/meraki/api-v1/bulk-organization-devices-packet-capture-captures-create/
 	BulkOrganizationDevicesPacketCaptureCapturesCreate(ctx context.Context, in *BulkOrganizationDevicesPacketCaptureCapturesCreateRequest, opts ...grpc.CallOption) (*BulkOrganizationDevicesPacketCaptureCapturesCreateResponse, error)
+	// Deletes the devices packet capture captures of an organization, many at once.
 	// POST /organizations/{organizationId}/devices/packetCapture/captures/bulkDelete
 	// https://developer.cisco.com/meraki/api-v1/bulk-organization-devices-packet-capture-captures-delete/
 	// An action batch can carry it.
-	BulkOrganizationDevicesPacketCaptureCapturesDelete(ctx context.Context, in *BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	BulkOrganizationDevicesPacketCaptureCapturesDelete(ctx context.Context, in *BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest, opts ...grpc.CallOption) (*BulkOrganizationDevicesPacketCaptureCapturesDeleteResponse, error)
+	// Deletes the devices packet capture capture of an organization.
 	// DELETE /organizations/{organizationId}/devices/packetCapture/captures/{captureId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-devices-packet-capture-capture/
 	// An action batch can carry it.
-	DeleteOrganizationDevicesPacketCaptureCapture(ctx context.Context, in *DeleteOrganizationDevicesPacketCaptureCaptureRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationDevicesPacketCaptureCapture(ctx context.Context, in *DeleteOrganizationDevicesPacketCaptureCaptureRequest, opts ...grpc.CallOption) (*DeleteOrganizationDevicesPacketCaptureCaptureResponse, error)
+	// Generates the devices packet capture capture download URL of an organization.
 	// POST /organizations/{organizationId}/devices/packetCapture/captures/{captureId}/downloadUrl/generate
 	// https://developer.cisco.com/meraki/api-v1/generate-organization-devices-packet-capture-capture-download-url/
 	GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrl(ctx context.Context, in *GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlRequest, opts ...grpc.CallOption) (*GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse, error)
+	// Stops the devices packet capture capture of an organization.
 	// POST /organizations/{organizationId}/devices/packetCapture/captures/{captureId}/stop
 	// https://developer.cisco.com/meraki/api-v1/stop-organization-devices-packet-capture-capture/
 	StopOrganizationDevicesPacketCaptureCapture(ctx context.Context, in *StopOrganizationDevicesPacketCaptureCaptureRequest, opts ...grpc.CallOption) (*StopOrganizationDevicesPacketCaptureCaptureResponse, error)
+	// Reads the devices packet capture schedules of an organization.
 	// GET /organizations/{organizationId}/devices/packetCapture/schedules
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-packet-capture-schedules/
 	GetOrganizationDevicesPacketCaptureSchedules(ctx context.Context, in *GetOrganizationDevicesPacketCaptureSchedulesRequest, opts ...grpc.CallOption) (*GetOrganizationDevicesPacketCaptureSchedulesResponse, error)
+	// Creates the devices packet capture schedule of an organization.
 	// POST /organizations/{organizationId}/devices/packetCapture/schedules
 	// https://developer.cisco.com/meraki/api-v1/create-organization-devices-packet-capture-schedule/
 	// An action batch can carry it.
 	CreateOrganizationDevicesPacketCaptureSchedule(ctx context.Context, in *CreateOrganizationDevicesPacketCaptureScheduleRequest, opts ...grpc.CallOption) (*OrganizationDevicesPacketCaptureSchedule, error)
+	// Reorders the devices packet capture schedules of an organization.
 	// POST /organizations/{organizationId}/devices/packetCapture/schedules/reorder
 	// https://developer.cisco.com/meraki/api-v1/reorder-organization-devices-packet-capture-schedules/
 	// An action batch can carry it.
 	ReorderOrganizationDevicesPacketCaptureSchedules(ctx context.Context, in *ReorderOrganizationDevicesPacketCaptureSchedulesRequest, opts ...grpc.CallOption) (*ReorderOrganizationDevicesPacketCaptureSchedulesResponse, error)
+	// Changes the devices packet capture schedule of an organization.
 	// PUT /organizations/{organizationId}/devices/packetCapture/schedules/{scheduleId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-devices-packet-capture-schedule/
 	// An action batch can carry it.
 	UpdateOrganizationDevicesPacketCaptureSchedule(ctx context.Context, in *UpdateOrganizationDevicesPacketCaptureScheduleRequest, opts ...grpc.CallOption) (*OrganizationDevicesPacketCaptureSchedule, error)
+	// Deletes the devices packet capture schedule of an organization.
 	// DELETE /organizations/{organizationId}/devices/packetCapture/schedules/{scheduleId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-devices-packet-capture-schedule/
 	// An action batch can carry it.
-	DeleteOrganizationDevicesPacketCaptureSchedule(ctx context.Context, in *DeleteOrganizationDevicesPacketCaptureScheduleRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationDevicesPacketCaptureSchedule(ctx context.Context, in *DeleteOrganizationDevicesPacketCaptureScheduleRequest, opts ...grpc.CallOption) (*DeleteOrganizationDevicesPacketCaptureScheduleResponse, error)
+	// Reads the devices power modules statuses by device of an organization.
 	// GET /organizations/{organizationId}/devices/powerModules/statuses/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-power-modules-statuses-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationDevicesPowerModulesStatusesByDevice streams its pages.
 	GetOrganizationDevicesPowerModulesStatusesByDevice(ctx context.Context, in *GetOrganizationDevicesPowerModulesStatusesByDeviceRequest, opts ...grpc.CallOption) (*GetOrganizationDevicesPowerModulesStatusesByDeviceResponse, error)
 	// GetOrganizationDevicesPowerModulesStatusesByDevice, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationDevicesPowerModulesStatusesByDevice(ctx context.Context, in *GetOrganizationDevicesPowerModulesStatusesByDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesPowerModulesStatusesByDeviceResponse], error)
+	// Reads the devices provisioning statuses of an organization.
 	// GET /organizations/{organizationId}/devices/provisioning/statuses
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-provisioning-statuses/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationDevicesProvisioningStatuses streams its pages.
 	GetOrganizationDevicesProvisioningStatuses(ctx context.Context, in *GetOrganizationDevicesProvisioningStatusesRequest, opts ...grpc.CallOption) (*GetOrganizationDevicesProvisioningStatusesResponse, error)
 	// GetOrganizationDevicesProvisioningStatuses, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationDevicesProvisioningStatuses(ctx context.Context, in *GetOrganizationDevicesProvisioningStatusesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesProvisioningStatusesResponse], error)
 	// Deprecated: Do not use.
+	// Reads the devices statuses of an organization.
 	// GET /organizations/{organizationId}/devices/statuses
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-statuses/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationDevicesStatuses streams its pages.
 	GetOrganizationDevicesStatuses(ctx context.Context, in *GetOrganizationDevicesStatusesRequest, opts ...grpc.CallOption) (*GetOrganizationDevicesStatusesResponse, error)
 	// Deprecated: Do not use.
 	// GetOrganizationDevicesStatuses, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamOrganizationDevicesStatuses(ctx context.Context, in *GetOrganizationDevicesStatusesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesStatusesResponse], error)
+	// Reads the devices statuses overview of an organization.
 	// GET /organizations/{organizationId}/devices/statuses/overview
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-statuses-overview/
 	GetOrganizationDevicesStatusesOverview(ctx context.Context, in *GetOrganizationDevicesStatusesOverviewRequest, opts ...grpc.CallOption) (*OrganizationDevicesStatusesOverview, error)
+	// Reads the devices syslog servers by network of an organization.
 	// GET /organizations/{organizationId}/devices/syslog/servers/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-syslog-servers-by-network/
 	// A page has 3 to 1000 rows, 10 when per_page is absent.
+	// StreamOrganizationDevicesSyslogServersByNetwork streams its pages.
 	GetOrganizationDevicesSyslogServersByNetwork(ctx context.Context, in *GetOrganizationDevicesSyslogServersByNetworkRequest, opts ...grpc.CallOption) (*GetOrganizationDevicesSyslogServersByNetworkResponse, error)
 	// GetOrganizationDevicesSyslogServersByNetwork, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationDevicesSyslogServersByNetwork(ctx context.Context, in *GetOrganizationDevicesSyslogServersByNetworkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesSyslogServersByNetworkResponse], error)
+	// Reads the devices syslog servers roles by network of an organization.
 	// GET /organizations/{organizationId}/devices/syslog/servers/roles/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-syslog-servers-roles-by-network/
 	// A page has 3 to 1000 rows, 10 when per_page is absent.
+	// StreamOrganizationDevicesSyslogServersRolesByNetwork streams its pages.
 	GetOrganizationDevicesSyslogServersRolesByNetwork(ctx context.Context, in *GetOrganizationDevicesSyslogServersRolesByNetworkRequest, opts ...grpc.CallOption) (*GetOrganizationDevicesSyslogServersRolesByNetworkResponse, error)
 	// GetOrganizationDevicesSyslogServersRolesByNetwork, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationDevicesSyslogServersRolesByNetwork(ctx context.Context, in *GetOrganizationDevicesSyslogServersRolesByNetworkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesSyslogServersRolesByNetworkResponse], error)
+	// Reads the devices system memory usage history by interval of an organization.
 	// GET /organizations/{organizationId}/devices/system/memory/usage/history/byInterval
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-system-memory-usage-history-by-interval/
 	// A page has 3 to 20 rows, 10 when per_page is absent.
+	// StreamOrganizationDevicesSystemMemoryUsageHistoryByInterval streams its pages.
 	GetOrganizationDevicesSystemMemoryUsageHistoryByInterval(ctx context.Context, in *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalRequest, opts ...grpc.CallOption) (*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse, error)
 	// GetOrganizationDevicesSystemMemoryUsageHistoryByInterval, one page in each message, until the
 	// pages end or the caller stops reading.
 	StreamOrganizationDevicesSystemMemoryUsageHistoryByInterval(ctx context.Context, in *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse], error)
+	// Reads the devices uplinks addresses by device of an organization.
 	// GET /organizations/{organizationId}/devices/uplinks/addresses/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-uplinks-addresses-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationDevicesUplinksAddressesByDevice streams its pages.
 	GetOrganizationDevicesUplinksAddressesByDevice(ctx context.Context, in *GetOrganizationDevicesUplinksAddressesByDeviceRequest, opts ...grpc.CallOption) (*GetOrganizationDevicesUplinksAddressesByDeviceResponse, error)
 	// GetOrganizationDevicesUplinksAddressesByDevice, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationDevicesUplinksAddressesByDevice(ctx context.Context, in *GetOrganizationDevicesUplinksAddressesByDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesUplinksAddressesByDeviceResponse], error)
+	// Reads the devices uplinks loss and latency of an organization.
 	// GET /organizations/{organizationId}/devices/uplinksLossAndLatency
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-uplinks-loss-and-latency/
 	GetOrganizationDevicesUplinksLossAndLatency(ctx context.Context, in *GetOrganizationDevicesUplinksLossAndLatencyRequest, opts ...grpc.CallOption) (*GetOrganizationDevicesUplinksLossAndLatencyResponse, error)
+	// Reads the early access features of an organization.
 	// GET /organizations/{organizationId}/earlyAccess/features
 	// https://developer.cisco.com/meraki/api-v1/get-organization-early-access-features/
 	GetOrganizationEarlyAccessFeatures(ctx context.Context, in *GetOrganizationEarlyAccessFeaturesRequest, opts ...grpc.CallOption) (*GetOrganizationEarlyAccessFeaturesResponse, error)
+	// Reads the early access features opt ins of an organization.
 	// GET /organizations/{organizationId}/earlyAccess/features/optIns
 	// https://developer.cisco.com/meraki/api-v1/get-organization-early-access-features-opt-ins/
-	GetOrganizationEarlyAccessFeaturesOptIns(ctx context.Context, in *GetOrganizationEarlyAccessFeaturesOptInsRequest, opts ...grpc.CallOption) (*OrganizationEarlyAccessFeaturesOptIns, error)
+	GetOrganizationEarlyAccessFeaturesOptIns(ctx context.Context, in *GetOrganizationEarlyAccessFeaturesOptInsRequest, opts ...grpc.CallOption) (*GetOrganizationEarlyAccessFeaturesOptInsResponse, error)
+	// Creates the early access features opt in of an organization.
 	// POST /organizations/{organizationId}/earlyAccess/features/optIns
 	// https://developer.cisco.com/meraki/api-v1/create-organization-early-access-features-opt-in/
 	CreateOrganizationEarlyAccessFeaturesOptIn(ctx context.Context, in *CreateOrganizationEarlyAccessFeaturesOptInRequest, opts ...grpc.CallOption) (*OrganizationEarlyAccessFeaturesOptIn, error)
+	// Reads the early access features opt in of an organization.
 	// GET /organizations/{organizationId}/earlyAccess/features/optIns/{optInId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-early-access-features-opt-in/
+	// Written by UpdateOrganizationEarlyAccessFeaturesOptIn and DeleteOrganizationEarlyAccessFeaturesOptIn.
 	GetOrganizationEarlyAccessFeaturesOptIn(ctx context.Context, in *GetOrganizationEarlyAccessFeaturesOptInRequest, opts ...grpc.CallOption) (*OrganizationEarlyAccessFeaturesOptIn, error)
+	// Changes the early access features opt in of an organization.
 	// PUT /organizations/{organizationId}/earlyAccess/features/optIns/{optInId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-early-access-features-opt-in/
 	// An action batch can carry it.
 	UpdateOrganizationEarlyAccessFeaturesOptIn(ctx context.Context, in *UpdateOrganizationEarlyAccessFeaturesOptInRequest, opts ...grpc.CallOption) (*OrganizationEarlyAccessFeaturesOptIn, error)
+	// Deletes the early access features opt in of an organization.
 	// DELETE /organizations/{organizationId}/earlyAccess/features/optIns/{optInId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-early-access-features-opt-in/
-	DeleteOrganizationEarlyAccessFeaturesOptIn(ctx context.Context, in *DeleteOrganizationEarlyAccessFeaturesOptInRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationEarlyAccessFeaturesOptIn(ctx context.Context, in *DeleteOrganizationEarlyAccessFeaturesOptInRequest, opts ...grpc.CallOption) (*DeleteOrganizationEarlyAccessFeaturesOptInResponse, error)
+	// Reads the firmware upgrades of an organization.
 	// GET /organizations/{organizationId}/firmware/upgrades
 	// https://developer.cisco.com/meraki/api-v1/get-organization-firmware-upgrades/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationFirmwareUpgrades streams its pages.
 	GetOrganizationFirmwareUpgrades(ctx context.Context, in *GetOrganizationFirmwareUpgradesRequest, opts ...grpc.CallOption) (*GetOrganizationFirmwareUpgradesResponse, error)
 	// GetOrganizationFirmwareUpgrades, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamOrganizationFirmwareUpgrades(ctx context.Context, in *GetOrganizationFirmwareUpgradesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationFirmwareUpgradesResponse], error)
+	// Reads the firmware upgrades by device of an organization.
 	// GET /organizations/{organizationId}/firmware/upgrades/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-firmware-upgrades-by-device/
 	// A page has 3 to 1000 rows, 50 when per_page is absent.
+	// StreamOrganizationFirmwareUpgradesByDevice streams its pages.
 	GetOrganizationFirmwareUpgradesByDevice(ctx context.Context, in *GetOrganizationFirmwareUpgradesByDeviceRequest, opts ...grpc.CallOption) (*GetOrganizationFirmwareUpgradesByDeviceResponse, error)
 	// GetOrganizationFirmwareUpgradesByDevice, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationFirmwareUpgradesByDevice(ctx context.Context, in *GetOrganizationFirmwareUpgradesByDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationFirmwareUpgradesByDeviceResponse], error)
+	// Reads the floor plans auto locate devices of an organization.
 	// GET /organizations/{organizationId}/floorPlans/autoLocate/devices
 	// https://developer.cisco.com/meraki/api-v1/get-organization-floor-plans-auto-locate-devices/
 	// A page has 3 to 10000 rows, 1000 when per_page is absent.
+	// StreamOrganizationFloorPlansAutoLocateDevices streams its pages.
 	GetOrganizationFloorPlansAutoLocateDevices(ctx context.Context, in *GetOrganizationFloorPlansAutoLocateDevicesRequest, opts ...grpc.CallOption) (*GetOrganizationFloorPlansAutoLocateDevicesResponse, error)
 	// GetOrganizationFloorPlansAutoLocateDevices, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationFloorPlansAutoLocateDevices(ctx context.Context, in *GetOrganizationFloorPlansAutoLocateDevicesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationFloorPlansAutoLocateDevicesResponse], error)
+	// Reads the floor plans auto locate statuses of an organization.
 	// GET /organizations/{organizationId}/floorPlans/autoLocate/statuses
 	// https://developer.cisco.com/meraki/api-v1/get-organization-floor-plans-auto-locate-statuses/
 	// A page has 3 to 10000 rows, 1000 when per_page is absent.
+	// StreamOrganizationFloorPlansAutoLocateStatuses streams its pages.
 	GetOrganizationFloorPlansAutoLocateStatuses(ctx context.Context, in *GetOrganizationFloorPlansAutoLocateStatusesRequest, opts ...grpc.CallOption) (*GetOrganizationFloorPlansAutoLocateStatusesResponse, error)
 	// GetOrganizationFloorPlansAutoLocateStatuses, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationFloorPlansAutoLocateStatuses(ctx context.Context, in *GetOrganizationFloorPlansAutoLocateStatusesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationFloorPlansAutoLocateStatusesResponse], error)
+	// Reads the integrations deployable of an organization.
 	// GET /organizations/{organizationId}/integrations/deployable
 	// https://developer.cisco.com/meraki/api-v1/get-organization-integrations-deployable/
 	GetOrganizationIntegrationsDeployable(ctx context.Context, in *GetOrganizationIntegrationsDeployableRequest, opts ...grpc.CallOption) (*GetOrganizationIntegrationsDeployableResponse, error)
+	// Reads the integrations deployed of an organization.
 	// GET /organizations/{organizationId}/integrations/deployed
 	// https://developer.cisco.com/meraki/api-v1/get-organization-integrations-deployed/
 	GetOrganizationIntegrationsDeployed(ctx context.Context, in *GetOrganizationIntegrationsDeployedRequest, opts ...grpc.CallOption) (*GetOrganizationIntegrationsDeployedResponse, error)
+	// Reads the integrations XDR networks of an organization.
 	// GET /organizations/{organizationId}/integrations/xdr/networks
 	// https://developer.cisco.com/meraki/api-v1/get-organization-integrations-xdr-networks/
 	// A page has 3 to 100 rows, 20 when per_page is absent.
+	// StreamOrganizationIntegrationsXdrNetworks streams its pages.
 	GetOrganizationIntegrationsXdrNetworks(ctx context.Context, in *GetOrganizationIntegrationsXdrNetworksRequest, opts ...grpc.CallOption) (*GetOrganizationIntegrationsXdrNetworksResponse, error)
 	// GetOrganizationIntegrationsXdrNetworks, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationIntegrationsXdrNetworks(ctx context.Context, in *GetOrganizationIntegrationsXdrNetworksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationIntegrationsXdrNetworksResponse], error)
+	// Disables the integrations XDR networks of an organization.
 	// POST /organizations/{organizationId}/integrations/xdr/networks/disable
 	// https://developer.cisco.com/meraki/api-v1/disable-organization-integrations-xdr-networks/
 	// An action batch can carry it.
 	DisableOrganizationIntegrationsXdrNetworks(ctx context.Context, in *DisableOrganizationIntegrationsXdrNetworksRequest, opts ...grpc.CallOption) (*DisableOrganizationIntegrationsXdrNetworksResponse, error)
+	// Enables the integrations XDR networks of an organization.
 	// POST /organizations/{organizationId}/integrations/xdr/networks/enable
 	// https://developer.cisco.com/meraki/api-v1/enable-organization-integrations-xdr-networks/
 	// An action batch can carry it.
 	EnableOrganizationIntegrationsXdrNetworks(ctx context.Context, in *EnableOrganizationIntegrationsXdrNetworksRequest, opts ...grpc.CallOption) (*EnableOrganizationIntegrationsXdrNetworksResponse, error)
+	// Claims the into organization inventory of an organization.
 	// POST /organizations/{organizationId}/inventory/claim
 	// https://developer.cisco.com/meraki/api-v1/claim-into-organization-inventory/
 	// A limit of its own: 10 every 300 s for each organizationId, 10 at once.
 	ClaimIntoOrganizationInventory(ctx context.Context, in *ClaimIntoOrganizationInventoryRequest, opts ...grpc.CallOption) (*ClaimIntoOrganizationInventoryResponse, error)
+	// Reads the inventory devices of an organization.
 	// GET /organizations/{organizationId}/inventory/devices
 	// https://developer.cisco.com/meraki/api-v1/get-organization-inventory-devices/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationInventoryDevices streams its pages.
 	GetOrganizationInventoryDevices(ctx context.Context, in *GetOrganizationInventoryDevicesRequest, opts ...grpc.CallOption) (*GetOrganizationInventoryDevicesResponse, error)
 	// GetOrganizationInventoryDevices, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamOrganizationInventoryDevices(ctx context.Context, in *GetOrganizationInventoryDevicesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationInventoryDevicesResponse], error)
+	// Reads the inventory devices EoX overview of an organization.
 	// GET /organizations/{organizationId}/inventory/devices/eox/overview
 	// https://developer.cisco.com/meraki/api-v1/get-organization-inventory-devices-eox-overview/
 	GetOrganizationInventoryDevicesEoxOverview(ctx context.Context, in *GetOrganizationInventoryDevicesEoxOverviewRequest, opts ...grpc.CallOption) (*OrganizationInventoryDevicesEoxOverview, error)
+	// Creates the inventory devices swaps bulk of an organization.
 	// POST /organizations/{organizationId}/inventory/devices/swaps/bulk
 	// https://developer.cisco.com/meraki/api-v1/create-organization-inventory-devices-swaps-bulk/
 	// It starts a job; getOrganizationInventoryDevicesSwapsBulk reads how far that is.
 	CreateOrganizationInventoryDevicesSwapsBulk(ctx context.Context, in *CreateOrganizationInventoryDevicesSwapsBulkRequest, opts ...grpc.CallOption) (*OrganizationInventoryDevicesSwapsBulk, error)
+	// Reads the inventory devices swaps bulk of an organization.
 	// GET /organizations/{organizationId}/inventory/devices/swaps/bulk/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-inventory-devices-swaps-bulk/
+	// CreateOrganizationInventoryDevicesSwapsBulk starts what it reads the state of.
 	GetOrganizationInventoryDevicesSwapsBulk(ctx context.Context, in *GetOrganizationInventoryDevicesSwapsBulkRequest, opts ...grpc.CallOption) (*OrganizationInventoryDevicesSwapsBulk, error)
+	// Reads the inventory device of an organization.
 	// GET /organizations/{organizationId}/inventory/devices/{serial}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-inventory-device/
 	GetOrganizationInventoryDevice(ctx context.Context, in *GetOrganizationInventoryDeviceRequest, opts ...grpc.CallOption) (*OrganizationInventoryDevice, error)
+	// Claims the inventory orders of an organization.
 	// POST /organizations/{organizationId}/inventory/orders/claim
 	// https://developer.cisco.com/meraki/api-v1/claim-organization-inventory-orders/
 	// An action batch can carry it.
 	ClaimOrganizationInventoryOrders(ctx context.Context, in *ClaimOrganizationInventoryOrdersRequest, opts ...grpc.CallOption) (*ClaimOrganizationInventoryOrdersResponse, error)
+	// Previews the inventory orders of an organization.
 	// POST /organizations/{organizationId}/inventory/orders/preview
 	// https://developer.cisco.com/meraki/api-v1/preview-organization-inventory-orders/
 	PreviewOrganizationInventoryOrders(ctx context.Context, in *PreviewOrganizationInventoryOrdersRequest, opts ...grpc.CallOption) (*PreviewOrganizationInventoryOrdersResponse, error)
+	// Releases the from organization inventory of an organization.
 	// POST /organizations/{organizationId}/inventory/release
 	// https://developer.cisco.com/meraki/api-v1/release-from-organization-inventory/
 	ReleaseFromOrganizationInventory(ctx context.Context, in *ReleaseFromOrganizationInventoryRequest, opts ...grpc.CallOption) (*ReleaseFromOrganizationInventoryResponse, error)
+	// Reads the licenses of an organization.
 	// GET /organizations/{organizationId}/licenses
 	// https://developer.cisco.com/meraki/api-v1/get-organization-licenses/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationLicenses streams its pages.
 	GetOrganizationLicenses(ctx context.Context, in *GetOrganizationLicensesRequest, opts ...grpc.CallOption) (*GetOrganizationLicensesResponse, error)
 	// GetOrganizationLicenses, one page in each message, until the pages end or the caller stops
 	// reading.
 	StreamOrganizationLicenses(ctx context.Context, in *GetOrganizationLicensesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationLicensesResponse], error)
+	// Assigns the licenses seats of an organization.
 	// POST /organizations/{organizationId}/licenses/assignSeats
 	// https://developer.cisco.com/meraki/api-v1/assign-organization-licenses-seats/
 	// An action batch can carry it.
 	AssignOrganizationLicensesSeats(ctx context.Context, in *AssignOrganizationLicensesSeatsRequest, opts ...grpc.CallOption) (*AssignOrganizationLicensesSeatsResponse, error)
+	// Moves the licenses of an organization.
 	// POST /organizations/{organizationId}/licenses/move
 	// https://developer.cisco.com/meraki/api-v1/move-organization-licenses/
 	// An action batch can carry it.
 	MoveOrganizationLicenses(ctx context.Context, in *MoveOrganizationLicensesRequest, opts ...grpc.CallOption) (*MoveOrganizationLicensesResponse, error)
+	// Moves the licenses seats of an organization.
 	// POST /organizations/{organizationId}/licenses/moveSeats
 	// https://developer.cisco.com/meraki/api-v1/move-organization-licenses-seats/
 	// An action batch can carry it.
 	MoveOrganizationLicensesSeats(ctx context.Context, in *MoveOrganizationLicensesSeatsRequest, opts ...grpc.CallOption) (*MoveOrganizationLicensesSeatsResponse, error)
+	// Reads the licenses overview of an organization.
 	// GET /organizations/{organizationId}/licenses/overview
 	// https://developer.cisco.com/meraki/api-v1/get-organization-licenses-overview/
 	GetOrganizationLicensesOverview(ctx context.Context, in *GetOrganizationLicensesOverviewRequest, opts ...grpc.CallOption) (*OrganizationLicensesOverview, error)
+	// Renews the licenses seats of an organization.
 	// POST /organizations/{organizationId}/licenses/renewSeats
 	// https://developer.cisco.com/meraki/api-v1/renew-organization-licenses-seats/
 	// An action batch can carry it.
 	RenewOrganizationLicensesSeats(ctx context.Context, in *RenewOrganizationLicensesSeatsRequest, opts ...grpc.CallOption) (*RenewOrganizationLicensesSeatsResponse, error)
+	// Reads the license of an organization.
 	// GET /organizations/{organizationId}/licenses/{licenseId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-license/
+	// Written by UpdateOrganizationLicense.
 	GetOrganizationLicense(ctx context.Context, in *GetOrganizationLicenseRequest, opts ...grpc.CallOption) (*OrganizationLicense, error)
+	// Changes the license of an organization.
 	// PUT /organizations/{organizationId}/licenses/{licenseId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-license/
 	// An action batch can carry it.
 	UpdateOrganizationLicense(ctx context.Context, in *UpdateOrganizationLicenseRequest, opts ...grpc.CallOption) (*OrganizationLicense, error)
+	// Reads the login security of an organization.
 	// GET /organizations/{organizationId}/loginSecurity
 	// https://developer.cisco.com/meraki/api-v1/get-organization-login-security/
+	// Written by UpdateOrganizationLoginSecurity.
 	GetOrganizationLoginSecurity(ctx context.Context, in *GetOrganizationLoginSecurityRequest, opts ...grpc.CallOption) (*OrganizationLoginSecurity, error)
+	// Changes the login security of an organization.
 	// PUT /organizations/{organizationId}/loginSecurity
 	// https://developer.cisco.com/meraki/api-v1/update-organization-login-security/
 	// An action batch can carry it.
 	UpdateOrganizationLoginSecurity(ctx context.Context, in *UpdateOrganizationLoginSecurityRequest, opts ...grpc.CallOption) (*OrganizationLoginSecurity, error)
+	// Reads the networks of an organization.
 	// GET /organizations/{organizationId}/networks
 	// https://developer.cisco.com/meraki/api-v1/get-organization-networks/
 	// A page has 3 to 100000 rows, 1000 when per_page is absent.
+	// StreamOrganizationNetworks streams its pages.
 	GetOrganizationNetworks(ctx context.Context, in *GetOrganizationNetworksRequest, opts ...grpc.CallOption) (*GetOrganizationNetworksResponse, error)
 	// GetOrganizationNetworks, one page in each message, until the pages end or the caller stops
 	// reading.
 	StreamOrganizationNetworks(ctx context.Context, in *GetOrganizationNetworksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationNetworksResponse], error)
+	// Creates the network of an organization.
 	// POST /organizations/{organizationId}/networks
 	// https://developer.cisco.com/meraki/api-v1/create-organization-network/
 	// An action batch can carry it.
 	CreateOrganizationNetwork(ctx context.Context, in *CreateOrganizationNetworkRequest, opts ...grpc.CallOption) (*OrganizationNetwork, error)
+	// Combines the networks of an organization.
 	// POST /organizations/{organizationId}/networks/combine
 	// https://developer.cisco.com/meraki/api-v1/combine-organization-networks/
 	// An action batch can carry it.
 	CombineOrganizationNetworks(ctx context.Context, in *CombineOrganizationNetworksRequest, opts ...grpc.CallOption) (*CombineOrganizationNetworksResponse, error)
+	// Reads the networks groups of an organization.
 	// GET /organizations/{organizationId}/networks/groups
 	// https://developer.cisco.com/meraki/api-v1/get-organization-networks-groups/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationNetworksGroups streams its pages.
 	GetOrganizationNetworksGroups(ctx context.Context, in *GetOrganizationNetworksGroupsRequest, opts ...grpc.CallOption) (*GetOrganizationNetworksGroupsResponse, error)
 	// GetOrganizationNetworksGroups, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamOrganizationNetworksGroups(ctx context.Context, in *GetOrganizationNetworksGroupsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationNetworksGroupsResponse], error)
+	// Creates the networks group of an organization.
 	// POST /organizations/{organizationId}/networks/groups
 	// https://developer.cisco.com/meraki/api-v1/create-organization-networks-group/
 	// An action batch can carry it.
 	CreateOrganizationNetworksGroup(ctx context.Context, in *CreateOrganizationNetworksGroupRequest, opts ...grpc.CallOption) (*OrganizationNetworksGroup, error)
+	// Reads the networks groups overview by group of an organization.
 	// GET /organizations/{organizationId}/networks/groups/overview/byGroup
 	// https://developer.cisco.com/meraki/api-v1/get-organization-networks-groups-overview-by-group/
 	// A page has 3 to 5000 rows.
+	// StreamOrganizationNetworksGroupsOverviewByGroup streams its pages.
 	GetOrganizationNetworksGroupsOverviewByGroup(ctx context.Context, in *GetOrganizationNetworksGroupsOverviewByGroupRequest, opts ...grpc.CallOption) (*GetOrganizationNetworksGroupsOverviewByGroupResponse, error)
 	// GetOrganizationNetworksGroupsOverviewByGroup, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationNetworksGroupsOverviewByGroup(ctx context.Context, in *GetOrganizationNetworksGroupsOverviewByGroupRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationNetworksGroupsOverviewByGroupResponse], error)
+	// Changes the networks group of an organization.
 	// PUT /organizations/{organizationId}/networks/groups/{groupId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-networks-group/
 	// An action batch can carry it.
 	UpdateOrganizationNetworksGroup(ctx context.Context, in *UpdateOrganizationNetworksGroupRequest, opts ...grpc.CallOption) (*OrganizationNetworksGroup, error)
+	// Deletes the networks group of an organization.
 	// DELETE /organizations/{organizationId}/networks/groups/{groupId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-networks-group/
 	// An action batch can carry it.
-	DeleteOrganizationNetworksGroup(ctx context.Context, in *DeleteOrganizationNetworksGroupRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationNetworksGroup(ctx context.Context, in *DeleteOrganizationNetworksGroupRequest, opts ...grpc.CallOption) (*DeleteOrganizationNetworksGroupResponse, error)
+	// Assigns the networks group of an organization, many at once.
 	// POST /organizations/{organizationId}/networks/groups/{groupId}/bulkAssign
 	// https://developer.cisco.com/meraki/api-v1/bulk-organization-networks-group-assign/
 	// An action batch can carry it.
 	BulkOrganizationNetworksGroupAssign(ctx context.Context, in *BulkOrganizationNetworksGroupAssignRequest, opts ...grpc.CallOption) (*BulkOrganizationNetworksGroupAssignResponse, error)
+	// Unassigns the networks group of an organization, many at once.
 	// POST /organizations/{organizationId}/networks/groups/{groupId}/bulkUnassign
 	// https://developer.cisco.com/meraki/api-v1/bulk-organization-networks-group-unassign/
 	// An action batch can carry it.
-	BulkOrganizationNetworksGroupUnassign(ctx context.Context, in *BulkOrganizationNetworksGroupUnassignRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	BulkOrganizationNetworksGroupUnassign(ctx context.Context, in *BulkOrganizationNetworksGroupUnassignRequest, opts ...grpc.CallOption) (*BulkOrganizationNetworksGroupUnassignResponse, error)
+	// Reads the network moves of an organization.
 	// GET /organizations/{organizationId}/networks/moves
 	// https://developer.cisco.com/meraki/api-v1/get-network-moves/
 	// A page has 10 to 100 rows, 50 when per_page is absent.
+	// StreamNetworkMoves streams its pages.
 	GetNetworkMoves(ctx context.Context, in *GetNetworkMovesRequest, opts ...grpc.CallOption) (*GetNetworkMovesResponse, error)
 	// GetNetworkMoves, one page in each message, until the pages end or the caller stops reading.
 	StreamNetworkMoves(ctx context.Context, in *GetNetworkMovesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetNetworkMovesResponse], error)
+	// Creates the network move of an organization.
 	// POST /organizations/{organizationId}/networks/moves
 	// https://developer.cisco.com/meraki/api-v1/create-network-move/
 	CreateNetworkMove(ctx context.Context, in *CreateNetworkMoveRequest, opts ...grpc.CallOption) (*NetworkMove, error)
+	// Reads the openapi spec of an organization.
 	// GET /organizations/{organizationId}/openapiSpec
 	// https://developer.cisco.com/meraki/api-v1/get-organization-openapi-spec/
 	GetOrganizationOpenapiSpec(ctx context.Context, in *GetOrganizationOpenapiSpecRequest, opts ...grpc.CallOption) (*OrganizationOpenapiSpec, error)
+	// Reads the policies assignments by client of an organization.
 	// GET /organizations/{organizationId}/policies/assignments/byClient
 	// https://developer.cisco.com/meraki/api-v1/get-organization-policies-assignments-by-client/
 	// A page has 3 to 1000 rows, 50 when per_page is absent.
+	// StreamOrganizationPoliciesAssignmentsByClient streams its pages.
 	GetOrganizationPoliciesAssignmentsByClient(ctx context.Context, in *GetOrganizationPoliciesAssignmentsByClientRequest, opts ...grpc.CallOption) (*GetOrganizationPoliciesAssignmentsByClientResponse, error)
 	// GetOrganizationPoliciesAssignmentsByClient, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationPoliciesAssignmentsByClient(ctx context.Context, in *GetOrganizationPoliciesAssignmentsByClientRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationPoliciesAssignmentsByClientResponse], error)
+	// Reads the policies global firewall application categories of an organization.
 	// GET /organizations/{organizationId}/policies/global/firewall/applicationCategories
 	// https://developer.cisco.com/meraki/api-v1/get-organization-policies-global-firewall-application-categories/
 	GetOrganizationPoliciesGlobalFirewallApplicationCategories(ctx context.Context, in *GetOrganizationPoliciesGlobalFirewallApplicationCategoriesRequest, opts ...grpc.CallOption) (*GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse, error)
+	// Reads the policies global firewall rulesets of an organization.
 	// GET /organizations/{organizationId}/policies/global/firewall/rulesets
 	// https://developer.cisco.com/meraki/api-v1/get-organization-policies-global-firewall-rulesets/
 	// A page has 3 to 100 rows, 100 when per_page is absent.
+	// StreamOrganizationPoliciesGlobalFirewallRulesets streams its pages.
 	GetOrganizationPoliciesGlobalFirewallRulesets(ctx context.Context, in *GetOrganizationPoliciesGlobalFirewallRulesetsRequest, opts ...grpc.CallOption) (*GetOrganizationPoliciesGlobalFirewallRulesetsResponse, error)
 	// GetOrganizationPoliciesGlobalFirewallRulesets, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationPoliciesGlobalFirewallRulesets(ctx context.Context, in *GetOrganizationPoliciesGlobalFirewallRulesetsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationPoliciesGlobalFirewallRulesetsResponse], error)
+	// Creates the policies global firewall ruleset of an organization.
 	// POST /organizations/{organizationId}/policies/global/firewall/rulesets
 	// https://developer.cisco.com/meraki/api-v1/create-organization-policies-global-firewall-ruleset/
 	// An action batch can carry it.
 	CreateOrganizationPoliciesGlobalFirewallRuleset(ctx context.Context, in *CreateOrganizationPoliciesGlobalFirewallRulesetRequest, opts ...grpc.CallOption) (*OrganizationPoliciesGlobalFirewallRuleset, error)
+	// Reads the policies global firewall rulesets rules of an organization.
 	// GET /organizations/{organizationId}/policies/global/firewall/rulesets/rules
 	// https://developer.cisco.com/meraki/api-v1/get-organization-policies-global-firewall-rulesets-rules/
 	// A page has 3 to 100 rows, 100 when per_page is absent.
+	// StreamOrganizationPoliciesGlobalFirewallRulesetsRules streams its pages.
 	GetOrganizationPoliciesGlobalFirewallRulesetsRules(ctx context.Context, in *GetOrganizationPoliciesGlobalFirewallRulesetsRulesRequest, opts ...grpc.CallOption) (*GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse, error)
 	// GetOrganizationPoliciesGlobalFirewallRulesetsRules, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationPoliciesGlobalFirewallRulesetsRules(ctx context.Context, in *GetOrganizationPoliciesGlobalFirewallRulesetsRulesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse], error)
+	// Creates the policies global firewall rulesets rule of an organization.
 	// POST /organizations/{organizationId}/policies/global/firewall/rulesets/rules
 	// https://developer.cisco.com/meraki/api-v1/create-organization-policies-global-firewall-rulesets-rule/
 	// An action batch can carry it.
 	CreateOrganizationPoliciesGlobalFirewallRulesetsRule(ctx context.Context, in *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest, opts ...grpc.CallOption) (*OrganizationPoliciesGlobalFirewallRulesetsRule, error)
+	// Changes the policies global firewall rulesets rule of an organization.
 	// PUT /organizations/{organizationId}/policies/global/firewall/rulesets/rules/{ruleId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-policies-global-firewall-rulesets-rule/
 	// An action batch can carry it.
 	UpdateOrganizationPoliciesGlobalFirewallRulesetsRule(ctx context.Context, in *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest, opts ...grpc.CallOption) (*OrganizationPoliciesGlobalFirewallRulesetsRule, error)
+	// Deletes the policies global firewall rulesets rule of an organization.
 	// DELETE /organizations/{organizationId}/policies/global/firewall/rulesets/rules/{ruleId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-policies-global-firewall-rulesets-rule/
 	// An action batch can carry it.
-	DeleteOrganizationPoliciesGlobalFirewallRulesetsRule(ctx context.Context, in *DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationPoliciesGlobalFirewallRulesetsRule(ctx context.Context, in *DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleRequest, opts ...grpc.CallOption) (*DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleResponse, error)
+	// Changes the policies global firewall ruleset of an organization.
 	// PUT /organizations/{organizationId}/policies/global/firewall/rulesets/{rulesetId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-policies-global-firewall-ruleset/
 	// An action batch can carry it.
 	UpdateOrganizationPoliciesGlobalFirewallRuleset(ctx context.Context, in *UpdateOrganizationPoliciesGlobalFirewallRulesetRequest, opts ...grpc.CallOption) (*OrganizationPoliciesGlobalFirewallRuleset, error)
+	// Deletes the policies global firewall ruleset of an organization.
 	// DELETE /organizations/{organizationId}/policies/global/firewall/rulesets/{rulesetId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-policies-global-firewall-ruleset/
 	// An action batch can carry it.
-	DeleteOrganizationPoliciesGlobalFirewallRuleset(ctx context.Context, in *DeleteOrganizationPoliciesGlobalFirewallRulesetRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationPoliciesGlobalFirewallRuleset(ctx context.Context, in *DeleteOrganizationPoliciesGlobalFirewallRulesetRequest, opts ...grpc.CallOption) (*DeleteOrganizationPoliciesGlobalFirewallRulesetResponse, error)
+	// Reads the policies global group policies of an organization.
 	// GET /organizations/{organizationId}/policies/global/group/policies
 	// https://developer.cisco.com/meraki/api-v1/get-organization-policies-global-group-policies/
 	// A page has 3 to 100 rows, 100 when per_page is absent.
+	// StreamOrganizationPoliciesGlobalGroupPolicies streams its pages.
 	GetOrganizationPoliciesGlobalGroupPolicies(ctx context.Context, in *GetOrganizationPoliciesGlobalGroupPoliciesRequest, opts ...grpc.CallOption) (*GetOrganizationPoliciesGlobalGroupPoliciesResponse, error)
 	// GetOrganizationPoliciesGlobalGroupPolicies, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationPoliciesGlobalGroupPolicies(ctx context.Context, in *GetOrganizationPoliciesGlobalGroupPoliciesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationPoliciesGlobalGroupPoliciesResponse], error)
+	// Creates the policies global group policy of an organization.
 	// POST /organizations/{organizationId}/policies/global/group/policies
 	// https://developer.cisco.com/meraki/api-v1/create-organization-policies-global-group-policy/
 	// An action batch can carry it.
 	CreateOrganizationPoliciesGlobalGroupPolicy(ctx context.Context, in *CreateOrganizationPoliciesGlobalGroupPolicyRequest, opts ...grpc.CallOption) (*OrganizationPoliciesGlobalGroupPolicy, error)
+	// Assigns the policies global group policies adaptive policy groups of an organization.
 	// POST /organizations/{organizationId}/policies/global/group/policies/adaptivePolicyGroups/assign
 	// https://developer.cisco.com/meraki/api-v1/assign-organization-policies-global-group-policies-adaptive-policy-groups/
 	// An action batch can carry it.
 	AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroups(ctx context.Context, in *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest, opts ...grpc.CallOption) (*AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse, error)
+	// Reads the policies global group policies adaptive policy groups assignments of an organization.
 	// GET /organizations/{organizationId}/policies/global/group/policies/adaptivePolicyGroups/assignments
 	// https://developer.cisco.com/meraki/api-v1/get-organization-policies-global-group-policies-adaptive-policy-groups-assignments/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments streams its pages.
 	GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments(ctx context.Context, in *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsRequest, opts ...grpc.CallOption) (*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse, error)
 	// GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments, one page in each
 	// message, until the pages end or the caller stops reading.
 	StreamOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments(ctx context.Context, in *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse], error)
+	// Removes the policies global group policies adaptive policy groups of an organization.
 	// POST /organizations/{organizationId}/policies/global/group/policies/adaptivePolicyGroups/remove
 	// https://developer.cisco.com/meraki/api-v1/remove-organization-policies-global-group-policies-adaptive-policy-groups/
 	// An action batch can carry it.
 	RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroups(ctx context.Context, in *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest, opts ...grpc.CallOption) (*RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse, error)
+	// Reads the policies global group policies firewall rulesets assignments of an organization.
 	// GET /organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments
 	// https://developer.cisco.com/meraki/api-v1/get-organization-policies-global-group-policies-firewall-rulesets-assignments/
 	// A page has 3 to 100 rows, 100 when per_page is absent.
+	// StreamOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments streams its pages.
 	GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments(ctx context.Context, in *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRequest, opts ...grpc.CallOption) (*GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse, error)
 	// GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments, one page in each
 	// message, until the pages end or the caller stops reading.
 	StreamOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments(ctx context.Context, in *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse], error)
+	// Creates the policies global group policies firewall rulesets assignment of an organization.
 	// POST /organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments
 	// https://developer.cisco.com/meraki/api-v1/create-organization-policies-global-group-policies-firewall-rulesets-assignment/
 	// An action batch can carry it.
 	CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment(ctx context.Context, in *CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest, opts ...grpc.CallOption) (*OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment, error)
+	// Changes the policies global group policies firewall rulesets assignment of an organization.
 	// PUT /organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments/{assignmentId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-policies-global-group-policies-firewall-rulesets-assignment/
 	// An action batch can carry it.
 	UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment(ctx context.Context, in *UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest, opts ...grpc.CallOption) (*OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment, error)
+	// Deletes the policies global group policies firewall rulesets assignment of an organization.
 	// DELETE /organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments/{assignmentId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-policies-global-group-policies-firewall-rulesets-assignment/
 	// An action batch can carry it.
-	DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment(ctx context.Context, in *DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment(ctx context.Context, in *DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest, opts ...grpc.CallOption) (*DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentResponse, error)
+	// Changes the policies global group policy of an organization.
 	// PUT /organizations/{organizationId}/policies/global/group/policies/{policyId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-policies-global-group-policy/
 	// An action batch can carry it.
 	UpdateOrganizationPoliciesGlobalGroupPolicy(ctx context.Context, in *UpdateOrganizationPoliciesGlobalGroupPolicyRequest, opts ...grpc.CallOption) (*OrganizationPoliciesGlobalGroupPolicy, error)
+	// Deletes the policies global group policy of an organization.
 	// DELETE /organizations/{organizationId}/policies/global/group/policies/{policyId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-policies-global-group-policy/
 	// An action batch can carry it.
-	DeleteOrganizationPoliciesGlobalGroupPolicy(ctx context.Context, in *DeleteOrganizationPoliciesGlobalGroupPolicyRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationPoliciesGlobalGroupPolicy(ctx context.Context, in *DeleteOrganizationPoliciesGlobalGroupPolicyRequest, opts ...grpc.CallOption) (*DeleteOrganizationPoliciesGlobalGroupPolicyResponse, error)
+	// Reads the policy objects of an organization.
 	// GET /organizations/{organizationId}/policyObjects
 	// https://developer.cisco.com/meraki/api-v1/get-organization-policy-objects/
 	// A page has 10 to 5000 rows, 5000 when per_page is absent.
+	// StreamOrganizationPolicyObjects streams its pages.
 	GetOrganizationPolicyObjects(ctx context.Context, in *GetOrganizationPolicyObjectsRequest, opts ...grpc.CallOption) (*GetOrganizationPolicyObjectsResponse, error)
 	// GetOrganizationPolicyObjects, one page in each message, until the pages end or the caller stops
 	// reading.
 	StreamOrganizationPolicyObjects(ctx context.Context, in *GetOrganizationPolicyObjectsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationPolicyObjectsResponse], error)
+	// Creates the policy object of an organization.
 	// POST /organizations/{organizationId}/policyObjects
 	// https://developer.cisco.com/meraki/api-v1/create-organization-policy-object/
 	// An action batch can carry it.
 	CreateOrganizationPolicyObject(ctx context.Context, in *CreateOrganizationPolicyObjectRequest, opts ...grpc.CallOption) (*OrganizationPolicyObject, error)
+	// Reads the policy objects groups of an organization.
 	// GET /organizations/{organizationId}/policyObjects/groups
 	// https://developer.cisco.com/meraki/api-v1/get-organization-policy-objects-groups/
 	// A page has 10 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationPolicyObjectsGroups streams its pages.
 	GetOrganizationPolicyObjectsGroups(ctx context.Context, in *GetOrganizationPolicyObjectsGroupsRequest, opts ...grpc.CallOption) (*GetOrganizationPolicyObjectsGroupsResponse, error)
 	// GetOrganizationPolicyObjectsGroups, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamOrganizationPolicyObjectsGroups(ctx context.Context, in *GetOrganizationPolicyObjectsGroupsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationPolicyObjectsGroupsResponse], error)
+	// Creates the policy objects group of an organization.
 	// POST /organizations/{organizationId}/policyObjects/groups
 	// https://developer.cisco.com/meraki/api-v1/create-organization-policy-objects-group/
 	// An action batch can carry it.
 	CreateOrganizationPolicyObjectsGroup(ctx context.Context, in *CreateOrganizationPolicyObjectsGroupRequest, opts ...grpc.CallOption) (*OrganizationPolicyObjectsGroup, error)
+	// Reads the policy objects group of an organization.
 	// GET /organizations/{organizationId}/policyObjects/groups/{policyObjectGroupId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-policy-objects-group/
+	// Written by UpdateOrganizationPolicyObjectsGroup and DeleteOrganizationPolicyObjectsGroup.
 	GetOrganizationPolicyObjectsGroup(ctx context.Context, in *GetOrganizationPolicyObjectsGroupRequest, opts ...grpc.CallOption) (*OrganizationPolicyObjectsGroup, error)
+	// Changes the policy objects group of an organization.
 	// PUT /organizations/{organizationId}/policyObjects/groups/{policyObjectGroupId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-policy-objects-group/
 	// An action batch can carry it.
 	UpdateOrganizationPolicyObjectsGroup(ctx context.Context, in *UpdateOrganizationPolicyObjectsGroupRequest, opts ...grpc.CallOption) (*OrganizationPolicyObjectsGroup, error)
+	// Deletes the policy objects group of an organization.
 	// DELETE /organizations/{organizationId}/policyObjects/groups/{policyObjectGroupId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-policy-objects-group/
 	// An action batch can carry it.
-	DeleteOrganizationPolicyObjectsGroup(ctx context.Context, in *DeleteOrganizationPolicyObjectsGroupRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationPolicyObjectsGroup(ctx context.Context, in *DeleteOrganizationPolicyObjectsGroupRequest, opts ...grpc.CallOption) (*DeleteOrganizationPolicyObjectsGroupResponse, error)
+	// Reads the policy object of an organization.
 	// GET /organizations/{organizationId}/policyObjects/{policyObjectId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-policy-object/
+	// Written by UpdateOrganizationPolicyObject and DeleteOrganizationPolicyObject.
 	GetOrganizationPolicyObject(ctx context.Context, in *GetOrganizationPolicyObjectRequest, opts ...grpc.CallOption) (*OrganizationPolicyObject, error)
+	// Changes the policy object of an organization.
 	// PUT /organizations/{organizationId}/policyObjects/{policyObjectId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-policy-object/
 	// An action batch can carry it.
 	UpdateOrganizationPolicyObject(ctx context.Context, in *UpdateOrganizationPolicyObjectRequest, opts ...grpc.CallOption) (*OrganizationPolicyObject, error)
+	// Deletes the policy object of an organization.
 	// DELETE /organizations/{organizationId}/policyObjects/{policyObjectId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-policy-object/
 	// An action batch can carry it.
-	DeleteOrganizationPolicyObject(ctx context.Context, in *DeleteOrganizationPolicyObjectRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationPolicyObject(ctx context.Context, in *DeleteOrganizationPolicyObjectRequest, opts ...grpc.CallOption) (*DeleteOrganizationPolicyObjectResponse, error)
+	// Reads the SAML of an organization.
 	// GET /organizations/{organizationId}/saml
 	// https://developer.cisco.com/meraki/api-v1/get-organization-saml/
+	// Written by UpdateOrganizationSaml.
 	GetOrganizationSaml(ctx context.Context, in *GetOrganizationSamlRequest, opts ...grpc.CallOption) (*OrganizationSaml, error)
+	// Changes the SAML of an organization.
 	// PUT /organizations/{organizationId}/saml
 	// https://developer.cisco.com/meraki/api-v1/update-organization-saml/
 	UpdateOrganizationSaml(ctx context.Context, in *UpdateOrganizationSamlRequest, opts ...grpc.CallOption) (*OrganizationSaml, error)
+	// Reads the SAML IdPs of an organization.
 	// GET /organizations/{organizationId}/saml/idps
 	// https://developer.cisco.com/meraki/api-v1/get-organization-saml-idps/
 	GetOrganizationSamlIdps(ctx context.Context, in *GetOrganizationSamlIdpsRequest, opts ...grpc.CallOption) (*GetOrganizationSamlIdpsResponse, error)
+	// Creates the SAML IdP of an organization.
 	// POST /organizations/{organizationId}/saml/idps
 	// https://developer.cisco.com/meraki/api-v1/create-organization-saml-idp/
 	// An action batch can carry it.
 	CreateOrganizationSamlIdp(ctx context.Context, in *CreateOrganizationSamlIdpRequest, opts ...grpc.CallOption) (*GetOrganizationSamlIdpsResponse, error)
+	// Reads the SAML IdP of an organization.
 	// GET /organizations/{organizationId}/saml/idps/{idpId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-saml-idp/
+	// Written by UpdateOrganizationSamlIdp and DeleteOrganizationSamlIdp.
 	GetOrganizationSamlIdp(ctx context.Context, in *GetOrganizationSamlIdpRequest, opts ...grpc.CallOption) (*OrganizationSamlIdp, error)
+	// Changes the SAML IdP of an organization.
 	// PUT /organizations/{organizationId}/saml/idps/{idpId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-saml-idp/
 	// An action batch can carry it.
 	UpdateOrganizationSamlIdp(ctx context.Context, in *UpdateOrganizationSamlIdpRequest, opts ...grpc.CallOption) (*UpdateOrganizationSamlIdpResponse, error)
+	// Deletes the SAML IdP of an organization.
 	// DELETE /organizations/{organizationId}/saml/idps/{idpId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-saml-idp/
 	// An action batch can carry it.
-	DeleteOrganizationSamlIdp(ctx context.Context, in *DeleteOrganizationSamlIdpRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationSamlIdp(ctx context.Context, in *DeleteOrganizationSamlIdpRequest, opts ...grpc.CallOption) (*DeleteOrganizationSamlIdpResponse, error)
+	// Reads the SAML roles of an organization.
 	// GET /organizations/{organizationId}/samlRoles
 	// https://developer.cisco.com/meraki/api-v1/get-organization-saml-roles/
 	GetOrganizationSamlRoles(ctx context.Context, in *GetOrganizationSamlRolesRequest, opts ...grpc.CallOption) (*GetOrganizationSamlRolesResponse, error)
+	// Creates the SAML role of an organization.
 	// POST /organizations/{organizationId}/samlRoles
 	// https://developer.cisco.com/meraki/api-v1/create-organization-saml-role/
 	CreateOrganizationSamlRole(ctx context.Context, in *CreateOrganizationSamlRoleRequest, opts ...grpc.CallOption) (*OrganizationSamlRole, error)
+	// Reads the SAML role of an organization.
 	// GET /organizations/{organizationId}/samlRoles/{samlRoleId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-saml-role/
+	// Written by UpdateOrganizationSamlRole and DeleteOrganizationSamlRole.
 	GetOrganizationSamlRole(ctx context.Context, in *GetOrganizationSamlRoleRequest, opts ...grpc.CallOption) (*OrganizationSamlRole, error)
+	// Changes the SAML role of an organization.
 	// PUT /organizations/{organizationId}/samlRoles/{samlRoleId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-saml-role/
 	UpdateOrganizationSamlRole(ctx context.Context, in *UpdateOrganizationSamlRoleRequest, opts ...grpc.CallOption) (*OrganizationSamlRole, error)
+	// Deletes the SAML role of an organization.
 	// DELETE /organizations/{organizationId}/samlRoles/{samlRoleId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-saml-role/
-	DeleteOrganizationSamlRole(ctx context.Context, in *DeleteOrganizationSamlRoleRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationSamlRole(ctx context.Context, in *DeleteOrganizationSamlRoleRequest, opts ...grpc.CallOption) (*DeleteOrganizationSamlRoleResponse, error)
+	// Reads the SASE connectors of an organization.
 	// GET /organizations/{organizationId}/sase/connectors
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sase-connectors/
 	GetOrganizationSaseConnectors(ctx context.Context, in *GetOrganizationSaseConnectorsRequest, opts ...grpc.CallOption) (*GetOrganizationSaseConnectorsResponse, error)
+	// Deletes the SASE connectors of an organization, many at once.
 	// POST /organizations/{organizationId}/sase/connectors/batchDelete
 	// https://developer.cisco.com/meraki/api-v1/batch-organization-sase-connectors-delete/
 	// An action batch can carry it.
 	BatchOrganizationSaseConnectorsDelete(ctx context.Context, in *BatchOrganizationSaseConnectorsDeleteRequest, opts ...grpc.CallOption) (*BatchOrganizationSaseConnectorsDeleteResponse, error)
+	// Creates the SASE integration of an organization.
 	// POST /organizations/{organizationId}/sase/integrations
 	// https://developer.cisco.com/meraki/api-v1/create-organization-sase-integration/
 	// An action batch can carry it.
 	CreateOrganizationSaseIntegration(ctx context.Context, in *CreateOrganizationSaseIntegrationRequest, opts ...grpc.CallOption) (*OrganizationSaseIntegration, error)
+	// Reads the SASE integration of an organization.
 	// GET /organizations/{organizationId}/sase/integrations/{integrationId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sase-integration/
+	// Written by DeleteOrganizationSaseIntegration.
 	GetOrganizationSaseIntegration(ctx context.Context, in *GetOrganizationSaseIntegrationRequest, opts ...grpc.CallOption) (*OrganizationSaseIntegration, error)
+	// Deletes the SASE integration of an organization.
 	// DELETE /organizations/{organizationId}/sase/integrations/{integrationId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-sase-integration/
 	// An action batch can carry it.
-	DeleteOrganizationSaseIntegration(ctx context.Context, in *DeleteOrganizationSaseIntegrationRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationSaseIntegration(ctx context.Context, in *DeleteOrganizationSaseIntegrationRequest, opts ...grpc.CallOption) (*DeleteOrganizationSaseIntegrationResponse, error)
+	// Reads the SASE networks eligible of an organization.
 	// GET /organizations/{organizationId}/sase/networks/eligible
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sase-networks-eligible/
 	// A page has 3 to 1000 rows, 5 when per_page is absent.
+	// StreamOrganizationSaseNetworksEligible streams its pages.
 	GetOrganizationSaseNetworksEligible(ctx context.Context, in *GetOrganizationSaseNetworksEligibleRequest, opts ...grpc.CallOption) (*GetOrganizationSaseNetworksEligibleResponse, error)
 	// GetOrganizationSaseNetworksEligible, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationSaseNetworksEligible(ctx context.Context, in *GetOrganizationSaseNetworksEligibleRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationSaseNetworksEligibleResponse], error)
+	// Reads the SASE regions of an organization.
 	// GET /organizations/{organizationId}/sase/regions
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sase-regions/
 	GetOrganizationSaseRegions(ctx context.Context, in *GetOrganizationSaseRegionsRequest, opts ...grpc.CallOption) (*GetOrganizationSaseRegionsResponse, error)
+	// Reads the SASE sites of an organization.
 	// GET /organizations/{organizationId}/sase/sites
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sase-sites/
 	// A page has 3 to 1000 rows, 10 when per_page is absent.
+	// StreamOrganizationSaseSites streams its pages.
 	GetOrganizationSaseSites(ctx context.Context, in *GetOrganizationSaseSitesRequest, opts ...grpc.CallOption) (*GetOrganizationSaseSitesResponse, error)
 	// GetOrganizationSaseSites, one page in each message, until the pages end or the caller stops
 	// reading.
 	StreamOrganizationSaseSites(ctx context.Context, in *GetOrganizationSaseSitesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationSaseSitesResponse], error)
+	// Attaches the SASE sites of an organization.
 	// POST /organizations/{organizationId}/sase/sites/attach
 	// https://developer.cisco.com/meraki/api-v1/attach-organization-sase-sites/
 	// An action batch can carry it.
 	AttachOrganizationSaseSites(ctx context.Context, in *AttachOrganizationSaseSitesRequest, opts ...grpc.CallOption) (*AttachOrganizationSaseSitesResponse, error)
+	// Reads the SASE sites connectivity history by site of an organization.
 	// GET /organizations/{organizationId}/sase/sites/connectivity/history/bySite
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sase-sites-connectivity-history-by-site/
 	GetOrganizationSaseSitesConnectivityHistoryBySite(ctx context.Context, in *GetOrganizationSaseSitesConnectivityHistoryBySiteRequest, opts ...grpc.CallOption) (*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse, error)
+	// Reads the SASE sites connectivity overview of an organization.
 	// GET /organizations/{organizationId}/sase/sites/connectivity/overview
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sase-sites-connectivity-overview/
 	GetOrganizationSaseSitesConnectivityOverview(ctx context.Context, in *GetOrganizationSaseSitesConnectivityOverviewRequest, opts ...grpc.CallOption) (*OrganizationSaseSitesConnectivityOverview, error)
+	// Detaches the SASE sites of an organization.
 	// POST /organizations/{organizationId}/sase/sites/detach
 	// https://developer.cisco.com/meraki/api-v1/detach-organization-sase-sites/
 	// An action batch can carry it.
 	DetachOrganizationSaseSites(ctx context.Context, in *DetachOrganizationSaseSitesRequest, opts ...grpc.CallOption) (*DetachOrganizationSaseSitesResponse, error)
+	// Changes the SASE site of an organization.
 	// PUT /organizations/{organizationId}/sase/sites/{siteId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-sase-site/
 	// An action batch can carry it.
 	UpdateOrganizationSaseSite(ctx context.Context, in *UpdateOrganizationSaseSiteRequest, opts ...grpc.CallOption) (*OrganizationSaseSite, error)
+	// Reads the SNMP of an organization.
 	// GET /organizations/{organizationId}/snmp
 	// https://developer.cisco.com/meraki/api-v1/get-organization-snmp/
+	// Written by UpdateOrganizationSnmp.
 	GetOrganizationSnmp(ctx context.Context, in *GetOrganizationSnmpRequest, opts ...grpc.CallOption) (*OrganizationSnmp, error)
+	// Changes the SNMP of an organization.
 	// PUT /organizations/{organizationId}/snmp
 	// https://developer.cisco.com/meraki/api-v1/update-organization-snmp/
 	// An action batch can carry it.
 	UpdateOrganizationSnmp(ctx context.Context, in *UpdateOrganizationSnmpRequest, opts ...grpc.CallOption) (*OrganizationSnmp, error)
+	// Reads the splash asset of an organization.
 	// GET /organizations/{organizationId}/splash/assets/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-splash-asset/
+	// Written by DeleteOrganizationSplashAsset.
 	GetOrganizationSplashAsset(ctx context.Context, in *GetOrganizationSplashAssetRequest, opts ...grpc.CallOption) (*OrganizationSplashAsset, error)
+	// Deletes the splash asset of an organization.
 	// DELETE /organizations/{organizationId}/splash/assets/{id}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-splash-asset/
 	// An action batch can carry it.
-	DeleteOrganizationSplashAsset(ctx context.Context, in *DeleteOrganizationSplashAssetRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationSplashAsset(ctx context.Context, in *DeleteOrganizationSplashAssetRequest, opts ...grpc.CallOption) (*DeleteOrganizationSplashAssetResponse, error)
+	// Reads the splash themes of an organization.
 	// GET /organizations/{organizationId}/splash/themes
 	// https://developer.cisco.com/meraki/api-v1/get-organization-splash-themes/
 	GetOrganizationSplashThemes(ctx context.Context, in *GetOrganizationSplashThemesRequest, opts ...grpc.CallOption) (*GetOrganizationSplashThemesResponse, error)
+	// Creates the splash theme of an organization.
 	// POST /organizations/{organizationId}/splash/themes
 	// https://developer.cisco.com/meraki/api-v1/create-organization-splash-theme/
 	// An action batch can carry it.
 	CreateOrganizationSplashTheme(ctx context.Context, in *CreateOrganizationSplashThemeRequest, opts ...grpc.CallOption) (*OrganizationSplashTheme, error)
+	// Deletes the splash theme of an organization.
 	// DELETE /organizations/{organizationId}/splash/themes/{id}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-splash-theme/
 	// An action batch can carry it.
-	DeleteOrganizationSplashTheme(ctx context.Context, in *DeleteOrganizationSplashThemeRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationSplashTheme(ctx context.Context, in *DeleteOrganizationSplashThemeRequest, opts ...grpc.CallOption) (*DeleteOrganizationSplashThemeResponse, error)
+	// Creates the splash theme asset of an organization.
 	// POST /organizations/{organizationId}/splash/themes/{themeIdentifier}/assets
 	// https://developer.cisco.com/meraki/api-v1/create-organization-splash-theme-asset/
 	// An action batch can carry it.
 	CreateOrganizationSplashThemeAsset(ctx context.Context, in *CreateOrganizationSplashThemeAssetRequest, opts ...grpc.CallOption) (*OrganizationSplashThemeAsset, error)
+	// Reads the summary top appliances by utilization of an organization.
 	// GET /organizations/{organizationId}/summary/top/appliances/byUtilization
 	// https://developer.cisco.com/meraki/api-v1/get-organization-summary-top-appliances-by-utilization/
 	GetOrganizationSummaryTopAppliancesByUtilization(ctx context.Context, in *GetOrganizationSummaryTopAppliancesByUtilizationRequest, opts ...grpc.CallOption) (*GetOrganizationSummaryTopAppliancesByUtilizationResponse, error)
+	// Reads the summary top applications by usage of an organization.
 	// GET /organizations/{organizationId}/summary/top/applications/byUsage
 	// https://developer.cisco.com/meraki/api-v1/get-organization-summary-top-applications-by-usage/
 	GetOrganizationSummaryTopApplicationsByUsage(ctx context.Context, in *GetOrganizationSummaryTopApplicationsByUsageRequest, opts ...grpc.CallOption) (*GetOrganizationSummaryTopApplicationsByUsageResponse, error)
+	// Reads the summary top applications categories by usage of an organization.
 	// GET /organizations/{organizationId}/summary/top/applications/categories/byUsage
 	// https://developer.cisco.com/meraki/api-v1/get-organization-summary-top-applications-categories-by-usage/
 	GetOrganizationSummaryTopApplicationsCategoriesByUsage(ctx context.Context, in *GetOrganizationSummaryTopApplicationsCategoriesByUsageRequest, opts ...grpc.CallOption) (*GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse, error)
+	// Reads the summary top clients by usage of an organization.
 	// GET /organizations/{organizationId}/summary/top/clients/byUsage
 	// https://developer.cisco.com/meraki/api-v1/get-organization-summary-top-clients-by-usage/
 	GetOrganizationSummaryTopClientsByUsage(ctx context.Context, in *GetOrganizationSummaryTopClientsByUsageRequest, opts ...grpc.CallOption) (*GetOrganizationSummaryTopClientsByUsageResponse, error)
+	// Reads the summary top clients manufacturers by usage of an organization.
 	// GET /organizations/{organizationId}/summary/top/clients/manufacturers/byUsage
 	// https://developer.cisco.com/meraki/api-v1/get-organization-summary-top-clients-manufacturers-by-usage/
 	GetOrganizationSummaryTopClientsManufacturersByUsage(ctx context.Context, in *GetOrganizationSummaryTopClientsManufacturersByUsageRequest, opts ...grpc.CallOption) (*GetOrganizationSummaryTopClientsManufacturersByUsageResponse, error)
+	// Reads the summary top devices by usage of an organization.
 	// GET /organizations/{organizationId}/summary/top/devices/byUsage
 	// https://developer.cisco.com/meraki/api-v1/get-organization-summary-top-devices-by-usage/
 	GetOrganizationSummaryTopDevicesByUsage(ctx context.Context, in *GetOrganizationSummaryTopDevicesByUsageRequest, opts ...grpc.CallOption) (*GetOrganizationSummaryTopDevicesByUsageResponse, error)
+	// Reads the summary top devices models by usage of an organization.
 	// GET /organizations/{organizationId}/summary/top/devices/models/byUsage
 	// https://developer.cisco.com/meraki/api-v1/get-organization-summary-top-devices-models-by-usage/
 	GetOrganizationSummaryTopDevicesModelsByUsage(ctx context.Context, in *GetOrganizationSummaryTopDevicesModelsByUsageRequest, opts ...grpc.CallOption) (*GetOrganizationSummaryTopDevicesModelsByUsageResponse, error)
+	// Reads the summary top networks by status of an organization.
 	// GET /organizations/{organizationId}/summary/top/networks/byStatus
 	// https://developer.cisco.com/meraki/api-v1/get-organization-summary-top-networks-by-status/
 	// A page has 3 to 5000 rows.
+	// StreamOrganizationSummaryTopNetworksByStatus streams its pages.
 	GetOrganizationSummaryTopNetworksByStatus(ctx context.Context, in *GetOrganizationSummaryTopNetworksByStatusRequest, opts ...grpc.CallOption) (*GetOrganizationSummaryTopNetworksByStatusResponse, error)
 	// GetOrganizationSummaryTopNetworksByStatus, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationSummaryTopNetworksByStatus(ctx context.Context, in *GetOrganizationSummaryTopNetworksByStatusRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationSummaryTopNetworksByStatusResponse], error)
+	// Reads the summary top SSIDs by usage of an organization.
 	// GET /organizations/{organizationId}/summary/top/ssids/byUsage
 	// https://developer.cisco.com/meraki/api-v1/get-organization-summary-top-ssids-by-usage/
 	GetOrganizationSummaryTopSsidsByUsage(ctx context.Context, in *GetOrganizationSummaryTopSsidsByUsageRequest, opts ...grpc.CallOption) (*GetOrganizationSummaryTopSsidsByUsageResponse, error)
+	// Reads the summary top switches by energy usage of an organization.
 	// GET /organizations/{organizationId}/summary/top/switches/byEnergyUsage
 	// https://developer.cisco.com/meraki/api-v1/get-organization-summary-top-switches-by-energy-usage/
 	GetOrganizationSummaryTopSwitchesByEnergyUsage(ctx context.Context, in *GetOrganizationSummaryTopSwitchesByEnergyUsageRequest, opts ...grpc.CallOption) (*GetOrganizationSummaryTopSwitchesByEnergyUsageResponse, error)
+	// Reads the uplinks statuses of an organization.
 	// GET /organizations/{organizationId}/uplinks/statuses
 	// https://developer.cisco.com/meraki/api-v1/get-organization-uplinks-statuses/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationUplinksStatuses streams its pages.
 	GetOrganizationUplinksStatuses(ctx context.Context, in *GetOrganizationUplinksStatusesRequest, opts ...grpc.CallOption) (*GetOrganizationUplinksStatusesResponse, error)
 	// GetOrganizationUplinksStatuses, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamOrganizationUplinksStatuses(ctx context.Context, in *GetOrganizationUplinksStatusesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationUplinksStatusesResponse], error)
+	// Reads the webhooks alert types of an organization.
 	// GET /organizations/{organizationId}/webhooks/alertTypes
 	// https://developer.cisco.com/meraki/api-v1/get-organization-webhooks-alert-types/
 	GetOrganizationWebhooksAlertTypes(ctx context.Context, in *GetOrganizationWebhooksAlertTypesRequest, opts ...grpc.CallOption) (*GetOrganizationWebhooksAlertTypesResponse, error)
+	// Reads the webhooks callbacks status of an organization.
 	// GET /organizations/{organizationId}/webhooks/callbacks/statuses/{callbackId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-webhooks-callbacks-status/
 	GetOrganizationWebhooksCallbacksStatus(ctx context.Context, in *GetOrganizationWebhooksCallbacksStatusRequest, opts ...grpc.CallOption) (*OrganizationWebhooksCallbacksStatus, error)
+	// Reads the webhooks logs of an organization.
 	// GET /organizations/{organizationId}/webhooks/logs
 	// https://developer.cisco.com/meraki/api-v1/get-organization-webhooks-logs/
 	// A page has 3 to 1000 rows, 50 when per_page is absent.
+	// StreamOrganizationWebhooksLogs streams its pages.
 	GetOrganizationWebhooksLogs(ctx context.Context, in *GetOrganizationWebhooksLogsRequest, opts ...grpc.CallOption) (*GetOrganizationWebhooksLogsResponse, error)
 	// GetOrganizationWebhooksLogs, one page in each message, until the pages end or the caller stops
 	// reading.
@@ -1407,9 +1719,9 @@ func (c *organizationsServiceClient) UpdateOrganization(ctx context.Context, in 
 	return out, nil
 }
 
-func (c *organizationsServiceClient) DeleteOrganization(ctx context.Context, in *DeleteOrganizationRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DeleteOrganization(ctx context.Context, in *DeleteOrganizationRequest, opts ...grpc.CallOption) (*DeleteOrganizationResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DeleteOrganization_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1457,9 +1769,9 @@ func (c *organizationsServiceClient) UpdateOrganizationActionBatch(ctx context.C
 	return out, nil
 }
 
-func (c *organizationsServiceClient) DeleteOrganizationActionBatch(ctx context.Context, in *DeleteOrganizationActionBatchRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DeleteOrganizationActionBatch(ctx context.Context, in *DeleteOrganizationActionBatchRequest, opts ...grpc.CallOption) (*DeleteOrganizationActionBatchResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationActionBatchResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DeleteOrganizationActionBatch_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1507,9 +1819,9 @@ func (c *organizationsServiceClient) UpdateOrganizationAdaptivePolicyAcl(ctx con
 	return out, nil
 }
 
-func (c *organizationsServiceClient) DeleteOrganizationAdaptivePolicyAcl(ctx context.Context, in *DeleteOrganizationAdaptivePolicyAclRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DeleteOrganizationAdaptivePolicyAcl(ctx context.Context, in *DeleteOrganizationAdaptivePolicyAclRequest, opts ...grpc.CallOption) (*DeleteOrganizationAdaptivePolicyAclResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationAdaptivePolicyAclResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DeleteOrganizationAdaptivePolicyAcl_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1557,9 +1869,9 @@ func (c *organizationsServiceClient) UpdateOrganizationAdaptivePolicyGroup(ctx c
 	return out, nil
 }
 
-func (c *organizationsServiceClient) DeleteOrganizationAdaptivePolicyGroup(ctx context.Context, in *DeleteOrganizationAdaptivePolicyGroupRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DeleteOrganizationAdaptivePolicyGroup(ctx context.Context, in *DeleteOrganizationAdaptivePolicyGroupRequest, opts ...grpc.CallOption) (*DeleteOrganizationAdaptivePolicyGroupResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationAdaptivePolicyGroupResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DeleteOrganizationAdaptivePolicyGroup_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1617,9 +1929,9 @@ func (c *organizationsServiceClient) UpdateOrganizationAdaptivePolicyPolicy(ctx 
 	return out, nil
 }
 
-func (c *organizationsServiceClient) DeleteOrganizationAdaptivePolicyPolicy(ctx context.Context, in *DeleteOrganizationAdaptivePolicyPolicyRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DeleteOrganizationAdaptivePolicyPolicy(ctx context.Context, in *DeleteOrganizationAdaptivePolicyPolicyRequest, opts ...grpc.CallOption) (*DeleteOrganizationAdaptivePolicyPolicyResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationAdaptivePolicyPolicyResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DeleteOrganizationAdaptivePolicyPolicy_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1677,9 +1989,9 @@ func (c *organizationsServiceClient) UpdateOrganizationAdmin(ctx context.Context
 	return out, nil
 }
 
-func (c *organizationsServiceClient) DeleteOrganizationAdmin(ctx context.Context, in *DeleteOrganizationAdminRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DeleteOrganizationAdmin(ctx context.Context, in *DeleteOrganizationAdminRequest, opts ...grpc.CallOption) (*DeleteOrganizationAdminResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationAdminResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DeleteOrganizationAdmin_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1717,9 +2029,9 @@ func (c *organizationsServiceClient) UpdateOrganizationAlertsProfile(ctx context
 	return out, nil
 }
 
-func (c *organizationsServiceClient) DeleteOrganizationAlertsProfile(ctx context.Context, in *DeleteOrganizationAlertsProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DeleteOrganizationAlertsProfile(ctx context.Context, in *DeleteOrganizationAlertsProfileRequest, opts ...grpc.CallOption) (*DeleteOrganizationAlertsProfileResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationAlertsProfileResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DeleteOrganizationAlertsProfile_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1844,9 +2156,9 @@ func (c *organizationsServiceClient) StreamOrganizationAssuranceAlerts(ctx conte
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type OrganizationsService_StreamOrganizationAssuranceAlertsClient = grpc.ServerStreamingClient[GetOrganizationAssuranceAlertsResponse]
 
-func (c *organizationsServiceClient) DismissOrganizationAssuranceAlerts(ctx context.Context, in *DismissOrganizationAssuranceAlertsRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DismissOrganizationAssuranceAlerts(ctx context.Context, in *DismissOrganizationAssuranceAlertsRequest, opts ...grpc.CallOption) (*DismissOrganizationAssuranceAlertsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DismissOrganizationAssuranceAlertsResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DismissOrganizationAssuranceAlerts_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1962,9 +2274,9 @@ func (c *organizationsServiceClient) UpdateOrganizationAssuranceAlertsProfile(ct
 	return out, nil
 }
 
-func (c *organizationsServiceClient) DeleteOrganizationAssuranceAlertsProfile(ctx context.Context, in *DeleteOrganizationAssuranceAlertsProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DeleteOrganizationAssuranceAlertsProfile(ctx context.Context, in *DeleteOrganizationAssuranceAlertsProfileRequest, opts ...grpc.CallOption) (*DeleteOrganizationAssuranceAlertsProfileResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationAssuranceAlertsProfileResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DeleteOrganizationAssuranceAlertsProfile_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1972,9 +2284,9 @@ func (c *organizationsServiceClient) DeleteOrganizationAssuranceAlertsProfile(ct
 	return out, nil
 }
 
-func (c *organizationsServiceClient) RestoreOrganizationAssuranceAlerts(ctx context.Context, in *RestoreOrganizationAssuranceAlertsRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) RestoreOrganizationAssuranceAlerts(ctx context.Context, in *RestoreOrganizationAssuranceAlertsRequest, opts ...grpc.CallOption) (*RestoreOrganizationAssuranceAlertsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(RestoreOrganizationAssuranceAlertsResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_RestoreOrganizationAssuranceAlerts_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -2072,9 +2384,9 @@ func (c *organizationsServiceClient) UpdateOrganizationBrandingPolicy(ctx contex
 	return out, nil
 }
 
-func (c *organizationsServiceClient) DeleteOrganizationBrandingPolicy(ctx context.Context, in *DeleteOrganizationBrandingPolicyRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DeleteOrganizationBrandingPolicy(ctx context.Context, in *DeleteOrganizationBrandingPolicyRequest, opts ...grpc.CallOption) (*DeleteOrganizationBrandingPolicyResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationBrandingPolicyResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DeleteOrganizationBrandingPolicy_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -2192,9 +2504,9 @@ func (c *organizationsServiceClient) UpdateOrganizationConfigTemplate(ctx contex
 	return out, nil
 }
 
-func (c *organizationsServiceClient) DeleteOrganizationConfigTemplate(ctx context.Context, in *DeleteOrganizationConfigTemplateRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DeleteOrganizationConfigTemplate(ctx context.Context, in *DeleteOrganizationConfigTemplateRequest, opts ...grpc.CallOption) (*DeleteOrganizationConfigTemplateResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationConfigTemplateResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DeleteOrganizationConfigTemplate_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -2425,9 +2737,9 @@ func (c *organizationsServiceClient) BatchOrganizationDevicesCellularDataProfile
 	return out, nil
 }
 
-func (c *organizationsServiceClient) BulkOrganizationDevicesCellularDataProfilesAssignmentsDelete(ctx context.Context, in *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) BulkOrganizationDevicesCellularDataProfilesAssignmentsDelete(ctx context.Context, in *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest, opts ...grpc.CallOption) (*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_BulkOrganizationDevicesCellularDataProfilesAssignmentsDelete_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -2445,9 +2757,9 @@ func (c *organizationsServiceClient) UpdateOrganizationDevicesCellularDataProfil
 	return out, nil
 }
 
-func (c *organizationsServiceClient) DeleteOrganizationDevicesCellularDataProfile(ctx context.Context, in *DeleteOrganizationDevicesCellularDataProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DeleteOrganizationDevicesCellularDataProfile(ctx context.Context, in *DeleteOrganizationDevicesCellularDataProfileRequest, opts ...grpc.CallOption) (*DeleteOrganizationDevicesCellularDataProfileResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationDevicesCellularDataProfileResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DeleteOrganizationDevicesCellularDataProfile_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -2708,9 +3020,9 @@ func (c *organizationsServiceClient) BulkOrganizationDevicesPacketCaptureCapture
 	return out, nil
 }
 
-func (c *organizationsServiceClient) BulkOrganizationDevicesPacketCaptureCapturesDelete(ctx context.Context, in *BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) BulkOrganizationDevicesPacketCaptureCapturesDelete(ctx context.Context, in *BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest, opts ...grpc.CallOption) (*BulkOrganizationDevicesPacketCaptureCapturesDeleteResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(BulkOrganizationDevicesPacketCaptureCapturesDeleteResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_BulkOrganizationDevicesPacketCaptureCapturesDelete_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -2718,9 +3030,9 @@ func (c *organizationsServiceClient) BulkOrganizationDevicesPacketCaptureCapture
 	return out, nil
 }
 
-func (c *organizationsServiceClient) DeleteOrganizationDevicesPacketCaptureCapture(ctx context.Context, in *DeleteOrganizationDevicesPacketCaptureCaptureRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DeleteOrganizationDevicesPacketCaptureCapture(ctx context.Context, in *DeleteOrganizationDevicesPacketCaptureCaptureRequest, opts ...grpc.CallOption) (*DeleteOrganizationDevicesPacketCaptureCaptureResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationDevicesPacketCaptureCaptureResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DeleteOrganizationDevicesPacketCaptureCapture_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -2788,9 +3100,9 @@ func (c *organizationsServiceClient) UpdateOrganizationDevicesPacketCaptureSched
 	return out, nil
 }
 
-func (c *organizationsServiceClient) DeleteOrganizationDevicesPacketCaptureSchedule(ctx context.Context, in *DeleteOrganizationDevicesPacketCaptureScheduleRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DeleteOrganizationDevicesPacketCaptureSchedule(ctx context.Context, in *DeleteOrganizationDevicesPacketCaptureScheduleRequest, opts ...grpc.CallOption) (*DeleteOrganizationDevicesPacketCaptureScheduleResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationDevicesPacketCaptureScheduleResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DeleteOrganizationDevicesPacketCaptureSchedule_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -3033,9 +3345,9 @@ func (c *organizationsServiceClient) GetOrganizationEarlyAccessFeatures(ctx cont
 	return out, nil
 }
 
-func (c *organizationsServiceClient) GetOrganizationEarlyAccessFeaturesOptIns(ctx context.Context, in *GetOrganizationEarlyAccessFeaturesOptInsRequest, opts ...grpc.CallOption) (*OrganizationEarlyAccessFeaturesOptIns, error) {
+func (c *organizationsServiceClient) GetOrganizationEarlyAccessFeaturesOptIns(ctx context.Context, in *GetOrganizationEarlyAccessFeaturesOptInsRequest, opts ...grpc.CallOption) (*GetOrganizationEarlyAccessFeaturesOptInsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(OrganizationEarlyAccessFeaturesOptIns)
+	out := new(GetOrganizationEarlyAccessFeaturesOptInsResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_GetOrganizationEarlyAccessFeaturesOptIns_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -3073,9 +3385,9 @@ func (c *organizationsServiceClient) UpdateOrganizationEarlyAccessFeaturesOptIn(
 	return out, nil
 }
 
-func (c *organizationsServiceClient) DeleteOrganizationEarlyAccessFeaturesOptIn(ctx context.Context, in *DeleteOrganizationEarlyAccessFeaturesOptInRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DeleteOrganizationEarlyAccessFeaturesOptIn(ctx context.Context, in *DeleteOrganizationEarlyAccessFeaturesOptInRequest, opts ...grpc.CallOption) (*DeleteOrganizationEarlyAccessFeaturesOptInResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationEarlyAccessFeaturesOptInResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DeleteOrganizationEarlyAccessFeaturesOptIn_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -3623,9 +3935,9 @@ func (c *organizationsServiceClient) UpdateOrganizationNetworksGroup(ctx context
 	return out, nil
 }
 
-func (c *organizationsServiceClient) DeleteOrganizationNetworksGroup(ctx context.Context, in *DeleteOrganizationNetworksGroupRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DeleteOrganizationNetworksGroup(ctx context.Context, in *DeleteOrganizationNetworksGroupRequest, opts ...grpc.CallOption) (*DeleteOrganizationNetworksGroupResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationNetworksGroupResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DeleteOrganizationNetworksGroup_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -3643,9 +3955,9 @@ func (c *organizationsServiceClient) BulkOrganizationNetworksGroupAssign(ctx con
 	return out, nil
 }
 
-func (c *organizationsServiceClient) BulkOrganizationNetworksGroupUnassign(ctx context.Context, in *BulkOrganizationNetworksGroupUnassignRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) BulkOrganizationNetworksGroupUnassign(ctx context.Context, in *BulkOrganizationNetworksGroupUnassignRequest, opts ...grpc.CallOption) (*BulkOrganizationNetworksGroupUnassignResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(BulkOrganizationNetworksGroupUnassignResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_BulkOrganizationNetworksGroupUnassign_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -3829,9 +4141,9 @@ func (c *organizationsServiceClient) UpdateOrganizationPoliciesGlobalFirewallRul
 	return out, nil
 }
 
-func (c *organizationsServiceClient) DeleteOrganizationPoliciesGlobalFirewallRulesetsRule(ctx context.Context, in *DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DeleteOrganizationPoliciesGlobalFirewallRulesetsRule(ctx context.Context, in *DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleRequest, opts ...grpc.CallOption) (*DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DeleteOrganizationPoliciesGlobalFirewallRulesetsRule_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -3849,9 +4161,9 @@ func (c *organizationsServiceClient) UpdateOrganizationPoliciesGlobalFirewallRul
 	return out, nil
 }
 
-func (c *organizationsServiceClient) DeleteOrganizationPoliciesGlobalFirewallRuleset(ctx context.Context, in *DeleteOrganizationPoliciesGlobalFirewallRulesetRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DeleteOrganizationPoliciesGlobalFirewallRuleset(ctx context.Context, in *DeleteOrganizationPoliciesGlobalFirewallRulesetRequest, opts ...grpc.CallOption) (*DeleteOrganizationPoliciesGlobalFirewallRulesetResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationPoliciesGlobalFirewallRulesetResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DeleteOrganizationPoliciesGlobalFirewallRuleset_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -3996,9 +4308,9 @@ func (c *organizationsServiceClient) UpdateOrganizationPoliciesGlobalGroupPolici
 	return out, nil
 }
 
-func (c *organizationsServiceClient) DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment(ctx context.Context, in *DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment(ctx context.Context, in *DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest, opts ...grpc.CallOption) (*DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -4016,9 +4328,9 @@ func (c *organizationsServiceClient) UpdateOrganizationPoliciesGlobalGroupPolicy
 	return out, nil
 }
 
-func (c *organizationsServiceClient) DeleteOrganizationPoliciesGlobalGroupPolicy(ctx context.Context, in *DeleteOrganizationPoliciesGlobalGroupPolicyRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DeleteOrganizationPoliciesGlobalGroupPolicy(ctx context.Context, in *DeleteOrganizationPoliciesGlobalGroupPolicyRequest, opts ...grpc.CallOption) (*DeleteOrganizationPoliciesGlobalGroupPolicyResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationPoliciesGlobalGroupPolicyResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DeleteOrganizationPoliciesGlobalGroupPolicy_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -4124,9 +4436,9 @@ func (c *organizationsServiceClient) UpdateOrganizationPolicyObjectsGroup(ctx co
 	return out, nil
 }
 
-func (c *organizationsServiceClient) DeleteOrganizationPolicyObjectsGroup(ctx context.Context, in *DeleteOrganizationPolicyObjectsGroupRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DeleteOrganizationPolicyObjectsGroup(ctx context.Context, in *DeleteOrganizationPolicyObjectsGroupRequest, opts ...grpc.CallOption) (*DeleteOrganizationPolicyObjectsGroupResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationPolicyObjectsGroupResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DeleteOrganizationPolicyObjectsGroup_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -4154,9 +4466,9 @@ func (c *organizationsServiceClient) UpdateOrganizationPolicyObject(ctx context.
 	return out, nil
 }
 
-func (c *organizationsServiceClient) DeleteOrganizationPolicyObject(ctx context.Context, in *DeleteOrganizationPolicyObjectRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DeleteOrganizationPolicyObject(ctx context.Context, in *DeleteOrganizationPolicyObjectRequest, opts ...grpc.CallOption) (*DeleteOrganizationPolicyObjectResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationPolicyObjectResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DeleteOrganizationPolicyObject_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -4224,9 +4536,9 @@ func (c *organizationsServiceClient) UpdateOrganizationSamlIdp(ctx context.Conte
 	return out, nil
 }
 
-func (c *organizationsServiceClient) DeleteOrganizationSamlIdp(ctx context.Context, in *DeleteOrganizationSamlIdpRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DeleteOrganizationSamlIdp(ctx context.Context, in *DeleteOrganizationSamlIdpRequest, opts ...grpc.CallOption) (*DeleteOrganizationSamlIdpResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationSamlIdpResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DeleteOrganizationSamlIdp_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -4274,9 +4586,9 @@ func (c *organizationsServiceClient) UpdateOrganizationSamlRole(ctx context.Cont
 	return out, nil
 }
 
-func (c *organizationsServiceClient) DeleteOrganizationSamlRole(ctx context.Context, in *DeleteOrganizationSamlRoleRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DeleteOrganizationSamlRole(ctx context.Context, in *DeleteOrganizationSamlRoleRequest, opts ...grpc.CallOption) (*DeleteOrganizationSamlRoleResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationSamlRoleResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DeleteOrganizationSamlRole_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -4324,9 +4636,9 @@ func (c *organizationsServiceClient) GetOrganizationSaseIntegration(ctx context.
 	return out, nil
 }
 
-func (c *organizationsServiceClient) DeleteOrganizationSaseIntegration(ctx context.Context, in *DeleteOrganizationSaseIntegrationRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DeleteOrganizationSaseIntegration(ctx context.Context, in *DeleteOrganizationSaseIntegrationRequest, opts ...grpc.CallOption) (*DeleteOrganizationSaseIntegrationResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationSaseIntegrationResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DeleteOrganizationSaseIntegration_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -4482,9 +4794,9 @@ func (c *organizationsServiceClient) GetOrganizationSplashAsset(ctx context.Cont
 	return out, nil
 }
 
-func (c *organizationsServiceClient) DeleteOrganizationSplashAsset(ctx context.Context, in *DeleteOrganizationSplashAssetRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DeleteOrganizationSplashAsset(ctx context.Context, in *DeleteOrganizationSplashAssetRequest, opts ...grpc.CallOption) (*DeleteOrganizationSplashAssetResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationSplashAssetResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DeleteOrganizationSplashAsset_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -4512,9 +4824,9 @@ func (c *organizationsServiceClient) CreateOrganizationSplashTheme(ctx context.C
 	return out, nil
 }
 
-func (c *organizationsServiceClient) DeleteOrganizationSplashTheme(ctx context.Context, in *DeleteOrganizationSplashThemeRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *organizationsServiceClient) DeleteOrganizationSplashTheme(ctx context.Context, in *DeleteOrganizationSplashThemeRequest, opts ...grpc.CallOption) (*DeleteOrganizationSplashThemeResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationSplashThemeResponse)
 	err := c.cc.Invoke(ctx, OrganizationsService_DeleteOrganizationSplashTheme_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -4735,1019 +5047,1332 @@ type OrganizationsService_StreamOrganizationWebhooksLogsClient = grpc.ServerStre
 //
 // The Dashboard operations of the section organizations.
 type OrganizationsServiceServer interface {
+	// Reads the organizations.
 	// GET /organizations
 	// https://developer.cisco.com/meraki/api-v1/get-organizations/
 	// A page has 3 to 9000 rows, 9000 when per_page is absent.
+	// StreamOrganizations streams its pages.
 	GetOrganizations(context.Context, *GetOrganizationsRequest) (*GetOrganizationsResponse, error)
 	// GetOrganizations, one page in each message, until the pages end or the caller stops reading.
 	StreamOrganizations(*GetOrganizationsRequest, grpc.ServerStreamingServer[GetOrganizationsResponse]) error
+	// Creates the organization.
 	// POST /organizations
 	// https://developer.cisco.com/meraki/api-v1/create-organization/
 	CreateOrganization(context.Context, *CreateOrganizationRequest) (*Organization, error)
+	// Reads an organization.
 	// GET /organizations/{organizationId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization/
+	// Written by UpdateOrganization and DeleteOrganization.
 	GetOrganization(context.Context, *GetOrganizationRequest) (*Organization, error)
+	// Changes an organization.
 	// PUT /organizations/{organizationId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization/
 	// An action batch can carry it.
 	UpdateOrganization(context.Context, *UpdateOrganizationRequest) (*Organization, error)
+	// Deletes an organization.
 	// DELETE /organizations/{organizationId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization/
-	DeleteOrganization(context.Context, *DeleteOrganizationRequest) (*emptypb.Empty, error)
+	DeleteOrganization(context.Context, *DeleteOrganizationRequest) (*DeleteOrganizationResponse, error)
+	// Reads the action batches of an organization.
 	// GET /organizations/{organizationId}/actionBatches
 	// https://developer.cisco.com/meraki/api-v1/get-organization-action-batches/
 	GetOrganizationActionBatches(context.Context, *GetOrganizationActionBatchesRequest) (*GetOrganizationActionBatchesResponse, error)
+	// Creates the action batch of an organization.
 	// POST /organizations/{organizationId}/actionBatches
 	// https://developer.cisco.com/meraki/api-v1/create-organization-action-batch/
 	// It starts a job; getOrganizationActionBatch reads how far that is.
 	CreateOrganizationActionBatch(context.Context, *CreateOrganizationActionBatchRequest) (*OrganizationActionBatch, error)
+	// Reads the action batch of an organization.
 	// GET /organizations/{organizationId}/actionBatches/{actionBatchId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-action-batch/
+	// CreateOrganizationActionBatch starts what it reads the state of.
+	// Written by UpdateOrganizationActionBatch and DeleteOrganizationActionBatch.
 	GetOrganizationActionBatch(context.Context, *GetOrganizationActionBatchRequest) (*OrganizationActionBatch, error)
+	// Changes the action batch of an organization.
 	// PUT /organizations/{organizationId}/actionBatches/{actionBatchId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-action-batch/
 	UpdateOrganizationActionBatch(context.Context, *UpdateOrganizationActionBatchRequest) (*OrganizationActionBatch, error)
+	// Deletes the action batch of an organization.
 	// DELETE /organizations/{organizationId}/actionBatches/{actionBatchId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-action-batch/
-	DeleteOrganizationActionBatch(context.Context, *DeleteOrganizationActionBatchRequest) (*emptypb.Empty, error)
+	DeleteOrganizationActionBatch(context.Context, *DeleteOrganizationActionBatchRequest) (*DeleteOrganizationActionBatchResponse, error)
+	// Reads the adaptive policy ACLs of an organization.
 	// GET /organizations/{organizationId}/adaptivePolicy/acls
 	// https://developer.cisco.com/meraki/api-v1/get-organization-adaptive-policy-acls/
 	GetOrganizationAdaptivePolicyAcls(context.Context, *GetOrganizationAdaptivePolicyAclsRequest) (*GetOrganizationAdaptivePolicyAclsResponse, error)
+	// Creates the adaptive policy ACL of an organization.
 	// POST /organizations/{organizationId}/adaptivePolicy/acls
 	// https://developer.cisco.com/meraki/api-v1/create-organization-adaptive-policy-acl/
 	// An action batch can carry it.
 	CreateOrganizationAdaptivePolicyAcl(context.Context, *CreateOrganizationAdaptivePolicyAclRequest) (*OrganizationAdaptivePolicyAcl, error)
+	// Reads the adaptive policy ACL of an organization.
 	// GET /organizations/{organizationId}/adaptivePolicy/acls/{aclId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-adaptive-policy-acl/
+	// Written by UpdateOrganizationAdaptivePolicyAcl and DeleteOrganizationAdaptivePolicyAcl.
 	GetOrganizationAdaptivePolicyAcl(context.Context, *GetOrganizationAdaptivePolicyAclRequest) (*OrganizationAdaptivePolicyAcl, error)
+	// Changes the adaptive policy ACL of an organization.
 	// PUT /organizations/{organizationId}/adaptivePolicy/acls/{aclId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-adaptive-policy-acl/
 	// An action batch can carry it.
 	UpdateOrganizationAdaptivePolicyAcl(context.Context, *UpdateOrganizationAdaptivePolicyAclRequest) (*OrganizationAdaptivePolicyAcl, error)
+	// Deletes the adaptive policy ACL of an organization.
 	// DELETE /organizations/{organizationId}/adaptivePolicy/acls/{aclId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-adaptive-policy-acl/
 	// An action batch can carry it.
-	DeleteOrganizationAdaptivePolicyAcl(context.Context, *DeleteOrganizationAdaptivePolicyAclRequest) (*emptypb.Empty, error)
+	DeleteOrganizationAdaptivePolicyAcl(context.Context, *DeleteOrganizationAdaptivePolicyAclRequest) (*DeleteOrganizationAdaptivePolicyAclResponse, error)
+	// Reads the adaptive policy groups of an organization.
 	// GET /organizations/{organizationId}/adaptivePolicy/groups
 	// https://developer.cisco.com/meraki/api-v1/get-organization-adaptive-policy-groups/
 	GetOrganizationAdaptivePolicyGroups(context.Context, *GetOrganizationAdaptivePolicyGroupsRequest) (*GetOrganizationAdaptivePolicyGroupsResponse, error)
+	// Creates the adaptive policy group of an organization.
 	// POST /organizations/{organizationId}/adaptivePolicy/groups
 	// https://developer.cisco.com/meraki/api-v1/create-organization-adaptive-policy-group/
 	// An action batch can carry it.
 	CreateOrganizationAdaptivePolicyGroup(context.Context, *CreateOrganizationAdaptivePolicyGroupRequest) (*OrganizationAdaptivePolicyGroup, error)
+	// Reads the adaptive policy group of an organization.
 	// GET /organizations/{organizationId}/adaptivePolicy/groups/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-adaptive-policy-group/
+	// Written by UpdateOrganizationAdaptivePolicyGroup and DeleteOrganizationAdaptivePolicyGroup.
 	GetOrganizationAdaptivePolicyGroup(context.Context, *GetOrganizationAdaptivePolicyGroupRequest) (*OrganizationAdaptivePolicyGroup, error)
+	// Changes the adaptive policy group of an organization.
 	// PUT /organizations/{organizationId}/adaptivePolicy/groups/{id}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-adaptive-policy-group/
 	// An action batch can carry it.
 	UpdateOrganizationAdaptivePolicyGroup(context.Context, *UpdateOrganizationAdaptivePolicyGroupRequest) (*OrganizationAdaptivePolicyGroup, error)
+	// Deletes the adaptive policy group of an organization.
 	// DELETE /organizations/{organizationId}/adaptivePolicy/groups/{id}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-adaptive-policy-group/
 	// An action batch can carry it.
-	DeleteOrganizationAdaptivePolicyGroup(context.Context, *DeleteOrganizationAdaptivePolicyGroupRequest) (*emptypb.Empty, error)
+	DeleteOrganizationAdaptivePolicyGroup(context.Context, *DeleteOrganizationAdaptivePolicyGroupRequest) (*DeleteOrganizationAdaptivePolicyGroupResponse, error)
+	// Reads the adaptive policy overview of an organization.
 	// GET /organizations/{organizationId}/adaptivePolicy/overview
 	// https://developer.cisco.com/meraki/api-v1/get-organization-adaptive-policy-overview/
 	GetOrganizationAdaptivePolicyOverview(context.Context, *GetOrganizationAdaptivePolicyOverviewRequest) (*OrganizationAdaptivePolicyOverview, error)
+	// Reads the adaptive policy policies of an organization.
 	// GET /organizations/{organizationId}/adaptivePolicy/policies
 	// https://developer.cisco.com/meraki/api-v1/get-organization-adaptive-policy-policies/
 	GetOrganizationAdaptivePolicyPolicies(context.Context, *GetOrganizationAdaptivePolicyPoliciesRequest) (*GetOrganizationAdaptivePolicyPoliciesResponse, error)
+	// Creates the adaptive policy policy of an organization.
 	// POST /organizations/{organizationId}/adaptivePolicy/policies
 	// https://developer.cisco.com/meraki/api-v1/create-organization-adaptive-policy-policy/
 	// An action batch can carry it.
 	CreateOrganizationAdaptivePolicyPolicy(context.Context, *CreateOrganizationAdaptivePolicyPolicyRequest) (*OrganizationAdaptivePolicyPolicy, error)
+	// Reads the adaptive policy policy of an organization.
 	// GET /organizations/{organizationId}/adaptivePolicy/policies/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-adaptive-policy-policy/
+	// Written by UpdateOrganizationAdaptivePolicyPolicy and DeleteOrganizationAdaptivePolicyPolicy.
 	GetOrganizationAdaptivePolicyPolicy(context.Context, *GetOrganizationAdaptivePolicyPolicyRequest) (*OrganizationAdaptivePolicyPolicy, error)
+	// Changes the adaptive policy policy of an organization.
 	// PUT /organizations/{organizationId}/adaptivePolicy/policies/{id}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-adaptive-policy-policy/
 	// An action batch can carry it.
 	UpdateOrganizationAdaptivePolicyPolicy(context.Context, *UpdateOrganizationAdaptivePolicyPolicyRequest) (*OrganizationAdaptivePolicyPolicy, error)
+	// Deletes the adaptive policy policy of an organization.
 	// DELETE /organizations/{organizationId}/adaptivePolicy/policies/{id}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-adaptive-policy-policy/
 	// An action batch can carry it.
-	DeleteOrganizationAdaptivePolicyPolicy(context.Context, *DeleteOrganizationAdaptivePolicyPolicyRequest) (*emptypb.Empty, error)
+	DeleteOrganizationAdaptivePolicyPolicy(context.Context, *DeleteOrganizationAdaptivePolicyPolicyRequest) (*DeleteOrganizationAdaptivePolicyPolicyResponse, error)
+	// Reads the adaptive policy settings of an organization.
 	// GET /organizations/{organizationId}/adaptivePolicy/settings
 	// https://developer.cisco.com/meraki/api-v1/get-organization-adaptive-policy-settings/
+	// Written by UpdateOrganizationAdaptivePolicySettings.
 	GetOrganizationAdaptivePolicySettings(context.Context, *GetOrganizationAdaptivePolicySettingsRequest) (*OrganizationAdaptivePolicySettings, error)
+	// Changes the adaptive policy settings of an organization.
 	// PUT /organizations/{organizationId}/adaptivePolicy/settings
 	// https://developer.cisco.com/meraki/api-v1/update-organization-adaptive-policy-settings/
 	// An action batch can carry it.
 	UpdateOrganizationAdaptivePolicySettings(context.Context, *UpdateOrganizationAdaptivePolicySettingsRequest) (*OrganizationAdaptivePolicySettings, error)
+	// Reads the admins of an organization.
 	// GET /organizations/{organizationId}/admins
 	// https://developer.cisco.com/meraki/api-v1/get-organization-admins/
 	GetOrganizationAdmins(context.Context, *GetOrganizationAdminsRequest) (*GetOrganizationAdminsResponse, error)
+	// Creates the admin of an organization.
 	// POST /organizations/{organizationId}/admins
 	// https://developer.cisco.com/meraki/api-v1/create-organization-admin/
 	CreateOrganizationAdmin(context.Context, *CreateOrganizationAdminRequest) (*OrganizationAdmin, error)
+	// Changes the admin of an organization.
 	// PUT /organizations/{organizationId}/admins/{adminId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-admin/
 	UpdateOrganizationAdmin(context.Context, *UpdateOrganizationAdminRequest) (*OrganizationAdmin, error)
+	// Deletes the admin of an organization.
 	// DELETE /organizations/{organizationId}/admins/{adminId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-admin/
-	DeleteOrganizationAdmin(context.Context, *DeleteOrganizationAdminRequest) (*emptypb.Empty, error)
+	DeleteOrganizationAdmin(context.Context, *DeleteOrganizationAdminRequest) (*DeleteOrganizationAdminResponse, error)
+	// Reads the alerts profiles of an organization.
 	// GET /organizations/{organizationId}/alerts/profiles
 	// https://developer.cisco.com/meraki/api-v1/get-organization-alerts-profiles/
 	GetOrganizationAlertsProfiles(context.Context, *GetOrganizationAlertsProfilesRequest) (*GetOrganizationAlertsProfilesResponse, error)
+	// Creates the alerts profile of an organization.
 	// POST /organizations/{organizationId}/alerts/profiles
 	// https://developer.cisco.com/meraki/api-v1/create-organization-alerts-profile/
 	// An action batch can carry it.
 	CreateOrganizationAlertsProfile(context.Context, *CreateOrganizationAlertsProfileRequest) (*OrganizationAlertsProfile, error)
+	// Changes the alerts profile of an organization.
 	// PUT /organizations/{organizationId}/alerts/profiles/{alertConfigId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-alerts-profile/
 	// An action batch can carry it.
 	UpdateOrganizationAlertsProfile(context.Context, *UpdateOrganizationAlertsProfileRequest) (*OrganizationAlertsProfile, error)
+	// Deletes the alerts profile of an organization.
 	// DELETE /organizations/{organizationId}/alerts/profiles/{alertConfigId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-alerts-profile/
 	// An action batch can carry it.
-	DeleteOrganizationAlertsProfile(context.Context, *DeleteOrganizationAlertsProfileRequest) (*emptypb.Empty, error)
+	DeleteOrganizationAlertsProfile(context.Context, *DeleteOrganizationAlertsProfileRequest) (*DeleteOrganizationAlertsProfileResponse, error)
+	// Reads the API rest provisioning pipelines jobs of an organization.
 	// GET /organizations/{organizationId}/api/rest/provisioning/pipelines/jobs
 	// https://developer.cisco.com/meraki/api-v1/get-organization-api-rest-provisioning-pipelines-jobs/
 	// A page has 3 to 1000 rows, 10 when per_page is absent.
+	// StreamOrganizationApiRestProvisioningPipelinesJobs streams its pages.
 	GetOrganizationApiRestProvisioningPipelinesJobs(context.Context, *GetOrganizationApiRestProvisioningPipelinesJobsRequest) (*GetOrganizationApiRestProvisioningPipelinesJobsResponse, error)
 	// GetOrganizationApiRestProvisioningPipelinesJobs, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationApiRestProvisioningPipelinesJobs(*GetOrganizationApiRestProvisioningPipelinesJobsRequest, grpc.ServerStreamingServer[GetOrganizationApiRestProvisioningPipelinesJobsResponse]) error
+	// Reads the API rest provisioning pipelines jobs overviews by pipeline of an organization.
 	// GET /organizations/{organizationId}/api/rest/provisioning/pipelines/jobs/overviews/byPipeline
 	// https://developer.cisco.com/meraki/api-v1/get-organization-api-rest-provisioning-pipelines-jobs-overviews-by-pipeline/
 	GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipeline(context.Context, *GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineRequest) (*GetOrganizationApiRestProvisioningPipelinesJobsOverviewsByPipelineResponse, error)
+	// Reads the API requests of an organization.
 	// GET /organizations/{organizationId}/apiRequests
 	// https://developer.cisco.com/meraki/api-v1/get-organization-api-requests/
 	// A page has 3 to 1000 rows, 50 when per_page is absent.
+	// StreamOrganizationApiRequests streams its pages.
 	GetOrganizationApiRequests(context.Context, *GetOrganizationApiRequestsRequest) (*GetOrganizationApiRequestsResponse, error)
 	// GetOrganizationApiRequests, one page in each message, until the pages end or the caller stops
 	// reading.
 	StreamOrganizationApiRequests(*GetOrganizationApiRequestsRequest, grpc.ServerStreamingServer[GetOrganizationApiRequestsResponse]) error
+	// Reads the API requests overview of an organization.
 	// GET /organizations/{organizationId}/apiRequests/overview
 	// https://developer.cisco.com/meraki/api-v1/get-organization-api-requests-overview/
 	GetOrganizationApiRequestsOverview(context.Context, *GetOrganizationApiRequestsOverviewRequest) (*OrganizationApiRequestsOverview, error)
+	// Reads the API requests overview response codes by interval of an organization.
 	// GET /organizations/{organizationId}/apiRequests/overview/responseCodes/byInterval
 	// https://developer.cisco.com/meraki/api-v1/get-organization-api-requests-overview-response-codes-by-interval/
 	GetOrganizationApiRequestsOverviewResponseCodesByInterval(context.Context, *GetOrganizationApiRequestsOverviewResponseCodesByIntervalRequest) (*GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse, error)
+	// Reads the assurance alerts of an organization.
 	// GET /organizations/{organizationId}/assurance/alerts
 	// https://developer.cisco.com/meraki/api-v1/get-organization-assurance-alerts/
 	// A page has 4 to 300 rows, 30 when per_page is absent.
+	// StreamOrganizationAssuranceAlerts streams its pages.
 	GetOrganizationAssuranceAlerts(context.Context, *GetOrganizationAssuranceAlertsRequest) (*GetOrganizationAssuranceAlertsResponse, error)
 	// GetOrganizationAssuranceAlerts, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamOrganizationAssuranceAlerts(*GetOrganizationAssuranceAlertsRequest, grpc.ServerStreamingServer[GetOrganizationAssuranceAlertsResponse]) error
+	// Dismisses the assurance alerts of an organization.
 	// POST /organizations/{organizationId}/assurance/alerts/dismiss
 	// https://developer.cisco.com/meraki/api-v1/dismiss-organization-assurance-alerts/
-	DismissOrganizationAssuranceAlerts(context.Context, *DismissOrganizationAssuranceAlertsRequest) (*emptypb.Empty, error)
+	DismissOrganizationAssuranceAlerts(context.Context, *DismissOrganizationAssuranceAlertsRequest) (*DismissOrganizationAssuranceAlertsResponse, error)
+	// Reads the assurance alerts overview of an organization.
 	// GET /organizations/{organizationId}/assurance/alerts/overview
 	// https://developer.cisco.com/meraki/api-v1/get-organization-assurance-alerts-overview/
 	GetOrganizationAssuranceAlertsOverview(context.Context, *GetOrganizationAssuranceAlertsOverviewRequest) (*OrganizationAssuranceAlertsOverview, error)
+	// Reads the assurance alerts overview by network of an organization.
 	// GET /organizations/{organizationId}/assurance/alerts/overview/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-assurance-alerts-overview-by-network/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationAssuranceAlertsOverviewByNetwork streams its pages.
 	GetOrganizationAssuranceAlertsOverviewByNetwork(context.Context, *GetOrganizationAssuranceAlertsOverviewByNetworkRequest) (*GetOrganizationAssuranceAlertsOverviewByNetworkResponse, error)
 	// GetOrganizationAssuranceAlertsOverviewByNetwork, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationAssuranceAlertsOverviewByNetwork(*GetOrganizationAssuranceAlertsOverviewByNetworkRequest, grpc.ServerStreamingServer[GetOrganizationAssuranceAlertsOverviewByNetworkResponse]) error
+	// Reads the assurance alerts overview by type of an organization.
 	// GET /organizations/{organizationId}/assurance/alerts/overview/byType
 	// https://developer.cisco.com/meraki/api-v1/get-organization-assurance-alerts-overview-by-type/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationAssuranceAlertsOverviewByType streams its pages.
 	GetOrganizationAssuranceAlertsOverviewByType(context.Context, *GetOrganizationAssuranceAlertsOverviewByTypeRequest) (*GetOrganizationAssuranceAlertsOverviewByTypeResponse, error)
 	// GetOrganizationAssuranceAlertsOverviewByType, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationAssuranceAlertsOverviewByType(*GetOrganizationAssuranceAlertsOverviewByTypeRequest, grpc.ServerStreamingServer[GetOrganizationAssuranceAlertsOverviewByTypeResponse]) error
+	// Reads the assurance alerts overview historical of an organization.
 	// GET /organizations/{organizationId}/assurance/alerts/overview/historical
 	// https://developer.cisco.com/meraki/api-v1/get-organization-assurance-alerts-overview-historical/
 	GetOrganizationAssuranceAlertsOverviewHistorical(context.Context, *GetOrganizationAssuranceAlertsOverviewHistoricalRequest) (*GetOrganizationAssuranceAlertsOverviewHistoricalResponse, error)
+	// Reads the assurance alerts profiles of an organization.
 	// GET /organizations/{organizationId}/assurance/alerts/profiles
 	// https://developer.cisco.com/meraki/api-v1/get-organization-assurance-alerts-profiles/
 	GetOrganizationAssuranceAlertsProfiles(context.Context, *GetOrganizationAssuranceAlertsProfilesRequest) (*GetOrganizationAssuranceAlertsProfilesResponse, error)
+	// Creates the assurance alerts profile of an organization.
 	// POST /organizations/{organizationId}/assurance/alerts/profiles
 	// https://developer.cisco.com/meraki/api-v1/create-organization-assurance-alerts-profile/
 	// An action batch can carry it.
 	CreateOrganizationAssuranceAlertsProfile(context.Context, *CreateOrganizationAssuranceAlertsProfileRequest) (*OrganizationAssuranceAlertsProfile, error)
+	// Changes the assurance alerts profile of an organization.
 	// PUT /organizations/{organizationId}/assurance/alerts/profiles/{profileId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-assurance-alerts-profile/
 	// An action batch can carry it.
 	UpdateOrganizationAssuranceAlertsProfile(context.Context, *UpdateOrganizationAssuranceAlertsProfileRequest) (*OrganizationAssuranceAlertsProfile, error)
+	// Deletes the assurance alerts profile of an organization.
 	// DELETE /organizations/{organizationId}/assurance/alerts/profiles/{profileId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-assurance-alerts-profile/
 	// An action batch can carry it.
-	DeleteOrganizationAssuranceAlertsProfile(context.Context, *DeleteOrganizationAssuranceAlertsProfileRequest) (*emptypb.Empty, error)
+	DeleteOrganizationAssuranceAlertsProfile(context.Context, *DeleteOrganizationAssuranceAlertsProfileRequest) (*DeleteOrganizationAssuranceAlertsProfileResponse, error)
+	// Restores the assurance alerts of an organization.
 	// POST /organizations/{organizationId}/assurance/alerts/restore
 	// https://developer.cisco.com/meraki/api-v1/restore-organization-assurance-alerts/
-	RestoreOrganizationAssuranceAlerts(context.Context, *RestoreOrganizationAssuranceAlertsRequest) (*emptypb.Empty, error)
+	RestoreOrganizationAssuranceAlerts(context.Context, *RestoreOrganizationAssuranceAlertsRequest) (*RestoreOrganizationAssuranceAlertsResponse, error)
+	// Reads the assurance alerts taxonomy categories of an organization.
 	// GET /organizations/{organizationId}/assurance/alerts/taxonomy/categories
 	// https://developer.cisco.com/meraki/api-v1/get-organization-assurance-alerts-taxonomy-categories/
 	GetOrganizationAssuranceAlertsTaxonomyCategories(context.Context, *GetOrganizationAssuranceAlertsTaxonomyCategoriesRequest) (*GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse, error)
+	// Reads the assurance alerts taxonomy types of an organization.
 	// GET /organizations/{organizationId}/assurance/alerts/taxonomy/types
 	// https://developer.cisco.com/meraki/api-v1/get-organization-assurance-alerts-taxonomy-types/
 	GetOrganizationAssuranceAlertsTaxonomyTypes(context.Context, *GetOrganizationAssuranceAlertsTaxonomyTypesRequest) (*GetOrganizationAssuranceAlertsTaxonomyTypesResponse, error)
+	// Reads the assurance alert of an organization.
 	// GET /organizations/{organizationId}/assurance/alerts/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-assurance-alert/
 	GetOrganizationAssuranceAlert(context.Context, *GetOrganizationAssuranceAlertRequest) (*OrganizationAssuranceAlert, error)
+	// Reads the branding policies of an organization.
 	// GET /organizations/{organizationId}/brandingPolicies
 	// https://developer.cisco.com/meraki/api-v1/get-organization-branding-policies/
 	GetOrganizationBrandingPolicies(context.Context, *GetOrganizationBrandingPoliciesRequest) (*GetOrganizationBrandingPoliciesResponse, error)
+	// Creates the branding policy of an organization.
 	// POST /organizations/{organizationId}/brandingPolicies
 	// https://developer.cisco.com/meraki/api-v1/create-organization-branding-policy/
 	// An action batch can carry it.
 	CreateOrganizationBrandingPolicy(context.Context, *CreateOrganizationBrandingPolicyRequest) (*OrganizationBrandingPolicy, error)
+	// Reads the branding policies priorities of an organization.
 	// GET /organizations/{organizationId}/brandingPolicies/priorities
 	// https://developer.cisco.com/meraki/api-v1/get-organization-branding-policies-priorities/
+	// Written by UpdateOrganizationBrandingPoliciesPriorities.
 	GetOrganizationBrandingPoliciesPriorities(context.Context, *GetOrganizationBrandingPoliciesPrioritiesRequest) (*OrganizationBrandingPoliciesPriorities, error)
+	// Changes the branding policies priorities of an organization.
 	// PUT /organizations/{organizationId}/brandingPolicies/priorities
 	// https://developer.cisco.com/meraki/api-v1/update-organization-branding-policies-priorities/
 	// An action batch can carry it.
 	UpdateOrganizationBrandingPoliciesPriorities(context.Context, *UpdateOrganizationBrandingPoliciesPrioritiesRequest) (*OrganizationBrandingPoliciesPriorities, error)
+	// Reads the branding policy of an organization.
 	// GET /organizations/{organizationId}/brandingPolicies/{brandingPolicyId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-branding-policy/
+	// Written by UpdateOrganizationBrandingPolicy and DeleteOrganizationBrandingPolicy.
 	GetOrganizationBrandingPolicy(context.Context, *GetOrganizationBrandingPolicyRequest) (*OrganizationBrandingPolicy, error)
+	// Changes the branding policy of an organization.
 	// PUT /organizations/{organizationId}/brandingPolicies/{brandingPolicyId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-branding-policy/
 	// An action batch can carry it.
 	UpdateOrganizationBrandingPolicy(context.Context, *UpdateOrganizationBrandingPolicyRequest) (*OrganizationBrandingPolicy, error)
+	// Deletes the branding policy of an organization.
 	// DELETE /organizations/{organizationId}/brandingPolicies/{brandingPolicyId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-branding-policy/
 	// An action batch can carry it.
-	DeleteOrganizationBrandingPolicy(context.Context, *DeleteOrganizationBrandingPolicyRequest) (*emptypb.Empty, error)
+	DeleteOrganizationBrandingPolicy(context.Context, *DeleteOrganizationBrandingPolicyRequest) (*DeleteOrganizationBrandingPolicyResponse, error)
 	// Deprecated: Do not use.
+	// Claims the into organization of an organization.
 	// POST /organizations/{organizationId}/claim
 	// https://developer.cisco.com/meraki/api-v1/claim-into-organization/
 	// A limit of its own: 10 every 300 s for each organizationId, 10 at once.
 	ClaimIntoOrganization(context.Context, *ClaimIntoOrganizationRequest) (*ClaimIntoOrganizationResponse, error)
+	// Reads the clients bandwidth usage history of an organization.
 	// GET /organizations/{organizationId}/clients/bandwidthUsageHistory
 	// https://developer.cisco.com/meraki/api-v1/get-organization-clients-bandwidth-usage-history/
 	GetOrganizationClientsBandwidthUsageHistory(context.Context, *GetOrganizationClientsBandwidthUsageHistoryRequest) (*GetOrganizationClientsBandwidthUsageHistoryResponse, error)
+	// Reads the clients overview of an organization.
 	// GET /organizations/{organizationId}/clients/overview
 	// https://developer.cisco.com/meraki/api-v1/get-organization-clients-overview/
 	GetOrganizationClientsOverview(context.Context, *GetOrganizationClientsOverviewRequest) (*OrganizationClientsOverview, error)
+	// Reads the clients search of an organization.
 	// GET /organizations/{organizationId}/clients/search
 	// https://developer.cisco.com/meraki/api-v1/get-organization-clients-search/
 	// A page has 3 to 5 rows, 5 when per_page is absent.
+	// StreamOrganizationClientsSearch streams its pages.
 	GetOrganizationClientsSearch(context.Context, *GetOrganizationClientsSearchRequest) (*GetOrganizationClientsSearchResponse, error)
 	// GetOrganizationClientsSearch, one page in each message, until the pages end or the caller stops
 	// reading.
 	StreamOrganizationClientsSearch(*GetOrganizationClientsSearchRequest, grpc.ServerStreamingServer[GetOrganizationClientsSearchResponse]) error
+	// Clones an organization.
 	// POST /organizations/{organizationId}/clone
 	// https://developer.cisco.com/meraki/api-v1/clone-organization/
 	CloneOrganization(context.Context, *CloneOrganizationRequest) (*CloneOrganizationResponse, error)
+	// Reads the config templates of an organization.
 	// GET /organizations/{organizationId}/configTemplates
 	// https://developer.cisco.com/meraki/api-v1/get-organization-config-templates/
 	GetOrganizationConfigTemplates(context.Context, *GetOrganizationConfigTemplatesRequest) (*GetOrganizationConfigTemplatesResponse, error)
+	// Creates the config template of an organization.
 	// POST /organizations/{organizationId}/configTemplates
 	// https://developer.cisco.com/meraki/api-v1/create-organization-config-template/
 	// An action batch can carry it.
 	CreateOrganizationConfigTemplate(context.Context, *CreateOrganizationConfigTemplateRequest) (*OrganizationConfigTemplate, error)
+	// Reads the config template of an organization.
 	// GET /organizations/{organizationId}/configTemplates/{configTemplateId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-config-template/
+	// Written by UpdateOrganizationConfigTemplate and DeleteOrganizationConfigTemplate.
 	GetOrganizationConfigTemplate(context.Context, *GetOrganizationConfigTemplateRequest) (*OrganizationConfigTemplate, error)
+	// Changes the config template of an organization.
 	// PUT /organizations/{organizationId}/configTemplates/{configTemplateId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-config-template/
 	// An action batch can carry it.
 	UpdateOrganizationConfigTemplate(context.Context, *UpdateOrganizationConfigTemplateRequest) (*OrganizationConfigTemplate, error)
+	// Deletes the config template of an organization.
 	// DELETE /organizations/{organizationId}/configTemplates/{configTemplateId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-config-template/
-	DeleteOrganizationConfigTemplate(context.Context, *DeleteOrganizationConfigTemplateRequest) (*emptypb.Empty, error)
+	DeleteOrganizationConfigTemplate(context.Context, *DeleteOrganizationConfigTemplateRequest) (*DeleteOrganizationConfigTemplateResponse, error)
+	// Reads the configuration changes of an organization.
 	// GET /organizations/{organizationId}/configurationChanges
 	// https://developer.cisco.com/meraki/api-v1/get-organization-configuration-changes/
 	// A page has 3 to 100000 rows, 5000 when per_page is absent.
+	// StreamOrganizationConfigurationChanges streams its pages.
 	GetOrganizationConfigurationChanges(context.Context, *GetOrganizationConfigurationChangesRequest) (*GetOrganizationConfigurationChangesResponse, error)
 	// GetOrganizationConfigurationChanges, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationConfigurationChanges(*GetOrganizationConfigurationChangesRequest, grpc.ServerStreamingServer[GetOrganizationConfigurationChangesResponse]) error
+	// Reads the devices of an organization.
 	// GET /organizations/{organizationId}/devices
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices/
 	// A page has 3 to 5000 rows, 1000 when per_page is absent.
+	// StreamOrganizationDevices streams its pages.
 	GetOrganizationDevices(context.Context, *GetOrganizationDevicesRequest) (*GetOrganizationDevicesResponse, error)
 	// GetOrganizationDevices, one page in each message, until the pages end or the caller stops
 	// reading.
 	StreamOrganizationDevices(*GetOrganizationDevicesRequest, grpc.ServerStreamingServer[GetOrganizationDevicesResponse]) error
+	// Reads the devices availabilities of an organization.
 	// GET /organizations/{organizationId}/devices/availabilities
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-availabilities/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationDevicesAvailabilities streams its pages.
 	GetOrganizationDevicesAvailabilities(context.Context, *GetOrganizationDevicesAvailabilitiesRequest) (*GetOrganizationDevicesAvailabilitiesResponse, error)
 	// GetOrganizationDevicesAvailabilities, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationDevicesAvailabilities(*GetOrganizationDevicesAvailabilitiesRequest, grpc.ServerStreamingServer[GetOrganizationDevicesAvailabilitiesResponse]) error
+	// Reads the devices availabilities change history of an organization.
 	// GET /organizations/{organizationId}/devices/availabilities/changeHistory
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-availabilities-change-history/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationDevicesAvailabilitiesChangeHistory streams its pages.
 	GetOrganizationDevicesAvailabilitiesChangeHistory(context.Context, *GetOrganizationDevicesAvailabilitiesChangeHistoryRequest) (*GetOrganizationDevicesAvailabilitiesChangeHistoryResponse, error)
 	// GetOrganizationDevicesAvailabilitiesChangeHistory, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationDevicesAvailabilitiesChangeHistory(*GetOrganizationDevicesAvailabilitiesChangeHistoryRequest, grpc.ServerStreamingServer[GetOrganizationDevicesAvailabilitiesChangeHistoryResponse]) error
+	// Reads the devices cellular data devices of an organization.
 	// GET /organizations/{organizationId}/devices/cellular/data/devices
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-cellular-data-devices/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationDevicesCellularDataDevices streams its pages.
 	GetOrganizationDevicesCellularDataDevices(context.Context, *GetOrganizationDevicesCellularDataDevicesRequest) (*GetOrganizationDevicesCellularDataDevicesResponse, error)
 	// GetOrganizationDevicesCellularDataDevices, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationDevicesCellularDataDevices(*GetOrganizationDevicesCellularDataDevicesRequest, grpc.ServerStreamingServer[GetOrganizationDevicesCellularDataDevicesResponse]) error
+	// Reads the devices cellular data profiles of an organization.
 	// GET /organizations/{organizationId}/devices/cellular/data/profiles
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-cellular-data-profiles/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationDevicesCellularDataProfiles streams its pages.
 	GetOrganizationDevicesCellularDataProfiles(context.Context, *GetOrganizationDevicesCellularDataProfilesRequest) (*GetOrganizationDevicesCellularDataProfilesResponse, error)
 	// GetOrganizationDevicesCellularDataProfiles, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationDevicesCellularDataProfiles(*GetOrganizationDevicesCellularDataProfilesRequest, grpc.ServerStreamingServer[GetOrganizationDevicesCellularDataProfilesResponse]) error
+	// Creates the devices cellular data profile of an organization.
 	// POST /organizations/{organizationId}/devices/cellular/data/profiles
 	// https://developer.cisco.com/meraki/api-v1/create-organization-devices-cellular-data-profile/
 	// An action batch can carry it.
 	CreateOrganizationDevicesCellularDataProfile(context.Context, *CreateOrganizationDevicesCellularDataProfileRequest) (*OrganizationDevicesCellularDataProfile, error)
+	// Reads the devices cellular data profiles assignments of an organization.
 	// GET /organizations/{organizationId}/devices/cellular/data/profiles/assignments
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-cellular-data-profiles-assignments/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationDevicesCellularDataProfilesAssignments streams its pages.
 	GetOrganizationDevicesCellularDataProfilesAssignments(context.Context, *GetOrganizationDevicesCellularDataProfilesAssignmentsRequest) (*GetOrganizationDevicesCellularDataProfilesAssignmentsResponse, error)
 	// GetOrganizationDevicesCellularDataProfilesAssignments, one page in each message, until the
 	// pages end or the caller stops reading.
 	StreamOrganizationDevicesCellularDataProfilesAssignments(*GetOrganizationDevicesCellularDataProfilesAssignmentsRequest, grpc.ServerStreamingServer[GetOrganizationDevicesCellularDataProfilesAssignmentsResponse]) error
+	// Creates the devices cellular data profiles assignments of an organization, many at once.
 	// POST /organizations/{organizationId}/devices/cellular/data/profiles/assignments/batchCreate
 	// https://developer.cisco.com/meraki/api-v1/batch-organization-devices-cellular-data-profiles-assignments-create/
 	// An action batch can carry it.
 	BatchOrganizationDevicesCellularDataProfilesAssignmentsCreate(context.Context, *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest) (*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse, error)
+	// Deletes the devices cellular data profiles assignments of an organization, many at once.
 	// POST /organizations/{organizationId}/devices/cellular/data/profiles/assignments/bulkDelete
 	// https://developer.cisco.com/meraki/api-v1/bulk-organization-devices-cellular-data-profiles-assignments-delete/
 	// An action batch can carry it.
-	BulkOrganizationDevicesCellularDataProfilesAssignmentsDelete(context.Context, *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest) (*emptypb.Empty, error)
+	BulkOrganizationDevicesCellularDataProfilesAssignmentsDelete(context.Context, *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest) (*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteResponse, error)
+	// Changes the devices cellular data profile of an organization.
 	// PUT /organizations/{organizationId}/devices/cellular/data/profiles/{profileId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-devices-cellular-data-profile/
 	// An action batch can carry it.
 	UpdateOrganizationDevicesCellularDataProfile(context.Context, *UpdateOrganizationDevicesCellularDataProfileRequest) (*OrganizationDevicesCellularDataProfile, error)
+	// Deletes the devices cellular data profile of an organization.
 	// DELETE /organizations/{organizationId}/devices/cellular/data/profiles/{profileId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-devices-cellular-data-profile/
 	// An action batch can carry it.
-	DeleteOrganizationDevicesCellularDataProfile(context.Context, *DeleteOrganizationDevicesCellularDataProfileRequest) (*emptypb.Empty, error)
+	DeleteOrganizationDevicesCellularDataProfile(context.Context, *DeleteOrganizationDevicesCellularDataProfileRequest) (*DeleteOrganizationDevicesCellularDataProfileResponse, error)
+	// Reads the devices cellular data usage by device of an organization.
 	// GET /organizations/{organizationId}/devices/cellular/data/usage/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-cellular-data-usage-by-device/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationDevicesCellularDataUsageByDevice streams its pages.
 	GetOrganizationDevicesCellularDataUsageByDevice(context.Context, *GetOrganizationDevicesCellularDataUsageByDeviceRequest) (*GetOrganizationDevicesCellularDataUsageByDeviceResponse, error)
 	// GetOrganizationDevicesCellularDataUsageByDevice, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationDevicesCellularDataUsageByDevice(*GetOrganizationDevicesCellularDataUsageByDeviceRequest, grpc.ServerStreamingServer[GetOrganizationDevicesCellularDataUsageByDeviceResponse]) error
+	// Reads the devices cellular data usage history by device by interval of an organization.
 	// GET /organizations/{organizationId}/devices/cellular/data/usage/history/byDevice/byInterval
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-cellular-data-usage-history-by-device-by-interval/
 	// A page has 3 to 10 rows, 5 when per_page is absent.
+	// StreamOrganizationDevicesCellularDataUsageHistoryByDeviceByInterval streams its pages.
 	GetOrganizationDevicesCellularDataUsageHistoryByDeviceByInterval(context.Context, *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRequest) (*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse, error)
 	// GetOrganizationDevicesCellularDataUsageHistoryByDeviceByInterval, one page in each message,
 	// until the pages end or the caller stops reading.
 	StreamOrganizationDevicesCellularDataUsageHistoryByDeviceByInterval(*GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRequest, grpc.ServerStreamingServer[GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse]) error
+	// Reads the devices cellular geolocations of an organization.
 	// GET /organizations/{organizationId}/devices/cellular/geolocations
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-cellular-geolocations/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationDevicesCellularGeolocations streams its pages.
 	GetOrganizationDevicesCellularGeolocations(context.Context, *GetOrganizationDevicesCellularGeolocationsRequest) (*GetOrganizationDevicesCellularGeolocationsResponse, error)
 	// GetOrganizationDevicesCellularGeolocations, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationDevicesCellularGeolocations(*GetOrganizationDevicesCellularGeolocationsRequest, grpc.ServerStreamingServer[GetOrganizationDevicesCellularGeolocationsResponse]) error
+	// Reads the devices cellular uplinks bands by device of an organization.
 	// GET /organizations/{organizationId}/devices/cellular/uplinks/bands/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-cellular-uplinks-bands-by-device/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationDevicesCellularUplinksBandsByDevice streams its pages.
 	GetOrganizationDevicesCellularUplinksBandsByDevice(context.Context, *GetOrganizationDevicesCellularUplinksBandsByDeviceRequest) (*GetOrganizationDevicesCellularUplinksBandsByDeviceResponse, error)
 	// GetOrganizationDevicesCellularUplinksBandsByDevice, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationDevicesCellularUplinksBandsByDevice(*GetOrganizationDevicesCellularUplinksBandsByDeviceRequest, grpc.ServerStreamingServer[GetOrganizationDevicesCellularUplinksBandsByDeviceResponse]) error
+	// Reads the devices cellular uplinks towers by device of an organization.
 	// GET /organizations/{organizationId}/devices/cellular/uplinks/towers/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-cellular-uplinks-towers-by-device/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationDevicesCellularUplinksTowersByDevice streams its pages.
 	GetOrganizationDevicesCellularUplinksTowersByDevice(context.Context, *GetOrganizationDevicesCellularUplinksTowersByDeviceRequest) (*GetOrganizationDevicesCellularUplinksTowersByDeviceResponse, error)
 	// GetOrganizationDevicesCellularUplinksTowersByDevice, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationDevicesCellularUplinksTowersByDevice(*GetOrganizationDevicesCellularUplinksTowersByDeviceRequest, grpc.ServerStreamingServer[GetOrganizationDevicesCellularUplinksTowersByDeviceResponse]) error
+	// Reads the devices controller migrations of an organization.
 	// GET /organizations/{organizationId}/devices/controller/migrations
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-controller-migrations/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationDevicesControllerMigrations streams its pages.
 	GetOrganizationDevicesControllerMigrations(context.Context, *GetOrganizationDevicesControllerMigrationsRequest) (*GetOrganizationDevicesControllerMigrationsResponse, error)
 	// GetOrganizationDevicesControllerMigrations, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationDevicesControllerMigrations(*GetOrganizationDevicesControllerMigrationsRequest, grpc.ServerStreamingServer[GetOrganizationDevicesControllerMigrationsResponse]) error
+	// Creates the devices controller migration of an organization.
 	// POST /organizations/{organizationId}/devices/controller/migrations
 	// https://developer.cisco.com/meraki/api-v1/create-organization-devices-controller-migration/
 	// An action batch can carry it.
 	CreateOrganizationDevicesControllerMigration(context.Context, *CreateOrganizationDevicesControllerMigrationRequest) (*GetOrganizationDevicesControllerMigrationsResponse, error)
+	// Performs the bulk update organization devices details of an organization.
 	// POST /organizations/{organizationId}/devices/details/bulkUpdate
 	// https://developer.cisco.com/meraki/api-v1/bulk-update-organization-devices-details/
 	// An action batch can carry it.
 	BulkUpdateOrganizationDevicesDetails(context.Context, *BulkUpdateOrganizationDevicesDetailsRequest) (*BulkUpdateOrganizationDevicesDetailsResponse, error)
+	// Reads the devices overview by model of an organization.
 	// GET /organizations/{organizationId}/devices/overview/byModel
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-overview-by-model/
 	GetOrganizationDevicesOverviewByModel(context.Context, *GetOrganizationDevicesOverviewByModelRequest) (*OrganizationDevicesOverviewByModel, error)
+	// Reads the devices packet capture captures of an organization.
 	// GET /organizations/{organizationId}/devices/packetCapture/captures
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-packet-capture-captures/
 	// A page has 3 to 100 rows, 10 when per_page is absent.
+	// StreamOrganizationDevicesPacketCaptureCaptures streams its pages.
 	GetOrganizationDevicesPacketCaptureCaptures(context.Context, *GetOrganizationDevicesPacketCaptureCapturesRequest) (*GetOrganizationDevicesPacketCaptureCapturesResponse, error)
 	// GetOrganizationDevicesPacketCaptureCaptures, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationDevicesPacketCaptureCaptures(*GetOrganizationDevicesPacketCaptureCapturesRequest, grpc.ServerStreamingServer[GetOrganizationDevicesPacketCaptureCapturesResponse]) error
+	// Creates the devices packet capture capture of an organization.
 	// POST /organizations/{organizationId}/devices/packetCapture/captures
 	// https://developer.cisco.com/meraki/api-v1/create-organization-devices-packet-capture-capture/
 	CreateOrganizationDevicesPacketCaptureCapture(context.Context, *CreateOrganizationDevicesPacketCaptureCaptureRequest) (*OrganizationDevicesPacketCaptureCapture, error)
+	// Creates the devices packet capture captures of an organization, many at once.
 	// POST /organizations/{organizationId}/devices/packetCapture/captures/bulkCreate
 	// https://developer.cisco.com/meraki/api-v1/bulk-organization-devices-packet-capture-captures-create/
 	BulkOrganizationDevicesPacketCaptureCapturesCreate(context.Context, *BulkOrganizationDevicesPacketCaptureCapturesCreateRequest) (*BulkOrganizationDevicesPacketCaptureCapturesCreateResponse, error)
+	// Deletes the devices packet capture captures of an organization, many at once.
 	// POST /organizations/{organizationId}/devices/packetCapture/captures/bulkDelete
 	// https://developer.cisco.com/meraki/api-v1/bulk-organization-devices-packet-capture-captures-delete/
 	// An action batch can carry it.
-	BulkOrganizationDevicesPacketCaptureCapturesDelete(context.Context, *BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest) (*emptypb.Empty, error)
+	BulkOrganizationDevicesPacketCaptureCapturesDelete(context.Context, *BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest) (*BulkOrganizationDevicesPacketCaptureCapturesDeleteResponse, error)
+	// Deletes the devices packet capture capture of an organization.
 	// DELETE /organizations/{organizationId}/devices/packetCapture/captures/{captureId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-devices-packet-capture-capture/
 	// An action batch can carry it.
-	DeleteOrganizationDevicesPacketCaptureCapture(context.Context, *DeleteOrganizationDevicesPacketCaptureCaptureRequest) (*emptypb.Empty, error)
+	DeleteOrganizationDevicesPacketCaptureCapture(context.Context, *DeleteOrganizationDevicesPacketCaptureCaptureRequest) (*DeleteOrganizationDevicesPacketCaptureCaptureResponse, error)
+	// Generates the devices packet capture capture download URL of an organization.
 	// POST /organizations/{organizationId}/devices/packetCapture/captures/{captureId}/downloadUrl/generate
 	// https://developer.cisco.com/meraki/api-v1/generate-organization-devices-packet-capture-capture-download-url/
 	GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrl(context.Context, *GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlRequest) (*GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse, error)
+	// Stops the devices packet capture capture of an organization.
 	// POST /organizations/{organizationId}/devices/packetCapture/captures/{captureId}/stop
 	// https://developer.cisco.com/meraki/api-v1/stop-organization-devices-packet-capture-capture/
 	StopOrganizationDevicesPacketCaptureCapture(context.Context, *StopOrganizationDevicesPacketCaptureCaptureRequest) (*StopOrganizationDevicesPacketCaptureCaptureResponse, error)
+	// Reads the devices packet capture schedules of an organization.
 	// GET /organizations/{organizationId}/devices/packetCapture/schedules
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-packet-capture-schedules/
 	GetOrganizationDevicesPacketCaptureSchedules(context.Context, *GetOrganizationDevicesPacketCaptureSchedulesRequest) (*GetOrganizationDevicesPacketCaptureSchedulesResponse, error)
+	// Creates the devices packet capture schedule of an organization.
 	// POST /organizations/{organizationId}/devices/packetCapture/schedules
 	// https://developer.cisco.com/meraki/api-v1/create-organization-devices-packet-capture-schedule/
 	// An action batch can carry it.
 	CreateOrganizationDevicesPacketCaptureSchedule(context.Context, *CreateOrganizationDevicesPacketCaptureScheduleRequest) (*OrganizationDevicesPacketCaptureSchedule, error)
+	// Reorders the devices packet capture schedules of an organization.
 	// POST /organizations/{organizationId}/devices/packetCapture/schedules/reorder
 	// https://developer.cisco.com/meraki/api-v1/reorder-organization-devices-packet-capture-schedules/
 	// An action batch can carry it.
 	ReorderOrganizationDevicesPacketCaptureSchedules(context.Context, *ReorderOrganizationDevicesPacketCaptureSchedulesRequest) (*ReorderOrganizationDevicesPacketCaptureSchedulesResponse, error)
+	// Changes the devices packet capture schedule of an organization.
 	// PUT /organizations/{organizationId}/devices/packetCapture/schedules/{scheduleId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-devices-packet-capture-schedule/
 	// An action batch can carry it.
 	UpdateOrganizationDevicesPacketCaptureSchedule(context.Context, *UpdateOrganizationDevicesPacketCaptureScheduleRequest) (*OrganizationDevicesPacketCaptureSchedule, error)
+	// Deletes the devices packet capture schedule of an organization.
 	// DELETE /organizations/{organizationId}/devices/packetCapture/schedules/{scheduleId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-devices-packet-capture-schedule/
 	// An action batch can carry it.
-	DeleteOrganizationDevicesPacketCaptureSchedule(context.Context, *DeleteOrganizationDevicesPacketCaptureScheduleRequest) (*emptypb.Empty, error)
+	DeleteOrganizationDevicesPacketCaptureSchedule(context.Context, *DeleteOrganizationDevicesPacketCaptureScheduleRequest) (*DeleteOrganizationDevicesPacketCaptureScheduleResponse, error)
+	// Reads the devices power modules statuses by device of an organization.
 	// GET /organizations/{organizationId}/devices/powerModules/statuses/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-power-modules-statuses-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationDevicesPowerModulesStatusesByDevice streams its pages.
 	GetOrganizationDevicesPowerModulesStatusesByDevice(context.Context, *GetOrganizationDevicesPowerModulesStatusesByDeviceRequest) (*GetOrganizationDevicesPowerModulesStatusesByDeviceResponse, error)
 	// GetOrganizationDevicesPowerModulesStatusesByDevice, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationDevicesPowerModulesStatusesByDevice(*GetOrganizationDevicesPowerModulesStatusesByDeviceRequest, grpc.ServerStreamingServer[GetOrganizationDevicesPowerModulesStatusesByDeviceResponse]) error
+	// Reads the devices provisioning statuses of an organization.
 	// GET /organizations/{organizationId}/devices/provisioning/statuses
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-provisioning-statuses/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationDevicesProvisioningStatuses streams its pages.
 	GetOrganizationDevicesProvisioningStatuses(context.Context, *GetOrganizationDevicesProvisioningStatusesRequest) (*GetOrganizationDevicesProvisioningStatusesResponse, error)
 	// GetOrganizationDevicesProvisioningStatuses, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationDevicesProvisioningStatuses(*GetOrganizationDevicesProvisioningStatusesRequest, grpc.ServerStreamingServer[GetOrganizationDevicesProvisioningStatusesResponse]) error
 	// Deprecated: Do not use.
+	// Reads the devices statuses of an organization.
 	// GET /organizations/{organizationId}/devices/statuses
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-statuses/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationDevicesStatuses streams its pages.
 	GetOrganizationDevicesStatuses(context.Context, *GetOrganizationDevicesStatusesRequest) (*GetOrganizationDevicesStatusesResponse, error)
 	// Deprecated: Do not use.
 	// GetOrganizationDevicesStatuses, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamOrganizationDevicesStatuses(*GetOrganizationDevicesStatusesRequest, grpc.ServerStreamingServer[GetOrganizationDevicesStatusesResponse]) error
+	// Reads the devices statuses overview of an organization.
 	// GET /organizations/{organizationId}/devices/statuses/overview
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-statuses-overview/
 	GetOrganizationDevicesStatusesOverview(context.Context, *GetOrganizationDevicesStatusesOverviewRequest) (*OrganizationDevicesStatusesOverview, error)
+	// Reads the devices syslog servers by network of an organization.
 	// GET /organizations/{organizationId}/devices/syslog/servers/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-syslog-servers-by-network/
 	// A page has 3 to 1000 rows, 10 when per_page is absent.
+	// StreamOrganizationDevicesSyslogServersByNetwork streams its pages.
 	GetOrganizationDevicesSyslogServersByNetwork(context.Context, *GetOrganizationDevicesSyslogServersByNetworkRequest) (*GetOrganizationDevicesSyslogServersByNetworkResponse, error)
 	// GetOrganizationDevicesSyslogServersByNetwork, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationDevicesSyslogServersByNetwork(*GetOrganizationDevicesSyslogServersByNetworkRequest, grpc.ServerStreamingServer[GetOrganizationDevicesSyslogServersByNetworkResponse]) error
+	// Reads the devices syslog servers roles by network of an organization.
 	// GET /organizations/{organizationId}/devices/syslog/servers/roles/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-syslog-servers-roles-by-network/
 	// A page has 3 to 1000 rows, 10 when per_page is absent.
+	// StreamOrganizationDevicesSyslogServersRolesByNetwork streams its pages.
 	GetOrganizationDevicesSyslogServersRolesByNetwork(context.Context, *GetOrganizationDevicesSyslogServersRolesByNetworkRequest) (*GetOrganizationDevicesSyslogServersRolesByNetworkResponse, error)
 	// GetOrganizationDevicesSyslogServersRolesByNetwork, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationDevicesSyslogServersRolesByNetwork(*GetOrganizationDevicesSyslogServersRolesByNetworkRequest, grpc.ServerStreamingServer[GetOrganizationDevicesSyslogServersRolesByNetworkResponse]) error
+	// Reads the devices system memory usage history by interval of an organization.
 	// GET /organizations/{organizationId}/devices/system/memory/usage/history/byInterval
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-system-memory-usage-history-by-interval/
 	// A page has 3 to 20 rows, 10 when per_page is absent.
+	// StreamOrganizationDevicesSystemMemoryUsageHistoryByInterval streams its pages.
 	GetOrganizationDevicesSystemMemoryUsageHistoryByInterval(context.Context, *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalRequest) (*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse, error)
 	// GetOrganizationDevicesSystemMemoryUsageHistoryByInterval, one page in each message, until the
 	// pages end or the caller stops reading.
 	StreamOrganizationDevicesSystemMemoryUsageHistoryByInterval(*GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalRequest, grpc.ServerStreamingServer[GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse]) error
+	// Reads the devices uplinks addresses by device of an organization.
 	// GET /organizations/{organizationId}/devices/uplinks/addresses/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-uplinks-addresses-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationDevicesUplinksAddressesByDevice streams its pages.
 	GetOrganizationDevicesUplinksAddressesByDevice(context.Context, *GetOrganizationDevicesUplinksAddressesByDeviceRequest) (*GetOrganizationDevicesUplinksAddressesByDeviceResponse, error)
 	// GetOrganizationDevicesUplinksAddressesByDevice, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationDevicesUplinksAddressesByDevice(*GetOrganizationDevicesUplinksAddressesByDeviceRequest, grpc.ServerStreamingServer[GetOrganizationDevicesUplinksAddressesByDeviceResponse]) error
+	// Reads the devices uplinks loss and latency of an organization.
 	// GET /organizations/{organizationId}/devices/uplinksLossAndLatency
 	// https://developer.cisco.com/meraki/api-v1/get-organization-devices-uplinks-loss-and-latency/
 	GetOrganizationDevicesUplinksLossAndLatency(context.Context, *GetOrganizationDevicesUplinksLossAndLatencyRequest) (*GetOrganizationDevicesUplinksLossAndLatencyResponse, error)
+	// Reads the early access features of an organization.
 	// GET /organizations/{organizationId}/earlyAccess/features
 	// https://developer.cisco.com/meraki/api-v1/get-organization-early-access-features/
 	GetOrganizationEarlyAccessFeatures(context.Context, *GetOrganizationEarlyAccessFeaturesRequest) (*GetOrganizationEarlyAccessFeaturesResponse, error)
+	// Reads the early access features opt ins of an organization.
 	// GET /organizations/{organizationId}/earlyAccess/features/optIns
 	// https://developer.cisco.com/meraki/api-v1/get-organization-early-access-features-opt-ins/
-	GetOrganizationEarlyAccessFeaturesOptIns(context.Context, *GetOrganizationEarlyAccessFeaturesOptInsRequest) (*OrganizationEarlyAccessFeaturesOptIns, error)
+	GetOrganizationEarlyAccessFeaturesOptIns(context.Context, *GetOrganizationEarlyAccessFeaturesOptInsRequest) (*GetOrganizationEarlyAccessFeaturesOptInsResponse, error)
+	// Creates the early access features opt in of an organization.
 	// POST /organizations/{organizationId}/earlyAccess/features/optIns
 	// https://developer.cisco.com/meraki/api-v1/create-organization-early-access-features-opt-in/
 	CreateOrganizationEarlyAccessFeaturesOptIn(context.Context, *CreateOrganizationEarlyAccessFeaturesOptInRequest) (*OrganizationEarlyAccessFeaturesOptIn, error)
+	// Reads the early access features opt in of an organization.
 	// GET /organizations/{organizationId}/earlyAccess/features/optIns/{optInId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-early-access-features-opt-in/
+	// Written by UpdateOrganizationEarlyAccessFeaturesOptIn and DeleteOrganizationEarlyAccessFeaturesOptIn.
 	GetOrganizationEarlyAccessFeaturesOptIn(context.Context, *GetOrganizationEarlyAccessFeaturesOptInRequest) (*OrganizationEarlyAccessFeaturesOptIn, error)
+	// Changes the early access features opt in of an organization.
 	// PUT /organizations/{organizationId}/earlyAccess/features/optIns/{optInId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-early-access-features-opt-in/
 	// An action batch can carry it.
 	UpdateOrganizationEarlyAccessFeaturesOptIn(context.Context, *UpdateOrganizationEarlyAccessFeaturesOptInRequest) (*OrganizationEarlyAccessFeaturesOptIn, error)
+	// Deletes the early access features opt in of an organization.
 	// DELETE /organizations/{organizationId}/earlyAccess/features/optIns/{optInId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-early-access-features-opt-in/
-	DeleteOrganizationEarlyAccessFeaturesOptIn(context.Context, *DeleteOrganizationEarlyAccessFeaturesOptInRequest) (*emptypb.Empty, error)
+	DeleteOrganizationEarlyAccessFeaturesOptIn(context.Context, *DeleteOrganizationEarlyAccessFeaturesOptInRequest) (*DeleteOrganizationEarlyAccessFeaturesOptInResponse, error)
+	// Reads the firmware upgrades of an organization.
 	// GET /organizations/{organizationId}/firmware/upgrades
 	// https://developer.cisco.com/meraki/api-v1/get-organization-firmware-upgrades/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationFirmwareUpgrades streams its pages.
 	GetOrganizationFirmwareUpgrades(context.Context, *GetOrganizationFirmwareUpgradesRequest) (*GetOrganizationFirmwareUpgradesResponse, error)
 	// GetOrganizationFirmwareUpgrades, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamOrganizationFirmwareUpgrades(*GetOrganizationFirmwareUpgradesRequest, grpc.ServerStreamingServer[GetOrganizationFirmwareUpgradesResponse]) error
+	// Reads the firmware upgrades by device of an organization.
 	// GET /organizations/{organizationId}/firmware/upgrades/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-firmware-upgrades-by-device/
 	// A page has 3 to 1000 rows, 50 when per_page is absent.
+	// StreamOrganizationFirmwareUpgradesByDevice streams its pages.
 	GetOrganizationFirmwareUpgradesByDevice(context.Context, *GetOrganizationFirmwareUpgradesByDeviceRequest) (*GetOrganizationFirmwareUpgradesByDeviceResponse, error)
 	// GetOrganizationFirmwareUpgradesByDevice, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationFirmwareUpgradesByDevice(*GetOrganizationFirmwareUpgradesByDeviceRequest, grpc.ServerStreamingServer[GetOrganizationFirmwareUpgradesByDeviceResponse]) error
+	// Reads the floor plans auto locate devices of an organization.
 	// GET /organizations/{organizationId}/floorPlans/autoLocate/devices
 	// https://developer.cisco.com/meraki/api-v1/get-organization-floor-plans-auto-locate-devices/
 	// A page has 3 to 10000 rows, 1000 when per_page is absent.
+	// StreamOrganizationFloorPlansAutoLocateDevices streams its pages.
 	GetOrganizationFloorPlansAutoLocateDevices(context.Context, *GetOrganizationFloorPlansAutoLocateDevicesRequest) (*GetOrganizationFloorPlansAutoLocateDevicesResponse, error)
 	// GetOrganizationFloorPlansAutoLocateDevices, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationFloorPlansAutoLocateDevices(*GetOrganizationFloorPlansAutoLocateDevicesRequest, grpc.ServerStreamingServer[GetOrganizationFloorPlansAutoLocateDevicesResponse]) error
+	// Reads the floor plans auto locate statuses of an organization.
 	// GET /organizations/{organizationId}/floorPlans/autoLocate/statuses
 	// https://developer.cisco.com/meraki/api-v1/get-organization-floor-plans-auto-locate-statuses/
 	// A page has 3 to 10000 rows, 1000 when per_page is absent.
+	// StreamOrganizationFloorPlansAutoLocateStatuses streams its pages.
 	GetOrganizationFloorPlansAutoLocateStatuses(context.Context, *GetOrganizationFloorPlansAutoLocateStatusesRequest) (*GetOrganizationFloorPlansAutoLocateStatusesResponse, error)
 	// GetOrganizationFloorPlansAutoLocateStatuses, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationFloorPlansAutoLocateStatuses(*GetOrganizationFloorPlansAutoLocateStatusesRequest, grpc.ServerStreamingServer[GetOrganizationFloorPlansAutoLocateStatusesResponse]) error
+	// Reads the integrations deployable of an organization.
 	// GET /organizations/{organizationId}/integrations/deployable
 	// https://developer.cisco.com/meraki/api-v1/get-organization-integrations-deployable/
 	GetOrganizationIntegrationsDeployable(context.Context, *GetOrganizationIntegrationsDeployableRequest) (*GetOrganizationIntegrationsDeployableResponse, error)
+	// Reads the integrations deployed of an organization.
 	// GET /organizations/{organizationId}/integrations/deployed
 	// https://developer.cisco.com/meraki/api-v1/get-organization-integrations-deployed/
 	GetOrganizationIntegrationsDeployed(context.Context, *GetOrganizationIntegrationsDeployedRequest) (*GetOrganizationIntegrationsDeployedResponse, error)
+	// Reads the integrations XDR networks of an organization.
 	// GET /organizations/{organizationId}/integrations/xdr/networks
 	// https://developer.cisco.com/meraki/api-v1/get-organization-integrations-xdr-networks/
 	// A page has 3 to 100 rows, 20 when per_page is absent.
+	// StreamOrganizationIntegrationsXdrNetworks streams its pages.
 	GetOrganizationIntegrationsXdrNetworks(context.Context, *GetOrganizationIntegrationsXdrNetworksRequest) (*GetOrganizationIntegrationsXdrNetworksResponse, error)
 	// GetOrganizationIntegrationsXdrNetworks, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationIntegrationsXdrNetworks(*GetOrganizationIntegrationsXdrNetworksRequest, grpc.ServerStreamingServer[GetOrganizationIntegrationsXdrNetworksResponse]) error
+	// Disables the integrations XDR networks of an organization.
 	// POST /organizations/{organizationId}/integrations/xdr/networks/disable
 	// https://developer.cisco.com/meraki/api-v1/disable-organization-integrations-xdr-networks/
 	// An action batch can carry it.
 	DisableOrganizationIntegrationsXdrNetworks(context.Context, *DisableOrganizationIntegrationsXdrNetworksRequest) (*DisableOrganizationIntegrationsXdrNetworksResponse, error)
+	// Enables the integrations XDR networks of an organization.
 	// POST /organizations/{organizationId}/integrations/xdr/networks/enable
 	// https://developer.cisco.com/meraki/api-v1/enable-organization-integrations-xdr-networks/
 	// An action batch can carry it.
 	EnableOrganizationIntegrationsXdrNetworks(context.Context, *EnableOrganizationIntegrationsXdrNetworksRequest) (*EnableOrganizationIntegrationsXdrNetworksResponse, error)
+	// Claims the into organization inventory of an organization.
 	// POST /organizations/{organizationId}/inventory/claim
 	// https://developer.cisco.com/meraki/api-v1/claim-into-organization-inventory/
 	// A limit of its own: 10 every 300 s for each organizationId, 10 at once.
 	ClaimIntoOrganizationInventory(context.Context, *ClaimIntoOrganizationInventoryRequest) (*ClaimIntoOrganizationInventoryResponse, error)
+	// Reads the inventory devices of an organization.
 	// GET /organizations/{organizationId}/inventory/devices
 	// https://developer.cisco.com/meraki/api-v1/get-organization-inventory-devices/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationInventoryDevices streams its pages.
 	GetOrganizationInventoryDevices(context.Context, *GetOrganizationInventoryDevicesRequest) (*GetOrganizationInventoryDevicesResponse, error)
 	// GetOrganizationInventoryDevices, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamOrganizationInventoryDevices(*GetOrganizationInventoryDevicesRequest, grpc.ServerStreamingServer[GetOrganizationInventoryDevicesResponse]) error
+	// Reads the inventory devices EoX overview of an organization.
 	// GET /organizations/{organizationId}/inventory/devices/eox/overview
 	// https://developer.cisco.com/meraki/api-v1/get-organization-inventory-devices-eox-overview/
 	GetOrganizationInventoryDevicesEoxOverview(context.Context, *GetOrganizationInventoryDevicesEoxOverviewRequest) (*OrganizationInventoryDevicesEoxOverview, error)
+	// Creates the inventory devices swaps bulk of an organization.
 	// POST /organizations/{organizationId}/inventory/devices/swaps/bulk
 	// https://developer.cisco.com/meraki/api-v1/create-organization-inventory-devices-swaps-bulk/
 	// It starts a job; getOrganizationInventoryDevicesSwapsBulk reads how far that is.
 	CreateOrganizationInventoryDevicesSwapsBulk(context.Context, *CreateOrganizationInventoryDevicesSwapsBulkRequest) (*OrganizationInventoryDevicesSwapsBulk, error)
+	// Reads the inventory devices swaps bulk of an organization.
 	// GET /organizations/{organizationId}/inventory/devices/swaps/bulk/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-inventory-devices-swaps-bulk/
+	// CreateOrganizationInventoryDevicesSwapsBulk starts what it reads the state of.
 	GetOrganizationInventoryDevicesSwapsBulk(context.Context, *GetOrganizationInventoryDevicesSwapsBulkRequest) (*OrganizationInventoryDevicesSwapsBulk, error)
+	// Reads the inventory device of an organization.
 	// GET /organizations/{organizationId}/inventory/devices/{serial}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-inventory-device/
 	GetOrganizationInventoryDevice(context.Context, *GetOrganizationInventoryDeviceRequest) (*OrganizationInventoryDevice, error)
+	// Claims the inventory orders of an organization.
 	// POST /organizations/{organizationId}/inventory/orders/claim
 	// https://developer.cisco.com/meraki/api-v1/claim-organization-inventory-orders/
 	// An action batch can carry it.
 	ClaimOrganizationInventoryOrders(context.Context, *ClaimOrganizationInventoryOrdersRequest) (*ClaimOrganizationInventoryOrdersResponse, error)
+	// Previews the inventory orders of an organization.
 	// POST /organizations/{organizationId}/inventory/orders/preview
 	// https://developer.cisco.com/meraki/api-v1/preview-organization-inventory-orders/
 	PreviewOrganizationInventoryOrders(context.Context, *PreviewOrganizationInventoryOrdersRequest) (*PreviewOrganizationInventoryOrdersResponse, error)
+	// Releases the from organization inventory of an organization.
 	// POST /organizations/{organizationId}/inventory/release
 	// https://developer.cisco.com/meraki/api-v1/release-from-organization-inventory/
 	ReleaseFromOrganizationInventory(context.Context, *ReleaseFromOrganizationInventoryRequest) (*ReleaseFromOrganizationInventoryResponse, error)
+	// Reads the licenses of an organization.
 	// GET /organizations/{organizationId}/licenses
 	// https://developer.cisco.com/meraki/api-v1/get-organization-licenses/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationLicenses streams its pages.
 	GetOrganizationLicenses(context.Context, *GetOrganizationLicensesRequest) (*GetOrganizationLicensesResponse, error)
 	// GetOrganizationLicenses, one page in each message, until the pages end or the caller stops
 	// reading.
 	StreamOrganizationLicenses(*GetOrganizationLicensesRequest, grpc.ServerStreamingServer[GetOrganizationLicensesResponse]) error
+	// Assigns the licenses seats of an organization.
 	// POST /organizations/{organizationId}/licenses/assignSeats
 	// https://developer.cisco.com/meraki/api-v1/assign-organization-licenses-seats/
 	// An action batch can carry it.
 	AssignOrganizationLicensesSeats(context.Context, *AssignOrganizationLicensesSeatsRequest) (*AssignOrganizationLicensesSeatsResponse, error)
+	// Moves the licenses of an organization.
 	// POST /organizations/{organizationId}/licenses/move
 	// https://developer.cisco.com/meraki/api-v1/move-organization-licenses/
 	// An action batch can carry it.
 	MoveOrganizationLicenses(context.Context, *MoveOrganizationLicensesRequest) (*MoveOrganizationLicensesResponse, error)
+	// Moves the licenses seats of an organization.
 	// POST /organizations/{organizationId}/licenses/moveSeats
 	// https://developer.cisco.com/meraki/api-v1/move-organization-licenses-seats/
 	// An action batch can carry it.
 	MoveOrganizationLicensesSeats(context.Context, *MoveOrganizationLicensesSeatsRequest) (*MoveOrganizationLicensesSeatsResponse, error)
+	// Reads the licenses overview of an organization.
 	// GET /organizations/{organizationId}/licenses/overview
 	// https://developer.cisco.com/meraki/api-v1/get-organization-licenses-overview/
 	GetOrganizationLicensesOverview(context.Context, *GetOrganizationLicensesOverviewRequest) (*OrganizationLicensesOverview, error)
+	// Renews the licenses seats of an organization.
 	// POST /organizations/{organizationId}/licenses/renewSeats
 	// https://developer.cisco.com/meraki/api-v1/renew-organization-licenses-seats/
 	// An action batch can carry it.
 	RenewOrganizationLicensesSeats(context.Context, *RenewOrganizationLicensesSeatsRequest) (*RenewOrganizationLicensesSeatsResponse, error)
+	// Reads the license of an organization.
 	// GET /organizations/{organizationId}/licenses/{licenseId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-license/
+	// Written by UpdateOrganizationLicense.
 	GetOrganizationLicense(context.Context, *GetOrganizationLicenseRequest) (*OrganizationLicense, error)
+	// Changes the license of an organization.
 	// PUT /organizations/{organizationId}/licenses/{licenseId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-license/
 	// An action batch can carry it.
 	UpdateOrganizationLicense(context.Context, *UpdateOrganizationLicenseRequest) (*OrganizationLicense, error)
+	// Reads the login security of an organization.
 	// GET /organizations/{organizationId}/loginSecurity
 	// https://developer.cisco.com/meraki/api-v1/get-organization-login-security/
+	// Written by UpdateOrganizationLoginSecurity.
 	GetOrganizationLoginSecurity(context.Context, *GetOrganizationLoginSecurityRequest) (*OrganizationLoginSecurity, error)
+	// Changes the login security of an organization.
 	// PUT /organizations/{organizationId}/loginSecurity
 	// https://developer.cisco.com/meraki/api-v1/update-organization-login-security/
 	// An action batch can carry it.
 	UpdateOrganizationLoginSecurity(context.Context, *UpdateOrganizationLoginSecurityRequest) (*OrganizationLoginSecurity, error)
+	// Reads the networks of an organization.
 	// GET /organizations/{organizationId}/networks
 	// https://developer.cisco.com/meraki/api-v1/get-organization-networks/
 	// A page has 3 to 100000 rows, 1000 when per_page is absent.
+	// StreamOrganizationNetworks streams its pages.
 	GetOrganizationNetworks(context.Context, *GetOrganizationNetworksRequest) (*GetOrganizationNetworksResponse, error)
 	// GetOrganizationNetworks, one page in each message, until the pages end or the caller stops
 	// reading.
 	StreamOrganizationNetworks(*GetOrganizationNetworksRequest, grpc.ServerStreamingServer[GetOrganizationNetworksResponse]) error
+	// Creates the network of an organization.
 	// POST /organizations/{organizationId}/networks
 	// https://developer.cisco.com/meraki/api-v1/create-organization-network/
 	// An action batch can carry it.
 	CreateOrganizationNetwork(context.Context, *CreateOrganizationNetworkRequest) (*OrganizationNetwork, error)
+	// Combines the networks of an organization.
 	// POST /organizations/{organizationId}/networks/combine
 	// https://developer.cisco.com/meraki/api-v1/combine-organization-networks/
 	// An action batch can carry it.
 	CombineOrganizationNetworks(context.Context, *CombineOrganizationNetworksRequest) (*CombineOrganizationNetworksResponse, error)
+	// Reads the networks groups of an organization.
 	// GET /organizations/{organizationId}/networks/groups
 	// https://developer.cisco.com/meraki/api-v1/get-organization-networks-groups/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationNetworksGroups streams its pages.
 	GetOrganizationNetworksGroups(context.Context, *GetOrganizationNetworksGroupsRequest) (*GetOrganizationNetworksGroupsResponse, error)
 	// GetOrganizationNetworksGroups, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamOrganizationNetworksGroups(*GetOrganizationNetworksGroupsRequest, grpc.ServerStreamingServer[GetOrganizationNetworksGroupsResponse]) error
+	// Creates the networks group of an organization.
 	// POST /organizations/{organizationId}/networks/groups
 	// https://developer.cisco.com/meraki/api-v1/create-organization-networks-group/
 	// An action batch can carry it.
 	CreateOrganizationNetworksGroup(context.Context, *CreateOrganizationNetworksGroupRequest) (*OrganizationNetworksGroup, error)
+	// Reads the networks groups overview by group of an organization.
 	// GET /organizations/{organizationId}/networks/groups/overview/byGroup
 	// https://developer.cisco.com/meraki/api-v1/get-organization-networks-groups-overview-by-group/
 	// A page has 3 to 5000 rows.
+	// StreamOrganizationNetworksGroupsOverviewByGroup streams its pages.
 	GetOrganizationNetworksGroupsOverviewByGroup(context.Context, *GetOrganizationNetworksGroupsOverviewByGroupRequest) (*GetOrganizationNetworksGroupsOverviewByGroupResponse, error)
 	// GetOrganizationNetworksGroupsOverviewByGroup, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationNetworksGroupsOverviewByGroup(*GetOrganizationNetworksGroupsOverviewByGroupRequest, grpc.ServerStreamingServer[GetOrganizationNetworksGroupsOverviewByGroupResponse]) error
+	// Changes the networks group of an organization.
 	// PUT /organizations/{organizationId}/networks/groups/{groupId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-networks-group/
 	// An action batch can carry it.
 	UpdateOrganizationNetworksGroup(context.Context, *UpdateOrganizationNetworksGroupRequest) (*OrganizationNetworksGroup, error)
+	// Deletes the networks group of an organization.
 	// DELETE /organizations/{organizationId}/networks/groups/{groupId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-networks-group/
 	// An action batch can carry it.
-	DeleteOrganizationNetworksGroup(context.Context, *DeleteOrganizationNetworksGroupRequest) (*emptypb.Empty, error)
+	DeleteOrganizationNetworksGroup(context.Context, *DeleteOrganizationNetworksGroupRequest) (*DeleteOrganizationNetworksGroupResponse, error)
+	// Assigns the networks group of an organization, many at once.
 	// POST /organizations/{organizationId}/networks/groups/{groupId}/bulkAssign
 	// https://developer.cisco.com/meraki/api-v1/bulk-organization-networks-group-assign/
 	// An action batch can carry it.
 	BulkOrganizationNetworksGroupAssign(context.Context, *BulkOrganizationNetworksGroupAssignRequest) (*BulkOrganizationNetworksGroupAssignResponse, error)
+	// Unassigns the networks group of an organization, many at once.
 	// POST /organizations/{organizationId}/networks/groups/{groupId}/bulkUnassign
 	// https://developer.cisco.com/meraki/api-v1/bulk-organization-networks-group-unassign/
 	// An action batch can carry it.
-	BulkOrganizationNetworksGroupUnassign(context.Context, *BulkOrganizationNetworksGroupUnassignRequest) (*emptypb.Empty, error)
+	BulkOrganizationNetworksGroupUnassign(context.Context, *BulkOrganizationNetworksGroupUnassignRequest) (*BulkOrganizationNetworksGroupUnassignResponse, error)
+	// Reads the network moves of an organization.
 	// GET /organizations/{organizationId}/networks/moves
 	// https://developer.cisco.com/meraki/api-v1/get-network-moves/
 	// A page has 10 to 100 rows, 50 when per_page is absent.
+	// StreamNetworkMoves streams its pages.
 	GetNetworkMoves(context.Context, *GetNetworkMovesRequest) (*GetNetworkMovesResponse, error)
 	// GetNetworkMoves, one page in each message, until the pages end or the caller stops reading.
 	StreamNetworkMoves(*GetNetworkMovesRequest, grpc.ServerStreamingServer[GetNetworkMovesResponse]) error
+	// Creates the network move of an organization.
 	// POST /organizations/{organizationId}/networks/moves
 	// https://developer.cisco.com/meraki/api-v1/create-network-move/
 	CreateNetworkMove(context.Context, *CreateNetworkMoveRequest) (*NetworkMove, error)
+	// Reads the openapi spec of an organization.
 	// GET /organizations/{organizationId}/openapiSpec
 	// https://developer.cisco.com/meraki/api-v1/get-organization-openapi-spec/
 	GetOrganizationOpenapiSpec(context.Context, *GetOrganizationOpenapiSpecRequest) (*OrganizationOpenapiSpec, error)
+	// Reads the policies assignments by client of an organization.
 	// GET /organizations/{organizationId}/policies/assignments/byClient
 	// https://developer.cisco.com/meraki/api-v1/get-organization-policies-assignments-by-client/
 	// A page has 3 to 1000 rows, 50 when per_page is absent.
+	// StreamOrganizationPoliciesAssignmentsByClient streams its pages.
 	GetOrganizationPoliciesAssignmentsByClient(context.Context, *GetOrganizationPoliciesAssignmentsByClientRequest) (*GetOrganizationPoliciesAssignmentsByClientResponse, error)
 	// GetOrganizationPoliciesAssignmentsByClient, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationPoliciesAssignmentsByClient(*GetOrganizationPoliciesAssignmentsByClientRequest, grpc.ServerStreamingServer[GetOrganizationPoliciesAssignmentsByClientResponse]) error
+	// Reads the policies global firewall application categories of an organization.
 	// GET /organizations/{organizationId}/policies/global/firewall/applicationCategories
 	// https://developer.cisco.com/meraki/api-v1/get-organization-policies-global-firewall-application-categories/
 	GetOrganizationPoliciesGlobalFirewallApplicationCategories(context.Context, *GetOrganizationPoliciesGlobalFirewallApplicationCategoriesRequest) (*GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse, error)
+	// Reads the policies global firewall rulesets of an organization.
 	// GET /organizations/{organizationId}/policies/global/firewall/rulesets
 	// https://developer.cisco.com/meraki/api-v1/get-organization-policies-global-firewall-rulesets/
 	// A page has 3 to 100 rows, 100 when per_page is absent.
+	// StreamOrganizationPoliciesGlobalFirewallRulesets streams its pages.
 	GetOrganizationPoliciesGlobalFirewallRulesets(context.Context, *GetOrganizationPoliciesGlobalFirewallRulesetsRequest) (*GetOrganizationPoliciesGlobalFirewallRulesetsResponse, error)
 	// GetOrganizationPoliciesGlobalFirewallRulesets, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationPoliciesGlobalFirewallRulesets(*GetOrganizationPoliciesGlobalFirewallRulesetsRequest, grpc.ServerStreamingServer[GetOrganizationPoliciesGlobalFirewallRulesetsResponse]) error
+	// Creates the policies global firewall ruleset of an organization.
 	// POST /organizations/{organizationId}/policies/global/firewall/rulesets
 	// https://developer.cisco.com/meraki/api-v1/create-organization-policies-global-firewall-ruleset/
 	// An action batch can carry it.
 	CreateOrganizationPoliciesGlobalFirewallRuleset(context.Context, *CreateOrganizationPoliciesGlobalFirewallRulesetRequest) (*OrganizationPoliciesGlobalFirewallRuleset, error)
+	// Reads the policies global firewall rulesets rules of an organization.
 	// GET /organizations/{organizationId}/policies/global/firewall/rulesets/rules
 	// https://developer.cisco.com/meraki/api-v1/get-organization-policies-global-firewall-rulesets-rules/
 	// A page has 3 to 100 rows, 100 when per_page is absent.
+	// StreamOrganizationPoliciesGlobalFirewallRulesetsRules streams its pages.
 	GetOrganizationPoliciesGlobalFirewallRulesetsRules(context.Context, *GetOrganizationPoliciesGlobalFirewallRulesetsRulesRequest) (*GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse, error)
 	// GetOrganizationPoliciesGlobalFirewallRulesetsRules, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationPoliciesGlobalFirewallRulesetsRules(*GetOrganizationPoliciesGlobalFirewallRulesetsRulesRequest, grpc.ServerStreamingServer[GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse]) error
+	// Creates the policies global firewall rulesets rule of an organization.
 	// POST /organizations/{organizationId}/policies/global/firewall/rulesets/rules
 	// https://developer.cisco.com/meraki/api-v1/create-organization-policies-global-firewall-rulesets-rule/
 	// An action batch can carry it.
 	CreateOrganizationPoliciesGlobalFirewallRulesetsRule(context.Context, *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) (*OrganizationPoliciesGlobalFirewallRulesetsRule, error)
+	// Changes the policies global firewall rulesets rule of an organization.
 	// PUT /organizations/{organizationId}/policies/global/firewall/rulesets/rules/{ruleId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-policies-global-firewall-rulesets-rule/
 	// An action batch can carry it.
 	UpdateOrganizationPoliciesGlobalFirewallRulesetsRule(context.Context, *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) (*OrganizationPoliciesGlobalFirewallRulesetsRule, error)
+	// Deletes the policies global firewall rulesets rule of an organization.
 	// DELETE /organizations/{organizationId}/policies/global/firewall/rulesets/rules/{ruleId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-policies-global-firewall-rulesets-rule/
 	// An action batch can carry it.
-	DeleteOrganizationPoliciesGlobalFirewallRulesetsRule(context.Context, *DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) (*emptypb.Empty, error)
+	DeleteOrganizationPoliciesGlobalFirewallRulesetsRule(context.Context, *DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) (*DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleResponse, error)
+	// Changes the policies global firewall ruleset of an organization.
 	// PUT /organizations/{organizationId}/policies/global/firewall/rulesets/{rulesetId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-policies-global-firewall-ruleset/
 	// An action batch can carry it.
 	UpdateOrganizationPoliciesGlobalFirewallRuleset(context.Context, *UpdateOrganizationPoliciesGlobalFirewallRulesetRequest) (*OrganizationPoliciesGlobalFirewallRuleset, error)
+	// Deletes the policies global firewall ruleset of an organization.
 	// DELETE /organizations/{organizationId}/policies/global/firewall/rulesets/{rulesetId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-policies-global-firewall-ruleset/
 	// An action batch can carry it.
-	DeleteOrganizationPoliciesGlobalFirewallRuleset(context.Context, *DeleteOrganizationPoliciesGlobalFirewallRulesetRequest) (*emptypb.Empty, error)
+	DeleteOrganizationPoliciesGlobalFirewallRuleset(context.Context, *DeleteOrganizationPoliciesGlobalFirewallRulesetRequest) (*DeleteOrganizationPoliciesGlobalFirewallRulesetResponse, error)
+	// Reads the policies global group policies of an organization.
 	// GET /organizations/{organizationId}/policies/global/group/policies
 	// https://developer.cisco.com/meraki/api-v1/get-organization-policies-global-group-policies/
 	// A page has 3 to 100 rows, 100 when per_page is absent.
+	// StreamOrganizationPoliciesGlobalGroupPolicies streams its pages.
 	GetOrganizationPoliciesGlobalGroupPolicies(context.Context, *GetOrganizationPoliciesGlobalGroupPoliciesRequest) (*GetOrganizationPoliciesGlobalGroupPoliciesResponse, error)
 	// GetOrganizationPoliciesGlobalGroupPolicies, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationPoliciesGlobalGroupPolicies(*GetOrganizationPoliciesGlobalGroupPoliciesRequest, grpc.ServerStreamingServer[GetOrganizationPoliciesGlobalGroupPoliciesResponse]) error
+	// Creates the policies global group policy of an organization.
 	// POST /organizations/{organizationId}/policies/global/group/policies
 	// https://developer.cisco.com/meraki/api-v1/create-organization-policies-global-group-policy/
 	// An action batch can carry it.
 	CreateOrganizationPoliciesGlobalGroupPolicy(context.Context, *CreateOrganizationPoliciesGlobalGroupPolicyRequest) (*OrganizationPoliciesGlobalGroupPolicy, error)
+	// Assigns the policies global group policies adaptive policy groups of an organization.
 	// POST /organizations/{organizationId}/policies/global/group/policies/adaptivePolicyGroups/assign
 	// https://developer.cisco.com/meraki/api-v1/assign-organization-policies-global-group-policies-adaptive-policy-groups/
 	// An action batch can carry it.
 	AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroups(context.Context, *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest) (*AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse, error)
+	// Reads the policies global group policies adaptive policy groups assignments of an organization.
 	// GET /organizations/{organizationId}/policies/global/group/policies/adaptivePolicyGroups/assignments
 	// https://developer.cisco.com/meraki/api-v1/get-organization-policies-global-group-policies-adaptive-policy-groups-assignments/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments streams its pages.
 	GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments(context.Context, *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsRequest) (*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse, error)
 	// GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments, one page in each
 	// message, until the pages end or the caller stops reading.
 	StreamOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments(*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsRequest, grpc.ServerStreamingServer[GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse]) error
+	// Removes the policies global group policies adaptive policy groups of an organization.
 	// POST /organizations/{organizationId}/policies/global/group/policies/adaptivePolicyGroups/remove
 	// https://developer.cisco.com/meraki/api-v1/remove-organization-policies-global-group-policies-adaptive-policy-groups/
 	// An action batch can carry it.
 	RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroups(context.Context, *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest) (*RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse, error)
+	// Reads the policies global group policies firewall rulesets assignments of an organization.
 	// GET /organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments
 	// https://developer.cisco.com/meraki/api-v1/get-organization-policies-global-group-policies-firewall-rulesets-assignments/
 	// A page has 3 to 100 rows, 100 when per_page is absent.
+	// StreamOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments streams its pages.
 	GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments(context.Context, *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRequest) (*GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse, error)
 	// GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments, one page in each
 	// message, until the pages end or the caller stops reading.
 	StreamOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments(*GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRequest, grpc.ServerStreamingServer[GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse]) error
+	// Creates the policies global group policies firewall rulesets assignment of an organization.
 	// POST /organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments
 	// https://developer.cisco.com/meraki/api-v1/create-organization-policies-global-group-policies-firewall-rulesets-assignment/
 	// An action batch can carry it.
 	CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment(context.Context, *CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) (*OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment, error)
+	// Changes the policies global group policies firewall rulesets assignment of an organization.
 	// PUT /organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments/{assignmentId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-policies-global-group-policies-firewall-rulesets-assignment/
 	// An action batch can carry it.
 	UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment(context.Context, *UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) (*OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment, error)
+	// Deletes the policies global group policies firewall rulesets assignment of an organization.
 	// DELETE /organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments/{assignmentId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-policies-global-group-policies-firewall-rulesets-assignment/
 	// An action batch can carry it.
-	DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment(context.Context, *DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) (*emptypb.Empty, error)
+	DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment(context.Context, *DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) (*DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentResponse, error)
+	// Changes the policies global group policy of an organization.
 	// PUT /organizations/{organizationId}/policies/global/group/policies/{policyId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-policies-global-group-policy/
 	// An action batch can carry it.
 	UpdateOrganizationPoliciesGlobalGroupPolicy(context.Context, *UpdateOrganizationPoliciesGlobalGroupPolicyRequest) (*OrganizationPoliciesGlobalGroupPolicy, error)
+	// Deletes the policies global group policy of an organization.
 	// DELETE /organizations/{organizationId}/policies/global/group/policies/{policyId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-policies-global-group-policy/
 	// An action batch can carry it.
-	DeleteOrganizationPoliciesGlobalGroupPolicy(context.Context, *DeleteOrganizationPoliciesGlobalGroupPolicyRequest) (*emptypb.Empty, error)
+	DeleteOrganizationPoliciesGlobalGroupPolicy(context.Context, *DeleteOrganizationPoliciesGlobalGroupPolicyRequest) (*DeleteOrganizationPoliciesGlobalGroupPolicyResponse, error)
+	// Reads the policy objects of an organization.
 	// GET /organizations/{organizationId}/policyObjects
 	// https://developer.cisco.com/meraki/api-v1/get-organization-policy-objects/
 	// A page has 10 to 5000 rows, 5000 when per_page is absent.
+	// StreamOrganizationPolicyObjects streams its pages.
 	GetOrganizationPolicyObjects(context.Context, *GetOrganizationPolicyObjectsRequest) (*GetOrganizationPolicyObjectsResponse, error)
 	// GetOrganizationPolicyObjects, one page in each message, until the pages end or the caller stops
 	// reading.
 	StreamOrganizationPolicyObjects(*GetOrganizationPolicyObjectsRequest, grpc.ServerStreamingServer[GetOrganizationPolicyObjectsResponse]) error
+	// Creates the policy object of an organization.
 	// POST /organizations/{organizationId}/policyObjects
 	// https://developer.cisco.com/meraki/api-v1/create-organization-policy-object/
 	// An action batch can carry it.
 	CreateOrganizationPolicyObject(context.Context, *CreateOrganizationPolicyObjectRequest) (*OrganizationPolicyObject, error)
+	// Reads the policy objects groups of an organization.
 	// GET /organizations/{organizationId}/policyObjects/groups
 	// https://developer.cisco.com/meraki/api-v1/get-organization-policy-objects-groups/
 	// A page has 10 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationPolicyObjectsGroups streams its pages.
 	GetOrganizationPolicyObjectsGroups(context.Context, *GetOrganizationPolicyObjectsGroupsRequest) (*GetOrganizationPolicyObjectsGroupsResponse, error)
 	// GetOrganizationPolicyObjectsGroups, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamOrganizationPolicyObjectsGroups(*GetOrganizationPolicyObjectsGroupsRequest, grpc.ServerStreamingServer[GetOrganizationPolicyObjectsGroupsResponse]) error
+	// Creates the policy objects group of an organization.
 	// POST /organizations/{organizationId}/policyObjects/groups
 	// https://developer.cisco.com/meraki/api-v1/create-organization-policy-objects-group/
 	// An action batch can carry it.
 	CreateOrganizationPolicyObjectsGroup(context.Context, *CreateOrganizationPolicyObjectsGroupRequest) (*OrganizationPolicyObjectsGroup, error)
+	// Reads the policy objects group of an organization.
 	// GET /organizations/{organizationId}/policyObjects/groups/{policyObjectGroupId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-policy-objects-group/
+	// Written by UpdateOrganizationPolicyObjectsGroup and DeleteOrganizationPolicyObjectsGroup.
 	GetOrganizationPolicyObjectsGroup(context.Context, *GetOrganizationPolicyObjectsGroupRequest) (*OrganizationPolicyObjectsGroup, error)
+	// Changes the policy objects group of an organization.
 	// PUT /organizations/{organizationId}/policyObjects/groups/{policyObjectGroupId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-policy-objects-group/
 	// An action batch can carry it.
 	UpdateOrganizationPolicyObjectsGroup(context.Context, *UpdateOrganizationPolicyObjectsGroupRequest) (*OrganizationPolicyObjectsGroup, error)
+	// Deletes the policy objects group of an organization.
 	// DELETE /organizations/{organizationId}/policyObjects/groups/{policyObjectGroupId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-policy-objects-group/
 	// An action batch can carry it.
-	DeleteOrganizationPolicyObjectsGroup(context.Context, *DeleteOrganizationPolicyObjectsGroupRequest) (*emptypb.Empty, error)
+	DeleteOrganizationPolicyObjectsGroup(context.Context, *DeleteOrganizationPolicyObjectsGroupRequest) (*DeleteOrganizationPolicyObjectsGroupResponse, error)
+	// Reads the policy object of an organization.
 	// GET /organizations/{organizationId}/policyObjects/{policyObjectId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-policy-object/
+	// Written by UpdateOrganizationPolicyObject and DeleteOrganizationPolicyObject.
 	GetOrganizationPolicyObject(context.Context, *GetOrganizationPolicyObjectRequest) (*OrganizationPolicyObject, error)
+	// Changes the policy object of an organization.
 	// PUT /organizations/{organizationId}/policyObjects/{policyObjectId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-policy-object/
 	// An action batch can carry it.
 	UpdateOrganizationPolicyObject(context.Context, *UpdateOrganizationPolicyObjectRequest) (*OrganizationPolicyObject, error)
+	// Deletes the policy object of an organization.
 	// DELETE /organizations/{organizationId}/policyObjects/{policyObjectId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-policy-object/
 	// An action batch can carry it.
-	DeleteOrganizationPolicyObject(context.Context, *DeleteOrganizationPolicyObjectRequest) (*emptypb.Empty, error)
+	DeleteOrganizationPolicyObject(context.Context, *DeleteOrganizationPolicyObjectRequest) (*DeleteOrganizationPolicyObjectResponse, error)
+	// Reads the SAML of an organization.
 	// GET /organizations/{organizationId}/saml
 	// https://developer.cisco.com/meraki/api-v1/get-organization-saml/
+	// Written by UpdateOrganizationSaml.
 	GetOrganizationSaml(context.Context, *GetOrganizationSamlRequest) (*OrganizationSaml, error)
+	// Changes the SAML of an organization.
 	// PUT /organizations/{organizationId}/saml
 	// https://developer.cisco.com/meraki/api-v1/update-organization-saml/
 	UpdateOrganizationSaml(context.Context, *UpdateOrganizationSamlRequest) (*OrganizationSaml, error)
+	// Reads the SAML IdPs of an organization.
 	// GET /organizations/{organizationId}/saml/idps
 	// https://developer.cisco.com/meraki/api-v1/get-organization-saml-idps/
 	GetOrganizationSamlIdps(context.Context, *GetOrganizationSamlIdpsRequest) (*GetOrganizationSamlIdpsResponse, error)
+	// Creates the SAML IdP of an organization.
 	// POST /organizations/{organizationId}/saml/idps
 	// https://developer.cisco.com/meraki/api-v1/create-organization-saml-idp/
 	// An action batch can carry it.
 	CreateOrganizationSamlIdp(context.Context, *CreateOrganizationSamlIdpRequest) (*GetOrganizationSamlIdpsResponse, error)
+	// Reads the SAML IdP of an organization.
 	// GET /organizations/{organizationId}/saml/idps/{idpId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-saml-idp/
+	// Written by UpdateOrganizationSamlIdp and DeleteOrganizationSamlIdp.
 	GetOrganizationSamlIdp(context.Context, *GetOrganizationSamlIdpRequest) (*OrganizationSamlIdp, error)
+	// Changes the SAML IdP of an organization.
 	// PUT /organizations/{organizationId}/saml/idps/{idpId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-saml-idp/
 	// An action batch can carry it.
 	UpdateOrganizationSamlIdp(context.Context, *UpdateOrganizationSamlIdpRequest) (*UpdateOrganizationSamlIdpResponse, error)
+	// Deletes the SAML IdP of an organization.
 	// DELETE /organizations/{organizationId}/saml/idps/{idpId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-saml-idp/
 	// An action batch can carry it.
-	DeleteOrganizationSamlIdp(context.Context, *DeleteOrganizationSamlIdpRequest) (*emptypb.Empty, error)
+	DeleteOrganizationSamlIdp(context.Context, *DeleteOrganizationSamlIdpRequest) (*DeleteOrganizationSamlIdpResponse, error)
+	// Reads the SAML roles of an organization.
 	// GET /organizations/{organizationId}/samlRoles
 	// https://developer.cisco.com/meraki/api-v1/get-organization-saml-roles/
 	GetOrganizationSamlRoles(context.Context, *GetOrganizationSamlRolesRequest) (*GetOrganizationSamlRolesResponse, error)
+	// Creates the SAML role of an organization.
 	// POST /organizations/{organizationId}/samlRoles
 	// https://developer.cisco.com/meraki/api-v1/create-organization-saml-role/
 	CreateOrganizationSamlRole(context.Context, *CreateOrganizationSamlRoleRequest) (*OrganizationSamlRole, error)
+	// Reads the SAML role of an organization.
 	// GET /organizations/{organizationId}/samlRoles/{samlRoleId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-saml-role/
+	// Written by UpdateOrganizationSamlRole and DeleteOrganizationSamlRole.
 	GetOrganizationSamlRole(context.Context, *GetOrganizationSamlRoleRequest) (*OrganizationSamlRole, error)
+	// Changes the SAML role of an organization.
 	// PUT /organizations/{organizationId}/samlRoles/{samlRoleId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-saml-role/
 	UpdateOrganizationSamlRole(context.Context, *UpdateOrganizationSamlRoleRequest) (*OrganizationSamlRole, error)
+	// Deletes the SAML role of an organization.
 	// DELETE /organizations/{organizationId}/samlRoles/{samlRoleId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-saml-role/
-	DeleteOrganizationSamlRole(context.Context, *DeleteOrganizationSamlRoleRequest) (*emptypb.Empty, error)
+	DeleteOrganizationSamlRole(context.Context, *DeleteOrganizationSamlRoleRequest) (*DeleteOrganizationSamlRoleResponse, error)
+	// Reads the SASE connectors of an organization.
 	// GET /organizations/{organizationId}/sase/connectors
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sase-connectors/
 	GetOrganizationSaseConnectors(context.Context, *GetOrganizationSaseConnectorsRequest) (*GetOrganizationSaseConnectorsResponse, error)
+	// Deletes the SASE connectors of an organization, many at once.
 	// POST /organizations/{organizationId}/sase/connectors/batchDelete
 	// https://developer.cisco.com/meraki/api-v1/batch-organization-sase-connectors-delete/
 	// An action batch can carry it.
 	BatchOrganizationSaseConnectorsDelete(context.Context, *BatchOrganizationSaseConnectorsDeleteRequest) (*BatchOrganizationSaseConnectorsDeleteResponse, error)
+	// Creates the SASE integration of an organization.
 	// POST /organizations/{organizationId}/sase/integrations
 	// https://developer.cisco.com/meraki/api-v1/create-organization-sase-integration/
 	// An action batch can carry it.
 	CreateOrganizationSaseIntegration(context.Context, *CreateOrganizationSaseIntegrationRequest) (*OrganizationSaseIntegration, error)
+	// Reads the SASE integration of an organization.
 	// GET /organizations/{organizationId}/sase/integrations/{integrationId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sase-integration/
+	// Written by DeleteOrganizationSaseIntegration.
 	GetOrganizationSaseIntegration(context.Context, *GetOrganizationSaseIntegrationRequest) (*OrganizationSaseIntegration, error)
+	// Deletes the SASE integration of an organization.
 	// DELETE /organizations/{organizationId}/sase/integrations/{integrationId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-sase-integration/
 	// An action batch can carry it.
-	DeleteOrganizationSaseIntegration(context.Context, *DeleteOrganizationSaseIntegrationRequest) (*emptypb.Empty, error)
+	DeleteOrganizationSaseIntegration(context.Context, *DeleteOrganizationSaseIntegrationRequest) (*DeleteOrganizationSaseIntegrationResponse, error)
+	// Reads the SASE networks eligible of an organization.
 	// GET /organizations/{organizationId}/sase/networks/eligible
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sase-networks-eligible/
 	// A page has 3 to 1000 rows, 5 when per_page is absent.
+	// StreamOrganizationSaseNetworksEligible streams its pages.
 	GetOrganizationSaseNetworksEligible(context.Context, *GetOrganizationSaseNetworksEligibleRequest) (*GetOrganizationSaseNetworksEligibleResponse, error)
 	// GetOrganizationSaseNetworksEligible, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationSaseNetworksEligible(*GetOrganizationSaseNetworksEligibleRequest, grpc.ServerStreamingServer[GetOrganizationSaseNetworksEligibleResponse]) error
+	// Reads the SASE regions of an organization.
 	// GET /organizations/{organizationId}/sase/regions
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sase-regions/
 	GetOrganizationSaseRegions(context.Context, *GetOrganizationSaseRegionsRequest) (*GetOrganizationSaseRegionsResponse, error)
+	// Reads the SASE sites of an organization.
 	// GET /organizations/{organizationId}/sase/sites
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sase-sites/
 	// A page has 3 to 1000 rows, 10 when per_page is absent.
+	// StreamOrganizationSaseSites streams its pages.
 	GetOrganizationSaseSites(context.Context, *GetOrganizationSaseSitesRequest) (*GetOrganizationSaseSitesResponse, error)
 	// GetOrganizationSaseSites, one page in each message, until the pages end or the caller stops
 	// reading.
 	StreamOrganizationSaseSites(*GetOrganizationSaseSitesRequest, grpc.ServerStreamingServer[GetOrganizationSaseSitesResponse]) error
+	// Attaches the SASE sites of an organization.
 	// POST /organizations/{organizationId}/sase/sites/attach
 	// https://developer.cisco.com/meraki/api-v1/attach-organization-sase-sites/
 	// An action batch can carry it.
 	AttachOrganizationSaseSites(context.Context, *AttachOrganizationSaseSitesRequest) (*AttachOrganizationSaseSitesResponse, error)
+	// Reads the SASE sites connectivity history by site of an organization.
 	// GET /organizations/{organizationId}/sase/sites/connectivity/history/bySite
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sase-sites-connectivity-history-by-site/
 	GetOrganizationSaseSitesConnectivityHistoryBySite(context.Context, *GetOrganizationSaseSitesConnectivityHistoryBySiteRequest) (*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse, error)
+	// Reads the SASE sites connectivity overview of an organization.
 	// GET /organizations/{organizationId}/sase/sites/connectivity/overview
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sase-sites-connectivity-overview/
 	GetOrganizationSaseSitesConnectivityOverview(context.Context, *GetOrganizationSaseSitesConnectivityOverviewRequest) (*OrganizationSaseSitesConnectivityOverview, error)
+	// Detaches the SASE sites of an organization.
 	// POST /organizations/{organizationId}/sase/sites/detach
 	// https://developer.cisco.com/meraki/api-v1/detach-organization-sase-sites/
 	// An action batch can carry it.
 	DetachOrganizationSaseSites(context.Context, *DetachOrganizationSaseSitesRequest) (*DetachOrganizationSaseSitesResponse, error)
+	// Changes the SASE site of an organization.
 	// PUT /organizations/{organizationId}/sase/sites/{siteId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-sase-site/
 	// An action batch can carry it.
 	UpdateOrganizationSaseSite(context.Context, *UpdateOrganizationSaseSiteRequest) (*OrganizationSaseSite, error)
+	// Reads the SNMP of an organization.
 	// GET /organizations/{organizationId}/snmp
 	// https://developer.cisco.com/meraki/api-v1/get-organization-snmp/
+	// Written by UpdateOrganizationSnmp.
 	GetOrganizationSnmp(context.Context, *GetOrganizationSnmpRequest) (*OrganizationSnmp, error)
+	// Changes the SNMP of an organization.
 	// PUT /organizations/{organizationId}/snmp
 	// https://developer.cisco.com/meraki/api-v1/update-organization-snmp/
 	// An action batch can carry it.
 	UpdateOrganizationSnmp(context.Context, *UpdateOrganizationSnmpRequest) (*OrganizationSnmp, error)
+	// Reads the splash asset of an organization.
 	// GET /organizations/{organizationId}/splash/assets/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-splash-asset/
+	// Written by DeleteOrganizationSplashAsset.
 	GetOrganizationSplashAsset(context.Context, *GetOrganizationSplashAssetRequest) (*OrganizationSplashAsset, error)
+	// Deletes the splash asset of an organization.
 	// DELETE /organizations/{organizationId}/splash/assets/{id}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-splash-asset/
 	// An action batch can carry it.
-	DeleteOrganizationSplashAsset(context.Context, *DeleteOrganizationSplashAssetRequest) (*emptypb.Empty, error)
+	DeleteOrganizationSplashAsset(context.Context, *DeleteOrganizationSplashAssetRequest) (*DeleteOrganizationSplashAssetResponse, error)
+	// Reads the splash themes of an organization.
 	// GET /organizations/{organizationId}/splash/themes
 	// https://developer.cisco.com/meraki/api-v1/get-organization-splash-themes/
 	GetOrganizationSplashThemes(context.Context, *GetOrganizationSplashThemesRequest) (*GetOrganizationSplashThemesResponse, error)
+	// Creates the splash theme of an organization.
 	// POST /organizations/{organizationId}/splash/themes
 	// https://developer.cisco.com/meraki/api-v1/create-organization-splash-theme/
 	// An action batch can carry it.
 	CreateOrganizationSplashTheme(context.Context, *CreateOrganizationSplashThemeRequest) (*OrganizationSplashTheme, error)
+	// Deletes the splash theme of an organization.
 	// DELETE /organizations/{organizationId}/splash/themes/{id}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-splash-theme/
 	// An action batch can carry it.
-	DeleteOrganizationSplashTheme(context.Context, *DeleteOrganizationSplashThemeRequest) (*emptypb.Empty, error)
+	DeleteOrganizationSplashTheme(context.Context, *DeleteOrganizationSplashThemeRequest) (*DeleteOrganizationSplashThemeResponse, error)
+	// Creates the splash theme asset of an organization.
 	// POST /organizations/{organizationId}/splash/themes/{themeIdentifier}/assets
 	// https://developer.cisco.com/meraki/api-v1/create-organization-splash-theme-asset/
 	// An action batch can carry it.
 	CreateOrganizationSplashThemeAsset(context.Context, *CreateOrganizationSplashThemeAssetRequest) (*OrganizationSplashThemeAsset, error)
+	// Reads the summary top appliances by utilization of an organization.
 	// GET /organizations/{organizationId}/summary/top/appliances/byUtilization
 	// https://developer.cisco.com/meraki/api-v1/get-organization-summary-top-appliances-by-utilization/
 	GetOrganizationSummaryTopAppliancesByUtilization(context.Context, *GetOrganizationSummaryTopAppliancesByUtilizationRequest) (*GetOrganizationSummaryTopAppliancesByUtilizationResponse, error)
+	// Reads the summary top applications by usage of an organization.
 	// GET /organizations/{organizationId}/summary/top/applications/byUsage
 	// https://developer.cisco.com/meraki/api-v1/get-organization-summary-top-applications-by-usage/
 	GetOrganizationSummaryTopApplicationsByUsage(context.Context, *GetOrganizationSummaryTopApplicationsByUsageRequest) (*GetOrganizationSummaryTopApplicationsByUsageResponse, error)
+	// Reads the summary top applications categories by usage of an organization.
 	// GET /organizations/{organizationId}/summary/top/applications/categories/byUsage
 	// https://developer.cisco.com/meraki/api-v1/get-organization-summary-top-applications-categories-by-usage/
 	GetOrganizationSummaryTopApplicationsCategoriesByUsage(context.Context, *GetOrganizationSummaryTopApplicationsCategoriesByUsageRequest) (*GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse, error)
+	// Reads the summary top clients by usage of an organization.
 	// GET /organizations/{organizationId}/summary/top/clients/byUsage
 	// https://developer.cisco.com/meraki/api-v1/get-organization-summary-top-clients-by-usage/
 	GetOrganizationSummaryTopClientsByUsage(context.Context, *GetOrganizationSummaryTopClientsByUsageRequest) (*GetOrganizationSummaryTopClientsByUsageResponse, error)
+	// Reads the summary top clients manufacturers by usage of an organization.
 	// GET /organizations/{organizationId}/summary/top/clients/manufacturers/byUsage
 	// https://developer.cisco.com/meraki/api-v1/get-organization-summary-top-clients-manufacturers-by-usage/
 	GetOrganizationSummaryTopClientsManufacturersByUsage(context.Context, *GetOrganizationSummaryTopClientsManufacturersByUsageRequest) (*GetOrganizationSummaryTopClientsManufacturersByUsageResponse, error)
+	// Reads the summary top devices by usage of an organization.
 	// GET /organizations/{organizationId}/summary/top/devices/byUsage
 	// https://developer.cisco.com/meraki/api-v1/get-organization-summary-top-devices-by-usage/
 	GetOrganizationSummaryTopDevicesByUsage(context.Context, *GetOrganizationSummaryTopDevicesByUsageRequest) (*GetOrganizationSummaryTopDevicesByUsageResponse, error)
+	// Reads the summary top devices models by usage of an organization.
 	// GET /organizations/{organizationId}/summary/top/devices/models/byUsage
 	// https://developer.cisco.com/meraki/api-v1/get-organization-summary-top-devices-models-by-usage/
 	GetOrganizationSummaryTopDevicesModelsByUsage(context.Context, *GetOrganizationSummaryTopDevicesModelsByUsageRequest) (*GetOrganizationSummaryTopDevicesModelsByUsageResponse, error)
+	// Reads the summary top networks by status of an organization.
 	// GET /organizations/{organizationId}/summary/top/networks/byStatus
 	// https://developer.cisco.com/meraki/api-v1/get-organization-summary-top-networks-by-status/
 	// A page has 3 to 5000 rows.
+	// StreamOrganizationSummaryTopNetworksByStatus streams its pages.
 	GetOrganizationSummaryTopNetworksByStatus(context.Context, *GetOrganizationSummaryTopNetworksByStatusRequest) (*GetOrganizationSummaryTopNetworksByStatusResponse, error)
 	// GetOrganizationSummaryTopNetworksByStatus, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationSummaryTopNetworksByStatus(*GetOrganizationSummaryTopNetworksByStatusRequest, grpc.ServerStreamingServer[GetOrganizationSummaryTopNetworksByStatusResponse]) error
+	// Reads the summary top SSIDs by usage of an organization.
 	// GET /organizations/{organizationId}/summary/top/ssids/byUsage
 	// https://developer.cisco.com/meraki/api-v1/get-organization-summary-top-ssids-by-usage/
 	GetOrganizationSummaryTopSsidsByUsage(context.Context, *GetOrganizationSummaryTopSsidsByUsageRequest) (*GetOrganizationSummaryTopSsidsByUsageResponse, error)
+	// Reads the summary top switches by energy usage of an organization.
 	// GET /organizations/{organizationId}/summary/top/switches/byEnergyUsage
 	// https://developer.cisco.com/meraki/api-v1/get-organization-summary-top-switches-by-energy-usage/
 	GetOrganizationSummaryTopSwitchesByEnergyUsage(context.Context, *GetOrganizationSummaryTopSwitchesByEnergyUsageRequest) (*GetOrganizationSummaryTopSwitchesByEnergyUsageResponse, error)
+	// Reads the uplinks statuses of an organization.
 	// GET /organizations/{organizationId}/uplinks/statuses
 	// https://developer.cisco.com/meraki/api-v1/get-organization-uplinks-statuses/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationUplinksStatuses streams its pages.
 	GetOrganizationUplinksStatuses(context.Context, *GetOrganizationUplinksStatusesRequest) (*GetOrganizationUplinksStatusesResponse, error)
 	// GetOrganizationUplinksStatuses, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamOrganizationUplinksStatuses(*GetOrganizationUplinksStatusesRequest, grpc.ServerStreamingServer[GetOrganizationUplinksStatusesResponse]) error
+	// Reads the webhooks alert types of an organization.
 	// GET /organizations/{organizationId}/webhooks/alertTypes
 	// https://developer.cisco.com/meraki/api-v1/get-organization-webhooks-alert-types/
 	GetOrganizationWebhooksAlertTypes(context.Context, *GetOrganizationWebhooksAlertTypesRequest) (*GetOrganizationWebhooksAlertTypesResponse, error)
+	// Reads the webhooks callbacks status of an organization.
 	// GET /organizations/{organizationId}/webhooks/callbacks/statuses/{callbackId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-webhooks-callbacks-status/
 	GetOrganizationWebhooksCallbacksStatus(context.Context, *GetOrganizationWebhooksCallbacksStatusRequest) (*OrganizationWebhooksCallbacksStatus, error)
+	// Reads the webhooks logs of an organization.
 	// GET /organizations/{organizationId}/webhooks/logs
 	// https://developer.cisco.com/meraki/api-v1/get-organization-webhooks-logs/
 	// A page has 3 to 1000 rows, 50 when per_page is absent.
+	// StreamOrganizationWebhooksLogs streams its pages.
 	GetOrganizationWebhooksLogs(context.Context, *GetOrganizationWebhooksLogsRequest) (*GetOrganizationWebhooksLogsResponse, error)
 	// GetOrganizationWebhooksLogs, one page in each message, until the pages end or the caller stops
 	// reading.
@@ -5777,7 +6402,7 @@ func (UnimplementedOrganizationsServiceServer) GetOrganization(context.Context, 
 func (UnimplementedOrganizationsServiceServer) UpdateOrganization(context.Context, *UpdateOrganizationRequest) (*Organization, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganization not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DeleteOrganization(context.Context, *DeleteOrganizationRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DeleteOrganization(context.Context, *DeleteOrganizationRequest) (*DeleteOrganizationResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganization not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) GetOrganizationActionBatches(context.Context, *GetOrganizationActionBatchesRequest) (*GetOrganizationActionBatchesResponse, error) {
@@ -5792,7 +6417,7 @@ func (UnimplementedOrganizationsServiceServer) GetOrganizationActionBatch(contex
 func (UnimplementedOrganizationsServiceServer) UpdateOrganizationActionBatch(context.Context, *UpdateOrganizationActionBatchRequest) (*OrganizationActionBatch, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationActionBatch not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DeleteOrganizationActionBatch(context.Context, *DeleteOrganizationActionBatchRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DeleteOrganizationActionBatch(context.Context, *DeleteOrganizationActionBatchRequest) (*DeleteOrganizationActionBatchResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationActionBatch not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) GetOrganizationAdaptivePolicyAcls(context.Context, *GetOrganizationAdaptivePolicyAclsRequest) (*GetOrganizationAdaptivePolicyAclsResponse, error) {
@@ -5807,7 +6432,7 @@ func (UnimplementedOrganizationsServiceServer) GetOrganizationAdaptivePolicyAcl(
 func (UnimplementedOrganizationsServiceServer) UpdateOrganizationAdaptivePolicyAcl(context.Context, *UpdateOrganizationAdaptivePolicyAclRequest) (*OrganizationAdaptivePolicyAcl, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationAdaptivePolicyAcl not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DeleteOrganizationAdaptivePolicyAcl(context.Context, *DeleteOrganizationAdaptivePolicyAclRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DeleteOrganizationAdaptivePolicyAcl(context.Context, *DeleteOrganizationAdaptivePolicyAclRequest) (*DeleteOrganizationAdaptivePolicyAclResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationAdaptivePolicyAcl not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) GetOrganizationAdaptivePolicyGroups(context.Context, *GetOrganizationAdaptivePolicyGroupsRequest) (*GetOrganizationAdaptivePolicyGroupsResponse, error) {
@@ -5822,7 +6447,7 @@ func (UnimplementedOrganizationsServiceServer) GetOrganizationAdaptivePolicyGrou
 func (UnimplementedOrganizationsServiceServer) UpdateOrganizationAdaptivePolicyGroup(context.Context, *UpdateOrganizationAdaptivePolicyGroupRequest) (*OrganizationAdaptivePolicyGroup, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationAdaptivePolicyGroup not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DeleteOrganizationAdaptivePolicyGroup(context.Context, *DeleteOrganizationAdaptivePolicyGroupRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DeleteOrganizationAdaptivePolicyGroup(context.Context, *DeleteOrganizationAdaptivePolicyGroupRequest) (*DeleteOrganizationAdaptivePolicyGroupResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationAdaptivePolicyGroup not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) GetOrganizationAdaptivePolicyOverview(context.Context, *GetOrganizationAdaptivePolicyOverviewRequest) (*OrganizationAdaptivePolicyOverview, error) {
@@ -5840,7 +6465,7 @@ func (UnimplementedOrganizationsServiceServer) GetOrganizationAdaptivePolicyPoli
 func (UnimplementedOrganizationsServiceServer) UpdateOrganizationAdaptivePolicyPolicy(context.Context, *UpdateOrganizationAdaptivePolicyPolicyRequest) (*OrganizationAdaptivePolicyPolicy, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationAdaptivePolicyPolicy not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DeleteOrganizationAdaptivePolicyPolicy(context.Context, *DeleteOrganizationAdaptivePolicyPolicyRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DeleteOrganizationAdaptivePolicyPolicy(context.Context, *DeleteOrganizationAdaptivePolicyPolicyRequest) (*DeleteOrganizationAdaptivePolicyPolicyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationAdaptivePolicyPolicy not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) GetOrganizationAdaptivePolicySettings(context.Context, *GetOrganizationAdaptivePolicySettingsRequest) (*OrganizationAdaptivePolicySettings, error) {
@@ -5858,7 +6483,7 @@ func (UnimplementedOrganizationsServiceServer) CreateOrganizationAdmin(context.C
 func (UnimplementedOrganizationsServiceServer) UpdateOrganizationAdmin(context.Context, *UpdateOrganizationAdminRequest) (*OrganizationAdmin, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationAdmin not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DeleteOrganizationAdmin(context.Context, *DeleteOrganizationAdminRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DeleteOrganizationAdmin(context.Context, *DeleteOrganizationAdminRequest) (*DeleteOrganizationAdminResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationAdmin not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) GetOrganizationAlertsProfiles(context.Context, *GetOrganizationAlertsProfilesRequest) (*GetOrganizationAlertsProfilesResponse, error) {
@@ -5870,7 +6495,7 @@ func (UnimplementedOrganizationsServiceServer) CreateOrganizationAlertsProfile(c
 func (UnimplementedOrganizationsServiceServer) UpdateOrganizationAlertsProfile(context.Context, *UpdateOrganizationAlertsProfileRequest) (*OrganizationAlertsProfile, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationAlertsProfile not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DeleteOrganizationAlertsProfile(context.Context, *DeleteOrganizationAlertsProfileRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DeleteOrganizationAlertsProfile(context.Context, *DeleteOrganizationAlertsProfileRequest) (*DeleteOrganizationAlertsProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationAlertsProfile not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) GetOrganizationApiRestProvisioningPipelinesJobs(context.Context, *GetOrganizationApiRestProvisioningPipelinesJobsRequest) (*GetOrganizationApiRestProvisioningPipelinesJobsResponse, error) {
@@ -5900,7 +6525,7 @@ func (UnimplementedOrganizationsServiceServer) GetOrganizationAssuranceAlerts(co
 func (UnimplementedOrganizationsServiceServer) StreamOrganizationAssuranceAlerts(*GetOrganizationAssuranceAlertsRequest, grpc.ServerStreamingServer[GetOrganizationAssuranceAlertsResponse]) error {
 	return status.Error(codes.Unimplemented, "method StreamOrganizationAssuranceAlerts not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DismissOrganizationAssuranceAlerts(context.Context, *DismissOrganizationAssuranceAlertsRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DismissOrganizationAssuranceAlerts(context.Context, *DismissOrganizationAssuranceAlertsRequest) (*DismissOrganizationAssuranceAlertsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DismissOrganizationAssuranceAlerts not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) GetOrganizationAssuranceAlertsOverview(context.Context, *GetOrganizationAssuranceAlertsOverviewRequest) (*OrganizationAssuranceAlertsOverview, error) {
@@ -5930,10 +6555,10 @@ func (UnimplementedOrganizationsServiceServer) CreateOrganizationAssuranceAlerts
 func (UnimplementedOrganizationsServiceServer) UpdateOrganizationAssuranceAlertsProfile(context.Context, *UpdateOrganizationAssuranceAlertsProfileRequest) (*OrganizationAssuranceAlertsProfile, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationAssuranceAlertsProfile not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DeleteOrganizationAssuranceAlertsProfile(context.Context, *DeleteOrganizationAssuranceAlertsProfileRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DeleteOrganizationAssuranceAlertsProfile(context.Context, *DeleteOrganizationAssuranceAlertsProfileRequest) (*DeleteOrganizationAssuranceAlertsProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationAssuranceAlertsProfile not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) RestoreOrganizationAssuranceAlerts(context.Context, *RestoreOrganizationAssuranceAlertsRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) RestoreOrganizationAssuranceAlerts(context.Context, *RestoreOrganizationAssuranceAlertsRequest) (*RestoreOrganizationAssuranceAlertsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RestoreOrganizationAssuranceAlerts not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) GetOrganizationAssuranceAlertsTaxonomyCategories(context.Context, *GetOrganizationAssuranceAlertsTaxonomyCategoriesRequest) (*GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse, error) {
@@ -5963,7 +6588,7 @@ func (UnimplementedOrganizationsServiceServer) GetOrganizationBrandingPolicy(con
 func (UnimplementedOrganizationsServiceServer) UpdateOrganizationBrandingPolicy(context.Context, *UpdateOrganizationBrandingPolicyRequest) (*OrganizationBrandingPolicy, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationBrandingPolicy not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DeleteOrganizationBrandingPolicy(context.Context, *DeleteOrganizationBrandingPolicyRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DeleteOrganizationBrandingPolicy(context.Context, *DeleteOrganizationBrandingPolicyRequest) (*DeleteOrganizationBrandingPolicyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationBrandingPolicy not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) ClaimIntoOrganization(context.Context, *ClaimIntoOrganizationRequest) (*ClaimIntoOrganizationResponse, error) {
@@ -5996,7 +6621,7 @@ func (UnimplementedOrganizationsServiceServer) GetOrganizationConfigTemplate(con
 func (UnimplementedOrganizationsServiceServer) UpdateOrganizationConfigTemplate(context.Context, *UpdateOrganizationConfigTemplateRequest) (*OrganizationConfigTemplate, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationConfigTemplate not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DeleteOrganizationConfigTemplate(context.Context, *DeleteOrganizationConfigTemplateRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DeleteOrganizationConfigTemplate(context.Context, *DeleteOrganizationConfigTemplateRequest) (*DeleteOrganizationConfigTemplateResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationConfigTemplate not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) GetOrganizationConfigurationChanges(context.Context, *GetOrganizationConfigurationChangesRequest) (*GetOrganizationConfigurationChangesResponse, error) {
@@ -6047,13 +6672,13 @@ func (UnimplementedOrganizationsServiceServer) StreamOrganizationDevicesCellular
 func (UnimplementedOrganizationsServiceServer) BatchOrganizationDevicesCellularDataProfilesAssignmentsCreate(context.Context, *BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest) (*BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method BatchOrganizationDevicesCellularDataProfilesAssignmentsCreate not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) BulkOrganizationDevicesCellularDataProfilesAssignmentsDelete(context.Context, *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) BulkOrganizationDevicesCellularDataProfilesAssignmentsDelete(context.Context, *BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest) (*BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method BulkOrganizationDevicesCellularDataProfilesAssignmentsDelete not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) UpdateOrganizationDevicesCellularDataProfile(context.Context, *UpdateOrganizationDevicesCellularDataProfileRequest) (*OrganizationDevicesCellularDataProfile, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationDevicesCellularDataProfile not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DeleteOrganizationDevicesCellularDataProfile(context.Context, *DeleteOrganizationDevicesCellularDataProfileRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DeleteOrganizationDevicesCellularDataProfile(context.Context, *DeleteOrganizationDevicesCellularDataProfileRequest) (*DeleteOrganizationDevicesCellularDataProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationDevicesCellularDataProfile not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) GetOrganizationDevicesCellularDataUsageByDevice(context.Context, *GetOrganizationDevicesCellularDataUsageByDeviceRequest) (*GetOrganizationDevicesCellularDataUsageByDeviceResponse, error) {
@@ -6113,10 +6738,10 @@ func (UnimplementedOrganizationsServiceServer) CreateOrganizationDevicesPacketCa
 func (UnimplementedOrganizationsServiceServer) BulkOrganizationDevicesPacketCaptureCapturesCreate(context.Context, *BulkOrganizationDevicesPacketCaptureCapturesCreateRequest) (*BulkOrganizationDevicesPacketCaptureCapturesCreateResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method BulkOrganizationDevicesPacketCaptureCapturesCreate not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) BulkOrganizationDevicesPacketCaptureCapturesDelete(context.Context, *BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) BulkOrganizationDevicesPacketCaptureCapturesDelete(context.Context, *BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest) (*BulkOrganizationDevicesPacketCaptureCapturesDeleteResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method BulkOrganizationDevicesPacketCaptureCapturesDelete not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DeleteOrganizationDevicesPacketCaptureCapture(context.Context, *DeleteOrganizationDevicesPacketCaptureCaptureRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DeleteOrganizationDevicesPacketCaptureCapture(context.Context, *DeleteOrganizationDevicesPacketCaptureCaptureRequest) (*DeleteOrganizationDevicesPacketCaptureCaptureResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationDevicesPacketCaptureCapture not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrl(context.Context, *GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlRequest) (*GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse, error) {
@@ -6137,7 +6762,7 @@ func (UnimplementedOrganizationsServiceServer) ReorderOrganizationDevicesPacketC
 func (UnimplementedOrganizationsServiceServer) UpdateOrganizationDevicesPacketCaptureSchedule(context.Context, *UpdateOrganizationDevicesPacketCaptureScheduleRequest) (*OrganizationDevicesPacketCaptureSchedule, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationDevicesPacketCaptureSchedule not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DeleteOrganizationDevicesPacketCaptureSchedule(context.Context, *DeleteOrganizationDevicesPacketCaptureScheduleRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DeleteOrganizationDevicesPacketCaptureSchedule(context.Context, *DeleteOrganizationDevicesPacketCaptureScheduleRequest) (*DeleteOrganizationDevicesPacketCaptureScheduleResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationDevicesPacketCaptureSchedule not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) GetOrganizationDevicesPowerModulesStatusesByDevice(context.Context, *GetOrganizationDevicesPowerModulesStatusesByDeviceRequest) (*GetOrganizationDevicesPowerModulesStatusesByDeviceResponse, error) {
@@ -6191,7 +6816,7 @@ func (UnimplementedOrganizationsServiceServer) GetOrganizationDevicesUplinksLoss
 func (UnimplementedOrganizationsServiceServer) GetOrganizationEarlyAccessFeatures(context.Context, *GetOrganizationEarlyAccessFeaturesRequest) (*GetOrganizationEarlyAccessFeaturesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetOrganizationEarlyAccessFeatures not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) GetOrganizationEarlyAccessFeaturesOptIns(context.Context, *GetOrganizationEarlyAccessFeaturesOptInsRequest) (*OrganizationEarlyAccessFeaturesOptIns, error) {
+func (UnimplementedOrganizationsServiceServer) GetOrganizationEarlyAccessFeaturesOptIns(context.Context, *GetOrganizationEarlyAccessFeaturesOptInsRequest) (*GetOrganizationEarlyAccessFeaturesOptInsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetOrganizationEarlyAccessFeaturesOptIns not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) CreateOrganizationEarlyAccessFeaturesOptIn(context.Context, *CreateOrganizationEarlyAccessFeaturesOptInRequest) (*OrganizationEarlyAccessFeaturesOptIn, error) {
@@ -6203,7 +6828,7 @@ func (UnimplementedOrganizationsServiceServer) GetOrganizationEarlyAccessFeature
 func (UnimplementedOrganizationsServiceServer) UpdateOrganizationEarlyAccessFeaturesOptIn(context.Context, *UpdateOrganizationEarlyAccessFeaturesOptInRequest) (*OrganizationEarlyAccessFeaturesOptIn, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationEarlyAccessFeaturesOptIn not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DeleteOrganizationEarlyAccessFeaturesOptIn(context.Context, *DeleteOrganizationEarlyAccessFeaturesOptInRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DeleteOrganizationEarlyAccessFeaturesOptIn(context.Context, *DeleteOrganizationEarlyAccessFeaturesOptInRequest) (*DeleteOrganizationEarlyAccessFeaturesOptInResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationEarlyAccessFeaturesOptIn not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) GetOrganizationFirmwareUpgrades(context.Context, *GetOrganizationFirmwareUpgradesRequest) (*GetOrganizationFirmwareUpgradesResponse, error) {
@@ -6341,13 +6966,13 @@ func (UnimplementedOrganizationsServiceServer) StreamOrganizationNetworksGroupsO
 func (UnimplementedOrganizationsServiceServer) UpdateOrganizationNetworksGroup(context.Context, *UpdateOrganizationNetworksGroupRequest) (*OrganizationNetworksGroup, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationNetworksGroup not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DeleteOrganizationNetworksGroup(context.Context, *DeleteOrganizationNetworksGroupRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DeleteOrganizationNetworksGroup(context.Context, *DeleteOrganizationNetworksGroupRequest) (*DeleteOrganizationNetworksGroupResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationNetworksGroup not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) BulkOrganizationNetworksGroupAssign(context.Context, *BulkOrganizationNetworksGroupAssignRequest) (*BulkOrganizationNetworksGroupAssignResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method BulkOrganizationNetworksGroupAssign not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) BulkOrganizationNetworksGroupUnassign(context.Context, *BulkOrganizationNetworksGroupUnassignRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) BulkOrganizationNetworksGroupUnassign(context.Context, *BulkOrganizationNetworksGroupUnassignRequest) (*BulkOrganizationNetworksGroupUnassignResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method BulkOrganizationNetworksGroupUnassign not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) GetNetworkMoves(context.Context, *GetNetworkMovesRequest) (*GetNetworkMovesResponse, error) {
@@ -6392,13 +7017,13 @@ func (UnimplementedOrganizationsServiceServer) CreateOrganizationPoliciesGlobalF
 func (UnimplementedOrganizationsServiceServer) UpdateOrganizationPoliciesGlobalFirewallRulesetsRule(context.Context, *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) (*OrganizationPoliciesGlobalFirewallRulesetsRule, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationPoliciesGlobalFirewallRulesetsRule not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DeleteOrganizationPoliciesGlobalFirewallRulesetsRule(context.Context, *DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DeleteOrganizationPoliciesGlobalFirewallRulesetsRule(context.Context, *DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) (*DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationPoliciesGlobalFirewallRulesetsRule not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) UpdateOrganizationPoliciesGlobalFirewallRuleset(context.Context, *UpdateOrganizationPoliciesGlobalFirewallRulesetRequest) (*OrganizationPoliciesGlobalFirewallRuleset, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationPoliciesGlobalFirewallRuleset not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DeleteOrganizationPoliciesGlobalFirewallRuleset(context.Context, *DeleteOrganizationPoliciesGlobalFirewallRulesetRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DeleteOrganizationPoliciesGlobalFirewallRuleset(context.Context, *DeleteOrganizationPoliciesGlobalFirewallRulesetRequest) (*DeleteOrganizationPoliciesGlobalFirewallRulesetResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationPoliciesGlobalFirewallRuleset not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) GetOrganizationPoliciesGlobalGroupPolicies(context.Context, *GetOrganizationPoliciesGlobalGroupPoliciesRequest) (*GetOrganizationPoliciesGlobalGroupPoliciesResponse, error) {
@@ -6434,13 +7059,13 @@ func (UnimplementedOrganizationsServiceServer) CreateOrganizationPoliciesGlobalG
 func (UnimplementedOrganizationsServiceServer) UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment(context.Context, *UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) (*OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment(context.Context, *DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment(context.Context, *DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) (*DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) UpdateOrganizationPoliciesGlobalGroupPolicy(context.Context, *UpdateOrganizationPoliciesGlobalGroupPolicyRequest) (*OrganizationPoliciesGlobalGroupPolicy, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationPoliciesGlobalGroupPolicy not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DeleteOrganizationPoliciesGlobalGroupPolicy(context.Context, *DeleteOrganizationPoliciesGlobalGroupPolicyRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DeleteOrganizationPoliciesGlobalGroupPolicy(context.Context, *DeleteOrganizationPoliciesGlobalGroupPolicyRequest) (*DeleteOrganizationPoliciesGlobalGroupPolicyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationPoliciesGlobalGroupPolicy not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) GetOrganizationPolicyObjects(context.Context, *GetOrganizationPolicyObjectsRequest) (*GetOrganizationPolicyObjectsResponse, error) {
@@ -6467,7 +7092,7 @@ func (UnimplementedOrganizationsServiceServer) GetOrganizationPolicyObjectsGroup
 func (UnimplementedOrganizationsServiceServer) UpdateOrganizationPolicyObjectsGroup(context.Context, *UpdateOrganizationPolicyObjectsGroupRequest) (*OrganizationPolicyObjectsGroup, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationPolicyObjectsGroup not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DeleteOrganizationPolicyObjectsGroup(context.Context, *DeleteOrganizationPolicyObjectsGroupRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DeleteOrganizationPolicyObjectsGroup(context.Context, *DeleteOrganizationPolicyObjectsGroupRequest) (*DeleteOrganizationPolicyObjectsGroupResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationPolicyObjectsGroup not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) GetOrganizationPolicyObject(context.Context, *GetOrganizationPolicyObjectRequest) (*OrganizationPolicyObject, error) {
@@ -6476,7 +7101,7 @@ func (UnimplementedOrganizationsServiceServer) GetOrganizationPolicyObject(conte
 func (UnimplementedOrganizationsServiceServer) UpdateOrganizationPolicyObject(context.Context, *UpdateOrganizationPolicyObjectRequest) (*OrganizationPolicyObject, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationPolicyObject not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DeleteOrganizationPolicyObject(context.Context, *DeleteOrganizationPolicyObjectRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DeleteOrganizationPolicyObject(context.Context, *DeleteOrganizationPolicyObjectRequest) (*DeleteOrganizationPolicyObjectResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationPolicyObject not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) GetOrganizationSaml(context.Context, *GetOrganizationSamlRequest) (*OrganizationSaml, error) {
@@ -6497,7 +7122,7 @@ func (UnimplementedOrganizationsServiceServer) GetOrganizationSamlIdp(context.Co
 func (UnimplementedOrganizationsServiceServer) UpdateOrganizationSamlIdp(context.Context, *UpdateOrganizationSamlIdpRequest) (*UpdateOrganizationSamlIdpResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationSamlIdp not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DeleteOrganizationSamlIdp(context.Context, *DeleteOrganizationSamlIdpRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DeleteOrganizationSamlIdp(context.Context, *DeleteOrganizationSamlIdpRequest) (*DeleteOrganizationSamlIdpResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationSamlIdp not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) GetOrganizationSamlRoles(context.Context, *GetOrganizationSamlRolesRequest) (*GetOrganizationSamlRolesResponse, error) {
@@ -6512,7 +7137,7 @@ func (UnimplementedOrganizationsServiceServer) GetOrganizationSamlRole(context.C
 func (UnimplementedOrganizationsServiceServer) UpdateOrganizationSamlRole(context.Context, *UpdateOrganizationSamlRoleRequest) (*OrganizationSamlRole, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationSamlRole not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DeleteOrganizationSamlRole(context.Context, *DeleteOrganizationSamlRoleRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DeleteOrganizationSamlRole(context.Context, *DeleteOrganizationSamlRoleRequest) (*DeleteOrganizationSamlRoleResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationSamlRole not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) GetOrganizationSaseConnectors(context.Context, *GetOrganizationSaseConnectorsRequest) (*GetOrganizationSaseConnectorsResponse, error) {
@@ -6527,7 +7152,7 @@ func (UnimplementedOrganizationsServiceServer) CreateOrganizationSaseIntegration
 func (UnimplementedOrganizationsServiceServer) GetOrganizationSaseIntegration(context.Context, *GetOrganizationSaseIntegrationRequest) (*OrganizationSaseIntegration, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetOrganizationSaseIntegration not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DeleteOrganizationSaseIntegration(context.Context, *DeleteOrganizationSaseIntegrationRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DeleteOrganizationSaseIntegration(context.Context, *DeleteOrganizationSaseIntegrationRequest) (*DeleteOrganizationSaseIntegrationResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationSaseIntegration not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) GetOrganizationSaseNetworksEligible(context.Context, *GetOrganizationSaseNetworksEligibleRequest) (*GetOrganizationSaseNetworksEligibleResponse, error) {
@@ -6569,7 +7194,7 @@ func (UnimplementedOrganizationsServiceServer) UpdateOrganizationSnmp(context.Co
 func (UnimplementedOrganizationsServiceServer) GetOrganizationSplashAsset(context.Context, *GetOrganizationSplashAssetRequest) (*OrganizationSplashAsset, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetOrganizationSplashAsset not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DeleteOrganizationSplashAsset(context.Context, *DeleteOrganizationSplashAssetRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DeleteOrganizationSplashAsset(context.Context, *DeleteOrganizationSplashAssetRequest) (*DeleteOrganizationSplashAssetResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationSplashAsset not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) GetOrganizationSplashThemes(context.Context, *GetOrganizationSplashThemesRequest) (*GetOrganizationSplashThemesResponse, error) {
@@ -6578,7 +7203,7 @@ func (UnimplementedOrganizationsServiceServer) GetOrganizationSplashThemes(conte
 func (UnimplementedOrganizationsServiceServer) CreateOrganizationSplashTheme(context.Context, *CreateOrganizationSplashThemeRequest) (*OrganizationSplashTheme, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateOrganizationSplashTheme not implemented")
 }
-func (UnimplementedOrganizationsServiceServer) DeleteOrganizationSplashTheme(context.Context, *DeleteOrganizationSplashThemeRequest) (*emptypb.Empty, error) {
+func (UnimplementedOrganizationsServiceServer) DeleteOrganizationSplashTheme(context.Context, *DeleteOrganizationSplashThemeRequest) (*DeleteOrganizationSplashThemeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationSplashTheme not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) CreateOrganizationSplashThemeAsset(context.Context, *CreateOrganizationSplashThemeAssetRequest) (*OrganizationSplashThemeAsset, error) {

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -130,11 +131,12 @@ func (x *GetOrganizationPoliciesAssignmentsByClientRequest) GetNetworkIds() []st
 
 // Answer of getOrganizationPoliciesAssignmentsByClient.
 type GetOrganizationPoliciesAssignmentsByClientResponse struct {
-	state         protoimpl.MessageState                                     `protogen:"open.v1"`
-	Items         []*GetOrganizationPoliciesAssignmentsByClientResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                     `protogen:"open.v1"`
+	Items                []*GetOrganizationPoliciesAssignmentsByClientResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationPoliciesAssignmentsByClientResponse) Reset() {
@@ -181,15 +183,23 @@ func (x *GetOrganizationPoliciesAssignmentsByClientResponse) GetPageInfo() *v1.P
 	return nil
 }
 
+func (x *GetOrganizationPoliciesAssignmentsByClientResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationPoliciesAssignmentsByClientResponse_Item struct {
-	state         protoimpl.MessageState                                              `protogen:"open.v1"`
-	Name          *string                                                             `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	ClientId      *string                                                             `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3,oneof" json:"client_id,omitempty"`
-	Mac           *string                                                             `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	NetworkId     *string                                                             `protobuf:"bytes,4,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Assigned      []*GetOrganizationPoliciesAssignmentsByClientResponse_Item_Assigned `protobuf:"bytes,5,rep,name=assigned,proto3" json:"assigned,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                              `protogen:"open.v1"`
+	Name                 *string                                                             `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ClientId             *string                                                             `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3,oneof" json:"client_id,omitempty"`
+	Mac                  *string                                                             `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	NetworkId            *string                                                             `protobuf:"bytes,4,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Assigned             []*GetOrganizationPoliciesAssignmentsByClientResponse_Item_Assigned `protobuf:"bytes,5,rep,name=assigned,proto3" json:"assigned,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationPoliciesAssignmentsByClientResponse_Item) Reset() {
@@ -257,15 +267,23 @@ func (x *GetOrganizationPoliciesAssignmentsByClientResponse_Item) GetAssigned() 
 	return nil
 }
 
+func (x *GetOrganizationPoliciesAssignmentsByClientResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationPoliciesAssignmentsByClientResponse_Item_Assigned struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Known values: "Allowed", "Blocked", "Group".
-	Type          *string                                                                     `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Id            *string                                                                     `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	LimitTo       []*GetOrganizationPoliciesAssignmentsByClientResponse_Item_Assigned_LimitTo `protobuf:"bytes,4,rep,name=limit_to,json=limitTo,proto3" json:"limit_to,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string                                                                     `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Id                   *string                                                                     `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	LimitTo              []*GetOrganizationPoliciesAssignmentsByClientResponse_Item_Assigned_LimitTo `protobuf:"bytes,4,rep,name=limit_to,json=limitTo,proto3" json:"limit_to,omitempty"`
+	AdditionalProperties *structpb.Struct                                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationPoliciesAssignmentsByClientResponse_Item_Assigned) Reset() {
@@ -326,12 +344,20 @@ func (x *GetOrganizationPoliciesAssignmentsByClientResponse_Item_Assigned) GetLi
 	return nil
 }
 
+func (x *GetOrganizationPoliciesAssignmentsByClientResponse_Item_Assigned) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationPoliciesAssignmentsByClientResponse_Item_Assigned_LimitTo struct {
-	state         protoimpl.MessageState                                                            `protogen:"open.v1"`
-	Appliance     *bool                                                                             `protobuf:"varint,1,opt,name=appliance,proto3,oneof" json:"appliance,omitempty"`
-	Ssids         []*GetOrganizationPoliciesAssignmentsByClientResponse_Item_Assigned_LimitTo_Ssids `protobuf:"bytes,2,rep,name=ssids,proto3" json:"ssids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                            `protogen:"open.v1"`
+	Appliance            *bool                                                                             `protobuf:"varint,1,opt,name=appliance,proto3,oneof" json:"appliance,omitempty"`
+	Ssids                []*GetOrganizationPoliciesAssignmentsByClientResponse_Item_Assigned_LimitTo_Ssids `protobuf:"bytes,2,rep,name=ssids,proto3" json:"ssids,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationPoliciesAssignmentsByClientResponse_Item_Assigned_LimitTo) Reset() {
@@ -378,11 +404,19 @@ func (x *GetOrganizationPoliciesAssignmentsByClientResponse_Item_Assigned_LimitT
 	return nil
 }
 
+func (x *GetOrganizationPoliciesAssignmentsByClientResponse_Item_Assigned_LimitTo) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationPoliciesAssignmentsByClientResponse_Item_Assigned_LimitTo_Ssids struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Number        *int64                 `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Number               *int64                 `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationPoliciesAssignmentsByClientResponse_Item_Assigned_LimitTo_Ssids) Reset() {
@@ -423,11 +457,18 @@ func (x *GetOrganizationPoliciesAssignmentsByClientResponse_Item_Assigned_LimitT
 	return 0
 }
 
+func (x *GetOrganizationPoliciesAssignmentsByClientResponse_Item_Assigned_LimitTo_Ssids) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_policies_assignments_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_policies_assignments_proto_rawDesc = "" +
 	"\n" +
-	"2meraki/organizations/v1/policies_assignments.proto\x12\x17meraki.organizations.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xea\x03\n" +
+	"2meraki/organizations/v1/policies_assignments.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xea\x03\n" +
 	"1GetOrganizationPoliciesAssignmentsByClientRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -444,27 +485,33 @@ const file_meraki_organizations_v1_policies_assignments_proto_rawDesc = "" +
 	"\x0e_ending_beforeB\x05\n" +
 	"\x03_t0B\v\n" +
 	"\t_timespanB\x1d\n" +
-	"\x1b_include_undetected_clients\"\xd6\a\n" +
-	"2GetOrganizationPoliciesAssignmentsByClientResponse\x12f\n" +
-	"\x05items\x18\x01 \x03(\v2P.meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xf9\x05\n" +
+	"\x1b_include_undetected_clients\"\xe3\n" +
+	"\n" +
+	"2GetOrganizationPoliciesAssignmentsByClientResponse\x12g\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2P.meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb5\b\n" +
 	"\x04Item\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12 \n" +
 	"\tclient_id\x18\x02 \x01(\tH\x01R\bclientId\x88\x01\x01\x12\x15\n" +
 	"\x03mac\x18\x03 \x01(\tH\x02R\x03mac\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"network_id\x18\x04 \x01(\tH\x03R\tnetworkId\x88\x01\x01\x12u\n" +
-	"\bassigned\x18\x05 \x03(\v2Y.meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item.AssignedR\bassigned\x1a\xd5\x03\n" +
+	"\bassigned\x18\x05 \x03(\v2Y.meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item.AssignedR\bassigned\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc2\x05\n" +
 	"\bAssigned\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x17\n" +
 	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x03 \x01(\tH\x02R\x02id\x88\x01\x01\x12|\n" +
-	"\blimit_to\x18\x04 \x03(\v2a.meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item.Assigned.LimitToR\alimitTo\x1a\xea\x01\n" +
+	"\blimit_to\x18\x04 \x03(\v2a.meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item.Assigned.LimitToR\alimitTo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x88\x03\n" +
 	"\aLimitTo\x12!\n" +
 	"\tappliance\x18\x01 \x01(\bH\x00R\tappliance\x88\x01\x01\x12}\n" +
-	"\x05ssids\x18\x02 \x03(\v2g.meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item.Assigned.LimitTo.SsidsR\x05ssids\x1a/\n" +
+	"\x05ssids\x18\x02 \x03(\v2g.meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item.Assigned.LimitTo.SsidsR\x05ssids\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a~\n" +
 	"\x05Ssids\x12\x1b\n" +
-	"\x06number\x18\x01 \x01(\x03H\x00R\x06number\x88\x01\x01B\t\n" +
+	"\x06number\x18\x01 \x01(\x03H\x00R\x06number\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_numberB\f\n" +
 	"\n" +
 	"_applianceB\a\n" +
@@ -475,8 +522,8 @@ const file_meraki_organizations_v1_policies_assignments_proto_rawDesc = "" +
 	"\n" +
 	"_client_idB\x06\n" +
 	"\x04_macB\r\n" +
-	"\v_network_idB\x91\x01\n" +
-	"!com.merakibroker.organizations.v1B\x18PoliciesAssignmentsProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\v_network_idB\xb1\x01\n" +
+	"!com.merakibroker.organizations.v1B\x18PoliciesAssignmentsProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_policies_assignments_proto_rawDescOnce sync.Once
@@ -498,19 +545,25 @@ var file_meraki_organizations_v1_policies_assignments_proto_goTypes = []any{
 	(*GetOrganizationPoliciesAssignmentsByClientResponse_Item_Assigned)(nil),               // 3: meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item.Assigned
 	(*GetOrganizationPoliciesAssignmentsByClientResponse_Item_Assigned_LimitTo)(nil),       // 4: meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item.Assigned.LimitTo
 	(*GetOrganizationPoliciesAssignmentsByClientResponse_Item_Assigned_LimitTo_Ssids)(nil), // 5: meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item.Assigned.LimitTo.Ssids
-	(*v1.PageInfo)(nil), // 6: meraki.api.v1.PageInfo
+	(*v1.PageInfo)(nil),     // 6: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 7: google.protobuf.Struct
 }
 var file_meraki_organizations_v1_policies_assignments_proto_depIdxs = []int32{
-	2, // 0: meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.items:type_name -> meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item
-	6, // 1: meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	3, // 2: meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item.assigned:type_name -> meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item.Assigned
-	4, // 3: meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item.Assigned.limit_to:type_name -> meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item.Assigned.LimitTo
-	5, // 4: meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item.Assigned.LimitTo.ssids:type_name -> meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item.Assigned.LimitTo.Ssids
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	2,  // 0: meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.items:type_name -> meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item
+	6,  // 1: meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	7,  // 2: meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 3: meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item.assigned:type_name -> meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item.Assigned
+	7,  // 4: meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	4,  // 5: meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item.Assigned.limit_to:type_name -> meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item.Assigned.LimitTo
+	7,  // 6: meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item.Assigned.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 7: meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item.Assigned.LimitTo.ssids:type_name -> meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item.Assigned.LimitTo.Ssids
+	7,  // 8: meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item.Assigned.LimitTo.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 9: meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse.Item.Assigned.LimitTo.Ssids.additional_properties:type_name -> google.protobuf.Struct
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_policies_assignments_proto_init() }

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -74,11 +74,12 @@ func (x *GetOrganizationPoliciesGlobalFirewallApplicationCategoriesRequest) GetO
 
 // Answer of getOrganizationPoliciesGlobalFirewallApplicationCategories.
 type GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse struct {
-	state         protoimpl.MessageState                                                     `protogen:"open.v1"`
-	Items         []*GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                     `protogen:"open.v1"`
+	Items                []*GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse) Reset() {
@@ -121,6 +122,13 @@ func (x *GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse) Get
 func (x *GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -213,12 +221,13 @@ func (x *GetOrganizationPoliciesGlobalFirewallRulesetsRequest) GetEndingBefore()
 
 // Answer of getOrganizationPoliciesGlobalFirewallRulesets.
 type GetOrganizationPoliciesGlobalFirewallRulesetsResponse struct {
-	state         protoimpl.MessageState                                      `protogen:"open.v1"`
-	Items         []*OrganizationPoliciesGlobalFirewallRuleset                `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                       `protogen:"open.v1"`
+	Meta                 *CollectionMeta                              `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*OrganizationPoliciesGlobalFirewallRuleset `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationPoliciesGlobalFirewallRulesetsResponse) Reset() {
@@ -251,6 +260,13 @@ func (*GetOrganizationPoliciesGlobalFirewallRulesetsResponse) Descriptor() ([]by
 	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{3}
 }
 
+func (x *GetOrganizationPoliciesGlobalFirewallRulesetsResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationPoliciesGlobalFirewallRulesetsResponse) GetItems() []*OrganizationPoliciesGlobalFirewallRuleset {
 	if x != nil {
 		return x.Items
@@ -265,25 +281,26 @@ func (x *GetOrganizationPoliciesGlobalFirewallRulesetsResponse) GetPageInfo() *v
 	return nil
 }
 
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsResponse) GetMeta() *GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta {
+func (x *GetOrganizationPoliciesGlobalFirewallRulesetsResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-// Answer of createOrganizationPoliciesGlobalFirewallRuleset,
-// updateOrganizationPoliciesGlobalFirewallRuleset. Row of
-// getOrganizationPoliciesGlobalFirewallRulesets.
+// The policies global firewall ruleset of an organization. Answer of
+// createOrganizationPoliciesGlobalFirewallRuleset, updateOrganizationPoliciesGlobalFirewallRuleset.
+// Row of getOrganizationPoliciesGlobalFirewallRulesets.
 type OrganizationPoliciesGlobalFirewallRuleset struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RulesetId     *string                `protobuf:"bytes,1,opt,name=ruleset_id,json=rulesetId,proto3,oneof" json:"ruleset_id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Description   *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	LastUpdatedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=last_updated_at,json=lastUpdatedAt,proto3" json:"last_updated_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	RulesetId            *string                `protobuf:"bytes,1,opt,name=ruleset_id,json=rulesetId,proto3,oneof" json:"ruleset_id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Description          *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	CreatedAt            *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	LastUpdatedAt        *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=last_updated_at,json=lastUpdatedAt,proto3" json:"last_updated_at,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRuleset) Reset() {
@@ -351,18 +368,26 @@ func (x *OrganizationPoliciesGlobalFirewallRuleset) GetLastUpdatedAt() *timestam
 	return nil
 }
 
+func (x *OrganizationPoliciesGlobalFirewallRuleset) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationPoliciesGlobalFirewallRuleset.
 type CreateOrganizationPoliciesGlobalFirewallRulesetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Description   *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Name                 *string          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Description          *string          `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationPoliciesGlobalFirewallRulesetRequest) Reset() {
@@ -416,16 +441,23 @@ func (x *CreateOrganizationPoliciesGlobalFirewallRulesetRequest) GetDescription(
 	return ""
 }
 
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationPoliciesGlobalFirewallRulesetRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationPoliciesGlobalFirewallRulesetRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationPoliciesGlobalFirewallRulesetRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -518,12 +550,13 @@ func (x *GetOrganizationPoliciesGlobalFirewallRulesetsRulesRequest) GetEndingBef
 
 // Answer of getOrganizationPoliciesGlobalFirewallRulesetsRules.
 type GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	Items         []*OrganizationPoliciesGlobalFirewallRulesetsRule                `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                     `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                            `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                   `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*OrganizationPoliciesGlobalFirewallRulesetsRule `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                      `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse) Reset() {
@@ -556,6 +589,13 @@ func (*GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse) Descriptor() 
 	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{7}
 }
 
+func (x *GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse) GetItems() []*OrganizationPoliciesGlobalFirewallRulesetsRule {
 	if x != nil {
 		return x.Items
@@ -570,31 +610,34 @@ func (x *GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse) GetPageInfo
 	return nil
 }
 
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse) GetMeta() *GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta {
+func (x *GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-// Answer of createOrganizationPoliciesGlobalFirewallRulesetsRule,
+// The policies global firewall rulesets rule of an organization. Answer of
+// createOrganizationPoliciesGlobalFirewallRulesetsRule,
 // updateOrganizationPoliciesGlobalFirewallRulesetsRule. Row of
 // getOrganizationPoliciesGlobalFirewallRulesetsRules.
 type OrganizationPoliciesGlobalFirewallRulesetsRule struct {
-	state         protoimpl.MessageState                                       `protogen:"open.v1"`
-	RuleId        *string                                                      `protobuf:"bytes,1,opt,name=rule_id,json=ruleId,proto3,oneof" json:"rule_id,omitempty"`
-	Name          *string                                                      `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	RulesetId     *string                                                      `protobuf:"bytes,3,opt,name=ruleset_id,json=rulesetId,proto3,oneof" json:"ruleset_id,omitempty"`
-	Policy        *string                                                      `protobuf:"bytes,4,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
-	Enabled       *bool                                                        `protobuf:"varint,5,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Priority      *int64                                                       `protobuf:"varint,6,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	Description   *string                                                      `protobuf:"bytes,7,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	Sources       *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources      `protobuf:"bytes,8,opt,name=sources,proto3" json:"sources,omitempty"`
-	Destinations  *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations `protobuf:"bytes,9,opt,name=destinations,proto3" json:"destinations,omitempty"`
-	CreatedAt     *timestamppb.Timestamp                                       `protobuf:"bytes,10,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	LastUpdatedAt *timestamppb.Timestamp                                       `protobuf:"bytes,11,opt,name=last_updated_at,json=lastUpdatedAt,proto3" json:"last_updated_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	RuleId    *string                `protobuf:"bytes,1,opt,name=rule_id,json=ruleId,proto3,oneof" json:"rule_id,omitempty"`
+	Name      *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	RulesetId *string                `protobuf:"bytes,3,opt,name=ruleset_id,json=rulesetId,proto3,oneof" json:"ruleset_id,omitempty"`
+	// Known values: "allow", "deny".
+	Policy               *string                                                      `protobuf:"bytes,4,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
+	Enabled              *bool                                                        `protobuf:"varint,5,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Priority             *int64                                                       `protobuf:"varint,6,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	Description          *string                                                      `protobuf:"bytes,7,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	Sources              *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources      `protobuf:"bytes,8,opt,name=sources,proto3" json:"sources,omitempty"`
+	Destinations         *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations `protobuf:"bytes,9,opt,name=destinations,proto3" json:"destinations,omitempty"`
+	CreatedAt            *timestamppb.Timestamp                                       `protobuf:"bytes,10,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	LastUpdatedAt        *timestamppb.Timestamp                                       `protobuf:"bytes,11,opt,name=last_updated_at,json=lastUpdatedAt,proto3" json:"last_updated_at,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule) Reset() {
@@ -704,6 +747,13 @@ func (x *OrganizationPoliciesGlobalFirewallRulesetsRule) GetLastUpdatedAt() *tim
 	return nil
 }
 
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationPoliciesGlobalFirewallRulesetsRule.
 type CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -719,13 +769,14 @@ type CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest struct {
 	Priority    *int64  `protobuf:"varint,6,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
 	Description *string `protobuf:"bytes,7,opt,name=description,proto3,oneof" json:"description,omitempty"`
 	// Required.
-	Sources *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources `protobuf:"bytes,8,opt,name=sources,proto3" json:"sources,omitempty"`
+	Sources *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources `protobuf:"bytes,8,opt,name=sources,proto3" json:"sources,omitempty"`
 	// Required.
-	Destinations  *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations `protobuf:"bytes,9,opt,name=destinations,proto3" json:"destinations,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                                    `protobuf:"bytes,10,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                                    `protobuf:"bytes,11,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Destinations         *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations `protobuf:"bytes,9,opt,name=destinations,proto3" json:"destinations,omitempty"`
+	EmptyFields          []string                                                     `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                     `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) Reset() {
@@ -807,30 +858,37 @@ func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) GetDescrip
 	return ""
 }
 
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) GetSources() *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources {
+func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) GetSources() *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources {
 	if x != nil {
 		return x.Sources
 	}
 	return nil
 }
 
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) GetDestinations() *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations {
+func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) GetDestinations() *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations {
 	if x != nil {
 		return x.Destinations
 	}
 	return nil
 }
 
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -845,16 +903,17 @@ type UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest struct {
 	Name      *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	RulesetId *string `protobuf:"bytes,4,opt,name=ruleset_id,json=rulesetId,proto3,oneof" json:"ruleset_id,omitempty"`
 	// Known values: "allow", "deny".
-	Policy        *string                                                                   `protobuf:"bytes,5,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
-	Enabled       *bool                                                                     `protobuf:"varint,6,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Priority      *int64                                                                    `protobuf:"varint,7,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	Description   *string                                                                   `protobuf:"bytes,8,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	Sources       *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources      `protobuf:"bytes,9,opt,name=sources,proto3" json:"sources,omitempty"`
-	Destinations  *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations `protobuf:"bytes,10,opt,name=destinations,proto3" json:"destinations,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                                    `protobuf:"bytes,11,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                                    `protobuf:"bytes,12,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Policy               *string                                                      `protobuf:"bytes,5,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
+	Enabled              *bool                                                        `protobuf:"varint,6,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Priority             *int64                                                       `protobuf:"varint,7,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	Description          *string                                                      `protobuf:"bytes,8,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	Sources              *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources      `protobuf:"bytes,9,opt,name=sources,proto3" json:"sources,omitempty"`
+	Destinations         *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations `protobuf:"bytes,10,opt,name=destinations,proto3" json:"destinations,omitempty"`
+	EmptyFields          []string                                                     `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                     `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) Reset() {
@@ -943,30 +1002,37 @@ func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) GetDescrip
 	return ""
 }
 
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) GetSources() *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources {
+func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) GetSources() *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources {
 	if x != nil {
 		return x.Sources
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) GetDestinations() *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations {
+func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) GetDestinations() *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations {
 	if x != nil {
 		return x.Destinations
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1026,24 +1092,70 @@ func (x *DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleRequest) GetRuleId(
 	return ""
 }
 
+// Answer of deleteOrganizationPoliciesGlobalFirewallRulesetsRule.
+type DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleResponse) Reset() {
+	*x = DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleResponse{}
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateOrganizationPoliciesGlobalFirewallRuleset.
 type UpdateOrganizationPoliciesGlobalFirewallRulesetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	RulesetId     *string                `protobuf:"bytes,2,opt,name=ruleset_id,json=rulesetId,proto3,oneof" json:"ruleset_id,omitempty"`
-	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Description   *string                `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	RulesetId            *string          `protobuf:"bytes,2,opt,name=ruleset_id,json=rulesetId,proto3,oneof" json:"ruleset_id,omitempty"`
+	Name                 *string          `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Description          *string          `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetRequest) Reset() {
 	*x = UpdateOrganizationPoliciesGlobalFirewallRulesetRequest{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[12]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1055,7 +1167,7 @@ func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetRequest) String() string
 func (*UpdateOrganizationPoliciesGlobalFirewallRulesetRequest) ProtoMessage() {}
 
 func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[12]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1068,7 +1180,7 @@ func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetRequest) ProtoReflect() 
 
 // Deprecated: Use UpdateOrganizationPoliciesGlobalFirewallRulesetRequest.ProtoReflect.Descriptor instead.
 func (*UpdateOrganizationPoliciesGlobalFirewallRulesetRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{12}
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetRequest) GetOrganizationId() string {
@@ -1099,16 +1211,23 @@ func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetRequest) GetDescription(
 	return ""
 }
 
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1126,7 +1245,7 @@ type DeleteOrganizationPoliciesGlobalFirewallRulesetRequest struct {
 
 func (x *DeleteOrganizationPoliciesGlobalFirewallRulesetRequest) Reset() {
 	*x = DeleteOrganizationPoliciesGlobalFirewallRulesetRequest{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[13]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1138,7 +1257,7 @@ func (x *DeleteOrganizationPoliciesGlobalFirewallRulesetRequest) String() string
 func (*DeleteOrganizationPoliciesGlobalFirewallRulesetRequest) ProtoMessage() {}
 
 func (x *DeleteOrganizationPoliciesGlobalFirewallRulesetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[13]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1151,7 +1270,7 @@ func (x *DeleteOrganizationPoliciesGlobalFirewallRulesetRequest) ProtoReflect() 
 
 // Deprecated: Use DeleteOrganizationPoliciesGlobalFirewallRulesetRequest.ProtoReflect.Descriptor instead.
 func (*DeleteOrganizationPoliciesGlobalFirewallRulesetRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{13}
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DeleteOrganizationPoliciesGlobalFirewallRulesetRequest) GetOrganizationId() string {
@@ -1166,6 +1285,51 @@ func (x *DeleteOrganizationPoliciesGlobalFirewallRulesetRequest) GetRulesetId() 
 		return *x.RulesetId
 	}
 	return ""
+}
+
+// Answer of deleteOrganizationPoliciesGlobalFirewallRuleset.
+type DeleteOrganizationPoliciesGlobalFirewallRulesetResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationPoliciesGlobalFirewallRulesetResponse) Reset() {
+	*x = DeleteOrganizationPoliciesGlobalFirewallRulesetResponse{}
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationPoliciesGlobalFirewallRulesetResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationPoliciesGlobalFirewallRulesetResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationPoliciesGlobalFirewallRulesetResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationPoliciesGlobalFirewallRulesetResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationPoliciesGlobalFirewallRulesetResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *DeleteOrganizationPoliciesGlobalFirewallRulesetResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 // Request of getOrganizationPoliciesGlobalGroupPolicies.
@@ -1184,7 +1348,7 @@ type GetOrganizationPoliciesGlobalGroupPoliciesRequest struct {
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesRequest) Reset() {
 	*x = GetOrganizationPoliciesGlobalGroupPoliciesRequest{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[14]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1196,7 +1360,7 @@ func (x *GetOrganizationPoliciesGlobalGroupPoliciesRequest) String() string {
 func (*GetOrganizationPoliciesGlobalGroupPoliciesRequest) ProtoMessage() {}
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[14]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1209,7 +1373,7 @@ func (x *GetOrganizationPoliciesGlobalGroupPoliciesRequest) ProtoReflect() proto
 
 // Deprecated: Use GetOrganizationPoliciesGlobalGroupPoliciesRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationPoliciesGlobalGroupPoliciesRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{14}
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesRequest) GetOrganizationId() string {
@@ -1256,17 +1420,18 @@ func (x *GetOrganizationPoliciesGlobalGroupPoliciesRequest) GetEndingBefore() st
 
 // Answer of getOrganizationPoliciesGlobalGroupPolicies.
 type GetOrganizationPoliciesGlobalGroupPoliciesResponse struct {
-	state         protoimpl.MessageState                                   `protogen:"open.v1"`
-	Items         []*OrganizationPoliciesGlobalGroupPolicy                 `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                             `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                   `protogen:"open.v1"`
+	Meta                 *CollectionMeta                          `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*OrganizationPoliciesGlobalGroupPolicy `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                             `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesResponse) Reset() {
 	*x = GetOrganizationPoliciesGlobalGroupPoliciesResponse{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[15]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1278,7 +1443,7 @@ func (x *GetOrganizationPoliciesGlobalGroupPoliciesResponse) String() string {
 func (*GetOrganizationPoliciesGlobalGroupPoliciesResponse) ProtoMessage() {}
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[15]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1291,7 +1456,14 @@ func (x *GetOrganizationPoliciesGlobalGroupPoliciesResponse) ProtoReflect() prot
 
 // Deprecated: Use GetOrganizationPoliciesGlobalGroupPoliciesResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationPoliciesGlobalGroupPoliciesResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{15}
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *GetOrganizationPoliciesGlobalGroupPoliciesResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
 }
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesResponse) GetItems() []*OrganizationPoliciesGlobalGroupPolicy {
@@ -1308,30 +1480,32 @@ func (x *GetOrganizationPoliciesGlobalGroupPoliciesResponse) GetPageInfo() *v1.P
 	return nil
 }
 
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesResponse) GetMeta() *GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta {
+func (x *GetOrganizationPoliciesGlobalGroupPoliciesResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-// Answer of createOrganizationPoliciesGlobalGroupPolicy,
-// updateOrganizationPoliciesGlobalGroupPolicy. Row of getOrganizationPoliciesGlobalGroupPolicies.
+// The policies global group policy of an organization. Answer of
+// createOrganizationPoliciesGlobalGroupPolicy, updateOrganizationPoliciesGlobalGroupPolicy. Row of
+// getOrganizationPoliciesGlobalGroupPolicies.
 type OrganizationPoliciesGlobalGroupPolicy struct {
-	state         protoimpl.MessageState                       `protogen:"open.v1"`
-	PolicyId      *string                                      `protobuf:"bytes,1,opt,name=policy_id,json=policyId,proto3,oneof" json:"policy_id,omitempty"`
-	Name          *string                                      `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Description   *string                                      `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	Group         *OrganizationPoliciesGlobalGroupPolicy_Group `protobuf:"bytes,4,opt,name=group,proto3" json:"group,omitempty"`
-	CreatedAt     *timestamppb.Timestamp                       `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	LastUpdatedAt *timestamppb.Timestamp                       `protobuf:"bytes,6,opt,name=last_updated_at,json=lastUpdatedAt,proto3" json:"last_updated_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                       `protogen:"open.v1"`
+	PolicyId             *string                                      `protobuf:"bytes,1,opt,name=policy_id,json=policyId,proto3,oneof" json:"policy_id,omitempty"`
+	Name                 *string                                      `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Description          *string                                      `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	Group                *OrganizationPoliciesGlobalGroupPolicy_Group `protobuf:"bytes,4,opt,name=group,proto3" json:"group,omitempty"`
+	CreatedAt            *timestamppb.Timestamp                       `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	LastUpdatedAt        *timestamppb.Timestamp                       `protobuf:"bytes,6,opt,name=last_updated_at,json=lastUpdatedAt,proto3" json:"last_updated_at,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationPoliciesGlobalGroupPolicy) Reset() {
 	*x = OrganizationPoliciesGlobalGroupPolicy{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[16]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1343,7 +1517,7 @@ func (x *OrganizationPoliciesGlobalGroupPolicy) String() string {
 func (*OrganizationPoliciesGlobalGroupPolicy) ProtoMessage() {}
 
 func (x *OrganizationPoliciesGlobalGroupPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[16]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1356,7 +1530,7 @@ func (x *OrganizationPoliciesGlobalGroupPolicy) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use OrganizationPoliciesGlobalGroupPolicy.ProtoReflect.Descriptor instead.
 func (*OrganizationPoliciesGlobalGroupPolicy) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{16}
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *OrganizationPoliciesGlobalGroupPolicy) GetPolicyId() string {
@@ -1401,23 +1575,31 @@ func (x *OrganizationPoliciesGlobalGroupPolicy) GetLastUpdatedAt() *timestamppb.
 	return nil
 }
 
+func (x *OrganizationPoliciesGlobalGroupPolicy) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationPoliciesGlobalGroupPolicy.
 type CreateOrganizationPoliciesGlobalGroupPolicyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Description   *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Name                 *string          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Description          *string          `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationPoliciesGlobalGroupPolicyRequest) Reset() {
 	*x = CreateOrganizationPoliciesGlobalGroupPolicyRequest{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[17]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1429,7 +1611,7 @@ func (x *CreateOrganizationPoliciesGlobalGroupPolicyRequest) String() string {
 func (*CreateOrganizationPoliciesGlobalGroupPolicyRequest) ProtoMessage() {}
 
 func (x *CreateOrganizationPoliciesGlobalGroupPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[17]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1442,7 +1624,7 @@ func (x *CreateOrganizationPoliciesGlobalGroupPolicyRequest) ProtoReflect() prot
 
 // Deprecated: Use CreateOrganizationPoliciesGlobalGroupPolicyRequest.ProtoReflect.Descriptor instead.
 func (*CreateOrganizationPoliciesGlobalGroupPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{17}
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CreateOrganizationPoliciesGlobalGroupPolicyRequest) GetOrganizationId() string {
@@ -1466,16 +1648,23 @@ func (x *CreateOrganizationPoliciesGlobalGroupPolicyRequest) GetDescription() st
 	return ""
 }
 
-func (x *CreateOrganizationPoliciesGlobalGroupPolicyRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationPoliciesGlobalGroupPolicyRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationPoliciesGlobalGroupPolicyRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationPoliciesGlobalGroupPolicyRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationPoliciesGlobalGroupPolicyRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1489,15 +1678,16 @@ type AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest st
 	Policy *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_Policy `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"`
 	// Required.
 	AdaptivePolicyGroups []*AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_AdaptivePolicyGroups `protobuf:"bytes,3,rep,name=adaptive_policy_groups,json=adaptivePolicyGroups,proto3" json:"adaptive_policy_groups,omitempty"`
-	NullFields           *fieldmaskpb.FieldMask                                                                           `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields          *fieldmaskpb.FieldMask                                                                           `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	EmptyFields          []string                                                                                         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                                                         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest) Reset() {
 	*x = AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[18]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1509,7 +1699,7 @@ func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsReques
 func (*AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest) ProtoMessage() {}
 
 func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[18]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1522,7 +1712,7 @@ func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsReques
 
 // Deprecated: Use AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.ProtoReflect.Descriptor instead.
 func (*AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{18}
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest) GetOrganizationId() string {
@@ -1546,31 +1736,39 @@ func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsReques
 	return nil
 }
 
-func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of assignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroups.
 type AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Success       *bool                  `protobuf:"varint,1,opt,name=success,proto3,oneof" json:"success,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Success              *bool                  `protobuf:"varint,1,opt,name=success,proto3,oneof" json:"success,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse) Reset() {
 	*x = AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[19]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1582,7 +1780,7 @@ func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRespon
 func (*AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse) ProtoMessage() {}
 
 func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[19]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1595,7 +1793,7 @@ func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRespon
 
 // Deprecated: Use AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse.ProtoReflect.Descriptor instead.
 func (*AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{19}
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse) GetSuccess() bool {
@@ -1603,6 +1801,13 @@ func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRespon
 		return *x.Success
 	}
 	return false
+}
+
+func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 // Request of getOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments.
@@ -1622,7 +1827,7 @@ type GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsRe
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsRequest) Reset() {
 	*x = GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsRequest{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[20]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1635,7 +1840,7 @@ func (*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments
 }
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[20]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1648,7 +1853,7 @@ func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmen
 
 // Deprecated: Use GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{20}
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsRequest) GetOrganizationId() string {
@@ -1702,17 +1907,18 @@ func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmen
 
 // Answer of getOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments.
 type GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse struct {
-	state         protoimpl.MessageState                                                                    `protogen:"open.v1"`
-	Items         []*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                              `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                    `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                                           `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                              `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse) Reset() {
 	*x = GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[21]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1725,7 +1931,7 @@ func (*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments
 }
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[21]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1738,7 +1944,14 @@ func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmen
 
 // Deprecated: Use GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{21}
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
 }
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse) GetItems() []*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Item {
@@ -1755,9 +1968,9 @@ func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmen
 	return nil
 }
 
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse) GetMeta() *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta {
+func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1771,15 +1984,16 @@ type RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest st
 	Policy *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_Policy `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"`
 	// Required.
 	AdaptivePolicyGroups []*RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_AdaptivePolicyGroups `protobuf:"bytes,3,rep,name=adaptive_policy_groups,json=adaptivePolicyGroups,proto3" json:"adaptive_policy_groups,omitempty"`
-	NullFields           *fieldmaskpb.FieldMask                                                                           `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields          *fieldmaskpb.FieldMask                                                                           `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	EmptyFields          []string                                                                                         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                                                         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest) Reset() {
 	*x = RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[22]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1791,7 +2005,7 @@ func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsReques
 func (*RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest) ProtoMessage() {}
 
 func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[22]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1804,7 +2018,7 @@ func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsReques
 
 // Deprecated: Use RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.ProtoReflect.Descriptor instead.
 func (*RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{22}
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest) GetOrganizationId() string {
@@ -1828,31 +2042,39 @@ func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsReques
 	return nil
 }
 
-func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of removeOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroups.
 type RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Success       *bool                  `protobuf:"varint,1,opt,name=success,proto3,oneof" json:"success,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Success              *bool                  `protobuf:"varint,1,opt,name=success,proto3,oneof" json:"success,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse) Reset() {
 	*x = RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[23]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1864,7 +2086,7 @@ func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRespon
 func (*RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse) ProtoMessage() {}
 
 func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[23]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1877,7 +2099,7 @@ func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRespon
 
 // Deprecated: Use RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse.ProtoReflect.Descriptor instead.
 func (*RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{23}
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse) GetSuccess() bool {
@@ -1885,6 +2107,13 @@ func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRespon
 		return *x.Success
 	}
 	return false
+}
+
+func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 // Request of getOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments.
@@ -1904,7 +2133,7 @@ type GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsReques
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRequest) Reset() {
 	*x = GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRequest{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[24]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1916,7 +2145,7 @@ func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRe
 func (*GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRequest) ProtoMessage() {}
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[24]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1929,7 +2158,7 @@ func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRe
 
 // Deprecated: Use GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{24}
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRequest) GetOrganizationId() string {
@@ -1983,17 +2212,18 @@ func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRe
 
 // Answer of getOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments.
 type GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse struct {
-	state         protoimpl.MessageState                                                              `protogen:"open.v1"`
-	Items         []*OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment                `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                        `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                               `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                      `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                         `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse) Reset() {
 	*x = GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[25]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2006,7 +2236,7 @@ func (*GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResp
 }
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[25]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2019,7 +2249,14 @@ func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRe
 
 // Deprecated: Use GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{25}
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
 }
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse) GetItems() []*OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment {
@@ -2036,31 +2273,34 @@ func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRe
 	return nil
 }
 
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse) GetMeta() *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta {
+func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-// Answer of createOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment,
+// The policies global group policies firewall rulesets assignment of an organization. Answer of
+// createOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment,
 // updateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment. Row of
 // getOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments.
 type OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AssignmentId  *string                `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
-	RulesetId     *string                `protobuf:"bytes,2,opt,name=ruleset_id,json=rulesetId,proto3,oneof" json:"ruleset_id,omitempty"`
-	PolicyId      *string                `protobuf:"bytes,3,opt,name=policy_id,json=policyId,proto3,oneof" json:"policy_id,omitempty"`
-	Priority      *int64                 `protobuf:"varint,4,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	LastUpdatedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=last_updated_at,json=lastUpdatedAt,proto3" json:"last_updated_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	AssignmentId *string                `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
+	RulesetId    *string                `protobuf:"bytes,2,opt,name=ruleset_id,json=rulesetId,proto3,oneof" json:"ruleset_id,omitempty"`
+	PolicyId     *string                `protobuf:"bytes,3,opt,name=policy_id,json=policyId,proto3,oneof" json:"policy_id,omitempty"`
+	// Default 1.
+	Priority             *int64                 `protobuf:"varint,4,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	CreatedAt            *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	LastUpdatedAt        *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=last_updated_at,json=lastUpdatedAt,proto3" json:"last_updated_at,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment) Reset() {
 	*x = OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[26]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2072,7 +2312,7 @@ func (x *OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment) Stri
 func (*OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment) ProtoMessage() {}
 
 func (x *OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[26]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2085,7 +2325,7 @@ func (x *OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment) Prot
 
 // Deprecated: Use OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment.ProtoReflect.Descriptor instead.
 func (*OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{26}
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment) GetAssignmentId() string {
@@ -2130,6 +2370,13 @@ func (x *OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment) GetL
 	return nil
 }
 
+func (x *OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment.
 type CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2140,16 +2387,17 @@ type CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequ
 	// Required.
 	PolicyId *string `protobuf:"bytes,3,opt,name=policy_id,json=policyId,proto3,oneof" json:"policy_id,omitempty"`
 	// Default 1.
-	Priority      *int64                 `protobuf:"varint,4,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Priority             *int64           `protobuf:"varint,4,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) Reset() {
 	*x = CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[27]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2162,7 +2410,7 @@ func (*CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRe
 }
 
 func (x *CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[27]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2175,7 +2423,7 @@ func (x *CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment
 
 // Deprecated: Use CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest.ProtoReflect.Descriptor instead.
 func (*CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{27}
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) GetOrganizationId() string {
@@ -2206,16 +2454,23 @@ func (x *CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment
 	return 0
 }
 
-func (x *CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -2226,19 +2481,20 @@ type UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequ
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	AssignmentId  *string                `protobuf:"bytes,2,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
-	RulesetId     *string                `protobuf:"bytes,3,opt,name=ruleset_id,json=rulesetId,proto3,oneof" json:"ruleset_id,omitempty"`
-	PolicyId      *string                `protobuf:"bytes,4,opt,name=policy_id,json=policyId,proto3,oneof" json:"policy_id,omitempty"`
-	Priority      *int64                 `protobuf:"varint,5,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	AssignmentId         *string          `protobuf:"bytes,2,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
+	RulesetId            *string          `protobuf:"bytes,3,opt,name=ruleset_id,json=rulesetId,proto3,oneof" json:"ruleset_id,omitempty"`
+	PolicyId             *string          `protobuf:"bytes,4,opt,name=policy_id,json=policyId,proto3,oneof" json:"policy_id,omitempty"`
+	Priority             *int64           `protobuf:"varint,5,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) Reset() {
 	*x = UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[28]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2251,7 +2507,7 @@ func (*UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRe
 }
 
 func (x *UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[28]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2264,7 +2520,7 @@ func (x *UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment
 
 // Deprecated: Use UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest.ProtoReflect.Descriptor instead.
 func (*UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{28}
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) GetOrganizationId() string {
@@ -2302,16 +2558,23 @@ func (x *UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment
 	return 0
 }
 
-func (x *UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -2329,7 +2592,7 @@ type DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequ
 
 func (x *DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) Reset() {
 	*x = DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[29]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2342,7 +2605,7 @@ func (*DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRe
 }
 
 func (x *DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[29]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2355,7 +2618,7 @@ func (x *DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment
 
 // Deprecated: Use DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest.ProtoReflect.Descriptor instead.
 func (*DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{29}
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest) GetOrganizationId() string {
@@ -2372,24 +2635,71 @@ func (x *DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment
 	return ""
 }
 
+// Answer of deleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment.
+type DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentResponse) Reset() {
+	*x = DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentResponse{}
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentResponse) ProtoMessage() {
+}
+
+func (x *DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateOrganizationPoliciesGlobalGroupPolicy.
 type UpdateOrganizationPoliciesGlobalGroupPolicyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	PolicyId      *string                `protobuf:"bytes,2,opt,name=policy_id,json=policyId,proto3,oneof" json:"policy_id,omitempty"`
-	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Description   *string                `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	PolicyId             *string          `protobuf:"bytes,2,opt,name=policy_id,json=policyId,proto3,oneof" json:"policy_id,omitempty"`
+	Name                 *string          `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Description          *string          `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationPoliciesGlobalGroupPolicyRequest) Reset() {
 	*x = UpdateOrganizationPoliciesGlobalGroupPolicyRequest{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[30]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2401,7 +2711,7 @@ func (x *UpdateOrganizationPoliciesGlobalGroupPolicyRequest) String() string {
 func (*UpdateOrganizationPoliciesGlobalGroupPolicyRequest) ProtoMessage() {}
 
 func (x *UpdateOrganizationPoliciesGlobalGroupPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[30]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2414,7 +2724,7 @@ func (x *UpdateOrganizationPoliciesGlobalGroupPolicyRequest) ProtoReflect() prot
 
 // Deprecated: Use UpdateOrganizationPoliciesGlobalGroupPolicyRequest.ProtoReflect.Descriptor instead.
 func (*UpdateOrganizationPoliciesGlobalGroupPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{30}
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *UpdateOrganizationPoliciesGlobalGroupPolicyRequest) GetOrganizationId() string {
@@ -2445,16 +2755,23 @@ func (x *UpdateOrganizationPoliciesGlobalGroupPolicyRequest) GetDescription() st
 	return ""
 }
 
-func (x *UpdateOrganizationPoliciesGlobalGroupPolicyRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationPoliciesGlobalGroupPolicyRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationPoliciesGlobalGroupPolicyRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationPoliciesGlobalGroupPolicyRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationPoliciesGlobalGroupPolicyRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -2472,7 +2789,7 @@ type DeleteOrganizationPoliciesGlobalGroupPolicyRequest struct {
 
 func (x *DeleteOrganizationPoliciesGlobalGroupPolicyRequest) Reset() {
 	*x = DeleteOrganizationPoliciesGlobalGroupPolicyRequest{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[31]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2484,7 +2801,7 @@ func (x *DeleteOrganizationPoliciesGlobalGroupPolicyRequest) String() string {
 func (*DeleteOrganizationPoliciesGlobalGroupPolicyRequest) ProtoMessage() {}
 
 func (x *DeleteOrganizationPoliciesGlobalGroupPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[31]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2497,7 +2814,7 @@ func (x *DeleteOrganizationPoliciesGlobalGroupPolicyRequest) ProtoReflect() prot
 
 // Deprecated: Use DeleteOrganizationPoliciesGlobalGroupPolicyRequest.ProtoReflect.Descriptor instead.
 func (*DeleteOrganizationPoliciesGlobalGroupPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{31}
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DeleteOrganizationPoliciesGlobalGroupPolicyRequest) GetOrganizationId() string {
@@ -2514,18 +2831,64 @@ func (x *DeleteOrganizationPoliciesGlobalGroupPolicyRequest) GetPolicyId() strin
 	return ""
 }
 
+// Answer of deleteOrganizationPoliciesGlobalGroupPolicy.
+type DeleteOrganizationPoliciesGlobalGroupPolicyResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationPoliciesGlobalGroupPolicyResponse) Reset() {
+	*x = DeleteOrganizationPoliciesGlobalGroupPolicyResponse{}
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationPoliciesGlobalGroupPolicyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationPoliciesGlobalGroupPolicyResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationPoliciesGlobalGroupPolicyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationPoliciesGlobalGroupPolicyResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationPoliciesGlobalGroupPolicyResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *DeleteOrganizationPoliciesGlobalGroupPolicyResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item struct {
-	state         protoimpl.MessageState                                                                  `protogen:"open.v1"`
-	Id            *string                                                                                 `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                                                                                 `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Applications  []*GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications `protobuf:"bytes,3,rep,name=applications,proto3" json:"applications,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                  `protogen:"open.v1"`
+	Id                   *string                                                                                 `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                                                                                 `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Applications         []*GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications `protobuf:"bytes,3,rep,name=applications,proto3" json:"applications,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item) Reset() {
 	*x = GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[32]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2537,7 +2900,7 @@ func (x *GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item
 func (*GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[32]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2574,18 +2937,26 @@ func (x *GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item
 	return nil
 }
 
+func (x *GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications struct {
-	state         protoimpl.MessageState                                                                     `protogen:"open.v1"`
-	Id            *string                                                                                    `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                                                                                    `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Nbar          *GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications_Nbar `protobuf:"bytes,3,opt,name=nbar,proto3" json:"nbar,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                     `protogen:"open.v1"`
+	Id                   *string                                                                                    `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                                                                                    `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Nbar                 *GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications_Nbar `protobuf:"bytes,3,opt,name=nbar,proto3" json:"nbar,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications) Reset() {
 	*x = GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[33]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2598,7 +2969,7 @@ func (*GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_A
 }
 
 func (x *GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[33]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2635,16 +3006,24 @@ func (x *GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item
 	return nil
 }
 
+func (x *GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications_Nbar struct {
-	state         protoimpl.MessageState                                                                                `protogen:"open.v1"`
-	Mappings      []*GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications_Nbar_Mappings `protobuf:"bytes,1,rep,name=mappings,proto3" json:"mappings,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                `protogen:"open.v1"`
+	Mappings             []*GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications_Nbar_Mappings `protobuf:"bytes,1,rep,name=mappings,proto3" json:"mappings,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications_Nbar) Reset() {
 	*x = GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications_Nbar{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[34]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2657,7 +3036,7 @@ func (*GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_A
 }
 
 func (x *GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications_Nbar) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[34]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2680,16 +3059,24 @@ func (x *GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item
 	return nil
 }
 
+func (x *GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications_Nbar) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications_Nbar_Mappings struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *int64                 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *int64                 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications_Nbar_Mappings) Reset() {
 	*x = GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications_Nbar_Mappings{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[35]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2702,7 +3089,7 @@ func (*GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_A
 }
 
 func (x *GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications_Nbar_Mappings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[35]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2725,297 +3112,27 @@ func (x *GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item
 	return 0
 }
 
-type GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta struct {
-	state         protoimpl.MessageState                                             `protogen:"open.v1"`
-	Counts        *GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta) Reset() {
-	*x = GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[36]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[36]
+func (x *GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications_Nbar_Mappings) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta) GetCounts() *GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                   `protogen:"open.v1"`
-	Items         *GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[37]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[37]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{3, 0, 0}
-}
-
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta_Counts) GetItems() *GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[38]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[38]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{3, 0, 0, 0}
-}
-
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
-type GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	Counts        *GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta) Reset() {
-	*x = GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[39]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[39]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{7, 0}
-}
-
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta) GetCounts() *GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
-	}
-	return nil
-}
-
-type GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                        `protogen:"open.v1"`
-	Items         *GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[40]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[40]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{7, 0, 0}
-}
-
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta_Counts) GetItems() *GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[41]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[41]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{7, 0, 0, 0}
-}
-
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 type OrganizationPoliciesGlobalFirewallRulesetsRule_Sources struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	MatchCriteria []string                                                         `protobuf:"bytes,1,rep,name=match_criteria,json=matchCriteria,proto3" json:"match_criteria,omitempty"`
-	Criteria      *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria `protobuf:"bytes,2,opt,name=criteria,proto3" json:"criteria,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Known values: "addressRanges", "any", "applianceVlans", "policyObjectGroups",
+	// "policyObjects", "ports", "siteSpecificVlans".
+	MatchCriteria        []string                                                         `protobuf:"bytes,1,rep,name=match_criteria,json=matchCriteria,proto3" json:"match_criteria,omitempty"`
+	Criteria             *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria `protobuf:"bytes,2,opt,name=criteria,proto3" json:"criteria,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources) Reset() {
 	*x = OrganizationPoliciesGlobalFirewallRulesetsRule_Sources{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[42]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3027,7 +3144,7 @@ func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources) String() string
 func (*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources) ProtoMessage() {}
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[42]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3057,17 +3174,28 @@ func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources) GetCriteria() *
 	return nil
 }
 
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations struct {
-	state         protoimpl.MessageState                                                `protogen:"open.v1"`
-	MatchCriteria []string                                                              `protobuf:"bytes,1,rep,name=match_criteria,json=matchCriteria,proto3" json:"match_criteria,omitempty"`
-	Criteria      *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria `protobuf:"bytes,2,opt,name=criteria,proto3" json:"criteria,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Known values: "addressRanges", "any", "applianceVlans", "applicationCategories",
+	// "applications", "countries", "fqdns", "policyObjectGroups", "policyObjects", "ports",
+	// "services", "siteSpecificVlans".
+	MatchCriteria        []string                                                              `protobuf:"bytes,1,rep,name=match_criteria,json=matchCriteria,proto3" json:"match_criteria,omitempty"`
+	Criteria             *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria `protobuf:"bytes,2,opt,name=criteria,proto3" json:"criteria,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations) Reset() {
 	*x = OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[43]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3079,7 +3207,7 @@ func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations) String() s
 func (*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations) ProtoMessage() {}
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[43]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3109,21 +3237,29 @@ func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations) GetCriteri
 	return nil
 }
 
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria struct {
-	state              protoimpl.MessageState                                                                `protogen:"open.v1"`
-	AddressRanges      []string                                                                              `protobuf:"bytes,1,rep,name=address_ranges,json=addressRanges,proto3" json:"address_ranges,omitempty"`
-	Ports              []string                                                                              `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`
-	PolicyObjects      []*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_PolicyObjects      `protobuf:"bytes,3,rep,name=policy_objects,json=policyObjects,proto3" json:"policy_objects,omitempty"`
-	PolicyObjectGroups []*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_PolicyObjectGroups `protobuf:"bytes,4,rep,name=policy_object_groups,json=policyObjectGroups,proto3" json:"policy_object_groups,omitempty"`
-	ApplianceVlans     []*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_ApplianceVlans     `protobuf:"bytes,5,rep,name=appliance_vlans,json=applianceVlans,proto3" json:"appliance_vlans,omitempty"`
-	SiteSpecificVlans  []*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans  `protobuf:"bytes,6,rep,name=site_specific_vlans,json=siteSpecificVlans,proto3" json:"site_specific_vlans,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                `protogen:"open.v1"`
+	AddressRanges        []string                                                                              `protobuf:"bytes,1,rep,name=address_ranges,json=addressRanges,proto3" json:"address_ranges,omitempty"`
+	Ports                []string                                                                              `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`
+	PolicyObjects        []*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_PolicyObjects      `protobuf:"bytes,3,rep,name=policy_objects,json=policyObjects,proto3" json:"policy_objects,omitempty"`
+	PolicyObjectGroups   []*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_PolicyObjectGroups `protobuf:"bytes,4,rep,name=policy_object_groups,json=policyObjectGroups,proto3" json:"policy_object_groups,omitempty"`
+	ApplianceVlans       []*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_ApplianceVlans     `protobuf:"bytes,5,rep,name=appliance_vlans,json=applianceVlans,proto3" json:"appliance_vlans,omitempty"`
+	SiteSpecificVlans    []*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans  `protobuf:"bytes,6,rep,name=site_specific_vlans,json=siteSpecificVlans,proto3" json:"site_specific_vlans,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria) Reset() {
 	*x = OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[44]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3135,7 +3271,7 @@ func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria) String
 func (*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria) ProtoMessage() {}
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[44]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3193,16 +3329,25 @@ func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria) GetSit
 	return nil
 }
 
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_PolicyObjects struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Id                   *string          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_PolicyObjects) Reset() {
 	*x = OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_PolicyObjects{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[45]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3215,7 +3360,7 @@ func (*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_PolicyObj
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_PolicyObjects) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[45]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3238,16 +3383,25 @@ func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_PolicyO
 	return ""
 }
 
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_PolicyObjects) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_PolicyObjectGroups struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Id                   *string          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_PolicyObjectGroups) Reset() {
 	*x = OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_PolicyObjectGroups{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[46]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3260,7 +3414,7 @@ func (*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_PolicyObj
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_PolicyObjectGroups) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[46]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3283,16 +3437,25 @@ func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_PolicyO
 	return ""
 }
 
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_PolicyObjectGroups) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_ApplianceVlans struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	InterfaceId   *string                `protobuf:"bytes,1,opt,name=interface_id,json=interfaceId,proto3,oneof" json:"interface_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	InterfaceId          *string          `protobuf:"bytes,1,opt,name=interface_id,json=interfaceId,proto3,oneof" json:"interface_id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_ApplianceVlans) Reset() {
 	*x = OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_ApplianceVlans{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[47]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3305,7 +3468,7 @@ func (*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_Appliance
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_ApplianceVlans) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[47]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3328,17 +3491,25 @@ func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_Applian
 	return ""
 }
 
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_ApplianceVlans) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans struct {
-	state         protoimpl.MessageState                                                                     `protogen:"open.v1"`
-	Id            *int64                                                                                     `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Address       *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans_Address `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                     `protogen:"open.v1"`
+	Id                   *int64                                                                                     `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Address              *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans_Address `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans) Reset() {
 	*x = OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[48]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3351,7 +3522,7 @@ func (*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpeci
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[48]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3381,16 +3552,24 @@ func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpe
 	return nil
 }
 
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans_Address struct {
-	state         protoimpl.MessageState                                                                             `protogen:"open.v1"`
-	Offsets       *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans_Address_Offsets `protobuf:"bytes,1,opt,name=offsets,proto3" json:"offsets,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                             `protogen:"open.v1"`
+	Offsets              *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans_Address_Offsets `protobuf:"bytes,1,opt,name=offsets,proto3" json:"offsets,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans_Address) Reset() {
 	*x = OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans_Address{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[49]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3403,7 +3582,7 @@ func (*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpeci
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans_Address) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[49]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3426,17 +3605,25 @@ func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpe
 	return nil
 }
 
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans_Address) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans_Address_Offsets struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ipv4          *int64                 `protobuf:"varint,1,opt,name=ipv4,proto3,oneof" json:"ipv4,omitempty"`
-	Ipv6          *string                `protobuf:"bytes,2,opt,name=ipv6,proto3,oneof" json:"ipv6,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Ipv4                 *int64                 `protobuf:"varint,1,opt,name=ipv4,proto3,oneof" json:"ipv4,omitempty"`
+	Ipv6                 *string                `protobuf:"bytes,2,opt,name=ipv6,proto3,oneof" json:"ipv6,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans_Address_Offsets) Reset() {
 	*x = OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans_Address_Offsets{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[50]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3449,7 +3636,7 @@ func (*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpeci
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans_Address_Offsets) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[50]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3479,6 +3666,13 @@ func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpe
 	return ""
 }
 
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans_Address_Offsets) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria struct {
 	state                 protoimpl.MessageState                                                                        `protogen:"open.v1"`
 	AddressRanges         []string                                                                                      `protobuf:"bytes,1,rep,name=address_ranges,json=addressRanges,proto3" json:"address_ranges,omitempty"`
@@ -3492,13 +3686,14 @@ type OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria struct
 	Countries             []*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Countries             `protobuf:"bytes,9,rep,name=countries,proto3" json:"countries,omitempty"`
 	Fqdns                 []string                                                                                      `protobuf:"bytes,10,rep,name=fqdns,proto3" json:"fqdns,omitempty"`
 	SiteSpecificVlans     []*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_SiteSpecificVlans     `protobuf:"bytes,11,rep,name=site_specific_vlans,json=siteSpecificVlans,proto3" json:"site_specific_vlans,omitempty"`
+	AdditionalProperties  *structpb.Struct                                                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria) Reset() {
 	*x = OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[51]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3510,7 +3705,7 @@ func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria) S
 func (*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria) ProtoMessage() {}
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[51]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3603,17 +3798,27 @@ func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria) G
 	return nil
 }
 
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Services struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Protocol      *string                `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Ports         []string               `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Protocol *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	// Required in a request.
+	Ports                []string         `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Services) Reset() {
 	*x = OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Services{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[52]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3626,7 +3831,7 @@ func (*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Serv
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Services) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[52]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3656,16 +3861,27 @@ func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Se
 	return nil
 }
 
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Services) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplicationCategories struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Id                   *string                                                                                                    `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                                                                                                    `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Applications         []*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplicationCategories_Applications `protobuf:"bytes,3,rep,name=applications,proto3" json:"applications,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplicationCategories) Reset() {
 	*x = OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplicationCategories{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[53]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3678,7 +3894,7 @@ func (*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Appl
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplicationCategories) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[53]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3701,17 +3917,40 @@ func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Ap
 	return ""
 }
 
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplicationCategories) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplicationCategories) GetApplications() []*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplicationCategories_Applications {
+	if x != nil {
+		return x.Applications
+	}
+	return nil
+}
+
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplicationCategories) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Applications struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Id                   *string          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Applications) Reset() {
 	*x = OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Applications{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[54]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3724,7 +3963,7 @@ func (*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Appl
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Applications) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[54]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3754,16 +3993,25 @@ func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Ap
 	return ""
 }
 
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Applications) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_PolicyObjects struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Id                   *string          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_PolicyObjects) Reset() {
 	*x = OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_PolicyObjects{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[55]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3776,7 +4024,7 @@ func (*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Poli
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_PolicyObjects) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[55]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3799,16 +4047,25 @@ func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Po
 	return ""
 }
 
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_PolicyObjects) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_PolicyObjectGroups struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Id                   *string          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_PolicyObjectGroups) Reset() {
 	*x = OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_PolicyObjectGroups{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[56]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3821,7 +4078,7 @@ func (*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Poli
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_PolicyObjectGroups) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[56]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3844,16 +4101,25 @@ func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Po
 	return ""
 }
 
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_PolicyObjectGroups) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplianceVlans struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	InterfaceId   *string                `protobuf:"bytes,1,opt,name=interface_id,json=interfaceId,proto3,oneof" json:"interface_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	InterfaceId          *string          `protobuf:"bytes,1,opt,name=interface_id,json=interfaceId,proto3,oneof" json:"interface_id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplianceVlans) Reset() {
 	*x = OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplianceVlans{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[57]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3866,7 +4132,7 @@ func (*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Appl
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplianceVlans) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[57]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3889,6 +4155,13 @@ func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Ap
 	return ""
 }
 
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplianceVlans) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Countries struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "AD", "AE", "AF", "AG", "AI", "AL", "AM", "AN", "AO", "AQ", "AR", "AS",
@@ -3908,14 +4181,15 @@ type OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Countr
 	// "SS", "ST", "SV", "SY", "SZ", "TC", "TD", "TF", "TG", "TH", "TJ", "TK", "TL", "TM", "TN",
 	// "TO", "TR", "TT", "TV", "TW", "TZ", "UA", "UG", "UM", "US", "UY", "UZ", "VA", "VC", "VE",
 	// "VG", "VI", "VN", "VU", "WF", "WS", "XK", "YE", "YT", "ZA", "ZM", "ZW".
-	Code          *string `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Code                 *string          `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Countries) Reset() {
 	*x = OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Countries{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[58]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3928,7 +4202,7 @@ func (*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Coun
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Countries) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[58]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3951,17 +4225,25 @@ func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Co
 	return ""
 }
 
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Countries) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_SiteSpecificVlans struct {
-	state         protoimpl.MessageState                                                                          `protogen:"open.v1"`
-	Id            *int64                                                                                          `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Address       *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_SiteSpecificVlans_Address `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                          `protogen:"open.v1"`
+	Id                   *int64                                                                                          `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Address              *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_SiteSpecificVlans_Address `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_SiteSpecificVlans) Reset() {
 	*x = OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_SiteSpecificVlans{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[59]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3974,7 +4256,7 @@ func (*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Site
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_SiteSpecificVlans) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[59]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4004,16 +4286,86 @@ func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Si
 	return nil
 }
 
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_SiteSpecificVlans) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplicationCategories_Applications struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Id                   *string          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplicationCategories_Applications) Reset() {
+	*x = OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplicationCategories_Applications{}
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplicationCategories_Applications) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplicationCategories_Applications) ProtoMessage() {
+}
+
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplicationCategories_Applications) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplicationCategories_Applications.ProtoReflect.Descriptor instead.
+func (*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplicationCategories_Applications) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{8, 1, 0, 1, 0}
+}
+
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplicationCategories_Applications) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplicationCategories_Applications) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplicationCategories_Applications) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_SiteSpecificVlans_Address struct {
-	state         protoimpl.MessageState                                                                                  `protogen:"open.v1"`
-	Offsets       *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_SiteSpecificVlans_Address_Offsets `protobuf:"bytes,1,opt,name=offsets,proto3" json:"offsets,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                  `protogen:"open.v1"`
+	Offsets              *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_SiteSpecificVlans_Address_Offsets `protobuf:"bytes,1,opt,name=offsets,proto3" json:"offsets,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_SiteSpecificVlans_Address) Reset() {
 	*x = OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_SiteSpecificVlans_Address{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[60]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4026,7 +4378,7 @@ func (*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Site
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_SiteSpecificVlans_Address) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[60]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4049,17 +4401,25 @@ func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Si
 	return nil
 }
 
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_SiteSpecificVlans_Address) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_SiteSpecificVlans_Address_Offsets struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ipv4          *int64                 `protobuf:"varint,1,opt,name=ipv4,proto3,oneof" json:"ipv4,omitempty"`
-	Ipv6          *string                `protobuf:"bytes,2,opt,name=ipv6,proto3,oneof" json:"ipv6,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Ipv4                 *int64                 `protobuf:"varint,1,opt,name=ipv4,proto3,oneof" json:"ipv4,omitempty"`
+	Ipv6                 *string                `protobuf:"bytes,2,opt,name=ipv6,proto3,oneof" json:"ipv6,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_SiteSpecificVlans_Address_Offsets) Reset() {
 	*x = OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_SiteSpecificVlans_Address_Offsets{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[61]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4072,7 +4432,7 @@ func (*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Site
 }
 
 func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_SiteSpecificVlans_Address_Offsets) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[61]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4102,1730 +4462,24 @@ func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Si
 	return ""
 }
 
-type CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "addressRanges", "any", "applianceVlans", "policyObjectGroups",
-	// "policyObjects", "ports", "siteSpecificVlans".
-	MatchCriteria []string                                                                      `protobuf:"bytes,1,rep,name=match_criteria,json=matchCriteria,proto3" json:"match_criteria,omitempty"`
-	Criteria      *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria `protobuf:"bytes,2,opt,name=criteria,proto3" json:"criteria,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources) Reset() {
-	*x = CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[62]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources) ProtoMessage() {}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[62]
+func (x *OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_SiteSpecificVlans_Address_Offsets) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{9, 0}
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources) GetMatchCriteria() []string {
-	if x != nil {
-		return x.MatchCriteria
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources) GetCriteria() *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria {
-	if x != nil {
-		return x.Criteria
-	}
-	return nil
-}
-
-type CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "addressRanges", "any", "applianceVlans", "applicationCategories",
-	// "applications", "countries", "fqdns", "policyObjectGroups", "policyObjects", "ports",
-	// "services", "siteSpecificVlans".
-	MatchCriteria []string                                                                           `protobuf:"bytes,1,rep,name=match_criteria,json=matchCriteria,proto3" json:"match_criteria,omitempty"`
-	Criteria      *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria `protobuf:"bytes,2,opt,name=criteria,proto3" json:"criteria,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations) Reset() {
-	*x = CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[63]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations) ProtoMessage() {}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[63]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{9, 1}
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations) GetMatchCriteria() []string {
-	if x != nil {
-		return x.MatchCriteria
-	}
-	return nil
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations) GetCriteria() *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria {
-	if x != nil {
-		return x.Criteria
-	}
-	return nil
-}
-
-type CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria struct {
-	state              protoimpl.MessageState                                                                             `protogen:"open.v1"`
-	AddressRanges      []string                                                                                           `protobuf:"bytes,1,rep,name=address_ranges,json=addressRanges,proto3" json:"address_ranges,omitempty"`
-	Ports              []string                                                                                           `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`
-	PolicyObjects      []*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjects      `protobuf:"bytes,3,rep,name=policy_objects,json=policyObjects,proto3" json:"policy_objects,omitempty"`
-	PolicyObjectGroups []*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjectGroups `protobuf:"bytes,4,rep,name=policy_object_groups,json=policyObjectGroups,proto3" json:"policy_object_groups,omitempty"`
-	ApplianceVlans     []*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_ApplianceVlans     `protobuf:"bytes,5,rep,name=appliance_vlans,json=applianceVlans,proto3" json:"appliance_vlans,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria) Reset() {
-	*x = CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[64]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria) ProtoMessage() {}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[64]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{9, 0, 0}
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria) GetAddressRanges() []string {
-	if x != nil {
-		return x.AddressRanges
-	}
-	return nil
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria) GetPorts() []string {
-	if x != nil {
-		return x.Ports
-	}
-	return nil
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria) GetPolicyObjects() []*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjects {
-	if x != nil {
-		return x.PolicyObjects
-	}
-	return nil
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria) GetPolicyObjectGroups() []*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjectGroups {
-	if x != nil {
-		return x.PolicyObjectGroups
-	}
-	return nil
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria) GetApplianceVlans() []*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_ApplianceVlans {
-	if x != nil {
-		return x.ApplianceVlans
-	}
-	return nil
-}
-
-type CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjects struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjects) Reset() {
-	*x = CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjects{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[65]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjects) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjects) ProtoMessage() {
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjects) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[65]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjects.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjects) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{9, 0, 0, 0}
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjects) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjectGroups struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjectGroups) Reset() {
-	*x = CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjectGroups{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[66]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjectGroups) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjectGroups) ProtoMessage() {
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjectGroups) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[66]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjectGroups.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjectGroups) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{9, 0, 0, 1}
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjectGroups) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_ApplianceVlans struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	InterfaceId   *string `protobuf:"bytes,1,opt,name=interface_id,json=interfaceId,proto3,oneof" json:"interface_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_ApplianceVlans) Reset() {
-	*x = CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_ApplianceVlans{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[67]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_ApplianceVlans) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_ApplianceVlans) ProtoMessage() {
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_ApplianceVlans) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[67]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_ApplianceVlans.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_ApplianceVlans) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{9, 0, 0, 2}
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_ApplianceVlans) GetInterfaceId() string {
-	if x != nil && x.InterfaceId != nil {
-		return *x.InterfaceId
-	}
-	return ""
-}
-
-type CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria struct {
-	state                 protoimpl.MessageState                                                                                     `protogen:"open.v1"`
-	AddressRanges         []string                                                                                                   `protobuf:"bytes,1,rep,name=address_ranges,json=addressRanges,proto3" json:"address_ranges,omitempty"`
-	Ports                 []string                                                                                                   `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`
-	Services              []*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Services              `protobuf:"bytes,3,rep,name=services,proto3" json:"services,omitempty"`
-	ApplicationCategories []*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories `protobuf:"bytes,4,rep,name=application_categories,json=applicationCategories,proto3" json:"application_categories,omitempty"`
-	Applications          []*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Applications          `protobuf:"bytes,5,rep,name=applications,proto3" json:"applications,omitempty"`
-	PolicyObjects         []*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjects         `protobuf:"bytes,6,rep,name=policy_objects,json=policyObjects,proto3" json:"policy_objects,omitempty"`
-	PolicyObjectGroups    []*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjectGroups    `protobuf:"bytes,7,rep,name=policy_object_groups,json=policyObjectGroups,proto3" json:"policy_object_groups,omitempty"`
-	ApplianceVlans        []*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplianceVlans        `protobuf:"bytes,8,rep,name=appliance_vlans,json=applianceVlans,proto3" json:"appliance_vlans,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria) Reset() {
-	*x = CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[68]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria) ProtoMessage() {
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[68]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{9, 1, 0}
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria) GetAddressRanges() []string {
-	if x != nil {
-		return x.AddressRanges
-	}
-	return nil
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria) GetPorts() []string {
-	if x != nil {
-		return x.Ports
-	}
-	return nil
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria) GetServices() []*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Services {
-	if x != nil {
-		return x.Services
-	}
-	return nil
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria) GetApplicationCategories() []*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories {
-	if x != nil {
-		return x.ApplicationCategories
-	}
-	return nil
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria) GetApplications() []*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Applications {
-	if x != nil {
-		return x.Applications
-	}
-	return nil
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria) GetPolicyObjects() []*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjects {
-	if x != nil {
-		return x.PolicyObjects
-	}
-	return nil
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria) GetPolicyObjectGroups() []*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjectGroups {
-	if x != nil {
-		return x.PolicyObjectGroups
-	}
-	return nil
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria) GetApplianceVlans() []*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplianceVlans {
-	if x != nil {
-		return x.ApplianceVlans
-	}
-	return nil
-}
-
-type CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Services struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Protocol *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	// Required.
-	Ports         []string `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Services) Reset() {
-	*x = CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Services{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[69]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Services) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Services) ProtoMessage() {
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Services) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[69]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Services.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Services) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{9, 1, 0, 0}
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Services) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Services) GetPorts() []string {
-	if x != nil {
-		return x.Ports
-	}
-	return nil
-}
-
-type CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string                                                                                                                 `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                                                                                                                 `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Applications  []*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories_Applications `protobuf:"bytes,3,rep,name=applications,proto3" json:"applications,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories) Reset() {
-	*x = CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[70]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories) ProtoMessage() {
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[70]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{9, 1, 0, 1}
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories) GetApplications() []*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories_Applications {
-	if x != nil {
-		return x.Applications
-	}
-	return nil
-}
-
-type CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Applications struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Applications) Reset() {
-	*x = CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Applications{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[71]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Applications) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Applications) ProtoMessage() {
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Applications) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[71]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Applications.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Applications) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{9, 1, 0, 2}
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Applications) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Applications) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-type CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjects struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjects) Reset() {
-	*x = CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjects{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[72]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjects) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjects) ProtoMessage() {
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjects) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[72]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjects.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjects) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{9, 1, 0, 3}
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjects) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjectGroups struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjectGroups) Reset() {
-	*x = CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjectGroups{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[73]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjectGroups) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjectGroups) ProtoMessage() {
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjectGroups) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[73]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjectGroups.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjectGroups) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{9, 1, 0, 4}
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjectGroups) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplianceVlans struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	InterfaceId   *string `protobuf:"bytes,1,opt,name=interface_id,json=interfaceId,proto3,oneof" json:"interface_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplianceVlans) Reset() {
-	*x = CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplianceVlans{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[74]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplianceVlans) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplianceVlans) ProtoMessage() {
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplianceVlans) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[74]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplianceVlans.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplianceVlans) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{9, 1, 0, 5}
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplianceVlans) GetInterfaceId() string {
-	if x != nil && x.InterfaceId != nil {
-		return *x.InterfaceId
-	}
-	return ""
-}
-
-type CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories_Applications struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories_Applications) Reset() {
-	*x = CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories_Applications{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[75]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories_Applications) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories_Applications) ProtoMessage() {
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories_Applications) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[75]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories_Applications.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories_Applications) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{9, 1, 0, 1, 0}
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories_Applications) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories_Applications) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-type UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "addressRanges", "any", "applianceVlans", "policyObjectGroups",
-	// "policyObjects", "ports", "siteSpecificVlans".
-	MatchCriteria []string                                                                      `protobuf:"bytes,1,rep,name=match_criteria,json=matchCriteria,proto3" json:"match_criteria,omitempty"`
-	Criteria      *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria `protobuf:"bytes,2,opt,name=criteria,proto3" json:"criteria,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources) Reset() {
-	*x = UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[76]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources) ProtoMessage() {}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[76]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{10, 0}
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources) GetMatchCriteria() []string {
-	if x != nil {
-		return x.MatchCriteria
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources) GetCriteria() *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria {
-	if x != nil {
-		return x.Criteria
-	}
-	return nil
-}
-
-type UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "addressRanges", "any", "applianceVlans", "applicationCategories",
-	// "applications", "countries", "fqdns", "policyObjectGroups", "policyObjects", "ports",
-	// "services", "siteSpecificVlans".
-	MatchCriteria []string                                                                           `protobuf:"bytes,1,rep,name=match_criteria,json=matchCriteria,proto3" json:"match_criteria,omitempty"`
-	Criteria      *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria `protobuf:"bytes,2,opt,name=criteria,proto3" json:"criteria,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations) Reset() {
-	*x = UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[77]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations) ProtoMessage() {}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[77]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{10, 1}
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations) GetMatchCriteria() []string {
-	if x != nil {
-		return x.MatchCriteria
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations) GetCriteria() *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria {
-	if x != nil {
-		return x.Criteria
-	}
-	return nil
-}
-
-type UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria struct {
-	state              protoimpl.MessageState                                                                             `protogen:"open.v1"`
-	AddressRanges      []string                                                                                           `protobuf:"bytes,1,rep,name=address_ranges,json=addressRanges,proto3" json:"address_ranges,omitempty"`
-	Ports              []string                                                                                           `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`
-	PolicyObjects      []*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjects      `protobuf:"bytes,3,rep,name=policy_objects,json=policyObjects,proto3" json:"policy_objects,omitempty"`
-	PolicyObjectGroups []*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjectGroups `protobuf:"bytes,4,rep,name=policy_object_groups,json=policyObjectGroups,proto3" json:"policy_object_groups,omitempty"`
-	ApplianceVlans     []*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_ApplianceVlans     `protobuf:"bytes,5,rep,name=appliance_vlans,json=applianceVlans,proto3" json:"appliance_vlans,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria) Reset() {
-	*x = UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[78]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria) ProtoMessage() {}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[78]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{10, 0, 0}
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria) GetAddressRanges() []string {
-	if x != nil {
-		return x.AddressRanges
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria) GetPorts() []string {
-	if x != nil {
-		return x.Ports
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria) GetPolicyObjects() []*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjects {
-	if x != nil {
-		return x.PolicyObjects
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria) GetPolicyObjectGroups() []*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjectGroups {
-	if x != nil {
-		return x.PolicyObjectGroups
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria) GetApplianceVlans() []*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_ApplianceVlans {
-	if x != nil {
-		return x.ApplianceVlans
-	}
-	return nil
-}
-
-type UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjects struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjects) Reset() {
-	*x = UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjects{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[79]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjects) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjects) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjects) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[79]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjects.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjects) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{10, 0, 0, 0}
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjects) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjectGroups struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjectGroups) Reset() {
-	*x = UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjectGroups{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[80]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjectGroups) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjectGroups) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjectGroups) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[80]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjectGroups.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjectGroups) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{10, 0, 0, 1}
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjectGroups) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_ApplianceVlans struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	InterfaceId   *string `protobuf:"bytes,1,opt,name=interface_id,json=interfaceId,proto3,oneof" json:"interface_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_ApplianceVlans) Reset() {
-	*x = UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_ApplianceVlans{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[81]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_ApplianceVlans) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_ApplianceVlans) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_ApplianceVlans) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[81]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_ApplianceVlans.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_ApplianceVlans) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{10, 0, 0, 2}
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_ApplianceVlans) GetInterfaceId() string {
-	if x != nil && x.InterfaceId != nil {
-		return *x.InterfaceId
-	}
-	return ""
-}
-
-type UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria struct {
-	state                 protoimpl.MessageState                                                                                     `protogen:"open.v1"`
-	AddressRanges         []string                                                                                                   `protobuf:"bytes,1,rep,name=address_ranges,json=addressRanges,proto3" json:"address_ranges,omitempty"`
-	Ports                 []string                                                                                                   `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`
-	Services              []*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Services              `protobuf:"bytes,3,rep,name=services,proto3" json:"services,omitempty"`
-	ApplicationCategories []*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories `protobuf:"bytes,4,rep,name=application_categories,json=applicationCategories,proto3" json:"application_categories,omitempty"`
-	Applications          []*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Applications          `protobuf:"bytes,5,rep,name=applications,proto3" json:"applications,omitempty"`
-	PolicyObjects         []*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjects         `protobuf:"bytes,6,rep,name=policy_objects,json=policyObjects,proto3" json:"policy_objects,omitempty"`
-	PolicyObjectGroups    []*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjectGroups    `protobuf:"bytes,7,rep,name=policy_object_groups,json=policyObjectGroups,proto3" json:"policy_object_groups,omitempty"`
-	ApplianceVlans        []*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplianceVlans        `protobuf:"bytes,8,rep,name=appliance_vlans,json=applianceVlans,proto3" json:"appliance_vlans,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria) Reset() {
-	*x = UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[82]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[82]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{10, 1, 0}
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria) GetAddressRanges() []string {
-	if x != nil {
-		return x.AddressRanges
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria) GetPorts() []string {
-	if x != nil {
-		return x.Ports
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria) GetServices() []*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Services {
-	if x != nil {
-		return x.Services
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria) GetApplicationCategories() []*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories {
-	if x != nil {
-		return x.ApplicationCategories
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria) GetApplications() []*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Applications {
-	if x != nil {
-		return x.Applications
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria) GetPolicyObjects() []*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjects {
-	if x != nil {
-		return x.PolicyObjects
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria) GetPolicyObjectGroups() []*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjectGroups {
-	if x != nil {
-		return x.PolicyObjectGroups
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria) GetApplianceVlans() []*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplianceVlans {
-	if x != nil {
-		return x.ApplianceVlans
-	}
-	return nil
-}
-
-type UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Services struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Protocol *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	// Required.
-	Ports         []string `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Services) Reset() {
-	*x = UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Services{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[83]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Services) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Services) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Services) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[83]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Services.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Services) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{10, 1, 0, 0}
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Services) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Services) GetPorts() []string {
-	if x != nil {
-		return x.Ports
-	}
-	return nil
-}
-
-type UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string                                                                                                                 `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                                                                                                                 `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Applications  []*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories_Applications `protobuf:"bytes,3,rep,name=applications,proto3" json:"applications,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories) Reset() {
-	*x = UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[84]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[84]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{10, 1, 0, 1}
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories) GetApplications() []*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories_Applications {
-	if x != nil {
-		return x.Applications
-	}
-	return nil
-}
-
-type UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Applications struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Applications) Reset() {
-	*x = UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Applications{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[85]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Applications) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Applications) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Applications) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[85]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Applications.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Applications) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{10, 1, 0, 2}
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Applications) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Applications) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-type UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjects struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjects) Reset() {
-	*x = UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjects{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[86]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjects) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjects) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjects) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[86]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjects.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjects) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{10, 1, 0, 3}
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjects) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjectGroups struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjectGroups) Reset() {
-	*x = UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjectGroups{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[87]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjectGroups) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjectGroups) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjectGroups) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[87]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjectGroups.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjectGroups) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{10, 1, 0, 4}
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjectGroups) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplianceVlans struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	InterfaceId   *string `protobuf:"bytes,1,opt,name=interface_id,json=interfaceId,proto3,oneof" json:"interface_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplianceVlans) Reset() {
-	*x = UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplianceVlans{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[88]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplianceVlans) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplianceVlans) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplianceVlans) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[88]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplianceVlans.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplianceVlans) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{10, 1, 0, 5}
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplianceVlans) GetInterfaceId() string {
-	if x != nil && x.InterfaceId != nil {
-		return *x.InterfaceId
-	}
-	return ""
-}
-
-type UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories_Applications struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories_Applications) Reset() {
-	*x = UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories_Applications{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[89]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories_Applications) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories_Applications) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories_Applications) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[89]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories_Applications.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories_Applications) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{10, 1, 0, 1, 0}
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories_Applications) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories_Applications) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-type GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta struct {
-	state         protoimpl.MessageState                                          `protogen:"open.v1"`
-	Counts        *GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta) Reset() {
-	*x = GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[90]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[90]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{15, 0}
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta) GetCounts() *GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
-	}
-	return nil
-}
-
-type GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                `protogen:"open.v1"`
-	Items         *GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[91]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[91]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{15, 0, 0}
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta_Counts) GetItems() *GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[92]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[92]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{15, 0, 0, 0}
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 type OrganizationPoliciesGlobalGroupPolicy_Group struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Number        *int64                 `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Number               *int64                 `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationPoliciesGlobalGroupPolicy_Group) Reset() {
 	*x = OrganizationPoliciesGlobalGroupPolicy_Group{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[93]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5837,7 +4491,7 @@ func (x *OrganizationPoliciesGlobalGroupPolicy_Group) String() string {
 func (*OrganizationPoliciesGlobalGroupPolicy_Group) ProtoMessage() {}
 
 func (x *OrganizationPoliciesGlobalGroupPolicy_Group) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[93]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5850,7 +4504,7 @@ func (x *OrganizationPoliciesGlobalGroupPolicy_Group) ProtoReflect() protoreflec
 
 // Deprecated: Use OrganizationPoliciesGlobalGroupPolicy_Group.ProtoReflect.Descriptor instead.
 func (*OrganizationPoliciesGlobalGroupPolicy_Group) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{16, 0}
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{18, 0}
 }
 
 func (x *OrganizationPoliciesGlobalGroupPolicy_Group) GetNumber() int64 {
@@ -5860,16 +4514,24 @@ func (x *OrganizationPoliciesGlobalGroupPolicy_Group) GetNumber() int64 {
 	return 0
 }
 
+func (x *OrganizationPoliciesGlobalGroupPolicy_Group) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_Policy struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_Policy) Reset() {
 	*x = AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_Policy{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[94]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5882,7 +4544,7 @@ func (*AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_
 }
 
 func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[94]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5895,7 +4557,7 @@ func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsReques
 
 // Deprecated: Use AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_Policy.ProtoReflect.Descriptor instead.
 func (*AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_Policy) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{18, 0}
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{20, 0}
 }
 
 func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_Policy) GetId() string {
@@ -5905,17 +4567,25 @@ func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsReques
 	return ""
 }
 
+func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_Policy) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_AdaptivePolicyGroups struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Id                   *string          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_AdaptivePolicyGroups) Reset() {
 	*x = AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_AdaptivePolicyGroups{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[95]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5928,7 +4598,7 @@ func (*AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_
 }
 
 func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_AdaptivePolicyGroups) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[95]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5941,7 +4611,7 @@ func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsReques
 
 // Deprecated: Use AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_AdaptivePolicyGroups.ProtoReflect.Descriptor instead.
 func (*AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_AdaptivePolicyGroups) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{18, 1}
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{20, 1}
 }
 
 func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_AdaptivePolicyGroups) GetId() string {
@@ -5951,18 +4621,26 @@ func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsReques
 	return ""
 }
 
+func (x *AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_AdaptivePolicyGroups) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Item struct {
 	state                 protoimpl.MessageState `protogen:"open.v1"`
 	AssignmentId          *string                `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3,oneof" json:"assignment_id,omitempty"`
 	PolicyId              *string                `protobuf:"bytes,2,opt,name=policy_id,json=policyId,proto3,oneof" json:"policy_id,omitempty"`
 	AdaptivePolicyGroupId *string                `protobuf:"bytes,3,opt,name=adaptive_policy_group_id,json=adaptivePolicyGroupId,proto3,oneof" json:"adaptive_policy_group_id,omitempty"`
+	AdditionalProperties  *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Item) Reset() {
 	*x = GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Item{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[96]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5975,7 +4653,7 @@ func (*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments
 }
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[96]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5988,7 +4666,7 @@ func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmen
 
 // Deprecated: Use GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Item.ProtoReflect.Descriptor instead.
 func (*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Item) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{21, 0}
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{23, 0}
 }
 
 func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Item) GetAssignmentId() string {
@@ -6012,159 +4690,24 @@ func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmen
 	return ""
 }
 
-type GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta struct {
-	state         protoimpl.MessageState                                                                         `protogen:"open.v1"`
-	Counts        *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta) Reset() {
-	*x = GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[97]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta) ProtoMessage() {
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[97]
+func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{21, 1}
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta) GetCounts() *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                               `protogen:"open.v1"`
-	Items         *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[98]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[98]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{21, 1, 0}
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta_Counts) GetItems() *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[99]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[99]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{21, 1, 0, 0}
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 type RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_Policy struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_Policy) Reset() {
 	*x = RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_Policy{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[100]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6177,7 +4720,7 @@ func (*RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_
 }
 
 func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[100]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6190,7 +4733,7 @@ func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsReques
 
 // Deprecated: Use RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_Policy.ProtoReflect.Descriptor instead.
 func (*RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_Policy) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{22, 0}
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{24, 0}
 }
 
 func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_Policy) GetId() string {
@@ -6200,17 +4743,25 @@ func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsReques
 	return ""
 }
 
+func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_Policy) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_AdaptivePolicyGroups struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Id                   *string          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_AdaptivePolicyGroups) Reset() {
 	*x = RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_AdaptivePolicyGroups{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[101]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6223,7 +4774,7 @@ func (*RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_
 }
 
 func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_AdaptivePolicyGroups) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[101]
+	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6236,7 +4787,7 @@ func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsReques
 
 // Deprecated: Use RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_AdaptivePolicyGroups.ProtoReflect.Descriptor instead.
 func (*RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_AdaptivePolicyGroups) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{22, 1}
+	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{24, 1}
 }
 
 func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_AdaptivePolicyGroups) GetId() string {
@@ -6246,172 +4797,42 @@ func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsReques
 	return ""
 }
 
-type GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta struct {
-	state         protoimpl.MessageState                                                                     `protogen:"open.v1"`
-	Counts        *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta) Reset() {
-	*x = GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[102]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta) ProtoMessage() {
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[102]
+func (x *RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_AdaptivePolicyGroups) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{25, 0}
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta) GetCounts() *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                           `protogen:"open.v1"`
-	Items         *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[103]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[103]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{25, 0, 0}
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta_Counts) GetItems() *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[104]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policies_global_proto_msgTypes[104]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policies_global_proto_rawDescGZIP(), []int{25, 0, 0, 0}
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 var File_meraki_organizations_v1_policies_global_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_policies_global_proto_rawDesc = "" +
 	"\n" +
-	"-meraki/organizations/v1/policies_global.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x85\x01\n" +
+	"-meraki/organizations/v1/policies_global.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a)meraki/organizations/v1/collections.proto\"\x85\x01\n" +
 	"AGetOrganizationPoliciesGlobalFirewallApplicationCategoriesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xf8\x06\n" +
-	"BGetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse\x12v\n" +
-	"\x05items\x18\x01 \x03(\v2`.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xfb\x04\n" +
+	"\x10_organization_id\"\x85\n" +
+	"\n" +
+	"BGetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse\x12w\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2`.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb7\a\n" +
 	"\x04Item\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x91\x01\n" +
-	"\fapplications\x18\x03 \x03(\v2m.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.ApplicationsR\fapplications\x1a\xa0\x03\n" +
+	"\fapplications\x18\x03 \x03(\v2m.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.ApplicationsR\fapplications\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8d\x05\n" +
 	"\fApplications\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x86\x01\n" +
-	"\x04nbar\x18\x03 \x01(\v2r.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.Applications.NbarR\x04nbar\x1a\xc8\x01\n" +
+	"\x04nbar\x18\x03 \x01(\v2r.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.Applications.NbarR\x04nbar\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe6\x02\n" +
 	"\x04Nbar\x12\x97\x01\n" +
-	"\bmappings\x18\x01 \x03(\v2{.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.Applications.Nbar.MappingsR\bmappings\x1a&\n" +
+	"\bmappings\x18\x01 \x03(\v2{.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.Applications.Nbar.MappingsR\bmappings\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1au\n" +
 	"\bMappings\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\x03H\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\x03H\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x05\n" +
@@ -6429,21 +4850,12 @@ const file_meraki_organizations_v1_policies_global_proto_rawDesc = "" +
 	"\x05_nameB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x97\x05\n" +
-	"5GetOrganizationPoliciesGlobalFirewallRulesetsResponse\x12X\n" +
-	"\x05items\x18\x01 \x03(\v2B.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12g\n" +
-	"\x04meta\x18\x03 \x01(\v2S.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse.MetaR\x04meta\x1a\xdc\x02\n" +
-	"\x04Meta\x12r\n" +
-	"\x06counts\x18\x01 \x01(\v2Z.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse.Meta.CountsR\x06counts\x1a\xdf\x01\n" +
-	"\x06Counts\x12v\n" +
-	"\x05items\x18\x01 \x01(\v2`.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xb6\x02\n" +
+	"\x0e_ending_before\"\xdd\x02\n" +
+	"5GetOrganizationPoliciesGlobalFirewallRulesetsResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12Y\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2B.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\x85\x03\n" +
 	")OrganizationPoliciesGlobalFirewallRuleset\x12\"\n" +
 	"\n" +
 	"ruleset_id\x18\x01 \x01(\tH\x00R\trulesetId\x88\x01\x01\x12\x17\n" +
@@ -6451,17 +4863,19 @@ const file_meraki_organizations_v1_policies_global_proto_rawDesc = "" +
 	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01\x129\n" +
 	"\n" +
 	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12B\n" +
-	"\x0flast_updated_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\rlastUpdatedAtB\r\n" +
+	"\x0flast_updated_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\rlastUpdatedAt\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_ruleset_idB\a\n" +
 	"\x05_nameB\x0e\n" +
-	"\f_description\"\xdf\x02\n" +
+	"\f_description\"\xf8\x02\n" +
 	"6CreateOrganizationPoliciesGlobalFirewallRulesetRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_nameB\x0e\n" +
 	"\f_description\"\xe1\x02\n" +
@@ -6476,21 +4890,12 @@ const file_meraki_organizations_v1_policies_global_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xb0\x05\n" +
-	":GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse\x12]\n" +
-	"\x05items\x18\x01 \x03(\v2G.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRuleR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12l\n" +
-	"\x04meta\x18\x03 \x01(\v2X.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse.MetaR\x04meta\x1a\xe6\x02\n" +
-	"\x04Meta\x12w\n" +
-	"\x06counts\x18\x01 \x01(\v2_.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse.Meta.CountsR\x06counts\x1a\xe4\x01\n" +
-	"\x06Counts\x12{\n" +
-	"\x05items\x18\x01 \x01(\v2e.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xb6#\n" +
+	"\x0e_ending_before\"\xe7\x02\n" +
+	":GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12^\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2G.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRuleR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xa03\n" +
 	".OrganizationPoliciesGlobalFirewallRulesetsRule\x12\x1c\n" +
 	"\arule_id\x18\x01 \x01(\tH\x00R\x06ruleId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\"\n" +
@@ -6505,41 +4910,50 @@ const file_meraki_organizations_v1_policies_global_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12B\n" +
-	"\x0flast_updated_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\rlastUpdatedAt\x1a\xad\v\n" +
+	"\x0flast_updated_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\rlastUpdatedAt\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa7\x10\n" +
 	"\aSources\x12%\n" +
 	"\x0ematch_criteria\x18\x01 \x03(\tR\rmatchCriteria\x12t\n" +
-	"\bcriteria\x18\x02 \x01(\v2X.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.CriteriaR\bcriteria\x1a\x84\n" +
-	"\n" +
+	"\bcriteria\x18\x02 \x01(\v2X.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.CriteriaR\bcriteria\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xaf\x0e\n" +
 	"\bCriteria\x12%\n" +
 	"\x0eaddress_ranges\x18\x01 \x03(\tR\raddressRanges\x12\x14\n" +
 	"\x05ports\x18\x02 \x03(\tR\x05ports\x12\x8d\x01\n" +
 	"\x0epolicy_objects\x18\x03 \x03(\v2f.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.PolicyObjectsR\rpolicyObjects\x12\x9d\x01\n" +
 	"\x14policy_object_groups\x18\x04 \x03(\v2k.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.PolicyObjectGroupsR\x12policyObjectGroups\x12\x90\x01\n" +
 	"\x0fappliance_vlans\x18\x05 \x03(\v2g.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.ApplianceVlansR\x0eapplianceVlans\x12\x9a\x01\n" +
-	"\x13site_specific_vlans\x18\x06 \x03(\v2j.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.SiteSpecificVlansR\x11siteSpecificVlans\x1a+\n" +
+	"\x13site_specific_vlans\x18\x06 \x03(\v2j.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.SiteSpecificVlansR\x11siteSpecificVlans\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1az\n" +
 	"\rPolicyObjects\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a0\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\x7f\n" +
 	"\x12PolicyObjectGroups\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1aI\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\x98\x01\n" +
 	"\x0eApplianceVlans\x12&\n" +
-	"\finterface_id\x18\x01 \x01(\tH\x00R\vinterfaceId\x88\x01\x01B\x0f\n" +
-	"\r_interface_id\x1a\xb0\x03\n" +
+	"\finterface_id\x18\x01 \x01(\tH\x00R\vinterfaceId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0f\n" +
+	"\r_interface_id\x1a\x9e\x05\n" +
 	"\x11SiteSpecificVlans\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\x03H\x00R\x02id\x88\x01\x01\x12\x8c\x01\n" +
-	"\aaddress\x18\x02 \x01(\v2r.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.SiteSpecificVlans.AddressR\aaddress\x1a\xef\x01\n" +
+	"\aaddress\x18\x02 \x01(\v2r.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.SiteSpecificVlans.AddressR\aaddress\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8e\x03\n" +
 	"\aAddress\x12\x94\x01\n" +
-	"\aoffsets\x18\x01 \x01(\v2z.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.SiteSpecificVlans.Address.OffsetsR\aoffsets\x1aM\n" +
+	"\aoffsets\x18\x01 \x01(\v2z.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.SiteSpecificVlans.Address.OffsetsR\aoffsets\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9c\x01\n" +
 	"\aOffsets\x12\x17\n" +
 	"\x04ipv4\x18\x01 \x01(\x03H\x00R\x04ipv4\x88\x01\x01\x12\x17\n" +
-	"\x04ipv6\x18\x02 \x01(\tH\x01R\x04ipv6\x88\x01\x01B\a\n" +
+	"\x04ipv6\x18\x02 \x01(\tH\x01R\x04ipv6\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_ipv4B\a\n" +
 	"\x05_ipv6B\x05\n" +
-	"\x03_id\x1a\xb8\x12\n" +
+	"\x03_id\x1a\xd9\x1c\n" +
 	"\fDestinations\x12%\n" +
 	"\x0ematch_criteria\x18\x01 \x03(\tR\rmatchCriteria\x12y\n" +
-	"\bcriteria\x18\x02 \x01(\v2].meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.CriteriaR\bcriteria\x1a\x85\x11\n" +
+	"\bcriteria\x18\x02 \x01(\v2].meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.CriteriaR\bcriteria\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd7\x1a\n" +
 	"\bCriteria\x12%\n" +
 	"\x0eaddress_ranges\x18\x01 \x03(\tR\raddressRanges\x12\x14\n" +
 	"\x05ports\x18\x02 \x03(\tR\x05ports\x12\x82\x01\n" +
@@ -6552,39 +4966,59 @@ const file_meraki_organizations_v1_policies_global_proto_rawDesc = "" +
 	"\tcountries\x18\t \x03(\v2g.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.CountriesR\tcountries\x12\x14\n" +
 	"\x05fqdns\x18\n" +
 	" \x03(\tR\x05fqdns\x12\x9f\x01\n" +
-	"\x13site_specific_vlans\x18\v \x03(\v2o.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.SiteSpecificVlansR\x11siteSpecificVlans\x1aN\n" +
+	"\x13site_specific_vlans\x18\v \x03(\v2o.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.SiteSpecificVlansR\x11siteSpecificVlans\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9d\x01\n" +
 	"\bServices\x12\x1f\n" +
 	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12\x14\n" +
-	"\x05ports\x18\x02 \x03(\tR\x05portsB\v\n" +
-	"\t_protocol\x1a3\n" +
+	"\x05ports\x18\x02 \x03(\tR\x05ports\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
+	"\t_protocol\x1a\xea\x03\n" +
 	"\x15ApplicationCategories\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1aL\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\xa5\x01\n" +
+	"\fapplications\x18\x03 \x03(\v2\x80\x01.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.ApplicationCategories.ApplicationsR\fapplications\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9b\x01\n" +
 	"\fApplications\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1a+\n" +
+	"\x05_nameB\x05\n" +
+	"\x03_idB\a\n" +
+	"\x05_name\x1a\x9b\x01\n" +
+	"\fApplications\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_idB\a\n" +
+	"\x05_name\x1az\n" +
 	"\rPolicyObjects\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a0\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\x7f\n" +
 	"\x12PolicyObjectGroups\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1aI\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\x98\x01\n" +
 	"\x0eApplianceVlans\x12&\n" +
-	"\finterface_id\x18\x01 \x01(\tH\x00R\vinterfaceId\x88\x01\x01B\x0f\n" +
-	"\r_interface_id\x1a-\n" +
+	"\finterface_id\x18\x01 \x01(\tH\x00R\vinterfaceId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0f\n" +
+	"\r_interface_id\x1a|\n" +
 	"\tCountries\x12\x17\n" +
-	"\x04code\x18\x01 \x01(\tH\x00R\x04code\x88\x01\x01B\a\n" +
-	"\x05_code\x1a\xba\x03\n" +
+	"\x04code\x18\x01 \x01(\tH\x00R\x04code\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_code\x1a\xa8\x05\n" +
 	"\x11SiteSpecificVlans\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\x03H\x00R\x02id\x88\x01\x01\x12\x91\x01\n" +
-	"\aaddress\x18\x02 \x01(\v2w.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.SiteSpecificVlans.AddressR\aaddress\x1a\xf4\x01\n" +
+	"\aaddress\x18\x02 \x01(\v2w.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.SiteSpecificVlans.AddressR\aaddress\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x93\x03\n" +
 	"\aAddress\x12\x99\x01\n" +
-	"\aoffsets\x18\x01 \x01(\v2\x7f.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.SiteSpecificVlans.Address.OffsetsR\aoffsets\x1aM\n" +
+	"\aoffsets\x18\x01 \x01(\v2\x7f.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.SiteSpecificVlans.Address.OffsetsR\aoffsets\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9c\x01\n" +
 	"\aOffsets\x12\x17\n" +
 	"\x04ipv4\x18\x01 \x01(\x03H\x00R\x04ipv4\x88\x01\x01\x12\x17\n" +
-	"\x04ipv6\x18\x02 \x01(\tH\x01R\x04ipv6\x88\x01\x01B\a\n" +
+	"\x04ipv6\x18\x02 \x01(\tH\x01R\x04ipv6\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_ipv4B\a\n" +
 	"\x05_ipv6B\x05\n" +
 	"\x03_idB\n" +
@@ -6596,7 +5030,7 @@ const file_meraki_organizations_v1_policies_global_proto_rawDesc = "" +
 	"\n" +
 	"\b_enabledB\v\n" +
 	"\t_priorityB\x0e\n" +
-	"\f_description\"\xbf\x1c\n" +
+	"\f_description\"\x96\x06\n" +
 	";CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\"\n" +
@@ -6605,72 +5039,13 @@ const file_meraki_organizations_v1_policies_global_proto_rawDesc = "" +
 	"\x06policy\x18\x04 \x01(\tH\x03R\x06policy\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\x05 \x01(\bH\x04R\aenabled\x88\x01\x01\x12\x1f\n" +
 	"\bpriority\x18\x06 \x01(\x03H\x05R\bpriority\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\a \x01(\tH\x06R\vdescription\x88\x01\x01\x12v\n" +
-	"\asources\x18\b \x01(\v2\\.meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.SourcesR\asources\x12\x85\x01\n" +
-	"\fdestinations\x18\t \x01(\v2a.meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.DestinationsR\fdestinations\x12C\n" +
-	"\vnull_fields\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\v \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x92\a\n" +
-	"\aSources\x12%\n" +
-	"\x0ematch_criteria\x18\x01 \x03(\tR\rmatchCriteria\x12\x81\x01\n" +
-	"\bcriteria\x18\x02 \x01(\v2e.meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.CriteriaR\bcriteria\x1a\xdb\x05\n" +
-	"\bCriteria\x12%\n" +
-	"\x0eaddress_ranges\x18\x01 \x03(\tR\raddressRanges\x12\x14\n" +
-	"\x05ports\x18\x02 \x03(\tR\x05ports\x12\x9a\x01\n" +
-	"\x0epolicy_objects\x18\x03 \x03(\v2s.meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria.PolicyObjectsR\rpolicyObjects\x12\xaa\x01\n" +
-	"\x14policy_object_groups\x18\x04 \x03(\v2x.meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria.PolicyObjectGroupsR\x12policyObjectGroups\x12\x9d\x01\n" +
-	"\x0fappliance_vlans\x18\x05 \x03(\v2t.meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria.ApplianceVlansR\x0eapplianceVlans\x1a+\n" +
-	"\rPolicyObjects\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a0\n" +
-	"\x12PolicyObjectGroups\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1aI\n" +
-	"\x0eApplianceVlans\x12&\n" +
-	"\finterface_id\x18\x01 \x01(\tH\x00R\vinterfaceId\x88\x01\x01B\x0f\n" +
-	"\r_interface_id\x1a\x8f\x0f\n" +
-	"\fDestinations\x12%\n" +
-	"\x0ematch_criteria\x18\x01 \x03(\tR\rmatchCriteria\x12\x86\x01\n" +
-	"\bcriteria\x18\x02 \x01(\v2j.meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.CriteriaR\bcriteria\x1a\xce\r\n" +
-	"\bCriteria\x12%\n" +
-	"\x0eaddress_ranges\x18\x01 \x03(\tR\raddressRanges\x12\x14\n" +
-	"\x05ports\x18\x02 \x03(\tR\x05ports\x12\x8f\x01\n" +
-	"\bservices\x18\x03 \x03(\v2s.meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.ServicesR\bservices\x12\xb8\x01\n" +
-	"\x16application_categories\x18\x04 \x03(\v2\x80\x01.meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.ApplicationCategoriesR\x15applicationCategories\x12\x9b\x01\n" +
-	"\fapplications\x18\x05 \x03(\v2w.meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.ApplicationsR\fapplications\x12\x9f\x01\n" +
-	"\x0epolicy_objects\x18\x06 \x03(\v2x.meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.PolicyObjectsR\rpolicyObjects\x12\xaf\x01\n" +
-	"\x14policy_object_groups\x18\a \x03(\v2}.meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.PolicyObjectGroupsR\x12policyObjectGroups\x12\xa2\x01\n" +
-	"\x0fappliance_vlans\x18\b \x03(\v2y.meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.ApplianceVlansR\x0eapplianceVlans\x1aN\n" +
-	"\bServices\x12\x1f\n" +
-	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12\x14\n" +
-	"\x05ports\x18\x02 \x03(\tR\x05portsB\v\n" +
-	"\t_protocol\x1a\xd8\x02\n" +
-	"\x15ApplicationCategories\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\xb2\x01\n" +
-	"\fapplications\x18\x03 \x03(\v2\x8d\x01.meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.ApplicationCategories.ApplicationsR\fapplications\x1aL\n" +
-	"\fApplications\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_name\x1aL\n" +
-	"\fApplications\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_name\x1a+\n" +
-	"\rPolicyObjects\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a0\n" +
-	"\x12PolicyObjectGroups\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1aI\n" +
-	"\x0eApplianceVlans\x12&\n" +
-	"\finterface_id\x18\x01 \x01(\tH\x00R\vinterfaceId\x88\x01\x01B\x0f\n" +
-	"\r_interface_idB\x12\n" +
+	"\vdescription\x18\a \x01(\tH\x06R\vdescription\x88\x01\x01\x12i\n" +
+	"\asources\x18\b \x01(\v2O.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.SourcesR\asources\x12x\n" +
+	"\fdestinations\x18\t \x01(\v2T.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.DestinationsR\fdestinations\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_nameB\r\n" +
 	"\v_ruleset_idB\t\n" +
@@ -6678,7 +5053,7 @@ const file_meraki_organizations_v1_policies_global_proto_rawDesc = "" +
 	"\n" +
 	"\b_enabledB\v\n" +
 	"\t_priorityB\x0e\n" +
-	"\f_description\"\xe9\x1c\n" +
+	"\f_description\"\xc0\x06\n" +
 	";UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1c\n" +
 	"\arule_id\x18\x02 \x01(\tH\x01R\x06ruleId\x88\x01\x01\x12\x17\n" +
@@ -6688,72 +5063,14 @@ const file_meraki_organizations_v1_policies_global_proto_rawDesc = "" +
 	"\x06policy\x18\x05 \x01(\tH\x04R\x06policy\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\x06 \x01(\bH\x05R\aenabled\x88\x01\x01\x12\x1f\n" +
 	"\bpriority\x18\a \x01(\x03H\x06R\bpriority\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\b \x01(\tH\aR\vdescription\x88\x01\x01\x12v\n" +
-	"\asources\x18\t \x01(\v2\\.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.SourcesR\asources\x12\x85\x01\n" +
+	"\vdescription\x18\b \x01(\tH\aR\vdescription\x88\x01\x01\x12i\n" +
+	"\asources\x18\t \x01(\v2O.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.SourcesR\asources\x12x\n" +
 	"\fdestinations\x18\n" +
-	" \x01(\v2a.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.DestinationsR\fdestinations\x12C\n" +
-	"\vnull_fields\x18\v \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\f \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x92\a\n" +
-	"\aSources\x12%\n" +
-	"\x0ematch_criteria\x18\x01 \x03(\tR\rmatchCriteria\x12\x81\x01\n" +
-	"\bcriteria\x18\x02 \x01(\v2e.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.CriteriaR\bcriteria\x1a\xdb\x05\n" +
-	"\bCriteria\x12%\n" +
-	"\x0eaddress_ranges\x18\x01 \x03(\tR\raddressRanges\x12\x14\n" +
-	"\x05ports\x18\x02 \x03(\tR\x05ports\x12\x9a\x01\n" +
-	"\x0epolicy_objects\x18\x03 \x03(\v2s.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria.PolicyObjectsR\rpolicyObjects\x12\xaa\x01\n" +
-	"\x14policy_object_groups\x18\x04 \x03(\v2x.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria.PolicyObjectGroupsR\x12policyObjectGroups\x12\x9d\x01\n" +
-	"\x0fappliance_vlans\x18\x05 \x03(\v2t.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria.ApplianceVlansR\x0eapplianceVlans\x1a+\n" +
-	"\rPolicyObjects\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a0\n" +
-	"\x12PolicyObjectGroups\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1aI\n" +
-	"\x0eApplianceVlans\x12&\n" +
-	"\finterface_id\x18\x01 \x01(\tH\x00R\vinterfaceId\x88\x01\x01B\x0f\n" +
-	"\r_interface_id\x1a\x8f\x0f\n" +
-	"\fDestinations\x12%\n" +
-	"\x0ematch_criteria\x18\x01 \x03(\tR\rmatchCriteria\x12\x86\x01\n" +
-	"\bcriteria\x18\x02 \x01(\v2j.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.CriteriaR\bcriteria\x1a\xce\r\n" +
-	"\bCriteria\x12%\n" +
-	"\x0eaddress_ranges\x18\x01 \x03(\tR\raddressRanges\x12\x14\n" +
-	"\x05ports\x18\x02 \x03(\tR\x05ports\x12\x8f\x01\n" +
-	"\bservices\x18\x03 \x03(\v2s.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.ServicesR\bservices\x12\xb8\x01\n" +
-	"\x16application_categories\x18\x04 \x03(\v2\x80\x01.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.ApplicationCategoriesR\x15applicationCategories\x12\x9b\x01\n" +
-	"\fapplications\x18\x05 \x03(\v2w.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.ApplicationsR\fapplications\x12\x9f\x01\n" +
-	"\x0epolicy_objects\x18\x06 \x03(\v2x.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.PolicyObjectsR\rpolicyObjects\x12\xaf\x01\n" +
-	"\x14policy_object_groups\x18\a \x03(\v2}.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.PolicyObjectGroupsR\x12policyObjectGroups\x12\xa2\x01\n" +
-	"\x0fappliance_vlans\x18\b \x03(\v2y.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.ApplianceVlansR\x0eapplianceVlans\x1aN\n" +
-	"\bServices\x12\x1f\n" +
-	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12\x14\n" +
-	"\x05ports\x18\x02 \x03(\tR\x05portsB\v\n" +
-	"\t_protocol\x1a\xd8\x02\n" +
-	"\x15ApplicationCategories\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\xb2\x01\n" +
-	"\fapplications\x18\x03 \x03(\v2\x8d\x01.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.ApplicationCategories.ApplicationsR\fapplications\x1aL\n" +
-	"\fApplications\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_name\x1aL\n" +
-	"\fApplications\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_name\x1a+\n" +
-	"\rPolicyObjects\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a0\n" +
-	"\x12PolicyObjectGroups\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1aI\n" +
-	"\x0eApplianceVlans\x12&\n" +
-	"\finterface_id\x18\x01 \x01(\tH\x00R\vinterfaceId\x88\x01\x01B\x0f\n" +
-	"\r_interface_idB\x12\n" +
+	" \x01(\v2T.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.DestinationsR\fdestinations\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\n" +
 	"\n" +
 	"\b_rule_idB\a\n" +
@@ -6769,16 +5086,19 @@ const file_meraki_organizations_v1_policies_global_proto_rawDesc = "" +
 	"\arule_id\x18\x02 \x01(\tH\x01R\x06ruleId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\n" +
 	"\n" +
-	"\b_rule_id\"\x92\x03\n" +
+	"\b_rule_id\"\x8d\x01\n" +
+	"<DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xab\x03\n" +
 	"6UpdateOrganizationPoliciesGlobalFirewallRulesetRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"ruleset_id\x18\x02 \x01(\tH\x01R\trulesetId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x04 \x01(\tH\x03R\vdescription\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\vdescription\x18\x04 \x01(\tH\x03R\vdescription\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\r\n" +
 	"\v_ruleset_idB\a\n" +
 	"\x05_nameB\x0e\n" +
@@ -6788,7 +5108,9 @@ const file_meraki_organizations_v1_policies_global_proto_rawDesc = "" +
 	"\n" +
 	"ruleset_id\x18\x02 \x01(\tH\x01R\trulesetId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\r\n" +
-	"\v_ruleset_id\"\xde\x02\n" +
+	"\v_ruleset_id\"\x88\x01\n" +
+	"7DeleteOrganizationPoliciesGlobalFirewallRulesetResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xde\x02\n" +
 	"1GetOrganizationPoliciesGlobalGroupPoliciesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1d\n" +
@@ -6801,21 +5123,12 @@ const file_meraki_organizations_v1_policies_global_proto_rawDesc = "" +
 	"\x05_nameB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x87\x05\n" +
-	"2GetOrganizationPoliciesGlobalGroupPoliciesResponse\x12T\n" +
-	"\x05items\x18\x01 \x03(\v2>.meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicyR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12d\n" +
-	"\x04meta\x18\x03 \x01(\v2P.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse.MetaR\x04meta\x1a\xd6\x02\n" +
-	"\x04Meta\x12o\n" +
-	"\x06counts\x18\x01 \x01(\v2W.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse.Meta.CountsR\x06counts\x1a\xdc\x01\n" +
-	"\x06Counts\x12s\n" +
-	"\x05items\x18\x01 \x01(\v2].meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xbc\x03\n" +
+	"\x0e_ending_before\"\xd6\x02\n" +
+	"2GetOrganizationPoliciesGlobalGroupPoliciesResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12U\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2>.meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicyR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xda\x04\n" +
 	"%OrganizationPoliciesGlobalGroupPolicy\x12 \n" +
 	"\tpolicy_id\x18\x01 \x01(\tH\x00R\bpolicyId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12%\n" +
@@ -6823,40 +5136,47 @@ const file_meraki_organizations_v1_policies_global_proto_rawDesc = "" +
 	"\x05group\x18\x04 \x01(\v2D.meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy.GroupR\x05group\x129\n" +
 	"\n" +
 	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12B\n" +
-	"\x0flast_updated_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\rlastUpdatedAt\x1a/\n" +
+	"\x0flast_updated_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\rlastUpdatedAt\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a~\n" +
 	"\x05Group\x12\x1b\n" +
-	"\x06number\x18\x01 \x01(\x03H\x00R\x06number\x88\x01\x01B\t\n" +
+	"\x06number\x18\x01 \x01(\x03H\x00R\x06number\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_numberB\f\n" +
 	"\n" +
 	"_policy_idB\a\n" +
 	"\x05_nameB\x0e\n" +
-	"\f_description\"\xdb\x02\n" +
+	"\f_description\"\xf4\x02\n" +
 	"2CreateOrganizationPoliciesGlobalGroupPolicyRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_nameB\x0e\n" +
-	"\f_description\"\xa4\x05\n" +
+	"\f_description\"\xdc\x06\n" +
 	"HAssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x80\x01\n" +
 	"\x06policy\x18\x02 \x01(\v2h.meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.PolicyR\x06policy\x12\xac\x01\n" +
-	"\x16adaptive_policy_groups\x18\x03 \x03(\v2v.meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.AdaptivePolicyGroupsR\x14adaptivePolicyGroups\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a$\n" +
+	"\x16adaptive_policy_groups\x18\x03 \x03(\v2v.meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.AdaptivePolicyGroupsR\x14adaptivePolicyGroups\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1as\n" +
 	"\x06Policy\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a2\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\x81\x01\n" +
 	"\x14AdaptivePolicyGroups\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x12\n" +
-	"\x10_organization_id\"v\n" +
+	"\x10_organization_id\"\xc5\x01\n" +
 	"IAssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse\x12\x1d\n" +
-	"\asuccess\x18\x01 \x01(\bH\x00R\asuccess\x88\x01\x01B\n" +
+	"\asuccess\x18\x01 \x01(\bH\x00R\asuccess\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_success\"\xbd\x03\n" +
 	"PGetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsRequest\x12,\n" +
@@ -6871,45 +5191,41 @@ const file_meraki_organizations_v1_policies_global_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x88\b\n" +
-	"QGetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse\x12\x85\x01\n" +
-	"\x05items\x18\x01 \x03(\v2o.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12\x83\x01\n" +
-	"\x04meta\x18\x03 \x01(\v2o.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse.MetaR\x04meta\x1a\xcd\x01\n" +
+	"\x0e_ending_before\"\xc6\x05\n" +
+	"QGetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12\x86\x01\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2o.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9c\x02\n" +
 	"\x04Item\x12(\n" +
 	"\rassignment_id\x18\x01 \x01(\tH\x00R\fassignmentId\x88\x01\x01\x12 \n" +
 	"\tpolicy_id\x18\x02 \x01(\tH\x01R\bpolicyId\x88\x01\x01\x12<\n" +
-	"\x18adaptive_policy_group_id\x18\x03 \x01(\tH\x02R\x15adaptivePolicyGroupId\x88\x01\x01B\x10\n" +
+	"\x18adaptive_policy_group_id\x18\x03 \x01(\tH\x02R\x15adaptivePolicyGroupId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
 	"\x0e_assignment_idB\f\n" +
 	"\n" +
 	"_policy_idB\x1b\n" +
-	"\x19_adaptive_policy_group_id\x1a\x96\x03\n" +
-	"\x04Meta\x12\x8e\x01\n" +
-	"\x06counts\x18\x01 \x01(\v2v.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse.Meta.CountsR\x06counts\x1a\xfc\x01\n" +
-	"\x06Counts\x12\x92\x01\n" +
-	"\x05items\x18\x01 \x01(\v2|.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xa4\x05\n" +
+	"\x19_adaptive_policy_group_id\"\xdc\x06\n" +
 	"HRemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x80\x01\n" +
 	"\x06policy\x18\x02 \x01(\v2h.meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.PolicyR\x06policy\x12\xac\x01\n" +
-	"\x16adaptive_policy_groups\x18\x03 \x03(\v2v.meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.AdaptivePolicyGroupsR\x14adaptivePolicyGroups\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a$\n" +
+	"\x16adaptive_policy_groups\x18\x03 \x03(\v2v.meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.AdaptivePolicyGroupsR\x14adaptivePolicyGroups\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1as\n" +
 	"\x06Policy\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a2\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\x81\x01\n" +
 	"\x14AdaptivePolicyGroups\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x12\n" +
-	"\x10_organization_id\"v\n" +
+	"\x10_organization_id\"\xc5\x01\n" +
 	"IRemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse\x12\x1d\n" +
-	"\asuccess\x18\x01 \x01(\bH\x00R\asuccess\x88\x01\x01B\n" +
+	"\asuccess\x18\x01 \x01(\bH\x00R\asuccess\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_success\"\x9f\x03\n" +
 	"LGetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRequest\x12,\n" +
@@ -6925,21 +5241,12 @@ const file_meraki_organizations_v1_policies_global_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x91\x06\n" +
-	"MGetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse\x12p\n" +
-	"\x05items\x18\x01 \x03(\v2Z.meraki.organizations.v1.OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12\x7f\n" +
-	"\x04meta\x18\x03 \x01(\v2k.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse.MetaR\x04meta\x1a\x8e\x03\n" +
-	"\x04Meta\x12\x8a\x01\n" +
-	"\x06counts\x18\x01 \x01(\v2r.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse.Meta.CountsR\x06counts\x1a\xf8\x01\n" +
-	"\x06Counts\x12\x8e\x01\n" +
-	"\x05items\x18\x01 \x01(\v2x.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\x8f\x03\n" +
+	"\x0e_ending_before\"\x8d\x03\n" +
+	"MGetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12q\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2Z.meraki.organizations.v1.OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xde\x03\n" +
 	"AOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment\x12(\n" +
 	"\rassignment_id\x18\x01 \x01(\tH\x00R\fassignmentId\x88\x01\x01\x12\"\n" +
 	"\n" +
@@ -6948,36 +5255,39 @@ const file_meraki_organizations_v1_policies_global_proto_rawDesc = "" +
 	"\bpriority\x18\x04 \x01(\x03H\x03R\bpriority\x88\x01\x01\x129\n" +
 	"\n" +
 	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12B\n" +
-	"\x0flast_updated_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\rlastUpdatedAtB\x10\n" +
+	"\x0flast_updated_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\rlastUpdatedAt\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
 	"\x0e_assignment_idB\r\n" +
 	"\v_ruleset_idB\f\n" +
 	"\n" +
 	"_policy_idB\v\n" +
-	"\t_priority\"\xaf\x03\n" +
+	"\t_priority\"\xc8\x03\n" +
 	"NCreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"ruleset_id\x18\x02 \x01(\tH\x01R\trulesetId\x88\x01\x01\x12 \n" +
 	"\tpolicy_id\x18\x03 \x01(\tH\x02R\bpolicyId\x88\x01\x01\x12\x1f\n" +
-	"\bpriority\x18\x04 \x01(\x03H\x03R\bpriority\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\bpriority\x18\x04 \x01(\x03H\x03R\bpriority\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\r\n" +
 	"\v_ruleset_idB\f\n" +
 	"\n" +
 	"_policy_idB\v\n" +
-	"\t_priority\"\xeb\x03\n" +
+	"\t_priority\"\x84\x04\n" +
 	"NUpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12(\n" +
 	"\rassignment_id\x18\x02 \x01(\tH\x01R\fassignmentId\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"ruleset_id\x18\x03 \x01(\tH\x02R\trulesetId\x88\x01\x01\x12 \n" +
 	"\tpolicy_id\x18\x04 \x01(\tH\x03R\bpolicyId\x88\x01\x01\x12\x1f\n" +
-	"\bpriority\x18\x05 \x01(\x03H\x04R\bpriority\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\bpriority\x18\x05 \x01(\x03H\x04R\bpriority\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x10\n" +
 	"\x0e_assignment_idB\r\n" +
 	"\v_ruleset_idB\f\n" +
@@ -6988,15 +5298,18 @@ const file_meraki_organizations_v1_policies_global_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12(\n" +
 	"\rassignment_id\x18\x02 \x01(\tH\x01R\fassignmentId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x10\n" +
-	"\x0e_assignment_id\"\x8b\x03\n" +
+	"\x0e_assignment_id\"\xa0\x01\n" +
+	"ODeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xa4\x03\n" +
 	"2UpdateOrganizationPoliciesGlobalGroupPolicyRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12 \n" +
 	"\tpolicy_id\x18\x02 \x01(\tH\x01R\bpolicyId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x04 \x01(\tH\x03R\vdescription\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\vdescription\x18\x04 \x01(\tH\x03R\vdescription\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\f\n" +
 	"\n" +
 	"_policy_idB\a\n" +
@@ -7007,8 +5320,10 @@ const file_meraki_organizations_v1_policies_global_proto_rawDesc = "" +
 	"\tpolicy_id\x18\x02 \x01(\tH\x01R\bpolicyId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\f\n" +
 	"\n" +
-	"_policy_idB\x8c\x01\n" +
-	"!com.merakibroker.organizations.v1B\x13PoliciesGlobalProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"_policy_id\"\x84\x01\n" +
+	"3DeleteOrganizationPoliciesGlobalGroupPolicyResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\xac\x01\n" +
+	"!com.merakibroker.organizations.v1B\x13PoliciesGlobalProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_policies_global_proto_rawDescOnce sync.Once
@@ -7022,234 +5337,201 @@ func file_meraki_organizations_v1_policies_global_proto_rawDescGZIP() []byte {
 	return file_meraki_organizations_v1_policies_global_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_policies_global_proto_msgTypes = make([]protoimpl.MessageInfo, 105)
+var file_meraki_organizations_v1_policies_global_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
 var file_meraki_organizations_v1_policies_global_proto_goTypes = []any{
-	(*GetOrganizationPoliciesGlobalFirewallApplicationCategoriesRequest)(nil),                                                    // 0: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesRequest
-	(*GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse)(nil),                                                   // 1: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse
-	(*GetOrganizationPoliciesGlobalFirewallRulesetsRequest)(nil),                                                                 // 2: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRequest
-	(*GetOrganizationPoliciesGlobalFirewallRulesetsResponse)(nil),                                                                // 3: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse
-	(*OrganizationPoliciesGlobalFirewallRuleset)(nil),                                                                            // 4: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRuleset
-	(*CreateOrganizationPoliciesGlobalFirewallRulesetRequest)(nil),                                                               // 5: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetRequest
-	(*GetOrganizationPoliciesGlobalFirewallRulesetsRulesRequest)(nil),                                                            // 6: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesRequest
-	(*GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse)(nil),                                                           // 7: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse
-	(*OrganizationPoliciesGlobalFirewallRulesetsRule)(nil),                                                                       // 8: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule
-	(*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest)(nil),                                                          // 9: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest
-	(*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest)(nil),                                                          // 10: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest
-	(*DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleRequest)(nil),                                                          // 11: meraki.organizations.v1.DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleRequest
-	(*UpdateOrganizationPoliciesGlobalFirewallRulesetRequest)(nil),                                                               // 12: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetRequest
-	(*DeleteOrganizationPoliciesGlobalFirewallRulesetRequest)(nil),                                                               // 13: meraki.organizations.v1.DeleteOrganizationPoliciesGlobalFirewallRulesetRequest
-	(*GetOrganizationPoliciesGlobalGroupPoliciesRequest)(nil),                                                                    // 14: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesRequest
-	(*GetOrganizationPoliciesGlobalGroupPoliciesResponse)(nil),                                                                   // 15: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse
-	(*OrganizationPoliciesGlobalGroupPolicy)(nil),                                                                                // 16: meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy
-	(*CreateOrganizationPoliciesGlobalGroupPolicyRequest)(nil),                                                                   // 17: meraki.organizations.v1.CreateOrganizationPoliciesGlobalGroupPolicyRequest
-	(*AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest)(nil),                                             // 18: meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest
-	(*AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse)(nil),                                            // 19: meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse
-	(*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsRequest)(nil),                                     // 20: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsRequest
-	(*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse)(nil),                                    // 21: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse
-	(*RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest)(nil),                                             // 22: meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest
-	(*RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse)(nil),                                            // 23: meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse
-	(*GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRequest)(nil),                                         // 24: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRequest
-	(*GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse)(nil),                                        // 25: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse
-	(*OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment)(nil),                                                    // 26: meraki.organizations.v1.OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment
-	(*CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest)(nil),                                       // 27: meraki.organizations.v1.CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest
-	(*UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest)(nil),                                       // 28: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest
-	(*DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest)(nil),                                       // 29: meraki.organizations.v1.DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest
-	(*UpdateOrganizationPoliciesGlobalGroupPolicyRequest)(nil),                                                                   // 30: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalGroupPolicyRequest
-	(*DeleteOrganizationPoliciesGlobalGroupPolicyRequest)(nil),                                                                   // 31: meraki.organizations.v1.DeleteOrganizationPoliciesGlobalGroupPolicyRequest
-	(*GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item)(nil),                                              // 32: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item
-	(*GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications)(nil),                                 // 33: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.Applications
-	(*GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications_Nbar)(nil),                            // 34: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.Applications.Nbar
-	(*GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications_Nbar_Mappings)(nil),                   // 35: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.Applications.Nbar.Mappings
-	(*GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta)(nil),                                                           // 36: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse.Meta
-	(*GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta_Counts)(nil),                                                    // 37: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse.Meta.Counts
-	(*GetOrganizationPoliciesGlobalFirewallRulesetsResponse_Meta_Counts_Items)(nil),                                              // 38: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse.Meta.Counts.Items
-	(*GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta)(nil),                                                      // 39: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse.Meta
-	(*GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta_Counts)(nil),                                               // 40: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse.Meta.Counts
-	(*GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse_Meta_Counts_Items)(nil),                                         // 41: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse.Meta.Counts.Items
-	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources)(nil),                                                               // 42: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources
-	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations)(nil),                                                          // 43: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations
-	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria)(nil),                                                      // 44: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria
-	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_PolicyObjects)(nil),                                        // 45: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.PolicyObjects
-	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_PolicyObjectGroups)(nil),                                   // 46: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.PolicyObjectGroups
-	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_ApplianceVlans)(nil),                                       // 47: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.ApplianceVlans
-	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans)(nil),                                    // 48: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.SiteSpecificVlans
-	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans_Address)(nil),                            // 49: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.SiteSpecificVlans.Address
-	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans_Address_Offsets)(nil),                    // 50: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.SiteSpecificVlans.Address.Offsets
-	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria)(nil),                                                 // 51: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria
-	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Services)(nil),                                        // 52: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.Services
-	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplicationCategories)(nil),                           // 53: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.ApplicationCategories
-	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Applications)(nil),                                    // 54: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.Applications
-	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_PolicyObjects)(nil),                                   // 55: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.PolicyObjects
-	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_PolicyObjectGroups)(nil),                              // 56: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.PolicyObjectGroups
-	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplianceVlans)(nil),                                  // 57: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.ApplianceVlans
-	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Countries)(nil),                                       // 58: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.Countries
-	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_SiteSpecificVlans)(nil),                               // 59: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.SiteSpecificVlans
-	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_SiteSpecificVlans_Address)(nil),                       // 60: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.SiteSpecificVlans.Address
-	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_SiteSpecificVlans_Address_Offsets)(nil),               // 61: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.SiteSpecificVlans.Address.Offsets
-	(*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources)(nil),                                                  // 62: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources
-	(*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations)(nil),                                             // 63: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations
-	(*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria)(nil),                                         // 64: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria
-	(*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjects)(nil),                           // 65: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria.PolicyObjects
-	(*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjectGroups)(nil),                      // 66: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria.PolicyObjectGroups
-	(*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_ApplianceVlans)(nil),                          // 67: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria.ApplianceVlans
-	(*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria)(nil),                                    // 68: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria
-	(*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Services)(nil),                           // 69: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.Services
-	(*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories)(nil),              // 70: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.ApplicationCategories
-	(*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Applications)(nil),                       // 71: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.Applications
-	(*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjects)(nil),                      // 72: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.PolicyObjects
-	(*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjectGroups)(nil),                 // 73: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.PolicyObjectGroups
-	(*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplianceVlans)(nil),                     // 74: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.ApplianceVlans
-	(*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories_Applications)(nil), // 75: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.ApplicationCategories.Applications
-	(*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources)(nil),                                                  // 76: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources
-	(*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations)(nil),                                             // 77: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations
-	(*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria)(nil),                                         // 78: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria
-	(*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjects)(nil),                           // 79: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria.PolicyObjects
-	(*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_PolicyObjectGroups)(nil),                      // 80: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria.PolicyObjectGroups
-	(*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Sources_Criteria_ApplianceVlans)(nil),                          // 81: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria.ApplianceVlans
-	(*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria)(nil),                                    // 82: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria
-	(*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Services)(nil),                           // 83: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.Services
-	(*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories)(nil),              // 84: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.ApplicationCategories
-	(*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_Applications)(nil),                       // 85: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.Applications
-	(*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjects)(nil),                      // 86: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.PolicyObjects
-	(*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_PolicyObjectGroups)(nil),                 // 87: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.PolicyObjectGroups
-	(*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplianceVlans)(nil),                     // 88: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.ApplianceVlans
-	(*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest_Destinations_Criteria_ApplicationCategories_Applications)(nil), // 89: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.ApplicationCategories.Applications
-	(*GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta)(nil),                                                              // 90: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse.Meta
-	(*GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta_Counts)(nil),                                                       // 91: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse.Meta.Counts
-	(*GetOrganizationPoliciesGlobalGroupPoliciesResponse_Meta_Counts_Items)(nil),                                                 // 92: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse.Meta.Counts.Items
-	(*OrganizationPoliciesGlobalGroupPolicy_Group)(nil),                                                                          // 93: meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy.Group
-	(*AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_Policy)(nil),                                      // 94: meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.Policy
-	(*AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_AdaptivePolicyGroups)(nil),                        // 95: meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.AdaptivePolicyGroups
-	(*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Item)(nil),                               // 96: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse.Item
-	(*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta)(nil),                               // 97: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse.Meta
-	(*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta_Counts)(nil),                        // 98: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse.Meta.Counts
-	(*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Meta_Counts_Items)(nil),                  // 99: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse.Meta.Counts.Items
-	(*RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_Policy)(nil),                                      // 100: meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.Policy
-	(*RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_AdaptivePolicyGroups)(nil),                        // 101: meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.AdaptivePolicyGroups
-	(*GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta)(nil),                                   // 102: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse.Meta
-	(*GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta_Counts)(nil),                            // 103: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse.Meta.Counts
-	(*GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse_Meta_Counts_Items)(nil),                      // 104: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse.Meta.Counts.Items
-	(*v1.PageInfo)(nil),           // 105: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 106: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil), // 107: google.protobuf.FieldMask
+	(*GetOrganizationPoliciesGlobalFirewallApplicationCategoriesRequest)(nil),                                       // 0: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesRequest
+	(*GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse)(nil),                                      // 1: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse
+	(*GetOrganizationPoliciesGlobalFirewallRulesetsRequest)(nil),                                                    // 2: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRequest
+	(*GetOrganizationPoliciesGlobalFirewallRulesetsResponse)(nil),                                                   // 3: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse
+	(*OrganizationPoliciesGlobalFirewallRuleset)(nil),                                                               // 4: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRuleset
+	(*CreateOrganizationPoliciesGlobalFirewallRulesetRequest)(nil),                                                  // 5: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetRequest
+	(*GetOrganizationPoliciesGlobalFirewallRulesetsRulesRequest)(nil),                                               // 6: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesRequest
+	(*GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse)(nil),                                              // 7: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse
+	(*OrganizationPoliciesGlobalFirewallRulesetsRule)(nil),                                                          // 8: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule
+	(*CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest)(nil),                                             // 9: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest
+	(*UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest)(nil),                                             // 10: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest
+	(*DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleRequest)(nil),                                             // 11: meraki.organizations.v1.DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleRequest
+	(*DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleResponse)(nil),                                            // 12: meraki.organizations.v1.DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleResponse
+	(*UpdateOrganizationPoliciesGlobalFirewallRulesetRequest)(nil),                                                  // 13: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetRequest
+	(*DeleteOrganizationPoliciesGlobalFirewallRulesetRequest)(nil),                                                  // 14: meraki.organizations.v1.DeleteOrganizationPoliciesGlobalFirewallRulesetRequest
+	(*DeleteOrganizationPoliciesGlobalFirewallRulesetResponse)(nil),                                                 // 15: meraki.organizations.v1.DeleteOrganizationPoliciesGlobalFirewallRulesetResponse
+	(*GetOrganizationPoliciesGlobalGroupPoliciesRequest)(nil),                                                       // 16: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesRequest
+	(*GetOrganizationPoliciesGlobalGroupPoliciesResponse)(nil),                                                      // 17: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse
+	(*OrganizationPoliciesGlobalGroupPolicy)(nil),                                                                   // 18: meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy
+	(*CreateOrganizationPoliciesGlobalGroupPolicyRequest)(nil),                                                      // 19: meraki.organizations.v1.CreateOrganizationPoliciesGlobalGroupPolicyRequest
+	(*AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest)(nil),                                // 20: meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest
+	(*AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse)(nil),                               // 21: meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse
+	(*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsRequest)(nil),                        // 22: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsRequest
+	(*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse)(nil),                       // 23: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse
+	(*RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest)(nil),                                // 24: meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest
+	(*RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse)(nil),                               // 25: meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse
+	(*GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRequest)(nil),                            // 26: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRequest
+	(*GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse)(nil),                           // 27: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse
+	(*OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment)(nil),                                       // 28: meraki.organizations.v1.OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment
+	(*CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest)(nil),                          // 29: meraki.organizations.v1.CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest
+	(*UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest)(nil),                          // 30: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest
+	(*DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest)(nil),                          // 31: meraki.organizations.v1.DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest
+	(*DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentResponse)(nil),                         // 32: meraki.organizations.v1.DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentResponse
+	(*UpdateOrganizationPoliciesGlobalGroupPolicyRequest)(nil),                                                      // 33: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalGroupPolicyRequest
+	(*DeleteOrganizationPoliciesGlobalGroupPolicyRequest)(nil),                                                      // 34: meraki.organizations.v1.DeleteOrganizationPoliciesGlobalGroupPolicyRequest
+	(*DeleteOrganizationPoliciesGlobalGroupPolicyResponse)(nil),                                                     // 35: meraki.organizations.v1.DeleteOrganizationPoliciesGlobalGroupPolicyResponse
+	(*GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item)(nil),                                 // 36: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item
+	(*GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications)(nil),                    // 37: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.Applications
+	(*GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications_Nbar)(nil),               // 38: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.Applications.Nbar
+	(*GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse_Item_Applications_Nbar_Mappings)(nil),      // 39: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.Applications.Nbar.Mappings
+	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources)(nil),                                                  // 40: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources
+	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations)(nil),                                             // 41: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations
+	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria)(nil),                                         // 42: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria
+	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_PolicyObjects)(nil),                           // 43: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.PolicyObjects
+	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_PolicyObjectGroups)(nil),                      // 44: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.PolicyObjectGroups
+	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_ApplianceVlans)(nil),                          // 45: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.ApplianceVlans
+	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans)(nil),                       // 46: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.SiteSpecificVlans
+	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans_Address)(nil),               // 47: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.SiteSpecificVlans.Address
+	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Sources_Criteria_SiteSpecificVlans_Address_Offsets)(nil),       // 48: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.SiteSpecificVlans.Address.Offsets
+	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria)(nil),                                    // 49: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria
+	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Services)(nil),                           // 50: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.Services
+	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplicationCategories)(nil),              // 51: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.ApplicationCategories
+	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Applications)(nil),                       // 52: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.Applications
+	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_PolicyObjects)(nil),                      // 53: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.PolicyObjects
+	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_PolicyObjectGroups)(nil),                 // 54: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.PolicyObjectGroups
+	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplianceVlans)(nil),                     // 55: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.ApplianceVlans
+	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_Countries)(nil),                          // 56: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.Countries
+	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_SiteSpecificVlans)(nil),                  // 57: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.SiteSpecificVlans
+	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_ApplicationCategories_Applications)(nil), // 58: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.ApplicationCategories.Applications
+	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_SiteSpecificVlans_Address)(nil),          // 59: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.SiteSpecificVlans.Address
+	(*OrganizationPoliciesGlobalFirewallRulesetsRule_Destinations_Criteria_SiteSpecificVlans_Address_Offsets)(nil),  // 60: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.SiteSpecificVlans.Address.Offsets
+	(*OrganizationPoliciesGlobalGroupPolicy_Group)(nil),                                                             // 61: meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy.Group
+	(*AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_Policy)(nil),                         // 62: meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.Policy
+	(*AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_AdaptivePolicyGroups)(nil),           // 63: meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.AdaptivePolicyGroups
+	(*GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse_Item)(nil),                  // 64: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse.Item
+	(*RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_Policy)(nil),                         // 65: meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.Policy
+	(*RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest_AdaptivePolicyGroups)(nil),           // 66: meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.AdaptivePolicyGroups
+	(*v1.PageInfo)(nil),           // 67: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),       // 68: google.protobuf.Struct
+	(*CollectionMeta)(nil),        // 69: meraki.organizations.v1.CollectionMeta
+	(*timestamppb.Timestamp)(nil), // 70: google.protobuf.Timestamp
 }
 var file_meraki_organizations_v1_policies_global_proto_depIdxs = []int32{
-	32,  // 0: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.items:type_name -> meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item
-	105, // 1: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	4,   // 2: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse.items:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRuleset
-	105, // 3: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	36,  // 4: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse.Meta
-	106, // 5: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRuleset.created_at:type_name -> google.protobuf.Timestamp
-	106, // 6: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRuleset.last_updated_at:type_name -> google.protobuf.Timestamp
-	107, // 7: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetRequest.null_fields:type_name -> google.protobuf.FieldMask
-	107, // 8: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	8,   // 9: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse.items:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule
-	105, // 10: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	39,  // 11: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse.Meta
-	42,  // 12: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.sources:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources
-	43,  // 13: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.destinations:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations
-	106, // 14: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.created_at:type_name -> google.protobuf.Timestamp
-	106, // 15: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.last_updated_at:type_name -> google.protobuf.Timestamp
-	62,  // 16: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.sources:type_name -> meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources
-	63,  // 17: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.destinations:type_name -> meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations
-	107, // 18: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.null_fields:type_name -> google.protobuf.FieldMask
-	107, // 19: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	76,  // 20: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.sources:type_name -> meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources
-	77,  // 21: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.destinations:type_name -> meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations
-	107, // 22: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.null_fields:type_name -> google.protobuf.FieldMask
-	107, // 23: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	107, // 24: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetRequest.null_fields:type_name -> google.protobuf.FieldMask
-	107, // 25: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	16,  // 26: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse.items:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy
-	105, // 27: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	90,  // 28: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse.Meta
-	93,  // 29: meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy.group:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy.Group
-	106, // 30: meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy.created_at:type_name -> google.protobuf.Timestamp
-	106, // 31: meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy.last_updated_at:type_name -> google.protobuf.Timestamp
-	107, // 32: meraki.organizations.v1.CreateOrganizationPoliciesGlobalGroupPolicyRequest.null_fields:type_name -> google.protobuf.FieldMask
-	107, // 33: meraki.organizations.v1.CreateOrganizationPoliciesGlobalGroupPolicyRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	94,  // 34: meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.policy:type_name -> meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.Policy
-	95,  // 35: meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.adaptive_policy_groups:type_name -> meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.AdaptivePolicyGroups
-	107, // 36: meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	107, // 37: meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	96,  // 38: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse.items:type_name -> meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse.Item
-	105, // 39: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	97,  // 40: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse.Meta
-	100, // 41: meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.policy:type_name -> meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.Policy
-	101, // 42: meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.adaptive_policy_groups:type_name -> meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.AdaptivePolicyGroups
-	107, // 43: meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	107, // 44: meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	26,  // 45: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse.items:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment
-	105, // 46: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	102, // 47: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse.Meta
-	106, // 48: meraki.organizations.v1.OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment.created_at:type_name -> google.protobuf.Timestamp
-	106, // 49: meraki.organizations.v1.OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment.last_updated_at:type_name -> google.protobuf.Timestamp
-	107, // 50: meraki.organizations.v1.CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest.null_fields:type_name -> google.protobuf.FieldMask
-	107, // 51: meraki.organizations.v1.CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	107, // 52: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest.null_fields:type_name -> google.protobuf.FieldMask
-	107, // 53: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	107, // 54: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalGroupPolicyRequest.null_fields:type_name -> google.protobuf.FieldMask
-	107, // 55: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalGroupPolicyRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	33,  // 56: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.applications:type_name -> meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.Applications
-	34,  // 57: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.Applications.nbar:type_name -> meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.Applications.Nbar
-	35,  // 58: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.Applications.Nbar.mappings:type_name -> meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.Applications.Nbar.Mappings
-	37,  // 59: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse.Meta.Counts
-	38,  // 60: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse.Meta.Counts.Items
-	40,  // 61: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse.Meta.Counts
-	41,  // 62: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse.Meta.Counts.Items
-	44,  // 63: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.criteria:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria
-	51,  // 64: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.criteria:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria
-	45,  // 65: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.policy_objects:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.PolicyObjects
-	46,  // 66: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.policy_object_groups:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.PolicyObjectGroups
-	47,  // 67: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.appliance_vlans:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.ApplianceVlans
-	48,  // 68: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.site_specific_vlans:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.SiteSpecificVlans
-	49,  // 69: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.SiteSpecificVlans.address:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.SiteSpecificVlans.Address
-	50,  // 70: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.SiteSpecificVlans.Address.offsets:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.SiteSpecificVlans.Address.Offsets
-	52,  // 71: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.services:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.Services
-	53,  // 72: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.application_categories:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.ApplicationCategories
-	54,  // 73: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.applications:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.Applications
-	55,  // 74: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.policy_objects:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.PolicyObjects
-	56,  // 75: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.policy_object_groups:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.PolicyObjectGroups
-	57,  // 76: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.appliance_vlans:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.ApplianceVlans
-	58,  // 77: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.countries:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.Countries
-	59,  // 78: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.site_specific_vlans:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.SiteSpecificVlans
-	60,  // 79: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.SiteSpecificVlans.address:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.SiteSpecificVlans.Address
-	61,  // 80: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.SiteSpecificVlans.Address.offsets:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.SiteSpecificVlans.Address.Offsets
-	64,  // 81: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.criteria:type_name -> meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria
-	68,  // 82: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.criteria:type_name -> meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria
-	65,  // 83: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria.policy_objects:type_name -> meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria.PolicyObjects
-	66,  // 84: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria.policy_object_groups:type_name -> meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria.PolicyObjectGroups
-	67,  // 85: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria.appliance_vlans:type_name -> meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria.ApplianceVlans
-	69,  // 86: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.services:type_name -> meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.Services
-	70,  // 87: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.application_categories:type_name -> meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.ApplicationCategories
-	71,  // 88: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.applications:type_name -> meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.Applications
-	72,  // 89: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.policy_objects:type_name -> meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.PolicyObjects
-	73,  // 90: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.policy_object_groups:type_name -> meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.PolicyObjectGroups
-	74,  // 91: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.appliance_vlans:type_name -> meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.ApplianceVlans
-	75,  // 92: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.ApplicationCategories.applications:type_name -> meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.ApplicationCategories.Applications
-	78,  // 93: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.criteria:type_name -> meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria
-	82,  // 94: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.criteria:type_name -> meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria
-	79,  // 95: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria.policy_objects:type_name -> meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria.PolicyObjects
-	80,  // 96: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria.policy_object_groups:type_name -> meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria.PolicyObjectGroups
-	81,  // 97: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria.appliance_vlans:type_name -> meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Sources.Criteria.ApplianceVlans
-	83,  // 98: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.services:type_name -> meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.Services
-	84,  // 99: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.application_categories:type_name -> meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.ApplicationCategories
-	85,  // 100: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.applications:type_name -> meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.Applications
-	86,  // 101: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.policy_objects:type_name -> meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.PolicyObjects
-	87,  // 102: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.policy_object_groups:type_name -> meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.PolicyObjectGroups
-	88,  // 103: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.appliance_vlans:type_name -> meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.ApplianceVlans
-	89,  // 104: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.ApplicationCategories.applications:type_name -> meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.Destinations.Criteria.ApplicationCategories.Applications
-	91,  // 105: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse.Meta.Counts
-	92,  // 106: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse.Meta.Counts.Items
-	98,  // 107: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse.Meta.Counts
-	99,  // 108: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse.Meta.Counts.Items
-	103, // 109: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse.Meta.Counts
-	104, // 110: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse.Meta.Counts.Items
-	111, // [111:111] is the sub-list for method output_type
-	111, // [111:111] is the sub-list for method input_type
-	111, // [111:111] is the sub-list for extension type_name
-	111, // [111:111] is the sub-list for extension extendee
-	0,   // [0:111] is the sub-list for field type_name
+	36,  // 0: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.items:type_name -> meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item
+	67,  // 1: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	68,  // 2: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.additional_properties:type_name -> google.protobuf.Struct
+	69,  // 3: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	4,   // 4: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse.items:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRuleset
+	67,  // 5: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	68,  // 6: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse.additional_properties:type_name -> google.protobuf.Struct
+	70,  // 7: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRuleset.created_at:type_name -> google.protobuf.Timestamp
+	70,  // 8: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRuleset.last_updated_at:type_name -> google.protobuf.Timestamp
+	68,  // 9: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRuleset.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 10: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetRequest.additional_properties:type_name -> google.protobuf.Struct
+	69,  // 11: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	8,   // 12: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse.items:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule
+	67,  // 13: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	68,  // 14: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse.additional_properties:type_name -> google.protobuf.Struct
+	40,  // 15: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.sources:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources
+	41,  // 16: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.destinations:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations
+	70,  // 17: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.created_at:type_name -> google.protobuf.Timestamp
+	70,  // 18: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.last_updated_at:type_name -> google.protobuf.Timestamp
+	68,  // 19: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.additional_properties:type_name -> google.protobuf.Struct
+	40,  // 20: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.sources:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources
+	41,  // 21: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.destinations:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations
+	68,  // 22: meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.additional_properties:type_name -> google.protobuf.Struct
+	40,  // 23: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.sources:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources
+	41,  // 24: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.destinations:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations
+	68,  // 25: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 26: meraki.organizations.v1.DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleResponse.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 27: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetRequest.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 28: meraki.organizations.v1.DeleteOrganizationPoliciesGlobalFirewallRulesetResponse.additional_properties:type_name -> google.protobuf.Struct
+	69,  // 29: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	18,  // 30: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse.items:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy
+	67,  // 31: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	68,  // 32: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse.additional_properties:type_name -> google.protobuf.Struct
+	61,  // 33: meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy.group:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy.Group
+	70,  // 34: meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy.created_at:type_name -> google.protobuf.Timestamp
+	70,  // 35: meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy.last_updated_at:type_name -> google.protobuf.Timestamp
+	68,  // 36: meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 37: meraki.organizations.v1.CreateOrganizationPoliciesGlobalGroupPolicyRequest.additional_properties:type_name -> google.protobuf.Struct
+	62,  // 38: meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.policy:type_name -> meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.Policy
+	63,  // 39: meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.adaptive_policy_groups:type_name -> meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.AdaptivePolicyGroups
+	68,  // 40: meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 41: meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse.additional_properties:type_name -> google.protobuf.Struct
+	69,  // 42: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	64,  // 43: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse.items:type_name -> meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse.Item
+	67,  // 44: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	68,  // 45: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse.additional_properties:type_name -> google.protobuf.Struct
+	65,  // 46: meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.policy:type_name -> meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.Policy
+	66,  // 47: meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.adaptive_policy_groups:type_name -> meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.AdaptivePolicyGroups
+	68,  // 48: meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 49: meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse.additional_properties:type_name -> google.protobuf.Struct
+	69,  // 50: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	28,  // 51: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse.items:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment
+	67,  // 52: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	68,  // 53: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse.additional_properties:type_name -> google.protobuf.Struct
+	70,  // 54: meraki.organizations.v1.OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment.created_at:type_name -> google.protobuf.Timestamp
+	70,  // 55: meraki.organizations.v1.OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment.last_updated_at:type_name -> google.protobuf.Timestamp
+	68,  // 56: meraki.organizations.v1.OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 57: meraki.organizations.v1.CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 58: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 59: meraki.organizations.v1.DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentResponse.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 60: meraki.organizations.v1.UpdateOrganizationPoliciesGlobalGroupPolicyRequest.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 61: meraki.organizations.v1.DeleteOrganizationPoliciesGlobalGroupPolicyResponse.additional_properties:type_name -> google.protobuf.Struct
+	37,  // 62: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.applications:type_name -> meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.Applications
+	68,  // 63: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	38,  // 64: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.Applications.nbar:type_name -> meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.Applications.Nbar
+	68,  // 65: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.Applications.additional_properties:type_name -> google.protobuf.Struct
+	39,  // 66: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.Applications.Nbar.mappings:type_name -> meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.Applications.Nbar.Mappings
+	68,  // 67: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.Applications.Nbar.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 68: meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse.Item.Applications.Nbar.Mappings.additional_properties:type_name -> google.protobuf.Struct
+	42,  // 69: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.criteria:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria
+	68,  // 70: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.additional_properties:type_name -> google.protobuf.Struct
+	49,  // 71: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.criteria:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria
+	68,  // 72: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.additional_properties:type_name -> google.protobuf.Struct
+	43,  // 73: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.policy_objects:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.PolicyObjects
+	44,  // 74: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.policy_object_groups:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.PolicyObjectGroups
+	45,  // 75: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.appliance_vlans:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.ApplianceVlans
+	46,  // 76: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.site_specific_vlans:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.SiteSpecificVlans
+	68,  // 77: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 78: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.PolicyObjects.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 79: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.PolicyObjectGroups.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 80: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.ApplianceVlans.additional_properties:type_name -> google.protobuf.Struct
+	47,  // 81: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.SiteSpecificVlans.address:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.SiteSpecificVlans.Address
+	68,  // 82: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.SiteSpecificVlans.additional_properties:type_name -> google.protobuf.Struct
+	48,  // 83: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.SiteSpecificVlans.Address.offsets:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.SiteSpecificVlans.Address.Offsets
+	68,  // 84: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.SiteSpecificVlans.Address.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 85: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Sources.Criteria.SiteSpecificVlans.Address.Offsets.additional_properties:type_name -> google.protobuf.Struct
+	50,  // 86: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.services:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.Services
+	51,  // 87: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.application_categories:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.ApplicationCategories
+	52,  // 88: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.applications:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.Applications
+	53,  // 89: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.policy_objects:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.PolicyObjects
+	54,  // 90: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.policy_object_groups:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.PolicyObjectGroups
+	55,  // 91: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.appliance_vlans:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.ApplianceVlans
+	56,  // 92: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.countries:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.Countries
+	57,  // 93: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.site_specific_vlans:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.SiteSpecificVlans
+	68,  // 94: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 95: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.Services.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 96: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.ApplicationCategories.applications:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.ApplicationCategories.Applications
+	68,  // 97: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.ApplicationCategories.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 98: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.Applications.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 99: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.PolicyObjects.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 100: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.PolicyObjectGroups.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 101: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.ApplianceVlans.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 102: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.Countries.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 103: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.SiteSpecificVlans.address:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.SiteSpecificVlans.Address
+	68,  // 104: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.SiteSpecificVlans.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 105: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.ApplicationCategories.Applications.additional_properties:type_name -> google.protobuf.Struct
+	60,  // 106: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.SiteSpecificVlans.Address.offsets:type_name -> meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.SiteSpecificVlans.Address.Offsets
+	68,  // 107: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.SiteSpecificVlans.Address.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 108: meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule.Destinations.Criteria.SiteSpecificVlans.Address.Offsets.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 109: meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy.Group.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 110: meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.Policy.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 111: meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.AdaptivePolicyGroups.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 112: meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 113: meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.Policy.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 114: meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest.AdaptivePolicyGroups.additional_properties:type_name -> google.protobuf.Struct
+	115, // [115:115] is the sub-list for method output_type
+	115, // [115:115] is the sub-list for method input_type
+	115, // [115:115] is the sub-list for extension type_name
+	115, // [115:115] is the sub-list for extension extendee
+	0,   // [0:115] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_policies_global_proto_init() }
@@ -7257,6 +5539,7 @@ func file_meraki_organizations_v1_policies_global_proto_init() {
 	if File_meraki_organizations_v1_policies_global_proto != nil {
 		return
 	}
+	file_meraki_organizations_v1_collections_proto_init()
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[4].OneofWrappers = []any{}
@@ -7266,33 +5549,33 @@ func file_meraki_organizations_v1_policies_global_proto_init() {
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[11].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[13].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[14].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[16].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[17].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[18].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[19].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[20].OneofWrappers = []any{}
+	file_meraki_organizations_v1_policies_global_proto_msgTypes[21].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[22].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[23].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[24].OneofWrappers = []any{}
+	file_meraki_organizations_v1_policies_global_proto_msgTypes[25].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[26].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[27].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[28].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[29].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[30].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[31].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[32].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[33].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[35].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[38].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[41].OneofWrappers = []any{}
+	file_meraki_organizations_v1_policies_global_proto_msgTypes[34].OneofWrappers = []any{}
+	file_meraki_organizations_v1_policies_global_proto_msgTypes[36].OneofWrappers = []any{}
+	file_meraki_organizations_v1_policies_global_proto_msgTypes[37].OneofWrappers = []any{}
+	file_meraki_organizations_v1_policies_global_proto_msgTypes[39].OneofWrappers = []any{}
+	file_meraki_organizations_v1_policies_global_proto_msgTypes[43].OneofWrappers = []any{}
+	file_meraki_organizations_v1_policies_global_proto_msgTypes[44].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[45].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[46].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[47].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[48].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[50].OneofWrappers = []any{}
+	file_meraki_organizations_v1_policies_global_proto_msgTypes[51].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[52].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[53].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[54].OneofWrappers = []any{}
@@ -7300,44 +5583,20 @@ func file_meraki_organizations_v1_policies_global_proto_init() {
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[56].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[57].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[58].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[59].OneofWrappers = []any{}
+	file_meraki_organizations_v1_policies_global_proto_msgTypes[60].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[61].OneofWrappers = []any{}
+	file_meraki_organizations_v1_policies_global_proto_msgTypes[62].OneofWrappers = []any{}
+	file_meraki_organizations_v1_policies_global_proto_msgTypes[63].OneofWrappers = []any{}
+	file_meraki_organizations_v1_policies_global_proto_msgTypes[64].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[65].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policies_global_proto_msgTypes[66].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[67].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[69].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[70].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[71].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[72].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[73].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[74].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[75].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[79].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[80].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[81].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[83].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[84].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[85].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[86].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[87].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[88].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[89].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[92].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[93].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[94].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[95].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[96].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[99].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[100].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[101].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policies_global_proto_msgTypes[104].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_policies_global_proto_rawDesc), len(file_meraki_organizations_v1_policies_global_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   105,
+			NumMessages:   67,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -98,11 +98,12 @@ func (x *GetOrganizationPolicyObjectsRequest) GetEndingBefore() string {
 
 // Answer of getOrganizationPolicyObjects.
 type GetOrganizationPolicyObjectsResponse struct {
-	state         protoimpl.MessageState      `protogen:"open.v1"`
-	Items         []*OrganizationPolicyObject `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState      `protogen:"open.v1"`
+	Items                []*OrganizationPolicyObject `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationPolicyObjectsResponse) Reset() {
@@ -149,22 +150,33 @@ func (x *GetOrganizationPolicyObjectsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of createOrganizationPolicyObject, getOrganizationPolicyObject,
-// updateOrganizationPolicyObject. Row of getOrganizationPolicyObjects.
+func (x *GetOrganizationPolicyObjectsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The policy object of an organization. Answer of createOrganizationPolicyObject,
+// getOrganizationPolicyObject, updateOrganizationPolicyObject. Row of getOrganizationPolicyObjects.
 type OrganizationPolicyObject struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Id       *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Name     *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Category *string                `protobuf:"bytes,3,opt,name=category,proto3,oneof" json:"category,omitempty"`
 	// Known values: "adaptivePolicyIpv4Cidr", "cidr", "fqdn".
-	Type          *string                `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Cidr          *string                `protobuf:"bytes,5,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
-	GroupIds      []string               `protobuf:"bytes,8,rep,name=group_ids,json=groupIds,proto3" json:"group_ids,omitempty"`
-	NetworkIds    []string               `protobuf:"bytes,9,rep,name=network_ids,json=networkIds,proto3" json:"network_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string                `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Cidr                 *string                `protobuf:"bytes,5,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
+	CreatedAt            *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	UpdatedAt            *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	GroupIds             []string               `protobuf:"bytes,8,rep,name=group_ids,json=groupIds,proto3" json:"group_ids,omitempty"`
+	NetworkIds           []string               `protobuf:"bytes,9,rep,name=network_ids,json=networkIds,proto3" json:"network_ids,omitempty"`
+	Fqdn                 *string                `protobuf:"bytes,10,opt,name=fqdn,proto3,oneof" json:"fqdn,omitempty"`
+	Ip                   *string                `protobuf:"bytes,11,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
+	Mask                 *string                `protobuf:"bytes,12,opt,name=mask,proto3,oneof" json:"mask,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationPolicyObject) Reset() {
@@ -260,6 +272,34 @@ func (x *OrganizationPolicyObject) GetNetworkIds() []string {
 	return nil
 }
 
+func (x *OrganizationPolicyObject) GetFqdn() string {
+	if x != nil && x.Fqdn != nil {
+		return *x.Fqdn
+	}
+	return ""
+}
+
+func (x *OrganizationPolicyObject) GetIp() string {
+	if x != nil && x.Ip != nil {
+		return *x.Ip
+	}
+	return ""
+}
+
+func (x *OrganizationPolicyObject) GetMask() string {
+	if x != nil && x.Mask != nil {
+		return *x.Mask
+	}
+	return ""
+}
+
+func (x *OrganizationPolicyObject) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationPolicyObject.
 type CreateOrganizationPolicyObjectRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -270,16 +310,17 @@ type CreateOrganizationPolicyObjectRequest struct {
 	// Required.
 	Category *string `protobuf:"bytes,3,opt,name=category,proto3,oneof" json:"category,omitempty"`
 	// Required. Known values: "adaptivePolicyIpv4Cidr", "cidr", "fqdn".
-	Type          *string                `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Cidr          *string                `protobuf:"bytes,5,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
-	Fqdn          *string                `protobuf:"bytes,6,opt,name=fqdn,proto3,oneof" json:"fqdn,omitempty"`
-	Mask          *string                `protobuf:"bytes,7,opt,name=mask,proto3,oneof" json:"mask,omitempty"`
-	Ip            *string                `protobuf:"bytes,8,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	GroupIds      []string               `protobuf:"bytes,9,rep,name=group_ids,json=groupIds,proto3" json:"group_ids,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,10,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,11,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string          `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Cidr                 *string          `protobuf:"bytes,5,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
+	Fqdn                 *string          `protobuf:"bytes,6,opt,name=fqdn,proto3,oneof" json:"fqdn,omitempty"`
+	Mask                 *string          `protobuf:"bytes,7,opt,name=mask,proto3,oneof" json:"mask,omitempty"`
+	Ip                   *string          `protobuf:"bytes,8,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
+	GroupIds             []string         `protobuf:"bytes,9,rep,name=group_ids,json=groupIds,proto3" json:"group_ids,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationPolicyObjectRequest) Reset() {
@@ -375,16 +416,23 @@ func (x *CreateOrganizationPolicyObjectRequest) GetGroupIds() []string {
 	return nil
 }
 
-func (x *CreateOrganizationPolicyObjectRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationPolicyObjectRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationPolicyObjectRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationPolicyObjectRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationPolicyObjectRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -461,11 +509,12 @@ func (x *GetOrganizationPolicyObjectsGroupsRequest) GetEndingBefore() string {
 
 // Answer of getOrganizationPolicyObjectsGroups.
 type GetOrganizationPolicyObjectsGroupsResponse struct {
-	state         protoimpl.MessageState            `protogen:"open.v1"`
-	Items         []*OrganizationPolicyObjectsGroup `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                      `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState            `protogen:"open.v1"`
+	Items                []*OrganizationPolicyObjectsGroup `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                      `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationPolicyObjectsGroupsResponse) Reset() {
@@ -512,19 +561,28 @@ func (x *GetOrganizationPolicyObjectsGroupsResponse) GetPageInfo() *v1.PageInfo 
 	return nil
 }
 
-// Answer of createOrganizationPolicyObjectsGroup, getOrganizationPolicyObjectsGroup,
-// updateOrganizationPolicyObjectsGroup. Row of getOrganizationPolicyObjectsGroups.
+func (x *GetOrganizationPolicyObjectsGroupsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The policy objects group of an organization. Answer of createOrganizationPolicyObjectsGroup,
+// getOrganizationPolicyObjectsGroup, updateOrganizationPolicyObjectsGroup. Row of
+// getOrganizationPolicyObjectsGroups.
 type OrganizationPolicyObjectsGroup struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Category      *string                `protobuf:"bytes,3,opt,name=category,proto3,oneof" json:"category,omitempty"`
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
-	ObjectIds     []int64                `protobuf:"varint,6,rep,packed,name=object_ids,json=objectIds,proto3" json:"object_ids,omitempty"`
-	NetworkIds    []string               `protobuf:"bytes,7,rep,name=network_ids,json=networkIds,proto3" json:"network_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Category             *string                `protobuf:"bytes,3,opt,name=category,proto3,oneof" json:"category,omitempty"`
+	CreatedAt            *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	UpdatedAt            *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	ObjectIds            []string               `protobuf:"bytes,6,rep,name=object_ids,json=objectIds,proto3" json:"object_ids,omitempty"`
+	NetworkIds           []string               `protobuf:"bytes,7,rep,name=network_ids,json=networkIds,proto3" json:"network_ids,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationPolicyObjectsGroup) Reset() {
@@ -592,7 +650,7 @@ func (x *OrganizationPolicyObjectsGroup) GetUpdatedAt() *timestamppb.Timestamp {
 	return nil
 }
 
-func (x *OrganizationPolicyObjectsGroup) GetObjectIds() []int64 {
+func (x *OrganizationPolicyObjectsGroup) GetObjectIds() []string {
 	if x != nil {
 		return x.ObjectIds
 	}
@@ -606,19 +664,27 @@ func (x *OrganizationPolicyObjectsGroup) GetNetworkIds() []string {
 	return nil
 }
 
+func (x *OrganizationPolicyObjectsGroup) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationPolicyObjectsGroup.
 type CreateOrganizationPolicyObjectsGroupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Category      *string                `protobuf:"bytes,3,opt,name=category,proto3,oneof" json:"category,omitempty"`
-	ObjectIds     []string               `protobuf:"bytes,4,rep,name=object_ids,json=objectIds,proto3" json:"object_ids,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Name                 *string          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Category             *string          `protobuf:"bytes,3,opt,name=category,proto3,oneof" json:"category,omitempty"`
+	ObjectIds            []string         `protobuf:"bytes,4,rep,name=object_ids,json=objectIds,proto3" json:"object_ids,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationPolicyObjectsGroupRequest) Reset() {
@@ -679,16 +745,23 @@ func (x *CreateOrganizationPolicyObjectsGroupRequest) GetObjectIds() []string {
 	return nil
 }
 
-func (x *CreateOrganizationPolicyObjectsGroupRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationPolicyObjectsGroupRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationPolicyObjectsGroupRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationPolicyObjectsGroupRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationPolicyObjectsGroupRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -754,13 +827,14 @@ type UpdateOrganizationPolicyObjectsGroupRequest struct {
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	PolicyObjectGroupId *string                `protobuf:"bytes,2,opt,name=policy_object_group_id,json=policyObjectGroupId,proto3,oneof" json:"policy_object_group_id,omitempty"`
-	Name                *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	ObjectIds           []string               `protobuf:"bytes,4,rep,name=object_ids,json=objectIds,proto3" json:"object_ids,omitempty"`
-	NullFields          *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields         *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	PolicyObjectGroupId  *string          `protobuf:"bytes,2,opt,name=policy_object_group_id,json=policyObjectGroupId,proto3,oneof" json:"policy_object_group_id,omitempty"`
+	Name                 *string          `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ObjectIds            []string         `protobuf:"bytes,4,rep,name=object_ids,json=objectIds,proto3" json:"object_ids,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationPolicyObjectsGroupRequest) Reset() {
@@ -821,16 +895,23 @@ func (x *UpdateOrganizationPolicyObjectsGroupRequest) GetObjectIds() []string {
 	return nil
 }
 
-func (x *UpdateOrganizationPolicyObjectsGroupRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationPolicyObjectsGroupRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationPolicyObjectsGroupRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationPolicyObjectsGroupRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationPolicyObjectsGroupRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -890,6 +971,51 @@ func (x *DeleteOrganizationPolicyObjectsGroupRequest) GetPolicyObjectGroupId() s
 	return ""
 }
 
+// Answer of deleteOrganizationPolicyObjectsGroup.
+type DeleteOrganizationPolicyObjectsGroupResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationPolicyObjectsGroupResponse) Reset() {
+	*x = DeleteOrganizationPolicyObjectsGroupResponse{}
+	mi := &file_meraki_organizations_v1_policy_objects_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationPolicyObjectsGroupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationPolicyObjectsGroupResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationPolicyObjectsGroupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_policy_objects_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationPolicyObjectsGroupResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationPolicyObjectsGroupResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_policy_objects_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *DeleteOrganizationPolicyObjectsGroupResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getOrganizationPolicyObject.
 type GetOrganizationPolicyObjectRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -903,7 +1029,7 @@ type GetOrganizationPolicyObjectRequest struct {
 
 func (x *GetOrganizationPolicyObjectRequest) Reset() {
 	*x = GetOrganizationPolicyObjectRequest{}
-	mi := &file_meraki_organizations_v1_policy_objects_proto_msgTypes[11]
+	mi := &file_meraki_organizations_v1_policy_objects_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -915,7 +1041,7 @@ func (x *GetOrganizationPolicyObjectRequest) String() string {
 func (*GetOrganizationPolicyObjectRequest) ProtoMessage() {}
 
 func (x *GetOrganizationPolicyObjectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policy_objects_proto_msgTypes[11]
+	mi := &file_meraki_organizations_v1_policy_objects_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -928,7 +1054,7 @@ func (x *GetOrganizationPolicyObjectRequest) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use GetOrganizationPolicyObjectRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationPolicyObjectRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policy_objects_proto_rawDescGZIP(), []int{11}
+	return file_meraki_organizations_v1_policy_objects_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetOrganizationPolicyObjectRequest) GetOrganizationId() string {
@@ -951,22 +1077,23 @@ type UpdateOrganizationPolicyObjectRequest struct {
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	PolicyObjectId *string                `protobuf:"bytes,2,opt,name=policy_object_id,json=policyObjectId,proto3,oneof" json:"policy_object_id,omitempty"`
-	Name           *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Cidr           *string                `protobuf:"bytes,4,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
-	Fqdn           *string                `protobuf:"bytes,5,opt,name=fqdn,proto3,oneof" json:"fqdn,omitempty"`
-	Mask           *string                `protobuf:"bytes,6,opt,name=mask,proto3,oneof" json:"mask,omitempty"`
-	Ip             *string                `protobuf:"bytes,7,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	GroupIds       []string               `protobuf:"bytes,8,rep,name=group_ids,json=groupIds,proto3" json:"group_ids,omitempty"`
-	NullFields     *fieldmaskpb.FieldMask `protobuf:"bytes,9,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields    *fieldmaskpb.FieldMask `protobuf:"bytes,10,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	PolicyObjectId       *string          `protobuf:"bytes,2,opt,name=policy_object_id,json=policyObjectId,proto3,oneof" json:"policy_object_id,omitempty"`
+	Name                 *string          `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Cidr                 *string          `protobuf:"bytes,4,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
+	Fqdn                 *string          `protobuf:"bytes,5,opt,name=fqdn,proto3,oneof" json:"fqdn,omitempty"`
+	Mask                 *string          `protobuf:"bytes,6,opt,name=mask,proto3,oneof" json:"mask,omitempty"`
+	Ip                   *string          `protobuf:"bytes,7,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
+	GroupIds             []string         `protobuf:"bytes,8,rep,name=group_ids,json=groupIds,proto3" json:"group_ids,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationPolicyObjectRequest) Reset() {
 	*x = UpdateOrganizationPolicyObjectRequest{}
-	mi := &file_meraki_organizations_v1_policy_objects_proto_msgTypes[12]
+	mi := &file_meraki_organizations_v1_policy_objects_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -978,7 +1105,7 @@ func (x *UpdateOrganizationPolicyObjectRequest) String() string {
 func (*UpdateOrganizationPolicyObjectRequest) ProtoMessage() {}
 
 func (x *UpdateOrganizationPolicyObjectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policy_objects_proto_msgTypes[12]
+	mi := &file_meraki_organizations_v1_policy_objects_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -991,7 +1118,7 @@ func (x *UpdateOrganizationPolicyObjectRequest) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use UpdateOrganizationPolicyObjectRequest.ProtoReflect.Descriptor instead.
 func (*UpdateOrganizationPolicyObjectRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policy_objects_proto_rawDescGZIP(), []int{12}
+	return file_meraki_organizations_v1_policy_objects_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *UpdateOrganizationPolicyObjectRequest) GetOrganizationId() string {
@@ -1050,16 +1177,23 @@ func (x *UpdateOrganizationPolicyObjectRequest) GetGroupIds() []string {
 	return nil
 }
 
-func (x *UpdateOrganizationPolicyObjectRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationPolicyObjectRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationPolicyObjectRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationPolicyObjectRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationPolicyObjectRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1077,7 +1211,7 @@ type DeleteOrganizationPolicyObjectRequest struct {
 
 func (x *DeleteOrganizationPolicyObjectRequest) Reset() {
 	*x = DeleteOrganizationPolicyObjectRequest{}
-	mi := &file_meraki_organizations_v1_policy_objects_proto_msgTypes[13]
+	mi := &file_meraki_organizations_v1_policy_objects_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1089,7 +1223,7 @@ func (x *DeleteOrganizationPolicyObjectRequest) String() string {
 func (*DeleteOrganizationPolicyObjectRequest) ProtoMessage() {}
 
 func (x *DeleteOrganizationPolicyObjectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_policy_objects_proto_msgTypes[13]
+	mi := &file_meraki_organizations_v1_policy_objects_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1102,7 +1236,7 @@ func (x *DeleteOrganizationPolicyObjectRequest) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use DeleteOrganizationPolicyObjectRequest.ProtoReflect.Descriptor instead.
 func (*DeleteOrganizationPolicyObjectRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_policy_objects_proto_rawDescGZIP(), []int{13}
+	return file_meraki_organizations_v1_policy_objects_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DeleteOrganizationPolicyObjectRequest) GetOrganizationId() string {
@@ -1119,11 +1253,56 @@ func (x *DeleteOrganizationPolicyObjectRequest) GetPolicyObjectId() string {
 	return ""
 }
 
+// Answer of deleteOrganizationPolicyObject.
+type DeleteOrganizationPolicyObjectResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationPolicyObjectResponse) Reset() {
+	*x = DeleteOrganizationPolicyObjectResponse{}
+	mi := &file_meraki_organizations_v1_policy_objects_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationPolicyObjectResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationPolicyObjectResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationPolicyObjectResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_policy_objects_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationPolicyObjectResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationPolicyObjectResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_policy_objects_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *DeleteOrganizationPolicyObjectResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_policy_objects_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_policy_objects_proto_rawDesc = "" +
 	"\n" +
-	",meraki/organizations/v1/policy_objects.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x8f\x02\n" +
+	",meraki/organizations/v1/policy_objects.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x8f\x02\n" +
 	"#GetOrganizationPolicyObjectsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -1132,10 +1311,11 @@ const file_meraki_organizations_v1_policy_objects_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xad\x01\n" +
-	"$GetOrganizationPolicyObjectsResponse\x12G\n" +
-	"\x05items\x18\x01 \x03(\v21.meraki.organizations.v1.OrganizationPolicyObjectR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xfe\x02\n" +
+	"\x0e_ending_before\"\xfe\x01\n" +
+	"$GetOrganizationPolicyObjectsResponse\x12H\n" +
+	"\x05items\x18\xfb\x0f \x03(\v21.meraki.organizations.v1.OrganizationPolicyObjectR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xad\x04\n" +
 	"\x18OrganizationPolicyObject\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1f\n" +
@@ -1148,12 +1328,20 @@ const file_meraki_organizations_v1_policy_objects_proto_rawDesc = "" +
 	"updated_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x1b\n" +
 	"\tgroup_ids\x18\b \x03(\tR\bgroupIds\x12\x1f\n" +
 	"\vnetwork_ids\x18\t \x03(\tR\n" +
-	"networkIdsB\x05\n" +
+	"networkIds\x12\x17\n" +
+	"\x04fqdn\x18\n" +
+	" \x01(\tH\x05R\x04fqdn\x88\x01\x01\x12\x13\n" +
+	"\x02ip\x18\v \x01(\tH\x06R\x02ip\x88\x01\x01\x12\x17\n" +
+	"\x04mask\x18\f \x01(\tH\aR\x04mask\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\v\n" +
 	"\t_categoryB\a\n" +
 	"\x05_typeB\a\n" +
-	"\x05_cidr\"\x86\x04\n" +
+	"\x05_cidrB\a\n" +
+	"\x05_fqdnB\x05\n" +
+	"\x03_ipB\a\n" +
+	"\x05_mask\"\x9f\x04\n" +
 	"%CreateOrganizationPolicyObjectRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1f\n" +
@@ -1163,11 +1351,11 @@ const file_meraki_organizations_v1_policy_objects_proto_rawDesc = "" +
 	"\x04fqdn\x18\x06 \x01(\tH\x05R\x04fqdn\x88\x01\x01\x12\x17\n" +
 	"\x04mask\x18\a \x01(\tH\x06R\x04mask\x88\x01\x01\x12\x13\n" +
 	"\x02ip\x18\b \x01(\tH\aR\x02ip\x88\x01\x01\x12\x1b\n" +
-	"\tgroup_ids\x18\t \x03(\tR\bgroupIds\x12C\n" +
-	"\vnull_fields\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\v \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\tgroup_ids\x18\t \x03(\tR\bgroupIds\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_nameB\v\n" +
 	"\t_categoryB\a\n" +
@@ -1184,10 +1372,11 @@ const file_meraki_organizations_v1_policy_objects_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xb9\x01\n" +
-	"*GetOrganizationPolicyObjectsGroupsResponse\x12M\n" +
-	"\x05items\x18\x01 \x03(\v27.meraki.organizations.v1.OrganizationPolicyObjectsGroupR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xc2\x02\n" +
+	"\x0e_ending_before\"\x8a\x02\n" +
+	"*GetOrganizationPolicyObjectsGroupsResponse\x12N\n" +
+	"\x05items\x18\xfb\x0f \x03(\v27.meraki.organizations.v1.OrganizationPolicyObjectsGroupR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\x91\x03\n" +
 	"\x1eOrganizationPolicyObjectsGroup\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1f\n" +
@@ -1197,21 +1386,23 @@ const file_meraki_organizations_v1_policy_objects_proto_rawDesc = "" +
 	"\n" +
 	"updated_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x1d\n" +
 	"\n" +
-	"object_ids\x18\x06 \x03(\x03R\tobjectIds\x12\x1f\n" +
+	"object_ids\x18\x06 \x03(\tR\tobjectIds\x12\x1f\n" +
 	"\vnetwork_ids\x18\a \x03(\tR\n" +
-	"networkIdsB\x05\n" +
+	"networkIds\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\v\n" +
-	"\t_category\"\xea\x02\n" +
+	"\t_category\"\x83\x03\n" +
 	"+CreateOrganizationPolicyObjectsGroupRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1f\n" +
 	"\bcategory\x18\x03 \x01(\tH\x02R\bcategory\x88\x01\x01\x12\x1d\n" +
 	"\n" +
-	"object_ids\x18\x04 \x03(\tR\tobjectIds\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"object_ids\x18\x04 \x03(\tR\tobjectIds\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_nameB\v\n" +
 	"\t_category\"\xc1\x01\n" +
@@ -1219,16 +1410,17 @@ const file_meraki_organizations_v1_policy_objects_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x128\n" +
 	"\x16policy_object_group_id\x18\x02 \x01(\tH\x01R\x13policyObjectGroupId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x19\n" +
-	"\x17_policy_object_group_id\"\x91\x03\n" +
+	"\x17_policy_object_group_id\"\xaa\x03\n" +
 	"+UpdateOrganizationPolicyObjectsGroupRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x128\n" +
 	"\x16policy_object_group_id\x18\x02 \x01(\tH\x01R\x13policyObjectGroupId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12\x1d\n" +
 	"\n" +
-	"object_ids\x18\x04 \x03(\tR\tobjectIds\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"object_ids\x18\x04 \x03(\tR\tobjectIds\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x19\n" +
 	"\x17_policy_object_group_idB\a\n" +
 	"\x05_name\"\xc4\x01\n" +
@@ -1236,12 +1428,14 @@ const file_meraki_organizations_v1_policy_objects_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x128\n" +
 	"\x16policy_object_group_id\x18\x02 \x01(\tH\x01R\x13policyObjectGroupId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x19\n" +
-	"\x17_policy_object_group_id\"\xaa\x01\n" +
+	"\x17_policy_object_group_id\"}\n" +
+	",DeleteOrganizationPolicyObjectsGroupResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xaa\x01\n" +
 	"\"GetOrganizationPolicyObjectRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12-\n" +
 	"\x10policy_object_id\x18\x02 \x01(\tH\x01R\x0epolicyObjectId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x13\n" +
-	"\x11_policy_object_id\"\xfa\x03\n" +
+	"\x11_policy_object_id\"\x93\x04\n" +
 	"%UpdateOrganizationPolicyObjectRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12-\n" +
 	"\x10policy_object_id\x18\x02 \x01(\tH\x01R\x0epolicyObjectId\x88\x01\x01\x12\x17\n" +
@@ -1250,11 +1444,11 @@ const file_meraki_organizations_v1_policy_objects_proto_rawDesc = "" +
 	"\x04fqdn\x18\x05 \x01(\tH\x04R\x04fqdn\x88\x01\x01\x12\x17\n" +
 	"\x04mask\x18\x06 \x01(\tH\x05R\x04mask\x88\x01\x01\x12\x13\n" +
 	"\x02ip\x18\a \x01(\tH\x06R\x02ip\x88\x01\x01\x12\x1b\n" +
-	"\tgroup_ids\x18\b \x03(\tR\bgroupIds\x12C\n" +
-	"\vnull_fields\x18\t \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\tgroup_ids\x18\b \x03(\tR\bgroupIds\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x13\n" +
 	"\x11_policy_object_idB\a\n" +
 	"\x05_nameB\a\n" +
@@ -1266,8 +1460,10 @@ const file_meraki_organizations_v1_policy_objects_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12-\n" +
 	"\x10policy_object_id\x18\x02 \x01(\tH\x01R\x0epolicyObjectId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x13\n" +
-	"\x11_policy_object_idB\x8b\x01\n" +
-	"!com.merakibroker.organizations.v1B\x12PolicyObjectsProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\x11_policy_object_id\"w\n" +
+	"&DeleteOrganizationPolicyObjectResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\xab\x01\n" +
+	"!com.merakibroker.organizations.v1B\x12PolicyObjectsProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_policy_objects_proto_rawDescOnce sync.Once
@@ -1281,48 +1477,52 @@ func file_meraki_organizations_v1_policy_objects_proto_rawDescGZIP() []byte {
 	return file_meraki_organizations_v1_policy_objects_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_policy_objects_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_meraki_organizations_v1_policy_objects_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_meraki_organizations_v1_policy_objects_proto_goTypes = []any{
-	(*GetOrganizationPolicyObjectsRequest)(nil),         // 0: meraki.organizations.v1.GetOrganizationPolicyObjectsRequest
-	(*GetOrganizationPolicyObjectsResponse)(nil),        // 1: meraki.organizations.v1.GetOrganizationPolicyObjectsResponse
-	(*OrganizationPolicyObject)(nil),                    // 2: meraki.organizations.v1.OrganizationPolicyObject
-	(*CreateOrganizationPolicyObjectRequest)(nil),       // 3: meraki.organizations.v1.CreateOrganizationPolicyObjectRequest
-	(*GetOrganizationPolicyObjectsGroupsRequest)(nil),   // 4: meraki.organizations.v1.GetOrganizationPolicyObjectsGroupsRequest
-	(*GetOrganizationPolicyObjectsGroupsResponse)(nil),  // 5: meraki.organizations.v1.GetOrganizationPolicyObjectsGroupsResponse
-	(*OrganizationPolicyObjectsGroup)(nil),              // 6: meraki.organizations.v1.OrganizationPolicyObjectsGroup
-	(*CreateOrganizationPolicyObjectsGroupRequest)(nil), // 7: meraki.organizations.v1.CreateOrganizationPolicyObjectsGroupRequest
-	(*GetOrganizationPolicyObjectsGroupRequest)(nil),    // 8: meraki.organizations.v1.GetOrganizationPolicyObjectsGroupRequest
-	(*UpdateOrganizationPolicyObjectsGroupRequest)(nil), // 9: meraki.organizations.v1.UpdateOrganizationPolicyObjectsGroupRequest
-	(*DeleteOrganizationPolicyObjectsGroupRequest)(nil), // 10: meraki.organizations.v1.DeleteOrganizationPolicyObjectsGroupRequest
-	(*GetOrganizationPolicyObjectRequest)(nil),          // 11: meraki.organizations.v1.GetOrganizationPolicyObjectRequest
-	(*UpdateOrganizationPolicyObjectRequest)(nil),       // 12: meraki.organizations.v1.UpdateOrganizationPolicyObjectRequest
-	(*DeleteOrganizationPolicyObjectRequest)(nil),       // 13: meraki.organizations.v1.DeleteOrganizationPolicyObjectRequest
-	(*v1.PageInfo)(nil),                                 // 14: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil),                       // 15: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),                       // 16: google.protobuf.FieldMask
+	(*GetOrganizationPolicyObjectsRequest)(nil),          // 0: meraki.organizations.v1.GetOrganizationPolicyObjectsRequest
+	(*GetOrganizationPolicyObjectsResponse)(nil),         // 1: meraki.organizations.v1.GetOrganizationPolicyObjectsResponse
+	(*OrganizationPolicyObject)(nil),                     // 2: meraki.organizations.v1.OrganizationPolicyObject
+	(*CreateOrganizationPolicyObjectRequest)(nil),        // 3: meraki.organizations.v1.CreateOrganizationPolicyObjectRequest
+	(*GetOrganizationPolicyObjectsGroupsRequest)(nil),    // 4: meraki.organizations.v1.GetOrganizationPolicyObjectsGroupsRequest
+	(*GetOrganizationPolicyObjectsGroupsResponse)(nil),   // 5: meraki.organizations.v1.GetOrganizationPolicyObjectsGroupsResponse
+	(*OrganizationPolicyObjectsGroup)(nil),               // 6: meraki.organizations.v1.OrganizationPolicyObjectsGroup
+	(*CreateOrganizationPolicyObjectsGroupRequest)(nil),  // 7: meraki.organizations.v1.CreateOrganizationPolicyObjectsGroupRequest
+	(*GetOrganizationPolicyObjectsGroupRequest)(nil),     // 8: meraki.organizations.v1.GetOrganizationPolicyObjectsGroupRequest
+	(*UpdateOrganizationPolicyObjectsGroupRequest)(nil),  // 9: meraki.organizations.v1.UpdateOrganizationPolicyObjectsGroupRequest
+	(*DeleteOrganizationPolicyObjectsGroupRequest)(nil),  // 10: meraki.organizations.v1.DeleteOrganizationPolicyObjectsGroupRequest
+	(*DeleteOrganizationPolicyObjectsGroupResponse)(nil), // 11: meraki.organizations.v1.DeleteOrganizationPolicyObjectsGroupResponse
+	(*GetOrganizationPolicyObjectRequest)(nil),           // 12: meraki.organizations.v1.GetOrganizationPolicyObjectRequest
+	(*UpdateOrganizationPolicyObjectRequest)(nil),        // 13: meraki.organizations.v1.UpdateOrganizationPolicyObjectRequest
+	(*DeleteOrganizationPolicyObjectRequest)(nil),        // 14: meraki.organizations.v1.DeleteOrganizationPolicyObjectRequest
+	(*DeleteOrganizationPolicyObjectResponse)(nil),       // 15: meraki.organizations.v1.DeleteOrganizationPolicyObjectResponse
+	(*v1.PageInfo)(nil),                                  // 16: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                              // 17: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),                        // 18: google.protobuf.Timestamp
 }
 var file_meraki_organizations_v1_policy_objects_proto_depIdxs = []int32{
 	2,  // 0: meraki.organizations.v1.GetOrganizationPolicyObjectsResponse.items:type_name -> meraki.organizations.v1.OrganizationPolicyObject
-	14, // 1: meraki.organizations.v1.GetOrganizationPolicyObjectsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	15, // 2: meraki.organizations.v1.OrganizationPolicyObject.created_at:type_name -> google.protobuf.Timestamp
-	15, // 3: meraki.organizations.v1.OrganizationPolicyObject.updated_at:type_name -> google.protobuf.Timestamp
-	16, // 4: meraki.organizations.v1.CreateOrganizationPolicyObjectRequest.null_fields:type_name -> google.protobuf.FieldMask
-	16, // 5: meraki.organizations.v1.CreateOrganizationPolicyObjectRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6,  // 6: meraki.organizations.v1.GetOrganizationPolicyObjectsGroupsResponse.items:type_name -> meraki.organizations.v1.OrganizationPolicyObjectsGroup
-	14, // 7: meraki.organizations.v1.GetOrganizationPolicyObjectsGroupsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	15, // 8: meraki.organizations.v1.OrganizationPolicyObjectsGroup.created_at:type_name -> google.protobuf.Timestamp
-	15, // 9: meraki.organizations.v1.OrganizationPolicyObjectsGroup.updated_at:type_name -> google.protobuf.Timestamp
-	16, // 10: meraki.organizations.v1.CreateOrganizationPolicyObjectsGroupRequest.null_fields:type_name -> google.protobuf.FieldMask
-	16, // 11: meraki.organizations.v1.CreateOrganizationPolicyObjectsGroupRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	16, // 12: meraki.organizations.v1.UpdateOrganizationPolicyObjectsGroupRequest.null_fields:type_name -> google.protobuf.FieldMask
-	16, // 13: meraki.organizations.v1.UpdateOrganizationPolicyObjectsGroupRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	16, // 14: meraki.organizations.v1.UpdateOrganizationPolicyObjectRequest.null_fields:type_name -> google.protobuf.FieldMask
-	16, // 15: meraki.organizations.v1.UpdateOrganizationPolicyObjectRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	16, // 1: meraki.organizations.v1.GetOrganizationPolicyObjectsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	17, // 2: meraki.organizations.v1.GetOrganizationPolicyObjectsResponse.additional_properties:type_name -> google.protobuf.Struct
+	18, // 3: meraki.organizations.v1.OrganizationPolicyObject.created_at:type_name -> google.protobuf.Timestamp
+	18, // 4: meraki.organizations.v1.OrganizationPolicyObject.updated_at:type_name -> google.protobuf.Timestamp
+	17, // 5: meraki.organizations.v1.OrganizationPolicyObject.additional_properties:type_name -> google.protobuf.Struct
+	17, // 6: meraki.organizations.v1.CreateOrganizationPolicyObjectRequest.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 7: meraki.organizations.v1.GetOrganizationPolicyObjectsGroupsResponse.items:type_name -> meraki.organizations.v1.OrganizationPolicyObjectsGroup
+	16, // 8: meraki.organizations.v1.GetOrganizationPolicyObjectsGroupsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	17, // 9: meraki.organizations.v1.GetOrganizationPolicyObjectsGroupsResponse.additional_properties:type_name -> google.protobuf.Struct
+	18, // 10: meraki.organizations.v1.OrganizationPolicyObjectsGroup.created_at:type_name -> google.protobuf.Timestamp
+	18, // 11: meraki.organizations.v1.OrganizationPolicyObjectsGroup.updated_at:type_name -> google.protobuf.Timestamp
+	17, // 12: meraki.organizations.v1.OrganizationPolicyObjectsGroup.additional_properties:type_name -> google.protobuf.Struct
+	17, // 13: meraki.organizations.v1.CreateOrganizationPolicyObjectsGroupRequest.additional_properties:type_name -> google.protobuf.Struct
+	17, // 14: meraki.organizations.v1.UpdateOrganizationPolicyObjectsGroupRequest.additional_properties:type_name -> google.protobuf.Struct
+	17, // 15: meraki.organizations.v1.DeleteOrganizationPolicyObjectsGroupResponse.additional_properties:type_name -> google.protobuf.Struct
+	17, // 16: meraki.organizations.v1.UpdateOrganizationPolicyObjectRequest.additional_properties:type_name -> google.protobuf.Struct
+	17, // 17: meraki.organizations.v1.DeleteOrganizationPolicyObjectResponse.additional_properties:type_name -> google.protobuf.Struct
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_policy_objects_proto_init() }
@@ -1339,16 +1539,16 @@ func file_meraki_organizations_v1_policy_objects_proto_init() {
 	file_meraki_organizations_v1_policy_objects_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policy_objects_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policy_objects_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_organizations_v1_policy_objects_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policy_objects_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_organizations_v1_policy_objects_proto_msgTypes[13].OneofWrappers = []any{}
+	file_meraki_organizations_v1_policy_objects_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_policy_objects_proto_rawDesc), len(file_meraki_organizations_v1_policy_objects_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

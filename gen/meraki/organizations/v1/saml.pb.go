@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,13 +71,14 @@ func (x *GetOrganizationSamlRequest) GetOrganizationId() string {
 	return ""
 }
 
-// Answer of getOrganizationSaml, updateOrganizationSaml.
+// The SAML of an organization. Answer of getOrganizationSaml, updateOrganizationSaml.
 type OrganizationSaml struct {
-	state         protoimpl.MessageState        `protogen:"open.v1"`
-	Enabled       *bool                         `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	SpInitiated   *OrganizationSaml_SpInitiated `protobuf:"bytes,2,opt,name=sp_initiated,json=spInitiated,proto3" json:"sp_initiated,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState        `protogen:"open.v1"`
+	Enabled              *bool                         `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	SpInitiated          *OrganizationSaml_SpInitiated `protobuf:"bytes,2,opt,name=sp_initiated,json=spInitiated,proto3" json:"sp_initiated,omitempty"`
+	AdditionalProperties *structpb.Struct              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSaml) Reset() {
@@ -124,17 +125,25 @@ func (x *OrganizationSaml) GetSpInitiated() *OrganizationSaml_SpInitiated {
 	return nil
 }
 
+func (x *OrganizationSaml) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateOrganizationSaml.
 type UpdateOrganizationSamlRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	OrganizationId *string                                    `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
-	Enabled        *bool                                      `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	SpInitiated    *UpdateOrganizationSamlRequest_SpInitiated `protobuf:"bytes,3,opt,name=sp_initiated,json=spInitiated,proto3" json:"sp_initiated,omitempty"`
-	NullFields     *fieldmaskpb.FieldMask                     `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields    *fieldmaskpb.FieldMask                     `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	OrganizationId       *string                       `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
+	Enabled              *bool                         `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	SpInitiated          *OrganizationSaml_SpInitiated `protobuf:"bytes,3,opt,name=sp_initiated,json=spInitiated,proto3" json:"sp_initiated,omitempty"`
+	EmptyFields          []string                      `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                      `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationSamlRequest) Reset() {
@@ -181,23 +190,30 @@ func (x *UpdateOrganizationSamlRequest) GetEnabled() bool {
 	return false
 }
 
-func (x *UpdateOrganizationSamlRequest) GetSpInitiated() *UpdateOrganizationSamlRequest_SpInitiated {
+func (x *UpdateOrganizationSamlRequest) GetSpInitiated() *OrganizationSaml_SpInitiated {
 	if x != nil {
 		return x.SpInitiated
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationSamlRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationSamlRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationSamlRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationSamlRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationSamlRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -248,13 +264,14 @@ func (x *GetOrganizationSamlIdpsRequest) GetOrganizationId() string {
 	return ""
 }
 
-// Answer of getOrganizationSamlIdps, createOrganizationSamlIdp.
+// The SAML IdP of an organization. Answer of getOrganizationSamlIdps, createOrganizationSamlIdp.
 type GetOrganizationSamlIdpsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*OrganizationSamlIdp `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Items                []*OrganizationSamlIdp `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSamlIdpsResponse) Reset() {
@@ -301,8 +318,15 @@ func (x *GetOrganizationSamlIdpsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of getOrganizationSamlIdp. Row of getOrganizationSamlIdps, createOrganizationSamlIdp,
-// updateOrganizationSamlIdp.
+func (x *GetOrganizationSamlIdpsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The SAML IdP of an organization. Answer of getOrganizationSamlIdp. Row of
+// getOrganizationSamlIdps, createOrganizationSamlIdp, updateOrganizationSamlIdp.
 type OrganizationSamlIdp struct {
 	state                   protoimpl.MessageState `protogen:"open.v1"`
 	IdpId                   *string                `protobuf:"bytes,1,opt,name=idp_id,json=idpId,proto3,oneof" json:"idp_id,omitempty"`
@@ -311,6 +335,7 @@ type OrganizationSamlIdp struct {
 	X509CertSha1Fingerprint *string                `protobuf:"bytes,4,opt,name=x509cert_sha1_fingerprint,json=x509certSha1Fingerprint,proto3,oneof" json:"x509cert_sha1_fingerprint,omitempty"`
 	SsoLoginUrl             *string                `protobuf:"bytes,5,opt,name=sso_login_url,json=ssoLoginUrl,proto3,oneof" json:"sso_login_url,omitempty"`
 	SloLogoutUrl            *string                `protobuf:"bytes,6,opt,name=slo_logout_url,json=sloLogoutUrl,proto3,oneof" json:"slo_logout_url,omitempty"`
+	AdditionalProperties    *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
@@ -387,17 +412,25 @@ func (x *OrganizationSamlIdp) GetSloLogoutUrl() string {
 	return ""
 }
 
+func (x *OrganizationSamlIdp) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationSamlIdp.
 type CreateOrganizationSamlIdpRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	X509CertSha1Fingerprint *string                `protobuf:"bytes,2,opt,name=x509cert_sha1_fingerprint,json=x509certSha1Fingerprint,proto3,oneof" json:"x509cert_sha1_fingerprint,omitempty"`
-	SsoLoginUrl             *string                `protobuf:"bytes,3,opt,name=sso_login_url,json=ssoLoginUrl,proto3,oneof" json:"sso_login_url,omitempty"`
-	SloLogoutUrl            *string                `protobuf:"bytes,4,opt,name=slo_logout_url,json=sloLogoutUrl,proto3,oneof" json:"slo_logout_url,omitempty"`
-	NullFields              *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields             *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	X509CertSha1Fingerprint *string          `protobuf:"bytes,2,opt,name=x509cert_sha1_fingerprint,json=x509certSha1Fingerprint,proto3,oneof" json:"x509cert_sha1_fingerprint,omitempty"`
+	SsoLoginUrl             *string          `protobuf:"bytes,3,opt,name=sso_login_url,json=ssoLoginUrl,proto3,oneof" json:"sso_login_url,omitempty"`
+	SloLogoutUrl            *string          `protobuf:"bytes,4,opt,name=slo_logout_url,json=sloLogoutUrl,proto3,oneof" json:"slo_logout_url,omitempty"`
+	EmptyFields             []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields              []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties    *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
@@ -460,16 +493,23 @@ func (x *CreateOrganizationSamlIdpRequest) GetSloLogoutUrl() string {
 	return ""
 }
 
-func (x *CreateOrganizationSamlIdpRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationSamlIdpRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationSamlIdpRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationSamlIdpRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationSamlIdpRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -535,12 +575,13 @@ type UpdateOrganizationSamlIdpRequest struct {
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	IdpId                   *string                `protobuf:"bytes,2,opt,name=idp_id,json=idpId,proto3,oneof" json:"idp_id,omitempty"`
-	X509CertSha1Fingerprint *string                `protobuf:"bytes,3,opt,name=x509cert_sha1_fingerprint,json=x509certSha1Fingerprint,proto3,oneof" json:"x509cert_sha1_fingerprint,omitempty"`
-	SsoLoginUrl             *string                `protobuf:"bytes,4,opt,name=sso_login_url,json=ssoLoginUrl,proto3,oneof" json:"sso_login_url,omitempty"`
-	SloLogoutUrl            *string                `protobuf:"bytes,5,opt,name=slo_logout_url,json=sloLogoutUrl,proto3,oneof" json:"slo_logout_url,omitempty"`
-	NullFields              *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields             *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	IdpId                   *string          `protobuf:"bytes,2,opt,name=idp_id,json=idpId,proto3,oneof" json:"idp_id,omitempty"`
+	X509CertSha1Fingerprint *string          `protobuf:"bytes,3,opt,name=x509cert_sha1_fingerprint,json=x509certSha1Fingerprint,proto3,oneof" json:"x509cert_sha1_fingerprint,omitempty"`
+	SsoLoginUrl             *string          `protobuf:"bytes,4,opt,name=sso_login_url,json=ssoLoginUrl,proto3,oneof" json:"sso_login_url,omitempty"`
+	SloLogoutUrl            *string          `protobuf:"bytes,5,opt,name=slo_logout_url,json=sloLogoutUrl,proto3,oneof" json:"slo_logout_url,omitempty"`
+	EmptyFields             []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields              []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties    *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
@@ -610,27 +651,35 @@ func (x *UpdateOrganizationSamlIdpRequest) GetSloLogoutUrl() string {
 	return ""
 }
 
-func (x *UpdateOrganizationSamlIdpRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationSamlIdpRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationSamlIdpRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateOrganizationSamlIdpRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationSamlIdpRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of updateOrganizationSamlIdp.
 type UpdateOrganizationSamlIdpResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*OrganizationSamlIdp `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Items                []*OrganizationSamlIdp `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationSamlIdpResponse) Reset() {
@@ -673,6 +722,13 @@ func (x *UpdateOrganizationSamlIdpResponse) GetItems() []*OrganizationSamlIdp {
 func (x *UpdateOrganizationSamlIdpResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationSamlIdpResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -732,17 +788,63 @@ func (x *DeleteOrganizationSamlIdpRequest) GetIdpId() string {
 	return ""
 }
 
+// Answer of deleteOrganizationSamlIdp.
+type DeleteOrganizationSamlIdpResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationSamlIdpResponse) Reset() {
+	*x = DeleteOrganizationSamlIdpResponse{}
+	mi := &file_meraki_organizations_v1_saml_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationSamlIdpResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationSamlIdpResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationSamlIdpResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_saml_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationSamlIdpResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationSamlIdpResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_saml_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *DeleteOrganizationSamlIdpResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationSaml_SpInitiated struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Subdomain     *string                `protobuf:"bytes,1,opt,name=subdomain,proto3,oneof" json:"subdomain,omitempty"`
-	IdpId         *string                `protobuf:"bytes,2,opt,name=idp_id,json=idpId,proto3,oneof" json:"idp_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Subdomain            *string                `protobuf:"bytes,1,opt,name=subdomain,proto3,oneof" json:"subdomain,omitempty"`
+	IdpId                *string                `protobuf:"bytes,2,opt,name=idp_id,json=idpId,proto3,oneof" json:"idp_id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSaml_SpInitiated) Reset() {
 	*x = OrganizationSaml_SpInitiated{}
-	mi := &file_meraki_organizations_v1_saml_proto_msgTypes[11]
+	mi := &file_meraki_organizations_v1_saml_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -754,7 +856,7 @@ func (x *OrganizationSaml_SpInitiated) String() string {
 func (*OrganizationSaml_SpInitiated) ProtoMessage() {}
 
 func (x *OrganizationSaml_SpInitiated) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_saml_proto_msgTypes[11]
+	mi := &file_meraki_organizations_v1_saml_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -784,120 +886,75 @@ func (x *OrganizationSaml_SpInitiated) GetIdpId() string {
 	return ""
 }
 
-type UpdateOrganizationSamlRequest_SpInitiated struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Subdomain     *string                `protobuf:"bytes,1,opt,name=subdomain,proto3,oneof" json:"subdomain,omitempty"`
-	IdpId         *string                `protobuf:"bytes,2,opt,name=idp_id,json=idpId,proto3,oneof" json:"idp_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationSamlRequest_SpInitiated) Reset() {
-	*x = UpdateOrganizationSamlRequest_SpInitiated{}
-	mi := &file_meraki_organizations_v1_saml_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationSamlRequest_SpInitiated) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationSamlRequest_SpInitiated) ProtoMessage() {}
-
-func (x *UpdateOrganizationSamlRequest_SpInitiated) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_saml_proto_msgTypes[12]
+func (x *OrganizationSaml_SpInitiated) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationSamlRequest_SpInitiated.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationSamlRequest_SpInitiated) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_saml_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateOrganizationSamlRequest_SpInitiated) GetSubdomain() string {
-	if x != nil && x.Subdomain != nil {
-		return *x.Subdomain
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationSamlRequest_SpInitiated) GetIdpId() string {
-	if x != nil && x.IdpId != nil {
-		return *x.IdpId
-	}
-	return ""
+	return nil
 }
 
 var File_meraki_organizations_v1_saml_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_saml_proto_rawDesc = "" +
 	"\n" +
-	"\"meraki/organizations/v1/saml.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"^\n" +
+	"\"meraki/organizations/v1/saml.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"^\n" +
 	"\x1aGetOrganizationSamlRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xfe\x01\n" +
+	"\x10_organization_id\"\x9d\x03\n" +
 	"\x10OrganizationSaml\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12X\n" +
-	"\fsp_initiated\x18\x02 \x01(\v25.meraki.organizations.v1.OrganizationSaml.SpInitiatedR\vspInitiated\x1ae\n" +
+	"\fsp_initiated\x18\x02 \x01(\v25.meraki.organizations.v1.OrganizationSaml.SpInitiatedR\vspInitiated\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb4\x01\n" +
 	"\vSpInitiated\x12!\n" +
 	"\tsubdomain\x18\x01 \x01(\tH\x00R\tsubdomain\x88\x01\x01\x12\x1a\n" +
-	"\x06idp_id\x18\x02 \x01(\tH\x01R\x05idpId\x88\x01\x01B\f\n" +
+	"\x06idp_id\x18\x02 \x01(\tH\x01R\x05idpId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_subdomainB\t\n" +
 	"\a_idp_idB\n" +
 	"\n" +
-	"\b_enabled\"\xe6\x03\n" +
+	"\b_enabled\"\x8b\x03\n" +
 	"\x1dUpdateOrganizationSamlRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12e\n" +
-	"\fsp_initiated\x18\x03 \x01(\v2B.meraki.organizations.v1.UpdateOrganizationSamlRequest.SpInitiatedR\vspInitiated\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1ae\n" +
-	"\vSpInitiated\x12!\n" +
-	"\tsubdomain\x18\x01 \x01(\tH\x00R\tsubdomain\x88\x01\x01\x12\x1a\n" +
-	"\x06idp_id\x18\x02 \x01(\tH\x01R\x05idpId\x88\x01\x01B\f\n" +
-	"\n" +
-	"_subdomainB\t\n" +
-	"\a_idp_idB\x12\n" +
+	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12X\n" +
+	"\fsp_initiated\x18\x03 \x01(\v25.meraki.organizations.v1.OrganizationSaml.SpInitiatedR\vspInitiated\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\n" +
 	"\n" +
 	"\b_enabled\"b\n" +
 	"\x1eGetOrganizationSamlIdpsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xa3\x01\n" +
-	"\x1fGetOrganizationSamlIdpsResponse\x12B\n" +
-	"\x05items\x18\x01 \x03(\v2,.meraki.organizations.v1.OrganizationSamlIdpR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\x9a\x03\n" +
+	"\x10_organization_id\"\xf4\x01\n" +
+	"\x1fGetOrganizationSamlIdpsResponse\x12C\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2,.meraki.organizations.v1.OrganizationSamlIdpR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xe9\x03\n" +
 	"\x13OrganizationSamlIdp\x12\x1a\n" +
 	"\x06idp_id\x18\x01 \x01(\tH\x00R\x05idpId\x88\x01\x01\x12&\n" +
 	"\fconsumer_url\x18\x02 \x01(\tH\x01R\vconsumerUrl\x88\x01\x01\x123\n" +
 	"\x13vision_consumer_url\x18\x03 \x01(\tH\x02R\x11visionConsumerUrl\x88\x01\x01\x12?\n" +
 	"\x19x509cert_sha1_fingerprint\x18\x04 \x01(\tH\x03R\x17x509certSha1Fingerprint\x88\x01\x01\x12'\n" +
 	"\rsso_login_url\x18\x05 \x01(\tH\x04R\vssoLoginUrl\x88\x01\x01\x12)\n" +
-	"\x0eslo_logout_url\x18\x06 \x01(\tH\x05R\fsloLogoutUrl\x88\x01\x01B\t\n" +
+	"\x0eslo_logout_url\x18\x06 \x01(\tH\x05R\fsloLogoutUrl\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_idp_idB\x0f\n" +
 	"\r_consumer_urlB\x16\n" +
 	"\x14_vision_consumer_urlB\x1c\n" +
 	"\x1a_x509cert_sha1_fingerprintB\x10\n" +
 	"\x0e_sso_login_urlB\x11\n" +
-	"\x0f_slo_logout_url\"\xc8\x03\n" +
+	"\x0f_slo_logout_url\"\xe1\x03\n" +
 	" CreateOrganizationSamlIdpRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12?\n" +
 	"\x19x509cert_sha1_fingerprint\x18\x02 \x01(\tH\x01R\x17x509certSha1Fingerprint\x88\x01\x01\x12'\n" +
 	"\rsso_login_url\x18\x03 \x01(\tH\x02R\vssoLoginUrl\x88\x01\x01\x12)\n" +
-	"\x0eslo_logout_url\x18\x04 \x01(\tH\x03R\fsloLogoutUrl\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\x0eslo_logout_url\x18\x04 \x01(\tH\x03R\fsloLogoutUrl\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x1c\n" +
 	"\x1a_x509cert_sha1_fingerprintB\x10\n" +
 	"\x0e_sso_login_urlB\x11\n" +
@@ -906,30 +963,34 @@ const file_meraki_organizations_v1_saml_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1a\n" +
 	"\x06idp_id\x18\x02 \x01(\tH\x01R\x05idpId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\t\n" +
-	"\a_idp_id\"\xef\x03\n" +
+	"\a_idp_id\"\x88\x04\n" +
 	" UpdateOrganizationSamlIdpRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1a\n" +
 	"\x06idp_id\x18\x02 \x01(\tH\x01R\x05idpId\x88\x01\x01\x12?\n" +
 	"\x19x509cert_sha1_fingerprint\x18\x03 \x01(\tH\x02R\x17x509certSha1Fingerprint\x88\x01\x01\x12'\n" +
 	"\rsso_login_url\x18\x04 \x01(\tH\x03R\vssoLoginUrl\x88\x01\x01\x12)\n" +
-	"\x0eslo_logout_url\x18\x05 \x01(\tH\x04R\fsloLogoutUrl\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\x0eslo_logout_url\x18\x05 \x01(\tH\x04R\fsloLogoutUrl\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\t\n" +
 	"\a_idp_idB\x1c\n" +
 	"\x1a_x509cert_sha1_fingerprintB\x10\n" +
 	"\x0e_sso_login_urlB\x11\n" +
-	"\x0f_slo_logout_url\"\xa5\x01\n" +
-	"!UpdateOrganizationSamlIdpResponse\x12B\n" +
-	"\x05items\x18\x01 \x03(\v2,.meraki.organizations.v1.OrganizationSamlIdpR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\x8b\x01\n" +
+	"\x0f_slo_logout_url\"\xf6\x01\n" +
+	"!UpdateOrganizationSamlIdpResponse\x12C\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2,.meraki.organizations.v1.OrganizationSamlIdpR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\x8b\x01\n" +
 	" DeleteOrganizationSamlIdpRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1a\n" +
 	"\x06idp_id\x18\x02 \x01(\tH\x01R\x05idpId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\t\n" +
-	"\a_idp_idB\x82\x01\n" +
-	"!com.merakibroker.organizations.v1B\tSamlProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\a_idp_id\"r\n" +
+	"!DeleteOrganizationSamlIdpResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\xa2\x01\n" +
+	"!com.merakibroker.organizations.v1B\tSamlProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_saml_proto_rawDescOnce sync.Once
@@ -945,40 +1006,43 @@ func file_meraki_organizations_v1_saml_proto_rawDescGZIP() []byte {
 
 var file_meraki_organizations_v1_saml_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_meraki_organizations_v1_saml_proto_goTypes = []any{
-	(*GetOrganizationSamlRequest)(nil),                // 0: meraki.organizations.v1.GetOrganizationSamlRequest
-	(*OrganizationSaml)(nil),                          // 1: meraki.organizations.v1.OrganizationSaml
-	(*UpdateOrganizationSamlRequest)(nil),             // 2: meraki.organizations.v1.UpdateOrganizationSamlRequest
-	(*GetOrganizationSamlIdpsRequest)(nil),            // 3: meraki.organizations.v1.GetOrganizationSamlIdpsRequest
-	(*GetOrganizationSamlIdpsResponse)(nil),           // 4: meraki.organizations.v1.GetOrganizationSamlIdpsResponse
-	(*OrganizationSamlIdp)(nil),                       // 5: meraki.organizations.v1.OrganizationSamlIdp
-	(*CreateOrganizationSamlIdpRequest)(nil),          // 6: meraki.organizations.v1.CreateOrganizationSamlIdpRequest
-	(*GetOrganizationSamlIdpRequest)(nil),             // 7: meraki.organizations.v1.GetOrganizationSamlIdpRequest
-	(*UpdateOrganizationSamlIdpRequest)(nil),          // 8: meraki.organizations.v1.UpdateOrganizationSamlIdpRequest
-	(*UpdateOrganizationSamlIdpResponse)(nil),         // 9: meraki.organizations.v1.UpdateOrganizationSamlIdpResponse
-	(*DeleteOrganizationSamlIdpRequest)(nil),          // 10: meraki.organizations.v1.DeleteOrganizationSamlIdpRequest
-	(*OrganizationSaml_SpInitiated)(nil),              // 11: meraki.organizations.v1.OrganizationSaml.SpInitiated
-	(*UpdateOrganizationSamlRequest_SpInitiated)(nil), // 12: meraki.organizations.v1.UpdateOrganizationSamlRequest.SpInitiated
-	(*fieldmaskpb.FieldMask)(nil),                     // 13: google.protobuf.FieldMask
-	(*v1.PageInfo)(nil),                               // 14: meraki.api.v1.PageInfo
+	(*GetOrganizationSamlRequest)(nil),        // 0: meraki.organizations.v1.GetOrganizationSamlRequest
+	(*OrganizationSaml)(nil),                  // 1: meraki.organizations.v1.OrganizationSaml
+	(*UpdateOrganizationSamlRequest)(nil),     // 2: meraki.organizations.v1.UpdateOrganizationSamlRequest
+	(*GetOrganizationSamlIdpsRequest)(nil),    // 3: meraki.organizations.v1.GetOrganizationSamlIdpsRequest
+	(*GetOrganizationSamlIdpsResponse)(nil),   // 4: meraki.organizations.v1.GetOrganizationSamlIdpsResponse
+	(*OrganizationSamlIdp)(nil),               // 5: meraki.organizations.v1.OrganizationSamlIdp
+	(*CreateOrganizationSamlIdpRequest)(nil),  // 6: meraki.organizations.v1.CreateOrganizationSamlIdpRequest
+	(*GetOrganizationSamlIdpRequest)(nil),     // 7: meraki.organizations.v1.GetOrganizationSamlIdpRequest
+	(*UpdateOrganizationSamlIdpRequest)(nil),  // 8: meraki.organizations.v1.UpdateOrganizationSamlIdpRequest
+	(*UpdateOrganizationSamlIdpResponse)(nil), // 9: meraki.organizations.v1.UpdateOrganizationSamlIdpResponse
+	(*DeleteOrganizationSamlIdpRequest)(nil),  // 10: meraki.organizations.v1.DeleteOrganizationSamlIdpRequest
+	(*DeleteOrganizationSamlIdpResponse)(nil), // 11: meraki.organizations.v1.DeleteOrganizationSamlIdpResponse
+	(*OrganizationSaml_SpInitiated)(nil),      // 12: meraki.organizations.v1.OrganizationSaml.SpInitiated
+	(*structpb.Struct)(nil),                   // 13: google.protobuf.Struct
+	(*v1.PageInfo)(nil),                       // 14: meraki.api.v1.PageInfo
 }
 var file_meraki_organizations_v1_saml_proto_depIdxs = []int32{
-	11, // 0: meraki.organizations.v1.OrganizationSaml.sp_initiated:type_name -> meraki.organizations.v1.OrganizationSaml.SpInitiated
-	12, // 1: meraki.organizations.v1.UpdateOrganizationSamlRequest.sp_initiated:type_name -> meraki.organizations.v1.UpdateOrganizationSamlRequest.SpInitiated
-	13, // 2: meraki.organizations.v1.UpdateOrganizationSamlRequest.null_fields:type_name -> google.protobuf.FieldMask
-	13, // 3: meraki.organizations.v1.UpdateOrganizationSamlRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	12, // 0: meraki.organizations.v1.OrganizationSaml.sp_initiated:type_name -> meraki.organizations.v1.OrganizationSaml.SpInitiated
+	13, // 1: meraki.organizations.v1.OrganizationSaml.additional_properties:type_name -> google.protobuf.Struct
+	12, // 2: meraki.organizations.v1.UpdateOrganizationSamlRequest.sp_initiated:type_name -> meraki.organizations.v1.OrganizationSaml.SpInitiated
+	13, // 3: meraki.organizations.v1.UpdateOrganizationSamlRequest.additional_properties:type_name -> google.protobuf.Struct
 	5,  // 4: meraki.organizations.v1.GetOrganizationSamlIdpsResponse.items:type_name -> meraki.organizations.v1.OrganizationSamlIdp
 	14, // 5: meraki.organizations.v1.GetOrganizationSamlIdpsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	13, // 6: meraki.organizations.v1.CreateOrganizationSamlIdpRequest.null_fields:type_name -> google.protobuf.FieldMask
-	13, // 7: meraki.organizations.v1.CreateOrganizationSamlIdpRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	13, // 8: meraki.organizations.v1.UpdateOrganizationSamlIdpRequest.null_fields:type_name -> google.protobuf.FieldMask
-	13, // 9: meraki.organizations.v1.UpdateOrganizationSamlIdpRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	13, // 6: meraki.organizations.v1.GetOrganizationSamlIdpsResponse.additional_properties:type_name -> google.protobuf.Struct
+	13, // 7: meraki.organizations.v1.OrganizationSamlIdp.additional_properties:type_name -> google.protobuf.Struct
+	13, // 8: meraki.organizations.v1.CreateOrganizationSamlIdpRequest.additional_properties:type_name -> google.protobuf.Struct
+	13, // 9: meraki.organizations.v1.UpdateOrganizationSamlIdpRequest.additional_properties:type_name -> google.protobuf.Struct
 	5,  // 10: meraki.organizations.v1.UpdateOrganizationSamlIdpResponse.items:type_name -> meraki.organizations.v1.OrganizationSamlIdp
 	14, // 11: meraki.organizations.v1.UpdateOrganizationSamlIdpResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	13, // 12: meraki.organizations.v1.UpdateOrganizationSamlIdpResponse.additional_properties:type_name -> google.protobuf.Struct
+	13, // 13: meraki.organizations.v1.DeleteOrganizationSamlIdpResponse.additional_properties:type_name -> google.protobuf.Struct
+	13, // 14: meraki.organizations.v1.OrganizationSaml.SpInitiated.additional_properties:type_name -> google.protobuf.Struct
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_saml_proto_init() }
@@ -995,7 +1059,6 @@ func file_meraki_organizations_v1_saml_proto_init() {
 	file_meraki_organizations_v1_saml_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_organizations_v1_saml_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_organizations_v1_saml_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_organizations_v1_saml_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_organizations_v1_saml_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

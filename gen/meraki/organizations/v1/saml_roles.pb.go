@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -73,11 +73,12 @@ func (x *GetOrganizationSamlRolesRequest) GetOrganizationId() string {
 
 // Answer of getOrganizationSamlRoles.
 type GetOrganizationSamlRolesResponse struct {
-	state         protoimpl.MessageState  `protogen:"open.v1"`
-	Items         []*OrganizationSamlRole `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo            `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState  `protogen:"open.v1"`
+	Items                []*OrganizationSamlRole `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo            `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSamlRolesResponse) Reset() {
@@ -124,18 +125,26 @@ func (x *GetOrganizationSamlRolesResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of createOrganizationSamlRole, getOrganizationSamlRole, updateOrganizationSamlRole. Row of
-// getOrganizationSamlRoles.
+func (x *GetOrganizationSamlRolesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The SAML role of an organization. Answer of createOrganizationSamlRole, getOrganizationSamlRole,
+// updateOrganizationSamlRole. Row of getOrganizationSamlRoles.
 type OrganizationSamlRole struct {
-	state         protoimpl.MessageState           `protogen:"open.v1"`
-	Id            *string                          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Role          *string                          `protobuf:"bytes,2,opt,name=role,proto3,oneof" json:"role,omitempty"`
-	OrgAccess     *string                          `protobuf:"bytes,3,opt,name=org_access,json=orgAccess,proto3,oneof" json:"org_access,omitempty"`
-	Networks      []*OrganizationSamlRole_Networks `protobuf:"bytes,4,rep,name=networks,proto3" json:"networks,omitempty"`
-	Tags          []*OrganizationSamlRole_Tags     `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
-	Camera        []*OrganizationSamlRole_Camera   `protobuf:"bytes,6,rep,name=camera,proto3" json:"camera,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState           `protogen:"open.v1"`
+	Id                   *string                          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Role                 *string                          `protobuf:"bytes,2,opt,name=role,proto3,oneof" json:"role,omitempty"`
+	OrgAccess            *string                          `protobuf:"bytes,3,opt,name=org_access,json=orgAccess,proto3,oneof" json:"org_access,omitempty"`
+	Networks             []*OrganizationSamlRole_Networks `protobuf:"bytes,4,rep,name=networks,proto3" json:"networks,omitempty"`
+	Tags                 []*OrganizationSamlRole_Tags     `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
+	Camera               []*OrganizationSamlRole_Camera   `protobuf:"bytes,6,rep,name=camera,proto3" json:"camera,omitempty"`
+	AdditionalProperties *structpb.Struct                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSamlRole) Reset() {
@@ -210,6 +219,13 @@ func (x *OrganizationSamlRole) GetCamera() []*OrganizationSamlRole_Camera {
 	return nil
 }
 
+func (x *OrganizationSamlRole) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationSamlRole.
 type CreateOrganizationSamlRoleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -218,13 +234,14 @@ type CreateOrganizationSamlRoleRequest struct {
 	// Required.
 	Role *string `protobuf:"bytes,2,opt,name=role,proto3,oneof" json:"role,omitempty"`
 	// Required.
-	OrgAccess     *string                                       `protobuf:"bytes,3,opt,name=org_access,json=orgAccess,proto3,oneof" json:"org_access,omitempty"`
-	Tags          []*CreateOrganizationSamlRoleRequest_Tags     `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
-	Networks      []*CreateOrganizationSamlRoleRequest_Networks `protobuf:"bytes,5,rep,name=networks,proto3" json:"networks,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                        `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                        `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	OrgAccess            *string                          `protobuf:"bytes,3,opt,name=org_access,json=orgAccess,proto3,oneof" json:"org_access,omitempty"`
+	Tags                 []*OrganizationSamlRole_Tags     `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
+	Networks             []*OrganizationSamlRole_Networks `protobuf:"bytes,5,rep,name=networks,proto3" json:"networks,omitempty"`
+	EmptyFields          []string                         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationSamlRoleRequest) Reset() {
@@ -278,30 +295,37 @@ func (x *CreateOrganizationSamlRoleRequest) GetOrgAccess() string {
 	return ""
 }
 
-func (x *CreateOrganizationSamlRoleRequest) GetTags() []*CreateOrganizationSamlRoleRequest_Tags {
+func (x *CreateOrganizationSamlRoleRequest) GetTags() []*OrganizationSamlRole_Tags {
 	if x != nil {
 		return x.Tags
 	}
 	return nil
 }
 
-func (x *CreateOrganizationSamlRoleRequest) GetNetworks() []*CreateOrganizationSamlRoleRequest_Networks {
+func (x *CreateOrganizationSamlRoleRequest) GetNetworks() []*OrganizationSamlRole_Networks {
 	if x != nil {
 		return x.Networks
 	}
 	return nil
 }
 
-func (x *CreateOrganizationSamlRoleRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationSamlRoleRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationSamlRoleRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationSamlRoleRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationSamlRoleRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -367,15 +391,16 @@ type UpdateOrganizationSamlRoleRequest struct {
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	SamlRoleId    *string                                       `protobuf:"bytes,2,opt,name=saml_role_id,json=samlRoleId,proto3,oneof" json:"saml_role_id,omitempty"`
-	Role          *string                                       `protobuf:"bytes,3,opt,name=role,proto3,oneof" json:"role,omitempty"`
-	OrgAccess     *string                                       `protobuf:"bytes,4,opt,name=org_access,json=orgAccess,proto3,oneof" json:"org_access,omitempty"`
-	Tags          []*UpdateOrganizationSamlRoleRequest_Tags     `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
-	Networks      []*UpdateOrganizationSamlRoleRequest_Networks `protobuf:"bytes,6,rep,name=networks,proto3" json:"networks,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                        `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                        `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	SamlRoleId           *string                          `protobuf:"bytes,2,opt,name=saml_role_id,json=samlRoleId,proto3,oneof" json:"saml_role_id,omitempty"`
+	Role                 *string                          `protobuf:"bytes,3,opt,name=role,proto3,oneof" json:"role,omitempty"`
+	OrgAccess            *string                          `protobuf:"bytes,4,opt,name=org_access,json=orgAccess,proto3,oneof" json:"org_access,omitempty"`
+	Tags                 []*OrganizationSamlRole_Tags     `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
+	Networks             []*OrganizationSamlRole_Networks `protobuf:"bytes,6,rep,name=networks,proto3" json:"networks,omitempty"`
+	EmptyFields          []string                         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationSamlRoleRequest) Reset() {
@@ -436,30 +461,37 @@ func (x *UpdateOrganizationSamlRoleRequest) GetOrgAccess() string {
 	return ""
 }
 
-func (x *UpdateOrganizationSamlRoleRequest) GetTags() []*UpdateOrganizationSamlRoleRequest_Tags {
+func (x *UpdateOrganizationSamlRoleRequest) GetTags() []*OrganizationSamlRole_Tags {
 	if x != nil {
 		return x.Tags
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationSamlRoleRequest) GetNetworks() []*UpdateOrganizationSamlRoleRequest_Networks {
+func (x *UpdateOrganizationSamlRoleRequest) GetNetworks() []*OrganizationSamlRole_Networks {
 	if x != nil {
 		return x.Networks
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationSamlRoleRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationSamlRoleRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationSamlRoleRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationSamlRoleRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationSamlRoleRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -519,17 +551,65 @@ func (x *DeleteOrganizationSamlRoleRequest) GetSamlRoleId() string {
 	return ""
 }
 
+// Answer of deleteOrganizationSamlRole.
+type DeleteOrganizationSamlRoleResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationSamlRoleResponse) Reset() {
+	*x = DeleteOrganizationSamlRoleResponse{}
+	mi := &file_meraki_organizations_v1_saml_roles_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationSamlRoleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationSamlRoleResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationSamlRoleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_saml_roles_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationSamlRoleResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationSamlRoleResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_saml_roles_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeleteOrganizationSamlRoleResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationSamlRole_Networks struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Access        *string                `protobuf:"bytes,2,opt,name=access,proto3,oneof" json:"access,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Required in a request.
+	Access               *string          `protobuf:"bytes,2,opt,name=access,proto3,oneof" json:"access,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSamlRole_Networks) Reset() {
 	*x = OrganizationSamlRole_Networks{}
-	mi := &file_meraki_organizations_v1_saml_roles_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_saml_roles_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -541,7 +621,7 @@ func (x *OrganizationSamlRole_Networks) String() string {
 func (*OrganizationSamlRole_Networks) ProtoMessage() {}
 
 func (x *OrganizationSamlRole_Networks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_saml_roles_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_saml_roles_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -571,17 +651,27 @@ func (x *OrganizationSamlRole_Networks) GetAccess() string {
 	return ""
 }
 
+func (x *OrganizationSamlRole_Networks) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationSamlRole_Tags struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Tag           *string                `protobuf:"bytes,1,opt,name=tag,proto3,oneof" json:"tag,omitempty"`
-	Access        *string                `protobuf:"bytes,2,opt,name=access,proto3,oneof" json:"access,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Tag *string `protobuf:"bytes,1,opt,name=tag,proto3,oneof" json:"tag,omitempty"`
+	// Required in a request.
+	Access               *string          `protobuf:"bytes,2,opt,name=access,proto3,oneof" json:"access,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSamlRole_Tags) Reset() {
 	*x = OrganizationSamlRole_Tags{}
-	mi := &file_meraki_organizations_v1_saml_roles_proto_msgTypes[8]
+	mi := &file_meraki_organizations_v1_saml_roles_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -593,7 +683,7 @@ func (x *OrganizationSamlRole_Tags) String() string {
 func (*OrganizationSamlRole_Tags) ProtoMessage() {}
 
 func (x *OrganizationSamlRole_Tags) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_saml_roles_proto_msgTypes[8]
+	mi := &file_meraki_organizations_v1_saml_roles_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -623,17 +713,25 @@ func (x *OrganizationSamlRole_Tags) GetAccess() string {
 	return ""
 }
 
+func (x *OrganizationSamlRole_Tags) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationSamlRole_Camera struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	OrgWide       *bool                  `protobuf:"varint,1,opt,name=org_wide,json=orgWide,proto3,oneof" json:"org_wide,omitempty"`
-	Access        *string                `protobuf:"bytes,2,opt,name=access,proto3,oneof" json:"access,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	OrgWide              *bool                  `protobuf:"varint,1,opt,name=org_wide,json=orgWide,proto3,oneof" json:"org_wide,omitempty"`
+	Access               *string                `protobuf:"bytes,2,opt,name=access,proto3,oneof" json:"access,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSamlRole_Camera) Reset() {
 	*x = OrganizationSamlRole_Camera{}
-	mi := &file_meraki_organizations_v1_saml_roles_proto_msgTypes[9]
+	mi := &file_meraki_organizations_v1_saml_roles_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -645,7 +743,7 @@ func (x *OrganizationSamlRole_Camera) String() string {
 func (*OrganizationSamlRole_Camera) ProtoMessage() {}
 
 func (x *OrganizationSamlRole_Camera) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_saml_roles_proto_msgTypes[9]
+	mi := &file_meraki_organizations_v1_saml_roles_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -675,233 +773,25 @@ func (x *OrganizationSamlRole_Camera) GetAccess() string {
 	return ""
 }
 
-type CreateOrganizationSamlRoleRequest_Tags struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Tag *string `protobuf:"bytes,1,opt,name=tag,proto3,oneof" json:"tag,omitempty"`
-	// Required.
-	Access        *string `protobuf:"bytes,2,opt,name=access,proto3,oneof" json:"access,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationSamlRoleRequest_Tags) Reset() {
-	*x = CreateOrganizationSamlRoleRequest_Tags{}
-	mi := &file_meraki_organizations_v1_saml_roles_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationSamlRoleRequest_Tags) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationSamlRoleRequest_Tags) ProtoMessage() {}
-
-func (x *CreateOrganizationSamlRoleRequest_Tags) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_saml_roles_proto_msgTypes[10]
+func (x *OrganizationSamlRole_Camera) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationSamlRoleRequest_Tags.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationSamlRoleRequest_Tags) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_saml_roles_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *CreateOrganizationSamlRoleRequest_Tags) GetTag() string {
-	if x != nil && x.Tag != nil {
-		return *x.Tag
-	}
-	return ""
-}
-
-func (x *CreateOrganizationSamlRoleRequest_Tags) GetAccess() string {
-	if x != nil && x.Access != nil {
-		return *x.Access
-	}
-	return ""
-}
-
-type CreateOrganizationSamlRoleRequest_Networks struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Required.
-	Access        *string `protobuf:"bytes,2,opt,name=access,proto3,oneof" json:"access,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationSamlRoleRequest_Networks) Reset() {
-	*x = CreateOrganizationSamlRoleRequest_Networks{}
-	mi := &file_meraki_organizations_v1_saml_roles_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationSamlRoleRequest_Networks) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationSamlRoleRequest_Networks) ProtoMessage() {}
-
-func (x *CreateOrganizationSamlRoleRequest_Networks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_saml_roles_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationSamlRoleRequest_Networks.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationSamlRoleRequest_Networks) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_saml_roles_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *CreateOrganizationSamlRoleRequest_Networks) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *CreateOrganizationSamlRoleRequest_Networks) GetAccess() string {
-	if x != nil && x.Access != nil {
-		return *x.Access
-	}
-	return ""
-}
-
-type UpdateOrganizationSamlRoleRequest_Tags struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Tag *string `protobuf:"bytes,1,opt,name=tag,proto3,oneof" json:"tag,omitempty"`
-	// Required.
-	Access        *string `protobuf:"bytes,2,opt,name=access,proto3,oneof" json:"access,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationSamlRoleRequest_Tags) Reset() {
-	*x = UpdateOrganizationSamlRoleRequest_Tags{}
-	mi := &file_meraki_organizations_v1_saml_roles_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationSamlRoleRequest_Tags) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationSamlRoleRequest_Tags) ProtoMessage() {}
-
-func (x *UpdateOrganizationSamlRoleRequest_Tags) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_saml_roles_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationSamlRoleRequest_Tags.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationSamlRoleRequest_Tags) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_saml_roles_proto_rawDescGZIP(), []int{5, 0}
-}
-
-func (x *UpdateOrganizationSamlRoleRequest_Tags) GetTag() string {
-	if x != nil && x.Tag != nil {
-		return *x.Tag
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationSamlRoleRequest_Tags) GetAccess() string {
-	if x != nil && x.Access != nil {
-		return *x.Access
-	}
-	return ""
-}
-
-type UpdateOrganizationSamlRoleRequest_Networks struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Required.
-	Access        *string `protobuf:"bytes,2,opt,name=access,proto3,oneof" json:"access,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationSamlRoleRequest_Networks) Reset() {
-	*x = UpdateOrganizationSamlRoleRequest_Networks{}
-	mi := &file_meraki_organizations_v1_saml_roles_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationSamlRoleRequest_Networks) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationSamlRoleRequest_Networks) ProtoMessage() {}
-
-func (x *UpdateOrganizationSamlRoleRequest_Networks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_saml_roles_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationSamlRoleRequest_Networks.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationSamlRoleRequest_Networks) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_saml_roles_proto_rawDescGZIP(), []int{5, 1}
-}
-
-func (x *UpdateOrganizationSamlRoleRequest_Networks) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationSamlRoleRequest_Networks) GetAccess() string {
-	if x != nil && x.Access != nil {
-		return *x.Access
-	}
-	return ""
+	return nil
 }
 
 var File_meraki_organizations_v1_saml_roles_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_saml_roles_proto_rawDesc = "" +
 	"\n" +
-	"(meraki/organizations/v1/saml_roles.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"c\n" +
+	"(meraki/organizations/v1/saml_roles.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"c\n" +
 	"\x1fGetOrganizationSamlRolesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xa5\x01\n" +
-	" GetOrganizationSamlRolesResponse\x12C\n" +
-	"\x05items\x18\x01 \x03(\v2-.meraki.organizations.v1.OrganizationSamlRoleR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xef\x04\n" +
+	"\x10_organization_id\"\xf6\x01\n" +
+	" GetOrganizationSamlRolesResponse\x12D\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2-.meraki.organizations.v1.OrganizationSamlRoleR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xae\a\n" +
 	"\x14OrganizationSamlRole\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04role\x18\x02 \x01(\tH\x01R\x04role\x88\x01\x01\x12\"\n" +
@@ -909,45 +799,40 @@ const file_meraki_organizations_v1_saml_roles_proto_rawDesc = "" +
 	"org_access\x18\x03 \x01(\tH\x02R\torgAccess\x88\x01\x01\x12R\n" +
 	"\bnetworks\x18\x04 \x03(\v26.meraki.organizations.v1.OrganizationSamlRole.NetworksR\bnetworks\x12F\n" +
 	"\x04tags\x18\x05 \x03(\v22.meraki.organizations.v1.OrganizationSamlRole.TagsR\x04tags\x12L\n" +
-	"\x06camera\x18\x06 \x03(\v24.meraki.organizations.v1.OrganizationSamlRole.CameraR\x06camera\x1aN\n" +
+	"\x06camera\x18\x06 \x03(\v24.meraki.organizations.v1.OrganizationSamlRole.CameraR\x06camera\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9d\x01\n" +
 	"\bNetworks\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1b\n" +
-	"\x06access\x18\x02 \x01(\tH\x01R\x06access\x88\x01\x01B\x05\n" +
+	"\x06access\x18\x02 \x01(\tH\x01R\x06access\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\t\n" +
-	"\a_access\x1aM\n" +
+	"\a_access\x1a\x9c\x01\n" +
 	"\x04Tags\x12\x15\n" +
 	"\x03tag\x18\x01 \x01(\tH\x00R\x03tag\x88\x01\x01\x12\x1b\n" +
-	"\x06access\x18\x02 \x01(\tH\x01R\x06access\x88\x01\x01B\x06\n" +
+	"\x06access\x18\x02 \x01(\tH\x01R\x06access\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_tagB\t\n" +
-	"\a_access\x1a]\n" +
+	"\a_access\x1a\xac\x01\n" +
 	"\x06Camera\x12\x1e\n" +
 	"\borg_wide\x18\x01 \x01(\bH\x00R\aorgWide\x88\x01\x01\x12\x1b\n" +
-	"\x06access\x18\x02 \x01(\tH\x01R\x06access\x88\x01\x01B\v\n" +
+	"\x06access\x18\x02 \x01(\tH\x01R\x06access\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_org_wideB\t\n" +
 	"\a_accessB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_roleB\r\n" +
-	"\v_org_access\"\x9b\x05\n" +
+	"\v_org_access\"\xfb\x03\n" +
 	"!CreateOrganizationSamlRoleRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
 	"\x04role\x18\x02 \x01(\tH\x01R\x04role\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"org_access\x18\x03 \x01(\tH\x02R\torgAccess\x88\x01\x01\x12S\n" +
-	"\x04tags\x18\x04 \x03(\v2?.meraki.organizations.v1.CreateOrganizationSamlRoleRequest.TagsR\x04tags\x12_\n" +
-	"\bnetworks\x18\x05 \x03(\v2C.meraki.organizations.v1.CreateOrganizationSamlRoleRequest.NetworksR\bnetworks\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aM\n" +
-	"\x04Tags\x12\x15\n" +
-	"\x03tag\x18\x01 \x01(\tH\x00R\x03tag\x88\x01\x01\x12\x1b\n" +
-	"\x06access\x18\x02 \x01(\tH\x01R\x06access\x88\x01\x01B\x06\n" +
-	"\x04_tagB\t\n" +
-	"\a_access\x1aN\n" +
-	"\bNetworks\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1b\n" +
-	"\x06access\x18\x02 \x01(\tH\x01R\x06access\x88\x01\x01B\x05\n" +
-	"\x03_idB\t\n" +
-	"\a_accessB\x12\n" +
+	"org_access\x18\x03 \x01(\tH\x02R\torgAccess\x88\x01\x01\x12F\n" +
+	"\x04tags\x18\x04 \x03(\v22.meraki.organizations.v1.OrganizationSamlRole.TagsR\x04tags\x12R\n" +
+	"\bnetworks\x18\x05 \x03(\v26.meraki.organizations.v1.OrganizationSamlRole.NetworksR\bnetworks\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_roleB\r\n" +
 	"\v_org_access\"\x9a\x01\n" +
@@ -956,29 +841,20 @@ const file_meraki_organizations_v1_saml_roles_proto_rawDesc = "" +
 	"\fsaml_role_id\x18\x02 \x01(\tH\x01R\n" +
 	"samlRoleId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x0f\n" +
-	"\r_saml_role_id\"\xd3\x05\n" +
+	"\r_saml_role_id\"\xb3\x04\n" +
 	"!UpdateOrganizationSamlRoleRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12%\n" +
 	"\fsaml_role_id\x18\x02 \x01(\tH\x01R\n" +
 	"samlRoleId\x88\x01\x01\x12\x17\n" +
 	"\x04role\x18\x03 \x01(\tH\x02R\x04role\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"org_access\x18\x04 \x01(\tH\x03R\torgAccess\x88\x01\x01\x12S\n" +
-	"\x04tags\x18\x05 \x03(\v2?.meraki.organizations.v1.UpdateOrganizationSamlRoleRequest.TagsR\x04tags\x12_\n" +
-	"\bnetworks\x18\x06 \x03(\v2C.meraki.organizations.v1.UpdateOrganizationSamlRoleRequest.NetworksR\bnetworks\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aM\n" +
-	"\x04Tags\x12\x15\n" +
-	"\x03tag\x18\x01 \x01(\tH\x00R\x03tag\x88\x01\x01\x12\x1b\n" +
-	"\x06access\x18\x02 \x01(\tH\x01R\x06access\x88\x01\x01B\x06\n" +
-	"\x04_tagB\t\n" +
-	"\a_access\x1aN\n" +
-	"\bNetworks\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1b\n" +
-	"\x06access\x18\x02 \x01(\tH\x01R\x06access\x88\x01\x01B\x05\n" +
-	"\x03_idB\t\n" +
-	"\a_accessB\x12\n" +
+	"org_access\x18\x04 \x01(\tH\x03R\torgAccess\x88\x01\x01\x12F\n" +
+	"\x04tags\x18\x05 \x03(\v22.meraki.organizations.v1.OrganizationSamlRole.TagsR\x04tags\x12R\n" +
+	"\bnetworks\x18\x06 \x03(\v26.meraki.organizations.v1.OrganizationSamlRole.NetworksR\bnetworks\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x0f\n" +
 	"\r_saml_role_idB\a\n" +
 	"\x05_roleB\r\n" +
@@ -988,8 +864,10 @@ const file_meraki_organizations_v1_saml_roles_proto_rawDesc = "" +
 	"\fsaml_role_id\x18\x02 \x01(\tH\x01R\n" +
 	"samlRoleId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x0f\n" +
-	"\r_saml_role_idB\x87\x01\n" +
-	"!com.merakibroker.organizations.v1B\x0eSamlRolesProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\r_saml_role_id\"s\n" +
+	"\"DeleteOrganizationSamlRoleResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\xa7\x01\n" +
+	"!com.merakibroker.organizations.v1B\x0eSamlRolesProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_saml_roles_proto_rawDescOnce sync.Once
@@ -1003,44 +881,45 @@ func file_meraki_organizations_v1_saml_roles_proto_rawDescGZIP() []byte {
 	return file_meraki_organizations_v1_saml_roles_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_saml_roles_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_meraki_organizations_v1_saml_roles_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_meraki_organizations_v1_saml_roles_proto_goTypes = []any{
-	(*GetOrganizationSamlRolesRequest)(nil),            // 0: meraki.organizations.v1.GetOrganizationSamlRolesRequest
-	(*GetOrganizationSamlRolesResponse)(nil),           // 1: meraki.organizations.v1.GetOrganizationSamlRolesResponse
-	(*OrganizationSamlRole)(nil),                       // 2: meraki.organizations.v1.OrganizationSamlRole
-	(*CreateOrganizationSamlRoleRequest)(nil),          // 3: meraki.organizations.v1.CreateOrganizationSamlRoleRequest
-	(*GetOrganizationSamlRoleRequest)(nil),             // 4: meraki.organizations.v1.GetOrganizationSamlRoleRequest
-	(*UpdateOrganizationSamlRoleRequest)(nil),          // 5: meraki.organizations.v1.UpdateOrganizationSamlRoleRequest
-	(*DeleteOrganizationSamlRoleRequest)(nil),          // 6: meraki.organizations.v1.DeleteOrganizationSamlRoleRequest
-	(*OrganizationSamlRole_Networks)(nil),              // 7: meraki.organizations.v1.OrganizationSamlRole.Networks
-	(*OrganizationSamlRole_Tags)(nil),                  // 8: meraki.organizations.v1.OrganizationSamlRole.Tags
-	(*OrganizationSamlRole_Camera)(nil),                // 9: meraki.organizations.v1.OrganizationSamlRole.Camera
-	(*CreateOrganizationSamlRoleRequest_Tags)(nil),     // 10: meraki.organizations.v1.CreateOrganizationSamlRoleRequest.Tags
-	(*CreateOrganizationSamlRoleRequest_Networks)(nil), // 11: meraki.organizations.v1.CreateOrganizationSamlRoleRequest.Networks
-	(*UpdateOrganizationSamlRoleRequest_Tags)(nil),     // 12: meraki.organizations.v1.UpdateOrganizationSamlRoleRequest.Tags
-	(*UpdateOrganizationSamlRoleRequest_Networks)(nil), // 13: meraki.organizations.v1.UpdateOrganizationSamlRoleRequest.Networks
-	(*v1.PageInfo)(nil),                                // 14: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil),                      // 15: google.protobuf.FieldMask
+	(*GetOrganizationSamlRolesRequest)(nil),    // 0: meraki.organizations.v1.GetOrganizationSamlRolesRequest
+	(*GetOrganizationSamlRolesResponse)(nil),   // 1: meraki.organizations.v1.GetOrganizationSamlRolesResponse
+	(*OrganizationSamlRole)(nil),               // 2: meraki.organizations.v1.OrganizationSamlRole
+	(*CreateOrganizationSamlRoleRequest)(nil),  // 3: meraki.organizations.v1.CreateOrganizationSamlRoleRequest
+	(*GetOrganizationSamlRoleRequest)(nil),     // 4: meraki.organizations.v1.GetOrganizationSamlRoleRequest
+	(*UpdateOrganizationSamlRoleRequest)(nil),  // 5: meraki.organizations.v1.UpdateOrganizationSamlRoleRequest
+	(*DeleteOrganizationSamlRoleRequest)(nil),  // 6: meraki.organizations.v1.DeleteOrganizationSamlRoleRequest
+	(*DeleteOrganizationSamlRoleResponse)(nil), // 7: meraki.organizations.v1.DeleteOrganizationSamlRoleResponse
+	(*OrganizationSamlRole_Networks)(nil),      // 8: meraki.organizations.v1.OrganizationSamlRole.Networks
+	(*OrganizationSamlRole_Tags)(nil),          // 9: meraki.organizations.v1.OrganizationSamlRole.Tags
+	(*OrganizationSamlRole_Camera)(nil),        // 10: meraki.organizations.v1.OrganizationSamlRole.Camera
+	(*v1.PageInfo)(nil),                        // 11: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                    // 12: google.protobuf.Struct
 }
 var file_meraki_organizations_v1_saml_roles_proto_depIdxs = []int32{
 	2,  // 0: meraki.organizations.v1.GetOrganizationSamlRolesResponse.items:type_name -> meraki.organizations.v1.OrganizationSamlRole
-	14, // 1: meraki.organizations.v1.GetOrganizationSamlRolesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	7,  // 2: meraki.organizations.v1.OrganizationSamlRole.networks:type_name -> meraki.organizations.v1.OrganizationSamlRole.Networks
-	8,  // 3: meraki.organizations.v1.OrganizationSamlRole.tags:type_name -> meraki.organizations.v1.OrganizationSamlRole.Tags
-	9,  // 4: meraki.organizations.v1.OrganizationSamlRole.camera:type_name -> meraki.organizations.v1.OrganizationSamlRole.Camera
-	10, // 5: meraki.organizations.v1.CreateOrganizationSamlRoleRequest.tags:type_name -> meraki.organizations.v1.CreateOrganizationSamlRoleRequest.Tags
-	11, // 6: meraki.organizations.v1.CreateOrganizationSamlRoleRequest.networks:type_name -> meraki.organizations.v1.CreateOrganizationSamlRoleRequest.Networks
-	15, // 7: meraki.organizations.v1.CreateOrganizationSamlRoleRequest.null_fields:type_name -> google.protobuf.FieldMask
-	15, // 8: meraki.organizations.v1.CreateOrganizationSamlRoleRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	12, // 9: meraki.organizations.v1.UpdateOrganizationSamlRoleRequest.tags:type_name -> meraki.organizations.v1.UpdateOrganizationSamlRoleRequest.Tags
-	13, // 10: meraki.organizations.v1.UpdateOrganizationSamlRoleRequest.networks:type_name -> meraki.organizations.v1.UpdateOrganizationSamlRoleRequest.Networks
-	15, // 11: meraki.organizations.v1.UpdateOrganizationSamlRoleRequest.null_fields:type_name -> google.protobuf.FieldMask
-	15, // 12: meraki.organizations.v1.UpdateOrganizationSamlRoleRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	11, // 1: meraki.organizations.v1.GetOrganizationSamlRolesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	12, // 2: meraki.organizations.v1.GetOrganizationSamlRolesResponse.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 3: meraki.organizations.v1.OrganizationSamlRole.networks:type_name -> meraki.organizations.v1.OrganizationSamlRole.Networks
+	9,  // 4: meraki.organizations.v1.OrganizationSamlRole.tags:type_name -> meraki.organizations.v1.OrganizationSamlRole.Tags
+	10, // 5: meraki.organizations.v1.OrganizationSamlRole.camera:type_name -> meraki.organizations.v1.OrganizationSamlRole.Camera
+	12, // 6: meraki.organizations.v1.OrganizationSamlRole.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 7: meraki.organizations.v1.CreateOrganizationSamlRoleRequest.tags:type_name -> meraki.organizations.v1.OrganizationSamlRole.Tags
+	8,  // 8: meraki.organizations.v1.CreateOrganizationSamlRoleRequest.networks:type_name -> meraki.organizations.v1.OrganizationSamlRole.Networks
+	12, // 9: meraki.organizations.v1.CreateOrganizationSamlRoleRequest.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 10: meraki.organizations.v1.UpdateOrganizationSamlRoleRequest.tags:type_name -> meraki.organizations.v1.OrganizationSamlRole.Tags
+	8,  // 11: meraki.organizations.v1.UpdateOrganizationSamlRoleRequest.networks:type_name -> meraki.organizations.v1.OrganizationSamlRole.Networks
+	12, // 12: meraki.organizations.v1.UpdateOrganizationSamlRoleRequest.additional_properties:type_name -> google.protobuf.Struct
+	12, // 13: meraki.organizations.v1.DeleteOrganizationSamlRoleResponse.additional_properties:type_name -> google.protobuf.Struct
+	12, // 14: meraki.organizations.v1.OrganizationSamlRole.Networks.additional_properties:type_name -> google.protobuf.Struct
+	12, // 15: meraki.organizations.v1.OrganizationSamlRole.Tags.additional_properties:type_name -> google.protobuf.Struct
+	12, // 16: meraki.organizations.v1.OrganizationSamlRole.Camera.additional_properties:type_name -> google.protobuf.Struct
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_saml_roles_proto_init() }
@@ -1054,20 +933,16 @@ func file_meraki_organizations_v1_saml_roles_proto_init() {
 	file_meraki_organizations_v1_saml_roles_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_organizations_v1_saml_roles_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_organizations_v1_saml_roles_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_organizations_v1_saml_roles_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_organizations_v1_saml_roles_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_organizations_v1_saml_roles_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_organizations_v1_saml_roles_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_organizations_v1_saml_roles_proto_msgTypes[11].OneofWrappers = []any{}
-	file_meraki_organizations_v1_saml_roles_proto_msgTypes[12].OneofWrappers = []any{}
-	file_meraki_organizations_v1_saml_roles_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_saml_roles_proto_rawDesc), len(file_meraki_organizations_v1_saml_roles_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -73,11 +73,12 @@ func (x *GetOrganizationSaseConnectorsRequest) GetOrganizationId() string {
 
 // Answer of getOrganizationSaseConnectors.
 type GetOrganizationSaseConnectorsResponse struct {
-	state         protoimpl.MessageState                        `protogen:"open.v1"`
-	Items         []*GetOrganizationSaseConnectorsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                  `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                        `protogen:"open.v1"`
+	Items                []*GetOrganizationSaseConnectorsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                  `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSaseConnectorsResponse) Reset() {
@@ -124,16 +125,24 @@ func (x *GetOrganizationSaseConnectorsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetOrganizationSaseConnectorsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of batchOrganizationSaseConnectorsDelete.
 type BatchOrganizationSaseConnectorsDeleteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	OrganizationId *string                                               `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
-	Items          []*BatchOrganizationSaseConnectorsDeleteRequest_Items `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
-	NullFields     *fieldmaskpb.FieldMask                                `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields    *fieldmaskpb.FieldMask                                `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	OrganizationId       *string                                              `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
+	Items                []*BatchOrganizationSaseConnectorsDeleteRequest_Item `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
+	EmptyFields          []string                                             `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                             `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BatchOrganizationSaseConnectorsDeleteRequest) Reset() {
@@ -173,36 +182,44 @@ func (x *BatchOrganizationSaseConnectorsDeleteRequest) GetOrganizationId() strin
 	return ""
 }
 
-func (x *BatchOrganizationSaseConnectorsDeleteRequest) GetItems() []*BatchOrganizationSaseConnectorsDeleteRequest_Items {
+func (x *BatchOrganizationSaseConnectorsDeleteRequest) GetItems() []*BatchOrganizationSaseConnectorsDeleteRequest_Item {
 	if x != nil {
 		return x.Items
 	}
 	return nil
 }
 
-func (x *BatchOrganizationSaseConnectorsDeleteRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *BatchOrganizationSaseConnectorsDeleteRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *BatchOrganizationSaseConnectorsDeleteRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *BatchOrganizationSaseConnectorsDeleteRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *BatchOrganizationSaseConnectorsDeleteRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of batchOrganizationSaseConnectorsDelete.
 type BatchOrganizationSaseConnectorsDeleteResponse struct {
-	state         protoimpl.MessageState                                   `protogen:"open.v1"`
-	PipelineId    *string                                                  `protobuf:"bytes,1,opt,name=pipeline_id,json=pipelineId,proto3,oneof" json:"pipeline_id,omitempty"`
-	Operation     *BatchOrganizationSaseConnectorsDeleteResponse_Operation `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
-	Status        *string                                                  `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Counts        *BatchOrganizationSaseConnectorsDeleteResponse_Counts    `protobuf:"bytes,4,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                   `protogen:"open.v1"`
+	PipelineId           *string                                                  `protobuf:"bytes,1,opt,name=pipeline_id,json=pipelineId,proto3,oneof" json:"pipeline_id,omitempty"`
+	Operation            *BatchOrganizationSaseConnectorsDeleteResponse_Operation `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	Status               *string                                                  `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Counts               *BatchOrganizationSaseConnectorsDeleteResponse_Counts    `protobuf:"bytes,4,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BatchOrganizationSaseConnectorsDeleteResponse) Reset() {
@@ -263,17 +280,25 @@ func (x *BatchOrganizationSaseConnectorsDeleteResponse) GetCounts() *BatchOrgani
 	return nil
 }
 
+func (x *BatchOrganizationSaseConnectorsDeleteResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationSaseIntegration.
 type CreateOrganizationSaseIntegrationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Api           *CreateOrganizationSaseIntegrationRequest_Api `protobuf:"bytes,2,opt,name=api,proto3" json:"api,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                        `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                        `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Api                  *OrganizationSaseIntegration_Api `protobuf:"bytes,2,opt,name=api,proto3" json:"api,omitempty"`
+	EmptyFields          []string                         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationSaseIntegrationRequest) Reset() {
@@ -313,37 +338,47 @@ func (x *CreateOrganizationSaseIntegrationRequest) GetOrganizationId() string {
 	return ""
 }
 
-func (x *CreateOrganizationSaseIntegrationRequest) GetApi() *CreateOrganizationSaseIntegrationRequest_Api {
+func (x *CreateOrganizationSaseIntegrationRequest) GetApi() *OrganizationSaseIntegration_Api {
 	if x != nil {
 		return x.Api
 	}
 	return nil
 }
 
-func (x *CreateOrganizationSaseIntegrationRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateOrganizationSaseIntegrationRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationSaseIntegrationRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createOrganizationSaseIntegration, getOrganizationSaseIntegration.
+func (x *CreateOrganizationSaseIntegrationRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationSaseIntegrationRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The SASE integration of an organization. Answer of createOrganizationSaseIntegration,
+// getOrganizationSaseIntegration.
 type OrganizationSaseIntegration struct {
 	state      protoimpl.MessageState                  `protogen:"open.v1"`
 	Integrated *OrganizationSaseIntegration_Integrated `protobuf:"bytes,1,opt,name=integrated,proto3" json:"integrated,omitempty"`
 	LastUsedAt *string                                 `protobuf:"bytes,2,opt,name=last_used_at,json=lastUsedAt,proto3,oneof" json:"last_used_at,omitempty"`
 	External   *OrganizationSaseIntegration_External   `protobuf:"bytes,3,opt,name=external,proto3" json:"external,omitempty"`
 	// Known values: "active", "deleting", "error", "inactive", "initialized", "linked", "ready".
-	Status        *string `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string                          `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Api                  *OrganizationSaseIntegration_Api `protobuf:"bytes,5,opt,name=api,proto3" json:"api,omitempty"`
+	AdditionalProperties *structpb.Struct                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSaseIntegration) Reset() {
@@ -402,6 +437,20 @@ func (x *OrganizationSaseIntegration) GetStatus() string {
 		return *x.Status
 	}
 	return ""
+}
+
+func (x *OrganizationSaseIntegration) GetApi() *OrganizationSaseIntegration_Api {
+	if x != nil {
+		return x.Api
+	}
+	return nil
+}
+
+func (x *OrganizationSaseIntegration) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 // Request of getOrganizationSaseIntegration.
@@ -514,6 +563,51 @@ func (x *DeleteOrganizationSaseIntegrationRequest) GetIntegrationId() string {
 	return ""
 }
 
+// Answer of deleteOrganizationSaseIntegration.
+type DeleteOrganizationSaseIntegrationResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationSaseIntegrationResponse) Reset() {
+	*x = DeleteOrganizationSaseIntegrationResponse{}
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationSaseIntegrationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationSaseIntegrationResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationSaseIntegrationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationSaseIntegrationResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationSaseIntegrationResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *DeleteOrganizationSaseIntegrationResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getOrganizationSaseNetworksEligible.
 type GetOrganizationSaseNetworksEligibleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -529,7 +623,7 @@ type GetOrganizationSaseNetworksEligibleRequest struct {
 
 func (x *GetOrganizationSaseNetworksEligibleRequest) Reset() {
 	*x = GetOrganizationSaseNetworksEligibleRequest{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[8]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -541,7 +635,7 @@ func (x *GetOrganizationSaseNetworksEligibleRequest) String() string {
 func (*GetOrganizationSaseNetworksEligibleRequest) ProtoMessage() {}
 
 func (x *GetOrganizationSaseNetworksEligibleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[8]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -554,7 +648,7 @@ func (x *GetOrganizationSaseNetworksEligibleRequest) ProtoReflect() protoreflect
 
 // Deprecated: Use GetOrganizationSaseNetworksEligibleRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSaseNetworksEligibleRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{8}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetOrganizationSaseNetworksEligibleRequest) GetOrganizationId() string {
@@ -594,17 +688,18 @@ func (x *GetOrganizationSaseNetworksEligibleRequest) GetSearch() string {
 
 // Answer of getOrganizationSaseNetworksEligible.
 type GetOrganizationSaseNetworksEligibleResponse struct {
-	state         protoimpl.MessageState                              `protogen:"open.v1"`
-	Items         []*GetOrganizationSaseNetworksEligibleResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                        `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationSaseNetworksEligibleResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                              `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                     `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationSaseNetworksEligibleResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                        `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSaseNetworksEligibleResponse) Reset() {
 	*x = GetOrganizationSaseNetworksEligibleResponse{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[9]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -616,7 +711,7 @@ func (x *GetOrganizationSaseNetworksEligibleResponse) String() string {
 func (*GetOrganizationSaseNetworksEligibleResponse) ProtoMessage() {}
 
 func (x *GetOrganizationSaseNetworksEligibleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[9]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -629,7 +724,14 @@ func (x *GetOrganizationSaseNetworksEligibleResponse) ProtoReflect() protoreflec
 
 // Deprecated: Use GetOrganizationSaseNetworksEligibleResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSaseNetworksEligibleResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{9}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GetOrganizationSaseNetworksEligibleResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
 }
 
 func (x *GetOrganizationSaseNetworksEligibleResponse) GetItems() []*GetOrganizationSaseNetworksEligibleResponse_Item {
@@ -646,9 +748,9 @@ func (x *GetOrganizationSaseNetworksEligibleResponse) GetPageInfo() *v1.PageInfo
 	return nil
 }
 
-func (x *GetOrganizationSaseNetworksEligibleResponse) GetMeta() *GetOrganizationSaseNetworksEligibleResponse_Meta {
+func (x *GetOrganizationSaseNetworksEligibleResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -664,7 +766,7 @@ type GetOrganizationSaseRegionsRequest struct {
 
 func (x *GetOrganizationSaseRegionsRequest) Reset() {
 	*x = GetOrganizationSaseRegionsRequest{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[10]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -676,7 +778,7 @@ func (x *GetOrganizationSaseRegionsRequest) String() string {
 func (*GetOrganizationSaseRegionsRequest) ProtoMessage() {}
 
 func (x *GetOrganizationSaseRegionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[10]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -689,7 +791,7 @@ func (x *GetOrganizationSaseRegionsRequest) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use GetOrganizationSaseRegionsRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSaseRegionsRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{10}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetOrganizationSaseRegionsRequest) GetOrganizationId() string {
@@ -701,17 +803,18 @@ func (x *GetOrganizationSaseRegionsRequest) GetOrganizationId() string {
 
 // Answer of getOrganizationSaseRegions.
 type GetOrganizationSaseRegionsResponse struct {
-	state         protoimpl.MessageState                     `protogen:"open.v1"`
-	Items         []*GetOrganizationSaseRegionsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationSaseRegionsResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                     `protogen:"open.v1"`
+	Meta                 *CollectionMeta                            `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationSaseRegionsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSaseRegionsResponse) Reset() {
 	*x = GetOrganizationSaseRegionsResponse{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[11]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -723,7 +826,7 @@ func (x *GetOrganizationSaseRegionsResponse) String() string {
 func (*GetOrganizationSaseRegionsResponse) ProtoMessage() {}
 
 func (x *GetOrganizationSaseRegionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[11]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -736,7 +839,14 @@ func (x *GetOrganizationSaseRegionsResponse) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use GetOrganizationSaseRegionsResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSaseRegionsResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{11}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *GetOrganizationSaseRegionsResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
 }
 
 func (x *GetOrganizationSaseRegionsResponse) GetItems() []*GetOrganizationSaseRegionsResponse_Item {
@@ -753,9 +863,9 @@ func (x *GetOrganizationSaseRegionsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-func (x *GetOrganizationSaseRegionsResponse) GetMeta() *GetOrganizationSaseRegionsResponse_Meta {
+func (x *GetOrganizationSaseRegionsResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -779,7 +889,7 @@ type GetOrganizationSaseSitesRequest struct {
 
 func (x *GetOrganizationSaseSitesRequest) Reset() {
 	*x = GetOrganizationSaseSitesRequest{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[12]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -791,7 +901,7 @@ func (x *GetOrganizationSaseSitesRequest) String() string {
 func (*GetOrganizationSaseSitesRequest) ProtoMessage() {}
 
 func (x *GetOrganizationSaseSitesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[12]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -804,7 +914,7 @@ func (x *GetOrganizationSaseSitesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrganizationSaseSitesRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSaseSitesRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{12}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetOrganizationSaseSitesRequest) GetOrganizationId() string {
@@ -858,17 +968,18 @@ func (x *GetOrganizationSaseSitesRequest) GetSiteId() string {
 
 // Answer of getOrganizationSaseSites.
 type GetOrganizationSaseSitesResponse struct {
-	state         protoimpl.MessageState                 `protogen:"open.v1"`
-	Items         []*OrganizationSaseSite                `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationSaseSitesResponse_Meta `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState  `protogen:"open.v1"`
+	Meta                 *CollectionMeta         `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*OrganizationSaseSite `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo            `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSaseSitesResponse) Reset() {
 	*x = GetOrganizationSaseSitesResponse{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[13]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -880,7 +991,7 @@ func (x *GetOrganizationSaseSitesResponse) String() string {
 func (*GetOrganizationSaseSitesResponse) ProtoMessage() {}
 
 func (x *GetOrganizationSaseSitesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[13]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -893,7 +1004,14 @@ func (x *GetOrganizationSaseSitesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrganizationSaseSitesResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSaseSitesResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{13}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *GetOrganizationSaseSitesResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
 }
 
 func (x *GetOrganizationSaseSitesResponse) GetItems() []*OrganizationSaseSite {
@@ -910,36 +1028,38 @@ func (x *GetOrganizationSaseSitesResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-func (x *GetOrganizationSaseSitesResponse) GetMeta() *GetOrganizationSaseSitesResponse_Meta {
+func (x *GetOrganizationSaseSitesResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-// Answer of updateOrganizationSaseSite. Row of getOrganizationSaseSites.
+// The SASE site of an organization. Answer of updateOrganizationSaseSite. Row of
+// getOrganizationSaseSites.
 type OrganizationSaseSite struct {
 	state   protoimpl.MessageState        `protogen:"open.v1"`
 	SiteId  *string                       `protobuf:"bytes,1,opt,name=site_id,json=siteId,proto3,oneof" json:"site_id,omitempty"`
 	Network *OrganizationSaseSite_Network `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
 	// Known values: "Meraki hub", "Meraki spoke", "Meraki template".
-	Type          *string                         `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Name          *string                         `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Region        *OrganizationSaseSite_Region    `protobuf:"bytes,5,opt,name=region,proto3" json:"region,omitempty"`
-	Model         *string                         `protobuf:"bytes,6,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Address       *OrganizationSaseSite_Address   `protobuf:"bytes,7,opt,name=address,proto3" json:"address,omitempty"`
-	Vpn           *OrganizationSaseSite_Vpn       `protobuf:"bytes,8,opt,name=vpn,proto3" json:"vpn,omitempty"`
-	Routing       *OrganizationSaseSite_Routing   `protobuf:"bytes,9,opt,name=routing,proto3" json:"routing,omitempty"`
-	Devices       *OrganizationSaseSite_Devices   `protobuf:"bytes,10,opt,name=devices,proto3" json:"devices,omitempty"`
-	Subnets       []*OrganizationSaseSite_Subnets `protobuf:"bytes,11,rep,name=subnets,proto3" json:"subnets,omitempty"`
-	Url           *string                         `protobuf:"bytes,12,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string                         `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Name                 *string                         `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Region               *OrganizationSaseSite_Region    `protobuf:"bytes,5,opt,name=region,proto3" json:"region,omitempty"`
+	Model                *string                         `protobuf:"bytes,6,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Address              *OrganizationSaseSite_Address   `protobuf:"bytes,7,opt,name=address,proto3" json:"address,omitempty"`
+	Vpn                  *OrganizationSaseSite_Vpn       `protobuf:"bytes,8,opt,name=vpn,proto3" json:"vpn,omitempty"`
+	Routing              *OrganizationSaseSite_Routing   `protobuf:"bytes,9,opt,name=routing,proto3" json:"routing,omitempty"`
+	Devices              *OrganizationSaseSite_Devices   `protobuf:"bytes,10,opt,name=devices,proto3" json:"devices,omitempty"`
+	Subnets              []*OrganizationSaseSite_Subnets `protobuf:"bytes,11,rep,name=subnets,proto3" json:"subnets,omitempty"`
+	Url                  *string                         `protobuf:"bytes,12,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	AdditionalProperties *structpb.Struct                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSaseSite) Reset() {
 	*x = OrganizationSaseSite{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[14]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -951,7 +1071,7 @@ func (x *OrganizationSaseSite) String() string {
 func (*OrganizationSaseSite) ProtoMessage() {}
 
 func (x *OrganizationSaseSite) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[14]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -964,7 +1084,7 @@ func (x *OrganizationSaseSite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrganizationSaseSite.ProtoReflect.Descriptor instead.
 func (*OrganizationSaseSite) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{14}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *OrganizationSaseSite) GetSiteId() string {
@@ -1051,22 +1171,30 @@ func (x *OrganizationSaseSite) GetUrl() string {
 	return ""
 }
 
+func (x *OrganizationSaseSite) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of attachOrganizationSaseSites.
 type AttachOrganizationSaseSitesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Items         []*AttachOrganizationSaseSitesRequest_Items `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                      `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                      `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Items                []*AttachOrganizationSaseSitesRequest_Item `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
+	EmptyFields          []string                                   `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                   `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AttachOrganizationSaseSitesRequest) Reset() {
 	*x = AttachOrganizationSaseSitesRequest{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[15]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1078,7 +1206,7 @@ func (x *AttachOrganizationSaseSitesRequest) String() string {
 func (*AttachOrganizationSaseSitesRequest) ProtoMessage() {}
 
 func (x *AttachOrganizationSaseSitesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[15]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1091,7 +1219,7 @@ func (x *AttachOrganizationSaseSitesRequest) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use AttachOrganizationSaseSitesRequest.ProtoReflect.Descriptor instead.
 func (*AttachOrganizationSaseSitesRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{15}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AttachOrganizationSaseSitesRequest) GetOrganizationId() string {
@@ -1101,41 +1229,49 @@ func (x *AttachOrganizationSaseSitesRequest) GetOrganizationId() string {
 	return ""
 }
 
-func (x *AttachOrganizationSaseSitesRequest) GetItems() []*AttachOrganizationSaseSitesRequest_Items {
+func (x *AttachOrganizationSaseSitesRequest) GetItems() []*AttachOrganizationSaseSitesRequest_Item {
 	if x != nil {
 		return x.Items
 	}
 	return nil
 }
 
-func (x *AttachOrganizationSaseSitesRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *AttachOrganizationSaseSitesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *AttachOrganizationSaseSitesRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *AttachOrganizationSaseSitesRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *AttachOrganizationSaseSitesRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of attachOrganizationSaseSites.
 type AttachOrganizationSaseSitesResponse struct {
-	state         protoimpl.MessageState                         `protogen:"open.v1"`
-	PipelineId    *string                                        `protobuf:"bytes,1,opt,name=pipeline_id,json=pipelineId,proto3,oneof" json:"pipeline_id,omitempty"`
-	Operation     *AttachOrganizationSaseSitesResponse_Operation `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
-	Status        *string                                        `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Counts        *AttachOrganizationSaseSitesResponse_Counts    `protobuf:"bytes,4,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                         `protogen:"open.v1"`
+	PipelineId           *string                                        `protobuf:"bytes,1,opt,name=pipeline_id,json=pipelineId,proto3,oneof" json:"pipeline_id,omitempty"`
+	Operation            *AttachOrganizationSaseSitesResponse_Operation `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	Status               *string                                        `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Counts               *AttachOrganizationSaseSitesResponse_Counts    `protobuf:"bytes,4,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AttachOrganizationSaseSitesResponse) Reset() {
 	*x = AttachOrganizationSaseSitesResponse{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[16]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1147,7 +1283,7 @@ func (x *AttachOrganizationSaseSitesResponse) String() string {
 func (*AttachOrganizationSaseSitesResponse) ProtoMessage() {}
 
 func (x *AttachOrganizationSaseSitesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[16]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1160,7 +1296,7 @@ func (x *AttachOrganizationSaseSitesResponse) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use AttachOrganizationSaseSitesResponse.ProtoReflect.Descriptor instead.
 func (*AttachOrganizationSaseSitesResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{16}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AttachOrganizationSaseSitesResponse) GetPipelineId() string {
@@ -1191,6 +1327,13 @@ func (x *AttachOrganizationSaseSitesResponse) GetCounts() *AttachOrganizationSas
 	return nil
 }
 
+func (x *AttachOrganizationSaseSitesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getOrganizationSaseSitesConnectivityHistoryBySite.
 type GetOrganizationSaseSitesConnectivityHistoryBySiteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1204,7 +1347,7 @@ type GetOrganizationSaseSitesConnectivityHistoryBySiteRequest struct {
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteRequest) Reset() {
 	*x = GetOrganizationSaseSitesConnectivityHistoryBySiteRequest{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[17]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1216,7 +1359,7 @@ func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteRequest) String() stri
 func (*GetOrganizationSaseSitesConnectivityHistoryBySiteRequest) ProtoMessage() {}
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[17]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1229,7 +1372,7 @@ func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteRequest) ProtoReflect(
 
 // Deprecated: Use GetOrganizationSaseSitesConnectivityHistoryBySiteRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSaseSitesConnectivityHistoryBySiteRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{17}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteRequest) GetOrganizationId() string {
@@ -1255,16 +1398,17 @@ func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteRequest) GetTimespan()
 
 // Answer of getOrganizationSaseSitesConnectivityHistoryBySite.
 type GetOrganizationSaseSitesConnectivityHistoryBySiteResponse struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Items         []*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                      `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                            `protogen:"open.v1"`
+	Items                []*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                      `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse) Reset() {
 	*x = GetOrganizationSaseSitesConnectivityHistoryBySiteResponse{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[18]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1276,7 +1420,7 @@ func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse) String() str
 func (*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse) ProtoMessage() {}
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[18]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1289,7 +1433,7 @@ func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse) ProtoReflect
 
 // Deprecated: Use GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{18}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse) GetItems() []*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item {
@@ -1306,6 +1450,13 @@ func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse) GetPageInfo(
 	return nil
 }
 
+func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getOrganizationSaseSitesConnectivityOverview.
 type GetOrganizationSaseSitesConnectivityOverviewRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1317,7 +1468,7 @@ type GetOrganizationSaseSitesConnectivityOverviewRequest struct {
 
 func (x *GetOrganizationSaseSitesConnectivityOverviewRequest) Reset() {
 	*x = GetOrganizationSaseSitesConnectivityOverviewRequest{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[19]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +1480,7 @@ func (x *GetOrganizationSaseSitesConnectivityOverviewRequest) String() string {
 func (*GetOrganizationSaseSitesConnectivityOverviewRequest) ProtoMessage() {}
 
 func (x *GetOrganizationSaseSitesConnectivityOverviewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[19]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1342,7 +1493,7 @@ func (x *GetOrganizationSaseSitesConnectivityOverviewRequest) ProtoReflect() pro
 
 // Deprecated: Use GetOrganizationSaseSitesConnectivityOverviewRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSaseSitesConnectivityOverviewRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{19}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetOrganizationSaseSitesConnectivityOverviewRequest) GetOrganizationId() string {
@@ -1352,17 +1503,19 @@ func (x *GetOrganizationSaseSitesConnectivityOverviewRequest) GetOrganizationId(
 	return ""
 }
 
-// Answer of getOrganizationSaseSitesConnectivityOverview.
+// The SASE sites connectivity overview of an organization. Answer of
+// getOrganizationSaseSitesConnectivityOverview.
 type OrganizationSaseSitesConnectivityOverview struct {
-	state         protoimpl.MessageState                            `protogen:"open.v1"`
-	Counts        *OrganizationSaseSitesConnectivityOverview_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                            `protogen:"open.v1"`
+	Counts               *OrganizationSaseSitesConnectivityOverview_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSaseSitesConnectivityOverview) Reset() {
 	*x = OrganizationSaseSitesConnectivityOverview{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[20]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +1527,7 @@ func (x *OrganizationSaseSitesConnectivityOverview) String() string {
 func (*OrganizationSaseSitesConnectivityOverview) ProtoMessage() {}
 
 func (x *OrganizationSaseSitesConnectivityOverview) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[20]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +1540,7 @@ func (x *OrganizationSaseSitesConnectivityOverview) ProtoReflect() protoreflect.
 
 // Deprecated: Use OrganizationSaseSitesConnectivityOverview.ProtoReflect.Descriptor instead.
 func (*OrganizationSaseSitesConnectivityOverview) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{20}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *OrganizationSaseSitesConnectivityOverview) GetCounts() *OrganizationSaseSitesConnectivityOverview_Counts {
@@ -1397,21 +1550,29 @@ func (x *OrganizationSaseSitesConnectivityOverview) GetCounts() *OrganizationSas
 	return nil
 }
 
+func (x *OrganizationSaseSitesConnectivityOverview) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of detachOrganizationSaseSites.
 type DetachOrganizationSaseSitesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	OrganizationId *string                                     `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
-	Items          []*DetachOrganizationSaseSitesRequest_Items `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
-	NullFields     *fieldmaskpb.FieldMask                      `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields    *fieldmaskpb.FieldMask                      `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	OrganizationId       *string                                    `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
+	Items                []*DetachOrganizationSaseSitesRequest_Item `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
+	EmptyFields          []string                                   `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                   `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DetachOrganizationSaseSitesRequest) Reset() {
 	*x = DetachOrganizationSaseSitesRequest{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[21]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1423,7 +1584,7 @@ func (x *DetachOrganizationSaseSitesRequest) String() string {
 func (*DetachOrganizationSaseSitesRequest) ProtoMessage() {}
 
 func (x *DetachOrganizationSaseSitesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[21]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1436,7 +1597,7 @@ func (x *DetachOrganizationSaseSitesRequest) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use DetachOrganizationSaseSitesRequest.ProtoReflect.Descriptor instead.
 func (*DetachOrganizationSaseSitesRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{21}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DetachOrganizationSaseSitesRequest) GetOrganizationId() string {
@@ -1446,41 +1607,49 @@ func (x *DetachOrganizationSaseSitesRequest) GetOrganizationId() string {
 	return ""
 }
 
-func (x *DetachOrganizationSaseSitesRequest) GetItems() []*DetachOrganizationSaseSitesRequest_Items {
+func (x *DetachOrganizationSaseSitesRequest) GetItems() []*DetachOrganizationSaseSitesRequest_Item {
 	if x != nil {
 		return x.Items
 	}
 	return nil
 }
 
-func (x *DetachOrganizationSaseSitesRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *DetachOrganizationSaseSitesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *DetachOrganizationSaseSitesRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *DetachOrganizationSaseSitesRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *DetachOrganizationSaseSitesRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of detachOrganizationSaseSites.
 type DetachOrganizationSaseSitesResponse struct {
-	state         protoimpl.MessageState                         `protogen:"open.v1"`
-	PipelineId    *string                                        `protobuf:"bytes,1,opt,name=pipeline_id,json=pipelineId,proto3,oneof" json:"pipeline_id,omitempty"`
-	Operation     *DetachOrganizationSaseSitesResponse_Operation `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
-	Status        *string                                        `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Counts        *DetachOrganizationSaseSitesResponse_Counts    `protobuf:"bytes,4,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                         `protogen:"open.v1"`
+	PipelineId           *string                                        `protobuf:"bytes,1,opt,name=pipeline_id,json=pipelineId,proto3,oneof" json:"pipeline_id,omitempty"`
+	Operation            *DetachOrganizationSaseSitesResponse_Operation `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	Status               *string                                        `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Counts               *DetachOrganizationSaseSitesResponse_Counts    `protobuf:"bytes,4,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DetachOrganizationSaseSitesResponse) Reset() {
 	*x = DetachOrganizationSaseSitesResponse{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[22]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1492,7 +1661,7 @@ func (x *DetachOrganizationSaseSitesResponse) String() string {
 func (*DetachOrganizationSaseSitesResponse) ProtoMessage() {}
 
 func (x *DetachOrganizationSaseSitesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[22]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1505,7 +1674,7 @@ func (x *DetachOrganizationSaseSitesResponse) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use DetachOrganizationSaseSitesResponse.ProtoReflect.Descriptor instead.
 func (*DetachOrganizationSaseSitesResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{22}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DetachOrganizationSaseSitesResponse) GetPipelineId() string {
@@ -1536,24 +1705,32 @@ func (x *DetachOrganizationSaseSitesResponse) GetCounts() *DetachOrganizationSas
 	return nil
 }
 
+func (x *DetachOrganizationSaseSitesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateOrganizationSaseSite.
 type UpdateOrganizationSaseSiteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	SiteId        *string                                    `protobuf:"bytes,2,opt,name=site_id,json=siteId,proto3,oneof" json:"site_id,omitempty"`
-	BodySiteId    *string                                    `protobuf:"bytes,3,opt,name=body_site_id,json=bodySiteId,proto3,oneof" json:"body_site_id,omitempty"`
-	Routing       *UpdateOrganizationSaseSiteRequest_Routing `protobuf:"bytes,4,opt,name=routing,proto3" json:"routing,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                     `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                     `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	SiteId               *string                       `protobuf:"bytes,2,opt,name=site_id,json=siteId,proto3,oneof" json:"site_id,omitempty"`
+	BodySiteId           *string                       `protobuf:"bytes,3,opt,name=body_site_id,json=bodySiteId,proto3,oneof" json:"body_site_id,omitempty"`
+	Routing              *OrganizationSaseSite_Routing `protobuf:"bytes,4,opt,name=routing,proto3" json:"routing,omitempty"`
+	EmptyFields          []string                      `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                      `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationSaseSiteRequest) Reset() {
 	*x = UpdateOrganizationSaseSiteRequest{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[23]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1565,7 +1742,7 @@ func (x *UpdateOrganizationSaseSiteRequest) String() string {
 func (*UpdateOrganizationSaseSiteRequest) ProtoMessage() {}
 
 func (x *UpdateOrganizationSaseSiteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[23]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1578,7 +1755,7 @@ func (x *UpdateOrganizationSaseSiteRequest) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use UpdateOrganizationSaseSiteRequest.ProtoReflect.Descriptor instead.
 func (*UpdateOrganizationSaseSiteRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{23}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *UpdateOrganizationSaseSiteRequest) GetOrganizationId() string {
@@ -1602,23 +1779,30 @@ func (x *UpdateOrganizationSaseSiteRequest) GetBodySiteId() string {
 	return ""
 }
 
-func (x *UpdateOrganizationSaseSiteRequest) GetRouting() *UpdateOrganizationSaseSiteRequest_Routing {
+func (x *UpdateOrganizationSaseSiteRequest) GetRouting() *OrganizationSaseSite_Routing {
 	if x != nil {
 		return x.Routing
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationSaseSiteRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationSaseSiteRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationSaseSiteRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationSaseSiteRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationSaseSiteRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1629,15 +1813,16 @@ type GetOrganizationSaseConnectorsResponse_Item struct {
 	Name   *string                                            `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Region *GetOrganizationSaseConnectorsResponse_Item_Region `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
 	// Known values: "deployed", "error", "initialized", "provisioned", "teardown_in_progress".
-	State         *string                                            `protobuf:"bytes,4,opt,name=state,proto3,oneof" json:"state,omitempty"`
-	Counts        *GetOrganizationSaseConnectorsResponse_Item_Counts `protobuf:"bytes,5,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	State                *string                                            `protobuf:"bytes,4,opt,name=state,proto3,oneof" json:"state,omitempty"`
+	Counts               *GetOrganizationSaseConnectorsResponse_Item_Counts `protobuf:"bytes,5,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSaseConnectorsResponse_Item) Reset() {
 	*x = GetOrganizationSaseConnectorsResponse_Item{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[24]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1649,7 +1834,7 @@ func (x *GetOrganizationSaseConnectorsResponse_Item) String() string {
 func (*GetOrganizationSaseConnectorsResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationSaseConnectorsResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[24]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1700,17 +1885,25 @@ func (x *GetOrganizationSaseConnectorsResponse_Item) GetCounts() *GetOrganizatio
 	return nil
 }
 
+func (x *GetOrganizationSaseConnectorsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSaseConnectorsResponse_Item_Region struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Slug          *string                `protobuf:"bytes,2,opt,name=slug,proto3,oneof" json:"slug,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Slug                 *string                `protobuf:"bytes,2,opt,name=slug,proto3,oneof" json:"slug,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSaseConnectorsResponse_Item_Region) Reset() {
 	*x = GetOrganizationSaseConnectorsResponse_Item_Region{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[25]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1722,7 +1915,7 @@ func (x *GetOrganizationSaseConnectorsResponse_Item_Region) String() string {
 func (*GetOrganizationSaseConnectorsResponse_Item_Region) ProtoMessage() {}
 
 func (x *GetOrganizationSaseConnectorsResponse_Item_Region) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[25]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1752,16 +1945,24 @@ func (x *GetOrganizationSaseConnectorsResponse_Item_Region) GetSlug() string {
 	return ""
 }
 
+func (x *GetOrganizationSaseConnectorsResponse_Item_Region) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSaseConnectorsResponse_Item_Counts struct {
-	state          protoimpl.MessageState                                            `protogen:"open.v1"`
-	SitesConnected *GetOrganizationSaseConnectorsResponse_Item_Counts_SitesConnected `protobuf:"bytes,1,opt,name=sites_connected,json=sitesConnected,proto3" json:"sites_connected,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                                            `protogen:"open.v1"`
+	SitesConnected       *GetOrganizationSaseConnectorsResponse_Item_Counts_SitesConnected `protobuf:"bytes,1,opt,name=sites_connected,json=sitesConnected,proto3" json:"sites_connected,omitempty"`
+	AdditionalProperties *structpb.Struct                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSaseConnectorsResponse_Item_Counts) Reset() {
 	*x = GetOrganizationSaseConnectorsResponse_Item_Counts{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[26]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1773,7 +1974,7 @@ func (x *GetOrganizationSaseConnectorsResponse_Item_Counts) String() string {
 func (*GetOrganizationSaseConnectorsResponse_Item_Counts) ProtoMessage() {}
 
 func (x *GetOrganizationSaseConnectorsResponse_Item_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[26]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1796,16 +1997,24 @@ func (x *GetOrganizationSaseConnectorsResponse_Item_Counts) GetSitesConnected() 
 	return nil
 }
 
+func (x *GetOrganizationSaseConnectorsResponse_Item_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSaseConnectorsResponse_Item_Counts_SitesConnected struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSaseConnectorsResponse_Item_Counts_SitesConnected) Reset() {
 	*x = GetOrganizationSaseConnectorsResponse_Item_Counts_SitesConnected{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[27]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1817,7 +2026,7 @@ func (x *GetOrganizationSaseConnectorsResponse_Item_Counts_SitesConnected) Strin
 func (*GetOrganizationSaseConnectorsResponse_Item_Counts_SitesConnected) ProtoMessage() {}
 
 func (x *GetOrganizationSaseConnectorsResponse_Item_Counts_SitesConnected) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[27]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1840,29 +2049,37 @@ func (x *GetOrganizationSaseConnectorsResponse_Item_Counts_SitesConnected) GetTo
 	return 0
 }
 
-type BatchOrganizationSaseConnectorsDeleteRequest_Items struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	ConnectorId   *string `protobuf:"bytes,1,opt,name=connector_id,json=connectorId,proto3,oneof" json:"connector_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *GetOrganizationSaseConnectorsResponse_Item_Counts_SitesConnected) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *BatchOrganizationSaseConnectorsDeleteRequest_Items) Reset() {
-	*x = BatchOrganizationSaseConnectorsDeleteRequest_Items{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[28]
+type BatchOrganizationSaseConnectorsDeleteRequest_Item struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required.
+	ConnectorId          *string          `protobuf:"bytes,1,opt,name=connector_id,json=connectorId,proto3,oneof" json:"connector_id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *BatchOrganizationSaseConnectorsDeleteRequest_Item) Reset() {
+	*x = BatchOrganizationSaseConnectorsDeleteRequest_Item{}
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *BatchOrganizationSaseConnectorsDeleteRequest_Items) String() string {
+func (x *BatchOrganizationSaseConnectorsDeleteRequest_Item) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*BatchOrganizationSaseConnectorsDeleteRequest_Items) ProtoMessage() {}
+func (*BatchOrganizationSaseConnectorsDeleteRequest_Item) ProtoMessage() {}
 
-func (x *BatchOrganizationSaseConnectorsDeleteRequest_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[28]
+func (x *BatchOrganizationSaseConnectorsDeleteRequest_Item) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1873,28 +2090,36 @@ func (x *BatchOrganizationSaseConnectorsDeleteRequest_Items) ProtoReflect() prot
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use BatchOrganizationSaseConnectorsDeleteRequest_Items.ProtoReflect.Descriptor instead.
-func (*BatchOrganizationSaseConnectorsDeleteRequest_Items) Descriptor() ([]byte, []int) {
+// Deprecated: Use BatchOrganizationSaseConnectorsDeleteRequest_Item.ProtoReflect.Descriptor instead.
+func (*BatchOrganizationSaseConnectorsDeleteRequest_Item) Descriptor() ([]byte, []int) {
 	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{2, 0}
 }
 
-func (x *BatchOrganizationSaseConnectorsDeleteRequest_Items) GetConnectorId() string {
+func (x *BatchOrganizationSaseConnectorsDeleteRequest_Item) GetConnectorId() string {
 	if x != nil && x.ConnectorId != nil {
 		return *x.ConnectorId
 	}
 	return ""
 }
 
+func (x *BatchOrganizationSaseConnectorsDeleteRequest_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BatchOrganizationSaseConnectorsDeleteResponse_Operation struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BatchOrganizationSaseConnectorsDeleteResponse_Operation) Reset() {
 	*x = BatchOrganizationSaseConnectorsDeleteResponse_Operation{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[29]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1906,7 +2131,7 @@ func (x *BatchOrganizationSaseConnectorsDeleteResponse_Operation) String() strin
 func (*BatchOrganizationSaseConnectorsDeleteResponse_Operation) ProtoMessage() {}
 
 func (x *BatchOrganizationSaseConnectorsDeleteResponse_Operation) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[29]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1929,17 +2154,25 @@ func (x *BatchOrganizationSaseConnectorsDeleteResponse_Operation) GetId() string
 	return ""
 }
 
+func (x *BatchOrganizationSaseConnectorsDeleteResponse_Operation) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BatchOrganizationSaseConnectorsDeleteResponse_Counts struct {
-	state          protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Jobs           *BatchOrganizationSaseConnectorsDeleteResponse_Counts_Jobs             `protobuf:"bytes,1,opt,name=jobs,proto3" json:"jobs,omitempty"`
-	ByJobOperation []*BatchOrganizationSaseConnectorsDeleteResponse_Counts_ByJobOperation `protobuf:"bytes,2,rep,name=by_job_operation,json=byJobOperation,proto3" json:"by_job_operation,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                                                 `protogen:"open.v1"`
+	Jobs                 *BatchOrganizationSaseConnectorsDeleteResponse_Counts_Jobs             `protobuf:"bytes,1,opt,name=jobs,proto3" json:"jobs,omitempty"`
+	ByJobOperation       []*BatchOrganizationSaseConnectorsDeleteResponse_Counts_ByJobOperation `protobuf:"bytes,2,rep,name=by_job_operation,json=byJobOperation,proto3" json:"by_job_operation,omitempty"`
+	AdditionalProperties *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BatchOrganizationSaseConnectorsDeleteResponse_Counts) Reset() {
 	*x = BatchOrganizationSaseConnectorsDeleteResponse_Counts{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[30]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1951,7 +2184,7 @@ func (x *BatchOrganizationSaseConnectorsDeleteResponse_Counts) String() string {
 func (*BatchOrganizationSaseConnectorsDeleteResponse_Counts) ProtoMessage() {}
 
 func (x *BatchOrganizationSaseConnectorsDeleteResponse_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[30]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1981,18 +2214,26 @@ func (x *BatchOrganizationSaseConnectorsDeleteResponse_Counts) GetByJobOperation
 	return nil
 }
 
+func (x *BatchOrganizationSaseConnectorsDeleteResponse_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BatchOrganizationSaseConnectorsDeleteResponse_Counts_Jobs struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At least 0.
-	Total         *int64                                                              `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	ByStatus      *BatchOrganizationSaseConnectorsDeleteResponse_Counts_Jobs_ByStatus `protobuf:"bytes,2,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Total                *int64                                                              `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	ByStatus             *BatchOrganizationSaseConnectorsDeleteResponse_Counts_Jobs_ByStatus `protobuf:"bytes,2,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BatchOrganizationSaseConnectorsDeleteResponse_Counts_Jobs) Reset() {
 	*x = BatchOrganizationSaseConnectorsDeleteResponse_Counts_Jobs{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[31]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2004,7 +2245,7 @@ func (x *BatchOrganizationSaseConnectorsDeleteResponse_Counts_Jobs) String() str
 func (*BatchOrganizationSaseConnectorsDeleteResponse_Counts_Jobs) ProtoMessage() {}
 
 func (x *BatchOrganizationSaseConnectorsDeleteResponse_Counts_Jobs) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[31]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2034,20 +2275,28 @@ func (x *BatchOrganizationSaseConnectorsDeleteResponse_Counts_Jobs) GetByStatus(
 	return nil
 }
 
+func (x *BatchOrganizationSaseConnectorsDeleteResponse_Counts_Jobs) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BatchOrganizationSaseConnectorsDeleteResponse_Counts_ByJobOperation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "teardown CNHE SSE connector".
 	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// At least 0.
-	Total         *int64                                                                        `protobuf:"varint,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	ByStatus      *BatchOrganizationSaseConnectorsDeleteResponse_Counts_ByJobOperation_ByStatus `protobuf:"bytes,3,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Total                *int64                                                                        `protobuf:"varint,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	ByStatus             *BatchOrganizationSaseConnectorsDeleteResponse_Counts_ByJobOperation_ByStatus `protobuf:"bytes,3,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
+	AdditionalProperties *structpb.Struct                                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BatchOrganizationSaseConnectorsDeleteResponse_Counts_ByJobOperation) Reset() {
 	*x = BatchOrganizationSaseConnectorsDeleteResponse_Counts_ByJobOperation{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[32]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2059,7 +2308,7 @@ func (x *BatchOrganizationSaseConnectorsDeleteResponse_Counts_ByJobOperation) St
 func (*BatchOrganizationSaseConnectorsDeleteResponse_Counts_ByJobOperation) ProtoMessage() {}
 
 func (x *BatchOrganizationSaseConnectorsDeleteResponse_Counts_ByJobOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[32]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2096,6 +2345,13 @@ func (x *BatchOrganizationSaseConnectorsDeleteResponse_Counts_ByJobOperation) Ge
 	return nil
 }
 
+func (x *BatchOrganizationSaseConnectorsDeleteResponse_Counts_ByJobOperation) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BatchOrganizationSaseConnectorsDeleteResponse_Counts_Jobs_ByStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At least 0.
@@ -2103,14 +2359,15 @@ type BatchOrganizationSaseConnectorsDeleteResponse_Counts_Jobs_ByStatus struct {
 	// At least 0.
 	Failed *int64 `protobuf:"varint,2,opt,name=failed,proto3,oneof" json:"failed,omitempty"`
 	// At least 0.
-	Pending       *int64 `protobuf:"varint,3,opt,name=pending,proto3,oneof" json:"pending,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Pending              *int64           `protobuf:"varint,3,opt,name=pending,proto3,oneof" json:"pending,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BatchOrganizationSaseConnectorsDeleteResponse_Counts_Jobs_ByStatus) Reset() {
 	*x = BatchOrganizationSaseConnectorsDeleteResponse_Counts_Jobs_ByStatus{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[33]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2122,7 +2379,7 @@ func (x *BatchOrganizationSaseConnectorsDeleteResponse_Counts_Jobs_ByStatus) Str
 func (*BatchOrganizationSaseConnectorsDeleteResponse_Counts_Jobs_ByStatus) ProtoMessage() {}
 
 func (x *BatchOrganizationSaseConnectorsDeleteResponse_Counts_Jobs_ByStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[33]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2159,6 +2416,13 @@ func (x *BatchOrganizationSaseConnectorsDeleteResponse_Counts_Jobs_ByStatus) Get
 	return 0
 }
 
+func (x *BatchOrganizationSaseConnectorsDeleteResponse_Counts_Jobs_ByStatus) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type BatchOrganizationSaseConnectorsDeleteResponse_Counts_ByJobOperation_ByStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At least 0.
@@ -2166,14 +2430,15 @@ type BatchOrganizationSaseConnectorsDeleteResponse_Counts_ByJobOperation_ByStatu
 	// At least 0.
 	Failed *int64 `protobuf:"varint,2,opt,name=failed,proto3,oneof" json:"failed,omitempty"`
 	// At least 0.
-	Pending       *int64 `protobuf:"varint,3,opt,name=pending,proto3,oneof" json:"pending,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Pending              *int64           `protobuf:"varint,3,opt,name=pending,proto3,oneof" json:"pending,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BatchOrganizationSaseConnectorsDeleteResponse_Counts_ByJobOperation_ByStatus) Reset() {
 	*x = BatchOrganizationSaseConnectorsDeleteResponse_Counts_ByJobOperation_ByStatus{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[34]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2185,7 +2450,7 @@ func (x *BatchOrganizationSaseConnectorsDeleteResponse_Counts_ByJobOperation_ByS
 func (*BatchOrganizationSaseConnectorsDeleteResponse_Counts_ByJobOperation_ByStatus) ProtoMessage() {}
 
 func (x *BatchOrganizationSaseConnectorsDeleteResponse_Counts_ByJobOperation_ByStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[34]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2222,64 +2487,20 @@ func (x *BatchOrganizationSaseConnectorsDeleteResponse_Counts_ByJobOperation_ByS
 	return 0
 }
 
-type CreateOrganizationSaseIntegrationRequest_Api struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           *string                `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	Secret        *string                `protobuf:"bytes,2,opt,name=secret,proto3,oneof" json:"secret,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationSaseIntegrationRequest_Api) Reset() {
-	*x = CreateOrganizationSaseIntegrationRequest_Api{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[35]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationSaseIntegrationRequest_Api) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationSaseIntegrationRequest_Api) ProtoMessage() {}
-
-func (x *CreateOrganizationSaseIntegrationRequest_Api) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[35]
+func (x *BatchOrganizationSaseConnectorsDeleteResponse_Counts_ByJobOperation_ByStatus) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationSaseIntegrationRequest_Api.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationSaseIntegrationRequest_Api) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{4, 0}
-}
-
-func (x *CreateOrganizationSaseIntegrationRequest_Api) GetKey() string {
-	if x != nil && x.Key != nil {
-		return *x.Key
-	}
-	return ""
-}
-
-func (x *CreateOrganizationSaseIntegrationRequest_Api) GetSecret() string {
-	if x != nil && x.Secret != nil {
-		return *x.Secret
-	}
-	return ""
+	return nil
 }
 
 type OrganizationSaseIntegration_Integrated struct {
-	state         protoimpl.MessageState                     `protogen:"open.v1"`
-	By            *OrganizationSaseIntegration_Integrated_By `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
-	At            *string                                    `protobuf:"bytes,2,opt,name=at,proto3,oneof" json:"at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                     `protogen:"open.v1"`
+	By                   *OrganizationSaseIntegration_Integrated_By `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
+	At                   *string                                    `protobuf:"bytes,2,opt,name=at,proto3,oneof" json:"at,omitempty"`
+	AdditionalProperties *structpb.Struct                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSaseIntegration_Integrated) Reset() {
@@ -2326,11 +2547,19 @@ func (x *OrganizationSaseIntegration_Integrated) GetAt() string {
 	return ""
 }
 
+func (x *OrganizationSaseIntegration_Integrated) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationSaseIntegration_External struct {
-	state         protoimpl.MessageState                             `protogen:"open.v1"`
-	Organization  *OrganizationSaseIntegration_External_Organization `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                             `protogen:"open.v1"`
+	Organization         *OrganizationSaseIntegration_External_Organization `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	AdditionalProperties *structpb.Struct                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSaseIntegration_External) Reset() {
@@ -2370,16 +2599,84 @@ func (x *OrganizationSaseIntegration_External) GetOrganization() *OrganizationSa
 	return nil
 }
 
+func (x *OrganizationSaseIntegration_External) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type OrganizationSaseIntegration_Api struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Key                  *string                `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
+	Secret               *string                `protobuf:"bytes,2,opt,name=secret,proto3,oneof" json:"secret,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *OrganizationSaseIntegration_Api) Reset() {
+	*x = OrganizationSaseIntegration_Api{}
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrganizationSaseIntegration_Api) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrganizationSaseIntegration_Api) ProtoMessage() {}
+
+func (x *OrganizationSaseIntegration_Api) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrganizationSaseIntegration_Api.ProtoReflect.Descriptor instead.
+func (*OrganizationSaseIntegration_Api) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{5, 2}
+}
+
+func (x *OrganizationSaseIntegration_Api) GetKey() string {
+	if x != nil && x.Key != nil {
+		return *x.Key
+	}
+	return ""
+}
+
+func (x *OrganizationSaseIntegration_Api) GetSecret() string {
+	if x != nil && x.Secret != nil {
+		return *x.Secret
+	}
+	return ""
+}
+
+func (x *OrganizationSaseIntegration_Api) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationSaseIntegration_Integrated_By struct {
-	state         protoimpl.MessageState                           `protogen:"open.v1"`
-	Admin         *OrganizationSaseIntegration_Integrated_By_Admin `protobuf:"bytes,1,opt,name=admin,proto3" json:"admin,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                           `protogen:"open.v1"`
+	Admin                *OrganizationSaseIntegration_Integrated_By_Admin `protobuf:"bytes,1,opt,name=admin,proto3" json:"admin,omitempty"`
+	AdditionalProperties *structpb.Struct                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSaseIntegration_Integrated_By) Reset() {
 	*x = OrganizationSaseIntegration_Integrated_By{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[38]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2391,7 +2688,7 @@ func (x *OrganizationSaseIntegration_Integrated_By) String() string {
 func (*OrganizationSaseIntegration_Integrated_By) ProtoMessage() {}
 
 func (x *OrganizationSaseIntegration_Integrated_By) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[38]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2414,16 +2711,24 @@ func (x *OrganizationSaseIntegration_Integrated_By) GetAdmin() *OrganizationSase
 	return nil
 }
 
+func (x *OrganizationSaseIntegration_Integrated_By) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationSaseIntegration_Integrated_By_Admin struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSaseIntegration_Integrated_By_Admin) Reset() {
 	*x = OrganizationSaseIntegration_Integrated_By_Admin{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[39]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2435,7 +2740,7 @@ func (x *OrganizationSaseIntegration_Integrated_By_Admin) String() string {
 func (*OrganizationSaseIntegration_Integrated_By_Admin) ProtoMessage() {}
 
 func (x *OrganizationSaseIntegration_Integrated_By_Admin) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[39]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2458,16 +2763,24 @@ func (x *OrganizationSaseIntegration_Integrated_By_Admin) GetName() string {
 	return ""
 }
 
+func (x *OrganizationSaseIntegration_Integrated_By_Admin) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationSaseIntegration_External_Organization struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSaseIntegration_External_Organization) Reset() {
 	*x = OrganizationSaseIntegration_External_Organization{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[40]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2479,7 +2792,7 @@ func (x *OrganizationSaseIntegration_External_Organization) String() string {
 func (*OrganizationSaseIntegration_External_Organization) ProtoMessage() {}
 
 func (x *OrganizationSaseIntegration_External_Organization) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[40]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2502,24 +2815,32 @@ func (x *OrganizationSaseIntegration_External_Organization) GetId() string {
 	return ""
 }
 
+func (x *OrganizationSaseIntegration_External_Organization) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSaseNetworksEligibleResponse_Item struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	NetworkId *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Known values: "Meraki hub", "Meraki spoke", "Meraki template".
-	Type          *string                                                   `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Name          *string                                                   `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Region        *GetOrganizationSaseNetworksEligibleResponse_Item_Region  `protobuf:"bytes,4,opt,name=region,proto3" json:"region,omitempty"`
-	Device        *GetOrganizationSaseNetworksEligibleResponse_Item_Device  `protobuf:"bytes,5,opt,name=device,proto3" json:"device,omitempty"`
-	Address       *GetOrganizationSaseNetworksEligibleResponse_Item_Address `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`
-	Vpn           *GetOrganizationSaseNetworksEligibleResponse_Item_Vpn     `protobuf:"bytes,7,opt,name=vpn,proto3" json:"vpn,omitempty"`
-	Routing       *GetOrganizationSaseNetworksEligibleResponse_Item_Routing `protobuf:"bytes,8,opt,name=routing,proto3" json:"routing,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string                                                   `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Name                 *string                                                   `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Region               *GetOrganizationSaseNetworksEligibleResponse_Item_Region  `protobuf:"bytes,4,opt,name=region,proto3" json:"region,omitempty"`
+	Device               *GetOrganizationSaseNetworksEligibleResponse_Item_Device  `protobuf:"bytes,5,opt,name=device,proto3" json:"device,omitempty"`
+	Address              *GetOrganizationSaseNetworksEligibleResponse_Item_Address `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`
+	Vpn                  *GetOrganizationSaseNetworksEligibleResponse_Item_Vpn     `protobuf:"bytes,7,opt,name=vpn,proto3" json:"vpn,omitempty"`
+	Routing              *GetOrganizationSaseNetworksEligibleResponse_Item_Routing `protobuf:"bytes,8,opt,name=routing,proto3" json:"routing,omitempty"`
+	AdditionalProperties *structpb.Struct                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSaseNetworksEligibleResponse_Item) Reset() {
 	*x = GetOrganizationSaseNetworksEligibleResponse_Item{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[41]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2531,7 +2852,7 @@ func (x *GetOrganizationSaseNetworksEligibleResponse_Item) String() string {
 func (*GetOrganizationSaseNetworksEligibleResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationSaseNetworksEligibleResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[41]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2544,7 +2865,7 @@ func (x *GetOrganizationSaseNetworksEligibleResponse_Item) ProtoReflect() protor
 
 // Deprecated: Use GetOrganizationSaseNetworksEligibleResponse_Item.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSaseNetworksEligibleResponse_Item) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{9, 0}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{10, 0}
 }
 
 func (x *GetOrganizationSaseNetworksEligibleResponse_Item) GetNetworkId() string {
@@ -2603,55 +2924,19 @@ func (x *GetOrganizationSaseNetworksEligibleResponse_Item) GetRouting() *GetOrga
 	return nil
 }
 
-type GetOrganizationSaseNetworksEligibleResponse_Meta struct {
-	state         protoimpl.MessageState                                   `protogen:"open.v1"`
-	Counts        *GetOrganizationSaseNetworksEligibleResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationSaseNetworksEligibleResponse_Meta) Reset() {
-	*x = GetOrganizationSaseNetworksEligibleResponse_Meta{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[42]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationSaseNetworksEligibleResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationSaseNetworksEligibleResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationSaseNetworksEligibleResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[42]
+func (x *GetOrganizationSaseNetworksEligibleResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationSaseNetworksEligibleResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationSaseNetworksEligibleResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{9, 1}
-}
-
-func (x *GetOrganizationSaseNetworksEligibleResponse_Meta) GetCounts() *GetOrganizationSaseNetworksEligibleResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationSaseNetworksEligibleResponse_Item_Region struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Region) Reset() {
@@ -2681,7 +2966,7 @@ func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Region) ProtoReflect()
 
 // Deprecated: Use GetOrganizationSaseNetworksEligibleResponse_Item_Region.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSaseNetworksEligibleResponse_Item_Region) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{9, 0, 0}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{10, 0, 0}
 }
 
 func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Region) GetName() string {
@@ -2691,11 +2976,19 @@ func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Region) GetName() stri
 	return ""
 }
 
+func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Region) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSaseNetworksEligibleResponse_Item_Device struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	Primary       *GetOrganizationSaseNetworksEligibleResponse_Item_Device_Primary `protobuf:"bytes,1,opt,name=primary,proto3" json:"primary,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                           `protogen:"open.v1"`
+	Primary              *GetOrganizationSaseNetworksEligibleResponse_Item_Device_Primary `protobuf:"bytes,1,opt,name=primary,proto3" json:"primary,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Device) Reset() {
@@ -2725,7 +3018,7 @@ func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Device) ProtoReflect()
 
 // Deprecated: Use GetOrganizationSaseNetworksEligibleResponse_Item_Device.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSaseNetworksEligibleResponse_Item_Device) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{9, 0, 1}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{10, 0, 1}
 }
 
 func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Device) GetPrimary() *GetOrganizationSaseNetworksEligibleResponse_Item_Device_Primary {
@@ -2735,11 +3028,19 @@ func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Device) GetPrimary() *
 	return nil
 }
 
+func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Device) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSaseNetworksEligibleResponse_Item_Address struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Street        *string                `protobuf:"bytes,1,opt,name=street,proto3,oneof" json:"street,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Street               *string                `protobuf:"bytes,1,opt,name=street,proto3,oneof" json:"street,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Address) Reset() {
@@ -2769,7 +3070,7 @@ func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Address) ProtoReflect(
 
 // Deprecated: Use GetOrganizationSaseNetworksEligibleResponse_Item_Address.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSaseNetworksEligibleResponse_Item_Address) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{9, 0, 2}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{10, 0, 2}
 }
 
 func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Address) GetStreet() string {
@@ -2779,12 +3080,20 @@ func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Address) GetStreet() s
 	return ""
 }
 
+func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Address) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSaseNetworksEligibleResponse_Item_Vpn struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "hub", "off", "spoke".
-	Type          *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string          `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Vpn) Reset() {
@@ -2814,7 +3123,7 @@ func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Vpn) ProtoReflect() pr
 
 // Deprecated: Use GetOrganizationSaseNetworksEligibleResponse_Item_Vpn.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSaseNetworksEligibleResponse_Item_Vpn) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{9, 0, 3}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{10, 0, 3}
 }
 
 func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Vpn) GetType() string {
@@ -2824,11 +3133,19 @@ func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Vpn) GetType() string 
 	return ""
 }
 
+func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Vpn) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSaseNetworksEligibleResponse_Item_Routing struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	DefaultRoute  *GetOrganizationSaseNetworksEligibleResponse_Item_Routing_DefaultRoute `protobuf:"bytes,1,opt,name=default_route,json=defaultRoute,proto3" json:"default_route,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                 `protogen:"open.v1"`
+	DefaultRoute         *GetOrganizationSaseNetworksEligibleResponse_Item_Routing_DefaultRoute `protobuf:"bytes,1,opt,name=default_route,json=defaultRoute,proto3" json:"default_route,omitempty"`
+	AdditionalProperties *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Routing) Reset() {
@@ -2858,7 +3175,7 @@ func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Routing) ProtoReflect(
 
 // Deprecated: Use GetOrganizationSaseNetworksEligibleResponse_Item_Routing.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSaseNetworksEligibleResponse_Item_Routing) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{9, 0, 4}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{10, 0, 4}
 }
 
 func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Routing) GetDefaultRoute() *GetOrganizationSaseNetworksEligibleResponse_Item_Routing_DefaultRoute {
@@ -2868,11 +3185,19 @@ func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Routing) GetDefaultRou
 	return nil
 }
 
+func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Routing) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSaseNetworksEligibleResponse_Item_Device_Primary struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Model         *string                `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Model                *string                `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Device_Primary) Reset() {
@@ -2902,7 +3227,7 @@ func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Device_Primary) ProtoR
 
 // Deprecated: Use GetOrganizationSaseNetworksEligibleResponse_Item_Device_Primary.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSaseNetworksEligibleResponse_Item_Device_Primary) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{9, 0, 1, 0}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{10, 0, 1, 0}
 }
 
 func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Device_Primary) GetModel() string {
@@ -2912,11 +3237,19 @@ func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Device_Primary) GetMod
 	return ""
 }
 
+func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Device_Primary) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSaseNetworksEligibleResponse_Item_Routing_DefaultRoute struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Routing_DefaultRoute) Reset() {
@@ -2946,7 +3279,7 @@ func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Routing_DefaultRoute) 
 
 // Deprecated: Use GetOrganizationSaseNetworksEligibleResponse_Item_Routing_DefaultRoute.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSaseNetworksEligibleResponse_Item_Routing_DefaultRoute) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{9, 0, 4, 0}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{10, 0, 4, 0}
 }
 
 func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Routing_DefaultRoute) GetEnabled() bool {
@@ -2956,116 +3289,28 @@ func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Routing_DefaultRoute) 
 	return false
 }
 
-type GetOrganizationSaseNetworksEligibleResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                         `protogen:"open.v1"`
-	Items         *GetOrganizationSaseNetworksEligibleResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationSaseNetworksEligibleResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationSaseNetworksEligibleResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[50]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationSaseNetworksEligibleResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationSaseNetworksEligibleResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationSaseNetworksEligibleResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[50]
+func (x *GetOrganizationSaseNetworksEligibleResponse_Item_Routing_DefaultRoute) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationSaseNetworksEligibleResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationSaseNetworksEligibleResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{9, 1, 0}
-}
-
-func (x *GetOrganizationSaseNetworksEligibleResponse_Meta_Counts) GetItems() *GetOrganizationSaseNetworksEligibleResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationSaseNetworksEligibleResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationSaseNetworksEligibleResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationSaseNetworksEligibleResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[51]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationSaseNetworksEligibleResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationSaseNetworksEligibleResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationSaseNetworksEligibleResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[51]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationSaseNetworksEligibleResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationSaseNetworksEligibleResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{9, 1, 0, 0}
-}
-
-func (x *GetOrganizationSaseNetworksEligibleResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationSaseNetworksEligibleResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 type GetOrganizationSaseRegionsResponse_Item struct {
 	state     protoimpl.MessageState                             `protogen:"open.v1"`
 	Connector *GetOrganizationSaseRegionsResponse_Item_Connector `protobuf:"bytes,1,opt,name=connector,proto3" json:"connector,omitempty"`
 	// Known values: "Cloud Native Head End".
-	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Slug          *string `protobuf:"bytes,4,opt,name=slug,proto3,oneof" json:"slug,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string          `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Name                 *string          `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Slug                 *string          `protobuf:"bytes,4,opt,name=slug,proto3,oneof" json:"slug,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSaseRegionsResponse_Item) Reset() {
 	*x = GetOrganizationSaseRegionsResponse_Item{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[52]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3077,7 +3322,7 @@ func (x *GetOrganizationSaseRegionsResponse_Item) String() string {
 func (*GetOrganizationSaseRegionsResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationSaseRegionsResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[52]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3090,7 +3335,7 @@ func (x *GetOrganizationSaseRegionsResponse_Item) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use GetOrganizationSaseRegionsResponse_Item.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSaseRegionsResponse_Item) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{11, 0}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{12, 0}
 }
 
 func (x *GetOrganizationSaseRegionsResponse_Item) GetConnector() *GetOrganizationSaseRegionsResponse_Item_Connector {
@@ -3121,60 +3366,24 @@ func (x *GetOrganizationSaseRegionsResponse_Item) GetSlug() string {
 	return ""
 }
 
-type GetOrganizationSaseRegionsResponse_Meta struct {
-	state         protoimpl.MessageState                          `protogen:"open.v1"`
-	Counts        *GetOrganizationSaseRegionsResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationSaseRegionsResponse_Meta) Reset() {
-	*x = GetOrganizationSaseRegionsResponse_Meta{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[53]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationSaseRegionsResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationSaseRegionsResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationSaseRegionsResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[53]
+func (x *GetOrganizationSaseRegionsResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationSaseRegionsResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationSaseRegionsResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{11, 1}
-}
-
-func (x *GetOrganizationSaseRegionsResponse_Meta) GetCounts() *GetOrganizationSaseRegionsResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationSaseRegionsResponse_Item_Connector struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSaseRegionsResponse_Item_Connector) Reset() {
 	*x = GetOrganizationSaseRegionsResponse_Item_Connector{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[54]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3186,7 +3395,7 @@ func (x *GetOrganizationSaseRegionsResponse_Item_Connector) String() string {
 func (*GetOrganizationSaseRegionsResponse_Item_Connector) ProtoMessage() {}
 
 func (x *GetOrganizationSaseRegionsResponse_Item_Connector) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[54]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3199,7 +3408,7 @@ func (x *GetOrganizationSaseRegionsResponse_Item_Connector) ProtoReflect() proto
 
 // Deprecated: Use GetOrganizationSaseRegionsResponse_Item_Connector.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSaseRegionsResponse_Item_Connector) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{11, 0, 0}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{12, 0, 0}
 }
 
 func (x *GetOrganizationSaseRegionsResponse_Item_Connector) GetId() string {
@@ -3209,252 +3418,24 @@ func (x *GetOrganizationSaseRegionsResponse_Item_Connector) GetId() string {
 	return ""
 }
 
-type GetOrganizationSaseRegionsResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                `protogen:"open.v1"`
-	Items         *GetOrganizationSaseRegionsResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationSaseRegionsResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationSaseRegionsResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[55]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationSaseRegionsResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationSaseRegionsResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationSaseRegionsResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[55]
+func (x *GetOrganizationSaseRegionsResponse_Item_Connector) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationSaseRegionsResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationSaseRegionsResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{11, 1, 0}
-}
-
-func (x *GetOrganizationSaseRegionsResponse_Meta_Counts) GetItems() *GetOrganizationSaseRegionsResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationSaseRegionsResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationSaseRegionsResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationSaseRegionsResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[56]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationSaseRegionsResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationSaseRegionsResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationSaseRegionsResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[56]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationSaseRegionsResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationSaseRegionsResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{11, 1, 0, 0}
-}
-
-func (x *GetOrganizationSaseRegionsResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationSaseRegionsResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
-type GetOrganizationSaseSitesResponse_Meta struct {
-	state         protoimpl.MessageState                        `protogen:"open.v1"`
-	Counts        *GetOrganizationSaseSitesResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationSaseSitesResponse_Meta) Reset() {
-	*x = GetOrganizationSaseSitesResponse_Meta{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[57]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationSaseSitesResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationSaseSitesResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationSaseSitesResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[57]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationSaseSitesResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationSaseSitesResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{13, 0}
-}
-
-func (x *GetOrganizationSaseSitesResponse_Meta) GetCounts() *GetOrganizationSaseSitesResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
-	}
-	return nil
-}
-
-type GetOrganizationSaseSitesResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                              `protogen:"open.v1"`
-	Items         *GetOrganizationSaseSitesResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationSaseSitesResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationSaseSitesResponse_Meta_Counts{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[58]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationSaseSitesResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationSaseSitesResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationSaseSitesResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[58]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationSaseSitesResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationSaseSitesResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{13, 0, 0}
-}
-
-func (x *GetOrganizationSaseSitesResponse_Meta_Counts) GetItems() *GetOrganizationSaseSitesResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type GetOrganizationSaseSitesResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationSaseSitesResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationSaseSitesResponse_Meta_Counts_Items{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[59]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationSaseSitesResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationSaseSitesResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationSaseSitesResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[59]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationSaseSitesResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationSaseSitesResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{13, 0, 0, 0}
-}
-
-func (x *GetOrganizationSaseSitesResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationSaseSitesResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 type OrganizationSaseSite_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSaseSite_Network) Reset() {
 	*x = OrganizationSaseSite_Network{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[60]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3466,7 +3447,7 @@ func (x *OrganizationSaseSite_Network) String() string {
 func (*OrganizationSaseSite_Network) ProtoMessage() {}
 
 func (x *OrganizationSaseSite_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[60]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3479,7 +3460,7 @@ func (x *OrganizationSaseSite_Network) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrganizationSaseSite_Network.ProtoReflect.Descriptor instead.
 func (*OrganizationSaseSite_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{14, 0}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{15, 0}
 }
 
 func (x *OrganizationSaseSite_Network) GetId() string {
@@ -3489,16 +3470,24 @@ func (x *OrganizationSaseSite_Network) GetId() string {
 	return ""
 }
 
+func (x *OrganizationSaseSite_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationSaseSite_Region struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Slug          *string                `protobuf:"bytes,1,opt,name=slug,proto3,oneof" json:"slug,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Slug                 *string                `protobuf:"bytes,1,opt,name=slug,proto3,oneof" json:"slug,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSaseSite_Region) Reset() {
 	*x = OrganizationSaseSite_Region{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[61]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3510,7 +3499,7 @@ func (x *OrganizationSaseSite_Region) String() string {
 func (*OrganizationSaseSite_Region) ProtoMessage() {}
 
 func (x *OrganizationSaseSite_Region) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[61]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3523,7 +3512,7 @@ func (x *OrganizationSaseSite_Region) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrganizationSaseSite_Region.ProtoReflect.Descriptor instead.
 func (*OrganizationSaseSite_Region) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{14, 1}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{15, 1}
 }
 
 func (x *OrganizationSaseSite_Region) GetSlug() string {
@@ -3533,16 +3522,24 @@ func (x *OrganizationSaseSite_Region) GetSlug() string {
 	return ""
 }
 
+func (x *OrganizationSaseSite_Region) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationSaseSite_Address struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Street        *string                `protobuf:"bytes,1,opt,name=street,proto3,oneof" json:"street,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Street               *string                `protobuf:"bytes,1,opt,name=street,proto3,oneof" json:"street,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSaseSite_Address) Reset() {
 	*x = OrganizationSaseSite_Address{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[62]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3554,7 +3551,7 @@ func (x *OrganizationSaseSite_Address) String() string {
 func (*OrganizationSaseSite_Address) ProtoMessage() {}
 
 func (x *OrganizationSaseSite_Address) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[62]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3567,7 +3564,7 @@ func (x *OrganizationSaseSite_Address) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrganizationSaseSite_Address.ProtoReflect.Descriptor instead.
 func (*OrganizationSaseSite_Address) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{14, 2}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{15, 2}
 }
 
 func (x *OrganizationSaseSite_Address) GetStreet() string {
@@ -3577,17 +3574,25 @@ func (x *OrganizationSaseSite_Address) GetStreet() string {
 	return ""
 }
 
+func (x *OrganizationSaseSite_Address) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationSaseSite_Vpn struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "hub", "off", "spoke".
-	Type          *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string          `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSaseSite_Vpn) Reset() {
 	*x = OrganizationSaseSite_Vpn{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[63]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3599,7 +3604,7 @@ func (x *OrganizationSaseSite_Vpn) String() string {
 func (*OrganizationSaseSite_Vpn) ProtoMessage() {}
 
 func (x *OrganizationSaseSite_Vpn) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[63]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3612,7 +3617,7 @@ func (x *OrganizationSaseSite_Vpn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrganizationSaseSite_Vpn.ProtoReflect.Descriptor instead.
 func (*OrganizationSaseSite_Vpn) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{14, 3}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{15, 3}
 }
 
 func (x *OrganizationSaseSite_Vpn) GetType() string {
@@ -3622,16 +3627,24 @@ func (x *OrganizationSaseSite_Vpn) GetType() string {
 	return ""
 }
 
+func (x *OrganizationSaseSite_Vpn) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationSaseSite_Routing struct {
-	state         protoimpl.MessageState                     `protogen:"open.v1"`
-	DefaultRoute  *OrganizationSaseSite_Routing_DefaultRoute `protobuf:"bytes,1,opt,name=default_route,json=defaultRoute,proto3" json:"default_route,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                     `protogen:"open.v1"`
+	DefaultRoute         *OrganizationSaseSite_Routing_DefaultRoute `protobuf:"bytes,1,opt,name=default_route,json=defaultRoute,proto3" json:"default_route,omitempty"`
+	AdditionalProperties *structpb.Struct                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSaseSite_Routing) Reset() {
 	*x = OrganizationSaseSite_Routing{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[64]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3643,7 +3656,7 @@ func (x *OrganizationSaseSite_Routing) String() string {
 func (*OrganizationSaseSite_Routing) ProtoMessage() {}
 
 func (x *OrganizationSaseSite_Routing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[64]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3656,7 +3669,7 @@ func (x *OrganizationSaseSite_Routing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrganizationSaseSite_Routing.ProtoReflect.Descriptor instead.
 func (*OrganizationSaseSite_Routing) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{14, 4}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{15, 4}
 }
 
 func (x *OrganizationSaseSite_Routing) GetDefaultRoute() *OrganizationSaseSite_Routing_DefaultRoute {
@@ -3666,17 +3679,25 @@ func (x *OrganizationSaseSite_Routing) GetDefaultRoute() *OrganizationSaseSite_R
 	return nil
 }
 
+func (x *OrganizationSaseSite_Routing) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationSaseSite_Devices struct {
-	state         protoimpl.MessageState                `protogen:"open.v1"`
-	Primary       *OrganizationSaseSite_Devices_Primary `protobuf:"bytes,1,opt,name=primary,proto3" json:"primary,omitempty"`
-	Spare         *OrganizationSaseSite_Devices_Spare   `protobuf:"bytes,2,opt,name=spare,proto3" json:"spare,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                `protogen:"open.v1"`
+	Primary              *OrganizationSaseSite_Devices_Primary `protobuf:"bytes,1,opt,name=primary,proto3" json:"primary,omitempty"`
+	Spare                *OrganizationSaseSite_Devices_Spare   `protobuf:"bytes,2,opt,name=spare,proto3" json:"spare,omitempty"`
+	AdditionalProperties *structpb.Struct                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSaseSite_Devices) Reset() {
 	*x = OrganizationSaseSite_Devices{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[65]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3688,7 +3709,7 @@ func (x *OrganizationSaseSite_Devices) String() string {
 func (*OrganizationSaseSite_Devices) ProtoMessage() {}
 
 func (x *OrganizationSaseSite_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[65]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3701,7 +3722,7 @@ func (x *OrganizationSaseSite_Devices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrganizationSaseSite_Devices.ProtoReflect.Descriptor instead.
 func (*OrganizationSaseSite_Devices) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{14, 5}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{15, 5}
 }
 
 func (x *OrganizationSaseSite_Devices) GetPrimary() *OrganizationSaseSite_Devices_Primary {
@@ -3718,16 +3739,24 @@ func (x *OrganizationSaseSite_Devices) GetSpare() *OrganizationSaseSite_Devices_
 	return nil
 }
 
+func (x *OrganizationSaseSite_Devices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationSaseSite_Subnets struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Subnet        *string                `protobuf:"bytes,1,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Subnet               *string                `protobuf:"bytes,1,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSaseSite_Subnets) Reset() {
 	*x = OrganizationSaseSite_Subnets{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[66]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3739,7 +3768,7 @@ func (x *OrganizationSaseSite_Subnets) String() string {
 func (*OrganizationSaseSite_Subnets) ProtoMessage() {}
 
 func (x *OrganizationSaseSite_Subnets) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[66]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3752,7 +3781,7 @@ func (x *OrganizationSaseSite_Subnets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrganizationSaseSite_Subnets.ProtoReflect.Descriptor instead.
 func (*OrganizationSaseSite_Subnets) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{14, 6}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{15, 6}
 }
 
 func (x *OrganizationSaseSite_Subnets) GetSubnet() string {
@@ -3762,16 +3791,25 @@ func (x *OrganizationSaseSite_Subnets) GetSubnet() string {
 	return ""
 }
 
+func (x *OrganizationSaseSite_Subnets) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationSaseSite_Routing_DefaultRoute struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Enabled              *bool            `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSaseSite_Routing_DefaultRoute) Reset() {
 	*x = OrganizationSaseSite_Routing_DefaultRoute{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[67]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3783,7 +3821,7 @@ func (x *OrganizationSaseSite_Routing_DefaultRoute) String() string {
 func (*OrganizationSaseSite_Routing_DefaultRoute) ProtoMessage() {}
 
 func (x *OrganizationSaseSite_Routing_DefaultRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[67]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3796,7 +3834,7 @@ func (x *OrganizationSaseSite_Routing_DefaultRoute) ProtoReflect() protoreflect.
 
 // Deprecated: Use OrganizationSaseSite_Routing_DefaultRoute.ProtoReflect.Descriptor instead.
 func (*OrganizationSaseSite_Routing_DefaultRoute) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{14, 4, 0}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{15, 4, 0}
 }
 
 func (x *OrganizationSaseSite_Routing_DefaultRoute) GetEnabled() bool {
@@ -3806,17 +3844,25 @@ func (x *OrganizationSaseSite_Routing_DefaultRoute) GetEnabled() bool {
 	return false
 }
 
+func (x *OrganizationSaseSite_Routing_DefaultRoute) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationSaseSite_Devices_Primary struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Model         *string                `protobuf:"bytes,2,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Model                *string                `protobuf:"bytes,2,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSaseSite_Devices_Primary) Reset() {
 	*x = OrganizationSaseSite_Devices_Primary{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[68]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3828,7 +3874,7 @@ func (x *OrganizationSaseSite_Devices_Primary) String() string {
 func (*OrganizationSaseSite_Devices_Primary) ProtoMessage() {}
 
 func (x *OrganizationSaseSite_Devices_Primary) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[68]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3841,7 +3887,7 @@ func (x *OrganizationSaseSite_Devices_Primary) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use OrganizationSaseSite_Devices_Primary.ProtoReflect.Descriptor instead.
 func (*OrganizationSaseSite_Devices_Primary) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{14, 5, 0}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{15, 5, 0}
 }
 
 func (x *OrganizationSaseSite_Devices_Primary) GetName() string {
@@ -3858,17 +3904,25 @@ func (x *OrganizationSaseSite_Devices_Primary) GetModel() string {
 	return ""
 }
 
+func (x *OrganizationSaseSite_Devices_Primary) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationSaseSite_Devices_Spare struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Model         *string                `protobuf:"bytes,2,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Model                *string                `protobuf:"bytes,2,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSaseSite_Devices_Spare) Reset() {
 	*x = OrganizationSaseSite_Devices_Spare{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[69]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3880,7 +3934,7 @@ func (x *OrganizationSaseSite_Devices_Spare) String() string {
 func (*OrganizationSaseSite_Devices_Spare) ProtoMessage() {}
 
 func (x *OrganizationSaseSite_Devices_Spare) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[69]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3893,7 +3947,7 @@ func (x *OrganizationSaseSite_Devices_Spare) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use OrganizationSaseSite_Devices_Spare.ProtoReflect.Descriptor instead.
 func (*OrganizationSaseSite_Devices_Spare) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{14, 5, 1}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{15, 5, 1}
 }
 
 func (x *OrganizationSaseSite_Devices_Spare) GetName() string {
@@ -3910,31 +3964,39 @@ func (x *OrganizationSaseSite_Devices_Spare) GetModel() string {
 	return ""
 }
 
-type AttachOrganizationSaseSitesRequest_Items struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Network *AttachOrganizationSaseSitesRequest_Items_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	// Required.
-	Region        *AttachOrganizationSaseSitesRequest_Items_Region `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *OrganizationSaseSite_Devices_Spare) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *AttachOrganizationSaseSitesRequest_Items) Reset() {
-	*x = AttachOrganizationSaseSitesRequest_Items{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[70]
+type AttachOrganizationSaseSitesRequest_Item struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required.
+	Network *AttachOrganizationSaseSitesRequest_Item_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	// Required.
+	Region               *AttachOrganizationSaseSitesRequest_Item_Region `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *AttachOrganizationSaseSitesRequest_Item) Reset() {
+	*x = AttachOrganizationSaseSitesRequest_Item{}
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *AttachOrganizationSaseSitesRequest_Items) String() string {
+func (x *AttachOrganizationSaseSitesRequest_Item) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*AttachOrganizationSaseSitesRequest_Items) ProtoMessage() {}
+func (*AttachOrganizationSaseSitesRequest_Item) ProtoMessage() {}
 
-func (x *AttachOrganizationSaseSitesRequest_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[70]
+func (x *AttachOrganizationSaseSitesRequest_Item) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3945,48 +4007,56 @@ func (x *AttachOrganizationSaseSitesRequest_Items) ProtoReflect() protoreflect.M
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use AttachOrganizationSaseSitesRequest_Items.ProtoReflect.Descriptor instead.
-func (*AttachOrganizationSaseSitesRequest_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{15, 0}
+// Deprecated: Use AttachOrganizationSaseSitesRequest_Item.ProtoReflect.Descriptor instead.
+func (*AttachOrganizationSaseSitesRequest_Item) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{16, 0}
 }
 
-func (x *AttachOrganizationSaseSitesRequest_Items) GetNetwork() *AttachOrganizationSaseSitesRequest_Items_Network {
+func (x *AttachOrganizationSaseSitesRequest_Item) GetNetwork() *AttachOrganizationSaseSitesRequest_Item_Network {
 	if x != nil {
 		return x.Network
 	}
 	return nil
 }
 
-func (x *AttachOrganizationSaseSitesRequest_Items) GetRegion() *AttachOrganizationSaseSitesRequest_Items_Region {
+func (x *AttachOrganizationSaseSitesRequest_Item) GetRegion() *AttachOrganizationSaseSitesRequest_Item_Region {
 	if x != nil {
 		return x.Region
 	}
 	return nil
 }
 
-type AttachOrganizationSaseSitesRequest_Items_Network struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *AttachOrganizationSaseSitesRequest_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *AttachOrganizationSaseSitesRequest_Items_Network) Reset() {
-	*x = AttachOrganizationSaseSitesRequest_Items_Network{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[71]
+type AttachOrganizationSaseSitesRequest_Item_Network struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required.
+	Id                   *string          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *AttachOrganizationSaseSitesRequest_Item_Network) Reset() {
+	*x = AttachOrganizationSaseSitesRequest_Item_Network{}
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *AttachOrganizationSaseSitesRequest_Items_Network) String() string {
+func (x *AttachOrganizationSaseSitesRequest_Item_Network) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*AttachOrganizationSaseSitesRequest_Items_Network) ProtoMessage() {}
+func (*AttachOrganizationSaseSitesRequest_Item_Network) ProtoMessage() {}
 
-func (x *AttachOrganizationSaseSitesRequest_Items_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[71]
+func (x *AttachOrganizationSaseSitesRequest_Item_Network) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3997,41 +4067,49 @@ func (x *AttachOrganizationSaseSitesRequest_Items_Network) ProtoReflect() protor
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use AttachOrganizationSaseSitesRequest_Items_Network.ProtoReflect.Descriptor instead.
-func (*AttachOrganizationSaseSitesRequest_Items_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{15, 0, 0}
+// Deprecated: Use AttachOrganizationSaseSitesRequest_Item_Network.ProtoReflect.Descriptor instead.
+func (*AttachOrganizationSaseSitesRequest_Item_Network) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{16, 0, 0}
 }
 
-func (x *AttachOrganizationSaseSitesRequest_Items_Network) GetId() string {
+func (x *AttachOrganizationSaseSitesRequest_Item_Network) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-type AttachOrganizationSaseSitesRequest_Items_Region struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Slug          *string `protobuf:"bytes,1,opt,name=slug,proto3,oneof" json:"slug,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *AttachOrganizationSaseSitesRequest_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *AttachOrganizationSaseSitesRequest_Items_Region) Reset() {
-	*x = AttachOrganizationSaseSitesRequest_Items_Region{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[72]
+type AttachOrganizationSaseSitesRequest_Item_Region struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required.
+	Slug                 *string          `protobuf:"bytes,1,opt,name=slug,proto3,oneof" json:"slug,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *AttachOrganizationSaseSitesRequest_Item_Region) Reset() {
+	*x = AttachOrganizationSaseSitesRequest_Item_Region{}
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *AttachOrganizationSaseSitesRequest_Items_Region) String() string {
+func (x *AttachOrganizationSaseSitesRequest_Item_Region) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*AttachOrganizationSaseSitesRequest_Items_Region) ProtoMessage() {}
+func (*AttachOrganizationSaseSitesRequest_Item_Region) ProtoMessage() {}
 
-func (x *AttachOrganizationSaseSitesRequest_Items_Region) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[72]
+func (x *AttachOrganizationSaseSitesRequest_Item_Region) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4042,28 +4120,36 @@ func (x *AttachOrganizationSaseSitesRequest_Items_Region) ProtoReflect() protore
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use AttachOrganizationSaseSitesRequest_Items_Region.ProtoReflect.Descriptor instead.
-func (*AttachOrganizationSaseSitesRequest_Items_Region) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{15, 0, 1}
+// Deprecated: Use AttachOrganizationSaseSitesRequest_Item_Region.ProtoReflect.Descriptor instead.
+func (*AttachOrganizationSaseSitesRequest_Item_Region) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{16, 0, 1}
 }
 
-func (x *AttachOrganizationSaseSitesRequest_Items_Region) GetSlug() string {
+func (x *AttachOrganizationSaseSitesRequest_Item_Region) GetSlug() string {
 	if x != nil && x.Slug != nil {
 		return *x.Slug
 	}
 	return ""
 }
 
+func (x *AttachOrganizationSaseSitesRequest_Item_Region) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type AttachOrganizationSaseSitesResponse_Operation struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AttachOrganizationSaseSitesResponse_Operation) Reset() {
 	*x = AttachOrganizationSaseSitesResponse_Operation{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[73]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4075,7 +4161,7 @@ func (x *AttachOrganizationSaseSitesResponse_Operation) String() string {
 func (*AttachOrganizationSaseSitesResponse_Operation) ProtoMessage() {}
 
 func (x *AttachOrganizationSaseSitesResponse_Operation) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[73]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4088,7 +4174,7 @@ func (x *AttachOrganizationSaseSitesResponse_Operation) ProtoReflect() protorefl
 
 // Deprecated: Use AttachOrganizationSaseSitesResponse_Operation.ProtoReflect.Descriptor instead.
 func (*AttachOrganizationSaseSitesResponse_Operation) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{16, 0}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{17, 0}
 }
 
 func (x *AttachOrganizationSaseSitesResponse_Operation) GetId() string {
@@ -4098,17 +4184,25 @@ func (x *AttachOrganizationSaseSitesResponse_Operation) GetId() string {
 	return ""
 }
 
+func (x *AttachOrganizationSaseSitesResponse_Operation) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type AttachOrganizationSaseSitesResponse_Counts struct {
-	state          protoimpl.MessageState                                       `protogen:"open.v1"`
-	Jobs           *AttachOrganizationSaseSitesResponse_Counts_Jobs             `protobuf:"bytes,1,opt,name=jobs,proto3" json:"jobs,omitempty"`
-	ByJobOperation []*AttachOrganizationSaseSitesResponse_Counts_ByJobOperation `protobuf:"bytes,2,rep,name=by_job_operation,json=byJobOperation,proto3" json:"by_job_operation,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                                       `protogen:"open.v1"`
+	Jobs                 *AttachOrganizationSaseSitesResponse_Counts_Jobs             `protobuf:"bytes,1,opt,name=jobs,proto3" json:"jobs,omitempty"`
+	ByJobOperation       []*AttachOrganizationSaseSitesResponse_Counts_ByJobOperation `protobuf:"bytes,2,rep,name=by_job_operation,json=byJobOperation,proto3" json:"by_job_operation,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AttachOrganizationSaseSitesResponse_Counts) Reset() {
 	*x = AttachOrganizationSaseSitesResponse_Counts{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[74]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4120,7 +4214,7 @@ func (x *AttachOrganizationSaseSitesResponse_Counts) String() string {
 func (*AttachOrganizationSaseSitesResponse_Counts) ProtoMessage() {}
 
 func (x *AttachOrganizationSaseSitesResponse_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[74]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4133,7 +4227,7 @@ func (x *AttachOrganizationSaseSitesResponse_Counts) ProtoReflect() protoreflect
 
 // Deprecated: Use AttachOrganizationSaseSitesResponse_Counts.ProtoReflect.Descriptor instead.
 func (*AttachOrganizationSaseSitesResponse_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{16, 1}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{17, 1}
 }
 
 func (x *AttachOrganizationSaseSitesResponse_Counts) GetJobs() *AttachOrganizationSaseSitesResponse_Counts_Jobs {
@@ -4150,18 +4244,26 @@ func (x *AttachOrganizationSaseSitesResponse_Counts) GetByJobOperation() []*Atta
 	return nil
 }
 
+func (x *AttachOrganizationSaseSitesResponse_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type AttachOrganizationSaseSitesResponse_Counts_Jobs struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At least 0.
-	Total         *int64                                                    `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	ByStatus      *AttachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus `protobuf:"bytes,2,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Total                *int64                                                    `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	ByStatus             *AttachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus `protobuf:"bytes,2,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
+	AdditionalProperties *structpb.Struct                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AttachOrganizationSaseSitesResponse_Counts_Jobs) Reset() {
 	*x = AttachOrganizationSaseSitesResponse_Counts_Jobs{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[75]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4173,7 +4275,7 @@ func (x *AttachOrganizationSaseSitesResponse_Counts_Jobs) String() string {
 func (*AttachOrganizationSaseSitesResponse_Counts_Jobs) ProtoMessage() {}
 
 func (x *AttachOrganizationSaseSitesResponse_Counts_Jobs) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[75]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4186,7 +4288,7 @@ func (x *AttachOrganizationSaseSitesResponse_Counts_Jobs) ProtoReflect() protore
 
 // Deprecated: Use AttachOrganizationSaseSitesResponse_Counts_Jobs.ProtoReflect.Descriptor instead.
 func (*AttachOrganizationSaseSitesResponse_Counts_Jobs) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{16, 1, 0}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{17, 1, 0}
 }
 
 func (x *AttachOrganizationSaseSitesResponse_Counts_Jobs) GetTotal() int64 {
@@ -4203,20 +4305,28 @@ func (x *AttachOrganizationSaseSitesResponse_Counts_Jobs) GetByStatus() *AttachO
 	return nil
 }
 
+func (x *AttachOrganizationSaseSitesResponse_Counts_Jobs) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type AttachOrganizationSaseSitesResponse_Counts_ByJobOperation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "complete bulk enrollment", "deploy CNHE SSE connector", "enroll wired site".
 	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// At least 0.
-	Total         *int64                                                              `protobuf:"varint,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	ByStatus      *AttachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus `protobuf:"bytes,3,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Total                *int64                                                              `protobuf:"varint,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	ByStatus             *AttachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus `protobuf:"bytes,3,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AttachOrganizationSaseSitesResponse_Counts_ByJobOperation) Reset() {
 	*x = AttachOrganizationSaseSitesResponse_Counts_ByJobOperation{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[76]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4228,7 +4338,7 @@ func (x *AttachOrganizationSaseSitesResponse_Counts_ByJobOperation) String() str
 func (*AttachOrganizationSaseSitesResponse_Counts_ByJobOperation) ProtoMessage() {}
 
 func (x *AttachOrganizationSaseSitesResponse_Counts_ByJobOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[76]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4241,7 +4351,7 @@ func (x *AttachOrganizationSaseSitesResponse_Counts_ByJobOperation) ProtoReflect
 
 // Deprecated: Use AttachOrganizationSaseSitesResponse_Counts_ByJobOperation.ProtoReflect.Descriptor instead.
 func (*AttachOrganizationSaseSitesResponse_Counts_ByJobOperation) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{16, 1, 1}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{17, 1, 1}
 }
 
 func (x *AttachOrganizationSaseSitesResponse_Counts_ByJobOperation) GetName() string {
@@ -4265,6 +4375,13 @@ func (x *AttachOrganizationSaseSitesResponse_Counts_ByJobOperation) GetByStatus(
 	return nil
 }
 
+func (x *AttachOrganizationSaseSitesResponse_Counts_ByJobOperation) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type AttachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At least 0.
@@ -4272,14 +4389,15 @@ type AttachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus struct {
 	// At least 0.
 	Failed *int64 `protobuf:"varint,2,opt,name=failed,proto3,oneof" json:"failed,omitempty"`
 	// At least 0.
-	Pending       *int64 `protobuf:"varint,3,opt,name=pending,proto3,oneof" json:"pending,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Pending              *int64           `protobuf:"varint,3,opt,name=pending,proto3,oneof" json:"pending,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AttachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus) Reset() {
 	*x = AttachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[77]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4291,7 +4409,7 @@ func (x *AttachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus) String() stri
 func (*AttachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus) ProtoMessage() {}
 
 func (x *AttachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[77]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4304,7 +4422,7 @@ func (x *AttachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus) ProtoReflect(
 
 // Deprecated: Use AttachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus.ProtoReflect.Descriptor instead.
 func (*AttachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{16, 1, 0, 0}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{17, 1, 0, 0}
 }
 
 func (x *AttachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus) GetCompleted() int64 {
@@ -4328,6 +4446,13 @@ func (x *AttachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus) GetPending() 
 	return 0
 }
 
+func (x *AttachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type AttachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At least 0.
@@ -4335,14 +4460,15 @@ type AttachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus struct {
 	// At least 0.
 	Failed *int64 `protobuf:"varint,2,opt,name=failed,proto3,oneof" json:"failed,omitempty"`
 	// At least 0.
-	Pending       *int64 `protobuf:"varint,3,opt,name=pending,proto3,oneof" json:"pending,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Pending              *int64           `protobuf:"varint,3,opt,name=pending,proto3,oneof" json:"pending,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AttachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus) Reset() {
 	*x = AttachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[78]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4354,7 +4480,7 @@ func (x *AttachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus) Str
 func (*AttachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus) ProtoMessage() {}
 
 func (x *AttachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[78]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4367,7 +4493,7 @@ func (x *AttachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus) Pro
 
 // Deprecated: Use AttachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus.ProtoReflect.Descriptor instead.
 func (*AttachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{16, 1, 1, 0}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{17, 1, 1, 0}
 }
 
 func (x *AttachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus) GetCompleted() int64 {
@@ -4391,19 +4517,27 @@ func (x *AttachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus) Get
 	return 0
 }
 
+func (x *AttachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item struct {
-	state         protoimpl.MessageState                                                    `protogen:"open.v1"`
-	SiteId        *string                                                                   `protobuf:"bytes,1,opt,name=site_id,json=siteId,proto3,oneof" json:"site_id,omitempty"`
-	Name          *string                                                                   `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	History       []*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_History `protobuf:"bytes,3,rep,name=history,proto3" json:"history,omitempty"`
-	Devices       *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices   `protobuf:"bytes,4,opt,name=devices,proto3" json:"devices,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                    `protogen:"open.v1"`
+	SiteId               *string                                                                   `protobuf:"bytes,1,opt,name=site_id,json=siteId,proto3,oneof" json:"site_id,omitempty"`
+	Name                 *string                                                                   `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	History              []*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_History `protobuf:"bytes,3,rep,name=history,proto3" json:"history,omitempty"`
+	Devices              *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices   `protobuf:"bytes,4,opt,name=devices,proto3" json:"devices,omitempty"`
+	AdditionalProperties *structpb.Struct                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item) Reset() {
 	*x = GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[79]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4415,7 +4549,7 @@ func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item) String(
 func (*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[79]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4428,7 +4562,7 @@ func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item) ProtoRe
 
 // Deprecated: Use GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{18, 0}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{19, 0}
 }
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item) GetSiteId() string {
@@ -4459,19 +4593,27 @@ func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item) GetDevi
 	return nil
 }
 
+func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_History struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "bad NAT", "bad tunnel", "dormant", "good", "many bad tunnels",
 	// "no registry", "offline", "unknown".
-	Status        *string `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Timestamp     *string `protobuf:"bytes,2,opt,name=timestamp,proto3,oneof" json:"timestamp,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string          `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Timestamp            *string          `protobuf:"bytes,2,opt,name=timestamp,proto3,oneof" json:"timestamp,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_History) Reset() {
 	*x = GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_History{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[80]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4483,7 +4625,7 @@ func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_History)
 func (*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_History) ProtoMessage() {}
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_History) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[80]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4496,7 +4638,7 @@ func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_History)
 
 // Deprecated: Use GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_History.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_History) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{18, 0, 0}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{19, 0, 0}
 }
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_History) GetStatus() string {
@@ -4513,17 +4655,25 @@ func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_History)
 	return ""
 }
 
+func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_History) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices struct {
-	state         protoimpl.MessageState                                                          `protogen:"open.v1"`
-	Primary       *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Primary `protobuf:"bytes,1,opt,name=primary,proto3" json:"primary,omitempty"`
-	Spare         *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Spare   `protobuf:"bytes,2,opt,name=spare,proto3" json:"spare,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                          `protogen:"open.v1"`
+	Primary              *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Primary `protobuf:"bytes,1,opt,name=primary,proto3" json:"primary,omitempty"`
+	Spare                *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Spare   `protobuf:"bytes,2,opt,name=spare,proto3" json:"spare,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices) Reset() {
 	*x = GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[81]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4535,7 +4685,7 @@ func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices)
 func (*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices) ProtoMessage() {}
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[81]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4548,7 +4698,7 @@ func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices)
 
 // Deprecated: Use GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{18, 0, 1}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{19, 0, 1}
 }
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices) GetPrimary() *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Primary {
@@ -4565,17 +4715,25 @@ func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices)
 	return nil
 }
 
+func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Primary struct {
-	state         protoimpl.MessageState                                                                    `protogen:"open.v1"`
-	Id            *string                                                                                   `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	History       []*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Primary_History `protobuf:"bytes,2,rep,name=history,proto3" json:"history,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                    `protogen:"open.v1"`
+	Id                   *string                                                                                   `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	History              []*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Primary_History `protobuf:"bytes,2,rep,name=history,proto3" json:"history,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Primary) Reset() {
 	*x = GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Primary{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[82]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4588,7 +4746,7 @@ func (*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Pr
 }
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Primary) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[82]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4601,7 +4759,7 @@ func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_
 
 // Deprecated: Use GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Primary.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Primary) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{18, 0, 1, 0}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{19, 0, 1, 0}
 }
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Primary) GetId() string {
@@ -4618,17 +4776,25 @@ func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_
 	return nil
 }
 
+func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Primary) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Spare struct {
-	state         protoimpl.MessageState                                                                  `protogen:"open.v1"`
-	Id            *string                                                                                 `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	History       []*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Spare_History `protobuf:"bytes,2,rep,name=history,proto3" json:"history,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                  `protogen:"open.v1"`
+	Id                   *string                                                                                 `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	History              []*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Spare_History `protobuf:"bytes,2,rep,name=history,proto3" json:"history,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Spare) Reset() {
 	*x = GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Spare{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[83]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4640,7 +4806,7 @@ func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_
 func (*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Spare) ProtoMessage() {}
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Spare) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[83]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4653,7 +4819,7 @@ func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_
 
 // Deprecated: Use GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Spare.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Spare) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{18, 0, 1, 1}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{19, 0, 1, 1}
 }
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Spare) GetId() string {
@@ -4670,19 +4836,27 @@ func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_
 	return nil
 }
 
+func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Spare) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Primary_History struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "bad NAT", "bad tunnel", "dormant", "good", "many bad tunnels",
 	// "no registry", "offline", "unknown".
-	Status        *string `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Timestamp     *string `protobuf:"bytes,2,opt,name=timestamp,proto3,oneof" json:"timestamp,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string          `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Timestamp            *string          `protobuf:"bytes,2,opt,name=timestamp,proto3,oneof" json:"timestamp,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Primary_History) Reset() {
 	*x = GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Primary_History{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[84]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4695,7 +4869,7 @@ func (*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Pr
 }
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Primary_History) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[84]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4708,7 +4882,7 @@ func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_
 
 // Deprecated: Use GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Primary_History.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Primary_History) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{18, 0, 1, 0, 0}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{19, 0, 1, 0, 0}
 }
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Primary_History) GetStatus() string {
@@ -4725,19 +4899,27 @@ func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_
 	return ""
 }
 
+func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Primary_History) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Spare_History struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "bad NAT", "bad tunnel", "dormant", "good", "many bad tunnels",
 	// "no registry", "offline", "unknown".
-	Status        *string `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Timestamp     *string `protobuf:"bytes,2,opt,name=timestamp,proto3,oneof" json:"timestamp,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string          `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Timestamp            *string          `protobuf:"bytes,2,opt,name=timestamp,proto3,oneof" json:"timestamp,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Spare_History) Reset() {
 	*x = GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Spare_History{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[85]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4750,7 +4932,7 @@ func (*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Sp
 }
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Spare_History) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[85]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4763,7 +4945,7 @@ func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_
 
 // Deprecated: Use GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Spare_History.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Spare_History) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{18, 0, 1, 1, 0}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{19, 0, 1, 1, 0}
 }
 
 func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Spare_History) GetStatus() string {
@@ -4780,17 +4962,25 @@ func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_
 	return ""
 }
 
+func (x *GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Spare_History) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationSaseSitesConnectivityOverview_Counts struct {
-	state         protoimpl.MessageState                                     `protogen:"open.v1"`
-	ByStatus      *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus `protobuf:"bytes,1,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
-	Total         *int64                                                     `protobuf:"varint,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                     `protogen:"open.v1"`
+	ByStatus             *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus `protobuf:"bytes,1,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
+	Total                *int64                                                     `protobuf:"varint,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSaseSitesConnectivityOverview_Counts) Reset() {
 	*x = OrganizationSaseSitesConnectivityOverview_Counts{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[86]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4802,7 +4992,7 @@ func (x *OrganizationSaseSitesConnectivityOverview_Counts) String() string {
 func (*OrganizationSaseSitesConnectivityOverview_Counts) ProtoMessage() {}
 
 func (x *OrganizationSaseSitesConnectivityOverview_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[86]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4815,7 +5005,7 @@ func (x *OrganizationSaseSitesConnectivityOverview_Counts) ProtoReflect() protor
 
 // Deprecated: Use OrganizationSaseSitesConnectivityOverview_Counts.ProtoReflect.Descriptor instead.
 func (*OrganizationSaseSitesConnectivityOverview_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{20, 0}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{21, 0}
 }
 
 func (x *OrganizationSaseSitesConnectivityOverview_Counts) GetByStatus() *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus {
@@ -4832,18 +5022,26 @@ func (x *OrganizationSaseSitesConnectivityOverview_Counts) GetTotal() int64 {
 	return 0
 }
 
+func (x *OrganizationSaseSitesConnectivityOverview_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationSaseSitesConnectivityOverview_Counts_ByStatus struct {
-	state         protoimpl.MessageState                                              `protogen:"open.v1"`
-	Healthy       *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Healthy  `protobuf:"bytes,1,opt,name=healthy,proto3" json:"healthy,omitempty"`
-	Degraded      *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Degraded `protobuf:"bytes,2,opt,name=degraded,proto3" json:"degraded,omitempty"`
-	Offline       *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Offline  `protobuf:"bytes,3,opt,name=offline,proto3" json:"offline,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                              `protogen:"open.v1"`
+	Healthy              *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Healthy  `protobuf:"bytes,1,opt,name=healthy,proto3" json:"healthy,omitempty"`
+	Degraded             *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Degraded `protobuf:"bytes,2,opt,name=degraded,proto3" json:"degraded,omitempty"`
+	Offline              *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Offline  `protobuf:"bytes,3,opt,name=offline,proto3" json:"offline,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus) Reset() {
 	*x = OrganizationSaseSitesConnectivityOverview_Counts_ByStatus{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[87]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4855,7 +5053,7 @@ func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus) String() str
 func (*OrganizationSaseSitesConnectivityOverview_Counts_ByStatus) ProtoMessage() {}
 
 func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[87]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4868,7 +5066,7 @@ func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus) ProtoReflect
 
 // Deprecated: Use OrganizationSaseSitesConnectivityOverview_Counts_ByStatus.ProtoReflect.Descriptor instead.
 func (*OrganizationSaseSitesConnectivityOverview_Counts_ByStatus) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{20, 0, 0}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{21, 0, 0}
 }
 
 func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus) GetHealthy() *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Healthy {
@@ -4892,16 +5090,24 @@ func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus) GetOffline()
 	return nil
 }
 
+func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Healthy struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Healthy) Reset() {
 	*x = OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Healthy{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[88]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4913,7 +5119,7 @@ func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Healthy) Stri
 func (*OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Healthy) ProtoMessage() {}
 
 func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Healthy) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[88]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4926,7 +5132,7 @@ func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Healthy) Prot
 
 // Deprecated: Use OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Healthy.ProtoReflect.Descriptor instead.
 func (*OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Healthy) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{20, 0, 0, 0}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{21, 0, 0, 0}
 }
 
 func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Healthy) GetTotal() int64 {
@@ -4936,16 +5142,24 @@ func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Healthy) GetT
 	return 0
 }
 
+func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Healthy) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Degraded struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Degraded) Reset() {
 	*x = OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Degraded{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[89]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4957,7 +5171,7 @@ func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Degraded) Str
 func (*OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Degraded) ProtoMessage() {}
 
 func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Degraded) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[89]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4970,7 +5184,7 @@ func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Degraded) Pro
 
 // Deprecated: Use OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Degraded.ProtoReflect.Descriptor instead.
 func (*OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Degraded) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{20, 0, 0, 1}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{21, 0, 0, 1}
 }
 
 func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Degraded) GetTotal() int64 {
@@ -4980,16 +5194,24 @@ func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Degraded) Get
 	return 0
 }
 
+func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Degraded) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Offline struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Offline) Reset() {
 	*x = OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Offline{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[90]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5001,7 +5223,7 @@ func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Offline) Stri
 func (*OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Offline) ProtoMessage() {}
 
 func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Offline) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[90]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5014,7 +5236,7 @@ func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Offline) Prot
 
 // Deprecated: Use OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Offline.ProtoReflect.Descriptor instead.
 func (*OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Offline) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{20, 0, 0, 2}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{21, 0, 0, 2}
 }
 
 func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Offline) GetTotal() int64 {
@@ -5024,29 +5246,37 @@ func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Offline) GetT
 	return 0
 }
 
-type DetachOrganizationSaseSitesRequest_Items struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	SiteId        *string `protobuf:"bytes,1,opt,name=site_id,json=siteId,proto3,oneof" json:"site_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Offline) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *DetachOrganizationSaseSitesRequest_Items) Reset() {
-	*x = DetachOrganizationSaseSitesRequest_Items{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[91]
+type DetachOrganizationSaseSitesRequest_Item struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required.
+	SiteId               *string          `protobuf:"bytes,1,opt,name=site_id,json=siteId,proto3,oneof" json:"site_id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DetachOrganizationSaseSitesRequest_Item) Reset() {
+	*x = DetachOrganizationSaseSitesRequest_Item{}
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *DetachOrganizationSaseSitesRequest_Items) String() string {
+func (x *DetachOrganizationSaseSitesRequest_Item) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*DetachOrganizationSaseSitesRequest_Items) ProtoMessage() {}
+func (*DetachOrganizationSaseSitesRequest_Item) ProtoMessage() {}
 
-func (x *DetachOrganizationSaseSitesRequest_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[91]
+func (x *DetachOrganizationSaseSitesRequest_Item) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5057,28 +5287,36 @@ func (x *DetachOrganizationSaseSitesRequest_Items) ProtoReflect() protoreflect.M
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use DetachOrganizationSaseSitesRequest_Items.ProtoReflect.Descriptor instead.
-func (*DetachOrganizationSaseSitesRequest_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{21, 0}
+// Deprecated: Use DetachOrganizationSaseSitesRequest_Item.ProtoReflect.Descriptor instead.
+func (*DetachOrganizationSaseSitesRequest_Item) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{22, 0}
 }
 
-func (x *DetachOrganizationSaseSitesRequest_Items) GetSiteId() string {
+func (x *DetachOrganizationSaseSitesRequest_Item) GetSiteId() string {
 	if x != nil && x.SiteId != nil {
 		return *x.SiteId
 	}
 	return ""
 }
 
+func (x *DetachOrganizationSaseSitesRequest_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DetachOrganizationSaseSitesResponse_Operation struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DetachOrganizationSaseSitesResponse_Operation) Reset() {
 	*x = DetachOrganizationSaseSitesResponse_Operation{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[92]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5090,7 +5328,7 @@ func (x *DetachOrganizationSaseSitesResponse_Operation) String() string {
 func (*DetachOrganizationSaseSitesResponse_Operation) ProtoMessage() {}
 
 func (x *DetachOrganizationSaseSitesResponse_Operation) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[92]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5103,7 +5341,7 @@ func (x *DetachOrganizationSaseSitesResponse_Operation) ProtoReflect() protorefl
 
 // Deprecated: Use DetachOrganizationSaseSitesResponse_Operation.ProtoReflect.Descriptor instead.
 func (*DetachOrganizationSaseSitesResponse_Operation) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{22, 0}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{23, 0}
 }
 
 func (x *DetachOrganizationSaseSitesResponse_Operation) GetId() string {
@@ -5113,17 +5351,25 @@ func (x *DetachOrganizationSaseSitesResponse_Operation) GetId() string {
 	return ""
 }
 
+func (x *DetachOrganizationSaseSitesResponse_Operation) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DetachOrganizationSaseSitesResponse_Counts struct {
-	state          protoimpl.MessageState                                       `protogen:"open.v1"`
-	Jobs           *DetachOrganizationSaseSitesResponse_Counts_Jobs             `protobuf:"bytes,1,opt,name=jobs,proto3" json:"jobs,omitempty"`
-	ByJobOperation []*DetachOrganizationSaseSitesResponse_Counts_ByJobOperation `protobuf:"bytes,2,rep,name=by_job_operation,json=byJobOperation,proto3" json:"by_job_operation,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                                       `protogen:"open.v1"`
+	Jobs                 *DetachOrganizationSaseSitesResponse_Counts_Jobs             `protobuf:"bytes,1,opt,name=jobs,proto3" json:"jobs,omitempty"`
+	ByJobOperation       []*DetachOrganizationSaseSitesResponse_Counts_ByJobOperation `protobuf:"bytes,2,rep,name=by_job_operation,json=byJobOperation,proto3" json:"by_job_operation,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DetachOrganizationSaseSitesResponse_Counts) Reset() {
 	*x = DetachOrganizationSaseSitesResponse_Counts{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[93]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5135,7 +5381,7 @@ func (x *DetachOrganizationSaseSitesResponse_Counts) String() string {
 func (*DetachOrganizationSaseSitesResponse_Counts) ProtoMessage() {}
 
 func (x *DetachOrganizationSaseSitesResponse_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[93]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5148,7 +5394,7 @@ func (x *DetachOrganizationSaseSitesResponse_Counts) ProtoReflect() protoreflect
 
 // Deprecated: Use DetachOrganizationSaseSitesResponse_Counts.ProtoReflect.Descriptor instead.
 func (*DetachOrganizationSaseSitesResponse_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{22, 1}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{23, 1}
 }
 
 func (x *DetachOrganizationSaseSitesResponse_Counts) GetJobs() *DetachOrganizationSaseSitesResponse_Counts_Jobs {
@@ -5165,18 +5411,26 @@ func (x *DetachOrganizationSaseSitesResponse_Counts) GetByJobOperation() []*Deta
 	return nil
 }
 
+func (x *DetachOrganizationSaseSitesResponse_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DetachOrganizationSaseSitesResponse_Counts_Jobs struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At least 0.
-	Total         *int64                                                    `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	ByStatus      *DetachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus `protobuf:"bytes,2,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Total                *int64                                                    `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	ByStatus             *DetachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus `protobuf:"bytes,2,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
+	AdditionalProperties *structpb.Struct                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DetachOrganizationSaseSitesResponse_Counts_Jobs) Reset() {
 	*x = DetachOrganizationSaseSitesResponse_Counts_Jobs{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[94]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5188,7 +5442,7 @@ func (x *DetachOrganizationSaseSitesResponse_Counts_Jobs) String() string {
 func (*DetachOrganizationSaseSitesResponse_Counts_Jobs) ProtoMessage() {}
 
 func (x *DetachOrganizationSaseSitesResponse_Counts_Jobs) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[94]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5201,7 +5455,7 @@ func (x *DetachOrganizationSaseSitesResponse_Counts_Jobs) ProtoReflect() protore
 
 // Deprecated: Use DetachOrganizationSaseSitesResponse_Counts_Jobs.ProtoReflect.Descriptor instead.
 func (*DetachOrganizationSaseSitesResponse_Counts_Jobs) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{22, 1, 0}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{23, 1, 0}
 }
 
 func (x *DetachOrganizationSaseSitesResponse_Counts_Jobs) GetTotal() int64 {
@@ -5218,21 +5472,29 @@ func (x *DetachOrganizationSaseSitesResponse_Counts_Jobs) GetByStatus() *DetachO
 	return nil
 }
 
+func (x *DetachOrganizationSaseSitesResponse_Counts_Jobs) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DetachOrganizationSaseSitesResponse_Counts_ByJobOperation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "complete bulk detachment", "detach wired site",
 	// "teardown CNHE SSE connector".
 	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// At least 0.
-	Total         *int64                                                              `protobuf:"varint,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	ByStatus      *DetachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus `protobuf:"bytes,3,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Total                *int64                                                              `protobuf:"varint,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	ByStatus             *DetachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus `protobuf:"bytes,3,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DetachOrganizationSaseSitesResponse_Counts_ByJobOperation) Reset() {
 	*x = DetachOrganizationSaseSitesResponse_Counts_ByJobOperation{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[95]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5244,7 +5506,7 @@ func (x *DetachOrganizationSaseSitesResponse_Counts_ByJobOperation) String() str
 func (*DetachOrganizationSaseSitesResponse_Counts_ByJobOperation) ProtoMessage() {}
 
 func (x *DetachOrganizationSaseSitesResponse_Counts_ByJobOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[95]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5257,7 +5519,7 @@ func (x *DetachOrganizationSaseSitesResponse_Counts_ByJobOperation) ProtoReflect
 
 // Deprecated: Use DetachOrganizationSaseSitesResponse_Counts_ByJobOperation.ProtoReflect.Descriptor instead.
 func (*DetachOrganizationSaseSitesResponse_Counts_ByJobOperation) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{22, 1, 1}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{23, 1, 1}
 }
 
 func (x *DetachOrganizationSaseSitesResponse_Counts_ByJobOperation) GetName() string {
@@ -5281,6 +5543,13 @@ func (x *DetachOrganizationSaseSitesResponse_Counts_ByJobOperation) GetByStatus(
 	return nil
 }
 
+func (x *DetachOrganizationSaseSitesResponse_Counts_ByJobOperation) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DetachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At least 0.
@@ -5288,14 +5557,15 @@ type DetachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus struct {
 	// At least 0.
 	Failed *int64 `protobuf:"varint,2,opt,name=failed,proto3,oneof" json:"failed,omitempty"`
 	// At least 0.
-	Pending       *int64 `protobuf:"varint,3,opt,name=pending,proto3,oneof" json:"pending,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Pending              *int64           `protobuf:"varint,3,opt,name=pending,proto3,oneof" json:"pending,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DetachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus) Reset() {
 	*x = DetachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[96]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5307,7 +5577,7 @@ func (x *DetachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus) String() stri
 func (*DetachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus) ProtoMessage() {}
 
 func (x *DetachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[96]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5320,7 +5590,7 @@ func (x *DetachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus) ProtoReflect(
 
 // Deprecated: Use DetachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus.ProtoReflect.Descriptor instead.
 func (*DetachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{22, 1, 0, 0}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{23, 1, 0, 0}
 }
 
 func (x *DetachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus) GetCompleted() int64 {
@@ -5344,6 +5614,13 @@ func (x *DetachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus) GetPending() 
 	return 0
 }
 
+func (x *DetachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DetachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At least 0.
@@ -5351,14 +5628,15 @@ type DetachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus struct {
 	// At least 0.
 	Failed *int64 `protobuf:"varint,2,opt,name=failed,proto3,oneof" json:"failed,omitempty"`
 	// At least 0.
-	Pending       *int64 `protobuf:"varint,3,opt,name=pending,proto3,oneof" json:"pending,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Pending              *int64           `protobuf:"varint,3,opt,name=pending,proto3,oneof" json:"pending,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DetachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus) Reset() {
 	*x = DetachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[97]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5370,7 +5648,7 @@ func (x *DetachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus) Str
 func (*DetachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus) ProtoMessage() {}
 
 func (x *DetachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[97]
+	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5383,7 +5661,7 @@ func (x *DetachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus) Pro
 
 // Deprecated: Use DetachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus.ProtoReflect.Descriptor instead.
 func (*DetachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{22, 1, 1, 0}
+	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{23, 1, 1, 0}
 }
 
 func (x *DetachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus) GetCompleted() int64 {
@@ -5407,169 +5685,101 @@ func (x *DetachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus) Get
 	return 0
 }
 
-type UpdateOrganizationSaseSiteRequest_Routing struct {
-	state         protoimpl.MessageState                                  `protogen:"open.v1"`
-	DefaultRoute  *UpdateOrganizationSaseSiteRequest_Routing_DefaultRoute `protobuf:"bytes,1,opt,name=default_route,json=defaultRoute,proto3" json:"default_route,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationSaseSiteRequest_Routing) Reset() {
-	*x = UpdateOrganizationSaseSiteRequest_Routing{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[98]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationSaseSiteRequest_Routing) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationSaseSiteRequest_Routing) ProtoMessage() {}
-
-func (x *UpdateOrganizationSaseSiteRequest_Routing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[98]
+func (x *DetachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationSaseSiteRequest_Routing.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationSaseSiteRequest_Routing) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{23, 0}
-}
-
-func (x *UpdateOrganizationSaseSiteRequest_Routing) GetDefaultRoute() *UpdateOrganizationSaseSiteRequest_Routing_DefaultRoute {
-	if x != nil {
-		return x.DefaultRoute
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type UpdateOrganizationSaseSiteRequest_Routing_DefaultRoute struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Enabled       *bool `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationSaseSiteRequest_Routing_DefaultRoute) Reset() {
-	*x = UpdateOrganizationSaseSiteRequest_Routing_DefaultRoute{}
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[99]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationSaseSiteRequest_Routing_DefaultRoute) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationSaseSiteRequest_Routing_DefaultRoute) ProtoMessage() {}
-
-func (x *UpdateOrganizationSaseSiteRequest_Routing_DefaultRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_sase_proto_msgTypes[99]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationSaseSiteRequest_Routing_DefaultRoute.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationSaseSiteRequest_Routing_DefaultRoute) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_sase_proto_rawDescGZIP(), []int{23, 0, 0}
-}
-
-func (x *UpdateOrganizationSaseSiteRequest_Routing_DefaultRoute) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
 }
 
 var File_meraki_organizations_v1_sase_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_sase_proto_rawDesc = "" +
 	"\n" +
-	"\"meraki/organizations/v1/sase.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"h\n" +
+	"\"meraki/organizations/v1/sase.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a)meraki/organizations/v1/collections.proto\"h\n" +
 	"$GetOrganizationSaseConnectorsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\x89\x06\n" +
-	"%GetOrganizationSaseConnectorsResponse\x12Y\n" +
-	"\x05items\x18\x01 \x03(\v2C.meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xc6\x04\n" +
+	"\x10_organization_id\"\x98\t\n" +
+	"%GetOrganizationSaseConnectorsResponse\x12Z\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2C.meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x84\a\n" +
 	"\x04Item\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12b\n" +
 	"\x06region\x18\x03 \x01(\v2J.meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.RegionR\x06region\x12\x19\n" +
 	"\x05state\x18\x04 \x01(\tH\x02R\x05state\x88\x01\x01\x12b\n" +
-	"\x06counts\x18\x05 \x01(\v2J.meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.CountsR\x06counts\x1aL\n" +
+	"\x06counts\x18\x05 \x01(\v2J.meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9b\x01\n" +
 	"\x06Region\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x17\n" +
-	"\x04slug\x18\x02 \x01(\tH\x01R\x04slug\x88\x01\x01B\a\n" +
+	"\x04slug\x18\x02 \x01(\tH\x01R\x04slug\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\a\n" +
-	"\x05_slug\x1a\xc4\x01\n" +
+	"\x05_slug\x1a\xe3\x02\n" +
 	"\x06Counts\x12\x82\x01\n" +
-	"\x0fsites_connected\x18\x01 \x01(\v2Y.meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.Counts.SitesConnectedR\x0esitesConnected\x1a5\n" +
+	"\x0fsites_connected\x18\x01 \x01(\v2Y.meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.Counts.SitesConnectedR\x0esitesConnected\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x84\x01\n" +
 	"\x0eSitesConnected\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\b\n" +
-	"\x06_state\"\xa1\x03\n" +
+	"\x06_state\"\x88\x04\n" +
 	",BatchOrganizationSaseConnectorsDeleteRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12a\n" +
-	"\x05items\x18\x02 \x03(\v2K.meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteRequest.ItemsR\x05items\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a@\n" +
-	"\x05Items\x12&\n" +
-	"\fconnector_id\x18\x01 \x01(\tH\x00R\vconnectorId\x88\x01\x01B\x0f\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12`\n" +
+	"\x05items\x18\x02 \x03(\v2J.meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteRequest.ItemR\x05items\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8e\x01\n" +
+	"\x04Item\x12&\n" +
+	"\fconnector_id\x18\x01 \x01(\tH\x00R\vconnectorId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0f\n" +
 	"\r_connector_idB\x12\n" +
-	"\x10_organization_id\"\xb2\n" +
-	"\n" +
+	"\x10_organization_id\"\xdb\x0e\n" +
 	"-BatchOrganizationSaseConnectorsDeleteResponse\x12$\n" +
 	"\vpipeline_id\x18\x01 \x01(\tH\x00R\n" +
 	"pipelineId\x88\x01\x01\x12n\n" +
 	"\toperation\x18\x02 \x01(\v2P.meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.OperationR\toperation\x12\x1b\n" +
 	"\x06status\x18\x03 \x01(\tH\x01R\x06status\x88\x01\x01\x12e\n" +
-	"\x06counts\x18\x04 \x01(\v2M.meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.CountsR\x06counts\x1a'\n" +
+	"\x06counts\x18\x04 \x01(\v2M.meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1av\n" +
 	"\tOperation\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xa2\a\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xad\n" +
+	"\n" +
 	"\x06Counts\x12f\n" +
 	"\x04jobs\x18\x01 \x01(\v2R.meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.JobsR\x04jobs\x12\x86\x01\n" +
-	"\x10by_job_operation\x18\x02 \x03(\v2\\.meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.ByJobOperationR\x0ebyJobOperation\x1a\xb6\x02\n" +
+	"\x10by_job_operation\x18\x02 \x03(\v2\\.meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.ByJobOperationR\x0ebyJobOperation\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd4\x03\n" +
 	"\x04Jobs\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12x\n" +
-	"\tby_status\x18\x02 \x01(\v2[.meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.Jobs.ByStatusR\bbyStatus\x1a\x8e\x01\n" +
+	"\tby_status\x18\x02 \x01(\v2[.meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.Jobs.ByStatusR\bbyStatus\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdd\x01\n" +
 	"\bByStatus\x12!\n" +
 	"\tcompleted\x18\x01 \x01(\x03H\x00R\tcompleted\x88\x01\x01\x12\x1b\n" +
 	"\x06failed\x18\x02 \x01(\x03H\x01R\x06failed\x88\x01\x01\x12\x1d\n" +
-	"\apending\x18\x03 \x01(\x03H\x02R\apending\x88\x01\x01B\f\n" +
+	"\apending\x18\x03 \x01(\x03H\x02R\apending\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_completedB\t\n" +
 	"\a_failedB\n" +
 	"\n" +
 	"\b_pendingB\b\n" +
-	"\x06_total\x1a\xed\x02\n" +
+	"\x06_total\x1a\x8b\x04\n" +
 	"\x0eByJobOperation\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
 	"\x05total\x18\x02 \x01(\x03H\x01R\x05total\x88\x01\x01\x12\x82\x01\n" +
-	"\tby_status\x18\x03 \x01(\v2e.meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.ByJobOperation.ByStatusR\bbyStatus\x1a\x8e\x01\n" +
+	"\tby_status\x18\x03 \x01(\v2e.meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.ByJobOperation.ByStatusR\bbyStatus\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdd\x01\n" +
 	"\bByStatus\x12!\n" +
 	"\tcompleted\x18\x01 \x01(\x03H\x00R\tcompleted\x88\x01\x01\x12\x1b\n" +
 	"\x06failed\x18\x02 \x01(\x03H\x01R\x06failed\x88\x01\x01\x12\x1d\n" +
-	"\apending\x18\x03 \x01(\x03H\x02R\apending\x88\x01\x01B\f\n" +
+	"\apending\x18\x03 \x01(\x03H\x02R\apending\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_completedB\t\n" +
 	"\a_failedB\n" +
@@ -5578,19 +5788,15 @@ const file_meraki_organizations_v1_sase_proto_rawDesc = "" +
 	"\x05_nameB\b\n" +
 	"\x06_totalB\x0e\n" +
 	"\f_pipeline_idB\t\n" +
-	"\a_status\"\x9f\x03\n" +
+	"\a_status\"\xdd\x02\n" +
 	"(CreateOrganizationSaseIntegrationRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12W\n" +
-	"\x03api\x18\x02 \x01(\v2E.meraki.organizations.v1.CreateOrganizationSaseIntegrationRequest.ApiR\x03api\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aL\n" +
-	"\x03Api\x12\x15\n" +
-	"\x03key\x18\x01 \x01(\tH\x00R\x03key\x88\x01\x01\x12\x1b\n" +
-	"\x06secret\x18\x02 \x01(\tH\x01R\x06secret\x88\x01\x01B\x06\n" +
-	"\x04_keyB\t\n" +
-	"\a_secretB\x12\n" +
-	"\x10_organization_id\"\xf3\x05\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12J\n" +
+	"\x03api\x18\x02 \x01(\v28.meraki.organizations.v1.OrganizationSaseIntegration.ApiR\x03api\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
+	"\x10_organization_id\"\xb7\v\n" +
 	"\x1bOrganizationSaseIntegration\x12_\n" +
 	"\n" +
 	"integrated\x18\x01 \x01(\v2?.meraki.organizations.v1.OrganizationSaseIntegration.IntegratedR\n" +
@@ -5598,22 +5804,35 @@ const file_meraki_organizations_v1_sase_proto_rawDesc = "" +
 	"\flast_used_at\x18\x02 \x01(\tH\x00R\n" +
 	"lastUsedAt\x88\x01\x01\x12Y\n" +
 	"\bexternal\x18\x03 \x01(\v2=.meraki.organizations.v1.OrganizationSaseIntegration.ExternalR\bexternal\x12\x1b\n" +
-	"\x06status\x18\x04 \x01(\tH\x01R\x06status\x88\x01\x01\x1a\x8e\x02\n" +
+	"\x06status\x18\x04 \x01(\tH\x01R\x06status\x88\x01\x01\x12J\n" +
+	"\x03api\x18\x05 \x01(\v28.meraki.organizations.v1.OrganizationSaseIntegration.ApiR\x03api\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xfb\x03\n" +
 	"\n" +
 	"Integrated\x12R\n" +
 	"\x02by\x18\x01 \x01(\v2B.meraki.organizations.v1.OrganizationSaseIntegration.Integrated.ByR\x02by\x12\x13\n" +
-	"\x02at\x18\x02 \x01(\tH\x00R\x02at\x88\x01\x01\x1a\x8f\x01\n" +
+	"\x02at\x18\x02 \x01(\tH\x00R\x02at\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xad\x02\n" +
 	"\x02By\x12^\n" +
-	"\x05admin\x18\x01 \x01(\v2H.meraki.organizations.v1.OrganizationSaseIntegration.Integrated.By.AdminR\x05admin\x1a)\n" +
+	"\x05admin\x18\x01 \x01(\v2H.meraki.organizations.v1.OrganizationSaseIntegration.Integrated.By.AdminR\x05admin\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1ax\n" +
 	"\x05Admin\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01B\a\n" +
+	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\x05\n" +
-	"\x03_at\x1a\xa6\x01\n" +
+	"\x03_at\x1a\xc4\x02\n" +
 	"\bExternal\x12n\n" +
-	"\forganization\x18\x01 \x01(\v2J.meraki.organizations.v1.OrganizationSaseIntegration.External.OrganizationR\forganization\x1a*\n" +
+	"\forganization\x18\x01 \x01(\v2J.meraki.organizations.v1.OrganizationSaseIntegration.External.OrganizationR\forganization\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1ay\n" +
 	"\fOrganization\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\x0f\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\x9b\x01\n" +
+	"\x03Api\x12\x15\n" +
+	"\x03key\x18\x01 \x01(\tH\x00R\x03key\x88\x01\x01\x12\x1b\n" +
+	"\x06secret\x18\x02 \x01(\tH\x01R\x06secret\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
+	"\x04_keyB\t\n" +
+	"\a_secretB\x0f\n" +
 	"\r_last_used_atB\t\n" +
 	"\a_status\"\xa8\x01\n" +
 	"%GetOrganizationSaseIntegrationRequest\x12,\n" +
@@ -5625,7 +5844,9 @@ const file_meraki_organizations_v1_sase_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12*\n" +
 	"\x0eintegration_id\x18\x02 \x01(\tH\x01R\rintegrationId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x11\n" +
-	"\x0f_integration_id\"\xbe\x02\n" +
+	"\x0f_integration_id\"z\n" +
+	")DeleteOrganizationSaseIntegrationResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xbe\x02\n" +
 	"*GetOrganizationSaseNetworksEligibleRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -5636,11 +5857,12 @@ const file_meraki_organizations_v1_sase_proto_rawDesc = "" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
 	"\x0e_ending_beforeB\t\n" +
-	"\a_search\"\x89\x0e\n" +
-	"+GetOrganizationSaseNetworksEligibleResponse\x12_\n" +
-	"\x05items\x18\x01 \x03(\v2I.meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12]\n" +
-	"\x04meta\x18\x03 \x01(\v2I.meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.MetaR\x04meta\x1a\x90\t\n" +
+	"\a_search\"\xe7\x10\n" +
+	"+GetOrganizationSaseNetworksEligibleResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12`\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2I.meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8a\x0e\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
@@ -5650,68 +5872,59 @@ const file_meraki_organizations_v1_sase_proto_rawDesc = "" +
 	"\x06device\x18\x05 \x01(\v2P.meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.DeviceR\x06device\x12k\n" +
 	"\aaddress\x18\x06 \x01(\v2Q.meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.AddressR\aaddress\x12_\n" +
 	"\x03vpn\x18\a \x01(\v2M.meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.VpnR\x03vpn\x12k\n" +
-	"\arouting\x18\b \x01(\v2Q.meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.RoutingR\arouting\x1a*\n" +
+	"\arouting\x18\b \x01(\v2Q.meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.RoutingR\arouting\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1ay\n" +
 	"\x06Region\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01B\a\n" +
-	"\x05_name\x1a\xac\x01\n" +
+	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_name\x1a\xca\x02\n" +
 	"\x06Device\x12r\n" +
-	"\aprimary\x18\x01 \x01(\v2X.meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Device.PrimaryR\aprimary\x1a.\n" +
+	"\aprimary\x18\x01 \x01(\v2X.meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Device.PrimaryR\aprimary\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a}\n" +
 	"\aPrimary\x12\x19\n" +
-	"\x05model\x18\x01 \x01(\tH\x00R\x05model\x88\x01\x01B\b\n" +
-	"\x06_model\x1a1\n" +
+	"\x05model\x18\x01 \x01(\tH\x00R\x05model\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_model\x1a\x80\x01\n" +
 	"\aAddress\x12\x1b\n" +
-	"\x06street\x18\x01 \x01(\tH\x00R\x06street\x88\x01\x01B\t\n" +
-	"\a_street\x1a'\n" +
+	"\x06street\x18\x01 \x01(\tH\x00R\x06street\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_street\x1av\n" +
 	"\x03Vpn\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01B\a\n" +
-	"\x05_type\x1a\xca\x01\n" +
+	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_type\x1a\xe9\x02\n" +
 	"\aRouting\x12\x83\x01\n" +
-	"\rdefault_route\x18\x01 \x01(\v2^.meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Routing.DefaultRouteR\fdefaultRoute\x1a9\n" +
+	"\rdefault_route\x18\x01 \x01(\v2^.meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Routing.DefaultRouteR\fdefaultRoute\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x88\x01\n" +
 	"\fDefaultRoute\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_typeB\a\n" +
-	"\x05_name\x1a\xc8\x02\n" +
-	"\x04Meta\x12h\n" +
-	"\x06counts\x18\x01 \x01(\v2P.meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Meta.CountsR\x06counts\x1a\xd5\x01\n" +
-	"\x06Counts\x12l\n" +
-	"\x05items\x18\x01 \x01(\v2V.meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"e\n" +
+	"\x05_name\"e\n" +
 	"!GetOrganizationSaseRegionsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xcb\x06\n" +
-	"\"GetOrganizationSaseRegionsResponse\x12V\n" +
-	"\x05items\x18\x01 \x03(\v2@.meraki.organizations.v1.GetOrganizationSaseRegionsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12T\n" +
-	"\x04meta\x18\x03 \x01(\v2@.meraki.organizations.v1.GetOrganizationSaseRegionsResponse.MetaR\x04meta\x1a\xff\x01\n" +
+	"\x10_organization_id\"\xe8\x05\n" +
+	"\"GetOrganizationSaseRegionsResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12W\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2@.meraki.organizations.v1.GetOrganizationSaseRegionsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9d\x03\n" +
 	"\x04Item\x12h\n" +
 	"\tconnector\x18\x01 \x01(\v2J.meraki.organizations.v1.GetOrganizationSaseRegionsResponse.Item.ConnectorR\tconnector\x12\x17\n" +
 	"\x04type\x18\x02 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x17\n" +
-	"\x04slug\x18\x04 \x01(\tH\x02R\x04slug\x88\x01\x01\x1a'\n" +
+	"\x04slug\x18\x04 \x01(\tH\x02R\x04slug\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1av\n" +
 	"\tConnector\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_typeB\a\n" +
 	"\x05_nameB\a\n" +
-	"\x05_slug\x1a\xb6\x02\n" +
-	"\x04Meta\x12_\n" +
-	"\x06counts\x18\x01 \x01(\v2G.meraki.organizations.v1.GetOrganizationSaseRegionsResponse.Meta.CountsR\x06counts\x1a\xcc\x01\n" +
-	"\x06Counts\x12c\n" +
-	"\x05items\x18\x01 \x01(\v2M.meraki.organizations.v1.GetOrganizationSaseRegionsResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\x85\x03\n" +
+	"\x05_slug\"\x85\x03\n" +
 	"\x1fGetOrganizationSaseSitesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -5727,21 +5940,12 @@ const file_meraki_organizations_v1_sase_proto_rawDesc = "" +
 	"\a_searchB\t\n" +
 	"\a_statusB\n" +
 	"\n" +
-	"\b_site_id\"\xae\x04\n" +
-	" GetOrganizationSaseSitesResponse\x12C\n" +
-	"\x05items\x18\x01 \x03(\v2-.meraki.organizations.v1.OrganizationSaseSiteR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12R\n" +
-	"\x04meta\x18\x03 \x01(\v2>.meraki.organizations.v1.GetOrganizationSaseSitesResponse.MetaR\x04meta\x1a\xb2\x02\n" +
-	"\x04Meta\x12]\n" +
-	"\x06counts\x18\x01 \x01(\v2E.meraki.organizations.v1.GetOrganizationSaseSitesResponse.Meta.CountsR\x06counts\x1a\xca\x01\n" +
-	"\x06Counts\x12a\n" +
-	"\x05items\x18\x01 \x01(\v2K.meraki.organizations.v1.GetOrganizationSaseSitesResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xdc\v\n" +
+	"\b_site_id\"\xb3\x02\n" +
+	" GetOrganizationSaseSitesResponse\x12;\n" +
+	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12D\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2-.meraki.organizations.v1.OrganizationSaseSiteR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xc6\x12\n" +
 	"\x14OrganizationSaseSite\x12\x1c\n" +
 	"\asite_id\x18\x01 \x01(\tH\x00R\x06siteId\x88\x01\x01\x12O\n" +
 	"\anetwork\x18\x02 \x01(\v25.meraki.organizations.v1.OrganizationSaseSite.NetworkR\anetwork\x12\x17\n" +
@@ -5755,96 +5959,119 @@ const file_meraki_organizations_v1_sase_proto_rawDesc = "" +
 	"\adevices\x18\n" +
 	" \x01(\v25.meraki.organizations.v1.OrganizationSaseSite.DevicesR\adevices\x12O\n" +
 	"\asubnets\x18\v \x03(\v25.meraki.organizations.v1.OrganizationSaseSite.SubnetsR\asubnets\x12\x15\n" +
-	"\x03url\x18\f \x01(\tH\x04R\x03url\x88\x01\x01\x1a%\n" +
+	"\x03url\x18\f \x01(\tH\x04R\x03url\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a*\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1ay\n" +
 	"\x06Region\x12\x17\n" +
-	"\x04slug\x18\x01 \x01(\tH\x00R\x04slug\x88\x01\x01B\a\n" +
-	"\x05_slug\x1a1\n" +
+	"\x04slug\x18\x01 \x01(\tH\x00R\x04slug\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_slug\x1a\x80\x01\n" +
 	"\aAddress\x12\x1b\n" +
-	"\x06street\x18\x01 \x01(\tH\x00R\x06street\x88\x01\x01B\t\n" +
-	"\a_street\x1a'\n" +
+	"\x06street\x18\x01 \x01(\tH\x00R\x06street\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_street\x1av\n" +
 	"\x03Vpn\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01B\a\n" +
-	"\x05_type\x1a\xad\x01\n" +
+	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_type\x1a\xcc\x02\n" +
 	"\aRouting\x12g\n" +
-	"\rdefault_route\x18\x01 \x01(\v2B.meraki.organizations.v1.OrganizationSaseSite.Routing.DefaultRouteR\fdefaultRoute\x1a9\n" +
+	"\rdefault_route\x18\x01 \x01(\v2B.meraki.organizations.v1.OrganizationSaseSite.Routing.DefaultRouteR\fdefaultRoute\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x88\x01\n" +
 	"\fDefaultRoute\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a\xd7\x02\n" +
+	"\b_enabled\x1a\xc6\x04\n" +
 	"\aDevices\x12W\n" +
 	"\aprimary\x18\x01 \x01(\v2=.meraki.organizations.v1.OrganizationSaseSite.Devices.PrimaryR\aprimary\x12Q\n" +
-	"\x05spare\x18\x02 \x01(\v2;.meraki.organizations.v1.OrganizationSaseSite.Devices.SpareR\x05spare\x1aP\n" +
+	"\x05spare\x18\x02 \x01(\v2;.meraki.organizations.v1.OrganizationSaseSite.Devices.SpareR\x05spare\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9f\x01\n" +
 	"\aPrimary\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05model\x18\x02 \x01(\tH\x01R\x05model\x88\x01\x01B\a\n" +
+	"\x05model\x18\x02 \x01(\tH\x01R\x05model\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\b\n" +
-	"\x06_model\x1aN\n" +
+	"\x06_model\x1a\x9d\x01\n" +
 	"\x05Spare\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05model\x18\x02 \x01(\tH\x01R\x05model\x88\x01\x01B\a\n" +
+	"\x05model\x18\x02 \x01(\tH\x01R\x05model\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\b\n" +
-	"\x06_model\x1a1\n" +
+	"\x06_model\x1a\x80\x01\n" +
 	"\aSubnets\x12\x1b\n" +
-	"\x06subnet\x18\x01 \x01(\tH\x00R\x06subnet\x88\x01\x01B\t\n" +
+	"\x06subnet\x18\x01 \x01(\tH\x00R\x06subnet\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_subnetB\n" +
 	"\n" +
 	"\b_site_idB\a\n" +
 	"\x05_typeB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_modelB\x06\n" +
-	"\x04_url\"\xef\x04\n" +
+	"\x04_url\"\xf1\x06\n" +
 	"\"AttachOrganizationSaseSitesRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12W\n" +
-	"\x05items\x18\x02 \x03(\v2A.meraki.organizations.v1.AttachOrganizationSaseSitesRequest.ItemsR\x05items\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xa1\x02\n" +
-	"\x05Items\x12c\n" +
-	"\anetwork\x18\x01 \x01(\v2I.meraki.organizations.v1.AttachOrganizationSaseSitesRequest.Items.NetworkR\anetwork\x12`\n" +
-	"\x06region\x18\x02 \x01(\v2H.meraki.organizations.v1.AttachOrganizationSaseSitesRequest.Items.RegionR\x06region\x1a%\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12V\n" +
+	"\x05items\x18\x02 \x03(\v2@.meraki.organizations.v1.AttachOrganizationSaseSitesRequest.ItemR\x05items\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8b\x04\n" +
+	"\x04Item\x12b\n" +
+	"\anetwork\x18\x01 \x01(\v2H.meraki.organizations.v1.AttachOrganizationSaseSitesRequest.Item.NetworkR\anetwork\x12_\n" +
+	"\x06region\x18\x02 \x01(\v2G.meraki.organizations.v1.AttachOrganizationSaseSitesRequest.Item.RegionR\x06region\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a*\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1ay\n" +
 	"\x06Region\x12\x17\n" +
-	"\x04slug\x18\x01 \x01(\tH\x00R\x04slug\x88\x01\x01B\a\n" +
+	"\x04slug\x18\x01 \x01(\tH\x00R\x04slug\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_slugB\x12\n" +
-	"\x10_organization_id\"\xea\t\n" +
+	"\x10_organization_id\"\x93\x0e\n" +
 	"#AttachOrganizationSaseSitesResponse\x12$\n" +
 	"\vpipeline_id\x18\x01 \x01(\tH\x00R\n" +
 	"pipelineId\x88\x01\x01\x12d\n" +
 	"\toperation\x18\x02 \x01(\v2F.meraki.organizations.v1.AttachOrganizationSaseSitesResponse.OperationR\toperation\x12\x1b\n" +
 	"\x06status\x18\x03 \x01(\tH\x01R\x06status\x88\x01\x01\x12[\n" +
-	"\x06counts\x18\x04 \x01(\v2C.meraki.organizations.v1.AttachOrganizationSaseSitesResponse.CountsR\x06counts\x1a'\n" +
+	"\x06counts\x18\x04 \x01(\v2C.meraki.organizations.v1.AttachOrganizationSaseSitesResponse.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1av\n" +
 	"\tOperation\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xf8\x06\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\x83\n" +
+	"\n" +
 	"\x06Counts\x12\\\n" +
 	"\x04jobs\x18\x01 \x01(\v2H.meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.JobsR\x04jobs\x12|\n" +
-	"\x10by_job_operation\x18\x02 \x03(\v2R.meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.ByJobOperationR\x0ebyJobOperation\x1a\xac\x02\n" +
+	"\x10by_job_operation\x18\x02 \x03(\v2R.meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.ByJobOperationR\x0ebyJobOperation\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xca\x03\n" +
 	"\x04Jobs\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12n\n" +
-	"\tby_status\x18\x02 \x01(\v2Q.meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.Jobs.ByStatusR\bbyStatus\x1a\x8e\x01\n" +
+	"\tby_status\x18\x02 \x01(\v2Q.meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.Jobs.ByStatusR\bbyStatus\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdd\x01\n" +
 	"\bByStatus\x12!\n" +
 	"\tcompleted\x18\x01 \x01(\x03H\x00R\tcompleted\x88\x01\x01\x12\x1b\n" +
 	"\x06failed\x18\x02 \x01(\x03H\x01R\x06failed\x88\x01\x01\x12\x1d\n" +
-	"\apending\x18\x03 \x01(\x03H\x02R\apending\x88\x01\x01B\f\n" +
+	"\apending\x18\x03 \x01(\x03H\x02R\apending\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_completedB\t\n" +
 	"\a_failedB\n" +
 	"\n" +
 	"\b_pendingB\b\n" +
-	"\x06_total\x1a\xe2\x02\n" +
+	"\x06_total\x1a\x80\x04\n" +
 	"\x0eByJobOperation\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
 	"\x05total\x18\x02 \x01(\x03H\x01R\x05total\x88\x01\x01\x12x\n" +
-	"\tby_status\x18\x03 \x01(\v2[.meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.ByJobOperation.ByStatusR\bbyStatus\x1a\x8e\x01\n" +
+	"\tby_status\x18\x03 \x01(\v2[.meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.ByJobOperation.ByStatusR\bbyStatus\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdd\x01\n" +
 	"\bByStatus\x12!\n" +
 	"\tcompleted\x18\x01 \x01(\x03H\x00R\tcompleted\x88\x01\x01\x12\x1b\n" +
 	"\x06failed\x18\x02 \x01(\x03H\x01R\x06failed\x88\x01\x01\x12\x1d\n" +
-	"\apending\x18\x03 \x01(\x03H\x02R\apending\x88\x01\x01B\f\n" +
+	"\apending\x18\x03 \x01(\x03H\x02R\apending\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_completedB\t\n" +
 	"\a_failedB\n" +
@@ -5859,40 +6086,48 @@ const file_meraki_organizations_v1_sase_proto_rawDesc = "" +
 	"\bsite_ids\x18\x02 \x03(\tR\asiteIds\x12\x1f\n" +
 	"\btimespan\x18\x03 \x01(\tH\x01R\btimespan\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\v\n" +
-	"\t_timespan\"\xd0\v\n" +
-	"9GetOrganizationSaseSitesConnectivityHistoryBySiteResponse\x12m\n" +
-	"\x05items\x18\x01 \x03(\v2W.meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xe5\t\n" +
+	"\t_timespan\"\xcd\x10\n" +
+	"9GetOrganizationSaseSitesConnectivityHistoryBySiteResponse\x12n\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2W.meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x91\x0e\n" +
 	"\x04Item\x12\x1c\n" +
 	"\asite_id\x18\x01 \x01(\tH\x00R\x06siteId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12y\n" +
 	"\ahistory\x18\x03 \x03(\v2_.meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.HistoryR\ahistory\x12y\n" +
-	"\adevices\x18\x04 \x01(\v2_.meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.DevicesR\adevices\x1ab\n" +
+	"\adevices\x18\x04 \x01(\v2_.meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.DevicesR\adevices\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb1\x01\n" +
 	"\aHistory\x12\x1b\n" +
 	"\x06status\x18\x01 \x01(\tH\x00R\x06status\x88\x01\x01\x12!\n" +
-	"\ttimestamp\x18\x02 \x01(\tH\x01R\ttimestamp\x88\x01\x01B\t\n" +
+	"\ttimestamp\x18\x02 \x01(\tH\x01R\ttimestamp\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_statusB\f\n" +
 	"\n" +
-	"_timestamp\x1a\xb6\x06\n" +
+	"_timestamp\x1a\xc3\t\n" +
 	"\aDevices\x12\x81\x01\n" +
 	"\aprimary\x18\x01 \x01(\v2g.meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.PrimaryR\aprimary\x12{\n" +
-	"\x05spare\x18\x02 \x01(\v2e.meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.SpareR\x05spare\x1a\x95\x02\n" +
+	"\x05spare\x18\x02 \x01(\v2e.meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.SpareR\x05spare\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb4\x03\n" +
 	"\aPrimary\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x89\x01\n" +
-	"\ahistory\x18\x02 \x03(\v2o.meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Primary.HistoryR\ahistory\x1ab\n" +
+	"\ahistory\x18\x02 \x03(\v2o.meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Primary.HistoryR\ahistory\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb1\x01\n" +
 	"\aHistory\x12\x1b\n" +
 	"\x06status\x18\x01 \x01(\tH\x00R\x06status\x88\x01\x01\x12!\n" +
-	"\ttimestamp\x18\x02 \x01(\tH\x01R\ttimestamp\x88\x01\x01B\t\n" +
+	"\ttimestamp\x18\x02 \x01(\tH\x01R\ttimestamp\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_statusB\f\n" +
 	"\n" +
 	"_timestampB\x05\n" +
-	"\x03_id\x1a\x91\x02\n" +
+	"\x03_id\x1a\xb0\x03\n" +
 	"\x05Spare\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x87\x01\n" +
-	"\ahistory\x18\x02 \x03(\v2m.meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Spare.HistoryR\ahistory\x1ab\n" +
+	"\ahistory\x18\x02 \x03(\v2m.meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Spare.HistoryR\ahistory\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb1\x01\n" +
 	"\aHistory\x12\x1b\n" +
 	"\x06status\x18\x01 \x01(\tH\x00R\x06status\x88\x01\x01\x12!\n" +
-	"\ttimestamp\x18\x02 \x01(\tH\x01R\ttimestamp\x88\x01\x01B\t\n" +
+	"\ttimestamp\x18\x02 \x01(\tH\x01R\ttimestamp\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_statusB\f\n" +
 	"\n" +
 	"_timestampB\x05\n" +
@@ -5902,70 +6137,87 @@ const file_meraki_organizations_v1_sase_proto_rawDesc = "" +
 	"\x05_name\"w\n" +
 	"3GetOrganizationSaseSitesConnectivityOverviewRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xb2\x06\n" +
+	"\x10_organization_id\"\x8c\n" +
+	"\n" +
 	")OrganizationSaseSitesConnectivityOverview\x12a\n" +
-	"\x06counts\x18\x01 \x01(\v2I.meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.CountsR\x06counts\x1a\xa1\x05\n" +
+	"\x06counts\x18\x01 \x01(\v2I.meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xac\b\n" +
 	"\x06Counts\x12o\n" +
 	"\tby_status\x18\x01 \x01(\v2R.meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatusR\bbyStatus\x12\x19\n" +
-	"\x05total\x18\x02 \x01(\x03H\x00R\x05total\x88\x01\x01\x1a\x80\x04\n" +
+	"\x05total\x18\x02 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbc\x06\n" +
 	"\bByStatus\x12t\n" +
 	"\ahealthy\x18\x01 \x01(\v2Z.meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus.HealthyR\ahealthy\x12w\n" +
 	"\bdegraded\x18\x02 \x01(\v2[.meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus.DegradedR\bdegraded\x12t\n" +
-	"\aoffline\x18\x03 \x01(\v2Z.meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus.OfflineR\aoffline\x1a.\n" +
+	"\aoffline\x18\x03 \x01(\v2Z.meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus.OfflineR\aoffline\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a}\n" +
 	"\aHealthy\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
-	"\x06_total\x1a/\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_total\x1a~\n" +
 	"\bDegraded\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
-	"\x06_total\x1a.\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_total\x1a}\n" +
 	"\aOffline\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\b\n" +
-	"\x06_total\"\xfe\x02\n" +
+	"\x06_total\"\xe4\x03\n" +
 	"\"DetachOrganizationSaseSitesRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12W\n" +
-	"\x05items\x18\x02 \x03(\v2A.meraki.organizations.v1.DetachOrganizationSaseSitesRequest.ItemsR\x05items\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a1\n" +
-	"\x05Items\x12\x1c\n" +
-	"\asite_id\x18\x01 \x01(\tH\x00R\x06siteId\x88\x01\x01B\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12V\n" +
+	"\x05items\x18\x02 \x03(\v2@.meraki.organizations.v1.DetachOrganizationSaseSitesRequest.ItemR\x05items\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x7f\n" +
+	"\x04Item\x12\x1c\n" +
+	"\asite_id\x18\x01 \x01(\tH\x00R\x06siteId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_site_idB\x12\n" +
-	"\x10_organization_id\"\xea\t\n" +
+	"\x10_organization_id\"\x93\x0e\n" +
 	"#DetachOrganizationSaseSitesResponse\x12$\n" +
 	"\vpipeline_id\x18\x01 \x01(\tH\x00R\n" +
 	"pipelineId\x88\x01\x01\x12d\n" +
 	"\toperation\x18\x02 \x01(\v2F.meraki.organizations.v1.DetachOrganizationSaseSitesResponse.OperationR\toperation\x12\x1b\n" +
 	"\x06status\x18\x03 \x01(\tH\x01R\x06status\x88\x01\x01\x12[\n" +
-	"\x06counts\x18\x04 \x01(\v2C.meraki.organizations.v1.DetachOrganizationSaseSitesResponse.CountsR\x06counts\x1a'\n" +
+	"\x06counts\x18\x04 \x01(\v2C.meraki.organizations.v1.DetachOrganizationSaseSitesResponse.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1av\n" +
 	"\tOperation\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xf8\x06\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\x83\n" +
+	"\n" +
 	"\x06Counts\x12\\\n" +
 	"\x04jobs\x18\x01 \x01(\v2H.meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.JobsR\x04jobs\x12|\n" +
-	"\x10by_job_operation\x18\x02 \x03(\v2R.meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.ByJobOperationR\x0ebyJobOperation\x1a\xac\x02\n" +
+	"\x10by_job_operation\x18\x02 \x03(\v2R.meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.ByJobOperationR\x0ebyJobOperation\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xca\x03\n" +
 	"\x04Jobs\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12n\n" +
-	"\tby_status\x18\x02 \x01(\v2Q.meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.Jobs.ByStatusR\bbyStatus\x1a\x8e\x01\n" +
+	"\tby_status\x18\x02 \x01(\v2Q.meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.Jobs.ByStatusR\bbyStatus\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdd\x01\n" +
 	"\bByStatus\x12!\n" +
 	"\tcompleted\x18\x01 \x01(\x03H\x00R\tcompleted\x88\x01\x01\x12\x1b\n" +
 	"\x06failed\x18\x02 \x01(\x03H\x01R\x06failed\x88\x01\x01\x12\x1d\n" +
-	"\apending\x18\x03 \x01(\x03H\x02R\apending\x88\x01\x01B\f\n" +
+	"\apending\x18\x03 \x01(\x03H\x02R\apending\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_completedB\t\n" +
 	"\a_failedB\n" +
 	"\n" +
 	"\b_pendingB\b\n" +
-	"\x06_total\x1a\xe2\x02\n" +
+	"\x06_total\x1a\x80\x04\n" +
 	"\x0eByJobOperation\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
 	"\x05total\x18\x02 \x01(\x03H\x01R\x05total\x88\x01\x01\x12x\n" +
-	"\tby_status\x18\x03 \x01(\v2[.meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.ByJobOperation.ByStatusR\bbyStatus\x1a\x8e\x01\n" +
+	"\tby_status\x18\x03 \x01(\v2[.meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.ByJobOperation.ByStatusR\bbyStatus\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdd\x01\n" +
 	"\bByStatus\x12!\n" +
 	"\tcompleted\x18\x01 \x01(\x03H\x00R\tcompleted\x88\x01\x01\x12\x1b\n" +
 	"\x06failed\x18\x02 \x01(\x03H\x01R\x06failed\x88\x01\x01\x12\x1d\n" +
-	"\apending\x18\x03 \x01(\x03H\x02R\apending\x88\x01\x01B\f\n" +
+	"\apending\x18\x03 \x01(\x03H\x02R\apending\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_completedB\t\n" +
 	"\a_failedB\n" +
@@ -5974,28 +6226,23 @@ const file_meraki_organizations_v1_sase_proto_rawDesc = "" +
 	"\x05_nameB\b\n" +
 	"\x06_totalB\x0e\n" +
 	"\f_pipeline_idB\t\n" +
-	"\a_status\"\xfe\x04\n" +
+	"\a_status\"\xcd\x03\n" +
 	"!UpdateOrganizationSaseSiteRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1c\n" +
 	"\asite_id\x18\x02 \x01(\tH\x01R\x06siteId\x88\x01\x01\x125\n" +
 	"\fbody_site_id\x18\x03 \x01(\tB\x0e\xfa\xfd\x1b\n" +
 	"\b\x03\x12\x06siteIdH\x02R\n" +
-	"bodySiteId\x88\x01\x01\x12\\\n" +
-	"\arouting\x18\x04 \x01(\v2B.meraki.organizations.v1.UpdateOrganizationSaseSiteRequest.RoutingR\arouting\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xba\x01\n" +
-	"\aRouting\x12t\n" +
-	"\rdefault_route\x18\x01 \x01(\v2O.meraki.organizations.v1.UpdateOrganizationSaseSiteRequest.Routing.DefaultRouteR\fdefaultRoute\x1a9\n" +
-	"\fDefaultRoute\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\x12\n" +
+	"bodySiteId\x88\x01\x01\x12O\n" +
+	"\arouting\x18\x04 \x01(\v25.meraki.organizations.v1.OrganizationSaseSite.RoutingR\arouting\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\n" +
 	"\n" +
 	"\b_site_idB\x0f\n" +
-	"\r_body_site_idB\x82\x01\n" +
-	"!com.merakibroker.organizations.v1B\tSaseProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\r_body_site_idB\xa2\x01\n" +
+	"!com.merakibroker.organizations.v1B\tSaseProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_sase_proto_rawDescOnce sync.Once
@@ -6009,7 +6256,7 @@ func file_meraki_organizations_v1_sase_proto_rawDescGZIP() []byte {
 	return file_meraki_organizations_v1_sase_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_sase_proto_msgTypes = make([]protoimpl.MessageInfo, 100)
+var file_meraki_organizations_v1_sase_proto_msgTypes = make([]protoimpl.MessageInfo, 90)
 var file_meraki_organizations_v1_sase_proto_goTypes = []any{
 	(*GetOrganizationSaseConnectorsRequest)(nil),                                                   // 0: meraki.organizations.v1.GetOrganizationSaseConnectorsRequest
 	(*GetOrganizationSaseConnectorsResponse)(nil),                                                  // 1: meraki.organizations.v1.GetOrganizationSaseConnectorsResponse
@@ -6019,41 +6266,41 @@ var file_meraki_organizations_v1_sase_proto_goTypes = []any{
 	(*OrganizationSaseIntegration)(nil),                                                            // 5: meraki.organizations.v1.OrganizationSaseIntegration
 	(*GetOrganizationSaseIntegrationRequest)(nil),                                                  // 6: meraki.organizations.v1.GetOrganizationSaseIntegrationRequest
 	(*DeleteOrganizationSaseIntegrationRequest)(nil),                                               // 7: meraki.organizations.v1.DeleteOrganizationSaseIntegrationRequest
-	(*GetOrganizationSaseNetworksEligibleRequest)(nil),                                             // 8: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleRequest
-	(*GetOrganizationSaseNetworksEligibleResponse)(nil),                                            // 9: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse
-	(*GetOrganizationSaseRegionsRequest)(nil),                                                      // 10: meraki.organizations.v1.GetOrganizationSaseRegionsRequest
-	(*GetOrganizationSaseRegionsResponse)(nil),                                                     // 11: meraki.organizations.v1.GetOrganizationSaseRegionsResponse
-	(*GetOrganizationSaseSitesRequest)(nil),                                                        // 12: meraki.organizations.v1.GetOrganizationSaseSitesRequest
-	(*GetOrganizationSaseSitesResponse)(nil),                                                       // 13: meraki.organizations.v1.GetOrganizationSaseSitesResponse
-	(*OrganizationSaseSite)(nil),                                                                   // 14: meraki.organizations.v1.OrganizationSaseSite
-	(*AttachOrganizationSaseSitesRequest)(nil),                                                     // 15: meraki.organizations.v1.AttachOrganizationSaseSitesRequest
-	(*AttachOrganizationSaseSitesResponse)(nil),                                                    // 16: meraki.organizations.v1.AttachOrganizationSaseSitesResponse
-	(*GetOrganizationSaseSitesConnectivityHistoryBySiteRequest)(nil),                               // 17: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteRequest
-	(*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse)(nil),                              // 18: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse
-	(*GetOrganizationSaseSitesConnectivityOverviewRequest)(nil),                                    // 19: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityOverviewRequest
-	(*OrganizationSaseSitesConnectivityOverview)(nil),                                              // 20: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview
-	(*DetachOrganizationSaseSitesRequest)(nil),                                                     // 21: meraki.organizations.v1.DetachOrganizationSaseSitesRequest
-	(*DetachOrganizationSaseSitesResponse)(nil),                                                    // 22: meraki.organizations.v1.DetachOrganizationSaseSitesResponse
-	(*UpdateOrganizationSaseSiteRequest)(nil),                                                      // 23: meraki.organizations.v1.UpdateOrganizationSaseSiteRequest
-	(*GetOrganizationSaseConnectorsResponse_Item)(nil),                                             // 24: meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item
-	(*GetOrganizationSaseConnectorsResponse_Item_Region)(nil),                                      // 25: meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.Region
-	(*GetOrganizationSaseConnectorsResponse_Item_Counts)(nil),                                      // 26: meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.Counts
-	(*GetOrganizationSaseConnectorsResponse_Item_Counts_SitesConnected)(nil),                       // 27: meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.Counts.SitesConnected
-	(*BatchOrganizationSaseConnectorsDeleteRequest_Items)(nil),                                     // 28: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteRequest.Items
-	(*BatchOrganizationSaseConnectorsDeleteResponse_Operation)(nil),                                // 29: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Operation
-	(*BatchOrganizationSaseConnectorsDeleteResponse_Counts)(nil),                                   // 30: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts
-	(*BatchOrganizationSaseConnectorsDeleteResponse_Counts_Jobs)(nil),                              // 31: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.Jobs
-	(*BatchOrganizationSaseConnectorsDeleteResponse_Counts_ByJobOperation)(nil),                    // 32: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.ByJobOperation
-	(*BatchOrganizationSaseConnectorsDeleteResponse_Counts_Jobs_ByStatus)(nil),                     // 33: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.Jobs.ByStatus
-	(*BatchOrganizationSaseConnectorsDeleteResponse_Counts_ByJobOperation_ByStatus)(nil),           // 34: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.ByJobOperation.ByStatus
-	(*CreateOrganizationSaseIntegrationRequest_Api)(nil),                                           // 35: meraki.organizations.v1.CreateOrganizationSaseIntegrationRequest.Api
+	(*DeleteOrganizationSaseIntegrationResponse)(nil),                                              // 8: meraki.organizations.v1.DeleteOrganizationSaseIntegrationResponse
+	(*GetOrganizationSaseNetworksEligibleRequest)(nil),                                             // 9: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleRequest
+	(*GetOrganizationSaseNetworksEligibleResponse)(nil),                                            // 10: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse
+	(*GetOrganizationSaseRegionsRequest)(nil),                                                      // 11: meraki.organizations.v1.GetOrganizationSaseRegionsRequest
+	(*GetOrganizationSaseRegionsResponse)(nil),                                                     // 12: meraki.organizations.v1.GetOrganizationSaseRegionsResponse
+	(*GetOrganizationSaseSitesRequest)(nil),                                                        // 13: meraki.organizations.v1.GetOrganizationSaseSitesRequest
+	(*GetOrganizationSaseSitesResponse)(nil),                                                       // 14: meraki.organizations.v1.GetOrganizationSaseSitesResponse
+	(*OrganizationSaseSite)(nil),                                                                   // 15: meraki.organizations.v1.OrganizationSaseSite
+	(*AttachOrganizationSaseSitesRequest)(nil),                                                     // 16: meraki.organizations.v1.AttachOrganizationSaseSitesRequest
+	(*AttachOrganizationSaseSitesResponse)(nil),                                                    // 17: meraki.organizations.v1.AttachOrganizationSaseSitesResponse
+	(*GetOrganizationSaseSitesConnectivityHistoryBySiteRequest)(nil),                               // 18: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteRequest
+	(*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse)(nil),                              // 19: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse
+	(*GetOrganizationSaseSitesConnectivityOverviewRequest)(nil),                                    // 20: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityOverviewRequest
+	(*OrganizationSaseSitesConnectivityOverview)(nil),                                              // 21: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview
+	(*DetachOrganizationSaseSitesRequest)(nil),                                                     // 22: meraki.organizations.v1.DetachOrganizationSaseSitesRequest
+	(*DetachOrganizationSaseSitesResponse)(nil),                                                    // 23: meraki.organizations.v1.DetachOrganizationSaseSitesResponse
+	(*UpdateOrganizationSaseSiteRequest)(nil),                                                      // 24: meraki.organizations.v1.UpdateOrganizationSaseSiteRequest
+	(*GetOrganizationSaseConnectorsResponse_Item)(nil),                                             // 25: meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item
+	(*GetOrganizationSaseConnectorsResponse_Item_Region)(nil),                                      // 26: meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.Region
+	(*GetOrganizationSaseConnectorsResponse_Item_Counts)(nil),                                      // 27: meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.Counts
+	(*GetOrganizationSaseConnectorsResponse_Item_Counts_SitesConnected)(nil),                       // 28: meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.Counts.SitesConnected
+	(*BatchOrganizationSaseConnectorsDeleteRequest_Item)(nil),                                      // 29: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteRequest.Item
+	(*BatchOrganizationSaseConnectorsDeleteResponse_Operation)(nil),                                // 30: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Operation
+	(*BatchOrganizationSaseConnectorsDeleteResponse_Counts)(nil),                                   // 31: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts
+	(*BatchOrganizationSaseConnectorsDeleteResponse_Counts_Jobs)(nil),                              // 32: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.Jobs
+	(*BatchOrganizationSaseConnectorsDeleteResponse_Counts_ByJobOperation)(nil),                    // 33: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.ByJobOperation
+	(*BatchOrganizationSaseConnectorsDeleteResponse_Counts_Jobs_ByStatus)(nil),                     // 34: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.Jobs.ByStatus
+	(*BatchOrganizationSaseConnectorsDeleteResponse_Counts_ByJobOperation_ByStatus)(nil),           // 35: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.ByJobOperation.ByStatus
 	(*OrganizationSaseIntegration_Integrated)(nil),                                                 // 36: meraki.organizations.v1.OrganizationSaseIntegration.Integrated
 	(*OrganizationSaseIntegration_External)(nil),                                                   // 37: meraki.organizations.v1.OrganizationSaseIntegration.External
-	(*OrganizationSaseIntegration_Integrated_By)(nil),                                              // 38: meraki.organizations.v1.OrganizationSaseIntegration.Integrated.By
-	(*OrganizationSaseIntegration_Integrated_By_Admin)(nil),                                        // 39: meraki.organizations.v1.OrganizationSaseIntegration.Integrated.By.Admin
-	(*OrganizationSaseIntegration_External_Organization)(nil),                                      // 40: meraki.organizations.v1.OrganizationSaseIntegration.External.Organization
-	(*GetOrganizationSaseNetworksEligibleResponse_Item)(nil),                                       // 41: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item
-	(*GetOrganizationSaseNetworksEligibleResponse_Meta)(nil),                                       // 42: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Meta
+	(*OrganizationSaseIntegration_Api)(nil),                                                        // 38: meraki.organizations.v1.OrganizationSaseIntegration.Api
+	(*OrganizationSaseIntegration_Integrated_By)(nil),                                              // 39: meraki.organizations.v1.OrganizationSaseIntegration.Integrated.By
+	(*OrganizationSaseIntegration_Integrated_By_Admin)(nil),                                        // 40: meraki.organizations.v1.OrganizationSaseIntegration.Integrated.By.Admin
+	(*OrganizationSaseIntegration_External_Organization)(nil),                                      // 41: meraki.organizations.v1.OrganizationSaseIntegration.External.Organization
+	(*GetOrganizationSaseNetworksEligibleResponse_Item)(nil),                                       // 42: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item
 	(*GetOrganizationSaseNetworksEligibleResponse_Item_Region)(nil),                                // 43: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Region
 	(*GetOrganizationSaseNetworksEligibleResponse_Item_Device)(nil),                                // 44: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Device
 	(*GetOrganizationSaseNetworksEligibleResponse_Item_Address)(nil),                               // 45: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Address
@@ -6061,157 +6308,214 @@ var file_meraki_organizations_v1_sase_proto_goTypes = []any{
 	(*GetOrganizationSaseNetworksEligibleResponse_Item_Routing)(nil),                               // 47: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Routing
 	(*GetOrganizationSaseNetworksEligibleResponse_Item_Device_Primary)(nil),                        // 48: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Device.Primary
 	(*GetOrganizationSaseNetworksEligibleResponse_Item_Routing_DefaultRoute)(nil),                  // 49: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Routing.DefaultRoute
-	(*GetOrganizationSaseNetworksEligibleResponse_Meta_Counts)(nil),                                // 50: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Meta.Counts
-	(*GetOrganizationSaseNetworksEligibleResponse_Meta_Counts_Items)(nil),                          // 51: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Meta.Counts.Items
-	(*GetOrganizationSaseRegionsResponse_Item)(nil),                                                // 52: meraki.organizations.v1.GetOrganizationSaseRegionsResponse.Item
-	(*GetOrganizationSaseRegionsResponse_Meta)(nil),                                                // 53: meraki.organizations.v1.GetOrganizationSaseRegionsResponse.Meta
-	(*GetOrganizationSaseRegionsResponse_Item_Connector)(nil),                                      // 54: meraki.organizations.v1.GetOrganizationSaseRegionsResponse.Item.Connector
-	(*GetOrganizationSaseRegionsResponse_Meta_Counts)(nil),                                         // 55: meraki.organizations.v1.GetOrganizationSaseRegionsResponse.Meta.Counts
-	(*GetOrganizationSaseRegionsResponse_Meta_Counts_Items)(nil),                                   // 56: meraki.organizations.v1.GetOrganizationSaseRegionsResponse.Meta.Counts.Items
-	(*GetOrganizationSaseSitesResponse_Meta)(nil),                                                  // 57: meraki.organizations.v1.GetOrganizationSaseSitesResponse.Meta
-	(*GetOrganizationSaseSitesResponse_Meta_Counts)(nil),                                           // 58: meraki.organizations.v1.GetOrganizationSaseSitesResponse.Meta.Counts
-	(*GetOrganizationSaseSitesResponse_Meta_Counts_Items)(nil),                                     // 59: meraki.organizations.v1.GetOrganizationSaseSitesResponse.Meta.Counts.Items
-	(*OrganizationSaseSite_Network)(nil),                                                           // 60: meraki.organizations.v1.OrganizationSaseSite.Network
-	(*OrganizationSaseSite_Region)(nil),                                                            // 61: meraki.organizations.v1.OrganizationSaseSite.Region
-	(*OrganizationSaseSite_Address)(nil),                                                           // 62: meraki.organizations.v1.OrganizationSaseSite.Address
-	(*OrganizationSaseSite_Vpn)(nil),                                                               // 63: meraki.organizations.v1.OrganizationSaseSite.Vpn
-	(*OrganizationSaseSite_Routing)(nil),                                                           // 64: meraki.organizations.v1.OrganizationSaseSite.Routing
-	(*OrganizationSaseSite_Devices)(nil),                                                           // 65: meraki.organizations.v1.OrganizationSaseSite.Devices
-	(*OrganizationSaseSite_Subnets)(nil),                                                           // 66: meraki.organizations.v1.OrganizationSaseSite.Subnets
-	(*OrganizationSaseSite_Routing_DefaultRoute)(nil),                                              // 67: meraki.organizations.v1.OrganizationSaseSite.Routing.DefaultRoute
-	(*OrganizationSaseSite_Devices_Primary)(nil),                                                   // 68: meraki.organizations.v1.OrganizationSaseSite.Devices.Primary
-	(*OrganizationSaseSite_Devices_Spare)(nil),                                                     // 69: meraki.organizations.v1.OrganizationSaseSite.Devices.Spare
-	(*AttachOrganizationSaseSitesRequest_Items)(nil),                                               // 70: meraki.organizations.v1.AttachOrganizationSaseSitesRequest.Items
-	(*AttachOrganizationSaseSitesRequest_Items_Network)(nil),                                       // 71: meraki.organizations.v1.AttachOrganizationSaseSitesRequest.Items.Network
-	(*AttachOrganizationSaseSitesRequest_Items_Region)(nil),                                        // 72: meraki.organizations.v1.AttachOrganizationSaseSitesRequest.Items.Region
-	(*AttachOrganizationSaseSitesResponse_Operation)(nil),                                          // 73: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Operation
-	(*AttachOrganizationSaseSitesResponse_Counts)(nil),                                             // 74: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts
-	(*AttachOrganizationSaseSitesResponse_Counts_Jobs)(nil),                                        // 75: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.Jobs
-	(*AttachOrganizationSaseSitesResponse_Counts_ByJobOperation)(nil),                              // 76: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.ByJobOperation
-	(*AttachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus)(nil),                               // 77: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.Jobs.ByStatus
-	(*AttachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus)(nil),                     // 78: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.ByJobOperation.ByStatus
-	(*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item)(nil),                         // 79: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item
-	(*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_History)(nil),                 // 80: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.History
-	(*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices)(nil),                 // 81: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices
-	(*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Primary)(nil),         // 82: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Primary
-	(*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Spare)(nil),           // 83: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Spare
-	(*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Primary_History)(nil), // 84: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Primary.History
-	(*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Spare_History)(nil),   // 85: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Spare.History
-	(*OrganizationSaseSitesConnectivityOverview_Counts)(nil),                                       // 86: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts
-	(*OrganizationSaseSitesConnectivityOverview_Counts_ByStatus)(nil),                              // 87: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus
-	(*OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Healthy)(nil),                      // 88: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus.Healthy
-	(*OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Degraded)(nil),                     // 89: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus.Degraded
-	(*OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Offline)(nil),                      // 90: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus.Offline
-	(*DetachOrganizationSaseSitesRequest_Items)(nil),                                               // 91: meraki.organizations.v1.DetachOrganizationSaseSitesRequest.Items
-	(*DetachOrganizationSaseSitesResponse_Operation)(nil),                                          // 92: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Operation
-	(*DetachOrganizationSaseSitesResponse_Counts)(nil),                                             // 93: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts
-	(*DetachOrganizationSaseSitesResponse_Counts_Jobs)(nil),                                        // 94: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.Jobs
-	(*DetachOrganizationSaseSitesResponse_Counts_ByJobOperation)(nil),                              // 95: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.ByJobOperation
-	(*DetachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus)(nil),                               // 96: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.Jobs.ByStatus
-	(*DetachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus)(nil),                     // 97: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.ByJobOperation.ByStatus
-	(*UpdateOrganizationSaseSiteRequest_Routing)(nil),                                              // 98: meraki.organizations.v1.UpdateOrganizationSaseSiteRequest.Routing
-	(*UpdateOrganizationSaseSiteRequest_Routing_DefaultRoute)(nil),                                 // 99: meraki.organizations.v1.UpdateOrganizationSaseSiteRequest.Routing.DefaultRoute
-	(*v1.PageInfo)(nil),           // 100: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 101: google.protobuf.FieldMask
+	(*GetOrganizationSaseRegionsResponse_Item)(nil),                                                // 50: meraki.organizations.v1.GetOrganizationSaseRegionsResponse.Item
+	(*GetOrganizationSaseRegionsResponse_Item_Connector)(nil),                                      // 51: meraki.organizations.v1.GetOrganizationSaseRegionsResponse.Item.Connector
+	(*OrganizationSaseSite_Network)(nil),                                                           // 52: meraki.organizations.v1.OrganizationSaseSite.Network
+	(*OrganizationSaseSite_Region)(nil),                                                            // 53: meraki.organizations.v1.OrganizationSaseSite.Region
+	(*OrganizationSaseSite_Address)(nil),                                                           // 54: meraki.organizations.v1.OrganizationSaseSite.Address
+	(*OrganizationSaseSite_Vpn)(nil),                                                               // 55: meraki.organizations.v1.OrganizationSaseSite.Vpn
+	(*OrganizationSaseSite_Routing)(nil),                                                           // 56: meraki.organizations.v1.OrganizationSaseSite.Routing
+	(*OrganizationSaseSite_Devices)(nil),                                                           // 57: meraki.organizations.v1.OrganizationSaseSite.Devices
+	(*OrganizationSaseSite_Subnets)(nil),                                                           // 58: meraki.organizations.v1.OrganizationSaseSite.Subnets
+	(*OrganizationSaseSite_Routing_DefaultRoute)(nil),                                              // 59: meraki.organizations.v1.OrganizationSaseSite.Routing.DefaultRoute
+	(*OrganizationSaseSite_Devices_Primary)(nil),                                                   // 60: meraki.organizations.v1.OrganizationSaseSite.Devices.Primary
+	(*OrganizationSaseSite_Devices_Spare)(nil),                                                     // 61: meraki.organizations.v1.OrganizationSaseSite.Devices.Spare
+	(*AttachOrganizationSaseSitesRequest_Item)(nil),                                                // 62: meraki.organizations.v1.AttachOrganizationSaseSitesRequest.Item
+	(*AttachOrganizationSaseSitesRequest_Item_Network)(nil),                                        // 63: meraki.organizations.v1.AttachOrganizationSaseSitesRequest.Item.Network
+	(*AttachOrganizationSaseSitesRequest_Item_Region)(nil),                                         // 64: meraki.organizations.v1.AttachOrganizationSaseSitesRequest.Item.Region
+	(*AttachOrganizationSaseSitesResponse_Operation)(nil),                                          // 65: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Operation
+	(*AttachOrganizationSaseSitesResponse_Counts)(nil),                                             // 66: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts
+	(*AttachOrganizationSaseSitesResponse_Counts_Jobs)(nil),                                        // 67: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.Jobs
+	(*AttachOrganizationSaseSitesResponse_Counts_ByJobOperation)(nil),                              // 68: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.ByJobOperation
+	(*AttachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus)(nil),                               // 69: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.Jobs.ByStatus
+	(*AttachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus)(nil),                     // 70: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.ByJobOperation.ByStatus
+	(*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item)(nil),                         // 71: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item
+	(*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_History)(nil),                 // 72: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.History
+	(*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices)(nil),                 // 73: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices
+	(*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Primary)(nil),         // 74: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Primary
+	(*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Spare)(nil),           // 75: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Spare
+	(*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Primary_History)(nil), // 76: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Primary.History
+	(*GetOrganizationSaseSitesConnectivityHistoryBySiteResponse_Item_Devices_Spare_History)(nil),   // 77: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Spare.History
+	(*OrganizationSaseSitesConnectivityOverview_Counts)(nil),                                       // 78: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts
+	(*OrganizationSaseSitesConnectivityOverview_Counts_ByStatus)(nil),                              // 79: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus
+	(*OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Healthy)(nil),                      // 80: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus.Healthy
+	(*OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Degraded)(nil),                     // 81: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus.Degraded
+	(*OrganizationSaseSitesConnectivityOverview_Counts_ByStatus_Offline)(nil),                      // 82: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus.Offline
+	(*DetachOrganizationSaseSitesRequest_Item)(nil),                                                // 83: meraki.organizations.v1.DetachOrganizationSaseSitesRequest.Item
+	(*DetachOrganizationSaseSitesResponse_Operation)(nil),                                          // 84: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Operation
+	(*DetachOrganizationSaseSitesResponse_Counts)(nil),                                             // 85: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts
+	(*DetachOrganizationSaseSitesResponse_Counts_Jobs)(nil),                                        // 86: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.Jobs
+	(*DetachOrganizationSaseSitesResponse_Counts_ByJobOperation)(nil),                              // 87: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.ByJobOperation
+	(*DetachOrganizationSaseSitesResponse_Counts_Jobs_ByStatus)(nil),                               // 88: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.Jobs.ByStatus
+	(*DetachOrganizationSaseSitesResponse_Counts_ByJobOperation_ByStatus)(nil),                     // 89: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.ByJobOperation.ByStatus
+	(*v1.PageInfo)(nil),     // 90: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 91: google.protobuf.Struct
+	(*CollectionMeta)(nil),  // 92: meraki.organizations.v1.CollectionMeta
 }
 var file_meraki_organizations_v1_sase_proto_depIdxs = []int32{
-	24,  // 0: meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item
-	100, // 1: meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	28,  // 2: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteRequest.items:type_name -> meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteRequest.Items
-	101, // 3: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteRequest.null_fields:type_name -> google.protobuf.FieldMask
-	101, // 4: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	29,  // 5: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.operation:type_name -> meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Operation
-	30,  // 6: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.counts:type_name -> meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts
-	35,  // 7: meraki.organizations.v1.CreateOrganizationSaseIntegrationRequest.api:type_name -> meraki.organizations.v1.CreateOrganizationSaseIntegrationRequest.Api
-	101, // 8: meraki.organizations.v1.CreateOrganizationSaseIntegrationRequest.null_fields:type_name -> google.protobuf.FieldMask
-	101, // 9: meraki.organizations.v1.CreateOrganizationSaseIntegrationRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	25,  // 0: meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item
+	90,  // 1: meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	91,  // 2: meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.additional_properties:type_name -> google.protobuf.Struct
+	29,  // 3: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteRequest.items:type_name -> meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteRequest.Item
+	91,  // 4: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteRequest.additional_properties:type_name -> google.protobuf.Struct
+	30,  // 5: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.operation:type_name -> meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Operation
+	31,  // 6: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.counts:type_name -> meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts
+	91,  // 7: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.additional_properties:type_name -> google.protobuf.Struct
+	38,  // 8: meraki.organizations.v1.CreateOrganizationSaseIntegrationRequest.api:type_name -> meraki.organizations.v1.OrganizationSaseIntegration.Api
+	91,  // 9: meraki.organizations.v1.CreateOrganizationSaseIntegrationRequest.additional_properties:type_name -> google.protobuf.Struct
 	36,  // 10: meraki.organizations.v1.OrganizationSaseIntegration.integrated:type_name -> meraki.organizations.v1.OrganizationSaseIntegration.Integrated
 	37,  // 11: meraki.organizations.v1.OrganizationSaseIntegration.external:type_name -> meraki.organizations.v1.OrganizationSaseIntegration.External
-	41,  // 12: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item
-	100, // 13: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	42,  // 14: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Meta
-	52,  // 15: meraki.organizations.v1.GetOrganizationSaseRegionsResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSaseRegionsResponse.Item
-	100, // 16: meraki.organizations.v1.GetOrganizationSaseRegionsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	53,  // 17: meraki.organizations.v1.GetOrganizationSaseRegionsResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationSaseRegionsResponse.Meta
-	14,  // 18: meraki.organizations.v1.GetOrganizationSaseSitesResponse.items:type_name -> meraki.organizations.v1.OrganizationSaseSite
-	100, // 19: meraki.organizations.v1.GetOrganizationSaseSitesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	57,  // 20: meraki.organizations.v1.GetOrganizationSaseSitesResponse.meta:type_name -> meraki.organizations.v1.GetOrganizationSaseSitesResponse.Meta
-	60,  // 21: meraki.organizations.v1.OrganizationSaseSite.network:type_name -> meraki.organizations.v1.OrganizationSaseSite.Network
-	61,  // 22: meraki.organizations.v1.OrganizationSaseSite.region:type_name -> meraki.organizations.v1.OrganizationSaseSite.Region
-	62,  // 23: meraki.organizations.v1.OrganizationSaseSite.address:type_name -> meraki.organizations.v1.OrganizationSaseSite.Address
-	63,  // 24: meraki.organizations.v1.OrganizationSaseSite.vpn:type_name -> meraki.organizations.v1.OrganizationSaseSite.Vpn
-	64,  // 25: meraki.organizations.v1.OrganizationSaseSite.routing:type_name -> meraki.organizations.v1.OrganizationSaseSite.Routing
-	65,  // 26: meraki.organizations.v1.OrganizationSaseSite.devices:type_name -> meraki.organizations.v1.OrganizationSaseSite.Devices
-	66,  // 27: meraki.organizations.v1.OrganizationSaseSite.subnets:type_name -> meraki.organizations.v1.OrganizationSaseSite.Subnets
-	70,  // 28: meraki.organizations.v1.AttachOrganizationSaseSitesRequest.items:type_name -> meraki.organizations.v1.AttachOrganizationSaseSitesRequest.Items
-	101, // 29: meraki.organizations.v1.AttachOrganizationSaseSitesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	101, // 30: meraki.organizations.v1.AttachOrganizationSaseSitesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	73,  // 31: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.operation:type_name -> meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Operation
-	74,  // 32: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.counts:type_name -> meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts
-	79,  // 33: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item
-	100, // 34: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	86,  // 35: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.counts:type_name -> meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts
-	91,  // 36: meraki.organizations.v1.DetachOrganizationSaseSitesRequest.items:type_name -> meraki.organizations.v1.DetachOrganizationSaseSitesRequest.Items
-	101, // 37: meraki.organizations.v1.DetachOrganizationSaseSitesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	101, // 38: meraki.organizations.v1.DetachOrganizationSaseSitesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	92,  // 39: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.operation:type_name -> meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Operation
-	93,  // 40: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.counts:type_name -> meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts
-	98,  // 41: meraki.organizations.v1.UpdateOrganizationSaseSiteRequest.routing:type_name -> meraki.organizations.v1.UpdateOrganizationSaseSiteRequest.Routing
-	101, // 42: meraki.organizations.v1.UpdateOrganizationSaseSiteRequest.null_fields:type_name -> google.protobuf.FieldMask
-	101, // 43: meraki.organizations.v1.UpdateOrganizationSaseSiteRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	25,  // 44: meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.region:type_name -> meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.Region
-	26,  // 45: meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.counts:type_name -> meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.Counts
-	27,  // 46: meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.Counts.sites_connected:type_name -> meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.Counts.SitesConnected
-	31,  // 47: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.jobs:type_name -> meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.Jobs
-	32,  // 48: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.by_job_operation:type_name -> meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.ByJobOperation
-	33,  // 49: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.Jobs.by_status:type_name -> meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.Jobs.ByStatus
-	34,  // 50: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.ByJobOperation.by_status:type_name -> meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.ByJobOperation.ByStatus
-	38,  // 51: meraki.organizations.v1.OrganizationSaseIntegration.Integrated.by:type_name -> meraki.organizations.v1.OrganizationSaseIntegration.Integrated.By
-	40,  // 52: meraki.organizations.v1.OrganizationSaseIntegration.External.organization:type_name -> meraki.organizations.v1.OrganizationSaseIntegration.External.Organization
-	39,  // 53: meraki.organizations.v1.OrganizationSaseIntegration.Integrated.By.admin:type_name -> meraki.organizations.v1.OrganizationSaseIntegration.Integrated.By.Admin
-	43,  // 54: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.region:type_name -> meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Region
-	44,  // 55: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.device:type_name -> meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Device
-	45,  // 56: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.address:type_name -> meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Address
-	46,  // 57: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.vpn:type_name -> meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Vpn
-	47,  // 58: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.routing:type_name -> meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Routing
-	50,  // 59: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Meta.Counts
-	48,  // 60: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Device.primary:type_name -> meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Device.Primary
-	49,  // 61: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Routing.default_route:type_name -> meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Routing.DefaultRoute
-	51,  // 62: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Meta.Counts.Items
-	54,  // 63: meraki.organizations.v1.GetOrganizationSaseRegionsResponse.Item.connector:type_name -> meraki.organizations.v1.GetOrganizationSaseRegionsResponse.Item.Connector
-	55,  // 64: meraki.organizations.v1.GetOrganizationSaseRegionsResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationSaseRegionsResponse.Meta.Counts
-	56,  // 65: meraki.organizations.v1.GetOrganizationSaseRegionsResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationSaseRegionsResponse.Meta.Counts.Items
-	58,  // 66: meraki.organizations.v1.GetOrganizationSaseSitesResponse.Meta.counts:type_name -> meraki.organizations.v1.GetOrganizationSaseSitesResponse.Meta.Counts
-	59,  // 67: meraki.organizations.v1.GetOrganizationSaseSitesResponse.Meta.Counts.items:type_name -> meraki.organizations.v1.GetOrganizationSaseSitesResponse.Meta.Counts.Items
-	67,  // 68: meraki.organizations.v1.OrganizationSaseSite.Routing.default_route:type_name -> meraki.organizations.v1.OrganizationSaseSite.Routing.DefaultRoute
-	68,  // 69: meraki.organizations.v1.OrganizationSaseSite.Devices.primary:type_name -> meraki.organizations.v1.OrganizationSaseSite.Devices.Primary
-	69,  // 70: meraki.organizations.v1.OrganizationSaseSite.Devices.spare:type_name -> meraki.organizations.v1.OrganizationSaseSite.Devices.Spare
-	71,  // 71: meraki.organizations.v1.AttachOrganizationSaseSitesRequest.Items.network:type_name -> meraki.organizations.v1.AttachOrganizationSaseSitesRequest.Items.Network
-	72,  // 72: meraki.organizations.v1.AttachOrganizationSaseSitesRequest.Items.region:type_name -> meraki.organizations.v1.AttachOrganizationSaseSitesRequest.Items.Region
-	75,  // 73: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.jobs:type_name -> meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.Jobs
-	76,  // 74: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.by_job_operation:type_name -> meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.ByJobOperation
-	77,  // 75: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.Jobs.by_status:type_name -> meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.Jobs.ByStatus
-	78,  // 76: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.ByJobOperation.by_status:type_name -> meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.ByJobOperation.ByStatus
-	80,  // 77: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.history:type_name -> meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.History
-	81,  // 78: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.devices:type_name -> meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices
-	82,  // 79: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.primary:type_name -> meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Primary
-	83,  // 80: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.spare:type_name -> meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Spare
-	84,  // 81: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Primary.history:type_name -> meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Primary.History
-	85,  // 82: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Spare.history:type_name -> meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Spare.History
-	87,  // 83: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.by_status:type_name -> meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus
-	88,  // 84: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus.healthy:type_name -> meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus.Healthy
-	89,  // 85: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus.degraded:type_name -> meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus.Degraded
-	90,  // 86: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus.offline:type_name -> meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus.Offline
-	94,  // 87: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.jobs:type_name -> meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.Jobs
-	95,  // 88: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.by_job_operation:type_name -> meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.ByJobOperation
-	96,  // 89: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.Jobs.by_status:type_name -> meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.Jobs.ByStatus
-	97,  // 90: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.ByJobOperation.by_status:type_name -> meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.ByJobOperation.ByStatus
-	99,  // 91: meraki.organizations.v1.UpdateOrganizationSaseSiteRequest.Routing.default_route:type_name -> meraki.organizations.v1.UpdateOrganizationSaseSiteRequest.Routing.DefaultRoute
-	92,  // [92:92] is the sub-list for method output_type
-	92,  // [92:92] is the sub-list for method input_type
-	92,  // [92:92] is the sub-list for extension type_name
-	92,  // [92:92] is the sub-list for extension extendee
-	0,   // [0:92] is the sub-list for field type_name
+	38,  // 12: meraki.organizations.v1.OrganizationSaseIntegration.api:type_name -> meraki.organizations.v1.OrganizationSaseIntegration.Api
+	91,  // 13: meraki.organizations.v1.OrganizationSaseIntegration.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 14: meraki.organizations.v1.DeleteOrganizationSaseIntegrationResponse.additional_properties:type_name -> google.protobuf.Struct
+	92,  // 15: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	42,  // 16: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item
+	90,  // 17: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	91,  // 18: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.additional_properties:type_name -> google.protobuf.Struct
+	92,  // 19: meraki.organizations.v1.GetOrganizationSaseRegionsResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	50,  // 20: meraki.organizations.v1.GetOrganizationSaseRegionsResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSaseRegionsResponse.Item
+	90,  // 21: meraki.organizations.v1.GetOrganizationSaseRegionsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	91,  // 22: meraki.organizations.v1.GetOrganizationSaseRegionsResponse.additional_properties:type_name -> google.protobuf.Struct
+	92,  // 23: meraki.organizations.v1.GetOrganizationSaseSitesResponse.meta:type_name -> meraki.organizations.v1.CollectionMeta
+	15,  // 24: meraki.organizations.v1.GetOrganizationSaseSitesResponse.items:type_name -> meraki.organizations.v1.OrganizationSaseSite
+	90,  // 25: meraki.organizations.v1.GetOrganizationSaseSitesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	91,  // 26: meraki.organizations.v1.GetOrganizationSaseSitesResponse.additional_properties:type_name -> google.protobuf.Struct
+	52,  // 27: meraki.organizations.v1.OrganizationSaseSite.network:type_name -> meraki.organizations.v1.OrganizationSaseSite.Network
+	53,  // 28: meraki.organizations.v1.OrganizationSaseSite.region:type_name -> meraki.organizations.v1.OrganizationSaseSite.Region
+	54,  // 29: meraki.organizations.v1.OrganizationSaseSite.address:type_name -> meraki.organizations.v1.OrganizationSaseSite.Address
+	55,  // 30: meraki.organizations.v1.OrganizationSaseSite.vpn:type_name -> meraki.organizations.v1.OrganizationSaseSite.Vpn
+	56,  // 31: meraki.organizations.v1.OrganizationSaseSite.routing:type_name -> meraki.organizations.v1.OrganizationSaseSite.Routing
+	57,  // 32: meraki.organizations.v1.OrganizationSaseSite.devices:type_name -> meraki.organizations.v1.OrganizationSaseSite.Devices
+	58,  // 33: meraki.organizations.v1.OrganizationSaseSite.subnets:type_name -> meraki.organizations.v1.OrganizationSaseSite.Subnets
+	91,  // 34: meraki.organizations.v1.OrganizationSaseSite.additional_properties:type_name -> google.protobuf.Struct
+	62,  // 35: meraki.organizations.v1.AttachOrganizationSaseSitesRequest.items:type_name -> meraki.organizations.v1.AttachOrganizationSaseSitesRequest.Item
+	91,  // 36: meraki.organizations.v1.AttachOrganizationSaseSitesRequest.additional_properties:type_name -> google.protobuf.Struct
+	65,  // 37: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.operation:type_name -> meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Operation
+	66,  // 38: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.counts:type_name -> meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts
+	91,  // 39: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.additional_properties:type_name -> google.protobuf.Struct
+	71,  // 40: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item
+	90,  // 41: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	91,  // 42: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.additional_properties:type_name -> google.protobuf.Struct
+	78,  // 43: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.counts:type_name -> meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts
+	91,  // 44: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 45: meraki.organizations.v1.DetachOrganizationSaseSitesRequest.items:type_name -> meraki.organizations.v1.DetachOrganizationSaseSitesRequest.Item
+	91,  // 46: meraki.organizations.v1.DetachOrganizationSaseSitesRequest.additional_properties:type_name -> google.protobuf.Struct
+	84,  // 47: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.operation:type_name -> meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Operation
+	85,  // 48: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.counts:type_name -> meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts
+	91,  // 49: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.additional_properties:type_name -> google.protobuf.Struct
+	56,  // 50: meraki.organizations.v1.UpdateOrganizationSaseSiteRequest.routing:type_name -> meraki.organizations.v1.OrganizationSaseSite.Routing
+	91,  // 51: meraki.organizations.v1.UpdateOrganizationSaseSiteRequest.additional_properties:type_name -> google.protobuf.Struct
+	26,  // 52: meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.region:type_name -> meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.Region
+	27,  // 53: meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.counts:type_name -> meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.Counts
+	91,  // 54: meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 55: meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.Region.additional_properties:type_name -> google.protobuf.Struct
+	28,  // 56: meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.Counts.sites_connected:type_name -> meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.Counts.SitesConnected
+	91,  // 57: meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.Counts.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 58: meraki.organizations.v1.GetOrganizationSaseConnectorsResponse.Item.Counts.SitesConnected.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 59: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteRequest.Item.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 60: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Operation.additional_properties:type_name -> google.protobuf.Struct
+	32,  // 61: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.jobs:type_name -> meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.Jobs
+	33,  // 62: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.by_job_operation:type_name -> meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.ByJobOperation
+	91,  // 63: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.additional_properties:type_name -> google.protobuf.Struct
+	34,  // 64: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.Jobs.by_status:type_name -> meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.Jobs.ByStatus
+	91,  // 65: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.Jobs.additional_properties:type_name -> google.protobuf.Struct
+	35,  // 66: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.ByJobOperation.by_status:type_name -> meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.ByJobOperation.ByStatus
+	91,  // 67: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.ByJobOperation.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 68: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.Jobs.ByStatus.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 69: meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse.Counts.ByJobOperation.ByStatus.additional_properties:type_name -> google.protobuf.Struct
+	39,  // 70: meraki.organizations.v1.OrganizationSaseIntegration.Integrated.by:type_name -> meraki.organizations.v1.OrganizationSaseIntegration.Integrated.By
+	91,  // 71: meraki.organizations.v1.OrganizationSaseIntegration.Integrated.additional_properties:type_name -> google.protobuf.Struct
+	41,  // 72: meraki.organizations.v1.OrganizationSaseIntegration.External.organization:type_name -> meraki.organizations.v1.OrganizationSaseIntegration.External.Organization
+	91,  // 73: meraki.organizations.v1.OrganizationSaseIntegration.External.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 74: meraki.organizations.v1.OrganizationSaseIntegration.Api.additional_properties:type_name -> google.protobuf.Struct
+	40,  // 75: meraki.organizations.v1.OrganizationSaseIntegration.Integrated.By.admin:type_name -> meraki.organizations.v1.OrganizationSaseIntegration.Integrated.By.Admin
+	91,  // 76: meraki.organizations.v1.OrganizationSaseIntegration.Integrated.By.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 77: meraki.organizations.v1.OrganizationSaseIntegration.Integrated.By.Admin.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 78: meraki.organizations.v1.OrganizationSaseIntegration.External.Organization.additional_properties:type_name -> google.protobuf.Struct
+	43,  // 79: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.region:type_name -> meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Region
+	44,  // 80: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.device:type_name -> meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Device
+	45,  // 81: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.address:type_name -> meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Address
+	46,  // 82: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.vpn:type_name -> meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Vpn
+	47,  // 83: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.routing:type_name -> meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Routing
+	91,  // 84: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 85: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Region.additional_properties:type_name -> google.protobuf.Struct
+	48,  // 86: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Device.primary:type_name -> meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Device.Primary
+	91,  // 87: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Device.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 88: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Address.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 89: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Vpn.additional_properties:type_name -> google.protobuf.Struct
+	49,  // 90: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Routing.default_route:type_name -> meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Routing.DefaultRoute
+	91,  // 91: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Routing.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 92: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Device.Primary.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 93: meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse.Item.Routing.DefaultRoute.additional_properties:type_name -> google.protobuf.Struct
+	51,  // 94: meraki.organizations.v1.GetOrganizationSaseRegionsResponse.Item.connector:type_name -> meraki.organizations.v1.GetOrganizationSaseRegionsResponse.Item.Connector
+	91,  // 95: meraki.organizations.v1.GetOrganizationSaseRegionsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 96: meraki.organizations.v1.GetOrganizationSaseRegionsResponse.Item.Connector.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 97: meraki.organizations.v1.OrganizationSaseSite.Network.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 98: meraki.organizations.v1.OrganizationSaseSite.Region.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 99: meraki.organizations.v1.OrganizationSaseSite.Address.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 100: meraki.organizations.v1.OrganizationSaseSite.Vpn.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 101: meraki.organizations.v1.OrganizationSaseSite.Routing.default_route:type_name -> meraki.organizations.v1.OrganizationSaseSite.Routing.DefaultRoute
+	91,  // 102: meraki.organizations.v1.OrganizationSaseSite.Routing.additional_properties:type_name -> google.protobuf.Struct
+	60,  // 103: meraki.organizations.v1.OrganizationSaseSite.Devices.primary:type_name -> meraki.organizations.v1.OrganizationSaseSite.Devices.Primary
+	61,  // 104: meraki.organizations.v1.OrganizationSaseSite.Devices.spare:type_name -> meraki.organizations.v1.OrganizationSaseSite.Devices.Spare
+	91,  // 105: meraki.organizations.v1.OrganizationSaseSite.Devices.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 106: meraki.organizations.v1.OrganizationSaseSite.Subnets.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 107: meraki.organizations.v1.OrganizationSaseSite.Routing.DefaultRoute.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 108: meraki.organizations.v1.OrganizationSaseSite.Devices.Primary.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 109: meraki.organizations.v1.OrganizationSaseSite.Devices.Spare.additional_properties:type_name -> google.protobuf.Struct
+	63,  // 110: meraki.organizations.v1.AttachOrganizationSaseSitesRequest.Item.network:type_name -> meraki.organizations.v1.AttachOrganizationSaseSitesRequest.Item.Network
+	64,  // 111: meraki.organizations.v1.AttachOrganizationSaseSitesRequest.Item.region:type_name -> meraki.organizations.v1.AttachOrganizationSaseSitesRequest.Item.Region
+	91,  // 112: meraki.organizations.v1.AttachOrganizationSaseSitesRequest.Item.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 113: meraki.organizations.v1.AttachOrganizationSaseSitesRequest.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 114: meraki.organizations.v1.AttachOrganizationSaseSitesRequest.Item.Region.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 115: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Operation.additional_properties:type_name -> google.protobuf.Struct
+	67,  // 116: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.jobs:type_name -> meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.Jobs
+	68,  // 117: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.by_job_operation:type_name -> meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.ByJobOperation
+	91,  // 118: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.additional_properties:type_name -> google.protobuf.Struct
+	69,  // 119: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.Jobs.by_status:type_name -> meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.Jobs.ByStatus
+	91,  // 120: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.Jobs.additional_properties:type_name -> google.protobuf.Struct
+	70,  // 121: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.ByJobOperation.by_status:type_name -> meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.ByJobOperation.ByStatus
+	91,  // 122: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.ByJobOperation.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 123: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.Jobs.ByStatus.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 124: meraki.organizations.v1.AttachOrganizationSaseSitesResponse.Counts.ByJobOperation.ByStatus.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 125: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.history:type_name -> meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.History
+	73,  // 126: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.devices:type_name -> meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices
+	91,  // 127: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 128: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.History.additional_properties:type_name -> google.protobuf.Struct
+	74,  // 129: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.primary:type_name -> meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Primary
+	75,  // 130: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.spare:type_name -> meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Spare
+	91,  // 131: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.additional_properties:type_name -> google.protobuf.Struct
+	76,  // 132: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Primary.history:type_name -> meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Primary.History
+	91,  // 133: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Primary.additional_properties:type_name -> google.protobuf.Struct
+	77,  // 134: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Spare.history:type_name -> meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Spare.History
+	91,  // 135: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Spare.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 136: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Primary.History.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 137: meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse.Item.Devices.Spare.History.additional_properties:type_name -> google.protobuf.Struct
+	79,  // 138: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.by_status:type_name -> meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus
+	91,  // 139: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.additional_properties:type_name -> google.protobuf.Struct
+	80,  // 140: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus.healthy:type_name -> meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus.Healthy
+	81,  // 141: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus.degraded:type_name -> meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus.Degraded
+	82,  // 142: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus.offline:type_name -> meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus.Offline
+	91,  // 143: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 144: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus.Healthy.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 145: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus.Degraded.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 146: meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview.Counts.ByStatus.Offline.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 147: meraki.organizations.v1.DetachOrganizationSaseSitesRequest.Item.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 148: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Operation.additional_properties:type_name -> google.protobuf.Struct
+	86,  // 149: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.jobs:type_name -> meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.Jobs
+	87,  // 150: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.by_job_operation:type_name -> meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.ByJobOperation
+	91,  // 151: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.additional_properties:type_name -> google.protobuf.Struct
+	88,  // 152: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.Jobs.by_status:type_name -> meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.Jobs.ByStatus
+	91,  // 153: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.Jobs.additional_properties:type_name -> google.protobuf.Struct
+	89,  // 154: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.ByJobOperation.by_status:type_name -> meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.ByJobOperation.ByStatus
+	91,  // 155: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.ByJobOperation.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 156: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.Jobs.ByStatus.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 157: meraki.organizations.v1.DetachOrganizationSaseSitesResponse.Counts.ByJobOperation.ByStatus.additional_properties:type_name -> google.protobuf.Struct
+	158, // [158:158] is the sub-list for method output_type
+	158, // [158:158] is the sub-list for method input_type
+	158, // [158:158] is the sub-list for extension type_name
+	158, // [158:158] is the sub-list for extension extendee
+	0,   // [0:158] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_sase_proto_init() }
@@ -6219,6 +6523,7 @@ func file_meraki_organizations_v1_sase_proto_init() {
 	if File_meraki_organizations_v1_sase_proto != nil {
 		return
 	}
+	file_meraki_organizations_v1_collections_proto_init()
 	file_meraki_organizations_v1_sase_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[3].OneofWrappers = []any{}
@@ -6226,80 +6531,76 @@ func file_meraki_organizations_v1_sase_proto_init() {
 	file_meraki_organizations_v1_sase_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[7].OneofWrappers = []any{}
-	file_meraki_organizations_v1_sase_proto_msgTypes[8].OneofWrappers = []any{}
-	file_meraki_organizations_v1_sase_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_organizations_v1_sase_proto_msgTypes[12].OneofWrappers = []any{}
-	file_meraki_organizations_v1_sase_proto_msgTypes[14].OneofWrappers = []any{}
+	file_meraki_organizations_v1_sase_proto_msgTypes[9].OneofWrappers = []any{}
+	file_meraki_organizations_v1_sase_proto_msgTypes[11].OneofWrappers = []any{}
+	file_meraki_organizations_v1_sase_proto_msgTypes[13].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[15].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[16].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[17].OneofWrappers = []any{}
-	file_meraki_organizations_v1_sase_proto_msgTypes[19].OneofWrappers = []any{}
-	file_meraki_organizations_v1_sase_proto_msgTypes[21].OneofWrappers = []any{}
+	file_meraki_organizations_v1_sase_proto_msgTypes[18].OneofWrappers = []any{}
+	file_meraki_organizations_v1_sase_proto_msgTypes[20].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[22].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[23].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[24].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[25].OneofWrappers = []any{}
-	file_meraki_organizations_v1_sase_proto_msgTypes[27].OneofWrappers = []any{}
+	file_meraki_organizations_v1_sase_proto_msgTypes[26].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[28].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[29].OneofWrappers = []any{}
-	file_meraki_organizations_v1_sase_proto_msgTypes[31].OneofWrappers = []any{}
+	file_meraki_organizations_v1_sase_proto_msgTypes[30].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[32].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[33].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[34].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[35].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[36].OneofWrappers = []any{}
-	file_meraki_organizations_v1_sase_proto_msgTypes[39].OneofWrappers = []any{}
+	file_meraki_organizations_v1_sase_proto_msgTypes[38].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[40].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[41].OneofWrappers = []any{}
+	file_meraki_organizations_v1_sase_proto_msgTypes[42].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[43].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[45].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[46].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[48].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[49].OneofWrappers = []any{}
+	file_meraki_organizations_v1_sase_proto_msgTypes[50].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[51].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[52].OneofWrappers = []any{}
+	file_meraki_organizations_v1_sase_proto_msgTypes[53].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[54].OneofWrappers = []any{}
-	file_meraki_organizations_v1_sase_proto_msgTypes[56].OneofWrappers = []any{}
+	file_meraki_organizations_v1_sase_proto_msgTypes[55].OneofWrappers = []any{}
+	file_meraki_organizations_v1_sase_proto_msgTypes[58].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[59].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[60].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[61].OneofWrappers = []any{}
-	file_meraki_organizations_v1_sase_proto_msgTypes[62].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[63].OneofWrappers = []any{}
-	file_meraki_organizations_v1_sase_proto_msgTypes[66].OneofWrappers = []any{}
+	file_meraki_organizations_v1_sase_proto_msgTypes[64].OneofWrappers = []any{}
+	file_meraki_organizations_v1_sase_proto_msgTypes[65].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[67].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[68].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[69].OneofWrappers = []any{}
+	file_meraki_organizations_v1_sase_proto_msgTypes[70].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[71].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[72].OneofWrappers = []any{}
-	file_meraki_organizations_v1_sase_proto_msgTypes[73].OneofWrappers = []any{}
+	file_meraki_organizations_v1_sase_proto_msgTypes[74].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[75].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[76].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[77].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[78].OneofWrappers = []any{}
-	file_meraki_organizations_v1_sase_proto_msgTypes[79].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[80].OneofWrappers = []any{}
+	file_meraki_organizations_v1_sase_proto_msgTypes[81].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[82].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[83].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[84].OneofWrappers = []any{}
-	file_meraki_organizations_v1_sase_proto_msgTypes[85].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[86].OneofWrappers = []any{}
+	file_meraki_organizations_v1_sase_proto_msgTypes[87].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[88].OneofWrappers = []any{}
 	file_meraki_organizations_v1_sase_proto_msgTypes[89].OneofWrappers = []any{}
-	file_meraki_organizations_v1_sase_proto_msgTypes[90].OneofWrappers = []any{}
-	file_meraki_organizations_v1_sase_proto_msgTypes[91].OneofWrappers = []any{}
-	file_meraki_organizations_v1_sase_proto_msgTypes[92].OneofWrappers = []any{}
-	file_meraki_organizations_v1_sase_proto_msgTypes[94].OneofWrappers = []any{}
-	file_meraki_organizations_v1_sase_proto_msgTypes[95].OneofWrappers = []any{}
-	file_meraki_organizations_v1_sase_proto_msgTypes[96].OneofWrappers = []any{}
-	file_meraki_organizations_v1_sase_proto_msgTypes[97].OneofWrappers = []any{}
-	file_meraki_organizations_v1_sase_proto_msgTypes[99].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_sase_proto_rawDesc), len(file_meraki_organizations_v1_sase_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   100,
+			NumMessages:   90,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

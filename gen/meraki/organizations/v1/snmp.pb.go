@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,7 +71,7 @@ func (x *GetOrganizationSnmpRequest) GetOrganizationId() string {
 	return ""
 }
 
-// Answer of getOrganizationSnmp, updateOrganizationSnmp.
+// The SNMP of an organization. Answer of getOrganizationSnmp, updateOrganizationSnmp.
 type OrganizationSnmp struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	V2CEnabled        *bool                  `protobuf:"varint,1,opt,name=v2c_enabled,json=v2cEnabled,proto3,oneof" json:"v2c_enabled,omitempty"`
@@ -81,12 +81,15 @@ type OrganizationSnmp struct {
 	// Known values: "MD5", "SHA".
 	V3AuthMode *string `protobuf:"bytes,5,opt,name=v3_auth_mode,json=v3AuthMode,proto3,oneof" json:"v3_auth_mode,omitempty"`
 	// Known values: "AES128", "DES".
-	V3PrivMode    *string  `protobuf:"bytes,6,opt,name=v3_priv_mode,json=v3PrivMode,proto3,oneof" json:"v3_priv_mode,omitempty"`
-	PeerIps       []string `protobuf:"bytes,7,rep,name=peer_ips,json=peerIps,proto3" json:"peer_ips,omitempty"`
-	Hostname      *string  `protobuf:"bytes,8,opt,name=hostname,proto3,oneof" json:"hostname,omitempty"`
-	Port          *int64   `protobuf:"varint,9,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	V3PrivMode           *string          `protobuf:"bytes,6,opt,name=v3_priv_mode,json=v3PrivMode,proto3,oneof" json:"v3_priv_mode,omitempty"`
+	PeerIps              []string         `protobuf:"bytes,7,rep,name=peer_ips,json=peerIps,proto3" json:"peer_ips,omitempty"`
+	Hostname             *string          `protobuf:"bytes,8,opt,name=hostname,proto3,oneof" json:"hostname,omitempty"`
+	Port                 *int64           `protobuf:"varint,9,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	V3AuthPass           *string          `protobuf:"bytes,10,opt,name=v3_auth_pass,json=v3AuthPass,proto3,oneof" json:"v3_auth_pass,omitempty"`
+	V3PrivPass           *string          `protobuf:"bytes,11,opt,name=v3_priv_pass,json=v3PrivPass,proto3,oneof" json:"v3_priv_pass,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSnmp) Reset() {
@@ -182,6 +185,27 @@ func (x *OrganizationSnmp) GetPort() int64 {
 	return 0
 }
 
+func (x *OrganizationSnmp) GetV3AuthPass() string {
+	if x != nil && x.V3AuthPass != nil {
+		return *x.V3AuthPass
+	}
+	return ""
+}
+
+func (x *OrganizationSnmp) GetV3PrivPass() string {
+	if x != nil && x.V3PrivPass != nil {
+		return *x.V3PrivPass
+	}
+	return ""
+}
+
+func (x *OrganizationSnmp) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateOrganizationSnmp.
 type UpdateOrganizationSnmpRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -193,13 +217,14 @@ type UpdateOrganizationSnmpRequest struct {
 	V3AuthMode *string `protobuf:"bytes,4,opt,name=v3_auth_mode,json=v3AuthMode,proto3,oneof" json:"v3_auth_mode,omitempty"`
 	V3AuthPass *string `protobuf:"bytes,5,opt,name=v3_auth_pass,json=v3AuthPass,proto3,oneof" json:"v3_auth_pass,omitempty"`
 	// Known values: "AES128", "DES".
-	V3PrivMode    *string                `protobuf:"bytes,6,opt,name=v3_priv_mode,json=v3PrivMode,proto3,oneof" json:"v3_priv_mode,omitempty"`
-	V3PrivPass    *string                `protobuf:"bytes,7,opt,name=v3_priv_pass,json=v3PrivPass,proto3,oneof" json:"v3_priv_pass,omitempty"`
-	PeerIps       []string               `protobuf:"bytes,8,rep,name=peer_ips,json=peerIps,proto3" json:"peer_ips,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,9,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,10,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	V3PrivMode           *string          `protobuf:"bytes,6,opt,name=v3_priv_mode,json=v3PrivMode,proto3,oneof" json:"v3_priv_mode,omitempty"`
+	V3PrivPass           *string          `protobuf:"bytes,7,opt,name=v3_priv_pass,json=v3PrivPass,proto3,oneof" json:"v3_priv_pass,omitempty"`
+	PeerIps              []string         `protobuf:"bytes,8,rep,name=peer_ips,json=peerIps,proto3" json:"peer_ips,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationSnmpRequest) Reset() {
@@ -288,16 +313,23 @@ func (x *UpdateOrganizationSnmpRequest) GetPeerIps() []string {
 	return nil
 }
 
-func (x *UpdateOrganizationSnmpRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationSnmpRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationSnmpRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationSnmpRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationSnmpRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -306,10 +338,10 @@ var File_meraki_organizations_v1_snmp_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_snmp_proto_rawDesc = "" +
 	"\n" +
-	"\"meraki/organizations/v1/snmp.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"^\n" +
+	"\"meraki/organizations/v1/snmp.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"^\n" +
 	"\x1aGetOrganizationSnmpRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xcd\x03\n" +
+	"\x10_organization_id\"\x8c\x05\n" +
 	"\x10OrganizationSnmp\x12$\n" +
 	"\vv2c_enabled\x18\x01 \x01(\bH\x00R\n" +
 	"v2cEnabled\x88\x01\x01\x123\n" +
@@ -323,7 +355,13 @@ const file_meraki_organizations_v1_snmp_proto_rawDesc = "" +
 	"v3PrivMode\x88\x01\x01\x12\x19\n" +
 	"\bpeer_ips\x18\a \x03(\tR\apeerIps\x12\x1f\n" +
 	"\bhostname\x18\b \x01(\tH\x06R\bhostname\x88\x01\x01\x12\x17\n" +
-	"\x04port\x18\t \x01(\x03H\aR\x04port\x88\x01\x01B\x0e\n" +
+	"\x04port\x18\t \x01(\x03H\aR\x04port\x88\x01\x01\x12%\n" +
+	"\fv3_auth_pass\x18\n" +
+	" \x01(\tH\bR\n" +
+	"v3AuthPass\x88\x01\x01\x12%\n" +
+	"\fv3_priv_pass\x18\v \x01(\tH\tR\n" +
+	"v3PrivPass\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_v2c_enabledB\x16\n" +
 	"\x14_v2_community_stringB\r\n" +
 	"\v_v3_enabledB\n" +
@@ -332,7 +370,9 @@ const file_meraki_organizations_v1_snmp_proto_rawDesc = "" +
 	"\r_v3_auth_modeB\x0f\n" +
 	"\r_v3_priv_modeB\v\n" +
 	"\t_hostnameB\a\n" +
-	"\x05_port\"\xd1\x04\n" +
+	"\x05_portB\x0f\n" +
+	"\r_v3_auth_passB\x0f\n" +
+	"\r_v3_priv_pass\"\xea\x04\n" +
 	"\x1dUpdateOrganizationSnmpRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12$\n" +
 	"\vv2c_enabled\x18\x02 \x01(\bH\x01R\n" +
@@ -347,19 +387,19 @@ const file_meraki_organizations_v1_snmp_proto_rawDesc = "" +
 	"v3PrivMode\x88\x01\x01\x12%\n" +
 	"\fv3_priv_pass\x18\a \x01(\tH\x06R\n" +
 	"v3PrivPass\x88\x01\x01\x12\x19\n" +
-	"\bpeer_ips\x18\b \x03(\tR\apeerIps\x12C\n" +
-	"\vnull_fields\x18\t \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\bpeer_ips\x18\b \x03(\tR\apeerIps\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x0e\n" +
 	"\f_v2c_enabledB\r\n" +
 	"\v_v3_enabledB\x0f\n" +
 	"\r_v3_auth_modeB\x0f\n" +
 	"\r_v3_auth_passB\x0f\n" +
 	"\r_v3_priv_modeB\x0f\n" +
-	"\r_v3_priv_passB\x82\x01\n" +
-	"!com.merakibroker.organizations.v1B\tSnmpProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\r_v3_priv_passB\xa2\x01\n" +
+	"!com.merakibroker.organizations.v1B\tSnmpProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_snmp_proto_rawDescOnce sync.Once
@@ -378,11 +418,11 @@ var file_meraki_organizations_v1_snmp_proto_goTypes = []any{
 	(*GetOrganizationSnmpRequest)(nil),    // 0: meraki.organizations.v1.GetOrganizationSnmpRequest
 	(*OrganizationSnmp)(nil),              // 1: meraki.organizations.v1.OrganizationSnmp
 	(*UpdateOrganizationSnmpRequest)(nil), // 2: meraki.organizations.v1.UpdateOrganizationSnmpRequest
-	(*fieldmaskpb.FieldMask)(nil),         // 3: google.protobuf.FieldMask
+	(*structpb.Struct)(nil),               // 3: google.protobuf.Struct
 }
 var file_meraki_organizations_v1_snmp_proto_depIdxs = []int32{
-	3, // 0: meraki.organizations.v1.UpdateOrganizationSnmpRequest.null_fields:type_name -> google.protobuf.FieldMask
-	3, // 1: meraki.organizations.v1.UpdateOrganizationSnmpRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	3, // 0: meraki.organizations.v1.OrganizationSnmp.additional_properties:type_name -> google.protobuf.Struct
+	3, // 1: meraki.organizations.v1.UpdateOrganizationSnmpRequest.additional_properties:type_name -> google.protobuf.Struct
 	2, // [2:2] is the sub-list for method output_type
 	2, // [2:2] is the sub-list for method input_type
 	2, // [2:2] is the sub-list for extension type_name

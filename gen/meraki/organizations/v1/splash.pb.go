@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -80,14 +80,15 @@ func (x *GetOrganizationSplashAssetRequest) GetId() string {
 	return ""
 }
 
-// Answer of getOrganizationSplashAsset.
+// The splash asset of an organization. Answer of getOrganizationSplashAsset.
 type OrganizationSplashAsset struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	FileData      *string                `protobuf:"bytes,3,opt,name=file_data,json=fileData,proto3,oneof" json:"file_data,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	FileData             *string                `protobuf:"bytes,3,opt,name=file_data,json=fileData,proto3,oneof" json:"file_data,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSplashAsset) Reset() {
@@ -139,6 +140,13 @@ func (x *OrganizationSplashAsset) GetFileData() string {
 		return *x.FileData
 	}
 	return ""
+}
+
+func (x *OrganizationSplashAsset) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 // Request of deleteOrganizationSplashAsset.
@@ -196,6 +204,51 @@ func (x *DeleteOrganizationSplashAssetRequest) GetId() string {
 	return ""
 }
 
+// Answer of deleteOrganizationSplashAsset.
+type DeleteOrganizationSplashAssetResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationSplashAssetResponse) Reset() {
+	*x = DeleteOrganizationSplashAssetResponse{}
+	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationSplashAssetResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationSplashAssetResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationSplashAssetResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationSplashAssetResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationSplashAssetResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_splash_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *DeleteOrganizationSplashAssetResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getOrganizationSplashThemes.
 type GetOrganizationSplashThemesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -207,7 +260,7 @@ type GetOrganizationSplashThemesRequest struct {
 
 func (x *GetOrganizationSplashThemesRequest) Reset() {
 	*x = GetOrganizationSplashThemesRequest{}
-	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[3]
+	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -219,7 +272,7 @@ func (x *GetOrganizationSplashThemesRequest) String() string {
 func (*GetOrganizationSplashThemesRequest) ProtoMessage() {}
 
 func (x *GetOrganizationSplashThemesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[3]
+	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -232,7 +285,7 @@ func (x *GetOrganizationSplashThemesRequest) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use GetOrganizationSplashThemesRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSplashThemesRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_splash_proto_rawDescGZIP(), []int{3}
+	return file_meraki_organizations_v1_splash_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetOrganizationSplashThemesRequest) GetOrganizationId() string {
@@ -244,16 +297,17 @@ func (x *GetOrganizationSplashThemesRequest) GetOrganizationId() string {
 
 // Answer of getOrganizationSplashThemes.
 type GetOrganizationSplashThemesResponse struct {
-	state         protoimpl.MessageState     `protogen:"open.v1"`
-	Items         []*OrganizationSplashTheme `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState     `protogen:"open.v1"`
+	Items                []*OrganizationSplashTheme `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSplashThemesResponse) Reset() {
 	*x = GetOrganizationSplashThemesResponse{}
-	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[4]
+	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -265,7 +319,7 @@ func (x *GetOrganizationSplashThemesResponse) String() string {
 func (*GetOrganizationSplashThemesResponse) ProtoMessage() {}
 
 func (x *GetOrganizationSplashThemesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[4]
+	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -278,7 +332,7 @@ func (x *GetOrganizationSplashThemesResponse) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use GetOrganizationSplashThemesResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationSplashThemesResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_splash_proto_rawDescGZIP(), []int{4}
+	return file_meraki_organizations_v1_splash_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetOrganizationSplashThemesResponse) GetItems() []*OrganizationSplashTheme {
@@ -295,20 +349,30 @@ func (x *GetOrganizationSplashThemesResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of createOrganizationSplashTheme. Row of getOrganizationSplashThemes.
+func (x *GetOrganizationSplashThemesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The splash theme of an organization. Answer of createOrganizationSplashTheme. Row of
+// getOrganizationSplashThemes.
 type OrganizationSplashTheme struct {
-	state         protoimpl.MessageState                 `protogen:"open.v1"`
-	Id            *string                                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	IsSystemTheme *bool                                  `protobuf:"varint,3,opt,name=is_system_theme,json=isSystemTheme,proto3,oneof" json:"is_system_theme,omitempty"`
-	ThemeAssets   []*OrganizationSplashTheme_ThemeAssets `protobuf:"bytes,4,rep,name=theme_assets,json=themeAssets,proto3" json:"theme_assets,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                 `protogen:"open.v1"`
+	Id                   *string                                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	IsSystemTheme        *bool                                  `protobuf:"varint,3,opt,name=is_system_theme,json=isSystemTheme,proto3,oneof" json:"is_system_theme,omitempty"`
+	ThemeAssets          []*OrganizationSplashTheme_ThemeAssets `protobuf:"bytes,4,rep,name=theme_assets,json=themeAssets,proto3" json:"theme_assets,omitempty"`
+	BaseTheme            *string                                `protobuf:"bytes,5,opt,name=base_theme,json=baseTheme,proto3,oneof" json:"base_theme,omitempty"`
+	AdditionalProperties *structpb.Struct                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSplashTheme) Reset() {
 	*x = OrganizationSplashTheme{}
-	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[5]
+	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -320,7 +384,7 @@ func (x *OrganizationSplashTheme) String() string {
 func (*OrganizationSplashTheme) ProtoMessage() {}
 
 func (x *OrganizationSplashTheme) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[5]
+	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -333,7 +397,7 @@ func (x *OrganizationSplashTheme) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrganizationSplashTheme.ProtoReflect.Descriptor instead.
 func (*OrganizationSplashTheme) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_splash_proto_rawDescGZIP(), []int{5}
+	return file_meraki_organizations_v1_splash_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *OrganizationSplashTheme) GetId() string {
@@ -364,22 +428,37 @@ func (x *OrganizationSplashTheme) GetThemeAssets() []*OrganizationSplashTheme_Th
 	return nil
 }
 
+func (x *OrganizationSplashTheme) GetBaseTheme() string {
+	if x != nil && x.BaseTheme != nil {
+		return *x.BaseTheme
+	}
+	return ""
+}
+
+func (x *OrganizationSplashTheme) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationSplashTheme.
 type CreateOrganizationSplashThemeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	OrganizationId *string                `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
-	Name           *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	BaseTheme      *string                `protobuf:"bytes,3,opt,name=base_theme,json=baseTheme,proto3,oneof" json:"base_theme,omitempty"`
-	NullFields     *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields    *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	OrganizationId       *string          `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
+	Name                 *string          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	BaseTheme            *string          `protobuf:"bytes,3,opt,name=base_theme,json=baseTheme,proto3,oneof" json:"base_theme,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationSplashThemeRequest) Reset() {
 	*x = CreateOrganizationSplashThemeRequest{}
-	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[6]
+	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -391,7 +470,7 @@ func (x *CreateOrganizationSplashThemeRequest) String() string {
 func (*CreateOrganizationSplashThemeRequest) ProtoMessage() {}
 
 func (x *CreateOrganizationSplashThemeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[6]
+	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -404,7 +483,7 @@ func (x *CreateOrganizationSplashThemeRequest) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use CreateOrganizationSplashThemeRequest.ProtoReflect.Descriptor instead.
 func (*CreateOrganizationSplashThemeRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_splash_proto_rawDescGZIP(), []int{6}
+	return file_meraki_organizations_v1_splash_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CreateOrganizationSplashThemeRequest) GetOrganizationId() string {
@@ -428,16 +507,23 @@ func (x *CreateOrganizationSplashThemeRequest) GetBaseTheme() string {
 	return ""
 }
 
-func (x *CreateOrganizationSplashThemeRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationSplashThemeRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationSplashThemeRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationSplashThemeRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationSplashThemeRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -455,7 +541,7 @@ type DeleteOrganizationSplashThemeRequest struct {
 
 func (x *DeleteOrganizationSplashThemeRequest) Reset() {
 	*x = DeleteOrganizationSplashThemeRequest{}
-	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -467,7 +553,7 @@ func (x *DeleteOrganizationSplashThemeRequest) String() string {
 func (*DeleteOrganizationSplashThemeRequest) ProtoMessage() {}
 
 func (x *DeleteOrganizationSplashThemeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[7]
+	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -480,7 +566,7 @@ func (x *DeleteOrganizationSplashThemeRequest) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use DeleteOrganizationSplashThemeRequest.ProtoReflect.Descriptor instead.
 func (*DeleteOrganizationSplashThemeRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_splash_proto_rawDescGZIP(), []int{7}
+	return file_meraki_organizations_v1_splash_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DeleteOrganizationSplashThemeRequest) GetOrganizationId() string {
@@ -497,24 +583,70 @@ func (x *DeleteOrganizationSplashThemeRequest) GetId() string {
 	return ""
 }
 
+// Answer of deleteOrganizationSplashTheme.
+type DeleteOrganizationSplashThemeResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationSplashThemeResponse) Reset() {
+	*x = DeleteOrganizationSplashThemeResponse{}
+	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationSplashThemeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationSplashThemeResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationSplashThemeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationSplashThemeResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationSplashThemeResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_organizations_v1_splash_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *DeleteOrganizationSplashThemeResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationSplashThemeAsset.
 type CreateOrganizationSplashThemeAssetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	ThemeIdentifier *string                `protobuf:"bytes,2,opt,name=theme_identifier,json=themeIdentifier,proto3,oneof" json:"theme_identifier,omitempty"`
-	Name            *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Content         *string                `protobuf:"bytes,4,opt,name=content,proto3,oneof" json:"content,omitempty"`
-	NullFields      *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields     *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	ThemeIdentifier      *string          `protobuf:"bytes,2,opt,name=theme_identifier,json=themeIdentifier,proto3,oneof" json:"theme_identifier,omitempty"`
+	Name                 *string          `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Content              *string          `protobuf:"bytes,4,opt,name=content,proto3,oneof" json:"content,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationSplashThemeAssetRequest) Reset() {
 	*x = CreateOrganizationSplashThemeAssetRequest{}
-	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[8]
+	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -526,7 +658,7 @@ func (x *CreateOrganizationSplashThemeAssetRequest) String() string {
 func (*CreateOrganizationSplashThemeAssetRequest) ProtoMessage() {}
 
 func (x *CreateOrganizationSplashThemeAssetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[8]
+	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -539,7 +671,7 @@ func (x *CreateOrganizationSplashThemeAssetRequest) ProtoReflect() protoreflect.
 
 // Deprecated: Use CreateOrganizationSplashThemeAssetRequest.ProtoReflect.Descriptor instead.
 func (*CreateOrganizationSplashThemeAssetRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_splash_proto_rawDescGZIP(), []int{8}
+	return file_meraki_organizations_v1_splash_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CreateOrganizationSplashThemeAssetRequest) GetOrganizationId() string {
@@ -570,33 +702,42 @@ func (x *CreateOrganizationSplashThemeAssetRequest) GetContent() string {
 	return ""
 }
 
-func (x *CreateOrganizationSplashThemeAssetRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateOrganizationSplashThemeAssetRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationSplashThemeAssetRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createOrganizationSplashThemeAsset.
+func (x *CreateOrganizationSplashThemeAssetRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationSplashThemeAssetRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The splash theme asset of an organization. Answer of createOrganizationSplashThemeAsset.
 type OrganizationSplashThemeAsset struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	FileData      *string                `protobuf:"bytes,3,opt,name=file_data,json=fileData,proto3,oneof" json:"file_data,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	FileData             *string                `protobuf:"bytes,3,opt,name=file_data,json=fileData,proto3,oneof" json:"file_data,omitempty"`
+	Content              *string                `protobuf:"bytes,4,opt,name=content,proto3,oneof" json:"content,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSplashThemeAsset) Reset() {
 	*x = OrganizationSplashThemeAsset{}
-	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[9]
+	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -608,7 +749,7 @@ func (x *OrganizationSplashThemeAsset) String() string {
 func (*OrganizationSplashThemeAsset) ProtoMessage() {}
 
 func (x *OrganizationSplashThemeAsset) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[9]
+	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -621,7 +762,7 @@ func (x *OrganizationSplashThemeAsset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrganizationSplashThemeAsset.ProtoReflect.Descriptor instead.
 func (*OrganizationSplashThemeAsset) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_splash_proto_rawDescGZIP(), []int{9}
+	return file_meraki_organizations_v1_splash_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *OrganizationSplashThemeAsset) GetId() string {
@@ -645,17 +786,32 @@ func (x *OrganizationSplashThemeAsset) GetFileData() string {
 	return ""
 }
 
+func (x *OrganizationSplashThemeAsset) GetContent() string {
+	if x != nil && x.Content != nil {
+		return *x.Content
+	}
+	return ""
+}
+
+func (x *OrganizationSplashThemeAsset) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationSplashTheme_ThemeAssets struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSplashTheme_ThemeAssets) Reset() {
 	*x = OrganizationSplashTheme_ThemeAssets{}
-	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[10]
+	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -667,7 +823,7 @@ func (x *OrganizationSplashTheme_ThemeAssets) String() string {
 func (*OrganizationSplashTheme_ThemeAssets) ProtoMessage() {}
 
 func (x *OrganizationSplashTheme_ThemeAssets) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[10]
+	mi := &file_meraki_organizations_v1_splash_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -680,7 +836,7 @@ func (x *OrganizationSplashTheme_ThemeAssets) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use OrganizationSplashTheme_ThemeAssets.ProtoReflect.Descriptor instead.
 func (*OrganizationSplashTheme_ThemeAssets) Descriptor() ([]byte, []int) {
-	return file_meraki_organizations_v1_splash_proto_rawDescGZIP(), []int{5, 0}
+	return file_meraki_organizations_v1_splash_proto_rawDescGZIP(), []int{6, 0}
 }
 
 func (x *OrganizationSplashTheme_ThemeAssets) GetId() string {
@@ -697,20 +853,28 @@ func (x *OrganizationSplashTheme_ThemeAssets) GetName() string {
 	return ""
 }
 
+func (x *OrganizationSplashTheme_ThemeAssets) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_splash_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_splash_proto_rawDesc = "" +
 	"\n" +
-	"$meraki/organizations/v1/splash.proto\x12\x17meraki.organizations.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x81\x01\n" +
+	"$meraki/organizations/v1/splash.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x81\x01\n" +
 	"!GetOrganizationSplashAssetRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x05\n" +
-	"\x03_id\"\x87\x01\n" +
+	"\x03_id\"\xd6\x01\n" +
 	"\x17OrganizationSplashAsset\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12 \n" +
-	"\tfile_data\x18\x03 \x01(\tH\x02R\bfileData\x88\x01\x01B\x05\n" +
+	"\tfile_data\x18\x03 \x01(\tH\x02R\bfileData\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\f\n" +
 	"\n" +
@@ -719,34 +883,43 @@ const file_meraki_organizations_v1_splash_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x05\n" +
-	"\x03_id\"f\n" +
+	"\x03_id\"v\n" +
+	"%DeleteOrganizationSplashAssetResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"f\n" +
 	"\"GetOrganizationSplashThemesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xab\x01\n" +
-	"#GetOrganizationSplashThemesResponse\x12F\n" +
-	"\x05items\x18\x01 \x03(\v20.meraki.organizations.v1.OrganizationSplashThemeR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xc6\x02\n" +
+	"\x10_organization_id\"\xfc\x01\n" +
+	"#GetOrganizationSplashThemesResponse\x12G\n" +
+	"\x05items\x18\xfb\x0f \x03(\v20.meraki.organizations.v1.OrganizationSplashThemeR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\x98\x04\n" +
 	"\x17OrganizationSplashTheme\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12+\n" +
 	"\x0fis_system_theme\x18\x03 \x01(\bH\x02R\risSystemTheme\x88\x01\x01\x12_\n" +
-	"\ftheme_assets\x18\x04 \x03(\v2<.meraki.organizations.v1.OrganizationSplashTheme.ThemeAssetsR\vthemeAssets\x1aK\n" +
+	"\ftheme_assets\x18\x04 \x03(\v2<.meraki.organizations.v1.OrganizationSplashTheme.ThemeAssetsR\vthemeAssets\x12\"\n" +
+	"\n" +
+	"base_theme\x18\x05 \x01(\tH\x03R\tbaseTheme\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9a\x01\n" +
 	"\vThemeAssets\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x12\n" +
-	"\x10_is_system_theme\"\xc9\x02\n" +
+	"\x10_is_system_themeB\r\n" +
+	"\v_base_theme\"\xe2\x02\n" +
 	"$CreateOrganizationSplashThemeRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"base_theme\x18\x03 \x01(\tH\x02R\tbaseTheme\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"base_theme\x18\x03 \x01(\tH\x02R\tbaseTheme\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_nameB\r\n" +
 	"\v_base_theme\"\x84\x01\n" +
@@ -754,29 +927,36 @@ const file_meraki_organizations_v1_splash_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x05\n" +
-	"\x03_id\"\x8b\x03\n" +
+	"\x03_id\"v\n" +
+	"%DeleteOrganizationSplashThemeResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xa4\x03\n" +
 	")CreateOrganizationSplashThemeAssetRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12.\n" +
 	"\x10theme_identifier\x18\x02 \x01(\tH\x01R\x0fthemeIdentifier\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12\x1d\n" +
-	"\acontent\x18\x04 \x01(\tH\x03R\acontent\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\acontent\x18\x04 \x01(\tH\x03R\acontent\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x13\n" +
 	"\x11_theme_identifierB\a\n" +
 	"\x05_nameB\n" +
 	"\n" +
-	"\b_content\"\x8c\x01\n" +
+	"\b_content\"\x86\x02\n" +
 	"\x1cOrganizationSplashThemeAsset\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12 \n" +
-	"\tfile_data\x18\x03 \x01(\tH\x02R\bfileData\x88\x01\x01B\x05\n" +
+	"\tfile_data\x18\x03 \x01(\tH\x02R\bfileData\x88\x01\x01\x12\x1d\n" +
+	"\acontent\x18\x04 \x01(\tH\x03R\acontent\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\f\n" +
 	"\n" +
-	"_file_dataB\x84\x01\n" +
-	"!com.merakibroker.organizations.v1B\vSplashProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"_file_dataB\n" +
+	"\n" +
+	"\b_contentB\xa4\x01\n" +
+	"!com.merakibroker.organizations.v1B\vSplashProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_splash_proto_rawDescOnce sync.Once
@@ -790,35 +970,42 @@ func file_meraki_organizations_v1_splash_proto_rawDescGZIP() []byte {
 	return file_meraki_organizations_v1_splash_proto_rawDescData
 }
 
-var file_meraki_organizations_v1_splash_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_meraki_organizations_v1_splash_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_meraki_organizations_v1_splash_proto_goTypes = []any{
 	(*GetOrganizationSplashAssetRequest)(nil),         // 0: meraki.organizations.v1.GetOrganizationSplashAssetRequest
 	(*OrganizationSplashAsset)(nil),                   // 1: meraki.organizations.v1.OrganizationSplashAsset
 	(*DeleteOrganizationSplashAssetRequest)(nil),      // 2: meraki.organizations.v1.DeleteOrganizationSplashAssetRequest
-	(*GetOrganizationSplashThemesRequest)(nil),        // 3: meraki.organizations.v1.GetOrganizationSplashThemesRequest
-	(*GetOrganizationSplashThemesResponse)(nil),       // 4: meraki.organizations.v1.GetOrganizationSplashThemesResponse
-	(*OrganizationSplashTheme)(nil),                   // 5: meraki.organizations.v1.OrganizationSplashTheme
-	(*CreateOrganizationSplashThemeRequest)(nil),      // 6: meraki.organizations.v1.CreateOrganizationSplashThemeRequest
-	(*DeleteOrganizationSplashThemeRequest)(nil),      // 7: meraki.organizations.v1.DeleteOrganizationSplashThemeRequest
-	(*CreateOrganizationSplashThemeAssetRequest)(nil), // 8: meraki.organizations.v1.CreateOrganizationSplashThemeAssetRequest
-	(*OrganizationSplashThemeAsset)(nil),              // 9: meraki.organizations.v1.OrganizationSplashThemeAsset
-	(*OrganizationSplashTheme_ThemeAssets)(nil),       // 10: meraki.organizations.v1.OrganizationSplashTheme.ThemeAssets
-	(*v1.PageInfo)(nil),                               // 11: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil),                     // 12: google.protobuf.FieldMask
+	(*DeleteOrganizationSplashAssetResponse)(nil),     // 3: meraki.organizations.v1.DeleteOrganizationSplashAssetResponse
+	(*GetOrganizationSplashThemesRequest)(nil),        // 4: meraki.organizations.v1.GetOrganizationSplashThemesRequest
+	(*GetOrganizationSplashThemesResponse)(nil),       // 5: meraki.organizations.v1.GetOrganizationSplashThemesResponse
+	(*OrganizationSplashTheme)(nil),                   // 6: meraki.organizations.v1.OrganizationSplashTheme
+	(*CreateOrganizationSplashThemeRequest)(nil),      // 7: meraki.organizations.v1.CreateOrganizationSplashThemeRequest
+	(*DeleteOrganizationSplashThemeRequest)(nil),      // 8: meraki.organizations.v1.DeleteOrganizationSplashThemeRequest
+	(*DeleteOrganizationSplashThemeResponse)(nil),     // 9: meraki.organizations.v1.DeleteOrganizationSplashThemeResponse
+	(*CreateOrganizationSplashThemeAssetRequest)(nil), // 10: meraki.organizations.v1.CreateOrganizationSplashThemeAssetRequest
+	(*OrganizationSplashThemeAsset)(nil),              // 11: meraki.organizations.v1.OrganizationSplashThemeAsset
+	(*OrganizationSplashTheme_ThemeAssets)(nil),       // 12: meraki.organizations.v1.OrganizationSplashTheme.ThemeAssets
+	(*structpb.Struct)(nil),                           // 13: google.protobuf.Struct
+	(*v1.PageInfo)(nil),                               // 14: meraki.api.v1.PageInfo
 }
 var file_meraki_organizations_v1_splash_proto_depIdxs = []int32{
-	5,  // 0: meraki.organizations.v1.GetOrganizationSplashThemesResponse.items:type_name -> meraki.organizations.v1.OrganizationSplashTheme
-	11, // 1: meraki.organizations.v1.GetOrganizationSplashThemesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	10, // 2: meraki.organizations.v1.OrganizationSplashTheme.theme_assets:type_name -> meraki.organizations.v1.OrganizationSplashTheme.ThemeAssets
-	12, // 3: meraki.organizations.v1.CreateOrganizationSplashThemeRequest.null_fields:type_name -> google.protobuf.FieldMask
-	12, // 4: meraki.organizations.v1.CreateOrganizationSplashThemeRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	12, // 5: meraki.organizations.v1.CreateOrganizationSplashThemeAssetRequest.null_fields:type_name -> google.protobuf.FieldMask
-	12, // 6: meraki.organizations.v1.CreateOrganizationSplashThemeAssetRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	7,  // [7:7] is the sub-list for method output_type
-	7,  // [7:7] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	13, // 0: meraki.organizations.v1.OrganizationSplashAsset.additional_properties:type_name -> google.protobuf.Struct
+	13, // 1: meraki.organizations.v1.DeleteOrganizationSplashAssetResponse.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 2: meraki.organizations.v1.GetOrganizationSplashThemesResponse.items:type_name -> meraki.organizations.v1.OrganizationSplashTheme
+	14, // 3: meraki.organizations.v1.GetOrganizationSplashThemesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	13, // 4: meraki.organizations.v1.GetOrganizationSplashThemesResponse.additional_properties:type_name -> google.protobuf.Struct
+	12, // 5: meraki.organizations.v1.OrganizationSplashTheme.theme_assets:type_name -> meraki.organizations.v1.OrganizationSplashTheme.ThemeAssets
+	13, // 6: meraki.organizations.v1.OrganizationSplashTheme.additional_properties:type_name -> google.protobuf.Struct
+	13, // 7: meraki.organizations.v1.CreateOrganizationSplashThemeRequest.additional_properties:type_name -> google.protobuf.Struct
+	13, // 8: meraki.organizations.v1.DeleteOrganizationSplashThemeResponse.additional_properties:type_name -> google.protobuf.Struct
+	13, // 9: meraki.organizations.v1.CreateOrganizationSplashThemeAssetRequest.additional_properties:type_name -> google.protobuf.Struct
+	13, // 10: meraki.organizations.v1.OrganizationSplashThemeAsset.additional_properties:type_name -> google.protobuf.Struct
+	13, // 11: meraki.organizations.v1.OrganizationSplashTheme.ThemeAssets.additional_properties:type_name -> google.protobuf.Struct
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_splash_proto_init() }
@@ -829,20 +1016,20 @@ func file_meraki_organizations_v1_splash_proto_init() {
 	file_meraki_organizations_v1_splash_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_organizations_v1_splash_proto_msgTypes[1].OneofWrappers = []any{}
 	file_meraki_organizations_v1_splash_proto_msgTypes[2].OneofWrappers = []any{}
-	file_meraki_organizations_v1_splash_proto_msgTypes[3].OneofWrappers = []any{}
-	file_meraki_organizations_v1_splash_proto_msgTypes[5].OneofWrappers = []any{}
+	file_meraki_organizations_v1_splash_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_organizations_v1_splash_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_organizations_v1_splash_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_organizations_v1_splash_proto_msgTypes[8].OneofWrappers = []any{}
-	file_meraki_organizations_v1_splash_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_organizations_v1_splash_proto_msgTypes[10].OneofWrappers = []any{}
+	file_meraki_organizations_v1_splash_proto_msgTypes[11].OneofWrappers = []any{}
+	file_meraki_organizations_v1_splash_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_organizations_v1_splash_proto_rawDesc), len(file_meraki_organizations_v1_splash_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

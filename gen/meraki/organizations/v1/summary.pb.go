@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -137,11 +138,12 @@ func (x *GetOrganizationSummaryTopAppliancesByUtilizationRequest) GetTimespan() 
 
 // Answer of getOrganizationSummaryTopAppliancesByUtilization.
 type GetOrganizationSummaryTopAppliancesByUtilizationResponse struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	Items         []*GetOrganizationSummaryTopAppliancesByUtilizationResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                     `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                           `protogen:"open.v1"`
+	Items                []*GetOrganizationSummaryTopAppliancesByUtilizationResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                     `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopAppliancesByUtilizationResponse) Reset() {
@@ -184,6 +186,13 @@ func (x *GetOrganizationSummaryTopAppliancesByUtilizationResponse) GetItems() []
 func (x *GetOrganizationSummaryTopAppliancesByUtilizationResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationSummaryTopAppliancesByUtilizationResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -309,11 +318,12 @@ func (x *GetOrganizationSummaryTopApplicationsByUsageRequest) GetTimespan() floa
 
 // Answer of getOrganizationSummaryTopApplicationsByUsage.
 type GetOrganizationSummaryTopApplicationsByUsageResponse struct {
-	state         protoimpl.MessageState                                       `protogen:"open.v1"`
-	Items         []*GetOrganizationSummaryTopApplicationsByUsageResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                 `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                       `protogen:"open.v1"`
+	Items                []*GetOrganizationSummaryTopApplicationsByUsageResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopApplicationsByUsageResponse) Reset() {
@@ -356,6 +366,13 @@ func (x *GetOrganizationSummaryTopApplicationsByUsageResponse) GetItems() []*Get
 func (x *GetOrganizationSummaryTopApplicationsByUsageResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationSummaryTopApplicationsByUsageResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -481,11 +498,12 @@ func (x *GetOrganizationSummaryTopApplicationsCategoriesByUsageRequest) GetTimes
 
 // Answer of getOrganizationSummaryTopApplicationsCategoriesByUsage.
 type GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Items         []*GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                 `protogen:"open.v1"`
+	Items                []*GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse) Reset() {
@@ -528,6 +546,13 @@ func (x *GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse) GetItem
 func (x *GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -645,11 +670,12 @@ func (x *GetOrganizationSummaryTopClientsByUsageRequest) GetTimespan() float64 {
 
 // Answer of getOrganizationSummaryTopClientsByUsage.
 type GetOrganizationSummaryTopClientsByUsageResponse struct {
-	state         protoimpl.MessageState                                  `protogen:"open.v1"`
-	Items         []*GetOrganizationSummaryTopClientsByUsageResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                            `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                  `protogen:"open.v1"`
+	Items                []*GetOrganizationSummaryTopClientsByUsageResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                            `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopClientsByUsageResponse) Reset() {
@@ -692,6 +718,13 @@ func (x *GetOrganizationSummaryTopClientsByUsageResponse) GetItems() []*GetOrgan
 func (x *GetOrganizationSummaryTopClientsByUsageResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationSummaryTopClientsByUsageResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -809,11 +842,12 @@ func (x *GetOrganizationSummaryTopClientsManufacturersByUsageRequest) GetTimespa
 
 // Answer of getOrganizationSummaryTopClientsManufacturersByUsage.
 type GetOrganizationSummaryTopClientsManufacturersByUsageResponse struct {
-	state         protoimpl.MessageState                                               `protogen:"open.v1"`
-	Items         []*GetOrganizationSummaryTopClientsManufacturersByUsageResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                         `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                               `protogen:"open.v1"`
+	Items                []*GetOrganizationSummaryTopClientsManufacturersByUsageResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                         `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopClientsManufacturersByUsageResponse) Reset() {
@@ -856,6 +890,13 @@ func (x *GetOrganizationSummaryTopClientsManufacturersByUsageResponse) GetItems(
 func (x *GetOrganizationSummaryTopClientsManufacturersByUsageResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationSummaryTopClientsManufacturersByUsageResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -973,11 +1014,12 @@ func (x *GetOrganizationSummaryTopDevicesByUsageRequest) GetTimespan() float64 {
 
 // Answer of getOrganizationSummaryTopDevicesByUsage.
 type GetOrganizationSummaryTopDevicesByUsageResponse struct {
-	state         protoimpl.MessageState                                  `protogen:"open.v1"`
-	Items         []*GetOrganizationSummaryTopDevicesByUsageResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                            `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                  `protogen:"open.v1"`
+	Items                []*GetOrganizationSummaryTopDevicesByUsageResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                            `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopDevicesByUsageResponse) Reset() {
@@ -1020,6 +1062,13 @@ func (x *GetOrganizationSummaryTopDevicesByUsageResponse) GetItems() []*GetOrgan
 func (x *GetOrganizationSummaryTopDevicesByUsageResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationSummaryTopDevicesByUsageResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1137,11 +1186,12 @@ func (x *GetOrganizationSummaryTopDevicesModelsByUsageRequest) GetTimespan() flo
 
 // Answer of getOrganizationSummaryTopDevicesModelsByUsage.
 type GetOrganizationSummaryTopDevicesModelsByUsageResponse struct {
-	state         protoimpl.MessageState                                        `protogen:"open.v1"`
-	Items         []*GetOrganizationSummaryTopDevicesModelsByUsageResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                  `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                        `protogen:"open.v1"`
+	Items                []*GetOrganizationSummaryTopDevicesModelsByUsageResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                  `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopDevicesModelsByUsageResponse) Reset() {
@@ -1184,6 +1234,13 @@ func (x *GetOrganizationSummaryTopDevicesModelsByUsageResponse) GetItems() []*Ge
 func (x *GetOrganizationSummaryTopDevicesModelsByUsageResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationSummaryTopDevicesModelsByUsageResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1300,11 +1357,12 @@ func (x *GetOrganizationSummaryTopNetworksByStatusRequest) GetEndingBefore() str
 
 // Answer of getOrganizationSummaryTopNetworksByStatus.
 type GetOrganizationSummaryTopNetworksByStatusResponse struct {
-	state         protoimpl.MessageState                                    `protogen:"open.v1"`
-	Items         []*GetOrganizationSummaryTopNetworksByStatusResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                              `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                    `protogen:"open.v1"`
+	Items                []*GetOrganizationSummaryTopNetworksByStatusResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                              `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopNetworksByStatusResponse) Reset() {
@@ -1347,6 +1405,13 @@ func (x *GetOrganizationSummaryTopNetworksByStatusResponse) GetItems() []*GetOrg
 func (x *GetOrganizationSummaryTopNetworksByStatusResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationSummaryTopNetworksByStatusResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1464,11 +1529,12 @@ func (x *GetOrganizationSummaryTopSsidsByUsageRequest) GetTimespan() float64 {
 
 // Answer of getOrganizationSummaryTopSsidsByUsage.
 type GetOrganizationSummaryTopSsidsByUsageResponse struct {
-	state         protoimpl.MessageState                                `protogen:"open.v1"`
-	Items         []*GetOrganizationSummaryTopSsidsByUsageResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                          `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                `protogen:"open.v1"`
+	Items                []*GetOrganizationSummaryTopSsidsByUsageResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                          `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopSsidsByUsageResponse) Reset() {
@@ -1511,6 +1577,13 @@ func (x *GetOrganizationSummaryTopSsidsByUsageResponse) GetItems() []*GetOrganiz
 func (x *GetOrganizationSummaryTopSsidsByUsageResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationSummaryTopSsidsByUsageResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1628,11 +1701,12 @@ func (x *GetOrganizationSummaryTopSwitchesByEnergyUsageRequest) GetTimespan() fl
 
 // Answer of getOrganizationSummaryTopSwitchesByEnergyUsage.
 type GetOrganizationSummaryTopSwitchesByEnergyUsageResponse struct {
-	state         protoimpl.MessageState                                         `protogen:"open.v1"`
-	Items         []*GetOrganizationSummaryTopSwitchesByEnergyUsageResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                   `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                         `protogen:"open.v1"`
+	Items                []*GetOrganizationSummaryTopSwitchesByEnergyUsageResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                   `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopSwitchesByEnergyUsageResponse) Reset() {
@@ -1679,16 +1753,24 @@ func (x *GetOrganizationSummaryTopSwitchesByEnergyUsageResponse) GetPageInfo() *
 	return nil
 }
 
+func (x *GetOrganizationSummaryTopSwitchesByEnergyUsageResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopAppliancesByUtilizationResponse_Item struct {
-	state         protoimpl.MessageState                                                     `protogen:"open.v1"`
-	Network       *GetOrganizationSummaryTopAppliancesByUtilizationResponse_Item_Network     `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	Name          *string                                                                    `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Mac           *string                                                                    `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Serial        *string                                                                    `protobuf:"bytes,4,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Model         *string                                                                    `protobuf:"bytes,5,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Utilization   *GetOrganizationSummaryTopAppliancesByUtilizationResponse_Item_Utilization `protobuf:"bytes,6,opt,name=utilization,proto3" json:"utilization,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                     `protogen:"open.v1"`
+	Network              *GetOrganizationSummaryTopAppliancesByUtilizationResponse_Item_Network     `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Name                 *string                                                                    `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Mac                  *string                                                                    `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Serial               *string                                                                    `protobuf:"bytes,4,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Model                *string                                                                    `protobuf:"bytes,5,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Utilization          *GetOrganizationSummaryTopAppliancesByUtilizationResponse_Item_Utilization `protobuf:"bytes,6,opt,name=utilization,proto3" json:"utilization,omitempty"`
+	AdditionalProperties *structpb.Struct                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopAppliancesByUtilizationResponse_Item) Reset() {
@@ -1763,12 +1845,20 @@ func (x *GetOrganizationSummaryTopAppliancesByUtilizationResponse_Item) GetUtili
 	return nil
 }
 
+func (x *GetOrganizationSummaryTopAppliancesByUtilizationResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopAppliancesByUtilizationResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Id                   *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopAppliancesByUtilizationResponse_Item_Network) Reset() {
@@ -1815,11 +1905,19 @@ func (x *GetOrganizationSummaryTopAppliancesByUtilizationResponse_Item_Network) 
 	return ""
 }
 
+func (x *GetOrganizationSummaryTopAppliancesByUtilizationResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopAppliancesByUtilizationResponse_Item_Utilization struct {
-	state         protoimpl.MessageState                                                             `protogen:"open.v1"`
-	Average       *GetOrganizationSummaryTopAppliancesByUtilizationResponse_Item_Utilization_Average `protobuf:"bytes,1,opt,name=average,proto3" json:"average,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                             `protogen:"open.v1"`
+	Average              *GetOrganizationSummaryTopAppliancesByUtilizationResponse_Item_Utilization_Average `protobuf:"bytes,1,opt,name=average,proto3" json:"average,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopAppliancesByUtilizationResponse_Item_Utilization) Reset() {
@@ -1859,11 +1957,19 @@ func (x *GetOrganizationSummaryTopAppliancesByUtilizationResponse_Item_Utilizati
 	return nil
 }
 
+func (x *GetOrganizationSummaryTopAppliancesByUtilizationResponse_Item_Utilization) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopAppliancesByUtilizationResponse_Item_Utilization_Average struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopAppliancesByUtilizationResponse_Item_Utilization_Average) Reset() {
@@ -1904,15 +2010,23 @@ func (x *GetOrganizationSummaryTopAppliancesByUtilizationResponse_Item_Utilizati
 	return 0
 }
 
+func (x *GetOrganizationSummaryTopAppliancesByUtilizationResponse_Item_Utilization_Average) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopApplicationsByUsageResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Application   *string                `protobuf:"bytes,1,opt,name=application,proto3,oneof" json:"application,omitempty"`
-	Total         *float64               `protobuf:"fixed64,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Downstream    *float64               `protobuf:"fixed64,3,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
-	Upstream      *float64               `protobuf:"fixed64,4,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
-	Percentage    *float64               `protobuf:"fixed64,5,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Application          *string                `protobuf:"bytes,1,opt,name=application,proto3,oneof" json:"application,omitempty"`
+	Total                *float64               `protobuf:"fixed64,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Downstream           *float64               `protobuf:"fixed64,3,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
+	Upstream             *float64               `protobuf:"fixed64,4,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
+	Percentage           *float64               `protobuf:"fixed64,5,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopApplicationsByUsageResponse_Item) Reset() {
@@ -1980,15 +2094,23 @@ func (x *GetOrganizationSummaryTopApplicationsByUsageResponse_Item) GetPercentag
 	return 0
 }
 
+func (x *GetOrganizationSummaryTopApplicationsByUsageResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Category      *string                `protobuf:"bytes,1,opt,name=category,proto3,oneof" json:"category,omitempty"`
-	Total         *float64               `protobuf:"fixed64,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Downstream    *float64               `protobuf:"fixed64,3,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
-	Upstream      *float64               `protobuf:"fixed64,4,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
-	Percentage    *float64               `protobuf:"fixed64,5,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Category             *string                `protobuf:"bytes,1,opt,name=category,proto3,oneof" json:"category,omitempty"`
+	Total                *float64               `protobuf:"fixed64,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Downstream           *float64               `protobuf:"fixed64,3,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
+	Upstream             *float64               `protobuf:"fixed64,4,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
+	Percentage           *float64               `protobuf:"fixed64,5,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse_Item) Reset() {
@@ -2056,15 +2178,23 @@ func (x *GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse_Item) Ge
 	return 0
 }
 
+func (x *GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopClientsByUsageResponse_Item struct {
-	state         protoimpl.MessageState                                        `protogen:"open.v1"`
-	Name          *string                                                       `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Mac           *string                                                       `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Id            *string                                                       `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Network       *GetOrganizationSummaryTopClientsByUsageResponse_Item_Network `protobuf:"bytes,4,opt,name=network,proto3" json:"network,omitempty"`
-	Usage         *GetOrganizationSummaryTopClientsByUsageResponse_Item_Usage   `protobuf:"bytes,5,opt,name=usage,proto3" json:"usage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                        `protogen:"open.v1"`
+	Name                 *string                                                       `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Mac                  *string                                                       `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Id                   *string                                                       `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Network              *GetOrganizationSummaryTopClientsByUsageResponse_Item_Network `protobuf:"bytes,4,opt,name=network,proto3" json:"network,omitempty"`
+	Usage                *GetOrganizationSummaryTopClientsByUsageResponse_Item_Usage   `protobuf:"bytes,5,opt,name=usage,proto3" json:"usage,omitempty"`
+	AdditionalProperties *structpb.Struct                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopClientsByUsageResponse_Item) Reset() {
@@ -2132,12 +2262,20 @@ func (x *GetOrganizationSummaryTopClientsByUsageResponse_Item) GetUsage() *GetOr
 	return nil
 }
 
+func (x *GetOrganizationSummaryTopClientsByUsageResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopClientsByUsageResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Id                   *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopClientsByUsageResponse_Item_Network) Reset() {
@@ -2184,14 +2322,22 @@ func (x *GetOrganizationSummaryTopClientsByUsageResponse_Item_Network) GetId() s
 	return ""
 }
 
+func (x *GetOrganizationSummaryTopClientsByUsageResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopClientsByUsageResponse_Item_Usage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *float64               `protobuf:"fixed64,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Upstream      *float64               `protobuf:"fixed64,2,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
-	Downstream    *float64               `protobuf:"fixed64,3,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
-	Percentage    *float64               `protobuf:"fixed64,4,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *float64               `protobuf:"fixed64,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Upstream             *float64               `protobuf:"fixed64,2,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
+	Downstream           *float64               `protobuf:"fixed64,3,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
+	Percentage           *float64               `protobuf:"fixed64,4,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopClientsByUsageResponse_Item_Usage) Reset() {
@@ -2252,13 +2398,21 @@ func (x *GetOrganizationSummaryTopClientsByUsageResponse_Item_Usage) GetPercenta
 	return 0
 }
 
+func (x *GetOrganizationSummaryTopClientsByUsageResponse_Item_Usage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopClientsManufacturersByUsageResponse_Item struct {
-	state         protoimpl.MessageState                                                     `protogen:"open.v1"`
-	Name          *string                                                                    `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Clients       *GetOrganizationSummaryTopClientsManufacturersByUsageResponse_Item_Clients `protobuf:"bytes,2,opt,name=clients,proto3" json:"clients,omitempty"`
-	Usage         *GetOrganizationSummaryTopClientsManufacturersByUsageResponse_Item_Usage   `protobuf:"bytes,3,opt,name=usage,proto3" json:"usage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                     `protogen:"open.v1"`
+	Name                 *string                                                                    `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Clients              *GetOrganizationSummaryTopClientsManufacturersByUsageResponse_Item_Clients `protobuf:"bytes,2,opt,name=clients,proto3" json:"clients,omitempty"`
+	Usage                *GetOrganizationSummaryTopClientsManufacturersByUsageResponse_Item_Usage   `protobuf:"bytes,3,opt,name=usage,proto3" json:"usage,omitempty"`
+	AdditionalProperties *structpb.Struct                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopClientsManufacturersByUsageResponse_Item) Reset() {
@@ -2312,11 +2466,19 @@ func (x *GetOrganizationSummaryTopClientsManufacturersByUsageResponse_Item) GetU
 	return nil
 }
 
+func (x *GetOrganizationSummaryTopClientsManufacturersByUsageResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopClientsManufacturersByUsageResponse_Item_Clients struct {
-	state         protoimpl.MessageState                                                            `protogen:"open.v1"`
-	Counts        *GetOrganizationSummaryTopClientsManufacturersByUsageResponse_Item_Clients_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                            `protogen:"open.v1"`
+	Counts               *GetOrganizationSummaryTopClientsManufacturersByUsageResponse_Item_Clients_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopClientsManufacturersByUsageResponse_Item_Clients) Reset() {
@@ -2356,13 +2518,21 @@ func (x *GetOrganizationSummaryTopClientsManufacturersByUsageResponse_Item_Clien
 	return nil
 }
 
+func (x *GetOrganizationSummaryTopClientsManufacturersByUsageResponse_Item_Clients) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopClientsManufacturersByUsageResponse_Item_Usage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *float64               `protobuf:"fixed64,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Upstream      *float64               `protobuf:"fixed64,2,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
-	Downstream    *float64               `protobuf:"fixed64,3,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *float64               `protobuf:"fixed64,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Upstream             *float64               `protobuf:"fixed64,2,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
+	Downstream           *float64               `protobuf:"fixed64,3,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopClientsManufacturersByUsageResponse_Item_Usage) Reset() {
@@ -2416,11 +2586,19 @@ func (x *GetOrganizationSummaryTopClientsManufacturersByUsageResponse_Item_Usage
 	return 0
 }
 
+func (x *GetOrganizationSummaryTopClientsManufacturersByUsageResponse_Item_Usage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopClientsManufacturersByUsageResponse_Item_Clients_Counts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopClientsManufacturersByUsageResponse_Item_Clients_Counts) Reset() {
@@ -2461,18 +2639,26 @@ func (x *GetOrganizationSummaryTopClientsManufacturersByUsageResponse_Item_Clien
 	return 0
 }
 
+func (x *GetOrganizationSummaryTopClientsManufacturersByUsageResponse_Item_Clients_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopDevicesByUsageResponse_Item struct {
-	state         protoimpl.MessageState                                        `protogen:"open.v1"`
-	Name          *string                                                       `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Model         *string                                                       `protobuf:"bytes,2,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Serial        *string                                                       `protobuf:"bytes,3,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Mac           *string                                                       `protobuf:"bytes,4,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	ProductType   *string                                                       `protobuf:"bytes,5,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
-	Network       *GetOrganizationSummaryTopDevicesByUsageResponse_Item_Network `protobuf:"bytes,6,opt,name=network,proto3" json:"network,omitempty"`
-	Usage         *GetOrganizationSummaryTopDevicesByUsageResponse_Item_Usage   `protobuf:"bytes,7,opt,name=usage,proto3" json:"usage,omitempty"`
-	Clients       *GetOrganizationSummaryTopDevicesByUsageResponse_Item_Clients `protobuf:"bytes,8,opt,name=clients,proto3" json:"clients,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                        `protogen:"open.v1"`
+	Name                 *string                                                       `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Model                *string                                                       `protobuf:"bytes,2,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Serial               *string                                                       `protobuf:"bytes,3,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Mac                  *string                                                       `protobuf:"bytes,4,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	ProductType          *string                                                       `protobuf:"bytes,5,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	Network              *GetOrganizationSummaryTopDevicesByUsageResponse_Item_Network `protobuf:"bytes,6,opt,name=network,proto3" json:"network,omitempty"`
+	Usage                *GetOrganizationSummaryTopDevicesByUsageResponse_Item_Usage   `protobuf:"bytes,7,opt,name=usage,proto3" json:"usage,omitempty"`
+	Clients              *GetOrganizationSummaryTopDevicesByUsageResponse_Item_Clients `protobuf:"bytes,8,opt,name=clients,proto3" json:"clients,omitempty"`
+	AdditionalProperties *structpb.Struct                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopDevicesByUsageResponse_Item) Reset() {
@@ -2561,12 +2747,20 @@ func (x *GetOrganizationSummaryTopDevicesByUsageResponse_Item) GetClients() *Get
 	return nil
 }
 
+func (x *GetOrganizationSummaryTopDevicesByUsageResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopDevicesByUsageResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Id                   *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopDevicesByUsageResponse_Item_Network) Reset() {
@@ -2613,12 +2807,20 @@ func (x *GetOrganizationSummaryTopDevicesByUsageResponse_Item_Network) GetId() s
 	return ""
 }
 
+func (x *GetOrganizationSummaryTopDevicesByUsageResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopDevicesByUsageResponse_Item_Usage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *float64               `protobuf:"fixed64,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Percentage    *float64               `protobuf:"fixed64,2,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *float64               `protobuf:"fixed64,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Percentage           *float64               `protobuf:"fixed64,2,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopDevicesByUsageResponse_Item_Usage) Reset() {
@@ -2665,11 +2867,19 @@ func (x *GetOrganizationSummaryTopDevicesByUsageResponse_Item_Usage) GetPercenta
 	return 0
 }
 
+func (x *GetOrganizationSummaryTopDevicesByUsageResponse_Item_Usage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopDevicesByUsageResponse_Item_Clients struct {
-	state         protoimpl.MessageState                                               `protogen:"open.v1"`
-	Counts        *GetOrganizationSummaryTopDevicesByUsageResponse_Item_Clients_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                               `protogen:"open.v1"`
+	Counts               *GetOrganizationSummaryTopDevicesByUsageResponse_Item_Clients_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopDevicesByUsageResponse_Item_Clients) Reset() {
@@ -2709,11 +2919,19 @@ func (x *GetOrganizationSummaryTopDevicesByUsageResponse_Item_Clients) GetCounts
 	return nil
 }
 
+func (x *GetOrganizationSummaryTopDevicesByUsageResponse_Item_Clients) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopDevicesByUsageResponse_Item_Clients_Counts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopDevicesByUsageResponse_Item_Clients_Counts) Reset() {
@@ -2753,13 +2971,21 @@ func (x *GetOrganizationSummaryTopDevicesByUsageResponse_Item_Clients_Counts) Ge
 	return 0
 }
 
+func (x *GetOrganizationSummaryTopDevicesByUsageResponse_Item_Clients_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopDevicesModelsByUsageResponse_Item struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Model         *string                                                           `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Count         *int64                                                            `protobuf:"varint,2,opt,name=count,proto3,oneof" json:"count,omitempty"`
-	Usage         *GetOrganizationSummaryTopDevicesModelsByUsageResponse_Item_Usage `protobuf:"bytes,3,opt,name=usage,proto3" json:"usage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                            `protogen:"open.v1"`
+	Model                *string                                                           `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Count                *int64                                                            `protobuf:"varint,2,opt,name=count,proto3,oneof" json:"count,omitempty"`
+	Usage                *GetOrganizationSummaryTopDevicesModelsByUsageResponse_Item_Usage `protobuf:"bytes,3,opt,name=usage,proto3" json:"usage,omitempty"`
+	AdditionalProperties *structpb.Struct                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopDevicesModelsByUsageResponse_Item) Reset() {
@@ -2813,12 +3039,20 @@ func (x *GetOrganizationSummaryTopDevicesModelsByUsageResponse_Item) GetUsage() 
 	return nil
 }
 
+func (x *GetOrganizationSummaryTopDevicesModelsByUsageResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopDevicesModelsByUsageResponse_Item_Usage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *float64               `protobuf:"fixed64,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Average       *float64               `protobuf:"fixed64,2,opt,name=average,proto3,oneof" json:"average,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *float64               `protobuf:"fixed64,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Average              *float64               `protobuf:"fixed64,2,opt,name=average,proto3,oneof" json:"average,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopDevicesModelsByUsageResponse_Item_Usage) Reset() {
@@ -2865,20 +3099,28 @@ func (x *GetOrganizationSummaryTopDevicesModelsByUsageResponse_Item_Usage) GetAv
 	return 0
 }
 
+func (x *GetOrganizationSummaryTopDevicesModelsByUsageResponse_Item_Usage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopNetworksByStatusResponse_Item struct {
-	state         protoimpl.MessageState                                              `protogen:"open.v1"`
-	NetworkId     *string                                                             `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Name          *string                                                             `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Url           *string                                                             `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Tags          []string                                                            `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
-	Group         *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Group       `protobuf:"bytes,5,opt,name=group,proto3" json:"group,omitempty"`
-	Clients       *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Clients     `protobuf:"bytes,6,opt,name=clients,proto3" json:"clients,omitempty"`
-	Statuses      *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Statuses    `protobuf:"bytes,7,opt,name=statuses,proto3" json:"statuses,omitempty"`
-	Devices       *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Devices     `protobuf:"bytes,8,opt,name=devices,proto3" json:"devices,omitempty"`
-	Permissions   *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Permissions `protobuf:"bytes,9,opt,name=permissions,proto3" json:"permissions,omitempty"`
-	ProductTypes  []string                                                            `protobuf:"bytes,10,rep,name=product_types,json=productTypes,proto3" json:"product_types,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                              `protogen:"open.v1"`
+	NetworkId            *string                                                             `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Name                 *string                                                             `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Url                  *string                                                             `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Tags                 []string                                                            `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
+	Group                *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Group       `protobuf:"bytes,5,opt,name=group,proto3" json:"group,omitempty"`
+	Clients              *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Clients     `protobuf:"bytes,6,opt,name=clients,proto3" json:"clients,omitempty"`
+	Statuses             *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Statuses    `protobuf:"bytes,7,opt,name=statuses,proto3" json:"statuses,omitempty"`
+	Devices              *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Devices     `protobuf:"bytes,8,opt,name=devices,proto3" json:"devices,omitempty"`
+	Permissions          *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Permissions `protobuf:"bytes,9,opt,name=permissions,proto3" json:"permissions,omitempty"`
+	ProductTypes         []string                                                            `protobuf:"bytes,10,rep,name=product_types,json=productTypes,proto3" json:"product_types,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item) Reset() {
@@ -2981,11 +3223,19 @@ func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item) GetProductTypes
 	return nil
 }
 
+func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopNetworksByStatusResponse_Item_Group struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Group) Reset() {
@@ -3025,12 +3275,20 @@ func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Group) GetId() s
 	return ""
 }
 
+func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Group) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopNetworksByStatusResponse_Item_Clients struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Counts        *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Clients_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	Usage         *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Clients_Usage  `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                 `protogen:"open.v1"`
+	Counts               *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Clients_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
+	Usage                *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Clients_Usage  `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
+	AdditionalProperties *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Clients) Reset() {
@@ -3077,13 +3335,21 @@ func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Clients) GetUsag
 	return nil
 }
 
+func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Clients) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopNetworksByStatusResponse_Item_Statuses struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "alerting", "dormant", "offline", "online".
-	Overall       *string                                                                          `protobuf:"bytes,1,opt,name=overall,proto3,oneof" json:"overall,omitempty"`
-	ByProductType []*GetOrganizationSummaryTopNetworksByStatusResponse_Item_Statuses_ByProductType `protobuf:"bytes,2,rep,name=by_product_type,json=byProductType,proto3" json:"by_product_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Overall              *string                                                                          `protobuf:"bytes,1,opt,name=overall,proto3,oneof" json:"overall,omitempty"`
+	ByProductType        []*GetOrganizationSummaryTopNetworksByStatusResponse_Item_Statuses_ByProductType `protobuf:"bytes,2,rep,name=by_product_type,json=byProductType,proto3" json:"by_product_type,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Statuses) Reset() {
@@ -3130,11 +3396,19 @@ func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Statuses) GetByP
 	return nil
 }
 
+func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Statuses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopNetworksByStatusResponse_Item_Devices struct {
-	state         protoimpl.MessageState                                                          `protogen:"open.v1"`
-	ByProductType []*GetOrganizationSummaryTopNetworksByStatusResponse_Item_Devices_ByProductType `protobuf:"bytes,1,rep,name=by_product_type,json=byProductType,proto3" json:"by_product_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                          `protogen:"open.v1"`
+	ByProductType        []*GetOrganizationSummaryTopNetworksByStatusResponse_Item_Devices_ByProductType `protobuf:"bytes,1,rep,name=by_product_type,json=byProductType,proto3" json:"by_product_type,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Devices) Reset() {
@@ -3174,11 +3448,19 @@ func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Devices) GetByPr
 	return nil
 }
 
+func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Devices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopNetworksByStatusResponse_Item_Permissions struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	CanWrite      *bool                  `protobuf:"varint,1,opt,name=can_write,json=canWrite,proto3,oneof" json:"can_write,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	CanWrite             *bool                  `protobuf:"varint,1,opt,name=can_write,json=canWrite,proto3,oneof" json:"can_write,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Permissions) Reset() {
@@ -3218,11 +3500,19 @@ func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Permissions) Get
 	return false
 }
 
+func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Permissions) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopNetworksByStatusResponse_Item_Clients_Counts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Clients_Counts) Reset() {
@@ -3262,12 +3552,20 @@ func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Clients_Counts) 
 	return 0
 }
 
+func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Clients_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopNetworksByStatusResponse_Item_Clients_Usage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Upstream      *float64               `protobuf:"fixed64,1,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
-	Downstream    *float64               `protobuf:"fixed64,2,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Upstream             *float64               `protobuf:"fixed64,1,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
+	Downstream           *float64               `protobuf:"fixed64,2,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Clients_Usage) Reset() {
@@ -3314,12 +3612,20 @@ func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Clients_Usage) G
 	return 0
 }
 
+func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Clients_Usage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopNetworksByStatusResponse_Item_Statuses_ByProductType struct {
-	state         protoimpl.MessageState                                                                `protogen:"open.v1"`
-	ProductType   *string                                                                               `protobuf:"bytes,1,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
-	Counts        *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Statuses_ByProductType_Counts `protobuf:"bytes,2,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                `protogen:"open.v1"`
+	ProductType          *string                                                                               `protobuf:"bytes,1,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	Counts               *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Statuses_ByProductType_Counts `protobuf:"bytes,2,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Statuses_ByProductType) Reset() {
@@ -3367,14 +3673,22 @@ func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Statuses_ByProdu
 	return nil
 }
 
+func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Statuses_ByProductType) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopNetworksByStatusResponse_Item_Statuses_ByProductType_Counts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Online        *int64                 `protobuf:"varint,1,opt,name=online,proto3,oneof" json:"online,omitempty"`
-	Offline       *int64                 `protobuf:"varint,2,opt,name=offline,proto3,oneof" json:"offline,omitempty"`
-	Alerting      *int64                 `protobuf:"varint,3,opt,name=alerting,proto3,oneof" json:"alerting,omitempty"`
-	Dormant       *int64                 `protobuf:"varint,4,opt,name=dormant,proto3,oneof" json:"dormant,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Online               *int64                 `protobuf:"varint,1,opt,name=online,proto3,oneof" json:"online,omitempty"`
+	Offline              *int64                 `protobuf:"varint,2,opt,name=offline,proto3,oneof" json:"offline,omitempty"`
+	Alerting             *int64                 `protobuf:"varint,3,opt,name=alerting,proto3,oneof" json:"alerting,omitempty"`
+	Dormant              *int64                 `protobuf:"varint,4,opt,name=dormant,proto3,oneof" json:"dormant,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Statuses_ByProductType_Counts) Reset() {
@@ -3436,12 +3750,20 @@ func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Statuses_ByProdu
 	return 0
 }
 
+func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Statuses_ByProductType_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopNetworksByStatusResponse_Item_Devices_ByProductType struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ProductType   *string                `protobuf:"bytes,1,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
-	Url           *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	ProductType          *string                `protobuf:"bytes,1,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	Url                  *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Devices_ByProductType) Reset() {
@@ -3488,13 +3810,21 @@ func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Devices_ByProduc
 	return ""
 }
 
+func (x *GetOrganizationSummaryTopNetworksByStatusResponse_Item_Devices_ByProductType) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopSsidsByUsageResponse_Item struct {
-	state         protoimpl.MessageState                                      `protogen:"open.v1"`
-	Name          *string                                                     `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Usage         *GetOrganizationSummaryTopSsidsByUsageResponse_Item_Usage   `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
-	Clients       *GetOrganizationSummaryTopSsidsByUsageResponse_Item_Clients `protobuf:"bytes,3,opt,name=clients,proto3" json:"clients,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                      `protogen:"open.v1"`
+	Name                 *string                                                     `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Usage                *GetOrganizationSummaryTopSsidsByUsageResponse_Item_Usage   `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
+	Clients              *GetOrganizationSummaryTopSsidsByUsageResponse_Item_Clients `protobuf:"bytes,3,opt,name=clients,proto3" json:"clients,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopSsidsByUsageResponse_Item) Reset() {
@@ -3548,14 +3878,22 @@ func (x *GetOrganizationSummaryTopSsidsByUsageResponse_Item) GetClients() *GetOr
 	return nil
 }
 
+func (x *GetOrganizationSummaryTopSsidsByUsageResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopSsidsByUsageResponse_Item_Usage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *float64               `protobuf:"fixed64,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Downstream    *float64               `protobuf:"fixed64,2,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
-	Upstream      *float64               `protobuf:"fixed64,3,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
-	Percentage    *float64               `protobuf:"fixed64,4,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *float64               `protobuf:"fixed64,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Downstream           *float64               `protobuf:"fixed64,2,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
+	Upstream             *float64               `protobuf:"fixed64,3,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
+	Percentage           *float64               `protobuf:"fixed64,4,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopSsidsByUsageResponse_Item_Usage) Reset() {
@@ -3616,11 +3954,19 @@ func (x *GetOrganizationSummaryTopSsidsByUsageResponse_Item_Usage) GetPercentage
 	return 0
 }
 
+func (x *GetOrganizationSummaryTopSsidsByUsageResponse_Item_Usage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopSsidsByUsageResponse_Item_Clients struct {
-	state         protoimpl.MessageState                                             `protogen:"open.v1"`
-	Counts        *GetOrganizationSummaryTopSsidsByUsageResponse_Item_Clients_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                             `protogen:"open.v1"`
+	Counts               *GetOrganizationSummaryTopSsidsByUsageResponse_Item_Clients_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopSsidsByUsageResponse_Item_Clients) Reset() {
@@ -3660,11 +4006,19 @@ func (x *GetOrganizationSummaryTopSsidsByUsageResponse_Item_Clients) GetCounts()
 	return nil
 }
 
+func (x *GetOrganizationSummaryTopSsidsByUsageResponse_Item_Clients) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopSsidsByUsageResponse_Item_Clients_Counts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopSsidsByUsageResponse_Item_Clients_Counts) Reset() {
@@ -3704,15 +4058,23 @@ func (x *GetOrganizationSummaryTopSsidsByUsageResponse_Item_Clients_Counts) GetT
 	return 0
 }
 
+func (x *GetOrganizationSummaryTopSsidsByUsageResponse_Item_Clients_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopSwitchesByEnergyUsageResponse_Item struct {
-	state         protoimpl.MessageState                                               `protogen:"open.v1"`
-	Network       *GetOrganizationSummaryTopSwitchesByEnergyUsageResponse_Item_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	Name          *string                                                              `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Mac           *string                                                              `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Model         *string                                                              `protobuf:"bytes,4,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Usage         *GetOrganizationSummaryTopSwitchesByEnergyUsageResponse_Item_Usage   `protobuf:"bytes,5,opt,name=usage,proto3" json:"usage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                               `protogen:"open.v1"`
+	Network              *GetOrganizationSummaryTopSwitchesByEnergyUsageResponse_Item_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Name                 *string                                                              `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Mac                  *string                                                              `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Model                *string                                                              `protobuf:"bytes,4,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Usage                *GetOrganizationSummaryTopSwitchesByEnergyUsageResponse_Item_Usage   `protobuf:"bytes,5,opt,name=usage,proto3" json:"usage,omitempty"`
+	AdditionalProperties *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopSwitchesByEnergyUsageResponse_Item) Reset() {
@@ -3780,12 +4142,20 @@ func (x *GetOrganizationSummaryTopSwitchesByEnergyUsageResponse_Item) GetUsage()
 	return nil
 }
 
+func (x *GetOrganizationSummaryTopSwitchesByEnergyUsageResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopSwitchesByEnergyUsageResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Id                   *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopSwitchesByEnergyUsageResponse_Item_Network) Reset() {
@@ -3832,11 +4202,19 @@ func (x *GetOrganizationSummaryTopSwitchesByEnergyUsageResponse_Item_Network) Ge
 	return ""
 }
 
+func (x *GetOrganizationSummaryTopSwitchesByEnergyUsageResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSummaryTopSwitchesByEnergyUsageResponse_Item_Usage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *float64               `protobuf:"fixed64,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *float64               `protobuf:"fixed64,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSummaryTopSwitchesByEnergyUsageResponse_Item_Usage) Reset() {
@@ -3876,11 +4254,18 @@ func (x *GetOrganizationSummaryTopSwitchesByEnergyUsageResponse_Item_Usage) GetT
 	return 0
 }
 
+func (x *GetOrganizationSummaryTopSwitchesByEnergyUsageResponse_Item_Usage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_summary_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_summary_proto_rawDesc = "" +
 	"\n" +
-	"%meraki/organizations/v1/summary.proto\x12\x17meraki.organizations.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xe1\x03\n" +
+	"%meraki/organizations/v1/summary.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xe1\x03\n" +
 	"7GetOrganizationSummaryTopAppliancesByUtilizationRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12$\n" +
 	"\vnetwork_tag\x18\x02 \x01(\tH\x01R\n" +
@@ -3902,28 +4287,34 @@ const file_meraki_organizations_v1_summary_proto_rawDesc = "" +
 	"\r_usage_uplinkB\x05\n" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
-	"\t_timespan\"\x9d\a\n" +
-	"8GetOrganizationSummaryTopAppliancesByUtilizationResponse\x12l\n" +
-	"\x05items\x18\x01 \x03(\v2V.meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xb4\x05\n" +
+	"\t_timespan\"\xac\n" +
+	"\n" +
+	"8GetOrganizationSummaryTopAppliancesByUtilizationResponse\x12m\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2V.meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf2\a\n" +
 	"\x04Item\x12x\n" +
 	"\anetwork\x18\x01 \x01(\v2^.meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.Item.NetworkR\anetwork\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x15\n" +
 	"\x03mac\x18\x03 \x01(\tH\x01R\x03mac\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x04 \x01(\tH\x02R\x06serial\x88\x01\x01\x12\x19\n" +
 	"\x05model\x18\x05 \x01(\tH\x03R\x05model\x88\x01\x01\x12\x84\x01\n" +
-	"\vutilization\x18\x06 \x01(\v2b.meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.Item.UtilizationR\vutilization\x1aG\n" +
+	"\vutilization\x18\x06 \x01(\v2b.meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.Item.UtilizationR\vutilization\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x13\n" +
-	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01B\a\n" +
+	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\x05\n" +
-	"\x03_id\x1a\xd3\x01\n" +
+	"\x03_id\x1a\xf2\x02\n" +
 	"\vUtilization\x12\x84\x01\n" +
-	"\aaverage\x18\x01 \x01(\v2j.meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.Item.Utilization.AverageR\aaverage\x1a=\n" +
+	"\aaverage\x18\x01 \x01(\v2j.meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.Item.Utilization.AverageR\aaverage\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8c\x01\n" +
 	"\aAverage\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x01H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_percentageB\a\n" +
 	"\x05_nameB\x06\n" +
 	"\x04_macB\t\n" +
@@ -3953,10 +4344,11 @@ const file_meraki_organizations_v1_summary_proto_rawDesc = "" +
 	"\r_usage_uplinkB\x05\n" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
-	"\t_timespan\"\xd9\x03\n" +
-	"4GetOrganizationSummaryTopApplicationsByUsageResponse\x12h\n" +
-	"\x05items\x18\x01 \x03(\v2R.meraki.organizations.v1.GetOrganizationSummaryTopApplicationsByUsageResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xf8\x01\n" +
+	"\t_timespan\"\xf9\x04\n" +
+	"4GetOrganizationSummaryTopApplicationsByUsageResponse\x12i\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2R.meraki.organizations.v1.GetOrganizationSummaryTopApplicationsByUsageResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc7\x02\n" +
 	"\x04Item\x12%\n" +
 	"\vapplication\x18\x01 \x01(\tH\x00R\vapplication\x88\x01\x01\x12\x19\n" +
 	"\x05total\x18\x02 \x01(\x01H\x01R\x05total\x88\x01\x01\x12#\n" +
@@ -3966,7 +4358,8 @@ const file_meraki_organizations_v1_summary_proto_rawDesc = "" +
 	"\bupstream\x18\x04 \x01(\x01H\x03R\bupstream\x88\x01\x01\x12#\n" +
 	"\n" +
 	"percentage\x18\x05 \x01(\x01H\x04R\n" +
-	"percentage\x88\x01\x01B\x0e\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_applicationB\b\n" +
 	"\x06_totalB\r\n" +
 	"\v_downstreamB\v\n" +
@@ -3997,10 +4390,11 @@ const file_meraki_organizations_v1_summary_proto_rawDesc = "" +
 	"\r_usage_uplinkB\x05\n" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
-	"\t_timespan\"\xe4\x03\n" +
-	">GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse\x12r\n" +
-	"\x05items\x18\x01 \x03(\v2\\.meraki.organizations.v1.GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xef\x01\n" +
+	"\t_timespan\"\x84\x05\n" +
+	">GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse\x12s\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2\\.meraki.organizations.v1.GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbe\x02\n" +
 	"\x04Item\x12\x1f\n" +
 	"\bcategory\x18\x01 \x01(\tH\x00R\bcategory\x88\x01\x01\x12\x19\n" +
 	"\x05total\x18\x02 \x01(\x01H\x01R\x05total\x88\x01\x01\x12#\n" +
@@ -4010,7 +4404,8 @@ const file_meraki_organizations_v1_summary_proto_rawDesc = "" +
 	"\bupstream\x18\x04 \x01(\x01H\x03R\bupstream\x88\x01\x01\x12#\n" +
 	"\n" +
 	"percentage\x18\x05 \x01(\x01H\x04R\n" +
-	"percentage\x88\x01\x01B\v\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_categoryB\b\n" +
 	"\x06_totalB\r\n" +
 	"\v_downstreamB\v\n" +
@@ -4037,21 +4432,24 @@ const file_meraki_organizations_v1_summary_proto_rawDesc = "" +
 	"\r_usage_uplinkB\x05\n" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
-	"\t_timespan\"\xa4\x06\n" +
-	"/GetOrganizationSummaryTopClientsByUsageResponse\x12c\n" +
-	"\x05items\x18\x01 \x03(\v2M.meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xcd\x04\n" +
+	"\t_timespan\"\xe3\b\n" +
+	"/GetOrganizationSummaryTopClientsByUsageResponse\x12d\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2M.meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbb\x06\n" +
 	"\x04Item\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x15\n" +
 	"\x03mac\x18\x02 \x01(\tH\x01R\x03mac\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x03 \x01(\tH\x02R\x02id\x88\x01\x01\x12o\n" +
 	"\anetwork\x18\x04 \x01(\v2U.meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse.Item.NetworkR\anetwork\x12i\n" +
-	"\x05usage\x18\x05 \x01(\v2S.meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse.Item.UsageR\x05usage\x1aG\n" +
+	"\x05usage\x18\x05 \x01(\v2S.meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse.Item.UsageR\x05usage\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x13\n" +
-	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01B\a\n" +
+	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\x05\n" +
-	"\x03_id\x1a\xc2\x01\n" +
+	"\x03_id\x1a\x91\x02\n" +
 	"\x05Usage\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x01H\x00R\x05total\x88\x01\x01\x12\x1f\n" +
 	"\bupstream\x18\x02 \x01(\x01H\x01R\bupstream\x88\x01\x01\x12#\n" +
@@ -4060,7 +4458,8 @@ const file_meraki_organizations_v1_summary_proto_rawDesc = "" +
 	"downstream\x88\x01\x01\x12#\n" +
 	"\n" +
 	"percentage\x18\x04 \x01(\x01H\x03R\n" +
-	"percentage\x88\x01\x01B\b\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\v\n" +
 	"\t_upstreamB\r\n" +
 	"\v_downstreamB\r\n" +
@@ -4089,25 +4488,30 @@ const file_meraki_organizations_v1_summary_proto_rawDesc = "" +
 	"\r_usage_uplinkB\x05\n" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
-	"\t_timespan\"\xdf\x06\n" +
-	"<GetOrganizationSummaryTopClientsManufacturersByUsageResponse\x12p\n" +
-	"\x05items\x18\x01 \x03(\v2Z.meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xee\x04\n" +
+	"\t_timespan\"\xec\t\n" +
+	"<GetOrganizationSummaryTopClientsManufacturersByUsageResponse\x12q\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2Z.meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xaa\a\n" +
 	"\x04Item\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12|\n" +
 	"\aclients\x18\x02 \x01(\v2b.meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.Item.ClientsR\aclients\x12v\n" +
-	"\x05usage\x18\x03 \x01(\v2`.meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.Item.UsageR\x05usage\x1a\xbc\x01\n" +
+	"\x05usage\x18\x03 \x01(\v2`.meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.Item.UsageR\x05usage\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xda\x02\n" +
 	"\aClients\x12\x81\x01\n" +
-	"\x06counts\x18\x01 \x01(\v2i.meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.Item.Clients.CountsR\x06counts\x1a-\n" +
+	"\x06counts\x18\x01 \x01(\v2i.meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.Item.Clients.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a|\n" +
 	"\x06Counts\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
-	"\x06_total\x1a\x8e\x01\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_total\x1a\xdd\x01\n" +
 	"\x05Usage\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x01H\x00R\x05total\x88\x01\x01\x12\x1f\n" +
 	"\bupstream\x18\x02 \x01(\x01H\x01R\bupstream\x88\x01\x01\x12#\n" +
 	"\n" +
 	"downstream\x18\x03 \x01(\x01H\x02R\n" +
-	"downstream\x88\x01\x01B\b\n" +
+	"downstream\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\v\n" +
 	"\t_upstreamB\r\n" +
 	"\v_downstreamB\a\n" +
@@ -4133,10 +4537,12 @@ const file_meraki_organizations_v1_summary_proto_rawDesc = "" +
 	"\r_usage_uplinkB\x05\n" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
-	"\t_timespan\"\xcd\b\n" +
-	"/GetOrganizationSummaryTopDevicesByUsageResponse\x12c\n" +
-	"\x05items\x18\x01 \x03(\v2M.meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xf6\x06\n" +
+	"\t_timespan\"\xab\f\n" +
+	"/GetOrganizationSummaryTopDevicesByUsageResponse\x12d\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2M.meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x83\n" +
+	"\n" +
 	"\x04Item\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
 	"\x05model\x18\x02 \x01(\tH\x01R\x05model\x88\x01\x01\x12\x1b\n" +
@@ -4145,23 +4551,28 @@ const file_meraki_organizations_v1_summary_proto_rawDesc = "" +
 	"\fproduct_type\x18\x05 \x01(\tH\x04R\vproductType\x88\x01\x01\x12o\n" +
 	"\anetwork\x18\x06 \x01(\v2U.meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.NetworkR\anetwork\x12i\n" +
 	"\x05usage\x18\a \x01(\v2S.meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.UsageR\x05usage\x12o\n" +
-	"\aclients\x18\b \x01(\v2U.meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.ClientsR\aclients\x1aG\n" +
+	"\aclients\x18\b \x01(\v2U.meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.ClientsR\aclients\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x13\n" +
-	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01B\a\n" +
+	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\x05\n" +
-	"\x03_id\x1a`\n" +
+	"\x03_id\x1a\xaf\x01\n" +
 	"\x05Usage\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x01H\x00R\x05total\x88\x01\x01\x12#\n" +
 	"\n" +
 	"percentage\x18\x02 \x01(\x01H\x01R\n" +
-	"percentage\x88\x01\x01B\b\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\r\n" +
-	"\v_percentage\x1a\xae\x01\n" +
+	"\v_percentage\x1a\xcc\x02\n" +
 	"\aClients\x12t\n" +
-	"\x06counts\x18\x01 \x01(\v2\\.meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.Clients.CountsR\x06counts\x1a-\n" +
+	"\x06counts\x18\x01 \x01(\v2\\.meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.Clients.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a|\n" +
 	"\x06Counts\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_modelB\t\n" +
@@ -4189,17 +4600,20 @@ const file_meraki_organizations_v1_summary_proto_rawDesc = "" +
 	"\r_usage_uplinkB\x05\n" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
-	"\t_timespan\"\xfd\x03\n" +
-	"5GetOrganizationSummaryTopDevicesModelsByUsageResponse\x12i\n" +
-	"\x05items\x18\x01 \x03(\v2S.meraki.organizations.v1.GetOrganizationSummaryTopDevicesModelsByUsageResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x9a\x02\n" +
+	"\t_timespan\"\xed\x05\n" +
+	"5GetOrganizationSummaryTopDevicesModelsByUsageResponse\x12j\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2S.meraki.organizations.v1.GetOrganizationSummaryTopDevicesModelsByUsageResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb9\x03\n" +
 	"\x04Item\x12\x19\n" +
 	"\x05model\x18\x01 \x01(\tH\x00R\x05model\x88\x01\x01\x12\x19\n" +
 	"\x05count\x18\x02 \x01(\x03H\x01R\x05count\x88\x01\x01\x12o\n" +
-	"\x05usage\x18\x03 \x01(\v2Y.meraki.organizations.v1.GetOrganizationSummaryTopDevicesModelsByUsageResponse.Item.UsageR\x05usage\x1aW\n" +
+	"\x05usage\x18\x03 \x01(\v2Y.meraki.organizations.v1.GetOrganizationSummaryTopDevicesModelsByUsageResponse.Item.UsageR\x05usage\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa6\x01\n" +
 	"\x05Usage\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x01H\x00R\x05total\x88\x01\x01\x12\x1d\n" +
-	"\aaverage\x18\x02 \x01(\x01H\x01R\aaverage\x88\x01\x01B\b\n" +
+	"\aaverage\x18\x02 \x01(\x01H\x01R\aaverage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\n" +
 	"\n" +
 	"\b_averageB\b\n" +
@@ -4226,10 +4640,11 @@ const file_meraki_organizations_v1_summary_proto_rawDesc = "" +
 	"\r_usage_uplinkB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xa5\x12\n" +
-	"1GetOrganizationSummaryTopNetworksByStatusResponse\x12e\n" +
-	"\x05items\x18\x01 \x03(\v2O.meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xca\x10\n" +
+	"\x0e_ending_before\"\xde\x19\n" +
+	"1GetOrganizationSummaryTopNetworksByStatusResponse\x12f\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2O.meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb2\x17\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
@@ -4242,34 +4657,42 @@ const file_meraki_organizations_v1_summary_proto_rawDesc = "" +
 	"\adevices\x18\b \x01(\v2W.meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.DevicesR\adevices\x12}\n" +
 	"\vpermissions\x18\t \x01(\v2[.meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.PermissionsR\vpermissions\x12#\n" +
 	"\rproduct_types\x18\n" +
-	" \x03(\tR\fproductTypes\x1a#\n" +
+	" \x03(\tR\fproductTypes\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1ar\n" +
 	"\x05Group\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\x90\x03\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xfe\x04\n" +
 	"\aClients\x12v\n" +
 	"\x06counts\x18\x01 \x01(\v2^.meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Clients.CountsR\x06counts\x12s\n" +
-	"\x05usage\x18\x02 \x01(\v2].meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Clients.UsageR\x05usage\x1a-\n" +
+	"\x05usage\x18\x02 \x01(\v2].meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Clients.UsageR\x05usage\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a|\n" +
 	"\x06Counts\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
-	"\x06_total\x1ai\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_total\x1a\xb8\x01\n" +
 	"\x05Usage\x12\x1f\n" +
 	"\bupstream\x18\x01 \x01(\x01H\x00R\bupstream\x88\x01\x01\x12#\n" +
 	"\n" +
 	"downstream\x18\x02 \x01(\x01H\x01R\n" +
-	"downstream\x88\x01\x01B\v\n" +
+	"downstream\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_upstreamB\r\n" +
-	"\v_downstream\x1a\xd0\x04\n" +
+	"\v_downstream\x1a\xbd\x06\n" +
 	"\bStatuses\x12\x1d\n" +
 	"\aoverall\x18\x01 \x01(\tH\x00R\aoverall\x88\x01\x01\x12\x8e\x01\n" +
-	"\x0fby_product_type\x18\x02 \x03(\v2f.meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Statuses.ByProductTypeR\rbyProductType\x1a\x87\x03\n" +
+	"\x0fby_product_type\x18\x02 \x03(\v2f.meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Statuses.ByProductTypeR\rbyProductType\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa5\x04\n" +
 	"\rByProductType\x12&\n" +
 	"\fproduct_type\x18\x01 \x01(\tH\x00R\vproductType\x88\x01\x01\x12\x85\x01\n" +
-	"\x06counts\x18\x02 \x01(\v2m.meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Statuses.ByProductType.CountsR\x06counts\x1a\xb4\x01\n" +
+	"\x06counts\x18\x02 \x01(\v2m.meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Statuses.ByProductType.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x83\x02\n" +
 	"\x06Counts\x12\x1b\n" +
 	"\x06online\x18\x01 \x01(\x03H\x00R\x06online\x88\x01\x01\x12\x1d\n" +
 	"\aoffline\x18\x02 \x01(\x03H\x01R\aoffline\x88\x01\x01\x12\x1f\n" +
 	"\balerting\x18\x03 \x01(\x03H\x02R\balerting\x88\x01\x01\x12\x1d\n" +
-	"\adormant\x18\x04 \x01(\x03H\x03R\adormant\x88\x01\x01B\t\n" +
+	"\adormant\x18\x04 \x01(\x03H\x03R\adormant\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_onlineB\n" +
 	"\n" +
 	"\b_offlineB\v\n" +
@@ -4278,16 +4701,19 @@ const file_meraki_organizations_v1_summary_proto_rawDesc = "" +
 	"\b_dormantB\x0f\n" +
 	"\r_product_typeB\n" +
 	"\n" +
-	"\b_overall\x1a\x82\x02\n" +
+	"\b_overall\x1a\xa1\x03\n" +
 	"\aDevices\x12\x8d\x01\n" +
-	"\x0fby_product_type\x18\x01 \x03(\v2e.meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Devices.ByProductTypeR\rbyProductType\x1ag\n" +
+	"\x0fby_product_type\x18\x01 \x03(\v2e.meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Devices.ByProductTypeR\rbyProductType\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb6\x01\n" +
 	"\rByProductType\x12&\n" +
 	"\fproduct_type\x18\x01 \x01(\tH\x00R\vproductType\x88\x01\x01\x12\x15\n" +
-	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01B\x0f\n" +
+	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0f\n" +
 	"\r_product_typeB\x06\n" +
-	"\x04_url\x1a=\n" +
+	"\x04_url\x1a\x8c\x01\n" +
 	"\vPermissions\x12 \n" +
-	"\tcan_write\x18\x01 \x01(\bH\x00R\bcanWrite\x88\x01\x01B\f\n" +
+	"\tcan_write\x18\x01 \x01(\bH\x00R\bcanWrite\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_can_writeB\r\n" +
 	"\v_network_idB\a\n" +
@@ -4314,14 +4740,16 @@ const file_meraki_organizations_v1_summary_proto_rawDesc = "" +
 	"\r_usage_uplinkB\x05\n" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
-	"\t_timespan\"\xc7\x06\n" +
-	"-GetOrganizationSummaryTopSsidsByUsageResponse\x12a\n" +
-	"\x05items\x18\x01 \x03(\v2K.meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xf4\x04\n" +
+	"\t_timespan\"\xd4\t\n" +
+	"-GetOrganizationSummaryTopSsidsByUsageResponse\x12b\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2K.meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb0\a\n" +
 	"\x04Item\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12g\n" +
 	"\x05usage\x18\x02 \x01(\v2Q.meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.Item.UsageR\x05usage\x12m\n" +
-	"\aclients\x18\x03 \x01(\v2S.meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.Item.ClientsR\aclients\x1a\xc2\x01\n" +
+	"\aclients\x18\x03 \x01(\v2S.meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.Item.ClientsR\aclients\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x91\x02\n" +
 	"\x05Usage\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x01H\x00R\x05total\x88\x01\x01\x12#\n" +
 	"\n" +
@@ -4330,15 +4758,18 @@ const file_meraki_organizations_v1_summary_proto_rawDesc = "" +
 	"\bupstream\x18\x03 \x01(\x01H\x02R\bupstream\x88\x01\x01\x12#\n" +
 	"\n" +
 	"percentage\x18\x04 \x01(\x01H\x03R\n" +
-	"percentage\x88\x01\x01B\b\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\r\n" +
 	"\v_downstreamB\v\n" +
 	"\t_upstreamB\r\n" +
-	"\v_percentage\x1a\xac\x01\n" +
+	"\v_percentage\x1a\xca\x02\n" +
 	"\aClients\x12r\n" +
-	"\x06counts\x18\x01 \x01(\v2Z.meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.Item.Clients.CountsR\x06counts\x1a-\n" +
+	"\x06counts\x18\x01 \x01(\v2Z.meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.Item.Clients.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a|\n" +
 	"\x06Counts\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\a\n" +
 	"\x05_name\"\xdf\x03\n" +
 	"5GetOrganizationSummaryTopSwitchesByEnergyUsageRequest\x12,\n" +
@@ -4362,28 +4793,32 @@ const file_meraki_organizations_v1_summary_proto_rawDesc = "" +
 	"\r_usage_uplinkB\x05\n" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
-	"\t_timespan\"\xb2\x05\n" +
-	"6GetOrganizationSummaryTopSwitchesByEnergyUsageResponse\x12j\n" +
-	"\x05items\x18\x01 \x03(\v2T.meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xcd\x03\n" +
+	"\t_timespan\"\xf1\a\n" +
+	"6GetOrganizationSummaryTopSwitchesByEnergyUsageResponse\x12k\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2T.meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbb\x05\n" +
 	"\x04Item\x12v\n" +
 	"\anetwork\x18\x01 \x01(\v2\\.meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse.Item.NetworkR\anetwork\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x15\n" +
 	"\x03mac\x18\x03 \x01(\tH\x01R\x03mac\x88\x01\x01\x12\x19\n" +
 	"\x05model\x18\x04 \x01(\tH\x02R\x05model\x88\x01\x01\x12p\n" +
-	"\x05usage\x18\x05 \x01(\v2Z.meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse.Item.UsageR\x05usage\x1aG\n" +
+	"\x05usage\x18\x05 \x01(\v2Z.meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse.Item.UsageR\x05usage\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x13\n" +
-	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01B\a\n" +
+	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\x05\n" +
-	"\x03_id\x1a,\n" +
+	"\x03_id\x1a{\n" +
 	"\x05Usage\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x01H\x00R\x05total\x88\x01\x01B\b\n" +
+	"\x05total\x18\x01 \x01(\x01H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\a\n" +
 	"\x05_nameB\x06\n" +
 	"\x04_macB\b\n" +
-	"\x06_modelB\x85\x01\n" +
-	"!com.merakibroker.organizations.v1B\fSummaryProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\x06_modelB\xa5\x01\n" +
+	"!com.merakibroker.organizations.v1B\fSummaryProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_summary_proto_rawDescOnce sync.Once
@@ -4457,62 +4892,111 @@ var file_meraki_organizations_v1_summary_proto_goTypes = []any{
 	(*GetOrganizationSummaryTopSwitchesByEnergyUsageResponse_Item)(nil),                          // 55: meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse.Item
 	(*GetOrganizationSummaryTopSwitchesByEnergyUsageResponse_Item_Network)(nil),                  // 56: meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse.Item.Network
 	(*GetOrganizationSummaryTopSwitchesByEnergyUsageResponse_Item_Usage)(nil),                    // 57: meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse.Item.Usage
-	(*v1.PageInfo)(nil), // 58: meraki.api.v1.PageInfo
+	(*v1.PageInfo)(nil),     // 58: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 59: google.protobuf.Struct
 }
 var file_meraki_organizations_v1_summary_proto_depIdxs = []int32{
 	20, // 0: meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.Item
 	58, // 1: meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	24, // 2: meraki.organizations.v1.GetOrganizationSummaryTopApplicationsByUsageResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopApplicationsByUsageResponse.Item
-	58, // 3: meraki.organizations.v1.GetOrganizationSummaryTopApplicationsByUsageResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	25, // 4: meraki.organizations.v1.GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse.Item
-	58, // 5: meraki.organizations.v1.GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	26, // 6: meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse.Item
-	58, // 7: meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	29, // 8: meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.Item
-	58, // 9: meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	33, // 10: meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item
-	58, // 11: meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	38, // 12: meraki.organizations.v1.GetOrganizationSummaryTopDevicesModelsByUsageResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopDevicesModelsByUsageResponse.Item
-	58, // 13: meraki.organizations.v1.GetOrganizationSummaryTopDevicesModelsByUsageResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	40, // 14: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item
-	58, // 15: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	51, // 16: meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.Item
-	58, // 17: meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	55, // 18: meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse.Item
-	58, // 19: meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	21, // 20: meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.Item.Network
-	22, // 21: meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.Item.utilization:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.Item.Utilization
-	23, // 22: meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.Item.Utilization.average:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.Item.Utilization.Average
-	27, // 23: meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse.Item.Network
-	28, // 24: meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse.Item.usage:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse.Item.Usage
-	30, // 25: meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.Item.clients:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.Item.Clients
-	31, // 26: meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.Item.usage:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.Item.Usage
-	32, // 27: meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.Item.Clients.counts:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.Item.Clients.Counts
-	34, // 28: meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.Network
-	35, // 29: meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.usage:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.Usage
-	36, // 30: meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.clients:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.Clients
-	37, // 31: meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.Clients.counts:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.Clients.Counts
-	39, // 32: meraki.organizations.v1.GetOrganizationSummaryTopDevicesModelsByUsageResponse.Item.usage:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopDevicesModelsByUsageResponse.Item.Usage
-	41, // 33: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.group:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Group
-	42, // 34: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.clients:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Clients
-	43, // 35: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.statuses:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Statuses
-	44, // 36: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.devices:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Devices
-	45, // 37: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.permissions:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Permissions
-	46, // 38: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Clients.counts:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Clients.Counts
-	47, // 39: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Clients.usage:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Clients.Usage
-	48, // 40: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Statuses.by_product_type:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Statuses.ByProductType
-	50, // 41: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Devices.by_product_type:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Devices.ByProductType
-	49, // 42: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Statuses.ByProductType.counts:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Statuses.ByProductType.Counts
-	52, // 43: meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.Item.usage:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.Item.Usage
-	53, // 44: meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.Item.clients:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.Item.Clients
-	54, // 45: meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.Item.Clients.counts:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.Item.Clients.Counts
-	56, // 46: meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse.Item.Network
-	57, // 47: meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse.Item.usage:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse.Item.Usage
-	48, // [48:48] is the sub-list for method output_type
-	48, // [48:48] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	59, // 2: meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.additional_properties:type_name -> google.protobuf.Struct
+	24, // 3: meraki.organizations.v1.GetOrganizationSummaryTopApplicationsByUsageResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopApplicationsByUsageResponse.Item
+	58, // 4: meraki.organizations.v1.GetOrganizationSummaryTopApplicationsByUsageResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	59, // 5: meraki.organizations.v1.GetOrganizationSummaryTopApplicationsByUsageResponse.additional_properties:type_name -> google.protobuf.Struct
+	25, // 6: meraki.organizations.v1.GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse.Item
+	58, // 7: meraki.organizations.v1.GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	59, // 8: meraki.organizations.v1.GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse.additional_properties:type_name -> google.protobuf.Struct
+	26, // 9: meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse.Item
+	58, // 10: meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	59, // 11: meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse.additional_properties:type_name -> google.protobuf.Struct
+	29, // 12: meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.Item
+	58, // 13: meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	59, // 14: meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.additional_properties:type_name -> google.protobuf.Struct
+	33, // 15: meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item
+	58, // 16: meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	59, // 17: meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.additional_properties:type_name -> google.protobuf.Struct
+	38, // 18: meraki.organizations.v1.GetOrganizationSummaryTopDevicesModelsByUsageResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopDevicesModelsByUsageResponse.Item
+	58, // 19: meraki.organizations.v1.GetOrganizationSummaryTopDevicesModelsByUsageResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	59, // 20: meraki.organizations.v1.GetOrganizationSummaryTopDevicesModelsByUsageResponse.additional_properties:type_name -> google.protobuf.Struct
+	40, // 21: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item
+	58, // 22: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	59, // 23: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.additional_properties:type_name -> google.protobuf.Struct
+	51, // 24: meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.Item
+	58, // 25: meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	59, // 26: meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.additional_properties:type_name -> google.protobuf.Struct
+	55, // 27: meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse.items:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse.Item
+	58, // 28: meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	59, // 29: meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse.additional_properties:type_name -> google.protobuf.Struct
+	21, // 30: meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.Item.Network
+	22, // 31: meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.Item.utilization:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.Item.Utilization
+	59, // 32: meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	59, // 33: meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	23, // 34: meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.Item.Utilization.average:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.Item.Utilization.Average
+	59, // 35: meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.Item.Utilization.additional_properties:type_name -> google.protobuf.Struct
+	59, // 36: meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse.Item.Utilization.Average.additional_properties:type_name -> google.protobuf.Struct
+	59, // 37: meraki.organizations.v1.GetOrganizationSummaryTopApplicationsByUsageResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	59, // 38: meraki.organizations.v1.GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	27, // 39: meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse.Item.Network
+	28, // 40: meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse.Item.usage:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse.Item.Usage
+	59, // 41: meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	59, // 42: meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	59, // 43: meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse.Item.Usage.additional_properties:type_name -> google.protobuf.Struct
+	30, // 44: meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.Item.clients:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.Item.Clients
+	31, // 45: meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.Item.usage:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.Item.Usage
+	59, // 46: meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	32, // 47: meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.Item.Clients.counts:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.Item.Clients.Counts
+	59, // 48: meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.Item.Clients.additional_properties:type_name -> google.protobuf.Struct
+	59, // 49: meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.Item.Usage.additional_properties:type_name -> google.protobuf.Struct
+	59, // 50: meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse.Item.Clients.Counts.additional_properties:type_name -> google.protobuf.Struct
+	34, // 51: meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.Network
+	35, // 52: meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.usage:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.Usage
+	36, // 53: meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.clients:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.Clients
+	59, // 54: meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	59, // 55: meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	59, // 56: meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.Usage.additional_properties:type_name -> google.protobuf.Struct
+	37, // 57: meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.Clients.counts:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.Clients.Counts
+	59, // 58: meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.Clients.additional_properties:type_name -> google.protobuf.Struct
+	59, // 59: meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse.Item.Clients.Counts.additional_properties:type_name -> google.protobuf.Struct
+	39, // 60: meraki.organizations.v1.GetOrganizationSummaryTopDevicesModelsByUsageResponse.Item.usage:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopDevicesModelsByUsageResponse.Item.Usage
+	59, // 61: meraki.organizations.v1.GetOrganizationSummaryTopDevicesModelsByUsageResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	59, // 62: meraki.organizations.v1.GetOrganizationSummaryTopDevicesModelsByUsageResponse.Item.Usage.additional_properties:type_name -> google.protobuf.Struct
+	41, // 63: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.group:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Group
+	42, // 64: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.clients:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Clients
+	43, // 65: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.statuses:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Statuses
+	44, // 66: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.devices:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Devices
+	45, // 67: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.permissions:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Permissions
+	59, // 68: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	59, // 69: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Group.additional_properties:type_name -> google.protobuf.Struct
+	46, // 70: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Clients.counts:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Clients.Counts
+	47, // 71: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Clients.usage:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Clients.Usage
+	59, // 72: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Clients.additional_properties:type_name -> google.protobuf.Struct
+	48, // 73: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Statuses.by_product_type:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Statuses.ByProductType
+	59, // 74: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Statuses.additional_properties:type_name -> google.protobuf.Struct
+	50, // 75: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Devices.by_product_type:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Devices.ByProductType
+	59, // 76: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Devices.additional_properties:type_name -> google.protobuf.Struct
+	59, // 77: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Permissions.additional_properties:type_name -> google.protobuf.Struct
+	59, // 78: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Clients.Counts.additional_properties:type_name -> google.protobuf.Struct
+	59, // 79: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Clients.Usage.additional_properties:type_name -> google.protobuf.Struct
+	49, // 80: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Statuses.ByProductType.counts:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Statuses.ByProductType.Counts
+	59, // 81: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Statuses.ByProductType.additional_properties:type_name -> google.protobuf.Struct
+	59, // 82: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Statuses.ByProductType.Counts.additional_properties:type_name -> google.protobuf.Struct
+	59, // 83: meraki.organizations.v1.GetOrganizationSummaryTopNetworksByStatusResponse.Item.Devices.ByProductType.additional_properties:type_name -> google.protobuf.Struct
+	52, // 84: meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.Item.usage:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.Item.Usage
+	53, // 85: meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.Item.clients:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.Item.Clients
+	59, // 86: meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	59, // 87: meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.Item.Usage.additional_properties:type_name -> google.protobuf.Struct
+	54, // 88: meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.Item.Clients.counts:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.Item.Clients.Counts
+	59, // 89: meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.Item.Clients.additional_properties:type_name -> google.protobuf.Struct
+	59, // 90: meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse.Item.Clients.Counts.additional_properties:type_name -> google.protobuf.Struct
+	56, // 91: meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse.Item.network:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse.Item.Network
+	57, // 92: meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse.Item.usage:type_name -> meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse.Item.Usage
+	59, // 93: meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	59, // 94: meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	59, // 95: meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse.Item.Usage.additional_properties:type_name -> google.protobuf.Struct
+	96, // [96:96] is the sub-list for method output_type
+	96, // [96:96] is the sub-list for method input_type
+	96, // [96:96] is the sub-list for extension type_name
+	96, // [96:96] is the sub-list for extension extendee
+	0,  // [0:96] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_summary_proto_init() }

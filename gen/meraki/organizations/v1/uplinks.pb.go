@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -121,11 +122,12 @@ func (x *GetOrganizationUplinksStatusesRequest) GetIccids() []string {
 
 // Answer of getOrganizationUplinksStatuses.
 type GetOrganizationUplinksStatusesResponse struct {
-	state         protoimpl.MessageState                         `protogen:"open.v1"`
-	Items         []*GetOrganizationUplinksStatusesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                   `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                         `protogen:"open.v1"`
+	Items                []*GetOrganizationUplinksStatusesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                   `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationUplinksStatusesResponse) Reset() {
@@ -172,16 +174,24 @@ func (x *GetOrganizationUplinksStatusesResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetOrganizationUplinksStatusesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationUplinksStatusesResponse_Item struct {
-	state            protoimpl.MessageState                                        `protogen:"open.v1"`
-	NetworkId        *string                                                       `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Serial           *string                                                       `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Model            *string                                                       `protobuf:"bytes,3,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	LastReportedAt   *timestamppb.Timestamp                                        `protobuf:"bytes,4,opt,name=last_reported_at,json=lastReportedAt,proto3" json:"last_reported_at,omitempty"`
-	HighAvailability *GetOrganizationUplinksStatusesResponse_Item_HighAvailability `protobuf:"bytes,5,opt,name=high_availability,json=highAvailability,proto3" json:"high_availability,omitempty"`
-	Uplinks          []*GetOrganizationUplinksStatusesResponse_Item_Uplinks        `protobuf:"bytes,6,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                protoimpl.MessageState                                        `protogen:"open.v1"`
+	NetworkId            *string                                                       `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Serial               *string                                                       `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Model                *string                                                       `protobuf:"bytes,3,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	LastReportedAt       *timestamppb.Timestamp                                        `protobuf:"bytes,4,opt,name=last_reported_at,json=lastReportedAt,proto3" json:"last_reported_at,omitempty"`
+	HighAvailability     *GetOrganizationUplinksStatusesResponse_Item_HighAvailability `protobuf:"bytes,5,opt,name=high_availability,json=highAvailability,proto3" json:"high_availability,omitempty"`
+	Uplinks              []*GetOrganizationUplinksStatusesResponse_Item_Uplinks        `protobuf:"bytes,6,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
+	AdditionalProperties *structpb.Struct                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationUplinksStatusesResponse_Item) Reset() {
@@ -256,12 +266,20 @@ func (x *GetOrganizationUplinksStatusesResponse_Item) GetUplinks() []*GetOrganiz
 	return nil
 }
 
+func (x *GetOrganizationUplinksStatusesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationUplinksStatusesResponse_Item_HighAvailability struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Role          *string                `protobuf:"bytes,2,opt,name=role,proto3,oneof" json:"role,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Role                 *string                `protobuf:"bytes,2,opt,name=role,proto3,oneof" json:"role,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationUplinksStatusesResponse_Item_HighAvailability) Reset() {
@@ -308,34 +326,42 @@ func (x *GetOrganizationUplinksStatusesResponse_Item_HighAvailability) GetRole()
 	return ""
 }
 
+func (x *GetOrganizationUplinksStatusesResponse_Item_HighAvailability) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationUplinksStatusesResponse_Item_Uplinks struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "cellular", "wan1", "wan2", "wan3".
 	Interface *string `protobuf:"bytes,1,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
 	// Known values: "active", "connecting", "failed", "not connected", "ready".
-	Status         *string                                                         `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Ip             *string                                                         `protobuf:"bytes,3,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	Gateway        *string                                                         `protobuf:"bytes,4,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	PublicIp       *string                                                         `protobuf:"bytes,5,opt,name=public_ip,json=publicIp,proto3,oneof" json:"public_ip,omitempty"`
-	PrimaryDns     *string                                                         `protobuf:"bytes,6,opt,name=primary_dns,json=primaryDns,proto3,oneof" json:"primary_dns,omitempty"`
-	SecondaryDns   *string                                                         `protobuf:"bytes,7,opt,name=secondary_dns,json=secondaryDns,proto3,oneof" json:"secondary_dns,omitempty"`
-	IpAssignedBy   *string                                                         `protobuf:"bytes,8,opt,name=ip_assigned_by,json=ipAssignedBy,proto3,oneof" json:"ip_assigned_by,omitempty"`
-	Provider       *string                                                         `protobuf:"bytes,9,opt,name=provider,proto3,oneof" json:"provider,omitempty"`
-	SignalStat     *GetOrganizationUplinksStatusesResponse_Item_Uplinks_SignalStat `protobuf:"bytes,10,opt,name=signal_stat,json=signalStat,proto3" json:"signal_stat,omitempty"`
-	Mcc            *string                                                         `protobuf:"bytes,11,opt,name=mcc,proto3,oneof" json:"mcc,omitempty"`
-	Mnc            *string                                                         `protobuf:"bytes,12,opt,name=mnc,proto3,oneof" json:"mnc,omitempty"`
-	Roaming        *GetOrganizationUplinksStatusesResponse_Item_Uplinks_Roaming    `protobuf:"bytes,13,opt,name=roaming,proto3" json:"roaming,omitempty"`
-	ConnectionType *string                                                         `protobuf:"bytes,14,opt,name=connection_type,json=connectionType,proto3,oneof" json:"connection_type,omitempty"`
-	Apn            *string                                                         `protobuf:"bytes,15,opt,name=apn,proto3,oneof" json:"apn,omitempty"`
-	Dns1           *string                                                         `protobuf:"bytes,16,opt,name=dns1,proto3,oneof" json:"dns1,omitempty"`
-	Dns2           *string                                                         `protobuf:"bytes,17,opt,name=dns2,proto3,oneof" json:"dns2,omitempty"`
-	SignalType     *string                                                         `protobuf:"bytes,18,opt,name=signal_type,json=signalType,proto3,oneof" json:"signal_type,omitempty"`
-	Mtu            *int64                                                          `protobuf:"varint,19,opt,name=mtu,proto3,oneof" json:"mtu,omitempty"`
-	Iccid          *string                                                         `protobuf:"bytes,20,opt,name=iccid,proto3,oneof" json:"iccid,omitempty"`
-	Imsi           *string                                                         `protobuf:"bytes,21,opt,name=imsi,proto3,oneof" json:"imsi,omitempty"`
-	Msisdn         *string                                                         `protobuf:"bytes,22,opt,name=msisdn,proto3,oneof" json:"msisdn,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	Status               *string                                                         `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Ip                   *string                                                         `protobuf:"bytes,3,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
+	Gateway              *string                                                         `protobuf:"bytes,4,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
+	PublicIp             *string                                                         `protobuf:"bytes,5,opt,name=public_ip,json=publicIp,proto3,oneof" json:"public_ip,omitempty"`
+	PrimaryDns           *string                                                         `protobuf:"bytes,6,opt,name=primary_dns,json=primaryDns,proto3,oneof" json:"primary_dns,omitempty"`
+	SecondaryDns         *string                                                         `protobuf:"bytes,7,opt,name=secondary_dns,json=secondaryDns,proto3,oneof" json:"secondary_dns,omitempty"`
+	IpAssignedBy         *string                                                         `protobuf:"bytes,8,opt,name=ip_assigned_by,json=ipAssignedBy,proto3,oneof" json:"ip_assigned_by,omitempty"`
+	Provider             *string                                                         `protobuf:"bytes,9,opt,name=provider,proto3,oneof" json:"provider,omitempty"`
+	SignalStat           *GetOrganizationUplinksStatusesResponse_Item_Uplinks_SignalStat `protobuf:"bytes,10,opt,name=signal_stat,json=signalStat,proto3" json:"signal_stat,omitempty"`
+	Mcc                  *string                                                         `protobuf:"bytes,11,opt,name=mcc,proto3,oneof" json:"mcc,omitempty"`
+	Mnc                  *string                                                         `protobuf:"bytes,12,opt,name=mnc,proto3,oneof" json:"mnc,omitempty"`
+	Roaming              *GetOrganizationUplinksStatusesResponse_Item_Uplinks_Roaming    `protobuf:"bytes,13,opt,name=roaming,proto3" json:"roaming,omitempty"`
+	ConnectionType       *string                                                         `protobuf:"bytes,14,opt,name=connection_type,json=connectionType,proto3,oneof" json:"connection_type,omitempty"`
+	Apn                  *string                                                         `protobuf:"bytes,15,opt,name=apn,proto3,oneof" json:"apn,omitempty"`
+	Dns1                 *string                                                         `protobuf:"bytes,16,opt,name=dns1,proto3,oneof" json:"dns1,omitempty"`
+	Dns2                 *string                                                         `protobuf:"bytes,17,opt,name=dns2,proto3,oneof" json:"dns2,omitempty"`
+	SignalType           *string                                                         `protobuf:"bytes,18,opt,name=signal_type,json=signalType,proto3,oneof" json:"signal_type,omitempty"`
+	Mtu                  *int64                                                          `protobuf:"varint,19,opt,name=mtu,proto3,oneof" json:"mtu,omitempty"`
+	Iccid                *string                                                         `protobuf:"bytes,20,opt,name=iccid,proto3,oneof" json:"iccid,omitempty"`
+	Imsi                 *string                                                         `protobuf:"bytes,21,opt,name=imsi,proto3,oneof" json:"imsi,omitempty"`
+	Msisdn               *string                                                         `protobuf:"bytes,22,opt,name=msisdn,proto3,oneof" json:"msisdn,omitempty"`
+	AdditionalProperties *structpb.Struct                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationUplinksStatusesResponse_Item_Uplinks) Reset() {
@@ -522,12 +548,20 @@ func (x *GetOrganizationUplinksStatusesResponse_Item_Uplinks) GetMsisdn() string
 	return ""
 }
 
+func (x *GetOrganizationUplinksStatusesResponse_Item_Uplinks) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationUplinksStatusesResponse_Item_Uplinks_SignalStat struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Rsrp          *string                `protobuf:"bytes,1,opt,name=rsrp,proto3,oneof" json:"rsrp,omitempty"`
-	Rsrq          *string                `protobuf:"bytes,2,opt,name=rsrq,proto3,oneof" json:"rsrq,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Rsrp                 *string                `protobuf:"bytes,1,opt,name=rsrp,proto3,oneof" json:"rsrp,omitempty"`
+	Rsrq                 *string                `protobuf:"bytes,2,opt,name=rsrq,proto3,oneof" json:"rsrq,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationUplinksStatusesResponse_Item_Uplinks_SignalStat) Reset() {
@@ -574,12 +608,20 @@ func (x *GetOrganizationUplinksStatusesResponse_Item_Uplinks_SignalStat) GetRsrq
 	return ""
 }
 
+func (x *GetOrganizationUplinksStatusesResponse_Item_Uplinks_SignalStat) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationUplinksStatusesResponse_Item_Uplinks_Roaming struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "home", "roaming", "unknown".
-	Status        *string `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string          `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationUplinksStatusesResponse_Item_Uplinks_Roaming) Reset() {
@@ -619,11 +661,18 @@ func (x *GetOrganizationUplinksStatusesResponse_Item_Uplinks_Roaming) GetStatus(
 	return ""
 }
 
+func (x *GetOrganizationUplinksStatusesResponse_Item_Uplinks_Roaming) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_uplinks_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_uplinks_proto_rawDesc = "" +
 	"\n" +
-	"%meraki/organizations/v1/uplinks.proto\x12\x17meraki.organizations.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xe4\x02\n" +
+	"%meraki/organizations/v1/uplinks.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xe4\x02\n" +
 	"%GetOrganizationUplinksStatusesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -636,10 +685,11 @@ const file_meraki_organizations_v1_uplinks_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xaf\x0f\n" +
-	"&GetOrganizationUplinksStatusesResponse\x12Z\n" +
-	"\x05items\x18\x01 \x03(\v2D.meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xea\r\n" +
+	"\x0e_ending_before\"\x8e\x13\n" +
+	"&GetOrganizationUplinksStatusesResponse\x12[\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2D.meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf8\x10\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
@@ -647,13 +697,15 @@ const file_meraki_organizations_v1_uplinks_proto_rawDesc = "" +
 	"\x05model\x18\x03 \x01(\tH\x02R\x05model\x88\x01\x01\x12D\n" +
 	"\x10last_reported_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x0elastReportedAt\x12\x82\x01\n" +
 	"\x11high_availability\x18\x05 \x01(\v2U.meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.HighAvailabilityR\x10highAvailability\x12f\n" +
-	"\auplinks\x18\x06 \x03(\v2L.meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.UplinksR\auplinks\x1a_\n" +
+	"\auplinks\x18\x06 \x03(\v2L.meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.UplinksR\auplinks\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xae\x01\n" +
 	"\x10HighAvailability\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x17\n" +
-	"\x04role\x18\x02 \x01(\tH\x01R\x04role\x88\x01\x01B\n" +
+	"\x04role\x18\x02 \x01(\tH\x01R\x04role\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\a\n" +
-	"\x05_role\x1a\xcd\t\n" +
+	"\x05_role\x1a\xbc\v\n" +
 	"\aUplinks\x12!\n" +
 	"\tinterface\x18\x01 \x01(\tH\x00R\tinterface\x88\x01\x01\x12\x1b\n" +
 	"\x06status\x18\x02 \x01(\tH\x01R\x06status\x88\x01\x01\x12\x13\n" +
@@ -681,15 +733,18 @@ const file_meraki_organizations_v1_uplinks_proto_rawDesc = "" +
 	"\x03mtu\x18\x13 \x01(\x03H\x10R\x03mtu\x88\x01\x01\x12\x19\n" +
 	"\x05iccid\x18\x14 \x01(\tH\x11R\x05iccid\x88\x01\x01\x12\x17\n" +
 	"\x04imsi\x18\x15 \x01(\tH\x12R\x04imsi\x88\x01\x01\x12\x1b\n" +
-	"\x06msisdn\x18\x16 \x01(\tH\x13R\x06msisdn\x88\x01\x01\x1aP\n" +
+	"\x06msisdn\x18\x16 \x01(\tH\x13R\x06msisdn\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9f\x01\n" +
 	"\n" +
 	"SignalStat\x12\x17\n" +
 	"\x04rsrp\x18\x01 \x01(\tH\x00R\x04rsrp\x88\x01\x01\x12\x17\n" +
-	"\x04rsrq\x18\x02 \x01(\tH\x01R\x04rsrq\x88\x01\x01B\a\n" +
+	"\x04rsrq\x18\x02 \x01(\tH\x01R\x04rsrq\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_rsrpB\a\n" +
-	"\x05_rsrq\x1a1\n" +
+	"\x05_rsrq\x1a\x80\x01\n" +
 	"\aRoaming\x12\x1b\n" +
-	"\x06status\x18\x01 \x01(\tH\x00R\x06status\x88\x01\x01B\t\n" +
+	"\x06status\x18\x01 \x01(\tH\x00R\x06status\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_statusB\f\n" +
 	"\n" +
 	"_interfaceB\t\n" +
@@ -716,8 +771,8 @@ const file_meraki_organizations_v1_uplinks_proto_rawDesc = "" +
 	"\a_msisdnB\r\n" +
 	"\v_network_idB\t\n" +
 	"\a_serialB\b\n" +
-	"\x06_modelB\x85\x01\n" +
-	"!com.merakibroker.organizations.v1B\fUplinksProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\x06_modelB\xa5\x01\n" +
+	"!com.merakibroker.organizations.v1B\fUplinksProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_uplinks_proto_rawDescOnce sync.Once
@@ -741,21 +796,28 @@ var file_meraki_organizations_v1_uplinks_proto_goTypes = []any{
 	(*GetOrganizationUplinksStatusesResponse_Item_Uplinks_SignalStat)(nil), // 5: meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.Uplinks.SignalStat
 	(*GetOrganizationUplinksStatusesResponse_Item_Uplinks_Roaming)(nil),    // 6: meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.Uplinks.Roaming
 	(*v1.PageInfo)(nil),           // 7: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),       // 8: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
 }
 var file_meraki_organizations_v1_uplinks_proto_depIdxs = []int32{
-	2, // 0: meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.items:type_name -> meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item
-	7, // 1: meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	8, // 2: meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.last_reported_at:type_name -> google.protobuf.Timestamp
-	3, // 3: meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.high_availability:type_name -> meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.HighAvailability
-	4, // 4: meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.uplinks:type_name -> meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.Uplinks
-	5, // 5: meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.Uplinks.signal_stat:type_name -> meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.Uplinks.SignalStat
-	6, // 6: meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.Uplinks.roaming:type_name -> meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.Uplinks.Roaming
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	2,  // 0: meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.items:type_name -> meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item
+	7,  // 1: meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	8,  // 2: meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 3: meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.last_reported_at:type_name -> google.protobuf.Timestamp
+	3,  // 4: meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.high_availability:type_name -> meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.HighAvailability
+	4,  // 5: meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.uplinks:type_name -> meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.Uplinks
+	8,  // 6: meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 7: meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.HighAvailability.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 8: meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.Uplinks.signal_stat:type_name -> meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.Uplinks.SignalStat
+	6,  // 9: meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.Uplinks.roaming:type_name -> meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.Uplinks.Roaming
+	8,  // 10: meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.Uplinks.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 11: meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.Uplinks.SignalStat.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 12: meraki.organizations.v1.GetOrganizationUplinksStatusesResponse.Item.Uplinks.Roaming.additional_properties:type_name -> google.protobuf.Struct
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_uplinks_proto_init() }

@@ -84,11 +84,12 @@ func (x *GetOrganizationWebhooksAlertTypesRequest) GetProductType() string {
 
 // Answer of getOrganizationWebhooksAlertTypes.
 type GetOrganizationWebhooksAlertTypesResponse struct {
-	state         protoimpl.MessageState                            `protogen:"open.v1"`
-	Items         []*GetOrganizationWebhooksAlertTypesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                      `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                            `protogen:"open.v1"`
+	Items                []*GetOrganizationWebhooksAlertTypesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                      `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWebhooksAlertTypesResponse) Reset() {
@@ -131,6 +132,13 @@ func (x *GetOrganizationWebhooksAlertTypesResponse) GetItems() []*GetOrganizatio
 func (x *GetOrganizationWebhooksAlertTypesResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationWebhooksAlertTypesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -190,17 +198,19 @@ func (x *GetOrganizationWebhooksCallbacksStatusRequest) GetCallbackId() string {
 	return ""
 }
 
-// Answer of getOrganizationWebhooksCallbacksStatus.
+// The webhooks callbacks status of an organization. Answer of
+// getOrganizationWebhooksCallbacksStatus.
 type OrganizationWebhooksCallbacksStatus struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	CallbackId *string                `protobuf:"bytes,1,opt,name=callback_id,json=callbackId,proto3,oneof" json:"callback_id,omitempty"`
 	// Known values: "completed", "failed", "running".
-	Status        *string                                        `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Errors        []string                                       `protobuf:"bytes,3,rep,name=errors,proto3" json:"errors,omitempty"`
-	CreatedBy     *OrganizationWebhooksCallbacksStatus_CreatedBy `protobuf:"bytes,4,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
-	Webhook       *OrganizationWebhooksCallbacksStatus_Webhook   `protobuf:"bytes,5,opt,name=webhook,proto3" json:"webhook,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string                                        `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Errors               []string                                       `protobuf:"bytes,3,rep,name=errors,proto3" json:"errors,omitempty"`
+	CreatedBy            *OrganizationWebhooksCallbacksStatus_CreatedBy `protobuf:"bytes,4,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	Webhook              *OrganizationWebhooksCallbacksStatus_Webhook   `protobuf:"bytes,5,opt,name=webhook,proto3" json:"webhook,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWebhooksCallbacksStatus) Reset() {
@@ -264,6 +274,13 @@ func (x *OrganizationWebhooksCallbacksStatus) GetCreatedBy() *OrganizationWebhoo
 func (x *OrganizationWebhooksCallbacksStatus) GetWebhook() *OrganizationWebhooksCallbacksStatus_Webhook {
 	if x != nil {
 		return x.Webhook
+	}
+	return nil
+}
+
+func (x *OrganizationWebhooksCallbacksStatus) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -373,11 +390,12 @@ func (x *GetOrganizationWebhooksLogsRequest) GetUrl() string {
 
 // Answer of getOrganizationWebhooksLogs.
 type GetOrganizationWebhooksLogsResponse struct {
-	state         protoimpl.MessageState                      `protogen:"open.v1"`
-	Items         []*GetOrganizationWebhooksLogsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                      `protogen:"open.v1"`
+	Items                []*GetOrganizationWebhooksLogsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWebhooksLogsResponse) Reset() {
@@ -424,13 +442,21 @@ func (x *GetOrganizationWebhooksLogsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetOrganizationWebhooksLogsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWebhooksAlertTypesResponse_Item struct {
-	state         protoimpl.MessageState                                  `protogen:"open.v1"`
-	AlertTypeId   *string                                                 `protobuf:"bytes,1,opt,name=alert_type_id,json=alertTypeId,proto3,oneof" json:"alert_type_id,omitempty"`
-	AlertType     *string                                                 `protobuf:"bytes,2,opt,name=alert_type,json=alertType,proto3,oneof" json:"alert_type,omitempty"`
-	Example       *GetOrganizationWebhooksAlertTypesResponse_Item_Example `protobuf:"bytes,3,opt,name=example,proto3" json:"example,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                  `protogen:"open.v1"`
+	AlertTypeId          *string                                                 `protobuf:"bytes,1,opt,name=alert_type_id,json=alertTypeId,proto3,oneof" json:"alert_type_id,omitempty"`
+	AlertType            *string                                                 `protobuf:"bytes,2,opt,name=alert_type,json=alertType,proto3,oneof" json:"alert_type,omitempty"`
+	Example              *GetOrganizationWebhooksAlertTypesResponse_Item_Example `protobuf:"bytes,3,opt,name=example,proto3" json:"example,omitempty"`
+	AdditionalProperties *structpb.Struct                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWebhooksAlertTypesResponse_Item) Reset() {
@@ -484,6 +510,13 @@ func (x *GetOrganizationWebhooksAlertTypesResponse_Item) GetExample() *GetOrgani
 	return nil
 }
 
+func (x *GetOrganizationWebhooksAlertTypesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWebhooksAlertTypesResponse_Item_Example struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	Version      *string                `protobuf:"bytes,1,opt,name=version,proto3,oneof" json:"version,omitempty"`
@@ -513,10 +546,11 @@ type GetOrganizationWebhooksAlertTypesResponse_Item_Example struct {
 	Notes            *string                `protobuf:"bytes,24,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	// Known values: "appliance", "camera", "campusGateway", "cellularGateway", "secureConnect",
 	// "sensor", "switch", "systemsManager", "wireless", "wirelessController".
-	ProductTypes  []string `protobuf:"bytes,25,rep,name=product_types,json=productTypes,proto3" json:"product_types,omitempty"`
-	EncryptedId   *string  `protobuf:"bytes,26,opt,name=encrypted_id,json=encryptedId,proto3,oneof" json:"encrypted_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ProductTypes         []string         `protobuf:"bytes,25,rep,name=product_types,json=productTypes,proto3" json:"product_types,omitempty"`
+	EncryptedId          *string          `protobuf:"bytes,26,opt,name=encrypted_id,json=encryptedId,proto3,oneof" json:"encrypted_id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWebhooksAlertTypesResponse_Item_Example) Reset() {
@@ -731,11 +765,19 @@ func (x *GetOrganizationWebhooksAlertTypesResponse_Item_Example) GetEncryptedId(
 	return ""
 }
 
+func (x *GetOrganizationWebhooksAlertTypesResponse_Item_Example) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWebhooksCallbacksStatus_CreatedBy struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AdminId       *string                `protobuf:"bytes,1,opt,name=admin_id,json=adminId,proto3,oneof" json:"admin_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdminId              *string                `protobuf:"bytes,1,opt,name=admin_id,json=adminId,proto3,oneof" json:"admin_id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWebhooksCallbacksStatus_CreatedBy) Reset() {
@@ -775,14 +817,22 @@ func (x *OrganizationWebhooksCallbacksStatus_CreatedBy) GetAdminId() string {
 	return ""
 }
 
+func (x *OrganizationWebhooksCallbacksStatus_CreatedBy) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWebhooksCallbacksStatus_Webhook struct {
-	state           protoimpl.MessageState                                       `protogen:"open.v1"`
-	Url             *string                                                      `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	HttpServer      *OrganizationWebhooksCallbacksStatus_Webhook_HttpServer      `protobuf:"bytes,2,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
-	PayloadTemplate *OrganizationWebhooksCallbacksStatus_Webhook_PayloadTemplate `protobuf:"bytes,3,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
-	SentAt          *timestamppb.Timestamp                                       `protobuf:"bytes,4,opt,name=sent_at,json=sentAt,proto3" json:"sent_at,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                                       `protogen:"open.v1"`
+	Url                  *string                                                      `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	HttpServer           *OrganizationWebhooksCallbacksStatus_Webhook_HttpServer      `protobuf:"bytes,2,opt,name=http_server,json=httpServer,proto3" json:"http_server,omitempty"`
+	PayloadTemplate      *OrganizationWebhooksCallbacksStatus_Webhook_PayloadTemplate `protobuf:"bytes,3,opt,name=payload_template,json=payloadTemplate,proto3" json:"payload_template,omitempty"`
+	SentAt               *timestamppb.Timestamp                                       `protobuf:"bytes,4,opt,name=sent_at,json=sentAt,proto3" json:"sent_at,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWebhooksCallbacksStatus_Webhook) Reset() {
@@ -843,11 +893,19 @@ func (x *OrganizationWebhooksCallbacksStatus_Webhook) GetSentAt() *timestamppb.T
 	return nil
 }
 
+func (x *OrganizationWebhooksCallbacksStatus_Webhook) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWebhooksCallbacksStatus_Webhook_HttpServer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWebhooksCallbacksStatus_Webhook_HttpServer) Reset() {
@@ -887,11 +945,19 @@ func (x *OrganizationWebhooksCallbacksStatus_Webhook_HttpServer) GetId() string 
 	return ""
 }
 
+func (x *OrganizationWebhooksCallbacksStatus_Webhook_HttpServer) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWebhooksCallbacksStatus_Webhook_PayloadTemplate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWebhooksCallbacksStatus_Webhook_PayloadTemplate) Reset() {
@@ -931,18 +997,26 @@ func (x *OrganizationWebhooksCallbacksStatus_Webhook_PayloadTemplate) GetId() st
 	return ""
 }
 
+func (x *OrganizationWebhooksCallbacksStatus_Webhook_PayloadTemplate) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWebhooksLogsResponse_Item struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	AlertType        *string                `protobuf:"bytes,1,opt,name=alert_type,json=alertType,proto3,oneof" json:"alert_type,omitempty"`
-	LoggedAt         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=logged_at,json=loggedAt,proto3" json:"logged_at,omitempty"`
-	NetworkId        *string                `protobuf:"bytes,3,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	OrganizationId   *string                `protobuf:"bytes,4,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
-	ResponseCode     *int64                 `protobuf:"varint,5,opt,name=response_code,json=responseCode,proto3,oneof" json:"response_code,omitempty"`
-	ResponseDuration *int64                 `protobuf:"varint,6,opt,name=response_duration,json=responseDuration,proto3,oneof" json:"response_duration,omitempty"`
-	SentAt           *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=sent_at,json=sentAt,proto3" json:"sent_at,omitempty"`
-	Url              *string                `protobuf:"bytes,8,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AlertType            *string                `protobuf:"bytes,1,opt,name=alert_type,json=alertType,proto3,oneof" json:"alert_type,omitempty"`
+	LoggedAt             *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=logged_at,json=loggedAt,proto3" json:"logged_at,omitempty"`
+	NetworkId            *string                `protobuf:"bytes,3,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	OrganizationId       *string                `protobuf:"bytes,4,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
+	ResponseCode         *int64                 `protobuf:"varint,5,opt,name=response_code,json=responseCode,proto3,oneof" json:"response_code,omitempty"`
+	ResponseDuration     *int64                 `protobuf:"varint,6,opt,name=response_duration,json=responseDuration,proto3,oneof" json:"response_duration,omitempty"`
+	SentAt               *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=sent_at,json=sentAt,proto3" json:"sent_at,omitempty"`
+	Url                  *string                `protobuf:"bytes,8,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWebhooksLogsResponse_Item) Reset() {
@@ -1031,6 +1105,13 @@ func (x *GetOrganizationWebhooksLogsResponse_Item) GetUrl() string {
 	return ""
 }
 
+func (x *GetOrganizationWebhooksLogsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_organizations_v1_webhooks_proto protoreflect.FileDescriptor
 
 const file_meraki_organizations_v1_webhooks_proto_rawDesc = "" +
@@ -1040,16 +1121,17 @@ const file_meraki_organizations_v1_webhooks_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12&\n" +
 	"\fproduct_type\x18\x02 \x01(\tH\x01R\vproductType\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x0f\n" +
-	"\r_product_type\"\xa9\x0e\n" +
-	")GetOrganizationWebhooksAlertTypesResponse\x12]\n" +
-	"\x05items\x18\x01 \x03(\v2G.meraki.organizations.v1.GetOrganizationWebhooksAlertTypesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xde\f\n" +
+	"\r_product_type\"\x98\x10\n" +
+	")GetOrganizationWebhooksAlertTypesResponse\x12^\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2G.meraki.organizations.v1.GetOrganizationWebhooksAlertTypesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xfc\r\n" +
 	"\x04Item\x12'\n" +
 	"\ralert_type_id\x18\x01 \x01(\tH\x00R\valertTypeId\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"alert_type\x18\x02 \x01(\tH\x01R\talertType\x88\x01\x01\x12i\n" +
-	"\aexample\x18\x03 \x01(\v2O.meraki.organizations.v1.GetOrganizationWebhooksAlertTypesResponse.Item.ExampleR\aexample\x1a\xfc\n" +
-	"\n" +
+	"\aexample\x18\x03 \x01(\v2O.meraki.organizations.v1.GetOrganizationWebhooksAlertTypesResponse.Item.ExampleR\aexample\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcb\v\n" +
 	"\aExample\x12\x1d\n" +
 	"\aversion\x18\x01 \x01(\tH\x00R\aversion\x88\x01\x01\x12(\n" +
 	"\rshared_secret\x18\x02 \x01(\tH\x01R\fsharedSecret\x88\x01\x01\x123\n" +
@@ -1088,7 +1170,8 @@ const file_meraki_organizations_v1_webhooks_proto_rawDesc = "" +
 	"\x11enrollment_string\x18\x17 \x01(\tH\x11R\x10enrollmentString\x88\x01\x01\x12\x19\n" +
 	"\x05notes\x18\x18 \x01(\tH\x12R\x05notes\x88\x01\x01\x12#\n" +
 	"\rproduct_types\x18\x19 \x03(\tR\fproductTypes\x12&\n" +
-	"\fencrypted_id\x18\x1a \x01(\tH\x13R\vencryptedId\x88\x01\x01B\n" +
+	"\fencrypted_id\x18\x1a \x01(\tH\x13R\vencryptedId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_versionB\x10\n" +
 	"\x0e_shared_secretB\v\n" +
@@ -1117,7 +1200,7 @@ const file_meraki_organizations_v1_webhooks_proto_rawDesc = "" +
 	"\vcallback_id\x18\x02 \x01(\tH\x01R\n" +
 	"callbackId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x0e\n" +
-	"\f_callback_id\"\xc8\x06\n" +
+	"\f_callback_id\"\xd4\t\n" +
 	"#OrganizationWebhooksCallbacksStatus\x12$\n" +
 	"\vcallback_id\x18\x01 \x01(\tH\x00R\n" +
 	"callbackId\x88\x01\x01\x12\x1b\n" +
@@ -1125,22 +1208,27 @@ const file_meraki_organizations_v1_webhooks_proto_rawDesc = "" +
 	"\x06errors\x18\x03 \x03(\tR\x06errors\x12e\n" +
 	"\n" +
 	"created_by\x18\x04 \x01(\v2F.meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.CreatedByR\tcreatedBy\x12^\n" +
-	"\awebhook\x18\x05 \x01(\v2D.meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.WebhookR\awebhook\x1a8\n" +
+	"\awebhook\x18\x05 \x01(\v2D.meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.WebhookR\awebhook\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x87\x01\n" +
 	"\tCreatedBy\x12\x1e\n" +
-	"\badmin_id\x18\x01 \x01(\tH\x00R\aadminId\x88\x01\x01B\v\n" +
-	"\t_admin_id\x1a\xa9\x03\n" +
+	"\badmin_id\x18\x01 \x01(\tH\x00R\aadminId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
+	"\t_admin_id\x1a\x96\x05\n" +
 	"\aWebhook\x12\x15\n" +
 	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12p\n" +
 	"\vhttp_server\x18\x02 \x01(\v2O.meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.Webhook.HttpServerR\n" +
 	"httpServer\x12\x7f\n" +
 	"\x10payload_template\x18\x03 \x01(\v2T.meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.Webhook.PayloadTemplateR\x0fpayloadTemplate\x123\n" +
-	"\asent_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x06sentAt\x1a(\n" +
+	"\asent_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x06sentAt\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aw\n" +
 	"\n" +
 	"HttpServer\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a-\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a|\n" +
 	"\x0fPayloadTemplate\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_urlB\x0e\n" +
 	"\f_callback_idB\t\n" +
@@ -1161,10 +1249,11 @@ const file_meraki_organizations_v1_webhooks_proto_rawDesc = "" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
 	"\x0e_ending_beforeB\x06\n" +
-	"\x04_url\"\xfe\x04\n" +
-	"#GetOrganizationWebhooksLogsResponse\x12W\n" +
-	"\x05items\x18\x01 \x03(\v2A.meraki.organizations.v1.GetOrganizationWebhooksLogsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xbf\x03\n" +
+	"\x04_url\"\x9e\x06\n" +
+	"#GetOrganizationWebhooksLogsResponse\x12X\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2A.meraki.organizations.v1.GetOrganizationWebhooksLogsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8e\x04\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"alert_type\x18\x01 \x01(\tH\x00R\talertType\x88\x01\x01\x127\n" +
@@ -1175,14 +1264,15 @@ const file_meraki_organizations_v1_webhooks_proto_rawDesc = "" +
 	"\rresponse_code\x18\x05 \x01(\x03H\x03R\fresponseCode\x88\x01\x01\x120\n" +
 	"\x11response_duration\x18\x06 \x01(\x03H\x04R\x10responseDuration\x88\x01\x01\x123\n" +
 	"\asent_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x06sentAt\x12\x15\n" +
-	"\x03url\x18\b \x01(\tH\x05R\x03url\x88\x01\x01B\r\n" +
+	"\x03url\x18\b \x01(\tH\x05R\x03url\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_alert_typeB\r\n" +
 	"\v_network_idB\x12\n" +
 	"\x10_organization_idB\x10\n" +
 	"\x0e_response_codeB\x14\n" +
 	"\x12_response_durationB\x06\n" +
-	"\x04_urlB\x86\x01\n" +
-	"!com.merakibroker.organizations.v1B\rWebhooksProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1b\x06proto3"
+	"\x04_urlB\xa6\x01\n" +
+	"!com.merakibroker.organizations.v1B\rWebhooksProtoP\x01ZPgithub.com/merakibroker/merakibroker/gen/meraki/organizations/v1;organizationsv1\xca\x02\x1dMerakiBroker\\Organizations\\V1b\x06proto3"
 
 var (
 	file_meraki_organizations_v1_webhooks_proto_rawDescOnce sync.Once
@@ -1212,30 +1302,40 @@ var file_meraki_organizations_v1_webhooks_proto_goTypes = []any{
 	(*OrganizationWebhooksCallbacksStatus_Webhook_PayloadTemplate)(nil), // 11: meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.Webhook.PayloadTemplate
 	(*GetOrganizationWebhooksLogsResponse_Item)(nil),                    // 12: meraki.organizations.v1.GetOrganizationWebhooksLogsResponse.Item
 	(*v1.PageInfo)(nil),           // 13: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),       // 15: google.protobuf.Struct
+	(*structpb.Struct)(nil),       // 14: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
 }
 var file_meraki_organizations_v1_webhooks_proto_depIdxs = []int32{
 	6,  // 0: meraki.organizations.v1.GetOrganizationWebhooksAlertTypesResponse.items:type_name -> meraki.organizations.v1.GetOrganizationWebhooksAlertTypesResponse.Item
 	13, // 1: meraki.organizations.v1.GetOrganizationWebhooksAlertTypesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	8,  // 2: meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.created_by:type_name -> meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.CreatedBy
-	9,  // 3: meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.webhook:type_name -> meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.Webhook
-	12, // 4: meraki.organizations.v1.GetOrganizationWebhooksLogsResponse.items:type_name -> meraki.organizations.v1.GetOrganizationWebhooksLogsResponse.Item
-	13, // 5: meraki.organizations.v1.GetOrganizationWebhooksLogsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	7,  // 6: meraki.organizations.v1.GetOrganizationWebhooksAlertTypesResponse.Item.example:type_name -> meraki.organizations.v1.GetOrganizationWebhooksAlertTypesResponse.Item.Example
-	14, // 7: meraki.organizations.v1.GetOrganizationWebhooksAlertTypesResponse.Item.Example.sent_at:type_name -> google.protobuf.Timestamp
-	14, // 8: meraki.organizations.v1.GetOrganizationWebhooksAlertTypesResponse.Item.Example.occurred_at:type_name -> google.protobuf.Timestamp
-	15, // 9: meraki.organizations.v1.GetOrganizationWebhooksAlertTypesResponse.Item.Example.alert_data:type_name -> google.protobuf.Struct
-	10, // 10: meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.Webhook.http_server:type_name -> meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.Webhook.HttpServer
-	11, // 11: meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.Webhook.payload_template:type_name -> meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.Webhook.PayloadTemplate
-	14, // 12: meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.Webhook.sent_at:type_name -> google.protobuf.Timestamp
-	14, // 13: meraki.organizations.v1.GetOrganizationWebhooksLogsResponse.Item.logged_at:type_name -> google.protobuf.Timestamp
-	14, // 14: meraki.organizations.v1.GetOrganizationWebhooksLogsResponse.Item.sent_at:type_name -> google.protobuf.Timestamp
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	14, // 2: meraki.organizations.v1.GetOrganizationWebhooksAlertTypesResponse.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 3: meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.created_by:type_name -> meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.CreatedBy
+	9,  // 4: meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.webhook:type_name -> meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.Webhook
+	14, // 5: meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.additional_properties:type_name -> google.protobuf.Struct
+	12, // 6: meraki.organizations.v1.GetOrganizationWebhooksLogsResponse.items:type_name -> meraki.organizations.v1.GetOrganizationWebhooksLogsResponse.Item
+	13, // 7: meraki.organizations.v1.GetOrganizationWebhooksLogsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	14, // 8: meraki.organizations.v1.GetOrganizationWebhooksLogsResponse.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 9: meraki.organizations.v1.GetOrganizationWebhooksAlertTypesResponse.Item.example:type_name -> meraki.organizations.v1.GetOrganizationWebhooksAlertTypesResponse.Item.Example
+	14, // 10: meraki.organizations.v1.GetOrganizationWebhooksAlertTypesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	15, // 11: meraki.organizations.v1.GetOrganizationWebhooksAlertTypesResponse.Item.Example.sent_at:type_name -> google.protobuf.Timestamp
+	15, // 12: meraki.organizations.v1.GetOrganizationWebhooksAlertTypesResponse.Item.Example.occurred_at:type_name -> google.protobuf.Timestamp
+	14, // 13: meraki.organizations.v1.GetOrganizationWebhooksAlertTypesResponse.Item.Example.alert_data:type_name -> google.protobuf.Struct
+	14, // 14: meraki.organizations.v1.GetOrganizationWebhooksAlertTypesResponse.Item.Example.additional_properties:type_name -> google.protobuf.Struct
+	14, // 15: meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.CreatedBy.additional_properties:type_name -> google.protobuf.Struct
+	10, // 16: meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.Webhook.http_server:type_name -> meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.Webhook.HttpServer
+	11, // 17: meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.Webhook.payload_template:type_name -> meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.Webhook.PayloadTemplate
+	15, // 18: meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.Webhook.sent_at:type_name -> google.protobuf.Timestamp
+	14, // 19: meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.Webhook.additional_properties:type_name -> google.protobuf.Struct
+	14, // 20: meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.Webhook.HttpServer.additional_properties:type_name -> google.protobuf.Struct
+	14, // 21: meraki.organizations.v1.OrganizationWebhooksCallbacksStatus.Webhook.PayloadTemplate.additional_properties:type_name -> google.protobuf.Struct
+	15, // 22: meraki.organizations.v1.GetOrganizationWebhooksLogsResponse.Item.logged_at:type_name -> google.protobuf.Timestamp
+	15, // 23: meraki.organizations.v1.GetOrganizationWebhooksLogsResponse.Item.sent_at:type_name -> google.protobuf.Timestamp
+	14, // 24: meraki.organizations.v1.GetOrganizationWebhooksLogsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_meraki_organizations_v1_webhooks_proto_init() }

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -72,16 +72,18 @@ func (x *GetNetworkSensorAlertsCurrentOverviewByMetricRequest) GetNetworkId() st
 	return ""
 }
 
-// Answer of getNetworkSensorAlertsCurrentOverviewByMetric.
+// The sensor alerts current overview by metric of a network. Answer of
+// getNetworkSensorAlertsCurrentOverviewByMetric.
 type NetworkSensorAlertsCurrentOverviewByMetric struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "apparentPower", "co2", "current", "door", "frequency", "humidity",
 	// "indoorAirQuality", "noise", "pm25", "powerFactor", "realPower", "temperature", "tvoc",
 	// "upstreamPower", "voltage", "water".
-	SupportedMetrics []string                                           `protobuf:"bytes,1,rep,name=supported_metrics,json=supportedMetrics,proto3" json:"supported_metrics,omitempty"`
-	Counts           *NetworkSensorAlertsCurrentOverviewByMetric_Counts `protobuf:"bytes,2,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	SupportedMetrics     []string                                           `protobuf:"bytes,1,rep,name=supported_metrics,json=supportedMetrics,proto3" json:"supported_metrics,omitempty"`
+	Counts               *NetworkSensorAlertsCurrentOverviewByMetric_Counts `protobuf:"bytes,2,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSensorAlertsCurrentOverviewByMetric) Reset() {
@@ -124,6 +126,13 @@ func (x *NetworkSensorAlertsCurrentOverviewByMetric) GetSupportedMetrics() []str
 func (x *NetworkSensorAlertsCurrentOverviewByMetric) GetCounts() *NetworkSensorAlertsCurrentOverviewByMetric_Counts {
 	if x != nil {
 		return x.Counts
+	}
+	return nil
+}
+
+func (x *NetworkSensorAlertsCurrentOverviewByMetric) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -209,11 +218,12 @@ func (x *GetNetworkSensorAlertsOverviewByMetricRequest) GetInterval() int64 {
 
 // Answer of getNetworkSensorAlertsOverviewByMetric.
 type GetNetworkSensorAlertsOverviewByMetricResponse struct {
-	state         protoimpl.MessageState                                 `protogen:"open.v1"`
-	Items         []*GetNetworkSensorAlertsOverviewByMetricResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                 `protogen:"open.v1"`
+	Items                []*GetNetworkSensorAlertsOverviewByMetricResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSensorAlertsOverviewByMetricResponse) Reset() {
@@ -256,6 +266,13 @@ func (x *GetNetworkSensorAlertsOverviewByMetricResponse) GetItems() []*GetNetwor
 func (x *GetNetworkSensorAlertsOverviewByMetricResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetNetworkSensorAlertsOverviewByMetricResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -308,11 +325,12 @@ func (x *GetNetworkSensorAlertsProfilesRequest) GetNetworkId() string {
 
 // Answer of getNetworkSensorAlertsProfiles.
 type GetNetworkSensorAlertsProfilesResponse struct {
-	state         protoimpl.MessageState        `protogen:"open.v1"`
-	Items         []*NetworkSensorAlertsProfile `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                  `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState        `protogen:"open.v1"`
+	Items                []*NetworkSensorAlertsProfile `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                  `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSensorAlertsProfilesResponse) Reset() {
@@ -359,20 +377,30 @@ func (x *GetNetworkSensorAlertsProfilesResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of createNetworkSensorAlertsProfile, getNetworkSensorAlertsProfile,
-// updateNetworkSensorAlertsProfile. Row of getNetworkSensorAlertsProfiles.
+func (x *GetNetworkSensorAlertsProfilesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The sensor alerts profile of a network. Answer of createNetworkSensorAlertsProfile,
+// getNetworkSensorAlertsProfile, updateNetworkSensorAlertsProfile. Row of
+// getNetworkSensorAlertsProfiles.
 type NetworkSensorAlertsProfile struct {
-	state            protoimpl.MessageState                   `protogen:"open.v1"`
-	ProfileId        *string                                  `protobuf:"bytes,1,opt,name=profile_id,json=profileId,proto3,oneof" json:"profile_id,omitempty"`
-	Name             *string                                  `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Schedule         *NetworkSensorAlertsProfile_Schedule     `protobuf:"bytes,3,opt,name=schedule,proto3" json:"schedule,omitempty"`
-	Conditions       []*NetworkSensorAlertsProfile_Conditions `protobuf:"bytes,4,rep,name=conditions,proto3" json:"conditions,omitempty"`
-	Recipients       *NetworkSensorAlertsProfile_Recipients   `protobuf:"bytes,5,opt,name=recipients,proto3" json:"recipients,omitempty"`
-	Serials          []string                                 `protobuf:"bytes,6,rep,name=serials,proto3" json:"serials,omitempty"`
-	IncludeSensorUrl *bool                                    `protobuf:"varint,7,opt,name=include_sensor_url,json=includeSensorUrl,proto3,oneof" json:"include_sensor_url,omitempty"`
-	Message          *string                                  `protobuf:"bytes,8,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state      protoimpl.MessageState                   `protogen:"open.v1"`
+	ProfileId  *string                                  `protobuf:"bytes,1,opt,name=profile_id,json=profileId,proto3,oneof" json:"profile_id,omitempty"`
+	Name       *string                                  `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Schedule   *NetworkSensorAlertsProfile_Schedule     `protobuf:"bytes,3,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	Conditions []*NetworkSensorAlertsProfile_Conditions `protobuf:"bytes,4,rep,name=conditions,proto3" json:"conditions,omitempty"`
+	Recipients *NetworkSensorAlertsProfile_Recipients   `protobuf:"bytes,5,opt,name=recipients,proto3" json:"recipients,omitempty"`
+	Serials    []string                                 `protobuf:"bytes,6,rep,name=serials,proto3" json:"serials,omitempty"`
+	// Default true.
+	IncludeSensorUrl     *bool            `protobuf:"varint,7,opt,name=include_sensor_url,json=includeSensorUrl,proto3,oneof" json:"include_sensor_url,omitempty"`
+	Message              *string          `protobuf:"bytes,8,opt,name=message,proto3,oneof" json:"message,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSensorAlertsProfile) Reset() {
@@ -461,25 +489,33 @@ func (x *NetworkSensorAlertsProfile) GetMessage() string {
 	return ""
 }
 
+func (x *NetworkSensorAlertsProfile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createNetworkSensorAlertsProfile.
 type CreateNetworkSensorAlertsProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Name     *string                                           `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Schedule *CreateNetworkSensorAlertsProfileRequest_Schedule `protobuf:"bytes,3,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	Name     *string                              `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Schedule *NetworkSensorAlertsProfile_Schedule `protobuf:"bytes,3,opt,name=schedule,proto3" json:"schedule,omitempty"`
 	// Required.
-	Conditions []*CreateNetworkSensorAlertsProfileRequest_Conditions `protobuf:"bytes,4,rep,name=conditions,proto3" json:"conditions,omitempty"`
-	Recipients *CreateNetworkSensorAlertsProfileRequest_Recipients   `protobuf:"bytes,5,opt,name=recipients,proto3" json:"recipients,omitempty"`
-	Serials    []string                                              `protobuf:"bytes,6,rep,name=serials,proto3" json:"serials,omitempty"`
+	Conditions []*NetworkSensorAlertsProfile_Conditions `protobuf:"bytes,4,rep,name=conditions,proto3" json:"conditions,omitempty"`
+	Recipients *NetworkSensorAlertsProfile_Recipients   `protobuf:"bytes,5,opt,name=recipients,proto3" json:"recipients,omitempty"`
+	Serials    []string                                 `protobuf:"bytes,6,rep,name=serials,proto3" json:"serials,omitempty"`
 	// Default true.
-	IncludeSensorUrl *bool                  `protobuf:"varint,7,opt,name=include_sensor_url,json=includeSensorUrl,proto3,oneof" json:"include_sensor_url,omitempty"`
-	Message          *string                `protobuf:"bytes,8,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	NullFields       *fieldmaskpb.FieldMask `protobuf:"bytes,9,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields      *fieldmaskpb.FieldMask `protobuf:"bytes,10,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	IncludeSensorUrl     *bool            `protobuf:"varint,7,opt,name=include_sensor_url,json=includeSensorUrl,proto3,oneof" json:"include_sensor_url,omitempty"`
+	Message              *string          `protobuf:"bytes,8,opt,name=message,proto3,oneof" json:"message,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateNetworkSensorAlertsProfileRequest) Reset() {
@@ -526,21 +562,21 @@ func (x *CreateNetworkSensorAlertsProfileRequest) GetName() string {
 	return ""
 }
 
-func (x *CreateNetworkSensorAlertsProfileRequest) GetSchedule() *CreateNetworkSensorAlertsProfileRequest_Schedule {
+func (x *CreateNetworkSensorAlertsProfileRequest) GetSchedule() *NetworkSensorAlertsProfile_Schedule {
 	if x != nil {
 		return x.Schedule
 	}
 	return nil
 }
 
-func (x *CreateNetworkSensorAlertsProfileRequest) GetConditions() []*CreateNetworkSensorAlertsProfileRequest_Conditions {
+func (x *CreateNetworkSensorAlertsProfileRequest) GetConditions() []*NetworkSensorAlertsProfile_Conditions {
 	if x != nil {
 		return x.Conditions
 	}
 	return nil
 }
 
-func (x *CreateNetworkSensorAlertsProfileRequest) GetRecipients() *CreateNetworkSensorAlertsProfileRequest_Recipients {
+func (x *CreateNetworkSensorAlertsProfileRequest) GetRecipients() *NetworkSensorAlertsProfile_Recipients {
 	if x != nil {
 		return x.Recipients
 	}
@@ -568,16 +604,23 @@ func (x *CreateNetworkSensorAlertsProfileRequest) GetMessage() string {
 	return ""
 }
 
-func (x *CreateNetworkSensorAlertsProfileRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkSensorAlertsProfileRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkSensorAlertsProfileRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateNetworkSensorAlertsProfileRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkSensorAlertsProfileRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -643,18 +686,19 @@ type UpdateNetworkSensorAlertsProfileRequest struct {
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Id               *string                                               `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name             *string                                               `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Schedule         *UpdateNetworkSensorAlertsProfileRequest_Schedule     `protobuf:"bytes,4,opt,name=schedule,proto3" json:"schedule,omitempty"`
-	Conditions       []*UpdateNetworkSensorAlertsProfileRequest_Conditions `protobuf:"bytes,5,rep,name=conditions,proto3" json:"conditions,omitempty"`
-	Recipients       *UpdateNetworkSensorAlertsProfileRequest_Recipients   `protobuf:"bytes,6,opt,name=recipients,proto3" json:"recipients,omitempty"`
-	Serials          []string                                              `protobuf:"bytes,7,rep,name=serials,proto3" json:"serials,omitempty"`
-	IncludeSensorUrl *bool                                                 `protobuf:"varint,8,opt,name=include_sensor_url,json=includeSensorUrl,proto3,oneof" json:"include_sensor_url,omitempty"`
-	Message          *string                                               `protobuf:"bytes,9,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	NullFields       *fieldmaskpb.FieldMask                                `protobuf:"bytes,10,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields      *fieldmaskpb.FieldMask                                `protobuf:"bytes,11,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	Id                   *string                                  `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                                  `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Schedule             *NetworkSensorAlertsProfile_Schedule     `protobuf:"bytes,4,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	Conditions           []*NetworkSensorAlertsProfile_Conditions `protobuf:"bytes,5,rep,name=conditions,proto3" json:"conditions,omitempty"`
+	Recipients           *NetworkSensorAlertsProfile_Recipients   `protobuf:"bytes,6,opt,name=recipients,proto3" json:"recipients,omitempty"`
+	Serials              []string                                 `protobuf:"bytes,7,rep,name=serials,proto3" json:"serials,omitempty"`
+	IncludeSensorUrl     *bool                                    `protobuf:"varint,8,opt,name=include_sensor_url,json=includeSensorUrl,proto3,oneof" json:"include_sensor_url,omitempty"`
+	Message              *string                                  `protobuf:"bytes,9,opt,name=message,proto3,oneof" json:"message,omitempty"`
+	EmptyFields          []string                                 `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                 `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkSensorAlertsProfileRequest) Reset() {
@@ -708,21 +752,21 @@ func (x *UpdateNetworkSensorAlertsProfileRequest) GetName() string {
 	return ""
 }
 
-func (x *UpdateNetworkSensorAlertsProfileRequest) GetSchedule() *UpdateNetworkSensorAlertsProfileRequest_Schedule {
+func (x *UpdateNetworkSensorAlertsProfileRequest) GetSchedule() *NetworkSensorAlertsProfile_Schedule {
 	if x != nil {
 		return x.Schedule
 	}
 	return nil
 }
 
-func (x *UpdateNetworkSensorAlertsProfileRequest) GetConditions() []*UpdateNetworkSensorAlertsProfileRequest_Conditions {
+func (x *UpdateNetworkSensorAlertsProfileRequest) GetConditions() []*NetworkSensorAlertsProfile_Conditions {
 	if x != nil {
 		return x.Conditions
 	}
 	return nil
 }
 
-func (x *UpdateNetworkSensorAlertsProfileRequest) GetRecipients() *UpdateNetworkSensorAlertsProfileRequest_Recipients {
+func (x *UpdateNetworkSensorAlertsProfileRequest) GetRecipients() *NetworkSensorAlertsProfile_Recipients {
 	if x != nil {
 		return x.Recipients
 	}
@@ -750,16 +794,23 @@ func (x *UpdateNetworkSensorAlertsProfileRequest) GetMessage() string {
 	return ""
 }
 
-func (x *UpdateNetworkSensorAlertsProfileRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkSensorAlertsProfileRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkSensorAlertsProfileRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkSensorAlertsProfileRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkSensorAlertsProfileRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -819,31 +870,77 @@ func (x *DeleteNetworkSensorAlertsProfileRequest) GetId() string {
 	return ""
 }
 
+// Answer of deleteNetworkSensorAlertsProfile.
+type DeleteNetworkSensorAlertsProfileResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteNetworkSensorAlertsProfileResponse) Reset() {
+	*x = DeleteNetworkSensorAlertsProfileResponse{}
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteNetworkSensorAlertsProfileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteNetworkSensorAlertsProfileResponse) ProtoMessage() {}
+
+func (x *DeleteNetworkSensorAlertsProfileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteNetworkSensorAlertsProfileResponse.ProtoReflect.Descriptor instead.
+func (*DeleteNetworkSensorAlertsProfileResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *DeleteNetworkSensorAlertsProfileResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSensorAlertsCurrentOverviewByMetric_Counts struct {
-	state            protoimpl.MessageState                                   `protogen:"open.v1"`
-	ApparentPower    *int64                                                   `protobuf:"varint,1,opt,name=apparent_power,json=apparentPower,proto3,oneof" json:"apparent_power,omitempty"`
-	Co2              *int64                                                   `protobuf:"varint,2,opt,name=co2,proto3,oneof" json:"co2,omitempty"`
-	Current          *int64                                                   `protobuf:"varint,3,opt,name=current,proto3,oneof" json:"current,omitempty"`
-	Door             *int64                                                   `protobuf:"varint,4,opt,name=door,proto3,oneof" json:"door,omitempty"`
-	Frequency        *int64                                                   `protobuf:"varint,5,opt,name=frequency,proto3,oneof" json:"frequency,omitempty"`
-	Humidity         *int64                                                   `protobuf:"varint,6,opt,name=humidity,proto3,oneof" json:"humidity,omitempty"`
-	IndoorAirQuality *int64                                                   `protobuf:"varint,7,opt,name=indoor_air_quality,json=indoorAirQuality,proto3,oneof" json:"indoor_air_quality,omitempty"`
-	Noise            *NetworkSensorAlertsCurrentOverviewByMetric_Counts_Noise `protobuf:"bytes,8,opt,name=noise,proto3" json:"noise,omitempty"`
-	Pm25             *int64                                                   `protobuf:"varint,9,opt,name=pm25,proto3,oneof" json:"pm25,omitempty"`
-	PowerFactor      *int64                                                   `protobuf:"varint,10,opt,name=power_factor,json=powerFactor,proto3,oneof" json:"power_factor,omitempty"`
-	RealPower        *int64                                                   `protobuf:"varint,11,opt,name=real_power,json=realPower,proto3,oneof" json:"real_power,omitempty"`
-	Temperature      *int64                                                   `protobuf:"varint,12,opt,name=temperature,proto3,oneof" json:"temperature,omitempty"`
-	Tvoc             *int64                                                   `protobuf:"varint,13,opt,name=tvoc,proto3,oneof" json:"tvoc,omitempty"`
-	UpstreamPower    *int64                                                   `protobuf:"varint,14,opt,name=upstream_power,json=upstreamPower,proto3,oneof" json:"upstream_power,omitempty"`
-	Voltage          *int64                                                   `protobuf:"varint,15,opt,name=voltage,proto3,oneof" json:"voltage,omitempty"`
-	Water            *int64                                                   `protobuf:"varint,16,opt,name=water,proto3,oneof" json:"water,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                protoimpl.MessageState                                   `protogen:"open.v1"`
+	ApparentPower        *int64                                                   `protobuf:"varint,1,opt,name=apparent_power,json=apparentPower,proto3,oneof" json:"apparent_power,omitempty"`
+	Co2                  *int64                                                   `protobuf:"varint,2,opt,name=co2,proto3,oneof" json:"co2,omitempty"`
+	Current              *int64                                                   `protobuf:"varint,3,opt,name=current,proto3,oneof" json:"current,omitempty"`
+	Door                 *int64                                                   `protobuf:"varint,4,opt,name=door,proto3,oneof" json:"door,omitempty"`
+	Frequency            *int64                                                   `protobuf:"varint,5,opt,name=frequency,proto3,oneof" json:"frequency,omitempty"`
+	Humidity             *int64                                                   `protobuf:"varint,6,opt,name=humidity,proto3,oneof" json:"humidity,omitempty"`
+	IndoorAirQuality     *int64                                                   `protobuf:"varint,7,opt,name=indoor_air_quality,json=indoorAirQuality,proto3,oneof" json:"indoor_air_quality,omitempty"`
+	Noise                *NetworkSensorAlertsCurrentOverviewByMetric_Counts_Noise `protobuf:"bytes,8,opt,name=noise,proto3" json:"noise,omitempty"`
+	Pm25                 *int64                                                   `protobuf:"varint,9,opt,name=pm25,proto3,oneof" json:"pm25,omitempty"`
+	PowerFactor          *int64                                                   `protobuf:"varint,10,opt,name=power_factor,json=powerFactor,proto3,oneof" json:"power_factor,omitempty"`
+	RealPower            *int64                                                   `protobuf:"varint,11,opt,name=real_power,json=realPower,proto3,oneof" json:"real_power,omitempty"`
+	Temperature          *int64                                                   `protobuf:"varint,12,opt,name=temperature,proto3,oneof" json:"temperature,omitempty"`
+	Tvoc                 *int64                                                   `protobuf:"varint,13,opt,name=tvoc,proto3,oneof" json:"tvoc,omitempty"`
+	UpstreamPower        *int64                                                   `protobuf:"varint,14,opt,name=upstream_power,json=upstreamPower,proto3,oneof" json:"upstream_power,omitempty"`
+	Voltage              *int64                                                   `protobuf:"varint,15,opt,name=voltage,proto3,oneof" json:"voltage,omitempty"`
+	Water                *int64                                                   `protobuf:"varint,16,opt,name=water,proto3,oneof" json:"water,omitempty"`
+	AdditionalProperties *structpb.Struct                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSensorAlertsCurrentOverviewByMetric_Counts) Reset() {
 	*x = NetworkSensorAlertsCurrentOverviewByMetric_Counts{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[11]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -855,7 +952,7 @@ func (x *NetworkSensorAlertsCurrentOverviewByMetric_Counts) String() string {
 func (*NetworkSensorAlertsCurrentOverviewByMetric_Counts) ProtoMessage() {}
 
 func (x *NetworkSensorAlertsCurrentOverviewByMetric_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[11]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -983,16 +1080,24 @@ func (x *NetworkSensorAlertsCurrentOverviewByMetric_Counts) GetWater() int64 {
 	return 0
 }
 
+func (x *NetworkSensorAlertsCurrentOverviewByMetric_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSensorAlertsCurrentOverviewByMetric_Counts_Noise struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ambient       *int64                 `protobuf:"varint,1,opt,name=ambient,proto3,oneof" json:"ambient,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Ambient              *int64                 `protobuf:"varint,1,opt,name=ambient,proto3,oneof" json:"ambient,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSensorAlertsCurrentOverviewByMetric_Counts_Noise) Reset() {
 	*x = NetworkSensorAlertsCurrentOverviewByMetric_Counts_Noise{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[12]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1004,7 +1109,7 @@ func (x *NetworkSensorAlertsCurrentOverviewByMetric_Counts_Noise) String() strin
 func (*NetworkSensorAlertsCurrentOverviewByMetric_Counts_Noise) ProtoMessage() {}
 
 func (x *NetworkSensorAlertsCurrentOverviewByMetric_Counts_Noise) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[12]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1027,18 +1132,26 @@ func (x *NetworkSensorAlertsCurrentOverviewByMetric_Counts_Noise) GetAmbient() i
 	return 0
 }
 
+func (x *NetworkSensorAlertsCurrentOverviewByMetric_Counts_Noise) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSensorAlertsOverviewByMetricResponse_Item struct {
-	state         protoimpl.MessageState                                      `protogen:"open.v1"`
-	StartTs       *timestamppb.Timestamp                                      `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
-	EndTs         *timestamppb.Timestamp                                      `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
-	Counts        *GetNetworkSensorAlertsOverviewByMetricResponse_Item_Counts `protobuf:"bytes,3,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                      `protogen:"open.v1"`
+	StartTs              *timestamppb.Timestamp                                      `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
+	EndTs                *timestamppb.Timestamp                                      `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
+	Counts               *GetNetworkSensorAlertsOverviewByMetricResponse_Item_Counts `protobuf:"bytes,3,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSensorAlertsOverviewByMetricResponse_Item) Reset() {
 	*x = GetNetworkSensorAlertsOverviewByMetricResponse_Item{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[13]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1050,7 +1163,7 @@ func (x *GetNetworkSensorAlertsOverviewByMetricResponse_Item) String() string {
 func (*GetNetworkSensorAlertsOverviewByMetricResponse_Item) ProtoMessage() {}
 
 func (x *GetNetworkSensorAlertsOverviewByMetricResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[13]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1087,31 +1200,39 @@ func (x *GetNetworkSensorAlertsOverviewByMetricResponse_Item) GetCounts() *GetNe
 	return nil
 }
 
+func (x *GetNetworkSensorAlertsOverviewByMetricResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSensorAlertsOverviewByMetricResponse_Item_Counts struct {
-	state            protoimpl.MessageState                                            `protogen:"open.v1"`
-	ApparentPower    *int64                                                            `protobuf:"varint,1,opt,name=apparent_power,json=apparentPower,proto3,oneof" json:"apparent_power,omitempty"`
-	Co2              *int64                                                            `protobuf:"varint,2,opt,name=co2,proto3,oneof" json:"co2,omitempty"`
-	Current          *int64                                                            `protobuf:"varint,3,opt,name=current,proto3,oneof" json:"current,omitempty"`
-	Door             *int64                                                            `protobuf:"varint,4,opt,name=door,proto3,oneof" json:"door,omitempty"`
-	Frequency        *int64                                                            `protobuf:"varint,5,opt,name=frequency,proto3,oneof" json:"frequency,omitempty"`
-	Humidity         *int64                                                            `protobuf:"varint,6,opt,name=humidity,proto3,oneof" json:"humidity,omitempty"`
-	IndoorAirQuality *int64                                                            `protobuf:"varint,7,opt,name=indoor_air_quality,json=indoorAirQuality,proto3,oneof" json:"indoor_air_quality,omitempty"`
-	Noise            *GetNetworkSensorAlertsOverviewByMetricResponse_Item_Counts_Noise `protobuf:"bytes,8,opt,name=noise,proto3" json:"noise,omitempty"`
-	Pm25             *int64                                                            `protobuf:"varint,9,opt,name=pm25,proto3,oneof" json:"pm25,omitempty"`
-	PowerFactor      *int64                                                            `protobuf:"varint,10,opt,name=power_factor,json=powerFactor,proto3,oneof" json:"power_factor,omitempty"`
-	RealPower        *int64                                                            `protobuf:"varint,11,opt,name=real_power,json=realPower,proto3,oneof" json:"real_power,omitempty"`
-	Temperature      *int64                                                            `protobuf:"varint,12,opt,name=temperature,proto3,oneof" json:"temperature,omitempty"`
-	Tvoc             *int64                                                            `protobuf:"varint,13,opt,name=tvoc,proto3,oneof" json:"tvoc,omitempty"`
-	UpstreamPower    *int64                                                            `protobuf:"varint,14,opt,name=upstream_power,json=upstreamPower,proto3,oneof" json:"upstream_power,omitempty"`
-	Voltage          *int64                                                            `protobuf:"varint,15,opt,name=voltage,proto3,oneof" json:"voltage,omitempty"`
-	Water            *int64                                                            `protobuf:"varint,16,opt,name=water,proto3,oneof" json:"water,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                protoimpl.MessageState                                            `protogen:"open.v1"`
+	ApparentPower        *int64                                                            `protobuf:"varint,1,opt,name=apparent_power,json=apparentPower,proto3,oneof" json:"apparent_power,omitempty"`
+	Co2                  *int64                                                            `protobuf:"varint,2,opt,name=co2,proto3,oneof" json:"co2,omitempty"`
+	Current              *int64                                                            `protobuf:"varint,3,opt,name=current,proto3,oneof" json:"current,omitempty"`
+	Door                 *int64                                                            `protobuf:"varint,4,opt,name=door,proto3,oneof" json:"door,omitempty"`
+	Frequency            *int64                                                            `protobuf:"varint,5,opt,name=frequency,proto3,oneof" json:"frequency,omitempty"`
+	Humidity             *int64                                                            `protobuf:"varint,6,opt,name=humidity,proto3,oneof" json:"humidity,omitempty"`
+	IndoorAirQuality     *int64                                                            `protobuf:"varint,7,opt,name=indoor_air_quality,json=indoorAirQuality,proto3,oneof" json:"indoor_air_quality,omitempty"`
+	Noise                *GetNetworkSensorAlertsOverviewByMetricResponse_Item_Counts_Noise `protobuf:"bytes,8,opt,name=noise,proto3" json:"noise,omitempty"`
+	Pm25                 *int64                                                            `protobuf:"varint,9,opt,name=pm25,proto3,oneof" json:"pm25,omitempty"`
+	PowerFactor          *int64                                                            `protobuf:"varint,10,opt,name=power_factor,json=powerFactor,proto3,oneof" json:"power_factor,omitempty"`
+	RealPower            *int64                                                            `protobuf:"varint,11,opt,name=real_power,json=realPower,proto3,oneof" json:"real_power,omitempty"`
+	Temperature          *int64                                                            `protobuf:"varint,12,opt,name=temperature,proto3,oneof" json:"temperature,omitempty"`
+	Tvoc                 *int64                                                            `protobuf:"varint,13,opt,name=tvoc,proto3,oneof" json:"tvoc,omitempty"`
+	UpstreamPower        *int64                                                            `protobuf:"varint,14,opt,name=upstream_power,json=upstreamPower,proto3,oneof" json:"upstream_power,omitempty"`
+	Voltage              *int64                                                            `protobuf:"varint,15,opt,name=voltage,proto3,oneof" json:"voltage,omitempty"`
+	Water                *int64                                                            `protobuf:"varint,16,opt,name=water,proto3,oneof" json:"water,omitempty"`
+	AdditionalProperties *structpb.Struct                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSensorAlertsOverviewByMetricResponse_Item_Counts) Reset() {
 	*x = GetNetworkSensorAlertsOverviewByMetricResponse_Item_Counts{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[14]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1123,7 +1244,7 @@ func (x *GetNetworkSensorAlertsOverviewByMetricResponse_Item_Counts) String() st
 func (*GetNetworkSensorAlertsOverviewByMetricResponse_Item_Counts) ProtoMessage() {}
 
 func (x *GetNetworkSensorAlertsOverviewByMetricResponse_Item_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[14]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1251,16 +1372,24 @@ func (x *GetNetworkSensorAlertsOverviewByMetricResponse_Item_Counts) GetWater() 
 	return 0
 }
 
+func (x *GetNetworkSensorAlertsOverviewByMetricResponse_Item_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSensorAlertsOverviewByMetricResponse_Item_Counts_Noise struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ambient       *int64                 `protobuf:"varint,1,opt,name=ambient,proto3,oneof" json:"ambient,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Ambient              *int64                 `protobuf:"varint,1,opt,name=ambient,proto3,oneof" json:"ambient,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSensorAlertsOverviewByMetricResponse_Item_Counts_Noise) Reset() {
 	*x = GetNetworkSensorAlertsOverviewByMetricResponse_Item_Counts_Noise{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[15]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1272,7 +1401,7 @@ func (x *GetNetworkSensorAlertsOverviewByMetricResponse_Item_Counts_Noise) Strin
 func (*GetNetworkSensorAlertsOverviewByMetricResponse_Item_Counts_Noise) ProtoMessage() {}
 
 func (x *GetNetworkSensorAlertsOverviewByMetricResponse_Item_Counts_Noise) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[15]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1295,17 +1424,25 @@ func (x *GetNetworkSensorAlertsOverviewByMetricResponse_Item_Counts_Noise) GetAm
 	return 0
 }
 
+func (x *GetNetworkSensorAlertsOverviewByMetricResponse_Item_Counts_Noise) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSensorAlertsProfile_Schedule struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSensorAlertsProfile_Schedule) Reset() {
 	*x = NetworkSensorAlertsProfile_Schedule{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[16]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1317,7 +1454,7 @@ func (x *NetworkSensorAlertsProfile_Schedule) String() string {
 func (*NetworkSensorAlertsProfile_Schedule) ProtoMessage() {}
 
 func (x *NetworkSensorAlertsProfile_Schedule) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[16]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1347,25 +1484,34 @@ func (x *NetworkSensorAlertsProfile_Schedule) GetName() string {
 	return ""
 }
 
+func (x *NetworkSensorAlertsProfile_Schedule) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSensorAlertsProfile_Conditions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "apparentPower", "co2", "current", "door", "frequency", "humidity",
-	// "indoorAirQuality", "noise", "pm25", "powerFactor", "realPower", "temperature", "tvoc",
-	// "upstreamPower", "voltage", "water".
-	Metric    *string                                          `protobuf:"bytes,1,opt,name=metric,proto3,oneof" json:"metric,omitempty"`
+	// Required in a request. Known values: "apparentPower", "co2", "current", "door", "frequency",
+	// "humidity", "indoorAirQuality", "noise", "pm25", "powerFactor", "realPower", "temperature",
+	// "tvoc", "upstreamPower", "voltage", "water".
+	Metric *string `protobuf:"bytes,1,opt,name=metric,proto3,oneof" json:"metric,omitempty"`
+	// Required in a request.
 	Threshold *NetworkSensorAlertsProfile_Conditions_Threshold `protobuf:"bytes,2,opt,name=threshold,proto3" json:"threshold,omitempty"`
 	// Known values: "above", "below".
 	Direction *string `protobuf:"bytes,3,opt,name=direction,proto3,oneof" json:"direction,omitempty"`
 	// Known values: 0, 60, 120, 180, 240, 300, 600, 900, 1800, 3600, 5400, 7200, 14400, 28800.
 	// Default 0.
-	Duration      *int64 `protobuf:"varint,4,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Duration             *int64           `protobuf:"varint,4,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSensorAlertsProfile_Conditions) Reset() {
 	*x = NetworkSensorAlertsProfile_Conditions{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[17]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1377,7 +1523,7 @@ func (x *NetworkSensorAlertsProfile_Conditions) String() string {
 func (*NetworkSensorAlertsProfile_Conditions) ProtoMessage() {}
 
 func (x *NetworkSensorAlertsProfile_Conditions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[17]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1421,18 +1567,26 @@ func (x *NetworkSensorAlertsProfile_Conditions) GetDuration() int64 {
 	return 0
 }
 
+func (x *NetworkSensorAlertsProfile_Conditions) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSensorAlertsProfile_Recipients struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Emails        []string               `protobuf:"bytes,1,rep,name=emails,proto3" json:"emails,omitempty"`
-	SmsNumbers    []string               `protobuf:"bytes,2,rep,name=sms_numbers,json=smsNumbers,proto3" json:"sms_numbers,omitempty"`
-	HttpServerIds []string               `protobuf:"bytes,3,rep,name=http_server_ids,json=httpServerIds,proto3" json:"http_server_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Emails               []string               `protobuf:"bytes,1,rep,name=emails,proto3" json:"emails,omitempty"`
+	SmsNumbers           []string               `protobuf:"bytes,2,rep,name=sms_numbers,json=smsNumbers,proto3" json:"sms_numbers,omitempty"`
+	HttpServerIds        []string               `protobuf:"bytes,3,rep,name=http_server_ids,json=httpServerIds,proto3" json:"http_server_ids,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSensorAlertsProfile_Recipients) Reset() {
 	*x = NetworkSensorAlertsProfile_Recipients{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[18]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1444,7 +1598,7 @@ func (x *NetworkSensorAlertsProfile_Recipients) String() string {
 func (*NetworkSensorAlertsProfile_Recipients) ProtoMessage() {}
 
 func (x *NetworkSensorAlertsProfile_Recipients) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[18]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1481,31 +1635,39 @@ func (x *NetworkSensorAlertsProfile_Recipients) GetHttpServerIds() []string {
 	return nil
 }
 
+func (x *NetworkSensorAlertsProfile_Recipients) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSensorAlertsProfile_Conditions_Threshold struct {
-	state            protoimpl.MessageState                                            `protogen:"open.v1"`
-	Temperature      *NetworkSensorAlertsProfile_Conditions_Threshold_Temperature      `protobuf:"bytes,1,opt,name=temperature,proto3" json:"temperature,omitempty"`
-	Humidity         *NetworkSensorAlertsProfile_Conditions_Threshold_Humidity         `protobuf:"bytes,2,opt,name=humidity,proto3" json:"humidity,omitempty"`
-	Water            *NetworkSensorAlertsProfile_Conditions_Threshold_Water            `protobuf:"bytes,3,opt,name=water,proto3" json:"water,omitempty"`
-	Door             *NetworkSensorAlertsProfile_Conditions_Threshold_Door             `protobuf:"bytes,4,opt,name=door,proto3" json:"door,omitempty"`
-	Tvoc             *NetworkSensorAlertsProfile_Conditions_Threshold_Tvoc             `protobuf:"bytes,5,opt,name=tvoc,proto3" json:"tvoc,omitempty"`
-	Co2              *NetworkSensorAlertsProfile_Conditions_Threshold_Co2              `protobuf:"bytes,6,opt,name=co2,proto3" json:"co2,omitempty"`
-	Pm25             *NetworkSensorAlertsProfile_Conditions_Threshold_Pm25             `protobuf:"bytes,7,opt,name=pm25,proto3" json:"pm25,omitempty"`
-	Noise            *NetworkSensorAlertsProfile_Conditions_Threshold_Noise            `protobuf:"bytes,8,opt,name=noise,proto3" json:"noise,omitempty"`
-	IndoorAirQuality *NetworkSensorAlertsProfile_Conditions_Threshold_IndoorAirQuality `protobuf:"bytes,9,opt,name=indoor_air_quality,json=indoorAirQuality,proto3" json:"indoor_air_quality,omitempty"`
-	RealPower        *NetworkSensorAlertsProfile_Conditions_Threshold_RealPower        `protobuf:"bytes,10,opt,name=real_power,json=realPower,proto3" json:"real_power,omitempty"`
-	ApparentPower    *NetworkSensorAlertsProfile_Conditions_Threshold_ApparentPower    `protobuf:"bytes,11,opt,name=apparent_power,json=apparentPower,proto3" json:"apparent_power,omitempty"`
-	PowerFactor      *NetworkSensorAlertsProfile_Conditions_Threshold_PowerFactor      `protobuf:"bytes,12,opt,name=power_factor,json=powerFactor,proto3" json:"power_factor,omitempty"`
-	Current          *NetworkSensorAlertsProfile_Conditions_Threshold_Current          `protobuf:"bytes,13,opt,name=current,proto3" json:"current,omitempty"`
-	Voltage          *NetworkSensorAlertsProfile_Conditions_Threshold_Voltage          `protobuf:"bytes,14,opt,name=voltage,proto3" json:"voltage,omitempty"`
-	Frequency        *NetworkSensorAlertsProfile_Conditions_Threshold_Frequency        `protobuf:"bytes,15,opt,name=frequency,proto3" json:"frequency,omitempty"`
-	UpstreamPower    *NetworkSensorAlertsProfile_Conditions_Threshold_UpstreamPower    `protobuf:"bytes,16,opt,name=upstream_power,json=upstreamPower,proto3" json:"upstream_power,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                protoimpl.MessageState                                            `protogen:"open.v1"`
+	Temperature          *NetworkSensorAlertsProfile_Conditions_Threshold_Temperature      `protobuf:"bytes,1,opt,name=temperature,proto3" json:"temperature,omitempty"`
+	Humidity             *NetworkSensorAlertsProfile_Conditions_Threshold_Humidity         `protobuf:"bytes,2,opt,name=humidity,proto3" json:"humidity,omitempty"`
+	Water                *NetworkSensorAlertsProfile_Conditions_Threshold_Water            `protobuf:"bytes,3,opt,name=water,proto3" json:"water,omitempty"`
+	Door                 *NetworkSensorAlertsProfile_Conditions_Threshold_Door             `protobuf:"bytes,4,opt,name=door,proto3" json:"door,omitempty"`
+	Tvoc                 *NetworkSensorAlertsProfile_Conditions_Threshold_Tvoc             `protobuf:"bytes,5,opt,name=tvoc,proto3" json:"tvoc,omitempty"`
+	Co2                  *NetworkSensorAlertsProfile_Conditions_Threshold_Co2              `protobuf:"bytes,6,opt,name=co2,proto3" json:"co2,omitempty"`
+	Pm25                 *NetworkSensorAlertsProfile_Conditions_Threshold_Pm25             `protobuf:"bytes,7,opt,name=pm25,proto3" json:"pm25,omitempty"`
+	Noise                *NetworkSensorAlertsProfile_Conditions_Threshold_Noise            `protobuf:"bytes,8,opt,name=noise,proto3" json:"noise,omitempty"`
+	IndoorAirQuality     *NetworkSensorAlertsProfile_Conditions_Threshold_IndoorAirQuality `protobuf:"bytes,9,opt,name=indoor_air_quality,json=indoorAirQuality,proto3" json:"indoor_air_quality,omitempty"`
+	RealPower            *NetworkSensorAlertsProfile_Conditions_Threshold_RealPower        `protobuf:"bytes,10,opt,name=real_power,json=realPower,proto3" json:"real_power,omitempty"`
+	ApparentPower        *NetworkSensorAlertsProfile_Conditions_Threshold_ApparentPower    `protobuf:"bytes,11,opt,name=apparent_power,json=apparentPower,proto3" json:"apparent_power,omitempty"`
+	PowerFactor          *NetworkSensorAlertsProfile_Conditions_Threshold_PowerFactor      `protobuf:"bytes,12,opt,name=power_factor,json=powerFactor,proto3" json:"power_factor,omitempty"`
+	Current              *NetworkSensorAlertsProfile_Conditions_Threshold_Current          `protobuf:"bytes,13,opt,name=current,proto3" json:"current,omitempty"`
+	Voltage              *NetworkSensorAlertsProfile_Conditions_Threshold_Voltage          `protobuf:"bytes,14,opt,name=voltage,proto3" json:"voltage,omitempty"`
+	Frequency            *NetworkSensorAlertsProfile_Conditions_Threshold_Frequency        `protobuf:"bytes,15,opt,name=frequency,proto3" json:"frequency,omitempty"`
+	UpstreamPower        *NetworkSensorAlertsProfile_Conditions_Threshold_UpstreamPower    `protobuf:"bytes,16,opt,name=upstream_power,json=upstreamPower,proto3" json:"upstream_power,omitempty"`
+	AdditionalProperties *structpb.Struct                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold) Reset() {
 	*x = NetworkSensorAlertsProfile_Conditions_Threshold{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[19]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1517,7 +1679,7 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold) String() string {
 func (*NetworkSensorAlertsProfile_Conditions_Threshold) ProtoMessage() {}
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[19]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1645,19 +1807,27 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold) GetUpstreamPower() *Ne
 	return nil
 }
 
+func (x *NetworkSensorAlertsProfile_Conditions_Threshold) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSensorAlertsProfile_Conditions_Threshold_Temperature struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Celsius    *float64               `protobuf:"fixed64,1,opt,name=celsius,proto3,oneof" json:"celsius,omitempty"`
 	Fahrenheit *float64               `protobuf:"fixed64,2,opt,name=fahrenheit,proto3,oneof" json:"fahrenheit,omitempty"`
 	// Known values: "fair", "good", "inadequate", "poor".
-	Quality       *string `protobuf:"bytes,3,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Quality              *string          `protobuf:"bytes,3,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Temperature) Reset() {
 	*x = NetworkSensorAlertsProfile_Conditions_Threshold_Temperature{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[20]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1669,7 +1839,7 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Temperature) String() s
 func (*NetworkSensorAlertsProfile_Conditions_Threshold_Temperature) ProtoMessage() {}
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Temperature) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[20]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1706,18 +1876,26 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Temperature) GetQuality
 	return ""
 }
 
+func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Temperature) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSensorAlertsProfile_Conditions_Threshold_Humidity struct {
 	state              protoimpl.MessageState `protogen:"open.v1"`
 	RelativePercentage *int64                 `protobuf:"varint,1,opt,name=relative_percentage,json=relativePercentage,proto3,oneof" json:"relative_percentage,omitempty"`
 	// Known values: "fair", "good", "inadequate", "poor".
-	Quality       *string `protobuf:"bytes,2,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Quality              *string          `protobuf:"bytes,2,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Humidity) Reset() {
 	*x = NetworkSensorAlertsProfile_Conditions_Threshold_Humidity{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[21]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1729,7 +1907,7 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Humidity) String() stri
 func (*NetworkSensorAlertsProfile_Conditions_Threshold_Humidity) ProtoMessage() {}
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Humidity) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[21]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1759,16 +1937,25 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Humidity) GetQuality() 
 	return ""
 }
 
+func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Humidity) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSensorAlertsProfile_Conditions_Threshold_Water struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Present       *bool                  `protobuf:"varint,1,opt,name=present,proto3,oneof" json:"present,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Present              *bool            `protobuf:"varint,1,opt,name=present,proto3,oneof" json:"present,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Water) Reset() {
 	*x = NetworkSensorAlertsProfile_Conditions_Threshold_Water{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[22]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1780,7 +1967,7 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Water) String() string 
 func (*NetworkSensorAlertsProfile_Conditions_Threshold_Water) ProtoMessage() {}
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Water) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[22]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1803,16 +1990,25 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Water) GetPresent() boo
 	return false
 }
 
+func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Water) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSensorAlertsProfile_Conditions_Threshold_Door struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Open          *bool                  `protobuf:"varint,1,opt,name=open,proto3,oneof" json:"open,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Open                 *bool            `protobuf:"varint,1,opt,name=open,proto3,oneof" json:"open,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Door) Reset() {
 	*x = NetworkSensorAlertsProfile_Conditions_Threshold_Door{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[23]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1824,7 +2020,7 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Door) String() string {
 func (*NetworkSensorAlertsProfile_Conditions_Threshold_Door) ProtoMessage() {}
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Door) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[23]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1847,18 +2043,26 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Door) GetOpen() bool {
 	return false
 }
 
+func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Door) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSensorAlertsProfile_Conditions_Threshold_Tvoc struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Concentration *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
 	// Known values: "fair", "good", "inadequate", "poor".
-	Quality       *string `protobuf:"bytes,2,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Quality              *string          `protobuf:"bytes,2,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Tvoc) Reset() {
 	*x = NetworkSensorAlertsProfile_Conditions_Threshold_Tvoc{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[24]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1870,7 +2074,7 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Tvoc) String() string {
 func (*NetworkSensorAlertsProfile_Conditions_Threshold_Tvoc) ProtoMessage() {}
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Tvoc) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[24]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1900,18 +2104,26 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Tvoc) GetQuality() stri
 	return ""
 }
 
+func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Tvoc) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSensorAlertsProfile_Conditions_Threshold_Co2 struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Concentration *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
 	// Known values: "fair", "good", "inadequate", "poor".
-	Quality       *string `protobuf:"bytes,2,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Quality              *string          `protobuf:"bytes,2,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Co2) Reset() {
 	*x = NetworkSensorAlertsProfile_Conditions_Threshold_Co2{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[25]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1923,7 +2135,7 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Co2) String() string {
 func (*NetworkSensorAlertsProfile_Conditions_Threshold_Co2) ProtoMessage() {}
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Co2) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[25]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1953,18 +2165,26 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Co2) GetQuality() strin
 	return ""
 }
 
+func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Co2) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSensorAlertsProfile_Conditions_Threshold_Pm25 struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Concentration *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
 	// Known values: "fair", "good", "inadequate", "poor".
-	Quality       *string `protobuf:"bytes,2,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Quality              *string          `protobuf:"bytes,2,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Pm25) Reset() {
 	*x = NetworkSensorAlertsProfile_Conditions_Threshold_Pm25{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[26]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1976,7 +2196,7 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Pm25) String() string {
 func (*NetworkSensorAlertsProfile_Conditions_Threshold_Pm25) ProtoMessage() {}
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Pm25) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[26]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2006,16 +2226,25 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Pm25) GetQuality() stri
 	return ""
 }
 
+func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Pm25) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSensorAlertsProfile_Conditions_Threshold_Noise struct {
-	state         protoimpl.MessageState                                         `protogen:"open.v1"`
-	Ambient       *NetworkSensorAlertsProfile_Conditions_Threshold_Noise_Ambient `protobuf:"bytes,1,opt,name=ambient,proto3" json:"ambient,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Ambient              *NetworkSensorAlertsProfile_Conditions_Threshold_Noise_Ambient `protobuf:"bytes,1,opt,name=ambient,proto3" json:"ambient,omitempty"`
+	AdditionalProperties *structpb.Struct                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Noise) Reset() {
 	*x = NetworkSensorAlertsProfile_Conditions_Threshold_Noise{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[27]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2027,7 +2256,7 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Noise) String() string 
 func (*NetworkSensorAlertsProfile_Conditions_Threshold_Noise) ProtoMessage() {}
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Noise) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[27]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2050,18 +2279,26 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Noise) GetAmbient() *Ne
 	return nil
 }
 
+func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Noise) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSensorAlertsProfile_Conditions_Threshold_IndoorAirQuality struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Score *int64                 `protobuf:"varint,1,opt,name=score,proto3,oneof" json:"score,omitempty"`
 	// Known values: "fair", "good", "inadequate", "poor".
-	Quality       *string `protobuf:"bytes,2,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Quality              *string          `protobuf:"bytes,2,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_IndoorAirQuality) Reset() {
 	*x = NetworkSensorAlertsProfile_Conditions_Threshold_IndoorAirQuality{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[28]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2073,7 +2310,7 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_IndoorAirQuality) Strin
 func (*NetworkSensorAlertsProfile_Conditions_Threshold_IndoorAirQuality) ProtoMessage() {}
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_IndoorAirQuality) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[28]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2103,16 +2340,25 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_IndoorAirQuality) GetQu
 	return ""
 }
 
+func (x *NetworkSensorAlertsProfile_Conditions_Threshold_IndoorAirQuality) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSensorAlertsProfile_Conditions_Threshold_RealPower struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Draw          *float64               `protobuf:"fixed64,1,opt,name=draw,proto3,oneof" json:"draw,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Draw                 *float64         `protobuf:"fixed64,1,opt,name=draw,proto3,oneof" json:"draw,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_RealPower) Reset() {
 	*x = NetworkSensorAlertsProfile_Conditions_Threshold_RealPower{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[29]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2124,7 +2370,7 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_RealPower) String() str
 func (*NetworkSensorAlertsProfile_Conditions_Threshold_RealPower) ProtoMessage() {}
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_RealPower) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[29]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2147,16 +2393,25 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_RealPower) GetDraw() fl
 	return 0
 }
 
+func (x *NetworkSensorAlertsProfile_Conditions_Threshold_RealPower) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSensorAlertsProfile_Conditions_Threshold_ApparentPower struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Draw          *float64               `protobuf:"fixed64,1,opt,name=draw,proto3,oneof" json:"draw,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Draw                 *float64         `protobuf:"fixed64,1,opt,name=draw,proto3,oneof" json:"draw,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_ApparentPower) Reset() {
 	*x = NetworkSensorAlertsProfile_Conditions_Threshold_ApparentPower{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[30]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2168,7 +2423,7 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_ApparentPower) String()
 func (*NetworkSensorAlertsProfile_Conditions_Threshold_ApparentPower) ProtoMessage() {}
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_ApparentPower) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[30]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2191,16 +2446,25 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_ApparentPower) GetDraw(
 	return 0
 }
 
+func (x *NetworkSensorAlertsProfile_Conditions_Threshold_ApparentPower) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSensorAlertsProfile_Conditions_Threshold_PowerFactor struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *int64                 `protobuf:"varint,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Percentage           *int64           `protobuf:"varint,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_PowerFactor) Reset() {
 	*x = NetworkSensorAlertsProfile_Conditions_Threshold_PowerFactor{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[31]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2212,7 +2476,7 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_PowerFactor) String() s
 func (*NetworkSensorAlertsProfile_Conditions_Threshold_PowerFactor) ProtoMessage() {}
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_PowerFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[31]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2235,16 +2499,25 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_PowerFactor) GetPercent
 	return 0
 }
 
+func (x *NetworkSensorAlertsProfile_Conditions_Threshold_PowerFactor) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSensorAlertsProfile_Conditions_Threshold_Current struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Draw          *float64               `protobuf:"fixed64,1,opt,name=draw,proto3,oneof" json:"draw,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Draw                 *float64         `protobuf:"fixed64,1,opt,name=draw,proto3,oneof" json:"draw,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Current) Reset() {
 	*x = NetworkSensorAlertsProfile_Conditions_Threshold_Current{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[32]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2256,7 +2529,7 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Current) String() strin
 func (*NetworkSensorAlertsProfile_Conditions_Threshold_Current) ProtoMessage() {}
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Current) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[32]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2279,16 +2552,25 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Current) GetDraw() floa
 	return 0
 }
 
+func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Current) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSensorAlertsProfile_Conditions_Threshold_Voltage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Level         *float64               `protobuf:"fixed64,1,opt,name=level,proto3,oneof" json:"level,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Level                *float64         `protobuf:"fixed64,1,opt,name=level,proto3,oneof" json:"level,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Voltage) Reset() {
 	*x = NetworkSensorAlertsProfile_Conditions_Threshold_Voltage{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[33]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2300,7 +2582,7 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Voltage) String() strin
 func (*NetworkSensorAlertsProfile_Conditions_Threshold_Voltage) ProtoMessage() {}
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Voltage) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[33]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2323,16 +2605,25 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Voltage) GetLevel() flo
 	return 0
 }
 
+func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Voltage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSensorAlertsProfile_Conditions_Threshold_Frequency struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Level         *float64               `protobuf:"fixed64,1,opt,name=level,proto3,oneof" json:"level,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Level                *float64         `protobuf:"fixed64,1,opt,name=level,proto3,oneof" json:"level,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Frequency) Reset() {
 	*x = NetworkSensorAlertsProfile_Conditions_Threshold_Frequency{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[34]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2344,7 +2635,7 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Frequency) String() str
 func (*NetworkSensorAlertsProfile_Conditions_Threshold_Frequency) ProtoMessage() {}
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Frequency) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[34]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2367,16 +2658,25 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Frequency) GetLevel() f
 	return 0
 }
 
+func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Frequency) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSensorAlertsProfile_Conditions_Threshold_UpstreamPower struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	OutageDetected *bool                  `protobuf:"varint,1,opt,name=outage_detected,json=outageDetected,proto3,oneof" json:"outage_detected,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	OutageDetected       *bool            `protobuf:"varint,1,opt,name=outage_detected,json=outageDetected,proto3,oneof" json:"outage_detected,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_UpstreamPower) Reset() {
 	*x = NetworkSensorAlertsProfile_Conditions_Threshold_UpstreamPower{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[35]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2388,7 +2688,7 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_UpstreamPower) String()
 func (*NetworkSensorAlertsProfile_Conditions_Threshold_UpstreamPower) ProtoMessage() {}
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_UpstreamPower) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[35]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2411,18 +2711,26 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_UpstreamPower) GetOutag
 	return false
 }
 
+func (x *NetworkSensorAlertsProfile_Conditions_Threshold_UpstreamPower) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSensorAlertsProfile_Conditions_Threshold_Noise_Ambient struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Level *int64                 `protobuf:"varint,1,opt,name=level,proto3,oneof" json:"level,omitempty"`
 	// Known values: "fair", "good", "inadequate", "poor".
-	Quality       *string `protobuf:"bytes,2,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Quality              *string          `protobuf:"bytes,2,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Noise_Ambient) Reset() {
 	*x = NetworkSensorAlertsProfile_Conditions_Threshold_Noise_Ambient{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[36]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2434,7 +2742,7 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Noise_Ambient) String()
 func (*NetworkSensorAlertsProfile_Conditions_Threshold_Noise_Ambient) ProtoMessage() {}
 
 func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Noise_Ambient) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[36]
+	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2464,2364 +2772,27 @@ func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Noise_Ambient) GetQuali
 	return ""
 }
 
-type CreateNetworkSensorAlertsProfileRequest_Schedule struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Schedule) Reset() {
-	*x = CreateNetworkSensorAlertsProfileRequest_Schedule{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[37]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Schedule) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkSensorAlertsProfileRequest_Schedule) ProtoMessage() {}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Schedule) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[37]
+func (x *NetworkSensorAlertsProfile_Conditions_Threshold_Noise_Ambient) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkSensorAlertsProfileRequest_Schedule.ProtoReflect.Descriptor instead.
-func (*CreateNetworkSensorAlertsProfileRequest_Schedule) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{7, 0}
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Schedule) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateNetworkSensorAlertsProfileRequest_Conditions struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "apparentPower", "co2", "current", "door", "frequency", "humidity",
-	// "indoorAirQuality", "noise", "pm25", "powerFactor", "realPower", "temperature", "tvoc",
-	// "upstreamPower", "voltage", "water".
-	Metric *string `protobuf:"bytes,1,opt,name=metric,proto3,oneof" json:"metric,omitempty"`
-	// Required.
-	Threshold *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold `protobuf:"bytes,2,opt,name=threshold,proto3" json:"threshold,omitempty"`
-	// Known values: "above", "below".
-	Direction *string `protobuf:"bytes,3,opt,name=direction,proto3,oneof" json:"direction,omitempty"`
-	// Known values: 0, 60, 120, 180, 240, 300, 600, 900, 1800, 3600, 5400, 7200, 14400, 28800.
-	// Default 0.
-	Duration      *int64 `protobuf:"varint,4,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions) Reset() {
-	*x = CreateNetworkSensorAlertsProfileRequest_Conditions{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[38]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions) ProtoMessage() {}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[38]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkSensorAlertsProfileRequest_Conditions.ProtoReflect.Descriptor instead.
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{7, 1}
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions) GetMetric() string {
-	if x != nil && x.Metric != nil {
-		return *x.Metric
-	}
-	return ""
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions) GetThreshold() *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold {
-	if x != nil {
-		return x.Threshold
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions) GetDirection() string {
-	if x != nil && x.Direction != nil {
-		return *x.Direction
-	}
-	return ""
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions) GetDuration() int64 {
-	if x != nil && x.Duration != nil {
-		return *x.Duration
-	}
-	return 0
-}
-
-type CreateNetworkSensorAlertsProfileRequest_Recipients struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Emails        []string               `protobuf:"bytes,1,rep,name=emails,proto3" json:"emails,omitempty"`
-	SmsNumbers    []string               `protobuf:"bytes,2,rep,name=sms_numbers,json=smsNumbers,proto3" json:"sms_numbers,omitempty"`
-	HttpServerIds []string               `protobuf:"bytes,3,rep,name=http_server_ids,json=httpServerIds,proto3" json:"http_server_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Recipients) Reset() {
-	*x = CreateNetworkSensorAlertsProfileRequest_Recipients{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[39]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Recipients) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkSensorAlertsProfileRequest_Recipients) ProtoMessage() {}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Recipients) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[39]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkSensorAlertsProfileRequest_Recipients.ProtoReflect.Descriptor instead.
-func (*CreateNetworkSensorAlertsProfileRequest_Recipients) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{7, 2}
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Recipients) GetEmails() []string {
-	if x != nil {
-		return x.Emails
-	}
-	return nil
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Recipients) GetSmsNumbers() []string {
-	if x != nil {
-		return x.SmsNumbers
-	}
-	return nil
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Recipients) GetHttpServerIds() []string {
-	if x != nil {
-		return x.HttpServerIds
-	}
-	return nil
-}
-
-type CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold struct {
-	state            protoimpl.MessageState                                                         `protogen:"open.v1"`
-	Temperature      *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature      `protobuf:"bytes,1,opt,name=temperature,proto3" json:"temperature,omitempty"`
-	Humidity         *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Humidity         `protobuf:"bytes,2,opt,name=humidity,proto3" json:"humidity,omitempty"`
-	Water            *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Water            `protobuf:"bytes,3,opt,name=water,proto3" json:"water,omitempty"`
-	Door             *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Door             `protobuf:"bytes,4,opt,name=door,proto3" json:"door,omitempty"`
-	Tvoc             *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Tvoc             `protobuf:"bytes,5,opt,name=tvoc,proto3" json:"tvoc,omitempty"`
-	Co2              *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Co2              `protobuf:"bytes,6,opt,name=co2,proto3" json:"co2,omitempty"`
-	Pm25             *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Pm25             `protobuf:"bytes,7,opt,name=pm25,proto3" json:"pm25,omitempty"`
-	Noise            *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise            `protobuf:"bytes,8,opt,name=noise,proto3" json:"noise,omitempty"`
-	IndoorAirQuality *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_IndoorAirQuality `protobuf:"bytes,9,opt,name=indoor_air_quality,json=indoorAirQuality,proto3" json:"indoor_air_quality,omitempty"`
-	RealPower        *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_RealPower        `protobuf:"bytes,10,opt,name=real_power,json=realPower,proto3" json:"real_power,omitempty"`
-	ApparentPower    *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_ApparentPower    `protobuf:"bytes,11,opt,name=apparent_power,json=apparentPower,proto3" json:"apparent_power,omitempty"`
-	PowerFactor      *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_PowerFactor      `protobuf:"bytes,12,opt,name=power_factor,json=powerFactor,proto3" json:"power_factor,omitempty"`
-	Current          *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Current          `protobuf:"bytes,13,opt,name=current,proto3" json:"current,omitempty"`
-	Voltage          *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Voltage          `protobuf:"bytes,14,opt,name=voltage,proto3" json:"voltage,omitempty"`
-	Frequency        *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Frequency        `protobuf:"bytes,15,opt,name=frequency,proto3" json:"frequency,omitempty"`
-	UpstreamPower    *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_UpstreamPower    `protobuf:"bytes,16,opt,name=upstream_power,json=upstreamPower,proto3" json:"upstream_power,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold) Reset() {
-	*x = CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[40]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold) ProtoMessage() {}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[40]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold.ProtoReflect.Descriptor instead.
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{7, 1, 0}
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetTemperature() *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature {
-	if x != nil {
-		return x.Temperature
-	}
-	return nil
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetHumidity() *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Humidity {
-	if x != nil {
-		return x.Humidity
-	}
-	return nil
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetWater() *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Water {
-	if x != nil {
-		return x.Water
-	}
-	return nil
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetDoor() *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Door {
-	if x != nil {
-		return x.Door
-	}
-	return nil
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetTvoc() *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Tvoc {
-	if x != nil {
-		return x.Tvoc
-	}
-	return nil
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetCo2() *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Co2 {
-	if x != nil {
-		return x.Co2
-	}
-	return nil
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetPm25() *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Pm25 {
-	if x != nil {
-		return x.Pm25
-	}
-	return nil
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetNoise() *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise {
-	if x != nil {
-		return x.Noise
-	}
-	return nil
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetIndoorAirQuality() *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_IndoorAirQuality {
-	if x != nil {
-		return x.IndoorAirQuality
-	}
-	return nil
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetRealPower() *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_RealPower {
-	if x != nil {
-		return x.RealPower
-	}
-	return nil
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetApparentPower() *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_ApparentPower {
-	if x != nil {
-		return x.ApparentPower
-	}
-	return nil
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetPowerFactor() *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_PowerFactor {
-	if x != nil {
-		return x.PowerFactor
-	}
-	return nil
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetCurrent() *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Current {
-	if x != nil {
-		return x.Current
-	}
-	return nil
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetVoltage() *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Voltage {
-	if x != nil {
-		return x.Voltage
-	}
-	return nil
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetFrequency() *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Frequency {
-	if x != nil {
-		return x.Frequency
-	}
-	return nil
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetUpstreamPower() *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_UpstreamPower {
-	if x != nil {
-		return x.UpstreamPower
-	}
-	return nil
-}
-
-type CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	Celsius    *float64               `protobuf:"fixed64,1,opt,name=celsius,proto3,oneof" json:"celsius,omitempty"`
-	Fahrenheit *float64               `protobuf:"fixed64,2,opt,name=fahrenheit,proto3,oneof" json:"fahrenheit,omitempty"`
-	// Known values: "fair", "good", "inadequate", "poor".
-	Quality       *string `protobuf:"bytes,3,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature) Reset() {
-	*x = CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[41]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature) ProtoMessage() {}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[41]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature.ProtoReflect.Descriptor instead.
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{7, 1, 0, 0}
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature) GetCelsius() float64 {
-	if x != nil && x.Celsius != nil {
-		return *x.Celsius
-	}
-	return 0
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature) GetFahrenheit() float64 {
-	if x != nil && x.Fahrenheit != nil {
-		return *x.Fahrenheit
-	}
-	return 0
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-type CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Humidity struct {
-	state              protoimpl.MessageState `protogen:"open.v1"`
-	RelativePercentage *int64                 `protobuf:"varint,1,opt,name=relative_percentage,json=relativePercentage,proto3,oneof" json:"relative_percentage,omitempty"`
-	// Known values: "fair", "good", "inadequate", "poor".
-	Quality       *string `protobuf:"bytes,2,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Humidity) Reset() {
-	*x = CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Humidity{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[42]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Humidity) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Humidity) ProtoMessage() {}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Humidity) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[42]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Humidity.ProtoReflect.Descriptor instead.
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Humidity) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{7, 1, 0, 1}
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Humidity) GetRelativePercentage() int64 {
-	if x != nil && x.RelativePercentage != nil {
-		return *x.RelativePercentage
-	}
-	return 0
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Humidity) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-type CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Water struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Present       *bool `protobuf:"varint,1,opt,name=present,proto3,oneof" json:"present,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Water) Reset() {
-	*x = CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Water{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[43]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Water) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Water) ProtoMessage() {}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Water) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[43]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Water.ProtoReflect.Descriptor instead.
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Water) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{7, 1, 0, 2}
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Water) GetPresent() bool {
-	if x != nil && x.Present != nil {
-		return *x.Present
-	}
-	return false
-}
-
-type CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Door struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Open          *bool `protobuf:"varint,1,opt,name=open,proto3,oneof" json:"open,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Door) Reset() {
-	*x = CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Door{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[44]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Door) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Door) ProtoMessage() {}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Door) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[44]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Door.ProtoReflect.Descriptor instead.
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Door) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{7, 1, 0, 3}
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Door) GetOpen() bool {
-	if x != nil && x.Open != nil {
-		return *x.Open
-	}
-	return false
-}
-
-type CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Tvoc struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Concentration *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
-	// Known values: "fair", "good", "inadequate", "poor".
-	Quality       *string `protobuf:"bytes,2,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Tvoc) Reset() {
-	*x = CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Tvoc{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[45]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Tvoc) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Tvoc) ProtoMessage() {}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Tvoc) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[45]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Tvoc.ProtoReflect.Descriptor instead.
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Tvoc) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{7, 1, 0, 4}
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Tvoc) GetConcentration() int64 {
-	if x != nil && x.Concentration != nil {
-		return *x.Concentration
-	}
-	return 0
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Tvoc) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-type CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Co2 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Concentration *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
-	// Known values: "fair", "good", "inadequate", "poor".
-	Quality       *string `protobuf:"bytes,2,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Co2) Reset() {
-	*x = CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Co2{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[46]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Co2) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Co2) ProtoMessage() {}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Co2) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[46]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Co2.ProtoReflect.Descriptor instead.
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Co2) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{7, 1, 0, 5}
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Co2) GetConcentration() int64 {
-	if x != nil && x.Concentration != nil {
-		return *x.Concentration
-	}
-	return 0
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Co2) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-type CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Pm25 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Concentration *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
-	// Known values: "fair", "good", "inadequate", "poor".
-	Quality       *string `protobuf:"bytes,2,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Pm25) Reset() {
-	*x = CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Pm25{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[47]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Pm25) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Pm25) ProtoMessage() {}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Pm25) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[47]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Pm25.ProtoReflect.Descriptor instead.
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Pm25) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{7, 1, 0, 6}
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Pm25) GetConcentration() int64 {
-	if x != nil && x.Concentration != nil {
-		return *x.Concentration
-	}
-	return 0
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Pm25) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-type CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Ambient       *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise_Ambient `protobuf:"bytes,1,opt,name=ambient,proto3" json:"ambient,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise) Reset() {
-	*x = CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[48]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise) ProtoMessage() {}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[48]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise.ProtoReflect.Descriptor instead.
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{7, 1, 0, 7}
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise) GetAmbient() *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise_Ambient {
-	if x != nil {
-		return x.Ambient
-	}
-	return nil
-}
-
-type CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_IndoorAirQuality struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Score *int64                 `protobuf:"varint,1,opt,name=score,proto3,oneof" json:"score,omitempty"`
-	// Known values: "fair", "good", "inadequate", "poor".
-	Quality       *string `protobuf:"bytes,2,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_IndoorAirQuality) Reset() {
-	*x = CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_IndoorAirQuality{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[49]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_IndoorAirQuality) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_IndoorAirQuality) ProtoMessage() {
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_IndoorAirQuality) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[49]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_IndoorAirQuality.ProtoReflect.Descriptor instead.
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_IndoorAirQuality) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{7, 1, 0, 8}
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_IndoorAirQuality) GetScore() int64 {
-	if x != nil && x.Score != nil {
-		return *x.Score
-	}
-	return 0
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_IndoorAirQuality) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-type CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_RealPower struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Draw          *float64 `protobuf:"fixed64,1,opt,name=draw,proto3,oneof" json:"draw,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_RealPower) Reset() {
-	*x = CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_RealPower{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[50]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_RealPower) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_RealPower) ProtoMessage() {}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_RealPower) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[50]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_RealPower.ProtoReflect.Descriptor instead.
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_RealPower) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{7, 1, 0, 9}
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_RealPower) GetDraw() float64 {
-	if x != nil && x.Draw != nil {
-		return *x.Draw
-	}
-	return 0
-}
-
-type CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_ApparentPower struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Draw          *float64 `protobuf:"fixed64,1,opt,name=draw,proto3,oneof" json:"draw,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_ApparentPower) Reset() {
-	*x = CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_ApparentPower{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[51]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_ApparentPower) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_ApparentPower) ProtoMessage() {}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_ApparentPower) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[51]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_ApparentPower.ProtoReflect.Descriptor instead.
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_ApparentPower) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{7, 1, 0, 10}
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_ApparentPower) GetDraw() float64 {
-	if x != nil && x.Draw != nil {
-		return *x.Draw
-	}
-	return 0
-}
-
-type CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_PowerFactor struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Percentage    *int64 `protobuf:"varint,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_PowerFactor) Reset() {
-	*x = CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_PowerFactor{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[52]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_PowerFactor) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_PowerFactor) ProtoMessage() {}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_PowerFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[52]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_PowerFactor.ProtoReflect.Descriptor instead.
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_PowerFactor) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{7, 1, 0, 11}
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_PowerFactor) GetPercentage() int64 {
-	if x != nil && x.Percentage != nil {
-		return *x.Percentage
-	}
-	return 0
-}
-
-type CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Current struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Draw          *float64 `protobuf:"fixed64,1,opt,name=draw,proto3,oneof" json:"draw,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Current) Reset() {
-	*x = CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Current{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[53]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Current) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Current) ProtoMessage() {}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Current) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[53]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Current.ProtoReflect.Descriptor instead.
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Current) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{7, 1, 0, 12}
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Current) GetDraw() float64 {
-	if x != nil && x.Draw != nil {
-		return *x.Draw
-	}
-	return 0
-}
-
-type CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Voltage struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Level         *float64 `protobuf:"fixed64,1,opt,name=level,proto3,oneof" json:"level,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Voltage) Reset() {
-	*x = CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Voltage{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[54]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Voltage) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Voltage) ProtoMessage() {}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Voltage) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[54]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Voltage.ProtoReflect.Descriptor instead.
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Voltage) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{7, 1, 0, 13}
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Voltage) GetLevel() float64 {
-	if x != nil && x.Level != nil {
-		return *x.Level
-	}
-	return 0
-}
-
-type CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Frequency struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Level         *float64 `protobuf:"fixed64,1,opt,name=level,proto3,oneof" json:"level,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Frequency) Reset() {
-	*x = CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Frequency{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[55]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Frequency) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Frequency) ProtoMessage() {}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Frequency) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[55]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Frequency.ProtoReflect.Descriptor instead.
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Frequency) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{7, 1, 0, 14}
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Frequency) GetLevel() float64 {
-	if x != nil && x.Level != nil {
-		return *x.Level
-	}
-	return 0
-}
-
-type CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_UpstreamPower struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	OutageDetected *bool `protobuf:"varint,1,opt,name=outage_detected,json=outageDetected,proto3,oneof" json:"outage_detected,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_UpstreamPower) Reset() {
-	*x = CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_UpstreamPower{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[56]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_UpstreamPower) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_UpstreamPower) ProtoMessage() {}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_UpstreamPower) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[56]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_UpstreamPower.ProtoReflect.Descriptor instead.
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_UpstreamPower) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{7, 1, 0, 15}
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_UpstreamPower) GetOutageDetected() bool {
-	if x != nil && x.OutageDetected != nil {
-		return *x.OutageDetected
-	}
-	return false
-}
-
-type CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise_Ambient struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Level *int64                 `protobuf:"varint,1,opt,name=level,proto3,oneof" json:"level,omitempty"`
-	// Known values: "fair", "good", "inadequate", "poor".
-	Quality       *string `protobuf:"bytes,2,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise_Ambient) Reset() {
-	*x = CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise_Ambient{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[57]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise_Ambient) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise_Ambient) ProtoMessage() {}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise_Ambient) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[57]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise_Ambient.ProtoReflect.Descriptor instead.
-func (*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise_Ambient) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{7, 1, 0, 7, 0}
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise_Ambient) GetLevel() int64 {
-	if x != nil && x.Level != nil {
-		return *x.Level
-	}
-	return 0
-}
-
-func (x *CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise_Ambient) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-type UpdateNetworkSensorAlertsProfileRequest_Schedule struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Schedule) Reset() {
-	*x = UpdateNetworkSensorAlertsProfileRequest_Schedule{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[58]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Schedule) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSensorAlertsProfileRequest_Schedule) ProtoMessage() {}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Schedule) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[58]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSensorAlertsProfileRequest_Schedule.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSensorAlertsProfileRequest_Schedule) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{9, 0}
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Schedule) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type UpdateNetworkSensorAlertsProfileRequest_Conditions struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "apparentPower", "co2", "current", "door", "frequency", "humidity",
-	// "indoorAirQuality", "noise", "pm25", "powerFactor", "realPower", "temperature", "tvoc",
-	// "upstreamPower", "voltage", "water".
-	Metric *string `protobuf:"bytes,1,opt,name=metric,proto3,oneof" json:"metric,omitempty"`
-	// Required.
-	Threshold *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold `protobuf:"bytes,2,opt,name=threshold,proto3" json:"threshold,omitempty"`
-	// Known values: "above", "below".
-	Direction *string `protobuf:"bytes,3,opt,name=direction,proto3,oneof" json:"direction,omitempty"`
-	// Known values: 0, 60, 120, 180, 240, 300, 600, 900, 1800, 3600, 5400, 7200, 14400, 28800.
-	// Default 0.
-	Duration      *int64 `protobuf:"varint,4,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions) Reset() {
-	*x = UpdateNetworkSensorAlertsProfileRequest_Conditions{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[59]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions) ProtoMessage() {}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[59]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSensorAlertsProfileRequest_Conditions.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{9, 1}
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions) GetMetric() string {
-	if x != nil && x.Metric != nil {
-		return *x.Metric
-	}
-	return ""
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions) GetThreshold() *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold {
-	if x != nil {
-		return x.Threshold
-	}
-	return nil
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions) GetDirection() string {
-	if x != nil && x.Direction != nil {
-		return *x.Direction
-	}
-	return ""
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions) GetDuration() int64 {
-	if x != nil && x.Duration != nil {
-		return *x.Duration
-	}
-	return 0
-}
-
-type UpdateNetworkSensorAlertsProfileRequest_Recipients struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Emails        []string               `protobuf:"bytes,1,rep,name=emails,proto3" json:"emails,omitempty"`
-	SmsNumbers    []string               `protobuf:"bytes,2,rep,name=sms_numbers,json=smsNumbers,proto3" json:"sms_numbers,omitempty"`
-	HttpServerIds []string               `protobuf:"bytes,3,rep,name=http_server_ids,json=httpServerIds,proto3" json:"http_server_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Recipients) Reset() {
-	*x = UpdateNetworkSensorAlertsProfileRequest_Recipients{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[60]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Recipients) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSensorAlertsProfileRequest_Recipients) ProtoMessage() {}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Recipients) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[60]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSensorAlertsProfileRequest_Recipients.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSensorAlertsProfileRequest_Recipients) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{9, 2}
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Recipients) GetEmails() []string {
-	if x != nil {
-		return x.Emails
-	}
-	return nil
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Recipients) GetSmsNumbers() []string {
-	if x != nil {
-		return x.SmsNumbers
-	}
-	return nil
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Recipients) GetHttpServerIds() []string {
-	if x != nil {
-		return x.HttpServerIds
-	}
-	return nil
-}
-
-type UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold struct {
-	state            protoimpl.MessageState                                                         `protogen:"open.v1"`
-	Temperature      *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature      `protobuf:"bytes,1,opt,name=temperature,proto3" json:"temperature,omitempty"`
-	Humidity         *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Humidity         `protobuf:"bytes,2,opt,name=humidity,proto3" json:"humidity,omitempty"`
-	Water            *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Water            `protobuf:"bytes,3,opt,name=water,proto3" json:"water,omitempty"`
-	Door             *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Door             `protobuf:"bytes,4,opt,name=door,proto3" json:"door,omitempty"`
-	Tvoc             *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Tvoc             `protobuf:"bytes,5,opt,name=tvoc,proto3" json:"tvoc,omitempty"`
-	Co2              *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Co2              `protobuf:"bytes,6,opt,name=co2,proto3" json:"co2,omitempty"`
-	Pm25             *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Pm25             `protobuf:"bytes,7,opt,name=pm25,proto3" json:"pm25,omitempty"`
-	Noise            *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise            `protobuf:"bytes,8,opt,name=noise,proto3" json:"noise,omitempty"`
-	IndoorAirQuality *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_IndoorAirQuality `protobuf:"bytes,9,opt,name=indoor_air_quality,json=indoorAirQuality,proto3" json:"indoor_air_quality,omitempty"`
-	RealPower        *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_RealPower        `protobuf:"bytes,10,opt,name=real_power,json=realPower,proto3" json:"real_power,omitempty"`
-	ApparentPower    *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_ApparentPower    `protobuf:"bytes,11,opt,name=apparent_power,json=apparentPower,proto3" json:"apparent_power,omitempty"`
-	PowerFactor      *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_PowerFactor      `protobuf:"bytes,12,opt,name=power_factor,json=powerFactor,proto3" json:"power_factor,omitempty"`
-	Current          *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Current          `protobuf:"bytes,13,opt,name=current,proto3" json:"current,omitempty"`
-	Voltage          *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Voltage          `protobuf:"bytes,14,opt,name=voltage,proto3" json:"voltage,omitempty"`
-	Frequency        *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Frequency        `protobuf:"bytes,15,opt,name=frequency,proto3" json:"frequency,omitempty"`
-	UpstreamPower    *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_UpstreamPower    `protobuf:"bytes,16,opt,name=upstream_power,json=upstreamPower,proto3" json:"upstream_power,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold) Reset() {
-	*x = UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[61]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold) ProtoMessage() {}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[61]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{9, 1, 0}
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetTemperature() *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature {
-	if x != nil {
-		return x.Temperature
-	}
-	return nil
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetHumidity() *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Humidity {
-	if x != nil {
-		return x.Humidity
-	}
-	return nil
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetWater() *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Water {
-	if x != nil {
-		return x.Water
-	}
-	return nil
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetDoor() *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Door {
-	if x != nil {
-		return x.Door
-	}
-	return nil
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetTvoc() *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Tvoc {
-	if x != nil {
-		return x.Tvoc
-	}
-	return nil
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetCo2() *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Co2 {
-	if x != nil {
-		return x.Co2
-	}
-	return nil
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetPm25() *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Pm25 {
-	if x != nil {
-		return x.Pm25
-	}
-	return nil
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetNoise() *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise {
-	if x != nil {
-		return x.Noise
-	}
-	return nil
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetIndoorAirQuality() *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_IndoorAirQuality {
-	if x != nil {
-		return x.IndoorAirQuality
-	}
-	return nil
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetRealPower() *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_RealPower {
-	if x != nil {
-		return x.RealPower
-	}
-	return nil
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetApparentPower() *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_ApparentPower {
-	if x != nil {
-		return x.ApparentPower
-	}
-	return nil
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetPowerFactor() *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_PowerFactor {
-	if x != nil {
-		return x.PowerFactor
-	}
-	return nil
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetCurrent() *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Current {
-	if x != nil {
-		return x.Current
-	}
-	return nil
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetVoltage() *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Voltage {
-	if x != nil {
-		return x.Voltage
-	}
-	return nil
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetFrequency() *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Frequency {
-	if x != nil {
-		return x.Frequency
-	}
-	return nil
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold) GetUpstreamPower() *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_UpstreamPower {
-	if x != nil {
-		return x.UpstreamPower
-	}
-	return nil
-}
-
-type UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	Celsius    *float64               `protobuf:"fixed64,1,opt,name=celsius,proto3,oneof" json:"celsius,omitempty"`
-	Fahrenheit *float64               `protobuf:"fixed64,2,opt,name=fahrenheit,proto3,oneof" json:"fahrenheit,omitempty"`
-	// Known values: "fair", "good", "inadequate", "poor".
-	Quality       *string `protobuf:"bytes,3,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature) Reset() {
-	*x = UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[62]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature) ProtoMessage() {}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[62]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{9, 1, 0, 0}
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature) GetCelsius() float64 {
-	if x != nil && x.Celsius != nil {
-		return *x.Celsius
-	}
-	return 0
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature) GetFahrenheit() float64 {
-	if x != nil && x.Fahrenheit != nil {
-		return *x.Fahrenheit
-	}
-	return 0
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-type UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Humidity struct {
-	state              protoimpl.MessageState `protogen:"open.v1"`
-	RelativePercentage *int64                 `protobuf:"varint,1,opt,name=relative_percentage,json=relativePercentage,proto3,oneof" json:"relative_percentage,omitempty"`
-	// Known values: "fair", "good", "inadequate", "poor".
-	Quality       *string `protobuf:"bytes,2,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Humidity) Reset() {
-	*x = UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Humidity{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[63]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Humidity) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Humidity) ProtoMessage() {}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Humidity) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[63]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Humidity.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Humidity) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{9, 1, 0, 1}
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Humidity) GetRelativePercentage() int64 {
-	if x != nil && x.RelativePercentage != nil {
-		return *x.RelativePercentage
-	}
-	return 0
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Humidity) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-type UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Water struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Present       *bool `protobuf:"varint,1,opt,name=present,proto3,oneof" json:"present,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Water) Reset() {
-	*x = UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Water{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[64]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Water) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Water) ProtoMessage() {}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Water) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[64]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Water.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Water) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{9, 1, 0, 2}
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Water) GetPresent() bool {
-	if x != nil && x.Present != nil {
-		return *x.Present
-	}
-	return false
-}
-
-type UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Door struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Open          *bool `protobuf:"varint,1,opt,name=open,proto3,oneof" json:"open,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Door) Reset() {
-	*x = UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Door{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[65]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Door) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Door) ProtoMessage() {}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Door) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[65]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Door.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Door) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{9, 1, 0, 3}
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Door) GetOpen() bool {
-	if x != nil && x.Open != nil {
-		return *x.Open
-	}
-	return false
-}
-
-type UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Tvoc struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Concentration *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
-	// Known values: "fair", "good", "inadequate", "poor".
-	Quality       *string `protobuf:"bytes,2,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Tvoc) Reset() {
-	*x = UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Tvoc{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[66]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Tvoc) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Tvoc) ProtoMessage() {}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Tvoc) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[66]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Tvoc.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Tvoc) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{9, 1, 0, 4}
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Tvoc) GetConcentration() int64 {
-	if x != nil && x.Concentration != nil {
-		return *x.Concentration
-	}
-	return 0
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Tvoc) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-type UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Co2 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Concentration *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
-	// Known values: "fair", "good", "inadequate", "poor".
-	Quality       *string `protobuf:"bytes,2,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Co2) Reset() {
-	*x = UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Co2{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[67]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Co2) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Co2) ProtoMessage() {}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Co2) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[67]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Co2.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Co2) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{9, 1, 0, 5}
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Co2) GetConcentration() int64 {
-	if x != nil && x.Concentration != nil {
-		return *x.Concentration
-	}
-	return 0
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Co2) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-type UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Pm25 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Concentration *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
-	// Known values: "fair", "good", "inadequate", "poor".
-	Quality       *string `protobuf:"bytes,2,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Pm25) Reset() {
-	*x = UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Pm25{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[68]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Pm25) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Pm25) ProtoMessage() {}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Pm25) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[68]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Pm25.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Pm25) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{9, 1, 0, 6}
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Pm25) GetConcentration() int64 {
-	if x != nil && x.Concentration != nil {
-		return *x.Concentration
-	}
-	return 0
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Pm25) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-type UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Ambient       *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise_Ambient `protobuf:"bytes,1,opt,name=ambient,proto3" json:"ambient,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise) Reset() {
-	*x = UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[69]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise) ProtoMessage() {}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[69]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{9, 1, 0, 7}
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise) GetAmbient() *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise_Ambient {
-	if x != nil {
-		return x.Ambient
-	}
-	return nil
-}
-
-type UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_IndoorAirQuality struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Score *int64                 `protobuf:"varint,1,opt,name=score,proto3,oneof" json:"score,omitempty"`
-	// Known values: "fair", "good", "inadequate", "poor".
-	Quality       *string `protobuf:"bytes,2,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_IndoorAirQuality) Reset() {
-	*x = UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_IndoorAirQuality{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[70]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_IndoorAirQuality) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_IndoorAirQuality) ProtoMessage() {
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_IndoorAirQuality) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[70]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_IndoorAirQuality.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_IndoorAirQuality) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{9, 1, 0, 8}
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_IndoorAirQuality) GetScore() int64 {
-	if x != nil && x.Score != nil {
-		return *x.Score
-	}
-	return 0
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_IndoorAirQuality) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
-}
-
-type UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_RealPower struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Draw          *float64 `protobuf:"fixed64,1,opt,name=draw,proto3,oneof" json:"draw,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_RealPower) Reset() {
-	*x = UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_RealPower{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[71]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_RealPower) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_RealPower) ProtoMessage() {}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_RealPower) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[71]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_RealPower.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_RealPower) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{9, 1, 0, 9}
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_RealPower) GetDraw() float64 {
-	if x != nil && x.Draw != nil {
-		return *x.Draw
-	}
-	return 0
-}
-
-type UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_ApparentPower struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Draw          *float64 `protobuf:"fixed64,1,opt,name=draw,proto3,oneof" json:"draw,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_ApparentPower) Reset() {
-	*x = UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_ApparentPower{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[72]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_ApparentPower) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_ApparentPower) ProtoMessage() {}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_ApparentPower) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[72]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_ApparentPower.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_ApparentPower) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{9, 1, 0, 10}
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_ApparentPower) GetDraw() float64 {
-	if x != nil && x.Draw != nil {
-		return *x.Draw
-	}
-	return 0
-}
-
-type UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_PowerFactor struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Percentage    *int64 `protobuf:"varint,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_PowerFactor) Reset() {
-	*x = UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_PowerFactor{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[73]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_PowerFactor) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_PowerFactor) ProtoMessage() {}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_PowerFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[73]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_PowerFactor.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_PowerFactor) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{9, 1, 0, 11}
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_PowerFactor) GetPercentage() int64 {
-	if x != nil && x.Percentage != nil {
-		return *x.Percentage
-	}
-	return 0
-}
-
-type UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Current struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Draw          *float64 `protobuf:"fixed64,1,opt,name=draw,proto3,oneof" json:"draw,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Current) Reset() {
-	*x = UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Current{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[74]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Current) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Current) ProtoMessage() {}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Current) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[74]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Current.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Current) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{9, 1, 0, 12}
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Current) GetDraw() float64 {
-	if x != nil && x.Draw != nil {
-		return *x.Draw
-	}
-	return 0
-}
-
-type UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Voltage struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Level         *float64 `protobuf:"fixed64,1,opt,name=level,proto3,oneof" json:"level,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Voltage) Reset() {
-	*x = UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Voltage{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[75]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Voltage) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Voltage) ProtoMessage() {}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Voltage) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[75]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Voltage.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Voltage) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{9, 1, 0, 13}
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Voltage) GetLevel() float64 {
-	if x != nil && x.Level != nil {
-		return *x.Level
-	}
-	return 0
-}
-
-type UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Frequency struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Level         *float64 `protobuf:"fixed64,1,opt,name=level,proto3,oneof" json:"level,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Frequency) Reset() {
-	*x = UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Frequency{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[76]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Frequency) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Frequency) ProtoMessage() {}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Frequency) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[76]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Frequency.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Frequency) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{9, 1, 0, 14}
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Frequency) GetLevel() float64 {
-	if x != nil && x.Level != nil {
-		return *x.Level
-	}
-	return 0
-}
-
-type UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_UpstreamPower struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	OutageDetected *bool `protobuf:"varint,1,opt,name=outage_detected,json=outageDetected,proto3,oneof" json:"outage_detected,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_UpstreamPower) Reset() {
-	*x = UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_UpstreamPower{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[77]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_UpstreamPower) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_UpstreamPower) ProtoMessage() {}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_UpstreamPower) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[77]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_UpstreamPower.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_UpstreamPower) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{9, 1, 0, 15}
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_UpstreamPower) GetOutageDetected() bool {
-	if x != nil && x.OutageDetected != nil {
-		return *x.OutageDetected
-	}
-	return false
-}
-
-type UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise_Ambient struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Level *int64                 `protobuf:"varint,1,opt,name=level,proto3,oneof" json:"level,omitempty"`
-	// Known values: "fair", "good", "inadequate", "poor".
-	Quality       *string `protobuf:"bytes,2,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise_Ambient) Reset() {
-	*x = UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise_Ambient{}
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[78]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise_Ambient) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise_Ambient) ProtoMessage() {}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise_Ambient) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_alerts_proto_msgTypes[78]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise_Ambient.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise_Ambient) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_alerts_proto_rawDescGZIP(), []int{9, 1, 0, 7, 0}
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise_Ambient) GetLevel() int64 {
-	if x != nil && x.Level != nil {
-		return *x.Level
-	}
-	return 0
-}
-
-func (x *UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise_Ambient) GetQuality() string {
-	if x != nil && x.Quality != nil {
-		return *x.Quality
-	}
-	return ""
 }
 
 var File_meraki_sensor_v1_alerts_proto protoreflect.FileDescriptor
 
 const file_meraki_sensor_v1_alerts_proto_rawDesc = "" +
 	"\n" +
-	"\x1dmeraki/sensor/v1/alerts.proto\x12\x10meraki.sensor.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"i\n" +
+	"\x1dmeraki/sensor/v1/alerts.proto\x12\x10meraki.sensor.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"i\n" +
 	"4GetNetworkSensorAlertsCurrentOverviewByMetricRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xa0\b\n" +
+	"\v_network_id\"\x8e\n" +
+	"\n" +
 	"*NetworkSensorAlertsCurrentOverviewByMetric\x12+\n" +
 	"\x11supported_metrics\x18\x01 \x03(\tR\x10supportedMetrics\x12[\n" +
-	"\x06counts\x18\x02 \x01(\v2C.meraki.sensor.v1.NetworkSensorAlertsCurrentOverviewByMetric.CountsR\x06counts\x1a\xe7\x06\n" +
+	"\x06counts\x18\x02 \x01(\v2C.meraki.sensor.v1.NetworkSensorAlertsCurrentOverviewByMetric.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x86\b\n" +
 	"\x06Counts\x12*\n" +
 	"\x0eapparent_power\x18\x01 \x01(\x03H\x00R\rapparentPower\x88\x01\x01\x12\x15\n" +
 	"\x03co2\x18\x02 \x01(\x03H\x01R\x03co2\x88\x01\x01\x12\x1d\n" +
@@ -4841,9 +2812,11 @@ const file_meraki_sensor_v1_alerts_proto_rawDesc = "" +
 	"\x04tvoc\x18\r \x01(\x03H\vR\x04tvoc\x88\x01\x01\x12*\n" +
 	"\x0eupstream_power\x18\x0e \x01(\x03H\fR\rupstreamPower\x88\x01\x01\x12\x1d\n" +
 	"\avoltage\x18\x0f \x01(\x03H\rR\avoltage\x88\x01\x01\x12\x19\n" +
-	"\x05water\x18\x10 \x01(\x03H\x0eR\x05water\x88\x01\x01\x1a2\n" +
+	"\x05water\x18\x10 \x01(\x03H\x0eR\x05water\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x81\x01\n" +
 	"\x05Noise\x12\x1d\n" +
-	"\aambient\x18\x01 \x01(\x03H\x00R\aambient\x88\x01\x01B\n" +
+	"\aambient\x18\x01 \x01(\x03H\x00R\aambient\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_ambientB\x11\n" +
 	"\x0f_apparent_powerB\x06\n" +
@@ -4875,15 +2848,17 @@ const file_meraki_sensor_v1_alerts_proto_rawDesc = "" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
 	"\t_timespanB\v\n" +
-	"\t_interval\"\x97\n" +
+	"\t_interval\"\xd6\f\n" +
+	".GetNetworkSensorAlertsOverviewByMetricResponse\x12\\\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2E.meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb7\n" +
 	"\n" +
-	".GetNetworkSensorAlertsOverviewByMetricResponse\x12[\n" +
-	"\x05items\x18\x01 \x03(\v2E.meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xc9\b\n" +
 	"\x04Item\x125\n" +
 	"\bstart_ts\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\astartTs\x121\n" +
 	"\x06end_ts\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05endTs\x12d\n" +
-	"\x06counts\x18\x03 \x01(\v2L.meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.Item.CountsR\x06counts\x1a\xf0\x06\n" +
+	"\x06counts\x18\x03 \x01(\v2L.meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.Item.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8f\b\n" +
 	"\x06Counts\x12*\n" +
 	"\x0eapparent_power\x18\x01 \x01(\x03H\x00R\rapparentPower\x88\x01\x01\x12\x15\n" +
 	"\x03co2\x18\x02 \x01(\x03H\x01R\x03co2\x88\x01\x01\x12\x1d\n" +
@@ -4903,9 +2878,11 @@ const file_meraki_sensor_v1_alerts_proto_rawDesc = "" +
 	"\x04tvoc\x18\r \x01(\x03H\vR\x04tvoc\x88\x01\x01\x12*\n" +
 	"\x0eupstream_power\x18\x0e \x01(\x03H\fR\rupstreamPower\x88\x01\x01\x12\x1d\n" +
 	"\avoltage\x18\x0f \x01(\x03H\rR\avoltage\x88\x01\x01\x12\x19\n" +
-	"\x05water\x18\x10 \x01(\x03H\x0eR\x05water\x88\x01\x01\x1a2\n" +
+	"\x05water\x18\x10 \x01(\x03H\x0eR\x05water\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x81\x01\n" +
 	"\x05Noise\x12\x1d\n" +
-	"\aambient\x18\x01 \x01(\x03H\x00R\aambient\x88\x01\x01B\n" +
+	"\aambient\x18\x01 \x01(\x03H\x00R\aambient\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_ambientB\x11\n" +
 	"\x0f_apparent_powerB\x06\n" +
@@ -4929,10 +2906,11 @@ const file_meraki_sensor_v1_alerts_proto_rawDesc = "" +
 	"%GetNetworkSensorAlertsProfilesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xaa\x01\n" +
-	"&GetNetworkSensorAlertsProfilesResponse\x12B\n" +
-	"\x05items\x18\x01 \x03(\v2,.meraki.sensor.v1.NetworkSensorAlertsProfileR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xd5\x1f\n" +
+	"\v_network_id\"\xfb\x01\n" +
+	"&GetNetworkSensorAlertsProfilesResponse\x12C\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2,.meraki.sensor.v1.NetworkSensorAlertsProfileR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xaa-\n" +
 	"\x1aNetworkSensorAlertsProfile\x12\"\n" +
 	"\n" +
 	"profile_id\x18\x01 \x01(\tH\x00R\tprofileId\x88\x01\x01\x12\x17\n" +
@@ -4946,18 +2924,21 @@ const file_meraki_sensor_v1_alerts_proto_rawDesc = "" +
 	"recipients\x12\x18\n" +
 	"\aserials\x18\x06 \x03(\tR\aserials\x121\n" +
 	"\x12include_sensor_url\x18\a \x01(\bH\x02R\x10includeSensorUrl\x88\x01\x01\x12\x1d\n" +
-	"\amessage\x18\b \x01(\tH\x03R\amessage\x88\x01\x01\x1aH\n" +
+	"\amessage\x18\b \x01(\tH\x03R\amessage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x97\x01\n" +
 	"\bSchedule\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1a\x94\x1a\n" +
+	"\x05_name\x1a\xfa%\n" +
 	"\n" +
 	"Conditions\x12\x1b\n" +
 	"\x06metric\x18\x01 \x01(\tH\x00R\x06metric\x88\x01\x01\x12_\n" +
 	"\tthreshold\x18\x02 \x01(\v2A.meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.ThresholdR\tthreshold\x12!\n" +
 	"\tdirection\x18\x03 \x01(\tH\x01R\tdirection\x88\x01\x01\x12\x1f\n" +
-	"\bduration\x18\x04 \x01(\x03H\x02R\bduration\x88\x01\x01\x1a\x9d\x18\n" +
+	"\bduration\x18\x04 \x01(\x03H\x02R\bduration\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb4#\n" +
 	"\tThreshold\x12o\n" +
 	"\vtemperature\x18\x01 \x01(\v2M.meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.TemperatureR\vtemperature\x12f\n" +
 	"\bhumidity\x18\x02 \x01(\v2J.meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.HumidityR\bhumidity\x12]\n" +
@@ -4976,236 +2957,138 @@ const file_meraki_sensor_v1_alerts_proto_rawDesc = "" +
 	"\acurrent\x18\r \x01(\v2I.meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.CurrentR\acurrent\x12c\n" +
 	"\avoltage\x18\x0e \x01(\v2I.meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.VoltageR\avoltage\x12i\n" +
 	"\tfrequency\x18\x0f \x01(\v2K.meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.FrequencyR\tfrequency\x12v\n" +
-	"\x0eupstream_power\x18\x10 \x01(\v2O.meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.UpstreamPowerR\rupstreamPower\x1a\x97\x01\n" +
+	"\x0eupstream_power\x18\x10 \x01(\v2O.meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.UpstreamPowerR\rupstreamPower\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe6\x01\n" +
 	"\vTemperature\x12\x1d\n" +
 	"\acelsius\x18\x01 \x01(\x01H\x00R\acelsius\x88\x01\x01\x12#\n" +
 	"\n" +
 	"fahrenheit\x18\x02 \x01(\x01H\x01R\n" +
 	"fahrenheit\x88\x01\x01\x12\x1d\n" +
-	"\aquality\x18\x03 \x01(\tH\x02R\aquality\x88\x01\x01B\n" +
+	"\aquality\x18\x03 \x01(\tH\x02R\aquality\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_celsiusB\r\n" +
 	"\v_fahrenheitB\n" +
 	"\n" +
-	"\b_quality\x1a\x83\x01\n" +
+	"\b_quality\x1a\xd2\x01\n" +
 	"\bHumidity\x124\n" +
 	"\x13relative_percentage\x18\x01 \x01(\x03H\x00R\x12relativePercentage\x88\x01\x01\x12\x1d\n" +
-	"\aquality\x18\x02 \x01(\tH\x01R\aquality\x88\x01\x01B\x16\n" +
+	"\aquality\x18\x02 \x01(\tH\x01R\aquality\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x16\n" +
 	"\x14_relative_percentageB\n" +
 	"\n" +
-	"\b_quality\x1a2\n" +
+	"\b_quality\x1a\x81\x01\n" +
 	"\x05Water\x12\x1d\n" +
-	"\apresent\x18\x01 \x01(\bH\x00R\apresent\x88\x01\x01B\n" +
+	"\apresent\x18\x01 \x01(\bH\x00R\apresent\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_present\x1a(\n" +
+	"\b_present\x1aw\n" +
 	"\x04Door\x12\x17\n" +
-	"\x04open\x18\x01 \x01(\bH\x00R\x04open\x88\x01\x01B\a\n" +
-	"\x05_open\x1an\n" +
+	"\x04open\x18\x01 \x01(\bH\x00R\x04open\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_open\x1a\xbd\x01\n" +
 	"\x04Tvoc\x12)\n" +
 	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01\x12\x1d\n" +
-	"\aquality\x18\x02 \x01(\tH\x01R\aquality\x88\x01\x01B\x10\n" +
+	"\aquality\x18\x02 \x01(\tH\x01R\aquality\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
 	"\x0e_concentrationB\n" +
 	"\n" +
-	"\b_quality\x1am\n" +
+	"\b_quality\x1a\xbc\x01\n" +
 	"\x03Co2\x12)\n" +
 	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01\x12\x1d\n" +
-	"\aquality\x18\x02 \x01(\tH\x01R\aquality\x88\x01\x01B\x10\n" +
+	"\aquality\x18\x02 \x01(\tH\x01R\aquality\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
 	"\x0e_concentrationB\n" +
 	"\n" +
-	"\b_quality\x1an\n" +
+	"\b_quality\x1a\xbd\x01\n" +
 	"\x04Pm25\x12)\n" +
 	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01\x12\x1d\n" +
-	"\aquality\x18\x02 \x01(\tH\x01R\aquality\x88\x01\x01B\x10\n" +
+	"\aquality\x18\x02 \x01(\tH\x01R\aquality\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
 	"\x0e_concentrationB\n" +
 	"\n" +
-	"\b_quality\x1a\xcd\x01\n" +
+	"\b_quality\x1a\xec\x02\n" +
 	"\x05Noise\x12i\n" +
-	"\aambient\x18\x01 \x01(\v2O.meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Noise.AmbientR\aambient\x1aY\n" +
+	"\aambient\x18\x01 \x01(\v2O.meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Noise.AmbientR\aambient\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa8\x01\n" +
 	"\aAmbient\x12\x19\n" +
 	"\x05level\x18\x01 \x01(\x03H\x00R\x05level\x88\x01\x01\x12\x1d\n" +
-	"\aquality\x18\x02 \x01(\tH\x01R\aquality\x88\x01\x01B\b\n" +
+	"\aquality\x18\x02 \x01(\tH\x01R\aquality\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_levelB\n" +
 	"\n" +
-	"\b_quality\x1ab\n" +
+	"\b_quality\x1a\xb1\x01\n" +
 	"\x10IndoorAirQuality\x12\x19\n" +
 	"\x05score\x18\x01 \x01(\x03H\x00R\x05score\x88\x01\x01\x12\x1d\n" +
-	"\aquality\x18\x02 \x01(\tH\x01R\aquality\x88\x01\x01B\b\n" +
+	"\aquality\x18\x02 \x01(\tH\x01R\aquality\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_scoreB\n" +
 	"\n" +
-	"\b_quality\x1a-\n" +
+	"\b_quality\x1a|\n" +
 	"\tRealPower\x12\x17\n" +
-	"\x04draw\x18\x01 \x01(\x01H\x00R\x04draw\x88\x01\x01B\a\n" +
-	"\x05_draw\x1a1\n" +
+	"\x04draw\x18\x01 \x01(\x01H\x00R\x04draw\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_draw\x1a\x80\x01\n" +
 	"\rApparentPower\x12\x17\n" +
-	"\x04draw\x18\x01 \x01(\x01H\x00R\x04draw\x88\x01\x01B\a\n" +
-	"\x05_draw\x1aA\n" +
+	"\x04draw\x18\x01 \x01(\x01H\x00R\x04draw\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_draw\x1a\x90\x01\n" +
 	"\vPowerFactor\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x03H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
-	"\v_percentage\x1a+\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_percentage\x1az\n" +
 	"\aCurrent\x12\x17\n" +
-	"\x04draw\x18\x01 \x01(\x01H\x00R\x04draw\x88\x01\x01B\a\n" +
-	"\x05_draw\x1a.\n" +
+	"\x04draw\x18\x01 \x01(\x01H\x00R\x04draw\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_draw\x1a}\n" +
 	"\aVoltage\x12\x19\n" +
-	"\x05level\x18\x01 \x01(\x01H\x00R\x05level\x88\x01\x01B\b\n" +
-	"\x06_level\x1a0\n" +
+	"\x05level\x18\x01 \x01(\x01H\x00R\x05level\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_level\x1a\x7f\n" +
 	"\tFrequency\x12\x19\n" +
-	"\x05level\x18\x01 \x01(\x01H\x00R\x05level\x88\x01\x01B\b\n" +
-	"\x06_level\x1aQ\n" +
+	"\x05level\x18\x01 \x01(\x01H\x00R\x05level\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_level\x1a\xa0\x01\n" +
 	"\rUpstreamPower\x12,\n" +
-	"\x0foutage_detected\x18\x01 \x01(\bH\x00R\x0eoutageDetected\x88\x01\x01B\x12\n" +
+	"\x0foutage_detected\x18\x01 \x01(\bH\x00R\x0eoutageDetected\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_outage_detectedB\t\n" +
 	"\a_metricB\f\n" +
 	"\n" +
 	"_directionB\v\n" +
-	"\t_duration\x1am\n" +
+	"\t_duration\x1a\xbc\x01\n" +
 	"\n" +
 	"Recipients\x12\x16\n" +
 	"\x06emails\x18\x01 \x03(\tR\x06emails\x12\x1f\n" +
 	"\vsms_numbers\x18\x02 \x03(\tR\n" +
 	"smsNumbers\x12&\n" +
-	"\x0fhttp_server_ids\x18\x03 \x03(\tR\rhttpServerIdsB\r\n" +
+	"\x0fhttp_server_ids\x18\x03 \x03(\tR\rhttpServerIds\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_profile_idB\a\n" +
 	"\x05_nameB\x15\n" +
 	"\x13_include_sensor_urlB\n" +
 	"\n" +
-	"\b_message\"\xdf\"\n" +
+	"\b_message\"\xb7\x05\n" +
 	"'CreateNetworkSensorAlertsProfileRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12^\n" +
-	"\bschedule\x18\x03 \x01(\v2B.meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.ScheduleR\bschedule\x12d\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12Q\n" +
+	"\bschedule\x18\x03 \x01(\v25.meraki.sensor.v1.NetworkSensorAlertsProfile.ScheduleR\bschedule\x12W\n" +
 	"\n" +
-	"conditions\x18\x04 \x03(\v2D.meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.ConditionsR\n" +
-	"conditions\x12d\n" +
+	"conditions\x18\x04 \x03(\v27.meraki.sensor.v1.NetworkSensorAlertsProfile.ConditionsR\n" +
+	"conditions\x12W\n" +
 	"\n" +
-	"recipients\x18\x05 \x01(\v2D.meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.RecipientsR\n" +
+	"recipients\x18\x05 \x01(\v27.meraki.sensor.v1.NetworkSensorAlertsProfile.RecipientsR\n" +
 	"recipients\x12\x18\n" +
 	"\aserials\x18\x06 \x03(\tR\aserials\x121\n" +
 	"\x12include_sensor_url\x18\a \x01(\bH\x02R\x10includeSensorUrl\x88\x01\x01\x12\x1d\n" +
-	"\amessage\x18\b \x01(\tH\x03R\amessage\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\t \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a&\n" +
-	"\bSchedule\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\x80\x1c\n" +
-	"\n" +
-	"Conditions\x12\x1b\n" +
-	"\x06metric\x18\x01 \x01(\tH\x00R\x06metric\x88\x01\x01\x12l\n" +
-	"\tthreshold\x18\x02 \x01(\v2N.meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.ThresholdR\tthreshold\x12!\n" +
-	"\tdirection\x18\x03 \x01(\tH\x01R\tdirection\x88\x01\x01\x12\x1f\n" +
-	"\bduration\x18\x04 \x01(\x03H\x02R\bduration\x88\x01\x01\x1a\xfc\x19\n" +
-	"\tThreshold\x12|\n" +
-	"\vtemperature\x18\x01 \x01(\v2Z.meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.TemperatureR\vtemperature\x12s\n" +
-	"\bhumidity\x18\x02 \x01(\v2W.meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.HumidityR\bhumidity\x12j\n" +
-	"\x05water\x18\x03 \x01(\v2T.meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.WaterR\x05water\x12g\n" +
-	"\x04door\x18\x04 \x01(\v2S.meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.DoorR\x04door\x12g\n" +
-	"\x04tvoc\x18\x05 \x01(\v2S.meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.TvocR\x04tvoc\x12d\n" +
-	"\x03co2\x18\x06 \x01(\v2R.meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Co2R\x03co2\x12g\n" +
-	"\x04pm25\x18\a \x01(\v2S.meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Pm25R\x04pm25\x12j\n" +
-	"\x05noise\x18\b \x01(\v2T.meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.NoiseR\x05noise\x12\x8d\x01\n" +
-	"\x12indoor_air_quality\x18\t \x01(\v2_.meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.IndoorAirQualityR\x10indoorAirQuality\x12w\n" +
-	"\n" +
-	"real_power\x18\n" +
-	" \x01(\v2X.meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.RealPowerR\trealPower\x12\x83\x01\n" +
-	"\x0eapparent_power\x18\v \x01(\v2\\.meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.ApparentPowerR\rapparentPower\x12}\n" +
-	"\fpower_factor\x18\f \x01(\v2Z.meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.PowerFactorR\vpowerFactor\x12p\n" +
-	"\acurrent\x18\r \x01(\v2V.meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.CurrentR\acurrent\x12p\n" +
-	"\avoltage\x18\x0e \x01(\v2V.meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.VoltageR\avoltage\x12v\n" +
-	"\tfrequency\x18\x0f \x01(\v2X.meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.FrequencyR\tfrequency\x12\x83\x01\n" +
-	"\x0eupstream_power\x18\x10 \x01(\v2\\.meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.UpstreamPowerR\rupstreamPower\x1a\x97\x01\n" +
-	"\vTemperature\x12\x1d\n" +
-	"\acelsius\x18\x01 \x01(\x01H\x00R\acelsius\x88\x01\x01\x12#\n" +
-	"\n" +
-	"fahrenheit\x18\x02 \x01(\x01H\x01R\n" +
-	"fahrenheit\x88\x01\x01\x12\x1d\n" +
-	"\aquality\x18\x03 \x01(\tH\x02R\aquality\x88\x01\x01B\n" +
-	"\n" +
-	"\b_celsiusB\r\n" +
-	"\v_fahrenheitB\n" +
-	"\n" +
-	"\b_quality\x1a\x83\x01\n" +
-	"\bHumidity\x124\n" +
-	"\x13relative_percentage\x18\x01 \x01(\x03H\x00R\x12relativePercentage\x88\x01\x01\x12\x1d\n" +
-	"\aquality\x18\x02 \x01(\tH\x01R\aquality\x88\x01\x01B\x16\n" +
-	"\x14_relative_percentageB\n" +
-	"\n" +
-	"\b_quality\x1a2\n" +
-	"\x05Water\x12\x1d\n" +
-	"\apresent\x18\x01 \x01(\bH\x00R\apresent\x88\x01\x01B\n" +
-	"\n" +
-	"\b_present\x1a(\n" +
-	"\x04Door\x12\x17\n" +
-	"\x04open\x18\x01 \x01(\bH\x00R\x04open\x88\x01\x01B\a\n" +
-	"\x05_open\x1an\n" +
-	"\x04Tvoc\x12)\n" +
-	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01\x12\x1d\n" +
-	"\aquality\x18\x02 \x01(\tH\x01R\aquality\x88\x01\x01B\x10\n" +
-	"\x0e_concentrationB\n" +
-	"\n" +
-	"\b_quality\x1am\n" +
-	"\x03Co2\x12)\n" +
-	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01\x12\x1d\n" +
-	"\aquality\x18\x02 \x01(\tH\x01R\aquality\x88\x01\x01B\x10\n" +
-	"\x0e_concentrationB\n" +
-	"\n" +
-	"\b_quality\x1an\n" +
-	"\x04Pm25\x12)\n" +
-	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01\x12\x1d\n" +
-	"\aquality\x18\x02 \x01(\tH\x01R\aquality\x88\x01\x01B\x10\n" +
-	"\x0e_concentrationB\n" +
-	"\n" +
-	"\b_quality\x1a\xda\x01\n" +
-	"\x05Noise\x12v\n" +
-	"\aambient\x18\x01 \x01(\v2\\.meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Noise.AmbientR\aambient\x1aY\n" +
-	"\aAmbient\x12\x19\n" +
-	"\x05level\x18\x01 \x01(\x03H\x00R\x05level\x88\x01\x01\x12\x1d\n" +
-	"\aquality\x18\x02 \x01(\tH\x01R\aquality\x88\x01\x01B\b\n" +
-	"\x06_levelB\n" +
-	"\n" +
-	"\b_quality\x1ab\n" +
-	"\x10IndoorAirQuality\x12\x19\n" +
-	"\x05score\x18\x01 \x01(\x03H\x00R\x05score\x88\x01\x01\x12\x1d\n" +
-	"\aquality\x18\x02 \x01(\tH\x01R\aquality\x88\x01\x01B\b\n" +
-	"\x06_scoreB\n" +
-	"\n" +
-	"\b_quality\x1a-\n" +
-	"\tRealPower\x12\x17\n" +
-	"\x04draw\x18\x01 \x01(\x01H\x00R\x04draw\x88\x01\x01B\a\n" +
-	"\x05_draw\x1a1\n" +
-	"\rApparentPower\x12\x17\n" +
-	"\x04draw\x18\x01 \x01(\x01H\x00R\x04draw\x88\x01\x01B\a\n" +
-	"\x05_draw\x1aA\n" +
-	"\vPowerFactor\x12#\n" +
-	"\n" +
-	"percentage\x18\x01 \x01(\x03H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
-	"\v_percentage\x1a+\n" +
-	"\aCurrent\x12\x17\n" +
-	"\x04draw\x18\x01 \x01(\x01H\x00R\x04draw\x88\x01\x01B\a\n" +
-	"\x05_draw\x1a.\n" +
-	"\aVoltage\x12\x19\n" +
-	"\x05level\x18\x01 \x01(\x01H\x00R\x05level\x88\x01\x01B\b\n" +
-	"\x06_level\x1a0\n" +
-	"\tFrequency\x12\x19\n" +
-	"\x05level\x18\x01 \x01(\x01H\x00R\x05level\x88\x01\x01B\b\n" +
-	"\x06_level\x1aQ\n" +
-	"\rUpstreamPower\x12,\n" +
-	"\x0foutage_detected\x18\x01 \x01(\bH\x00R\x0eoutageDetected\x88\x01\x01B\x12\n" +
-	"\x10_outage_detectedB\t\n" +
-	"\a_metricB\f\n" +
-	"\n" +
-	"_directionB\v\n" +
-	"\t_duration\x1am\n" +
-	"\n" +
-	"Recipients\x12\x16\n" +
-	"\x06emails\x18\x01 \x03(\tR\x06emails\x12\x1f\n" +
-	"\vsms_numbers\x18\x02 \x03(\tR\n" +
-	"smsNumbers\x12&\n" +
-	"\x0fhttp_server_ids\x18\x03 \x03(\tR\rhttpServerIdsB\r\n" +
+	"\amessage\x18\b \x01(\tH\x03R\amessage\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_nameB\x15\n" +
 	"\x13_include_sensor_urlB\n" +
@@ -5216,143 +3099,26 @@ const file_meraki_sensor_v1_alerts_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01B\r\n" +
 	"\v_network_idB\x05\n" +
-	"\x03_id\"\xfb\"\n" +
+	"\x03_id\"\xd3\x05\n" +
 	"'UpdateNetworkSensorAlertsProfileRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12^\n" +
-	"\bschedule\x18\x04 \x01(\v2B.meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.ScheduleR\bschedule\x12d\n" +
+	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12Q\n" +
+	"\bschedule\x18\x04 \x01(\v25.meraki.sensor.v1.NetworkSensorAlertsProfile.ScheduleR\bschedule\x12W\n" +
 	"\n" +
-	"conditions\x18\x05 \x03(\v2D.meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.ConditionsR\n" +
-	"conditions\x12d\n" +
+	"conditions\x18\x05 \x03(\v27.meraki.sensor.v1.NetworkSensorAlertsProfile.ConditionsR\n" +
+	"conditions\x12W\n" +
 	"\n" +
-	"recipients\x18\x06 \x01(\v2D.meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.RecipientsR\n" +
+	"recipients\x18\x06 \x01(\v27.meraki.sensor.v1.NetworkSensorAlertsProfile.RecipientsR\n" +
 	"recipients\x12\x18\n" +
 	"\aserials\x18\a \x03(\tR\aserials\x121\n" +
 	"\x12include_sensor_url\x18\b \x01(\bH\x03R\x10includeSensorUrl\x88\x01\x01\x12\x1d\n" +
-	"\amessage\x18\t \x01(\tH\x04R\amessage\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\v \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a&\n" +
-	"\bSchedule\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\x80\x1c\n" +
-	"\n" +
-	"Conditions\x12\x1b\n" +
-	"\x06metric\x18\x01 \x01(\tH\x00R\x06metric\x88\x01\x01\x12l\n" +
-	"\tthreshold\x18\x02 \x01(\v2N.meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.ThresholdR\tthreshold\x12!\n" +
-	"\tdirection\x18\x03 \x01(\tH\x01R\tdirection\x88\x01\x01\x12\x1f\n" +
-	"\bduration\x18\x04 \x01(\x03H\x02R\bduration\x88\x01\x01\x1a\xfc\x19\n" +
-	"\tThreshold\x12|\n" +
-	"\vtemperature\x18\x01 \x01(\v2Z.meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.TemperatureR\vtemperature\x12s\n" +
-	"\bhumidity\x18\x02 \x01(\v2W.meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.HumidityR\bhumidity\x12j\n" +
-	"\x05water\x18\x03 \x01(\v2T.meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.WaterR\x05water\x12g\n" +
-	"\x04door\x18\x04 \x01(\v2S.meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.DoorR\x04door\x12g\n" +
-	"\x04tvoc\x18\x05 \x01(\v2S.meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.TvocR\x04tvoc\x12d\n" +
-	"\x03co2\x18\x06 \x01(\v2R.meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Co2R\x03co2\x12g\n" +
-	"\x04pm25\x18\a \x01(\v2S.meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Pm25R\x04pm25\x12j\n" +
-	"\x05noise\x18\b \x01(\v2T.meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.NoiseR\x05noise\x12\x8d\x01\n" +
-	"\x12indoor_air_quality\x18\t \x01(\v2_.meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.IndoorAirQualityR\x10indoorAirQuality\x12w\n" +
-	"\n" +
-	"real_power\x18\n" +
-	" \x01(\v2X.meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.RealPowerR\trealPower\x12\x83\x01\n" +
-	"\x0eapparent_power\x18\v \x01(\v2\\.meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.ApparentPowerR\rapparentPower\x12}\n" +
-	"\fpower_factor\x18\f \x01(\v2Z.meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.PowerFactorR\vpowerFactor\x12p\n" +
-	"\acurrent\x18\r \x01(\v2V.meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.CurrentR\acurrent\x12p\n" +
-	"\avoltage\x18\x0e \x01(\v2V.meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.VoltageR\avoltage\x12v\n" +
-	"\tfrequency\x18\x0f \x01(\v2X.meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.FrequencyR\tfrequency\x12\x83\x01\n" +
-	"\x0eupstream_power\x18\x10 \x01(\v2\\.meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.UpstreamPowerR\rupstreamPower\x1a\x97\x01\n" +
-	"\vTemperature\x12\x1d\n" +
-	"\acelsius\x18\x01 \x01(\x01H\x00R\acelsius\x88\x01\x01\x12#\n" +
-	"\n" +
-	"fahrenheit\x18\x02 \x01(\x01H\x01R\n" +
-	"fahrenheit\x88\x01\x01\x12\x1d\n" +
-	"\aquality\x18\x03 \x01(\tH\x02R\aquality\x88\x01\x01B\n" +
-	"\n" +
-	"\b_celsiusB\r\n" +
-	"\v_fahrenheitB\n" +
-	"\n" +
-	"\b_quality\x1a\x83\x01\n" +
-	"\bHumidity\x124\n" +
-	"\x13relative_percentage\x18\x01 \x01(\x03H\x00R\x12relativePercentage\x88\x01\x01\x12\x1d\n" +
-	"\aquality\x18\x02 \x01(\tH\x01R\aquality\x88\x01\x01B\x16\n" +
-	"\x14_relative_percentageB\n" +
-	"\n" +
-	"\b_quality\x1a2\n" +
-	"\x05Water\x12\x1d\n" +
-	"\apresent\x18\x01 \x01(\bH\x00R\apresent\x88\x01\x01B\n" +
-	"\n" +
-	"\b_present\x1a(\n" +
-	"\x04Door\x12\x17\n" +
-	"\x04open\x18\x01 \x01(\bH\x00R\x04open\x88\x01\x01B\a\n" +
-	"\x05_open\x1an\n" +
-	"\x04Tvoc\x12)\n" +
-	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01\x12\x1d\n" +
-	"\aquality\x18\x02 \x01(\tH\x01R\aquality\x88\x01\x01B\x10\n" +
-	"\x0e_concentrationB\n" +
-	"\n" +
-	"\b_quality\x1am\n" +
-	"\x03Co2\x12)\n" +
-	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01\x12\x1d\n" +
-	"\aquality\x18\x02 \x01(\tH\x01R\aquality\x88\x01\x01B\x10\n" +
-	"\x0e_concentrationB\n" +
-	"\n" +
-	"\b_quality\x1an\n" +
-	"\x04Pm25\x12)\n" +
-	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01\x12\x1d\n" +
-	"\aquality\x18\x02 \x01(\tH\x01R\aquality\x88\x01\x01B\x10\n" +
-	"\x0e_concentrationB\n" +
-	"\n" +
-	"\b_quality\x1a\xda\x01\n" +
-	"\x05Noise\x12v\n" +
-	"\aambient\x18\x01 \x01(\v2\\.meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Noise.AmbientR\aambient\x1aY\n" +
-	"\aAmbient\x12\x19\n" +
-	"\x05level\x18\x01 \x01(\x03H\x00R\x05level\x88\x01\x01\x12\x1d\n" +
-	"\aquality\x18\x02 \x01(\tH\x01R\aquality\x88\x01\x01B\b\n" +
-	"\x06_levelB\n" +
-	"\n" +
-	"\b_quality\x1ab\n" +
-	"\x10IndoorAirQuality\x12\x19\n" +
-	"\x05score\x18\x01 \x01(\x03H\x00R\x05score\x88\x01\x01\x12\x1d\n" +
-	"\aquality\x18\x02 \x01(\tH\x01R\aquality\x88\x01\x01B\b\n" +
-	"\x06_scoreB\n" +
-	"\n" +
-	"\b_quality\x1a-\n" +
-	"\tRealPower\x12\x17\n" +
-	"\x04draw\x18\x01 \x01(\x01H\x00R\x04draw\x88\x01\x01B\a\n" +
-	"\x05_draw\x1a1\n" +
-	"\rApparentPower\x12\x17\n" +
-	"\x04draw\x18\x01 \x01(\x01H\x00R\x04draw\x88\x01\x01B\a\n" +
-	"\x05_draw\x1aA\n" +
-	"\vPowerFactor\x12#\n" +
-	"\n" +
-	"percentage\x18\x01 \x01(\x03H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
-	"\v_percentage\x1a+\n" +
-	"\aCurrent\x12\x17\n" +
-	"\x04draw\x18\x01 \x01(\x01H\x00R\x04draw\x88\x01\x01B\a\n" +
-	"\x05_draw\x1a.\n" +
-	"\aVoltage\x12\x19\n" +
-	"\x05level\x18\x01 \x01(\x01H\x00R\x05level\x88\x01\x01B\b\n" +
-	"\x06_level\x1a0\n" +
-	"\tFrequency\x12\x19\n" +
-	"\x05level\x18\x01 \x01(\x01H\x00R\x05level\x88\x01\x01B\b\n" +
-	"\x06_level\x1aQ\n" +
-	"\rUpstreamPower\x12,\n" +
-	"\x0foutage_detected\x18\x01 \x01(\bH\x00R\x0eoutageDetected\x88\x01\x01B\x12\n" +
-	"\x10_outage_detectedB\t\n" +
-	"\a_metricB\f\n" +
-	"\n" +
-	"_directionB\v\n" +
-	"\t_duration\x1am\n" +
-	"\n" +
-	"Recipients\x12\x16\n" +
-	"\x06emails\x18\x01 \x03(\tR\x06emails\x12\x1f\n" +
-	"\vsms_numbers\x18\x02 \x03(\tR\n" +
-	"smsNumbers\x12&\n" +
-	"\x0fhttp_server_ids\x18\x03 \x03(\tR\rhttpServerIdsB\r\n" +
+	"\amessage\x18\t \x01(\tH\x04R\amessage\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x15\n" +
@@ -5364,8 +3130,10 @@ const file_meraki_sensor_v1_alerts_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01B\r\n" +
 	"\v_network_idB\x05\n" +
-	"\x03_idBo\n" +
-	"\x1acom.merakibroker.sensor.v1B\vAlertsProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/sensor/v1;sensorv1b\x06proto3"
+	"\x03_id\"y\n" +
+	"(DeleteNetworkSensorAlertsProfileResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x88\x01\n" +
+	"\x1acom.merakibroker.sensor.v1B\vAlertsProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/sensor/v1;sensorv1\xca\x02\x16MerakiBroker\\Sensor\\V1b\x06proto3"
 
 var (
 	file_meraki_sensor_v1_alerts_proto_rawDescOnce sync.Once
@@ -5379,174 +3147,126 @@ func file_meraki_sensor_v1_alerts_proto_rawDescGZIP() []byte {
 	return file_meraki_sensor_v1_alerts_proto_rawDescData
 }
 
-var file_meraki_sensor_v1_alerts_proto_msgTypes = make([]protoimpl.MessageInfo, 79)
+var file_meraki_sensor_v1_alerts_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_meraki_sensor_v1_alerts_proto_goTypes = []any{
-	(*GetNetworkSensorAlertsCurrentOverviewByMetricRequest)(nil),                          // 0: meraki.sensor.v1.GetNetworkSensorAlertsCurrentOverviewByMetricRequest
-	(*NetworkSensorAlertsCurrentOverviewByMetric)(nil),                                    // 1: meraki.sensor.v1.NetworkSensorAlertsCurrentOverviewByMetric
-	(*GetNetworkSensorAlertsOverviewByMetricRequest)(nil),                                 // 2: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricRequest
-	(*GetNetworkSensorAlertsOverviewByMetricResponse)(nil),                                // 3: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse
-	(*GetNetworkSensorAlertsProfilesRequest)(nil),                                         // 4: meraki.sensor.v1.GetNetworkSensorAlertsProfilesRequest
-	(*GetNetworkSensorAlertsProfilesResponse)(nil),                                        // 5: meraki.sensor.v1.GetNetworkSensorAlertsProfilesResponse
-	(*NetworkSensorAlertsProfile)(nil),                                                    // 6: meraki.sensor.v1.NetworkSensorAlertsProfile
-	(*CreateNetworkSensorAlertsProfileRequest)(nil),                                       // 7: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest
-	(*GetNetworkSensorAlertsProfileRequest)(nil),                                          // 8: meraki.sensor.v1.GetNetworkSensorAlertsProfileRequest
-	(*UpdateNetworkSensorAlertsProfileRequest)(nil),                                       // 9: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest
-	(*DeleteNetworkSensorAlertsProfileRequest)(nil),                                       // 10: meraki.sensor.v1.DeleteNetworkSensorAlertsProfileRequest
-	(*NetworkSensorAlertsCurrentOverviewByMetric_Counts)(nil),                             // 11: meraki.sensor.v1.NetworkSensorAlertsCurrentOverviewByMetric.Counts
-	(*NetworkSensorAlertsCurrentOverviewByMetric_Counts_Noise)(nil),                       // 12: meraki.sensor.v1.NetworkSensorAlertsCurrentOverviewByMetric.Counts.Noise
-	(*GetNetworkSensorAlertsOverviewByMetricResponse_Item)(nil),                           // 13: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.Item
-	(*GetNetworkSensorAlertsOverviewByMetricResponse_Item_Counts)(nil),                    // 14: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.Item.Counts
-	(*GetNetworkSensorAlertsOverviewByMetricResponse_Item_Counts_Noise)(nil),              // 15: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.Item.Counts.Noise
-	(*NetworkSensorAlertsProfile_Schedule)(nil),                                           // 16: meraki.sensor.v1.NetworkSensorAlertsProfile.Schedule
-	(*NetworkSensorAlertsProfile_Conditions)(nil),                                         // 17: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions
-	(*NetworkSensorAlertsProfile_Recipients)(nil),                                         // 18: meraki.sensor.v1.NetworkSensorAlertsProfile.Recipients
-	(*NetworkSensorAlertsProfile_Conditions_Threshold)(nil),                               // 19: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold
-	(*NetworkSensorAlertsProfile_Conditions_Threshold_Temperature)(nil),                   // 20: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Temperature
-	(*NetworkSensorAlertsProfile_Conditions_Threshold_Humidity)(nil),                      // 21: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Humidity
-	(*NetworkSensorAlertsProfile_Conditions_Threshold_Water)(nil),                         // 22: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Water
-	(*NetworkSensorAlertsProfile_Conditions_Threshold_Door)(nil),                          // 23: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Door
-	(*NetworkSensorAlertsProfile_Conditions_Threshold_Tvoc)(nil),                          // 24: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Tvoc
-	(*NetworkSensorAlertsProfile_Conditions_Threshold_Co2)(nil),                           // 25: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Co2
-	(*NetworkSensorAlertsProfile_Conditions_Threshold_Pm25)(nil),                          // 26: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Pm25
-	(*NetworkSensorAlertsProfile_Conditions_Threshold_Noise)(nil),                         // 27: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Noise
-	(*NetworkSensorAlertsProfile_Conditions_Threshold_IndoorAirQuality)(nil),              // 28: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.IndoorAirQuality
-	(*NetworkSensorAlertsProfile_Conditions_Threshold_RealPower)(nil),                     // 29: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.RealPower
-	(*NetworkSensorAlertsProfile_Conditions_Threshold_ApparentPower)(nil),                 // 30: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.ApparentPower
-	(*NetworkSensorAlertsProfile_Conditions_Threshold_PowerFactor)(nil),                   // 31: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.PowerFactor
-	(*NetworkSensorAlertsProfile_Conditions_Threshold_Current)(nil),                       // 32: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Current
-	(*NetworkSensorAlertsProfile_Conditions_Threshold_Voltage)(nil),                       // 33: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Voltage
-	(*NetworkSensorAlertsProfile_Conditions_Threshold_Frequency)(nil),                     // 34: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Frequency
-	(*NetworkSensorAlertsProfile_Conditions_Threshold_UpstreamPower)(nil),                 // 35: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.UpstreamPower
-	(*NetworkSensorAlertsProfile_Conditions_Threshold_Noise_Ambient)(nil),                 // 36: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Noise.Ambient
-	(*CreateNetworkSensorAlertsProfileRequest_Schedule)(nil),                              // 37: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Schedule
-	(*CreateNetworkSensorAlertsProfileRequest_Conditions)(nil),                            // 38: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions
-	(*CreateNetworkSensorAlertsProfileRequest_Recipients)(nil),                            // 39: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Recipients
-	(*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold)(nil),                  // 40: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold
-	(*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature)(nil),      // 41: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Temperature
-	(*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Humidity)(nil),         // 42: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Humidity
-	(*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Water)(nil),            // 43: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Water
-	(*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Door)(nil),             // 44: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Door
-	(*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Tvoc)(nil),             // 45: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Tvoc
-	(*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Co2)(nil),              // 46: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Co2
-	(*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Pm25)(nil),             // 47: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Pm25
-	(*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise)(nil),            // 48: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Noise
-	(*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_IndoorAirQuality)(nil), // 49: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.IndoorAirQuality
-	(*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_RealPower)(nil),        // 50: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.RealPower
-	(*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_ApparentPower)(nil),    // 51: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.ApparentPower
-	(*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_PowerFactor)(nil),      // 52: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.PowerFactor
-	(*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Current)(nil),          // 53: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Current
-	(*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Voltage)(nil),          // 54: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Voltage
-	(*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Frequency)(nil),        // 55: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Frequency
-	(*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_UpstreamPower)(nil),    // 56: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.UpstreamPower
-	(*CreateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise_Ambient)(nil),    // 57: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Noise.Ambient
-	(*UpdateNetworkSensorAlertsProfileRequest_Schedule)(nil),                              // 58: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Schedule
-	(*UpdateNetworkSensorAlertsProfileRequest_Conditions)(nil),                            // 59: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions
-	(*UpdateNetworkSensorAlertsProfileRequest_Recipients)(nil),                            // 60: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Recipients
-	(*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold)(nil),                  // 61: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold
-	(*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Temperature)(nil),      // 62: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Temperature
-	(*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Humidity)(nil),         // 63: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Humidity
-	(*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Water)(nil),            // 64: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Water
-	(*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Door)(nil),             // 65: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Door
-	(*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Tvoc)(nil),             // 66: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Tvoc
-	(*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Co2)(nil),              // 67: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Co2
-	(*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Pm25)(nil),             // 68: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Pm25
-	(*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise)(nil),            // 69: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Noise
-	(*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_IndoorAirQuality)(nil), // 70: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.IndoorAirQuality
-	(*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_RealPower)(nil),        // 71: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.RealPower
-	(*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_ApparentPower)(nil),    // 72: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.ApparentPower
-	(*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_PowerFactor)(nil),      // 73: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.PowerFactor
-	(*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Current)(nil),          // 74: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Current
-	(*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Voltage)(nil),          // 75: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Voltage
-	(*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Frequency)(nil),        // 76: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Frequency
-	(*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_UpstreamPower)(nil),    // 77: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.UpstreamPower
-	(*UpdateNetworkSensorAlertsProfileRequest_Conditions_Threshold_Noise_Ambient)(nil),    // 78: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Noise.Ambient
-	(*v1.PageInfo)(nil),           // 79: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 80: google.protobuf.FieldMask
-	(*timestamppb.Timestamp)(nil), // 81: google.protobuf.Timestamp
+	(*GetNetworkSensorAlertsCurrentOverviewByMetricRequest)(nil),             // 0: meraki.sensor.v1.GetNetworkSensorAlertsCurrentOverviewByMetricRequest
+	(*NetworkSensorAlertsCurrentOverviewByMetric)(nil),                       // 1: meraki.sensor.v1.NetworkSensorAlertsCurrentOverviewByMetric
+	(*GetNetworkSensorAlertsOverviewByMetricRequest)(nil),                    // 2: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricRequest
+	(*GetNetworkSensorAlertsOverviewByMetricResponse)(nil),                   // 3: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse
+	(*GetNetworkSensorAlertsProfilesRequest)(nil),                            // 4: meraki.sensor.v1.GetNetworkSensorAlertsProfilesRequest
+	(*GetNetworkSensorAlertsProfilesResponse)(nil),                           // 5: meraki.sensor.v1.GetNetworkSensorAlertsProfilesResponse
+	(*NetworkSensorAlertsProfile)(nil),                                       // 6: meraki.sensor.v1.NetworkSensorAlertsProfile
+	(*CreateNetworkSensorAlertsProfileRequest)(nil),                          // 7: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest
+	(*GetNetworkSensorAlertsProfileRequest)(nil),                             // 8: meraki.sensor.v1.GetNetworkSensorAlertsProfileRequest
+	(*UpdateNetworkSensorAlertsProfileRequest)(nil),                          // 9: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest
+	(*DeleteNetworkSensorAlertsProfileRequest)(nil),                          // 10: meraki.sensor.v1.DeleteNetworkSensorAlertsProfileRequest
+	(*DeleteNetworkSensorAlertsProfileResponse)(nil),                         // 11: meraki.sensor.v1.DeleteNetworkSensorAlertsProfileResponse
+	(*NetworkSensorAlertsCurrentOverviewByMetric_Counts)(nil),                // 12: meraki.sensor.v1.NetworkSensorAlertsCurrentOverviewByMetric.Counts
+	(*NetworkSensorAlertsCurrentOverviewByMetric_Counts_Noise)(nil),          // 13: meraki.sensor.v1.NetworkSensorAlertsCurrentOverviewByMetric.Counts.Noise
+	(*GetNetworkSensorAlertsOverviewByMetricResponse_Item)(nil),              // 14: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.Item
+	(*GetNetworkSensorAlertsOverviewByMetricResponse_Item_Counts)(nil),       // 15: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.Item.Counts
+	(*GetNetworkSensorAlertsOverviewByMetricResponse_Item_Counts_Noise)(nil), // 16: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.Item.Counts.Noise
+	(*NetworkSensorAlertsProfile_Schedule)(nil),                              // 17: meraki.sensor.v1.NetworkSensorAlertsProfile.Schedule
+	(*NetworkSensorAlertsProfile_Conditions)(nil),                            // 18: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions
+	(*NetworkSensorAlertsProfile_Recipients)(nil),                            // 19: meraki.sensor.v1.NetworkSensorAlertsProfile.Recipients
+	(*NetworkSensorAlertsProfile_Conditions_Threshold)(nil),                  // 20: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold
+	(*NetworkSensorAlertsProfile_Conditions_Threshold_Temperature)(nil),      // 21: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Temperature
+	(*NetworkSensorAlertsProfile_Conditions_Threshold_Humidity)(nil),         // 22: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Humidity
+	(*NetworkSensorAlertsProfile_Conditions_Threshold_Water)(nil),            // 23: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Water
+	(*NetworkSensorAlertsProfile_Conditions_Threshold_Door)(nil),             // 24: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Door
+	(*NetworkSensorAlertsProfile_Conditions_Threshold_Tvoc)(nil),             // 25: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Tvoc
+	(*NetworkSensorAlertsProfile_Conditions_Threshold_Co2)(nil),              // 26: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Co2
+	(*NetworkSensorAlertsProfile_Conditions_Threshold_Pm25)(nil),             // 27: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Pm25
+	(*NetworkSensorAlertsProfile_Conditions_Threshold_Noise)(nil),            // 28: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Noise
+	(*NetworkSensorAlertsProfile_Conditions_Threshold_IndoorAirQuality)(nil), // 29: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.IndoorAirQuality
+	(*NetworkSensorAlertsProfile_Conditions_Threshold_RealPower)(nil),        // 30: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.RealPower
+	(*NetworkSensorAlertsProfile_Conditions_Threshold_ApparentPower)(nil),    // 31: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.ApparentPower
+	(*NetworkSensorAlertsProfile_Conditions_Threshold_PowerFactor)(nil),      // 32: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.PowerFactor
+	(*NetworkSensorAlertsProfile_Conditions_Threshold_Current)(nil),          // 33: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Current
+	(*NetworkSensorAlertsProfile_Conditions_Threshold_Voltage)(nil),          // 34: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Voltage
+	(*NetworkSensorAlertsProfile_Conditions_Threshold_Frequency)(nil),        // 35: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Frequency
+	(*NetworkSensorAlertsProfile_Conditions_Threshold_UpstreamPower)(nil),    // 36: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.UpstreamPower
+	(*NetworkSensorAlertsProfile_Conditions_Threshold_Noise_Ambient)(nil),    // 37: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Noise.Ambient
+	(*structpb.Struct)(nil),                                                  // 38: google.protobuf.Struct
+	(*v1.PageInfo)(nil),                                                      // 39: meraki.api.v1.PageInfo
+	(*timestamppb.Timestamp)(nil),                                            // 40: google.protobuf.Timestamp
 }
 var file_meraki_sensor_v1_alerts_proto_depIdxs = []int32{
-	11, // 0: meraki.sensor.v1.NetworkSensorAlertsCurrentOverviewByMetric.counts:type_name -> meraki.sensor.v1.NetworkSensorAlertsCurrentOverviewByMetric.Counts
-	13, // 1: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.items:type_name -> meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.Item
-	79, // 2: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	6,  // 3: meraki.sensor.v1.GetNetworkSensorAlertsProfilesResponse.items:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile
-	79, // 4: meraki.sensor.v1.GetNetworkSensorAlertsProfilesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	16, // 5: meraki.sensor.v1.NetworkSensorAlertsProfile.schedule:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Schedule
-	17, // 6: meraki.sensor.v1.NetworkSensorAlertsProfile.conditions:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions
-	18, // 7: meraki.sensor.v1.NetworkSensorAlertsProfile.recipients:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Recipients
-	37, // 8: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.schedule:type_name -> meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Schedule
-	38, // 9: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.conditions:type_name -> meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions
-	39, // 10: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.recipients:type_name -> meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Recipients
-	80, // 11: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.null_fields:type_name -> google.protobuf.FieldMask
-	80, // 12: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	58, // 13: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.schedule:type_name -> meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Schedule
-	59, // 14: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.conditions:type_name -> meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions
-	60, // 15: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.recipients:type_name -> meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Recipients
-	80, // 16: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.null_fields:type_name -> google.protobuf.FieldMask
-	80, // 17: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	12, // 18: meraki.sensor.v1.NetworkSensorAlertsCurrentOverviewByMetric.Counts.noise:type_name -> meraki.sensor.v1.NetworkSensorAlertsCurrentOverviewByMetric.Counts.Noise
-	81, // 19: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.Item.start_ts:type_name -> google.protobuf.Timestamp
-	81, // 20: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.Item.end_ts:type_name -> google.protobuf.Timestamp
-	14, // 21: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.Item.counts:type_name -> meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.Item.Counts
-	15, // 22: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.Item.Counts.noise:type_name -> meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.Item.Counts.Noise
-	19, // 23: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.threshold:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold
-	20, // 24: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.temperature:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Temperature
-	21, // 25: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.humidity:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Humidity
-	22, // 26: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.water:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Water
-	23, // 27: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.door:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Door
-	24, // 28: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.tvoc:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Tvoc
-	25, // 29: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.co2:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Co2
-	26, // 30: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.pm25:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Pm25
-	27, // 31: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.noise:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Noise
-	28, // 32: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.indoor_air_quality:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.IndoorAirQuality
-	29, // 33: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.real_power:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.RealPower
-	30, // 34: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.apparent_power:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.ApparentPower
-	31, // 35: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.power_factor:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.PowerFactor
-	32, // 36: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.current:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Current
-	33, // 37: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.voltage:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Voltage
-	34, // 38: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.frequency:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Frequency
-	35, // 39: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.upstream_power:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.UpstreamPower
-	36, // 40: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Noise.ambient:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Noise.Ambient
-	40, // 41: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.threshold:type_name -> meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold
-	41, // 42: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.temperature:type_name -> meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Temperature
-	42, // 43: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.humidity:type_name -> meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Humidity
-	43, // 44: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.water:type_name -> meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Water
-	44, // 45: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.door:type_name -> meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Door
-	45, // 46: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.tvoc:type_name -> meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Tvoc
-	46, // 47: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.co2:type_name -> meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Co2
-	47, // 48: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.pm25:type_name -> meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Pm25
-	48, // 49: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.noise:type_name -> meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Noise
-	49, // 50: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.indoor_air_quality:type_name -> meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.IndoorAirQuality
-	50, // 51: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.real_power:type_name -> meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.RealPower
-	51, // 52: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.apparent_power:type_name -> meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.ApparentPower
-	52, // 53: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.power_factor:type_name -> meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.PowerFactor
-	53, // 54: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.current:type_name -> meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Current
-	54, // 55: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.voltage:type_name -> meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Voltage
-	55, // 56: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.frequency:type_name -> meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Frequency
-	56, // 57: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.upstream_power:type_name -> meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.UpstreamPower
-	57, // 58: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Noise.ambient:type_name -> meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Noise.Ambient
-	61, // 59: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.threshold:type_name -> meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold
-	62, // 60: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.temperature:type_name -> meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Temperature
-	63, // 61: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.humidity:type_name -> meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Humidity
-	64, // 62: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.water:type_name -> meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Water
-	65, // 63: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.door:type_name -> meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Door
-	66, // 64: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.tvoc:type_name -> meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Tvoc
-	67, // 65: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.co2:type_name -> meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Co2
-	68, // 66: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.pm25:type_name -> meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Pm25
-	69, // 67: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.noise:type_name -> meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Noise
-	70, // 68: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.indoor_air_quality:type_name -> meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.IndoorAirQuality
-	71, // 69: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.real_power:type_name -> meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.RealPower
-	72, // 70: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.apparent_power:type_name -> meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.ApparentPower
-	73, // 71: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.power_factor:type_name -> meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.PowerFactor
-	74, // 72: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.current:type_name -> meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Current
-	75, // 73: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.voltage:type_name -> meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Voltage
-	76, // 74: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.frequency:type_name -> meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Frequency
-	77, // 75: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.upstream_power:type_name -> meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.UpstreamPower
-	78, // 76: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Noise.ambient:type_name -> meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.Conditions.Threshold.Noise.Ambient
-	77, // [77:77] is the sub-list for method output_type
-	77, // [77:77] is the sub-list for method input_type
-	77, // [77:77] is the sub-list for extension type_name
-	77, // [77:77] is the sub-list for extension extendee
-	0,  // [0:77] is the sub-list for field type_name
+	12, // 0: meraki.sensor.v1.NetworkSensorAlertsCurrentOverviewByMetric.counts:type_name -> meraki.sensor.v1.NetworkSensorAlertsCurrentOverviewByMetric.Counts
+	38, // 1: meraki.sensor.v1.NetworkSensorAlertsCurrentOverviewByMetric.additional_properties:type_name -> google.protobuf.Struct
+	14, // 2: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.items:type_name -> meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.Item
+	39, // 3: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	38, // 4: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 5: meraki.sensor.v1.GetNetworkSensorAlertsProfilesResponse.items:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile
+	39, // 6: meraki.sensor.v1.GetNetworkSensorAlertsProfilesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	38, // 7: meraki.sensor.v1.GetNetworkSensorAlertsProfilesResponse.additional_properties:type_name -> google.protobuf.Struct
+	17, // 8: meraki.sensor.v1.NetworkSensorAlertsProfile.schedule:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Schedule
+	18, // 9: meraki.sensor.v1.NetworkSensorAlertsProfile.conditions:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions
+	19, // 10: meraki.sensor.v1.NetworkSensorAlertsProfile.recipients:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Recipients
+	38, // 11: meraki.sensor.v1.NetworkSensorAlertsProfile.additional_properties:type_name -> google.protobuf.Struct
+	17, // 12: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.schedule:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Schedule
+	18, // 13: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.conditions:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions
+	19, // 14: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.recipients:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Recipients
+	38, // 15: meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest.additional_properties:type_name -> google.protobuf.Struct
+	17, // 16: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.schedule:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Schedule
+	18, // 17: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.conditions:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions
+	19, // 18: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.recipients:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Recipients
+	38, // 19: meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest.additional_properties:type_name -> google.protobuf.Struct
+	38, // 20: meraki.sensor.v1.DeleteNetworkSensorAlertsProfileResponse.additional_properties:type_name -> google.protobuf.Struct
+	13, // 21: meraki.sensor.v1.NetworkSensorAlertsCurrentOverviewByMetric.Counts.noise:type_name -> meraki.sensor.v1.NetworkSensorAlertsCurrentOverviewByMetric.Counts.Noise
+	38, // 22: meraki.sensor.v1.NetworkSensorAlertsCurrentOverviewByMetric.Counts.additional_properties:type_name -> google.protobuf.Struct
+	38, // 23: meraki.sensor.v1.NetworkSensorAlertsCurrentOverviewByMetric.Counts.Noise.additional_properties:type_name -> google.protobuf.Struct
+	40, // 24: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.Item.start_ts:type_name -> google.protobuf.Timestamp
+	40, // 25: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.Item.end_ts:type_name -> google.protobuf.Timestamp
+	15, // 26: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.Item.counts:type_name -> meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.Item.Counts
+	38, // 27: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	16, // 28: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.Item.Counts.noise:type_name -> meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.Item.Counts.Noise
+	38, // 29: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.Item.Counts.additional_properties:type_name -> google.protobuf.Struct
+	38, // 30: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse.Item.Counts.Noise.additional_properties:type_name -> google.protobuf.Struct
+	38, // 31: meraki.sensor.v1.NetworkSensorAlertsProfile.Schedule.additional_properties:type_name -> google.protobuf.Struct
+	20, // 32: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.threshold:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold
+	38, // 33: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.additional_properties:type_name -> google.protobuf.Struct
+	38, // 34: meraki.sensor.v1.NetworkSensorAlertsProfile.Recipients.additional_properties:type_name -> google.protobuf.Struct
+	21, // 35: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.temperature:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Temperature
+	22, // 36: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.humidity:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Humidity
+	23, // 37: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.water:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Water
+	24, // 38: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.door:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Door
+	25, // 39: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.tvoc:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Tvoc
+	26, // 40: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.co2:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Co2
+	27, // 41: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.pm25:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Pm25
+	28, // 42: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.noise:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Noise
+	29, // 43: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.indoor_air_quality:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.IndoorAirQuality
+	30, // 44: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.real_power:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.RealPower
+	31, // 45: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.apparent_power:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.ApparentPower
+	32, // 46: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.power_factor:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.PowerFactor
+	33, // 47: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.current:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Current
+	34, // 48: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.voltage:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Voltage
+	35, // 49: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.frequency:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Frequency
+	36, // 50: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.upstream_power:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.UpstreamPower
+	38, // 51: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.additional_properties:type_name -> google.protobuf.Struct
+	38, // 52: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Temperature.additional_properties:type_name -> google.protobuf.Struct
+	38, // 53: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Humidity.additional_properties:type_name -> google.protobuf.Struct
+	38, // 54: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Water.additional_properties:type_name -> google.protobuf.Struct
+	38, // 55: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Door.additional_properties:type_name -> google.protobuf.Struct
+	38, // 56: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Tvoc.additional_properties:type_name -> google.protobuf.Struct
+	38, // 57: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Co2.additional_properties:type_name -> google.protobuf.Struct
+	38, // 58: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Pm25.additional_properties:type_name -> google.protobuf.Struct
+	37, // 59: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Noise.ambient:type_name -> meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Noise.Ambient
+	38, // 60: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Noise.additional_properties:type_name -> google.protobuf.Struct
+	38, // 61: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.IndoorAirQuality.additional_properties:type_name -> google.protobuf.Struct
+	38, // 62: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.RealPower.additional_properties:type_name -> google.protobuf.Struct
+	38, // 63: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.ApparentPower.additional_properties:type_name -> google.protobuf.Struct
+	38, // 64: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.PowerFactor.additional_properties:type_name -> google.protobuf.Struct
+	38, // 65: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Current.additional_properties:type_name -> google.protobuf.Struct
+	38, // 66: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Voltage.additional_properties:type_name -> google.protobuf.Struct
+	38, // 67: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Frequency.additional_properties:type_name -> google.protobuf.Struct
+	38, // 68: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.UpstreamPower.additional_properties:type_name -> google.protobuf.Struct
+	38, // 69: meraki.sensor.v1.NetworkSensorAlertsProfile.Conditions.Threshold.Noise.Ambient.additional_properties:type_name -> google.protobuf.Struct
+	70, // [70:70] is the sub-list for method output_type
+	70, // [70:70] is the sub-list for method input_type
+	70, // [70:70] is the sub-list for extension type_name
+	70, // [70:70] is the sub-list for extension extendee
+	0,  // [0:70] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sensor_v1_alerts_proto_init() }
@@ -5562,20 +3282,19 @@ func file_meraki_sensor_v1_alerts_proto_init() {
 	file_meraki_sensor_v1_alerts_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_sensor_v1_alerts_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_sensor_v1_alerts_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_sensor_v1_alerts_proto_msgTypes[12].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[14].OneofWrappers = []any{}
+	file_meraki_sensor_v1_alerts_proto_msgTypes[13].OneofWrappers = []any{}
 	file_meraki_sensor_v1_alerts_proto_msgTypes[15].OneofWrappers = []any{}
 	file_meraki_sensor_v1_alerts_proto_msgTypes[16].OneofWrappers = []any{}
 	file_meraki_sensor_v1_alerts_proto_msgTypes[17].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[20].OneofWrappers = []any{}
+	file_meraki_sensor_v1_alerts_proto_msgTypes[18].OneofWrappers = []any{}
 	file_meraki_sensor_v1_alerts_proto_msgTypes[21].OneofWrappers = []any{}
 	file_meraki_sensor_v1_alerts_proto_msgTypes[22].OneofWrappers = []any{}
 	file_meraki_sensor_v1_alerts_proto_msgTypes[23].OneofWrappers = []any{}
 	file_meraki_sensor_v1_alerts_proto_msgTypes[24].OneofWrappers = []any{}
 	file_meraki_sensor_v1_alerts_proto_msgTypes[25].OneofWrappers = []any{}
 	file_meraki_sensor_v1_alerts_proto_msgTypes[26].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[28].OneofWrappers = []any{}
+	file_meraki_sensor_v1_alerts_proto_msgTypes[27].OneofWrappers = []any{}
 	file_meraki_sensor_v1_alerts_proto_msgTypes[29].OneofWrappers = []any{}
 	file_meraki_sensor_v1_alerts_proto_msgTypes[30].OneofWrappers = []any{}
 	file_meraki_sensor_v1_alerts_proto_msgTypes[31].OneofWrappers = []any{}
@@ -5585,48 +3304,13 @@ func file_meraki_sensor_v1_alerts_proto_init() {
 	file_meraki_sensor_v1_alerts_proto_msgTypes[35].OneofWrappers = []any{}
 	file_meraki_sensor_v1_alerts_proto_msgTypes[36].OneofWrappers = []any{}
 	file_meraki_sensor_v1_alerts_proto_msgTypes[37].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[38].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[41].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[42].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[43].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[44].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[45].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[46].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[47].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[49].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[50].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[51].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[52].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[53].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[54].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[55].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[56].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[57].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[58].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[59].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[62].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[63].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[64].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[65].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[66].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[67].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[68].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[70].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[71].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[72].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[73].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[74].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[75].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[76].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[77].OneofWrappers = []any{}
-	file_meraki_sensor_v1_alerts_proto_msgTypes[78].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_sensor_v1_alerts_proto_rawDesc), len(file_meraki_sensor_v1_alerts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   79,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

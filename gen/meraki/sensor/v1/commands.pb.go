@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -140,11 +140,12 @@ func (x *GetDeviceSensorCommandsRequest) GetTimespan() float64 {
 
 // Answer of getDeviceSensorCommands.
 type GetDeviceSensorCommandsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*DeviceSensorCommand `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Items                []*DeviceSensorCommand `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetDeviceSensorCommandsResponse) Reset() {
@@ -191,7 +192,15 @@ func (x *GetDeviceSensorCommandsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of createDeviceSensorCommand, getDeviceSensorCommand. Row of getDeviceSensorCommands.
+func (x *GetDeviceSensorCommandsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The sensor command of a device. Answer of createDeviceSensorCommand, getDeviceSensorCommand. Row
+// of getDeviceSensorCommands.
 type DeviceSensorCommand struct {
 	state       protoimpl.MessageState         `protogen:"open.v1"`
 	CommandId   *string                        `protobuf:"bytes,1,opt,name=command_id,json=commandId,proto3,oneof" json:"command_id,omitempty"`
@@ -202,10 +211,11 @@ type DeviceSensorCommand struct {
 	// "refreshData".
 	Operation *string `protobuf:"bytes,5,opt,name=operation,proto3,oneof" json:"operation,omitempty"`
 	// Known values: "completed", "failed", "in_progress", "pending".
-	Status        *string  `protobuf:"bytes,6,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Errors        []string `protobuf:"bytes,7,rep,name=errors,proto3" json:"errors,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string          `protobuf:"bytes,6,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Errors               []string         `protobuf:"bytes,7,rep,name=errors,proto3" json:"errors,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceSensorCommand) Reset() {
@@ -287,6 +297,13 @@ func (x *DeviceSensorCommand) GetErrors() []string {
 	return nil
 }
 
+func (x *DeviceSensorCommand) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createDeviceSensorCommand.
 type CreateDeviceSensorCommandRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -294,11 +311,12 @@ type CreateDeviceSensorCommandRequest struct {
 	Serial *string `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// Required. Known values: "cycleDownstreamPower", "disableDownstreamPower",
 	// "enableDownstreamPower", "refreshData".
-	Operation     *string                `protobuf:"bytes,2,opt,name=operation,proto3,oneof" json:"operation,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Operation            *string          `protobuf:"bytes,2,opt,name=operation,proto3,oneof" json:"operation,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateDeviceSensorCommandRequest) Reset() {
@@ -345,16 +363,23 @@ func (x *CreateDeviceSensorCommandRequest) GetOperation() string {
 	return ""
 }
 
-func (x *CreateDeviceSensorCommandRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateDeviceSensorCommandRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateDeviceSensorCommandRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateDeviceSensorCommandRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateDeviceSensorCommandRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -415,12 +440,13 @@ func (x *GetDeviceSensorCommandRequest) GetCommandId() string {
 }
 
 type DeviceSensorCommand_CreatedBy struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AdminId       *string                `protobuf:"bytes,1,opt,name=admin_id,json=adminId,proto3,oneof" json:"admin_id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Email         *string                `protobuf:"bytes,3,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdminId              *string                `protobuf:"bytes,1,opt,name=admin_id,json=adminId,proto3,oneof" json:"admin_id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Email                *string                `protobuf:"bytes,3,opt,name=email,proto3,oneof" json:"email,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceSensorCommand_CreatedBy) Reset() {
@@ -474,11 +500,18 @@ func (x *DeviceSensorCommand_CreatedBy) GetEmail() string {
 	return ""
 }
 
+func (x *DeviceSensorCommand_CreatedBy) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_sensor_v1_commands_proto protoreflect.FileDescriptor
 
 const file_meraki_sensor_v1_commands_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmeraki/sensor/v1/commands.proto\x12\x10meraki.sensor.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xa9\x03\n" +
+	"\x1fmeraki/sensor/v1/commands.proto\x12\x10meraki.sensor.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xa9\x03\n" +
 	"\x1eGetDeviceSensorCommandsRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x1e\n" +
 	"\n" +
@@ -499,10 +532,11 @@ const file_meraki_sensor_v1_commands_proto_rawDesc = "" +
 	"\v_sort_orderB\x05\n" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
-	"\t_timespan\"\x9c\x01\n" +
-	"\x1fGetDeviceSensorCommandsResponse\x12;\n" +
-	"\x05items\x18\x01 \x03(\v2%.meraki.sensor.v1.DeviceSensorCommandR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\x84\x04\n" +
+	"\t_timespan\"\xed\x01\n" +
+	"\x1fGetDeviceSensorCommandsResponse\x12<\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2%.meraki.sensor.v1.DeviceSensorCommandR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xa3\x05\n" +
 	"\x13DeviceSensorCommand\x12\"\n" +
 	"\n" +
 	"command_id\x18\x01 \x01(\tH\x00R\tcommandId\x88\x01\x01\x129\n" +
@@ -513,24 +547,27 @@ const file_meraki_sensor_v1_commands_proto_rawDesc = "" +
 	"created_by\x18\x04 \x01(\v2/.meraki.sensor.v1.DeviceSensorCommand.CreatedByR\tcreatedBy\x12!\n" +
 	"\toperation\x18\x05 \x01(\tH\x01R\toperation\x88\x01\x01\x12\x1b\n" +
 	"\x06status\x18\x06 \x01(\tH\x02R\x06status\x88\x01\x01\x12\x16\n" +
-	"\x06errors\x18\a \x03(\tR\x06errors\x1a\x7f\n" +
+	"\x06errors\x18\a \x03(\tR\x06errors\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xce\x01\n" +
 	"\tCreatedBy\x12\x1e\n" +
 	"\badmin_id\x18\x01 \x01(\tH\x00R\aadminId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05email\x18\x03 \x01(\tH\x02R\x05email\x88\x01\x01B\v\n" +
+	"\x05email\x18\x03 \x01(\tH\x02R\x05email\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_admin_idB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_emailB\r\n" +
 	"\v_command_idB\f\n" +
 	"\n" +
 	"_operationB\t\n" +
-	"\a_status\"\x87\x02\n" +
+	"\a_status\"\xa0\x02\n" +
 	" CreateDeviceSensorCommandRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12!\n" +
-	"\toperation\x18\x02 \x01(\tH\x01R\toperation\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\t\n" +
+	"\toperation\x18\x02 \x01(\tH\x01R\toperation\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\f\n" +
 	"\n" +
 	"_operation\"z\n" +
@@ -539,8 +576,8 @@ const file_meraki_sensor_v1_commands_proto_rawDesc = "" +
 	"\n" +
 	"command_id\x18\x02 \x01(\tH\x01R\tcommandId\x88\x01\x01B\t\n" +
 	"\a_serialB\r\n" +
-	"\v_command_idBq\n" +
-	"\x1acom.merakibroker.sensor.v1B\rCommandsProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/sensor/v1;sensorv1b\x06proto3"
+	"\v_command_idB\x8a\x01\n" +
+	"\x1acom.merakibroker.sensor.v1B\rCommandsProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/sensor/v1;sensorv1\xca\x02\x16MerakiBroker\\Sensor\\V1b\x06proto3"
 
 var (
 	file_meraki_sensor_v1_commands_proto_rawDescOnce sync.Once
@@ -563,22 +600,24 @@ var file_meraki_sensor_v1_commands_proto_goTypes = []any{
 	(*GetDeviceSensorCommandRequest)(nil),    // 4: meraki.sensor.v1.GetDeviceSensorCommandRequest
 	(*DeviceSensorCommand_CreatedBy)(nil),    // 5: meraki.sensor.v1.DeviceSensorCommand.CreatedBy
 	(*v1.PageInfo)(nil),                      // 6: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil),            // 7: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),            // 8: google.protobuf.FieldMask
+	(*structpb.Struct)(nil),                  // 7: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),            // 8: google.protobuf.Timestamp
 }
 var file_meraki_sensor_v1_commands_proto_depIdxs = []int32{
 	2, // 0: meraki.sensor.v1.GetDeviceSensorCommandsResponse.items:type_name -> meraki.sensor.v1.DeviceSensorCommand
 	6, // 1: meraki.sensor.v1.GetDeviceSensorCommandsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	7, // 2: meraki.sensor.v1.DeviceSensorCommand.created_at:type_name -> google.protobuf.Timestamp
-	7, // 3: meraki.sensor.v1.DeviceSensorCommand.completed_at:type_name -> google.protobuf.Timestamp
-	5, // 4: meraki.sensor.v1.DeviceSensorCommand.created_by:type_name -> meraki.sensor.v1.DeviceSensorCommand.CreatedBy
-	8, // 5: meraki.sensor.v1.CreateDeviceSensorCommandRequest.null_fields:type_name -> google.protobuf.FieldMask
-	8, // 6: meraki.sensor.v1.CreateDeviceSensorCommandRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	7, // 2: meraki.sensor.v1.GetDeviceSensorCommandsResponse.additional_properties:type_name -> google.protobuf.Struct
+	8, // 3: meraki.sensor.v1.DeviceSensorCommand.created_at:type_name -> google.protobuf.Timestamp
+	8, // 4: meraki.sensor.v1.DeviceSensorCommand.completed_at:type_name -> google.protobuf.Timestamp
+	5, // 5: meraki.sensor.v1.DeviceSensorCommand.created_by:type_name -> meraki.sensor.v1.DeviceSensorCommand.CreatedBy
+	7, // 6: meraki.sensor.v1.DeviceSensorCommand.additional_properties:type_name -> google.protobuf.Struct
+	7, // 7: meraki.sensor.v1.CreateDeviceSensorCommandRequest.additional_properties:type_name -> google.protobuf.Struct
+	7, // 8: meraki.sensor.v1.DeviceSensorCommand.CreatedBy.additional_properties:type_name -> google.protobuf.Struct
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sensor_v1_commands_proto_init() }

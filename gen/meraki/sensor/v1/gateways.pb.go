@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -105,12 +106,13 @@ func (x *GetOrganizationSensorGatewaysConnectionsLatestRequest) GetEndingBefore(
 
 // Answer of getOrganizationSensorGatewaysConnectionsLatest.
 type GetOrganizationSensorGatewaysConnectionsLatestResponse struct {
-	state         protoimpl.MessageState                                         `protogen:"open.v1"`
-	Items         []*GetOrganizationSensorGatewaysConnectionsLatestResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                   `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                         `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationSensorGatewaysConnectionsLatestResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                   `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse) Reset() {
@@ -143,6 +145,13 @@ func (*GetOrganizationSensorGatewaysConnectionsLatestResponse) Descriptor() ([]b
 	return file_meraki_sensor_v1_gateways_proto_rawDescGZIP(), []int{1}
 }
 
+func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse) GetItems() []*GetOrganizationSensorGatewaysConnectionsLatestResponse_Item {
 	if x != nil {
 		return x.Items
@@ -157,23 +166,24 @@ func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse) GetPageInfo() *
 	return nil
 }
 
-func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse) GetMeta() *GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta {
+func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationSensorGatewaysConnectionsLatestResponse_Item struct {
-	state           protoimpl.MessageState                                               `protogen:"open.v1"`
-	LastReportedAt  *timestamppb.Timestamp                                               `protobuf:"bytes,1,opt,name=last_reported_at,json=lastReportedAt,proto3" json:"last_reported_at,omitempty"`
-	LastConnectedAt *timestamppb.Timestamp                                               `protobuf:"bytes,2,opt,name=last_connected_at,json=lastConnectedAt,proto3" json:"last_connected_at,omitempty"`
-	Rssi            *int64                                                               `protobuf:"varint,3,opt,name=rssi,proto3,oneof" json:"rssi,omitempty"`
-	Network         *GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Network `protobuf:"bytes,4,opt,name=network,proto3" json:"network,omitempty"`
-	Sensor          *GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Sensor  `protobuf:"bytes,5,opt,name=sensor,proto3" json:"sensor,omitempty"`
-	Gateway         *GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Gateway `protobuf:"bytes,6,opt,name=gateway,proto3" json:"gateway,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                                               `protogen:"open.v1"`
+	LastReportedAt       *timestamppb.Timestamp                                               `protobuf:"bytes,1,opt,name=last_reported_at,json=lastReportedAt,proto3" json:"last_reported_at,omitempty"`
+	LastConnectedAt      *timestamppb.Timestamp                                               `protobuf:"bytes,2,opt,name=last_connected_at,json=lastConnectedAt,proto3" json:"last_connected_at,omitempty"`
+	Rssi                 *int64                                                               `protobuf:"varint,3,opt,name=rssi,proto3,oneof" json:"rssi,omitempty"`
+	Network              *GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Network `protobuf:"bytes,4,opt,name=network,proto3" json:"network,omitempty"`
+	Sensor               *GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Sensor  `protobuf:"bytes,5,opt,name=sensor,proto3" json:"sensor,omitempty"`
+	Gateway              *GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Gateway `protobuf:"bytes,6,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	AdditionalProperties *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Item) Reset() {
@@ -248,61 +258,25 @@ func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Item) GetGateway
 	return nil
 }
 
-type GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta struct {
-	state         protoimpl.MessageState                                              `protogen:"open.v1"`
-	Counts        *GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta) Reset() {
-	*x = GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta{}
-	mi := &file_meraki_sensor_v1_gateways_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_gateways_proto_msgTypes[3]
+func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_gateways_proto_rawDescGZIP(), []int{1, 1}
-}
-
-func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta) GetCounts() *GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Id                   *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Network) Reset() {
 	*x = GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Network{}
-	mi := &file_meraki_sensor_v1_gateways_proto_msgTypes[4]
+	mi := &file_meraki_sensor_v1_gateways_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -314,7 +288,7 @@ func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Network) St
 func (*GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Network) ProtoMessage() {}
 
 func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_gateways_proto_msgTypes[4]
+	mi := &file_meraki_sensor_v1_gateways_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -344,18 +318,26 @@ func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Network) Ge
 	return ""
 }
 
+func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Sensor struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Mac           *string                `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Mac                  *string                `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Sensor) Reset() {
 	*x = GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Sensor{}
-	mi := &file_meraki_sensor_v1_gateways_proto_msgTypes[5]
+	mi := &file_meraki_sensor_v1_gateways_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -367,7 +349,7 @@ func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Sensor) Str
 func (*GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Sensor) ProtoMessage() {}
 
 func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Sensor) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_gateways_proto_msgTypes[5]
+	mi := &file_meraki_sensor_v1_gateways_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -404,18 +386,26 @@ func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Sensor) Get
 	return ""
 }
 
+func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Sensor) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Gateway struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Mac           *string                `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Mac                  *string                `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Gateway) Reset() {
 	*x = GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Gateway{}
-	mi := &file_meraki_sensor_v1_gateways_proto_msgTypes[6]
+	mi := &file_meraki_sensor_v1_gateways_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -427,7 +417,7 @@ func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Gateway) St
 func (*GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Gateway) ProtoMessage() {}
 
 func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Gateway) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_gateways_proto_msgTypes[6]
+	mi := &file_meraki_sensor_v1_gateways_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -464,107 +454,18 @@ func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Gateway) Ge
 	return ""
 }
 
-type GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                    `protogen:"open.v1"`
-	Items         *GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta_Counts{}
-	mi := &file_meraki_sensor_v1_gateways_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_gateways_proto_msgTypes[7]
+func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Gateway) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_gateways_proto_rawDescGZIP(), []int{1, 1, 0}
-}
-
-func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta_Counts) GetItems() *GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta_Counts_Items{}
-	mi := &file_meraki_sensor_v1_gateways_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_gateways_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_gateways_proto_rawDescGZIP(), []int{1, 1, 0, 0}
-}
-
-func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 var File_meraki_sensor_v1_gateways_proto protoreflect.FileDescriptor
 
 const file_meraki_sensor_v1_gateways_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmeraki/sensor/v1/gateways.proto\x12\x10meraki.sensor.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xc8\x02\n" +
+	"\x1fmeraki/sensor/v1/gateways.proto\x12\x10meraki.sensor.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a\"meraki/sensor/v1/collections.proto\"\xc8\x02\n" +
 	"5GetOrganizationSensorGatewaysConnectionsLatestRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12%\n" +
 	"\x0esensor_serials\x18\x02 \x03(\tR\rsensorSerials\x12\x1e\n" +
@@ -574,49 +475,44 @@ const file_meraki_sensor_v1_gateways_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xca\v\n" +
-	"6GetOrganizationSensorGatewaysConnectionsLatestResponse\x12c\n" +
-	"\x05items\x18\x01 \x03(\v2M.meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12a\n" +
-	"\x04meta\x18\x03 \x01(\v2M.meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.MetaR\x04meta\x1a\xb6\x06\n" +
+	"\x0e_ending_before\"\xda\v\n" +
+	"6GetOrganizationSensorGatewaysConnectionsLatestResponse\x124\n" +
+	"\x04meta\x18\x01 \x01(\v2 .meraki.sensor.v1.CollectionMetaR\x04meta\x12d\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2M.meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf5\b\n" +
 	"\x04Item\x12D\n" +
 	"\x10last_reported_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x0elastReportedAt\x12F\n" +
 	"\x11last_connected_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x0flastConnectedAt\x12\x17\n" +
 	"\x04rssi\x18\x03 \x01(\x03H\x00R\x04rssi\x88\x01\x01\x12o\n" +
 	"\anetwork\x18\x04 \x01(\v2U.meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.NetworkR\anetwork\x12l\n" +
 	"\x06sensor\x18\x05 \x01(\v2T.meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.SensorR\x06sensor\x12o\n" +
-	"\agateway\x18\x06 \x01(\v2U.meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.GatewayR\agateway\x1aG\n" +
+	"\agateway\x18\x06 \x01(\v2U.meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.GatewayR\agateway\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x13\n" +
-	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01B\a\n" +
+	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\x05\n" +
-	"\x03_id\x1aq\n" +
+	"\x03_id\x1a\xc0\x01\n" +
 	"\x06Sensor\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x15\n" +
-	"\x03mac\x18\x03 \x01(\tH\x02R\x03mac\x88\x01\x01B\t\n" +
+	"\x03mac\x18\x03 \x01(\tH\x02R\x03mac\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\a\n" +
 	"\x05_nameB\x06\n" +
-	"\x04_mac\x1ar\n" +
+	"\x04_mac\x1a\xc1\x01\n" +
 	"\aGateway\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x15\n" +
-	"\x03mac\x18\x03 \x01(\tH\x02R\x03mac\x88\x01\x01B\t\n" +
+	"\x03mac\x18\x03 \x01(\tH\x02R\x03mac\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\a\n" +
 	"\x05_nameB\x06\n" +
 	"\x04_macB\a\n" +
-	"\x05_rssi\x1a\xd0\x02\n" +
-	"\x04Meta\x12l\n" +
-	"\x06counts\x18\x01 \x01(\v2T.meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Meta.CountsR\x06counts\x1a\xd9\x01\n" +
-	"\x06Counts\x12p\n" +
-	"\x05items\x18\x01 \x01(\v2Z.meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remainingBq\n" +
-	"\x1acom.merakibroker.sensor.v1B\rGatewaysProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/sensor/v1;sensorv1b\x06proto3"
+	"\x05_rssiB\x8a\x01\n" +
+	"\x1acom.merakibroker.sensor.v1B\rGatewaysProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/sensor/v1;sensorv1\xca\x02\x16MerakiBroker\\Sensor\\V1b\x06proto3"
 
 var (
 	file_meraki_sensor_v1_gateways_proto_rawDescOnce sync.Once
@@ -630,36 +526,38 @@ func file_meraki_sensor_v1_gateways_proto_rawDescGZIP() []byte {
 	return file_meraki_sensor_v1_gateways_proto_rawDescData
 }
 
-var file_meraki_sensor_v1_gateways_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_meraki_sensor_v1_gateways_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_meraki_sensor_v1_gateways_proto_goTypes = []any{
-	(*GetOrganizationSensorGatewaysConnectionsLatestRequest)(nil),                    // 0: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestRequest
-	(*GetOrganizationSensorGatewaysConnectionsLatestResponse)(nil),                   // 1: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse
-	(*GetOrganizationSensorGatewaysConnectionsLatestResponse_Item)(nil),              // 2: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item
-	(*GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta)(nil),              // 3: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Meta
-	(*GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Network)(nil),      // 4: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.Network
-	(*GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Sensor)(nil),       // 5: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.Sensor
-	(*GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Gateway)(nil),      // 6: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.Gateway
-	(*GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta_Counts)(nil),       // 7: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Meta.Counts
-	(*GetOrganizationSensorGatewaysConnectionsLatestResponse_Meta_Counts_Items)(nil), // 8: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Meta.Counts.Items
-	(*v1.PageInfo)(nil),           // 9: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(*GetOrganizationSensorGatewaysConnectionsLatestRequest)(nil),               // 0: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestRequest
+	(*GetOrganizationSensorGatewaysConnectionsLatestResponse)(nil),              // 1: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse
+	(*GetOrganizationSensorGatewaysConnectionsLatestResponse_Item)(nil),         // 2: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item
+	(*GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Network)(nil), // 3: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.Network
+	(*GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Sensor)(nil),  // 4: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.Sensor
+	(*GetOrganizationSensorGatewaysConnectionsLatestResponse_Item_Gateway)(nil), // 5: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.Gateway
+	(*CollectionMeta)(nil),        // 6: meraki.sensor.v1.CollectionMeta
+	(*v1.PageInfo)(nil),           // 7: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),       // 8: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
 }
 var file_meraki_sensor_v1_gateways_proto_depIdxs = []int32{
-	2,  // 0: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.items:type_name -> meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item
-	9,  // 1: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	3,  // 2: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.meta:type_name -> meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Meta
-	10, // 3: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.last_reported_at:type_name -> google.protobuf.Timestamp
-	10, // 4: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.last_connected_at:type_name -> google.protobuf.Timestamp
-	4,  // 5: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.network:type_name -> meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.Network
-	5,  // 6: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.sensor:type_name -> meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.Sensor
-	6,  // 7: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.gateway:type_name -> meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.Gateway
-	7,  // 8: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Meta.counts:type_name -> meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Meta.Counts
-	8,  // 9: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Meta.Counts.items:type_name -> meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Meta.Counts.Items
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	6,  // 0: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.meta:type_name -> meraki.sensor.v1.CollectionMeta
+	2,  // 1: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.items:type_name -> meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item
+	7,  // 2: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	8,  // 3: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 4: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.last_reported_at:type_name -> google.protobuf.Timestamp
+	9,  // 5: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.last_connected_at:type_name -> google.protobuf.Timestamp
+	3,  // 6: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.network:type_name -> meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.Network
+	4,  // 7: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.sensor:type_name -> meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.Sensor
+	5,  // 8: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.gateway:type_name -> meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.Gateway
+	8,  // 9: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 10: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 11: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.Sensor.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 12: meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse.Item.Gateway.additional_properties:type_name -> google.protobuf.Struct
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sensor_v1_gateways_proto_init() }
@@ -667,19 +565,19 @@ func file_meraki_sensor_v1_gateways_proto_init() {
 	if File_meraki_sensor_v1_gateways_proto != nil {
 		return
 	}
+	file_meraki_sensor_v1_collections_proto_init()
 	file_meraki_sensor_v1_gateways_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_sensor_v1_gateways_proto_msgTypes[2].OneofWrappers = []any{}
+	file_meraki_sensor_v1_gateways_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_sensor_v1_gateways_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_sensor_v1_gateways_proto_msgTypes[5].OneofWrappers = []any{}
-	file_meraki_sensor_v1_gateways_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_sensor_v1_gateways_proto_msgTypes[8].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_sensor_v1_gateways_proto_rawDesc), len(file_meraki_sensor_v1_gateways_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

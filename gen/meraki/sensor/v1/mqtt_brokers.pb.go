@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -73,11 +73,12 @@ func (x *GetNetworkSensorMqttBrokersRequest) GetNetworkId() string {
 
 // Answer of getNetworkSensorMqttBrokers.
 type GetNetworkSensorMqttBrokersResponse struct {
-	state         protoimpl.MessageState     `protogen:"open.v1"`
-	Items         []*NetworkSensorMqttBroker `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState     `protogen:"open.v1"`
+	Items                []*NetworkSensorMqttBroker `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSensorMqttBrokersResponse) Reset() {
@@ -124,14 +125,22 @@ func (x *GetNetworkSensorMqttBrokersResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of getNetworkSensorMqttBroker, updateNetworkSensorMqttBroker. Row of
-// getNetworkSensorMqttBrokers.
+func (x *GetNetworkSensorMqttBrokersResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The sensor MQTT broker of a network. Answer of getNetworkSensorMqttBroker,
+// updateNetworkSensorMqttBroker. Row of getNetworkSensorMqttBrokers.
 type NetworkSensorMqttBroker struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	MqttBrokerId  *string                `protobuf:"bytes,1,opt,name=mqtt_broker_id,json=mqttBrokerId,proto3,oneof" json:"mqtt_broker_id,omitempty"`
-	Enabled       *bool                  `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	MqttBrokerId         *string                `protobuf:"bytes,1,opt,name=mqtt_broker_id,json=mqttBrokerId,proto3,oneof" json:"mqtt_broker_id,omitempty"`
+	Enabled              *bool                  `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSensorMqttBroker) Reset() {
@@ -176,6 +185,13 @@ func (x *NetworkSensorMqttBroker) GetEnabled() bool {
 		return *x.Enabled
 	}
 	return false
+}
+
+func (x *NetworkSensorMqttBroker) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 // Request of getNetworkSensorMqttBroker.
@@ -241,11 +257,12 @@ type UpdateNetworkSensorMqttBrokerRequest struct {
 	// Required.
 	MqttBrokerId *string `protobuf:"bytes,2,opt,name=mqtt_broker_id,json=mqttBrokerId,proto3,oneof" json:"mqtt_broker_id,omitempty"`
 	// Required.
-	Enabled       *bool                  `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Enabled              *bool            `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkSensorMqttBrokerRequest) Reset() {
@@ -299,16 +316,23 @@ func (x *UpdateNetworkSensorMqttBrokerRequest) GetEnabled() bool {
 	return false
 }
 
-func (x *UpdateNetworkSensorMqttBrokerRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkSensorMqttBrokerRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkSensorMqttBrokerRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkSensorMqttBrokerRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkSensorMqttBrokerRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -317,17 +341,19 @@ var File_meraki_sensor_v1_mqtt_brokers_proto protoreflect.FileDescriptor
 
 const file_meraki_sensor_v1_mqtt_brokers_proto_rawDesc = "" +
 	"\n" +
-	"#meraki/sensor/v1/mqtt_brokers.proto\x12\x10meraki.sensor.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"W\n" +
+	"#meraki/sensor/v1/mqtt_brokers.proto\x12\x10meraki.sensor.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"W\n" +
 	"\"GetNetworkSensorMqttBrokersRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xa4\x01\n" +
-	"#GetNetworkSensorMqttBrokersResponse\x12?\n" +
-	"\x05items\x18\x01 \x03(\v2).meraki.sensor.v1.NetworkSensorMqttBrokerR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\x82\x01\n" +
+	"\v_network_id\"\xf5\x01\n" +
+	"#GetNetworkSensorMqttBrokersResponse\x12@\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2).meraki.sensor.v1.NetworkSensorMqttBrokerR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xd1\x01\n" +
 	"\x17NetworkSensorMqttBroker\x12)\n" +
 	"\x0emqtt_broker_id\x18\x01 \x01(\tH\x00R\fmqttBrokerId\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01B\x11\n" +
+	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x11\n" +
 	"\x0f_mqtt_broker_idB\n" +
 	"\n" +
 	"\b_enabled\"\x94\x01\n" +
@@ -336,20 +362,21 @@ const file_meraki_sensor_v1_mqtt_brokers_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12)\n" +
 	"\x0emqtt_broker_id\x18\x02 \x01(\tH\x01R\fmqttBrokerId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x11\n" +
-	"\x0f_mqtt_broker_id\"\xce\x02\n" +
+	"\x0f_mqtt_broker_id\"\xe7\x02\n" +
 	"$UpdateNetworkSensorMqttBrokerRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12)\n" +
 	"\x0emqtt_broker_id\x18\x02 \x01(\tH\x01R\fmqttBrokerId\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x03 \x01(\bH\x02R\aenabled\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\aenabled\x18\x03 \x01(\bH\x02R\aenabled\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x11\n" +
 	"\x0f_mqtt_broker_idB\n" +
 	"\n" +
-	"\b_enabledBt\n" +
-	"\x1acom.merakibroker.sensor.v1B\x10MqttBrokersProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/sensor/v1;sensorv1b\x06proto3"
+	"\b_enabledB\x8d\x01\n" +
+	"\x1acom.merakibroker.sensor.v1B\x10MqttBrokersProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/sensor/v1;sensorv1\xca\x02\x16MerakiBroker\\Sensor\\V1b\x06proto3"
 
 var (
 	file_meraki_sensor_v1_mqtt_brokers_proto_rawDescOnce sync.Once
@@ -371,18 +398,19 @@ var file_meraki_sensor_v1_mqtt_brokers_proto_goTypes = []any{
 	(*GetNetworkSensorMqttBrokerRequest)(nil),    // 3: meraki.sensor.v1.GetNetworkSensorMqttBrokerRequest
 	(*UpdateNetworkSensorMqttBrokerRequest)(nil), // 4: meraki.sensor.v1.UpdateNetworkSensorMqttBrokerRequest
 	(*v1.PageInfo)(nil),                          // 5: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil),                // 6: google.protobuf.FieldMask
+	(*structpb.Struct)(nil),                      // 6: google.protobuf.Struct
 }
 var file_meraki_sensor_v1_mqtt_brokers_proto_depIdxs = []int32{
 	2, // 0: meraki.sensor.v1.GetNetworkSensorMqttBrokersResponse.items:type_name -> meraki.sensor.v1.NetworkSensorMqttBroker
 	5, // 1: meraki.sensor.v1.GetNetworkSensorMqttBrokersResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	6, // 2: meraki.sensor.v1.UpdateNetworkSensorMqttBrokerRequest.null_fields:type_name -> google.protobuf.FieldMask
-	6, // 3: meraki.sensor.v1.UpdateNetworkSensorMqttBrokerRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	6, // 2: meraki.sensor.v1.GetNetworkSensorMqttBrokersResponse.additional_properties:type_name -> google.protobuf.Struct
+	6, // 3: meraki.sensor.v1.NetworkSensorMqttBroker.additional_properties:type_name -> google.protobuf.Struct
+	6, // 4: meraki.sensor.v1.UpdateNetworkSensorMqttBrokerRequest.additional_properties:type_name -> google.protobuf.Struct
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sensor_v1_mqtt_brokers_proto_init() }

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -148,11 +149,12 @@ func (x *GetOrganizationSensorReadingsHistoryRequest) GetMetrics() []string {
 
 // Answer of getOrganizationSensorReadingsHistory.
 type GetOrganizationSensorReadingsHistoryResponse struct {
-	state         protoimpl.MessageState                               `protogen:"open.v1"`
-	Items         []*GetOrganizationSensorReadingsHistoryResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                         `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                               `protogen:"open.v1"`
+	Items                []*GetOrganizationSensorReadingsHistoryResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                         `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse) Reset() {
@@ -195,6 +197,13 @@ func (x *GetOrganizationSensorReadingsHistoryResponse) GetItems() []*GetOrganiza
 func (x *GetOrganizationSensorReadingsHistoryResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationSensorReadingsHistoryResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -299,11 +308,12 @@ func (x *GetOrganizationSensorReadingsLatestRequest) GetMetrics() []string {
 
 // Answer of getOrganizationSensorReadingsLatest.
 type GetOrganizationSensorReadingsLatestResponse struct {
-	state         protoimpl.MessageState                              `protogen:"open.v1"`
-	Items         []*GetOrganizationSensorReadingsLatestResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                        `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                              `protogen:"open.v1"`
+	Items                []*GetOrganizationSensorReadingsLatestResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                        `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse) Reset() {
@@ -350,6 +360,13 @@ func (x *GetOrganizationSensorReadingsLatestResponse) GetPageInfo() *v1.PageInfo
 	return nil
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsHistoryResponse_Item struct {
 	state   protoimpl.MessageState                                     `protogen:"open.v1"`
 	Serial  *string                                                    `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
@@ -359,32 +376,33 @@ type GetOrganizationSensorReadingsHistoryResponse_Item struct {
 	// "downstreamPower", "frequency", "humidity", "indoorAirQuality", "no2", "noise", "o3", "pm10",
 	// "pm25", "powerFactor", "rawTemperature", "realPower", "remoteLockoutSwitch", "temperature",
 	// "tvoc", "voltage", "water".
-	Metric              *string                                                                `protobuf:"bytes,4,opt,name=metric,proto3,oneof" json:"metric,omitempty"`
-	ApparentPower       *GetOrganizationSensorReadingsHistoryResponse_Item_ApparentPower       `protobuf:"bytes,5,opt,name=apparent_power,json=apparentPower,proto3" json:"apparent_power,omitempty"`
-	Battery             *GetOrganizationSensorReadingsHistoryResponse_Item_Battery             `protobuf:"bytes,6,opt,name=battery,proto3" json:"battery,omitempty"`
-	Button              *GetOrganizationSensorReadingsHistoryResponse_Item_Button              `protobuf:"bytes,7,opt,name=button,proto3" json:"button,omitempty"`
-	Co2                 *GetOrganizationSensorReadingsHistoryResponse_Item_Co2                 `protobuf:"bytes,8,opt,name=co2,proto3" json:"co2,omitempty"`
-	Current             *GetOrganizationSensorReadingsHistoryResponse_Item_Current             `protobuf:"bytes,9,opt,name=current,proto3" json:"current,omitempty"`
-	Door                *GetOrganizationSensorReadingsHistoryResponse_Item_Door                `protobuf:"bytes,10,opt,name=door,proto3" json:"door,omitempty"`
-	DownstreamPower     *GetOrganizationSensorReadingsHistoryResponse_Item_DownstreamPower     `protobuf:"bytes,11,opt,name=downstream_power,json=downstreamPower,proto3" json:"downstream_power,omitempty"`
-	Frequency           *GetOrganizationSensorReadingsHistoryResponse_Item_Frequency           `protobuf:"bytes,12,opt,name=frequency,proto3" json:"frequency,omitempty"`
-	Humidity            *GetOrganizationSensorReadingsHistoryResponse_Item_Humidity            `protobuf:"bytes,13,opt,name=humidity,proto3" json:"humidity,omitempty"`
-	IndoorAirQuality    *GetOrganizationSensorReadingsHistoryResponse_Item_IndoorAirQuality    `protobuf:"bytes,14,opt,name=indoor_air_quality,json=indoorAirQuality,proto3" json:"indoor_air_quality,omitempty"`
-	Noise               *GetOrganizationSensorReadingsHistoryResponse_Item_Noise               `protobuf:"bytes,15,opt,name=noise,proto3" json:"noise,omitempty"`
-	No2                 *GetOrganizationSensorReadingsHistoryResponse_Item_No2                 `protobuf:"bytes,16,opt,name=no2,proto3" json:"no2,omitempty"`
-	O3                  *GetOrganizationSensorReadingsHistoryResponse_Item_O3                  `protobuf:"bytes,17,opt,name=o3,proto3" json:"o3,omitempty"`
-	Pm10                *GetOrganizationSensorReadingsHistoryResponse_Item_Pm10                `protobuf:"bytes,18,opt,name=pm10,proto3" json:"pm10,omitempty"`
-	Pm25                *GetOrganizationSensorReadingsHistoryResponse_Item_Pm25                `protobuf:"bytes,19,opt,name=pm25,proto3" json:"pm25,omitempty"`
-	PowerFactor         *GetOrganizationSensorReadingsHistoryResponse_Item_PowerFactor         `protobuf:"bytes,20,opt,name=power_factor,json=powerFactor,proto3" json:"power_factor,omitempty"`
-	RealPower           *GetOrganizationSensorReadingsHistoryResponse_Item_RealPower           `protobuf:"bytes,21,opt,name=real_power,json=realPower,proto3" json:"real_power,omitempty"`
-	RemoteLockoutSwitch *GetOrganizationSensorReadingsHistoryResponse_Item_RemoteLockoutSwitch `protobuf:"bytes,22,opt,name=remote_lockout_switch,json=remoteLockoutSwitch,proto3" json:"remote_lockout_switch,omitempty"`
-	Temperature         *GetOrganizationSensorReadingsHistoryResponse_Item_Temperature         `protobuf:"bytes,23,opt,name=temperature,proto3" json:"temperature,omitempty"`
-	Tvoc                *GetOrganizationSensorReadingsHistoryResponse_Item_Tvoc                `protobuf:"bytes,24,opt,name=tvoc,proto3" json:"tvoc,omitempty"`
-	Voltage             *GetOrganizationSensorReadingsHistoryResponse_Item_Voltage             `protobuf:"bytes,25,opt,name=voltage,proto3" json:"voltage,omitempty"`
-	Water               *GetOrganizationSensorReadingsHistoryResponse_Item_Water               `protobuf:"bytes,26,opt,name=water,proto3" json:"water,omitempty"`
-	RawTemperature      *GetOrganizationSensorReadingsHistoryResponse_Item_RawTemperature      `protobuf:"bytes,27,opt,name=raw_temperature,json=rawTemperature,proto3" json:"raw_temperature,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	Metric               *string                                                                `protobuf:"bytes,4,opt,name=metric,proto3,oneof" json:"metric,omitempty"`
+	ApparentPower        *GetOrganizationSensorReadingsHistoryResponse_Item_ApparentPower       `protobuf:"bytes,5,opt,name=apparent_power,json=apparentPower,proto3" json:"apparent_power,omitempty"`
+	Battery              *GetOrganizationSensorReadingsHistoryResponse_Item_Battery             `protobuf:"bytes,6,opt,name=battery,proto3" json:"battery,omitempty"`
+	Button               *GetOrganizationSensorReadingsHistoryResponse_Item_Button              `protobuf:"bytes,7,opt,name=button,proto3" json:"button,omitempty"`
+	Co2                  *GetOrganizationSensorReadingsHistoryResponse_Item_Co2                 `protobuf:"bytes,8,opt,name=co2,proto3" json:"co2,omitempty"`
+	Current              *GetOrganizationSensorReadingsHistoryResponse_Item_Current             `protobuf:"bytes,9,opt,name=current,proto3" json:"current,omitempty"`
+	Door                 *GetOrganizationSensorReadingsHistoryResponse_Item_Door                `protobuf:"bytes,10,opt,name=door,proto3" json:"door,omitempty"`
+	DownstreamPower      *GetOrganizationSensorReadingsHistoryResponse_Item_DownstreamPower     `protobuf:"bytes,11,opt,name=downstream_power,json=downstreamPower,proto3" json:"downstream_power,omitempty"`
+	Frequency            *GetOrganizationSensorReadingsHistoryResponse_Item_Frequency           `protobuf:"bytes,12,opt,name=frequency,proto3" json:"frequency,omitempty"`
+	Humidity             *GetOrganizationSensorReadingsHistoryResponse_Item_Humidity            `protobuf:"bytes,13,opt,name=humidity,proto3" json:"humidity,omitempty"`
+	IndoorAirQuality     *GetOrganizationSensorReadingsHistoryResponse_Item_IndoorAirQuality    `protobuf:"bytes,14,opt,name=indoor_air_quality,json=indoorAirQuality,proto3" json:"indoor_air_quality,omitempty"`
+	Noise                *GetOrganizationSensorReadingsHistoryResponse_Item_Noise               `protobuf:"bytes,15,opt,name=noise,proto3" json:"noise,omitempty"`
+	No2                  *GetOrganizationSensorReadingsHistoryResponse_Item_No2                 `protobuf:"bytes,16,opt,name=no2,proto3" json:"no2,omitempty"`
+	O3                   *GetOrganizationSensorReadingsHistoryResponse_Item_O3                  `protobuf:"bytes,17,opt,name=o3,proto3" json:"o3,omitempty"`
+	Pm10                 *GetOrganizationSensorReadingsHistoryResponse_Item_Pm10                `protobuf:"bytes,18,opt,name=pm10,proto3" json:"pm10,omitempty"`
+	Pm25                 *GetOrganizationSensorReadingsHistoryResponse_Item_Pm25                `protobuf:"bytes,19,opt,name=pm25,proto3" json:"pm25,omitempty"`
+	PowerFactor          *GetOrganizationSensorReadingsHistoryResponse_Item_PowerFactor         `protobuf:"bytes,20,opt,name=power_factor,json=powerFactor,proto3" json:"power_factor,omitempty"`
+	RealPower            *GetOrganizationSensorReadingsHistoryResponse_Item_RealPower           `protobuf:"bytes,21,opt,name=real_power,json=realPower,proto3" json:"real_power,omitempty"`
+	RemoteLockoutSwitch  *GetOrganizationSensorReadingsHistoryResponse_Item_RemoteLockoutSwitch `protobuf:"bytes,22,opt,name=remote_lockout_switch,json=remoteLockoutSwitch,proto3" json:"remote_lockout_switch,omitempty"`
+	Temperature          *GetOrganizationSensorReadingsHistoryResponse_Item_Temperature         `protobuf:"bytes,23,opt,name=temperature,proto3" json:"temperature,omitempty"`
+	Tvoc                 *GetOrganizationSensorReadingsHistoryResponse_Item_Tvoc                `protobuf:"bytes,24,opt,name=tvoc,proto3" json:"tvoc,omitempty"`
+	Voltage              *GetOrganizationSensorReadingsHistoryResponse_Item_Voltage             `protobuf:"bytes,25,opt,name=voltage,proto3" json:"voltage,omitempty"`
+	Water                *GetOrganizationSensorReadingsHistoryResponse_Item_Water               `protobuf:"bytes,26,opt,name=water,proto3" json:"water,omitempty"`
+	RawTemperature       *GetOrganizationSensorReadingsHistoryResponse_Item_RawTemperature      `protobuf:"bytes,27,opt,name=raw_temperature,json=rawTemperature,proto3" json:"raw_temperature,omitempty"`
+	AdditionalProperties *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse_Item) Reset() {
@@ -606,12 +624,20 @@ func (x *GetOrganizationSensorReadingsHistoryResponse_Item) GetRawTemperature() 
 	return nil
 }
 
+func (x *GetOrganizationSensorReadingsHistoryResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsHistoryResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Network) Reset() {
@@ -658,11 +684,19 @@ func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Network) GetName() st
 	return ""
 }
 
+func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsHistoryResponse_Item_ApparentPower struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Draw          *float64               `protobuf:"fixed64,1,opt,name=draw,proto3,oneof" json:"draw,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Draw                 *float64               `protobuf:"fixed64,1,opt,name=draw,proto3,oneof" json:"draw,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse_Item_ApparentPower) Reset() {
@@ -702,11 +736,19 @@ func (x *GetOrganizationSensorReadingsHistoryResponse_Item_ApparentPower) GetDra
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsHistoryResponse_Item_ApparentPower) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsHistoryResponse_Item_Battery struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *int64                 `protobuf:"varint,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *int64                 `protobuf:"varint,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Battery) Reset() {
@@ -746,12 +788,20 @@ func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Battery) GetPercentag
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Battery) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsHistoryResponse_Item_Button struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "long", "short".
-	PressType     *string `protobuf:"bytes,1,opt,name=press_type,json=pressType,proto3,oneof" json:"press_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	PressType            *string          `protobuf:"bytes,1,opt,name=press_type,json=pressType,proto3,oneof" json:"press_type,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Button) Reset() {
@@ -791,11 +841,19 @@ func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Button) GetPressType(
 	return ""
 }
 
+func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Button) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsHistoryResponse_Item_Co2 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Concentration *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Concentration        *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Co2) Reset() {
@@ -835,11 +893,19 @@ func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Co2) GetConcentration
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Co2) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsHistoryResponse_Item_Current struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Draw          *float64               `protobuf:"fixed64,1,opt,name=draw,proto3,oneof" json:"draw,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Draw                 *float64               `protobuf:"fixed64,1,opt,name=draw,proto3,oneof" json:"draw,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Current) Reset() {
@@ -879,11 +945,19 @@ func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Current) GetDraw() fl
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Current) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsHistoryResponse_Item_Door struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Open          *bool                  `protobuf:"varint,1,opt,name=open,proto3,oneof" json:"open,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Open                 *bool                  `protobuf:"varint,1,opt,name=open,proto3,oneof" json:"open,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Door) Reset() {
@@ -923,11 +997,19 @@ func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Door) GetOpen() bool 
 	return false
 }
 
+func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Door) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsHistoryResponse_Item_DownstreamPower struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse_Item_DownstreamPower) Reset() {
@@ -967,11 +1049,19 @@ func (x *GetOrganizationSensorReadingsHistoryResponse_Item_DownstreamPower) GetE
 	return false
 }
 
+func (x *GetOrganizationSensorReadingsHistoryResponse_Item_DownstreamPower) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsHistoryResponse_Item_Frequency struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Level         *float64               `protobuf:"fixed64,1,opt,name=level,proto3,oneof" json:"level,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Level                *float64               `protobuf:"fixed64,1,opt,name=level,proto3,oneof" json:"level,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Frequency) Reset() {
@@ -1011,11 +1101,19 @@ func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Frequency) GetLevel()
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Frequency) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsHistoryResponse_Item_Humidity struct {
-	state              protoimpl.MessageState `protogen:"open.v1"`
-	RelativePercentage *int64                 `protobuf:"varint,1,opt,name=relative_percentage,json=relativePercentage,proto3,oneof" json:"relative_percentage,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	RelativePercentage   *int64                 `protobuf:"varint,1,opt,name=relative_percentage,json=relativePercentage,proto3,oneof" json:"relative_percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Humidity) Reset() {
@@ -1055,11 +1153,19 @@ func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Humidity) GetRelative
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Humidity) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsHistoryResponse_Item_IndoorAirQuality struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Score         *int64                 `protobuf:"varint,1,opt,name=score,proto3,oneof" json:"score,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Score                *int64                 `protobuf:"varint,1,opt,name=score,proto3,oneof" json:"score,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse_Item_IndoorAirQuality) Reset() {
@@ -1099,11 +1205,19 @@ func (x *GetOrganizationSensorReadingsHistoryResponse_Item_IndoorAirQuality) Get
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsHistoryResponse_Item_IndoorAirQuality) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsHistoryResponse_Item_Noise struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	Ambient       *GetOrganizationSensorReadingsHistoryResponse_Item_Noise_Ambient `protobuf:"bytes,1,opt,name=ambient,proto3" json:"ambient,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                           `protogen:"open.v1"`
+	Ambient              *GetOrganizationSensorReadingsHistoryResponse_Item_Noise_Ambient `protobuf:"bytes,1,opt,name=ambient,proto3" json:"ambient,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Noise) Reset() {
@@ -1143,11 +1257,19 @@ func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Noise) GetAmbient() *
 	return nil
 }
 
+func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Noise) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsHistoryResponse_Item_No2 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Concentration *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Concentration        *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse_Item_No2) Reset() {
@@ -1187,11 +1309,19 @@ func (x *GetOrganizationSensorReadingsHistoryResponse_Item_No2) GetConcentration
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsHistoryResponse_Item_No2) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsHistoryResponse_Item_O3 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Concentration *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Concentration        *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse_Item_O3) Reset() {
@@ -1231,11 +1361,19 @@ func (x *GetOrganizationSensorReadingsHistoryResponse_Item_O3) GetConcentration(
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsHistoryResponse_Item_O3) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsHistoryResponse_Item_Pm10 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Concentration *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Concentration        *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Pm10) Reset() {
@@ -1275,11 +1413,19 @@ func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Pm10) GetConcentratio
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Pm10) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsHistoryResponse_Item_Pm25 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Concentration *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Concentration        *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Pm25) Reset() {
@@ -1319,11 +1465,19 @@ func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Pm25) GetConcentratio
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Pm25) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsHistoryResponse_Item_PowerFactor struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *int64                 `protobuf:"varint,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *int64                 `protobuf:"varint,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse_Item_PowerFactor) Reset() {
@@ -1363,11 +1517,19 @@ func (x *GetOrganizationSensorReadingsHistoryResponse_Item_PowerFactor) GetPerce
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsHistoryResponse_Item_PowerFactor) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsHistoryResponse_Item_RealPower struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Draw          *float64               `protobuf:"fixed64,1,opt,name=draw,proto3,oneof" json:"draw,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Draw                 *float64               `protobuf:"fixed64,1,opt,name=draw,proto3,oneof" json:"draw,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse_Item_RealPower) Reset() {
@@ -1407,11 +1569,19 @@ func (x *GetOrganizationSensorReadingsHistoryResponse_Item_RealPower) GetDraw() 
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsHistoryResponse_Item_RealPower) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsHistoryResponse_Item_RemoteLockoutSwitch struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Locked        *bool                  `protobuf:"varint,1,opt,name=locked,proto3,oneof" json:"locked,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Locked               *bool                  `protobuf:"varint,1,opt,name=locked,proto3,oneof" json:"locked,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse_Item_RemoteLockoutSwitch) Reset() {
@@ -1451,12 +1621,20 @@ func (x *GetOrganizationSensorReadingsHistoryResponse_Item_RemoteLockoutSwitch) 
 	return false
 }
 
+func (x *GetOrganizationSensorReadingsHistoryResponse_Item_RemoteLockoutSwitch) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsHistoryResponse_Item_Temperature struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Fahrenheit    *float64               `protobuf:"fixed64,1,opt,name=fahrenheit,proto3,oneof" json:"fahrenheit,omitempty"`
-	Celsius       *float64               `protobuf:"fixed64,2,opt,name=celsius,proto3,oneof" json:"celsius,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Fahrenheit           *float64               `protobuf:"fixed64,1,opt,name=fahrenheit,proto3,oneof" json:"fahrenheit,omitempty"`
+	Celsius              *float64               `protobuf:"fixed64,2,opt,name=celsius,proto3,oneof" json:"celsius,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Temperature) Reset() {
@@ -1503,11 +1681,19 @@ func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Temperature) GetCelsi
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Temperature) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsHistoryResponse_Item_Tvoc struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Concentration *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Concentration        *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Tvoc) Reset() {
@@ -1547,11 +1733,19 @@ func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Tvoc) GetConcentratio
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Tvoc) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsHistoryResponse_Item_Voltage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Level         *float64               `protobuf:"fixed64,1,opt,name=level,proto3,oneof" json:"level,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Level                *float64               `protobuf:"fixed64,1,opt,name=level,proto3,oneof" json:"level,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Voltage) Reset() {
@@ -1591,11 +1785,19 @@ func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Voltage) GetLevel() f
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Voltage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsHistoryResponse_Item_Water struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Present       *bool                  `protobuf:"varint,1,opt,name=present,proto3,oneof" json:"present,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Present              *bool                  `protobuf:"varint,1,opt,name=present,proto3,oneof" json:"present,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Water) Reset() {
@@ -1635,12 +1837,20 @@ func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Water) GetPresent() b
 	return false
 }
 
+func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Water) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsHistoryResponse_Item_RawTemperature struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Fahrenheit    *float64               `protobuf:"fixed64,1,opt,name=fahrenheit,proto3,oneof" json:"fahrenheit,omitempty"`
-	Celsius       *float64               `protobuf:"fixed64,2,opt,name=celsius,proto3,oneof" json:"celsius,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Fahrenheit           *float64               `protobuf:"fixed64,1,opt,name=fahrenheit,proto3,oneof" json:"fahrenheit,omitempty"`
+	Celsius              *float64               `protobuf:"fixed64,2,opt,name=celsius,proto3,oneof" json:"celsius,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse_Item_RawTemperature) Reset() {
@@ -1687,11 +1897,19 @@ func (x *GetOrganizationSensorReadingsHistoryResponse_Item_RawTemperature) GetCe
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsHistoryResponse_Item_RawTemperature) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsHistoryResponse_Item_Noise_Ambient struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Level         *int64                 `protobuf:"varint,1,opt,name=level,proto3,oneof" json:"level,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Level                *int64                 `protobuf:"varint,1,opt,name=level,proto3,oneof" json:"level,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Noise_Ambient) Reset() {
@@ -1731,13 +1949,21 @@ func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Noise_Ambient) GetLev
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsHistoryResponse_Item_Noise_Ambient) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item struct {
-	state         protoimpl.MessageState                                       `protogen:"open.v1"`
-	Serial        *string                                                      `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Network       *GetOrganizationSensorReadingsLatestResponse_Item_Network    `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
-	Readings      []*GetOrganizationSensorReadingsLatestResponse_Item_Readings `protobuf:"bytes,3,rep,name=readings,proto3" json:"readings,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                       `protogen:"open.v1"`
+	Serial               *string                                                      `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Network              *GetOrganizationSensorReadingsLatestResponse_Item_Network    `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
+	Readings             []*GetOrganizationSensorReadingsLatestResponse_Item_Readings `protobuf:"bytes,3,rep,name=readings,proto3" json:"readings,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item) Reset() {
@@ -1791,12 +2017,20 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item) GetReadings() []*GetO
 	return nil
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item_Network) Reset() {
@@ -1843,6 +2077,13 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item_Network) GetName() str
 	return ""
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item_Readings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Ts    *string                `protobuf:"bytes,1,opt,name=ts,proto3,oneof" json:"ts,omitempty"`
@@ -1850,32 +2091,33 @@ type GetOrganizationSensorReadingsLatestResponse_Item_Readings struct {
 	// "downstreamPower", "frequency", "humidity", "indoorAirQuality", "no2", "noise", "o3",
 	// "pm10", "pm25", "powerFactor", "rawTemperature", "realPower", "remoteLockoutSwitch",
 	// "temperature", "tvoc", "voltage", "water".
-	Metric              *string                                                                        `protobuf:"bytes,2,opt,name=metric,proto3,oneof" json:"metric,omitempty"`
-	ApparentPower       *GetOrganizationSensorReadingsLatestResponse_Item_Readings_ApparentPower       `protobuf:"bytes,3,opt,name=apparent_power,json=apparentPower,proto3" json:"apparent_power,omitempty"`
-	Battery             *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Battery             `protobuf:"bytes,4,opt,name=battery,proto3" json:"battery,omitempty"`
-	Button              *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Button              `protobuf:"bytes,5,opt,name=button,proto3" json:"button,omitempty"`
-	Co2                 *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Co2                 `protobuf:"bytes,6,opt,name=co2,proto3" json:"co2,omitempty"`
-	Current             *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Current             `protobuf:"bytes,7,opt,name=current,proto3" json:"current,omitempty"`
-	Door                *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Door                `protobuf:"bytes,8,opt,name=door,proto3" json:"door,omitempty"`
-	DownstreamPower     *GetOrganizationSensorReadingsLatestResponse_Item_Readings_DownstreamPower     `protobuf:"bytes,9,opt,name=downstream_power,json=downstreamPower,proto3" json:"downstream_power,omitempty"`
-	Frequency           *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Frequency           `protobuf:"bytes,10,opt,name=frequency,proto3" json:"frequency,omitempty"`
-	Humidity            *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Humidity            `protobuf:"bytes,11,opt,name=humidity,proto3" json:"humidity,omitempty"`
-	IndoorAirQuality    *GetOrganizationSensorReadingsLatestResponse_Item_Readings_IndoorAirQuality    `protobuf:"bytes,12,opt,name=indoor_air_quality,json=indoorAirQuality,proto3" json:"indoor_air_quality,omitempty"`
-	Noise               *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Noise               `protobuf:"bytes,13,opt,name=noise,proto3" json:"noise,omitempty"`
-	No2                 *GetOrganizationSensorReadingsLatestResponse_Item_Readings_No2                 `protobuf:"bytes,14,opt,name=no2,proto3" json:"no2,omitempty"`
-	O3                  *GetOrganizationSensorReadingsLatestResponse_Item_Readings_O3                  `protobuf:"bytes,15,opt,name=o3,proto3" json:"o3,omitempty"`
-	Pm10                *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Pm10                `protobuf:"bytes,16,opt,name=pm10,proto3" json:"pm10,omitempty"`
-	Pm25                *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Pm25                `protobuf:"bytes,17,opt,name=pm25,proto3" json:"pm25,omitempty"`
-	PowerFactor         *GetOrganizationSensorReadingsLatestResponse_Item_Readings_PowerFactor         `protobuf:"bytes,18,opt,name=power_factor,json=powerFactor,proto3" json:"power_factor,omitempty"`
-	RealPower           *GetOrganizationSensorReadingsLatestResponse_Item_Readings_RealPower           `protobuf:"bytes,19,opt,name=real_power,json=realPower,proto3" json:"real_power,omitempty"`
-	RemoteLockoutSwitch *GetOrganizationSensorReadingsLatestResponse_Item_Readings_RemoteLockoutSwitch `protobuf:"bytes,20,opt,name=remote_lockout_switch,json=remoteLockoutSwitch,proto3" json:"remote_lockout_switch,omitempty"`
-	Temperature         *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Temperature         `protobuf:"bytes,21,opt,name=temperature,proto3" json:"temperature,omitempty"`
-	Tvoc                *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Tvoc                `protobuf:"bytes,22,opt,name=tvoc,proto3" json:"tvoc,omitempty"`
-	Voltage             *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Voltage             `protobuf:"bytes,23,opt,name=voltage,proto3" json:"voltage,omitempty"`
-	Water               *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Water               `protobuf:"bytes,24,opt,name=water,proto3" json:"water,omitempty"`
-	RawTemperature      *GetOrganizationSensorReadingsLatestResponse_Item_Readings_RawTemperature      `protobuf:"bytes,25,opt,name=raw_temperature,json=rawTemperature,proto3" json:"raw_temperature,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	Metric               *string                                                                        `protobuf:"bytes,2,opt,name=metric,proto3,oneof" json:"metric,omitempty"`
+	ApparentPower        *GetOrganizationSensorReadingsLatestResponse_Item_Readings_ApparentPower       `protobuf:"bytes,3,opt,name=apparent_power,json=apparentPower,proto3" json:"apparent_power,omitempty"`
+	Battery              *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Battery             `protobuf:"bytes,4,opt,name=battery,proto3" json:"battery,omitempty"`
+	Button               *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Button              `protobuf:"bytes,5,opt,name=button,proto3" json:"button,omitempty"`
+	Co2                  *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Co2                 `protobuf:"bytes,6,opt,name=co2,proto3" json:"co2,omitempty"`
+	Current              *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Current             `protobuf:"bytes,7,opt,name=current,proto3" json:"current,omitempty"`
+	Door                 *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Door                `protobuf:"bytes,8,opt,name=door,proto3" json:"door,omitempty"`
+	DownstreamPower      *GetOrganizationSensorReadingsLatestResponse_Item_Readings_DownstreamPower     `protobuf:"bytes,9,opt,name=downstream_power,json=downstreamPower,proto3" json:"downstream_power,omitempty"`
+	Frequency            *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Frequency           `protobuf:"bytes,10,opt,name=frequency,proto3" json:"frequency,omitempty"`
+	Humidity             *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Humidity            `protobuf:"bytes,11,opt,name=humidity,proto3" json:"humidity,omitempty"`
+	IndoorAirQuality     *GetOrganizationSensorReadingsLatestResponse_Item_Readings_IndoorAirQuality    `protobuf:"bytes,12,opt,name=indoor_air_quality,json=indoorAirQuality,proto3" json:"indoor_air_quality,omitempty"`
+	Noise                *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Noise               `protobuf:"bytes,13,opt,name=noise,proto3" json:"noise,omitempty"`
+	No2                  *GetOrganizationSensorReadingsLatestResponse_Item_Readings_No2                 `protobuf:"bytes,14,opt,name=no2,proto3" json:"no2,omitempty"`
+	O3                   *GetOrganizationSensorReadingsLatestResponse_Item_Readings_O3                  `protobuf:"bytes,15,opt,name=o3,proto3" json:"o3,omitempty"`
+	Pm10                 *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Pm10                `protobuf:"bytes,16,opt,name=pm10,proto3" json:"pm10,omitempty"`
+	Pm25                 *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Pm25                `protobuf:"bytes,17,opt,name=pm25,proto3" json:"pm25,omitempty"`
+	PowerFactor          *GetOrganizationSensorReadingsLatestResponse_Item_Readings_PowerFactor         `protobuf:"bytes,18,opt,name=power_factor,json=powerFactor,proto3" json:"power_factor,omitempty"`
+	RealPower            *GetOrganizationSensorReadingsLatestResponse_Item_Readings_RealPower           `protobuf:"bytes,19,opt,name=real_power,json=realPower,proto3" json:"real_power,omitempty"`
+	RemoteLockoutSwitch  *GetOrganizationSensorReadingsLatestResponse_Item_Readings_RemoteLockoutSwitch `protobuf:"bytes,20,opt,name=remote_lockout_switch,json=remoteLockoutSwitch,proto3" json:"remote_lockout_switch,omitempty"`
+	Temperature          *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Temperature         `protobuf:"bytes,21,opt,name=temperature,proto3" json:"temperature,omitempty"`
+	Tvoc                 *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Tvoc                `protobuf:"bytes,22,opt,name=tvoc,proto3" json:"tvoc,omitempty"`
+	Voltage              *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Voltage             `protobuf:"bytes,23,opt,name=voltage,proto3" json:"voltage,omitempty"`
+	Water                *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Water               `protobuf:"bytes,24,opt,name=water,proto3" json:"water,omitempty"`
+	RawTemperature       *GetOrganizationSensorReadingsLatestResponse_Item_Readings_RawTemperature      `protobuf:"bytes,25,opt,name=raw_temperature,json=rawTemperature,proto3" json:"raw_temperature,omitempty"`
+	AdditionalProperties *structpb.Struct                                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings) Reset() {
@@ -2083,11 +2325,19 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings) GetRawTemper
 	return nil
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item_Readings_ApparentPower struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Draw          *float64               `protobuf:"fixed64,1,opt,name=draw,proto3,oneof" json:"draw,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Draw                 *float64               `protobuf:"fixed64,1,opt,name=draw,proto3,oneof" json:"draw,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_ApparentPower) Reset() {
@@ -2127,11 +2377,19 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_ApparentPower
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_ApparentPower) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item_Readings_Battery struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *int64                 `protobuf:"varint,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *int64                 `protobuf:"varint,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Battery) Reset() {
@@ -2171,12 +2429,20 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Battery) GetP
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Battery) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item_Readings_Button struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "long", "short".
-	PressType     *string `protobuf:"bytes,1,opt,name=press_type,json=pressType,proto3,oneof" json:"press_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	PressType            *string          `protobuf:"bytes,1,opt,name=press_type,json=pressType,proto3,oneof" json:"press_type,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Button) Reset() {
@@ -2216,11 +2482,19 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Button) GetPr
 	return ""
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Button) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item_Readings_Co2 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Concentration *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Concentration        *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Co2) Reset() {
@@ -2260,11 +2534,19 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Co2) GetConce
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Co2) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item_Readings_Current struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Draw          *float64               `protobuf:"fixed64,1,opt,name=draw,proto3,oneof" json:"draw,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Draw                 *float64               `protobuf:"fixed64,1,opt,name=draw,proto3,oneof" json:"draw,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Current) Reset() {
@@ -2304,11 +2586,19 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Current) GetD
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Current) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item_Readings_Door struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Open          *bool                  `protobuf:"varint,1,opt,name=open,proto3,oneof" json:"open,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Open                 *bool                  `protobuf:"varint,1,opt,name=open,proto3,oneof" json:"open,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Door) Reset() {
@@ -2348,11 +2638,19 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Door) GetOpen
 	return false
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Door) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item_Readings_DownstreamPower struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_DownstreamPower) Reset() {
@@ -2392,11 +2690,19 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_DownstreamPow
 	return false
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_DownstreamPower) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item_Readings_Frequency struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Level         *float64               `protobuf:"fixed64,1,opt,name=level,proto3,oneof" json:"level,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Level                *float64               `protobuf:"fixed64,1,opt,name=level,proto3,oneof" json:"level,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Frequency) Reset() {
@@ -2436,11 +2742,19 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Frequency) Ge
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Frequency) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item_Readings_Humidity struct {
-	state              protoimpl.MessageState `protogen:"open.v1"`
-	RelativePercentage *int64                 `protobuf:"varint,1,opt,name=relative_percentage,json=relativePercentage,proto3,oneof" json:"relative_percentage,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	RelativePercentage   *int64                 `protobuf:"varint,1,opt,name=relative_percentage,json=relativePercentage,proto3,oneof" json:"relative_percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Humidity) Reset() {
@@ -2480,11 +2794,19 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Humidity) Get
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Humidity) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item_Readings_IndoorAirQuality struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Score         *int64                 `protobuf:"varint,1,opt,name=score,proto3,oneof" json:"score,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Score                *int64                 `protobuf:"varint,1,opt,name=score,proto3,oneof" json:"score,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_IndoorAirQuality) Reset() {
@@ -2524,11 +2846,19 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_IndoorAirQual
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_IndoorAirQuality) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item_Readings_Noise struct {
-	state         protoimpl.MessageState                                                   `protogen:"open.v1"`
-	Ambient       *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Noise_Ambient `protobuf:"bytes,1,opt,name=ambient,proto3" json:"ambient,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                   `protogen:"open.v1"`
+	Ambient              *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Noise_Ambient `protobuf:"bytes,1,opt,name=ambient,proto3" json:"ambient,omitempty"`
+	AdditionalProperties *structpb.Struct                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Noise) Reset() {
@@ -2568,11 +2898,19 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Noise) GetAmb
 	return nil
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Noise) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item_Readings_No2 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Concentration *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Concentration        *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_No2) Reset() {
@@ -2612,11 +2950,19 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_No2) GetConce
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_No2) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item_Readings_O3 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Concentration *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Concentration        *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_O3) Reset() {
@@ -2656,11 +3002,19 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_O3) GetConcen
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_O3) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item_Readings_Pm10 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Concentration *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Concentration        *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Pm10) Reset() {
@@ -2700,11 +3054,19 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Pm10) GetConc
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Pm10) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item_Readings_Pm25 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Concentration *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Concentration        *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Pm25) Reset() {
@@ -2744,11 +3106,19 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Pm25) GetConc
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Pm25) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item_Readings_PowerFactor struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *int64                 `protobuf:"varint,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *int64                 `protobuf:"varint,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_PowerFactor) Reset() {
@@ -2788,11 +3158,19 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_PowerFactor) 
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_PowerFactor) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item_Readings_RealPower struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Draw          *float64               `protobuf:"fixed64,1,opt,name=draw,proto3,oneof" json:"draw,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Draw                 *float64               `protobuf:"fixed64,1,opt,name=draw,proto3,oneof" json:"draw,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_RealPower) Reset() {
@@ -2832,11 +3210,19 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_RealPower) Ge
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_RealPower) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item_Readings_RemoteLockoutSwitch struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Locked        *bool                  `protobuf:"varint,1,opt,name=locked,proto3,oneof" json:"locked,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Locked               *bool                  `protobuf:"varint,1,opt,name=locked,proto3,oneof" json:"locked,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_RemoteLockoutSwitch) Reset() {
@@ -2877,12 +3263,20 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_RemoteLockout
 	return false
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_RemoteLockoutSwitch) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item_Readings_Temperature struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Fahrenheit    *float64               `protobuf:"fixed64,1,opt,name=fahrenheit,proto3,oneof" json:"fahrenheit,omitempty"`
-	Celsius       *float64               `protobuf:"fixed64,2,opt,name=celsius,proto3,oneof" json:"celsius,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Fahrenheit           *float64               `protobuf:"fixed64,1,opt,name=fahrenheit,proto3,oneof" json:"fahrenheit,omitempty"`
+	Celsius              *float64               `protobuf:"fixed64,2,opt,name=celsius,proto3,oneof" json:"celsius,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Temperature) Reset() {
@@ -2929,11 +3323,19 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Temperature) 
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Temperature) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item_Readings_Tvoc struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Concentration *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Concentration        *int64                 `protobuf:"varint,1,opt,name=concentration,proto3,oneof" json:"concentration,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Tvoc) Reset() {
@@ -2973,11 +3375,19 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Tvoc) GetConc
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Tvoc) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item_Readings_Voltage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Level         *float64               `protobuf:"fixed64,1,opt,name=level,proto3,oneof" json:"level,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Level                *float64               `protobuf:"fixed64,1,opt,name=level,proto3,oneof" json:"level,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Voltage) Reset() {
@@ -3017,11 +3427,19 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Voltage) GetL
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Voltage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item_Readings_Water struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Present       *bool                  `protobuf:"varint,1,opt,name=present,proto3,oneof" json:"present,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Present              *bool                  `protobuf:"varint,1,opt,name=present,proto3,oneof" json:"present,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Water) Reset() {
@@ -3061,12 +3479,20 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Water) GetPre
 	return false
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Water) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item_Readings_RawTemperature struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Fahrenheit    *float64               `protobuf:"fixed64,1,opt,name=fahrenheit,proto3,oneof" json:"fahrenheit,omitempty"`
-	Celsius       *float64               `protobuf:"fixed64,2,opt,name=celsius,proto3,oneof" json:"celsius,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Fahrenheit           *float64               `protobuf:"fixed64,1,opt,name=fahrenheit,proto3,oneof" json:"fahrenheit,omitempty"`
+	Celsius              *float64               `protobuf:"fixed64,2,opt,name=celsius,proto3,oneof" json:"celsius,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_RawTemperature) Reset() {
@@ -3113,11 +3539,19 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_RawTemperatur
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_RawTemperature) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSensorReadingsLatestResponse_Item_Readings_Noise_Ambient struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Level         *int64                 `protobuf:"varint,1,opt,name=level,proto3,oneof" json:"level,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Level                *int64                 `protobuf:"varint,1,opt,name=level,proto3,oneof" json:"level,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Noise_Ambient) Reset() {
@@ -3157,11 +3591,18 @@ func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Noise_Ambient
 	return 0
 }
 
+func (x *GetOrganizationSensorReadingsLatestResponse_Item_Readings_Noise_Ambient) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_sensor_v1_readings_proto protoreflect.FileDescriptor
 
 const file_meraki_sensor_v1_readings_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmeraki/sensor/v1/readings.proto\x12\x10meraki.sensor.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xd2\x03\n" +
+	"\x1fmeraki/sensor/v1/readings.proto\x12\x10meraki.sensor.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xd2\x03\n" +
 	"+GetOrganizationSensorReadingsHistoryRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -3181,10 +3622,11 @@ const file_meraki_sensor_v1_readings_proto_rawDesc = "" +
 	"\x0e_ending_beforeB\x05\n" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
-	"\t_timespan\"\xc1#\n" +
-	",GetOrganizationSensorReadingsHistoryResponse\x12Y\n" +
-	"\x05items\x18\x01 \x03(\v2C.meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xf7!\n" +
+	"\t_timespan\"\xaa4\n" +
+	",GetOrganizationSensorReadingsHistoryResponse\x12Z\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2C.meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8f2\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12e\n" +
 	"\anetwork\x18\x02 \x01(\v2K.meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.NetworkR\anetwork\x12\x13\n" +
@@ -3214,97 +3656,123 @@ const file_meraki_sensor_v1_readings_proto_rawDesc = "" +
 	"\x04tvoc\x18\x18 \x01(\v2H.meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.TvocR\x04tvoc\x12e\n" +
 	"\avoltage\x18\x19 \x01(\v2K.meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.VoltageR\avoltage\x12_\n" +
 	"\x05water\x18\x1a \x01(\v2I.meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.WaterR\x05water\x12{\n" +
-	"\x0fraw_temperature\x18\x1b \x01(\v2R.meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.RawTemperatureR\x0erawTemperature\x1aG\n" +
+	"\x0fraw_temperature\x18\x1b \x01(\v2R.meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.RawTemperatureR\x0erawTemperature\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1a1\n" +
+	"\x05_name\x1a\x80\x01\n" +
 	"\rApparentPower\x12\x17\n" +
-	"\x04draw\x18\x01 \x01(\x01H\x00R\x04draw\x88\x01\x01B\a\n" +
-	"\x05_draw\x1a=\n" +
+	"\x04draw\x18\x01 \x01(\x01H\x00R\x04draw\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_draw\x1a\x8c\x01\n" +
 	"\aBattery\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x03H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
-	"\v_percentage\x1a;\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_percentage\x1a\x8a\x01\n" +
 	"\x06Button\x12\"\n" +
 	"\n" +
-	"press_type\x18\x01 \x01(\tH\x00R\tpressType\x88\x01\x01B\r\n" +
-	"\v_press_type\x1aB\n" +
+	"press_type\x18\x01 \x01(\tH\x00R\tpressType\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_press_type\x1a\x91\x01\n" +
 	"\x03Co2\x12)\n" +
-	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01B\x10\n" +
-	"\x0e_concentration\x1a+\n" +
+	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
+	"\x0e_concentration\x1az\n" +
 	"\aCurrent\x12\x17\n" +
-	"\x04draw\x18\x01 \x01(\x01H\x00R\x04draw\x88\x01\x01B\a\n" +
-	"\x05_draw\x1a(\n" +
+	"\x04draw\x18\x01 \x01(\x01H\x00R\x04draw\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_draw\x1aw\n" +
 	"\x04Door\x12\x17\n" +
-	"\x04open\x18\x01 \x01(\bH\x00R\x04open\x88\x01\x01B\a\n" +
-	"\x05_open\x1a<\n" +
+	"\x04open\x18\x01 \x01(\bH\x00R\x04open\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_open\x1a\x8b\x01\n" +
 	"\x0fDownstreamPower\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a0\n" +
+	"\b_enabled\x1a\x7f\n" +
 	"\tFrequency\x12\x19\n" +
-	"\x05level\x18\x01 \x01(\x01H\x00R\x05level\x88\x01\x01B\b\n" +
-	"\x06_level\x1aX\n" +
+	"\x05level\x18\x01 \x01(\x01H\x00R\x05level\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_level\x1a\xa7\x01\n" +
 	"\bHumidity\x124\n" +
-	"\x13relative_percentage\x18\x01 \x01(\x03H\x00R\x12relativePercentage\x88\x01\x01B\x16\n" +
-	"\x14_relative_percentage\x1a7\n" +
+	"\x13relative_percentage\x18\x01 \x01(\x03H\x00R\x12relativePercentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x16\n" +
+	"\x14_relative_percentage\x1a\x86\x01\n" +
 	"\x10IndoorAirQuality\x12\x19\n" +
-	"\x05score\x18\x01 \x01(\x03H\x00R\x05score\x88\x01\x01B\b\n" +
-	"\x06_score\x1a\xa4\x01\n" +
+	"\x05score\x18\x01 \x01(\x03H\x00R\x05score\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_score\x1a\xc2\x02\n" +
 	"\x05Noise\x12k\n" +
-	"\aambient\x18\x01 \x01(\v2Q.meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Noise.AmbientR\aambient\x1a.\n" +
+	"\aambient\x18\x01 \x01(\v2Q.meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Noise.AmbientR\aambient\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a}\n" +
 	"\aAmbient\x12\x19\n" +
-	"\x05level\x18\x01 \x01(\x03H\x00R\x05level\x88\x01\x01B\b\n" +
-	"\x06_level\x1aB\n" +
+	"\x05level\x18\x01 \x01(\x03H\x00R\x05level\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_level\x1a\x91\x01\n" +
 	"\x03No2\x12)\n" +
-	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01B\x10\n" +
-	"\x0e_concentration\x1aA\n" +
+	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
+	"\x0e_concentration\x1a\x90\x01\n" +
 	"\x02O3\x12)\n" +
-	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01B\x10\n" +
-	"\x0e_concentration\x1aC\n" +
+	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
+	"\x0e_concentration\x1a\x92\x01\n" +
 	"\x04Pm10\x12)\n" +
-	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01B\x10\n" +
-	"\x0e_concentration\x1aC\n" +
+	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
+	"\x0e_concentration\x1a\x92\x01\n" +
 	"\x04Pm25\x12)\n" +
-	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01B\x10\n" +
-	"\x0e_concentration\x1aA\n" +
+	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
+	"\x0e_concentration\x1a\x90\x01\n" +
 	"\vPowerFactor\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x03H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
-	"\v_percentage\x1a-\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_percentage\x1a|\n" +
 	"\tRealPower\x12\x17\n" +
-	"\x04draw\x18\x01 \x01(\x01H\x00R\x04draw\x88\x01\x01B\a\n" +
-	"\x05_draw\x1a=\n" +
+	"\x04draw\x18\x01 \x01(\x01H\x00R\x04draw\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_draw\x1a\x8c\x01\n" +
 	"\x13RemoteLockoutSwitch\x12\x1b\n" +
-	"\x06locked\x18\x01 \x01(\bH\x00R\x06locked\x88\x01\x01B\t\n" +
-	"\a_locked\x1al\n" +
+	"\x06locked\x18\x01 \x01(\bH\x00R\x06locked\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_locked\x1a\xbb\x01\n" +
 	"\vTemperature\x12#\n" +
 	"\n" +
 	"fahrenheit\x18\x01 \x01(\x01H\x00R\n" +
 	"fahrenheit\x88\x01\x01\x12\x1d\n" +
-	"\acelsius\x18\x02 \x01(\x01H\x01R\acelsius\x88\x01\x01B\r\n" +
+	"\acelsius\x18\x02 \x01(\x01H\x01R\acelsius\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_fahrenheitB\n" +
 	"\n" +
-	"\b_celsius\x1aC\n" +
+	"\b_celsius\x1a\x92\x01\n" +
 	"\x04Tvoc\x12)\n" +
-	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01B\x10\n" +
-	"\x0e_concentration\x1a.\n" +
+	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
+	"\x0e_concentration\x1a}\n" +
 	"\aVoltage\x12\x19\n" +
-	"\x05level\x18\x01 \x01(\x01H\x00R\x05level\x88\x01\x01B\b\n" +
-	"\x06_level\x1a2\n" +
+	"\x05level\x18\x01 \x01(\x01H\x00R\x05level\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_level\x1a\x81\x01\n" +
 	"\x05Water\x12\x1d\n" +
-	"\apresent\x18\x01 \x01(\bH\x00R\apresent\x88\x01\x01B\n" +
+	"\apresent\x18\x01 \x01(\bH\x00R\apresent\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_present\x1ao\n" +
+	"\b_present\x1a\xbe\x01\n" +
 	"\x0eRawTemperature\x12#\n" +
 	"\n" +
 	"fahrenheit\x18\x01 \x01(\x01H\x00R\n" +
 	"fahrenheit\x88\x01\x01\x12\x1d\n" +
-	"\acelsius\x18\x02 \x01(\x01H\x01R\acelsius\x88\x01\x01B\r\n" +
+	"\acelsius\x18\x02 \x01(\x01H\x01R\acelsius\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_fahrenheitB\n" +
 	"\n" +
 	"\b_celsiusB\t\n" +
@@ -3323,19 +3791,22 @@ const file_meraki_sensor_v1_readings_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xf7%\n" +
-	"+GetOrganizationSensorReadingsLatestResponse\x12X\n" +
-	"\x05items\x18\x01 \x03(\v2B.meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xaf$\n" +
+	"\x0e_ending_before\"\xaf7\n" +
+	"+GetOrganizationSensorReadingsLatestResponse\x12Y\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2B.meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x965\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12d\n" +
 	"\anetwork\x18\x02 \x01(\v2J.meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.NetworkR\anetwork\x12g\n" +
-	"\breadings\x18\x03 \x03(\v2K.meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.ReadingsR\breadings\x1aG\n" +
+	"\breadings\x18\x03 \x03(\v2K.meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.ReadingsR\breadings\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1a\xe6!\n" +
+	"\x05_name\x1a\xae1\n" +
 	"\bReadings\x12\x13\n" +
 	"\x02ts\x18\x01 \x01(\tH\x00R\x02ts\x88\x01\x01\x12\x1b\n" +
 	"\x06metric\x18\x02 \x01(\tH\x01R\x06metric\x88\x01\x01\x12\x80\x01\n" +
@@ -3363,99 +3834,124 @@ const file_meraki_sensor_v1_readings_proto_rawDesc = "" +
 	"\x04tvoc\x18\x16 \x01(\v2P.meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.TvocR\x04tvoc\x12m\n" +
 	"\avoltage\x18\x17 \x01(\v2S.meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.VoltageR\avoltage\x12g\n" +
 	"\x05water\x18\x18 \x01(\v2Q.meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.WaterR\x05water\x12\x83\x01\n" +
-	"\x0fraw_temperature\x18\x19 \x01(\v2Z.meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.RawTemperatureR\x0erawTemperature\x1a1\n" +
+	"\x0fraw_temperature\x18\x19 \x01(\v2Z.meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.RawTemperatureR\x0erawTemperature\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x80\x01\n" +
 	"\rApparentPower\x12\x17\n" +
-	"\x04draw\x18\x01 \x01(\x01H\x00R\x04draw\x88\x01\x01B\a\n" +
-	"\x05_draw\x1a=\n" +
+	"\x04draw\x18\x01 \x01(\x01H\x00R\x04draw\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_draw\x1a\x8c\x01\n" +
 	"\aBattery\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x03H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
-	"\v_percentage\x1a;\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_percentage\x1a\x8a\x01\n" +
 	"\x06Button\x12\"\n" +
 	"\n" +
-	"press_type\x18\x01 \x01(\tH\x00R\tpressType\x88\x01\x01B\r\n" +
-	"\v_press_type\x1aB\n" +
+	"press_type\x18\x01 \x01(\tH\x00R\tpressType\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_press_type\x1a\x91\x01\n" +
 	"\x03Co2\x12)\n" +
-	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01B\x10\n" +
-	"\x0e_concentration\x1a+\n" +
+	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
+	"\x0e_concentration\x1az\n" +
 	"\aCurrent\x12\x17\n" +
-	"\x04draw\x18\x01 \x01(\x01H\x00R\x04draw\x88\x01\x01B\a\n" +
-	"\x05_draw\x1a(\n" +
+	"\x04draw\x18\x01 \x01(\x01H\x00R\x04draw\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_draw\x1aw\n" +
 	"\x04Door\x12\x17\n" +
-	"\x04open\x18\x01 \x01(\bH\x00R\x04open\x88\x01\x01B\a\n" +
-	"\x05_open\x1a<\n" +
+	"\x04open\x18\x01 \x01(\bH\x00R\x04open\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_open\x1a\x8b\x01\n" +
 	"\x0fDownstreamPower\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a0\n" +
+	"\b_enabled\x1a\x7f\n" +
 	"\tFrequency\x12\x19\n" +
-	"\x05level\x18\x01 \x01(\x01H\x00R\x05level\x88\x01\x01B\b\n" +
-	"\x06_level\x1aX\n" +
+	"\x05level\x18\x01 \x01(\x01H\x00R\x05level\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_level\x1a\xa7\x01\n" +
 	"\bHumidity\x124\n" +
-	"\x13relative_percentage\x18\x01 \x01(\x03H\x00R\x12relativePercentage\x88\x01\x01B\x16\n" +
-	"\x14_relative_percentage\x1a7\n" +
+	"\x13relative_percentage\x18\x01 \x01(\x03H\x00R\x12relativePercentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x16\n" +
+	"\x14_relative_percentage\x1a\x86\x01\n" +
 	"\x10IndoorAirQuality\x12\x19\n" +
-	"\x05score\x18\x01 \x01(\x03H\x00R\x05score\x88\x01\x01B\b\n" +
-	"\x06_score\x1a\xac\x01\n" +
+	"\x05score\x18\x01 \x01(\x03H\x00R\x05score\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_score\x1a\xca\x02\n" +
 	"\x05Noise\x12s\n" +
-	"\aambient\x18\x01 \x01(\v2Y.meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Noise.AmbientR\aambient\x1a.\n" +
+	"\aambient\x18\x01 \x01(\v2Y.meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Noise.AmbientR\aambient\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a}\n" +
 	"\aAmbient\x12\x19\n" +
-	"\x05level\x18\x01 \x01(\x03H\x00R\x05level\x88\x01\x01B\b\n" +
-	"\x06_level\x1aB\n" +
+	"\x05level\x18\x01 \x01(\x03H\x00R\x05level\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_level\x1a\x91\x01\n" +
 	"\x03No2\x12)\n" +
-	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01B\x10\n" +
-	"\x0e_concentration\x1aA\n" +
+	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
+	"\x0e_concentration\x1a\x90\x01\n" +
 	"\x02O3\x12)\n" +
-	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01B\x10\n" +
-	"\x0e_concentration\x1aC\n" +
+	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
+	"\x0e_concentration\x1a\x92\x01\n" +
 	"\x04Pm10\x12)\n" +
-	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01B\x10\n" +
-	"\x0e_concentration\x1aC\n" +
+	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
+	"\x0e_concentration\x1a\x92\x01\n" +
 	"\x04Pm25\x12)\n" +
-	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01B\x10\n" +
-	"\x0e_concentration\x1aA\n" +
+	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
+	"\x0e_concentration\x1a\x90\x01\n" +
 	"\vPowerFactor\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x03H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
-	"\v_percentage\x1a-\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_percentage\x1a|\n" +
 	"\tRealPower\x12\x17\n" +
-	"\x04draw\x18\x01 \x01(\x01H\x00R\x04draw\x88\x01\x01B\a\n" +
-	"\x05_draw\x1a=\n" +
+	"\x04draw\x18\x01 \x01(\x01H\x00R\x04draw\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_draw\x1a\x8c\x01\n" +
 	"\x13RemoteLockoutSwitch\x12\x1b\n" +
-	"\x06locked\x18\x01 \x01(\bH\x00R\x06locked\x88\x01\x01B\t\n" +
-	"\a_locked\x1al\n" +
+	"\x06locked\x18\x01 \x01(\bH\x00R\x06locked\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_locked\x1a\xbb\x01\n" +
 	"\vTemperature\x12#\n" +
 	"\n" +
 	"fahrenheit\x18\x01 \x01(\x01H\x00R\n" +
 	"fahrenheit\x88\x01\x01\x12\x1d\n" +
-	"\acelsius\x18\x02 \x01(\x01H\x01R\acelsius\x88\x01\x01B\r\n" +
+	"\acelsius\x18\x02 \x01(\x01H\x01R\acelsius\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_fahrenheitB\n" +
 	"\n" +
-	"\b_celsius\x1aC\n" +
+	"\b_celsius\x1a\x92\x01\n" +
 	"\x04Tvoc\x12)\n" +
-	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01B\x10\n" +
-	"\x0e_concentration\x1a.\n" +
+	"\rconcentration\x18\x01 \x01(\x03H\x00R\rconcentration\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
+	"\x0e_concentration\x1a}\n" +
 	"\aVoltage\x12\x19\n" +
-	"\x05level\x18\x01 \x01(\x01H\x00R\x05level\x88\x01\x01B\b\n" +
-	"\x06_level\x1a2\n" +
+	"\x05level\x18\x01 \x01(\x01H\x00R\x05level\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_level\x1a\x81\x01\n" +
 	"\x05Water\x12\x1d\n" +
-	"\apresent\x18\x01 \x01(\bH\x00R\apresent\x88\x01\x01B\n" +
+	"\apresent\x18\x01 \x01(\bH\x00R\apresent\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_present\x1ao\n" +
+	"\b_present\x1a\xbe\x01\n" +
 	"\x0eRawTemperature\x12#\n" +
 	"\n" +
 	"fahrenheit\x18\x01 \x01(\x01H\x00R\n" +
 	"fahrenheit\x88\x01\x01\x12\x1d\n" +
-	"\acelsius\x18\x02 \x01(\x01H\x01R\acelsius\x88\x01\x01B\r\n" +
+	"\acelsius\x18\x02 \x01(\x01H\x01R\acelsius\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_fahrenheitB\n" +
 	"\n" +
 	"\b_celsiusB\x05\n" +
 	"\x03_tsB\t\n" +
 	"\a_metricB\t\n" +
-	"\a_serialBq\n" +
-	"\x1acom.merakibroker.sensor.v1B\rReadingsProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/sensor/v1;sensorv1b\x06proto3"
+	"\a_serialB\x8a\x01\n" +
+	"\x1acom.merakibroker.sensor.v1B\rReadingsProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/sensor/v1;sensorv1\xca\x02\x16MerakiBroker\\Sensor\\V1b\x06proto3"
 
 var (
 	file_meraki_sensor_v1_readings_proto_rawDescOnce sync.Once
@@ -3528,69 +4024,125 @@ var file_meraki_sensor_v1_readings_proto_goTypes = []any{
 	(*GetOrganizationSensorReadingsLatestResponse_Item_Readings_Water)(nil),               // 54: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Water
 	(*GetOrganizationSensorReadingsLatestResponse_Item_Readings_RawTemperature)(nil),      // 55: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.RawTemperature
 	(*GetOrganizationSensorReadingsLatestResponse_Item_Readings_Noise_Ambient)(nil),       // 56: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Noise.Ambient
-	(*v1.PageInfo)(nil), // 57: meraki.api.v1.PageInfo
+	(*v1.PageInfo)(nil),     // 57: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 58: google.protobuf.Struct
 }
 var file_meraki_sensor_v1_readings_proto_depIdxs = []int32{
-	4,  // 0: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.items:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item
-	57, // 1: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	30, // 2: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.items:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item
-	57, // 3: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	5,  // 4: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.network:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Network
-	6,  // 5: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.apparent_power:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.ApparentPower
-	7,  // 6: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.battery:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Battery
-	8,  // 7: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.button:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Button
-	9,  // 8: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.co2:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Co2
-	10, // 9: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.current:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Current
-	11, // 10: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.door:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Door
-	12, // 11: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.downstream_power:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.DownstreamPower
-	13, // 12: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.frequency:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Frequency
-	14, // 13: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.humidity:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Humidity
-	15, // 14: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.indoor_air_quality:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.IndoorAirQuality
-	16, // 15: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.noise:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Noise
-	17, // 16: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.no2:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.No2
-	18, // 17: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.o3:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.O3
-	19, // 18: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.pm10:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Pm10
-	20, // 19: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.pm25:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Pm25
-	21, // 20: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.power_factor:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.PowerFactor
-	22, // 21: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.real_power:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.RealPower
-	23, // 22: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.remote_lockout_switch:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.RemoteLockoutSwitch
-	24, // 23: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.temperature:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Temperature
-	25, // 24: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.tvoc:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Tvoc
-	26, // 25: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.voltage:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Voltage
-	27, // 26: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.water:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Water
-	28, // 27: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.raw_temperature:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.RawTemperature
-	29, // 28: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Noise.ambient:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Noise.Ambient
-	31, // 29: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.network:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Network
-	32, // 30: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.readings:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings
-	33, // 31: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.apparent_power:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.ApparentPower
-	34, // 32: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.battery:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Battery
-	35, // 33: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.button:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Button
-	36, // 34: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.co2:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Co2
-	37, // 35: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.current:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Current
-	38, // 36: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.door:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Door
-	39, // 37: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.downstream_power:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.DownstreamPower
-	40, // 38: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.frequency:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Frequency
-	41, // 39: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.humidity:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Humidity
-	42, // 40: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.indoor_air_quality:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.IndoorAirQuality
-	43, // 41: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.noise:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Noise
-	44, // 42: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.no2:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.No2
-	45, // 43: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.o3:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.O3
-	46, // 44: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.pm10:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Pm10
-	47, // 45: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.pm25:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Pm25
-	48, // 46: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.power_factor:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.PowerFactor
-	49, // 47: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.real_power:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.RealPower
-	50, // 48: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.remote_lockout_switch:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.RemoteLockoutSwitch
-	51, // 49: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.temperature:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Temperature
-	52, // 50: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.tvoc:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Tvoc
-	53, // 51: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.voltage:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Voltage
-	54, // 52: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.water:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Water
-	55, // 53: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.raw_temperature:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.RawTemperature
-	56, // 54: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Noise.ambient:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Noise.Ambient
-	55, // [55:55] is the sub-list for method output_type
-	55, // [55:55] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	4,   // 0: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.items:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item
+	57,  // 1: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	58,  // 2: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.additional_properties:type_name -> google.protobuf.Struct
+	30,  // 3: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.items:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item
+	57,  // 4: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	58,  // 5: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.additional_properties:type_name -> google.protobuf.Struct
+	5,   // 6: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.network:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Network
+	6,   // 7: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.apparent_power:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.ApparentPower
+	7,   // 8: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.battery:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Battery
+	8,   // 9: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.button:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Button
+	9,   // 10: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.co2:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Co2
+	10,  // 11: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.current:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Current
+	11,  // 12: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.door:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Door
+	12,  // 13: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.downstream_power:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.DownstreamPower
+	13,  // 14: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.frequency:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Frequency
+	14,  // 15: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.humidity:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Humidity
+	15,  // 16: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.indoor_air_quality:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.IndoorAirQuality
+	16,  // 17: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.noise:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Noise
+	17,  // 18: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.no2:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.No2
+	18,  // 19: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.o3:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.O3
+	19,  // 20: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.pm10:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Pm10
+	20,  // 21: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.pm25:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Pm25
+	21,  // 22: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.power_factor:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.PowerFactor
+	22,  // 23: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.real_power:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.RealPower
+	23,  // 24: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.remote_lockout_switch:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.RemoteLockoutSwitch
+	24,  // 25: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.temperature:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Temperature
+	25,  // 26: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.tvoc:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Tvoc
+	26,  // 27: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.voltage:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Voltage
+	27,  // 28: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.water:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Water
+	28,  // 29: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.raw_temperature:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.RawTemperature
+	58,  // 30: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 31: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 32: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.ApparentPower.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 33: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Battery.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 34: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Button.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 35: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Co2.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 36: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Current.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 37: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Door.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 38: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.DownstreamPower.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 39: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Frequency.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 40: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Humidity.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 41: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.IndoorAirQuality.additional_properties:type_name -> google.protobuf.Struct
+	29,  // 42: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Noise.ambient:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Noise.Ambient
+	58,  // 43: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Noise.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 44: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.No2.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 45: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.O3.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 46: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Pm10.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 47: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Pm25.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 48: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.PowerFactor.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 49: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.RealPower.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 50: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.RemoteLockoutSwitch.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 51: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Temperature.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 52: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Tvoc.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 53: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Voltage.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 54: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Water.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 55: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.RawTemperature.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 56: meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse.Item.Noise.Ambient.additional_properties:type_name -> google.protobuf.Struct
+	31,  // 57: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.network:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Network
+	32,  // 58: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.readings:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings
+	58,  // 59: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 60: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	33,  // 61: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.apparent_power:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.ApparentPower
+	34,  // 62: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.battery:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Battery
+	35,  // 63: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.button:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Button
+	36,  // 64: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.co2:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Co2
+	37,  // 65: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.current:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Current
+	38,  // 66: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.door:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Door
+	39,  // 67: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.downstream_power:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.DownstreamPower
+	40,  // 68: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.frequency:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Frequency
+	41,  // 69: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.humidity:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Humidity
+	42,  // 70: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.indoor_air_quality:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.IndoorAirQuality
+	43,  // 71: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.noise:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Noise
+	44,  // 72: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.no2:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.No2
+	45,  // 73: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.o3:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.O3
+	46,  // 74: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.pm10:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Pm10
+	47,  // 75: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.pm25:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Pm25
+	48,  // 76: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.power_factor:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.PowerFactor
+	49,  // 77: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.real_power:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.RealPower
+	50,  // 78: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.remote_lockout_switch:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.RemoteLockoutSwitch
+	51,  // 79: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.temperature:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Temperature
+	52,  // 80: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.tvoc:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Tvoc
+	53,  // 81: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.voltage:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Voltage
+	54,  // 82: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.water:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Water
+	55,  // 83: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.raw_temperature:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.RawTemperature
+	58,  // 84: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 85: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.ApparentPower.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 86: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Battery.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 87: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Button.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 88: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Co2.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 89: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Current.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 90: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Door.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 91: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.DownstreamPower.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 92: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Frequency.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 93: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Humidity.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 94: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.IndoorAirQuality.additional_properties:type_name -> google.protobuf.Struct
+	56,  // 95: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Noise.ambient:type_name -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Noise.Ambient
+	58,  // 96: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Noise.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 97: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.No2.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 98: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.O3.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 99: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Pm10.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 100: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Pm25.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 101: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.PowerFactor.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 102: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.RealPower.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 103: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.RemoteLockoutSwitch.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 104: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Temperature.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 105: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Tvoc.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 106: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Voltage.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 107: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Water.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 108: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.RawTemperature.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 109: meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse.Item.Readings.Noise.Ambient.additional_properties:type_name -> google.protobuf.Struct
+	110, // [110:110] is the sub-list for method output_type
+	110, // [110:110] is the sub-list for method input_type
+	110, // [110:110] is the sub-list for extension type_name
+	110, // [110:110] is the sub-list for extension extendee
+	0,   // [0:110] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sensor_v1_readings_proto_init() }

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,12 +71,14 @@ func (x *GetDeviceSensorRelationshipsRequest) GetSerial() string {
 	return ""
 }
 
-// Answer of getDeviceSensorRelationships, updateDeviceSensorRelationships.
+// The sensor relationships of a device. Answer of getDeviceSensorRelationships,
+// updateDeviceSensorRelationships.
 type DeviceSensorRelationships struct {
-	state         protoimpl.MessageState                `protogen:"open.v1"`
-	Livestream    *DeviceSensorRelationships_Livestream `protobuf:"bytes,1,opt,name=livestream,proto3" json:"livestream,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                `protogen:"open.v1"`
+	Livestream           *DeviceSensorRelationships_Livestream `protobuf:"bytes,1,opt,name=livestream,proto3" json:"livestream,omitempty"`
+	AdditionalProperties *structpb.Struct                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceSensorRelationships) Reset() {
@@ -116,16 +118,24 @@ func (x *DeviceSensorRelationships) GetLivestream() *DeviceSensorRelationships_L
 	return nil
 }
 
+func (x *DeviceSensorRelationships) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateDeviceSensorRelationships.
 type UpdateDeviceSensorRelationshipsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Serial        *string                                            `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Livestream    *UpdateDeviceSensorRelationshipsRequest_Livestream `protobuf:"bytes,2,opt,name=livestream,proto3" json:"livestream,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                             `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                             `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Serial               *string                               `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Livestream           *DeviceSensorRelationships_Livestream `protobuf:"bytes,2,opt,name=livestream,proto3" json:"livestream,omitempty"`
+	EmptyFields          []string                              `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                              `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateDeviceSensorRelationshipsRequest) Reset() {
@@ -165,23 +175,30 @@ func (x *UpdateDeviceSensorRelationshipsRequest) GetSerial() string {
 	return ""
 }
 
-func (x *UpdateDeviceSensorRelationshipsRequest) GetLivestream() *UpdateDeviceSensorRelationshipsRequest_Livestream {
+func (x *UpdateDeviceSensorRelationshipsRequest) GetLivestream() *DeviceSensorRelationships_Livestream {
 	if x != nil {
 		return x.Livestream
 	}
 	return nil
 }
 
-func (x *UpdateDeviceSensorRelationshipsRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceSensorRelationshipsRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateDeviceSensorRelationshipsRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateDeviceSensorRelationshipsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceSensorRelationshipsRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -234,11 +251,12 @@ func (x *GetNetworkSensorRelationshipsRequest) GetNetworkId() string {
 
 // Answer of getNetworkSensorRelationships.
 type GetNetworkSensorRelationshipsResponse struct {
-	state         protoimpl.MessageState                        `protogen:"open.v1"`
-	Items         []*GetNetworkSensorRelationshipsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                  `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                        `protogen:"open.v1"`
+	Items                []*GetNetworkSensorRelationshipsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                  `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSensorRelationshipsResponse) Reset() {
@@ -285,11 +303,19 @@ func (x *GetNetworkSensorRelationshipsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetNetworkSensorRelationshipsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceSensorRelationships_Livestream struct {
-	state          protoimpl.MessageState                                 `protogen:"open.v1"`
-	RelatedDevices []*DeviceSensorRelationships_Livestream_RelatedDevices `protobuf:"bytes,1,rep,name=related_devices,json=relatedDevices,proto3" json:"related_devices,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                                 `protogen:"open.v1"`
+	RelatedDevices       []*DeviceSensorRelationships_Livestream_RelatedDevices `protobuf:"bytes,1,rep,name=related_devices,json=relatedDevices,proto3" json:"related_devices,omitempty"`
+	AdditionalProperties *structpb.Struct                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceSensorRelationships_Livestream) Reset() {
@@ -329,13 +355,22 @@ func (x *DeviceSensorRelationships_Livestream) GetRelatedDevices() []*DeviceSens
 	return nil
 }
 
+func (x *DeviceSensorRelationships_Livestream) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceSensorRelationships_Livestream_RelatedDevices struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Serial *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Serial *string `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// Known values: "camera", "sensor".
-	ProductType   *string `protobuf:"bytes,2,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ProductType          *string          `protobuf:"bytes,2,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceSensorRelationships_Livestream_RelatedDevices) Reset() {
@@ -382,106 +417,25 @@ func (x *DeviceSensorRelationships_Livestream_RelatedDevices) GetProductType() s
 	return ""
 }
 
-type UpdateDeviceSensorRelationshipsRequest_Livestream struct {
-	state          protoimpl.MessageState                                              `protogen:"open.v1"`
-	RelatedDevices []*UpdateDeviceSensorRelationshipsRequest_Livestream_RelatedDevices `protobuf:"bytes,1,rep,name=related_devices,json=relatedDevices,proto3" json:"related_devices,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceSensorRelationshipsRequest_Livestream) Reset() {
-	*x = UpdateDeviceSensorRelationshipsRequest_Livestream{}
-	mi := &file_meraki_sensor_v1_relationships_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceSensorRelationshipsRequest_Livestream) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceSensorRelationshipsRequest_Livestream) ProtoMessage() {}
-
-func (x *UpdateDeviceSensorRelationshipsRequest_Livestream) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_relationships_proto_msgTypes[7]
+func (x *DeviceSensorRelationships_Livestream_RelatedDevices) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceSensorRelationshipsRequest_Livestream.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceSensorRelationshipsRequest_Livestream) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_relationships_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateDeviceSensorRelationshipsRequest_Livestream) GetRelatedDevices() []*UpdateDeviceSensorRelationshipsRequest_Livestream_RelatedDevices {
-	if x != nil {
-		return x.RelatedDevices
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type UpdateDeviceSensorRelationshipsRequest_Livestream_RelatedDevices struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Serial        *string `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceSensorRelationshipsRequest_Livestream_RelatedDevices) Reset() {
-	*x = UpdateDeviceSensorRelationshipsRequest_Livestream_RelatedDevices{}
-	mi := &file_meraki_sensor_v1_relationships_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceSensorRelationshipsRequest_Livestream_RelatedDevices) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceSensorRelationshipsRequest_Livestream_RelatedDevices) ProtoMessage() {}
-
-func (x *UpdateDeviceSensorRelationshipsRequest_Livestream_RelatedDevices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_relationships_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceSensorRelationshipsRequest_Livestream_RelatedDevices.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceSensorRelationshipsRequest_Livestream_RelatedDevices) Descriptor() ([]byte, []int) {
-	return file_meraki_sensor_v1_relationships_proto_rawDescGZIP(), []int{2, 0, 0}
-}
-
-func (x *UpdateDeviceSensorRelationshipsRequest_Livestream_RelatedDevices) GetSerial() string {
-	if x != nil && x.Serial != nil {
-		return *x.Serial
-	}
-	return ""
-}
-
 type GetNetworkSensorRelationshipsResponse_Item struct {
-	state         protoimpl.MessageState                                    `protogen:"open.v1"`
-	Device        *GetNetworkSensorRelationshipsResponse_Item_Device        `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
-	Relationships *GetNetworkSensorRelationshipsResponse_Item_Relationships `protobuf:"bytes,2,opt,name=relationships,proto3" json:"relationships,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                    `protogen:"open.v1"`
+	Device               *GetNetworkSensorRelationshipsResponse_Item_Device        `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	Relationships        *GetNetworkSensorRelationshipsResponse_Item_Relationships `protobuf:"bytes,2,opt,name=relationships,proto3" json:"relationships,omitempty"`
+	AdditionalProperties *structpb.Struct                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSensorRelationshipsResponse_Item) Reset() {
 	*x = GetNetworkSensorRelationshipsResponse_Item{}
-	mi := &file_meraki_sensor_v1_relationships_proto_msgTypes[9]
+	mi := &file_meraki_sensor_v1_relationships_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -493,7 +447,7 @@ func (x *GetNetworkSensorRelationshipsResponse_Item) String() string {
 func (*GetNetworkSensorRelationshipsResponse_Item) ProtoMessage() {}
 
 func (x *GetNetworkSensorRelationshipsResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_relationships_proto_msgTypes[9]
+	mi := &file_meraki_sensor_v1_relationships_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -523,19 +477,27 @@ func (x *GetNetworkSensorRelationshipsResponse_Item) GetRelationships() *GetNetw
 	return nil
 }
 
+func (x *GetNetworkSensorRelationshipsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSensorRelationshipsResponse_Item_Device struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Name   *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Serial *string                `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// Known values: "camera", "sensor".
-	ProductType   *string `protobuf:"bytes,3,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ProductType          *string          `protobuf:"bytes,3,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSensorRelationshipsResponse_Item_Device) Reset() {
 	*x = GetNetworkSensorRelationshipsResponse_Item_Device{}
-	mi := &file_meraki_sensor_v1_relationships_proto_msgTypes[10]
+	mi := &file_meraki_sensor_v1_relationships_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -547,7 +509,7 @@ func (x *GetNetworkSensorRelationshipsResponse_Item_Device) String() string {
 func (*GetNetworkSensorRelationshipsResponse_Item_Device) ProtoMessage() {}
 
 func (x *GetNetworkSensorRelationshipsResponse_Item_Device) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_relationships_proto_msgTypes[10]
+	mi := &file_meraki_sensor_v1_relationships_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -584,16 +546,24 @@ func (x *GetNetworkSensorRelationshipsResponse_Item_Device) GetProductType() str
 	return ""
 }
 
+func (x *GetNetworkSensorRelationshipsResponse_Item_Device) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSensorRelationshipsResponse_Item_Relationships struct {
-	state         protoimpl.MessageState                                               `protogen:"open.v1"`
-	Livestream    *GetNetworkSensorRelationshipsResponse_Item_Relationships_Livestream `protobuf:"bytes,1,opt,name=livestream,proto3" json:"livestream,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                               `protogen:"open.v1"`
+	Livestream           *GetNetworkSensorRelationshipsResponse_Item_Relationships_Livestream `protobuf:"bytes,1,opt,name=livestream,proto3" json:"livestream,omitempty"`
+	AdditionalProperties *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSensorRelationshipsResponse_Item_Relationships) Reset() {
 	*x = GetNetworkSensorRelationshipsResponse_Item_Relationships{}
-	mi := &file_meraki_sensor_v1_relationships_proto_msgTypes[11]
+	mi := &file_meraki_sensor_v1_relationships_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -605,7 +575,7 @@ func (x *GetNetworkSensorRelationshipsResponse_Item_Relationships) String() stri
 func (*GetNetworkSensorRelationshipsResponse_Item_Relationships) ProtoMessage() {}
 
 func (x *GetNetworkSensorRelationshipsResponse_Item_Relationships) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_relationships_proto_msgTypes[11]
+	mi := &file_meraki_sensor_v1_relationships_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -628,16 +598,24 @@ func (x *GetNetworkSensorRelationshipsResponse_Item_Relationships) GetLivestream
 	return nil
 }
 
+func (x *GetNetworkSensorRelationshipsResponse_Item_Relationships) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSensorRelationshipsResponse_Item_Relationships_Livestream struct {
-	state          protoimpl.MessageState                                                                `protogen:"open.v1"`
-	RelatedDevices []*GetNetworkSensorRelationshipsResponse_Item_Relationships_Livestream_RelatedDevices `protobuf:"bytes,1,rep,name=related_devices,json=relatedDevices,proto3" json:"related_devices,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                `protogen:"open.v1"`
+	RelatedDevices       []*GetNetworkSensorRelationshipsResponse_Item_Relationships_Livestream_RelatedDevices `protobuf:"bytes,1,rep,name=related_devices,json=relatedDevices,proto3" json:"related_devices,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSensorRelationshipsResponse_Item_Relationships_Livestream) Reset() {
 	*x = GetNetworkSensorRelationshipsResponse_Item_Relationships_Livestream{}
-	mi := &file_meraki_sensor_v1_relationships_proto_msgTypes[12]
+	mi := &file_meraki_sensor_v1_relationships_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -649,7 +627,7 @@ func (x *GetNetworkSensorRelationshipsResponse_Item_Relationships_Livestream) St
 func (*GetNetworkSensorRelationshipsResponse_Item_Relationships_Livestream) ProtoMessage() {}
 
 func (x *GetNetworkSensorRelationshipsResponse_Item_Relationships_Livestream) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_relationships_proto_msgTypes[12]
+	mi := &file_meraki_sensor_v1_relationships_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -672,18 +650,26 @@ func (x *GetNetworkSensorRelationshipsResponse_Item_Relationships_Livestream) Ge
 	return nil
 }
 
+func (x *GetNetworkSensorRelationshipsResponse_Item_Relationships_Livestream) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSensorRelationshipsResponse_Item_Relationships_Livestream_RelatedDevices struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Serial *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// Known values: "camera", "sensor".
-	ProductType   *string `protobuf:"bytes,2,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ProductType          *string          `protobuf:"bytes,2,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSensorRelationshipsResponse_Item_Relationships_Livestream_RelatedDevices) Reset() {
 	*x = GetNetworkSensorRelationshipsResponse_Item_Relationships_Livestream_RelatedDevices{}
-	mi := &file_meraki_sensor_v1_relationships_proto_msgTypes[13]
+	mi := &file_meraki_sensor_v1_relationships_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -696,7 +682,7 @@ func (*GetNetworkSensorRelationshipsResponse_Item_Relationships_Livestream_Relat
 }
 
 func (x *GetNetworkSensorRelationshipsResponse_Item_Relationships_Livestream_RelatedDevices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sensor_v1_relationships_proto_msgTypes[13]
+	mi := &file_meraki_sensor_v1_relationships_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -726,71 +712,82 @@ func (x *GetNetworkSensorRelationshipsResponse_Item_Relationships_Livestream_Rel
 	return ""
 }
 
+func (x *GetNetworkSensorRelationshipsResponse_Item_Relationships_Livestream_RelatedDevices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_sensor_v1_relationships_proto protoreflect.FileDescriptor
 
 const file_meraki_sensor_v1_relationships_proto_rawDesc = "" +
 	"\n" +
-	"$meraki/sensor/v1/relationships.proto\x12\x10meraki.sensor.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"M\n" +
+	"$meraki/sensor/v1/relationships.proto\x12\x10meraki.sensor.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"M\n" +
 	"#GetDeviceSensorRelationshipsRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"\xe5\x02\n" +
+	"\a_serial\"\xd3\x04\n" +
 	"\x19DeviceSensorRelationships\x12V\n" +
 	"\n" +
 	"livestream\x18\x01 \x01(\v26.meraki.sensor.v1.DeviceSensorRelationships.LivestreamR\n" +
-	"livestream\x1a\xef\x01\n" +
+	"livestream\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8e\x03\n" +
 	"\n" +
 	"Livestream\x12n\n" +
-	"\x0frelated_devices\x18\x01 \x03(\v2E.meraki.sensor.v1.DeviceSensorRelationships.Livestream.RelatedDevicesR\x0erelatedDevices\x1aq\n" +
+	"\x0frelated_devices\x18\x01 \x03(\v2E.meraki.sensor.v1.DeviceSensorRelationships.Livestream.RelatedDevicesR\x0erelatedDevices\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc0\x01\n" +
 	"\x0eRelatedDevices\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12&\n" +
-	"\fproduct_type\x18\x02 \x01(\tH\x01R\vproductType\x88\x01\x01B\t\n" +
+	"\fproduct_type\x18\x02 \x01(\tH\x01R\vproductType\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\x0f\n" +
-	"\r_product_type\"\x87\x04\n" +
+	"\r_product_type\"\xcd\x02\n" +
 	"&UpdateDeviceSensorRelationshipsRequest\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12c\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12V\n" +
 	"\n" +
-	"livestream\x18\x02 \x01(\v2C.meraki.sensor.v1.UpdateDeviceSensorRelationshipsRequest.LivestreamR\n" +
-	"livestream\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xc3\x01\n" +
-	"\n" +
-	"Livestream\x12{\n" +
-	"\x0frelated_devices\x18\x01 \x03(\v2R.meraki.sensor.v1.UpdateDeviceSensorRelationshipsRequest.Livestream.RelatedDevicesR\x0erelatedDevices\x1a8\n" +
-	"\x0eRelatedDevices\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serialB\t\n" +
+	"livestream\x18\x02 \x01(\v26.meraki.sensor.v1.DeviceSensorRelationships.LivestreamR\n" +
+	"livestream\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serial\"Y\n" +
 	"$GetNetworkSensorRelationshipsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xba\a\n" +
-	"%GetNetworkSensorRelationshipsResponse\x12R\n" +
-	"\x05items\x18\x01 \x03(\v2<.meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xfe\x05\n" +
+	"\v_network_id\"\x97\v\n" +
+	"%GetNetworkSensorRelationshipsResponse\x12S\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2<.meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8a\t\n" +
 	"\x04Item\x12[\n" +
 	"\x06device\x18\x01 \x01(\v2C.meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.DeviceR\x06device\x12p\n" +
-	"\rrelationships\x18\x02 \x01(\v2J.meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.RelationshipsR\rrelationships\x1a\x8b\x01\n" +
+	"\rrelationships\x18\x02 \x01(\v2J.meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.RelationshipsR\rrelationships\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xda\x01\n" +
 	"\x06Device\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01\x12&\n" +
-	"\fproduct_type\x18\x03 \x01(\tH\x02R\vproductType\x88\x01\x01B\a\n" +
+	"\fproduct_type\x18\x03 \x01(\tH\x02R\vproductType\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_serialB\x0f\n" +
-	"\r_product_type\x1a\x98\x03\n" +
+	"\r_product_type\x1a\x86\x05\n" +
 	"\rRelationships\x12u\n" +
 	"\n" +
 	"livestream\x18\x01 \x01(\v2U.meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Relationships.LivestreamR\n" +
-	"livestream\x1a\x8f\x02\n" +
+	"livestream\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xae\x03\n" +
 	"\n" +
 	"Livestream\x12\x8d\x01\n" +
-	"\x0frelated_devices\x18\x01 \x03(\v2d.meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Relationships.Livestream.RelatedDevicesR\x0erelatedDevices\x1aq\n" +
+	"\x0frelated_devices\x18\x01 \x03(\v2d.meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Relationships.Livestream.RelatedDevicesR\x0erelatedDevices\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc0\x01\n" +
 	"\x0eRelatedDevices\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12&\n" +
-	"\fproduct_type\x18\x02 \x01(\tH\x01R\vproductType\x88\x01\x01B\t\n" +
+	"\fproduct_type\x18\x02 \x01(\tH\x01R\vproductType\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\x0f\n" +
-	"\r_product_typeBv\n" +
-	"\x1acom.merakibroker.sensor.v1B\x12RelationshipsProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/sensor/v1;sensorv1b\x06proto3"
+	"\r_product_typeB\x8f\x01\n" +
+	"\x1acom.merakibroker.sensor.v1B\x12RelationshipsProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/sensor/v1;sensorv1\xca\x02\x16MerakiBroker\\Sensor\\V1b\x06proto3"
 
 var (
 	file_meraki_sensor_v1_relationships_proto_rawDescOnce sync.Once
@@ -804,7 +801,7 @@ func file_meraki_sensor_v1_relationships_proto_rawDescGZIP() []byte {
 	return file_meraki_sensor_v1_relationships_proto_rawDescData
 }
 
-var file_meraki_sensor_v1_relationships_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_meraki_sensor_v1_relationships_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_meraki_sensor_v1_relationships_proto_goTypes = []any{
 	(*GetDeviceSensorRelationshipsRequest)(nil),                                                // 0: meraki.sensor.v1.GetDeviceSensorRelationshipsRequest
 	(*DeviceSensorRelationships)(nil),                                                          // 1: meraki.sensor.v1.DeviceSensorRelationships
@@ -813,34 +810,39 @@ var file_meraki_sensor_v1_relationships_proto_goTypes = []any{
 	(*GetNetworkSensorRelationshipsResponse)(nil),                                              // 4: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse
 	(*DeviceSensorRelationships_Livestream)(nil),                                               // 5: meraki.sensor.v1.DeviceSensorRelationships.Livestream
 	(*DeviceSensorRelationships_Livestream_RelatedDevices)(nil),                                // 6: meraki.sensor.v1.DeviceSensorRelationships.Livestream.RelatedDevices
-	(*UpdateDeviceSensorRelationshipsRequest_Livestream)(nil),                                  // 7: meraki.sensor.v1.UpdateDeviceSensorRelationshipsRequest.Livestream
-	(*UpdateDeviceSensorRelationshipsRequest_Livestream_RelatedDevices)(nil),                   // 8: meraki.sensor.v1.UpdateDeviceSensorRelationshipsRequest.Livestream.RelatedDevices
-	(*GetNetworkSensorRelationshipsResponse_Item)(nil),                                         // 9: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item
-	(*GetNetworkSensorRelationshipsResponse_Item_Device)(nil),                                  // 10: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Device
-	(*GetNetworkSensorRelationshipsResponse_Item_Relationships)(nil),                           // 11: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Relationships
-	(*GetNetworkSensorRelationshipsResponse_Item_Relationships_Livestream)(nil),                // 12: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Relationships.Livestream
-	(*GetNetworkSensorRelationshipsResponse_Item_Relationships_Livestream_RelatedDevices)(nil), // 13: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Relationships.Livestream.RelatedDevices
-	(*fieldmaskpb.FieldMask)(nil),                                                              // 14: google.protobuf.FieldMask
-	(*v1.PageInfo)(nil),                                                                        // 15: meraki.api.v1.PageInfo
+	(*GetNetworkSensorRelationshipsResponse_Item)(nil),                                         // 7: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item
+	(*GetNetworkSensorRelationshipsResponse_Item_Device)(nil),                                  // 8: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Device
+	(*GetNetworkSensorRelationshipsResponse_Item_Relationships)(nil),                           // 9: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Relationships
+	(*GetNetworkSensorRelationshipsResponse_Item_Relationships_Livestream)(nil),                // 10: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Relationships.Livestream
+	(*GetNetworkSensorRelationshipsResponse_Item_Relationships_Livestream_RelatedDevices)(nil), // 11: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Relationships.Livestream.RelatedDevices
+	(*structpb.Struct)(nil),                                                                    // 12: google.protobuf.Struct
+	(*v1.PageInfo)(nil),                                                                        // 13: meraki.api.v1.PageInfo
 }
 var file_meraki_sensor_v1_relationships_proto_depIdxs = []int32{
 	5,  // 0: meraki.sensor.v1.DeviceSensorRelationships.livestream:type_name -> meraki.sensor.v1.DeviceSensorRelationships.Livestream
-	7,  // 1: meraki.sensor.v1.UpdateDeviceSensorRelationshipsRequest.livestream:type_name -> meraki.sensor.v1.UpdateDeviceSensorRelationshipsRequest.Livestream
-	14, // 2: meraki.sensor.v1.UpdateDeviceSensorRelationshipsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	14, // 3: meraki.sensor.v1.UpdateDeviceSensorRelationshipsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	9,  // 4: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.items:type_name -> meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item
-	15, // 5: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	6,  // 6: meraki.sensor.v1.DeviceSensorRelationships.Livestream.related_devices:type_name -> meraki.sensor.v1.DeviceSensorRelationships.Livestream.RelatedDevices
-	8,  // 7: meraki.sensor.v1.UpdateDeviceSensorRelationshipsRequest.Livestream.related_devices:type_name -> meraki.sensor.v1.UpdateDeviceSensorRelationshipsRequest.Livestream.RelatedDevices
-	10, // 8: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.device:type_name -> meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Device
-	11, // 9: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.relationships:type_name -> meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Relationships
-	12, // 10: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Relationships.livestream:type_name -> meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Relationships.Livestream
-	13, // 11: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Relationships.Livestream.related_devices:type_name -> meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Relationships.Livestream.RelatedDevices
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	12, // 1: meraki.sensor.v1.DeviceSensorRelationships.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 2: meraki.sensor.v1.UpdateDeviceSensorRelationshipsRequest.livestream:type_name -> meraki.sensor.v1.DeviceSensorRelationships.Livestream
+	12, // 3: meraki.sensor.v1.UpdateDeviceSensorRelationshipsRequest.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 4: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.items:type_name -> meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item
+	13, // 5: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	12, // 6: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 7: meraki.sensor.v1.DeviceSensorRelationships.Livestream.related_devices:type_name -> meraki.sensor.v1.DeviceSensorRelationships.Livestream.RelatedDevices
+	12, // 8: meraki.sensor.v1.DeviceSensorRelationships.Livestream.additional_properties:type_name -> google.protobuf.Struct
+	12, // 9: meraki.sensor.v1.DeviceSensorRelationships.Livestream.RelatedDevices.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 10: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.device:type_name -> meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Device
+	9,  // 11: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.relationships:type_name -> meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Relationships
+	12, // 12: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	12, // 13: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Device.additional_properties:type_name -> google.protobuf.Struct
+	10, // 14: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Relationships.livestream:type_name -> meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Relationships.Livestream
+	12, // 15: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Relationships.additional_properties:type_name -> google.protobuf.Struct
+	11, // 16: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Relationships.Livestream.related_devices:type_name -> meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Relationships.Livestream.RelatedDevices
+	12, // 17: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Relationships.Livestream.additional_properties:type_name -> google.protobuf.Struct
+	12, // 18: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse.Item.Relationships.Livestream.RelatedDevices.additional_properties:type_name -> google.protobuf.Struct
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sensor_v1_relationships_proto_init() }
@@ -853,15 +855,14 @@ func file_meraki_sensor_v1_relationships_proto_init() {
 	file_meraki_sensor_v1_relationships_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_sensor_v1_relationships_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_sensor_v1_relationships_proto_msgTypes[8].OneofWrappers = []any{}
-	file_meraki_sensor_v1_relationships_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_sensor_v1_relationships_proto_msgTypes[13].OneofWrappers = []any{}
+	file_meraki_sensor_v1_relationships_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_sensor_v1_relationships_proto_rawDesc), len(file_meraki_sensor_v1_relationships_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

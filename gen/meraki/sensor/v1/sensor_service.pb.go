@@ -12,7 +12,6 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	reflect "reflect"
 	unsafe "unsafe"
 )
@@ -28,7 +27,7 @@ var File_meraki_sensor_v1_sensor_service_proto protoreflect.FileDescriptor
 
 const file_meraki_sensor_v1_sensor_service_proto_rawDesc = "" +
 	"\n" +
-	"%meraki/sensor/v1/sensor_service.proto\x12\x10meraki.sensor.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x1dmeraki/sensor/v1/alerts.proto\x1a\x1fmeraki/sensor/v1/commands.proto\x1a\x1fmeraki/sensor/v1/gateways.proto\x1a#meraki/sensor/v1/mqtt_brokers.proto\x1a\x1fmeraki/sensor/v1/readings.proto\x1a$meraki/sensor/v1/relationships.proto2\xbf3\n" +
+	"%meraki/sensor/v1/sensor_service.proto\x12\x10meraki.sensor.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x1dmeraki/sensor/v1/alerts.proto\x1a\x1fmeraki/sensor/v1/commands.proto\x1a\x1fmeraki/sensor/v1/gateways.proto\x1a#meraki/sensor/v1/mqtt_brokers.proto\x1a\x1fmeraki/sensor/v1/readings.proto\x1a$meraki/sensor/v1/relationships.proto2\xe33\n" +
 	"\rSensorService\x12\xe3\x01\n" +
 	"\x17GetDeviceSensorCommands\x120.meraki.sensor.v1.GetDeviceSensorCommandsRequest\x1a1.meraki.sensor.v1.GetDeviceSensorCommandsResponse\"c\xf2\xfd\x1b_\n" +
 	"\x17getDeviceSensorCommands\x10\x01\x1a!/devices/{serial}/sensor/commands \x04*\a\b\x01\x10\xe8\a\x18\n" +
@@ -66,8 +65,8 @@ const file_meraki_sensor_v1_sensor_service_proto_rawDesc = "" +
 	" UpdateNetworkSensorAlertsProfile\x129.meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest\x1a,.meraki.sensor.v1.NetworkSensorAlertsProfile\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +
 	" updateNetworkSensorAlertsProfile\x10\x02\x1a1/networks/{networkId}/sensor/alerts/profiles/{id} \x030\x02B=\n" +
 	"1/networks/{networkId}/sensor/alerts/profiles/{id}\x12\x06update\x18\x01j\r\n" +
-	"\aserials\x10\x03\x18\x03\x12\x98\x02\n" +
-	" DeleteNetworkSensorAlertsProfile\x129.meraki.sensor.v1.DeleteNetworkSensorAlertsProfileRequest\x1a\x16.google.protobuf.Empty\"\xa0\x01\xf2\xfd\x1b\x9b\x01\n" +
+	"\aserials\x10\x03\x18\x03\x12\xbc\x02\n" +
+	" DeleteNetworkSensorAlertsProfile\x129.meraki.sensor.v1.DeleteNetworkSensorAlertsProfileRequest\x1a:.meraki.sensor.v1.DeleteNetworkSensorAlertsProfileResponse\"\xa0\x01\xf2\xfd\x1b\x9b\x01\n" +
 	" deleteNetworkSensorAlertsProfile\x10\x04\x1a1/networks/{networkId}/sensor/alerts/profiles/{id} \x030\x02B>\n" +
 	"1/networks/{networkId}/sensor/alerts/profiles/{id}\x12\adestroy\x18\x01\x12\xf4\x01\n" +
 	"\x1bGetNetworkSensorMqttBrokers\x124.meraki.sensor.v1.GetNetworkSensorMqttBrokersRequest\x1a5.meraki.sensor.v1.GetNetworkSensorMqttBrokersResponse\"h\xf2\xfd\x1bd\n" +
@@ -107,8 +106,8 @@ const file_meraki_sensor_v1_sensor_service_proto_rawDesc = "" +
 	"\x06serialj\x10\n" +
 	"\n" +
 	"networkIds\x10\x02\x18\x02j\r\n" +
-	"\aserials\x10\x02\x18\x030\x01Bv\n" +
-	"\x1acom.merakibroker.sensor.v1B\x12SensorServiceProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/sensor/v1;sensorv1b\x06proto3"
+	"\aserials\x10\x02\x18\x030\x01B\x8f\x01\n" +
+	"\x1acom.merakibroker.sensor.v1B\x12SensorServiceProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/sensor/v1;sensorv1\xca\x02\x16MerakiBroker\\Sensor\\V1b\x06proto3"
 
 var file_meraki_sensor_v1_sensor_service_proto_goTypes = []any{
 	(*GetDeviceSensorCommandsRequest)(nil),                         // 0: meraki.sensor.v1.GetDeviceSensorCommandsRequest
@@ -137,7 +136,7 @@ var file_meraki_sensor_v1_sensor_service_proto_goTypes = []any{
 	(*GetNetworkSensorAlertsOverviewByMetricResponse)(nil),         // 23: meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse
 	(*GetNetworkSensorAlertsProfilesResponse)(nil),                 // 24: meraki.sensor.v1.GetNetworkSensorAlertsProfilesResponse
 	(*NetworkSensorAlertsProfile)(nil),                             // 25: meraki.sensor.v1.NetworkSensorAlertsProfile
-	(*emptypb.Empty)(nil),                                          // 26: google.protobuf.Empty
+	(*DeleteNetworkSensorAlertsProfileResponse)(nil),               // 26: meraki.sensor.v1.DeleteNetworkSensorAlertsProfileResponse
 	(*GetNetworkSensorMqttBrokersResponse)(nil),                    // 27: meraki.sensor.v1.GetNetworkSensorMqttBrokersResponse
 	(*NetworkSensorMqttBroker)(nil),                                // 28: meraki.sensor.v1.NetworkSensorMqttBroker
 	(*GetNetworkSensorRelationshipsResponse)(nil),                  // 29: meraki.sensor.v1.GetNetworkSensorRelationshipsResponse
@@ -181,7 +180,7 @@ var file_meraki_sensor_v1_sensor_service_proto_depIdxs = []int32{
 	25, // 32: meraki.sensor.v1.SensorService.CreateNetworkSensorAlertsProfile:output_type -> meraki.sensor.v1.NetworkSensorAlertsProfile
 	25, // 33: meraki.sensor.v1.SensorService.GetNetworkSensorAlertsProfile:output_type -> meraki.sensor.v1.NetworkSensorAlertsProfile
 	25, // 34: meraki.sensor.v1.SensorService.UpdateNetworkSensorAlertsProfile:output_type -> meraki.sensor.v1.NetworkSensorAlertsProfile
-	26, // 35: meraki.sensor.v1.SensorService.DeleteNetworkSensorAlertsProfile:output_type -> google.protobuf.Empty
+	26, // 35: meraki.sensor.v1.SensorService.DeleteNetworkSensorAlertsProfile:output_type -> meraki.sensor.v1.DeleteNetworkSensorAlertsProfileResponse
 	27, // 36: meraki.sensor.v1.SensorService.GetNetworkSensorMqttBrokers:output_type -> meraki.sensor.v1.GetNetworkSensorMqttBrokersResponse
 	28, // 37: meraki.sensor.v1.SensorService.GetNetworkSensorMqttBroker:output_type -> meraki.sensor.v1.NetworkSensorMqttBroker
 	28, // 38: meraki.sensor.v1.SensorService.UpdateNetworkSensorMqttBroker:output_type -> meraki.sensor.v1.NetworkSensorMqttBroker

@@ -13,7 +13,6 @@ import (
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
-	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // This is a compile-time assertion to ensure that this generated file
@@ -53,82 +52,109 @@ const (
 //
 // The Dashboard operations of the section sensor.
 type SensorServiceClient interface {
+	// Reads the sensor commands of a device.
 	// GET /devices/{serial}/sensor/commands
 	// https://developer.cisco.com/meraki/api-v1/get-device-sensor-commands/
 	// A page has 3 to 1000 rows, 10 when per_page is absent.
+	// StreamDeviceSensorCommands streams its pages.
 	GetDeviceSensorCommands(ctx context.Context, in *GetDeviceSensorCommandsRequest, opts ...grpc.CallOption) (*GetDeviceSensorCommandsResponse, error)
 	// GetDeviceSensorCommands, one page in each message, until the pages end or the caller stops
 	// reading.
 	StreamDeviceSensorCommands(ctx context.Context, in *GetDeviceSensorCommandsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetDeviceSensorCommandsResponse], error)
+	// Creates the sensor command of a device.
 	// POST /devices/{serial}/sensor/commands
 	// https://developer.cisco.com/meraki/api-v1/create-device-sensor-command/
 	// An action batch can carry it.
 	// It starts a job; getDeviceSensorCommand reads how far that is.
 	CreateDeviceSensorCommand(ctx context.Context, in *CreateDeviceSensorCommandRequest, opts ...grpc.CallOption) (*DeviceSensorCommand, error)
+	// Reads the sensor command of a device.
 	// GET /devices/{serial}/sensor/commands/{commandId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-sensor-command/
+	// CreateDeviceSensorCommand starts what it reads the state of.
 	GetDeviceSensorCommand(ctx context.Context, in *GetDeviceSensorCommandRequest, opts ...grpc.CallOption) (*DeviceSensorCommand, error)
+	// Reads the sensor relationships of a device.
 	// GET /devices/{serial}/sensor/relationships
 	// https://developer.cisco.com/meraki/api-v1/get-device-sensor-relationships/
+	// Written by UpdateDeviceSensorRelationships.
 	GetDeviceSensorRelationships(ctx context.Context, in *GetDeviceSensorRelationshipsRequest, opts ...grpc.CallOption) (*DeviceSensorRelationships, error)
+	// Changes the sensor relationships of a device.
 	// PUT /devices/{serial}/sensor/relationships
 	// https://developer.cisco.com/meraki/api-v1/update-device-sensor-relationships/
 	// An action batch can carry it.
 	UpdateDeviceSensorRelationships(ctx context.Context, in *UpdateDeviceSensorRelationshipsRequest, opts ...grpc.CallOption) (*DeviceSensorRelationships, error)
+	// Reads the sensor alerts current overview by metric of a network.
 	// GET /networks/{networkId}/sensor/alerts/current/overview/byMetric
 	// https://developer.cisco.com/meraki/api-v1/get-network-sensor-alerts-current-overview-by-metric/
 	GetNetworkSensorAlertsCurrentOverviewByMetric(ctx context.Context, in *GetNetworkSensorAlertsCurrentOverviewByMetricRequest, opts ...grpc.CallOption) (*NetworkSensorAlertsCurrentOverviewByMetric, error)
+	// Reads the sensor alerts overview by metric of a network.
 	// GET /networks/{networkId}/sensor/alerts/overview/byMetric
 	// https://developer.cisco.com/meraki/api-v1/get-network-sensor-alerts-overview-by-metric/
 	GetNetworkSensorAlertsOverviewByMetric(ctx context.Context, in *GetNetworkSensorAlertsOverviewByMetricRequest, opts ...grpc.CallOption) (*GetNetworkSensorAlertsOverviewByMetricResponse, error)
+	// Reads the sensor alerts profiles of a network.
 	// GET /networks/{networkId}/sensor/alerts/profiles
 	// https://developer.cisco.com/meraki/api-v1/get-network-sensor-alerts-profiles/
 	GetNetworkSensorAlertsProfiles(ctx context.Context, in *GetNetworkSensorAlertsProfilesRequest, opts ...grpc.CallOption) (*GetNetworkSensorAlertsProfilesResponse, error)
+	// Creates the sensor alerts profile of a network.
 	// POST /networks/{networkId}/sensor/alerts/profiles
 	// https://developer.cisco.com/meraki/api-v1/create-network-sensor-alerts-profile/
 	// An action batch can carry it.
 	CreateNetworkSensorAlertsProfile(ctx context.Context, in *CreateNetworkSensorAlertsProfileRequest, opts ...grpc.CallOption) (*NetworkSensorAlertsProfile, error)
+	// Reads the sensor alerts profile of a network.
 	// GET /networks/{networkId}/sensor/alerts/profiles/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-network-sensor-alerts-profile/
+	// Written by UpdateNetworkSensorAlertsProfile and DeleteNetworkSensorAlertsProfile.
 	GetNetworkSensorAlertsProfile(ctx context.Context, in *GetNetworkSensorAlertsProfileRequest, opts ...grpc.CallOption) (*NetworkSensorAlertsProfile, error)
+	// Changes the sensor alerts profile of a network.
 	// PUT /networks/{networkId}/sensor/alerts/profiles/{id}
 	// https://developer.cisco.com/meraki/api-v1/update-network-sensor-alerts-profile/
 	// An action batch can carry it.
 	UpdateNetworkSensorAlertsProfile(ctx context.Context, in *UpdateNetworkSensorAlertsProfileRequest, opts ...grpc.CallOption) (*NetworkSensorAlertsProfile, error)
+	// Deletes the sensor alerts profile of a network.
 	// DELETE /networks/{networkId}/sensor/alerts/profiles/{id}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-sensor-alerts-profile/
 	// An action batch can carry it.
-	DeleteNetworkSensorAlertsProfile(ctx context.Context, in *DeleteNetworkSensorAlertsProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteNetworkSensorAlertsProfile(ctx context.Context, in *DeleteNetworkSensorAlertsProfileRequest, opts ...grpc.CallOption) (*DeleteNetworkSensorAlertsProfileResponse, error)
+	// Reads the sensor MQTT brokers of a network.
 	// GET /networks/{networkId}/sensor/mqttBrokers
 	// https://developer.cisco.com/meraki/api-v1/get-network-sensor-mqtt-brokers/
 	GetNetworkSensorMqttBrokers(ctx context.Context, in *GetNetworkSensorMqttBrokersRequest, opts ...grpc.CallOption) (*GetNetworkSensorMqttBrokersResponse, error)
+	// Reads the sensor MQTT broker of a network.
 	// GET /networks/{networkId}/sensor/mqttBrokers/{mqttBrokerId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-sensor-mqtt-broker/
+	// Written by UpdateNetworkSensorMqttBroker.
 	GetNetworkSensorMqttBroker(ctx context.Context, in *GetNetworkSensorMqttBrokerRequest, opts ...grpc.CallOption) (*NetworkSensorMqttBroker, error)
+	// Changes the sensor MQTT broker of a network.
 	// PUT /networks/{networkId}/sensor/mqttBrokers/{mqttBrokerId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-sensor-mqtt-broker/
 	// An action batch can carry it.
 	UpdateNetworkSensorMqttBroker(ctx context.Context, in *UpdateNetworkSensorMqttBrokerRequest, opts ...grpc.CallOption) (*NetworkSensorMqttBroker, error)
+	// Reads the sensor relationships of a network.
 	// GET /networks/{networkId}/sensor/relationships
 	// https://developer.cisco.com/meraki/api-v1/get-network-sensor-relationships/
 	GetNetworkSensorRelationships(ctx context.Context, in *GetNetworkSensorRelationshipsRequest, opts ...grpc.CallOption) (*GetNetworkSensorRelationshipsResponse, error)
+	// Reads the sensor gateways connections latest of an organization.
 	// GET /organizations/{organizationId}/sensor/gateways/connections/latest
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sensor-gateways-connections-latest/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationSensorGatewaysConnectionsLatest streams its pages.
 	GetOrganizationSensorGatewaysConnectionsLatest(ctx context.Context, in *GetOrganizationSensorGatewaysConnectionsLatestRequest, opts ...grpc.CallOption) (*GetOrganizationSensorGatewaysConnectionsLatestResponse, error)
 	// GetOrganizationSensorGatewaysConnectionsLatest, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationSensorGatewaysConnectionsLatest(ctx context.Context, in *GetOrganizationSensorGatewaysConnectionsLatestRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationSensorGatewaysConnectionsLatestResponse], error)
+	// Reads the sensor readings history of an organization.
 	// GET /organizations/{organizationId}/sensor/readings/history
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sensor-readings-history/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationSensorReadingsHistory streams its pages.
 	GetOrganizationSensorReadingsHistory(ctx context.Context, in *GetOrganizationSensorReadingsHistoryRequest, opts ...grpc.CallOption) (*GetOrganizationSensorReadingsHistoryResponse, error)
 	// GetOrganizationSensorReadingsHistory, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationSensorReadingsHistory(ctx context.Context, in *GetOrganizationSensorReadingsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationSensorReadingsHistoryResponse], error)
+	// Reads the sensor readings latest of an organization.
 	// GET /organizations/{organizationId}/sensor/readings/latest
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sensor-readings-latest/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationSensorReadingsLatest streams its pages.
 	GetOrganizationSensorReadingsLatest(ctx context.Context, in *GetOrganizationSensorReadingsLatestRequest, opts ...grpc.CallOption) (*GetOrganizationSensorReadingsLatestResponse, error)
 	// GetOrganizationSensorReadingsLatest, one page in each message, until the pages end or the
 	// caller stops reading.
@@ -272,9 +298,9 @@ func (c *sensorServiceClient) UpdateNetworkSensorAlertsProfile(ctx context.Conte
 	return out, nil
 }
 
-func (c *sensorServiceClient) DeleteNetworkSensorAlertsProfile(ctx context.Context, in *DeleteNetworkSensorAlertsProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *sensorServiceClient) DeleteNetworkSensorAlertsProfile(ctx context.Context, in *DeleteNetworkSensorAlertsProfileRequest, opts ...grpc.CallOption) (*DeleteNetworkSensorAlertsProfileResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteNetworkSensorAlertsProfileResponse)
 	err := c.cc.Invoke(ctx, SensorService_DeleteNetworkSensorAlertsProfile_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -415,82 +441,109 @@ type SensorService_StreamOrganizationSensorReadingsLatestClient = grpc.ServerStr
 //
 // The Dashboard operations of the section sensor.
 type SensorServiceServer interface {
+	// Reads the sensor commands of a device.
 	// GET /devices/{serial}/sensor/commands
 	// https://developer.cisco.com/meraki/api-v1/get-device-sensor-commands/
 	// A page has 3 to 1000 rows, 10 when per_page is absent.
+	// StreamDeviceSensorCommands streams its pages.
 	GetDeviceSensorCommands(context.Context, *GetDeviceSensorCommandsRequest) (*GetDeviceSensorCommandsResponse, error)
 	// GetDeviceSensorCommands, one page in each message, until the pages end or the caller stops
 	// reading.
 	StreamDeviceSensorCommands(*GetDeviceSensorCommandsRequest, grpc.ServerStreamingServer[GetDeviceSensorCommandsResponse]) error
+	// Creates the sensor command of a device.
 	// POST /devices/{serial}/sensor/commands
 	// https://developer.cisco.com/meraki/api-v1/create-device-sensor-command/
 	// An action batch can carry it.
 	// It starts a job; getDeviceSensorCommand reads how far that is.
 	CreateDeviceSensorCommand(context.Context, *CreateDeviceSensorCommandRequest) (*DeviceSensorCommand, error)
+	// Reads the sensor command of a device.
 	// GET /devices/{serial}/sensor/commands/{commandId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-sensor-command/
+	// CreateDeviceSensorCommand starts what it reads the state of.
 	GetDeviceSensorCommand(context.Context, *GetDeviceSensorCommandRequest) (*DeviceSensorCommand, error)
+	// Reads the sensor relationships of a device.
 	// GET /devices/{serial}/sensor/relationships
 	// https://developer.cisco.com/meraki/api-v1/get-device-sensor-relationships/
+	// Written by UpdateDeviceSensorRelationships.
 	GetDeviceSensorRelationships(context.Context, *GetDeviceSensorRelationshipsRequest) (*DeviceSensorRelationships, error)
+	// Changes the sensor relationships of a device.
 	// PUT /devices/{serial}/sensor/relationships
 	// https://developer.cisco.com/meraki/api-v1/update-device-sensor-relationships/
 	// An action batch can carry it.
 	UpdateDeviceSensorRelationships(context.Context, *UpdateDeviceSensorRelationshipsRequest) (*DeviceSensorRelationships, error)
+	// Reads the sensor alerts current overview by metric of a network.
 	// GET /networks/{networkId}/sensor/alerts/current/overview/byMetric
 	// https://developer.cisco.com/meraki/api-v1/get-network-sensor-alerts-current-overview-by-metric/
 	GetNetworkSensorAlertsCurrentOverviewByMetric(context.Context, *GetNetworkSensorAlertsCurrentOverviewByMetricRequest) (*NetworkSensorAlertsCurrentOverviewByMetric, error)
+	// Reads the sensor alerts overview by metric of a network.
 	// GET /networks/{networkId}/sensor/alerts/overview/byMetric
 	// https://developer.cisco.com/meraki/api-v1/get-network-sensor-alerts-overview-by-metric/
 	GetNetworkSensorAlertsOverviewByMetric(context.Context, *GetNetworkSensorAlertsOverviewByMetricRequest) (*GetNetworkSensorAlertsOverviewByMetricResponse, error)
+	// Reads the sensor alerts profiles of a network.
 	// GET /networks/{networkId}/sensor/alerts/profiles
 	// https://developer.cisco.com/meraki/api-v1/get-network-sensor-alerts-profiles/
 	GetNetworkSensorAlertsProfiles(context.Context, *GetNetworkSensorAlertsProfilesRequest) (*GetNetworkSensorAlertsProfilesResponse, error)
+	// Creates the sensor alerts profile of a network.
 	// POST /networks/{networkId}/sensor/alerts/profiles
 	// https://developer.cisco.com/meraki/api-v1/create-network-sensor-alerts-profile/
 	// An action batch can carry it.
 	CreateNetworkSensorAlertsProfile(context.Context, *CreateNetworkSensorAlertsProfileRequest) (*NetworkSensorAlertsProfile, error)
+	// Reads the sensor alerts profile of a network.
 	// GET /networks/{networkId}/sensor/alerts/profiles/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-network-sensor-alerts-profile/
+	// Written by UpdateNetworkSensorAlertsProfile and DeleteNetworkSensorAlertsProfile.
 	GetNetworkSensorAlertsProfile(context.Context, *GetNetworkSensorAlertsProfileRequest) (*NetworkSensorAlertsProfile, error)
+	// Changes the sensor alerts profile of a network.
 	// PUT /networks/{networkId}/sensor/alerts/profiles/{id}
 	// https://developer.cisco.com/meraki/api-v1/update-network-sensor-alerts-profile/
 	// An action batch can carry it.
 	UpdateNetworkSensorAlertsProfile(context.Context, *UpdateNetworkSensorAlertsProfileRequest) (*NetworkSensorAlertsProfile, error)
+	// Deletes the sensor alerts profile of a network.
 	// DELETE /networks/{networkId}/sensor/alerts/profiles/{id}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-sensor-alerts-profile/
 	// An action batch can carry it.
-	DeleteNetworkSensorAlertsProfile(context.Context, *DeleteNetworkSensorAlertsProfileRequest) (*emptypb.Empty, error)
+	DeleteNetworkSensorAlertsProfile(context.Context, *DeleteNetworkSensorAlertsProfileRequest) (*DeleteNetworkSensorAlertsProfileResponse, error)
+	// Reads the sensor MQTT brokers of a network.
 	// GET /networks/{networkId}/sensor/mqttBrokers
 	// https://developer.cisco.com/meraki/api-v1/get-network-sensor-mqtt-brokers/
 	GetNetworkSensorMqttBrokers(context.Context, *GetNetworkSensorMqttBrokersRequest) (*GetNetworkSensorMqttBrokersResponse, error)
+	// Reads the sensor MQTT broker of a network.
 	// GET /networks/{networkId}/sensor/mqttBrokers/{mqttBrokerId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-sensor-mqtt-broker/
+	// Written by UpdateNetworkSensorMqttBroker.
 	GetNetworkSensorMqttBroker(context.Context, *GetNetworkSensorMqttBrokerRequest) (*NetworkSensorMqttBroker, error)
+	// Changes the sensor MQTT broker of a network.
 	// PUT /networks/{networkId}/sensor/mqttBrokers/{mqttBrokerId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-sensor-mqtt-broker/
 	// An action batch can carry it.
 	UpdateNetworkSensorMqttBroker(context.Context, *UpdateNetworkSensorMqttBrokerRequest) (*NetworkSensorMqttBroker, error)
+	// Reads the sensor relationships of a network.
 	// GET /networks/{networkId}/sensor/relationships
 	// https://developer.cisco.com/meraki/api-v1/get-network-sensor-relationships/
 	GetNetworkSensorRelationships(context.Context, *GetNetworkSensorRelationshipsRequest) (*GetNetworkSensorRelationshipsResponse, error)
+	// Reads the sensor gateways connections latest of an organization.
 	// GET /organizations/{organizationId}/sensor/gateways/connections/latest
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sensor-gateways-connections-latest/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationSensorGatewaysConnectionsLatest streams its pages.
 	GetOrganizationSensorGatewaysConnectionsLatest(context.Context, *GetOrganizationSensorGatewaysConnectionsLatestRequest) (*GetOrganizationSensorGatewaysConnectionsLatestResponse, error)
 	// GetOrganizationSensorGatewaysConnectionsLatest, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationSensorGatewaysConnectionsLatest(*GetOrganizationSensorGatewaysConnectionsLatestRequest, grpc.ServerStreamingServer[GetOrganizationSensorGatewaysConnectionsLatestResponse]) error
+	// Reads the sensor readings history of an organization.
 	// GET /organizations/{organizationId}/sensor/readings/history
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sensor-readings-history/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationSensorReadingsHistory streams its pages.
 	GetOrganizationSensorReadingsHistory(context.Context, *GetOrganizationSensorReadingsHistoryRequest) (*GetOrganizationSensorReadingsHistoryResponse, error)
 	// GetOrganizationSensorReadingsHistory, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationSensorReadingsHistory(*GetOrganizationSensorReadingsHistoryRequest, grpc.ServerStreamingServer[GetOrganizationSensorReadingsHistoryResponse]) error
+	// Reads the sensor readings latest of an organization.
 	// GET /organizations/{organizationId}/sensor/readings/latest
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sensor-readings-latest/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationSensorReadingsLatest streams its pages.
 	GetOrganizationSensorReadingsLatest(context.Context, *GetOrganizationSensorReadingsLatestRequest) (*GetOrganizationSensorReadingsLatestResponse, error)
 	// GetOrganizationSensorReadingsLatest, one page in each message, until the pages end or the
 	// caller stops reading.
@@ -541,7 +594,7 @@ func (UnimplementedSensorServiceServer) GetNetworkSensorAlertsProfile(context.Co
 func (UnimplementedSensorServiceServer) UpdateNetworkSensorAlertsProfile(context.Context, *UpdateNetworkSensorAlertsProfileRequest) (*NetworkSensorAlertsProfile, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateNetworkSensorAlertsProfile not implemented")
 }
-func (UnimplementedSensorServiceServer) DeleteNetworkSensorAlertsProfile(context.Context, *DeleteNetworkSensorAlertsProfileRequest) (*emptypb.Empty, error) {
+func (UnimplementedSensorServiceServer) DeleteNetworkSensorAlertsProfile(context.Context, *DeleteNetworkSensorAlertsProfileRequest) (*DeleteNetworkSensorAlertsProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNetworkSensorAlertsProfile not implemented")
 }
 func (UnimplementedSensorServiceServer) GetNetworkSensorMqttBrokers(context.Context, *GetNetworkSensorMqttBrokersRequest) (*GetNetworkSensorMqttBrokersResponse, error) {

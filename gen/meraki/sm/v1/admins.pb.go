@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -97,12 +97,13 @@ func (x *GetOrganizationSmAdminsRolesRequest) GetEndingBefore() string {
 
 // Answer of getOrganizationSmAdminsRoles.
 type GetOrganizationSmAdminsRolesResponse struct {
-	state         protoimpl.MessageState                     `protogen:"open.v1"`
-	Items         []*OrganizationSmAdminsRole                `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationSmAdminsRolesResponse_Meta `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState      `protogen:"open.v1"`
+	Meta                 *CollectionMeta             `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*OrganizationSmAdminsRole `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSmAdminsRolesResponse) Reset() {
@@ -135,6 +136,13 @@ func (*GetOrganizationSmAdminsRolesResponse) Descriptor() ([]byte, []int) {
 	return file_meraki_sm_v1_admins_proto_rawDescGZIP(), []int{1}
 }
 
+func (x *GetOrganizationSmAdminsRolesResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationSmAdminsRolesResponse) GetItems() []*OrganizationSmAdminsRole {
 	if x != nil {
 		return x.Items
@@ -149,24 +157,25 @@ func (x *GetOrganizationSmAdminsRolesResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-func (x *GetOrganizationSmAdminsRolesResponse) GetMeta() *GetOrganizationSmAdminsRolesResponse_Meta {
+func (x *GetOrganizationSmAdminsRolesResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-// Answer of createOrganizationSmAdminsRole, getOrganizationSmAdminsRole,
-// updateOrganizationSmAdminsRole. Row of getOrganizationSmAdminsRoles.
+// The Systems Manager admins role of an organization. Answer of createOrganizationSmAdminsRole,
+// getOrganizationSmAdminsRole, updateOrganizationSmAdminsRole. Row of getOrganizationSmAdminsRoles.
 type OrganizationSmAdminsRole struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	RoleId *string                `protobuf:"bytes,1,opt,name=role_id,json=roleId,proto3,oneof" json:"role_id,omitempty"`
 	Name   *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Known values: "all_tags", "some", "without_all_tags", "without_some".
-	Scope         *string  `protobuf:"bytes,3,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
-	Tags          []string `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Scope                *string          `protobuf:"bytes,3,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
+	Tags                 []string         `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSmAdminsRole) Reset() {
@@ -227,6 +236,13 @@ func (x *OrganizationSmAdminsRole) GetTags() []string {
 	return nil
 }
 
+func (x *OrganizationSmAdminsRole) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationSmAdminsRole.
 type CreateOrganizationSmAdminsRoleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -235,12 +251,13 @@ type CreateOrganizationSmAdminsRoleRequest struct {
 	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Known values: "all_tags", "some", "without_all_tags", "without_some".
-	Scope         *string                `protobuf:"bytes,3,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
-	Tags          []string               `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Scope                *string          `protobuf:"bytes,3,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
+	Tags                 []string         `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationSmAdminsRoleRequest) Reset() {
@@ -301,16 +318,23 @@ func (x *CreateOrganizationSmAdminsRoleRequest) GetTags() []string {
 	return nil
 }
 
-func (x *CreateOrganizationSmAdminsRoleRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationSmAdminsRoleRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationSmAdminsRoleRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationSmAdminsRoleRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationSmAdminsRoleRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -379,12 +403,13 @@ type UpdateOrganizationSmAdminsRoleRequest struct {
 	RoleId *string `protobuf:"bytes,2,opt,name=role_id,json=roleId,proto3,oneof" json:"role_id,omitempty"`
 	Name   *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Known values: "all_tags", "some", "without_all_tags", "without_some".
-	Scope         *string                `protobuf:"bytes,4,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
-	Tags          []string               `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Scope                *string          `protobuf:"bytes,4,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
+	Tags                 []string         `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationSmAdminsRoleRequest) Reset() {
@@ -452,16 +477,23 @@ func (x *UpdateOrganizationSmAdminsRoleRequest) GetTags() []string {
 	return nil
 }
 
-func (x *UpdateOrganizationSmAdminsRoleRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationSmAdminsRoleRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationSmAdminsRoleRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationSmAdminsRoleRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationSmAdminsRoleRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -521,27 +553,28 @@ func (x *DeleteOrganizationSmAdminsRoleRequest) GetRoleId() string {
 	return ""
 }
 
-type GetOrganizationSmAdminsRolesResponse_Meta struct {
-	state         protoimpl.MessageState                            `protogen:"open.v1"`
-	Counts        *GetOrganizationSmAdminsRolesResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+// Answer of deleteOrganizationSmAdminsRole.
+type DeleteOrganizationSmAdminsRoleResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
-func (x *GetOrganizationSmAdminsRolesResponse_Meta) Reset() {
-	*x = GetOrganizationSmAdminsRolesResponse_Meta{}
+func (x *DeleteOrganizationSmAdminsRoleResponse) Reset() {
+	*x = DeleteOrganizationSmAdminsRoleResponse{}
 	mi := &file_meraki_sm_v1_admins_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationSmAdminsRolesResponse_Meta) String() string {
+func (x *DeleteOrganizationSmAdminsRoleResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationSmAdminsRolesResponse_Meta) ProtoMessage() {}
+func (*DeleteOrganizationSmAdminsRoleResponse) ProtoMessage() {}
 
-func (x *GetOrganizationSmAdminsRolesResponse_Meta) ProtoReflect() protoreflect.Message {
+func (x *DeleteOrganizationSmAdminsRoleResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_meraki_sm_v1_admins_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -553,119 +586,23 @@ func (x *GetOrganizationSmAdminsRolesResponse_Meta) ProtoReflect() protoreflect.
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationSmAdminsRolesResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationSmAdminsRolesResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_sm_v1_admins_proto_rawDescGZIP(), []int{1, 0}
+// Deprecated: Use DeleteOrganizationSmAdminsRoleResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationSmAdminsRoleResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_sm_v1_admins_proto_rawDescGZIP(), []int{7}
 }
 
-func (x *GetOrganizationSmAdminsRolesResponse_Meta) GetCounts() *GetOrganizationSmAdminsRolesResponse_Meta_Counts {
+func (x *DeleteOrganizationSmAdminsRoleResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationSmAdminsRolesResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                  `protogen:"open.v1"`
-	Items         *GetOrganizationSmAdminsRolesResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationSmAdminsRolesResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationSmAdminsRolesResponse_Meta_Counts{}
-	mi := &file_meraki_sm_v1_admins_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationSmAdminsRolesResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationSmAdminsRolesResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationSmAdminsRolesResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sm_v1_admins_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationSmAdminsRolesResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationSmAdminsRolesResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_sm_v1_admins_proto_rawDescGZIP(), []int{1, 0, 0}
-}
-
-func (x *GetOrganizationSmAdminsRolesResponse_Meta_Counts) GetItems() *GetOrganizationSmAdminsRolesResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type GetOrganizationSmAdminsRolesResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationSmAdminsRolesResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationSmAdminsRolesResponse_Meta_Counts_Items{}
-	mi := &file_meraki_sm_v1_admins_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationSmAdminsRolesResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationSmAdminsRolesResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationSmAdminsRolesResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sm_v1_admins_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationSmAdminsRolesResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationSmAdminsRolesResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_sm_v1_admins_proto_rawDescGZIP(), []int{1, 0, 0, 0}
-}
-
-func (x *GetOrganizationSmAdminsRolesResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationSmAdminsRolesResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 var File_meraki_sm_v1_admins_proto protoreflect.FileDescriptor
 
 const file_meraki_sm_v1_admins_proto_rawDesc = "" +
 	"\n" +
-	"\x19meraki/sm/v1/admins.proto\x12\fmeraki.sm.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x8f\x02\n" +
+	"\x19meraki/sm/v1/admins.proto\x12\fmeraki.sm.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a\x1emeraki/sm/v1/collections.proto\"\x8f\x02\n" +
 	"#GetOrganizationSmAdminsRolesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -674,38 +611,31 @@ const file_meraki_sm_v1_admins_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x96\x04\n" +
-	"$GetOrganizationSmAdminsRolesResponse\x12<\n" +
-	"\x05items\x18\x01 \x03(\v2&.meraki.sm.v1.OrganizationSmAdminsRoleR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12K\n" +
-	"\x04meta\x18\x03 \x01(\v27.meraki.sm.v1.GetOrganizationSmAdminsRolesResponse.MetaR\x04meta\x1a\xa4\x02\n" +
-	"\x04Meta\x12V\n" +
-	"\x06counts\x18\x01 \x01(\v2>.meraki.sm.v1.GetOrganizationSmAdminsRolesResponse.Meta.CountsR\x06counts\x1a\xc3\x01\n" +
-	"\x06Counts\x12Z\n" +
-	"\x05items\x18\x01 \x01(\v2D.meraki.sm.v1.GetOrganizationSmAdminsRolesResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\x9f\x01\n" +
+	"\x0e_ending_before\"\xa5\x02\n" +
+	"$GetOrganizationSmAdminsRolesResponse\x120\n" +
+	"\x04meta\x18\x01 \x01(\v2\x1c.meraki.sm.v1.CollectionMetaR\x04meta\x12=\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2&.meraki.sm.v1.OrganizationSmAdminsRoleR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xee\x01\n" +
 	"\x18OrganizationSmAdminsRole\x12\x1c\n" +
 	"\arole_id\x18\x01 \x01(\tH\x00R\x06roleId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x19\n" +
 	"\x05scope\x18\x03 \x01(\tH\x02R\x05scope\x88\x01\x01\x12\x12\n" +
-	"\x04tags\x18\x04 \x03(\tR\x04tagsB\n" +
+	"\x04tags\x18\x04 \x03(\tR\x04tags\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_role_idB\a\n" +
 	"\x05_nameB\b\n" +
-	"\x06_scope\"\xd0\x02\n" +
+	"\x06_scope\"\xe9\x02\n" +
 	"%CreateOrganizationSmAdminsRoleRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x19\n" +
 	"\x05scope\x18\x03 \x01(\tH\x02R\x05scope\x88\x01\x01\x12\x12\n" +
-	"\x04tags\x18\x04 \x03(\tR\x04tags\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\x04tags\x18\x04 \x03(\tR\x04tags\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_scope\"\x90\x01\n" +
@@ -714,16 +644,17 @@ const file_meraki_sm_v1_admins_proto_rawDesc = "" +
 	"\arole_id\x18\x02 \x01(\tH\x01R\x06roleId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\n" +
 	"\n" +
-	"\b_role_id\"\xfa\x02\n" +
+	"\b_role_id\"\x93\x03\n" +
 	"%UpdateOrganizationSmAdminsRoleRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1c\n" +
 	"\arole_id\x18\x02 \x01(\tH\x01R\x06roleId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12\x19\n" +
 	"\x05scope\x18\x04 \x01(\tH\x03R\x05scope\x88\x01\x01\x12\x12\n" +
-	"\x04tags\x18\x05 \x03(\tR\x04tags\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\x04tags\x18\x05 \x03(\tR\x04tags\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\n" +
 	"\n" +
 	"\b_role_idB\a\n" +
@@ -734,8 +665,10 @@ const file_meraki_sm_v1_admins_proto_rawDesc = "" +
 	"\arole_id\x18\x02 \x01(\tH\x01R\x06roleId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\n" +
 	"\n" +
-	"\b_role_idBc\n" +
-	"\x16com.merakibroker.sm.v1B\vAdminsProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1b\x06proto3"
+	"\b_role_id\"w\n" +
+	"&DeleteOrganizationSmAdminsRoleResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesBx\n" +
+	"\x16com.merakibroker.sm.v1B\vAdminsProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1\xca\x02\x12MerakiBroker\\Sm\\V1b\x06proto3"
 
 var (
 	file_meraki_sm_v1_admins_proto_rawDescOnce sync.Once
@@ -749,36 +682,34 @@ func file_meraki_sm_v1_admins_proto_rawDescGZIP() []byte {
 	return file_meraki_sm_v1_admins_proto_rawDescData
 }
 
-var file_meraki_sm_v1_admins_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_meraki_sm_v1_admins_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_meraki_sm_v1_admins_proto_goTypes = []any{
-	(*GetOrganizationSmAdminsRolesRequest)(nil),                    // 0: meraki.sm.v1.GetOrganizationSmAdminsRolesRequest
-	(*GetOrganizationSmAdminsRolesResponse)(nil),                   // 1: meraki.sm.v1.GetOrganizationSmAdminsRolesResponse
-	(*OrganizationSmAdminsRole)(nil),                               // 2: meraki.sm.v1.OrganizationSmAdminsRole
-	(*CreateOrganizationSmAdminsRoleRequest)(nil),                  // 3: meraki.sm.v1.CreateOrganizationSmAdminsRoleRequest
-	(*GetOrganizationSmAdminsRoleRequest)(nil),                     // 4: meraki.sm.v1.GetOrganizationSmAdminsRoleRequest
-	(*UpdateOrganizationSmAdminsRoleRequest)(nil),                  // 5: meraki.sm.v1.UpdateOrganizationSmAdminsRoleRequest
-	(*DeleteOrganizationSmAdminsRoleRequest)(nil),                  // 6: meraki.sm.v1.DeleteOrganizationSmAdminsRoleRequest
-	(*GetOrganizationSmAdminsRolesResponse_Meta)(nil),              // 7: meraki.sm.v1.GetOrganizationSmAdminsRolesResponse.Meta
-	(*GetOrganizationSmAdminsRolesResponse_Meta_Counts)(nil),       // 8: meraki.sm.v1.GetOrganizationSmAdminsRolesResponse.Meta.Counts
-	(*GetOrganizationSmAdminsRolesResponse_Meta_Counts_Items)(nil), // 9: meraki.sm.v1.GetOrganizationSmAdminsRolesResponse.Meta.Counts.Items
-	(*v1.PageInfo)(nil),                                            // 10: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil),                                  // 11: google.protobuf.FieldMask
+	(*GetOrganizationSmAdminsRolesRequest)(nil),    // 0: meraki.sm.v1.GetOrganizationSmAdminsRolesRequest
+	(*GetOrganizationSmAdminsRolesResponse)(nil),   // 1: meraki.sm.v1.GetOrganizationSmAdminsRolesResponse
+	(*OrganizationSmAdminsRole)(nil),               // 2: meraki.sm.v1.OrganizationSmAdminsRole
+	(*CreateOrganizationSmAdminsRoleRequest)(nil),  // 3: meraki.sm.v1.CreateOrganizationSmAdminsRoleRequest
+	(*GetOrganizationSmAdminsRoleRequest)(nil),     // 4: meraki.sm.v1.GetOrganizationSmAdminsRoleRequest
+	(*UpdateOrganizationSmAdminsRoleRequest)(nil),  // 5: meraki.sm.v1.UpdateOrganizationSmAdminsRoleRequest
+	(*DeleteOrganizationSmAdminsRoleRequest)(nil),  // 6: meraki.sm.v1.DeleteOrganizationSmAdminsRoleRequest
+	(*DeleteOrganizationSmAdminsRoleResponse)(nil), // 7: meraki.sm.v1.DeleteOrganizationSmAdminsRoleResponse
+	(*CollectionMeta)(nil),                         // 8: meraki.sm.v1.CollectionMeta
+	(*v1.PageInfo)(nil),                            // 9: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                        // 10: google.protobuf.Struct
 }
 var file_meraki_sm_v1_admins_proto_depIdxs = []int32{
-	2,  // 0: meraki.sm.v1.GetOrganizationSmAdminsRolesResponse.items:type_name -> meraki.sm.v1.OrganizationSmAdminsRole
-	10, // 1: meraki.sm.v1.GetOrganizationSmAdminsRolesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	7,  // 2: meraki.sm.v1.GetOrganizationSmAdminsRolesResponse.meta:type_name -> meraki.sm.v1.GetOrganizationSmAdminsRolesResponse.Meta
-	11, // 3: meraki.sm.v1.CreateOrganizationSmAdminsRoleRequest.null_fields:type_name -> google.protobuf.FieldMask
-	11, // 4: meraki.sm.v1.CreateOrganizationSmAdminsRoleRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	11, // 5: meraki.sm.v1.UpdateOrganizationSmAdminsRoleRequest.null_fields:type_name -> google.protobuf.FieldMask
-	11, // 6: meraki.sm.v1.UpdateOrganizationSmAdminsRoleRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	8,  // 7: meraki.sm.v1.GetOrganizationSmAdminsRolesResponse.Meta.counts:type_name -> meraki.sm.v1.GetOrganizationSmAdminsRolesResponse.Meta.Counts
-	9,  // 8: meraki.sm.v1.GetOrganizationSmAdminsRolesResponse.Meta.Counts.items:type_name -> meraki.sm.v1.GetOrganizationSmAdminsRolesResponse.Meta.Counts.Items
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	8,  // 0: meraki.sm.v1.GetOrganizationSmAdminsRolesResponse.meta:type_name -> meraki.sm.v1.CollectionMeta
+	2,  // 1: meraki.sm.v1.GetOrganizationSmAdminsRolesResponse.items:type_name -> meraki.sm.v1.OrganizationSmAdminsRole
+	9,  // 2: meraki.sm.v1.GetOrganizationSmAdminsRolesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	10, // 3: meraki.sm.v1.GetOrganizationSmAdminsRolesResponse.additional_properties:type_name -> google.protobuf.Struct
+	10, // 4: meraki.sm.v1.OrganizationSmAdminsRole.additional_properties:type_name -> google.protobuf.Struct
+	10, // 5: meraki.sm.v1.CreateOrganizationSmAdminsRoleRequest.additional_properties:type_name -> google.protobuf.Struct
+	10, // 6: meraki.sm.v1.UpdateOrganizationSmAdminsRoleRequest.additional_properties:type_name -> google.protobuf.Struct
+	10, // 7: meraki.sm.v1.DeleteOrganizationSmAdminsRoleResponse.additional_properties:type_name -> google.protobuf.Struct
+	8,  // [8:8] is the sub-list for method output_type
+	8,  // [8:8] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sm_v1_admins_proto_init() }
@@ -786,20 +717,20 @@ func file_meraki_sm_v1_admins_proto_init() {
 	if File_meraki_sm_v1_admins_proto != nil {
 		return
 	}
+	file_meraki_sm_v1_collections_proto_init()
 	file_meraki_sm_v1_admins_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_sm_v1_admins_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_sm_v1_admins_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_sm_v1_admins_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_sm_v1_admins_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_sm_v1_admins_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_sm_v1_admins_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_sm_v1_admins_proto_rawDesc), len(file_meraki_sm_v1_admins_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

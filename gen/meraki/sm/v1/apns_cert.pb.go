@@ -11,6 +11,7 @@ package smv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -69,12 +70,13 @@ func (x *GetOrganizationSmApnsCertRequest) GetOrganizationId() string {
 	return ""
 }
 
-// Answer of getOrganizationSmApnsCert.
+// The Systems Manager APNs cert of an organization. Answer of getOrganizationSmApnsCert.
 type OrganizationSmApnsCert struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Certificate   *string                `protobuf:"bytes,1,opt,name=certificate,proto3,oneof" json:"certificate,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Certificate          *string                `protobuf:"bytes,1,opt,name=certificate,proto3,oneof" json:"certificate,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSmApnsCert) Reset() {
@@ -114,18 +116,26 @@ func (x *OrganizationSmApnsCert) GetCertificate() string {
 	return ""
 }
 
+func (x *OrganizationSmApnsCert) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_sm_v1_apns_cert_proto protoreflect.FileDescriptor
 
 const file_meraki_sm_v1_apns_cert_proto_rawDesc = "" +
 	"\n" +
-	"\x1cmeraki/sm/v1/apns_cert.proto\x12\fmeraki.sm.v1\"d\n" +
+	"\x1cmeraki/sm/v1/apns_cert.proto\x12\fmeraki.sm.v1\x1a\x1cgoogle/protobuf/struct.proto\"d\n" +
 	" GetOrganizationSmApnsCertRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"O\n" +
+	"\x10_organization_id\"\x9e\x01\n" +
 	"\x16OrganizationSmApnsCert\x12%\n" +
-	"\vcertificate\x18\x01 \x01(\tH\x00R\vcertificate\x88\x01\x01B\x0e\n" +
-	"\f_certificateBe\n" +
-	"\x16com.merakibroker.sm.v1B\rApnsCertProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1b\x06proto3"
+	"\vcertificate\x18\x01 \x01(\tH\x00R\vcertificate\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
+	"\f_certificateBz\n" +
+	"\x16com.merakibroker.sm.v1B\rApnsCertProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1\xca\x02\x12MerakiBroker\\Sm\\V1b\x06proto3"
 
 var (
 	file_meraki_sm_v1_apns_cert_proto_rawDescOnce sync.Once
@@ -143,13 +153,15 @@ var file_meraki_sm_v1_apns_cert_proto_msgTypes = make([]protoimpl.MessageInfo, 2
 var file_meraki_sm_v1_apns_cert_proto_goTypes = []any{
 	(*GetOrganizationSmApnsCertRequest)(nil), // 0: meraki.sm.v1.GetOrganizationSmApnsCertRequest
 	(*OrganizationSmApnsCert)(nil),           // 1: meraki.sm.v1.OrganizationSmApnsCert
+	(*structpb.Struct)(nil),                  // 2: google.protobuf.Struct
 }
 var file_meraki_sm_v1_apns_cert_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	2, // 0: meraki.sm.v1.OrganizationSmApnsCert.additional_properties:type_name -> google.protobuf.Struct
+	1, // [1:1] is the sub-list for method output_type
+	1, // [1:1] is the sub-list for method input_type
+	1, // [1:1] is the sub-list for extension type_name
+	1, // [1:1] is the sub-list for extension extendee
+	0, // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sm_v1_apns_cert_proto_init() }

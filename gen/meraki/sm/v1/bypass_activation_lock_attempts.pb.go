@@ -12,7 +12,6 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
@@ -32,11 +31,12 @@ type CreateNetworkSmBypassActivationLockAttemptRequest struct {
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Ids           []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Ids                  []string         `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateNetworkSmBypassActivationLockAttemptRequest) Reset() {
@@ -83,26 +83,36 @@ func (x *CreateNetworkSmBypassActivationLockAttemptRequest) GetIds() []string {
 	return nil
 }
 
-func (x *CreateNetworkSmBypassActivationLockAttemptRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateNetworkSmBypassActivationLockAttemptRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkSmBypassActivationLockAttemptRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createNetworkSmBypassActivationLockAttempt, getNetworkSmBypassActivationLockAttempt.
+func (x *CreateNetworkSmBypassActivationLockAttemptRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkSmBypassActivationLockAttemptRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The Systems Manager bypass activation lock attempt of a network. Answer of
+// createNetworkSmBypassActivationLockAttempt, getNetworkSmBypassActivationLockAttempt.
 type NetworkSmBypassActivationLockAttempt struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Value         *structpb.Struct       `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Value                *structpb.Struct       `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	Ids                  []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSmBypassActivationLockAttempt) Reset() {
@@ -138,6 +148,20 @@ func (*NetworkSmBypassActivationLockAttempt) Descriptor() ([]byte, []int) {
 func (x *NetworkSmBypassActivationLockAttempt) GetValue() *structpb.Struct {
 	if x != nil {
 		return x.Value
+	}
+	return nil
+}
+
+func (x *NetworkSmBypassActivationLockAttempt) GetIds() []string {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+func (x *NetworkSmBypassActivationLockAttempt) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -201,25 +225,28 @@ var File_meraki_sm_v1_bypass_activation_lock_attempts_proto protoreflect.FileDes
 
 const file_meraki_sm_v1_bypass_activation_lock_attempts_proto_rawDesc = "" +
 	"\n" +
-	"2meraki/sm/v1/bypass_activation_lock_attempts.proto\x12\fmeraki.sm.v1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x84\x02\n" +
+	"2meraki/sm/v1/bypass_activation_lock_attempts.proto\x12\fmeraki.sm.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x9d\x02\n" +
 	"1CreateNetworkSmBypassActivationLockAttemptRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x10\n" +
-	"\x03ids\x18\x02 \x03(\tR\x03ids\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
-	"\v_network_id\"U\n" +
-	"$NetworkSmBypassActivationLockAttempt\x12-\n" +
-	"\x05value\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x05value\"\x96\x01\n" +
+	"\x03ids\x18\x02 \x03(\tR\x03ids\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_network_id\"\xbe\x01\n" +
+	"$NetworkSmBypassActivationLockAttempt\x125\n" +
+	"\x05value\x18\x01 \x01(\v2\x17.google.protobuf.StructB\x06\xfa\xfd\x1b\x02\b\x04R\x05value\x12\x10\n" +
+	"\x03ids\x18\x02 \x03(\tR\x03ids\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\x96\x01\n" +
 	".GetNetworkSmBypassActivationLockAttemptRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"attempt_id\x18\x02 \x01(\tH\x01R\tattemptId\x88\x01\x01B\r\n" +
 	"\v_network_idB\r\n" +
-	"\v_attempt_idBy\n" +
-	"\x16com.merakibroker.sm.v1B!BypassActivationLockAttemptsProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1b\x06proto3"
+	"\v_attempt_idB\x8e\x01\n" +
+	"\x16com.merakibroker.sm.v1B!BypassActivationLockAttemptsProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1\xca\x02\x12MerakiBroker\\Sm\\V1b\x06proto3"
 
 var (
 	file_meraki_sm_v1_bypass_activation_lock_attempts_proto_rawDescOnce sync.Once
@@ -238,13 +265,12 @@ var file_meraki_sm_v1_bypass_activation_lock_attempts_proto_goTypes = []any{
 	(*CreateNetworkSmBypassActivationLockAttemptRequest)(nil), // 0: meraki.sm.v1.CreateNetworkSmBypassActivationLockAttemptRequest
 	(*NetworkSmBypassActivationLockAttempt)(nil),              // 1: meraki.sm.v1.NetworkSmBypassActivationLockAttempt
 	(*GetNetworkSmBypassActivationLockAttemptRequest)(nil),    // 2: meraki.sm.v1.GetNetworkSmBypassActivationLockAttemptRequest
-	(*fieldmaskpb.FieldMask)(nil),                             // 3: google.protobuf.FieldMask
-	(*structpb.Struct)(nil),                                   // 4: google.protobuf.Struct
+	(*structpb.Struct)(nil),                                   // 3: google.protobuf.Struct
 }
 var file_meraki_sm_v1_bypass_activation_lock_attempts_proto_depIdxs = []int32{
-	3, // 0: meraki.sm.v1.CreateNetworkSmBypassActivationLockAttemptRequest.null_fields:type_name -> google.protobuf.FieldMask
-	3, // 1: meraki.sm.v1.CreateNetworkSmBypassActivationLockAttemptRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	4, // 2: meraki.sm.v1.NetworkSmBypassActivationLockAttempt.value:type_name -> google.protobuf.Struct
+	3, // 0: meraki.sm.v1.CreateNetworkSmBypassActivationLockAttemptRequest.additional_properties:type_name -> google.protobuf.Struct
+	3, // 1: meraki.sm.v1.NetworkSmBypassActivationLockAttempt.value:type_name -> google.protobuf.Struct
+	3, // 2: meraki.sm.v1.NetworkSmBypassActivationLockAttempt.additional_properties:type_name -> google.protobuf.Struct
 	3, // [3:3] is the sub-list for method output_type
 	3, // [3:3] is the sub-list for method input_type
 	3, // [3:3] is the sub-list for extension type_name

@@ -12,7 +12,6 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
@@ -154,11 +153,12 @@ func (x *GetNetworkSmDevicesRequest) GetEndingBefore() string {
 
 // Answer of getNetworkSmDevices.
 type GetNetworkSmDevicesResponse struct {
-	state         protoimpl.MessageState              `protogen:"open.v1"`
-	Items         []*GetNetworkSmDevicesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                        `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState              `protogen:"open.v1"`
+	Items                []*GetNetworkSmDevicesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                        `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmDevicesResponse) Reset() {
@@ -205,19 +205,27 @@ func (x *GetNetworkSmDevicesResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetNetworkSmDevicesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of checkinNetworkSmDevices.
 type CheckinNetworkSmDevicesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId     *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	WifiMacs      []string               `protobuf:"bytes,2,rep,name=wifi_macs,json=wifiMacs,proto3" json:"wifi_macs,omitempty"`
-	Ids           []string               `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
-	Serials       []string               `protobuf:"bytes,4,rep,name=serials,proto3" json:"serials,omitempty"`
-	Scope         []string               `protobuf:"bytes,5,rep,name=scope,proto3" json:"scope,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NetworkId            *string          `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	WifiMacs             []string         `protobuf:"bytes,2,rep,name=wifi_macs,json=wifiMacs,proto3" json:"wifi_macs,omitempty"`
+	Ids                  []string         `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
+	Serials              []string         `protobuf:"bytes,4,rep,name=serials,proto3" json:"serials,omitempty"`
+	Scope                []string         `protobuf:"bytes,5,rep,name=scope,proto3" json:"scope,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CheckinNetworkSmDevicesRequest) Reset() {
@@ -285,26 +293,34 @@ func (x *CheckinNetworkSmDevicesRequest) GetScope() []string {
 	return nil
 }
 
-func (x *CheckinNetworkSmDevicesRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CheckinNetworkSmDevicesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CheckinNetworkSmDevicesRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *CheckinNetworkSmDevicesRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CheckinNetworkSmDevicesRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of checkinNetworkSmDevices.
 type CheckinNetworkSmDevicesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ids           []string               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Ids                  []string               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CheckinNetworkSmDevicesResponse) Reset() {
@@ -344,20 +360,28 @@ func (x *CheckinNetworkSmDevicesResponse) GetIds() []string {
 	return nil
 }
 
+func (x *CheckinNetworkSmDevicesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of lockNetworkSmDevices.
 type LockNetworkSmDevicesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId     *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	WifiMacs      []string               `protobuf:"bytes,2,rep,name=wifi_macs,json=wifiMacs,proto3" json:"wifi_macs,omitempty"`
-	Ids           []string               `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
-	Serials       []string               `protobuf:"bytes,4,rep,name=serials,proto3" json:"serials,omitempty"`
-	Scope         []string               `protobuf:"bytes,5,rep,name=scope,proto3" json:"scope,omitempty"`
-	Pin           *int64                 `protobuf:"varint,6,opt,name=pin,proto3,oneof" json:"pin,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NetworkId            *string          `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	WifiMacs             []string         `protobuf:"bytes,2,rep,name=wifi_macs,json=wifiMacs,proto3" json:"wifi_macs,omitempty"`
+	Ids                  []string         `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
+	Serials              []string         `protobuf:"bytes,4,rep,name=serials,proto3" json:"serials,omitempty"`
+	Scope                []string         `protobuf:"bytes,5,rep,name=scope,proto3" json:"scope,omitempty"`
+	Pin                  *int64           `protobuf:"varint,6,opt,name=pin,proto3,oneof" json:"pin,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *LockNetworkSmDevicesRequest) Reset() {
@@ -432,26 +456,34 @@ func (x *LockNetworkSmDevicesRequest) GetPin() int64 {
 	return 0
 }
 
-func (x *LockNetworkSmDevicesRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *LockNetworkSmDevicesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *LockNetworkSmDevicesRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *LockNetworkSmDevicesRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *LockNetworkSmDevicesRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of lockNetworkSmDevices.
 type LockNetworkSmDevicesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ids           []string               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Ids                  []string               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *LockNetworkSmDevicesResponse) Reset() {
@@ -491,6 +523,13 @@ func (x *LockNetworkSmDevicesResponse) GetIds() []string {
 	return nil
 }
 
+func (x *LockNetworkSmDevicesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of modifyNetworkSmDevicesTags.
 type ModifyNetworkSmDevicesTagsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -503,11 +542,12 @@ type ModifyNetworkSmDevicesTagsRequest struct {
 	// Required.
 	Tags []string `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
 	// Required.
-	UpdateAction  *string                `protobuf:"bytes,7,opt,name=update_action,json=updateAction,proto3,oneof" json:"update_action,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,8,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,9,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	UpdateAction         *string          `protobuf:"bytes,7,opt,name=update_action,json=updateAction,proto3,oneof" json:"update_action,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ModifyNetworkSmDevicesTagsRequest) Reset() {
@@ -589,27 +629,35 @@ func (x *ModifyNetworkSmDevicesTagsRequest) GetUpdateAction() string {
 	return ""
 }
 
-func (x *ModifyNetworkSmDevicesTagsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *ModifyNetworkSmDevicesTagsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *ModifyNetworkSmDevicesTagsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *ModifyNetworkSmDevicesTagsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *ModifyNetworkSmDevicesTagsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of modifyNetworkSmDevicesTags.
 type ModifyNetworkSmDevicesTagsResponse struct {
-	state         protoimpl.MessageState                     `protogen:"open.v1"`
-	Items         []*ModifyNetworkSmDevicesTagsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                     `protogen:"open.v1"`
+	Items                []*ModifyNetworkSmDevicesTagsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ModifyNetworkSmDevicesTagsResponse) Reset() {
@@ -656,6 +704,13 @@ func (x *ModifyNetworkSmDevicesTagsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *ModifyNetworkSmDevicesTagsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of moveNetworkSmDevices.
 type MoveNetworkSmDevicesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -666,11 +721,12 @@ type MoveNetworkSmDevicesRequest struct {
 	Serials   []string `protobuf:"bytes,4,rep,name=serials,proto3" json:"serials,omitempty"`
 	Scope     []string `protobuf:"bytes,5,rep,name=scope,proto3" json:"scope,omitempty"`
 	// Required.
-	NewNetwork    *string                `protobuf:"bytes,6,opt,name=new_network,json=newNetwork,proto3,oneof" json:"new_network,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NewNetwork           *string          `protobuf:"bytes,6,opt,name=new_network,json=newNetwork,proto3,oneof" json:"new_network,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *MoveNetworkSmDevicesRequest) Reset() {
@@ -745,27 +801,35 @@ func (x *MoveNetworkSmDevicesRequest) GetNewNetwork() string {
 	return ""
 }
 
-func (x *MoveNetworkSmDevicesRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *MoveNetworkSmDevicesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *MoveNetworkSmDevicesRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *MoveNetworkSmDevicesRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *MoveNetworkSmDevicesRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of moveNetworkSmDevices.
 type MoveNetworkSmDevicesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ids           []string               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
-	NewNetwork    *string                `protobuf:"bytes,2,opt,name=new_network,json=newNetwork,proto3,oneof" json:"new_network,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Ids                  []string               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
+	NewNetwork           *string                `protobuf:"bytes,2,opt,name=new_network,json=newNetwork,proto3,oneof" json:"new_network,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *MoveNetworkSmDevicesResponse) Reset() {
@@ -812,21 +876,29 @@ func (x *MoveNetworkSmDevicesResponse) GetNewNetwork() string {
 	return ""
 }
 
+func (x *MoveNetworkSmDevicesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of rebootNetworkSmDevices.
 type RebootNetworkSmDevicesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId                    *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	WifiMacs                     []string               `protobuf:"bytes,2,rep,name=wifi_macs,json=wifiMacs,proto3" json:"wifi_macs,omitempty"`
-	Ids                          []string               `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
-	Serials                      []string               `protobuf:"bytes,4,rep,name=serials,proto3" json:"serials,omitempty"`
-	Scope                        []string               `protobuf:"bytes,5,rep,name=scope,proto3" json:"scope,omitempty"`
-	KextPaths                    []string               `protobuf:"bytes,6,rep,name=kext_paths,json=kextPaths,proto3" json:"kext_paths,omitempty"`
-	NotifyUser                   *bool                  `protobuf:"varint,7,opt,name=notify_user,json=notifyUser,proto3,oneof" json:"notify_user,omitempty"`
-	RebuildKernelCache           *bool                  `protobuf:"varint,8,opt,name=rebuild_kernel_cache,json=rebuildKernelCache,proto3,oneof" json:"rebuild_kernel_cache,omitempty"`
-	RequestRequiresNetworkTether *bool                  `protobuf:"varint,9,opt,name=request_requires_network_tether,json=requestRequiresNetworkTether,proto3,oneof" json:"request_requires_network_tether,omitempty"`
-	NullFields                   *fieldmaskpb.FieldMask `protobuf:"bytes,10,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields                  *fieldmaskpb.FieldMask `protobuf:"bytes,11,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NetworkId                    *string          `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	WifiMacs                     []string         `protobuf:"bytes,2,rep,name=wifi_macs,json=wifiMacs,proto3" json:"wifi_macs,omitempty"`
+	Ids                          []string         `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
+	Serials                      []string         `protobuf:"bytes,4,rep,name=serials,proto3" json:"serials,omitempty"`
+	Scope                        []string         `protobuf:"bytes,5,rep,name=scope,proto3" json:"scope,omitempty"`
+	KextPaths                    []string         `protobuf:"bytes,6,rep,name=kext_paths,json=kextPaths,proto3" json:"kext_paths,omitempty"`
+	NotifyUser                   *bool            `protobuf:"varint,7,opt,name=notify_user,json=notifyUser,proto3,oneof" json:"notify_user,omitempty"`
+	RebuildKernelCache           *bool            `protobuf:"varint,8,opt,name=rebuild_kernel_cache,json=rebuildKernelCache,proto3,oneof" json:"rebuild_kernel_cache,omitempty"`
+	RequestRequiresNetworkTether *bool            `protobuf:"varint,9,opt,name=request_requires_network_tether,json=requestRequiresNetworkTether,proto3,oneof" json:"request_requires_network_tether,omitempty"`
+	EmptyFields                  []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields                   []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties         *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields                protoimpl.UnknownFields
 	sizeCache                    protoimpl.SizeCache
 }
@@ -924,26 +996,34 @@ func (x *RebootNetworkSmDevicesRequest) GetRequestRequiresNetworkTether() bool {
 	return false
 }
 
-func (x *RebootNetworkSmDevicesRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *RebootNetworkSmDevicesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *RebootNetworkSmDevicesRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *RebootNetworkSmDevicesRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *RebootNetworkSmDevicesRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of rebootNetworkSmDevices.
 type RebootNetworkSmDevicesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ids           []string               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Ids                  []string               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RebootNetworkSmDevicesResponse) Reset() {
@@ -983,19 +1063,27 @@ func (x *RebootNetworkSmDevicesResponse) GetIds() []string {
 	return nil
 }
 
+func (x *RebootNetworkSmDevicesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of shutdownNetworkSmDevices.
 type ShutdownNetworkSmDevicesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId     *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	WifiMacs      []string               `protobuf:"bytes,2,rep,name=wifi_macs,json=wifiMacs,proto3" json:"wifi_macs,omitempty"`
-	Ids           []string               `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
-	Serials       []string               `protobuf:"bytes,4,rep,name=serials,proto3" json:"serials,omitempty"`
-	Scope         []string               `protobuf:"bytes,5,rep,name=scope,proto3" json:"scope,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NetworkId            *string          `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	WifiMacs             []string         `protobuf:"bytes,2,rep,name=wifi_macs,json=wifiMacs,proto3" json:"wifi_macs,omitempty"`
+	Ids                  []string         `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
+	Serials              []string         `protobuf:"bytes,4,rep,name=serials,proto3" json:"serials,omitempty"`
+	Scope                []string         `protobuf:"bytes,5,rep,name=scope,proto3" json:"scope,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ShutdownNetworkSmDevicesRequest) Reset() {
@@ -1063,26 +1151,34 @@ func (x *ShutdownNetworkSmDevicesRequest) GetScope() []string {
 	return nil
 }
 
-func (x *ShutdownNetworkSmDevicesRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *ShutdownNetworkSmDevicesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *ShutdownNetworkSmDevicesRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *ShutdownNetworkSmDevicesRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *ShutdownNetworkSmDevicesRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of shutdownNetworkSmDevices.
 type ShutdownNetworkSmDevicesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ids           []string               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Ids                  []string               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ShutdownNetworkSmDevicesResponse) Reset() {
@@ -1122,19 +1218,27 @@ func (x *ShutdownNetworkSmDevicesResponse) GetIds() []string {
 	return nil
 }
 
+func (x *ShutdownNetworkSmDevicesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of wipeNetworkSmDevices.
 type WipeNetworkSmDevicesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId     *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	WifiMac       *string                `protobuf:"bytes,2,opt,name=wifi_mac,json=wifiMac,proto3,oneof" json:"wifi_mac,omitempty"`
-	Id            *string                `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Serial        *string                `protobuf:"bytes,4,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Pin           *int64                 `protobuf:"varint,5,opt,name=pin,proto3,oneof" json:"pin,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NetworkId            *string          `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	WifiMac              *string          `protobuf:"bytes,2,opt,name=wifi_mac,json=wifiMac,proto3,oneof" json:"wifi_mac,omitempty"`
+	Id                   *string          `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Serial               *string          `protobuf:"bytes,4,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Pin                  *int64           `protobuf:"varint,5,opt,name=pin,proto3,oneof" json:"pin,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *WipeNetworkSmDevicesRequest) Reset() {
@@ -1202,26 +1306,34 @@ func (x *WipeNetworkSmDevicesRequest) GetPin() int64 {
 	return 0
 }
 
-func (x *WipeNetworkSmDevicesRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *WipeNetworkSmDevicesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *WipeNetworkSmDevicesRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *WipeNetworkSmDevicesRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *WipeNetworkSmDevicesRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of wipeNetworkSmDevices.
 type WipeNetworkSmDevicesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *WipeNetworkSmDevicesResponse) Reset() {
@@ -1261,6 +1373,13 @@ func (x *WipeNetworkSmDevicesResponse) GetId() string {
 	return ""
 }
 
+func (x *WipeNetworkSmDevicesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of installNetworkSmDeviceApps.
 type InstallNetworkSmDeviceAppsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1269,12 +1388,13 @@ type InstallNetworkSmDeviceAppsRequest struct {
 	// Required.
 	DeviceId *string `protobuf:"bytes,2,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
 	// Required.
-	AppIds        []string               `protobuf:"bytes,3,rep,name=app_ids,json=appIds,proto3" json:"app_ids,omitempty"`
-	Force         *bool                  `protobuf:"varint,4,opt,name=force,proto3,oneof" json:"force,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	AppIds               []string         `protobuf:"bytes,3,rep,name=app_ids,json=appIds,proto3" json:"app_ids,omitempty"`
+	Force                *bool            `protobuf:"varint,4,opt,name=force,proto3,oneof" json:"force,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *InstallNetworkSmDeviceAppsRequest) Reset() {
@@ -1335,26 +1455,34 @@ func (x *InstallNetworkSmDeviceAppsRequest) GetForce() bool {
 	return false
 }
 
-func (x *InstallNetworkSmDeviceAppsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *InstallNetworkSmDeviceAppsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *InstallNetworkSmDeviceAppsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *InstallNetworkSmDeviceAppsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *InstallNetworkSmDeviceAppsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of installNetworkSmDeviceApps.
 type InstallNetworkSmDeviceAppsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Value         *structpb.Struct       `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Value                *structpb.Struct       `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *InstallNetworkSmDeviceAppsResponse) Reset() {
@@ -1390,6 +1518,13 @@ func (*InstallNetworkSmDeviceAppsResponse) Descriptor() ([]byte, []int) {
 func (x *InstallNetworkSmDeviceAppsResponse) GetValue() *structpb.Struct {
 	if x != nil {
 		return x.Value
+	}
+	return nil
+}
+
+func (x *InstallNetworkSmDeviceAppsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1451,10 +1586,11 @@ func (x *RefreshNetworkSmDeviceDetailsRequest) GetDeviceId() string {
 
 // Answer of refreshNetworkSmDeviceDetails.
 type RefreshNetworkSmDeviceDetailsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Value         *structpb.Struct       `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Value                *structpb.Struct       `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RefreshNetworkSmDeviceDetailsResponse) Reset() {
@@ -1490,6 +1626,13 @@ func (*RefreshNetworkSmDeviceDetailsResponse) Descriptor() ([]byte, []int) {
 func (x *RefreshNetworkSmDeviceDetailsResponse) GetValue() *structpb.Struct {
 	if x != nil {
 		return x.Value
+	}
+	return nil
+}
+
+func (x *RefreshNetworkSmDeviceDetailsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1551,10 +1694,11 @@ func (x *UnenrollNetworkSmDeviceRequest) GetDeviceId() string {
 
 // Answer of unenrollNetworkSmDevice.
 type UnenrollNetworkSmDeviceResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Success       *bool                  `protobuf:"varint,1,opt,name=success,proto3,oneof" json:"success,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Success              *bool                  `protobuf:"varint,1,opt,name=success,proto3,oneof" json:"success,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UnenrollNetworkSmDeviceResponse) Reset() {
@@ -1594,6 +1738,13 @@ func (x *UnenrollNetworkSmDeviceResponse) GetSuccess() bool {
 	return false
 }
 
+func (x *UnenrollNetworkSmDeviceResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of uninstallNetworkSmDeviceApps.
 type UninstallNetworkSmDeviceAppsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1602,11 +1753,12 @@ type UninstallNetworkSmDeviceAppsRequest struct {
 	// Required.
 	DeviceId *string `protobuf:"bytes,2,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
 	// Required.
-	AppIds        []string               `protobuf:"bytes,3,rep,name=app_ids,json=appIds,proto3" json:"app_ids,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	AppIds               []string         `protobuf:"bytes,3,rep,name=app_ids,json=appIds,proto3" json:"app_ids,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UninstallNetworkSmDeviceAppsRequest) Reset() {
@@ -1660,26 +1812,34 @@ func (x *UninstallNetworkSmDeviceAppsRequest) GetAppIds() []string {
 	return nil
 }
 
-func (x *UninstallNetworkSmDeviceAppsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UninstallNetworkSmDeviceAppsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UninstallNetworkSmDeviceAppsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UninstallNetworkSmDeviceAppsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UninstallNetworkSmDeviceAppsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of uninstallNetworkSmDeviceApps.
 type UninstallNetworkSmDeviceAppsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Value         *structpb.Struct       `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Value                *structpb.Struct       `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UninstallNetworkSmDeviceAppsResponse) Reset() {
@@ -1719,22 +1879,30 @@ func (x *UninstallNetworkSmDeviceAppsResponse) GetValue() *structpb.Struct {
 	return nil
 }
 
+func (x *UninstallNetworkSmDeviceAppsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSmDevicesResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Tags          []string               `protobuf:"bytes,3,rep,name=tags,proto3" json:"tags,omitempty"`
-	Ssid          *string                `protobuf:"bytes,4,opt,name=ssid,proto3,oneof" json:"ssid,omitempty"`
-	WifiMac       *string                `protobuf:"bytes,5,opt,name=wifi_mac,json=wifiMac,proto3,oneof" json:"wifi_mac,omitempty"`
-	OsName        *string                `protobuf:"bytes,6,opt,name=os_name,json=osName,proto3,oneof" json:"os_name,omitempty"`
-	SystemModel   *string                `protobuf:"bytes,7,opt,name=system_model,json=systemModel,proto3,oneof" json:"system_model,omitempty"`
-	Uuid          *string                `protobuf:"bytes,8,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
-	SerialNumber  *string                `protobuf:"bytes,9,opt,name=serial_number,json=serialNumber,proto3,oneof" json:"serial_number,omitempty"`
-	Serial        *string                `protobuf:"bytes,10,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Ip            *string                `protobuf:"bytes,11,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	Notes         *string                `protobuf:"bytes,12,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Tags                 []string               `protobuf:"bytes,3,rep,name=tags,proto3" json:"tags,omitempty"`
+	Ssid                 *string                `protobuf:"bytes,4,opt,name=ssid,proto3,oneof" json:"ssid,omitempty"`
+	WifiMac              *string                `protobuf:"bytes,5,opt,name=wifi_mac,json=wifiMac,proto3,oneof" json:"wifi_mac,omitempty"`
+	OsName               *string                `protobuf:"bytes,6,opt,name=os_name,json=osName,proto3,oneof" json:"os_name,omitempty"`
+	SystemModel          *string                `protobuf:"bytes,7,opt,name=system_model,json=systemModel,proto3,oneof" json:"system_model,omitempty"`
+	Uuid                 *string                `protobuf:"bytes,8,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
+	SerialNumber         *string                `protobuf:"bytes,9,opt,name=serial_number,json=serialNumber,proto3,oneof" json:"serial_number,omitempty"`
+	Serial               *string                `protobuf:"bytes,10,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Ip                   *string                `protobuf:"bytes,11,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
+	Notes                *string                `protobuf:"bytes,12,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmDevicesResponse_Item) Reset() {
@@ -1851,14 +2019,22 @@ func (x *GetNetworkSmDevicesResponse_Item) GetNotes() string {
 	return ""
 }
 
+func (x *GetNetworkSmDevicesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type ModifyNetworkSmDevicesTagsResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Tags          []string               `protobuf:"bytes,2,rep,name=tags,proto3" json:"tags,omitempty"`
-	WifiMac       *string                `protobuf:"bytes,3,opt,name=wifi_mac,json=wifiMac,proto3,oneof" json:"wifi_mac,omitempty"`
-	Serial        *string                `protobuf:"bytes,4,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Tags                 []string               `protobuf:"bytes,2,rep,name=tags,proto3" json:"tags,omitempty"`
+	WifiMac              *string                `protobuf:"bytes,3,opt,name=wifi_mac,json=wifiMac,proto3,oneof" json:"wifi_mac,omitempty"`
+	Serial               *string                `protobuf:"bytes,4,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ModifyNetworkSmDevicesTagsResponse_Item) Reset() {
@@ -1919,11 +2095,18 @@ func (x *ModifyNetworkSmDevicesTagsResponse_Item) GetSerial() string {
 	return ""
 }
 
+func (x *ModifyNetworkSmDevicesTagsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_sm_v1_devices_proto protoreflect.FileDescriptor
 
 const file_meraki_sm_v1_devices_proto_rawDesc = "" +
 	"\n" +
-	"\x1ameraki/sm/v1/devices.proto\x12\fmeraki.sm.v1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xa7\x03\n" +
+	"\x1ameraki/sm/v1/devices.proto\x12\fmeraki.sm.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xa7\x03\n" +
 	"\x1aGetNetworkSmDevicesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x16\n" +
@@ -1941,10 +2124,11 @@ const file_meraki_sm_v1_devices_proto_rawDesc = "" +
 	"\v_network_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xf5\x04\n" +
-	"\x1bGetNetworkSmDevicesResponse\x12D\n" +
-	"\x05items\x18\x01 \x03(\v2..meraki.sm.v1.GetNetworkSmDevicesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xd1\x03\n" +
+	"\x0e_ending_before\"\x95\x06\n" +
+	"\x1bGetNetworkSmDevicesResponse\x12E\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2..meraki.sm.v1.GetNetworkSmDevicesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa0\x04\n" +
 	"\x04Item\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x12\n" +
@@ -1959,7 +2143,8 @@ const file_meraki_sm_v1_devices_proto_rawDesc = "" +
 	" \x01(\tH\bR\x06serial\x88\x01\x01\x12\x13\n" +
 	"\x02ip\x18\v \x01(\tH\tR\x02ip\x88\x01\x01\x12\x19\n" +
 	"\x05notes\x18\f \x01(\tH\n" +
-	"R\x05notes\x88\x01\x01B\x05\n" +
+	"R\x05notes\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_ssidB\v\n" +
@@ -1971,20 +2156,22 @@ const file_meraki_sm_v1_devices_proto_rawDesc = "" +
 	"\x0e_serial_numberB\t\n" +
 	"\a_serialB\x05\n" +
 	"\x03_ipB\b\n" +
-	"\x06_notes\"\xbe\x02\n" +
+	"\x06_notes\"\xd7\x02\n" +
 	"\x1eCheckinNetworkSmDevicesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\twifi_macs\x18\x02 \x03(\tR\bwifiMacs\x12\x10\n" +
 	"\x03ids\x18\x03 \x03(\tR\x03ids\x12\x18\n" +
 	"\aserials\x18\x04 \x03(\tR\aserials\x12\x14\n" +
-	"\x05scope\x18\x05 \x03(\tR\x05scope\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
-	"\v_network_id\"3\n" +
+	"\x05scope\x18\x05 \x03(\tR\x05scope\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_network_id\"\x82\x01\n" +
 	"\x1fCheckinNetworkSmDevicesResponse\x12\x10\n" +
-	"\x03ids\x18\x01 \x03(\tR\x03ids\"\xda\x02\n" +
+	"\x03ids\x18\x01 \x03(\tR\x03ids\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xf3\x02\n" +
 	"\x1bLockNetworkSmDevicesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
@@ -1992,14 +2179,16 @@ const file_meraki_sm_v1_devices_proto_rawDesc = "" +
 	"\x03ids\x18\x03 \x03(\tR\x03ids\x12\x18\n" +
 	"\aserials\x18\x04 \x03(\tR\aserials\x12\x14\n" +
 	"\x05scope\x18\x05 \x03(\tR\x05scope\x12\x15\n" +
-	"\x03pin\x18\x06 \x01(\x03H\x01R\x03pin\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\x03pin\x18\x06 \x01(\x03H\x01R\x03pin\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x06\n" +
-	"\x04_pin\"0\n" +
+	"\x04_pin\"\x7f\n" +
 	"\x1cLockNetworkSmDevicesResponse\x12\x10\n" +
-	"\x03ids\x18\x01 \x03(\tR\x03ids\"\x91\x03\n" +
+	"\x03ids\x18\x01 \x03(\tR\x03ids\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xaa\x03\n" +
 	"!ModifyNetworkSmDevicesTagsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
@@ -2008,23 +2197,26 @@ const file_meraki_sm_v1_devices_proto_rawDesc = "" +
 	"\aserials\x18\x04 \x03(\tR\aserials\x12\x14\n" +
 	"\x05scope\x18\x05 \x03(\tR\x05scope\x12\x12\n" +
 	"\x04tags\x18\x06 \x03(\tR\x04tags\x12(\n" +
-	"\rupdate_action\x18\a \x01(\tH\x01R\fupdateAction\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\t \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\rupdate_action\x18\a \x01(\tH\x01R\fupdateAction\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x10\n" +
-	"\x0e_update_action\"\xbd\x02\n" +
-	"\"ModifyNetworkSmDevicesTagsResponse\x12K\n" +
-	"\x05items\x18\x01 \x03(\v25.meraki.sm.v1.ModifyNetworkSmDevicesTagsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x8b\x01\n" +
+	"\x0e_update_action\"\xdd\x03\n" +
+	"\"ModifyNetworkSmDevicesTagsResponse\x12L\n" +
+	"\x05items\x18\xfb\x0f \x03(\v25.meraki.sm.v1.ModifyNetworkSmDevicesTagsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xda\x01\n" +
 	"\x04Item\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x12\n" +
 	"\x04tags\x18\x02 \x03(\tR\x04tags\x12\x1e\n" +
 	"\bwifi_mac\x18\x03 \x01(\tH\x01R\awifiMac\x88\x01\x01\x12\x1b\n" +
-	"\x06serial\x18\x04 \x01(\tH\x02R\x06serial\x88\x01\x01B\x05\n" +
+	"\x06serial\x18\x04 \x01(\tH\x02R\x06serial\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_wifi_macB\t\n" +
-	"\a_serial\"\xf1\x02\n" +
+	"\a_serial\"\x8a\x03\n" +
 	"\x1bMoveNetworkSmDevicesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
@@ -2033,17 +2225,19 @@ const file_meraki_sm_v1_devices_proto_rawDesc = "" +
 	"\aserials\x18\x04 \x03(\tR\aserials\x12\x14\n" +
 	"\x05scope\x18\x05 \x03(\tR\x05scope\x12$\n" +
 	"\vnew_network\x18\x06 \x01(\tH\x01R\n" +
-	"newNetwork\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"newNetwork\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x0e\n" +
-	"\f_new_network\"f\n" +
+	"\f_new_network\"\xb5\x01\n" +
 	"\x1cMoveNetworkSmDevicesResponse\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\tR\x03ids\x12$\n" +
 	"\vnew_network\x18\x02 \x01(\tH\x00R\n" +
-	"newNetwork\x88\x01\x01B\x0e\n" +
-	"\f_new_network\"\xd2\x04\n" +
+	"newNetwork\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
+	"\f_new_network\"\xeb\x04\n" +
 	"\x1dRebootNetworkSmDevicesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
@@ -2056,97 +2250,108 @@ const file_meraki_sm_v1_devices_proto_rawDesc = "" +
 	"\vnotify_user\x18\a \x01(\bH\x01R\n" +
 	"notifyUser\x88\x01\x01\x125\n" +
 	"\x14rebuild_kernel_cache\x18\b \x01(\bH\x02R\x12rebuildKernelCache\x88\x01\x01\x12J\n" +
-	"\x1frequest_requires_network_tether\x18\t \x01(\bH\x03R\x1crequestRequiresNetworkTether\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\v \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\x1frequest_requires_network_tether\x18\t \x01(\bH\x03R\x1crequestRequiresNetworkTether\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x0e\n" +
 	"\f_notify_userB\x17\n" +
 	"\x15_rebuild_kernel_cacheB\"\n" +
-	" _request_requires_network_tether\"2\n" +
+	" _request_requires_network_tether\"\x81\x01\n" +
 	"\x1eRebootNetworkSmDevicesResponse\x12\x10\n" +
-	"\x03ids\x18\x01 \x03(\tR\x03ids\"\xbf\x02\n" +
+	"\x03ids\x18\x01 \x03(\tR\x03ids\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xd8\x02\n" +
 	"\x1fShutdownNetworkSmDevicesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\twifi_macs\x18\x02 \x03(\tR\bwifiMacs\x12\x10\n" +
 	"\x03ids\x18\x03 \x03(\tR\x03ids\x12\x18\n" +
 	"\aserials\x18\x04 \x03(\tR\aserials\x12\x14\n" +
-	"\x05scope\x18\x05 \x03(\tR\x05scope\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
-	"\v_network_id\"4\n" +
+	"\x05scope\x18\x05 \x03(\tR\x05scope\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_network_id\"\x83\x01\n" +
 	" ShutdownNetworkSmDevicesResponse\x12\x10\n" +
-	"\x03ids\x18\x01 \x03(\tR\x03ids\"\xec\x02\n" +
+	"\x03ids\x18\x01 \x03(\tR\x03ids\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\x85\x03\n" +
 	"\x1bWipeNetworkSmDevicesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1e\n" +
 	"\bwifi_mac\x18\x02 \x01(\tH\x01R\awifiMac\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x03 \x01(\tH\x02R\x02id\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x04 \x01(\tH\x03R\x06serial\x88\x01\x01\x12\x15\n" +
-	"\x03pin\x18\x05 \x01(\x03H\x04R\x03pin\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\x03pin\x18\x05 \x01(\x03H\x04R\x03pin\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\v\n" +
 	"\t_wifi_macB\x05\n" +
 	"\x03_idB\t\n" +
 	"\a_serialB\x06\n" +
-	"\x04_pin\":\n" +
+	"\x04_pin\"\x89\x01\n" +
 	"\x1cWipeNetworkSmDevicesResponse\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\"\xd0\x02\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\"\xe9\x02\n" +
 	"!InstallNetworkSmDeviceAppsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12 \n" +
 	"\tdevice_id\x18\x02 \x01(\tH\x01R\bdeviceId\x88\x01\x01\x12\x17\n" +
 	"\aapp_ids\x18\x03 \x03(\tR\x06appIds\x12\x19\n" +
-	"\x05force\x18\x04 \x01(\bH\x02R\x05force\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\x05force\x18\x04 \x01(\bH\x02R\x05force\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\f\n" +
 	"\n" +
 	"_device_idB\b\n" +
-	"\x06_force\"S\n" +
-	"\"InstallNetworkSmDeviceAppsResponse\x12-\n" +
-	"\x05value\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x05value\"\x89\x01\n" +
+	"\x06_force\"\xaa\x01\n" +
+	"\"InstallNetworkSmDeviceAppsResponse\x125\n" +
+	"\x05value\x18\x01 \x01(\v2\x17.google.protobuf.StructB\x06\xfa\xfd\x1b\x02\b\x04R\x05value\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\x89\x01\n" +
 	"$RefreshNetworkSmDeviceDetailsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12 \n" +
 	"\tdevice_id\x18\x02 \x01(\tH\x01R\bdeviceId\x88\x01\x01B\r\n" +
 	"\v_network_idB\f\n" +
 	"\n" +
-	"_device_id\"V\n" +
-	"%RefreshNetworkSmDeviceDetailsResponse\x12-\n" +
-	"\x05value\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x05value\"\x83\x01\n" +
+	"_device_id\"\xad\x01\n" +
+	"%RefreshNetworkSmDeviceDetailsResponse\x125\n" +
+	"\x05value\x18\x01 \x01(\v2\x17.google.protobuf.StructB\x06\xfa\xfd\x1b\x02\b\x04R\x05value\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\x83\x01\n" +
 	"\x1eUnenrollNetworkSmDeviceRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12 \n" +
 	"\tdevice_id\x18\x02 \x01(\tH\x01R\bdeviceId\x88\x01\x01B\r\n" +
 	"\v_network_idB\f\n" +
 	"\n" +
-	"_device_id\"L\n" +
+	"_device_id\"\x9b\x01\n" +
 	"\x1fUnenrollNetworkSmDeviceResponse\x12\x1d\n" +
-	"\asuccess\x18\x01 \x01(\bH\x00R\asuccess\x88\x01\x01B\n" +
+	"\asuccess\x18\x01 \x01(\bH\x00R\asuccess\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_success\"\xad\x02\n" +
+	"\b_success\"\xc6\x02\n" +
 	"#UninstallNetworkSmDeviceAppsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12 \n" +
 	"\tdevice_id\x18\x02 \x01(\tH\x01R\bdeviceId\x88\x01\x01\x12\x17\n" +
-	"\aapp_ids\x18\x03 \x03(\tR\x06appIds\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\aapp_ids\x18\x03 \x03(\tR\x06appIds\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\f\n" +
 	"\n" +
-	"_device_id\"U\n" +
-	"$UninstallNetworkSmDeviceAppsResponse\x12-\n" +
-	"\x05value\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x05valueBd\n" +
-	"\x16com.merakibroker.sm.v1B\fDevicesProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1b\x06proto3"
+	"_device_id\"\xac\x01\n" +
+	"$UninstallNetworkSmDeviceAppsResponse\x125\n" +
+	"\x05value\x18\x01 \x01(\v2\x17.google.protobuf.StructB\x06\xfa\xfd\x1b\x02\b\x04R\x05value\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesBy\n" +
+	"\x16com.merakibroker.sm.v1B\fDevicesProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1\xca\x02\x12MerakiBroker\\Sm\\V1b\x06proto3"
 
 var (
 	file_meraki_sm_v1_devices_proto_rawDescOnce sync.Once
@@ -2189,40 +2394,44 @@ var file_meraki_sm_v1_devices_proto_goTypes = []any{
 	(*GetNetworkSmDevicesResponse_Item)(nil),        // 24: meraki.sm.v1.GetNetworkSmDevicesResponse.Item
 	(*ModifyNetworkSmDevicesTagsResponse_Item)(nil), // 25: meraki.sm.v1.ModifyNetworkSmDevicesTagsResponse.Item
 	(*v1.PageInfo)(nil),                             // 26: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil),                   // 27: google.protobuf.FieldMask
-	(*structpb.Struct)(nil),                         // 28: google.protobuf.Struct
+	(*structpb.Struct)(nil),                         // 27: google.protobuf.Struct
 }
 var file_meraki_sm_v1_devices_proto_depIdxs = []int32{
 	24, // 0: meraki.sm.v1.GetNetworkSmDevicesResponse.items:type_name -> meraki.sm.v1.GetNetworkSmDevicesResponse.Item
 	26, // 1: meraki.sm.v1.GetNetworkSmDevicesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	27, // 2: meraki.sm.v1.CheckinNetworkSmDevicesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	27, // 3: meraki.sm.v1.CheckinNetworkSmDevicesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	27, // 4: meraki.sm.v1.LockNetworkSmDevicesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	27, // 5: meraki.sm.v1.LockNetworkSmDevicesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	27, // 6: meraki.sm.v1.ModifyNetworkSmDevicesTagsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	27, // 7: meraki.sm.v1.ModifyNetworkSmDevicesTagsRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	27, // 2: meraki.sm.v1.GetNetworkSmDevicesResponse.additional_properties:type_name -> google.protobuf.Struct
+	27, // 3: meraki.sm.v1.CheckinNetworkSmDevicesRequest.additional_properties:type_name -> google.protobuf.Struct
+	27, // 4: meraki.sm.v1.CheckinNetworkSmDevicesResponse.additional_properties:type_name -> google.protobuf.Struct
+	27, // 5: meraki.sm.v1.LockNetworkSmDevicesRequest.additional_properties:type_name -> google.protobuf.Struct
+	27, // 6: meraki.sm.v1.LockNetworkSmDevicesResponse.additional_properties:type_name -> google.protobuf.Struct
+	27, // 7: meraki.sm.v1.ModifyNetworkSmDevicesTagsRequest.additional_properties:type_name -> google.protobuf.Struct
 	25, // 8: meraki.sm.v1.ModifyNetworkSmDevicesTagsResponse.items:type_name -> meraki.sm.v1.ModifyNetworkSmDevicesTagsResponse.Item
 	26, // 9: meraki.sm.v1.ModifyNetworkSmDevicesTagsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	27, // 10: meraki.sm.v1.MoveNetworkSmDevicesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	27, // 11: meraki.sm.v1.MoveNetworkSmDevicesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	27, // 12: meraki.sm.v1.RebootNetworkSmDevicesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	27, // 13: meraki.sm.v1.RebootNetworkSmDevicesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	27, // 14: meraki.sm.v1.ShutdownNetworkSmDevicesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	27, // 15: meraki.sm.v1.ShutdownNetworkSmDevicesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	27, // 16: meraki.sm.v1.WipeNetworkSmDevicesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	27, // 17: meraki.sm.v1.WipeNetworkSmDevicesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	27, // 18: meraki.sm.v1.InstallNetworkSmDeviceAppsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	27, // 19: meraki.sm.v1.InstallNetworkSmDeviceAppsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	28, // 20: meraki.sm.v1.InstallNetworkSmDeviceAppsResponse.value:type_name -> google.protobuf.Struct
-	28, // 21: meraki.sm.v1.RefreshNetworkSmDeviceDetailsResponse.value:type_name -> google.protobuf.Struct
-	27, // 22: meraki.sm.v1.UninstallNetworkSmDeviceAppsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	27, // 23: meraki.sm.v1.UninstallNetworkSmDeviceAppsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	28, // 24: meraki.sm.v1.UninstallNetworkSmDeviceAppsResponse.value:type_name -> google.protobuf.Struct
-	25, // [25:25] is the sub-list for method output_type
-	25, // [25:25] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	27, // 10: meraki.sm.v1.ModifyNetworkSmDevicesTagsResponse.additional_properties:type_name -> google.protobuf.Struct
+	27, // 11: meraki.sm.v1.MoveNetworkSmDevicesRequest.additional_properties:type_name -> google.protobuf.Struct
+	27, // 12: meraki.sm.v1.MoveNetworkSmDevicesResponse.additional_properties:type_name -> google.protobuf.Struct
+	27, // 13: meraki.sm.v1.RebootNetworkSmDevicesRequest.additional_properties:type_name -> google.protobuf.Struct
+	27, // 14: meraki.sm.v1.RebootNetworkSmDevicesResponse.additional_properties:type_name -> google.protobuf.Struct
+	27, // 15: meraki.sm.v1.ShutdownNetworkSmDevicesRequest.additional_properties:type_name -> google.protobuf.Struct
+	27, // 16: meraki.sm.v1.ShutdownNetworkSmDevicesResponse.additional_properties:type_name -> google.protobuf.Struct
+	27, // 17: meraki.sm.v1.WipeNetworkSmDevicesRequest.additional_properties:type_name -> google.protobuf.Struct
+	27, // 18: meraki.sm.v1.WipeNetworkSmDevicesResponse.additional_properties:type_name -> google.protobuf.Struct
+	27, // 19: meraki.sm.v1.InstallNetworkSmDeviceAppsRequest.additional_properties:type_name -> google.protobuf.Struct
+	27, // 20: meraki.sm.v1.InstallNetworkSmDeviceAppsResponse.value:type_name -> google.protobuf.Struct
+	27, // 21: meraki.sm.v1.InstallNetworkSmDeviceAppsResponse.additional_properties:type_name -> google.protobuf.Struct
+	27, // 22: meraki.sm.v1.RefreshNetworkSmDeviceDetailsResponse.value:type_name -> google.protobuf.Struct
+	27, // 23: meraki.sm.v1.RefreshNetworkSmDeviceDetailsResponse.additional_properties:type_name -> google.protobuf.Struct
+	27, // 24: meraki.sm.v1.UnenrollNetworkSmDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	27, // 25: meraki.sm.v1.UninstallNetworkSmDeviceAppsRequest.additional_properties:type_name -> google.protobuf.Struct
+	27, // 26: meraki.sm.v1.UninstallNetworkSmDeviceAppsResponse.value:type_name -> google.protobuf.Struct
+	27, // 27: meraki.sm.v1.UninstallNetworkSmDeviceAppsResponse.additional_properties:type_name -> google.protobuf.Struct
+	27, // 28: meraki.sm.v1.GetNetworkSmDevicesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	27, // 29: meraki.sm.v1.ModifyNetworkSmDevicesTagsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sm_v1_devices_proto_init() }

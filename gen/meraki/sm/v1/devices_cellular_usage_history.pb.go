@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -81,11 +82,12 @@ func (x *GetNetworkSmDeviceCellularUsageHistoryRequest) GetDeviceId() string {
 
 // Answer of getNetworkSmDeviceCellularUsageHistory.
 type GetNetworkSmDeviceCellularUsageHistoryResponse struct {
-	state         protoimpl.MessageState                                 `protogen:"open.v1"`
-	Items         []*GetNetworkSmDeviceCellularUsageHistoryResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                 `protogen:"open.v1"`
+	Items                []*GetNetworkSmDeviceCellularUsageHistoryResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmDeviceCellularUsageHistoryResponse) Reset() {
@@ -132,13 +134,21 @@ func (x *GetNetworkSmDeviceCellularUsageHistoryResponse) GetPageInfo() *v1.PageI
 	return nil
 }
 
+func (x *GetNetworkSmDeviceCellularUsageHistoryResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSmDeviceCellularUsageHistoryResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Received      *float64               `protobuf:"fixed64,1,opt,name=received,proto3,oneof" json:"received,omitempty"`
-	Sent          *float64               `protobuf:"fixed64,2,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
-	Ts            *string                `protobuf:"bytes,3,opt,name=ts,proto3,oneof" json:"ts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Received             *float64               `protobuf:"fixed64,1,opt,name=received,proto3,oneof" json:"received,omitempty"`
+	Sent                 *float64               `protobuf:"fixed64,2,opt,name=sent,proto3,oneof" json:"sent,omitempty"`
+	Ts                   *string                `protobuf:"bytes,3,opt,name=ts,proto3,oneof" json:"ts,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmDeviceCellularUsageHistoryResponse_Item) Reset() {
@@ -192,29 +202,38 @@ func (x *GetNetworkSmDeviceCellularUsageHistoryResponse_Item) GetTs() string {
 	return ""
 }
 
+func (x *GetNetworkSmDeviceCellularUsageHistoryResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_sm_v1_devices_cellular_usage_history_proto protoreflect.FileDescriptor
 
 const file_meraki_sm_v1_devices_cellular_usage_history_proto_rawDesc = "" +
 	"\n" +
-	"1meraki/sm/v1/devices_cellular_usage_history.proto\x12\fmeraki.sm.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x92\x01\n" +
+	"1meraki/sm/v1/devices_cellular_usage_history.proto\x12\fmeraki.sm.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x92\x01\n" +
 	"-GetNetworkSmDeviceCellularUsageHistoryRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12 \n" +
 	"\tdevice_id\x18\x02 \x01(\tH\x01R\bdeviceId\x88\x01\x01B\r\n" +
 	"\v_network_idB\f\n" +
 	"\n" +
-	"_device_id\"\xbb\x02\n" +
-	".GetNetworkSmDeviceCellularUsageHistoryResponse\x12W\n" +
-	"\x05items\x18\x01 \x03(\v2A.meraki.sm.v1.GetNetworkSmDeviceCellularUsageHistoryResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1ar\n" +
+	"_device_id\"\xdc\x03\n" +
+	".GetNetworkSmDeviceCellularUsageHistoryResponse\x12X\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2A.meraki.sm.v1.GetNetworkSmDeviceCellularUsageHistoryResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc1\x01\n" +
 	"\x04Item\x12\x1f\n" +
 	"\breceived\x18\x01 \x01(\x01H\x00R\breceived\x88\x01\x01\x12\x17\n" +
 	"\x04sent\x18\x02 \x01(\x01H\x01R\x04sent\x88\x01\x01\x12\x13\n" +
-	"\x02ts\x18\x03 \x01(\tH\x02R\x02ts\x88\x01\x01B\v\n" +
+	"\x02ts\x18\x03 \x01(\tH\x02R\x02ts\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_receivedB\a\n" +
 	"\x05_sentB\x05\n" +
-	"\x03_tsBx\n" +
-	"\x16com.merakibroker.sm.v1B DevicesCellularUsageHistoryProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1b\x06proto3"
+	"\x03_tsB\x8d\x01\n" +
+	"\x16com.merakibroker.sm.v1B DevicesCellularUsageHistoryProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1\xca\x02\x12MerakiBroker\\Sm\\V1b\x06proto3"
 
 var (
 	file_meraki_sm_v1_devices_cellular_usage_history_proto_rawDescOnce sync.Once
@@ -233,16 +252,19 @@ var file_meraki_sm_v1_devices_cellular_usage_history_proto_goTypes = []any{
 	(*GetNetworkSmDeviceCellularUsageHistoryRequest)(nil),       // 0: meraki.sm.v1.GetNetworkSmDeviceCellularUsageHistoryRequest
 	(*GetNetworkSmDeviceCellularUsageHistoryResponse)(nil),      // 1: meraki.sm.v1.GetNetworkSmDeviceCellularUsageHistoryResponse
 	(*GetNetworkSmDeviceCellularUsageHistoryResponse_Item)(nil), // 2: meraki.sm.v1.GetNetworkSmDeviceCellularUsageHistoryResponse.Item
-	(*v1.PageInfo)(nil), // 3: meraki.api.v1.PageInfo
+	(*v1.PageInfo)(nil),     // 3: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 4: google.protobuf.Struct
 }
 var file_meraki_sm_v1_devices_cellular_usage_history_proto_depIdxs = []int32{
 	2, // 0: meraki.sm.v1.GetNetworkSmDeviceCellularUsageHistoryResponse.items:type_name -> meraki.sm.v1.GetNetworkSmDeviceCellularUsageHistoryResponse.Item
 	3, // 1: meraki.sm.v1.GetNetworkSmDeviceCellularUsageHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 2: meraki.sm.v1.GetNetworkSmDeviceCellularUsageHistoryResponse.additional_properties:type_name -> google.protobuf.Struct
+	4, // 3: meraki.sm.v1.GetNetworkSmDeviceCellularUsageHistoryResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sm_v1_devices_cellular_usage_history_proto_init() }

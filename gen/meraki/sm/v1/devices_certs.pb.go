@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -81,11 +82,12 @@ func (x *GetNetworkSmDeviceCertsRequest) GetDeviceId() string {
 
 // Answer of getNetworkSmDeviceCerts.
 type GetNetworkSmDeviceCertsResponse struct {
-	state         protoimpl.MessageState                  `protogen:"open.v1"`
-	Items         []*GetNetworkSmDeviceCertsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                            `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                  `protogen:"open.v1"`
+	Items                []*GetNetworkSmDeviceCertsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                            `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmDeviceCertsResponse) Reset() {
@@ -132,18 +134,26 @@ func (x *GetNetworkSmDeviceCertsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetNetworkSmDeviceCertsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSmDeviceCertsResponse_Item struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Name           *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	NotValidAfter  *string                `protobuf:"bytes,2,opt,name=not_valid_after,json=notValidAfter,proto3,oneof" json:"not_valid_after,omitempty"`
-	NotValidBefore *string                `protobuf:"bytes,3,opt,name=not_valid_before,json=notValidBefore,proto3,oneof" json:"not_valid_before,omitempty"`
-	CertPem        *string                `protobuf:"bytes,4,opt,name=cert_pem,json=certPem,proto3,oneof" json:"cert_pem,omitempty"`
-	DeviceId       *string                `protobuf:"bytes,5,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
-	Issuer         *string                `protobuf:"bytes,6,opt,name=issuer,proto3,oneof" json:"issuer,omitempty"`
-	Subject        *string                `protobuf:"bytes,7,opt,name=subject,proto3,oneof" json:"subject,omitempty"`
-	Id             *string                `protobuf:"bytes,8,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	NotValidAfter        *string                `protobuf:"bytes,2,opt,name=not_valid_after,json=notValidAfter,proto3,oneof" json:"not_valid_after,omitempty"`
+	NotValidBefore       *string                `protobuf:"bytes,3,opt,name=not_valid_before,json=notValidBefore,proto3,oneof" json:"not_valid_before,omitempty"`
+	CertPem              *string                `protobuf:"bytes,4,opt,name=cert_pem,json=certPem,proto3,oneof" json:"cert_pem,omitempty"`
+	DeviceId             *string                `protobuf:"bytes,5,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
+	Issuer               *string                `protobuf:"bytes,6,opt,name=issuer,proto3,oneof" json:"issuer,omitempty"`
+	Subject              *string                `protobuf:"bytes,7,opt,name=subject,proto3,oneof" json:"subject,omitempty"`
+	Id                   *string                `protobuf:"bytes,8,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmDeviceCertsResponse_Item) Reset() {
@@ -232,21 +242,29 @@ func (x *GetNetworkSmDeviceCertsResponse_Item) GetId() string {
 	return ""
 }
 
+func (x *GetNetworkSmDeviceCertsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_sm_v1_devices_certs_proto protoreflect.FileDescriptor
 
 const file_meraki_sm_v1_devices_certs_proto_rawDesc = "" +
 	"\n" +
-	" meraki/sm/v1/devices_certs.proto\x12\fmeraki.sm.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x83\x01\n" +
+	" meraki/sm/v1/devices_certs.proto\x12\fmeraki.sm.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x83\x01\n" +
 	"\x1eGetNetworkSmDeviceCertsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12 \n" +
 	"\tdevice_id\x18\x02 \x01(\tH\x01R\bdeviceId\x88\x01\x01B\r\n" +
 	"\v_network_idB\f\n" +
 	"\n" +
-	"_device_id\"\xa5\x04\n" +
-	"\x1fGetNetworkSmDeviceCertsResponse\x12H\n" +
-	"\x05items\x18\x01 \x03(\v22.meraki.sm.v1.GetNetworkSmDeviceCertsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xf9\x02\n" +
+	"_device_id\"\xc5\x05\n" +
+	"\x1fGetNetworkSmDeviceCertsResponse\x12I\n" +
+	"\x05items\x18\xfb\x0f \x03(\v22.meraki.sm.v1.GetNetworkSmDeviceCertsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc8\x03\n" +
 	"\x04Item\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12+\n" +
 	"\x0fnot_valid_after\x18\x02 \x01(\tH\x01R\rnotValidAfter\x88\x01\x01\x12-\n" +
@@ -255,7 +273,8 @@ const file_meraki_sm_v1_devices_certs_proto_rawDesc = "" +
 	"\tdevice_id\x18\x05 \x01(\tH\x04R\bdeviceId\x88\x01\x01\x12\x1b\n" +
 	"\x06issuer\x18\x06 \x01(\tH\x05R\x06issuer\x88\x01\x01\x12\x1d\n" +
 	"\asubject\x18\a \x01(\tH\x06R\asubject\x88\x01\x01\x12\x13\n" +
-	"\x02id\x18\b \x01(\tH\aR\x02id\x88\x01\x01B\a\n" +
+	"\x02id\x18\b \x01(\tH\aR\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\x12\n" +
 	"\x10_not_valid_afterB\x13\n" +
 	"\x11_not_valid_beforeB\v\n" +
@@ -265,8 +284,8 @@ const file_meraki_sm_v1_devices_certs_proto_rawDesc = "" +
 	"\a_issuerB\n" +
 	"\n" +
 	"\b_subjectB\x05\n" +
-	"\x03_idBi\n" +
-	"\x16com.merakibroker.sm.v1B\x11DevicesCertsProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1b\x06proto3"
+	"\x03_idB~\n" +
+	"\x16com.merakibroker.sm.v1B\x11DevicesCertsProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1\xca\x02\x12MerakiBroker\\Sm\\V1b\x06proto3"
 
 var (
 	file_meraki_sm_v1_devices_certs_proto_rawDescOnce sync.Once
@@ -286,15 +305,18 @@ var file_meraki_sm_v1_devices_certs_proto_goTypes = []any{
 	(*GetNetworkSmDeviceCertsResponse)(nil),      // 1: meraki.sm.v1.GetNetworkSmDeviceCertsResponse
 	(*GetNetworkSmDeviceCertsResponse_Item)(nil), // 2: meraki.sm.v1.GetNetworkSmDeviceCertsResponse.Item
 	(*v1.PageInfo)(nil),                          // 3: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                      // 4: google.protobuf.Struct
 }
 var file_meraki_sm_v1_devices_certs_proto_depIdxs = []int32{
 	2, // 0: meraki.sm.v1.GetNetworkSmDeviceCertsResponse.items:type_name -> meraki.sm.v1.GetNetworkSmDeviceCertsResponse.Item
 	3, // 1: meraki.sm.v1.GetNetworkSmDeviceCertsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 2: meraki.sm.v1.GetNetworkSmDeviceCertsResponse.additional_properties:type_name -> google.protobuf.Struct
+	4, // 3: meraki.sm.v1.GetNetworkSmDeviceCertsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sm_v1_devices_certs_proto_init() }

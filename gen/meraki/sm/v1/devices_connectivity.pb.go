@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -105,11 +106,12 @@ func (x *GetNetworkSmDeviceConnectivityRequest) GetEndingBefore() string {
 
 // Answer of getNetworkSmDeviceConnectivity.
 type GetNetworkSmDeviceConnectivityResponse struct {
-	state         protoimpl.MessageState                         `protogen:"open.v1"`
-	Items         []*GetNetworkSmDeviceConnectivityResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                   `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                         `protogen:"open.v1"`
+	Items                []*GetNetworkSmDeviceConnectivityResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                   `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmDeviceConnectivityResponse) Reset() {
@@ -156,12 +158,20 @@ func (x *GetNetworkSmDeviceConnectivityResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetNetworkSmDeviceConnectivityResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSmDeviceConnectivityResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	FirstSeenAt   *string                `protobuf:"bytes,1,opt,name=first_seen_at,json=firstSeenAt,proto3,oneof" json:"first_seen_at,omitempty"`
-	LastSeenAt    *string                `protobuf:"bytes,2,opt,name=last_seen_at,json=lastSeenAt,proto3,oneof" json:"last_seen_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	FirstSeenAt          *string                `protobuf:"bytes,1,opt,name=first_seen_at,json=firstSeenAt,proto3,oneof" json:"first_seen_at,omitempty"`
+	LastSeenAt           *string                `protobuf:"bytes,2,opt,name=last_seen_at,json=lastSeenAt,proto3,oneof" json:"last_seen_at,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmDeviceConnectivityResponse_Item) Reset() {
@@ -208,11 +218,18 @@ func (x *GetNetworkSmDeviceConnectivityResponse_Item) GetLastSeenAt() string {
 	return ""
 }
 
+func (x *GetNetworkSmDeviceConnectivityResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_sm_v1_devices_connectivity_proto protoreflect.FileDescriptor
 
 const file_meraki_sm_v1_devices_connectivity_proto_rawDesc = "" +
 	"\n" +
-	"'meraki/sm/v1/devices_connectivity.proto\x12\fmeraki.sm.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xb2\x02\n" +
+	"'meraki/sm/v1/devices_connectivity.proto\x12\fmeraki.sm.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xb2\x02\n" +
 	"%GetNetworkSmDeviceConnectivityRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12 \n" +
@@ -225,17 +242,19 @@ const file_meraki_sm_v1_devices_connectivity_proto_rawDesc = "" +
 	"_device_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xb2\x02\n" +
-	"&GetNetworkSmDeviceConnectivityResponse\x12O\n" +
-	"\x05items\x18\x01 \x03(\v29.meraki.sm.v1.GetNetworkSmDeviceConnectivityResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1ay\n" +
+	"\x0e_ending_before\"\xd3\x03\n" +
+	"&GetNetworkSmDeviceConnectivityResponse\x12P\n" +
+	"\x05items\x18\xfb\x0f \x03(\v29.meraki.sm.v1.GetNetworkSmDeviceConnectivityResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc8\x01\n" +
 	"\x04Item\x12'\n" +
 	"\rfirst_seen_at\x18\x01 \x01(\tH\x00R\vfirstSeenAt\x88\x01\x01\x12%\n" +
 	"\flast_seen_at\x18\x02 \x01(\tH\x01R\n" +
-	"lastSeenAt\x88\x01\x01B\x10\n" +
+	"lastSeenAt\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x10\n" +
 	"\x0e_first_seen_atB\x0f\n" +
-	"\r_last_seen_atBp\n" +
-	"\x16com.merakibroker.sm.v1B\x18DevicesConnectivityProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1b\x06proto3"
+	"\r_last_seen_atB\x85\x01\n" +
+	"\x16com.merakibroker.sm.v1B\x18DevicesConnectivityProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1\xca\x02\x12MerakiBroker\\Sm\\V1b\x06proto3"
 
 var (
 	file_meraki_sm_v1_devices_connectivity_proto_rawDescOnce sync.Once
@@ -255,15 +274,18 @@ var file_meraki_sm_v1_devices_connectivity_proto_goTypes = []any{
 	(*GetNetworkSmDeviceConnectivityResponse)(nil),      // 1: meraki.sm.v1.GetNetworkSmDeviceConnectivityResponse
 	(*GetNetworkSmDeviceConnectivityResponse_Item)(nil), // 2: meraki.sm.v1.GetNetworkSmDeviceConnectivityResponse.Item
 	(*v1.PageInfo)(nil),                                 // 3: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                             // 4: google.protobuf.Struct
 }
 var file_meraki_sm_v1_devices_connectivity_proto_depIdxs = []int32{
 	2, // 0: meraki.sm.v1.GetNetworkSmDeviceConnectivityResponse.items:type_name -> meraki.sm.v1.GetNetworkSmDeviceConnectivityResponse.Item
 	3, // 1: meraki.sm.v1.GetNetworkSmDeviceConnectivityResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 2: meraki.sm.v1.GetNetworkSmDeviceConnectivityResponse.additional_properties:type_name -> google.protobuf.Struct
+	4, // 3: meraki.sm.v1.GetNetworkSmDeviceConnectivityResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sm_v1_devices_connectivity_proto_init() }

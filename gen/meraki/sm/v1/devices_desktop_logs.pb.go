@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -105,11 +106,12 @@ func (x *GetNetworkSmDeviceDesktopLogsRequest) GetEndingBefore() string {
 
 // Answer of getNetworkSmDeviceDesktopLogs.
 type GetNetworkSmDeviceDesktopLogsResponse struct {
-	state         protoimpl.MessageState                        `protogen:"open.v1"`
-	Items         []*GetNetworkSmDeviceDesktopLogsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                  `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                        `protogen:"open.v1"`
+	Items                []*GetNetworkSmDeviceDesktopLogsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                  `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmDeviceDesktopLogsResponse) Reset() {
@@ -156,28 +158,36 @@ func (x *GetNetworkSmDeviceDesktopLogsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetNetworkSmDeviceDesktopLogsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSmDeviceDesktopLogsResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	MeasuredAt    *string                `protobuf:"bytes,1,opt,name=measured_at,json=measuredAt,proto3,oneof" json:"measured_at,omitempty"`
-	User          *string                `protobuf:"bytes,2,opt,name=user,proto3,oneof" json:"user,omitempty"`
-	NetworkDevice *string                `protobuf:"bytes,3,opt,name=network_device,json=networkDevice,proto3,oneof" json:"network_device,omitempty"`
-	NetworkDriver *string                `protobuf:"bytes,4,opt,name=network_driver,json=networkDriver,proto3,oneof" json:"network_driver,omitempty"`
-	WifiChannel   *string                `protobuf:"bytes,5,opt,name=wifi_channel,json=wifiChannel,proto3,oneof" json:"wifi_channel,omitempty"`
-	WifiAuth      *string                `protobuf:"bytes,6,opt,name=wifi_auth,json=wifiAuth,proto3,oneof" json:"wifi_auth,omitempty"`
-	WifiBssid     *string                `protobuf:"bytes,7,opt,name=wifi_bssid,json=wifiBssid,proto3,oneof" json:"wifi_bssid,omitempty"`
-	WifiSsid      *string                `protobuf:"bytes,8,opt,name=wifi_ssid,json=wifiSsid,proto3,oneof" json:"wifi_ssid,omitempty"`
-	WifiRssi      *string                `protobuf:"bytes,9,opt,name=wifi_rssi,json=wifiRssi,proto3,oneof" json:"wifi_rssi,omitempty"`
-	WifiNoise     *string                `protobuf:"bytes,10,opt,name=wifi_noise,json=wifiNoise,proto3,oneof" json:"wifi_noise,omitempty"`
-	DhcpServer    *string                `protobuf:"bytes,11,opt,name=dhcp_server,json=dhcpServer,proto3,oneof" json:"dhcp_server,omitempty"`
-	Ip            *string                `protobuf:"bytes,12,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	NetworkMtu    *string                `protobuf:"bytes,13,opt,name=network_mtu,json=networkMTU,proto3,oneof" json:"network_mtu,omitempty"`
-	Subnet        *string                `protobuf:"bytes,14,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
-	Gateway       *string                `protobuf:"bytes,15,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	PublicIp      *string                `protobuf:"bytes,16,opt,name=public_ip,json=publicIP,proto3,oneof" json:"public_ip,omitempty"`
-	DnsServer     *string                `protobuf:"bytes,17,opt,name=dns_server,json=dnsServer,proto3,oneof" json:"dns_server,omitempty"`
-	Ts            *string                `protobuf:"bytes,18,opt,name=ts,proto3,oneof" json:"ts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	MeasuredAt           *string                `protobuf:"bytes,1,opt,name=measured_at,json=measuredAt,proto3,oneof" json:"measured_at,omitempty"`
+	User                 *string                `protobuf:"bytes,2,opt,name=user,proto3,oneof" json:"user,omitempty"`
+	NetworkDevice        *string                `protobuf:"bytes,3,opt,name=network_device,json=networkDevice,proto3,oneof" json:"network_device,omitempty"`
+	NetworkDriver        *string                `protobuf:"bytes,4,opt,name=network_driver,json=networkDriver,proto3,oneof" json:"network_driver,omitempty"`
+	WifiChannel          *string                `protobuf:"bytes,5,opt,name=wifi_channel,json=wifiChannel,proto3,oneof" json:"wifi_channel,omitempty"`
+	WifiAuth             *string                `protobuf:"bytes,6,opt,name=wifi_auth,json=wifiAuth,proto3,oneof" json:"wifi_auth,omitempty"`
+	WifiBssid            *string                `protobuf:"bytes,7,opt,name=wifi_bssid,json=wifiBssid,proto3,oneof" json:"wifi_bssid,omitempty"`
+	WifiSsid             *string                `protobuf:"bytes,8,opt,name=wifi_ssid,json=wifiSsid,proto3,oneof" json:"wifi_ssid,omitempty"`
+	WifiRssi             *string                `protobuf:"bytes,9,opt,name=wifi_rssi,json=wifiRssi,proto3,oneof" json:"wifi_rssi,omitempty"`
+	WifiNoise            *string                `protobuf:"bytes,10,opt,name=wifi_noise,json=wifiNoise,proto3,oneof" json:"wifi_noise,omitempty"`
+	DhcpServer           *string                `protobuf:"bytes,11,opt,name=dhcp_server,json=dhcpServer,proto3,oneof" json:"dhcp_server,omitempty"`
+	Ip                   *string                `protobuf:"bytes,12,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
+	NetworkMtu           *string                `protobuf:"bytes,13,opt,name=network_mtu,json=networkMTU,proto3,oneof" json:"network_mtu,omitempty"`
+	Subnet               *string                `protobuf:"bytes,14,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
+	Gateway              *string                `protobuf:"bytes,15,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
+	PublicIp             *string                `protobuf:"bytes,16,opt,name=public_ip,json=publicIP,proto3,oneof" json:"public_ip,omitempty"`
+	DnsServer            *string                `protobuf:"bytes,17,opt,name=dns_server,json=dnsServer,proto3,oneof" json:"dns_server,omitempty"`
+	Ts                   *string                `protobuf:"bytes,18,opt,name=ts,proto3,oneof" json:"ts,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmDeviceDesktopLogsResponse_Item) Reset() {
@@ -336,11 +346,18 @@ func (x *GetNetworkSmDeviceDesktopLogsResponse_Item) GetTs() string {
 	return ""
 }
 
+func (x *GetNetworkSmDeviceDesktopLogsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_sm_v1_devices_desktop_logs_proto protoreflect.FileDescriptor
 
 const file_meraki_sm_v1_devices_desktop_logs_proto_rawDesc = "" +
 	"\n" +
-	"'meraki/sm/v1/devices_desktop_logs.proto\x12\fmeraki.sm.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xb1\x02\n" +
+	"'meraki/sm/v1/devices_desktop_logs.proto\x12\fmeraki.sm.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xb1\x02\n" +
 	"$GetNetworkSmDeviceDesktopLogsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12 \n" +
@@ -353,10 +370,11 @@ const file_meraki_sm_v1_devices_desktop_logs_proto_rawDesc = "" +
 	"_device_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x9d\b\n" +
-	"%GetNetworkSmDeviceDesktopLogsResponse\x12N\n" +
-	"\x05items\x18\x01 \x03(\v28.meraki.sm.v1.GetNetworkSmDeviceDesktopLogsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xe5\x06\n" +
+	"\x0e_ending_before\"\xbd\t\n" +
+	"%GetNetworkSmDeviceDesktopLogsResponse\x12O\n" +
+	"\x05items\x18\xfb\x0f \x03(\v28.meraki.sm.v1.GetNetworkSmDeviceDesktopLogsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb4\a\n" +
 	"\x04Item\x12$\n" +
 	"\vmeasured_at\x18\x01 \x01(\tH\x00R\n" +
 	"measuredAt\x88\x01\x01\x12\x17\n" +
@@ -383,7 +401,8 @@ const file_meraki_sm_v1_devices_desktop_logs_proto_rawDesc = "" +
 	"\tpublic_ip\x18\x10 \x01(\tH\x0fR\bpublicIP\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"dns_server\x18\x11 \x01(\tH\x10R\tdnsServer\x88\x01\x01\x12\x13\n" +
-	"\x02ts\x18\x12 \x01(\tH\x11R\x02ts\x88\x01\x01B\x0e\n" +
+	"\x02ts\x18\x12 \x01(\tH\x11R\x02ts\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_measured_atB\a\n" +
 	"\x05_userB\x11\n" +
 	"\x0f_network_deviceB\x11\n" +
@@ -406,8 +425,8 @@ const file_meraki_sm_v1_devices_desktop_logs_proto_rawDesc = "" +
 	"\n" +
 	"_public_ipB\r\n" +
 	"\v_dns_serverB\x05\n" +
-	"\x03_tsBo\n" +
-	"\x16com.merakibroker.sm.v1B\x17DevicesDesktopLogsProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1b\x06proto3"
+	"\x03_tsB\x84\x01\n" +
+	"\x16com.merakibroker.sm.v1B\x17DevicesDesktopLogsProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1\xca\x02\x12MerakiBroker\\Sm\\V1b\x06proto3"
 
 var (
 	file_meraki_sm_v1_devices_desktop_logs_proto_rawDescOnce sync.Once
@@ -427,15 +446,18 @@ var file_meraki_sm_v1_devices_desktop_logs_proto_goTypes = []any{
 	(*GetNetworkSmDeviceDesktopLogsResponse)(nil),      // 1: meraki.sm.v1.GetNetworkSmDeviceDesktopLogsResponse
 	(*GetNetworkSmDeviceDesktopLogsResponse_Item)(nil), // 2: meraki.sm.v1.GetNetworkSmDeviceDesktopLogsResponse.Item
 	(*v1.PageInfo)(nil),                                // 3: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                            // 4: google.protobuf.Struct
 }
 var file_meraki_sm_v1_devices_desktop_logs_proto_depIdxs = []int32{
 	2, // 0: meraki.sm.v1.GetNetworkSmDeviceDesktopLogsResponse.items:type_name -> meraki.sm.v1.GetNetworkSmDeviceDesktopLogsResponse.Item
 	3, // 1: meraki.sm.v1.GetNetworkSmDeviceDesktopLogsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 2: meraki.sm.v1.GetNetworkSmDeviceDesktopLogsResponse.additional_properties:type_name -> google.protobuf.Struct
+	4, // 3: meraki.sm.v1.GetNetworkSmDeviceDesktopLogsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sm_v1_devices_desktop_logs_proto_init() }

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -105,11 +106,12 @@ func (x *GetNetworkSmDeviceDeviceCommandLogsRequest) GetEndingBefore() string {
 
 // Answer of getNetworkSmDeviceDeviceCommandLogs.
 type GetNetworkSmDeviceDeviceCommandLogsResponse struct {
-	state         protoimpl.MessageState                              `protogen:"open.v1"`
-	Items         []*GetNetworkSmDeviceDeviceCommandLogsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                        `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                              `protogen:"open.v1"`
+	Items                []*GetNetworkSmDeviceDeviceCommandLogsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                        `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmDeviceDeviceCommandLogsResponse) Reset() {
@@ -156,15 +158,23 @@ func (x *GetNetworkSmDeviceDeviceCommandLogsResponse) GetPageInfo() *v1.PageInfo
 	return nil
 }
 
+func (x *GetNetworkSmDeviceDeviceCommandLogsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSmDeviceDeviceCommandLogsResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Action        *string                `protobuf:"bytes,1,opt,name=action,proto3,oneof" json:"action,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Details       *string                `protobuf:"bytes,3,opt,name=details,proto3,oneof" json:"details,omitempty"`
-	DashboardUser *string                `protobuf:"bytes,4,opt,name=dashboard_user,json=dashboardUser,proto3,oneof" json:"dashboard_user,omitempty"`
-	Ts            *string                `protobuf:"bytes,5,opt,name=ts,proto3,oneof" json:"ts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Action               *string                `protobuf:"bytes,1,opt,name=action,proto3,oneof" json:"action,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Details              *string                `protobuf:"bytes,3,opt,name=details,proto3,oneof" json:"details,omitempty"`
+	DashboardUser        *string                `protobuf:"bytes,4,opt,name=dashboard_user,json=dashboardUser,proto3,oneof" json:"dashboard_user,omitempty"`
+	Ts                   *string                `protobuf:"bytes,5,opt,name=ts,proto3,oneof" json:"ts,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmDeviceDeviceCommandLogsResponse_Item) Reset() {
@@ -232,11 +242,18 @@ func (x *GetNetworkSmDeviceDeviceCommandLogsResponse_Item) GetTs() string {
 	return ""
 }
 
+func (x *GetNetworkSmDeviceDeviceCommandLogsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_sm_v1_devices_device_command_logs_proto protoreflect.FileDescriptor
 
 const file_meraki_sm_v1_devices_device_command_logs_proto_rawDesc = "" +
 	"\n" +
-	".meraki/sm/v1/devices_device_command_logs.proto\x12\fmeraki.sm.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xb7\x02\n" +
+	".meraki/sm/v1/devices_device_command_logs.proto\x12\fmeraki.sm.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xb7\x02\n" +
 	"*GetNetworkSmDeviceDeviceCommandLogsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12 \n" +
@@ -249,23 +266,25 @@ const file_meraki_sm_v1_devices_device_command_logs_proto_rawDesc = "" +
 	"_device_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x9a\x03\n" +
-	"+GetNetworkSmDeviceDeviceCommandLogsResponse\x12T\n" +
-	"\x05items\x18\x01 \x03(\v2>.meraki.sm.v1.GetNetworkSmDeviceDeviceCommandLogsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xd6\x01\n" +
+	"\x0e_ending_before\"\xba\x04\n" +
+	"+GetNetworkSmDeviceDeviceCommandLogsResponse\x12U\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2>.meraki.sm.v1.GetNetworkSmDeviceDeviceCommandLogsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa5\x02\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06action\x18\x01 \x01(\tH\x00R\x06action\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1d\n" +
 	"\adetails\x18\x03 \x01(\tH\x02R\adetails\x88\x01\x01\x12*\n" +
 	"\x0edashboard_user\x18\x04 \x01(\tH\x03R\rdashboardUser\x88\x01\x01\x12\x13\n" +
-	"\x02ts\x18\x05 \x01(\tH\x04R\x02ts\x88\x01\x01B\t\n" +
+	"\x02ts\x18\x05 \x01(\tH\x04R\x02ts\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_actionB\a\n" +
 	"\x05_nameB\n" +
 	"\n" +
 	"\b_detailsB\x11\n" +
 	"\x0f_dashboard_userB\x05\n" +
-	"\x03_tsBu\n" +
-	"\x16com.merakibroker.sm.v1B\x1dDevicesDeviceCommandLogsProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1b\x06proto3"
+	"\x03_tsB\x8a\x01\n" +
+	"\x16com.merakibroker.sm.v1B\x1dDevicesDeviceCommandLogsProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1\xca\x02\x12MerakiBroker\\Sm\\V1b\x06proto3"
 
 var (
 	file_meraki_sm_v1_devices_device_command_logs_proto_rawDescOnce sync.Once
@@ -284,16 +303,19 @@ var file_meraki_sm_v1_devices_device_command_logs_proto_goTypes = []any{
 	(*GetNetworkSmDeviceDeviceCommandLogsRequest)(nil),       // 0: meraki.sm.v1.GetNetworkSmDeviceDeviceCommandLogsRequest
 	(*GetNetworkSmDeviceDeviceCommandLogsResponse)(nil),      // 1: meraki.sm.v1.GetNetworkSmDeviceDeviceCommandLogsResponse
 	(*GetNetworkSmDeviceDeviceCommandLogsResponse_Item)(nil), // 2: meraki.sm.v1.GetNetworkSmDeviceDeviceCommandLogsResponse.Item
-	(*v1.PageInfo)(nil), // 3: meraki.api.v1.PageInfo
+	(*v1.PageInfo)(nil),     // 3: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 4: google.protobuf.Struct
 }
 var file_meraki_sm_v1_devices_device_command_logs_proto_depIdxs = []int32{
 	2, // 0: meraki.sm.v1.GetNetworkSmDeviceDeviceCommandLogsResponse.items:type_name -> meraki.sm.v1.GetNetworkSmDeviceDeviceCommandLogsResponse.Item
 	3, // 1: meraki.sm.v1.GetNetworkSmDeviceDeviceCommandLogsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 2: meraki.sm.v1.GetNetworkSmDeviceDeviceCommandLogsResponse.additional_properties:type_name -> google.protobuf.Struct
+	4, // 3: meraki.sm.v1.GetNetworkSmDeviceDeviceCommandLogsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sm_v1_devices_device_command_logs_proto_init() }

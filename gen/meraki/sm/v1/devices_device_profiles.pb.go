@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -81,11 +82,12 @@ func (x *GetNetworkSmDeviceDeviceProfilesRequest) GetDeviceId() string {
 
 // Answer of getNetworkSmDeviceDeviceProfiles.
 type GetNetworkSmDeviceDeviceProfilesResponse struct {
-	state         protoimpl.MessageState                           `protogen:"open.v1"`
-	Items         []*GetNetworkSmDeviceDeviceProfilesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                     `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                           `protogen:"open.v1"`
+	Items                []*GetNetworkSmDeviceDeviceProfilesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                     `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmDeviceDeviceProfilesResponse) Reset() {
@@ -132,18 +134,26 @@ func (x *GetNetworkSmDeviceDeviceProfilesResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetNetworkSmDeviceDeviceProfilesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSmDeviceDeviceProfilesResponse_Item struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	DeviceId          *string                `protobuf:"bytes,1,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
-	Id                *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	IsEncrypted       *bool                  `protobuf:"varint,3,opt,name=is_encrypted,json=isEncrypted,proto3,oneof" json:"is_encrypted,omitempty"`
-	IsManaged         *bool                  `protobuf:"varint,4,opt,name=is_managed,json=isManaged,proto3,oneof" json:"is_managed,omitempty"`
-	ProfileData       *string                `protobuf:"bytes,5,opt,name=profile_data,json=profileData,proto3,oneof" json:"profile_data,omitempty"`
-	ProfileIdentifier *string                `protobuf:"bytes,6,opt,name=profile_identifier,json=profileIdentifier,proto3,oneof" json:"profile_identifier,omitempty"`
-	Name              *string                `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Version           *string                `protobuf:"bytes,8,opt,name=version,proto3,oneof" json:"version,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	DeviceId             *string                `protobuf:"bytes,1,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
+	Id                   *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IsEncrypted          *bool                  `protobuf:"varint,3,opt,name=is_encrypted,json=isEncrypted,proto3,oneof" json:"is_encrypted,omitempty"`
+	IsManaged            *bool                  `protobuf:"varint,4,opt,name=is_managed,json=isManaged,proto3,oneof" json:"is_managed,omitempty"`
+	ProfileData          *string                `protobuf:"bytes,5,opt,name=profile_data,json=profileData,proto3,oneof" json:"profile_data,omitempty"`
+	ProfileIdentifier    *string                `protobuf:"bytes,6,opt,name=profile_identifier,json=profileIdentifier,proto3,oneof" json:"profile_identifier,omitempty"`
+	Name                 *string                `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Version              *string                `protobuf:"bytes,8,opt,name=version,proto3,oneof" json:"version,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmDeviceDeviceProfilesResponse_Item) Reset() {
@@ -232,21 +242,29 @@ func (x *GetNetworkSmDeviceDeviceProfilesResponse_Item) GetVersion() string {
 	return ""
 }
 
+func (x *GetNetworkSmDeviceDeviceProfilesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_sm_v1_devices_device_profiles_proto protoreflect.FileDescriptor
 
 const file_meraki_sm_v1_devices_device_profiles_proto_rawDesc = "" +
 	"\n" +
-	"*meraki/sm/v1/devices_device_profiles.proto\x12\fmeraki.sm.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x8c\x01\n" +
+	"*meraki/sm/v1/devices_device_profiles.proto\x12\fmeraki.sm.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x8c\x01\n" +
 	"'GetNetworkSmDeviceDeviceProfilesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12 \n" +
 	"\tdevice_id\x18\x02 \x01(\tH\x01R\bdeviceId\x88\x01\x01B\r\n" +
 	"\v_network_idB\f\n" +
 	"\n" +
-	"_device_id\"\xcd\x04\n" +
-	"(GetNetworkSmDeviceDeviceProfilesResponse\x12Q\n" +
-	"\x05items\x18\x01 \x03(\v2;.meraki.sm.v1.GetNetworkSmDeviceDeviceProfilesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x8f\x03\n" +
+	"_device_id\"\xed\x05\n" +
+	"(GetNetworkSmDeviceDeviceProfilesResponse\x12R\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2;.meraki.sm.v1.GetNetworkSmDeviceDeviceProfilesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xde\x03\n" +
 	"\x04Item\x12 \n" +
 	"\tdevice_id\x18\x01 \x01(\tH\x00R\bdeviceId\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x12&\n" +
@@ -256,7 +274,8 @@ const file_meraki_sm_v1_devices_device_profiles_proto_rawDesc = "" +
 	"\fprofile_data\x18\x05 \x01(\tH\x04R\vprofileData\x88\x01\x01\x122\n" +
 	"\x12profile_identifier\x18\x06 \x01(\tH\x05R\x11profileIdentifier\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\a \x01(\tH\x06R\x04name\x88\x01\x01\x12\x1d\n" +
-	"\aversion\x18\b \x01(\tH\aR\aversion\x88\x01\x01B\f\n" +
+	"\aversion\x18\b \x01(\tH\aR\aversion\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_device_idB\x05\n" +
 	"\x03_idB\x0f\n" +
@@ -266,8 +285,8 @@ const file_meraki_sm_v1_devices_device_profiles_proto_rawDesc = "" +
 	"\x13_profile_identifierB\a\n" +
 	"\x05_nameB\n" +
 	"\n" +
-	"\b_versionBr\n" +
-	"\x16com.merakibroker.sm.v1B\x1aDevicesDeviceProfilesProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1b\x06proto3"
+	"\b_versionB\x87\x01\n" +
+	"\x16com.merakibroker.sm.v1B\x1aDevicesDeviceProfilesProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1\xca\x02\x12MerakiBroker\\Sm\\V1b\x06proto3"
 
 var (
 	file_meraki_sm_v1_devices_device_profiles_proto_rawDescOnce sync.Once
@@ -286,16 +305,19 @@ var file_meraki_sm_v1_devices_device_profiles_proto_goTypes = []any{
 	(*GetNetworkSmDeviceDeviceProfilesRequest)(nil),       // 0: meraki.sm.v1.GetNetworkSmDeviceDeviceProfilesRequest
 	(*GetNetworkSmDeviceDeviceProfilesResponse)(nil),      // 1: meraki.sm.v1.GetNetworkSmDeviceDeviceProfilesResponse
 	(*GetNetworkSmDeviceDeviceProfilesResponse_Item)(nil), // 2: meraki.sm.v1.GetNetworkSmDeviceDeviceProfilesResponse.Item
-	(*v1.PageInfo)(nil), // 3: meraki.api.v1.PageInfo
+	(*v1.PageInfo)(nil),     // 3: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 4: google.protobuf.Struct
 }
 var file_meraki_sm_v1_devices_device_profiles_proto_depIdxs = []int32{
 	2, // 0: meraki.sm.v1.GetNetworkSmDeviceDeviceProfilesResponse.items:type_name -> meraki.sm.v1.GetNetworkSmDeviceDeviceProfilesResponse.Item
 	3, // 1: meraki.sm.v1.GetNetworkSmDeviceDeviceProfilesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 2: meraki.sm.v1.GetNetworkSmDeviceDeviceProfilesResponse.additional_properties:type_name -> google.protobuf.Struct
+	4, // 3: meraki.sm.v1.GetNetworkSmDeviceDeviceProfilesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sm_v1_devices_device_profiles_proto_init() }

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -34,11 +34,12 @@ type UpdateNetworkSmDevicesFieldsRequest struct {
 	Id        *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Serial    *string `protobuf:"bytes,4,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// Required.
-	DeviceFields  *UpdateNetworkSmDevicesFieldsRequest_DeviceFields `protobuf:"bytes,5,opt,name=device_fields,json=deviceFields,proto3" json:"device_fields,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                            `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                            `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	DeviceFields         *UpdateNetworkSmDevicesFieldsRequest_DeviceFields `protobuf:"bytes,5,opt,name=device_fields,json=deviceFields,proto3" json:"device_fields,omitempty"`
+	EmptyFields          []string                                          `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                          `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkSmDevicesFieldsRequest) Reset() {
@@ -106,27 +107,35 @@ func (x *UpdateNetworkSmDevicesFieldsRequest) GetDeviceFields() *UpdateNetworkSm
 	return nil
 }
 
-func (x *UpdateNetworkSmDevicesFieldsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkSmDevicesFieldsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkSmDevicesFieldsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkSmDevicesFieldsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkSmDevicesFieldsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of updateNetworkSmDevicesFields.
 type UpdateNetworkSmDevicesFieldsResponse struct {
-	state         protoimpl.MessageState                       `protogen:"open.v1"`
-	Items         []*UpdateNetworkSmDevicesFieldsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                 `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                       `protogen:"open.v1"`
+	Items                []*UpdateNetworkSmDevicesFieldsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkSmDevicesFieldsResponse) Reset() {
@@ -173,12 +182,20 @@ func (x *UpdateNetworkSmDevicesFieldsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *UpdateNetworkSmDevicesFieldsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type UpdateNetworkSmDevicesFieldsRequest_DeviceFields struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Notes         *string                `protobuf:"bytes,2,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Notes                *string                `protobuf:"bytes,2,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkSmDevicesFieldsRequest_DeviceFields) Reset() {
@@ -225,15 +242,23 @@ func (x *UpdateNetworkSmDevicesFieldsRequest_DeviceFields) GetNotes() string {
 	return ""
 }
 
+func (x *UpdateNetworkSmDevicesFieldsRequest_DeviceFields) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type UpdateNetworkSmDevicesFieldsResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	WifiMac       *string                `protobuf:"bytes,3,opt,name=wifi_mac,json=wifiMac,proto3,oneof" json:"wifi_mac,omitempty"`
-	Serial        *string                `protobuf:"bytes,4,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Notes         *string                `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	WifiMac              *string                `protobuf:"bytes,3,opt,name=wifi_mac,json=wifiMac,proto3,oneof" json:"wifi_mac,omitempty"`
+	Serial               *string                `protobuf:"bytes,4,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Notes                *string                `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkSmDevicesFieldsResponse_Item) Reset() {
@@ -301,45 +326,56 @@ func (x *UpdateNetworkSmDevicesFieldsResponse_Item) GetNotes() string {
 	return ""
 }
 
+func (x *UpdateNetworkSmDevicesFieldsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_sm_v1_devices_fields_proto protoreflect.FileDescriptor
 
 const file_meraki_sm_v1_devices_fields_proto_rawDesc = "" +
 	"\n" +
-	"!meraki/sm/v1/devices_fields.proto\x12\fmeraki.sm.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x91\x04\n" +
+	"!meraki/sm/v1/devices_fields.proto\x12\fmeraki.sm.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xfa\x04\n" +
 	"#UpdateNetworkSmDevicesFieldsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1e\n" +
 	"\bwifi_mac\x18\x02 \x01(\tH\x01R\awifiMac\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x03 \x01(\tH\x02R\x02id\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x04 \x01(\tH\x03R\x06serial\x88\x01\x01\x12c\n" +
-	"\rdevice_fields\x18\x05 \x01(\v2>.meraki.sm.v1.UpdateNetworkSmDevicesFieldsRequest.DeviceFieldsR\fdeviceFields\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aU\n" +
+	"\rdevice_fields\x18\x05 \x01(\v2>.meraki.sm.v1.UpdateNetworkSmDevicesFieldsRequest.DeviceFieldsR\fdeviceFields\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa4\x01\n" +
 	"\fDeviceFields\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05notes\x18\x02 \x01(\tH\x01R\x05notes\x88\x01\x01B\a\n" +
+	"\x05notes\x18\x02 \x01(\tH\x01R\x05notes\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_notesB\r\n" +
 	"\v_network_idB\v\n" +
 	"\t_wifi_macB\x05\n" +
 	"\x03_idB\t\n" +
-	"\a_serial\"\xf4\x02\n" +
-	"$UpdateNetworkSmDevicesFieldsResponse\x12M\n" +
-	"\x05items\x18\x01 \x03(\v27.meraki.sm.v1.UpdateNetworkSmDevicesFieldsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xbe\x01\n" +
+	"\a_serial\"\x94\x04\n" +
+	"$UpdateNetworkSmDevicesFieldsResponse\x12N\n" +
+	"\x05items\x18\xfb\x0f \x03(\v27.meraki.sm.v1.UpdateNetworkSmDevicesFieldsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8d\x02\n" +
 	"\x04Item\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1e\n" +
 	"\bwifi_mac\x18\x03 \x01(\tH\x02R\awifiMac\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x04 \x01(\tH\x03R\x06serial\x88\x01\x01\x12\x19\n" +
-	"\x05notes\x18\x05 \x01(\tH\x04R\x05notes\x88\x01\x01B\x05\n" +
+	"\x05notes\x18\x05 \x01(\tH\x04R\x05notes\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\v\n" +
 	"\t_wifi_macB\t\n" +
 	"\a_serialB\b\n" +
-	"\x06_notesBj\n" +
-	"\x16com.merakibroker.sm.v1B\x12DevicesFieldsProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1b\x06proto3"
+	"\x06_notesB\x7f\n" +
+	"\x16com.merakibroker.sm.v1B\x12DevicesFieldsProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1\xca\x02\x12MerakiBroker\\Sm\\V1b\x06proto3"
 
 var (
 	file_meraki_sm_v1_devices_fields_proto_rawDescOnce sync.Once
@@ -359,20 +395,22 @@ var file_meraki_sm_v1_devices_fields_proto_goTypes = []any{
 	(*UpdateNetworkSmDevicesFieldsResponse)(nil),             // 1: meraki.sm.v1.UpdateNetworkSmDevicesFieldsResponse
 	(*UpdateNetworkSmDevicesFieldsRequest_DeviceFields)(nil), // 2: meraki.sm.v1.UpdateNetworkSmDevicesFieldsRequest.DeviceFields
 	(*UpdateNetworkSmDevicesFieldsResponse_Item)(nil),        // 3: meraki.sm.v1.UpdateNetworkSmDevicesFieldsResponse.Item
-	(*fieldmaskpb.FieldMask)(nil),                            // 4: google.protobuf.FieldMask
+	(*structpb.Struct)(nil),                                  // 4: google.protobuf.Struct
 	(*v1.PageInfo)(nil),                                      // 5: meraki.api.v1.PageInfo
 }
 var file_meraki_sm_v1_devices_fields_proto_depIdxs = []int32{
 	2, // 0: meraki.sm.v1.UpdateNetworkSmDevicesFieldsRequest.device_fields:type_name -> meraki.sm.v1.UpdateNetworkSmDevicesFieldsRequest.DeviceFields
-	4, // 1: meraki.sm.v1.UpdateNetworkSmDevicesFieldsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	4, // 2: meraki.sm.v1.UpdateNetworkSmDevicesFieldsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	3, // 3: meraki.sm.v1.UpdateNetworkSmDevicesFieldsResponse.items:type_name -> meraki.sm.v1.UpdateNetworkSmDevicesFieldsResponse.Item
-	5, // 4: meraki.sm.v1.UpdateNetworkSmDevicesFieldsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	4, // 1: meraki.sm.v1.UpdateNetworkSmDevicesFieldsRequest.additional_properties:type_name -> google.protobuf.Struct
+	3, // 2: meraki.sm.v1.UpdateNetworkSmDevicesFieldsResponse.items:type_name -> meraki.sm.v1.UpdateNetworkSmDevicesFieldsResponse.Item
+	5, // 3: meraki.sm.v1.UpdateNetworkSmDevicesFieldsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	4, // 4: meraki.sm.v1.UpdateNetworkSmDevicesFieldsResponse.additional_properties:type_name -> google.protobuf.Struct
+	4, // 5: meraki.sm.v1.UpdateNetworkSmDevicesFieldsRequest.DeviceFields.additional_properties:type_name -> google.protobuf.Struct
+	4, // 6: meraki.sm.v1.UpdateNetworkSmDevicesFieldsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sm_v1_devices_fields_proto_init() }

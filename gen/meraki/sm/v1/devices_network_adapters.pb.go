@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -81,11 +82,12 @@ func (x *GetNetworkSmDeviceNetworkAdaptersRequest) GetDeviceId() string {
 
 // Answer of getNetworkSmDeviceNetworkAdapters.
 type GetNetworkSmDeviceNetworkAdaptersResponse struct {
-	state         protoimpl.MessageState                            `protogen:"open.v1"`
-	Items         []*GetNetworkSmDeviceNetworkAdaptersResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                      `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                            `protogen:"open.v1"`
+	Items                []*GetNetworkSmDeviceNetworkAdaptersResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                      `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmDeviceNetworkAdaptersResponse) Reset() {
@@ -132,18 +134,26 @@ func (x *GetNetworkSmDeviceNetworkAdaptersResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetNetworkSmDeviceNetworkAdaptersResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSmDeviceNetworkAdaptersResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	DhcpServer    *string                `protobuf:"bytes,1,opt,name=dhcp_server,json=dhcpServer,proto3,oneof" json:"dhcp_server,omitempty"`
-	DnsServer     *string                `protobuf:"bytes,2,opt,name=dns_server,json=dnsServer,proto3,oneof" json:"dns_server,omitempty"`
-	Gateway       *string                `protobuf:"bytes,3,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	Id            *string                `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Ip            *string                `protobuf:"bytes,5,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	Mac           *string                `protobuf:"bytes,6,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Name          *string                `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Subnet        *string                `protobuf:"bytes,8,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	DhcpServer           *string                `protobuf:"bytes,1,opt,name=dhcp_server,json=dhcpServer,proto3,oneof" json:"dhcp_server,omitempty"`
+	DnsServer            *string                `protobuf:"bytes,2,opt,name=dns_server,json=dnsServer,proto3,oneof" json:"dns_server,omitempty"`
+	Gateway              *string                `protobuf:"bytes,3,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
+	Id                   *string                `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Ip                   *string                `protobuf:"bytes,5,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
+	Mac                  *string                `protobuf:"bytes,6,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Name                 *string                `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Subnet               *string                `protobuf:"bytes,8,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmDeviceNetworkAdaptersResponse_Item) Reset() {
@@ -232,21 +242,29 @@ func (x *GetNetworkSmDeviceNetworkAdaptersResponse_Item) GetSubnet() string {
 	return ""
 }
 
+func (x *GetNetworkSmDeviceNetworkAdaptersResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_sm_v1_devices_network_adapters_proto protoreflect.FileDescriptor
 
 const file_meraki_sm_v1_devices_network_adapters_proto_rawDesc = "" +
 	"\n" +
-	"+meraki/sm/v1/devices_network_adapters.proto\x12\fmeraki.sm.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x8d\x01\n" +
+	"+meraki/sm/v1/devices_network_adapters.proto\x12\fmeraki.sm.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x8d\x01\n" +
 	"(GetNetworkSmDeviceNetworkAdaptersRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12 \n" +
 	"\tdevice_id\x18\x02 \x01(\tH\x01R\bdeviceId\x88\x01\x01B\r\n" +
 	"\v_network_idB\f\n" +
 	"\n" +
-	"_device_id\"\xfb\x03\n" +
-	")GetNetworkSmDeviceNetworkAdaptersResponse\x12R\n" +
-	"\x05items\x18\x01 \x03(\v2<.meraki.sm.v1.GetNetworkSmDeviceNetworkAdaptersResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xbb\x02\n" +
+	"_device_id\"\x9b\x05\n" +
+	")GetNetworkSmDeviceNetworkAdaptersResponse\x12S\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2<.meraki.sm.v1.GetNetworkSmDeviceNetworkAdaptersResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8a\x03\n" +
 	"\x04Item\x12$\n" +
 	"\vdhcp_server\x18\x01 \x01(\tH\x00R\n" +
 	"dhcpServer\x88\x01\x01\x12\"\n" +
@@ -257,7 +275,8 @@ const file_meraki_sm_v1_devices_network_adapters_proto_rawDesc = "" +
 	"\x02ip\x18\x05 \x01(\tH\x04R\x02ip\x88\x01\x01\x12\x15\n" +
 	"\x03mac\x18\x06 \x01(\tH\x05R\x03mac\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\a \x01(\tH\x06R\x04name\x88\x01\x01\x12\x1b\n" +
-	"\x06subnet\x18\b \x01(\tH\aR\x06subnet\x88\x01\x01B\x0e\n" +
+	"\x06subnet\x18\b \x01(\tH\aR\x06subnet\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_dhcp_serverB\r\n" +
 	"\v_dns_serverB\n" +
 	"\n" +
@@ -266,8 +285,8 @@ const file_meraki_sm_v1_devices_network_adapters_proto_rawDesc = "" +
 	"\x03_ipB\x06\n" +
 	"\x04_macB\a\n" +
 	"\x05_nameB\t\n" +
-	"\a_subnetBs\n" +
-	"\x16com.merakibroker.sm.v1B\x1bDevicesNetworkAdaptersProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1b\x06proto3"
+	"\a_subnetB\x88\x01\n" +
+	"\x16com.merakibroker.sm.v1B\x1bDevicesNetworkAdaptersProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1\xca\x02\x12MerakiBroker\\Sm\\V1b\x06proto3"
 
 var (
 	file_meraki_sm_v1_devices_network_adapters_proto_rawDescOnce sync.Once
@@ -286,16 +305,19 @@ var file_meraki_sm_v1_devices_network_adapters_proto_goTypes = []any{
 	(*GetNetworkSmDeviceNetworkAdaptersRequest)(nil),       // 0: meraki.sm.v1.GetNetworkSmDeviceNetworkAdaptersRequest
 	(*GetNetworkSmDeviceNetworkAdaptersResponse)(nil),      // 1: meraki.sm.v1.GetNetworkSmDeviceNetworkAdaptersResponse
 	(*GetNetworkSmDeviceNetworkAdaptersResponse_Item)(nil), // 2: meraki.sm.v1.GetNetworkSmDeviceNetworkAdaptersResponse.Item
-	(*v1.PageInfo)(nil), // 3: meraki.api.v1.PageInfo
+	(*v1.PageInfo)(nil),     // 3: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 4: google.protobuf.Struct
 }
 var file_meraki_sm_v1_devices_network_adapters_proto_depIdxs = []int32{
 	2, // 0: meraki.sm.v1.GetNetworkSmDeviceNetworkAdaptersResponse.items:type_name -> meraki.sm.v1.GetNetworkSmDeviceNetworkAdaptersResponse.Item
 	3, // 1: meraki.sm.v1.GetNetworkSmDeviceNetworkAdaptersResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 2: meraki.sm.v1.GetNetworkSmDeviceNetworkAdaptersResponse.additional_properties:type_name -> google.protobuf.Struct
+	4, // 3: meraki.sm.v1.GetNetworkSmDeviceNetworkAdaptersResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sm_v1_devices_network_adapters_proto_init() }

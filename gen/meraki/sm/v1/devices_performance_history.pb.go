@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -105,11 +106,12 @@ func (x *GetNetworkSmDevicePerformanceHistoryRequest) GetEndingBefore() string {
 
 // Answer of getNetworkSmDevicePerformanceHistory.
 type GetNetworkSmDevicePerformanceHistoryResponse struct {
-	state         protoimpl.MessageState                               `protogen:"open.v1"`
-	Items         []*GetNetworkSmDevicePerformanceHistoryResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                         `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                               `protogen:"open.v1"`
+	Items                []*GetNetworkSmDevicePerformanceHistoryResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                         `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmDevicePerformanceHistoryResponse) Reset() {
@@ -156,20 +158,28 @@ func (x *GetNetworkSmDevicePerformanceHistoryResponse) GetPageInfo() *v1.PageInf
 	return nil
 }
 
+func (x *GetNetworkSmDevicePerformanceHistoryResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSmDevicePerformanceHistoryResponse_Item struct {
-	state           protoimpl.MessageState                                       `protogen:"open.v1"`
-	CpuPercentUsed  *float64                                                     `protobuf:"fixed64,1,opt,name=cpu_percent_used,json=cpuPercentUsed,proto3,oneof" json:"cpu_percent_used,omitempty"`
-	MemFree         *int64                                                       `protobuf:"varint,2,opt,name=mem_free,json=memFree,proto3,oneof" json:"mem_free,omitempty"`
-	MemWired        *int64                                                       `protobuf:"varint,3,opt,name=mem_wired,json=memWired,proto3,oneof" json:"mem_wired,omitempty"`
-	MemActive       *int64                                                       `protobuf:"varint,4,opt,name=mem_active,json=memActive,proto3,oneof" json:"mem_active,omitempty"`
-	MemInactive     *int64                                                       `protobuf:"varint,5,opt,name=mem_inactive,json=memInactive,proto3,oneof" json:"mem_inactive,omitempty"`
-	NetworkSent     *int64                                                       `protobuf:"varint,6,opt,name=network_sent,json=networkSent,proto3,oneof" json:"network_sent,omitempty"`
-	NetworkReceived *int64                                                       `protobuf:"varint,7,opt,name=network_received,json=networkReceived,proto3,oneof" json:"network_received,omitempty"`
-	SwapUsed        *int64                                                       `protobuf:"varint,8,opt,name=swap_used,json=swapUsed,proto3,oneof" json:"swap_used,omitempty"`
-	DiskUsage       *GetNetworkSmDevicePerformanceHistoryResponse_Item_DiskUsage `protobuf:"bytes,9,opt,name=disk_usage,json=diskUsage,proto3" json:"disk_usage,omitempty"`
-	Ts              *string                                                      `protobuf:"bytes,10,opt,name=ts,proto3,oneof" json:"ts,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                                       `protogen:"open.v1"`
+	CpuPercentUsed       *float64                                                     `protobuf:"fixed64,1,opt,name=cpu_percent_used,json=cpuPercentUsed,proto3,oneof" json:"cpu_percent_used,omitempty"`
+	MemFree              *int64                                                       `protobuf:"varint,2,opt,name=mem_free,json=memFree,proto3,oneof" json:"mem_free,omitempty"`
+	MemWired             *int64                                                       `protobuf:"varint,3,opt,name=mem_wired,json=memWired,proto3,oneof" json:"mem_wired,omitempty"`
+	MemActive            *int64                                                       `protobuf:"varint,4,opt,name=mem_active,json=memActive,proto3,oneof" json:"mem_active,omitempty"`
+	MemInactive          *int64                                                       `protobuf:"varint,5,opt,name=mem_inactive,json=memInactive,proto3,oneof" json:"mem_inactive,omitempty"`
+	NetworkSent          *int64                                                       `protobuf:"varint,6,opt,name=network_sent,json=networkSent,proto3,oneof" json:"network_sent,omitempty"`
+	NetworkReceived      *int64                                                       `protobuf:"varint,7,opt,name=network_received,json=networkReceived,proto3,oneof" json:"network_received,omitempty"`
+	SwapUsed             *int64                                                       `protobuf:"varint,8,opt,name=swap_used,json=swapUsed,proto3,oneof" json:"swap_used,omitempty"`
+	DiskUsage            *GetNetworkSmDevicePerformanceHistoryResponse_Item_DiskUsage `protobuf:"bytes,9,opt,name=disk_usage,json=diskUsage,proto3" json:"disk_usage,omitempty"`
+	Ts                   *string                                                      `protobuf:"bytes,10,opt,name=ts,proto3,oneof" json:"ts,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmDevicePerformanceHistoryResponse_Item) Reset() {
@@ -272,11 +282,19 @@ func (x *GetNetworkSmDevicePerformanceHistoryResponse_Item) GetTs() string {
 	return ""
 }
 
+func (x *GetNetworkSmDevicePerformanceHistoryResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSmDevicePerformanceHistoryResponse_Item_DiskUsage struct {
-	state         protoimpl.MessageState                                         `protogen:"open.v1"`
-	C             *GetNetworkSmDevicePerformanceHistoryResponse_Item_DiskUsage_C `protobuf:"bytes,1,opt,name=c,proto3" json:"c,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                         `protogen:"open.v1"`
+	C                    *GetNetworkSmDevicePerformanceHistoryResponse_Item_DiskUsage_C `protobuf:"bytes,1,opt,name=c,proto3" json:"c,omitempty"`
+	AdditionalProperties *structpb.Struct                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmDevicePerformanceHistoryResponse_Item_DiskUsage) Reset() {
@@ -316,12 +334,20 @@ func (x *GetNetworkSmDevicePerformanceHistoryResponse_Item_DiskUsage) GetC() *Ge
 	return nil
 }
 
+func (x *GetNetworkSmDevicePerformanceHistoryResponse_Item_DiskUsage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSmDevicePerformanceHistoryResponse_Item_DiskUsage_C struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Used          *int64                 `protobuf:"varint,1,opt,name=used,proto3,oneof" json:"used,omitempty"`
-	Space         *int64                 `protobuf:"varint,2,opt,name=space,proto3,oneof" json:"space,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Used                 *int64                 `protobuf:"varint,1,opt,name=used,proto3,oneof" json:"used,omitempty"`
+	Space                *int64                 `protobuf:"varint,2,opt,name=space,proto3,oneof" json:"space,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmDevicePerformanceHistoryResponse_Item_DiskUsage_C) Reset() {
@@ -368,11 +394,18 @@ func (x *GetNetworkSmDevicePerformanceHistoryResponse_Item_DiskUsage_C) GetSpace
 	return 0
 }
 
+func (x *GetNetworkSmDevicePerformanceHistoryResponse_Item_DiskUsage_C) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_sm_v1_devices_performance_history_proto protoreflect.FileDescriptor
 
 const file_meraki_sm_v1_devices_performance_history_proto_rawDesc = "" +
 	"\n" +
-	".meraki/sm/v1/devices_performance_history.proto\x12\fmeraki.sm.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xb8\x02\n" +
+	".meraki/sm/v1/devices_performance_history.proto\x12\fmeraki.sm.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xb8\x02\n" +
 	"+GetNetworkSmDevicePerformanceHistoryRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12 \n" +
@@ -385,10 +418,12 @@ const file_meraki_sm_v1_devices_performance_history_proto_rawDesc = "" +
 	"_device_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xc2\a\n" +
-	",GetNetworkSmDevicePerformanceHistoryResponse\x12U\n" +
-	"\x05items\x18\x01 \x03(\v2?.meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xfc\x05\n" +
+	"\x0e_ending_before\"\x81\n" +
+	"\n" +
+	",GetNetworkSmDevicePerformanceHistoryResponse\x12V\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2?.meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xea\a\n" +
 	"\x04Item\x12-\n" +
 	"\x10cpu_percent_used\x18\x01 \x01(\x01H\x00R\x0ecpuPercentUsed\x88\x01\x01\x12\x1e\n" +
 	"\bmem_free\x18\x02 \x01(\x03H\x01R\amemFree\x88\x01\x01\x12 \n" +
@@ -402,12 +437,15 @@ const file_meraki_sm_v1_devices_performance_history_proto_rawDesc = "" +
 	"\n" +
 	"disk_usage\x18\t \x01(\v2I.meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryResponse.Item.DiskUsageR\tdiskUsage\x12\x13\n" +
 	"\x02ts\x18\n" +
-	" \x01(\tH\bR\x02ts\x88\x01\x01\x1a\xb2\x01\n" +
+	" \x01(\tH\bR\x02ts\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd1\x02\n" +
 	"\tDiskUsage\x12Y\n" +
-	"\x01c\x18\x01 \x01(\v2K.meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryResponse.Item.DiskUsage.CR\x01c\x1aJ\n" +
+	"\x01c\x18\x01 \x01(\v2K.meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryResponse.Item.DiskUsage.CR\x01c\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x99\x01\n" +
 	"\x01C\x12\x17\n" +
 	"\x04used\x18\x01 \x01(\x03H\x00R\x04used\x88\x01\x01\x12\x19\n" +
-	"\x05space\x18\x02 \x01(\x03H\x01R\x05space\x88\x01\x01B\a\n" +
+	"\x05space\x18\x02 \x01(\x03H\x01R\x05space\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_usedB\b\n" +
 	"\x06_spaceB\x13\n" +
 	"\x11_cpu_percent_usedB\v\n" +
@@ -420,8 +458,8 @@ const file_meraki_sm_v1_devices_performance_history_proto_rawDesc = "" +
 	"\x11_network_receivedB\f\n" +
 	"\n" +
 	"_swap_usedB\x05\n" +
-	"\x03_tsBv\n" +
-	"\x16com.merakibroker.sm.v1B\x1eDevicesPerformanceHistoryProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1b\x06proto3"
+	"\x03_tsB\x8b\x01\n" +
+	"\x16com.merakibroker.sm.v1B\x1eDevicesPerformanceHistoryProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1\xca\x02\x12MerakiBroker\\Sm\\V1b\x06proto3"
 
 var (
 	file_meraki_sm_v1_devices_performance_history_proto_rawDescOnce sync.Once
@@ -442,18 +480,23 @@ var file_meraki_sm_v1_devices_performance_history_proto_goTypes = []any{
 	(*GetNetworkSmDevicePerformanceHistoryResponse_Item)(nil),             // 2: meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryResponse.Item
 	(*GetNetworkSmDevicePerformanceHistoryResponse_Item_DiskUsage)(nil),   // 3: meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryResponse.Item.DiskUsage
 	(*GetNetworkSmDevicePerformanceHistoryResponse_Item_DiskUsage_C)(nil), // 4: meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryResponse.Item.DiskUsage.C
-	(*v1.PageInfo)(nil), // 5: meraki.api.v1.PageInfo
+	(*v1.PageInfo)(nil),     // 5: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 6: google.protobuf.Struct
 }
 var file_meraki_sm_v1_devices_performance_history_proto_depIdxs = []int32{
 	2, // 0: meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryResponse.items:type_name -> meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryResponse.Item
 	5, // 1: meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	3, // 2: meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryResponse.Item.disk_usage:type_name -> meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryResponse.Item.DiskUsage
-	4, // 3: meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryResponse.Item.DiskUsage.c:type_name -> meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryResponse.Item.DiskUsage.C
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	6, // 2: meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryResponse.additional_properties:type_name -> google.protobuf.Struct
+	3, // 3: meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryResponse.Item.disk_usage:type_name -> meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryResponse.Item.DiskUsage
+	6, // 4: meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	4, // 5: meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryResponse.Item.DiskUsage.c:type_name -> meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryResponse.Item.DiskUsage.C
+	6, // 6: meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryResponse.Item.DiskUsage.additional_properties:type_name -> google.protobuf.Struct
+	6, // 7: meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryResponse.Item.DiskUsage.C.additional_properties:type_name -> google.protobuf.Struct
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sm_v1_devices_performance_history_proto_init() }

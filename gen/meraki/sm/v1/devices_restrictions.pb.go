@@ -79,12 +79,13 @@ func (x *GetNetworkSmDeviceRestrictionsRequest) GetDeviceId() string {
 	return ""
 }
 
-// Answer of getNetworkSmDeviceRestrictions.
+// The Systems Manager device restrictions of a network. Answer of getNetworkSmDeviceRestrictions.
 type NetworkSmDeviceRestrictions struct {
-	state         protoimpl.MessageState                      `protogen:"open.v1"`
-	Restrictions  []*NetworkSmDeviceRestrictions_Restrictions `protobuf:"bytes,1,rep,name=restrictions,proto3" json:"restrictions,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                      `protogen:"open.v1"`
+	Restrictions         []*NetworkSmDeviceRestrictions_Restrictions `protobuf:"bytes,1,rep,name=restrictions,proto3" json:"restrictions,omitempty"`
+	AdditionalProperties *structpb.Struct                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSmDeviceRestrictions) Reset() {
@@ -124,12 +125,20 @@ func (x *NetworkSmDeviceRestrictions) GetRestrictions() []*NetworkSmDeviceRestri
 	return nil
 }
 
+func (x *NetworkSmDeviceRestrictions) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkSmDeviceRestrictions_Restrictions struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Profile       *string                `protobuf:"bytes,1,opt,name=profile,proto3,oneof" json:"profile,omitempty"`
-	Restrictions  *structpb.Struct       `protobuf:"bytes,2,opt,name=restrictions,proto3" json:"restrictions,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Profile              *string                `protobuf:"bytes,1,opt,name=profile,proto3,oneof" json:"profile,omitempty"`
+	Restrictions         *structpb.Struct       `protobuf:"bytes,2,opt,name=restrictions,proto3" json:"restrictions,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSmDeviceRestrictions_Restrictions) Reset() {
@@ -176,6 +185,13 @@ func (x *NetworkSmDeviceRestrictions_Restrictions) GetRestrictions() *structpb.S
 	return nil
 }
 
+func (x *NetworkSmDeviceRestrictions_Restrictions) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_sm_v1_devices_restrictions_proto protoreflect.FileDescriptor
 
 const file_meraki_sm_v1_devices_restrictions_proto_rawDesc = "" +
@@ -187,15 +203,17 @@ const file_meraki_sm_v1_devices_restrictions_proto_rawDesc = "" +
 	"\tdevice_id\x18\x02 \x01(\tH\x01R\bdeviceId\x88\x01\x01B\r\n" +
 	"\v_network_idB\f\n" +
 	"\n" +
-	"_device_id\"\xf1\x01\n" +
+	"_device_id\"\x90\x03\n" +
 	"\x1bNetworkSmDeviceRestrictions\x12Z\n" +
-	"\frestrictions\x18\x01 \x03(\v26.meraki.sm.v1.NetworkSmDeviceRestrictions.RestrictionsR\frestrictions\x1av\n" +
+	"\frestrictions\x18\x01 \x03(\v26.meraki.sm.v1.NetworkSmDeviceRestrictions.RestrictionsR\frestrictions\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc5\x01\n" +
 	"\fRestrictions\x12\x1d\n" +
 	"\aprofile\x18\x01 \x01(\tH\x00R\aprofile\x88\x01\x01\x12;\n" +
-	"\frestrictions\x18\x02 \x01(\v2\x17.google.protobuf.StructR\frestrictionsB\n" +
+	"\frestrictions\x18\x02 \x01(\v2\x17.google.protobuf.StructR\frestrictions\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_profileBp\n" +
-	"\x16com.merakibroker.sm.v1B\x18DevicesRestrictionsProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1b\x06proto3"
+	"\b_profileB\x85\x01\n" +
+	"\x16com.merakibroker.sm.v1B\x18DevicesRestrictionsProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1\xca\x02\x12MerakiBroker\\Sm\\V1b\x06proto3"
 
 var (
 	file_meraki_sm_v1_devices_restrictions_proto_rawDescOnce sync.Once
@@ -218,12 +236,14 @@ var file_meraki_sm_v1_devices_restrictions_proto_goTypes = []any{
 }
 var file_meraki_sm_v1_devices_restrictions_proto_depIdxs = []int32{
 	2, // 0: meraki.sm.v1.NetworkSmDeviceRestrictions.restrictions:type_name -> meraki.sm.v1.NetworkSmDeviceRestrictions.Restrictions
-	3, // 1: meraki.sm.v1.NetworkSmDeviceRestrictions.Restrictions.restrictions:type_name -> google.protobuf.Struct
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	3, // 1: meraki.sm.v1.NetworkSmDeviceRestrictions.additional_properties:type_name -> google.protobuf.Struct
+	3, // 2: meraki.sm.v1.NetworkSmDeviceRestrictions.Restrictions.restrictions:type_name -> google.protobuf.Struct
+	3, // 3: meraki.sm.v1.NetworkSmDeviceRestrictions.Restrictions.additional_properties:type_name -> google.protobuf.Struct
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sm_v1_devices_restrictions_proto_init() }

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -81,11 +82,12 @@ func (x *GetNetworkSmDeviceSecurityCentersRequest) GetDeviceId() string {
 
 // Answer of getNetworkSmDeviceSecurityCenters.
 type GetNetworkSmDeviceSecurityCentersResponse struct {
-	state         protoimpl.MessageState                            `protogen:"open.v1"`
-	Items         []*GetNetworkSmDeviceSecurityCentersResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                      `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                            `protogen:"open.v1"`
+	Items                []*GetNetworkSmDeviceSecurityCentersResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                      `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmDeviceSecurityCentersResponse) Reset() {
@@ -132,6 +134,13 @@ func (x *GetNetworkSmDeviceSecurityCentersResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetNetworkSmDeviceSecurityCentersResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSmDeviceSecurityCentersResponse_Item struct {
 	state                protoimpl.MessageState `protogen:"open.v1"`
 	IsRooted             *bool                  `protobuf:"varint,1,opt,name=is_rooted,json=isRooted,proto3,oneof" json:"is_rooted,omitempty"`
@@ -144,6 +153,7 @@ type GetNetworkSmDeviceSecurityCentersResponse_Item struct {
 	IsAutoLoginDisabled  *bool                  `protobuf:"varint,8,opt,name=is_auto_login_disabled,json=isAutoLoginDisabled,proto3,oneof" json:"is_auto_login_disabled,omitempty"`
 	Id                   *string                `protobuf:"bytes,9,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	RunningProcs         *string                `protobuf:"bytes,10,opt,name=running_procs,json=runningProcs,proto3,oneof" json:"running_procs,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -248,21 +258,29 @@ func (x *GetNetworkSmDeviceSecurityCentersResponse_Item) GetRunningProcs() strin
 	return ""
 }
 
+func (x *GetNetworkSmDeviceSecurityCentersResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_sm_v1_devices_security_centers_proto protoreflect.FileDescriptor
 
 const file_meraki_sm_v1_devices_security_centers_proto_rawDesc = "" +
 	"\n" +
-	"+meraki/sm/v1/devices_security_centers.proto\x12\fmeraki.sm.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x8d\x01\n" +
+	"+meraki/sm/v1/devices_security_centers.proto\x12\fmeraki.sm.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x8d\x01\n" +
 	"(GetNetworkSmDeviceSecurityCentersRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12 \n" +
 	"\tdevice_id\x18\x02 \x01(\tH\x01R\bdeviceId\x88\x01\x01B\r\n" +
 	"\v_network_idB\f\n" +
 	"\n" +
-	"_device_id\"\xce\x06\n" +
-	")GetNetworkSmDeviceSecurityCentersResponse\x12R\n" +
-	"\x05items\x18\x01 \x03(\v2<.meraki.sm.v1.GetNetworkSmDeviceSecurityCentersResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x8e\x05\n" +
+	"_device_id\"\xee\a\n" +
+	")GetNetworkSmDeviceSecurityCentersResponse\x12S\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2<.meraki.sm.v1.GetNetworkSmDeviceSecurityCentersResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdd\x05\n" +
 	"\x04Item\x12 \n" +
 	"\tis_rooted\x18\x01 \x01(\bH\x00R\bisRooted\x88\x01\x01\x12)\n" +
 	"\x0ehas_anti_virus\x18\x02 \x01(\bH\x01R\fhasAntiVirus\x88\x01\x01\x12+\n" +
@@ -274,7 +292,8 @@ const file_meraki_sm_v1_devices_security_centers_proto_rawDesc = "" +
 	"\x16is_auto_login_disabled\x18\b \x01(\bH\aR\x13isAutoLoginDisabled\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\t \x01(\tH\bR\x02id\x88\x01\x01\x12(\n" +
 	"\rrunning_procs\x18\n" +
-	" \x01(\tH\tR\frunningProcs\x88\x01\x01B\f\n" +
+	" \x01(\tH\tR\frunningProcs\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_is_rootedB\x11\n" +
 	"\x0f_has_anti_virusB\x12\n" +
@@ -285,8 +304,8 @@ const file_meraki_sm_v1_devices_security_centers_proto_rawDesc = "" +
 	"\x12_is_disk_encryptedB\x19\n" +
 	"\x17_is_auto_login_disabledB\x05\n" +
 	"\x03_idB\x10\n" +
-	"\x0e_running_procsBs\n" +
-	"\x16com.merakibroker.sm.v1B\x1bDevicesSecurityCentersProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1b\x06proto3"
+	"\x0e_running_procsB\x88\x01\n" +
+	"\x16com.merakibroker.sm.v1B\x1bDevicesSecurityCentersProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1\xca\x02\x12MerakiBroker\\Sm\\V1b\x06proto3"
 
 var (
 	file_meraki_sm_v1_devices_security_centers_proto_rawDescOnce sync.Once
@@ -305,16 +324,19 @@ var file_meraki_sm_v1_devices_security_centers_proto_goTypes = []any{
 	(*GetNetworkSmDeviceSecurityCentersRequest)(nil),       // 0: meraki.sm.v1.GetNetworkSmDeviceSecurityCentersRequest
 	(*GetNetworkSmDeviceSecurityCentersResponse)(nil),      // 1: meraki.sm.v1.GetNetworkSmDeviceSecurityCentersResponse
 	(*GetNetworkSmDeviceSecurityCentersResponse_Item)(nil), // 2: meraki.sm.v1.GetNetworkSmDeviceSecurityCentersResponse.Item
-	(*v1.PageInfo)(nil), // 3: meraki.api.v1.PageInfo
+	(*v1.PageInfo)(nil),     // 3: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 4: google.protobuf.Struct
 }
 var file_meraki_sm_v1_devices_security_centers_proto_depIdxs = []int32{
 	2, // 0: meraki.sm.v1.GetNetworkSmDeviceSecurityCentersResponse.items:type_name -> meraki.sm.v1.GetNetworkSmDeviceSecurityCentersResponse.Item
 	3, // 1: meraki.sm.v1.GetNetworkSmDeviceSecurityCentersResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 2: meraki.sm.v1.GetNetworkSmDeviceSecurityCentersResponse.additional_properties:type_name -> google.protobuf.Struct
+	4, // 3: meraki.sm.v1.GetNetworkSmDeviceSecurityCentersResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sm_v1_devices_security_centers_proto_init() }

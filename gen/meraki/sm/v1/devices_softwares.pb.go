@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -81,11 +82,12 @@ func (x *GetNetworkSmDeviceSoftwaresRequest) GetDeviceId() string {
 
 // Answer of getNetworkSmDeviceSoftwares.
 type GetNetworkSmDeviceSoftwaresResponse struct {
-	state         protoimpl.MessageState                      `protogen:"open.v1"`
-	Items         []*GetNetworkSmDeviceSoftwaresResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                      `protogen:"open.v1"`
+	Items                []*GetNetworkSmDeviceSoftwaresResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmDeviceSoftwaresResponse) Reset() {
@@ -132,33 +134,41 @@ func (x *GetNetworkSmDeviceSoftwaresResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetNetworkSmDeviceSoftwaresResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSmDeviceSoftwaresResponse_Item struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	AppId             *string                `protobuf:"bytes,1,opt,name=app_id,json=appId,proto3,oneof" json:"app_id,omitempty"`
-	BundleSize        *int64                 `protobuf:"varint,2,opt,name=bundle_size,json=bundleSize,proto3,oneof" json:"bundle_size,omitempty"`
-	CreatedAt         *string                `protobuf:"bytes,3,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	DeviceId          *string                `protobuf:"bytes,4,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
-	DynamicSize       *int64                 `protobuf:"varint,5,opt,name=dynamic_size,json=dynamicSize,proto3,oneof" json:"dynamic_size,omitempty"`
-	Id                *string                `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Identifier        *string                `protobuf:"bytes,7,opt,name=identifier,proto3,oneof" json:"identifier,omitempty"`
-	InstalledAt       *string                `protobuf:"bytes,8,opt,name=installed_at,json=installedAt,proto3,oneof" json:"installed_at,omitempty"`
-	ToInstall         *bool                  `protobuf:"varint,9,opt,name=to_install,json=toInstall,proto3,oneof" json:"to_install,omitempty"`
-	IosRedemptionCode *bool                  `protobuf:"varint,10,opt,name=ios_redemption_code,json=iosRedemptionCode,proto3,oneof" json:"ios_redemption_code,omitempty"`
-	IsManaged         *bool                  `protobuf:"varint,11,opt,name=is_managed,json=isManaged,proto3,oneof" json:"is_managed,omitempty"`
-	ItunesId          *string                `protobuf:"bytes,12,opt,name=itunes_id,json=itunesId,proto3,oneof" json:"itunes_id,omitempty"`
-	LicenseKey        *string                `protobuf:"bytes,13,opt,name=license_key,json=licenseKey,proto3,oneof" json:"license_key,omitempty"`
-	Name              *string                `protobuf:"bytes,14,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Path              *string                `protobuf:"bytes,15,opt,name=path,proto3,oneof" json:"path,omitempty"`
-	RedemptionCode    *int64                 `protobuf:"varint,16,opt,name=redemption_code,json=redemptionCode,proto3,oneof" json:"redemption_code,omitempty"`
-	ShortVersion      *string                `protobuf:"bytes,17,opt,name=short_version,json=shortVersion,proto3,oneof" json:"short_version,omitempty"`
-	Status            *string                `protobuf:"bytes,18,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	ToUninstall       *bool                  `protobuf:"varint,19,opt,name=to_uninstall,json=toUninstall,proto3,oneof" json:"to_uninstall,omitempty"`
-	UninstalledAt     *string                `protobuf:"bytes,20,opt,name=uninstalled_at,json=uninstalledAt,proto3,oneof" json:"uninstalled_at,omitempty"`
-	UpdatedAt         *string                `protobuf:"bytes,21,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
-	Vendor            *string                `protobuf:"bytes,22,opt,name=vendor,proto3,oneof" json:"vendor,omitempty"`
-	Version           *string                `protobuf:"bytes,23,opt,name=version,proto3,oneof" json:"version,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AppId                *string                `protobuf:"bytes,1,opt,name=app_id,json=appId,proto3,oneof" json:"app_id,omitempty"`
+	BundleSize           *int64                 `protobuf:"varint,2,opt,name=bundle_size,json=bundleSize,proto3,oneof" json:"bundle_size,omitempty"`
+	CreatedAt            *string                `protobuf:"bytes,3,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
+	DeviceId             *string                `protobuf:"bytes,4,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
+	DynamicSize          *int64                 `protobuf:"varint,5,opt,name=dynamic_size,json=dynamicSize,proto3,oneof" json:"dynamic_size,omitempty"`
+	Id                   *string                `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Identifier           *string                `protobuf:"bytes,7,opt,name=identifier,proto3,oneof" json:"identifier,omitempty"`
+	InstalledAt          *string                `protobuf:"bytes,8,opt,name=installed_at,json=installedAt,proto3,oneof" json:"installed_at,omitempty"`
+	ToInstall            *bool                  `protobuf:"varint,9,opt,name=to_install,json=toInstall,proto3,oneof" json:"to_install,omitempty"`
+	IosRedemptionCode    *bool                  `protobuf:"varint,10,opt,name=ios_redemption_code,json=iosRedemptionCode,proto3,oneof" json:"ios_redemption_code,omitempty"`
+	IsManaged            *bool                  `protobuf:"varint,11,opt,name=is_managed,json=isManaged,proto3,oneof" json:"is_managed,omitempty"`
+	ItunesId             *string                `protobuf:"bytes,12,opt,name=itunes_id,json=itunesId,proto3,oneof" json:"itunes_id,omitempty"`
+	LicenseKey           *string                `protobuf:"bytes,13,opt,name=license_key,json=licenseKey,proto3,oneof" json:"license_key,omitempty"`
+	Name                 *string                `protobuf:"bytes,14,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Path                 *string                `protobuf:"bytes,15,opt,name=path,proto3,oneof" json:"path,omitempty"`
+	RedemptionCode       *int64                 `protobuf:"varint,16,opt,name=redemption_code,json=redemptionCode,proto3,oneof" json:"redemption_code,omitempty"`
+	ShortVersion         *string                `protobuf:"bytes,17,opt,name=short_version,json=shortVersion,proto3,oneof" json:"short_version,omitempty"`
+	Status               *string                `protobuf:"bytes,18,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	ToUninstall          *bool                  `protobuf:"varint,19,opt,name=to_uninstall,json=toUninstall,proto3,oneof" json:"to_uninstall,omitempty"`
+	UninstalledAt        *string                `protobuf:"bytes,20,opt,name=uninstalled_at,json=uninstalledAt,proto3,oneof" json:"uninstalled_at,omitempty"`
+	UpdatedAt            *string                `protobuf:"bytes,21,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
+	Vendor               *string                `protobuf:"bytes,22,opt,name=vendor,proto3,oneof" json:"vendor,omitempty"`
+	Version              *string                `protobuf:"bytes,23,opt,name=version,proto3,oneof" json:"version,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmDeviceSoftwaresResponse_Item) Reset() {
@@ -352,22 +362,29 @@ func (x *GetNetworkSmDeviceSoftwaresResponse_Item) GetVersion() string {
 	return ""
 }
 
+func (x *GetNetworkSmDeviceSoftwaresResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_sm_v1_devices_softwares_proto protoreflect.FileDescriptor
 
 const file_meraki_sm_v1_devices_softwares_proto_rawDesc = "" +
 	"\n" +
-	"$meraki/sm/v1/devices_softwares.proto\x12\fmeraki.sm.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x87\x01\n" +
+	"$meraki/sm/v1/devices_softwares.proto\x12\fmeraki.sm.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x87\x01\n" +
 	"\"GetNetworkSmDeviceSoftwaresRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12 \n" +
 	"\tdevice_id\x18\x02 \x01(\tH\x01R\bdeviceId\x88\x01\x01B\r\n" +
 	"\v_network_idB\f\n" +
 	"\n" +
-	"_device_id\"\xbd\n" +
-	"\n" +
-	"#GetNetworkSmDeviceSoftwaresResponse\x12L\n" +
-	"\x05items\x18\x01 \x03(\v26.meraki.sm.v1.GetNetworkSmDeviceSoftwaresResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x89\t\n" +
+	"_device_id\"\xdd\v\n" +
+	"#GetNetworkSmDeviceSoftwaresResponse\x12M\n" +
+	"\x05items\x18\xfb\x0f \x03(\v26.meraki.sm.v1.GetNetworkSmDeviceSoftwaresResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd8\t\n" +
 	"\x04Item\x12\x1a\n" +
 	"\x06app_id\x18\x01 \x01(\tH\x00R\x05appId\x88\x01\x01\x12$\n" +
 	"\vbundle_size\x18\x02 \x01(\x03H\x01R\n" +
@@ -401,7 +418,8 @@ const file_meraki_sm_v1_devices_softwares_proto_rawDesc = "" +
 	"\n" +
 	"updated_at\x18\x15 \x01(\tH\x14R\tupdatedAt\x88\x01\x01\x12\x1b\n" +
 	"\x06vendor\x18\x16 \x01(\tH\x15R\x06vendor\x88\x01\x01\x12\x1d\n" +
-	"\aversion\x18\x17 \x01(\tH\x16R\aversion\x88\x01\x01B\t\n" +
+	"\aversion\x18\x17 \x01(\tH\x16R\aversion\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_app_idB\x0e\n" +
 	"\f_bundle_sizeB\r\n" +
 	"\v_created_atB\f\n" +
@@ -427,8 +445,8 @@ const file_meraki_sm_v1_devices_softwares_proto_rawDesc = "" +
 	"\v_updated_atB\t\n" +
 	"\a_vendorB\n" +
 	"\n" +
-	"\b_versionBm\n" +
-	"\x16com.merakibroker.sm.v1B\x15DevicesSoftwaresProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1b\x06proto3"
+	"\b_versionB\x82\x01\n" +
+	"\x16com.merakibroker.sm.v1B\x15DevicesSoftwaresProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1\xca\x02\x12MerakiBroker\\Sm\\V1b\x06proto3"
 
 var (
 	file_meraki_sm_v1_devices_softwares_proto_rawDescOnce sync.Once
@@ -448,15 +466,18 @@ var file_meraki_sm_v1_devices_softwares_proto_goTypes = []any{
 	(*GetNetworkSmDeviceSoftwaresResponse)(nil),      // 1: meraki.sm.v1.GetNetworkSmDeviceSoftwaresResponse
 	(*GetNetworkSmDeviceSoftwaresResponse_Item)(nil), // 2: meraki.sm.v1.GetNetworkSmDeviceSoftwaresResponse.Item
 	(*v1.PageInfo)(nil),                              // 3: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                          // 4: google.protobuf.Struct
 }
 var file_meraki_sm_v1_devices_softwares_proto_depIdxs = []int32{
 	2, // 0: meraki.sm.v1.GetNetworkSmDeviceSoftwaresResponse.items:type_name -> meraki.sm.v1.GetNetworkSmDeviceSoftwaresResponse.Item
 	3, // 1: meraki.sm.v1.GetNetworkSmDeviceSoftwaresResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 2: meraki.sm.v1.GetNetworkSmDeviceSoftwaresResponse.additional_properties:type_name -> google.protobuf.Struct
+	4, // 3: meraki.sm.v1.GetNetworkSmDeviceSoftwaresResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sm_v1_devices_softwares_proto_init() }

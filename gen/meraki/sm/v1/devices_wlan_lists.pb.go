@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -81,11 +82,12 @@ func (x *GetNetworkSmDeviceWlanListsRequest) GetDeviceId() string {
 
 // Answer of getNetworkSmDeviceWlanLists.
 type GetNetworkSmDeviceWlanListsResponse struct {
-	state         protoimpl.MessageState                      `protogen:"open.v1"`
-	Items         []*GetNetworkSmDeviceWlanListsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                      `protogen:"open.v1"`
+	Items                []*GetNetworkSmDeviceWlanListsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmDeviceWlanListsResponse) Reset() {
@@ -132,13 +134,21 @@ func (x *GetNetworkSmDeviceWlanListsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetNetworkSmDeviceWlanListsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSmDeviceWlanListsResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	CreatedAt     *string                `protobuf:"bytes,1,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Xml           *string                `protobuf:"bytes,3,opt,name=xml,proto3,oneof" json:"xml,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	CreatedAt            *string                `protobuf:"bytes,1,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
+	Id                   *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Xml                  *string                `protobuf:"bytes,3,opt,name=xml,proto3,oneof" json:"xml,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmDeviceWlanListsResponse_Item) Reset() {
@@ -192,30 +202,39 @@ func (x *GetNetworkSmDeviceWlanListsResponse_Item) GetXml() string {
 	return ""
 }
 
+func (x *GetNetworkSmDeviceWlanListsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_sm_v1_devices_wlan_lists_proto protoreflect.FileDescriptor
 
 const file_meraki_sm_v1_devices_wlan_lists_proto_rawDesc = "" +
 	"\n" +
-	"%meraki/sm/v1/devices_wlan_lists.proto\x12\fmeraki.sm.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x87\x01\n" +
+	"%meraki/sm/v1/devices_wlan_lists.proto\x12\fmeraki.sm.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x87\x01\n" +
 	"\"GetNetworkSmDeviceWlanListsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12 \n" +
 	"\tdevice_id\x18\x02 \x01(\tH\x01R\bdeviceId\x88\x01\x01B\r\n" +
 	"\v_network_idB\f\n" +
 	"\n" +
-	"_device_id\"\xa7\x02\n" +
-	"#GetNetworkSmDeviceWlanListsResponse\x12L\n" +
-	"\x05items\x18\x01 \x03(\v26.meraki.sm.v1.GetNetworkSmDeviceWlanListsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1at\n" +
+	"_device_id\"\xc8\x03\n" +
+	"#GetNetworkSmDeviceWlanListsResponse\x12M\n" +
+	"\x05items\x18\xfb\x0f \x03(\v26.meraki.sm.v1.GetNetworkSmDeviceWlanListsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc3\x01\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"created_at\x18\x01 \x01(\tH\x00R\tcreatedAt\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x12\x15\n" +
-	"\x03xml\x18\x03 \x01(\tH\x02R\x03xml\x88\x01\x01B\r\n" +
+	"\x03xml\x18\x03 \x01(\tH\x02R\x03xml\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_created_atB\x05\n" +
 	"\x03_idB\x06\n" +
-	"\x04_xmlBm\n" +
-	"\x16com.merakibroker.sm.v1B\x15DevicesWlanListsProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1b\x06proto3"
+	"\x04_xmlB\x82\x01\n" +
+	"\x16com.merakibroker.sm.v1B\x15DevicesWlanListsProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1\xca\x02\x12MerakiBroker\\Sm\\V1b\x06proto3"
 
 var (
 	file_meraki_sm_v1_devices_wlan_lists_proto_rawDescOnce sync.Once
@@ -235,15 +254,18 @@ var file_meraki_sm_v1_devices_wlan_lists_proto_goTypes = []any{
 	(*GetNetworkSmDeviceWlanListsResponse)(nil),      // 1: meraki.sm.v1.GetNetworkSmDeviceWlanListsResponse
 	(*GetNetworkSmDeviceWlanListsResponse_Item)(nil), // 2: meraki.sm.v1.GetNetworkSmDeviceWlanListsResponse.Item
 	(*v1.PageInfo)(nil),                              // 3: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                          // 4: google.protobuf.Struct
 }
 var file_meraki_sm_v1_devices_wlan_lists_proto_depIdxs = []int32{
 	2, // 0: meraki.sm.v1.GetNetworkSmDeviceWlanListsResponse.items:type_name -> meraki.sm.v1.GetNetworkSmDeviceWlanListsResponse.Item
 	3, // 1: meraki.sm.v1.GetNetworkSmDeviceWlanListsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 2: meraki.sm.v1.GetNetworkSmDeviceWlanListsResponse.additional_properties:type_name -> google.protobuf.Struct
+	4, // 3: meraki.sm.v1.GetNetworkSmDeviceWlanListsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sm_v1_devices_wlan_lists_proto_init() }

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -104,11 +105,12 @@ func (x *GetNetworkSmProfilesRequest) GetPayloadTypes() []string {
 
 // Answer of getNetworkSmProfiles.
 type GetNetworkSmProfilesResponse struct {
-	state         protoimpl.MessageState               `protogen:"open.v1"`
-	Items         []*GetNetworkSmProfilesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                         `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState               `protogen:"open.v1"`
+	Items                []*GetNetworkSmProfilesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                         `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmProfilesResponse) Reset() {
@@ -155,16 +157,24 @@ func (x *GetNetworkSmProfilesResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetNetworkSmProfilesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSmProfilesResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Description   *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	Scope         *string                `protobuf:"bytes,4,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
-	Tags          []string               `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
-	PayloadTypes  []string               `protobuf:"bytes,6,rep,name=payload_types,json=payloadTypes,proto3" json:"payload_types,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Description          *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	Scope                *string                `protobuf:"bytes,4,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
+	Tags                 []string               `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
+	PayloadTypes         []string               `protobuf:"bytes,6,rep,name=payload_types,json=payloadTypes,proto3" json:"payload_types,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmProfilesResponse_Item) Reset() {
@@ -239,11 +249,18 @@ func (x *GetNetworkSmProfilesResponse_Item) GetPayloadTypes() []string {
 	return nil
 }
 
+func (x *GetNetworkSmProfilesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_sm_v1_profiles_proto protoreflect.FileDescriptor
 
 const file_meraki_sm_v1_profiles_proto_rawDesc = "" +
 	"\n" +
-	"\x1bmeraki/sm/v1/profiles.proto\x12\fmeraki.sm.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x9d\x02\n" +
+	"\x1bmeraki/sm/v1/profiles.proto\x12\fmeraki.sm.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x9d\x02\n" +
 	"\x1bGetNetworkSmProfilesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1e\n" +
@@ -254,22 +271,24 @@ const file_meraki_sm_v1_profiles_proto_rawDesc = "" +
 	"\v_network_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xff\x02\n" +
-	"\x1cGetNetworkSmProfilesResponse\x12E\n" +
-	"\x05items\x18\x01 \x03(\v2/.meraki.sm.v1.GetNetworkSmProfilesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xd9\x01\n" +
+	"\x0e_ending_before\"\x9f\x04\n" +
+	"\x1cGetNetworkSmProfilesResponse\x12F\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2/.meraki.sm.v1.GetNetworkSmProfilesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa8\x02\n" +
 	"\x04Item\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12%\n" +
 	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01\x12\x19\n" +
 	"\x05scope\x18\x04 \x01(\tH\x03R\x05scope\x88\x01\x01\x12\x12\n" +
 	"\x04tags\x18\x05 \x03(\tR\x04tags\x12#\n" +
-	"\rpayload_types\x18\x06 \x03(\tR\fpayloadTypesB\x05\n" +
+	"\rpayload_types\x18\x06 \x03(\tR\fpayloadTypes\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x0e\n" +
 	"\f_descriptionB\b\n" +
-	"\x06_scopeBe\n" +
-	"\x16com.merakibroker.sm.v1B\rProfilesProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1b\x06proto3"
+	"\x06_scopeBz\n" +
+	"\x16com.merakibroker.sm.v1B\rProfilesProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1\xca\x02\x12MerakiBroker\\Sm\\V1b\x06proto3"
 
 var (
 	file_meraki_sm_v1_profiles_proto_rawDescOnce sync.Once
@@ -289,15 +308,18 @@ var file_meraki_sm_v1_profiles_proto_goTypes = []any{
 	(*GetNetworkSmProfilesResponse)(nil),      // 1: meraki.sm.v1.GetNetworkSmProfilesResponse
 	(*GetNetworkSmProfilesResponse_Item)(nil), // 2: meraki.sm.v1.GetNetworkSmProfilesResponse.Item
 	(*v1.PageInfo)(nil),                       // 3: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                   // 4: google.protobuf.Struct
 }
 var file_meraki_sm_v1_profiles_proto_depIdxs = []int32{
 	2, // 0: meraki.sm.v1.GetNetworkSmProfilesResponse.items:type_name -> meraki.sm.v1.GetNetworkSmProfilesResponse.Item
 	3, // 1: meraki.sm.v1.GetNetworkSmProfilesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 2: meraki.sm.v1.GetNetworkSmProfilesResponse.additional_properties:type_name -> google.protobuf.Struct
+	4, // 3: meraki.sm.v1.GetNetworkSmProfilesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sm_v1_profiles_proto_init() }

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -31,11 +31,12 @@ type UpdateOrganizationSmSentryPoliciesAssignmentsRequest struct {
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Items         []*UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                        `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                        `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Items                []*UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
+	EmptyFields          []string                                                     `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                     `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest) Reset() {
@@ -75,34 +76,42 @@ func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest) GetOrganizationId
 	return ""
 }
 
-func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest) GetItems() []*UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items {
+func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest) GetItems() []*UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item {
 	if x != nil {
 		return x.Items
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of updateOrganizationSmSentryPoliciesAssignments.
 type UpdateOrganizationSmSentryPoliciesAssignmentsResponse struct {
-	state         protoimpl.MessageState                                        `protogen:"open.v1"`
-	Items         []*UpdateOrganizationSmSentryPoliciesAssignmentsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                  `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                        `protogen:"open.v1"`
+	Items                []*UpdateOrganizationSmSentryPoliciesAssignmentsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                  `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationSmSentryPoliciesAssignmentsResponse) Reset() {
@@ -145,6 +154,13 @@ func (x *UpdateOrganizationSmSentryPoliciesAssignmentsResponse) GetItems() []*Up
 func (x *UpdateOrganizationSmSentryPoliciesAssignmentsResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationSmSentryPoliciesAssignmentsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -229,11 +245,13 @@ func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkRequest) GetNetworkI
 
 // Answer of getOrganizationSmSentryPoliciesAssignmentsByNetwork.
 type GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse struct {
-	state         protoimpl.MessageState                                              `protogen:"open.v1"`
-	Items         []*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                        `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                              `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                     `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                        `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse) Reset() {
@@ -266,6 +284,13 @@ func (*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse) Descriptor()
 	return file_meraki_sm_v1_sentry_proto_rawDescGZIP(), []int{3}
 }
 
+func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse) GetItems() []*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item {
 	if x != nil {
 		return x.Items
@@ -280,29 +305,37 @@ func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse) GetPageInf
 	return nil
 }
 
-type UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	NetworkId     *string                                                                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Policies      []*UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items_Policies `protobuf:"bytes,2,rep,name=policies,proto3" json:"policies,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items) Reset() {
-	*x = UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items{}
+type UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required.
+	NetworkId            *string                                                               `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Policies             []*UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item_Policies `protobuf:"bytes,2,rep,name=policies,proto3" json:"policies,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item) Reset() {
+	*x = UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item{}
 	mi := &file_meraki_sm_v1_sentry_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items) String() string {
+func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items) ProtoMessage() {}
+func (*UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item) ProtoMessage() {}
 
-func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items) ProtoReflect() protoreflect.Message {
+func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item) ProtoReflect() protoreflect.Message {
 	mi := &file_meraki_sm_v1_sentry_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -314,26 +347,33 @@ func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items) ProtoReflec
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items) Descriptor() ([]byte, []int) {
+// Deprecated: Use UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item.ProtoReflect.Descriptor instead.
+func (*UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item) Descriptor() ([]byte, []int) {
 	return file_meraki_sm_v1_sentry_proto_rawDescGZIP(), []int{0, 0}
 }
 
-func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items) GetNetworkId() string {
+func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item) GetNetworkId() string {
 	if x != nil && x.NetworkId != nil {
 		return *x.NetworkId
 	}
 	return ""
 }
 
-func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items) GetPolicies() []*UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items_Policies {
+func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item) GetPolicies() []*UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item_Policies {
 	if x != nil {
 		return x.Policies
 	}
 	return nil
 }
 
-type UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items_Policies struct {
+func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item_Policies struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	PolicyId *string                `protobuf:"bytes,1,opt,name=policy_id,json=policyId,proto3,oneof" json:"policy_id,omitempty"`
 	// Required.
@@ -343,25 +383,26 @@ type UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items_Policies struct 
 	// Required.
 	Tags []string `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
 	// Required.
-	GroupPolicyId *string `protobuf:"bytes,5,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	GroupPolicyId        *string          `protobuf:"bytes,5,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
-func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items_Policies) Reset() {
-	*x = UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items_Policies{}
+func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item_Policies) Reset() {
+	*x = UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item_Policies{}
 	mi := &file_meraki_sm_v1_sentry_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items_Policies) String() string {
+func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item_Policies) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items_Policies) ProtoMessage() {}
+func (*UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item_Policies) ProtoMessage() {}
 
-func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items_Policies) ProtoReflect() protoreflect.Message {
+func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item_Policies) ProtoReflect() protoreflect.Message {
 	mi := &file_meraki_sm_v1_sentry_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -373,52 +414,60 @@ func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items_Policies) Pr
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items_Policies.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items_Policies) Descriptor() ([]byte, []int) {
+// Deprecated: Use UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item_Policies.ProtoReflect.Descriptor instead.
+func (*UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item_Policies) Descriptor() ([]byte, []int) {
 	return file_meraki_sm_v1_sentry_proto_rawDescGZIP(), []int{0, 0, 0}
 }
 
-func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items_Policies) GetPolicyId() string {
+func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item_Policies) GetPolicyId() string {
 	if x != nil && x.PolicyId != nil {
 		return *x.PolicyId
 	}
 	return ""
 }
 
-func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items_Policies) GetSmNetworkId() string {
+func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item_Policies) GetSmNetworkId() string {
 	if x != nil && x.SmNetworkId != nil {
 		return *x.SmNetworkId
 	}
 	return ""
 }
 
-func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items_Policies) GetScope() string {
+func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item_Policies) GetScope() string {
 	if x != nil && x.Scope != nil {
 		return *x.Scope
 	}
 	return ""
 }
 
-func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items_Policies) GetTags() []string {
+func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item_Policies) GetTags() []string {
 	if x != nil {
 		return x.Tags
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items_Policies) GetGroupPolicyId() string {
+func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item_Policies) GetGroupPolicyId() string {
 	if x != nil && x.GroupPolicyId != nil {
 		return *x.GroupPolicyId
 	}
 	return ""
 }
 
+func (x *UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item_Policies) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type UpdateOrganizationSmSentryPoliciesAssignmentsResponse_Item struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	NetworkId     *string                                                                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Policies      []*UpdateOrganizationSmSentryPoliciesAssignmentsResponse_Item_Policies `protobuf:"bytes,2,rep,name=policies,proto3" json:"policies,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                 `protogen:"open.v1"`
+	NetworkId            *string                                                                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Policies             []*UpdateOrganizationSmSentryPoliciesAssignmentsResponse_Item_Policies `protobuf:"bytes,2,rep,name=policies,proto3" json:"policies,omitempty"`
+	AdditionalProperties *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationSmSentryPoliciesAssignmentsResponse_Item) Reset() {
@@ -465,6 +514,13 @@ func (x *UpdateOrganizationSmSentryPoliciesAssignmentsResponse_Item) GetPolicies
 	return nil
 }
 
+func (x *UpdateOrganizationSmSentryPoliciesAssignmentsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type UpdateOrganizationSmSentryPoliciesAssignmentsResponse_Item_Policies struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	PolicyId    *string                `protobuf:"bytes,1,opt,name=policy_id,json=policyId,proto3,oneof" json:"policy_id,omitempty"`
@@ -472,14 +528,15 @@ type UpdateOrganizationSmSentryPoliciesAssignmentsResponse_Item_Policies struct 
 	SmNetworkId *string                `protobuf:"bytes,3,opt,name=sm_network_id,json=smNetworkId,proto3,oneof" json:"sm_network_id,omitempty"`
 	Tags        []string               `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
 	// Known values: "all", "none", "withAll", "withAny", "withoutAll", "withoutAny".
-	Scope         *string `protobuf:"bytes,5,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
-	GroupNumber   *string `protobuf:"bytes,6,opt,name=group_number,json=groupNumber,proto3,oneof" json:"group_number,omitempty"`
-	GroupPolicyId *string `protobuf:"bytes,7,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
-	Priority      *string `protobuf:"bytes,8,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	CreatedAt     *string `protobuf:"bytes,9,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	LastUpdatedAt *string `protobuf:"bytes,10,opt,name=last_updated_at,json=lastUpdatedAt,proto3,oneof" json:"last_updated_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Scope                *string          `protobuf:"bytes,5,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
+	GroupNumber          *string          `protobuf:"bytes,6,opt,name=group_number,json=groupNumber,proto3,oneof" json:"group_number,omitempty"`
+	GroupPolicyId        *string          `protobuf:"bytes,7,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
+	Priority             *string          `protobuf:"bytes,8,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	CreatedAt            *string          `protobuf:"bytes,9,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
+	LastUpdatedAt        *string          `protobuf:"bytes,10,opt,name=last_updated_at,json=lastUpdatedAt,proto3,oneof" json:"last_updated_at,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationSmSentryPoliciesAssignmentsResponse_Item_Policies) Reset() {
@@ -582,12 +639,20 @@ func (x *UpdateOrganizationSmSentryPoliciesAssignmentsResponse_Item_Policies) Ge
 	return ""
 }
 
+func (x *UpdateOrganizationSmSentryPoliciesAssignmentsResponse_Item_Policies) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item struct {
-	state         protoimpl.MessageState                                                    `protogen:"open.v1"`
-	Items         []*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	Meta          *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta    `protobuf:"bytes,2,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                       `protogen:"open.v1"`
+	NetworkId            *string                                                                      `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Policies             []*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Policies `protobuf:"bytes,2,rep,name=policies,proto3" json:"policies,omitempty"`
+	AdditionalProperties *structpb.Struct                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item) Reset() {
@@ -620,149 +685,60 @@ func (*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item) Descrip
 	return file_meraki_sm_v1_sentry_proto_rawDescGZIP(), []int{3, 0}
 }
 
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item) GetItems() []*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item) GetMeta() *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta {
-	if x != nil {
-		return x.Meta
-	}
-	return nil
-}
-
-type GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items struct {
-	state         protoimpl.MessageState                                                             `protogen:"open.v1"`
-	NetworkId     *string                                                                            `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Policies      []*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items_Policies `protobuf:"bytes,2,rep,name=policies,proto3" json:"policies,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items) Reset() {
-	*x = GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items{}
-	mi := &file_meraki_sm_v1_sentry_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items) ProtoMessage() {}
-
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sm_v1_sentry_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_sm_v1_sentry_proto_rawDescGZIP(), []int{3, 0, 0}
-}
-
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items) GetNetworkId() string {
+func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item) GetNetworkId() string {
 	if x != nil && x.NetworkId != nil {
 		return *x.NetworkId
 	}
 	return ""
 }
 
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items) GetPolicies() []*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items_Policies {
+func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item) GetPolicies() []*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Policies {
 	if x != nil {
 		return x.Policies
 	}
 	return nil
 }
 
-type GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta struct {
-	state         protoimpl.MessageState                                                        `protogen:"open.v1"`
-	Counts        *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta) Reset() {
-	*x = GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta{}
-	mi := &file_meraki_sm_v1_sentry_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sm_v1_sentry_proto_msgTypes[10]
+func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_sm_v1_sentry_proto_rawDescGZIP(), []int{3, 0, 1}
-}
-
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta) GetCounts() *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items_Policies struct {
+type GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Policies struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	PolicyId    *string                `protobuf:"bytes,1,opt,name=policy_id,json=policyId,proto3,oneof" json:"policy_id,omitempty"`
 	NetworkId   *string                `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	SmNetworkId *string                `protobuf:"bytes,3,opt,name=sm_network_id,json=smNetworkId,proto3,oneof" json:"sm_network_id,omitempty"`
 	Tags        []string               `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
 	// Known values: "all", "none", "withAll", "withAny", "withoutAll", "withoutAny".
-	Scope         *string `protobuf:"bytes,5,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
-	GroupNumber   *string `protobuf:"bytes,6,opt,name=group_number,json=groupNumber,proto3,oneof" json:"group_number,omitempty"`
-	GroupPolicyId *string `protobuf:"bytes,7,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
-	Priority      *string `protobuf:"bytes,8,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	CreatedAt     *string `protobuf:"bytes,9,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	LastUpdatedAt *string `protobuf:"bytes,10,opt,name=last_updated_at,json=lastUpdatedAt,proto3,oneof" json:"last_updated_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Scope                *string          `protobuf:"bytes,5,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
+	GroupNumber          *string          `protobuf:"bytes,6,opt,name=group_number,json=groupNumber,proto3,oneof" json:"group_number,omitempty"`
+	GroupPolicyId        *string          `protobuf:"bytes,7,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
+	Priority             *string          `protobuf:"bytes,8,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	CreatedAt            *string          `protobuf:"bytes,9,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
+	LastUpdatedAt        *string          `protobuf:"bytes,10,opt,name=last_updated_at,json=lastUpdatedAt,proto3,oneof" json:"last_updated_at,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items_Policies) Reset() {
-	*x = GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items_Policies{}
-	mi := &file_meraki_sm_v1_sentry_proto_msgTypes[11]
+func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Policies) Reset() {
+	*x = GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Policies{}
+	mi := &file_meraki_sm_v1_sentry_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items_Policies) String() string {
+func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Policies) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items_Policies) ProtoMessage() {
-}
+func (*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Policies) ProtoMessage() {}
 
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items_Policies) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sm_v1_sentry_proto_msgTypes[11]
+func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Policies) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_sm_v1_sentry_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -773,213 +749,128 @@ func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items_
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items_Policies.ProtoReflect.Descriptor instead.
-func (*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items_Policies) Descriptor() ([]byte, []int) {
-	return file_meraki_sm_v1_sentry_proto_rawDescGZIP(), []int{3, 0, 0, 0}
+// Deprecated: Use GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Policies.ProtoReflect.Descriptor instead.
+func (*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Policies) Descriptor() ([]byte, []int) {
+	return file_meraki_sm_v1_sentry_proto_rawDescGZIP(), []int{3, 0, 0}
 }
 
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items_Policies) GetPolicyId() string {
+func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Policies) GetPolicyId() string {
 	if x != nil && x.PolicyId != nil {
 		return *x.PolicyId
 	}
 	return ""
 }
 
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items_Policies) GetNetworkId() string {
+func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Policies) GetNetworkId() string {
 	if x != nil && x.NetworkId != nil {
 		return *x.NetworkId
 	}
 	return ""
 }
 
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items_Policies) GetSmNetworkId() string {
+func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Policies) GetSmNetworkId() string {
 	if x != nil && x.SmNetworkId != nil {
 		return *x.SmNetworkId
 	}
 	return ""
 }
 
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items_Policies) GetTags() []string {
+func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Policies) GetTags() []string {
 	if x != nil {
 		return x.Tags
 	}
 	return nil
 }
 
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items_Policies) GetScope() string {
+func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Policies) GetScope() string {
 	if x != nil && x.Scope != nil {
 		return *x.Scope
 	}
 	return ""
 }
 
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items_Policies) GetGroupNumber() string {
+func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Policies) GetGroupNumber() string {
 	if x != nil && x.GroupNumber != nil {
 		return *x.GroupNumber
 	}
 	return ""
 }
 
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items_Policies) GetGroupPolicyId() string {
+func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Policies) GetGroupPolicyId() string {
 	if x != nil && x.GroupPolicyId != nil {
 		return *x.GroupPolicyId
 	}
 	return ""
 }
 
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items_Policies) GetPriority() string {
+func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Policies) GetPriority() string {
 	if x != nil && x.Priority != nil {
 		return *x.Priority
 	}
 	return ""
 }
 
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items_Policies) GetCreatedAt() string {
+func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Policies) GetCreatedAt() string {
 	if x != nil && x.CreatedAt != nil {
 		return *x.CreatedAt
 	}
 	return ""
 }
 
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items_Policies) GetLastUpdatedAt() string {
+func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Policies) GetLastUpdatedAt() string {
 	if x != nil && x.LastUpdatedAt != nil {
 		return *x.LastUpdatedAt
 	}
 	return ""
 }
 
-type GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta_Counts struct {
-	state         protoimpl.MessageState                                                              `protogen:"open.v1"`
-	Items         *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta_Counts) Reset() {
-	*x = GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta_Counts{}
-	mi := &file_meraki_sm_v1_sentry_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sm_v1_sentry_proto_msgTypes[12]
+func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Policies) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_sm_v1_sentry_proto_rawDescGZIP(), []int{3, 0, 1, 0}
-}
-
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta_Counts) GetItems() *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta_Counts_Items{}
-	mi := &file_meraki_sm_v1_sentry_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sm_v1_sentry_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_sm_v1_sentry_proto_rawDescGZIP(), []int{3, 0, 1, 0, 0}
-}
-
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 var File_meraki_sm_v1_sentry_proto protoreflect.FileDescriptor
 
 const file_meraki_sm_v1_sentry_proto_rawDesc = "" +
 	"\n" +
-	"\x19meraki/sm/v1/sentry.proto\x12\fmeraki.sm.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x82\x06\n" +
+	"\x19meraki/sm/v1/sentry.proto\x12\fmeraki.sm.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a\x1emeraki/sm/v1/collections.proto\"\xb6\a\n" +
 	"4UpdateOrganizationSmSentryPoliciesAssignmentsRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12^\n" +
-	"\x05items\x18\x02 \x03(\v2H.meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest.ItemsR\x05items\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x9b\x03\n" +
-	"\x05Items\x12\"\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12]\n" +
+	"\x05items\x18\x02 \x03(\v2G.meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest.ItemR\x05items\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb7\x04\n" +
+	"\x04Item\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12m\n" +
-	"\bpolicies\x18\x02 \x03(\v2Q.meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest.Items.PoliciesR\bpolicies\x1a\xef\x01\n" +
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12l\n" +
+	"\bpolicies\x18\x02 \x03(\v2P.meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest.Item.PoliciesR\bpolicies\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbe\x02\n" +
 	"\bPolicies\x12 \n" +
 	"\tpolicy_id\x18\x01 \x01(\tH\x00R\bpolicyId\x88\x01\x01\x12'\n" +
 	"\rsm_network_id\x18\x02 \x01(\tH\x01R\vsmNetworkId\x88\x01\x01\x12\x19\n" +
 	"\x05scope\x18\x03 \x01(\tH\x02R\x05scope\x88\x01\x01\x12\x12\n" +
 	"\x04tags\x18\x04 \x03(\tR\x04tags\x12+\n" +
-	"\x0fgroup_policy_id\x18\x05 \x01(\tH\x03R\rgroupPolicyId\x88\x01\x01B\f\n" +
+	"\x0fgroup_policy_id\x18\x05 \x01(\tH\x03R\rgroupPolicyId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_policy_idB\x10\n" +
 	"\x0e_sm_network_idB\b\n" +
 	"\x06_scopeB\x12\n" +
 	"\x10_group_policy_idB\r\n" +
 	"\v_network_idB\x12\n" +
-	"\x10_organization_id\"\x80\a\n" +
-	"5UpdateOrganizationSmSentryPoliciesAssignmentsResponse\x12^\n" +
-	"\x05items\x18\x01 \x03(\v2H.meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xa8\x05\n" +
+	"\x10_organization_id\"\xef\b\n" +
+	"5UpdateOrganizationSmSentryPoliciesAssignmentsResponse\x12_\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2H.meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc6\x06\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12m\n" +
-	"\bpolicies\x18\x02 \x03(\v2Q.meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse.Item.PoliciesR\bpolicies\x1a\xfd\x03\n" +
+	"\bpolicies\x18\x02 \x03(\v2Q.meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse.Item.PoliciesR\bpolicies\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcc\x04\n" +
 	"\bPolicies\x12 \n" +
 	"\tpolicy_id\x18\x01 \x01(\tH\x00R\bpolicyId\x88\x01\x01\x12\"\n" +
 	"\n" +
@@ -993,7 +884,8 @@ const file_meraki_sm_v1_sentry_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\t \x01(\tH\aR\tcreatedAt\x88\x01\x01\x12+\n" +
 	"\x0flast_updated_at\x18\n" +
-	" \x01(\tH\bR\rlastUpdatedAt\x88\x01\x01B\f\n" +
+	" \x01(\tH\bR\rlastUpdatedAt\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_policy_idB\r\n" +
 	"\v_network_idB\x10\n" +
@@ -1015,17 +907,17 @@ const file_meraki_sm_v1_sentry_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xd6\v\n" +
-	";GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse\x12d\n" +
-	"\x05items\x18\x01 \x03(\v2N.meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xf2\t\n" +
-	"\x04Item\x12j\n" +
-	"\x05items\x18\x01 \x03(\v2T.meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item.ItemsR\x05items\x12g\n" +
-	"\x04meta\x18\x02 \x01(\v2S.meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item.MetaR\x04meta\x1a\xb5\x05\n" +
-	"\x05Items\x12\"\n" +
+	"\x0e_ending_before\"\xb3\t\n" +
+	";GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse\x120\n" +
+	"\x04meta\x18\x01 \x01(\v2\x1c.meraki.sm.v1.CollectionMetaR\x04meta\x12e\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2N.meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcc\x06\n" +
+	"\x04Item\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12y\n" +
-	"\bpolicies\x18\x02 \x03(\v2].meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item.Items.PoliciesR\bpolicies\x1a\xfd\x03\n" +
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12s\n" +
+	"\bpolicies\x18\x02 \x03(\v2W.meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item.PoliciesR\bpolicies\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcc\x04\n" +
 	"\bPolicies\x12 \n" +
 	"\tpolicy_id\x18\x01 \x01(\tH\x00R\bpolicyId\x88\x01\x01\x12\"\n" +
 	"\n" +
@@ -1039,7 +931,8 @@ const file_meraki_sm_v1_sentry_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\t \x01(\tH\aR\tcreatedAt\x88\x01\x01\x12+\n" +
 	"\x0flast_updated_at\x18\n" +
-	" \x01(\tH\bR\rlastUpdatedAt\x88\x01\x01B\f\n" +
+	" \x01(\tH\bR\rlastUpdatedAt\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_policy_idB\r\n" +
 	"\v_network_idB\x10\n" +
@@ -1050,18 +943,8 @@ const file_meraki_sm_v1_sentry_proto_rawDesc = "" +
 	"\t_priorityB\r\n" +
 	"\v_created_atB\x12\n" +
 	"\x10_last_updated_atB\r\n" +
-	"\v_network_id\x1a\xdc\x02\n" +
-	"\x04Meta\x12r\n" +
-	"\x06counts\x18\x01 \x01(\v2Z.meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item.Meta.CountsR\x06counts\x1a\xdf\x01\n" +
-	"\x06Counts\x12v\n" +
-	"\x05items\x18\x01 \x01(\v2`.meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remainingBc\n" +
-	"\x16com.merakibroker.sm.v1B\vSentryProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1b\x06proto3"
+	"\v_network_idBx\n" +
+	"\x16com.merakibroker.sm.v1B\vSentryProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1\xca\x02\x12MerakiBroker\\Sm\\V1b\x06proto3"
 
 var (
 	file_meraki_sm_v1_sentry_proto_rawDescOnce sync.Once
@@ -1075,45 +958,46 @@ func file_meraki_sm_v1_sentry_proto_rawDescGZIP() []byte {
 	return file_meraki_sm_v1_sentry_proto_rawDescData
 }
 
-var file_meraki_sm_v1_sentry_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_meraki_sm_v1_sentry_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_meraki_sm_v1_sentry_proto_goTypes = []any{
-	(*UpdateOrganizationSmSentryPoliciesAssignmentsRequest)(nil),                               // 0: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest
-	(*UpdateOrganizationSmSentryPoliciesAssignmentsResponse)(nil),                              // 1: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse
-	(*GetOrganizationSmSentryPoliciesAssignmentsByNetworkRequest)(nil),                         // 2: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkRequest
-	(*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse)(nil),                        // 3: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse
-	(*UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items)(nil),                         // 4: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest.Items
-	(*UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Items_Policies)(nil),                // 5: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest.Items.Policies
-	(*UpdateOrganizationSmSentryPoliciesAssignmentsResponse_Item)(nil),                         // 6: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse.Item
-	(*UpdateOrganizationSmSentryPoliciesAssignmentsResponse_Item_Policies)(nil),                // 7: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse.Item.Policies
-	(*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item)(nil),                   // 8: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item
-	(*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items)(nil),             // 9: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item.Items
-	(*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta)(nil),              // 10: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item.Meta
-	(*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Items_Policies)(nil),    // 11: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item.Items.Policies
-	(*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta_Counts)(nil),       // 12: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item.Meta.Counts
-	(*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Meta_Counts_Items)(nil), // 13: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item.Meta.Counts.Items
-	(*fieldmaskpb.FieldMask)(nil), // 14: google.protobuf.FieldMask
-	(*v1.PageInfo)(nil),           // 15: meraki.api.v1.PageInfo
+	(*UpdateOrganizationSmSentryPoliciesAssignmentsRequest)(nil),                      // 0: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest
+	(*UpdateOrganizationSmSentryPoliciesAssignmentsResponse)(nil),                     // 1: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse
+	(*GetOrganizationSmSentryPoliciesAssignmentsByNetworkRequest)(nil),                // 2: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkRequest
+	(*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse)(nil),               // 3: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse
+	(*UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item)(nil),                 // 4: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest.Item
+	(*UpdateOrganizationSmSentryPoliciesAssignmentsRequest_Item_Policies)(nil),        // 5: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest.Item.Policies
+	(*UpdateOrganizationSmSentryPoliciesAssignmentsResponse_Item)(nil),                // 6: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse.Item
+	(*UpdateOrganizationSmSentryPoliciesAssignmentsResponse_Item_Policies)(nil),       // 7: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse.Item.Policies
+	(*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item)(nil),          // 8: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item
+	(*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse_Item_Policies)(nil), // 9: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item.Policies
+	(*structpb.Struct)(nil), // 10: google.protobuf.Struct
+	(*v1.PageInfo)(nil),     // 11: meraki.api.v1.PageInfo
+	(*CollectionMeta)(nil),  // 12: meraki.sm.v1.CollectionMeta
 }
 var file_meraki_sm_v1_sentry_proto_depIdxs = []int32{
-	4,  // 0: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest.items:type_name -> meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest.Items
-	14, // 1: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	14, // 2: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6,  // 3: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse.items:type_name -> meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse.Item
-	15, // 4: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	8,  // 5: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.items:type_name -> meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item
-	15, // 6: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	5,  // 7: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest.Items.policies:type_name -> meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest.Items.Policies
-	7,  // 8: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse.Item.policies:type_name -> meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse.Item.Policies
-	9,  // 9: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item.items:type_name -> meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item.Items
-	10, // 10: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item.meta:type_name -> meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item.Meta
-	11, // 11: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item.Items.policies:type_name -> meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item.Items.Policies
-	12, // 12: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item.Meta.counts:type_name -> meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item.Meta.Counts
-	13, // 13: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item.Meta.Counts.items:type_name -> meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item.Meta.Counts.Items
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	4,  // 0: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest.items:type_name -> meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest.Item
+	10, // 1: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 2: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse.items:type_name -> meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse.Item
+	11, // 3: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	10, // 4: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse.additional_properties:type_name -> google.protobuf.Struct
+	12, // 5: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.meta:type_name -> meraki.sm.v1.CollectionMeta
+	8,  // 6: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.items:type_name -> meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item
+	11, // 7: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	10, // 8: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 9: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest.Item.policies:type_name -> meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest.Item.Policies
+	10, // 10: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest.Item.additional_properties:type_name -> google.protobuf.Struct
+	10, // 11: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest.Item.Policies.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 12: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse.Item.policies:type_name -> meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse.Item.Policies
+	10, // 13: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	10, // 14: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse.Item.Policies.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 15: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item.policies:type_name -> meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item.Policies
+	10, // 16: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	10, // 17: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse.Item.Policies.additional_properties:type_name -> google.protobuf.Struct
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sm_v1_sentry_proto_init() }
@@ -1121,22 +1005,22 @@ func file_meraki_sm_v1_sentry_proto_init() {
 	if File_meraki_sm_v1_sentry_proto != nil {
 		return
 	}
+	file_meraki_sm_v1_collections_proto_init()
 	file_meraki_sm_v1_sentry_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_sm_v1_sentry_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_sm_v1_sentry_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_sm_v1_sentry_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_sm_v1_sentry_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_sm_v1_sentry_proto_msgTypes[7].OneofWrappers = []any{}
+	file_meraki_sm_v1_sentry_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_sm_v1_sentry_proto_msgTypes[9].OneofWrappers = []any{}
-	file_meraki_sm_v1_sentry_proto_msgTypes[11].OneofWrappers = []any{}
-	file_meraki_sm_v1_sentry_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_sm_v1_sentry_proto_rawDesc), len(file_meraki_sm_v1_sentry_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -104,11 +105,12 @@ func (x *GetNetworkSmUsersRequest) GetScope() []string {
 
 // Answer of getNetworkSmUsers.
 type GetNetworkSmUsersResponse struct {
-	state         protoimpl.MessageState            `protogen:"open.v1"`
-	Items         []*GetNetworkSmUsersResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                      `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState            `protogen:"open.v1"`
+	Items                []*GetNetworkSmUsersResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                      `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmUsersResponse) Reset() {
@@ -155,6 +157,13 @@ func (x *GetNetworkSmUsersResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetNetworkSmUsersResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSmUsersResponse_Item struct {
 	state                  protoimpl.MessageState `protogen:"open.v1"`
 	Id                     *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
@@ -171,6 +180,7 @@ type GetNetworkSmUsersResponse_Item struct {
 	DisplayName            *string                `protobuf:"bytes,12,opt,name=display_name,json=displayName,proto3,oneof" json:"display_name,omitempty"`
 	HasIdentityCertificate *bool                  `protobuf:"varint,13,opt,name=has_identity_certificate,json=hasIdentityCertificate,proto3,oneof" json:"has_identity_certificate,omitempty"`
 	UserThumbnail          *string                `protobuf:"bytes,14,opt,name=user_thumbnail,json=userThumbnail,proto3,oneof" json:"user_thumbnail,omitempty"`
+	AdditionalProperties   *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
@@ -303,11 +313,18 @@ func (x *GetNetworkSmUsersResponse_Item) GetUserThumbnail() string {
 	return ""
 }
 
+func (x *GetNetworkSmUsersResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_sm_v1_sm_proto protoreflect.FileDescriptor
 
 const file_meraki_sm_v1_sm_proto_rawDesc = "" +
 	"\n" +
-	"\x15meraki/sm/v1/sm.proto\x12\fmeraki.sm.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xab\x01\n" +
+	"\x15meraki/sm/v1/sm.proto\x12\fmeraki.sm.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xab\x01\n" +
 	"\x18GetNetworkSmUsersRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x10\n" +
@@ -315,10 +332,11 @@ const file_meraki_sm_v1_sm_proto_rawDesc = "" +
 	"\tusernames\x18\x03 \x03(\tR\tusernames\x12\x16\n" +
 	"\x06emails\x18\x04 \x03(\tR\x06emails\x12\x14\n" +
 	"\x05scope\x18\x05 \x03(\tR\x05scopeB\r\n" +
-	"\v_network_id\"\xaf\x06\n" +
-	"\x19GetNetworkSmUsersResponse\x12B\n" +
-	"\x05items\x18\x01 \x03(\v2,.meraki.sm.v1.GetNetworkSmUsersResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x8f\x05\n" +
+	"\v_network_id\"\xcf\a\n" +
+	"\x19GetNetworkSmUsersResponse\x12C\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2,.meraki.sm.v1.GetNetworkSmUsersResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xde\x05\n" +
 	"\x04Item\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x19\n" +
 	"\x05email\x18\x02 \x01(\tH\x01R\x05email\x88\x01\x01\x12 \n" +
@@ -337,7 +355,8 @@ const file_meraki_sm_v1_sm_proto_rawDesc = "" +
 	"isExternal\x88\x01\x01\x12&\n" +
 	"\fdisplay_name\x18\f \x01(\tH\aR\vdisplayName\x88\x01\x01\x12=\n" +
 	"\x18has_identity_certificate\x18\r \x01(\bH\bR\x16hasIdentityCertificate\x88\x01\x01\x12*\n" +
-	"\x0euser_thumbnail\x18\x0e \x01(\tH\tR\ruserThumbnail\x88\x01\x01B\x05\n" +
+	"\x0euser_thumbnail\x18\x0e \x01(\tH\tR\ruserThumbnail\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\b\n" +
 	"\x06_emailB\f\n" +
 	"\n" +
@@ -348,8 +367,8 @@ const file_meraki_sm_v1_sm_proto_rawDesc = "" +
 	"\f_is_externalB\x0f\n" +
 	"\r_display_nameB\x1b\n" +
 	"\x19_has_identity_certificateB\x11\n" +
-	"\x0f_user_thumbnailB_\n" +
-	"\x16com.merakibroker.sm.v1B\aSmProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1b\x06proto3"
+	"\x0f_user_thumbnailBt\n" +
+	"\x16com.merakibroker.sm.v1B\aSmProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1\xca\x02\x12MerakiBroker\\Sm\\V1b\x06proto3"
 
 var (
 	file_meraki_sm_v1_sm_proto_rawDescOnce sync.Once
@@ -369,15 +388,18 @@ var file_meraki_sm_v1_sm_proto_goTypes = []any{
 	(*GetNetworkSmUsersResponse)(nil),      // 1: meraki.sm.v1.GetNetworkSmUsersResponse
 	(*GetNetworkSmUsersResponse_Item)(nil), // 2: meraki.sm.v1.GetNetworkSmUsersResponse.Item
 	(*v1.PageInfo)(nil),                    // 3: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                // 4: google.protobuf.Struct
 }
 var file_meraki_sm_v1_sm_proto_depIdxs = []int32{
 	2, // 0: meraki.sm.v1.GetNetworkSmUsersResponse.items:type_name -> meraki.sm.v1.GetNetworkSmUsersResponse.Item
 	3, // 1: meraki.sm.v1.GetNetworkSmUsersResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 2: meraki.sm.v1.GetNetworkSmUsersResponse.additional_properties:type_name -> google.protobuf.Struct
+	4, // 3: meraki.sm.v1.GetNetworkSmUsersResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sm_v1_sm_proto_init() }

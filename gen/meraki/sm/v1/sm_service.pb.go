@@ -12,7 +12,6 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	reflect "reflect"
 	unsafe "unsafe"
 )
@@ -28,7 +27,7 @@ var File_meraki_sm_v1_sm_service_proto protoreflect.FileDescriptor
 
 const file_meraki_sm_v1_sm_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1dmeraki/sm/v1/sm_service.proto\x12\fmeraki.sm.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x19meraki/sm/v1/admins.proto\x1a\x1cmeraki/sm/v1/apns_cert.proto\x1a2meraki/sm/v1/bypass_activation_lock_attempts.proto\x1a\"meraki/sm/v1/device_profiles.proto\x1a\x1ameraki/sm/v1/devices.proto\x1a1meraki/sm/v1/devices_cellular_usage_history.proto\x1a meraki/sm/v1/devices_certs.proto\x1a'meraki/sm/v1/devices_connectivity.proto\x1a'meraki/sm/v1/devices_desktop_logs.proto\x1a.meraki/sm/v1/devices_device_command_logs.proto\x1a*meraki/sm/v1/devices_device_profiles.proto\x1a!meraki/sm/v1/devices_fields.proto\x1a+meraki/sm/v1/devices_network_adapters.proto\x1a.meraki/sm/v1/devices_performance_history.proto\x1a'meraki/sm/v1/devices_restrictions.proto\x1a+meraki/sm/v1/devices_security_centers.proto\x1a$meraki/sm/v1/devices_softwares.proto\x1a%meraki/sm/v1/devices_wlan_lists.proto\x1a\x1bmeraki/sm/v1/profiles.proto\x1a\x19meraki/sm/v1/sentry.proto\x1a\x15meraki/sm/v1/sm.proto\x1a\x1cmeraki/sm/v1/softwares.proto\x1a meraki/sm/v1/target_groups.proto\x1a)meraki/sm/v1/trusted_access_configs.proto\x1a&meraki/sm/v1/user_access_devices.proto\x1a\x1fmeraki/sm/v1/vpp_accounts.proto2\x84t\n" +
+	"\x1dmeraki/sm/v1/sm_service.proto\x12\fmeraki.sm.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x19meraki/sm/v1/admins.proto\x1a\x1cmeraki/sm/v1/apns_cert.proto\x1a2meraki/sm/v1/bypass_activation_lock_attempts.proto\x1a\"meraki/sm/v1/device_profiles.proto\x1a\x1ameraki/sm/v1/devices.proto\x1a1meraki/sm/v1/devices_cellular_usage_history.proto\x1a meraki/sm/v1/devices_certs.proto\x1a'meraki/sm/v1/devices_connectivity.proto\x1a'meraki/sm/v1/devices_desktop_logs.proto\x1a.meraki/sm/v1/devices_device_command_logs.proto\x1a*meraki/sm/v1/devices_device_profiles.proto\x1a!meraki/sm/v1/devices_fields.proto\x1a+meraki/sm/v1/devices_network_adapters.proto\x1a.meraki/sm/v1/devices_performance_history.proto\x1a'meraki/sm/v1/devices_restrictions.proto\x1a+meraki/sm/v1/devices_security_centers.proto\x1a$meraki/sm/v1/devices_softwares.proto\x1a%meraki/sm/v1/devices_wlan_lists.proto\x1a\x1bmeraki/sm/v1/profiles.proto\x1a\x19meraki/sm/v1/sentry.proto\x1a\x15meraki/sm/v1/sm.proto\x1a\x1cmeraki/sm/v1/softwares.proto\x1a meraki/sm/v1/target_groups.proto\x1a)meraki/sm/v1/trusted_access_configs.proto\x1a&meraki/sm/v1/user_access_devices.proto\x1a\x1fmeraki/sm/v1/vpp_accounts.proto2\xf5t\n" +
 	"\tSmService\x12\x97\x02\n" +
 	"*CreateNetworkSmBypassActivationLockAttempt\x12?.meraki.sm.v1.CreateNetworkSmBypassActivationLockAttemptRequest\x1a2.meraki.sm.v1.NetworkSmBypassActivationLockAttempt\"t\xf2\xfd\x1bp\n" +
 	"*createNetworkSmBypassActivationLockAttempt\x10\x03\x1a5/networks/{networkId}/sm/bypassActivationLockAttempts \x030\x03J\x05value\x12\x9a\x02\n" +
@@ -128,8 +127,8 @@ const file_meraki_sm_v1_sm_service_proto_rawDesc = "" +
 	"\x17GetNetworkSmTargetGroup\x12,.meraki.sm.v1.GetNetworkSmTargetGroupRequest\x1a\".meraki.sm.v1.NetworkSmTargetGroup\"Z\xf2\xfd\x1bV\n" +
 	"\x17getNetworkSmTargetGroup\x10\x01\x1a5/networks/{networkId}/sm/targetGroups/{targetGroupId} \x030\x01\x12\xd0\x01\n" +
 	"\x1aUpdateNetworkSmTargetGroup\x12/.meraki.sm.v1.UpdateNetworkSmTargetGroupRequest\x1a\".meraki.sm.v1.NetworkSmTargetGroup\"]\xf2\xfd\x1bY\n" +
-	"\x1aupdateNetworkSmTargetGroup\x10\x02\x1a5/networks/{networkId}/sm/targetGroups/{targetGroupId} \x030\x02\x12\xc4\x01\n" +
-	"\x1aDeleteNetworkSmTargetGroup\x12/.meraki.sm.v1.DeleteNetworkSmTargetGroupRequest\x1a\x16.google.protobuf.Empty\"]\xf2\xfd\x1bY\n" +
+	"\x1aupdateNetworkSmTargetGroup\x10\x02\x1a5/networks/{networkId}/sm/targetGroups/{targetGroupId} \x030\x02\x12\xde\x01\n" +
+	"\x1aDeleteNetworkSmTargetGroup\x12/.meraki.sm.v1.DeleteNetworkSmTargetGroupRequest\x1a0.meraki.sm.v1.DeleteNetworkSmTargetGroupResponse\"]\xf2\xfd\x1bY\n" +
 	"\x1adeleteNetworkSmTargetGroup\x10\x04\x1a5/networks/{networkId}/sm/targetGroups/{targetGroupId} \x030\x02\x12\x84\x02\n" +
 	" GetNetworkSmTrustedAccessConfigs\x125.meraki.sm.v1.GetNetworkSmTrustedAccessConfigsRequest\x1a6.meraki.sm.v1.GetNetworkSmTrustedAccessConfigsResponse\"q\xf2\xfd\x1bm\n" +
 	" getNetworkSmTrustedAccessConfigs\x10\x01\x1a-/networks/{networkId}/sm/trustedAccessConfigs \x03*\a\b\x01\x10\xe8\a\x18d0\x01J\x05itemsZ\x04\n" +
@@ -142,8 +141,8 @@ const file_meraki_sm_v1_sm_service_proto_rawDesc = "" +
 	"\x02id\x12\xfa\x01\n" +
 	" StreamNetworkSmUserAccessDevices\x122.meraki.sm.v1.GetNetworkSmUserAccessDevicesRequest\x1a3.meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse\"k\xf2\xfd\x1bg\n" +
 	"\x1dgetNetworkSmUserAccessDevices\x10\x01\x1a*/networks/{networkId}/sm/userAccessDevices \x03*\a\b\x01\x10\xe8\a\x18d0\x01J\x05itemsZ\x04\n" +
-	"\x02id0\x01\x12\xad\x02\n" +
-	"\x1fDeleteNetworkSmUserAccessDevice\x124.meraki.sm.v1.DeleteNetworkSmUserAccessDeviceRequest\x1a\x16.google.protobuf.Empty\"\xbb\x01\xf2\xfd\x1b\xb6\x01\n" +
+	"\x02id0\x01\x12\xcc\x02\n" +
+	"\x1fDeleteNetworkSmUserAccessDevice\x124.meraki.sm.v1.DeleteNetworkSmUserAccessDeviceRequest\x1a5.meraki.sm.v1.DeleteNetworkSmUserAccessDeviceResponse\"\xbb\x01\xf2\xfd\x1b\xb6\x01\n" +
 	"\x1fdeleteNetworkSmUserAccessDevice\x10\x04\x1a?/networks/{networkId}/sm/userAccessDevices/{userAccessDeviceId} \x030\x02BL\n" +
 	"?/networks/{networkId}/sm/userAccessDevices/{userAccessDeviceId}\x12\adestroy\x18\x01\x12\xb0\x01\n" +
 	"\x11GetNetworkSmUsers\x12&.meraki.sm.v1.GetNetworkSmUsersRequest\x1a'.meraki.sm.v1.GetNetworkSmUsersResponse\"J\xf2\xfd\x1bF\n" +
@@ -168,8 +167,8 @@ const file_meraki_sm_v1_sm_service_proto_rawDesc = "" +
 	"\x1bgetOrganizationSmAdminsRole\x10\x01\x1a8/organizations/{organizationId}/sm/admins/roles/{roleId} \x020\x01\x12\xab\x02\n" +
 	"\x1eUpdateOrganizationSmAdminsRole\x123.meraki.sm.v1.UpdateOrganizationSmAdminsRoleRequest\x1a&.meraki.sm.v1.OrganizationSmAdminsRole\"\xab\x01\xf2\xfd\x1b\xa6\x01\n" +
 	"\x1eupdateOrganizationSmAdminsRole\x10\x02\x1a8/organizations/{organizationId}/sm/admins/roles/{roleId} \x020\x02BD\n" +
-	"8/organizations/{organizationId}/sm/admins/roles/{roleId}\x12\x06update\x18\x01\x12\x9c\x02\n" +
-	"\x1eDeleteOrganizationSmAdminsRole\x123.meraki.sm.v1.DeleteOrganizationSmAdminsRoleRequest\x1a\x16.google.protobuf.Empty\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
+	"8/organizations/{organizationId}/sm/admins/roles/{roleId}\x12\x06update\x18\x01\x12\xba\x02\n" +
+	"\x1eDeleteOrganizationSmAdminsRole\x123.meraki.sm.v1.DeleteOrganizationSmAdminsRoleRequest\x1a4.meraki.sm.v1.DeleteOrganizationSmAdminsRoleResponse\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
 	"\x1edeleteOrganizationSmAdminsRole\x10\x04\x1a8/organizations/{organizationId}/sm/admins/roles/{roleId} \x020\x02BE\n" +
 	"8/organizations/{organizationId}/sm/admins/roles/{roleId}\x12\adestroy\x18\x01\x12\xc5\x01\n" +
 	"\x19GetOrganizationSmApnsCert\x12..meraki.sm.v1.GetOrganizationSmApnsCertRequest\x1a$.meraki.sm.v1.OrganizationSmApnsCert\"R\xf2\xfd\x1bN\n" +
@@ -178,21 +177,23 @@ const file_meraki_sm_v1_sm_service_proto_rawDesc = "" +
 	"-updateOrganizationSmSentryPoliciesAssignments\x10\x02\x1a>/organizations/{organizationId}/sm/sentry/policies/assignments \x020\x02BJ\n" +
 	">/organizations/{organizationId}/sm/sentry/policies/assignments\x12\x06update\x18\x01j\x17\n" +
 	"\x11items[].networkId\x10\x03\x18\x02j$\n" +
-	"\x1eitems[].policies[].smNetworkId\x10\x03\x18\x02\x12\xf9\x02\n" +
-	"3GetOrganizationSmSentryPoliciesAssignmentsByNetwork\x12H.meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkRequest\x1aI.meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
-	"3getOrganizationSmSentryPoliciesAssignmentsByNetwork\x10\x01\x1aH/organizations/{organizationId}/sm/sentry/policies/assignments/byNetwork \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05itemsj\x10\n" +
+	"\x1eitems[].policies[].smNetworkId\x10\x03\x18\x02\x12\x86\x03\n" +
+	"3GetOrganizationSmSentryPoliciesAssignmentsByNetwork\x12H.meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkRequest\x1aI.meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse\"\xb9\x01\xf2\xfd\x1b\xb4\x01\n" +
+	"3getOrganizationSmSentryPoliciesAssignmentsByNetwork\x10\x01\x1aH/organizations/{organizationId}/sm/sentry/policies/assignments/byNetwork \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05itemsZ\v\n" +
+	"\tnetworkIdj\x10\n" +
 	"\n" +
-	"networkIds\x10\x02\x18\x02\x12\xfe\x02\n" +
-	"6StreamOrganizationSmSentryPoliciesAssignmentsByNetwork\x12H.meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkRequest\x1aI.meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
-	"3getOrganizationSmSentryPoliciesAssignmentsByNetwork\x10\x01\x1aH/organizations/{organizationId}/sm/sentry/policies/assignments/byNetwork \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05itemsj\x10\n" +
+	"networkIds\x10\x02\x18\x02\x12\x8b\x03\n" +
+	"6StreamOrganizationSmSentryPoliciesAssignmentsByNetwork\x12H.meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkRequest\x1aI.meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse\"\xb9\x01\xf2\xfd\x1b\xb4\x01\n" +
+	"3getOrganizationSmSentryPoliciesAssignmentsByNetwork\x10\x01\x1aH/organizations/{organizationId}/sm/sentry/policies/assignments/byNetwork \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05itemsZ\v\n" +
+	"\tnetworkIdj\x10\n" +
 	"\n" +
 	"networkIds\x10\x02\x18\x020\x01\x12\xf6\x01\n" +
 	"\x1cGetOrganizationSmVppAccounts\x121.meraki.sm.v1.GetOrganizationSmVppAccountsRequest\x1a2.meraki.sm.v1.GetOrganizationSmVppAccountsResponse\"o\xf2\xfd\x1bk\n" +
 	"\x1cgetOrganizationSmVppAccounts\x10\x01\x1a./organizations/{organizationId}/sm/vppAccounts \x020\x01J\x05itemsZ\x0e\n" +
 	"\fvppAccountId\x12\xdf\x01\n" +
 	"\x1bGetOrganizationSmVppAccount\x120.meraki.sm.v1.GetOrganizationSmVppAccountRequest\x1a&.meraki.sm.v1.OrganizationSmVppAccount\"f\xf2\xfd\x1bb\n" +
-	"\x1bgetOrganizationSmVppAccount\x10\x01\x1a=/organizations/{organizationId}/sm/vppAccounts/{vppAccountId} \x020\x01Bf\n" +
-	"\x16com.merakibroker.sm.v1B\x0eSmServiceProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1b\x06proto3"
+	"\x1bgetOrganizationSmVppAccount\x10\x01\x1a=/organizations/{organizationId}/sm/vppAccounts/{vppAccountId} \x020\x01B{\n" +
+	"\x16com.merakibroker.sm.v1B\x0eSmServiceProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1\xca\x02\x12MerakiBroker\\Sm\\V1b\x06proto3"
 
 var file_meraki_sm_v1_sm_service_proto_goTypes = []any{
 	(*CreateNetworkSmBypassActivationLockAttemptRequest)(nil),           // 0: meraki.sm.v1.CreateNetworkSmBypassActivationLockAttemptRequest
@@ -273,19 +274,21 @@ var file_meraki_sm_v1_sm_service_proto_goTypes = []any{
 	(*GetNetworkSmProfilesResponse)(nil),                                // 75: meraki.sm.v1.GetNetworkSmProfilesResponse
 	(*GetNetworkSmTargetGroupsResponse)(nil),                            // 76: meraki.sm.v1.GetNetworkSmTargetGroupsResponse
 	(*NetworkSmTargetGroup)(nil),                                        // 77: meraki.sm.v1.NetworkSmTargetGroup
-	(*emptypb.Empty)(nil),                                               // 78: google.protobuf.Empty
+	(*DeleteNetworkSmTargetGroupResponse)(nil),                          // 78: meraki.sm.v1.DeleteNetworkSmTargetGroupResponse
 	(*GetNetworkSmTrustedAccessConfigsResponse)(nil),                    // 79: meraki.sm.v1.GetNetworkSmTrustedAccessConfigsResponse
 	(*GetNetworkSmUserAccessDevicesResponse)(nil),                       // 80: meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse
-	(*GetNetworkSmUsersResponse)(nil),                                   // 81: meraki.sm.v1.GetNetworkSmUsersResponse
-	(*GetNetworkSmUserDeviceProfilesResponse)(nil),                      // 82: meraki.sm.v1.GetNetworkSmUserDeviceProfilesResponse
-	(*GetNetworkSmUserSoftwaresResponse)(nil),                           // 83: meraki.sm.v1.GetNetworkSmUserSoftwaresResponse
-	(*GetOrganizationSmAdminsRolesResponse)(nil),                        // 84: meraki.sm.v1.GetOrganizationSmAdminsRolesResponse
-	(*OrganizationSmAdminsRole)(nil),                                    // 85: meraki.sm.v1.OrganizationSmAdminsRole
-	(*OrganizationSmApnsCert)(nil),                                      // 86: meraki.sm.v1.OrganizationSmApnsCert
-	(*UpdateOrganizationSmSentryPoliciesAssignmentsResponse)(nil),       // 87: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse
-	(*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse)(nil), // 88: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse
-	(*GetOrganizationSmVppAccountsResponse)(nil),                        // 89: meraki.sm.v1.GetOrganizationSmVppAccountsResponse
-	(*OrganizationSmVppAccount)(nil),                                    // 90: meraki.sm.v1.OrganizationSmVppAccount
+	(*DeleteNetworkSmUserAccessDeviceResponse)(nil),                     // 81: meraki.sm.v1.DeleteNetworkSmUserAccessDeviceResponse
+	(*GetNetworkSmUsersResponse)(nil),                                   // 82: meraki.sm.v1.GetNetworkSmUsersResponse
+	(*GetNetworkSmUserDeviceProfilesResponse)(nil),                      // 83: meraki.sm.v1.GetNetworkSmUserDeviceProfilesResponse
+	(*GetNetworkSmUserSoftwaresResponse)(nil),                           // 84: meraki.sm.v1.GetNetworkSmUserSoftwaresResponse
+	(*GetOrganizationSmAdminsRolesResponse)(nil),                        // 85: meraki.sm.v1.GetOrganizationSmAdminsRolesResponse
+	(*OrganizationSmAdminsRole)(nil),                                    // 86: meraki.sm.v1.OrganizationSmAdminsRole
+	(*DeleteOrganizationSmAdminsRoleResponse)(nil),                      // 87: meraki.sm.v1.DeleteOrganizationSmAdminsRoleResponse
+	(*OrganizationSmApnsCert)(nil),                                      // 88: meraki.sm.v1.OrganizationSmApnsCert
+	(*UpdateOrganizationSmSentryPoliciesAssignmentsResponse)(nil),       // 89: meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse
+	(*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse)(nil), // 90: meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse
+	(*GetOrganizationSmVppAccountsResponse)(nil),                        // 91: meraki.sm.v1.GetOrganizationSmVppAccountsResponse
+	(*OrganizationSmVppAccount)(nil),                                    // 92: meraki.sm.v1.OrganizationSmVppAccount
 }
 var file_meraki_sm_v1_sm_service_proto_depIdxs = []int32{
 	0,  // 0: meraki.sm.v1.SmService.CreateNetworkSmBypassActivationLockAttempt:input_type -> meraki.sm.v1.CreateNetworkSmBypassActivationLockAttemptRequest
@@ -385,27 +388,27 @@ var file_meraki_sm_v1_sm_service_proto_depIdxs = []int32{
 	77, // 94: meraki.sm.v1.SmService.CreateNetworkSmTargetGroup:output_type -> meraki.sm.v1.NetworkSmTargetGroup
 	77, // 95: meraki.sm.v1.SmService.GetNetworkSmTargetGroup:output_type -> meraki.sm.v1.NetworkSmTargetGroup
 	77, // 96: meraki.sm.v1.SmService.UpdateNetworkSmTargetGroup:output_type -> meraki.sm.v1.NetworkSmTargetGroup
-	78, // 97: meraki.sm.v1.SmService.DeleteNetworkSmTargetGroup:output_type -> google.protobuf.Empty
+	78, // 97: meraki.sm.v1.SmService.DeleteNetworkSmTargetGroup:output_type -> meraki.sm.v1.DeleteNetworkSmTargetGroupResponse
 	79, // 98: meraki.sm.v1.SmService.GetNetworkSmTrustedAccessConfigs:output_type -> meraki.sm.v1.GetNetworkSmTrustedAccessConfigsResponse
 	79, // 99: meraki.sm.v1.SmService.StreamNetworkSmTrustedAccessConfigs:output_type -> meraki.sm.v1.GetNetworkSmTrustedAccessConfigsResponse
 	80, // 100: meraki.sm.v1.SmService.GetNetworkSmUserAccessDevices:output_type -> meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse
 	80, // 101: meraki.sm.v1.SmService.StreamNetworkSmUserAccessDevices:output_type -> meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse
-	78, // 102: meraki.sm.v1.SmService.DeleteNetworkSmUserAccessDevice:output_type -> google.protobuf.Empty
-	81, // 103: meraki.sm.v1.SmService.GetNetworkSmUsers:output_type -> meraki.sm.v1.GetNetworkSmUsersResponse
-	82, // 104: meraki.sm.v1.SmService.GetNetworkSmUserDeviceProfiles:output_type -> meraki.sm.v1.GetNetworkSmUserDeviceProfilesResponse
-	83, // 105: meraki.sm.v1.SmService.GetNetworkSmUserSoftwares:output_type -> meraki.sm.v1.GetNetworkSmUserSoftwaresResponse
-	84, // 106: meraki.sm.v1.SmService.GetOrganizationSmAdminsRoles:output_type -> meraki.sm.v1.GetOrganizationSmAdminsRolesResponse
-	84, // 107: meraki.sm.v1.SmService.StreamOrganizationSmAdminsRoles:output_type -> meraki.sm.v1.GetOrganizationSmAdminsRolesResponse
-	85, // 108: meraki.sm.v1.SmService.CreateOrganizationSmAdminsRole:output_type -> meraki.sm.v1.OrganizationSmAdminsRole
-	85, // 109: meraki.sm.v1.SmService.GetOrganizationSmAdminsRole:output_type -> meraki.sm.v1.OrganizationSmAdminsRole
-	85, // 110: meraki.sm.v1.SmService.UpdateOrganizationSmAdminsRole:output_type -> meraki.sm.v1.OrganizationSmAdminsRole
-	78, // 111: meraki.sm.v1.SmService.DeleteOrganizationSmAdminsRole:output_type -> google.protobuf.Empty
-	86, // 112: meraki.sm.v1.SmService.GetOrganizationSmApnsCert:output_type -> meraki.sm.v1.OrganizationSmApnsCert
-	87, // 113: meraki.sm.v1.SmService.UpdateOrganizationSmSentryPoliciesAssignments:output_type -> meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse
-	88, // 114: meraki.sm.v1.SmService.GetOrganizationSmSentryPoliciesAssignmentsByNetwork:output_type -> meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse
-	88, // 115: meraki.sm.v1.SmService.StreamOrganizationSmSentryPoliciesAssignmentsByNetwork:output_type -> meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse
-	89, // 116: meraki.sm.v1.SmService.GetOrganizationSmVppAccounts:output_type -> meraki.sm.v1.GetOrganizationSmVppAccountsResponse
-	90, // 117: meraki.sm.v1.SmService.GetOrganizationSmVppAccount:output_type -> meraki.sm.v1.OrganizationSmVppAccount
+	81, // 102: meraki.sm.v1.SmService.DeleteNetworkSmUserAccessDevice:output_type -> meraki.sm.v1.DeleteNetworkSmUserAccessDeviceResponse
+	82, // 103: meraki.sm.v1.SmService.GetNetworkSmUsers:output_type -> meraki.sm.v1.GetNetworkSmUsersResponse
+	83, // 104: meraki.sm.v1.SmService.GetNetworkSmUserDeviceProfiles:output_type -> meraki.sm.v1.GetNetworkSmUserDeviceProfilesResponse
+	84, // 105: meraki.sm.v1.SmService.GetNetworkSmUserSoftwares:output_type -> meraki.sm.v1.GetNetworkSmUserSoftwaresResponse
+	85, // 106: meraki.sm.v1.SmService.GetOrganizationSmAdminsRoles:output_type -> meraki.sm.v1.GetOrganizationSmAdminsRolesResponse
+	85, // 107: meraki.sm.v1.SmService.StreamOrganizationSmAdminsRoles:output_type -> meraki.sm.v1.GetOrganizationSmAdminsRolesResponse
+	86, // 108: meraki.sm.v1.SmService.CreateOrganizationSmAdminsRole:output_type -> meraki.sm.v1.OrganizationSmAdminsRole
+	86, // 109: meraki.sm.v1.SmService.GetOrganizationSmAdminsRole:output_type -> meraki.sm.v1.OrganizationSmAdminsRole
+	86, // 110: meraki.sm.v1.SmService.UpdateOrganizationSmAdminsRole:output_type -> meraki.sm.v1.OrganizationSmAdminsRole
+	87, // 111: meraki.sm.v1.SmService.DeleteOrganizationSmAdminsRole:output_type -> meraki.sm.v1.DeleteOrganizationSmAdminsRoleResponse
+	88, // 112: meraki.sm.v1.SmService.GetOrganizationSmApnsCert:output_type -> meraki.sm.v1.OrganizationSmApnsCert
+	89, // 113: meraki.sm.v1.SmService.UpdateOrganizationSmSentryPoliciesAssignments:output_type -> meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse
+	90, // 114: meraki.sm.v1.SmService.GetOrganizationSmSentryPoliciesAssignmentsByNetwork:output_type -> meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse
+	90, // 115: meraki.sm.v1.SmService.StreamOrganizationSmSentryPoliciesAssignmentsByNetwork:output_type -> meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse
+	91, // 116: meraki.sm.v1.SmService.GetOrganizationSmVppAccounts:output_type -> meraki.sm.v1.GetOrganizationSmVppAccountsResponse
+	92, // 117: meraki.sm.v1.SmService.GetOrganizationSmVppAccount:output_type -> meraki.sm.v1.OrganizationSmVppAccount
 	59, // [59:118] is the sub-list for method output_type
 	0,  // [0:59] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name

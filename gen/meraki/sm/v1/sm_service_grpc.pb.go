@@ -13,7 +13,6 @@ import (
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
-	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // This is a compile-time assertion to ensure that this generated file
@@ -89,194 +88,255 @@ const (
 //
 // The Dashboard operations of the section sm.
 type SmServiceClient interface {
+	// Creates the Systems Manager bypass activation lock attempt of a network.
 	// POST /networks/{networkId}/sm/bypassActivationLockAttempts
 	// https://developer.cisco.com/meraki/api-v1/create-network-sm-bypass-activation-lock-attempt/
 	CreateNetworkSmBypassActivationLockAttempt(ctx context.Context, in *CreateNetworkSmBypassActivationLockAttemptRequest, opts ...grpc.CallOption) (*NetworkSmBypassActivationLockAttempt, error)
+	// Reads the Systems Manager bypass activation lock attempt of a network.
 	// GET /networks/{networkId}/sm/bypassActivationLockAttempts/{attemptId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-bypass-activation-lock-attempt/
 	GetNetworkSmBypassActivationLockAttempt(ctx context.Context, in *GetNetworkSmBypassActivationLockAttemptRequest, opts ...grpc.CallOption) (*NetworkSmBypassActivationLockAttempt, error)
+	// Reads the Systems Manager devices of a network.
 	// GET /networks/{networkId}/sm/devices
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-devices/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamNetworkSmDevices streams its pages.
 	GetNetworkSmDevices(ctx context.Context, in *GetNetworkSmDevicesRequest, opts ...grpc.CallOption) (*GetNetworkSmDevicesResponse, error)
 	// GetNetworkSmDevices, one page in each message, until the pages end or the caller stops reading.
 	StreamNetworkSmDevices(ctx context.Context, in *GetNetworkSmDevicesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetNetworkSmDevicesResponse], error)
+	// Checkins the Systems Manager devices of a network.
 	// POST /networks/{networkId}/sm/devices/checkin
 	// https://developer.cisco.com/meraki/api-v1/checkin-network-sm-devices/
 	CheckinNetworkSmDevices(ctx context.Context, in *CheckinNetworkSmDevicesRequest, opts ...grpc.CallOption) (*CheckinNetworkSmDevicesResponse, error)
+	// Changes the Systems Manager devices fields of a network.
 	// PUT /networks/{networkId}/sm/devices/fields
 	// https://developer.cisco.com/meraki/api-v1/update-network-sm-devices-fields/
 	UpdateNetworkSmDevicesFields(ctx context.Context, in *UpdateNetworkSmDevicesFieldsRequest, opts ...grpc.CallOption) (*UpdateNetworkSmDevicesFieldsResponse, error)
+	// Locks the Systems Manager devices of a network.
 	// POST /networks/{networkId}/sm/devices/lock
 	// https://developer.cisco.com/meraki/api-v1/lock-network-sm-devices/
 	LockNetworkSmDevices(ctx context.Context, in *LockNetworkSmDevicesRequest, opts ...grpc.CallOption) (*LockNetworkSmDevicesResponse, error)
+	// Modifies the Systems Manager devices tags of a network.
 	// POST /networks/{networkId}/sm/devices/modifyTags
 	// https://developer.cisco.com/meraki/api-v1/modify-network-sm-devices-tags/
 	ModifyNetworkSmDevicesTags(ctx context.Context, in *ModifyNetworkSmDevicesTagsRequest, opts ...grpc.CallOption) (*ModifyNetworkSmDevicesTagsResponse, error)
+	// Moves the Systems Manager devices of a network.
 	// POST /networks/{networkId}/sm/devices/move
 	// https://developer.cisco.com/meraki/api-v1/move-network-sm-devices/
 	MoveNetworkSmDevices(ctx context.Context, in *MoveNetworkSmDevicesRequest, opts ...grpc.CallOption) (*MoveNetworkSmDevicesResponse, error)
+	// Reboots the Systems Manager devices of a network.
 	// POST /networks/{networkId}/sm/devices/reboot
 	// https://developer.cisco.com/meraki/api-v1/reboot-network-sm-devices/
 	RebootNetworkSmDevices(ctx context.Context, in *RebootNetworkSmDevicesRequest, opts ...grpc.CallOption) (*RebootNetworkSmDevicesResponse, error)
+	// Shutdowns the Systems Manager devices of a network.
 	// POST /networks/{networkId}/sm/devices/shutdown
 	// https://developer.cisco.com/meraki/api-v1/shutdown-network-sm-devices/
 	ShutdownNetworkSmDevices(ctx context.Context, in *ShutdownNetworkSmDevicesRequest, opts ...grpc.CallOption) (*ShutdownNetworkSmDevicesResponse, error)
+	// Wipes the Systems Manager devices of a network.
 	// POST /networks/{networkId}/sm/devices/wipe
 	// https://developer.cisco.com/meraki/api-v1/wipe-network-sm-devices/
 	WipeNetworkSmDevices(ctx context.Context, in *WipeNetworkSmDevicesRequest, opts ...grpc.CallOption) (*WipeNetworkSmDevicesResponse, error)
+	// Reads the Systems Manager device cellular usage history of a network.
 	// GET /networks/{networkId}/sm/devices/{deviceId}/cellularUsageHistory
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-device-cellular-usage-history/
 	GetNetworkSmDeviceCellularUsageHistory(ctx context.Context, in *GetNetworkSmDeviceCellularUsageHistoryRequest, opts ...grpc.CallOption) (*GetNetworkSmDeviceCellularUsageHistoryResponse, error)
+	// Reads the Systems Manager device certs of a network.
 	// GET /networks/{networkId}/sm/devices/{deviceId}/certs
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-device-certs/
 	GetNetworkSmDeviceCerts(ctx context.Context, in *GetNetworkSmDeviceCertsRequest, opts ...grpc.CallOption) (*GetNetworkSmDeviceCertsResponse, error)
+	// Reads the Systems Manager device connectivity of a network.
 	// GET /networks/{networkId}/sm/devices/{deviceId}/connectivity
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-device-connectivity/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamNetworkSmDeviceConnectivity streams its pages.
 	GetNetworkSmDeviceConnectivity(ctx context.Context, in *GetNetworkSmDeviceConnectivityRequest, opts ...grpc.CallOption) (*GetNetworkSmDeviceConnectivityResponse, error)
 	// GetNetworkSmDeviceConnectivity, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamNetworkSmDeviceConnectivity(ctx context.Context, in *GetNetworkSmDeviceConnectivityRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetNetworkSmDeviceConnectivityResponse], error)
+	// Reads the Systems Manager device desktop logs of a network.
 	// GET /networks/{networkId}/sm/devices/{deviceId}/desktopLogs
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-device-desktop-logs/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamNetworkSmDeviceDesktopLogs streams its pages.
 	GetNetworkSmDeviceDesktopLogs(ctx context.Context, in *GetNetworkSmDeviceDesktopLogsRequest, opts ...grpc.CallOption) (*GetNetworkSmDeviceDesktopLogsResponse, error)
 	// GetNetworkSmDeviceDesktopLogs, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamNetworkSmDeviceDesktopLogs(ctx context.Context, in *GetNetworkSmDeviceDesktopLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetNetworkSmDeviceDesktopLogsResponse], error)
+	// Reads the Systems Manager device device command logs of a network.
 	// GET /networks/{networkId}/sm/devices/{deviceId}/deviceCommandLogs
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-device-device-command-logs/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamNetworkSmDeviceDeviceCommandLogs streams its pages.
 	GetNetworkSmDeviceDeviceCommandLogs(ctx context.Context, in *GetNetworkSmDeviceDeviceCommandLogsRequest, opts ...grpc.CallOption) (*GetNetworkSmDeviceDeviceCommandLogsResponse, error)
 	// GetNetworkSmDeviceDeviceCommandLogs, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamNetworkSmDeviceDeviceCommandLogs(ctx context.Context, in *GetNetworkSmDeviceDeviceCommandLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetNetworkSmDeviceDeviceCommandLogsResponse], error)
+	// Reads the Systems Manager device device profiles of a network.
 	// GET /networks/{networkId}/sm/devices/{deviceId}/deviceProfiles
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-device-device-profiles/
 	GetNetworkSmDeviceDeviceProfiles(ctx context.Context, in *GetNetworkSmDeviceDeviceProfilesRequest, opts ...grpc.CallOption) (*GetNetworkSmDeviceDeviceProfilesResponse, error)
+	// Installs the Systems Manager device apps of a network.
 	// POST /networks/{networkId}/sm/devices/{deviceId}/installApps
 	// https://developer.cisco.com/meraki/api-v1/install-network-sm-device-apps/
 	InstallNetworkSmDeviceApps(ctx context.Context, in *InstallNetworkSmDeviceAppsRequest, opts ...grpc.CallOption) (*InstallNetworkSmDeviceAppsResponse, error)
+	// Reads the Systems Manager device network adapters of a network.
 	// GET /networks/{networkId}/sm/devices/{deviceId}/networkAdapters
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-device-network-adapters/
 	GetNetworkSmDeviceNetworkAdapters(ctx context.Context, in *GetNetworkSmDeviceNetworkAdaptersRequest, opts ...grpc.CallOption) (*GetNetworkSmDeviceNetworkAdaptersResponse, error)
+	// Reads the Systems Manager device performance history of a network.
 	// GET /networks/{networkId}/sm/devices/{deviceId}/performanceHistory
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-device-performance-history/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamNetworkSmDevicePerformanceHistory streams its pages.
 	GetNetworkSmDevicePerformanceHistory(ctx context.Context, in *GetNetworkSmDevicePerformanceHistoryRequest, opts ...grpc.CallOption) (*GetNetworkSmDevicePerformanceHistoryResponse, error)
 	// GetNetworkSmDevicePerformanceHistory, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamNetworkSmDevicePerformanceHistory(ctx context.Context, in *GetNetworkSmDevicePerformanceHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetNetworkSmDevicePerformanceHistoryResponse], error)
+	// Refreshes the Systems Manager device details of a network.
 	// POST /networks/{networkId}/sm/devices/{deviceId}/refreshDetails
 	// https://developer.cisco.com/meraki/api-v1/refresh-network-sm-device-details/
 	RefreshNetworkSmDeviceDetails(ctx context.Context, in *RefreshNetworkSmDeviceDetailsRequest, opts ...grpc.CallOption) (*RefreshNetworkSmDeviceDetailsResponse, error)
+	// Reads the Systems Manager device restrictions of a network.
 	// GET /networks/{networkId}/sm/devices/{deviceId}/restrictions
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-device-restrictions/
 	GetNetworkSmDeviceRestrictions(ctx context.Context, in *GetNetworkSmDeviceRestrictionsRequest, opts ...grpc.CallOption) (*NetworkSmDeviceRestrictions, error)
+	// Reads the Systems Manager device security centers of a network.
 	// GET /networks/{networkId}/sm/devices/{deviceId}/securityCenters
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-device-security-centers/
 	GetNetworkSmDeviceSecurityCenters(ctx context.Context, in *GetNetworkSmDeviceSecurityCentersRequest, opts ...grpc.CallOption) (*GetNetworkSmDeviceSecurityCentersResponse, error)
+	// Reads the Systems Manager device softwares of a network.
 	// GET /networks/{networkId}/sm/devices/{deviceId}/softwares
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-device-softwares/
 	GetNetworkSmDeviceSoftwares(ctx context.Context, in *GetNetworkSmDeviceSoftwaresRequest, opts ...grpc.CallOption) (*GetNetworkSmDeviceSoftwaresResponse, error)
+	// Unenrolls the Systems Manager device of a network.
 	// POST /networks/{networkId}/sm/devices/{deviceId}/unenroll
 	// https://developer.cisco.com/meraki/api-v1/unenroll-network-sm-device/
 	UnenrollNetworkSmDevice(ctx context.Context, in *UnenrollNetworkSmDeviceRequest, opts ...grpc.CallOption) (*UnenrollNetworkSmDeviceResponse, error)
+	// Uninstalls the Systems Manager device apps of a network.
 	// POST /networks/{networkId}/sm/devices/{deviceId}/uninstallApps
 	// https://developer.cisco.com/meraki/api-v1/uninstall-network-sm-device-apps/
 	UninstallNetworkSmDeviceApps(ctx context.Context, in *UninstallNetworkSmDeviceAppsRequest, opts ...grpc.CallOption) (*UninstallNetworkSmDeviceAppsResponse, error)
+	// Reads the Systems Manager device WLAN lists of a network.
 	// GET /networks/{networkId}/sm/devices/{deviceId}/wlanLists
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-device-wlan-lists/
 	GetNetworkSmDeviceWlanLists(ctx context.Context, in *GetNetworkSmDeviceWlanListsRequest, opts ...grpc.CallOption) (*GetNetworkSmDeviceWlanListsResponse, error)
+	// Reads the Systems Manager profiles of a network.
 	// GET /networks/{networkId}/sm/profiles
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-profiles/
 	// A page has 3 to 50 rows, 50 when per_page is absent.
+	// StreamNetworkSmProfiles streams its pages.
 	GetNetworkSmProfiles(ctx context.Context, in *GetNetworkSmProfilesRequest, opts ...grpc.CallOption) (*GetNetworkSmProfilesResponse, error)
 	// GetNetworkSmProfiles, one page in each message, until the pages end or the caller stops
 	// reading.
 	StreamNetworkSmProfiles(ctx context.Context, in *GetNetworkSmProfilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetNetworkSmProfilesResponse], error)
+	// Reads the Systems Manager target groups of a network.
 	// GET /networks/{networkId}/sm/targetGroups
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-target-groups/
 	GetNetworkSmTargetGroups(ctx context.Context, in *GetNetworkSmTargetGroupsRequest, opts ...grpc.CallOption) (*GetNetworkSmTargetGroupsResponse, error)
+	// Creates the Systems Manager target group of a network.
 	// POST /networks/{networkId}/sm/targetGroups
 	// https://developer.cisco.com/meraki/api-v1/create-network-sm-target-group/
 	CreateNetworkSmTargetGroup(ctx context.Context, in *CreateNetworkSmTargetGroupRequest, opts ...grpc.CallOption) (*NetworkSmTargetGroup, error)
+	// Reads the Systems Manager target group of a network.
 	// GET /networks/{networkId}/sm/targetGroups/{targetGroupId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-target-group/
+	// Written by UpdateNetworkSmTargetGroup and DeleteNetworkSmTargetGroup.
 	GetNetworkSmTargetGroup(ctx context.Context, in *GetNetworkSmTargetGroupRequest, opts ...grpc.CallOption) (*NetworkSmTargetGroup, error)
+	// Changes the Systems Manager target group of a network.
 	// PUT /networks/{networkId}/sm/targetGroups/{targetGroupId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-sm-target-group/
 	UpdateNetworkSmTargetGroup(ctx context.Context, in *UpdateNetworkSmTargetGroupRequest, opts ...grpc.CallOption) (*NetworkSmTargetGroup, error)
+	// Deletes the Systems Manager target group of a network.
 	// DELETE /networks/{networkId}/sm/targetGroups/{targetGroupId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-sm-target-group/
-	DeleteNetworkSmTargetGroup(ctx context.Context, in *DeleteNetworkSmTargetGroupRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteNetworkSmTargetGroup(ctx context.Context, in *DeleteNetworkSmTargetGroupRequest, opts ...grpc.CallOption) (*DeleteNetworkSmTargetGroupResponse, error)
+	// Reads the Systems Manager trusted access configs of a network.
 	// GET /networks/{networkId}/sm/trustedAccessConfigs
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-trusted-access-configs/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamNetworkSmTrustedAccessConfigs streams its pages.
 	GetNetworkSmTrustedAccessConfigs(ctx context.Context, in *GetNetworkSmTrustedAccessConfigsRequest, opts ...grpc.CallOption) (*GetNetworkSmTrustedAccessConfigsResponse, error)
 	// GetNetworkSmTrustedAccessConfigs, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamNetworkSmTrustedAccessConfigs(ctx context.Context, in *GetNetworkSmTrustedAccessConfigsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetNetworkSmTrustedAccessConfigsResponse], error)
+	// Reads the Systems Manager user access devices of a network.
 	// GET /networks/{networkId}/sm/userAccessDevices
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-user-access-devices/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamNetworkSmUserAccessDevices streams its pages.
 	GetNetworkSmUserAccessDevices(ctx context.Context, in *GetNetworkSmUserAccessDevicesRequest, opts ...grpc.CallOption) (*GetNetworkSmUserAccessDevicesResponse, error)
 	// GetNetworkSmUserAccessDevices, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamNetworkSmUserAccessDevices(ctx context.Context, in *GetNetworkSmUserAccessDevicesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetNetworkSmUserAccessDevicesResponse], error)
+	// Deletes the Systems Manager user access device of a network.
 	// DELETE /networks/{networkId}/sm/userAccessDevices/{userAccessDeviceId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-sm-user-access-device/
 	// An action batch can carry it.
-	DeleteNetworkSmUserAccessDevice(ctx context.Context, in *DeleteNetworkSmUserAccessDeviceRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteNetworkSmUserAccessDevice(ctx context.Context, in *DeleteNetworkSmUserAccessDeviceRequest, opts ...grpc.CallOption) (*DeleteNetworkSmUserAccessDeviceResponse, error)
+	// Reads the Systems Manager users of a network.
 	// GET /networks/{networkId}/sm/users
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-users/
 	GetNetworkSmUsers(ctx context.Context, in *GetNetworkSmUsersRequest, opts ...grpc.CallOption) (*GetNetworkSmUsersResponse, error)
+	// Reads the Systems Manager user device profiles of a network.
 	// GET /networks/{networkId}/sm/users/{userId}/deviceProfiles
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-user-device-profiles/
 	GetNetworkSmUserDeviceProfiles(ctx context.Context, in *GetNetworkSmUserDeviceProfilesRequest, opts ...grpc.CallOption) (*GetNetworkSmUserDeviceProfilesResponse, error)
+	// Reads the Systems Manager user softwares of a network.
 	// GET /networks/{networkId}/sm/users/{userId}/softwares
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-user-softwares/
 	GetNetworkSmUserSoftwares(ctx context.Context, in *GetNetworkSmUserSoftwaresRequest, opts ...grpc.CallOption) (*GetNetworkSmUserSoftwaresResponse, error)
+	// Reads the Systems Manager admins roles of an organization.
 	// GET /organizations/{organizationId}/sm/admins/roles
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sm-admins-roles/
 	// A page has 3 to 1000 rows, 50 when per_page is absent.
+	// StreamOrganizationSmAdminsRoles streams its pages.
 	GetOrganizationSmAdminsRoles(ctx context.Context, in *GetOrganizationSmAdminsRolesRequest, opts ...grpc.CallOption) (*GetOrganizationSmAdminsRolesResponse, error)
 	// GetOrganizationSmAdminsRoles, one page in each message, until the pages end or the caller stops
 	// reading.
 	StreamOrganizationSmAdminsRoles(ctx context.Context, in *GetOrganizationSmAdminsRolesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationSmAdminsRolesResponse], error)
+	// Creates the Systems Manager admins role of an organization.
 	// POST /organizations/{organizationId}/sm/admins/roles
 	// https://developer.cisco.com/meraki/api-v1/create-organization-sm-admins-role/
 	// An action batch can carry it.
 	CreateOrganizationSmAdminsRole(ctx context.Context, in *CreateOrganizationSmAdminsRoleRequest, opts ...grpc.CallOption) (*OrganizationSmAdminsRole, error)
+	// Reads the Systems Manager admins role of an organization.
 	// GET /organizations/{organizationId}/sm/admins/roles/{roleId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sm-admins-role/
+	// Written by UpdateOrganizationSmAdminsRole and DeleteOrganizationSmAdminsRole.
 	GetOrganizationSmAdminsRole(ctx context.Context, in *GetOrganizationSmAdminsRoleRequest, opts ...grpc.CallOption) (*OrganizationSmAdminsRole, error)
+	// Changes the Systems Manager admins role of an organization.
 	// PUT /organizations/{organizationId}/sm/admins/roles/{roleId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-sm-admins-role/
 	// An action batch can carry it.
 	UpdateOrganizationSmAdminsRole(ctx context.Context, in *UpdateOrganizationSmAdminsRoleRequest, opts ...grpc.CallOption) (*OrganizationSmAdminsRole, error)
+	// Deletes the Systems Manager admins role of an organization.
 	// DELETE /organizations/{organizationId}/sm/admins/roles/{roleId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-sm-admins-role/
 	// An action batch can carry it.
-	DeleteOrganizationSmAdminsRole(ctx context.Context, in *DeleteOrganizationSmAdminsRoleRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationSmAdminsRole(ctx context.Context, in *DeleteOrganizationSmAdminsRoleRequest, opts ...grpc.CallOption) (*DeleteOrganizationSmAdminsRoleResponse, error)
+	// Reads the Systems Manager APNs cert of an organization.
 	// GET /organizations/{organizationId}/sm/apnsCert
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sm-apns-cert/
 	GetOrganizationSmApnsCert(ctx context.Context, in *GetOrganizationSmApnsCertRequest, opts ...grpc.CallOption) (*OrganizationSmApnsCert, error)
+	// Changes the Systems Manager sentry policies assignments of an organization.
 	// PUT /organizations/{organizationId}/sm/sentry/policies/assignments
 	// https://developer.cisco.com/meraki/api-v1/update-organization-sm-sentry-policies-assignments/
 	// An action batch can carry it.
 	UpdateOrganizationSmSentryPoliciesAssignments(ctx context.Context, in *UpdateOrganizationSmSentryPoliciesAssignmentsRequest, opts ...grpc.CallOption) (*UpdateOrganizationSmSentryPoliciesAssignmentsResponse, error)
+	// Reads the Systems Manager sentry policies assignments by network of an organization.
 	// GET /organizations/{organizationId}/sm/sentry/policies/assignments/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sm-sentry-policies-assignments-by-network/
 	// A page has 3 to 1000 rows, 50 when per_page is absent.
+	// StreamOrganizationSmSentryPoliciesAssignmentsByNetwork streams its pages.
 	GetOrganizationSmSentryPoliciesAssignmentsByNetwork(ctx context.Context, in *GetOrganizationSmSentryPoliciesAssignmentsByNetworkRequest, opts ...grpc.CallOption) (*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse, error)
 	// GetOrganizationSmSentryPoliciesAssignmentsByNetwork, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationSmSentryPoliciesAssignmentsByNetwork(ctx context.Context, in *GetOrganizationSmSentryPoliciesAssignmentsByNetworkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse], error)
+	// Reads the Systems Manager VPP accounts of an organization.
 	// GET /organizations/{organizationId}/sm/vppAccounts
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sm-vpp-accounts/
 	GetOrganizationSmVppAccounts(ctx context.Context, in *GetOrganizationSmVppAccountsRequest, opts ...grpc.CallOption) (*GetOrganizationSmVppAccountsResponse, error)
+	// Reads the Systems Manager VPP account of an organization.
 	// GET /organizations/{organizationId}/sm/vppAccounts/{vppAccountId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sm-vpp-account/
 	GetOrganizationSmVppAccount(ctx context.Context, in *GetOrganizationSmVppAccountRequest, opts ...grpc.CallOption) (*OrganizationSmVppAccount, error)
@@ -724,9 +784,9 @@ func (c *smServiceClient) UpdateNetworkSmTargetGroup(ctx context.Context, in *Up
 	return out, nil
 }
 
-func (c *smServiceClient) DeleteNetworkSmTargetGroup(ctx context.Context, in *DeleteNetworkSmTargetGroupRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *smServiceClient) DeleteNetworkSmTargetGroup(ctx context.Context, in *DeleteNetworkSmTargetGroupRequest, opts ...grpc.CallOption) (*DeleteNetworkSmTargetGroupResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteNetworkSmTargetGroupResponse)
 	err := c.cc.Invoke(ctx, SmService_DeleteNetworkSmTargetGroup_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -792,9 +852,9 @@ func (c *smServiceClient) StreamNetworkSmUserAccessDevices(ctx context.Context, 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type SmService_StreamNetworkSmUserAccessDevicesClient = grpc.ServerStreamingClient[GetNetworkSmUserAccessDevicesResponse]
 
-func (c *smServiceClient) DeleteNetworkSmUserAccessDevice(ctx context.Context, in *DeleteNetworkSmUserAccessDeviceRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *smServiceClient) DeleteNetworkSmUserAccessDevice(ctx context.Context, in *DeleteNetworkSmUserAccessDeviceRequest, opts ...grpc.CallOption) (*DeleteNetworkSmUserAccessDeviceResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteNetworkSmUserAccessDeviceResponse)
 	err := c.cc.Invoke(ctx, SmService_DeleteNetworkSmUserAccessDevice_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -891,9 +951,9 @@ func (c *smServiceClient) UpdateOrganizationSmAdminsRole(ctx context.Context, in
 	return out, nil
 }
 
-func (c *smServiceClient) DeleteOrganizationSmAdminsRole(ctx context.Context, in *DeleteOrganizationSmAdminsRoleRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *smServiceClient) DeleteOrganizationSmAdminsRole(ctx context.Context, in *DeleteOrganizationSmAdminsRoleRequest, opts ...grpc.CallOption) (*DeleteOrganizationSmAdminsRoleResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationSmAdminsRoleResponse)
 	err := c.cc.Invoke(ctx, SmService_DeleteOrganizationSmAdminsRole_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -976,194 +1036,255 @@ func (c *smServiceClient) GetOrganizationSmVppAccount(ctx context.Context, in *G
 //
 // The Dashboard operations of the section sm.
 type SmServiceServer interface {
+	// Creates the Systems Manager bypass activation lock attempt of a network.
 	// POST /networks/{networkId}/sm/bypassActivationLockAttempts
 	// https://developer.cisco.com/meraki/api-v1/create-network-sm-bypass-activation-lock-attempt/
 	CreateNetworkSmBypassActivationLockAttempt(context.Context, *CreateNetworkSmBypassActivationLockAttemptRequest) (*NetworkSmBypassActivationLockAttempt, error)
+	// Reads the Systems Manager bypass activation lock attempt of a network.
 	// GET /networks/{networkId}/sm/bypassActivationLockAttempts/{attemptId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-bypass-activation-lock-attempt/
 	GetNetworkSmBypassActivationLockAttempt(context.Context, *GetNetworkSmBypassActivationLockAttemptRequest) (*NetworkSmBypassActivationLockAttempt, error)
+	// Reads the Systems Manager devices of a network.
 	// GET /networks/{networkId}/sm/devices
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-devices/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamNetworkSmDevices streams its pages.
 	GetNetworkSmDevices(context.Context, *GetNetworkSmDevicesRequest) (*GetNetworkSmDevicesResponse, error)
 	// GetNetworkSmDevices, one page in each message, until the pages end or the caller stops reading.
 	StreamNetworkSmDevices(*GetNetworkSmDevicesRequest, grpc.ServerStreamingServer[GetNetworkSmDevicesResponse]) error
+	// Checkins the Systems Manager devices of a network.
 	// POST /networks/{networkId}/sm/devices/checkin
 	// https://developer.cisco.com/meraki/api-v1/checkin-network-sm-devices/
 	CheckinNetworkSmDevices(context.Context, *CheckinNetworkSmDevicesRequest) (*CheckinNetworkSmDevicesResponse, error)
+	// Changes the Systems Manager devices fields of a network.
 	// PUT /networks/{networkId}/sm/devices/fields
 	// https://developer.cisco.com/meraki/api-v1/update-network-sm-devices-fields/
 	UpdateNetworkSmDevicesFields(context.Context, *UpdateNetworkSmDevicesFieldsRequest) (*UpdateNetworkSmDevicesFieldsResponse, error)
+	// Locks the Systems Manager devices of a network.
 	// POST /networks/{networkId}/sm/devices/lock
 	// https://developer.cisco.com/meraki/api-v1/lock-network-sm-devices/
 	LockNetworkSmDevices(context.Context, *LockNetworkSmDevicesRequest) (*LockNetworkSmDevicesResponse, error)
+	// Modifies the Systems Manager devices tags of a network.
 	// POST /networks/{networkId}/sm/devices/modifyTags
 	// https://developer.cisco.com/meraki/api-v1/modify-network-sm-devices-tags/
 	ModifyNetworkSmDevicesTags(context.Context, *ModifyNetworkSmDevicesTagsRequest) (*ModifyNetworkSmDevicesTagsResponse, error)
+	// Moves the Systems Manager devices of a network.
 	// POST /networks/{networkId}/sm/devices/move
 	// https://developer.cisco.com/meraki/api-v1/move-network-sm-devices/
 	MoveNetworkSmDevices(context.Context, *MoveNetworkSmDevicesRequest) (*MoveNetworkSmDevicesResponse, error)
+	// Reboots the Systems Manager devices of a network.
 	// POST /networks/{networkId}/sm/devices/reboot
 	// https://developer.cisco.com/meraki/api-v1/reboot-network-sm-devices/
 	RebootNetworkSmDevices(context.Context, *RebootNetworkSmDevicesRequest) (*RebootNetworkSmDevicesResponse, error)
+	// Shutdowns the Systems Manager devices of a network.
 	// POST /networks/{networkId}/sm/devices/shutdown
 	// https://developer.cisco.com/meraki/api-v1/shutdown-network-sm-devices/
 	ShutdownNetworkSmDevices(context.Context, *ShutdownNetworkSmDevicesRequest) (*ShutdownNetworkSmDevicesResponse, error)
+	// Wipes the Systems Manager devices of a network.
 	// POST /networks/{networkId}/sm/devices/wipe
 	// https://developer.cisco.com/meraki/api-v1/wipe-network-sm-devices/
 	WipeNetworkSmDevices(context.Context, *WipeNetworkSmDevicesRequest) (*WipeNetworkSmDevicesResponse, error)
+	// Reads the Systems Manager device cellular usage history of a network.
 	// GET /networks/{networkId}/sm/devices/{deviceId}/cellularUsageHistory
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-device-cellular-usage-history/
 	GetNetworkSmDeviceCellularUsageHistory(context.Context, *GetNetworkSmDeviceCellularUsageHistoryRequest) (*GetNetworkSmDeviceCellularUsageHistoryResponse, error)
+	// Reads the Systems Manager device certs of a network.
 	// GET /networks/{networkId}/sm/devices/{deviceId}/certs
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-device-certs/
 	GetNetworkSmDeviceCerts(context.Context, *GetNetworkSmDeviceCertsRequest) (*GetNetworkSmDeviceCertsResponse, error)
+	// Reads the Systems Manager device connectivity of a network.
 	// GET /networks/{networkId}/sm/devices/{deviceId}/connectivity
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-device-connectivity/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamNetworkSmDeviceConnectivity streams its pages.
 	GetNetworkSmDeviceConnectivity(context.Context, *GetNetworkSmDeviceConnectivityRequest) (*GetNetworkSmDeviceConnectivityResponse, error)
 	// GetNetworkSmDeviceConnectivity, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamNetworkSmDeviceConnectivity(*GetNetworkSmDeviceConnectivityRequest, grpc.ServerStreamingServer[GetNetworkSmDeviceConnectivityResponse]) error
+	// Reads the Systems Manager device desktop logs of a network.
 	// GET /networks/{networkId}/sm/devices/{deviceId}/desktopLogs
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-device-desktop-logs/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamNetworkSmDeviceDesktopLogs streams its pages.
 	GetNetworkSmDeviceDesktopLogs(context.Context, *GetNetworkSmDeviceDesktopLogsRequest) (*GetNetworkSmDeviceDesktopLogsResponse, error)
 	// GetNetworkSmDeviceDesktopLogs, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamNetworkSmDeviceDesktopLogs(*GetNetworkSmDeviceDesktopLogsRequest, grpc.ServerStreamingServer[GetNetworkSmDeviceDesktopLogsResponse]) error
+	// Reads the Systems Manager device device command logs of a network.
 	// GET /networks/{networkId}/sm/devices/{deviceId}/deviceCommandLogs
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-device-device-command-logs/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamNetworkSmDeviceDeviceCommandLogs streams its pages.
 	GetNetworkSmDeviceDeviceCommandLogs(context.Context, *GetNetworkSmDeviceDeviceCommandLogsRequest) (*GetNetworkSmDeviceDeviceCommandLogsResponse, error)
 	// GetNetworkSmDeviceDeviceCommandLogs, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamNetworkSmDeviceDeviceCommandLogs(*GetNetworkSmDeviceDeviceCommandLogsRequest, grpc.ServerStreamingServer[GetNetworkSmDeviceDeviceCommandLogsResponse]) error
+	// Reads the Systems Manager device device profiles of a network.
 	// GET /networks/{networkId}/sm/devices/{deviceId}/deviceProfiles
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-device-device-profiles/
 	GetNetworkSmDeviceDeviceProfiles(context.Context, *GetNetworkSmDeviceDeviceProfilesRequest) (*GetNetworkSmDeviceDeviceProfilesResponse, error)
+	// Installs the Systems Manager device apps of a network.
 	// POST /networks/{networkId}/sm/devices/{deviceId}/installApps
 	// https://developer.cisco.com/meraki/api-v1/install-network-sm-device-apps/
 	InstallNetworkSmDeviceApps(context.Context, *InstallNetworkSmDeviceAppsRequest) (*InstallNetworkSmDeviceAppsResponse, error)
+	// Reads the Systems Manager device network adapters of a network.
 	// GET /networks/{networkId}/sm/devices/{deviceId}/networkAdapters
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-device-network-adapters/
 	GetNetworkSmDeviceNetworkAdapters(context.Context, *GetNetworkSmDeviceNetworkAdaptersRequest) (*GetNetworkSmDeviceNetworkAdaptersResponse, error)
+	// Reads the Systems Manager device performance history of a network.
 	// GET /networks/{networkId}/sm/devices/{deviceId}/performanceHistory
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-device-performance-history/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamNetworkSmDevicePerformanceHistory streams its pages.
 	GetNetworkSmDevicePerformanceHistory(context.Context, *GetNetworkSmDevicePerformanceHistoryRequest) (*GetNetworkSmDevicePerformanceHistoryResponse, error)
 	// GetNetworkSmDevicePerformanceHistory, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamNetworkSmDevicePerformanceHistory(*GetNetworkSmDevicePerformanceHistoryRequest, grpc.ServerStreamingServer[GetNetworkSmDevicePerformanceHistoryResponse]) error
+	// Refreshes the Systems Manager device details of a network.
 	// POST /networks/{networkId}/sm/devices/{deviceId}/refreshDetails
 	// https://developer.cisco.com/meraki/api-v1/refresh-network-sm-device-details/
 	RefreshNetworkSmDeviceDetails(context.Context, *RefreshNetworkSmDeviceDetailsRequest) (*RefreshNetworkSmDeviceDetailsResponse, error)
+	// Reads the Systems Manager device restrictions of a network.
 	// GET /networks/{networkId}/sm/devices/{deviceId}/restrictions
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-device-restrictions/
 	GetNetworkSmDeviceRestrictions(context.Context, *GetNetworkSmDeviceRestrictionsRequest) (*NetworkSmDeviceRestrictions, error)
+	// Reads the Systems Manager device security centers of a network.
 	// GET /networks/{networkId}/sm/devices/{deviceId}/securityCenters
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-device-security-centers/
 	GetNetworkSmDeviceSecurityCenters(context.Context, *GetNetworkSmDeviceSecurityCentersRequest) (*GetNetworkSmDeviceSecurityCentersResponse, error)
+	// Reads the Systems Manager device softwares of a network.
 	// GET /networks/{networkId}/sm/devices/{deviceId}/softwares
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-device-softwares/
 	GetNetworkSmDeviceSoftwares(context.Context, *GetNetworkSmDeviceSoftwaresRequest) (*GetNetworkSmDeviceSoftwaresResponse, error)
+	// Unenrolls the Systems Manager device of a network.
 	// POST /networks/{networkId}/sm/devices/{deviceId}/unenroll
 	// https://developer.cisco.com/meraki/api-v1/unenroll-network-sm-device/
 	UnenrollNetworkSmDevice(context.Context, *UnenrollNetworkSmDeviceRequest) (*UnenrollNetworkSmDeviceResponse, error)
+	// Uninstalls the Systems Manager device apps of a network.
 	// POST /networks/{networkId}/sm/devices/{deviceId}/uninstallApps
 	// https://developer.cisco.com/meraki/api-v1/uninstall-network-sm-device-apps/
 	UninstallNetworkSmDeviceApps(context.Context, *UninstallNetworkSmDeviceAppsRequest) (*UninstallNetworkSmDeviceAppsResponse, error)
+	// Reads the Systems Manager device WLAN lists of a network.
 	// GET /networks/{networkId}/sm/devices/{deviceId}/wlanLists
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-device-wlan-lists/
 	GetNetworkSmDeviceWlanLists(context.Context, *GetNetworkSmDeviceWlanListsRequest) (*GetNetworkSmDeviceWlanListsResponse, error)
+	// Reads the Systems Manager profiles of a network.
 	// GET /networks/{networkId}/sm/profiles
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-profiles/
 	// A page has 3 to 50 rows, 50 when per_page is absent.
+	// StreamNetworkSmProfiles streams its pages.
 	GetNetworkSmProfiles(context.Context, *GetNetworkSmProfilesRequest) (*GetNetworkSmProfilesResponse, error)
 	// GetNetworkSmProfiles, one page in each message, until the pages end or the caller stops
 	// reading.
 	StreamNetworkSmProfiles(*GetNetworkSmProfilesRequest, grpc.ServerStreamingServer[GetNetworkSmProfilesResponse]) error
+	// Reads the Systems Manager target groups of a network.
 	// GET /networks/{networkId}/sm/targetGroups
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-target-groups/
 	GetNetworkSmTargetGroups(context.Context, *GetNetworkSmTargetGroupsRequest) (*GetNetworkSmTargetGroupsResponse, error)
+	// Creates the Systems Manager target group of a network.
 	// POST /networks/{networkId}/sm/targetGroups
 	// https://developer.cisco.com/meraki/api-v1/create-network-sm-target-group/
 	CreateNetworkSmTargetGroup(context.Context, *CreateNetworkSmTargetGroupRequest) (*NetworkSmTargetGroup, error)
+	// Reads the Systems Manager target group of a network.
 	// GET /networks/{networkId}/sm/targetGroups/{targetGroupId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-target-group/
+	// Written by UpdateNetworkSmTargetGroup and DeleteNetworkSmTargetGroup.
 	GetNetworkSmTargetGroup(context.Context, *GetNetworkSmTargetGroupRequest) (*NetworkSmTargetGroup, error)
+	// Changes the Systems Manager target group of a network.
 	// PUT /networks/{networkId}/sm/targetGroups/{targetGroupId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-sm-target-group/
 	UpdateNetworkSmTargetGroup(context.Context, *UpdateNetworkSmTargetGroupRequest) (*NetworkSmTargetGroup, error)
+	// Deletes the Systems Manager target group of a network.
 	// DELETE /networks/{networkId}/sm/targetGroups/{targetGroupId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-sm-target-group/
-	DeleteNetworkSmTargetGroup(context.Context, *DeleteNetworkSmTargetGroupRequest) (*emptypb.Empty, error)
+	DeleteNetworkSmTargetGroup(context.Context, *DeleteNetworkSmTargetGroupRequest) (*DeleteNetworkSmTargetGroupResponse, error)
+	// Reads the Systems Manager trusted access configs of a network.
 	// GET /networks/{networkId}/sm/trustedAccessConfigs
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-trusted-access-configs/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamNetworkSmTrustedAccessConfigs streams its pages.
 	GetNetworkSmTrustedAccessConfigs(context.Context, *GetNetworkSmTrustedAccessConfigsRequest) (*GetNetworkSmTrustedAccessConfigsResponse, error)
 	// GetNetworkSmTrustedAccessConfigs, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamNetworkSmTrustedAccessConfigs(*GetNetworkSmTrustedAccessConfigsRequest, grpc.ServerStreamingServer[GetNetworkSmTrustedAccessConfigsResponse]) error
+	// Reads the Systems Manager user access devices of a network.
 	// GET /networks/{networkId}/sm/userAccessDevices
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-user-access-devices/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamNetworkSmUserAccessDevices streams its pages.
 	GetNetworkSmUserAccessDevices(context.Context, *GetNetworkSmUserAccessDevicesRequest) (*GetNetworkSmUserAccessDevicesResponse, error)
 	// GetNetworkSmUserAccessDevices, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamNetworkSmUserAccessDevices(*GetNetworkSmUserAccessDevicesRequest, grpc.ServerStreamingServer[GetNetworkSmUserAccessDevicesResponse]) error
+	// Deletes the Systems Manager user access device of a network.
 	// DELETE /networks/{networkId}/sm/userAccessDevices/{userAccessDeviceId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-sm-user-access-device/
 	// An action batch can carry it.
-	DeleteNetworkSmUserAccessDevice(context.Context, *DeleteNetworkSmUserAccessDeviceRequest) (*emptypb.Empty, error)
+	DeleteNetworkSmUserAccessDevice(context.Context, *DeleteNetworkSmUserAccessDeviceRequest) (*DeleteNetworkSmUserAccessDeviceResponse, error)
+	// Reads the Systems Manager users of a network.
 	// GET /networks/{networkId}/sm/users
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-users/
 	GetNetworkSmUsers(context.Context, *GetNetworkSmUsersRequest) (*GetNetworkSmUsersResponse, error)
+	// Reads the Systems Manager user device profiles of a network.
 	// GET /networks/{networkId}/sm/users/{userId}/deviceProfiles
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-user-device-profiles/
 	GetNetworkSmUserDeviceProfiles(context.Context, *GetNetworkSmUserDeviceProfilesRequest) (*GetNetworkSmUserDeviceProfilesResponse, error)
+	// Reads the Systems Manager user softwares of a network.
 	// GET /networks/{networkId}/sm/users/{userId}/softwares
 	// https://developer.cisco.com/meraki/api-v1/get-network-sm-user-softwares/
 	GetNetworkSmUserSoftwares(context.Context, *GetNetworkSmUserSoftwaresRequest) (*GetNetworkSmUserSoftwaresResponse, error)
+	// Reads the Systems Manager admins roles of an organization.
 	// GET /organizations/{organizationId}/sm/admins/roles
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sm-admins-roles/
 	// A page has 3 to 1000 rows, 50 when per_page is absent.
+	// StreamOrganizationSmAdminsRoles streams its pages.
 	GetOrganizationSmAdminsRoles(context.Context, *GetOrganizationSmAdminsRolesRequest) (*GetOrganizationSmAdminsRolesResponse, error)
 	// GetOrganizationSmAdminsRoles, one page in each message, until the pages end or the caller stops
 	// reading.
 	StreamOrganizationSmAdminsRoles(*GetOrganizationSmAdminsRolesRequest, grpc.ServerStreamingServer[GetOrganizationSmAdminsRolesResponse]) error
+	// Creates the Systems Manager admins role of an organization.
 	// POST /organizations/{organizationId}/sm/admins/roles
 	// https://developer.cisco.com/meraki/api-v1/create-organization-sm-admins-role/
 	// An action batch can carry it.
 	CreateOrganizationSmAdminsRole(context.Context, *CreateOrganizationSmAdminsRoleRequest) (*OrganizationSmAdminsRole, error)
+	// Reads the Systems Manager admins role of an organization.
 	// GET /organizations/{organizationId}/sm/admins/roles/{roleId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sm-admins-role/
+	// Written by UpdateOrganizationSmAdminsRole and DeleteOrganizationSmAdminsRole.
 	GetOrganizationSmAdminsRole(context.Context, *GetOrganizationSmAdminsRoleRequest) (*OrganizationSmAdminsRole, error)
+	// Changes the Systems Manager admins role of an organization.
 	// PUT /organizations/{organizationId}/sm/admins/roles/{roleId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-sm-admins-role/
 	// An action batch can carry it.
 	UpdateOrganizationSmAdminsRole(context.Context, *UpdateOrganizationSmAdminsRoleRequest) (*OrganizationSmAdminsRole, error)
+	// Deletes the Systems Manager admins role of an organization.
 	// DELETE /organizations/{organizationId}/sm/admins/roles/{roleId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-sm-admins-role/
 	// An action batch can carry it.
-	DeleteOrganizationSmAdminsRole(context.Context, *DeleteOrganizationSmAdminsRoleRequest) (*emptypb.Empty, error)
+	DeleteOrganizationSmAdminsRole(context.Context, *DeleteOrganizationSmAdminsRoleRequest) (*DeleteOrganizationSmAdminsRoleResponse, error)
+	// Reads the Systems Manager APNs cert of an organization.
 	// GET /organizations/{organizationId}/sm/apnsCert
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sm-apns-cert/
 	GetOrganizationSmApnsCert(context.Context, *GetOrganizationSmApnsCertRequest) (*OrganizationSmApnsCert, error)
+	// Changes the Systems Manager sentry policies assignments of an organization.
 	// PUT /organizations/{organizationId}/sm/sentry/policies/assignments
 	// https://developer.cisco.com/meraki/api-v1/update-organization-sm-sentry-policies-assignments/
 	// An action batch can carry it.
 	UpdateOrganizationSmSentryPoliciesAssignments(context.Context, *UpdateOrganizationSmSentryPoliciesAssignmentsRequest) (*UpdateOrganizationSmSentryPoliciesAssignmentsResponse, error)
+	// Reads the Systems Manager sentry policies assignments by network of an organization.
 	// GET /organizations/{organizationId}/sm/sentry/policies/assignments/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sm-sentry-policies-assignments-by-network/
 	// A page has 3 to 1000 rows, 50 when per_page is absent.
+	// StreamOrganizationSmSentryPoliciesAssignmentsByNetwork streams its pages.
 	GetOrganizationSmSentryPoliciesAssignmentsByNetwork(context.Context, *GetOrganizationSmSentryPoliciesAssignmentsByNetworkRequest) (*GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse, error)
 	// GetOrganizationSmSentryPoliciesAssignmentsByNetwork, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationSmSentryPoliciesAssignmentsByNetwork(*GetOrganizationSmSentryPoliciesAssignmentsByNetworkRequest, grpc.ServerStreamingServer[GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse]) error
+	// Reads the Systems Manager VPP accounts of an organization.
 	// GET /organizations/{organizationId}/sm/vppAccounts
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sm-vpp-accounts/
 	GetOrganizationSmVppAccounts(context.Context, *GetOrganizationSmVppAccountsRequest) (*GetOrganizationSmVppAccountsResponse, error)
+	// Reads the Systems Manager VPP account of an organization.
 	// GET /organizations/{organizationId}/sm/vppAccounts/{vppAccountId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-sm-vpp-account/
 	GetOrganizationSmVppAccount(context.Context, *GetOrganizationSmVppAccountRequest) (*OrganizationSmVppAccount, error)
@@ -1291,7 +1412,7 @@ func (UnimplementedSmServiceServer) GetNetworkSmTargetGroup(context.Context, *Ge
 func (UnimplementedSmServiceServer) UpdateNetworkSmTargetGroup(context.Context, *UpdateNetworkSmTargetGroupRequest) (*NetworkSmTargetGroup, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateNetworkSmTargetGroup not implemented")
 }
-func (UnimplementedSmServiceServer) DeleteNetworkSmTargetGroup(context.Context, *DeleteNetworkSmTargetGroupRequest) (*emptypb.Empty, error) {
+func (UnimplementedSmServiceServer) DeleteNetworkSmTargetGroup(context.Context, *DeleteNetworkSmTargetGroupRequest) (*DeleteNetworkSmTargetGroupResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNetworkSmTargetGroup not implemented")
 }
 func (UnimplementedSmServiceServer) GetNetworkSmTrustedAccessConfigs(context.Context, *GetNetworkSmTrustedAccessConfigsRequest) (*GetNetworkSmTrustedAccessConfigsResponse, error) {
@@ -1306,7 +1427,7 @@ func (UnimplementedSmServiceServer) GetNetworkSmUserAccessDevices(context.Contex
 func (UnimplementedSmServiceServer) StreamNetworkSmUserAccessDevices(*GetNetworkSmUserAccessDevicesRequest, grpc.ServerStreamingServer[GetNetworkSmUserAccessDevicesResponse]) error {
 	return status.Error(codes.Unimplemented, "method StreamNetworkSmUserAccessDevices not implemented")
 }
-func (UnimplementedSmServiceServer) DeleteNetworkSmUserAccessDevice(context.Context, *DeleteNetworkSmUserAccessDeviceRequest) (*emptypb.Empty, error) {
+func (UnimplementedSmServiceServer) DeleteNetworkSmUserAccessDevice(context.Context, *DeleteNetworkSmUserAccessDeviceRequest) (*DeleteNetworkSmUserAccessDeviceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNetworkSmUserAccessDevice not implemented")
 }
 func (UnimplementedSmServiceServer) GetNetworkSmUsers(context.Context, *GetNetworkSmUsersRequest) (*GetNetworkSmUsersResponse, error) {
@@ -1333,7 +1454,7 @@ func (UnimplementedSmServiceServer) GetOrganizationSmAdminsRole(context.Context,
 func (UnimplementedSmServiceServer) UpdateOrganizationSmAdminsRole(context.Context, *UpdateOrganizationSmAdminsRoleRequest) (*OrganizationSmAdminsRole, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationSmAdminsRole not implemented")
 }
-func (UnimplementedSmServiceServer) DeleteOrganizationSmAdminsRole(context.Context, *DeleteOrganizationSmAdminsRoleRequest) (*emptypb.Empty, error) {
+func (UnimplementedSmServiceServer) DeleteOrganizationSmAdminsRole(context.Context, *DeleteOrganizationSmAdminsRoleRequest) (*DeleteOrganizationSmAdminsRoleResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationSmAdminsRole not implemented")
 }
 func (UnimplementedSmServiceServer) GetOrganizationSmApnsCert(context.Context, *GetOrganizationSmApnsCertRequest) (*OrganizationSmApnsCert, error) {

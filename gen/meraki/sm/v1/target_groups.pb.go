@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -81,11 +81,12 @@ func (x *GetNetworkSmTargetGroupsRequest) GetWithDetails() bool {
 
 // Answer of getNetworkSmTargetGroups.
 type GetNetworkSmTargetGroupsResponse struct {
-	state         protoimpl.MessageState  `protogen:"open.v1"`
-	Items         []*NetworkSmTargetGroup `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo            `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState  `protogen:"open.v1"`
+	Items                []*NetworkSmTargetGroup `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo            `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmTargetGroupsResponse) Reset() {
@@ -132,16 +133,24 @@ func (x *GetNetworkSmTargetGroupsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of createNetworkSmTargetGroup, getNetworkSmTargetGroup, updateNetworkSmTargetGroup. Row of
-// getNetworkSmTargetGroups.
+func (x *GetNetworkSmTargetGroupsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The Systems Manager target group of a network. Answer of createNetworkSmTargetGroup,
+// getNetworkSmTargetGroup, updateNetworkSmTargetGroup. Row of getNetworkSmTargetGroups.
 type NetworkSmTargetGroup struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Scope         *string                `protobuf:"bytes,3,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
-	Tags          []string               `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Scope                *string                `protobuf:"bytes,3,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
+	Tags                 []string               `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkSmTargetGroup) Reset() {
@@ -202,17 +211,25 @@ func (x *NetworkSmTargetGroup) GetTags() []string {
 	return nil
 }
 
+func (x *NetworkSmTargetGroup) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createNetworkSmTargetGroup.
 type CreateNetworkSmTargetGroupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId     *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Scope         *string                `protobuf:"bytes,3,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NetworkId            *string          `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Name                 *string          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Scope                *string          `protobuf:"bytes,3,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateNetworkSmTargetGroupRequest) Reset() {
@@ -266,16 +283,23 @@ func (x *CreateNetworkSmTargetGroupRequest) GetScope() string {
 	return ""
 }
 
-func (x *CreateNetworkSmTargetGroupRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkSmTargetGroupRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkSmTargetGroupRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateNetworkSmTargetGroupRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkSmTargetGroupRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -349,13 +373,14 @@ type UpdateNetworkSmTargetGroupRequest struct {
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	TargetGroupId *string                `protobuf:"bytes,2,opt,name=target_group_id,json=targetGroupId,proto3,oneof" json:"target_group_id,omitempty"`
-	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Scope         *string                `protobuf:"bytes,4,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	TargetGroupId        *string          `protobuf:"bytes,2,opt,name=target_group_id,json=targetGroupId,proto3,oneof" json:"target_group_id,omitempty"`
+	Name                 *string          `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Scope                *string          `protobuf:"bytes,4,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkSmTargetGroupRequest) Reset() {
@@ -416,16 +441,23 @@ func (x *UpdateNetworkSmTargetGroupRequest) GetScope() string {
 	return ""
 }
 
-func (x *UpdateNetworkSmTargetGroupRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkSmTargetGroupRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkSmTargetGroupRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkSmTargetGroupRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkSmTargetGroupRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -485,36 +517,84 @@ func (x *DeleteNetworkSmTargetGroupRequest) GetTargetGroupId() string {
 	return ""
 }
 
+// Answer of deleteNetworkSmTargetGroup.
+type DeleteNetworkSmTargetGroupResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteNetworkSmTargetGroupResponse) Reset() {
+	*x = DeleteNetworkSmTargetGroupResponse{}
+	mi := &file_meraki_sm_v1_target_groups_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteNetworkSmTargetGroupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteNetworkSmTargetGroupResponse) ProtoMessage() {}
+
+func (x *DeleteNetworkSmTargetGroupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_sm_v1_target_groups_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteNetworkSmTargetGroupResponse.ProtoReflect.Descriptor instead.
+func (*DeleteNetworkSmTargetGroupResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_sm_v1_target_groups_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeleteNetworkSmTargetGroupResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_sm_v1_target_groups_proto protoreflect.FileDescriptor
 
 const file_meraki_sm_v1_target_groups_proto_rawDesc = "" +
 	"\n" +
-	" meraki/sm/v1/target_groups.proto\x12\fmeraki.sm.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x8d\x01\n" +
+	" meraki/sm/v1/target_groups.proto\x12\fmeraki.sm.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x8d\x01\n" +
 	"\x1fGetNetworkSmTargetGroupsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12&\n" +
 	"\fwith_details\x18\x02 \x01(\bH\x01R\vwithDetails\x88\x01\x01B\r\n" +
 	"\v_network_idB\x0f\n" +
-	"\r_with_details\"\x9a\x01\n" +
-	" GetNetworkSmTargetGroupsResponse\x128\n" +
-	"\x05items\x18\x01 \x03(\v2\".meraki.sm.v1.NetworkSmTargetGroupR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\x8d\x01\n" +
+	"\r_with_details\"\xeb\x01\n" +
+	" GetNetworkSmTargetGroupsResponse\x129\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2\".meraki.sm.v1.NetworkSmTargetGroupR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xdc\x01\n" +
 	"\x14NetworkSmTargetGroup\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x19\n" +
 	"\x05scope\x18\x03 \x01(\tH\x02R\x05scope\x88\x01\x01\x12\x12\n" +
-	"\x04tags\x18\x04 \x03(\tR\x04tagsB\x05\n" +
+	"\x04tags\x18\x04 \x03(\tR\x04tags\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\b\n" +
-	"\x06_scope\"\xa9\x02\n" +
+	"\x06_scope\"\xc2\x02\n" +
 	"!CreateNetworkSmTargetGroupRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05scope\x18\x03 \x01(\tH\x02R\x05scope\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\x05scope\x18\x03 \x01(\tH\x02R\x05scope\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_scope\"\xcd\x01\n" +
@@ -525,16 +605,17 @@ const file_meraki_sm_v1_target_groups_proto_rawDesc = "" +
 	"\fwith_details\x18\x03 \x01(\bH\x02R\vwithDetails\x88\x01\x01B\r\n" +
 	"\v_network_idB\x12\n" +
 	"\x10_target_group_idB\x0f\n" +
-	"\r_with_details\"\xea\x02\n" +
+	"\r_with_details\"\x83\x03\n" +
 	"!UpdateNetworkSmTargetGroupRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12+\n" +
 	"\x0ftarget_group_id\x18\x02 \x01(\tH\x01R\rtargetGroupId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05scope\x18\x04 \x01(\tH\x03R\x05scope\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\x05scope\x18\x04 \x01(\tH\x03R\x05scope\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x12\n" +
 	"\x10_target_group_idB\a\n" +
 	"\x05_nameB\b\n" +
@@ -544,8 +625,10 @@ const file_meraki_sm_v1_target_groups_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12+\n" +
 	"\x0ftarget_group_id\x18\x02 \x01(\tH\x01R\rtargetGroupId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x12\n" +
-	"\x10_target_group_idBi\n" +
-	"\x16com.merakibroker.sm.v1B\x11TargetGroupsProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1b\x06proto3"
+	"\x10_target_group_id\"s\n" +
+	"\"DeleteNetworkSmTargetGroupResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB~\n" +
+	"\x16com.merakibroker.sm.v1B\x11TargetGroupsProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1\xca\x02\x12MerakiBroker\\Sm\\V1b\x06proto3"
 
 var (
 	file_meraki_sm_v1_target_groups_proto_rawDescOnce sync.Once
@@ -559,30 +642,32 @@ func file_meraki_sm_v1_target_groups_proto_rawDescGZIP() []byte {
 	return file_meraki_sm_v1_target_groups_proto_rawDescData
 }
 
-var file_meraki_sm_v1_target_groups_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_meraki_sm_v1_target_groups_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_meraki_sm_v1_target_groups_proto_goTypes = []any{
-	(*GetNetworkSmTargetGroupsRequest)(nil),   // 0: meraki.sm.v1.GetNetworkSmTargetGroupsRequest
-	(*GetNetworkSmTargetGroupsResponse)(nil),  // 1: meraki.sm.v1.GetNetworkSmTargetGroupsResponse
-	(*NetworkSmTargetGroup)(nil),              // 2: meraki.sm.v1.NetworkSmTargetGroup
-	(*CreateNetworkSmTargetGroupRequest)(nil), // 3: meraki.sm.v1.CreateNetworkSmTargetGroupRequest
-	(*GetNetworkSmTargetGroupRequest)(nil),    // 4: meraki.sm.v1.GetNetworkSmTargetGroupRequest
-	(*UpdateNetworkSmTargetGroupRequest)(nil), // 5: meraki.sm.v1.UpdateNetworkSmTargetGroupRequest
-	(*DeleteNetworkSmTargetGroupRequest)(nil), // 6: meraki.sm.v1.DeleteNetworkSmTargetGroupRequest
-	(*v1.PageInfo)(nil),                       // 7: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil),             // 8: google.protobuf.FieldMask
+	(*GetNetworkSmTargetGroupsRequest)(nil),    // 0: meraki.sm.v1.GetNetworkSmTargetGroupsRequest
+	(*GetNetworkSmTargetGroupsResponse)(nil),   // 1: meraki.sm.v1.GetNetworkSmTargetGroupsResponse
+	(*NetworkSmTargetGroup)(nil),               // 2: meraki.sm.v1.NetworkSmTargetGroup
+	(*CreateNetworkSmTargetGroupRequest)(nil),  // 3: meraki.sm.v1.CreateNetworkSmTargetGroupRequest
+	(*GetNetworkSmTargetGroupRequest)(nil),     // 4: meraki.sm.v1.GetNetworkSmTargetGroupRequest
+	(*UpdateNetworkSmTargetGroupRequest)(nil),  // 5: meraki.sm.v1.UpdateNetworkSmTargetGroupRequest
+	(*DeleteNetworkSmTargetGroupRequest)(nil),  // 6: meraki.sm.v1.DeleteNetworkSmTargetGroupRequest
+	(*DeleteNetworkSmTargetGroupResponse)(nil), // 7: meraki.sm.v1.DeleteNetworkSmTargetGroupResponse
+	(*v1.PageInfo)(nil),                        // 8: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                    // 9: google.protobuf.Struct
 }
 var file_meraki_sm_v1_target_groups_proto_depIdxs = []int32{
 	2, // 0: meraki.sm.v1.GetNetworkSmTargetGroupsResponse.items:type_name -> meraki.sm.v1.NetworkSmTargetGroup
-	7, // 1: meraki.sm.v1.GetNetworkSmTargetGroupsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	8, // 2: meraki.sm.v1.CreateNetworkSmTargetGroupRequest.null_fields:type_name -> google.protobuf.FieldMask
-	8, // 3: meraki.sm.v1.CreateNetworkSmTargetGroupRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	8, // 4: meraki.sm.v1.UpdateNetworkSmTargetGroupRequest.null_fields:type_name -> google.protobuf.FieldMask
-	8, // 5: meraki.sm.v1.UpdateNetworkSmTargetGroupRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	8, // 1: meraki.sm.v1.GetNetworkSmTargetGroupsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	9, // 2: meraki.sm.v1.GetNetworkSmTargetGroupsResponse.additional_properties:type_name -> google.protobuf.Struct
+	9, // 3: meraki.sm.v1.NetworkSmTargetGroup.additional_properties:type_name -> google.protobuf.Struct
+	9, // 4: meraki.sm.v1.CreateNetworkSmTargetGroupRequest.additional_properties:type_name -> google.protobuf.Struct
+	9, // 5: meraki.sm.v1.UpdateNetworkSmTargetGroupRequest.additional_properties:type_name -> google.protobuf.Struct
+	9, // 6: meraki.sm.v1.DeleteNetworkSmTargetGroupResponse.additional_properties:type_name -> google.protobuf.Struct
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sm_v1_target_groups_proto_init() }
@@ -602,7 +687,7 @@ func file_meraki_sm_v1_target_groups_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_sm_v1_target_groups_proto_rawDesc), len(file_meraki_sm_v1_target_groups_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -97,11 +98,12 @@ func (x *GetNetworkSmTrustedAccessConfigsRequest) GetEndingBefore() string {
 
 // Answer of getNetworkSmTrustedAccessConfigs.
 type GetNetworkSmTrustedAccessConfigsResponse struct {
-	state         protoimpl.MessageState                           `protogen:"open.v1"`
-	Items         []*GetNetworkSmTrustedAccessConfigsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                     `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                           `protogen:"open.v1"`
+	Items                []*GetNetworkSmTrustedAccessConfigsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                     `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmTrustedAccessConfigsResponse) Reset() {
@@ -148,6 +150,13 @@ func (x *GetNetworkSmTrustedAccessConfigsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetNetworkSmTrustedAccessConfigsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSmTrustedAccessConfigsResponse_Item struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Id       *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
@@ -162,6 +171,7 @@ type GetNetworkSmTrustedAccessConfigsResponse_Item struct {
 	AdditionalEmailText        *string                `protobuf:"bytes,9,opt,name=additional_email_text,json=additionalEmailText,proto3,oneof" json:"additional_email_text,omitempty"`
 	AccessStartAt              *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=access_start_at,json=accessStartAt,proto3" json:"access_start_at,omitempty"`
 	AccessEndAt                *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=access_end_at,json=accessEndAt,proto3" json:"access_end_at,omitempty"`
+	AdditionalProperties       *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields              protoimpl.UnknownFields
 	sizeCache                  protoimpl.SizeCache
 }
@@ -273,11 +283,18 @@ func (x *GetNetworkSmTrustedAccessConfigsResponse_Item) GetAccessEndAt() *timest
 	return nil
 }
 
+func (x *GetNetworkSmTrustedAccessConfigsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_sm_v1_trusted_access_configs_proto protoreflect.FileDescriptor
 
 const file_meraki_sm_v1_trusted_access_configs_proto_rawDesc = "" +
 	"\n" +
-	")meraki/sm/v1/trusted_access_configs.proto\x12\fmeraki.sm.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x84\x02\n" +
+	")meraki/sm/v1/trusted_access_configs.proto\x12\fmeraki.sm.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x84\x02\n" +
 	"'GetNetworkSmTrustedAccessConfigsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1e\n" +
@@ -287,10 +304,11 @@ const file_meraki_sm_v1_trusted_access_configs_proto_rawDesc = "" +
 	"\v_network_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xc3\x06\n" +
-	"(GetNetworkSmTrustedAccessConfigsResponse\x12Q\n" +
-	"\x05items\x18\x01 \x03(\v2;.meraki.sm.v1.GetNetworkSmTrustedAccessConfigsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x85\x05\n" +
+	"\x0e_ending_before\"\xe3\a\n" +
+	"(GetNetworkSmTrustedAccessConfigsResponse\x12R\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2;.meraki.sm.v1.GetNetworkSmTrustedAccessConfigsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd4\x05\n" +
 	"\x04Item\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12 \n" +
 	"\tssid_name\x18\x02 \x01(\tH\x01R\bssidName\x88\x01\x01\x12\x17\n" +
@@ -303,7 +321,8 @@ const file_meraki_sm_v1_trusted_access_configs_proto_rawDesc = "" +
 	"\x15additional_email_text\x18\t \x01(\tH\aR\x13additionalEmailText\x88\x01\x01\x12B\n" +
 	"\x0faccess_start_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\raccessStartAt\x12>\n" +
-	"\raccess_end_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vaccessEndAtB\x05\n" +
+	"\raccess_end_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vaccessEndAt\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\f\n" +
 	"\n" +
 	"_ssid_nameB\a\n" +
@@ -312,8 +331,8 @@ const file_meraki_sm_v1_trusted_access_configs_proto_rawDesc = "" +
 	"\x0f_timebound_typeB\x19\n" +
 	"\x17_send_expiration_emailsB!\n" +
 	"\x1f_notify_time_before_access_endsB\x18\n" +
-	"\x16_additional_email_textBq\n" +
-	"\x16com.merakibroker.sm.v1B\x19TrustedAccessConfigsProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1b\x06proto3"
+	"\x16_additional_email_textB\x86\x01\n" +
+	"\x16com.merakibroker.sm.v1B\x19TrustedAccessConfigsProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1\xca\x02\x12MerakiBroker\\Sm\\V1b\x06proto3"
 
 var (
 	file_meraki_sm_v1_trusted_access_configs_proto_rawDescOnce sync.Once
@@ -333,18 +352,21 @@ var file_meraki_sm_v1_trusted_access_configs_proto_goTypes = []any{
 	(*GetNetworkSmTrustedAccessConfigsResponse)(nil),      // 1: meraki.sm.v1.GetNetworkSmTrustedAccessConfigsResponse
 	(*GetNetworkSmTrustedAccessConfigsResponse_Item)(nil), // 2: meraki.sm.v1.GetNetworkSmTrustedAccessConfigsResponse.Item
 	(*v1.PageInfo)(nil),           // 3: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),       // 4: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
 }
 var file_meraki_sm_v1_trusted_access_configs_proto_depIdxs = []int32{
 	2, // 0: meraki.sm.v1.GetNetworkSmTrustedAccessConfigsResponse.items:type_name -> meraki.sm.v1.GetNetworkSmTrustedAccessConfigsResponse.Item
 	3, // 1: meraki.sm.v1.GetNetworkSmTrustedAccessConfigsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	4, // 2: meraki.sm.v1.GetNetworkSmTrustedAccessConfigsResponse.Item.access_start_at:type_name -> google.protobuf.Timestamp
-	4, // 3: meraki.sm.v1.GetNetworkSmTrustedAccessConfigsResponse.Item.access_end_at:type_name -> google.protobuf.Timestamp
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	4, // 2: meraki.sm.v1.GetNetworkSmTrustedAccessConfigsResponse.additional_properties:type_name -> google.protobuf.Struct
+	5, // 3: meraki.sm.v1.GetNetworkSmTrustedAccessConfigsResponse.Item.access_start_at:type_name -> google.protobuf.Timestamp
+	5, // 4: meraki.sm.v1.GetNetworkSmTrustedAccessConfigsResponse.Item.access_end_at:type_name -> google.protobuf.Timestamp
+	4, // 5: meraki.sm.v1.GetNetworkSmTrustedAccessConfigsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sm_v1_trusted_access_configs_proto_init() }

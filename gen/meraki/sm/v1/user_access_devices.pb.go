@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -97,11 +98,12 @@ func (x *GetNetworkSmUserAccessDevicesRequest) GetEndingBefore() string {
 
 // Answer of getNetworkSmUserAccessDevices.
 type GetNetworkSmUserAccessDevicesResponse struct {
-	state         protoimpl.MessageState                        `protogen:"open.v1"`
-	Items         []*GetNetworkSmUserAccessDevicesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                  `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                        `protogen:"open.v1"`
+	Items                []*GetNetworkSmUserAccessDevicesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                  `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmUserAccessDevicesResponse) Reset() {
@@ -144,6 +146,13 @@ func (x *GetNetworkSmUserAccessDevicesResponse) GetItems() []*GetNetworkSmUserAc
 func (x *GetNetworkSmUserAccessDevicesResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetNetworkSmUserAccessDevicesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -203,6 +212,51 @@ func (x *DeleteNetworkSmUserAccessDeviceRequest) GetUserAccessDeviceId() string 
 	return ""
 }
 
+// Answer of deleteNetworkSmUserAccessDevice.
+type DeleteNetworkSmUserAccessDeviceResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteNetworkSmUserAccessDeviceResponse) Reset() {
+	*x = DeleteNetworkSmUserAccessDeviceResponse{}
+	mi := &file_meraki_sm_v1_user_access_devices_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteNetworkSmUserAccessDeviceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteNetworkSmUserAccessDeviceResponse) ProtoMessage() {}
+
+func (x *DeleteNetworkSmUserAccessDeviceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_sm_v1_user_access_devices_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteNetworkSmUserAccessDeviceResponse.ProtoReflect.Descriptor instead.
+func (*DeleteNetworkSmUserAccessDeviceResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_sm_v1_user_access_devices_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *DeleteNetworkSmUserAccessDeviceResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSmUserAccessDevicesResponse_Item struct {
 	state                    protoimpl.MessageState                                                 `protogen:"open.v1"`
 	Id                       *string                                                                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
@@ -213,13 +267,14 @@ type GetNetworkSmUserAccessDevicesResponse_Item struct {
 	Email                    *string                                                                `protobuf:"bytes,6,opt,name=email,proto3,oneof" json:"email,omitempty"`
 	Tags                     []string                                                               `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty"`
 	TrustedAccessConnections []*GetNetworkSmUserAccessDevicesResponse_Item_TrustedAccessConnections `protobuf:"bytes,8,rep,name=trusted_access_connections,json=trustedAccessConnections,proto3" json:"trusted_access_connections,omitempty"`
+	AdditionalProperties     *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields            protoimpl.UnknownFields
 	sizeCache                protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmUserAccessDevicesResponse_Item) Reset() {
 	*x = GetNetworkSmUserAccessDevicesResponse_Item{}
-	mi := &file_meraki_sm_v1_user_access_devices_proto_msgTypes[3]
+	mi := &file_meraki_sm_v1_user_access_devices_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -231,7 +286,7 @@ func (x *GetNetworkSmUserAccessDevicesResponse_Item) String() string {
 func (*GetNetworkSmUserAccessDevicesResponse_Item) ProtoMessage() {}
 
 func (x *GetNetworkSmUserAccessDevicesResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sm_v1_user_access_devices_proto_msgTypes[3]
+	mi := &file_meraki_sm_v1_user_access_devices_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -303,19 +358,27 @@ func (x *GetNetworkSmUserAccessDevicesResponse_Item) GetTrustedAccessConnections
 	return nil
 }
 
+func (x *GetNetworkSmUserAccessDevicesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkSmUserAccessDevicesResponse_Item_TrustedAccessConnections struct {
 	state                 protoimpl.MessageState `protogen:"open.v1"`
 	TrustedAccessConfigId *string                `protobuf:"bytes,1,opt,name=trusted_access_config_id,json=trustedAccessConfigId,proto3,oneof" json:"trusted_access_config_id,omitempty"`
 	DownloadedAt          *string                `protobuf:"bytes,2,opt,name=downloaded_at,json=downloadedAt,proto3,oneof" json:"downloaded_at,omitempty"`
 	ScepCompletedAt       *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=scep_completed_at,json=scepCompletedAt,proto3" json:"scep_completed_at,omitempty"`
 	LastConnectedAt       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=last_connected_at,json=lastConnectedAt,proto3" json:"last_connected_at,omitempty"`
+	AdditionalProperties  *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
 
 func (x *GetNetworkSmUserAccessDevicesResponse_Item_TrustedAccessConnections) Reset() {
 	*x = GetNetworkSmUserAccessDevicesResponse_Item_TrustedAccessConnections{}
-	mi := &file_meraki_sm_v1_user_access_devices_proto_msgTypes[4]
+	mi := &file_meraki_sm_v1_user_access_devices_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -327,7 +390,7 @@ func (x *GetNetworkSmUserAccessDevicesResponse_Item_TrustedAccessConnections) St
 func (*GetNetworkSmUserAccessDevicesResponse_Item_TrustedAccessConnections) ProtoMessage() {}
 
 func (x *GetNetworkSmUserAccessDevicesResponse_Item_TrustedAccessConnections) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_sm_v1_user_access_devices_proto_msgTypes[4]
+	mi := &file_meraki_sm_v1_user_access_devices_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -371,11 +434,18 @@ func (x *GetNetworkSmUserAccessDevicesResponse_Item_TrustedAccessConnections) Ge
 	return nil
 }
 
+func (x *GetNetworkSmUserAccessDevicesResponse_Item_TrustedAccessConnections) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_sm_v1_user_access_devices_proto protoreflect.FileDescriptor
 
 const file_meraki_sm_v1_user_access_devices_proto_rawDesc = "" +
 	"\n" +
-	"&meraki/sm/v1/user_access_devices.proto\x12\fmeraki.sm.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x81\x02\n" +
+	"&meraki/sm/v1/user_access_devices.proto\x12\fmeraki.sm.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x81\x02\n" +
 	"$GetNetworkSmUserAccessDevicesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1e\n" +
@@ -385,10 +455,11 @@ const file_meraki_sm_v1_user_access_devices_proto_rawDesc = "" +
 	"\v_network_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x8e\a\n" +
-	"%GetNetworkSmUserAccessDevicesResponse\x12N\n" +
-	"\x05items\x18\x01 \x03(\v28.meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xd6\x05\n" +
+	"\x0e_ending_before\"\xfd\b\n" +
+	"%GetNetworkSmUserAccessDevicesResponse\x12O\n" +
+	"\x05items\x18\xfb\x0f \x03(\v28.meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf4\x06\n" +
 	"\x04Item\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12$\n" +
@@ -398,12 +469,14 @@ const file_meraki_sm_v1_user_access_devices_proto_rawDesc = "" +
 	"\busername\x18\x05 \x01(\tH\x04R\busername\x88\x01\x01\x12\x19\n" +
 	"\x05email\x18\x06 \x01(\tH\x05R\x05email\x88\x01\x01\x12\x12\n" +
 	"\x04tags\x18\a \x03(\tR\x04tags\x12\x8f\x01\n" +
-	"\x1atrusted_access_connections\x18\b \x03(\v2Q.meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse.Item.TrustedAccessConnectionsR\x18trustedAccessConnections\x1a\xc1\x02\n" +
+	"\x1atrusted_access_connections\x18\b \x03(\v2Q.meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse.Item.TrustedAccessConnectionsR\x18trustedAccessConnections\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x90\x03\n" +
 	"\x18TrustedAccessConnections\x12<\n" +
 	"\x18trusted_access_config_id\x18\x01 \x01(\tH\x00R\x15trustedAccessConfigId\x88\x01\x01\x12(\n" +
 	"\rdownloaded_at\x18\x02 \x01(\tH\x01R\fdownloadedAt\x88\x01\x01\x12F\n" +
 	"\x11scep_completed_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x0fscepCompletedAt\x12F\n" +
-	"\x11last_connected_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x0flastConnectedAtB\x1b\n" +
+	"\x11last_connected_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x0flastConnectedAt\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x1b\n" +
 	"\x19_trusted_access_config_idB\x10\n" +
 	"\x0e_downloaded_atB\x05\n" +
 	"\x03_idB\a\n" +
@@ -417,8 +490,10 @@ const file_meraki_sm_v1_user_access_devices_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x126\n" +
 	"\x15user_access_device_id\x18\x02 \x01(\tH\x01R\x12userAccessDeviceId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x18\n" +
-	"\x16_user_access_device_idBn\n" +
-	"\x16com.merakibroker.sm.v1B\x16UserAccessDevicesProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1b\x06proto3"
+	"\x16_user_access_device_id\"x\n" +
+	"'DeleteNetworkSmUserAccessDeviceResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x83\x01\n" +
+	"\x16com.merakibroker.sm.v1B\x16UserAccessDevicesProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1\xca\x02\x12MerakiBroker\\Sm\\V1b\x06proto3"
 
 var (
 	file_meraki_sm_v1_user_access_devices_proto_rawDescOnce sync.Once
@@ -432,27 +507,33 @@ func file_meraki_sm_v1_user_access_devices_proto_rawDescGZIP() []byte {
 	return file_meraki_sm_v1_user_access_devices_proto_rawDescData
 }
 
-var file_meraki_sm_v1_user_access_devices_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_meraki_sm_v1_user_access_devices_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_meraki_sm_v1_user_access_devices_proto_goTypes = []any{
 	(*GetNetworkSmUserAccessDevicesRequest)(nil),                                // 0: meraki.sm.v1.GetNetworkSmUserAccessDevicesRequest
 	(*GetNetworkSmUserAccessDevicesResponse)(nil),                               // 1: meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse
 	(*DeleteNetworkSmUserAccessDeviceRequest)(nil),                              // 2: meraki.sm.v1.DeleteNetworkSmUserAccessDeviceRequest
-	(*GetNetworkSmUserAccessDevicesResponse_Item)(nil),                          // 3: meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse.Item
-	(*GetNetworkSmUserAccessDevicesResponse_Item_TrustedAccessConnections)(nil), // 4: meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse.Item.TrustedAccessConnections
-	(*v1.PageInfo)(nil),           // 5: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(*DeleteNetworkSmUserAccessDeviceResponse)(nil),                             // 3: meraki.sm.v1.DeleteNetworkSmUserAccessDeviceResponse
+	(*GetNetworkSmUserAccessDevicesResponse_Item)(nil),                          // 4: meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse.Item
+	(*GetNetworkSmUserAccessDevicesResponse_Item_TrustedAccessConnections)(nil), // 5: meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse.Item.TrustedAccessConnections
+	(*v1.PageInfo)(nil),           // 6: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),       // 7: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
 }
 var file_meraki_sm_v1_user_access_devices_proto_depIdxs = []int32{
-	3, // 0: meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse.items:type_name -> meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse.Item
-	5, // 1: meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	4, // 2: meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse.Item.trusted_access_connections:type_name -> meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse.Item.TrustedAccessConnections
-	6, // 3: meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse.Item.TrustedAccessConnections.scep_completed_at:type_name -> google.protobuf.Timestamp
-	6, // 4: meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse.Item.TrustedAccessConnections.last_connected_at:type_name -> google.protobuf.Timestamp
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	4, // 0: meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse.items:type_name -> meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse.Item
+	6, // 1: meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	7, // 2: meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse.additional_properties:type_name -> google.protobuf.Struct
+	7, // 3: meraki.sm.v1.DeleteNetworkSmUserAccessDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	5, // 4: meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse.Item.trusted_access_connections:type_name -> meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse.Item.TrustedAccessConnections
+	7, // 5: meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	8, // 6: meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse.Item.TrustedAccessConnections.scep_completed_at:type_name -> google.protobuf.Timestamp
+	8, // 7: meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse.Item.TrustedAccessConnections.last_connected_at:type_name -> google.protobuf.Timestamp
+	7, // 8: meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse.Item.TrustedAccessConnections.additional_properties:type_name -> google.protobuf.Struct
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sm_v1_user_access_devices_proto_init() }
@@ -462,15 +543,15 @@ func file_meraki_sm_v1_user_access_devices_proto_init() {
 	}
 	file_meraki_sm_v1_user_access_devices_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_sm_v1_user_access_devices_proto_msgTypes[2].OneofWrappers = []any{}
-	file_meraki_sm_v1_user_access_devices_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_sm_v1_user_access_devices_proto_msgTypes[4].OneofWrappers = []any{}
+	file_meraki_sm_v1_user_access_devices_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_sm_v1_user_access_devices_proto_rawDesc), len(file_meraki_sm_v1_user_access_devices_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

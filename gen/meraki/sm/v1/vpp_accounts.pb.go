@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -72,11 +73,12 @@ func (x *GetOrganizationSmVppAccountsRequest) GetOrganizationId() string {
 
 // Answer of getOrganizationSmVppAccounts.
 type GetOrganizationSmVppAccountsResponse struct {
-	state         protoimpl.MessageState      `protogen:"open.v1"`
-	Items         []*OrganizationSmVppAccount `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState      `protogen:"open.v1"`
+	Items                []*OrganizationSmVppAccount `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationSmVppAccountsResponse) Reset() {
@@ -123,7 +125,15 @@ func (x *GetOrganizationSmVppAccountsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of getOrganizationSmVppAccount. Row of getOrganizationSmVppAccounts.
+func (x *GetOrganizationSmVppAccountsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The Systems Manager VPP account of an organization. Answer of getOrganizationSmVppAccount. Row of
+// getOrganizationSmVppAccounts.
 type OrganizationSmVppAccount struct {
 	state                protoimpl.MessageState                `protogen:"open.v1"`
 	VppAccountId         *string                               `protobuf:"bytes,1,opt,name=vpp_account_id,json=vppAccountId,proto3,oneof" json:"vpp_account_id,omitempty"`
@@ -141,6 +151,7 @@ type OrganizationSmVppAccount struct {
 	ParsedToken          *OrganizationSmVppAccount_ParsedToken `protobuf:"bytes,13,opt,name=parsed_token,json=parsedToken,proto3" json:"parsed_token,omitempty"`
 	Id                   *string                               `protobuf:"bytes,14,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	VppServiceToken      *string                               `protobuf:"bytes,15,opt,name=vpp_service_token,json=vppServiceToken,proto3,oneof" json:"vpp_service_token,omitempty"`
+	AdditionalProperties *structpb.Struct                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -280,6 +291,13 @@ func (x *OrganizationSmVppAccount) GetVppServiceToken() string {
 	return ""
 }
 
+func (x *OrganizationSmVppAccount) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getOrganizationSmVppAccount.
 type GetOrganizationSmVppAccountRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -336,12 +354,13 @@ func (x *GetOrganizationSmVppAccountRequest) GetVppAccountId() string {
 }
 
 type OrganizationSmVppAccount_ParsedToken struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	OrgName       *string                `protobuf:"bytes,1,opt,name=org_name,json=orgName,proto3,oneof" json:"org_name,omitempty"`
-	HashedToken   *string                `protobuf:"bytes,2,opt,name=hashed_token,json=hashedToken,proto3,oneof" json:"hashed_token,omitempty"`
-	ExpiresAt     *string                `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3,oneof" json:"expires_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	OrgName              *string                `protobuf:"bytes,1,opt,name=org_name,json=orgName,proto3,oneof" json:"org_name,omitempty"`
+	HashedToken          *string                `protobuf:"bytes,2,opt,name=hashed_token,json=hashedToken,proto3,oneof" json:"hashed_token,omitempty"`
+	ExpiresAt            *string                `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3,oneof" json:"expires_at,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSmVppAccount_ParsedToken) Reset() {
@@ -395,17 +414,25 @@ func (x *OrganizationSmVppAccount_ParsedToken) GetExpiresAt() string {
 	return ""
 }
 
+func (x *OrganizationSmVppAccount_ParsedToken) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_sm_v1_vpp_accounts_proto protoreflect.FileDescriptor
 
 const file_meraki_sm_v1_vpp_accounts_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmeraki/sm/v1/vpp_accounts.proto\x12\fmeraki.sm.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"g\n" +
+	"\x1fmeraki/sm/v1/vpp_accounts.proto\x12\fmeraki.sm.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"g\n" +
 	"#GetOrganizationSmVppAccountsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xa2\x01\n" +
-	"$GetOrganizationSmVppAccountsResponse\x12<\n" +
-	"\x05items\x18\x01 \x03(\v2&.meraki.sm.v1.OrganizationSmVppAccountR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xdd\b\n" +
+	"\x10_organization_id\"\xf3\x01\n" +
+	"$GetOrganizationSmVppAccountsResponse\x12=\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2&.meraki.sm.v1.OrganizationSmVppAccountR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xfb\t\n" +
 	"\x18OrganizationSmVppAccount\x12)\n" +
 	"\x0evpp_account_id\x18\x01 \x01(\tH\x00R\fvppAccountId\x88\x01\x01\x12(\n" +
 	"\rcontent_token\x18\x02 \x01(\tH\x01R\fcontentToken\x88\x01\x01\x12\x19\n" +
@@ -423,12 +450,14 @@ const file_meraki_sm_v1_vpp_accounts_proto_rawDesc = "" +
 	"R\x11lastForceSyncedAt\x88\x01\x01\x12U\n" +
 	"\fparsed_token\x18\r \x01(\v22.meraki.sm.v1.OrganizationSmVppAccount.ParsedTokenR\vparsedToken\x12\x13\n" +
 	"\x02id\x18\x0e \x01(\tH\vR\x02id\x88\x01\x01\x12/\n" +
-	"\x11vpp_service_token\x18\x0f \x01(\tH\fR\x0fvppServiceToken\x88\x01\x01\x1a\xa6\x01\n" +
+	"\x11vpp_service_token\x18\x0f \x01(\tH\fR\x0fvppServiceToken\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf5\x01\n" +
 	"\vParsedToken\x12\x1e\n" +
 	"\borg_name\x18\x01 \x01(\tH\x00R\aorgName\x88\x01\x01\x12&\n" +
 	"\fhashed_token\x18\x02 \x01(\tH\x01R\vhashedToken\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"expires_at\x18\x03 \x01(\tH\x02R\texpiresAt\x88\x01\x01B\v\n" +
+	"expires_at\x18\x03 \x01(\tH\x02R\texpiresAt\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_org_nameB\x0f\n" +
 	"\r_hashed_tokenB\r\n" +
 	"\v_expires_atB\x11\n" +
@@ -449,8 +478,8 @@ const file_meraki_sm_v1_vpp_accounts_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12)\n" +
 	"\x0evpp_account_id\x18\x02 \x01(\tH\x01R\fvppAccountId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x11\n" +
-	"\x0f_vpp_account_idBh\n" +
-	"\x16com.merakibroker.sm.v1B\x10VppAccountsProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1b\x06proto3"
+	"\x0f_vpp_account_idB}\n" +
+	"\x16com.merakibroker.sm.v1B\x10VppAccountsProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1\xca\x02\x12MerakiBroker\\Sm\\V1b\x06proto3"
 
 var (
 	file_meraki_sm_v1_vpp_accounts_proto_rawDescOnce sync.Once
@@ -472,16 +501,20 @@ var file_meraki_sm_v1_vpp_accounts_proto_goTypes = []any{
 	(*GetOrganizationSmVppAccountRequest)(nil),   // 3: meraki.sm.v1.GetOrganizationSmVppAccountRequest
 	(*OrganizationSmVppAccount_ParsedToken)(nil), // 4: meraki.sm.v1.OrganizationSmVppAccount.ParsedToken
 	(*v1.PageInfo)(nil),                          // 5: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                      // 6: google.protobuf.Struct
 }
 var file_meraki_sm_v1_vpp_accounts_proto_depIdxs = []int32{
 	2, // 0: meraki.sm.v1.GetOrganizationSmVppAccountsResponse.items:type_name -> meraki.sm.v1.OrganizationSmVppAccount
 	5, // 1: meraki.sm.v1.GetOrganizationSmVppAccountsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	4, // 2: meraki.sm.v1.OrganizationSmVppAccount.parsed_token:type_name -> meraki.sm.v1.OrganizationSmVppAccount.ParsedToken
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	6, // 2: meraki.sm.v1.GetOrganizationSmVppAccountsResponse.additional_properties:type_name -> google.protobuf.Struct
+	4, // 3: meraki.sm.v1.OrganizationSmVppAccount.parsed_token:type_name -> meraki.sm.v1.OrganizationSmVppAccount.ParsedToken
+	6, // 4: meraki.sm.v1.OrganizationSmVppAccount.additional_properties:type_name -> google.protobuf.Struct
+	6, // 5: meraki.sm.v1.OrganizationSmVppAccount.ParsedToken.additional_properties:type_name -> google.protobuf.Struct
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_meraki_sm_v1_vpp_accounts_proto_init() }

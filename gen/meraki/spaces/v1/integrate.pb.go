@@ -11,6 +11,7 @@ package spacesv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -69,16 +70,17 @@ func (x *GetOrganizationSpacesIntegrateStatusRequest) GetOrganizationId() string
 	return ""
 }
 
-// Answer of getOrganizationSpacesIntegrateStatus.
+// The spaces integrate status of an organization. Answer of getOrganizationSpacesIntegrateStatus.
 type OrganizationSpacesIntegrateStatus struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Status        *bool                  `protobuf:"varint,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	States        []string               `protobuf:"bytes,2,rep,name=states,proto3" json:"states,omitempty"`
-	Email         *string                `protobuf:"bytes,3,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	AccountName   *string                `protobuf:"bytes,4,opt,name=account_name,json=accountName,proto3,oneof" json:"account_name,omitempty"`
-	AccountType   *string                `protobuf:"bytes,5,opt,name=account_type,json=accountType,proto3,oneof" json:"account_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Status               *bool                  `protobuf:"varint,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	States               []string               `protobuf:"bytes,2,rep,name=states,proto3" json:"states,omitempty"`
+	Email                *string                `protobuf:"bytes,3,opt,name=email,proto3,oneof" json:"email,omitempty"`
+	AccountName          *string                `protobuf:"bytes,4,opt,name=account_name,json=accountName,proto3,oneof" json:"account_name,omitempty"`
+	AccountType          *string                `protobuf:"bytes,5,opt,name=account_type,json=accountType,proto3,oneof" json:"account_type,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationSpacesIntegrateStatus) Reset() {
@@ -146,25 +148,33 @@ func (x *OrganizationSpacesIntegrateStatus) GetAccountType() string {
 	return ""
 }
 
+func (x *OrganizationSpacesIntegrateStatus) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_spaces_v1_integrate_proto protoreflect.FileDescriptor
 
 const file_meraki_spaces_v1_integrate_proto_rawDesc = "" +
 	"\n" +
-	" meraki/spaces/v1/integrate.proto\x12\x10meraki.spaces.v1\"o\n" +
+	" meraki/spaces/v1/integrate.proto\x12\x10meraki.spaces.v1\x1a\x1cgoogle/protobuf/struct.proto\"o\n" +
 	"+GetOrganizationSpacesIntegrateStatusRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xfa\x01\n" +
+	"\x10_organization_id\"\xc9\x02\n" +
 	"!OrganizationSpacesIntegrateStatus\x12\x1b\n" +
 	"\x06status\x18\x01 \x01(\bH\x00R\x06status\x88\x01\x01\x12\x16\n" +
 	"\x06states\x18\x02 \x03(\tR\x06states\x12\x19\n" +
 	"\x05email\x18\x03 \x01(\tH\x01R\x05email\x88\x01\x01\x12&\n" +
 	"\faccount_name\x18\x04 \x01(\tH\x02R\vaccountName\x88\x01\x01\x12&\n" +
-	"\faccount_type\x18\x05 \x01(\tH\x03R\vaccountType\x88\x01\x01B\t\n" +
+	"\faccount_type\x18\x05 \x01(\tH\x03R\vaccountType\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_statusB\b\n" +
 	"\x06_emailB\x0f\n" +
 	"\r_account_nameB\x0f\n" +
-	"\r_account_typeBr\n" +
-	"\x1acom.merakibroker.spaces.v1B\x0eIntegrateProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/spaces/v1;spacesv1b\x06proto3"
+	"\r_account_typeB\x8b\x01\n" +
+	"\x1acom.merakibroker.spaces.v1B\x0eIntegrateProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/spaces/v1;spacesv1\xca\x02\x16MerakiBroker\\Spaces\\V1b\x06proto3"
 
 var (
 	file_meraki_spaces_v1_integrate_proto_rawDescOnce sync.Once
@@ -182,13 +192,15 @@ var file_meraki_spaces_v1_integrate_proto_msgTypes = make([]protoimpl.MessageInf
 var file_meraki_spaces_v1_integrate_proto_goTypes = []any{
 	(*GetOrganizationSpacesIntegrateStatusRequest)(nil), // 0: meraki.spaces.v1.GetOrganizationSpacesIntegrateStatusRequest
 	(*OrganizationSpacesIntegrateStatus)(nil),           // 1: meraki.spaces.v1.OrganizationSpacesIntegrateStatus
+	(*structpb.Struct)(nil),                             // 2: google.protobuf.Struct
 }
 var file_meraki_spaces_v1_integrate_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	2, // 0: meraki.spaces.v1.OrganizationSpacesIntegrateStatus.additional_properties:type_name -> google.protobuf.Struct
+	1, // [1:1] is the sub-list for method output_type
+	1, // [1:1] is the sub-list for method input_type
+	1, // [1:1] is the sub-list for extension type_name
+	1, // [1:1] is the sub-list for extension extendee
+	0, // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_meraki_spaces_v1_integrate_proto_init() }

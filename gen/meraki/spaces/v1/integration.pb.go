@@ -11,6 +11,7 @@ package spacesv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,11 +72,12 @@ func (x *RemoveOrganizationSpacesIntegrationRequest) GetOrganizationId() string 
 
 // Answer of removeOrganizationSpacesIntegration.
 type RemoveOrganizationSpacesIntegrationResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Status        *bool                  `protobuf:"varint,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Message       *string                `protobuf:"bytes,2,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Status               *bool                  `protobuf:"varint,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Message              *string                `protobuf:"bytes,2,opt,name=message,proto3,oneof" json:"message,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RemoveOrganizationSpacesIntegrationResponse) Reset() {
@@ -122,21 +124,29 @@ func (x *RemoveOrganizationSpacesIntegrationResponse) GetMessage() string {
 	return ""
 }
 
+func (x *RemoveOrganizationSpacesIntegrationResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_spaces_v1_integration_proto protoreflect.FileDescriptor
 
 const file_meraki_spaces_v1_integration_proto_rawDesc = "" +
 	"\n" +
-	"\"meraki/spaces/v1/integration.proto\x12\x10meraki.spaces.v1\"n\n" +
+	"\"meraki/spaces/v1/integration.proto\x12\x10meraki.spaces.v1\x1a\x1cgoogle/protobuf/struct.proto\"n\n" +
 	"*RemoveOrganizationSpacesIntegrationRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\x80\x01\n" +
+	"\x10_organization_id\"\xcf\x01\n" +
 	"+RemoveOrganizationSpacesIntegrationResponse\x12\x1b\n" +
 	"\x06status\x18\x01 \x01(\bH\x00R\x06status\x88\x01\x01\x12\x1d\n" +
-	"\amessage\x18\x02 \x01(\tH\x01R\amessage\x88\x01\x01B\t\n" +
+	"\amessage\x18\x02 \x01(\tH\x01R\amessage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_statusB\n" +
 	"\n" +
-	"\b_messageBt\n" +
-	"\x1acom.merakibroker.spaces.v1B\x10IntegrationProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/spaces/v1;spacesv1b\x06proto3"
+	"\b_messageB\x8d\x01\n" +
+	"\x1acom.merakibroker.spaces.v1B\x10IntegrationProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/spaces/v1;spacesv1\xca\x02\x16MerakiBroker\\Spaces\\V1b\x06proto3"
 
 var (
 	file_meraki_spaces_v1_integration_proto_rawDescOnce sync.Once
@@ -154,13 +164,15 @@ var file_meraki_spaces_v1_integration_proto_msgTypes = make([]protoimpl.MessageI
 var file_meraki_spaces_v1_integration_proto_goTypes = []any{
 	(*RemoveOrganizationSpacesIntegrationRequest)(nil),  // 0: meraki.spaces.v1.RemoveOrganizationSpacesIntegrationRequest
 	(*RemoveOrganizationSpacesIntegrationResponse)(nil), // 1: meraki.spaces.v1.RemoveOrganizationSpacesIntegrationResponse
+	(*structpb.Struct)(nil),                             // 2: google.protobuf.Struct
 }
 var file_meraki_spaces_v1_integration_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	2, // 0: meraki.spaces.v1.RemoveOrganizationSpacesIntegrationResponse.additional_properties:type_name -> google.protobuf.Struct
+	1, // [1:1] is the sub-list for method output_type
+	1, // [1:1] is the sub-list for method input_type
+	1, // [1:1] is the sub-list for extension type_name
+	1, // [1:1] is the sub-list for extension extendee
+	0, // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_meraki_spaces_v1_integration_proto_init() }

@@ -33,8 +33,8 @@ const file_meraki_spaces_v1_spaces_service_proto_rawDesc = "" +
 	"$getOrganizationSpacesIntegrateStatus\x10\x01\x1a7/organizations/{organizationId}/spaces/integrate/status \x020\x01\x12\xd3\x02\n" +
 	"#RemoveOrganizationSpacesIntegration\x12<.meraki.spaces.v1.RemoveOrganizationSpacesIntegrationRequest\x1a=.meraki.spaces.v1.RemoveOrganizationSpacesIntegrationResponse\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +
 	"#removeOrganizationSpacesIntegration\x10\x03\x1a9/organizations/{organizationId}/spaces/integration/remove \x020\x03BA\n" +
-	"2/organizations/{organizationId}/spaces/integration\x12\vintegrationBv\n" +
-	"\x1acom.merakibroker.spaces.v1B\x12SpacesServiceProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/spaces/v1;spacesv1b\x06proto3"
+	"2/organizations/{organizationId}/spaces/integration\x12\vintegrationB\x8f\x01\n" +
+	"\x1acom.merakibroker.spaces.v1B\x12SpacesServiceProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/spaces/v1;spacesv1\xca\x02\x16MerakiBroker\\Spaces\\V1b\x06proto3"
 
 var file_meraki_spaces_v1_spaces_service_proto_goTypes = []any{
 	(*GetOrganizationSpacesIntegrateStatusRequest)(nil), // 0: meraki.spaces.v1.GetOrganizationSpacesIntegrateStatusRequest

@@ -31,9 +31,11 @@ const (
 //
 // The Dashboard operations of the section spaces.
 type SpacesServiceClient interface {
+	// Reads the spaces integrate status of an organization.
 	// GET /organizations/{organizationId}/spaces/integrate/status
 	// https://developer.cisco.com/meraki/api-v1/get-organization-spaces-integrate-status/
 	GetOrganizationSpacesIntegrateStatus(ctx context.Context, in *GetOrganizationSpacesIntegrateStatusRequest, opts ...grpc.CallOption) (*OrganizationSpacesIntegrateStatus, error)
+	// Removes the spaces integration of an organization.
 	// POST /organizations/{organizationId}/spaces/integration/remove
 	// https://developer.cisco.com/meraki/api-v1/remove-organization-spaces-integration/
 	// An action batch can carry it.
@@ -74,9 +76,11 @@ func (c *spacesServiceClient) RemoveOrganizationSpacesIntegration(ctx context.Co
 //
 // The Dashboard operations of the section spaces.
 type SpacesServiceServer interface {
+	// Reads the spaces integrate status of an organization.
 	// GET /organizations/{organizationId}/spaces/integrate/status
 	// https://developer.cisco.com/meraki/api-v1/get-organization-spaces-integrate-status/
 	GetOrganizationSpacesIntegrateStatus(context.Context, *GetOrganizationSpacesIntegrateStatusRequest) (*OrganizationSpacesIntegrateStatus, error)
+	// Removes the spaces integration of an organization.
 	// POST /organizations/{organizationId}/spaces/integration/remove
 	// https://developer.cisco.com/meraki/api-v1/remove-organization-spaces-integration/
 	// An action batch can carry it.

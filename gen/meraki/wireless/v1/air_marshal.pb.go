@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -91,11 +91,12 @@ func (x *GetNetworkWirelessAirMarshalRequest) GetTimespan() float64 {
 
 // Answer of getNetworkWirelessAirMarshal.
 type GetNetworkWirelessAirMarshalResponse struct {
-	state         protoimpl.MessageState                       `protogen:"open.v1"`
-	Items         []*GetNetworkWirelessAirMarshalResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                 `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                       `protogen:"open.v1"`
+	Items                []*GetNetworkWirelessAirMarshalResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessAirMarshalResponse) Reset() {
@@ -142,6 +143,13 @@ func (x *GetNetworkWirelessAirMarshalResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetNetworkWirelessAirMarshalResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createNetworkWirelessAirMarshalRule.
 type CreateNetworkWirelessAirMarshalRuleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -150,11 +158,12 @@ type CreateNetworkWirelessAirMarshalRuleRequest struct {
 	// Required. Known values: "alert", "allow", "block".
 	Type *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	// Required.
-	Match         *CreateNetworkWirelessAirMarshalRuleRequest_Match `protobuf:"bytes,3,opt,name=match,proto3" json:"match,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                            `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                            `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Match                *NetworkWirelessAirMarshalRule_Match `protobuf:"bytes,3,opt,name=match,proto3" json:"match,omitempty"`
+	EmptyFields          []string                             `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                             `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateNetworkWirelessAirMarshalRuleRequest) Reset() {
@@ -201,38 +210,48 @@ func (x *CreateNetworkWirelessAirMarshalRuleRequest) GetType() string {
 	return ""
 }
 
-func (x *CreateNetworkWirelessAirMarshalRuleRequest) GetMatch() *CreateNetworkWirelessAirMarshalRuleRequest_Match {
+func (x *CreateNetworkWirelessAirMarshalRuleRequest) GetMatch() *NetworkWirelessAirMarshalRule_Match {
 	if x != nil {
 		return x.Match
 	}
 	return nil
 }
 
-func (x *CreateNetworkWirelessAirMarshalRuleRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateNetworkWirelessAirMarshalRuleRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkWirelessAirMarshalRuleRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createNetworkWirelessAirMarshalRule, updateNetworkWirelessAirMarshalRule.
+func (x *CreateNetworkWirelessAirMarshalRuleRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkWirelessAirMarshalRuleRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The wireless air marshal rule of a network. Answer of createNetworkWirelessAirMarshalRule,
+// updateNetworkWirelessAirMarshalRule.
 type NetworkWirelessAirMarshalRule struct {
-	state         protoimpl.MessageState                 `protogen:"open.v1"`
-	Network       *NetworkWirelessAirMarshalRule_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	RuleId        *string                                `protobuf:"bytes,2,opt,name=rule_id,json=ruleId,proto3,oneof" json:"rule_id,omitempty"`
-	Type          *string                                `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	UpdatedAt     *timestamppb.Timestamp                 `protobuf:"bytes,4,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
-	CreatedAt     *timestamppb.Timestamp                 `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	Match         *NetworkWirelessAirMarshalRule_Match   `protobuf:"bytes,6,opt,name=match,proto3" json:"match,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state   protoimpl.MessageState                 `protogen:"open.v1"`
+	Network *NetworkWirelessAirMarshalRule_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	RuleId  *string                                `protobuf:"bytes,2,opt,name=rule_id,json=ruleId,proto3,oneof" json:"rule_id,omitempty"`
+	// Known values: "alert", "allow", "block".
+	Type                 *string                              `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	UpdatedAt            *timestamppb.Timestamp               `protobuf:"bytes,4,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	CreatedAt            *timestamppb.Timestamp               `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	Match                *NetworkWirelessAirMarshalRule_Match `protobuf:"bytes,6,opt,name=match,proto3" json:"match,omitempty"`
+	AdditionalProperties *structpb.Struct                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessAirMarshalRule) Reset() {
@@ -307,6 +326,13 @@ func (x *NetworkWirelessAirMarshalRule) GetMatch() *NetworkWirelessAirMarshalRul
 	return nil
 }
 
+func (x *NetworkWirelessAirMarshalRule) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkWirelessAirMarshalRule.
 type UpdateNetworkWirelessAirMarshalRuleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -315,12 +341,13 @@ type UpdateNetworkWirelessAirMarshalRuleRequest struct {
 	// Required.
 	RuleId *string `protobuf:"bytes,2,opt,name=rule_id,json=ruleId,proto3,oneof" json:"rule_id,omitempty"`
 	// Known values: "alert", "allow", "block".
-	Type          *string                                           `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Match         *UpdateNetworkWirelessAirMarshalRuleRequest_Match `protobuf:"bytes,4,opt,name=match,proto3" json:"match,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                            `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                            `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string                              `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Match                *NetworkWirelessAirMarshalRule_Match `protobuf:"bytes,4,opt,name=match,proto3" json:"match,omitempty"`
+	EmptyFields          []string                             `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                             `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkWirelessAirMarshalRuleRequest) Reset() {
@@ -374,23 +401,30 @@ func (x *UpdateNetworkWirelessAirMarshalRuleRequest) GetType() string {
 	return ""
 }
 
-func (x *UpdateNetworkWirelessAirMarshalRuleRequest) GetMatch() *UpdateNetworkWirelessAirMarshalRuleRequest_Match {
+func (x *UpdateNetworkWirelessAirMarshalRuleRequest) GetMatch() *NetworkWirelessAirMarshalRule_Match {
 	if x != nil {
 		return x.Match
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessAirMarshalRuleRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessAirMarshalRuleRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkWirelessAirMarshalRuleRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessAirMarshalRuleRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessAirMarshalRuleRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -450,22 +484,68 @@ func (x *DeleteNetworkWirelessAirMarshalRuleRequest) GetRuleId() string {
 	return ""
 }
 
+// Answer of deleteNetworkWirelessAirMarshalRule.
+type DeleteNetworkWirelessAirMarshalRuleResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteNetworkWirelessAirMarshalRuleResponse) Reset() {
+	*x = DeleteNetworkWirelessAirMarshalRuleResponse{}
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteNetworkWirelessAirMarshalRuleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteNetworkWirelessAirMarshalRuleResponse) ProtoMessage() {}
+
+func (x *DeleteNetworkWirelessAirMarshalRuleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteNetworkWirelessAirMarshalRuleResponse.ProtoReflect.Descriptor instead.
+func (*DeleteNetworkWirelessAirMarshalRuleResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *DeleteNetworkWirelessAirMarshalRuleResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkWirelessAirMarshalSettings.
 type UpdateNetworkWirelessAirMarshalSettingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required. Known values: "allow", "block".
-	DefaultPolicy *string                `protobuf:"bytes,2,opt,name=default_policy,json=defaultPolicy,proto3,oneof" json:"default_policy,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	DefaultPolicy        *string          `protobuf:"bytes,2,opt,name=default_policy,json=defaultPolicy,proto3,oneof" json:"default_policy,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkWirelessAirMarshalSettingsRequest) Reset() {
 	*x = UpdateNetworkWirelessAirMarshalSettingsRequest{}
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[6]
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -477,7 +557,7 @@ func (x *UpdateNetworkWirelessAirMarshalSettingsRequest) String() string {
 func (*UpdateNetworkWirelessAirMarshalSettingsRequest) ProtoMessage() {}
 
 func (x *UpdateNetworkWirelessAirMarshalSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[6]
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -490,7 +570,7 @@ func (x *UpdateNetworkWirelessAirMarshalSettingsRequest) ProtoReflect() protoref
 
 // Deprecated: Use UpdateNetworkWirelessAirMarshalSettingsRequest.ProtoReflect.Descriptor instead.
 func (*UpdateNetworkWirelessAirMarshalSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{6}
+	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *UpdateNetworkWirelessAirMarshalSettingsRequest) GetNetworkId() string {
@@ -507,32 +587,42 @@ func (x *UpdateNetworkWirelessAirMarshalSettingsRequest) GetDefaultPolicy() stri
 	return ""
 }
 
-func (x *UpdateNetworkWirelessAirMarshalSettingsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessAirMarshalSettingsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessAirMarshalSettingsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of updateNetworkWirelessAirMarshalSettings.
+func (x *UpdateNetworkWirelessAirMarshalSettingsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkWirelessAirMarshalSettingsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The wireless air marshal settings of a network. Answer of
+// updateNetworkWirelessAirMarshalSettings.
 type NetworkWirelessAirMarshalSettings struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	NetworkId     *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	DefaultPolicy *string                `protobuf:"bytes,2,opt,name=default_policy,json=defaultPolicy,proto3,oneof" json:"default_policy,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	NetworkId *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	// Known values: "allow", "block".
+	DefaultPolicy        *string          `protobuf:"bytes,2,opt,name=default_policy,json=defaultPolicy,proto3,oneof" json:"default_policy,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessAirMarshalSettings) Reset() {
 	*x = NetworkWirelessAirMarshalSettings{}
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[7]
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -544,7 +634,7 @@ func (x *NetworkWirelessAirMarshalSettings) String() string {
 func (*NetworkWirelessAirMarshalSettings) ProtoMessage() {}
 
 func (x *NetworkWirelessAirMarshalSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[7]
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -557,7 +647,7 @@ func (x *NetworkWirelessAirMarshalSettings) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use NetworkWirelessAirMarshalSettings.ProtoReflect.Descriptor instead.
 func (*NetworkWirelessAirMarshalSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{7}
+	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *NetworkWirelessAirMarshalSettings) GetNetworkId() string {
@@ -572,6 +662,13 @@ func (x *NetworkWirelessAirMarshalSettings) GetDefaultPolicy() string {
 		return *x.DefaultPolicy
 	}
 	return ""
+}
+
+func (x *NetworkWirelessAirMarshalSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 // Request of getOrganizationWirelessAirMarshalRules.
@@ -589,7 +686,7 @@ type GetOrganizationWirelessAirMarshalRulesRequest struct {
 
 func (x *GetOrganizationWirelessAirMarshalRulesRequest) Reset() {
 	*x = GetOrganizationWirelessAirMarshalRulesRequest{}
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[8]
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -601,7 +698,7 @@ func (x *GetOrganizationWirelessAirMarshalRulesRequest) String() string {
 func (*GetOrganizationWirelessAirMarshalRulesRequest) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessAirMarshalRulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[8]
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -614,7 +711,7 @@ func (x *GetOrganizationWirelessAirMarshalRulesRequest) ProtoReflect() protorefl
 
 // Deprecated: Use GetOrganizationWirelessAirMarshalRulesRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessAirMarshalRulesRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{8}
+	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetOrganizationWirelessAirMarshalRulesRequest) GetOrganizationId() string {
@@ -654,17 +751,18 @@ func (x *GetOrganizationWirelessAirMarshalRulesRequest) GetEndingBefore() string
 
 // Answer of getOrganizationWirelessAirMarshalRules.
 type GetOrganizationWirelessAirMarshalRulesResponse struct {
-	state         protoimpl.MessageState                                 `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessAirMarshalRulesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessAirMarshalRulesResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                 `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                        `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessAirMarshalRulesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessAirMarshalRulesResponse) Reset() {
 	*x = GetOrganizationWirelessAirMarshalRulesResponse{}
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[9]
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -676,7 +774,7 @@ func (x *GetOrganizationWirelessAirMarshalRulesResponse) String() string {
 func (*GetOrganizationWirelessAirMarshalRulesResponse) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessAirMarshalRulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[9]
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -689,7 +787,14 @@ func (x *GetOrganizationWirelessAirMarshalRulesResponse) ProtoReflect() protoref
 
 // Deprecated: Use GetOrganizationWirelessAirMarshalRulesResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessAirMarshalRulesResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{9}
+	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GetOrganizationWirelessAirMarshalRulesResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
 }
 
 func (x *GetOrganizationWirelessAirMarshalRulesResponse) GetItems() []*GetOrganizationWirelessAirMarshalRulesResponse_Item {
@@ -706,9 +811,9 @@ func (x *GetOrganizationWirelessAirMarshalRulesResponse) GetPageInfo() *v1.PageI
 	return nil
 }
 
-func (x *GetOrganizationWirelessAirMarshalRulesResponse) GetMeta() *GetOrganizationWirelessAirMarshalRulesResponse_Meta {
+func (x *GetOrganizationWirelessAirMarshalRulesResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -728,7 +833,7 @@ type GetOrganizationWirelessAirMarshalSettingsByNetworkRequest struct {
 
 func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkRequest) Reset() {
 	*x = GetOrganizationWirelessAirMarshalSettingsByNetworkRequest{}
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[10]
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -740,7 +845,7 @@ func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkRequest) String() str
 func (*GetOrganizationWirelessAirMarshalSettingsByNetworkRequest) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[10]
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -753,7 +858,7 @@ func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkRequest) ProtoReflect
 
 // Deprecated: Use GetOrganizationWirelessAirMarshalSettingsByNetworkRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessAirMarshalSettingsByNetworkRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{10}
+	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkRequest) GetOrganizationId() string {
@@ -793,17 +898,18 @@ func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkRequest) GetEndingBef
 
 // Answer of getOrganizationWirelessAirMarshalSettingsByNetwork.
 type GetOrganizationWirelessAirMarshalSettingsByNetworkResponse struct {
-	state         protoimpl.MessageState                                             `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                       `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                             `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                    `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                       `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse) Reset() {
 	*x = GetOrganizationWirelessAirMarshalSettingsByNetworkResponse{}
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[11]
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +921,7 @@ func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse) String() st
 func (*GetOrganizationWirelessAirMarshalSettingsByNetworkResponse) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[11]
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,7 +934,14 @@ func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse) ProtoReflec
 
 // Deprecated: Use GetOrganizationWirelessAirMarshalSettingsByNetworkResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessAirMarshalSettingsByNetworkResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{11}
+	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
 }
 
 func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse) GetItems() []*GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Item {
@@ -845,9 +958,9 @@ func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse) GetPageInfo
 	return nil
 }
 
-func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse) GetMeta() *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta {
+func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -866,14 +979,15 @@ type GetNetworkWirelessAirMarshalResponse_Item struct {
 	// Known values: "WEP", "WPA", "open".
 	Encryption *string `protobuf:"bytes,10,opt,name=encryption,proto3,oneof" json:"encryption,omitempty"`
 	// Known values: "rogue", "spoof".
-	Types         []string `protobuf:"bytes,11,rep,name=types,proto3" json:"types,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Types                []string         `protobuf:"bytes,11,rep,name=types,proto3" json:"types,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessAirMarshalResponse_Item) Reset() {
 	*x = GetNetworkWirelessAirMarshalResponse_Item{}
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[12]
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -885,7 +999,7 @@ func (x *GetNetworkWirelessAirMarshalResponse_Item) String() string {
 func (*GetNetworkWirelessAirMarshalResponse_Item) ProtoMessage() {}
 
 func (x *GetNetworkWirelessAirMarshalResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[12]
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -978,18 +1092,26 @@ func (x *GetNetworkWirelessAirMarshalResponse_Item) GetTypes() []string {
 	return nil
 }
 
+func (x *GetNetworkWirelessAirMarshalResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessAirMarshalResponse_Item_Bssids struct {
-	state         protoimpl.MessageState                                         `protogen:"open.v1"`
-	Bssid         *string                                                        `protobuf:"bytes,1,opt,name=bssid,proto3,oneof" json:"bssid,omitempty"`
-	Contained     *bool                                                          `protobuf:"varint,2,opt,name=contained,proto3,oneof" json:"contained,omitempty"`
-	DetectedBy    []*GetNetworkWirelessAirMarshalResponse_Item_Bssids_DetectedBy `protobuf:"bytes,3,rep,name=detected_by,json=detectedBy,proto3" json:"detected_by,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                         `protogen:"open.v1"`
+	Bssid                *string                                                        `protobuf:"bytes,1,opt,name=bssid,proto3,oneof" json:"bssid,omitempty"`
+	Contained            *bool                                                          `protobuf:"varint,2,opt,name=contained,proto3,oneof" json:"contained,omitempty"`
+	DetectedBy           []*GetNetworkWirelessAirMarshalResponse_Item_Bssids_DetectedBy `protobuf:"bytes,3,rep,name=detected_by,json=detectedBy,proto3" json:"detected_by,omitempty"`
+	AdditionalProperties *structpb.Struct                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessAirMarshalResponse_Item_Bssids) Reset() {
 	*x = GetNetworkWirelessAirMarshalResponse_Item_Bssids{}
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[13]
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1001,7 +1123,7 @@ func (x *GetNetworkWirelessAirMarshalResponse_Item_Bssids) String() string {
 func (*GetNetworkWirelessAirMarshalResponse_Item_Bssids) ProtoMessage() {}
 
 func (x *GetNetworkWirelessAirMarshalResponse_Item_Bssids) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[13]
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,17 +1160,25 @@ func (x *GetNetworkWirelessAirMarshalResponse_Item_Bssids) GetDetectedBy() []*Ge
 	return nil
 }
 
+func (x *GetNetworkWirelessAirMarshalResponse_Item_Bssids) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessAirMarshalResponse_Item_Bssids_DetectedBy struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Device        *string                `protobuf:"bytes,1,opt,name=device,proto3,oneof" json:"device,omitempty"`
-	Rssi          *int64                 `protobuf:"varint,2,opt,name=rssi,proto3,oneof" json:"rssi,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Device               *string                `protobuf:"bytes,1,opt,name=device,proto3,oneof" json:"device,omitempty"`
+	Rssi                 *int64                 `protobuf:"varint,2,opt,name=rssi,proto3,oneof" json:"rssi,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessAirMarshalResponse_Item_Bssids_DetectedBy) Reset() {
 	*x = GetNetworkWirelessAirMarshalResponse_Item_Bssids_DetectedBy{}
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[14]
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1060,7 +1190,7 @@ func (x *GetNetworkWirelessAirMarshalResponse_Item_Bssids_DetectedBy) String() s
 func (*GetNetworkWirelessAirMarshalResponse_Item_Bssids_DetectedBy) ProtoMessage() {}
 
 func (x *GetNetworkWirelessAirMarshalResponse_Item_Bssids_DetectedBy) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[14]
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1090,65 +1220,20 @@ func (x *GetNetworkWirelessAirMarshalResponse_Item_Bssids_DetectedBy) GetRssi() 
 	return 0
 }
 
-type CreateNetworkWirelessAirMarshalRuleRequest_Match struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "bssid", "contains", "exact", "wildcard".
-	Type          *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	String_       *string `protobuf:"bytes,2,opt,name=string,proto3,oneof" json:"string,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkWirelessAirMarshalRuleRequest_Match) Reset() {
-	*x = CreateNetworkWirelessAirMarshalRuleRequest_Match{}
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkWirelessAirMarshalRuleRequest_Match) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkWirelessAirMarshalRuleRequest_Match) ProtoMessage() {}
-
-func (x *CreateNetworkWirelessAirMarshalRuleRequest_Match) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[15]
+func (x *GetNetworkWirelessAirMarshalResponse_Item_Bssids_DetectedBy) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkWirelessAirMarshalRuleRequest_Match.ProtoReflect.Descriptor instead.
-func (*CreateNetworkWirelessAirMarshalRuleRequest_Match) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *CreateNetworkWirelessAirMarshalRuleRequest_Match) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *CreateNetworkWirelessAirMarshalRuleRequest_Match) GetString_() string {
-	if x != nil && x.String_ != nil {
-		return *x.String_
-	}
-	return ""
+	return nil
 }
 
 type NetworkWirelessAirMarshalRule_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessAirMarshalRule_Network) Reset() {
@@ -1195,12 +1280,21 @@ func (x *NetworkWirelessAirMarshalRule_Network) GetName() string {
 	return ""
 }
 
+func (x *NetworkWirelessAirMarshalRule_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessAirMarshalRule_Match struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	String_       *string                `protobuf:"bytes,1,opt,name=string,proto3,oneof" json:"string,omitempty"`
-	Type          *string                `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	String_ *string                `protobuf:"bytes,1,opt,name=string,proto3,oneof" json:"string,omitempty"`
+	// Known values: "bssid", "contains", "exact", "wildcard".
+	Type                 *string          `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessAirMarshalRule_Match) Reset() {
@@ -1247,74 +1341,29 @@ func (x *NetworkWirelessAirMarshalRule_Match) GetType() string {
 	return ""
 }
 
-type UpdateNetworkWirelessAirMarshalRuleRequest_Match struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "bssid", "contains", "exact", "wildcard".
-	Type          *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	String_       *string `protobuf:"bytes,2,opt,name=string,proto3,oneof" json:"string,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessAirMarshalRuleRequest_Match) Reset() {
-	*x = UpdateNetworkWirelessAirMarshalRuleRequest_Match{}
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessAirMarshalRuleRequest_Match) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessAirMarshalRuleRequest_Match) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessAirMarshalRuleRequest_Match) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[18]
+func (x *NetworkWirelessAirMarshalRule_Match) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessAirMarshalRuleRequest_Match.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessAirMarshalRuleRequest_Match) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{4, 0}
-}
-
-func (x *UpdateNetworkWirelessAirMarshalRuleRequest_Match) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessAirMarshalRuleRequest_Match) GetString_() string {
-	if x != nil && x.String_ != nil {
-		return *x.String_
-	}
-	return ""
+	return nil
 }
 
 type GetOrganizationWirelessAirMarshalRulesResponse_Item struct {
-	state         protoimpl.MessageState                                       `protogen:"open.v1"`
-	Network       *GetOrganizationWirelessAirMarshalRulesResponse_Item_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	RuleId        *string                                                      `protobuf:"bytes,2,opt,name=rule_id,json=ruleId,proto3,oneof" json:"rule_id,omitempty"`
-	Type          *string                                                      `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	UpdatedAt     *timestamppb.Timestamp                                       `protobuf:"bytes,4,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
-	CreatedAt     *timestamppb.Timestamp                                       `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	Match         *GetOrganizationWirelessAirMarshalRulesResponse_Item_Match   `protobuf:"bytes,6,opt,name=match,proto3" json:"match,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                       `protogen:"open.v1"`
+	Network              *GetOrganizationWirelessAirMarshalRulesResponse_Item_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	RuleId               *string                                                      `protobuf:"bytes,2,opt,name=rule_id,json=ruleId,proto3,oneof" json:"rule_id,omitempty"`
+	Type                 *string                                                      `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	UpdatedAt            *timestamppb.Timestamp                                       `protobuf:"bytes,4,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	CreatedAt            *timestamppb.Timestamp                                       `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	Match                *GetOrganizationWirelessAirMarshalRulesResponse_Item_Match   `protobuf:"bytes,6,opt,name=match,proto3" json:"match,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessAirMarshalRulesResponse_Item) Reset() {
 	*x = GetOrganizationWirelessAirMarshalRulesResponse_Item{}
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[19]
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1326,7 +1375,7 @@ func (x *GetOrganizationWirelessAirMarshalRulesResponse_Item) String() string {
 func (*GetOrganizationWirelessAirMarshalRulesResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessAirMarshalRulesResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[19]
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1339,7 +1388,7 @@ func (x *GetOrganizationWirelessAirMarshalRulesResponse_Item) ProtoReflect() pro
 
 // Deprecated: Use GetOrganizationWirelessAirMarshalRulesResponse_Item.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessAirMarshalRulesResponse_Item) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{9, 0}
+	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{10, 0}
 }
 
 func (x *GetOrganizationWirelessAirMarshalRulesResponse_Item) GetNetwork() *GetOrganizationWirelessAirMarshalRulesResponse_Item_Network {
@@ -1384,61 +1433,25 @@ func (x *GetOrganizationWirelessAirMarshalRulesResponse_Item) GetMatch() *GetOrg
 	return nil
 }
 
-type GetOrganizationWirelessAirMarshalRulesResponse_Meta struct {
-	state         protoimpl.MessageState                                      `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessAirMarshalRulesResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessAirMarshalRulesResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessAirMarshalRulesResponse_Meta{}
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessAirMarshalRulesResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessAirMarshalRulesResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessAirMarshalRulesResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[20]
+func (x *GetOrganizationWirelessAirMarshalRulesResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessAirMarshalRulesResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessAirMarshalRulesResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{9, 1}
-}
-
-func (x *GetOrganizationWirelessAirMarshalRulesResponse_Meta) GetCounts() *GetOrganizationWirelessAirMarshalRulesResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessAirMarshalRulesResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessAirMarshalRulesResponse_Item_Network) Reset() {
 	*x = GetOrganizationWirelessAirMarshalRulesResponse_Item_Network{}
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[21]
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1450,7 +1463,7 @@ func (x *GetOrganizationWirelessAirMarshalRulesResponse_Item_Network) String() s
 func (*GetOrganizationWirelessAirMarshalRulesResponse_Item_Network) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessAirMarshalRulesResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[21]
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1463,7 +1476,7 @@ func (x *GetOrganizationWirelessAirMarshalRulesResponse_Item_Network) ProtoRefle
 
 // Deprecated: Use GetOrganizationWirelessAirMarshalRulesResponse_Item_Network.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessAirMarshalRulesResponse_Item_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{9, 0, 0}
+	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{10, 0, 0}
 }
 
 func (x *GetOrganizationWirelessAirMarshalRulesResponse_Item_Network) GetId() string {
@@ -1480,17 +1493,25 @@ func (x *GetOrganizationWirelessAirMarshalRulesResponse_Item_Network) GetName() 
 	return ""
 }
 
+func (x *GetOrganizationWirelessAirMarshalRulesResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessAirMarshalRulesResponse_Item_Match struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	String_       *string                `protobuf:"bytes,1,opt,name=string,proto3,oneof" json:"string,omitempty"`
-	Type          *string                `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	String_              *string                `protobuf:"bytes,1,opt,name=string,proto3,oneof" json:"string,omitempty"`
+	Type                 *string                `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessAirMarshalRulesResponse_Item_Match) Reset() {
 	*x = GetOrganizationWirelessAirMarshalRulesResponse_Item_Match{}
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[22]
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1502,7 +1523,7 @@ func (x *GetOrganizationWirelessAirMarshalRulesResponse_Item_Match) String() str
 func (*GetOrganizationWirelessAirMarshalRulesResponse_Item_Match) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessAirMarshalRulesResponse_Item_Match) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[22]
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1515,7 +1536,7 @@ func (x *GetOrganizationWirelessAirMarshalRulesResponse_Item_Match) ProtoReflect
 
 // Deprecated: Use GetOrganizationWirelessAirMarshalRulesResponse_Item_Match.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessAirMarshalRulesResponse_Item_Match) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{9, 0, 1}
+	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{10, 0, 1}
 }
 
 func (x *GetOrganizationWirelessAirMarshalRulesResponse_Item_Match) GetString_() string {
@@ -1532,105 +1553,25 @@ func (x *GetOrganizationWirelessAirMarshalRulesResponse_Item_Match) GetType() st
 	return ""
 }
 
-type GetOrganizationWirelessAirMarshalRulesResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessAirMarshalRulesResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessAirMarshalRulesResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessAirMarshalRulesResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessAirMarshalRulesResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessAirMarshalRulesResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessAirMarshalRulesResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[23]
+func (x *GetOrganizationWirelessAirMarshalRulesResponse_Item_Match) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessAirMarshalRulesResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessAirMarshalRulesResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{9, 1, 0}
-}
-
-func (x *GetOrganizationWirelessAirMarshalRulesResponse_Meta_Counts) GetItems() *GetOrganizationWirelessAirMarshalRulesResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationWirelessAirMarshalRulesResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessAirMarshalRulesResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessAirMarshalRulesResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessAirMarshalRulesResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessAirMarshalRulesResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessAirMarshalRulesResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[24]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessAirMarshalRulesResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessAirMarshalRulesResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{9, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessAirMarshalRulesResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
 type GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	NetworkId     *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	DefaultPolicy *string                `protobuf:"bytes,2,opt,name=default_policy,json=defaultPolicy,proto3,oneof" json:"default_policy,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	NetworkId            *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	DefaultPolicy        *string                `protobuf:"bytes,2,opt,name=default_policy,json=defaultPolicy,proto3,oneof" json:"default_policy,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Item) Reset() {
 	*x = GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Item{}
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[25]
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1642,7 +1583,7 @@ func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Item) String
 func (*GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[25]
+	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1655,7 +1596,7 @@ func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Item) ProtoR
 
 // Deprecated: Use GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Item.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Item) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{11, 0}
+	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{12, 0}
 }
 
 func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Item) GetNetworkId() string {
@@ -1672,151 +1613,18 @@ func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Item) GetDef
 	return ""
 }
 
-type GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta{}
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[26]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[26]
+func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{11, 1}
-}
-
-func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta) GetCounts() *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                        `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[27]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[27]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{11, 1, 0}
-}
-
-func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta_Counts) GetItems() *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[28]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_air_marshal_proto_msgTypes[28]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP(), []int{11, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 var File_meraki_wireless_v1_air_marshal_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_air_marshal_proto_rawDesc = "" +
 	"\n" +
-	"$meraki/wireless/v1/air_marshal.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xa2\x01\n" +
+	"$meraki/wireless/v1/air_marshal.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a$meraki/wireless/v1/collections.proto\"\xa2\x01\n" +
 	"#GetNetworkWirelessAirMarshalRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x13\n" +
@@ -1824,10 +1632,12 @@ const file_meraki_wireless_v1_air_marshal_proto_rawDesc = "" +
 	"\btimespan\x18\x03 \x01(\x01H\x02R\btimespan\x88\x01\x01B\r\n" +
 	"\v_network_idB\x05\n" +
 	"\x03_t0B\v\n" +
-	"\t_timespan\"\xdd\a\n" +
-	"$GetNetworkWirelessAirMarshalResponse\x12S\n" +
-	"\x05items\x18\x01 \x03(\v2=.meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xa1\x06\n" +
+	"\t_timespan\"\x9c\n" +
+	"\n" +
+	"$GetNetworkWirelessAirMarshalResponse\x12T\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2=.meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8f\b\n" +
 	"\x04Item\x12\x17\n" +
 	"\x04ssid\x18\x01 \x01(\tH\x00R\x04ssid\x88\x01\x01\x12\\\n" +
 	"\x06bssids\x18\x02 \x03(\v2D.meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.Item.BssidsR\x06bssids\x12\x1a\n" +
@@ -1845,16 +1655,19 @@ const file_meraki_wireless_v1_air_marshal_proto_rawDesc = "" +
 	"encryption\x18\n" +
 	" \x01(\tH\x04R\n" +
 	"encryption\x88\x01\x01\x12\x14\n" +
-	"\x05types\x18\v \x03(\tR\x05types\x1a\xa8\x02\n" +
+	"\x05types\x18\v \x03(\tR\x05types\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc7\x03\n" +
 	"\x06Bssids\x12\x19\n" +
 	"\x05bssid\x18\x01 \x01(\tH\x00R\x05bssid\x88\x01\x01\x12!\n" +
 	"\tcontained\x18\x02 \x01(\bH\x01R\tcontained\x88\x01\x01\x12p\n" +
 	"\vdetected_by\x18\x03 \x03(\v2O.meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.Item.Bssids.DetectedByR\n" +
-	"detectedBy\x1aV\n" +
+	"detectedBy\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa5\x01\n" +
 	"\n" +
 	"DetectedBy\x12\x1b\n" +
 	"\x06device\x18\x01 \x01(\tH\x00R\x06device\x88\x01\x01\x12\x17\n" +
-	"\x04rssi\x18\x02 \x01(\x03H\x01R\x04rssi\x88\x01\x01B\t\n" +
+	"\x04rssi\x18\x02 \x01(\x03H\x01R\x04rssi\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_deviceB\a\n" +
 	"\x05_rssiB\b\n" +
 	"\x06_bssidB\f\n" +
@@ -1865,22 +1678,18 @@ const file_meraki_wireless_v1_air_marshal_proto_rawDesc = "" +
 	"\n" +
 	"_last_seenB\x12\n" +
 	"\x10_wired_last_seenB\r\n" +
-	"\v_encryption\"\xbc\x03\n" +
+	"\v_encryption\"\xf5\x02\n" +
 	"*CreateNetworkWirelessAirMarshalRuleRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12Z\n" +
-	"\x05match\x18\x03 \x01(\v2D.meraki.wireless.v1.CreateNetworkWirelessAirMarshalRuleRequest.MatchR\x05match\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aQ\n" +
-	"\x05Match\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x1b\n" +
-	"\x06string\x18\x02 \x01(\tH\x01R\x06string\x88\x01\x01B\a\n" +
-	"\x05_typeB\t\n" +
-	"\a_stringB\r\n" +
+	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12M\n" +
+	"\x05match\x18\x03 \x01(\v27.meraki.wireless.v1.NetworkWirelessAirMarshalRule.MatchR\x05match\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\a\n" +
-	"\x05_type\"\xa1\x04\n" +
+	"\x05_type\"\x90\x06\n" +
 	"\x1dNetworkWirelessAirMarshalRule\x12S\n" +
 	"\anetwork\x18\x01 \x01(\v29.meraki.wireless.v1.NetworkWirelessAirMarshalRule.NetworkR\anetwork\x12\x1c\n" +
 	"\arule_id\x18\x02 \x01(\tH\x00R\x06ruleId\x88\x01\x01\x12\x17\n" +
@@ -1889,34 +1698,33 @@ const file_meraki_wireless_v1_air_marshal_proto_rawDesc = "" +
 	"updated_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x129\n" +
 	"\n" +
 	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12M\n" +
-	"\x05match\x18\x06 \x01(\v27.meraki.wireless.v1.NetworkWirelessAirMarshalRule.MatchR\x05match\x1aG\n" +
+	"\x05match\x18\x06 \x01(\v27.meraki.wireless.v1.NetworkWirelessAirMarshalRule.MatchR\x05match\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1aQ\n" +
+	"\x05_name\x1a\xa0\x01\n" +
 	"\x05Match\x12\x1b\n" +
 	"\x06string\x18\x01 \x01(\tH\x00R\x06string\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01B\t\n" +
+	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_stringB\a\n" +
 	"\x05_typeB\n" +
 	"\n" +
 	"\b_rule_idB\a\n" +
-	"\x05_type\"\xe6\x03\n" +
+	"\x05_type\"\x9f\x03\n" +
 	"*UpdateNetworkWirelessAirMarshalRuleRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1c\n" +
 	"\arule_id\x18\x02 \x01(\tH\x01R\x06ruleId\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x03 \x01(\tH\x02R\x04type\x88\x01\x01\x12Z\n" +
-	"\x05match\x18\x04 \x01(\v2D.meraki.wireless.v1.UpdateNetworkWirelessAirMarshalRuleRequest.MatchR\x05match\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aQ\n" +
-	"\x05Match\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x1b\n" +
-	"\x06string\x18\x02 \x01(\tH\x01R\x06string\x88\x01\x01B\a\n" +
-	"\x05_typeB\t\n" +
-	"\a_stringB\r\n" +
+	"\x04type\x18\x03 \x01(\tH\x02R\x04type\x88\x01\x01\x12M\n" +
+	"\x05match\x18\x04 \x01(\v27.meraki.wireless.v1.NetworkWirelessAirMarshalRule.MatchR\x05match\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\n" +
 	"\n" +
 	"\b_rule_idB\a\n" +
@@ -1927,20 +1735,24 @@ const file_meraki_wireless_v1_air_marshal_proto_rawDesc = "" +
 	"\arule_id\x18\x02 \x01(\tH\x01R\x06ruleId\x88\x01\x01B\r\n" +
 	"\v_network_idB\n" +
 	"\n" +
-	"\b_rule_id\"\xae\x02\n" +
+	"\b_rule_id\"|\n" +
+	"+DeleteNetworkWirelessAirMarshalRuleResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xc7\x02\n" +
 	".UpdateNetworkWirelessAirMarshalSettingsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12*\n" +
-	"\x0edefault_policy\x18\x02 \x01(\tH\x01R\rdefaultPolicy\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\x0edefault_policy\x18\x02 \x01(\tH\x01R\rdefaultPolicy\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x11\n" +
-	"\x0f_default_policy\"\x95\x01\n" +
+	"\x0f_default_policy\"\xe4\x01\n" +
 	"!NetworkWirelessAirMarshalSettings\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12*\n" +
-	"\x0edefault_policy\x18\x02 \x01(\tH\x01R\rdefaultPolicy\x88\x01\x01B\r\n" +
+	"\x0edefault_policy\x18\x02 \x01(\tH\x01R\rdefaultPolicy\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x11\n" +
 	"\x0f_default_policy\"\xba\x02\n" +
 	"-GetOrganizationWirelessAirMarshalRulesRequest\x12,\n" +
@@ -1953,11 +1765,12 @@ const file_meraki_wireless_v1_air_marshal_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xf7\b\n" +
-	".GetOrganizationWirelessAirMarshalRulesResponse\x12]\n" +
-	"\x05items\x18\x01 \x03(\v2G.meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12[\n" +
-	"\x04meta\x18\x03 \x01(\v2G.meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.MetaR\x04meta\x1a\xb4\x04\n" +
+	"\x0e_ending_before\"\xfc\b\n" +
+	".GetOrganizationWirelessAirMarshalRulesResponse\x126\n" +
+	"\x04meta\x18\x01 \x01(\v2\".meraki.wireless.v1.CollectionMetaR\x04meta\x12^\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2G.meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa3\x06\n" +
 	"\x04Item\x12i\n" +
 	"\anetwork\x18\x01 \x01(\v2O.meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Item.NetworkR\anetwork\x12\x1c\n" +
 	"\arule_id\x18\x02 \x01(\tH\x00R\x06ruleId\x88\x01\x01\x12\x17\n" +
@@ -1966,27 +1779,23 @@ const file_meraki_wireless_v1_air_marshal_proto_rawDesc = "" +
 	"updated_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x129\n" +
 	"\n" +
 	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12c\n" +
-	"\x05match\x18\x06 \x01(\v2M.meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Item.MatchR\x05match\x1aG\n" +
+	"\x05match\x18\x06 \x01(\v2M.meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Item.MatchR\x05match\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1aQ\n" +
+	"\x05_name\x1a\xa0\x01\n" +
 	"\x05Match\x12\x1b\n" +
 	"\x06string\x18\x01 \x01(\tH\x00R\x06string\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01B\t\n" +
+	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_stringB\a\n" +
 	"\x05_typeB\n" +
 	"\n" +
 	"\b_rule_idB\a\n" +
-	"\x05_type\x1a\x93\x02\n" +
-	"\x04Meta\x12f\n" +
-	"\x06counts\x18\x01 \x01(\v2N.meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Meta.CountsR\x06counts\x1a\xa2\x01\n" +
-	"\x06Counts\x12j\n" +
-	"\x05items\x18\x01 \x01(\v2T.meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Meta.Counts.ItemsR\x05items\x1a,\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
-	"\x06_total\"\xc6\x02\n" +
+	"\x05_type\"\xc6\x02\n" +
 	"9GetOrganizationWirelessAirMarshalSettingsByNetworkRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vnetwork_ids\x18\x02 \x03(\tR\n" +
@@ -1997,28 +1806,20 @@ const file_meraki_wireless_v1_air_marshal_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xa7\x06\n" +
-	":GetOrganizationWirelessAirMarshalSettingsByNetworkResponse\x12i\n" +
-	"\x05items\x18\x01 \x03(\v2S.meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12g\n" +
-	"\x04meta\x18\x03 \x01(\v2S.meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse.MetaR\x04meta\x1ax\n" +
+	"\x0e_ending_before\"\xb8\x04\n" +
+	":GetOrganizationWirelessAirMarshalSettingsByNetworkResponse\x126\n" +
+	"\x04meta\x18\x01 \x01(\v2\".meraki.wireless.v1.CollectionMetaR\x04meta\x12j\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2S.meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc7\x01\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12*\n" +
-	"\x0edefault_policy\x18\x02 \x01(\tH\x01R\rdefaultPolicy\x88\x01\x01B\r\n" +
+	"\x0edefault_policy\x18\x02 \x01(\tH\x01R\rdefaultPolicy\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x11\n" +
-	"\x0f_default_policy\x1a\xdc\x02\n" +
-	"\x04Meta\x12r\n" +
-	"\x06counts\x18\x01 \x01(\v2Z.meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse.Meta.CountsR\x06counts\x1a\xdf\x01\n" +
-	"\x06Counts\x12v\n" +
-	"\x05items\x18\x01 \x01(\v2`.meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remainingBy\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x0fAirMarshalProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\x0f_default_policyB\x94\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x0fAirMarshalProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_air_marshal_proto_rawDescOnce sync.Once
@@ -2032,77 +1833,79 @@ func file_meraki_wireless_v1_air_marshal_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_v1_air_marshal_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_air_marshal_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_meraki_wireless_v1_air_marshal_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_meraki_wireless_v1_air_marshal_proto_goTypes = []any{
-	(*GetNetworkWirelessAirMarshalRequest)(nil),                                          // 0: meraki.wireless.v1.GetNetworkWirelessAirMarshalRequest
-	(*GetNetworkWirelessAirMarshalResponse)(nil),                                         // 1: meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse
-	(*CreateNetworkWirelessAirMarshalRuleRequest)(nil),                                   // 2: meraki.wireless.v1.CreateNetworkWirelessAirMarshalRuleRequest
-	(*NetworkWirelessAirMarshalRule)(nil),                                                // 3: meraki.wireless.v1.NetworkWirelessAirMarshalRule
-	(*UpdateNetworkWirelessAirMarshalRuleRequest)(nil),                                   // 4: meraki.wireless.v1.UpdateNetworkWirelessAirMarshalRuleRequest
-	(*DeleteNetworkWirelessAirMarshalRuleRequest)(nil),                                   // 5: meraki.wireless.v1.DeleteNetworkWirelessAirMarshalRuleRequest
-	(*UpdateNetworkWirelessAirMarshalSettingsRequest)(nil),                               // 6: meraki.wireless.v1.UpdateNetworkWirelessAirMarshalSettingsRequest
-	(*NetworkWirelessAirMarshalSettings)(nil),                                            // 7: meraki.wireless.v1.NetworkWirelessAirMarshalSettings
-	(*GetOrganizationWirelessAirMarshalRulesRequest)(nil),                                // 8: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesRequest
-	(*GetOrganizationWirelessAirMarshalRulesResponse)(nil),                               // 9: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse
-	(*GetOrganizationWirelessAirMarshalSettingsByNetworkRequest)(nil),                    // 10: meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkRequest
-	(*GetOrganizationWirelessAirMarshalSettingsByNetworkResponse)(nil),                   // 11: meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse
-	(*GetNetworkWirelessAirMarshalResponse_Item)(nil),                                    // 12: meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.Item
-	(*GetNetworkWirelessAirMarshalResponse_Item_Bssids)(nil),                             // 13: meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.Item.Bssids
-	(*GetNetworkWirelessAirMarshalResponse_Item_Bssids_DetectedBy)(nil),                  // 14: meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.Item.Bssids.DetectedBy
-	(*CreateNetworkWirelessAirMarshalRuleRequest_Match)(nil),                             // 15: meraki.wireless.v1.CreateNetworkWirelessAirMarshalRuleRequest.Match
-	(*NetworkWirelessAirMarshalRule_Network)(nil),                                        // 16: meraki.wireless.v1.NetworkWirelessAirMarshalRule.Network
-	(*NetworkWirelessAirMarshalRule_Match)(nil),                                          // 17: meraki.wireless.v1.NetworkWirelessAirMarshalRule.Match
-	(*UpdateNetworkWirelessAirMarshalRuleRequest_Match)(nil),                             // 18: meraki.wireless.v1.UpdateNetworkWirelessAirMarshalRuleRequest.Match
-	(*GetOrganizationWirelessAirMarshalRulesResponse_Item)(nil),                          // 19: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Item
-	(*GetOrganizationWirelessAirMarshalRulesResponse_Meta)(nil),                          // 20: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Meta
-	(*GetOrganizationWirelessAirMarshalRulesResponse_Item_Network)(nil),                  // 21: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Item.Network
-	(*GetOrganizationWirelessAirMarshalRulesResponse_Item_Match)(nil),                    // 22: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Item.Match
-	(*GetOrganizationWirelessAirMarshalRulesResponse_Meta_Counts)(nil),                   // 23: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Meta.Counts
-	(*GetOrganizationWirelessAirMarshalRulesResponse_Meta_Counts_Items)(nil),             // 24: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Meta.Counts.Items
-	(*GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Item)(nil),              // 25: meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse.Item
-	(*GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta)(nil),              // 26: meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse.Meta
-	(*GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta_Counts)(nil),       // 27: meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse.Meta.Counts
-	(*GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Meta_Counts_Items)(nil), // 28: meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse.Meta.Counts.Items
-	(*v1.PageInfo)(nil),           // 29: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 30: google.protobuf.FieldMask
-	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
+	(*GetNetworkWirelessAirMarshalRequest)(nil),                             // 0: meraki.wireless.v1.GetNetworkWirelessAirMarshalRequest
+	(*GetNetworkWirelessAirMarshalResponse)(nil),                            // 1: meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse
+	(*CreateNetworkWirelessAirMarshalRuleRequest)(nil),                      // 2: meraki.wireless.v1.CreateNetworkWirelessAirMarshalRuleRequest
+	(*NetworkWirelessAirMarshalRule)(nil),                                   // 3: meraki.wireless.v1.NetworkWirelessAirMarshalRule
+	(*UpdateNetworkWirelessAirMarshalRuleRequest)(nil),                      // 4: meraki.wireless.v1.UpdateNetworkWirelessAirMarshalRuleRequest
+	(*DeleteNetworkWirelessAirMarshalRuleRequest)(nil),                      // 5: meraki.wireless.v1.DeleteNetworkWirelessAirMarshalRuleRequest
+	(*DeleteNetworkWirelessAirMarshalRuleResponse)(nil),                     // 6: meraki.wireless.v1.DeleteNetworkWirelessAirMarshalRuleResponse
+	(*UpdateNetworkWirelessAirMarshalSettingsRequest)(nil),                  // 7: meraki.wireless.v1.UpdateNetworkWirelessAirMarshalSettingsRequest
+	(*NetworkWirelessAirMarshalSettings)(nil),                               // 8: meraki.wireless.v1.NetworkWirelessAirMarshalSettings
+	(*GetOrganizationWirelessAirMarshalRulesRequest)(nil),                   // 9: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesRequest
+	(*GetOrganizationWirelessAirMarshalRulesResponse)(nil),                  // 10: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse
+	(*GetOrganizationWirelessAirMarshalSettingsByNetworkRequest)(nil),       // 11: meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkRequest
+	(*GetOrganizationWirelessAirMarshalSettingsByNetworkResponse)(nil),      // 12: meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse
+	(*GetNetworkWirelessAirMarshalResponse_Item)(nil),                       // 13: meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.Item
+	(*GetNetworkWirelessAirMarshalResponse_Item_Bssids)(nil),                // 14: meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.Item.Bssids
+	(*GetNetworkWirelessAirMarshalResponse_Item_Bssids_DetectedBy)(nil),     // 15: meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.Item.Bssids.DetectedBy
+	(*NetworkWirelessAirMarshalRule_Network)(nil),                           // 16: meraki.wireless.v1.NetworkWirelessAirMarshalRule.Network
+	(*NetworkWirelessAirMarshalRule_Match)(nil),                             // 17: meraki.wireless.v1.NetworkWirelessAirMarshalRule.Match
+	(*GetOrganizationWirelessAirMarshalRulesResponse_Item)(nil),             // 18: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Item
+	(*GetOrganizationWirelessAirMarshalRulesResponse_Item_Network)(nil),     // 19: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Item.Network
+	(*GetOrganizationWirelessAirMarshalRulesResponse_Item_Match)(nil),       // 20: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Item.Match
+	(*GetOrganizationWirelessAirMarshalSettingsByNetworkResponse_Item)(nil), // 21: meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse.Item
+	(*v1.PageInfo)(nil),           // 22: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),       // 23: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
+	(*CollectionMeta)(nil),        // 25: meraki.wireless.v1.CollectionMeta
 }
 var file_meraki_wireless_v1_air_marshal_proto_depIdxs = []int32{
-	12, // 0: meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.items:type_name -> meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.Item
-	29, // 1: meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	15, // 2: meraki.wireless.v1.CreateNetworkWirelessAirMarshalRuleRequest.match:type_name -> meraki.wireless.v1.CreateNetworkWirelessAirMarshalRuleRequest.Match
-	30, // 3: meraki.wireless.v1.CreateNetworkWirelessAirMarshalRuleRequest.null_fields:type_name -> google.protobuf.FieldMask
-	30, // 4: meraki.wireless.v1.CreateNetworkWirelessAirMarshalRuleRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	13, // 0: meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.items:type_name -> meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.Item
+	22, // 1: meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	23, // 2: meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.additional_properties:type_name -> google.protobuf.Struct
+	17, // 3: meraki.wireless.v1.CreateNetworkWirelessAirMarshalRuleRequest.match:type_name -> meraki.wireless.v1.NetworkWirelessAirMarshalRule.Match
+	23, // 4: meraki.wireless.v1.CreateNetworkWirelessAirMarshalRuleRequest.additional_properties:type_name -> google.protobuf.Struct
 	16, // 5: meraki.wireless.v1.NetworkWirelessAirMarshalRule.network:type_name -> meraki.wireless.v1.NetworkWirelessAirMarshalRule.Network
-	31, // 6: meraki.wireless.v1.NetworkWirelessAirMarshalRule.updated_at:type_name -> google.protobuf.Timestamp
-	31, // 7: meraki.wireless.v1.NetworkWirelessAirMarshalRule.created_at:type_name -> google.protobuf.Timestamp
+	24, // 6: meraki.wireless.v1.NetworkWirelessAirMarshalRule.updated_at:type_name -> google.protobuf.Timestamp
+	24, // 7: meraki.wireless.v1.NetworkWirelessAirMarshalRule.created_at:type_name -> google.protobuf.Timestamp
 	17, // 8: meraki.wireless.v1.NetworkWirelessAirMarshalRule.match:type_name -> meraki.wireless.v1.NetworkWirelessAirMarshalRule.Match
-	18, // 9: meraki.wireless.v1.UpdateNetworkWirelessAirMarshalRuleRequest.match:type_name -> meraki.wireless.v1.UpdateNetworkWirelessAirMarshalRuleRequest.Match
-	30, // 10: meraki.wireless.v1.UpdateNetworkWirelessAirMarshalRuleRequest.null_fields:type_name -> google.protobuf.FieldMask
-	30, // 11: meraki.wireless.v1.UpdateNetworkWirelessAirMarshalRuleRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	30, // 12: meraki.wireless.v1.UpdateNetworkWirelessAirMarshalSettingsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	30, // 13: meraki.wireless.v1.UpdateNetworkWirelessAirMarshalSettingsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	19, // 14: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Item
-	29, // 15: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	20, // 16: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.meta:type_name -> meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Meta
-	25, // 17: meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse.Item
-	29, // 18: meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	26, // 19: meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse.meta:type_name -> meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse.Meta
-	13, // 20: meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.Item.bssids:type_name -> meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.Item.Bssids
-	14, // 21: meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.Item.Bssids.detected_by:type_name -> meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.Item.Bssids.DetectedBy
-	21, // 22: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Item.Network
-	31, // 23: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Item.updated_at:type_name -> google.protobuf.Timestamp
-	31, // 24: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Item.created_at:type_name -> google.protobuf.Timestamp
-	22, // 25: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Item.match:type_name -> meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Item.Match
-	23, // 26: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Meta.counts:type_name -> meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Meta.Counts
-	24, // 27: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Meta.Counts.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Meta.Counts.Items
-	27, // 28: meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse.Meta.counts:type_name -> meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse.Meta.Counts
-	28, // 29: meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse.Meta.Counts.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse.Meta.Counts.Items
-	30, // [30:30] is the sub-list for method output_type
-	30, // [30:30] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	23, // 9: meraki.wireless.v1.NetworkWirelessAirMarshalRule.additional_properties:type_name -> google.protobuf.Struct
+	17, // 10: meraki.wireless.v1.UpdateNetworkWirelessAirMarshalRuleRequest.match:type_name -> meraki.wireless.v1.NetworkWirelessAirMarshalRule.Match
+	23, // 11: meraki.wireless.v1.UpdateNetworkWirelessAirMarshalRuleRequest.additional_properties:type_name -> google.protobuf.Struct
+	23, // 12: meraki.wireless.v1.DeleteNetworkWirelessAirMarshalRuleResponse.additional_properties:type_name -> google.protobuf.Struct
+	23, // 13: meraki.wireless.v1.UpdateNetworkWirelessAirMarshalSettingsRequest.additional_properties:type_name -> google.protobuf.Struct
+	23, // 14: meraki.wireless.v1.NetworkWirelessAirMarshalSettings.additional_properties:type_name -> google.protobuf.Struct
+	25, // 15: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.meta:type_name -> meraki.wireless.v1.CollectionMeta
+	18, // 16: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Item
+	22, // 17: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	23, // 18: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.additional_properties:type_name -> google.protobuf.Struct
+	25, // 19: meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse.meta:type_name -> meraki.wireless.v1.CollectionMeta
+	21, // 20: meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse.Item
+	22, // 21: meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	23, // 22: meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse.additional_properties:type_name -> google.protobuf.Struct
+	14, // 23: meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.Item.bssids:type_name -> meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.Item.Bssids
+	23, // 24: meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	15, // 25: meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.Item.Bssids.detected_by:type_name -> meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.Item.Bssids.DetectedBy
+	23, // 26: meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.Item.Bssids.additional_properties:type_name -> google.protobuf.Struct
+	23, // 27: meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse.Item.Bssids.DetectedBy.additional_properties:type_name -> google.protobuf.Struct
+	23, // 28: meraki.wireless.v1.NetworkWirelessAirMarshalRule.Network.additional_properties:type_name -> google.protobuf.Struct
+	23, // 29: meraki.wireless.v1.NetworkWirelessAirMarshalRule.Match.additional_properties:type_name -> google.protobuf.Struct
+	19, // 30: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Item.Network
+	24, // 31: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Item.updated_at:type_name -> google.protobuf.Timestamp
+	24, // 32: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Item.created_at:type_name -> google.protobuf.Timestamp
+	20, // 33: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Item.match:type_name -> meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Item.Match
+	23, // 34: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	23, // 35: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	23, // 36: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse.Item.Match.additional_properties:type_name -> google.protobuf.Struct
+	23, // 37: meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	38, // [38:38] is the sub-list for method output_type
+	38, // [38:38] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_air_marshal_proto_init() }
@@ -2110,16 +1913,16 @@ func file_meraki_wireless_v1_air_marshal_proto_init() {
 	if File_meraki_wireless_v1_air_marshal_proto != nil {
 		return
 	}
+	file_meraki_wireless_v1_collections_proto_init()
 	file_meraki_wireless_v1_air_marshal_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_wireless_v1_air_marshal_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_wireless_v1_air_marshal_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_wireless_v1_air_marshal_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_wireless_v1_air_marshal_proto_msgTypes[5].OneofWrappers = []any{}
-	file_meraki_wireless_v1_air_marshal_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_wireless_v1_air_marshal_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_wireless_v1_air_marshal_proto_msgTypes[8].OneofWrappers = []any{}
-	file_meraki_wireless_v1_air_marshal_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_wireless_v1_air_marshal_proto_msgTypes[12].OneofWrappers = []any{}
+	file_meraki_wireless_v1_air_marshal_proto_msgTypes[9].OneofWrappers = []any{}
+	file_meraki_wireless_v1_air_marshal_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_wireless_v1_air_marshal_proto_msgTypes[13].OneofWrappers = []any{}
 	file_meraki_wireless_v1_air_marshal_proto_msgTypes[14].OneofWrappers = []any{}
 	file_meraki_wireless_v1_air_marshal_proto_msgTypes[15].OneofWrappers = []any{}
@@ -2127,18 +1930,15 @@ func file_meraki_wireless_v1_air_marshal_proto_init() {
 	file_meraki_wireless_v1_air_marshal_proto_msgTypes[17].OneofWrappers = []any{}
 	file_meraki_wireless_v1_air_marshal_proto_msgTypes[18].OneofWrappers = []any{}
 	file_meraki_wireless_v1_air_marshal_proto_msgTypes[19].OneofWrappers = []any{}
+	file_meraki_wireless_v1_air_marshal_proto_msgTypes[20].OneofWrappers = []any{}
 	file_meraki_wireless_v1_air_marshal_proto_msgTypes[21].OneofWrappers = []any{}
-	file_meraki_wireless_v1_air_marshal_proto_msgTypes[22].OneofWrappers = []any{}
-	file_meraki_wireless_v1_air_marshal_proto_msgTypes[24].OneofWrappers = []any{}
-	file_meraki_wireless_v1_air_marshal_proto_msgTypes[25].OneofWrappers = []any{}
-	file_meraki_wireless_v1_air_marshal_proto_msgTypes[28].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_air_marshal_proto_rawDesc), len(file_meraki_wireless_v1_air_marshal_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   29,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

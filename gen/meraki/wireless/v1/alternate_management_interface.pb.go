@@ -12,7 +12,6 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
@@ -30,12 +29,13 @@ const (
 type UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Serial        *string                                                                  `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Addresses     []*UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                                   `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                                   `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Serial               *string                                                     `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Addresses            []*DeviceWirelessAlternateManagementInterfaceIpv6_Addresses `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	EmptyFields          []string                                                    `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                    `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request) Reset() {
@@ -75,33 +75,42 @@ func (x *UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request) GetSerial(
 	return ""
 }
 
-func (x *UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request) GetAddresses() []*UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses {
+func (x *UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request) GetAddresses() []*DeviceWirelessAlternateManagementInterfaceIpv6_Addresses {
 	if x != nil {
 		return x.Addresses
 	}
 	return nil
 }
 
-func (x *UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of updateDeviceWirelessAlternateManagementInterfaceIpv6.
+func (x *UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The wireless alternate management interface IPv6 of a device. Answer of
+// updateDeviceWirelessAlternateManagementInterfaceIpv6.
 type DeviceWirelessAlternateManagementInterfaceIpv6 struct {
-	state         protoimpl.MessageState                                      `protogen:"open.v1"`
-	Addresses     []*DeviceWirelessAlternateManagementInterfaceIpv6_Addresses `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                      `protogen:"open.v1"`
+	Addresses            []*DeviceWirelessAlternateManagementInterfaceIpv6_Addresses `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceWirelessAlternateManagementInterfaceIpv6) Reset() {
@@ -137,6 +146,13 @@ func (*DeviceWirelessAlternateManagementInterfaceIpv6) Descriptor() ([]byte, []i
 func (x *DeviceWirelessAlternateManagementInterfaceIpv6) GetAddresses() []*DeviceWirelessAlternateManagementInterfaceIpv6_Addresses {
 	if x != nil {
 		return x.Addresses
+	}
+	return nil
+}
+
+func (x *DeviceWirelessAlternateManagementInterfaceIpv6) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -187,13 +203,20 @@ func (x *GetNetworkWirelessAlternateManagementInterfaceRequest) GetNetworkId() s
 	return ""
 }
 
-// Answer of getNetworkWirelessAlternateManagementInterface,
+// The wireless alternate management interface of a network. Answer of
+// getNetworkWirelessAlternateManagementInterface,
 // updateNetworkWirelessAlternateManagementInterface.
 type NetworkWirelessAlternateManagementInterface struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Value         *structpb.Struct       `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Value   *structpb.Struct       `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	Enabled *bool                  `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	VlanId  *int64                 `protobuf:"varint,3,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
+	// Known values: "ldap", "radius", "snmp", "syslog".
+	Protocols            []string                                                    `protobuf:"bytes,4,rep,name=protocols,proto3" json:"protocols,omitempty"`
+	AccessPoints         []*NetworkWirelessAlternateManagementInterface_AccessPoints `protobuf:"bytes,5,rep,name=access_points,json=accessPoints,proto3" json:"access_points,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessAlternateManagementInterface) Reset() {
@@ -233,6 +256,41 @@ func (x *NetworkWirelessAlternateManagementInterface) GetValue() *structpb.Struc
 	return nil
 }
 
+func (x *NetworkWirelessAlternateManagementInterface) GetEnabled() bool {
+	if x != nil && x.Enabled != nil {
+		return *x.Enabled
+	}
+	return false
+}
+
+func (x *NetworkWirelessAlternateManagementInterface) GetVlanId() int64 {
+	if x != nil && x.VlanId != nil {
+		return *x.VlanId
+	}
+	return 0
+}
+
+func (x *NetworkWirelessAlternateManagementInterface) GetProtocols() []string {
+	if x != nil {
+		return x.Protocols
+	}
+	return nil
+}
+
+func (x *NetworkWirelessAlternateManagementInterface) GetAccessPoints() []*NetworkWirelessAlternateManagementInterface_AccessPoints {
+	if x != nil {
+		return x.AccessPoints
+	}
+	return nil
+}
+
+func (x *NetworkWirelessAlternateManagementInterface) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkWirelessAlternateManagementInterface.
 type UpdateNetworkWirelessAlternateManagementInterfaceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -241,12 +299,13 @@ type UpdateNetworkWirelessAlternateManagementInterfaceRequest struct {
 	Enabled   *bool   `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
 	VlanId    *int64  `protobuf:"varint,3,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
 	// Known values: "ldap", "radius", "snmp", "syslog".
-	Protocols     []string                                                                 `protobuf:"bytes,4,rep,name=protocols,proto3" json:"protocols,omitempty"`
-	AccessPoints  []*UpdateNetworkWirelessAlternateManagementInterfaceRequest_AccessPoints `protobuf:"bytes,5,rep,name=access_points,json=accessPoints,proto3" json:"access_points,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                                   `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                                   `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Protocols            []string                                                    `protobuf:"bytes,4,rep,name=protocols,proto3" json:"protocols,omitempty"`
+	AccessPoints         []*NetworkWirelessAlternateManagementInterface_AccessPoints `protobuf:"bytes,5,rep,name=access_points,json=accessPoints,proto3" json:"access_points,omitempty"`
+	EmptyFields          []string                                                    `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                    `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkWirelessAlternateManagementInterfaceRequest) Reset() {
@@ -307,154 +366,30 @@ func (x *UpdateNetworkWirelessAlternateManagementInterfaceRequest) GetProtocols(
 	return nil
 }
 
-func (x *UpdateNetworkWirelessAlternateManagementInterfaceRequest) GetAccessPoints() []*UpdateNetworkWirelessAlternateManagementInterfaceRequest_AccessPoints {
+func (x *UpdateNetworkWirelessAlternateManagementInterfaceRequest) GetAccessPoints() []*NetworkWirelessAlternateManagementInterface_AccessPoints {
 	if x != nil {
 		return x.AccessPoints
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessAlternateManagementInterfaceRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessAlternateManagementInterfaceRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessAlternateManagementInterfaceRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-type UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "ipv4", "ipv6".
-	Protocol *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	// Known values: "dynamic", "static".
-	AssignmentMode *string                                                                            `protobuf:"bytes,2,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
-	Address        *string                                                                            `protobuf:"bytes,3,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Gateway        *string                                                                            `protobuf:"bytes,4,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	Prefix         *string                                                                            `protobuf:"bytes,5,opt,name=prefix,proto3,oneof" json:"prefix,omitempty"`
-	Nameservers    *UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses_Nameservers `protobuf:"bytes,6,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses) Reset() {
-	*x = UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses{}
-	mi := &file_meraki_wireless_v1_alternate_management_interface_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses) ProtoMessage() {}
-
-func (x *UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_alternate_management_interface_proto_msgTypes[5]
+func (x *UpdateNetworkWirelessAlternateManagementInterfaceRequest) GetNullFields() []string {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_alternate_management_interface_proto_rawDescGZIP(), []int{0, 0}
-}
-
-func (x *UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses) GetAssignmentMode() string {
-	if x != nil && x.AssignmentMode != nil {
-		return *x.AssignmentMode
-	}
-	return ""
-}
-
-func (x *UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses) GetAddress() string {
-	if x != nil && x.Address != nil {
-		return *x.Address
-	}
-	return ""
-}
-
-func (x *UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses) GetGateway() string {
-	if x != nil && x.Gateway != nil {
-		return *x.Gateway
-	}
-	return ""
-}
-
-func (x *UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses) GetPrefix() string {
-	if x != nil && x.Prefix != nil {
-		return *x.Prefix
-	}
-	return ""
-}
-
-func (x *UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses) GetNameservers() *UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses_Nameservers {
-	if x != nil {
-		return x.Nameservers
+		return x.NullFields
 	}
 	return nil
 }
 
-type UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses_Nameservers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Addresses     []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses_Nameservers) Reset() {
-	*x = UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses_Nameservers{}
-	mi := &file_meraki_wireless_v1_alternate_management_interface_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses_Nameservers) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses_Nameservers) ProtoMessage() {
-}
-
-func (x *UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses_Nameservers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_alternate_management_interface_proto_msgTypes[6]
+func (x *UpdateNetworkWirelessAlternateManagementInterfaceRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses_Nameservers.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses_Nameservers) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_alternate_management_interface_proto_rawDescGZIP(), []int{0, 0, 0}
-}
-
-func (x *UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses_Nameservers) GetAddresses() []string {
-	if x != nil {
-		return x.Addresses
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -464,18 +399,19 @@ type DeviceWirelessAlternateManagementInterfaceIpv6_Addresses struct {
 	// Known values: "ipv4", "ipv6".
 	Protocol *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
 	// Known values: "dynamic", "static".
-	AssignmentMode *string                                                               `protobuf:"bytes,2,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
-	Address        *string                                                               `protobuf:"bytes,3,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Gateway        *string                                                               `protobuf:"bytes,4,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	Prefix         *string                                                               `protobuf:"bytes,5,opt,name=prefix,proto3,oneof" json:"prefix,omitempty"`
-	Nameservers    *DeviceWirelessAlternateManagementInterfaceIpv6_Addresses_Nameservers `protobuf:"bytes,6,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	AssignmentMode       *string                                                               `protobuf:"bytes,2,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
+	Address              *string                                                               `protobuf:"bytes,3,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Gateway              *string                                                               `protobuf:"bytes,4,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
+	Prefix               *string                                                               `protobuf:"bytes,5,opt,name=prefix,proto3,oneof" json:"prefix,omitempty"`
+	Nameservers          *DeviceWirelessAlternateManagementInterfaceIpv6_Addresses_Nameservers `protobuf:"bytes,6,opt,name=nameservers,proto3" json:"nameservers,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceWirelessAlternateManagementInterfaceIpv6_Addresses) Reset() {
 	*x = DeviceWirelessAlternateManagementInterfaceIpv6_Addresses{}
-	mi := &file_meraki_wireless_v1_alternate_management_interface_proto_msgTypes[7]
+	mi := &file_meraki_wireless_v1_alternate_management_interface_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -487,7 +423,7 @@ func (x *DeviceWirelessAlternateManagementInterfaceIpv6_Addresses) String() stri
 func (*DeviceWirelessAlternateManagementInterfaceIpv6_Addresses) ProtoMessage() {}
 
 func (x *DeviceWirelessAlternateManagementInterfaceIpv6_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_alternate_management_interface_proto_msgTypes[7]
+	mi := &file_meraki_wireless_v1_alternate_management_interface_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -545,16 +481,24 @@ func (x *DeviceWirelessAlternateManagementInterfaceIpv6_Addresses) GetNameserver
 	return nil
 }
 
+func (x *DeviceWirelessAlternateManagementInterfaceIpv6_Addresses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceWirelessAlternateManagementInterfaceIpv6_Addresses_Nameservers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Addresses     []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Addresses            []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceWirelessAlternateManagementInterfaceIpv6_Addresses_Nameservers) Reset() {
 	*x = DeviceWirelessAlternateManagementInterfaceIpv6_Addresses_Nameservers{}
-	mi := &file_meraki_wireless_v1_alternate_management_interface_proto_msgTypes[8]
+	mi := &file_meraki_wireless_v1_alternate_management_interface_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -566,7 +510,7 @@ func (x *DeviceWirelessAlternateManagementInterfaceIpv6_Addresses_Nameservers) S
 func (*DeviceWirelessAlternateManagementInterfaceIpv6_Addresses_Nameservers) ProtoMessage() {}
 
 func (x *DeviceWirelessAlternateManagementInterfaceIpv6_Addresses_Nameservers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_alternate_management_interface_proto_msgTypes[8]
+	mi := &file_meraki_wireless_v1_alternate_management_interface_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -589,35 +533,43 @@ func (x *DeviceWirelessAlternateManagementInterfaceIpv6_Addresses_Nameservers) G
 	return nil
 }
 
-type UpdateNetworkWirelessAlternateManagementInterfaceRequest_AccessPoints struct {
+func (x *DeviceWirelessAlternateManagementInterfaceIpv6_Addresses_Nameservers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type NetworkWirelessAlternateManagementInterface_AccessPoints struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
+	// Required in a request.
 	Serial *string `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	// Required.
-	AlternateManagementIp *string `protobuf:"bytes,2,opt,name=alternate_management_ip,json=alternateManagementIp,proto3,oneof" json:"alternate_management_ip,omitempty"`
-	SubnetMask            *string `protobuf:"bytes,3,opt,name=subnet_mask,json=subnetMask,proto3,oneof" json:"subnet_mask,omitempty"`
-	Gateway               *string `protobuf:"bytes,4,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
-	Dns1                  *string `protobuf:"bytes,5,opt,name=dns1,proto3,oneof" json:"dns1,omitempty"`
-	Dns2                  *string `protobuf:"bytes,6,opt,name=dns2,proto3,oneof" json:"dns2,omitempty"`
+	// Required in a request.
+	AlternateManagementIp *string          `protobuf:"bytes,2,opt,name=alternate_management_ip,json=alternateManagementIp,proto3,oneof" json:"alternate_management_ip,omitempty"`
+	SubnetMask            *string          `protobuf:"bytes,3,opt,name=subnet_mask,json=subnetMask,proto3,oneof" json:"subnet_mask,omitempty"`
+	Gateway               *string          `protobuf:"bytes,4,opt,name=gateway,proto3,oneof" json:"gateway,omitempty"`
+	Dns1                  *string          `protobuf:"bytes,5,opt,name=dns1,proto3,oneof" json:"dns1,omitempty"`
+	Dns2                  *string          `protobuf:"bytes,6,opt,name=dns2,proto3,oneof" json:"dns2,omitempty"`
+	AdditionalProperties  *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
 
-func (x *UpdateNetworkWirelessAlternateManagementInterfaceRequest_AccessPoints) Reset() {
-	*x = UpdateNetworkWirelessAlternateManagementInterfaceRequest_AccessPoints{}
-	mi := &file_meraki_wireless_v1_alternate_management_interface_proto_msgTypes[9]
+func (x *NetworkWirelessAlternateManagementInterface_AccessPoints) Reset() {
+	*x = NetworkWirelessAlternateManagementInterface_AccessPoints{}
+	mi := &file_meraki_wireless_v1_alternate_management_interface_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateNetworkWirelessAlternateManagementInterfaceRequest_AccessPoints) String() string {
+func (x *NetworkWirelessAlternateManagementInterface_AccessPoints) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateNetworkWirelessAlternateManagementInterfaceRequest_AccessPoints) ProtoMessage() {}
+func (*NetworkWirelessAlternateManagementInterface_AccessPoints) ProtoMessage() {}
 
-func (x *UpdateNetworkWirelessAlternateManagementInterfaceRequest_AccessPoints) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_alternate_management_interface_proto_msgTypes[9]
+func (x *NetworkWirelessAlternateManagementInterface_AccessPoints) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_alternate_management_interface_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -628,92 +580,87 @@ func (x *UpdateNetworkWirelessAlternateManagementInterfaceRequest_AccessPoints) 
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateNetworkWirelessAlternateManagementInterfaceRequest_AccessPoints.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessAlternateManagementInterfaceRequest_AccessPoints) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_alternate_management_interface_proto_rawDescGZIP(), []int{4, 0}
+// Deprecated: Use NetworkWirelessAlternateManagementInterface_AccessPoints.ProtoReflect.Descriptor instead.
+func (*NetworkWirelessAlternateManagementInterface_AccessPoints) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_alternate_management_interface_proto_rawDescGZIP(), []int{3, 0}
 }
 
-func (x *UpdateNetworkWirelessAlternateManagementInterfaceRequest_AccessPoints) GetSerial() string {
+func (x *NetworkWirelessAlternateManagementInterface_AccessPoints) GetSerial() string {
 	if x != nil && x.Serial != nil {
 		return *x.Serial
 	}
 	return ""
 }
 
-func (x *UpdateNetworkWirelessAlternateManagementInterfaceRequest_AccessPoints) GetAlternateManagementIp() string {
+func (x *NetworkWirelessAlternateManagementInterface_AccessPoints) GetAlternateManagementIp() string {
 	if x != nil && x.AlternateManagementIp != nil {
 		return *x.AlternateManagementIp
 	}
 	return ""
 }
 
-func (x *UpdateNetworkWirelessAlternateManagementInterfaceRequest_AccessPoints) GetSubnetMask() string {
+func (x *NetworkWirelessAlternateManagementInterface_AccessPoints) GetSubnetMask() string {
 	if x != nil && x.SubnetMask != nil {
 		return *x.SubnetMask
 	}
 	return ""
 }
 
-func (x *UpdateNetworkWirelessAlternateManagementInterfaceRequest_AccessPoints) GetGateway() string {
+func (x *NetworkWirelessAlternateManagementInterface_AccessPoints) GetGateway() string {
 	if x != nil && x.Gateway != nil {
 		return *x.Gateway
 	}
 	return ""
 }
 
-func (x *UpdateNetworkWirelessAlternateManagementInterfaceRequest_AccessPoints) GetDns1() string {
+func (x *NetworkWirelessAlternateManagementInterface_AccessPoints) GetDns1() string {
 	if x != nil && x.Dns1 != nil {
 		return *x.Dns1
 	}
 	return ""
 }
 
-func (x *UpdateNetworkWirelessAlternateManagementInterfaceRequest_AccessPoints) GetDns2() string {
+func (x *NetworkWirelessAlternateManagementInterface_AccessPoints) GetDns2() string {
 	if x != nil && x.Dns2 != nil {
 		return *x.Dns2
 	}
 	return ""
 }
 
+func (x *NetworkWirelessAlternateManagementInterface_AccessPoints) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_wireless_v1_alternate_management_interface_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_alternate_management_interface_proto_rawDesc = "" +
 	"\n" +
-	"7meraki/wireless/v1/alternate_management_interface.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x9d\x06\n" +
+	"7meraki/wireless/v1/alternate_management_interface.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\xf6\x02\n" +
 	";UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12w\n" +
-	"\taddresses\x18\x02 \x03(\v2Y.meraki.wireless.v1.UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request.AddressesR\taddresses\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xb0\x03\n" +
-	"\tAddresses\x12\x1f\n" +
-	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12,\n" +
-	"\x0fassignment_mode\x18\x02 \x01(\tH\x01R\x0eassignmentMode\x88\x01\x01\x12\x1d\n" +
-	"\aaddress\x18\x03 \x01(\tH\x02R\aaddress\x88\x01\x01\x12\x1d\n" +
-	"\agateway\x18\x04 \x01(\tH\x03R\agateway\x88\x01\x01\x12\x1b\n" +
-	"\x06prefix\x18\x05 \x01(\tH\x04R\x06prefix\x88\x01\x01\x12\x87\x01\n" +
-	"\vnameservers\x18\x06 \x01(\v2e.meraki.wireless.v1.UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request.Addresses.NameserversR\vnameservers\x1a+\n" +
-	"\vNameservers\x12\x1c\n" +
-	"\taddresses\x18\x01 \x03(\tR\taddressesB\v\n" +
-	"\t_protocolB\x12\n" +
-	"\x10_assignment_modeB\n" +
-	"\n" +
-	"\b_addressB\n" +
-	"\n" +
-	"\b_gatewayB\t\n" +
-	"\a_prefixB\t\n" +
-	"\a_serial\"\xc1\x04\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12j\n" +
+	"\taddresses\x18\x02 \x03(\v2L.meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6.AddressesR\taddresses\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_serial\"\xae\x06\n" +
 	".DeviceWirelessAlternateManagementInterfaceIpv6\x12j\n" +
-	"\taddresses\x18\x01 \x03(\v2L.meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6.AddressesR\taddresses\x1a\xa2\x03\n" +
+	"\taddresses\x18\x01 \x03(\v2L.meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6.AddressesR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc0\x04\n" +
 	"\tAddresses\x12\x1f\n" +
 	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12,\n" +
 	"\x0fassignment_mode\x18\x02 \x01(\tH\x01R\x0eassignmentMode\x88\x01\x01\x12\x1d\n" +
 	"\aaddress\x18\x03 \x01(\tH\x02R\aaddress\x88\x01\x01\x12\x1d\n" +
 	"\agateway\x18\x04 \x01(\tH\x03R\agateway\x88\x01\x01\x12\x1b\n" +
 	"\x06prefix\x18\x05 \x01(\tH\x04R\x06prefix\x88\x01\x01\x12z\n" +
-	"\vnameservers\x18\x06 \x01(\v2X.meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6.Addresses.NameserversR\vnameservers\x1a+\n" +
+	"\vnameservers\x18\x06 \x01(\v2X.meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6.Addresses.NameserversR\vnameservers\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1az\n" +
 	"\vNameservers\x12\x1c\n" +
-	"\taddresses\x18\x01 \x03(\tR\taddressesB\v\n" +
+	"\taddresses\x18\x01 \x03(\tR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_protocolB\x12\n" +
 	"\x10_assignment_modeB\n" +
 	"\n" +
@@ -724,19 +671,14 @@ const file_meraki_wireless_v1_alternate_management_interface_proto_rawDesc = "" 
 	"5GetNetworkWirelessAlternateManagementInterfaceRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\\\n" +
-	"+NetworkWirelessAlternateManagementInterface\x12-\n" +
-	"\x05value\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x05value\"\xa3\x06\n" +
-	"8UpdateNetworkWirelessAlternateManagementInterfaceRequest\x12\"\n" +
-	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12\x1c\n" +
-	"\avlan_id\x18\x03 \x01(\x03H\x02R\x06vlanId\x88\x01\x01\x12\x1c\n" +
-	"\tprotocols\x18\x04 \x03(\tR\tprotocols\x12~\n" +
-	"\raccess_points\x18\x05 \x03(\v2Y.meraki.wireless.v1.UpdateNetworkWirelessAlternateManagementInterfaceRequest.AccessPointsR\faccessPoints\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xb4\x02\n" +
+	"\v_network_id\"\x9f\x06\n" +
+	"+NetworkWirelessAlternateManagementInterface\x125\n" +
+	"\x05value\x18\x01 \x01(\v2\x17.google.protobuf.StructB\x06\xfa\xfd\x1b\x02\b\x04R\x05value\x12\x1d\n" +
+	"\aenabled\x18\x02 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1c\n" +
+	"\avlan_id\x18\x03 \x01(\x03H\x01R\x06vlanId\x88\x01\x01\x12\x1c\n" +
+	"\tprotocols\x18\x04 \x03(\tR\tprotocols\x12q\n" +
+	"\raccess_points\x18\x05 \x03(\v2L.meraki.wireless.v1.NetworkWirelessAlternateManagementInterface.AccessPointsR\faccessPoints\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x83\x03\n" +
 	"\fAccessPoints\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12;\n" +
 	"\x17alternate_management_ip\x18\x02 \x01(\tH\x01R\x15alternateManagementIp\x88\x01\x01\x12$\n" +
@@ -744,20 +686,36 @@ const file_meraki_wireless_v1_alternate_management_interface_proto_rawDesc = "" 
 	"subnetMask\x88\x01\x01\x12\x1d\n" +
 	"\agateway\x18\x04 \x01(\tH\x03R\agateway\x88\x01\x01\x12\x17\n" +
 	"\x04dns1\x18\x05 \x01(\tH\x04R\x04dns1\x88\x01\x01\x12\x17\n" +
-	"\x04dns2\x18\x06 \x01(\tH\x05R\x04dns2\x88\x01\x01B\t\n" +
+	"\x04dns2\x18\x06 \x01(\tH\x05R\x04dns2\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\x1a\n" +
 	"\x18_alternate_management_ipB\x0e\n" +
 	"\f_subnet_maskB\n" +
 	"\n" +
 	"\b_gatewayB\a\n" +
 	"\x05_dns1B\a\n" +
-	"\x05_dns2B\r\n" +
+	"\x05_dns2B\n" +
+	"\n" +
+	"\b_enabledB\n" +
+	"\n" +
+	"\b_vlan_id\"\xf8\x03\n" +
+	"8UpdateNetworkWirelessAlternateManagementInterfaceRequest\x12\"\n" +
+	"\n" +
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1d\n" +
+	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12\x1c\n" +
+	"\avlan_id\x18\x03 \x01(\x03H\x02R\x06vlanId\x88\x01\x01\x12\x1c\n" +
+	"\tprotocols\x18\x04 \x03(\tR\tprotocols\x12q\n" +
+	"\raccess_points\x18\x05 \x03(\v2L.meraki.wireless.v1.NetworkWirelessAlternateManagementInterface.AccessPointsR\faccessPoints\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\n" +
 	"\n" +
 	"\b_enabledB\n" +
 	"\n" +
-	"\b_vlan_idB\x8b\x01\n" +
-	"\x1ccom.merakibroker.wireless.v1B!AlternateManagementInterfaceProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\b_vlan_idB\xa6\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B!AlternateManagementInterfaceProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_alternate_management_interface_proto_rawDescOnce sync.Once
@@ -771,37 +729,37 @@ func file_meraki_wireless_v1_alternate_management_interface_proto_rawDescGZIP() 
 	return file_meraki_wireless_v1_alternate_management_interface_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_alternate_management_interface_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_meraki_wireless_v1_alternate_management_interface_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_meraki_wireless_v1_alternate_management_interface_proto_goTypes = []any{
-	(*UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request)(nil),                       // 0: meraki.wireless.v1.UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request
-	(*DeviceWirelessAlternateManagementInterfaceIpv6)(nil),                                    // 1: meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6
-	(*GetNetworkWirelessAlternateManagementInterfaceRequest)(nil),                             // 2: meraki.wireless.v1.GetNetworkWirelessAlternateManagementInterfaceRequest
-	(*NetworkWirelessAlternateManagementInterface)(nil),                                       // 3: meraki.wireless.v1.NetworkWirelessAlternateManagementInterface
-	(*UpdateNetworkWirelessAlternateManagementInterfaceRequest)(nil),                          // 4: meraki.wireless.v1.UpdateNetworkWirelessAlternateManagementInterfaceRequest
-	(*UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses)(nil),             // 5: meraki.wireless.v1.UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request.Addresses
-	(*UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request_Addresses_Nameservers)(nil), // 6: meraki.wireless.v1.UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request.Addresses.Nameservers
-	(*DeviceWirelessAlternateManagementInterfaceIpv6_Addresses)(nil),                          // 7: meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6.Addresses
-	(*DeviceWirelessAlternateManagementInterfaceIpv6_Addresses_Nameservers)(nil),              // 8: meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6.Addresses.Nameservers
-	(*UpdateNetworkWirelessAlternateManagementInterfaceRequest_AccessPoints)(nil),             // 9: meraki.wireless.v1.UpdateNetworkWirelessAlternateManagementInterfaceRequest.AccessPoints
-	(*fieldmaskpb.FieldMask)(nil),                                                             // 10: google.protobuf.FieldMask
-	(*structpb.Struct)(nil),                                                                   // 11: google.protobuf.Struct
+	(*UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request)(nil),          // 0: meraki.wireless.v1.UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request
+	(*DeviceWirelessAlternateManagementInterfaceIpv6)(nil),                       // 1: meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6
+	(*GetNetworkWirelessAlternateManagementInterfaceRequest)(nil),                // 2: meraki.wireless.v1.GetNetworkWirelessAlternateManagementInterfaceRequest
+	(*NetworkWirelessAlternateManagementInterface)(nil),                          // 3: meraki.wireless.v1.NetworkWirelessAlternateManagementInterface
+	(*UpdateNetworkWirelessAlternateManagementInterfaceRequest)(nil),             // 4: meraki.wireless.v1.UpdateNetworkWirelessAlternateManagementInterfaceRequest
+	(*DeviceWirelessAlternateManagementInterfaceIpv6_Addresses)(nil),             // 5: meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6.Addresses
+	(*DeviceWirelessAlternateManagementInterfaceIpv6_Addresses_Nameservers)(nil), // 6: meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6.Addresses.Nameservers
+	(*NetworkWirelessAlternateManagementInterface_AccessPoints)(nil),             // 7: meraki.wireless.v1.NetworkWirelessAlternateManagementInterface.AccessPoints
+	(*structpb.Struct)(nil), // 8: google.protobuf.Struct
 }
 var file_meraki_wireless_v1_alternate_management_interface_proto_depIdxs = []int32{
-	5,  // 0: meraki.wireless.v1.UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request.addresses:type_name -> meraki.wireless.v1.UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request.Addresses
-	10, // 1: meraki.wireless.v1.UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request.null_fields:type_name -> google.protobuf.FieldMask
-	10, // 2: meraki.wireless.v1.UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request.empty_fields:type_name -> google.protobuf.FieldMask
-	7,  // 3: meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6.addresses:type_name -> meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6.Addresses
-	11, // 4: meraki.wireless.v1.NetworkWirelessAlternateManagementInterface.value:type_name -> google.protobuf.Struct
-	9,  // 5: meraki.wireless.v1.UpdateNetworkWirelessAlternateManagementInterfaceRequest.access_points:type_name -> meraki.wireless.v1.UpdateNetworkWirelessAlternateManagementInterfaceRequest.AccessPoints
-	10, // 6: meraki.wireless.v1.UpdateNetworkWirelessAlternateManagementInterfaceRequest.null_fields:type_name -> google.protobuf.FieldMask
-	10, // 7: meraki.wireless.v1.UpdateNetworkWirelessAlternateManagementInterfaceRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6,  // 8: meraki.wireless.v1.UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request.Addresses.nameservers:type_name -> meraki.wireless.v1.UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request.Addresses.Nameservers
-	8,  // 9: meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6.Addresses.nameservers:type_name -> meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6.Addresses.Nameservers
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	5,  // 0: meraki.wireless.v1.UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request.addresses:type_name -> meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6.Addresses
+	8,  // 1: meraki.wireless.v1.UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 2: meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6.addresses:type_name -> meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6.Addresses
+	8,  // 3: meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 4: meraki.wireless.v1.NetworkWirelessAlternateManagementInterface.value:type_name -> google.protobuf.Struct
+	7,  // 5: meraki.wireless.v1.NetworkWirelessAlternateManagementInterface.access_points:type_name -> meraki.wireless.v1.NetworkWirelessAlternateManagementInterface.AccessPoints
+	8,  // 6: meraki.wireless.v1.NetworkWirelessAlternateManagementInterface.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 7: meraki.wireless.v1.UpdateNetworkWirelessAlternateManagementInterfaceRequest.access_points:type_name -> meraki.wireless.v1.NetworkWirelessAlternateManagementInterface.AccessPoints
+	8,  // 8: meraki.wireless.v1.UpdateNetworkWirelessAlternateManagementInterfaceRequest.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 9: meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6.Addresses.nameservers:type_name -> meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6.Addresses.Nameservers
+	8,  // 10: meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6.Addresses.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 11: meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6.Addresses.Nameservers.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 12: meraki.wireless.v1.NetworkWirelessAlternateManagementInterface.AccessPoints.additional_properties:type_name -> google.protobuf.Struct
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_alternate_management_interface_proto_init() }
@@ -811,17 +769,17 @@ func file_meraki_wireless_v1_alternate_management_interface_proto_init() {
 	}
 	file_meraki_wireless_v1_alternate_management_interface_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_wireless_v1_alternate_management_interface_proto_msgTypes[2].OneofWrappers = []any{}
+	file_meraki_wireless_v1_alternate_management_interface_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_wireless_v1_alternate_management_interface_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_wireless_v1_alternate_management_interface_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_wireless_v1_alternate_management_interface_proto_msgTypes[7].OneofWrappers = []any{}
-	file_meraki_wireless_v1_alternate_management_interface_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_alternate_management_interface_proto_rawDesc), len(file_meraki_wireless_v1_alternate_management_interface_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,13 +71,15 @@ func (x *GetNetworkWirelessBillingRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkWirelessBilling, updateNetworkWirelessBilling.
+// The wireless billing of a network. Answer of getNetworkWirelessBilling,
+// updateNetworkWirelessBilling.
 type NetworkWirelessBilling struct {
-	state         protoimpl.MessageState          `protogen:"open.v1"`
-	Currency      *string                         `protobuf:"bytes,1,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	Plans         []*NetworkWirelessBilling_Plans `protobuf:"bytes,2,rep,name=plans,proto3" json:"plans,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState          `protogen:"open.v1"`
+	Currency             *string                         `protobuf:"bytes,1,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
+	Plans                []*NetworkWirelessBilling_Plans `protobuf:"bytes,2,rep,name=plans,proto3" json:"plans,omitempty"`
+	AdditionalProperties *structpb.Struct                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessBilling) Reset() {
@@ -124,17 +126,25 @@ func (x *NetworkWirelessBilling) GetPlans() []*NetworkWirelessBilling_Plans {
 	return nil
 }
 
+func (x *NetworkWirelessBilling) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkWirelessBilling.
 type UpdateNetworkWirelessBillingRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId     *string                                      `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Currency      *string                                      `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	Plans         []*UpdateNetworkWirelessBillingRequest_Plans `protobuf:"bytes,3,rep,name=plans,proto3" json:"plans,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                       `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                       `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NetworkId            *string                         `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Currency             *string                         `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
+	Plans                []*NetworkWirelessBilling_Plans `protobuf:"bytes,3,rep,name=plans,proto3" json:"plans,omitempty"`
+	EmptyFields          []string                        `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                        `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkWirelessBillingRequest) Reset() {
@@ -181,35 +191,46 @@ func (x *UpdateNetworkWirelessBillingRequest) GetCurrency() string {
 	return ""
 }
 
-func (x *UpdateNetworkWirelessBillingRequest) GetPlans() []*UpdateNetworkWirelessBillingRequest_Plans {
+func (x *UpdateNetworkWirelessBillingRequest) GetPlans() []*NetworkWirelessBilling_Plans {
 	if x != nil {
 		return x.Plans
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessBillingRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessBillingRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessBillingRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkWirelessBillingRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkWirelessBillingRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessBilling_Plans struct {
-	state           protoimpl.MessageState                        `protogen:"open.v1"`
-	Id              *string                                       `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Price           *float64                                      `protobuf:"fixed64,2,opt,name=price,proto3,oneof" json:"price,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Required in a request.
+	Price *float64 `protobuf:"fixed64,2,opt,name=price,proto3,oneof" json:"price,omitempty"`
+	// Required in a request.
 	BandwidthLimits *NetworkWirelessBilling_Plans_BandwidthLimits `protobuf:"bytes,3,opt,name=bandwidth_limits,json=bandwidthLimits,proto3" json:"bandwidth_limits,omitempty"`
-	TimeLimit       *string                                       `protobuf:"bytes,4,opt,name=time_limit,json=timeLimit,proto3,oneof" json:"time_limit,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Required in a request. Known values: "1 day", "1 hour", "1 week", "30 days".
+	TimeLimit            *string          `protobuf:"bytes,4,opt,name=time_limit,json=timeLimit,proto3,oneof" json:"time_limit,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessBilling_Plans) Reset() {
@@ -270,12 +291,20 @@ func (x *NetworkWirelessBilling_Plans) GetTimeLimit() string {
 	return ""
 }
 
+func (x *NetworkWirelessBilling_Plans) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessBilling_Plans_BandwidthLimits struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	LimitUp       *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
-	LimitDown     *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	LimitUp              *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
+	LimitDown            *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessBilling_Plans_BandwidthLimits) Reset() {
@@ -322,183 +351,56 @@ func (x *NetworkWirelessBilling_Plans_BandwidthLimits) GetLimitDown() int64 {
 	return 0
 }
 
-type UpdateNetworkWirelessBillingRequest_Plans struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Id    *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Required.
-	Price *float64 `protobuf:"fixed64,2,opt,name=price,proto3,oneof" json:"price,omitempty"`
-	// Required.
-	BandwidthLimits *UpdateNetworkWirelessBillingRequest_Plans_BandwidthLimits `protobuf:"bytes,3,opt,name=bandwidth_limits,json=bandwidthLimits,proto3" json:"bandwidth_limits,omitempty"`
-	// Required. Known values: "1 day", "1 hour", "1 week", "30 days".
-	TimeLimit     *string `protobuf:"bytes,4,opt,name=time_limit,json=timeLimit,proto3,oneof" json:"time_limit,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessBillingRequest_Plans) Reset() {
-	*x = UpdateNetworkWirelessBillingRequest_Plans{}
-	mi := &file_meraki_wireless_v1_billing_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessBillingRequest_Plans) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessBillingRequest_Plans) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessBillingRequest_Plans) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_billing_proto_msgTypes[5]
+func (x *NetworkWirelessBilling_Plans_BandwidthLimits) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessBillingRequest_Plans.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessBillingRequest_Plans) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_billing_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkWirelessBillingRequest_Plans) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessBillingRequest_Plans) GetPrice() float64 {
-	if x != nil && x.Price != nil {
-		return *x.Price
-	}
-	return 0
-}
-
-func (x *UpdateNetworkWirelessBillingRequest_Plans) GetBandwidthLimits() *UpdateNetworkWirelessBillingRequest_Plans_BandwidthLimits {
-	if x != nil {
-		return x.BandwidthLimits
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *UpdateNetworkWirelessBillingRequest_Plans) GetTimeLimit() string {
-	if x != nil && x.TimeLimit != nil {
-		return *x.TimeLimit
-	}
-	return ""
-}
-
-type UpdateNetworkWirelessBillingRequest_Plans_BandwidthLimits struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	LimitUp       *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
-	LimitDown     *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessBillingRequest_Plans_BandwidthLimits) Reset() {
-	*x = UpdateNetworkWirelessBillingRequest_Plans_BandwidthLimits{}
-	mi := &file_meraki_wireless_v1_billing_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessBillingRequest_Plans_BandwidthLimits) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessBillingRequest_Plans_BandwidthLimits) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessBillingRequest_Plans_BandwidthLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_billing_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessBillingRequest_Plans_BandwidthLimits.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessBillingRequest_Plans_BandwidthLimits) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_billing_proto_rawDescGZIP(), []int{2, 0, 0}
-}
-
-func (x *UpdateNetworkWirelessBillingRequest_Plans_BandwidthLimits) GetLimitUp() int64 {
-	if x != nil && x.LimitUp != nil {
-		return *x.LimitUp
-	}
-	return 0
-}
-
-func (x *UpdateNetworkWirelessBillingRequest_Plans_BandwidthLimits) GetLimitDown() int64 {
-	if x != nil && x.LimitDown != nil {
-		return *x.LimitDown
-	}
-	return 0
 }
 
 var File_meraki_wireless_v1_billing_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_billing_proto_rawDesc = "" +
 	"\n" +
-	" meraki/wireless/v1/billing.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"U\n" +
+	" meraki/wireless/v1/billing.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"U\n" +
 	" GetNetworkWirelessBillingRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xec\x03\n" +
+	"\v_network_id\"\xda\x05\n" +
 	"\x16NetworkWirelessBilling\x12\x1f\n" +
 	"\bcurrency\x18\x01 \x01(\tH\x00R\bcurrency\x88\x01\x01\x12F\n" +
-	"\x05plans\x18\x02 \x03(\v20.meraki.wireless.v1.NetworkWirelessBilling.PlansR\x05plans\x1a\xdb\x02\n" +
+	"\x05plans\x18\x02 \x03(\v20.meraki.wireless.v1.NetworkWirelessBilling.PlansR\x05plans\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xfa\x03\n" +
 	"\x05Plans\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x19\n" +
 	"\x05price\x18\x02 \x01(\x01H\x01R\x05price\x88\x01\x01\x12k\n" +
 	"\x10bandwidth_limits\x18\x03 \x01(\v2@.meraki.wireless.v1.NetworkWirelessBilling.Plans.BandwidthLimitsR\x0fbandwidthLimits\x12\"\n" +
 	"\n" +
-	"time_limit\x18\x04 \x01(\tH\x02R\ttimeLimit\x88\x01\x01\x1aq\n" +
+	"time_limit\x18\x04 \x01(\tH\x02R\ttimeLimit\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc0\x01\n" +
 	"\x0fBandwidthLimits\x12\x1e\n" +
 	"\blimit_up\x18\x01 \x01(\x03H\x00R\alimitUp\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01B\v\n" +
+	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_limit_upB\r\n" +
 	"\v_limit_downB\x05\n" +
 	"\x03_idB\b\n" +
 	"\x06_priceB\r\n" +
 	"\v_time_limitB\v\n" +
-	"\t_currency\"\xd2\x05\n" +
+	"\t_currency\"\xf3\x02\n" +
 	"#UpdateNetworkWirelessBillingRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1f\n" +
-	"\bcurrency\x18\x02 \x01(\tH\x01R\bcurrency\x88\x01\x01\x12S\n" +
-	"\x05plans\x18\x03 \x03(\v2=.meraki.wireless.v1.UpdateNetworkWirelessBillingRequest.PlansR\x05plans\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xe8\x02\n" +
-	"\x05Plans\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x19\n" +
-	"\x05price\x18\x02 \x01(\x01H\x01R\x05price\x88\x01\x01\x12x\n" +
-	"\x10bandwidth_limits\x18\x03 \x01(\v2M.meraki.wireless.v1.UpdateNetworkWirelessBillingRequest.Plans.BandwidthLimitsR\x0fbandwidthLimits\x12\"\n" +
-	"\n" +
-	"time_limit\x18\x04 \x01(\tH\x02R\ttimeLimit\x88\x01\x01\x1aq\n" +
-	"\x0fBandwidthLimits\x12\x1e\n" +
-	"\blimit_up\x18\x01 \x01(\x03H\x00R\alimitUp\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01B\v\n" +
-	"\t_limit_upB\r\n" +
-	"\v_limit_downB\x05\n" +
-	"\x03_idB\b\n" +
-	"\x06_priceB\r\n" +
-	"\v_time_limitB\r\n" +
+	"\bcurrency\x18\x02 \x01(\tH\x01R\bcurrency\x88\x01\x01\x12F\n" +
+	"\x05plans\x18\x03 \x03(\v20.meraki.wireless.v1.NetworkWirelessBilling.PlansR\x05plans\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\v\n" +
-	"\t_currencyBv\n" +
-	"\x1ccom.merakibroker.wireless.v1B\fBillingProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\t_currencyB\x91\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\fBillingProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_billing_proto_rawDescOnce sync.Once
@@ -512,29 +414,28 @@ func file_meraki_wireless_v1_billing_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_v1_billing_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_billing_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_meraki_wireless_v1_billing_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_meraki_wireless_v1_billing_proto_goTypes = []any{
-	(*GetNetworkWirelessBillingRequest)(nil),                          // 0: meraki.wireless.v1.GetNetworkWirelessBillingRequest
-	(*NetworkWirelessBilling)(nil),                                    // 1: meraki.wireless.v1.NetworkWirelessBilling
-	(*UpdateNetworkWirelessBillingRequest)(nil),                       // 2: meraki.wireless.v1.UpdateNetworkWirelessBillingRequest
-	(*NetworkWirelessBilling_Plans)(nil),                              // 3: meraki.wireless.v1.NetworkWirelessBilling.Plans
-	(*NetworkWirelessBilling_Plans_BandwidthLimits)(nil),              // 4: meraki.wireless.v1.NetworkWirelessBilling.Plans.BandwidthLimits
-	(*UpdateNetworkWirelessBillingRequest_Plans)(nil),                 // 5: meraki.wireless.v1.UpdateNetworkWirelessBillingRequest.Plans
-	(*UpdateNetworkWirelessBillingRequest_Plans_BandwidthLimits)(nil), // 6: meraki.wireless.v1.UpdateNetworkWirelessBillingRequest.Plans.BandwidthLimits
-	(*fieldmaskpb.FieldMask)(nil),                                     // 7: google.protobuf.FieldMask
+	(*GetNetworkWirelessBillingRequest)(nil),             // 0: meraki.wireless.v1.GetNetworkWirelessBillingRequest
+	(*NetworkWirelessBilling)(nil),                       // 1: meraki.wireless.v1.NetworkWirelessBilling
+	(*UpdateNetworkWirelessBillingRequest)(nil),          // 2: meraki.wireless.v1.UpdateNetworkWirelessBillingRequest
+	(*NetworkWirelessBilling_Plans)(nil),                 // 3: meraki.wireless.v1.NetworkWirelessBilling.Plans
+	(*NetworkWirelessBilling_Plans_BandwidthLimits)(nil), // 4: meraki.wireless.v1.NetworkWirelessBilling.Plans.BandwidthLimits
+	(*structpb.Struct)(nil),                              // 5: google.protobuf.Struct
 }
 var file_meraki_wireless_v1_billing_proto_depIdxs = []int32{
 	3, // 0: meraki.wireless.v1.NetworkWirelessBilling.plans:type_name -> meraki.wireless.v1.NetworkWirelessBilling.Plans
-	5, // 1: meraki.wireless.v1.UpdateNetworkWirelessBillingRequest.plans:type_name -> meraki.wireless.v1.UpdateNetworkWirelessBillingRequest.Plans
-	7, // 2: meraki.wireless.v1.UpdateNetworkWirelessBillingRequest.null_fields:type_name -> google.protobuf.FieldMask
-	7, // 3: meraki.wireless.v1.UpdateNetworkWirelessBillingRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	5, // 1: meraki.wireless.v1.NetworkWirelessBilling.additional_properties:type_name -> google.protobuf.Struct
+	3, // 2: meraki.wireless.v1.UpdateNetworkWirelessBillingRequest.plans:type_name -> meraki.wireless.v1.NetworkWirelessBilling.Plans
+	5, // 3: meraki.wireless.v1.UpdateNetworkWirelessBillingRequest.additional_properties:type_name -> google.protobuf.Struct
 	4, // 4: meraki.wireless.v1.NetworkWirelessBilling.Plans.bandwidth_limits:type_name -> meraki.wireless.v1.NetworkWirelessBilling.Plans.BandwidthLimits
-	6, // 5: meraki.wireless.v1.UpdateNetworkWirelessBillingRequest.Plans.bandwidth_limits:type_name -> meraki.wireless.v1.UpdateNetworkWirelessBillingRequest.Plans.BandwidthLimits
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	5, // 5: meraki.wireless.v1.NetworkWirelessBilling.Plans.additional_properties:type_name -> google.protobuf.Struct
+	5, // 6: meraki.wireless.v1.NetworkWirelessBilling.Plans.BandwidthLimits.additional_properties:type_name -> google.protobuf.Struct
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_billing_proto_init() }
@@ -547,15 +448,13 @@ func file_meraki_wireless_v1_billing_proto_init() {
 	file_meraki_wireless_v1_billing_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_wireless_v1_billing_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_wireless_v1_billing_proto_msgTypes[4].OneofWrappers = []any{}
-	file_meraki_wireless_v1_billing_proto_msgTypes[5].OneofWrappers = []any{}
-	file_meraki_wireless_v1_billing_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_billing_proto_rawDesc), len(file_meraki_wireless_v1_billing_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,14 +71,16 @@ func (x *GetDeviceWirelessBluetoothSettingsRequest) GetSerial() string {
 	return ""
 }
 
-// Answer of getDeviceWirelessBluetoothSettings, updateDeviceWirelessBluetoothSettings.
+// The wireless bluetooth settings of a device. Answer of getDeviceWirelessBluetoothSettings,
+// updateDeviceWirelessBluetoothSettings.
 type DeviceWirelessBluetoothSettings struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Uuid          *string                `protobuf:"bytes,1,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
-	Major         *int64                 `protobuf:"varint,2,opt,name=major,proto3,oneof" json:"major,omitempty"`
-	Minor         *int64                 `protobuf:"varint,3,opt,name=minor,proto3,oneof" json:"minor,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Uuid                 *string                `protobuf:"bytes,1,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
+	Major                *int64                 `protobuf:"varint,2,opt,name=major,proto3,oneof" json:"major,omitempty"`
+	Minor                *int64                 `protobuf:"varint,3,opt,name=minor,proto3,oneof" json:"minor,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceWirelessBluetoothSettings) Reset() {
@@ -132,18 +134,26 @@ func (x *DeviceWirelessBluetoothSettings) GetMinor() int64 {
 	return 0
 }
 
+func (x *DeviceWirelessBluetoothSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateDeviceWirelessBluetoothSettings.
 type UpdateDeviceWirelessBluetoothSettingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Uuid          *string                `protobuf:"bytes,2,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
-	Major         *int64                 `protobuf:"varint,3,opt,name=major,proto3,oneof" json:"major,omitempty"`
-	Minor         *int64                 `protobuf:"varint,4,opt,name=minor,proto3,oneof" json:"minor,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Serial               *string          `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Uuid                 *string          `protobuf:"bytes,2,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
+	Major                *int64           `protobuf:"varint,3,opt,name=major,proto3,oneof" json:"major,omitempty"`
+	Minor                *int64           `protobuf:"varint,4,opt,name=minor,proto3,oneof" json:"minor,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateDeviceWirelessBluetoothSettingsRequest) Reset() {
@@ -204,16 +214,23 @@ func (x *UpdateDeviceWirelessBluetoothSettingsRequest) GetMinor() int64 {
 	return 0
 }
 
-func (x *UpdateDeviceWirelessBluetoothSettingsRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceWirelessBluetoothSettingsRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateDeviceWirelessBluetoothSettingsRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateDeviceWirelessBluetoothSettingsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceWirelessBluetoothSettingsRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -264,16 +281,19 @@ func (x *GetNetworkWirelessBluetoothSettingsRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkWirelessBluetoothSettings, updateNetworkWirelessBluetoothSettings.
+// The wireless bluetooth settings of a network. Answer of getNetworkWirelessBluetoothSettings,
+// updateNetworkWirelessBluetoothSettings.
 type NetworkWirelessBluetoothSettings struct {
-	state                    protoimpl.MessageState `protogen:"open.v1"`
-	ScanningEnabled          *bool                  `protobuf:"varint,1,opt,name=scanning_enabled,json=scanningEnabled,proto3,oneof" json:"scanning_enabled,omitempty"`
-	AdvertisingEnabled       *bool                  `protobuf:"varint,2,opt,name=advertising_enabled,json=advertisingEnabled,proto3,oneof" json:"advertising_enabled,omitempty"`
-	Uuid                     *string                `protobuf:"bytes,3,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
-	MajorMinorAssignmentMode *string                `protobuf:"bytes,4,opt,name=major_minor_assignment_mode,json=majorMinorAssignmentMode,proto3,oneof" json:"major_minor_assignment_mode,omitempty"`
-	Major                    *int64                 `protobuf:"varint,5,opt,name=major,proto3,oneof" json:"major,omitempty"`
-	Minor                    *int64                 `protobuf:"varint,6,opt,name=minor,proto3,oneof" json:"minor,omitempty"`
-	EslEnabled               *bool                  `protobuf:"varint,7,opt,name=esl_enabled,json=eslEnabled,proto3,oneof" json:"esl_enabled,omitempty"`
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	ScanningEnabled    *bool                  `protobuf:"varint,1,opt,name=scanning_enabled,json=scanningEnabled,proto3,oneof" json:"scanning_enabled,omitempty"`
+	AdvertisingEnabled *bool                  `protobuf:"varint,2,opt,name=advertising_enabled,json=advertisingEnabled,proto3,oneof" json:"advertising_enabled,omitempty"`
+	Uuid               *string                `protobuf:"bytes,3,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
+	// Known values: "Non-unique", "Unique".
+	MajorMinorAssignmentMode *string          `protobuf:"bytes,4,opt,name=major_minor_assignment_mode,json=majorMinorAssignmentMode,proto3,oneof" json:"major_minor_assignment_mode,omitempty"`
+	Major                    *int64           `protobuf:"varint,5,opt,name=major,proto3,oneof" json:"major,omitempty"`
+	Minor                    *int64           `protobuf:"varint,6,opt,name=minor,proto3,oneof" json:"minor,omitempty"`
+	EslEnabled               *bool            `protobuf:"varint,7,opt,name=esl_enabled,json=eslEnabled,proto3,oneof" json:"esl_enabled,omitempty"`
+	AdditionalProperties     *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields            protoimpl.UnknownFields
 	sizeCache                protoimpl.SizeCache
 }
@@ -357,6 +377,13 @@ func (x *NetworkWirelessBluetoothSettings) GetEslEnabled() bool {
 	return false
 }
 
+func (x *NetworkWirelessBluetoothSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkWirelessBluetoothSettings.
 type UpdateNetworkWirelessBluetoothSettingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -366,11 +393,12 @@ type UpdateNetworkWirelessBluetoothSettingsRequest struct {
 	AdvertisingEnabled *bool   `protobuf:"varint,3,opt,name=advertising_enabled,json=advertisingEnabled,proto3,oneof" json:"advertising_enabled,omitempty"`
 	Uuid               *string `protobuf:"bytes,4,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
 	// Known values: "Non-unique", "Unique".
-	MajorMinorAssignmentMode *string                `protobuf:"bytes,5,opt,name=major_minor_assignment_mode,json=majorMinorAssignmentMode,proto3,oneof" json:"major_minor_assignment_mode,omitempty"`
-	Major                    *int64                 `protobuf:"varint,6,opt,name=major,proto3,oneof" json:"major,omitempty"`
-	Minor                    *int64                 `protobuf:"varint,7,opt,name=minor,proto3,oneof" json:"minor,omitempty"`
-	NullFields               *fieldmaskpb.FieldMask `protobuf:"bytes,8,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields              *fieldmaskpb.FieldMask `protobuf:"bytes,9,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	MajorMinorAssignmentMode *string          `protobuf:"bytes,5,opt,name=major_minor_assignment_mode,json=majorMinorAssignmentMode,proto3,oneof" json:"major_minor_assignment_mode,omitempty"`
+	Major                    *int64           `protobuf:"varint,6,opt,name=major,proto3,oneof" json:"major,omitempty"`
+	Minor                    *int64           `protobuf:"varint,7,opt,name=minor,proto3,oneof" json:"minor,omitempty"`
+	EmptyFields              []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields               []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties     *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields            protoimpl.UnknownFields
 	sizeCache                protoimpl.SizeCache
 }
@@ -454,16 +482,23 @@ func (x *UpdateNetworkWirelessBluetoothSettingsRequest) GetMinor() int64 {
 	return 0
 }
 
-func (x *UpdateNetworkWirelessBluetoothSettingsRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessBluetoothSettingsRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkWirelessBluetoothSettingsRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessBluetoothSettingsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessBluetoothSettingsRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -472,25 +507,27 @@ var File_meraki_wireless_v1_bluetooth_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_bluetooth_proto_rawDesc = "" +
 	"\n" +
-	"\"meraki/wireless/v1/bluetooth.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"S\n" +
+	"\"meraki/wireless/v1/bluetooth.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"S\n" +
 	")GetDeviceWirelessBluetoothSettingsRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"\x8d\x01\n" +
+	"\a_serial\"\xdc\x01\n" +
 	"\x1fDeviceWirelessBluetoothSettings\x12\x17\n" +
 	"\x04uuid\x18\x01 \x01(\tH\x00R\x04uuid\x88\x01\x01\x12\x19\n" +
 	"\x05major\x18\x02 \x01(\x03H\x01R\x05major\x88\x01\x01\x12\x19\n" +
-	"\x05minor\x18\x03 \x01(\x03H\x02R\x05minor\x88\x01\x01B\a\n" +
+	"\x05minor\x18\x03 \x01(\x03H\x02R\x05minor\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_uuidB\b\n" +
 	"\x06_majorB\b\n" +
-	"\x06_minor\"\xce\x02\n" +
+	"\x06_minor\"\xe7\x02\n" +
 	",UpdateDeviceWirelessBluetoothSettingsRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x17\n" +
 	"\x04uuid\x18\x02 \x01(\tH\x01R\x04uuid\x88\x01\x01\x12\x19\n" +
 	"\x05major\x18\x03 \x01(\x03H\x02R\x05major\x88\x01\x01\x12\x19\n" +
-	"\x05minor\x18\x04 \x01(\x03H\x03R\x05minor\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\t\n" +
+	"\x05minor\x18\x04 \x01(\x03H\x03R\x05minor\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\a\n" +
 	"\x05_uuidB\b\n" +
 	"\x06_majorB\b\n" +
@@ -498,7 +535,7 @@ const file_meraki_wireless_v1_bluetooth_proto_rawDesc = "" +
 	"*GetNetworkWirelessBluetoothSettingsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xbb\x03\n" +
+	"\v_network_id\"\x8a\x04\n" +
 	" NetworkWirelessBluetoothSettings\x12.\n" +
 	"\x10scanning_enabled\x18\x01 \x01(\bH\x00R\x0fscanningEnabled\x88\x01\x01\x124\n" +
 	"\x13advertising_enabled\x18\x02 \x01(\bH\x01R\x12advertisingEnabled\x88\x01\x01\x12\x17\n" +
@@ -507,14 +544,15 @@ const file_meraki_wireless_v1_bluetooth_proto_rawDesc = "" +
 	"\x05major\x18\x05 \x01(\x03H\x04R\x05major\x88\x01\x01\x12\x19\n" +
 	"\x05minor\x18\x06 \x01(\x03H\x05R\x05minor\x88\x01\x01\x12$\n" +
 	"\vesl_enabled\x18\a \x01(\bH\x06R\n" +
-	"eslEnabled\x88\x01\x01B\x13\n" +
+	"eslEnabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x13\n" +
 	"\x11_scanning_enabledB\x16\n" +
 	"\x14_advertising_enabledB\a\n" +
 	"\x05_uuidB\x1e\n" +
 	"\x1c_major_minor_assignment_modeB\b\n" +
 	"\x06_majorB\b\n" +
 	"\x06_minorB\x0e\n" +
-	"\f_esl_enabled\"\xd1\x04\n" +
+	"\f_esl_enabled\"\xea\x04\n" +
 	"-UpdateNetworkWirelessBluetoothSettingsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12.\n" +
@@ -523,18 +561,19 @@ const file_meraki_wireless_v1_bluetooth_proto_rawDesc = "" +
 	"\x04uuid\x18\x04 \x01(\tH\x03R\x04uuid\x88\x01\x01\x12B\n" +
 	"\x1bmajor_minor_assignment_mode\x18\x05 \x01(\tH\x04R\x18majorMinorAssignmentMode\x88\x01\x01\x12\x19\n" +
 	"\x05major\x18\x06 \x01(\x03H\x05R\x05major\x88\x01\x01\x12\x19\n" +
-	"\x05minor\x18\a \x01(\x03H\x06R\x05minor\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\t \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\x05minor\x18\a \x01(\x03H\x06R\x05minor\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x13\n" +
 	"\x11_scanning_enabledB\x16\n" +
 	"\x14_advertising_enabledB\a\n" +
 	"\x05_uuidB\x1e\n" +
 	"\x1c_major_minor_assignment_modeB\b\n" +
 	"\x06_majorB\b\n" +
-	"\x06_minorBx\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x0eBluetoothProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\x06_minorB\x93\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x0eBluetoothProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_bluetooth_proto_rawDescOnce sync.Once
@@ -556,13 +595,13 @@ var file_meraki_wireless_v1_bluetooth_proto_goTypes = []any{
 	(*GetNetworkWirelessBluetoothSettingsRequest)(nil),    // 3: meraki.wireless.v1.GetNetworkWirelessBluetoothSettingsRequest
 	(*NetworkWirelessBluetoothSettings)(nil),              // 4: meraki.wireless.v1.NetworkWirelessBluetoothSettings
 	(*UpdateNetworkWirelessBluetoothSettingsRequest)(nil), // 5: meraki.wireless.v1.UpdateNetworkWirelessBluetoothSettingsRequest
-	(*fieldmaskpb.FieldMask)(nil),                         // 6: google.protobuf.FieldMask
+	(*structpb.Struct)(nil),                               // 6: google.protobuf.Struct
 }
 var file_meraki_wireless_v1_bluetooth_proto_depIdxs = []int32{
-	6, // 0: meraki.wireless.v1.UpdateDeviceWirelessBluetoothSettingsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	6, // 1: meraki.wireless.v1.UpdateDeviceWirelessBluetoothSettingsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6, // 2: meraki.wireless.v1.UpdateNetworkWirelessBluetoothSettingsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	6, // 3: meraki.wireless.v1.UpdateNetworkWirelessBluetoothSettingsRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	6, // 0: meraki.wireless.v1.DeviceWirelessBluetoothSettings.additional_properties:type_name -> google.protobuf.Struct
+	6, // 1: meraki.wireless.v1.UpdateDeviceWirelessBluetoothSettingsRequest.additional_properties:type_name -> google.protobuf.Struct
+	6, // 2: meraki.wireless.v1.NetworkWirelessBluetoothSettings.additional_properties:type_name -> google.protobuf.Struct
+	6, // 3: meraki.wireless.v1.UpdateNetworkWirelessBluetoothSettingsRequest.additional_properties:type_name -> google.protobuf.Struct
 	4, // [4:4] is the sub-list for method output_type
 	4, // [4:4] is the sub-list for method input_type
 	4, // [4:4] is the sub-list for extension type_name

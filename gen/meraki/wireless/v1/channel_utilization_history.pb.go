@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -147,11 +148,12 @@ func (x *GetNetworkWirelessChannelUtilizationHistoryRequest) GetBand() string {
 
 // Answer of getNetworkWirelessChannelUtilizationHistory.
 type GetNetworkWirelessChannelUtilizationHistoryResponse struct {
-	state         protoimpl.MessageState                                      `protogen:"open.v1"`
-	Items         []*GetNetworkWirelessChannelUtilizationHistoryResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                      `protogen:"open.v1"`
+	Items                []*GetNetworkWirelessChannelUtilizationHistoryResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessChannelUtilizationHistoryResponse) Reset() {
@@ -198,15 +200,23 @@ func (x *GetNetworkWirelessChannelUtilizationHistoryResponse) GetPageInfo() *v1.
 	return nil
 }
 
+func (x *GetNetworkWirelessChannelUtilizationHistoryResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessChannelUtilizationHistoryResponse_Item struct {
-	state               protoimpl.MessageState `protogen:"open.v1"`
-	StartTs             *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
-	EndTs               *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
-	UtilizationTotal    *float64               `protobuf:"fixed64,3,opt,name=utilization_total,json=utilizationTotal,proto3,oneof" json:"utilization_total,omitempty"`
-	Utilization80211    *float64               `protobuf:"fixed64,4,opt,name=utilization80211,proto3,oneof" json:"utilization80211,omitempty"`
-	UtilizationNon80211 *float64               `protobuf:"fixed64,5,opt,name=utilization_non80211,json=utilizationNon80211,proto3,oneof" json:"utilization_non80211,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	StartTs              *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
+	EndTs                *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
+	UtilizationTotal     *float64               `protobuf:"fixed64,3,opt,name=utilization_total,json=utilizationTotal,proto3,oneof" json:"utilization_total,omitempty"`
+	Utilization80211     *float64               `protobuf:"fixed64,4,opt,name=utilization80211,proto3,oneof" json:"utilization80211,omitempty"`
+	UtilizationNon80211  *float64               `protobuf:"fixed64,5,opt,name=utilization_non80211,json=utilizationNon80211,proto3,oneof" json:"utilization_non80211,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessChannelUtilizationHistoryResponse_Item) Reset() {
@@ -274,11 +284,18 @@ func (x *GetNetworkWirelessChannelUtilizationHistoryResponse_Item) GetUtilizatio
 	return 0
 }
 
+func (x *GetNetworkWirelessChannelUtilizationHistoryResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_wireless_v1_channel_utilization_history_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_channel_utilization_history_proto_rawDesc = "" +
 	"\n" +
-	"4meraki/wireless/v1/channel_utilization_history.proto\x12\x12meraki.wireless.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xf8\x03\n" +
+	"4meraki/wireless/v1/channel_utilization_history.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xf8\x03\n" +
 	"2GetNetworkWirelessChannelUtilizationHistoryRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x13\n" +
@@ -304,20 +321,22 @@ const file_meraki_wireless_v1_channel_utilization_history_proto_rawDesc = "" +
 	"_client_idB\x10\n" +
 	"\x0e_device_serialB\t\n" +
 	"\a_ap_tagB\a\n" +
-	"\x05_band\"\xa9\x04\n" +
-	"3GetNetworkWirelessChannelUtilizationHistoryResponse\x12b\n" +
-	"\x05items\x18\x01 \x03(\v2L.meraki.wireless.v1.GetNetworkWirelessChannelUtilizationHistoryResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xcf\x02\n" +
+	"\x05_band\"\xc9\x05\n" +
+	"3GetNetworkWirelessChannelUtilizationHistoryResponse\x12c\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2L.meraki.wireless.v1.GetNetworkWirelessChannelUtilizationHistoryResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9e\x03\n" +
 	"\x04Item\x125\n" +
 	"\bstart_ts\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\astartTs\x121\n" +
 	"\x06end_ts\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05endTs\x120\n" +
 	"\x11utilization_total\x18\x03 \x01(\x01H\x00R\x10utilizationTotal\x88\x01\x01\x12/\n" +
 	"\x10utilization80211\x18\x04 \x01(\x01H\x01R\x10utilization80211\x88\x01\x01\x126\n" +
-	"\x14utilization_non80211\x18\x05 \x01(\x01H\x02R\x13utilizationNon80211\x88\x01\x01B\x14\n" +
+	"\x14utilization_non80211\x18\x05 \x01(\x01H\x02R\x13utilizationNon80211\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x14\n" +
 	"\x12_utilization_totalB\x13\n" +
 	"\x11_utilization80211B\x17\n" +
-	"\x15_utilization_non80211B\x88\x01\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x1eChannelUtilizationHistoryProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\x15_utilization_non80211B\xa3\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x1eChannelUtilizationHistoryProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_channel_utilization_history_proto_rawDescOnce sync.Once
@@ -337,18 +356,21 @@ var file_meraki_wireless_v1_channel_utilization_history_proto_goTypes = []any{
 	(*GetNetworkWirelessChannelUtilizationHistoryResponse)(nil),      // 1: meraki.wireless.v1.GetNetworkWirelessChannelUtilizationHistoryResponse
 	(*GetNetworkWirelessChannelUtilizationHistoryResponse_Item)(nil), // 2: meraki.wireless.v1.GetNetworkWirelessChannelUtilizationHistoryResponse.Item
 	(*v1.PageInfo)(nil),           // 3: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),       // 4: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
 }
 var file_meraki_wireless_v1_channel_utilization_history_proto_depIdxs = []int32{
 	2, // 0: meraki.wireless.v1.GetNetworkWirelessChannelUtilizationHistoryResponse.items:type_name -> meraki.wireless.v1.GetNetworkWirelessChannelUtilizationHistoryResponse.Item
 	3, // 1: meraki.wireless.v1.GetNetworkWirelessChannelUtilizationHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	4, // 2: meraki.wireless.v1.GetNetworkWirelessChannelUtilizationHistoryResponse.Item.start_ts:type_name -> google.protobuf.Timestamp
-	4, // 3: meraki.wireless.v1.GetNetworkWirelessChannelUtilizationHistoryResponse.Item.end_ts:type_name -> google.protobuf.Timestamp
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	4, // 2: meraki.wireless.v1.GetNetworkWirelessChannelUtilizationHistoryResponse.additional_properties:type_name -> google.protobuf.Struct
+	5, // 3: meraki.wireless.v1.GetNetworkWirelessChannelUtilizationHistoryResponse.Item.start_ts:type_name -> google.protobuf.Timestamp
+	5, // 4: meraki.wireless.v1.GetNetworkWirelessChannelUtilizationHistoryResponse.Item.end_ts:type_name -> google.protobuf.Timestamp
+	4, // 5: meraki.wireless.v1.GetNetworkWirelessChannelUtilizationHistoryResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_channel_utilization_history_proto_init() }

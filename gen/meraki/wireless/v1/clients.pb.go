@@ -125,11 +125,12 @@ func (x *GetNetworkWirelessClientsConnectionStatsRequest) GetApTag() string {
 
 // Answer of getNetworkWirelessClientsConnectionStats.
 type GetNetworkWirelessClientsConnectionStatsResponse struct {
-	state         protoimpl.MessageState                                   `protogen:"open.v1"`
-	Items         []*GetNetworkWirelessClientsConnectionStatsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                             `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                   `protogen:"open.v1"`
+	Items                []*GetNetworkWirelessClientsConnectionStatsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                             `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessClientsConnectionStatsResponse) Reset() {
@@ -172,6 +173,13 @@ func (x *GetNetworkWirelessClientsConnectionStatsResponse) GetItems() []*GetNetw
 func (x *GetNetworkWirelessClientsConnectionStatsResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetNetworkWirelessClientsConnectionStatsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -291,11 +299,12 @@ func (x *GetNetworkWirelessClientsLatencyStatsRequest) GetFields() string {
 
 // Answer of getNetworkWirelessClientsLatencyStats.
 type GetNetworkWirelessClientsLatencyStatsResponse struct {
-	state         protoimpl.MessageState                                `protogen:"open.v1"`
-	Items         []*GetNetworkWirelessClientsLatencyStatsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                          `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                `protogen:"open.v1"`
+	Items                []*GetNetworkWirelessClientsLatencyStatsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                          `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessClientsLatencyStatsResponse) Reset() {
@@ -338,6 +347,13 @@ func (x *GetNetworkWirelessClientsLatencyStatsResponse) GetItems() []*GetNetwork
 func (x *GetNetworkWirelessClientsLatencyStatsResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetNetworkWirelessClientsLatencyStatsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -448,13 +464,15 @@ func (x *GetNetworkWirelessClientConnectionStatsRequest) GetApTag() string {
 	return ""
 }
 
-// Answer of getNetworkWirelessClientConnectionStats.
+// The wireless client connection stats of a network. Answer of
+// getNetworkWirelessClientConnectionStats.
 type NetworkWirelessClientConnectionStats struct {
-	state           protoimpl.MessageState                                `protogen:"open.v1"`
-	Mac             *string                                               `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	ConnectionStats *NetworkWirelessClientConnectionStats_ConnectionStats `protobuf:"bytes,2,opt,name=connection_stats,json=connectionStats,proto3" json:"connection_stats,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                                `protogen:"open.v1"`
+	Mac                  *string                                               `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	ConnectionStats      *NetworkWirelessClientConnectionStats_ConnectionStats `protobuf:"bytes,2,opt,name=connection_stats,json=connectionStats,proto3" json:"connection_stats,omitempty"`
+	AdditionalProperties *structpb.Struct                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessClientConnectionStats) Reset() {
@@ -497,6 +515,13 @@ func (x *NetworkWirelessClientConnectionStats) GetMac() string {
 func (x *NetworkWirelessClientConnectionStats) GetConnectionStats() *NetworkWirelessClientConnectionStats_ConnectionStats {
 	if x != nil {
 		return x.ConnectionStats
+	}
+	return nil
+}
+
+func (x *NetworkWirelessClientConnectionStats) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -661,11 +686,12 @@ func (x *GetNetworkWirelessClientConnectivityEventsRequest) GetDeviceSerial() st
 
 // Answer of getNetworkWirelessClientConnectivityEvents.
 type GetNetworkWirelessClientConnectivityEventsResponse struct {
-	state         protoimpl.MessageState                                     `protogen:"open.v1"`
-	Items         []*GetNetworkWirelessClientConnectivityEventsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                     `protogen:"open.v1"`
+	Items                []*GetNetworkWirelessClientConnectivityEventsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessClientConnectivityEventsResponse) Reset() {
@@ -708,6 +734,13 @@ func (x *GetNetworkWirelessClientConnectivityEventsResponse) GetItems() []*GetNe
 func (x *GetNetworkWirelessClientConnectivityEventsResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetNetworkWirelessClientConnectivityEventsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -802,11 +835,12 @@ func (x *GetNetworkWirelessClientLatencyHistoryRequest) GetResolution() int64 {
 
 // Answer of getNetworkWirelessClientLatencyHistory.
 type GetNetworkWirelessClientLatencyHistoryResponse struct {
-	state         protoimpl.MessageState                                 `protogen:"open.v1"`
-	Items         []*GetNetworkWirelessClientLatencyHistoryResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                 `protogen:"open.v1"`
+	Items                []*GetNetworkWirelessClientLatencyHistoryResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessClientLatencyHistoryResponse) Reset() {
@@ -849,6 +883,13 @@ func (x *GetNetworkWirelessClientLatencyHistoryResponse) GetItems() []*GetNetwor
 func (x *GetNetworkWirelessClientLatencyHistoryResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetNetworkWirelessClientLatencyHistoryResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -975,13 +1016,14 @@ func (x *GetNetworkWirelessClientLatencyStatsRequest) GetFields() string {
 	return ""
 }
 
-// Answer of getNetworkWirelessClientLatencyStats.
+// The wireless client latency stats of a network. Answer of getNetworkWirelessClientLatencyStats.
 type NetworkWirelessClientLatencyStats struct {
-	state         protoimpl.MessageState                          `protogen:"open.v1"`
-	Mac           *string                                         `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	LatencyStats  *NetworkWirelessClientLatencyStats_LatencyStats `protobuf:"bytes,2,opt,name=latency_stats,json=latencyStats,proto3" json:"latency_stats,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                          `protogen:"open.v1"`
+	Mac                  *string                                         `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	LatencyStats         *NetworkWirelessClientLatencyStats_LatencyStats `protobuf:"bytes,2,opt,name=latency_stats,json=latencyStats,proto3" json:"latency_stats,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessClientLatencyStats) Reset() {
@@ -1024,6 +1066,13 @@ func (x *NetworkWirelessClientLatencyStats) GetMac() string {
 func (x *NetworkWirelessClientLatencyStats) GetLatencyStats() *NetworkWirelessClientLatencyStats_LatencyStats {
 	if x != nil {
 		return x.LatencyStats
+	}
+	return nil
+}
+
+func (x *NetworkWirelessClientLatencyStats) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1141,12 +1190,13 @@ func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidRequest
 
 // Answer of getOrganizationWirelessClientsConnectionsImpactedByNetworkBySsid.
 type GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse struct {
-	state         protoimpl.MessageState                                                           `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                     `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                           `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                                  `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                     `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse) Reset() {
@@ -1179,6 +1229,13 @@ func (*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse)
 	return file_meraki_wireless_v1_clients_proto_rawDescGZIP(), []int{13}
 }
 
+func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse) GetItems() []*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item {
 	if x != nil {
 		return x.Items
@@ -1193,9 +1250,9 @@ func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidRespons
 	return nil
 }
 
-func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse) GetMeta() *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta {
+func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1296,12 +1353,13 @@ func (x *GetOrganizationWirelessClientsOverviewByDeviceRequest) GetEndingBefore(
 
 // Answer of getOrganizationWirelessClientsOverviewByDevice.
 type GetOrganizationWirelessClientsOverviewByDeviceResponse struct {
-	state         protoimpl.MessageState                                         `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessClientsOverviewByDeviceResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                   `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                         `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessClientsOverviewByDeviceResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                   `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse) Reset() {
@@ -1334,6 +1392,13 @@ func (*GetOrganizationWirelessClientsOverviewByDeviceResponse) Descriptor() ([]b
 	return file_meraki_wireless_v1_clients_proto_rawDescGZIP(), []int{15}
 }
 
+func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse) GetItems() []*GetOrganizationWirelessClientsOverviewByDeviceResponse_Item {
 	if x != nil {
 		return x.Items
@@ -1348,9 +1413,9 @@ func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse) GetPageInfo() *
 	return nil
 }
 
-func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse) GetMeta() *GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta {
+func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1485,12 +1550,13 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkRequest) GetUsageUnits() st
 
 // Answer of getOrganizationWirelessClientsUsageByNetwork.
 type GetOrganizationWirelessClientsUsageByNetworkResponse struct {
-	state         protoimpl.MessageState                                       `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessClientsUsageByNetworkResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                 `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                       `protogen:"open.v1"`
+	Meta                 *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta   `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessClientsUsageByNetworkResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkResponse) Reset() {
@@ -1523,6 +1589,13 @@ func (*GetOrganizationWirelessClientsUsageByNetworkResponse) Descriptor() ([]byt
 	return file_meraki_wireless_v1_clients_proto_rawDescGZIP(), []int{17}
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkResponse) GetMeta() *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessClientsUsageByNetworkResponse) GetItems() []*GetOrganizationWirelessClientsUsageByNetworkResponse_Item {
 	if x != nil {
 		return x.Items
@@ -1537,9 +1610,9 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkResponse) GetPageInfo() *v1
 	return nil
 }
 
-func (x *GetOrganizationWirelessClientsUsageByNetworkResponse) GetMeta() *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta {
+func (x *GetOrganizationWirelessClientsUsageByNetworkResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1690,12 +1763,13 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidRequest) GetUsageUnit
 
 // Answer of getOrganizationWirelessClientsUsageByNetworkBySsid.
 type GetOrganizationWirelessClientsUsageByNetworkBySsidResponse struct {
-	state         protoimpl.MessageState                                             `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                       `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                             `protogen:"open.v1"`
+	Meta                 *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta   `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                       `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse) Reset() {
@@ -1728,6 +1802,13 @@ func (*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse) Descriptor() 
 	return file_meraki_wireless_v1_clients_proto_rawDescGZIP(), []int{19}
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse) GetMeta() *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse) GetItems() []*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item {
 	if x != nil {
 		return x.Items
@@ -1742,9 +1823,9 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse) GetPageInfo
 	return nil
 }
 
-func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse) GetMeta() *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta {
+func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1887,12 +1968,13 @@ func (x *GetOrganizationWirelessClientsUsageBySsidRequest) GetUsageUnits() strin
 
 // Answer of getOrganizationWirelessClientsUsageBySsid.
 type GetOrganizationWirelessClientsUsageBySsidResponse struct {
-	state         protoimpl.MessageState                                    `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessClientsUsageBySsidResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                              `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessClientsUsageBySsidResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                    `protogen:"open.v1"`
+	Meta                 *GetOrganizationWirelessClientsUsageBySsidResponse_Meta   `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessClientsUsageBySsidResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                              `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageBySsidResponse) Reset() {
@@ -1925,6 +2007,13 @@ func (*GetOrganizationWirelessClientsUsageBySsidResponse) Descriptor() ([]byte, 
 	return file_meraki_wireless_v1_clients_proto_rawDescGZIP(), []int{21}
 }
 
+func (x *GetOrganizationWirelessClientsUsageBySsidResponse) GetMeta() *GetOrganizationWirelessClientsUsageBySsidResponse_Meta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessClientsUsageBySsidResponse) GetItems() []*GetOrganizationWirelessClientsUsageBySsidResponse_Item {
 	if x != nil {
 		return x.Items
@@ -1939,19 +2028,20 @@ func (x *GetOrganizationWirelessClientsUsageBySsidResponse) GetPageInfo() *v1.Pa
 	return nil
 }
 
-func (x *GetOrganizationWirelessClientsUsageBySsidResponse) GetMeta() *GetOrganizationWirelessClientsUsageBySsidResponse_Meta {
+func (x *GetOrganizationWirelessClientsUsageBySsidResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetNetworkWirelessClientsConnectionStatsResponse_Item struct {
-	state           protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Mac             *string                                                                `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	ConnectionStats *GetNetworkWirelessClientsConnectionStatsResponse_Item_ConnectionStats `protobuf:"bytes,2,opt,name=connection_stats,json=connectionStats,proto3" json:"connection_stats,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                                                 `protogen:"open.v1"`
+	Mac                  *string                                                                `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	ConnectionStats      *GetNetworkWirelessClientsConnectionStatsResponse_Item_ConnectionStats `protobuf:"bytes,2,opt,name=connection_stats,json=connectionStats,proto3" json:"connection_stats,omitempty"`
+	AdditionalProperties *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessClientsConnectionStatsResponse_Item) Reset() {
@@ -1998,15 +2088,23 @@ func (x *GetNetworkWirelessClientsConnectionStatsResponse_Item) GetConnectionSta
 	return nil
 }
 
+func (x *GetNetworkWirelessClientsConnectionStatsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessClientsConnectionStatsResponse_Item_ConnectionStats struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Assoc         *int64                 `protobuf:"varint,1,opt,name=assoc,proto3,oneof" json:"assoc,omitempty"`
-	Auth          *int64                 `protobuf:"varint,2,opt,name=auth,proto3,oneof" json:"auth,omitempty"`
-	Dhcp          *int64                 `protobuf:"varint,3,opt,name=dhcp,proto3,oneof" json:"dhcp,omitempty"`
-	Dns           *int64                 `protobuf:"varint,4,opt,name=dns,proto3,oneof" json:"dns,omitempty"`
-	Success       *int64                 `protobuf:"varint,5,opt,name=success,proto3,oneof" json:"success,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Assoc                *int64                 `protobuf:"varint,1,opt,name=assoc,proto3,oneof" json:"assoc,omitempty"`
+	Auth                 *int64                 `protobuf:"varint,2,opt,name=auth,proto3,oneof" json:"auth,omitempty"`
+	Dhcp                 *int64                 `protobuf:"varint,3,opt,name=dhcp,proto3,oneof" json:"dhcp,omitempty"`
+	Dns                  *int64                 `protobuf:"varint,4,opt,name=dns,proto3,oneof" json:"dns,omitempty"`
+	Success              *int64                 `protobuf:"varint,5,opt,name=success,proto3,oneof" json:"success,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessClientsConnectionStatsResponse_Item_ConnectionStats) Reset() {
@@ -2074,12 +2172,20 @@ func (x *GetNetworkWirelessClientsConnectionStatsResponse_Item_ConnectionStats) 
 	return 0
 }
 
+func (x *GetNetworkWirelessClientsConnectionStatsResponse_Item_ConnectionStats) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessClientsLatencyStatsResponse_Item struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	Mac           *string                                                          `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	LatencyStats  *GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats `protobuf:"bytes,2,opt,name=latency_stats,json=latencyStats,proto3" json:"latency_stats,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                           `protogen:"open.v1"`
+	Mac                  *string                                                          `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	LatencyStats         *GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats `protobuf:"bytes,2,opt,name=latency_stats,json=latencyStats,proto3" json:"latency_stats,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessClientsLatencyStatsResponse_Item) Reset() {
@@ -2126,14 +2232,22 @@ func (x *GetNetworkWirelessClientsLatencyStatsResponse_Item) GetLatencyStats() *
 	return nil
 }
 
+func (x *GetNetworkWirelessClientsLatencyStatsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats struct {
-	state             protoimpl.MessageState                                                             `protogen:"open.v1"`
-	BackgroundTraffic *GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_BackgroundTraffic `protobuf:"bytes,1,opt,name=background_traffic,json=backgroundTraffic,proto3" json:"background_traffic,omitempty"`
-	BestEffortTraffic *GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_BestEffortTraffic `protobuf:"bytes,2,opt,name=best_effort_traffic,json=bestEffortTraffic,proto3" json:"best_effort_traffic,omitempty"`
-	VideoTraffic      *GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_VideoTraffic      `protobuf:"bytes,3,opt,name=video_traffic,json=videoTraffic,proto3" json:"video_traffic,omitempty"`
-	VoiceTraffic      *GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_VoiceTraffic      `protobuf:"bytes,4,opt,name=voice_traffic,json=voiceTraffic,proto3" json:"voice_traffic,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState                                                             `protogen:"open.v1"`
+	BackgroundTraffic    *GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_BackgroundTraffic `protobuf:"bytes,1,opt,name=background_traffic,json=backgroundTraffic,proto3" json:"background_traffic,omitempty"`
+	BestEffortTraffic    *GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_BestEffortTraffic `protobuf:"bytes,2,opt,name=best_effort_traffic,json=bestEffortTraffic,proto3" json:"best_effort_traffic,omitempty"`
+	VideoTraffic         *GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_VideoTraffic      `protobuf:"bytes,3,opt,name=video_traffic,json=videoTraffic,proto3" json:"video_traffic,omitempty"`
+	VoiceTraffic         *GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_VoiceTraffic      `protobuf:"bytes,4,opt,name=voice_traffic,json=voiceTraffic,proto3" json:"voice_traffic,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats) Reset() {
@@ -2194,12 +2308,20 @@ func (x *GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats) GetVoi
 	return nil
 }
 
+func (x *GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_BackgroundTraffic struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	RawDistribution *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
-	Avg             *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	RawDistribution      *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
+	Avg                  *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_BackgroundTraffic) Reset() {
@@ -2247,12 +2369,20 @@ func (x *GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_Backgro
 	return 0
 }
 
+func (x *GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_BackgroundTraffic) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_BestEffortTraffic struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	RawDistribution *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
-	Avg             *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	RawDistribution      *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
+	Avg                  *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_BestEffortTraffic) Reset() {
@@ -2300,12 +2430,20 @@ func (x *GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_BestEff
 	return 0
 }
 
+func (x *GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_BestEffortTraffic) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_VideoTraffic struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	RawDistribution *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
-	Avg             *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	RawDistribution      *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
+	Avg                  *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_VideoTraffic) Reset() {
@@ -2352,12 +2490,20 @@ func (x *GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_VideoTr
 	return 0
 }
 
+func (x *GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_VideoTraffic) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_VoiceTraffic struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	RawDistribution *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
-	Avg             *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	RawDistribution      *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
+	Avg                  *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_VoiceTraffic) Reset() {
@@ -2404,14 +2550,22 @@ func (x *GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_VoiceTr
 	return 0
 }
 
+func (x *GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_VoiceTraffic) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessClientConnectionStats_ConnectionStats struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Assoc         *int64                 `protobuf:"varint,1,opt,name=assoc,proto3,oneof" json:"assoc,omitempty"`
-	Auth          *int64                 `protobuf:"varint,2,opt,name=auth,proto3,oneof" json:"auth,omitempty"`
-	Dhcp          *int64                 `protobuf:"varint,3,opt,name=dhcp,proto3,oneof" json:"dhcp,omitempty"`
-	Success       *int64                 `protobuf:"varint,4,opt,name=success,proto3,oneof" json:"success,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Assoc                *int64                 `protobuf:"varint,1,opt,name=assoc,proto3,oneof" json:"assoc,omitempty"`
+	Auth                 *int64                 `protobuf:"varint,2,opt,name=auth,proto3,oneof" json:"auth,omitempty"`
+	Dhcp                 *int64                 `protobuf:"varint,3,opt,name=dhcp,proto3,oneof" json:"dhcp,omitempty"`
+	Success              *int64                 `protobuf:"varint,4,opt,name=success,proto3,oneof" json:"success,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessClientConnectionStats_ConnectionStats) Reset() {
@@ -2472,6 +2626,13 @@ func (x *NetworkWirelessClientConnectionStats_ConnectionStats) GetSuccess() int6
 	return 0
 }
 
+func (x *NetworkWirelessClientConnectionStats_ConnectionStats) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessClientConnectivityEventsResponse_Item struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	OccurredAt *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
@@ -2481,17 +2642,18 @@ type GetNetworkWirelessClientConnectivityEventsResponse_Item struct {
 	SsidNumber *int64 `protobuf:"varint,3,opt,name=ssid_number,json=ssidNumber,proto3,oneof" json:"ssid_number,omitempty"`
 	// Known values: "assoc", "auth", "connection", "deauth", "dhcp", "disassoc", "dns", "roam",
 	// "sticky".
-	Type          *string          `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Subtype       *string          `protobuf:"bytes,5,opt,name=subtype,proto3,oneof" json:"subtype,omitempty"`
-	Severity      *string          `protobuf:"bytes,6,opt,name=severity,proto3,oneof" json:"severity,omitempty"`
-	DurationMs    *int64           `protobuf:"varint,7,opt,name=duration_ms,json=durationMs,proto3,oneof" json:"duration_ms,omitempty"`
-	Channel       *int64           `protobuf:"varint,8,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
-	Rssi          *int64           `protobuf:"varint,9,opt,name=rssi,proto3,oneof" json:"rssi,omitempty"`
-	EventData     *structpb.Struct `protobuf:"bytes,10,opt,name=event_data,json=eventData,proto3" json:"event_data,omitempty"`
-	DeviceSerial  *string          `protobuf:"bytes,11,opt,name=device_serial,json=deviceSerial,proto3,oneof" json:"device_serial,omitempty"`
-	CaptureId     *string          `protobuf:"bytes,12,opt,name=capture_id,json=captureId,proto3,oneof" json:"capture_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string          `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Subtype              *string          `protobuf:"bytes,5,opt,name=subtype,proto3,oneof" json:"subtype,omitempty"`
+	Severity             *string          `protobuf:"bytes,6,opt,name=severity,proto3,oneof" json:"severity,omitempty"`
+	DurationMs           *int64           `protobuf:"varint,7,opt,name=duration_ms,json=durationMs,proto3,oneof" json:"duration_ms,omitempty"`
+	Channel              *int64           `protobuf:"varint,8,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
+	Rssi                 *int64           `protobuf:"varint,9,opt,name=rssi,proto3,oneof" json:"rssi,omitempty"`
+	EventData            *structpb.Struct `protobuf:"bytes,10,opt,name=event_data,json=eventData,proto3" json:"event_data,omitempty"`
+	DeviceSerial         *string          `protobuf:"bytes,11,opt,name=device_serial,json=deviceSerial,proto3,oneof" json:"device_serial,omitempty"`
+	CaptureId            *string          `protobuf:"bytes,12,opt,name=capture_id,json=captureId,proto3,oneof" json:"capture_id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessClientConnectivityEventsResponse_Item) Reset() {
@@ -2608,11 +2770,19 @@ func (x *GetNetworkWirelessClientConnectivityEventsResponse_Item) GetCaptureId()
 	return ""
 }
 
+func (x *GetNetworkWirelessClientConnectivityEventsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessClientLatencyHistoryResponse_Item struct {
 	state                 protoimpl.MessageState                                                     `protogen:"open.v1"`
 	T0                    *int64                                                                     `protobuf:"varint,1,opt,name=t0,proto3,oneof" json:"t0,omitempty"`
 	T1                    *int64                                                                     `protobuf:"varint,2,opt,name=t1,proto3,oneof" json:"t1,omitempty"`
 	LatencyBinsByCategory *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory `protobuf:"bytes,3,opt,name=latency_bins_by_category,json=latencyBinsByCategory,proto3" json:"latency_bins_by_category,omitempty"`
+	AdditionalProperties  *structpb.Struct                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
@@ -2668,14 +2838,22 @@ func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item) GetLatencyBinsByCa
 	return nil
 }
 
+func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory struct {
-	state             protoimpl.MessageState                                                                       `protogen:"open.v1"`
-	BackgroundTraffic *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BackgroundTraffic `protobuf:"bytes,1,opt,name=background_traffic,json=backgroundTraffic,proto3" json:"background_traffic,omitempty"`
-	BestEffortTraffic *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BestEffortTraffic `protobuf:"bytes,2,opt,name=best_effort_traffic,json=bestEffortTraffic,proto3" json:"best_effort_traffic,omitempty"`
-	VideoTraffic      *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VideoTraffic      `protobuf:"bytes,3,opt,name=video_traffic,json=videoTraffic,proto3" json:"video_traffic,omitempty"`
-	VoiceTraffic      *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VoiceTraffic      `protobuf:"bytes,4,opt,name=voice_traffic,json=voiceTraffic,proto3" json:"voice_traffic,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	BackgroundTraffic    map[string]int64       `protobuf:"bytes,1,rep,name=background_traffic,json=backgroundTraffic,proto3" json:"background_traffic,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	BestEffortTraffic    map[string]int64       `protobuf:"bytes,2,rep,name=best_effort_traffic,json=bestEffortTraffic,proto3" json:"best_effort_traffic,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	VideoTraffic         map[string]int64       `protobuf:"bytes,3,rep,name=video_traffic,json=videoTraffic,proto3" json:"video_traffic,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	VoiceTraffic         map[string]int64       `protobuf:"bytes,4,rep,name=voice_traffic,json=voiceTraffic,proto3" json:"voice_traffic,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory) Reset() {
@@ -2708,606 +2886,50 @@ func (*GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory
 	return file_meraki_wireless_v1_clients_proto_rawDescGZIP(), []int{9, 0, 0}
 }
 
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory) GetBackgroundTraffic() *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BackgroundTraffic {
+func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory) GetBackgroundTraffic() map[string]int64 {
 	if x != nil {
 		return x.BackgroundTraffic
 	}
 	return nil
 }
 
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory) GetBestEffortTraffic() *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BestEffortTraffic {
+func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory) GetBestEffortTraffic() map[string]int64 {
 	if x != nil {
 		return x.BestEffortTraffic
 	}
 	return nil
 }
 
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory) GetVideoTraffic() *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VideoTraffic {
+func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory) GetVideoTraffic() map[string]int64 {
 	if x != nil {
 		return x.VideoTraffic
 	}
 	return nil
 }
 
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory) GetVoiceTraffic() *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VoiceTraffic {
+func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory) GetVoiceTraffic() map[string]int64 {
 	if x != nil {
 		return x.VoiceTraffic
 	}
 	return nil
 }
 
-type GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BackgroundTraffic struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	X0_5          *int64                 `protobuf:"varint,1,opt,name=x0_5,json=0.5,proto3,oneof" json:"x0_5,omitempty"`
-	X1_0          *int64                 `protobuf:"varint,2,opt,name=x1_0,json=1.0,proto3,oneof" json:"x1_0,omitempty"`
-	X2_0          *int64                 `protobuf:"varint,3,opt,name=x2_0,json=2.0,proto3,oneof" json:"x2_0,omitempty"`
-	X4_0          *int64                 `protobuf:"varint,4,opt,name=x4_0,json=4.0,proto3,oneof" json:"x4_0,omitempty"`
-	X8_0          *int64                 `protobuf:"varint,5,opt,name=x8_0,json=8.0,proto3,oneof" json:"x8_0,omitempty"`
-	X16_0         *int64                 `protobuf:"varint,6,opt,name=x16_0,json=16.0,proto3,oneof" json:"x16_0,omitempty"`
-	X32_0         *int64                 `protobuf:"varint,7,opt,name=x32_0,json=32.0,proto3,oneof" json:"x32_0,omitempty"`
-	X64_0         *int64                 `protobuf:"varint,8,opt,name=x64_0,json=64.0,proto3,oneof" json:"x64_0,omitempty"`
-	X128_0        *int64                 `protobuf:"varint,9,opt,name=x128_0,json=128.0,proto3,oneof" json:"x128_0,omitempty"`
-	X256_0        *int64                 `protobuf:"varint,10,opt,name=x256_0,json=256.0,proto3,oneof" json:"x256_0,omitempty"`
-	X512_0        *int64                 `protobuf:"varint,11,opt,name=x512_0,json=512.0,proto3,oneof" json:"x512_0,omitempty"`
-	X1024_0       *int64                 `protobuf:"varint,12,opt,name=x1024_0,json=1024.0,proto3,oneof" json:"x1024_0,omitempty"`
-	X2048_0       *int64                 `protobuf:"varint,13,opt,name=x2048_0,json=2048.0,proto3,oneof" json:"x2048_0,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BackgroundTraffic) Reset() {
-	*x = GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BackgroundTraffic{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[34]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BackgroundTraffic) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BackgroundTraffic) ProtoMessage() {
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BackgroundTraffic) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[34]
+func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BackgroundTraffic.ProtoReflect.Descriptor instead.
-func (*GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BackgroundTraffic) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_clients_proto_rawDescGZIP(), []int{9, 0, 0, 0}
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BackgroundTraffic) GetX0_5() int64 {
-	if x != nil && x.X0_5 != nil {
-		return *x.X0_5
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BackgroundTraffic) GetX1_0() int64 {
-	if x != nil && x.X1_0 != nil {
-		return *x.X1_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BackgroundTraffic) GetX2_0() int64 {
-	if x != nil && x.X2_0 != nil {
-		return *x.X2_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BackgroundTraffic) GetX4_0() int64 {
-	if x != nil && x.X4_0 != nil {
-		return *x.X4_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BackgroundTraffic) GetX8_0() int64 {
-	if x != nil && x.X8_0 != nil {
-		return *x.X8_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BackgroundTraffic) GetX16_0() int64 {
-	if x != nil && x.X16_0 != nil {
-		return *x.X16_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BackgroundTraffic) GetX32_0() int64 {
-	if x != nil && x.X32_0 != nil {
-		return *x.X32_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BackgroundTraffic) GetX64_0() int64 {
-	if x != nil && x.X64_0 != nil {
-		return *x.X64_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BackgroundTraffic) GetX128_0() int64 {
-	if x != nil && x.X128_0 != nil {
-		return *x.X128_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BackgroundTraffic) GetX256_0() int64 {
-	if x != nil && x.X256_0 != nil {
-		return *x.X256_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BackgroundTraffic) GetX512_0() int64 {
-	if x != nil && x.X512_0 != nil {
-		return *x.X512_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BackgroundTraffic) GetX1024_0() int64 {
-	if x != nil && x.X1024_0 != nil {
-		return *x.X1024_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BackgroundTraffic) GetX2048_0() int64 {
-	if x != nil && x.X2048_0 != nil {
-		return *x.X2048_0
-	}
-	return 0
-}
-
-type GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BestEffortTraffic struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	X0_5          *int64                 `protobuf:"varint,1,opt,name=x0_5,json=0.5,proto3,oneof" json:"x0_5,omitempty"`
-	X1_0          *int64                 `protobuf:"varint,2,opt,name=x1_0,json=1.0,proto3,oneof" json:"x1_0,omitempty"`
-	X2_0          *int64                 `protobuf:"varint,3,opt,name=x2_0,json=2.0,proto3,oneof" json:"x2_0,omitempty"`
-	X4_0          *int64                 `protobuf:"varint,4,opt,name=x4_0,json=4.0,proto3,oneof" json:"x4_0,omitempty"`
-	X8_0          *int64                 `protobuf:"varint,5,opt,name=x8_0,json=8.0,proto3,oneof" json:"x8_0,omitempty"`
-	X16_0         *int64                 `protobuf:"varint,6,opt,name=x16_0,json=16.0,proto3,oneof" json:"x16_0,omitempty"`
-	X32_0         *int64                 `protobuf:"varint,7,opt,name=x32_0,json=32.0,proto3,oneof" json:"x32_0,omitempty"`
-	X64_0         *int64                 `protobuf:"varint,8,opt,name=x64_0,json=64.0,proto3,oneof" json:"x64_0,omitempty"`
-	X128_0        *int64                 `protobuf:"varint,9,opt,name=x128_0,json=128.0,proto3,oneof" json:"x128_0,omitempty"`
-	X256_0        *int64                 `protobuf:"varint,10,opt,name=x256_0,json=256.0,proto3,oneof" json:"x256_0,omitempty"`
-	X512_0        *int64                 `protobuf:"varint,11,opt,name=x512_0,json=512.0,proto3,oneof" json:"x512_0,omitempty"`
-	X1024_0       *int64                 `protobuf:"varint,12,opt,name=x1024_0,json=1024.0,proto3,oneof" json:"x1024_0,omitempty"`
-	X2048_0       *int64                 `protobuf:"varint,13,opt,name=x2048_0,json=2048.0,proto3,oneof" json:"x2048_0,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BestEffortTraffic) Reset() {
-	*x = GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BestEffortTraffic{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[35]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BestEffortTraffic) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BestEffortTraffic) ProtoMessage() {
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BestEffortTraffic) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[35]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BestEffortTraffic.ProtoReflect.Descriptor instead.
-func (*GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BestEffortTraffic) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_clients_proto_rawDescGZIP(), []int{9, 0, 0, 1}
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BestEffortTraffic) GetX0_5() int64 {
-	if x != nil && x.X0_5 != nil {
-		return *x.X0_5
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BestEffortTraffic) GetX1_0() int64 {
-	if x != nil && x.X1_0 != nil {
-		return *x.X1_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BestEffortTraffic) GetX2_0() int64 {
-	if x != nil && x.X2_0 != nil {
-		return *x.X2_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BestEffortTraffic) GetX4_0() int64 {
-	if x != nil && x.X4_0 != nil {
-		return *x.X4_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BestEffortTraffic) GetX8_0() int64 {
-	if x != nil && x.X8_0 != nil {
-		return *x.X8_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BestEffortTraffic) GetX16_0() int64 {
-	if x != nil && x.X16_0 != nil {
-		return *x.X16_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BestEffortTraffic) GetX32_0() int64 {
-	if x != nil && x.X32_0 != nil {
-		return *x.X32_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BestEffortTraffic) GetX64_0() int64 {
-	if x != nil && x.X64_0 != nil {
-		return *x.X64_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BestEffortTraffic) GetX128_0() int64 {
-	if x != nil && x.X128_0 != nil {
-		return *x.X128_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BestEffortTraffic) GetX256_0() int64 {
-	if x != nil && x.X256_0 != nil {
-		return *x.X256_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BestEffortTraffic) GetX512_0() int64 {
-	if x != nil && x.X512_0 != nil {
-		return *x.X512_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BestEffortTraffic) GetX1024_0() int64 {
-	if x != nil && x.X1024_0 != nil {
-		return *x.X1024_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BestEffortTraffic) GetX2048_0() int64 {
-	if x != nil && x.X2048_0 != nil {
-		return *x.X2048_0
-	}
-	return 0
-}
-
-type GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VideoTraffic struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	X0_5          *int64                 `protobuf:"varint,1,opt,name=x0_5,json=0.5,proto3,oneof" json:"x0_5,omitempty"`
-	X1_0          *int64                 `protobuf:"varint,2,opt,name=x1_0,json=1.0,proto3,oneof" json:"x1_0,omitempty"`
-	X2_0          *int64                 `protobuf:"varint,3,opt,name=x2_0,json=2.0,proto3,oneof" json:"x2_0,omitempty"`
-	X4_0          *int64                 `protobuf:"varint,4,opt,name=x4_0,json=4.0,proto3,oneof" json:"x4_0,omitempty"`
-	X8_0          *int64                 `protobuf:"varint,5,opt,name=x8_0,json=8.0,proto3,oneof" json:"x8_0,omitempty"`
-	X16_0         *int64                 `protobuf:"varint,6,opt,name=x16_0,json=16.0,proto3,oneof" json:"x16_0,omitempty"`
-	X32_0         *int64                 `protobuf:"varint,7,opt,name=x32_0,json=32.0,proto3,oneof" json:"x32_0,omitempty"`
-	X64_0         *int64                 `protobuf:"varint,8,opt,name=x64_0,json=64.0,proto3,oneof" json:"x64_0,omitempty"`
-	X128_0        *int64                 `protobuf:"varint,9,opt,name=x128_0,json=128.0,proto3,oneof" json:"x128_0,omitempty"`
-	X256_0        *int64                 `protobuf:"varint,10,opt,name=x256_0,json=256.0,proto3,oneof" json:"x256_0,omitempty"`
-	X512_0        *int64                 `protobuf:"varint,11,opt,name=x512_0,json=512.0,proto3,oneof" json:"x512_0,omitempty"`
-	X1024_0       *int64                 `protobuf:"varint,12,opt,name=x1024_0,json=1024.0,proto3,oneof" json:"x1024_0,omitempty"`
-	X2048_0       *int64                 `protobuf:"varint,13,opt,name=x2048_0,json=2048.0,proto3,oneof" json:"x2048_0,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VideoTraffic) Reset() {
-	*x = GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VideoTraffic{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[36]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VideoTraffic) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VideoTraffic) ProtoMessage() {
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VideoTraffic) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[36]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VideoTraffic.ProtoReflect.Descriptor instead.
-func (*GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VideoTraffic) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_clients_proto_rawDescGZIP(), []int{9, 0, 0, 2}
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VideoTraffic) GetX0_5() int64 {
-	if x != nil && x.X0_5 != nil {
-		return *x.X0_5
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VideoTraffic) GetX1_0() int64 {
-	if x != nil && x.X1_0 != nil {
-		return *x.X1_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VideoTraffic) GetX2_0() int64 {
-	if x != nil && x.X2_0 != nil {
-		return *x.X2_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VideoTraffic) GetX4_0() int64 {
-	if x != nil && x.X4_0 != nil {
-		return *x.X4_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VideoTraffic) GetX8_0() int64 {
-	if x != nil && x.X8_0 != nil {
-		return *x.X8_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VideoTraffic) GetX16_0() int64 {
-	if x != nil && x.X16_0 != nil {
-		return *x.X16_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VideoTraffic) GetX32_0() int64 {
-	if x != nil && x.X32_0 != nil {
-		return *x.X32_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VideoTraffic) GetX64_0() int64 {
-	if x != nil && x.X64_0 != nil {
-		return *x.X64_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VideoTraffic) GetX128_0() int64 {
-	if x != nil && x.X128_0 != nil {
-		return *x.X128_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VideoTraffic) GetX256_0() int64 {
-	if x != nil && x.X256_0 != nil {
-		return *x.X256_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VideoTraffic) GetX512_0() int64 {
-	if x != nil && x.X512_0 != nil {
-		return *x.X512_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VideoTraffic) GetX1024_0() int64 {
-	if x != nil && x.X1024_0 != nil {
-		return *x.X1024_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VideoTraffic) GetX2048_0() int64 {
-	if x != nil && x.X2048_0 != nil {
-		return *x.X2048_0
-	}
-	return 0
-}
-
-type GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VoiceTraffic struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	X0_5          *int64                 `protobuf:"varint,1,opt,name=x0_5,json=0.5,proto3,oneof" json:"x0_5,omitempty"`
-	X1_0          *int64                 `protobuf:"varint,2,opt,name=x1_0,json=1.0,proto3,oneof" json:"x1_0,omitempty"`
-	X2_0          *int64                 `protobuf:"varint,3,opt,name=x2_0,json=2.0,proto3,oneof" json:"x2_0,omitempty"`
-	X4_0          *int64                 `protobuf:"varint,4,opt,name=x4_0,json=4.0,proto3,oneof" json:"x4_0,omitempty"`
-	X8_0          *int64                 `protobuf:"varint,5,opt,name=x8_0,json=8.0,proto3,oneof" json:"x8_0,omitempty"`
-	X16_0         *int64                 `protobuf:"varint,6,opt,name=x16_0,json=16.0,proto3,oneof" json:"x16_0,omitempty"`
-	X32_0         *int64                 `protobuf:"varint,7,opt,name=x32_0,json=32.0,proto3,oneof" json:"x32_0,omitempty"`
-	X64_0         *int64                 `protobuf:"varint,8,opt,name=x64_0,json=64.0,proto3,oneof" json:"x64_0,omitempty"`
-	X128_0        *int64                 `protobuf:"varint,9,opt,name=x128_0,json=128.0,proto3,oneof" json:"x128_0,omitempty"`
-	X256_0        *int64                 `protobuf:"varint,10,opt,name=x256_0,json=256.0,proto3,oneof" json:"x256_0,omitempty"`
-	X512_0        *int64                 `protobuf:"varint,11,opt,name=x512_0,json=512.0,proto3,oneof" json:"x512_0,omitempty"`
-	X1024_0       *int64                 `protobuf:"varint,12,opt,name=x1024_0,json=1024.0,proto3,oneof" json:"x1024_0,omitempty"`
-	X2048_0       *int64                 `protobuf:"varint,13,opt,name=x2048_0,json=2048.0,proto3,oneof" json:"x2048_0,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VoiceTraffic) Reset() {
-	*x = GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VoiceTraffic{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[37]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VoiceTraffic) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VoiceTraffic) ProtoMessage() {
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VoiceTraffic) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[37]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VoiceTraffic.ProtoReflect.Descriptor instead.
-func (*GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VoiceTraffic) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_clients_proto_rawDescGZIP(), []int{9, 0, 0, 3}
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VoiceTraffic) GetX0_5() int64 {
-	if x != nil && x.X0_5 != nil {
-		return *x.X0_5
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VoiceTraffic) GetX1_0() int64 {
-	if x != nil && x.X1_0 != nil {
-		return *x.X1_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VoiceTraffic) GetX2_0() int64 {
-	if x != nil && x.X2_0 != nil {
-		return *x.X2_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VoiceTraffic) GetX4_0() int64 {
-	if x != nil && x.X4_0 != nil {
-		return *x.X4_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VoiceTraffic) GetX8_0() int64 {
-	if x != nil && x.X8_0 != nil {
-		return *x.X8_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VoiceTraffic) GetX16_0() int64 {
-	if x != nil && x.X16_0 != nil {
-		return *x.X16_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VoiceTraffic) GetX32_0() int64 {
-	if x != nil && x.X32_0 != nil {
-		return *x.X32_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VoiceTraffic) GetX64_0() int64 {
-	if x != nil && x.X64_0 != nil {
-		return *x.X64_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VoiceTraffic) GetX128_0() int64 {
-	if x != nil && x.X128_0 != nil {
-		return *x.X128_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VoiceTraffic) GetX256_0() int64 {
-	if x != nil && x.X256_0 != nil {
-		return *x.X256_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VoiceTraffic) GetX512_0() int64 {
-	if x != nil && x.X512_0 != nil {
-		return *x.X512_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VoiceTraffic) GetX1024_0() int64 {
-	if x != nil && x.X1024_0 != nil {
-		return *x.X1024_0
-	}
-	return 0
-}
-
-func (x *GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VoiceTraffic) GetX2048_0() int64 {
-	if x != nil && x.X2048_0 != nil {
-		return *x.X2048_0
-	}
-	return 0
+	return nil
 }
 
 type NetworkWirelessClientLatencyStats_LatencyStats struct {
-	state             protoimpl.MessageState                                            `protogen:"open.v1"`
-	BackgroundTraffic *NetworkWirelessClientLatencyStats_LatencyStats_BackgroundTraffic `protobuf:"bytes,1,opt,name=background_traffic,json=backgroundTraffic,proto3" json:"background_traffic,omitempty"`
-	BestEffortTraffic *NetworkWirelessClientLatencyStats_LatencyStats_BestEffortTraffic `protobuf:"bytes,2,opt,name=best_effort_traffic,json=bestEffortTraffic,proto3" json:"best_effort_traffic,omitempty"`
-	VideoTraffic      *NetworkWirelessClientLatencyStats_LatencyStats_VideoTraffic      `protobuf:"bytes,3,opt,name=video_traffic,json=videoTraffic,proto3" json:"video_traffic,omitempty"`
-	VoiceTraffic      *NetworkWirelessClientLatencyStats_LatencyStats_VoiceTraffic      `protobuf:"bytes,4,opt,name=voice_traffic,json=voiceTraffic,proto3" json:"voice_traffic,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState                                            `protogen:"open.v1"`
+	BackgroundTraffic    *NetworkWirelessClientLatencyStats_LatencyStats_BackgroundTraffic `protobuf:"bytes,1,opt,name=background_traffic,json=backgroundTraffic,proto3" json:"background_traffic,omitempty"`
+	BestEffortTraffic    *NetworkWirelessClientLatencyStats_LatencyStats_BestEffortTraffic `protobuf:"bytes,2,opt,name=best_effort_traffic,json=bestEffortTraffic,proto3" json:"best_effort_traffic,omitempty"`
+	VideoTraffic         *NetworkWirelessClientLatencyStats_LatencyStats_VideoTraffic      `protobuf:"bytes,3,opt,name=video_traffic,json=videoTraffic,proto3" json:"video_traffic,omitempty"`
+	VoiceTraffic         *NetworkWirelessClientLatencyStats_LatencyStats_VoiceTraffic      `protobuf:"bytes,4,opt,name=voice_traffic,json=voiceTraffic,proto3" json:"voice_traffic,omitempty"`
+	AdditionalProperties *structpb.Struct                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessClientLatencyStats_LatencyStats) Reset() {
@@ -3368,12 +2990,20 @@ func (x *NetworkWirelessClientLatencyStats_LatencyStats) GetVoiceTraffic() *Netw
 	return nil
 }
 
+func (x *NetworkWirelessClientLatencyStats_LatencyStats) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessClientLatencyStats_LatencyStats_BackgroundTraffic struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	RawDistribution *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
-	Avg             *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	RawDistribution      *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
+	Avg                  *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessClientLatencyStats_LatencyStats_BackgroundTraffic) Reset() {
@@ -3420,12 +3050,20 @@ func (x *NetworkWirelessClientLatencyStats_LatencyStats_BackgroundTraffic) GetAv
 	return 0
 }
 
+func (x *NetworkWirelessClientLatencyStats_LatencyStats_BackgroundTraffic) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessClientLatencyStats_LatencyStats_BestEffortTraffic struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	RawDistribution *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
-	Avg             *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	RawDistribution      *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
+	Avg                  *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessClientLatencyStats_LatencyStats_BestEffortTraffic) Reset() {
@@ -3472,12 +3110,20 @@ func (x *NetworkWirelessClientLatencyStats_LatencyStats_BestEffortTraffic) GetAv
 	return 0
 }
 
+func (x *NetworkWirelessClientLatencyStats_LatencyStats_BestEffortTraffic) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessClientLatencyStats_LatencyStats_VideoTraffic struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	RawDistribution *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
-	Avg             *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	RawDistribution      *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
+	Avg                  *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessClientLatencyStats_LatencyStats_VideoTraffic) Reset() {
@@ -3524,12 +3170,20 @@ func (x *NetworkWirelessClientLatencyStats_LatencyStats_VideoTraffic) GetAvg() f
 	return 0
 }
 
+func (x *NetworkWirelessClientLatencyStats_LatencyStats_VideoTraffic) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessClientLatencyStats_LatencyStats_VoiceTraffic struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	RawDistribution *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
-	Avg             *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	RawDistribution      *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
+	Avg                  *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessClientLatencyStats_LatencyStats_VoiceTraffic) Reset() {
@@ -3576,13 +3230,21 @@ func (x *NetworkWirelessClientLatencyStats_LatencyStats_VoiceTraffic) GetAvg() f
 	return 0
 }
 
+func (x *NetworkWirelessClientLatencyStats_LatencyStats_VoiceTraffic) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item struct {
-	state         protoimpl.MessageState                                                                 `protogen:"open.v1"`
-	Network       *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	Ssid          *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Ssid    `protobuf:"bytes,2,opt,name=ssid,proto3" json:"ssid,omitempty"`
-	Clients       *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients `protobuf:"bytes,3,opt,name=clients,proto3" json:"clients,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                 `protogen:"open.v1"`
+	Network              *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Ssid                 *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Ssid    `protobuf:"bytes,2,opt,name=ssid,proto3" json:"ssid,omitempty"`
+	Clients              *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients `protobuf:"bytes,3,opt,name=clients,proto3" json:"clients,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item) Reset() {
@@ -3637,62 +3299,25 @@ func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidRespons
 	return nil
 }
 
-type GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta struct {
-	state         protoimpl.MessageState                                                                `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[44]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[44]
+func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_clients_proto_rawDescGZIP(), []int{13, 1}
-}
-
-func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta) GetCounts() *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Network) Reset() {
 	*x = GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Network{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[45]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3705,7 +3330,7 @@ func (*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_
 }
 
 func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[45]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3735,18 +3360,26 @@ func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidRespons
 	return ""
 }
 
+func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Ssid struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Number        *int64                 `protobuf:"varint,3,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Number               *int64                 `protobuf:"varint,3,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Ssid) Reset() {
 	*x = GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Ssid{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[46]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3759,7 +3392,7 @@ func (*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_
 }
 
 func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Ssid) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[46]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3796,17 +3429,25 @@ func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidRespons
 	return 0
 }
 
+func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Ssid) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients struct {
-	state         protoimpl.MessageState                                                                          `protogen:"open.v1"`
-	Impacted      *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients_Impacted `protobuf:"bytes,1,opt,name=impacted,proto3" json:"impacted,omitempty"`
-	Total         *int64                                                                                          `protobuf:"varint,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                          `protogen:"open.v1"`
+	Impacted             *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients_Impacted `protobuf:"bytes,1,opt,name=impacted,proto3" json:"impacted,omitempty"`
+	Total                *int64                                                                                          `protobuf:"varint,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients) Reset() {
 	*x = GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[47]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3819,7 +3460,7 @@ func (*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_
 }
 
 func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[47]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3849,17 +3490,25 @@ func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidRespons
 	return 0
 }
 
+func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients_Impacted struct {
-	state         protoimpl.MessageState                                                                                 `protogen:"open.v1"`
-	ByStep        *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients_Impacted_ByStep `protobuf:"bytes,1,opt,name=by_step,json=byStep,proto3" json:"by_step,omitempty"`
-	Total         *int64                                                                                                 `protobuf:"varint,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                 `protogen:"open.v1"`
+	ByStep               *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients_Impacted_ByStep `protobuf:"bytes,1,opt,name=by_step,json=byStep,proto3" json:"by_step,omitempty"`
+	Total                *int64                                                                                                 `protobuf:"varint,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients_Impacted) Reset() {
 	*x = GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients_Impacted{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[48]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3872,7 +3521,7 @@ func (*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_
 }
 
 func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients_Impacted) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[48]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3902,18 +3551,26 @@ func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidRespons
 	return 0
 }
 
+func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients_Impacted) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients_Impacted_ByStep struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Association    *int64                 `protobuf:"varint,1,opt,name=association,proto3,oneof" json:"association,omitempty"`
-	Authentication *int64                 `protobuf:"varint,2,opt,name=authentication,proto3,oneof" json:"authentication,omitempty"`
-	IpAssignment   *int64                 `protobuf:"varint,3,opt,name=ip_assignment,json=ipAssignment,proto3,oneof" json:"ip_assignment,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Association          *int64                 `protobuf:"varint,1,opt,name=association,proto3,oneof" json:"association,omitempty"`
+	Authentication       *int64                 `protobuf:"varint,2,opt,name=authentication,proto3,oneof" json:"authentication,omitempty"`
+	IpAssignment         *int64                 `protobuf:"varint,3,opt,name=ip_assignment,json=ipAssignment,proto3,oneof" json:"ip_assignment,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients_Impacted_ByStep) Reset() {
 	*x = GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients_Impacted_ByStep{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[49]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3926,7 +3583,7 @@ func (*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_
 }
 
 func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients_Impacted_ByStep) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[49]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3963,116 +3620,26 @@ func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidRespons
 	return 0
 }
 
-type GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                      `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[50]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[50]
+func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients_Impacted_ByStep) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_clients_proto_rawDescGZIP(), []int{13, 1, 0}
-}
-
-func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta_Counts) GetItems() *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[51]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[51]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_clients_proto_rawDescGZIP(), []int{13, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type GetOrganizationWirelessClientsOverviewByDeviceResponse_Item struct {
-	state         protoimpl.MessageState                                               `protogen:"open.v1"`
-	Network       *GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	Serial        *string                                                              `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Counts        *GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Counts  `protobuf:"bytes,3,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                               `protogen:"open.v1"`
+	Network              *GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Serial               *string                                                              `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Counts               *GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Counts  `protobuf:"bytes,3,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Item) Reset() {
 	*x = GetOrganizationWirelessClientsOverviewByDeviceResponse_Item{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[52]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4084,7 +3651,7 @@ func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Item) String() s
 func (*GetOrganizationWirelessClientsOverviewByDeviceResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[52]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4121,60 +3688,24 @@ func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Item) GetCounts(
 	return nil
 }
 
-type GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta struct {
-	state         protoimpl.MessageState                                              `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[53]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[53]
+func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_clients_proto_rawDescGZIP(), []int{15, 1}
-}
-
-func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta) GetCounts() *GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Network) Reset() {
 	*x = GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Network{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[54]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4186,7 +3717,7 @@ func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Network) St
 func (*GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Network) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[54]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4209,16 +3740,24 @@ func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Network) Ge
 	return ""
 }
 
+func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Counts struct {
-	state         protoimpl.MessageState                                                       `protogen:"open.v1"`
-	ByStatus      *GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Counts_ByStatus `protobuf:"bytes,1,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                       `protogen:"open.v1"`
+	ByStatus             *GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Counts_ByStatus `protobuf:"bytes,1,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
+	AdditionalProperties *structpb.Struct                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Counts) Reset() {
 	*x = GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Counts{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[55]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4230,7 +3769,7 @@ func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Counts) Str
 func (*GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Counts) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[55]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4253,16 +3792,24 @@ func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Counts) Get
 	return nil
 }
 
+func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Counts_ByStatus struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Online        *int64                 `protobuf:"varint,1,opt,name=online,proto3,oneof" json:"online,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Online               *int64                 `protobuf:"varint,1,opt,name=online,proto3,oneof" json:"online,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Counts_ByStatus) Reset() {
 	*x = GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Counts_ByStatus{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[56]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4274,7 +3821,7 @@ func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Counts_BySt
 func (*GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Counts_ByStatus) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Counts_ByStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[56]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4297,115 +3844,27 @@ func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Counts_BySt
 	return 0
 }
 
-type GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                    `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[57]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[57]
+func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Counts_ByStatus) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_clients_proto_rawDescGZIP(), []int{15, 1, 0}
-}
-
-func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta_Counts) GetItems() *GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[58]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[58]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_clients_proto_rawDescGZIP(), []int{15, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type GetOrganizationWirelessClientsUsageByNetworkResponse_Item struct {
-	state         protoimpl.MessageState                                             `protogen:"open.v1"`
-	Network       *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	Clients       *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Clients `protobuf:"bytes,2,opt,name=clients,proto3" json:"clients,omitempty"`
-	Devices       *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Devices `protobuf:"bytes,3,opt,name=devices,proto3" json:"devices,omitempty"`
-	Usage         *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Usage   `protobuf:"bytes,4,opt,name=usage,proto3" json:"usage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                             `protogen:"open.v1"`
+	Network              *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Clients              *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Clients `protobuf:"bytes,2,opt,name=clients,proto3" json:"clients,omitempty"`
+	Devices              *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Devices `protobuf:"bytes,3,opt,name=devices,proto3" json:"devices,omitempty"`
+	Usage                *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Usage   `protobuf:"bytes,4,opt,name=usage,proto3" json:"usage,omitempty"`
+	AdditionalProperties *structpb.Struct                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item) Reset() {
 	*x = GetOrganizationWirelessClientsUsageByNetworkResponse_Item{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[59]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4417,7 +3876,7 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item) String() str
 func (*GetOrganizationWirelessClientsUsageByNetworkResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[59]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4461,17 +3920,25 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item) GetUsage() *
 	return nil
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageByNetworkResponse_Meta struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	Units         *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Units  `protobuf:"bytes,2,opt,name=units,proto3" json:"units,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                            `protogen:"open.v1"`
+	Counts               *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
+	Units                *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Units  `protobuf:"bytes,2,opt,name=units,proto3" json:"units,omitempty"`
+	AdditionalProperties *structpb.Struct                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta) Reset() {
 	*x = GetOrganizationWirelessClientsUsageByNetworkResponse_Meta{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[60]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4483,7 +3950,7 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta) String() str
 func (*GetOrganizationWirelessClientsUsageByNetworkResponse_Meta) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[60]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4513,17 +3980,25 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta) GetUnits() *
 	return nil
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Network) Reset() {
 	*x = GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Network{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[61]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4535,7 +4010,7 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Network) Stri
 func (*GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Network) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[61]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4565,16 +4040,24 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Network) GetN
 	return ""
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Clients struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Clients) Reset() {
 	*x = GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Clients{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[62]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4586,7 +4069,7 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Clients) Stri
 func (*GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Clients) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Clients) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[62]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4609,16 +4092,24 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Clients) GetT
 	return 0
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Clients) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Devices struct {
-	state         protoimpl.MessageState                                                           `protogen:"open.v1"`
-	ByProductType *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Devices_ByProductType `protobuf:"bytes,1,opt,name=by_product_type,json=byProductType,proto3" json:"by_product_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                           `protogen:"open.v1"`
+	ByProductType        *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Devices_ByProductType `protobuf:"bytes,1,opt,name=by_product_type,json=byProductType,proto3" json:"by_product_type,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Devices) Reset() {
 	*x = GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Devices{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[63]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4630,7 +4121,7 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Devices) Stri
 func (*GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Devices) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[63]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4653,18 +4144,26 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Devices) GetB
 	return nil
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Devices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Usage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *float64               `protobuf:"fixed64,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Upstream      *float64               `protobuf:"fixed64,2,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
-	Downstream    *float64               `protobuf:"fixed64,3,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *float64               `protobuf:"fixed64,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Upstream             *float64               `protobuf:"fixed64,2,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
+	Downstream           *float64               `protobuf:"fixed64,3,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Usage) Reset() {
 	*x = GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Usage{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[64]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4676,7 +4175,7 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Usage) String
 func (*GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Usage) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[64]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4713,16 +4212,24 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Usage) GetDow
 	return 0
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Usage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Devices_ByProductType struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Wireless      *int64                 `protobuf:"varint,1,opt,name=wireless,proto3,oneof" json:"wireless,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Wireless             *int64                 `protobuf:"varint,1,opt,name=wireless,proto3,oneof" json:"wireless,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Devices_ByProductType) Reset() {
 	*x = GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Devices_ByProductType{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[65]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4735,7 +4242,7 @@ func (*GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Devices_ByProdu
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Devices_ByProductType) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[65]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4758,16 +4265,24 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Devices_ByPro
 	return 0
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Devices_ByProductType) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                  `protogen:"open.v1"`
+	Items                *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
+	AdditionalProperties *structpb.Struct                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Counts) Reset() {
 	*x = GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[66]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4779,7 +4294,7 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Counts) Strin
 func (*GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Counts) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[66]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4802,16 +4317,24 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Counts) GetIt
 	return nil
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Units struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Usage         *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Units_Usage `protobuf:"bytes,1,opt,name=usage,proto3" json:"usage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                 `protogen:"open.v1"`
+	Usage                *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Units_Usage `protobuf:"bytes,1,opt,name=usage,proto3" json:"usage,omitempty"`
+	AdditionalProperties *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Units) Reset() {
 	*x = GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Units{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[67]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4823,7 +4346,7 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Units) String
 func (*GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Units) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Units) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[67]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4846,17 +4369,25 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Units) GetUsa
 	return nil
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Units) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Remaining            *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Counts_Items) Reset() {
 	*x = GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[68]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4868,7 +4399,7 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Counts_Items)
 func (*GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Counts_Items) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[68]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4898,17 +4429,25 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Counts_Items)
 	return 0
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Counts_Items) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Units_Usage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Symbol        *string                `protobuf:"bytes,2,opt,name=symbol,proto3,oneof" json:"symbol,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Symbol               *string                `protobuf:"bytes,2,opt,name=symbol,proto3,oneof" json:"symbol,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Units_Usage) Reset() {
 	*x = GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Units_Usage{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[69]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4920,7 +4459,7 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Units_Usage) 
 func (*GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Units_Usage) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Units_Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[69]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4950,20 +4489,28 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Units_Usage) 
 	return ""
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Units_Usage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item struct {
-	state         protoimpl.MessageState                                                   `protogen:"open.v1"`
-	Network       *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	Ssid          *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid    `protobuf:"bytes,2,opt,name=ssid,proto3" json:"ssid,omitempty"`
-	Clients       *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Clients `protobuf:"bytes,3,opt,name=clients,proto3" json:"clients,omitempty"`
-	Devices       *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Devices `protobuf:"bytes,4,opt,name=devices,proto3" json:"devices,omitempty"`
-	Usage         *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Usage   `protobuf:"bytes,5,opt,name=usage,proto3" json:"usage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                   `protogen:"open.v1"`
+	Network              *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Ssid                 *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid    `protobuf:"bytes,2,opt,name=ssid,proto3" json:"ssid,omitempty"`
+	Clients              *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Clients `protobuf:"bytes,3,opt,name=clients,proto3" json:"clients,omitempty"`
+	Devices              *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Devices `protobuf:"bytes,4,opt,name=devices,proto3" json:"devices,omitempty"`
+	Usage                *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Usage   `protobuf:"bytes,5,opt,name=usage,proto3" json:"usage,omitempty"`
+	AdditionalProperties *structpb.Struct                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item) Reset() {
 	*x = GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[70]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4975,7 +4522,7 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item) String
 func (*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[70]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5026,17 +4573,25 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item) GetUsa
 	return nil
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	Units         *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Units  `protobuf:"bytes,2,opt,name=units,proto3" json:"units,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                  `protogen:"open.v1"`
+	Counts               *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
+	Units                *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Units  `protobuf:"bytes,2,opt,name=units,proto3" json:"units,omitempty"`
+	AdditionalProperties *structpb.Struct                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta) Reset() {
 	*x = GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[71]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5048,7 +4603,7 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta) String
 func (*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[71]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5078,17 +4633,25 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta) GetUni
 	return nil
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Network) Reset() {
 	*x = GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Network{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[72]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5100,7 +4663,7 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Network
 func (*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Network) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[72]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5130,19 +4693,27 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Network
 	return ""
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid struct {
-	state         protoimpl.MessageState                                                           `protogen:"open.v1"`
-	Id            *string                                                                          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Number        *int64                                                                           `protobuf:"varint,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	Name          *string                                                                          `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	TunneledTo    *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo `protobuf:"bytes,4,opt,name=tunneled_to,json=tunneledTo,proto3" json:"tunneled_to,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                           `protogen:"open.v1"`
+	Id                   *string                                                                          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Number               *int64                                                                           `protobuf:"varint,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	Name                 *string                                                                          `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	TunneledTo           *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo `protobuf:"bytes,4,opt,name=tunneled_to,json=tunneledTo,proto3" json:"tunneled_to,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid) Reset() {
 	*x = GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[73]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5154,7 +4725,7 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid) S
 func (*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[73]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5198,16 +4769,24 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid) G
 	return nil
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Clients struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Clients) Reset() {
 	*x = GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Clients{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[74]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5219,7 +4798,7 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Clients
 func (*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Clients) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Clients) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[74]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5242,16 +4821,24 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Clients
 	return 0
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Clients) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Devices struct {
-	state         protoimpl.MessageState                                                                 `protogen:"open.v1"`
-	ByProductType *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Devices_ByProductType `protobuf:"bytes,1,opt,name=by_product_type,json=byProductType,proto3" json:"by_product_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                 `protogen:"open.v1"`
+	ByProductType        *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Devices_ByProductType `protobuf:"bytes,1,opt,name=by_product_type,json=byProductType,proto3" json:"by_product_type,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Devices) Reset() {
 	*x = GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Devices{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[75]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5263,7 +4850,7 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Devices
 func (*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Devices) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[75]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5286,18 +4873,26 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Devices
 	return nil
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Devices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Usage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *float64               `protobuf:"fixed64,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Upstream      *float64               `protobuf:"fixed64,2,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
-	Downstream    *float64               `protobuf:"fixed64,3,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *float64               `protobuf:"fixed64,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Upstream             *float64               `protobuf:"fixed64,2,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
+	Downstream           *float64               `protobuf:"fixed64,3,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Usage) Reset() {
 	*x = GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Usage{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[76]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5309,7 +4904,7 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Usage) 
 func (*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Usage) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[76]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5346,17 +4941,25 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Usage) 
 	return 0
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Usage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo struct {
-	state         protoimpl.MessageState                                                                   `protogen:"open.v1"`
-	Network       *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	Cluster       *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo_Cluster `protobuf:"bytes,2,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                   `protogen:"open.v1"`
+	Network              *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Cluster              *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo_Cluster `protobuf:"bytes,2,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo) Reset() {
 	*x = GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[77]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5369,7 +4972,7 @@ func (*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_Tunn
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[77]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5399,17 +5002,25 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_Tu
 	return nil
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo_Network) Reset() {
 	*x = GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo_Network{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[78]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5422,7 +5033,7 @@ func (*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_Tunn
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[78]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5452,17 +5063,25 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_Tu
 	return ""
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo_Cluster struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo_Cluster) Reset() {
 	*x = GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo_Cluster{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[79]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5475,7 +5094,7 @@ func (*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_Tunn
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo_Cluster) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[79]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5505,16 +5124,24 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_Tu
 	return ""
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo_Cluster) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Devices_ByProductType struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Wireless      *int64                 `protobuf:"varint,1,opt,name=wireless,proto3,oneof" json:"wireless,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Wireless             *int64                 `protobuf:"varint,1,opt,name=wireless,proto3,oneof" json:"wireless,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Devices_ByProductType) Reset() {
 	*x = GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Devices_ByProductType{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[80]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5527,7 +5154,7 @@ func (*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Devices_B
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Devices_ByProductType) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[80]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5550,16 +5177,24 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Devices
 	return 0
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Devices_ByProductType) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                        `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                        `protogen:"open.v1"`
+	Items                *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
+	AdditionalProperties *structpb.Struct                                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Counts) Reset() {
 	*x = GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[81]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5571,7 +5206,7 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Counts)
 func (*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Counts) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[81]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5594,16 +5229,24 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Counts)
 	return nil
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Units struct {
-	state         protoimpl.MessageState                                                       `protogen:"open.v1"`
-	Usage         *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Units_Usage `protobuf:"bytes,1,opt,name=usage,proto3" json:"usage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                       `protogen:"open.v1"`
+	Usage                *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Units_Usage `protobuf:"bytes,1,opt,name=usage,proto3" json:"usage,omitempty"`
+	AdditionalProperties *structpb.Struct                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Units) Reset() {
 	*x = GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Units{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[82]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5615,7 +5258,7 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Units) 
 func (*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Units) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Units) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[82]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5638,17 +5281,25 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Units) 
 	return nil
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Units) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Remaining            *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Counts_Items) Reset() {
 	*x = GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[83]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5660,7 +5311,7 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Counts_
 func (*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Counts_Items) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[83]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5690,17 +5341,25 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Counts_
 	return 0
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Counts_Items) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Units_Usage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Symbol        *string                `protobuf:"bytes,2,opt,name=symbol,proto3,oneof" json:"symbol,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Symbol               *string                `protobuf:"bytes,2,opt,name=symbol,proto3,oneof" json:"symbol,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Units_Usage) Reset() {
 	*x = GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Units_Usage{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[84]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5712,7 +5371,7 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Units_U
 func (*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Units_Usage) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Units_Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[84]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5742,19 +5401,27 @@ func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Units_U
 	return ""
 }
 
+func (x *GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Units_Usage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageBySsidResponse_Item struct {
-	state         protoimpl.MessageState                                          `protogen:"open.v1"`
-	Ssid          *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Ssid    `protobuf:"bytes,1,opt,name=ssid,proto3" json:"ssid,omitempty"`
-	Clients       *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Clients `protobuf:"bytes,2,opt,name=clients,proto3" json:"clients,omitempty"`
-	Devices       *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Devices `protobuf:"bytes,3,opt,name=devices,proto3" json:"devices,omitempty"`
-	Usage         *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Usage   `protobuf:"bytes,4,opt,name=usage,proto3" json:"usage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                          `protogen:"open.v1"`
+	Ssid                 *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Ssid    `protobuf:"bytes,1,opt,name=ssid,proto3" json:"ssid,omitempty"`
+	Clients              *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Clients `protobuf:"bytes,2,opt,name=clients,proto3" json:"clients,omitempty"`
+	Devices              *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Devices `protobuf:"bytes,3,opt,name=devices,proto3" json:"devices,omitempty"`
+	Usage                *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Usage   `protobuf:"bytes,4,opt,name=usage,proto3" json:"usage,omitempty"`
+	AdditionalProperties *structpb.Struct                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item) Reset() {
 	*x = GetOrganizationWirelessClientsUsageBySsidResponse_Item{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[85]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5766,7 +5433,7 @@ func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item) String() string
 func (*GetOrganizationWirelessClientsUsageBySsidResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[85]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5810,17 +5477,25 @@ func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item) GetUsage() *Get
 	return nil
 }
 
+func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageBySsidResponse_Meta struct {
-	state         protoimpl.MessageState                                         `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	Units         *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Units  `protobuf:"bytes,2,opt,name=units,proto3" json:"units,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                         `protogen:"open.v1"`
+	Counts               *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
+	Units                *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Units  `protobuf:"bytes,2,opt,name=units,proto3" json:"units,omitempty"`
+	AdditionalProperties *structpb.Struct                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Meta) Reset() {
 	*x = GetOrganizationWirelessClientsUsageBySsidResponse_Meta{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[86]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5832,7 +5507,7 @@ func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Meta) String() string
 func (*GetOrganizationWirelessClientsUsageBySsidResponse_Meta) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[86]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5862,16 +5537,24 @@ func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Meta) GetUnits() *Get
 	return nil
 }
 
+func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Meta) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageBySsidResponse_Item_Ssid struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Ssid) Reset() {
 	*x = GetOrganizationWirelessClientsUsageBySsidResponse_Item_Ssid{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[87]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5883,7 +5566,7 @@ func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Ssid) String() s
 func (*GetOrganizationWirelessClientsUsageBySsidResponse_Item_Ssid) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Ssid) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[87]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5906,16 +5589,24 @@ func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Ssid) GetName() 
 	return ""
 }
 
+func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Ssid) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageBySsidResponse_Item_Clients struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Clients) Reset() {
 	*x = GetOrganizationWirelessClientsUsageBySsidResponse_Item_Clients{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[88]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5927,7 +5618,7 @@ func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Clients) String(
 func (*GetOrganizationWirelessClientsUsageBySsidResponse_Item_Clients) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Clients) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[88]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5950,16 +5641,24 @@ func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Clients) GetTota
 	return 0
 }
 
+func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Clients) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageBySsidResponse_Item_Devices struct {
-	state         protoimpl.MessageState                                                        `protogen:"open.v1"`
-	ByProductType *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Devices_ByProductType `protobuf:"bytes,1,opt,name=by_product_type,json=byProductType,proto3" json:"by_product_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                        `protogen:"open.v1"`
+	ByProductType        *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Devices_ByProductType `protobuf:"bytes,1,opt,name=by_product_type,json=byProductType,proto3" json:"by_product_type,omitempty"`
+	AdditionalProperties *structpb.Struct                                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Devices) Reset() {
 	*x = GetOrganizationWirelessClientsUsageBySsidResponse_Item_Devices{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[89]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5971,7 +5670,7 @@ func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Devices) String(
 func (*GetOrganizationWirelessClientsUsageBySsidResponse_Item_Devices) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[89]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5994,18 +5693,26 @@ func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Devices) GetByPr
 	return nil
 }
 
+func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Devices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageBySsidResponse_Item_Usage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *float64               `protobuf:"fixed64,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Upstream      *float64               `protobuf:"fixed64,2,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
-	Downstream    *float64               `protobuf:"fixed64,3,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *float64               `protobuf:"fixed64,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Upstream             *float64               `protobuf:"fixed64,2,opt,name=upstream,proto3,oneof" json:"upstream,omitempty"`
+	Downstream           *float64               `protobuf:"fixed64,3,opt,name=downstream,proto3,oneof" json:"downstream,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Usage) Reset() {
 	*x = GetOrganizationWirelessClientsUsageBySsidResponse_Item_Usage{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[90]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6017,7 +5724,7 @@ func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Usage) String() 
 func (*GetOrganizationWirelessClientsUsageBySsidResponse_Item_Usage) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[90]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6054,16 +5761,24 @@ func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Usage) GetDownst
 	return 0
 }
 
+func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Usage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageBySsidResponse_Item_Devices_ByProductType struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Wireless      *int64                 `protobuf:"varint,1,opt,name=wireless,proto3,oneof" json:"wireless,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Wireless             *int64                 `protobuf:"varint,1,opt,name=wireless,proto3,oneof" json:"wireless,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Devices_ByProductType) Reset() {
 	*x = GetOrganizationWirelessClientsUsageBySsidResponse_Item_Devices_ByProductType{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[91]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6075,7 +5790,7 @@ func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Devices_ByProduc
 func (*GetOrganizationWirelessClientsUsageBySsidResponse_Item_Devices_ByProductType) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Devices_ByProductType) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[91]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6098,16 +5813,24 @@ func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Devices_ByProduc
 	return 0
 }
 
+func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Item_Devices_ByProductType) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                               `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                               `protogen:"open.v1"`
+	Items                *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
+	AdditionalProperties *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Counts) Reset() {
 	*x = GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[92]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6119,7 +5842,7 @@ func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Counts) String()
 func (*GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Counts) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[92]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6142,16 +5865,24 @@ func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Counts) GetItems
 	return nil
 }
 
+func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Units struct {
-	state         protoimpl.MessageState                                              `protogen:"open.v1"`
-	Usage         *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Units_Usage `protobuf:"bytes,1,opt,name=usage,proto3" json:"usage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                              `protogen:"open.v1"`
+	Usage                *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Units_Usage `protobuf:"bytes,1,opt,name=usage,proto3" json:"usage,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Units) Reset() {
 	*x = GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Units{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[93]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6163,7 +5894,7 @@ func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Units) String() 
 func (*GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Units) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Units) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[93]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6186,17 +5917,25 @@ func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Units) GetUsage(
 	return nil
 }
 
+func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Units) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Remaining            *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Counts_Items) Reset() {
 	*x = GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[94]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6208,7 +5947,7 @@ func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Counts_Items) St
 func (*GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Counts_Items) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[94]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6238,17 +5977,25 @@ func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Counts_Items) Ge
 	return 0
 }
 
+func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Counts_Items) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Units_Usage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Symbol        *string                `protobuf:"bytes,2,opt,name=symbol,proto3,oneof" json:"symbol,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Symbol               *string                `protobuf:"bytes,2,opt,name=symbol,proto3,oneof" json:"symbol,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Units_Usage) Reset() {
 	*x = GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Units_Usage{}
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[95]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6260,7 +6007,7 @@ func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Units_Usage) Str
 func (*GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Units_Usage) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Units_Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[95]
+	mi := &file_meraki_wireless_v1_clients_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6290,11 +6037,18 @@ func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Units_Usage) Get
 	return ""
 }
 
+func (x *GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Units_Usage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_wireless_v1_clients_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_clients_proto_rawDesc = "" +
 	"\n" +
-	" meraki/wireless/v1/clients.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xb5\x02\n" +
+	" meraki/wireless/v1/clients.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a$meraki/wireless/v1/collections.proto\"\xb5\x02\n" +
 	"/GetNetworkWirelessClientsConnectionStatsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x13\n" +
@@ -6310,19 +6064,22 @@ const file_meraki_wireless_v1_clients_proto_rawDesc = "" +
 	"\t_timespanB\a\n" +
 	"\x05_bandB\a\n" +
 	"\x05_ssidB\t\n" +
-	"\a_ap_tag\"\xc7\x04\n" +
-	"0GetNetworkWirelessClientsConnectionStatsResponse\x12_\n" +
-	"\x05items\x18\x01 \x03(\v2I.meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xf3\x02\n" +
+	"\a_ap_tag\"\xb6\x06\n" +
+	"0GetNetworkWirelessClientsConnectionStatsResponse\x12`\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2I.meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x91\x04\n" +
 	"\x04Item\x12\x15\n" +
 	"\x03mac\x18\x01 \x01(\tH\x00R\x03mac\x88\x01\x01\x12\x84\x01\n" +
-	"\x10connection_stats\x18\x02 \x01(\v2Y.meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsResponse.Item.ConnectionStatsR\x0fconnectionStats\x1a\xc4\x01\n" +
+	"\x10connection_stats\x18\x02 \x01(\v2Y.meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsResponse.Item.ConnectionStatsR\x0fconnectionStats\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x93\x02\n" +
 	"\x0fConnectionStats\x12\x19\n" +
 	"\x05assoc\x18\x01 \x01(\x03H\x00R\x05assoc\x88\x01\x01\x12\x17\n" +
 	"\x04auth\x18\x02 \x01(\x03H\x01R\x04auth\x88\x01\x01\x12\x17\n" +
 	"\x04dhcp\x18\x03 \x01(\x03H\x02R\x04dhcp\x88\x01\x01\x12\x15\n" +
 	"\x03dns\x18\x04 \x01(\x03H\x03R\x03dns\x88\x01\x01\x12\x1d\n" +
-	"\asuccess\x18\x05 \x01(\x03H\x04R\asuccess\x88\x01\x01B\b\n" +
+	"\asuccess\x18\x05 \x01(\x03H\x04R\asuccess\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_assocB\a\n" +
 	"\x05_authB\a\n" +
 	"\x05_dhcpB\x06\n" +
@@ -6349,33 +6106,40 @@ const file_meraki_wireless_v1_clients_proto_rawDesc = "" +
 	"\x05_ssidB\t\n" +
 	"\a_ap_tagB\a\n" +
 	"\x05_vlanB\t\n" +
-	"\a_fields\"\x93\v\n" +
-	"-GetNetworkWirelessClientsLatencyStatsResponse\x12\\\n" +
-	"\x05items\x18\x01 \x03(\v2F.meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xc5\t\n" +
+	"\a_fields\"\xc2\x0f\n" +
+	"-GetNetworkWirelessClientsLatencyStatsResponse\x12]\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2F.meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa3\r\n" +
 	"\x04Item\x12\x15\n" +
 	"\x03mac\x18\x01 \x01(\tH\x00R\x03mac\x88\x01\x01\x12x\n" +
-	"\rlatency_stats\x18\x02 \x01(\v2S.meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStatsR\flatencyStats\x1a\xa3\b\n" +
+	"\rlatency_stats\x18\x02 \x01(\v2S.meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStatsR\flatencyStats\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb2\v\n" +
 	"\fLatencyStats\x12\x94\x01\n" +
 	"\x12background_traffic\x18\x01 \x01(\v2e.meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.BackgroundTrafficR\x11backgroundTraffic\x12\x95\x01\n" +
 	"\x13best_effort_traffic\x18\x02 \x01(\v2e.meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.BestEffortTrafficR\x11bestEffortTraffic\x12\x85\x01\n" +
 	"\rvideo_traffic\x18\x03 \x01(\v2`.meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.VideoTrafficR\fvideoTraffic\x12\x85\x01\n" +
-	"\rvoice_traffic\x18\x04 \x01(\v2`.meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.VoiceTrafficR\fvoiceTraffic\x1av\n" +
+	"\rvoice_traffic\x18\x04 \x01(\v2`.meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.VoiceTrafficR\fvoiceTraffic\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc5\x01\n" +
 	"\x11BackgroundTraffic\x12B\n" +
 	"\x10raw_distribution\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x0frawDistribution\x12\x15\n" +
-	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01B\x06\n" +
-	"\x04_avg\x1av\n" +
+	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
+	"\x04_avg\x1a\xc5\x01\n" +
 	"\x11BestEffortTraffic\x12B\n" +
 	"\x10raw_distribution\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x0frawDistribution\x12\x15\n" +
-	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01B\x06\n" +
-	"\x04_avg\x1aq\n" +
+	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
+	"\x04_avg\x1a\xc0\x01\n" +
 	"\fVideoTraffic\x12B\n" +
 	"\x10raw_distribution\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x0frawDistribution\x12\x15\n" +
-	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01B\x06\n" +
-	"\x04_avg\x1aq\n" +
+	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
+	"\x04_avg\x1a\xc0\x01\n" +
 	"\fVoiceTraffic\x12B\n" +
 	"\x10raw_distribution\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x0frawDistribution\x12\x15\n" +
-	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01B\x06\n" +
+	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_avgB\x06\n" +
 	"\x04_mac\"\xe4\x02\n" +
 	".GetNetworkWirelessClientConnectionStatsRequest\x12\"\n" +
@@ -6396,15 +6160,17 @@ const file_meraki_wireless_v1_clients_proto_rawDesc = "" +
 	"\t_timespanB\a\n" +
 	"\x05_bandB\a\n" +
 	"\x05_ssidB\t\n" +
-	"\a_ap_tag\"\xe2\x02\n" +
+	"\a_ap_tag\"\x80\x04\n" +
 	"$NetworkWirelessClientConnectionStats\x12\x15\n" +
 	"\x03mac\x18\x01 \x01(\tH\x00R\x03mac\x88\x01\x01\x12s\n" +
-	"\x10connection_stats\x18\x02 \x01(\v2H.meraki.wireless.v1.NetworkWirelessClientConnectionStats.ConnectionStatsR\x0fconnectionStats\x1a\xa5\x01\n" +
+	"\x10connection_stats\x18\x02 \x01(\v2H.meraki.wireless.v1.NetworkWirelessClientConnectionStats.ConnectionStatsR\x0fconnectionStats\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf4\x01\n" +
 	"\x0fConnectionStats\x12\x19\n" +
 	"\x05assoc\x18\x01 \x01(\x03H\x00R\x05assoc\x88\x01\x01\x12\x17\n" +
 	"\x04auth\x18\x02 \x01(\x03H\x01R\x04auth\x88\x01\x01\x12\x17\n" +
 	"\x04dhcp\x18\x03 \x01(\x03H\x02R\x04dhcp\x88\x01\x01\x12\x1d\n" +
-	"\asuccess\x18\x04 \x01(\x03H\x03R\asuccess\x88\x01\x01B\b\n" +
+	"\asuccess\x18\x04 \x01(\x03H\x03R\asuccess\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_assocB\a\n" +
 	"\x05_authB\a\n" +
 	"\x05_dhcpB\n" +
@@ -6443,10 +6209,11 @@ const file_meraki_wireless_v1_clients_proto_rawDesc = "" +
 	"\t_timespanB\a\n" +
 	"\x05_bandB\x0e\n" +
 	"\f_ssid_numberB\x10\n" +
-	"\x0e_device_serial\"\x98\x06\n" +
-	"2GetNetworkWirelessClientConnectivityEventsResponse\x12a\n" +
-	"\x05items\x18\x01 \x03(\v2K.meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xc0\x04\n" +
+	"\x0e_device_serial\"\xb8\a\n" +
+	"2GetNetworkWirelessClientConnectivityEventsResponse\x12b\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2K.meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8f\x05\n" +
 	"\x04Item\x12;\n" +
 	"\voccurred_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"occurredAt\x12\x17\n" +
@@ -6465,7 +6232,8 @@ const file_meraki_wireless_v1_clients_proto_rawDesc = "" +
 	" \x01(\v2\x17.google.protobuf.StructR\teventData\x12(\n" +
 	"\rdevice_serial\x18\v \x01(\tH\bR\fdeviceSerial\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"capture_id\x18\f \x01(\tH\tR\tcaptureId\x88\x01\x01B\a\n" +
+	"capture_id\x18\f \x01(\tH\tR\tcaptureId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_bandB\x0e\n" +
 	"\f_ssid_numberB\a\n" +
 	"\x05_typeB\n" +
@@ -6494,143 +6262,35 @@ const file_meraki_wireless_v1_clients_proto_rawDesc = "" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
 	"\t_timespanB\r\n" +
-	"\v_resolution\"\xde\x17\n" +
-	".GetNetworkWirelessClientLatencyHistoryResponse\x12]\n" +
-	"\x05items\x18\x01 \x03(\v2G.meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x8e\x16\n" +
+	"\v_resolution\"\xb9\f\n" +
+	".GetNetworkWirelessClientLatencyHistoryResponse\x12^\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2G.meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x98\n" +
+	"\n" +
 	"\x04Item\x12\x13\n" +
 	"\x02t0\x18\x01 \x01(\x03H\x00R\x02t0\x88\x01\x01\x12\x13\n" +
 	"\x02t1\x18\x02 \x01(\x03H\x01R\x02t1\x88\x01\x01\x12\x96\x01\n" +
-	"\x18latency_bins_by_category\x18\x03 \x01(\v2].meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategoryR\x15latencyBinsByCategory\x1a\xb4\x14\n" +
-	"\x15LatencyBinsByCategory\x12\x9e\x01\n" +
-	"\x12background_traffic\x18\x01 \x01(\v2o.meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.BackgroundTrafficR\x11backgroundTraffic\x12\x9f\x01\n" +
-	"\x13best_effort_traffic\x18\x02 \x01(\v2o.meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.BestEffortTrafficR\x11bestEffortTraffic\x12\x8f\x01\n" +
-	"\rvideo_traffic\x18\x03 \x01(\v2j.meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.VideoTrafficR\fvideoTraffic\x12\x8f\x01\n" +
-	"\rvoice_traffic\x18\x04 \x01(\v2j.meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.VoiceTrafficR\fvoiceTraffic\x1a\xed\x03\n" +
-	"\x11BackgroundTraffic\x12\x16\n" +
-	"\x04x0_5\x18\x01 \x01(\x03H\x00R\x030.5\x88\x01\x01\x12\x16\n" +
-	"\x04x1_0\x18\x02 \x01(\x03H\x01R\x031.0\x88\x01\x01\x12\x16\n" +
-	"\x04x2_0\x18\x03 \x01(\x03H\x02R\x032.0\x88\x01\x01\x12\x16\n" +
-	"\x04x4_0\x18\x04 \x01(\x03H\x03R\x034.0\x88\x01\x01\x12\x16\n" +
-	"\x04x8_0\x18\x05 \x01(\x03H\x04R\x038.0\x88\x01\x01\x12\x18\n" +
-	"\x05x16_0\x18\x06 \x01(\x03H\x05R\x0416.0\x88\x01\x01\x12\x18\n" +
-	"\x05x32_0\x18\a \x01(\x03H\x06R\x0432.0\x88\x01\x01\x12\x18\n" +
-	"\x05x64_0\x18\b \x01(\x03H\aR\x0464.0\x88\x01\x01\x12\x1a\n" +
-	"\x06x128_0\x18\t \x01(\x03H\bR\x05128.0\x88\x01\x01\x12\x1a\n" +
-	"\x06x256_0\x18\n" +
-	" \x01(\x03H\tR\x05256.0\x88\x01\x01\x12\x1a\n" +
-	"\x06x512_0\x18\v \x01(\x03H\n" +
-	"R\x05512.0\x88\x01\x01\x12\x1c\n" +
-	"\ax1024_0\x18\f \x01(\x03H\vR\x061024.0\x88\x01\x01\x12\x1c\n" +
-	"\ax2048_0\x18\r \x01(\x03H\fR\x062048.0\x88\x01\x01B\a\n" +
-	"\x05_x0_5B\a\n" +
-	"\x05_x1_0B\a\n" +
-	"\x05_x2_0B\a\n" +
-	"\x05_x4_0B\a\n" +
-	"\x05_x8_0B\b\n" +
-	"\x06_x16_0B\b\n" +
-	"\x06_x32_0B\b\n" +
-	"\x06_x64_0B\t\n" +
-	"\a_x128_0B\t\n" +
-	"\a_x256_0B\t\n" +
-	"\a_x512_0B\n" +
-	"\n" +
-	"\b_x1024_0B\n" +
-	"\n" +
-	"\b_x2048_0\x1a\xed\x03\n" +
-	"\x11BestEffortTraffic\x12\x16\n" +
-	"\x04x0_5\x18\x01 \x01(\x03H\x00R\x030.5\x88\x01\x01\x12\x16\n" +
-	"\x04x1_0\x18\x02 \x01(\x03H\x01R\x031.0\x88\x01\x01\x12\x16\n" +
-	"\x04x2_0\x18\x03 \x01(\x03H\x02R\x032.0\x88\x01\x01\x12\x16\n" +
-	"\x04x4_0\x18\x04 \x01(\x03H\x03R\x034.0\x88\x01\x01\x12\x16\n" +
-	"\x04x8_0\x18\x05 \x01(\x03H\x04R\x038.0\x88\x01\x01\x12\x18\n" +
-	"\x05x16_0\x18\x06 \x01(\x03H\x05R\x0416.0\x88\x01\x01\x12\x18\n" +
-	"\x05x32_0\x18\a \x01(\x03H\x06R\x0432.0\x88\x01\x01\x12\x18\n" +
-	"\x05x64_0\x18\b \x01(\x03H\aR\x0464.0\x88\x01\x01\x12\x1a\n" +
-	"\x06x128_0\x18\t \x01(\x03H\bR\x05128.0\x88\x01\x01\x12\x1a\n" +
-	"\x06x256_0\x18\n" +
-	" \x01(\x03H\tR\x05256.0\x88\x01\x01\x12\x1a\n" +
-	"\x06x512_0\x18\v \x01(\x03H\n" +
-	"R\x05512.0\x88\x01\x01\x12\x1c\n" +
-	"\ax1024_0\x18\f \x01(\x03H\vR\x061024.0\x88\x01\x01\x12\x1c\n" +
-	"\ax2048_0\x18\r \x01(\x03H\fR\x062048.0\x88\x01\x01B\a\n" +
-	"\x05_x0_5B\a\n" +
-	"\x05_x1_0B\a\n" +
-	"\x05_x2_0B\a\n" +
-	"\x05_x4_0B\a\n" +
-	"\x05_x8_0B\b\n" +
-	"\x06_x16_0B\b\n" +
-	"\x06_x32_0B\b\n" +
-	"\x06_x64_0B\t\n" +
-	"\a_x128_0B\t\n" +
-	"\a_x256_0B\t\n" +
-	"\a_x512_0B\n" +
-	"\n" +
-	"\b_x1024_0B\n" +
-	"\n" +
-	"\b_x2048_0\x1a\xe8\x03\n" +
-	"\fVideoTraffic\x12\x16\n" +
-	"\x04x0_5\x18\x01 \x01(\x03H\x00R\x030.5\x88\x01\x01\x12\x16\n" +
-	"\x04x1_0\x18\x02 \x01(\x03H\x01R\x031.0\x88\x01\x01\x12\x16\n" +
-	"\x04x2_0\x18\x03 \x01(\x03H\x02R\x032.0\x88\x01\x01\x12\x16\n" +
-	"\x04x4_0\x18\x04 \x01(\x03H\x03R\x034.0\x88\x01\x01\x12\x16\n" +
-	"\x04x8_0\x18\x05 \x01(\x03H\x04R\x038.0\x88\x01\x01\x12\x18\n" +
-	"\x05x16_0\x18\x06 \x01(\x03H\x05R\x0416.0\x88\x01\x01\x12\x18\n" +
-	"\x05x32_0\x18\a \x01(\x03H\x06R\x0432.0\x88\x01\x01\x12\x18\n" +
-	"\x05x64_0\x18\b \x01(\x03H\aR\x0464.0\x88\x01\x01\x12\x1a\n" +
-	"\x06x128_0\x18\t \x01(\x03H\bR\x05128.0\x88\x01\x01\x12\x1a\n" +
-	"\x06x256_0\x18\n" +
-	" \x01(\x03H\tR\x05256.0\x88\x01\x01\x12\x1a\n" +
-	"\x06x512_0\x18\v \x01(\x03H\n" +
-	"R\x05512.0\x88\x01\x01\x12\x1c\n" +
-	"\ax1024_0\x18\f \x01(\x03H\vR\x061024.0\x88\x01\x01\x12\x1c\n" +
-	"\ax2048_0\x18\r \x01(\x03H\fR\x062048.0\x88\x01\x01B\a\n" +
-	"\x05_x0_5B\a\n" +
-	"\x05_x1_0B\a\n" +
-	"\x05_x2_0B\a\n" +
-	"\x05_x4_0B\a\n" +
-	"\x05_x8_0B\b\n" +
-	"\x06_x16_0B\b\n" +
-	"\x06_x32_0B\b\n" +
-	"\x06_x64_0B\t\n" +
-	"\a_x128_0B\t\n" +
-	"\a_x256_0B\t\n" +
-	"\a_x512_0B\n" +
-	"\n" +
-	"\b_x1024_0B\n" +
-	"\n" +
-	"\b_x2048_0\x1a\xe8\x03\n" +
-	"\fVoiceTraffic\x12\x16\n" +
-	"\x04x0_5\x18\x01 \x01(\x03H\x00R\x030.5\x88\x01\x01\x12\x16\n" +
-	"\x04x1_0\x18\x02 \x01(\x03H\x01R\x031.0\x88\x01\x01\x12\x16\n" +
-	"\x04x2_0\x18\x03 \x01(\x03H\x02R\x032.0\x88\x01\x01\x12\x16\n" +
-	"\x04x4_0\x18\x04 \x01(\x03H\x03R\x034.0\x88\x01\x01\x12\x16\n" +
-	"\x04x8_0\x18\x05 \x01(\x03H\x04R\x038.0\x88\x01\x01\x12\x18\n" +
-	"\x05x16_0\x18\x06 \x01(\x03H\x05R\x0416.0\x88\x01\x01\x12\x18\n" +
-	"\x05x32_0\x18\a \x01(\x03H\x06R\x0432.0\x88\x01\x01\x12\x18\n" +
-	"\x05x64_0\x18\b \x01(\x03H\aR\x0464.0\x88\x01\x01\x12\x1a\n" +
-	"\x06x128_0\x18\t \x01(\x03H\bR\x05128.0\x88\x01\x01\x12\x1a\n" +
-	"\x06x256_0\x18\n" +
-	" \x01(\x03H\tR\x05256.0\x88\x01\x01\x12\x1a\n" +
-	"\x06x512_0\x18\v \x01(\x03H\n" +
-	"R\x05512.0\x88\x01\x01\x12\x1c\n" +
-	"\ax1024_0\x18\f \x01(\x03H\vR\x061024.0\x88\x01\x01\x12\x1c\n" +
-	"\ax2048_0\x18\r \x01(\x03H\fR\x062048.0\x88\x01\x01B\a\n" +
-	"\x05_x0_5B\a\n" +
-	"\x05_x1_0B\a\n" +
-	"\x05_x2_0B\a\n" +
-	"\x05_x4_0B\a\n" +
-	"\x05_x8_0B\b\n" +
-	"\x06_x16_0B\b\n" +
-	"\x06_x32_0B\b\n" +
-	"\x06_x64_0B\t\n" +
-	"\a_x128_0B\t\n" +
-	"\a_x256_0B\t\n" +
-	"\a_x512_0B\n" +
-	"\n" +
-	"\b_x1024_0B\n" +
-	"\n" +
-	"\b_x2048_0B\x05\n" +
+	"\x18latency_bins_by_category\x18\x03 \x01(\v2].meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategoryR\x15latencyBinsByCategory\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xef\a\n" +
+	"\x15LatencyBinsByCategory\x12\xa3\x01\n" +
+	"\x12background_traffic\x18\x01 \x03(\v2t.meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.BackgroundTrafficEntryR\x11backgroundTraffic\x12\xa4\x01\n" +
+	"\x13best_effort_traffic\x18\x02 \x03(\v2t.meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.BestEffortTrafficEntryR\x11bestEffortTraffic\x12\x94\x01\n" +
+	"\rvideo_traffic\x18\x03 \x03(\v2o.meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.VideoTrafficEntryR\fvideoTraffic\x12\x94\x01\n" +
+	"\rvoice_traffic\x18\x04 \x03(\v2o.meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.VoiceTrafficEntryR\fvoiceTraffic\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aD\n" +
+	"\x16BackgroundTrafficEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1aD\n" +
+	"\x16BestEffortTrafficEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1a?\n" +
+	"\x11VideoTrafficEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1a?\n" +
+	"\x11VoiceTrafficEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01B\x05\n" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1\"\xab\x03\n" +
 	"+GetNetworkWirelessClientLatencyStatsRequest\x12\"\n" +
@@ -6656,30 +6316,37 @@ const file_meraki_wireless_v1_clients_proto_rawDesc = "" +
 	"\x05_ssidB\t\n" +
 	"\a_ap_tagB\a\n" +
 	"\x05_vlanB\t\n" +
-	"\a_fields\"\x8b\t\n" +
+	"\a_fields\"\xe9\f\n" +
 	"!NetworkWirelessClientLatencyStats\x12\x15\n" +
 	"\x03mac\x18\x01 \x01(\tH\x00R\x03mac\x88\x01\x01\x12g\n" +
-	"\rlatency_stats\x18\x02 \x01(\v2B.meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStatsR\flatencyStats\x1a\xdd\a\n" +
+	"\rlatency_stats\x18\x02 \x01(\v2B.meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStatsR\flatencyStats\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xec\n" +
+	"\n" +
 	"\fLatencyStats\x12\x83\x01\n" +
 	"\x12background_traffic\x18\x01 \x01(\v2T.meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.BackgroundTrafficR\x11backgroundTraffic\x12\x84\x01\n" +
 	"\x13best_effort_traffic\x18\x02 \x01(\v2T.meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.BestEffortTrafficR\x11bestEffortTraffic\x12t\n" +
 	"\rvideo_traffic\x18\x03 \x01(\v2O.meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.VideoTrafficR\fvideoTraffic\x12t\n" +
-	"\rvoice_traffic\x18\x04 \x01(\v2O.meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.VoiceTrafficR\fvoiceTraffic\x1av\n" +
+	"\rvoice_traffic\x18\x04 \x01(\v2O.meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.VoiceTrafficR\fvoiceTraffic\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc5\x01\n" +
 	"\x11BackgroundTraffic\x12B\n" +
 	"\x10raw_distribution\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x0frawDistribution\x12\x15\n" +
-	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01B\x06\n" +
-	"\x04_avg\x1av\n" +
+	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
+	"\x04_avg\x1a\xc5\x01\n" +
 	"\x11BestEffortTraffic\x12B\n" +
 	"\x10raw_distribution\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x0frawDistribution\x12\x15\n" +
-	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01B\x06\n" +
-	"\x04_avg\x1aq\n" +
+	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
+	"\x04_avg\x1a\xc0\x01\n" +
 	"\fVideoTraffic\x12B\n" +
 	"\x10raw_distribution\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x0frawDistribution\x12\x15\n" +
-	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01B\x06\n" +
-	"\x04_avg\x1aq\n" +
+	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
+	"\x04_avg\x1a\xc0\x01\n" +
 	"\fVoiceTraffic\x12B\n" +
 	"\x10raw_distribution\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x0frawDistribution\x12\x15\n" +
-	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01B\x06\n" +
+	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_avgB\x06\n" +
 	"\x04_mac\"\xe6\x03\n" +
 	"GGetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidRequest\x12,\n" +
@@ -6699,52 +6366,49 @@ const file_meraki_wireless_v1_clients_proto_rawDesc = "" +
 	"\t_timespanB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x84\x0f\n" +
-	"HGetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse\x12w\n" +
-	"\x05items\x18\x01 \x03(\v2a.meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12u\n" +
-	"\x04meta\x18\x03 \x01(\v2a.meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.MetaR\x04meta\x1a\x8c\t\n" +
+	"\x0e_ending_before\"\xf5\x0f\n" +
+	"HGetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse\x126\n" +
+	"\x04meta\x18\x01 \x01(\v2\".meraki.wireless.v1.CollectionMetaR\x04meta\x12x\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2a.meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe8\f\n" +
 	"\x04Item\x12\x83\x01\n" +
 	"\anetwork\x18\x01 \x01(\v2i.meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.NetworkR\anetwork\x12z\n" +
 	"\x04ssid\x18\x02 \x01(\v2f.meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.SsidR\x04ssid\x12\x83\x01\n" +
-	"\aclients\x18\x03 \x01(\v2i.meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.ClientsR\aclients\x1aG\n" +
+	"\aclients\x18\x03 \x01(\v2i.meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.ClientsR\aclients\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1al\n" +
+	"\x05_name\x1a\xbb\x01\n" +
 	"\x04Ssid\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1b\n" +
-	"\x06number\x18\x03 \x01(\x03H\x02R\x06number\x88\x01\x01B\x05\n" +
+	"\x06number\x18\x03 \x01(\x03H\x02R\x06number\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\t\n" +
-	"\a_number\x1a\xc4\x04\n" +
+	"\a_number\x1a\xb1\x06\n" +
 	"\aClients\x12\x8e\x01\n" +
 	"\bimpacted\x18\x01 \x01(\v2r.meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Clients.ImpactedR\bimpacted\x12\x19\n" +
-	"\x05total\x18\x02 \x01(\x03H\x00R\x05total\x88\x01\x01\x1a\x82\x03\n" +
+	"\x05total\x18\x02 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa0\x04\n" +
 	"\bImpacted\x12\x92\x01\n" +
 	"\aby_step\x18\x01 \x01(\v2y.meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Clients.Impacted.ByStepR\x06byStep\x12\x19\n" +
-	"\x05total\x18\x02 \x01(\x03H\x00R\x05total\x88\x01\x01\x1a\xbb\x01\n" +
+	"\x05total\x18\x02 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8a\x02\n" +
 	"\x06ByStep\x12%\n" +
 	"\vassociation\x18\x01 \x01(\x03H\x00R\vassociation\x88\x01\x01\x12+\n" +
 	"\x0eauthentication\x18\x02 \x01(\x03H\x01R\x0eauthentication\x88\x01\x01\x12(\n" +
-	"\rip_assignment\x18\x03 \x01(\x03H\x02R\fipAssignment\x88\x01\x01B\x0e\n" +
+	"\rip_assignment\x18\x03 \x01(\x03H\x02R\fipAssignment\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_associationB\x11\n" +
 	"\x0f_authenticationB\x10\n" +
 	"\x0e_ip_assignmentB\b\n" +
 	"\x06_totalB\b\n" +
-	"\x06_total\x1a\xfa\x02\n" +
-	"\x04Meta\x12\x80\x01\n" +
-	"\x06counts\x18\x01 \x01(\v2h.meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Meta.CountsR\x06counts\x1a\xee\x01\n" +
-	"\x06Counts\x12\x84\x01\n" +
-	"\x05items\x18\x01 \x01(\v2n.meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\x99\x03\n" +
+	"\x06_total\"\x99\x03\n" +
 	"5GetOrganizationWirelessClientsOverviewByDeviceRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vnetwork_ids\x18\x02 \x03(\tR\n" +
@@ -6757,34 +6421,29 @@ const file_meraki_wireless_v1_clients_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x91\t\n" +
-	"6GetOrganizationWirelessClientsOverviewByDeviceResponse\x12e\n" +
-	"\x05items\x18\x01 \x03(\v2O.meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12c\n" +
-	"\x04meta\x18\x03 \x01(\v2O.meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.MetaR\x04meta\x1a\xf5\x03\n" +
+	"\x0e_ending_before\"\x9b\t\n" +
+	"6GetOrganizationWirelessClientsOverviewByDeviceResponse\x126\n" +
+	"\x04meta\x18\x01 \x01(\v2\".meraki.wireless.v1.CollectionMetaR\x04meta\x12f\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2O.meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb2\x06\n" +
 	"\x04Item\x12q\n" +
 	"\anetwork\x18\x01 \x01(\v2W.meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.NetworkR\anetwork\x12\x1b\n" +
 	"\x06serial\x18\x02 \x01(\tH\x00R\x06serial\x88\x01\x01\x12n\n" +
-	"\x06counts\x18\x03 \x01(\v2V.meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.CountsR\x06counts\x1a%\n" +
+	"\x06counts\x18\x03 \x01(\v2V.meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xba\x01\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xd9\x02\n" +
 	"\x06Counts\x12|\n" +
-	"\tby_status\x18\x01 \x01(\v2_.meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.Counts.ByStatusR\bbyStatus\x1a2\n" +
+	"\tby_status\x18\x01 \x01(\v2_.meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.Counts.ByStatusR\bbyStatus\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x81\x01\n" +
 	"\bByStatus\x12\x1b\n" +
-	"\x06online\x18\x01 \x01(\x03H\x00R\x06online\x88\x01\x01B\t\n" +
+	"\x06online\x18\x01 \x01(\x03H\x00R\x06online\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_onlineB\t\n" +
-	"\a_serial\x1a\xd4\x02\n" +
-	"\x04Meta\x12n\n" +
-	"\x06counts\x18\x01 \x01(\v2V.meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Meta.CountsR\x06counts\x1a\xdb\x01\n" +
-	"\x06Counts\x12r\n" +
-	"\x05items\x18\x01 \x01(\v2\\.meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xb8\x04\n" +
+	"\a_serial\"\xb8\x04\n" +
 	"3GetOrganizationWirelessClientsUsageByNetworkRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -6807,54 +6466,66 @@ const file_meraki_wireless_v1_clients_proto_rawDesc = "" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
 	"\t_timespanB\x0e\n" +
-	"\f_usage_units\"\xf2\x0e\n" +
-	"4GetOrganizationWirelessClientsUsageByNetworkResponse\x12c\n" +
-	"\x05items\x18\x01 \x03(\v2M.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12a\n" +
-	"\x04meta\x18\x03 \x01(\v2M.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.MetaR\x04meta\x1a\xa7\a\n" +
+	"\f_usage_units\"\xac\x16\n" +
+	"4GetOrganizationWirelessClientsUsageByNetworkResponse\x12a\n" +
+	"\x04meta\x18\x01 \x01(\v2M.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.MetaR\x04meta\x12d\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2M.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x83\v\n" +
 	"\x04Item\x12o\n" +
 	"\anetwork\x18\x01 \x01(\v2U.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.NetworkR\anetwork\x12o\n" +
 	"\aclients\x18\x02 \x01(\v2U.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.ClientsR\aclients\x12o\n" +
 	"\adevices\x18\x03 \x01(\v2U.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.DevicesR\adevices\x12i\n" +
-	"\x05usage\x18\x04 \x01(\v2S.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.UsageR\x05usage\x1aG\n" +
+	"\x05usage\x18\x04 \x01(\v2S.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.UsageR\x05usage\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1a.\n" +
+	"\x05_name\x1a}\n" +
 	"\aClients\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
-	"\x06_total\x1a\xd6\x01\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_total\x1a\xf5\x02\n" +
 	"\aDevices\x12\x8b\x01\n" +
-	"\x0fby_product_type\x18\x01 \x01(\v2c.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Devices.ByProductTypeR\rbyProductType\x1a=\n" +
+	"\x0fby_product_type\x18\x01 \x01(\v2c.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Devices.ByProductTypeR\rbyProductType\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8c\x01\n" +
 	"\rByProductType\x12\x1f\n" +
-	"\bwireless\x18\x01 \x01(\x03H\x00R\bwireless\x88\x01\x01B\v\n" +
-	"\t_wireless\x1a\x8e\x01\n" +
+	"\bwireless\x18\x01 \x01(\x03H\x00R\bwireless\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
+	"\t_wireless\x1a\xdd\x01\n" +
 	"\x05Usage\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x01H\x00R\x05total\x88\x01\x01\x12\x1f\n" +
 	"\bupstream\x18\x02 \x01(\x01H\x01R\bupstream\x88\x01\x01\x12#\n" +
 	"\n" +
 	"downstream\x18\x03 \x01(\x01H\x02R\n" +
-	"downstream\x88\x01\x01B\b\n" +
+	"downstream\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\v\n" +
 	"\t_upstreamB\r\n" +
-	"\v_downstream\x1a\x89\x05\n" +
+	"\v_downstream\x1a\x96\b\n" +
 	"\x04Meta\x12l\n" +
 	"\x06counts\x18\x01 \x01(\v2T.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.CountsR\x06counts\x12i\n" +
-	"\x05units\x18\x02 \x01(\v2S.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.UnitsR\x05units\x1a\xd9\x01\n" +
+	"\x05units\x18\x02 \x01(\v2S.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.UnitsR\x05units\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf8\x02\n" +
 	"\x06Counts\x12p\n" +
-	"\x05items\x18\x01 \x01(\v2Z.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
+	"\x05items\x18\x01 \x01(\v2Z.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Counts.ItemsR\x05items\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xac\x01\n" +
 	"\x05Items\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
+	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\f\n" +
 	"\n" +
-	"_remaining\x1a\xcb\x01\n" +
+	"_remaining\x1a\xea\x02\n" +
 	"\x05Units\x12o\n" +
-	"\x05usage\x18\x01 \x01(\v2Y.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Units.UsageR\x05usage\x1aQ\n" +
+	"\x05usage\x18\x01 \x01(\v2Y.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Units.UsageR\x05usage\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa0\x01\n" +
 	"\x05Usage\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
-	"\x06symbol\x18\x02 \x01(\tH\x01R\x06symbol\x88\x01\x01B\a\n" +
+	"\x06symbol\x18\x02 \x01(\tH\x01R\x06symbol\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_symbol\"\xf8\x04\n" +
 	"9GetOrganizationWirelessClientsUsageByNetworkBySsidRequest\x12,\n" +
@@ -6882,78 +6553,94 @@ const file_meraki_wireless_v1_clients_proto_rawDesc = "" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
 	"\t_timespanB\x0e\n" +
-	"\f_usage_units\"\xcf\x15\n" +
-	":GetOrganizationWirelessClientsUsageByNetworkBySsidResponse\x12i\n" +
-	"\x05items\x18\x01 \x03(\v2S.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12g\n" +
-	"\x04meta\x18\x03 \x01(\v2S.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.MetaR\x04meta\x1a\xda\r\n" +
+	"\f_usage_units\"\xc7\x1f\n" +
+	":GetOrganizationWirelessClientsUsageByNetworkBySsidResponse\x12g\n" +
+	"\x04meta\x18\x01 \x01(\v2S.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.MetaR\x04meta\x12j\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2S.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf4\x13\n" +
 	"\x04Item\x12u\n" +
 	"\anetwork\x18\x01 \x01(\v2[.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.NetworkR\anetwork\x12l\n" +
 	"\x04ssid\x18\x02 \x01(\v2X.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.SsidR\x04ssid\x12u\n" +
 	"\aclients\x18\x03 \x01(\v2[.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.ClientsR\aclients\x12u\n" +
 	"\adevices\x18\x04 \x01(\v2[.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.DevicesR\adevices\x12o\n" +
-	"\x05usage\x18\x05 \x01(\v2Y.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.UsageR\x05usage\x1aG\n" +
+	"\x05usage\x18\x05 \x01(\v2Y.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.UsageR\x05usage\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1a\xa4\x05\n" +
+	"\x05_name\x1a\xe2\a\n" +
 	"\x04Ssid\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\x03H\x01R\x06number\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12\x84\x01\n" +
 	"\vtunneled_to\x18\x04 \x01(\v2c.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid.TunneledToR\n" +
-	"tunneledTo\x1a\xae\x03\n" +
+	"tunneledTo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9d\x05\n" +
 	"\n" +
 	"TunneledTo\x12\x85\x01\n" +
 	"\anetwork\x18\x01 \x01(\v2k.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid.TunneledTo.NetworkR\anetwork\x12\x85\x01\n" +
-	"\acluster\x18\x02 \x01(\v2k.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid.TunneledTo.ClusterR\acluster\x1aG\n" +
+	"\acluster\x18\x02 \x01(\v2k.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid.TunneledTo.ClusterR\acluster\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1aG\n" +
+	"\x05_name\x1a\x96\x01\n" +
 	"\aCluster\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x05\n" +
 	"\x03_idB\t\n" +
 	"\a_numberB\a\n" +
-	"\x05_name\x1a.\n" +
+	"\x05_name\x1a}\n" +
 	"\aClients\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
-	"\x06_total\x1a\xdc\x01\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_total\x1a\xfb\x02\n" +
 	"\aDevices\x12\x91\x01\n" +
-	"\x0fby_product_type\x18\x01 \x01(\v2i.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Devices.ByProductTypeR\rbyProductType\x1a=\n" +
+	"\x0fby_product_type\x18\x01 \x01(\v2i.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Devices.ByProductTypeR\rbyProductType\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8c\x01\n" +
 	"\rByProductType\x12\x1f\n" +
-	"\bwireless\x18\x01 \x01(\x03H\x00R\bwireless\x88\x01\x01B\v\n" +
-	"\t_wireless\x1a\x8e\x01\n" +
+	"\bwireless\x18\x01 \x01(\x03H\x00R\bwireless\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
+	"\t_wireless\x1a\xdd\x01\n" +
 	"\x05Usage\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x01H\x00R\x05total\x88\x01\x01\x12\x1f\n" +
 	"\bupstream\x18\x02 \x01(\x01H\x01R\bupstream\x88\x01\x01\x12#\n" +
 	"\n" +
 	"downstream\x18\x03 \x01(\x01H\x02R\n" +
-	"downstream\x88\x01\x01B\b\n" +
+	"downstream\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\v\n" +
 	"\t_upstreamB\r\n" +
-	"\v_downstream\x1a\xa1\x05\n" +
+	"\v_downstream\x1a\xae\b\n" +
 	"\x04Meta\x12r\n" +
 	"\x06counts\x18\x01 \x01(\v2Z.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.CountsR\x06counts\x12o\n" +
-	"\x05units\x18\x02 \x01(\v2Y.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.UnitsR\x05units\x1a\xdf\x01\n" +
+	"\x05units\x18\x02 \x01(\v2Y.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.UnitsR\x05units\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xfe\x02\n" +
 	"\x06Counts\x12v\n" +
-	"\x05items\x18\x01 \x01(\v2`.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
+	"\x05items\x18\x01 \x01(\v2`.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Counts.ItemsR\x05items\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xac\x01\n" +
 	"\x05Items\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
+	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\f\n" +
 	"\n" +
-	"_remaining\x1a\xd1\x01\n" +
+	"_remaining\x1a\xf0\x02\n" +
 	"\x05Units\x12u\n" +
-	"\x05usage\x18\x01 \x01(\v2_.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Units.UsageR\x05usage\x1aQ\n" +
+	"\x05usage\x18\x01 \x01(\v2_.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Units.UsageR\x05usage\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa0\x01\n" +
 	"\x05Usage\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
-	"\x06symbol\x18\x02 \x01(\tH\x01R\x06symbol\x88\x01\x01B\a\n" +
+	"\x06symbol\x18\x02 \x01(\tH\x01R\x06symbol\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_symbol\"\xd4\x04\n" +
 	"0GetOrganizationWirelessClientsUsageBySsidRequest\x12,\n" +
@@ -6980,55 +6667,68 @@ const file_meraki_wireless_v1_clients_proto_rawDesc = "" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
 	"\t_timespanB\x0e\n" +
-	"\f_usage_units\"\xa6\x0e\n" +
-	"1GetOrganizationWirelessClientsUsageBySsidResponse\x12`\n" +
-	"\x05items\x18\x01 \x03(\v2J.meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12^\n" +
-	"\x04meta\x18\x03 \x01(\v2J.meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.MetaR\x04meta\x1a\xf0\x06\n" +
+	"\f_usage_units\"\xdf\x15\n" +
+	"1GetOrganizationWirelessClientsUsageBySsidResponse\x12^\n" +
+	"\x04meta\x18\x01 \x01(\v2J.meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.MetaR\x04meta\x12a\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2J.meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcb\n" +
+	"\n" +
 	"\x04Item\x12c\n" +
 	"\x04ssid\x18\x01 \x01(\v2O.meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.SsidR\x04ssid\x12l\n" +
 	"\aclients\x18\x02 \x01(\v2R.meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.ClientsR\aclients\x12l\n" +
 	"\adevices\x18\x03 \x01(\v2R.meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.DevicesR\adevices\x12f\n" +
-	"\x05usage\x18\x04 \x01(\v2P.meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.UsageR\x05usage\x1a(\n" +
+	"\x05usage\x18\x04 \x01(\v2P.meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.UsageR\x05usage\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aw\n" +
 	"\x04Ssid\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01B\a\n" +
-	"\x05_name\x1a.\n" +
+	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_name\x1a}\n" +
 	"\aClients\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
-	"\x06_total\x1a\xd3\x01\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_total\x1a\xf2\x02\n" +
 	"\aDevices\x12\x88\x01\n" +
-	"\x0fby_product_type\x18\x01 \x01(\v2`.meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Devices.ByProductTypeR\rbyProductType\x1a=\n" +
+	"\x0fby_product_type\x18\x01 \x01(\v2`.meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Devices.ByProductTypeR\rbyProductType\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8c\x01\n" +
 	"\rByProductType\x12\x1f\n" +
-	"\bwireless\x18\x01 \x01(\x03H\x00R\bwireless\x88\x01\x01B\v\n" +
-	"\t_wireless\x1a\x8e\x01\n" +
+	"\bwireless\x18\x01 \x01(\x03H\x00R\bwireless\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
+	"\t_wireless\x1a\xdd\x01\n" +
 	"\x05Usage\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x01H\x00R\x05total\x88\x01\x01\x12\x1f\n" +
 	"\bupstream\x18\x02 \x01(\x01H\x01R\bupstream\x88\x01\x01\x12#\n" +
 	"\n" +
 	"downstream\x18\x03 \x01(\x01H\x02R\n" +
-	"downstream\x88\x01\x01B\b\n" +
+	"downstream\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\v\n" +
 	"\t_upstreamB\r\n" +
-	"\v_downstream\x1a\xfd\x04\n" +
+	"\v_downstream\x1a\x8a\b\n" +
 	"\x04Meta\x12i\n" +
 	"\x06counts\x18\x01 \x01(\v2Q.meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.CountsR\x06counts\x12f\n" +
-	"\x05units\x18\x02 \x01(\v2P.meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.UnitsR\x05units\x1a\xd6\x01\n" +
+	"\x05units\x18\x02 \x01(\v2P.meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.UnitsR\x05units\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf5\x02\n" +
 	"\x06Counts\x12m\n" +
-	"\x05items\x18\x01 \x01(\v2W.meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
+	"\x05items\x18\x01 \x01(\v2W.meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Counts.ItemsR\x05items\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xac\x01\n" +
 	"\x05Items\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
+	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\f\n" +
 	"\n" +
-	"_remaining\x1a\xc8\x01\n" +
+	"_remaining\x1a\xe7\x02\n" +
 	"\x05Units\x12l\n" +
-	"\x05usage\x18\x01 \x01(\v2V.meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Units.UsageR\x05usage\x1aQ\n" +
+	"\x05usage\x18\x01 \x01(\v2V.meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Units.UsageR\x05usage\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa0\x01\n" +
 	"\x05Usage\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
-	"\x06symbol\x18\x02 \x01(\tH\x01R\x06symbol\x88\x01\x01B\a\n" +
+	"\x06symbol\x18\x02 \x01(\tH\x01R\x06symbol\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\t\n" +
-	"\a_symbolBv\n" +
-	"\x1ccom.merakibroker.wireless.v1B\fClientsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\a_symbolB\x91\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\fClientsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_clients_proto_rawDescOnce sync.Once
@@ -7042,207 +6742,273 @@ func file_meraki_wireless_v1_clients_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_v1_clients_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_clients_proto_msgTypes = make([]protoimpl.MessageInfo, 96)
+var file_meraki_wireless_v1_clients_proto_msgTypes = make([]protoimpl.MessageInfo, 90)
 var file_meraki_wireless_v1_clients_proto_goTypes = []any{
-	(*GetNetworkWirelessClientsConnectionStatsRequest)(nil),                                                       // 0: meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsRequest
-	(*GetNetworkWirelessClientsConnectionStatsResponse)(nil),                                                      // 1: meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsResponse
-	(*GetNetworkWirelessClientsLatencyStatsRequest)(nil),                                                          // 2: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsRequest
-	(*GetNetworkWirelessClientsLatencyStatsResponse)(nil),                                                         // 3: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse
-	(*GetNetworkWirelessClientConnectionStatsRequest)(nil),                                                        // 4: meraki.wireless.v1.GetNetworkWirelessClientConnectionStatsRequest
-	(*NetworkWirelessClientConnectionStats)(nil),                                                                  // 5: meraki.wireless.v1.NetworkWirelessClientConnectionStats
-	(*GetNetworkWirelessClientConnectivityEventsRequest)(nil),                                                     // 6: meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsRequest
-	(*GetNetworkWirelessClientConnectivityEventsResponse)(nil),                                                    // 7: meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsResponse
-	(*GetNetworkWirelessClientLatencyHistoryRequest)(nil),                                                         // 8: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryRequest
-	(*GetNetworkWirelessClientLatencyHistoryResponse)(nil),                                                        // 9: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse
-	(*GetNetworkWirelessClientLatencyStatsRequest)(nil),                                                           // 10: meraki.wireless.v1.GetNetworkWirelessClientLatencyStatsRequest
-	(*NetworkWirelessClientLatencyStats)(nil),                                                                     // 11: meraki.wireless.v1.NetworkWirelessClientLatencyStats
-	(*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidRequest)(nil),                               // 12: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidRequest
-	(*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse)(nil),                              // 13: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse
-	(*GetOrganizationWirelessClientsOverviewByDeviceRequest)(nil),                                                 // 14: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceRequest
-	(*GetOrganizationWirelessClientsOverviewByDeviceResponse)(nil),                                                // 15: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse
-	(*GetOrganizationWirelessClientsUsageByNetworkRequest)(nil),                                                   // 16: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkRequest
-	(*GetOrganizationWirelessClientsUsageByNetworkResponse)(nil),                                                  // 17: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse
-	(*GetOrganizationWirelessClientsUsageByNetworkBySsidRequest)(nil),                                             // 18: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidRequest
-	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse)(nil),                                            // 19: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse
-	(*GetOrganizationWirelessClientsUsageBySsidRequest)(nil),                                                      // 20: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidRequest
-	(*GetOrganizationWirelessClientsUsageBySsidResponse)(nil),                                                     // 21: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse
-	(*GetNetworkWirelessClientsConnectionStatsResponse_Item)(nil),                                                 // 22: meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsResponse.Item
-	(*GetNetworkWirelessClientsConnectionStatsResponse_Item_ConnectionStats)(nil),                                 // 23: meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsResponse.Item.ConnectionStats
-	(*GetNetworkWirelessClientsLatencyStatsResponse_Item)(nil),                                                    // 24: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item
-	(*GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats)(nil),                                       // 25: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats
-	(*GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_BackgroundTraffic)(nil),                     // 26: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.BackgroundTraffic
-	(*GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_BestEffortTraffic)(nil),                     // 27: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.BestEffortTraffic
-	(*GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_VideoTraffic)(nil),                          // 28: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.VideoTraffic
-	(*GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_VoiceTraffic)(nil),                          // 29: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.VoiceTraffic
-	(*NetworkWirelessClientConnectionStats_ConnectionStats)(nil),                                                  // 30: meraki.wireless.v1.NetworkWirelessClientConnectionStats.ConnectionStats
-	(*GetNetworkWirelessClientConnectivityEventsResponse_Item)(nil),                                               // 31: meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsResponse.Item
-	(*GetNetworkWirelessClientLatencyHistoryResponse_Item)(nil),                                                   // 32: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item
-	(*GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory)(nil),                             // 33: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory
-	(*GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BackgroundTraffic)(nil),           // 34: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.BackgroundTraffic
-	(*GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_BestEffortTraffic)(nil),           // 35: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.BestEffortTraffic
-	(*GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VideoTraffic)(nil),                // 36: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.VideoTraffic
-	(*GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory_VoiceTraffic)(nil),                // 37: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.VoiceTraffic
+	(*GetNetworkWirelessClientsConnectionStatsRequest)(nil),                                   // 0: meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsRequest
+	(*GetNetworkWirelessClientsConnectionStatsResponse)(nil),                                  // 1: meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsResponse
+	(*GetNetworkWirelessClientsLatencyStatsRequest)(nil),                                      // 2: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsRequest
+	(*GetNetworkWirelessClientsLatencyStatsResponse)(nil),                                     // 3: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse
+	(*GetNetworkWirelessClientConnectionStatsRequest)(nil),                                    // 4: meraki.wireless.v1.GetNetworkWirelessClientConnectionStatsRequest
+	(*NetworkWirelessClientConnectionStats)(nil),                                              // 5: meraki.wireless.v1.NetworkWirelessClientConnectionStats
+	(*GetNetworkWirelessClientConnectivityEventsRequest)(nil),                                 // 6: meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsRequest
+	(*GetNetworkWirelessClientConnectivityEventsResponse)(nil),                                // 7: meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsResponse
+	(*GetNetworkWirelessClientLatencyHistoryRequest)(nil),                                     // 8: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryRequest
+	(*GetNetworkWirelessClientLatencyHistoryResponse)(nil),                                    // 9: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse
+	(*GetNetworkWirelessClientLatencyStatsRequest)(nil),                                       // 10: meraki.wireless.v1.GetNetworkWirelessClientLatencyStatsRequest
+	(*NetworkWirelessClientLatencyStats)(nil),                                                 // 11: meraki.wireless.v1.NetworkWirelessClientLatencyStats
+	(*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidRequest)(nil),           // 12: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidRequest
+	(*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse)(nil),          // 13: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse
+	(*GetOrganizationWirelessClientsOverviewByDeviceRequest)(nil),                             // 14: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceRequest
+	(*GetOrganizationWirelessClientsOverviewByDeviceResponse)(nil),                            // 15: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse
+	(*GetOrganizationWirelessClientsUsageByNetworkRequest)(nil),                               // 16: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkRequest
+	(*GetOrganizationWirelessClientsUsageByNetworkResponse)(nil),                              // 17: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse
+	(*GetOrganizationWirelessClientsUsageByNetworkBySsidRequest)(nil),                         // 18: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidRequest
+	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse)(nil),                        // 19: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse
+	(*GetOrganizationWirelessClientsUsageBySsidRequest)(nil),                                  // 20: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidRequest
+	(*GetOrganizationWirelessClientsUsageBySsidResponse)(nil),                                 // 21: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse
+	(*GetNetworkWirelessClientsConnectionStatsResponse_Item)(nil),                             // 22: meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsResponse.Item
+	(*GetNetworkWirelessClientsConnectionStatsResponse_Item_ConnectionStats)(nil),             // 23: meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsResponse.Item.ConnectionStats
+	(*GetNetworkWirelessClientsLatencyStatsResponse_Item)(nil),                                // 24: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item
+	(*GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats)(nil),                   // 25: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats
+	(*GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_BackgroundTraffic)(nil), // 26: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.BackgroundTraffic
+	(*GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_BestEffortTraffic)(nil), // 27: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.BestEffortTraffic
+	(*GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_VideoTraffic)(nil),      // 28: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.VideoTraffic
+	(*GetNetworkWirelessClientsLatencyStatsResponse_Item_LatencyStats_VoiceTraffic)(nil),      // 29: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.VoiceTraffic
+	(*NetworkWirelessClientConnectionStats_ConnectionStats)(nil),                              // 30: meraki.wireless.v1.NetworkWirelessClientConnectionStats.ConnectionStats
+	(*GetNetworkWirelessClientConnectivityEventsResponse_Item)(nil),                           // 31: meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsResponse.Item
+	(*GetNetworkWirelessClientLatencyHistoryResponse_Item)(nil),                               // 32: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item
+	(*GetNetworkWirelessClientLatencyHistoryResponse_Item_LatencyBinsByCategory)(nil),         // 33: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory
+	nil, // 34: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.BackgroundTrafficEntry
+	nil, // 35: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.BestEffortTrafficEntry
+	nil, // 36: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.VideoTrafficEntry
+	nil, // 37: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.VoiceTrafficEntry
 	(*NetworkWirelessClientLatencyStats_LatencyStats)(nil),                                                        // 38: meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats
 	(*NetworkWirelessClientLatencyStats_LatencyStats_BackgroundTraffic)(nil),                                      // 39: meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.BackgroundTraffic
 	(*NetworkWirelessClientLatencyStats_LatencyStats_BestEffortTraffic)(nil),                                      // 40: meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.BestEffortTraffic
 	(*NetworkWirelessClientLatencyStats_LatencyStats_VideoTraffic)(nil),                                           // 41: meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.VideoTraffic
 	(*NetworkWirelessClientLatencyStats_LatencyStats_VoiceTraffic)(nil),                                           // 42: meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.VoiceTraffic
 	(*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item)(nil),                         // 43: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item
-	(*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta)(nil),                         // 44: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Meta
-	(*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Network)(nil),                 // 45: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Network
-	(*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Ssid)(nil),                    // 46: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Ssid
-	(*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients)(nil),                 // 47: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Clients
-	(*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients_Impacted)(nil),        // 48: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Clients.Impacted
-	(*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients_Impacted_ByStep)(nil), // 49: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Clients.Impacted.ByStep
-	(*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta_Counts)(nil),                  // 50: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Meta.Counts
-	(*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Meta_Counts_Items)(nil),            // 51: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Meta.Counts.Items
-	(*GetOrganizationWirelessClientsOverviewByDeviceResponse_Item)(nil),                                           // 52: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item
-	(*GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta)(nil),                                           // 53: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Meta
-	(*GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Network)(nil),                                   // 54: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.Network
-	(*GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Counts)(nil),                                    // 55: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.Counts
-	(*GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Counts_ByStatus)(nil),                           // 56: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.Counts.ByStatus
-	(*GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta_Counts)(nil),                                    // 57: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Meta.Counts
-	(*GetOrganizationWirelessClientsOverviewByDeviceResponse_Meta_Counts_Items)(nil),                              // 58: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Meta.Counts.Items
-	(*GetOrganizationWirelessClientsUsageByNetworkResponse_Item)(nil),                                             // 59: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item
-	(*GetOrganizationWirelessClientsUsageByNetworkResponse_Meta)(nil),                                             // 60: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta
-	(*GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Network)(nil),                                     // 61: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Network
-	(*GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Clients)(nil),                                     // 62: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Clients
-	(*GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Devices)(nil),                                     // 63: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Devices
-	(*GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Usage)(nil),                                       // 64: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Usage
-	(*GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Devices_ByProductType)(nil),                       // 65: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Devices.ByProductType
-	(*GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Counts)(nil),                                      // 66: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Counts
-	(*GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Units)(nil),                                       // 67: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Units
-	(*GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Counts_Items)(nil),                                // 68: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Counts.Items
-	(*GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Units_Usage)(nil),                                 // 69: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Units.Usage
-	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item)(nil),                                       // 70: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item
-	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta)(nil),                                       // 71: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta
-	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Network)(nil),                               // 72: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Network
-	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid)(nil),                                  // 73: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid
-	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Clients)(nil),                               // 74: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Clients
-	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Devices)(nil),                               // 75: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Devices
-	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Usage)(nil),                                 // 76: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Usage
-	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo)(nil),                       // 77: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid.TunneledTo
-	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo_Network)(nil),               // 78: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid.TunneledTo.Network
-	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo_Cluster)(nil),               // 79: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid.TunneledTo.Cluster
-	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Devices_ByProductType)(nil),                 // 80: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Devices.ByProductType
-	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Counts)(nil),                                // 81: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Counts
-	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Units)(nil),                                 // 82: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Units
-	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Counts_Items)(nil),                          // 83: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Counts.Items
-	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Units_Usage)(nil),                           // 84: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Units.Usage
-	(*GetOrganizationWirelessClientsUsageBySsidResponse_Item)(nil),                                                // 85: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item
-	(*GetOrganizationWirelessClientsUsageBySsidResponse_Meta)(nil),                                                // 86: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta
-	(*GetOrganizationWirelessClientsUsageBySsidResponse_Item_Ssid)(nil),                                           // 87: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Ssid
-	(*GetOrganizationWirelessClientsUsageBySsidResponse_Item_Clients)(nil),                                        // 88: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Clients
-	(*GetOrganizationWirelessClientsUsageBySsidResponse_Item_Devices)(nil),                                        // 89: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Devices
-	(*GetOrganizationWirelessClientsUsageBySsidResponse_Item_Usage)(nil),                                          // 90: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Usage
-	(*GetOrganizationWirelessClientsUsageBySsidResponse_Item_Devices_ByProductType)(nil),                          // 91: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Devices.ByProductType
-	(*GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Counts)(nil),                                         // 92: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Counts
-	(*GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Units)(nil),                                          // 93: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Units
-	(*GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Counts_Items)(nil),                                   // 94: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Counts.Items
-	(*GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Units_Usage)(nil),                                    // 95: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Units.Usage
-	(*v1.PageInfo)(nil),           // 96: meraki.api.v1.PageInfo
-	(*structpb.Struct)(nil),       // 97: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 98: google.protobuf.Timestamp
+	(*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Network)(nil),                 // 44: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Network
+	(*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Ssid)(nil),                    // 45: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Ssid
+	(*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients)(nil),                 // 46: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Clients
+	(*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients_Impacted)(nil),        // 47: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Clients.Impacted
+	(*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse_Item_Clients_Impacted_ByStep)(nil), // 48: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Clients.Impacted.ByStep
+	(*GetOrganizationWirelessClientsOverviewByDeviceResponse_Item)(nil),                                           // 49: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item
+	(*GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Network)(nil),                                   // 50: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.Network
+	(*GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Counts)(nil),                                    // 51: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.Counts
+	(*GetOrganizationWirelessClientsOverviewByDeviceResponse_Item_Counts_ByStatus)(nil),                           // 52: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.Counts.ByStatus
+	(*GetOrganizationWirelessClientsUsageByNetworkResponse_Item)(nil),                                             // 53: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item
+	(*GetOrganizationWirelessClientsUsageByNetworkResponse_Meta)(nil),                                             // 54: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta
+	(*GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Network)(nil),                                     // 55: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Network
+	(*GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Clients)(nil),                                     // 56: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Clients
+	(*GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Devices)(nil),                                     // 57: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Devices
+	(*GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Usage)(nil),                                       // 58: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Usage
+	(*GetOrganizationWirelessClientsUsageByNetworkResponse_Item_Devices_ByProductType)(nil),                       // 59: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Devices.ByProductType
+	(*GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Counts)(nil),                                      // 60: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Counts
+	(*GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Units)(nil),                                       // 61: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Units
+	(*GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Counts_Items)(nil),                                // 62: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Counts.Items
+	(*GetOrganizationWirelessClientsUsageByNetworkResponse_Meta_Units_Usage)(nil),                                 // 63: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Units.Usage
+	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item)(nil),                                       // 64: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item
+	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta)(nil),                                       // 65: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta
+	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Network)(nil),                               // 66: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Network
+	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid)(nil),                                  // 67: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid
+	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Clients)(nil),                               // 68: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Clients
+	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Devices)(nil),                               // 69: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Devices
+	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Usage)(nil),                                 // 70: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Usage
+	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo)(nil),                       // 71: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid.TunneledTo
+	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo_Network)(nil),               // 72: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid.TunneledTo.Network
+	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Ssid_TunneledTo_Cluster)(nil),               // 73: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid.TunneledTo.Cluster
+	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Item_Devices_ByProductType)(nil),                 // 74: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Devices.ByProductType
+	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Counts)(nil),                                // 75: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Counts
+	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Units)(nil),                                 // 76: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Units
+	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Counts_Items)(nil),                          // 77: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Counts.Items
+	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse_Meta_Units_Usage)(nil),                           // 78: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Units.Usage
+	(*GetOrganizationWirelessClientsUsageBySsidResponse_Item)(nil),                                                // 79: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item
+	(*GetOrganizationWirelessClientsUsageBySsidResponse_Meta)(nil),                                                // 80: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta
+	(*GetOrganizationWirelessClientsUsageBySsidResponse_Item_Ssid)(nil),                                           // 81: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Ssid
+	(*GetOrganizationWirelessClientsUsageBySsidResponse_Item_Clients)(nil),                                        // 82: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Clients
+	(*GetOrganizationWirelessClientsUsageBySsidResponse_Item_Devices)(nil),                                        // 83: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Devices
+	(*GetOrganizationWirelessClientsUsageBySsidResponse_Item_Usage)(nil),                                          // 84: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Usage
+	(*GetOrganizationWirelessClientsUsageBySsidResponse_Item_Devices_ByProductType)(nil),                          // 85: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Devices.ByProductType
+	(*GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Counts)(nil),                                         // 86: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Counts
+	(*GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Units)(nil),                                          // 87: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Units
+	(*GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Counts_Items)(nil),                                   // 88: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Counts.Items
+	(*GetOrganizationWirelessClientsUsageBySsidResponse_Meta_Units_Usage)(nil),                                    // 89: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Units.Usage
+	(*v1.PageInfo)(nil),           // 90: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),       // 91: google.protobuf.Struct
+	(*CollectionMeta)(nil),        // 92: meraki.wireless.v1.CollectionMeta
+	(*timestamppb.Timestamp)(nil), // 93: google.protobuf.Timestamp
 }
 var file_meraki_wireless_v1_clients_proto_depIdxs = []int32{
-	22, // 0: meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsResponse.items:type_name -> meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsResponse.Item
-	96, // 1: meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	24, // 2: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.items:type_name -> meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item
-	96, // 3: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	30, // 4: meraki.wireless.v1.NetworkWirelessClientConnectionStats.connection_stats:type_name -> meraki.wireless.v1.NetworkWirelessClientConnectionStats.ConnectionStats
-	31, // 5: meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsResponse.items:type_name -> meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsResponse.Item
-	96, // 6: meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	32, // 7: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.items:type_name -> meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item
-	96, // 8: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	38, // 9: meraki.wireless.v1.NetworkWirelessClientLatencyStats.latency_stats:type_name -> meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats
-	43, // 10: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item
-	96, // 11: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	44, // 12: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.meta:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Meta
-	52, // 13: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item
-	96, // 14: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	53, // 15: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.meta:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Meta
-	59, // 16: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item
-	96, // 17: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	60, // 18: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.meta:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta
-	70, // 19: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item
-	96, // 20: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	71, // 21: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.meta:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta
-	85, // 22: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item
-	96, // 23: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	86, // 24: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.meta:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta
-	23, // 25: meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsResponse.Item.connection_stats:type_name -> meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsResponse.Item.ConnectionStats
-	25, // 26: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.latency_stats:type_name -> meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats
-	26, // 27: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.background_traffic:type_name -> meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.BackgroundTraffic
-	27, // 28: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.best_effort_traffic:type_name -> meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.BestEffortTraffic
-	28, // 29: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.video_traffic:type_name -> meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.VideoTraffic
-	29, // 30: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.voice_traffic:type_name -> meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.VoiceTraffic
-	97, // 31: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.BackgroundTraffic.raw_distribution:type_name -> google.protobuf.Struct
-	97, // 32: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.BestEffortTraffic.raw_distribution:type_name -> google.protobuf.Struct
-	97, // 33: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.VideoTraffic.raw_distribution:type_name -> google.protobuf.Struct
-	97, // 34: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.VoiceTraffic.raw_distribution:type_name -> google.protobuf.Struct
-	98, // 35: meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsResponse.Item.occurred_at:type_name -> google.protobuf.Timestamp
-	97, // 36: meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsResponse.Item.event_data:type_name -> google.protobuf.Struct
-	33, // 37: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.latency_bins_by_category:type_name -> meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory
-	34, // 38: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.background_traffic:type_name -> meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.BackgroundTraffic
-	35, // 39: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.best_effort_traffic:type_name -> meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.BestEffortTraffic
-	36, // 40: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.video_traffic:type_name -> meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.VideoTraffic
-	37, // 41: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.voice_traffic:type_name -> meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.VoiceTraffic
-	39, // 42: meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.background_traffic:type_name -> meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.BackgroundTraffic
-	40, // 43: meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.best_effort_traffic:type_name -> meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.BestEffortTraffic
-	41, // 44: meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.video_traffic:type_name -> meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.VideoTraffic
-	42, // 45: meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.voice_traffic:type_name -> meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.VoiceTraffic
-	97, // 46: meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.BackgroundTraffic.raw_distribution:type_name -> google.protobuf.Struct
-	97, // 47: meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.BestEffortTraffic.raw_distribution:type_name -> google.protobuf.Struct
-	97, // 48: meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.VideoTraffic.raw_distribution:type_name -> google.protobuf.Struct
-	97, // 49: meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.VoiceTraffic.raw_distribution:type_name -> google.protobuf.Struct
-	45, // 50: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Network
-	46, // 51: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.ssid:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Ssid
-	47, // 52: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.clients:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Clients
-	50, // 53: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Meta.counts:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Meta.Counts
-	48, // 54: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Clients.impacted:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Clients.Impacted
-	49, // 55: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Clients.Impacted.by_step:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Clients.Impacted.ByStep
-	51, // 56: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Meta.Counts.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Meta.Counts.Items
-	54, // 57: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.Network
-	55, // 58: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.counts:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.Counts
-	57, // 59: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Meta.counts:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Meta.Counts
-	56, // 60: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.Counts.by_status:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.Counts.ByStatus
-	58, // 61: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Meta.Counts.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Meta.Counts.Items
-	61, // 62: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Network
-	62, // 63: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.clients:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Clients
-	63, // 64: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.devices:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Devices
-	64, // 65: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.usage:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Usage
-	66, // 66: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.counts:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Counts
-	67, // 67: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.units:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Units
-	65, // 68: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Devices.by_product_type:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Devices.ByProductType
-	68, // 69: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Counts.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Counts.Items
-	69, // 70: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Units.usage:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Units.Usage
-	72, // 71: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Network
-	73, // 72: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.ssid:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid
-	74, // 73: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.clients:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Clients
-	75, // 74: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.devices:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Devices
-	76, // 75: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.usage:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Usage
-	81, // 76: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.counts:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Counts
-	82, // 77: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.units:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Units
-	77, // 78: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid.tunneled_to:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid.TunneledTo
-	80, // 79: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Devices.by_product_type:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Devices.ByProductType
-	78, // 80: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid.TunneledTo.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid.TunneledTo.Network
-	79, // 81: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid.TunneledTo.cluster:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid.TunneledTo.Cluster
-	83, // 82: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Counts.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Counts.Items
-	84, // 83: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Units.usage:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Units.Usage
-	87, // 84: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.ssid:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Ssid
-	88, // 85: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.clients:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Clients
-	89, // 86: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.devices:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Devices
-	90, // 87: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.usage:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Usage
-	92, // 88: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.counts:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Counts
-	93, // 89: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.units:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Units
-	91, // 90: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Devices.by_product_type:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Devices.ByProductType
-	94, // 91: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Counts.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Counts.Items
-	95, // 92: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Units.usage:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Units.Usage
-	93, // [93:93] is the sub-list for method output_type
-	93, // [93:93] is the sub-list for method input_type
-	93, // [93:93] is the sub-list for extension type_name
-	93, // [93:93] is the sub-list for extension extendee
-	0,  // [0:93] is the sub-list for field type_name
+	22,  // 0: meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsResponse.items:type_name -> meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsResponse.Item
+	90,  // 1: meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	91,  // 2: meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsResponse.additional_properties:type_name -> google.protobuf.Struct
+	24,  // 3: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.items:type_name -> meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item
+	90,  // 4: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	91,  // 5: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.additional_properties:type_name -> google.protobuf.Struct
+	30,  // 6: meraki.wireless.v1.NetworkWirelessClientConnectionStats.connection_stats:type_name -> meraki.wireless.v1.NetworkWirelessClientConnectionStats.ConnectionStats
+	91,  // 7: meraki.wireless.v1.NetworkWirelessClientConnectionStats.additional_properties:type_name -> google.protobuf.Struct
+	31,  // 8: meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsResponse.items:type_name -> meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsResponse.Item
+	90,  // 9: meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	91,  // 10: meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsResponse.additional_properties:type_name -> google.protobuf.Struct
+	32,  // 11: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.items:type_name -> meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item
+	90,  // 12: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	91,  // 13: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.additional_properties:type_name -> google.protobuf.Struct
+	38,  // 14: meraki.wireless.v1.NetworkWirelessClientLatencyStats.latency_stats:type_name -> meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats
+	91,  // 15: meraki.wireless.v1.NetworkWirelessClientLatencyStats.additional_properties:type_name -> google.protobuf.Struct
+	92,  // 16: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.meta:type_name -> meraki.wireless.v1.CollectionMeta
+	43,  // 17: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item
+	90,  // 18: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	91,  // 19: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.additional_properties:type_name -> google.protobuf.Struct
+	92,  // 20: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.meta:type_name -> meraki.wireless.v1.CollectionMeta
+	49,  // 21: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item
+	90,  // 22: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	91,  // 23: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	54,  // 24: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.meta:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta
+	53,  // 25: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item
+	90,  // 26: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	91,  // 27: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.additional_properties:type_name -> google.protobuf.Struct
+	65,  // 28: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.meta:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta
+	64,  // 29: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item
+	90,  // 30: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	91,  // 31: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.additional_properties:type_name -> google.protobuf.Struct
+	80,  // 32: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.meta:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta
+	79,  // 33: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item
+	90,  // 34: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	91,  // 35: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.additional_properties:type_name -> google.protobuf.Struct
+	23,  // 36: meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsResponse.Item.connection_stats:type_name -> meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsResponse.Item.ConnectionStats
+	91,  // 37: meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 38: meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsResponse.Item.ConnectionStats.additional_properties:type_name -> google.protobuf.Struct
+	25,  // 39: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.latency_stats:type_name -> meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats
+	91,  // 40: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	26,  // 41: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.background_traffic:type_name -> meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.BackgroundTraffic
+	27,  // 42: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.best_effort_traffic:type_name -> meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.BestEffortTraffic
+	28,  // 43: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.video_traffic:type_name -> meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.VideoTraffic
+	29,  // 44: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.voice_traffic:type_name -> meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.VoiceTraffic
+	91,  // 45: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 46: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.BackgroundTraffic.raw_distribution:type_name -> google.protobuf.Struct
+	91,  // 47: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.BackgroundTraffic.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 48: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.BestEffortTraffic.raw_distribution:type_name -> google.protobuf.Struct
+	91,  // 49: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.BestEffortTraffic.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 50: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.VideoTraffic.raw_distribution:type_name -> google.protobuf.Struct
+	91,  // 51: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.VideoTraffic.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 52: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.VoiceTraffic.raw_distribution:type_name -> google.protobuf.Struct
+	91,  // 53: meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse.Item.LatencyStats.VoiceTraffic.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 54: meraki.wireless.v1.NetworkWirelessClientConnectionStats.ConnectionStats.additional_properties:type_name -> google.protobuf.Struct
+	93,  // 55: meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsResponse.Item.occurred_at:type_name -> google.protobuf.Timestamp
+	91,  // 56: meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsResponse.Item.event_data:type_name -> google.protobuf.Struct
+	91,  // 57: meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	33,  // 58: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.latency_bins_by_category:type_name -> meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory
+	91,  // 59: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	34,  // 60: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.background_traffic:type_name -> meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.BackgroundTrafficEntry
+	35,  // 61: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.best_effort_traffic:type_name -> meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.BestEffortTrafficEntry
+	36,  // 62: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.video_traffic:type_name -> meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.VideoTrafficEntry
+	37,  // 63: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.voice_traffic:type_name -> meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.VoiceTrafficEntry
+	91,  // 64: meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse.Item.LatencyBinsByCategory.additional_properties:type_name -> google.protobuf.Struct
+	39,  // 65: meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.background_traffic:type_name -> meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.BackgroundTraffic
+	40,  // 66: meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.best_effort_traffic:type_name -> meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.BestEffortTraffic
+	41,  // 67: meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.video_traffic:type_name -> meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.VideoTraffic
+	42,  // 68: meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.voice_traffic:type_name -> meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.VoiceTraffic
+	91,  // 69: meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 70: meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.BackgroundTraffic.raw_distribution:type_name -> google.protobuf.Struct
+	91,  // 71: meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.BackgroundTraffic.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 72: meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.BestEffortTraffic.raw_distribution:type_name -> google.protobuf.Struct
+	91,  // 73: meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.BestEffortTraffic.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 74: meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.VideoTraffic.raw_distribution:type_name -> google.protobuf.Struct
+	91,  // 75: meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.VideoTraffic.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 76: meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.VoiceTraffic.raw_distribution:type_name -> google.protobuf.Struct
+	91,  // 77: meraki.wireless.v1.NetworkWirelessClientLatencyStats.LatencyStats.VoiceTraffic.additional_properties:type_name -> google.protobuf.Struct
+	44,  // 78: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Network
+	45,  // 79: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.ssid:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Ssid
+	46,  // 80: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.clients:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Clients
+	91,  // 81: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 82: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 83: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Ssid.additional_properties:type_name -> google.protobuf.Struct
+	47,  // 84: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Clients.impacted:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Clients.Impacted
+	91,  // 85: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Clients.additional_properties:type_name -> google.protobuf.Struct
+	48,  // 86: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Clients.Impacted.by_step:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Clients.Impacted.ByStep
+	91,  // 87: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Clients.Impacted.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 88: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse.Item.Clients.Impacted.ByStep.additional_properties:type_name -> google.protobuf.Struct
+	50,  // 89: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.Network
+	51,  // 90: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.counts:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.Counts
+	91,  // 91: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 92: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	52,  // 93: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.Counts.by_status:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.Counts.ByStatus
+	91,  // 94: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.Counts.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 95: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse.Item.Counts.ByStatus.additional_properties:type_name -> google.protobuf.Struct
+	55,  // 96: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Network
+	56,  // 97: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.clients:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Clients
+	57,  // 98: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.devices:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Devices
+	58,  // 99: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.usage:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Usage
+	91,  // 100: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	60,  // 101: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.counts:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Counts
+	61,  // 102: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.units:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Units
+	91,  // 103: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 104: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 105: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Clients.additional_properties:type_name -> google.protobuf.Struct
+	59,  // 106: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Devices.by_product_type:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Devices.ByProductType
+	91,  // 107: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Devices.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 108: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Usage.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 109: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Item.Devices.ByProductType.additional_properties:type_name -> google.protobuf.Struct
+	62,  // 110: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Counts.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Counts.Items
+	91,  // 111: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Counts.additional_properties:type_name -> google.protobuf.Struct
+	63,  // 112: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Units.usage:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Units.Usage
+	91,  // 113: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Units.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 114: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Counts.Items.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 115: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse.Meta.Units.Usage.additional_properties:type_name -> google.protobuf.Struct
+	66,  // 116: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Network
+	67,  // 117: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.ssid:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid
+	68,  // 118: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.clients:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Clients
+	69,  // 119: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.devices:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Devices
+	70,  // 120: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.usage:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Usage
+	91,  // 121: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	75,  // 122: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.counts:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Counts
+	76,  // 123: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.units:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Units
+	91,  // 124: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 125: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	71,  // 126: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid.tunneled_to:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid.TunneledTo
+	91,  // 127: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 128: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Clients.additional_properties:type_name -> google.protobuf.Struct
+	74,  // 129: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Devices.by_product_type:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Devices.ByProductType
+	91,  // 130: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Devices.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 131: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Usage.additional_properties:type_name -> google.protobuf.Struct
+	72,  // 132: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid.TunneledTo.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid.TunneledTo.Network
+	73,  // 133: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid.TunneledTo.cluster:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid.TunneledTo.Cluster
+	91,  // 134: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid.TunneledTo.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 135: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid.TunneledTo.Network.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 136: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Ssid.TunneledTo.Cluster.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 137: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Item.Devices.ByProductType.additional_properties:type_name -> google.protobuf.Struct
+	77,  // 138: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Counts.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Counts.Items
+	91,  // 139: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Counts.additional_properties:type_name -> google.protobuf.Struct
+	78,  // 140: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Units.usage:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Units.Usage
+	91,  // 141: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Units.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 142: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Counts.Items.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 143: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse.Meta.Units.Usage.additional_properties:type_name -> google.protobuf.Struct
+	81,  // 144: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.ssid:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Ssid
+	82,  // 145: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.clients:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Clients
+	83,  // 146: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.devices:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Devices
+	84,  // 147: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.usage:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Usage
+	91,  // 148: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	86,  // 149: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.counts:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Counts
+	87,  // 150: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.units:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Units
+	91,  // 151: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 152: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Ssid.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 153: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Clients.additional_properties:type_name -> google.protobuf.Struct
+	85,  // 154: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Devices.by_product_type:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Devices.ByProductType
+	91,  // 155: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Devices.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 156: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Usage.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 157: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Item.Devices.ByProductType.additional_properties:type_name -> google.protobuf.Struct
+	88,  // 158: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Counts.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Counts.Items
+	91,  // 159: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Counts.additional_properties:type_name -> google.protobuf.Struct
+	89,  // 160: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Units.usage:type_name -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Units.Usage
+	91,  // 161: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Units.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 162: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Counts.Items.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 163: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse.Meta.Units.Usage.additional_properties:type_name -> google.protobuf.Struct
+	164, // [164:164] is the sub-list for method output_type
+	164, // [164:164] is the sub-list for method input_type
+	164, // [164:164] is the sub-list for extension type_name
+	164, // [164:164] is the sub-list for extension extendee
+	0,   // [0:164] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_clients_proto_init() }
@@ -7250,6 +7016,7 @@ func file_meraki_wireless_v1_clients_proto_init() {
 	if File_meraki_wireless_v1_clients_proto != nil {
 		return
 	}
+	file_meraki_wireless_v1_collections_proto_init()
 	file_meraki_wireless_v1_clients_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_wireless_v1_clients_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_wireless_v1_clients_proto_msgTypes[4].OneofWrappers = []any{}
@@ -7273,52 +7040,46 @@ func file_meraki_wireless_v1_clients_proto_init() {
 	file_meraki_wireless_v1_clients_proto_msgTypes[30].OneofWrappers = []any{}
 	file_meraki_wireless_v1_clients_proto_msgTypes[31].OneofWrappers = []any{}
 	file_meraki_wireless_v1_clients_proto_msgTypes[32].OneofWrappers = []any{}
-	file_meraki_wireless_v1_clients_proto_msgTypes[34].OneofWrappers = []any{}
-	file_meraki_wireless_v1_clients_proto_msgTypes[35].OneofWrappers = []any{}
-	file_meraki_wireless_v1_clients_proto_msgTypes[36].OneofWrappers = []any{}
-	file_meraki_wireless_v1_clients_proto_msgTypes[37].OneofWrappers = []any{}
 	file_meraki_wireless_v1_clients_proto_msgTypes[39].OneofWrappers = []any{}
 	file_meraki_wireless_v1_clients_proto_msgTypes[40].OneofWrappers = []any{}
 	file_meraki_wireless_v1_clients_proto_msgTypes[41].OneofWrappers = []any{}
 	file_meraki_wireless_v1_clients_proto_msgTypes[42].OneofWrappers = []any{}
+	file_meraki_wireless_v1_clients_proto_msgTypes[44].OneofWrappers = []any{}
 	file_meraki_wireless_v1_clients_proto_msgTypes[45].OneofWrappers = []any{}
 	file_meraki_wireless_v1_clients_proto_msgTypes[46].OneofWrappers = []any{}
 	file_meraki_wireless_v1_clients_proto_msgTypes[47].OneofWrappers = []any{}
 	file_meraki_wireless_v1_clients_proto_msgTypes[48].OneofWrappers = []any{}
 	file_meraki_wireless_v1_clients_proto_msgTypes[49].OneofWrappers = []any{}
-	file_meraki_wireless_v1_clients_proto_msgTypes[51].OneofWrappers = []any{}
+	file_meraki_wireless_v1_clients_proto_msgTypes[50].OneofWrappers = []any{}
 	file_meraki_wireless_v1_clients_proto_msgTypes[52].OneofWrappers = []any{}
-	file_meraki_wireless_v1_clients_proto_msgTypes[54].OneofWrappers = []any{}
+	file_meraki_wireless_v1_clients_proto_msgTypes[55].OneofWrappers = []any{}
 	file_meraki_wireless_v1_clients_proto_msgTypes[56].OneofWrappers = []any{}
 	file_meraki_wireless_v1_clients_proto_msgTypes[58].OneofWrappers = []any{}
-	file_meraki_wireless_v1_clients_proto_msgTypes[61].OneofWrappers = []any{}
+	file_meraki_wireless_v1_clients_proto_msgTypes[59].OneofWrappers = []any{}
 	file_meraki_wireless_v1_clients_proto_msgTypes[62].OneofWrappers = []any{}
-	file_meraki_wireless_v1_clients_proto_msgTypes[64].OneofWrappers = []any{}
-	file_meraki_wireless_v1_clients_proto_msgTypes[65].OneofWrappers = []any{}
+	file_meraki_wireless_v1_clients_proto_msgTypes[63].OneofWrappers = []any{}
+	file_meraki_wireless_v1_clients_proto_msgTypes[66].OneofWrappers = []any{}
+	file_meraki_wireless_v1_clients_proto_msgTypes[67].OneofWrappers = []any{}
 	file_meraki_wireless_v1_clients_proto_msgTypes[68].OneofWrappers = []any{}
-	file_meraki_wireless_v1_clients_proto_msgTypes[69].OneofWrappers = []any{}
+	file_meraki_wireless_v1_clients_proto_msgTypes[70].OneofWrappers = []any{}
 	file_meraki_wireless_v1_clients_proto_msgTypes[72].OneofWrappers = []any{}
 	file_meraki_wireless_v1_clients_proto_msgTypes[73].OneofWrappers = []any{}
 	file_meraki_wireless_v1_clients_proto_msgTypes[74].OneofWrappers = []any{}
-	file_meraki_wireless_v1_clients_proto_msgTypes[76].OneofWrappers = []any{}
+	file_meraki_wireless_v1_clients_proto_msgTypes[77].OneofWrappers = []any{}
 	file_meraki_wireless_v1_clients_proto_msgTypes[78].OneofWrappers = []any{}
-	file_meraki_wireless_v1_clients_proto_msgTypes[79].OneofWrappers = []any{}
-	file_meraki_wireless_v1_clients_proto_msgTypes[80].OneofWrappers = []any{}
-	file_meraki_wireless_v1_clients_proto_msgTypes[83].OneofWrappers = []any{}
+	file_meraki_wireless_v1_clients_proto_msgTypes[81].OneofWrappers = []any{}
+	file_meraki_wireless_v1_clients_proto_msgTypes[82].OneofWrappers = []any{}
 	file_meraki_wireless_v1_clients_proto_msgTypes[84].OneofWrappers = []any{}
-	file_meraki_wireless_v1_clients_proto_msgTypes[87].OneofWrappers = []any{}
+	file_meraki_wireless_v1_clients_proto_msgTypes[85].OneofWrappers = []any{}
 	file_meraki_wireless_v1_clients_proto_msgTypes[88].OneofWrappers = []any{}
-	file_meraki_wireless_v1_clients_proto_msgTypes[90].OneofWrappers = []any{}
-	file_meraki_wireless_v1_clients_proto_msgTypes[91].OneofWrappers = []any{}
-	file_meraki_wireless_v1_clients_proto_msgTypes[94].OneofWrappers = []any{}
-	file_meraki_wireless_v1_clients_proto_msgTypes[95].OneofWrappers = []any{}
+	file_meraki_wireless_v1_clients_proto_msgTypes[89].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_clients_proto_rawDesc), len(file_meraki_wireless_v1_clients_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   96,
+			NumMessages:   90,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

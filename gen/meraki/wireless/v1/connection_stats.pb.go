@@ -11,6 +11,7 @@ package wirelessv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -120,13 +121,14 @@ func (x *GetDeviceWirelessConnectionStatsRequest) GetApTag() string {
 	return ""
 }
 
-// Answer of getDeviceWirelessConnectionStats.
+// The wireless connection stats of a device. Answer of getDeviceWirelessConnectionStats.
 type DeviceWirelessConnectionStats struct {
-	state           protoimpl.MessageState                         `protogen:"open.v1"`
-	Serial          *string                                        `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	ConnectionStats *DeviceWirelessConnectionStats_ConnectionStats `protobuf:"bytes,2,opt,name=connection_stats,json=connectionStats,proto3" json:"connection_stats,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                         `protogen:"open.v1"`
+	Serial               *string                                        `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	ConnectionStats      *DeviceWirelessConnectionStats_ConnectionStats `protobuf:"bytes,2,opt,name=connection_stats,json=connectionStats,proto3" json:"connection_stats,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceWirelessConnectionStats) Reset() {
@@ -169,6 +171,13 @@ func (x *DeviceWirelessConnectionStats) GetSerial() string {
 func (x *DeviceWirelessConnectionStats) GetConnectionStats() *DeviceWirelessConnectionStats_ConnectionStats {
 	if x != nil {
 		return x.ConnectionStats
+	}
+	return nil
+}
+
+func (x *DeviceWirelessConnectionStats) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -270,16 +279,17 @@ func (x *GetNetworkWirelessConnectionStatsRequest) GetApTag() string {
 	return ""
 }
 
-// Answer of getNetworkWirelessConnectionStats.
+// The wireless connection stats of a network. Answer of getNetworkWirelessConnectionStats.
 type NetworkWirelessConnectionStats struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Assoc         *int64                 `protobuf:"varint,1,opt,name=assoc,proto3,oneof" json:"assoc,omitempty"`
-	Auth          *int64                 `protobuf:"varint,2,opt,name=auth,proto3,oneof" json:"auth,omitempty"`
-	Dhcp          *int64                 `protobuf:"varint,3,opt,name=dhcp,proto3,oneof" json:"dhcp,omitempty"`
-	Dns           *int64                 `protobuf:"varint,4,opt,name=dns,proto3,oneof" json:"dns,omitempty"`
-	Success       *int64                 `protobuf:"varint,5,opt,name=success,proto3,oneof" json:"success,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Assoc                *int64                 `protobuf:"varint,1,opt,name=assoc,proto3,oneof" json:"assoc,omitempty"`
+	Auth                 *int64                 `protobuf:"varint,2,opt,name=auth,proto3,oneof" json:"auth,omitempty"`
+	Dhcp                 *int64                 `protobuf:"varint,3,opt,name=dhcp,proto3,oneof" json:"dhcp,omitempty"`
+	Dns                  *int64                 `protobuf:"varint,4,opt,name=dns,proto3,oneof" json:"dns,omitempty"`
+	Success              *int64                 `protobuf:"varint,5,opt,name=success,proto3,oneof" json:"success,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessConnectionStats) Reset() {
@@ -347,15 +357,23 @@ func (x *NetworkWirelessConnectionStats) GetSuccess() int64 {
 	return 0
 }
 
+func (x *NetworkWirelessConnectionStats) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceWirelessConnectionStats_ConnectionStats struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Assoc         *int64                 `protobuf:"varint,1,opt,name=assoc,proto3,oneof" json:"assoc,omitempty"`
-	Auth          *int64                 `protobuf:"varint,2,opt,name=auth,proto3,oneof" json:"auth,omitempty"`
-	Dhcp          *int64                 `protobuf:"varint,3,opt,name=dhcp,proto3,oneof" json:"dhcp,omitempty"`
-	Dns           *int64                 `protobuf:"varint,4,opt,name=dns,proto3,oneof" json:"dns,omitempty"`
-	Success       *int64                 `protobuf:"varint,5,opt,name=success,proto3,oneof" json:"success,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Assoc                *int64                 `protobuf:"varint,1,opt,name=assoc,proto3,oneof" json:"assoc,omitempty"`
+	Auth                 *int64                 `protobuf:"varint,2,opt,name=auth,proto3,oneof" json:"auth,omitempty"`
+	Dhcp                 *int64                 `protobuf:"varint,3,opt,name=dhcp,proto3,oneof" json:"dhcp,omitempty"`
+	Dns                  *int64                 `protobuf:"varint,4,opt,name=dns,proto3,oneof" json:"dns,omitempty"`
+	Success              *int64                 `protobuf:"varint,5,opt,name=success,proto3,oneof" json:"success,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceWirelessConnectionStats_ConnectionStats) Reset() {
@@ -423,11 +441,18 @@ func (x *DeviceWirelessConnectionStats_ConnectionStats) GetSuccess() int64 {
 	return 0
 }
 
+func (x *DeviceWirelessConnectionStats_ConnectionStats) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_wireless_v1_connection_stats_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_connection_stats_proto_rawDesc = "" +
 	"\n" +
-	")meraki/wireless/v1/connection_stats.proto\x12\x12meraki.wireless.v1\"\xa2\x02\n" +
+	")meraki/wireless/v1/connection_stats.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xa2\x02\n" +
 	"'GetDeviceWirelessConnectionStatsRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x13\n" +
 	"\x02t0\x18\x02 \x01(\tH\x01R\x02t0\x88\x01\x01\x12\x13\n" +
@@ -442,16 +467,18 @@ const file_meraki_wireless_v1_connection_stats_proto_rawDesc = "" +
 	"\t_timespanB\a\n" +
 	"\x05_bandB\a\n" +
 	"\x05_ssidB\t\n" +
-	"\a_ap_tag\"\xfc\x02\n" +
+	"\a_ap_tag\"\x9a\x04\n" +
 	"\x1dDeviceWirelessConnectionStats\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12l\n" +
-	"\x10connection_stats\x18\x02 \x01(\v2A.meraki.wireless.v1.DeviceWirelessConnectionStats.ConnectionStatsR\x0fconnectionStats\x1a\xc4\x01\n" +
+	"\x10connection_stats\x18\x02 \x01(\v2A.meraki.wireless.v1.DeviceWirelessConnectionStats.ConnectionStatsR\x0fconnectionStats\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x93\x02\n" +
 	"\x0fConnectionStats\x12\x19\n" +
 	"\x05assoc\x18\x01 \x01(\x03H\x00R\x05assoc\x88\x01\x01\x12\x17\n" +
 	"\x04auth\x18\x02 \x01(\x03H\x01R\x04auth\x88\x01\x01\x12\x17\n" +
 	"\x04dhcp\x18\x03 \x01(\x03H\x02R\x04dhcp\x88\x01\x01\x12\x15\n" +
 	"\x03dns\x18\x04 \x01(\x03H\x03R\x03dns\x88\x01\x01\x12\x1d\n" +
-	"\asuccess\x18\x05 \x01(\x03H\x04R\asuccess\x88\x01\x01B\b\n" +
+	"\asuccess\x18\x05 \x01(\x03H\x04R\asuccess\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_assocB\a\n" +
 	"\x05_authB\a\n" +
 	"\x05_dhcpB\x06\n" +
@@ -474,20 +501,21 @@ const file_meraki_wireless_v1_connection_stats_proto_rawDesc = "" +
 	"\t_timespanB\a\n" +
 	"\x05_bandB\a\n" +
 	"\x05_ssidB\t\n" +
-	"\a_ap_tag\"\xd3\x01\n" +
+	"\a_ap_tag\"\xa2\x02\n" +
 	"\x1eNetworkWirelessConnectionStats\x12\x19\n" +
 	"\x05assoc\x18\x01 \x01(\x03H\x00R\x05assoc\x88\x01\x01\x12\x17\n" +
 	"\x04auth\x18\x02 \x01(\x03H\x01R\x04auth\x88\x01\x01\x12\x17\n" +
 	"\x04dhcp\x18\x03 \x01(\x03H\x02R\x04dhcp\x88\x01\x01\x12\x15\n" +
 	"\x03dns\x18\x04 \x01(\x03H\x03R\x03dns\x88\x01\x01\x12\x1d\n" +
-	"\asuccess\x18\x05 \x01(\x03H\x04R\asuccess\x88\x01\x01B\b\n" +
+	"\asuccess\x18\x05 \x01(\x03H\x04R\asuccess\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_assocB\a\n" +
 	"\x05_authB\a\n" +
 	"\x05_dhcpB\x06\n" +
 	"\x04_dnsB\n" +
 	"\n" +
-	"\b_successB~\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x14ConnectionStatsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\b_successB\x99\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x14ConnectionStatsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_connection_stats_proto_rawDescOnce sync.Once
@@ -508,14 +536,18 @@ var file_meraki_wireless_v1_connection_stats_proto_goTypes = []any{
 	(*GetNetworkWirelessConnectionStatsRequest)(nil),      // 2: meraki.wireless.v1.GetNetworkWirelessConnectionStatsRequest
 	(*NetworkWirelessConnectionStats)(nil),                // 3: meraki.wireless.v1.NetworkWirelessConnectionStats
 	(*DeviceWirelessConnectionStats_ConnectionStats)(nil), // 4: meraki.wireless.v1.DeviceWirelessConnectionStats.ConnectionStats
+	(*structpb.Struct)(nil),                               // 5: google.protobuf.Struct
 }
 var file_meraki_wireless_v1_connection_stats_proto_depIdxs = []int32{
 	4, // 0: meraki.wireless.v1.DeviceWirelessConnectionStats.connection_stats:type_name -> meraki.wireless.v1.DeviceWirelessConnectionStats.ConnectionStats
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	5, // 1: meraki.wireless.v1.DeviceWirelessConnectionStats.additional_properties:type_name -> google.protobuf.Struct
+	5, // 2: meraki.wireless.v1.NetworkWirelessConnectionStats.additional_properties:type_name -> google.protobuf.Struct
+	5, // 3: meraki.wireless.v1.DeviceWirelessConnectionStats.ConnectionStats.additional_properties:type_name -> google.protobuf.Struct
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_connection_stats_proto_init() }

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -146,11 +147,12 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationByDeviceRequest) GetInt
 
 // Answer of getOrganizationWirelessDevicesChannelUtilizationByDevice.
 type GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse struct {
-	state         protoimpl.MessageState                                                   `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                             `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                   `protogen:"open.v1"`
+	Items                []*GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                             `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse) Reset() {
@@ -193,6 +195,13 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse) GetIt
 func (x *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -318,11 +327,12 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationByNetworkRequest) GetIn
 
 // Answer of getOrganizationWirelessDevicesChannelUtilizationByNetwork.
 type GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse struct {
-	state         protoimpl.MessageState                                                    `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                              `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                    `protogen:"open.v1"`
+	Items                []*GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                              `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse) Reset() {
@@ -365,6 +375,13 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse) GetI
 func (x *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -491,11 +508,12 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterv
 
 // Answer of getOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterval.
 type GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse struct {
-	state         protoimpl.MessageState                                                                    `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                              `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                    `protogen:"open.v1"`
+	Items                []*GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                              `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse) Reset() {
@@ -539,6 +557,13 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterv
 func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -665,11 +690,12 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInter
 
 // Answer of getOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInterval.
 type GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse struct {
-	state         protoimpl.MessageState                                                                     `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                     `protogen:"open.v1"`
+	Items                []*GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse) Reset() {
@@ -717,14 +743,22 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInter
 	return nil
 }
 
+func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item struct {
-	state         protoimpl.MessageState                                                          `protogen:"open.v1"`
-	Serial        *string                                                                         `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Mac           *string                                                                         `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Network       *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_Network  `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
-	ByBand        []*GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_ByBand `protobuf:"bytes,4,rep,name=by_band,json=byBand,proto3" json:"by_band,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                          `protogen:"open.v1"`
+	Serial               *string                                                                         `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Mac                  *string                                                                         `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Network              *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_Network  `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
+	ByBand               []*GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_ByBand `protobuf:"bytes,4,rep,name=by_band,json=byBand,proto3" json:"by_band,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item) Reset() {
@@ -785,11 +819,19 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item) 
 	return nil
 }
 
+func (x *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_Network) Reset() {
@@ -830,14 +872,22 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_N
 	return ""
 }
 
+func (x *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_ByBand struct {
-	state         protoimpl.MessageState                                                                `protogen:"open.v1"`
-	Band          *string                                                                               `protobuf:"bytes,1,opt,name=band,proto3,oneof" json:"band,omitempty"`
-	Wifi          *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_ByBand_Wifi    `protobuf:"bytes,2,opt,name=wifi,proto3" json:"wifi,omitempty"`
-	NonWifi       *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_ByBand_NonWifi `protobuf:"bytes,3,opt,name=non_wifi,json=nonWifi,proto3" json:"non_wifi,omitempty"`
-	Total         *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_ByBand_Total   `protobuf:"bytes,4,opt,name=total,proto3" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                `protogen:"open.v1"`
+	Band                 *string                                                                               `protobuf:"bytes,1,opt,name=band,proto3,oneof" json:"band,omitempty"`
+	Wifi                 *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_ByBand_Wifi    `protobuf:"bytes,2,opt,name=wifi,proto3" json:"wifi,omitempty"`
+	NonWifi              *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_ByBand_NonWifi `protobuf:"bytes,3,opt,name=non_wifi,json=nonWifi,proto3" json:"non_wifi,omitempty"`
+	Total                *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_ByBand_Total   `protobuf:"bytes,4,opt,name=total,proto3" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_ByBand) Reset() {
@@ -898,11 +948,19 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_B
 	return nil
 }
 
+func (x *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_ByBand) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_ByBand_Wifi struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_ByBand_Wifi) Reset() {
@@ -943,11 +1001,19 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_B
 	return 0
 }
 
+func (x *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_ByBand_Wifi) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_ByBand_NonWifi struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_ByBand_NonWifi) Reset() {
@@ -988,11 +1054,19 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_B
 	return 0
 }
 
+func (x *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_ByBand_NonWifi) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_ByBand_Total struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_ByBand_Total) Reset() {
@@ -1033,12 +1107,20 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_B
 	return 0
 }
 
+func (x *GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse_Item_ByBand_Total) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item struct {
-	state         protoimpl.MessageState                                                           `protogen:"open.v1"`
-	Network       *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_Network  `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	ByBand        []*GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_ByBand `protobuf:"bytes,2,rep,name=by_band,json=byBand,proto3" json:"by_band,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                           `protogen:"open.v1"`
+	Network              *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_Network  `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	ByBand               []*GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_ByBand `protobuf:"bytes,2,rep,name=by_band,json=byBand,proto3" json:"by_band,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item) Reset() {
@@ -1085,11 +1167,19 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item)
 	return nil
 }
 
+func (x *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_Network) Reset() {
@@ -1130,14 +1220,22 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_
 	return ""
 }
 
+func (x *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_ByBand struct {
-	state         protoimpl.MessageState                                                                 `protogen:"open.v1"`
-	Band          *string                                                                                `protobuf:"bytes,1,opt,name=band,proto3,oneof" json:"band,omitempty"`
-	Wifi          *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_ByBand_Wifi    `protobuf:"bytes,2,opt,name=wifi,proto3" json:"wifi,omitempty"`
-	NonWifi       *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_ByBand_NonWifi `protobuf:"bytes,3,opt,name=non_wifi,json=nonWifi,proto3" json:"non_wifi,omitempty"`
-	Total         *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_ByBand_Total   `protobuf:"bytes,4,opt,name=total,proto3" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                 `protogen:"open.v1"`
+	Band                 *string                                                                                `protobuf:"bytes,1,opt,name=band,proto3,oneof" json:"band,omitempty"`
+	Wifi                 *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_ByBand_Wifi    `protobuf:"bytes,2,opt,name=wifi,proto3" json:"wifi,omitempty"`
+	NonWifi              *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_ByBand_NonWifi `protobuf:"bytes,3,opt,name=non_wifi,json=nonWifi,proto3" json:"non_wifi,omitempty"`
+	Total                *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_ByBand_Total   `protobuf:"bytes,4,opt,name=total,proto3" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_ByBand) Reset() {
@@ -1199,11 +1297,19 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_
 	return nil
 }
 
+func (x *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_ByBand) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_ByBand_Wifi struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_ByBand_Wifi) Reset() {
@@ -1244,11 +1350,19 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_
 	return 0
 }
 
+func (x *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_ByBand_Wifi) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_ByBand_NonWifi struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_ByBand_NonWifi) Reset() {
@@ -1289,11 +1403,19 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_
 	return 0
 }
 
+func (x *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_ByBand_NonWifi) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_ByBand_Total struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_ByBand_Total) Reset() {
@@ -1334,16 +1456,24 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_
 	return 0
 }
 
+func (x *GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse_Item_ByBand_Total) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item struct {
-	state         protoimpl.MessageState                                                                           `protogen:"open.v1"`
-	StartTs       *timestamppb.Timestamp                                                                           `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
-	EndTs         *timestamppb.Timestamp                                                                           `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
-	Serial        *string                                                                                          `protobuf:"bytes,3,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Mac           *string                                                                                          `protobuf:"bytes,4,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Network       *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item_Network  `protobuf:"bytes,5,opt,name=network,proto3" json:"network,omitempty"`
-	ByBand        []*GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item_ByBand `protobuf:"bytes,6,rep,name=by_band,json=byBand,proto3" json:"by_band,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                           `protogen:"open.v1"`
+	StartTs              *timestamppb.Timestamp                                                                           `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
+	EndTs                *timestamppb.Timestamp                                                                           `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
+	Serial               *string                                                                                          `protobuf:"bytes,3,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Mac                  *string                                                                                          `protobuf:"bytes,4,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Network              *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item_Network  `protobuf:"bytes,5,opt,name=network,proto3" json:"network,omitempty"`
+	ByBand               []*GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item_ByBand `protobuf:"bytes,6,rep,name=by_band,json=byBand,proto3" json:"by_band,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item) Reset() {
@@ -1419,11 +1549,19 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterv
 	return nil
 }
 
+func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item_Network) Reset() {
@@ -1464,14 +1602,22 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterv
 	return ""
 }
 
+func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item_ByBand struct {
-	state         protoimpl.MessageState                                                                                 `protogen:"open.v1"`
-	Band          *string                                                                                                `protobuf:"bytes,1,opt,name=band,proto3,oneof" json:"band,omitempty"`
-	Wifi          *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item_ByBand_Wifi    `protobuf:"bytes,2,opt,name=wifi,proto3" json:"wifi,omitempty"`
-	NonWifi       *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item_ByBand_NonWifi `protobuf:"bytes,3,opt,name=non_wifi,json=nonWifi,proto3" json:"non_wifi,omitempty"`
-	Total         *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item_ByBand_Total   `protobuf:"bytes,4,opt,name=total,proto3" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                 `protogen:"open.v1"`
+	Band                 *string                                                                                                `protobuf:"bytes,1,opt,name=band,proto3,oneof" json:"band,omitempty"`
+	Wifi                 *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item_ByBand_Wifi    `protobuf:"bytes,2,opt,name=wifi,proto3" json:"wifi,omitempty"`
+	NonWifi              *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item_ByBand_NonWifi `protobuf:"bytes,3,opt,name=non_wifi,json=nonWifi,proto3" json:"non_wifi,omitempty"`
+	Total                *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item_ByBand_Total   `protobuf:"bytes,4,opt,name=total,proto3" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item_ByBand) Reset() {
@@ -1533,11 +1679,19 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterv
 	return nil
 }
 
+func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item_ByBand) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item_ByBand_Wifi struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item_ByBand_Wifi) Reset() {
@@ -1578,11 +1732,19 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterv
 	return 0
 }
 
+func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item_ByBand_Wifi) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item_ByBand_NonWifi struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item_ByBand_NonWifi) Reset() {
@@ -1623,11 +1785,19 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterv
 	return 0
 }
 
+func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item_ByBand_NonWifi) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item_ByBand_Total struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item_ByBand_Total) Reset() {
@@ -1668,14 +1838,22 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterv
 	return 0
 }
 
+func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse_Item_ByBand_Total) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item struct {
-	state         protoimpl.MessageState                                                                            `protogen:"open.v1"`
-	StartTs       *timestamppb.Timestamp                                                                            `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
-	EndTs         *timestamppb.Timestamp                                                                            `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
-	Network       *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_Network  `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
-	ByBand        []*GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_ByBand `protobuf:"bytes,4,rep,name=by_band,json=byBand,proto3" json:"by_band,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                            `protogen:"open.v1"`
+	StartTs              *timestamppb.Timestamp                                                                            `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
+	EndTs                *timestamppb.Timestamp                                                                            `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
+	Network              *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_Network  `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
+	ByBand               []*GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_ByBand `protobuf:"bytes,4,rep,name=by_band,json=byBand,proto3" json:"by_band,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item) Reset() {
@@ -1737,11 +1915,19 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInter
 	return nil
 }
 
+func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_Network) Reset() {
@@ -1782,14 +1968,22 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInter
 	return ""
 }
 
+func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_ByBand struct {
-	state         protoimpl.MessageState                                                                                  `protogen:"open.v1"`
-	Band          *string                                                                                                 `protobuf:"bytes,1,opt,name=band,proto3,oneof" json:"band,omitempty"`
-	Wifi          *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_ByBand_Wifi    `protobuf:"bytes,2,opt,name=wifi,proto3" json:"wifi,omitempty"`
-	NonWifi       *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_ByBand_NonWifi `protobuf:"bytes,3,opt,name=non_wifi,json=nonWifi,proto3" json:"non_wifi,omitempty"`
-	Total         *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_ByBand_Total   `protobuf:"bytes,4,opt,name=total,proto3" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                  `protogen:"open.v1"`
+	Band                 *string                                                                                                 `protobuf:"bytes,1,opt,name=band,proto3,oneof" json:"band,omitempty"`
+	Wifi                 *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_ByBand_Wifi    `protobuf:"bytes,2,opt,name=wifi,proto3" json:"wifi,omitempty"`
+	NonWifi              *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_ByBand_NonWifi `protobuf:"bytes,3,opt,name=non_wifi,json=nonWifi,proto3" json:"non_wifi,omitempty"`
+	Total                *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_ByBand_Total   `protobuf:"bytes,4,opt,name=total,proto3" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_ByBand) Reset() {
@@ -1851,11 +2045,19 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInter
 	return nil
 }
 
+func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_ByBand) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_ByBand_Wifi struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_ByBand_Wifi) Reset() {
@@ -1896,11 +2098,19 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInter
 	return 0
 }
 
+func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_ByBand_Wifi) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_ByBand_NonWifi struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_ByBand_NonWifi) Reset() {
@@ -1941,11 +2151,19 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInter
 	return 0
 }
 
+func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_ByBand_NonWifi) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_ByBand_Total struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_ByBand_Total) Reset() {
@@ -1986,11 +2204,18 @@ func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInter
 	return 0
 }
 
+func (x *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_ByBand_Total) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_wireless_v1_devices_channel_utilization_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_devices_channel_utilization_proto_rawDesc = "" +
 	"\n" +
-	"4meraki/wireless/v1/devices_channel_utilization.proto\x12\x12meraki.wireless.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xfa\x03\n" +
+	"4meraki/wireless/v1/devices_channel_utilization.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xfa\x03\n" +
 	"?GetOrganizationWirelessDevicesChannelUtilizationByDeviceRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vnetwork_ids\x18\x02 \x03(\tR\n" +
@@ -2011,37 +2236,44 @@ const file_meraki_wireless_v1_devices_channel_utilization_proto_rawDesc = "" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
 	"\t_timespanB\v\n" +
-	"\t_interval\"\xc4\t\n" +
-	"@GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse\x12o\n" +
-	"\x05items\x18\x01 \x03(\v2Y.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xd0\a\n" +
+	"\t_interval\"\xf2\r\n" +
+	"@GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse\x12p\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2Y.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xad\v\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x15\n" +
 	"\x03mac\x18\x02 \x01(\tH\x01R\x03mac\x88\x01\x01\x12{\n" +
 	"\anetwork\x18\x03 \x01(\v2a.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.NetworkR\anetwork\x12y\n" +
-	"\aby_band\x18\x04 \x03(\v2`.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.ByBandR\x06byBand\x1a%\n" +
+	"\aby_band\x18\x04 \x03(\v2`.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.ByBandR\x06byBand\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xe1\x04\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xa0\a\n" +
 	"\x06ByBand\x12\x17\n" +
 	"\x04band\x18\x01 \x01(\tH\x00R\x04band\x88\x01\x01\x12y\n" +
 	"\x04wifi\x18\x02 \x01(\v2e.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.ByBand.WifiR\x04wifi\x12\x83\x01\n" +
 	"\bnon_wifi\x18\x03 \x01(\v2h.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.ByBand.NonWifiR\anonWifi\x12|\n" +
-	"\x05total\x18\x04 \x01(\v2f.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.ByBand.TotalR\x05total\x1a:\n" +
+	"\x05total\x18\x04 \x01(\v2f.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.ByBand.TotalR\x05total\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x89\x01\n" +
 	"\x04Wifi\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x01H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
-	"\v_percentage\x1a=\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_percentage\x1a\x8c\x01\n" +
 	"\aNonWifi\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x01H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
-	"\v_percentage\x1a;\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_percentage\x1a\x8a\x01\n" +
 	"\x05Total\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x01H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_percentageB\a\n" +
 	"\x05_bandB\t\n" +
 	"\a_serialB\x06\n" +
@@ -2066,35 +2298,43 @@ const file_meraki_wireless_v1_devices_channel_utilization_proto_rawDesc = "" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
 	"\t_timespanB\v\n" +
-	"\t_interval\"\x84\t\n" +
-	"AGetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse\x12p\n" +
-	"\x05items\x18\x01 \x03(\v2Z.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x8e\a\n" +
+	"\t_interval\"\xb2\r\n" +
+	"AGetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse\x12q\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2Z.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xeb\n" +
+	"\n" +
 	"\x04Item\x12|\n" +
 	"\anetwork\x18\x01 \x01(\v2b.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.NetworkR\anetwork\x12z\n" +
-	"\aby_band\x18\x02 \x03(\v2a.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.ByBandR\x06byBand\x1a%\n" +
+	"\aby_band\x18\x02 \x03(\v2a.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.ByBandR\x06byBand\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xe4\x04\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xa3\a\n" +
 	"\x06ByBand\x12\x17\n" +
 	"\x04band\x18\x01 \x01(\tH\x00R\x04band\x88\x01\x01\x12z\n" +
 	"\x04wifi\x18\x02 \x01(\v2f.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.ByBand.WifiR\x04wifi\x12\x84\x01\n" +
 	"\bnon_wifi\x18\x03 \x01(\v2i.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.ByBand.NonWifiR\anonWifi\x12}\n" +
-	"\x05total\x18\x04 \x01(\v2g.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.ByBand.TotalR\x05total\x1a:\n" +
+	"\x05total\x18\x04 \x01(\v2g.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.ByBand.TotalR\x05total\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x89\x01\n" +
 	"\x04Wifi\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x01H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
-	"\v_percentage\x1a=\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_percentage\x1a\x8c\x01\n" +
 	"\aNonWifi\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x01H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
-	"\v_percentage\x1a;\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_percentage\x1a\x8a\x01\n" +
 	"\x05Total\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x01H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_percentageB\a\n" +
 	"\x05_band\"\x8b\x04\n" +
 	"PGetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalRequest\x12,\n" +
@@ -2117,39 +2357,46 @@ const file_meraki_wireless_v1_devices_channel_utilization_proto_rawDesc = "" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
 	"\t_timespanB\v\n" +
-	"\t_interval\"\xaa\v\n" +
-	"QGetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse\x12\x80\x01\n" +
-	"\x05items\x18\x01 \x03(\v2j.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x93\t\n" +
+	"\t_interval\"\xd8\x0f\n" +
+	"QGetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse\x12\x81\x01\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2j.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf0\f\n" +
 	"\x04Item\x125\n" +
 	"\bstart_ts\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\astartTs\x121\n" +
 	"\x06end_ts\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05endTs\x12\x1b\n" +
 	"\x06serial\x18\x03 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x15\n" +
 	"\x03mac\x18\x04 \x01(\tH\x01R\x03mac\x88\x01\x01\x12\x8c\x01\n" +
 	"\anetwork\x18\x05 \x01(\v2r.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.NetworkR\anetwork\x12\x8a\x01\n" +
-	"\aby_band\x18\x06 \x03(\v2q.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.ByBandR\x06byBand\x1a%\n" +
+	"\aby_band\x18\x06 \x03(\v2q.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.ByBandR\x06byBand\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\x96\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xd5\a\n" +
 	"\x06ByBand\x12\x17\n" +
 	"\x04band\x18\x01 \x01(\tH\x00R\x04band\x88\x01\x01\x12\x8a\x01\n" +
 	"\x04wifi\x18\x02 \x01(\v2v.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.ByBand.WifiR\x04wifi\x12\x94\x01\n" +
 	"\bnon_wifi\x18\x03 \x01(\v2y.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.ByBand.NonWifiR\anonWifi\x12\x8d\x01\n" +
-	"\x05total\x18\x04 \x01(\v2w.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.ByBand.TotalR\x05total\x1a:\n" +
+	"\x05total\x18\x04 \x01(\v2w.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.ByBand.TotalR\x05total\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x89\x01\n" +
 	"\x04Wifi\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x01H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
-	"\v_percentage\x1a=\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_percentage\x1a\x8c\x01\n" +
 	"\aNonWifi\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x01H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
-	"\v_percentage\x1a;\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_percentage\x1a\x8a\x01\n" +
 	"\x05Total\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x01H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_percentageB\a\n" +
 	"\x05_bandB\t\n" +
 	"\a_serialB\x06\n" +
@@ -2174,41 +2421,47 @@ const file_meraki_wireless_v1_devices_channel_utilization_proto_rawDesc = "" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
 	"\t_timespanB\v\n" +
-	"\t_interval\"\xea\n" +
-	"\n" +
-	"RGetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse\x12\x81\x01\n" +
-	"\x05items\x18\x01 \x03(\v2k.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xd1\b\n" +
+	"\t_interval\"\x98\x0f\n" +
+	"RGetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse\x12\x82\x01\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2k.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xae\f\n" +
 	"\x04Item\x125\n" +
 	"\bstart_ts\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\astartTs\x121\n" +
 	"\x06end_ts\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05endTs\x12\x8d\x01\n" +
 	"\anetwork\x18\x03 \x01(\v2s.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.NetworkR\anetwork\x12\x8b\x01\n" +
-	"\aby_band\x18\x04 \x03(\v2r.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.ByBandR\x06byBand\x1a%\n" +
+	"\aby_band\x18\x04 \x03(\v2r.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.ByBandR\x06byBand\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\x99\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xd8\a\n" +
 	"\x06ByBand\x12\x17\n" +
 	"\x04band\x18\x01 \x01(\tH\x00R\x04band\x88\x01\x01\x12\x8b\x01\n" +
 	"\x04wifi\x18\x02 \x01(\v2w.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.ByBand.WifiR\x04wifi\x12\x95\x01\n" +
 	"\bnon_wifi\x18\x03 \x01(\v2z.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.ByBand.NonWifiR\anonWifi\x12\x8e\x01\n" +
-	"\x05total\x18\x04 \x01(\v2x.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.ByBand.TotalR\x05total\x1a:\n" +
+	"\x05total\x18\x04 \x01(\v2x.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.ByBand.TotalR\x05total\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x89\x01\n" +
 	"\x04Wifi\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x01H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
-	"\v_percentage\x1a=\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_percentage\x1a\x8c\x01\n" +
 	"\aNonWifi\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x01H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
-	"\v_percentage\x1a;\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_percentage\x1a\x8a\x01\n" +
 	"\x05Total\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x01H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_percentageB\a\n" +
-	"\x05_bandB\x88\x01\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x1eDevicesChannelUtilizationProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\x05_bandB\xa3\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x1eDevicesChannelUtilizationProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_devices_channel_utilization_proto_rawDescOnce sync.Once
@@ -2257,46 +2510,75 @@ var file_meraki_wireless_v1_devices_channel_utilization_proto_goTypes = []any{
 	(*GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_ByBand_NonWifi)(nil), // 30: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.ByBand.NonWifi
 	(*GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse_Item_ByBand_Total)(nil),   // 31: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.ByBand.Total
 	(*v1.PageInfo)(nil),           // 32: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 33: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),       // 33: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
 }
 var file_meraki_wireless_v1_devices_channel_utilization_proto_depIdxs = []int32{
 	8,  // 0: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item
 	32, // 1: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	14, // 2: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item
-	32, // 3: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	20, // 4: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item
-	32, // 5: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	26, // 6: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item
-	32, // 7: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	9,  // 8: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.Network
-	10, // 9: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.by_band:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.ByBand
-	11, // 10: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.ByBand.wifi:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.ByBand.Wifi
-	12, // 11: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.ByBand.non_wifi:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.ByBand.NonWifi
-	13, // 12: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.ByBand.total:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.ByBand.Total
-	15, // 13: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.Network
-	16, // 14: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.by_band:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.ByBand
-	17, // 15: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.ByBand.wifi:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.ByBand.Wifi
-	18, // 16: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.ByBand.non_wifi:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.ByBand.NonWifi
-	19, // 17: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.ByBand.total:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.ByBand.Total
-	33, // 18: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.start_ts:type_name -> google.protobuf.Timestamp
-	33, // 19: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.end_ts:type_name -> google.protobuf.Timestamp
-	21, // 20: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.Network
-	22, // 21: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.by_band:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.ByBand
-	23, // 22: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.ByBand.wifi:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.ByBand.Wifi
-	24, // 23: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.ByBand.non_wifi:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.ByBand.NonWifi
-	25, // 24: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.ByBand.total:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.ByBand.Total
-	33, // 25: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.start_ts:type_name -> google.protobuf.Timestamp
-	33, // 26: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.end_ts:type_name -> google.protobuf.Timestamp
-	27, // 27: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.Network
-	28, // 28: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.by_band:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.ByBand
-	29, // 29: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.ByBand.wifi:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.ByBand.Wifi
-	30, // 30: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.ByBand.non_wifi:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.ByBand.NonWifi
-	31, // 31: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.ByBand.total:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.ByBand.Total
-	32, // [32:32] is the sub-list for method output_type
-	32, // [32:32] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	33, // 2: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	14, // 3: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item
+	32, // 4: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	33, // 5: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.additional_properties:type_name -> google.protobuf.Struct
+	20, // 6: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item
+	32, // 7: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	33, // 8: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.additional_properties:type_name -> google.protobuf.Struct
+	26, // 9: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item
+	32, // 10: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	33, // 11: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 12: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.Network
+	10, // 13: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.by_band:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.ByBand
+	33, // 14: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	33, // 15: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	11, // 16: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.ByBand.wifi:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.ByBand.Wifi
+	12, // 17: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.ByBand.non_wifi:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.ByBand.NonWifi
+	13, // 18: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.ByBand.total:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.ByBand.Total
+	33, // 19: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.ByBand.additional_properties:type_name -> google.protobuf.Struct
+	33, // 20: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.ByBand.Wifi.additional_properties:type_name -> google.protobuf.Struct
+	33, // 21: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.ByBand.NonWifi.additional_properties:type_name -> google.protobuf.Struct
+	33, // 22: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse.Item.ByBand.Total.additional_properties:type_name -> google.protobuf.Struct
+	15, // 23: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.Network
+	16, // 24: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.by_band:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.ByBand
+	33, // 25: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	33, // 26: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	17, // 27: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.ByBand.wifi:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.ByBand.Wifi
+	18, // 28: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.ByBand.non_wifi:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.ByBand.NonWifi
+	19, // 29: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.ByBand.total:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.ByBand.Total
+	33, // 30: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.ByBand.additional_properties:type_name -> google.protobuf.Struct
+	33, // 31: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.ByBand.Wifi.additional_properties:type_name -> google.protobuf.Struct
+	33, // 32: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.ByBand.NonWifi.additional_properties:type_name -> google.protobuf.Struct
+	33, // 33: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse.Item.ByBand.Total.additional_properties:type_name -> google.protobuf.Struct
+	34, // 34: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.start_ts:type_name -> google.protobuf.Timestamp
+	34, // 35: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.end_ts:type_name -> google.protobuf.Timestamp
+	21, // 36: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.Network
+	22, // 37: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.by_band:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.ByBand
+	33, // 38: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	33, // 39: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	23, // 40: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.ByBand.wifi:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.ByBand.Wifi
+	24, // 41: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.ByBand.non_wifi:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.ByBand.NonWifi
+	25, // 42: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.ByBand.total:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.ByBand.Total
+	33, // 43: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.ByBand.additional_properties:type_name -> google.protobuf.Struct
+	33, // 44: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.ByBand.Wifi.additional_properties:type_name -> google.protobuf.Struct
+	33, // 45: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.ByBand.NonWifi.additional_properties:type_name -> google.protobuf.Struct
+	33, // 46: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse.Item.ByBand.Total.additional_properties:type_name -> google.protobuf.Struct
+	34, // 47: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.start_ts:type_name -> google.protobuf.Timestamp
+	34, // 48: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.end_ts:type_name -> google.protobuf.Timestamp
+	27, // 49: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.Network
+	28, // 50: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.by_band:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.ByBand
+	33, // 51: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	33, // 52: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	29, // 53: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.ByBand.wifi:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.ByBand.Wifi
+	30, // 54: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.ByBand.non_wifi:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.ByBand.NonWifi
+	31, // 55: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.ByBand.total:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.ByBand.Total
+	33, // 56: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.ByBand.additional_properties:type_name -> google.protobuf.Struct
+	33, // 57: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.ByBand.Wifi.additional_properties:type_name -> google.protobuf.Struct
+	33, // 58: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.ByBand.NonWifi.additional_properties:type_name -> google.protobuf.Struct
+	33, // 59: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse.Item.ByBand.Total.additional_properties:type_name -> google.protobuf.Struct
+	60, // [60:60] is the sub-list for method output_type
+	60, // [60:60] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_devices_channel_utilization_proto_init() }

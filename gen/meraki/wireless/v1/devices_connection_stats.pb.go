@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -123,11 +124,12 @@ func (x *GetNetworkWirelessDevicesConnectionStatsRequest) GetApTag() string {
 
 // Answer of getNetworkWirelessDevicesConnectionStats.
 type GetNetworkWirelessDevicesConnectionStatsResponse struct {
-	state         protoimpl.MessageState                                   `protogen:"open.v1"`
-	Items         []*GetNetworkWirelessDevicesConnectionStatsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                             `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                   `protogen:"open.v1"`
+	Items                []*GetNetworkWirelessDevicesConnectionStatsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                             `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessDevicesConnectionStatsResponse) Reset() {
@@ -174,12 +176,20 @@ func (x *GetNetworkWirelessDevicesConnectionStatsResponse) GetPageInfo() *v1.Pag
 	return nil
 }
 
+func (x *GetNetworkWirelessDevicesConnectionStatsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessDevicesConnectionStatsResponse_Item struct {
-	state           protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Serial          *string                                                                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	ConnectionStats *GetNetworkWirelessDevicesConnectionStatsResponse_Item_ConnectionStats `protobuf:"bytes,2,opt,name=connection_stats,json=connectionStats,proto3" json:"connection_stats,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                                                 `protogen:"open.v1"`
+	Serial               *string                                                                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	ConnectionStats      *GetNetworkWirelessDevicesConnectionStatsResponse_Item_ConnectionStats `protobuf:"bytes,2,opt,name=connection_stats,json=connectionStats,proto3" json:"connection_stats,omitempty"`
+	AdditionalProperties *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessDevicesConnectionStatsResponse_Item) Reset() {
@@ -226,15 +236,23 @@ func (x *GetNetworkWirelessDevicesConnectionStatsResponse_Item) GetConnectionSta
 	return nil
 }
 
+func (x *GetNetworkWirelessDevicesConnectionStatsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessDevicesConnectionStatsResponse_Item_ConnectionStats struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Assoc         *int64                 `protobuf:"varint,1,opt,name=assoc,proto3,oneof" json:"assoc,omitempty"`
-	Auth          *int64                 `protobuf:"varint,2,opt,name=auth,proto3,oneof" json:"auth,omitempty"`
-	Dhcp          *int64                 `protobuf:"varint,3,opt,name=dhcp,proto3,oneof" json:"dhcp,omitempty"`
-	Dns           *int64                 `protobuf:"varint,4,opt,name=dns,proto3,oneof" json:"dns,omitempty"`
-	Success       *int64                 `protobuf:"varint,5,opt,name=success,proto3,oneof" json:"success,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Assoc                *int64                 `protobuf:"varint,1,opt,name=assoc,proto3,oneof" json:"assoc,omitempty"`
+	Auth                 *int64                 `protobuf:"varint,2,opt,name=auth,proto3,oneof" json:"auth,omitempty"`
+	Dhcp                 *int64                 `protobuf:"varint,3,opt,name=dhcp,proto3,oneof" json:"dhcp,omitempty"`
+	Dns                  *int64                 `protobuf:"varint,4,opt,name=dns,proto3,oneof" json:"dns,omitempty"`
+	Success              *int64                 `protobuf:"varint,5,opt,name=success,proto3,oneof" json:"success,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessDevicesConnectionStatsResponse_Item_ConnectionStats) Reset() {
@@ -302,11 +320,18 @@ func (x *GetNetworkWirelessDevicesConnectionStatsResponse_Item_ConnectionStats) 
 	return 0
 }
 
+func (x *GetNetworkWirelessDevicesConnectionStatsResponse_Item_ConnectionStats) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_wireless_v1_devices_connection_stats_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_devices_connection_stats_proto_rawDesc = "" +
 	"\n" +
-	"1meraki/wireless/v1/devices_connection_stats.proto\x12\x12meraki.wireless.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xb5\x02\n" +
+	"1meraki/wireless/v1/devices_connection_stats.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xb5\x02\n" +
 	"/GetNetworkWirelessDevicesConnectionStatsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x13\n" +
@@ -322,27 +347,30 @@ const file_meraki_wireless_v1_devices_connection_stats_proto_rawDesc = "" +
 	"\t_timespanB\a\n" +
 	"\x05_bandB\a\n" +
 	"\x05_ssidB\t\n" +
-	"\a_ap_tag\"\xd0\x04\n" +
-	"0GetNetworkWirelessDevicesConnectionStatsResponse\x12_\n" +
-	"\x05items\x18\x01 \x03(\v2I.meraki.wireless.v1.GetNetworkWirelessDevicesConnectionStatsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xfc\x02\n" +
+	"\a_ap_tag\"\xbf\x06\n" +
+	"0GetNetworkWirelessDevicesConnectionStatsResponse\x12`\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2I.meraki.wireless.v1.GetNetworkWirelessDevicesConnectionStatsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9a\x04\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x84\x01\n" +
-	"\x10connection_stats\x18\x02 \x01(\v2Y.meraki.wireless.v1.GetNetworkWirelessDevicesConnectionStatsResponse.Item.ConnectionStatsR\x0fconnectionStats\x1a\xc4\x01\n" +
+	"\x10connection_stats\x18\x02 \x01(\v2Y.meraki.wireless.v1.GetNetworkWirelessDevicesConnectionStatsResponse.Item.ConnectionStatsR\x0fconnectionStats\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x93\x02\n" +
 	"\x0fConnectionStats\x12\x19\n" +
 	"\x05assoc\x18\x01 \x01(\x03H\x00R\x05assoc\x88\x01\x01\x12\x17\n" +
 	"\x04auth\x18\x02 \x01(\x03H\x01R\x04auth\x88\x01\x01\x12\x17\n" +
 	"\x04dhcp\x18\x03 \x01(\x03H\x02R\x04dhcp\x88\x01\x01\x12\x15\n" +
 	"\x03dns\x18\x04 \x01(\x03H\x03R\x03dns\x88\x01\x01\x12\x1d\n" +
-	"\asuccess\x18\x05 \x01(\x03H\x04R\asuccess\x88\x01\x01B\b\n" +
+	"\asuccess\x18\x05 \x01(\x03H\x04R\asuccess\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_assocB\a\n" +
 	"\x05_authB\a\n" +
 	"\x05_dhcpB\x06\n" +
 	"\x04_dnsB\n" +
 	"\n" +
 	"\b_successB\t\n" +
-	"\a_serialB\x85\x01\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x1bDevicesConnectionStatsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\a_serialB\xa0\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x1bDevicesConnectionStatsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_devices_connection_stats_proto_rawDescOnce sync.Once
@@ -362,17 +390,21 @@ var file_meraki_wireless_v1_devices_connection_stats_proto_goTypes = []any{
 	(*GetNetworkWirelessDevicesConnectionStatsResponse)(nil),                      // 1: meraki.wireless.v1.GetNetworkWirelessDevicesConnectionStatsResponse
 	(*GetNetworkWirelessDevicesConnectionStatsResponse_Item)(nil),                 // 2: meraki.wireless.v1.GetNetworkWirelessDevicesConnectionStatsResponse.Item
 	(*GetNetworkWirelessDevicesConnectionStatsResponse_Item_ConnectionStats)(nil), // 3: meraki.wireless.v1.GetNetworkWirelessDevicesConnectionStatsResponse.Item.ConnectionStats
-	(*v1.PageInfo)(nil), // 4: meraki.api.v1.PageInfo
+	(*v1.PageInfo)(nil),     // 4: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 5: google.protobuf.Struct
 }
 var file_meraki_wireless_v1_devices_connection_stats_proto_depIdxs = []int32{
 	2, // 0: meraki.wireless.v1.GetNetworkWirelessDevicesConnectionStatsResponse.items:type_name -> meraki.wireless.v1.GetNetworkWirelessDevicesConnectionStatsResponse.Item
 	4, // 1: meraki.wireless.v1.GetNetworkWirelessDevicesConnectionStatsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	3, // 2: meraki.wireless.v1.GetNetworkWirelessDevicesConnectionStatsResponse.Item.connection_stats:type_name -> meraki.wireless.v1.GetNetworkWirelessDevicesConnectionStatsResponse.Item.ConnectionStats
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	5, // 2: meraki.wireless.v1.GetNetworkWirelessDevicesConnectionStatsResponse.additional_properties:type_name -> google.protobuf.Struct
+	3, // 3: meraki.wireless.v1.GetNetworkWirelessDevicesConnectionStatsResponse.Item.connection_stats:type_name -> meraki.wireless.v1.GetNetworkWirelessDevicesConnectionStatsResponse.Item.ConnectionStats
+	5, // 4: meraki.wireless.v1.GetNetworkWirelessDevicesConnectionStatsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	5, // 5: meraki.wireless.v1.GetNetworkWirelessDevicesConnectionStatsResponse.Item.ConnectionStats.additional_properties:type_name -> google.protobuf.Struct
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_devices_connection_stats_proto_init() }

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -104,11 +105,12 @@ func (x *GetOrganizationWirelessDevicesEthernetStatusesRequest) GetNetworkIds() 
 
 // Answer of getOrganizationWirelessDevicesEthernetStatuses.
 type GetOrganizationWirelessDevicesEthernetStatusesResponse struct {
-	state         protoimpl.MessageState                                         `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessDevicesEthernetStatusesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                   `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                         `protogen:"open.v1"`
+	Items                []*GetOrganizationWirelessDevicesEthernetStatusesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                   `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse) Reset() {
@@ -155,16 +157,24 @@ func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse) GetPageInfo() *
 	return nil
 }
 
+func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesEthernetStatusesResponse_Item struct {
-	state         protoimpl.MessageState                                                   `protogen:"open.v1"`
-	Serial        *string                                                                  `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Name          *string                                                                  `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Network       *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Network     `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
-	Power         *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Power       `protobuf:"bytes,4,opt,name=power,proto3" json:"power,omitempty"`
-	Ports         []*GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Ports     `protobuf:"bytes,5,rep,name=ports,proto3" json:"ports,omitempty"`
-	Aggregation   *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Aggregation `protobuf:"bytes,6,opt,name=aggregation,proto3" json:"aggregation,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                   `protogen:"open.v1"`
+	Serial               *string                                                                  `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Name                 *string                                                                  `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Network              *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Network     `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
+	Power                *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Power       `protobuf:"bytes,4,opt,name=power,proto3" json:"power,omitempty"`
+	Ports                []*GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Ports     `protobuf:"bytes,5,rep,name=ports,proto3" json:"ports,omitempty"`
+	Aggregation          *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Aggregation `protobuf:"bytes,6,opt,name=aggregation,proto3" json:"aggregation,omitempty"`
+	AdditionalProperties *structpb.Struct                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item) Reset() {
@@ -239,11 +249,19 @@ func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item) GetAggrega
 	return nil
 }
 
+func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Network) Reset() {
@@ -283,13 +301,21 @@ func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Network) Ge
 	return ""
 }
 
+func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Power struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Mode          *string                                                                `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Ac            *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Power_Ac  `protobuf:"bytes,2,opt,name=ac,proto3" json:"ac,omitempty"`
-	Poe           *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Power_Poe `protobuf:"bytes,3,opt,name=poe,proto3" json:"poe,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                 `protogen:"open.v1"`
+	Mode                 *string                                                                `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	Ac                   *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Power_Ac  `protobuf:"bytes,2,opt,name=ac,proto3" json:"ac,omitempty"`
+	Poe                  *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Power_Poe `protobuf:"bytes,3,opt,name=poe,proto3" json:"poe,omitempty"`
+	AdditionalProperties *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Power) Reset() {
@@ -343,13 +369,21 @@ func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Power) GetP
 	return nil
 }
 
+func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Power) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Ports struct {
-	state           protoimpl.MessageState                                                             `protogen:"open.v1"`
-	Name            *string                                                                            `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Poe             *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Ports_Poe             `protobuf:"bytes,2,opt,name=poe,proto3" json:"poe,omitempty"`
-	LinkNegotiation *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Ports_LinkNegotiation `protobuf:"bytes,3,opt,name=link_negotiation,json=linkNegotiation,proto3" json:"link_negotiation,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                                                             `protogen:"open.v1"`
+	Name                 *string                                                                            `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Poe                  *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Ports_Poe             `protobuf:"bytes,2,opt,name=poe,proto3" json:"poe,omitempty"`
+	LinkNegotiation      *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Ports_LinkNegotiation `protobuf:"bytes,3,opt,name=link_negotiation,json=linkNegotiation,proto3" json:"link_negotiation,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Ports) Reset() {
@@ -403,12 +437,20 @@ func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Ports) GetL
 	return nil
 }
 
+func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Ports) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Aggregation struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Speed         *int64                 `protobuf:"varint,2,opt,name=speed,proto3,oneof" json:"speed,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Speed                *int64                 `protobuf:"varint,2,opt,name=speed,proto3,oneof" json:"speed,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Aggregation) Reset() {
@@ -455,11 +497,19 @@ func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Aggregation
 	return 0
 }
 
+func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Aggregation) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Power_Ac struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	IsConnected   *bool                  `protobuf:"varint,1,opt,name=is_connected,json=isConnected,proto3,oneof" json:"is_connected,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	IsConnected          *bool                  `protobuf:"varint,1,opt,name=is_connected,json=isConnected,proto3,oneof" json:"is_connected,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Power_Ac) Reset() {
@@ -499,11 +549,19 @@ func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Power_Ac) G
 	return false
 }
 
+func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Power_Ac) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Power_Poe struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	IsConnected   *bool                  `protobuf:"varint,1,opt,name=is_connected,json=isConnected,proto3,oneof" json:"is_connected,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	IsConnected          *bool                  `protobuf:"varint,1,opt,name=is_connected,json=isConnected,proto3,oneof" json:"is_connected,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Power_Poe) Reset() {
@@ -543,11 +601,19 @@ func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Power_Poe) 
 	return false
 }
 
+func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Power_Poe) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Ports_Poe struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Standard      *string                `protobuf:"bytes,1,opt,name=standard,proto3,oneof" json:"standard,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Standard             *string                `protobuf:"bytes,1,opt,name=standard,proto3,oneof" json:"standard,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Ports_Poe) Reset() {
@@ -587,12 +653,20 @@ func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Ports_Poe) 
 	return ""
 }
 
+func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Ports_Poe) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Ports_LinkNegotiation struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Duplex        *string                `protobuf:"bytes,1,opt,name=duplex,proto3,oneof" json:"duplex,omitempty"`
-	Speed         *int64                 `protobuf:"varint,2,opt,name=speed,proto3,oneof" json:"speed,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Duplex               *string                `protobuf:"bytes,1,opt,name=duplex,proto3,oneof" json:"duplex,omitempty"`
+	Speed                *int64                 `protobuf:"varint,2,opt,name=speed,proto3,oneof" json:"speed,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Ports_LinkNegotiation) Reset() {
@@ -640,11 +714,18 @@ func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Ports_LinkN
 	return 0
 }
 
+func (x *GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Ports_LinkNegotiation) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_wireless_v1_devices_ethernet_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_devices_ethernet_proto_rawDesc = "" +
 	"\n" +
-	")meraki/wireless/v1/devices_ethernet.proto\x12\x12meraki.wireless.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xc2\x02\n" +
+	")meraki/wireless/v1/devices_ethernet.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xc2\x02\n" +
 	"5GetOrganizationWirelessDevicesEthernetStatusesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -655,53 +736,63 @@ const file_meraki_wireless_v1_devices_ethernet_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xc5\r\n" +
-	"6GetOrganizationWirelessDevicesEthernetStatusesResponse\x12e\n" +
-	"\x05items\x18\x01 \x03(\v2O.meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xe5\v\n" +
+	"\x0e_ending_before\"\xe2\x13\n" +
+	"6GetOrganizationWirelessDevicesEthernetStatusesResponse\x12f\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2O.meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb1\x11\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12q\n" +
 	"\anetwork\x18\x03 \x01(\v2W.meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.NetworkR\anetwork\x12k\n" +
 	"\x05power\x18\x04 \x01(\v2U.meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.PowerR\x05power\x12k\n" +
 	"\x05ports\x18\x05 \x03(\v2U.meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.PortsR\x05ports\x12}\n" +
-	"\vaggregation\x18\x06 \x01(\v2[.meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.AggregationR\vaggregation\x1a%\n" +
+	"\vaggregation\x18\x06 \x01(\v2[.meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.AggregationR\vaggregation\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xff\x02\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xee\x04\n" +
 	"\x05Power\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12h\n" +
 	"\x02ac\x18\x02 \x01(\v2X.meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Power.AcR\x02ac\x12k\n" +
-	"\x03poe\x18\x03 \x01(\v2Y.meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Power.PoeR\x03poe\x1a=\n" +
+	"\x03poe\x18\x03 \x01(\v2Y.meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Power.PoeR\x03poe\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8c\x01\n" +
 	"\x02Ac\x12&\n" +
-	"\fis_connected\x18\x01 \x01(\bH\x00R\visConnected\x88\x01\x01B\x0f\n" +
-	"\r_is_connected\x1a>\n" +
+	"\fis_connected\x18\x01 \x01(\bH\x00R\visConnected\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0f\n" +
+	"\r_is_connected\x1a\x8d\x01\n" +
 	"\x03Poe\x12&\n" +
-	"\fis_connected\x18\x01 \x01(\bH\x00R\visConnected\x88\x01\x01B\x0f\n" +
+	"\fis_connected\x18\x01 \x01(\bH\x00R\visConnected\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0f\n" +
 	"\r_is_connectedB\a\n" +
-	"\x05_mode\x1a\xbe\x03\n" +
+	"\x05_mode\x1a\xad\x05\n" +
 	"\x05Ports\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12k\n" +
 	"\x03poe\x18\x02 \x01(\v2Y.meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Ports.PoeR\x03poe\x12\x90\x01\n" +
-	"\x10link_negotiation\x18\x03 \x01(\v2e.meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Ports.LinkNegotiationR\x0flinkNegotiation\x1a3\n" +
+	"\x10link_negotiation\x18\x03 \x01(\v2e.meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Ports.LinkNegotiationR\x0flinkNegotiation\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x82\x01\n" +
 	"\x03Poe\x12\x1f\n" +
-	"\bstandard\x18\x01 \x01(\tH\x00R\bstandard\x88\x01\x01B\v\n" +
-	"\t_standard\x1a^\n" +
+	"\bstandard\x18\x01 \x01(\tH\x00R\bstandard\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
+	"\t_standard\x1a\xad\x01\n" +
 	"\x0fLinkNegotiation\x12\x1b\n" +
 	"\x06duplex\x18\x01 \x01(\tH\x00R\x06duplex\x88\x01\x01\x12\x19\n" +
-	"\x05speed\x18\x02 \x01(\x03H\x01R\x05speed\x88\x01\x01B\t\n" +
+	"\x05speed\x18\x02 \x01(\x03H\x01R\x05speed\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_duplexB\b\n" +
 	"\x06_speedB\a\n" +
-	"\x05_name\x1a]\n" +
+	"\x05_name\x1a\xac\x01\n" +
 	"\vAggregation\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x19\n" +
-	"\x05speed\x18\x02 \x01(\x03H\x01R\x05speed\x88\x01\x01B\n" +
+	"\x05speed\x18\x02 \x01(\x03H\x01R\x05speed\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\b\n" +
 	"\x06_speedB\t\n" +
 	"\a_serialB\a\n" +
-	"\x05_nameB~\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x14DevicesEthernetProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\x05_nameB\x99\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x14DevicesEthernetProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_devices_ethernet_proto_rawDescOnce sync.Once
@@ -728,24 +819,35 @@ var file_meraki_wireless_v1_devices_ethernet_proto_goTypes = []any{
 	(*GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Power_Poe)(nil),             // 8: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Power.Poe
 	(*GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Ports_Poe)(nil),             // 9: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Ports.Poe
 	(*GetOrganizationWirelessDevicesEthernetStatusesResponse_Item_Ports_LinkNegotiation)(nil), // 10: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Ports.LinkNegotiation
-	(*v1.PageInfo)(nil), // 11: meraki.api.v1.PageInfo
+	(*v1.PageInfo)(nil),     // 11: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 12: google.protobuf.Struct
 }
 var file_meraki_wireless_v1_devices_ethernet_proto_depIdxs = []int32{
 	2,  // 0: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item
 	11, // 1: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	3,  // 2: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Network
-	4,  // 3: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.power:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Power
-	5,  // 4: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.ports:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Ports
-	6,  // 5: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.aggregation:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Aggregation
-	7,  // 6: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Power.ac:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Power.Ac
-	8,  // 7: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Power.poe:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Power.Poe
-	9,  // 8: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Ports.poe:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Ports.Poe
-	10, // 9: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Ports.link_negotiation:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Ports.LinkNegotiation
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	12, // 2: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 3: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Network
+	4,  // 4: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.power:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Power
+	5,  // 5: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.ports:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Ports
+	6,  // 6: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.aggregation:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Aggregation
+	12, // 7: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	12, // 8: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 9: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Power.ac:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Power.Ac
+	8,  // 10: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Power.poe:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Power.Poe
+	12, // 11: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Power.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 12: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Ports.poe:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Ports.Poe
+	10, // 13: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Ports.link_negotiation:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Ports.LinkNegotiation
+	12, // 14: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Ports.additional_properties:type_name -> google.protobuf.Struct
+	12, // 15: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Aggregation.additional_properties:type_name -> google.protobuf.Struct
+	12, // 16: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Power.Ac.additional_properties:type_name -> google.protobuf.Struct
+	12, // 17: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Power.Poe.additional_properties:type_name -> google.protobuf.Struct
+	12, // 18: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Ports.Poe.additional_properties:type_name -> google.protobuf.Struct
+	12, // 19: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse.Item.Ports.LinkNegotiation.additional_properties:type_name -> google.protobuf.Struct
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_devices_ethernet_proto_init() }

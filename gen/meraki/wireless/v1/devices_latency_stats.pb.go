@@ -140,11 +140,12 @@ func (x *GetNetworkWirelessDevicesLatencyStatsRequest) GetFields() string {
 
 // Answer of getNetworkWirelessDevicesLatencyStats.
 type GetNetworkWirelessDevicesLatencyStatsResponse struct {
-	state         protoimpl.MessageState                                `protogen:"open.v1"`
-	Items         []*GetNetworkWirelessDevicesLatencyStatsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                          `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                `protogen:"open.v1"`
+	Items                []*GetNetworkWirelessDevicesLatencyStatsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                          `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessDevicesLatencyStatsResponse) Reset() {
@@ -191,12 +192,20 @@ func (x *GetNetworkWirelessDevicesLatencyStatsResponse) GetPageInfo() *v1.PageIn
 	return nil
 }
 
+func (x *GetNetworkWirelessDevicesLatencyStatsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessDevicesLatencyStatsResponse_Item struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	Serial        *string                                                          `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	LatencyStats  *GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats `protobuf:"bytes,2,opt,name=latency_stats,json=latencyStats,proto3" json:"latency_stats,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                           `protogen:"open.v1"`
+	Serial               *string                                                          `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	LatencyStats         *GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats `protobuf:"bytes,2,opt,name=latency_stats,json=latencyStats,proto3" json:"latency_stats,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessDevicesLatencyStatsResponse_Item) Reset() {
@@ -243,14 +252,22 @@ func (x *GetNetworkWirelessDevicesLatencyStatsResponse_Item) GetLatencyStats() *
 	return nil
 }
 
+func (x *GetNetworkWirelessDevicesLatencyStatsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats struct {
-	state             protoimpl.MessageState                                                             `protogen:"open.v1"`
-	BackgroundTraffic *GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats_BackgroundTraffic `protobuf:"bytes,1,opt,name=background_traffic,json=backgroundTraffic,proto3" json:"background_traffic,omitempty"`
-	BestEffortTraffic *GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats_BestEffortTraffic `protobuf:"bytes,2,opt,name=best_effort_traffic,json=bestEffortTraffic,proto3" json:"best_effort_traffic,omitempty"`
-	VideoTraffic      *GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats_VideoTraffic      `protobuf:"bytes,3,opt,name=video_traffic,json=videoTraffic,proto3" json:"video_traffic,omitempty"`
-	VoiceTraffic      *GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats_VoiceTraffic      `protobuf:"bytes,4,opt,name=voice_traffic,json=voiceTraffic,proto3" json:"voice_traffic,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState                                                             `protogen:"open.v1"`
+	BackgroundTraffic    *GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats_BackgroundTraffic `protobuf:"bytes,1,opt,name=background_traffic,json=backgroundTraffic,proto3" json:"background_traffic,omitempty"`
+	BestEffortTraffic    *GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats_BestEffortTraffic `protobuf:"bytes,2,opt,name=best_effort_traffic,json=bestEffortTraffic,proto3" json:"best_effort_traffic,omitempty"`
+	VideoTraffic         *GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats_VideoTraffic      `protobuf:"bytes,3,opt,name=video_traffic,json=videoTraffic,proto3" json:"video_traffic,omitempty"`
+	VoiceTraffic         *GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats_VoiceTraffic      `protobuf:"bytes,4,opt,name=voice_traffic,json=voiceTraffic,proto3" json:"voice_traffic,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats) Reset() {
@@ -311,12 +328,20 @@ func (x *GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats) GetVoi
 	return nil
 }
 
+func (x *GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats_BackgroundTraffic struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	RawDistribution *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
-	Avg             *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	RawDistribution      *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
+	Avg                  *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats_BackgroundTraffic) Reset() {
@@ -364,12 +389,20 @@ func (x *GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats_Backgro
 	return 0
 }
 
+func (x *GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats_BackgroundTraffic) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats_BestEffortTraffic struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	RawDistribution *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
-	Avg             *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	RawDistribution      *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
+	Avg                  *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats_BestEffortTraffic) Reset() {
@@ -417,12 +450,20 @@ func (x *GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats_BestEff
 	return 0
 }
 
+func (x *GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats_BestEffortTraffic) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats_VideoTraffic struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	RawDistribution *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
-	Avg             *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	RawDistribution      *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
+	Avg                  *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats_VideoTraffic) Reset() {
@@ -469,12 +510,20 @@ func (x *GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats_VideoTr
 	return 0
 }
 
+func (x *GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats_VideoTraffic) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats_VoiceTraffic struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	RawDistribution *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
-	Avg             *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	RawDistribution      *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
+	Avg                  *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats_VoiceTraffic) Reset() {
@@ -521,6 +570,13 @@ func (x *GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats_VoiceTr
 	return 0
 }
 
+func (x *GetNetworkWirelessDevicesLatencyStatsResponse_Item_LatencyStats_VoiceTraffic) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_wireless_v1_devices_latency_stats_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_devices_latency_stats_proto_rawDesc = "" +
@@ -545,36 +601,43 @@ const file_meraki_wireless_v1_devices_latency_stats_proto_rawDesc = "" +
 	"\x05_ssidB\t\n" +
 	"\a_ap_tagB\a\n" +
 	"\x05_vlanB\t\n" +
-	"\a_fields\"\x9c\v\n" +
-	"-GetNetworkWirelessDevicesLatencyStatsResponse\x12\\\n" +
-	"\x05items\x18\x01 \x03(\v2F.meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xce\t\n" +
+	"\a_fields\"\xcb\x0f\n" +
+	"-GetNetworkWirelessDevicesLatencyStatsResponse\x12]\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2F.meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xac\r\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12x\n" +
-	"\rlatency_stats\x18\x02 \x01(\v2S.meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStatsR\flatencyStats\x1a\xa3\b\n" +
+	"\rlatency_stats\x18\x02 \x01(\v2S.meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStatsR\flatencyStats\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb2\v\n" +
 	"\fLatencyStats\x12\x94\x01\n" +
 	"\x12background_traffic\x18\x01 \x01(\v2e.meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.BackgroundTrafficR\x11backgroundTraffic\x12\x95\x01\n" +
 	"\x13best_effort_traffic\x18\x02 \x01(\v2e.meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.BestEffortTrafficR\x11bestEffortTraffic\x12\x85\x01\n" +
 	"\rvideo_traffic\x18\x03 \x01(\v2`.meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.VideoTrafficR\fvideoTraffic\x12\x85\x01\n" +
-	"\rvoice_traffic\x18\x04 \x01(\v2`.meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.VoiceTrafficR\fvoiceTraffic\x1av\n" +
+	"\rvoice_traffic\x18\x04 \x01(\v2`.meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.VoiceTrafficR\fvoiceTraffic\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc5\x01\n" +
 	"\x11BackgroundTraffic\x12B\n" +
 	"\x10raw_distribution\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x0frawDistribution\x12\x15\n" +
-	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01B\x06\n" +
-	"\x04_avg\x1av\n" +
+	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
+	"\x04_avg\x1a\xc5\x01\n" +
 	"\x11BestEffortTraffic\x12B\n" +
 	"\x10raw_distribution\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x0frawDistribution\x12\x15\n" +
-	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01B\x06\n" +
-	"\x04_avg\x1aq\n" +
+	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
+	"\x04_avg\x1a\xc0\x01\n" +
 	"\fVideoTraffic\x12B\n" +
 	"\x10raw_distribution\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x0frawDistribution\x12\x15\n" +
-	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01B\x06\n" +
-	"\x04_avg\x1aq\n" +
+	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
+	"\x04_avg\x1a\xc0\x01\n" +
 	"\fVoiceTraffic\x12B\n" +
 	"\x10raw_distribution\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x0frawDistribution\x12\x15\n" +
-	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01B\x06\n" +
+	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_avgB\t\n" +
-	"\a_serialB\x82\x01\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x18DevicesLatencyStatsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\a_serialB\x9d\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x18DevicesLatencyStatsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_devices_latency_stats_proto_rawDescOnce sync.Once
@@ -604,20 +667,27 @@ var file_meraki_wireless_v1_devices_latency_stats_proto_goTypes = []any{
 var file_meraki_wireless_v1_devices_latency_stats_proto_depIdxs = []int32{
 	2,  // 0: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.items:type_name -> meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item
 	8,  // 1: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	3,  // 2: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.latency_stats:type_name -> meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats
-	4,  // 3: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.background_traffic:type_name -> meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.BackgroundTraffic
-	5,  // 4: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.best_effort_traffic:type_name -> meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.BestEffortTraffic
-	6,  // 5: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.video_traffic:type_name -> meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.VideoTraffic
-	7,  // 6: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.voice_traffic:type_name -> meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.VoiceTraffic
-	9,  // 7: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.BackgroundTraffic.raw_distribution:type_name -> google.protobuf.Struct
-	9,  // 8: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.BestEffortTraffic.raw_distribution:type_name -> google.protobuf.Struct
-	9,  // 9: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.VideoTraffic.raw_distribution:type_name -> google.protobuf.Struct
-	9,  // 10: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.VoiceTraffic.raw_distribution:type_name -> google.protobuf.Struct
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	9,  // 2: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 3: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.latency_stats:type_name -> meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats
+	9,  // 4: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	4,  // 5: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.background_traffic:type_name -> meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.BackgroundTraffic
+	5,  // 6: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.best_effort_traffic:type_name -> meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.BestEffortTraffic
+	6,  // 7: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.video_traffic:type_name -> meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.VideoTraffic
+	7,  // 8: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.voice_traffic:type_name -> meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.VoiceTraffic
+	9,  // 9: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 10: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.BackgroundTraffic.raw_distribution:type_name -> google.protobuf.Struct
+	9,  // 11: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.BackgroundTraffic.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 12: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.BestEffortTraffic.raw_distribution:type_name -> google.protobuf.Struct
+	9,  // 13: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.BestEffortTraffic.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 14: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.VideoTraffic.raw_distribution:type_name -> google.protobuf.Struct
+	9,  // 15: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.VideoTraffic.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 16: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.VoiceTraffic.raw_distribution:type_name -> google.protobuf.Struct
+	9,  // 17: meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse.Item.LatencyStats.VoiceTraffic.additional_properties:type_name -> google.protobuf.Struct
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_devices_latency_stats_proto_init() }

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -153,11 +154,12 @@ func (x *GetOrganizationWirelessDevicesPacketLossByClientRequest) GetTimespan() 
 
 // Answer of getOrganizationWirelessDevicesPacketLossByClient.
 type GetOrganizationWirelessDevicesPacketLossByClientResponse struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessDevicesPacketLossByClientResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                     `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                           `protogen:"open.v1"`
+	Items                []*GetOrganizationWirelessDevicesPacketLossByClientResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                     `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesPacketLossByClientResponse) Reset() {
@@ -200,6 +202,13 @@ func (x *GetOrganizationWirelessDevicesPacketLossByClientResponse) GetItems() []
 func (x *GetOrganizationWirelessDevicesPacketLossByClientResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationWirelessDevicesPacketLossByClientResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -333,11 +342,12 @@ func (x *GetOrganizationWirelessDevicesPacketLossByDeviceRequest) GetTimespan() 
 
 // Answer of getOrganizationWirelessDevicesPacketLossByDevice.
 type GetOrganizationWirelessDevicesPacketLossByDeviceResponse struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                     `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                           `protogen:"open.v1"`
+	Items                []*GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                     `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesPacketLossByDeviceResponse) Reset() {
@@ -380,6 +390,13 @@ func (x *GetOrganizationWirelessDevicesPacketLossByDeviceResponse) GetItems() []
 func (x *GetOrganizationWirelessDevicesPacketLossByDeviceResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationWirelessDevicesPacketLossByDeviceResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -513,11 +530,12 @@ func (x *GetOrganizationWirelessDevicesPacketLossByNetworkRequest) GetTimespan()
 
 // Answer of getOrganizationWirelessDevicesPacketLossByNetwork.
 type GetOrganizationWirelessDevicesPacketLossByNetworkResponse struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                      `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                            `protogen:"open.v1"`
+	Items                []*GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                      `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesPacketLossByNetworkResponse) Reset() {
@@ -564,14 +582,22 @@ func (x *GetOrganizationWirelessDevicesPacketLossByNetworkResponse) GetPageInfo(
 	return nil
 }
 
+func (x *GetOrganizationWirelessDevicesPacketLossByNetworkResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesPacketLossByClientResponse_Item struct {
-	state         protoimpl.MessageState                                                    `protogen:"open.v1"`
-	Downstream    *GetOrganizationWirelessDevicesPacketLossByClientResponse_Item_Downstream `protobuf:"bytes,1,opt,name=downstream,proto3" json:"downstream,omitempty"`
-	Upstream      *GetOrganizationWirelessDevicesPacketLossByClientResponse_Item_Upstream   `protobuf:"bytes,2,opt,name=upstream,proto3" json:"upstream,omitempty"`
-	Client        *GetOrganizationWirelessDevicesPacketLossByClientResponse_Item_Client     `protobuf:"bytes,3,opt,name=client,proto3" json:"client,omitempty"`
-	Network       *GetOrganizationWirelessDevicesPacketLossByClientResponse_Item_Network    `protobuf:"bytes,4,opt,name=network,proto3" json:"network,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                    `protogen:"open.v1"`
+	Downstream           *GetOrganizationWirelessDevicesPacketLossByClientResponse_Item_Downstream `protobuf:"bytes,1,opt,name=downstream,proto3" json:"downstream,omitempty"`
+	Upstream             *GetOrganizationWirelessDevicesPacketLossByClientResponse_Item_Upstream   `protobuf:"bytes,2,opt,name=upstream,proto3" json:"upstream,omitempty"`
+	Client               *GetOrganizationWirelessDevicesPacketLossByClientResponse_Item_Client     `protobuf:"bytes,3,opt,name=client,proto3" json:"client,omitempty"`
+	Network              *GetOrganizationWirelessDevicesPacketLossByClientResponse_Item_Network    `protobuf:"bytes,4,opt,name=network,proto3" json:"network,omitempty"`
+	AdditionalProperties *structpb.Struct                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesPacketLossByClientResponse_Item) Reset() {
@@ -632,13 +658,21 @@ func (x *GetOrganizationWirelessDevicesPacketLossByClientResponse_Item) GetNetwo
 	return nil
 }
 
+func (x *GetOrganizationWirelessDevicesPacketLossByClientResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesPacketLossByClientResponse_Item_Downstream struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Total          *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Lost           *int64                 `protobuf:"varint,2,opt,name=lost,proto3,oneof" json:"lost,omitempty"`
-	LossPercentage *float64               `protobuf:"fixed64,3,opt,name=loss_percentage,json=lossPercentage,proto3,oneof" json:"loss_percentage,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Lost                 *int64                 `protobuf:"varint,2,opt,name=lost,proto3,oneof" json:"lost,omitempty"`
+	LossPercentage       *float64               `protobuf:"fixed64,3,opt,name=loss_percentage,json=lossPercentage,proto3,oneof" json:"loss_percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesPacketLossByClientResponse_Item_Downstream) Reset() {
@@ -692,13 +726,21 @@ func (x *GetOrganizationWirelessDevicesPacketLossByClientResponse_Item_Downstrea
 	return 0
 }
 
+func (x *GetOrganizationWirelessDevicesPacketLossByClientResponse_Item_Downstream) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesPacketLossByClientResponse_Item_Upstream struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Total          *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Lost           *int64                 `protobuf:"varint,2,opt,name=lost,proto3,oneof" json:"lost,omitempty"`
-	LossPercentage *float64               `protobuf:"fixed64,3,opt,name=loss_percentage,json=lossPercentage,proto3,oneof" json:"loss_percentage,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Lost                 *int64                 `protobuf:"varint,2,opt,name=lost,proto3,oneof" json:"lost,omitempty"`
+	LossPercentage       *float64               `protobuf:"fixed64,3,opt,name=loss_percentage,json=lossPercentage,proto3,oneof" json:"loss_percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesPacketLossByClientResponse_Item_Upstream) Reset() {
@@ -752,12 +794,20 @@ func (x *GetOrganizationWirelessDevicesPacketLossByClientResponse_Item_Upstream)
 	return 0
 }
 
+func (x *GetOrganizationWirelessDevicesPacketLossByClientResponse_Item_Upstream) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesPacketLossByClientResponse_Item_Client struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Mac           *string                `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Mac                  *string                `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesPacketLossByClientResponse_Item_Client) Reset() {
@@ -804,12 +854,20 @@ func (x *GetOrganizationWirelessDevicesPacketLossByClientResponse_Item_Client) G
 	return ""
 }
 
+func (x *GetOrganizationWirelessDevicesPacketLossByClientResponse_Item_Client) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesPacketLossByClientResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesPacketLossByClientResponse_Item_Network) Reset() {
@@ -856,14 +914,22 @@ func (x *GetOrganizationWirelessDevicesPacketLossByClientResponse_Item_Network) 
 	return ""
 }
 
+func (x *GetOrganizationWirelessDevicesPacketLossByClientResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item struct {
-	state         protoimpl.MessageState                                                    `protogen:"open.v1"`
-	Downstream    *GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item_Downstream `protobuf:"bytes,1,opt,name=downstream,proto3" json:"downstream,omitempty"`
-	Upstream      *GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item_Upstream   `protobuf:"bytes,2,opt,name=upstream,proto3" json:"upstream,omitempty"`
-	Network       *GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item_Network    `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
-	Device        *GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item_Device     `protobuf:"bytes,4,opt,name=device,proto3" json:"device,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                    `protogen:"open.v1"`
+	Downstream           *GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item_Downstream `protobuf:"bytes,1,opt,name=downstream,proto3" json:"downstream,omitempty"`
+	Upstream             *GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item_Upstream   `protobuf:"bytes,2,opt,name=upstream,proto3" json:"upstream,omitempty"`
+	Network              *GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item_Network    `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
+	Device               *GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item_Device     `protobuf:"bytes,4,opt,name=device,proto3" json:"device,omitempty"`
+	AdditionalProperties *structpb.Struct                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item) Reset() {
@@ -924,13 +990,21 @@ func (x *GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item) GetDevic
 	return nil
 }
 
+func (x *GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item_Downstream struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Total          *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Lost           *int64                 `protobuf:"varint,2,opt,name=lost,proto3,oneof" json:"lost,omitempty"`
-	LossPercentage *float64               `protobuf:"fixed64,3,opt,name=loss_percentage,json=lossPercentage,proto3,oneof" json:"loss_percentage,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Lost                 *int64                 `protobuf:"varint,2,opt,name=lost,proto3,oneof" json:"lost,omitempty"`
+	LossPercentage       *float64               `protobuf:"fixed64,3,opt,name=loss_percentage,json=lossPercentage,proto3,oneof" json:"loss_percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item_Downstream) Reset() {
@@ -984,13 +1058,21 @@ func (x *GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item_Downstrea
 	return 0
 }
 
+func (x *GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item_Downstream) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item_Upstream struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Total          *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Lost           *int64                 `protobuf:"varint,2,opt,name=lost,proto3,oneof" json:"lost,omitempty"`
-	LossPercentage *float64               `protobuf:"fixed64,3,opt,name=loss_percentage,json=lossPercentage,proto3,oneof" json:"loss_percentage,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Lost                 *int64                 `protobuf:"varint,2,opt,name=lost,proto3,oneof" json:"lost,omitempty"`
+	LossPercentage       *float64               `protobuf:"fixed64,3,opt,name=loss_percentage,json=lossPercentage,proto3,oneof" json:"loss_percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item_Upstream) Reset() {
@@ -1044,12 +1126,20 @@ func (x *GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item_Upstream)
 	return 0
 }
 
+func (x *GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item_Upstream) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item_Network) Reset() {
@@ -1096,13 +1186,21 @@ func (x *GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item_Network) 
 	return ""
 }
 
+func (x *GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item_Device struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Serial        *string                `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Mac           *string                `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Serial               *string                `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Mac                  *string                `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item_Device) Reset() {
@@ -1156,13 +1254,21 @@ func (x *GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item_Device) G
 	return ""
 }
 
+func (x *GetOrganizationWirelessDevicesPacketLossByDeviceResponse_Item_Device) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item struct {
-	state         protoimpl.MessageState                                                     `protogen:"open.v1"`
-	Downstream    *GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item_Downstream `protobuf:"bytes,1,opt,name=downstream,proto3" json:"downstream,omitempty"`
-	Upstream      *GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item_Upstream   `protobuf:"bytes,2,opt,name=upstream,proto3" json:"upstream,omitempty"`
-	Network       *GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item_Network    `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                     `protogen:"open.v1"`
+	Downstream           *GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item_Downstream `protobuf:"bytes,1,opt,name=downstream,proto3" json:"downstream,omitempty"`
+	Upstream             *GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item_Upstream   `protobuf:"bytes,2,opt,name=upstream,proto3" json:"upstream,omitempty"`
+	Network              *GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item_Network    `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
+	AdditionalProperties *structpb.Struct                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item) Reset() {
@@ -1216,13 +1322,21 @@ func (x *GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item) GetNetw
 	return nil
 }
 
+func (x *GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item_Downstream struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Total          *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Lost           *int64                 `protobuf:"varint,2,opt,name=lost,proto3,oneof" json:"lost,omitempty"`
-	LossPercentage *float64               `protobuf:"fixed64,3,opt,name=loss_percentage,json=lossPercentage,proto3,oneof" json:"loss_percentage,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Lost                 *int64                 `protobuf:"varint,2,opt,name=lost,proto3,oneof" json:"lost,omitempty"`
+	LossPercentage       *float64               `protobuf:"fixed64,3,opt,name=loss_percentage,json=lossPercentage,proto3,oneof" json:"loss_percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item_Downstream) Reset() {
@@ -1276,13 +1390,21 @@ func (x *GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item_Downstre
 	return 0
 }
 
+func (x *GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item_Downstream) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item_Upstream struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Total          *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Lost           *int64                 `protobuf:"varint,2,opt,name=lost,proto3,oneof" json:"lost,omitempty"`
-	LossPercentage *float64               `protobuf:"fixed64,3,opt,name=loss_percentage,json=lossPercentage,proto3,oneof" json:"loss_percentage,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Lost                 *int64                 `protobuf:"varint,2,opt,name=lost,proto3,oneof" json:"lost,omitempty"`
+	LossPercentage       *float64               `protobuf:"fixed64,3,opt,name=loss_percentage,json=lossPercentage,proto3,oneof" json:"loss_percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item_Upstream) Reset() {
@@ -1336,12 +1458,20 @@ func (x *GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item_Upstream
 	return 0
 }
 
+func (x *GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item_Upstream) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item_Network) Reset() {
@@ -1388,11 +1518,18 @@ func (x *GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item_Network)
 	return ""
 }
 
+func (x *GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_wireless_v1_devices_packet_loss_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_devices_packet_loss_proto_rawDesc = "" +
 	"\n" +
-	",meraki/wireless/v1/devices_packet_loss.proto\x12\x12meraki.wireless.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xea\x03\n" +
+	",meraki/wireless/v1/devices_packet_loss.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xea\x03\n" +
 	"7GetOrganizationWirelessDevicesPacketLossByClientRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vnetwork_ids\x18\x02 \x03(\tR\n" +
@@ -1413,40 +1550,47 @@ const file_meraki_wireless_v1_devices_packet_loss_proto_rawDesc = "" +
 	"\x0e_ending_beforeB\x05\n" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
-	"\t_timespan\"\x83\t\n" +
-	"8GetOrganizationWirelessDevicesPacketLossByClientResponse\x12g\n" +
-	"\x05items\x18\x01 \x03(\v2Q.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x9f\a\n" +
+	"\t_timespan\"\xe1\f\n" +
+	"8GetOrganizationWirelessDevicesPacketLossByClientResponse\x12h\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2Q.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xac\n" +
+	"\n" +
 	"\x04Item\x12|\n" +
 	"\n" +
 	"downstream\x18\x01 \x01(\v2\\.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item.DownstreamR\n" +
 	"downstream\x12v\n" +
 	"\bupstream\x18\x02 \x01(\v2Z.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item.UpstreamR\bupstream\x12p\n" +
 	"\x06client\x18\x03 \x01(\v2X.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item.ClientR\x06client\x12s\n" +
-	"\anetwork\x18\x04 \x01(\v2Y.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item.NetworkR\anetwork\x1a\x95\x01\n" +
+	"\anetwork\x18\x04 \x01(\v2Y.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item.NetworkR\anetwork\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe4\x01\n" +
 	"\n" +
 	"Downstream\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12\x17\n" +
 	"\x04lost\x18\x02 \x01(\x03H\x01R\x04lost\x88\x01\x01\x12,\n" +
-	"\x0floss_percentage\x18\x03 \x01(\x01H\x02R\x0elossPercentage\x88\x01\x01B\b\n" +
+	"\x0floss_percentage\x18\x03 \x01(\x01H\x02R\x0elossPercentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\a\n" +
 	"\x05_lostB\x12\n" +
-	"\x10_loss_percentage\x1a\x93\x01\n" +
+	"\x10_loss_percentage\x1a\xe2\x01\n" +
 	"\bUpstream\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12\x17\n" +
 	"\x04lost\x18\x02 \x01(\x03H\x01R\x04lost\x88\x01\x01\x12,\n" +
-	"\x0floss_percentage\x18\x03 \x01(\x01H\x02R\x0elossPercentage\x88\x01\x01B\b\n" +
+	"\x0floss_percentage\x18\x03 \x01(\x01H\x02R\x0elossPercentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\a\n" +
 	"\x05_lostB\x12\n" +
-	"\x10_loss_percentage\x1aC\n" +
+	"\x10_loss_percentage\x1a\x92\x01\n" +
 	"\x06Client\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
-	"\x03mac\x18\x02 \x01(\tH\x01R\x03mac\x88\x01\x01B\x05\n" +
+	"\x03mac\x18\x02 \x01(\tH\x01R\x03mac\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x06\n" +
-	"\x04_mac\x1aG\n" +
+	"\x04_mac\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_name\"\xf0\x03\n" +
 	"7GetOrganizationWirelessDevicesPacketLossByDeviceRequest\x12,\n" +
@@ -1469,41 +1613,48 @@ const file_meraki_wireless_v1_devices_packet_loss_proto_rawDesc = "" +
 	"\x0e_ending_beforeB\x05\n" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
-	"\t_timespan\"\xb1\t\n" +
-	"8GetOrganizationWirelessDevicesPacketLossByDeviceResponse\x12g\n" +
-	"\x05items\x18\x01 \x03(\v2Q.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xcd\a\n" +
+	"\t_timespan\"\x8f\r\n" +
+	"8GetOrganizationWirelessDevicesPacketLossByDeviceResponse\x12h\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2Q.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xda\n" +
+	"\n" +
 	"\x04Item\x12|\n" +
 	"\n" +
 	"downstream\x18\x01 \x01(\v2\\.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item.DownstreamR\n" +
 	"downstream\x12v\n" +
 	"\bupstream\x18\x02 \x01(\v2Z.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item.UpstreamR\bupstream\x12s\n" +
 	"\anetwork\x18\x03 \x01(\v2Y.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item.NetworkR\anetwork\x12p\n" +
-	"\x06device\x18\x04 \x01(\v2X.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item.DeviceR\x06device\x1a\x95\x01\n" +
+	"\x06device\x18\x04 \x01(\v2X.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item.DeviceR\x06device\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe4\x01\n" +
 	"\n" +
 	"Downstream\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12\x17\n" +
 	"\x04lost\x18\x02 \x01(\x03H\x01R\x04lost\x88\x01\x01\x12,\n" +
-	"\x0floss_percentage\x18\x03 \x01(\x01H\x02R\x0elossPercentage\x88\x01\x01B\b\n" +
+	"\x0floss_percentage\x18\x03 \x01(\x01H\x02R\x0elossPercentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\a\n" +
 	"\x05_lostB\x12\n" +
-	"\x10_loss_percentage\x1a\x93\x01\n" +
+	"\x10_loss_percentage\x1a\xe2\x01\n" +
 	"\bUpstream\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12\x17\n" +
 	"\x04lost\x18\x02 \x01(\x03H\x01R\x04lost\x88\x01\x01\x12,\n" +
-	"\x0floss_percentage\x18\x03 \x01(\x01H\x02R\x0elossPercentage\x88\x01\x01B\b\n" +
+	"\x0floss_percentage\x18\x03 \x01(\x01H\x02R\x0elossPercentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\a\n" +
 	"\x05_lostB\x12\n" +
-	"\x10_loss_percentage\x1aG\n" +
+	"\x10_loss_percentage\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1aq\n" +
+	"\x05_name\x1a\xc0\x01\n" +
 	"\x06Device\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01\x12\x15\n" +
-	"\x03mac\x18\x03 \x01(\tH\x02R\x03mac\x88\x01\x01B\a\n" +
+	"\x03mac\x18\x03 \x01(\tH\x02R\x03mac\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_serialB\x06\n" +
 	"\x04_mac\"\xf1\x03\n" +
@@ -1527,37 +1678,43 @@ const file_meraki_wireless_v1_devices_packet_loss_proto_rawDesc = "" +
 	"\x0e_ending_beforeB\x05\n" +
 	"\x03_t0B\x05\n" +
 	"\x03_t1B\v\n" +
-	"\t_timespan\"\xd1\a\n" +
-	"9GetOrganizationWirelessDevicesPacketLossByNetworkResponse\x12h\n" +
-	"\x05items\x18\x01 \x03(\v2R.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xeb\x05\n" +
+	"\t_timespan\"\xdf\n" +
+	"\n" +
+	"9GetOrganizationWirelessDevicesPacketLossByNetworkResponse\x12i\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2R.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa8\b\n" +
 	"\x04Item\x12}\n" +
 	"\n" +
 	"downstream\x18\x01 \x01(\v2].meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.Item.DownstreamR\n" +
 	"downstream\x12w\n" +
 	"\bupstream\x18\x02 \x01(\v2[.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.Item.UpstreamR\bupstream\x12t\n" +
-	"\anetwork\x18\x03 \x01(\v2Z.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.Item.NetworkR\anetwork\x1a\x95\x01\n" +
+	"\anetwork\x18\x03 \x01(\v2Z.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.Item.NetworkR\anetwork\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe4\x01\n" +
 	"\n" +
 	"Downstream\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12\x17\n" +
 	"\x04lost\x18\x02 \x01(\x03H\x01R\x04lost\x88\x01\x01\x12,\n" +
-	"\x0floss_percentage\x18\x03 \x01(\x01H\x02R\x0elossPercentage\x88\x01\x01B\b\n" +
+	"\x0floss_percentage\x18\x03 \x01(\x01H\x02R\x0elossPercentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\a\n" +
 	"\x05_lostB\x12\n" +
-	"\x10_loss_percentage\x1a\x93\x01\n" +
+	"\x10_loss_percentage\x1a\xe2\x01\n" +
 	"\bUpstream\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12\x17\n" +
 	"\x04lost\x18\x02 \x01(\x03H\x01R\x04lost\x88\x01\x01\x12,\n" +
-	"\x0floss_percentage\x18\x03 \x01(\x01H\x02R\x0elossPercentage\x88\x01\x01B\b\n" +
+	"\x0floss_percentage\x18\x03 \x01(\x01H\x02R\x0elossPercentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\a\n" +
 	"\x05_lostB\x12\n" +
-	"\x10_loss_percentage\x1aG\n" +
+	"\x10_loss_percentage\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_nameB\x80\x01\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x16DevicesPacketLossProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\x05_nameB\x9b\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x16DevicesPacketLossProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_devices_packet_loss_proto_rawDescOnce sync.Once
@@ -1593,31 +1750,49 @@ var file_meraki_wireless_v1_devices_packet_loss_proto_goTypes = []any{
 	(*GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item_Downstream)(nil), // 17: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.Item.Downstream
 	(*GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item_Upstream)(nil),   // 18: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.Item.Upstream
 	(*GetOrganizationWirelessDevicesPacketLossByNetworkResponse_Item_Network)(nil),    // 19: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.Item.Network
-	(*v1.PageInfo)(nil), // 20: meraki.api.v1.PageInfo
+	(*v1.PageInfo)(nil),     // 20: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 21: google.protobuf.Struct
 }
 var file_meraki_wireless_v1_devices_packet_loss_proto_depIdxs = []int32{
 	6,  // 0: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item
 	20, // 1: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	11, // 2: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item
-	20, // 3: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	16, // 4: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.Item
-	20, // 5: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	7,  // 6: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item.downstream:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item.Downstream
-	8,  // 7: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item.upstream:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item.Upstream
-	9,  // 8: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item.client:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item.Client
-	10, // 9: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item.Network
-	12, // 10: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item.downstream:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item.Downstream
-	13, // 11: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item.upstream:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item.Upstream
-	14, // 12: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item.Network
-	15, // 13: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item.device:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item.Device
-	17, // 14: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.Item.downstream:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.Item.Downstream
-	18, // 15: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.Item.upstream:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.Item.Upstream
-	19, // 16: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.Item.Network
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	21, // 2: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.additional_properties:type_name -> google.protobuf.Struct
+	11, // 3: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item
+	20, // 4: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	21, // 5: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	16, // 6: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.Item
+	20, // 7: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	21, // 8: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 9: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item.downstream:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item.Downstream
+	8,  // 10: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item.upstream:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item.Upstream
+	9,  // 11: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item.client:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item.Client
+	10, // 12: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item.Network
+	21, // 13: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	21, // 14: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item.Downstream.additional_properties:type_name -> google.protobuf.Struct
+	21, // 15: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item.Upstream.additional_properties:type_name -> google.protobuf.Struct
+	21, // 16: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item.Client.additional_properties:type_name -> google.protobuf.Struct
+	21, // 17: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	12, // 18: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item.downstream:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item.Downstream
+	13, // 19: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item.upstream:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item.Upstream
+	14, // 20: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item.Network
+	15, // 21: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item.device:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item.Device
+	21, // 22: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	21, // 23: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item.Downstream.additional_properties:type_name -> google.protobuf.Struct
+	21, // 24: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item.Upstream.additional_properties:type_name -> google.protobuf.Struct
+	21, // 25: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	21, // 26: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse.Item.Device.additional_properties:type_name -> google.protobuf.Struct
+	17, // 27: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.Item.downstream:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.Item.Downstream
+	18, // 28: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.Item.upstream:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.Item.Upstream
+	19, // 29: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.Item.Network
+	21, // 30: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	21, // 31: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.Item.Downstream.additional_properties:type_name -> google.protobuf.Struct
+	21, // 32: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.Item.Upstream.additional_properties:type_name -> google.protobuf.Struct
+	21, // 33: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	34, // [34:34] is the sub-list for method output_type
+	34, // [34:34] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_devices_packet_loss_proto_init() }

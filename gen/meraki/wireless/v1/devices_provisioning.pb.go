@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -131,13 +131,18 @@ func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsRequest) GetDeploy
 	return ""
 }
 
-// Answer of getOrganizationWirelessDevicesProvisioningDeployments.
+// The wireless devices provisioning deployment of an organization. Answer of
+// getOrganizationWirelessDevicesProvisioningDeployments,
+// createOrganizationWirelessDevicesProvisioningDeployment,
+// updateOrganizationWirelessDevicesProvisioningDeployments.
 type GetOrganizationWirelessDevicesProvisioningDeploymentsResponse struct {
-	state         protoimpl.MessageState                                                `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                          `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                       `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                          `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse) Reset() {
@@ -170,6 +175,13 @@ func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse) Descriptor
 	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{1}
 }
 
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse) GetItems() []*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item {
 	if x != nil {
 		return x.Items
@@ -184,18 +196,26 @@ func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse) GetPageI
 	return nil
 }
 
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationWirelessDevicesProvisioningDeployment.
 type CreateOrganizationWirelessDevicesProvisioningDeploymentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Items         []*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
-	Meta          *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta    `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                                  `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                                  `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Items                []*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
+	Meta                 *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
+	EmptyFields          []string                                                               `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                               `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest) Reset() {
@@ -235,7 +255,7 @@ func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest) GetOrga
 	return ""
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest) GetItems() []*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest) GetItems() []*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item {
 	if x != nil {
 		return x.Items
 	}
@@ -249,78 +269,23 @@ func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest) GetMeta
 	return nil
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createOrganizationWirelessDevicesProvisioningDeployment,
-// updateOrganizationWirelessDevicesProvisioningDeployments.
-type UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse struct {
-	state         protoimpl.MessageState                                                   `protogen:"open.v1"`
-	Items         []*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                             `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse) Reset() {
-	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[3]
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest) GetNullFields() []string {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{3}
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse) GetItems() []*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item {
-	if x != nil {
-		return x.Items
+		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse) GetPageInfo() *v1.PageInfo {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.PageInfo
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse) GetMeta() *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta {
-	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -331,17 +296,18 @@ type UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest struct {
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Items         []*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
-	Meta          *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta    `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                                   `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                                   `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Items                []*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
+	Meta                 *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
+	EmptyFields          []string                                                                `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                                `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest) Reset() {
 	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[4]
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -353,7 +319,7 @@ func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest) String
 func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest) ProtoMessage() {}
 
 func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[4]
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -366,7 +332,7 @@ func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest) ProtoR
 
 // Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.ProtoReflect.Descriptor instead.
 func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{4}
+	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest) GetOrganizationId() string {
@@ -376,7 +342,7 @@ func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest) GetOrg
 	return ""
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest) GetItems() []*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest) GetItems() []*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item {
 	if x != nil {
 		return x.Items
 	}
@@ -390,16 +356,23 @@ func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest) GetMet
 	return nil
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -417,7 +390,7 @@ type DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest struct {
 
 func (x *DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest) Reset() {
 	*x = DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[5]
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -429,7 +402,7 @@ func (x *DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest) String(
 func (*DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest) ProtoMessage() {}
 
 func (x *DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[5]
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -442,7 +415,7 @@ func (x *DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest) ProtoRe
 
 // Deprecated: Use DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest.ProtoReflect.Descriptor instead.
 func (*DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{5}
+	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest) GetOrganizationId() string {
@@ -459,12 +432,66 @@ func (x *DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest) GetDepl
 	return ""
 }
 
+// Answer of deleteOrganizationWirelessDevicesProvisioningDeployment.
+type DeleteOrganizationWirelessDevicesProvisioningDeploymentResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationWirelessDevicesProvisioningDeploymentResponse) Reset() {
+	*x = DeleteOrganizationWirelessDevicesProvisioningDeploymentResponse{}
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationWirelessDevicesProvisioningDeploymentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationWirelessDevicesProvisioningDeploymentResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationWirelessDevicesProvisioningDeploymentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationWirelessDevicesProvisioningDeploymentResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationWirelessDevicesProvisioningDeploymentResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *DeleteOrganizationWirelessDevicesProvisioningDeploymentResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item struct {
-	state         protoimpl.MessageState                                                      `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	Meta          *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta    `protobuf:"bytes,2,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                      `protogen:"open.v1"`
+	DeploymentId         *string                                                                     `protobuf:"bytes,1,opt,name=deployment_id,json=deploymentId,proto3,oneof" json:"deployment_id,omitempty"`
+	Devices              *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices `protobuf:"bytes,2,opt,name=devices,proto3" json:"devices,omitempty"`
+	Status               *string                                                                     `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Type                 *string                                                                     `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Network              *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network `protobuf:"bytes,5,opt,name=network,proto3" json:"network,omitempty"`
+	CreatedAt            *timestamppb.Timestamp                                                      `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	RequestedAt          *timestamppb.Timestamp                                                      `protobuf:"bytes,7,opt,name=requested_at,json=requestedAt,proto3" json:"requested_at,omitempty"`
+	LastUpdatedAt        *timestamppb.Timestamp                                                      `protobuf:"bytes,8,opt,name=last_updated_at,json=lastUpdatedAt,proto3" json:"last_updated_at,omitempty"`
+	CompletedAt          *timestamppb.Timestamp                                                      `protobuf:"bytes,9,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
+	Errors               []string                                                                    `protobuf:"bytes,10,rep,name=errors,proto3" json:"errors,omitempty"`
+	AdditionalProperties *structpb.Struct                                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) Reset() {
@@ -497,204 +524,107 @@ func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) Descr
 	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{1, 0}
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) GetItems() []*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) GetMeta() *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta {
-	if x != nil {
-		return x.Meta
-	}
-	return nil
-}
-
-type GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items struct {
-	state         protoimpl.MessageState                                                            `protogen:"open.v1"`
-	DeploymentId  *string                                                                           `protobuf:"bytes,1,opt,name=deployment_id,json=deploymentId,proto3,oneof" json:"deployment_id,omitempty"`
-	Devices       *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices `protobuf:"bytes,2,opt,name=devices,proto3" json:"devices,omitempty"`
-	Status        *string                                                                           `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Type          *string                                                                           `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Network       *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Network `protobuf:"bytes,5,opt,name=network,proto3" json:"network,omitempty"`
-	CreatedAt     *timestamppb.Timestamp                                                            `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	RequestedAt   *timestamppb.Timestamp                                                            `protobuf:"bytes,7,opt,name=requested_at,json=requestedAt,proto3" json:"requested_at,omitempty"`
-	LastUpdatedAt *timestamppb.Timestamp                                                            `protobuf:"bytes,8,opt,name=last_updated_at,json=lastUpdatedAt,proto3" json:"last_updated_at,omitempty"`
-	CompletedAt   *timestamppb.Timestamp                                                            `protobuf:"bytes,9,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
-	Errors        []string                                                                          `protobuf:"bytes,10,rep,name=errors,proto3" json:"errors,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items) Reset() {
-	*x = GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[7]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items) GetDeploymentId() string {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) GetDeploymentId() string {
 	if x != nil && x.DeploymentId != nil {
 		return *x.DeploymentId
 	}
 	return ""
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items) GetDevices() *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) GetDevices() *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices {
 	if x != nil {
 		return x.Devices
 	}
 	return nil
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items) GetStatus() string {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) GetStatus() string {
 	if x != nil && x.Status != nil {
 		return *x.Status
 	}
 	return ""
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items) GetType() string {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) GetType() string {
 	if x != nil && x.Type != nil {
 		return *x.Type
 	}
 	return ""
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items) GetNetwork() *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Network {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) GetNetwork() *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network {
 	if x != nil {
 		return x.Network
 	}
 	return nil
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items) GetCreatedAt() *timestamppb.Timestamp {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) GetCreatedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.CreatedAt
 	}
 	return nil
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items) GetRequestedAt() *timestamppb.Timestamp {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) GetRequestedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.RequestedAt
 	}
 	return nil
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items) GetLastUpdatedAt() *timestamppb.Timestamp {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) GetLastUpdatedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.LastUpdatedAt
 	}
 	return nil
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items) GetCompletedAt() *timestamppb.Timestamp {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) GetCompletedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.CompletedAt
 	}
 	return nil
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items) GetErrors() []string {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) GetErrors() []string {
 	if x != nil {
 		return x.Errors
 	}
 	return nil
 }
 
-type GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta struct {
-	state         protoimpl.MessageState                                                          `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta) Reset() {
-	*x = GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[8]
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{1, 0, 1}
-}
-
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta) GetCounts() *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices struct {
-	state         protoimpl.MessageState                                                                     `protogen:"open.v1"`
-	Old           *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old      `protobuf:"bytes,1,opt,name=old,proto3" json:"old,omitempty"`
-	New           *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue `protobuf:"bytes,2,opt,name=new,proto3" json:"new,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+type GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices struct {
+	state                protoimpl.MessageState                                                               `protogen:"open.v1"`
+	Old                  *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old      `protobuf:"bytes,1,opt,name=old,proto3" json:"old,omitempty"`
+	New                  *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue `protobuf:"bytes,2,opt,name=new,proto3" json:"new,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices) Reset() {
-	*x = GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[9]
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices) Reset() {
+	*x = GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices{}
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices) String() string {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices) ProtoMessage() {
-}
+func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices) ProtoMessage() {}
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[9]
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -705,49 +635,56 @@ func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Item
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{1, 0, 0, 0}
+// Deprecated: Use GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices.ProtoReflect.Descriptor instead.
+func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{1, 0, 0}
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices) GetOld() *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices) GetOld() *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old {
 	if x != nil {
 		return x.Old
 	}
 	return nil
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices) GetNew() *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices) GetNew() *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue {
 	if x != nil {
 		return x.New
 	}
 	return nil
 }
 
-type GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Network) Reset() {
-	*x = GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Network{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[10]
+type GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network) Reset() {
+	*x = GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network{}
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Network) String() string {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Network) ProtoMessage() {
-}
+func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network) ProtoMessage() {}
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[10]
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -758,54 +695,62 @@ func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Item
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Network.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{1, 0, 0, 1}
+// Deprecated: Use GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network.ProtoReflect.Descriptor instead.
+func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{1, 0, 1}
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Network) GetId() string {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Network) GetName() string {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
 	return ""
 }
 
-type GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old struct {
-	state         protoimpl.MessageState                                                                          `protogen:"open.v1"`
-	Serial        *string                                                                                         `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	AfterAction   *string                                                                                         `protobuf:"bytes,2,opt,name=after_action,json=afterAction,proto3,oneof" json:"after_action,omitempty"`
-	Name          *string                                                                                         `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Model         *string                                                                                         `protobuf:"bytes,4,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Mac           *string                                                                                         `protobuf:"bytes,5,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Tags          []string                                                                                        `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
-	RfProfile     *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old_RfProfile `protobuf:"bytes,7,opt,name=rf_profile,json=rfProfile,proto3" json:"rf_profile,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old) Reset() {
-	*x = GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[11]
+type GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old struct {
+	state                protoimpl.MessageState                                                                    `protogen:"open.v1"`
+	Serial               *string                                                                                   `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	AfterAction          *string                                                                                   `protobuf:"bytes,2,opt,name=after_action,json=afterAction,proto3,oneof" json:"after_action,omitempty"`
+	Name                 *string                                                                                   `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Model                *string                                                                                   `protobuf:"bytes,4,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Mac                  *string                                                                                   `protobuf:"bytes,5,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Tags                 []string                                                                                  `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
+	RfProfile            *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile `protobuf:"bytes,7,opt,name=rf_profile,json=rfProfile,proto3" json:"rf_profile,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old) Reset() {
+	*x = GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old{}
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old) String() string {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old) ProtoMessage() {
+func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old) ProtoMessage() {
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[11]
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -816,88 +761,96 @@ func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Item
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{1, 0, 0, 0, 0}
+// Deprecated: Use GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old.ProtoReflect.Descriptor instead.
+func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{1, 0, 0, 0}
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old) GetSerial() string {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old) GetSerial() string {
 	if x != nil && x.Serial != nil {
 		return *x.Serial
 	}
 	return ""
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old) GetAfterAction() string {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old) GetAfterAction() string {
 	if x != nil && x.AfterAction != nil {
 		return *x.AfterAction
 	}
 	return ""
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old) GetName() string {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
 	return ""
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old) GetModel() string {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old) GetModel() string {
 	if x != nil && x.Model != nil {
 		return *x.Model
 	}
 	return ""
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old) GetMac() string {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old) GetMac() string {
 	if x != nil && x.Mac != nil {
 		return *x.Mac
 	}
 	return ""
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old) GetTags() []string {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old) GetTags() []string {
 	if x != nil {
 		return x.Tags
 	}
 	return nil
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old) GetRfProfile() *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old_RfProfile {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old) GetRfProfile() *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile {
 	if x != nil {
 		return x.RfProfile
 	}
 	return nil
 }
 
-type GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue struct {
-	state         protoimpl.MessageState                                                                               `protogen:"open.v1"`
-	Serial        *string                                                                                              `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Name          *string                                                                                              `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Model         *string                                                                                              `protobuf:"bytes,3,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Mac           *string                                                                                              `protobuf:"bytes,4,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Tags          []string                                                                                             `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
-	RfProfile     *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue_RfProfile `protobuf:"bytes,6,opt,name=rf_profile,json=rfProfile,proto3" json:"rf_profile,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue) Reset() {
-	*x = GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[12]
+type GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue struct {
+	state                protoimpl.MessageState                                                                         `protogen:"open.v1"`
+	Serial               *string                                                                                        `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Name                 *string                                                                                        `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Model                *string                                                                                        `protobuf:"bytes,3,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Mac                  *string                                                                                        `protobuf:"bytes,4,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Tags                 []string                                                                                       `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
+	RfProfile            *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile `protobuf:"bytes,6,opt,name=rf_profile,json=rfProfile,proto3" json:"rf_profile,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue) Reset() {
+	*x = GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue{}
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue) String() string {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue) ProtoMessage() {
+func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue) ProtoMessage() {
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[12]
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -908,228 +861,85 @@ func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Item
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{1, 0, 0, 0, 1}
+// Deprecated: Use GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue.ProtoReflect.Descriptor instead.
+func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{1, 0, 0, 1}
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue) GetSerial() string {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue) GetSerial() string {
 	if x != nil && x.Serial != nil {
 		return *x.Serial
 	}
 	return ""
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue) GetName() string {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
 	return ""
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue) GetModel() string {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue) GetModel() string {
 	if x != nil && x.Model != nil {
 		return *x.Model
 	}
 	return ""
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue) GetMac() string {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue) GetMac() string {
 	if x != nil && x.Mac != nil {
 		return *x.Mac
 	}
 	return ""
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue) GetTags() []string {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue) GetTags() []string {
 	if x != nil {
 		return x.Tags
 	}
 	return nil
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue) GetRfProfile() *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue_RfProfile {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue) GetRfProfile() *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile {
 	if x != nil {
 		return x.RfProfile
 	}
 	return nil
 }
 
-type GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old_RfProfile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old_RfProfile) Reset() {
-	*x = GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old_RfProfile{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old_RfProfile) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old_RfProfile) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old_RfProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[13]
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old_RfProfile.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old_RfProfile) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{1, 0, 0, 0, 0, 0}
-}
-
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old_RfProfile) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old_RfProfile) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-type GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue_RfProfile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue_RfProfile) Reset() {
-	*x = GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue_RfProfile{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue_RfProfile) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue_RfProfile) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue_RfProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue_RfProfile.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue_RfProfile) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{1, 0, 0, 0, 1, 0}
-}
-
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue_RfProfile) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue_RfProfile) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-type GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta_Counts{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{1, 0, 1, 0}
-}
-
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta_Counts) GetItems() *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+type GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[16]
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile) Reset() {
+	*x = GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile{}
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta_Counts_Items) String() string {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta_Counts_Items) ProtoMessage() {
+func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile) ProtoMessage() {
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[16]
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1140,59 +950,128 @@ func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{1, 0, 1, 0, 0}
+// Deprecated: Use GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile.ProtoReflect.Descriptor instead.
+func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{1, 0, 0, 0, 0}
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
 	}
-	return 0
+	return ""
 }
 
-func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
 	}
-	return 0
+	return ""
 }
 
-type CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items struct {
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile) Reset() {
+	*x = GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile{}
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile) ProtoMessage() {
+}
+
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile.ProtoReflect.Descriptor instead.
+func (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{1, 0, 0, 1, 0}
+}
+
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	DeploymentId *string                `protobuf:"bytes,1,opt,name=deployment_id,json=deploymentId,proto3,oneof" json:"deployment_id,omitempty"`
 	// Required.
-	Devices *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices `protobuf:"bytes,2,opt,name=devices,proto3" json:"devices,omitempty"`
+	Devices *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices `protobuf:"bytes,2,opt,name=devices,proto3" json:"devices,omitempty"`
 	// Required.
 	Status *string `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	// Required.
-	Type          *string                                                                       `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Network       *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Network `protobuf:"bytes,5,opt,name=network,proto3" json:"network,omitempty"`
-	CreatedAt     *timestamppb.Timestamp                                                        `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	RequestedAt   *timestamppb.Timestamp                                                        `protobuf:"bytes,7,opt,name=requested_at,json=requestedAt,proto3" json:"requested_at,omitempty"`
-	LastUpdatedAt *timestamppb.Timestamp                                                        `protobuf:"bytes,8,opt,name=last_updated_at,json=lastUpdatedAt,proto3" json:"last_updated_at,omitempty"`
-	CompletedAt   *timestamppb.Timestamp                                                        `protobuf:"bytes,9,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
-	Errors        []string                                                                      `protobuf:"bytes,10,rep,name=errors,proto3" json:"errors,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string                                                                      `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Network              *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Network `protobuf:"bytes,5,opt,name=network,proto3" json:"network,omitempty"`
+	CreatedAt            *timestamppb.Timestamp                                                       `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	RequestedAt          *timestamppb.Timestamp                                                       `protobuf:"bytes,7,opt,name=requested_at,json=requestedAt,proto3" json:"requested_at,omitempty"`
+	LastUpdatedAt        *timestamppb.Timestamp                                                       `protobuf:"bytes,8,opt,name=last_updated_at,json=lastUpdatedAt,proto3" json:"last_updated_at,omitempty"`
+	CompletedAt          *timestamppb.Timestamp                                                       `protobuf:"bytes,9,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
+	Errors               []string                                                                     `protobuf:"bytes,10,rep,name=errors,proto3" json:"errors,omitempty"`
+	AdditionalProperties *structpb.Struct                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items) Reset() {
-	*x = CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[17]
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item) Reset() {
+	*x = CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item{}
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items) String() string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items) ProtoMessage() {}
+func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item) ProtoMessage() {}
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[17]
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1203,91 +1082,99 @@ func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items) P
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items) Descriptor() ([]byte, []int) {
+// Deprecated: Use CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item.ProtoReflect.Descriptor instead.
+func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item) Descriptor() ([]byte, []int) {
 	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{2, 0}
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items) GetDeploymentId() string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item) GetDeploymentId() string {
 	if x != nil && x.DeploymentId != nil {
 		return *x.DeploymentId
 	}
 	return ""
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items) GetDevices() *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item) GetDevices() *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices {
 	if x != nil {
 		return x.Devices
 	}
 	return nil
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items) GetStatus() string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item) GetStatus() string {
 	if x != nil && x.Status != nil {
 		return *x.Status
 	}
 	return ""
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items) GetType() string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item) GetType() string {
 	if x != nil && x.Type != nil {
 		return *x.Type
 	}
 	return ""
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items) GetNetwork() *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Network {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item) GetNetwork() *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Network {
 	if x != nil {
 		return x.Network
 	}
 	return nil
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items) GetCreatedAt() *timestamppb.Timestamp {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item) GetCreatedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.CreatedAt
 	}
 	return nil
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items) GetRequestedAt() *timestamppb.Timestamp {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item) GetRequestedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.RequestedAt
 	}
 	return nil
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items) GetLastUpdatedAt() *timestamppb.Timestamp {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item) GetLastUpdatedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.LastUpdatedAt
 	}
 	return nil
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items) GetCompletedAt() *timestamppb.Timestamp {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item) GetCompletedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.CompletedAt
 	}
 	return nil
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items) GetErrors() []string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item) GetErrors() []string {
 	if x != nil {
 		return x.Errors
 	}
 	return nil
 }
 
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta struct {
-	state         protoimpl.MessageState                                                      `protogen:"open.v1"`
-	Counts        *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                      `protogen:"open.v1"`
+	Counts               *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta) Reset() {
 	*x = CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[18]
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1299,7 +1186,7 @@ func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta) St
 func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta) ProtoMessage() {}
 
 func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[18]
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1322,30 +1209,38 @@ func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta) Ge
 	return nil
 }
 
-type CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices struct {
-	state protoimpl.MessageState                                                            `protogen:"open.v1"`
-	Old   *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old `protobuf:"bytes,1,opt,name=old,proto3" json:"old,omitempty"`
-	// Required.
-	New           *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue `protobuf:"bytes,2,opt,name=new,proto3" json:"new,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices) Reset() {
-	*x = CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[19]
+type CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices struct {
+	state protoimpl.MessageState                                                           `protogen:"open.v1"`
+	Old   *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old `protobuf:"bytes,1,opt,name=old,proto3" json:"old,omitempty"`
+	// Required.
+	New                  *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue `protobuf:"bytes,2,opt,name=new,proto3" json:"new,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices) Reset() {
+	*x = CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices{}
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices) String() string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices) ProtoMessage() {}
+func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices) ProtoMessage() {}
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[19]
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1356,48 +1251,56 @@ func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_De
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices) Descriptor() ([]byte, []int) {
+// Deprecated: Use CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices.ProtoReflect.Descriptor instead.
+func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices) Descriptor() ([]byte, []int) {
 	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{2, 0, 0}
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices) GetOld() *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices) GetOld() *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old {
 	if x != nil {
 		return x.Old
 	}
 	return nil
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices) GetNew() *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices) GetNew() *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue {
 	if x != nil {
 		return x.New
 	}
 	return nil
 }
 
-type CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Network) Reset() {
-	*x = CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Network{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[20]
+type CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Network struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Network) Reset() {
+	*x = CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Network{}
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Network) String() string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Network) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Network) ProtoMessage() {}
+func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Network) ProtoMessage() {}
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[20]
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Network) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1408,54 +1311,62 @@ func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Ne
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Network.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Network) Descriptor() ([]byte, []int) {
+// Deprecated: Use CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Network.ProtoReflect.Descriptor instead.
+func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Network) Descriptor() ([]byte, []int) {
 	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{2, 0, 1}
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Network) GetId() string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Network) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Network) GetName() string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Network) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
 	return ""
 }
 
-type CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old struct {
-	state         protoimpl.MessageState                                                                      `protogen:"open.v1"`
-	Serial        *string                                                                                     `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	AfterAction   *string                                                                                     `protobuf:"bytes,2,opt,name=after_action,json=afterAction,proto3,oneof" json:"after_action,omitempty"`
-	Name          *string                                                                                     `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Model         *string                                                                                     `protobuf:"bytes,4,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Mac           *string                                                                                     `protobuf:"bytes,5,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Tags          []string                                                                                    `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
-	RfProfile     *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old_RfProfile `protobuf:"bytes,7,opt,name=rf_profile,json=rfProfile,proto3" json:"rf_profile,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old) Reset() {
-	*x = CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[21]
+type CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old struct {
+	state                protoimpl.MessageState                                                                     `protogen:"open.v1"`
+	Serial               *string                                                                                    `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	AfterAction          *string                                                                                    `protobuf:"bytes,2,opt,name=after_action,json=afterAction,proto3,oneof" json:"after_action,omitempty"`
+	Name                 *string                                                                                    `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Model                *string                                                                                    `protobuf:"bytes,4,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Mac                  *string                                                                                    `protobuf:"bytes,5,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Tags                 []string                                                                                   `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
+	RfProfile            *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old_RfProfile `protobuf:"bytes,7,opt,name=rf_profile,json=rfProfile,proto3" json:"rf_profile,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old) Reset() {
+	*x = CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old{}
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old) String() string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old) ProtoMessage() {
+func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old) ProtoMessage() {
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[21]
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1466,88 +1377,96 @@ func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_De
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old) Descriptor() ([]byte, []int) {
+// Deprecated: Use CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old.ProtoReflect.Descriptor instead.
+func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old) Descriptor() ([]byte, []int) {
 	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{2, 0, 0, 0}
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old) GetSerial() string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old) GetSerial() string {
 	if x != nil && x.Serial != nil {
 		return *x.Serial
 	}
 	return ""
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old) GetAfterAction() string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old) GetAfterAction() string {
 	if x != nil && x.AfterAction != nil {
 		return *x.AfterAction
 	}
 	return ""
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old) GetName() string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
 	return ""
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old) GetModel() string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old) GetModel() string {
 	if x != nil && x.Model != nil {
 		return *x.Model
 	}
 	return ""
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old) GetMac() string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old) GetMac() string {
 	if x != nil && x.Mac != nil {
 		return *x.Mac
 	}
 	return ""
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old) GetTags() []string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old) GetTags() []string {
 	if x != nil {
 		return x.Tags
 	}
 	return nil
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old) GetRfProfile() *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old_RfProfile {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old) GetRfProfile() *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old_RfProfile {
 	if x != nil {
 		return x.RfProfile
 	}
 	return nil
 }
 
-type CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue struct {
-	state         protoimpl.MessageState                                                                           `protogen:"open.v1"`
-	Serial        *string                                                                                          `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Name          *string                                                                                          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Model         *string                                                                                          `protobuf:"bytes,3,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Mac           *string                                                                                          `protobuf:"bytes,4,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Tags          []string                                                                                         `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
-	RfProfile     *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue_RfProfile `protobuf:"bytes,6,opt,name=rf_profile,json=rfProfile,proto3" json:"rf_profile,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue) Reset() {
-	*x = CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[22]
+type CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue struct {
+	state                protoimpl.MessageState                                                                          `protogen:"open.v1"`
+	Serial               *string                                                                                         `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Name                 *string                                                                                         `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Model                *string                                                                                         `protobuf:"bytes,3,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Mac                  *string                                                                                         `protobuf:"bytes,4,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Tags                 []string                                                                                        `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
+	RfProfile            *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue_RfProfile `protobuf:"bytes,6,opt,name=rf_profile,json=rfProfile,proto3" json:"rf_profile,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue) Reset() {
+	*x = CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue{}
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue) String() string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue) ProtoMessage() {
+func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue) ProtoMessage() {
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[22]
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1558,77 +1477,85 @@ func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_De
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue) Descriptor() ([]byte, []int) {
+// Deprecated: Use CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue.ProtoReflect.Descriptor instead.
+func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue) Descriptor() ([]byte, []int) {
 	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{2, 0, 0, 1}
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue) GetSerial() string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue) GetSerial() string {
 	if x != nil && x.Serial != nil {
 		return *x.Serial
 	}
 	return ""
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue) GetName() string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
 	return ""
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue) GetModel() string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue) GetModel() string {
 	if x != nil && x.Model != nil {
 		return *x.Model
 	}
 	return ""
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue) GetMac() string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue) GetMac() string {
 	if x != nil && x.Mac != nil {
 		return *x.Mac
 	}
 	return ""
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue) GetTags() []string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue) GetTags() []string {
 	if x != nil {
 		return x.Tags
 	}
 	return nil
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue) GetRfProfile() *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue_RfProfile {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue) GetRfProfile() *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue_RfProfile {
 	if x != nil {
 		return x.RfProfile
 	}
 	return nil
 }
 
-type CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old_RfProfile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old_RfProfile) Reset() {
-	*x = CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old_RfProfile{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[23]
+type CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old_RfProfile struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old_RfProfile) Reset() {
+	*x = CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old_RfProfile{}
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old_RfProfile) String() string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old_RfProfile) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old_RfProfile) ProtoMessage() {
+func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old_RfProfile) ProtoMessage() {
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old_RfProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[23]
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old_RfProfile) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1639,49 +1566,57 @@ func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_De
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old_RfProfile.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old_RfProfile) Descriptor() ([]byte, []int) {
+// Deprecated: Use CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old_RfProfile.ProtoReflect.Descriptor instead.
+func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old_RfProfile) Descriptor() ([]byte, []int) {
 	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{2, 0, 0, 0, 0}
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old_RfProfile) GetId() string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old_RfProfile) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old_RfProfile) GetName() string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old_RfProfile) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
 	return ""
 }
 
-type CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue_RfProfile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old_RfProfile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue_RfProfile) Reset() {
-	*x = CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue_RfProfile{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[24]
+type CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue_RfProfile struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue_RfProfile) Reset() {
+	*x = CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue_RfProfile{}
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue_RfProfile) String() string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue_RfProfile) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue_RfProfile) ProtoMessage() {
+func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue_RfProfile) ProtoMessage() {
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue_RfProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[24]
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue_RfProfile) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1692,35 +1627,43 @@ func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_De
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue_RfProfile.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue_RfProfile) Descriptor() ([]byte, []int) {
+// Deprecated: Use CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue_RfProfile.ProtoReflect.Descriptor instead.
+func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue_RfProfile) Descriptor() ([]byte, []int) {
 	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{2, 0, 0, 1, 0}
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue_RfProfile) GetId() string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue_RfProfile) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue_RfProfile) GetName() string {
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue_RfProfile) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
 	return ""
 }
 
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue_RfProfile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta_Counts struct {
-	state         protoimpl.MessageState                                                            `protogen:"open.v1"`
-	Items         *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                            `protogen:"open.v1"`
+	Items                *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta_Counts) Reset() {
 	*x = CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta_Counts{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[25]
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1732,7 +1675,7 @@ func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta_Cou
 func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta_Counts) ProtoMessage() {}
 
 func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[25]
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1755,17 +1698,25 @@ func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta_Cou
 	return nil
 }
 
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Remaining            *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta_Counts_Items) Reset() {
 	*x = CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[26]
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1778,7 +1729,7 @@ func (*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta_Count
 }
 
 func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[26]
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1808,687 +1759,48 @@ func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta_Cou
 	return 0
 }
 
-type UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item struct {
-	state         protoimpl.MessageState                                                         `protogen:"open.v1"`
-	DeploymentId  *string                                                                        `protobuf:"bytes,1,opt,name=deployment_id,json=deploymentId,proto3,oneof" json:"deployment_id,omitempty"`
-	Devices       *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices `protobuf:"bytes,2,opt,name=devices,proto3" json:"devices,omitempty"`
-	Status        *string                                                                        `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Type          *string                                                                        `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Network       *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network `protobuf:"bytes,5,opt,name=network,proto3" json:"network,omitempty"`
-	CreatedAt     *timestamppb.Timestamp                                                         `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	RequestedAt   *timestamppb.Timestamp                                                         `protobuf:"bytes,7,opt,name=requested_at,json=requestedAt,proto3" json:"requested_at,omitempty"`
-	LastUpdatedAt *timestamppb.Timestamp                                                         `protobuf:"bytes,8,opt,name=last_updated_at,json=lastUpdatedAt,proto3" json:"last_updated_at,omitempty"`
-	CompletedAt   *timestamppb.Timestamp                                                         `protobuf:"bytes,9,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
-	Errors        []string                                                                       `protobuf:"bytes,10,rep,name=errors,proto3" json:"errors,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) Reset() {
-	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[27]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[27]
+func (x *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta_Counts_Items) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) GetDeploymentId() string {
-	if x != nil && x.DeploymentId != nil {
-		return *x.DeploymentId
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) GetDevices() *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices {
-	if x != nil {
-		return x.Devices
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) GetStatus() string {
-	if x != nil && x.Status != nil {
-		return *x.Status
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) GetNetwork() *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network {
-	if x != nil {
-		return x.Network
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) GetCreatedAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.CreatedAt
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) GetRequestedAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.RequestedAt
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) GetLastUpdatedAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.LastUpdatedAt
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) GetCompletedAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.CompletedAt
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item) GetErrors() []string {
-	if x != nil {
-		return x.Errors
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta struct {
-	state         protoimpl.MessageState                                                        `protogen:"open.v1"`
-	Counts        *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta) Reset() {
-	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[28]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[28]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta) GetCounts() *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices struct {
-	state         protoimpl.MessageState                                                                  `protogen:"open.v1"`
-	Old           *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old      `protobuf:"bytes,1,opt,name=old,proto3" json:"old,omitempty"`
-	New           *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue `protobuf:"bytes,2,opt,name=new,proto3" json:"new,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices) Reset() {
-	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[29]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[29]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{3, 0, 0}
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices) GetOld() *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old {
-	if x != nil {
-		return x.Old
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices) GetNew() *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue {
-	if x != nil {
-		return x.New
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network) Reset() {
-	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[30]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[30]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{3, 0, 1}
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-type UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old struct {
-	state         protoimpl.MessageState                                                                       `protogen:"open.v1"`
-	Serial        *string                                                                                      `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	AfterAction   *string                                                                                      `protobuf:"bytes,2,opt,name=after_action,json=afterAction,proto3,oneof" json:"after_action,omitempty"`
-	Name          *string                                                                                      `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Model         *string                                                                                      `protobuf:"bytes,4,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Mac           *string                                                                                      `protobuf:"bytes,5,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Tags          []string                                                                                     `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
-	RfProfile     *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile `protobuf:"bytes,7,opt,name=rf_profile,json=rfProfile,proto3" json:"rf_profile,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old) Reset() {
-	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[31]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[31]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{3, 0, 0, 0}
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old) GetSerial() string {
-	if x != nil && x.Serial != nil {
-		return *x.Serial
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old) GetAfterAction() string {
-	if x != nil && x.AfterAction != nil {
-		return *x.AfterAction
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old) GetModel() string {
-	if x != nil && x.Model != nil {
-		return *x.Model
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old) GetMac() string {
-	if x != nil && x.Mac != nil {
-		return *x.Mac
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old) GetTags() []string {
-	if x != nil {
-		return x.Tags
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old) GetRfProfile() *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile {
-	if x != nil {
-		return x.RfProfile
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue struct {
-	state         protoimpl.MessageState                                                                            `protogen:"open.v1"`
-	Serial        *string                                                                                           `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Name          *string                                                                                           `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Model         *string                                                                                           `protobuf:"bytes,3,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Mac           *string                                                                                           `protobuf:"bytes,4,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Tags          []string                                                                                          `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
-	RfProfile     *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile `protobuf:"bytes,6,opt,name=rf_profile,json=rfProfile,proto3" json:"rf_profile,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue) Reset() {
-	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[32]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[32]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{3, 0, 0, 1}
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue) GetSerial() string {
-	if x != nil && x.Serial != nil {
-		return *x.Serial
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue) GetModel() string {
-	if x != nil && x.Model != nil {
-		return *x.Model
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue) GetMac() string {
-	if x != nil && x.Mac != nil {
-		return *x.Mac
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue) GetTags() []string {
-	if x != nil {
-		return x.Tags
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue) GetRfProfile() *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile {
-	if x != nil {
-		return x.RfProfile
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile) Reset() {
-	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[33]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[33]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{3, 0, 0, 0, 0}
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-type UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile) Reset() {
-	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[34]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[34]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{3, 0, 0, 1, 0}
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-type UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                              `protogen:"open.v1"`
-	Items         *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta_Counts) Reset() {
-	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[35]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[35]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{3, 1, 0}
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta_Counts) GetItems() *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta_Counts_Items) Reset() {
-	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[36]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[36]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{3, 1, 0, 0}
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
-type UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items struct {
+type UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	DeploymentId *string                `protobuf:"bytes,1,opt,name=deployment_id,json=deploymentId,proto3,oneof" json:"deployment_id,omitempty"`
 	// Required.
-	Devices *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices `protobuf:"bytes,2,opt,name=devices,proto3" json:"devices,omitempty"`
+	Devices *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices `protobuf:"bytes,2,opt,name=devices,proto3" json:"devices,omitempty"`
 	// Required.
 	Status *string `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	// Required.
-	Type          *string                                                                        `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Network       *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Network `protobuf:"bytes,5,opt,name=network,proto3" json:"network,omitempty"`
-	CreatedAt     *timestamppb.Timestamp                                                         `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	RequestedAt   *timestamppb.Timestamp                                                         `protobuf:"bytes,7,opt,name=requested_at,json=requestedAt,proto3" json:"requested_at,omitempty"`
-	LastUpdatedAt *timestamppb.Timestamp                                                         `protobuf:"bytes,8,opt,name=last_updated_at,json=lastUpdatedAt,proto3" json:"last_updated_at,omitempty"`
-	CompletedAt   *timestamppb.Timestamp                                                         `protobuf:"bytes,9,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
-	Errors        []string                                                                       `protobuf:"bytes,10,rep,name=errors,proto3" json:"errors,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string                                                                       `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Network              *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Network `protobuf:"bytes,5,opt,name=network,proto3" json:"network,omitempty"`
+	CreatedAt            *timestamppb.Timestamp                                                        `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	RequestedAt          *timestamppb.Timestamp                                                        `protobuf:"bytes,7,opt,name=requested_at,json=requestedAt,proto3" json:"requested_at,omitempty"`
+	LastUpdatedAt        *timestamppb.Timestamp                                                        `protobuf:"bytes,8,opt,name=last_updated_at,json=lastUpdatedAt,proto3" json:"last_updated_at,omitempty"`
+	CompletedAt          *timestamppb.Timestamp                                                        `protobuf:"bytes,9,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
+	Errors               []string                                                                      `protobuf:"bytes,10,rep,name=errors,proto3" json:"errors,omitempty"`
+	AdditionalProperties *structpb.Struct                                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items) Reset() {
-	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[37]
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item) Reset() {
+	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item{}
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items) String() string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items) ProtoMessage() {}
+func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item) ProtoMessage() {}
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[37]
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2499,91 +1811,99 @@ func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items) 
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{4, 0}
+// Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item.ProtoReflect.Descriptor instead.
+func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{3, 0}
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items) GetDeploymentId() string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item) GetDeploymentId() string {
 	if x != nil && x.DeploymentId != nil {
 		return *x.DeploymentId
 	}
 	return ""
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items) GetDevices() *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item) GetDevices() *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices {
 	if x != nil {
 		return x.Devices
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items) GetStatus() string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item) GetStatus() string {
 	if x != nil && x.Status != nil {
 		return *x.Status
 	}
 	return ""
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items) GetType() string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item) GetType() string {
 	if x != nil && x.Type != nil {
 		return *x.Type
 	}
 	return ""
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items) GetNetwork() *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Network {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item) GetNetwork() *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Network {
 	if x != nil {
 		return x.Network
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items) GetCreatedAt() *timestamppb.Timestamp {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item) GetCreatedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.CreatedAt
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items) GetRequestedAt() *timestamppb.Timestamp {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item) GetRequestedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.RequestedAt
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items) GetLastUpdatedAt() *timestamppb.Timestamp {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item) GetLastUpdatedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.LastUpdatedAt
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items) GetCompletedAt() *timestamppb.Timestamp {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item) GetCompletedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.CompletedAt
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items) GetErrors() []string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item) GetErrors() []string {
 	if x != nil {
 		return x.Errors
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta struct {
-	state         protoimpl.MessageState                                                       `protogen:"open.v1"`
-	Counts        *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                       `protogen:"open.v1"`
+	Counts               *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta) Reset() {
 	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[38]
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2595,7 +1915,7 @@ func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta) S
 func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta) ProtoMessage() {}
 
 func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[38]
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2608,7 +1928,7 @@ func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta) P
 
 // Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta.ProtoReflect.Descriptor instead.
 func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{4, 1}
+	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{3, 1}
 }
 
 func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta) GetCounts() *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts {
@@ -2618,31 +1938,38 @@ func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta) G
 	return nil
 }
 
-type UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices struct {
-	state protoimpl.MessageState                                                             `protogen:"open.v1"`
-	Old   *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old `protobuf:"bytes,1,opt,name=old,proto3" json:"old,omitempty"`
-	// Required.
-	New           *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue `protobuf:"bytes,2,opt,name=new,proto3" json:"new,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices) Reset() {
-	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[39]
+type UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices struct {
+	state protoimpl.MessageState                                                            `protogen:"open.v1"`
+	Old   *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old `protobuf:"bytes,1,opt,name=old,proto3" json:"old,omitempty"`
+	// Required.
+	New                  *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue `protobuf:"bytes,2,opt,name=new,proto3" json:"new,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices) Reset() {
+	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices{}
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices) String() string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices) ProtoMessage() {
-}
+func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices) ProtoMessage() {}
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[39]
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2653,49 +1980,56 @@ func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_D
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{4, 0, 0}
+// Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices.ProtoReflect.Descriptor instead.
+func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{3, 0, 0}
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices) GetOld() *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices) GetOld() *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old {
 	if x != nil {
 		return x.Old
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices) GetNew() *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices) GetNew() *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue {
 	if x != nil {
 		return x.New
 	}
 	return nil
 }
 
-type UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Network) Reset() {
-	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Network{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[40]
+type UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Network struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Network) Reset() {
+	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Network{}
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Network) String() string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Network) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Network) ProtoMessage() {
-}
+func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Network) ProtoMessage() {}
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[40]
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Network) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2706,54 +2040,62 @@ func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_N
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Network.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{4, 0, 1}
+// Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Network.ProtoReflect.Descriptor instead.
+func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Network) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{3, 0, 1}
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Network) GetId() string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Network) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Network) GetName() string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Network) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
 	return ""
 }
 
-type UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old struct {
-	state         protoimpl.MessageState                                                                       `protogen:"open.v1"`
-	Serial        *string                                                                                      `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	AfterAction   *string                                                                                      `protobuf:"bytes,2,opt,name=after_action,json=afterAction,proto3,oneof" json:"after_action,omitempty"`
-	Name          *string                                                                                      `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Model         *string                                                                                      `protobuf:"bytes,4,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Mac           *string                                                                                      `protobuf:"bytes,5,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Tags          []string                                                                                     `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
-	RfProfile     *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old_RfProfile `protobuf:"bytes,7,opt,name=rf_profile,json=rfProfile,proto3" json:"rf_profile,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old) Reset() {
-	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[41]
+type UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old struct {
+	state                protoimpl.MessageState                                                                      `protogen:"open.v1"`
+	Serial               *string                                                                                     `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	AfterAction          *string                                                                                     `protobuf:"bytes,2,opt,name=after_action,json=afterAction,proto3,oneof" json:"after_action,omitempty"`
+	Name                 *string                                                                                     `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Model                *string                                                                                     `protobuf:"bytes,4,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Mac                  *string                                                                                     `protobuf:"bytes,5,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Tags                 []string                                                                                    `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
+	RfProfile            *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old_RfProfile `protobuf:"bytes,7,opt,name=rf_profile,json=rfProfile,proto3" json:"rf_profile,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old) Reset() {
+	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old{}
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old) String() string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old) ProtoMessage() {
+func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old) ProtoMessage() {
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[41]
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2764,88 +2106,96 @@ func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_D
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{4, 0, 0, 0}
+// Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old.ProtoReflect.Descriptor instead.
+func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{3, 0, 0, 0}
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old) GetSerial() string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old) GetSerial() string {
 	if x != nil && x.Serial != nil {
 		return *x.Serial
 	}
 	return ""
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old) GetAfterAction() string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old) GetAfterAction() string {
 	if x != nil && x.AfterAction != nil {
 		return *x.AfterAction
 	}
 	return ""
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old) GetName() string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
 	return ""
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old) GetModel() string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old) GetModel() string {
 	if x != nil && x.Model != nil {
 		return *x.Model
 	}
 	return ""
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old) GetMac() string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old) GetMac() string {
 	if x != nil && x.Mac != nil {
 		return *x.Mac
 	}
 	return ""
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old) GetTags() []string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old) GetTags() []string {
 	if x != nil {
 		return x.Tags
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old) GetRfProfile() *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old_RfProfile {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old) GetRfProfile() *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old_RfProfile {
 	if x != nil {
 		return x.RfProfile
 	}
 	return nil
 }
 
-type UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue struct {
-	state         protoimpl.MessageState                                                                            `protogen:"open.v1"`
-	Serial        *string                                                                                           `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Name          *string                                                                                           `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Model         *string                                                                                           `protobuf:"bytes,3,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Mac           *string                                                                                           `protobuf:"bytes,4,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Tags          []string                                                                                          `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
-	RfProfile     *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue_RfProfile `protobuf:"bytes,6,opt,name=rf_profile,json=rfProfile,proto3" json:"rf_profile,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue) Reset() {
-	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[42]
+type UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue struct {
+	state                protoimpl.MessageState                                                                           `protogen:"open.v1"`
+	Serial               *string                                                                                          `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Name                 *string                                                                                          `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Model                *string                                                                                          `protobuf:"bytes,3,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Mac                  *string                                                                                          `protobuf:"bytes,4,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Tags                 []string                                                                                         `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
+	RfProfile            *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue_RfProfile `protobuf:"bytes,6,opt,name=rf_profile,json=rfProfile,proto3" json:"rf_profile,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue) Reset() {
+	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue{}
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue) String() string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue) ProtoMessage() {
+func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue) ProtoMessage() {
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[42]
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2856,77 +2206,85 @@ func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_D
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{4, 0, 0, 1}
+// Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue.ProtoReflect.Descriptor instead.
+func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{3, 0, 0, 1}
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue) GetSerial() string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue) GetSerial() string {
 	if x != nil && x.Serial != nil {
 		return *x.Serial
 	}
 	return ""
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue) GetName() string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
 	return ""
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue) GetModel() string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue) GetModel() string {
 	if x != nil && x.Model != nil {
 		return *x.Model
 	}
 	return ""
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue) GetMac() string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue) GetMac() string {
 	if x != nil && x.Mac != nil {
 		return *x.Mac
 	}
 	return ""
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue) GetTags() []string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue) GetTags() []string {
 	if x != nil {
 		return x.Tags
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue) GetRfProfile() *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue_RfProfile {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue) GetRfProfile() *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue_RfProfile {
 	if x != nil {
 		return x.RfProfile
 	}
 	return nil
 }
 
-type UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old_RfProfile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old_RfProfile) Reset() {
-	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old_RfProfile{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[43]
+type UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old_RfProfile struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old_RfProfile) Reset() {
+	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old_RfProfile{}
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old_RfProfile) String() string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old_RfProfile) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old_RfProfile) ProtoMessage() {
+func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old_RfProfile) ProtoMessage() {
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old_RfProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[43]
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old_RfProfile) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2937,49 +2295,57 @@ func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_D
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old_RfProfile.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old_RfProfile) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{4, 0, 0, 0, 0}
+// Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old_RfProfile.ProtoReflect.Descriptor instead.
+func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old_RfProfile) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{3, 0, 0, 0, 0}
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old_RfProfile) GetId() string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old_RfProfile) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old_RfProfile) GetName() string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old_RfProfile) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
 	return ""
 }
 
-type UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue_RfProfile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old_RfProfile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue_RfProfile) Reset() {
-	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue_RfProfile{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[44]
+type UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue_RfProfile struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue_RfProfile) Reset() {
+	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue_RfProfile{}
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue_RfProfile) String() string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue_RfProfile) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue_RfProfile) ProtoMessage() {
+func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue_RfProfile) ProtoMessage() {
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue_RfProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[44]
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue_RfProfile) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2990,35 +2356,43 @@ func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_D
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue_RfProfile.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue_RfProfile) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{4, 0, 0, 1, 0}
+// Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue_RfProfile.ProtoReflect.Descriptor instead.
+func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue_RfProfile) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{3, 0, 0, 1, 0}
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue_RfProfile) GetId() string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue_RfProfile) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue_RfProfile) GetName() string {
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue_RfProfile) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
 	return ""
+}
+
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue_RfProfile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 type UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts struct {
-	state         protoimpl.MessageState                                                             `protogen:"open.v1"`
-	Items         *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                             `protogen:"open.v1"`
+	Items                *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts) Reset() {
 	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[45]
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3030,7 +2404,7 @@ func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Co
 func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts) ProtoMessage() {}
 
 func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[45]
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3043,7 +2417,7 @@ func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Co
 
 // Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts.ProtoReflect.Descriptor instead.
 func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{4, 1, 0}
+	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{3, 1, 0}
 }
 
 func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts) GetItems() *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts_Items {
@@ -3053,17 +2427,25 @@ func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Co
 	return nil
 }
 
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Remaining            *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts_Items) Reset() {
 	*x = UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[46]
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3076,7 +2458,7 @@ func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Coun
 }
 
 func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[46]
+	mi := &file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3089,7 +2471,7 @@ func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Co
 
 // Deprecated: Use UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts_Items.ProtoReflect.Descriptor instead.
 func (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{4, 1, 0, 0}
+	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP(), []int{3, 1, 0, 0}
 }
 
 func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts_Items) GetTotal() int64 {
@@ -3106,11 +2488,18 @@ func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Co
 	return 0
 }
 
+func (x *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts_Items) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_wireless_v1_devices_provisioning_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_devices_provisioning_proto_rawDesc = "" +
 	"\n" +
-	"-meraki/wireless/v1/devices_provisioning.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xef\x03\n" +
+	"-meraki/wireless/v1/devices_provisioning.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a$meraki/wireless/v1/collections.proto\"\xef\x03\n" +
 	"<GetOrganizationWirelessDevicesProvisioningDeploymentsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -3129,106 +2518,194 @@ const file_meraki_wireless_v1_devices_provisioning_proto_rawDesc = "" +
 	"\n" +
 	"\b_sort_byB\r\n" +
 	"\v_sort_orderB\x12\n" +
-	"\x10_deployment_type\"\x94\x15\n" +
-	"=GetOrganizationWirelessDevicesProvisioningDeploymentsResponse\x12l\n" +
-	"\x05items\x18\x01 \x03(\v2V.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xa6\x13\n" +
-	"\x04Item\x12r\n" +
-	"\x05items\x18\x01 \x03(\v2\\.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.ItemsR\x05items\x12o\n" +
-	"\x04meta\x18\x02 \x01(\v2[.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.MetaR\x04meta\x1a\xc9\x0e\n" +
-	"\x05Items\x12(\n" +
-	"\rdeployment_id\x18\x01 \x01(\tH\x00R\fdeploymentId\x88\x01\x01\x12~\n" +
-	"\adevices\x18\x02 \x01(\v2d.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.DevicesR\adevices\x12\x1b\n" +
+	"\x10_deployment_type\"\xc7\x15\n" +
+	"=GetOrganizationWirelessDevicesProvisioningDeploymentsResponse\x126\n" +
+	"\x04meta\x18\x01 \x01(\v2\".meraki.wireless.v1.CollectionMetaR\x04meta\x12m\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2V.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd0\x12\n" +
+	"\x04Item\x12(\n" +
+	"\rdeployment_id\x18\x01 \x01(\tH\x00R\fdeploymentId\x88\x01\x01\x12x\n" +
+	"\adevices\x18\x02 \x01(\v2^.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.DevicesR\adevices\x12\x1b\n" +
 	"\x06status\x18\x03 \x01(\tH\x01R\x06status\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x04 \x01(\tH\x02R\x04type\x88\x01\x01\x12~\n" +
-	"\anetwork\x18\x05 \x01(\v2d.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.NetworkR\anetwork\x129\n" +
+	"\x04type\x18\x04 \x01(\tH\x02R\x04type\x88\x01\x01\x12x\n" +
+	"\anetwork\x18\x05 \x01(\v2^.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.NetworkR\anetwork\x129\n" +
 	"\n" +
 	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12=\n" +
 	"\frequested_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vrequestedAt\x12B\n" +
 	"\x0flast_updated_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\rlastUpdatedAt\x12=\n" +
 	"\fcompleted_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAt\x12\x16\n" +
 	"\x06errors\x18\n" +
-	" \x03(\tR\x06errors\x1a\xdb\b\n" +
-	"\aDevices\x12z\n" +
-	"\x03old\x18\x01 \x01(\v2h.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.Devices.OldR\x03old\x12\x7f\n" +
-	"\x03new\x18\x02 \x01(\v2m.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.Devices.NewValueR\x03new\x1a\xbf\x03\n" +
+	" \x03(\tR\x06errors\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd0\v\n" +
+	"\aDevices\x12t\n" +
+	"\x03old\x18\x01 \x01(\v2b.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.OldR\x03old\x12y\n" +
+	"\x03new\x18\x02 \x01(\v2g.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.NewValueR\x03new\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd8\x04\n" +
 	"\x03Old\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12&\n" +
 	"\fafter_action\x18\x02 \x01(\tH\x01R\vafterAction\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12\x19\n" +
 	"\x05model\x18\x04 \x01(\tH\x03R\x05model\x88\x01\x01\x12\x15\n" +
 	"\x03mac\x18\x05 \x01(\tH\x04R\x03mac\x88\x01\x01\x12\x12\n" +
-	"\x04tags\x18\x06 \x03(\tR\x04tags\x12\x91\x01\n" +
+	"\x04tags\x18\x06 \x03(\tR\x04tags\x12\x8b\x01\n" +
 	"\n" +
-	"rf_profile\x18\a \x01(\v2r.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.Devices.Old.RfProfileR\trfProfile\x1aI\n" +
+	"rf_profile\x18\a \x01(\v2l.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.Old.RfProfileR\trfProfile\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x98\x01\n" +
 	"\tRfProfile\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_serialB\x0f\n" +
 	"\r_after_actionB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_modelB\x06\n" +
-	"\x04_mac\x1a\x90\x03\n" +
+	"\x04_mac\x1a\xa9\x04\n" +
 	"\bNewValue\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x19\n" +
 	"\x05model\x18\x03 \x01(\tH\x02R\x05model\x88\x01\x01\x12\x15\n" +
 	"\x03mac\x18\x04 \x01(\tH\x03R\x03mac\x88\x01\x01\x12\x12\n" +
-	"\x04tags\x18\x05 \x03(\tR\x04tags\x12\x96\x01\n" +
+	"\x04tags\x18\x05 \x03(\tR\x04tags\x12\x90\x01\n" +
 	"\n" +
-	"rf_profile\x18\x06 \x01(\v2w.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.Devices.NewValue.RfProfileR\trfProfile\x1aI\n" +
+	"rf_profile\x18\x06 \x01(\v2q.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.NewValue.RfProfileR\trfProfile\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x98\x01\n" +
 	"\tRfProfile\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_serialB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_modelB\x06\n" +
-	"\x04_mac\x1aG\n" +
+	"\x04_mac\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x10\n" +
 	"\x0e_deployment_idB\t\n" +
 	"\a_statusB\a\n" +
-	"\x05_type\x1a\xec\x02\n" +
-	"\x04Meta\x12z\n" +
-	"\x06counts\x18\x01 \x01(\v2b.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Meta.CountsR\x06counts\x1a\xe7\x01\n" +
-	"\x06Counts\x12~\n" +
-	"\x05items\x18\x01 \x01(\v2h.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\x86\x15\n" +
+	"\x05_type\"\xb1\x1b\n" +
 	">CreateOrganizationWirelessDevicesProvisioningDeploymentRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12n\n" +
-	"\x05items\x18\x02 \x03(\v2X.meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.ItemsR\x05items\x12k\n" +
-	"\x04meta\x18\x03 \x01(\v2W.meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.MetaR\x04meta\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xb1\x0e\n" +
-	"\x05Items\x12(\n" +
-	"\rdeployment_id\x18\x01 \x01(\tH\x00R\fdeploymentId\x88\x01\x01\x12z\n" +
-	"\adevices\x18\x02 \x01(\v2`.meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.DevicesR\adevices\x12\x1b\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12m\n" +
+	"\x05items\x18\x02 \x03(\v2W.meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.ItemR\x05items\x12k\n" +
+	"\x04meta\x18\x03 \x01(\v2W.meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.MetaR\x04meta\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd6\x12\n" +
+	"\x04Item\x12(\n" +
+	"\rdeployment_id\x18\x01 \x01(\tH\x00R\fdeploymentId\x88\x01\x01\x12y\n" +
+	"\adevices\x18\x02 \x01(\v2_.meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.DevicesR\adevices\x12\x1b\n" +
 	"\x06status\x18\x03 \x01(\tH\x01R\x06status\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x04 \x01(\tH\x02R\x04type\x88\x01\x01\x12z\n" +
-	"\anetwork\x18\x05 \x01(\v2`.meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.NetworkR\anetwork\x129\n" +
+	"\x04type\x18\x04 \x01(\tH\x02R\x04type\x88\x01\x01\x12y\n" +
+	"\anetwork\x18\x05 \x01(\v2_.meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.NetworkR\anetwork\x129\n" +
 	"\n" +
 	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12=\n" +
 	"\frequested_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vrequestedAt\x12B\n" +
 	"\x0flast_updated_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\rlastUpdatedAt\x12=\n" +
 	"\fcompleted_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAt\x12\x16\n" +
 	"\x06errors\x18\n" +
-	" \x03(\tR\x06errors\x1a\xcb\b\n" +
+	" \x03(\tR\x06errors\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd4\v\n" +
+	"\aDevices\x12u\n" +
+	"\x03old\x18\x01 \x01(\v2c.meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.Devices.OldR\x03old\x12z\n" +
+	"\x03new\x18\x02 \x01(\v2h.meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.Devices.NewValueR\x03new\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd9\x04\n" +
+	"\x03Old\x12\x1b\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12&\n" +
+	"\fafter_action\x18\x02 \x01(\tH\x01R\vafterAction\x88\x01\x01\x12\x17\n" +
+	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12\x19\n" +
+	"\x05model\x18\x04 \x01(\tH\x03R\x05model\x88\x01\x01\x12\x15\n" +
+	"\x03mac\x18\x05 \x01(\tH\x04R\x03mac\x88\x01\x01\x12\x12\n" +
+	"\x04tags\x18\x06 \x03(\tR\x04tags\x12\x8c\x01\n" +
+	"\n" +
+	"rf_profile\x18\a \x01(\v2m.meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.Devices.Old.RfProfileR\trfProfile\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x98\x01\n" +
+	"\tRfProfile\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_idB\a\n" +
+	"\x05_nameB\t\n" +
+	"\a_serialB\x0f\n" +
+	"\r_after_actionB\a\n" +
+	"\x05_nameB\b\n" +
+	"\x06_modelB\x06\n" +
+	"\x04_mac\x1a\xaa\x04\n" +
+	"\bNewValue\x12\x1b\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x17\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x19\n" +
+	"\x05model\x18\x03 \x01(\tH\x02R\x05model\x88\x01\x01\x12\x15\n" +
+	"\x03mac\x18\x04 \x01(\tH\x03R\x03mac\x88\x01\x01\x12\x12\n" +
+	"\x04tags\x18\x05 \x03(\tR\x04tags\x12\x91\x01\n" +
+	"\n" +
+	"rf_profile\x18\x06 \x01(\v2r.meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.Devices.NewValue.RfProfileR\trfProfile\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x98\x01\n" +
+	"\tRfProfile\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_idB\a\n" +
+	"\x05_nameB\t\n" +
+	"\a_serialB\a\n" +
+	"\x05_nameB\b\n" +
+	"\x06_modelB\x06\n" +
+	"\x04_mac\x1a\x96\x01\n" +
+	"\aNetwork\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_idB\a\n" +
+	"\x05_nameB\x10\n" +
+	"\x0e_deployment_idB\t\n" +
+	"\a_statusB\a\n" +
+	"\x05_type\x1a\xd2\x04\n" +
+	"\x04Meta\x12v\n" +
+	"\x06counts\x18\x01 \x01(\v2^.meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Meta.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x82\x03\n" +
+	"\x06Counts\x12z\n" +
+	"\x05items\x18\x01 \x01(\v2d.meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Meta.Counts.ItemsR\x05items\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xac\x01\n" +
+	"\x05Items\x12\x19\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
+	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_totalB\f\n" +
+	"\n" +
+	"_remainingB\x12\n" +
+	"\x10_organization_id\"\xbc\x1b\n" +
+	"?UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest\x12,\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12n\n" +
+	"\x05items\x18\x02 \x03(\v2X.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.ItemR\x05items\x12l\n" +
+	"\x04meta\x18\x03 \x01(\v2X.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.MetaR\x04meta\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdc\x12\n" +
+	"\x04Item\x12(\n" +
+	"\rdeployment_id\x18\x01 \x01(\tH\x00R\fdeploymentId\x88\x01\x01\x12z\n" +
+	"\adevices\x18\x02 \x01(\v2`.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.DevicesR\adevices\x12\x1b\n" +
+	"\x06status\x18\x03 \x01(\tH\x01R\x06status\x88\x01\x01\x12\x17\n" +
+	"\x04type\x18\x04 \x01(\tH\x02R\x04type\x88\x01\x01\x12z\n" +
+	"\anetwork\x18\x05 \x01(\v2`.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.NetworkR\anetwork\x129\n" +
+	"\n" +
+	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12=\n" +
+	"\frequested_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vrequestedAt\x12B\n" +
+	"\x0flast_updated_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\rlastUpdatedAt\x12=\n" +
+	"\fcompleted_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAt\x12\x16\n" +
+	"\x06errors\x18\n" +
+	" \x03(\tR\x06errors\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd8\v\n" +
 	"\aDevices\x12v\n" +
-	"\x03old\x18\x01 \x01(\v2d.meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.Devices.OldR\x03old\x12{\n" +
-	"\x03new\x18\x02 \x01(\v2i.meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.Devices.NewValueR\x03new\x1a\xbb\x03\n" +
+	"\x03old\x18\x01 \x01(\v2d.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.Devices.OldR\x03old\x12{\n" +
+	"\x03new\x18\x02 \x01(\v2i.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.Devices.NewValueR\x03new\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xda\x04\n" +
 	"\x03Old\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12&\n" +
 	"\fafter_action\x18\x02 \x01(\tH\x01R\vafterAction\x88\x01\x01\x12\x17\n" +
@@ -3237,17 +2714,19 @@ const file_meraki_wireless_v1_devices_provisioning_proto_rawDesc = "" +
 	"\x03mac\x18\x05 \x01(\tH\x04R\x03mac\x88\x01\x01\x12\x12\n" +
 	"\x04tags\x18\x06 \x03(\tR\x04tags\x12\x8d\x01\n" +
 	"\n" +
-	"rf_profile\x18\a \x01(\v2n.meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.Devices.Old.RfProfileR\trfProfile\x1aI\n" +
+	"rf_profile\x18\a \x01(\v2n.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.Devices.Old.RfProfileR\trfProfile\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x98\x01\n" +
 	"\tRfProfile\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_serialB\x0f\n" +
 	"\r_after_actionB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_modelB\x06\n" +
-	"\x04_mac\x1a\x8c\x03\n" +
+	"\x04_mac\x1a\xab\x04\n" +
 	"\bNewValue\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x19\n" +
@@ -3255,183 +2734,37 @@ const file_meraki_wireless_v1_devices_provisioning_proto_rawDesc = "" +
 	"\x03mac\x18\x04 \x01(\tH\x03R\x03mac\x88\x01\x01\x12\x12\n" +
 	"\x04tags\x18\x05 \x03(\tR\x04tags\x12\x92\x01\n" +
 	"\n" +
-	"rf_profile\x18\x06 \x01(\v2s.meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.Devices.NewValue.RfProfileR\trfProfile\x1aI\n" +
+	"rf_profile\x18\x06 \x01(\v2s.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.Devices.NewValue.RfProfileR\trfProfile\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x98\x01\n" +
 	"\tRfProfile\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_serialB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_modelB\x06\n" +
-	"\x04_mac\x1aG\n" +
+	"\x04_mac\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x10\n" +
 	"\x0e_deployment_idB\t\n" +
 	"\a_statusB\a\n" +
-	"\x05_type\x1a\xe4\x02\n" +
-	"\x04Meta\x12v\n" +
-	"\x06counts\x18\x01 \x01(\v2^.meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Meta.CountsR\x06counts\x1a\xe3\x01\n" +
-	"\x06Counts\x12z\n" +
-	"\x05items\x18\x01 \x01(\v2d.meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remainingB\x12\n" +
-	"\x10_organization_id\"\x84\x14\n" +
-	"@UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse\x12o\n" +
-	"\x05items\x18\x01 \x03(\v2Y.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12m\n" +
-	"\x04meta\x18\x03 \x01(\v2Y.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.MetaR\x04meta\x1a\xb6\x0e\n" +
-	"\x04Item\x12(\n" +
-	"\rdeployment_id\x18\x01 \x01(\tH\x00R\fdeploymentId\x88\x01\x01\x12{\n" +
-	"\adevices\x18\x02 \x01(\v2a.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.DevicesR\adevices\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x01R\x06status\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x04 \x01(\tH\x02R\x04type\x88\x01\x01\x12{\n" +
-	"\anetwork\x18\x05 \x01(\v2a.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.NetworkR\anetwork\x129\n" +
-	"\n" +
-	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12=\n" +
-	"\frequested_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vrequestedAt\x12B\n" +
-	"\x0flast_updated_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\rlastUpdatedAt\x12=\n" +
-	"\fcompleted_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAt\x12\x16\n" +
-	"\x06errors\x18\n" +
-	" \x03(\tR\x06errors\x1a\xcf\b\n" +
-	"\aDevices\x12w\n" +
-	"\x03old\x18\x01 \x01(\v2e.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.OldR\x03old\x12|\n" +
-	"\x03new\x18\x02 \x01(\v2j.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.NewValueR\x03new\x1a\xbc\x03\n" +
-	"\x03Old\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12&\n" +
-	"\fafter_action\x18\x02 \x01(\tH\x01R\vafterAction\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05model\x18\x04 \x01(\tH\x03R\x05model\x88\x01\x01\x12\x15\n" +
-	"\x03mac\x18\x05 \x01(\tH\x04R\x03mac\x88\x01\x01\x12\x12\n" +
-	"\x04tags\x18\x06 \x03(\tR\x04tags\x12\x8e\x01\n" +
-	"\n" +
-	"rf_profile\x18\a \x01(\v2o.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.Old.RfProfileR\trfProfile\x1aI\n" +
-	"\tRfProfile\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\t\n" +
-	"\a_serialB\x0f\n" +
-	"\r_after_actionB\a\n" +
-	"\x05_nameB\b\n" +
-	"\x06_modelB\x06\n" +
-	"\x04_mac\x1a\x8d\x03\n" +
-	"\bNewValue\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05model\x18\x03 \x01(\tH\x02R\x05model\x88\x01\x01\x12\x15\n" +
-	"\x03mac\x18\x04 \x01(\tH\x03R\x03mac\x88\x01\x01\x12\x12\n" +
-	"\x04tags\x18\x05 \x03(\tR\x04tags\x12\x93\x01\n" +
-	"\n" +
-	"rf_profile\x18\x06 \x01(\v2t.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.NewValue.RfProfileR\trfProfile\x1aI\n" +
-	"\tRfProfile\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\t\n" +
-	"\a_serialB\a\n" +
-	"\x05_nameB\b\n" +
-	"\x06_modelB\x06\n" +
-	"\x04_mac\x1aG\n" +
-	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\x10\n" +
-	"\x0e_deployment_idB\t\n" +
-	"\a_statusB\a\n" +
-	"\x05_type\x1a\xe8\x02\n" +
-	"\x04Meta\x12x\n" +
-	"\x06counts\x18\x01 \x01(\v2`.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Meta.CountsR\x06counts\x1a\xe5\x01\n" +
-	"\x06Counts\x12|\n" +
-	"\x05items\x18\x01 \x01(\v2f.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\x91\x15\n" +
-	"?UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12o\n" +
-	"\x05items\x18\x02 \x03(\v2Y.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.ItemsR\x05items\x12l\n" +
-	"\x04meta\x18\x03 \x01(\v2X.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.MetaR\x04meta\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xb7\x0e\n" +
-	"\x05Items\x12(\n" +
-	"\rdeployment_id\x18\x01 \x01(\tH\x00R\fdeploymentId\x88\x01\x01\x12{\n" +
-	"\adevices\x18\x02 \x01(\v2a.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.DevicesR\adevices\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x01R\x06status\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x04 \x01(\tH\x02R\x04type\x88\x01\x01\x12{\n" +
-	"\anetwork\x18\x05 \x01(\v2a.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.NetworkR\anetwork\x129\n" +
-	"\n" +
-	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12=\n" +
-	"\frequested_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vrequestedAt\x12B\n" +
-	"\x0flast_updated_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\rlastUpdatedAt\x12=\n" +
-	"\fcompleted_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAt\x12\x16\n" +
-	"\x06errors\x18\n" +
-	" \x03(\tR\x06errors\x1a\xcf\b\n" +
-	"\aDevices\x12w\n" +
-	"\x03old\x18\x01 \x01(\v2e.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.Devices.OldR\x03old\x12|\n" +
-	"\x03new\x18\x02 \x01(\v2j.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.Devices.NewValueR\x03new\x1a\xbc\x03\n" +
-	"\x03Old\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12&\n" +
-	"\fafter_action\x18\x02 \x01(\tH\x01R\vafterAction\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05model\x18\x04 \x01(\tH\x03R\x05model\x88\x01\x01\x12\x15\n" +
-	"\x03mac\x18\x05 \x01(\tH\x04R\x03mac\x88\x01\x01\x12\x12\n" +
-	"\x04tags\x18\x06 \x03(\tR\x04tags\x12\x8e\x01\n" +
-	"\n" +
-	"rf_profile\x18\a \x01(\v2o.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.Devices.Old.RfProfileR\trfProfile\x1aI\n" +
-	"\tRfProfile\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\t\n" +
-	"\a_serialB\x0f\n" +
-	"\r_after_actionB\a\n" +
-	"\x05_nameB\b\n" +
-	"\x06_modelB\x06\n" +
-	"\x04_mac\x1a\x8d\x03\n" +
-	"\bNewValue\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05model\x18\x03 \x01(\tH\x02R\x05model\x88\x01\x01\x12\x15\n" +
-	"\x03mac\x18\x04 \x01(\tH\x03R\x03mac\x88\x01\x01\x12\x12\n" +
-	"\x04tags\x18\x05 \x03(\tR\x04tags\x12\x93\x01\n" +
-	"\n" +
-	"rf_profile\x18\x06 \x01(\v2t.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.Devices.NewValue.RfProfileR\trfProfile\x1aI\n" +
-	"\tRfProfile\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\t\n" +
-	"\a_serialB\a\n" +
-	"\x05_nameB\b\n" +
-	"\x06_modelB\x06\n" +
-	"\x04_mac\x1aG\n" +
-	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\x10\n" +
-	"\x0e_deployment_idB\t\n" +
-	"\a_statusB\a\n" +
-	"\x05_type\x1a\xe6\x02\n" +
+	"\x05_type\x1a\xd4\x04\n" +
 	"\x04Meta\x12w\n" +
-	"\x06counts\x18\x01 \x01(\v2_.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Meta.CountsR\x06counts\x1a\xe4\x01\n" +
+	"\x06counts\x18\x01 \x01(\v2_.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Meta.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x83\x03\n" +
 	"\x06Counts\x12{\n" +
-	"\x05items\x18\x01 \x01(\v2e.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Meta.Counts.ItemsR\x05items\x1a]\n" +
+	"\x05items\x18\x01 \x01(\v2e.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Meta.Counts.ItemsR\x05items\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xac\x01\n" +
 	"\x05Items\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
+	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\f\n" +
 	"\n" +
 	"_remainingB\x12\n" +
@@ -3440,8 +2773,10 @@ const file_meraki_wireless_v1_devices_provisioning_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12(\n" +
 	"\rdeployment_id\x18\x02 \x01(\tH\x01R\fdeploymentId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x10\n" +
-	"\x0e_deployment_idB\x82\x01\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x18DevicesProvisioningProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\x0e_deployment_id\"\x90\x01\n" +
+	"?DeleteOrganizationWirelessDevicesProvisioningDeploymentResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x9d\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x18DevicesProvisioningProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_devices_provisioning_proto_rawDescOnce sync.Once
@@ -3455,128 +2790,124 @@ func file_meraki_wireless_v1_devices_provisioning_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_v1_devices_provisioning_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_devices_provisioning_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_meraki_wireless_v1_devices_provisioning_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_meraki_wireless_v1_devices_provisioning_proto_goTypes = []any{
-	(*GetOrganizationWirelessDevicesProvisioningDeploymentsRequest)(nil),                                        // 0: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsRequest
-	(*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse)(nil),                                       // 1: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse
-	(*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest)(nil),                                      // 2: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest
-	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse)(nil),                                    // 3: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse
-	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest)(nil),                                     // 4: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest
-	(*DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest)(nil),                                      // 5: meraki.wireless.v1.DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest
-	(*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item)(nil),                                  // 6: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item
-	(*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items)(nil),                            // 7: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items
-	(*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta)(nil),                             // 8: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Meta
-	(*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices)(nil),                    // 9: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.Devices
-	(*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Network)(nil),                    // 10: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.Network
-	(*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old)(nil),                // 11: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.Devices.Old
-	(*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue)(nil),           // 12: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.Devices.NewValue
-	(*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_Old_RfProfile)(nil),      // 13: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.Devices.Old.RfProfile
-	(*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Items_Devices_NewValue_RfProfile)(nil), // 14: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.Devices.NewValue.RfProfile
-	(*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta_Counts)(nil),                      // 15: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Meta.Counts
-	(*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Meta_Counts_Items)(nil),                // 16: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Meta.Counts.Items
-	(*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items)(nil),                                // 17: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items
-	(*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta)(nil),                                 // 18: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Meta
-	(*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices)(nil),                        // 19: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.Devices
-	(*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Network)(nil),                        // 20: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.Network
-	(*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old)(nil),                    // 21: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.Devices.Old
-	(*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue)(nil),               // 22: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.Devices.NewValue
-	(*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_Old_RfProfile)(nil),          // 23: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.Devices.Old.RfProfile
-	(*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Items_Devices_NewValue_RfProfile)(nil),     // 24: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.Devices.NewValue.RfProfile
-	(*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta_Counts)(nil),                          // 25: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Meta.Counts
-	(*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta_Counts_Items)(nil),                    // 26: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Meta.Counts.Items
-	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item)(nil),                               // 27: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item
-	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta)(nil),                               // 28: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Meta
-	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices)(nil),                       // 29: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices
-	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network)(nil),                       // 30: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Network
-	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old)(nil),                   // 31: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.Old
-	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue)(nil),              // 32: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.NewValue
-	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile)(nil),         // 33: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.Old.RfProfile
-	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile)(nil),    // 34: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.NewValue.RfProfile
-	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta_Counts)(nil),                        // 35: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Meta.Counts
-	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse_Meta_Counts_Items)(nil),                  // 36: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Meta.Counts.Items
-	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items)(nil),                               // 37: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items
-	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta)(nil),                                // 38: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Meta
-	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices)(nil),                       // 39: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.Devices
-	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Network)(nil),                       // 40: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.Network
-	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old)(nil),                   // 41: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.Devices.Old
-	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue)(nil),              // 42: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.Devices.NewValue
-	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_Old_RfProfile)(nil),         // 43: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.Devices.Old.RfProfile
-	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Items_Devices_NewValue_RfProfile)(nil),    // 44: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.Devices.NewValue.RfProfile
-	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts)(nil),                         // 45: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Meta.Counts
-	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts_Items)(nil),                   // 46: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Meta.Counts.Items
-	(*v1.PageInfo)(nil),           // 47: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 48: google.protobuf.FieldMask
-	(*timestamppb.Timestamp)(nil), // 49: google.protobuf.Timestamp
+	(*GetOrganizationWirelessDevicesProvisioningDeploymentsRequest)(nil),                                    // 0: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsRequest
+	(*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse)(nil),                                   // 1: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse
+	(*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest)(nil),                                  // 2: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest
+	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest)(nil),                                 // 3: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest
+	(*DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest)(nil),                                  // 4: meraki.wireless.v1.DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest
+	(*DeleteOrganizationWirelessDevicesProvisioningDeploymentResponse)(nil),                                 // 5: meraki.wireless.v1.DeleteOrganizationWirelessDevicesProvisioningDeploymentResponse
+	(*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item)(nil),                              // 6: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item
+	(*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices)(nil),                      // 7: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices
+	(*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Network)(nil),                      // 8: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Network
+	(*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old)(nil),                  // 9: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.Old
+	(*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue)(nil),             // 10: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.NewValue
+	(*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_Old_RfProfile)(nil),        // 11: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.Old.RfProfile
+	(*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse_Item_Devices_NewValue_RfProfile)(nil),   // 12: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.NewValue.RfProfile
+	(*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item)(nil),                             // 13: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item
+	(*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta)(nil),                             // 14: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Meta
+	(*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices)(nil),                     // 15: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.Devices
+	(*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Network)(nil),                     // 16: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.Network
+	(*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old)(nil),                 // 17: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.Devices.Old
+	(*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue)(nil),            // 18: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.Devices.NewValue
+	(*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_Old_RfProfile)(nil),       // 19: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.Devices.Old.RfProfile
+	(*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Item_Devices_NewValue_RfProfile)(nil),  // 20: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.Devices.NewValue.RfProfile
+	(*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta_Counts)(nil),                      // 21: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Meta.Counts
+	(*CreateOrganizationWirelessDevicesProvisioningDeploymentRequest_Meta_Counts_Items)(nil),                // 22: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Meta.Counts.Items
+	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item)(nil),                            // 23: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item
+	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta)(nil),                            // 24: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Meta
+	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices)(nil),                    // 25: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.Devices
+	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Network)(nil),                    // 26: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.Network
+	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old)(nil),                // 27: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.Devices.Old
+	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue)(nil),           // 28: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.Devices.NewValue
+	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_Old_RfProfile)(nil),      // 29: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.Devices.Old.RfProfile
+	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Item_Devices_NewValue_RfProfile)(nil), // 30: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.Devices.NewValue.RfProfile
+	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts)(nil),                     // 31: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Meta.Counts
+	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest_Meta_Counts_Items)(nil),               // 32: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Meta.Counts.Items
+	(*CollectionMeta)(nil),        // 33: meraki.wireless.v1.CollectionMeta
+	(*v1.PageInfo)(nil),           // 34: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),       // 35: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
 }
 var file_meraki_wireless_v1_devices_provisioning_proto_depIdxs = []int32{
-	6,  // 0: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item
-	47, // 1: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	17, // 2: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.items:type_name -> meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items
-	18, // 3: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.meta:type_name -> meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Meta
-	48, // 4: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.null_fields:type_name -> google.protobuf.FieldMask
-	48, // 5: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	27, // 6: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.items:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item
-	47, // 7: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	28, // 8: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.meta:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Meta
-	37, // 9: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.items:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items
-	38, // 10: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.meta:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Meta
-	48, // 11: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	48, // 12: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	7,  // 13: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items
-	8,  // 14: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.meta:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Meta
-	9,  // 15: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.devices:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.Devices
-	10, // 16: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.Network
-	49, // 17: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.created_at:type_name -> google.protobuf.Timestamp
-	49, // 18: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.requested_at:type_name -> google.protobuf.Timestamp
-	49, // 19: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.last_updated_at:type_name -> google.protobuf.Timestamp
-	49, // 20: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.completed_at:type_name -> google.protobuf.Timestamp
-	15, // 21: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Meta.counts:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Meta.Counts
-	11, // 22: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.Devices.old:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.Devices.Old
-	12, // 23: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.Devices.new:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.Devices.NewValue
-	13, // 24: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.Devices.Old.rf_profile:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.Devices.Old.RfProfile
-	14, // 25: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.Devices.NewValue.rf_profile:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Items.Devices.NewValue.RfProfile
-	16, // 26: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Meta.Counts.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Meta.Counts.Items
-	19, // 27: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.devices:type_name -> meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.Devices
-	20, // 28: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.network:type_name -> meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.Network
-	49, // 29: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.created_at:type_name -> google.protobuf.Timestamp
-	49, // 30: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.requested_at:type_name -> google.protobuf.Timestamp
-	49, // 31: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.last_updated_at:type_name -> google.protobuf.Timestamp
-	49, // 32: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.completed_at:type_name -> google.protobuf.Timestamp
-	25, // 33: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Meta.counts:type_name -> meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Meta.Counts
-	21, // 34: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.Devices.old:type_name -> meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.Devices.Old
-	22, // 35: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.Devices.new:type_name -> meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.Devices.NewValue
-	23, // 36: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.Devices.Old.rf_profile:type_name -> meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.Devices.Old.RfProfile
-	24, // 37: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.Devices.NewValue.rf_profile:type_name -> meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Items.Devices.NewValue.RfProfile
-	26, // 38: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Meta.Counts.items:type_name -> meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Meta.Counts.Items
-	29, // 39: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.devices:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices
-	30, // 40: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.network:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Network
-	49, // 41: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.created_at:type_name -> google.protobuf.Timestamp
-	49, // 42: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.requested_at:type_name -> google.protobuf.Timestamp
-	49, // 43: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.last_updated_at:type_name -> google.protobuf.Timestamp
-	49, // 44: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.completed_at:type_name -> google.protobuf.Timestamp
-	35, // 45: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Meta.counts:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Meta.Counts
-	31, // 46: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.old:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.Old
-	32, // 47: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.new:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.NewValue
-	33, // 48: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.Old.rf_profile:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.Old.RfProfile
-	34, // 49: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.NewValue.rf_profile:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.NewValue.RfProfile
-	36, // 50: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Meta.Counts.items:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse.Meta.Counts.Items
-	39, // 51: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.devices:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.Devices
-	40, // 52: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.network:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.Network
-	49, // 53: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.created_at:type_name -> google.protobuf.Timestamp
-	49, // 54: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.requested_at:type_name -> google.protobuf.Timestamp
-	49, // 55: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.last_updated_at:type_name -> google.protobuf.Timestamp
-	49, // 56: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.completed_at:type_name -> google.protobuf.Timestamp
-	45, // 57: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Meta.counts:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Meta.Counts
-	41, // 58: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.Devices.old:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.Devices.Old
-	42, // 59: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.Devices.new:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.Devices.NewValue
-	43, // 60: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.Devices.Old.rf_profile:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.Devices.Old.RfProfile
-	44, // 61: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.Devices.NewValue.rf_profile:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Items.Devices.NewValue.RfProfile
-	46, // 62: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Meta.Counts.items:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Meta.Counts.Items
-	63, // [63:63] is the sub-list for method output_type
-	63, // [63:63] is the sub-list for method input_type
-	63, // [63:63] is the sub-list for extension type_name
-	63, // [63:63] is the sub-list for extension extendee
-	0,  // [0:63] is the sub-list for field type_name
+	33, // 0: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.meta:type_name -> meraki.wireless.v1.CollectionMeta
+	6,  // 1: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item
+	34, // 2: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	35, // 3: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.additional_properties:type_name -> google.protobuf.Struct
+	13, // 4: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.items:type_name -> meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item
+	14, // 5: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.meta:type_name -> meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Meta
+	35, // 6: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.additional_properties:type_name -> google.protobuf.Struct
+	23, // 7: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.items:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item
+	24, // 8: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.meta:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Meta
+	35, // 9: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.additional_properties:type_name -> google.protobuf.Struct
+	35, // 10: meraki.wireless.v1.DeleteOrganizationWirelessDevicesProvisioningDeploymentResponse.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 11: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.devices:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices
+	8,  // 12: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Network
+	36, // 13: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.created_at:type_name -> google.protobuf.Timestamp
+	36, // 14: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.requested_at:type_name -> google.protobuf.Timestamp
+	36, // 15: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.last_updated_at:type_name -> google.protobuf.Timestamp
+	36, // 16: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.completed_at:type_name -> google.protobuf.Timestamp
+	35, // 17: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 18: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.old:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.Old
+	10, // 19: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.new:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.NewValue
+	35, // 20: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.additional_properties:type_name -> google.protobuf.Struct
+	35, // 21: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	11, // 22: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.Old.rf_profile:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.Old.RfProfile
+	35, // 23: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.Old.additional_properties:type_name -> google.protobuf.Struct
+	12, // 24: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.NewValue.rf_profile:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.NewValue.RfProfile
+	35, // 25: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.NewValue.additional_properties:type_name -> google.protobuf.Struct
+	35, // 26: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.Old.RfProfile.additional_properties:type_name -> google.protobuf.Struct
+	35, // 27: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse.Item.Devices.NewValue.RfProfile.additional_properties:type_name -> google.protobuf.Struct
+	15, // 28: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.devices:type_name -> meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.Devices
+	16, // 29: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.network:type_name -> meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.Network
+	36, // 30: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.created_at:type_name -> google.protobuf.Timestamp
+	36, // 31: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.requested_at:type_name -> google.protobuf.Timestamp
+	36, // 32: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.last_updated_at:type_name -> google.protobuf.Timestamp
+	36, // 33: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.completed_at:type_name -> google.protobuf.Timestamp
+	35, // 34: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.additional_properties:type_name -> google.protobuf.Struct
+	21, // 35: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Meta.counts:type_name -> meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Meta.Counts
+	35, // 36: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Meta.additional_properties:type_name -> google.protobuf.Struct
+	17, // 37: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.Devices.old:type_name -> meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.Devices.Old
+	18, // 38: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.Devices.new:type_name -> meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.Devices.NewValue
+	35, // 39: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.Devices.additional_properties:type_name -> google.protobuf.Struct
+	35, // 40: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	19, // 41: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.Devices.Old.rf_profile:type_name -> meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.Devices.Old.RfProfile
+	35, // 42: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.Devices.Old.additional_properties:type_name -> google.protobuf.Struct
+	20, // 43: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.Devices.NewValue.rf_profile:type_name -> meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.Devices.NewValue.RfProfile
+	35, // 44: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.Devices.NewValue.additional_properties:type_name -> google.protobuf.Struct
+	35, // 45: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.Devices.Old.RfProfile.additional_properties:type_name -> google.protobuf.Struct
+	35, // 46: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Item.Devices.NewValue.RfProfile.additional_properties:type_name -> google.protobuf.Struct
+	22, // 47: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Meta.Counts.items:type_name -> meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Meta.Counts.Items
+	35, // 48: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Meta.Counts.additional_properties:type_name -> google.protobuf.Struct
+	35, // 49: meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest.Meta.Counts.Items.additional_properties:type_name -> google.protobuf.Struct
+	25, // 50: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.devices:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.Devices
+	26, // 51: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.network:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.Network
+	36, // 52: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.created_at:type_name -> google.protobuf.Timestamp
+	36, // 53: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.requested_at:type_name -> google.protobuf.Timestamp
+	36, // 54: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.last_updated_at:type_name -> google.protobuf.Timestamp
+	36, // 55: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.completed_at:type_name -> google.protobuf.Timestamp
+	35, // 56: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.additional_properties:type_name -> google.protobuf.Struct
+	31, // 57: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Meta.counts:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Meta.Counts
+	35, // 58: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Meta.additional_properties:type_name -> google.protobuf.Struct
+	27, // 59: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.Devices.old:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.Devices.Old
+	28, // 60: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.Devices.new:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.Devices.NewValue
+	35, // 61: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.Devices.additional_properties:type_name -> google.protobuf.Struct
+	35, // 62: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	29, // 63: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.Devices.Old.rf_profile:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.Devices.Old.RfProfile
+	35, // 64: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.Devices.Old.additional_properties:type_name -> google.protobuf.Struct
+	30, // 65: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.Devices.NewValue.rf_profile:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.Devices.NewValue.RfProfile
+	35, // 66: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.Devices.NewValue.additional_properties:type_name -> google.protobuf.Struct
+	35, // 67: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.Devices.Old.RfProfile.additional_properties:type_name -> google.protobuf.Struct
+	35, // 68: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Item.Devices.NewValue.RfProfile.additional_properties:type_name -> google.protobuf.Struct
+	32, // 69: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Meta.Counts.items:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Meta.Counts.Items
+	35, // 70: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Meta.Counts.additional_properties:type_name -> google.protobuf.Struct
+	35, // 71: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest.Meta.Counts.Items.additional_properties:type_name -> google.protobuf.Struct
+	72, // [72:72] is the sub-list for method output_type
+	72, // [72:72] is the sub-list for method input_type
+	72, // [72:72] is the sub-list for extension type_name
+	72, // [72:72] is the sub-list for extension extendee
+	0,  // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_devices_provisioning_proto_init() }
@@ -3584,45 +2915,38 @@ func file_meraki_wireless_v1_devices_provisioning_proto_init() {
 	if File_meraki_wireless_v1_devices_provisioning_proto != nil {
 		return
 	}
+	file_meraki_wireless_v1_collections_proto_init()
 	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[2].OneofWrappers = []any{}
+	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[4].OneofWrappers = []any{}
-	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[5].OneofWrappers = []any{}
-	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[7].OneofWrappers = []any{}
+	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[6].OneofWrappers = []any{}
+	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[8].OneofWrappers = []any{}
+	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[13].OneofWrappers = []any{}
-	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[14].OneofWrappers = []any{}
 	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[16].OneofWrappers = []any{}
 	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[17].OneofWrappers = []any{}
+	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[18].OneofWrappers = []any{}
+	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[19].OneofWrappers = []any{}
 	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[20].OneofWrappers = []any{}
-	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[21].OneofWrappers = []any{}
 	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[22].OneofWrappers = []any{}
 	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[23].OneofWrappers = []any{}
-	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[24].OneofWrappers = []any{}
 	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[26].OneofWrappers = []any{}
 	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[27].OneofWrappers = []any{}
+	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[28].OneofWrappers = []any{}
+	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[29].OneofWrappers = []any{}
 	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[30].OneofWrappers = []any{}
-	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[31].OneofWrappers = []any{}
 	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[32].OneofWrappers = []any{}
-	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[33].OneofWrappers = []any{}
-	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[34].OneofWrappers = []any{}
-	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[36].OneofWrappers = []any{}
-	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[37].OneofWrappers = []any{}
-	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[40].OneofWrappers = []any{}
-	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[41].OneofWrappers = []any{}
-	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[42].OneofWrappers = []any{}
-	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[43].OneofWrappers = []any{}
-	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[44].OneofWrappers = []any{}
-	file_meraki_wireless_v1_devices_provisioning_proto_msgTypes[46].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_devices_provisioning_proto_rawDesc), len(file_meraki_wireless_v1_devices_provisioning_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   47,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -81,11 +81,13 @@ func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest) Get
 
 // Answer of getOrganizationWirelessDevicesRadsecCertificatesAuthorities.
 type GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse struct {
-	state         protoimpl.MessageState                                      `protogen:"open.v1"`
-	Items         []*OrganizationWirelessDevicesRadsecCertificatesAuthorities `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                      `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                             `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*OrganizationWirelessDevicesRadsecCertificatesAuthorities `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse) Reset() {
@@ -118,6 +120,13 @@ func (*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse) Desc
 	return file_meraki_wireless_v1_devices_radsec_proto_rawDescGZIP(), []int{1}
 }
 
+func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse) GetItems() []*OrganizationWirelessDevicesRadsecCertificatesAuthorities {
 	if x != nil {
 		return x.Items
@@ -132,16 +141,23 @@ func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse) Ge
 	return nil
 }
 
-// Answer of createOrganizationWirelessDevicesRadsecCertificatesAuthority,
+func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The wireless devices radsec certificates authority of an organization. Answer of
+// createOrganizationWirelessDevicesRadsecCertificatesAuthority,
 // updateOrganizationWirelessDevicesRadsecCertificatesAuthorities. Row of
 // getOrganizationWirelessDevicesRadsecCertificatesAuthorities.
 type OrganizationWirelessDevicesRadsecCertificatesAuthorities struct {
-	state                  protoimpl.MessageState                                            `protogen:"open.v1"`
-	CertificateAuthorityId *string                                                           `protobuf:"bytes,1,opt,name=certificate_authority_id,json=certificateAuthorityId,proto3,oneof" json:"certificate_authority_id,omitempty"`
-	Status                 *string                                                           `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Contents               *string                                                           `protobuf:"bytes,3,opt,name=contents,proto3,oneof" json:"contents,omitempty"`
-	Items                  []*OrganizationWirelessDevicesRadsecCertificatesAuthorities_Items `protobuf:"bytes,4,rep,name=items,proto3" json:"items,omitempty"`
-	Meta                   *OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta    `protobuf:"bytes,5,opt,name=meta,proto3" json:"meta,omitempty"`
+	state                  protoimpl.MessageState `protogen:"open.v1"`
+	CertificateAuthorityId *string                `protobuf:"bytes,1,opt,name=certificate_authority_id,json=certificateAuthorityId,proto3,oneof" json:"certificate_authority_id,omitempty"`
+	Status                 *string                `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Contents               *string                `protobuf:"bytes,3,opt,name=contents,proto3,oneof" json:"contents,omitempty"`
+	AdditionalProperties   *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
@@ -197,16 +213,9 @@ func (x *OrganizationWirelessDevicesRadsecCertificatesAuthorities) GetContents()
 	return ""
 }
 
-func (x *OrganizationWirelessDevicesRadsecCertificatesAuthorities) GetItems() []*OrganizationWirelessDevicesRadsecCertificatesAuthorities_Items {
+func (x *OrganizationWirelessDevicesRadsecCertificatesAuthorities) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-func (x *OrganizationWirelessDevicesRadsecCertificatesAuthorities) GetMeta() *OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta {
-	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -261,11 +270,12 @@ func (x *CreateOrganizationWirelessDevicesRadsecCertificatesAuthorityRequest) Ge
 type UpdateOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	OrganizationId         *string                `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
-	Status                 *string                `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	CertificateAuthorityId *string                `protobuf:"bytes,3,opt,name=certificate_authority_id,json=certificateAuthorityId,proto3,oneof" json:"certificate_authority_id,omitempty"`
-	NullFields             *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields            *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	OrganizationId         *string          `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
+	Status                 *string          `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	CertificateAuthorityId *string          `protobuf:"bytes,3,opt,name=certificate_authority_id,json=certificateAuthorityId,proto3,oneof" json:"certificate_authority_id,omitempty"`
+	EmptyFields            []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields             []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties   *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
@@ -321,16 +331,23 @@ func (x *UpdateOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest) 
 	return ""
 }
 
-func (x *UpdateOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -391,12 +408,13 @@ func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsRequest)
 
 // Answer of getOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrls.
 type GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse struct {
-	state         protoimpl.MessageState                                                          `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                    `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                          `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                                 `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                    `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse) Reset() {
@@ -429,6 +447,13 @@ func (*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse) 
 	return file_meraki_wireless_v1_devices_radsec_proto_rawDescGZIP(), []int{6}
 }
 
+func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse) GetItems() []*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Item {
 	if x != nil {
 		return x.Items
@@ -443,9 +468,9 @@ func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse
 	return nil
 }
 
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse) GetMeta() *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta {
+func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -506,12 +531,13 @@ func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasRe
 
 // Answer of getOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltas.
 type GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse struct {
-	state         protoimpl.MessageState                                                                `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                          `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                                       `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                          `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse) Reset() {
@@ -545,6 +571,13 @@ func (*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResp
 	return file_meraki_wireless_v1_devices_radsec_proto_rawDescGZIP(), []int{8}
 }
 
+func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse) GetItems() []*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Item {
 	if x != nil {
 		return x.Items
@@ -559,224 +592,25 @@ func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasRe
 	return nil
 }
 
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse) GetMeta() *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta {
+func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type OrganizationWirelessDevicesRadsecCertificatesAuthorities_Items struct {
-	state                  protoimpl.MessageState `protogen:"open.v1"`
-	CertificateAuthorityId *string                `protobuf:"bytes,1,opt,name=certificate_authority_id,json=certificateAuthorityId,proto3,oneof" json:"certificate_authority_id,omitempty"`
-	Status                 *string                `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Contents               *string                `protobuf:"bytes,3,opt,name=contents,proto3,oneof" json:"contents,omitempty"`
-	unknownFields          protoimpl.UnknownFields
-	sizeCache              protoimpl.SizeCache
-}
-
-func (x *OrganizationWirelessDevicesRadsecCertificatesAuthorities_Items) Reset() {
-	*x = OrganizationWirelessDevicesRadsecCertificatesAuthorities_Items{}
-	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OrganizationWirelessDevicesRadsecCertificatesAuthorities_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OrganizationWirelessDevicesRadsecCertificatesAuthorities_Items) ProtoMessage() {}
-
-func (x *OrganizationWirelessDevicesRadsecCertificatesAuthorities_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OrganizationWirelessDevicesRadsecCertificatesAuthorities_Items.ProtoReflect.Descriptor instead.
-func (*OrganizationWirelessDevicesRadsecCertificatesAuthorities_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_radsec_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *OrganizationWirelessDevicesRadsecCertificatesAuthorities_Items) GetCertificateAuthorityId() string {
-	if x != nil && x.CertificateAuthorityId != nil {
-		return *x.CertificateAuthorityId
-	}
-	return ""
-}
-
-func (x *OrganizationWirelessDevicesRadsecCertificatesAuthorities_Items) GetStatus() string {
-	if x != nil && x.Status != nil {
-		return *x.Status
-	}
-	return ""
-}
-
-func (x *OrganizationWirelessDevicesRadsecCertificatesAuthorities_Items) GetContents() string {
-	if x != nil && x.Contents != nil {
-		return *x.Contents
-	}
-	return ""
-}
-
-type OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta struct {
-	state         protoimpl.MessageState                                                `protogen:"open.v1"`
-	Counts        *OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta) Reset() {
-	*x = OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta{}
-	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta) ProtoMessage() {}
-
-func (x *OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta.ProtoReflect.Descriptor instead.
-func (*OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_radsec_proto_rawDescGZIP(), []int{2, 1}
-}
-
-func (x *OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta) GetCounts() *OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta_Counts {
-	if x != nil {
-		return x.Counts
-	}
-	return nil
-}
-
-type OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta_Counts struct {
-	state         protoimpl.MessageState                                                      `protogen:"open.v1"`
-	Items         *OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta_Counts) Reset() {
-	*x = OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta_Counts{}
-	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta_Counts) ProtoMessage() {}
-
-func (x *OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_radsec_proto_rawDescGZIP(), []int{2, 1, 0}
-}
-
-func (x *OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta_Counts) GetItems() *OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta_Counts_Items) Reset() {
-	*x = OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_radsec_proto_rawDescGZIP(), []int{2, 1, 0, 0}
-}
-
-func (x *OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 type GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Item struct {
 	state                  protoimpl.MessageState `protogen:"open.v1"`
 	CertificateAuthorityId *string                `protobuf:"bytes,1,opt,name=certificate_authority_id,json=certificateAuthorityId,proto3,oneof" json:"certificate_authority_id,omitempty"`
 	Crl                    *string                `protobuf:"bytes,2,opt,name=crl,proto3,oneof" json:"crl,omitempty"`
+	AdditionalProperties   *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Item) Reset() {
 	*x = GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Item{}
-	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[13]
+	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -788,7 +622,7 @@ func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse
 func (*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[13]
+	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -818,159 +652,25 @@ func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse
 	return ""
 }
 
-type GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta struct {
-	state         protoimpl.MessageState                                                               `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta{}
-	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[14]
+func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_radsec_proto_rawDescGZIP(), []int{6, 1}
-}
-
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta) GetCounts() *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                     `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_radsec_proto_rawDescGZIP(), []int{6, 1, 0}
-}
-
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta_Counts) GetItems() *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_radsec_proto_rawDescGZIP(), []int{6, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 type GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Item struct {
 	state                  protoimpl.MessageState `protogen:"open.v1"`
 	CertificateAuthorityId *string                `protobuf:"bytes,1,opt,name=certificate_authority_id,json=certificateAuthorityId,proto3,oneof" json:"certificate_authority_id,omitempty"`
 	Crl                    *string                `protobuf:"bytes,2,opt,name=crl,proto3,oneof" json:"crl,omitempty"`
+	AdditionalProperties   *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Item) Reset() {
 	*x = GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Item{}
-	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[17]
+	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -983,7 +683,7 @@ func (*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResp
 }
 
 func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[17]
+	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1013,247 +713,80 @@ func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasRe
 	return ""
 }
 
-type GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta struct {
-	state         protoimpl.MessageState                                                                     `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta{}
-	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[18]
+func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_radsec_proto_rawDescGZIP(), []int{8, 1}
-}
-
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta) GetCounts() *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                           `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[19]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_radsec_proto_rawDescGZIP(), []int{8, 1, 0}
-}
-
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta_Counts) GetItems() *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_radsec_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_radsec_proto_rawDescGZIP(), []int{8, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 var File_meraki_wireless_v1_devices_radsec_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_devices_radsec_proto_rawDesc = "" +
 	"\n" +
-	"'meraki/wireless/v1/devices_radsec.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xc2\x01\n" +
+	"'meraki/wireless/v1/devices_radsec.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a$meraki/wireless/v1/collections.proto\"\xc2\x01\n" +
 	"BGetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12:\n" +
 	"\x19certificate_authority_ids\x18\x02 \x03(\tR\x17certificateAuthorityIdsB\x12\n" +
-	"\x10_organization_id\"\xe7\x01\n" +
-	"CGetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse\x12b\n" +
-	"\x05items\x18\x01 \x03(\v2L.meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthoritiesR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xd4\a\n" +
+	"\x10_organization_id\"\xf0\x02\n" +
+	"CGetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse\x126\n" +
+	"\x04meta\x18\x01 \x01(\v2\".meraki.wireless.v1.CollectionMetaR\x04meta\x12c\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2L.meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthoritiesR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xbb\x02\n" +
 	"8OrganizationWirelessDevicesRadsecCertificatesAuthorities\x12=\n" +
 	"\x18certificate_authority_id\x18\x01 \x01(\tH\x00R\x16certificateAuthorityId\x88\x01\x01\x12\x1b\n" +
 	"\x06status\x18\x02 \x01(\tH\x01R\x06status\x88\x01\x01\x12\x1f\n" +
-	"\bcontents\x18\x03 \x01(\tH\x02R\bcontents\x88\x01\x01\x12h\n" +
-	"\x05items\x18\x04 \x03(\v2R.meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities.ItemsR\x05items\x12e\n" +
-	"\x04meta\x18\x05 \x01(\v2Q.meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities.MetaR\x04meta\x1a\xb9\x01\n" +
-	"\x05Items\x12=\n" +
-	"\x18certificate_authority_id\x18\x01 \x01(\tH\x00R\x16certificateAuthorityId\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x02 \x01(\tH\x01R\x06status\x88\x01\x01\x12\x1f\n" +
-	"\bcontents\x18\x03 \x01(\tH\x02R\bcontents\x88\x01\x01B\x1b\n" +
-	"\x19_certificate_authority_idB\t\n" +
-	"\a_statusB\v\n" +
-	"\t_contents\x1a\xd8\x02\n" +
-	"\x04Meta\x12p\n" +
-	"\x06counts\x18\x01 \x01(\v2X.meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities.Meta.CountsR\x06counts\x1a\xdd\x01\n" +
-	"\x06Counts\x12t\n" +
-	"\x05items\x18\x01 \x01(\v2^.meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remainingB\x1b\n" +
+	"\bcontents\x18\x03 \x01(\tH\x02R\bcontents\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x1b\n" +
 	"\x19_certificate_authority_idB\t\n" +
 	"\a_statusB\v\n" +
 	"\t_contents\"\x87\x01\n" +
 	"CCreateOrganizationWirelessDevicesRadsecCertificatesAuthorityRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\x99\x03\n" +
+	"\x10_organization_id\"\xb2\x03\n" +
 	"EUpdateOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1b\n" +
 	"\x06status\x18\x02 \x01(\tH\x01R\x06status\x88\x01\x01\x12=\n" +
-	"\x18certificate_authority_id\x18\x03 \x01(\tH\x02R\x16certificateAuthorityId\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\x18certificate_authority_id\x18\x03 \x01(\tH\x02R\x16certificateAuthorityId\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\t\n" +
 	"\a_statusB\x1b\n" +
 	"\x19_certificate_authority_id\"\xc6\x01\n" +
 	"FGetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12:\n" +
 	"\x19certificate_authority_ids\x18\x02 \x03(\tR\x17certificateAuthorityIdsB\x12\n" +
-	"\x10_organization_id\"\xf3\x06\n" +
-	"GGetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse\x12v\n" +
-	"\x05items\x18\x01 \x03(\v2`.meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12t\n" +
-	"\x04meta\x18\x03 \x01(\v2`.meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse.MetaR\x04meta\x1a\x81\x01\n" +
+	"\x10_organization_id\"\xdb\x04\n" +
+	"GGetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse\x126\n" +
+	"\x04meta\x18\x01 \x01(\v2\".meraki.wireless.v1.CollectionMetaR\x04meta\x12w\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2`.meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd0\x01\n" +
 	"\x04Item\x12=\n" +
 	"\x18certificate_authority_id\x18\x01 \x01(\tH\x00R\x16certificateAuthorityId\x88\x01\x01\x12\x15\n" +
-	"\x03crl\x18\x02 \x01(\tH\x01R\x03crl\x88\x01\x01B\x1b\n" +
+	"\x03crl\x18\x02 \x01(\tH\x01R\x03crl\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x1b\n" +
 	"\x19_certificate_authority_idB\x06\n" +
-	"\x04_crl\x1a\xf7\x02\n" +
-	"\x04Meta\x12\x7f\n" +
-	"\x06counts\x18\x01 \x01(\v2g.meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse.Meta.CountsR\x06counts\x1a\xed\x01\n" +
-	"\x06Counts\x12\x83\x01\n" +
-	"\x05items\x18\x01 \x01(\v2m.meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xcc\x01\n" +
+	"\x04_crl\"\xcc\x01\n" +
 	"LGetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12:\n" +
 	"\x19certificate_authority_ids\x18\x02 \x03(\tR\x17certificateAuthorityIdsB\x12\n" +
-	"\x10_organization_id\"\x92\a\n" +
-	"MGetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse\x12|\n" +
-	"\x05items\x18\x01 \x03(\v2f.meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12z\n" +
-	"\x04meta\x18\x03 \x01(\v2f.meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse.MetaR\x04meta\x1a\x81\x01\n" +
+	"\x10_organization_id\"\xe7\x04\n" +
+	"MGetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse\x126\n" +
+	"\x04meta\x18\x01 \x01(\v2\".meraki.wireless.v1.CollectionMetaR\x04meta\x12}\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2f.meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd0\x01\n" +
 	"\x04Item\x12=\n" +
 	"\x18certificate_authority_id\x18\x01 \x01(\tH\x00R\x16certificateAuthorityId\x88\x01\x01\x12\x15\n" +
-	"\x03crl\x18\x02 \x01(\tH\x01R\x03crl\x88\x01\x01B\x1b\n" +
+	"\x03crl\x18\x02 \x01(\tH\x01R\x03crl\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x1b\n" +
 	"\x19_certificate_authority_idB\x06\n" +
-	"\x04_crl\x1a\x84\x03\n" +
-	"\x04Meta\x12\x85\x01\n" +
-	"\x06counts\x18\x01 \x01(\v2m.meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse.Meta.CountsR\x06counts\x1a\xf3\x01\n" +
-	"\x06Counts\x12\x89\x01\n" +
-	"\x05items\x18\x01 \x01(\v2s.meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remainingB|\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x12DevicesRadsecProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\x04_crlB\x97\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x12DevicesRadsecProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_devices_radsec_proto_rawDescOnce sync.Once
@@ -1267,56 +800,45 @@ func file_meraki_wireless_v1_devices_radsec_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_v1_devices_radsec_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_devices_radsec_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_meraki_wireless_v1_devices_radsec_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_meraki_wireless_v1_devices_radsec_proto_goTypes = []any{
-	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest)(nil),                              // 0: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest
-	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse)(nil),                             // 1: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse
-	(*OrganizationWirelessDevicesRadsecCertificatesAuthorities)(nil),                                        // 2: meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities
-	(*CreateOrganizationWirelessDevicesRadsecCertificatesAuthorityRequest)(nil),                             // 3: meraki.wireless.v1.CreateOrganizationWirelessDevicesRadsecCertificatesAuthorityRequest
-	(*UpdateOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest)(nil),                           // 4: meraki.wireless.v1.UpdateOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest
-	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsRequest)(nil),                          // 5: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsRequest
-	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse)(nil),                         // 6: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse
-	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasRequest)(nil),                    // 7: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasRequest
-	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse)(nil),                   // 8: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse
-	(*OrganizationWirelessDevicesRadsecCertificatesAuthorities_Items)(nil),                                  // 9: meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities.Items
-	(*OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta)(nil),                                   // 10: meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities.Meta
-	(*OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta_Counts)(nil),                            // 11: meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities.Meta.Counts
-	(*OrganizationWirelessDevicesRadsecCertificatesAuthorities_Meta_Counts_Items)(nil),                      // 12: meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities.Meta.Counts.Items
-	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Item)(nil),                    // 13: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse.Item
-	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta)(nil),                    // 14: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse.Meta
-	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta_Counts)(nil),             // 15: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse.Meta.Counts
-	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Meta_Counts_Items)(nil),       // 16: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse.Meta.Counts.Items
-	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Item)(nil),              // 17: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse.Item
-	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta)(nil),              // 18: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse.Meta
-	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta_Counts)(nil),       // 19: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse.Meta.Counts
-	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Meta_Counts_Items)(nil), // 20: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse.Meta.Counts.Items
-	(*v1.PageInfo)(nil),           // 21: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 22: google.protobuf.FieldMask
+	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest)(nil),                 // 0: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest
+	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse)(nil),                // 1: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse
+	(*OrganizationWirelessDevicesRadsecCertificatesAuthorities)(nil),                           // 2: meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities
+	(*CreateOrganizationWirelessDevicesRadsecCertificatesAuthorityRequest)(nil),                // 3: meraki.wireless.v1.CreateOrganizationWirelessDevicesRadsecCertificatesAuthorityRequest
+	(*UpdateOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest)(nil),              // 4: meraki.wireless.v1.UpdateOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest
+	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsRequest)(nil),             // 5: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsRequest
+	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse)(nil),            // 6: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse
+	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasRequest)(nil),       // 7: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasRequest
+	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse)(nil),      // 8: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse
+	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse_Item)(nil),       // 9: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse.Item
+	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse_Item)(nil), // 10: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse.Item
+	(*CollectionMeta)(nil),  // 11: meraki.wireless.v1.CollectionMeta
+	(*v1.PageInfo)(nil),     // 12: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 13: google.protobuf.Struct
 }
 var file_meraki_wireless_v1_devices_radsec_proto_depIdxs = []int32{
-	2,  // 0: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse.items:type_name -> meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities
-	21, // 1: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	9,  // 2: meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities.items:type_name -> meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities.Items
-	10, // 3: meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities.meta:type_name -> meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities.Meta
-	22, // 4: meraki.wireless.v1.UpdateOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	22, // 5: meraki.wireless.v1.UpdateOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	13, // 6: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse.Item
-	21, // 7: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	14, // 8: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse.meta:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse.Meta
-	17, // 9: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse.Item
-	21, // 10: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	18, // 11: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse.meta:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse.Meta
-	11, // 12: meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities.Meta.counts:type_name -> meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities.Meta.Counts
-	12, // 13: meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities.Meta.Counts.items:type_name -> meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities.Meta.Counts.Items
-	15, // 14: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse.Meta.counts:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse.Meta.Counts
-	16, // 15: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse.Meta.Counts.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse.Meta.Counts.Items
-	19, // 16: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse.Meta.counts:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse.Meta.Counts
-	20, // 17: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse.Meta.Counts.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse.Meta.Counts.Items
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	11, // 0: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse.meta:type_name -> meraki.wireless.v1.CollectionMeta
+	2,  // 1: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse.items:type_name -> meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities
+	12, // 2: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	13, // 3: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse.additional_properties:type_name -> google.protobuf.Struct
+	13, // 4: meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities.additional_properties:type_name -> google.protobuf.Struct
+	13, // 5: meraki.wireless.v1.UpdateOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest.additional_properties:type_name -> google.protobuf.Struct
+	11, // 6: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse.meta:type_name -> meraki.wireless.v1.CollectionMeta
+	9,  // 7: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse.Item
+	12, // 8: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	13, // 9: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse.additional_properties:type_name -> google.protobuf.Struct
+	11, // 10: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse.meta:type_name -> meraki.wireless.v1.CollectionMeta
+	10, // 11: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse.Item
+	12, // 12: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	13, // 13: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse.additional_properties:type_name -> google.protobuf.Struct
+	13, // 14: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	13, // 15: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_devices_radsec_proto_init() }
@@ -1324,6 +846,7 @@ func file_meraki_wireless_v1_devices_radsec_proto_init() {
 	if File_meraki_wireless_v1_devices_radsec_proto != nil {
 		return
 	}
+	file_meraki_wireless_v1_collections_proto_init()
 	file_meraki_wireless_v1_devices_radsec_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_wireless_v1_devices_radsec_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_wireless_v1_devices_radsec_proto_msgTypes[3].OneofWrappers = []any{}
@@ -1331,18 +854,14 @@ func file_meraki_wireless_v1_devices_radsec_proto_init() {
 	file_meraki_wireless_v1_devices_radsec_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_wireless_v1_devices_radsec_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_wireless_v1_devices_radsec_proto_msgTypes[9].OneofWrappers = []any{}
-	file_meraki_wireless_v1_devices_radsec_proto_msgTypes[12].OneofWrappers = []any{}
-	file_meraki_wireless_v1_devices_radsec_proto_msgTypes[13].OneofWrappers = []any{}
-	file_meraki_wireless_v1_devices_radsec_proto_msgTypes[16].OneofWrappers = []any{}
-	file_meraki_wireless_v1_devices_radsec_proto_msgTypes[17].OneofWrappers = []any{}
-	file_meraki_wireless_v1_devices_radsec_proto_msgTypes[20].OneofWrappers = []any{}
+	file_meraki_wireless_v1_devices_radsec_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_devices_radsec_proto_rawDesc), len(file_meraki_wireless_v1_devices_radsec_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -138,11 +139,12 @@ func (x *GetOrganizationWirelessDevicesSystemCpuLoadHistoryRequest) GetSerials()
 
 // Answer of getOrganizationWirelessDevicesSystemCpuLoadHistory.
 type GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse struct {
-	state         protoimpl.MessageState                                             `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                       `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                             `protogen:"open.v1"`
+	Items                []*GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                       `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse) Reset() {
@@ -189,18 +191,26 @@ func (x *GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse) GetPageInfo
 	return nil
 }
 
+func (x *GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse_Item struct {
-	state         protoimpl.MessageState                                                    `protogen:"open.v1"`
-	Serial        *string                                                                   `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Model         *string                                                                   `protobuf:"bytes,2,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Name          *string                                                                   `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Mac           *string                                                                   `protobuf:"bytes,4,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Tags          []string                                                                  `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
-	Network       *GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse_Item_Network  `protobuf:"bytes,6,opt,name=network,proto3" json:"network,omitempty"`
-	CpuCount      *int64                                                                    `protobuf:"varint,7,opt,name=cpu_count,json=cpuCount,proto3,oneof" json:"cpu_count,omitempty"`
-	Series        []*GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse_Item_Series `protobuf:"bytes,8,rep,name=series,proto3" json:"series,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                    `protogen:"open.v1"`
+	Serial               *string                                                                   `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Model                *string                                                                   `protobuf:"bytes,2,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Name                 *string                                                                   `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Mac                  *string                                                                   `protobuf:"bytes,4,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Tags                 []string                                                                  `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
+	Network              *GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse_Item_Network  `protobuf:"bytes,6,opt,name=network,proto3" json:"network,omitempty"`
+	CpuCount             *int64                                                                    `protobuf:"varint,7,opt,name=cpu_count,json=cpuCount,proto3,oneof" json:"cpu_count,omitempty"`
+	Series               []*GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse_Item_Series `protobuf:"bytes,8,rep,name=series,proto3" json:"series,omitempty"`
+	AdditionalProperties *structpb.Struct                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse_Item) Reset() {
@@ -289,13 +299,21 @@ func (x *GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse_Item) GetSer
 	return nil
 }
 
+func (x *GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Tags          []string               `protobuf:"bytes,3,rep,name=tags,proto3" json:"tags,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Tags                 []string               `protobuf:"bytes,3,rep,name=tags,proto3" json:"tags,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse_Item_Network) Reset() {
@@ -349,12 +367,20 @@ func (x *GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse_Item_Network
 	return nil
 }
 
+func (x *GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse_Item_Series struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ts            *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=ts,proto3" json:"ts,omitempty"`
-	CpuLoad5      *int64                 `protobuf:"varint,2,opt,name=cpu_load5,json=cpuLoad5,proto3,oneof" json:"cpu_load5,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Ts                   *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=ts,proto3" json:"ts,omitempty"`
+	CpuLoad5             *int64                 `protobuf:"varint,2,opt,name=cpu_load5,json=cpuLoad5,proto3,oneof" json:"cpu_load5,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse_Item_Series) Reset() {
@@ -401,11 +427,18 @@ func (x *GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse_Item_Series)
 	return 0
 }
 
+func (x *GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse_Item_Series) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_wireless_v1_devices_system_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_devices_system_proto_rawDesc = "" +
 	"\n" +
-	"'meraki/wireless/v1/devices_system.proto\x12\x12meraki.wireless.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xc6\x03\n" +
+	"'meraki/wireless/v1/devices_system.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xc6\x03\n" +
 	"9GetOrganizationWirelessDevicesSystemCpuLoadHistoryRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x13\n" +
 	"\x02t0\x18\x02 \x01(\tH\x01R\x02t0\x88\x01\x01\x12\x13\n" +
@@ -423,10 +456,11 @@ const file_meraki_wireless_v1_devices_system_proto_rawDesc = "" +
 	"\t_timespanB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xee\x06\n" +
-	":GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse\x12i\n" +
-	"\x05items\x18\x01 \x03(\v2S.meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x86\x05\n" +
+	"\x0e_ending_before\"\xae\t\n" +
+	":GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse\x12j\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2S.meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf5\x06\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x19\n" +
 	"\x05model\x18\x02 \x01(\tH\x01R\x05model\x88\x01\x01\x12\x17\n" +
@@ -435,16 +469,19 @@ const file_meraki_wireless_v1_devices_system_proto_rawDesc = "" +
 	"\x04tags\x18\x05 \x03(\tR\x04tags\x12u\n" +
 	"\anetwork\x18\x06 \x01(\v2[.meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse.Item.NetworkR\anetwork\x12 \n" +
 	"\tcpu_count\x18\a \x01(\x03H\x04R\bcpuCount\x88\x01\x01\x12r\n" +
-	"\x06series\x18\b \x03(\v2Z.meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse.Item.SeriesR\x06series\x1a[\n" +
+	"\x06series\x18\b \x03(\v2Z.meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse.Item.SeriesR\x06series\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xaa\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x12\n" +
-	"\x04tags\x18\x03 \x03(\tR\x04tagsB\x05\n" +
+	"\x04tags\x18\x03 \x03(\tR\x04tags\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1ad\n" +
+	"\x05_name\x1a\xb3\x01\n" +
 	"\x06Series\x12*\n" +
 	"\x02ts\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02ts\x12 \n" +
-	"\tcpu_load5\x18\x02 \x01(\x03H\x00R\bcpuLoad5\x88\x01\x01B\f\n" +
+	"\tcpu_load5\x18\x02 \x01(\x03H\x00R\bcpuLoad5\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_cpu_load5B\t\n" +
 	"\a_serialB\b\n" +
@@ -452,8 +489,8 @@ const file_meraki_wireless_v1_devices_system_proto_rawDesc = "" +
 	"\x05_nameB\x06\n" +
 	"\x04_macB\f\n" +
 	"\n" +
-	"_cpu_countB|\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x12DevicesSystemProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"_cpu_countB\x97\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x12DevicesSystemProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_devices_system_proto_rawDescOnce sync.Once
@@ -475,19 +512,24 @@ var file_meraki_wireless_v1_devices_system_proto_goTypes = []any{
 	(*GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse_Item_Network)(nil), // 3: meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse.Item.Network
 	(*GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse_Item_Series)(nil),  // 4: meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse.Item.Series
 	(*v1.PageInfo)(nil),           // 5: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),       // 6: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
 }
 var file_meraki_wireless_v1_devices_system_proto_depIdxs = []int32{
 	2, // 0: meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse.Item
 	5, // 1: meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	3, // 2: meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse.Item.Network
-	4, // 3: meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse.Item.series:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse.Item.Series
-	6, // 4: meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse.Item.Series.ts:type_name -> google.protobuf.Timestamp
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	6, // 2: meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse.additional_properties:type_name -> google.protobuf.Struct
+	3, // 3: meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse.Item.Network
+	4, // 4: meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse.Item.series:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse.Item.Series
+	6, // 5: meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	6, // 6: meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	7, // 7: meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse.Item.Series.ts:type_name -> google.protobuf.Timestamp
+	6, // 8: meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse.Item.Series.additional_properties:type_name -> google.protobuf.Struct
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_devices_system_proto_init() }

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -120,12 +121,13 @@ func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceRequest) GetEn
 
 // Answer of getOrganizationWirelessDevicesWirelessControllersByDevice.
 type GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse struct {
-	state         protoimpl.MessageState                                                    `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                              `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                    `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                           `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                              `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse) Reset() {
@@ -158,6 +160,13 @@ func (*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse) Descri
 	return file_meraki_wireless_v1_devices_wireless_controllers_proto_rawDescGZIP(), []int{1}
 }
 
+func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse) GetItems() []*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item {
 	if x != nil {
 		return x.Items
@@ -172,26 +181,27 @@ func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse) GetP
 	return nil
 }
 
-func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse) GetMeta() *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta {
+func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item struct {
-	state         protoimpl.MessageState                                                             `protogen:"open.v1"`
-	Network       *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Network    `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	Serial        *string                                                                            `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Controller    *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Controller `protobuf:"bytes,3,opt,name=controller,proto3" json:"controller,omitempty"`
-	JoinedAt      *string                                                                            `protobuf:"bytes,4,opt,name=joined_at,json=joinedAt,proto3,oneof" json:"joined_at,omitempty"`
-	Model         *string                                                                            `protobuf:"bytes,5,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	Tags          []*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Tags     `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
-	Mode          *string                                                                            `protobuf:"bytes,7,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	CountryCode   *string                                                                            `protobuf:"bytes,8,opt,name=country_code,json=countryCode,proto3,oneof" json:"country_code,omitempty"`
-	Details       []*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Details  `protobuf:"bytes,9,rep,name=details,proto3" json:"details,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                             `protogen:"open.v1"`
+	Network              *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Network    `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Serial               *string                                                                            `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Controller           *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Controller `protobuf:"bytes,3,opt,name=controller,proto3" json:"controller,omitempty"`
+	JoinedAt             *string                                                                            `protobuf:"bytes,4,opt,name=joined_at,json=joinedAt,proto3,oneof" json:"joined_at,omitempty"`
+	Model                *string                                                                            `protobuf:"bytes,5,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Tags                 []*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Tags     `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
+	Mode                 *string                                                                            `protobuf:"bytes,7,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	CountryCode          *string                                                                            `protobuf:"bytes,8,opt,name=country_code,json=countryCode,proto3,oneof" json:"country_code,omitempty"`
+	Details              []*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Details  `protobuf:"bytes,9,rep,name=details,proto3" json:"details,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item) Reset() {
@@ -287,60 +297,24 @@ func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item)
 	return nil
 }
 
-type GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta struct {
-	state         protoimpl.MessageState                                                         `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta{}
-	mi := &file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[3]
+func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_wireless_controllers_proto_rawDescGZIP(), []int{1, 1}
-}
-
-func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta) GetCounts() *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Network) Reset() {
 	*x = GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Network{}
-	mi := &file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[4]
+	mi := &file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -353,7 +327,7 @@ func (*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Ne
 }
 
 func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[4]
+	mi := &file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -376,16 +350,24 @@ func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_
 	return ""
 }
 
+func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Controller struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Controller) Reset() {
 	*x = GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Controller{}
-	mi := &file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[5]
+	mi := &file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -398,7 +380,7 @@ func (*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Co
 }
 
 func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Controller) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[5]
+	mi := &file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -421,18 +403,26 @@ func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_
 	return ""
 }
 
+func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Controller) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Tags struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Policy        *string                `protobuf:"bytes,1,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
-	Site          *string                `protobuf:"bytes,2,opt,name=site,proto3,oneof" json:"site,omitempty"`
-	Rf            *string                `protobuf:"bytes,3,opt,name=rf,proto3,oneof" json:"rf,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Policy               *string                `protobuf:"bytes,1,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
+	Site                 *string                `protobuf:"bytes,2,opt,name=site,proto3,oneof" json:"site,omitempty"`
+	Rf                   *string                `protobuf:"bytes,3,opt,name=rf,proto3,oneof" json:"rf,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Tags) Reset() {
 	*x = GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Tags{}
-	mi := &file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[6]
+	mi := &file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -444,7 +434,7 @@ func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_
 func (*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Tags) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Tags) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[6]
+	mi := &file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -481,17 +471,25 @@ func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_
 	return ""
 }
 
+func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Tags) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Details struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Value         *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Value                *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Details) Reset() {
 	*x = GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Details{}
-	mi := &file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[7]
+	mi := &file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -504,7 +502,7 @@ func (*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_De
 }
 
 func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Details) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[7]
+	mi := &file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -534,109 +532,18 @@ func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_
 	return ""
 }
 
-type GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                               `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[8]
+func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Details) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_wireless_controllers_proto_rawDescGZIP(), []int{1, 1, 0}
-}
-
-func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta_Counts) GetItems() *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_devices_wireless_controllers_proto_rawDescGZIP(), []int{1, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 var File_meraki_wireless_v1_devices_wireless_controllers_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_devices_wireless_controllers_proto_rawDesc = "" +
 	"\n" +
-	"5meraki/wireless/v1/devices_wireless_controllers.proto\x12\x12meraki.wireless.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x96\x03\n" +
+	"5meraki/wireless/v1/devices_wireless_controllers.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a$meraki/wireless/v1/collections.proto\"\x96\x03\n" +
 	"@GetOrganizationWirelessDevicesWirelessControllersByDeviceRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vnetwork_ids\x18\x02 \x03(\tR\n" +
@@ -649,11 +556,12 @@ const file_meraki_wireless_v1_devices_wireless_controllers_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xc7\r\n" +
-	"AGetOrganizationWirelessDevicesWirelessControllersByDeviceResponse\x12p\n" +
-	"\x05items\x18\x01 \x03(\v2Z.meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12n\n" +
-	"\x04meta\x18\x03 \x01(\v2Z.meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.MetaR\x04meta\x1a\xf4\a\n" +
+	"\x0e_ending_before\"\x81\x0e\n" +
+	"AGetOrganizationWirelessDevicesWirelessControllersByDeviceResponse\x126\n" +
+	"\x04meta\x18\x01 \x01(\v2\".meraki.wireless.v1.CollectionMetaR\x04meta\x12q\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2Z.meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x82\v\n" +
 	"\x04Item\x12|\n" +
 	"\anetwork\x18\x01 \x01(\v2b.meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.NetworkR\anetwork\x12\x1b\n" +
 	"\x06serial\x18\x02 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x85\x01\n" +
@@ -665,24 +573,29 @@ const file_meraki_wireless_v1_devices_wireless_controllers_proto_rawDesc = "" +
 	"\x04tags\x18\x06 \x03(\v2_.meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.TagsR\x04tags\x12\x17\n" +
 	"\x04mode\x18\a \x01(\tH\x03R\x04mode\x88\x01\x01\x12&\n" +
 	"\fcountry_code\x18\b \x01(\tH\x04R\vcountryCode\x88\x01\x01\x12|\n" +
-	"\adetails\x18\t \x03(\v2b.meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.DetailsR\adetails\x1a%\n" +
+	"\adetails\x18\t \x03(\v2b.meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.DetailsR\adetails\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a4\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\x83\x01\n" +
 	"\n" +
 	"Controller\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\x1al\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_serial\x1a\xbb\x01\n" +
 	"\x04Tags\x12\x1b\n" +
 	"\x06policy\x18\x01 \x01(\tH\x00R\x06policy\x88\x01\x01\x12\x17\n" +
 	"\x04site\x18\x02 \x01(\tH\x01R\x04site\x88\x01\x01\x12\x13\n" +
-	"\x02rf\x18\x03 \x01(\tH\x02R\x02rf\x88\x01\x01B\t\n" +
+	"\x02rf\x18\x03 \x01(\tH\x02R\x02rf\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_policyB\a\n" +
 	"\x05_siteB\x05\n" +
-	"\x03_rf\x1aP\n" +
+	"\x03_rf\x1a\x9f\x01\n" +
 	"\aDetails\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01B\a\n" +
+	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_valueB\t\n" +
 	"\a_serialB\f\n" +
@@ -690,18 +603,8 @@ const file_meraki_wireless_v1_devices_wireless_controllers_proto_rawDesc = "" +
 	"_joined_atB\b\n" +
 	"\x06_modelB\a\n" +
 	"\x05_modeB\x0f\n" +
-	"\r_country_code\x1a\xea\x02\n" +
-	"\x04Meta\x12y\n" +
-	"\x06counts\x18\x01 \x01(\v2a.meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Meta.CountsR\x06counts\x1a\xe6\x01\n" +
-	"\x06Counts\x12}\n" +
-	"\x05items\x18\x01 \x01(\v2g.meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remainingB\x89\x01\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x1fDevicesWirelessControllersProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\r_country_codeB\xa4\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x1fDevicesWirelessControllersProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_devices_wireless_controllers_proto_rawDescOnce sync.Once
@@ -715,35 +618,38 @@ func file_meraki_wireless_v1_devices_wireless_controllers_proto_rawDescGZIP() []
 	return file_meraki_wireless_v1_devices_wireless_controllers_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_meraki_wireless_v1_devices_wireless_controllers_proto_goTypes = []any{
-	(*GetOrganizationWirelessDevicesWirelessControllersByDeviceRequest)(nil),                    // 0: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceRequest
-	(*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse)(nil),                   // 1: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse
-	(*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item)(nil),              // 2: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item
-	(*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta)(nil),              // 3: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Meta
-	(*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Network)(nil),      // 4: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.Network
-	(*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Controller)(nil),   // 5: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.Controller
-	(*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Tags)(nil),         // 6: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.Tags
-	(*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Details)(nil),      // 7: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.Details
-	(*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta_Counts)(nil),       // 8: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Meta.Counts
-	(*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Meta_Counts_Items)(nil), // 9: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Meta.Counts.Items
-	(*v1.PageInfo)(nil), // 10: meraki.api.v1.PageInfo
+	(*GetOrganizationWirelessDevicesWirelessControllersByDeviceRequest)(nil),                  // 0: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceRequest
+	(*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse)(nil),                 // 1: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse
+	(*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item)(nil),            // 2: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item
+	(*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Network)(nil),    // 3: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.Network
+	(*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Controller)(nil), // 4: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.Controller
+	(*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Tags)(nil),       // 5: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.Tags
+	(*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse_Item_Details)(nil),    // 6: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.Details
+	(*CollectionMeta)(nil),  // 7: meraki.wireless.v1.CollectionMeta
+	(*v1.PageInfo)(nil),     // 8: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 9: google.protobuf.Struct
 }
 var file_meraki_wireless_v1_devices_wireless_controllers_proto_depIdxs = []int32{
-	2,  // 0: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item
-	10, // 1: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	3,  // 2: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.meta:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Meta
-	4,  // 3: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.Network
-	5,  // 4: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.controller:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.Controller
-	6,  // 5: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.tags:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.Tags
-	7,  // 6: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.details:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.Details
-	8,  // 7: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Meta.counts:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Meta.Counts
-	9,  // 8: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Meta.Counts.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Meta.Counts.Items
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	7,  // 0: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.meta:type_name -> meraki.wireless.v1.CollectionMeta
+	2,  // 1: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item
+	8,  // 2: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	9,  // 3: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 4: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.Network
+	4,  // 5: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.controller:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.Controller
+	5,  // 6: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.tags:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.Tags
+	6,  // 7: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.details:type_name -> meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.Details
+	9,  // 8: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 9: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 10: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.Controller.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 11: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.Tags.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 12: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse.Item.Details.additional_properties:type_name -> google.protobuf.Struct
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_devices_wireless_controllers_proto_init() }
@@ -751,20 +657,20 @@ func file_meraki_wireless_v1_devices_wireless_controllers_proto_init() {
 	if File_meraki_wireless_v1_devices_wireless_controllers_proto != nil {
 		return
 	}
+	file_meraki_wireless_v1_collections_proto_init()
 	file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[2].OneofWrappers = []any{}
+	file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[7].OneofWrappers = []any{}
-	file_meraki_wireless_v1_devices_wireless_controllers_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_devices_wireless_controllers_proto_rawDesc), len(file_meraki_wireless_v1_devices_wireless_controllers_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,18 +71,20 @@ func (x *GetDeviceWirelessElectronicShelfLabelRequest) GetSerial() string {
 	return ""
 }
 
-// Answer of getDeviceWirelessElectronicShelfLabel, updateDeviceWirelessElectronicShelfLabel.
+// The wireless electronic shelf label of a device. Answer of getDeviceWirelessElectronicShelfLabel,
+// updateDeviceWirelessElectronicShelfLabel.
 type DeviceWirelessElectronicShelfLabel struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ApEslId       *int64                 `protobuf:"varint,1,opt,name=ap_esl_id,json=apEslId,proto3,oneof" json:"ap_esl_id,omitempty"`
-	Serial        *string                `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Channel       *string                `protobuf:"bytes,3,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
-	Enabled       *bool                  `protobuf:"varint,4,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	NetworkId     *string                `protobuf:"bytes,5,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Hostname      *string                `protobuf:"bytes,6,opt,name=hostname,proto3,oneof" json:"hostname,omitempty"`
-	Provider      *string                `protobuf:"bytes,7,opt,name=provider,proto3,oneof" json:"provider,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	ApEslId              *int64                 `protobuf:"varint,1,opt,name=ap_esl_id,json=apEslId,proto3,oneof" json:"ap_esl_id,omitempty"`
+	Serial               *string                `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Channel              *string                `protobuf:"bytes,3,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
+	Enabled              *bool                  `protobuf:"varint,4,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	NetworkId            *string                `protobuf:"bytes,5,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Hostname             *string                `protobuf:"bytes,6,opt,name=hostname,proto3,oneof" json:"hostname,omitempty"`
+	Provider             *string                `protobuf:"bytes,7,opt,name=provider,proto3,oneof" json:"provider,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceWirelessElectronicShelfLabel) Reset() {
@@ -164,17 +166,25 @@ func (x *DeviceWirelessElectronicShelfLabel) GetProvider() string {
 	return ""
 }
 
+func (x *DeviceWirelessElectronicShelfLabel) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateDeviceWirelessElectronicShelfLabel.
 type UpdateDeviceWirelessElectronicShelfLabelRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Channel       *string                `protobuf:"bytes,2,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
-	Enabled       *bool                  `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Serial               *string          `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Channel              *string          `protobuf:"bytes,2,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
+	Enabled              *bool            `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateDeviceWirelessElectronicShelfLabelRequest) Reset() {
@@ -228,16 +238,23 @@ func (x *UpdateDeviceWirelessElectronicShelfLabelRequest) GetEnabled() bool {
 	return false
 }
 
-func (x *UpdateDeviceWirelessElectronicShelfLabelRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceWirelessElectronicShelfLabelRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateDeviceWirelessElectronicShelfLabelRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateDeviceWirelessElectronicShelfLabelRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceWirelessElectronicShelfLabelRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -288,15 +305,18 @@ func (x *GetNetworkWirelessElectronicShelfLabelRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkWirelessElectronicShelfLabel, updateNetworkWirelessElectronicShelfLabel.
+// The wireless electronic shelf label of a network. Answer of
+// getNetworkWirelessElectronicShelfLabel, updateNetworkWirelessElectronicShelfLabel.
 type NetworkWirelessElectronicShelfLabel struct {
-	state         protoimpl.MessageState                      `protogen:"open.v1"`
-	Hostname      *string                                     `protobuf:"bytes,1,opt,name=hostname,proto3,oneof" json:"hostname,omitempty"`
-	Enabled       *bool                                       `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Mode          *string                                     `protobuf:"bytes,3,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Sepioo        *NetworkWirelessElectronicShelfLabel_Sepioo `protobuf:"bytes,4,opt,name=sepioo,proto3" json:"sepioo,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Hostname *string                `protobuf:"bytes,1,opt,name=hostname,proto3,oneof" json:"hostname,omitempty"`
+	Enabled  *bool                  `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	// Known values: "Bluetooth", "high frequency".
+	Mode                 *string                                     `protobuf:"bytes,3,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	Sepioo               *NetworkWirelessElectronicShelfLabel_Sepioo `protobuf:"bytes,4,opt,name=sepioo,proto3" json:"sepioo,omitempty"`
+	AdditionalProperties *structpb.Struct                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessElectronicShelfLabel) Reset() {
@@ -357,6 +377,13 @@ func (x *NetworkWirelessElectronicShelfLabel) GetSepioo() *NetworkWirelessElectr
 	return nil
 }
 
+func (x *NetworkWirelessElectronicShelfLabel) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkWirelessElectronicShelfLabel.
 type UpdateNetworkWirelessElectronicShelfLabelRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -365,11 +392,12 @@ type UpdateNetworkWirelessElectronicShelfLabelRequest struct {
 	Hostname  *string `protobuf:"bytes,2,opt,name=hostname,proto3,oneof" json:"hostname,omitempty"`
 	Enabled   *bool   `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
 	// Known values: "Bluetooth", "high frequency".
-	Mode          *string                `protobuf:"bytes,4,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *string          `protobuf:"bytes,4,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkWirelessElectronicShelfLabelRequest) Reset() {
@@ -430,16 +458,23 @@ func (x *UpdateNetworkWirelessElectronicShelfLabelRequest) GetMode() string {
 	return ""
 }
 
-func (x *UpdateNetworkWirelessElectronicShelfLabelRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessElectronicShelfLabelRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkWirelessElectronicShelfLabelRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessElectronicShelfLabelRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessElectronicShelfLabelRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -492,11 +527,12 @@ func (x *GetNetworkWirelessElectronicShelfLabelConfiguredDevicesRequest) GetNetw
 
 // Answer of getNetworkWirelessElectronicShelfLabelConfiguredDevices.
 type GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	Items         []*GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                            `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                  `protogen:"open.v1"`
+	Items                []*GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                            `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse) Reset() {
@@ -543,11 +579,19 @@ func (x *GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse) GetPag
 	return nil
 }
 
+func (x *GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessElectronicShelfLabel_Sepioo struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Hostname      *string                `protobuf:"bytes,1,opt,name=hostname,proto3,oneof" json:"hostname,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Hostname             *string                `protobuf:"bytes,1,opt,name=hostname,proto3,oneof" json:"hostname,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessElectronicShelfLabel_Sepioo) Reset() {
@@ -587,14 +631,22 @@ func (x *NetworkWirelessElectronicShelfLabel_Sepioo) GetHostname() string {
 	return ""
 }
 
+func (x *NetworkWirelessElectronicShelfLabel_Sepioo) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse_Item struct {
-	state         protoimpl.MessageState                                                       `protogen:"open.v1"`
-	Hostname      *string                                                                      `protobuf:"bytes,1,opt,name=hostname,proto3,oneof" json:"hostname,omitempty"`
-	Enabled       *bool                                                                        `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Mode          *string                                                                      `protobuf:"bytes,3,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Sepioo        *GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse_Item_Sepioo `protobuf:"bytes,4,opt,name=sepioo,proto3" json:"sepioo,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                       `protogen:"open.v1"`
+	Hostname             *string                                                                      `protobuf:"bytes,1,opt,name=hostname,proto3,oneof" json:"hostname,omitempty"`
+	Enabled              *bool                                                                        `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Mode                 *string                                                                      `protobuf:"bytes,3,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	Sepioo               *GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse_Item_Sepioo `protobuf:"bytes,4,opt,name=sepioo,proto3" json:"sepioo,omitempty"`
+	AdditionalProperties *structpb.Struct                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse_Item) Reset() {
@@ -655,11 +707,19 @@ func (x *GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse_Item) G
 	return nil
 }
 
+func (x *GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse_Item_Sepioo struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Hostname      *string                `protobuf:"bytes,1,opt,name=hostname,proto3,oneof" json:"hostname,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Hostname             *string                `protobuf:"bytes,1,opt,name=hostname,proto3,oneof" json:"hostname,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse_Item_Sepioo) Reset() {
@@ -699,14 +759,21 @@ func (x *GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse_Item_Se
 	return ""
 }
 
+func (x *GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse_Item_Sepioo) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_wireless_v1_electronic_shelf_label_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_electronic_shelf_label_proto_rawDesc = "" +
 	"\n" +
-	"/meraki/wireless/v1/electronic_shelf_label.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"V\n" +
+	"/meraki/wireless/v1/electronic_shelf_label.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"V\n" +
 	",GetDeviceWirelessElectronicShelfLabelRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"\xe0\x02\n" +
+	"\a_serial\"\xaf\x03\n" +
 	"\"DeviceWirelessElectronicShelfLabel\x12\x1f\n" +
 	"\tap_esl_id\x18\x01 \x01(\x03H\x00R\aapEslId\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01\x12\x1d\n" +
@@ -715,7 +782,8 @@ const file_meraki_wireless_v1_electronic_shelf_label_proto_rawDesc = "" +
 	"\n" +
 	"network_id\x18\x05 \x01(\tH\x04R\tnetworkId\x88\x01\x01\x12\x1f\n" +
 	"\bhostname\x18\x06 \x01(\tH\x05R\bhostname\x88\x01\x01\x12\x1f\n" +
-	"\bprovider\x18\a \x01(\tH\x06R\bprovider\x88\x01\x01B\f\n" +
+	"\bprovider\x18\a \x01(\tH\x06R\bprovider\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_ap_esl_idB\t\n" +
 	"\a_serialB\n" +
@@ -725,14 +793,15 @@ const file_meraki_wireless_v1_electronic_shelf_label_proto_rawDesc = "" +
 	"\b_enabledB\r\n" +
 	"\v_network_idB\v\n" +
 	"\t_hostnameB\v\n" +
-	"\t_provider\"\xbb\x02\n" +
+	"\t_provider\"\xd4\x02\n" +
 	"/UpdateDeviceWirelessElectronicShelfLabelRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x1d\n" +
 	"\achannel\x18\x02 \x01(\tH\x01R\achannel\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x03 \x01(\bH\x02R\aenabled\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\t\n" +
+	"\aenabled\x18\x03 \x01(\bH\x02R\aenabled\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\n" +
 	"\n" +
 	"\b_channelB\n" +
@@ -741,28 +810,31 @@ const file_meraki_wireless_v1_electronic_shelf_label_proto_rawDesc = "" +
 	"-GetNetworkWirelessElectronicShelfLabelRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xb0\x02\n" +
+	"\v_network_id\"\xcf\x03\n" +
 	"#NetworkWirelessElectronicShelfLabel\x12\x1f\n" +
 	"\bhostname\x18\x01 \x01(\tH\x00R\bhostname\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12\x17\n" +
 	"\x04mode\x18\x03 \x01(\tH\x02R\x04mode\x88\x01\x01\x12V\n" +
-	"\x06sepioo\x18\x04 \x01(\v2>.meraki.wireless.v1.NetworkWirelessElectronicShelfLabel.SepiooR\x06sepioo\x1a6\n" +
+	"\x06sepioo\x18\x04 \x01(\v2>.meraki.wireless.v1.NetworkWirelessElectronicShelfLabel.SepiooR\x06sepioo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x85\x01\n" +
 	"\x06Sepioo\x12\x1f\n" +
-	"\bhostname\x18\x01 \x01(\tH\x00R\bhostname\x88\x01\x01B\v\n" +
+	"\bhostname\x18\x01 \x01(\tH\x00R\bhostname\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_hostnameB\v\n" +
 	"\t_hostnameB\n" +
 	"\n" +
 	"\b_enabledB\a\n" +
-	"\x05_mode\"\xec\x02\n" +
+	"\x05_mode\"\x85\x03\n" +
 	"0UpdateNetworkWirelessElectronicShelfLabelRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1f\n" +
 	"\bhostname\x18\x02 \x01(\tH\x01R\bhostname\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\x03 \x01(\bH\x02R\aenabled\x88\x01\x01\x12\x17\n" +
-	"\x04mode\x18\x04 \x01(\tH\x03R\x04mode\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\x04mode\x18\x04 \x01(\tH\x03R\x04mode\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\v\n" +
 	"\t_hostnameB\n" +
 	"\n" +
@@ -771,23 +843,26 @@ const file_meraki_wireless_v1_electronic_shelf_label_proto_rawDesc = "" +
 	">GetNetworkWirelessElectronicShelfLabelConfiguredDevicesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xa4\x04\n" +
-	"?GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse\x12n\n" +
-	"\x05items\x18\x01 \x03(\v2X.meraki.wireless.v1.GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xb2\x02\n" +
+	"\v_network_id\"\x94\x06\n" +
+	"?GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse\x12o\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2X.meraki.wireless.v1.GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd1\x03\n" +
 	"\x04Item\x12\x1f\n" +
 	"\bhostname\x18\x01 \x01(\tH\x00R\bhostname\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12\x17\n" +
 	"\x04mode\x18\x03 \x01(\tH\x02R\x04mode\x88\x01\x01\x12w\n" +
-	"\x06sepioo\x18\x04 \x01(\v2_.meraki.wireless.v1.GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse.Item.SepiooR\x06sepioo\x1a6\n" +
+	"\x06sepioo\x18\x04 \x01(\v2_.meraki.wireless.v1.GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse.Item.SepiooR\x06sepioo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x85\x01\n" +
 	"\x06Sepioo\x12\x1f\n" +
-	"\bhostname\x18\x01 \x01(\tH\x00R\bhostname\x88\x01\x01B\v\n" +
+	"\bhostname\x18\x01 \x01(\tH\x00R\bhostname\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_hostnameB\v\n" +
 	"\t_hostnameB\n" +
 	"\n" +
 	"\b_enabledB\a\n" +
-	"\x05_modeB\x83\x01\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x19ElectronicShelfLabelProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\x05_modeB\x9e\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x19ElectronicShelfLabelProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_electronic_shelf_label_proto_rawDescOnce sync.Once
@@ -814,23 +889,27 @@ var file_meraki_wireless_v1_electronic_shelf_label_proto_goTypes = []any{
 	(*NetworkWirelessElectronicShelfLabel_Sepioo)(nil),                                  // 8: meraki.wireless.v1.NetworkWirelessElectronicShelfLabel.Sepioo
 	(*GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse_Item)(nil),        // 9: meraki.wireless.v1.GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse.Item
 	(*GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse_Item_Sepioo)(nil), // 10: meraki.wireless.v1.GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse.Item.Sepioo
-	(*fieldmaskpb.FieldMask)(nil),                                                       // 11: google.protobuf.FieldMask
-	(*v1.PageInfo)(nil),                                                                 // 12: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 11: google.protobuf.Struct
+	(*v1.PageInfo)(nil),     // 12: meraki.api.v1.PageInfo
 }
 var file_meraki_wireless_v1_electronic_shelf_label_proto_depIdxs = []int32{
-	11, // 0: meraki.wireless.v1.UpdateDeviceWirelessElectronicShelfLabelRequest.null_fields:type_name -> google.protobuf.FieldMask
-	11, // 1: meraki.wireless.v1.UpdateDeviceWirelessElectronicShelfLabelRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	11, // 0: meraki.wireless.v1.DeviceWirelessElectronicShelfLabel.additional_properties:type_name -> google.protobuf.Struct
+	11, // 1: meraki.wireless.v1.UpdateDeviceWirelessElectronicShelfLabelRequest.additional_properties:type_name -> google.protobuf.Struct
 	8,  // 2: meraki.wireless.v1.NetworkWirelessElectronicShelfLabel.sepioo:type_name -> meraki.wireless.v1.NetworkWirelessElectronicShelfLabel.Sepioo
-	11, // 3: meraki.wireless.v1.UpdateNetworkWirelessElectronicShelfLabelRequest.null_fields:type_name -> google.protobuf.FieldMask
-	11, // 4: meraki.wireless.v1.UpdateNetworkWirelessElectronicShelfLabelRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	11, // 3: meraki.wireless.v1.NetworkWirelessElectronicShelfLabel.additional_properties:type_name -> google.protobuf.Struct
+	11, // 4: meraki.wireless.v1.UpdateNetworkWirelessElectronicShelfLabelRequest.additional_properties:type_name -> google.protobuf.Struct
 	9,  // 5: meraki.wireless.v1.GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse.items:type_name -> meraki.wireless.v1.GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse.Item
 	12, // 6: meraki.wireless.v1.GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	10, // 7: meraki.wireless.v1.GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse.Item.sepioo:type_name -> meraki.wireless.v1.GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse.Item.Sepioo
-	8,  // [8:8] is the sub-list for method output_type
-	8,  // [8:8] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	11, // 7: meraki.wireless.v1.GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse.additional_properties:type_name -> google.protobuf.Struct
+	11, // 8: meraki.wireless.v1.NetworkWirelessElectronicShelfLabel.Sepioo.additional_properties:type_name -> google.protobuf.Struct
+	10, // 9: meraki.wireless.v1.GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse.Item.sepioo:type_name -> meraki.wireless.v1.GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse.Item.Sepioo
+	11, // 10: meraki.wireless.v1.GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	11, // 11: meraki.wireless.v1.GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse.Item.Sepioo.additional_properties:type_name -> google.protobuf.Struct
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_electronic_shelf_label_proto_init() }

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -73,11 +73,12 @@ func (x *GetNetworkWirelessEthernetPortsProfilesRequest) GetNetworkId() string {
 
 // Answer of getNetworkWirelessEthernetPortsProfiles.
 type GetNetworkWirelessEthernetPortsProfilesResponse struct {
-	state         protoimpl.MessageState                 `protogen:"open.v1"`
-	Items         []*NetworkWirelessEthernetPortsProfile `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                 `protogen:"open.v1"`
+	Items                []*NetworkWirelessEthernetPortsProfile `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessEthernetPortsProfilesResponse) Reset() {
@@ -124,17 +125,26 @@ func (x *GetNetworkWirelessEthernetPortsProfilesResponse) GetPageInfo() *v1.Page
 	return nil
 }
 
-// Answer of createNetworkWirelessEthernetPortsProfile, getNetworkWirelessEthernetPortsProfile,
+func (x *GetNetworkWirelessEthernetPortsProfilesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The wireless ethernet ports profile of a network. Answer of
+// createNetworkWirelessEthernetPortsProfile, getNetworkWirelessEthernetPortsProfile,
 // updateNetworkWirelessEthernetPortsProfile. Row of getNetworkWirelessEthernetPortsProfiles.
 type NetworkWirelessEthernetPortsProfile struct {
-	state         protoimpl.MessageState                          `protogen:"open.v1"`
-	ProfileId     *string                                         `protobuf:"bytes,1,opt,name=profile_id,json=profileId,proto3,oneof" json:"profile_id,omitempty"`
-	Name          *string                                         `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	IsDefault     *bool                                           `protobuf:"varint,3,opt,name=is_default,json=isDefault,proto3,oneof" json:"is_default,omitempty"`
-	Ports         []*NetworkWirelessEthernetPortsProfile_Ports    `protobuf:"bytes,4,rep,name=ports,proto3" json:"ports,omitempty"`
-	UsbPorts      []*NetworkWirelessEthernetPortsProfile_UsbPorts `protobuf:"bytes,5,rep,name=usb_ports,json=usbPorts,proto3" json:"usb_ports,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                          `protogen:"open.v1"`
+	ProfileId            *string                                         `protobuf:"bytes,1,opt,name=profile_id,json=profileId,proto3,oneof" json:"profile_id,omitempty"`
+	Name                 *string                                         `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	IsDefault            *bool                                           `protobuf:"varint,3,opt,name=is_default,json=isDefault,proto3,oneof" json:"is_default,omitempty"`
+	Ports                []*NetworkWirelessEthernetPortsProfile_Ports    `protobuf:"bytes,4,rep,name=ports,proto3" json:"ports,omitempty"`
+	UsbPorts             []*NetworkWirelessEthernetPortsProfile_UsbPorts `protobuf:"bytes,5,rep,name=usb_ports,json=usbPorts,proto3" json:"usb_ports,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessEthernetPortsProfile) Reset() {
@@ -202,6 +212,13 @@ func (x *NetworkWirelessEthernetPortsProfile) GetUsbPorts() []*NetworkWirelessEt
 	return nil
 }
 
+func (x *NetworkWirelessEthernetPortsProfile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createNetworkWirelessEthernetPortsProfile.
 type CreateNetworkWirelessEthernetPortsProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -210,12 +227,13 @@ type CreateNetworkWirelessEthernetPortsProfileRequest struct {
 	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Required.
-	Ports         []*CreateNetworkWirelessEthernetPortsProfileRequest_Ports    `protobuf:"bytes,3,rep,name=ports,proto3" json:"ports,omitempty"`
-	UsbPorts      []*CreateNetworkWirelessEthernetPortsProfileRequest_UsbPorts `protobuf:"bytes,4,rep,name=usb_ports,json=usbPorts,proto3" json:"usb_ports,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                       `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                       `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Ports                []*NetworkWirelessEthernetPortsProfile_Ports    `protobuf:"bytes,3,rep,name=ports,proto3" json:"ports,omitempty"`
+	UsbPorts             []*NetworkWirelessEthernetPortsProfile_UsbPorts `protobuf:"bytes,4,rep,name=usb_ports,json=usbPorts,proto3" json:"usb_ports,omitempty"`
+	EmptyFields          []string                                        `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                        `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateNetworkWirelessEthernetPortsProfileRequest) Reset() {
@@ -262,30 +280,37 @@ func (x *CreateNetworkWirelessEthernetPortsProfileRequest) GetName() string {
 	return ""
 }
 
-func (x *CreateNetworkWirelessEthernetPortsProfileRequest) GetPorts() []*CreateNetworkWirelessEthernetPortsProfileRequest_Ports {
+func (x *CreateNetworkWirelessEthernetPortsProfileRequest) GetPorts() []*NetworkWirelessEthernetPortsProfile_Ports {
 	if x != nil {
 		return x.Ports
 	}
 	return nil
 }
 
-func (x *CreateNetworkWirelessEthernetPortsProfileRequest) GetUsbPorts() []*CreateNetworkWirelessEthernetPortsProfileRequest_UsbPorts {
+func (x *CreateNetworkWirelessEthernetPortsProfileRequest) GetUsbPorts() []*NetworkWirelessEthernetPortsProfile_UsbPorts {
 	if x != nil {
 		return x.UsbPorts
 	}
 	return nil
 }
 
-func (x *CreateNetworkWirelessEthernetPortsProfileRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkWirelessEthernetPortsProfileRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkWirelessEthernetPortsProfileRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateNetworkWirelessEthernetPortsProfileRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkWirelessEthernetPortsProfileRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -298,11 +323,12 @@ type AssignNetworkWirelessEthernetPortsProfilesRequest struct {
 	// Required.
 	Serials []string `protobuf:"bytes,2,rep,name=serials,proto3" json:"serials,omitempty"`
 	// Required.
-	ProfileId     *string                `protobuf:"bytes,3,opt,name=profile_id,json=profileId,proto3,oneof" json:"profile_id,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ProfileId            *string          `protobuf:"bytes,3,opt,name=profile_id,json=profileId,proto3,oneof" json:"profile_id,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AssignNetworkWirelessEthernetPortsProfilesRequest) Reset() {
@@ -356,27 +382,35 @@ func (x *AssignNetworkWirelessEthernetPortsProfilesRequest) GetProfileId() strin
 	return ""
 }
 
-func (x *AssignNetworkWirelessEthernetPortsProfilesRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *AssignNetworkWirelessEthernetPortsProfilesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *AssignNetworkWirelessEthernetPortsProfilesRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *AssignNetworkWirelessEthernetPortsProfilesRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *AssignNetworkWirelessEthernetPortsProfilesRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of assignNetworkWirelessEthernetPortsProfiles.
 type AssignNetworkWirelessEthernetPortsProfilesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serials       []string               `protobuf:"bytes,1,rep,name=serials,proto3" json:"serials,omitempty"`
-	ProfileId     *string                `protobuf:"bytes,2,opt,name=profile_id,json=profileId,proto3,oneof" json:"profile_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serials              []string               `protobuf:"bytes,1,rep,name=serials,proto3" json:"serials,omitempty"`
+	ProfileId            *string                `protobuf:"bytes,2,opt,name=profile_id,json=profileId,proto3,oneof" json:"profile_id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AssignNetworkWirelessEthernetPortsProfilesResponse) Reset() {
@@ -423,17 +457,25 @@ func (x *AssignNetworkWirelessEthernetPortsProfilesResponse) GetProfileId() stri
 	return ""
 }
 
+func (x *AssignNetworkWirelessEthernetPortsProfilesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of setNetworkWirelessEthernetPortsProfilesDefault.
 type SetNetworkWirelessEthernetPortsProfilesDefaultRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	ProfileId     *string                `protobuf:"bytes,2,opt,name=profile_id,json=profileId,proto3,oneof" json:"profile_id,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ProfileId            *string          `protobuf:"bytes,2,opt,name=profile_id,json=profileId,proto3,oneof" json:"profile_id,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *SetNetworkWirelessEthernetPortsProfilesDefaultRequest) Reset() {
@@ -480,26 +522,34 @@ func (x *SetNetworkWirelessEthernetPortsProfilesDefaultRequest) GetProfileId() s
 	return ""
 }
 
-func (x *SetNetworkWirelessEthernetPortsProfilesDefaultRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *SetNetworkWirelessEthernetPortsProfilesDefaultRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *SetNetworkWirelessEthernetPortsProfilesDefaultRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *SetNetworkWirelessEthernetPortsProfilesDefaultRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *SetNetworkWirelessEthernetPortsProfilesDefaultRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Answer of setNetworkWirelessEthernetPortsProfilesDefault.
 type SetNetworkWirelessEthernetPortsProfilesDefaultResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ProfileId     *string                `protobuf:"bytes,1,opt,name=profile_id,json=profileId,proto3,oneof" json:"profile_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	ProfileId            *string                `protobuf:"bytes,1,opt,name=profile_id,json=profileId,proto3,oneof" json:"profile_id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *SetNetworkWirelessEthernetPortsProfilesDefaultResponse) Reset() {
@@ -537,6 +587,13 @@ func (x *SetNetworkWirelessEthernetPortsProfilesDefaultResponse) GetProfileId() 
 		return *x.ProfileId
 	}
 	return ""
+}
+
+func (x *SetNetworkWirelessEthernetPortsProfilesDefaultResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 // Request of getNetworkWirelessEthernetPortsProfile.
@@ -600,14 +657,15 @@ type UpdateNetworkWirelessEthernetPortsProfileRequest struct {
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	ProfileId     *string                                                      `protobuf:"bytes,2,opt,name=profile_id,json=profileId,proto3,oneof" json:"profile_id,omitempty"`
-	Name          *string                                                      `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Ports         []*UpdateNetworkWirelessEthernetPortsProfileRequest_Ports    `protobuf:"bytes,4,rep,name=ports,proto3" json:"ports,omitempty"`
-	UsbPorts      []*UpdateNetworkWirelessEthernetPortsProfileRequest_UsbPorts `protobuf:"bytes,5,rep,name=usb_ports,json=usbPorts,proto3" json:"usb_ports,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                       `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                       `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ProfileId            *string                                         `protobuf:"bytes,2,opt,name=profile_id,json=profileId,proto3,oneof" json:"profile_id,omitempty"`
+	Name                 *string                                         `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Ports                []*NetworkWirelessEthernetPortsProfile_Ports    `protobuf:"bytes,4,rep,name=ports,proto3" json:"ports,omitempty"`
+	UsbPorts             []*NetworkWirelessEthernetPortsProfile_UsbPorts `protobuf:"bytes,5,rep,name=usb_ports,json=usbPorts,proto3" json:"usb_ports,omitempty"`
+	EmptyFields          []string                                        `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                        `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkWirelessEthernetPortsProfileRequest) Reset() {
@@ -661,30 +719,37 @@ func (x *UpdateNetworkWirelessEthernetPortsProfileRequest) GetName() string {
 	return ""
 }
 
-func (x *UpdateNetworkWirelessEthernetPortsProfileRequest) GetPorts() []*UpdateNetworkWirelessEthernetPortsProfileRequest_Ports {
+func (x *UpdateNetworkWirelessEthernetPortsProfileRequest) GetPorts() []*NetworkWirelessEthernetPortsProfile_Ports {
 	if x != nil {
 		return x.Ports
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessEthernetPortsProfileRequest) GetUsbPorts() []*UpdateNetworkWirelessEthernetPortsProfileRequest_UsbPorts {
+func (x *UpdateNetworkWirelessEthernetPortsProfileRequest) GetUsbPorts() []*NetworkWirelessEthernetPortsProfile_UsbPorts {
 	if x != nil {
 		return x.UsbPorts
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessEthernetPortsProfileRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessEthernetPortsProfileRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkWirelessEthernetPortsProfileRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessEthernetPortsProfileRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessEthernetPortsProfileRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -744,20 +809,67 @@ func (x *DeleteNetworkWirelessEthernetPortsProfileRequest) GetProfileId() string
 	return ""
 }
 
+// Answer of deleteNetworkWirelessEthernetPortsProfile.
+type DeleteNetworkWirelessEthernetPortsProfileResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteNetworkWirelessEthernetPortsProfileResponse) Reset() {
+	*x = DeleteNetworkWirelessEthernetPortsProfileResponse{}
+	mi := &file_meraki_wireless_v1_ethernet_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteNetworkWirelessEthernetPortsProfileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteNetworkWirelessEthernetPortsProfileResponse) ProtoMessage() {}
+
+func (x *DeleteNetworkWirelessEthernetPortsProfileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_ethernet_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteNetworkWirelessEthernetPortsProfileResponse.ProtoReflect.Descriptor instead.
+func (*DeleteNetworkWirelessEthernetPortsProfileResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_ethernet_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *DeleteNetworkWirelessEthernetPortsProfileResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessEthernetPortsProfile_Ports struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Number        *int64                 `protobuf:"varint,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	Enabled       *bool                  `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Ssid          *int64                 `protobuf:"varint,4,opt,name=ssid,proto3,oneof" json:"ssid,omitempty"`
-	PskGroupId    *string                `protobuf:"bytes,5,opt,name=psk_group_id,json=pskGroupId,proto3,oneof" json:"psk_group_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Name                 *string          `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Number               *int64           `protobuf:"varint,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	Enabled              *bool            `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Ssid                 *int64           `protobuf:"varint,4,opt,name=ssid,proto3,oneof" json:"ssid,omitempty"`
+	PskGroupId           *string          `protobuf:"bytes,5,opt,name=psk_group_id,json=pskGroupId,proto3,oneof" json:"psk_group_id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessEthernetPortsProfile_Ports) Reset() {
 	*x = NetworkWirelessEthernetPortsProfile_Ports{}
-	mi := &file_meraki_wireless_v1_ethernet_proto_msgTypes[11]
+	mi := &file_meraki_wireless_v1_ethernet_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -769,7 +881,7 @@ func (x *NetworkWirelessEthernetPortsProfile_Ports) String() string {
 func (*NetworkWirelessEthernetPortsProfile_Ports) ProtoMessage() {}
 
 func (x *NetworkWirelessEthernetPortsProfile_Ports) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ethernet_proto_msgTypes[11]
+	mi := &file_meraki_wireless_v1_ethernet_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -820,18 +932,27 @@ func (x *NetworkWirelessEthernetPortsProfile_Ports) GetPskGroupId() string {
 	return ""
 }
 
+func (x *NetworkWirelessEthernetPortsProfile_Ports) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessEthernetPortsProfile_UsbPorts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Enabled       *bool                  `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Ssid          *int64                 `protobuf:"varint,3,opt,name=ssid,proto3,oneof" json:"ssid,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Name                 *string          `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Enabled              *bool            `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Ssid                 *int64           `protobuf:"varint,3,opt,name=ssid,proto3,oneof" json:"ssid,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessEthernetPortsProfile_UsbPorts) Reset() {
 	*x = NetworkWirelessEthernetPortsProfile_UsbPorts{}
-	mi := &file_meraki_wireless_v1_ethernet_proto_msgTypes[12]
+	mi := &file_meraki_wireless_v1_ethernet_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +964,7 @@ func (x *NetworkWirelessEthernetPortsProfile_UsbPorts) String() string {
 func (*NetworkWirelessEthernetPortsProfile_UsbPorts) ProtoMessage() {}
 
 func (x *NetworkWirelessEthernetPortsProfile_UsbPorts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ethernet_proto_msgTypes[12]
+	mi := &file_meraki_wireless_v1_ethernet_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -880,278 +1001,26 @@ func (x *NetworkWirelessEthernetPortsProfile_UsbPorts) GetSsid() int64 {
 	return 0
 }
 
-type CreateNetworkWirelessEthernetPortsProfileRequest_Ports struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Name          *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Enabled       *bool   `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Ssid          *int64  `protobuf:"varint,3,opt,name=ssid,proto3,oneof" json:"ssid,omitempty"`
-	PskGroupId    *string `protobuf:"bytes,4,opt,name=psk_group_id,json=pskGroupId,proto3,oneof" json:"psk_group_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkWirelessEthernetPortsProfileRequest_Ports) Reset() {
-	*x = CreateNetworkWirelessEthernetPortsProfileRequest_Ports{}
-	mi := &file_meraki_wireless_v1_ethernet_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkWirelessEthernetPortsProfileRequest_Ports) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkWirelessEthernetPortsProfileRequest_Ports) ProtoMessage() {}
-
-func (x *CreateNetworkWirelessEthernetPortsProfileRequest_Ports) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ethernet_proto_msgTypes[13]
+func (x *NetworkWirelessEthernetPortsProfile_UsbPorts) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkWirelessEthernetPortsProfileRequest_Ports.ProtoReflect.Descriptor instead.
-func (*CreateNetworkWirelessEthernetPortsProfileRequest_Ports) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ethernet_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *CreateNetworkWirelessEthernetPortsProfileRequest_Ports) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *CreateNetworkWirelessEthernetPortsProfileRequest_Ports) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *CreateNetworkWirelessEthernetPortsProfileRequest_Ports) GetSsid() int64 {
-	if x != nil && x.Ssid != nil {
-		return *x.Ssid
-	}
-	return 0
-}
-
-func (x *CreateNetworkWirelessEthernetPortsProfileRequest_Ports) GetPskGroupId() string {
-	if x != nil && x.PskGroupId != nil {
-		return *x.PskGroupId
-	}
-	return ""
-}
-
-type CreateNetworkWirelessEthernetPortsProfileRequest_UsbPorts struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Name          *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Enabled       *bool   `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Ssid          *int64  `protobuf:"varint,3,opt,name=ssid,proto3,oneof" json:"ssid,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkWirelessEthernetPortsProfileRequest_UsbPorts) Reset() {
-	*x = CreateNetworkWirelessEthernetPortsProfileRequest_UsbPorts{}
-	mi := &file_meraki_wireless_v1_ethernet_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkWirelessEthernetPortsProfileRequest_UsbPorts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkWirelessEthernetPortsProfileRequest_UsbPorts) ProtoMessage() {}
-
-func (x *CreateNetworkWirelessEthernetPortsProfileRequest_UsbPorts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ethernet_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkWirelessEthernetPortsProfileRequest_UsbPorts.ProtoReflect.Descriptor instead.
-func (*CreateNetworkWirelessEthernetPortsProfileRequest_UsbPorts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ethernet_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *CreateNetworkWirelessEthernetPortsProfileRequest_UsbPorts) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *CreateNetworkWirelessEthernetPortsProfileRequest_UsbPorts) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *CreateNetworkWirelessEthernetPortsProfileRequest_UsbPorts) GetSsid() int64 {
-	if x != nil && x.Ssid != nil {
-		return *x.Ssid
-	}
-	return 0
-}
-
-type UpdateNetworkWirelessEthernetPortsProfileRequest_Ports struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Name          *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Enabled       *bool   `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Ssid          *int64  `protobuf:"varint,3,opt,name=ssid,proto3,oneof" json:"ssid,omitempty"`
-	PskGroupId    *string `protobuf:"bytes,4,opt,name=psk_group_id,json=pskGroupId,proto3,oneof" json:"psk_group_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessEthernetPortsProfileRequest_Ports) Reset() {
-	*x = UpdateNetworkWirelessEthernetPortsProfileRequest_Ports{}
-	mi := &file_meraki_wireless_v1_ethernet_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessEthernetPortsProfileRequest_Ports) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessEthernetPortsProfileRequest_Ports) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessEthernetPortsProfileRequest_Ports) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ethernet_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessEthernetPortsProfileRequest_Ports.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessEthernetPortsProfileRequest_Ports) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ethernet_proto_rawDescGZIP(), []int{9, 0}
-}
-
-func (x *UpdateNetworkWirelessEthernetPortsProfileRequest_Ports) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessEthernetPortsProfileRequest_Ports) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateNetworkWirelessEthernetPortsProfileRequest_Ports) GetSsid() int64 {
-	if x != nil && x.Ssid != nil {
-		return *x.Ssid
-	}
-	return 0
-}
-
-func (x *UpdateNetworkWirelessEthernetPortsProfileRequest_Ports) GetPskGroupId() string {
-	if x != nil && x.PskGroupId != nil {
-		return *x.PskGroupId
-	}
-	return ""
-}
-
-type UpdateNetworkWirelessEthernetPortsProfileRequest_UsbPorts struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Name          *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Enabled       *bool   `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Ssid          *int64  `protobuf:"varint,3,opt,name=ssid,proto3,oneof" json:"ssid,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessEthernetPortsProfileRequest_UsbPorts) Reset() {
-	*x = UpdateNetworkWirelessEthernetPortsProfileRequest_UsbPorts{}
-	mi := &file_meraki_wireless_v1_ethernet_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessEthernetPortsProfileRequest_UsbPorts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessEthernetPortsProfileRequest_UsbPorts) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessEthernetPortsProfileRequest_UsbPorts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ethernet_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessEthernetPortsProfileRequest_UsbPorts.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessEthernetPortsProfileRequest_UsbPorts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ethernet_proto_rawDescGZIP(), []int{9, 1}
-}
-
-func (x *UpdateNetworkWirelessEthernetPortsProfileRequest_UsbPorts) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessEthernetPortsProfileRequest_UsbPorts) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateNetworkWirelessEthernetPortsProfileRequest_UsbPorts) GetSsid() int64 {
-	if x != nil && x.Ssid != nil {
-		return *x.Ssid
-	}
-	return 0
+	return nil
 }
 
 var File_meraki_wireless_v1_ethernet_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_ethernet_proto_rawDesc = "" +
 	"\n" +
-	"!meraki/wireless/v1/ethernet.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"c\n" +
+	"!meraki/wireless/v1/ethernet.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"c\n" +
 	".GetNetworkWirelessEthernetPortsProfilesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xbe\x01\n" +
-	"/GetNetworkWirelessEthernetPortsProfilesResponse\x12M\n" +
-	"\x05items\x18\x01 \x03(\v27.meraki.wireless.v1.NetworkWirelessEthernetPortsProfileR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xb5\x05\n" +
+	"\v_network_id\"\x8f\x02\n" +
+	"/GetNetworkWirelessEthernetPortsProfilesResponse\x12N\n" +
+	"\x05items\x18\xfb\x0f \x03(\v27.meraki.wireless.v1.NetworkWirelessEthernetPortsProfileR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xa3\a\n" +
 	"#NetworkWirelessEthernetPortsProfile\x12\"\n" +
 	"\n" +
 	"profile_id\x18\x01 \x01(\tH\x00R\tprofileId\x88\x01\x01\x12\x17\n" +
@@ -1159,90 +1028,79 @@ const file_meraki_wireless_v1_ethernet_proto_rawDesc = "" +
 	"\n" +
 	"is_default\x18\x03 \x01(\bH\x02R\tisDefault\x88\x01\x01\x12S\n" +
 	"\x05ports\x18\x04 \x03(\v2=.meraki.wireless.v1.NetworkWirelessEthernetPortsProfile.PortsR\x05ports\x12]\n" +
-	"\tusb_ports\x18\x05 \x03(\v2@.meraki.wireless.v1.NetworkWirelessEthernetPortsProfile.UsbPortsR\busbPorts\x1a\xd6\x01\n" +
+	"\tusb_ports\x18\x05 \x03(\v2@.meraki.wireless.v1.NetworkWirelessEthernetPortsProfile.UsbPortsR\busbPorts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa5\x02\n" +
 	"\x05Ports\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\x03H\x01R\x06number\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\x03 \x01(\bH\x02R\aenabled\x88\x01\x01\x12\x17\n" +
 	"\x04ssid\x18\x04 \x01(\x03H\x03R\x04ssid\x88\x01\x01\x12%\n" +
 	"\fpsk_group_id\x18\x05 \x01(\tH\x04R\n" +
-	"pskGroupId\x88\x01\x01B\a\n" +
+	"pskGroupId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_numberB\n" +
 	"\n" +
 	"\b_enabledB\a\n" +
 	"\x05_ssidB\x0f\n" +
-	"\r_psk_group_id\x1ay\n" +
+	"\r_psk_group_id\x1a\xc8\x01\n" +
 	"\bUsbPorts\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12\x17\n" +
-	"\x04ssid\x18\x03 \x01(\x03H\x02R\x04ssid\x88\x01\x01B\a\n" +
+	"\x04ssid\x18\x03 \x01(\x03H\x02R\x04ssid\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\n" +
 	"\n" +
 	"\b_enabledB\a\n" +
 	"\x05_ssidB\r\n" +
 	"\v_profile_idB\a\n" +
 	"\x05_nameB\r\n" +
-	"\v_is_default\"\x8d\x06\n" +
+	"\v_is_default\"\xe0\x03\n" +
 	"0CreateNetworkWirelessEthernetPortsProfileRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12`\n" +
-	"\x05ports\x18\x03 \x03(\v2J.meraki.wireless.v1.CreateNetworkWirelessEthernetPortsProfileRequest.PortsR\x05ports\x12j\n" +
-	"\tusb_ports\x18\x04 \x03(\v2M.meraki.wireless.v1.CreateNetworkWirelessEthernetPortsProfileRequest.UsbPortsR\busbPorts\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xae\x01\n" +
-	"\x05Ports\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12\x17\n" +
-	"\x04ssid\x18\x03 \x01(\x03H\x02R\x04ssid\x88\x01\x01\x12%\n" +
-	"\fpsk_group_id\x18\x04 \x01(\tH\x03R\n" +
-	"pskGroupId\x88\x01\x01B\a\n" +
-	"\x05_nameB\n" +
-	"\n" +
-	"\b_enabledB\a\n" +
-	"\x05_ssidB\x0f\n" +
-	"\r_psk_group_id\x1ay\n" +
-	"\bUsbPorts\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12\x17\n" +
-	"\x04ssid\x18\x03 \x01(\x03H\x02R\x04ssid\x88\x01\x01B\a\n" +
-	"\x05_nameB\n" +
-	"\n" +
-	"\b_enabledB\a\n" +
-	"\x05_ssidB\r\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12S\n" +
+	"\x05ports\x18\x03 \x03(\v2=.meraki.wireless.v1.NetworkWirelessEthernetPortsProfile.PortsR\x05ports\x12]\n" +
+	"\tusb_ports\x18\x04 \x03(\v2@.meraki.wireless.v1.NetworkWirelessEthernetPortsProfile.UsbPortsR\busbPorts\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\a\n" +
-	"\x05_name\"\xbf\x02\n" +
+	"\x05_name\"\xd8\x02\n" +
 	"1AssignNetworkWirelessEthernetPortsProfilesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12\"\n" +
 	"\n" +
-	"profile_id\x18\x03 \x01(\tH\x01R\tprofileId\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"profile_id\x18\x03 \x01(\tH\x01R\tprofileId\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\r\n" +
-	"\v_profile_id\"\x81\x01\n" +
+	"\v_profile_id\"\xd0\x01\n" +
 	"2AssignNetworkWirelessEthernetPortsProfilesResponse\x12\x18\n" +
 	"\aserials\x18\x01 \x03(\tR\aserials\x12\"\n" +
 	"\n" +
-	"profile_id\x18\x02 \x01(\tH\x00R\tprofileId\x88\x01\x01B\r\n" +
-	"\v_profile_id\"\xa9\x02\n" +
+	"profile_id\x18\x02 \x01(\tH\x00R\tprofileId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_profile_id\"\xc2\x02\n" +
 	"5SetNetworkWirelessEthernetPortsProfilesDefaultRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"profile_id\x18\x02 \x01(\tH\x01R\tprofileId\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"profile_id\x18\x02 \x01(\tH\x01R\tprofileId\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\r\n" +
-	"\v_profile_id\"k\n" +
+	"\v_profile_id\"\xba\x01\n" +
 	"6SetNetworkWirelessEthernetPortsProfilesDefaultResponse\x12\"\n" +
 	"\n" +
-	"profile_id\x18\x01 \x01(\tH\x00R\tprofileId\x88\x01\x01B\r\n" +
+	"profile_id\x18\x01 \x01(\tH\x00R\tprofileId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_profile_id\"\x95\x01\n" +
 	"-GetNetworkWirelessEthernetPortsProfileRequest\x12\"\n" +
 	"\n" +
@@ -1250,37 +1108,19 @@ const file_meraki_wireless_v1_ethernet_proto_rawDesc = "" +
 	"\n" +
 	"profile_id\x18\x02 \x01(\tH\x01R\tprofileId\x88\x01\x01B\r\n" +
 	"\v_network_idB\r\n" +
-	"\v_profile_id\"\xc0\x06\n" +
+	"\v_profile_id\"\x93\x04\n" +
 	"0UpdateNetworkWirelessEthernetPortsProfileRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"profile_id\x18\x02 \x01(\tH\x01R\tprofileId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12`\n" +
-	"\x05ports\x18\x04 \x03(\v2J.meraki.wireless.v1.UpdateNetworkWirelessEthernetPortsProfileRequest.PortsR\x05ports\x12j\n" +
-	"\tusb_ports\x18\x05 \x03(\v2M.meraki.wireless.v1.UpdateNetworkWirelessEthernetPortsProfileRequest.UsbPortsR\busbPorts\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xae\x01\n" +
-	"\x05Ports\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12\x17\n" +
-	"\x04ssid\x18\x03 \x01(\x03H\x02R\x04ssid\x88\x01\x01\x12%\n" +
-	"\fpsk_group_id\x18\x04 \x01(\tH\x03R\n" +
-	"pskGroupId\x88\x01\x01B\a\n" +
-	"\x05_nameB\n" +
-	"\n" +
-	"\b_enabledB\a\n" +
-	"\x05_ssidB\x0f\n" +
-	"\r_psk_group_id\x1ay\n" +
-	"\bUsbPorts\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12\x17\n" +
-	"\x04ssid\x18\x03 \x01(\x03H\x02R\x04ssid\x88\x01\x01B\a\n" +
-	"\x05_nameB\n" +
-	"\n" +
-	"\b_enabledB\a\n" +
-	"\x05_ssidB\r\n" +
+	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12S\n" +
+	"\x05ports\x18\x04 \x03(\v2=.meraki.wireless.v1.NetworkWirelessEthernetPortsProfile.PortsR\x05ports\x12]\n" +
+	"\tusb_ports\x18\x05 \x03(\v2@.meraki.wireless.v1.NetworkWirelessEthernetPortsProfile.UsbPortsR\busbPorts\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\r\n" +
 	"\v_profile_idB\a\n" +
 	"\x05_name\"\x98\x01\n" +
@@ -1290,8 +1130,10 @@ const file_meraki_wireless_v1_ethernet_proto_rawDesc = "" +
 	"\n" +
 	"profile_id\x18\x02 \x01(\tH\x01R\tprofileId\x88\x01\x01B\r\n" +
 	"\v_network_idB\r\n" +
-	"\v_profile_idBw\n" +
-	"\x1ccom.merakibroker.wireless.v1B\rEthernetProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\v_profile_id\"\x82\x01\n" +
+	"1DeleteNetworkWirelessEthernetPortsProfileResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x92\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\rEthernetProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_ethernet_proto_rawDescOnce sync.Once
@@ -1305,50 +1147,50 @@ func file_meraki_wireless_v1_ethernet_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_v1_ethernet_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_ethernet_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_meraki_wireless_v1_ethernet_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_meraki_wireless_v1_ethernet_proto_goTypes = []any{
-	(*GetNetworkWirelessEthernetPortsProfilesRequest)(nil),            // 0: meraki.wireless.v1.GetNetworkWirelessEthernetPortsProfilesRequest
-	(*GetNetworkWirelessEthernetPortsProfilesResponse)(nil),           // 1: meraki.wireless.v1.GetNetworkWirelessEthernetPortsProfilesResponse
-	(*NetworkWirelessEthernetPortsProfile)(nil),                       // 2: meraki.wireless.v1.NetworkWirelessEthernetPortsProfile
-	(*CreateNetworkWirelessEthernetPortsProfileRequest)(nil),          // 3: meraki.wireless.v1.CreateNetworkWirelessEthernetPortsProfileRequest
-	(*AssignNetworkWirelessEthernetPortsProfilesRequest)(nil),         // 4: meraki.wireless.v1.AssignNetworkWirelessEthernetPortsProfilesRequest
-	(*AssignNetworkWirelessEthernetPortsProfilesResponse)(nil),        // 5: meraki.wireless.v1.AssignNetworkWirelessEthernetPortsProfilesResponse
-	(*SetNetworkWirelessEthernetPortsProfilesDefaultRequest)(nil),     // 6: meraki.wireless.v1.SetNetworkWirelessEthernetPortsProfilesDefaultRequest
-	(*SetNetworkWirelessEthernetPortsProfilesDefaultResponse)(nil),    // 7: meraki.wireless.v1.SetNetworkWirelessEthernetPortsProfilesDefaultResponse
-	(*GetNetworkWirelessEthernetPortsProfileRequest)(nil),             // 8: meraki.wireless.v1.GetNetworkWirelessEthernetPortsProfileRequest
-	(*UpdateNetworkWirelessEthernetPortsProfileRequest)(nil),          // 9: meraki.wireless.v1.UpdateNetworkWirelessEthernetPortsProfileRequest
-	(*DeleteNetworkWirelessEthernetPortsProfileRequest)(nil),          // 10: meraki.wireless.v1.DeleteNetworkWirelessEthernetPortsProfileRequest
-	(*NetworkWirelessEthernetPortsProfile_Ports)(nil),                 // 11: meraki.wireless.v1.NetworkWirelessEthernetPortsProfile.Ports
-	(*NetworkWirelessEthernetPortsProfile_UsbPorts)(nil),              // 12: meraki.wireless.v1.NetworkWirelessEthernetPortsProfile.UsbPorts
-	(*CreateNetworkWirelessEthernetPortsProfileRequest_Ports)(nil),    // 13: meraki.wireless.v1.CreateNetworkWirelessEthernetPortsProfileRequest.Ports
-	(*CreateNetworkWirelessEthernetPortsProfileRequest_UsbPorts)(nil), // 14: meraki.wireless.v1.CreateNetworkWirelessEthernetPortsProfileRequest.UsbPorts
-	(*UpdateNetworkWirelessEthernetPortsProfileRequest_Ports)(nil),    // 15: meraki.wireless.v1.UpdateNetworkWirelessEthernetPortsProfileRequest.Ports
-	(*UpdateNetworkWirelessEthernetPortsProfileRequest_UsbPorts)(nil), // 16: meraki.wireless.v1.UpdateNetworkWirelessEthernetPortsProfileRequest.UsbPorts
-	(*v1.PageInfo)(nil),           // 17: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 18: google.protobuf.FieldMask
+	(*GetNetworkWirelessEthernetPortsProfilesRequest)(nil),         // 0: meraki.wireless.v1.GetNetworkWirelessEthernetPortsProfilesRequest
+	(*GetNetworkWirelessEthernetPortsProfilesResponse)(nil),        // 1: meraki.wireless.v1.GetNetworkWirelessEthernetPortsProfilesResponse
+	(*NetworkWirelessEthernetPortsProfile)(nil),                    // 2: meraki.wireless.v1.NetworkWirelessEthernetPortsProfile
+	(*CreateNetworkWirelessEthernetPortsProfileRequest)(nil),       // 3: meraki.wireless.v1.CreateNetworkWirelessEthernetPortsProfileRequest
+	(*AssignNetworkWirelessEthernetPortsProfilesRequest)(nil),      // 4: meraki.wireless.v1.AssignNetworkWirelessEthernetPortsProfilesRequest
+	(*AssignNetworkWirelessEthernetPortsProfilesResponse)(nil),     // 5: meraki.wireless.v1.AssignNetworkWirelessEthernetPortsProfilesResponse
+	(*SetNetworkWirelessEthernetPortsProfilesDefaultRequest)(nil),  // 6: meraki.wireless.v1.SetNetworkWirelessEthernetPortsProfilesDefaultRequest
+	(*SetNetworkWirelessEthernetPortsProfilesDefaultResponse)(nil), // 7: meraki.wireless.v1.SetNetworkWirelessEthernetPortsProfilesDefaultResponse
+	(*GetNetworkWirelessEthernetPortsProfileRequest)(nil),          // 8: meraki.wireless.v1.GetNetworkWirelessEthernetPortsProfileRequest
+	(*UpdateNetworkWirelessEthernetPortsProfileRequest)(nil),       // 9: meraki.wireless.v1.UpdateNetworkWirelessEthernetPortsProfileRequest
+	(*DeleteNetworkWirelessEthernetPortsProfileRequest)(nil),       // 10: meraki.wireless.v1.DeleteNetworkWirelessEthernetPortsProfileRequest
+	(*DeleteNetworkWirelessEthernetPortsProfileResponse)(nil),      // 11: meraki.wireless.v1.DeleteNetworkWirelessEthernetPortsProfileResponse
+	(*NetworkWirelessEthernetPortsProfile_Ports)(nil),              // 12: meraki.wireless.v1.NetworkWirelessEthernetPortsProfile.Ports
+	(*NetworkWirelessEthernetPortsProfile_UsbPorts)(nil),           // 13: meraki.wireless.v1.NetworkWirelessEthernetPortsProfile.UsbPorts
+	(*v1.PageInfo)(nil),     // 14: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 15: google.protobuf.Struct
 }
 var file_meraki_wireless_v1_ethernet_proto_depIdxs = []int32{
 	2,  // 0: meraki.wireless.v1.GetNetworkWirelessEthernetPortsProfilesResponse.items:type_name -> meraki.wireless.v1.NetworkWirelessEthernetPortsProfile
-	17, // 1: meraki.wireless.v1.GetNetworkWirelessEthernetPortsProfilesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	11, // 2: meraki.wireless.v1.NetworkWirelessEthernetPortsProfile.ports:type_name -> meraki.wireless.v1.NetworkWirelessEthernetPortsProfile.Ports
-	12, // 3: meraki.wireless.v1.NetworkWirelessEthernetPortsProfile.usb_ports:type_name -> meraki.wireless.v1.NetworkWirelessEthernetPortsProfile.UsbPorts
-	13, // 4: meraki.wireless.v1.CreateNetworkWirelessEthernetPortsProfileRequest.ports:type_name -> meraki.wireless.v1.CreateNetworkWirelessEthernetPortsProfileRequest.Ports
-	14, // 5: meraki.wireless.v1.CreateNetworkWirelessEthernetPortsProfileRequest.usb_ports:type_name -> meraki.wireless.v1.CreateNetworkWirelessEthernetPortsProfileRequest.UsbPorts
-	18, // 6: meraki.wireless.v1.CreateNetworkWirelessEthernetPortsProfileRequest.null_fields:type_name -> google.protobuf.FieldMask
-	18, // 7: meraki.wireless.v1.CreateNetworkWirelessEthernetPortsProfileRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	18, // 8: meraki.wireless.v1.AssignNetworkWirelessEthernetPortsProfilesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	18, // 9: meraki.wireless.v1.AssignNetworkWirelessEthernetPortsProfilesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	18, // 10: meraki.wireless.v1.SetNetworkWirelessEthernetPortsProfilesDefaultRequest.null_fields:type_name -> google.protobuf.FieldMask
-	18, // 11: meraki.wireless.v1.SetNetworkWirelessEthernetPortsProfilesDefaultRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	15, // 12: meraki.wireless.v1.UpdateNetworkWirelessEthernetPortsProfileRequest.ports:type_name -> meraki.wireless.v1.UpdateNetworkWirelessEthernetPortsProfileRequest.Ports
-	16, // 13: meraki.wireless.v1.UpdateNetworkWirelessEthernetPortsProfileRequest.usb_ports:type_name -> meraki.wireless.v1.UpdateNetworkWirelessEthernetPortsProfileRequest.UsbPorts
-	18, // 14: meraki.wireless.v1.UpdateNetworkWirelessEthernetPortsProfileRequest.null_fields:type_name -> google.protobuf.FieldMask
-	18, // 15: meraki.wireless.v1.UpdateNetworkWirelessEthernetPortsProfileRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	14, // 1: meraki.wireless.v1.GetNetworkWirelessEthernetPortsProfilesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	15, // 2: meraki.wireless.v1.GetNetworkWirelessEthernetPortsProfilesResponse.additional_properties:type_name -> google.protobuf.Struct
+	12, // 3: meraki.wireless.v1.NetworkWirelessEthernetPortsProfile.ports:type_name -> meraki.wireless.v1.NetworkWirelessEthernetPortsProfile.Ports
+	13, // 4: meraki.wireless.v1.NetworkWirelessEthernetPortsProfile.usb_ports:type_name -> meraki.wireless.v1.NetworkWirelessEthernetPortsProfile.UsbPorts
+	15, // 5: meraki.wireless.v1.NetworkWirelessEthernetPortsProfile.additional_properties:type_name -> google.protobuf.Struct
+	12, // 6: meraki.wireless.v1.CreateNetworkWirelessEthernetPortsProfileRequest.ports:type_name -> meraki.wireless.v1.NetworkWirelessEthernetPortsProfile.Ports
+	13, // 7: meraki.wireless.v1.CreateNetworkWirelessEthernetPortsProfileRequest.usb_ports:type_name -> meraki.wireless.v1.NetworkWirelessEthernetPortsProfile.UsbPorts
+	15, // 8: meraki.wireless.v1.CreateNetworkWirelessEthernetPortsProfileRequest.additional_properties:type_name -> google.protobuf.Struct
+	15, // 9: meraki.wireless.v1.AssignNetworkWirelessEthernetPortsProfilesRequest.additional_properties:type_name -> google.protobuf.Struct
+	15, // 10: meraki.wireless.v1.AssignNetworkWirelessEthernetPortsProfilesResponse.additional_properties:type_name -> google.protobuf.Struct
+	15, // 11: meraki.wireless.v1.SetNetworkWirelessEthernetPortsProfilesDefaultRequest.additional_properties:type_name -> google.protobuf.Struct
+	15, // 12: meraki.wireless.v1.SetNetworkWirelessEthernetPortsProfilesDefaultResponse.additional_properties:type_name -> google.protobuf.Struct
+	12, // 13: meraki.wireless.v1.UpdateNetworkWirelessEthernetPortsProfileRequest.ports:type_name -> meraki.wireless.v1.NetworkWirelessEthernetPortsProfile.Ports
+	13, // 14: meraki.wireless.v1.UpdateNetworkWirelessEthernetPortsProfileRequest.usb_ports:type_name -> meraki.wireless.v1.NetworkWirelessEthernetPortsProfile.UsbPorts
+	15, // 15: meraki.wireless.v1.UpdateNetworkWirelessEthernetPortsProfileRequest.additional_properties:type_name -> google.protobuf.Struct
+	15, // 16: meraki.wireless.v1.DeleteNetworkWirelessEthernetPortsProfileResponse.additional_properties:type_name -> google.protobuf.Struct
+	15, // 17: meraki.wireless.v1.NetworkWirelessEthernetPortsProfile.Ports.additional_properties:type_name -> google.protobuf.Struct
+	15, // 18: meraki.wireless.v1.NetworkWirelessEthernetPortsProfile.UsbPorts.additional_properties:type_name -> google.protobuf.Struct
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_ethernet_proto_init() }
@@ -1366,19 +1208,15 @@ func file_meraki_wireless_v1_ethernet_proto_init() {
 	file_meraki_wireless_v1_ethernet_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ethernet_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ethernet_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ethernet_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ethernet_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ethernet_proto_msgTypes[13].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ethernet_proto_msgTypes[14].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ethernet_proto_msgTypes[15].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ethernet_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_ethernet_proto_rawDesc), len(file_meraki_wireless_v1_ethernet_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

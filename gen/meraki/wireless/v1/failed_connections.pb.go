@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -140,11 +141,12 @@ func (x *GetNetworkWirelessFailedConnectionsRequest) GetClientId() string {
 
 // Answer of getNetworkWirelessFailedConnections.
 type GetNetworkWirelessFailedConnectionsResponse struct {
-	state         protoimpl.MessageState                              `protogen:"open.v1"`
-	Items         []*GetNetworkWirelessFailedConnectionsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                        `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                              `protogen:"open.v1"`
+	Items                []*GetNetworkWirelessFailedConnectionsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                        `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessFailedConnectionsResponse) Reset() {
@@ -191,18 +193,26 @@ func (x *GetNetworkWirelessFailedConnectionsResponse) GetPageInfo() *v1.PageInfo
 	return nil
 }
 
+func (x *GetNetworkWirelessFailedConnectionsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessFailedConnectionsResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	SsidNumber    *int64                 `protobuf:"varint,1,opt,name=ssid_number,json=ssidNumber,proto3,oneof" json:"ssid_number,omitempty"`
-	Vlan          *int64                 `protobuf:"varint,2,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	ClientMac     *string                `protobuf:"bytes,3,opt,name=client_mac,json=clientMac,proto3,oneof" json:"client_mac,omitempty"`
-	Serial        *string                `protobuf:"bytes,4,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Radio         *int64                 `protobuf:"varint,5,opt,name=radio,proto3,oneof" json:"radio,omitempty"`
-	FailureStep   *string                `protobuf:"bytes,6,opt,name=failure_step,json=failureStep,proto3,oneof" json:"failure_step,omitempty"`
-	Type          *string                `protobuf:"bytes,7,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Ts            *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=ts,proto3" json:"ts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	SsidNumber           *int64                 `protobuf:"varint,1,opt,name=ssid_number,json=ssidNumber,proto3,oneof" json:"ssid_number,omitempty"`
+	Vlan                 *int64                 `protobuf:"varint,2,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
+	ClientMac            *string                `protobuf:"bytes,3,opt,name=client_mac,json=clientMac,proto3,oneof" json:"client_mac,omitempty"`
+	Serial               *string                `protobuf:"bytes,4,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Radio                *int64                 `protobuf:"varint,5,opt,name=radio,proto3,oneof" json:"radio,omitempty"`
+	FailureStep          *string                `protobuf:"bytes,6,opt,name=failure_step,json=failureStep,proto3,oneof" json:"failure_step,omitempty"`
+	Type                 *string                `protobuf:"bytes,7,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Ts                   *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=ts,proto3" json:"ts,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessFailedConnectionsResponse_Item) Reset() {
@@ -291,11 +301,18 @@ func (x *GetNetworkWirelessFailedConnectionsResponse_Item) GetTs() *timestamppb.
 	return nil
 }
 
+func (x *GetNetworkWirelessFailedConnectionsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_wireless_v1_failed_connections_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_failed_connections_proto_rawDesc = "" +
 	"\n" +
-	"+meraki/wireless/v1/failed_connections.proto\x12\x12meraki.wireless.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x88\x03\n" +
+	"+meraki/wireless/v1/failed_connections.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x88\x03\n" +
 	"*GetNetworkWirelessFailedConnectionsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x13\n" +
@@ -316,10 +333,11 @@ const file_meraki_wireless_v1_failed_connections_proto_rawDesc = "" +
 	"\a_ap_tagB\t\n" +
 	"\a_serialB\f\n" +
 	"\n" +
-	"_client_id\"\xaf\x04\n" +
-	"+GetNetworkWirelessFailedConnectionsResponse\x12Z\n" +
-	"\x05items\x18\x01 \x03(\v2D.meraki.wireless.v1.GetNetworkWirelessFailedConnectionsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xe5\x02\n" +
+	"_client_id\"\xcf\x05\n" +
+	"+GetNetworkWirelessFailedConnectionsResponse\x12[\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2D.meraki.wireless.v1.GetNetworkWirelessFailedConnectionsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb4\x03\n" +
 	"\x04Item\x12$\n" +
 	"\vssid_number\x18\x01 \x01(\x03H\x00R\n" +
 	"ssidNumber\x88\x01\x01\x12\x17\n" +
@@ -330,15 +348,16 @@ const file_meraki_wireless_v1_failed_connections_proto_rawDesc = "" +
 	"\x05radio\x18\x05 \x01(\x03H\x04R\x05radio\x88\x01\x01\x12&\n" +
 	"\ffailure_step\x18\x06 \x01(\tH\x05R\vfailureStep\x88\x01\x01\x12\x17\n" +
 	"\x04type\x18\a \x01(\tH\x06R\x04type\x88\x01\x01\x12*\n" +
-	"\x02ts\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x02tsB\x0e\n" +
+	"\x02ts\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x02ts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_ssid_numberB\a\n" +
 	"\x05_vlanB\r\n" +
 	"\v_client_macB\t\n" +
 	"\a_serialB\b\n" +
 	"\x06_radioB\x0f\n" +
 	"\r_failure_stepB\a\n" +
-	"\x05_typeB\x80\x01\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x16FailedConnectionsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\x05_typeB\x9b\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x16FailedConnectionsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_failed_connections_proto_rawDescOnce sync.Once
@@ -358,17 +377,20 @@ var file_meraki_wireless_v1_failed_connections_proto_goTypes = []any{
 	(*GetNetworkWirelessFailedConnectionsResponse)(nil),      // 1: meraki.wireless.v1.GetNetworkWirelessFailedConnectionsResponse
 	(*GetNetworkWirelessFailedConnectionsResponse_Item)(nil), // 2: meraki.wireless.v1.GetNetworkWirelessFailedConnectionsResponse.Item
 	(*v1.PageInfo)(nil),           // 3: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),       // 4: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
 }
 var file_meraki_wireless_v1_failed_connections_proto_depIdxs = []int32{
 	2, // 0: meraki.wireless.v1.GetNetworkWirelessFailedConnectionsResponse.items:type_name -> meraki.wireless.v1.GetNetworkWirelessFailedConnectionsResponse.Item
 	3, // 1: meraki.wireless.v1.GetNetworkWirelessFailedConnectionsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	4, // 2: meraki.wireless.v1.GetNetworkWirelessFailedConnectionsResponse.Item.ts:type_name -> google.protobuf.Timestamp
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	4, // 2: meraki.wireless.v1.GetNetworkWirelessFailedConnectionsResponse.additional_properties:type_name -> google.protobuf.Struct
+	5, // 3: meraki.wireless.v1.GetNetworkWirelessFailedConnectionsResponse.Item.ts:type_name -> google.protobuf.Timestamp
+	4, // 4: meraki.wireless.v1.GetNetworkWirelessFailedConnectionsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_failed_connections_proto_init() }

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -129,11 +130,12 @@ func (x *GetOrganizationAssuranceImpactedDeviceWirelessByNetworkRequest) GetEndi
 
 // Answer of getOrganizationAssuranceImpactedDeviceWirelessByNetwork.
 type GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	Items         []*GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                            `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                  `protogen:"open.v1"`
+	Items                []*GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                            `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse) Reset() {
@@ -180,12 +182,20 @@ func (x *GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse) GetPag
 	return nil
 }
 
+func (x *GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item struct {
-	state         protoimpl.MessageState                                                        `protogen:"open.v1"`
-	Network       *GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	Counts        *GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item_Counts  `protobuf:"bytes,2,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                        `protogen:"open.v1"`
+	Network              *GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Counts               *GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item_Counts  `protobuf:"bytes,2,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item) Reset() {
@@ -232,12 +242,20 @@ func (x *GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item) G
 	return nil
 }
 
+func (x *GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item_Network) Reset() {
@@ -284,12 +302,20 @@ func (x *GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item_Ne
 	return ""
 }
 
+func (x *GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item_Counts struct {
-	state         protoimpl.MessageState                                                                       `protogen:"open.v1"`
-	Total         *int64                                                                                       `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	ByFailureType []*GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item_Counts_ByFailureType `protobuf:"bytes,2,rep,name=by_failure_type,json=byFailureType,proto3" json:"by_failure_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                       `protogen:"open.v1"`
+	Total                *int64                                                                                       `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	ByFailureType        []*GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item_Counts_ByFailureType `protobuf:"bytes,2,rep,name=by_failure_type,json=byFailureType,proto3" json:"by_failure_type,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item_Counts) Reset() {
@@ -336,12 +362,20 @@ func (x *GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item_Co
 	return nil
 }
 
+func (x *GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item_Counts_ByFailureType struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Type          *string                `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Count         *int64                 `protobuf:"varint,2,opt,name=count,proto3,oneof" json:"count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Type                 *string                `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Count                *int64                 `protobuf:"varint,2,opt,name=count,proto3,oneof" json:"count,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item_Counts_ByFailureType) Reset() {
@@ -389,11 +423,18 @@ func (x *GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item_Co
 	return 0
 }
 
+func (x *GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item_Counts_ByFailureType) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_wireless_v1_impacted_device_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_impacted_device_proto_rawDesc = "" +
 	"\n" +
-	"(meraki/wireless/v1/impacted_device.proto\x12\x12meraki.wireless.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xbc\x03\n" +
+	"(meraki/wireless/v1/impacted_device.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xbc\x03\n" +
 	">GetOrganizationAssuranceImpactedDeviceWirelessByNetworkRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12*\n" +
 	"\x11network_group_ids\x18\x02 \x03(\tR\x0fnetworkGroupIds\x12\x13\n" +
@@ -409,28 +450,33 @@ const file_meraki_wireless_v1_impacted_device_proto_rawDesc = "" +
 	"\t_timespanB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xd6\x06\n" +
-	"?GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse\x12n\n" +
-	"\x05items\x18\x01 \x03(\v2X.meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xe4\x04\n" +
+	"\x0e_ending_before\"\xe5\t\n" +
+	"?GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse\x12o\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2X.meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa2\a\n" +
 	"\x04Item\x12z\n" +
 	"\anetwork\x18\x01 \x01(\v2`.meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.Item.NetworkR\anetwork\x12w\n" +
-	"\x06counts\x18\x02 \x01(\v2_.meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.Item.CountsR\x06counts\x1aG\n" +
+	"\x06counts\x18\x02 \x01(\v2_.meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.Item.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1a\x9d\x02\n" +
+	"\x05_name\x1a\xbc\x03\n" +
 	"\x06Counts\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12\x95\x01\n" +
-	"\x0fby_failure_type\x18\x02 \x03(\v2m.meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.Item.Counts.ByFailureTypeR\rbyFailureType\x1aV\n" +
+	"\x0fby_failure_type\x18\x02 \x03(\v2m.meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.Item.Counts.ByFailureTypeR\rbyFailureType\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa5\x01\n" +
 	"\rByFailureType\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x19\n" +
-	"\x05count\x18\x02 \x01(\x03H\x01R\x05count\x88\x01\x01B\a\n" +
+	"\x05count\x18\x02 \x01(\x03H\x01R\x05count\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_typeB\b\n" +
 	"\x06_countB\b\n" +
-	"\x06_totalB}\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x13ImpactedDeviceProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\x06_totalB\x98\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x13ImpactedDeviceProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_impacted_device_proto_rawDescOnce sync.Once
@@ -452,19 +498,25 @@ var file_meraki_wireless_v1_impacted_device_proto_goTypes = []any{
 	(*GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item_Network)(nil),              // 3: meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.Item.Network
 	(*GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item_Counts)(nil),               // 4: meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.Item.Counts
 	(*GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse_Item_Counts_ByFailureType)(nil), // 5: meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.Item.Counts.ByFailureType
-	(*v1.PageInfo)(nil), // 6: meraki.api.v1.PageInfo
+	(*v1.PageInfo)(nil),     // 6: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 7: google.protobuf.Struct
 }
 var file_meraki_wireless_v1_impacted_device_proto_depIdxs = []int32{
-	2, // 0: meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.items:type_name -> meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.Item
-	6, // 1: meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	3, // 2: meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.Item.Network
-	4, // 3: meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.Item.counts:type_name -> meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.Item.Counts
-	5, // 4: meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.Item.Counts.by_failure_type:type_name -> meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.Item.Counts.ByFailureType
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	2,  // 0: meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.items:type_name -> meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.Item
+	6,  // 1: meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	7,  // 2: meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 3: meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.Item.Network
+	4,  // 4: meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.Item.counts:type_name -> meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.Item.Counts
+	7,  // 5: meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 6: meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 7: meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.Item.Counts.by_failure_type:type_name -> meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.Item.Counts.ByFailureType
+	7,  // 8: meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.Item.Counts.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 9: meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse.Item.Counts.ByFailureType.additional_properties:type_name -> google.protobuf.Struct
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_impacted_device_proto_init() }

@@ -137,13 +137,14 @@ func (x *GetDeviceWirelessLatencyStatsRequest) GetFields() string {
 	return ""
 }
 
-// Answer of getDeviceWirelessLatencyStats.
+// The wireless latency stats of a device. Answer of getDeviceWirelessLatencyStats.
 type DeviceWirelessLatencyStats struct {
-	state         protoimpl.MessageState                   `protogen:"open.v1"`
-	Serial        *string                                  `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	LatencyStats  *DeviceWirelessLatencyStats_LatencyStats `protobuf:"bytes,2,opt,name=latency_stats,json=latencyStats,proto3" json:"latency_stats,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                   `protogen:"open.v1"`
+	Serial               *string                                  `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	LatencyStats         *DeviceWirelessLatencyStats_LatencyStats `protobuf:"bytes,2,opt,name=latency_stats,json=latencyStats,proto3" json:"latency_stats,omitempty"`
+	AdditionalProperties *structpb.Struct                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceWirelessLatencyStats) Reset() {
@@ -186,6 +187,13 @@ func (x *DeviceWirelessLatencyStats) GetSerial() string {
 func (x *DeviceWirelessLatencyStats) GetLatencyStats() *DeviceWirelessLatencyStats_LatencyStats {
 	if x != nil {
 		return x.LatencyStats
+	}
+	return nil
+}
+
+func (x *DeviceWirelessLatencyStats) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -303,15 +311,16 @@ func (x *GetNetworkWirelessLatencyStatsRequest) GetFields() string {
 	return ""
 }
 
-// Answer of getNetworkWirelessLatencyStats.
+// The wireless latency stats of a network. Answer of getNetworkWirelessLatencyStats.
 type NetworkWirelessLatencyStats struct {
-	state             protoimpl.MessageState                         `protogen:"open.v1"`
-	BackgroundTraffic *NetworkWirelessLatencyStats_BackgroundTraffic `protobuf:"bytes,1,opt,name=background_traffic,json=backgroundTraffic,proto3" json:"background_traffic,omitempty"`
-	BestEffortTraffic *NetworkWirelessLatencyStats_BestEffortTraffic `protobuf:"bytes,2,opt,name=best_effort_traffic,json=bestEffortTraffic,proto3" json:"best_effort_traffic,omitempty"`
-	VideoTraffic      *NetworkWirelessLatencyStats_VideoTraffic      `protobuf:"bytes,3,opt,name=video_traffic,json=videoTraffic,proto3" json:"video_traffic,omitempty"`
-	VoiceTraffic      *NetworkWirelessLatencyStats_VoiceTraffic      `protobuf:"bytes,4,opt,name=voice_traffic,json=voiceTraffic,proto3" json:"voice_traffic,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState                         `protogen:"open.v1"`
+	BackgroundTraffic    *NetworkWirelessLatencyStats_BackgroundTraffic `protobuf:"bytes,1,opt,name=background_traffic,json=backgroundTraffic,proto3" json:"background_traffic,omitempty"`
+	BestEffortTraffic    *NetworkWirelessLatencyStats_BestEffortTraffic `protobuf:"bytes,2,opt,name=best_effort_traffic,json=bestEffortTraffic,proto3" json:"best_effort_traffic,omitempty"`
+	VideoTraffic         *NetworkWirelessLatencyStats_VideoTraffic      `protobuf:"bytes,3,opt,name=video_traffic,json=videoTraffic,proto3" json:"video_traffic,omitempty"`
+	VoiceTraffic         *NetworkWirelessLatencyStats_VoiceTraffic      `protobuf:"bytes,4,opt,name=voice_traffic,json=voiceTraffic,proto3" json:"voice_traffic,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessLatencyStats) Reset() {
@@ -372,14 +381,22 @@ func (x *NetworkWirelessLatencyStats) GetVoiceTraffic() *NetworkWirelessLatencyS
 	return nil
 }
 
+func (x *NetworkWirelessLatencyStats) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceWirelessLatencyStats_LatencyStats struct {
-	state             protoimpl.MessageState                                     `protogen:"open.v1"`
-	BackgroundTraffic *DeviceWirelessLatencyStats_LatencyStats_BackgroundTraffic `protobuf:"bytes,1,opt,name=background_traffic,json=backgroundTraffic,proto3" json:"background_traffic,omitempty"`
-	BestEffortTraffic *DeviceWirelessLatencyStats_LatencyStats_BestEffortTraffic `protobuf:"bytes,2,opt,name=best_effort_traffic,json=bestEffortTraffic,proto3" json:"best_effort_traffic,omitempty"`
-	VideoTraffic      *DeviceWirelessLatencyStats_LatencyStats_VideoTraffic      `protobuf:"bytes,3,opt,name=video_traffic,json=videoTraffic,proto3" json:"video_traffic,omitempty"`
-	VoiceTraffic      *DeviceWirelessLatencyStats_LatencyStats_VoiceTraffic      `protobuf:"bytes,4,opt,name=voice_traffic,json=voiceTraffic,proto3" json:"voice_traffic,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState                                     `protogen:"open.v1"`
+	BackgroundTraffic    *DeviceWirelessLatencyStats_LatencyStats_BackgroundTraffic `protobuf:"bytes,1,opt,name=background_traffic,json=backgroundTraffic,proto3" json:"background_traffic,omitempty"`
+	BestEffortTraffic    *DeviceWirelessLatencyStats_LatencyStats_BestEffortTraffic `protobuf:"bytes,2,opt,name=best_effort_traffic,json=bestEffortTraffic,proto3" json:"best_effort_traffic,omitempty"`
+	VideoTraffic         *DeviceWirelessLatencyStats_LatencyStats_VideoTraffic      `protobuf:"bytes,3,opt,name=video_traffic,json=videoTraffic,proto3" json:"video_traffic,omitempty"`
+	VoiceTraffic         *DeviceWirelessLatencyStats_LatencyStats_VoiceTraffic      `protobuf:"bytes,4,opt,name=voice_traffic,json=voiceTraffic,proto3" json:"voice_traffic,omitempty"`
+	AdditionalProperties *structpb.Struct                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceWirelessLatencyStats_LatencyStats) Reset() {
@@ -440,12 +457,20 @@ func (x *DeviceWirelessLatencyStats_LatencyStats) GetVoiceTraffic() *DeviceWirel
 	return nil
 }
 
+func (x *DeviceWirelessLatencyStats_LatencyStats) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceWirelessLatencyStats_LatencyStats_BackgroundTraffic struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	RawDistribution *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
-	Avg             *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	RawDistribution      *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
+	Avg                  *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceWirelessLatencyStats_LatencyStats_BackgroundTraffic) Reset() {
@@ -492,12 +517,20 @@ func (x *DeviceWirelessLatencyStats_LatencyStats_BackgroundTraffic) GetAvg() flo
 	return 0
 }
 
+func (x *DeviceWirelessLatencyStats_LatencyStats_BackgroundTraffic) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceWirelessLatencyStats_LatencyStats_BestEffortTraffic struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	RawDistribution *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
-	Avg             *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	RawDistribution      *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
+	Avg                  *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceWirelessLatencyStats_LatencyStats_BestEffortTraffic) Reset() {
@@ -544,12 +577,20 @@ func (x *DeviceWirelessLatencyStats_LatencyStats_BestEffortTraffic) GetAvg() flo
 	return 0
 }
 
+func (x *DeviceWirelessLatencyStats_LatencyStats_BestEffortTraffic) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceWirelessLatencyStats_LatencyStats_VideoTraffic struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	RawDistribution *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
-	Avg             *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	RawDistribution      *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
+	Avg                  *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceWirelessLatencyStats_LatencyStats_VideoTraffic) Reset() {
@@ -596,12 +637,20 @@ func (x *DeviceWirelessLatencyStats_LatencyStats_VideoTraffic) GetAvg() float64 
 	return 0
 }
 
+func (x *DeviceWirelessLatencyStats_LatencyStats_VideoTraffic) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceWirelessLatencyStats_LatencyStats_VoiceTraffic struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	RawDistribution *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
-	Avg             *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	RawDistribution      *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
+	Avg                  *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceWirelessLatencyStats_LatencyStats_VoiceTraffic) Reset() {
@@ -648,12 +697,20 @@ func (x *DeviceWirelessLatencyStats_LatencyStats_VoiceTraffic) GetAvg() float64 
 	return 0
 }
 
+func (x *DeviceWirelessLatencyStats_LatencyStats_VoiceTraffic) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessLatencyStats_BackgroundTraffic struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	RawDistribution *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
-	Avg             *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	RawDistribution      *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
+	Avg                  *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessLatencyStats_BackgroundTraffic) Reset() {
@@ -700,12 +757,20 @@ func (x *NetworkWirelessLatencyStats_BackgroundTraffic) GetAvg() float64 {
 	return 0
 }
 
+func (x *NetworkWirelessLatencyStats_BackgroundTraffic) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessLatencyStats_BestEffortTraffic struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	RawDistribution *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
-	Avg             *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	RawDistribution      *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
+	Avg                  *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessLatencyStats_BestEffortTraffic) Reset() {
@@ -752,12 +817,20 @@ func (x *NetworkWirelessLatencyStats_BestEffortTraffic) GetAvg() float64 {
 	return 0
 }
 
+func (x *NetworkWirelessLatencyStats_BestEffortTraffic) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessLatencyStats_VideoTraffic struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	RawDistribution *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
-	Avg             *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	RawDistribution      *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
+	Avg                  *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessLatencyStats_VideoTraffic) Reset() {
@@ -804,12 +877,20 @@ func (x *NetworkWirelessLatencyStats_VideoTraffic) GetAvg() float64 {
 	return 0
 }
 
+func (x *NetworkWirelessLatencyStats_VideoTraffic) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessLatencyStats_VoiceTraffic struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	RawDistribution *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
-	Avg             *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	RawDistribution      *structpb.Struct       `protobuf:"bytes,1,opt,name=raw_distribution,json=rawDistribution,proto3" json:"raw_distribution,omitempty"`
+	Avg                  *float64               `protobuf:"fixed64,2,opt,name=avg,proto3,oneof" json:"avg,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessLatencyStats_VoiceTraffic) Reset() {
@@ -856,6 +937,13 @@ func (x *NetworkWirelessLatencyStats_VoiceTraffic) GetAvg() float64 {
 	return 0
 }
 
+func (x *NetworkWirelessLatencyStats_VoiceTraffic) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_wireless_v1_latency_stats_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_latency_stats_proto_rawDesc = "" +
@@ -879,30 +967,37 @@ const file_meraki_wireless_v1_latency_stats_proto_rawDesc = "" +
 	"\x05_ssidB\t\n" +
 	"\a_ap_tagB\a\n" +
 	"\x05_vlanB\t\n" +
-	"\a_fields\"\xe8\b\n" +
+	"\a_fields\"\xc6\f\n" +
 	"\x1aDeviceWirelessLatencyStats\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12`\n" +
-	"\rlatency_stats\x18\x02 \x01(\v2;.meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStatsR\flatencyStats\x1a\xbf\a\n" +
+	"\rlatency_stats\x18\x02 \x01(\v2;.meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStatsR\flatencyStats\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xce\n" +
+	"\n" +
 	"\fLatencyStats\x12|\n" +
 	"\x12background_traffic\x18\x01 \x01(\v2M.meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.BackgroundTrafficR\x11backgroundTraffic\x12}\n" +
 	"\x13best_effort_traffic\x18\x02 \x01(\v2M.meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.BestEffortTrafficR\x11bestEffortTraffic\x12m\n" +
 	"\rvideo_traffic\x18\x03 \x01(\v2H.meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.VideoTrafficR\fvideoTraffic\x12m\n" +
-	"\rvoice_traffic\x18\x04 \x01(\v2H.meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.VoiceTrafficR\fvoiceTraffic\x1av\n" +
+	"\rvoice_traffic\x18\x04 \x01(\v2H.meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.VoiceTrafficR\fvoiceTraffic\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc5\x01\n" +
 	"\x11BackgroundTraffic\x12B\n" +
 	"\x10raw_distribution\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x0frawDistribution\x12\x15\n" +
-	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01B\x06\n" +
-	"\x04_avg\x1av\n" +
+	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
+	"\x04_avg\x1a\xc5\x01\n" +
 	"\x11BestEffortTraffic\x12B\n" +
 	"\x10raw_distribution\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x0frawDistribution\x12\x15\n" +
-	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01B\x06\n" +
-	"\x04_avg\x1aq\n" +
+	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
+	"\x04_avg\x1a\xc0\x01\n" +
 	"\fVideoTraffic\x12B\n" +
 	"\x10raw_distribution\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x0frawDistribution\x12\x15\n" +
-	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01B\x06\n" +
-	"\x04_avg\x1aq\n" +
+	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
+	"\x04_avg\x1a\xc0\x01\n" +
 	"\fVoiceTraffic\x12B\n" +
 	"\x10raw_distribution\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x0frawDistribution\x12\x15\n" +
-	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01B\x06\n" +
+	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_avgB\t\n" +
 	"\a_serial\"\xf5\x02\n" +
 	"%GetNetworkWirelessLatencyStatsRequest\x12\"\n" +
@@ -924,29 +1019,35 @@ const file_meraki_wireless_v1_latency_stats_proto_rawDesc = "" +
 	"\x05_ssidB\t\n" +
 	"\a_ap_tagB\a\n" +
 	"\x05_vlanB\t\n" +
-	"\a_fields\"\x9e\a\n" +
+	"\a_fields\"\xad\n" +
+	"\n" +
 	"\x1bNetworkWirelessLatencyStats\x12p\n" +
 	"\x12background_traffic\x18\x01 \x01(\v2A.meraki.wireless.v1.NetworkWirelessLatencyStats.BackgroundTrafficR\x11backgroundTraffic\x12q\n" +
 	"\x13best_effort_traffic\x18\x02 \x01(\v2A.meraki.wireless.v1.NetworkWirelessLatencyStats.BestEffortTrafficR\x11bestEffortTraffic\x12a\n" +
 	"\rvideo_traffic\x18\x03 \x01(\v2<.meraki.wireless.v1.NetworkWirelessLatencyStats.VideoTrafficR\fvideoTraffic\x12a\n" +
-	"\rvoice_traffic\x18\x04 \x01(\v2<.meraki.wireless.v1.NetworkWirelessLatencyStats.VoiceTrafficR\fvoiceTraffic\x1av\n" +
+	"\rvoice_traffic\x18\x04 \x01(\v2<.meraki.wireless.v1.NetworkWirelessLatencyStats.VoiceTrafficR\fvoiceTraffic\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc5\x01\n" +
 	"\x11BackgroundTraffic\x12B\n" +
 	"\x10raw_distribution\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x0frawDistribution\x12\x15\n" +
-	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01B\x06\n" +
-	"\x04_avg\x1av\n" +
+	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
+	"\x04_avg\x1a\xc5\x01\n" +
 	"\x11BestEffortTraffic\x12B\n" +
 	"\x10raw_distribution\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x0frawDistribution\x12\x15\n" +
-	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01B\x06\n" +
-	"\x04_avg\x1aq\n" +
+	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
+	"\x04_avg\x1a\xc0\x01\n" +
 	"\fVideoTraffic\x12B\n" +
 	"\x10raw_distribution\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x0frawDistribution\x12\x15\n" +
-	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01B\x06\n" +
-	"\x04_avg\x1aq\n" +
+	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
+	"\x04_avg\x1a\xc0\x01\n" +
 	"\fVoiceTraffic\x12B\n" +
 	"\x10raw_distribution\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x0frawDistribution\x12\x15\n" +
-	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01B\x06\n" +
-	"\x04_avgB{\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x11LatencyStatsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\x03avg\x18\x02 \x01(\x01H\x00R\x03avg\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
+	"\x04_avgB\x96\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x11LatencyStatsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_latency_stats_proto_rawDescOnce sync.Once
@@ -979,27 +1080,38 @@ var file_meraki_wireless_v1_latency_stats_proto_goTypes = []any{
 }
 var file_meraki_wireless_v1_latency_stats_proto_depIdxs = []int32{
 	4,  // 0: meraki.wireless.v1.DeviceWirelessLatencyStats.latency_stats:type_name -> meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats
-	9,  // 1: meraki.wireless.v1.NetworkWirelessLatencyStats.background_traffic:type_name -> meraki.wireless.v1.NetworkWirelessLatencyStats.BackgroundTraffic
-	10, // 2: meraki.wireless.v1.NetworkWirelessLatencyStats.best_effort_traffic:type_name -> meraki.wireless.v1.NetworkWirelessLatencyStats.BestEffortTraffic
-	11, // 3: meraki.wireless.v1.NetworkWirelessLatencyStats.video_traffic:type_name -> meraki.wireless.v1.NetworkWirelessLatencyStats.VideoTraffic
-	12, // 4: meraki.wireless.v1.NetworkWirelessLatencyStats.voice_traffic:type_name -> meraki.wireless.v1.NetworkWirelessLatencyStats.VoiceTraffic
-	5,  // 5: meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.background_traffic:type_name -> meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.BackgroundTraffic
-	6,  // 6: meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.best_effort_traffic:type_name -> meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.BestEffortTraffic
-	7,  // 7: meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.video_traffic:type_name -> meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.VideoTraffic
-	8,  // 8: meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.voice_traffic:type_name -> meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.VoiceTraffic
-	13, // 9: meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.BackgroundTraffic.raw_distribution:type_name -> google.protobuf.Struct
-	13, // 10: meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.BestEffortTraffic.raw_distribution:type_name -> google.protobuf.Struct
-	13, // 11: meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.VideoTraffic.raw_distribution:type_name -> google.protobuf.Struct
-	13, // 12: meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.VoiceTraffic.raw_distribution:type_name -> google.protobuf.Struct
-	13, // 13: meraki.wireless.v1.NetworkWirelessLatencyStats.BackgroundTraffic.raw_distribution:type_name -> google.protobuf.Struct
-	13, // 14: meraki.wireless.v1.NetworkWirelessLatencyStats.BestEffortTraffic.raw_distribution:type_name -> google.protobuf.Struct
-	13, // 15: meraki.wireless.v1.NetworkWirelessLatencyStats.VideoTraffic.raw_distribution:type_name -> google.protobuf.Struct
-	13, // 16: meraki.wireless.v1.NetworkWirelessLatencyStats.VoiceTraffic.raw_distribution:type_name -> google.protobuf.Struct
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	13, // 1: meraki.wireless.v1.DeviceWirelessLatencyStats.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 2: meraki.wireless.v1.NetworkWirelessLatencyStats.background_traffic:type_name -> meraki.wireless.v1.NetworkWirelessLatencyStats.BackgroundTraffic
+	10, // 3: meraki.wireless.v1.NetworkWirelessLatencyStats.best_effort_traffic:type_name -> meraki.wireless.v1.NetworkWirelessLatencyStats.BestEffortTraffic
+	11, // 4: meraki.wireless.v1.NetworkWirelessLatencyStats.video_traffic:type_name -> meraki.wireless.v1.NetworkWirelessLatencyStats.VideoTraffic
+	12, // 5: meraki.wireless.v1.NetworkWirelessLatencyStats.voice_traffic:type_name -> meraki.wireless.v1.NetworkWirelessLatencyStats.VoiceTraffic
+	13, // 6: meraki.wireless.v1.NetworkWirelessLatencyStats.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 7: meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.background_traffic:type_name -> meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.BackgroundTraffic
+	6,  // 8: meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.best_effort_traffic:type_name -> meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.BestEffortTraffic
+	7,  // 9: meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.video_traffic:type_name -> meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.VideoTraffic
+	8,  // 10: meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.voice_traffic:type_name -> meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.VoiceTraffic
+	13, // 11: meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.additional_properties:type_name -> google.protobuf.Struct
+	13, // 12: meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.BackgroundTraffic.raw_distribution:type_name -> google.protobuf.Struct
+	13, // 13: meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.BackgroundTraffic.additional_properties:type_name -> google.protobuf.Struct
+	13, // 14: meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.BestEffortTraffic.raw_distribution:type_name -> google.protobuf.Struct
+	13, // 15: meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.BestEffortTraffic.additional_properties:type_name -> google.protobuf.Struct
+	13, // 16: meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.VideoTraffic.raw_distribution:type_name -> google.protobuf.Struct
+	13, // 17: meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.VideoTraffic.additional_properties:type_name -> google.protobuf.Struct
+	13, // 18: meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.VoiceTraffic.raw_distribution:type_name -> google.protobuf.Struct
+	13, // 19: meraki.wireless.v1.DeviceWirelessLatencyStats.LatencyStats.VoiceTraffic.additional_properties:type_name -> google.protobuf.Struct
+	13, // 20: meraki.wireless.v1.NetworkWirelessLatencyStats.BackgroundTraffic.raw_distribution:type_name -> google.protobuf.Struct
+	13, // 21: meraki.wireless.v1.NetworkWirelessLatencyStats.BackgroundTraffic.additional_properties:type_name -> google.protobuf.Struct
+	13, // 22: meraki.wireless.v1.NetworkWirelessLatencyStats.BestEffortTraffic.raw_distribution:type_name -> google.protobuf.Struct
+	13, // 23: meraki.wireless.v1.NetworkWirelessLatencyStats.BestEffortTraffic.additional_properties:type_name -> google.protobuf.Struct
+	13, // 24: meraki.wireless.v1.NetworkWirelessLatencyStats.VideoTraffic.raw_distribution:type_name -> google.protobuf.Struct
+	13, // 25: meraki.wireless.v1.NetworkWirelessLatencyStats.VideoTraffic.additional_properties:type_name -> google.protobuf.Struct
+	13, // 26: meraki.wireless.v1.NetworkWirelessLatencyStats.VoiceTraffic.raw_distribution:type_name -> google.protobuf.Struct
+	13, // 27: meraki.wireless.v1.NetworkWirelessLatencyStats.VoiceTraffic.additional_properties:type_name -> google.protobuf.Struct
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_latency_stats_proto_init() }

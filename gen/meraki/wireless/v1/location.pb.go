@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -29,13 +29,14 @@ const (
 type UpdateNetworkWirelessLocationScanningRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId     *string                                           `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Enabled       *bool                                             `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Api           *UpdateNetworkWirelessLocationScanningRequest_Api `protobuf:"bytes,3,opt,name=api,proto3" json:"api,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                            `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                            `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NetworkId            *string                              `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Enabled              *bool                                `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Api                  *NetworkWirelessLocationScanning_Api `protobuf:"bytes,3,opt,name=api,proto3" json:"api,omitempty"`
+	EmptyFields          []string                             `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                             `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkWirelessLocationScanningRequest) Reset() {
@@ -82,34 +83,42 @@ func (x *UpdateNetworkWirelessLocationScanningRequest) GetEnabled() bool {
 	return false
 }
 
-func (x *UpdateNetworkWirelessLocationScanningRequest) GetApi() *UpdateNetworkWirelessLocationScanningRequest_Api {
+func (x *UpdateNetworkWirelessLocationScanningRequest) GetApi() *NetworkWirelessLocationScanning_Api {
 	if x != nil {
 		return x.Api
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessLocationScanningRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessLocationScanningRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessLocationScanningRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of updateNetworkWirelessLocationScanning.
+func (x *UpdateNetworkWirelessLocationScanningRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkWirelessLocationScanningRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The wireless location scanning of a network. Answer of updateNetworkWirelessLocationScanning.
 type NetworkWirelessLocationScanning struct {
-	state         protoimpl.MessageState               `protogen:"open.v1"`
-	Enabled       *bool                                `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Api           *NetworkWirelessLocationScanning_Api `protobuf:"bytes,2,opt,name=api,proto3" json:"api,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState               `protogen:"open.v1"`
+	Enabled              *bool                                `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Api                  *NetworkWirelessLocationScanning_Api `protobuf:"bytes,2,opt,name=api,proto3" json:"api,omitempty"`
+	AdditionalProperties *structpb.Struct                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessLocationScanning) Reset() {
@@ -152,6 +161,13 @@ func (x *NetworkWirelessLocationScanning) GetEnabled() bool {
 func (x *NetworkWirelessLocationScanning) GetApi() *NetworkWirelessLocationScanning_Api {
 	if x != nil {
 		return x.Api
+	}
+	return nil
+}
+
+func (x *NetworkWirelessLocationScanning) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -236,12 +252,13 @@ func (x *GetOrganizationWirelessLocationScanningByNetworkRequest) GetNetworkIds(
 
 // Answer of getOrganizationWirelessLocationScanningByNetwork.
 type GetOrganizationWirelessLocationScanningByNetworkResponse struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessLocationScanningByNetworkResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                     `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessLocationScanningByNetworkResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                           `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                  `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessLocationScanningByNetworkResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                     `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessLocationScanningByNetworkResponse) Reset() {
@@ -274,6 +291,13 @@ func (*GetOrganizationWirelessLocationScanningByNetworkResponse) Descriptor() ([
 	return file_meraki_wireless_v1_location_proto_rawDescGZIP(), []int{3}
 }
 
+func (x *GetOrganizationWirelessLocationScanningByNetworkResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessLocationScanningByNetworkResponse) GetItems() []*GetOrganizationWirelessLocationScanningByNetworkResponse_Item {
 	if x != nil {
 		return x.Items
@@ -288,9 +312,9 @@ func (x *GetOrganizationWirelessLocationScanningByNetworkResponse) GetPageInfo()
 	return nil
 }
 
-func (x *GetOrganizationWirelessLocationScanningByNetworkResponse) GetMeta() *GetOrganizationWirelessLocationScanningByNetworkResponse_Meta {
+func (x *GetOrganizationWirelessLocationScanningByNetworkResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -375,12 +399,13 @@ func (x *GetOrganizationWirelessLocationScanningReceiversRequest) GetNetworkIds(
 
 // Answer of getOrganizationWirelessLocationScanningReceivers.
 type GetOrganizationWirelessLocationScanningReceiversResponse struct {
-	state         protoimpl.MessageState                                         `protogen:"open.v1"`
-	Items         []*OrganizationWirelessLocationScanningReceiver                `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                   `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessLocationScanningReceiversResponse_Meta `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                          `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                 `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*OrganizationWirelessLocationScanningReceiver `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                    `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessLocationScanningReceiversResponse) Reset() {
@@ -413,6 +438,13 @@ func (*GetOrganizationWirelessLocationScanningReceiversResponse) Descriptor() ([
 	return file_meraki_wireless_v1_location_proto_rawDescGZIP(), []int{5}
 }
 
+func (x *GetOrganizationWirelessLocationScanningReceiversResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessLocationScanningReceiversResponse) GetItems() []*OrganizationWirelessLocationScanningReceiver {
 	if x != nil {
 		return x.Items
@@ -427,25 +459,28 @@ func (x *GetOrganizationWirelessLocationScanningReceiversResponse) GetPageInfo()
 	return nil
 }
 
-func (x *GetOrganizationWirelessLocationScanningReceiversResponse) GetMeta() *GetOrganizationWirelessLocationScanningReceiversResponse_Meta {
+func (x *GetOrganizationWirelessLocationScanningReceiversResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-// Answer of createOrganizationWirelessLocationScanningReceiver,
+// The wireless location scanning receiver of an organization. Answer of
+// createOrganizationWirelessLocationScanningReceiver,
 // updateOrganizationWirelessLocationScanningReceiver. Row of
 // getOrganizationWirelessLocationScanningReceivers.
 type OrganizationWirelessLocationScanningReceiver struct {
-	state         protoimpl.MessageState                                `protogen:"open.v1"`
-	Network       *OrganizationWirelessLocationScanningReceiver_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	ReceiverId    *string                                               `protobuf:"bytes,2,opt,name=receiver_id,json=receiverId,proto3,oneof" json:"receiver_id,omitempty"`
-	Url           *string                                               `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Version       *string                                               `protobuf:"bytes,4,opt,name=version,proto3,oneof" json:"version,omitempty"`
-	Radio         *OrganizationWirelessLocationScanningReceiver_Radio   `protobuf:"bytes,5,opt,name=radio,proto3" json:"radio,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                `protogen:"open.v1"`
+	Network              *OrganizationWirelessLocationScanningReceiver_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	ReceiverId           *string                                               `protobuf:"bytes,2,opt,name=receiver_id,json=receiverId,proto3,oneof" json:"receiver_id,omitempty"`
+	Url                  *string                                               `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Version              *string                                               `protobuf:"bytes,4,opt,name=version,proto3,oneof" json:"version,omitempty"`
+	Radio                *OrganizationWirelessLocationScanningReceiver_Radio   `protobuf:"bytes,5,opt,name=radio,proto3" json:"radio,omitempty"`
+	SharedSecret         *string                                               `protobuf:"bytes,6,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
+	AdditionalProperties *structpb.Struct                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessLocationScanningReceiver) Reset() {
@@ -513,25 +548,40 @@ func (x *OrganizationWirelessLocationScanningReceiver) GetRadio() *OrganizationW
 	return nil
 }
 
+func (x *OrganizationWirelessLocationScanningReceiver) GetSharedSecret() string {
+	if x != nil && x.SharedSecret != nil {
+		return *x.SharedSecret
+	}
+	return ""
+}
+
+func (x *OrganizationWirelessLocationScanningReceiver) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationWirelessLocationScanningReceiver.
 type CreateOrganizationWirelessLocationScanningReceiverRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Network *CreateOrganizationWirelessLocationScanningReceiverRequest_Network `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
+	Network *OrganizationWirelessLocationScanningReceiver_Network `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
 	// Required.
 	Url *string `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	// Required.
 	Version *string `protobuf:"bytes,4,opt,name=version,proto3,oneof" json:"version,omitempty"`
 	// Required.
-	Radio *CreateOrganizationWirelessLocationScanningReceiverRequest_Radio `protobuf:"bytes,5,opt,name=radio,proto3" json:"radio,omitempty"`
+	Radio *OrganizationWirelessLocationScanningReceiver_Radio `protobuf:"bytes,5,opt,name=radio,proto3" json:"radio,omitempty"`
 	// Required.
-	SharedSecret  *string                `protobuf:"bytes,6,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	SharedSecret         *string          `protobuf:"bytes,6,opt,name=shared_secret,json=sharedSecret,proto3,oneof" json:"shared_secret,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationWirelessLocationScanningReceiverRequest) Reset() {
@@ -571,7 +621,7 @@ func (x *CreateOrganizationWirelessLocationScanningReceiverRequest) GetOrganizat
 	return ""
 }
 
-func (x *CreateOrganizationWirelessLocationScanningReceiverRequest) GetNetwork() *CreateOrganizationWirelessLocationScanningReceiverRequest_Network {
+func (x *CreateOrganizationWirelessLocationScanningReceiverRequest) GetNetwork() *OrganizationWirelessLocationScanningReceiver_Network {
 	if x != nil {
 		return x.Network
 	}
@@ -592,7 +642,7 @@ func (x *CreateOrganizationWirelessLocationScanningReceiverRequest) GetVersion()
 	return ""
 }
 
-func (x *CreateOrganizationWirelessLocationScanningReceiverRequest) GetRadio() *CreateOrganizationWirelessLocationScanningReceiverRequest_Radio {
+func (x *CreateOrganizationWirelessLocationScanningReceiverRequest) GetRadio() *OrganizationWirelessLocationScanningReceiver_Radio {
 	if x != nil {
 		return x.Radio
 	}
@@ -606,16 +656,23 @@ func (x *CreateOrganizationWirelessLocationScanningReceiverRequest) GetSharedSec
 	return ""
 }
 
-func (x *CreateOrganizationWirelessLocationScanningReceiverRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationWirelessLocationScanningReceiverRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationWirelessLocationScanningReceiverRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationWirelessLocationScanningReceiverRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationWirelessLocationScanningReceiverRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -626,14 +683,15 @@ type UpdateOrganizationWirelessLocationScanningReceiverRequest struct {
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	ReceiverId    *string                                                          `protobuf:"bytes,2,opt,name=receiver_id,json=receiverId,proto3,oneof" json:"receiver_id,omitempty"`
-	Url           *string                                                          `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Version       *string                                                          `protobuf:"bytes,4,opt,name=version,proto3,oneof" json:"version,omitempty"`
-	Radio         *UpdateOrganizationWirelessLocationScanningReceiverRequest_Radio `protobuf:"bytes,5,opt,name=radio,proto3" json:"radio,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                           `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                           `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ReceiverId           *string                                             `protobuf:"bytes,2,opt,name=receiver_id,json=receiverId,proto3,oneof" json:"receiver_id,omitempty"`
+	Url                  *string                                             `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Version              *string                                             `protobuf:"bytes,4,opt,name=version,proto3,oneof" json:"version,omitempty"`
+	Radio                *OrganizationWirelessLocationScanningReceiver_Radio `protobuf:"bytes,5,opt,name=radio,proto3" json:"radio,omitempty"`
+	EmptyFields          []string                                            `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                            `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationWirelessLocationScanningReceiverRequest) Reset() {
@@ -694,23 +752,30 @@ func (x *UpdateOrganizationWirelessLocationScanningReceiverRequest) GetVersion()
 	return ""
 }
 
-func (x *UpdateOrganizationWirelessLocationScanningReceiverRequest) GetRadio() *UpdateOrganizationWirelessLocationScanningReceiverRequest_Radio {
+func (x *UpdateOrganizationWirelessLocationScanningReceiverRequest) GetRadio() *OrganizationWirelessLocationScanningReceiver_Radio {
 	if x != nil {
 		return x.Radio
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationWirelessLocationScanningReceiverRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationWirelessLocationScanningReceiverRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationWirelessLocationScanningReceiverRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationWirelessLocationScanningReceiverRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationWirelessLocationScanningReceiverRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -770,27 +835,28 @@ func (x *DeleteOrganizationWirelessLocationScanningReceiverRequest) GetReceiverI
 	return ""
 }
 
-type UpdateNetworkWirelessLocationScanningRequest_Api struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+// Answer of deleteOrganizationWirelessLocationScanningReceiver.
+type DeleteOrganizationWirelessLocationScanningReceiverResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
-func (x *UpdateNetworkWirelessLocationScanningRequest_Api) Reset() {
-	*x = UpdateNetworkWirelessLocationScanningRequest_Api{}
+func (x *DeleteOrganizationWirelessLocationScanningReceiverResponse) Reset() {
+	*x = DeleteOrganizationWirelessLocationScanningReceiverResponse{}
 	mi := &file_meraki_wireless_v1_location_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateNetworkWirelessLocationScanningRequest_Api) String() string {
+func (x *DeleteOrganizationWirelessLocationScanningReceiverResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateNetworkWirelessLocationScanningRequest_Api) ProtoMessage() {}
+func (*DeleteOrganizationWirelessLocationScanningReceiverResponse) ProtoMessage() {}
 
-func (x *UpdateNetworkWirelessLocationScanningRequest_Api) ProtoReflect() protoreflect.Message {
+func (x *DeleteOrganizationWirelessLocationScanningReceiverResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_meraki_wireless_v1_location_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -802,24 +868,25 @@ func (x *UpdateNetworkWirelessLocationScanningRequest_Api) ProtoReflect() protor
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateNetworkWirelessLocationScanningRequest_Api.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessLocationScanningRequest_Api) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_location_proto_rawDescGZIP(), []int{0, 0}
+// Deprecated: Use DeleteOrganizationWirelessLocationScanningReceiverResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationWirelessLocationScanningReceiverResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_location_proto_rawDescGZIP(), []int{10}
 }
 
-func (x *UpdateNetworkWirelessLocationScanningRequest_Api) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
+func (x *DeleteOrganizationWirelessLocationScanningReceiverResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
-	return false
+	return nil
 }
 
 type NetworkWirelessLocationScanning_Api struct {
-	state         protoimpl.MessageState                         `protogen:"open.v1"`
-	Enabled       *bool                                          `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Validator     *NetworkWirelessLocationScanning_Api_Validator `protobuf:"bytes,2,opt,name=validator,proto3" json:"validator,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                         `protogen:"open.v1"`
+	Enabled              *bool                                          `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Validator            *NetworkWirelessLocationScanning_Api_Validator `protobuf:"bytes,2,opt,name=validator,proto3" json:"validator,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessLocationScanning_Api) Reset() {
@@ -866,11 +933,19 @@ func (x *NetworkWirelessLocationScanning_Api) GetValidator() *NetworkWirelessLoc
 	return nil
 }
 
+func (x *NetworkWirelessLocationScanning_Api) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessLocationScanning_Api_Validator struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	String_       *string                `protobuf:"bytes,1,opt,name=string,proto3,oneof" json:"string,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	String_              *string                `protobuf:"bytes,1,opt,name=string,proto3,oneof" json:"string,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessLocationScanning_Api_Validator) Reset() {
@@ -910,14 +985,22 @@ func (x *NetworkWirelessLocationScanning_Api_Validator) GetString_() string {
 	return ""
 }
 
+func (x *NetworkWirelessLocationScanning_Api_Validator) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessLocationScanningByNetworkResponse_Item struct {
-	state         protoimpl.MessageState                                             `protogen:"open.v1"`
-	NetworkId     *string                                                            `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Name          *string                                                            `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Enabled       *bool                                                              `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Api           *GetOrganizationWirelessLocationScanningByNetworkResponse_Item_Api `protobuf:"bytes,4,opt,name=api,proto3" json:"api,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                             `protogen:"open.v1"`
+	NetworkId            *string                                                            `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Name                 *string                                                            `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Enabled              *bool                                                              `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Api                  *GetOrganizationWirelessLocationScanningByNetworkResponse_Item_Api `protobuf:"bytes,4,opt,name=api,proto3" json:"api,omitempty"`
+	AdditionalProperties *structpb.Struct                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessLocationScanningByNetworkResponse_Item) Reset() {
@@ -978,61 +1061,25 @@ func (x *GetOrganizationWirelessLocationScanningByNetworkResponse_Item) GetApi()
 	return nil
 }
 
-type GetOrganizationWirelessLocationScanningByNetworkResponse_Meta struct {
-	state         protoimpl.MessageState                                                `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessLocationScanningByNetworkResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessLocationScanningByNetworkResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessLocationScanningByNetworkResponse_Meta{}
-	mi := &file_meraki_wireless_v1_location_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessLocationScanningByNetworkResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessLocationScanningByNetworkResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessLocationScanningByNetworkResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_location_proto_msgTypes[14]
+func (x *GetOrganizationWirelessLocationScanningByNetworkResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessLocationScanningByNetworkResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessLocationScanningByNetworkResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_location_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *GetOrganizationWirelessLocationScanningByNetworkResponse_Meta) GetCounts() *GetOrganizationWirelessLocationScanningByNetworkResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessLocationScanningByNetworkResponse_Item_Api struct {
-	state         protoimpl.MessageState                                                       `protogen:"open.v1"`
-	Enabled       *bool                                                                        `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Validator     *GetOrganizationWirelessLocationScanningByNetworkResponse_Item_Api_Validator `protobuf:"bytes,2,opt,name=validator,proto3" json:"validator,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                       `protogen:"open.v1"`
+	Enabled              *bool                                                                        `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Validator            *GetOrganizationWirelessLocationScanningByNetworkResponse_Item_Api_Validator `protobuf:"bytes,2,opt,name=validator,proto3" json:"validator,omitempty"`
+	AdditionalProperties *structpb.Struct                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessLocationScanningByNetworkResponse_Item_Api) Reset() {
 	*x = GetOrganizationWirelessLocationScanningByNetworkResponse_Item_Api{}
-	mi := &file_meraki_wireless_v1_location_proto_msgTypes[15]
+	mi := &file_meraki_wireless_v1_location_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1044,7 +1091,7 @@ func (x *GetOrganizationWirelessLocationScanningByNetworkResponse_Item_Api) Stri
 func (*GetOrganizationWirelessLocationScanningByNetworkResponse_Item_Api) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessLocationScanningByNetworkResponse_Item_Api) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_location_proto_msgTypes[15]
+	mi := &file_meraki_wireless_v1_location_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1074,16 +1121,24 @@ func (x *GetOrganizationWirelessLocationScanningByNetworkResponse_Item_Api) GetV
 	return nil
 }
 
+func (x *GetOrganizationWirelessLocationScanningByNetworkResponse_Item_Api) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessLocationScanningByNetworkResponse_Item_Api_Validator struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	String_       *string                `protobuf:"bytes,1,opt,name=string,proto3,oneof" json:"string,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	String_              *string                `protobuf:"bytes,1,opt,name=string,proto3,oneof" json:"string,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessLocationScanningByNetworkResponse_Item_Api_Validator) Reset() {
 	*x = GetOrganizationWirelessLocationScanningByNetworkResponse_Item_Api_Validator{}
-	mi := &file_meraki_wireless_v1_location_proto_msgTypes[16]
+	mi := &file_meraki_wireless_v1_location_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1095,7 +1150,7 @@ func (x *GetOrganizationWirelessLocationScanningByNetworkResponse_Item_Api_Valid
 func (*GetOrganizationWirelessLocationScanningByNetworkResponse_Item_Api_Validator) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessLocationScanningByNetworkResponse_Item_Api_Validator) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_location_proto_msgTypes[16]
+	mi := &file_meraki_wireless_v1_location_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1118,253 +1173,25 @@ func (x *GetOrganizationWirelessLocationScanningByNetworkResponse_Item_Api_Valid
 	return ""
 }
 
-type GetOrganizationWirelessLocationScanningByNetworkResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                      `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessLocationScanningByNetworkResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessLocationScanningByNetworkResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessLocationScanningByNetworkResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_v1_location_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessLocationScanningByNetworkResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessLocationScanningByNetworkResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessLocationScanningByNetworkResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_location_proto_msgTypes[17]
+func (x *GetOrganizationWirelessLocationScanningByNetworkResponse_Item_Api_Validator) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessLocationScanningByNetworkResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessLocationScanningByNetworkResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_location_proto_rawDescGZIP(), []int{3, 1, 0}
-}
-
-func (x *GetOrganizationWirelessLocationScanningByNetworkResponse_Meta_Counts) GetItems() *GetOrganizationWirelessLocationScanningByNetworkResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationWirelessLocationScanningByNetworkResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessLocationScanningByNetworkResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessLocationScanningByNetworkResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_v1_location_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessLocationScanningByNetworkResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessLocationScanningByNetworkResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessLocationScanningByNetworkResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_location_proto_msgTypes[18]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessLocationScanningByNetworkResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessLocationScanningByNetworkResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_location_proto_rawDescGZIP(), []int{3, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessLocationScanningByNetworkResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessLocationScanningByNetworkResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
-type GetOrganizationWirelessLocationScanningReceiversResponse_Meta struct {
-	state         protoimpl.MessageState                                                `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessLocationScanningReceiversResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessLocationScanningReceiversResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessLocationScanningReceiversResponse_Meta{}
-	mi := &file_meraki_wireless_v1_location_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessLocationScanningReceiversResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessLocationScanningReceiversResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessLocationScanningReceiversResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_location_proto_msgTypes[19]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessLocationScanningReceiversResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessLocationScanningReceiversResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_location_proto_rawDescGZIP(), []int{5, 0}
-}
-
-func (x *GetOrganizationWirelessLocationScanningReceiversResponse_Meta) GetCounts() *GetOrganizationWirelessLocationScanningReceiversResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
-	}
-	return nil
-}
-
-type GetOrganizationWirelessLocationScanningReceiversResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                      `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessLocationScanningReceiversResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessLocationScanningReceiversResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessLocationScanningReceiversResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_v1_location_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessLocationScanningReceiversResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessLocationScanningReceiversResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessLocationScanningReceiversResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_location_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessLocationScanningReceiversResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessLocationScanningReceiversResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_location_proto_rawDescGZIP(), []int{5, 0, 0}
-}
-
-func (x *GetOrganizationWirelessLocationScanningReceiversResponse_Meta_Counts) GetItems() *GetOrganizationWirelessLocationScanningReceiversResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type GetOrganizationWirelessLocationScanningReceiversResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessLocationScanningReceiversResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessLocationScanningReceiversResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_v1_location_proto_msgTypes[21]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessLocationScanningReceiversResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessLocationScanningReceiversResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessLocationScanningReceiversResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_location_proto_msgTypes[21]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessLocationScanningReceiversResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessLocationScanningReceiversResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_location_proto_rawDescGZIP(), []int{5, 0, 0, 0}
-}
-
-func (x *GetOrganizationWirelessLocationScanningReceiversResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessLocationScanningReceiversResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 type OrganizationWirelessLocationScanningReceiver_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessLocationScanningReceiver_Network) Reset() {
 	*x = OrganizationWirelessLocationScanningReceiver_Network{}
-	mi := &file_meraki_wireless_v1_location_proto_msgTypes[22]
+	mi := &file_meraki_wireless_v1_location_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1376,7 +1203,7 @@ func (x *OrganizationWirelessLocationScanningReceiver_Network) String() string {
 func (*OrganizationWirelessLocationScanningReceiver_Network) ProtoMessage() {}
 
 func (x *OrganizationWirelessLocationScanningReceiver_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_location_proto_msgTypes[22]
+	mi := &file_meraki_wireless_v1_location_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1406,17 +1233,25 @@ func (x *OrganizationWirelessLocationScanningReceiver_Network) GetName() string 
 	return ""
 }
 
+func (x *OrganizationWirelessLocationScanningReceiver_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessLocationScanningReceiver_Radio struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "Bluetooth", "Wi-Fi".
-	Type          *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string          `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessLocationScanningReceiver_Radio) Reset() {
 	*x = OrganizationWirelessLocationScanningReceiver_Radio{}
-	mi := &file_meraki_wireless_v1_location_proto_msgTypes[23]
+	mi := &file_meraki_wireless_v1_location_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1428,7 +1263,7 @@ func (x *OrganizationWirelessLocationScanningReceiver_Radio) String() string {
 func (*OrganizationWirelessLocationScanningReceiver_Radio) ProtoMessage() {}
 
 func (x *OrganizationWirelessLocationScanningReceiver_Radio) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_location_proto_msgTypes[23]
+	mi := &file_meraki_wireless_v1_location_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1451,166 +1286,41 @@ func (x *OrganizationWirelessLocationScanningReceiver_Radio) GetType() string {
 	return ""
 }
 
-type CreateOrganizationWirelessLocationScanningReceiverRequest_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessLocationScanningReceiverRequest_Network) Reset() {
-	*x = CreateOrganizationWirelessLocationScanningReceiverRequest_Network{}
-	mi := &file_meraki_wireless_v1_location_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessLocationScanningReceiverRequest_Network) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessLocationScanningReceiverRequest_Network) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessLocationScanningReceiverRequest_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_location_proto_msgTypes[24]
+func (x *OrganizationWirelessLocationScanningReceiver_Radio) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessLocationScanningReceiverRequest_Network.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessLocationScanningReceiverRequest_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_location_proto_rawDescGZIP(), []int{7, 0}
-}
-
-func (x *CreateOrganizationWirelessLocationScanningReceiverRequest_Network) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateOrganizationWirelessLocationScanningReceiverRequest_Radio struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Type          *string                `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessLocationScanningReceiverRequest_Radio) Reset() {
-	*x = CreateOrganizationWirelessLocationScanningReceiverRequest_Radio{}
-	mi := &file_meraki_wireless_v1_location_proto_msgTypes[25]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessLocationScanningReceiverRequest_Radio) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessLocationScanningReceiverRequest_Radio) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessLocationScanningReceiverRequest_Radio) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_location_proto_msgTypes[25]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessLocationScanningReceiverRequest_Radio.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessLocationScanningReceiverRequest_Radio) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_location_proto_rawDescGZIP(), []int{7, 1}
-}
-
-func (x *CreateOrganizationWirelessLocationScanningReceiverRequest_Radio) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-type UpdateOrganizationWirelessLocationScanningReceiverRequest_Radio struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Type          *string                `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessLocationScanningReceiverRequest_Radio) Reset() {
-	*x = UpdateOrganizationWirelessLocationScanningReceiverRequest_Radio{}
-	mi := &file_meraki_wireless_v1_location_proto_msgTypes[26]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessLocationScanningReceiverRequest_Radio) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessLocationScanningReceiverRequest_Radio) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessLocationScanningReceiverRequest_Radio) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_location_proto_msgTypes[26]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessLocationScanningReceiverRequest_Radio.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessLocationScanningReceiverRequest_Radio) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_location_proto_rawDescGZIP(), []int{8, 0}
-}
-
-func (x *UpdateOrganizationWirelessLocationScanningReceiverRequest_Radio) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
+	return nil
 }
 
 var File_meraki_wireless_v1_location_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_location_proto_rawDesc = "" +
 	"\n" +
-	"!meraki/wireless/v1/location.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xa2\x03\n" +
+	"!meraki/wireless/v1/location.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a$meraki/wireless/v1/collections.proto\"\xfc\x02\n" +
 	",UpdateNetworkWirelessLocationScanningRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12V\n" +
-	"\x03api\x18\x03 \x01(\v2D.meraki.wireless.v1.UpdateNetworkWirelessLocationScanningRequest.ApiR\x03api\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a0\n" +
-	"\x03Api\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\r\n" +
+	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12I\n" +
+	"\x03api\x18\x03 \x01(\v27.meraki.wireless.v1.NetworkWirelessLocationScanning.ApiR\x03api\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\n" +
 	"\n" +
-	"\b_enabled\"\xe0\x02\n" +
+	"\b_enabled\"\xce\x04\n" +
 	"\x1fNetworkWirelessLocationScanning\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12I\n" +
-	"\x03api\x18\x02 \x01(\v27.meraki.wireless.v1.NetworkWirelessLocationScanning.ApiR\x03api\x1a\xc6\x01\n" +
+	"\x03api\x18\x02 \x01(\v27.meraki.wireless.v1.NetworkWirelessLocationScanning.ApiR\x03api\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe5\x02\n" +
 	"\x03Api\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12_\n" +
-	"\tvalidator\x18\x02 \x01(\v2A.meraki.wireless.v1.NetworkWirelessLocationScanning.Api.ValidatorR\tvalidator\x1a3\n" +
+	"\tvalidator\x18\x02 \x01(\v2A.meraki.wireless.v1.NetworkWirelessLocationScanning.Api.ValidatorR\tvalidator\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x82\x01\n" +
 	"\tValidator\x12\x1b\n" +
-	"\x06string\x18\x01 \x01(\tH\x00R\x06string\x88\x01\x01B\t\n" +
+	"\x06string\x18\x01 \x01(\tH\x00R\x06string\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_stringB\n" +
 	"\n" +
 	"\b_enabledB\n" +
@@ -1626,39 +1336,33 @@ const file_meraki_wireless_v1_location_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xfc\b\n" +
-	"8GetOrganizationWirelessLocationScanningByNetworkResponse\x12g\n" +
-	"\x05items\x18\x01 \x03(\v2Q.meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12e\n" +
-	"\x04meta\x18\x03 \x01(\v2Q.meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.MetaR\x04meta\x1a\xd6\x03\n" +
+	"\x0e_ending_before\"\xb1\b\n" +
+	"8GetOrganizationWirelessLocationScanningByNetworkResponse\x126\n" +
+	"\x04meta\x18\x01 \x01(\v2\".meraki.wireless.v1.CollectionMetaR\x04meta\x12h\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2Q.meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc4\x05\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\x03 \x01(\bH\x02R\aenabled\x88\x01\x01\x12g\n" +
-	"\x03api\x18\x04 \x01(\v2U.meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Item.ApiR\x03api\x1a\xe4\x01\n" +
+	"\x03api\x18\x04 \x01(\v2U.meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Item.ApiR\x03api\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x83\x03\n" +
 	"\x03Api\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12}\n" +
-	"\tvalidator\x18\x02 \x01(\v2_.meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Item.Api.ValidatorR\tvalidator\x1a3\n" +
+	"\tvalidator\x18\x02 \x01(\v2_.meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Item.Api.ValidatorR\tvalidator\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x82\x01\n" +
 	"\tValidator\x12\x1b\n" +
-	"\x06string\x18\x01 \x01(\tH\x00R\x06string\x88\x01\x01B\t\n" +
+	"\x06string\x18\x01 \x01(\tH\x00R\x06string\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_stringB\n" +
 	"\n" +
 	"\b_enabledB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_nameB\n" +
 	"\n" +
-	"\b_enabled\x1a\xd8\x02\n" +
-	"\x04Meta\x12p\n" +
-	"\x06counts\x18\x01 \x01(\v2X.meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Meta.CountsR\x06counts\x1a\xdd\x01\n" +
-	"\x06Counts\x12t\n" +
-	"\x05items\x18\x01 \x01(\v2^.meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xc4\x02\n" +
+	"\b_enabled\"\xc4\x02\n" +
 	"7GetOrganizationWirelessLocationScanningReceiversRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -1669,74 +1373,63 @@ const file_meraki_wireless_v1_location_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x92\x05\n" +
-	"8GetOrganizationWirelessLocationScanningReceiversResponse\x12V\n" +
-	"\x05items\x18\x01 \x03(\v2@.meraki.wireless.v1.OrganizationWirelessLocationScanningReceiverR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12e\n" +
-	"\x04meta\x18\x03 \x01(\v2Q.meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse.MetaR\x04meta\x1a\xd8\x02\n" +
-	"\x04Meta\x12p\n" +
-	"\x06counts\x18\x01 \x01(\v2X.meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse.Meta.CountsR\x06counts\x1a\xdd\x01\n" +
-	"\x06Counts\x12t\n" +
-	"\x05items\x18\x01 \x01(\v2^.meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xe4\x03\n" +
+	"\x0e_ending_before\"\xd9\x02\n" +
+	"8GetOrganizationWirelessLocationScanningReceiversResponse\x126\n" +
+	"\x04meta\x18\x01 \x01(\v2\".meraki.wireless.v1.CollectionMetaR\x04meta\x12W\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2@.meraki.wireless.v1.OrganizationWirelessLocationScanningReceiverR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\x8e\x06\n" +
 	",OrganizationWirelessLocationScanningReceiver\x12b\n" +
 	"\anetwork\x18\x01 \x01(\v2H.meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver.NetworkR\anetwork\x12$\n" +
 	"\vreceiver_id\x18\x02 \x01(\tH\x00R\n" +
 	"receiverId\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x03 \x01(\tH\x01R\x03url\x88\x01\x01\x12\x1d\n" +
 	"\aversion\x18\x04 \x01(\tH\x02R\aversion\x88\x01\x01\x12\\\n" +
-	"\x05radio\x18\x05 \x01(\v2F.meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver.RadioR\x05radio\x1aG\n" +
+	"\x05radio\x18\x05 \x01(\v2F.meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver.RadioR\x05radio\x12(\n" +
+	"\rshared_secret\x18\x06 \x01(\tH\x03R\fsharedSecret\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1a)\n" +
+	"\x05_name\x1ax\n" +
 	"\x05Radio\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01B\a\n" +
+	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_typeB\x0e\n" +
 	"\f_receiver_idB\x06\n" +
 	"\x04_urlB\n" +
 	"\n" +
-	"\b_version\"\xbd\x05\n" +
+	"\b_versionB\x10\n" +
+	"\x0e_shared_secret\"\xea\x04\n" +
 	"9CreateOrganizationWirelessLocationScanningReceiverRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12o\n" +
-	"\anetwork\x18\x02 \x01(\v2U.meraki.wireless.v1.CreateOrganizationWirelessLocationScanningReceiverRequest.NetworkR\anetwork\x12\x15\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12b\n" +
+	"\anetwork\x18\x02 \x01(\v2H.meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver.NetworkR\anetwork\x12\x15\n" +
 	"\x03url\x18\x03 \x01(\tH\x01R\x03url\x88\x01\x01\x12\x1d\n" +
-	"\aversion\x18\x04 \x01(\tH\x02R\aversion\x88\x01\x01\x12i\n" +
-	"\x05radio\x18\x05 \x01(\v2S.meraki.wireless.v1.CreateOrganizationWirelessLocationScanningReceiverRequest.RadioR\x05radio\x12(\n" +
-	"\rshared_secret\x18\x06 \x01(\tH\x03R\fsharedSecret\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a%\n" +
-	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a)\n" +
-	"\x05Radio\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01B\a\n" +
-	"\x05_typeB\x12\n" +
+	"\aversion\x18\x04 \x01(\tH\x02R\aversion\x88\x01\x01\x12\\\n" +
+	"\x05radio\x18\x05 \x01(\v2F.meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver.RadioR\x05radio\x12(\n" +
+	"\rshared_secret\x18\x06 \x01(\tH\x03R\fsharedSecret\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x06\n" +
 	"\x04_urlB\n" +
 	"\n" +
 	"\b_versionB\x10\n" +
-	"\x0e_shared_secret\"\x9f\x04\n" +
+	"\x0e_shared_secret\"\x80\x04\n" +
 	"9UpdateOrganizationWirelessLocationScanningReceiverRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12$\n" +
 	"\vreceiver_id\x18\x02 \x01(\tH\x01R\n" +
 	"receiverId\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x03 \x01(\tH\x02R\x03url\x88\x01\x01\x12\x1d\n" +
-	"\aversion\x18\x04 \x01(\tH\x03R\aversion\x88\x01\x01\x12i\n" +
-	"\x05radio\x18\x05 \x01(\v2S.meraki.wireless.v1.UpdateOrganizationWirelessLocationScanningReceiverRequest.RadioR\x05radio\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a)\n" +
-	"\x05Radio\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01B\a\n" +
-	"\x05_typeB\x12\n" +
+	"\aversion\x18\x04 \x01(\tH\x03R\aversion\x88\x01\x01\x12\\\n" +
+	"\x05radio\x18\x05 \x01(\v2F.meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver.RadioR\x05radio\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x0e\n" +
 	"\f_receiver_idB\x06\n" +
 	"\x04_urlB\n" +
@@ -1747,8 +1440,10 @@ const file_meraki_wireless_v1_location_proto_rawDesc = "" +
 	"\vreceiver_id\x18\x02 \x01(\tH\x01R\n" +
 	"receiverId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x0e\n" +
-	"\f_receiver_idBw\n" +
-	"\x1ccom.merakibroker.wireless.v1B\rLocationProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\f_receiver_id\"\x8b\x01\n" +
+	":DeleteOrganizationWirelessLocationScanningReceiverResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x92\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\rLocationProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_location_proto_rawDescOnce sync.Once
@@ -1762,7 +1457,7 @@ func file_meraki_wireless_v1_location_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_v1_location_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_location_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_meraki_wireless_v1_location_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_meraki_wireless_v1_location_proto_goTypes = []any{
 	(*UpdateNetworkWirelessLocationScanningRequest)(nil),                                // 0: meraki.wireless.v1.UpdateNetworkWirelessLocationScanningRequest
 	(*NetworkWirelessLocationScanning)(nil),                                             // 1: meraki.wireless.v1.NetworkWirelessLocationScanning
@@ -1774,58 +1469,55 @@ var file_meraki_wireless_v1_location_proto_goTypes = []any{
 	(*CreateOrganizationWirelessLocationScanningReceiverRequest)(nil),                   // 7: meraki.wireless.v1.CreateOrganizationWirelessLocationScanningReceiverRequest
 	(*UpdateOrganizationWirelessLocationScanningReceiverRequest)(nil),                   // 8: meraki.wireless.v1.UpdateOrganizationWirelessLocationScanningReceiverRequest
 	(*DeleteOrganizationWirelessLocationScanningReceiverRequest)(nil),                   // 9: meraki.wireless.v1.DeleteOrganizationWirelessLocationScanningReceiverRequest
-	(*UpdateNetworkWirelessLocationScanningRequest_Api)(nil),                            // 10: meraki.wireless.v1.UpdateNetworkWirelessLocationScanningRequest.Api
+	(*DeleteOrganizationWirelessLocationScanningReceiverResponse)(nil),                  // 10: meraki.wireless.v1.DeleteOrganizationWirelessLocationScanningReceiverResponse
 	(*NetworkWirelessLocationScanning_Api)(nil),                                         // 11: meraki.wireless.v1.NetworkWirelessLocationScanning.Api
 	(*NetworkWirelessLocationScanning_Api_Validator)(nil),                               // 12: meraki.wireless.v1.NetworkWirelessLocationScanning.Api.Validator
 	(*GetOrganizationWirelessLocationScanningByNetworkResponse_Item)(nil),               // 13: meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Item
-	(*GetOrganizationWirelessLocationScanningByNetworkResponse_Meta)(nil),               // 14: meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Meta
-	(*GetOrganizationWirelessLocationScanningByNetworkResponse_Item_Api)(nil),           // 15: meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Item.Api
-	(*GetOrganizationWirelessLocationScanningByNetworkResponse_Item_Api_Validator)(nil), // 16: meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Item.Api.Validator
-	(*GetOrganizationWirelessLocationScanningByNetworkResponse_Meta_Counts)(nil),        // 17: meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Meta.Counts
-	(*GetOrganizationWirelessLocationScanningByNetworkResponse_Meta_Counts_Items)(nil),  // 18: meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Meta.Counts.Items
-	(*GetOrganizationWirelessLocationScanningReceiversResponse_Meta)(nil),               // 19: meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse.Meta
-	(*GetOrganizationWirelessLocationScanningReceiversResponse_Meta_Counts)(nil),        // 20: meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse.Meta.Counts
-	(*GetOrganizationWirelessLocationScanningReceiversResponse_Meta_Counts_Items)(nil),  // 21: meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse.Meta.Counts.Items
-	(*OrganizationWirelessLocationScanningReceiver_Network)(nil),                        // 22: meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver.Network
-	(*OrganizationWirelessLocationScanningReceiver_Radio)(nil),                          // 23: meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver.Radio
-	(*CreateOrganizationWirelessLocationScanningReceiverRequest_Network)(nil),           // 24: meraki.wireless.v1.CreateOrganizationWirelessLocationScanningReceiverRequest.Network
-	(*CreateOrganizationWirelessLocationScanningReceiverRequest_Radio)(nil),             // 25: meraki.wireless.v1.CreateOrganizationWirelessLocationScanningReceiverRequest.Radio
-	(*UpdateOrganizationWirelessLocationScanningReceiverRequest_Radio)(nil),             // 26: meraki.wireless.v1.UpdateOrganizationWirelessLocationScanningReceiverRequest.Radio
-	(*fieldmaskpb.FieldMask)(nil),                                                       // 27: google.protobuf.FieldMask
-	(*v1.PageInfo)(nil),                                                                 // 28: meraki.api.v1.PageInfo
+	(*GetOrganizationWirelessLocationScanningByNetworkResponse_Item_Api)(nil),           // 14: meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Item.Api
+	(*GetOrganizationWirelessLocationScanningByNetworkResponse_Item_Api_Validator)(nil), // 15: meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Item.Api.Validator
+	(*OrganizationWirelessLocationScanningReceiver_Network)(nil),                        // 16: meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver.Network
+	(*OrganizationWirelessLocationScanningReceiver_Radio)(nil),                          // 17: meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver.Radio
+	(*structpb.Struct)(nil), // 18: google.protobuf.Struct
+	(*CollectionMeta)(nil),  // 19: meraki.wireless.v1.CollectionMeta
+	(*v1.PageInfo)(nil),     // 20: meraki.api.v1.PageInfo
 }
 var file_meraki_wireless_v1_location_proto_depIdxs = []int32{
-	10, // 0: meraki.wireless.v1.UpdateNetworkWirelessLocationScanningRequest.api:type_name -> meraki.wireless.v1.UpdateNetworkWirelessLocationScanningRequest.Api
-	27, // 1: meraki.wireless.v1.UpdateNetworkWirelessLocationScanningRequest.null_fields:type_name -> google.protobuf.FieldMask
-	27, // 2: meraki.wireless.v1.UpdateNetworkWirelessLocationScanningRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	11, // 3: meraki.wireless.v1.NetworkWirelessLocationScanning.api:type_name -> meraki.wireless.v1.NetworkWirelessLocationScanning.Api
-	13, // 4: meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Item
-	28, // 5: meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	14, // 6: meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.meta:type_name -> meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Meta
-	6,  // 7: meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse.items:type_name -> meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver
-	28, // 8: meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	19, // 9: meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse.meta:type_name -> meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse.Meta
-	22, // 10: meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver.network:type_name -> meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver.Network
-	23, // 11: meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver.radio:type_name -> meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver.Radio
-	24, // 12: meraki.wireless.v1.CreateOrganizationWirelessLocationScanningReceiverRequest.network:type_name -> meraki.wireless.v1.CreateOrganizationWirelessLocationScanningReceiverRequest.Network
-	25, // 13: meraki.wireless.v1.CreateOrganizationWirelessLocationScanningReceiverRequest.radio:type_name -> meraki.wireless.v1.CreateOrganizationWirelessLocationScanningReceiverRequest.Radio
-	27, // 14: meraki.wireless.v1.CreateOrganizationWirelessLocationScanningReceiverRequest.null_fields:type_name -> google.protobuf.FieldMask
-	27, // 15: meraki.wireless.v1.CreateOrganizationWirelessLocationScanningReceiverRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	26, // 16: meraki.wireless.v1.UpdateOrganizationWirelessLocationScanningReceiverRequest.radio:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessLocationScanningReceiverRequest.Radio
-	27, // 17: meraki.wireless.v1.UpdateOrganizationWirelessLocationScanningReceiverRequest.null_fields:type_name -> google.protobuf.FieldMask
-	27, // 18: meraki.wireless.v1.UpdateOrganizationWirelessLocationScanningReceiverRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	12, // 19: meraki.wireless.v1.NetworkWirelessLocationScanning.Api.validator:type_name -> meraki.wireless.v1.NetworkWirelessLocationScanning.Api.Validator
-	15, // 20: meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Item.api:type_name -> meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Item.Api
-	17, // 21: meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Meta.counts:type_name -> meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Meta.Counts
-	16, // 22: meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Item.Api.validator:type_name -> meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Item.Api.Validator
-	18, // 23: meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Meta.Counts.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Meta.Counts.Items
-	20, // 24: meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse.Meta.counts:type_name -> meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse.Meta.Counts
-	21, // 25: meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse.Meta.Counts.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse.Meta.Counts.Items
-	26, // [26:26] is the sub-list for method output_type
-	26, // [26:26] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	11, // 0: meraki.wireless.v1.UpdateNetworkWirelessLocationScanningRequest.api:type_name -> meraki.wireless.v1.NetworkWirelessLocationScanning.Api
+	18, // 1: meraki.wireless.v1.UpdateNetworkWirelessLocationScanningRequest.additional_properties:type_name -> google.protobuf.Struct
+	11, // 2: meraki.wireless.v1.NetworkWirelessLocationScanning.api:type_name -> meraki.wireless.v1.NetworkWirelessLocationScanning.Api
+	18, // 3: meraki.wireless.v1.NetworkWirelessLocationScanning.additional_properties:type_name -> google.protobuf.Struct
+	19, // 4: meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.meta:type_name -> meraki.wireless.v1.CollectionMeta
+	13, // 5: meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Item
+	20, // 6: meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	18, // 7: meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.additional_properties:type_name -> google.protobuf.Struct
+	19, // 8: meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse.meta:type_name -> meraki.wireless.v1.CollectionMeta
+	6,  // 9: meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse.items:type_name -> meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver
+	20, // 10: meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	18, // 11: meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse.additional_properties:type_name -> google.protobuf.Struct
+	16, // 12: meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver.network:type_name -> meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver.Network
+	17, // 13: meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver.radio:type_name -> meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver.Radio
+	18, // 14: meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver.additional_properties:type_name -> google.protobuf.Struct
+	16, // 15: meraki.wireless.v1.CreateOrganizationWirelessLocationScanningReceiverRequest.network:type_name -> meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver.Network
+	17, // 16: meraki.wireless.v1.CreateOrganizationWirelessLocationScanningReceiverRequest.radio:type_name -> meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver.Radio
+	18, // 17: meraki.wireless.v1.CreateOrganizationWirelessLocationScanningReceiverRequest.additional_properties:type_name -> google.protobuf.Struct
+	17, // 18: meraki.wireless.v1.UpdateOrganizationWirelessLocationScanningReceiverRequest.radio:type_name -> meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver.Radio
+	18, // 19: meraki.wireless.v1.UpdateOrganizationWirelessLocationScanningReceiverRequest.additional_properties:type_name -> google.protobuf.Struct
+	18, // 20: meraki.wireless.v1.DeleteOrganizationWirelessLocationScanningReceiverResponse.additional_properties:type_name -> google.protobuf.Struct
+	12, // 21: meraki.wireless.v1.NetworkWirelessLocationScanning.Api.validator:type_name -> meraki.wireless.v1.NetworkWirelessLocationScanning.Api.Validator
+	18, // 22: meraki.wireless.v1.NetworkWirelessLocationScanning.Api.additional_properties:type_name -> google.protobuf.Struct
+	18, // 23: meraki.wireless.v1.NetworkWirelessLocationScanning.Api.Validator.additional_properties:type_name -> google.protobuf.Struct
+	14, // 24: meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Item.api:type_name -> meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Item.Api
+	18, // 25: meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	15, // 26: meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Item.Api.validator:type_name -> meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Item.Api.Validator
+	18, // 27: meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Item.Api.additional_properties:type_name -> google.protobuf.Struct
+	18, // 28: meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse.Item.Api.Validator.additional_properties:type_name -> google.protobuf.Struct
+	18, // 29: meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver.Network.additional_properties:type_name -> google.protobuf.Struct
+	18, // 30: meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver.Radio.additional_properties:type_name -> google.protobuf.Struct
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_location_proto_init() }
@@ -1833,6 +1525,7 @@ func file_meraki_wireless_v1_location_proto_init() {
 	if File_meraki_wireless_v1_location_proto != nil {
 		return
 	}
+	file_meraki_wireless_v1_collections_proto_init()
 	file_meraki_wireless_v1_location_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_wireless_v1_location_proto_msgTypes[1].OneofWrappers = []any{}
 	file_meraki_wireless_v1_location_proto_msgTypes[2].OneofWrappers = []any{}
@@ -1841,26 +1534,20 @@ func file_meraki_wireless_v1_location_proto_init() {
 	file_meraki_wireless_v1_location_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_wireless_v1_location_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_wireless_v1_location_proto_msgTypes[9].OneofWrappers = []any{}
-	file_meraki_wireless_v1_location_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_wireless_v1_location_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_wireless_v1_location_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_wireless_v1_location_proto_msgTypes[13].OneofWrappers = []any{}
+	file_meraki_wireless_v1_location_proto_msgTypes[14].OneofWrappers = []any{}
 	file_meraki_wireless_v1_location_proto_msgTypes[15].OneofWrappers = []any{}
 	file_meraki_wireless_v1_location_proto_msgTypes[16].OneofWrappers = []any{}
-	file_meraki_wireless_v1_location_proto_msgTypes[18].OneofWrappers = []any{}
-	file_meraki_wireless_v1_location_proto_msgTypes[21].OneofWrappers = []any{}
-	file_meraki_wireless_v1_location_proto_msgTypes[22].OneofWrappers = []any{}
-	file_meraki_wireless_v1_location_proto_msgTypes[23].OneofWrappers = []any{}
-	file_meraki_wireless_v1_location_proto_msgTypes[24].OneofWrappers = []any{}
-	file_meraki_wireless_v1_location_proto_msgTypes[25].OneofWrappers = []any{}
-	file_meraki_wireless_v1_location_proto_msgTypes[26].OneofWrappers = []any{}
+	file_meraki_wireless_v1_location_proto_msgTypes[17].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_location_proto_rawDesc), len(file_meraki_wireless_v1_location_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   27,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

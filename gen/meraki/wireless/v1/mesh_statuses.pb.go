@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -96,11 +97,12 @@ func (x *GetNetworkWirelessMeshStatusesRequest) GetEndingBefore() string {
 
 // Answer of getNetworkWirelessMeshStatuses.
 type GetNetworkWirelessMeshStatusesResponse struct {
-	state         protoimpl.MessageState                         `protogen:"open.v1"`
-	Items         []*GetNetworkWirelessMeshStatusesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                   `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                         `protogen:"open.v1"`
+	Items                []*GetNetworkWirelessMeshStatusesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                   `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessMeshStatusesResponse) Reset() {
@@ -147,11 +149,19 @@ func (x *GetNetworkWirelessMeshStatusesResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetNetworkWirelessMeshStatusesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessMeshStatusesResponse_Item struct {
 	state                 protoimpl.MessageState                                             `protogen:"open.v1"`
 	Serial                *string                                                            `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	MeshRoute             []string                                                           `protobuf:"bytes,2,rep,name=mesh_route,json=meshRoute,proto3" json:"mesh_route,omitempty"`
 	LatestMeshPerformance *GetNetworkWirelessMeshStatusesResponse_Item_LatestMeshPerformance `protobuf:"bytes,3,opt,name=latest_mesh_performance,json=latestMeshPerformance,proto3" json:"latest_mesh_performance,omitempty"`
+	AdditionalProperties  *structpb.Struct                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
@@ -207,13 +217,21 @@ func (x *GetNetworkWirelessMeshStatusesResponse_Item) GetLatestMeshPerformance()
 	return nil
 }
 
+func (x *GetNetworkWirelessMeshStatusesResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessMeshStatusesResponse_Item_LatestMeshPerformance struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	Mbps            *int64                 `protobuf:"varint,1,opt,name=mbps,proto3,oneof" json:"mbps,omitempty"`
-	Metric          *int64                 `protobuf:"varint,2,opt,name=metric,proto3,oneof" json:"metric,omitempty"`
-	UsagePercentage *string                `protobuf:"bytes,3,opt,name=usage_percentage,json=usagePercentage,proto3,oneof" json:"usage_percentage,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Mbps                 *float64               `protobuf:"fixed64,1,opt,name=mbps,proto3,oneof" json:"mbps,omitempty"`
+	Metric               *int64                 `protobuf:"varint,2,opt,name=metric,proto3,oneof" json:"metric,omitempty"`
+	UsagePercentage      *string                `protobuf:"bytes,3,opt,name=usage_percentage,json=usagePercentage,proto3,oneof" json:"usage_percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessMeshStatusesResponse_Item_LatestMeshPerformance) Reset() {
@@ -246,7 +264,7 @@ func (*GetNetworkWirelessMeshStatusesResponse_Item_LatestMeshPerformance) Descri
 	return file_meraki_wireless_v1_mesh_statuses_proto_rawDescGZIP(), []int{1, 0, 0}
 }
 
-func (x *GetNetworkWirelessMeshStatusesResponse_Item_LatestMeshPerformance) GetMbps() int64 {
+func (x *GetNetworkWirelessMeshStatusesResponse_Item_LatestMeshPerformance) GetMbps() float64 {
 	if x != nil && x.Mbps != nil {
 		return *x.Mbps
 	}
@@ -267,11 +285,18 @@ func (x *GetNetworkWirelessMeshStatusesResponse_Item_LatestMeshPerformance) GetU
 	return ""
 }
 
+func (x *GetNetworkWirelessMeshStatusesResponse_Item_LatestMeshPerformance) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_wireless_v1_mesh_statuses_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_mesh_statuses_proto_rawDesc = "" +
 	"\n" +
-	"&meraki/wireless/v1/mesh_statuses.proto\x12\x12meraki.wireless.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x82\x02\n" +
+	"&meraki/wireless/v1/mesh_statuses.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x82\x02\n" +
 	"%GetNetworkWirelessMeshStatusesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1e\n" +
@@ -281,24 +306,27 @@ const file_meraki_wireless_v1_mesh_statuses_proto_rawDesc = "" +
 	"\v_network_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xc6\x04\n" +
-	"&GetNetworkWirelessMeshStatusesResponse\x12U\n" +
-	"\x05items\x18\x01 \x03(\v2?.meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x86\x03\n" +
+	"\x0e_ending_before\"\xb5\x06\n" +
+	"&GetNetworkWirelessMeshStatusesResponse\x12V\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2?.meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa4\x04\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x1d\n" +
 	"\n" +
 	"mesh_route\x18\x02 \x03(\tR\tmeshRoute\x12\x8d\x01\n" +
-	"\x17latest_mesh_performance\x18\x03 \x01(\v2U.meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse.Item.LatestMeshPerformanceR\x15latestMeshPerformance\x1a\xa6\x01\n" +
+	"\x17latest_mesh_performance\x18\x03 \x01(\v2U.meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse.Item.LatestMeshPerformanceR\x15latestMeshPerformance\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf5\x01\n" +
 	"\x15LatestMeshPerformance\x12\x17\n" +
-	"\x04mbps\x18\x01 \x01(\x03H\x00R\x04mbps\x88\x01\x01\x12\x1b\n" +
+	"\x04mbps\x18\x01 \x01(\x01H\x00R\x04mbps\x88\x01\x01\x12\x1b\n" +
 	"\x06metric\x18\x02 \x01(\x03H\x01R\x06metric\x88\x01\x01\x12.\n" +
-	"\x10usage_percentage\x18\x03 \x01(\tH\x02R\x0fusagePercentage\x88\x01\x01B\a\n" +
+	"\x10usage_percentage\x18\x03 \x01(\tH\x02R\x0fusagePercentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_mbpsB\t\n" +
 	"\a_metricB\x13\n" +
 	"\x11_usage_percentageB\t\n" +
-	"\a_serialB{\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x11MeshStatusesProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\a_serialB\x96\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x11MeshStatusesProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_mesh_statuses_proto_rawDescOnce sync.Once
@@ -318,17 +346,21 @@ var file_meraki_wireless_v1_mesh_statuses_proto_goTypes = []any{
 	(*GetNetworkWirelessMeshStatusesResponse)(nil),                            // 1: meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse
 	(*GetNetworkWirelessMeshStatusesResponse_Item)(nil),                       // 2: meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse.Item
 	(*GetNetworkWirelessMeshStatusesResponse_Item_LatestMeshPerformance)(nil), // 3: meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse.Item.LatestMeshPerformance
-	(*v1.PageInfo)(nil), // 4: meraki.api.v1.PageInfo
+	(*v1.PageInfo)(nil),     // 4: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 5: google.protobuf.Struct
 }
 var file_meraki_wireless_v1_mesh_statuses_proto_depIdxs = []int32{
 	2, // 0: meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse.items:type_name -> meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse.Item
 	4, // 1: meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	3, // 2: meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse.Item.latest_mesh_performance:type_name -> meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse.Item.LatestMeshPerformance
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	5, // 2: meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse.additional_properties:type_name -> google.protobuf.Struct
+	3, // 3: meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse.Item.latest_mesh_performance:type_name -> meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse.Item.LatestMeshPerformance
+	5, // 4: meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	5, // 5: meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse.Item.LatestMeshPerformance.additional_properties:type_name -> google.protobuf.Struct
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_mesh_statuses_proto_init() }

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -105,12 +105,13 @@ func (x *GetOrganizationWirelessMqttSettingsRequest) GetNetworkIds() []string {
 
 // Answer of getOrganizationWirelessMqttSettings.
 type GetOrganizationWirelessMqttSettingsResponse struct {
-	state         protoimpl.MessageState                            `protogen:"open.v1"`
-	Items         []*OrganizationWirelessMqttSettings               `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                      `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessMqttSettingsResponse_Meta `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState              `protogen:"open.v1"`
+	Meta                 *CollectionMeta                     `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*OrganizationWirelessMqttSettings `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                        `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessMqttSettingsResponse) Reset() {
@@ -143,6 +144,13 @@ func (*GetOrganizationWirelessMqttSettingsResponse) Descriptor() ([]byte, []int)
 	return file_meraki_wireless_v1_mqtt_proto_rawDescGZIP(), []int{1}
 }
 
+func (x *GetOrganizationWirelessMqttSettingsResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessMqttSettingsResponse) GetItems() []*OrganizationWirelessMqttSettings {
 	if x != nil {
 		return x.Items
@@ -157,22 +165,24 @@ func (x *GetOrganizationWirelessMqttSettingsResponse) GetPageInfo() *v1.PageInfo
 	return nil
 }
 
-func (x *GetOrganizationWirelessMqttSettingsResponse) GetMeta() *GetOrganizationWirelessMqttSettingsResponse_Meta {
+func (x *GetOrganizationWirelessMqttSettingsResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-// Answer of updateOrganizationWirelessMqttSettings. Row of getOrganizationWirelessMqttSettings.
+// The wireless MQTT settings of an organization. Answer of updateOrganizationWirelessMqttSettings.
+// Row of getOrganizationWirelessMqttSettings.
 type OrganizationWirelessMqttSettings struct {
-	state         protoimpl.MessageState                    `protogen:"open.v1"`
-	Network       *OrganizationWirelessMqttSettings_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	Mqtt          *OrganizationWirelessMqttSettings_Mqtt    `protobuf:"bytes,2,opt,name=mqtt,proto3" json:"mqtt,omitempty"`
-	Ble           *OrganizationWirelessMqttSettings_Ble     `protobuf:"bytes,3,opt,name=ble,proto3" json:"ble,omitempty"`
-	Wifi          *OrganizationWirelessMqttSettings_Wifi    `protobuf:"bytes,4,opt,name=wifi,proto3" json:"wifi,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                    `protogen:"open.v1"`
+	Network              *OrganizationWirelessMqttSettings_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Mqtt                 *OrganizationWirelessMqttSettings_Mqtt    `protobuf:"bytes,2,opt,name=mqtt,proto3" json:"mqtt,omitempty"`
+	Ble                  *OrganizationWirelessMqttSettings_Ble     `protobuf:"bytes,3,opt,name=ble,proto3" json:"ble,omitempty"`
+	Wifi                 *OrganizationWirelessMqttSettings_Wifi    `protobuf:"bytes,4,opt,name=wifi,proto3" json:"wifi,omitempty"`
+	AdditionalProperties *structpb.Struct                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessMqttSettings) Reset() {
@@ -233,21 +243,29 @@ func (x *OrganizationWirelessMqttSettings) GetWifi() *OrganizationWirelessMqttSe
 	return nil
 }
 
+func (x *OrganizationWirelessMqttSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateOrganizationWirelessMqttSettings.
 type UpdateOrganizationWirelessMqttSettingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Network *UpdateOrganizationWirelessMqttSettingsRequest_Network `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
+	Network *OrganizationWirelessMqttSettings_Network `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
 	// Required.
-	Mqtt          *UpdateOrganizationWirelessMqttSettingsRequest_Mqtt `protobuf:"bytes,3,opt,name=mqtt,proto3" json:"mqtt,omitempty"`
-	Ble           *UpdateOrganizationWirelessMqttSettingsRequest_Ble  `protobuf:"bytes,4,opt,name=ble,proto3" json:"ble,omitempty"`
-	Wifi          *UpdateOrganizationWirelessMqttSettingsRequest_Wifi `protobuf:"bytes,5,opt,name=wifi,proto3" json:"wifi,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                              `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                              `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mqtt                 *OrganizationWirelessMqttSettings_Mqtt `protobuf:"bytes,3,opt,name=mqtt,proto3" json:"mqtt,omitempty"`
+	Ble                  *OrganizationWirelessMqttSettings_Ble  `protobuf:"bytes,4,opt,name=ble,proto3" json:"ble,omitempty"`
+	Wifi                 *OrganizationWirelessMqttSettings_Wifi `protobuf:"bytes,5,opt,name=wifi,proto3" json:"wifi,omitempty"`
+	EmptyFields          []string                               `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                               `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationWirelessMqttSettingsRequest) Reset() {
@@ -287,199 +305,67 @@ func (x *UpdateOrganizationWirelessMqttSettingsRequest) GetOrganizationId() stri
 	return ""
 }
 
-func (x *UpdateOrganizationWirelessMqttSettingsRequest) GetNetwork() *UpdateOrganizationWirelessMqttSettingsRequest_Network {
+func (x *UpdateOrganizationWirelessMqttSettingsRequest) GetNetwork() *OrganizationWirelessMqttSettings_Network {
 	if x != nil {
 		return x.Network
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationWirelessMqttSettingsRequest) GetMqtt() *UpdateOrganizationWirelessMqttSettingsRequest_Mqtt {
+func (x *UpdateOrganizationWirelessMqttSettingsRequest) GetMqtt() *OrganizationWirelessMqttSettings_Mqtt {
 	if x != nil {
 		return x.Mqtt
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationWirelessMqttSettingsRequest) GetBle() *UpdateOrganizationWirelessMqttSettingsRequest_Ble {
+func (x *UpdateOrganizationWirelessMqttSettingsRequest) GetBle() *OrganizationWirelessMqttSettings_Ble {
 	if x != nil {
 		return x.Ble
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationWirelessMqttSettingsRequest) GetWifi() *UpdateOrganizationWirelessMqttSettingsRequest_Wifi {
+func (x *UpdateOrganizationWirelessMqttSettingsRequest) GetWifi() *OrganizationWirelessMqttSettings_Wifi {
 	if x != nil {
 		return x.Wifi
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationWirelessMqttSettingsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationWirelessMqttSettingsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-type GetOrganizationWirelessMqttSettingsResponse_Meta struct {
-	state         protoimpl.MessageState                                   `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessMqttSettingsResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessMqttSettingsResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessMqttSettingsResponse_Meta{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessMqttSettingsResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessMqttSettingsResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessMqttSettingsResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[4]
+func (x *UpdateOrganizationWirelessMqttSettingsRequest) GetNullFields() []string {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessMqttSettingsResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessMqttSettingsResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_mqtt_proto_rawDescGZIP(), []int{1, 0}
-}
-
-func (x *GetOrganizationWirelessMqttSettingsResponse_Meta) GetCounts() *GetOrganizationWirelessMqttSettingsResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.NullFields
 	}
 	return nil
 }
 
-type GetOrganizationWirelessMqttSettingsResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                         `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessMqttSettingsResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessMqttSettingsResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessMqttSettingsResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessMqttSettingsResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessMqttSettingsResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessMqttSettingsResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[5]
+func (x *UpdateOrganizationWirelessMqttSettingsRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessMqttSettingsResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessMqttSettingsResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_mqtt_proto_rawDescGZIP(), []int{1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessMqttSettingsResponse_Meta_Counts) GetItems() *GetOrganizationWirelessMqttSettingsResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationWirelessMqttSettingsResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessMqttSettingsResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessMqttSettingsResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessMqttSettingsResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessMqttSettingsResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessMqttSettingsResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessMqttSettingsResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessMqttSettingsResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_mqtt_proto_rawDescGZIP(), []int{1, 0, 0, 0}
-}
-
-func (x *GetOrganizationWirelessMqttSettingsResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessMqttSettingsResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 type OrganizationWirelessMqttSettings_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessMqttSettings_Network) Reset() {
 	*x = OrganizationWirelessMqttSettings_Network{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[7]
+	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -491,7 +377,7 @@ func (x *OrganizationWirelessMqttSettings_Network) String() string {
 func (*OrganizationWirelessMqttSettings_Network) ProtoMessage() {}
 
 func (x *OrganizationWirelessMqttSettings_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[7]
+	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -521,21 +407,29 @@ func (x *OrganizationWirelessMqttSettings_Network) GetName() string {
 	return ""
 }
 
+func (x *OrganizationWirelessMqttSettings_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessMqttSettings_Mqtt struct {
-	state         protoimpl.MessageState                            `protogen:"open.v1"`
-	SettingsId    *string                                           `protobuf:"bytes,1,opt,name=settings_id,json=settingsId,proto3,oneof" json:"settings_id,omitempty"`
-	Enabled       *bool                                             `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Topic         *string                                           `protobuf:"bytes,3,opt,name=topic,proto3,oneof" json:"topic,omitempty"`
-	MessageFields []string                                          `protobuf:"bytes,4,rep,name=message_fields,json=messageFields,proto3" json:"message_fields,omitempty"`
-	Publishing    *OrganizationWirelessMqttSettings_Mqtt_Publishing `protobuf:"bytes,5,opt,name=publishing,proto3" json:"publishing,omitempty"`
-	Broker        *OrganizationWirelessMqttSettings_Mqtt_Broker     `protobuf:"bytes,6,opt,name=broker,proto3" json:"broker,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                            `protogen:"open.v1"`
+	SettingsId           *string                                           `protobuf:"bytes,1,opt,name=settings_id,json=settingsId,proto3,oneof" json:"settings_id,omitempty"`
+	Enabled              *bool                                             `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Topic                *string                                           `protobuf:"bytes,3,opt,name=topic,proto3,oneof" json:"topic,omitempty"`
+	MessageFields        []string                                          `protobuf:"bytes,4,rep,name=message_fields,json=messageFields,proto3" json:"message_fields,omitempty"`
+	Publishing           *OrganizationWirelessMqttSettings_Mqtt_Publishing `protobuf:"bytes,5,opt,name=publishing,proto3" json:"publishing,omitempty"`
+	Broker               *OrganizationWirelessMqttSettings_Mqtt_Broker     `protobuf:"bytes,6,opt,name=broker,proto3" json:"broker,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessMqttSettings_Mqtt) Reset() {
 	*x = OrganizationWirelessMqttSettings_Mqtt{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[8]
+	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -547,7 +441,7 @@ func (x *OrganizationWirelessMqttSettings_Mqtt) String() string {
 func (*OrganizationWirelessMqttSettings_Mqtt) ProtoMessage() {}
 
 func (x *OrganizationWirelessMqttSettings_Mqtt) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[8]
+	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -605,21 +499,29 @@ func (x *OrganizationWirelessMqttSettings_Mqtt) GetBroker() *OrganizationWireles
 	return nil
 }
 
+func (x *OrganizationWirelessMqttSettings_Mqtt) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessMqttSettings_Ble struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Enabled *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
 	// Known values: "all", "eddystone", "ibeacon", "unknown".
-	Type          *string                                          `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Flush         *OrganizationWirelessMqttSettings_Ble_Flush      `protobuf:"bytes,3,opt,name=flush,proto3" json:"flush,omitempty"`
-	AllowLists    *OrganizationWirelessMqttSettings_Ble_AllowLists `protobuf:"bytes,4,opt,name=allow_lists,json=allowLists,proto3" json:"allow_lists,omitempty"`
-	Hysteresis    *OrganizationWirelessMqttSettings_Ble_Hysteresis `protobuf:"bytes,5,opt,name=hysteresis,proto3" json:"hysteresis,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string                                          `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Flush                *OrganizationWirelessMqttSettings_Ble_Flush      `protobuf:"bytes,3,opt,name=flush,proto3" json:"flush,omitempty"`
+	AllowLists           *OrganizationWirelessMqttSettings_Ble_AllowLists `protobuf:"bytes,4,opt,name=allow_lists,json=allowLists,proto3" json:"allow_lists,omitempty"`
+	Hysteresis           *OrganizationWirelessMqttSettings_Ble_Hysteresis `protobuf:"bytes,5,opt,name=hysteresis,proto3" json:"hysteresis,omitempty"`
+	AdditionalProperties *structpb.Struct                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessMqttSettings_Ble) Reset() {
 	*x = OrganizationWirelessMqttSettings_Ble{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[9]
+	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -631,7 +533,7 @@ func (x *OrganizationWirelessMqttSettings_Ble) String() string {
 func (*OrganizationWirelessMqttSettings_Ble) ProtoMessage() {}
 
 func (x *OrganizationWirelessMqttSettings_Ble) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[9]
+	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -682,21 +584,29 @@ func (x *OrganizationWirelessMqttSettings_Ble) GetHysteresis() *OrganizationWire
 	return nil
 }
 
+func (x *OrganizationWirelessMqttSettings_Ble) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessMqttSettings_Wifi struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Enabled *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
 	// Known values: "associated", "visible".
-	Type          *string                                           `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Flush         *OrganizationWirelessMqttSettings_Wifi_Flush      `protobuf:"bytes,3,opt,name=flush,proto3" json:"flush,omitempty"`
-	AllowLists    *OrganizationWirelessMqttSettings_Wifi_AllowLists `protobuf:"bytes,4,opt,name=allow_lists,json=allowLists,proto3" json:"allow_lists,omitempty"`
-	Hysteresis    *OrganizationWirelessMqttSettings_Wifi_Hysteresis `protobuf:"bytes,5,opt,name=hysteresis,proto3" json:"hysteresis,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string                                           `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Flush                *OrganizationWirelessMqttSettings_Wifi_Flush      `protobuf:"bytes,3,opt,name=flush,proto3" json:"flush,omitempty"`
+	AllowLists           *OrganizationWirelessMqttSettings_Wifi_AllowLists `protobuf:"bytes,4,opt,name=allow_lists,json=allowLists,proto3" json:"allow_lists,omitempty"`
+	Hysteresis           *OrganizationWirelessMqttSettings_Wifi_Hysteresis `protobuf:"bytes,5,opt,name=hysteresis,proto3" json:"hysteresis,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessMqttSettings_Wifi) Reset() {
 	*x = OrganizationWirelessMqttSettings_Wifi{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[10]
+	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -708,7 +618,7 @@ func (x *OrganizationWirelessMqttSettings_Wifi) String() string {
 func (*OrganizationWirelessMqttSettings_Wifi) ProtoMessage() {}
 
 func (x *OrganizationWirelessMqttSettings_Wifi) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[10]
+	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -759,18 +669,26 @@ func (x *OrganizationWirelessMqttSettings_Wifi) GetHysteresis() *OrganizationWir
 	return nil
 }
 
+func (x *OrganizationWirelessMqttSettings_Wifi) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessMqttSettings_Mqtt_Publishing struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Frequency *int64                 `protobuf:"varint,1,opt,name=frequency,proto3,oneof" json:"frequency,omitempty"`
 	// Known values: 0, 1, 2.
-	Qos           *int64 `protobuf:"varint,2,opt,name=qos,proto3,oneof" json:"qos,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Qos                  *int64           `protobuf:"varint,2,opt,name=qos,proto3,oneof" json:"qos,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessMqttSettings_Mqtt_Publishing) Reset() {
 	*x = OrganizationWirelessMqttSettings_Mqtt_Publishing{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[11]
+	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -782,7 +700,7 @@ func (x *OrganizationWirelessMqttSettings_Mqtt_Publishing) String() string {
 func (*OrganizationWirelessMqttSettings_Mqtt_Publishing) ProtoMessage() {}
 
 func (x *OrganizationWirelessMqttSettings_Mqtt_Publishing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[11]
+	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -812,17 +730,25 @@ func (x *OrganizationWirelessMqttSettings_Mqtt_Publishing) GetQos() int64 {
 	return 0
 }
 
+func (x *OrganizationWirelessMqttSettings_Mqtt_Publishing) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessMqttSettings_Mqtt_Broker struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessMqttSettings_Mqtt_Broker) Reset() {
 	*x = OrganizationWirelessMqttSettings_Mqtt_Broker{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[12]
+	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -834,7 +760,7 @@ func (x *OrganizationWirelessMqttSettings_Mqtt_Broker) String() string {
 func (*OrganizationWirelessMqttSettings_Mqtt_Broker) ProtoMessage() {}
 
 func (x *OrganizationWirelessMqttSettings_Mqtt_Broker) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[12]
+	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -864,16 +790,24 @@ func (x *OrganizationWirelessMqttSettings_Mqtt_Broker) GetName() string {
 	return ""
 }
 
+func (x *OrganizationWirelessMqttSettings_Mqtt_Broker) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessMqttSettings_Ble_Flush struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Frequency     *int64                 `protobuf:"varint,1,opt,name=frequency,proto3,oneof" json:"frequency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Frequency            *int64                 `protobuf:"varint,1,opt,name=frequency,proto3,oneof" json:"frequency,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessMqttSettings_Ble_Flush) Reset() {
 	*x = OrganizationWirelessMqttSettings_Ble_Flush{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[13]
+	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -885,7 +819,7 @@ func (x *OrganizationWirelessMqttSettings_Ble_Flush) String() string {
 func (*OrganizationWirelessMqttSettings_Ble_Flush) ProtoMessage() {}
 
 func (x *OrganizationWirelessMqttSettings_Ble_Flush) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[13]
+	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -908,17 +842,25 @@ func (x *OrganizationWirelessMqttSettings_Ble_Flush) GetFrequency() int64 {
 	return 0
 }
 
+func (x *OrganizationWirelessMqttSettings_Ble_Flush) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessMqttSettings_Ble_AllowLists struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Uuids         []string               `protobuf:"bytes,1,rep,name=uuids,proto3" json:"uuids,omitempty"`
-	Macs          []string               `protobuf:"bytes,2,rep,name=macs,proto3" json:"macs,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Uuids                []string               `protobuf:"bytes,1,rep,name=uuids,proto3" json:"uuids,omitempty"`
+	Macs                 []string               `protobuf:"bytes,2,rep,name=macs,proto3" json:"macs,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessMqttSettings_Ble_AllowLists) Reset() {
 	*x = OrganizationWirelessMqttSettings_Ble_AllowLists{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[14]
+	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -930,7 +872,7 @@ func (x *OrganizationWirelessMqttSettings_Ble_AllowLists) String() string {
 func (*OrganizationWirelessMqttSettings_Ble_AllowLists) ProtoMessage() {}
 
 func (x *OrganizationWirelessMqttSettings_Ble_AllowLists) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[14]
+	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -960,17 +902,25 @@ func (x *OrganizationWirelessMqttSettings_Ble_AllowLists) GetMacs() []string {
 	return nil
 }
 
+func (x *OrganizationWirelessMqttSettings_Ble_AllowLists) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessMqttSettings_Ble_Hysteresis struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Threshold     *int64                 `protobuf:"varint,2,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Threshold            *int64                 `protobuf:"varint,2,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessMqttSettings_Ble_Hysteresis) Reset() {
 	*x = OrganizationWirelessMqttSettings_Ble_Hysteresis{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[15]
+	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -982,7 +932,7 @@ func (x *OrganizationWirelessMqttSettings_Ble_Hysteresis) String() string {
 func (*OrganizationWirelessMqttSettings_Ble_Hysteresis) ProtoMessage() {}
 
 func (x *OrganizationWirelessMqttSettings_Ble_Hysteresis) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[15]
+	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1012,16 +962,24 @@ func (x *OrganizationWirelessMqttSettings_Ble_Hysteresis) GetThreshold() int64 {
 	return 0
 }
 
+func (x *OrganizationWirelessMqttSettings_Ble_Hysteresis) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessMqttSettings_Wifi_Flush struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Frequency     *int64                 `protobuf:"varint,1,opt,name=frequency,proto3,oneof" json:"frequency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Frequency            *int64                 `protobuf:"varint,1,opt,name=frequency,proto3,oneof" json:"frequency,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessMqttSettings_Wifi_Flush) Reset() {
 	*x = OrganizationWirelessMqttSettings_Wifi_Flush{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[16]
+	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1033,7 +991,7 @@ func (x *OrganizationWirelessMqttSettings_Wifi_Flush) String() string {
 func (*OrganizationWirelessMqttSettings_Wifi_Flush) ProtoMessage() {}
 
 func (x *OrganizationWirelessMqttSettings_Wifi_Flush) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[16]
+	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1056,16 +1014,24 @@ func (x *OrganizationWirelessMqttSettings_Wifi_Flush) GetFrequency() int64 {
 	return 0
 }
 
+func (x *OrganizationWirelessMqttSettings_Wifi_Flush) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessMqttSettings_Wifi_AllowLists struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Macs          []string               `protobuf:"bytes,1,rep,name=macs,proto3" json:"macs,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Macs                 []string               `protobuf:"bytes,1,rep,name=macs,proto3" json:"macs,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessMqttSettings_Wifi_AllowLists) Reset() {
 	*x = OrganizationWirelessMqttSettings_Wifi_AllowLists{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[17]
+	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1077,7 +1043,7 @@ func (x *OrganizationWirelessMqttSettings_Wifi_AllowLists) String() string {
 func (*OrganizationWirelessMqttSettings_Wifi_AllowLists) ProtoMessage() {}
 
 func (x *OrganizationWirelessMqttSettings_Wifi_AllowLists) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[17]
+	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1100,17 +1066,25 @@ func (x *OrganizationWirelessMqttSettings_Wifi_AllowLists) GetMacs() []string {
 	return nil
 }
 
+func (x *OrganizationWirelessMqttSettings_Wifi_AllowLists) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessMqttSettings_Wifi_Hysteresis struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Threshold     *int64                 `protobuf:"varint,2,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Threshold            *int64                 `protobuf:"varint,2,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessMqttSettings_Wifi_Hysteresis) Reset() {
 	*x = OrganizationWirelessMqttSettings_Wifi_Hysteresis{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[18]
+	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1122,7 +1096,7 @@ func (x *OrganizationWirelessMqttSettings_Wifi_Hysteresis) String() string {
 func (*OrganizationWirelessMqttSettings_Wifi_Hysteresis) ProtoMessage() {}
 
 func (x *OrganizationWirelessMqttSettings_Wifi_Hysteresis) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[18]
+	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1152,670 +1126,18 @@ func (x *OrganizationWirelessMqttSettings_Wifi_Hysteresis) GetThreshold() int64 
 	return 0
 }
 
-type UpdateOrganizationWirelessMqttSettingsRequest_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Network) Reset() {
-	*x = UpdateOrganizationWirelessMqttSettingsRequest_Network{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Network) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessMqttSettingsRequest_Network) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[19]
+func (x *OrganizationWirelessMqttSettings_Wifi_Hysteresis) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessMqttSettingsRequest_Network.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessMqttSettingsRequest_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_mqtt_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Network) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type UpdateOrganizationWirelessMqttSettingsRequest_Mqtt struct {
-	state         protoimpl.MessageState                                         `protogen:"open.v1"`
-	Enabled       *bool                                                          `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Topic         *string                                                        `protobuf:"bytes,2,opt,name=topic,proto3,oneof" json:"topic,omitempty"`
-	MessageFields []string                                                       `protobuf:"bytes,3,rep,name=message_fields,json=messageFields,proto3" json:"message_fields,omitempty"`
-	Publishing    *UpdateOrganizationWirelessMqttSettingsRequest_Mqtt_Publishing `protobuf:"bytes,4,opt,name=publishing,proto3" json:"publishing,omitempty"`
-	Broker        *UpdateOrganizationWirelessMqttSettingsRequest_Mqtt_Broker     `protobuf:"bytes,5,opt,name=broker,proto3" json:"broker,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Mqtt) Reset() {
-	*x = UpdateOrganizationWirelessMqttSettingsRequest_Mqtt{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Mqtt) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessMqttSettingsRequest_Mqtt) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Mqtt) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessMqttSettingsRequest_Mqtt.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessMqttSettingsRequest_Mqtt) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_mqtt_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Mqtt) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Mqtt) GetTopic() string {
-	if x != nil && x.Topic != nil {
-		return *x.Topic
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Mqtt) GetMessageFields() []string {
-	if x != nil {
-		return x.MessageFields
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Mqtt) GetPublishing() *UpdateOrganizationWirelessMqttSettingsRequest_Mqtt_Publishing {
-	if x != nil {
-		return x.Publishing
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Mqtt) GetBroker() *UpdateOrganizationWirelessMqttSettingsRequest_Mqtt_Broker {
-	if x != nil {
-		return x.Broker
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessMqttSettingsRequest_Ble struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Enabled *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	// Known values: "all", "eddystone", "ibeacon", "unknown".
-	Type          *string                                                       `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Flush         *UpdateOrganizationWirelessMqttSettingsRequest_Ble_Flush      `protobuf:"bytes,3,opt,name=flush,proto3" json:"flush,omitempty"`
-	AllowLists    *UpdateOrganizationWirelessMqttSettingsRequest_Ble_AllowLists `protobuf:"bytes,4,opt,name=allow_lists,json=allowLists,proto3" json:"allow_lists,omitempty"`
-	Hysteresis    *UpdateOrganizationWirelessMqttSettingsRequest_Ble_Hysteresis `protobuf:"bytes,5,opt,name=hysteresis,proto3" json:"hysteresis,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Ble) Reset() {
-	*x = UpdateOrganizationWirelessMqttSettingsRequest_Ble{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[21]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Ble) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessMqttSettingsRequest_Ble) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Ble) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[21]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessMqttSettingsRequest_Ble.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessMqttSettingsRequest_Ble) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_mqtt_proto_rawDescGZIP(), []int{3, 2}
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Ble) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Ble) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Ble) GetFlush() *UpdateOrganizationWirelessMqttSettingsRequest_Ble_Flush {
-	if x != nil {
-		return x.Flush
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Ble) GetAllowLists() *UpdateOrganizationWirelessMqttSettingsRequest_Ble_AllowLists {
-	if x != nil {
-		return x.AllowLists
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Ble) GetHysteresis() *UpdateOrganizationWirelessMqttSettingsRequest_Ble_Hysteresis {
-	if x != nil {
-		return x.Hysteresis
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessMqttSettingsRequest_Wifi struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Enabled *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	// Known values: "associated", "visible".
-	Type          *string                                                        `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Flush         *UpdateOrganizationWirelessMqttSettingsRequest_Wifi_Flush      `protobuf:"bytes,3,opt,name=flush,proto3" json:"flush,omitempty"`
-	AllowLists    *UpdateOrganizationWirelessMqttSettingsRequest_Wifi_AllowLists `protobuf:"bytes,4,opt,name=allow_lists,json=allowLists,proto3" json:"allow_lists,omitempty"`
-	Hysteresis    *UpdateOrganizationWirelessMqttSettingsRequest_Wifi_Hysteresis `protobuf:"bytes,5,opt,name=hysteresis,proto3" json:"hysteresis,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Wifi) Reset() {
-	*x = UpdateOrganizationWirelessMqttSettingsRequest_Wifi{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[22]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Wifi) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessMqttSettingsRequest_Wifi) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Wifi) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[22]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessMqttSettingsRequest_Wifi.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessMqttSettingsRequest_Wifi) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_mqtt_proto_rawDescGZIP(), []int{3, 3}
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Wifi) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Wifi) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Wifi) GetFlush() *UpdateOrganizationWirelessMqttSettingsRequest_Wifi_Flush {
-	if x != nil {
-		return x.Flush
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Wifi) GetAllowLists() *UpdateOrganizationWirelessMqttSettingsRequest_Wifi_AllowLists {
-	if x != nil {
-		return x.AllowLists
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Wifi) GetHysteresis() *UpdateOrganizationWirelessMqttSettingsRequest_Wifi_Hysteresis {
-	if x != nil {
-		return x.Hysteresis
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessMqttSettingsRequest_Mqtt_Publishing struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	Frequency *int64                 `protobuf:"varint,1,opt,name=frequency,proto3,oneof" json:"frequency,omitempty"`
-	// Known values: 0, 1, 2.
-	Qos           *int64 `protobuf:"varint,2,opt,name=qos,proto3,oneof" json:"qos,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Mqtt_Publishing) Reset() {
-	*x = UpdateOrganizationWirelessMqttSettingsRequest_Mqtt_Publishing{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Mqtt_Publishing) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessMqttSettingsRequest_Mqtt_Publishing) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Mqtt_Publishing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[23]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessMqttSettingsRequest_Mqtt_Publishing.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessMqttSettingsRequest_Mqtt_Publishing) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_mqtt_proto_rawDescGZIP(), []int{3, 1, 0}
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Mqtt_Publishing) GetFrequency() int64 {
-	if x != nil && x.Frequency != nil {
-		return *x.Frequency
-	}
-	return 0
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Mqtt_Publishing) GetQos() int64 {
-	if x != nil && x.Qos != nil {
-		return *x.Qos
-	}
-	return 0
-}
-
-type UpdateOrganizationWirelessMqttSettingsRequest_Mqtt_Broker struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Mqtt_Broker) Reset() {
-	*x = UpdateOrganizationWirelessMqttSettingsRequest_Mqtt_Broker{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Mqtt_Broker) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessMqttSettingsRequest_Mqtt_Broker) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Mqtt_Broker) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[24]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessMqttSettingsRequest_Mqtt_Broker.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessMqttSettingsRequest_Mqtt_Broker) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_mqtt_proto_rawDescGZIP(), []int{3, 1, 1}
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Mqtt_Broker) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-type UpdateOrganizationWirelessMqttSettingsRequest_Ble_Flush struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Frequency     *int64                 `protobuf:"varint,1,opt,name=frequency,proto3,oneof" json:"frequency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Ble_Flush) Reset() {
-	*x = UpdateOrganizationWirelessMqttSettingsRequest_Ble_Flush{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[25]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Ble_Flush) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessMqttSettingsRequest_Ble_Flush) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Ble_Flush) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[25]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessMqttSettingsRequest_Ble_Flush.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessMqttSettingsRequest_Ble_Flush) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_mqtt_proto_rawDescGZIP(), []int{3, 2, 0}
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Ble_Flush) GetFrequency() int64 {
-	if x != nil && x.Frequency != nil {
-		return *x.Frequency
-	}
-	return 0
-}
-
-type UpdateOrganizationWirelessMqttSettingsRequest_Ble_AllowLists struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Uuids         []string               `protobuf:"bytes,1,rep,name=uuids,proto3" json:"uuids,omitempty"`
-	Macs          []string               `protobuf:"bytes,2,rep,name=macs,proto3" json:"macs,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Ble_AllowLists) Reset() {
-	*x = UpdateOrganizationWirelessMqttSettingsRequest_Ble_AllowLists{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[26]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Ble_AllowLists) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessMqttSettingsRequest_Ble_AllowLists) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Ble_AllowLists) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[26]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessMqttSettingsRequest_Ble_AllowLists.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessMqttSettingsRequest_Ble_AllowLists) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_mqtt_proto_rawDescGZIP(), []int{3, 2, 1}
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Ble_AllowLists) GetUuids() []string {
-	if x != nil {
-		return x.Uuids
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Ble_AllowLists) GetMacs() []string {
-	if x != nil {
-		return x.Macs
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessMqttSettingsRequest_Ble_Hysteresis struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Threshold     *int64                 `protobuf:"varint,2,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Ble_Hysteresis) Reset() {
-	*x = UpdateOrganizationWirelessMqttSettingsRequest_Ble_Hysteresis{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[27]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Ble_Hysteresis) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessMqttSettingsRequest_Ble_Hysteresis) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Ble_Hysteresis) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[27]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessMqttSettingsRequest_Ble_Hysteresis.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessMqttSettingsRequest_Ble_Hysteresis) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_mqtt_proto_rawDescGZIP(), []int{3, 2, 2}
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Ble_Hysteresis) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Ble_Hysteresis) GetThreshold() int64 {
-	if x != nil && x.Threshold != nil {
-		return *x.Threshold
-	}
-	return 0
-}
-
-type UpdateOrganizationWirelessMqttSettingsRequest_Wifi_Flush struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Frequency     *int64                 `protobuf:"varint,1,opt,name=frequency,proto3,oneof" json:"frequency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Wifi_Flush) Reset() {
-	*x = UpdateOrganizationWirelessMqttSettingsRequest_Wifi_Flush{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[28]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Wifi_Flush) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessMqttSettingsRequest_Wifi_Flush) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Wifi_Flush) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[28]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessMqttSettingsRequest_Wifi_Flush.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessMqttSettingsRequest_Wifi_Flush) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_mqtt_proto_rawDescGZIP(), []int{3, 3, 0}
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Wifi_Flush) GetFrequency() int64 {
-	if x != nil && x.Frequency != nil {
-		return *x.Frequency
-	}
-	return 0
-}
-
-type UpdateOrganizationWirelessMqttSettingsRequest_Wifi_AllowLists struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Macs          []string               `protobuf:"bytes,1,rep,name=macs,proto3" json:"macs,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Wifi_AllowLists) Reset() {
-	*x = UpdateOrganizationWirelessMqttSettingsRequest_Wifi_AllowLists{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[29]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Wifi_AllowLists) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessMqttSettingsRequest_Wifi_AllowLists) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Wifi_AllowLists) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[29]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessMqttSettingsRequest_Wifi_AllowLists.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessMqttSettingsRequest_Wifi_AllowLists) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_mqtt_proto_rawDescGZIP(), []int{3, 3, 1}
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Wifi_AllowLists) GetMacs() []string {
-	if x != nil {
-		return x.Macs
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessMqttSettingsRequest_Wifi_Hysteresis struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Threshold     *int64                 `protobuf:"varint,2,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Wifi_Hysteresis) Reset() {
-	*x = UpdateOrganizationWirelessMqttSettingsRequest_Wifi_Hysteresis{}
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[30]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Wifi_Hysteresis) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessMqttSettingsRequest_Wifi_Hysteresis) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Wifi_Hysteresis) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_mqtt_proto_msgTypes[30]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessMqttSettingsRequest_Wifi_Hysteresis.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessMqttSettingsRequest_Wifi_Hysteresis) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_mqtt_proto_rawDescGZIP(), []int{3, 3, 2}
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Wifi_Hysteresis) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateOrganizationWirelessMqttSettingsRequest_Wifi_Hysteresis) GetThreshold() int64 {
-	if x != nil && x.Threshold != nil {
-		return *x.Threshold
-	}
-	return 0
 }
 
 var File_meraki_wireless_v1_mqtt_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_mqtt_proto_rawDesc = "" +
 	"\n" +
-	"\x1dmeraki/wireless/v1/mqtt.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xb7\x02\n" +
+	"\x1dmeraki/wireless/v1/mqtt.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a$meraki/wireless/v1/collections.proto\"\xb7\x02\n" +
 	"*GetOrganizationWirelessMqttSettingsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -1826,31 +1148,24 @@ const file_meraki_wireless_v1_mqtt_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xd2\x04\n" +
-	"+GetOrganizationWirelessMqttSettingsResponse\x12J\n" +
-	"\x05items\x18\x01 \x03(\v24.meraki.wireless.v1.OrganizationWirelessMqttSettingsR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12X\n" +
-	"\x04meta\x18\x03 \x01(\v2D.meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse.MetaR\x04meta\x1a\xbe\x02\n" +
-	"\x04Meta\x12c\n" +
-	"\x06counts\x18\x01 \x01(\v2K.meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse.Meta.CountsR\x06counts\x1a\xd0\x01\n" +
-	"\x06Counts\x12g\n" +
-	"\x05items\x18\x01 \x01(\v2Q.meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xdb\x10\n" +
+	"\x0e_ending_before\"\xc0\x02\n" +
+	"+GetOrganizationWirelessMqttSettingsResponse\x126\n" +
+	"\x04meta\x18\x01 \x01(\v2\".meraki.wireless.v1.CollectionMetaR\x04meta\x12K\n" +
+	"\x05items\x18\xfb\x0f \x03(\v24.meraki.wireless.v1.OrganizationWirelessMqttSettingsR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xe6\x18\n" +
 	" OrganizationWirelessMqttSettings\x12V\n" +
 	"\anetwork\x18\x01 \x01(\v2<.meraki.wireless.v1.OrganizationWirelessMqttSettings.NetworkR\anetwork\x12M\n" +
 	"\x04mqtt\x18\x02 \x01(\v29.meraki.wireless.v1.OrganizationWirelessMqttSettings.MqttR\x04mqtt\x12J\n" +
 	"\x03ble\x18\x03 \x01(\v28.meraki.wireless.v1.OrganizationWirelessMqttSettings.BleR\x03ble\x12M\n" +
-	"\x04wifi\x18\x04 \x01(\v29.meraki.wireless.v1.OrganizationWirelessMqttSettings.WifiR\x04wifi\x1aG\n" +
+	"\x04wifi\x18\x04 \x01(\v29.meraki.wireless.v1.OrganizationWirelessMqttSettings.WifiR\x04wifi\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1a\x99\x04\n" +
+	"\x05_name\x1a\x88\x06\n" +
 	"\x04Mqtt\x12$\n" +
 	"\vsettings_id\x18\x01 \x01(\tH\x00R\n" +
 	"settingsId\x88\x01\x01\x12\x1d\n" +
@@ -1860,23 +1175,26 @@ const file_meraki_wireless_v1_mqtt_proto_rawDesc = "" +
 	"\n" +
 	"publishing\x18\x05 \x01(\v2D.meraki.wireless.v1.OrganizationWirelessMqttSettings.Mqtt.PublishingR\n" +
 	"publishing\x12X\n" +
-	"\x06broker\x18\x06 \x01(\v2@.meraki.wireless.v1.OrganizationWirelessMqttSettings.Mqtt.BrokerR\x06broker\x1a\\\n" +
+	"\x06broker\x18\x06 \x01(\v2@.meraki.wireless.v1.OrganizationWirelessMqttSettings.Mqtt.BrokerR\x06broker\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xab\x01\n" +
 	"\n" +
 	"Publishing\x12!\n" +
 	"\tfrequency\x18\x01 \x01(\x03H\x00R\tfrequency\x88\x01\x01\x12\x15\n" +
-	"\x03qos\x18\x02 \x01(\x03H\x01R\x03qos\x88\x01\x01B\f\n" +
+	"\x03qos\x18\x02 \x01(\x03H\x01R\x03qos\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_frequencyB\x06\n" +
-	"\x04_qos\x1aF\n" +
+	"\x04_qos\x1a\x95\x01\n" +
 	"\x06Broker\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x0e\n" +
 	"\f_settings_idB\n" +
 	"\n" +
 	"\b_enabledB\b\n" +
-	"\x06_topic\x1a\xcf\x04\n" +
+	"\x06_topic\x1a\x8e\a\n" +
 	"\x03Ble\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x17\n" +
 	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12T\n" +
@@ -1885,26 +1203,30 @@ const file_meraki_wireless_v1_mqtt_proto_rawDesc = "" +
 	"allowLists\x12c\n" +
 	"\n" +
 	"hysteresis\x18\x05 \x01(\v2C.meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble.HysteresisR\n" +
-	"hysteresis\x1a8\n" +
+	"hysteresis\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x87\x01\n" +
 	"\x05Flush\x12!\n" +
-	"\tfrequency\x18\x01 \x01(\x03H\x00R\tfrequency\x88\x01\x01B\f\n" +
+	"\tfrequency\x18\x01 \x01(\x03H\x00R\tfrequency\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
-	"_frequency\x1a6\n" +
+	"_frequency\x1a\x85\x01\n" +
 	"\n" +
 	"AllowLists\x12\x14\n" +
 	"\x05uuids\x18\x01 \x03(\tR\x05uuids\x12\x12\n" +
-	"\x04macs\x18\x02 \x03(\tR\x04macs\x1ah\n" +
+	"\x04macs\x18\x02 \x03(\tR\x04macs\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb7\x01\n" +
 	"\n" +
 	"Hysteresis\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12!\n" +
-	"\tthreshold\x18\x02 \x01(\x03H\x01R\tthreshold\x88\x01\x01B\n" +
+	"\tthreshold\x18\x02 \x01(\x03H\x01R\tthreshold\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\f\n" +
 	"\n" +
 	"_thresholdB\n" +
 	"\n" +
 	"\b_enabledB\a\n" +
-	"\x05_type\x1a\xbd\x04\n" +
+	"\x05_type\x1a\xfb\x06\n" +
 	"\x04Wifi\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x17\n" +
 	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12U\n" +
@@ -1913,115 +1235,41 @@ const file_meraki_wireless_v1_mqtt_proto_rawDesc = "" +
 	"allowLists\x12d\n" +
 	"\n" +
 	"hysteresis\x18\x05 \x01(\v2D.meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi.HysteresisR\n" +
-	"hysteresis\x1a8\n" +
+	"hysteresis\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x87\x01\n" +
 	"\x05Flush\x12!\n" +
-	"\tfrequency\x18\x01 \x01(\x03H\x00R\tfrequency\x88\x01\x01B\f\n" +
+	"\tfrequency\x18\x01 \x01(\x03H\x00R\tfrequency\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
-	"_frequency\x1a \n" +
+	"_frequency\x1ao\n" +
 	"\n" +
 	"AllowLists\x12\x12\n" +
-	"\x04macs\x18\x01 \x03(\tR\x04macs\x1ah\n" +
+	"\x04macs\x18\x01 \x03(\tR\x04macs\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb7\x01\n" +
 	"\n" +
 	"Hysteresis\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12!\n" +
-	"\tthreshold\x18\x02 \x01(\x03H\x01R\tthreshold\x88\x01\x01B\n" +
+	"\tthreshold\x18\x02 \x01(\x03H\x01R\tthreshold\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\f\n" +
 	"\n" +
 	"_thresholdB\n" +
 	"\n" +
 	"\b_enabledB\a\n" +
-	"\x05_type\"\xde\x12\n" +
+	"\x05_type\"\xd8\x04\n" +
 	"-UpdateOrganizationWirelessMqttSettingsRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12c\n" +
-	"\anetwork\x18\x02 \x01(\v2I.meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.NetworkR\anetwork\x12Z\n" +
-	"\x04mqtt\x18\x03 \x01(\v2F.meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.MqttR\x04mqtt\x12W\n" +
-	"\x03ble\x18\x04 \x01(\v2E.meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.BleR\x03ble\x12Z\n" +
-	"\x04wifi\x18\x05 \x01(\v2F.meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.WifiR\x04wifi\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a%\n" +
-	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xe1\x03\n" +
-	"\x04Mqtt\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x19\n" +
-	"\x05topic\x18\x02 \x01(\tH\x01R\x05topic\x88\x01\x01\x12%\n" +
-	"\x0emessage_fields\x18\x03 \x03(\tR\rmessageFields\x12q\n" +
-	"\n" +
-	"publishing\x18\x04 \x01(\v2Q.meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Mqtt.PublishingR\n" +
-	"publishing\x12e\n" +
-	"\x06broker\x18\x05 \x01(\v2M.meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Mqtt.BrokerR\x06broker\x1a\\\n" +
-	"\n" +
-	"Publishing\x12!\n" +
-	"\tfrequency\x18\x01 \x01(\x03H\x00R\tfrequency\x88\x01\x01\x12\x15\n" +
-	"\x03qos\x18\x02 \x01(\x03H\x01R\x03qos\x88\x01\x01B\f\n" +
-	"\n" +
-	"_frequencyB\x06\n" +
-	"\x04_qos\x1a*\n" +
-	"\x06Broker\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01B\a\n" +
-	"\x05_nameB\n" +
-	"\n" +
-	"\b_enabledB\b\n" +
-	"\x06_topic\x1a\xf6\x04\n" +
-	"\x03Ble\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12a\n" +
-	"\x05flush\x18\x03 \x01(\v2K.meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Ble.FlushR\x05flush\x12q\n" +
-	"\vallow_lists\x18\x04 \x01(\v2P.meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Ble.AllowListsR\n" +
-	"allowLists\x12p\n" +
-	"\n" +
-	"hysteresis\x18\x05 \x01(\v2P.meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Ble.HysteresisR\n" +
-	"hysteresis\x1a8\n" +
-	"\x05Flush\x12!\n" +
-	"\tfrequency\x18\x01 \x01(\x03H\x00R\tfrequency\x88\x01\x01B\f\n" +
-	"\n" +
-	"_frequency\x1a6\n" +
-	"\n" +
-	"AllowLists\x12\x14\n" +
-	"\x05uuids\x18\x01 \x03(\tR\x05uuids\x12\x12\n" +
-	"\x04macs\x18\x02 \x03(\tR\x04macs\x1ah\n" +
-	"\n" +
-	"Hysteresis\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12!\n" +
-	"\tthreshold\x18\x02 \x01(\x03H\x01R\tthreshold\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\f\n" +
-	"\n" +
-	"_thresholdB\n" +
-	"\n" +
-	"\b_enabledB\a\n" +
-	"\x05_type\x1a\xe4\x04\n" +
-	"\x04Wifi\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12b\n" +
-	"\x05flush\x18\x03 \x01(\v2L.meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Wifi.FlushR\x05flush\x12r\n" +
-	"\vallow_lists\x18\x04 \x01(\v2Q.meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Wifi.AllowListsR\n" +
-	"allowLists\x12q\n" +
-	"\n" +
-	"hysteresis\x18\x05 \x01(\v2Q.meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Wifi.HysteresisR\n" +
-	"hysteresis\x1a8\n" +
-	"\x05Flush\x12!\n" +
-	"\tfrequency\x18\x01 \x01(\x03H\x00R\tfrequency\x88\x01\x01B\f\n" +
-	"\n" +
-	"_frequency\x1a \n" +
-	"\n" +
-	"AllowLists\x12\x12\n" +
-	"\x04macs\x18\x01 \x03(\tR\x04macs\x1ah\n" +
-	"\n" +
-	"Hysteresis\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12!\n" +
-	"\tthreshold\x18\x02 \x01(\x03H\x01R\tthreshold\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\f\n" +
-	"\n" +
-	"_thresholdB\n" +
-	"\n" +
-	"\b_enabledB\a\n" +
-	"\x05_typeB\x12\n" +
-	"\x10_organization_idBs\n" +
-	"\x1ccom.merakibroker.wireless.v1B\tMqttProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12V\n" +
+	"\anetwork\x18\x02 \x01(\v2<.meraki.wireless.v1.OrganizationWirelessMqttSettings.NetworkR\anetwork\x12M\n" +
+	"\x04mqtt\x18\x03 \x01(\v29.meraki.wireless.v1.OrganizationWirelessMqttSettings.MqttR\x04mqtt\x12J\n" +
+	"\x03ble\x18\x04 \x01(\v28.meraki.wireless.v1.OrganizationWirelessMqttSettings.BleR\x03ble\x12M\n" +
+	"\x04wifi\x18\x05 \x01(\v29.meraki.wireless.v1.OrganizationWirelessMqttSettings.WifiR\x04wifi\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
+	"\x10_organization_idB\x8e\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\tMqttProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_mqtt_proto_rawDescOnce sync.Once
@@ -2035,79 +1283,68 @@ func file_meraki_wireless_v1_mqtt_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_v1_mqtt_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_mqtt_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_meraki_wireless_v1_mqtt_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_meraki_wireless_v1_mqtt_proto_goTypes = []any{
-	(*GetOrganizationWirelessMqttSettingsRequest)(nil),                    // 0: meraki.wireless.v1.GetOrganizationWirelessMqttSettingsRequest
-	(*GetOrganizationWirelessMqttSettingsResponse)(nil),                   // 1: meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse
-	(*OrganizationWirelessMqttSettings)(nil),                              // 2: meraki.wireless.v1.OrganizationWirelessMqttSettings
-	(*UpdateOrganizationWirelessMqttSettingsRequest)(nil),                 // 3: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest
-	(*GetOrganizationWirelessMqttSettingsResponse_Meta)(nil),              // 4: meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse.Meta
-	(*GetOrganizationWirelessMqttSettingsResponse_Meta_Counts)(nil),       // 5: meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse.Meta.Counts
-	(*GetOrganizationWirelessMqttSettingsResponse_Meta_Counts_Items)(nil), // 6: meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse.Meta.Counts.Items
-	(*OrganizationWirelessMqttSettings_Network)(nil),                      // 7: meraki.wireless.v1.OrganizationWirelessMqttSettings.Network
-	(*OrganizationWirelessMqttSettings_Mqtt)(nil),                         // 8: meraki.wireless.v1.OrganizationWirelessMqttSettings.Mqtt
-	(*OrganizationWirelessMqttSettings_Ble)(nil),                          // 9: meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble
-	(*OrganizationWirelessMqttSettings_Wifi)(nil),                         // 10: meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi
-	(*OrganizationWirelessMqttSettings_Mqtt_Publishing)(nil),              // 11: meraki.wireless.v1.OrganizationWirelessMqttSettings.Mqtt.Publishing
-	(*OrganizationWirelessMqttSettings_Mqtt_Broker)(nil),                  // 12: meraki.wireless.v1.OrganizationWirelessMqttSettings.Mqtt.Broker
-	(*OrganizationWirelessMqttSettings_Ble_Flush)(nil),                    // 13: meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble.Flush
-	(*OrganizationWirelessMqttSettings_Ble_AllowLists)(nil),               // 14: meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble.AllowLists
-	(*OrganizationWirelessMqttSettings_Ble_Hysteresis)(nil),               // 15: meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble.Hysteresis
-	(*OrganizationWirelessMqttSettings_Wifi_Flush)(nil),                   // 16: meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi.Flush
-	(*OrganizationWirelessMqttSettings_Wifi_AllowLists)(nil),              // 17: meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi.AllowLists
-	(*OrganizationWirelessMqttSettings_Wifi_Hysteresis)(nil),              // 18: meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi.Hysteresis
-	(*UpdateOrganizationWirelessMqttSettingsRequest_Network)(nil),         // 19: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Network
-	(*UpdateOrganizationWirelessMqttSettingsRequest_Mqtt)(nil),            // 20: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Mqtt
-	(*UpdateOrganizationWirelessMqttSettingsRequest_Ble)(nil),             // 21: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Ble
-	(*UpdateOrganizationWirelessMqttSettingsRequest_Wifi)(nil),            // 22: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Wifi
-	(*UpdateOrganizationWirelessMqttSettingsRequest_Mqtt_Publishing)(nil), // 23: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Mqtt.Publishing
-	(*UpdateOrganizationWirelessMqttSettingsRequest_Mqtt_Broker)(nil),     // 24: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Mqtt.Broker
-	(*UpdateOrganizationWirelessMqttSettingsRequest_Ble_Flush)(nil),       // 25: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Ble.Flush
-	(*UpdateOrganizationWirelessMqttSettingsRequest_Ble_AllowLists)(nil),  // 26: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Ble.AllowLists
-	(*UpdateOrganizationWirelessMqttSettingsRequest_Ble_Hysteresis)(nil),  // 27: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Ble.Hysteresis
-	(*UpdateOrganizationWirelessMqttSettingsRequest_Wifi_Flush)(nil),      // 28: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Wifi.Flush
-	(*UpdateOrganizationWirelessMqttSettingsRequest_Wifi_AllowLists)(nil), // 29: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Wifi.AllowLists
-	(*UpdateOrganizationWirelessMqttSettingsRequest_Wifi_Hysteresis)(nil), // 30: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Wifi.Hysteresis
-	(*v1.PageInfo)(nil),           // 31: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 32: google.protobuf.FieldMask
+	(*GetOrganizationWirelessMqttSettingsRequest)(nil),       // 0: meraki.wireless.v1.GetOrganizationWirelessMqttSettingsRequest
+	(*GetOrganizationWirelessMqttSettingsResponse)(nil),      // 1: meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse
+	(*OrganizationWirelessMqttSettings)(nil),                 // 2: meraki.wireless.v1.OrganizationWirelessMqttSettings
+	(*UpdateOrganizationWirelessMqttSettingsRequest)(nil),    // 3: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest
+	(*OrganizationWirelessMqttSettings_Network)(nil),         // 4: meraki.wireless.v1.OrganizationWirelessMqttSettings.Network
+	(*OrganizationWirelessMqttSettings_Mqtt)(nil),            // 5: meraki.wireless.v1.OrganizationWirelessMqttSettings.Mqtt
+	(*OrganizationWirelessMqttSettings_Ble)(nil),             // 6: meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble
+	(*OrganizationWirelessMqttSettings_Wifi)(nil),            // 7: meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi
+	(*OrganizationWirelessMqttSettings_Mqtt_Publishing)(nil), // 8: meraki.wireless.v1.OrganizationWirelessMqttSettings.Mqtt.Publishing
+	(*OrganizationWirelessMqttSettings_Mqtt_Broker)(nil),     // 9: meraki.wireless.v1.OrganizationWirelessMqttSettings.Mqtt.Broker
+	(*OrganizationWirelessMqttSettings_Ble_Flush)(nil),       // 10: meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble.Flush
+	(*OrganizationWirelessMqttSettings_Ble_AllowLists)(nil),  // 11: meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble.AllowLists
+	(*OrganizationWirelessMqttSettings_Ble_Hysteresis)(nil),  // 12: meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble.Hysteresis
+	(*OrganizationWirelessMqttSettings_Wifi_Flush)(nil),      // 13: meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi.Flush
+	(*OrganizationWirelessMqttSettings_Wifi_AllowLists)(nil), // 14: meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi.AllowLists
+	(*OrganizationWirelessMqttSettings_Wifi_Hysteresis)(nil), // 15: meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi.Hysteresis
+	(*CollectionMeta)(nil),                                   // 16: meraki.wireless.v1.CollectionMeta
+	(*v1.PageInfo)(nil),                                      // 17: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                                  // 18: google.protobuf.Struct
 }
 var file_meraki_wireless_v1_mqtt_proto_depIdxs = []int32{
-	2,  // 0: meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse.items:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings
-	31, // 1: meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	4,  // 2: meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse.meta:type_name -> meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse.Meta
-	7,  // 3: meraki.wireless.v1.OrganizationWirelessMqttSettings.network:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Network
-	8,  // 4: meraki.wireless.v1.OrganizationWirelessMqttSettings.mqtt:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Mqtt
-	9,  // 5: meraki.wireless.v1.OrganizationWirelessMqttSettings.ble:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble
-	10, // 6: meraki.wireless.v1.OrganizationWirelessMqttSettings.wifi:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi
-	19, // 7: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.network:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Network
-	20, // 8: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.mqtt:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Mqtt
-	21, // 9: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.ble:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Ble
-	22, // 10: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.wifi:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Wifi
-	32, // 11: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	32, // 12: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	5,  // 13: meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse.Meta.counts:type_name -> meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse.Meta.Counts
-	6,  // 14: meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse.Meta.Counts.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse.Meta.Counts.Items
-	11, // 15: meraki.wireless.v1.OrganizationWirelessMqttSettings.Mqtt.publishing:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Mqtt.Publishing
-	12, // 16: meraki.wireless.v1.OrganizationWirelessMqttSettings.Mqtt.broker:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Mqtt.Broker
-	13, // 17: meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble.flush:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble.Flush
-	14, // 18: meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble.allow_lists:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble.AllowLists
-	15, // 19: meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble.hysteresis:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble.Hysteresis
-	16, // 20: meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi.flush:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi.Flush
-	17, // 21: meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi.allow_lists:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi.AllowLists
-	18, // 22: meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi.hysteresis:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi.Hysteresis
-	23, // 23: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Mqtt.publishing:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Mqtt.Publishing
-	24, // 24: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Mqtt.broker:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Mqtt.Broker
-	25, // 25: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Ble.flush:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Ble.Flush
-	26, // 26: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Ble.allow_lists:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Ble.AllowLists
-	27, // 27: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Ble.hysteresis:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Ble.Hysteresis
-	28, // 28: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Wifi.flush:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Wifi.Flush
-	29, // 29: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Wifi.allow_lists:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Wifi.AllowLists
-	30, // 30: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Wifi.hysteresis:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.Wifi.Hysteresis
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	16, // 0: meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse.meta:type_name -> meraki.wireless.v1.CollectionMeta
+	2,  // 1: meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse.items:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings
+	17, // 2: meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	18, // 3: meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse.additional_properties:type_name -> google.protobuf.Struct
+	4,  // 4: meraki.wireless.v1.OrganizationWirelessMqttSettings.network:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Network
+	5,  // 5: meraki.wireless.v1.OrganizationWirelessMqttSettings.mqtt:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Mqtt
+	6,  // 6: meraki.wireless.v1.OrganizationWirelessMqttSettings.ble:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble
+	7,  // 7: meraki.wireless.v1.OrganizationWirelessMqttSettings.wifi:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi
+	18, // 8: meraki.wireless.v1.OrganizationWirelessMqttSettings.additional_properties:type_name -> google.protobuf.Struct
+	4,  // 9: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.network:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Network
+	5,  // 10: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.mqtt:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Mqtt
+	6,  // 11: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.ble:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble
+	7,  // 12: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.wifi:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi
+	18, // 13: meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest.additional_properties:type_name -> google.protobuf.Struct
+	18, // 14: meraki.wireless.v1.OrganizationWirelessMqttSettings.Network.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 15: meraki.wireless.v1.OrganizationWirelessMqttSettings.Mqtt.publishing:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Mqtt.Publishing
+	9,  // 16: meraki.wireless.v1.OrganizationWirelessMqttSettings.Mqtt.broker:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Mqtt.Broker
+	18, // 17: meraki.wireless.v1.OrganizationWirelessMqttSettings.Mqtt.additional_properties:type_name -> google.protobuf.Struct
+	10, // 18: meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble.flush:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble.Flush
+	11, // 19: meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble.allow_lists:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble.AllowLists
+	12, // 20: meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble.hysteresis:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble.Hysteresis
+	18, // 21: meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble.additional_properties:type_name -> google.protobuf.Struct
+	13, // 22: meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi.flush:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi.Flush
+	14, // 23: meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi.allow_lists:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi.AllowLists
+	15, // 24: meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi.hysteresis:type_name -> meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi.Hysteresis
+	18, // 25: meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi.additional_properties:type_name -> google.protobuf.Struct
+	18, // 26: meraki.wireless.v1.OrganizationWirelessMqttSettings.Mqtt.Publishing.additional_properties:type_name -> google.protobuf.Struct
+	18, // 27: meraki.wireless.v1.OrganizationWirelessMqttSettings.Mqtt.Broker.additional_properties:type_name -> google.protobuf.Struct
+	18, // 28: meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble.Flush.additional_properties:type_name -> google.protobuf.Struct
+	18, // 29: meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble.AllowLists.additional_properties:type_name -> google.protobuf.Struct
+	18, // 30: meraki.wireless.v1.OrganizationWirelessMqttSettings.Ble.Hysteresis.additional_properties:type_name -> google.protobuf.Struct
+	18, // 31: meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi.Flush.additional_properties:type_name -> google.protobuf.Struct
+	18, // 32: meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi.AllowLists.additional_properties:type_name -> google.protobuf.Struct
+	18, // 33: meraki.wireless.v1.OrganizationWirelessMqttSettings.Wifi.Hysteresis.additional_properties:type_name -> google.protobuf.Struct
+	34, // [34:34] is the sub-list for method output_type
+	34, // [34:34] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_mqtt_proto_init() }
@@ -2115,36 +1352,26 @@ func file_meraki_wireless_v1_mqtt_proto_init() {
 	if File_meraki_wireless_v1_mqtt_proto != nil {
 		return
 	}
+	file_meraki_wireless_v1_collections_proto_init()
 	file_meraki_wireless_v1_mqtt_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_wireless_v1_mqtt_proto_msgTypes[3].OneofWrappers = []any{}
+	file_meraki_wireless_v1_mqtt_proto_msgTypes[4].OneofWrappers = []any{}
+	file_meraki_wireless_v1_mqtt_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_wireless_v1_mqtt_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_wireless_v1_mqtt_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_wireless_v1_mqtt_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_wireless_v1_mqtt_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_wireless_v1_mqtt_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_wireless_v1_mqtt_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_wireless_v1_mqtt_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_wireless_v1_mqtt_proto_msgTypes[13].OneofWrappers = []any{}
 	file_meraki_wireless_v1_mqtt_proto_msgTypes[15].OneofWrappers = []any{}
-	file_meraki_wireless_v1_mqtt_proto_msgTypes[16].OneofWrappers = []any{}
-	file_meraki_wireless_v1_mqtt_proto_msgTypes[18].OneofWrappers = []any{}
-	file_meraki_wireless_v1_mqtt_proto_msgTypes[19].OneofWrappers = []any{}
-	file_meraki_wireless_v1_mqtt_proto_msgTypes[20].OneofWrappers = []any{}
-	file_meraki_wireless_v1_mqtt_proto_msgTypes[21].OneofWrappers = []any{}
-	file_meraki_wireless_v1_mqtt_proto_msgTypes[22].OneofWrappers = []any{}
-	file_meraki_wireless_v1_mqtt_proto_msgTypes[23].OneofWrappers = []any{}
-	file_meraki_wireless_v1_mqtt_proto_msgTypes[24].OneofWrappers = []any{}
-	file_meraki_wireless_v1_mqtt_proto_msgTypes[25].OneofWrappers = []any{}
-	file_meraki_wireless_v1_mqtt_proto_msgTypes[27].OneofWrappers = []any{}
-	file_meraki_wireless_v1_mqtt_proto_msgTypes[28].OneofWrappers = []any{}
-	file_meraki_wireless_v1_mqtt_proto_msgTypes[30].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_mqtt_proto_rawDesc), len(file_meraki_wireless_v1_mqtt_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,15 +71,17 @@ func (x *GetDeviceWirelessRadioSettingsRequest) GetSerial() string {
 	return ""
 }
 
-// Answer of getDeviceWirelessRadioSettings, updateDeviceWirelessRadioSettings.
+// The wireless radio settings of a device. Answer of getDeviceWirelessRadioSettings,
+// updateDeviceWirelessRadioSettings.
 type DeviceWirelessRadioSettings struct {
-	state              protoimpl.MessageState                          `protogen:"open.v1"`
-	Serial             *string                                         `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	RfProfileId        *string                                         `protobuf:"bytes,2,opt,name=rf_profile_id,json=rfProfileId,proto3,oneof" json:"rf_profile_id,omitempty"`
-	TwoFourGhzSettings *DeviceWirelessRadioSettings_TwoFourGhzSettings `protobuf:"bytes,3,opt,name=two_four_ghz_settings,json=twoFourGhzSettings,proto3" json:"two_four_ghz_settings,omitempty"`
-	FiveGhzSettings    *DeviceWirelessRadioSettings_FiveGhzSettings    `protobuf:"bytes,4,opt,name=five_ghz_settings,json=fiveGhzSettings,proto3" json:"five_ghz_settings,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                protoimpl.MessageState                          `protogen:"open.v1"`
+	Serial               *string                                         `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	RfProfileId          *string                                         `protobuf:"bytes,2,opt,name=rf_profile_id,json=rfProfileId,proto3,oneof" json:"rf_profile_id,omitempty"`
+	TwoFourGhzSettings   *DeviceWirelessRadioSettings_TwoFourGhzSettings `protobuf:"bytes,3,opt,name=two_four_ghz_settings,json=twoFourGhzSettings,proto3" json:"two_four_ghz_settings,omitempty"`
+	FiveGhzSettings      *DeviceWirelessRadioSettings_FiveGhzSettings    `protobuf:"bytes,4,opt,name=five_ghz_settings,json=fiveGhzSettings,proto3" json:"five_ghz_settings,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceWirelessRadioSettings) Reset() {
@@ -140,18 +142,26 @@ func (x *DeviceWirelessRadioSettings) GetFiveGhzSettings() *DeviceWirelessRadioS
 	return nil
 }
 
+func (x *DeviceWirelessRadioSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateDeviceWirelessRadioSettings.
 type UpdateDeviceWirelessRadioSettingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Serial             *string                                                      `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	RfProfileId        *string                                                      `protobuf:"bytes,2,opt,name=rf_profile_id,json=rfProfileId,proto3,oneof" json:"rf_profile_id,omitempty"`
-	TwoFourGhzSettings *UpdateDeviceWirelessRadioSettingsRequest_TwoFourGhzSettings `protobuf:"bytes,3,opt,name=two_four_ghz_settings,json=twoFourGhzSettings,proto3" json:"two_four_ghz_settings,omitempty"`
-	FiveGhzSettings    *UpdateDeviceWirelessRadioSettingsRequest_FiveGhzSettings    `protobuf:"bytes,4,opt,name=five_ghz_settings,json=fiveGhzSettings,proto3" json:"five_ghz_settings,omitempty"`
-	NullFields         *fieldmaskpb.FieldMask                                       `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields        *fieldmaskpb.FieldMask                                       `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	Serial               *string                                         `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	RfProfileId          *string                                         `protobuf:"bytes,2,opt,name=rf_profile_id,json=rfProfileId,proto3,oneof" json:"rf_profile_id,omitempty"`
+	TwoFourGhzSettings   *DeviceWirelessRadioSettings_TwoFourGhzSettings `protobuf:"bytes,3,opt,name=two_four_ghz_settings,json=twoFourGhzSettings,proto3" json:"two_four_ghz_settings,omitempty"`
+	FiveGhzSettings      *DeviceWirelessRadioSettings_FiveGhzSettings    `protobuf:"bytes,4,opt,name=five_ghz_settings,json=fiveGhzSettings,proto3" json:"five_ghz_settings,omitempty"`
+	EmptyFields          []string                                        `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                        `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateDeviceWirelessRadioSettingsRequest) Reset() {
@@ -198,30 +208,37 @@ func (x *UpdateDeviceWirelessRadioSettingsRequest) GetRfProfileId() string {
 	return ""
 }
 
-func (x *UpdateDeviceWirelessRadioSettingsRequest) GetTwoFourGhzSettings() *UpdateDeviceWirelessRadioSettingsRequest_TwoFourGhzSettings {
+func (x *UpdateDeviceWirelessRadioSettingsRequest) GetTwoFourGhzSettings() *DeviceWirelessRadioSettings_TwoFourGhzSettings {
 	if x != nil {
 		return x.TwoFourGhzSettings
 	}
 	return nil
 }
 
-func (x *UpdateDeviceWirelessRadioSettingsRequest) GetFiveGhzSettings() *UpdateDeviceWirelessRadioSettingsRequest_FiveGhzSettings {
+func (x *UpdateDeviceWirelessRadioSettingsRequest) GetFiveGhzSettings() *DeviceWirelessRadioSettings_FiveGhzSettings {
 	if x != nil {
 		return x.FiveGhzSettings
 	}
 	return nil
 }
 
-func (x *UpdateDeviceWirelessRadioSettingsRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceWirelessRadioSettingsRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateDeviceWirelessRadioSettingsRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateDeviceWirelessRadioSettingsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateDeviceWirelessRadioSettingsRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -230,15 +247,16 @@ func (x *UpdateDeviceWirelessRadioSettingsRequest) GetEmptyFields() *fieldmaskpb
 type UpdateNetworkWirelessRadioRrmRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId     *string                                        `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	BusyHour      *UpdateNetworkWirelessRadioRrmRequest_BusyHour `protobuf:"bytes,2,opt,name=busy_hour,json=busyHour,proto3" json:"busy_hour,omitempty"`
-	Channel       *UpdateNetworkWirelessRadioRrmRequest_Channel  `protobuf:"bytes,3,opt,name=channel,proto3" json:"channel,omitempty"`
-	Fra           *UpdateNetworkWirelessRadioRrmRequest_Fra      `protobuf:"bytes,4,opt,name=fra,proto3" json:"fra,omitempty"`
-	Ai            *UpdateNetworkWirelessRadioRrmRequest_Ai       `protobuf:"bytes,5,opt,name=ai,proto3" json:"ai,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                         `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                         `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NetworkId            *string                           `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	BusyHour             *NetworkWirelessRadioRrm_BusyHour `protobuf:"bytes,2,opt,name=busy_hour,json=busyHour,proto3" json:"busy_hour,omitempty"`
+	Channel              *NetworkWirelessRadioRrm_Channel  `protobuf:"bytes,3,opt,name=channel,proto3" json:"channel,omitempty"`
+	Fra                  *NetworkWirelessRadioRrm_Fra      `protobuf:"bytes,4,opt,name=fra,proto3" json:"fra,omitempty"`
+	Ai                   *NetworkWirelessRadioRrm_Ai       `protobuf:"bytes,5,opt,name=ai,proto3" json:"ai,omitempty"`
+	EmptyFields          []string                          `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                          `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkWirelessRadioRrmRequest) Reset() {
@@ -278,60 +296,68 @@ func (x *UpdateNetworkWirelessRadioRrmRequest) GetNetworkId() string {
 	return ""
 }
 
-func (x *UpdateNetworkWirelessRadioRrmRequest) GetBusyHour() *UpdateNetworkWirelessRadioRrmRequest_BusyHour {
+func (x *UpdateNetworkWirelessRadioRrmRequest) GetBusyHour() *NetworkWirelessRadioRrm_BusyHour {
 	if x != nil {
 		return x.BusyHour
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessRadioRrmRequest) GetChannel() *UpdateNetworkWirelessRadioRrmRequest_Channel {
+func (x *UpdateNetworkWirelessRadioRrmRequest) GetChannel() *NetworkWirelessRadioRrm_Channel {
 	if x != nil {
 		return x.Channel
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessRadioRrmRequest) GetFra() *UpdateNetworkWirelessRadioRrmRequest_Fra {
+func (x *UpdateNetworkWirelessRadioRrmRequest) GetFra() *NetworkWirelessRadioRrm_Fra {
 	if x != nil {
 		return x.Fra
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessRadioRrmRequest) GetAi() *UpdateNetworkWirelessRadioRrmRequest_Ai {
+func (x *UpdateNetworkWirelessRadioRrmRequest) GetAi() *NetworkWirelessRadioRrm_Ai {
 	if x != nil {
 		return x.Ai
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessRadioRrmRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessRadioRrmRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of updateNetworkWirelessRadioRrm.
+func (x *UpdateNetworkWirelessRadioRrmRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkWirelessRadioRrmRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The wireless radio RRM of a network. Answer of updateNetworkWirelessRadioRrm.
 type NetworkWirelessRadioRrm struct {
-	state         protoimpl.MessageState            `protogen:"open.v1"`
-	NetworkId     *string                           `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Name          *string                           `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	TimeZone      *string                           `protobuf:"bytes,3,opt,name=time_zone,json=timeZone,proto3,oneof" json:"time_zone,omitempty"`
-	BusyHour      *NetworkWirelessRadioRrm_BusyHour `protobuf:"bytes,4,opt,name=busy_hour,json=busyHour,proto3" json:"busy_hour,omitempty"`
-	Channel       *NetworkWirelessRadioRrm_Channel  `protobuf:"bytes,5,opt,name=channel,proto3" json:"channel,omitempty"`
-	Fra           *NetworkWirelessRadioRrm_Fra      `protobuf:"bytes,6,opt,name=fra,proto3" json:"fra,omitempty"`
-	Ai            *NetworkWirelessRadioRrm_Ai       `protobuf:"bytes,7,opt,name=ai,proto3" json:"ai,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState            `protogen:"open.v1"`
+	NetworkId            *string                           `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Name                 *string                           `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	TimeZone             *string                           `protobuf:"bytes,3,opt,name=time_zone,json=timeZone,proto3,oneof" json:"time_zone,omitempty"`
+	BusyHour             *NetworkWirelessRadioRrm_BusyHour `protobuf:"bytes,4,opt,name=busy_hour,json=busyHour,proto3" json:"busy_hour,omitempty"`
+	Channel              *NetworkWirelessRadioRrm_Channel  `protobuf:"bytes,5,opt,name=channel,proto3" json:"channel,omitempty"`
+	Fra                  *NetworkWirelessRadioRrm_Fra      `protobuf:"bytes,6,opt,name=fra,proto3" json:"fra,omitempty"`
+	Ai                   *NetworkWirelessRadioRrm_Ai       `protobuf:"bytes,7,opt,name=ai,proto3" json:"ai,omitempty"`
+	AdditionalProperties *structpb.Struct                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessRadioRrm) Reset() {
@@ -413,17 +439,25 @@ func (x *NetworkWirelessRadioRrm) GetAi() *NetworkWirelessRadioRrm_Ai {
 	return nil
 }
 
+func (x *NetworkWirelessRadioRrm) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of recalculateOrganizationWirelessRadioAutoRfChannels.
 type RecalculateOrganizationWirelessRadioAutoRfChannelsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	NetworkIds    []string               `protobuf:"bytes,2,rep,name=network_ids,json=networkIds,proto3" json:"network_ids,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NetworkIds           []string         `protobuf:"bytes,2,rep,name=network_ids,json=networkIds,proto3" json:"network_ids,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *RecalculateOrganizationWirelessRadioAutoRfChannelsRequest) Reset() {
@@ -470,16 +504,23 @@ func (x *RecalculateOrganizationWirelessRadioAutoRfChannelsRequest) GetNetworkId
 	return nil
 }
 
-func (x *RecalculateOrganizationWirelessRadioAutoRfChannelsRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *RecalculateOrganizationWirelessRadioAutoRfChannelsRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *RecalculateOrganizationWirelessRadioAutoRfChannelsRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *RecalculateOrganizationWirelessRadioAutoRfChannelsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *RecalculateOrganizationWirelessRadioAutoRfChannelsRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -488,6 +529,7 @@ func (x *RecalculateOrganizationWirelessRadioAutoRfChannelsRequest) GetEmptyFiel
 type RecalculateOrganizationWirelessRadioAutoRfChannelsResponse struct {
 	state                protoimpl.MessageState `protogen:"open.v1"`
 	EstimatedCompletedAt *string                `protobuf:"bytes,1,opt,name=estimated_completed_at,json=estimatedCompletedAt,proto3,oneof" json:"estimated_completed_at,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -527,6 +569,13 @@ func (x *RecalculateOrganizationWirelessRadioAutoRfChannelsResponse) GetEstimate
 		return *x.EstimatedCompletedAt
 	}
 	return ""
+}
+
+func (x *RecalculateOrganizationWirelessRadioAutoRfChannelsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 // Request of getOrganizationWirelessRadioRrmByNetwork.
@@ -618,12 +667,13 @@ func (x *GetOrganizationWirelessRadioRrmByNetworkRequest) GetSortOrder() string 
 
 // Answer of getOrganizationWirelessRadioRrmByNetwork.
 type GetOrganizationWirelessRadioRrmByNetworkResponse struct {
-	state         protoimpl.MessageState                                   `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessRadioRrmByNetworkResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                             `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessRadioRrmByNetworkResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                   `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                          `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessRadioRrmByNetworkResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                             `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessRadioRrmByNetworkResponse) Reset() {
@@ -656,6 +706,13 @@ func (*GetOrganizationWirelessRadioRrmByNetworkResponse) Descriptor() ([]byte, [
 	return file_meraki_wireless_v1_radio_proto_rawDescGZIP(), []int{8}
 }
 
+func (x *GetOrganizationWirelessRadioRrmByNetworkResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessRadioRrmByNetworkResponse) GetItems() []*GetOrganizationWirelessRadioRrmByNetworkResponse_Item {
 	if x != nil {
 		return x.Items
@@ -670,9 +727,9 @@ func (x *GetOrganizationWirelessRadioRrmByNetworkResponse) GetPageInfo() *v1.Pag
 	return nil
 }
 
-func (x *GetOrganizationWirelessRadioRrmByNetworkResponse) GetMeta() *GetOrganizationWirelessRadioRrmByNetworkResponse_Meta {
+func (x *GetOrganizationWirelessRadioRrmByNetworkResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -680,10 +737,11 @@ func (x *GetOrganizationWirelessRadioRrmByNetworkResponse) GetMeta() *GetOrganiz
 type DeviceWirelessRadioSettings_TwoFourGhzSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14.
-	Channel       *int64 `protobuf:"varint,1,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
-	TargetPower   *int64 `protobuf:"varint,2,opt,name=target_power,json=targetPower,proto3,oneof" json:"target_power,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Channel              *int64           `protobuf:"varint,1,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
+	TargetPower          *int64           `protobuf:"varint,2,opt,name=target_power,json=targetPower,proto3,oneof" json:"target_power,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceWirelessRadioSettings_TwoFourGhzSettings) Reset() {
@@ -730,16 +788,24 @@ func (x *DeviceWirelessRadioSettings_TwoFourGhzSettings) GetTargetPower() int64 
 	return 0
 }
 
+func (x *DeviceWirelessRadioSettings_TwoFourGhzSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceWirelessRadioSettings_FiveGhzSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: 36, 40, 44, 48, 52, 56, 60, 64, 100, 104, 108, 112, 116, 120, 124, 128, 132,
 	// 136, 140, 144, 149, 153, 157, 161, 165, 169, 173, 177.
 	Channel *int64 `protobuf:"varint,1,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
 	// Known values: 0, 20, 40, 80, 160.
-	ChannelWidth  *int64 `protobuf:"varint,2,opt,name=channel_width,json=channelWidth,proto3,oneof" json:"channel_width,omitempty"`
-	TargetPower   *int64 `protobuf:"varint,3,opt,name=target_power,json=targetPower,proto3,oneof" json:"target_power,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ChannelWidth         *int64           `protobuf:"varint,2,opt,name=channel_width,json=channelWidth,proto3,oneof" json:"channel_width,omitempty"`
+	TargetPower          *int64           `protobuf:"varint,3,opt,name=target_power,json=targetPower,proto3,oneof" json:"target_power,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceWirelessRadioSettings_FiveGhzSettings) Reset() {
@@ -793,510 +859,25 @@ func (x *DeviceWirelessRadioSettings_FiveGhzSettings) GetTargetPower() int64 {
 	return 0
 }
 
-type UpdateDeviceWirelessRadioSettingsRequest_TwoFourGhzSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14.
-	Channel       *int64 `protobuf:"varint,1,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
-	TargetPower   *int64 `protobuf:"varint,2,opt,name=target_power,json=targetPower,proto3,oneof" json:"target_power,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceWirelessRadioSettingsRequest_TwoFourGhzSettings) Reset() {
-	*x = UpdateDeviceWirelessRadioSettingsRequest_TwoFourGhzSettings{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceWirelessRadioSettingsRequest_TwoFourGhzSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceWirelessRadioSettingsRequest_TwoFourGhzSettings) ProtoMessage() {}
-
-func (x *UpdateDeviceWirelessRadioSettingsRequest_TwoFourGhzSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[11]
+func (x *DeviceWirelessRadioSettings_FiveGhzSettings) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceWirelessRadioSettingsRequest_TwoFourGhzSettings.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceWirelessRadioSettingsRequest_TwoFourGhzSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_radio_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateDeviceWirelessRadioSettingsRequest_TwoFourGhzSettings) GetChannel() int64 {
-	if x != nil && x.Channel != nil {
-		return *x.Channel
-	}
-	return 0
-}
-
-func (x *UpdateDeviceWirelessRadioSettingsRequest_TwoFourGhzSettings) GetTargetPower() int64 {
-	if x != nil && x.TargetPower != nil {
-		return *x.TargetPower
-	}
-	return 0
-}
-
-type UpdateDeviceWirelessRadioSettingsRequest_FiveGhzSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: 36, 40, 44, 48, 52, 56, 60, 64, 100, 104, 108, 112, 116, 120, 124, 128, 132,
-	// 136, 140, 144, 149, 153, 157, 161, 165, 169, 173, 177.
-	Channel *int64 `protobuf:"varint,1,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
-	// Known values: 0, 20, 40, 80, 160.
-	ChannelWidth  *int64 `protobuf:"varint,2,opt,name=channel_width,json=channelWidth,proto3,oneof" json:"channel_width,omitempty"`
-	TargetPower   *int64 `protobuf:"varint,3,opt,name=target_power,json=targetPower,proto3,oneof" json:"target_power,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDeviceWirelessRadioSettingsRequest_FiveGhzSettings) Reset() {
-	*x = UpdateDeviceWirelessRadioSettingsRequest_FiveGhzSettings{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDeviceWirelessRadioSettingsRequest_FiveGhzSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDeviceWirelessRadioSettingsRequest_FiveGhzSettings) ProtoMessage() {}
-
-func (x *UpdateDeviceWirelessRadioSettingsRequest_FiveGhzSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDeviceWirelessRadioSettingsRequest_FiveGhzSettings.ProtoReflect.Descriptor instead.
-func (*UpdateDeviceWirelessRadioSettingsRequest_FiveGhzSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_radio_proto_rawDescGZIP(), []int{2, 1}
-}
-
-func (x *UpdateDeviceWirelessRadioSettingsRequest_FiveGhzSettings) GetChannel() int64 {
-	if x != nil && x.Channel != nil {
-		return *x.Channel
-	}
-	return 0
-}
-
-func (x *UpdateDeviceWirelessRadioSettingsRequest_FiveGhzSettings) GetChannelWidth() int64 {
-	if x != nil && x.ChannelWidth != nil {
-		return *x.ChannelWidth
-	}
-	return 0
-}
-
-func (x *UpdateDeviceWirelessRadioSettingsRequest_FiveGhzSettings) GetTargetPower() int64 {
-	if x != nil && x.TargetPower != nil {
-		return *x.TargetPower
-	}
-	return 0
-}
-
-type UpdateNetworkWirelessRadioRrmRequest_BusyHour struct {
-	state           protoimpl.MessageState                                         `protogen:"open.v1"`
-	Schedule        *UpdateNetworkWirelessRadioRrmRequest_BusyHour_Schedule        `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
-	MinimizeChanges *UpdateNetworkWirelessRadioRrmRequest_BusyHour_MinimizeChanges `protobuf:"bytes,2,opt,name=minimize_changes,json=minimizeChanges,proto3" json:"minimize_changes,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_BusyHour) Reset() {
-	*x = UpdateNetworkWirelessRadioRrmRequest_BusyHour{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_BusyHour) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessRadioRrmRequest_BusyHour) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_BusyHour) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessRadioRrmRequest_BusyHour.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessRadioRrmRequest_BusyHour) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_radio_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_BusyHour) GetSchedule() *UpdateNetworkWirelessRadioRrmRequest_BusyHour_Schedule {
-	if x != nil {
-		return x.Schedule
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_BusyHour) GetMinimizeChanges() *UpdateNetworkWirelessRadioRrmRequest_BusyHour_MinimizeChanges {
-	if x != nil {
-		return x.MinimizeChanges
-	}
-	return nil
-}
-
-type UpdateNetworkWirelessRadioRrmRequest_Channel struct {
-	state         protoimpl.MessageState                                  `protogen:"open.v1"`
-	Avoidance     *UpdateNetworkWirelessRadioRrmRequest_Channel_Avoidance `protobuf:"bytes,1,opt,name=avoidance,proto3" json:"avoidance,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_Channel) Reset() {
-	*x = UpdateNetworkWirelessRadioRrmRequest_Channel{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_Channel) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessRadioRrmRequest_Channel) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_Channel) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessRadioRrmRequest_Channel.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessRadioRrmRequest_Channel) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_radio_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_Channel) GetAvoidance() *UpdateNetworkWirelessRadioRrmRequest_Channel_Avoidance {
-	if x != nil {
-		return x.Avoidance
-	}
-	return nil
-}
-
-type UpdateNetworkWirelessRadioRrmRequest_Fra struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_Fra) Reset() {
-	*x = UpdateNetworkWirelessRadioRrmRequest_Fra{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_Fra) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessRadioRrmRequest_Fra) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_Fra) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessRadioRrmRequest_Fra.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessRadioRrmRequest_Fra) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_radio_proto_rawDescGZIP(), []int{3, 2}
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_Fra) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateNetworkWirelessRadioRrmRequest_Ai struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_Ai) Reset() {
-	*x = UpdateNetworkWirelessRadioRrmRequest_Ai{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_Ai) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessRadioRrmRequest_Ai) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_Ai) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessRadioRrmRequest_Ai.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessRadioRrmRequest_Ai) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_radio_proto_rawDescGZIP(), []int{3, 3}
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_Ai) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateNetworkWirelessRadioRrmRequest_BusyHour_Schedule struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "automatic", "manual".
-	Mode          *string                                                        `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Manual        *UpdateNetworkWirelessRadioRrmRequest_BusyHour_Schedule_Manual `protobuf:"bytes,2,opt,name=manual,proto3" json:"manual,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_BusyHour_Schedule) Reset() {
-	*x = UpdateNetworkWirelessRadioRrmRequest_BusyHour_Schedule{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_BusyHour_Schedule) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessRadioRrmRequest_BusyHour_Schedule) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_BusyHour_Schedule) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessRadioRrmRequest_BusyHour_Schedule.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessRadioRrmRequest_BusyHour_Schedule) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_radio_proto_rawDescGZIP(), []int{3, 0, 0}
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_BusyHour_Schedule) GetMode() string {
-	if x != nil && x.Mode != nil {
-		return *x.Mode
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_BusyHour_Schedule) GetManual() *UpdateNetworkWirelessRadioRrmRequest_BusyHour_Schedule_Manual {
-	if x != nil {
-		return x.Manual
-	}
-	return nil
-}
-
-type UpdateNetworkWirelessRadioRrmRequest_BusyHour_MinimizeChanges struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_BusyHour_MinimizeChanges) Reset() {
-	*x = UpdateNetworkWirelessRadioRrmRequest_BusyHour_MinimizeChanges{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_BusyHour_MinimizeChanges) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessRadioRrmRequest_BusyHour_MinimizeChanges) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_BusyHour_MinimizeChanges) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[18]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessRadioRrmRequest_BusyHour_MinimizeChanges.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessRadioRrmRequest_BusyHour_MinimizeChanges) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_radio_proto_rawDescGZIP(), []int{3, 0, 1}
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_BusyHour_MinimizeChanges) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateNetworkWirelessRadioRrmRequest_BusyHour_Schedule_Manual struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Start         *string                `protobuf:"bytes,1,opt,name=start,proto3,oneof" json:"start,omitempty"`
-	End           *string                `protobuf:"bytes,2,opt,name=end,proto3,oneof" json:"end,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_BusyHour_Schedule_Manual) Reset() {
-	*x = UpdateNetworkWirelessRadioRrmRequest_BusyHour_Schedule_Manual{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_BusyHour_Schedule_Manual) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessRadioRrmRequest_BusyHour_Schedule_Manual) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_BusyHour_Schedule_Manual) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[19]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessRadioRrmRequest_BusyHour_Schedule_Manual.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessRadioRrmRequest_BusyHour_Schedule_Manual) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_radio_proto_rawDescGZIP(), []int{3, 0, 0, 0}
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_BusyHour_Schedule_Manual) GetStart() string {
-	if x != nil && x.Start != nil {
-		return *x.Start
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_BusyHour_Schedule_Manual) GetEnd() string {
-	if x != nil && x.End != nil {
-		return *x.End
-	}
-	return ""
-}
-
-type UpdateNetworkWirelessRadioRrmRequest_Channel_Avoidance struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_Channel_Avoidance) Reset() {
-	*x = UpdateNetworkWirelessRadioRrmRequest_Channel_Avoidance{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_Channel_Avoidance) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessRadioRrmRequest_Channel_Avoidance) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_Channel_Avoidance) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessRadioRrmRequest_Channel_Avoidance.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessRadioRrmRequest_Channel_Avoidance) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_radio_proto_rawDescGZIP(), []int{3, 1, 0}
-}
-
-func (x *UpdateNetworkWirelessRadioRrmRequest_Channel_Avoidance) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
 }
 
 type NetworkWirelessRadioRrm_BusyHour struct {
-	state           protoimpl.MessageState                            `protogen:"open.v1"`
-	Schedule        *NetworkWirelessRadioRrm_BusyHour_Schedule        `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
-	MinimizeChanges *NetworkWirelessRadioRrm_BusyHour_MinimizeChanges `protobuf:"bytes,2,opt,name=minimize_changes,json=minimizeChanges,proto3" json:"minimize_changes,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                            `protogen:"open.v1"`
+	Schedule             *NetworkWirelessRadioRrm_BusyHour_Schedule        `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	MinimizeChanges      *NetworkWirelessRadioRrm_BusyHour_MinimizeChanges `protobuf:"bytes,2,opt,name=minimize_changes,json=minimizeChanges,proto3" json:"minimize_changes,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessRadioRrm_BusyHour) Reset() {
 	*x = NetworkWirelessRadioRrm_BusyHour{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[21]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1308,7 +889,7 @@ func (x *NetworkWirelessRadioRrm_BusyHour) String() string {
 func (*NetworkWirelessRadioRrm_BusyHour) ProtoMessage() {}
 
 func (x *NetworkWirelessRadioRrm_BusyHour) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[21]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1338,16 +919,24 @@ func (x *NetworkWirelessRadioRrm_BusyHour) GetMinimizeChanges() *NetworkWireless
 	return nil
 }
 
+func (x *NetworkWirelessRadioRrm_BusyHour) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessRadioRrm_Channel struct {
-	state         protoimpl.MessageState                     `protogen:"open.v1"`
-	Avoidance     *NetworkWirelessRadioRrm_Channel_Avoidance `protobuf:"bytes,1,opt,name=avoidance,proto3" json:"avoidance,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                     `protogen:"open.v1"`
+	Avoidance            *NetworkWirelessRadioRrm_Channel_Avoidance `protobuf:"bytes,1,opt,name=avoidance,proto3" json:"avoidance,omitempty"`
+	AdditionalProperties *structpb.Struct                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessRadioRrm_Channel) Reset() {
 	*x = NetworkWirelessRadioRrm_Channel{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[22]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1359,7 +948,7 @@ func (x *NetworkWirelessRadioRrm_Channel) String() string {
 func (*NetworkWirelessRadioRrm_Channel) ProtoMessage() {}
 
 func (x *NetworkWirelessRadioRrm_Channel) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[22]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1382,16 +971,24 @@ func (x *NetworkWirelessRadioRrm_Channel) GetAvoidance() *NetworkWirelessRadioRr
 	return nil
 }
 
+func (x *NetworkWirelessRadioRrm_Channel) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessRadioRrm_Fra struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessRadioRrm_Fra) Reset() {
 	*x = NetworkWirelessRadioRrm_Fra{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[23]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1403,7 +1000,7 @@ func (x *NetworkWirelessRadioRrm_Fra) String() string {
 func (*NetworkWirelessRadioRrm_Fra) ProtoMessage() {}
 
 func (x *NetworkWirelessRadioRrm_Fra) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[23]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1426,17 +1023,25 @@ func (x *NetworkWirelessRadioRrm_Fra) GetEnabled() bool {
 	return false
 }
 
+func (x *NetworkWirelessRadioRrm_Fra) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessRadioRrm_Ai struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	LastEnabledAt *string                `protobuf:"bytes,2,opt,name=last_enabled_at,json=lastEnabledAt,proto3,oneof" json:"last_enabled_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	LastEnabledAt        *string                `protobuf:"bytes,2,opt,name=last_enabled_at,json=lastEnabledAt,proto3,oneof" json:"last_enabled_at,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessRadioRrm_Ai) Reset() {
 	*x = NetworkWirelessRadioRrm_Ai{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[24]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1448,7 +1053,7 @@ func (x *NetworkWirelessRadioRrm_Ai) String() string {
 func (*NetworkWirelessRadioRrm_Ai) ProtoMessage() {}
 
 func (x *NetworkWirelessRadioRrm_Ai) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[24]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1478,19 +1083,27 @@ func (x *NetworkWirelessRadioRrm_Ai) GetLastEnabledAt() string {
 	return ""
 }
 
+func (x *NetworkWirelessRadioRrm_Ai) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessRadioRrm_BusyHour_Schedule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "automatic", "manual".
-	Mode          *string                                              `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Automatic     *NetworkWirelessRadioRrm_BusyHour_Schedule_Automatic `protobuf:"bytes,2,opt,name=automatic,proto3" json:"automatic,omitempty"`
-	Manual        *NetworkWirelessRadioRrm_BusyHour_Schedule_Manual    `protobuf:"bytes,3,opt,name=manual,proto3" json:"manual,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *string                                              `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	Automatic            *NetworkWirelessRadioRrm_BusyHour_Schedule_Automatic `protobuf:"bytes,2,opt,name=automatic,proto3" json:"automatic,omitempty"`
+	Manual               *NetworkWirelessRadioRrm_BusyHour_Schedule_Manual    `protobuf:"bytes,3,opt,name=manual,proto3" json:"manual,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessRadioRrm_BusyHour_Schedule) Reset() {
 	*x = NetworkWirelessRadioRrm_BusyHour_Schedule{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[25]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1502,7 +1115,7 @@ func (x *NetworkWirelessRadioRrm_BusyHour_Schedule) String() string {
 func (*NetworkWirelessRadioRrm_BusyHour_Schedule) ProtoMessage() {}
 
 func (x *NetworkWirelessRadioRrm_BusyHour_Schedule) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[25]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1539,16 +1152,24 @@ func (x *NetworkWirelessRadioRrm_BusyHour_Schedule) GetManual() *NetworkWireless
 	return nil
 }
 
+func (x *NetworkWirelessRadioRrm_BusyHour_Schedule) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessRadioRrm_BusyHour_MinimizeChanges struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessRadioRrm_BusyHour_MinimizeChanges) Reset() {
 	*x = NetworkWirelessRadioRrm_BusyHour_MinimizeChanges{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[26]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1560,7 +1181,7 @@ func (x *NetworkWirelessRadioRrm_BusyHour_MinimizeChanges) String() string {
 func (*NetworkWirelessRadioRrm_BusyHour_MinimizeChanges) ProtoMessage() {}
 
 func (x *NetworkWirelessRadioRrm_BusyHour_MinimizeChanges) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[26]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1583,17 +1204,25 @@ func (x *NetworkWirelessRadioRrm_BusyHour_MinimizeChanges) GetEnabled() bool {
 	return false
 }
 
+func (x *NetworkWirelessRadioRrm_BusyHour_MinimizeChanges) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessRadioRrm_BusyHour_Schedule_Automatic struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Start         *string                `protobuf:"bytes,1,opt,name=start,proto3,oneof" json:"start,omitempty"`
-	End           *string                `protobuf:"bytes,2,opt,name=end,proto3,oneof" json:"end,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Start                *string                `protobuf:"bytes,1,opt,name=start,proto3,oneof" json:"start,omitempty"`
+	End                  *string                `protobuf:"bytes,2,opt,name=end,proto3,oneof" json:"end,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessRadioRrm_BusyHour_Schedule_Automatic) Reset() {
 	*x = NetworkWirelessRadioRrm_BusyHour_Schedule_Automatic{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[27]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1605,7 +1234,7 @@ func (x *NetworkWirelessRadioRrm_BusyHour_Schedule_Automatic) String() string {
 func (*NetworkWirelessRadioRrm_BusyHour_Schedule_Automatic) ProtoMessage() {}
 
 func (x *NetworkWirelessRadioRrm_BusyHour_Schedule_Automatic) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[27]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1635,17 +1264,25 @@ func (x *NetworkWirelessRadioRrm_BusyHour_Schedule_Automatic) GetEnd() string {
 	return ""
 }
 
+func (x *NetworkWirelessRadioRrm_BusyHour_Schedule_Automatic) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessRadioRrm_BusyHour_Schedule_Manual struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Start         *string                `protobuf:"bytes,1,opt,name=start,proto3,oneof" json:"start,omitempty"`
-	End           *string                `protobuf:"bytes,2,opt,name=end,proto3,oneof" json:"end,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Start                *string                `protobuf:"bytes,1,opt,name=start,proto3,oneof" json:"start,omitempty"`
+	End                  *string                `protobuf:"bytes,2,opt,name=end,proto3,oneof" json:"end,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessRadioRrm_BusyHour_Schedule_Manual) Reset() {
 	*x = NetworkWirelessRadioRrm_BusyHour_Schedule_Manual{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[28]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1657,7 +1294,7 @@ func (x *NetworkWirelessRadioRrm_BusyHour_Schedule_Manual) String() string {
 func (*NetworkWirelessRadioRrm_BusyHour_Schedule_Manual) ProtoMessage() {}
 
 func (x *NetworkWirelessRadioRrm_BusyHour_Schedule_Manual) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[28]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1687,16 +1324,24 @@ func (x *NetworkWirelessRadioRrm_BusyHour_Schedule_Manual) GetEnd() string {
 	return ""
 }
 
+func (x *NetworkWirelessRadioRrm_BusyHour_Schedule_Manual) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessRadioRrm_Channel_Avoidance struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessRadioRrm_Channel_Avoidance) Reset() {
 	*x = NetworkWirelessRadioRrm_Channel_Avoidance{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[29]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1708,7 +1353,7 @@ func (x *NetworkWirelessRadioRrm_Channel_Avoidance) String() string {
 func (*NetworkWirelessRadioRrm_Channel_Avoidance) ProtoMessage() {}
 
 func (x *NetworkWirelessRadioRrm_Channel_Avoidance) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[29]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1731,22 +1376,30 @@ func (x *NetworkWirelessRadioRrm_Channel_Avoidance) GetEnabled() bool {
 	return false
 }
 
+func (x *NetworkWirelessRadioRrm_Channel_Avoidance) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessRadioRrmByNetworkResponse_Item struct {
-	state         protoimpl.MessageState                                          `protogen:"open.v1"`
-	NetworkId     *string                                                         `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Name          *string                                                         `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	TimeZone      *string                                                         `protobuf:"bytes,3,opt,name=time_zone,json=timeZone,proto3,oneof" json:"time_zone,omitempty"`
-	BusyHour      *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour `protobuf:"bytes,4,opt,name=busy_hour,json=busyHour,proto3" json:"busy_hour,omitempty"`
-	Channel       *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Channel  `protobuf:"bytes,5,opt,name=channel,proto3" json:"channel,omitempty"`
-	Fra           *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Fra      `protobuf:"bytes,6,opt,name=fra,proto3" json:"fra,omitempty"`
-	Ai            *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Ai       `protobuf:"bytes,7,opt,name=ai,proto3" json:"ai,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                          `protogen:"open.v1"`
+	NetworkId            *string                                                         `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Name                 *string                                                         `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	TimeZone             *string                                                         `protobuf:"bytes,3,opt,name=time_zone,json=timeZone,proto3,oneof" json:"time_zone,omitempty"`
+	BusyHour             *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour `protobuf:"bytes,4,opt,name=busy_hour,json=busyHour,proto3" json:"busy_hour,omitempty"`
+	Channel              *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Channel  `protobuf:"bytes,5,opt,name=channel,proto3" json:"channel,omitempty"`
+	Fra                  *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Fra      `protobuf:"bytes,6,opt,name=fra,proto3" json:"fra,omitempty"`
+	Ai                   *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Ai       `protobuf:"bytes,7,opt,name=ai,proto3" json:"ai,omitempty"`
+	AdditionalProperties *structpb.Struct                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item) Reset() {
 	*x = GetOrganizationWirelessRadioRrmByNetworkResponse_Item{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[30]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1758,7 +1411,7 @@ func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item) String() string 
 func (*GetOrganizationWirelessRadioRrmByNetworkResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[30]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1823,61 +1476,25 @@ func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item) GetAi() *GetOrga
 	return nil
 }
 
-type GetOrganizationWirelessRadioRrmByNetworkResponse_Meta struct {
-	state         protoimpl.MessageState                                        `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessRadioRrmByNetworkResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessRadioRrmByNetworkResponse_Meta{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[31]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessRadioRrmByNetworkResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[31]
+func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessRadioRrmByNetworkResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessRadioRrmByNetworkResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_radio_proto_rawDescGZIP(), []int{8, 1}
-}
-
-func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Meta) GetCounts() *GetOrganizationWirelessRadioRrmByNetworkResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour struct {
-	state           protoimpl.MessageState                                                          `protogen:"open.v1"`
-	Schedule        *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule        `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
-	MinimizeChanges *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_MinimizeChanges `protobuf:"bytes,2,opt,name=minimize_changes,json=minimizeChanges,proto3" json:"minimize_changes,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                                                          `protogen:"open.v1"`
+	Schedule             *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule        `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	MinimizeChanges      *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_MinimizeChanges `protobuf:"bytes,2,opt,name=minimize_changes,json=minimizeChanges,proto3" json:"minimize_changes,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour) Reset() {
 	*x = GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[32]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1889,7 +1506,7 @@ func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour) String(
 func (*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[32]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1919,16 +1536,24 @@ func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour) GetMini
 	return nil
 }
 
+func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Channel struct {
-	state         protoimpl.MessageState                                                   `protogen:"open.v1"`
-	Avoidance     *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Channel_Avoidance `protobuf:"bytes,1,opt,name=avoidance,proto3" json:"avoidance,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                   `protogen:"open.v1"`
+	Avoidance            *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Channel_Avoidance `protobuf:"bytes,1,opt,name=avoidance,proto3" json:"avoidance,omitempty"`
+	AdditionalProperties *structpb.Struct                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Channel) Reset() {
 	*x = GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Channel{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[33]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1940,7 +1565,7 @@ func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Channel) String()
 func (*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Channel) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Channel) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[33]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1963,16 +1588,24 @@ func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Channel) GetAvoid
 	return nil
 }
 
+func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Channel) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Fra struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Fra) Reset() {
 	*x = GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Fra{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[34]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1984,7 +1617,7 @@ func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Fra) String() str
 func (*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Fra) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Fra) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[34]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2007,17 +1640,25 @@ func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Fra) GetEnabled()
 	return false
 }
 
+func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Fra) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Ai struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	LastEnabledAt *string                `protobuf:"bytes,2,opt,name=last_enabled_at,json=lastEnabledAt,proto3,oneof" json:"last_enabled_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	LastEnabledAt        *string                `protobuf:"bytes,2,opt,name=last_enabled_at,json=lastEnabledAt,proto3,oneof" json:"last_enabled_at,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Ai) Reset() {
 	*x = GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Ai{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[35]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2029,7 +1670,7 @@ func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Ai) String() stri
 func (*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Ai) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Ai) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[35]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2059,19 +1700,27 @@ func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Ai) GetLastEnable
 	return ""
 }
 
+func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Ai) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "automatic", "manual".
-	Mode          *string                                                                            `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Automatic     *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule_Automatic `protobuf:"bytes,2,opt,name=automatic,proto3" json:"automatic,omitempty"`
-	Manual        *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule_Manual    `protobuf:"bytes,3,opt,name=manual,proto3" json:"manual,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *string                                                                            `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	Automatic            *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule_Automatic `protobuf:"bytes,2,opt,name=automatic,proto3" json:"automatic,omitempty"`
+	Manual               *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule_Manual    `protobuf:"bytes,3,opt,name=manual,proto3" json:"manual,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule) Reset() {
 	*x = GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[36]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2083,7 +1732,7 @@ func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule
 func (*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[36]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2120,16 +1769,24 @@ func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule
 	return nil
 }
 
+func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_MinimizeChanges struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_MinimizeChanges) Reset() {
 	*x = GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_MinimizeChanges{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[37]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2142,7 +1799,7 @@ func (*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_MinimizeCh
 }
 
 func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_MinimizeChanges) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[37]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2165,17 +1822,25 @@ func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Minimize
 	return false
 }
 
+func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_MinimizeChanges) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule_Automatic struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Start         *string                `protobuf:"bytes,1,opt,name=start,proto3,oneof" json:"start,omitempty"`
-	End           *string                `protobuf:"bytes,2,opt,name=end,proto3,oneof" json:"end,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Start                *string                `protobuf:"bytes,1,opt,name=start,proto3,oneof" json:"start,omitempty"`
+	End                  *string                `protobuf:"bytes,2,opt,name=end,proto3,oneof" json:"end,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule_Automatic) Reset() {
 	*x = GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule_Automatic{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[38]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2188,7 +1853,7 @@ func (*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule_A
 }
 
 func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule_Automatic) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[38]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2218,17 +1883,25 @@ func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule
 	return ""
 }
 
+func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule_Automatic) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule_Manual struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Start         *string                `protobuf:"bytes,1,opt,name=start,proto3,oneof" json:"start,omitempty"`
-	End           *string                `protobuf:"bytes,2,opt,name=end,proto3,oneof" json:"end,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Start                *string                `protobuf:"bytes,1,opt,name=start,proto3,oneof" json:"start,omitempty"`
+	End                  *string                `protobuf:"bytes,2,opt,name=end,proto3,oneof" json:"end,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule_Manual) Reset() {
 	*x = GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule_Manual{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[39]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2241,7 +1914,7 @@ func (*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule_M
 }
 
 func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule_Manual) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[39]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2271,16 +1944,24 @@ func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule
 	return ""
 }
 
+func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule_Manual) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Channel_Avoidance struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Channel_Avoidance) Reset() {
 	*x = GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Channel_Avoidance{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[40]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2292,7 +1973,7 @@ func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Channel_Avoidance
 func (*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Channel_Avoidance) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Channel_Avoidance) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[40]
+	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2315,197 +1996,68 @@ func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Channel_Avoidance
 	return false
 }
 
-type GetOrganizationWirelessRadioRrmByNetworkResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                              `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessRadioRrmByNetworkResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessRadioRrmByNetworkResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[41]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessRadioRrmByNetworkResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[41]
+func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Channel_Avoidance) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessRadioRrmByNetworkResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessRadioRrmByNetworkResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_radio_proto_rawDescGZIP(), []int{8, 1, 0}
-}
-
-func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Meta_Counts) GetItems() *GetOrganizationWirelessRadioRrmByNetworkResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationWirelessRadioRrmByNetworkResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessRadioRrmByNetworkResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[42]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessRadioRrmByNetworkResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_radio_proto_msgTypes[42]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessRadioRrmByNetworkResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessRadioRrmByNetworkResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_radio_proto_rawDescGZIP(), []int{8, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessRadioRrmByNetworkResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 var File_meraki_wireless_v1_radio_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_radio_proto_rawDesc = "" +
 	"\n" +
-	"\x1emeraki/wireless/v1/radio.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"O\n" +
+	"\x1emeraki/wireless/v1/radio.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a$meraki/wireless/v1/collections.proto\"O\n" +
 	"%GetDeviceWirelessRadioSettingsRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"\x92\x05\n" +
+	"\a_serial\"\x80\a\n" +
 	"\x1bDeviceWirelessRadioSettings\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12'\n" +
 	"\rrf_profile_id\x18\x02 \x01(\tH\x01R\vrfProfileId\x88\x01\x01\x12u\n" +
 	"\x15two_four_ghz_settings\x18\x03 \x01(\v2B.meraki.wireless.v1.DeviceWirelessRadioSettings.TwoFourGhzSettingsR\x12twoFourGhzSettings\x12k\n" +
-	"\x11five_ghz_settings\x18\x04 \x01(\v2?.meraki.wireless.v1.DeviceWirelessRadioSettings.FiveGhzSettingsR\x0ffiveGhzSettings\x1ax\n" +
+	"\x11five_ghz_settings\x18\x04 \x01(\v2?.meraki.wireless.v1.DeviceWirelessRadioSettings.FiveGhzSettingsR\x0ffiveGhzSettings\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc7\x01\n" +
 	"\x12TwoFourGhzSettings\x12\x1d\n" +
 	"\achannel\x18\x01 \x01(\x03H\x00R\achannel\x88\x01\x01\x12&\n" +
-	"\ftarget_power\x18\x02 \x01(\x03H\x01R\vtargetPower\x88\x01\x01B\n" +
+	"\ftarget_power\x18\x02 \x01(\x03H\x01R\vtargetPower\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_channelB\x0f\n" +
-	"\r_target_power\x1a\xb1\x01\n" +
+	"\r_target_power\x1a\x80\x02\n" +
 	"\x0fFiveGhzSettings\x12\x1d\n" +
 	"\achannel\x18\x01 \x01(\x03H\x00R\achannel\x88\x01\x01\x12(\n" +
 	"\rchannel_width\x18\x02 \x01(\x03H\x01R\fchannelWidth\x88\x01\x01\x12&\n" +
-	"\ftarget_power\x18\x03 \x01(\x03H\x02R\vtargetPower\x88\x01\x01B\n" +
+	"\ftarget_power\x18\x03 \x01(\x03H\x02R\vtargetPower\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_channelB\x10\n" +
 	"\x0e_channel_widthB\x0f\n" +
 	"\r_target_powerB\t\n" +
 	"\a_serialB\x10\n" +
-	"\x0e_rf_profile_id\"\xc6\x06\n" +
+	"\x0e_rf_profile_id\"\x96\x04\n" +
 	"(UpdateDeviceWirelessRadioSettingsRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12'\n" +
-	"\rrf_profile_id\x18\x02 \x01(\tH\x01R\vrfProfileId\x88\x01\x01\x12\x82\x01\n" +
-	"\x15two_four_ghz_settings\x18\x03 \x01(\v2O.meraki.wireless.v1.UpdateDeviceWirelessRadioSettingsRequest.TwoFourGhzSettingsR\x12twoFourGhzSettings\x12x\n" +
-	"\x11five_ghz_settings\x18\x04 \x01(\v2L.meraki.wireless.v1.UpdateDeviceWirelessRadioSettingsRequest.FiveGhzSettingsR\x0ffiveGhzSettings\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1ax\n" +
-	"\x12TwoFourGhzSettings\x12\x1d\n" +
-	"\achannel\x18\x01 \x01(\x03H\x00R\achannel\x88\x01\x01\x12&\n" +
-	"\ftarget_power\x18\x02 \x01(\x03H\x01R\vtargetPower\x88\x01\x01B\n" +
-	"\n" +
-	"\b_channelB\x0f\n" +
-	"\r_target_power\x1a\xb1\x01\n" +
-	"\x0fFiveGhzSettings\x12\x1d\n" +
-	"\achannel\x18\x01 \x01(\x03H\x00R\achannel\x88\x01\x01\x12(\n" +
-	"\rchannel_width\x18\x02 \x01(\x03H\x01R\fchannelWidth\x88\x01\x01\x12&\n" +
-	"\ftarget_power\x18\x03 \x01(\x03H\x02R\vtargetPower\x88\x01\x01B\n" +
-	"\n" +
-	"\b_channelB\x10\n" +
-	"\x0e_channel_widthB\x0f\n" +
-	"\r_target_powerB\t\n" +
+	"\rrf_profile_id\x18\x02 \x01(\tH\x01R\vrfProfileId\x88\x01\x01\x12u\n" +
+	"\x15two_four_ghz_settings\x18\x03 \x01(\v2B.meraki.wireless.v1.DeviceWirelessRadioSettings.TwoFourGhzSettingsR\x12twoFourGhzSettings\x12k\n" +
+	"\x11five_ghz_settings\x18\x04 \x01(\v2?.meraki.wireless.v1.DeviceWirelessRadioSettings.FiveGhzSettingsR\x0ffiveGhzSettings\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_serialB\x10\n" +
-	"\x0e_rf_profile_id\"\xe8\n" +
-	"\n" +
+	"\x0e_rf_profile_id\"\xa3\x04\n" +
 	"$UpdateNetworkWirelessRadioRrmRequest\x12\"\n" +
 	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12^\n" +
-	"\tbusy_hour\x18\x02 \x01(\v2A.meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.BusyHourR\bbusyHour\x12Z\n" +
-	"\achannel\x18\x03 \x01(\v2@.meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.ChannelR\achannel\x12N\n" +
-	"\x03fra\x18\x04 \x01(\v2<.meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.FraR\x03fra\x12K\n" +
-	"\x02ai\x18\x05 \x01(\v2;.meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.AiR\x02ai\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x96\x04\n" +
-	"\bBusyHour\x12f\n" +
-	"\bschedule\x18\x01 \x01(\v2J.meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.BusyHour.ScheduleR\bschedule\x12|\n" +
-	"\x10minimize_changes\x18\x02 \x01(\v2Q.meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.BusyHour.MinimizeChangesR\x0fminimizeChanges\x1a\xe5\x01\n" +
-	"\bSchedule\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12i\n" +
-	"\x06manual\x18\x02 \x01(\v2Q.meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.BusyHour.Schedule.ManualR\x06manual\x1aL\n" +
-	"\x06Manual\x12\x19\n" +
-	"\x05start\x18\x01 \x01(\tH\x00R\x05start\x88\x01\x01\x12\x15\n" +
-	"\x03end\x18\x02 \x01(\tH\x01R\x03end\x88\x01\x01B\b\n" +
-	"\x06_startB\x06\n" +
-	"\x04_endB\a\n" +
-	"\x05_mode\x1a<\n" +
-	"\x0fMinimizeChanges\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a\xab\x01\n" +
-	"\aChannel\x12h\n" +
-	"\tavoidance\x18\x01 \x01(\v2J.meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.Channel.AvoidanceR\tavoidance\x1a6\n" +
-	"\tAvoidance\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a0\n" +
-	"\x03Fra\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a/\n" +
-	"\x02Ai\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\r\n" +
-	"\v_network_id\"\xb2\v\n" +
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12Q\n" +
+	"\tbusy_hour\x18\x02 \x01(\v24.meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHourR\bbusyHour\x12M\n" +
+	"\achannel\x18\x03 \x01(\v23.meraki.wireless.v1.NetworkWirelessRadioRrm.ChannelR\achannel\x12A\n" +
+	"\x03fra\x18\x04 \x01(\v2/.meraki.wireless.v1.NetworkWirelessRadioRrm.FraR\x03fra\x12>\n" +
+	"\x02ai\x18\x05 \x01(\v2..meraki.wireless.v1.NetworkWirelessRadioRrm.AiR\x02ai\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_network_id\"\xcd\x11\n" +
 	"\x17NetworkWirelessRadioRrm\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
@@ -2514,59 +2066,71 @@ const file_meraki_wireless_v1_radio_proto_rawDesc = "" +
 	"\tbusy_hour\x18\x04 \x01(\v24.meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHourR\bbusyHour\x12M\n" +
 	"\achannel\x18\x05 \x01(\v23.meraki.wireless.v1.NetworkWirelessRadioRrm.ChannelR\achannel\x12A\n" +
 	"\x03fra\x18\x06 \x01(\v2/.meraki.wireless.v1.NetworkWirelessRadioRrm.FraR\x03fra\x12>\n" +
-	"\x02ai\x18\a \x01(\v2..meraki.wireless.v1.NetworkWirelessRadioRrm.AiR\x02ai\x1a\xa7\x05\n" +
+	"\x02ai\x18\a \x01(\v2..meraki.wireless.v1.NetworkWirelessRadioRrm.AiR\x02ai\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb5\b\n" +
 	"\bBusyHour\x12Y\n" +
 	"\bschedule\x18\x01 \x01(\v2=.meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.ScheduleR\bschedule\x12o\n" +
-	"\x10minimize_changes\x18\x02 \x01(\v2D.meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.MinimizeChangesR\x0fminimizeChanges\x1a\x90\x03\n" +
+	"\x10minimize_changes\x18\x02 \x01(\v2D.meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.MinimizeChangesR\x0fminimizeChanges\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xff\x04\n" +
 	"\bSchedule\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12e\n" +
 	"\tautomatic\x18\x02 \x01(\v2G.meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.Schedule.AutomaticR\tautomatic\x12\\\n" +
-	"\x06manual\x18\x03 \x01(\v2D.meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.Schedule.ManualR\x06manual\x1aO\n" +
+	"\x06manual\x18\x03 \x01(\v2D.meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.Schedule.ManualR\x06manual\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9e\x01\n" +
 	"\tAutomatic\x12\x19\n" +
 	"\x05start\x18\x01 \x01(\tH\x00R\x05start\x88\x01\x01\x12\x15\n" +
-	"\x03end\x18\x02 \x01(\tH\x01R\x03end\x88\x01\x01B\b\n" +
+	"\x03end\x18\x02 \x01(\tH\x01R\x03end\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_startB\x06\n" +
-	"\x04_end\x1aL\n" +
+	"\x04_end\x1a\x9b\x01\n" +
 	"\x06Manual\x12\x19\n" +
 	"\x05start\x18\x01 \x01(\tH\x00R\x05start\x88\x01\x01\x12\x15\n" +
-	"\x03end\x18\x02 \x01(\tH\x01R\x03end\x88\x01\x01B\b\n" +
+	"\x03end\x18\x02 \x01(\tH\x01R\x03end\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_startB\x06\n" +
 	"\x04_endB\a\n" +
-	"\x05_mode\x1a<\n" +
+	"\x05_mode\x1a\x8b\x01\n" +
 	"\x0fMinimizeChanges\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a\x9e\x01\n" +
+	"\b_enabled\x1a\xbd\x02\n" +
 	"\aChannel\x12[\n" +
-	"\tavoidance\x18\x01 \x01(\v2=.meraki.wireless.v1.NetworkWirelessRadioRrm.Channel.AvoidanceR\tavoidance\x1a6\n" +
+	"\tavoidance\x18\x01 \x01(\v2=.meraki.wireless.v1.NetworkWirelessRadioRrm.Channel.AvoidanceR\tavoidance\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x85\x01\n" +
 	"\tAvoidance\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a0\n" +
+	"\b_enabled\x1a\x7f\n" +
 	"\x03Fra\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1ap\n" +
+	"\b_enabled\x1a\xbf\x01\n" +
 	"\x02Ai\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12+\n" +
-	"\x0flast_enabled_at\x18\x02 \x01(\tH\x01R\rlastEnabledAt\x88\x01\x01B\n" +
+	"\x0flast_enabled_at\x18\x02 \x01(\tH\x01R\rlastEnabledAt\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\x12\n" +
 	"\x10_last_enabled_atB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_nameB\f\n" +
 	"\n" +
-	"_time_zone\"\xaa\x02\n" +
+	"_time_zone\"\xc3\x02\n" +
 	"9RecalculateOrganizationWirelessRadioAutoRfChannelsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vnetwork_ids\x18\x02 \x03(\tR\n" +
-	"networkIds\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
-	"\x10_organization_id\"\x92\x01\n" +
+	"networkIds\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
+	"\x10_organization_id\"\xe1\x01\n" +
 	":RecalculateOrganizationWirelessRadioAutoRfChannelsResponse\x129\n" +
-	"\x16estimated_completed_at\x18\x01 \x01(\tH\x00R\x14estimatedCompletedAt\x88\x01\x01B\x19\n" +
+	"\x16estimated_completed_at\x18\x01 \x01(\tH\x00R\x14estimatedCompletedAt\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x19\n" +
 	"\x17_estimated_completed_at\"\xef\x02\n" +
 	"/GetOrganizationWirelessRadioRrmByNetworkRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
@@ -2581,11 +2145,12 @@ const file_meraki_wireless_v1_radio_proto_rawDesc = "" +
 	"\x0f_starting_afterB\x10\n" +
 	"\x0e_ending_beforeB\v\n" +
 	"\t_per_pageB\r\n" +
-	"\v_sort_order\"\xad\x12\n" +
-	"0GetOrganizationWirelessRadioRrmByNetworkResponse\x12_\n" +
-	"\x05items\x18\x01 \x03(\v2I.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12]\n" +
-	"\x04meta\x18\x03 \x01(\v2I.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.MetaR\x04meta\x1a\xaf\r\n" +
+	"\v_sort_order\"\xa7\x16\n" +
+	"0GetOrganizationWirelessRadioRrmByNetworkResponse\x126\n" +
+	"\x04meta\x18\x01 \x01(\v2\".meraki.wireless.v1.CollectionMetaR\x04meta\x12`\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2I.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xca\x13\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
@@ -2594,61 +2159,61 @@ const file_meraki_wireless_v1_radio_proto_rawDesc = "" +
 	"\tbusy_hour\x18\x04 \x01(\v2R.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHourR\bbusyHour\x12k\n" +
 	"\achannel\x18\x05 \x01(\v2Q.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.ChannelR\achannel\x12_\n" +
 	"\x03fra\x18\x06 \x01(\v2M.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.FraR\x03fra\x12\\\n" +
-	"\x02ai\x18\a \x01(\v2L.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.AiR\x02ai\x1a\xa1\x06\n" +
+	"\x02ai\x18\a \x01(\v2L.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.AiR\x02ai\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xaf\t\n" +
 	"\bBusyHour\x12w\n" +
 	"\bschedule\x18\x01 \x01(\v2[.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.ScheduleR\bschedule\x12\x8d\x01\n" +
-	"\x10minimize_changes\x18\x02 \x01(\v2b.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.MinimizeChangesR\x0fminimizeChanges\x1a\xcd\x03\n" +
+	"\x10minimize_changes\x18\x02 \x01(\v2b.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.MinimizeChangesR\x0fminimizeChanges\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbc\x05\n" +
 	"\bSchedule\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12\x83\x01\n" +
 	"\tautomatic\x18\x02 \x01(\v2e.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.Schedule.AutomaticR\tautomatic\x12z\n" +
-	"\x06manual\x18\x03 \x01(\v2b.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.Schedule.ManualR\x06manual\x1aO\n" +
+	"\x06manual\x18\x03 \x01(\v2b.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.Schedule.ManualR\x06manual\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9e\x01\n" +
 	"\tAutomatic\x12\x19\n" +
 	"\x05start\x18\x01 \x01(\tH\x00R\x05start\x88\x01\x01\x12\x15\n" +
-	"\x03end\x18\x02 \x01(\tH\x01R\x03end\x88\x01\x01B\b\n" +
+	"\x03end\x18\x02 \x01(\tH\x01R\x03end\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_startB\x06\n" +
-	"\x04_end\x1aL\n" +
+	"\x04_end\x1a\x9b\x01\n" +
 	"\x06Manual\x12\x19\n" +
 	"\x05start\x18\x01 \x01(\tH\x00R\x05start\x88\x01\x01\x12\x15\n" +
-	"\x03end\x18\x02 \x01(\tH\x01R\x03end\x88\x01\x01B\b\n" +
+	"\x03end\x18\x02 \x01(\tH\x01R\x03end\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_startB\x06\n" +
 	"\x04_endB\a\n" +
-	"\x05_mode\x1a<\n" +
+	"\x05_mode\x1a\x8b\x01\n" +
 	"\x0fMinimizeChanges\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a\xbc\x01\n" +
+	"\b_enabled\x1a\xdb\x02\n" +
 	"\aChannel\x12y\n" +
-	"\tavoidance\x18\x01 \x01(\v2[.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.Channel.AvoidanceR\tavoidance\x1a6\n" +
+	"\tavoidance\x18\x01 \x01(\v2[.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.Channel.AvoidanceR\tavoidance\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x85\x01\n" +
 	"\tAvoidance\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a0\n" +
+	"\b_enabled\x1a\x7f\n" +
 	"\x03Fra\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1ap\n" +
+	"\b_enabled\x1a\xbf\x01\n" +
 	"\x02Ai\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12+\n" +
-	"\x0flast_enabled_at\x18\x02 \x01(\tH\x01R\rlastEnabledAt\x88\x01\x01B\n" +
+	"\x0flast_enabled_at\x18\x02 \x01(\tH\x01R\rlastEnabledAt\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\x12\n" +
 	"\x10_last_enabled_atB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_nameB\f\n" +
 	"\n" +
-	"_time_zone\x1a\xc8\x02\n" +
-	"\x04Meta\x12h\n" +
-	"\x06counts\x18\x01 \x01(\v2P.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Meta.CountsR\x06counts\x1a\xd5\x01\n" +
-	"\x06Counts\x12l\n" +
-	"\x05items\x18\x01 \x01(\v2V.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remainingBt\n" +
+	"_time_zoneB\x8f\x01\n" +
 	"\x1ccom.merakibroker.wireless.v1B\n" +
-	"RadioProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"RadioProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_radio_proto_rawDescOnce sync.Once
@@ -2662,7 +2227,7 @@ func file_meraki_wireless_v1_radio_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_v1_radio_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_radio_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_meraki_wireless_v1_radio_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_meraki_wireless_v1_radio_proto_goTypes = []any{
 	(*GetDeviceWirelessRadioSettingsRequest)(nil),                                             // 0: meraki.wireless.v1.GetDeviceWirelessRadioSettingsRequest
 	(*DeviceWirelessRadioSettings)(nil),                                                       // 1: meraki.wireless.v1.DeviceWirelessRadioSettings
@@ -2675,88 +2240,92 @@ var file_meraki_wireless_v1_radio_proto_goTypes = []any{
 	(*GetOrganizationWirelessRadioRrmByNetworkResponse)(nil),                                  // 8: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse
 	(*DeviceWirelessRadioSettings_TwoFourGhzSettings)(nil),                                    // 9: meraki.wireless.v1.DeviceWirelessRadioSettings.TwoFourGhzSettings
 	(*DeviceWirelessRadioSettings_FiveGhzSettings)(nil),                                       // 10: meraki.wireless.v1.DeviceWirelessRadioSettings.FiveGhzSettings
-	(*UpdateDeviceWirelessRadioSettingsRequest_TwoFourGhzSettings)(nil),                       // 11: meraki.wireless.v1.UpdateDeviceWirelessRadioSettingsRequest.TwoFourGhzSettings
-	(*UpdateDeviceWirelessRadioSettingsRequest_FiveGhzSettings)(nil),                          // 12: meraki.wireless.v1.UpdateDeviceWirelessRadioSettingsRequest.FiveGhzSettings
-	(*UpdateNetworkWirelessRadioRrmRequest_BusyHour)(nil),                                     // 13: meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.BusyHour
-	(*UpdateNetworkWirelessRadioRrmRequest_Channel)(nil),                                      // 14: meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.Channel
-	(*UpdateNetworkWirelessRadioRrmRequest_Fra)(nil),                                          // 15: meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.Fra
-	(*UpdateNetworkWirelessRadioRrmRequest_Ai)(nil),                                           // 16: meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.Ai
-	(*UpdateNetworkWirelessRadioRrmRequest_BusyHour_Schedule)(nil),                            // 17: meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.BusyHour.Schedule
-	(*UpdateNetworkWirelessRadioRrmRequest_BusyHour_MinimizeChanges)(nil),                     // 18: meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.BusyHour.MinimizeChanges
-	(*UpdateNetworkWirelessRadioRrmRequest_BusyHour_Schedule_Manual)(nil),                     // 19: meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.BusyHour.Schedule.Manual
-	(*UpdateNetworkWirelessRadioRrmRequest_Channel_Avoidance)(nil),                            // 20: meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.Channel.Avoidance
-	(*NetworkWirelessRadioRrm_BusyHour)(nil),                                                  // 21: meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour
-	(*NetworkWirelessRadioRrm_Channel)(nil),                                                   // 22: meraki.wireless.v1.NetworkWirelessRadioRrm.Channel
-	(*NetworkWirelessRadioRrm_Fra)(nil),                                                       // 23: meraki.wireless.v1.NetworkWirelessRadioRrm.Fra
-	(*NetworkWirelessRadioRrm_Ai)(nil),                                                        // 24: meraki.wireless.v1.NetworkWirelessRadioRrm.Ai
-	(*NetworkWirelessRadioRrm_BusyHour_Schedule)(nil),                                         // 25: meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.Schedule
-	(*NetworkWirelessRadioRrm_BusyHour_MinimizeChanges)(nil),                                  // 26: meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.MinimizeChanges
-	(*NetworkWirelessRadioRrm_BusyHour_Schedule_Automatic)(nil),                               // 27: meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.Schedule.Automatic
-	(*NetworkWirelessRadioRrm_BusyHour_Schedule_Manual)(nil),                                  // 28: meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.Schedule.Manual
-	(*NetworkWirelessRadioRrm_Channel_Avoidance)(nil),                                         // 29: meraki.wireless.v1.NetworkWirelessRadioRrm.Channel.Avoidance
-	(*GetOrganizationWirelessRadioRrmByNetworkResponse_Item)(nil),                             // 30: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item
-	(*GetOrganizationWirelessRadioRrmByNetworkResponse_Meta)(nil),                             // 31: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Meta
-	(*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour)(nil),                    // 32: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour
-	(*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Channel)(nil),                     // 33: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.Channel
-	(*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Fra)(nil),                         // 34: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.Fra
-	(*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Ai)(nil),                          // 35: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.Ai
-	(*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule)(nil),           // 36: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.Schedule
-	(*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_MinimizeChanges)(nil),    // 37: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.MinimizeChanges
-	(*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule_Automatic)(nil), // 38: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.Schedule.Automatic
-	(*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule_Manual)(nil),    // 39: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.Schedule.Manual
-	(*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Channel_Avoidance)(nil),           // 40: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.Channel.Avoidance
-	(*GetOrganizationWirelessRadioRrmByNetworkResponse_Meta_Counts)(nil),                      // 41: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Meta.Counts
-	(*GetOrganizationWirelessRadioRrmByNetworkResponse_Meta_Counts_Items)(nil),                // 42: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Meta.Counts.Items
-	(*fieldmaskpb.FieldMask)(nil),                                                             // 43: google.protobuf.FieldMask
-	(*v1.PageInfo)(nil),                                                                       // 44: meraki.api.v1.PageInfo
+	(*NetworkWirelessRadioRrm_BusyHour)(nil),                                                  // 11: meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour
+	(*NetworkWirelessRadioRrm_Channel)(nil),                                                   // 12: meraki.wireless.v1.NetworkWirelessRadioRrm.Channel
+	(*NetworkWirelessRadioRrm_Fra)(nil),                                                       // 13: meraki.wireless.v1.NetworkWirelessRadioRrm.Fra
+	(*NetworkWirelessRadioRrm_Ai)(nil),                                                        // 14: meraki.wireless.v1.NetworkWirelessRadioRrm.Ai
+	(*NetworkWirelessRadioRrm_BusyHour_Schedule)(nil),                                         // 15: meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.Schedule
+	(*NetworkWirelessRadioRrm_BusyHour_MinimizeChanges)(nil),                                  // 16: meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.MinimizeChanges
+	(*NetworkWirelessRadioRrm_BusyHour_Schedule_Automatic)(nil),                               // 17: meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.Schedule.Automatic
+	(*NetworkWirelessRadioRrm_BusyHour_Schedule_Manual)(nil),                                  // 18: meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.Schedule.Manual
+	(*NetworkWirelessRadioRrm_Channel_Avoidance)(nil),                                         // 19: meraki.wireless.v1.NetworkWirelessRadioRrm.Channel.Avoidance
+	(*GetOrganizationWirelessRadioRrmByNetworkResponse_Item)(nil),                             // 20: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item
+	(*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour)(nil),                    // 21: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour
+	(*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Channel)(nil),                     // 22: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.Channel
+	(*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Fra)(nil),                         // 23: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.Fra
+	(*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Ai)(nil),                          // 24: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.Ai
+	(*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule)(nil),           // 25: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.Schedule
+	(*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_MinimizeChanges)(nil),    // 26: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.MinimizeChanges
+	(*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule_Automatic)(nil), // 27: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.Schedule.Automatic
+	(*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_BusyHour_Schedule_Manual)(nil),    // 28: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.Schedule.Manual
+	(*GetOrganizationWirelessRadioRrmByNetworkResponse_Item_Channel_Avoidance)(nil),           // 29: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.Channel.Avoidance
+	(*structpb.Struct)(nil),                                                                   // 30: google.protobuf.Struct
+	(*CollectionMeta)(nil),                                                                    // 31: meraki.wireless.v1.CollectionMeta
+	(*v1.PageInfo)(nil),                                                                       // 32: meraki.api.v1.PageInfo
 }
 var file_meraki_wireless_v1_radio_proto_depIdxs = []int32{
 	9,  // 0: meraki.wireless.v1.DeviceWirelessRadioSettings.two_four_ghz_settings:type_name -> meraki.wireless.v1.DeviceWirelessRadioSettings.TwoFourGhzSettings
 	10, // 1: meraki.wireless.v1.DeviceWirelessRadioSettings.five_ghz_settings:type_name -> meraki.wireless.v1.DeviceWirelessRadioSettings.FiveGhzSettings
-	11, // 2: meraki.wireless.v1.UpdateDeviceWirelessRadioSettingsRequest.two_four_ghz_settings:type_name -> meraki.wireless.v1.UpdateDeviceWirelessRadioSettingsRequest.TwoFourGhzSettings
-	12, // 3: meraki.wireless.v1.UpdateDeviceWirelessRadioSettingsRequest.five_ghz_settings:type_name -> meraki.wireless.v1.UpdateDeviceWirelessRadioSettingsRequest.FiveGhzSettings
-	43, // 4: meraki.wireless.v1.UpdateDeviceWirelessRadioSettingsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	43, // 5: meraki.wireless.v1.UpdateDeviceWirelessRadioSettingsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	13, // 6: meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.busy_hour:type_name -> meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.BusyHour
-	14, // 7: meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.channel:type_name -> meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.Channel
-	15, // 8: meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.fra:type_name -> meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.Fra
-	16, // 9: meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.ai:type_name -> meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.Ai
-	43, // 10: meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.null_fields:type_name -> google.protobuf.FieldMask
-	43, // 11: meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	21, // 12: meraki.wireless.v1.NetworkWirelessRadioRrm.busy_hour:type_name -> meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour
-	22, // 13: meraki.wireless.v1.NetworkWirelessRadioRrm.channel:type_name -> meraki.wireless.v1.NetworkWirelessRadioRrm.Channel
-	23, // 14: meraki.wireless.v1.NetworkWirelessRadioRrm.fra:type_name -> meraki.wireless.v1.NetworkWirelessRadioRrm.Fra
-	24, // 15: meraki.wireless.v1.NetworkWirelessRadioRrm.ai:type_name -> meraki.wireless.v1.NetworkWirelessRadioRrm.Ai
-	43, // 16: meraki.wireless.v1.RecalculateOrganizationWirelessRadioAutoRfChannelsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	43, // 17: meraki.wireless.v1.RecalculateOrganizationWirelessRadioAutoRfChannelsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	30, // 18: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item
-	44, // 19: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	31, // 20: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.meta:type_name -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Meta
-	17, // 21: meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.BusyHour.schedule:type_name -> meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.BusyHour.Schedule
-	18, // 22: meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.BusyHour.minimize_changes:type_name -> meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.BusyHour.MinimizeChanges
-	20, // 23: meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.Channel.avoidance:type_name -> meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.Channel.Avoidance
-	19, // 24: meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.BusyHour.Schedule.manual:type_name -> meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.BusyHour.Schedule.Manual
-	25, // 25: meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.schedule:type_name -> meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.Schedule
-	26, // 26: meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.minimize_changes:type_name -> meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.MinimizeChanges
-	29, // 27: meraki.wireless.v1.NetworkWirelessRadioRrm.Channel.avoidance:type_name -> meraki.wireless.v1.NetworkWirelessRadioRrm.Channel.Avoidance
-	27, // 28: meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.Schedule.automatic:type_name -> meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.Schedule.Automatic
-	28, // 29: meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.Schedule.manual:type_name -> meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.Schedule.Manual
-	32, // 30: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.busy_hour:type_name -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour
-	33, // 31: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.channel:type_name -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.Channel
-	34, // 32: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.fra:type_name -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.Fra
-	35, // 33: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.ai:type_name -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.Ai
-	41, // 34: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Meta.counts:type_name -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Meta.Counts
-	36, // 35: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.schedule:type_name -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.Schedule
-	37, // 36: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.minimize_changes:type_name -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.MinimizeChanges
-	40, // 37: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.Channel.avoidance:type_name -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.Channel.Avoidance
-	38, // 38: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.Schedule.automatic:type_name -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.Schedule.Automatic
-	39, // 39: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.Schedule.manual:type_name -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.Schedule.Manual
-	42, // 40: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Meta.Counts.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Meta.Counts.Items
-	41, // [41:41] is the sub-list for method output_type
-	41, // [41:41] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	30, // 2: meraki.wireless.v1.DeviceWirelessRadioSettings.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 3: meraki.wireless.v1.UpdateDeviceWirelessRadioSettingsRequest.two_four_ghz_settings:type_name -> meraki.wireless.v1.DeviceWirelessRadioSettings.TwoFourGhzSettings
+	10, // 4: meraki.wireless.v1.UpdateDeviceWirelessRadioSettingsRequest.five_ghz_settings:type_name -> meraki.wireless.v1.DeviceWirelessRadioSettings.FiveGhzSettings
+	30, // 5: meraki.wireless.v1.UpdateDeviceWirelessRadioSettingsRequest.additional_properties:type_name -> google.protobuf.Struct
+	11, // 6: meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.busy_hour:type_name -> meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour
+	12, // 7: meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.channel:type_name -> meraki.wireless.v1.NetworkWirelessRadioRrm.Channel
+	13, // 8: meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.fra:type_name -> meraki.wireless.v1.NetworkWirelessRadioRrm.Fra
+	14, // 9: meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.ai:type_name -> meraki.wireless.v1.NetworkWirelessRadioRrm.Ai
+	30, // 10: meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest.additional_properties:type_name -> google.protobuf.Struct
+	11, // 11: meraki.wireless.v1.NetworkWirelessRadioRrm.busy_hour:type_name -> meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour
+	12, // 12: meraki.wireless.v1.NetworkWirelessRadioRrm.channel:type_name -> meraki.wireless.v1.NetworkWirelessRadioRrm.Channel
+	13, // 13: meraki.wireless.v1.NetworkWirelessRadioRrm.fra:type_name -> meraki.wireless.v1.NetworkWirelessRadioRrm.Fra
+	14, // 14: meraki.wireless.v1.NetworkWirelessRadioRrm.ai:type_name -> meraki.wireless.v1.NetworkWirelessRadioRrm.Ai
+	30, // 15: meraki.wireless.v1.NetworkWirelessRadioRrm.additional_properties:type_name -> google.protobuf.Struct
+	30, // 16: meraki.wireless.v1.RecalculateOrganizationWirelessRadioAutoRfChannelsRequest.additional_properties:type_name -> google.protobuf.Struct
+	30, // 17: meraki.wireless.v1.RecalculateOrganizationWirelessRadioAutoRfChannelsResponse.additional_properties:type_name -> google.protobuf.Struct
+	31, // 18: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.meta:type_name -> meraki.wireless.v1.CollectionMeta
+	20, // 19: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item
+	32, // 20: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	30, // 21: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.additional_properties:type_name -> google.protobuf.Struct
+	30, // 22: meraki.wireless.v1.DeviceWirelessRadioSettings.TwoFourGhzSettings.additional_properties:type_name -> google.protobuf.Struct
+	30, // 23: meraki.wireless.v1.DeviceWirelessRadioSettings.FiveGhzSettings.additional_properties:type_name -> google.protobuf.Struct
+	15, // 24: meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.schedule:type_name -> meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.Schedule
+	16, // 25: meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.minimize_changes:type_name -> meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.MinimizeChanges
+	30, // 26: meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.additional_properties:type_name -> google.protobuf.Struct
+	19, // 27: meraki.wireless.v1.NetworkWirelessRadioRrm.Channel.avoidance:type_name -> meraki.wireless.v1.NetworkWirelessRadioRrm.Channel.Avoidance
+	30, // 28: meraki.wireless.v1.NetworkWirelessRadioRrm.Channel.additional_properties:type_name -> google.protobuf.Struct
+	30, // 29: meraki.wireless.v1.NetworkWirelessRadioRrm.Fra.additional_properties:type_name -> google.protobuf.Struct
+	30, // 30: meraki.wireless.v1.NetworkWirelessRadioRrm.Ai.additional_properties:type_name -> google.protobuf.Struct
+	17, // 31: meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.Schedule.automatic:type_name -> meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.Schedule.Automatic
+	18, // 32: meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.Schedule.manual:type_name -> meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.Schedule.Manual
+	30, // 33: meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.Schedule.additional_properties:type_name -> google.protobuf.Struct
+	30, // 34: meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.MinimizeChanges.additional_properties:type_name -> google.protobuf.Struct
+	30, // 35: meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.Schedule.Automatic.additional_properties:type_name -> google.protobuf.Struct
+	30, // 36: meraki.wireless.v1.NetworkWirelessRadioRrm.BusyHour.Schedule.Manual.additional_properties:type_name -> google.protobuf.Struct
+	30, // 37: meraki.wireless.v1.NetworkWirelessRadioRrm.Channel.Avoidance.additional_properties:type_name -> google.protobuf.Struct
+	21, // 38: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.busy_hour:type_name -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour
+	22, // 39: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.channel:type_name -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.Channel
+	23, // 40: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.fra:type_name -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.Fra
+	24, // 41: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.ai:type_name -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.Ai
+	30, // 42: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	25, // 43: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.schedule:type_name -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.Schedule
+	26, // 44: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.minimize_changes:type_name -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.MinimizeChanges
+	30, // 45: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.additional_properties:type_name -> google.protobuf.Struct
+	29, // 46: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.Channel.avoidance:type_name -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.Channel.Avoidance
+	30, // 47: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.Channel.additional_properties:type_name -> google.protobuf.Struct
+	30, // 48: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.Fra.additional_properties:type_name -> google.protobuf.Struct
+	30, // 49: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.Ai.additional_properties:type_name -> google.protobuf.Struct
+	27, // 50: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.Schedule.automatic:type_name -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.Schedule.Automatic
+	28, // 51: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.Schedule.manual:type_name -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.Schedule.Manual
+	30, // 52: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.Schedule.additional_properties:type_name -> google.protobuf.Struct
+	30, // 53: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.MinimizeChanges.additional_properties:type_name -> google.protobuf.Struct
+	30, // 54: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.Schedule.Automatic.additional_properties:type_name -> google.protobuf.Struct
+	30, // 55: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.BusyHour.Schedule.Manual.additional_properties:type_name -> google.protobuf.Struct
+	30, // 56: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse.Item.Channel.Avoidance.additional_properties:type_name -> google.protobuf.Struct
+	57, // [57:57] is the sub-list for method output_type
+	57, // [57:57] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_radio_proto_init() }
@@ -2764,6 +2333,7 @@ func file_meraki_wireless_v1_radio_proto_init() {
 	if File_meraki_wireless_v1_radio_proto != nil {
 		return
 	}
+	file_meraki_wireless_v1_collections_proto_init()
 	file_meraki_wireless_v1_radio_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_wireless_v1_radio_proto_msgTypes[1].OneofWrappers = []any{}
 	file_meraki_wireless_v1_radio_proto_msgTypes[2].OneofWrappers = []any{}
@@ -2774,8 +2344,8 @@ func file_meraki_wireless_v1_radio_proto_init() {
 	file_meraki_wireless_v1_radio_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_wireless_v1_radio_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_wireless_v1_radio_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_wireless_v1_radio_proto_msgTypes[11].OneofWrappers = []any{}
-	file_meraki_wireless_v1_radio_proto_msgTypes[12].OneofWrappers = []any{}
+	file_meraki_wireless_v1_radio_proto_msgTypes[13].OneofWrappers = []any{}
+	file_meraki_wireless_v1_radio_proto_msgTypes[14].OneofWrappers = []any{}
 	file_meraki_wireless_v1_radio_proto_msgTypes[15].OneofWrappers = []any{}
 	file_meraki_wireless_v1_radio_proto_msgTypes[16].OneofWrappers = []any{}
 	file_meraki_wireless_v1_radio_proto_msgTypes[17].OneofWrappers = []any{}
@@ -2789,22 +2359,13 @@ func file_meraki_wireless_v1_radio_proto_init() {
 	file_meraki_wireless_v1_radio_proto_msgTypes[27].OneofWrappers = []any{}
 	file_meraki_wireless_v1_radio_proto_msgTypes[28].OneofWrappers = []any{}
 	file_meraki_wireless_v1_radio_proto_msgTypes[29].OneofWrappers = []any{}
-	file_meraki_wireless_v1_radio_proto_msgTypes[30].OneofWrappers = []any{}
-	file_meraki_wireless_v1_radio_proto_msgTypes[34].OneofWrappers = []any{}
-	file_meraki_wireless_v1_radio_proto_msgTypes[35].OneofWrappers = []any{}
-	file_meraki_wireless_v1_radio_proto_msgTypes[36].OneofWrappers = []any{}
-	file_meraki_wireless_v1_radio_proto_msgTypes[37].OneofWrappers = []any{}
-	file_meraki_wireless_v1_radio_proto_msgTypes[38].OneofWrappers = []any{}
-	file_meraki_wireless_v1_radio_proto_msgTypes[39].OneofWrappers = []any{}
-	file_meraki_wireless_v1_radio_proto_msgTypes[40].OneofWrappers = []any{}
-	file_meraki_wireless_v1_radio_proto_msgTypes[42].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_radio_proto_rawDesc), len(file_meraki_wireless_v1_radio_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   43,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -80,40 +80,29 @@ func (x *GetNetworkWirelessRfProfilesRequest) GetIncludeTemplateProfiles() bool 
 }
 
 // Answer of getNetworkWirelessRfProfiles.
-type NetworkWirelessRfProfiles struct {
-	state                  protoimpl.MessageState                                `protogen:"open.v1"`
-	Id                     *string                                               `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	NetworkId              *string                                               `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Name                   *string                                               `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	ClientBalancingEnabled *bool                                                 `protobuf:"varint,4,opt,name=client_balancing_enabled,json=clientBalancingEnabled,proto3,oneof" json:"client_balancing_enabled,omitempty"`
-	MinBitrateType         *string                                               `protobuf:"bytes,5,opt,name=min_bitrate_type,json=minBitrateType,proto3,oneof" json:"min_bitrate_type,omitempty"`
-	BandSelectionType      *string                                               `protobuf:"bytes,6,opt,name=band_selection_type,json=bandSelectionType,proto3,oneof" json:"band_selection_type,omitempty"`
-	ApBandSettings         *NetworkWirelessRfProfiles_ApBandSettings             `protobuf:"bytes,7,opt,name=ap_band_settings,json=apBandSettings,proto3" json:"ap_band_settings,omitempty"`
-	TwoFourGhzSettings     *NetworkWirelessRfProfiles_TwoFourGhzSettings         `protobuf:"bytes,8,opt,name=two_four_ghz_settings,json=twoFourGhzSettings,proto3" json:"two_four_ghz_settings,omitempty"`
-	FiveGhzSettings        *NetworkWirelessRfProfiles_FiveGhzSettings            `protobuf:"bytes,9,opt,name=five_ghz_settings,json=fiveGhzSettings,proto3" json:"five_ghz_settings,omitempty"`
-	SixGhzSettings         *NetworkWirelessRfProfiles_SixGhzSettings             `protobuf:"bytes,10,opt,name=six_ghz_settings,json=sixGhzSettings,proto3" json:"six_ghz_settings,omitempty"`
-	Transmission           *NetworkWirelessRfProfiles_Transmission               `protobuf:"bytes,11,opt,name=transmission,proto3" json:"transmission,omitempty"`
-	PerSsidSettings        map[string]*NetworkWirelessRfProfiles_PerSsidSettings `protobuf:"bytes,12,rep,name=per_ssid_settings,json=perSsidSettings,proto3" json:"per_ssid_settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	IsIndoorDefault        *bool                                                 `protobuf:"varint,13,opt,name=is_indoor_default,json=isIndoorDefault,proto3,oneof" json:"is_indoor_default,omitempty"`
-	IsOutdoorDefault       *bool                                                 `protobuf:"varint,14,opt,name=is_outdoor_default,json=isOutdoorDefault,proto3,oneof" json:"is_outdoor_default,omitempty"`
-	unknownFields          protoimpl.UnknownFields
-	sizeCache              protoimpl.SizeCache
+type GetNetworkWirelessRfProfilesResponse struct {
+	state                protoimpl.MessageState      `protogen:"open.v1"`
+	Items                []*NetworkWirelessRfProfile `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
-func (x *NetworkWirelessRfProfiles) Reset() {
-	*x = NetworkWirelessRfProfiles{}
+func (x *GetNetworkWirelessRfProfilesResponse) Reset() {
+	*x = GetNetworkWirelessRfProfilesResponse{}
 	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *NetworkWirelessRfProfiles) String() string {
+func (x *GetNetworkWirelessRfProfilesResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*NetworkWirelessRfProfiles) ProtoMessage() {}
+func (*GetNetworkWirelessRfProfilesResponse) ProtoMessage() {}
 
-func (x *NetworkWirelessRfProfiles) ProtoReflect() protoreflect.Message {
+func (x *GetNetworkWirelessRfProfilesResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -125,287 +114,61 @@ func (x *NetworkWirelessRfProfiles) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use NetworkWirelessRfProfiles.ProtoReflect.Descriptor instead.
-func (*NetworkWirelessRfProfiles) Descriptor() ([]byte, []int) {
+// Deprecated: Use GetNetworkWirelessRfProfilesResponse.ProtoReflect.Descriptor instead.
+func (*GetNetworkWirelessRfProfilesResponse) Descriptor() ([]byte, []int) {
 	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *NetworkWirelessRfProfiles) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *NetworkWirelessRfProfiles) GetNetworkId() string {
-	if x != nil && x.NetworkId != nil {
-		return *x.NetworkId
-	}
-	return ""
-}
-
-func (x *NetworkWirelessRfProfiles) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *NetworkWirelessRfProfiles) GetClientBalancingEnabled() bool {
-	if x != nil && x.ClientBalancingEnabled != nil {
-		return *x.ClientBalancingEnabled
-	}
-	return false
-}
-
-func (x *NetworkWirelessRfProfiles) GetMinBitrateType() string {
-	if x != nil && x.MinBitrateType != nil {
-		return *x.MinBitrateType
-	}
-	return ""
-}
-
-func (x *NetworkWirelessRfProfiles) GetBandSelectionType() string {
-	if x != nil && x.BandSelectionType != nil {
-		return *x.BandSelectionType
-	}
-	return ""
-}
-
-func (x *NetworkWirelessRfProfiles) GetApBandSettings() *NetworkWirelessRfProfiles_ApBandSettings {
+func (x *GetNetworkWirelessRfProfilesResponse) GetItems() []*NetworkWirelessRfProfile {
 	if x != nil {
-		return x.ApBandSettings
+		return x.Items
 	}
 	return nil
 }
 
-func (x *NetworkWirelessRfProfiles) GetTwoFourGhzSettings() *NetworkWirelessRfProfiles_TwoFourGhzSettings {
+func (x *GetNetworkWirelessRfProfilesResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
-		return x.TwoFourGhzSettings
+		return x.PageInfo
 	}
 	return nil
 }
 
-func (x *NetworkWirelessRfProfiles) GetFiveGhzSettings() *NetworkWirelessRfProfiles_FiveGhzSettings {
+func (x *GetNetworkWirelessRfProfilesResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.FiveGhzSettings
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-func (x *NetworkWirelessRfProfiles) GetSixGhzSettings() *NetworkWirelessRfProfiles_SixGhzSettings {
-	if x != nil {
-		return x.SixGhzSettings
-	}
-	return nil
-}
-
-func (x *NetworkWirelessRfProfiles) GetTransmission() *NetworkWirelessRfProfiles_Transmission {
-	if x != nil {
-		return x.Transmission
-	}
-	return nil
-}
-
-func (x *NetworkWirelessRfProfiles) GetPerSsidSettings() map[string]*NetworkWirelessRfProfiles_PerSsidSettings {
-	if x != nil {
-		return x.PerSsidSettings
-	}
-	return nil
-}
-
-func (x *NetworkWirelessRfProfiles) GetIsIndoorDefault() bool {
-	if x != nil && x.IsIndoorDefault != nil {
-		return *x.IsIndoorDefault
-	}
-	return false
-}
-
-func (x *NetworkWirelessRfProfiles) GetIsOutdoorDefault() bool {
-	if x != nil && x.IsOutdoorDefault != nil {
-		return *x.IsOutdoorDefault
-	}
-	return false
-}
-
-// Request of createNetworkWirelessRfProfile.
-type CreateNetworkWirelessRfProfileRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	// Required.
-	Name                   *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	ClientBalancingEnabled *bool   `protobuf:"varint,3,opt,name=client_balancing_enabled,json=clientBalancingEnabled,proto3,oneof" json:"client_balancing_enabled,omitempty"`
-	// Known values: "band", "ssid".
-	MinBitrateType *string `protobuf:"bytes,4,opt,name=min_bitrate_type,json=minBitrateType,proto3,oneof" json:"min_bitrate_type,omitempty"`
-	// Required. Known values: "ap", "ssid".
-	BandSelectionType  *string                                                           `protobuf:"bytes,5,opt,name=band_selection_type,json=bandSelectionType,proto3,oneof" json:"band_selection_type,omitempty"`
-	ApBandSettings     *CreateNetworkWirelessRfProfileRequest_ApBandSettings             `protobuf:"bytes,6,opt,name=ap_band_settings,json=apBandSettings,proto3" json:"ap_band_settings,omitempty"`
-	TwoFourGhzSettings *CreateNetworkWirelessRfProfileRequest_TwoFourGhzSettings         `protobuf:"bytes,7,opt,name=two_four_ghz_settings,json=twoFourGhzSettings,proto3" json:"two_four_ghz_settings,omitempty"`
-	FiveGhzSettings    *CreateNetworkWirelessRfProfileRequest_FiveGhzSettings            `protobuf:"bytes,8,opt,name=five_ghz_settings,json=fiveGhzSettings,proto3" json:"five_ghz_settings,omitempty"`
-	SixGhzSettings     *CreateNetworkWirelessRfProfileRequest_SixGhzSettings             `protobuf:"bytes,9,opt,name=six_ghz_settings,json=sixGhzSettings,proto3" json:"six_ghz_settings,omitempty"`
-	Transmission       *CreateNetworkWirelessRfProfileRequest_Transmission               `protobuf:"bytes,10,opt,name=transmission,proto3" json:"transmission,omitempty"`
-	PerSsidSettings    map[string]*CreateNetworkWirelessRfProfileRequest_PerSsidSettings `protobuf:"bytes,11,rep,name=per_ssid_settings,json=perSsidSettings,proto3" json:"per_ssid_settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	FlexRadios         *CreateNetworkWirelessRfProfileRequest_FlexRadios                 `protobuf:"bytes,12,opt,name=flex_radios,json=flexRadios,proto3" json:"flex_radios,omitempty"`
-	NullFields         *fieldmaskpb.FieldMask                                            `protobuf:"bytes,13,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields        *fieldmaskpb.FieldMask                                            `protobuf:"bytes,14,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest) Reset() {
-	*x = CreateNetworkWirelessRfProfileRequest{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkWirelessRfProfileRequest) ProtoMessage() {}
-
-func (x *CreateNetworkWirelessRfProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkWirelessRfProfileRequest.ProtoReflect.Descriptor instead.
-func (*CreateNetworkWirelessRfProfileRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest) GetNetworkId() string {
-	if x != nil && x.NetworkId != nil {
-		return *x.NetworkId
-	}
-	return ""
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest) GetClientBalancingEnabled() bool {
-	if x != nil && x.ClientBalancingEnabled != nil {
-		return *x.ClientBalancingEnabled
-	}
-	return false
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest) GetMinBitrateType() string {
-	if x != nil && x.MinBitrateType != nil {
-		return *x.MinBitrateType
-	}
-	return ""
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest) GetBandSelectionType() string {
-	if x != nil && x.BandSelectionType != nil {
-		return *x.BandSelectionType
-	}
-	return ""
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest) GetApBandSettings() *CreateNetworkWirelessRfProfileRequest_ApBandSettings {
-	if x != nil {
-		return x.ApBandSettings
-	}
-	return nil
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest) GetTwoFourGhzSettings() *CreateNetworkWirelessRfProfileRequest_TwoFourGhzSettings {
-	if x != nil {
-		return x.TwoFourGhzSettings
-	}
-	return nil
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest) GetFiveGhzSettings() *CreateNetworkWirelessRfProfileRequest_FiveGhzSettings {
-	if x != nil {
-		return x.FiveGhzSettings
-	}
-	return nil
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest) GetSixGhzSettings() *CreateNetworkWirelessRfProfileRequest_SixGhzSettings {
-	if x != nil {
-		return x.SixGhzSettings
-	}
-	return nil
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest) GetTransmission() *CreateNetworkWirelessRfProfileRequest_Transmission {
-	if x != nil {
-		return x.Transmission
-	}
-	return nil
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest) GetPerSsidSettings() map[string]*CreateNetworkWirelessRfProfileRequest_PerSsidSettings {
-	if x != nil {
-		return x.PerSsidSettings
-	}
-	return nil
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest) GetFlexRadios() *CreateNetworkWirelessRfProfileRequest_FlexRadios {
-	if x != nil {
-		return x.FlexRadios
-	}
-	return nil
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.EmptyFields
-	}
-	return nil
-}
-
-// Answer of createNetworkWirelessRfProfile, getNetworkWirelessRfProfile,
-// updateNetworkWirelessRfProfile.
+// The wireless RF profile of a network. Answer of createNetworkWirelessRfProfile,
+// getNetworkWirelessRfProfile, updateNetworkWirelessRfProfile. Row of getNetworkWirelessRfProfiles.
 type NetworkWirelessRfProfile struct {
-	state                  protoimpl.MessageState                               `protogen:"open.v1"`
-	Id                     *string                                              `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	NetworkId              *string                                              `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Name                   *string                                              `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	ClientBalancingEnabled *bool                                                `protobuf:"varint,4,opt,name=client_balancing_enabled,json=clientBalancingEnabled,proto3,oneof" json:"client_balancing_enabled,omitempty"`
-	MinBitrateType         *string                                              `protobuf:"bytes,5,opt,name=min_bitrate_type,json=minBitrateType,proto3,oneof" json:"min_bitrate_type,omitempty"`
-	BandSelectionType      *string                                              `protobuf:"bytes,6,opt,name=band_selection_type,json=bandSelectionType,proto3,oneof" json:"band_selection_type,omitempty"`
-	ApBandSettings         *NetworkWirelessRfProfile_ApBandSettings             `protobuf:"bytes,7,opt,name=ap_band_settings,json=apBandSettings,proto3" json:"ap_band_settings,omitempty"`
-	TwoFourGhzSettings     *NetworkWirelessRfProfile_TwoFourGhzSettings         `protobuf:"bytes,8,opt,name=two_four_ghz_settings,json=twoFourGhzSettings,proto3" json:"two_four_ghz_settings,omitempty"`
-	FiveGhzSettings        *NetworkWirelessRfProfile_FiveGhzSettings            `protobuf:"bytes,9,opt,name=five_ghz_settings,json=fiveGhzSettings,proto3" json:"five_ghz_settings,omitempty"`
-	SixGhzSettings         *NetworkWirelessRfProfile_SixGhzSettings             `protobuf:"bytes,10,opt,name=six_ghz_settings,json=sixGhzSettings,proto3" json:"six_ghz_settings,omitempty"`
-	Transmission           *NetworkWirelessRfProfile_Transmission               `protobuf:"bytes,11,opt,name=transmission,proto3" json:"transmission,omitempty"`
-	PerSsidSettings        map[string]*NetworkWirelessRfProfile_PerSsidSettings `protobuf:"bytes,12,rep,name=per_ssid_settings,json=perSsidSettings,proto3" json:"per_ssid_settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	IsIndoorDefault        *bool                                                `protobuf:"varint,13,opt,name=is_indoor_default,json=isIndoorDefault,proto3,oneof" json:"is_indoor_default,omitempty"`
-	IsOutdoorDefault       *bool                                                `protobuf:"varint,14,opt,name=is_outdoor_default,json=isOutdoorDefault,proto3,oneof" json:"is_outdoor_default,omitempty"`
-	unknownFields          protoimpl.UnknownFields
-	sizeCache              protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"open.v1"`
+	Id                     *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	NetworkId              *string                `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Name                   *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ClientBalancingEnabled *bool                  `protobuf:"varint,4,opt,name=client_balancing_enabled,json=clientBalancingEnabled,proto3,oneof" json:"client_balancing_enabled,omitempty"`
+	// Known values: "band", "ssid".
+	MinBitrateType *string `protobuf:"bytes,5,opt,name=min_bitrate_type,json=minBitrateType,proto3,oneof" json:"min_bitrate_type,omitempty"`
+	// Known values: "ap", "ssid".
+	BandSelectionType    *string                                              `protobuf:"bytes,6,opt,name=band_selection_type,json=bandSelectionType,proto3,oneof" json:"band_selection_type,omitempty"`
+	ApBandSettings       *NetworkWirelessRfProfile_ApBandSettings             `protobuf:"bytes,7,opt,name=ap_band_settings,json=apBandSettings,proto3" json:"ap_band_settings,omitempty"`
+	TwoFourGhzSettings   *NetworkWirelessRfProfile_TwoFourGhzSettings         `protobuf:"bytes,8,opt,name=two_four_ghz_settings,json=twoFourGhzSettings,proto3" json:"two_four_ghz_settings,omitempty"`
+	FiveGhzSettings      *NetworkWirelessRfProfile_FiveGhzSettings            `protobuf:"bytes,9,opt,name=five_ghz_settings,json=fiveGhzSettings,proto3" json:"five_ghz_settings,omitempty"`
+	SixGhzSettings       *NetworkWirelessRfProfile_SixGhzSettings             `protobuf:"bytes,10,opt,name=six_ghz_settings,json=sixGhzSettings,proto3" json:"six_ghz_settings,omitempty"`
+	Transmission         *NetworkWirelessRfProfile_Transmission               `protobuf:"bytes,11,opt,name=transmission,proto3" json:"transmission,omitempty"`
+	PerSsidSettings      map[string]*NetworkWirelessRfProfile_PerSsidSettings `protobuf:"bytes,12,rep,name=per_ssid_settings,json=perSsidSettings,proto3" json:"per_ssid_settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	IsIndoorDefault      *bool                                                `protobuf:"varint,13,opt,name=is_indoor_default,json=isIndoorDefault,proto3,oneof" json:"is_indoor_default,omitempty"`
+	IsOutdoorDefault     *bool                                                `protobuf:"varint,14,opt,name=is_outdoor_default,json=isOutdoorDefault,proto3,oneof" json:"is_outdoor_default,omitempty"`
+	FlexRadios           *NetworkWirelessRfProfile_FlexRadios                 `protobuf:"bytes,15,opt,name=flex_radios,json=flexRadios,proto3" json:"flex_radios,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessRfProfile) Reset() {
 	*x = NetworkWirelessRfProfile{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[3]
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -417,7 +180,7 @@ func (x *NetworkWirelessRfProfile) String() string {
 func (*NetworkWirelessRfProfile) ProtoMessage() {}
 
 func (x *NetworkWirelessRfProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[3]
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -430,7 +193,7 @@ func (x *NetworkWirelessRfProfile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkWirelessRfProfile.ProtoReflect.Descriptor instead.
 func (*NetworkWirelessRfProfile) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{3}
+	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *NetworkWirelessRfProfile) GetId() string {
@@ -531,6 +294,181 @@ func (x *NetworkWirelessRfProfile) GetIsOutdoorDefault() bool {
 	return false
 }
 
+func (x *NetworkWirelessRfProfile) GetFlexRadios() *NetworkWirelessRfProfile_FlexRadios {
+	if x != nil {
+		return x.FlexRadios
+	}
+	return nil
+}
+
+func (x *NetworkWirelessRfProfile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// Request of createNetworkWirelessRfProfile.
+type CreateNetworkWirelessRfProfileRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required.
+	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	// Required.
+	Name                   *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ClientBalancingEnabled *bool   `protobuf:"varint,3,opt,name=client_balancing_enabled,json=clientBalancingEnabled,proto3,oneof" json:"client_balancing_enabled,omitempty"`
+	// Known values: "band", "ssid".
+	MinBitrateType *string `protobuf:"bytes,4,opt,name=min_bitrate_type,json=minBitrateType,proto3,oneof" json:"min_bitrate_type,omitempty"`
+	// Required. Known values: "ap", "ssid".
+	BandSelectionType    *string                                              `protobuf:"bytes,5,opt,name=band_selection_type,json=bandSelectionType,proto3,oneof" json:"band_selection_type,omitempty"`
+	ApBandSettings       *NetworkWirelessRfProfile_ApBandSettings             `protobuf:"bytes,6,opt,name=ap_band_settings,json=apBandSettings,proto3" json:"ap_band_settings,omitempty"`
+	TwoFourGhzSettings   *NetworkWirelessRfProfile_TwoFourGhzSettings         `protobuf:"bytes,7,opt,name=two_four_ghz_settings,json=twoFourGhzSettings,proto3" json:"two_four_ghz_settings,omitempty"`
+	FiveGhzSettings      *NetworkWirelessRfProfile_FiveGhzSettings            `protobuf:"bytes,8,opt,name=five_ghz_settings,json=fiveGhzSettings,proto3" json:"five_ghz_settings,omitempty"`
+	SixGhzSettings       *NetworkWirelessRfProfile_SixGhzSettings             `protobuf:"bytes,9,opt,name=six_ghz_settings,json=sixGhzSettings,proto3" json:"six_ghz_settings,omitempty"`
+	Transmission         *NetworkWirelessRfProfile_Transmission               `protobuf:"bytes,10,opt,name=transmission,proto3" json:"transmission,omitempty"`
+	PerSsidSettings      map[string]*NetworkWirelessRfProfile_PerSsidSettings `protobuf:"bytes,11,rep,name=per_ssid_settings,json=perSsidSettings,proto3" json:"per_ssid_settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	FlexRadios           *NetworkWirelessRfProfile_FlexRadios                 `protobuf:"bytes,12,opt,name=flex_radios,json=flexRadios,proto3" json:"flex_radios,omitempty"`
+	EmptyFields          []string                                             `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                             `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *CreateNetworkWirelessRfProfileRequest) Reset() {
+	*x = CreateNetworkWirelessRfProfileRequest{}
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateNetworkWirelessRfProfileRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateNetworkWirelessRfProfileRequest) ProtoMessage() {}
+
+func (x *CreateNetworkWirelessRfProfileRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateNetworkWirelessRfProfileRequest.ProtoReflect.Descriptor instead.
+func (*CreateNetworkWirelessRfProfileRequest) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *CreateNetworkWirelessRfProfileRequest) GetNetworkId() string {
+	if x != nil && x.NetworkId != nil {
+		return *x.NetworkId
+	}
+	return ""
+}
+
+func (x *CreateNetworkWirelessRfProfileRequest) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *CreateNetworkWirelessRfProfileRequest) GetClientBalancingEnabled() bool {
+	if x != nil && x.ClientBalancingEnabled != nil {
+		return *x.ClientBalancingEnabled
+	}
+	return false
+}
+
+func (x *CreateNetworkWirelessRfProfileRequest) GetMinBitrateType() string {
+	if x != nil && x.MinBitrateType != nil {
+		return *x.MinBitrateType
+	}
+	return ""
+}
+
+func (x *CreateNetworkWirelessRfProfileRequest) GetBandSelectionType() string {
+	if x != nil && x.BandSelectionType != nil {
+		return *x.BandSelectionType
+	}
+	return ""
+}
+
+func (x *CreateNetworkWirelessRfProfileRequest) GetApBandSettings() *NetworkWirelessRfProfile_ApBandSettings {
+	if x != nil {
+		return x.ApBandSettings
+	}
+	return nil
+}
+
+func (x *CreateNetworkWirelessRfProfileRequest) GetTwoFourGhzSettings() *NetworkWirelessRfProfile_TwoFourGhzSettings {
+	if x != nil {
+		return x.TwoFourGhzSettings
+	}
+	return nil
+}
+
+func (x *CreateNetworkWirelessRfProfileRequest) GetFiveGhzSettings() *NetworkWirelessRfProfile_FiveGhzSettings {
+	if x != nil {
+		return x.FiveGhzSettings
+	}
+	return nil
+}
+
+func (x *CreateNetworkWirelessRfProfileRequest) GetSixGhzSettings() *NetworkWirelessRfProfile_SixGhzSettings {
+	if x != nil {
+		return x.SixGhzSettings
+	}
+	return nil
+}
+
+func (x *CreateNetworkWirelessRfProfileRequest) GetTransmission() *NetworkWirelessRfProfile_Transmission {
+	if x != nil {
+		return x.Transmission
+	}
+	return nil
+}
+
+func (x *CreateNetworkWirelessRfProfileRequest) GetPerSsidSettings() map[string]*NetworkWirelessRfProfile_PerSsidSettings {
+	if x != nil {
+		return x.PerSsidSettings
+	}
+	return nil
+}
+
+func (x *CreateNetworkWirelessRfProfileRequest) GetFlexRadios() *NetworkWirelessRfProfile_FlexRadios {
+	if x != nil {
+		return x.FlexRadios
+	}
+	return nil
+}
+
+func (x *CreateNetworkWirelessRfProfileRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkWirelessRfProfileRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkWirelessRfProfileRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getNetworkWirelessRfProfile.
 type GetNetworkWirelessRfProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -600,18 +538,19 @@ type UpdateNetworkWirelessRfProfileRequest struct {
 	// Known values: "band", "ssid".
 	MinBitrateType *string `protobuf:"bytes,7,opt,name=min_bitrate_type,json=minBitrateType,proto3,oneof" json:"min_bitrate_type,omitempty"`
 	// Known values: "ap", "ssid".
-	BandSelectionType  *string                                                           `protobuf:"bytes,8,opt,name=band_selection_type,json=bandSelectionType,proto3,oneof" json:"band_selection_type,omitempty"`
-	ApBandSettings     *UpdateNetworkWirelessRfProfileRequest_ApBandSettings             `protobuf:"bytes,9,opt,name=ap_band_settings,json=apBandSettings,proto3" json:"ap_band_settings,omitempty"`
-	TwoFourGhzSettings *UpdateNetworkWirelessRfProfileRequest_TwoFourGhzSettings         `protobuf:"bytes,10,opt,name=two_four_ghz_settings,json=twoFourGhzSettings,proto3" json:"two_four_ghz_settings,omitempty"`
-	FiveGhzSettings    *UpdateNetworkWirelessRfProfileRequest_FiveGhzSettings            `protobuf:"bytes,11,opt,name=five_ghz_settings,json=fiveGhzSettings,proto3" json:"five_ghz_settings,omitempty"`
-	SixGhzSettings     *UpdateNetworkWirelessRfProfileRequest_SixGhzSettings             `protobuf:"bytes,12,opt,name=six_ghz_settings,json=sixGhzSettings,proto3" json:"six_ghz_settings,omitempty"`
-	Transmission       *UpdateNetworkWirelessRfProfileRequest_Transmission               `protobuf:"bytes,13,opt,name=transmission,proto3" json:"transmission,omitempty"`
-	PerSsidSettings    map[string]*UpdateNetworkWirelessRfProfileRequest_PerSsidSettings `protobuf:"bytes,14,rep,name=per_ssid_settings,json=perSsidSettings,proto3" json:"per_ssid_settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	FlexRadios         *UpdateNetworkWirelessRfProfileRequest_FlexRadios                 `protobuf:"bytes,15,opt,name=flex_radios,json=flexRadios,proto3" json:"flex_radios,omitempty"`
-	NullFields         *fieldmaskpb.FieldMask                                            `protobuf:"bytes,16,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields        *fieldmaskpb.FieldMask                                            `protobuf:"bytes,17,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	BandSelectionType    *string                                              `protobuf:"bytes,8,opt,name=band_selection_type,json=bandSelectionType,proto3,oneof" json:"band_selection_type,omitempty"`
+	ApBandSettings       *NetworkWirelessRfProfile_ApBandSettings             `protobuf:"bytes,9,opt,name=ap_band_settings,json=apBandSettings,proto3" json:"ap_band_settings,omitempty"`
+	TwoFourGhzSettings   *NetworkWirelessRfProfile_TwoFourGhzSettings         `protobuf:"bytes,10,opt,name=two_four_ghz_settings,json=twoFourGhzSettings,proto3" json:"two_four_ghz_settings,omitempty"`
+	FiveGhzSettings      *NetworkWirelessRfProfile_FiveGhzSettings            `protobuf:"bytes,11,opt,name=five_ghz_settings,json=fiveGhzSettings,proto3" json:"five_ghz_settings,omitempty"`
+	SixGhzSettings       *NetworkWirelessRfProfile_SixGhzSettings             `protobuf:"bytes,12,opt,name=six_ghz_settings,json=sixGhzSettings,proto3" json:"six_ghz_settings,omitempty"`
+	Transmission         *NetworkWirelessRfProfile_Transmission               `protobuf:"bytes,13,opt,name=transmission,proto3" json:"transmission,omitempty"`
+	PerSsidSettings      map[string]*NetworkWirelessRfProfile_PerSsidSettings `protobuf:"bytes,14,rep,name=per_ssid_settings,json=perSsidSettings,proto3" json:"per_ssid_settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	FlexRadios           *NetworkWirelessRfProfile_FlexRadios                 `protobuf:"bytes,15,opt,name=flex_radios,json=flexRadios,proto3" json:"flex_radios,omitempty"`
+	EmptyFields          []string                                             `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                             `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkWirelessRfProfileRequest) Reset() {
@@ -700,65 +639,72 @@ func (x *UpdateNetworkWirelessRfProfileRequest) GetBandSelectionType() string {
 	return ""
 }
 
-func (x *UpdateNetworkWirelessRfProfileRequest) GetApBandSettings() *UpdateNetworkWirelessRfProfileRequest_ApBandSettings {
+func (x *UpdateNetworkWirelessRfProfileRequest) GetApBandSettings() *NetworkWirelessRfProfile_ApBandSettings {
 	if x != nil {
 		return x.ApBandSettings
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessRfProfileRequest) GetTwoFourGhzSettings() *UpdateNetworkWirelessRfProfileRequest_TwoFourGhzSettings {
+func (x *UpdateNetworkWirelessRfProfileRequest) GetTwoFourGhzSettings() *NetworkWirelessRfProfile_TwoFourGhzSettings {
 	if x != nil {
 		return x.TwoFourGhzSettings
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessRfProfileRequest) GetFiveGhzSettings() *UpdateNetworkWirelessRfProfileRequest_FiveGhzSettings {
+func (x *UpdateNetworkWirelessRfProfileRequest) GetFiveGhzSettings() *NetworkWirelessRfProfile_FiveGhzSettings {
 	if x != nil {
 		return x.FiveGhzSettings
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessRfProfileRequest) GetSixGhzSettings() *UpdateNetworkWirelessRfProfileRequest_SixGhzSettings {
+func (x *UpdateNetworkWirelessRfProfileRequest) GetSixGhzSettings() *NetworkWirelessRfProfile_SixGhzSettings {
 	if x != nil {
 		return x.SixGhzSettings
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessRfProfileRequest) GetTransmission() *UpdateNetworkWirelessRfProfileRequest_Transmission {
+func (x *UpdateNetworkWirelessRfProfileRequest) GetTransmission() *NetworkWirelessRfProfile_Transmission {
 	if x != nil {
 		return x.Transmission
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessRfProfileRequest) GetPerSsidSettings() map[string]*UpdateNetworkWirelessRfProfileRequest_PerSsidSettings {
+func (x *UpdateNetworkWirelessRfProfileRequest) GetPerSsidSettings() map[string]*NetworkWirelessRfProfile_PerSsidSettings {
 	if x != nil {
 		return x.PerSsidSettings
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessRfProfileRequest) GetFlexRadios() *UpdateNetworkWirelessRfProfileRequest_FlexRadios {
+func (x *UpdateNetworkWirelessRfProfileRequest) GetFlexRadios() *NetworkWirelessRfProfile_FlexRadios {
 	if x != nil {
 		return x.FlexRadios
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessRfProfileRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessRfProfileRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkWirelessRfProfileRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessRfProfileRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessRfProfileRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -818,6 +764,51 @@ func (x *DeleteNetworkWirelessRfProfileRequest) GetRfProfileId() string {
 	return ""
 }
 
+// Answer of deleteNetworkWirelessRfProfile.
+type DeleteNetworkWirelessRfProfileResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteNetworkWirelessRfProfileResponse) Reset() {
+	*x = DeleteNetworkWirelessRfProfileResponse{}
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteNetworkWirelessRfProfileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteNetworkWirelessRfProfileResponse) ProtoMessage() {}
+
+func (x *DeleteNetworkWirelessRfProfileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteNetworkWirelessRfProfileResponse.ProtoReflect.Descriptor instead.
+func (*DeleteNetworkWirelessRfProfileResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeleteNetworkWirelessRfProfileResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getOrganizationWirelessRfProfilesAssignmentsByDevice.
 type GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -843,7 +834,7 @@ type GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest struct {
 
 func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest) Reset() {
 	*x = GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[7]
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -855,7 +846,7 @@ func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest) String() s
 func (*GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[7]
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -868,7 +859,7 @@ func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest) ProtoRefle
 
 // Deprecated: Use GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{7}
+	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest) GetOrganizationId() string {
@@ -964,16 +955,18 @@ func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest) GetModels(
 
 // Answer of getOrganizationWirelessRfProfilesAssignmentsByDevice.
 type GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse struct {
-	state         protoimpl.MessageState                                               `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                         `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                               `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                      `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                         `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse) Reset() {
 	*x = GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[8]
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -985,7 +978,7 @@ func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse) String() 
 func (*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[8]
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -998,7 +991,14 @@ func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse) ProtoRefl
 
 // Deprecated: Use GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{8}
+	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
 }
 
 func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse) GetItems() []*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item {
@@ -1015,1152 +1015,27 @@ func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse) GetPageIn
 	return nil
 }
 
-type NetworkWirelessRfProfiles_ApBandSettings struct {
-	state               protoimpl.MessageState                          `protogen:"open.v1"`
-	BandOperationMode   *string                                         `protobuf:"bytes,1,opt,name=band_operation_mode,json=bandOperationMode,proto3,oneof" json:"band_operation_mode,omitempty"`
-	Bands               *NetworkWirelessRfProfiles_ApBandSettings_Bands `protobuf:"bytes,2,opt,name=bands,proto3" json:"bands,omitempty"`
-	BandSteeringEnabled *bool                                           `protobuf:"varint,3,opt,name=band_steering_enabled,json=bandSteeringEnabled,proto3,oneof" json:"band_steering_enabled,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
-}
-
-func (x *NetworkWirelessRfProfiles_ApBandSettings) Reset() {
-	*x = NetworkWirelessRfProfiles_ApBandSettings{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *NetworkWirelessRfProfiles_ApBandSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*NetworkWirelessRfProfiles_ApBandSettings) ProtoMessage() {}
-
-func (x *NetworkWirelessRfProfiles_ApBandSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[10]
+func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use NetworkWirelessRfProfiles_ApBandSettings.ProtoReflect.Descriptor instead.
-func (*NetworkWirelessRfProfiles_ApBandSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{1, 1}
-}
-
-func (x *NetworkWirelessRfProfiles_ApBandSettings) GetBandOperationMode() string {
-	if x != nil && x.BandOperationMode != nil {
-		return *x.BandOperationMode
-	}
-	return ""
-}
-
-func (x *NetworkWirelessRfProfiles_ApBandSettings) GetBands() *NetworkWirelessRfProfiles_ApBandSettings_Bands {
-	if x != nil {
-		return x.Bands
-	}
-	return nil
-}
-
-func (x *NetworkWirelessRfProfiles_ApBandSettings) GetBandSteeringEnabled() bool {
-	if x != nil && x.BandSteeringEnabled != nil {
-		return *x.BandSteeringEnabled
-	}
-	return false
-}
-
-type NetworkWirelessRfProfiles_TwoFourGhzSettings struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	MaxPower          *int64                 `protobuf:"varint,1,opt,name=max_power,json=maxPower,proto3,oneof" json:"max_power,omitempty"`
-	MinPower          *int64                 `protobuf:"varint,2,opt,name=min_power,json=minPower,proto3,oneof" json:"min_power,omitempty"`
-	MinBitrate        *float64               `protobuf:"fixed64,3,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
-	ValidAutoChannels []int64                `protobuf:"varint,4,rep,packed,name=valid_auto_channels,json=validAutoChannels,proto3" json:"valid_auto_channels,omitempty"`
-	AxEnabled         *bool                  `protobuf:"varint,5,opt,name=ax_enabled,json=axEnabled,proto3,oneof" json:"ax_enabled,omitempty"`
-	Rxsop             *int64                 `protobuf:"varint,6,opt,name=rxsop,proto3,oneof" json:"rxsop,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *NetworkWirelessRfProfiles_TwoFourGhzSettings) Reset() {
-	*x = NetworkWirelessRfProfiles_TwoFourGhzSettings{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *NetworkWirelessRfProfiles_TwoFourGhzSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*NetworkWirelessRfProfiles_TwoFourGhzSettings) ProtoMessage() {}
-
-func (x *NetworkWirelessRfProfiles_TwoFourGhzSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use NetworkWirelessRfProfiles_TwoFourGhzSettings.ProtoReflect.Descriptor instead.
-func (*NetworkWirelessRfProfiles_TwoFourGhzSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{1, 2}
-}
-
-func (x *NetworkWirelessRfProfiles_TwoFourGhzSettings) GetMaxPower() int64 {
-	if x != nil && x.MaxPower != nil {
-		return *x.MaxPower
-	}
-	return 0
-}
-
-func (x *NetworkWirelessRfProfiles_TwoFourGhzSettings) GetMinPower() int64 {
-	if x != nil && x.MinPower != nil {
-		return *x.MinPower
-	}
-	return 0
-}
-
-func (x *NetworkWirelessRfProfiles_TwoFourGhzSettings) GetMinBitrate() float64 {
-	if x != nil && x.MinBitrate != nil {
-		return *x.MinBitrate
-	}
-	return 0
-}
-
-func (x *NetworkWirelessRfProfiles_TwoFourGhzSettings) GetValidAutoChannels() []int64 {
-	if x != nil {
-		return x.ValidAutoChannels
-	}
-	return nil
-}
-
-func (x *NetworkWirelessRfProfiles_TwoFourGhzSettings) GetAxEnabled() bool {
-	if x != nil && x.AxEnabled != nil {
-		return *x.AxEnabled
-	}
-	return false
-}
-
-func (x *NetworkWirelessRfProfiles_TwoFourGhzSettings) GetRxsop() int64 {
-	if x != nil && x.Rxsop != nil {
-		return *x.Rxsop
-	}
-	return 0
-}
-
-type NetworkWirelessRfProfiles_FiveGhzSettings struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	MaxPower          *int64                 `protobuf:"varint,1,opt,name=max_power,json=maxPower,proto3,oneof" json:"max_power,omitempty"`
-	MinPower          *int64                 `protobuf:"varint,2,opt,name=min_power,json=minPower,proto3,oneof" json:"min_power,omitempty"`
-	MinBitrate        *int64                 `protobuf:"varint,3,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
-	ValidAutoChannels []int64                `protobuf:"varint,4,rep,packed,name=valid_auto_channels,json=validAutoChannels,proto3" json:"valid_auto_channels,omitempty"`
-	ChannelWidth      *string                `protobuf:"bytes,5,opt,name=channel_width,json=channelWidth,proto3,oneof" json:"channel_width,omitempty"`
-	Rxsop             *int64                 `protobuf:"varint,6,opt,name=rxsop,proto3,oneof" json:"rxsop,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *NetworkWirelessRfProfiles_FiveGhzSettings) Reset() {
-	*x = NetworkWirelessRfProfiles_FiveGhzSettings{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *NetworkWirelessRfProfiles_FiveGhzSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*NetworkWirelessRfProfiles_FiveGhzSettings) ProtoMessage() {}
-
-func (x *NetworkWirelessRfProfiles_FiveGhzSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use NetworkWirelessRfProfiles_FiveGhzSettings.ProtoReflect.Descriptor instead.
-func (*NetworkWirelessRfProfiles_FiveGhzSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{1, 3}
-}
-
-func (x *NetworkWirelessRfProfiles_FiveGhzSettings) GetMaxPower() int64 {
-	if x != nil && x.MaxPower != nil {
-		return *x.MaxPower
-	}
-	return 0
-}
-
-func (x *NetworkWirelessRfProfiles_FiveGhzSettings) GetMinPower() int64 {
-	if x != nil && x.MinPower != nil {
-		return *x.MinPower
-	}
-	return 0
-}
-
-func (x *NetworkWirelessRfProfiles_FiveGhzSettings) GetMinBitrate() int64 {
-	if x != nil && x.MinBitrate != nil {
-		return *x.MinBitrate
-	}
-	return 0
-}
-
-func (x *NetworkWirelessRfProfiles_FiveGhzSettings) GetValidAutoChannels() []int64 {
-	if x != nil {
-		return x.ValidAutoChannels
-	}
-	return nil
-}
-
-func (x *NetworkWirelessRfProfiles_FiveGhzSettings) GetChannelWidth() string {
-	if x != nil && x.ChannelWidth != nil {
-		return *x.ChannelWidth
-	}
-	return ""
-}
-
-func (x *NetworkWirelessRfProfiles_FiveGhzSettings) GetRxsop() int64 {
-	if x != nil && x.Rxsop != nil {
-		return *x.Rxsop
-	}
-	return 0
-}
-
-type NetworkWirelessRfProfiles_SixGhzSettings struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	MaxPower          *int64                 `protobuf:"varint,1,opt,name=max_power,json=maxPower,proto3,oneof" json:"max_power,omitempty"`
-	MinPower          *int64                 `protobuf:"varint,2,opt,name=min_power,json=minPower,proto3,oneof" json:"min_power,omitempty"`
-	MinBitrate        *int64                 `protobuf:"varint,3,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
-	ValidAutoChannels []int64                `protobuf:"varint,4,rep,packed,name=valid_auto_channels,json=validAutoChannels,proto3" json:"valid_auto_channels,omitempty"`
-	ChannelWidth      *string                `protobuf:"bytes,5,opt,name=channel_width,json=channelWidth,proto3,oneof" json:"channel_width,omitempty"`
-	Rxsop             *int64                 `protobuf:"varint,6,opt,name=rxsop,proto3,oneof" json:"rxsop,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *NetworkWirelessRfProfiles_SixGhzSettings) Reset() {
-	*x = NetworkWirelessRfProfiles_SixGhzSettings{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *NetworkWirelessRfProfiles_SixGhzSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*NetworkWirelessRfProfiles_SixGhzSettings) ProtoMessage() {}
-
-func (x *NetworkWirelessRfProfiles_SixGhzSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use NetworkWirelessRfProfiles_SixGhzSettings.ProtoReflect.Descriptor instead.
-func (*NetworkWirelessRfProfiles_SixGhzSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{1, 4}
-}
-
-func (x *NetworkWirelessRfProfiles_SixGhzSettings) GetMaxPower() int64 {
-	if x != nil && x.MaxPower != nil {
-		return *x.MaxPower
-	}
-	return 0
-}
-
-func (x *NetworkWirelessRfProfiles_SixGhzSettings) GetMinPower() int64 {
-	if x != nil && x.MinPower != nil {
-		return *x.MinPower
-	}
-	return 0
-}
-
-func (x *NetworkWirelessRfProfiles_SixGhzSettings) GetMinBitrate() int64 {
-	if x != nil && x.MinBitrate != nil {
-		return *x.MinBitrate
-	}
-	return 0
-}
-
-func (x *NetworkWirelessRfProfiles_SixGhzSettings) GetValidAutoChannels() []int64 {
-	if x != nil {
-		return x.ValidAutoChannels
-	}
-	return nil
-}
-
-func (x *NetworkWirelessRfProfiles_SixGhzSettings) GetChannelWidth() string {
-	if x != nil && x.ChannelWidth != nil {
-		return *x.ChannelWidth
-	}
-	return ""
-}
-
-func (x *NetworkWirelessRfProfiles_SixGhzSettings) GetRxsop() int64 {
-	if x != nil && x.Rxsop != nil {
-		return *x.Rxsop
-	}
-	return 0
-}
-
-type NetworkWirelessRfProfiles_Transmission struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *NetworkWirelessRfProfiles_Transmission) Reset() {
-	*x = NetworkWirelessRfProfiles_Transmission{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *NetworkWirelessRfProfiles_Transmission) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*NetworkWirelessRfProfiles_Transmission) ProtoMessage() {}
-
-func (x *NetworkWirelessRfProfiles_Transmission) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use NetworkWirelessRfProfiles_Transmission.ProtoReflect.Descriptor instead.
-func (*NetworkWirelessRfProfiles_Transmission) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{1, 5}
-}
-
-func (x *NetworkWirelessRfProfiles_Transmission) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type NetworkWirelessRfProfiles_PerSsidSettings struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	Name       *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	MinBitrate *int64                 `protobuf:"varint,2,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
-	// Known values: "2.4ghz", "5ghz", "6ghz", "dual", "multi".
-	BandOperationMode   *string                                          `protobuf:"bytes,3,opt,name=band_operation_mode,json=bandOperationMode,proto3,oneof" json:"band_operation_mode,omitempty"`
-	Bands               *NetworkWirelessRfProfiles_PerSsidSettings_Bands `protobuf:"bytes,4,opt,name=bands,proto3" json:"bands,omitempty"`
-	BandSteeringEnabled *bool                                            `protobuf:"varint,5,opt,name=band_steering_enabled,json=bandSteeringEnabled,proto3,oneof" json:"band_steering_enabled,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
-}
-
-func (x *NetworkWirelessRfProfiles_PerSsidSettings) Reset() {
-	*x = NetworkWirelessRfProfiles_PerSsidSettings{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *NetworkWirelessRfProfiles_PerSsidSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*NetworkWirelessRfProfiles_PerSsidSettings) ProtoMessage() {}
-
-func (x *NetworkWirelessRfProfiles_PerSsidSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use NetworkWirelessRfProfiles_PerSsidSettings.ProtoReflect.Descriptor instead.
-func (*NetworkWirelessRfProfiles_PerSsidSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{1, 6}
-}
-
-func (x *NetworkWirelessRfProfiles_PerSsidSettings) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *NetworkWirelessRfProfiles_PerSsidSettings) GetMinBitrate() int64 {
-	if x != nil && x.MinBitrate != nil {
-		return *x.MinBitrate
-	}
-	return 0
-}
-
-func (x *NetworkWirelessRfProfiles_PerSsidSettings) GetBandOperationMode() string {
-	if x != nil && x.BandOperationMode != nil {
-		return *x.BandOperationMode
-	}
-	return ""
-}
-
-func (x *NetworkWirelessRfProfiles_PerSsidSettings) GetBands() *NetworkWirelessRfProfiles_PerSsidSettings_Bands {
-	if x != nil {
-		return x.Bands
-	}
-	return nil
-}
-
-func (x *NetworkWirelessRfProfiles_PerSsidSettings) GetBandSteeringEnabled() bool {
-	if x != nil && x.BandSteeringEnabled != nil {
-		return *x.BandSteeringEnabled
-	}
-	return false
-}
-
-type NetworkWirelessRfProfiles_ApBandSettings_Bands struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       []string               `protobuf:"bytes,1,rep,name=enabled,proto3" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *NetworkWirelessRfProfiles_ApBandSettings_Bands) Reset() {
-	*x = NetworkWirelessRfProfiles_ApBandSettings_Bands{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *NetworkWirelessRfProfiles_ApBandSettings_Bands) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*NetworkWirelessRfProfiles_ApBandSettings_Bands) ProtoMessage() {}
-
-func (x *NetworkWirelessRfProfiles_ApBandSettings_Bands) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use NetworkWirelessRfProfiles_ApBandSettings_Bands.ProtoReflect.Descriptor instead.
-func (*NetworkWirelessRfProfiles_ApBandSettings_Bands) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{1, 1, 0}
-}
-
-func (x *NetworkWirelessRfProfiles_ApBandSettings_Bands) GetEnabled() []string {
-	if x != nil {
-		return x.Enabled
-	}
-	return nil
-}
-
-type NetworkWirelessRfProfiles_PerSsidSettings_Bands struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       []string               `protobuf:"bytes,1,rep,name=enabled,proto3" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *NetworkWirelessRfProfiles_PerSsidSettings_Bands) Reset() {
-	*x = NetworkWirelessRfProfiles_PerSsidSettings_Bands{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *NetworkWirelessRfProfiles_PerSsidSettings_Bands) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*NetworkWirelessRfProfiles_PerSsidSettings_Bands) ProtoMessage() {}
-
-func (x *NetworkWirelessRfProfiles_PerSsidSettings_Bands) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use NetworkWirelessRfProfiles_PerSsidSettings_Bands.ProtoReflect.Descriptor instead.
-func (*NetworkWirelessRfProfiles_PerSsidSettings_Bands) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{1, 6, 0}
-}
-
-func (x *NetworkWirelessRfProfiles_PerSsidSettings_Bands) GetEnabled() []string {
-	if x != nil {
-		return x.Enabled
-	}
-	return nil
-}
-
-type CreateNetworkWirelessRfProfileRequest_ApBandSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "2.4ghz", "5ghz", "6ghz", "dual", "multi".
-	BandOperationMode   *string                                                     `protobuf:"bytes,1,opt,name=band_operation_mode,json=bandOperationMode,proto3,oneof" json:"band_operation_mode,omitempty"`
-	Bands               *CreateNetworkWirelessRfProfileRequest_ApBandSettings_Bands `protobuf:"bytes,2,opt,name=bands,proto3" json:"bands,omitempty"`
-	BandSteeringEnabled *bool                                                       `protobuf:"varint,3,opt,name=band_steering_enabled,json=bandSteeringEnabled,proto3,oneof" json:"band_steering_enabled,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_ApBandSettings) Reset() {
-	*x = CreateNetworkWirelessRfProfileRequest_ApBandSettings{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_ApBandSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkWirelessRfProfileRequest_ApBandSettings) ProtoMessage() {}
-
-func (x *CreateNetworkWirelessRfProfileRequest_ApBandSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[19]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkWirelessRfProfileRequest_ApBandSettings.ProtoReflect.Descriptor instead.
-func (*CreateNetworkWirelessRfProfileRequest_ApBandSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{2, 1}
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_ApBandSettings) GetBandOperationMode() string {
-	if x != nil && x.BandOperationMode != nil {
-		return *x.BandOperationMode
-	}
-	return ""
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_ApBandSettings) GetBands() *CreateNetworkWirelessRfProfileRequest_ApBandSettings_Bands {
-	if x != nil {
-		return x.Bands
-	}
-	return nil
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_ApBandSettings) GetBandSteeringEnabled() bool {
-	if x != nil && x.BandSteeringEnabled != nil {
-		return *x.BandSteeringEnabled
-	}
-	return false
-}
-
-type CreateNetworkWirelessRfProfileRequest_TwoFourGhzSettings struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	MaxPower          *int64                 `protobuf:"varint,1,opt,name=max_power,json=maxPower,proto3,oneof" json:"max_power,omitempty"`
-	MinPower          *int64                 `protobuf:"varint,2,opt,name=min_power,json=minPower,proto3,oneof" json:"min_power,omitempty"`
-	MinBitrate        *float64               `protobuf:"fixed64,3,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
-	ValidAutoChannels []int64                `protobuf:"varint,4,rep,packed,name=valid_auto_channels,json=validAutoChannels,proto3" json:"valid_auto_channels,omitempty"`
-	AxEnabled         *bool                  `protobuf:"varint,5,opt,name=ax_enabled,json=axEnabled,proto3,oneof" json:"ax_enabled,omitempty"`
-	Rxsop             *int64                 `protobuf:"varint,6,opt,name=rxsop,proto3,oneof" json:"rxsop,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_TwoFourGhzSettings) Reset() {
-	*x = CreateNetworkWirelessRfProfileRequest_TwoFourGhzSettings{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_TwoFourGhzSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkWirelessRfProfileRequest_TwoFourGhzSettings) ProtoMessage() {}
-
-func (x *CreateNetworkWirelessRfProfileRequest_TwoFourGhzSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkWirelessRfProfileRequest_TwoFourGhzSettings.ProtoReflect.Descriptor instead.
-func (*CreateNetworkWirelessRfProfileRequest_TwoFourGhzSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{2, 2}
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_TwoFourGhzSettings) GetMaxPower() int64 {
-	if x != nil && x.MaxPower != nil {
-		return *x.MaxPower
-	}
-	return 0
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_TwoFourGhzSettings) GetMinPower() int64 {
-	if x != nil && x.MinPower != nil {
-		return *x.MinPower
-	}
-	return 0
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_TwoFourGhzSettings) GetMinBitrate() float64 {
-	if x != nil && x.MinBitrate != nil {
-		return *x.MinBitrate
-	}
-	return 0
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_TwoFourGhzSettings) GetValidAutoChannels() []int64 {
-	if x != nil {
-		return x.ValidAutoChannels
-	}
-	return nil
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_TwoFourGhzSettings) GetAxEnabled() bool {
-	if x != nil && x.AxEnabled != nil {
-		return *x.AxEnabled
-	}
-	return false
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_TwoFourGhzSettings) GetRxsop() int64 {
-	if x != nil && x.Rxsop != nil {
-		return *x.Rxsop
-	}
-	return 0
-}
-
-type CreateNetworkWirelessRfProfileRequest_FiveGhzSettings struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	MaxPower          *int64                 `protobuf:"varint,1,opt,name=max_power,json=maxPower,proto3,oneof" json:"max_power,omitempty"`
-	MinPower          *int64                 `protobuf:"varint,2,opt,name=min_power,json=minPower,proto3,oneof" json:"min_power,omitempty"`
-	MinBitrate        *int64                 `protobuf:"varint,3,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
-	ValidAutoChannels []int64                `protobuf:"varint,4,rep,packed,name=valid_auto_channels,json=validAutoChannels,proto3" json:"valid_auto_channels,omitempty"`
-	ChannelWidth      *string                `protobuf:"bytes,5,opt,name=channel_width,json=channelWidth,proto3,oneof" json:"channel_width,omitempty"`
-	Rxsop             *int64                 `protobuf:"varint,6,opt,name=rxsop,proto3,oneof" json:"rxsop,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_FiveGhzSettings) Reset() {
-	*x = CreateNetworkWirelessRfProfileRequest_FiveGhzSettings{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[21]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_FiveGhzSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkWirelessRfProfileRequest_FiveGhzSettings) ProtoMessage() {}
-
-func (x *CreateNetworkWirelessRfProfileRequest_FiveGhzSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[21]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkWirelessRfProfileRequest_FiveGhzSettings.ProtoReflect.Descriptor instead.
-func (*CreateNetworkWirelessRfProfileRequest_FiveGhzSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{2, 3}
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_FiveGhzSettings) GetMaxPower() int64 {
-	if x != nil && x.MaxPower != nil {
-		return *x.MaxPower
-	}
-	return 0
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_FiveGhzSettings) GetMinPower() int64 {
-	if x != nil && x.MinPower != nil {
-		return *x.MinPower
-	}
-	return 0
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_FiveGhzSettings) GetMinBitrate() int64 {
-	if x != nil && x.MinBitrate != nil {
-		return *x.MinBitrate
-	}
-	return 0
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_FiveGhzSettings) GetValidAutoChannels() []int64 {
-	if x != nil {
-		return x.ValidAutoChannels
-	}
-	return nil
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_FiveGhzSettings) GetChannelWidth() string {
-	if x != nil && x.ChannelWidth != nil {
-		return *x.ChannelWidth
-	}
-	return ""
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_FiveGhzSettings) GetRxsop() int64 {
-	if x != nil && x.Rxsop != nil {
-		return *x.Rxsop
-	}
-	return 0
-}
-
-type CreateNetworkWirelessRfProfileRequest_SixGhzSettings struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	MaxPower          *int64                 `protobuf:"varint,1,opt,name=max_power,json=maxPower,proto3,oneof" json:"max_power,omitempty"`
-	MinPower          *int64                 `protobuf:"varint,2,opt,name=min_power,json=minPower,proto3,oneof" json:"min_power,omitempty"`
-	MinBitrate        *int64                 `protobuf:"varint,3,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
-	ValidAutoChannels []int64                `protobuf:"varint,4,rep,packed,name=valid_auto_channels,json=validAutoChannels,proto3" json:"valid_auto_channels,omitempty"`
-	ChannelWidth      *string                `protobuf:"bytes,5,opt,name=channel_width,json=channelWidth,proto3,oneof" json:"channel_width,omitempty"`
-	Rxsop             *int64                 `protobuf:"varint,6,opt,name=rxsop,proto3,oneof" json:"rxsop,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_SixGhzSettings) Reset() {
-	*x = CreateNetworkWirelessRfProfileRequest_SixGhzSettings{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[22]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_SixGhzSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkWirelessRfProfileRequest_SixGhzSettings) ProtoMessage() {}
-
-func (x *CreateNetworkWirelessRfProfileRequest_SixGhzSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[22]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkWirelessRfProfileRequest_SixGhzSettings.ProtoReflect.Descriptor instead.
-func (*CreateNetworkWirelessRfProfileRequest_SixGhzSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{2, 4}
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_SixGhzSettings) GetMaxPower() int64 {
-	if x != nil && x.MaxPower != nil {
-		return *x.MaxPower
-	}
-	return 0
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_SixGhzSettings) GetMinPower() int64 {
-	if x != nil && x.MinPower != nil {
-		return *x.MinPower
-	}
-	return 0
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_SixGhzSettings) GetMinBitrate() int64 {
-	if x != nil && x.MinBitrate != nil {
-		return *x.MinBitrate
-	}
-	return 0
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_SixGhzSettings) GetValidAutoChannels() []int64 {
-	if x != nil {
-		return x.ValidAutoChannels
-	}
-	return nil
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_SixGhzSettings) GetChannelWidth() string {
-	if x != nil && x.ChannelWidth != nil {
-		return *x.ChannelWidth
-	}
-	return ""
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_SixGhzSettings) GetRxsop() int64 {
-	if x != nil && x.Rxsop != nil {
-		return *x.Rxsop
-	}
-	return 0
-}
-
-type CreateNetworkWirelessRfProfileRequest_Transmission struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_Transmission) Reset() {
-	*x = CreateNetworkWirelessRfProfileRequest_Transmission{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_Transmission) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkWirelessRfProfileRequest_Transmission) ProtoMessage() {}
-
-func (x *CreateNetworkWirelessRfProfileRequest_Transmission) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[23]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkWirelessRfProfileRequest_Transmission.ProtoReflect.Descriptor instead.
-func (*CreateNetworkWirelessRfProfileRequest_Transmission) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{2, 5}
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_Transmission) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type CreateNetworkWirelessRfProfileRequest_PerSsidSettings struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	MinBitrate *float64               `protobuf:"fixed64,1,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
-	// Known values: "2.4ghz", "5ghz", "6ghz", "dual", "multi".
-	BandOperationMode   *string                                                      `protobuf:"bytes,2,opt,name=band_operation_mode,json=bandOperationMode,proto3,oneof" json:"band_operation_mode,omitempty"`
-	Bands               *CreateNetworkWirelessRfProfileRequest_PerSsidSettings_Bands `protobuf:"bytes,3,opt,name=bands,proto3" json:"bands,omitempty"`
-	BandSteeringEnabled *bool                                                        `protobuf:"varint,4,opt,name=band_steering_enabled,json=bandSteeringEnabled,proto3,oneof" json:"band_steering_enabled,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_PerSsidSettings) Reset() {
-	*x = CreateNetworkWirelessRfProfileRequest_PerSsidSettings{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_PerSsidSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkWirelessRfProfileRequest_PerSsidSettings) ProtoMessage() {}
-
-func (x *CreateNetworkWirelessRfProfileRequest_PerSsidSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[24]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkWirelessRfProfileRequest_PerSsidSettings.ProtoReflect.Descriptor instead.
-func (*CreateNetworkWirelessRfProfileRequest_PerSsidSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{2, 6}
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_PerSsidSettings) GetMinBitrate() float64 {
-	if x != nil && x.MinBitrate != nil {
-		return *x.MinBitrate
-	}
-	return 0
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_PerSsidSettings) GetBandOperationMode() string {
-	if x != nil && x.BandOperationMode != nil {
-		return *x.BandOperationMode
-	}
-	return ""
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_PerSsidSettings) GetBands() *CreateNetworkWirelessRfProfileRequest_PerSsidSettings_Bands {
-	if x != nil {
-		return x.Bands
-	}
-	return nil
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_PerSsidSettings) GetBandSteeringEnabled() bool {
-	if x != nil && x.BandSteeringEnabled != nil {
-		return *x.BandSteeringEnabled
-	}
-	return false
-}
-
-type CreateNetworkWirelessRfProfileRequest_FlexRadios struct {
-	state         protoimpl.MessageState                                      `protogen:"open.v1"`
-	ByModel       []*CreateNetworkWirelessRfProfileRequest_FlexRadios_ByModel `protobuf:"bytes,1,rep,name=by_model,json=byModel,proto3" json:"by_model,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_FlexRadios) Reset() {
-	*x = CreateNetworkWirelessRfProfileRequest_FlexRadios{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[25]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_FlexRadios) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkWirelessRfProfileRequest_FlexRadios) ProtoMessage() {}
-
-func (x *CreateNetworkWirelessRfProfileRequest_FlexRadios) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[25]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkWirelessRfProfileRequest_FlexRadios.ProtoReflect.Descriptor instead.
-func (*CreateNetworkWirelessRfProfileRequest_FlexRadios) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{2, 7}
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_FlexRadios) GetByModel() []*CreateNetworkWirelessRfProfileRequest_FlexRadios_ByModel {
-	if x != nil {
-		return x.ByModel
-	}
-	return nil
-}
-
-type CreateNetworkWirelessRfProfileRequest_ApBandSettings_Bands struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "2.4", "5", "6", "disabled".
-	Enabled       []string `protobuf:"bytes,1,rep,name=enabled,proto3" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_ApBandSettings_Bands) Reset() {
-	*x = CreateNetworkWirelessRfProfileRequest_ApBandSettings_Bands{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[26]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_ApBandSettings_Bands) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkWirelessRfProfileRequest_ApBandSettings_Bands) ProtoMessage() {}
-
-func (x *CreateNetworkWirelessRfProfileRequest_ApBandSettings_Bands) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[26]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkWirelessRfProfileRequest_ApBandSettings_Bands.ProtoReflect.Descriptor instead.
-func (*CreateNetworkWirelessRfProfileRequest_ApBandSettings_Bands) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{2, 1, 0}
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_ApBandSettings_Bands) GetEnabled() []string {
-	if x != nil {
-		return x.Enabled
-	}
-	return nil
-}
-
-type CreateNetworkWirelessRfProfileRequest_PerSsidSettings_Bands struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "2.4", "5", "6", "disabled".
-	Enabled       []string `protobuf:"bytes,1,rep,name=enabled,proto3" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_PerSsidSettings_Bands) Reset() {
-	*x = CreateNetworkWirelessRfProfileRequest_PerSsidSettings_Bands{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[27]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_PerSsidSettings_Bands) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkWirelessRfProfileRequest_PerSsidSettings_Bands) ProtoMessage() {}
-
-func (x *CreateNetworkWirelessRfProfileRequest_PerSsidSettings_Bands) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[27]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkWirelessRfProfileRequest_PerSsidSettings_Bands.ProtoReflect.Descriptor instead.
-func (*CreateNetworkWirelessRfProfileRequest_PerSsidSettings_Bands) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{2, 6, 0}
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_PerSsidSettings_Bands) GetEnabled() []string {
-	if x != nil {
-		return x.Enabled
-	}
-	return nil
-}
-
-type CreateNetworkWirelessRfProfileRequest_FlexRadios_ByModel struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Model *string                `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	// Known values: "2.4", "5", "6", "disabled".
-	Bands         []string `protobuf:"bytes,2,rep,name=bands,proto3" json:"bands,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_FlexRadios_ByModel) Reset() {
-	*x = CreateNetworkWirelessRfProfileRequest_FlexRadios_ByModel{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[28]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_FlexRadios_ByModel) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateNetworkWirelessRfProfileRequest_FlexRadios_ByModel) ProtoMessage() {}
-
-func (x *CreateNetworkWirelessRfProfileRequest_FlexRadios_ByModel) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[28]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateNetworkWirelessRfProfileRequest_FlexRadios_ByModel.ProtoReflect.Descriptor instead.
-func (*CreateNetworkWirelessRfProfileRequest_FlexRadios_ByModel) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{2, 7, 0}
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_FlexRadios_ByModel) GetModel() string {
-	if x != nil && x.Model != nil {
-		return *x.Model
-	}
-	return ""
-}
-
-func (x *CreateNetworkWirelessRfProfileRequest_FlexRadios_ByModel) GetBands() []string {
-	if x != nil {
-		return x.Bands
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type NetworkWirelessRfProfile_ApBandSettings struct {
-	state               protoimpl.MessageState                         `protogen:"open.v1"`
-	BandOperationMode   *string                                        `protobuf:"bytes,1,opt,name=band_operation_mode,json=bandOperationMode,proto3,oneof" json:"band_operation_mode,omitempty"`
-	Bands               *NetworkWirelessRfProfile_ApBandSettings_Bands `protobuf:"bytes,2,opt,name=bands,proto3" json:"bands,omitempty"`
-	BandSteeringEnabled *bool                                          `protobuf:"varint,3,opt,name=band_steering_enabled,json=bandSteeringEnabled,proto3,oneof" json:"band_steering_enabled,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Known values: "2.4ghz", "5ghz", "6ghz", "dual", "multi".
+	BandOperationMode    *string                                        `protobuf:"bytes,1,opt,name=band_operation_mode,json=bandOperationMode,proto3,oneof" json:"band_operation_mode,omitempty"`
+	Bands                *NetworkWirelessRfProfile_ApBandSettings_Bands `protobuf:"bytes,2,opt,name=bands,proto3" json:"bands,omitempty"`
+	BandSteeringEnabled  *bool                                          `protobuf:"varint,3,opt,name=band_steering_enabled,json=bandSteeringEnabled,proto3,oneof" json:"band_steering_enabled,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessRfProfile_ApBandSettings) Reset() {
 	*x = NetworkWirelessRfProfile_ApBandSettings{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[30]
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2172,7 +1047,7 @@ func (x *NetworkWirelessRfProfile_ApBandSettings) String() string {
 func (*NetworkWirelessRfProfile_ApBandSettings) ProtoMessage() {}
 
 func (x *NetworkWirelessRfProfile_ApBandSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[30]
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2185,7 +1060,7 @@ func (x *NetworkWirelessRfProfile_ApBandSettings) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use NetworkWirelessRfProfile_ApBandSettings.ProtoReflect.Descriptor instead.
 func (*NetworkWirelessRfProfile_ApBandSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{3, 1}
+	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{2, 1}
 }
 
 func (x *NetworkWirelessRfProfile_ApBandSettings) GetBandOperationMode() string {
@@ -2209,21 +1084,29 @@ func (x *NetworkWirelessRfProfile_ApBandSettings) GetBandSteeringEnabled() bool 
 	return false
 }
 
+func (x *NetworkWirelessRfProfile_ApBandSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessRfProfile_TwoFourGhzSettings struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	MaxPower          *int64                 `protobuf:"varint,1,opt,name=max_power,json=maxPower,proto3,oneof" json:"max_power,omitempty"`
-	MinPower          *int64                 `protobuf:"varint,2,opt,name=min_power,json=minPower,proto3,oneof" json:"min_power,omitempty"`
-	MinBitrate        *float64               `protobuf:"fixed64,3,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
-	ValidAutoChannels []int64                `protobuf:"varint,4,rep,packed,name=valid_auto_channels,json=validAutoChannels,proto3" json:"valid_auto_channels,omitempty"`
-	AxEnabled         *bool                  `protobuf:"varint,5,opt,name=ax_enabled,json=axEnabled,proto3,oneof" json:"ax_enabled,omitempty"`
-	Rxsop             *int64                 `protobuf:"varint,6,opt,name=rxsop,proto3,oneof" json:"rxsop,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	MaxPower             *int64                 `protobuf:"varint,1,opt,name=max_power,json=maxPower,proto3,oneof" json:"max_power,omitempty"`
+	MinPower             *int64                 `protobuf:"varint,2,opt,name=min_power,json=minPower,proto3,oneof" json:"min_power,omitempty"`
+	MinBitrate           *float64               `protobuf:"fixed64,3,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
+	ValidAutoChannels    []int64                `protobuf:"varint,4,rep,packed,name=valid_auto_channels,json=validAutoChannels,proto3" json:"valid_auto_channels,omitempty"`
+	AxEnabled            *bool                  `protobuf:"varint,5,opt,name=ax_enabled,json=axEnabled,proto3,oneof" json:"ax_enabled,omitempty"`
+	Rxsop                *int64                 `protobuf:"varint,6,opt,name=rxsop,proto3,oneof" json:"rxsop,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessRfProfile_TwoFourGhzSettings) Reset() {
 	*x = NetworkWirelessRfProfile_TwoFourGhzSettings{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[31]
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2235,7 +1118,7 @@ func (x *NetworkWirelessRfProfile_TwoFourGhzSettings) String() string {
 func (*NetworkWirelessRfProfile_TwoFourGhzSettings) ProtoMessage() {}
 
 func (x *NetworkWirelessRfProfile_TwoFourGhzSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[31]
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2248,7 +1131,7 @@ func (x *NetworkWirelessRfProfile_TwoFourGhzSettings) ProtoReflect() protoreflec
 
 // Deprecated: Use NetworkWirelessRfProfile_TwoFourGhzSettings.ProtoReflect.Descriptor instead.
 func (*NetworkWirelessRfProfile_TwoFourGhzSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{3, 2}
+	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{2, 2}
 }
 
 func (x *NetworkWirelessRfProfile_TwoFourGhzSettings) GetMaxPower() int64 {
@@ -2293,21 +1176,29 @@ func (x *NetworkWirelessRfProfile_TwoFourGhzSettings) GetRxsop() int64 {
 	return 0
 }
 
+func (x *NetworkWirelessRfProfile_TwoFourGhzSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessRfProfile_FiveGhzSettings struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	MaxPower          *int64                 `protobuf:"varint,1,opt,name=max_power,json=maxPower,proto3,oneof" json:"max_power,omitempty"`
-	MinPower          *int64                 `protobuf:"varint,2,opt,name=min_power,json=minPower,proto3,oneof" json:"min_power,omitempty"`
-	MinBitrate        *int64                 `protobuf:"varint,3,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
-	ValidAutoChannels []int64                `protobuf:"varint,4,rep,packed,name=valid_auto_channels,json=validAutoChannels,proto3" json:"valid_auto_channels,omitempty"`
-	ChannelWidth      *string                `protobuf:"bytes,5,opt,name=channel_width,json=channelWidth,proto3,oneof" json:"channel_width,omitempty"`
-	Rxsop             *int64                 `protobuf:"varint,6,opt,name=rxsop,proto3,oneof" json:"rxsop,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	MaxPower             *int64                 `protobuf:"varint,1,opt,name=max_power,json=maxPower,proto3,oneof" json:"max_power,omitempty"`
+	MinPower             *int64                 `protobuf:"varint,2,opt,name=min_power,json=minPower,proto3,oneof" json:"min_power,omitempty"`
+	MinBitrate           *int64                 `protobuf:"varint,3,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
+	ValidAutoChannels    []int64                `protobuf:"varint,4,rep,packed,name=valid_auto_channels,json=validAutoChannels,proto3" json:"valid_auto_channels,omitempty"`
+	ChannelWidth         *string                `protobuf:"bytes,5,opt,name=channel_width,json=channelWidth,proto3,oneof" json:"channel_width,omitempty"`
+	Rxsop                *int64                 `protobuf:"varint,6,opt,name=rxsop,proto3,oneof" json:"rxsop,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessRfProfile_FiveGhzSettings) Reset() {
 	*x = NetworkWirelessRfProfile_FiveGhzSettings{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[32]
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2319,7 +1210,7 @@ func (x *NetworkWirelessRfProfile_FiveGhzSettings) String() string {
 func (*NetworkWirelessRfProfile_FiveGhzSettings) ProtoMessage() {}
 
 func (x *NetworkWirelessRfProfile_FiveGhzSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[32]
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2332,7 +1223,7 @@ func (x *NetworkWirelessRfProfile_FiveGhzSettings) ProtoReflect() protoreflect.M
 
 // Deprecated: Use NetworkWirelessRfProfile_FiveGhzSettings.ProtoReflect.Descriptor instead.
 func (*NetworkWirelessRfProfile_FiveGhzSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{3, 3}
+	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{2, 3}
 }
 
 func (x *NetworkWirelessRfProfile_FiveGhzSettings) GetMaxPower() int64 {
@@ -2377,21 +1268,29 @@ func (x *NetworkWirelessRfProfile_FiveGhzSettings) GetRxsop() int64 {
 	return 0
 }
 
+func (x *NetworkWirelessRfProfile_FiveGhzSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessRfProfile_SixGhzSettings struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	MaxPower          *int64                 `protobuf:"varint,1,opt,name=max_power,json=maxPower,proto3,oneof" json:"max_power,omitempty"`
-	MinPower          *int64                 `protobuf:"varint,2,opt,name=min_power,json=minPower,proto3,oneof" json:"min_power,omitempty"`
-	MinBitrate        *int64                 `protobuf:"varint,3,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
-	ValidAutoChannels []int64                `protobuf:"varint,4,rep,packed,name=valid_auto_channels,json=validAutoChannels,proto3" json:"valid_auto_channels,omitempty"`
-	ChannelWidth      *string                `protobuf:"bytes,5,opt,name=channel_width,json=channelWidth,proto3,oneof" json:"channel_width,omitempty"`
-	Rxsop             *int64                 `protobuf:"varint,6,opt,name=rxsop,proto3,oneof" json:"rxsop,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	MaxPower             *int64                 `protobuf:"varint,1,opt,name=max_power,json=maxPower,proto3,oneof" json:"max_power,omitempty"`
+	MinPower             *int64                 `protobuf:"varint,2,opt,name=min_power,json=minPower,proto3,oneof" json:"min_power,omitempty"`
+	MinBitrate           *int64                 `protobuf:"varint,3,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
+	ValidAutoChannels    []int64                `protobuf:"varint,4,rep,packed,name=valid_auto_channels,json=validAutoChannels,proto3" json:"valid_auto_channels,omitempty"`
+	ChannelWidth         *string                `protobuf:"bytes,5,opt,name=channel_width,json=channelWidth,proto3,oneof" json:"channel_width,omitempty"`
+	Rxsop                *int64                 `protobuf:"varint,6,opt,name=rxsop,proto3,oneof" json:"rxsop,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessRfProfile_SixGhzSettings) Reset() {
 	*x = NetworkWirelessRfProfile_SixGhzSettings{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[33]
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2403,7 +1302,7 @@ func (x *NetworkWirelessRfProfile_SixGhzSettings) String() string {
 func (*NetworkWirelessRfProfile_SixGhzSettings) ProtoMessage() {}
 
 func (x *NetworkWirelessRfProfile_SixGhzSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[33]
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2416,7 +1315,7 @@ func (x *NetworkWirelessRfProfile_SixGhzSettings) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use NetworkWirelessRfProfile_SixGhzSettings.ProtoReflect.Descriptor instead.
 func (*NetworkWirelessRfProfile_SixGhzSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{3, 4}
+	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{2, 4}
 }
 
 func (x *NetworkWirelessRfProfile_SixGhzSettings) GetMaxPower() int64 {
@@ -2461,16 +1360,24 @@ func (x *NetworkWirelessRfProfile_SixGhzSettings) GetRxsop() int64 {
 	return 0
 }
 
+func (x *NetworkWirelessRfProfile_SixGhzSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessRfProfile_Transmission struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessRfProfile_Transmission) Reset() {
 	*x = NetworkWirelessRfProfile_Transmission{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[34]
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2482,7 +1389,7 @@ func (x *NetworkWirelessRfProfile_Transmission) String() string {
 func (*NetworkWirelessRfProfile_Transmission) ProtoMessage() {}
 
 func (x *NetworkWirelessRfProfile_Transmission) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[34]
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2495,7 +1402,7 @@ func (x *NetworkWirelessRfProfile_Transmission) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use NetworkWirelessRfProfile_Transmission.ProtoReflect.Descriptor instead.
 func (*NetworkWirelessRfProfile_Transmission) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{3, 5}
+	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{2, 5}
 }
 
 func (x *NetworkWirelessRfProfile_Transmission) GetEnabled() bool {
@@ -2505,21 +1412,29 @@ func (x *NetworkWirelessRfProfile_Transmission) GetEnabled() bool {
 	return false
 }
 
+func (x *NetworkWirelessRfProfile_Transmission) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessRfProfile_PerSsidSettings struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Name       *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	MinBitrate *int64                 `protobuf:"varint,2,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
+	MinBitrate *float64               `protobuf:"fixed64,2,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
 	// Known values: "2.4ghz", "5ghz", "6ghz", "dual", "multi".
-	BandOperationMode   *string                                         `protobuf:"bytes,3,opt,name=band_operation_mode,json=bandOperationMode,proto3,oneof" json:"band_operation_mode,omitempty"`
-	Bands               *NetworkWirelessRfProfile_PerSsidSettings_Bands `protobuf:"bytes,4,opt,name=bands,proto3" json:"bands,omitempty"`
-	BandSteeringEnabled *bool                                           `protobuf:"varint,5,opt,name=band_steering_enabled,json=bandSteeringEnabled,proto3,oneof" json:"band_steering_enabled,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	BandOperationMode    *string                                         `protobuf:"bytes,3,opt,name=band_operation_mode,json=bandOperationMode,proto3,oneof" json:"band_operation_mode,omitempty"`
+	Bands                *NetworkWirelessRfProfile_PerSsidSettings_Bands `protobuf:"bytes,4,opt,name=bands,proto3" json:"bands,omitempty"`
+	BandSteeringEnabled  *bool                                           `protobuf:"varint,5,opt,name=band_steering_enabled,json=bandSteeringEnabled,proto3,oneof" json:"band_steering_enabled,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessRfProfile_PerSsidSettings) Reset() {
 	*x = NetworkWirelessRfProfile_PerSsidSettings{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[35]
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2531,7 +1446,7 @@ func (x *NetworkWirelessRfProfile_PerSsidSettings) String() string {
 func (*NetworkWirelessRfProfile_PerSsidSettings) ProtoMessage() {}
 
 func (x *NetworkWirelessRfProfile_PerSsidSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[35]
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2544,7 +1459,7 @@ func (x *NetworkWirelessRfProfile_PerSsidSettings) ProtoReflect() protoreflect.M
 
 // Deprecated: Use NetworkWirelessRfProfile_PerSsidSettings.ProtoReflect.Descriptor instead.
 func (*NetworkWirelessRfProfile_PerSsidSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{3, 6}
+	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{2, 6}
 }
 
 func (x *NetworkWirelessRfProfile_PerSsidSettings) GetName() string {
@@ -2554,7 +1469,7 @@ func (x *NetworkWirelessRfProfile_PerSsidSettings) GetName() string {
 	return ""
 }
 
-func (x *NetworkWirelessRfProfile_PerSsidSettings) GetMinBitrate() int64 {
+func (x *NetworkWirelessRfProfile_PerSsidSettings) GetMinBitrate() float64 {
 	if x != nil && x.MinBitrate != nil {
 		return *x.MinBitrate
 	}
@@ -2582,16 +1497,77 @@ func (x *NetworkWirelessRfProfile_PerSsidSettings) GetBandSteeringEnabled() bool
 	return false
 }
 
+func (x *NetworkWirelessRfProfile_PerSsidSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type NetworkWirelessRfProfile_FlexRadios struct {
+	state                protoimpl.MessageState                         `protogen:"open.v1"`
+	ByModel              []*NetworkWirelessRfProfile_FlexRadios_ByModel `protobuf:"bytes,1,rep,name=by_model,json=byModel,proto3" json:"by_model,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *NetworkWirelessRfProfile_FlexRadios) Reset() {
+	*x = NetworkWirelessRfProfile_FlexRadios{}
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetworkWirelessRfProfile_FlexRadios) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetworkWirelessRfProfile_FlexRadios) ProtoMessage() {}
+
+func (x *NetworkWirelessRfProfile_FlexRadios) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetworkWirelessRfProfile_FlexRadios.ProtoReflect.Descriptor instead.
+func (*NetworkWirelessRfProfile_FlexRadios) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{2, 7}
+}
+
+func (x *NetworkWirelessRfProfile_FlexRadios) GetByModel() []*NetworkWirelessRfProfile_FlexRadios_ByModel {
+	if x != nil {
+		return x.ByModel
+	}
+	return nil
+}
+
+func (x *NetworkWirelessRfProfile_FlexRadios) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessRfProfile_ApBandSettings_Bands struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       []string               `protobuf:"bytes,1,rep,name=enabled,proto3" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Known values: "2.4", "5", "6", "disabled".
+	Enabled              []string         `protobuf:"bytes,1,rep,name=enabled,proto3" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessRfProfile_ApBandSettings_Bands) Reset() {
 	*x = NetworkWirelessRfProfile_ApBandSettings_Bands{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[36]
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2603,7 +1579,7 @@ func (x *NetworkWirelessRfProfile_ApBandSettings_Bands) String() string {
 func (*NetworkWirelessRfProfile_ApBandSettings_Bands) ProtoMessage() {}
 
 func (x *NetworkWirelessRfProfile_ApBandSettings_Bands) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[36]
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2616,7 +1592,7 @@ func (x *NetworkWirelessRfProfile_ApBandSettings_Bands) ProtoReflect() protorefl
 
 // Deprecated: Use NetworkWirelessRfProfile_ApBandSettings_Bands.ProtoReflect.Descriptor instead.
 func (*NetworkWirelessRfProfile_ApBandSettings_Bands) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{3, 1, 0}
+	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{2, 1, 0}
 }
 
 func (x *NetworkWirelessRfProfile_ApBandSettings_Bands) GetEnabled() []string {
@@ -2626,16 +1602,25 @@ func (x *NetworkWirelessRfProfile_ApBandSettings_Bands) GetEnabled() []string {
 	return nil
 }
 
+func (x *NetworkWirelessRfProfile_ApBandSettings_Bands) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessRfProfile_PerSsidSettings_Bands struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       []string               `protobuf:"bytes,1,rep,name=enabled,proto3" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Known values: "2.4", "5", "6", "disabled".
+	Enabled              []string         `protobuf:"bytes,1,rep,name=enabled,proto3" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessRfProfile_PerSsidSettings_Bands) Reset() {
 	*x = NetworkWirelessRfProfile_PerSsidSettings_Bands{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[37]
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2647,7 +1632,7 @@ func (x *NetworkWirelessRfProfile_PerSsidSettings_Bands) String() string {
 func (*NetworkWirelessRfProfile_PerSsidSettings_Bands) ProtoMessage() {}
 
 func (x *NetworkWirelessRfProfile_PerSsidSettings_Bands) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[37]
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2660,7 +1645,7 @@ func (x *NetworkWirelessRfProfile_PerSsidSettings_Bands) ProtoReflect() protoref
 
 // Deprecated: Use NetworkWirelessRfProfile_PerSsidSettings_Bands.ProtoReflect.Descriptor instead.
 func (*NetworkWirelessRfProfile_PerSsidSettings_Bands) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{3, 6, 0}
+	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{2, 6, 0}
 }
 
 func (x *NetworkWirelessRfProfile_PerSsidSettings_Bands) GetEnabled() []string {
@@ -2670,590 +1655,38 @@ func (x *NetworkWirelessRfProfile_PerSsidSettings_Bands) GetEnabled() []string {
 	return nil
 }
 
-type UpdateNetworkWirelessRfProfileRequest_ApBandSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "2.4ghz", "5ghz", "6ghz", "dual", "multi".
-	BandOperationMode   *string                                                     `protobuf:"bytes,1,opt,name=band_operation_mode,json=bandOperationMode,proto3,oneof" json:"band_operation_mode,omitempty"`
-	Bands               *UpdateNetworkWirelessRfProfileRequest_ApBandSettings_Bands `protobuf:"bytes,2,opt,name=bands,proto3" json:"bands,omitempty"`
-	BandSteeringEnabled *bool                                                       `protobuf:"varint,3,opt,name=band_steering_enabled,json=bandSteeringEnabled,proto3,oneof" json:"band_steering_enabled,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_ApBandSettings) Reset() {
-	*x = UpdateNetworkWirelessRfProfileRequest_ApBandSettings{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[39]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_ApBandSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessRfProfileRequest_ApBandSettings) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_ApBandSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[39]
+func (x *NetworkWirelessRfProfile_PerSsidSettings_Bands) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessRfProfileRequest_ApBandSettings.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessRfProfileRequest_ApBandSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{5, 1}
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_ApBandSettings) GetBandOperationMode() string {
-	if x != nil && x.BandOperationMode != nil {
-		return *x.BandOperationMode
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_ApBandSettings) GetBands() *UpdateNetworkWirelessRfProfileRequest_ApBandSettings_Bands {
-	if x != nil {
-		return x.Bands
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessRfProfileRequest_ApBandSettings) GetBandSteeringEnabled() bool {
-	if x != nil && x.BandSteeringEnabled != nil {
-		return *x.BandSteeringEnabled
-	}
-	return false
-}
-
-type UpdateNetworkWirelessRfProfileRequest_TwoFourGhzSettings struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	MaxPower          *int64                 `protobuf:"varint,1,opt,name=max_power,json=maxPower,proto3,oneof" json:"max_power,omitempty"`
-	MinPower          *int64                 `protobuf:"varint,2,opt,name=min_power,json=minPower,proto3,oneof" json:"min_power,omitempty"`
-	MinBitrate        *float64               `protobuf:"fixed64,3,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
-	ValidAutoChannels []int64                `protobuf:"varint,4,rep,packed,name=valid_auto_channels,json=validAutoChannels,proto3" json:"valid_auto_channels,omitempty"`
-	AxEnabled         *bool                  `protobuf:"varint,5,opt,name=ax_enabled,json=axEnabled,proto3,oneof" json:"ax_enabled,omitempty"`
-	Rxsop             *int64                 `protobuf:"varint,6,opt,name=rxsop,proto3,oneof" json:"rxsop,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_TwoFourGhzSettings) Reset() {
-	*x = UpdateNetworkWirelessRfProfileRequest_TwoFourGhzSettings{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[40]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_TwoFourGhzSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessRfProfileRequest_TwoFourGhzSettings) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_TwoFourGhzSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[40]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessRfProfileRequest_TwoFourGhzSettings.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessRfProfileRequest_TwoFourGhzSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{5, 2}
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_TwoFourGhzSettings) GetMaxPower() int64 {
-	if x != nil && x.MaxPower != nil {
-		return *x.MaxPower
-	}
-	return 0
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_TwoFourGhzSettings) GetMinPower() int64 {
-	if x != nil && x.MinPower != nil {
-		return *x.MinPower
-	}
-	return 0
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_TwoFourGhzSettings) GetMinBitrate() float64 {
-	if x != nil && x.MinBitrate != nil {
-		return *x.MinBitrate
-	}
-	return 0
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_TwoFourGhzSettings) GetValidAutoChannels() []int64 {
-	if x != nil {
-		return x.ValidAutoChannels
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_TwoFourGhzSettings) GetAxEnabled() bool {
-	if x != nil && x.AxEnabled != nil {
-		return *x.AxEnabled
-	}
-	return false
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_TwoFourGhzSettings) GetRxsop() int64 {
-	if x != nil && x.Rxsop != nil {
-		return *x.Rxsop
-	}
-	return 0
-}
-
-type UpdateNetworkWirelessRfProfileRequest_FiveGhzSettings struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	MaxPower          *int64                 `protobuf:"varint,1,opt,name=max_power,json=maxPower,proto3,oneof" json:"max_power,omitempty"`
-	MinPower          *int64                 `protobuf:"varint,2,opt,name=min_power,json=minPower,proto3,oneof" json:"min_power,omitempty"`
-	MinBitrate        *int64                 `protobuf:"varint,3,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
-	ValidAutoChannels []int64                `protobuf:"varint,4,rep,packed,name=valid_auto_channels,json=validAutoChannels,proto3" json:"valid_auto_channels,omitempty"`
-	ChannelWidth      *string                `protobuf:"bytes,5,opt,name=channel_width,json=channelWidth,proto3,oneof" json:"channel_width,omitempty"`
-	Rxsop             *int64                 `protobuf:"varint,6,opt,name=rxsop,proto3,oneof" json:"rxsop,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_FiveGhzSettings) Reset() {
-	*x = UpdateNetworkWirelessRfProfileRequest_FiveGhzSettings{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[41]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_FiveGhzSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessRfProfileRequest_FiveGhzSettings) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_FiveGhzSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[41]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessRfProfileRequest_FiveGhzSettings.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessRfProfileRequest_FiveGhzSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{5, 3}
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_FiveGhzSettings) GetMaxPower() int64 {
-	if x != nil && x.MaxPower != nil {
-		return *x.MaxPower
-	}
-	return 0
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_FiveGhzSettings) GetMinPower() int64 {
-	if x != nil && x.MinPower != nil {
-		return *x.MinPower
-	}
-	return 0
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_FiveGhzSettings) GetMinBitrate() int64 {
-	if x != nil && x.MinBitrate != nil {
-		return *x.MinBitrate
-	}
-	return 0
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_FiveGhzSettings) GetValidAutoChannels() []int64 {
-	if x != nil {
-		return x.ValidAutoChannels
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_FiveGhzSettings) GetChannelWidth() string {
-	if x != nil && x.ChannelWidth != nil {
-		return *x.ChannelWidth
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_FiveGhzSettings) GetRxsop() int64 {
-	if x != nil && x.Rxsop != nil {
-		return *x.Rxsop
-	}
-	return 0
-}
-
-type UpdateNetworkWirelessRfProfileRequest_SixGhzSettings struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	MaxPower          *int64                 `protobuf:"varint,1,opt,name=max_power,json=maxPower,proto3,oneof" json:"max_power,omitempty"`
-	MinPower          *int64                 `protobuf:"varint,2,opt,name=min_power,json=minPower,proto3,oneof" json:"min_power,omitempty"`
-	MinBitrate        *int64                 `protobuf:"varint,3,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
-	ValidAutoChannels []int64                `protobuf:"varint,4,rep,packed,name=valid_auto_channels,json=validAutoChannels,proto3" json:"valid_auto_channels,omitempty"`
-	ChannelWidth      *string                `protobuf:"bytes,5,opt,name=channel_width,json=channelWidth,proto3,oneof" json:"channel_width,omitempty"`
-	Rxsop             *int64                 `protobuf:"varint,6,opt,name=rxsop,proto3,oneof" json:"rxsop,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_SixGhzSettings) Reset() {
-	*x = UpdateNetworkWirelessRfProfileRequest_SixGhzSettings{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[42]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_SixGhzSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessRfProfileRequest_SixGhzSettings) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_SixGhzSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[42]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessRfProfileRequest_SixGhzSettings.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessRfProfileRequest_SixGhzSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{5, 4}
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_SixGhzSettings) GetMaxPower() int64 {
-	if x != nil && x.MaxPower != nil {
-		return *x.MaxPower
-	}
-	return 0
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_SixGhzSettings) GetMinPower() int64 {
-	if x != nil && x.MinPower != nil {
-		return *x.MinPower
-	}
-	return 0
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_SixGhzSettings) GetMinBitrate() int64 {
-	if x != nil && x.MinBitrate != nil {
-		return *x.MinBitrate
-	}
-	return 0
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_SixGhzSettings) GetValidAutoChannels() []int64 {
-	if x != nil {
-		return x.ValidAutoChannels
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_SixGhzSettings) GetChannelWidth() string {
-	if x != nil && x.ChannelWidth != nil {
-		return *x.ChannelWidth
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_SixGhzSettings) GetRxsop() int64 {
-	if x != nil && x.Rxsop != nil {
-		return *x.Rxsop
-	}
-	return 0
-}
-
-type UpdateNetworkWirelessRfProfileRequest_Transmission struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_Transmission) Reset() {
-	*x = UpdateNetworkWirelessRfProfileRequest_Transmission{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[43]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_Transmission) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessRfProfileRequest_Transmission) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_Transmission) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[43]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessRfProfileRequest_Transmission.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessRfProfileRequest_Transmission) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{5, 5}
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_Transmission) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateNetworkWirelessRfProfileRequest_PerSsidSettings struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	MinBitrate *float64               `protobuf:"fixed64,1,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
-	// Known values: "2.4ghz", "5ghz", "6ghz", "dual", "multi".
-	BandOperationMode   *string                                                      `protobuf:"bytes,2,opt,name=band_operation_mode,json=bandOperationMode,proto3,oneof" json:"band_operation_mode,omitempty"`
-	Bands               *UpdateNetworkWirelessRfProfileRequest_PerSsidSettings_Bands `protobuf:"bytes,3,opt,name=bands,proto3" json:"bands,omitempty"`
-	BandSteeringEnabled *bool                                                        `protobuf:"varint,4,opt,name=band_steering_enabled,json=bandSteeringEnabled,proto3,oneof" json:"band_steering_enabled,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_PerSsidSettings) Reset() {
-	*x = UpdateNetworkWirelessRfProfileRequest_PerSsidSettings{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[44]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_PerSsidSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessRfProfileRequest_PerSsidSettings) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_PerSsidSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[44]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessRfProfileRequest_PerSsidSettings.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessRfProfileRequest_PerSsidSettings) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{5, 6}
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_PerSsidSettings) GetMinBitrate() float64 {
-	if x != nil && x.MinBitrate != nil {
-		return *x.MinBitrate
-	}
-	return 0
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_PerSsidSettings) GetBandOperationMode() string {
-	if x != nil && x.BandOperationMode != nil {
-		return *x.BandOperationMode
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_PerSsidSettings) GetBands() *UpdateNetworkWirelessRfProfileRequest_PerSsidSettings_Bands {
-	if x != nil {
-		return x.Bands
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_PerSsidSettings) GetBandSteeringEnabled() bool {
-	if x != nil && x.BandSteeringEnabled != nil {
-		return *x.BandSteeringEnabled
-	}
-	return false
-}
-
-type UpdateNetworkWirelessRfProfileRequest_FlexRadios struct {
-	state         protoimpl.MessageState                                      `protogen:"open.v1"`
-	ByModel       []*UpdateNetworkWirelessRfProfileRequest_FlexRadios_ByModel `protobuf:"bytes,1,rep,name=by_model,json=byModel,proto3" json:"by_model,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_FlexRadios) Reset() {
-	*x = UpdateNetworkWirelessRfProfileRequest_FlexRadios{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[45]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_FlexRadios) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessRfProfileRequest_FlexRadios) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_FlexRadios) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[45]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessRfProfileRequest_FlexRadios.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessRfProfileRequest_FlexRadios) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{5, 7}
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_FlexRadios) GetByModel() []*UpdateNetworkWirelessRfProfileRequest_FlexRadios_ByModel {
-	if x != nil {
-		return x.ByModel
-	}
-	return nil
-}
-
-type UpdateNetworkWirelessRfProfileRequest_ApBandSettings_Bands struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "2.4", "5", "6", "disabled".
-	Enabled       []string `protobuf:"bytes,1,rep,name=enabled,proto3" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_ApBandSettings_Bands) Reset() {
-	*x = UpdateNetworkWirelessRfProfileRequest_ApBandSettings_Bands{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[46]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_ApBandSettings_Bands) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessRfProfileRequest_ApBandSettings_Bands) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_ApBandSettings_Bands) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[46]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessRfProfileRequest_ApBandSettings_Bands.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessRfProfileRequest_ApBandSettings_Bands) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{5, 1, 0}
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_ApBandSettings_Bands) GetEnabled() []string {
-	if x != nil {
-		return x.Enabled
-	}
-	return nil
-}
-
-type UpdateNetworkWirelessRfProfileRequest_PerSsidSettings_Bands struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "2.4", "5", "6", "disabled".
-	Enabled       []string `protobuf:"bytes,1,rep,name=enabled,proto3" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_PerSsidSettings_Bands) Reset() {
-	*x = UpdateNetworkWirelessRfProfileRequest_PerSsidSettings_Bands{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[47]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_PerSsidSettings_Bands) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessRfProfileRequest_PerSsidSettings_Bands) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_PerSsidSettings_Bands) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[47]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessRfProfileRequest_PerSsidSettings_Bands.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessRfProfileRequest_PerSsidSettings_Bands) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{5, 6, 0}
-}
-
-func (x *UpdateNetworkWirelessRfProfileRequest_PerSsidSettings_Bands) GetEnabled() []string {
-	if x != nil {
-		return x.Enabled
-	}
-	return nil
-}
-
-type UpdateNetworkWirelessRfProfileRequest_FlexRadios_ByModel struct {
+type NetworkWirelessRfProfile_FlexRadios_ByModel struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Model *string                `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
 	// Known values: "2.4", "5", "6", "disabled".
-	Bands         []string `protobuf:"bytes,2,rep,name=bands,proto3" json:"bands,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Bands                []string         `protobuf:"bytes,2,rep,name=bands,proto3" json:"bands,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
-func (x *UpdateNetworkWirelessRfProfileRequest_FlexRadios_ByModel) Reset() {
-	*x = UpdateNetworkWirelessRfProfileRequest_FlexRadios_ByModel{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[48]
+func (x *NetworkWirelessRfProfile_FlexRadios_ByModel) Reset() {
+	*x = NetworkWirelessRfProfile_FlexRadios_ByModel{}
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateNetworkWirelessRfProfileRequest_FlexRadios_ByModel) String() string {
+func (x *NetworkWirelessRfProfile_FlexRadios_ByModel) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateNetworkWirelessRfProfileRequest_FlexRadios_ByModel) ProtoMessage() {}
+func (*NetworkWirelessRfProfile_FlexRadios_ByModel) ProtoMessage() {}
 
-func (x *UpdateNetworkWirelessRfProfileRequest_FlexRadios_ByModel) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[48]
+func (x *NetworkWirelessRfProfile_FlexRadios_ByModel) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3264,36 +1697,47 @@ func (x *UpdateNetworkWirelessRfProfileRequest_FlexRadios_ByModel) ProtoReflect(
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateNetworkWirelessRfProfileRequest_FlexRadios_ByModel.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessRfProfileRequest_FlexRadios_ByModel) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{5, 7, 0}
+// Deprecated: Use NetworkWirelessRfProfile_FlexRadios_ByModel.ProtoReflect.Descriptor instead.
+func (*NetworkWirelessRfProfile_FlexRadios_ByModel) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{2, 7, 0}
 }
 
-func (x *UpdateNetworkWirelessRfProfileRequest_FlexRadios_ByModel) GetModel() string {
+func (x *NetworkWirelessRfProfile_FlexRadios_ByModel) GetModel() string {
 	if x != nil && x.Model != nil {
 		return *x.Model
 	}
 	return ""
 }
 
-func (x *UpdateNetworkWirelessRfProfileRequest_FlexRadios_ByModel) GetBands() []string {
+func (x *NetworkWirelessRfProfile_FlexRadios_ByModel) GetBands() []string {
 	if x != nil {
 		return x.Bands
 	}
 	return nil
 }
 
+func (x *NetworkWirelessRfProfile_FlexRadios_ByModel) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item struct {
-	state         protoimpl.MessageState                                                     `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	Meta          *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta    `protobuf:"bytes,2,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                       `protogen:"open.v1"`
+	Network              *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Network   `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Name                 *string                                                                      `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Serial               *string                                                                      `protobuf:"bytes,3,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Model                *string                                                                      `protobuf:"bytes,4,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	RfProfile            *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_RfProfile `protobuf:"bytes,5,opt,name=rf_profile,json=rfProfile,proto3" json:"rf_profile,omitempty"`
+	AdditionalProperties *structpb.Struct                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item) Reset() {
 	*x = GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[49]
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3305,7 +1749,7 @@ func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item) Stri
 func (*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[49]
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3318,166 +1762,74 @@ func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item) Prot
 
 // Deprecated: Use GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{8, 0}
+	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{9, 0}
 }
 
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item) GetItems() []*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item) GetMeta() *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta {
-	if x != nil {
-		return x.Meta
-	}
-	return nil
-}
-
-type GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items struct {
-	state         protoimpl.MessageState                                                             `protogen:"open.v1"`
-	Network       *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_Network   `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	Name          *string                                                                            `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Serial        *string                                                                            `protobuf:"bytes,3,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Model         *string                                                                            `protobuf:"bytes,4,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	RfProfile     *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_RfProfile `protobuf:"bytes,5,opt,name=rf_profile,json=rfProfile,proto3" json:"rf_profile,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items) Reset() {
-	*x = GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[50]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[50]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{8, 0, 0}
-}
-
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items) GetNetwork() *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_Network {
+func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item) GetNetwork() *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Network {
 	if x != nil {
 		return x.Network
 	}
 	return nil
 }
 
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items) GetName() string {
+func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
 	return ""
 }
 
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items) GetSerial() string {
+func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item) GetSerial() string {
 	if x != nil && x.Serial != nil {
 		return *x.Serial
 	}
 	return ""
 }
 
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items) GetModel() string {
+func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item) GetModel() string {
 	if x != nil && x.Model != nil {
 		return *x.Model
 	}
 	return ""
 }
 
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items) GetRfProfile() *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_RfProfile {
+func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item) GetRfProfile() *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_RfProfile {
 	if x != nil {
 		return x.RfProfile
 	}
 	return nil
 }
 
-type GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta struct {
-	state         protoimpl.MessageState                                                         `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta) Reset() {
-	*x = GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[51]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[51]
+func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{8, 0, 1}
-}
-
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta) GetCounts() *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+type GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Network struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_Network) Reset() {
-	*x = GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_Network{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[52]
+func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Network) Reset() {
+	*x = GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Network{}
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_Network) String() string {
+func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Network) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_Network) ProtoMessage() {
-}
+func (*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Network) ProtoMessage() {}
 
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[52]
+func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Network) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3488,44 +1840,51 @@ func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_Network.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{8, 0, 0, 0}
+// Deprecated: Use GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Network.ProtoReflect.Descriptor instead.
+func (*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Network) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{9, 0, 0}
 }
 
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_Network) GetId() string {
+func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Network) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-type GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_RfProfile struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	Id               *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name             *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	IsIndoorDefault  *bool                  `protobuf:"varint,3,opt,name=is_indoor_default,json=isIndoorDefault,proto3,oneof" json:"is_indoor_default,omitempty"`
-	IsOutdoorDefault *bool                  `protobuf:"varint,4,opt,name=is_outdoor_default,json=isOutdoorDefault,proto3,oneof" json:"is_outdoor_default,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_RfProfile) Reset() {
-	*x = GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_RfProfile{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[53]
+type GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_RfProfile struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	IsIndoorDefault      *bool                  `protobuf:"varint,3,opt,name=is_indoor_default,json=isIndoorDefault,proto3,oneof" json:"is_indoor_default,omitempty"`
+	IsOutdoorDefault     *bool                  `protobuf:"varint,4,opt,name=is_outdoor_default,json=isOutdoorDefault,proto3,oneof" json:"is_outdoor_default,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_RfProfile) Reset() {
+	*x = GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_RfProfile{}
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_RfProfile) String() string {
+func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_RfProfile) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_RfProfile) ProtoMessage() {
-}
+func (*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_RfProfile) ProtoMessage() {}
 
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_RfProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[53]
+func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_RfProfile) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3536,350 +1895,61 @@ func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_RfProfile.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_RfProfile) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{8, 0, 0, 1}
+// Deprecated: Use GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_RfProfile.ProtoReflect.Descriptor instead.
+func (*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_RfProfile) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{9, 0, 1}
 }
 
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_RfProfile) GetId() string {
+func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_RfProfile) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_RfProfile) GetName() string {
+func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_RfProfile) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
 	return ""
 }
 
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_RfProfile) GetIsIndoorDefault() bool {
+func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_RfProfile) GetIsIndoorDefault() bool {
 	if x != nil && x.IsIndoorDefault != nil {
 		return *x.IsIndoorDefault
 	}
 	return false
 }
 
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_RfProfile) GetIsOutdoorDefault() bool {
+func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_RfProfile) GetIsOutdoorDefault() bool {
 	if x != nil && x.IsOutdoorDefault != nil {
 		return *x.IsOutdoorDefault
 	}
 	return false
 }
 
-type GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta_Counts struct {
-	state         protoimpl.MessageState                                                               `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta_Counts{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[54]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[54]
+func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_RfProfile) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{8, 0, 1, 0}
-}
-
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta_Counts) GetItems() *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[55]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_rf_profiles_proto_msgTypes[55]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP(), []int{8, 0, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 var File_meraki_wireless_v1_rf_profiles_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_rf_profiles_proto_rawDesc = "" +
 	"\n" +
-	"$meraki/wireless/v1/rf_profiles.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xb7\x01\n" +
+	"$meraki/wireless/v1/rf_profiles.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a$meraki/wireless/v1/collections.proto\"\xb7\x01\n" +
 	"#GetNetworkWirelessRfProfilesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12?\n" +
 	"\x19include_template_profiles\x18\x02 \x01(\bH\x01R\x17includeTemplateProfiles\x88\x01\x01B\r\n" +
 	"\v_network_idB\x1c\n" +
-	"\x1a_include_template_profiles\"\xad\x17\n" +
-	"\x19NetworkWirelessRfProfiles\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"network_id\x18\x02 \x01(\tH\x01R\tnetworkId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12=\n" +
-	"\x18client_balancing_enabled\x18\x04 \x01(\bH\x03R\x16clientBalancingEnabled\x88\x01\x01\x12-\n" +
-	"\x10min_bitrate_type\x18\x05 \x01(\tH\x04R\x0eminBitrateType\x88\x01\x01\x123\n" +
-	"\x13band_selection_type\x18\x06 \x01(\tH\x05R\x11bandSelectionType\x88\x01\x01\x12f\n" +
-	"\x10ap_band_settings\x18\a \x01(\v2<.meraki.wireless.v1.NetworkWirelessRfProfiles.ApBandSettingsR\x0eapBandSettings\x12s\n" +
-	"\x15two_four_ghz_settings\x18\b \x01(\v2@.meraki.wireless.v1.NetworkWirelessRfProfiles.TwoFourGhzSettingsR\x12twoFourGhzSettings\x12i\n" +
-	"\x11five_ghz_settings\x18\t \x01(\v2=.meraki.wireless.v1.NetworkWirelessRfProfiles.FiveGhzSettingsR\x0ffiveGhzSettings\x12f\n" +
-	"\x10six_ghz_settings\x18\n" +
-	" \x01(\v2<.meraki.wireless.v1.NetworkWirelessRfProfiles.SixGhzSettingsR\x0esixGhzSettings\x12^\n" +
-	"\ftransmission\x18\v \x01(\v2:.meraki.wireless.v1.NetworkWirelessRfProfiles.TransmissionR\ftransmission\x12n\n" +
-	"\x11per_ssid_settings\x18\f \x03(\v2B.meraki.wireless.v1.NetworkWirelessRfProfiles.PerSsidSettingsEntryR\x0fperSsidSettings\x12/\n" +
-	"\x11is_indoor_default\x18\r \x01(\bH\x06R\x0fisIndoorDefault\x88\x01\x01\x121\n" +
-	"\x12is_outdoor_default\x18\x0e \x01(\bH\aR\x10isOutdoorDefault\x88\x01\x01\x1a\x81\x01\n" +
-	"\x14PerSsidSettingsEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12S\n" +
-	"\x05value\x18\x02 \x01(\v2=.meraki.wireless.v1.NetworkWirelessRfProfiles.PerSsidSettingsR\x05value:\x028\x01\x1a\xad\x02\n" +
-	"\x0eApBandSettings\x123\n" +
-	"\x13band_operation_mode\x18\x01 \x01(\tH\x00R\x11bandOperationMode\x88\x01\x01\x12X\n" +
-	"\x05bands\x18\x02 \x01(\v2B.meraki.wireless.v1.NetworkWirelessRfProfiles.ApBandSettings.BandsR\x05bands\x127\n" +
-	"\x15band_steering_enabled\x18\x03 \x01(\bH\x01R\x13bandSteeringEnabled\x88\x01\x01\x1a!\n" +
-	"\x05Bands\x12\x18\n" +
-	"\aenabled\x18\x01 \x03(\tR\aenabledB\x16\n" +
-	"\x14_band_operation_modeB\x18\n" +
-	"\x16_band_steering_enabled\x1a\xb2\x02\n" +
-	"\x12TwoFourGhzSettings\x12 \n" +
-	"\tmax_power\x18\x01 \x01(\x03H\x00R\bmaxPower\x88\x01\x01\x12 \n" +
-	"\tmin_power\x18\x02 \x01(\x03H\x01R\bminPower\x88\x01\x01\x12$\n" +
-	"\vmin_bitrate\x18\x03 \x01(\x01H\x02R\n" +
-	"minBitrate\x88\x01\x01\x12.\n" +
-	"\x13valid_auto_channels\x18\x04 \x03(\x03R\x11validAutoChannels\x12\"\n" +
-	"\n" +
-	"ax_enabled\x18\x05 \x01(\bH\x03R\taxEnabled\x88\x01\x01\x12\x19\n" +
-	"\x05rxsop\x18\x06 \x01(\x03H\x04R\x05rxsop\x88\x01\x01B\f\n" +
-	"\n" +
-	"_max_powerB\f\n" +
-	"\n" +
-	"_min_powerB\x0e\n" +
-	"\f_min_bitrateB\r\n" +
-	"\v_ax_enabledB\b\n" +
-	"\x06_rxsop\x1a\xb8\x02\n" +
-	"\x0fFiveGhzSettings\x12 \n" +
-	"\tmax_power\x18\x01 \x01(\x03H\x00R\bmaxPower\x88\x01\x01\x12 \n" +
-	"\tmin_power\x18\x02 \x01(\x03H\x01R\bminPower\x88\x01\x01\x12$\n" +
-	"\vmin_bitrate\x18\x03 \x01(\x03H\x02R\n" +
-	"minBitrate\x88\x01\x01\x12.\n" +
-	"\x13valid_auto_channels\x18\x04 \x03(\x03R\x11validAutoChannels\x12(\n" +
-	"\rchannel_width\x18\x05 \x01(\tH\x03R\fchannelWidth\x88\x01\x01\x12\x19\n" +
-	"\x05rxsop\x18\x06 \x01(\x03H\x04R\x05rxsop\x88\x01\x01B\f\n" +
-	"\n" +
-	"_max_powerB\f\n" +
-	"\n" +
-	"_min_powerB\x0e\n" +
-	"\f_min_bitrateB\x10\n" +
-	"\x0e_channel_widthB\b\n" +
-	"\x06_rxsop\x1a\xb7\x02\n" +
-	"\x0eSixGhzSettings\x12 \n" +
-	"\tmax_power\x18\x01 \x01(\x03H\x00R\bmaxPower\x88\x01\x01\x12 \n" +
-	"\tmin_power\x18\x02 \x01(\x03H\x01R\bminPower\x88\x01\x01\x12$\n" +
-	"\vmin_bitrate\x18\x03 \x01(\x03H\x02R\n" +
-	"minBitrate\x88\x01\x01\x12.\n" +
-	"\x13valid_auto_channels\x18\x04 \x03(\x03R\x11validAutoChannels\x12(\n" +
-	"\rchannel_width\x18\x05 \x01(\tH\x03R\fchannelWidth\x88\x01\x01\x12\x19\n" +
-	"\x05rxsop\x18\x06 \x01(\x03H\x04R\x05rxsop\x88\x01\x01B\f\n" +
-	"\n" +
-	"_max_powerB\f\n" +
-	"\n" +
-	"_min_powerB\x0e\n" +
-	"\f_min_bitrateB\x10\n" +
-	"\x0e_channel_widthB\b\n" +
-	"\x06_rxsop\x1a9\n" +
-	"\fTransmission\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a\x87\x03\n" +
-	"\x0fPerSsidSettings\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12$\n" +
-	"\vmin_bitrate\x18\x02 \x01(\x03H\x01R\n" +
-	"minBitrate\x88\x01\x01\x123\n" +
-	"\x13band_operation_mode\x18\x03 \x01(\tH\x02R\x11bandOperationMode\x88\x01\x01\x12Y\n" +
-	"\x05bands\x18\x04 \x01(\v2C.meraki.wireless.v1.NetworkWirelessRfProfiles.PerSsidSettings.BandsR\x05bands\x127\n" +
-	"\x15band_steering_enabled\x18\x05 \x01(\bH\x03R\x13bandSteeringEnabled\x88\x01\x01\x1a!\n" +
-	"\x05Bands\x12\x18\n" +
-	"\aenabled\x18\x01 \x03(\tR\aenabledB\a\n" +
-	"\x05_nameB\x0e\n" +
-	"\f_min_bitrateB\x16\n" +
-	"\x14_band_operation_modeB\x18\n" +
-	"\x16_band_steering_enabledB\x05\n" +
-	"\x03_idB\r\n" +
-	"\v_network_idB\a\n" +
-	"\x05_nameB\x1b\n" +
-	"\x19_client_balancing_enabledB\x13\n" +
-	"\x11_min_bitrate_typeB\x16\n" +
-	"\x14_band_selection_typeB\x14\n" +
-	"\x12_is_indoor_defaultB\x15\n" +
-	"\x13_is_outdoor_default\"\x87\x1a\n" +
-	"%CreateNetworkWirelessRfProfileRequest\x12\"\n" +
-	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12=\n" +
-	"\x18client_balancing_enabled\x18\x03 \x01(\bH\x02R\x16clientBalancingEnabled\x88\x01\x01\x12-\n" +
-	"\x10min_bitrate_type\x18\x04 \x01(\tH\x03R\x0eminBitrateType\x88\x01\x01\x123\n" +
-	"\x13band_selection_type\x18\x05 \x01(\tH\x04R\x11bandSelectionType\x88\x01\x01\x12r\n" +
-	"\x10ap_band_settings\x18\x06 \x01(\v2H.meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.ApBandSettingsR\x0eapBandSettings\x12\x7f\n" +
-	"\x15two_four_ghz_settings\x18\a \x01(\v2L.meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.TwoFourGhzSettingsR\x12twoFourGhzSettings\x12u\n" +
-	"\x11five_ghz_settings\x18\b \x01(\v2I.meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.FiveGhzSettingsR\x0ffiveGhzSettings\x12r\n" +
-	"\x10six_ghz_settings\x18\t \x01(\v2H.meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.SixGhzSettingsR\x0esixGhzSettings\x12j\n" +
-	"\ftransmission\x18\n" +
-	" \x01(\v2F.meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.TransmissionR\ftransmission\x12z\n" +
-	"\x11per_ssid_settings\x18\v \x03(\v2N.meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.PerSsidSettingsEntryR\x0fperSsidSettings\x12e\n" +
-	"\vflex_radios\x18\f \x01(\v2D.meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.FlexRadiosR\n" +
-	"flexRadios\x12C\n" +
-	"\vnull_fields\x18\r \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x0e \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x8d\x01\n" +
-	"\x14PerSsidSettingsEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12_\n" +
-	"\x05value\x18\x02 \x01(\v2I.meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.PerSsidSettingsR\x05value:\x028\x01\x1a\xb9\x02\n" +
-	"\x0eApBandSettings\x123\n" +
-	"\x13band_operation_mode\x18\x01 \x01(\tH\x00R\x11bandOperationMode\x88\x01\x01\x12d\n" +
-	"\x05bands\x18\x02 \x01(\v2N.meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.ApBandSettings.BandsR\x05bands\x127\n" +
-	"\x15band_steering_enabled\x18\x03 \x01(\bH\x01R\x13bandSteeringEnabled\x88\x01\x01\x1a!\n" +
-	"\x05Bands\x12\x18\n" +
-	"\aenabled\x18\x01 \x03(\tR\aenabledB\x16\n" +
-	"\x14_band_operation_modeB\x18\n" +
-	"\x16_band_steering_enabled\x1a\xb2\x02\n" +
-	"\x12TwoFourGhzSettings\x12 \n" +
-	"\tmax_power\x18\x01 \x01(\x03H\x00R\bmaxPower\x88\x01\x01\x12 \n" +
-	"\tmin_power\x18\x02 \x01(\x03H\x01R\bminPower\x88\x01\x01\x12$\n" +
-	"\vmin_bitrate\x18\x03 \x01(\x01H\x02R\n" +
-	"minBitrate\x88\x01\x01\x12.\n" +
-	"\x13valid_auto_channels\x18\x04 \x03(\x03R\x11validAutoChannels\x12\"\n" +
-	"\n" +
-	"ax_enabled\x18\x05 \x01(\bH\x03R\taxEnabled\x88\x01\x01\x12\x19\n" +
-	"\x05rxsop\x18\x06 \x01(\x03H\x04R\x05rxsop\x88\x01\x01B\f\n" +
-	"\n" +
-	"_max_powerB\f\n" +
-	"\n" +
-	"_min_powerB\x0e\n" +
-	"\f_min_bitrateB\r\n" +
-	"\v_ax_enabledB\b\n" +
-	"\x06_rxsop\x1a\xb8\x02\n" +
-	"\x0fFiveGhzSettings\x12 \n" +
-	"\tmax_power\x18\x01 \x01(\x03H\x00R\bmaxPower\x88\x01\x01\x12 \n" +
-	"\tmin_power\x18\x02 \x01(\x03H\x01R\bminPower\x88\x01\x01\x12$\n" +
-	"\vmin_bitrate\x18\x03 \x01(\x03H\x02R\n" +
-	"minBitrate\x88\x01\x01\x12.\n" +
-	"\x13valid_auto_channels\x18\x04 \x03(\x03R\x11validAutoChannels\x12(\n" +
-	"\rchannel_width\x18\x05 \x01(\tH\x03R\fchannelWidth\x88\x01\x01\x12\x19\n" +
-	"\x05rxsop\x18\x06 \x01(\x03H\x04R\x05rxsop\x88\x01\x01B\f\n" +
-	"\n" +
-	"_max_powerB\f\n" +
-	"\n" +
-	"_min_powerB\x0e\n" +
-	"\f_min_bitrateB\x10\n" +
-	"\x0e_channel_widthB\b\n" +
-	"\x06_rxsop\x1a\xb7\x02\n" +
-	"\x0eSixGhzSettings\x12 \n" +
-	"\tmax_power\x18\x01 \x01(\x03H\x00R\bmaxPower\x88\x01\x01\x12 \n" +
-	"\tmin_power\x18\x02 \x01(\x03H\x01R\bminPower\x88\x01\x01\x12$\n" +
-	"\vmin_bitrate\x18\x03 \x01(\x03H\x02R\n" +
-	"minBitrate\x88\x01\x01\x12.\n" +
-	"\x13valid_auto_channels\x18\x04 \x03(\x03R\x11validAutoChannels\x12(\n" +
-	"\rchannel_width\x18\x05 \x01(\tH\x03R\fchannelWidth\x88\x01\x01\x12\x19\n" +
-	"\x05rxsop\x18\x06 \x01(\x03H\x04R\x05rxsop\x88\x01\x01B\f\n" +
-	"\n" +
-	"_max_powerB\f\n" +
-	"\n" +
-	"_min_powerB\x0e\n" +
-	"\f_min_bitrateB\x10\n" +
-	"\x0e_channel_widthB\b\n" +
-	"\x06_rxsop\x1a9\n" +
-	"\fTransmission\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a\xf1\x02\n" +
-	"\x0fPerSsidSettings\x12$\n" +
-	"\vmin_bitrate\x18\x01 \x01(\x01H\x00R\n" +
-	"minBitrate\x88\x01\x01\x123\n" +
-	"\x13band_operation_mode\x18\x02 \x01(\tH\x01R\x11bandOperationMode\x88\x01\x01\x12e\n" +
-	"\x05bands\x18\x03 \x01(\v2O.meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.PerSsidSettings.BandsR\x05bands\x127\n" +
-	"\x15band_steering_enabled\x18\x04 \x01(\bH\x02R\x13bandSteeringEnabled\x88\x01\x01\x1a!\n" +
-	"\x05Bands\x12\x18\n" +
-	"\aenabled\x18\x01 \x03(\tR\aenabledB\x0e\n" +
-	"\f_min_bitrateB\x16\n" +
-	"\x14_band_operation_modeB\x18\n" +
-	"\x16_band_steering_enabled\x1a\xbb\x01\n" +
-	"\n" +
-	"FlexRadios\x12g\n" +
-	"\bby_model\x18\x01 \x03(\v2L.meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.FlexRadios.ByModelR\abyModel\x1aD\n" +
-	"\aByModel\x12\x19\n" +
-	"\x05model\x18\x01 \x01(\tH\x00R\x05model\x88\x01\x01\x12\x14\n" +
-	"\x05bands\x18\x02 \x03(\tR\x05bandsB\b\n" +
-	"\x06_modelB\r\n" +
-	"\v_network_idB\a\n" +
-	"\x05_nameB\x1b\n" +
-	"\x19_client_balancing_enabledB\x13\n" +
-	"\x11_min_bitrate_typeB\x16\n" +
-	"\x14_band_selection_type\"\xa3\x17\n" +
+	"\x1a_include_template_profiles\"\xf9\x01\n" +
+	"$GetNetworkWirelessRfProfilesResponse\x12C\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2,.meraki.wireless.v1.NetworkWirelessRfProfileR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\x95 \n" +
 	"\x18NetworkWirelessRfProfile\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\"\n" +
 	"\n" +
@@ -3896,18 +1966,23 @@ const file_meraki_wireless_v1_rf_profiles_proto_rawDesc = "" +
 	"\ftransmission\x18\v \x01(\v29.meraki.wireless.v1.NetworkWirelessRfProfile.TransmissionR\ftransmission\x12m\n" +
 	"\x11per_ssid_settings\x18\f \x03(\v2A.meraki.wireless.v1.NetworkWirelessRfProfile.PerSsidSettingsEntryR\x0fperSsidSettings\x12/\n" +
 	"\x11is_indoor_default\x18\r \x01(\bH\x06R\x0fisIndoorDefault\x88\x01\x01\x121\n" +
-	"\x12is_outdoor_default\x18\x0e \x01(\bH\aR\x10isOutdoorDefault\x88\x01\x01\x1a\x80\x01\n" +
+	"\x12is_outdoor_default\x18\x0e \x01(\bH\aR\x10isOutdoorDefault\x88\x01\x01\x12X\n" +
+	"\vflex_radios\x18\x0f \x01(\v27.meraki.wireless.v1.NetworkWirelessRfProfile.FlexRadiosR\n" +
+	"flexRadios\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x80\x01\n" +
 	"\x14PerSsidSettingsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12R\n" +
-	"\x05value\x18\x02 \x01(\v2<.meraki.wireless.v1.NetworkWirelessRfProfile.PerSsidSettingsR\x05value:\x028\x01\x1a\xac\x02\n" +
+	"\x05value\x18\x02 \x01(\v2<.meraki.wireless.v1.NetworkWirelessRfProfile.PerSsidSettingsR\x05value:\x028\x01\x1a\xca\x03\n" +
 	"\x0eApBandSettings\x123\n" +
 	"\x13band_operation_mode\x18\x01 \x01(\tH\x00R\x11bandOperationMode\x88\x01\x01\x12W\n" +
 	"\x05bands\x18\x02 \x01(\v2A.meraki.wireless.v1.NetworkWirelessRfProfile.ApBandSettings.BandsR\x05bands\x127\n" +
-	"\x15band_steering_enabled\x18\x03 \x01(\bH\x01R\x13bandSteeringEnabled\x88\x01\x01\x1a!\n" +
+	"\x15band_steering_enabled\x18\x03 \x01(\bH\x01R\x13bandSteeringEnabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1ap\n" +
 	"\x05Bands\x12\x18\n" +
-	"\aenabled\x18\x01 \x03(\tR\aenabledB\x16\n" +
+	"\aenabled\x18\x01 \x03(\tR\aenabled\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x16\n" +
 	"\x14_band_operation_modeB\x18\n" +
-	"\x16_band_steering_enabled\x1a\xb2\x02\n" +
+	"\x16_band_steering_enabled\x1a\x81\x03\n" +
 	"\x12TwoFourGhzSettings\x12 \n" +
 	"\tmax_power\x18\x01 \x01(\x03H\x00R\bmaxPower\x88\x01\x01\x12 \n" +
 	"\tmin_power\x18\x02 \x01(\x03H\x01R\bminPower\x88\x01\x01\x12$\n" +
@@ -3916,14 +1991,15 @@ const file_meraki_wireless_v1_rf_profiles_proto_rawDesc = "" +
 	"\x13valid_auto_channels\x18\x04 \x03(\x03R\x11validAutoChannels\x12\"\n" +
 	"\n" +
 	"ax_enabled\x18\x05 \x01(\bH\x03R\taxEnabled\x88\x01\x01\x12\x19\n" +
-	"\x05rxsop\x18\x06 \x01(\x03H\x04R\x05rxsop\x88\x01\x01B\f\n" +
+	"\x05rxsop\x18\x06 \x01(\x03H\x04R\x05rxsop\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_max_powerB\f\n" +
 	"\n" +
 	"_min_powerB\x0e\n" +
 	"\f_min_bitrateB\r\n" +
 	"\v_ax_enabledB\b\n" +
-	"\x06_rxsop\x1a\xb8\x02\n" +
+	"\x06_rxsop\x1a\x87\x03\n" +
 	"\x0fFiveGhzSettings\x12 \n" +
 	"\tmax_power\x18\x01 \x01(\x03H\x00R\bmaxPower\x88\x01\x01\x12 \n" +
 	"\tmin_power\x18\x02 \x01(\x03H\x01R\bminPower\x88\x01\x01\x12$\n" +
@@ -3931,14 +2007,15 @@ const file_meraki_wireless_v1_rf_profiles_proto_rawDesc = "" +
 	"minBitrate\x88\x01\x01\x12.\n" +
 	"\x13valid_auto_channels\x18\x04 \x03(\x03R\x11validAutoChannels\x12(\n" +
 	"\rchannel_width\x18\x05 \x01(\tH\x03R\fchannelWidth\x88\x01\x01\x12\x19\n" +
-	"\x05rxsop\x18\x06 \x01(\x03H\x04R\x05rxsop\x88\x01\x01B\f\n" +
+	"\x05rxsop\x18\x06 \x01(\x03H\x04R\x05rxsop\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_max_powerB\f\n" +
 	"\n" +
 	"_min_powerB\x0e\n" +
 	"\f_min_bitrateB\x10\n" +
 	"\x0e_channel_widthB\b\n" +
-	"\x06_rxsop\x1a\xb7\x02\n" +
+	"\x06_rxsop\x1a\x86\x03\n" +
 	"\x0eSixGhzSettings\x12 \n" +
 	"\tmax_power\x18\x01 \x01(\x03H\x00R\bmaxPower\x88\x01\x01\x12 \n" +
 	"\tmin_power\x18\x02 \x01(\x03H\x01R\bminPower\x88\x01\x01\x12$\n" +
@@ -3946,31 +2023,44 @@ const file_meraki_wireless_v1_rf_profiles_proto_rawDesc = "" +
 	"minBitrate\x88\x01\x01\x12.\n" +
 	"\x13valid_auto_channels\x18\x04 \x03(\x03R\x11validAutoChannels\x12(\n" +
 	"\rchannel_width\x18\x05 \x01(\tH\x03R\fchannelWidth\x88\x01\x01\x12\x19\n" +
-	"\x05rxsop\x18\x06 \x01(\x03H\x04R\x05rxsop\x88\x01\x01B\f\n" +
+	"\x05rxsop\x18\x06 \x01(\x03H\x04R\x05rxsop\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_max_powerB\f\n" +
 	"\n" +
 	"_min_powerB\x0e\n" +
 	"\f_min_bitrateB\x10\n" +
 	"\x0e_channel_widthB\b\n" +
-	"\x06_rxsop\x1a9\n" +
+	"\x06_rxsop\x1a\x88\x01\n" +
 	"\fTransmission\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a\x86\x03\n" +
+	"\b_enabled\x1a\xa4\x04\n" +
 	"\x0fPerSsidSettings\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12$\n" +
-	"\vmin_bitrate\x18\x02 \x01(\x03H\x01R\n" +
+	"\vmin_bitrate\x18\x02 \x01(\x01H\x01R\n" +
 	"minBitrate\x88\x01\x01\x123\n" +
 	"\x13band_operation_mode\x18\x03 \x01(\tH\x02R\x11bandOperationMode\x88\x01\x01\x12X\n" +
 	"\x05bands\x18\x04 \x01(\v2B.meraki.wireless.v1.NetworkWirelessRfProfile.PerSsidSettings.BandsR\x05bands\x127\n" +
-	"\x15band_steering_enabled\x18\x05 \x01(\bH\x03R\x13bandSteeringEnabled\x88\x01\x01\x1a!\n" +
+	"\x15band_steering_enabled\x18\x05 \x01(\bH\x03R\x13bandSteeringEnabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1ap\n" +
 	"\x05Bands\x12\x18\n" +
-	"\aenabled\x18\x01 \x03(\tR\aenabledB\a\n" +
+	"\aenabled\x18\x01 \x03(\tR\aenabled\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\x0e\n" +
 	"\f_min_bitrateB\x16\n" +
 	"\x14_band_operation_modeB\x18\n" +
-	"\x16_band_steering_enabledB\x05\n" +
+	"\x16_band_steering_enabled\x1a\xcd\x02\n" +
+	"\n" +
+	"FlexRadios\x12Z\n" +
+	"\bby_model\x18\x01 \x03(\v2?.meraki.wireless.v1.NetworkWirelessRfProfile.FlexRadios.ByModelR\abyModel\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x93\x01\n" +
+	"\aByModel\x12\x19\n" +
+	"\x05model\x18\x01 \x01(\tH\x00R\x05model\x88\x01\x01\x12\x14\n" +
+	"\x05bands\x18\x02 \x03(\tR\x05bands\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
+	"\x06_modelB\x05\n" +
 	"\x03_idB\r\n" +
 	"\v_network_idB\a\n" +
 	"\x05_nameB\x1b\n" +
@@ -3978,13 +2068,42 @@ const file_meraki_wireless_v1_rf_profiles_proto_rawDesc = "" +
 	"\x11_min_bitrate_typeB\x16\n" +
 	"\x14_band_selection_typeB\x14\n" +
 	"\x12_is_indoor_defaultB\x15\n" +
-	"\x13_is_outdoor_default\"\x92\x01\n" +
+	"\x13_is_outdoor_default\"\xf2\n" +
+	"\n" +
+	"%CreateNetworkWirelessRfProfileRequest\x12\"\n" +
+	"\n" +
+	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x17\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12=\n" +
+	"\x18client_balancing_enabled\x18\x03 \x01(\bH\x02R\x16clientBalancingEnabled\x88\x01\x01\x12-\n" +
+	"\x10min_bitrate_type\x18\x04 \x01(\tH\x03R\x0eminBitrateType\x88\x01\x01\x123\n" +
+	"\x13band_selection_type\x18\x05 \x01(\tH\x04R\x11bandSelectionType\x88\x01\x01\x12e\n" +
+	"\x10ap_band_settings\x18\x06 \x01(\v2;.meraki.wireless.v1.NetworkWirelessRfProfile.ApBandSettingsR\x0eapBandSettings\x12r\n" +
+	"\x15two_four_ghz_settings\x18\a \x01(\v2?.meraki.wireless.v1.NetworkWirelessRfProfile.TwoFourGhzSettingsR\x12twoFourGhzSettings\x12h\n" +
+	"\x11five_ghz_settings\x18\b \x01(\v2<.meraki.wireless.v1.NetworkWirelessRfProfile.FiveGhzSettingsR\x0ffiveGhzSettings\x12e\n" +
+	"\x10six_ghz_settings\x18\t \x01(\v2;.meraki.wireless.v1.NetworkWirelessRfProfile.SixGhzSettingsR\x0esixGhzSettings\x12]\n" +
+	"\ftransmission\x18\n" +
+	" \x01(\v29.meraki.wireless.v1.NetworkWirelessRfProfile.TransmissionR\ftransmission\x12z\n" +
+	"\x11per_ssid_settings\x18\v \x03(\v2N.meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.PerSsidSettingsEntryR\x0fperSsidSettings\x12X\n" +
+	"\vflex_radios\x18\f \x01(\v27.meraki.wireless.v1.NetworkWirelessRfProfile.FlexRadiosR\n" +
+	"flexRadios\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x80\x01\n" +
+	"\x14PerSsidSettingsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12R\n" +
+	"\x05value\x18\x02 \x01(\v2<.meraki.wireless.v1.NetworkWirelessRfProfile.PerSsidSettingsR\x05value:\x028\x01B\r\n" +
+	"\v_network_idB\a\n" +
+	"\x05_nameB\x1b\n" +
+	"\x19_client_balancing_enabledB\x13\n" +
+	"\x11_min_bitrate_typeB\x16\n" +
+	"\x14_band_selection_type\"\x92\x01\n" +
 	"\"GetNetworkWirelessRfProfileRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12'\n" +
 	"\rrf_profile_id\x18\x02 \x01(\tH\x01R\vrfProfileId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x10\n" +
-	"\x0e_rf_profile_id\"\xd3\x1b\n" +
+	"\x0e_rf_profile_id\"\xbe\f\n" +
 	"%UpdateNetworkWirelessRfProfileRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12'\n" +
@@ -3994,98 +2113,23 @@ const file_meraki_wireless_v1_rf_profiles_proto_rawDesc = "" +
 	"\x12is_outdoor_default\x18\x05 \x01(\bH\x04R\x10isOutdoorDefault\x88\x01\x01\x12=\n" +
 	"\x18client_balancing_enabled\x18\x06 \x01(\bH\x05R\x16clientBalancingEnabled\x88\x01\x01\x12-\n" +
 	"\x10min_bitrate_type\x18\a \x01(\tH\x06R\x0eminBitrateType\x88\x01\x01\x123\n" +
-	"\x13band_selection_type\x18\b \x01(\tH\aR\x11bandSelectionType\x88\x01\x01\x12r\n" +
-	"\x10ap_band_settings\x18\t \x01(\v2H.meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.ApBandSettingsR\x0eapBandSettings\x12\x7f\n" +
+	"\x13band_selection_type\x18\b \x01(\tH\aR\x11bandSelectionType\x88\x01\x01\x12e\n" +
+	"\x10ap_band_settings\x18\t \x01(\v2;.meraki.wireless.v1.NetworkWirelessRfProfile.ApBandSettingsR\x0eapBandSettings\x12r\n" +
 	"\x15two_four_ghz_settings\x18\n" +
-	" \x01(\v2L.meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.TwoFourGhzSettingsR\x12twoFourGhzSettings\x12u\n" +
-	"\x11five_ghz_settings\x18\v \x01(\v2I.meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.FiveGhzSettingsR\x0ffiveGhzSettings\x12r\n" +
-	"\x10six_ghz_settings\x18\f \x01(\v2H.meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.SixGhzSettingsR\x0esixGhzSettings\x12j\n" +
-	"\ftransmission\x18\r \x01(\v2F.meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.TransmissionR\ftransmission\x12z\n" +
-	"\x11per_ssid_settings\x18\x0e \x03(\v2N.meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.PerSsidSettingsEntryR\x0fperSsidSettings\x12e\n" +
-	"\vflex_radios\x18\x0f \x01(\v2D.meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.FlexRadiosR\n" +
-	"flexRadios\x12C\n" +
-	"\vnull_fields\x18\x10 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x11 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x8d\x01\n" +
+	" \x01(\v2?.meraki.wireless.v1.NetworkWirelessRfProfile.TwoFourGhzSettingsR\x12twoFourGhzSettings\x12h\n" +
+	"\x11five_ghz_settings\x18\v \x01(\v2<.meraki.wireless.v1.NetworkWirelessRfProfile.FiveGhzSettingsR\x0ffiveGhzSettings\x12e\n" +
+	"\x10six_ghz_settings\x18\f \x01(\v2;.meraki.wireless.v1.NetworkWirelessRfProfile.SixGhzSettingsR\x0esixGhzSettings\x12]\n" +
+	"\ftransmission\x18\r \x01(\v29.meraki.wireless.v1.NetworkWirelessRfProfile.TransmissionR\ftransmission\x12z\n" +
+	"\x11per_ssid_settings\x18\x0e \x03(\v2N.meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.PerSsidSettingsEntryR\x0fperSsidSettings\x12X\n" +
+	"\vflex_radios\x18\x0f \x01(\v27.meraki.wireless.v1.NetworkWirelessRfProfile.FlexRadiosR\n" +
+	"flexRadios\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x80\x01\n" +
 	"\x14PerSsidSettingsEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12_\n" +
-	"\x05value\x18\x02 \x01(\v2I.meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.PerSsidSettingsR\x05value:\x028\x01\x1a\xb9\x02\n" +
-	"\x0eApBandSettings\x123\n" +
-	"\x13band_operation_mode\x18\x01 \x01(\tH\x00R\x11bandOperationMode\x88\x01\x01\x12d\n" +
-	"\x05bands\x18\x02 \x01(\v2N.meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.ApBandSettings.BandsR\x05bands\x127\n" +
-	"\x15band_steering_enabled\x18\x03 \x01(\bH\x01R\x13bandSteeringEnabled\x88\x01\x01\x1a!\n" +
-	"\x05Bands\x12\x18\n" +
-	"\aenabled\x18\x01 \x03(\tR\aenabledB\x16\n" +
-	"\x14_band_operation_modeB\x18\n" +
-	"\x16_band_steering_enabled\x1a\xb2\x02\n" +
-	"\x12TwoFourGhzSettings\x12 \n" +
-	"\tmax_power\x18\x01 \x01(\x03H\x00R\bmaxPower\x88\x01\x01\x12 \n" +
-	"\tmin_power\x18\x02 \x01(\x03H\x01R\bminPower\x88\x01\x01\x12$\n" +
-	"\vmin_bitrate\x18\x03 \x01(\x01H\x02R\n" +
-	"minBitrate\x88\x01\x01\x12.\n" +
-	"\x13valid_auto_channels\x18\x04 \x03(\x03R\x11validAutoChannels\x12\"\n" +
-	"\n" +
-	"ax_enabled\x18\x05 \x01(\bH\x03R\taxEnabled\x88\x01\x01\x12\x19\n" +
-	"\x05rxsop\x18\x06 \x01(\x03H\x04R\x05rxsop\x88\x01\x01B\f\n" +
-	"\n" +
-	"_max_powerB\f\n" +
-	"\n" +
-	"_min_powerB\x0e\n" +
-	"\f_min_bitrateB\r\n" +
-	"\v_ax_enabledB\b\n" +
-	"\x06_rxsop\x1a\xb8\x02\n" +
-	"\x0fFiveGhzSettings\x12 \n" +
-	"\tmax_power\x18\x01 \x01(\x03H\x00R\bmaxPower\x88\x01\x01\x12 \n" +
-	"\tmin_power\x18\x02 \x01(\x03H\x01R\bminPower\x88\x01\x01\x12$\n" +
-	"\vmin_bitrate\x18\x03 \x01(\x03H\x02R\n" +
-	"minBitrate\x88\x01\x01\x12.\n" +
-	"\x13valid_auto_channels\x18\x04 \x03(\x03R\x11validAutoChannels\x12(\n" +
-	"\rchannel_width\x18\x05 \x01(\tH\x03R\fchannelWidth\x88\x01\x01\x12\x19\n" +
-	"\x05rxsop\x18\x06 \x01(\x03H\x04R\x05rxsop\x88\x01\x01B\f\n" +
-	"\n" +
-	"_max_powerB\f\n" +
-	"\n" +
-	"_min_powerB\x0e\n" +
-	"\f_min_bitrateB\x10\n" +
-	"\x0e_channel_widthB\b\n" +
-	"\x06_rxsop\x1a\xb7\x02\n" +
-	"\x0eSixGhzSettings\x12 \n" +
-	"\tmax_power\x18\x01 \x01(\x03H\x00R\bmaxPower\x88\x01\x01\x12 \n" +
-	"\tmin_power\x18\x02 \x01(\x03H\x01R\bminPower\x88\x01\x01\x12$\n" +
-	"\vmin_bitrate\x18\x03 \x01(\x03H\x02R\n" +
-	"minBitrate\x88\x01\x01\x12.\n" +
-	"\x13valid_auto_channels\x18\x04 \x03(\x03R\x11validAutoChannels\x12(\n" +
-	"\rchannel_width\x18\x05 \x01(\tH\x03R\fchannelWidth\x88\x01\x01\x12\x19\n" +
-	"\x05rxsop\x18\x06 \x01(\x03H\x04R\x05rxsop\x88\x01\x01B\f\n" +
-	"\n" +
-	"_max_powerB\f\n" +
-	"\n" +
-	"_min_powerB\x0e\n" +
-	"\f_min_bitrateB\x10\n" +
-	"\x0e_channel_widthB\b\n" +
-	"\x06_rxsop\x1a9\n" +
-	"\fTransmission\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a\xf1\x02\n" +
-	"\x0fPerSsidSettings\x12$\n" +
-	"\vmin_bitrate\x18\x01 \x01(\x01H\x00R\n" +
-	"minBitrate\x88\x01\x01\x123\n" +
-	"\x13band_operation_mode\x18\x02 \x01(\tH\x01R\x11bandOperationMode\x88\x01\x01\x12e\n" +
-	"\x05bands\x18\x03 \x01(\v2O.meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.PerSsidSettings.BandsR\x05bands\x127\n" +
-	"\x15band_steering_enabled\x18\x04 \x01(\bH\x02R\x13bandSteeringEnabled\x88\x01\x01\x1a!\n" +
-	"\x05Bands\x12\x18\n" +
-	"\aenabled\x18\x01 \x03(\tR\aenabledB\x0e\n" +
-	"\f_min_bitrateB\x16\n" +
-	"\x14_band_operation_modeB\x18\n" +
-	"\x16_band_steering_enabled\x1a\xbb\x01\n" +
-	"\n" +
-	"FlexRadios\x12g\n" +
-	"\bby_model\x18\x01 \x03(\v2L.meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.FlexRadios.ByModelR\abyModel\x1aD\n" +
-	"\aByModel\x12\x19\n" +
-	"\x05model\x18\x01 \x01(\tH\x00R\x05model\x88\x01\x01\x12\x14\n" +
-	"\x05bands\x18\x02 \x03(\tR\x05bandsB\b\n" +
-	"\x06_modelB\r\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12R\n" +
+	"\x05value\x18\x02 \x01(\v2<.meraki.wireless.v1.NetworkWirelessRfProfile.PerSsidSettingsR\x05value:\x028\x01B\r\n" +
 	"\v_network_idB\x10\n" +
 	"\x0e_rf_profile_idB\a\n" +
 	"\x05_nameB\x14\n" +
@@ -4099,7 +2143,9 @@ const file_meraki_wireless_v1_rf_profiles_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12'\n" +
 	"\rrf_profile_id\x18\x02 \x01(\tH\x01R\vrfProfileId\x88\x01\x01B\r\n" +
 	"\v_network_idB\x10\n" +
-	"\x0e_rf_profile_id\"\xc1\x04\n" +
+	"\x0e_rf_profile_id\"w\n" +
+	"&DeleteNetworkWirelessRfProfileResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xc1\x04\n" +
 	";GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bper_page\x18\x02 \x01(\x03H\x01R\aperPage\x88\x01\x01\x12*\n" +
@@ -4123,46 +2169,38 @@ const file_meraki_wireless_v1_rf_profiles_proto_rawDesc = "" +
 	"\x05_nameB\x06\n" +
 	"\x04_macB\t\n" +
 	"\a_serialB\b\n" +
-	"\x06_model\"\xc5\v\n" +
-	"<GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse\x12k\n" +
-	"\x05items\x18\x01 \x03(\v2U.meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xd9\t\n" +
-	"\x04Item\x12q\n" +
-	"\x05items\x18\x01 \x03(\v2[.meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.ItemsR\x05items\x12n\n" +
-	"\x04meta\x18\x02 \x01(\v2Z.meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.MetaR\x04meta\x1a\x80\x05\n" +
-	"\x05Items\x12}\n" +
-	"\anetwork\x18\x01 \x01(\v2c.meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.Items.NetworkR\anetwork\x12\x17\n" +
+	"\x06_model\"\xd4\t\n" +
+	"<GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse\x126\n" +
+	"\x04meta\x18\x01 \x01(\v2\".meraki.wireless.v1.CollectionMetaR\x04meta\x12l\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2U.meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdf\x06\n" +
+	"\x04Item\x12w\n" +
+	"\anetwork\x18\x01 \x01(\v2].meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.NetworkR\anetwork\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x03 \x01(\tH\x01R\x06serial\x88\x01\x01\x12\x19\n" +
-	"\x05model\x18\x04 \x01(\tH\x02R\x05model\x88\x01\x01\x12\x84\x01\n" +
+	"\x05model\x18\x04 \x01(\tH\x02R\x05model\x88\x01\x01\x12~\n" +
 	"\n" +
-	"rf_profile\x18\x05 \x01(\v2e.meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.Items.RfProfileR\trfProfile\x1a%\n" +
+	"rf_profile\x18\x05 \x01(\v2_.meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.RfProfileR\trfProfile\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xda\x01\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xa9\x02\n" +
 	"\tRfProfile\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12/\n" +
 	"\x11is_indoor_default\x18\x03 \x01(\bH\x02R\x0fisIndoorDefault\x88\x01\x01\x121\n" +
-	"\x12is_outdoor_default\x18\x04 \x01(\bH\x03R\x10isOutdoorDefault\x88\x01\x01B\x05\n" +
+	"\x12is_outdoor_default\x18\x04 \x01(\bH\x03R\x10isOutdoorDefault\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x14\n" +
 	"\x12_is_indoor_defaultB\x15\n" +
 	"\x13_is_outdoor_defaultB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_serialB\b\n" +
-	"\x06_model\x1a\xea\x02\n" +
-	"\x04Meta\x12y\n" +
-	"\x06counts\x18\x01 \x01(\v2a.meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.Meta.CountsR\x06counts\x1a\xe6\x01\n" +
-	"\x06Counts\x12}\n" +
-	"\x05items\x18\x01 \x01(\v2g.meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remainingBy\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x0fRfProfilesProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\x06_modelB\x94\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x0fRfProfilesProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_rf_profiles_proto_rawDescOnce sync.Once
@@ -4176,125 +2214,97 @@ func file_meraki_wireless_v1_rf_profiles_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_v1_rf_profiles_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_rf_profiles_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
+var file_meraki_wireless_v1_rf_profiles_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_meraki_wireless_v1_rf_profiles_proto_goTypes = []any{
 	(*GetNetworkWirelessRfProfilesRequest)(nil),                          // 0: meraki.wireless.v1.GetNetworkWirelessRfProfilesRequest
-	(*NetworkWirelessRfProfiles)(nil),                                    // 1: meraki.wireless.v1.NetworkWirelessRfProfiles
-	(*CreateNetworkWirelessRfProfileRequest)(nil),                        // 2: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest
-	(*NetworkWirelessRfProfile)(nil),                                     // 3: meraki.wireless.v1.NetworkWirelessRfProfile
+	(*GetNetworkWirelessRfProfilesResponse)(nil),                         // 1: meraki.wireless.v1.GetNetworkWirelessRfProfilesResponse
+	(*NetworkWirelessRfProfile)(nil),                                     // 2: meraki.wireless.v1.NetworkWirelessRfProfile
+	(*CreateNetworkWirelessRfProfileRequest)(nil),                        // 3: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest
 	(*GetNetworkWirelessRfProfileRequest)(nil),                           // 4: meraki.wireless.v1.GetNetworkWirelessRfProfileRequest
 	(*UpdateNetworkWirelessRfProfileRequest)(nil),                        // 5: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest
 	(*DeleteNetworkWirelessRfProfileRequest)(nil),                        // 6: meraki.wireless.v1.DeleteNetworkWirelessRfProfileRequest
-	(*GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest)(nil),  // 7: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest
-	(*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse)(nil), // 8: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse
-	nil, // 9: meraki.wireless.v1.NetworkWirelessRfProfiles.PerSsidSettingsEntry
-	(*NetworkWirelessRfProfiles_ApBandSettings)(nil),        // 10: meraki.wireless.v1.NetworkWirelessRfProfiles.ApBandSettings
-	(*NetworkWirelessRfProfiles_TwoFourGhzSettings)(nil),    // 11: meraki.wireless.v1.NetworkWirelessRfProfiles.TwoFourGhzSettings
-	(*NetworkWirelessRfProfiles_FiveGhzSettings)(nil),       // 12: meraki.wireless.v1.NetworkWirelessRfProfiles.FiveGhzSettings
-	(*NetworkWirelessRfProfiles_SixGhzSettings)(nil),        // 13: meraki.wireless.v1.NetworkWirelessRfProfiles.SixGhzSettings
-	(*NetworkWirelessRfProfiles_Transmission)(nil),          // 14: meraki.wireless.v1.NetworkWirelessRfProfiles.Transmission
-	(*NetworkWirelessRfProfiles_PerSsidSettings)(nil),       // 15: meraki.wireless.v1.NetworkWirelessRfProfiles.PerSsidSettings
-	(*NetworkWirelessRfProfiles_ApBandSettings_Bands)(nil),  // 16: meraki.wireless.v1.NetworkWirelessRfProfiles.ApBandSettings.Bands
-	(*NetworkWirelessRfProfiles_PerSsidSettings_Bands)(nil), // 17: meraki.wireless.v1.NetworkWirelessRfProfiles.PerSsidSettings.Bands
-	nil, // 18: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.PerSsidSettingsEntry
-	(*CreateNetworkWirelessRfProfileRequest_ApBandSettings)(nil),        // 19: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.ApBandSettings
-	(*CreateNetworkWirelessRfProfileRequest_TwoFourGhzSettings)(nil),    // 20: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.TwoFourGhzSettings
-	(*CreateNetworkWirelessRfProfileRequest_FiveGhzSettings)(nil),       // 21: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.FiveGhzSettings
-	(*CreateNetworkWirelessRfProfileRequest_SixGhzSettings)(nil),        // 22: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.SixGhzSettings
-	(*CreateNetworkWirelessRfProfileRequest_Transmission)(nil),          // 23: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.Transmission
-	(*CreateNetworkWirelessRfProfileRequest_PerSsidSettings)(nil),       // 24: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.PerSsidSettings
-	(*CreateNetworkWirelessRfProfileRequest_FlexRadios)(nil),            // 25: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.FlexRadios
-	(*CreateNetworkWirelessRfProfileRequest_ApBandSettings_Bands)(nil),  // 26: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.ApBandSettings.Bands
-	(*CreateNetworkWirelessRfProfileRequest_PerSsidSettings_Bands)(nil), // 27: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.PerSsidSettings.Bands
-	(*CreateNetworkWirelessRfProfileRequest_FlexRadios_ByModel)(nil),    // 28: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.FlexRadios.ByModel
-	nil, // 29: meraki.wireless.v1.NetworkWirelessRfProfile.PerSsidSettingsEntry
-	(*NetworkWirelessRfProfile_ApBandSettings)(nil),        // 30: meraki.wireless.v1.NetworkWirelessRfProfile.ApBandSettings
-	(*NetworkWirelessRfProfile_TwoFourGhzSettings)(nil),    // 31: meraki.wireless.v1.NetworkWirelessRfProfile.TwoFourGhzSettings
-	(*NetworkWirelessRfProfile_FiveGhzSettings)(nil),       // 32: meraki.wireless.v1.NetworkWirelessRfProfile.FiveGhzSettings
-	(*NetworkWirelessRfProfile_SixGhzSettings)(nil),        // 33: meraki.wireless.v1.NetworkWirelessRfProfile.SixGhzSettings
-	(*NetworkWirelessRfProfile_Transmission)(nil),          // 34: meraki.wireless.v1.NetworkWirelessRfProfile.Transmission
-	(*NetworkWirelessRfProfile_PerSsidSettings)(nil),       // 35: meraki.wireless.v1.NetworkWirelessRfProfile.PerSsidSettings
-	(*NetworkWirelessRfProfile_ApBandSettings_Bands)(nil),  // 36: meraki.wireless.v1.NetworkWirelessRfProfile.ApBandSettings.Bands
-	(*NetworkWirelessRfProfile_PerSsidSettings_Bands)(nil), // 37: meraki.wireless.v1.NetworkWirelessRfProfile.PerSsidSettings.Bands
-	nil, // 38: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.PerSsidSettingsEntry
-	(*UpdateNetworkWirelessRfProfileRequest_ApBandSettings)(nil),                                // 39: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.ApBandSettings
-	(*UpdateNetworkWirelessRfProfileRequest_TwoFourGhzSettings)(nil),                            // 40: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.TwoFourGhzSettings
-	(*UpdateNetworkWirelessRfProfileRequest_FiveGhzSettings)(nil),                               // 41: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.FiveGhzSettings
-	(*UpdateNetworkWirelessRfProfileRequest_SixGhzSettings)(nil),                                // 42: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.SixGhzSettings
-	(*UpdateNetworkWirelessRfProfileRequest_Transmission)(nil),                                  // 43: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.Transmission
-	(*UpdateNetworkWirelessRfProfileRequest_PerSsidSettings)(nil),                               // 44: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.PerSsidSettings
-	(*UpdateNetworkWirelessRfProfileRequest_FlexRadios)(nil),                                    // 45: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.FlexRadios
-	(*UpdateNetworkWirelessRfProfileRequest_ApBandSettings_Bands)(nil),                          // 46: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.ApBandSettings.Bands
-	(*UpdateNetworkWirelessRfProfileRequest_PerSsidSettings_Bands)(nil),                         // 47: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.PerSsidSettings.Bands
-	(*UpdateNetworkWirelessRfProfileRequest_FlexRadios_ByModel)(nil),                            // 48: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.FlexRadios.ByModel
-	(*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item)(nil),                   // 49: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item
-	(*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items)(nil),             // 50: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.Items
-	(*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta)(nil),              // 51: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.Meta
-	(*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_Network)(nil),     // 52: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.Items.Network
-	(*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Items_RfProfile)(nil),   // 53: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.Items.RfProfile
-	(*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta_Counts)(nil),       // 54: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.Meta.Counts
-	(*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Meta_Counts_Items)(nil), // 55: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.Meta.Counts.Items
-	(*fieldmaskpb.FieldMask)(nil),                                                               // 56: google.protobuf.FieldMask
-	(*v1.PageInfo)(nil),                                                                         // 57: meraki.api.v1.PageInfo
+	(*DeleteNetworkWirelessRfProfileResponse)(nil),                       // 7: meraki.wireless.v1.DeleteNetworkWirelessRfProfileResponse
+	(*GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest)(nil),  // 8: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest
+	(*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse)(nil), // 9: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse
+	nil, // 10: meraki.wireless.v1.NetworkWirelessRfProfile.PerSsidSettingsEntry
+	(*NetworkWirelessRfProfile_ApBandSettings)(nil),        // 11: meraki.wireless.v1.NetworkWirelessRfProfile.ApBandSettings
+	(*NetworkWirelessRfProfile_TwoFourGhzSettings)(nil),    // 12: meraki.wireless.v1.NetworkWirelessRfProfile.TwoFourGhzSettings
+	(*NetworkWirelessRfProfile_FiveGhzSettings)(nil),       // 13: meraki.wireless.v1.NetworkWirelessRfProfile.FiveGhzSettings
+	(*NetworkWirelessRfProfile_SixGhzSettings)(nil),        // 14: meraki.wireless.v1.NetworkWirelessRfProfile.SixGhzSettings
+	(*NetworkWirelessRfProfile_Transmission)(nil),          // 15: meraki.wireless.v1.NetworkWirelessRfProfile.Transmission
+	(*NetworkWirelessRfProfile_PerSsidSettings)(nil),       // 16: meraki.wireless.v1.NetworkWirelessRfProfile.PerSsidSettings
+	(*NetworkWirelessRfProfile_FlexRadios)(nil),            // 17: meraki.wireless.v1.NetworkWirelessRfProfile.FlexRadios
+	(*NetworkWirelessRfProfile_ApBandSettings_Bands)(nil),  // 18: meraki.wireless.v1.NetworkWirelessRfProfile.ApBandSettings.Bands
+	(*NetworkWirelessRfProfile_PerSsidSettings_Bands)(nil), // 19: meraki.wireless.v1.NetworkWirelessRfProfile.PerSsidSettings.Bands
+	(*NetworkWirelessRfProfile_FlexRadios_ByModel)(nil),    // 20: meraki.wireless.v1.NetworkWirelessRfProfile.FlexRadios.ByModel
+	nil, // 21: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.PerSsidSettingsEntry
+	nil, // 22: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.PerSsidSettingsEntry
+	(*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item)(nil),           // 23: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item
+	(*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_Network)(nil),   // 24: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.Network
+	(*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse_Item_RfProfile)(nil), // 25: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.RfProfile
+	(*v1.PageInfo)(nil),     // 26: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 27: google.protobuf.Struct
+	(*CollectionMeta)(nil),  // 28: meraki.wireless.v1.CollectionMeta
 }
 var file_meraki_wireless_v1_rf_profiles_proto_depIdxs = []int32{
-	10, // 0: meraki.wireless.v1.NetworkWirelessRfProfiles.ap_band_settings:type_name -> meraki.wireless.v1.NetworkWirelessRfProfiles.ApBandSettings
-	11, // 1: meraki.wireless.v1.NetworkWirelessRfProfiles.two_four_ghz_settings:type_name -> meraki.wireless.v1.NetworkWirelessRfProfiles.TwoFourGhzSettings
-	12, // 2: meraki.wireless.v1.NetworkWirelessRfProfiles.five_ghz_settings:type_name -> meraki.wireless.v1.NetworkWirelessRfProfiles.FiveGhzSettings
-	13, // 3: meraki.wireless.v1.NetworkWirelessRfProfiles.six_ghz_settings:type_name -> meraki.wireless.v1.NetworkWirelessRfProfiles.SixGhzSettings
-	14, // 4: meraki.wireless.v1.NetworkWirelessRfProfiles.transmission:type_name -> meraki.wireless.v1.NetworkWirelessRfProfiles.Transmission
-	9,  // 5: meraki.wireless.v1.NetworkWirelessRfProfiles.per_ssid_settings:type_name -> meraki.wireless.v1.NetworkWirelessRfProfiles.PerSsidSettingsEntry
-	19, // 6: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.ap_band_settings:type_name -> meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.ApBandSettings
-	20, // 7: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.two_four_ghz_settings:type_name -> meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.TwoFourGhzSettings
-	21, // 8: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.five_ghz_settings:type_name -> meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.FiveGhzSettings
-	22, // 9: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.six_ghz_settings:type_name -> meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.SixGhzSettings
-	23, // 10: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.transmission:type_name -> meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.Transmission
-	18, // 11: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.per_ssid_settings:type_name -> meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.PerSsidSettingsEntry
-	25, // 12: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.flex_radios:type_name -> meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.FlexRadios
-	56, // 13: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.null_fields:type_name -> google.protobuf.FieldMask
-	56, // 14: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	30, // 15: meraki.wireless.v1.NetworkWirelessRfProfile.ap_band_settings:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.ApBandSettings
-	31, // 16: meraki.wireless.v1.NetworkWirelessRfProfile.two_four_ghz_settings:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.TwoFourGhzSettings
-	32, // 17: meraki.wireless.v1.NetworkWirelessRfProfile.five_ghz_settings:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.FiveGhzSettings
-	33, // 18: meraki.wireless.v1.NetworkWirelessRfProfile.six_ghz_settings:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.SixGhzSettings
-	34, // 19: meraki.wireless.v1.NetworkWirelessRfProfile.transmission:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.Transmission
-	29, // 20: meraki.wireless.v1.NetworkWirelessRfProfile.per_ssid_settings:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.PerSsidSettingsEntry
-	39, // 21: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.ap_band_settings:type_name -> meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.ApBandSettings
-	40, // 22: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.two_four_ghz_settings:type_name -> meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.TwoFourGhzSettings
-	41, // 23: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.five_ghz_settings:type_name -> meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.FiveGhzSettings
-	42, // 24: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.six_ghz_settings:type_name -> meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.SixGhzSettings
-	43, // 25: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.transmission:type_name -> meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.Transmission
-	38, // 26: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.per_ssid_settings:type_name -> meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.PerSsidSettingsEntry
-	45, // 27: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.flex_radios:type_name -> meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.FlexRadios
-	56, // 28: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.null_fields:type_name -> google.protobuf.FieldMask
-	56, // 29: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	49, // 30: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item
-	57, // 31: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	15, // 32: meraki.wireless.v1.NetworkWirelessRfProfiles.PerSsidSettingsEntry.value:type_name -> meraki.wireless.v1.NetworkWirelessRfProfiles.PerSsidSettings
-	16, // 33: meraki.wireless.v1.NetworkWirelessRfProfiles.ApBandSettings.bands:type_name -> meraki.wireless.v1.NetworkWirelessRfProfiles.ApBandSettings.Bands
-	17, // 34: meraki.wireless.v1.NetworkWirelessRfProfiles.PerSsidSettings.bands:type_name -> meraki.wireless.v1.NetworkWirelessRfProfiles.PerSsidSettings.Bands
-	24, // 35: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.PerSsidSettingsEntry.value:type_name -> meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.PerSsidSettings
-	26, // 36: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.ApBandSettings.bands:type_name -> meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.ApBandSettings.Bands
-	27, // 37: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.PerSsidSettings.bands:type_name -> meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.PerSsidSettings.Bands
-	28, // 38: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.FlexRadios.by_model:type_name -> meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.FlexRadios.ByModel
-	35, // 39: meraki.wireless.v1.NetworkWirelessRfProfile.PerSsidSettingsEntry.value:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.PerSsidSettings
-	36, // 40: meraki.wireless.v1.NetworkWirelessRfProfile.ApBandSettings.bands:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.ApBandSettings.Bands
-	37, // 41: meraki.wireless.v1.NetworkWirelessRfProfile.PerSsidSettings.bands:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.PerSsidSettings.Bands
-	44, // 42: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.PerSsidSettingsEntry.value:type_name -> meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.PerSsidSettings
-	46, // 43: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.ApBandSettings.bands:type_name -> meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.ApBandSettings.Bands
-	47, // 44: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.PerSsidSettings.bands:type_name -> meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.PerSsidSettings.Bands
-	48, // 45: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.FlexRadios.by_model:type_name -> meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.FlexRadios.ByModel
-	50, // 46: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.Items
-	51, // 47: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.meta:type_name -> meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.Meta
-	52, // 48: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.Items.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.Items.Network
-	53, // 49: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.Items.rf_profile:type_name -> meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.Items.RfProfile
-	54, // 50: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.Meta.counts:type_name -> meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.Meta.Counts
-	55, // 51: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.Meta.Counts.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.Meta.Counts.Items
-	52, // [52:52] is the sub-list for method output_type
-	52, // [52:52] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	2,  // 0: meraki.wireless.v1.GetNetworkWirelessRfProfilesResponse.items:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile
+	26, // 1: meraki.wireless.v1.GetNetworkWirelessRfProfilesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	27, // 2: meraki.wireless.v1.GetNetworkWirelessRfProfilesResponse.additional_properties:type_name -> google.protobuf.Struct
+	11, // 3: meraki.wireless.v1.NetworkWirelessRfProfile.ap_band_settings:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.ApBandSettings
+	12, // 4: meraki.wireless.v1.NetworkWirelessRfProfile.two_four_ghz_settings:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.TwoFourGhzSettings
+	13, // 5: meraki.wireless.v1.NetworkWirelessRfProfile.five_ghz_settings:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.FiveGhzSettings
+	14, // 6: meraki.wireless.v1.NetworkWirelessRfProfile.six_ghz_settings:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.SixGhzSettings
+	15, // 7: meraki.wireless.v1.NetworkWirelessRfProfile.transmission:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.Transmission
+	10, // 8: meraki.wireless.v1.NetworkWirelessRfProfile.per_ssid_settings:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.PerSsidSettingsEntry
+	17, // 9: meraki.wireless.v1.NetworkWirelessRfProfile.flex_radios:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.FlexRadios
+	27, // 10: meraki.wireless.v1.NetworkWirelessRfProfile.additional_properties:type_name -> google.protobuf.Struct
+	11, // 11: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.ap_band_settings:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.ApBandSettings
+	12, // 12: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.two_four_ghz_settings:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.TwoFourGhzSettings
+	13, // 13: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.five_ghz_settings:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.FiveGhzSettings
+	14, // 14: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.six_ghz_settings:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.SixGhzSettings
+	15, // 15: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.transmission:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.Transmission
+	21, // 16: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.per_ssid_settings:type_name -> meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.PerSsidSettingsEntry
+	17, // 17: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.flex_radios:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.FlexRadios
+	27, // 18: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.additional_properties:type_name -> google.protobuf.Struct
+	11, // 19: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.ap_band_settings:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.ApBandSettings
+	12, // 20: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.two_four_ghz_settings:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.TwoFourGhzSettings
+	13, // 21: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.five_ghz_settings:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.FiveGhzSettings
+	14, // 22: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.six_ghz_settings:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.SixGhzSettings
+	15, // 23: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.transmission:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.Transmission
+	22, // 24: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.per_ssid_settings:type_name -> meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.PerSsidSettingsEntry
+	17, // 25: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.flex_radios:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.FlexRadios
+	27, // 26: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.additional_properties:type_name -> google.protobuf.Struct
+	27, // 27: meraki.wireless.v1.DeleteNetworkWirelessRfProfileResponse.additional_properties:type_name -> google.protobuf.Struct
+	28, // 28: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.meta:type_name -> meraki.wireless.v1.CollectionMeta
+	23, // 29: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item
+	26, // 30: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	27, // 31: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	16, // 32: meraki.wireless.v1.NetworkWirelessRfProfile.PerSsidSettingsEntry.value:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.PerSsidSettings
+	18, // 33: meraki.wireless.v1.NetworkWirelessRfProfile.ApBandSettings.bands:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.ApBandSettings.Bands
+	27, // 34: meraki.wireless.v1.NetworkWirelessRfProfile.ApBandSettings.additional_properties:type_name -> google.protobuf.Struct
+	27, // 35: meraki.wireless.v1.NetworkWirelessRfProfile.TwoFourGhzSettings.additional_properties:type_name -> google.protobuf.Struct
+	27, // 36: meraki.wireless.v1.NetworkWirelessRfProfile.FiveGhzSettings.additional_properties:type_name -> google.protobuf.Struct
+	27, // 37: meraki.wireless.v1.NetworkWirelessRfProfile.SixGhzSettings.additional_properties:type_name -> google.protobuf.Struct
+	27, // 38: meraki.wireless.v1.NetworkWirelessRfProfile.Transmission.additional_properties:type_name -> google.protobuf.Struct
+	19, // 39: meraki.wireless.v1.NetworkWirelessRfProfile.PerSsidSettings.bands:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.PerSsidSettings.Bands
+	27, // 40: meraki.wireless.v1.NetworkWirelessRfProfile.PerSsidSettings.additional_properties:type_name -> google.protobuf.Struct
+	20, // 41: meraki.wireless.v1.NetworkWirelessRfProfile.FlexRadios.by_model:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.FlexRadios.ByModel
+	27, // 42: meraki.wireless.v1.NetworkWirelessRfProfile.FlexRadios.additional_properties:type_name -> google.protobuf.Struct
+	27, // 43: meraki.wireless.v1.NetworkWirelessRfProfile.ApBandSettings.Bands.additional_properties:type_name -> google.protobuf.Struct
+	27, // 44: meraki.wireless.v1.NetworkWirelessRfProfile.PerSsidSettings.Bands.additional_properties:type_name -> google.protobuf.Struct
+	27, // 45: meraki.wireless.v1.NetworkWirelessRfProfile.FlexRadios.ByModel.additional_properties:type_name -> google.protobuf.Struct
+	16, // 46: meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest.PerSsidSettingsEntry.value:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.PerSsidSettings
+	16, // 47: meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest.PerSsidSettingsEntry.value:type_name -> meraki.wireless.v1.NetworkWirelessRfProfile.PerSsidSettings
+	24, // 48: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.Network
+	25, // 49: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.rf_profile:type_name -> meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.RfProfile
+	27, // 50: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	27, // 51: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	27, // 52: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse.Item.RfProfile.additional_properties:type_name -> google.protobuf.Struct
+	53, // [53:53] is the sub-list for method output_type
+	53, // [53:53] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_rf_profiles_proto_init() }
@@ -4302,51 +2312,31 @@ func file_meraki_wireless_v1_rf_profiles_proto_init() {
 	if File_meraki_wireless_v1_rf_profiles_proto != nil {
 		return
 	}
+	file_meraki_wireless_v1_collections_proto_init()
 	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[0].OneofWrappers = []any{}
-	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[1].OneofWrappers = []any{}
 	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[7].OneofWrappers = []any{}
-	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[10].OneofWrappers = []any{}
+	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[11].OneofWrappers = []any{}
 	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[13].OneofWrappers = []any{}
 	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[14].OneofWrappers = []any{}
 	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[15].OneofWrappers = []any{}
-	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[19].OneofWrappers = []any{}
+	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[16].OneofWrappers = []any{}
 	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[20].OneofWrappers = []any{}
-	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[21].OneofWrappers = []any{}
-	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[22].OneofWrappers = []any{}
 	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[23].OneofWrappers = []any{}
 	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[24].OneofWrappers = []any{}
-	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[28].OneofWrappers = []any{}
-	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[30].OneofWrappers = []any{}
-	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[31].OneofWrappers = []any{}
-	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[32].OneofWrappers = []any{}
-	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[33].OneofWrappers = []any{}
-	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[34].OneofWrappers = []any{}
-	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[35].OneofWrappers = []any{}
-	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[39].OneofWrappers = []any{}
-	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[40].OneofWrappers = []any{}
-	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[41].OneofWrappers = []any{}
-	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[42].OneofWrappers = []any{}
-	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[43].OneofWrappers = []any{}
-	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[44].OneofWrappers = []any{}
-	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[48].OneofWrappers = []any{}
-	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[50].OneofWrappers = []any{}
-	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[52].OneofWrappers = []any{}
-	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[53].OneofWrappers = []any{}
-	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[55].OneofWrappers = []any{}
+	file_meraki_wireless_v1_rf_profiles_proto_msgTypes[25].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_rf_profiles_proto_rawDesc), len(file_meraki_wireless_v1_rf_profiles_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   56,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

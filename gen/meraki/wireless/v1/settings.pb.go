@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,7 +71,8 @@ func (x *GetNetworkWirelessSettingsRequest) GetNetworkId() string {
 	return ""
 }
 
-// Answer of getNetworkWirelessSettings, updateNetworkWirelessSettings.
+// The wireless settings of a network. Answer of getNetworkWirelessSettings,
+// updateNetworkWirelessSettings.
 type NetworkWirelessSettings struct {
 	state                    protoimpl.MessageState `protogen:"open.v1"`
 	MeshingEnabled           *bool                  `protobuf:"varint,1,opt,name=meshing_enabled,json=meshingEnabled,proto3,oneof" json:"meshing_enabled,omitempty"`
@@ -84,6 +85,7 @@ type NetworkWirelessSettings struct {
 	MulticastToUnicastConversion *NetworkWirelessSettings_MulticastToUnicastConversion `protobuf:"bytes,7,opt,name=multicast_to_unicast_conversion,json=multicastToUnicastConversion,proto3" json:"multicast_to_unicast_conversion,omitempty"`
 	NamedVlans                   *NetworkWirelessSettings_NamedVlans                   `protobuf:"bytes,8,opt,name=named_vlans,json=namedVlans,proto3" json:"named_vlans,omitempty"`
 	RegulatoryDomain             *NetworkWirelessSettings_RegulatoryDomain             `protobuf:"bytes,9,opt,name=regulatory_domain,json=regulatoryDomain,proto3" json:"regulatory_domain,omitempty"`
+	AdditionalProperties         *structpb.Struct                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields                protoimpl.UnknownFields
 	sizeCache                    protoimpl.SizeCache
 }
@@ -181,6 +183,13 @@ func (x *NetworkWirelessSettings) GetRegulatoryDomain() *NetworkWirelessSettings
 	return nil
 }
 
+func (x *NetworkWirelessSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkWirelessSettings.
 type UpdateNetworkWirelessSettingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -190,13 +199,14 @@ type UpdateNetworkWirelessSettingsRequest struct {
 	Ipv6BridgeEnabled        *bool   `protobuf:"varint,3,opt,name=ipv6_bridge_enabled,json=ipv6BridgeEnabled,proto3,oneof" json:"ipv6_bridge_enabled,omitempty"`
 	LocationAnalyticsEnabled *bool   `protobuf:"varint,4,opt,name=location_analytics_enabled,json=locationAnalyticsEnabled,proto3,oneof" json:"location_analytics_enabled,omitempty"`
 	// Known values: "minimizeClientDowntime", "minimizeUpgradeTime".
-	UpgradeStrategy              *string                                                            `protobuf:"bytes,5,opt,name=upgrade_strategy,json=upgradeStrategy,proto3,oneof" json:"upgrade_strategy,omitempty"`
-	Upgrade                      *UpdateNetworkWirelessSettingsRequest_Upgrade                      `protobuf:"bytes,6,opt,name=upgrade,proto3" json:"upgrade,omitempty"`
-	LedLightsOn                  *bool                                                              `protobuf:"varint,7,opt,name=led_lights_on,json=ledLightsOn,proto3,oneof" json:"led_lights_on,omitempty"`
-	MulticastToUnicastConversion *UpdateNetworkWirelessSettingsRequest_MulticastToUnicastConversion `protobuf:"bytes,8,opt,name=multicast_to_unicast_conversion,json=multicastToUnicastConversion,proto3" json:"multicast_to_unicast_conversion,omitempty"`
-	NamedVlans                   *UpdateNetworkWirelessSettingsRequest_NamedVlans                   `protobuf:"bytes,9,opt,name=named_vlans,json=namedVlans,proto3" json:"named_vlans,omitempty"`
-	NullFields                   *fieldmaskpb.FieldMask                                             `protobuf:"bytes,10,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields                  *fieldmaskpb.FieldMask                                             `protobuf:"bytes,11,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	UpgradeStrategy              *string                                               `protobuf:"bytes,5,opt,name=upgrade_strategy,json=upgradeStrategy,proto3,oneof" json:"upgrade_strategy,omitempty"`
+	Upgrade                      *NetworkWirelessSettings_Upgrade                      `protobuf:"bytes,6,opt,name=upgrade,proto3" json:"upgrade,omitempty"`
+	LedLightsOn                  *bool                                                 `protobuf:"varint,7,opt,name=led_lights_on,json=ledLightsOn,proto3,oneof" json:"led_lights_on,omitempty"`
+	MulticastToUnicastConversion *NetworkWirelessSettings_MulticastToUnicastConversion `protobuf:"bytes,8,opt,name=multicast_to_unicast_conversion,json=multicastToUnicastConversion,proto3" json:"multicast_to_unicast_conversion,omitempty"`
+	NamedVlans                   *NetworkWirelessSettings_NamedVlans                   `protobuf:"bytes,9,opt,name=named_vlans,json=namedVlans,proto3" json:"named_vlans,omitempty"`
+	EmptyFields                  []string                                              `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields                   []string                                              `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties         *structpb.Struct                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields                protoimpl.UnknownFields
 	sizeCache                    protoimpl.SizeCache
 }
@@ -266,7 +276,7 @@ func (x *UpdateNetworkWirelessSettingsRequest) GetUpgradeStrategy() string {
 	return ""
 }
 
-func (x *UpdateNetworkWirelessSettingsRequest) GetUpgrade() *UpdateNetworkWirelessSettingsRequest_Upgrade {
+func (x *UpdateNetworkWirelessSettingsRequest) GetUpgrade() *NetworkWirelessSettings_Upgrade {
 	if x != nil {
 		return x.Upgrade
 	}
@@ -280,39 +290,47 @@ func (x *UpdateNetworkWirelessSettingsRequest) GetLedLightsOn() bool {
 	return false
 }
 
-func (x *UpdateNetworkWirelessSettingsRequest) GetMulticastToUnicastConversion() *UpdateNetworkWirelessSettingsRequest_MulticastToUnicastConversion {
+func (x *UpdateNetworkWirelessSettingsRequest) GetMulticastToUnicastConversion() *NetworkWirelessSettings_MulticastToUnicastConversion {
 	if x != nil {
 		return x.MulticastToUnicastConversion
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSettingsRequest) GetNamedVlans() *UpdateNetworkWirelessSettingsRequest_NamedVlans {
+func (x *UpdateNetworkWirelessSettingsRequest) GetNamedVlans() *NetworkWirelessSettings_NamedVlans {
 	if x != nil {
 		return x.NamedVlans
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSettingsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessSettingsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessSettingsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkWirelessSettingsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkWirelessSettingsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSettings_Upgrade struct {
-	state         protoimpl.MessageState                       `protogen:"open.v1"`
-	Predownload   *NetworkWirelessSettings_Upgrade_Predownload `protobuf:"bytes,1,opt,name=predownload,proto3" json:"predownload,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                       `protogen:"open.v1"`
+	Predownload          *NetworkWirelessSettings_Upgrade_Predownload `protobuf:"bytes,1,opt,name=predownload,proto3" json:"predownload,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSettings_Upgrade) Reset() {
@@ -352,11 +370,19 @@ func (x *NetworkWirelessSettings_Upgrade) GetPredownload() *NetworkWirelessSetti
 	return nil
 }
 
+func (x *NetworkWirelessSettings_Upgrade) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSettings_MulticastToUnicastConversion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSettings_MulticastToUnicastConversion) Reset() {
@@ -396,11 +422,19 @@ func (x *NetworkWirelessSettings_MulticastToUnicastConversion) GetEnabled() bool
 	return false
 }
 
+func (x *NetworkWirelessSettings_MulticastToUnicastConversion) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSettings_NamedVlans struct {
-	state              protoimpl.MessageState                                 `protogen:"open.v1"`
-	PoolDhcpMonitoring *NetworkWirelessSettings_NamedVlans_PoolDhcpMonitoring `protobuf:"bytes,1,opt,name=pool_dhcp_monitoring,json=poolDhcpMonitoring,proto3" json:"pool_dhcp_monitoring,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                protoimpl.MessageState                                 `protogen:"open.v1"`
+	PoolDhcpMonitoring   *NetworkWirelessSettings_NamedVlans_PoolDhcpMonitoring `protobuf:"bytes,1,opt,name=pool_dhcp_monitoring,json=poolDhcpMonitoring,proto3" json:"pool_dhcp_monitoring,omitempty"`
+	AdditionalProperties *structpb.Struct                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSettings_NamedVlans) Reset() {
@@ -440,13 +474,21 @@ func (x *NetworkWirelessSettings_NamedVlans) GetPoolDhcpMonitoring() *NetworkWir
 	return nil
 }
 
+func (x *NetworkWirelessSettings_NamedVlans) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSettings_RegulatoryDomain struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	CountryCode   *string                `protobuf:"bytes,2,opt,name=country_code,json=countryCode,proto3,oneof" json:"country_code,omitempty"`
-	Permits6E     *bool                  `protobuf:"varint,3,opt,name=permits6e,proto3,oneof" json:"permits6e,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	CountryCode          *string                `protobuf:"bytes,2,opt,name=country_code,json=countryCode,proto3,oneof" json:"country_code,omitempty"`
+	Permits6E            *bool                  `protobuf:"varint,3,opt,name=permits6e,proto3,oneof" json:"permits6e,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSettings_RegulatoryDomain) Reset() {
@@ -500,11 +542,19 @@ func (x *NetworkWirelessSettings_RegulatoryDomain) GetPermits6E() bool {
 	return false
 }
 
+func (x *NetworkWirelessSettings_RegulatoryDomain) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSettings_Upgrade_Predownload struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSettings_Upgrade_Predownload) Reset() {
@@ -544,12 +594,20 @@ func (x *NetworkWirelessSettings_Upgrade_Predownload) GetEnabled() bool {
 	return false
 }
 
+func (x *NetworkWirelessSettings_Upgrade_Predownload) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSettings_NamedVlans_PoolDhcpMonitoring struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Duration      *int64                 `protobuf:"varint,2,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Duration             *int64                 `protobuf:"varint,2,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSettings_NamedVlans_PoolDhcpMonitoring) Reset() {
@@ -596,243 +654,22 @@ func (x *NetworkWirelessSettings_NamedVlans_PoolDhcpMonitoring) GetDuration() in
 	return 0
 }
 
-type UpdateNetworkWirelessSettingsRequest_Upgrade struct {
-	state         protoimpl.MessageState                                    `protogen:"open.v1"`
-	Predownload   *UpdateNetworkWirelessSettingsRequest_Upgrade_Predownload `protobuf:"bytes,1,opt,name=predownload,proto3" json:"predownload,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSettingsRequest_Upgrade) Reset() {
-	*x = UpdateNetworkWirelessSettingsRequest_Upgrade{}
-	mi := &file_meraki_wireless_v1_settings_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSettingsRequest_Upgrade) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSettingsRequest_Upgrade) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSettingsRequest_Upgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_settings_proto_msgTypes[9]
+func (x *NetworkWirelessSettings_NamedVlans_PoolDhcpMonitoring) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSettingsRequest_Upgrade.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSettingsRequest_Upgrade) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_settings_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkWirelessSettingsRequest_Upgrade) GetPredownload() *UpdateNetworkWirelessSettingsRequest_Upgrade_Predownload {
-	if x != nil {
-		return x.Predownload
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type UpdateNetworkWirelessSettingsRequest_MulticastToUnicastConversion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSettingsRequest_MulticastToUnicastConversion) Reset() {
-	*x = UpdateNetworkWirelessSettingsRequest_MulticastToUnicastConversion{}
-	mi := &file_meraki_wireless_v1_settings_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSettingsRequest_MulticastToUnicastConversion) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSettingsRequest_MulticastToUnicastConversion) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSettingsRequest_MulticastToUnicastConversion) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_settings_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSettingsRequest_MulticastToUnicastConversion.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSettingsRequest_MulticastToUnicastConversion) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_settings_proto_rawDescGZIP(), []int{2, 1}
-}
-
-func (x *UpdateNetworkWirelessSettingsRequest_MulticastToUnicastConversion) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateNetworkWirelessSettingsRequest_NamedVlans struct {
-	state              protoimpl.MessageState                                              `protogen:"open.v1"`
-	PoolDhcpMonitoring *UpdateNetworkWirelessSettingsRequest_NamedVlans_PoolDhcpMonitoring `protobuf:"bytes,1,opt,name=pool_dhcp_monitoring,json=poolDhcpMonitoring,proto3" json:"pool_dhcp_monitoring,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSettingsRequest_NamedVlans) Reset() {
-	*x = UpdateNetworkWirelessSettingsRequest_NamedVlans{}
-	mi := &file_meraki_wireless_v1_settings_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSettingsRequest_NamedVlans) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSettingsRequest_NamedVlans) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSettingsRequest_NamedVlans) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_settings_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSettingsRequest_NamedVlans.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSettingsRequest_NamedVlans) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_settings_proto_rawDescGZIP(), []int{2, 2}
-}
-
-func (x *UpdateNetworkWirelessSettingsRequest_NamedVlans) GetPoolDhcpMonitoring() *UpdateNetworkWirelessSettingsRequest_NamedVlans_PoolDhcpMonitoring {
-	if x != nil {
-		return x.PoolDhcpMonitoring
-	}
-	return nil
-}
-
-type UpdateNetworkWirelessSettingsRequest_Upgrade_Predownload struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSettingsRequest_Upgrade_Predownload) Reset() {
-	*x = UpdateNetworkWirelessSettingsRequest_Upgrade_Predownload{}
-	mi := &file_meraki_wireless_v1_settings_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSettingsRequest_Upgrade_Predownload) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSettingsRequest_Upgrade_Predownload) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSettingsRequest_Upgrade_Predownload) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_settings_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSettingsRequest_Upgrade_Predownload.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSettingsRequest_Upgrade_Predownload) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_settings_proto_rawDescGZIP(), []int{2, 0, 0}
-}
-
-func (x *UpdateNetworkWirelessSettingsRequest_Upgrade_Predownload) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateNetworkWirelessSettingsRequest_NamedVlans_PoolDhcpMonitoring struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Duration      *int64                 `protobuf:"varint,2,opt,name=duration,proto3,oneof" json:"duration,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSettingsRequest_NamedVlans_PoolDhcpMonitoring) Reset() {
-	*x = UpdateNetworkWirelessSettingsRequest_NamedVlans_PoolDhcpMonitoring{}
-	mi := &file_meraki_wireless_v1_settings_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSettingsRequest_NamedVlans_PoolDhcpMonitoring) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSettingsRequest_NamedVlans_PoolDhcpMonitoring) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSettingsRequest_NamedVlans_PoolDhcpMonitoring) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_settings_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSettingsRequest_NamedVlans_PoolDhcpMonitoring.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSettingsRequest_NamedVlans_PoolDhcpMonitoring) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_settings_proto_rawDescGZIP(), []int{2, 2, 0}
-}
-
-func (x *UpdateNetworkWirelessSettingsRequest_NamedVlans_PoolDhcpMonitoring) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateNetworkWirelessSettingsRequest_NamedVlans_PoolDhcpMonitoring) GetDuration() int64 {
-	if x != nil && x.Duration != nil {
-		return *x.Duration
-	}
-	return 0
 }
 
 var File_meraki_wireless_v1_settings_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_settings_proto_rawDesc = "" +
 	"\n" +
-	"!meraki/wireless/v1/settings.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"V\n" +
+	"!meraki/wireless/v1/settings.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"V\n" +
 	"!GetNetworkWirelessSettingsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\xbf\v\n" +
+	"\v_network_id\"\xeb\x0f\n" +
 	"\x17NetworkWirelessSettings\x12,\n" +
 	"\x0fmeshing_enabled\x18\x01 \x01(\bH\x00R\x0emeshingEnabled\x88\x01\x01\x123\n" +
 	"\x13ipv6_bridge_enabled\x18\x02 \x01(\bH\x01R\x11ipv6BridgeEnabled\x88\x01\x01\x12A\n" +
@@ -843,30 +680,37 @@ const file_meraki_wireless_v1_settings_proto_rawDesc = "" +
 	"\x1fmulticast_to_unicast_conversion\x18\a \x01(\v2H.meraki.wireless.v1.NetworkWirelessSettings.MulticastToUnicastConversionR\x1cmulticastToUnicastConversion\x12W\n" +
 	"\vnamed_vlans\x18\b \x01(\v26.meraki.wireless.v1.NetworkWirelessSettings.NamedVlansR\n" +
 	"namedVlans\x12i\n" +
-	"\x11regulatory_domain\x18\t \x01(\v2<.meraki.wireless.v1.NetworkWirelessSettings.RegulatoryDomainR\x10regulatoryDomain\x1a\xa6\x01\n" +
+	"\x11regulatory_domain\x18\t \x01(\v2<.meraki.wireless.v1.NetworkWirelessSettings.RegulatoryDomainR\x10regulatoryDomain\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc5\x02\n" +
 	"\aUpgrade\x12a\n" +
-	"\vpredownload\x18\x01 \x01(\v2?.meraki.wireless.v1.NetworkWirelessSettings.Upgrade.PredownloadR\vpredownload\x1a8\n" +
+	"\vpredownload\x18\x01 \x01(\v2?.meraki.wireless.v1.NetworkWirelessSettings.Upgrade.PredownloadR\vpredownload\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x87\x01\n" +
 	"\vPredownload\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1aI\n" +
+	"\b_enabled\x1a\x98\x01\n" +
 	"\x1cMulticastToUnicastConversion\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a\xf8\x01\n" +
+	"\b_enabled\x1a\x97\x03\n" +
 	"\n" +
 	"NamedVlans\x12{\n" +
-	"\x14pool_dhcp_monitoring\x18\x01 \x01(\v2I.meraki.wireless.v1.NetworkWirelessSettings.NamedVlans.PoolDhcpMonitoringR\x12poolDhcpMonitoring\x1am\n" +
+	"\x14pool_dhcp_monitoring\x18\x01 \x01(\v2I.meraki.wireless.v1.NetworkWirelessSettings.NamedVlans.PoolDhcpMonitoringR\x12poolDhcpMonitoring\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbc\x01\n" +
 	"\x12PoolDhcpMonitoring\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1f\n" +
-	"\bduration\x18\x02 \x01(\x03H\x01R\bduration\x88\x01\x01B\n" +
+	"\bduration\x18\x02 \x01(\x03H\x01R\bduration\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\v\n" +
-	"\t_duration\x1a\x9e\x01\n" +
+	"\t_duration\x1a\xed\x01\n" +
 	"\x10RegulatoryDomain\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12&\n" +
 	"\fcountry_code\x18\x02 \x01(\tH\x01R\vcountryCode\x88\x01\x01\x12!\n" +
-	"\tpermits6e\x18\x03 \x01(\bH\x02R\tpermits6e\x88\x01\x01B\a\n" +
+	"\tpermits6e\x18\x03 \x01(\bH\x02R\tpermits6e\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\x0f\n" +
 	"\r_country_codeB\f\n" +
 	"\n" +
@@ -875,49 +719,30 @@ const file_meraki_wireless_v1_settings_proto_rawDesc = "" +
 	"\x14_ipv6_bridge_enabledB\x1d\n" +
 	"\x1b_location_analytics_enabledB\x13\n" +
 	"\x11_upgrade_strategyB\x10\n" +
-	"\x0e_led_lights_on\"\xc1\v\n" +
+	"\x0e_led_lights_on\"\xa9\a\n" +
 	"$UpdateNetworkWirelessSettingsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12,\n" +
 	"\x0fmeshing_enabled\x18\x02 \x01(\bH\x01R\x0emeshingEnabled\x88\x01\x01\x123\n" +
 	"\x13ipv6_bridge_enabled\x18\x03 \x01(\bH\x02R\x11ipv6BridgeEnabled\x88\x01\x01\x12A\n" +
 	"\x1alocation_analytics_enabled\x18\x04 \x01(\bH\x03R\x18locationAnalyticsEnabled\x88\x01\x01\x12.\n" +
-	"\x10upgrade_strategy\x18\x05 \x01(\tH\x04R\x0fupgradeStrategy\x88\x01\x01\x12Z\n" +
-	"\aupgrade\x18\x06 \x01(\v2@.meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest.UpgradeR\aupgrade\x12'\n" +
-	"\rled_lights_on\x18\a \x01(\bH\x05R\vledLightsOn\x88\x01\x01\x12\x9c\x01\n" +
-	"\x1fmulticast_to_unicast_conversion\x18\b \x01(\v2U.meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest.MulticastToUnicastConversionR\x1cmulticastToUnicastConversion\x12d\n" +
-	"\vnamed_vlans\x18\t \x01(\v2C.meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest.NamedVlansR\n" +
-	"namedVlans\x12C\n" +
-	"\vnull_fields\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\v \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xb3\x01\n" +
-	"\aUpgrade\x12n\n" +
-	"\vpredownload\x18\x01 \x01(\v2L.meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest.Upgrade.PredownloadR\vpredownload\x1a8\n" +
-	"\vPredownload\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1aI\n" +
-	"\x1cMulticastToUnicastConversion\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a\x86\x02\n" +
-	"\n" +
-	"NamedVlans\x12\x88\x01\n" +
-	"\x14pool_dhcp_monitoring\x18\x01 \x01(\v2V.meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest.NamedVlans.PoolDhcpMonitoringR\x12poolDhcpMonitoring\x1am\n" +
-	"\x12PoolDhcpMonitoring\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1f\n" +
-	"\bduration\x18\x02 \x01(\x03H\x01R\bduration\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\v\n" +
-	"\t_durationB\r\n" +
+	"\x10upgrade_strategy\x18\x05 \x01(\tH\x04R\x0fupgradeStrategy\x88\x01\x01\x12M\n" +
+	"\aupgrade\x18\x06 \x01(\v23.meraki.wireless.v1.NetworkWirelessSettings.UpgradeR\aupgrade\x12'\n" +
+	"\rled_lights_on\x18\a \x01(\bH\x05R\vledLightsOn\x88\x01\x01\x12\x8f\x01\n" +
+	"\x1fmulticast_to_unicast_conversion\x18\b \x01(\v2H.meraki.wireless.v1.NetworkWirelessSettings.MulticastToUnicastConversionR\x1cmulticastToUnicastConversion\x12W\n" +
+	"\vnamed_vlans\x18\t \x01(\v26.meraki.wireless.v1.NetworkWirelessSettings.NamedVlansR\n" +
+	"namedVlans\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\x12\n" +
 	"\x10_meshing_enabledB\x16\n" +
 	"\x14_ipv6_bridge_enabledB\x1d\n" +
 	"\x1b_location_analytics_enabledB\x13\n" +
 	"\x11_upgrade_strategyB\x10\n" +
-	"\x0e_led_lights_onBw\n" +
-	"\x1ccom.merakibroker.wireless.v1B\rSettingsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\x0e_led_lights_onB\x92\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\rSettingsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_settings_proto_rawDescOnce sync.Once
@@ -931,43 +756,42 @@ func file_meraki_wireless_v1_settings_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_v1_settings_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_settings_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_meraki_wireless_v1_settings_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_meraki_wireless_v1_settings_proto_goTypes = []any{
-	(*GetNetworkWirelessSettingsRequest)(nil),                                  // 0: meraki.wireless.v1.GetNetworkWirelessSettingsRequest
-	(*NetworkWirelessSettings)(nil),                                            // 1: meraki.wireless.v1.NetworkWirelessSettings
-	(*UpdateNetworkWirelessSettingsRequest)(nil),                               // 2: meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest
-	(*NetworkWirelessSettings_Upgrade)(nil),                                    // 3: meraki.wireless.v1.NetworkWirelessSettings.Upgrade
-	(*NetworkWirelessSettings_MulticastToUnicastConversion)(nil),               // 4: meraki.wireless.v1.NetworkWirelessSettings.MulticastToUnicastConversion
-	(*NetworkWirelessSettings_NamedVlans)(nil),                                 // 5: meraki.wireless.v1.NetworkWirelessSettings.NamedVlans
-	(*NetworkWirelessSettings_RegulatoryDomain)(nil),                           // 6: meraki.wireless.v1.NetworkWirelessSettings.RegulatoryDomain
-	(*NetworkWirelessSettings_Upgrade_Predownload)(nil),                        // 7: meraki.wireless.v1.NetworkWirelessSettings.Upgrade.Predownload
-	(*NetworkWirelessSettings_NamedVlans_PoolDhcpMonitoring)(nil),              // 8: meraki.wireless.v1.NetworkWirelessSettings.NamedVlans.PoolDhcpMonitoring
-	(*UpdateNetworkWirelessSettingsRequest_Upgrade)(nil),                       // 9: meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest.Upgrade
-	(*UpdateNetworkWirelessSettingsRequest_MulticastToUnicastConversion)(nil),  // 10: meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest.MulticastToUnicastConversion
-	(*UpdateNetworkWirelessSettingsRequest_NamedVlans)(nil),                    // 11: meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest.NamedVlans
-	(*UpdateNetworkWirelessSettingsRequest_Upgrade_Predownload)(nil),           // 12: meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest.Upgrade.Predownload
-	(*UpdateNetworkWirelessSettingsRequest_NamedVlans_PoolDhcpMonitoring)(nil), // 13: meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest.NamedVlans.PoolDhcpMonitoring
-	(*fieldmaskpb.FieldMask)(nil),                                              // 14: google.protobuf.FieldMask
+	(*GetNetworkWirelessSettingsRequest)(nil),                     // 0: meraki.wireless.v1.GetNetworkWirelessSettingsRequest
+	(*NetworkWirelessSettings)(nil),                               // 1: meraki.wireless.v1.NetworkWirelessSettings
+	(*UpdateNetworkWirelessSettingsRequest)(nil),                  // 2: meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest
+	(*NetworkWirelessSettings_Upgrade)(nil),                       // 3: meraki.wireless.v1.NetworkWirelessSettings.Upgrade
+	(*NetworkWirelessSettings_MulticastToUnicastConversion)(nil),  // 4: meraki.wireless.v1.NetworkWirelessSettings.MulticastToUnicastConversion
+	(*NetworkWirelessSettings_NamedVlans)(nil),                    // 5: meraki.wireless.v1.NetworkWirelessSettings.NamedVlans
+	(*NetworkWirelessSettings_RegulatoryDomain)(nil),              // 6: meraki.wireless.v1.NetworkWirelessSettings.RegulatoryDomain
+	(*NetworkWirelessSettings_Upgrade_Predownload)(nil),           // 7: meraki.wireless.v1.NetworkWirelessSettings.Upgrade.Predownload
+	(*NetworkWirelessSettings_NamedVlans_PoolDhcpMonitoring)(nil), // 8: meraki.wireless.v1.NetworkWirelessSettings.NamedVlans.PoolDhcpMonitoring
+	(*structpb.Struct)(nil),                                       // 9: google.protobuf.Struct
 }
 var file_meraki_wireless_v1_settings_proto_depIdxs = []int32{
 	3,  // 0: meraki.wireless.v1.NetworkWirelessSettings.upgrade:type_name -> meraki.wireless.v1.NetworkWirelessSettings.Upgrade
 	4,  // 1: meraki.wireless.v1.NetworkWirelessSettings.multicast_to_unicast_conversion:type_name -> meraki.wireless.v1.NetworkWirelessSettings.MulticastToUnicastConversion
 	5,  // 2: meraki.wireless.v1.NetworkWirelessSettings.named_vlans:type_name -> meraki.wireless.v1.NetworkWirelessSettings.NamedVlans
 	6,  // 3: meraki.wireless.v1.NetworkWirelessSettings.regulatory_domain:type_name -> meraki.wireless.v1.NetworkWirelessSettings.RegulatoryDomain
-	9,  // 4: meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest.upgrade:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest.Upgrade
-	10, // 5: meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest.multicast_to_unicast_conversion:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest.MulticastToUnicastConversion
-	11, // 6: meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest.named_vlans:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest.NamedVlans
-	14, // 7: meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	14, // 8: meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	9,  // 4: meraki.wireless.v1.NetworkWirelessSettings.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 5: meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest.upgrade:type_name -> meraki.wireless.v1.NetworkWirelessSettings.Upgrade
+	4,  // 6: meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest.multicast_to_unicast_conversion:type_name -> meraki.wireless.v1.NetworkWirelessSettings.MulticastToUnicastConversion
+	5,  // 7: meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest.named_vlans:type_name -> meraki.wireless.v1.NetworkWirelessSettings.NamedVlans
+	9,  // 8: meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest.additional_properties:type_name -> google.protobuf.Struct
 	7,  // 9: meraki.wireless.v1.NetworkWirelessSettings.Upgrade.predownload:type_name -> meraki.wireless.v1.NetworkWirelessSettings.Upgrade.Predownload
-	8,  // 10: meraki.wireless.v1.NetworkWirelessSettings.NamedVlans.pool_dhcp_monitoring:type_name -> meraki.wireless.v1.NetworkWirelessSettings.NamedVlans.PoolDhcpMonitoring
-	12, // 11: meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest.Upgrade.predownload:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest.Upgrade.Predownload
-	13, // 12: meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest.NamedVlans.pool_dhcp_monitoring:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest.NamedVlans.PoolDhcpMonitoring
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	9,  // 10: meraki.wireless.v1.NetworkWirelessSettings.Upgrade.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 11: meraki.wireless.v1.NetworkWirelessSettings.MulticastToUnicastConversion.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 12: meraki.wireless.v1.NetworkWirelessSettings.NamedVlans.pool_dhcp_monitoring:type_name -> meraki.wireless.v1.NetworkWirelessSettings.NamedVlans.PoolDhcpMonitoring
+	9,  // 13: meraki.wireless.v1.NetworkWirelessSettings.NamedVlans.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 14: meraki.wireless.v1.NetworkWirelessSettings.RegulatoryDomain.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 15: meraki.wireless.v1.NetworkWirelessSettings.Upgrade.Predownload.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 16: meraki.wireless.v1.NetworkWirelessSettings.NamedVlans.PoolDhcpMonitoring.additional_properties:type_name -> google.protobuf.Struct
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_settings_proto_init() }
@@ -982,16 +806,13 @@ func file_meraki_wireless_v1_settings_proto_init() {
 	file_meraki_wireless_v1_settings_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_wireless_v1_settings_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_wireless_v1_settings_proto_msgTypes[8].OneofWrappers = []any{}
-	file_meraki_wireless_v1_settings_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_wireless_v1_settings_proto_msgTypes[12].OneofWrappers = []any{}
-	file_meraki_wireless_v1_settings_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_settings_proto_rawDesc), len(file_meraki_wireless_v1_settings_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

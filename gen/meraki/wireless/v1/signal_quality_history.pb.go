@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -155,11 +156,12 @@ func (x *GetNetworkWirelessSignalQualityHistoryRequest) GetSsid() int64 {
 
 // Answer of getNetworkWirelessSignalQualityHistory.
 type GetNetworkWirelessSignalQualityHistoryResponse struct {
-	state         protoimpl.MessageState                                 `protogen:"open.v1"`
-	Items         []*GetNetworkWirelessSignalQualityHistoryResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                 `protogen:"open.v1"`
+	Items                []*GetNetworkWirelessSignalQualityHistoryResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessSignalQualityHistoryResponse) Reset() {
@@ -206,14 +208,22 @@ func (x *GetNetworkWirelessSignalQualityHistoryResponse) GetPageInfo() *v1.PageI
 	return nil
 }
 
+func (x *GetNetworkWirelessSignalQualityHistoryResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessSignalQualityHistoryResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	StartTs       *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
-	EndTs         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
-	Snr           *int64                 `protobuf:"varint,3,opt,name=snr,proto3,oneof" json:"snr,omitempty"`
-	Rssi          *int64                 `protobuf:"varint,4,opt,name=rssi,proto3,oneof" json:"rssi,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	StartTs              *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
+	EndTs                *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
+	Snr                  *int64                 `protobuf:"varint,3,opt,name=snr,proto3,oneof" json:"snr,omitempty"`
+	Rssi                 *int64                 `protobuf:"varint,4,opt,name=rssi,proto3,oneof" json:"rssi,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessSignalQualityHistoryResponse_Item) Reset() {
@@ -274,11 +284,18 @@ func (x *GetNetworkWirelessSignalQualityHistoryResponse_Item) GetRssi() int64 {
 	return 0
 }
 
+func (x *GetNetworkWirelessSignalQualityHistoryResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_wireless_v1_signal_quality_history_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_signal_quality_history_proto_rawDesc = "" +
 	"\n" +
-	"/meraki/wireless/v1/signal_quality_history.proto\x12\x12meraki.wireless.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x95\x04\n" +
+	"/meraki/wireless/v1/signal_quality_history.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x95\x04\n" +
 	"-GetNetworkWirelessSignalQualityHistoryRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x13\n" +
@@ -307,18 +324,20 @@ const file_meraki_wireless_v1_signal_quality_history_proto_rawDesc = "" +
 	"\x0e_device_serialB\t\n" +
 	"\a_ap_tagB\a\n" +
 	"\x05_bandB\a\n" +
-	"\x05_ssid\"\x81\x03\n" +
-	".GetNetworkWirelessSignalQualityHistoryResponse\x12]\n" +
-	"\x05items\x18\x01 \x03(\v2G.meraki.wireless.v1.GetNetworkWirelessSignalQualityHistoryResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xb1\x01\n" +
+	"\x05_ssid\"\xa1\x04\n" +
+	".GetNetworkWirelessSignalQualityHistoryResponse\x12^\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2G.meraki.wireless.v1.GetNetworkWirelessSignalQualityHistoryResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x80\x02\n" +
 	"\x04Item\x125\n" +
 	"\bstart_ts\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\astartTs\x121\n" +
 	"\x06end_ts\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05endTs\x12\x15\n" +
 	"\x03snr\x18\x03 \x01(\x03H\x00R\x03snr\x88\x01\x01\x12\x17\n" +
-	"\x04rssi\x18\x04 \x01(\x03H\x01R\x04rssi\x88\x01\x01B\x06\n" +
+	"\x04rssi\x18\x04 \x01(\x03H\x01R\x04rssi\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_snrB\a\n" +
-	"\x05_rssiB\x83\x01\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x19SignalQualityHistoryProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\x05_rssiB\x9e\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x19SignalQualityHistoryProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_signal_quality_history_proto_rawDescOnce sync.Once
@@ -338,18 +357,21 @@ var file_meraki_wireless_v1_signal_quality_history_proto_goTypes = []any{
 	(*GetNetworkWirelessSignalQualityHistoryResponse)(nil),      // 1: meraki.wireless.v1.GetNetworkWirelessSignalQualityHistoryResponse
 	(*GetNetworkWirelessSignalQualityHistoryResponse_Item)(nil), // 2: meraki.wireless.v1.GetNetworkWirelessSignalQualityHistoryResponse.Item
 	(*v1.PageInfo)(nil),           // 3: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),       // 4: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
 }
 var file_meraki_wireless_v1_signal_quality_history_proto_depIdxs = []int32{
 	2, // 0: meraki.wireless.v1.GetNetworkWirelessSignalQualityHistoryResponse.items:type_name -> meraki.wireless.v1.GetNetworkWirelessSignalQualityHistoryResponse.Item
 	3, // 1: meraki.wireless.v1.GetNetworkWirelessSignalQualityHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	4, // 2: meraki.wireless.v1.GetNetworkWirelessSignalQualityHistoryResponse.Item.start_ts:type_name -> google.protobuf.Timestamp
-	4, // 3: meraki.wireless.v1.GetNetworkWirelessSignalQualityHistoryResponse.Item.end_ts:type_name -> google.protobuf.Timestamp
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	4, // 2: meraki.wireless.v1.GetNetworkWirelessSignalQualityHistoryResponse.additional_properties:type_name -> google.protobuf.Struct
+	5, // 3: meraki.wireless.v1.GetNetworkWirelessSignalQualityHistoryResponse.Item.start_ts:type_name -> google.protobuf.Timestamp
+	5, // 4: meraki.wireless.v1.GetNetworkWirelessSignalQualityHistoryResponse.Item.end_ts:type_name -> google.protobuf.Timestamp
+	4, // 5: meraki.wireless.v1.GetNetworkWirelessSignalQualityHistoryResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_signal_quality_history_proto_init() }

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -73,11 +73,12 @@ func (x *GetNetworkWirelessSsidsRequest) GetNetworkId() string {
 
 // Answer of getNetworkWirelessSsids.
 type GetNetworkWirelessSsidsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*NetworkWirelessSsid `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Items                []*NetworkWirelessSsid `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessSsidsResponse) Reset() {
@@ -124,7 +125,15 @@ func (x *GetNetworkWirelessSsidsResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
-// Answer of getNetworkWirelessSsid, updateNetworkWirelessSsid. Row of getNetworkWirelessSsids.
+func (x *GetNetworkWirelessSsidsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The wireless SSID of a network. Answer of getNetworkWirelessSsid, updateNetworkWirelessSsid. Row
+// of getNetworkWirelessSsids.
 type NetworkWirelessSsid struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Number         *int64                 `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
@@ -145,7 +154,7 @@ type NetworkWirelessSsid struct {
 	// "open-with-radius", "psk".
 	AuthMode *string `protobuf:"bytes,8,opt,name=auth_mode,json=authMode,proto3,oneof" json:"auth_mode,omitempty"`
 	Psk      *string `protobuf:"bytes,9,opt,name=psk,proto3,oneof" json:"psk,omitempty"`
-	// Known values: "wep", "wpa".
+	// Known values: "wep", "wpa", "open", "wpa-eap".
 	EncryptionMode *string `protobuf:"bytes,10,opt,name=encryption_mode,json=encryptionMode,proto3,oneof" json:"encryption_mode,omitempty"`
 	// Known values: "WPA1 and WPA2", "WPA1 only", "WPA2 only", "WPA3 192-bit Security",
 	// "WPA3 Transition Mode", "WPA3 only".
@@ -183,31 +192,46 @@ type NetworkWirelessSsid struct {
 	Dot11W                      *NetworkWirelessSsid_Dot11W `protobuf:"bytes,35,opt,name=dot11w,proto3" json:"dot11w,omitempty"`
 	Dot11R                      *NetworkWirelessSsid_Dot11R `protobuf:"bytes,36,opt,name=dot11r,proto3" json:"dot11r,omitempty"`
 	// Known values: "access disabled", "access enabled".
-	EnterpriseAdminAccess        *string                                `protobuf:"bytes,37,opt,name=enterprise_admin_access,json=enterpriseAdminAccess,proto3,oneof" json:"enterprise_admin_access,omitempty"`
-	RadiusTestingEnabled         *bool                                  `protobuf:"varint,38,opt,name=radius_testing_enabled,json=radiusTestingEnabled,proto3,oneof" json:"radius_testing_enabled,omitempty"`
-	RadiusCalledStationId        *string                                `protobuf:"bytes,39,opt,name=radius_called_station_id,json=radiusCalledStationId,proto3,oneof" json:"radius_called_station_id,omitempty"`
-	RadiusAuthenticationNasId    *string                                `protobuf:"bytes,40,opt,name=radius_authentication_nas_id,json=radiusAuthenticationNasId,proto3,oneof" json:"radius_authentication_nas_id,omitempty"`
-	RadiusServerTimeout          *int64                                 `protobuf:"varint,41,opt,name=radius_server_timeout,json=radiusServerTimeout,proto3,oneof" json:"radius_server_timeout,omitempty"`
-	RadiusServerAttemptsLimit    *int64                                 `protobuf:"varint,42,opt,name=radius_server_attempts_limit,json=radiusServerAttemptsLimit,proto3,oneof" json:"radius_server_attempts_limit,omitempty"`
-	RadiusFallbackEnabled        *bool                                  `protobuf:"varint,43,opt,name=radius_fallback_enabled,json=radiusFallbackEnabled,proto3,oneof" json:"radius_fallback_enabled,omitempty"`
-	RadiusProxyEnabled           *bool                                  `protobuf:"varint,44,opt,name=radius_proxy_enabled,json=radiusProxyEnabled,proto3,oneof" json:"radius_proxy_enabled,omitempty"`
-	RadiusCoaEnabled             *bool                                  `protobuf:"varint,45,opt,name=radius_coa_enabled,json=radiusCoaEnabled,proto3,oneof" json:"radius_coa_enabled,omitempty"`
-	RadiusOverride               *bool                                  `protobuf:"varint,46,opt,name=radius_override,json=radiusOverride,proto3,oneof" json:"radius_override,omitempty"`
-	UseVlanTagging               *bool                                  `protobuf:"varint,47,opt,name=use_vlan_tagging,json=useVlanTagging,proto3,oneof" json:"use_vlan_tagging,omitempty"`
-	DefaultVlanId                *int64                                 `protobuf:"varint,48,opt,name=default_vlan_id,json=defaultVlanId,proto3,oneof" json:"default_vlan_id,omitempty"`
-	AdultContentFilteringEnabled *bool                                  `protobuf:"varint,49,opt,name=adult_content_filtering_enabled,json=adultContentFilteringEnabled,proto3,oneof" json:"adult_content_filtering_enabled,omitempty"`
-	DnsRewrite                   *NetworkWirelessSsid_DnsRewrite        `protobuf:"bytes,50,opt,name=dns_rewrite,json=dnsRewrite,proto3" json:"dns_rewrite,omitempty"`
-	Gre                          *NetworkWirelessSsid_Gre               `protobuf:"bytes,51,opt,name=gre,proto3" json:"gre,omitempty"`
-	CampusGateway                *NetworkWirelessSsid_CampusGateway     `protobuf:"bytes,52,opt,name=campus_gateway,json=campusGateway,proto3" json:"campus_gateway,omitempty"`
-	LanIsolationEnabled          *bool                                  `protobuf:"varint,53,opt,name=lan_isolation_enabled,json=lanIsolationEnabled,proto3,oneof" json:"lan_isolation_enabled,omitempty"`
-	Oauth                        *NetworkWirelessSsid_Oauth             `protobuf:"bytes,54,opt,name=oauth,proto3" json:"oauth,omitempty"`
-	LocalAuthFallback            *NetworkWirelessSsid_LocalAuthFallback `protobuf:"bytes,55,opt,name=local_auth_fallback,json=localAuthFallback,proto3" json:"local_auth_fallback,omitempty"`
-	NamedVlans                   *NetworkWirelessSsid_NamedVlans        `protobuf:"bytes,56,opt,name=named_vlans,json=namedVlans,proto3" json:"named_vlans,omitempty"`
-	SpeedBurst                   *NetworkWirelessSsid_SpeedBurst        `protobuf:"bytes,57,opt,name=speed_burst,json=speedBurst,proto3" json:"speed_burst,omitempty"`
-	WifiPersonalNetworkEnabled   *bool                                  `protobuf:"varint,58,opt,name=wifi_personal_network_enabled,json=wifiPersonalNetworkEnabled,proto3,oneof" json:"wifi_personal_network_enabled,omitempty"`
-	Security                     *NetworkWirelessSsid_Security          `protobuf:"bytes,59,opt,name=security,proto3" json:"security,omitempty"`
-	unknownFields                protoimpl.UnknownFields
-	sizeCache                    protoimpl.SizeCache
+	EnterpriseAdminAccess            *string                                 `protobuf:"bytes,37,opt,name=enterprise_admin_access,json=enterpriseAdminAccess,proto3,oneof" json:"enterprise_admin_access,omitempty"`
+	RadiusTestingEnabled             *bool                                   `protobuf:"varint,38,opt,name=radius_testing_enabled,json=radiusTestingEnabled,proto3,oneof" json:"radius_testing_enabled,omitempty"`
+	RadiusCalledStationId            *string                                 `protobuf:"bytes,39,opt,name=radius_called_station_id,json=radiusCalledStationId,proto3,oneof" json:"radius_called_station_id,omitempty"`
+	RadiusAuthenticationNasId        *string                                 `protobuf:"bytes,40,opt,name=radius_authentication_nas_id,json=radiusAuthenticationNasId,proto3,oneof" json:"radius_authentication_nas_id,omitempty"`
+	RadiusServerTimeout              *int64                                  `protobuf:"varint,41,opt,name=radius_server_timeout,json=radiusServerTimeout,proto3,oneof" json:"radius_server_timeout,omitempty"`
+	RadiusServerAttemptsLimit        *int64                                  `protobuf:"varint,42,opt,name=radius_server_attempts_limit,json=radiusServerAttemptsLimit,proto3,oneof" json:"radius_server_attempts_limit,omitempty"`
+	RadiusFallbackEnabled            *bool                                   `protobuf:"varint,43,opt,name=radius_fallback_enabled,json=radiusFallbackEnabled,proto3,oneof" json:"radius_fallback_enabled,omitempty"`
+	RadiusProxyEnabled               *bool                                   `protobuf:"varint,44,opt,name=radius_proxy_enabled,json=radiusProxyEnabled,proto3,oneof" json:"radius_proxy_enabled,omitempty"`
+	RadiusCoaEnabled                 *bool                                   `protobuf:"varint,45,opt,name=radius_coa_enabled,json=radiusCoaEnabled,proto3,oneof" json:"radius_coa_enabled,omitempty"`
+	RadiusOverride                   *bool                                   `protobuf:"varint,46,opt,name=radius_override,json=radiusOverride,proto3,oneof" json:"radius_override,omitempty"`
+	UseVlanTagging                   *bool                                   `protobuf:"varint,47,opt,name=use_vlan_tagging,json=useVlanTagging,proto3,oneof" json:"use_vlan_tagging,omitempty"`
+	DefaultVlanId                    *int64                                  `protobuf:"varint,48,opt,name=default_vlan_id,json=defaultVlanId,proto3,oneof" json:"default_vlan_id,omitempty"`
+	AdultContentFilteringEnabled     *bool                                   `protobuf:"varint,49,opt,name=adult_content_filtering_enabled,json=adultContentFilteringEnabled,proto3,oneof" json:"adult_content_filtering_enabled,omitempty"`
+	DnsRewrite                       *NetworkWirelessSsid_DnsRewrite         `protobuf:"bytes,50,opt,name=dns_rewrite,json=dnsRewrite,proto3" json:"dns_rewrite,omitempty"`
+	Gre                              *NetworkWirelessSsid_Gre                `protobuf:"bytes,51,opt,name=gre,proto3" json:"gre,omitempty"`
+	CampusGateway                    *NetworkWirelessSsid_CampusGateway      `protobuf:"bytes,52,opt,name=campus_gateway,json=campusGateway,proto3" json:"campus_gateway,omitempty"`
+	LanIsolationEnabled              *bool                                   `protobuf:"varint,53,opt,name=lan_isolation_enabled,json=lanIsolationEnabled,proto3,oneof" json:"lan_isolation_enabled,omitempty"`
+	Oauth                            *NetworkWirelessSsid_Oauth              `protobuf:"bytes,54,opt,name=oauth,proto3" json:"oauth,omitempty"`
+	LocalAuthFallback                *NetworkWirelessSsid_LocalAuthFallback  `protobuf:"bytes,55,opt,name=local_auth_fallback,json=localAuthFallback,proto3" json:"local_auth_fallback,omitempty"`
+	NamedVlans                       *NetworkWirelessSsid_NamedVlans         `protobuf:"bytes,56,opt,name=named_vlans,json=namedVlans,proto3" json:"named_vlans,omitempty"`
+	SpeedBurst                       *NetworkWirelessSsid_SpeedBurst         `protobuf:"bytes,57,opt,name=speed_burst,json=speedBurst,proto3" json:"speed_burst,omitempty"`
+	WifiPersonalNetworkEnabled       *bool                                   `protobuf:"varint,58,opt,name=wifi_personal_network_enabled,json=wifiPersonalNetworkEnabled,proto3,oneof" json:"wifi_personal_network_enabled,omitempty"`
+	Security                         *NetworkWirelessSsid_Security           `protobuf:"bytes,59,opt,name=security,proto3" json:"security,omitempty"`
+	SplashGuestSponsorDomains        []string                                `protobuf:"bytes,60,rep,name=splash_guest_sponsor_domains,json=splashGuestSponsorDomains,proto3" json:"splash_guest_sponsor_domains,omitempty"`
+	LocalRadius                      *NetworkWirelessSsid_LocalRadius        `protobuf:"bytes,61,opt,name=local_radius,json=localRadius,proto3" json:"local_radius,omitempty"`
+	Ldap                             *NetworkWirelessSsid_Ldap               `protobuf:"bytes,62,opt,name=ldap,proto3" json:"ldap,omitempty"`
+	ActiveDirectory                  *NetworkWirelessSsid_ActiveDirectory    `protobuf:"bytes,63,opt,name=active_directory,json=activeDirectory,proto3" json:"active_directory,omitempty"`
+	RadiusRadsec                     *NetworkWirelessSsid_RadiusRadsec       `protobuf:"bytes,64,opt,name=radius_radsec,json=radiusRadsec,proto3" json:"radius_radsec,omitempty"`
+	RadiusAccountingInterimInterval  *int64                                  `protobuf:"varint,65,opt,name=radius_accounting_interim_interval,json=radiusAccountingInterimInterval,proto3,oneof" json:"radius_accounting_interim_interval,omitempty"`
+	ConcentratorNetworkId            *string                                 `protobuf:"bytes,66,opt,name=concentrator_network_id,json=concentratorNetworkId,proto3,oneof" json:"concentrator_network_id,omitempty"`
+	SecondaryConcentratorNetworkId   *string                                 `protobuf:"bytes,67,opt,name=secondary_concentrator_network_id,json=secondaryConcentratorNetworkId,proto3,oneof" json:"secondary_concentrator_network_id,omitempty"`
+	DisassociateClientsOnVpnFailover *bool                                   `protobuf:"varint,68,opt,name=disassociate_clients_on_vpn_failover,json=disassociateClientsOnVpnFailover,proto3,oneof" json:"disassociate_clients_on_vpn_failover,omitempty"`
+	VlanId                           *int64                                  `protobuf:"varint,69,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
+	ApTagsAndVlanIds                 []*NetworkWirelessSsid_ApTagsAndVlanIds `protobuf:"bytes,70,rep,name=ap_tags_and_vlan_ids,json=apTagsAndVlanIds,proto3" json:"ap_tags_and_vlan_ids,omitempty"`
+	RadiusGuestVlanEnabled           *bool                                   `protobuf:"varint,71,opt,name=radius_guest_vlan_enabled,json=radiusGuestVlanEnabled,proto3,oneof" json:"radius_guest_vlan_enabled,omitempty"`
+	RadiusGuestVlanId                *int64                                  `protobuf:"varint,72,opt,name=radius_guest_vlan_id,json=radiusGuestVlanId,proto3,oneof" json:"radius_guest_vlan_id,omitempty"`
+	RadiusAccountingStartDelay       *int64                                  `protobuf:"varint,73,opt,name=radius_accounting_start_delay,json=radiusAccountingStartDelay,proto3,oneof" json:"radius_accounting_start_delay,omitempty"`
+	AdditionalProperties             *structpb.Struct                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields                    protoimpl.UnknownFields
+	sizeCache                        protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsid) Reset() {
@@ -653,6 +677,111 @@ func (x *NetworkWirelessSsid) GetSecurity() *NetworkWirelessSsid_Security {
 	return nil
 }
 
+func (x *NetworkWirelessSsid) GetSplashGuestSponsorDomains() []string {
+	if x != nil {
+		return x.SplashGuestSponsorDomains
+	}
+	return nil
+}
+
+func (x *NetworkWirelessSsid) GetLocalRadius() *NetworkWirelessSsid_LocalRadius {
+	if x != nil {
+		return x.LocalRadius
+	}
+	return nil
+}
+
+func (x *NetworkWirelessSsid) GetLdap() *NetworkWirelessSsid_Ldap {
+	if x != nil {
+		return x.Ldap
+	}
+	return nil
+}
+
+func (x *NetworkWirelessSsid) GetActiveDirectory() *NetworkWirelessSsid_ActiveDirectory {
+	if x != nil {
+		return x.ActiveDirectory
+	}
+	return nil
+}
+
+func (x *NetworkWirelessSsid) GetRadiusRadsec() *NetworkWirelessSsid_RadiusRadsec {
+	if x != nil {
+		return x.RadiusRadsec
+	}
+	return nil
+}
+
+func (x *NetworkWirelessSsid) GetRadiusAccountingInterimInterval() int64 {
+	if x != nil && x.RadiusAccountingInterimInterval != nil {
+		return *x.RadiusAccountingInterimInterval
+	}
+	return 0
+}
+
+func (x *NetworkWirelessSsid) GetConcentratorNetworkId() string {
+	if x != nil && x.ConcentratorNetworkId != nil {
+		return *x.ConcentratorNetworkId
+	}
+	return ""
+}
+
+func (x *NetworkWirelessSsid) GetSecondaryConcentratorNetworkId() string {
+	if x != nil && x.SecondaryConcentratorNetworkId != nil {
+		return *x.SecondaryConcentratorNetworkId
+	}
+	return ""
+}
+
+func (x *NetworkWirelessSsid) GetDisassociateClientsOnVpnFailover() bool {
+	if x != nil && x.DisassociateClientsOnVpnFailover != nil {
+		return *x.DisassociateClientsOnVpnFailover
+	}
+	return false
+}
+
+func (x *NetworkWirelessSsid) GetVlanId() int64 {
+	if x != nil && x.VlanId != nil {
+		return *x.VlanId
+	}
+	return 0
+}
+
+func (x *NetworkWirelessSsid) GetApTagsAndVlanIds() []*NetworkWirelessSsid_ApTagsAndVlanIds {
+	if x != nil {
+		return x.ApTagsAndVlanIds
+	}
+	return nil
+}
+
+func (x *NetworkWirelessSsid) GetRadiusGuestVlanEnabled() bool {
+	if x != nil && x.RadiusGuestVlanEnabled != nil {
+		return *x.RadiusGuestVlanEnabled
+	}
+	return false
+}
+
+func (x *NetworkWirelessSsid) GetRadiusGuestVlanId() int64 {
+	if x != nil && x.RadiusGuestVlanId != nil {
+		return *x.RadiusGuestVlanId
+	}
+	return 0
+}
+
+func (x *NetworkWirelessSsid) GetRadiusAccountingStartDelay() int64 {
+	if x != nil && x.RadiusAccountingStartDelay != nil {
+		return *x.RadiusAccountingStartDelay
+	}
+	return 0
+}
+
+func (x *NetworkWirelessSsid) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getNetworkWirelessSsid.
 type GetNetworkWirelessSsidRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -730,75 +859,76 @@ type UpdateNetworkWirelessSsidRequest struct {
 	Psk            *string `protobuf:"bytes,9,opt,name=psk,proto3,oneof" json:"psk,omitempty"`
 	// Known values: "WPA1 and WPA2", "WPA1 only", "WPA2 only", "WPA3 192-bit Security",
 	// "WPA3 Transition Mode", "WPA3 only".
-	WpaEncryptionMode *string                                  `protobuf:"bytes,10,opt,name=wpa_encryption_mode,json=wpaEncryptionMode,proto3,oneof" json:"wpa_encryption_mode,omitempty"`
-	Dot11W            *UpdateNetworkWirelessSsidRequest_Dot11W `protobuf:"bytes,11,opt,name=dot11w,proto3" json:"dot11w,omitempty"`
-	Dot11R            *UpdateNetworkWirelessSsidRequest_Dot11R `protobuf:"bytes,12,opt,name=dot11r,proto3" json:"dot11r,omitempty"`
+	WpaEncryptionMode *string                     `protobuf:"bytes,10,opt,name=wpa_encryption_mode,json=wpaEncryptionMode,proto3,oneof" json:"wpa_encryption_mode,omitempty"`
+	Dot11W            *NetworkWirelessSsid_Dot11W `protobuf:"bytes,11,opt,name=dot11w,proto3" json:"dot11w,omitempty"`
+	Dot11R            *NetworkWirelessSsid_Dot11R `protobuf:"bytes,12,opt,name=dot11r,proto3" json:"dot11r,omitempty"`
 	// Known values: "Billing", "Cisco ISE", "Click-through splash page", "Facebook Wi-Fi",
 	// "Google OAuth", "Microsoft Entra ID", "None", "Password-protected with Active Directory",
 	// "Password-protected with LDAP", "Password-protected with Meraki RADIUS",
 	// "Password-protected with custom RADIUS", "SMS authentication", "Sponsored guest",
 	// "Systems Manager Sentry".
-	SplashPage                *string                                           `protobuf:"bytes,13,opt,name=splash_page,json=splashPage,proto3,oneof" json:"splash_page,omitempty"`
-	SplashGuestSponsorDomains []string                                          `protobuf:"bytes,14,rep,name=splash_guest_sponsor_domains,json=splashGuestSponsorDomains,proto3" json:"splash_guest_sponsor_domains,omitempty"`
-	Oauth                     *UpdateNetworkWirelessSsidRequest_Oauth           `protobuf:"bytes,15,opt,name=oauth,proto3" json:"oauth,omitempty"`
-	LocalRadius               *UpdateNetworkWirelessSsidRequest_LocalRadius     `protobuf:"bytes,16,opt,name=local_radius,json=localRadius,proto3" json:"local_radius,omitempty"`
-	Ldap                      *UpdateNetworkWirelessSsidRequest_Ldap            `protobuf:"bytes,17,opt,name=ldap,proto3" json:"ldap,omitempty"`
-	ActiveDirectory           *UpdateNetworkWirelessSsidRequest_ActiveDirectory `protobuf:"bytes,18,opt,name=active_directory,json=activeDirectory,proto3" json:"active_directory,omitempty"`
-	RadiusServers             []*UpdateNetworkWirelessSsidRequest_RadiusServers `protobuf:"bytes,19,rep,name=radius_servers,json=radiusServers,proto3" json:"radius_servers,omitempty"`
-	RadiusProxyEnabled        *bool                                             `protobuf:"varint,20,opt,name=radius_proxy_enabled,json=radiusProxyEnabled,proto3,oneof" json:"radius_proxy_enabled,omitempty"`
-	RadiusTestingEnabled      *bool                                             `protobuf:"varint,21,opt,name=radius_testing_enabled,json=radiusTestingEnabled,proto3,oneof" json:"radius_testing_enabled,omitempty"`
-	RadiusCalledStationId     *string                                           `protobuf:"bytes,22,opt,name=radius_called_station_id,json=radiusCalledStationId,proto3,oneof" json:"radius_called_station_id,omitempty"`
-	RadiusAuthenticationNasId *string                                           `protobuf:"bytes,23,opt,name=radius_authentication_nas_id,json=radiusAuthenticationNasId,proto3,oneof" json:"radius_authentication_nas_id,omitempty"`
-	RadiusServerTimeout       *int64                                            `protobuf:"varint,24,opt,name=radius_server_timeout,json=radiusServerTimeout,proto3,oneof" json:"radius_server_timeout,omitempty"`
-	RadiusServerAttemptsLimit *int64                                            `protobuf:"varint,25,opt,name=radius_server_attempts_limit,json=radiusServerAttemptsLimit,proto3,oneof" json:"radius_server_attempts_limit,omitempty"`
-	RadiusFallbackEnabled     *bool                                             `protobuf:"varint,26,opt,name=radius_fallback_enabled,json=radiusFallbackEnabled,proto3,oneof" json:"radius_fallback_enabled,omitempty"`
-	RadiusRadsec              *UpdateNetworkWirelessSsidRequest_RadiusRadsec    `protobuf:"bytes,27,opt,name=radius_radsec,json=radiusRadsec,proto3" json:"radius_radsec,omitempty"`
-	RadiusCoaEnabled          *bool                                             `protobuf:"varint,28,opt,name=radius_coa_enabled,json=radiusCoaEnabled,proto3,oneof" json:"radius_coa_enabled,omitempty"`
+	SplashPage                *string                              `protobuf:"bytes,13,opt,name=splash_page,json=splashPage,proto3,oneof" json:"splash_page,omitempty"`
+	SplashGuestSponsorDomains []string                             `protobuf:"bytes,14,rep,name=splash_guest_sponsor_domains,json=splashGuestSponsorDomains,proto3" json:"splash_guest_sponsor_domains,omitempty"`
+	Oauth                     *NetworkWirelessSsid_Oauth           `protobuf:"bytes,15,opt,name=oauth,proto3" json:"oauth,omitempty"`
+	LocalRadius               *NetworkWirelessSsid_LocalRadius     `protobuf:"bytes,16,opt,name=local_radius,json=localRadius,proto3" json:"local_radius,omitempty"`
+	Ldap                      *NetworkWirelessSsid_Ldap            `protobuf:"bytes,17,opt,name=ldap,proto3" json:"ldap,omitempty"`
+	ActiveDirectory           *NetworkWirelessSsid_ActiveDirectory `protobuf:"bytes,18,opt,name=active_directory,json=activeDirectory,proto3" json:"active_directory,omitempty"`
+	RadiusServers             []*NetworkWirelessSsid_RadiusServers `protobuf:"bytes,19,rep,name=radius_servers,json=radiusServers,proto3" json:"radius_servers,omitempty"`
+	RadiusProxyEnabled        *bool                                `protobuf:"varint,20,opt,name=radius_proxy_enabled,json=radiusProxyEnabled,proto3,oneof" json:"radius_proxy_enabled,omitempty"`
+	RadiusTestingEnabled      *bool                                `protobuf:"varint,21,opt,name=radius_testing_enabled,json=radiusTestingEnabled,proto3,oneof" json:"radius_testing_enabled,omitempty"`
+	RadiusCalledStationId     *string                              `protobuf:"bytes,22,opt,name=radius_called_station_id,json=radiusCalledStationId,proto3,oneof" json:"radius_called_station_id,omitempty"`
+	RadiusAuthenticationNasId *string                              `protobuf:"bytes,23,opt,name=radius_authentication_nas_id,json=radiusAuthenticationNasId,proto3,oneof" json:"radius_authentication_nas_id,omitempty"`
+	RadiusServerTimeout       *int64                               `protobuf:"varint,24,opt,name=radius_server_timeout,json=radiusServerTimeout,proto3,oneof" json:"radius_server_timeout,omitempty"`
+	RadiusServerAttemptsLimit *int64                               `protobuf:"varint,25,opt,name=radius_server_attempts_limit,json=radiusServerAttemptsLimit,proto3,oneof" json:"radius_server_attempts_limit,omitempty"`
+	RadiusFallbackEnabled     *bool                                `protobuf:"varint,26,opt,name=radius_fallback_enabled,json=radiusFallbackEnabled,proto3,oneof" json:"radius_fallback_enabled,omitempty"`
+	RadiusRadsec              *NetworkWirelessSsid_RadiusRadsec    `protobuf:"bytes,27,opt,name=radius_radsec,json=radiusRadsec,proto3" json:"radius_radsec,omitempty"`
+	RadiusCoaEnabled          *bool                                `protobuf:"varint,28,opt,name=radius_coa_enabled,json=radiusCoaEnabled,proto3,oneof" json:"radius_coa_enabled,omitempty"`
 	// Known values: "Allow access", "Deny access".
 	RadiusFailoverPolicy *string `protobuf:"bytes,29,opt,name=radius_failover_policy,json=radiusFailoverPolicy,proto3,oneof" json:"radius_failover_policy,omitempty"`
 	// Known values: "Round robin", "Strict priority order".
-	RadiusLoadBalancingPolicy       *string                                                     `protobuf:"bytes,30,opt,name=radius_load_balancing_policy,json=radiusLoadBalancingPolicy,proto3,oneof" json:"radius_load_balancing_policy,omitempty"`
-	RadiusAccountingEnabled         *bool                                                       `protobuf:"varint,31,opt,name=radius_accounting_enabled,json=radiusAccountingEnabled,proto3,oneof" json:"radius_accounting_enabled,omitempty"`
-	RadiusAccountingServers         []*UpdateNetworkWirelessSsidRequest_RadiusAccountingServers `protobuf:"bytes,32,rep,name=radius_accounting_servers,json=radiusAccountingServers,proto3" json:"radius_accounting_servers,omitempty"`
-	RadiusAccountingInterimInterval *int64                                                      `protobuf:"varint,33,opt,name=radius_accounting_interim_interval,json=radiusAccountingInterimInterval,proto3,oneof" json:"radius_accounting_interim_interval,omitempty"`
+	RadiusLoadBalancingPolicy       *string                                        `protobuf:"bytes,30,opt,name=radius_load_balancing_policy,json=radiusLoadBalancingPolicy,proto3,oneof" json:"radius_load_balancing_policy,omitempty"`
+	RadiusAccountingEnabled         *bool                                          `protobuf:"varint,31,opt,name=radius_accounting_enabled,json=radiusAccountingEnabled,proto3,oneof" json:"radius_accounting_enabled,omitempty"`
+	RadiusAccountingServers         []*NetworkWirelessSsid_RadiusAccountingServers `protobuf:"bytes,32,rep,name=radius_accounting_servers,json=radiusAccountingServers,proto3" json:"radius_accounting_servers,omitempty"`
+	RadiusAccountingInterimInterval *int64                                         `protobuf:"varint,33,opt,name=radius_accounting_interim_interval,json=radiusAccountingInterimInterval,proto3,oneof" json:"radius_accounting_interim_interval,omitempty"`
 	// Known values: "Airespace-ACL-Name", "Aruba-User-Role", "Filter-Id", "Reply-Message".
-	RadiusAttributeForGroupPolicies  *string                                              `protobuf:"bytes,34,opt,name=radius_attribute_for_group_policies,json=radiusAttributeForGroupPolicies,proto3,oneof" json:"radius_attribute_for_group_policies,omitempty"`
-	IpAssignmentMode                 *string                                              `protobuf:"bytes,35,opt,name=ip_assignment_mode,json=ipAssignmentMode,proto3,oneof" json:"ip_assignment_mode,omitempty"`
-	CampusGateway                    *UpdateNetworkWirelessSsidRequest_CampusGateway      `protobuf:"bytes,36,opt,name=campus_gateway,json=campusGateway,proto3" json:"campus_gateway,omitempty"`
-	UseVlanTagging                   *bool                                                `protobuf:"varint,37,opt,name=use_vlan_tagging,json=useVlanTagging,proto3,oneof" json:"use_vlan_tagging,omitempty"`
-	ConcentratorNetworkId            *string                                              `protobuf:"bytes,38,opt,name=concentrator_network_id,json=concentratorNetworkId,proto3,oneof" json:"concentrator_network_id,omitempty"`
-	SecondaryConcentratorNetworkId   *string                                              `protobuf:"bytes,39,opt,name=secondary_concentrator_network_id,json=secondaryConcentratorNetworkId,proto3,oneof" json:"secondary_concentrator_network_id,omitempty"`
-	DisassociateClientsOnVpnFailover *bool                                                `protobuf:"varint,40,opt,name=disassociate_clients_on_vpn_failover,json=disassociateClientsOnVpnFailover,proto3,oneof" json:"disassociate_clients_on_vpn_failover,omitempty"`
-	VlanId                           *int64                                               `protobuf:"varint,41,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	DefaultVlanId                    *int64                                               `protobuf:"varint,42,opt,name=default_vlan_id,json=defaultVlanId,proto3,oneof" json:"default_vlan_id,omitempty"`
-	ApTagsAndVlanIds                 []*UpdateNetworkWirelessSsidRequest_ApTagsAndVlanIds `protobuf:"bytes,43,rep,name=ap_tags_and_vlan_ids,json=apTagsAndVlanIds,proto3" json:"ap_tags_and_vlan_ids,omitempty"`
-	WalledGardenEnabled              *bool                                                `protobuf:"varint,44,opt,name=walled_garden_enabled,json=walledGardenEnabled,proto3,oneof" json:"walled_garden_enabled,omitempty"`
-	WalledGardenRanges               []string                                             `protobuf:"bytes,45,rep,name=walled_garden_ranges,json=walledGardenRanges,proto3" json:"walled_garden_ranges,omitempty"`
-	Gre                              *UpdateNetworkWirelessSsidRequest_Gre                `protobuf:"bytes,46,opt,name=gre,proto3" json:"gre,omitempty"`
-	RadiusOverride                   *bool                                                `protobuf:"varint,47,opt,name=radius_override,json=radiusOverride,proto3,oneof" json:"radius_override,omitempty"`
-	RadiusGuestVlanEnabled           *bool                                                `protobuf:"varint,48,opt,name=radius_guest_vlan_enabled,json=radiusGuestVlanEnabled,proto3,oneof" json:"radius_guest_vlan_enabled,omitempty"`
-	RadiusGuestVlanId                *int64                                               `protobuf:"varint,49,opt,name=radius_guest_vlan_id,json=radiusGuestVlanId,proto3,oneof" json:"radius_guest_vlan_id,omitempty"`
-	MinBitrate                       *float64                                             `protobuf:"fixed64,50,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
-	BandSelection                    *string                                              `protobuf:"bytes,51,opt,name=band_selection,json=bandSelection,proto3,oneof" json:"band_selection,omitempty"`
-	PerClientBandwidthLimitUp        *int64                                               `protobuf:"varint,52,opt,name=per_client_bandwidth_limit_up,json=perClientBandwidthLimitUp,proto3,oneof" json:"per_client_bandwidth_limit_up,omitempty"`
-	PerClientBandwidthLimitDown      *int64                                               `protobuf:"varint,53,opt,name=per_client_bandwidth_limit_down,json=perClientBandwidthLimitDown,proto3,oneof" json:"per_client_bandwidth_limit_down,omitempty"`
-	PerSsidBandwidthLimitUp          *int64                                               `protobuf:"varint,54,opt,name=per_ssid_bandwidth_limit_up,json=perSsidBandwidthLimitUp,proto3,oneof" json:"per_ssid_bandwidth_limit_up,omitempty"`
-	PerSsidBandwidthLimitDown        *int64                                               `protobuf:"varint,55,opt,name=per_ssid_bandwidth_limit_down,json=perSsidBandwidthLimitDown,proto3,oneof" json:"per_ssid_bandwidth_limit_down,omitempty"`
-	LanIsolationEnabled              *bool                                                `protobuf:"varint,56,opt,name=lan_isolation_enabled,json=lanIsolationEnabled,proto3,oneof" json:"lan_isolation_enabled,omitempty"`
-	Visible                          *bool                                                `protobuf:"varint,57,opt,name=visible,proto3,oneof" json:"visible,omitempty"`
-	AvailableOnAllAps                *bool                                                `protobuf:"varint,58,opt,name=available_on_all_aps,json=availableOnAllAps,proto3,oneof" json:"available_on_all_aps,omitempty"`
-	AvailabilityTags                 []string                                             `protobuf:"bytes,59,rep,name=availability_tags,json=availabilityTags,proto3" json:"availability_tags,omitempty"`
-	AdaptivePolicyGroupId            *string                                              `protobuf:"bytes,60,opt,name=adaptive_policy_group_id,json=adaptivePolicyGroupId,proto3,oneof" json:"adaptive_policy_group_id,omitempty"`
-	MandatoryDhcpEnabled             *bool                                                `protobuf:"varint,61,opt,name=mandatory_dhcp_enabled,json=mandatoryDhcpEnabled,proto3,oneof" json:"mandatory_dhcp_enabled,omitempty"`
-	AdultContentFilteringEnabled     *bool                                                `protobuf:"varint,62,opt,name=adult_content_filtering_enabled,json=adultContentFilteringEnabled,proto3,oneof" json:"adult_content_filtering_enabled,omitempty"`
-	DnsRewrite                       *UpdateNetworkWirelessSsidRequest_DnsRewrite         `protobuf:"bytes,63,opt,name=dns_rewrite,json=dnsRewrite,proto3" json:"dns_rewrite,omitempty"`
-	SpeedBurst                       *UpdateNetworkWirelessSsidRequest_SpeedBurst         `protobuf:"bytes,64,opt,name=speed_burst,json=speedBurst,proto3" json:"speed_burst,omitempty"`
-	NamedVlans                       *UpdateNetworkWirelessSsidRequest_NamedVlans         `protobuf:"bytes,65,opt,name=named_vlans,json=namedVlans,proto3" json:"named_vlans,omitempty"`
-	Security                         *UpdateNetworkWirelessSsidRequest_Security           `protobuf:"bytes,66,opt,name=security,proto3" json:"security,omitempty"`
-	LocalAuthFallback                *UpdateNetworkWirelessSsidRequest_LocalAuthFallback  `protobuf:"bytes,67,opt,name=local_auth_fallback,json=localAuthFallback,proto3" json:"local_auth_fallback,omitempty"`
-	RadiusAccountingStartDelay       *int64                                               `protobuf:"varint,68,opt,name=radius_accounting_start_delay,json=radiusAccountingStartDelay,proto3,oneof" json:"radius_accounting_start_delay,omitempty"`
-	NullFields                       *fieldmaskpb.FieldMask                               `protobuf:"bytes,69,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields                      *fieldmaskpb.FieldMask                               `protobuf:"bytes,70,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	RadiusAttributeForGroupPolicies  *string                                 `protobuf:"bytes,34,opt,name=radius_attribute_for_group_policies,json=radiusAttributeForGroupPolicies,proto3,oneof" json:"radius_attribute_for_group_policies,omitempty"`
+	IpAssignmentMode                 *string                                 `protobuf:"bytes,35,opt,name=ip_assignment_mode,json=ipAssignmentMode,proto3,oneof" json:"ip_assignment_mode,omitempty"`
+	CampusGateway                    *NetworkWirelessSsid_CampusGateway      `protobuf:"bytes,36,opt,name=campus_gateway,json=campusGateway,proto3" json:"campus_gateway,omitempty"`
+	UseVlanTagging                   *bool                                   `protobuf:"varint,37,opt,name=use_vlan_tagging,json=useVlanTagging,proto3,oneof" json:"use_vlan_tagging,omitempty"`
+	ConcentratorNetworkId            *string                                 `protobuf:"bytes,38,opt,name=concentrator_network_id,json=concentratorNetworkId,proto3,oneof" json:"concentrator_network_id,omitempty"`
+	SecondaryConcentratorNetworkId   *string                                 `protobuf:"bytes,39,opt,name=secondary_concentrator_network_id,json=secondaryConcentratorNetworkId,proto3,oneof" json:"secondary_concentrator_network_id,omitempty"`
+	DisassociateClientsOnVpnFailover *bool                                   `protobuf:"varint,40,opt,name=disassociate_clients_on_vpn_failover,json=disassociateClientsOnVpnFailover,proto3,oneof" json:"disassociate_clients_on_vpn_failover,omitempty"`
+	VlanId                           *int64                                  `protobuf:"varint,41,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
+	DefaultVlanId                    *int64                                  `protobuf:"varint,42,opt,name=default_vlan_id,json=defaultVlanId,proto3,oneof" json:"default_vlan_id,omitempty"`
+	ApTagsAndVlanIds                 []*NetworkWirelessSsid_ApTagsAndVlanIds `protobuf:"bytes,43,rep,name=ap_tags_and_vlan_ids,json=apTagsAndVlanIds,proto3" json:"ap_tags_and_vlan_ids,omitempty"`
+	WalledGardenEnabled              *bool                                   `protobuf:"varint,44,opt,name=walled_garden_enabled,json=walledGardenEnabled,proto3,oneof" json:"walled_garden_enabled,omitempty"`
+	WalledGardenRanges               []string                                `protobuf:"bytes,45,rep,name=walled_garden_ranges,json=walledGardenRanges,proto3" json:"walled_garden_ranges,omitempty"`
+	Gre                              *NetworkWirelessSsid_Gre                `protobuf:"bytes,46,opt,name=gre,proto3" json:"gre,omitempty"`
+	RadiusOverride                   *bool                                   `protobuf:"varint,47,opt,name=radius_override,json=radiusOverride,proto3,oneof" json:"radius_override,omitempty"`
+	RadiusGuestVlanEnabled           *bool                                   `protobuf:"varint,48,opt,name=radius_guest_vlan_enabled,json=radiusGuestVlanEnabled,proto3,oneof" json:"radius_guest_vlan_enabled,omitempty"`
+	RadiusGuestVlanId                *int64                                  `protobuf:"varint,49,opt,name=radius_guest_vlan_id,json=radiusGuestVlanId,proto3,oneof" json:"radius_guest_vlan_id,omitempty"`
+	MinBitrate                       *float64                                `protobuf:"fixed64,50,opt,name=min_bitrate,json=minBitrate,proto3,oneof" json:"min_bitrate,omitempty"`
+	BandSelection                    *string                                 `protobuf:"bytes,51,opt,name=band_selection,json=bandSelection,proto3,oneof" json:"band_selection,omitempty"`
+	PerClientBandwidthLimitUp        *int64                                  `protobuf:"varint,52,opt,name=per_client_bandwidth_limit_up,json=perClientBandwidthLimitUp,proto3,oneof" json:"per_client_bandwidth_limit_up,omitempty"`
+	PerClientBandwidthLimitDown      *int64                                  `protobuf:"varint,53,opt,name=per_client_bandwidth_limit_down,json=perClientBandwidthLimitDown,proto3,oneof" json:"per_client_bandwidth_limit_down,omitempty"`
+	PerSsidBandwidthLimitUp          *int64                                  `protobuf:"varint,54,opt,name=per_ssid_bandwidth_limit_up,json=perSsidBandwidthLimitUp,proto3,oneof" json:"per_ssid_bandwidth_limit_up,omitempty"`
+	PerSsidBandwidthLimitDown        *int64                                  `protobuf:"varint,55,opt,name=per_ssid_bandwidth_limit_down,json=perSsidBandwidthLimitDown,proto3,oneof" json:"per_ssid_bandwidth_limit_down,omitempty"`
+	LanIsolationEnabled              *bool                                   `protobuf:"varint,56,opt,name=lan_isolation_enabled,json=lanIsolationEnabled,proto3,oneof" json:"lan_isolation_enabled,omitempty"`
+	Visible                          *bool                                   `protobuf:"varint,57,opt,name=visible,proto3,oneof" json:"visible,omitempty"`
+	AvailableOnAllAps                *bool                                   `protobuf:"varint,58,opt,name=available_on_all_aps,json=availableOnAllAps,proto3,oneof" json:"available_on_all_aps,omitempty"`
+	AvailabilityTags                 []string                                `protobuf:"bytes,59,rep,name=availability_tags,json=availabilityTags,proto3" json:"availability_tags,omitempty"`
+	AdaptivePolicyGroupId            *string                                 `protobuf:"bytes,60,opt,name=adaptive_policy_group_id,json=adaptivePolicyGroupId,proto3,oneof" json:"adaptive_policy_group_id,omitempty"`
+	MandatoryDhcpEnabled             *bool                                   `protobuf:"varint,61,opt,name=mandatory_dhcp_enabled,json=mandatoryDhcpEnabled,proto3,oneof" json:"mandatory_dhcp_enabled,omitempty"`
+	AdultContentFilteringEnabled     *bool                                   `protobuf:"varint,62,opt,name=adult_content_filtering_enabled,json=adultContentFilteringEnabled,proto3,oneof" json:"adult_content_filtering_enabled,omitempty"`
+	DnsRewrite                       *NetworkWirelessSsid_DnsRewrite         `protobuf:"bytes,63,opt,name=dns_rewrite,json=dnsRewrite,proto3" json:"dns_rewrite,omitempty"`
+	SpeedBurst                       *NetworkWirelessSsid_SpeedBurst         `protobuf:"bytes,64,opt,name=speed_burst,json=speedBurst,proto3" json:"speed_burst,omitempty"`
+	NamedVlans                       *NetworkWirelessSsid_NamedVlans         `protobuf:"bytes,65,opt,name=named_vlans,json=namedVlans,proto3" json:"named_vlans,omitempty"`
+	Security                         *NetworkWirelessSsid_Security           `protobuf:"bytes,66,opt,name=security,proto3" json:"security,omitempty"`
+	LocalAuthFallback                *NetworkWirelessSsid_LocalAuthFallback  `protobuf:"bytes,67,opt,name=local_auth_fallback,json=localAuthFallback,proto3" json:"local_auth_fallback,omitempty"`
+	RadiusAccountingStartDelay       *int64                                  `protobuf:"varint,68,opt,name=radius_accounting_start_delay,json=radiusAccountingStartDelay,proto3,oneof" json:"radius_accounting_start_delay,omitempty"`
+	EmptyFields                      []string                                `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields                       []string                                `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties             *structpb.Struct                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields                    protoimpl.UnknownFields
 	sizeCache                        protoimpl.SizeCache
 }
@@ -903,14 +1033,14 @@ func (x *UpdateNetworkWirelessSsidRequest) GetWpaEncryptionMode() string {
 	return ""
 }
 
-func (x *UpdateNetworkWirelessSsidRequest) GetDot11W() *UpdateNetworkWirelessSsidRequest_Dot11W {
+func (x *UpdateNetworkWirelessSsidRequest) GetDot11W() *NetworkWirelessSsid_Dot11W {
 	if x != nil {
 		return x.Dot11W
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidRequest) GetDot11R() *UpdateNetworkWirelessSsidRequest_Dot11R {
+func (x *UpdateNetworkWirelessSsidRequest) GetDot11R() *NetworkWirelessSsid_Dot11R {
 	if x != nil {
 		return x.Dot11R
 	}
@@ -931,35 +1061,35 @@ func (x *UpdateNetworkWirelessSsidRequest) GetSplashGuestSponsorDomains() []stri
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidRequest) GetOauth() *UpdateNetworkWirelessSsidRequest_Oauth {
+func (x *UpdateNetworkWirelessSsidRequest) GetOauth() *NetworkWirelessSsid_Oauth {
 	if x != nil {
 		return x.Oauth
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidRequest) GetLocalRadius() *UpdateNetworkWirelessSsidRequest_LocalRadius {
+func (x *UpdateNetworkWirelessSsidRequest) GetLocalRadius() *NetworkWirelessSsid_LocalRadius {
 	if x != nil {
 		return x.LocalRadius
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidRequest) GetLdap() *UpdateNetworkWirelessSsidRequest_Ldap {
+func (x *UpdateNetworkWirelessSsidRequest) GetLdap() *NetworkWirelessSsid_Ldap {
 	if x != nil {
 		return x.Ldap
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidRequest) GetActiveDirectory() *UpdateNetworkWirelessSsidRequest_ActiveDirectory {
+func (x *UpdateNetworkWirelessSsidRequest) GetActiveDirectory() *NetworkWirelessSsid_ActiveDirectory {
 	if x != nil {
 		return x.ActiveDirectory
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidRequest) GetRadiusServers() []*UpdateNetworkWirelessSsidRequest_RadiusServers {
+func (x *UpdateNetworkWirelessSsidRequest) GetRadiusServers() []*NetworkWirelessSsid_RadiusServers {
 	if x != nil {
 		return x.RadiusServers
 	}
@@ -1015,7 +1145,7 @@ func (x *UpdateNetworkWirelessSsidRequest) GetRadiusFallbackEnabled() bool {
 	return false
 }
 
-func (x *UpdateNetworkWirelessSsidRequest) GetRadiusRadsec() *UpdateNetworkWirelessSsidRequest_RadiusRadsec {
+func (x *UpdateNetworkWirelessSsidRequest) GetRadiusRadsec() *NetworkWirelessSsid_RadiusRadsec {
 	if x != nil {
 		return x.RadiusRadsec
 	}
@@ -1050,7 +1180,7 @@ func (x *UpdateNetworkWirelessSsidRequest) GetRadiusAccountingEnabled() bool {
 	return false
 }
 
-func (x *UpdateNetworkWirelessSsidRequest) GetRadiusAccountingServers() []*UpdateNetworkWirelessSsidRequest_RadiusAccountingServers {
+func (x *UpdateNetworkWirelessSsidRequest) GetRadiusAccountingServers() []*NetworkWirelessSsid_RadiusAccountingServers {
 	if x != nil {
 		return x.RadiusAccountingServers
 	}
@@ -1078,7 +1208,7 @@ func (x *UpdateNetworkWirelessSsidRequest) GetIpAssignmentMode() string {
 	return ""
 }
 
-func (x *UpdateNetworkWirelessSsidRequest) GetCampusGateway() *UpdateNetworkWirelessSsidRequest_CampusGateway {
+func (x *UpdateNetworkWirelessSsidRequest) GetCampusGateway() *NetworkWirelessSsid_CampusGateway {
 	if x != nil {
 		return x.CampusGateway
 	}
@@ -1127,7 +1257,7 @@ func (x *UpdateNetworkWirelessSsidRequest) GetDefaultVlanId() int64 {
 	return 0
 }
 
-func (x *UpdateNetworkWirelessSsidRequest) GetApTagsAndVlanIds() []*UpdateNetworkWirelessSsidRequest_ApTagsAndVlanIds {
+func (x *UpdateNetworkWirelessSsidRequest) GetApTagsAndVlanIds() []*NetworkWirelessSsid_ApTagsAndVlanIds {
 	if x != nil {
 		return x.ApTagsAndVlanIds
 	}
@@ -1148,7 +1278,7 @@ func (x *UpdateNetworkWirelessSsidRequest) GetWalledGardenRanges() []string {
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidRequest) GetGre() *UpdateNetworkWirelessSsidRequest_Gre {
+func (x *UpdateNetworkWirelessSsidRequest) GetGre() *NetworkWirelessSsid_Gre {
 	if x != nil {
 		return x.Gre
 	}
@@ -1267,35 +1397,35 @@ func (x *UpdateNetworkWirelessSsidRequest) GetAdultContentFilteringEnabled() boo
 	return false
 }
 
-func (x *UpdateNetworkWirelessSsidRequest) GetDnsRewrite() *UpdateNetworkWirelessSsidRequest_DnsRewrite {
+func (x *UpdateNetworkWirelessSsidRequest) GetDnsRewrite() *NetworkWirelessSsid_DnsRewrite {
 	if x != nil {
 		return x.DnsRewrite
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidRequest) GetSpeedBurst() *UpdateNetworkWirelessSsidRequest_SpeedBurst {
+func (x *UpdateNetworkWirelessSsidRequest) GetSpeedBurst() *NetworkWirelessSsid_SpeedBurst {
 	if x != nil {
 		return x.SpeedBurst
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidRequest) GetNamedVlans() *UpdateNetworkWirelessSsidRequest_NamedVlans {
+func (x *UpdateNetworkWirelessSsidRequest) GetNamedVlans() *NetworkWirelessSsid_NamedVlans {
 	if x != nil {
 		return x.NamedVlans
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidRequest) GetSecurity() *UpdateNetworkWirelessSsidRequest_Security {
+func (x *UpdateNetworkWirelessSsidRequest) GetSecurity() *NetworkWirelessSsid_Security {
 	if x != nil {
 		return x.Security
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidRequest) GetLocalAuthFallback() *UpdateNetworkWirelessSsidRequest_LocalAuthFallback {
+func (x *UpdateNetworkWirelessSsidRequest) GetLocalAuthFallback() *NetworkWirelessSsid_LocalAuthFallback {
 	if x != nil {
 		return x.LocalAuthFallback
 	}
@@ -1309,28 +1439,38 @@ func (x *UpdateNetworkWirelessSsidRequest) GetRadiusAccountingStartDelay() int64
 	return 0
 }
 
-func (x *UpdateNetworkWirelessSsidRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessSsidRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessSsidRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkWirelessSsidRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkWirelessSsidRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsid_RadiusServers struct {
-	state                    protoimpl.MessageState `protogen:"open.v1"`
-	Id                       *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Host                     *string                `protobuf:"bytes,2,opt,name=host,proto3,oneof" json:"host,omitempty"`
-	Port                     *int64                 `protobuf:"varint,3,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	RadsecEnabled            *bool                  `protobuf:"varint,4,opt,name=radsec_enabled,json=radsecEnabled,proto3,oneof" json:"radsec_enabled,omitempty"`
-	OpenRoamingCertificateId *int64                 `protobuf:"varint,5,opt,name=open_roaming_certificate_id,json=openRoamingCertificateId,proto3,oneof" json:"open_roaming_certificate_id,omitempty"`
-	CaCertificate            *string                `protobuf:"bytes,6,opt,name=ca_certificate,json=caCertificate,proto3,oneof" json:"ca_certificate,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Required in a request.
+	Host                     *string          `protobuf:"bytes,2,opt,name=host,proto3,oneof" json:"host,omitempty"`
+	Port                     *int64           `protobuf:"varint,3,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	RadsecEnabled            *bool            `protobuf:"varint,4,opt,name=radsec_enabled,json=radsecEnabled,proto3,oneof" json:"radsec_enabled,omitempty"`
+	OpenRoamingCertificateId *int64           `protobuf:"varint,5,opt,name=open_roaming_certificate_id,json=openRoamingCertificateId,proto3,oneof" json:"open_roaming_certificate_id,omitempty"`
+	CaCertificate            *string          `protobuf:"bytes,6,opt,name=ca_certificate,json=caCertificate,proto3,oneof" json:"ca_certificate,omitempty"`
+	Secret                   *string          `protobuf:"bytes,7,opt,name=secret,proto3,oneof" json:"secret,omitempty"`
+	AdditionalProperties     *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields            protoimpl.UnknownFields
 	sizeCache                protoimpl.SizeCache
 }
@@ -1407,12 +1547,30 @@ func (x *NetworkWirelessSsid_RadiusServers) GetCaCertificate() string {
 	return ""
 }
 
+func (x *NetworkWirelessSsid_RadiusServers) GetSecret() string {
+	if x != nil && x.Secret != nil {
+		return *x.Secret
+	}
+	return ""
+}
+
+func (x *NetworkWirelessSsid_RadiusServers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsid_RadiusAccountingServers struct {
-	state                    protoimpl.MessageState `protogen:"open.v1"`
-	Host                     *string                `protobuf:"bytes,1,opt,name=host,proto3,oneof" json:"host,omitempty"`
-	Port                     *int64                 `protobuf:"varint,2,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	OpenRoamingCertificateId *int64                 `protobuf:"varint,3,opt,name=open_roaming_certificate_id,json=openRoamingCertificateId,proto3,oneof" json:"open_roaming_certificate_id,omitempty"`
-	CaCertificate            *string                `protobuf:"bytes,4,opt,name=ca_certificate,json=caCertificate,proto3,oneof" json:"ca_certificate,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Host                     *string          `protobuf:"bytes,1,opt,name=host,proto3,oneof" json:"host,omitempty"`
+	Port                     *int64           `protobuf:"varint,2,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	OpenRoamingCertificateId *int64           `protobuf:"varint,3,opt,name=open_roaming_certificate_id,json=openRoamingCertificateId,proto3,oneof" json:"open_roaming_certificate_id,omitempty"`
+	CaCertificate            *string          `protobuf:"bytes,4,opt,name=ca_certificate,json=caCertificate,proto3,oneof" json:"ca_certificate,omitempty"`
+	Secret                   *string          `protobuf:"bytes,5,opt,name=secret,proto3,oneof" json:"secret,omitempty"`
+	RadsecEnabled            *bool            `protobuf:"varint,6,opt,name=radsec_enabled,json=radsecEnabled,proto3,oneof" json:"radsec_enabled,omitempty"`
+	AdditionalProperties     *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields            protoimpl.UnknownFields
 	sizeCache                protoimpl.SizeCache
 }
@@ -1475,12 +1633,34 @@ func (x *NetworkWirelessSsid_RadiusAccountingServers) GetCaCertificate() string 
 	return ""
 }
 
+func (x *NetworkWirelessSsid_RadiusAccountingServers) GetSecret() string {
+	if x != nil && x.Secret != nil {
+		return *x.Secret
+	}
+	return ""
+}
+
+func (x *NetworkWirelessSsid_RadiusAccountingServers) GetRadsecEnabled() bool {
+	if x != nil && x.RadsecEnabled != nil {
+		return *x.RadsecEnabled
+	}
+	return false
+}
+
+func (x *NetworkWirelessSsid_RadiusAccountingServers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsid_Dot11W struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Required      *bool                  `protobuf:"varint,2,opt,name=required,proto3,oneof" json:"required,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Required             *bool                  `protobuf:"varint,2,opt,name=required,proto3,oneof" json:"required,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsid_Dot11W) Reset() {
@@ -1527,12 +1707,20 @@ func (x *NetworkWirelessSsid_Dot11W) GetRequired() bool {
 	return false
 }
 
+func (x *NetworkWirelessSsid_Dot11W) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsid_Dot11R struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Adaptive      *bool                  `protobuf:"varint,2,opt,name=adaptive,proto3,oneof" json:"adaptive,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Adaptive             *bool                  `protobuf:"varint,2,opt,name=adaptive,proto3,oneof" json:"adaptive,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsid_Dot11R) Reset() {
@@ -1579,10 +1767,18 @@ func (x *NetworkWirelessSsid_Dot11R) GetAdaptive() bool {
 	return false
 }
 
+func (x *NetworkWirelessSsid_Dot11R) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsid_DnsRewrite struct {
 	state                protoimpl.MessageState `protogen:"open.v1"`
 	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
 	DnsCustomNameservers []string               `protobuf:"bytes,2,rep,name=dns_custom_nameservers,json=dnsCustomNameservers,proto3" json:"dns_custom_nameservers,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -1631,13 +1827,21 @@ func (x *NetworkWirelessSsid_DnsRewrite) GetDnsCustomNameservers() []string {
 	return nil
 }
 
+func (x *NetworkWirelessSsid_DnsRewrite) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsid_Gre struct {
-	state           protoimpl.MessageState                `protogen:"open.v1"`
-	Concentrator    *NetworkWirelessSsid_Gre_Concentrator `protobuf:"bytes,1,opt,name=concentrator,proto3" json:"concentrator,omitempty"`
-	Key             *int64                                `protobuf:"varint,2,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	ClientIsolation *bool                                 `protobuf:"varint,3,opt,name=client_isolation,json=clientIsolation,proto3,oneof" json:"client_isolation,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                `protogen:"open.v1"`
+	Concentrator         *NetworkWirelessSsid_Gre_Concentrator `protobuf:"bytes,1,opt,name=concentrator,proto3" json:"concentrator,omitempty"`
+	Key                  *int64                                `protobuf:"varint,2,opt,name=key,proto3,oneof" json:"key,omitempty"`
+	ClientIsolation      *bool                                 `protobuf:"varint,3,opt,name=client_isolation,json=clientIsolation,proto3,oneof" json:"client_isolation,omitempty"`
+	AdditionalProperties *structpb.Struct                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsid_Gre) Reset() {
@@ -1691,11 +1895,19 @@ func (x *NetworkWirelessSsid_Gre) GetClientIsolation() bool {
 	return false
 }
 
+func (x *NetworkWirelessSsid_Gre) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsid_CampusGateway struct {
-	state         protoimpl.MessageState                     `protogen:"open.v1"`
-	Cluster       *NetworkWirelessSsid_CampusGateway_Cluster `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                     `protogen:"open.v1"`
+	Cluster              *NetworkWirelessSsid_CampusGateway_Cluster `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	AdditionalProperties *structpb.Struct                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsid_CampusGateway) Reset() {
@@ -1735,11 +1947,19 @@ func (x *NetworkWirelessSsid_CampusGateway) GetCluster() *NetworkWirelessSsid_Ca
 	return nil
 }
 
+func (x *NetworkWirelessSsid_CampusGateway) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsid_Oauth struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	AllowedDomains []string               `protobuf:"bytes,1,rep,name=allowed_domains,json=allowedDomains,proto3" json:"allowed_domains,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AllowedDomains       []string               `protobuf:"bytes,1,rep,name=allowed_domains,json=allowedDomains,proto3" json:"allowed_domains,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsid_Oauth) Reset() {
@@ -1779,13 +1999,21 @@ func (x *NetworkWirelessSsid_Oauth) GetAllowedDomains() []string {
 	return nil
 }
 
+func (x *NetworkWirelessSsid_Oauth) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsid_LocalAuthFallback struct {
-	state               protoimpl.MessageState                                     `protogen:"open.v1"`
-	Enabled             *bool                                                      `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	CacheTimeout        *int64                                                     `protobuf:"varint,2,opt,name=cache_timeout,json=cacheTimeout,proto3,oneof" json:"cache_timeout,omitempty"`
-	ServerCaCertificate *NetworkWirelessSsid_LocalAuthFallback_ServerCaCertificate `protobuf:"bytes,3,opt,name=server_ca_certificate,json=serverCaCertificate,proto3" json:"server_ca_certificate,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                protoimpl.MessageState                                     `protogen:"open.v1"`
+	Enabled              *bool                                                      `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	CacheTimeout         *int64                                                     `protobuf:"varint,2,opt,name=cache_timeout,json=cacheTimeout,proto3,oneof" json:"cache_timeout,omitempty"`
+	ServerCaCertificate  *NetworkWirelessSsid_LocalAuthFallback_ServerCaCertificate `protobuf:"bytes,3,opt,name=server_ca_certificate,json=serverCaCertificate,proto3" json:"server_ca_certificate,omitempty"`
+	AdditionalProperties *structpb.Struct                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsid_LocalAuthFallback) Reset() {
@@ -1839,12 +2067,20 @@ func (x *NetworkWirelessSsid_LocalAuthFallback) GetServerCaCertificate() *Networ
 	return nil
 }
 
+func (x *NetworkWirelessSsid_LocalAuthFallback) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsid_NamedVlans struct {
-	state         protoimpl.MessageState                  `protogen:"open.v1"`
-	Tagging       *NetworkWirelessSsid_NamedVlans_Tagging `protobuf:"bytes,1,opt,name=tagging,proto3" json:"tagging,omitempty"`
-	Radius        *NetworkWirelessSsid_NamedVlans_Radius  `protobuf:"bytes,2,opt,name=radius,proto3" json:"radius,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                  `protogen:"open.v1"`
+	Tagging              *NetworkWirelessSsid_NamedVlans_Tagging `protobuf:"bytes,1,opt,name=tagging,proto3" json:"tagging,omitempty"`
+	Radius               *NetworkWirelessSsid_NamedVlans_Radius  `protobuf:"bytes,2,opt,name=radius,proto3" json:"radius,omitempty"`
+	AdditionalProperties *structpb.Struct                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsid_NamedVlans) Reset() {
@@ -1891,11 +2127,19 @@ func (x *NetworkWirelessSsid_NamedVlans) GetRadius() *NetworkWirelessSsid_NamedV
 	return nil
 }
 
+func (x *NetworkWirelessSsid_NamedVlans) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsid_SpeedBurst struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsid_SpeedBurst) Reset() {
@@ -1935,11 +2179,19 @@ func (x *NetworkWirelessSsid_SpeedBurst) GetEnabled() bool {
 	return false
 }
 
+func (x *NetworkWirelessSsid_SpeedBurst) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsid_Security struct {
-	state         protoimpl.MessageState                   `protogen:"open.v1"`
-	Encryption    *NetworkWirelessSsid_Security_Encryption `protobuf:"bytes,1,opt,name=encryption,proto3" json:"encryption,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                   `protogen:"open.v1"`
+	Encryption           *NetworkWirelessSsid_Security_Encryption `protobuf:"bytes,1,opt,name=encryption,proto3" json:"encryption,omitempty"`
+	AdditionalProperties *structpb.Struct                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsid_Security) Reset() {
@@ -1979,16 +2231,341 @@ func (x *NetworkWirelessSsid_Security) GetEncryption() *NetworkWirelessSsid_Secu
 	return nil
 }
 
+func (x *NetworkWirelessSsid_Security) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type NetworkWirelessSsid_LocalRadius struct {
+	state                     protoimpl.MessageState                                     `protogen:"open.v1"`
+	CacheTimeout              *int64                                                     `protobuf:"varint,1,opt,name=cache_timeout,json=cacheTimeout,proto3,oneof" json:"cache_timeout,omitempty"`
+	PasswordAuthentication    *NetworkWirelessSsid_LocalRadius_PasswordAuthentication    `protobuf:"bytes,2,opt,name=password_authentication,json=passwordAuthentication,proto3" json:"password_authentication,omitempty"`
+	CertificateAuthentication *NetworkWirelessSsid_LocalRadius_CertificateAuthentication `protobuf:"bytes,3,opt,name=certificate_authentication,json=certificateAuthentication,proto3" json:"certificate_authentication,omitempty"`
+	AdditionalProperties      *structpb.Struct                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields             protoimpl.UnknownFields
+	sizeCache                 protoimpl.SizeCache
+}
+
+func (x *NetworkWirelessSsid_LocalRadius) Reset() {
+	*x = NetworkWirelessSsid_LocalRadius{}
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetworkWirelessSsid_LocalRadius) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetworkWirelessSsid_LocalRadius) ProtoMessage() {}
+
+func (x *NetworkWirelessSsid_LocalRadius) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetworkWirelessSsid_LocalRadius.ProtoReflect.Descriptor instead.
+func (*NetworkWirelessSsid_LocalRadius) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{2, 12}
+}
+
+func (x *NetworkWirelessSsid_LocalRadius) GetCacheTimeout() int64 {
+	if x != nil && x.CacheTimeout != nil {
+		return *x.CacheTimeout
+	}
+	return 0
+}
+
+func (x *NetworkWirelessSsid_LocalRadius) GetPasswordAuthentication() *NetworkWirelessSsid_LocalRadius_PasswordAuthentication {
+	if x != nil {
+		return x.PasswordAuthentication
+	}
+	return nil
+}
+
+func (x *NetworkWirelessSsid_LocalRadius) GetCertificateAuthentication() *NetworkWirelessSsid_LocalRadius_CertificateAuthentication {
+	if x != nil {
+		return x.CertificateAuthentication
+	}
+	return nil
+}
+
+func (x *NetworkWirelessSsid_LocalRadius) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type NetworkWirelessSsid_Ldap struct {
+	state                 protoimpl.MessageState                        `protogen:"open.v1"`
+	Servers               []*NetworkWirelessSsid_Ldap_Servers           `protobuf:"bytes,1,rep,name=servers,proto3" json:"servers,omitempty"`
+	Credentials           *NetworkWirelessSsid_Ldap_Credentials         `protobuf:"bytes,2,opt,name=credentials,proto3" json:"credentials,omitempty"`
+	BaseDistinguishedName *string                                       `protobuf:"bytes,3,opt,name=base_distinguished_name,json=baseDistinguishedName,proto3,oneof" json:"base_distinguished_name,omitempty"`
+	ServerCaCertificate   *NetworkWirelessSsid_Ldap_ServerCaCertificate `protobuf:"bytes,4,opt,name=server_ca_certificate,json=serverCaCertificate,proto3" json:"server_ca_certificate,omitempty"`
+	AdditionalProperties  *structpb.Struct                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
+}
+
+func (x *NetworkWirelessSsid_Ldap) Reset() {
+	*x = NetworkWirelessSsid_Ldap{}
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetworkWirelessSsid_Ldap) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetworkWirelessSsid_Ldap) ProtoMessage() {}
+
+func (x *NetworkWirelessSsid_Ldap) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetworkWirelessSsid_Ldap.ProtoReflect.Descriptor instead.
+func (*NetworkWirelessSsid_Ldap) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{2, 13}
+}
+
+func (x *NetworkWirelessSsid_Ldap) GetServers() []*NetworkWirelessSsid_Ldap_Servers {
+	if x != nil {
+		return x.Servers
+	}
+	return nil
+}
+
+func (x *NetworkWirelessSsid_Ldap) GetCredentials() *NetworkWirelessSsid_Ldap_Credentials {
+	if x != nil {
+		return x.Credentials
+	}
+	return nil
+}
+
+func (x *NetworkWirelessSsid_Ldap) GetBaseDistinguishedName() string {
+	if x != nil && x.BaseDistinguishedName != nil {
+		return *x.BaseDistinguishedName
+	}
+	return ""
+}
+
+func (x *NetworkWirelessSsid_Ldap) GetServerCaCertificate() *NetworkWirelessSsid_Ldap_ServerCaCertificate {
+	if x != nil {
+		return x.ServerCaCertificate
+	}
+	return nil
+}
+
+func (x *NetworkWirelessSsid_Ldap) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type NetworkWirelessSsid_ActiveDirectory struct {
+	state                protoimpl.MessageState                           `protogen:"open.v1"`
+	Servers              []*NetworkWirelessSsid_ActiveDirectory_Servers   `protobuf:"bytes,1,rep,name=servers,proto3" json:"servers,omitempty"`
+	Credentials          *NetworkWirelessSsid_ActiveDirectory_Credentials `protobuf:"bytes,2,opt,name=credentials,proto3" json:"credentials,omitempty"`
+	AdditionalProperties *structpb.Struct                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *NetworkWirelessSsid_ActiveDirectory) Reset() {
+	*x = NetworkWirelessSsid_ActiveDirectory{}
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetworkWirelessSsid_ActiveDirectory) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetworkWirelessSsid_ActiveDirectory) ProtoMessage() {}
+
+func (x *NetworkWirelessSsid_ActiveDirectory) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetworkWirelessSsid_ActiveDirectory.ProtoReflect.Descriptor instead.
+func (*NetworkWirelessSsid_ActiveDirectory) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{2, 14}
+}
+
+func (x *NetworkWirelessSsid_ActiveDirectory) GetServers() []*NetworkWirelessSsid_ActiveDirectory_Servers {
+	if x != nil {
+		return x.Servers
+	}
+	return nil
+}
+
+func (x *NetworkWirelessSsid_ActiveDirectory) GetCredentials() *NetworkWirelessSsid_ActiveDirectory_Credentials {
+	if x != nil {
+		return x.Credentials
+	}
+	return nil
+}
+
+func (x *NetworkWirelessSsid_ActiveDirectory) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type NetworkWirelessSsid_RadiusRadsec struct {
+	state                protoimpl.MessageState                      `protogen:"open.v1"`
+	TlsTunnel            *NetworkWirelessSsid_RadiusRadsec_TlsTunnel `protobuf:"bytes,1,opt,name=tls_tunnel,json=tlsTunnel,proto3" json:"tls_tunnel,omitempty"`
+	AdditionalProperties *structpb.Struct                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *NetworkWirelessSsid_RadiusRadsec) Reset() {
+	*x = NetworkWirelessSsid_RadiusRadsec{}
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetworkWirelessSsid_RadiusRadsec) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetworkWirelessSsid_RadiusRadsec) ProtoMessage() {}
+
+func (x *NetworkWirelessSsid_RadiusRadsec) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetworkWirelessSsid_RadiusRadsec.ProtoReflect.Descriptor instead.
+func (*NetworkWirelessSsid_RadiusRadsec) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{2, 15}
+}
+
+func (x *NetworkWirelessSsid_RadiusRadsec) GetTlsTunnel() *NetworkWirelessSsid_RadiusRadsec_TlsTunnel {
+	if x != nil {
+		return x.TlsTunnel
+	}
+	return nil
+}
+
+func (x *NetworkWirelessSsid_RadiusRadsec) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type NetworkWirelessSsid_ApTagsAndVlanIds struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Tags                 []string               `protobuf:"bytes,1,rep,name=tags,proto3" json:"tags,omitempty"`
+	VlanId               *int64                 `protobuf:"varint,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *NetworkWirelessSsid_ApTagsAndVlanIds) Reset() {
+	*x = NetworkWirelessSsid_ApTagsAndVlanIds{}
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetworkWirelessSsid_ApTagsAndVlanIds) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetworkWirelessSsid_ApTagsAndVlanIds) ProtoMessage() {}
+
+func (x *NetworkWirelessSsid_ApTagsAndVlanIds) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetworkWirelessSsid_ApTagsAndVlanIds.ProtoReflect.Descriptor instead.
+func (*NetworkWirelessSsid_ApTagsAndVlanIds) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{2, 16}
+}
+
+func (x *NetworkWirelessSsid_ApTagsAndVlanIds) GetTags() []string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+func (x *NetworkWirelessSsid_ApTagsAndVlanIds) GetVlanId() int64 {
+	if x != nil && x.VlanId != nil {
+		return *x.VlanId
+	}
+	return 0
+}
+
+func (x *NetworkWirelessSsid_ApTagsAndVlanIds) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsid_Gre_Concentrator struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Host          *string                `protobuf:"bytes,1,opt,name=host,proto3,oneof" json:"host,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Host                 *string          `protobuf:"bytes,1,opt,name=host,proto3,oneof" json:"host,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsid_Gre_Concentrator) Reset() {
 	*x = NetworkWirelessSsid_Gre_Concentrator{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[17]
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2000,7 +2577,7 @@ func (x *NetworkWirelessSsid_Gre_Concentrator) String() string {
 func (*NetworkWirelessSsid_Gre_Concentrator) ProtoMessage() {}
 
 func (x *NetworkWirelessSsid_Gre_Concentrator) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[17]
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2023,16 +2600,24 @@ func (x *NetworkWirelessSsid_Gre_Concentrator) GetHost() string {
 	return ""
 }
 
+func (x *NetworkWirelessSsid_Gre_Concentrator) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsid_CampusGateway_Cluster struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsid_CampusGateway_Cluster) Reset() {
 	*x = NetworkWirelessSsid_CampusGateway_Cluster{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[18]
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2044,7 +2629,7 @@ func (x *NetworkWirelessSsid_CampusGateway_Cluster) String() string {
 func (*NetworkWirelessSsid_CampusGateway_Cluster) ProtoMessage() {}
 
 func (x *NetworkWirelessSsid_CampusGateway_Cluster) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[18]
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,16 +2652,24 @@ func (x *NetworkWirelessSsid_CampusGateway_Cluster) GetId() string {
 	return ""
 }
 
+func (x *NetworkWirelessSsid_CampusGateway_Cluster) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsid_LocalAuthFallback_ServerCaCertificate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Contents      *string                `protobuf:"bytes,1,opt,name=contents,proto3,oneof" json:"contents,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Contents             *string                `protobuf:"bytes,1,opt,name=contents,proto3,oneof" json:"contents,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsid_LocalAuthFallback_ServerCaCertificate) Reset() {
 	*x = NetworkWirelessSsid_LocalAuthFallback_ServerCaCertificate{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[19]
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2088,7 +2681,7 @@ func (x *NetworkWirelessSsid_LocalAuthFallback_ServerCaCertificate) String() str
 func (*NetworkWirelessSsid_LocalAuthFallback_ServerCaCertificate) ProtoMessage() {}
 
 func (x *NetworkWirelessSsid_LocalAuthFallback_ServerCaCertificate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[19]
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2111,18 +2704,26 @@ func (x *NetworkWirelessSsid_LocalAuthFallback_ServerCaCertificate) GetContents(
 	return ""
 }
 
+func (x *NetworkWirelessSsid_LocalAuthFallback_ServerCaCertificate) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsid_NamedVlans_Tagging struct {
-	state           protoimpl.MessageState                             `protogen:"open.v1"`
-	Enabled         *bool                                              `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	DefaultVlanName *string                                            `protobuf:"bytes,2,opt,name=default_vlan_name,json=defaultVlanName,proto3,oneof" json:"default_vlan_name,omitempty"`
-	ByApTags        []*NetworkWirelessSsid_NamedVlans_Tagging_ByApTags `protobuf:"bytes,3,rep,name=by_ap_tags,json=byApTags,proto3" json:"by_ap_tags,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                             `protogen:"open.v1"`
+	Enabled              *bool                                              `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	DefaultVlanName      *string                                            `protobuf:"bytes,2,opt,name=default_vlan_name,json=defaultVlanName,proto3,oneof" json:"default_vlan_name,omitempty"`
+	ByApTags             []*NetworkWirelessSsid_NamedVlans_Tagging_ByApTags `protobuf:"bytes,3,rep,name=by_ap_tags,json=byApTags,proto3" json:"by_ap_tags,omitempty"`
+	AdditionalProperties *structpb.Struct                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsid_NamedVlans_Tagging) Reset() {
 	*x = NetworkWirelessSsid_NamedVlans_Tagging{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[20]
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2134,7 +2735,7 @@ func (x *NetworkWirelessSsid_NamedVlans_Tagging) String() string {
 func (*NetworkWirelessSsid_NamedVlans_Tagging) ProtoMessage() {}
 
 func (x *NetworkWirelessSsid_NamedVlans_Tagging) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[20]
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2171,16 +2772,24 @@ func (x *NetworkWirelessSsid_NamedVlans_Tagging) GetByApTags() []*NetworkWireles
 	return nil
 }
 
+func (x *NetworkWirelessSsid_NamedVlans_Tagging) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsid_NamedVlans_Radius struct {
-	state         protoimpl.MessageState                           `protogen:"open.v1"`
-	GuestVlan     *NetworkWirelessSsid_NamedVlans_Radius_GuestVlan `protobuf:"bytes,1,opt,name=guest_vlan,json=guestVlan,proto3" json:"guest_vlan,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                           `protogen:"open.v1"`
+	GuestVlan            *NetworkWirelessSsid_NamedVlans_Radius_GuestVlan `protobuf:"bytes,1,opt,name=guest_vlan,json=guestVlan,proto3" json:"guest_vlan,omitempty"`
+	AdditionalProperties *structpb.Struct                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsid_NamedVlans_Radius) Reset() {
 	*x = NetworkWirelessSsid_NamedVlans_Radius{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[21]
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2192,7 +2801,7 @@ func (x *NetworkWirelessSsid_NamedVlans_Radius) String() string {
 func (*NetworkWirelessSsid_NamedVlans_Radius) ProtoMessage() {}
 
 func (x *NetworkWirelessSsid_NamedVlans_Radius) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[21]
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2215,17 +2824,25 @@ func (x *NetworkWirelessSsid_NamedVlans_Radius) GetGuestVlan() *NetworkWirelessS
 	return nil
 }
 
+func (x *NetworkWirelessSsid_NamedVlans_Radius) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsid_NamedVlans_Tagging_ByApTags struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Tags          []string               `protobuf:"bytes,1,rep,name=tags,proto3" json:"tags,omitempty"`
-	VlanName      *string                `protobuf:"bytes,2,opt,name=vlan_name,json=vlanName,proto3,oneof" json:"vlan_name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Tags                 []string               `protobuf:"bytes,1,rep,name=tags,proto3" json:"tags,omitempty"`
+	VlanName             *string                `protobuf:"bytes,2,opt,name=vlan_name,json=vlanName,proto3,oneof" json:"vlan_name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsid_NamedVlans_Tagging_ByApTags) Reset() {
 	*x = NetworkWirelessSsid_NamedVlans_Tagging_ByApTags{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[22]
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2237,7 +2854,7 @@ func (x *NetworkWirelessSsid_NamedVlans_Tagging_ByApTags) String() string {
 func (*NetworkWirelessSsid_NamedVlans_Tagging_ByApTags) ProtoMessage() {}
 
 func (x *NetworkWirelessSsid_NamedVlans_Tagging_ByApTags) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[22]
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2267,17 +2884,25 @@ func (x *NetworkWirelessSsid_NamedVlans_Tagging_ByApTags) GetVlanName() string {
 	return ""
 }
 
+func (x *NetworkWirelessSsid_NamedVlans_Tagging_ByApTags) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsid_NamedVlans_Radius_GuestVlan struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsid_NamedVlans_Radius_GuestVlan) Reset() {
 	*x = NetworkWirelessSsid_NamedVlans_Radius_GuestVlan{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[23]
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2289,7 +2914,7 @@ func (x *NetworkWirelessSsid_NamedVlans_Radius_GuestVlan) String() string {
 func (*NetworkWirelessSsid_NamedVlans_Radius_GuestVlan) ProtoMessage() {}
 
 func (x *NetworkWirelessSsid_NamedVlans_Radius_GuestVlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[23]
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2319,19 +2944,27 @@ func (x *NetworkWirelessSsid_NamedVlans_Radius_GuestVlan) GetName() string {
 	return ""
 }
 
+func (x *NetworkWirelessSsid_NamedVlans_Radius_GuestVlan) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsid_Security_Encryption struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "CCMP 128", "GCMP 256".
 	Ciphers []string `protobuf:"bytes,1,rep,name=ciphers,proto3" json:"ciphers,omitempty"`
 	// Known values: "SAE", "SAE-EXT".
-	Akms          []string `protobuf:"bytes,2,rep,name=akms,proto3" json:"akms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Akms                 []string         `protobuf:"bytes,2,rep,name=akms,proto3" json:"akms,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsid_Security_Encryption) Reset() {
 	*x = NetworkWirelessSsid_Security_Encryption{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[24]
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2343,7 +2976,7 @@ func (x *NetworkWirelessSsid_Security_Encryption) String() string {
 func (*NetworkWirelessSsid_Security_Encryption) ProtoMessage() {}
 
 func (x *NetworkWirelessSsid_Security_Encryption) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[24]
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2373,711 +3006,36 @@ func (x *NetworkWirelessSsid_Security_Encryption) GetAkms() []string {
 	return nil
 }
 
-type UpdateNetworkWirelessSsidRequest_Dot11W struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Required      *bool                  `protobuf:"varint,2,opt,name=required,proto3,oneof" json:"required,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Dot11W) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_Dot11W{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[25]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Dot11W) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidRequest_Dot11W) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidRequest_Dot11W) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[25]
+func (x *NetworkWirelessSsid_Security_Encryption) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_Dot11W.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_Dot11W) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Dot11W) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Dot11W) GetRequired() bool {
-	if x != nil && x.Required != nil {
-		return *x.Required
-	}
-	return false
-}
-
-type UpdateNetworkWirelessSsidRequest_Dot11R struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Adaptive      *bool                  `protobuf:"varint,2,opt,name=adaptive,proto3,oneof" json:"adaptive,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Dot11R) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_Dot11R{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[26]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Dot11R) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidRequest_Dot11R) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidRequest_Dot11R) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[26]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_Dot11R.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_Dot11R) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 1}
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Dot11R) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Dot11R) GetAdaptive() bool {
-	if x != nil && x.Adaptive != nil {
-		return *x.Adaptive
-	}
-	return false
-}
-
-type UpdateNetworkWirelessSsidRequest_Oauth struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	AllowedDomains []string               `protobuf:"bytes,1,rep,name=allowed_domains,json=allowedDomains,proto3" json:"allowed_domains,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Oauth) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_Oauth{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[27]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Oauth) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidRequest_Oauth) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidRequest_Oauth) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[27]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_Oauth.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_Oauth) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 2}
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Oauth) GetAllowedDomains() []string {
-	if x != nil {
-		return x.AllowedDomains
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type UpdateNetworkWirelessSsidRequest_LocalRadius struct {
-	state                     protoimpl.MessageState                                                  `protogen:"open.v1"`
-	CacheTimeout              *int64                                                                  `protobuf:"varint,1,opt,name=cache_timeout,json=cacheTimeout,proto3,oneof" json:"cache_timeout,omitempty"`
-	PasswordAuthentication    *UpdateNetworkWirelessSsidRequest_LocalRadius_PasswordAuthentication    `protobuf:"bytes,2,opt,name=password_authentication,json=passwordAuthentication,proto3" json:"password_authentication,omitempty"`
-	CertificateAuthentication *UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication `protobuf:"bytes,3,opt,name=certificate_authentication,json=certificateAuthentication,proto3" json:"certificate_authentication,omitempty"`
-	unknownFields             protoimpl.UnknownFields
-	sizeCache                 protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_LocalRadius) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_LocalRadius{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[28]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_LocalRadius) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidRequest_LocalRadius) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidRequest_LocalRadius) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[28]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_LocalRadius.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_LocalRadius) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 3}
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_LocalRadius) GetCacheTimeout() int64 {
-	if x != nil && x.CacheTimeout != nil {
-		return *x.CacheTimeout
-	}
-	return 0
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_LocalRadius) GetPasswordAuthentication() *UpdateNetworkWirelessSsidRequest_LocalRadius_PasswordAuthentication {
-	if x != nil {
-		return x.PasswordAuthentication
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_LocalRadius) GetCertificateAuthentication() *UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication {
-	if x != nil {
-		return x.CertificateAuthentication
-	}
-	return nil
-}
-
-type UpdateNetworkWirelessSsidRequest_Ldap struct {
-	state                 protoimpl.MessageState                                     `protogen:"open.v1"`
-	Servers               []*UpdateNetworkWirelessSsidRequest_Ldap_Servers           `protobuf:"bytes,1,rep,name=servers,proto3" json:"servers,omitempty"`
-	Credentials           *UpdateNetworkWirelessSsidRequest_Ldap_Credentials         `protobuf:"bytes,2,opt,name=credentials,proto3" json:"credentials,omitempty"`
-	BaseDistinguishedName *string                                                    `protobuf:"bytes,3,opt,name=base_distinguished_name,json=baseDistinguishedName,proto3,oneof" json:"base_distinguished_name,omitempty"`
-	ServerCaCertificate   *UpdateNetworkWirelessSsidRequest_Ldap_ServerCaCertificate `protobuf:"bytes,4,opt,name=server_ca_certificate,json=serverCaCertificate,proto3" json:"server_ca_certificate,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Ldap) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_Ldap{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[29]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Ldap) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidRequest_Ldap) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidRequest_Ldap) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[29]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_Ldap.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_Ldap) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 4}
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Ldap) GetServers() []*UpdateNetworkWirelessSsidRequest_Ldap_Servers {
-	if x != nil {
-		return x.Servers
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Ldap) GetCredentials() *UpdateNetworkWirelessSsidRequest_Ldap_Credentials {
-	if x != nil {
-		return x.Credentials
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Ldap) GetBaseDistinguishedName() string {
-	if x != nil && x.BaseDistinguishedName != nil {
-		return *x.BaseDistinguishedName
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Ldap) GetServerCaCertificate() *UpdateNetworkWirelessSsidRequest_Ldap_ServerCaCertificate {
-	if x != nil {
-		return x.ServerCaCertificate
-	}
-	return nil
-}
-
-type UpdateNetworkWirelessSsidRequest_ActiveDirectory struct {
-	state         protoimpl.MessageState                                        `protogen:"open.v1"`
-	Servers       []*UpdateNetworkWirelessSsidRequest_ActiveDirectory_Servers   `protobuf:"bytes,1,rep,name=servers,proto3" json:"servers,omitempty"`
-	Credentials   *UpdateNetworkWirelessSsidRequest_ActiveDirectory_Credentials `protobuf:"bytes,2,opt,name=credentials,proto3" json:"credentials,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_ActiveDirectory) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_ActiveDirectory{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[30]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_ActiveDirectory) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidRequest_ActiveDirectory) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidRequest_ActiveDirectory) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[30]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_ActiveDirectory.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_ActiveDirectory) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 5}
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_ActiveDirectory) GetServers() []*UpdateNetworkWirelessSsidRequest_ActiveDirectory_Servers {
-	if x != nil {
-		return x.Servers
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_ActiveDirectory) GetCredentials() *UpdateNetworkWirelessSsidRequest_ActiveDirectory_Credentials {
-	if x != nil {
-		return x.Credentials
-	}
-	return nil
-}
-
-type UpdateNetworkWirelessSsidRequest_RadiusServers struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Host                     *string `protobuf:"bytes,1,opt,name=host,proto3,oneof" json:"host,omitempty"`
-	Port                     *int64  `protobuf:"varint,2,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	Secret                   *string `protobuf:"bytes,3,opt,name=secret,proto3,oneof" json:"secret,omitempty"`
-	RadsecEnabled            *bool   `protobuf:"varint,4,opt,name=radsec_enabled,json=radsecEnabled,proto3,oneof" json:"radsec_enabled,omitempty"`
-	OpenRoamingCertificateId *int64  `protobuf:"varint,5,opt,name=open_roaming_certificate_id,json=openRoamingCertificateId,proto3,oneof" json:"open_roaming_certificate_id,omitempty"`
-	CaCertificate            *string `protobuf:"bytes,6,opt,name=ca_certificate,json=caCertificate,proto3,oneof" json:"ca_certificate,omitempty"`
-	unknownFields            protoimpl.UnknownFields
-	sizeCache                protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_RadiusServers) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_RadiusServers{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[31]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_RadiusServers) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidRequest_RadiusServers) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidRequest_RadiusServers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[31]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_RadiusServers.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_RadiusServers) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 6}
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_RadiusServers) GetHost() string {
-	if x != nil && x.Host != nil {
-		return *x.Host
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_RadiusServers) GetPort() int64 {
-	if x != nil && x.Port != nil {
-		return *x.Port
-	}
-	return 0
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_RadiusServers) GetSecret() string {
-	if x != nil && x.Secret != nil {
-		return *x.Secret
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_RadiusServers) GetRadsecEnabled() bool {
-	if x != nil && x.RadsecEnabled != nil {
-		return *x.RadsecEnabled
-	}
-	return false
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_RadiusServers) GetOpenRoamingCertificateId() int64 {
-	if x != nil && x.OpenRoamingCertificateId != nil {
-		return *x.OpenRoamingCertificateId
-	}
-	return 0
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_RadiusServers) GetCaCertificate() string {
-	if x != nil && x.CaCertificate != nil {
-		return *x.CaCertificate
-	}
-	return ""
-}
-
-type UpdateNetworkWirelessSsidRequest_RadiusRadsec struct {
-	state         protoimpl.MessageState                                   `protogen:"open.v1"`
-	TlsTunnel     *UpdateNetworkWirelessSsidRequest_RadiusRadsec_TlsTunnel `protobuf:"bytes,1,opt,name=tls_tunnel,json=tlsTunnel,proto3" json:"tls_tunnel,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_RadiusRadsec) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_RadiusRadsec{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[32]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_RadiusRadsec) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidRequest_RadiusRadsec) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidRequest_RadiusRadsec) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[32]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_RadiusRadsec.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_RadiusRadsec) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 7}
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_RadiusRadsec) GetTlsTunnel() *UpdateNetworkWirelessSsidRequest_RadiusRadsec_TlsTunnel {
-	if x != nil {
-		return x.TlsTunnel
-	}
-	return nil
-}
-
-type UpdateNetworkWirelessSsidRequest_RadiusAccountingServers struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Host          *string `protobuf:"bytes,1,opt,name=host,proto3,oneof" json:"host,omitempty"`
-	Port          *int64  `protobuf:"varint,2,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	Secret        *string `protobuf:"bytes,3,opt,name=secret,proto3,oneof" json:"secret,omitempty"`
-	RadsecEnabled *bool   `protobuf:"varint,4,opt,name=radsec_enabled,json=radsecEnabled,proto3,oneof" json:"radsec_enabled,omitempty"`
-	CaCertificate *string `protobuf:"bytes,5,opt,name=ca_certificate,json=caCertificate,proto3,oneof" json:"ca_certificate,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_RadiusAccountingServers) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_RadiusAccountingServers{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[33]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_RadiusAccountingServers) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidRequest_RadiusAccountingServers) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidRequest_RadiusAccountingServers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[33]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_RadiusAccountingServers.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_RadiusAccountingServers) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 8}
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_RadiusAccountingServers) GetHost() string {
-	if x != nil && x.Host != nil {
-		return *x.Host
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_RadiusAccountingServers) GetPort() int64 {
-	if x != nil && x.Port != nil {
-		return *x.Port
-	}
-	return 0
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_RadiusAccountingServers) GetSecret() string {
-	if x != nil && x.Secret != nil {
-		return *x.Secret
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_RadiusAccountingServers) GetRadsecEnabled() bool {
-	if x != nil && x.RadsecEnabled != nil {
-		return *x.RadsecEnabled
-	}
-	return false
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_RadiusAccountingServers) GetCaCertificate() string {
-	if x != nil && x.CaCertificate != nil {
-		return *x.CaCertificate
-	}
-	return ""
-}
-
-type UpdateNetworkWirelessSsidRequest_CampusGateway struct {
-	state         protoimpl.MessageState                                  `protogen:"open.v1"`
-	Cluster       *UpdateNetworkWirelessSsidRequest_CampusGateway_Cluster `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_CampusGateway) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_CampusGateway{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[34]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_CampusGateway) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidRequest_CampusGateway) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidRequest_CampusGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[34]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_CampusGateway.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_CampusGateway) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 9}
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_CampusGateway) GetCluster() *UpdateNetworkWirelessSsidRequest_CampusGateway_Cluster {
-	if x != nil {
-		return x.Cluster
-	}
-	return nil
-}
-
-type UpdateNetworkWirelessSsidRequest_ApTagsAndVlanIds struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Tags          []string               `protobuf:"bytes,1,rep,name=tags,proto3" json:"tags,omitempty"`
-	VlanId        *int64                 `protobuf:"varint,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_ApTagsAndVlanIds) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_ApTagsAndVlanIds{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[35]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_ApTagsAndVlanIds) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidRequest_ApTagsAndVlanIds) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidRequest_ApTagsAndVlanIds) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[35]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_ApTagsAndVlanIds.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_ApTagsAndVlanIds) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 10}
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_ApTagsAndVlanIds) GetTags() []string {
-	if x != nil {
-		return x.Tags
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_ApTagsAndVlanIds) GetVlanId() int64 {
-	if x != nil && x.VlanId != nil {
-		return *x.VlanId
-	}
-	return 0
-}
-
-type UpdateNetworkWirelessSsidRequest_Gre struct {
-	state         protoimpl.MessageState                             `protogen:"open.v1"`
-	Concentrator  *UpdateNetworkWirelessSsidRequest_Gre_Concentrator `protobuf:"bytes,1,opt,name=concentrator,proto3" json:"concentrator,omitempty"`
-	Key           *int64                                             `protobuf:"varint,2,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Gre) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_Gre{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[36]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Gre) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidRequest_Gre) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidRequest_Gre) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[36]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_Gre.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_Gre) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 11}
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Gre) GetConcentrator() *UpdateNetworkWirelessSsidRequest_Gre_Concentrator {
-	if x != nil {
-		return x.Concentrator
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Gre) GetKey() int64 {
-	if x != nil && x.Key != nil {
-		return *x.Key
-	}
-	return 0
-}
-
-type UpdateNetworkWirelessSsidRequest_DnsRewrite struct {
+type NetworkWirelessSsid_LocalRadius_PasswordAuthentication struct {
 	state                protoimpl.MessageState `protogen:"open.v1"`
 	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	DnsCustomNameservers []string               `protobuf:"bytes,2,rep,name=dns_custom_nameservers,json=dnsCustomNameservers,proto3" json:"dns_custom_nameservers,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_DnsRewrite) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_DnsRewrite{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[37]
+func (x *NetworkWirelessSsid_LocalRadius_PasswordAuthentication) Reset() {
+	*x = NetworkWirelessSsid_LocalRadius_PasswordAuthentication{}
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_DnsRewrite) String() string {
+func (x *NetworkWirelessSsid_LocalRadius_PasswordAuthentication) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateNetworkWirelessSsidRequest_DnsRewrite) ProtoMessage() {}
+func (*NetworkWirelessSsid_LocalRadius_PasswordAuthentication) ProtoMessage() {}
 
-func (x *UpdateNetworkWirelessSsidRequest_DnsRewrite) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[37]
+func (x *NetworkWirelessSsid_LocalRadius_PasswordAuthentication) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3088,295 +3046,52 @@ func (x *UpdateNetworkWirelessSsidRequest_DnsRewrite) ProtoReflect() protoreflec
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_DnsRewrite.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_DnsRewrite) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 12}
+// Deprecated: Use NetworkWirelessSsid_LocalRadius_PasswordAuthentication.ProtoReflect.Descriptor instead.
+func (*NetworkWirelessSsid_LocalRadius_PasswordAuthentication) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{2, 12, 0}
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_DnsRewrite) GetEnabled() bool {
+func (x *NetworkWirelessSsid_LocalRadius_PasswordAuthentication) GetEnabled() bool {
 	if x != nil && x.Enabled != nil {
 		return *x.Enabled
 	}
 	return false
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_DnsRewrite) GetDnsCustomNameservers() []string {
+func (x *NetworkWirelessSsid_LocalRadius_PasswordAuthentication) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.DnsCustomNameservers
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type UpdateNetworkWirelessSsidRequest_SpeedBurst struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_SpeedBurst) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_SpeedBurst{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[38]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_SpeedBurst) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidRequest_SpeedBurst) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidRequest_SpeedBurst) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[38]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_SpeedBurst.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_SpeedBurst) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 13}
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_SpeedBurst) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateNetworkWirelessSsidRequest_NamedVlans struct {
-	state         protoimpl.MessageState                               `protogen:"open.v1"`
-	Tagging       *UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging `protobuf:"bytes,1,opt,name=tagging,proto3" json:"tagging,omitempty"`
-	Radius        *UpdateNetworkWirelessSsidRequest_NamedVlans_Radius  `protobuf:"bytes,2,opt,name=radius,proto3" json:"radius,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_NamedVlans) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_NamedVlans{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[39]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_NamedVlans) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidRequest_NamedVlans) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidRequest_NamedVlans) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[39]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_NamedVlans.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_NamedVlans) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 14}
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_NamedVlans) GetTagging() *UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging {
-	if x != nil {
-		return x.Tagging
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_NamedVlans) GetRadius() *UpdateNetworkWirelessSsidRequest_NamedVlans_Radius {
-	if x != nil {
-		return x.Radius
-	}
-	return nil
-}
-
-type UpdateNetworkWirelessSsidRequest_Security struct {
-	state         protoimpl.MessageState                                `protogen:"open.v1"`
-	Encryption    *UpdateNetworkWirelessSsidRequest_Security_Encryption `protobuf:"bytes,1,opt,name=encryption,proto3" json:"encryption,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Security) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_Security{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[40]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Security) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidRequest_Security) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidRequest_Security) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[40]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_Security.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_Security) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 15}
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Security) GetEncryption() *UpdateNetworkWirelessSsidRequest_Security_Encryption {
-	if x != nil {
-		return x.Encryption
-	}
-	return nil
-}
-
-type UpdateNetworkWirelessSsidRequest_LocalAuthFallback struct {
-	state               protoimpl.MessageState                                                  `protogen:"open.v1"`
-	CacheTimeout        *int64                                                                  `protobuf:"varint,1,opt,name=cache_timeout,json=cacheTimeout,proto3,oneof" json:"cache_timeout,omitempty"`
-	Enabled             *bool                                                                   `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	ServerCaCertificate *UpdateNetworkWirelessSsidRequest_LocalAuthFallback_ServerCaCertificate `protobuf:"bytes,3,opt,name=server_ca_certificate,json=serverCaCertificate,proto3" json:"server_ca_certificate,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_LocalAuthFallback) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_LocalAuthFallback{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[41]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_LocalAuthFallback) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidRequest_LocalAuthFallback) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidRequest_LocalAuthFallback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[41]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_LocalAuthFallback.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_LocalAuthFallback) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 16}
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_LocalAuthFallback) GetCacheTimeout() int64 {
-	if x != nil && x.CacheTimeout != nil {
-		return *x.CacheTimeout
-	}
-	return 0
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_LocalAuthFallback) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_LocalAuthFallback) GetServerCaCertificate() *UpdateNetworkWirelessSsidRequest_LocalAuthFallback_ServerCaCertificate {
-	if x != nil {
-		return x.ServerCaCertificate
-	}
-	return nil
-}
-
-type UpdateNetworkWirelessSsidRequest_LocalRadius_PasswordAuthentication struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_LocalRadius_PasswordAuthentication) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_LocalRadius_PasswordAuthentication{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[42]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_LocalRadius_PasswordAuthentication) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidRequest_LocalRadius_PasswordAuthentication) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidRequest_LocalRadius_PasswordAuthentication) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[42]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_LocalRadius_PasswordAuthentication.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_LocalRadius_PasswordAuthentication) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 3, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_LocalRadius_PasswordAuthentication) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication struct {
-	state                   protoimpl.MessageState                                                                          `protogen:"open.v1"`
-	Enabled                 *bool                                                                                           `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	UseLdap                 *bool                                                                                           `protobuf:"varint,2,opt,name=use_ldap,json=useLdap,proto3,oneof" json:"use_ldap,omitempty"`
-	UseOcsp                 *bool                                                                                           `protobuf:"varint,3,opt,name=use_ocsp,json=useOcsp,proto3,oneof" json:"use_ocsp,omitempty"`
-	OcspResponderUrl        *string                                                                                         `protobuf:"bytes,4,opt,name=ocsp_responder_url,json=ocspResponderUrl,proto3,oneof" json:"ocsp_responder_url,omitempty"`
-	ClientRootCaCertificate *UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication_ClientRootCaCertificate `protobuf:"bytes,5,opt,name=client_root_ca_certificate,json=clientRootCaCertificate,proto3" json:"client_root_ca_certificate,omitempty"`
+type NetworkWirelessSsid_LocalRadius_CertificateAuthentication struct {
+	state                   protoimpl.MessageState                                                             `protogen:"open.v1"`
+	Enabled                 *bool                                                                              `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	UseLdap                 *bool                                                                              `protobuf:"varint,2,opt,name=use_ldap,json=useLdap,proto3,oneof" json:"use_ldap,omitempty"`
+	UseOcsp                 *bool                                                                              `protobuf:"varint,3,opt,name=use_ocsp,json=useOcsp,proto3,oneof" json:"use_ocsp,omitempty"`
+	OcspResponderUrl        *string                                                                            `protobuf:"bytes,4,opt,name=ocsp_responder_url,json=ocspResponderUrl,proto3,oneof" json:"ocsp_responder_url,omitempty"`
+	ClientRootCaCertificate *NetworkWirelessSsid_LocalRadius_CertificateAuthentication_ClientRootCaCertificate `protobuf:"bytes,5,opt,name=client_root_ca_certificate,json=clientRootCaCertificate,proto3" json:"client_root_ca_certificate,omitempty"`
+	AdditionalProperties    *structpb.Struct                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[43]
+func (x *NetworkWirelessSsid_LocalRadius_CertificateAuthentication) Reset() {
+	*x = NetworkWirelessSsid_LocalRadius_CertificateAuthentication{}
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication) String() string {
+func (x *NetworkWirelessSsid_LocalRadius_CertificateAuthentication) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication) ProtoMessage() {}
+func (*NetworkWirelessSsid_LocalRadius_CertificateAuthentication) ProtoMessage() {}
 
-func (x *UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[43]
+func (x *NetworkWirelessSsid_LocalRadius_CertificateAuthentication) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3387,69 +3102,77 @@ func (x *UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication)
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 3, 1}
+// Deprecated: Use NetworkWirelessSsid_LocalRadius_CertificateAuthentication.ProtoReflect.Descriptor instead.
+func (*NetworkWirelessSsid_LocalRadius_CertificateAuthentication) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{2, 12, 1}
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication) GetEnabled() bool {
+func (x *NetworkWirelessSsid_LocalRadius_CertificateAuthentication) GetEnabled() bool {
 	if x != nil && x.Enabled != nil {
 		return *x.Enabled
 	}
 	return false
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication) GetUseLdap() bool {
+func (x *NetworkWirelessSsid_LocalRadius_CertificateAuthentication) GetUseLdap() bool {
 	if x != nil && x.UseLdap != nil {
 		return *x.UseLdap
 	}
 	return false
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication) GetUseOcsp() bool {
+func (x *NetworkWirelessSsid_LocalRadius_CertificateAuthentication) GetUseOcsp() bool {
 	if x != nil && x.UseOcsp != nil {
 		return *x.UseOcsp
 	}
 	return false
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication) GetOcspResponderUrl() string {
+func (x *NetworkWirelessSsid_LocalRadius_CertificateAuthentication) GetOcspResponderUrl() string {
 	if x != nil && x.OcspResponderUrl != nil {
 		return *x.OcspResponderUrl
 	}
 	return ""
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication) GetClientRootCaCertificate() *UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication_ClientRootCaCertificate {
+func (x *NetworkWirelessSsid_LocalRadius_CertificateAuthentication) GetClientRootCaCertificate() *NetworkWirelessSsid_LocalRadius_CertificateAuthentication_ClientRootCaCertificate {
 	if x != nil {
 		return x.ClientRootCaCertificate
 	}
 	return nil
 }
 
-type UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication_ClientRootCaCertificate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Contents      *string                `protobuf:"bytes,1,opt,name=contents,proto3,oneof" json:"contents,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *NetworkWirelessSsid_LocalRadius_CertificateAuthentication) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication_ClientRootCaCertificate) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication_ClientRootCaCertificate{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[44]
+type NetworkWirelessSsid_LocalRadius_CertificateAuthentication_ClientRootCaCertificate struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Contents             *string                `protobuf:"bytes,1,opt,name=contents,proto3,oneof" json:"contents,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *NetworkWirelessSsid_LocalRadius_CertificateAuthentication_ClientRootCaCertificate) Reset() {
+	*x = NetworkWirelessSsid_LocalRadius_CertificateAuthentication_ClientRootCaCertificate{}
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication_ClientRootCaCertificate) String() string {
+func (x *NetworkWirelessSsid_LocalRadius_CertificateAuthentication_ClientRootCaCertificate) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication_ClientRootCaCertificate) ProtoMessage() {
+func (*NetworkWirelessSsid_LocalRadius_CertificateAuthentication_ClientRootCaCertificate) ProtoMessage() {
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication_ClientRootCaCertificate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[44]
+func (x *NetworkWirelessSsid_LocalRadius_CertificateAuthentication_ClientRootCaCertificate) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3460,43 +3183,51 @@ func (x *UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication_
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication_ClientRootCaCertificate.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication_ClientRootCaCertificate) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 3, 1, 0}
+// Deprecated: Use NetworkWirelessSsid_LocalRadius_CertificateAuthentication_ClientRootCaCertificate.ProtoReflect.Descriptor instead.
+func (*NetworkWirelessSsid_LocalRadius_CertificateAuthentication_ClientRootCaCertificate) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{2, 12, 1, 0}
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication_ClientRootCaCertificate) GetContents() string {
+func (x *NetworkWirelessSsid_LocalRadius_CertificateAuthentication_ClientRootCaCertificate) GetContents() string {
 	if x != nil && x.Contents != nil {
 		return *x.Contents
 	}
 	return ""
 }
 
-type UpdateNetworkWirelessSsidRequest_Ldap_Servers struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Host *string `protobuf:"bytes,1,opt,name=host,proto3,oneof" json:"host,omitempty"`
-	// Required.
-	Port          *int64 `protobuf:"varint,2,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *NetworkWirelessSsid_LocalRadius_CertificateAuthentication_ClientRootCaCertificate) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_Ldap_Servers) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_Ldap_Servers{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[45]
+type NetworkWirelessSsid_Ldap_Servers struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Host *string `protobuf:"bytes,1,opt,name=host,proto3,oneof" json:"host,omitempty"`
+	// Required in a request.
+	Port                 *int64           `protobuf:"varint,2,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *NetworkWirelessSsid_Ldap_Servers) Reset() {
+	*x = NetworkWirelessSsid_Ldap_Servers{}
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_Ldap_Servers) String() string {
+func (x *NetworkWirelessSsid_Ldap_Servers) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateNetworkWirelessSsidRequest_Ldap_Servers) ProtoMessage() {}
+func (*NetworkWirelessSsid_Ldap_Servers) ProtoMessage() {}
 
-func (x *UpdateNetworkWirelessSsidRequest_Ldap_Servers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[45]
+func (x *NetworkWirelessSsid_Ldap_Servers) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3507,48 +3238,56 @@ func (x *UpdateNetworkWirelessSsidRequest_Ldap_Servers) ProtoReflect() protorefl
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_Ldap_Servers.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_Ldap_Servers) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 4, 0}
+// Deprecated: Use NetworkWirelessSsid_Ldap_Servers.ProtoReflect.Descriptor instead.
+func (*NetworkWirelessSsid_Ldap_Servers) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{2, 13, 0}
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_Ldap_Servers) GetHost() string {
+func (x *NetworkWirelessSsid_Ldap_Servers) GetHost() string {
 	if x != nil && x.Host != nil {
 		return *x.Host
 	}
 	return ""
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_Ldap_Servers) GetPort() int64 {
+func (x *NetworkWirelessSsid_Ldap_Servers) GetPort() int64 {
 	if x != nil && x.Port != nil {
 		return *x.Port
 	}
 	return 0
 }
 
-type UpdateNetworkWirelessSsidRequest_Ldap_Credentials struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	DistinguishedName *string                `protobuf:"bytes,1,opt,name=distinguished_name,json=distinguishedName,proto3,oneof" json:"distinguished_name,omitempty"`
-	Password          *string                `protobuf:"bytes,2,opt,name=password,proto3,oneof" json:"password,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+func (x *NetworkWirelessSsid_Ldap_Servers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_Ldap_Credentials) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_Ldap_Credentials{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[46]
+type NetworkWirelessSsid_Ldap_Credentials struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	DistinguishedName    *string                `protobuf:"bytes,1,opt,name=distinguished_name,json=distinguishedName,proto3,oneof" json:"distinguished_name,omitempty"`
+	Password             *string                `protobuf:"bytes,2,opt,name=password,proto3,oneof" json:"password,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *NetworkWirelessSsid_Ldap_Credentials) Reset() {
+	*x = NetworkWirelessSsid_Ldap_Credentials{}
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_Ldap_Credentials) String() string {
+func (x *NetworkWirelessSsid_Ldap_Credentials) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateNetworkWirelessSsidRequest_Ldap_Credentials) ProtoMessage() {}
+func (*NetworkWirelessSsid_Ldap_Credentials) ProtoMessage() {}
 
-func (x *UpdateNetworkWirelessSsidRequest_Ldap_Credentials) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[46]
+func (x *NetworkWirelessSsid_Ldap_Credentials) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3559,47 +3298,55 @@ func (x *UpdateNetworkWirelessSsidRequest_Ldap_Credentials) ProtoReflect() proto
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_Ldap_Credentials.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_Ldap_Credentials) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 4, 1}
+// Deprecated: Use NetworkWirelessSsid_Ldap_Credentials.ProtoReflect.Descriptor instead.
+func (*NetworkWirelessSsid_Ldap_Credentials) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{2, 13, 1}
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_Ldap_Credentials) GetDistinguishedName() string {
+func (x *NetworkWirelessSsid_Ldap_Credentials) GetDistinguishedName() string {
 	if x != nil && x.DistinguishedName != nil {
 		return *x.DistinguishedName
 	}
 	return ""
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_Ldap_Credentials) GetPassword() string {
+func (x *NetworkWirelessSsid_Ldap_Credentials) GetPassword() string {
 	if x != nil && x.Password != nil {
 		return *x.Password
 	}
 	return ""
 }
 
-type UpdateNetworkWirelessSsidRequest_Ldap_ServerCaCertificate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Contents      *string                `protobuf:"bytes,1,opt,name=contents,proto3,oneof" json:"contents,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *NetworkWirelessSsid_Ldap_Credentials) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_Ldap_ServerCaCertificate) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_Ldap_ServerCaCertificate{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[47]
+type NetworkWirelessSsid_Ldap_ServerCaCertificate struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Contents             *string                `protobuf:"bytes,1,opt,name=contents,proto3,oneof" json:"contents,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *NetworkWirelessSsid_Ldap_ServerCaCertificate) Reset() {
+	*x = NetworkWirelessSsid_Ldap_ServerCaCertificate{}
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_Ldap_ServerCaCertificate) String() string {
+func (x *NetworkWirelessSsid_Ldap_ServerCaCertificate) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateNetworkWirelessSsidRequest_Ldap_ServerCaCertificate) ProtoMessage() {}
+func (*NetworkWirelessSsid_Ldap_ServerCaCertificate) ProtoMessage() {}
 
-func (x *UpdateNetworkWirelessSsidRequest_Ldap_ServerCaCertificate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[47]
+func (x *NetworkWirelessSsid_Ldap_ServerCaCertificate) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3610,42 +3357,50 @@ func (x *UpdateNetworkWirelessSsidRequest_Ldap_ServerCaCertificate) ProtoReflect
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_Ldap_ServerCaCertificate.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_Ldap_ServerCaCertificate) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 4, 2}
+// Deprecated: Use NetworkWirelessSsid_Ldap_ServerCaCertificate.ProtoReflect.Descriptor instead.
+func (*NetworkWirelessSsid_Ldap_ServerCaCertificate) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{2, 13, 2}
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_Ldap_ServerCaCertificate) GetContents() string {
+func (x *NetworkWirelessSsid_Ldap_ServerCaCertificate) GetContents() string {
 	if x != nil && x.Contents != nil {
 		return *x.Contents
 	}
 	return ""
 }
 
-type UpdateNetworkWirelessSsidRequest_ActiveDirectory_Servers struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Host          *string `protobuf:"bytes,1,opt,name=host,proto3,oneof" json:"host,omitempty"`
-	Port          *int64  `protobuf:"varint,2,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *NetworkWirelessSsid_Ldap_ServerCaCertificate) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_ActiveDirectory_Servers) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_ActiveDirectory_Servers{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[48]
+type NetworkWirelessSsid_ActiveDirectory_Servers struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Host                 *string          `protobuf:"bytes,1,opt,name=host,proto3,oneof" json:"host,omitempty"`
+	Port                 *int64           `protobuf:"varint,2,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *NetworkWirelessSsid_ActiveDirectory_Servers) Reset() {
+	*x = NetworkWirelessSsid_ActiveDirectory_Servers{}
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_ActiveDirectory_Servers) String() string {
+func (x *NetworkWirelessSsid_ActiveDirectory_Servers) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateNetworkWirelessSsidRequest_ActiveDirectory_Servers) ProtoMessage() {}
+func (*NetworkWirelessSsid_ActiveDirectory_Servers) ProtoMessage() {}
 
-func (x *UpdateNetworkWirelessSsidRequest_ActiveDirectory_Servers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[48]
+func (x *NetworkWirelessSsid_ActiveDirectory_Servers) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3656,48 +3411,56 @@ func (x *UpdateNetworkWirelessSsidRequest_ActiveDirectory_Servers) ProtoReflect(
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_ActiveDirectory_Servers.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_ActiveDirectory_Servers) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 5, 0}
+// Deprecated: Use NetworkWirelessSsid_ActiveDirectory_Servers.ProtoReflect.Descriptor instead.
+func (*NetworkWirelessSsid_ActiveDirectory_Servers) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{2, 14, 0}
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_ActiveDirectory_Servers) GetHost() string {
+func (x *NetworkWirelessSsid_ActiveDirectory_Servers) GetHost() string {
 	if x != nil && x.Host != nil {
 		return *x.Host
 	}
 	return ""
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_ActiveDirectory_Servers) GetPort() int64 {
+func (x *NetworkWirelessSsid_ActiveDirectory_Servers) GetPort() int64 {
 	if x != nil && x.Port != nil {
 		return *x.Port
 	}
 	return 0
 }
 
-type UpdateNetworkWirelessSsidRequest_ActiveDirectory_Credentials struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	LogonName     *string                `protobuf:"bytes,1,opt,name=logon_name,json=logonName,proto3,oneof" json:"logon_name,omitempty"`
-	Password      *string                `protobuf:"bytes,2,opt,name=password,proto3,oneof" json:"password,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *NetworkWirelessSsid_ActiveDirectory_Servers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_ActiveDirectory_Credentials) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_ActiveDirectory_Credentials{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[49]
+type NetworkWirelessSsid_ActiveDirectory_Credentials struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	LogonName            *string                `protobuf:"bytes,1,opt,name=logon_name,json=logonName,proto3,oneof" json:"logon_name,omitempty"`
+	Password             *string                `protobuf:"bytes,2,opt,name=password,proto3,oneof" json:"password,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *NetworkWirelessSsid_ActiveDirectory_Credentials) Reset() {
+	*x = NetworkWirelessSsid_ActiveDirectory_Credentials{}
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_ActiveDirectory_Credentials) String() string {
+func (x *NetworkWirelessSsid_ActiveDirectory_Credentials) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateNetworkWirelessSsidRequest_ActiveDirectory_Credentials) ProtoMessage() {}
+func (*NetworkWirelessSsid_ActiveDirectory_Credentials) ProtoMessage() {}
 
-func (x *UpdateNetworkWirelessSsidRequest_ActiveDirectory_Credentials) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[49]
+func (x *NetworkWirelessSsid_ActiveDirectory_Credentials) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3708,47 +3471,55 @@ func (x *UpdateNetworkWirelessSsidRequest_ActiveDirectory_Credentials) ProtoRefl
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_ActiveDirectory_Credentials.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_ActiveDirectory_Credentials) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 5, 1}
+// Deprecated: Use NetworkWirelessSsid_ActiveDirectory_Credentials.ProtoReflect.Descriptor instead.
+func (*NetworkWirelessSsid_ActiveDirectory_Credentials) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{2, 14, 1}
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_ActiveDirectory_Credentials) GetLogonName() string {
+func (x *NetworkWirelessSsid_ActiveDirectory_Credentials) GetLogonName() string {
 	if x != nil && x.LogonName != nil {
 		return *x.LogonName
 	}
 	return ""
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_ActiveDirectory_Credentials) GetPassword() string {
+func (x *NetworkWirelessSsid_ActiveDirectory_Credentials) GetPassword() string {
 	if x != nil && x.Password != nil {
 		return *x.Password
 	}
 	return ""
 }
 
-type UpdateNetworkWirelessSsidRequest_RadiusRadsec_TlsTunnel struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Timeout       *int64                 `protobuf:"varint,1,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *NetworkWirelessSsid_ActiveDirectory_Credentials) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_RadiusRadsec_TlsTunnel) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_RadiusRadsec_TlsTunnel{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[50]
+type NetworkWirelessSsid_RadiusRadsec_TlsTunnel struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Timeout              *int64                 `protobuf:"varint,1,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *NetworkWirelessSsid_RadiusRadsec_TlsTunnel) Reset() {
+	*x = NetworkWirelessSsid_RadiusRadsec_TlsTunnel{}
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_RadiusRadsec_TlsTunnel) String() string {
+func (x *NetworkWirelessSsid_RadiusRadsec_TlsTunnel) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateNetworkWirelessSsidRequest_RadiusRadsec_TlsTunnel) ProtoMessage() {}
+func (*NetworkWirelessSsid_RadiusRadsec_TlsTunnel) ProtoMessage() {}
 
-func (x *UpdateNetworkWirelessSsidRequest_RadiusRadsec_TlsTunnel) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[50]
+func (x *NetworkWirelessSsid_RadiusRadsec_TlsTunnel) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3759,425 +3530,38 @@ func (x *UpdateNetworkWirelessSsidRequest_RadiusRadsec_TlsTunnel) ProtoReflect()
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_RadiusRadsec_TlsTunnel.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_RadiusRadsec_TlsTunnel) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 7, 0}
+// Deprecated: Use NetworkWirelessSsid_RadiusRadsec_TlsTunnel.ProtoReflect.Descriptor instead.
+func (*NetworkWirelessSsid_RadiusRadsec_TlsTunnel) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{2, 15, 0}
 }
 
-func (x *UpdateNetworkWirelessSsidRequest_RadiusRadsec_TlsTunnel) GetTimeout() int64 {
+func (x *NetworkWirelessSsid_RadiusRadsec_TlsTunnel) GetTimeout() int64 {
 	if x != nil && x.Timeout != nil {
 		return *x.Timeout
 	}
 	return 0
 }
 
-type UpdateNetworkWirelessSsidRequest_CampusGateway_Cluster struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_CampusGateway_Cluster) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_CampusGateway_Cluster{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[51]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_CampusGateway_Cluster) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidRequest_CampusGateway_Cluster) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidRequest_CampusGateway_Cluster) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[51]
+func (x *NetworkWirelessSsid_RadiusRadsec_TlsTunnel) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_CampusGateway_Cluster.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_CampusGateway_Cluster) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 9, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_CampusGateway_Cluster) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type UpdateNetworkWirelessSsidRequest_Gre_Concentrator struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Host          *string `protobuf:"bytes,1,opt,name=host,proto3,oneof" json:"host,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Gre_Concentrator) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_Gre_Concentrator{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[52]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Gre_Concentrator) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidRequest_Gre_Concentrator) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidRequest_Gre_Concentrator) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[52]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_Gre_Concentrator.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_Gre_Concentrator) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 11, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Gre_Concentrator) GetHost() string {
-	if x != nil && x.Host != nil {
-		return *x.Host
-	}
-	return ""
-}
-
-type UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging struct {
-	state           protoimpl.MessageState                                          `protogen:"open.v1"`
-	Enabled         *bool                                                           `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	DefaultVlanName *string                                                         `protobuf:"bytes,2,opt,name=default_vlan_name,json=defaultVlanName,proto3,oneof" json:"default_vlan_name,omitempty"`
-	ByApTags        []*UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging_ByApTags `protobuf:"bytes,3,rep,name=by_ap_tags,json=byApTags,proto3" json:"by_ap_tags,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[53]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[53]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 14, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging) GetDefaultVlanName() string {
-	if x != nil && x.DefaultVlanName != nil {
-		return *x.DefaultVlanName
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging) GetByApTags() []*UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging_ByApTags {
-	if x != nil {
-		return x.ByApTags
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type UpdateNetworkWirelessSsidRequest_NamedVlans_Radius struct {
-	state         protoimpl.MessageState                                        `protogen:"open.v1"`
-	GuestVlan     *UpdateNetworkWirelessSsidRequest_NamedVlans_Radius_GuestVlan `protobuf:"bytes,1,opt,name=guest_vlan,json=guestVlan,proto3" json:"guest_vlan,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_NamedVlans_Radius) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_NamedVlans_Radius{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[54]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_NamedVlans_Radius) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidRequest_NamedVlans_Radius) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidRequest_NamedVlans_Radius) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[54]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_NamedVlans_Radius.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_NamedVlans_Radius) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 14, 1}
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_NamedVlans_Radius) GetGuestVlan() *UpdateNetworkWirelessSsidRequest_NamedVlans_Radius_GuestVlan {
-	if x != nil {
-		return x.GuestVlan
-	}
-	return nil
-}
-
-type UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging_ByApTags struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Tags          []string               `protobuf:"bytes,1,rep,name=tags,proto3" json:"tags,omitempty"`
-	VlanName      *string                `protobuf:"bytes,2,opt,name=vlan_name,json=vlanName,proto3,oneof" json:"vlan_name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging_ByApTags) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging_ByApTags{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[55]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging_ByApTags) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging_ByApTags) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging_ByApTags) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[55]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging_ByApTags.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging_ByApTags) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 14, 0, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging_ByApTags) GetTags() []string {
-	if x != nil {
-		return x.Tags
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging_ByApTags) GetVlanName() string {
-	if x != nil && x.VlanName != nil {
-		return *x.VlanName
-	}
-	return ""
-}
-
-type UpdateNetworkWirelessSsidRequest_NamedVlans_Radius_GuestVlan struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_NamedVlans_Radius_GuestVlan) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_NamedVlans_Radius_GuestVlan{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[56]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_NamedVlans_Radius_GuestVlan) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidRequest_NamedVlans_Radius_GuestVlan) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidRequest_NamedVlans_Radius_GuestVlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[56]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_NamedVlans_Radius_GuestVlan.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_NamedVlans_Radius_GuestVlan) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 14, 1, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_NamedVlans_Radius_GuestVlan) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_NamedVlans_Radius_GuestVlan) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-type UpdateNetworkWirelessSsidRequest_Security_Encryption struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "CCMP 128", "GCMP 256".
-	Ciphers []string `protobuf:"bytes,1,rep,name=ciphers,proto3" json:"ciphers,omitempty"`
-	// Known values: "SAE", "SAE-EXT".
-	Akms          []string `protobuf:"bytes,2,rep,name=akms,proto3" json:"akms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Security_Encryption) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_Security_Encryption{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[57]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Security_Encryption) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidRequest_Security_Encryption) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidRequest_Security_Encryption) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[57]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_Security_Encryption.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_Security_Encryption) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 15, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Security_Encryption) GetCiphers() []string {
-	if x != nil {
-		return x.Ciphers
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_Security_Encryption) GetAkms() []string {
-	if x != nil {
-		return x.Akms
-	}
-	return nil
-}
-
-type UpdateNetworkWirelessSsidRequest_LocalAuthFallback_ServerCaCertificate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Contents      *string                `protobuf:"bytes,1,opt,name=contents,proto3,oneof" json:"contents,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_LocalAuthFallback_ServerCaCertificate) Reset() {
-	*x = UpdateNetworkWirelessSsidRequest_LocalAuthFallback_ServerCaCertificate{}
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[58]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_LocalAuthFallback_ServerCaCertificate) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidRequest_LocalAuthFallback_ServerCaCertificate) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidRequest_LocalAuthFallback_ServerCaCertificate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_proto_msgTypes[58]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidRequest_LocalAuthFallback_ServerCaCertificate.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidRequest_LocalAuthFallback_ServerCaCertificate) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_proto_rawDescGZIP(), []int{4, 16, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidRequest_LocalAuthFallback_ServerCaCertificate) GetContents() string {
-	if x != nil && x.Contents != nil {
-		return *x.Contents
-	}
-	return ""
 }
 
 var File_meraki_wireless_v1_ssids_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_ssids_proto_rawDesc = "" +
 	"\n" +
-	"\x1emeraki/wireless/v1/ssids.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"S\n" +
+	"\x1emeraki/wireless/v1/ssids.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"S\n" +
 	"\x1eGetNetworkWirelessSsidsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01B\r\n" +
-	"\v_network_id\"\x9e\x01\n" +
-	"\x1fGetNetworkWirelessSsidsResponse\x12=\n" +
-	"\x05items\x18\x01 \x03(\v2'.meraki.wireless.v1.NetworkWirelessSsidR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xb98\n" +
+	"\v_network_id\"\xef\x01\n" +
+	"\x1fGetNetworkWirelessSsidsResponse\x12>\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2'.meraki.wireless.v1.NetworkWirelessSsidR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xe1j\n" +
 	"\x13NetworkWirelessSsid\x12\x1b\n" +
 	"\x06number\x18\x01 \x01(\x03H\x00R\x06number\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1d\n" +
@@ -4245,112 +3629,235 @@ const file_meraki_wireless_v1_ssids_proto_rawDesc = "" +
 	"\vspeed_burst\x189 \x01(\v22.meraki.wireless.v1.NetworkWirelessSsid.SpeedBurstR\n" +
 	"speedBurst\x12F\n" +
 	"\x1dwifi_personal_network_enabled\x18: \x01(\bH,R\x1awifiPersonalNetworkEnabled\x88\x01\x01\x12L\n" +
-	"\bsecurity\x18; \x01(\v20.meraki.wireless.v1.NetworkWirelessSsid.SecurityR\bsecurity\x1a\xd1\x02\n" +
+	"\bsecurity\x18; \x01(\v20.meraki.wireless.v1.NetworkWirelessSsid.SecurityR\bsecurity\x12?\n" +
+	"\x1csplash_guest_sponsor_domains\x18< \x03(\tR\x19splashGuestSponsorDomains\x12V\n" +
+	"\flocal_radius\x18= \x01(\v23.meraki.wireless.v1.NetworkWirelessSsid.LocalRadiusR\vlocalRadius\x12@\n" +
+	"\x04ldap\x18> \x01(\v2,.meraki.wireless.v1.NetworkWirelessSsid.LdapR\x04ldap\x12b\n" +
+	"\x10active_directory\x18? \x01(\v27.meraki.wireless.v1.NetworkWirelessSsid.ActiveDirectoryR\x0factiveDirectory\x12Y\n" +
+	"\rradius_radsec\x18@ \x01(\v24.meraki.wireless.v1.NetworkWirelessSsid.RadiusRadsecR\fradiusRadsec\x12P\n" +
+	"\"radius_accounting_interim_interval\x18A \x01(\x03H-R\x1fradiusAccountingInterimInterval\x88\x01\x01\x12;\n" +
+	"\x17concentrator_network_id\x18B \x01(\tH.R\x15concentratorNetworkId\x88\x01\x01\x12N\n" +
+	"!secondary_concentrator_network_id\x18C \x01(\tH/R\x1esecondaryConcentratorNetworkId\x88\x01\x01\x12S\n" +
+	"$disassociate_clients_on_vpn_failover\x18D \x01(\bH0R disassociateClientsOnVpnFailover\x88\x01\x01\x12\x1c\n" +
+	"\avlan_id\x18E \x01(\x03H1R\x06vlanId\x88\x01\x01\x12h\n" +
+	"\x14ap_tags_and_vlan_ids\x18F \x03(\v28.meraki.wireless.v1.NetworkWirelessSsid.ApTagsAndVlanIdsR\x10apTagsAndVlanIds\x12>\n" +
+	"\x19radius_guest_vlan_enabled\x18G \x01(\bH2R\x16radiusGuestVlanEnabled\x88\x01\x01\x124\n" +
+	"\x14radius_guest_vlan_id\x18H \x01(\x03H3R\x11radiusGuestVlanId\x88\x01\x01\x12F\n" +
+	"\x1dradius_accounting_start_delay\x18I \x01(\x03H4R\x1aradiusAccountingStartDelay\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc8\x03\n" +
 	"\rRadiusServers\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04host\x18\x02 \x01(\tH\x01R\x04host\x88\x01\x01\x12\x17\n" +
 	"\x04port\x18\x03 \x01(\x03H\x02R\x04port\x88\x01\x01\x12*\n" +
 	"\x0eradsec_enabled\x18\x04 \x01(\bH\x03R\rradsecEnabled\x88\x01\x01\x12B\n" +
 	"\x1bopen_roaming_certificate_id\x18\x05 \x01(\x03H\x04R\x18openRoamingCertificateId\x88\x01\x01\x12*\n" +
-	"\x0eca_certificate\x18\x06 \x01(\tH\x05R\rcaCertificate\x88\x01\x01B\x05\n" +
+	"\x0eca_certificate\x18\x06 \x01(\tH\x05R\rcaCertificate\x88\x01\x01\x12\x1b\n" +
+	"\x06secret\x18\a \x01(\tH\x06R\x06secret\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_hostB\a\n" +
 	"\x05_portB\x11\n" +
 	"\x0f_radsec_enabledB\x1e\n" +
 	"\x1c_open_roaming_certificate_idB\x11\n" +
-	"\x0f_ca_certificate\x1a\x80\x02\n" +
+	"\x0f_ca_certificateB\t\n" +
+	"\a_secret\x1a\xb6\x03\n" +
 	"\x17RadiusAccountingServers\x12\x17\n" +
 	"\x04host\x18\x01 \x01(\tH\x00R\x04host\x88\x01\x01\x12\x17\n" +
 	"\x04port\x18\x02 \x01(\x03H\x01R\x04port\x88\x01\x01\x12B\n" +
 	"\x1bopen_roaming_certificate_id\x18\x03 \x01(\x03H\x02R\x18openRoamingCertificateId\x88\x01\x01\x12*\n" +
-	"\x0eca_certificate\x18\x04 \x01(\tH\x03R\rcaCertificate\x88\x01\x01B\a\n" +
+	"\x0eca_certificate\x18\x04 \x01(\tH\x03R\rcaCertificate\x88\x01\x01\x12\x1b\n" +
+	"\x06secret\x18\x05 \x01(\tH\x04R\x06secret\x88\x01\x01\x12*\n" +
+	"\x0eradsec_enabled\x18\x06 \x01(\bH\x05R\rradsecEnabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_hostB\a\n" +
 	"\x05_portB\x1e\n" +
 	"\x1c_open_roaming_certificate_idB\x11\n" +
-	"\x0f_ca_certificate\x1aa\n" +
+	"\x0f_ca_certificateB\t\n" +
+	"\a_secretB\x11\n" +
+	"\x0f_radsec_enabled\x1a\xb0\x01\n" +
 	"\x06Dot11w\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1f\n" +
-	"\brequired\x18\x02 \x01(\bH\x01R\brequired\x88\x01\x01B\n" +
+	"\brequired\x18\x02 \x01(\bH\x01R\brequired\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\v\n" +
-	"\t_required\x1aa\n" +
+	"\t_required\x1a\xb0\x01\n" +
 	"\x06Dot11r\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1f\n" +
-	"\badaptive\x18\x02 \x01(\bH\x01R\badaptive\x88\x01\x01B\n" +
+	"\badaptive\x18\x02 \x01(\bH\x01R\badaptive\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\v\n" +
-	"\t_adaptive\x1am\n" +
+	"\t_adaptive\x1a\xbc\x01\n" +
 	"\n" +
 	"DnsRewrite\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x124\n" +
-	"\x16dns_custom_nameservers\x18\x02 \x03(\tR\x14dnsCustomNameserversB\n" +
+	"\x16dns_custom_nameservers\x18\x02 \x03(\tR\x14dnsCustomNameservers\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a\xf9\x01\n" +
+	"\b_enabled\x1a\x97\x03\n" +
 	"\x03Gre\x12\\\n" +
 	"\fconcentrator\x18\x01 \x01(\v28.meraki.wireless.v1.NetworkWirelessSsid.Gre.ConcentratorR\fconcentrator\x12\x15\n" +
 	"\x03key\x18\x02 \x01(\x03H\x00R\x03key\x88\x01\x01\x12.\n" +
-	"\x10client_isolation\x18\x03 \x01(\bH\x01R\x0fclientIsolation\x88\x01\x01\x1a0\n" +
+	"\x10client_isolation\x18\x03 \x01(\bH\x01R\x0fclientIsolation\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x7f\n" +
 	"\fConcentrator\x12\x17\n" +
-	"\x04host\x18\x01 \x01(\tH\x00R\x04host\x88\x01\x01B\a\n" +
+	"\x04host\x18\x01 \x01(\tH\x00R\x04host\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_hostB\x06\n" +
 	"\x04_keyB\x13\n" +
-	"\x11_client_isolation\x1a\x8f\x01\n" +
+	"\x11_client_isolation\x1a\xad\x02\n" +
 	"\rCampusGateway\x12W\n" +
-	"\acluster\x18\x01 \x01(\v2=.meraki.wireless.v1.NetworkWirelessSsid.CampusGateway.ClusterR\acluster\x1a%\n" +
+	"\acluster\x18\x01 \x01(\v2=.meraki.wireless.v1.NetworkWirelessSsid.CampusGateway.ClusterR\acluster\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aCluster\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a0\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\x7f\n" +
 	"\x05Oauth\x12'\n" +
-	"\x0fallowed_domains\x18\x01 \x03(\tR\x0eallowedDomains\x1a\xc3\x02\n" +
+	"\x0fallowed_domains\x18\x01 \x03(\tR\x0eallowedDomains\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe2\x03\n" +
 	"\x11LocalAuthFallback\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12(\n" +
 	"\rcache_timeout\x18\x02 \x01(\x03H\x01R\fcacheTimeout\x88\x01\x01\x12\x81\x01\n" +
-	"\x15server_ca_certificate\x18\x03 \x01(\v2M.meraki.wireless.v1.NetworkWirelessSsid.LocalAuthFallback.ServerCaCertificateR\x13serverCaCertificate\x1aC\n" +
+	"\x15server_ca_certificate\x18\x03 \x01(\v2M.meraki.wireless.v1.NetworkWirelessSsid.LocalAuthFallback.ServerCaCertificateR\x13serverCaCertificate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x92\x01\n" +
 	"\x13ServerCaCertificate\x12\x1f\n" +
-	"\bcontents\x18\x01 \x01(\tH\x00R\bcontents\x88\x01\x01B\v\n" +
+	"\bcontents\x18\x01 \x01(\tH\x00R\bcontents\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_contentsB\n" +
 	"\n" +
 	"\b_enabledB\x10\n" +
-	"\x0e_cache_timeout\x1a\xaf\x05\n" +
+	"\x0e_cache_timeout\x1a\xbc\b\n" +
 	"\n" +
 	"NamedVlans\x12T\n" +
 	"\atagging\x18\x01 \x01(\v2:.meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.TaggingR\atagging\x12Q\n" +
-	"\x06radius\x18\x02 \x01(\v29.meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.RadiusR\x06radius\x1a\xae\x02\n" +
+	"\x06radius\x18\x02 \x01(\v29.meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.RadiusR\x06radius\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcd\x03\n" +
 	"\aTagging\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12/\n" +
 	"\x11default_vlan_name\x18\x02 \x01(\tH\x01R\x0fdefaultVlanName\x88\x01\x01\x12a\n" +
 	"\n" +
-	"by_ap_tags\x18\x03 \x03(\v2C.meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Tagging.ByApTagsR\bbyApTags\x1aN\n" +
+	"by_ap_tags\x18\x03 \x03(\v2C.meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Tagging.ByApTagsR\bbyApTags\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9d\x01\n" +
 	"\bByApTags\x12\x12\n" +
 	"\x04tags\x18\x01 \x03(\tR\x04tags\x12 \n" +
-	"\tvlan_name\x18\x02 \x01(\tH\x00R\bvlanName\x88\x01\x01B\f\n" +
+	"\tvlan_name\x18\x02 \x01(\tH\x00R\bvlanName\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_vlan_nameB\n" +
 	"\n" +
 	"\b_enabledB\x14\n" +
-	"\x12_default_vlan_name\x1a\xc6\x01\n" +
+	"\x12_default_vlan_name\x1a\xe5\x02\n" +
 	"\x06Radius\x12b\n" +
 	"\n" +
-	"guest_vlan\x18\x01 \x01(\v2C.meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Radius.GuestVlanR\tguestVlan\x1aX\n" +
+	"guest_vlan\x18\x01 \x01(\v2C.meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Radius.GuestVlanR\tguestVlan\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa7\x01\n" +
 	"\tGuestVlan\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\a\n" +
-	"\x05_name\x1a7\n" +
+	"\x05_name\x1a\x86\x01\n" +
 	"\n" +
 	"SpeedBurst\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a\xa3\x01\n" +
+	"\b_enabled\x1a\xc2\x02\n" +
 	"\bSecurity\x12[\n" +
 	"\n" +
 	"encryption\x18\x01 \x01(\v2;.meraki.wireless.v1.NetworkWirelessSsid.Security.EncryptionR\n" +
-	"encryption\x1a:\n" +
+	"encryption\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x89\x01\n" +
 	"\n" +
 	"Encryption\x12\x18\n" +
 	"\aciphers\x18\x01 \x03(\tR\aciphers\x12\x12\n" +
-	"\x04akms\x18\x02 \x03(\tR\x04akmsB\t\n" +
+	"\x04akms\x18\x02 \x03(\tR\x04akms\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbc\t\n" +
+	"\vLocalRadius\x12(\n" +
+	"\rcache_timeout\x18\x01 \x01(\x03H\x00R\fcacheTimeout\x88\x01\x01\x12\x83\x01\n" +
+	"\x17password_authentication\x18\x02 \x01(\v2J.meraki.wireless.v1.NetworkWirelessSsid.LocalRadius.PasswordAuthenticationR\x16passwordAuthentication\x12\x8c\x01\n" +
+	"\x1acertificate_authentication\x18\x03 \x01(\v2M.meraki.wireless.v1.NetworkWirelessSsid.LocalRadius.CertificateAuthenticationR\x19certificateAuthentication\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x92\x01\n" +
+	"\x16PasswordAuthentication\x12\x1d\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
+	"\n" +
+	"\b_enabled\x1a\xf7\x04\n" +
+	"\x19CertificateAuthentication\x12\x1d\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1e\n" +
+	"\buse_ldap\x18\x02 \x01(\bH\x01R\auseLdap\x88\x01\x01\x12\x1e\n" +
+	"\buse_ocsp\x18\x03 \x01(\bH\x02R\auseOcsp\x88\x01\x01\x121\n" +
+	"\x12ocsp_responder_url\x18\x04 \x01(\tH\x03R\x10ocspResponderUrl\x88\x01\x01\x12\xa2\x01\n" +
+	"\x1aclient_root_ca_certificate\x18\x05 \x01(\v2e.meraki.wireless.v1.NetworkWirelessSsid.LocalRadius.CertificateAuthentication.ClientRootCaCertificateR\x17clientRootCaCertificate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
+	"\x17ClientRootCaCertificate\x12\x1f\n" +
+	"\bcontents\x18\x01 \x01(\tH\x00R\bcontents\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
+	"\t_contentsB\n" +
+	"\n" +
+	"\b_enabledB\v\n" +
+	"\t_use_ldapB\v\n" +
+	"\t_use_ocspB\x15\n" +
+	"\x13_ocsp_responder_urlB\x10\n" +
+	"\x0e_cache_timeout\x1a\xdc\a\n" +
+	"\x04Ldap\x12N\n" +
+	"\aservers\x18\x01 \x03(\v24.meraki.wireless.v1.NetworkWirelessSsid.Ldap.ServersR\aservers\x12Z\n" +
+	"\vcredentials\x18\x02 \x01(\v28.meraki.wireless.v1.NetworkWirelessSsid.Ldap.CredentialsR\vcredentials\x12;\n" +
+	"\x17base_distinguished_name\x18\x03 \x01(\tH\x00R\x15baseDistinguishedName\x88\x01\x01\x12t\n" +
+	"\x15server_ca_certificate\x18\x04 \x01(\v2@.meraki.wireless.v1.NetworkWirelessSsid.Ldap.ServerCaCertificateR\x13serverCaCertificate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9c\x01\n" +
+	"\aServers\x12\x17\n" +
+	"\x04host\x18\x01 \x01(\tH\x00R\x04host\x88\x01\x01\x12\x17\n" +
+	"\x04port\x18\x02 \x01(\x03H\x01R\x04port\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_hostB\a\n" +
+	"\x05_port\x1a\xd5\x01\n" +
+	"\vCredentials\x122\n" +
+	"\x12distinguished_name\x18\x01 \x01(\tH\x00R\x11distinguishedName\x88\x01\x01\x12\x1f\n" +
+	"\bpassword\x18\x02 \x01(\tH\x01R\bpassword\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x15\n" +
+	"\x13_distinguished_nameB\v\n" +
+	"\t_password\x1a\x92\x01\n" +
+	"\x13ServerCaCertificate\x12\x1f\n" +
+	"\bcontents\x18\x01 \x01(\tH\x00R\bcontents\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
+	"\t_contentsB\x1a\n" +
+	"\x18_base_distinguished_name\x1a\x81\x05\n" +
+	"\x0fActiveDirectory\x12Y\n" +
+	"\aservers\x18\x01 \x03(\v2?.meraki.wireless.v1.NetworkWirelessSsid.ActiveDirectory.ServersR\aservers\x12e\n" +
+	"\vcredentials\x18\x02 \x01(\v2C.meraki.wireless.v1.NetworkWirelessSsid.ActiveDirectory.CredentialsR\vcredentials\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9c\x01\n" +
+	"\aServers\x12\x17\n" +
+	"\x04host\x18\x01 \x01(\tH\x00R\x04host\x88\x01\x01\x12\x17\n" +
+	"\x04port\x18\x02 \x01(\x03H\x01R\x04port\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_hostB\a\n" +
+	"\x05_port\x1a\xbd\x01\n" +
+	"\vCredentials\x12\"\n" +
+	"\n" +
+	"logon_name\x18\x01 \x01(\tH\x00R\tlogonName\x88\x01\x01\x12\x1f\n" +
+	"\bpassword\x18\x02 \x01(\tH\x01R\bpassword\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_logon_nameB\v\n" +
+	"\t_password\x1a\xc4\x02\n" +
+	"\fRadiusRadsec\x12]\n" +
+	"\n" +
+	"tls_tunnel\x18\x01 \x01(\v2>.meraki.wireless.v1.NetworkWirelessSsid.RadiusRadsec.TlsTunnelR\ttlsTunnel\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x85\x01\n" +
+	"\tTlsTunnel\x12\x1d\n" +
+	"\atimeout\x18\x01 \x01(\x03H\x00R\atimeout\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
+	"\n" +
+	"\b_timeout\x1a\x9f\x01\n" +
+	"\x10ApTagsAndVlanIds\x12\x12\n" +
+	"\x04tags\x18\x01 \x03(\tR\x04tags\x12\x1c\n" +
+	"\avlan_id\x18\x02 \x01(\x03H\x00R\x06vlanId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
+	"\n" +
+	"\b_vlan_idB\t\n" +
 	"\a_numberB\a\n" +
 	"\x05_nameB\n" +
 	"\n" +
@@ -4398,13 +3905,22 @@ const file_meraki_wireless_v1_ssids_proto_rawDesc = "" +
 	"\x10_default_vlan_idB\"\n" +
 	" _adult_content_filtering_enabledB\x18\n" +
 	"\x16_lan_isolation_enabledB \n" +
-	"\x1e_wifi_personal_network_enabled\"z\n" +
+	"\x1e_wifi_personal_network_enabledB%\n" +
+	"#_radius_accounting_interim_intervalB\x1a\n" +
+	"\x18_concentrator_network_idB$\n" +
+	"\"_secondary_concentrator_network_idB'\n" +
+	"%_disassociate_clients_on_vpn_failoverB\n" +
+	"\n" +
+	"\b_vlan_idB\x1c\n" +
+	"\x1a_radius_guest_vlan_enabledB\x17\n" +
+	"\x15_radius_guest_vlan_idB \n" +
+	"\x1e_radius_accounting_start_delay\"z\n" +
 	"\x1dGetNetworkWirelessSsidRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01B\r\n" +
 	"\v_network_idB\t\n" +
-	"\a_number\"\xa6U\n" +
+	"\a_number\"\xe5,\n" +
 	" UpdateNetworkWirelessSsidRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
@@ -4417,45 +3933,45 @@ const file_meraki_wireless_v1_ssids_proto_rawDesc = "" +
 	"\x0fencryption_mode\x18\b \x01(\tH\aR\x0eencryptionMode\x88\x01\x01\x12\x15\n" +
 	"\x03psk\x18\t \x01(\tH\bR\x03psk\x88\x01\x01\x123\n" +
 	"\x13wpa_encryption_mode\x18\n" +
-	" \x01(\tH\tR\x11wpaEncryptionMode\x88\x01\x01\x12S\n" +
-	"\x06dot11w\x18\v \x01(\v2;.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Dot11wR\x06dot11w\x12S\n" +
-	"\x06dot11r\x18\f \x01(\v2;.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Dot11rR\x06dot11r\x12$\n" +
+	" \x01(\tH\tR\x11wpaEncryptionMode\x88\x01\x01\x12F\n" +
+	"\x06dot11w\x18\v \x01(\v2..meraki.wireless.v1.NetworkWirelessSsid.Dot11wR\x06dot11w\x12F\n" +
+	"\x06dot11r\x18\f \x01(\v2..meraki.wireless.v1.NetworkWirelessSsid.Dot11rR\x06dot11r\x12$\n" +
 	"\vsplash_page\x18\r \x01(\tH\n" +
 	"R\n" +
 	"splashPage\x88\x01\x01\x12?\n" +
-	"\x1csplash_guest_sponsor_domains\x18\x0e \x03(\tR\x19splashGuestSponsorDomains\x12P\n" +
-	"\x05oauth\x18\x0f \x01(\v2:.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.OauthR\x05oauth\x12c\n" +
-	"\flocal_radius\x18\x10 \x01(\v2@.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.LocalRadiusR\vlocalRadius\x12M\n" +
-	"\x04ldap\x18\x11 \x01(\v29.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.LdapR\x04ldap\x12o\n" +
-	"\x10active_directory\x18\x12 \x01(\v2D.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.ActiveDirectoryR\x0factiveDirectory\x12i\n" +
-	"\x0eradius_servers\x18\x13 \x03(\v2B.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.RadiusServersR\rradiusServers\x125\n" +
+	"\x1csplash_guest_sponsor_domains\x18\x0e \x03(\tR\x19splashGuestSponsorDomains\x12C\n" +
+	"\x05oauth\x18\x0f \x01(\v2-.meraki.wireless.v1.NetworkWirelessSsid.OauthR\x05oauth\x12V\n" +
+	"\flocal_radius\x18\x10 \x01(\v23.meraki.wireless.v1.NetworkWirelessSsid.LocalRadiusR\vlocalRadius\x12@\n" +
+	"\x04ldap\x18\x11 \x01(\v2,.meraki.wireless.v1.NetworkWirelessSsid.LdapR\x04ldap\x12b\n" +
+	"\x10active_directory\x18\x12 \x01(\v27.meraki.wireless.v1.NetworkWirelessSsid.ActiveDirectoryR\x0factiveDirectory\x12\\\n" +
+	"\x0eradius_servers\x18\x13 \x03(\v25.meraki.wireless.v1.NetworkWirelessSsid.RadiusServersR\rradiusServers\x125\n" +
 	"\x14radius_proxy_enabled\x18\x14 \x01(\bH\vR\x12radiusProxyEnabled\x88\x01\x01\x129\n" +
 	"\x16radius_testing_enabled\x18\x15 \x01(\bH\fR\x14radiusTestingEnabled\x88\x01\x01\x12<\n" +
 	"\x18radius_called_station_id\x18\x16 \x01(\tH\rR\x15radiusCalledStationId\x88\x01\x01\x12D\n" +
 	"\x1cradius_authentication_nas_id\x18\x17 \x01(\tH\x0eR\x19radiusAuthenticationNasId\x88\x01\x01\x127\n" +
 	"\x15radius_server_timeout\x18\x18 \x01(\x03H\x0fR\x13radiusServerTimeout\x88\x01\x01\x12D\n" +
 	"\x1cradius_server_attempts_limit\x18\x19 \x01(\x03H\x10R\x19radiusServerAttemptsLimit\x88\x01\x01\x12;\n" +
-	"\x17radius_fallback_enabled\x18\x1a \x01(\bH\x11R\x15radiusFallbackEnabled\x88\x01\x01\x12f\n" +
-	"\rradius_radsec\x18\x1b \x01(\v2A.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.RadiusRadsecR\fradiusRadsec\x121\n" +
+	"\x17radius_fallback_enabled\x18\x1a \x01(\bH\x11R\x15radiusFallbackEnabled\x88\x01\x01\x12Y\n" +
+	"\rradius_radsec\x18\x1b \x01(\v24.meraki.wireless.v1.NetworkWirelessSsid.RadiusRadsecR\fradiusRadsec\x121\n" +
 	"\x12radius_coa_enabled\x18\x1c \x01(\bH\x12R\x10radiusCoaEnabled\x88\x01\x01\x129\n" +
 	"\x16radius_failover_policy\x18\x1d \x01(\tH\x13R\x14radiusFailoverPolicy\x88\x01\x01\x12D\n" +
 	"\x1cradius_load_balancing_policy\x18\x1e \x01(\tH\x14R\x19radiusLoadBalancingPolicy\x88\x01\x01\x12?\n" +
-	"\x19radius_accounting_enabled\x18\x1f \x01(\bH\x15R\x17radiusAccountingEnabled\x88\x01\x01\x12\x88\x01\n" +
-	"\x19radius_accounting_servers\x18  \x03(\v2L.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.RadiusAccountingServersR\x17radiusAccountingServers\x12P\n" +
+	"\x19radius_accounting_enabled\x18\x1f \x01(\bH\x15R\x17radiusAccountingEnabled\x88\x01\x01\x12{\n" +
+	"\x19radius_accounting_servers\x18  \x03(\v2?.meraki.wireless.v1.NetworkWirelessSsid.RadiusAccountingServersR\x17radiusAccountingServers\x12P\n" +
 	"\"radius_accounting_interim_interval\x18! \x01(\x03H\x16R\x1fradiusAccountingInterimInterval\x88\x01\x01\x12Q\n" +
 	"#radius_attribute_for_group_policies\x18\" \x01(\tH\x17R\x1fradiusAttributeForGroupPolicies\x88\x01\x01\x121\n" +
-	"\x12ip_assignment_mode\x18# \x01(\tH\x18R\x10ipAssignmentMode\x88\x01\x01\x12i\n" +
-	"\x0ecampus_gateway\x18$ \x01(\v2B.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.CampusGatewayR\rcampusGateway\x12-\n" +
+	"\x12ip_assignment_mode\x18# \x01(\tH\x18R\x10ipAssignmentMode\x88\x01\x01\x12\\\n" +
+	"\x0ecampus_gateway\x18$ \x01(\v25.meraki.wireless.v1.NetworkWirelessSsid.CampusGatewayR\rcampusGateway\x12-\n" +
 	"\x10use_vlan_tagging\x18% \x01(\bH\x19R\x0euseVlanTagging\x88\x01\x01\x12;\n" +
 	"\x17concentrator_network_id\x18& \x01(\tH\x1aR\x15concentratorNetworkId\x88\x01\x01\x12N\n" +
 	"!secondary_concentrator_network_id\x18' \x01(\tH\x1bR\x1esecondaryConcentratorNetworkId\x88\x01\x01\x12S\n" +
 	"$disassociate_clients_on_vpn_failover\x18( \x01(\bH\x1cR disassociateClientsOnVpnFailover\x88\x01\x01\x12\x1c\n" +
 	"\avlan_id\x18) \x01(\x03H\x1dR\x06vlanId\x88\x01\x01\x12+\n" +
-	"\x0fdefault_vlan_id\x18* \x01(\x03H\x1eR\rdefaultVlanId\x88\x01\x01\x12u\n" +
-	"\x14ap_tags_and_vlan_ids\x18+ \x03(\v2E.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.ApTagsAndVlanIdsR\x10apTagsAndVlanIds\x127\n" +
+	"\x0fdefault_vlan_id\x18* \x01(\x03H\x1eR\rdefaultVlanId\x88\x01\x01\x12h\n" +
+	"\x14ap_tags_and_vlan_ids\x18+ \x03(\v28.meraki.wireless.v1.NetworkWirelessSsid.ApTagsAndVlanIdsR\x10apTagsAndVlanIds\x127\n" +
 	"\x15walled_garden_enabled\x18, \x01(\bH\x1fR\x13walledGardenEnabled\x88\x01\x01\x120\n" +
-	"\x14walled_garden_ranges\x18- \x03(\tR\x12walledGardenRanges\x12J\n" +
-	"\x03gre\x18. \x01(\v28.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.GreR\x03gre\x12,\n" +
+	"\x14walled_garden_ranges\x18- \x03(\tR\x12walledGardenRanges\x12=\n" +
+	"\x03gre\x18. \x01(\v2+.meraki.wireless.v1.NetworkWirelessSsid.GreR\x03gre\x12,\n" +
 	"\x0fradius_override\x18/ \x01(\bH R\x0eradiusOverride\x88\x01\x01\x12>\n" +
 	"\x19radius_guest_vlan_enabled\x180 \x01(\bH!R\x16radiusGuestVlanEnabled\x88\x01\x01\x124\n" +
 	"\x14radius_guest_vlan_id\x181 \x01(\x03H\"R\x11radiusGuestVlanId\x88\x01\x01\x12$\n" +
@@ -4472,192 +3988,20 @@ const file_meraki_wireless_v1_ssids_proto_rawDesc = "" +
 	"\x11availability_tags\x18; \x03(\tR\x10availabilityTags\x12<\n" +
 	"\x18adaptive_policy_group_id\x18< \x01(\tH,R\x15adaptivePolicyGroupId\x88\x01\x01\x129\n" +
 	"\x16mandatory_dhcp_enabled\x18= \x01(\bH-R\x14mandatoryDhcpEnabled\x88\x01\x01\x12J\n" +
-	"\x1fadult_content_filtering_enabled\x18> \x01(\bH.R\x1cadultContentFilteringEnabled\x88\x01\x01\x12`\n" +
-	"\vdns_rewrite\x18? \x01(\v2?.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.DnsRewriteR\n" +
-	"dnsRewrite\x12`\n" +
-	"\vspeed_burst\x18@ \x01(\v2?.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.SpeedBurstR\n" +
-	"speedBurst\x12`\n" +
-	"\vnamed_vlans\x18A \x01(\v2?.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.NamedVlansR\n" +
-	"namedVlans\x12Y\n" +
-	"\bsecurity\x18B \x01(\v2=.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.SecurityR\bsecurity\x12v\n" +
-	"\x13local_auth_fallback\x18C \x01(\v2F.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.LocalAuthFallbackR\x11localAuthFallback\x12F\n" +
-	"\x1dradius_accounting_start_delay\x18D \x01(\x03H/R\x1aradiusAccountingStartDelay\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18E \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18F \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aa\n" +
-	"\x06Dot11w\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1f\n" +
-	"\brequired\x18\x02 \x01(\bH\x01R\brequired\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\v\n" +
-	"\t_required\x1aa\n" +
-	"\x06Dot11r\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1f\n" +
-	"\badaptive\x18\x02 \x01(\bH\x01R\badaptive\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\v\n" +
-	"\t_adaptive\x1a0\n" +
-	"\x05Oauth\x12'\n" +
-	"\x0fallowed_domains\x18\x01 \x03(\tR\x0eallowedDomains\x1a\xa5\a\n" +
-	"\vLocalRadius\x12(\n" +
-	"\rcache_timeout\x18\x01 \x01(\x03H\x00R\fcacheTimeout\x88\x01\x01\x12\x90\x01\n" +
-	"\x17password_authentication\x18\x02 \x01(\v2W.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.LocalRadius.PasswordAuthenticationR\x16passwordAuthentication\x12\x99\x01\n" +
-	"\x1acertificate_authentication\x18\x03 \x01(\v2Z.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.LocalRadius.CertificateAuthenticationR\x19certificateAuthentication\x1aC\n" +
-	"\x16PasswordAuthentication\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a\xe5\x03\n" +
-	"\x19CertificateAuthentication\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1e\n" +
-	"\buse_ldap\x18\x02 \x01(\bH\x01R\auseLdap\x88\x01\x01\x12\x1e\n" +
-	"\buse_ocsp\x18\x03 \x01(\bH\x02R\auseOcsp\x88\x01\x01\x121\n" +
-	"\x12ocsp_responder_url\x18\x04 \x01(\tH\x03R\x10ocspResponderUrl\x88\x01\x01\x12\xaf\x01\n" +
-	"\x1aclient_root_ca_certificate\x18\x05 \x01(\v2r.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.LocalRadius.CertificateAuthentication.ClientRootCaCertificateR\x17clientRootCaCertificate\x1aG\n" +
-	"\x17ClientRootCaCertificate\x12\x1f\n" +
-	"\bcontents\x18\x01 \x01(\tH\x00R\bcontents\x88\x01\x01B\v\n" +
-	"\t_contentsB\n" +
-	"\n" +
-	"\b_enabledB\v\n" +
-	"\t_use_ldapB\v\n" +
-	"\t_use_ocspB\x15\n" +
-	"\x13_ocsp_responder_urlB\x10\n" +
-	"\x0e_cache_timeout\x1a\xc6\x05\n" +
-	"\x04Ldap\x12[\n" +
-	"\aservers\x18\x01 \x03(\v2A.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Ldap.ServersR\aservers\x12g\n" +
-	"\vcredentials\x18\x02 \x01(\v2E.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Ldap.CredentialsR\vcredentials\x12;\n" +
-	"\x17base_distinguished_name\x18\x03 \x01(\tH\x00R\x15baseDistinguishedName\x88\x01\x01\x12\x81\x01\n" +
-	"\x15server_ca_certificate\x18\x04 \x01(\v2M.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Ldap.ServerCaCertificateR\x13serverCaCertificate\x1aM\n" +
-	"\aServers\x12\x17\n" +
-	"\x04host\x18\x01 \x01(\tH\x00R\x04host\x88\x01\x01\x12\x17\n" +
-	"\x04port\x18\x02 \x01(\x03H\x01R\x04port\x88\x01\x01B\a\n" +
-	"\x05_hostB\a\n" +
-	"\x05_port\x1a\x86\x01\n" +
-	"\vCredentials\x122\n" +
-	"\x12distinguished_name\x18\x01 \x01(\tH\x00R\x11distinguishedName\x88\x01\x01\x12\x1f\n" +
-	"\bpassword\x18\x02 \x01(\tH\x01R\bpassword\x88\x01\x01B\x15\n" +
-	"\x13_distinguished_nameB\v\n" +
-	"\t_password\x1aC\n" +
-	"\x13ServerCaCertificate\x12\x1f\n" +
-	"\bcontents\x18\x01 \x01(\tH\x00R\bcontents\x88\x01\x01B\v\n" +
-	"\t_contentsB\x1a\n" +
-	"\x18_base_distinguished_name\x1a\xac\x03\n" +
-	"\x0fActiveDirectory\x12f\n" +
-	"\aservers\x18\x01 \x03(\v2L.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.ActiveDirectory.ServersR\aservers\x12r\n" +
-	"\vcredentials\x18\x02 \x01(\v2P.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.ActiveDirectory.CredentialsR\vcredentials\x1aM\n" +
-	"\aServers\x12\x17\n" +
-	"\x04host\x18\x01 \x01(\tH\x00R\x04host\x88\x01\x01\x12\x17\n" +
-	"\x04port\x18\x02 \x01(\x03H\x01R\x04port\x88\x01\x01B\a\n" +
-	"\x05_hostB\a\n" +
-	"\x05_port\x1an\n" +
-	"\vCredentials\x12\"\n" +
-	"\n" +
-	"logon_name\x18\x01 \x01(\tH\x00R\tlogonName\x88\x01\x01\x12\x1f\n" +
-	"\bpassword\x18\x02 \x01(\tH\x01R\bpassword\x88\x01\x01B\r\n" +
-	"\v_logon_nameB\v\n" +
-	"\t_password\x1a\xdd\x02\n" +
-	"\rRadiusServers\x12\x17\n" +
-	"\x04host\x18\x01 \x01(\tH\x00R\x04host\x88\x01\x01\x12\x17\n" +
-	"\x04port\x18\x02 \x01(\x03H\x01R\x04port\x88\x01\x01\x12\x1b\n" +
-	"\x06secret\x18\x03 \x01(\tH\x02R\x06secret\x88\x01\x01\x12*\n" +
-	"\x0eradsec_enabled\x18\x04 \x01(\bH\x03R\rradsecEnabled\x88\x01\x01\x12B\n" +
-	"\x1bopen_roaming_certificate_id\x18\x05 \x01(\x03H\x04R\x18openRoamingCertificateId\x88\x01\x01\x12*\n" +
-	"\x0eca_certificate\x18\x06 \x01(\tH\x05R\rcaCertificate\x88\x01\x01B\a\n" +
-	"\x05_hostB\a\n" +
-	"\x05_portB\t\n" +
-	"\a_secretB\x11\n" +
-	"\x0f_radsec_enabledB\x1e\n" +
-	"\x1c_open_roaming_certificate_idB\x11\n" +
-	"\x0f_ca_certificate\x1a\xb2\x01\n" +
-	"\fRadiusRadsec\x12j\n" +
-	"\n" +
-	"tls_tunnel\x18\x01 \x01(\v2K.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.RadiusRadsec.TlsTunnelR\ttlsTunnel\x1a6\n" +
-	"\tTlsTunnel\x12\x1d\n" +
-	"\atimeout\x18\x01 \x01(\x03H\x00R\atimeout\x88\x01\x01B\n" +
-	"\n" +
-	"\b_timeout\x1a\x83\x02\n" +
-	"\x17RadiusAccountingServers\x12\x17\n" +
-	"\x04host\x18\x01 \x01(\tH\x00R\x04host\x88\x01\x01\x12\x17\n" +
-	"\x04port\x18\x02 \x01(\x03H\x01R\x04port\x88\x01\x01\x12\x1b\n" +
-	"\x06secret\x18\x03 \x01(\tH\x02R\x06secret\x88\x01\x01\x12*\n" +
-	"\x0eradsec_enabled\x18\x04 \x01(\bH\x03R\rradsecEnabled\x88\x01\x01\x12*\n" +
-	"\x0eca_certificate\x18\x05 \x01(\tH\x04R\rcaCertificate\x88\x01\x01B\a\n" +
-	"\x05_hostB\a\n" +
-	"\x05_portB\t\n" +
-	"\a_secretB\x11\n" +
-	"\x0f_radsec_enabledB\x11\n" +
-	"\x0f_ca_certificate\x1a\x9c\x01\n" +
-	"\rCampusGateway\x12d\n" +
-	"\acluster\x18\x01 \x01(\v2J.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.CampusGateway.ClusterR\acluster\x1a%\n" +
-	"\aCluster\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1aP\n" +
-	"\x10ApTagsAndVlanIds\x12\x12\n" +
-	"\x04tags\x18\x01 \x03(\tR\x04tags\x12\x1c\n" +
-	"\avlan_id\x18\x02 \x01(\x03H\x00R\x06vlanId\x88\x01\x01B\n" +
-	"\n" +
-	"\b_vlan_id\x1a\xc1\x01\n" +
-	"\x03Gre\x12i\n" +
-	"\fconcentrator\x18\x01 \x01(\v2E.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Gre.ConcentratorR\fconcentrator\x12\x15\n" +
-	"\x03key\x18\x02 \x01(\x03H\x00R\x03key\x88\x01\x01\x1a0\n" +
-	"\fConcentrator\x12\x17\n" +
-	"\x04host\x18\x01 \x01(\tH\x00R\x04host\x88\x01\x01B\a\n" +
-	"\x05_hostB\x06\n" +
-	"\x04_key\x1am\n" +
-	"\n" +
-	"DnsRewrite\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x124\n" +
-	"\x16dns_custom_nameservers\x18\x02 \x03(\tR\x14dnsCustomNameserversB\n" +
-	"\n" +
-	"\b_enabled\x1a7\n" +
-	"\n" +
-	"SpeedBurst\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a\xe3\x05\n" +
-	"\n" +
-	"NamedVlans\x12a\n" +
-	"\atagging\x18\x01 \x01(\v2G.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.NamedVlans.TaggingR\atagging\x12^\n" +
-	"\x06radius\x18\x02 \x01(\v2F.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.NamedVlans.RadiusR\x06radius\x1a\xbb\x02\n" +
-	"\aTagging\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12/\n" +
-	"\x11default_vlan_name\x18\x02 \x01(\tH\x01R\x0fdefaultVlanName\x88\x01\x01\x12n\n" +
-	"\n" +
-	"by_ap_tags\x18\x03 \x03(\v2P.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.NamedVlans.Tagging.ByApTagsR\bbyApTags\x1aN\n" +
-	"\bByApTags\x12\x12\n" +
-	"\x04tags\x18\x01 \x03(\tR\x04tags\x12 \n" +
-	"\tvlan_name\x18\x02 \x01(\tH\x00R\bvlanName\x88\x01\x01B\f\n" +
-	"\n" +
-	"_vlan_nameB\n" +
-	"\n" +
-	"\b_enabledB\x14\n" +
-	"\x12_default_vlan_name\x1a\xd3\x01\n" +
-	"\x06Radius\x12o\n" +
-	"\n" +
-	"guest_vlan\x18\x01 \x01(\v2P.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.NamedVlans.Radius.GuestVlanR\tguestVlan\x1aX\n" +
-	"\tGuestVlan\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\a\n" +
-	"\x05_name\x1a\xb0\x01\n" +
-	"\bSecurity\x12h\n" +
-	"\n" +
-	"encryption\x18\x01 \x01(\v2H.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Security.EncryptionR\n" +
-	"encryption\x1a:\n" +
-	"\n" +
-	"Encryption\x12\x18\n" +
-	"\aciphers\x18\x01 \x03(\tR\aciphers\x12\x12\n" +
-	"\x04akms\x18\x02 \x03(\tR\x04akms\x1a\xd0\x02\n" +
-	"\x11LocalAuthFallback\x12(\n" +
-	"\rcache_timeout\x18\x01 \x01(\x03H\x00R\fcacheTimeout\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12\x8e\x01\n" +
-	"\x15server_ca_certificate\x18\x03 \x01(\v2Z.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.LocalAuthFallback.ServerCaCertificateR\x13serverCaCertificate\x1aC\n" +
-	"\x13ServerCaCertificate\x12\x1f\n" +
-	"\bcontents\x18\x01 \x01(\tH\x00R\bcontents\x88\x01\x01B\v\n" +
-	"\t_contentsB\x10\n" +
-	"\x0e_cache_timeoutB\n" +
-	"\n" +
-	"\b_enabledB\r\n" +
+	"\x1fadult_content_filtering_enabled\x18> \x01(\bH.R\x1cadultContentFilteringEnabled\x88\x01\x01\x12S\n" +
+	"\vdns_rewrite\x18? \x01(\v22.meraki.wireless.v1.NetworkWirelessSsid.DnsRewriteR\n" +
+	"dnsRewrite\x12S\n" +
+	"\vspeed_burst\x18@ \x01(\v22.meraki.wireless.v1.NetworkWirelessSsid.SpeedBurstR\n" +
+	"speedBurst\x12S\n" +
+	"\vnamed_vlans\x18A \x01(\v22.meraki.wireless.v1.NetworkWirelessSsid.NamedVlansR\n" +
+	"namedVlans\x12L\n" +
+	"\bsecurity\x18B \x01(\v20.meraki.wireless.v1.NetworkWirelessSsid.SecurityR\bsecurity\x12i\n" +
+	"\x13local_auth_fallback\x18C \x01(\v29.meraki.wireless.v1.NetworkWirelessSsid.LocalAuthFallbackR\x11localAuthFallback\x12F\n" +
+	"\x1dradius_accounting_start_delay\x18D \x01(\x03H/R\x1aradiusAccountingStartDelay\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\t\n" +
 	"\a_numberB\a\n" +
 	"\x05_nameB\n" +
@@ -4709,9 +4053,9 @@ const file_meraki_wireless_v1_ssids_proto_rawDesc = "" +
 	"\x19_adaptive_policy_group_idB\x19\n" +
 	"\x17_mandatory_dhcp_enabledB\"\n" +
 	" _adult_content_filtering_enabledB \n" +
-	"\x1e_radius_accounting_start_delayBt\n" +
+	"\x1e_radius_accounting_start_delayB\x8f\x01\n" +
 	"\x1ccom.merakibroker.wireless.v1B\n" +
-	"SsidsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"SsidsProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_ssids_proto_rawDescOnce sync.Once
@@ -4725,134 +4069,146 @@ func file_meraki_wireless_v1_ssids_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_v1_ssids_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_ssids_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
+var file_meraki_wireless_v1_ssids_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_meraki_wireless_v1_ssids_proto_goTypes = []any{
-	(*GetNetworkWirelessSsidsRequest)(nil),                                                                 // 0: meraki.wireless.v1.GetNetworkWirelessSsidsRequest
-	(*GetNetworkWirelessSsidsResponse)(nil),                                                                // 1: meraki.wireless.v1.GetNetworkWirelessSsidsResponse
-	(*NetworkWirelessSsid)(nil),                                                                            // 2: meraki.wireless.v1.NetworkWirelessSsid
-	(*GetNetworkWirelessSsidRequest)(nil),                                                                  // 3: meraki.wireless.v1.GetNetworkWirelessSsidRequest
-	(*UpdateNetworkWirelessSsidRequest)(nil),                                                               // 4: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest
-	(*NetworkWirelessSsid_RadiusServers)(nil),                                                              // 5: meraki.wireless.v1.NetworkWirelessSsid.RadiusServers
-	(*NetworkWirelessSsid_RadiusAccountingServers)(nil),                                                    // 6: meraki.wireless.v1.NetworkWirelessSsid.RadiusAccountingServers
-	(*NetworkWirelessSsid_Dot11W)(nil),                                                                     // 7: meraki.wireless.v1.NetworkWirelessSsid.Dot11w
-	(*NetworkWirelessSsid_Dot11R)(nil),                                                                     // 8: meraki.wireless.v1.NetworkWirelessSsid.Dot11r
-	(*NetworkWirelessSsid_DnsRewrite)(nil),                                                                 // 9: meraki.wireless.v1.NetworkWirelessSsid.DnsRewrite
-	(*NetworkWirelessSsid_Gre)(nil),                                                                        // 10: meraki.wireless.v1.NetworkWirelessSsid.Gre
-	(*NetworkWirelessSsid_CampusGateway)(nil),                                                              // 11: meraki.wireless.v1.NetworkWirelessSsid.CampusGateway
-	(*NetworkWirelessSsid_Oauth)(nil),                                                                      // 12: meraki.wireless.v1.NetworkWirelessSsid.Oauth
-	(*NetworkWirelessSsid_LocalAuthFallback)(nil),                                                          // 13: meraki.wireless.v1.NetworkWirelessSsid.LocalAuthFallback
-	(*NetworkWirelessSsid_NamedVlans)(nil),                                                                 // 14: meraki.wireless.v1.NetworkWirelessSsid.NamedVlans
-	(*NetworkWirelessSsid_SpeedBurst)(nil),                                                                 // 15: meraki.wireless.v1.NetworkWirelessSsid.SpeedBurst
-	(*NetworkWirelessSsid_Security)(nil),                                                                   // 16: meraki.wireless.v1.NetworkWirelessSsid.Security
-	(*NetworkWirelessSsid_Gre_Concentrator)(nil),                                                           // 17: meraki.wireless.v1.NetworkWirelessSsid.Gre.Concentrator
-	(*NetworkWirelessSsid_CampusGateway_Cluster)(nil),                                                      // 18: meraki.wireless.v1.NetworkWirelessSsid.CampusGateway.Cluster
-	(*NetworkWirelessSsid_LocalAuthFallback_ServerCaCertificate)(nil),                                      // 19: meraki.wireless.v1.NetworkWirelessSsid.LocalAuthFallback.ServerCaCertificate
-	(*NetworkWirelessSsid_NamedVlans_Tagging)(nil),                                                         // 20: meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Tagging
-	(*NetworkWirelessSsid_NamedVlans_Radius)(nil),                                                          // 21: meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Radius
-	(*NetworkWirelessSsid_NamedVlans_Tagging_ByApTags)(nil),                                                // 22: meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Tagging.ByApTags
-	(*NetworkWirelessSsid_NamedVlans_Radius_GuestVlan)(nil),                                                // 23: meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Radius.GuestVlan
-	(*NetworkWirelessSsid_Security_Encryption)(nil),                                                        // 24: meraki.wireless.v1.NetworkWirelessSsid.Security.Encryption
-	(*UpdateNetworkWirelessSsidRequest_Dot11W)(nil),                                                        // 25: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Dot11w
-	(*UpdateNetworkWirelessSsidRequest_Dot11R)(nil),                                                        // 26: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Dot11r
-	(*UpdateNetworkWirelessSsidRequest_Oauth)(nil),                                                         // 27: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Oauth
-	(*UpdateNetworkWirelessSsidRequest_LocalRadius)(nil),                                                   // 28: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.LocalRadius
-	(*UpdateNetworkWirelessSsidRequest_Ldap)(nil),                                                          // 29: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Ldap
-	(*UpdateNetworkWirelessSsidRequest_ActiveDirectory)(nil),                                               // 30: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.ActiveDirectory
-	(*UpdateNetworkWirelessSsidRequest_RadiusServers)(nil),                                                 // 31: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.RadiusServers
-	(*UpdateNetworkWirelessSsidRequest_RadiusRadsec)(nil),                                                  // 32: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.RadiusRadsec
-	(*UpdateNetworkWirelessSsidRequest_RadiusAccountingServers)(nil),                                       // 33: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.RadiusAccountingServers
-	(*UpdateNetworkWirelessSsidRequest_CampusGateway)(nil),                                                 // 34: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.CampusGateway
-	(*UpdateNetworkWirelessSsidRequest_ApTagsAndVlanIds)(nil),                                              // 35: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.ApTagsAndVlanIds
-	(*UpdateNetworkWirelessSsidRequest_Gre)(nil),                                                           // 36: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Gre
-	(*UpdateNetworkWirelessSsidRequest_DnsRewrite)(nil),                                                    // 37: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.DnsRewrite
-	(*UpdateNetworkWirelessSsidRequest_SpeedBurst)(nil),                                                    // 38: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.SpeedBurst
-	(*UpdateNetworkWirelessSsidRequest_NamedVlans)(nil),                                                    // 39: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.NamedVlans
-	(*UpdateNetworkWirelessSsidRequest_Security)(nil),                                                      // 40: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Security
-	(*UpdateNetworkWirelessSsidRequest_LocalAuthFallback)(nil),                                             // 41: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.LocalAuthFallback
-	(*UpdateNetworkWirelessSsidRequest_LocalRadius_PasswordAuthentication)(nil),                            // 42: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.LocalRadius.PasswordAuthentication
-	(*UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication)(nil),                         // 43: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.LocalRadius.CertificateAuthentication
-	(*UpdateNetworkWirelessSsidRequest_LocalRadius_CertificateAuthentication_ClientRootCaCertificate)(nil), // 44: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.LocalRadius.CertificateAuthentication.ClientRootCaCertificate
-	(*UpdateNetworkWirelessSsidRequest_Ldap_Servers)(nil),                                                  // 45: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Ldap.Servers
-	(*UpdateNetworkWirelessSsidRequest_Ldap_Credentials)(nil),                                              // 46: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Ldap.Credentials
-	(*UpdateNetworkWirelessSsidRequest_Ldap_ServerCaCertificate)(nil),                                      // 47: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Ldap.ServerCaCertificate
-	(*UpdateNetworkWirelessSsidRequest_ActiveDirectory_Servers)(nil),                                       // 48: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.ActiveDirectory.Servers
-	(*UpdateNetworkWirelessSsidRequest_ActiveDirectory_Credentials)(nil),                                   // 49: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.ActiveDirectory.Credentials
-	(*UpdateNetworkWirelessSsidRequest_RadiusRadsec_TlsTunnel)(nil),                                        // 50: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.RadiusRadsec.TlsTunnel
-	(*UpdateNetworkWirelessSsidRequest_CampusGateway_Cluster)(nil),                                         // 51: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.CampusGateway.Cluster
-	(*UpdateNetworkWirelessSsidRequest_Gre_Concentrator)(nil),                                              // 52: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Gre.Concentrator
-	(*UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging)(nil),                                            // 53: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.NamedVlans.Tagging
-	(*UpdateNetworkWirelessSsidRequest_NamedVlans_Radius)(nil),                                             // 54: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.NamedVlans.Radius
-	(*UpdateNetworkWirelessSsidRequest_NamedVlans_Tagging_ByApTags)(nil),                                   // 55: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.NamedVlans.Tagging.ByApTags
-	(*UpdateNetworkWirelessSsidRequest_NamedVlans_Radius_GuestVlan)(nil),                                   // 56: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.NamedVlans.Radius.GuestVlan
-	(*UpdateNetworkWirelessSsidRequest_Security_Encryption)(nil),                                           // 57: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Security.Encryption
-	(*UpdateNetworkWirelessSsidRequest_LocalAuthFallback_ServerCaCertificate)(nil),                         // 58: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.LocalAuthFallback.ServerCaCertificate
-	(*v1.PageInfo)(nil),           // 59: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 60: google.protobuf.FieldMask
+	(*GetNetworkWirelessSsidsRequest)(nil),                                                    // 0: meraki.wireless.v1.GetNetworkWirelessSsidsRequest
+	(*GetNetworkWirelessSsidsResponse)(nil),                                                   // 1: meraki.wireless.v1.GetNetworkWirelessSsidsResponse
+	(*NetworkWirelessSsid)(nil),                                                               // 2: meraki.wireless.v1.NetworkWirelessSsid
+	(*GetNetworkWirelessSsidRequest)(nil),                                                     // 3: meraki.wireless.v1.GetNetworkWirelessSsidRequest
+	(*UpdateNetworkWirelessSsidRequest)(nil),                                                  // 4: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest
+	(*NetworkWirelessSsid_RadiusServers)(nil),                                                 // 5: meraki.wireless.v1.NetworkWirelessSsid.RadiusServers
+	(*NetworkWirelessSsid_RadiusAccountingServers)(nil),                                       // 6: meraki.wireless.v1.NetworkWirelessSsid.RadiusAccountingServers
+	(*NetworkWirelessSsid_Dot11W)(nil),                                                        // 7: meraki.wireless.v1.NetworkWirelessSsid.Dot11w
+	(*NetworkWirelessSsid_Dot11R)(nil),                                                        // 8: meraki.wireless.v1.NetworkWirelessSsid.Dot11r
+	(*NetworkWirelessSsid_DnsRewrite)(nil),                                                    // 9: meraki.wireless.v1.NetworkWirelessSsid.DnsRewrite
+	(*NetworkWirelessSsid_Gre)(nil),                                                           // 10: meraki.wireless.v1.NetworkWirelessSsid.Gre
+	(*NetworkWirelessSsid_CampusGateway)(nil),                                                 // 11: meraki.wireless.v1.NetworkWirelessSsid.CampusGateway
+	(*NetworkWirelessSsid_Oauth)(nil),                                                         // 12: meraki.wireless.v1.NetworkWirelessSsid.Oauth
+	(*NetworkWirelessSsid_LocalAuthFallback)(nil),                                             // 13: meraki.wireless.v1.NetworkWirelessSsid.LocalAuthFallback
+	(*NetworkWirelessSsid_NamedVlans)(nil),                                                    // 14: meraki.wireless.v1.NetworkWirelessSsid.NamedVlans
+	(*NetworkWirelessSsid_SpeedBurst)(nil),                                                    // 15: meraki.wireless.v1.NetworkWirelessSsid.SpeedBurst
+	(*NetworkWirelessSsid_Security)(nil),                                                      // 16: meraki.wireless.v1.NetworkWirelessSsid.Security
+	(*NetworkWirelessSsid_LocalRadius)(nil),                                                   // 17: meraki.wireless.v1.NetworkWirelessSsid.LocalRadius
+	(*NetworkWirelessSsid_Ldap)(nil),                                                          // 18: meraki.wireless.v1.NetworkWirelessSsid.Ldap
+	(*NetworkWirelessSsid_ActiveDirectory)(nil),                                               // 19: meraki.wireless.v1.NetworkWirelessSsid.ActiveDirectory
+	(*NetworkWirelessSsid_RadiusRadsec)(nil),                                                  // 20: meraki.wireless.v1.NetworkWirelessSsid.RadiusRadsec
+	(*NetworkWirelessSsid_ApTagsAndVlanIds)(nil),                                              // 21: meraki.wireless.v1.NetworkWirelessSsid.ApTagsAndVlanIds
+	(*NetworkWirelessSsid_Gre_Concentrator)(nil),                                              // 22: meraki.wireless.v1.NetworkWirelessSsid.Gre.Concentrator
+	(*NetworkWirelessSsid_CampusGateway_Cluster)(nil),                                         // 23: meraki.wireless.v1.NetworkWirelessSsid.CampusGateway.Cluster
+	(*NetworkWirelessSsid_LocalAuthFallback_ServerCaCertificate)(nil),                         // 24: meraki.wireless.v1.NetworkWirelessSsid.LocalAuthFallback.ServerCaCertificate
+	(*NetworkWirelessSsid_NamedVlans_Tagging)(nil),                                            // 25: meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Tagging
+	(*NetworkWirelessSsid_NamedVlans_Radius)(nil),                                             // 26: meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Radius
+	(*NetworkWirelessSsid_NamedVlans_Tagging_ByApTags)(nil),                                   // 27: meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Tagging.ByApTags
+	(*NetworkWirelessSsid_NamedVlans_Radius_GuestVlan)(nil),                                   // 28: meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Radius.GuestVlan
+	(*NetworkWirelessSsid_Security_Encryption)(nil),                                           // 29: meraki.wireless.v1.NetworkWirelessSsid.Security.Encryption
+	(*NetworkWirelessSsid_LocalRadius_PasswordAuthentication)(nil),                            // 30: meraki.wireless.v1.NetworkWirelessSsid.LocalRadius.PasswordAuthentication
+	(*NetworkWirelessSsid_LocalRadius_CertificateAuthentication)(nil),                         // 31: meraki.wireless.v1.NetworkWirelessSsid.LocalRadius.CertificateAuthentication
+	(*NetworkWirelessSsid_LocalRadius_CertificateAuthentication_ClientRootCaCertificate)(nil), // 32: meraki.wireless.v1.NetworkWirelessSsid.LocalRadius.CertificateAuthentication.ClientRootCaCertificate
+	(*NetworkWirelessSsid_Ldap_Servers)(nil),                                                  // 33: meraki.wireless.v1.NetworkWirelessSsid.Ldap.Servers
+	(*NetworkWirelessSsid_Ldap_Credentials)(nil),                                              // 34: meraki.wireless.v1.NetworkWirelessSsid.Ldap.Credentials
+	(*NetworkWirelessSsid_Ldap_ServerCaCertificate)(nil),                                      // 35: meraki.wireless.v1.NetworkWirelessSsid.Ldap.ServerCaCertificate
+	(*NetworkWirelessSsid_ActiveDirectory_Servers)(nil),                                       // 36: meraki.wireless.v1.NetworkWirelessSsid.ActiveDirectory.Servers
+	(*NetworkWirelessSsid_ActiveDirectory_Credentials)(nil),                                   // 37: meraki.wireless.v1.NetworkWirelessSsid.ActiveDirectory.Credentials
+	(*NetworkWirelessSsid_RadiusRadsec_TlsTunnel)(nil),                                        // 38: meraki.wireless.v1.NetworkWirelessSsid.RadiusRadsec.TlsTunnel
+	(*v1.PageInfo)(nil),                                                                       // 39: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),                                                                   // 40: google.protobuf.Struct
 }
 var file_meraki_wireless_v1_ssids_proto_depIdxs = []int32{
 	2,  // 0: meraki.wireless.v1.GetNetworkWirelessSsidsResponse.items:type_name -> meraki.wireless.v1.NetworkWirelessSsid
-	59, // 1: meraki.wireless.v1.GetNetworkWirelessSsidsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	5,  // 2: meraki.wireless.v1.NetworkWirelessSsid.radius_servers:type_name -> meraki.wireless.v1.NetworkWirelessSsid.RadiusServers
-	6,  // 3: meraki.wireless.v1.NetworkWirelessSsid.radius_accounting_servers:type_name -> meraki.wireless.v1.NetworkWirelessSsid.RadiusAccountingServers
-	7,  // 4: meraki.wireless.v1.NetworkWirelessSsid.dot11w:type_name -> meraki.wireless.v1.NetworkWirelessSsid.Dot11w
-	8,  // 5: meraki.wireless.v1.NetworkWirelessSsid.dot11r:type_name -> meraki.wireless.v1.NetworkWirelessSsid.Dot11r
-	9,  // 6: meraki.wireless.v1.NetworkWirelessSsid.dns_rewrite:type_name -> meraki.wireless.v1.NetworkWirelessSsid.DnsRewrite
-	10, // 7: meraki.wireless.v1.NetworkWirelessSsid.gre:type_name -> meraki.wireless.v1.NetworkWirelessSsid.Gre
-	11, // 8: meraki.wireless.v1.NetworkWirelessSsid.campus_gateway:type_name -> meraki.wireless.v1.NetworkWirelessSsid.CampusGateway
-	12, // 9: meraki.wireless.v1.NetworkWirelessSsid.oauth:type_name -> meraki.wireless.v1.NetworkWirelessSsid.Oauth
-	13, // 10: meraki.wireless.v1.NetworkWirelessSsid.local_auth_fallback:type_name -> meraki.wireless.v1.NetworkWirelessSsid.LocalAuthFallback
-	14, // 11: meraki.wireless.v1.NetworkWirelessSsid.named_vlans:type_name -> meraki.wireless.v1.NetworkWirelessSsid.NamedVlans
-	15, // 12: meraki.wireless.v1.NetworkWirelessSsid.speed_burst:type_name -> meraki.wireless.v1.NetworkWirelessSsid.SpeedBurst
-	16, // 13: meraki.wireless.v1.NetworkWirelessSsid.security:type_name -> meraki.wireless.v1.NetworkWirelessSsid.Security
-	25, // 14: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.dot11w:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Dot11w
-	26, // 15: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.dot11r:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Dot11r
-	27, // 16: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.oauth:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Oauth
-	28, // 17: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.local_radius:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.LocalRadius
-	29, // 18: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.ldap:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Ldap
-	30, // 19: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.active_directory:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.ActiveDirectory
-	31, // 20: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.radius_servers:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.RadiusServers
-	32, // 21: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.radius_radsec:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.RadiusRadsec
-	33, // 22: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.radius_accounting_servers:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.RadiusAccountingServers
-	34, // 23: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.campus_gateway:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.CampusGateway
-	35, // 24: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.ap_tags_and_vlan_ids:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.ApTagsAndVlanIds
-	36, // 25: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.gre:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Gre
-	37, // 26: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.dns_rewrite:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.DnsRewrite
-	38, // 27: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.speed_burst:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.SpeedBurst
-	39, // 28: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.named_vlans:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.NamedVlans
-	40, // 29: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.security:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Security
-	41, // 30: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.local_auth_fallback:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.LocalAuthFallback
-	60, // 31: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.null_fields:type_name -> google.protobuf.FieldMask
-	60, // 32: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	17, // 33: meraki.wireless.v1.NetworkWirelessSsid.Gre.concentrator:type_name -> meraki.wireless.v1.NetworkWirelessSsid.Gre.Concentrator
-	18, // 34: meraki.wireless.v1.NetworkWirelessSsid.CampusGateway.cluster:type_name -> meraki.wireless.v1.NetworkWirelessSsid.CampusGateway.Cluster
-	19, // 35: meraki.wireless.v1.NetworkWirelessSsid.LocalAuthFallback.server_ca_certificate:type_name -> meraki.wireless.v1.NetworkWirelessSsid.LocalAuthFallback.ServerCaCertificate
-	20, // 36: meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.tagging:type_name -> meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Tagging
-	21, // 37: meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.radius:type_name -> meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Radius
-	24, // 38: meraki.wireless.v1.NetworkWirelessSsid.Security.encryption:type_name -> meraki.wireless.v1.NetworkWirelessSsid.Security.Encryption
-	22, // 39: meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Tagging.by_ap_tags:type_name -> meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Tagging.ByApTags
-	23, // 40: meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Radius.guest_vlan:type_name -> meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Radius.GuestVlan
-	42, // 41: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.LocalRadius.password_authentication:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.LocalRadius.PasswordAuthentication
-	43, // 42: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.LocalRadius.certificate_authentication:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.LocalRadius.CertificateAuthentication
-	45, // 43: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Ldap.servers:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Ldap.Servers
-	46, // 44: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Ldap.credentials:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Ldap.Credentials
-	47, // 45: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Ldap.server_ca_certificate:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Ldap.ServerCaCertificate
-	48, // 46: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.ActiveDirectory.servers:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.ActiveDirectory.Servers
-	49, // 47: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.ActiveDirectory.credentials:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.ActiveDirectory.Credentials
-	50, // 48: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.RadiusRadsec.tls_tunnel:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.RadiusRadsec.TlsTunnel
-	51, // 49: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.CampusGateway.cluster:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.CampusGateway.Cluster
-	52, // 50: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Gre.concentrator:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Gre.Concentrator
-	53, // 51: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.NamedVlans.tagging:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.NamedVlans.Tagging
-	54, // 52: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.NamedVlans.radius:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.NamedVlans.Radius
-	57, // 53: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Security.encryption:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.Security.Encryption
-	58, // 54: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.LocalAuthFallback.server_ca_certificate:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.LocalAuthFallback.ServerCaCertificate
-	44, // 55: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.LocalRadius.CertificateAuthentication.client_root_ca_certificate:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.LocalRadius.CertificateAuthentication.ClientRootCaCertificate
-	55, // 56: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.NamedVlans.Tagging.by_ap_tags:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.NamedVlans.Tagging.ByApTags
-	56, // 57: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.NamedVlans.Radius.guest_vlan:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.NamedVlans.Radius.GuestVlan
-	58, // [58:58] is the sub-list for method output_type
-	58, // [58:58] is the sub-list for method input_type
-	58, // [58:58] is the sub-list for extension type_name
-	58, // [58:58] is the sub-list for extension extendee
-	0,  // [0:58] is the sub-list for field type_name
+	39, // 1: meraki.wireless.v1.GetNetworkWirelessSsidsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	40, // 2: meraki.wireless.v1.GetNetworkWirelessSsidsResponse.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 3: meraki.wireless.v1.NetworkWirelessSsid.radius_servers:type_name -> meraki.wireless.v1.NetworkWirelessSsid.RadiusServers
+	6,  // 4: meraki.wireless.v1.NetworkWirelessSsid.radius_accounting_servers:type_name -> meraki.wireless.v1.NetworkWirelessSsid.RadiusAccountingServers
+	7,  // 5: meraki.wireless.v1.NetworkWirelessSsid.dot11w:type_name -> meraki.wireless.v1.NetworkWirelessSsid.Dot11w
+	8,  // 6: meraki.wireless.v1.NetworkWirelessSsid.dot11r:type_name -> meraki.wireless.v1.NetworkWirelessSsid.Dot11r
+	9,  // 7: meraki.wireless.v1.NetworkWirelessSsid.dns_rewrite:type_name -> meraki.wireless.v1.NetworkWirelessSsid.DnsRewrite
+	10, // 8: meraki.wireless.v1.NetworkWirelessSsid.gre:type_name -> meraki.wireless.v1.NetworkWirelessSsid.Gre
+	11, // 9: meraki.wireless.v1.NetworkWirelessSsid.campus_gateway:type_name -> meraki.wireless.v1.NetworkWirelessSsid.CampusGateway
+	12, // 10: meraki.wireless.v1.NetworkWirelessSsid.oauth:type_name -> meraki.wireless.v1.NetworkWirelessSsid.Oauth
+	13, // 11: meraki.wireless.v1.NetworkWirelessSsid.local_auth_fallback:type_name -> meraki.wireless.v1.NetworkWirelessSsid.LocalAuthFallback
+	14, // 12: meraki.wireless.v1.NetworkWirelessSsid.named_vlans:type_name -> meraki.wireless.v1.NetworkWirelessSsid.NamedVlans
+	15, // 13: meraki.wireless.v1.NetworkWirelessSsid.speed_burst:type_name -> meraki.wireless.v1.NetworkWirelessSsid.SpeedBurst
+	16, // 14: meraki.wireless.v1.NetworkWirelessSsid.security:type_name -> meraki.wireless.v1.NetworkWirelessSsid.Security
+	17, // 15: meraki.wireless.v1.NetworkWirelessSsid.local_radius:type_name -> meraki.wireless.v1.NetworkWirelessSsid.LocalRadius
+	18, // 16: meraki.wireless.v1.NetworkWirelessSsid.ldap:type_name -> meraki.wireless.v1.NetworkWirelessSsid.Ldap
+	19, // 17: meraki.wireless.v1.NetworkWirelessSsid.active_directory:type_name -> meraki.wireless.v1.NetworkWirelessSsid.ActiveDirectory
+	20, // 18: meraki.wireless.v1.NetworkWirelessSsid.radius_radsec:type_name -> meraki.wireless.v1.NetworkWirelessSsid.RadiusRadsec
+	21, // 19: meraki.wireless.v1.NetworkWirelessSsid.ap_tags_and_vlan_ids:type_name -> meraki.wireless.v1.NetworkWirelessSsid.ApTagsAndVlanIds
+	40, // 20: meraki.wireless.v1.NetworkWirelessSsid.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 21: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.dot11w:type_name -> meraki.wireless.v1.NetworkWirelessSsid.Dot11w
+	8,  // 22: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.dot11r:type_name -> meraki.wireless.v1.NetworkWirelessSsid.Dot11r
+	12, // 23: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.oauth:type_name -> meraki.wireless.v1.NetworkWirelessSsid.Oauth
+	17, // 24: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.local_radius:type_name -> meraki.wireless.v1.NetworkWirelessSsid.LocalRadius
+	18, // 25: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.ldap:type_name -> meraki.wireless.v1.NetworkWirelessSsid.Ldap
+	19, // 26: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.active_directory:type_name -> meraki.wireless.v1.NetworkWirelessSsid.ActiveDirectory
+	5,  // 27: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.radius_servers:type_name -> meraki.wireless.v1.NetworkWirelessSsid.RadiusServers
+	20, // 28: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.radius_radsec:type_name -> meraki.wireless.v1.NetworkWirelessSsid.RadiusRadsec
+	6,  // 29: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.radius_accounting_servers:type_name -> meraki.wireless.v1.NetworkWirelessSsid.RadiusAccountingServers
+	11, // 30: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.campus_gateway:type_name -> meraki.wireless.v1.NetworkWirelessSsid.CampusGateway
+	21, // 31: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.ap_tags_and_vlan_ids:type_name -> meraki.wireless.v1.NetworkWirelessSsid.ApTagsAndVlanIds
+	10, // 32: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.gre:type_name -> meraki.wireless.v1.NetworkWirelessSsid.Gre
+	9,  // 33: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.dns_rewrite:type_name -> meraki.wireless.v1.NetworkWirelessSsid.DnsRewrite
+	15, // 34: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.speed_burst:type_name -> meraki.wireless.v1.NetworkWirelessSsid.SpeedBurst
+	14, // 35: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.named_vlans:type_name -> meraki.wireless.v1.NetworkWirelessSsid.NamedVlans
+	16, // 36: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.security:type_name -> meraki.wireless.v1.NetworkWirelessSsid.Security
+	13, // 37: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.local_auth_fallback:type_name -> meraki.wireless.v1.NetworkWirelessSsid.LocalAuthFallback
+	40, // 38: meraki.wireless.v1.UpdateNetworkWirelessSsidRequest.additional_properties:type_name -> google.protobuf.Struct
+	40, // 39: meraki.wireless.v1.NetworkWirelessSsid.RadiusServers.additional_properties:type_name -> google.protobuf.Struct
+	40, // 40: meraki.wireless.v1.NetworkWirelessSsid.RadiusAccountingServers.additional_properties:type_name -> google.protobuf.Struct
+	40, // 41: meraki.wireless.v1.NetworkWirelessSsid.Dot11w.additional_properties:type_name -> google.protobuf.Struct
+	40, // 42: meraki.wireless.v1.NetworkWirelessSsid.Dot11r.additional_properties:type_name -> google.protobuf.Struct
+	40, // 43: meraki.wireless.v1.NetworkWirelessSsid.DnsRewrite.additional_properties:type_name -> google.protobuf.Struct
+	22, // 44: meraki.wireless.v1.NetworkWirelessSsid.Gre.concentrator:type_name -> meraki.wireless.v1.NetworkWirelessSsid.Gre.Concentrator
+	40, // 45: meraki.wireless.v1.NetworkWirelessSsid.Gre.additional_properties:type_name -> google.protobuf.Struct
+	23, // 46: meraki.wireless.v1.NetworkWirelessSsid.CampusGateway.cluster:type_name -> meraki.wireless.v1.NetworkWirelessSsid.CampusGateway.Cluster
+	40, // 47: meraki.wireless.v1.NetworkWirelessSsid.CampusGateway.additional_properties:type_name -> google.protobuf.Struct
+	40, // 48: meraki.wireless.v1.NetworkWirelessSsid.Oauth.additional_properties:type_name -> google.protobuf.Struct
+	24, // 49: meraki.wireless.v1.NetworkWirelessSsid.LocalAuthFallback.server_ca_certificate:type_name -> meraki.wireless.v1.NetworkWirelessSsid.LocalAuthFallback.ServerCaCertificate
+	40, // 50: meraki.wireless.v1.NetworkWirelessSsid.LocalAuthFallback.additional_properties:type_name -> google.protobuf.Struct
+	25, // 51: meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.tagging:type_name -> meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Tagging
+	26, // 52: meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.radius:type_name -> meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Radius
+	40, // 53: meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.additional_properties:type_name -> google.protobuf.Struct
+	40, // 54: meraki.wireless.v1.NetworkWirelessSsid.SpeedBurst.additional_properties:type_name -> google.protobuf.Struct
+	29, // 55: meraki.wireless.v1.NetworkWirelessSsid.Security.encryption:type_name -> meraki.wireless.v1.NetworkWirelessSsid.Security.Encryption
+	40, // 56: meraki.wireless.v1.NetworkWirelessSsid.Security.additional_properties:type_name -> google.protobuf.Struct
+	30, // 57: meraki.wireless.v1.NetworkWirelessSsid.LocalRadius.password_authentication:type_name -> meraki.wireless.v1.NetworkWirelessSsid.LocalRadius.PasswordAuthentication
+	31, // 58: meraki.wireless.v1.NetworkWirelessSsid.LocalRadius.certificate_authentication:type_name -> meraki.wireless.v1.NetworkWirelessSsid.LocalRadius.CertificateAuthentication
+	40, // 59: meraki.wireless.v1.NetworkWirelessSsid.LocalRadius.additional_properties:type_name -> google.protobuf.Struct
+	33, // 60: meraki.wireless.v1.NetworkWirelessSsid.Ldap.servers:type_name -> meraki.wireless.v1.NetworkWirelessSsid.Ldap.Servers
+	34, // 61: meraki.wireless.v1.NetworkWirelessSsid.Ldap.credentials:type_name -> meraki.wireless.v1.NetworkWirelessSsid.Ldap.Credentials
+	35, // 62: meraki.wireless.v1.NetworkWirelessSsid.Ldap.server_ca_certificate:type_name -> meraki.wireless.v1.NetworkWirelessSsid.Ldap.ServerCaCertificate
+	40, // 63: meraki.wireless.v1.NetworkWirelessSsid.Ldap.additional_properties:type_name -> google.protobuf.Struct
+	36, // 64: meraki.wireless.v1.NetworkWirelessSsid.ActiveDirectory.servers:type_name -> meraki.wireless.v1.NetworkWirelessSsid.ActiveDirectory.Servers
+	37, // 65: meraki.wireless.v1.NetworkWirelessSsid.ActiveDirectory.credentials:type_name -> meraki.wireless.v1.NetworkWirelessSsid.ActiveDirectory.Credentials
+	40, // 66: meraki.wireless.v1.NetworkWirelessSsid.ActiveDirectory.additional_properties:type_name -> google.protobuf.Struct
+	38, // 67: meraki.wireless.v1.NetworkWirelessSsid.RadiusRadsec.tls_tunnel:type_name -> meraki.wireless.v1.NetworkWirelessSsid.RadiusRadsec.TlsTunnel
+	40, // 68: meraki.wireless.v1.NetworkWirelessSsid.RadiusRadsec.additional_properties:type_name -> google.protobuf.Struct
+	40, // 69: meraki.wireless.v1.NetworkWirelessSsid.ApTagsAndVlanIds.additional_properties:type_name -> google.protobuf.Struct
+	40, // 70: meraki.wireless.v1.NetworkWirelessSsid.Gre.Concentrator.additional_properties:type_name -> google.protobuf.Struct
+	40, // 71: meraki.wireless.v1.NetworkWirelessSsid.CampusGateway.Cluster.additional_properties:type_name -> google.protobuf.Struct
+	40, // 72: meraki.wireless.v1.NetworkWirelessSsid.LocalAuthFallback.ServerCaCertificate.additional_properties:type_name -> google.protobuf.Struct
+	27, // 73: meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Tagging.by_ap_tags:type_name -> meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Tagging.ByApTags
+	40, // 74: meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Tagging.additional_properties:type_name -> google.protobuf.Struct
+	28, // 75: meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Radius.guest_vlan:type_name -> meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Radius.GuestVlan
+	40, // 76: meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Radius.additional_properties:type_name -> google.protobuf.Struct
+	40, // 77: meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Tagging.ByApTags.additional_properties:type_name -> google.protobuf.Struct
+	40, // 78: meraki.wireless.v1.NetworkWirelessSsid.NamedVlans.Radius.GuestVlan.additional_properties:type_name -> google.protobuf.Struct
+	40, // 79: meraki.wireless.v1.NetworkWirelessSsid.Security.Encryption.additional_properties:type_name -> google.protobuf.Struct
+	40, // 80: meraki.wireless.v1.NetworkWirelessSsid.LocalRadius.PasswordAuthentication.additional_properties:type_name -> google.protobuf.Struct
+	32, // 81: meraki.wireless.v1.NetworkWirelessSsid.LocalRadius.CertificateAuthentication.client_root_ca_certificate:type_name -> meraki.wireless.v1.NetworkWirelessSsid.LocalRadius.CertificateAuthentication.ClientRootCaCertificate
+	40, // 82: meraki.wireless.v1.NetworkWirelessSsid.LocalRadius.CertificateAuthentication.additional_properties:type_name -> google.protobuf.Struct
+	40, // 83: meraki.wireless.v1.NetworkWirelessSsid.LocalRadius.CertificateAuthentication.ClientRootCaCertificate.additional_properties:type_name -> google.protobuf.Struct
+	40, // 84: meraki.wireless.v1.NetworkWirelessSsid.Ldap.Servers.additional_properties:type_name -> google.protobuf.Struct
+	40, // 85: meraki.wireless.v1.NetworkWirelessSsid.Ldap.Credentials.additional_properties:type_name -> google.protobuf.Struct
+	40, // 86: meraki.wireless.v1.NetworkWirelessSsid.Ldap.ServerCaCertificate.additional_properties:type_name -> google.protobuf.Struct
+	40, // 87: meraki.wireless.v1.NetworkWirelessSsid.ActiveDirectory.Servers.additional_properties:type_name -> google.protobuf.Struct
+	40, // 88: meraki.wireless.v1.NetworkWirelessSsid.ActiveDirectory.Credentials.additional_properties:type_name -> google.protobuf.Struct
+	40, // 89: meraki.wireless.v1.NetworkWirelessSsid.RadiusRadsec.TlsTunnel.additional_properties:type_name -> google.protobuf.Struct
+	90, // [90:90] is the sub-list for method output_type
+	90, // [90:90] is the sub-list for method input_type
+	90, // [90:90] is the sub-list for extension type_name
+	90, // [90:90] is the sub-list for extension extendee
+	0,  // [0:90] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_ssids_proto_init() }
@@ -4874,43 +4230,29 @@ func file_meraki_wireless_v1_ssids_proto_init() {
 	file_meraki_wireless_v1_ssids_proto_msgTypes[15].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_proto_msgTypes[17].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_proto_msgTypes[18].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_proto_msgTypes[19].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_proto_msgTypes[20].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_proto_msgTypes[21].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_proto_msgTypes[22].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_proto_msgTypes[23].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_proto_msgTypes[24].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_proto_msgTypes[25].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_proto_msgTypes[26].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_proto_msgTypes[27].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_proto_msgTypes[28].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_proto_msgTypes[29].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_proto_msgTypes[30].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_proto_msgTypes[31].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_proto_msgTypes[32].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_proto_msgTypes[33].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_proto_msgTypes[34].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_proto_msgTypes[35].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_proto_msgTypes[36].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_proto_msgTypes[37].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_proto_msgTypes[38].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_proto_msgTypes[41].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_proto_msgTypes[42].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_proto_msgTypes[43].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_proto_msgTypes[44].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_proto_msgTypes[45].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_proto_msgTypes[46].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_proto_msgTypes[47].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_proto_msgTypes[48].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_proto_msgTypes[49].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_proto_msgTypes[50].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_proto_msgTypes[51].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_proto_msgTypes[52].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_proto_msgTypes[53].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_proto_msgTypes[55].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_proto_msgTypes[56].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_proto_msgTypes[58].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_ssids_proto_rawDesc), len(file_meraki_wireless_v1_ssids_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   59,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

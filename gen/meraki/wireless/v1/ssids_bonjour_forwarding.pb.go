@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -80,14 +80,16 @@ func (x *GetNetworkWirelessSsidBonjourForwardingRequest) GetNumber() string {
 	return ""
 }
 
-// Answer of getNetworkWirelessSsidBonjourForwarding, updateNetworkWirelessSsidBonjourForwarding.
+// The wireless SSID bonjour forwarding of a network. Answer of
+// getNetworkWirelessSsidBonjourForwarding, updateNetworkWirelessSsidBonjourForwarding.
 type NetworkWirelessSsidBonjourForwarding struct {
-	state         protoimpl.MessageState                          `protogen:"open.v1"`
-	Enabled       *bool                                           `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Exception     *NetworkWirelessSsidBonjourForwarding_Exception `protobuf:"bytes,2,opt,name=exception,proto3" json:"exception,omitempty"`
-	Rules         []*NetworkWirelessSsidBonjourForwarding_Rules   `protobuf:"bytes,3,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                          `protogen:"open.v1"`
+	Enabled              *bool                                           `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Exception            *NetworkWirelessSsidBonjourForwarding_Exception `protobuf:"bytes,2,opt,name=exception,proto3" json:"exception,omitempty"`
+	Rules                []*NetworkWirelessSsidBonjourForwarding_Rules   `protobuf:"bytes,3,rep,name=rules,proto3" json:"rules,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidBonjourForwarding) Reset() {
@@ -141,20 +143,28 @@ func (x *NetworkWirelessSsidBonjourForwarding) GetRules() []*NetworkWirelessSsid
 	return nil
 }
 
+func (x *NetworkWirelessSsidBonjourForwarding) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkWirelessSsidBonjourForwarding.
 type UpdateNetworkWirelessSsidBonjourForwardingRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Number        *string                                                      `protobuf:"bytes,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	Enabled       *bool                                                        `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Rules         []*UpdateNetworkWirelessSsidBonjourForwardingRequest_Rules   `protobuf:"bytes,4,rep,name=rules,proto3" json:"rules,omitempty"`
-	Exception     *UpdateNetworkWirelessSsidBonjourForwardingRequest_Exception `protobuf:"bytes,5,opt,name=exception,proto3" json:"exception,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                       `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                       `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Number               *string                                         `protobuf:"bytes,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	Enabled              *bool                                           `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Rules                []*NetworkWirelessSsidBonjourForwarding_Rules   `protobuf:"bytes,4,rep,name=rules,proto3" json:"rules,omitempty"`
+	Exception            *NetworkWirelessSsidBonjourForwarding_Exception `protobuf:"bytes,5,opt,name=exception,proto3" json:"exception,omitempty"`
+	EmptyFields          []string                                        `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                        `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkWirelessSsidBonjourForwardingRequest) Reset() {
@@ -208,39 +218,47 @@ func (x *UpdateNetworkWirelessSsidBonjourForwardingRequest) GetEnabled() bool {
 	return false
 }
 
-func (x *UpdateNetworkWirelessSsidBonjourForwardingRequest) GetRules() []*UpdateNetworkWirelessSsidBonjourForwardingRequest_Rules {
+func (x *UpdateNetworkWirelessSsidBonjourForwardingRequest) GetRules() []*NetworkWirelessSsidBonjourForwarding_Rules {
 	if x != nil {
 		return x.Rules
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidBonjourForwardingRequest) GetException() *UpdateNetworkWirelessSsidBonjourForwardingRequest_Exception {
+func (x *UpdateNetworkWirelessSsidBonjourForwardingRequest) GetException() *NetworkWirelessSsidBonjourForwarding_Exception {
 	if x != nil {
 		return x.Exception
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidBonjourForwardingRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessSsidBonjourForwardingRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessSsidBonjourForwardingRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkWirelessSsidBonjourForwardingRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkWirelessSsidBonjourForwardingRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidBonjourForwarding_Exception struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidBonjourForwarding_Exception) Reset() {
@@ -280,15 +298,25 @@ func (x *NetworkWirelessSsidBonjourForwarding_Exception) GetEnabled() bool {
 	return false
 }
 
+func (x *NetworkWirelessSsidBonjourForwarding_Exception) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidBonjourForwarding_Rules struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Description *string                `protobuf:"bytes,1,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	VlanId      *string                `protobuf:"bytes,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	// Known values: "AFP", "AirPlay", "All Services", "Apple screen share", "BitTorrent",
-	// "Chromecast", "FTP", "Printers", "SSH", "Samba", "Scanners", "Spotify", "iChat", "iTunes".
-	Services      []string `protobuf:"bytes,3,rep,name=services,proto3" json:"services,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required in a request.
+	VlanId *string `protobuf:"bytes,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
+	// Required in a request. Known values: "AFP", "AirPlay", "All Services", "Apple screen share",
+	// "BitTorrent", "Chromecast", "FTP", "Printers", "SSH", "Samba", "Scanners", "Spotify",
+	// "iChat", "iTunes".
+	Services             []string         `protobuf:"bytes,3,rep,name=services,proto3" json:"services,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidBonjourForwarding_Rules) Reset() {
@@ -342,167 +370,60 @@ func (x *NetworkWirelessSsidBonjourForwarding_Rules) GetServices() []string {
 	return nil
 }
 
-type UpdateNetworkWirelessSsidBonjourForwardingRequest_Rules struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	Description *string                `protobuf:"bytes,1,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Required.
-	VlanId *string `protobuf:"bytes,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	// Required. Known values: "AFP", "AirPlay", "All Services", "Apple screen share", "BitTorrent",
-	// "Chromecast", "FTP", "Printers", "SSH", "Samba", "Scanners", "Spotify", "iChat", "iTunes".
-	Services      []string `protobuf:"bytes,3,rep,name=services,proto3" json:"services,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidBonjourForwardingRequest_Rules) Reset() {
-	*x = UpdateNetworkWirelessSsidBonjourForwardingRequest_Rules{}
-	mi := &file_meraki_wireless_v1_ssids_bonjour_forwarding_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidBonjourForwardingRequest_Rules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidBonjourForwardingRequest_Rules) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidBonjourForwardingRequest_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_bonjour_forwarding_proto_msgTypes[5]
+func (x *NetworkWirelessSsidBonjourForwarding_Rules) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidBonjourForwardingRequest_Rules.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidBonjourForwardingRequest_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_bonjour_forwarding_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidBonjourForwardingRequest_Rules) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidBonjourForwardingRequest_Rules) GetVlanId() string {
-	if x != nil && x.VlanId != nil {
-		return *x.VlanId
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidBonjourForwardingRequest_Rules) GetServices() []string {
-	if x != nil {
-		return x.Services
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type UpdateNetworkWirelessSsidBonjourForwardingRequest_Exception struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidBonjourForwardingRequest_Exception) Reset() {
-	*x = UpdateNetworkWirelessSsidBonjourForwardingRequest_Exception{}
-	mi := &file_meraki_wireless_v1_ssids_bonjour_forwarding_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidBonjourForwardingRequest_Exception) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidBonjourForwardingRequest_Exception) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidBonjourForwardingRequest_Exception) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_bonjour_forwarding_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidBonjourForwardingRequest_Exception.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidBonjourForwardingRequest_Exception) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_bonjour_forwarding_proto_rawDescGZIP(), []int{2, 1}
-}
-
-func (x *UpdateNetworkWirelessSsidBonjourForwardingRequest_Exception) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
 }
 
 var File_meraki_wireless_v1_ssids_bonjour_forwarding_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_ssids_bonjour_forwarding_proto_rawDesc = "" +
 	"\n" +
-	"1meraki/wireless/v1/ssids_bonjour_forwarding.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x8b\x01\n" +
+	"1meraki/wireless/v1/ssids_bonjour_forwarding.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x8b\x01\n" +
 	".GetNetworkWirelessSsidBonjourForwardingRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01B\r\n" +
 	"\v_network_idB\t\n" +
-	"\a_number\"\xc8\x03\n" +
+	"\a_number\"\xb6\x05\n" +
 	"$NetworkWirelessSsidBonjourForwarding\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12`\n" +
 	"\texception\x18\x02 \x01(\v2B.meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding.ExceptionR\texception\x12T\n" +
-	"\x05rules\x18\x03 \x03(\v2>.meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding.RulesR\x05rules\x1a6\n" +
+	"\x05rules\x18\x03 \x03(\v2>.meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding.RulesR\x05rules\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x85\x01\n" +
 	"\tException\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a\x84\x01\n" +
+	"\b_enabled\x1a\xd3\x01\n" +
 	"\x05Rules\x12%\n" +
 	"\vdescription\x18\x01 \x01(\tH\x00R\vdescription\x88\x01\x01\x12\x1c\n" +
 	"\avlan_id\x18\x02 \x01(\tH\x01R\x06vlanId\x88\x01\x01\x12\x1a\n" +
-	"\bservices\x18\x03 \x03(\tR\bservicesB\x0e\n" +
+	"\bservices\x18\x03 \x03(\tR\bservices\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_descriptionB\n" +
 	"\n" +
 	"\b_vlan_idB\n" +
 	"\n" +
-	"\b_enabled\"\xd6\x05\n" +
+	"\b_enabled\"\x96\x04\n" +
 	"1UpdateNetworkWirelessSsidBonjourForwardingRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x03 \x01(\bH\x02R\aenabled\x88\x01\x01\x12a\n" +
-	"\x05rules\x18\x04 \x03(\v2K.meraki.wireless.v1.UpdateNetworkWirelessSsidBonjourForwardingRequest.RulesR\x05rules\x12m\n" +
-	"\texception\x18\x05 \x01(\v2O.meraki.wireless.v1.UpdateNetworkWirelessSsidBonjourForwardingRequest.ExceptionR\texception\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x84\x01\n" +
-	"\x05Rules\x12%\n" +
-	"\vdescription\x18\x01 \x01(\tH\x00R\vdescription\x88\x01\x01\x12\x1c\n" +
-	"\avlan_id\x18\x02 \x01(\tH\x01R\x06vlanId\x88\x01\x01\x12\x1a\n" +
-	"\bservices\x18\x03 \x03(\tR\bservicesB\x0e\n" +
-	"\f_descriptionB\n" +
-	"\n" +
-	"\b_vlan_id\x1a6\n" +
-	"\tException\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\r\n" +
+	"\aenabled\x18\x03 \x01(\bH\x02R\aenabled\x88\x01\x01\x12T\n" +
+	"\x05rules\x18\x04 \x03(\v2>.meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding.RulesR\x05rules\x12`\n" +
+	"\texception\x18\x05 \x01(\v2B.meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding.ExceptionR\texception\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\t\n" +
 	"\a_numberB\n" +
 	"\n" +
-	"\b_enabledB\x85\x01\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x1bSsidsBonjourForwardingProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\b_enabledB\xa0\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x1bSsidsBonjourForwardingProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_ssids_bonjour_forwarding_proto_rawDescOnce sync.Once
@@ -516,29 +437,29 @@ func file_meraki_wireless_v1_ssids_bonjour_forwarding_proto_rawDescGZIP() []byte
 	return file_meraki_wireless_v1_ssids_bonjour_forwarding_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_ssids_bonjour_forwarding_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_meraki_wireless_v1_ssids_bonjour_forwarding_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_meraki_wireless_v1_ssids_bonjour_forwarding_proto_goTypes = []any{
-	(*GetNetworkWirelessSsidBonjourForwardingRequest)(nil),              // 0: meraki.wireless.v1.GetNetworkWirelessSsidBonjourForwardingRequest
-	(*NetworkWirelessSsidBonjourForwarding)(nil),                        // 1: meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding
-	(*UpdateNetworkWirelessSsidBonjourForwardingRequest)(nil),           // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidBonjourForwardingRequest
-	(*NetworkWirelessSsidBonjourForwarding_Exception)(nil),              // 3: meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding.Exception
-	(*NetworkWirelessSsidBonjourForwarding_Rules)(nil),                  // 4: meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding.Rules
-	(*UpdateNetworkWirelessSsidBonjourForwardingRequest_Rules)(nil),     // 5: meraki.wireless.v1.UpdateNetworkWirelessSsidBonjourForwardingRequest.Rules
-	(*UpdateNetworkWirelessSsidBonjourForwardingRequest_Exception)(nil), // 6: meraki.wireless.v1.UpdateNetworkWirelessSsidBonjourForwardingRequest.Exception
-	(*fieldmaskpb.FieldMask)(nil),                                       // 7: google.protobuf.FieldMask
+	(*GetNetworkWirelessSsidBonjourForwardingRequest)(nil),    // 0: meraki.wireless.v1.GetNetworkWirelessSsidBonjourForwardingRequest
+	(*NetworkWirelessSsidBonjourForwarding)(nil),              // 1: meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding
+	(*UpdateNetworkWirelessSsidBonjourForwardingRequest)(nil), // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidBonjourForwardingRequest
+	(*NetworkWirelessSsidBonjourForwarding_Exception)(nil),    // 3: meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding.Exception
+	(*NetworkWirelessSsidBonjourForwarding_Rules)(nil),        // 4: meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding.Rules
+	(*structpb.Struct)(nil),                                   // 5: google.protobuf.Struct
 }
 var file_meraki_wireless_v1_ssids_bonjour_forwarding_proto_depIdxs = []int32{
 	3, // 0: meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding.exception:type_name -> meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding.Exception
 	4, // 1: meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding.rules:type_name -> meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding.Rules
-	5, // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidBonjourForwardingRequest.rules:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidBonjourForwardingRequest.Rules
-	6, // 3: meraki.wireless.v1.UpdateNetworkWirelessSsidBonjourForwardingRequest.exception:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidBonjourForwardingRequest.Exception
-	7, // 4: meraki.wireless.v1.UpdateNetworkWirelessSsidBonjourForwardingRequest.null_fields:type_name -> google.protobuf.FieldMask
-	7, // 5: meraki.wireless.v1.UpdateNetworkWirelessSsidBonjourForwardingRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	5, // 2: meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding.additional_properties:type_name -> google.protobuf.Struct
+	4, // 3: meraki.wireless.v1.UpdateNetworkWirelessSsidBonjourForwardingRequest.rules:type_name -> meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding.Rules
+	3, // 4: meraki.wireless.v1.UpdateNetworkWirelessSsidBonjourForwardingRequest.exception:type_name -> meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding.Exception
+	5, // 5: meraki.wireless.v1.UpdateNetworkWirelessSsidBonjourForwardingRequest.additional_properties:type_name -> google.protobuf.Struct
+	5, // 6: meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding.Exception.additional_properties:type_name -> google.protobuf.Struct
+	5, // 7: meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding.Rules.additional_properties:type_name -> google.protobuf.Struct
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_ssids_bonjour_forwarding_proto_init() }
@@ -551,15 +472,13 @@ func file_meraki_wireless_v1_ssids_bonjour_forwarding_proto_init() {
 	file_meraki_wireless_v1_ssids_bonjour_forwarding_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_bonjour_forwarding_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_bonjour_forwarding_proto_msgTypes[4].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_bonjour_forwarding_proto_msgTypes[5].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_bonjour_forwarding_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_ssids_bonjour_forwarding_proto_rawDesc), len(file_meraki_wireless_v1_ssids_bonjour_forwarding_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

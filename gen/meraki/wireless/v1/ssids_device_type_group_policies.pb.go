@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -80,14 +80,15 @@ func (x *GetNetworkWirelessSsidDeviceTypeGroupPoliciesRequest) GetNumber() strin
 	return ""
 }
 
-// Answer of getNetworkWirelessSsidDeviceTypeGroupPolicies,
-// updateNetworkWirelessSsidDeviceTypeGroupPolicies.
+// The wireless SSID device type group policies of a network. Answer of
+// getNetworkWirelessSsidDeviceTypeGroupPolicies, updateNetworkWirelessSsidDeviceTypeGroupPolicies.
 type NetworkWirelessSsidDeviceTypeGroupPolicies struct {
-	state              protoimpl.MessageState                                           `protogen:"open.v1"`
-	Enabled            *bool                                                            `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	DeviceTypePolicies []*NetworkWirelessSsidDeviceTypeGroupPolicies_DeviceTypePolicies `protobuf:"bytes,2,rep,name=device_type_policies,json=deviceTypePolicies,proto3" json:"device_type_policies,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                protoimpl.MessageState                                           `protogen:"open.v1"`
+	Enabled              *bool                                                            `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	DeviceTypePolicies   []*NetworkWirelessSsidDeviceTypeGroupPolicies_DeviceTypePolicies `protobuf:"bytes,2,rep,name=device_type_policies,json=deviceTypePolicies,proto3" json:"device_type_policies,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidDeviceTypeGroupPolicies) Reset() {
@@ -134,19 +135,27 @@ func (x *NetworkWirelessSsidDeviceTypeGroupPolicies) GetDeviceTypePolicies() []*
 	return nil
 }
 
+func (x *NetworkWirelessSsidDeviceTypeGroupPolicies) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkWirelessSsidDeviceTypeGroupPolicies.
 type UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Number             *string                                                                       `protobuf:"bytes,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	Enabled            *bool                                                                         `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	DeviceTypePolicies []*UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest_DeviceTypePolicies `protobuf:"bytes,4,rep,name=device_type_policies,json=deviceTypePolicies,proto3" json:"device_type_policies,omitempty"`
-	NullFields         *fieldmaskpb.FieldMask                                                        `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields        *fieldmaskpb.FieldMask                                                        `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	Number               *string                                                          `protobuf:"bytes,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	Enabled              *bool                                                            `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	DeviceTypePolicies   []*NetworkWirelessSsidDeviceTypeGroupPolicies_DeviceTypePolicies `protobuf:"bytes,4,rep,name=device_type_policies,json=deviceTypePolicies,proto3" json:"device_type_policies,omitempty"`
+	EmptyFields          []string                                                         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest) Reset() {
@@ -200,34 +209,45 @@ func (x *UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest) GetEnabled() b
 	return false
 }
 
-func (x *UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest) GetDeviceTypePolicies() []*UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest_DeviceTypePolicies {
+func (x *UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest) GetDeviceTypePolicies() []*NetworkWirelessSsidDeviceTypeGroupPolicies_DeviceTypePolicies {
 	if x != nil {
 		return x.DeviceTypePolicies
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidDeviceTypeGroupPolicies_DeviceTypePolicies struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	DeviceType    *string                `protobuf:"bytes,1,opt,name=device_type,json=deviceType,proto3,oneof" json:"device_type,omitempty"`
-	DevicePolicy  *string                `protobuf:"bytes,2,opt,name=device_policy,json=devicePolicy,proto3,oneof" json:"device_policy,omitempty"`
-	GroupPolicyId *int64                 `protobuf:"varint,3,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request. Known values: "Android", "B&N Nook", "BlackBerry", "Chrome OS",
+	// "Mac OS X", "Other OS", "Windows", "Windows Phone", "iPad", "iPhone", "iPod".
+	DeviceType *string `protobuf:"bytes,1,opt,name=device_type,json=deviceType,proto3,oneof" json:"device_type,omitempty"`
+	// Required in a request. Known values: "Allowed", "Blocked", "Group policy".
+	DevicePolicy         *string          `protobuf:"bytes,2,opt,name=device_policy,json=devicePolicy,proto3,oneof" json:"device_policy,omitempty"`
+	GroupPolicyId        *int64           `protobuf:"varint,3,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidDeviceTypeGroupPolicies_DeviceTypePolicies) Reset() {
@@ -281,115 +301,54 @@ func (x *NetworkWirelessSsidDeviceTypeGroupPolicies_DeviceTypePolicies) GetGroup
 	return 0
 }
 
-type UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest_DeviceTypePolicies struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "Android", "B&N Nook", "BlackBerry", "Chrome OS", "Mac OS X",
-	// "Other OS", "Windows", "Windows Phone", "iPad", "iPhone", "iPod".
-	DeviceType *string `protobuf:"bytes,1,opt,name=device_type,json=deviceType,proto3,oneof" json:"device_type,omitempty"`
-	// Required. Known values: "Allowed", "Blocked", "Group policy".
-	DevicePolicy  *string `protobuf:"bytes,2,opt,name=device_policy,json=devicePolicy,proto3,oneof" json:"device_policy,omitempty"`
-	GroupPolicyId *int64  `protobuf:"varint,3,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest_DeviceTypePolicies) Reset() {
-	*x = UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest_DeviceTypePolicies{}
-	mi := &file_meraki_wireless_v1_ssids_device_type_group_policies_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest_DeviceTypePolicies) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest_DeviceTypePolicies) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest_DeviceTypePolicies) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_device_type_group_policies_proto_msgTypes[4]
+func (x *NetworkWirelessSsidDeviceTypeGroupPolicies_DeviceTypePolicies) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest_DeviceTypePolicies.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest_DeviceTypePolicies) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_device_type_group_policies_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest_DeviceTypePolicies) GetDeviceType() string {
-	if x != nil && x.DeviceType != nil {
-		return *x.DeviceType
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest_DeviceTypePolicies) GetDevicePolicy() string {
-	if x != nil && x.DevicePolicy != nil {
-		return *x.DevicePolicy
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest_DeviceTypePolicies) GetGroupPolicyId() int64 {
-	if x != nil && x.GroupPolicyId != nil {
-		return *x.GroupPolicyId
-	}
-	return 0
+	return nil
 }
 
 var File_meraki_wireless_v1_ssids_device_type_group_policies_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_ssids_device_type_group_policies_proto_rawDesc = "" +
 	"\n" +
-	"9meraki/wireless/v1/ssids_device_type_group_policies.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x91\x01\n" +
+	"9meraki/wireless/v1/ssids_device_type_group_policies.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x91\x01\n" +
 	"4GetNetworkWirelessSsidDeviceTypeGroupPoliciesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01B\r\n" +
 	"\v_network_idB\t\n" +
-	"\a_number\"\xa7\x03\n" +
+	"\a_number\"\xc5\x04\n" +
 	"*NetworkWirelessSsidDeviceTypeGroupPolicies\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x83\x01\n" +
-	"\x14device_type_policies\x18\x02 \x03(\v2Q.meraki.wireless.v1.NetworkWirelessSsidDeviceTypeGroupPolicies.DeviceTypePoliciesR\x12deviceTypePolicies\x1a\xc7\x01\n" +
+	"\x14device_type_policies\x18\x02 \x03(\v2Q.meraki.wireless.v1.NetworkWirelessSsidDeviceTypeGroupPolicies.DeviceTypePoliciesR\x12deviceTypePolicies\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x02\n" +
 	"\x12DeviceTypePolicies\x12$\n" +
 	"\vdevice_type\x18\x01 \x01(\tH\x00R\n" +
 	"deviceType\x88\x01\x01\x12(\n" +
 	"\rdevice_policy\x18\x02 \x01(\tH\x01R\fdevicePolicy\x88\x01\x01\x12+\n" +
-	"\x0fgroup_policy_id\x18\x03 \x01(\x03H\x02R\rgroupPolicyId\x88\x01\x01B\x0e\n" +
+	"\x0fgroup_policy_id\x18\x03 \x01(\x03H\x02R\rgroupPolicyId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_device_typeB\x10\n" +
 	"\x0e_device_policyB\x12\n" +
 	"\x10_group_policy_idB\n" +
 	"\n" +
-	"\b_enabled\"\xa8\x05\n" +
+	"\b_enabled\"\xea\x03\n" +
 	"7UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x03 \x01(\bH\x02R\aenabled\x88\x01\x01\x12\x90\x01\n" +
-	"\x14device_type_policies\x18\x04 \x03(\v2^.meraki.wireless.v1.UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest.DeviceTypePoliciesR\x12deviceTypePolicies\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xc7\x01\n" +
-	"\x12DeviceTypePolicies\x12$\n" +
-	"\vdevice_type\x18\x01 \x01(\tH\x00R\n" +
-	"deviceType\x88\x01\x01\x12(\n" +
-	"\rdevice_policy\x18\x02 \x01(\tH\x01R\fdevicePolicy\x88\x01\x01\x12+\n" +
-	"\x0fgroup_policy_id\x18\x03 \x01(\x03H\x02R\rgroupPolicyId\x88\x01\x01B\x0e\n" +
-	"\f_device_typeB\x10\n" +
-	"\x0e_device_policyB\x12\n" +
-	"\x10_group_policy_idB\r\n" +
+	"\aenabled\x18\x03 \x01(\bH\x02R\aenabled\x88\x01\x01\x12\x83\x01\n" +
+	"\x14device_type_policies\x18\x04 \x03(\v2Q.meraki.wireless.v1.NetworkWirelessSsidDeviceTypeGroupPolicies.DeviceTypePoliciesR\x12deviceTypePolicies\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\t\n" +
 	"\a_numberB\n" +
 	"\n" +
-	"\b_enabledB\x8b\x01\n" +
-	"\x1ccom.merakibroker.wireless.v1B!SsidsDeviceTypeGroupPoliciesProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\b_enabledB\xa6\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B!SsidsDeviceTypeGroupPoliciesProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_ssids_device_type_group_policies_proto_rawDescOnce sync.Once
@@ -403,25 +362,25 @@ func file_meraki_wireless_v1_ssids_device_type_group_policies_proto_rawDescGZIP(
 	return file_meraki_wireless_v1_ssids_device_type_group_policies_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_ssids_device_type_group_policies_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_meraki_wireless_v1_ssids_device_type_group_policies_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_meraki_wireless_v1_ssids_device_type_group_policies_proto_goTypes = []any{
-	(*GetNetworkWirelessSsidDeviceTypeGroupPoliciesRequest)(nil),                       // 0: meraki.wireless.v1.GetNetworkWirelessSsidDeviceTypeGroupPoliciesRequest
-	(*NetworkWirelessSsidDeviceTypeGroupPolicies)(nil),                                 // 1: meraki.wireless.v1.NetworkWirelessSsidDeviceTypeGroupPolicies
-	(*UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest)(nil),                    // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest
-	(*NetworkWirelessSsidDeviceTypeGroupPolicies_DeviceTypePolicies)(nil),              // 3: meraki.wireless.v1.NetworkWirelessSsidDeviceTypeGroupPolicies.DeviceTypePolicies
-	(*UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest_DeviceTypePolicies)(nil), // 4: meraki.wireless.v1.UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest.DeviceTypePolicies
-	(*fieldmaskpb.FieldMask)(nil),                                                      // 5: google.protobuf.FieldMask
+	(*GetNetworkWirelessSsidDeviceTypeGroupPoliciesRequest)(nil),          // 0: meraki.wireless.v1.GetNetworkWirelessSsidDeviceTypeGroupPoliciesRequest
+	(*NetworkWirelessSsidDeviceTypeGroupPolicies)(nil),                    // 1: meraki.wireless.v1.NetworkWirelessSsidDeviceTypeGroupPolicies
+	(*UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest)(nil),       // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest
+	(*NetworkWirelessSsidDeviceTypeGroupPolicies_DeviceTypePolicies)(nil), // 3: meraki.wireless.v1.NetworkWirelessSsidDeviceTypeGroupPolicies.DeviceTypePolicies
+	(*structpb.Struct)(nil), // 4: google.protobuf.Struct
 }
 var file_meraki_wireless_v1_ssids_device_type_group_policies_proto_depIdxs = []int32{
 	3, // 0: meraki.wireless.v1.NetworkWirelessSsidDeviceTypeGroupPolicies.device_type_policies:type_name -> meraki.wireless.v1.NetworkWirelessSsidDeviceTypeGroupPolicies.DeviceTypePolicies
-	4, // 1: meraki.wireless.v1.UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest.device_type_policies:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest.DeviceTypePolicies
-	5, // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	5, // 3: meraki.wireless.v1.UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	4, // 1: meraki.wireless.v1.NetworkWirelessSsidDeviceTypeGroupPolicies.additional_properties:type_name -> google.protobuf.Struct
+	3, // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest.device_type_policies:type_name -> meraki.wireless.v1.NetworkWirelessSsidDeviceTypeGroupPolicies.DeviceTypePolicies
+	4, // 3: meraki.wireless.v1.UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest.additional_properties:type_name -> google.protobuf.Struct
+	4, // 4: meraki.wireless.v1.NetworkWirelessSsidDeviceTypeGroupPolicies.DeviceTypePolicies.additional_properties:type_name -> google.protobuf.Struct
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_ssids_device_type_group_policies_proto_init() }
@@ -433,14 +392,13 @@ func file_meraki_wireless_v1_ssids_device_type_group_policies_proto_init() {
 	file_meraki_wireless_v1_ssids_device_type_group_policies_proto_msgTypes[1].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_device_type_group_policies_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_device_type_group_policies_proto_msgTypes[3].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_device_type_group_policies_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_ssids_device_type_group_policies_proto_rawDesc), len(file_meraki_wireless_v1_ssids_device_type_group_policies_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

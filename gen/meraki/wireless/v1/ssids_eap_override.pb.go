@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -80,15 +80,17 @@ func (x *GetNetworkWirelessSsidEapOverrideRequest) GetNumber() string {
 	return ""
 }
 
-// Answer of getNetworkWirelessSsidEapOverride, updateNetworkWirelessSsidEapOverride.
+// The wireless SSID EAP override of a network. Answer of getNetworkWirelessSsidEapOverride,
+// updateNetworkWirelessSsidEapOverride.
 type NetworkWirelessSsidEapOverride struct {
-	state         protoimpl.MessageState                   `protogen:"open.v1"`
-	Timeout       *int64                                   `protobuf:"varint,1,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
-	MaxRetries    *int64                                   `protobuf:"varint,2,opt,name=max_retries,json=maxRetries,proto3,oneof" json:"max_retries,omitempty"`
-	Identity      *NetworkWirelessSsidEapOverride_Identity `protobuf:"bytes,3,opt,name=identity,proto3" json:"identity,omitempty"`
-	EapolKey      *NetworkWirelessSsidEapOverride_EapolKey `protobuf:"bytes,4,opt,name=eapol_key,json=eapolKey,proto3" json:"eapol_key,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                   `protogen:"open.v1"`
+	Timeout              *int64                                   `protobuf:"varint,1,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
+	MaxRetries           *int64                                   `protobuf:"varint,2,opt,name=max_retries,json=maxRetries,proto3,oneof" json:"max_retries,omitempty"`
+	Identity             *NetworkWirelessSsidEapOverride_Identity `protobuf:"bytes,3,opt,name=identity,proto3" json:"identity,omitempty"`
+	EapolKey             *NetworkWirelessSsidEapOverride_EapolKey `protobuf:"bytes,4,opt,name=eapol_key,json=eapolKey,proto3" json:"eapol_key,omitempty"`
+	AdditionalProperties *structpb.Struct                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidEapOverride) Reset() {
@@ -149,21 +151,29 @@ func (x *NetworkWirelessSsidEapOverride) GetEapolKey() *NetworkWirelessSsidEapOv
 	return nil
 }
 
+func (x *NetworkWirelessSsidEapOverride) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkWirelessSsidEapOverride.
 type UpdateNetworkWirelessSsidEapOverrideRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Number        *string                                               `protobuf:"bytes,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	Timeout       *int64                                                `protobuf:"varint,3,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
-	Identity      *UpdateNetworkWirelessSsidEapOverrideRequest_Identity `protobuf:"bytes,4,opt,name=identity,proto3" json:"identity,omitempty"`
-	MaxRetries    *int64                                                `protobuf:"varint,5,opt,name=max_retries,json=maxRetries,proto3,oneof" json:"max_retries,omitempty"`
-	EapolKey      *UpdateNetworkWirelessSsidEapOverrideRequest_EapolKey `protobuf:"bytes,6,opt,name=eapol_key,json=eapolKey,proto3" json:"eapol_key,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Number               *string                                  `protobuf:"bytes,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	Timeout              *int64                                   `protobuf:"varint,3,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
+	Identity             *NetworkWirelessSsidEapOverride_Identity `protobuf:"bytes,4,opt,name=identity,proto3" json:"identity,omitempty"`
+	MaxRetries           *int64                                   `protobuf:"varint,5,opt,name=max_retries,json=maxRetries,proto3,oneof" json:"max_retries,omitempty"`
+	EapolKey             *NetworkWirelessSsidEapOverride_EapolKey `protobuf:"bytes,6,opt,name=eapol_key,json=eapolKey,proto3" json:"eapol_key,omitempty"`
+	EmptyFields          []string                                 `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                 `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkWirelessSsidEapOverrideRequest) Reset() {
@@ -217,7 +227,7 @@ func (x *UpdateNetworkWirelessSsidEapOverrideRequest) GetTimeout() int64 {
 	return 0
 }
 
-func (x *UpdateNetworkWirelessSsidEapOverrideRequest) GetIdentity() *UpdateNetworkWirelessSsidEapOverrideRequest_Identity {
+func (x *UpdateNetworkWirelessSsidEapOverrideRequest) GetIdentity() *NetworkWirelessSsidEapOverride_Identity {
 	if x != nil {
 		return x.Identity
 	}
@@ -231,33 +241,41 @@ func (x *UpdateNetworkWirelessSsidEapOverrideRequest) GetMaxRetries() int64 {
 	return 0
 }
 
-func (x *UpdateNetworkWirelessSsidEapOverrideRequest) GetEapolKey() *UpdateNetworkWirelessSsidEapOverrideRequest_EapolKey {
+func (x *UpdateNetworkWirelessSsidEapOverrideRequest) GetEapolKey() *NetworkWirelessSsidEapOverride_EapolKey {
 	if x != nil {
 		return x.EapolKey
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidEapOverrideRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessSsidEapOverrideRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessSsidEapOverrideRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkWirelessSsidEapOverrideRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkWirelessSsidEapOverrideRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidEapOverride_Identity struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Retries       *int64                 `protobuf:"varint,1,opt,name=retries,proto3,oneof" json:"retries,omitempty"`
-	Timeout       *int64                 `protobuf:"varint,2,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Retries              *int64                 `protobuf:"varint,1,opt,name=retries,proto3,oneof" json:"retries,omitempty"`
+	Timeout              *int64                 `protobuf:"varint,2,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidEapOverride_Identity) Reset() {
@@ -304,12 +322,20 @@ func (x *NetworkWirelessSsidEapOverride_Identity) GetTimeout() int64 {
 	return 0
 }
 
+func (x *NetworkWirelessSsidEapOverride_Identity) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidEapOverride_EapolKey struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Retries       *int64                 `protobuf:"varint,1,opt,name=retries,proto3,oneof" json:"retries,omitempty"`
-	TimeoutInMs   *int64                 `protobuf:"varint,2,opt,name=timeout_in_ms,json=timeoutInMs,proto3,oneof" json:"timeout_in_ms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Retries              *int64                 `protobuf:"varint,1,opt,name=retries,proto3,oneof" json:"retries,omitempty"`
+	TimeoutInMs          *int64                 `protobuf:"varint,2,opt,name=timeout_in_ms,json=timeoutInMs,proto3,oneof" json:"timeout_in_ms,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidEapOverride_EapolKey) Reset() {
@@ -356,174 +382,68 @@ func (x *NetworkWirelessSsidEapOverride_EapolKey) GetTimeoutInMs() int64 {
 	return 0
 }
 
-type UpdateNetworkWirelessSsidEapOverrideRequest_Identity struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Retries       *int64                 `protobuf:"varint,1,opt,name=retries,proto3,oneof" json:"retries,omitempty"`
-	Timeout       *int64                 `protobuf:"varint,2,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidEapOverrideRequest_Identity) Reset() {
-	*x = UpdateNetworkWirelessSsidEapOverrideRequest_Identity{}
-	mi := &file_meraki_wireless_v1_ssids_eap_override_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidEapOverrideRequest_Identity) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidEapOverrideRequest_Identity) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidEapOverrideRequest_Identity) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_eap_override_proto_msgTypes[5]
+func (x *NetworkWirelessSsidEapOverride_EapolKey) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidEapOverrideRequest_Identity.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidEapOverrideRequest_Identity) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_eap_override_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidEapOverrideRequest_Identity) GetRetries() int64 {
-	if x != nil && x.Retries != nil {
-		return *x.Retries
-	}
-	return 0
-}
-
-func (x *UpdateNetworkWirelessSsidEapOverrideRequest_Identity) GetTimeout() int64 {
-	if x != nil && x.Timeout != nil {
-		return *x.Timeout
-	}
-	return 0
-}
-
-type UpdateNetworkWirelessSsidEapOverrideRequest_EapolKey struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Retries       *int64                 `protobuf:"varint,1,opt,name=retries,proto3,oneof" json:"retries,omitempty"`
-	TimeoutInMs   *int64                 `protobuf:"varint,2,opt,name=timeout_in_ms,json=timeoutInMs,proto3,oneof" json:"timeout_in_ms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidEapOverrideRequest_EapolKey) Reset() {
-	*x = UpdateNetworkWirelessSsidEapOverrideRequest_EapolKey{}
-	mi := &file_meraki_wireless_v1_ssids_eap_override_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidEapOverrideRequest_EapolKey) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidEapOverrideRequest_EapolKey) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidEapOverrideRequest_EapolKey) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_eap_override_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidEapOverrideRequest_EapolKey.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidEapOverrideRequest_EapolKey) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_eap_override_proto_rawDescGZIP(), []int{2, 1}
-}
-
-func (x *UpdateNetworkWirelessSsidEapOverrideRequest_EapolKey) GetRetries() int64 {
-	if x != nil && x.Retries != nil {
-		return *x.Retries
-	}
-	return 0
-}
-
-func (x *UpdateNetworkWirelessSsidEapOverrideRequest_EapolKey) GetTimeoutInMs() int64 {
-	if x != nil && x.TimeoutInMs != nil {
-		return *x.TimeoutInMs
-	}
-	return 0
+	return nil
 }
 
 var File_meraki_wireless_v1_ssids_eap_override_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_ssids_eap_override_proto_rawDesc = "" +
 	"\n" +
-	"+meraki/wireless/v1/ssids_eap_override.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x85\x01\n" +
+	"+meraki/wireless/v1/ssids_eap_override.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x85\x01\n" +
 	"(GetNetworkWirelessSsidEapOverrideRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01B\r\n" +
 	"\v_network_idB\t\n" +
-	"\a_number\"\x88\x04\n" +
+	"\a_number\"\xf7\x05\n" +
 	"\x1eNetworkWirelessSsidEapOverride\x12\x1d\n" +
 	"\atimeout\x18\x01 \x01(\x03H\x00R\atimeout\x88\x01\x01\x12$\n" +
 	"\vmax_retries\x18\x02 \x01(\x03H\x01R\n" +
 	"maxRetries\x88\x01\x01\x12W\n" +
 	"\bidentity\x18\x03 \x01(\v2;.meraki.wireless.v1.NetworkWirelessSsidEapOverride.IdentityR\bidentity\x12X\n" +
-	"\teapol_key\x18\x04 \x01(\v2;.meraki.wireless.v1.NetworkWirelessSsidEapOverride.EapolKeyR\beapolKey\x1a`\n" +
+	"\teapol_key\x18\x04 \x01(\v2;.meraki.wireless.v1.NetworkWirelessSsidEapOverride.EapolKeyR\beapolKey\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xaf\x01\n" +
 	"\bIdentity\x12\x1d\n" +
 	"\aretries\x18\x01 \x01(\x03H\x00R\aretries\x88\x01\x01\x12\x1d\n" +
-	"\atimeout\x18\x02 \x01(\x03H\x01R\atimeout\x88\x01\x01B\n" +
+	"\atimeout\x18\x02 \x01(\x03H\x01R\atimeout\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_retriesB\n" +
 	"\n" +
-	"\b_timeout\x1ap\n" +
+	"\b_timeout\x1a\xbf\x01\n" +
 	"\bEapolKey\x12\x1d\n" +
 	"\aretries\x18\x01 \x01(\x03H\x00R\aretries\x88\x01\x01\x12'\n" +
-	"\rtimeout_in_ms\x18\x02 \x01(\x03H\x01R\vtimeoutInMs\x88\x01\x01B\n" +
+	"\rtimeout_in_ms\x18\x02 \x01(\x03H\x01R\vtimeoutInMs\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_retriesB\x10\n" +
 	"\x0e_timeout_in_msB\n" +
 	"\n" +
 	"\b_timeoutB\x0e\n" +
-	"\f_max_retries\"\x96\x06\n" +
+	"\f_max_retries\"\xc1\x04\n" +
 	"+UpdateNetworkWirelessSsidEapOverrideRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01\x12\x1d\n" +
-	"\atimeout\x18\x03 \x01(\x03H\x02R\atimeout\x88\x01\x01\x12d\n" +
-	"\bidentity\x18\x04 \x01(\v2H.meraki.wireless.v1.UpdateNetworkWirelessSsidEapOverrideRequest.IdentityR\bidentity\x12$\n" +
+	"\atimeout\x18\x03 \x01(\x03H\x02R\atimeout\x88\x01\x01\x12W\n" +
+	"\bidentity\x18\x04 \x01(\v2;.meraki.wireless.v1.NetworkWirelessSsidEapOverride.IdentityR\bidentity\x12$\n" +
 	"\vmax_retries\x18\x05 \x01(\x03H\x03R\n" +
-	"maxRetries\x88\x01\x01\x12e\n" +
-	"\teapol_key\x18\x06 \x01(\v2H.meraki.wireless.v1.UpdateNetworkWirelessSsidEapOverrideRequest.EapolKeyR\beapolKey\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a`\n" +
-	"\bIdentity\x12\x1d\n" +
-	"\aretries\x18\x01 \x01(\x03H\x00R\aretries\x88\x01\x01\x12\x1d\n" +
-	"\atimeout\x18\x02 \x01(\x03H\x01R\atimeout\x88\x01\x01B\n" +
-	"\n" +
-	"\b_retriesB\n" +
-	"\n" +
-	"\b_timeout\x1ap\n" +
-	"\bEapolKey\x12\x1d\n" +
-	"\aretries\x18\x01 \x01(\x03H\x00R\aretries\x88\x01\x01\x12'\n" +
-	"\rtimeout_in_ms\x18\x02 \x01(\x03H\x01R\vtimeoutInMs\x88\x01\x01B\n" +
-	"\n" +
-	"\b_retriesB\x10\n" +
-	"\x0e_timeout_in_msB\r\n" +
+	"maxRetries\x88\x01\x01\x12X\n" +
+	"\teapol_key\x18\x06 \x01(\v2;.meraki.wireless.v1.NetworkWirelessSsidEapOverride.EapolKeyR\beapolKey\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\t\n" +
 	"\a_numberB\n" +
 	"\n" +
 	"\b_timeoutB\x0e\n" +
-	"\f_max_retriesB\x7f\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x15SsidsEapOverrideProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\f_max_retriesB\x9a\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x15SsidsEapOverrideProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_ssids_eap_override_proto_rawDescOnce sync.Once
@@ -537,29 +457,29 @@ func file_meraki_wireless_v1_ssids_eap_override_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_v1_ssids_eap_override_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_ssids_eap_override_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_meraki_wireless_v1_ssids_eap_override_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_meraki_wireless_v1_ssids_eap_override_proto_goTypes = []any{
-	(*GetNetworkWirelessSsidEapOverrideRequest)(nil),             // 0: meraki.wireless.v1.GetNetworkWirelessSsidEapOverrideRequest
-	(*NetworkWirelessSsidEapOverride)(nil),                       // 1: meraki.wireless.v1.NetworkWirelessSsidEapOverride
-	(*UpdateNetworkWirelessSsidEapOverrideRequest)(nil),          // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidEapOverrideRequest
-	(*NetworkWirelessSsidEapOverride_Identity)(nil),              // 3: meraki.wireless.v1.NetworkWirelessSsidEapOverride.Identity
-	(*NetworkWirelessSsidEapOverride_EapolKey)(nil),              // 4: meraki.wireless.v1.NetworkWirelessSsidEapOverride.EapolKey
-	(*UpdateNetworkWirelessSsidEapOverrideRequest_Identity)(nil), // 5: meraki.wireless.v1.UpdateNetworkWirelessSsidEapOverrideRequest.Identity
-	(*UpdateNetworkWirelessSsidEapOverrideRequest_EapolKey)(nil), // 6: meraki.wireless.v1.UpdateNetworkWirelessSsidEapOverrideRequest.EapolKey
-	(*fieldmaskpb.FieldMask)(nil),                                // 7: google.protobuf.FieldMask
+	(*GetNetworkWirelessSsidEapOverrideRequest)(nil),    // 0: meraki.wireless.v1.GetNetworkWirelessSsidEapOverrideRequest
+	(*NetworkWirelessSsidEapOverride)(nil),              // 1: meraki.wireless.v1.NetworkWirelessSsidEapOverride
+	(*UpdateNetworkWirelessSsidEapOverrideRequest)(nil), // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidEapOverrideRequest
+	(*NetworkWirelessSsidEapOverride_Identity)(nil),     // 3: meraki.wireless.v1.NetworkWirelessSsidEapOverride.Identity
+	(*NetworkWirelessSsidEapOverride_EapolKey)(nil),     // 4: meraki.wireless.v1.NetworkWirelessSsidEapOverride.EapolKey
+	(*structpb.Struct)(nil),                             // 5: google.protobuf.Struct
 }
 var file_meraki_wireless_v1_ssids_eap_override_proto_depIdxs = []int32{
 	3, // 0: meraki.wireless.v1.NetworkWirelessSsidEapOverride.identity:type_name -> meraki.wireless.v1.NetworkWirelessSsidEapOverride.Identity
 	4, // 1: meraki.wireless.v1.NetworkWirelessSsidEapOverride.eapol_key:type_name -> meraki.wireless.v1.NetworkWirelessSsidEapOverride.EapolKey
-	5, // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidEapOverrideRequest.identity:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidEapOverrideRequest.Identity
-	6, // 3: meraki.wireless.v1.UpdateNetworkWirelessSsidEapOverrideRequest.eapol_key:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidEapOverrideRequest.EapolKey
-	7, // 4: meraki.wireless.v1.UpdateNetworkWirelessSsidEapOverrideRequest.null_fields:type_name -> google.protobuf.FieldMask
-	7, // 5: meraki.wireless.v1.UpdateNetworkWirelessSsidEapOverrideRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	5, // 2: meraki.wireless.v1.NetworkWirelessSsidEapOverride.additional_properties:type_name -> google.protobuf.Struct
+	3, // 3: meraki.wireless.v1.UpdateNetworkWirelessSsidEapOverrideRequest.identity:type_name -> meraki.wireless.v1.NetworkWirelessSsidEapOverride.Identity
+	4, // 4: meraki.wireless.v1.UpdateNetworkWirelessSsidEapOverrideRequest.eapol_key:type_name -> meraki.wireless.v1.NetworkWirelessSsidEapOverride.EapolKey
+	5, // 5: meraki.wireless.v1.UpdateNetworkWirelessSsidEapOverrideRequest.additional_properties:type_name -> google.protobuf.Struct
+	5, // 6: meraki.wireless.v1.NetworkWirelessSsidEapOverride.Identity.additional_properties:type_name -> google.protobuf.Struct
+	5, // 7: meraki.wireless.v1.NetworkWirelessSsidEapOverride.EapolKey.additional_properties:type_name -> google.protobuf.Struct
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_ssids_eap_override_proto_init() }
@@ -572,15 +492,13 @@ func file_meraki_wireless_v1_ssids_eap_override_proto_init() {
 	file_meraki_wireless_v1_ssids_eap_override_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_eap_override_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_eap_override_proto_msgTypes[4].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_eap_override_proto_msgTypes[5].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_eap_override_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_ssids_eap_override_proto_rawDesc), len(file_meraki_wireless_v1_ssids_eap_override_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -80,14 +80,15 @@ func (x *GetNetworkWirelessSsidFirewallL3FirewallRulesRequest) GetNumber() strin
 	return ""
 }
 
-// Answer of getNetworkWirelessSsidFirewallL3FirewallRules,
-// updateNetworkWirelessSsidFirewallL3FirewallRules.
+// The wireless SSID firewall L3 firewall rules of a network. Answer of
+// getNetworkWirelessSsidFirewallL3FirewallRules, updateNetworkWirelessSsidFirewallL3FirewallRules.
 type NetworkWirelessSsidFirewallL3FirewallRules struct {
-	state          protoimpl.MessageState                              `protogen:"open.v1"`
-	Rules          []*NetworkWirelessSsidFirewallL3FirewallRules_Rules `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
-	AllowLanAccess *bool                                               `protobuf:"varint,2,opt,name=allow_lan_access,json=allowLanAccess,proto3,oneof" json:"allow_lan_access,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                              `protogen:"open.v1"`
+	Rules                []*NetworkWirelessSsidFirewallL3FirewallRules_Rules `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
+	AllowLanAccess       *bool                                               `protobuf:"varint,2,opt,name=allow_lan_access,json=allowLanAccess,proto3,oneof" json:"allow_lan_access,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidFirewallL3FirewallRules) Reset() {
@@ -134,19 +135,27 @@ func (x *NetworkWirelessSsidFirewallL3FirewallRules) GetAllowLanAccess() bool {
 	return false
 }
 
+func (x *NetworkWirelessSsidFirewallL3FirewallRules) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkWirelessSsidFirewallL3FirewallRules.
 type UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Number         *string                                                          `protobuf:"bytes,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	Rules          []*UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest_Rules `protobuf:"bytes,3,rep,name=rules,proto3" json:"rules,omitempty"`
-	AllowLanAccess *bool                                                            `protobuf:"varint,4,opt,name=allow_lan_access,json=allowLanAccess,proto3,oneof" json:"allow_lan_access,omitempty"`
-	NullFields     *fieldmaskpb.FieldMask                                           `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields    *fieldmaskpb.FieldMask                                           `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	Number               *string                                             `protobuf:"bytes,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	Rules                []*NetworkWirelessSsidFirewallL3FirewallRules_Rules `protobuf:"bytes,3,rep,name=rules,proto3" json:"rules,omitempty"`
+	AllowLanAccess       *bool                                               `protobuf:"varint,4,opt,name=allow_lan_access,json=allowLanAccess,proto3,oneof" json:"allow_lan_access,omitempty"`
+	EmptyFields          []string                                            `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                            `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest) Reset() {
@@ -193,7 +202,7 @@ func (x *UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest) GetNumber() st
 	return ""
 }
 
-func (x *UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest) GetRules() []*UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest_Rules {
+func (x *UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest) GetRules() []*NetworkWirelessSsidFirewallL3FirewallRules_Rules {
 	if x != nil {
 		return x.Rules
 	}
@@ -207,16 +216,23 @@ func (x *UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest) GetAllowLanAcc
 	return false
 }
 
-func (x *UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -276,13 +292,14 @@ func (x *GetNetworkWirelessSsidFirewallL7FirewallRulesRequest) GetNumber() strin
 	return ""
 }
 
-// Answer of getNetworkWirelessSsidFirewallL7FirewallRules,
-// updateNetworkWirelessSsidFirewallL7FirewallRules.
+// The wireless SSID firewall L7 firewall rules of a network. Answer of
+// getNetworkWirelessSsidFirewallL7FirewallRules, updateNetworkWirelessSsidFirewallL7FirewallRules.
 type NetworkWirelessSsidFirewallL7FirewallRules struct {
-	state         protoimpl.MessageState                              `protogen:"open.v1"`
-	Rules         []*NetworkWirelessSsidFirewallL7FirewallRules_Rules `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                              `protogen:"open.v1"`
+	Rules                []*NetworkWirelessSsidFirewallL7FirewallRules_Rules `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidFirewallL7FirewallRules) Reset() {
@@ -322,18 +339,26 @@ func (x *NetworkWirelessSsidFirewallL7FirewallRules) GetRules() []*NetworkWirele
 	return nil
 }
 
+func (x *NetworkWirelessSsidFirewallL7FirewallRules) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkWirelessSsidFirewallL7FirewallRules.
 type UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Number        *string                                                          `protobuf:"bytes,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	Rules         []*UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest_Rules `protobuf:"bytes,3,rep,name=rules,proto3" json:"rules,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                           `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                           `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Number               *string                                             `protobuf:"bytes,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	Rules                []*NetworkWirelessSsidFirewallL7FirewallRules_Rules `protobuf:"bytes,3,rep,name=rules,proto3" json:"rules,omitempty"`
+	EmptyFields          []string                                            `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                            `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest) Reset() {
@@ -380,23 +405,30 @@ func (x *UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest) GetNumber() st
 	return ""
 }
 
-func (x *UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest) GetRules() []*UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest_Rules {
+func (x *UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest) GetRules() []*NetworkWirelessSsidFirewallL7FirewallRules_Rules {
 	if x != nil {
 		return x.Rules
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -490,12 +522,13 @@ func (x *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesRequest) G
 
 // Answer of getOrganizationWirelessSsidsFirewallIsolationAllowlistEntries.
 type GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse struct {
-	state         protoimpl.MessageState                                                      `protogen:"open.v1"`
-	Items         []*OrganizationWirelessSsidsFirewallIsolationAllowlistEntry                 `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                      `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                             `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*OrganizationWirelessSsidsFirewallIsolationAllowlistEntry `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse) Reset() {
@@ -528,6 +561,13 @@ func (*GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse) De
 	return file_meraki_wireless_v1_ssids_firewall_proto_rawDescGZIP(), []int{7}
 }
 
+func (x *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse) GetItems() []*OrganizationWirelessSsidsFirewallIsolationAllowlistEntry {
 	if x != nil {
 		return x.Items
@@ -542,27 +582,29 @@ func (x *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse) 
 	return nil
 }
 
-func (x *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse) GetMeta() *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta {
+func (x *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-// Answer of createOrganizationWirelessSsidsFirewallIsolationAllowlistEntry,
+// The wireless SSIDs firewall isolation allowlist entry of an organization. Answer of
+// createOrganizationWirelessSsidsFirewallIsolationAllowlistEntry,
 // updateOrganizationWirelessSsidsFirewallIsolationAllowlistEntry. Row of
 // getOrganizationWirelessSsidsFirewallIsolationAllowlistEntries.
 type OrganizationWirelessSsidsFirewallIsolationAllowlistEntry struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	EntryId       *string                                                           `protobuf:"bytes,1,opt,name=entry_id,json=entryId,proto3,oneof" json:"entry_id,omitempty"`
-	CreatedAt     *string                                                           `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	LastUpdatedAt *string                                                           `protobuf:"bytes,3,opt,name=last_updated_at,json=lastUpdatedAt,proto3,oneof" json:"last_updated_at,omitempty"`
-	Description   *string                                                           `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	Client        *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Client  `protobuf:"bytes,5,opt,name=client,proto3" json:"client,omitempty"`
-	Ssid          *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Ssid    `protobuf:"bytes,6,opt,name=ssid,proto3" json:"ssid,omitempty"`
-	Network       *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Network `protobuf:"bytes,7,opt,name=network,proto3" json:"network,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                            `protogen:"open.v1"`
+	EntryId              *string                                                           `protobuf:"bytes,1,opt,name=entry_id,json=entryId,proto3,oneof" json:"entry_id,omitempty"`
+	CreatedAt            *string                                                           `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
+	LastUpdatedAt        *string                                                           `protobuf:"bytes,3,opt,name=last_updated_at,json=lastUpdatedAt,proto3,oneof" json:"last_updated_at,omitempty"`
+	Description          *string                                                           `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	Client               *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Client  `protobuf:"bytes,5,opt,name=client,proto3" json:"client,omitempty"`
+	Ssid                 *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Ssid    `protobuf:"bytes,6,opt,name=ssid,proto3" json:"ssid,omitempty"`
+	Network              *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Network `protobuf:"bytes,7,opt,name=network,proto3" json:"network,omitempty"`
+	AdditionalProperties *structpb.Struct                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry) Reset() {
@@ -644,6 +686,13 @@ func (x *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry) GetNetwork() 
 	return nil
 }
 
+func (x *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationWirelessSsidsFirewallIsolationAllowlistEntry.
 type CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -651,15 +700,16 @@ type CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest struc
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	Description    *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
 	// Required.
-	Client *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Client `protobuf:"bytes,3,opt,name=client,proto3" json:"client,omitempty"`
+	Client *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Client `protobuf:"bytes,3,opt,name=client,proto3" json:"client,omitempty"`
 	// Required.
-	Ssid *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Ssid `protobuf:"bytes,4,opt,name=ssid,proto3" json:"ssid,omitempty"`
+	Ssid *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Ssid `protobuf:"bytes,4,opt,name=ssid,proto3" json:"ssid,omitempty"`
 	// Required.
-	Network       *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Network `protobuf:"bytes,5,opt,name=network,proto3" json:"network,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                                         `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                                         `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Network              *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Network `protobuf:"bytes,5,opt,name=network,proto3" json:"network,omitempty"`
+	EmptyFields          []string                                                          `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                          `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) Reset() {
@@ -706,37 +756,44 @@ func (x *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) 
 	return ""
 }
 
-func (x *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) GetClient() *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Client {
+func (x *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) GetClient() *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Client {
 	if x != nil {
 		return x.Client
 	}
 	return nil
 }
 
-func (x *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) GetSsid() *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Ssid {
+func (x *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) GetSsid() *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Ssid {
 	if x != nil {
 		return x.Ssid
 	}
 	return nil
 }
 
-func (x *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) GetNetwork() *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Network {
+func (x *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) GetNetwork() *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Network {
 	if x != nil {
 		return x.Network
 	}
 	return nil
 }
 
-func (x *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -747,13 +804,14 @@ type UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest struc
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	EntryId       *string                                                                       `protobuf:"bytes,2,opt,name=entry_id,json=entryId,proto3,oneof" json:"entry_id,omitempty"`
-	Description   *string                                                                       `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	Client        *UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Client `protobuf:"bytes,4,opt,name=client,proto3" json:"client,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                                        `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                                        `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	EntryId              *string                                                          `protobuf:"bytes,2,opt,name=entry_id,json=entryId,proto3,oneof" json:"entry_id,omitempty"`
+	Description          *string                                                          `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	Client               *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Client `protobuf:"bytes,4,opt,name=client,proto3" json:"client,omitempty"`
+	EmptyFields          []string                                                         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) Reset() {
@@ -807,23 +865,30 @@ func (x *UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) 
 	return ""
 }
 
-func (x *UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) GetClient() *UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Client {
+func (x *UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) GetClient() *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Client {
 	if x != nil {
 		return x.Client
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -883,24 +948,71 @@ func (x *DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) 
 	return ""
 }
 
+// Answer of deleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntry.
+type DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryResponse) Reset() {
+	*x = DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryResponse{}
+	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_ssids_firewall_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidFirewallL3FirewallRules_Rules struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Comment *string                `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	// Known values: "allow", "deny".
+	// Required in a request. Known values: "allow", "deny".
 	Policy *string `protobuf:"bytes,2,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
-	// Known values: "both", "ipv4", "ipv6".
+	// Known values: "both", "ipv4", "ipv6". Default "both".
 	IpVer *string `protobuf:"bytes,3,opt,name=ip_ver,json=ipVer,proto3,oneof" json:"ip_ver,omitempty"`
-	// Known values: "any", "icmp", "icmp6", "tcp", "udp".
-	Protocol      *string `protobuf:"bytes,4,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	DestPort      *string `protobuf:"bytes,5,opt,name=dest_port,json=destPort,proto3,oneof" json:"dest_port,omitempty"`
-	DestCidr      *string `protobuf:"bytes,6,opt,name=dest_cidr,json=destCidr,proto3,oneof" json:"dest_cidr,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required in a request. Known values: "any", "icmp", "icmp6", "tcp", "udp".
+	Protocol *string `protobuf:"bytes,4,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	DestPort *string `protobuf:"bytes,5,opt,name=dest_port,json=destPort,proto3,oneof" json:"dest_port,omitempty"`
+	// Required in a request.
+	DestCidr             *string          `protobuf:"bytes,6,opt,name=dest_cidr,json=destCidr,proto3,oneof" json:"dest_cidr,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidFirewallL3FirewallRules_Rules) Reset() {
 	*x = NetworkWirelessSsidFirewallL3FirewallRules_Rules{}
-	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[12]
+	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -912,7 +1024,7 @@ func (x *NetworkWirelessSsidFirewallL3FirewallRules_Rules) String() string {
 func (*NetworkWirelessSsidFirewallL3FirewallRules_Rules) ProtoMessage() {}
 
 func (x *NetworkWirelessSsidFirewallL3FirewallRules_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[12]
+	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -970,92 +1082,11 @@ func (x *NetworkWirelessSsidFirewallL3FirewallRules_Rules) GetDestCidr() string 
 	return ""
 }
 
-type UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest_Rules struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Comment *string                `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	// Required. Known values: "allow", "deny".
-	Policy *string `protobuf:"bytes,2,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
-	// Known values: "both", "ipv4", "ipv6". Default "both".
-	IpVer *string `protobuf:"bytes,3,opt,name=ip_ver,json=ipVer,proto3,oneof" json:"ip_ver,omitempty"`
-	// Required. Known values: "any", "icmp", "icmp6", "tcp", "udp".
-	Protocol *string `protobuf:"bytes,4,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	DestPort *string `protobuf:"bytes,5,opt,name=dest_port,json=destPort,proto3,oneof" json:"dest_port,omitempty"`
-	// Required.
-	DestCidr      *string `protobuf:"bytes,6,opt,name=dest_cidr,json=destCidr,proto3,oneof" json:"dest_cidr,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest_Rules) Reset() {
-	*x = UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest_Rules{}
-	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest_Rules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest_Rules) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[13]
+func (x *NetworkWirelessSsidFirewallL3FirewallRules_Rules) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest_Rules.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_firewall_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest_Rules) GetComment() string {
-	if x != nil && x.Comment != nil {
-		return *x.Comment
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest_Rules) GetPolicy() string {
-	if x != nil && x.Policy != nil {
-		return *x.Policy
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest_Rules) GetIpVer() string {
-	if x != nil && x.IpVer != nil {
-		return *x.IpVer
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest_Rules) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest_Rules) GetDestPort() string {
-	if x != nil && x.DestPort != nil {
-		return *x.DestPort
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest_Rules) GetDestCidr() string {
-	if x != nil && x.DestCidr != nil {
-		return *x.DestCidr
-	}
-	return ""
+	return nil
 }
 
 type NetworkWirelessSsidFirewallL7FirewallRules_Rules struct {
@@ -1063,10 +1094,11 @@ type NetworkWirelessSsidFirewallL7FirewallRules_Rules struct {
 	// Known values: "deny".
 	Policy *string `protobuf:"bytes,1,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
 	// Known values: "application", "applicationCategory", "host", "ipRange", "port".
-	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Value         *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Type                 *string          `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Value                *structpb.Value  `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidFirewallL7FirewallRules_Rules) Reset() {
@@ -1113,227 +1145,31 @@ func (x *NetworkWirelessSsidFirewallL7FirewallRules_Rules) GetType() string {
 	return ""
 }
 
-func (x *NetworkWirelessSsidFirewallL7FirewallRules_Rules) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-type UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest_Rules struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "deny".
-	Policy *string `protobuf:"bytes,1,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
-	// Known values: "application", "applicationCategory", "host", "ipRange", "port".
-	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Value         *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest_Rules) Reset() {
-	*x = UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest_Rules{}
-	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest_Rules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest_Rules) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[15]
+func (x *NetworkWirelessSsidFirewallL7FirewallRules_Rules) GetValue() *structpb.Value {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest_Rules.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_firewall_proto_rawDescGZIP(), []int{5, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest_Rules) GetPolicy() string {
-	if x != nil && x.Policy != nil {
-		return *x.Policy
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest_Rules) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest_Rules) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-type GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta struct {
-	state         protoimpl.MessageState                                                             `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta{}
-	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_firewall_proto_rawDescGZIP(), []int{7, 0}
-}
-
-func (x *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta) GetCounts() *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.Value
 	}
 	return nil
 }
 
-type GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                   `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[17]
+func (x *NetworkWirelessSsidFirewallL7FirewallRules_Rules) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_firewall_proto_rawDescGZIP(), []int{7, 0, 0}
-}
-
-func (x *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta_Counts) GetItems() *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[18]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_firewall_proto_rawDescGZIP(), []int{7, 0, 0, 0}
-}
-
-func (x *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 type OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Client struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Mac           *string                `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Mac                  *string                `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Client) Reset() {
 	*x = OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Client{}
-	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[19]
+	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1345,7 +1181,7 @@ func (x *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Client) String
 func (*OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Client) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Client) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[19]
+	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1368,18 +1204,26 @@ func (x *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Client) GetMac
 	return ""
 }
 
+func (x *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Client) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Ssid struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Number        *int64                 `protobuf:"varint,3,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Number               *int64                 `protobuf:"varint,3,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Ssid) Reset() {
 	*x = OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Ssid{}
-	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[20]
+	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1391,7 +1235,7 @@ func (x *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Ssid) String()
 func (*OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Ssid) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Ssid) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[20]
+	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1428,17 +1272,25 @@ func (x *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Ssid) GetNumbe
 	return 0
 }
 
+func (x *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Ssid) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Network) Reset() {
 	*x = OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Network{}
-	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[21]
+	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1450,7 +1302,7 @@ func (x *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Network) Strin
 func (*OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Network) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[21]
+	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1480,204 +1332,36 @@ func (x *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Network) GetNa
 	return ""
 }
 
-type CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Client struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Mac           *string                `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Client) Reset() {
-	*x = CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Client{}
-	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[22]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Client) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Client) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Client) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[22]
+func (x *OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Network) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Client.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Client) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_firewall_proto_rawDescGZIP(), []int{9, 0}
-}
-
-func (x *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Client) GetMac() string {
-	if x != nil && x.Mac != nil {
-		return *x.Mac
-	}
-	return ""
-}
-
-type CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Ssid struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Number        *int64                 `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Ssid) Reset() {
-	*x = CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Ssid{}
-	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Ssid) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Ssid) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Ssid) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[23]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Ssid.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Ssid) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_firewall_proto_rawDescGZIP(), []int{9, 1}
-}
-
-func (x *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Ssid) GetNumber() int64 {
-	if x != nil && x.Number != nil {
-		return *x.Number
-	}
-	return 0
-}
-
-type CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Network) Reset() {
-	*x = CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Network{}
-	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Network) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Network) ProtoMessage() {
-}
-
-func (x *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[24]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Network.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_firewall_proto_rawDescGZIP(), []int{9, 2}
-}
-
-func (x *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Network) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Client struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Mac           *string                `protobuf:"bytes,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Client) Reset() {
-	*x = UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Client{}
-	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[25]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Client) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Client) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Client) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[25]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Client.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Client) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_firewall_proto_rawDescGZIP(), []int{10, 0}
-}
-
-func (x *UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Client) GetMac() string {
-	if x != nil && x.Mac != nil {
-		return *x.Mac
-	}
-	return ""
+	return nil
 }
 
 var File_meraki_wireless_v1_ssids_firewall_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_ssids_firewall_proto_rawDesc = "" +
 	"\n" +
-	"'meraki/wireless/v1/ssids_firewall.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x91\x01\n" +
+	"'meraki/wireless/v1/ssids_firewall.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a$meraki/wireless/v1/collections.proto\"\x91\x01\n" +
 	"4GetNetworkWirelessSsidFirewallL3FirewallRulesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01B\r\n" +
 	"\v_network_idB\t\n" +
-	"\a_number\"\xde\x03\n" +
+	"\a_number\"\xfc\x04\n" +
 	"*NetworkWirelessSsidFirewallL3FirewallRules\x12Z\n" +
 	"\x05rules\x18\x01 \x03(\v2D.meraki.wireless.v1.NetworkWirelessSsidFirewallL3FirewallRules.RulesR\x05rules\x12-\n" +
-	"\x10allow_lan_access\x18\x02 \x01(\bH\x00R\x0eallowLanAccess\x88\x01\x01\x1a\x8f\x02\n" +
+	"\x10allow_lan_access\x18\x02 \x01(\bH\x00R\x0eallowLanAccess\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xde\x02\n" +
 	"\x05Rules\x12\x1d\n" +
 	"\acomment\x18\x01 \x01(\tH\x00R\acomment\x88\x01\x01\x12\x1b\n" +
 	"\x06policy\x18\x02 \x01(\tH\x01R\x06policy\x88\x01\x01\x12\x1a\n" +
 	"\x06ip_ver\x18\x03 \x01(\tH\x02R\x05ipVer\x88\x01\x01\x12\x1f\n" +
 	"\bprotocol\x18\x04 \x01(\tH\x03R\bprotocol\x88\x01\x01\x12 \n" +
 	"\tdest_port\x18\x05 \x01(\tH\x04R\bdestPort\x88\x01\x01\x12 \n" +
-	"\tdest_cidr\x18\x06 \x01(\tH\x05R\bdestCidr\x88\x01\x01B\n" +
+	"\tdest_cidr\x18\x06 \x01(\tH\x05R\bdestCidr\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_commentB\t\n" +
 	"\a_policyB\t\n" +
@@ -1687,32 +1371,17 @@ const file_meraki_wireless_v1_ssids_firewall_proto_rawDesc = "" +
 	"_dest_portB\f\n" +
 	"\n" +
 	"_dest_cidrB\x13\n" +
-	"\x11_allow_lan_access\"\xdf\x05\n" +
+	"\x11_allow_lan_access\"\xd9\x03\n" +
 	"7UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
-	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01\x12g\n" +
-	"\x05rules\x18\x03 \x03(\v2Q.meraki.wireless.v1.UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest.RulesR\x05rules\x12-\n" +
-	"\x10allow_lan_access\x18\x04 \x01(\bH\x02R\x0eallowLanAccess\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\x8f\x02\n" +
-	"\x05Rules\x12\x1d\n" +
-	"\acomment\x18\x01 \x01(\tH\x00R\acomment\x88\x01\x01\x12\x1b\n" +
-	"\x06policy\x18\x02 \x01(\tH\x01R\x06policy\x88\x01\x01\x12\x1a\n" +
-	"\x06ip_ver\x18\x03 \x01(\tH\x02R\x05ipVer\x88\x01\x01\x12\x1f\n" +
-	"\bprotocol\x18\x04 \x01(\tH\x03R\bprotocol\x88\x01\x01\x12 \n" +
-	"\tdest_port\x18\x05 \x01(\tH\x04R\bdestPort\x88\x01\x01\x12 \n" +
-	"\tdest_cidr\x18\x06 \x01(\tH\x05R\bdestCidr\x88\x01\x01B\n" +
-	"\n" +
-	"\b_commentB\t\n" +
-	"\a_policyB\t\n" +
-	"\a_ip_verB\v\n" +
-	"\t_protocolB\f\n" +
-	"\n" +
-	"_dest_portB\f\n" +
-	"\n" +
-	"_dest_cidrB\r\n" +
+	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01\x12Z\n" +
+	"\x05rules\x18\x03 \x03(\v2D.meraki.wireless.v1.NetworkWirelessSsidFirewallL3FirewallRules.RulesR\x05rules\x12-\n" +
+	"\x10allow_lan_access\x18\x04 \x01(\bH\x02R\x0eallowLanAccess\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\t\n" +
 	"\a_numberB\x13\n" +
 	"\x11_allow_lan_access\"\x91\x01\n" +
@@ -1721,31 +1390,26 @@ const file_meraki_wireless_v1_ssids_firewall_proto_rawDesc = "" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01B\r\n" +
 	"\v_network_idB\t\n" +
-	"\a_number\"\x80\x02\n" +
+	"\a_number\"\xa8\x03\n" +
 	"*NetworkWirelessSsidFirewallL7FirewallRules\x12Z\n" +
-	"\x05rules\x18\x01 \x03(\v2D.meraki.wireless.v1.NetworkWirelessSsidFirewallL7FirewallRules.RulesR\x05rules\x1av\n" +
+	"\x05rules\x18\x01 \x03(\v2D.meraki.wireless.v1.NetworkWirelessSsidFirewallL7FirewallRules.RulesR\x05rules\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xce\x01\n" +
 	"\x05Rules\x12\x1b\n" +
 	"\x06policy\x18\x01 \x01(\tH\x00R\x06policy\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x03 \x01(\tH\x02R\x05value\x88\x01\x01B\t\n" +
+	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12,\n" +
+	"\x05value\x18\x03 \x01(\v2\x16.google.protobuf.ValueR\x05value\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_policyB\a\n" +
-	"\x05_typeB\b\n" +
-	"\x06_value\"\x81\x04\n" +
+	"\x05_type\"\x95\x03\n" +
 	"7UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
-	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01\x12g\n" +
-	"\x05rules\x18\x03 \x03(\v2Q.meraki.wireless.v1.UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest.RulesR\x05rules\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1av\n" +
-	"\x05Rules\x12\x1b\n" +
-	"\x06policy\x18\x01 \x01(\tH\x00R\x06policy\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x03 \x01(\tH\x02R\x05value\x88\x01\x01B\t\n" +
-	"\a_policyB\a\n" +
-	"\x05_typeB\b\n" +
-	"\x06_valueB\r\n" +
+	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01\x12Z\n" +
+	"\x05rules\x18\x03 \x03(\v2D.meraki.wireless.v1.NetworkWirelessSsidFirewallL7FirewallRules.RulesR\x05rules\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\t\n" +
 	"\a_number\"\xe7\x02\n" +
 	"DGetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesRequest\x12,\n" +
@@ -1759,21 +1423,12 @@ const file_meraki_wireless_v1_ssids_firewall_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xd3\x05\n" +
-	"EGetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse\x12b\n" +
-	"\x05items\x18\x01 \x03(\v2L.meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntryR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12r\n" +
-	"\x04meta\x18\x03 \x01(\v2^.meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse.MetaR\x04meta\x1a\xf3\x02\n" +
-	"\x04Meta\x12}\n" +
-	"\x06counts\x18\x01 \x01(\v2e.meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse.Meta.CountsR\x06counts\x1a\xeb\x01\n" +
-	"\x06Counts\x12\x81\x01\n" +
-	"\x05items\x18\x01 \x01(\v2k.meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xb6\x06\n" +
+	"\x0e_ending_before\"\xf2\x02\n" +
+	"EGetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse\x126\n" +
+	"\x04meta\x18\x01 \x01(\v2\".meraki.wireless.v1.CollectionMetaR\x04meta\x12c\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2L.meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntryR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xf4\b\n" +
 	"8OrganizationWirelessSsidsFirewallIsolationAllowlistEntry\x12\x1e\n" +
 	"\bentry_id\x18\x01 \x01(\tH\x00R\aentryId\x88\x01\x01\x12\"\n" +
 	"\n" +
@@ -1782,57 +1437,51 @@ const file_meraki_wireless_v1_ssids_firewall_proto_rawDesc = "" +
 	"\vdescription\x18\x04 \x01(\tH\x03R\vdescription\x88\x01\x01\x12k\n" +
 	"\x06client\x18\x05 \x01(\v2S.meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.ClientR\x06client\x12e\n" +
 	"\x04ssid\x18\x06 \x01(\v2Q.meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.SsidR\x04ssid\x12n\n" +
-	"\anetwork\x18\a \x01(\v2T.meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.NetworkR\anetwork\x1a'\n" +
+	"\anetwork\x18\a \x01(\v2T.meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.NetworkR\anetwork\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1av\n" +
 	"\x06Client\x12\x15\n" +
-	"\x03mac\x18\x01 \x01(\tH\x00R\x03mac\x88\x01\x01B\x06\n" +
-	"\x04_mac\x1al\n" +
+	"\x03mac\x18\x01 \x01(\tH\x00R\x03mac\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
+	"\x04_mac\x1a\xbb\x01\n" +
 	"\x04Ssid\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1b\n" +
-	"\x06number\x18\x03 \x01(\x03H\x02R\x06number\x88\x01\x01B\x05\n" +
+	"\x06number\x18\x03 \x01(\x03H\x02R\x06number\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\t\n" +
-	"\a_number\x1aG\n" +
+	"\a_number\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\v\n" +
 	"\t_entry_idB\r\n" +
 	"\v_created_atB\x12\n" +
 	"\x10_last_updated_atB\x0e\n" +
-	"\f_description\"\xb7\x06\n" +
+	"\f_description\"\xa9\x05\n" +
 	"ECreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x02 \x01(\tH\x01R\vdescription\x88\x01\x01\x12x\n" +
-	"\x06client\x18\x03 \x01(\v2`.meraki.wireless.v1.CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest.ClientR\x06client\x12r\n" +
-	"\x04ssid\x18\x04 \x01(\v2^.meraki.wireless.v1.CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest.SsidR\x04ssid\x12{\n" +
-	"\anetwork\x18\x05 \x01(\v2a.meraki.wireless.v1.CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest.NetworkR\anetwork\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a'\n" +
-	"\x06Client\x12\x15\n" +
-	"\x03mac\x18\x01 \x01(\tH\x00R\x03mac\x88\x01\x01B\x06\n" +
-	"\x04_mac\x1a.\n" +
-	"\x04Ssid\x12\x1b\n" +
-	"\x06number\x18\x01 \x01(\x03H\x00R\x06number\x88\x01\x01B\t\n" +
-	"\a_number\x1a%\n" +
-	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\x12\n" +
+	"\vdescription\x18\x02 \x01(\tH\x01R\vdescription\x88\x01\x01\x12k\n" +
+	"\x06client\x18\x03 \x01(\v2S.meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.ClientR\x06client\x12e\n" +
+	"\x04ssid\x18\x04 \x01(\v2Q.meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.SsidR\x04ssid\x12n\n" +
+	"\anetwork\x18\x05 \x01(\v2T.meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.NetworkR\anetwork\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x0e\n" +
-	"\f_description\"\x9c\x04\n" +
+	"\f_description\"\xff\x03\n" +
 	"EUpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bentry_id\x18\x02 \x01(\tH\x01R\aentryId\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01\x12x\n" +
-	"\x06client\x18\x04 \x01(\v2`.meraki.wireless.v1.UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest.ClientR\x06client\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a'\n" +
-	"\x06Client\x12\x15\n" +
-	"\x03mac\x18\x01 \x01(\tH\x00R\x03mac\x88\x01\x01B\x06\n" +
-	"\x04_macB\x12\n" +
+	"\vdescription\x18\x03 \x01(\tH\x02R\vdescription\x88\x01\x01\x12k\n" +
+	"\x06client\x18\x04 \x01(\v2S.meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.ClientR\x06client\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\v\n" +
 	"\t_entry_idB\x0e\n" +
 	"\f_description\"\xb6\x01\n" +
@@ -1840,8 +1489,10 @@ const file_meraki_wireless_v1_ssids_firewall_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
 	"\bentry_id\x18\x02 \x01(\tH\x01R\aentryId\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\v\n" +
-	"\t_entry_idB|\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x12SsidsFirewallProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\t_entry_id\"\x97\x01\n" +
+	"FDeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x97\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x12SsidsFirewallProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_ssids_firewall_proto_rawDescOnce sync.Once
@@ -1855,67 +1506,66 @@ func file_meraki_wireless_v1_ssids_firewall_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_v1_ssids_firewall_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_ssids_firewall_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_meraki_wireless_v1_ssids_firewall_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_meraki_wireless_v1_ssids_firewall_proto_goTypes = []any{
-	(*GetNetworkWirelessSsidFirewallL3FirewallRulesRequest)(nil),                                    // 0: meraki.wireless.v1.GetNetworkWirelessSsidFirewallL3FirewallRulesRequest
-	(*NetworkWirelessSsidFirewallL3FirewallRules)(nil),                                              // 1: meraki.wireless.v1.NetworkWirelessSsidFirewallL3FirewallRules
-	(*UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest)(nil),                                 // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest
-	(*GetNetworkWirelessSsidFirewallL7FirewallRulesRequest)(nil),                                    // 3: meraki.wireless.v1.GetNetworkWirelessSsidFirewallL7FirewallRulesRequest
-	(*NetworkWirelessSsidFirewallL7FirewallRules)(nil),                                              // 4: meraki.wireless.v1.NetworkWirelessSsidFirewallL7FirewallRules
-	(*UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest)(nil),                                 // 5: meraki.wireless.v1.UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest
-	(*GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesRequest)(nil),                    // 6: meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesRequest
-	(*GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse)(nil),                   // 7: meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse
-	(*OrganizationWirelessSsidsFirewallIsolationAllowlistEntry)(nil),                                // 8: meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry
-	(*CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest)(nil),                   // 9: meraki.wireless.v1.CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest
-	(*UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest)(nil),                   // 10: meraki.wireless.v1.UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest
-	(*DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest)(nil),                   // 11: meraki.wireless.v1.DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest
-	(*NetworkWirelessSsidFirewallL3FirewallRules_Rules)(nil),                                        // 12: meraki.wireless.v1.NetworkWirelessSsidFirewallL3FirewallRules.Rules
-	(*UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest_Rules)(nil),                           // 13: meraki.wireless.v1.UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest.Rules
-	(*NetworkWirelessSsidFirewallL7FirewallRules_Rules)(nil),                                        // 14: meraki.wireless.v1.NetworkWirelessSsidFirewallL7FirewallRules.Rules
-	(*UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest_Rules)(nil),                           // 15: meraki.wireless.v1.UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest.Rules
-	(*GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta)(nil),              // 16: meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse.Meta
-	(*GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta_Counts)(nil),       // 17: meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse.Meta.Counts
-	(*GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse_Meta_Counts_Items)(nil), // 18: meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse.Meta.Counts.Items
-	(*OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Client)(nil),                         // 19: meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.Client
-	(*OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Ssid)(nil),                           // 20: meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.Ssid
-	(*OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Network)(nil),                        // 21: meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.Network
-	(*CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Client)(nil),            // 22: meraki.wireless.v1.CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest.Client
-	(*CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Ssid)(nil),              // 23: meraki.wireless.v1.CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest.Ssid
-	(*CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Network)(nil),           // 24: meraki.wireless.v1.CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest.Network
-	(*UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest_Client)(nil),            // 25: meraki.wireless.v1.UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest.Client
-	(*fieldmaskpb.FieldMask)(nil),                                                                   // 26: google.protobuf.FieldMask
-	(*v1.PageInfo)(nil),                                                                             // 27: meraki.api.v1.PageInfo
+	(*GetNetworkWirelessSsidFirewallL3FirewallRulesRequest)(nil),                   // 0: meraki.wireless.v1.GetNetworkWirelessSsidFirewallL3FirewallRulesRequest
+	(*NetworkWirelessSsidFirewallL3FirewallRules)(nil),                             // 1: meraki.wireless.v1.NetworkWirelessSsidFirewallL3FirewallRules
+	(*UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest)(nil),                // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest
+	(*GetNetworkWirelessSsidFirewallL7FirewallRulesRequest)(nil),                   // 3: meraki.wireless.v1.GetNetworkWirelessSsidFirewallL7FirewallRulesRequest
+	(*NetworkWirelessSsidFirewallL7FirewallRules)(nil),                             // 4: meraki.wireless.v1.NetworkWirelessSsidFirewallL7FirewallRules
+	(*UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest)(nil),                // 5: meraki.wireless.v1.UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest
+	(*GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesRequest)(nil),   // 6: meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesRequest
+	(*GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse)(nil),  // 7: meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse
+	(*OrganizationWirelessSsidsFirewallIsolationAllowlistEntry)(nil),               // 8: meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry
+	(*CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest)(nil),  // 9: meraki.wireless.v1.CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest
+	(*UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest)(nil),  // 10: meraki.wireless.v1.UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest
+	(*DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest)(nil),  // 11: meraki.wireless.v1.DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest
+	(*DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryResponse)(nil), // 12: meraki.wireless.v1.DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryResponse
+	(*NetworkWirelessSsidFirewallL3FirewallRules_Rules)(nil),                       // 13: meraki.wireless.v1.NetworkWirelessSsidFirewallL3FirewallRules.Rules
+	(*NetworkWirelessSsidFirewallL7FirewallRules_Rules)(nil),                       // 14: meraki.wireless.v1.NetworkWirelessSsidFirewallL7FirewallRules.Rules
+	(*OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Client)(nil),        // 15: meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.Client
+	(*OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Ssid)(nil),          // 16: meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.Ssid
+	(*OrganizationWirelessSsidsFirewallIsolationAllowlistEntry_Network)(nil),       // 17: meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.Network
+	(*structpb.Struct)(nil), // 18: google.protobuf.Struct
+	(*CollectionMeta)(nil),  // 19: meraki.wireless.v1.CollectionMeta
+	(*v1.PageInfo)(nil),     // 20: meraki.api.v1.PageInfo
+	(*structpb.Value)(nil),  // 21: google.protobuf.Value
 }
 var file_meraki_wireless_v1_ssids_firewall_proto_depIdxs = []int32{
-	12, // 0: meraki.wireless.v1.NetworkWirelessSsidFirewallL3FirewallRules.rules:type_name -> meraki.wireless.v1.NetworkWirelessSsidFirewallL3FirewallRules.Rules
-	13, // 1: meraki.wireless.v1.UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest.rules:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest.Rules
-	26, // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	26, // 3: meraki.wireless.v1.UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	13, // 0: meraki.wireless.v1.NetworkWirelessSsidFirewallL3FirewallRules.rules:type_name -> meraki.wireless.v1.NetworkWirelessSsidFirewallL3FirewallRules.Rules
+	18, // 1: meraki.wireless.v1.NetworkWirelessSsidFirewallL3FirewallRules.additional_properties:type_name -> google.protobuf.Struct
+	13, // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest.rules:type_name -> meraki.wireless.v1.NetworkWirelessSsidFirewallL3FirewallRules.Rules
+	18, // 3: meraki.wireless.v1.UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest.additional_properties:type_name -> google.protobuf.Struct
 	14, // 4: meraki.wireless.v1.NetworkWirelessSsidFirewallL7FirewallRules.rules:type_name -> meraki.wireless.v1.NetworkWirelessSsidFirewallL7FirewallRules.Rules
-	15, // 5: meraki.wireless.v1.UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest.rules:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest.Rules
-	26, // 6: meraki.wireless.v1.UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	26, // 7: meraki.wireless.v1.UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	8,  // 8: meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse.items:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry
-	27, // 9: meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	16, // 10: meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse.meta:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse.Meta
-	19, // 11: meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.client:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.Client
-	20, // 12: meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.ssid:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.Ssid
-	21, // 13: meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.network:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.Network
-	22, // 14: meraki.wireless.v1.CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest.client:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest.Client
-	23, // 15: meraki.wireless.v1.CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest.ssid:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest.Ssid
-	24, // 16: meraki.wireless.v1.CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest.network:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest.Network
-	26, // 17: meraki.wireless.v1.CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest.null_fields:type_name -> google.protobuf.FieldMask
-	26, // 18: meraki.wireless.v1.CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	25, // 19: meraki.wireless.v1.UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest.client:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest.Client
-	26, // 20: meraki.wireless.v1.UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest.null_fields:type_name -> google.protobuf.FieldMask
-	26, // 21: meraki.wireless.v1.UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	17, // 22: meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse.Meta.counts:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse.Meta.Counts
-	18, // 23: meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse.Meta.Counts.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse.Meta.Counts.Items
-	24, // [24:24] is the sub-list for method output_type
-	24, // [24:24] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	18, // 5: meraki.wireless.v1.NetworkWirelessSsidFirewallL7FirewallRules.additional_properties:type_name -> google.protobuf.Struct
+	14, // 6: meraki.wireless.v1.UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest.rules:type_name -> meraki.wireless.v1.NetworkWirelessSsidFirewallL7FirewallRules.Rules
+	18, // 7: meraki.wireless.v1.UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest.additional_properties:type_name -> google.protobuf.Struct
+	19, // 8: meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse.meta:type_name -> meraki.wireless.v1.CollectionMeta
+	8,  // 9: meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse.items:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry
+	20, // 10: meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	18, // 11: meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse.additional_properties:type_name -> google.protobuf.Struct
+	15, // 12: meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.client:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.Client
+	16, // 13: meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.ssid:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.Ssid
+	17, // 14: meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.network:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.Network
+	18, // 15: meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.additional_properties:type_name -> google.protobuf.Struct
+	15, // 16: meraki.wireless.v1.CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest.client:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.Client
+	16, // 17: meraki.wireless.v1.CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest.ssid:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.Ssid
+	17, // 18: meraki.wireless.v1.CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest.network:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.Network
+	18, // 19: meraki.wireless.v1.CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest.additional_properties:type_name -> google.protobuf.Struct
+	15, // 20: meraki.wireless.v1.UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest.client:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.Client
+	18, // 21: meraki.wireless.v1.UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest.additional_properties:type_name -> google.protobuf.Struct
+	18, // 22: meraki.wireless.v1.DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryResponse.additional_properties:type_name -> google.protobuf.Struct
+	18, // 23: meraki.wireless.v1.NetworkWirelessSsidFirewallL3FirewallRules.Rules.additional_properties:type_name -> google.protobuf.Struct
+	21, // 24: meraki.wireless.v1.NetworkWirelessSsidFirewallL7FirewallRules.Rules.value:type_name -> google.protobuf.Value
+	18, // 25: meraki.wireless.v1.NetworkWirelessSsidFirewallL7FirewallRules.Rules.additional_properties:type_name -> google.protobuf.Struct
+	18, // 26: meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.Client.additional_properties:type_name -> google.protobuf.Struct
+	18, // 27: meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.Ssid.additional_properties:type_name -> google.protobuf.Struct
+	18, // 28: meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry.Network.additional_properties:type_name -> google.protobuf.Struct
+	29, // [29:29] is the sub-list for method output_type
+	29, // [29:29] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_ssids_firewall_proto_init() }
@@ -1923,6 +1573,7 @@ func file_meraki_wireless_v1_ssids_firewall_proto_init() {
 	if File_meraki_wireless_v1_ssids_firewall_proto != nil {
 		return
 	}
+	file_meraki_wireless_v1_collections_proto_init()
 	file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[1].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[2].OneofWrappers = []any{}
@@ -1933,25 +1584,18 @@ func file_meraki_wireless_v1_ssids_firewall_proto_init() {
 	file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[10].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[11].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[13].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[14].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[15].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[18].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[19].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[20].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[21].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[22].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[23].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[24].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[25].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[16].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_firewall_proto_msgTypes[17].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_ssids_firewall_proto_rawDesc), len(file_meraki_wireless_v1_ssids_firewall_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

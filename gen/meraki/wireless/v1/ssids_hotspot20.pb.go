@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -80,19 +80,24 @@ func (x *GetNetworkWirelessSsidHotspot20Request) GetNumber() string {
 	return ""
 }
 
-// Answer of getNetworkWirelessSsidHotspot20, updateNetworkWirelessSsidHotspot20.
+// The wireless SSID hotspot20 of a network. Answer of getNetworkWirelessSsidHotspot20,
+// updateNetworkWirelessSsidHotspot20.
 type NetworkWirelessSsidHotspot20 struct {
-	state             protoimpl.MessageState                    `protogen:"open.v1"`
-	Enabled           *bool                                     `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Operator          *NetworkWirelessSsidHotspot20_Operator    `protobuf:"bytes,2,opt,name=operator,proto3" json:"operator,omitempty"`
-	Venue             *NetworkWirelessSsidHotspot20_Venue       `protobuf:"bytes,3,opt,name=venue,proto3" json:"venue,omitempty"`
-	NetworkAccessType *string                                   `protobuf:"bytes,4,opt,name=network_access_type,json=networkAccessType,proto3,oneof" json:"network_access_type,omitempty"`
-	Domains           []string                                  `protobuf:"bytes,5,rep,name=domains,proto3" json:"domains,omitempty"`
-	RoamConsortOis    []string                                  `protobuf:"bytes,6,rep,name=roam_consort_ois,json=roamConsortOis,proto3" json:"roam_consort_ois,omitempty"`
-	MccMncs           []*NetworkWirelessSsidHotspot20_MccMncs   `protobuf:"bytes,7,rep,name=mcc_mncs,json=mccMncs,proto3" json:"mcc_mncs,omitempty"`
-	NaiRealms         []*NetworkWirelessSsidHotspot20_NaiRealms `protobuf:"bytes,8,rep,name=nai_realms,json=naiRealms,proto3" json:"nai_realms,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state    protoimpl.MessageState                 `protogen:"open.v1"`
+	Enabled  *bool                                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Operator *NetworkWirelessSsidHotspot20_Operator `protobuf:"bytes,2,opt,name=operator,proto3" json:"operator,omitempty"`
+	Venue    *NetworkWirelessSsidHotspot20_Venue    `protobuf:"bytes,3,opt,name=venue,proto3" json:"venue,omitempty"`
+	// Known values: "Chargeable public network", "Emergency services only network",
+	// "Free public network", "Personal device network", "Private network",
+	// "Private network with guest access", "Test or experimental", "Wildcard".
+	NetworkAccessType    *string                                   `protobuf:"bytes,4,opt,name=network_access_type,json=networkAccessType,proto3,oneof" json:"network_access_type,omitempty"`
+	Domains              []string                                  `protobuf:"bytes,5,rep,name=domains,proto3" json:"domains,omitempty"`
+	RoamConsortOis       []string                                  `protobuf:"bytes,6,rep,name=roam_consort_ois,json=roamConsortOis,proto3" json:"roam_consort_ois,omitempty"`
+	MccMncs              []*NetworkWirelessSsidHotspot20_MccMncs   `protobuf:"bytes,7,rep,name=mcc_mncs,json=mccMncs,proto3" json:"mcc_mncs,omitempty"`
+	NaiRealms            []*NetworkWirelessSsidHotspot20_NaiRealms `protobuf:"bytes,8,rep,name=nai_realms,json=naiRealms,proto3" json:"nai_realms,omitempty"`
+	AdditionalProperties *structpb.Struct                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidHotspot20) Reset() {
@@ -181,28 +186,36 @@ func (x *NetworkWirelessSsidHotspot20) GetNaiRealms() []*NetworkWirelessSsidHots
 	return nil
 }
 
+func (x *NetworkWirelessSsidHotspot20) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkWirelessSsidHotspot20.
 type UpdateNetworkWirelessSsidHotspot20Request struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Number   *string                                             `protobuf:"bytes,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	Enabled  *bool                                               `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Operator *UpdateNetworkWirelessSsidHotspot20Request_Operator `protobuf:"bytes,4,opt,name=operator,proto3" json:"operator,omitempty"`
-	Venue    *UpdateNetworkWirelessSsidHotspot20Request_Venue    `protobuf:"bytes,5,opt,name=venue,proto3" json:"venue,omitempty"`
+	Number   *string                                `protobuf:"bytes,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	Enabled  *bool                                  `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Operator *NetworkWirelessSsidHotspot20_Operator `protobuf:"bytes,4,opt,name=operator,proto3" json:"operator,omitempty"`
+	Venue    *NetworkWirelessSsidHotspot20_Venue    `protobuf:"bytes,5,opt,name=venue,proto3" json:"venue,omitempty"`
 	// Known values: "Chargeable public network", "Emergency services only network",
 	// "Free public network", "Personal device network", "Private network",
 	// "Private network with guest access", "Test or experimental", "Wildcard".
-	NetworkAccessType *string                                                `protobuf:"bytes,6,opt,name=network_access_type,json=networkAccessType,proto3,oneof" json:"network_access_type,omitempty"`
-	Domains           []string                                               `protobuf:"bytes,7,rep,name=domains,proto3" json:"domains,omitempty"`
-	RoamConsortOis    []string                                               `protobuf:"bytes,8,rep,name=roam_consort_ois,json=roamConsortOis,proto3" json:"roam_consort_ois,omitempty"`
-	MccMncs           []*UpdateNetworkWirelessSsidHotspot20Request_MccMncs   `protobuf:"bytes,9,rep,name=mcc_mncs,json=mccMncs,proto3" json:"mcc_mncs,omitempty"`
-	NaiRealms         []*UpdateNetworkWirelessSsidHotspot20Request_NaiRealms `protobuf:"bytes,10,rep,name=nai_realms,json=naiRealms,proto3" json:"nai_realms,omitempty"`
-	NullFields        *fieldmaskpb.FieldMask                                 `protobuf:"bytes,11,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields       *fieldmaskpb.FieldMask                                 `protobuf:"bytes,12,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	NetworkAccessType    *string                                   `protobuf:"bytes,6,opt,name=network_access_type,json=networkAccessType,proto3,oneof" json:"network_access_type,omitempty"`
+	Domains              []string                                  `protobuf:"bytes,7,rep,name=domains,proto3" json:"domains,omitempty"`
+	RoamConsortOis       []string                                  `protobuf:"bytes,8,rep,name=roam_consort_ois,json=roamConsortOis,proto3" json:"roam_consort_ois,omitempty"`
+	MccMncs              []*NetworkWirelessSsidHotspot20_MccMncs   `protobuf:"bytes,9,rep,name=mcc_mncs,json=mccMncs,proto3" json:"mcc_mncs,omitempty"`
+	NaiRealms            []*NetworkWirelessSsidHotspot20_NaiRealms `protobuf:"bytes,10,rep,name=nai_realms,json=naiRealms,proto3" json:"nai_realms,omitempty"`
+	EmptyFields          []string                                  `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                  `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkWirelessSsidHotspot20Request) Reset() {
@@ -256,14 +269,14 @@ func (x *UpdateNetworkWirelessSsidHotspot20Request) GetEnabled() bool {
 	return false
 }
 
-func (x *UpdateNetworkWirelessSsidHotspot20Request) GetOperator() *UpdateNetworkWirelessSsidHotspot20Request_Operator {
+func (x *UpdateNetworkWirelessSsidHotspot20Request) GetOperator() *NetworkWirelessSsidHotspot20_Operator {
 	if x != nil {
 		return x.Operator
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidHotspot20Request) GetVenue() *UpdateNetworkWirelessSsidHotspot20Request_Venue {
+func (x *UpdateNetworkWirelessSsidHotspot20Request) GetVenue() *NetworkWirelessSsidHotspot20_Venue {
 	if x != nil {
 		return x.Venue
 	}
@@ -291,39 +304,47 @@ func (x *UpdateNetworkWirelessSsidHotspot20Request) GetRoamConsortOis() []string
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidHotspot20Request) GetMccMncs() []*UpdateNetworkWirelessSsidHotspot20Request_MccMncs {
+func (x *UpdateNetworkWirelessSsidHotspot20Request) GetMccMncs() []*NetworkWirelessSsidHotspot20_MccMncs {
 	if x != nil {
 		return x.MccMncs
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidHotspot20Request) GetNaiRealms() []*UpdateNetworkWirelessSsidHotspot20Request_NaiRealms {
+func (x *UpdateNetworkWirelessSsidHotspot20Request) GetNaiRealms() []*NetworkWirelessSsidHotspot20_NaiRealms {
 	if x != nil {
 		return x.NaiRealms
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidHotspot20Request) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessSsidHotspot20Request) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkWirelessSsidHotspot20Request) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkWirelessSsidHotspot20Request) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidHotspot20_Operator struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidHotspot20_Operator) Reset() {
@@ -363,12 +384,35 @@ func (x *NetworkWirelessSsidHotspot20_Operator) GetName() string {
 	return ""
 }
 
+func (x *NetworkWirelessSsidHotspot20_Operator) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidHotspot20_Venue struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Type          *string                `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Known values: "Airplane", "Alcohol and Drug Rehabilitation Center", "Amphitheater",
+	// "Amusement Park", "Arena", "Attorney Office", "Automobile or Truck",
+	// "Automotive Service Station", "Bank", "Bar", "Boarding House", "Bus", "Bus Stop",
+	// "City Park", "Coffee Shop", "Convention Center", "Doctor or Dentist office", "Dormitory",
+	// "Emergency Coordination Center", "Factory", "Ferry", "Fire Station", "Gas Station",
+	// "Grocery Market", "Group Home", "Hospital", "Hotel or Motel", "Kiosk", "Library",
+	// "Long-Term Care Facility", "Motor Bike", "Muni-mesh Network", "Museum", "Passenger Terminal",
+	// "Place of Worship", "Police Station", "Post Office", "Prison or Jail", "Private Residence",
+	// "Professional Office", "Research and Development Facility", "Rest Area", "Restaurant",
+	// "Retail Store", "School, Primary", "School, Secondary", "Ship or Boat", "Shopping Mall",
+	// "Stadium", "Theater", "Traffic Control", "Train", "University or College", "Unspecified",
+	// "Unspecified Assembly", "Unspecified Business", "Unspecified Educational",
+	// "Unspecified Factory and Industrial", "Unspecified Institutional", "Unspecified Mercantile",
+	// "Unspecified Outdoor", "Unspecified Residential", "Unspecified Storage",
+	// "Unspecified Utility and Miscellaneous", "Unspecified Vehicular", "Zoo or Aquarium".
+	Type                 *string          `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidHotspot20_Venue) Reset() {
@@ -415,12 +459,20 @@ func (x *NetworkWirelessSsidHotspot20_Venue) GetType() string {
 	return ""
 }
 
+func (x *NetworkWirelessSsidHotspot20_Venue) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidHotspot20_MccMncs struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Mcc           *string                `protobuf:"bytes,1,opt,name=mcc,proto3,oneof" json:"mcc,omitempty"`
-	Mnc           *string                `protobuf:"bytes,2,opt,name=mnc,proto3,oneof" json:"mnc,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Mcc                  *string                `protobuf:"bytes,1,opt,name=mcc,proto3,oneof" json:"mcc,omitempty"`
+	Mnc                  *string                `protobuf:"bytes,2,opt,name=mnc,proto3,oneof" json:"mnc,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidHotspot20_MccMncs) Reset() {
@@ -467,13 +519,23 @@ func (x *NetworkWirelessSsidHotspot20_MccMncs) GetMnc() string {
 	return ""
 }
 
+func (x *NetworkWirelessSsidHotspot20_MccMncs) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidHotspot20_NaiRealms struct {
-	state         protoimpl.MessageState                            `protogen:"open.v1"`
-	Format        *string                                           `protobuf:"bytes,1,opt,name=format,proto3,oneof" json:"format,omitempty"`
-	Name          *string                                           `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Methods       []*NetworkWirelessSsidHotspot20_NaiRealms_Methods `protobuf:"bytes,3,rep,name=methods,proto3" json:"methods,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Known values: "0", "1".
+	Format               *string                                           `protobuf:"bytes,1,opt,name=format,proto3,oneof" json:"format,omitempty"`
+	Name                 *string                                           `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Methods              []*NetworkWirelessSsidHotspot20_NaiRealms_Methods `protobuf:"bytes,3,rep,name=methods,proto3" json:"methods,omitempty"`
+	Realm                *string                                           `protobuf:"bytes,4,opt,name=realm,proto3,oneof" json:"realm,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidHotspot20_NaiRealms) Reset() {
@@ -527,12 +589,27 @@ func (x *NetworkWirelessSsidHotspot20_NaiRealms) GetMethods() []*NetworkWireless
 	return nil
 }
 
+func (x *NetworkWirelessSsidHotspot20_NaiRealms) GetRealm() string {
+	if x != nil && x.Realm != nil {
+		return *x.Realm
+	}
+	return ""
+}
+
+func (x *NetworkWirelessSsidHotspot20_NaiRealms) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidHotspot20_NaiRealms_Methods struct {
-	state               protoimpl.MessageState                                              `protogen:"open.v1"`
-	Id                  *string                                                             `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	AuthenticationTypes *NetworkWirelessSsidHotspot20_NaiRealms_Methods_AuthenticationTypes `protobuf:"bytes,2,opt,name=authentication_types,json=authenticationTypes,proto3" json:"authentication_types,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                protoimpl.MessageState                                              `protogen:"open.v1"`
+	Id                   *string                                                             `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AuthenticationTypes  *NetworkWirelessSsidHotspot20_NaiRealms_Methods_AuthenticationTypes `protobuf:"bytes,2,opt,name=authentication_types,json=authenticationTypes,proto3" json:"authentication_types,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidHotspot20_NaiRealms_Methods) Reset() {
@@ -579,12 +656,20 @@ func (x *NetworkWirelessSsidHotspot20_NaiRealms_Methods) GetAuthenticationTypes(
 	return nil
 }
 
+func (x *NetworkWirelessSsidHotspot20_NaiRealms_Methods) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidHotspot20_NaiRealms_Methods_AuthenticationTypes struct {
 	state                        protoimpl.MessageState `protogen:"open.v1"`
 	NonEapInnerAuthentication    []string               `protobuf:"bytes,1,rep,name=non_eap_inner_authentication,json=nonEapInnerAuthentication,proto3" json:"non_eap_inner_authentication,omitempty"`
 	EapInnerAuthentication       []string               `protobuf:"bytes,2,rep,name=eap_inner_authentication,json=eapInnerAuthentication,proto3" json:"eap_inner_authentication,omitempty"`
 	Credentials                  []string               `protobuf:"bytes,3,rep,name=credentials,proto3" json:"credentials,omitempty"`
 	TunneledEapMethodCredentials []string               `protobuf:"bytes,4,rep,name=tunneled_eap_method_credentials,json=tunneledEapMethodCredentials,proto3" json:"tunneled_eap_method_credentials,omitempty"`
+	AdditionalProperties         *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields                protoimpl.UnknownFields
 	sizeCache                    protoimpl.SizeCache
 }
@@ -647,347 +732,9 @@ func (x *NetworkWirelessSsidHotspot20_NaiRealms_Methods_AuthenticationTypes) Get
 	return nil
 }
 
-type UpdateNetworkWirelessSsidHotspot20Request_Operator struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_Operator) Reset() {
-	*x = UpdateNetworkWirelessSsidHotspot20Request_Operator{}
-	mi := &file_meraki_wireless_v1_ssids_hotspot20_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_Operator) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidHotspot20Request_Operator) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_Operator) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_hotspot20_proto_msgTypes[9]
+func (x *NetworkWirelessSsidHotspot20_NaiRealms_Methods_AuthenticationTypes) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidHotspot20Request_Operator.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidHotspot20Request_Operator) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_hotspot20_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_Operator) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-type UpdateNetworkWirelessSsidHotspot20Request_Venue struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Name  *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Known values: "Airplane", "Alcohol and Drug Rehabilitation Center", "Amphitheater",
-	// "Amusement Park", "Arena", "Attorney Office", "Automobile or Truck",
-	// "Automotive Service Station", "Bank", "Bar", "Boarding House", "Bus", "Bus Stop",
-	// "City Park", "Coffee Shop", "Convention Center", "Doctor or Dentist office", "Dormitory",
-	// "Emergency Coordination Center", "Factory", "Ferry", "Fire Station", "Gas Station",
-	// "Grocery Market", "Group Home", "Hospital", "Hotel or Motel", "Kiosk", "Library",
-	// "Long-Term Care Facility", "Motor Bike", "Muni-mesh Network", "Museum", "Passenger Terminal",
-	// "Place of Worship", "Police Station", "Post Office", "Prison or Jail", "Private Residence",
-	// "Professional Office", "Research and Development Facility", "Rest Area", "Restaurant",
-	// "Retail Store", "School, Primary", "School, Secondary", "Ship or Boat", "Shopping Mall",
-	// "Stadium", "Theater", "Traffic Control", "Train", "University or College", "Unspecified",
-	// "Unspecified Assembly", "Unspecified Business", "Unspecified Educational",
-	// "Unspecified Factory and Industrial", "Unspecified Institutional", "Unspecified Mercantile",
-	// "Unspecified Outdoor", "Unspecified Residential", "Unspecified Storage",
-	// "Unspecified Utility and Miscellaneous", "Unspecified Vehicular", "Zoo or Aquarium".
-	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_Venue) Reset() {
-	*x = UpdateNetworkWirelessSsidHotspot20Request_Venue{}
-	mi := &file_meraki_wireless_v1_ssids_hotspot20_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_Venue) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidHotspot20Request_Venue) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_Venue) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_hotspot20_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidHotspot20Request_Venue.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidHotspot20Request_Venue) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_hotspot20_proto_rawDescGZIP(), []int{2, 1}
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_Venue) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_Venue) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-type UpdateNetworkWirelessSsidHotspot20Request_MccMncs struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Mcc           *string                `protobuf:"bytes,1,opt,name=mcc,proto3,oneof" json:"mcc,omitempty"`
-	Mnc           *string                `protobuf:"bytes,2,opt,name=mnc,proto3,oneof" json:"mnc,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_MccMncs) Reset() {
-	*x = UpdateNetworkWirelessSsidHotspot20Request_MccMncs{}
-	mi := &file_meraki_wireless_v1_ssids_hotspot20_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_MccMncs) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidHotspot20Request_MccMncs) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_MccMncs) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_hotspot20_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidHotspot20Request_MccMncs.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidHotspot20Request_MccMncs) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_hotspot20_proto_rawDescGZIP(), []int{2, 2}
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_MccMncs) GetMcc() string {
-	if x != nil && x.Mcc != nil {
-		return *x.Mcc
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_MccMncs) GetMnc() string {
-	if x != nil && x.Mnc != nil {
-		return *x.Mnc
-	}
-	return ""
-}
-
-type UpdateNetworkWirelessSsidHotspot20Request_NaiRealms struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "0", "1".
-	Format        *string                                                        `protobuf:"bytes,1,opt,name=format,proto3,oneof" json:"format,omitempty"`
-	Realm         *string                                                        `protobuf:"bytes,2,opt,name=realm,proto3,oneof" json:"realm,omitempty"`
-	Methods       []*UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods `protobuf:"bytes,3,rep,name=methods,proto3" json:"methods,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_NaiRealms) Reset() {
-	*x = UpdateNetworkWirelessSsidHotspot20Request_NaiRealms{}
-	mi := &file_meraki_wireless_v1_ssids_hotspot20_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_NaiRealms) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidHotspot20Request_NaiRealms) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_NaiRealms) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_hotspot20_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidHotspot20Request_NaiRealms.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidHotspot20Request_NaiRealms) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_hotspot20_proto_rawDescGZIP(), []int{2, 3}
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_NaiRealms) GetFormat() string {
-	if x != nil && x.Format != nil {
-		return *x.Format
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_NaiRealms) GetRealm() string {
-	if x != nil && x.Realm != nil {
-		return *x.Realm
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_NaiRealms) GetMethods() []*UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods {
-	if x != nil {
-		return x.Methods
-	}
-	return nil
-}
-
-type UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods struct {
-	state               protoimpl.MessageState                                                           `protogen:"open.v1"`
-	Id                  *string                                                                          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	AuthenticationTypes *UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods_AuthenticationTypes `protobuf:"bytes,2,opt,name=authentication_types,json=authenticationTypes,proto3" json:"authentication_types,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods) Reset() {
-	*x = UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods{}
-	mi := &file_meraki_wireless_v1_ssids_hotspot20_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_hotspot20_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_hotspot20_proto_rawDescGZIP(), []int{2, 3, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods) GetAuthenticationTypes() *UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods_AuthenticationTypes {
-	if x != nil {
-		return x.AuthenticationTypes
-	}
-	return nil
-}
-
-type UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods_AuthenticationTypes struct {
-	state                        protoimpl.MessageState `protogen:"open.v1"`
-	NonEapInnerAuthentication    []string               `protobuf:"bytes,1,rep,name=non_eap_inner_authentication,json=nonEapInnerAuthentication,proto3" json:"non_eap_inner_authentication,omitempty"`
-	EapInnerAuthentication       []string               `protobuf:"bytes,2,rep,name=eap_inner_authentication,json=eapInnerAuthentication,proto3" json:"eap_inner_authentication,omitempty"`
-	Credentials                  []string               `protobuf:"bytes,3,rep,name=credentials,proto3" json:"credentials,omitempty"`
-	TunneledEapMethodCredentials []string               `protobuf:"bytes,4,rep,name=tunneled_eap_method_credentials,json=tunneledEapMethodCredentials,proto3" json:"tunneled_eap_method_credentials,omitempty"`
-	unknownFields                protoimpl.UnknownFields
-	sizeCache                    protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods_AuthenticationTypes) Reset() {
-	*x = UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods_AuthenticationTypes{}
-	mi := &file_meraki_wireless_v1_ssids_hotspot20_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods_AuthenticationTypes) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods_AuthenticationTypes) ProtoMessage() {
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods_AuthenticationTypes) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_hotspot20_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods_AuthenticationTypes.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods_AuthenticationTypes) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_hotspot20_proto_rawDescGZIP(), []int{2, 3, 0, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods_AuthenticationTypes) GetNonEapInnerAuthentication() []string {
-	if x != nil {
-		return x.NonEapInnerAuthentication
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods_AuthenticationTypes) GetEapInnerAuthentication() []string {
-	if x != nil {
-		return x.EapInnerAuthentication
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods_AuthenticationTypes) GetCredentials() []string {
-	if x != nil {
-		return x.Credentials
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods_AuthenticationTypes) GetTunneledEapMethodCredentials() []string {
-	if x != nil {
-		return x.TunneledEapMethodCredentials
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -996,14 +743,13 @@ var File_meraki_wireless_v1_ssids_hotspot20_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_ssids_hotspot20_proto_rawDesc = "" +
 	"\n" +
-	"(meraki/wireless/v1/ssids_hotspot20.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x83\x01\n" +
+	"(meraki/wireless/v1/ssids_hotspot20.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x83\x01\n" +
 	"&GetNetworkWirelessSsidHotspot20Request\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01B\r\n" +
 	"\v_network_idB\t\n" +
-	"\a_number\"\xd9\n" +
-	"\n" +
+	"\a_number\"\xa9\x0f\n" +
 	"\x1cNetworkWirelessSsidHotspot20\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12U\n" +
 	"\boperator\x18\x02 \x01(\v29.meraki.wireless.v1.NetworkWirelessSsidHotspot20.OperatorR\boperator\x12L\n" +
@@ -1013,89 +759,71 @@ const file_meraki_wireless_v1_ssids_hotspot20_proto_rawDesc = "" +
 	"\x10roam_consort_ois\x18\x06 \x03(\tR\x0eroamConsortOis\x12S\n" +
 	"\bmcc_mncs\x18\a \x03(\v28.meraki.wireless.v1.NetworkWirelessSsidHotspot20.MccMncsR\amccMncs\x12Y\n" +
 	"\n" +
-	"nai_realms\x18\b \x03(\v2:.meraki.wireless.v1.NetworkWirelessSsidHotspot20.NaiRealmsR\tnaiRealms\x1a,\n" +
+	"nai_realms\x18\b \x03(\v2:.meraki.wireless.v1.NetworkWirelessSsidHotspot20.NaiRealmsR\tnaiRealms\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a{\n" +
 	"\bOperator\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01B\a\n" +
-	"\x05_name\x1aK\n" +
+	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_name\x1a\x9a\x01\n" +
 	"\x05Venue\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01B\a\n" +
+	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\a\n" +
-	"\x05_type\x1aG\n" +
+	"\x05_type\x1a\x96\x01\n" +
 	"\aMccMncs\x12\x15\n" +
 	"\x03mcc\x18\x01 \x01(\tH\x00R\x03mcc\x88\x01\x01\x12\x15\n" +
-	"\x03mnc\x18\x02 \x01(\tH\x01R\x03mnc\x88\x01\x01B\x06\n" +
+	"\x03mnc\x18\x02 \x01(\tH\x01R\x03mnc\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
 	"\x04_mccB\x06\n" +
-	"\x04_mnc\x1a\xe3\x04\n" +
+	"\x04_mnc\x1a\xf5\x06\n" +
 	"\tNaiRealms\x12\x1b\n" +
 	"\x06format\x18\x01 \x01(\tH\x00R\x06format\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\\\n" +
-	"\amethods\x18\x03 \x03(\v2B.meraki.wireless.v1.NetworkWirelessSsidHotspot20.NaiRealms.MethodsR\amethods\x1a\xad\x03\n" +
+	"\amethods\x18\x03 \x03(\v2B.meraki.wireless.v1.NetworkWirelessSsidHotspot20.NaiRealms.MethodsR\amethods\x12\x19\n" +
+	"\x05realm\x18\x04 \x01(\tH\x02R\x05realm\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcb\x04\n" +
 	"\aMethods\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x89\x01\n" +
-	"\x14authentication_types\x18\x02 \x01(\v2V.meraki.wireless.v1.NetworkWirelessSsidHotspot20.NaiRealms.Methods.AuthenticationTypesR\x13authenticationTypes\x1a\xf9\x01\n" +
+	"\x14authentication_types\x18\x02 \x01(\v2V.meraki.wireless.v1.NetworkWirelessSsidHotspot20.NaiRealms.Methods.AuthenticationTypesR\x13authenticationTypes\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc8\x02\n" +
 	"\x13AuthenticationTypes\x12?\n" +
 	"\x1cnon_eap_inner_authentication\x18\x01 \x03(\tR\x19nonEapInnerAuthentication\x128\n" +
 	"\x18eap_inner_authentication\x18\x02 \x03(\tR\x16eapInnerAuthentication\x12 \n" +
 	"\vcredentials\x18\x03 \x03(\tR\vcredentials\x12E\n" +
-	"\x1ftunneled_eap_method_credentials\x18\x04 \x03(\tR\x1ctunneledEapMethodCredentialsB\x05\n" +
+	"\x1ftunneled_eap_method_credentials\x18\x04 \x03(\tR\x1ctunneledEapMethodCredentials\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\t\n" +
 	"\a_formatB\a\n" +
-	"\x05_nameB\n" +
+	"\x05_nameB\b\n" +
+	"\x06_realmB\n" +
 	"\n" +
 	"\b_enabledB\x16\n" +
-	"\x14_network_access_type\"\x9e\r\n" +
+	"\x14_network_access_type\"\xbc\x06\n" +
 	")UpdateNetworkWirelessSsidHotspot20Request\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x03 \x01(\bH\x02R\aenabled\x88\x01\x01\x12b\n" +
-	"\boperator\x18\x04 \x01(\v2F.meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.OperatorR\boperator\x12Y\n" +
-	"\x05venue\x18\x05 \x01(\v2C.meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.VenueR\x05venue\x123\n" +
+	"\aenabled\x18\x03 \x01(\bH\x02R\aenabled\x88\x01\x01\x12U\n" +
+	"\boperator\x18\x04 \x01(\v29.meraki.wireless.v1.NetworkWirelessSsidHotspot20.OperatorR\boperator\x12L\n" +
+	"\x05venue\x18\x05 \x01(\v26.meraki.wireless.v1.NetworkWirelessSsidHotspot20.VenueR\x05venue\x123\n" +
 	"\x13network_access_type\x18\x06 \x01(\tH\x03R\x11networkAccessType\x88\x01\x01\x12\x18\n" +
 	"\adomains\x18\a \x03(\tR\adomains\x12(\n" +
-	"\x10roam_consort_ois\x18\b \x03(\tR\x0eroamConsortOis\x12`\n" +
-	"\bmcc_mncs\x18\t \x03(\v2E.meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.MccMncsR\amccMncs\x12f\n" +
+	"\x10roam_consort_ois\x18\b \x03(\tR\x0eroamConsortOis\x12S\n" +
+	"\bmcc_mncs\x18\t \x03(\v28.meraki.wireless.v1.NetworkWirelessSsidHotspot20.MccMncsR\amccMncs\x12Y\n" +
 	"\n" +
 	"nai_realms\x18\n" +
-	" \x03(\v2G.meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.NaiRealmsR\tnaiRealms\x12C\n" +
-	"\vnull_fields\x18\v \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\f \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a,\n" +
-	"\bOperator\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01B\a\n" +
-	"\x05_name\x1aK\n" +
-	"\x05Venue\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x17\n" +
-	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01B\a\n" +
-	"\x05_nameB\a\n" +
-	"\x05_type\x1aG\n" +
-	"\aMccMncs\x12\x15\n" +
-	"\x03mcc\x18\x01 \x01(\tH\x00R\x03mcc\x88\x01\x01\x12\x15\n" +
-	"\x03mnc\x18\x02 \x01(\tH\x01R\x03mnc\x88\x01\x01B\x06\n" +
-	"\x04_mccB\x06\n" +
-	"\x04_mnc\x1a\x80\x05\n" +
-	"\tNaiRealms\x12\x1b\n" +
-	"\x06format\x18\x01 \x01(\tH\x00R\x06format\x88\x01\x01\x12\x19\n" +
-	"\x05realm\x18\x02 \x01(\tH\x01R\x05realm\x88\x01\x01\x12i\n" +
-	"\amethods\x18\x03 \x03(\v2O.meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.NaiRealms.MethodsR\amethods\x1a\xba\x03\n" +
-	"\aMethods\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x96\x01\n" +
-	"\x14authentication_types\x18\x02 \x01(\v2c.meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.NaiRealms.Methods.AuthenticationTypesR\x13authenticationTypes\x1a\xf9\x01\n" +
-	"\x13AuthenticationTypes\x12?\n" +
-	"\x1cnon_eap_inner_authentication\x18\x01 \x03(\tR\x19nonEapInnerAuthentication\x128\n" +
-	"\x18eap_inner_authentication\x18\x02 \x03(\tR\x16eapInnerAuthentication\x12 \n" +
-	"\vcredentials\x18\x03 \x03(\tR\vcredentials\x12E\n" +
-	"\x1ftunneled_eap_method_credentials\x18\x04 \x03(\tR\x1ctunneledEapMethodCredentialsB\x05\n" +
-	"\x03_idB\t\n" +
-	"\a_formatB\b\n" +
-	"\x06_realmB\r\n" +
+	" \x03(\v2:.meraki.wireless.v1.NetworkWirelessSsidHotspot20.NaiRealmsR\tnaiRealms\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\t\n" +
 	"\a_numberB\n" +
 	"\n" +
 	"\b_enabledB\x16\n" +
-	"\x14_network_access_typeB}\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x13SsidsHotspot20ProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\x14_network_access_typeB\x98\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x13SsidsHotspot20ProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_ssids_hotspot20_proto_rawDescOnce sync.Once
@@ -1109,45 +837,43 @@ func file_meraki_wireless_v1_ssids_hotspot20_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_v1_ssids_hotspot20_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_ssids_hotspot20_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_meraki_wireless_v1_ssids_hotspot20_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_meraki_wireless_v1_ssids_hotspot20_proto_goTypes = []any{
-	(*GetNetworkWirelessSsidHotspot20Request)(nil),                                          // 0: meraki.wireless.v1.GetNetworkWirelessSsidHotspot20Request
-	(*NetworkWirelessSsidHotspot20)(nil),                                                    // 1: meraki.wireless.v1.NetworkWirelessSsidHotspot20
-	(*UpdateNetworkWirelessSsidHotspot20Request)(nil),                                       // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request
-	(*NetworkWirelessSsidHotspot20_Operator)(nil),                                           // 3: meraki.wireless.v1.NetworkWirelessSsidHotspot20.Operator
-	(*NetworkWirelessSsidHotspot20_Venue)(nil),                                              // 4: meraki.wireless.v1.NetworkWirelessSsidHotspot20.Venue
-	(*NetworkWirelessSsidHotspot20_MccMncs)(nil),                                            // 5: meraki.wireless.v1.NetworkWirelessSsidHotspot20.MccMncs
-	(*NetworkWirelessSsidHotspot20_NaiRealms)(nil),                                          // 6: meraki.wireless.v1.NetworkWirelessSsidHotspot20.NaiRealms
-	(*NetworkWirelessSsidHotspot20_NaiRealms_Methods)(nil),                                  // 7: meraki.wireless.v1.NetworkWirelessSsidHotspot20.NaiRealms.Methods
-	(*NetworkWirelessSsidHotspot20_NaiRealms_Methods_AuthenticationTypes)(nil),              // 8: meraki.wireless.v1.NetworkWirelessSsidHotspot20.NaiRealms.Methods.AuthenticationTypes
-	(*UpdateNetworkWirelessSsidHotspot20Request_Operator)(nil),                              // 9: meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.Operator
-	(*UpdateNetworkWirelessSsidHotspot20Request_Venue)(nil),                                 // 10: meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.Venue
-	(*UpdateNetworkWirelessSsidHotspot20Request_MccMncs)(nil),                               // 11: meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.MccMncs
-	(*UpdateNetworkWirelessSsidHotspot20Request_NaiRealms)(nil),                             // 12: meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.NaiRealms
-	(*UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods)(nil),                     // 13: meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.NaiRealms.Methods
-	(*UpdateNetworkWirelessSsidHotspot20Request_NaiRealms_Methods_AuthenticationTypes)(nil), // 14: meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.NaiRealms.Methods.AuthenticationTypes
-	(*fieldmaskpb.FieldMask)(nil),                                                           // 15: google.protobuf.FieldMask
+	(*GetNetworkWirelessSsidHotspot20Request)(nil),                             // 0: meraki.wireless.v1.GetNetworkWirelessSsidHotspot20Request
+	(*NetworkWirelessSsidHotspot20)(nil),                                       // 1: meraki.wireless.v1.NetworkWirelessSsidHotspot20
+	(*UpdateNetworkWirelessSsidHotspot20Request)(nil),                          // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request
+	(*NetworkWirelessSsidHotspot20_Operator)(nil),                              // 3: meraki.wireless.v1.NetworkWirelessSsidHotspot20.Operator
+	(*NetworkWirelessSsidHotspot20_Venue)(nil),                                 // 4: meraki.wireless.v1.NetworkWirelessSsidHotspot20.Venue
+	(*NetworkWirelessSsidHotspot20_MccMncs)(nil),                               // 5: meraki.wireless.v1.NetworkWirelessSsidHotspot20.MccMncs
+	(*NetworkWirelessSsidHotspot20_NaiRealms)(nil),                             // 6: meraki.wireless.v1.NetworkWirelessSsidHotspot20.NaiRealms
+	(*NetworkWirelessSsidHotspot20_NaiRealms_Methods)(nil),                     // 7: meraki.wireless.v1.NetworkWirelessSsidHotspot20.NaiRealms.Methods
+	(*NetworkWirelessSsidHotspot20_NaiRealms_Methods_AuthenticationTypes)(nil), // 8: meraki.wireless.v1.NetworkWirelessSsidHotspot20.NaiRealms.Methods.AuthenticationTypes
+	(*structpb.Struct)(nil),                                                    // 9: google.protobuf.Struct
 }
 var file_meraki_wireless_v1_ssids_hotspot20_proto_depIdxs = []int32{
 	3,  // 0: meraki.wireless.v1.NetworkWirelessSsidHotspot20.operator:type_name -> meraki.wireless.v1.NetworkWirelessSsidHotspot20.Operator
 	4,  // 1: meraki.wireless.v1.NetworkWirelessSsidHotspot20.venue:type_name -> meraki.wireless.v1.NetworkWirelessSsidHotspot20.Venue
 	5,  // 2: meraki.wireless.v1.NetworkWirelessSsidHotspot20.mcc_mncs:type_name -> meraki.wireless.v1.NetworkWirelessSsidHotspot20.MccMncs
 	6,  // 3: meraki.wireless.v1.NetworkWirelessSsidHotspot20.nai_realms:type_name -> meraki.wireless.v1.NetworkWirelessSsidHotspot20.NaiRealms
-	9,  // 4: meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.operator:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.Operator
-	10, // 5: meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.venue:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.Venue
-	11, // 6: meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.mcc_mncs:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.MccMncs
-	12, // 7: meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.nai_realms:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.NaiRealms
-	15, // 8: meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.null_fields:type_name -> google.protobuf.FieldMask
-	15, // 9: meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.empty_fields:type_name -> google.protobuf.FieldMask
-	7,  // 10: meraki.wireless.v1.NetworkWirelessSsidHotspot20.NaiRealms.methods:type_name -> meraki.wireless.v1.NetworkWirelessSsidHotspot20.NaiRealms.Methods
-	8,  // 11: meraki.wireless.v1.NetworkWirelessSsidHotspot20.NaiRealms.Methods.authentication_types:type_name -> meraki.wireless.v1.NetworkWirelessSsidHotspot20.NaiRealms.Methods.AuthenticationTypes
-	13, // 12: meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.NaiRealms.methods:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.NaiRealms.Methods
-	14, // 13: meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.NaiRealms.Methods.authentication_types:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.NaiRealms.Methods.AuthenticationTypes
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	9,  // 4: meraki.wireless.v1.NetworkWirelessSsidHotspot20.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 5: meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.operator:type_name -> meraki.wireless.v1.NetworkWirelessSsidHotspot20.Operator
+	4,  // 6: meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.venue:type_name -> meraki.wireless.v1.NetworkWirelessSsidHotspot20.Venue
+	5,  // 7: meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.mcc_mncs:type_name -> meraki.wireless.v1.NetworkWirelessSsidHotspot20.MccMncs
+	6,  // 8: meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.nai_realms:type_name -> meraki.wireless.v1.NetworkWirelessSsidHotspot20.NaiRealms
+	9,  // 9: meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 10: meraki.wireless.v1.NetworkWirelessSsidHotspot20.Operator.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 11: meraki.wireless.v1.NetworkWirelessSsidHotspot20.Venue.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 12: meraki.wireless.v1.NetworkWirelessSsidHotspot20.MccMncs.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 13: meraki.wireless.v1.NetworkWirelessSsidHotspot20.NaiRealms.methods:type_name -> meraki.wireless.v1.NetworkWirelessSsidHotspot20.NaiRealms.Methods
+	9,  // 14: meraki.wireless.v1.NetworkWirelessSsidHotspot20.NaiRealms.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 15: meraki.wireless.v1.NetworkWirelessSsidHotspot20.NaiRealms.Methods.authentication_types:type_name -> meraki.wireless.v1.NetworkWirelessSsidHotspot20.NaiRealms.Methods.AuthenticationTypes
+	9,  // 16: meraki.wireless.v1.NetworkWirelessSsidHotspot20.NaiRealms.Methods.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 17: meraki.wireless.v1.NetworkWirelessSsidHotspot20.NaiRealms.Methods.AuthenticationTypes.additional_properties:type_name -> google.protobuf.Struct
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_ssids_hotspot20_proto_init() }
@@ -1163,18 +889,13 @@ func file_meraki_wireless_v1_ssids_hotspot20_proto_init() {
 	file_meraki_wireless_v1_ssids_hotspot20_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_hotspot20_proto_msgTypes[6].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_hotspot20_proto_msgTypes[7].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_hotspot20_proto_msgTypes[9].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_hotspot20_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_hotspot20_proto_msgTypes[11].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_hotspot20_proto_msgTypes[12].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_hotspot20_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_ssids_hotspot20_proto_rawDesc), len(file_meraki_wireless_v1_ssids_hotspot20_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -83,11 +83,12 @@ func (x *GetNetworkWirelessSsidIdentityPsksRequest) GetNumber() string {
 
 // Answer of getNetworkWirelessSsidIdentityPsks.
 type GetNetworkWirelessSsidIdentityPsksResponse struct {
-	state         protoimpl.MessageState            `protogen:"open.v1"`
-	Items         []*NetworkWirelessSsidIdentityPsk `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                      `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState            `protogen:"open.v1"`
+	Items                []*NetworkWirelessSsidIdentityPsk `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                      `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessSsidIdentityPsksResponse) Reset() {
@@ -134,8 +135,16 @@ func (x *GetNetworkWirelessSsidIdentityPsksResponse) GetPageInfo() *v1.PageInfo 
 	return nil
 }
 
-// Answer of createNetworkWirelessSsidIdentityPsk, getNetworkWirelessSsidIdentityPsk,
-// updateNetworkWirelessSsidIdentityPsk. Row of getNetworkWirelessSsidIdentityPsks.
+func (x *GetNetworkWirelessSsidIdentityPsksResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The wireless SSID identity PSK of a network. Answer of createNetworkWirelessSsidIdentityPsk,
+// getNetworkWirelessSsidIdentityPsk, updateNetworkWirelessSsidIdentityPsk. Row of
+// getNetworkWirelessSsidIdentityPsks.
 type NetworkWirelessSsidIdentityPsk struct {
 	state                 protoimpl.MessageState `protogen:"open.v1"`
 	Name                  *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
@@ -145,6 +154,7 @@ type NetworkWirelessSsidIdentityPsk struct {
 	WifiPersonalNetworkId *string                `protobuf:"bytes,5,opt,name=wifi_personal_network_id,json=wifiPersonalNetworkId,proto3,oneof" json:"wifi_personal_network_id,omitempty"`
 	Email                 *string                `protobuf:"bytes,6,opt,name=email,proto3,oneof" json:"email,omitempty"`
 	ExpiresAt             *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	AdditionalProperties  *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
@@ -228,6 +238,13 @@ func (x *NetworkWirelessSsidIdentityPsk) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *NetworkWirelessSsidIdentityPsk) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createNetworkWirelessSsidIdentityPsk.
 type CreateNetworkWirelessSsidIdentityPskRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -239,12 +256,13 @@ type CreateNetworkWirelessSsidIdentityPskRequest struct {
 	Name       *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Passphrase *string `protobuf:"bytes,4,opt,name=passphrase,proto3,oneof" json:"passphrase,omitempty"`
 	// Required.
-	GroupPolicyId *string                `protobuf:"bytes,5,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,8,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	GroupPolicyId        *string                `protobuf:"bytes,5,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
+	ExpiresAt            *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	EmptyFields          []string               `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string               `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateNetworkWirelessSsidIdentityPskRequest) Reset() {
@@ -319,16 +337,23 @@ func (x *CreateNetworkWirelessSsidIdentityPskRequest) GetExpiresAt() *timestampp
 	return nil
 }
 
-func (x *CreateNetworkWirelessSsidIdentityPskRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkWirelessSsidIdentityPskRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateNetworkWirelessSsidIdentityPskRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateNetworkWirelessSsidIdentityPskRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateNetworkWirelessSsidIdentityPskRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -405,15 +430,16 @@ type UpdateNetworkWirelessSsidIdentityPskRequest struct {
 	// Required.
 	Number *string `protobuf:"bytes,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
 	// Required.
-	IdentityPskId *string                `protobuf:"bytes,3,opt,name=identity_psk_id,json=identityPskId,proto3,oneof" json:"identity_psk_id,omitempty"`
-	Name          *string                `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Passphrase    *string                `protobuf:"bytes,5,opt,name=passphrase,proto3,oneof" json:"passphrase,omitempty"`
-	GroupPolicyId *string                `protobuf:"bytes,6,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,8,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,9,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	IdentityPskId        *string                `protobuf:"bytes,3,opt,name=identity_psk_id,json=identityPskId,proto3,oneof" json:"identity_psk_id,omitempty"`
+	Name                 *string                `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Passphrase           *string                `protobuf:"bytes,5,opt,name=passphrase,proto3,oneof" json:"passphrase,omitempty"`
+	GroupPolicyId        *string                `protobuf:"bytes,6,opt,name=group_policy_id,json=groupPolicyId,proto3,oneof" json:"group_policy_id,omitempty"`
+	ExpiresAt            *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	EmptyFields          []string               `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string               `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkWirelessSsidIdentityPskRequest) Reset() {
@@ -495,16 +521,23 @@ func (x *UpdateNetworkWirelessSsidIdentityPskRequest) GetExpiresAt() *timestampp
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidIdentityPskRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessSsidIdentityPskRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkWirelessSsidIdentityPskRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidIdentityPskRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessSsidIdentityPskRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -573,20 +606,66 @@ func (x *DeleteNetworkWirelessSsidIdentityPskRequest) GetIdentityPskId() string 
 	return ""
 }
 
+// Answer of deleteNetworkWirelessSsidIdentityPsk.
+type DeleteNetworkWirelessSsidIdentityPskResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteNetworkWirelessSsidIdentityPskResponse) Reset() {
+	*x = DeleteNetworkWirelessSsidIdentityPskResponse{}
+	mi := &file_meraki_wireless_v1_ssids_identity_psks_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteNetworkWirelessSsidIdentityPskResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteNetworkWirelessSsidIdentityPskResponse) ProtoMessage() {}
+
+func (x *DeleteNetworkWirelessSsidIdentityPskResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_ssids_identity_psks_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteNetworkWirelessSsidIdentityPskResponse.ProtoReflect.Descriptor instead.
+func (*DeleteNetworkWirelessSsidIdentityPskResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_ssids_identity_psks_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeleteNetworkWirelessSsidIdentityPskResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_wireless_v1_ssids_identity_psks_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_ssids_identity_psks_proto_rawDesc = "" +
 	"\n" +
-	",meraki/wireless/v1/ssids_identity_psks.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x86\x01\n" +
+	",meraki/wireless/v1/ssids_identity_psks.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x86\x01\n" +
 	")GetNetworkWirelessSsidIdentityPsksRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01B\r\n" +
 	"\v_network_idB\t\n" +
-	"\a_number\"\xb4\x01\n" +
-	"*GetNetworkWirelessSsidIdentityPsksResponse\x12H\n" +
-	"\x05items\x18\x01 \x03(\v22.meraki.wireless.v1.NetworkWirelessSsidIdentityPskR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\x8e\x03\n" +
+	"\a_number\"\x85\x02\n" +
+	"*GetNetworkWirelessSsidIdentityPsksResponse\x12I\n" +
+	"\x05items\x18\xfb\x0f \x03(\v22.meraki.wireless.v1.NetworkWirelessSsidIdentityPskR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xdd\x03\n" +
 	"\x1eNetworkWirelessSsidIdentityPsk\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x12+\n" +
@@ -597,13 +676,14 @@ const file_meraki_wireless_v1_ssids_identity_psks_proto_rawDesc = "" +
 	"\x18wifi_personal_network_id\x18\x05 \x01(\tH\x04R\x15wifiPersonalNetworkId\x88\x01\x01\x12\x19\n" +
 	"\x05email\x18\x06 \x01(\tH\x05R\x05email\x88\x01\x01\x129\n" +
 	"\n" +
-	"expires_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAtB\a\n" +
+	"expires_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\x05\n" +
 	"\x03_idB\x12\n" +
 	"\x10_group_policy_idB\r\n" +
 	"\v_passphraseB\x1b\n" +
 	"\x19_wifi_personal_network_idB\b\n" +
-	"\x06_email\"\xe6\x03\n" +
+	"\x06_email\"\xff\x03\n" +
 	"+CreateNetworkWirelessSsidIdentityPskRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
@@ -614,10 +694,11 @@ const file_meraki_wireless_v1_ssids_identity_psks_proto_rawDesc = "" +
 	"passphrase\x88\x01\x01\x12+\n" +
 	"\x0fgroup_policy_id\x18\x05 \x01(\tH\x04R\rgroupPolicyId\x88\x01\x01\x129\n" +
 	"\n" +
-	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12C\n" +
-	"\vnull_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\t\n" +
 	"\a_numberB\a\n" +
 	"\x05_nameB\r\n" +
@@ -630,7 +711,7 @@ const file_meraki_wireless_v1_ssids_identity_psks_proto_rawDesc = "" +
 	"\x0fidentity_psk_id\x18\x03 \x01(\tH\x02R\ridentityPskId\x88\x01\x01B\r\n" +
 	"\v_network_idB\t\n" +
 	"\a_numberB\x12\n" +
-	"\x10_identity_psk_id\"\xa7\x04\n" +
+	"\x10_identity_psk_id\"\xc0\x04\n" +
 	"+UpdateNetworkWirelessSsidIdentityPskRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
@@ -642,10 +723,11 @@ const file_meraki_wireless_v1_ssids_identity_psks_proto_rawDesc = "" +
 	"passphrase\x88\x01\x01\x12+\n" +
 	"\x0fgroup_policy_id\x18\x06 \x01(\tH\x05R\rgroupPolicyId\x88\x01\x01\x129\n" +
 	"\n" +
-	"expires_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12C\n" +
-	"\vnull_fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\t \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"expires_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\t\n" +
 	"\a_numberB\x12\n" +
 	"\x10_identity_psk_idB\a\n" +
@@ -659,8 +741,10 @@ const file_meraki_wireless_v1_ssids_identity_psks_proto_rawDesc = "" +
 	"\x0fidentity_psk_id\x18\x03 \x01(\tH\x02R\ridentityPskId\x88\x01\x01B\r\n" +
 	"\v_network_idB\t\n" +
 	"\a_numberB\x12\n" +
-	"\x10_identity_psk_idB\x80\x01\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x16SsidsIdentityPsksProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\x10_identity_psk_id\"}\n" +
+	",DeleteNetworkWirelessSsidIdentityPskResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x9b\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x16SsidsIdentityPsksProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_ssids_identity_psks_proto_rawDescOnce sync.Once
@@ -674,34 +758,36 @@ func file_meraki_wireless_v1_ssids_identity_psks_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_v1_ssids_identity_psks_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_ssids_identity_psks_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_meraki_wireless_v1_ssids_identity_psks_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_meraki_wireless_v1_ssids_identity_psks_proto_goTypes = []any{
-	(*GetNetworkWirelessSsidIdentityPsksRequest)(nil),   // 0: meraki.wireless.v1.GetNetworkWirelessSsidIdentityPsksRequest
-	(*GetNetworkWirelessSsidIdentityPsksResponse)(nil),  // 1: meraki.wireless.v1.GetNetworkWirelessSsidIdentityPsksResponse
-	(*NetworkWirelessSsidIdentityPsk)(nil),              // 2: meraki.wireless.v1.NetworkWirelessSsidIdentityPsk
-	(*CreateNetworkWirelessSsidIdentityPskRequest)(nil), // 3: meraki.wireless.v1.CreateNetworkWirelessSsidIdentityPskRequest
-	(*GetNetworkWirelessSsidIdentityPskRequest)(nil),    // 4: meraki.wireless.v1.GetNetworkWirelessSsidIdentityPskRequest
-	(*UpdateNetworkWirelessSsidIdentityPskRequest)(nil), // 5: meraki.wireless.v1.UpdateNetworkWirelessSsidIdentityPskRequest
-	(*DeleteNetworkWirelessSsidIdentityPskRequest)(nil), // 6: meraki.wireless.v1.DeleteNetworkWirelessSsidIdentityPskRequest
-	(*v1.PageInfo)(nil),           // 7: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil), // 9: google.protobuf.FieldMask
+	(*GetNetworkWirelessSsidIdentityPsksRequest)(nil),    // 0: meraki.wireless.v1.GetNetworkWirelessSsidIdentityPsksRequest
+	(*GetNetworkWirelessSsidIdentityPsksResponse)(nil),   // 1: meraki.wireless.v1.GetNetworkWirelessSsidIdentityPsksResponse
+	(*NetworkWirelessSsidIdentityPsk)(nil),               // 2: meraki.wireless.v1.NetworkWirelessSsidIdentityPsk
+	(*CreateNetworkWirelessSsidIdentityPskRequest)(nil),  // 3: meraki.wireless.v1.CreateNetworkWirelessSsidIdentityPskRequest
+	(*GetNetworkWirelessSsidIdentityPskRequest)(nil),     // 4: meraki.wireless.v1.GetNetworkWirelessSsidIdentityPskRequest
+	(*UpdateNetworkWirelessSsidIdentityPskRequest)(nil),  // 5: meraki.wireless.v1.UpdateNetworkWirelessSsidIdentityPskRequest
+	(*DeleteNetworkWirelessSsidIdentityPskRequest)(nil),  // 6: meraki.wireless.v1.DeleteNetworkWirelessSsidIdentityPskRequest
+	(*DeleteNetworkWirelessSsidIdentityPskResponse)(nil), // 7: meraki.wireless.v1.DeleteNetworkWirelessSsidIdentityPskResponse
+	(*v1.PageInfo)(nil),           // 8: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),       // 9: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
 }
 var file_meraki_wireless_v1_ssids_identity_psks_proto_depIdxs = []int32{
-	2, // 0: meraki.wireless.v1.GetNetworkWirelessSsidIdentityPsksResponse.items:type_name -> meraki.wireless.v1.NetworkWirelessSsidIdentityPsk
-	7, // 1: meraki.wireless.v1.GetNetworkWirelessSsidIdentityPsksResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	8, // 2: meraki.wireless.v1.NetworkWirelessSsidIdentityPsk.expires_at:type_name -> google.protobuf.Timestamp
-	8, // 3: meraki.wireless.v1.CreateNetworkWirelessSsidIdentityPskRequest.expires_at:type_name -> google.protobuf.Timestamp
-	9, // 4: meraki.wireless.v1.CreateNetworkWirelessSsidIdentityPskRequest.null_fields:type_name -> google.protobuf.FieldMask
-	9, // 5: meraki.wireless.v1.CreateNetworkWirelessSsidIdentityPskRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	8, // 6: meraki.wireless.v1.UpdateNetworkWirelessSsidIdentityPskRequest.expires_at:type_name -> google.protobuf.Timestamp
-	9, // 7: meraki.wireless.v1.UpdateNetworkWirelessSsidIdentityPskRequest.null_fields:type_name -> google.protobuf.FieldMask
-	9, // 8: meraki.wireless.v1.UpdateNetworkWirelessSsidIdentityPskRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	2,  // 0: meraki.wireless.v1.GetNetworkWirelessSsidIdentityPsksResponse.items:type_name -> meraki.wireless.v1.NetworkWirelessSsidIdentityPsk
+	8,  // 1: meraki.wireless.v1.GetNetworkWirelessSsidIdentityPsksResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	9,  // 2: meraki.wireless.v1.GetNetworkWirelessSsidIdentityPsksResponse.additional_properties:type_name -> google.protobuf.Struct
+	10, // 3: meraki.wireless.v1.NetworkWirelessSsidIdentityPsk.expires_at:type_name -> google.protobuf.Timestamp
+	9,  // 4: meraki.wireless.v1.NetworkWirelessSsidIdentityPsk.additional_properties:type_name -> google.protobuf.Struct
+	10, // 5: meraki.wireless.v1.CreateNetworkWirelessSsidIdentityPskRequest.expires_at:type_name -> google.protobuf.Timestamp
+	9,  // 6: meraki.wireless.v1.CreateNetworkWirelessSsidIdentityPskRequest.additional_properties:type_name -> google.protobuf.Struct
+	10, // 7: meraki.wireless.v1.UpdateNetworkWirelessSsidIdentityPskRequest.expires_at:type_name -> google.protobuf.Timestamp
+	9,  // 8: meraki.wireless.v1.UpdateNetworkWirelessSsidIdentityPskRequest.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 9: meraki.wireless.v1.DeleteNetworkWirelessSsidIdentityPskResponse.additional_properties:type_name -> google.protobuf.Struct
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_ssids_identity_psks_proto_init() }
@@ -721,7 +807,7 @@ func file_meraki_wireless_v1_ssids_identity_psks_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_ssids_identity_psks_proto_rawDesc), len(file_meraki_wireless_v1_ssids_identity_psks_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

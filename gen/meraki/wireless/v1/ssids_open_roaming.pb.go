@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -31,13 +31,14 @@ type UpdateNetworkWirelessSsidOpenRoamingRequest struct {
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Number        *string                `protobuf:"bytes,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	Enabled       *bool                  `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	TenantId      *string                `protobuf:"bytes,4,opt,name=tenant_id,json=tenantId,proto3,oneof" json:"tenant_id,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Number               *string          `protobuf:"bytes,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	Enabled              *bool            `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	TenantId             *string          `protobuf:"bytes,4,opt,name=tenant_id,json=tenantId,proto3,oneof" json:"tenant_id,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkWirelessSsidOpenRoamingRequest) Reset() {
@@ -98,27 +99,35 @@ func (x *UpdateNetworkWirelessSsidOpenRoamingRequest) GetTenantId() string {
 	return ""
 }
 
-func (x *UpdateNetworkWirelessSsidOpenRoamingRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessSsidOpenRoamingRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessSsidOpenRoamingRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of updateNetworkWirelessSsidOpenRoaming.
+func (x *UpdateNetworkWirelessSsidOpenRoamingRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkWirelessSsidOpenRoamingRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The wireless SSID open roaming of a network. Answer of updateNetworkWirelessSsidOpenRoaming.
 type NetworkWirelessSsidOpenRoaming struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	TenantId      *string                `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3,oneof" json:"tenant_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	TenantId             *string                `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3,oneof" json:"tenant_id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidOpenRoaming) Reset() {
@@ -163,6 +172,13 @@ func (x *NetworkWirelessSsidOpenRoaming) GetTenantId() string {
 		return *x.TenantId
 	}
 	return ""
+}
+
+func (x *NetworkWirelessSsidOpenRoaming) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 // Request of getOrganizationWirelessSsidsOpenRoamingByNetwork.
@@ -253,12 +269,13 @@ func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkRequest) GetIncludeDisa
 
 // Answer of getOrganizationWirelessSsidsOpenRoamingByNetwork.
 type GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                     `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                           `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                  `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                     `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse) Reset() {
@@ -291,6 +308,13 @@ func (*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse) Descriptor() ([
 	return file_meraki_wireless_v1_ssids_open_roaming_proto_rawDescGZIP(), []int{3}
 }
 
+func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse) GetItems() []*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item {
 	if x != nil {
 		return x.Items
@@ -305,20 +329,21 @@ func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse) GetPageInfo()
 	return nil
 }
 
-func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse) GetMeta() *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta {
+func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item struct {
-	state         protoimpl.MessageState                                                `protogen:"open.v1"`
-	NetworkId     *string                                                               `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	NetworkName   *string                                                               `protobuf:"bytes,2,opt,name=network_name,json=networkName,proto3,oneof" json:"network_name,omitempty"`
-	Ssid          []*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item_Ssid `protobuf:"bytes,3,rep,name=ssid,proto3" json:"ssid,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                `protogen:"open.v1"`
+	NetworkId            *string                                                               `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	NetworkName          *string                                                               `protobuf:"bytes,2,opt,name=network_name,json=networkName,proto3,oneof" json:"network_name,omitempty"`
+	Ssid                 []*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item_Ssid `protobuf:"bytes,3,rep,name=ssid,proto3" json:"ssid,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item) Reset() {
@@ -372,63 +397,27 @@ func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item) GetSsid(
 	return nil
 }
 
-type GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta struct {
-	state         protoimpl.MessageState                                                `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta{}
-	mi := &file_meraki_wireless_v1_ssids_open_roaming_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_open_roaming_proto_msgTypes[5]
+func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_open_roaming_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta) GetCounts() *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item_Ssid struct {
-	state         protoimpl.MessageState                                                          `protogen:"open.v1"`
-	Name          *string                                                                         `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Number        *int64                                                                          `protobuf:"varint,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	Enabled       *bool                                                                           `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	OpenRoaming   *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item_Ssid_OpenRoaming `protobuf:"bytes,4,opt,name=open_roaming,json=openRoaming,proto3" json:"open_roaming,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                          `protogen:"open.v1"`
+	Name                 *string                                                                         `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Number               *int64                                                                          `protobuf:"varint,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	Enabled              *bool                                                                           `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	OpenRoaming          *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item_Ssid_OpenRoaming `protobuf:"bytes,4,opt,name=open_roaming,json=openRoaming,proto3" json:"open_roaming,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item_Ssid) Reset() {
 	*x = GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item_Ssid{}
-	mi := &file_meraki_wireless_v1_ssids_open_roaming_proto_msgTypes[6]
+	mi := &file_meraki_wireless_v1_ssids_open_roaming_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -440,7 +429,7 @@ func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item_Ssid) Str
 func (*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item_Ssid) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item_Ssid) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_open_roaming_proto_msgTypes[6]
+	mi := &file_meraki_wireless_v1_ssids_open_roaming_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -484,17 +473,25 @@ func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item_Ssid) Get
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item_Ssid) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item_Ssid_OpenRoaming struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	TenantId      *string                `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3,oneof" json:"tenant_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	TenantId             *string                `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3,oneof" json:"tenant_id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item_Ssid_OpenRoaming) Reset() {
 	*x = GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item_Ssid_OpenRoaming{}
-	mi := &file_meraki_wireless_v1_ssids_open_roaming_proto_msgTypes[7]
+	mi := &file_meraki_wireless_v1_ssids_open_roaming_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -507,7 +504,7 @@ func (*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item_Ssid_OpenRo
 }
 
 func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item_Ssid_OpenRoaming) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_open_roaming_proto_msgTypes[7]
+	mi := &file_meraki_wireless_v1_ssids_open_roaming_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -537,125 +534,38 @@ func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item_Ssid_Open
 	return ""
 }
 
-type GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                      `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_v1_ssids_open_roaming_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_open_roaming_proto_msgTypes[8]
+func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item_Ssid_OpenRoaming) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_open_roaming_proto_rawDescGZIP(), []int{3, 1, 0}
-}
-
-func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta_Counts) GetItems() *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_v1_ssids_open_roaming_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_open_roaming_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_open_roaming_proto_rawDescGZIP(), []int{3, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 var File_meraki_wireless_v1_ssids_open_roaming_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_ssids_open_roaming_proto_rawDesc = "" +
 	"\n" +
-	"+meraki/wireless/v1/ssids_open_roaming.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xef\x02\n" +
+	"+meraki/wireless/v1/ssids_open_roaming.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a$meraki/wireless/v1/collections.proto\"\x88\x03\n" +
 	"+UpdateNetworkWirelessSsidOpenRoamingRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\x03 \x01(\bH\x02R\aenabled\x88\x01\x01\x12 \n" +
-	"\ttenant_id\x18\x04 \x01(\tH\x03R\btenantId\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\r\n" +
+	"\ttenant_id\x18\x04 \x01(\tH\x03R\btenantId\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\t\n" +
 	"\a_numberB\n" +
 	"\n" +
 	"\b_enabledB\f\n" +
 	"\n" +
-	"_tenant_id\"{\n" +
+	"_tenant_id\"\xca\x01\n" +
 	"\x1eNetworkWirelessSsidOpenRoaming\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12 \n" +
-	"\ttenant_id\x18\x02 \x01(\tH\x01R\btenantId\x88\x01\x01B\n" +
+	"\ttenant_id\x18\x02 \x01(\tH\x01R\btenantId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\f\n" +
 	"\n" +
@@ -672,24 +582,28 @@ const file_meraki_wireless_v1_ssids_open_roaming_proto_rawDesc = "" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
 	"\x0e_ending_beforeB\x19\n" +
-	"\x17_include_disabled_ssids\"\xf4\t\n" +
-	"8GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse\x12g\n" +
-	"\x05items\x18\x01 \x03(\v2Q.meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12e\n" +
-	"\x04meta\x18\x03 \x01(\v2Q.meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.MetaR\x04meta\x1a\xce\x04\n" +
+	"\x17_include_disabled_ssids\"\xa9\t\n" +
+	"8GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse\x126\n" +
+	"\x04meta\x18\x01 \x01(\v2\".meraki.wireless.v1.CollectionMetaR\x04meta\x12h\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2Q.meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbc\x06\n" +
 	"\x04Item\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12&\n" +
 	"\fnetwork_name\x18\x02 \x01(\tH\x01R\vnetworkName\x88\x01\x01\x12j\n" +
-	"\x04ssid\x18\x03 \x03(\v2V.meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Item.SsidR\x04ssid\x1a\xed\x02\n" +
+	"\x04ssid\x18\x03 \x03(\v2V.meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Item.SsidR\x04ssid\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8c\x04\n" +
 	"\x04Ssid\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\x03H\x01R\x06number\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\x03 \x01(\bH\x02R\aenabled\x88\x01\x01\x12\x85\x01\n" +
-	"\fopen_roaming\x18\x04 \x01(\v2b.meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Item.Ssid.OpenRoamingR\vopenRoaming\x1ah\n" +
+	"\fopen_roaming\x18\x04 \x01(\v2b.meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Item.Ssid.OpenRoamingR\vopenRoaming\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb7\x01\n" +
 	"\vOpenRoaming\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12 \n" +
-	"\ttenant_id\x18\x02 \x01(\tH\x01R\btenantId\x88\x01\x01B\n" +
+	"\ttenant_id\x18\x02 \x01(\tH\x01R\btenantId\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\f\n" +
 	"\n" +
@@ -699,18 +613,8 @@ const file_meraki_wireless_v1_ssids_open_roaming_proto_rawDesc = "" +
 	"\n" +
 	"\b_enabledB\r\n" +
 	"\v_network_idB\x0f\n" +
-	"\r_network_name\x1a\xd8\x02\n" +
-	"\x04Meta\x12p\n" +
-	"\x06counts\x18\x01 \x01(\v2X.meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Meta.CountsR\x06counts\x1a\xdd\x01\n" +
-	"\x06Counts\x12t\n" +
-	"\x05items\x18\x01 \x01(\v2^.meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remainingB\x7f\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x15SsidsOpenRoamingProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\r_network_nameB\x9a\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x15SsidsOpenRoamingProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_ssids_open_roaming_proto_rawDescOnce sync.Once
@@ -724,36 +628,36 @@ func file_meraki_wireless_v1_ssids_open_roaming_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_v1_ssids_open_roaming_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_ssids_open_roaming_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_meraki_wireless_v1_ssids_open_roaming_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_meraki_wireless_v1_ssids_open_roaming_proto_goTypes = []any{
 	(*UpdateNetworkWirelessSsidOpenRoamingRequest)(nil),                                    // 0: meraki.wireless.v1.UpdateNetworkWirelessSsidOpenRoamingRequest
 	(*NetworkWirelessSsidOpenRoaming)(nil),                                                 // 1: meraki.wireless.v1.NetworkWirelessSsidOpenRoaming
 	(*GetOrganizationWirelessSsidsOpenRoamingByNetworkRequest)(nil),                        // 2: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkRequest
 	(*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse)(nil),                       // 3: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse
 	(*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item)(nil),                  // 4: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Item
-	(*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta)(nil),                  // 5: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Meta
-	(*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item_Ssid)(nil),             // 6: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Item.Ssid
-	(*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item_Ssid_OpenRoaming)(nil), // 7: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Item.Ssid.OpenRoaming
-	(*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta_Counts)(nil),           // 8: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Meta.Counts
-	(*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Meta_Counts_Items)(nil),     // 9: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Meta.Counts.Items
-	(*fieldmaskpb.FieldMask)(nil),                                                          // 10: google.protobuf.FieldMask
-	(*v1.PageInfo)(nil),                                                                    // 11: meraki.api.v1.PageInfo
+	(*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item_Ssid)(nil),             // 5: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Item.Ssid
+	(*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse_Item_Ssid_OpenRoaming)(nil), // 6: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Item.Ssid.OpenRoaming
+	(*structpb.Struct)(nil), // 7: google.protobuf.Struct
+	(*CollectionMeta)(nil),  // 8: meraki.wireless.v1.CollectionMeta
+	(*v1.PageInfo)(nil),     // 9: meraki.api.v1.PageInfo
 }
 var file_meraki_wireless_v1_ssids_open_roaming_proto_depIdxs = []int32{
-	10, // 0: meraki.wireless.v1.UpdateNetworkWirelessSsidOpenRoamingRequest.null_fields:type_name -> google.protobuf.FieldMask
-	10, // 1: meraki.wireless.v1.UpdateNetworkWirelessSsidOpenRoamingRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	4,  // 2: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Item
-	11, // 3: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	5,  // 4: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.meta:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Meta
-	6,  // 5: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Item.ssid:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Item.Ssid
-	8,  // 6: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Meta.counts:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Meta.Counts
-	7,  // 7: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Item.Ssid.open_roaming:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Item.Ssid.OpenRoaming
-	9,  // 8: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Meta.Counts.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Meta.Counts.Items
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	7,  // 0: meraki.wireless.v1.UpdateNetworkWirelessSsidOpenRoamingRequest.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 1: meraki.wireless.v1.NetworkWirelessSsidOpenRoaming.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 2: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.meta:type_name -> meraki.wireless.v1.CollectionMeta
+	4,  // 3: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Item
+	9,  // 4: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	7,  // 5: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 6: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Item.ssid:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Item.Ssid
+	7,  // 7: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 8: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Item.Ssid.open_roaming:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Item.Ssid.OpenRoaming
+	7,  // 9: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Item.Ssid.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 10: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse.Item.Ssid.OpenRoaming.additional_properties:type_name -> google.protobuf.Struct
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_ssids_open_roaming_proto_init() }
@@ -761,20 +665,20 @@ func file_meraki_wireless_v1_ssids_open_roaming_proto_init() {
 	if File_meraki_wireless_v1_ssids_open_roaming_proto != nil {
 		return
 	}
+	file_meraki_wireless_v1_collections_proto_init()
 	file_meraki_wireless_v1_ssids_open_roaming_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_open_roaming_proto_msgTypes[1].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_open_roaming_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_open_roaming_proto_msgTypes[4].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_open_roaming_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_open_roaming_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_open_roaming_proto_msgTypes[7].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_open_roaming_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_ssids_open_roaming_proto_rawDesc), len(file_meraki_wireless_v1_ssids_open_roaming_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -131,11 +131,12 @@ func (x *GetOrganizationWirelessSsidsProfilesRequest) GetEndingBefore() string {
 
 // Answer of getOrganizationWirelessSsidsProfiles.
 type GetOrganizationWirelessSsidsProfilesResponse struct {
-	state         protoimpl.MessageState              `protogen:"open.v1"`
-	Items         []*OrganizationWirelessSsidsProfile `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                        `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState              `protogen:"open.v1"`
+	Items                []*OrganizationWirelessSsidsProfile `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                        `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesResponse) Reset() {
@@ -182,16 +183,24 @@ func (x *GetOrganizationWirelessSsidsProfilesResponse) GetPageInfo() *v1.PageInf
 	return nil
 }
 
-// Answer of createOrganizationWirelessSsidsProfile, updateOrganizationWirelessSsidsProfile. Row of
-// getOrganizationWirelessSsidsProfiles.
+func (x *GetOrganizationWirelessSsidsProfilesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The wireless SSIDs profile of an organization. Answer of createOrganizationWirelessSsidsProfile,
+// updateOrganizationWirelessSsidsProfile. Row of getOrganizationWirelessSsidsProfiles.
 type OrganizationWirelessSsidsProfile struct {
-	state         protoimpl.MessageState                       `protogen:"open.v1"`
-	Id            *string                                      `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                                      `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Precedence    *OrganizationWirelessSsidsProfile_Precedence `protobuf:"bytes,3,opt,name=precedence,proto3" json:"precedence,omitempty"`
-	Ssid          *OrganizationWirelessSsidsProfile_Ssid       `protobuf:"bytes,4,opt,name=ssid,proto3" json:"ssid,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                       `protogen:"open.v1"`
+	Id                   *string                                      `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                                      `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Precedence           *OrganizationWirelessSsidsProfile_Precedence `protobuf:"bytes,3,opt,name=precedence,proto3" json:"precedence,omitempty"`
+	Ssid                 *OrganizationWirelessSsidsProfile_Ssid       `protobuf:"bytes,4,opt,name=ssid,proto3" json:"ssid,omitempty"`
+	AdditionalProperties *structpb.Struct                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile) Reset() {
@@ -252,20 +261,28 @@ func (x *OrganizationWirelessSsidsProfile) GetSsid() *OrganizationWirelessSsidsP
 	return nil
 }
 
+func (x *OrganizationWirelessSsidsProfile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationWirelessSsidsProfile.
 type CreateOrganizationWirelessSsidsProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Name       *string                                                   `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Precedence *CreateOrganizationWirelessSsidsProfileRequest_Precedence `protobuf:"bytes,3,opt,name=precedence,proto3" json:"precedence,omitempty"`
+	Name       *string                                      `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Precedence *OrganizationWirelessSsidsProfile_Precedence `protobuf:"bytes,3,opt,name=precedence,proto3" json:"precedence,omitempty"`
 	// Required.
-	Ssid          *CreateOrganizationWirelessSsidsProfileRequest_Ssid `protobuf:"bytes,4,opt,name=ssid,proto3" json:"ssid,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                              `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                              `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Ssid                 *OrganizationWirelessSsidsProfile_Ssid `protobuf:"bytes,4,opt,name=ssid,proto3" json:"ssid,omitempty"`
+	EmptyFields          []string                               `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                               `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationWirelessSsidsProfileRequest) Reset() {
@@ -312,30 +329,37 @@ func (x *CreateOrganizationWirelessSsidsProfileRequest) GetName() string {
 	return ""
 }
 
-func (x *CreateOrganizationWirelessSsidsProfileRequest) GetPrecedence() *CreateOrganizationWirelessSsidsProfileRequest_Precedence {
+func (x *CreateOrganizationWirelessSsidsProfileRequest) GetPrecedence() *OrganizationWirelessSsidsProfile_Precedence {
 	if x != nil {
 		return x.Precedence
 	}
 	return nil
 }
 
-func (x *CreateOrganizationWirelessSsidsProfileRequest) GetSsid() *CreateOrganizationWirelessSsidsProfileRequest_Ssid {
+func (x *CreateOrganizationWirelessSsidsProfileRequest) GetSsid() *OrganizationWirelessSsidsProfile_Ssid {
 	if x != nil {
 		return x.Ssid
 	}
 	return nil
 }
 
-func (x *CreateOrganizationWirelessSsidsProfileRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationWirelessSsidsProfileRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationWirelessSsidsProfileRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationWirelessSsidsProfileRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationWirelessSsidsProfileRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -436,12 +460,13 @@ func (x *GetOrganizationWirelessSsidsProfilesAssignmentsRequest) GetEndingBefore
 
 // Answer of getOrganizationWirelessSsidsProfilesAssignments.
 type GetOrganizationWirelessSsidsProfilesAssignmentsResponse struct {
-	state         protoimpl.MessageState                                        `protogen:"open.v1"`
-	Items         []*OrganizationWirelessSsidsProfilesAssignment                `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                  `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                         `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*OrganizationWirelessSsidsProfilesAssignment `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                   `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesAssignmentsResponse) Reset() {
@@ -474,6 +499,13 @@ func (*GetOrganizationWirelessSsidsProfilesAssignmentsResponse) Descriptor() ([]
 	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{5}
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesAssignmentsResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessSsidsProfilesAssignmentsResponse) GetItems() []*OrganizationWirelessSsidsProfilesAssignment {
 	if x != nil {
 		return x.Items
@@ -488,22 +520,24 @@ func (x *GetOrganizationWirelessSsidsProfilesAssignmentsResponse) GetPageInfo() 
 	return nil
 }
 
-func (x *GetOrganizationWirelessSsidsProfilesAssignmentsResponse) GetMeta() *GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta {
+func (x *GetOrganizationWirelessSsidsProfilesAssignmentsResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-// Answer of createOrganizationWirelessSsidsProfilesAssignment. Row of
+// The wireless SSIDs profiles assignment of an organization. Answer of
+// createOrganizationWirelessSsidsProfilesAssignment. Row of
 // getOrganizationWirelessSsidsProfilesAssignments.
 type OrganizationWirelessSsidsProfilesAssignment struct {
-	state         protoimpl.MessageState                               `protogen:"open.v1"`
-	Ssid          *OrganizationWirelessSsidsProfilesAssignment_Ssid    `protobuf:"bytes,1,opt,name=ssid,proto3" json:"ssid,omitempty"`
-	Profile       *OrganizationWirelessSsidsProfilesAssignment_Profile `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
-	Network       *OrganizationWirelessSsidsProfilesAssignment_Network `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                               `protogen:"open.v1"`
+	Ssid                 *OrganizationWirelessSsidsProfilesAssignment_Ssid    `protobuf:"bytes,1,opt,name=ssid,proto3" json:"ssid,omitempty"`
+	Profile              *OrganizationWirelessSsidsProfilesAssignment_Profile `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
+	Network              *OrganizationWirelessSsidsProfilesAssignment_Network `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfilesAssignment) Reset() {
@@ -557,20 +591,28 @@ func (x *OrganizationWirelessSsidsProfilesAssignment) GetNetwork() *Organization
 	return nil
 }
 
+func (x *OrganizationWirelessSsidsProfilesAssignment) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of createOrganizationWirelessSsidsProfilesAssignment.
 type CreateOrganizationWirelessSsidsProfilesAssignmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Profile *CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Profile `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
+	Profile *OrganizationWirelessSsidsProfilesAssignment_Profile `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
 	// Required.
-	Ssid          *CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Ssid    `protobuf:"bytes,3,opt,name=ssid,proto3" json:"ssid,omitempty"`
-	Network       *CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Network `protobuf:"bytes,4,opt,name=network,proto3" json:"network,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                            `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                            `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Ssid                 *OrganizationWirelessSsidsProfilesAssignment_Ssid    `protobuf:"bytes,3,opt,name=ssid,proto3" json:"ssid,omitempty"`
+	Network              *OrganizationWirelessSsidsProfilesAssignment_Network `protobuf:"bytes,4,opt,name=network,proto3" json:"network,omitempty"`
+	EmptyFields          []string                                             `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                             `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationWirelessSsidsProfilesAssignmentRequest) Reset() {
@@ -610,37 +652,44 @@ func (x *CreateOrganizationWirelessSsidsProfilesAssignmentRequest) GetOrganizati
 	return ""
 }
 
-func (x *CreateOrganizationWirelessSsidsProfilesAssignmentRequest) GetProfile() *CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Profile {
+func (x *CreateOrganizationWirelessSsidsProfilesAssignmentRequest) GetProfile() *OrganizationWirelessSsidsProfilesAssignment_Profile {
 	if x != nil {
 		return x.Profile
 	}
 	return nil
 }
 
-func (x *CreateOrganizationWirelessSsidsProfilesAssignmentRequest) GetSsid() *CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Ssid {
+func (x *CreateOrganizationWirelessSsidsProfilesAssignmentRequest) GetSsid() *OrganizationWirelessSsidsProfilesAssignment_Ssid {
 	if x != nil {
 		return x.Ssid
 	}
 	return nil
 }
 
-func (x *CreateOrganizationWirelessSsidsProfilesAssignmentRequest) GetNetwork() *CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Network {
+func (x *CreateOrganizationWirelessSsidsProfilesAssignmentRequest) GetNetwork() *OrganizationWirelessSsidsProfilesAssignment_Network {
 	if x != nil {
 		return x.Network
 	}
 	return nil
 }
 
-func (x *CreateOrganizationWirelessSsidsProfilesAssignmentRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationWirelessSsidsProfilesAssignmentRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationWirelessSsidsProfilesAssignmentRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *CreateOrganizationWirelessSsidsProfilesAssignmentRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationWirelessSsidsProfilesAssignmentRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -653,8 +702,8 @@ type DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest struct {
 	// Required.
 	Ssid          *DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest_Ssid    `protobuf:"bytes,2,opt,name=ssid,proto3" json:"ssid,omitempty"`
 	Network       *DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest_Network `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                                             `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                                             `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	EmptyFields   []string                                                           `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields    []string                                                           `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -710,16 +759,61 @@ func (x *DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest) GetNetwork()
 	return nil
 }
 
-func (x *DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+// Answer of deleteOrganizationWirelessSsidsProfilesAssignments.
+type DeleteOrganizationWirelessSsidsProfilesAssignmentsResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationWirelessSsidsProfilesAssignmentsResponse) Reset() {
+	*x = DeleteOrganizationWirelessSsidsProfilesAssignmentsResponse{}
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationWirelessSsidsProfilesAssignmentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationWirelessSsidsProfilesAssignmentsResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationWirelessSsidsProfilesAssignmentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[9]
 	if x != nil {
-		return x.EmptyFields
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationWirelessSsidsProfilesAssignmentsResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationWirelessSsidsProfilesAssignmentsResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *DeleteOrganizationWirelessSsidsProfilesAssignmentsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -748,7 +842,7 @@ type GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkRequest struct {
 
 func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkRequest) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkRequest{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[9]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -760,7 +854,7 @@ func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkRequest) String
 func (*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkRequest) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[9]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -773,7 +867,7 @@ func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkRequest) ProtoR
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{9}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkRequest) GetOrganizationId() string {
@@ -862,16 +956,17 @@ func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkRequest) GetEnd
 
 // Answer of getOrganizationWirelessSsidsProfilesAssignmentsByNetwork.
 type GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse struct {
-	state         protoimpl.MessageState                                                   `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                             `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                   `protogen:"open.v1"`
+	Items                []*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                             `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[10]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -883,7 +978,7 @@ func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse) Strin
 func (*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[10]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -896,7 +991,7 @@ func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse) Proto
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{10}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse) GetItems() []*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item {
@@ -909,6 +1004,13 @@ func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse) GetIt
 func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -933,7 +1035,7 @@ type GetOrganizationWirelessSsidsProfilesOverviewsRequest struct {
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsRequest) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsRequest{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[11]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -945,7 +1047,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsRequest) String() string {
 func (*GetOrganizationWirelessSsidsProfilesOverviewsRequest) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[11]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -958,7 +1060,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsRequest) ProtoReflect() pr
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{11}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsRequest) GetOrganizationId() string {
@@ -1019,16 +1121,17 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsRequest) GetEndingBefore()
 
 // Answer of getOrganizationWirelessSsidsProfilesOverviews.
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse struct {
-	state         protoimpl.MessageState                                        `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                  `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                        `protogen:"open.v1"`
+	Items                []*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                  `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[12]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1040,7 +1143,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse) String() string 
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[12]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1053,7 +1156,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse) ProtoReflect() p
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse) GetItems() []*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item {
@@ -1070,24 +1173,32 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse) GetPageInfo() *v
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateOrganizationWirelessSsidsProfile.
 type UpdateOrganizationWirelessSsidsProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	Id            *string                                             `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                                             `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Ssid          *UpdateOrganizationWirelessSsidsProfileRequest_Ssid `protobuf:"bytes,4,opt,name=ssid,proto3" json:"ssid,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                              `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                              `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Id                   *string                                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Ssid                 *OrganizationWirelessSsidsProfile_Ssid `protobuf:"bytes,4,opt,name=ssid,proto3" json:"ssid,omitempty"`
+	EmptyFields          []string                               `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                               `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationWirelessSsidsProfileRequest) Reset() {
 	*x = UpdateOrganizationWirelessSsidsProfileRequest{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[13]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1099,7 +1210,7 @@ func (x *UpdateOrganizationWirelessSsidsProfileRequest) String() string {
 func (*UpdateOrganizationWirelessSsidsProfileRequest) ProtoMessage() {}
 
 func (x *UpdateOrganizationWirelessSsidsProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[13]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1112,7 +1223,7 @@ func (x *UpdateOrganizationWirelessSsidsProfileRequest) ProtoReflect() protorefl
 
 // Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest.ProtoReflect.Descriptor instead.
 func (*UpdateOrganizationWirelessSsidsProfileRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *UpdateOrganizationWirelessSsidsProfileRequest) GetOrganizationId() string {
@@ -1136,23 +1247,30 @@ func (x *UpdateOrganizationWirelessSsidsProfileRequest) GetName() string {
 	return ""
 }
 
-func (x *UpdateOrganizationWirelessSsidsProfileRequest) GetSsid() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid {
+func (x *UpdateOrganizationWirelessSsidsProfileRequest) GetSsid() *OrganizationWirelessSsidsProfile_Ssid {
 	if x != nil {
 		return x.Ssid
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationWirelessSsidsProfileRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationWirelessSsidsProfileRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationWirelessSsidsProfileRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationWirelessSsidsProfileRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationWirelessSsidsProfileRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1170,7 +1288,7 @@ type DeleteOrganizationWirelessSsidsProfileRequest struct {
 
 func (x *DeleteOrganizationWirelessSsidsProfileRequest) Reset() {
 	*x = DeleteOrganizationWirelessSsidsProfileRequest{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[14]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1182,7 +1300,7 @@ func (x *DeleteOrganizationWirelessSsidsProfileRequest) String() string {
 func (*DeleteOrganizationWirelessSsidsProfileRequest) ProtoMessage() {}
 
 func (x *DeleteOrganizationWirelessSsidsProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[14]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1195,7 +1313,7 @@ func (x *DeleteOrganizationWirelessSsidsProfileRequest) ProtoReflect() protorefl
 
 // Deprecated: Use DeleteOrganizationWirelessSsidsProfileRequest.ProtoReflect.Descriptor instead.
 func (*DeleteOrganizationWirelessSsidsProfileRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{14}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DeleteOrganizationWirelessSsidsProfileRequest) GetOrganizationId() string {
@@ -1212,17 +1330,63 @@ func (x *DeleteOrganizationWirelessSsidsProfileRequest) GetId() string {
 	return ""
 }
 
+// Answer of deleteOrganizationWirelessSsidsProfile.
+type DeleteOrganizationWirelessSsidsProfileResponse struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationWirelessSsidsProfileResponse) Reset() {
+	*x = DeleteOrganizationWirelessSsidsProfileResponse{}
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationWirelessSsidsProfileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationWirelessSsidsProfileResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationWirelessSsidsProfileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationWirelessSsidsProfileResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationWirelessSsidsProfileResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *DeleteOrganizationWirelessSsidsProfileResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Precedence struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "network", "profile".
-	Radius        *string `protobuf:"bytes,1,opt,name=radius,proto3,oneof" json:"radius,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Radius               *string          `protobuf:"bytes,1,opt,name=radius,proto3,oneof" json:"radius,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Precedence) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Precedence{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[15]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1234,7 +1398,7 @@ func (x *OrganizationWirelessSsidsProfile_Precedence) String() string {
 func (*OrganizationWirelessSsidsProfile_Precedence) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Precedence) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[15]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1257,21 +1421,29 @@ func (x *OrganizationWirelessSsidsProfile_Precedence) GetRadius() string {
 	return ""
 }
 
+func (x *OrganizationWirelessSsidsProfile_Precedence) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid struct {
-	state         protoimpl.MessageState                               `protogen:"open.v1"`
-	Name          *string                                              `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Advertisement *OrganizationWirelessSsidsProfile_Ssid_Advertisement `protobuf:"bytes,2,opt,name=advertisement,proto3" json:"advertisement,omitempty"`
-	Security      *OrganizationWirelessSsidsProfile_Ssid_Security      `protobuf:"bytes,3,opt,name=security,proto3" json:"security,omitempty"`
-	Radius        *OrganizationWirelessSsidsProfile_Ssid_Radius        `protobuf:"bytes,4,opt,name=radius,proto3" json:"radius,omitempty"`
-	Addressing    *OrganizationWirelessSsidsProfile_Ssid_Addressing    `protobuf:"bytes,5,opt,name=addressing,proto3" json:"addressing,omitempty"`
-	Splash        *OrganizationWirelessSsidsProfile_Ssid_Splash        `protobuf:"bytes,6,opt,name=splash,proto3" json:"splash,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                               `protogen:"open.v1"`
+	Name                 *string                                              `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Advertisement        *OrganizationWirelessSsidsProfile_Ssid_Advertisement `protobuf:"bytes,2,opt,name=advertisement,proto3" json:"advertisement,omitempty"`
+	Security             *OrganizationWirelessSsidsProfile_Ssid_Security      `protobuf:"bytes,3,opt,name=security,proto3" json:"security,omitempty"`
+	Radius               *OrganizationWirelessSsidsProfile_Ssid_Radius        `protobuf:"bytes,4,opt,name=radius,proto3" json:"radius,omitempty"`
+	Addressing           *OrganizationWirelessSsidsProfile_Ssid_Addressing    `protobuf:"bytes,5,opt,name=addressing,proto3" json:"addressing,omitempty"`
+	Splash               *OrganizationWirelessSsidsProfile_Ssid_Splash        `protobuf:"bytes,6,opt,name=splash,proto3" json:"splash,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[16]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1283,7 +1455,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid) String() string {
 func (*OrganizationWirelessSsidsProfile_Ssid) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[16]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1341,16 +1513,24 @@ func (x *OrganizationWirelessSsidsProfile_Ssid) GetSplash() *OrganizationWireles
 	return nil
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Advertisement struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Advertisement) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Advertisement{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[17]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1362,7 +1542,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Advertisement) String() string {
 func (*OrganizationWirelessSsidsProfile_Ssid_Advertisement) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Advertisement) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[17]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1385,22 +1565,33 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Advertisement) GetEnabled() bool 
 	return false
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Advertisement) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Security struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "8021x-entra", "8021x-google", "8021x-localradius", "8021x-meraki",
 	// "8021x-radius", "ipsk-with-radius", "ipsk-with-radius-easy-psk", "ipsk-without-radius",
 	// "open", "open-enhanced", "open-with-radius", "psk".
-	Mode          *string                                                    `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Protocol      *string                                                    `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Encryption    *OrganizationWirelessSsidsProfile_Ssid_Security_Encryption `protobuf:"bytes,3,opt,name=encryption,proto3" json:"encryption,omitempty"`
-	Dhcp          *OrganizationWirelessSsidsProfile_Ssid_Security_Dhcp       `protobuf:"bytes,4,opt,name=dhcp,proto3" json:"dhcp,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode *string `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	// Known values: "WPA1 and WPA2", "WPA2 only", "WPA3 192-bit Security",
+	// "WPA3 Transition Mode", "WPA3 only".
+	Protocol             *string                                                            `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	Encryption           *OrganizationWirelessSsidsProfile_Ssid_Security_Encryption         `protobuf:"bytes,3,opt,name=encryption,proto3" json:"encryption,omitempty"`
+	Dhcp                 *OrganizationWirelessSsidsProfile_Ssid_Security_Dhcp               `protobuf:"bytes,4,opt,name=dhcp,proto3" json:"dhcp,omitempty"`
+	IdentityPassphrase   *OrganizationWirelessSsidsProfile_Ssid_Security_IdentityPassphrase `protobuf:"bytes,5,opt,name=identity_passphrase,json=identityPassphrase,proto3" json:"identity_passphrase,omitempty"`
+	AdditionalProperties *structpb.Struct                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Security) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Security{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[18]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1412,7 +1603,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Security) String() string {
 func (*OrganizationWirelessSsidsProfile_Ssid_Security) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Security) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[18]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1456,23 +1647,38 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Security) GetDhcp() *Organization
 	return nil
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security) GetIdentityPassphrase() *OrganizationWirelessSsidsProfile_Ssid_Security_IdentityPassphrase {
+	if x != nil {
+		return x.IdentityPassphrase
+	}
+	return nil
+}
+
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Radius struct {
-	state         protoimpl.MessageState                                    `protogen:"open.v1"`
-	Servers       []*OrganizationWirelessSsidsProfile_Ssid_Radius_Servers   `protobuf:"bytes,1,rep,name=servers,proto3" json:"servers,omitempty"`
-	Accounting    *OrganizationWirelessSsidsProfile_Ssid_Radius_Accounting  `protobuf:"bytes,2,opt,name=accounting,proto3" json:"accounting,omitempty"`
-	Policies      *OrganizationWirelessSsidsProfile_Ssid_Radius_Policies    `protobuf:"bytes,3,opt,name=policies,proto3" json:"policies,omitempty"`
-	Proxy         *OrganizationWirelessSsidsProfile_Ssid_Radius_Proxy       `protobuf:"bytes,4,opt,name=proxy,proto3" json:"proxy,omitempty"`
-	Testing       *OrganizationWirelessSsidsProfile_Ssid_Radius_Testing     `protobuf:"bytes,5,opt,name=testing,proto3" json:"testing,omitempty"`
-	Identifiers   *OrganizationWirelessSsidsProfile_Ssid_Radius_Identifiers `protobuf:"bytes,6,opt,name=identifiers,proto3" json:"identifiers,omitempty"`
-	Das           *OrganizationWirelessSsidsProfile_Ssid_Radius_Das         `protobuf:"bytes,7,opt,name=das,proto3" json:"das,omitempty"`
-	EapTimers     *OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers   `protobuf:"bytes,8,opt,name=eap_timers,json=eapTimers,proto3" json:"eap_timers,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                    `protogen:"open.v1"`
+	Servers              []*OrganizationWirelessSsidsProfile_Ssid_Radius_Servers   `protobuf:"bytes,1,rep,name=servers,proto3" json:"servers,omitempty"`
+	Accounting           *OrganizationWirelessSsidsProfile_Ssid_Radius_Accounting  `protobuf:"bytes,2,opt,name=accounting,proto3" json:"accounting,omitempty"`
+	Policies             *OrganizationWirelessSsidsProfile_Ssid_Radius_Policies    `protobuf:"bytes,3,opt,name=policies,proto3" json:"policies,omitempty"`
+	Proxy                *OrganizationWirelessSsidsProfile_Ssid_Radius_Proxy       `protobuf:"bytes,4,opt,name=proxy,proto3" json:"proxy,omitempty"`
+	Testing              *OrganizationWirelessSsidsProfile_Ssid_Radius_Testing     `protobuf:"bytes,5,opt,name=testing,proto3" json:"testing,omitempty"`
+	Identifiers          *OrganizationWirelessSsidsProfile_Ssid_Radius_Identifiers `protobuf:"bytes,6,opt,name=identifiers,proto3" json:"identifiers,omitempty"`
+	Das                  *OrganizationWirelessSsidsProfile_Ssid_Radius_Das         `protobuf:"bytes,7,opt,name=das,proto3" json:"das,omitempty"`
+	EapTimers            *OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers   `protobuf:"bytes,8,opt,name=eap_timers,json=eapTimers,proto3" json:"eap_timers,omitempty"`
+	AdditionalProperties *structpb.Struct                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Radius{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[19]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1484,7 +1690,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius) String() string {
 func (*OrganizationWirelessSsidsProfile_Ssid_Radius) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[19]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1556,6 +1762,13 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius) GetEapTimers() *Organizat
 	return nil
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Radius) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Addressing struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "Bridge mode", "Campus Gateway", "Layer 3 roaming", "NAT mode".
@@ -1565,13 +1778,14 @@ type OrganizationWirelessSsidsProfile_Ssid_Addressing struct {
 	BonjourForwarding     *OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding     `protobuf:"bytes,4,opt,name=bonjour_forwarding,json=bonjourForwarding,proto3" json:"bonjour_forwarding,omitempty"`
 	Mdns                  *OrganizationWirelessSsidsProfile_Ssid_Addressing_Mdns                  `protobuf:"bytes,5,opt,name=mdns,proto3" json:"mdns,omitempty"`
 	Radius                *OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius                `protobuf:"bytes,6,opt,name=radius,proto3" json:"radius,omitempty"`
+	AdditionalProperties  *structpb.Struct                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Addressing{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[20]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1583,7 +1797,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing) String() string {
 func (*OrganizationWirelessSsidsProfile_Ssid_Addressing) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[20]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1641,6 +1855,13 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing) GetRadius() *Organiza
 	return nil
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Splash struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "cisco-ise", "click-through", "custom-radius", "disabled", "google-oauth",
@@ -1654,13 +1875,14 @@ type OrganizationWirelessSsidsProfile_Ssid_Splash struct {
 	Auth                  *OrganizationWirelessSsidsProfile_Ssid_Splash_Auth                  `protobuf:"bytes,5,opt,name=auth,proto3" json:"auth,omitempty"`
 	ControllerUnreachable *OrganizationWirelessSsidsProfile_Ssid_Splash_ControllerUnreachable `protobuf:"bytes,6,opt,name=controller_unreachable,json=controllerUnreachable,proto3" json:"controller_unreachable,omitempty"`
 	PreAccess             *OrganizationWirelessSsidsProfile_Ssid_Splash_PreAccess             `protobuf:"bytes,7,opt,name=pre_access,json=preAccess,proto3" json:"pre_access,omitempty"`
+	AdditionalProperties  *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Splash{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[21]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1672,7 +1894,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash) String() string {
 func (*OrganizationWirelessSsidsProfile_Ssid_Splash) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[21]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1737,17 +1959,30 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash) GetPreAccess() *Organizat
 	return nil
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Splash) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Security_Encryption struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ciphers       []string               `protobuf:"bytes,1,rep,name=ciphers,proto3" json:"ciphers,omitempty"`
-	Akms          []string               `protobuf:"bytes,2,rep,name=akms,proto3" json:"akms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Known values: "CCMP 128", "GCMP 256".
+	Ciphers []string `protobuf:"bytes,1,rep,name=ciphers,proto3" json:"ciphers,omitempty"`
+	// Known values: "SAE", "SAE-EXT".
+	Akms                 []string                                                          `protobuf:"bytes,2,rep,name=akms,proto3" json:"akms,omitempty"`
+	Passphrase           *string                                                           `protobuf:"bytes,3,opt,name=passphrase,proto3,oneof" json:"passphrase,omitempty"`
+	Dot11W               *OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11W `protobuf:"bytes,4,opt,name=dot11w,proto3" json:"dot11w,omitempty"`
+	Dot11R               *OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11R `protobuf:"bytes,5,opt,name=dot11r,proto3" json:"dot11r,omitempty"`
+	AdditionalProperties *structpb.Struct                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Encryption) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Security_Encryption{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[22]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1759,7 +1994,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Encryption) String() str
 func (*OrganizationWirelessSsidsProfile_Ssid_Security_Encryption) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Encryption) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[22]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1789,16 +2024,45 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Encryption) GetAkms() []
 	return nil
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Encryption) GetPassphrase() string {
+	if x != nil && x.Passphrase != nil {
+		return *x.Passphrase
+	}
+	return ""
+}
+
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Encryption) GetDot11W() *OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11W {
+	if x != nil {
+		return x.Dot11W
+	}
+	return nil
+}
+
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Encryption) GetDot11R() *OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11R {
+	if x != nil {
+		return x.Dot11R
+	}
+	return nil
+}
+
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Encryption) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Security_Dhcp struct {
-	state         protoimpl.MessageState                                         `protogen:"open.v1"`
-	Mandatory     *OrganizationWirelessSsidsProfile_Ssid_Security_Dhcp_Mandatory `protobuf:"bytes,1,opt,name=mandatory,proto3" json:"mandatory,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                         `protogen:"open.v1"`
+	Mandatory            *OrganizationWirelessSsidsProfile_Ssid_Security_Dhcp_Mandatory `protobuf:"bytes,1,opt,name=mandatory,proto3" json:"mandatory,omitempty"`
+	AdditionalProperties *structpb.Struct                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Dhcp) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Security_Dhcp{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[23]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1810,7 +2074,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Dhcp) String() string {
 func (*OrganizationWirelessSsidsProfile_Ssid_Security_Dhcp) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Dhcp) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[23]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1833,16 +2097,196 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Dhcp) GetMandatory() *Or
 	return nil
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Dhcp) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type OrganizationWirelessSsidsProfile_Ssid_Security_IdentityPassphrase struct {
+	state                protoimpl.MessageState                                                             `protogen:"open.v1"`
+	PersonalNetwork      *OrganizationWirelessSsidsProfile_Ssid_Security_IdentityPassphrase_PersonalNetwork `protobuf:"bytes,1,opt,name=personal_network,json=personalNetwork,proto3" json:"personal_network,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_IdentityPassphrase) Reset() {
+	*x = OrganizationWirelessSsidsProfile_Ssid_Security_IdentityPassphrase{}
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_IdentityPassphrase) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrganizationWirelessSsidsProfile_Ssid_Security_IdentityPassphrase) ProtoMessage() {}
+
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_IdentityPassphrase) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrganizationWirelessSsidsProfile_Ssid_Security_IdentityPassphrase.ProtoReflect.Descriptor instead.
+func (*OrganizationWirelessSsidsProfile_Ssid_Security_IdentityPassphrase) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{2, 1, 1, 2}
+}
+
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_IdentityPassphrase) GetPersonalNetwork() *OrganizationWirelessSsidsProfile_Ssid_Security_IdentityPassphrase_PersonalNetwork {
+	if x != nil {
+		return x.PersonalNetwork
+	}
+	return nil
+}
+
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_IdentityPassphrase) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11W struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Required             *bool                  `protobuf:"varint,2,opt,name=required,proto3,oneof" json:"required,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11W) Reset() {
+	*x = OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11W{}
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11W) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11W) ProtoMessage() {}
+
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11W) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11W.ProtoReflect.Descriptor instead.
+func (*OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11W) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{2, 1, 1, 0, 0}
+}
+
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11W) GetEnabled() bool {
+	if x != nil && x.Enabled != nil {
+		return *x.Enabled
+	}
+	return false
+}
+
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11W) GetRequired() bool {
+	if x != nil && x.Required != nil {
+		return *x.Required
+	}
+	return false
+}
+
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11W) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11R struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Adaptive             *bool                  `protobuf:"varint,2,opt,name=adaptive,proto3,oneof" json:"adaptive,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11R) Reset() {
+	*x = OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11R{}
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11R) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11R) ProtoMessage() {}
+
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11R) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11R.ProtoReflect.Descriptor instead.
+func (*OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11R) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{2, 1, 1, 0, 1}
+}
+
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11R) GetEnabled() bool {
+	if x != nil && x.Enabled != nil {
+		return *x.Enabled
+	}
+	return false
+}
+
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11R) GetAdaptive() bool {
+	if x != nil && x.Adaptive != nil {
+		return *x.Adaptive
+	}
+	return false
+}
+
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11R) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Security_Dhcp_Mandatory struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Dhcp_Mandatory) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Security_Dhcp_Mandatory{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[24]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1854,7 +2298,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Dhcp_Mandatory) String()
 func (*OrganizationWirelessSsidsProfile_Ssid_Security_Dhcp_Mandatory) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Dhcp_Mandatory) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[24]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1877,19 +2321,80 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Dhcp_Mandatory) GetEnabl
 	return false
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_Dhcp_Mandatory) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type OrganizationWirelessSsidsProfile_Ssid_Security_IdentityPassphrase_PersonalNetwork struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_IdentityPassphrase_PersonalNetwork) Reset() {
+	*x = OrganizationWirelessSsidsProfile_Ssid_Security_IdentityPassphrase_PersonalNetwork{}
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_IdentityPassphrase_PersonalNetwork) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrganizationWirelessSsidsProfile_Ssid_Security_IdentityPassphrase_PersonalNetwork) ProtoMessage() {
+}
+
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_IdentityPassphrase_PersonalNetwork) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrganizationWirelessSsidsProfile_Ssid_Security_IdentityPassphrase_PersonalNetwork.ProtoReflect.Descriptor instead.
+func (*OrganizationWirelessSsidsProfile_Ssid_Security_IdentityPassphrase_PersonalNetwork) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{2, 1, 1, 2, 0}
+}
+
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_IdentityPassphrase_PersonalNetwork) GetEnabled() bool {
+	if x != nil && x.Enabled != nil {
+		return *x.Enabled
+	}
+	return false
+}
+
+func (x *OrganizationWirelessSsidsProfile_Ssid_Security_IdentityPassphrase_PersonalNetwork) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Radius_Servers struct {
-	state         protoimpl.MessageState                                        `protogen:"open.v1"`
-	Id            *int64                                                        `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Address       *string                                                       `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Name          *string                                                       `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Modes         []*OrganizationWirelessSsidsProfile_Ssid_Radius_Servers_Modes `protobuf:"bytes,4,rep,name=modes,proto3" json:"modes,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                        `protogen:"open.v1"`
+	Id                   *string                                                       `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Address              *string                                                       `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Name                 *string                                                       `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Modes                []*OrganizationWirelessSsidsProfile_Ssid_Radius_Servers_Modes `protobuf:"bytes,4,rep,name=modes,proto3" json:"modes,omitempty"`
+	AdditionalProperties *structpb.Struct                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Servers) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Radius_Servers{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[25]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1901,7 +2406,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Servers) String() string {
 func (*OrganizationWirelessSsidsProfile_Ssid_Radius_Servers) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Servers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[25]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1917,11 +2422,11 @@ func (*OrganizationWirelessSsidsProfile_Ssid_Radius_Servers) Descriptor() ([]byt
 	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{2, 1, 2, 0}
 }
 
-func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Servers) GetId() int64 {
+func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Servers) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
-	return 0
+	return ""
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Servers) GetAddress() string {
@@ -1945,17 +2450,25 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Servers) GetModes() []*Org
 	return nil
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Servers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Radius_Accounting struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Enabled        *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	UpdateInterval *int64                 `protobuf:"varint,2,opt,name=update_interval,json=updateInterval,proto3,oneof" json:"update_interval,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	UpdateInterval       *int64                 `protobuf:"varint,2,opt,name=update_interval,json=updateInterval,proto3,oneof" json:"update_interval,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Accounting) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Radius_Accounting{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[26]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1967,7 +2480,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Accounting) String() strin
 func (*OrganizationWirelessSsidsProfile_Ssid_Radius_Accounting) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Accounting) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[26]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1997,21 +2510,30 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Accounting) GetUpdateInter
 	return 0
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Accounting) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Radius_Policies struct {
 	state         protoimpl.MessageState                                               `protogen:"open.v1"`
 	Failover      *OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_Failover      `protobuf:"bytes,1,opt,name=failover,proto3" json:"failover,omitempty"`
 	LoadBalancing *OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_LoadBalancing `protobuf:"bytes,2,opt,name=load_balancing,json=loadBalancing,proto3" json:"load_balancing,omitempty"`
 	Fallback      *OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_Fallback      `protobuf:"bytes,3,opt,name=fallback,proto3" json:"fallback,omitempty"`
-	Attribute     *string                                                              `protobuf:"bytes,4,opt,name=attribute,proto3,oneof" json:"attribute,omitempty"`
-	Timeout       *int64                                                               `protobuf:"varint,5,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
-	NumAttempts   *int64                                                               `protobuf:"varint,6,opt,name=num_attempts,json=numAttempts,proto3,oneof" json:"num_attempts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Known values: "Airespace-ACL-Name", "Aruba-User-Role", "Filter-Id", "Reply-Message".
+	Attribute            *string          `protobuf:"bytes,4,opt,name=attribute,proto3,oneof" json:"attribute,omitempty"`
+	Timeout              *int64           `protobuf:"varint,5,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
+	NumAttempts          *int64           `protobuf:"varint,6,opt,name=num_attempts,json=numAttempts,proto3,oneof" json:"num_attempts,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Policies) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Radius_Policies{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[27]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2023,7 +2545,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Policies) String() string 
 func (*OrganizationWirelessSsidsProfile_Ssid_Radius_Policies) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Policies) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[27]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2081,16 +2603,24 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Policies) GetNumAttempts()
 	return 0
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Policies) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Radius_Proxy struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Proxy) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Radius_Proxy{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[28]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2102,7 +2632,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Proxy) String() string {
 func (*OrganizationWirelessSsidsProfile_Ssid_Radius_Proxy) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Proxy) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[28]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2125,16 +2655,24 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Proxy) GetEnabled() bool {
 	return false
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Proxy) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Radius_Testing struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Testing) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Radius_Testing{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[29]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2146,7 +2684,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Testing) String() string {
 func (*OrganizationWirelessSsidsProfile_Ssid_Radius_Testing) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Testing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[29]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2169,17 +2707,25 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Testing) GetEnabled() bool
 	return false
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Testing) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Radius_Identifiers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	CalledStation *string                `protobuf:"bytes,1,opt,name=called_station,json=calledStation,proto3,oneof" json:"called_station,omitempty"`
-	Nas           *string                `protobuf:"bytes,2,opt,name=nas,proto3,oneof" json:"nas,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	CalledStation        *string                `protobuf:"bytes,1,opt,name=called_station,json=calledStation,proto3,oneof" json:"called_station,omitempty"`
+	Nas                  *string                `protobuf:"bytes,2,opt,name=nas,proto3,oneof" json:"nas,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Identifiers) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Radius_Identifiers{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[30]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2191,7 +2737,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Identifiers) String() stri
 func (*OrganizationWirelessSsidsProfile_Ssid_Radius_Identifiers) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Identifiers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[30]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2221,16 +2767,24 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Identifiers) GetNas() stri
 	return ""
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Identifiers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Radius_Das struct {
-	state         protoimpl.MessageState                                `protogen:"open.v1"`
-	Coa           *OrganizationWirelessSsidsProfile_Ssid_Radius_Das_Coa `protobuf:"bytes,1,opt,name=coa,proto3" json:"coa,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                `protogen:"open.v1"`
+	Coa                  *OrganizationWirelessSsidsProfile_Ssid_Radius_Das_Coa `protobuf:"bytes,1,opt,name=coa,proto3" json:"coa,omitempty"`
+	AdditionalProperties *structpb.Struct                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Das) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Radius_Das{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[31]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2242,7 +2796,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Das) String() string {
 func (*OrganizationWirelessSsidsProfile_Ssid_Radius_Das) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Das) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[31]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2265,19 +2819,27 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Das) GetCoa() *Organizatio
 	return nil
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Das) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	Timeout       *int64                                                           `protobuf:"varint,1,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
-	MaxRetries    *int64                                                           `protobuf:"varint,2,opt,name=max_retries,json=maxRetries,proto3,oneof" json:"max_retries,omitempty"`
-	Identity      *OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers_Identity `protobuf:"bytes,3,opt,name=identity,proto3" json:"identity,omitempty"`
-	EapolKey      *OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers_EapolKey `protobuf:"bytes,4,opt,name=eapol_key,json=eapolKey,proto3" json:"eapol_key,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                           `protogen:"open.v1"`
+	Timeout              *int64                                                           `protobuf:"varint,1,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
+	MaxRetries           *int64                                                           `protobuf:"varint,2,opt,name=max_retries,json=maxRetries,proto3,oneof" json:"max_retries,omitempty"`
+	Identity             *OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers_Identity `protobuf:"bytes,3,opt,name=identity,proto3" json:"identity,omitempty"`
+	EapolKey             *OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers_EapolKey `protobuf:"bytes,4,opt,name=eapol_key,json=eapolKey,proto3" json:"eapol_key,omitempty"`
+	AdditionalProperties *structpb.Struct                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[32]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2289,7 +2851,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers) String() string
 func (*OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[32]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2333,18 +2895,26 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers) GetEapolKey() *
 	return nil
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Radius_Servers_Modes struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "accounting", "auth".
-	Mode          *string `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Port          *int64  `protobuf:"varint,2,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *string          `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	Port                 *int64           `protobuf:"varint,2,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Servers_Modes) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Radius_Servers_Modes{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[33]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2356,7 +2926,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Servers_Modes) String() st
 func (*OrganizationWirelessSsidsProfile_Ssid_Radius_Servers_Modes) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Servers_Modes) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[33]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2386,16 +2956,25 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Servers_Modes) GetPort() i
 	return 0
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Servers_Modes) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_Failover struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Mode          *string                `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Known values: "allow", "deny".
+	Mode                 *string          `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_Failover) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_Failover{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[34]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2407,7 +2986,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_Failover) String(
 func (*OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_Failover) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_Failover) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[34]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2430,16 +3009,25 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_Failover) GetMode
 	return ""
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_Failover) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_LoadBalancing struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Mode          *string                `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Known values: "priority", "round_robin".
+	Mode                 *string          `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_LoadBalancing) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_LoadBalancing{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[35]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2451,7 +3039,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_LoadBalancing) St
 func (*OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_LoadBalancing) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_LoadBalancing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[35]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2474,16 +3062,24 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_LoadBalancing) Ge
 	return ""
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_LoadBalancing) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_Fallback struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_Fallback) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_Fallback{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[36]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2495,7 +3091,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_Fallback) String(
 func (*OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_Fallback) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_Fallback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[36]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2518,16 +3114,24 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_Fallback) GetEnab
 	return false
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_Fallback) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Radius_Das_Coa struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Das_Coa) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Radius_Das_Coa{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[37]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2539,7 +3143,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Das_Coa) String() string {
 func (*OrganizationWirelessSsidsProfile_Ssid_Radius_Das_Coa) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Das_Coa) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[37]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2562,17 +3166,25 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Das_Coa) GetEnabled() bool
 	return false
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_Das_Coa) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers_Identity struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Timeout       *int64                 `protobuf:"varint,1,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
-	MaxRetries    *int64                 `protobuf:"varint,2,opt,name=max_retries,json=maxRetries,proto3,oneof" json:"max_retries,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Timeout              *int64                 `protobuf:"varint,1,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
+	MaxRetries           *int64                 `protobuf:"varint,2,opt,name=max_retries,json=maxRetries,proto3,oneof" json:"max_retries,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers_Identity) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers_Identity{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[38]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2584,7 +3196,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers_Identity) String
 func (*OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers_Identity) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers_Identity) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[38]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2614,17 +3226,25 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers_Identity) GetMax
 	return 0
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers_Identity) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers_EapolKey struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	MaxRetries    *int64                 `protobuf:"varint,1,opt,name=max_retries,json=maxRetries,proto3,oneof" json:"max_retries,omitempty"`
-	TimeoutInMs   *int64                 `protobuf:"varint,2,opt,name=timeout_in_ms,json=timeoutInMs,proto3,oneof" json:"timeout_in_ms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	MaxRetries           *int64                 `protobuf:"varint,1,opt,name=max_retries,json=maxRetries,proto3,oneof" json:"max_retries,omitempty"`
+	TimeoutInMs          *int64                 `protobuf:"varint,2,opt,name=timeout_in_ms,json=timeoutInMs,proto3,oneof" json:"timeout_in_ms,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers_EapolKey) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers_EapolKey{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[39]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2636,7 +3256,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers_EapolKey) String
 func (*OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers_EapolKey) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers_EapolKey) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[39]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2666,16 +3286,24 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers_EapolKey) GetTim
 	return 0
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers_EapolKey) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Addressing_AdultContentFiltering struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_AdultContentFiltering) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Addressing_AdultContentFiltering{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[40]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2687,7 +3315,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_AdultContentFiltering)
 func (*OrganizationWirelessSsidsProfile_Ssid_Addressing_AdultContentFiltering) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_AdultContentFiltering) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[40]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2710,17 +3338,25 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_AdultContentFiltering)
 	return false
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_AdultContentFiltering) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Addressing_DnsRewrite struct {
 	state                protoimpl.MessageState `protogen:"open.v1"`
 	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
 	DnsCustomNameservers []string               `protobuf:"bytes,2,rep,name=dns_custom_nameservers,json=dnsCustomNameservers,proto3" json:"dns_custom_nameservers,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_DnsRewrite) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Addressing_DnsRewrite{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[41]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2732,7 +3368,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_DnsRewrite) String() s
 func (*OrganizationWirelessSsidsProfile_Ssid_Addressing_DnsRewrite) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_DnsRewrite) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[41]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2762,17 +3398,25 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_DnsRewrite) GetDnsCust
 	return nil
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_DnsRewrite) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding struct {
-	state         protoimpl.MessageState                                                      `protogen:"open.v1"`
-	Enabled       *bool                                                                       `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Rules         []*OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                      `protogen:"open.v1"`
+	Enabled              *bool                                                                       `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Rules                []*OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	AdditionalProperties *structpb.Struct                                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[42]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2784,7 +3428,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding) Str
 func (*OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[42]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2814,17 +3458,25 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding) Get
 	return nil
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Addressing_Mdns struct {
-	state         protoimpl.MessageState                                         `protogen:"open.v1"`
-	Enabled       *bool                                                          `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Rules         []*OrganizationWirelessSsidsProfile_Ssid_Addressing_Mdns_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                         `protogen:"open.v1"`
+	Enabled              *bool                                                          `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Rules                []*OrganizationWirelessSsidsProfile_Ssid_Addressing_Mdns_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	AdditionalProperties *structpb.Struct                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_Mdns) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Addressing_Mdns{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[43]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2836,7 +3488,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_Mdns) String() string 
 func (*OrganizationWirelessSsidsProfile_Ssid_Addressing_Mdns) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_Mdns) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[43]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2866,17 +3518,25 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_Mdns) GetRules() []*Or
 	return nil
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_Mdns) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius struct {
-	state           protoimpl.MessageState                                         `protogen:"open.v1"`
-	Guest           *OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius_Guest `protobuf:"bytes,1,opt,name=guest,proto3" json:"guest,omitempty"`
-	OverrideVlanTag *bool                                                          `protobuf:"varint,2,opt,name=override_vlan_tag,json=overrideVlanTag,proto3,oneof" json:"override_vlan_tag,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                                         `protogen:"open.v1"`
+	Guest                *OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius_Guest `protobuf:"bytes,1,opt,name=guest,proto3" json:"guest,omitempty"`
+	OverrideVlanTag      *bool                                                          `protobuf:"varint,2,opt,name=override_vlan_tag,json=overrideVlanTag,proto3,oneof" json:"override_vlan_tag,omitempty"`
+	AdditionalProperties *structpb.Struct                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[44]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2888,7 +3548,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius) String() strin
 func (*OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[44]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2918,21 +3578,30 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius) GetOverrideVla
 	return false
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding_Rules struct {
-	state       protoimpl.MessageState                                                         `protogen:"open.v1"`
-	Description *string                                                                        `protobuf:"bytes,1,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	Vlan        *OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding_Rules_Vlan `protobuf:"bytes,2,opt,name=vlan,proto3" json:"vlan,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Description *string                `protobuf:"bytes,1,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// Required in a request.
+	Vlan *OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding_Rules_Vlan `protobuf:"bytes,2,opt,name=vlan,proto3" json:"vlan,omitempty"`
 	// Known values: "AFP", "AirPlay", "All Services", "Apple screen share", "BitTorrent",
 	// "Chromecast", "FTP", "Printers", "SSH", "Samba", "Scanners", "Spotify", "iChat",
 	// "iTunes".
-	Services      []string `protobuf:"bytes,3,rep,name=services,proto3" json:"services,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Services             []string         `protobuf:"bytes,3,rep,name=services,proto3" json:"services,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding_Rules) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding_Rules{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[45]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2944,7 +3613,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding_Rule
 func (*OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding_Rules) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[45]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2981,16 +3650,25 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding_Rule
 	return nil
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding_Rules) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding_Rules_Vlan struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *int64                 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Id                   *int64           `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding_Rules_Vlan) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding_Rules_Vlan{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[46]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3003,7 +3681,7 @@ func (*OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding_Rules_
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding_Rules_Vlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[46]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3026,19 +3704,27 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding_Rule
 	return 0
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding_Rules_Vlan) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Addressing_Mdns_Rules struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "afp", "airplay", "apple_screen_share", "bittorrent", "ftp",
 	// "google_chromecast", "ichat", "itunes", "printers", "samba", "scanner", "spotify",
 	// "ssh".
-	Services      []string `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Services             []string         `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_Mdns_Rules) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Addressing_Mdns_Rules{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[47]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3050,7 +3736,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_Mdns_Rules) String() s
 func (*OrganizationWirelessSsidsProfile_Ssid_Addressing_Mdns_Rules) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_Mdns_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[47]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3073,16 +3759,24 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_Mdns_Rules) GetService
 	return nil
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_Mdns_Rules) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius_Guest struct {
-	state         protoimpl.MessageState                                              `protogen:"open.v1"`
-	Vlan          *OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius_Guest_Vlan `protobuf:"bytes,1,opt,name=vlan,proto3" json:"vlan,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                              `protogen:"open.v1"`
+	Vlan                 *OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius_Guest_Vlan `protobuf:"bytes,1,opt,name=vlan,proto3" json:"vlan,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius_Guest) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius_Guest{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[48]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3094,7 +3788,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius_Guest) String()
 func (*OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius_Guest) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius_Guest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[48]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3117,16 +3811,24 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius_Guest) GetVlan(
 	return nil
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius_Guest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius_Guest_Vlan struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius_Guest_Vlan) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius_Guest_Vlan{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[49]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3138,7 +3840,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius_Guest_Vlan) Str
 func (*OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius_Guest_Vlan) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius_Guest_Vlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[49]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3161,19 +3863,27 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius_Guest_Vlan) Get
 	return false
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius_Guest_Vlan) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "external", "hosted".
-	Provider      *string                                                              `protobuf:"bytes,1,opt,name=provider,proto3,oneof" json:"provider,omitempty"`
-	External      *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_External `protobuf:"bytes,2,opt,name=external,proto3" json:"external,omitempty"`
-	Hosted        *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted   `protobuf:"bytes,3,opt,name=hosted,proto3" json:"hosted,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Provider             *string                                                              `protobuf:"bytes,1,opt,name=provider,proto3,oneof" json:"provider,omitempty"`
+	External             *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_External `protobuf:"bytes,2,opt,name=external,proto3" json:"external,omitempty"`
+	Hosted               *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted   `protobuf:"bytes,3,opt,name=hosted,proto3" json:"hosted,omitempty"`
+	AdditionalProperties *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[50]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3185,7 +3895,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal) String() st
 func (*OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[50]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3222,16 +3932,24 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal) GetHosted()
 	return nil
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Splash_Redirect struct {
-	state         protoimpl.MessageState                                          `protogen:"open.v1"`
-	Override      *OrganizationWirelessSsidsProfile_Ssid_Splash_Redirect_Override `protobuf:"bytes,1,opt,name=override,proto3" json:"override,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                          `protogen:"open.v1"`
+	Override             *OrganizationWirelessSsidsProfile_Ssid_Splash_Redirect_Override `protobuf:"bytes,1,opt,name=override,proto3" json:"override,omitempty"`
+	AdditionalProperties *structpb.Struct                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_Redirect) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Splash_Redirect{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[51]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3243,7 +3961,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_Redirect) String() string 
 func (*OrganizationWirelessSsidsProfile_Ssid_Splash_Redirect) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_Redirect) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[51]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3266,17 +3984,25 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_Redirect) GetOverride() *O
 	return nil
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_Redirect) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Splash_Auth struct {
-	state              protoimpl.MessageState                                                `protogen:"open.v1"`
-	SimultaneousLogins *OrganizationWirelessSsidsProfile_Ssid_Splash_Auth_SimultaneousLogins `protobuf:"bytes,1,opt,name=simultaneous_logins,json=simultaneousLogins,proto3" json:"simultaneous_logins,omitempty"`
-	Oauth              *OrganizationWirelessSsidsProfile_Ssid_Splash_Auth_Oauth              `protobuf:"bytes,2,opt,name=oauth,proto3" json:"oauth,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                protoimpl.MessageState                                                `protogen:"open.v1"`
+	SimultaneousLogins   *OrganizationWirelessSsidsProfile_Ssid_Splash_Auth_SimultaneousLogins `protobuf:"bytes,1,opt,name=simultaneous_logins,json=simultaneousLogins,proto3" json:"simultaneous_logins,omitempty"`
+	Oauth                *OrganizationWirelessSsidsProfile_Ssid_Splash_Auth_Oauth              `protobuf:"bytes,2,opt,name=oauth,proto3" json:"oauth,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_Auth) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Splash_Auth{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[52]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3288,7 +4014,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_Auth) String() string {
 func (*OrganizationWirelessSsidsProfile_Ssid_Splash_Auth) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_Auth) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[52]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3318,17 +4044,25 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_Auth) GetOauth() *Organiza
 	return nil
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_Auth) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Splash_ControllerUnreachable struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "default", "open", "restricted".
-	Mode          *string `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *string          `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_ControllerUnreachable) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Splash_ControllerUnreachable{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[53]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3340,7 +4074,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_ControllerUnreachable) Str
 func (*OrganizationWirelessSsidsProfile_Ssid_Splash_ControllerUnreachable) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_ControllerUnreachable) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[53]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3363,18 +4097,26 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_ControllerUnreachable) Get
 	return ""
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_ControllerUnreachable) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Splash_PreAccess struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "allow-non-http", "block-all".
-	Mode          *string                                                              `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	WalledGarden  *OrganizationWirelessSsidsProfile_Ssid_Splash_PreAccess_WalledGarden `protobuf:"bytes,2,opt,name=walled_garden,json=walledGarden,proto3" json:"walled_garden,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *string                                                              `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	WalledGarden         *OrganizationWirelessSsidsProfile_Ssid_Splash_PreAccess_WalledGarden `protobuf:"bytes,2,opt,name=walled_garden,json=walledGarden,proto3" json:"walled_garden,omitempty"`
+	AdditionalProperties *structpb.Struct                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_PreAccess) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Splash_PreAccess{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[54]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3386,7 +4128,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_PreAccess) String() string
 func (*OrganizationWirelessSsidsProfile_Ssid_Splash_PreAccess) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_PreAccess) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[54]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3416,16 +4158,24 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_PreAccess) GetWalledGarden
 	return nil
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_PreAccess) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_External struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Url           *string                `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Url                  *string                `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_External) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_External{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[55]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3437,7 +4187,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_External) St
 func (*OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_External) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_External) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[55]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3460,18 +4210,26 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_External) Ge
 	return ""
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_External) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted struct {
-	state         protoimpl.MessageState                                                      `protogen:"open.v1"`
-	Theme         *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Theme    `protobuf:"bytes,1,opt,name=theme,proto3" json:"theme,omitempty"`
-	Language      *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Language `protobuf:"bytes,2,opt,name=language,proto3" json:"language,omitempty"`
-	Consent       *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Consent  `protobuf:"bytes,3,opt,name=consent,proto3" json:"consent,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                      `protogen:"open.v1"`
+	Theme                *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Theme    `protobuf:"bytes,1,opt,name=theme,proto3" json:"theme,omitempty"`
+	Language             *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Language `protobuf:"bytes,2,opt,name=language,proto3" json:"language,omitempty"`
+	Consent              *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Consent  `protobuf:"bytes,3,opt,name=consent,proto3" json:"consent,omitempty"`
+	AdditionalProperties *structpb.Struct                                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[56]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3483,7 +4241,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted) Stri
 func (*OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[56]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3520,16 +4278,24 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted) GetC
 	return nil
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Theme struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Theme) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Theme{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[57]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3541,7 +4307,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Theme
 func (*OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Theme) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Theme) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[57]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3564,18 +4330,26 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Theme
 	return ""
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Theme) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Language struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "DA", "DE", "EL", "EN", "ES", "FI", "FR", "GL", "IT", "JA", "KO", "NL",
 	// "NO", "PL", "PT", "RU", "SK", "SV", "UK", "ZH".
-	Code          *string `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Code                 *string          `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Language) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Language{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[58]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3587,7 +4361,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Langu
 func (*OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Language) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Language) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[58]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3610,17 +4384,25 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Langu
 	return ""
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Language) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Consent struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Required      *bool                  `protobuf:"varint,1,opt,name=required,proto3,oneof" json:"required,omitempty"`
-	Message       *string                `protobuf:"bytes,2,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Required             *bool                  `protobuf:"varint,1,opt,name=required,proto3,oneof" json:"required,omitempty"`
+	Message              *string                `protobuf:"bytes,2,opt,name=message,proto3,oneof" json:"message,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Consent) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Consent{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[59]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3632,7 +4414,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Conse
 func (*OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Consent) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Consent) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[59]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3662,17 +4444,25 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Conse
 	return ""
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Consent) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Splash_Redirect_Override struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Url           *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Url                  *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_Redirect_Override) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Splash_Redirect_Override{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[60]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3684,7 +4474,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_Redirect_Override) String(
 func (*OrganizationWirelessSsidsProfile_Ssid_Splash_Redirect_Override) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_Redirect_Override) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[60]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3714,16 +4504,24 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_Redirect_Override) GetUrl(
 	return ""
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_Redirect_Override) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Splash_Auth_SimultaneousLogins struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_Auth_SimultaneousLogins) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Splash_Auth_SimultaneousLogins{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[61]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3735,7 +4533,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_Auth_SimultaneousLogins) S
 func (*OrganizationWirelessSsidsProfile_Ssid_Splash_Auth_SimultaneousLogins) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_Auth_SimultaneousLogins) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[61]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3758,16 +4556,24 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_Auth_SimultaneousLogins) G
 	return false
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_Auth_SimultaneousLogins) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Splash_Auth_Oauth struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Domains       []string               `protobuf:"bytes,1,rep,name=domains,proto3" json:"domains,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Domains              []string               `protobuf:"bytes,1,rep,name=domains,proto3" json:"domains,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_Auth_Oauth) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Splash_Auth_Oauth{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[62]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3779,7 +4585,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_Auth_Oauth) String() strin
 func (*OrganizationWirelessSsidsProfile_Ssid_Splash_Auth_Oauth) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_Auth_Oauth) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[62]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3802,17 +4608,25 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_Auth_Oauth) GetDomains() [
 	return nil
 }
 
+func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_Auth_Oauth) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfile_Ssid_Splash_PreAccess_WalledGarden struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Ranges        []string               `protobuf:"bytes,2,rep,name=ranges,proto3" json:"ranges,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Ranges               []string               `protobuf:"bytes,2,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_PreAccess_WalledGarden) Reset() {
 	*x = OrganizationWirelessSsidsProfile_Ssid_Splash_PreAccess_WalledGarden{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[63]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3824,7 +4638,7 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_PreAccess_WalledGarden) St
 func (*OrganizationWirelessSsidsProfile_Ssid_Splash_PreAccess_WalledGarden) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_PreAccess_WalledGarden) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[63]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3854,2747 +4668,26 @@ func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_PreAccess_WalledGarden) Ge
 	return nil
 }
 
-type CreateOrganizationWirelessSsidsProfileRequest_Precedence struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "network", "profile".
-	Radius        *string `protobuf:"bytes,1,opt,name=radius,proto3,oneof" json:"radius,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Precedence) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Precedence{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[64]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Precedence) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Precedence) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Precedence) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[64]
+func (x *OrganizationWirelessSsidsProfile_Ssid_Splash_PreAccess_WalledGarden) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Precedence.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Precedence) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Precedence) GetRadius() string {
-	if x != nil && x.Radius != nil {
-		return *x.Radius
-	}
-	return ""
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Name          *string                                                           `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Advertisement *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Advertisement `protobuf:"bytes,2,opt,name=advertisement,proto3" json:"advertisement,omitempty"`
-	Security      *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security      `protobuf:"bytes,3,opt,name=security,proto3" json:"security,omitempty"`
-	Radius        *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius        `protobuf:"bytes,4,opt,name=radius,proto3" json:"radius,omitempty"`
-	Addressing    *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing    `protobuf:"bytes,5,opt,name=addressing,proto3" json:"addressing,omitempty"`
-	Splash        *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash        `protobuf:"bytes,6,opt,name=splash,proto3" json:"splash,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[65]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[65]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid) GetAdvertisement() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Advertisement {
-	if x != nil {
-		return x.Advertisement
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid) GetSecurity() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security {
-	if x != nil {
-		return x.Security
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid) GetRadius() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius {
-	if x != nil {
-		return x.Radius
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid) GetAddressing() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing {
-	if x != nil {
-		return x.Addressing
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid) GetSplash() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash {
-	if x != nil {
-		return x.Splash
-	}
-	return nil
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Advertisement struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Advertisement) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Advertisement{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[66]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Advertisement) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Advertisement) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Advertisement) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[66]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Advertisement.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Advertisement) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 0}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Advertisement) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "8021x-entra", "8021x-google", "8021x-localradius", "8021x-meraki",
-	// "8021x-radius", "ipsk-with-radius", "ipsk-with-radius-easy-psk", "ipsk-without-radius",
-	// "open", "open-enhanced", "open-with-radius", "psk".
-	Mode *string `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	// Known values: "WPA1 and WPA2", "WPA2 only", "WPA3 192-bit Security",
-	// "WPA3 Transition Mode", "WPA3 only".
-	Protocol           *string                                                                         `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Encryption         *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption         `protobuf:"bytes,3,opt,name=encryption,proto3" json:"encryption,omitempty"`
-	IdentityPassphrase *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase `protobuf:"bytes,4,opt,name=identity_passphrase,json=identityPassphrase,proto3" json:"identity_passphrase,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[67]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[67]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 1}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security) GetMode() string {
-	if x != nil && x.Mode != nil {
-		return *x.Mode
-	}
-	return ""
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security) GetEncryption() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption {
-	if x != nil {
-		return x.Encryption
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security) GetIdentityPassphrase() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase {
-	if x != nil {
-		return x.IdentityPassphrase
-	}
-	return nil
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Servers       []*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Servers   `protobuf:"bytes,1,rep,name=servers,proto3" json:"servers,omitempty"`
-	Accounting    *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Accounting  `protobuf:"bytes,2,opt,name=accounting,proto3" json:"accounting,omitempty"`
-	Policies      *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies    `protobuf:"bytes,3,opt,name=policies,proto3" json:"policies,omitempty"`
-	Proxy         *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Proxy       `protobuf:"bytes,4,opt,name=proxy,proto3" json:"proxy,omitempty"`
-	Testing       *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Testing     `protobuf:"bytes,5,opt,name=testing,proto3" json:"testing,omitempty"`
-	Identifiers   *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Identifiers `protobuf:"bytes,6,opt,name=identifiers,proto3" json:"identifiers,omitempty"`
-	Das           *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das         `protobuf:"bytes,7,opt,name=das,proto3" json:"das,omitempty"`
-	EapTimers     *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers   `protobuf:"bytes,8,opt,name=eap_timers,json=eapTimers,proto3" json:"eap_timers,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[68]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[68]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 2}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius) GetServers() []*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Servers {
-	if x != nil {
-		return x.Servers
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius) GetAccounting() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Accounting {
-	if x != nil {
-		return x.Accounting
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius) GetPolicies() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies {
-	if x != nil {
-		return x.Policies
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius) GetProxy() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Proxy {
-	if x != nil {
-		return x.Proxy
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius) GetTesting() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Testing {
-	if x != nil {
-		return x.Testing
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius) GetIdentifiers() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Identifiers {
-	if x != nil {
-		return x.Identifiers
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius) GetDas() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das {
-	if x != nil {
-		return x.Das
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius) GetEapTimers() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers {
-	if x != nil {
-		return x.EapTimers
-	}
-	return nil
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing struct {
-	state             protoimpl.MessageState                                                           `protogen:"open.v1"`
-	Mode              *string                                                                          `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	BonjourForwarding *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding `protobuf:"bytes,2,opt,name=bonjour_forwarding,json=bonjourForwarding,proto3" json:"bonjour_forwarding,omitempty"`
-	Mdns              *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns              `protobuf:"bytes,3,opt,name=mdns,proto3" json:"mdns,omitempty"`
-	Radius            *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius            `protobuf:"bytes,4,opt,name=radius,proto3" json:"radius,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[69]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[69]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 3}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing) GetMode() string {
-	if x != nil && x.Mode != nil {
-		return *x.Mode
-	}
-	return ""
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing) GetBonjourForwarding() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding {
-	if x != nil {
-		return x.BonjourForwarding
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing) GetMdns() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns {
-	if x != nil {
-		return x.Mdns
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing) GetRadius() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius {
-	if x != nil {
-		return x.Radius
-	}
-	return nil
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "cisco-ise", "click-through", "custom-radius", "disabled", "google-oauth",
-	// "microsoft-entra-id".
-	Mode          *string                                                                  `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	CaptivePortal *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal `protobuf:"bytes,2,opt,name=captive_portal,json=captivePortal,proto3" json:"captive_portal,omitempty"`
-	Redirect      *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect      `protobuf:"bytes,3,opt,name=redirect,proto3" json:"redirect,omitempty"`
-	// Known values: 30, 60, 120, 240, 480, 720, 1080, 1440, 2880, 5760, 7200, 10080, 20160,
-	// 43200, 86400, 129600.
-	Timeout               *int64                                                                           `protobuf:"varint,4,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
-	Auth                  *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth                  `protobuf:"bytes,5,opt,name=auth,proto3" json:"auth,omitempty"`
-	ControllerUnreachable *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_ControllerUnreachable `protobuf:"bytes,6,opt,name=controller_unreachable,json=controllerUnreachable,proto3" json:"controller_unreachable,omitempty"`
-	PreAccess             *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess             `protobuf:"bytes,7,opt,name=pre_access,json=preAccess,proto3" json:"pre_access,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[70]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[70]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 4}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash) GetMode() string {
-	if x != nil && x.Mode != nil {
-		return *x.Mode
-	}
-	return ""
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash) GetCaptivePortal() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal {
-	if x != nil {
-		return x.CaptivePortal
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash) GetRedirect() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect {
-	if x != nil {
-		return x.Redirect
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash) GetTimeout() int64 {
-	if x != nil && x.Timeout != nil {
-		return *x.Timeout
-	}
-	return 0
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash) GetAuth() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth {
-	if x != nil {
-		return x.Auth
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash) GetControllerUnreachable() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_ControllerUnreachable {
-	if x != nil {
-		return x.ControllerUnreachable
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash) GetPreAccess() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess {
-	if x != nil {
-		return x.PreAccess
-	}
-	return nil
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "CCMP 128", "GCMP 256".
-	Ciphers []string `protobuf:"bytes,1,rep,name=ciphers,proto3" json:"ciphers,omitempty"`
-	// Known values: "SAE", "SAE-EXT".
-	Akms          []string                                                                       `protobuf:"bytes,2,rep,name=akms,proto3" json:"akms,omitempty"`
-	Passphrase    *string                                                                        `protobuf:"bytes,3,opt,name=passphrase,proto3,oneof" json:"passphrase,omitempty"`
-	Dot11W        *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11W `protobuf:"bytes,4,opt,name=dot11w,proto3" json:"dot11w,omitempty"`
-	Dot11R        *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11R `protobuf:"bytes,5,opt,name=dot11r,proto3" json:"dot11r,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[71]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[71]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 1, 0}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption) GetCiphers() []string {
-	if x != nil {
-		return x.Ciphers
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption) GetAkms() []string {
-	if x != nil {
-		return x.Akms
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption) GetPassphrase() string {
-	if x != nil && x.Passphrase != nil {
-		return *x.Passphrase
-	}
-	return ""
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption) GetDot11W() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11W {
-	if x != nil {
-		return x.Dot11W
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption) GetDot11R() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11R {
-	if x != nil {
-		return x.Dot11R
-	}
-	return nil
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase struct {
-	state           protoimpl.MessageState                                                                          `protogen:"open.v1"`
-	PersonalNetwork *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase_PersonalNetwork `protobuf:"bytes,1,opt,name=personal_network,json=personalNetwork,proto3" json:"personal_network,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[72]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase) ProtoMessage() {
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[72]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 1, 1}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase) GetPersonalNetwork() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase_PersonalNetwork {
-	if x != nil {
-		return x.PersonalNetwork
-	}
-	return nil
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11W struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Required      *bool                  `protobuf:"varint,2,opt,name=required,proto3,oneof" json:"required,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11W) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11W{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[73]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11W) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11W) ProtoMessage() {
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11W) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[73]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11W.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11W) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 1, 0, 0}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11W) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11W) GetRequired() bool {
-	if x != nil && x.Required != nil {
-		return *x.Required
-	}
-	return false
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11R struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Adaptive      *bool                  `protobuf:"varint,2,opt,name=adaptive,proto3,oneof" json:"adaptive,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11R) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11R{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[74]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11R) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11R) ProtoMessage() {
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11R) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[74]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11R.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11R) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 1, 0, 1}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11R) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11R) GetAdaptive() bool {
-	if x != nil && x.Adaptive != nil {
-		return *x.Adaptive
-	}
-	return false
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase_PersonalNetwork struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase_PersonalNetwork) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase_PersonalNetwork{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[75]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase_PersonalNetwork) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase_PersonalNetwork) ProtoMessage() {
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase_PersonalNetwork) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[75]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase_PersonalNetwork.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase_PersonalNetwork) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 1, 1, 0}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase_PersonalNetwork) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Servers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Servers) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Servers{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[76]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Servers) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Servers) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Servers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[76]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Servers.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Servers) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 2, 0}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Servers) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Accounting struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Enabled        *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	UpdateInterval *int64                 `protobuf:"varint,2,opt,name=update_interval,json=updateInterval,proto3,oneof" json:"update_interval,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Accounting) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Accounting{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[77]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Accounting) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Accounting) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Accounting) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[77]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Accounting.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Accounting) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 2, 1}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Accounting) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Accounting) GetUpdateInterval() int64 {
-	if x != nil && x.UpdateInterval != nil {
-		return *x.UpdateInterval
-	}
-	return 0
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies struct {
-	state         protoimpl.MessageState                                                            `protogen:"open.v1"`
-	Failover      *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Failover      `protobuf:"bytes,1,opt,name=failover,proto3" json:"failover,omitempty"`
-	LoadBalancing *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_LoadBalancing `protobuf:"bytes,2,opt,name=load_balancing,json=loadBalancing,proto3" json:"load_balancing,omitempty"`
-	Fallback      *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Fallback      `protobuf:"bytes,3,opt,name=fallback,proto3" json:"fallback,omitempty"`
-	// Known values: "Airespace-ACL-Name", "Aruba-User-Role", "Filter-Id", "Reply-Message".
-	Attribute     *string `protobuf:"bytes,4,opt,name=attribute,proto3,oneof" json:"attribute,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[78]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[78]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 2, 2}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies) GetFailover() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Failover {
-	if x != nil {
-		return x.Failover
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies) GetLoadBalancing() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_LoadBalancing {
-	if x != nil {
-		return x.LoadBalancing
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies) GetFallback() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Fallback {
-	if x != nil {
-		return x.Fallback
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies) GetAttribute() string {
-	if x != nil && x.Attribute != nil {
-		return *x.Attribute
-	}
-	return ""
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Proxy struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Proxy) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Proxy{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[79]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Proxy) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Proxy) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Proxy) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[79]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Proxy.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Proxy) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 2, 3}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Proxy) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Testing struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Testing) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Testing{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[80]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Testing) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Testing) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Testing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[80]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Testing.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Testing) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 2, 4}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Testing) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Identifiers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	CalledStation *string                `protobuf:"bytes,1,opt,name=called_station,json=calledStation,proto3,oneof" json:"called_station,omitempty"`
-	Nas           *string                `protobuf:"bytes,2,opt,name=nas,proto3,oneof" json:"nas,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Identifiers) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Identifiers{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[81]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Identifiers) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Identifiers) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Identifiers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[81]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Identifiers.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Identifiers) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 2, 5}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Identifiers) GetCalledStation() string {
-	if x != nil && x.CalledStation != nil {
-		return *x.CalledStation
-	}
-	return ""
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Identifiers) GetNas() string {
-	if x != nil && x.Nas != nil {
-		return *x.Nas
-	}
-	return ""
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das struct {
-	state         protoimpl.MessageState                                             `protogen:"open.v1"`
-	Coa           *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das_Coa `protobuf:"bytes,1,opt,name=coa,proto3" json:"coa,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[82]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[82]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 2, 6}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das) GetCoa() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das_Coa {
-	if x != nil {
-		return x.Coa
-	}
-	return nil
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers struct {
-	state         protoimpl.MessageState                                                        `protogen:"open.v1"`
-	Timeout       *int64                                                                        `protobuf:"varint,1,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
-	Identity      *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_Identity `protobuf:"bytes,2,opt,name=identity,proto3" json:"identity,omitempty"`
-	MaxRetries    *int64                                                                        `protobuf:"varint,3,opt,name=max_retries,json=maxRetries,proto3,oneof" json:"max_retries,omitempty"`
-	EapolKey      *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_EapolKey `protobuf:"bytes,4,opt,name=eapol_key,json=eapolKey,proto3" json:"eapol_key,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[83]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[83]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 2, 7}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers) GetTimeout() int64 {
-	if x != nil && x.Timeout != nil {
-		return *x.Timeout
-	}
-	return 0
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers) GetIdentity() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_Identity {
-	if x != nil {
-		return x.Identity
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers) GetMaxRetries() int64 {
-	if x != nil && x.MaxRetries != nil {
-		return *x.MaxRetries
-	}
-	return 0
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers) GetEapolKey() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_EapolKey {
-	if x != nil {
-		return x.EapolKey
-	}
-	return nil
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Failover struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "allow", "deny".
-	Mode          *string `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Failover) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Failover{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[84]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Failover) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Failover) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Failover) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[84]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Failover.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Failover) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 2, 2, 0}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Failover) GetMode() string {
-	if x != nil && x.Mode != nil {
-		return *x.Mode
-	}
-	return ""
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_LoadBalancing struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "priority", "round_robin".
-	Mode          *string `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_LoadBalancing) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_LoadBalancing{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[85]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_LoadBalancing) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_LoadBalancing) ProtoMessage() {
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_LoadBalancing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[85]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_LoadBalancing.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_LoadBalancing) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 2, 2, 1}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_LoadBalancing) GetMode() string {
-	if x != nil && x.Mode != nil {
-		return *x.Mode
-	}
-	return ""
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Fallback struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Fallback) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Fallback{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[86]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Fallback) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Fallback) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Fallback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[86]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Fallback.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Fallback) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 2, 2, 2}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Fallback) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das_Coa struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das_Coa) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das_Coa{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[87]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das_Coa) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das_Coa) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das_Coa) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[87]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das_Coa.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das_Coa) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 2, 6, 0}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das_Coa) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_Identity struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	MaxRetries    *int64                 `protobuf:"varint,1,opt,name=max_retries,json=maxRetries,proto3,oneof" json:"max_retries,omitempty"`
-	Timeout       *int64                 `protobuf:"varint,2,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_Identity) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_Identity{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[88]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_Identity) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_Identity) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_Identity) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[88]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_Identity.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_Identity) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 2, 7, 0}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_Identity) GetMaxRetries() int64 {
-	if x != nil && x.MaxRetries != nil {
-		return *x.MaxRetries
-	}
-	return 0
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_Identity) GetTimeout() int64 {
-	if x != nil && x.Timeout != nil {
-		return *x.Timeout
-	}
-	return 0
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_EapolKey struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	MaxRetries    *int64                 `protobuf:"varint,1,opt,name=max_retries,json=maxRetries,proto3,oneof" json:"max_retries,omitempty"`
-	TimeoutInMs   *int64                 `protobuf:"varint,2,opt,name=timeout_in_ms,json=timeoutInMs,proto3,oneof" json:"timeout_in_ms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_EapolKey) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_EapolKey{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[89]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_EapolKey) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_EapolKey) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_EapolKey) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[89]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_EapolKey.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_EapolKey) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 2, 7, 1}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_EapolKey) GetMaxRetries() int64 {
-	if x != nil && x.MaxRetries != nil {
-		return *x.MaxRetries
-	}
-	return 0
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_EapolKey) GetTimeoutInMs() int64 {
-	if x != nil && x.TimeoutInMs != nil {
-		return *x.TimeoutInMs
-	}
-	return 0
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding struct {
-	state         protoimpl.MessageState                                                                   `protogen:"open.v1"`
-	Enabled       *bool                                                                                    `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Rules         []*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[90]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding) ProtoMessage() {
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[90]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 3, 0}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding) GetRules() []*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules {
-	if x != nil {
-		return x.Rules
-	}
-	return nil
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns struct {
-	state         protoimpl.MessageState                                                      `protogen:"open.v1"`
-	Enabled       *bool                                                                       `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Rules         []*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[91]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[91]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 3, 1}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns) GetRules() []*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns_Rules {
-	if x != nil {
-		return x.Rules
-	}
-	return nil
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius struct {
-	state           protoimpl.MessageState                                                      `protogen:"open.v1"`
-	Guest           *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest `protobuf:"bytes,1,opt,name=guest,proto3" json:"guest,omitempty"`
-	OverrideVlanTag *bool                                                                       `protobuf:"varint,2,opt,name=override_vlan_tag,json=overrideVlanTag,proto3,oneof" json:"override_vlan_tag,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[92]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[92]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 3, 2}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius) GetGuest() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest {
-	if x != nil {
-		return x.Guest
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius) GetOverrideVlanTag() bool {
-	if x != nil && x.OverrideVlanTag != nil {
-		return *x.OverrideVlanTag
-	}
-	return false
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	Description *string                `protobuf:"bytes,1,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Required.
-	Vlan *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules_Vlan `protobuf:"bytes,2,opt,name=vlan,proto3" json:"vlan,omitempty"`
-	// Known values: "AFP", "AirPlay", "All Services", "Apple screen share", "BitTorrent",
-	// "Chromecast", "FTP", "Printers", "SSH", "Samba", "Scanners", "Spotify", "iChat",
-	// "iTunes".
-	Services      []string `protobuf:"bytes,3,rep,name=services,proto3" json:"services,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[93]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules) ProtoMessage() {
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[93]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 3, 0, 0}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules) GetVlan() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules_Vlan {
-	if x != nil {
-		return x.Vlan
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules) GetServices() []string {
-	if x != nil {
-		return x.Services
-	}
-	return nil
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules_Vlan struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *int64 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules_Vlan) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules_Vlan{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[94]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules_Vlan) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules_Vlan) ProtoMessage() {
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules_Vlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[94]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules_Vlan.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules_Vlan) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 3, 0, 0, 0}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules_Vlan) GetId() int64 {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return 0
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns_Rules struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "afp", "airplay", "apple_screen_share", "bittorrent", "ftp",
-	// "google_chromecast", "ichat", "itunes", "printers", "samba", "scanner", "spotify",
-	// "ssh".
-	Services      []string `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns_Rules) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns_Rules{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[95]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns_Rules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns_Rules) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[95]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns_Rules.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 3, 1, 0}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns_Rules) GetServices() []string {
-	if x != nil {
-		return x.Services
-	}
-	return nil
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest struct {
-	state         protoimpl.MessageState                                                           `protogen:"open.v1"`
-	Vlan          *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest_Vlan `protobuf:"bytes,1,opt,name=vlan,proto3" json:"vlan,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[96]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[96]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 3, 2, 0}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest) GetVlan() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest_Vlan {
-	if x != nil {
-		return x.Vlan
-	}
-	return nil
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest_Vlan struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest_Vlan) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest_Vlan{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[97]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest_Vlan) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest_Vlan) ProtoMessage() {
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest_Vlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[97]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest_Vlan.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest_Vlan) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 3, 2, 0, 0}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest_Vlan) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "external", "hosted".
-	Provider      *string                                                                           `protobuf:"bytes,1,opt,name=provider,proto3,oneof" json:"provider,omitempty"`
-	External      *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_External `protobuf:"bytes,2,opt,name=external,proto3" json:"external,omitempty"`
-	Hosted        *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted   `protobuf:"bytes,3,opt,name=hosted,proto3" json:"hosted,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[98]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[98]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 4, 0}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal) GetProvider() string {
-	if x != nil && x.Provider != nil {
-		return *x.Provider
-	}
-	return ""
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal) GetExternal() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_External {
-	if x != nil {
-		return x.External
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal) GetHosted() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted {
-	if x != nil {
-		return x.Hosted
-	}
-	return nil
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect struct {
-	state         protoimpl.MessageState                                                       `protogen:"open.v1"`
-	Override      *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect_Override `protobuf:"bytes,1,opt,name=override,proto3" json:"override,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[99]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[99]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 4, 1}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect) GetOverride() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect_Override {
-	if x != nil {
-		return x.Override
-	}
-	return nil
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth struct {
-	state              protoimpl.MessageState                                                             `protogen:"open.v1"`
-	SimultaneousLogins *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_SimultaneousLogins `protobuf:"bytes,1,opt,name=simultaneous_logins,json=simultaneousLogins,proto3" json:"simultaneous_logins,omitempty"`
-	Oauth              *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_Oauth              `protobuf:"bytes,2,opt,name=oauth,proto3" json:"oauth,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[100]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[100]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 4, 2}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth) GetSimultaneousLogins() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_SimultaneousLogins {
-	if x != nil {
-		return x.SimultaneousLogins
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth) GetOauth() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_Oauth {
-	if x != nil {
-		return x.Oauth
-	}
-	return nil
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_ControllerUnreachable struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "default", "open", "restricted".
-	Mode          *string `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_ControllerUnreachable) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_ControllerUnreachable{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[101]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_ControllerUnreachable) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_ControllerUnreachable) ProtoMessage() {
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_ControllerUnreachable) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[101]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_ControllerUnreachable.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_ControllerUnreachable) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 4, 3}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_ControllerUnreachable) GetMode() string {
-	if x != nil && x.Mode != nil {
-		return *x.Mode
-	}
-	return ""
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "allow-non-http", "block-all".
-	Mode          *string                                                                           `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	WalledGarden  *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess_WalledGarden `protobuf:"bytes,2,opt,name=walled_garden,json=walledGarden,proto3" json:"walled_garden,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[102]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[102]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 4, 4}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess) GetMode() string {
-	if x != nil && x.Mode != nil {
-		return *x.Mode
-	}
-	return ""
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess) GetWalledGarden() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess_WalledGarden {
-	if x != nil {
-		return x.WalledGarden
-	}
-	return nil
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_External struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Url           *string                `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_External) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_External{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[103]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_External) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_External) ProtoMessage() {
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_External) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[103]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_External.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_External) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 4, 0, 0}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_External) GetUrl() string {
-	if x != nil && x.Url != nil {
-		return *x.Url
-	}
-	return ""
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted struct {
-	state         protoimpl.MessageState                                                                   `protogen:"open.v1"`
-	Theme         *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Theme    `protobuf:"bytes,1,opt,name=theme,proto3" json:"theme,omitempty"`
-	Language      *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Language `protobuf:"bytes,2,opt,name=language,proto3" json:"language,omitempty"`
-	Consent       *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Consent  `protobuf:"bytes,3,opt,name=consent,proto3" json:"consent,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[104]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted) ProtoMessage() {
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[104]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 4, 0, 1}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted) GetTheme() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Theme {
-	if x != nil {
-		return x.Theme
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted) GetLanguage() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Language {
-	if x != nil {
-		return x.Language
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted) GetConsent() *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Consent {
-	if x != nil {
-		return x.Consent
-	}
-	return nil
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Theme struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Theme) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Theme{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[105]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Theme) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Theme) ProtoMessage() {
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Theme) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[105]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Theme.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Theme) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 4, 0, 1, 0}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Theme) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Language struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "DA", "DE", "EL", "EN", "ES", "FI", "FR", "GL", "IT", "JA", "KO", "NL",
-	// "NO", "PL", "PT", "RU", "SK", "SV", "UK", "ZH".
-	Code          *string `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Language) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Language{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[106]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Language) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Language) ProtoMessage() {
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Language) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[106]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Language.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Language) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 4, 0, 1, 1}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Language) GetCode() string {
-	if x != nil && x.Code != nil {
-		return *x.Code
-	}
-	return ""
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Consent struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Required      *bool                  `protobuf:"varint,1,opt,name=required,proto3,oneof" json:"required,omitempty"`
-	Message       *string                `protobuf:"bytes,2,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Consent) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Consent{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[107]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Consent) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Consent) ProtoMessage() {
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Consent) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[107]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Consent.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Consent) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 4, 0, 1, 2}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Consent) GetRequired() bool {
-	if x != nil && x.Required != nil {
-		return *x.Required
-	}
-	return false
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Consent) GetMessage() string {
-	if x != nil && x.Message != nil {
-		return *x.Message
-	}
-	return ""
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect_Override struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Url           *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect_Override) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect_Override{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[108]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect_Override) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect_Override) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect_Override) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[108]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect_Override.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect_Override) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 4, 1, 0}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect_Override) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect_Override) GetUrl() string {
-	if x != nil && x.Url != nil {
-		return *x.Url
-	}
-	return ""
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_SimultaneousLogins struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_SimultaneousLogins) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_SimultaneousLogins{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[109]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_SimultaneousLogins) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_SimultaneousLogins) ProtoMessage() {
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_SimultaneousLogins) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[109]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_SimultaneousLogins.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_SimultaneousLogins) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 4, 2, 0}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_SimultaneousLogins) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_Oauth struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Domains       []string               `protobuf:"bytes,1,rep,name=domains,proto3" json:"domains,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_Oauth) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_Oauth{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[110]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_Oauth) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_Oauth) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_Oauth) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[110]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_Oauth.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_Oauth) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 4, 2, 1}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_Oauth) GetDomains() []string {
-	if x != nil {
-		return x.Domains
-	}
-	return nil
-}
-
-type CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess_WalledGarden struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Ranges        []string               `protobuf:"bytes,2,rep,name=ranges,proto3" json:"ranges,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess_WalledGarden) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess_WalledGarden{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[111]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess_WalledGarden) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess_WalledGarden) ProtoMessage() {
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess_WalledGarden) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[111]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess_WalledGarden.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess_WalledGarden) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{3, 1, 4, 4, 0}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess_WalledGarden) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess_WalledGarden) GetRanges() []string {
-	if x != nil {
-		return x.Ranges
-	}
-	return nil
-}
-
-type GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta struct {
-	state         protoimpl.MessageState                                               `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[112]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[112]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{5, 0}
-}
-
-func (x *GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta) GetCounts() *GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
-	}
-	return nil
-}
-
-type GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                     `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[113]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[113]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{5, 0, 0}
-}
-
-func (x *GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta_Counts) GetItems() *GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-type GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[114]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[114]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{5, 0, 0, 0}
-}
-
-func (x *GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 type OrganizationWirelessSsidsProfilesAssignment_Ssid struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Number        *int64                 `protobuf:"varint,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Number               *int64                 `protobuf:"varint,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	Name                 *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfilesAssignment_Ssid) Reset() {
 	*x = OrganizationWirelessSsidsProfilesAssignment_Ssid{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[115]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6606,7 +4699,7 @@ func (x *OrganizationWirelessSsidsProfilesAssignment_Ssid) String() string {
 func (*OrganizationWirelessSsidsProfilesAssignment_Ssid) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfilesAssignment_Ssid) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[115]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6643,17 +4736,25 @@ func (x *OrganizationWirelessSsidsProfilesAssignment_Ssid) GetName() string {
 	return ""
 }
 
+func (x *OrganizationWirelessSsidsProfilesAssignment_Ssid) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfilesAssignment_Profile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfilesAssignment_Profile) Reset() {
 	*x = OrganizationWirelessSsidsProfilesAssignment_Profile{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[116]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6665,7 +4766,7 @@ func (x *OrganizationWirelessSsidsProfilesAssignment_Profile) String() string {
 func (*OrganizationWirelessSsidsProfilesAssignment_Profile) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfilesAssignment_Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[116]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6695,18 +4796,26 @@ func (x *OrganizationWirelessSsidsProfilesAssignment_Profile) GetName() string {
 	return ""
 }
 
+func (x *OrganizationWirelessSsidsProfilesAssignment_Profile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessSsidsProfilesAssignment_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	EncryptedId   *string                `protobuf:"bytes,2,opt,name=encrypted_id,json=encryptedId,proto3,oneof" json:"encrypted_id,omitempty"`
-	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	EncryptedId          *string                `protobuf:"bytes,2,opt,name=encrypted_id,json=encryptedId,proto3,oneof" json:"encrypted_id,omitempty"`
+	Name                 *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessSsidsProfilesAssignment_Network) Reset() {
 	*x = OrganizationWirelessSsidsProfilesAssignment_Network{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[117]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6718,7 +4827,7 @@ func (x *OrganizationWirelessSsidsProfilesAssignment_Network) String() string {
 func (*OrganizationWirelessSsidsProfilesAssignment_Network) ProtoMessage() {}
 
 func (x *OrganizationWirelessSsidsProfilesAssignment_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[117]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6755,157 +4864,25 @@ func (x *OrganizationWirelessSsidsProfilesAssignment_Network) GetName() string {
 	return ""
 }
 
-type CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Profile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Profile) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Profile{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[118]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Profile) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Profile) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[118]
+func (x *OrganizationWirelessSsidsProfilesAssignment_Network) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Profile.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Profile) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{7, 0}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Profile) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Ssid struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Number        *int64                 `protobuf:"varint,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Ssid) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Ssid{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[119]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Ssid) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Ssid) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Ssid) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[119]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Ssid.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Ssid) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{7, 1}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Ssid) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Ssid) GetNumber() int64 {
-	if x != nil && x.Number != nil {
-		return *x.Number
-	}
-	return 0
-}
-
-type CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Network) Reset() {
-	*x = CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Network{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[120]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Network) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Network) ProtoMessage() {}
-
-func (x *CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[120]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Network.ProtoReflect.Descriptor instead.
-func (*CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Network) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{7, 2}
-}
-
-func (x *CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Network) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
+	return nil
 }
 
 type DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest_Ssid struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Number        *int64                 `protobuf:"varint,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Number               *int64                 `protobuf:"varint,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest_Ssid) Reset() {
 	*x = DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest_Ssid{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[121]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6917,7 +4894,7 @@ func (x *DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest_Ssid) String(
 func (*DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest_Ssid) ProtoMessage() {}
 
 func (x *DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest_Ssid) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[121]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6947,16 +4924,24 @@ func (x *DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest_Ssid) GetNumb
 	return 0
 }
 
+func (x *DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest_Ssid) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest_Network) Reset() {
 	*x = DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest_Network{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[122]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6968,7 +4953,7 @@ func (x *DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest_Network) Stri
 func (*DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest_Network) ProtoMessage() {}
 
 func (x *DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[122]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6991,20 +4976,28 @@ func (x *DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest_Network) GetI
 	return ""
 }
 
+func (x *DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item struct {
-	state         protoimpl.MessageState                                                               `protogen:"open.v1"`
-	Id            *string                                                                              `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                                                                              `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Group         *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Group         `protobuf:"bytes,3,opt,name=group,proto3" json:"group,omitempty"`
-	ClientsUrl    *string                                                                              `protobuf:"bytes,4,opt,name=clients_url,json=clientsUrl,proto3,oneof" json:"clients_url,omitempty"`
-	Assignments   []*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments `protobuf:"bytes,5,rep,name=assignments,proto3" json:"assignments,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                               `protogen:"open.v1"`
+	Id                   *string                                                                              `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                                                                              `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Group                *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Group         `protobuf:"bytes,3,opt,name=group,proto3" json:"group,omitempty"`
+	ClientsUrl           *string                                                                              `protobuf:"bytes,4,opt,name=clients_url,json=clientsUrl,proto3,oneof" json:"clients_url,omitempty"`
+	Assignments          []*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments `protobuf:"bytes,5,rep,name=assignments,proto3" json:"assignments,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[123]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7016,7 +5009,7 @@ func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item) 
 func (*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[123]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7029,7 +5022,7 @@ func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item) 
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{10, 0}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{11, 0}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item) GetId() string {
@@ -7067,17 +5060,25 @@ func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item) 
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Group struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Group) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Group{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[124]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7089,7 +5090,7 @@ func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_G
 func (*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Group) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Group) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[124]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7102,7 +5103,7 @@ func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_G
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Group.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Group) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{10, 0, 0}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{11, 0, 0}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Group) GetId() string {
@@ -7119,17 +5120,25 @@ func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_G
 	return ""
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Group) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments struct {
-	state         protoimpl.MessageState                                                                     `protogen:"open.v1"`
-	Profile       *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments_Profile `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
-	Ssid          *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments_Ssid    `protobuf:"bytes,2,opt,name=ssid,proto3" json:"ssid,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                     `protogen:"open.v1"`
+	Profile              *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments_Profile `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	Ssid                 *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments_Ssid    `protobuf:"bytes,2,opt,name=ssid,proto3" json:"ssid,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[125]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7142,7 +5151,7 @@ func (*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Ass
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[125]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7155,7 +5164,7 @@ func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_A
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{10, 0, 1}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{11, 0, 1}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments) GetProfile() *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments_Profile {
@@ -7172,17 +5181,25 @@ func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_A
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments_Profile struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments_Profile) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments_Profile{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[126]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7195,7 +5212,7 @@ func (*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Ass
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments_Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[126]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7208,7 +5225,7 @@ func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_A
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments_Profile.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments_Profile) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{10, 0, 1, 0}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{11, 0, 1, 0}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments_Profile) GetId() string {
@@ -7225,18 +5242,26 @@ func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_A
 	return ""
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments_Profile) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments_Ssid struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Number        *int64                 `protobuf:"varint,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Number               *int64                 `protobuf:"varint,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	Name                 *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments_Ssid) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments_Ssid{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[127]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7249,7 +5274,7 @@ func (*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Ass
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments_Ssid) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[127]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7262,7 +5287,7 @@ func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_A
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments_Ssid.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments_Ssid) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{10, 0, 1, 1}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{11, 0, 1, 1}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments_Ssid) GetId() string {
@@ -7286,19 +5311,27 @@ func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_A
 	return ""
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments_Ssid) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Id            *string                                                                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                                                                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Precedence    *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Precedence `protobuf:"bytes,3,opt,name=precedence,proto3" json:"precedence,omitempty"`
-	Ssid          *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid       `protobuf:"bytes,4,opt,name=ssid,proto3" json:"ssid,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                 `protogen:"open.v1"`
+	Id                   *string                                                                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                                                                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Precedence           *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Precedence `protobuf:"bytes,3,opt,name=precedence,proto3" json:"precedence,omitempty"`
+	Ssid                 *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid       `protobuf:"bytes,4,opt,name=ssid,proto3" json:"ssid,omitempty"`
+	AdditionalProperties *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[128]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7310,7 +5343,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item) String() st
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[128]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7323,7 +5356,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item) ProtoReflec
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item) GetId() string {
@@ -7354,17 +5387,25 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item) GetSsid() *
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Precedence struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "network", "profile".
-	Radius        *string `protobuf:"bytes,1,opt,name=radius,proto3,oneof" json:"radius,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Radius               *string          `protobuf:"bytes,1,opt,name=radius,proto3,oneof" json:"radius,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Precedence) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Precedence{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[129]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7376,7 +5417,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Precedence) 
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Precedence) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Precedence) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[129]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7389,7 +5430,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Precedence) 
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Precedence.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Precedence) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 0}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 0}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Precedence) GetRadius() string {
@@ -7399,21 +5440,29 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Precedence) 
 	return ""
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Precedence) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid struct {
-	state         protoimpl.MessageState                                                         `protogen:"open.v1"`
-	Name          *string                                                                        `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Advertisement *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Advertisement `protobuf:"bytes,2,opt,name=advertisement,proto3" json:"advertisement,omitempty"`
-	Security      *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security      `protobuf:"bytes,3,opt,name=security,proto3" json:"security,omitempty"`
-	Radius        *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius        `protobuf:"bytes,4,opt,name=radius,proto3" json:"radius,omitempty"`
-	Addressing    *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing    `protobuf:"bytes,5,opt,name=addressing,proto3" json:"addressing,omitempty"`
-	Splash        *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash        `protobuf:"bytes,6,opt,name=splash,proto3" json:"splash,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                         `protogen:"open.v1"`
+	Name                 *string                                                                        `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Advertisement        *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Advertisement `protobuf:"bytes,2,opt,name=advertisement,proto3" json:"advertisement,omitempty"`
+	Security             *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security      `protobuf:"bytes,3,opt,name=security,proto3" json:"security,omitempty"`
+	Radius               *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius        `protobuf:"bytes,4,opt,name=radius,proto3" json:"radius,omitempty"`
+	Addressing           *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing    `protobuf:"bytes,5,opt,name=addressing,proto3" json:"addressing,omitempty"`
+	Splash               *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash        `protobuf:"bytes,6,opt,name=splash,proto3" json:"splash,omitempty"`
+	AdditionalProperties *structpb.Struct                                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[130]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7425,7 +5474,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid) String
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[130]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7438,7 +5487,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid) ProtoR
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid) GetName() string {
@@ -7483,16 +5532,24 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid) GetSpl
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Advertisement struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Advertisement) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Advertisement{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[131]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7505,7 +5562,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Advertise
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Advertisement) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[131]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7518,7 +5575,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Adverti
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Advertisement.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Advertisement) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 0}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 0}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Advertisement) GetEnabled() bool {
@@ -7528,22 +5585,30 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Adverti
 	return false
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Advertisement) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "8021x-entra", "8021x-google", "8021x-localradius", "8021x-meraki",
 	// "8021x-radius", "ipsk-with-radius", "ipsk-with-radius-easy-psk", "ipsk-without-radius",
 	// "open", "open-enhanced", "open-with-radius", "psk".
-	Mode          *string                                                                              `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Protocol      *string                                                                              `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Encryption    *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Encryption `protobuf:"bytes,3,opt,name=encryption,proto3" json:"encryption,omitempty"`
-	Dhcp          *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Dhcp       `protobuf:"bytes,4,opt,name=dhcp,proto3" json:"dhcp,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *string                                                                              `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	Protocol             *string                                                                              `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	Encryption           *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Encryption `protobuf:"bytes,3,opt,name=encryption,proto3" json:"encryption,omitempty"`
+	Dhcp                 *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Dhcp       `protobuf:"bytes,4,opt,name=dhcp,proto3" json:"dhcp,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[132]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7555,7 +5620,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Securit
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[132]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7568,7 +5633,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Securit
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 1}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 1}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security) GetMode() string {
@@ -7599,23 +5664,31 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Securit
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius struct {
-	state         protoimpl.MessageState                                                              `protogen:"open.v1"`
-	Servers       []*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Servers   `protobuf:"bytes,1,rep,name=servers,proto3" json:"servers,omitempty"`
-	Accounting    *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Accounting  `protobuf:"bytes,2,opt,name=accounting,proto3" json:"accounting,omitempty"`
-	Policies      *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies    `protobuf:"bytes,3,opt,name=policies,proto3" json:"policies,omitempty"`
-	Proxy         *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Proxy       `protobuf:"bytes,4,opt,name=proxy,proto3" json:"proxy,omitempty"`
-	Testing       *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Testing     `protobuf:"bytes,5,opt,name=testing,proto3" json:"testing,omitempty"`
-	Identifiers   *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Identifiers `protobuf:"bytes,6,opt,name=identifiers,proto3" json:"identifiers,omitempty"`
-	Das           *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Das         `protobuf:"bytes,7,opt,name=das,proto3" json:"das,omitempty"`
-	EapTimers     *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers   `protobuf:"bytes,8,opt,name=eap_timers,json=eapTimers,proto3" json:"eap_timers,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                              `protogen:"open.v1"`
+	Servers              []*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Servers   `protobuf:"bytes,1,rep,name=servers,proto3" json:"servers,omitempty"`
+	Accounting           *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Accounting  `protobuf:"bytes,2,opt,name=accounting,proto3" json:"accounting,omitempty"`
+	Policies             *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies    `protobuf:"bytes,3,opt,name=policies,proto3" json:"policies,omitempty"`
+	Proxy                *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Proxy       `protobuf:"bytes,4,opt,name=proxy,proto3" json:"proxy,omitempty"`
+	Testing              *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Testing     `protobuf:"bytes,5,opt,name=testing,proto3" json:"testing,omitempty"`
+	Identifiers          *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Identifiers `protobuf:"bytes,6,opt,name=identifiers,proto3" json:"identifiers,omitempty"`
+	Das                  *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Das         `protobuf:"bytes,7,opt,name=das,proto3" json:"das,omitempty"`
+	EapTimers            *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers   `protobuf:"bytes,8,opt,name=eap_timers,json=eapTimers,proto3" json:"eap_timers,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[133]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7627,7 +5700,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius)
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[133]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7640,7 +5713,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius)
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 2}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 2}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius) GetServers() []*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Servers {
@@ -7699,6 +5772,13 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius)
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "Bridge mode", "Campus Gateway", "Layer 3 roaming", "NAT mode".
@@ -7708,13 +5788,14 @@ type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing 
 	BonjourForwarding     *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding     `protobuf:"bytes,4,opt,name=bonjour_forwarding,json=bonjourForwarding,proto3" json:"bonjour_forwarding,omitempty"`
 	Mdns                  *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Mdns                  `protobuf:"bytes,5,opt,name=mdns,proto3" json:"mdns,omitempty"`
 	Radius                *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius                `protobuf:"bytes,6,opt,name=radius,proto3" json:"radius,omitempty"`
+	AdditionalProperties  *structpb.Struct                                                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[134]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7726,7 +5807,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Address
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[134]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7739,7 +5820,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Address
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 3}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 3}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing) GetMode() string {
@@ -7784,6 +5865,13 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Address
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "cisco-ise", "click-through", "custom-radius", "disabled", "google-oauth",
@@ -7797,13 +5885,14 @@ type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash stru
 	Auth                  *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth                  `protobuf:"bytes,5,opt,name=auth,proto3" json:"auth,omitempty"`
 	ControllerUnreachable *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_ControllerUnreachable `protobuf:"bytes,6,opt,name=controller_unreachable,json=controllerUnreachable,proto3" json:"controller_unreachable,omitempty"`
 	PreAccess             *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_PreAccess             `protobuf:"bytes,7,opt,name=pre_access,json=preAccess,proto3" json:"pre_access,omitempty"`
+	AdditionalProperties  *structpb.Struct                                                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[135]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7815,7 +5904,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash)
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[135]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7828,7 +5917,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash)
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 4}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 4}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash) GetMode() string {
@@ -7880,17 +5969,25 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash)
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Encryption struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ciphers       []string               `protobuf:"bytes,1,rep,name=ciphers,proto3" json:"ciphers,omitempty"`
-	Akms          []string               `protobuf:"bytes,2,rep,name=akms,proto3" json:"akms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Ciphers              []string               `protobuf:"bytes,1,rep,name=ciphers,proto3" json:"ciphers,omitempty"`
+	Akms                 []string               `protobuf:"bytes,2,rep,name=akms,proto3" json:"akms,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Encryption) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Encryption{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[136]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7903,7 +6000,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Encryption) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[136]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7916,7 +6013,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Securit
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Encryption.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Encryption) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 1, 0}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 1, 0}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Encryption) GetCiphers() []string {
@@ -7933,16 +6030,24 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Securit
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Encryption) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Dhcp struct {
-	state         protoimpl.MessageState                                                                   `protogen:"open.v1"`
-	Mandatory     *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Dhcp_Mandatory `protobuf:"bytes,1,opt,name=mandatory,proto3" json:"mandatory,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                   `protogen:"open.v1"`
+	Mandatory            *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Dhcp_Mandatory `protobuf:"bytes,1,opt,name=mandatory,proto3" json:"mandatory,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Dhcp) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Dhcp{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[137]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7955,7 +6060,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Dhcp) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[137]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7968,7 +6073,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Securit
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Dhcp.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Dhcp) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 1, 1}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 1, 1}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Dhcp) GetMandatory() *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Dhcp_Mandatory {
@@ -7978,16 +6083,24 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Securit
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Dhcp) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Dhcp_Mandatory struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Dhcp_Mandatory) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Dhcp_Mandatory{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[138]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8000,7 +6113,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Dhcp_Mandatory) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[138]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8013,7 +6126,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Securit
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Dhcp_Mandatory.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Dhcp_Mandatory) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 1, 1, 0}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 1, 1, 0}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Dhcp_Mandatory) GetEnabled() bool {
@@ -8023,19 +6136,27 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Securit
 	return false
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Dhcp_Mandatory) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Servers struct {
-	state         protoimpl.MessageState                                                                  `protogen:"open.v1"`
-	Id            *int64                                                                                  `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Address       *string                                                                                 `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Name          *string                                                                                 `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Modes         []*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Servers_Modes `protobuf:"bytes,4,rep,name=modes,proto3" json:"modes,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                  `protogen:"open.v1"`
+	Id                   *int64                                                                                  `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Address              *string                                                                                 `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Name                 *string                                                                                 `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Modes                []*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Servers_Modes `protobuf:"bytes,4,rep,name=modes,proto3" json:"modes,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Servers) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Servers{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[139]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8048,7 +6169,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Se
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Servers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[139]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8061,7 +6182,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Servers.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Servers) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 2, 0}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 2, 0}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Servers) GetId() int64 {
@@ -8092,17 +6213,25 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Servers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Accounting struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Enabled        *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	UpdateInterval *int64                 `protobuf:"varint,2,opt,name=update_interval,json=updateInterval,proto3,oneof" json:"update_interval,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	UpdateInterval       *int64                 `protobuf:"varint,2,opt,name=update_interval,json=updateInterval,proto3,oneof" json:"update_interval,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Accounting) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Accounting{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[140]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8115,7 +6244,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Ac
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Accounting) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[140]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8128,7 +6257,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Accounting.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Accounting) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 2, 1}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 2, 1}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Accounting) GetEnabled() bool {
@@ -8145,21 +6274,29 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 	return 0
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Accounting) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies struct {
-	state         protoimpl.MessageState                                                                         `protogen:"open.v1"`
-	Failover      *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_Failover      `protobuf:"bytes,1,opt,name=failover,proto3" json:"failover,omitempty"`
-	LoadBalancing *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_LoadBalancing `protobuf:"bytes,2,opt,name=load_balancing,json=loadBalancing,proto3" json:"load_balancing,omitempty"`
-	Fallback      *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_Fallback      `protobuf:"bytes,3,opt,name=fallback,proto3" json:"fallback,omitempty"`
-	Attribute     *string                                                                                        `protobuf:"bytes,4,opt,name=attribute,proto3,oneof" json:"attribute,omitempty"`
-	Timeout       *int64                                                                                         `protobuf:"varint,5,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
-	NumAttempts   *int64                                                                                         `protobuf:"varint,6,opt,name=num_attempts,json=numAttempts,proto3,oneof" json:"num_attempts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                         `protogen:"open.v1"`
+	Failover             *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_Failover      `protobuf:"bytes,1,opt,name=failover,proto3" json:"failover,omitempty"`
+	LoadBalancing        *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_LoadBalancing `protobuf:"bytes,2,opt,name=load_balancing,json=loadBalancing,proto3" json:"load_balancing,omitempty"`
+	Fallback             *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_Fallback      `protobuf:"bytes,3,opt,name=fallback,proto3" json:"fallback,omitempty"`
+	Attribute            *string                                                                                        `protobuf:"bytes,4,opt,name=attribute,proto3,oneof" json:"attribute,omitempty"`
+	Timeout              *int64                                                                                         `protobuf:"varint,5,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
+	NumAttempts          *int64                                                                                         `protobuf:"varint,6,opt,name=num_attempts,json=numAttempts,proto3,oneof" json:"num_attempts,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[141]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8172,7 +6309,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Po
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[141]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8185,7 +6322,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 2, 2}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 2, 2}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies) GetFailover() *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_Failover {
@@ -8230,16 +6367,24 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 	return 0
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Proxy struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Proxy) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Proxy{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[142]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8251,7 +6396,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Proxy) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Proxy) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[142]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8264,7 +6409,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Proxy.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Proxy) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 2, 3}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 2, 3}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Proxy) GetEnabled() bool {
@@ -8274,16 +6419,24 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 	return false
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Proxy) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Testing struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Testing) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Testing{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[143]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8296,7 +6449,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Te
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Testing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[143]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8309,7 +6462,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Testing.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Testing) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 2, 4}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 2, 4}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Testing) GetEnabled() bool {
@@ -8319,17 +6472,25 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 	return false
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Testing) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Identifiers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	CalledStation *string                `protobuf:"bytes,1,opt,name=called_station,json=calledStation,proto3,oneof" json:"called_station,omitempty"`
-	Nas           *string                `protobuf:"bytes,2,opt,name=nas,proto3,oneof" json:"nas,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	CalledStation        *string                `protobuf:"bytes,1,opt,name=called_station,json=calledStation,proto3,oneof" json:"called_station,omitempty"`
+	Nas                  *string                `protobuf:"bytes,2,opt,name=nas,proto3,oneof" json:"nas,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Identifiers) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Identifiers{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[144]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8342,7 +6503,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Id
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Identifiers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[144]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8355,7 +6516,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Identifiers.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Identifiers) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 2, 5}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 2, 5}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Identifiers) GetCalledStation() string {
@@ -8372,16 +6533,24 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 	return ""
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Identifiers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Das struct {
-	state         protoimpl.MessageState                                                          `protogen:"open.v1"`
-	Coa           *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Das_Coa `protobuf:"bytes,1,opt,name=coa,proto3" json:"coa,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                          `protogen:"open.v1"`
+	Coa                  *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Das_Coa `protobuf:"bytes,1,opt,name=coa,proto3" json:"coa,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Das) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Das{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[145]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8393,7 +6562,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Das) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Das) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[145]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8406,7 +6575,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Das.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Das) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 2, 6}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 2, 6}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Das) GetCoa() *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Das_Coa {
@@ -8416,19 +6585,27 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Das) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers struct {
-	state         protoimpl.MessageState                                                                     `protogen:"open.v1"`
-	Timeout       *int64                                                                                     `protobuf:"varint,1,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
-	MaxRetries    *int64                                                                                     `protobuf:"varint,2,opt,name=max_retries,json=maxRetries,proto3,oneof" json:"max_retries,omitempty"`
-	Identity      *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers_Identity `protobuf:"bytes,3,opt,name=identity,proto3" json:"identity,omitempty"`
-	EapolKey      *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers_EapolKey `protobuf:"bytes,4,opt,name=eapol_key,json=eapolKey,proto3" json:"eapol_key,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                     `protogen:"open.v1"`
+	Timeout              *int64                                                                                     `protobuf:"varint,1,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
+	MaxRetries           *int64                                                                                     `protobuf:"varint,2,opt,name=max_retries,json=maxRetries,proto3,oneof" json:"max_retries,omitempty"`
+	Identity             *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers_Identity `protobuf:"bytes,3,opt,name=identity,proto3" json:"identity,omitempty"`
+	EapolKey             *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers_EapolKey `protobuf:"bytes,4,opt,name=eapol_key,json=eapolKey,proto3" json:"eapol_key,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[146]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8441,7 +6618,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Ea
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[146]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8454,7 +6631,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 2, 7}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 2, 7}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers) GetTimeout() int64 {
@@ -8485,18 +6662,26 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Servers_Modes struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "accounting", "auth".
-	Mode          *string `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Port          *int64  `protobuf:"varint,2,opt,name=port,proto3,oneof" json:"port,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *string          `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	Port                 *int64           `protobuf:"varint,2,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Servers_Modes) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Servers_Modes{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[147]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8509,7 +6694,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Se
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Servers_Modes) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[147]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8522,7 +6707,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Servers_Modes.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Servers_Modes) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 2, 0, 0}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 2, 0, 0}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Servers_Modes) GetMode() string {
@@ -8539,16 +6724,24 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 	return 0
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Servers_Modes) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_Failover struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Mode          *string                `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Mode                 *string                `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_Failover) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_Failover{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[148]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8561,7 +6754,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Po
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_Failover) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[148]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8574,7 +6767,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_Failover.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_Failover) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 2, 2, 0}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 2, 2, 0}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_Failover) GetMode() string {
@@ -8584,16 +6777,24 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 	return ""
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_Failover) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_LoadBalancing struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Mode          *string                `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Mode                 *string                `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_LoadBalancing) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_LoadBalancing{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[149]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8606,7 +6807,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Po
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_LoadBalancing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[149]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8619,7 +6820,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_LoadBalancing.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_LoadBalancing) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 2, 2, 1}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 2, 2, 1}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_LoadBalancing) GetMode() string {
@@ -8629,16 +6830,24 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 	return ""
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_LoadBalancing) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_Fallback struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_Fallback) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_Fallback{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[150]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8651,7 +6860,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Po
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_Fallback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[150]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8664,7 +6873,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_Fallback.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_Fallback) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 2, 2, 2}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 2, 2, 2}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_Fallback) GetEnabled() bool {
@@ -8674,16 +6883,24 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 	return false
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_Fallback) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Das_Coa struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Das_Coa) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Das_Coa{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[151]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8696,7 +6913,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Da
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Das_Coa) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[151]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8709,7 +6926,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Das_Coa.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Das_Coa) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 2, 6, 0}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 2, 6, 0}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Das_Coa) GetEnabled() bool {
@@ -8719,17 +6936,25 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 	return false
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Das_Coa) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers_Identity struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Timeout       *int64                 `protobuf:"varint,1,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
-	MaxRetries    *int64                 `protobuf:"varint,2,opt,name=max_retries,json=maxRetries,proto3,oneof" json:"max_retries,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Timeout              *int64                 `protobuf:"varint,1,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
+	MaxRetries           *int64                 `protobuf:"varint,2,opt,name=max_retries,json=maxRetries,proto3,oneof" json:"max_retries,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers_Identity) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers_Identity{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[152]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8742,7 +6967,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Ea
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers_Identity) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[152]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8755,7 +6980,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers_Identity.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers_Identity) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 2, 7, 0}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 2, 7, 0}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers_Identity) GetTimeout() int64 {
@@ -8772,17 +6997,25 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 	return 0
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers_Identity) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers_EapolKey struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	MaxRetries    *int64                 `protobuf:"varint,1,opt,name=max_retries,json=maxRetries,proto3,oneof" json:"max_retries,omitempty"`
-	TimeoutInMs   *int64                 `protobuf:"varint,2,opt,name=timeout_in_ms,json=timeoutInMs,proto3,oneof" json:"timeout_in_ms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	MaxRetries           *int64                 `protobuf:"varint,1,opt,name=max_retries,json=maxRetries,proto3,oneof" json:"max_retries,omitempty"`
+	TimeoutInMs          *int64                 `protobuf:"varint,2,opt,name=timeout_in_ms,json=timeoutInMs,proto3,oneof" json:"timeout_in_ms,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers_EapolKey) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers_EapolKey{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[153]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8795,7 +7028,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Ea
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers_EapolKey) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[153]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8808,7 +7041,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers_EapolKey.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers_EapolKey) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 2, 7, 1}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 2, 7, 1}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers_EapolKey) GetMaxRetries() int64 {
@@ -8825,16 +7058,24 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_
 	return 0
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers_EapolKey) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_AdultContentFiltering struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_AdultContentFiltering) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_AdultContentFiltering{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[154]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8847,7 +7088,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressin
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_AdultContentFiltering) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[154]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8860,7 +7101,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Address
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_AdultContentFiltering.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_AdultContentFiltering) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 3, 0}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 3, 0}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_AdultContentFiltering) GetEnabled() bool {
@@ -8870,17 +7111,25 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Address
 	return false
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_AdultContentFiltering) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_DnsRewrite struct {
 	state                protoimpl.MessageState `protogen:"open.v1"`
 	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
 	DnsCustomNameservers []string               `protobuf:"bytes,2,rep,name=dns_custom_nameservers,json=dnsCustomNameservers,proto3" json:"dns_custom_nameservers,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_DnsRewrite) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_DnsRewrite{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[155]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8893,7 +7142,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressin
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_DnsRewrite) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[155]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8906,7 +7155,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Address
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_DnsRewrite.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_DnsRewrite) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 3, 1}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 3, 1}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_DnsRewrite) GetEnabled() bool {
@@ -8923,17 +7172,25 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Address
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_DnsRewrite) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding struct {
-	state         protoimpl.MessageState                                                                                `protogen:"open.v1"`
-	Enabled       *bool                                                                                                 `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Rules         []*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                `protogen:"open.v1"`
+	Enabled              *bool                                                                                                 `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Rules                []*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[156]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8946,7 +7203,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressin
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[156]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8959,7 +7216,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Address
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 3, 2}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 3, 2}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding) GetEnabled() bool {
@@ -8976,17 +7233,25 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Address
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Mdns struct {
-	state         protoimpl.MessageState                                                                   `protogen:"open.v1"`
-	Enabled       *bool                                                                                    `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Rules         []*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Mdns_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                   `protogen:"open.v1"`
+	Enabled              *bool                                                                                    `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Rules                []*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Mdns_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Mdns) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Mdns{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[157]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8999,7 +7264,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressin
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Mdns) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[157]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9012,7 +7277,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Address
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Mdns.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Mdns) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 3, 3}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 3, 3}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Mdns) GetEnabled() bool {
@@ -9029,17 +7294,25 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Address
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Mdns) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius struct {
-	state           protoimpl.MessageState                                                                   `protogen:"open.v1"`
-	Guest           *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius_Guest `protobuf:"bytes,1,opt,name=guest,proto3" json:"guest,omitempty"`
-	OverrideVlanTag *bool                                                                                    `protobuf:"varint,2,opt,name=override_vlan_tag,json=overrideVlanTag,proto3,oneof" json:"override_vlan_tag,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                   `protogen:"open.v1"`
+	Guest                *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius_Guest `protobuf:"bytes,1,opt,name=guest,proto3" json:"guest,omitempty"`
+	OverrideVlanTag      *bool                                                                                    `protobuf:"varint,2,opt,name=override_vlan_tag,json=overrideVlanTag,proto3,oneof" json:"override_vlan_tag,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[158]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9052,7 +7325,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressin
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[158]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9065,7 +7338,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Address
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 3, 4}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 3, 4}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius) GetGuest() *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius_Guest {
@@ -9082,6 +7355,13 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Address
 	return false
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding_Rules struct {
 	state       protoimpl.MessageState                                                                                   `protogen:"open.v1"`
 	Description *string                                                                                                  `protobuf:"bytes,1,opt,name=description,proto3,oneof" json:"description,omitempty"`
@@ -9089,14 +7369,15 @@ type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_
 	// Known values: "AFP", "AirPlay", "All Services", "Apple screen share", "BitTorrent",
 	// "Chromecast", "FTP", "Printers", "SSH", "Samba", "Scanners", "Spotify", "iChat",
 	// "iTunes".
-	Services      []string `protobuf:"bytes,3,rep,name=services,proto3" json:"services,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Services             []string         `protobuf:"bytes,3,rep,name=services,proto3" json:"services,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding_Rules) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding_Rules{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[159]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9109,7 +7390,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressin
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[159]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9122,7 +7403,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Address
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding_Rules.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 3, 2, 0}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 3, 2, 0}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding_Rules) GetDescription() string {
@@ -9146,16 +7427,24 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Address
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding_Rules) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding_Rules_Vlan struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *int64                 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *int64                 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding_Rules_Vlan) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding_Rules_Vlan{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[160]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9168,7 +7457,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressin
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding_Rules_Vlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[160]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9181,7 +7470,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Address
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding_Rules_Vlan.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding_Rules_Vlan) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 3, 2, 0, 0}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 3, 2, 0, 0}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding_Rules_Vlan) GetId() int64 {
@@ -9191,19 +7480,27 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Address
 	return 0
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding_Rules_Vlan) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Mdns_Rules struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "afp", "airplay", "apple_screen_share", "bittorrent", "ftp",
 	// "google_chromecast", "ichat", "itunes", "printers", "samba", "scanner", "spotify",
 	// "ssh".
-	Services      []string `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Services             []string         `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Mdns_Rules) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Mdns_Rules{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[161]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9216,7 +7513,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressin
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Mdns_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[161]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9229,7 +7526,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Address
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Mdns_Rules.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Mdns_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 3, 3, 0}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 3, 3, 0}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Mdns_Rules) GetServices() []string {
@@ -9239,16 +7536,24 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Address
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Mdns_Rules) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius_Guest struct {
-	state         protoimpl.MessageState                                                                        `protogen:"open.v1"`
-	Vlan          *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius_Guest_Vlan `protobuf:"bytes,1,opt,name=vlan,proto3" json:"vlan,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                        `protogen:"open.v1"`
+	Vlan                 *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius_Guest_Vlan `protobuf:"bytes,1,opt,name=vlan,proto3" json:"vlan,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius_Guest) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius_Guest{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[162]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9261,7 +7566,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressin
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius_Guest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[162]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9274,7 +7579,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Address
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius_Guest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius_Guest) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 3, 4, 0}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 3, 4, 0}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius_Guest) GetVlan() *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius_Guest_Vlan {
@@ -9284,16 +7589,24 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Address
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius_Guest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius_Guest_Vlan struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius_Guest_Vlan) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius_Guest_Vlan{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[163]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9306,7 +7619,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressin
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius_Guest_Vlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[163]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9319,7 +7632,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Address
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius_Guest_Vlan.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius_Guest_Vlan) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 3, 4, 0, 0}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 3, 4, 0, 0}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius_Guest_Vlan) GetEnabled() bool {
@@ -9329,19 +7642,27 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Address
 	return false
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius_Guest_Vlan) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "external", "hosted".
-	Provider      *string                                                                                        `protobuf:"bytes,1,opt,name=provider,proto3,oneof" json:"provider,omitempty"`
-	External      *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_External `protobuf:"bytes,2,opt,name=external,proto3" json:"external,omitempty"`
-	Hosted        *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted   `protobuf:"bytes,3,opt,name=hosted,proto3" json:"hosted,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Provider             *string                                                                                        `protobuf:"bytes,1,opt,name=provider,proto3,oneof" json:"provider,omitempty"`
+	External             *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_External `protobuf:"bytes,2,opt,name=external,proto3" json:"external,omitempty"`
+	Hosted               *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted   `protobuf:"bytes,3,opt,name=hosted,proto3" json:"hosted,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[164]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9354,7 +7675,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Ca
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[164]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9367,7 +7688,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 4, 0}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 4, 0}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal) GetProvider() string {
@@ -9391,16 +7712,24 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Redirect struct {
-	state         protoimpl.MessageState                                                                    `protogen:"open.v1"`
-	Override      *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Redirect_Override `protobuf:"bytes,1,opt,name=override,proto3" json:"override,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                    `protogen:"open.v1"`
+	Override             *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Redirect_Override `protobuf:"bytes,1,opt,name=override,proto3" json:"override,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Redirect) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Redirect{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[165]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9413,7 +7742,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Re
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Redirect) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[165]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9426,7 +7755,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Redirect.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Redirect) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 4, 1}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 4, 1}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Redirect) GetOverride() *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Redirect_Override {
@@ -9436,17 +7765,25 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Redirect) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth struct {
-	state              protoimpl.MessageState                                                                          `protogen:"open.v1"`
-	SimultaneousLogins *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth_SimultaneousLogins `protobuf:"bytes,1,opt,name=simultaneous_logins,json=simultaneousLogins,proto3" json:"simultaneous_logins,omitempty"`
-	Oauth              *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth_Oauth              `protobuf:"bytes,2,opt,name=oauth,proto3" json:"oauth,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                          `protogen:"open.v1"`
+	SimultaneousLogins   *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth_SimultaneousLogins `protobuf:"bytes,1,opt,name=simultaneous_logins,json=simultaneousLogins,proto3" json:"simultaneous_logins,omitempty"`
+	Oauth                *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth_Oauth              `protobuf:"bytes,2,opt,name=oauth,proto3" json:"oauth,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[166]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9458,7 +7795,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[166]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9471,7 +7808,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 4, 2}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 4, 2}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth) GetSimultaneousLogins() *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth_SimultaneousLogins {
@@ -9488,17 +7825,25 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_ControllerUnreachable struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "default", "open", "restricted".
-	Mode          *string `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *string          `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_ControllerUnreachable) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_ControllerUnreachable{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[167]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9511,7 +7856,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Co
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_ControllerUnreachable) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[167]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9524,7 +7869,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_ControllerUnreachable.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_ControllerUnreachable) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 4, 3}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 4, 3}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_ControllerUnreachable) GetMode() string {
@@ -9534,18 +7879,26 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 	return ""
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_ControllerUnreachable) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_PreAccess struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "allow-non-http", "block-all".
-	Mode          *string                                                                                        `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	WalledGarden  *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_PreAccess_WalledGarden `protobuf:"bytes,2,opt,name=walled_garden,json=walledGarden,proto3" json:"walled_garden,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mode                 *string                                                                                        `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	WalledGarden         *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_PreAccess_WalledGarden `protobuf:"bytes,2,opt,name=walled_garden,json=walledGarden,proto3" json:"walled_garden,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_PreAccess) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_PreAccess{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[168]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[120]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9558,7 +7911,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Pr
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_PreAccess) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[168]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[120]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9571,7 +7924,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_PreAccess.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_PreAccess) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 4, 4}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 4, 4}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_PreAccess) GetMode() string {
@@ -9588,16 +7941,24 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_PreAccess) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_External struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Url           *string                `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Url                  *string                `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_External) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_External{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[169]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9610,7 +7971,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Ca
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_External) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[169]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9623,7 +7984,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_External.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_External) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 4, 0, 0}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 4, 0, 0}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_External) GetUrl() string {
@@ -9633,18 +7994,26 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 	return ""
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_External) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted struct {
-	state         protoimpl.MessageState                                                                                `protogen:"open.v1"`
-	Theme         *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Theme    `protobuf:"bytes,1,opt,name=theme,proto3" json:"theme,omitempty"`
-	Language      *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Language `protobuf:"bytes,2,opt,name=language,proto3" json:"language,omitempty"`
-	Consent       *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Consent  `protobuf:"bytes,3,opt,name=consent,proto3" json:"consent,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                `protogen:"open.v1"`
+	Theme                *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Theme    `protobuf:"bytes,1,opt,name=theme,proto3" json:"theme,omitempty"`
+	Language             *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Language `protobuf:"bytes,2,opt,name=language,proto3" json:"language,omitempty"`
+	Consent              *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Consent  `protobuf:"bytes,3,opt,name=consent,proto3" json:"consent,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[170]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[122]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9657,7 +8026,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Ca
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[170]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[122]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9670,7 +8039,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 4, 0, 1}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 4, 0, 1}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted) GetTheme() *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Theme {
@@ -9694,16 +8063,24 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Theme struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Theme) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Theme{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[171]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[123]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9716,7 +8093,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Ca
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Theme) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[171]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[123]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9729,7 +8106,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Theme.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Theme) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 4, 0, 1, 0}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 4, 0, 1, 0}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Theme) GetId() string {
@@ -9739,18 +8116,26 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 	return ""
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Theme) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Language struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "DA", "DE", "EL", "EN", "ES", "FI", "FR", "GL", "IT", "JA", "KO",
 	// "NL", "NO", "PL", "PT", "RU", "SK", "SV", "UK", "ZH".
-	Code          *string `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Code                 *string          `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Language) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Language{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[172]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[124]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9763,7 +8148,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Ca
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Language) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[172]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[124]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9776,7 +8161,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Language.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Language) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 4, 0, 1, 1}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 4, 0, 1, 1}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Language) GetCode() string {
@@ -9786,17 +8171,25 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 	return ""
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Language) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Consent struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Required      *bool                  `protobuf:"varint,1,opt,name=required,proto3,oneof" json:"required,omitempty"`
-	Message       *string                `protobuf:"bytes,2,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Required             *bool                  `protobuf:"varint,1,opt,name=required,proto3,oneof" json:"required,omitempty"`
+	Message              *string                `protobuf:"bytes,2,opt,name=message,proto3,oneof" json:"message,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Consent) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Consent{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[173]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[125]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9809,7 +8202,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Ca
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Consent) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[173]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[125]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9822,7 +8215,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Consent.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Consent) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 4, 0, 1, 2}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 4, 0, 1, 2}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Consent) GetRequired() bool {
@@ -9839,17 +8232,25 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 	return ""
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Consent) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Redirect_Override struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Url           *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Url                  *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Redirect_Override) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Redirect_Override{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[174]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[126]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9862,7 +8263,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Re
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Redirect_Override) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[174]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[126]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9875,7 +8276,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Redirect_Override.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Redirect_Override) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 4, 1, 0}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 4, 1, 0}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Redirect_Override) GetEnabled() bool {
@@ -9892,16 +8293,24 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 	return ""
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Redirect_Override) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth_SimultaneousLogins struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth_SimultaneousLogins) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth_SimultaneousLogins{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[175]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[127]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9914,7 +8323,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Au
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth_SimultaneousLogins) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[175]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[127]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9927,7 +8336,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth_SimultaneousLogins.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth_SimultaneousLogins) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 4, 2, 0}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 4, 2, 0}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth_SimultaneousLogins) GetEnabled() bool {
@@ -9937,16 +8346,24 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 	return false
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth_SimultaneousLogins) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth_Oauth struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Domains       []string               `protobuf:"bytes,1,rep,name=domains,proto3" json:"domains,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Domains              []string               `protobuf:"bytes,1,rep,name=domains,proto3" json:"domains,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth_Oauth) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth_Oauth{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[176]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[128]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9959,7 +8376,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Au
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth_Oauth) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[176]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[128]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9972,7 +8389,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth_Oauth.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth_Oauth) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 4, 2, 1}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 4, 2, 1}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth_Oauth) GetDomains() []string {
@@ -9982,17 +8399,25 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth_Oauth) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_PreAccess_WalledGarden struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Ranges        []string               `protobuf:"bytes,2,rep,name=ranges,proto3" json:"ranges,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Ranges               []string               `protobuf:"bytes,2,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_PreAccess_WalledGarden) Reset() {
 	*x = GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_PreAccess_WalledGarden{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[177]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[129]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10005,7 +8430,7 @@ func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Pr
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_PreAccess_WalledGarden) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[177]
+	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[129]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10018,7 +8443,7 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 
 // Deprecated: Use GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_PreAccess_WalledGarden.ProtoReflect.Descriptor instead.
 func (*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_PreAccess_WalledGarden) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{12, 0, 1, 4, 4, 0}
+	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 4, 4, 0}
 }
 
 func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_PreAccess_WalledGarden) GetEnabled() bool {
@@ -10035,2538 +8460,9 @@ func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_
 	return nil
 }
 
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Name          *string                                                           `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Advertisement *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Advertisement `protobuf:"bytes,2,opt,name=advertisement,proto3" json:"advertisement,omitempty"`
-	Security      *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security      `protobuf:"bytes,3,opt,name=security,proto3" json:"security,omitempty"`
-	Radius        *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius        `protobuf:"bytes,4,opt,name=radius,proto3" json:"radius,omitempty"`
-	Addressing    *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing    `protobuf:"bytes,5,opt,name=addressing,proto3" json:"addressing,omitempty"`
-	Splash        *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash        `protobuf:"bytes,6,opt,name=splash,proto3" json:"splash,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[178]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[178]
+func (x *GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_PreAccess_WalledGarden) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid) GetAdvertisement() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Advertisement {
-	if x != nil {
-		return x.Advertisement
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid) GetSecurity() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security {
-	if x != nil {
-		return x.Security
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid) GetRadius() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius {
-	if x != nil {
-		return x.Radius
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid) GetAddressing() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing {
-	if x != nil {
-		return x.Addressing
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid) GetSplash() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash {
-	if x != nil {
-		return x.Splash
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Advertisement struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Advertisement) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Advertisement{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[179]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Advertisement) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Advertisement) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Advertisement) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[179]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Advertisement.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Advertisement) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 0}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Advertisement) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "8021x-entra", "8021x-google", "8021x-localradius", "8021x-meraki",
-	// "8021x-radius", "ipsk-with-radius", "ipsk-with-radius-easy-psk", "ipsk-without-radius",
-	// "open", "open-enhanced", "open-with-radius", "psk".
-	Mode *string `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	// Known values: "WPA1 and WPA2", "WPA2 only", "WPA3 192-bit Security",
-	// "WPA3 Transition Mode", "WPA3 only".
-	Protocol           *string                                                                         `protobuf:"bytes,2,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Encryption         *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption         `protobuf:"bytes,3,opt,name=encryption,proto3" json:"encryption,omitempty"`
-	IdentityPassphrase *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase `protobuf:"bytes,4,opt,name=identity_passphrase,json=identityPassphrase,proto3" json:"identity_passphrase,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[180]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[180]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security) GetMode() string {
-	if x != nil && x.Mode != nil {
-		return *x.Mode
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security) GetEncryption() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption {
-	if x != nil {
-		return x.Encryption
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security) GetIdentityPassphrase() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase {
-	if x != nil {
-		return x.IdentityPassphrase
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Servers       []*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Servers   `protobuf:"bytes,1,rep,name=servers,proto3" json:"servers,omitempty"`
-	Accounting    *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Accounting  `protobuf:"bytes,2,opt,name=accounting,proto3" json:"accounting,omitempty"`
-	Policies      *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies    `protobuf:"bytes,3,opt,name=policies,proto3" json:"policies,omitempty"`
-	Proxy         *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Proxy       `protobuf:"bytes,4,opt,name=proxy,proto3" json:"proxy,omitempty"`
-	Testing       *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Testing     `protobuf:"bytes,5,opt,name=testing,proto3" json:"testing,omitempty"`
-	Identifiers   *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Identifiers `protobuf:"bytes,6,opt,name=identifiers,proto3" json:"identifiers,omitempty"`
-	Das           *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das         `protobuf:"bytes,7,opt,name=das,proto3" json:"das,omitempty"`
-	EapTimers     *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers   `protobuf:"bytes,8,opt,name=eap_timers,json=eapTimers,proto3" json:"eap_timers,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[181]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[181]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 2}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius) GetServers() []*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Servers {
-	if x != nil {
-		return x.Servers
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius) GetAccounting() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Accounting {
-	if x != nil {
-		return x.Accounting
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius) GetPolicies() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies {
-	if x != nil {
-		return x.Policies
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius) GetProxy() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Proxy {
-	if x != nil {
-		return x.Proxy
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius) GetTesting() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Testing {
-	if x != nil {
-		return x.Testing
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius) GetIdentifiers() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Identifiers {
-	if x != nil {
-		return x.Identifiers
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius) GetDas() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das {
-	if x != nil {
-		return x.Das
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius) GetEapTimers() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers {
-	if x != nil {
-		return x.EapTimers
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing struct {
-	state             protoimpl.MessageState                                                           `protogen:"open.v1"`
-	BonjourForwarding *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding `protobuf:"bytes,1,opt,name=bonjour_forwarding,json=bonjourForwarding,proto3" json:"bonjour_forwarding,omitempty"`
-	Mdns              *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns              `protobuf:"bytes,2,opt,name=mdns,proto3" json:"mdns,omitempty"`
-	Radius            *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius            `protobuf:"bytes,3,opt,name=radius,proto3" json:"radius,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[182]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[182]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 3}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing) GetBonjourForwarding() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding {
-	if x != nil {
-		return x.BonjourForwarding
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing) GetMdns() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns {
-	if x != nil {
-		return x.Mdns
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing) GetRadius() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius {
-	if x != nil {
-		return x.Radius
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "cisco-ise", "click-through", "custom-radius", "disabled", "google-oauth",
-	// "microsoft-entra-id".
-	Mode          *string                                                                  `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	CaptivePortal *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal `protobuf:"bytes,2,opt,name=captive_portal,json=captivePortal,proto3" json:"captive_portal,omitempty"`
-	Redirect      *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect      `protobuf:"bytes,3,opt,name=redirect,proto3" json:"redirect,omitempty"`
-	// Known values: 30, 60, 120, 240, 480, 720, 1080, 1440, 2880, 5760, 7200, 10080, 20160,
-	// 43200, 86400, 129600.
-	Timeout               *int64                                                                           `protobuf:"varint,4,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
-	Auth                  *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth                  `protobuf:"bytes,5,opt,name=auth,proto3" json:"auth,omitempty"`
-	ControllerUnreachable *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_ControllerUnreachable `protobuf:"bytes,6,opt,name=controller_unreachable,json=controllerUnreachable,proto3" json:"controller_unreachable,omitempty"`
-	PreAccess             *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess             `protobuf:"bytes,7,opt,name=pre_access,json=preAccess,proto3" json:"pre_access,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[183]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[183]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 4}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash) GetMode() string {
-	if x != nil && x.Mode != nil {
-		return *x.Mode
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash) GetCaptivePortal() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal {
-	if x != nil {
-		return x.CaptivePortal
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash) GetRedirect() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect {
-	if x != nil {
-		return x.Redirect
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash) GetTimeout() int64 {
-	if x != nil && x.Timeout != nil {
-		return *x.Timeout
-	}
-	return 0
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash) GetAuth() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth {
-	if x != nil {
-		return x.Auth
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash) GetControllerUnreachable() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_ControllerUnreachable {
-	if x != nil {
-		return x.ControllerUnreachable
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash) GetPreAccess() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess {
-	if x != nil {
-		return x.PreAccess
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "CCMP 128", "GCMP 256".
-	Ciphers []string `protobuf:"bytes,1,rep,name=ciphers,proto3" json:"ciphers,omitempty"`
-	// Known values: "SAE", "SAE-EXT".
-	Akms          []string                                                                       `protobuf:"bytes,2,rep,name=akms,proto3" json:"akms,omitempty"`
-	Passphrase    *string                                                                        `protobuf:"bytes,3,opt,name=passphrase,proto3,oneof" json:"passphrase,omitempty"`
-	Dot11W        *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11W `protobuf:"bytes,4,opt,name=dot11w,proto3" json:"dot11w,omitempty"`
-	Dot11R        *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11R `protobuf:"bytes,5,opt,name=dot11r,proto3" json:"dot11r,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[184]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[184]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 0}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption) GetCiphers() []string {
-	if x != nil {
-		return x.Ciphers
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption) GetAkms() []string {
-	if x != nil {
-		return x.Akms
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption) GetPassphrase() string {
-	if x != nil && x.Passphrase != nil {
-		return *x.Passphrase
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption) GetDot11W() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11W {
-	if x != nil {
-		return x.Dot11W
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption) GetDot11R() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11R {
-	if x != nil {
-		return x.Dot11R
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase struct {
-	state           protoimpl.MessageState                                                                          `protogen:"open.v1"`
-	PersonalNetwork *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase_PersonalNetwork `protobuf:"bytes,1,opt,name=personal_network,json=personalNetwork,proto3" json:"personal_network,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[185]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[185]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 1}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase) GetPersonalNetwork() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase_PersonalNetwork {
-	if x != nil {
-		return x.PersonalNetwork
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11W struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Required      *bool                  `protobuf:"varint,2,opt,name=required,proto3,oneof" json:"required,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11W) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11W{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[186]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11W) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11W) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11W) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[186]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11W.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11W) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 0, 0}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11W) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11W) GetRequired() bool {
-	if x != nil && x.Required != nil {
-		return *x.Required
-	}
-	return false
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11R struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Adaptive      *bool                  `protobuf:"varint,2,opt,name=adaptive,proto3,oneof" json:"adaptive,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11R) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11R{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[187]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11R) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11R) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11R) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[187]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11R.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11R) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 0, 1}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11R) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11R) GetAdaptive() bool {
-	if x != nil && x.Adaptive != nil {
-		return *x.Adaptive
-	}
-	return false
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase_PersonalNetwork struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase_PersonalNetwork) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase_PersonalNetwork{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[188]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase_PersonalNetwork) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase_PersonalNetwork) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase_PersonalNetwork) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[188]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase_PersonalNetwork.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase_PersonalNetwork) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 1, 1, 0}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase_PersonalNetwork) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Servers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Servers) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Servers{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[189]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Servers) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Servers) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Servers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[189]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Servers.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Servers) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 2, 0}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Servers) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Accounting struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Enabled        *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	UpdateInterval *int64                 `protobuf:"varint,2,opt,name=update_interval,json=updateInterval,proto3,oneof" json:"update_interval,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Accounting) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Accounting{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[190]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Accounting) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Accounting) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Accounting) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[190]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Accounting.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Accounting) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 2, 1}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Accounting) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Accounting) GetUpdateInterval() int64 {
-	if x != nil && x.UpdateInterval != nil {
-		return *x.UpdateInterval
-	}
-	return 0
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies struct {
-	state         protoimpl.MessageState                                                            `protogen:"open.v1"`
-	Failover      *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Failover      `protobuf:"bytes,1,opt,name=failover,proto3" json:"failover,omitempty"`
-	LoadBalancing *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_LoadBalancing `protobuf:"bytes,2,opt,name=load_balancing,json=loadBalancing,proto3" json:"load_balancing,omitempty"`
-	Fallback      *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Fallback      `protobuf:"bytes,3,opt,name=fallback,proto3" json:"fallback,omitempty"`
-	// Known values: "Airespace-ACL-Name", "Aruba-User-Role", "Filter-Id", "Reply-Message".
-	Attribute     *string `protobuf:"bytes,4,opt,name=attribute,proto3,oneof" json:"attribute,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[191]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[191]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 2, 2}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies) GetFailover() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Failover {
-	if x != nil {
-		return x.Failover
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies) GetLoadBalancing() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_LoadBalancing {
-	if x != nil {
-		return x.LoadBalancing
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies) GetFallback() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Fallback {
-	if x != nil {
-		return x.Fallback
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies) GetAttribute() string {
-	if x != nil && x.Attribute != nil {
-		return *x.Attribute
-	}
-	return ""
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Proxy struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Proxy) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Proxy{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[192]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Proxy) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Proxy) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Proxy) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[192]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Proxy.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Proxy) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 2, 3}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Proxy) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Testing struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Testing) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Testing{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[193]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Testing) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Testing) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Testing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[193]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Testing.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Testing) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 2, 4}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Testing) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Identifiers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	CalledStation *string                `protobuf:"bytes,1,opt,name=called_station,json=calledStation,proto3,oneof" json:"called_station,omitempty"`
-	Nas           *string                `protobuf:"bytes,2,opt,name=nas,proto3,oneof" json:"nas,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Identifiers) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Identifiers{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[194]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Identifiers) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Identifiers) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Identifiers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[194]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Identifiers.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Identifiers) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 2, 5}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Identifiers) GetCalledStation() string {
-	if x != nil && x.CalledStation != nil {
-		return *x.CalledStation
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Identifiers) GetNas() string {
-	if x != nil && x.Nas != nil {
-		return *x.Nas
-	}
-	return ""
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das struct {
-	state         protoimpl.MessageState                                             `protogen:"open.v1"`
-	Coa           *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das_Coa `protobuf:"bytes,1,opt,name=coa,proto3" json:"coa,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[195]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[195]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 2, 6}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das) GetCoa() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das_Coa {
-	if x != nil {
-		return x.Coa
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers struct {
-	state         protoimpl.MessageState                                                        `protogen:"open.v1"`
-	Timeout       *int64                                                                        `protobuf:"varint,1,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
-	Identity      *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_Identity `protobuf:"bytes,2,opt,name=identity,proto3" json:"identity,omitempty"`
-	MaxRetries    *int64                                                                        `protobuf:"varint,3,opt,name=max_retries,json=maxRetries,proto3,oneof" json:"max_retries,omitempty"`
-	EapolKey      *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_EapolKey `protobuf:"bytes,4,opt,name=eapol_key,json=eapolKey,proto3" json:"eapol_key,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[196]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[196]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 2, 7}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers) GetTimeout() int64 {
-	if x != nil && x.Timeout != nil {
-		return *x.Timeout
-	}
-	return 0
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers) GetIdentity() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_Identity {
-	if x != nil {
-		return x.Identity
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers) GetMaxRetries() int64 {
-	if x != nil && x.MaxRetries != nil {
-		return *x.MaxRetries
-	}
-	return 0
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers) GetEapolKey() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_EapolKey {
-	if x != nil {
-		return x.EapolKey
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Failover struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "allow", "deny".
-	Mode          *string `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Failover) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Failover{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[197]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Failover) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Failover) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Failover) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[197]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Failover.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Failover) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 2, 2, 0}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Failover) GetMode() string {
-	if x != nil && x.Mode != nil {
-		return *x.Mode
-	}
-	return ""
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_LoadBalancing struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "priority", "round_robin".
-	Mode          *string `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_LoadBalancing) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_LoadBalancing{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[198]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_LoadBalancing) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_LoadBalancing) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_LoadBalancing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[198]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_LoadBalancing.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_LoadBalancing) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 2, 2, 1}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_LoadBalancing) GetMode() string {
-	if x != nil && x.Mode != nil {
-		return *x.Mode
-	}
-	return ""
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Fallback struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Fallback) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Fallback{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[199]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Fallback) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Fallback) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Fallback) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[199]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Fallback.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Fallback) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 2, 2, 2}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Fallback) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das_Coa struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das_Coa) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das_Coa{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[200]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das_Coa) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das_Coa) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das_Coa) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[200]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das_Coa.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das_Coa) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 2, 6, 0}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das_Coa) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_Identity struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	MaxRetries    *int64                 `protobuf:"varint,1,opt,name=max_retries,json=maxRetries,proto3,oneof" json:"max_retries,omitempty"`
-	Timeout       *int64                 `protobuf:"varint,2,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_Identity) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_Identity{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[201]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_Identity) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_Identity) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_Identity) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[201]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_Identity.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_Identity) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 2, 7, 0}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_Identity) GetMaxRetries() int64 {
-	if x != nil && x.MaxRetries != nil {
-		return *x.MaxRetries
-	}
-	return 0
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_Identity) GetTimeout() int64 {
-	if x != nil && x.Timeout != nil {
-		return *x.Timeout
-	}
-	return 0
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_EapolKey struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	MaxRetries    *int64                 `protobuf:"varint,1,opt,name=max_retries,json=maxRetries,proto3,oneof" json:"max_retries,omitempty"`
-	TimeoutInMs   *int64                 `protobuf:"varint,2,opt,name=timeout_in_ms,json=timeoutInMs,proto3,oneof" json:"timeout_in_ms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_EapolKey) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_EapolKey{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[202]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_EapolKey) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_EapolKey) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_EapolKey) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[202]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_EapolKey.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_EapolKey) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 2, 7, 1}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_EapolKey) GetMaxRetries() int64 {
-	if x != nil && x.MaxRetries != nil {
-		return *x.MaxRetries
-	}
-	return 0
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_EapolKey) GetTimeoutInMs() int64 {
-	if x != nil && x.TimeoutInMs != nil {
-		return *x.TimeoutInMs
-	}
-	return 0
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding struct {
-	state         protoimpl.MessageState                                                                   `protogen:"open.v1"`
-	Enabled       *bool                                                                                    `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Rules         []*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[203]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[203]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 3, 0}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding) GetRules() []*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules {
-	if x != nil {
-		return x.Rules
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns struct {
-	state         protoimpl.MessageState                                                      `protogen:"open.v1"`
-	Enabled       *bool                                                                       `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Rules         []*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[204]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[204]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 3, 1}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns) GetRules() []*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns_Rules {
-	if x != nil {
-		return x.Rules
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius struct {
-	state           protoimpl.MessageState                                                      `protogen:"open.v1"`
-	Guest           *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest `protobuf:"bytes,1,opt,name=guest,proto3" json:"guest,omitempty"`
-	OverrideVlanTag *bool                                                                       `protobuf:"varint,2,opt,name=override_vlan_tag,json=overrideVlanTag,proto3,oneof" json:"override_vlan_tag,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[205]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[205]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 3, 2}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius) GetGuest() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest {
-	if x != nil {
-		return x.Guest
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius) GetOverrideVlanTag() bool {
-	if x != nil && x.OverrideVlanTag != nil {
-		return *x.OverrideVlanTag
-	}
-	return false
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	Description *string                `protobuf:"bytes,1,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Required.
-	Vlan *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules_Vlan `protobuf:"bytes,2,opt,name=vlan,proto3" json:"vlan,omitempty"`
-	// Known values: "AFP", "AirPlay", "All Services", "Apple screen share", "BitTorrent",
-	// "Chromecast", "FTP", "Printers", "SSH", "Samba", "Scanners", "Spotify", "iChat",
-	// "iTunes".
-	Services      []string `protobuf:"bytes,3,rep,name=services,proto3" json:"services,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[206]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[206]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 3, 0, 0}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules) GetVlan() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules_Vlan {
-	if x != nil {
-		return x.Vlan
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules) GetServices() []string {
-	if x != nil {
-		return x.Services
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules_Vlan struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *int64 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules_Vlan) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules_Vlan{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[207]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules_Vlan) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules_Vlan) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules_Vlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[207]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules_Vlan.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules_Vlan) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 3, 0, 0, 0}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules_Vlan) GetId() int64 {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return 0
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns_Rules struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "afp", "airplay", "apple_screen_share", "bittorrent", "ftp",
-	// "google_chromecast", "ichat", "itunes", "printers", "samba", "scanner", "spotify",
-	// "ssh".
-	Services      []string `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns_Rules) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns_Rules{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[208]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns_Rules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns_Rules) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[208]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns_Rules.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 3, 1, 0}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns_Rules) GetServices() []string {
-	if x != nil {
-		return x.Services
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest struct {
-	state         protoimpl.MessageState                                                           `protogen:"open.v1"`
-	Vlan          *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest_Vlan `protobuf:"bytes,1,opt,name=vlan,proto3" json:"vlan,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[209]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[209]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 3, 2, 0}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest) GetVlan() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest_Vlan {
-	if x != nil {
-		return x.Vlan
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest_Vlan struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest_Vlan) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest_Vlan{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[210]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest_Vlan) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest_Vlan) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest_Vlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[210]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest_Vlan.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest_Vlan) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 3, 2, 0, 0}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest_Vlan) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "external", "hosted".
-	Provider      *string                                                                           `protobuf:"bytes,1,opt,name=provider,proto3,oneof" json:"provider,omitempty"`
-	External      *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_External `protobuf:"bytes,2,opt,name=external,proto3" json:"external,omitempty"`
-	Hosted        *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted   `protobuf:"bytes,3,opt,name=hosted,proto3" json:"hosted,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[211]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[211]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 4, 0}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal) GetProvider() string {
-	if x != nil && x.Provider != nil {
-		return *x.Provider
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal) GetExternal() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_External {
-	if x != nil {
-		return x.External
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal) GetHosted() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted {
-	if x != nil {
-		return x.Hosted
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect struct {
-	state         protoimpl.MessageState                                                       `protogen:"open.v1"`
-	Override      *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect_Override `protobuf:"bytes,1,opt,name=override,proto3" json:"override,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[212]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[212]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 4, 1}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect) GetOverride() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect_Override {
-	if x != nil {
-		return x.Override
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth struct {
-	state              protoimpl.MessageState                                                             `protogen:"open.v1"`
-	SimultaneousLogins *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_SimultaneousLogins `protobuf:"bytes,1,opt,name=simultaneous_logins,json=simultaneousLogins,proto3" json:"simultaneous_logins,omitempty"`
-	Oauth              *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_Oauth              `protobuf:"bytes,2,opt,name=oauth,proto3" json:"oauth,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[213]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[213]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 4, 2}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth) GetSimultaneousLogins() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_SimultaneousLogins {
-	if x != nil {
-		return x.SimultaneousLogins
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth) GetOauth() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_Oauth {
-	if x != nil {
-		return x.Oauth
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_ControllerUnreachable struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "default", "open", "restricted".
-	Mode          *string `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_ControllerUnreachable) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_ControllerUnreachable{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[214]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_ControllerUnreachable) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_ControllerUnreachable) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_ControllerUnreachable) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[214]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_ControllerUnreachable.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_ControllerUnreachable) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 4, 3}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_ControllerUnreachable) GetMode() string {
-	if x != nil && x.Mode != nil {
-		return *x.Mode
-	}
-	return ""
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "allow-non-http", "block-all".
-	Mode          *string                                                                           `protobuf:"bytes,1,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	WalledGarden  *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess_WalledGarden `protobuf:"bytes,2,opt,name=walled_garden,json=walledGarden,proto3" json:"walled_garden,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[215]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[215]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 4, 4}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess) GetMode() string {
-	if x != nil && x.Mode != nil {
-		return *x.Mode
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess) GetWalledGarden() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess_WalledGarden {
-	if x != nil {
-		return x.WalledGarden
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_External struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Url           *string                `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_External) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_External{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[216]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_External) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_External) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_External) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[216]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_External.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_External) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 4, 0, 0}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_External) GetUrl() string {
-	if x != nil && x.Url != nil {
-		return *x.Url
-	}
-	return ""
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted struct {
-	state         protoimpl.MessageState                                                                   `protogen:"open.v1"`
-	Theme         *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Theme    `protobuf:"bytes,1,opt,name=theme,proto3" json:"theme,omitempty"`
-	Language      *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Language `protobuf:"bytes,2,opt,name=language,proto3" json:"language,omitempty"`
-	Consent       *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Consent  `protobuf:"bytes,3,opt,name=consent,proto3" json:"consent,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[217]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[217]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 4, 0, 1}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted) GetTheme() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Theme {
-	if x != nil {
-		return x.Theme
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted) GetLanguage() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Language {
-	if x != nil {
-		return x.Language
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted) GetConsent() *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Consent {
-	if x != nil {
-		return x.Consent
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Theme struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Theme) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Theme{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[218]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Theme) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Theme) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Theme) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[218]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Theme.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Theme) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 4, 0, 1, 0}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Theme) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Language struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "DA", "DE", "EL", "EN", "ES", "FI", "FR", "GL", "IT", "JA", "KO", "NL",
-	// "NO", "PL", "PT", "RU", "SK", "SV", "UK", "ZH".
-	Code          *string `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Language) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Language{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[219]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Language) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Language) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Language) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[219]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Language.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Language) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 4, 0, 1, 1}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Language) GetCode() string {
-	if x != nil && x.Code != nil {
-		return *x.Code
-	}
-	return ""
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Consent struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Required      *bool                  `protobuf:"varint,1,opt,name=required,proto3,oneof" json:"required,omitempty"`
-	Message       *string                `protobuf:"bytes,2,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Consent) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Consent{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[220]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Consent) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Consent) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Consent) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[220]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Consent.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Consent) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 4, 0, 1, 2}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Consent) GetRequired() bool {
-	if x != nil && x.Required != nil {
-		return *x.Required
-	}
-	return false
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Consent) GetMessage() string {
-	if x != nil && x.Message != nil {
-		return *x.Message
-	}
-	return ""
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect_Override struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Url           *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect_Override) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect_Override{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[221]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect_Override) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect_Override) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect_Override) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[221]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect_Override.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect_Override) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 4, 1, 0}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect_Override) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect_Override) GetUrl() string {
-	if x != nil && x.Url != nil {
-		return *x.Url
-	}
-	return ""
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_SimultaneousLogins struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_SimultaneousLogins) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_SimultaneousLogins{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[222]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_SimultaneousLogins) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_SimultaneousLogins) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_SimultaneousLogins) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[222]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_SimultaneousLogins.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_SimultaneousLogins) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 4, 2, 0}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_SimultaneousLogins) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_Oauth struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Domains       []string               `protobuf:"bytes,1,rep,name=domains,proto3" json:"domains,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_Oauth) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_Oauth{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[223]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_Oauth) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_Oauth) ProtoMessage() {}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_Oauth) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[223]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_Oauth.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_Oauth) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 4, 2, 1}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_Oauth) GetDomains() []string {
-	if x != nil {
-		return x.Domains
-	}
-	return nil
-}
-
-type UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess_WalledGarden struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Ranges        []string               `protobuf:"bytes,2,rep,name=ranges,proto3" json:"ranges,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess_WalledGarden) Reset() {
-	*x = UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess_WalledGarden{}
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[224]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess_WalledGarden) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess_WalledGarden) ProtoMessage() {
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess_WalledGarden) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[224]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess_WalledGarden.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess_WalledGarden) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP(), []int{13, 0, 4, 4, 0}
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess_WalledGarden) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess_WalledGarden) GetRanges() []string {
-	if x != nil {
-		return x.Ranges
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -12575,7 +8471,7 @@ var File_meraki_wireless_v1_ssids_profiles_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_ssids_profiles_proto_rawDesc = "" +
 	"\n" +
-	"'meraki/wireless/v1/ssids_profiles.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xb7\x03\n" +
+	"'meraki/wireless/v1/ssids_profiles.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a$meraki/wireless/v1/collections.proto\"\xb7\x03\n" +
 	"+GetOrganizationWirelessSsidsProfilesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1c\n" +
@@ -12594,21 +8490,24 @@ const file_meraki_wireless_v1_ssids_profiles_proto_rawDesc = "" +
 	"\v_sort_orderB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xb8\x01\n" +
-	",GetOrganizationWirelessSsidsProfilesResponse\x12J\n" +
-	"\x05items\x18\x01 \x03(\v24.meraki.wireless.v1.OrganizationWirelessSsidsProfileR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xc3B\n" +
+	"\x0e_ending_before\"\x89\x02\n" +
+	",GetOrganizationWirelessSsidsProfilesResponse\x12K\n" +
+	"\x05items\x18\xfb\x0f \x03(\v24.meraki.wireless.v1.OrganizationWirelessSsidsProfileR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xccj\n" +
 	" OrganizationWirelessSsidsProfile\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12_\n" +
 	"\n" +
 	"precedence\x18\x03 \x01(\v2?.meraki.wireless.v1.OrganizationWirelessSsidsProfile.PrecedenceR\n" +
 	"precedence\x12M\n" +
-	"\x04ssid\x18\x04 \x01(\v29.meraki.wireless.v1.OrganizationWirelessSsidsProfile.SsidR\x04ssid\x1a4\n" +
+	"\x04ssid\x18\x04 \x01(\v29.meraki.wireless.v1.OrganizationWirelessSsidsProfile.SsidR\x04ssid\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x83\x01\n" +
 	"\n" +
 	"Precedence\x12\x1b\n" +
-	"\x06radius\x18\x01 \x01(\tH\x00R\x06radius\x88\x01\x01B\t\n" +
-	"\a_radius\x1a\xfa?\n" +
+	"\x06radius\x18\x01 \x01(\tH\x00R\x06radius\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_radius\x1a\xe4f\n" +
 	"\x04Ssid\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12m\n" +
 	"\radvertisement\x18\x02 \x01(\v2G.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.AdvertisementR\radvertisement\x12^\n" +
@@ -12617,30 +8516,65 @@ const file_meraki_wireless_v1_ssids_profiles_proto_rawDesc = "" +
 	"\n" +
 	"addressing\x18\x05 \x01(\v2D.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.AddressingR\n" +
 	"addressing\x12X\n" +
-	"\x06splash\x18\x06 \x01(\v2@.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.SplashR\x06splash\x1a:\n" +
+	"\x06splash\x18\x06 \x01(\v2@.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.SplashR\x06splash\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x89\x01\n" +
 	"\rAdvertisement\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a\x94\x04\n" +
+	"\b_enabled\x1a\xd8\x0f\n" +
 	"\bSecurity\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12\x1f\n" +
 	"\bprotocol\x18\x02 \x01(\tH\x01R\bprotocol\x88\x01\x01\x12m\n" +
 	"\n" +
 	"encryption\x18\x03 \x01(\v2M.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.EncryptionR\n" +
 	"encryption\x12[\n" +
-	"\x04dhcp\x18\x04 \x01(\v2G.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.DhcpR\x04dhcp\x1a:\n" +
+	"\x04dhcp\x18\x04 \x01(\v2G.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.DhcpR\x04dhcp\x12\x86\x01\n" +
+	"\x13identity_passphrase\x18\x05 \x01(\v2U.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.IdentityPassphraseR\x12identityPassphrase\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xff\x05\n" +
 	"\n" +
 	"Encryption\x12\x18\n" +
 	"\aciphers\x18\x01 \x03(\tR\aciphers\x12\x12\n" +
-	"\x04akms\x18\x02 \x03(\tR\x04akms\x1a\xaf\x01\n" +
+	"\x04akms\x18\x02 \x03(\tR\x04akms\x12#\n" +
+	"\n" +
+	"passphrase\x18\x03 \x01(\tH\x00R\n" +
+	"passphrase\x88\x01\x01\x12l\n" +
+	"\x06dot11w\x18\x04 \x01(\v2T.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Encryption.Dot11wR\x06dot11w\x12l\n" +
+	"\x06dot11r\x18\x05 \x01(\v2T.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Encryption.Dot11rR\x06dot11r\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb0\x01\n" +
+	"\x06Dot11w\x12\x1d\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1f\n" +
+	"\brequired\x18\x02 \x01(\bH\x01R\brequired\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
+	"\n" +
+	"\b_enabledB\v\n" +
+	"\t_required\x1a\xb0\x01\n" +
+	"\x06Dot11r\x12\x1d\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1f\n" +
+	"\badaptive\x18\x02 \x01(\bH\x01R\badaptive\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
+	"\n" +
+	"\b_enabledB\v\n" +
+	"\t_adaptiveB\r\n" +
+	"\v_passphrase\x1a\xce\x02\n" +
 	"\x04Dhcp\x12o\n" +
-	"\tmandatory\x18\x01 \x01(\v2Q.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Dhcp.MandatoryR\tmandatory\x1a6\n" +
+	"\tmandatory\x18\x01 \x01(\v2Q.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Dhcp.MandatoryR\tmandatory\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x85\x01\n" +
 	"\tMandatory\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
+	"\n" +
+	"\b_enabled\x1a\x84\x03\n" +
+	"\x12IdentityPassphrase\x12\x90\x01\n" +
+	"\x10personal_network\x18\x01 \x01(\v2e.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.IdentityPassphrase.PersonalNetworkR\x0fpersonalNetwork\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8b\x01\n" +
+	"\x0fPersonalNetwork\x12\x1d\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\a\n" +
 	"\x05_modeB\v\n" +
-	"\t_protocol\x1a\x9b\x16\n" +
+	"\t_protocol\x1a\x94 \n" +
 	"\x06Radius\x12b\n" +
 	"\aservers\x18\x01 \x03(\v2H.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.ServersR\aservers\x12k\n" +
 	"\n" +
@@ -12652,91 +8586,107 @@ const file_meraki_wireless_v1_ssids_profiles_proto_rawDesc = "" +
 	"\videntifiers\x18\x06 \x01(\v2L.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.IdentifiersR\videntifiers\x12V\n" +
 	"\x03das\x18\a \x01(\v2D.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.DasR\x03das\x12i\n" +
 	"\n" +
-	"eap_timers\x18\b \x01(\v2J.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.EapTimersR\teapTimers\x1a\xa5\x02\n" +
+	"eap_timers\x18\b \x01(\v2J.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.EapTimersR\teapTimers\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc4\x03\n" +
 	"\aServers\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\x03H\x00R\x02id\x88\x01\x01\x12\x1d\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1d\n" +
 	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12d\n" +
-	"\x05modes\x18\x04 \x03(\v2N.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Servers.ModesR\x05modes\x1aK\n" +
+	"\x05modes\x18\x04 \x03(\v2N.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Servers.ModesR\x05modes\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9a\x01\n" +
 	"\x05Modes\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12\x17\n" +
-	"\x04port\x18\x02 \x01(\x03H\x01R\x04port\x88\x01\x01B\a\n" +
+	"\x04port\x18\x02 \x01(\x03H\x01R\x04port\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_modeB\a\n" +
 	"\x05_portB\x05\n" +
 	"\x03_idB\n" +
 	"\n" +
 	"\b_addressB\a\n" +
-	"\x05_name\x1ay\n" +
+	"\x05_name\x1a\xc8\x01\n" +
 	"\n" +
 	"Accounting\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12,\n" +
-	"\x0fupdate_interval\x18\x02 \x01(\x03H\x01R\x0eupdateInterval\x88\x01\x01B\n" +
+	"\x0fupdate_interval\x18\x02 \x01(\x03H\x01R\x0eupdateInterval\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\x12\n" +
-	"\x10_update_interval\x1a\x97\x05\n" +
+	"\x10_update_interval\x1a\xd5\a\n" +
 	"\bPolicies\x12n\n" +
 	"\bfailover\x18\x01 \x01(\v2R.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies.FailoverR\bfailover\x12~\n" +
 	"\x0eload_balancing\x18\x02 \x01(\v2W.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies.LoadBalancingR\rloadBalancing\x12n\n" +
 	"\bfallback\x18\x03 \x01(\v2R.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies.FallbackR\bfallback\x12!\n" +
 	"\tattribute\x18\x04 \x01(\tH\x00R\tattribute\x88\x01\x01\x12\x1d\n" +
 	"\atimeout\x18\x05 \x01(\x03H\x01R\atimeout\x88\x01\x01\x12&\n" +
-	"\fnum_attempts\x18\x06 \x01(\x03H\x02R\vnumAttempts\x88\x01\x01\x1a,\n" +
+	"\fnum_attempts\x18\x06 \x01(\x03H\x02R\vnumAttempts\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a{\n" +
 	"\bFailover\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01B\a\n" +
-	"\x05_mode\x1a1\n" +
+	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_mode\x1a\x80\x01\n" +
 	"\rLoadBalancing\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01B\a\n" +
-	"\x05_mode\x1a5\n" +
+	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_mode\x1a\x84\x01\n" +
 	"\bFallback\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\f\n" +
 	"\n" +
 	"_attributeB\n" +
 	"\n" +
 	"\b_timeoutB\x0f\n" +
-	"\r_num_attempts\x1a2\n" +
+	"\r_num_attempts\x1a\x81\x01\n" +
 	"\x05Proxy\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a4\n" +
+	"\b_enabled\x1a\x83\x01\n" +
 	"\aTesting\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1ak\n" +
+	"\b_enabled\x1a\xba\x01\n" +
 	"\vIdentifiers\x12*\n" +
 	"\x0ecalled_station\x18\x01 \x01(\tH\x00R\rcalledStation\x88\x01\x01\x12\x15\n" +
-	"\x03nas\x18\x02 \x01(\tH\x01R\x03nas\x88\x01\x01B\x11\n" +
+	"\x03nas\x18\x02 \x01(\tH\x01R\x03nas\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x11\n" +
 	"\x0f_called_stationB\x06\n" +
-	"\x04_nas\x1a\x93\x01\n" +
+	"\x04_nas\x1a\xb1\x02\n" +
 	"\x03Das\x12Z\n" +
-	"\x03coa\x18\x01 \x01(\v2H.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Das.CoaR\x03coa\x1a0\n" +
+	"\x03coa\x18\x01 \x01(\v2H.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Das.CoaR\x03coa\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x7f\n" +
 	"\x03Coa\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a\xb9\x04\n" +
+	"\b_enabled\x1a\xa8\x06\n" +
 	"\tEapTimers\x12\x1d\n" +
 	"\atimeout\x18\x01 \x01(\x03H\x00R\atimeout\x88\x01\x01\x12$\n" +
 	"\vmax_retries\x18\x02 \x01(\x03H\x01R\n" +
 	"maxRetries\x88\x01\x01\x12o\n" +
 	"\bidentity\x18\x03 \x01(\v2S.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.EapTimers.IdentityR\bidentity\x12p\n" +
-	"\teapol_key\x18\x04 \x01(\v2S.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.EapTimers.EapolKeyR\beapolKey\x1ak\n" +
+	"\teapol_key\x18\x04 \x01(\v2S.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.EapTimers.EapolKeyR\beapolKey\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xba\x01\n" +
 	"\bIdentity\x12\x1d\n" +
 	"\atimeout\x18\x01 \x01(\x03H\x00R\atimeout\x88\x01\x01\x12$\n" +
 	"\vmax_retries\x18\x02 \x01(\x03H\x01R\n" +
-	"maxRetries\x88\x01\x01B\n" +
+	"maxRetries\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_timeoutB\x0e\n" +
-	"\f_max_retries\x1a{\n" +
+	"\f_max_retries\x1a\xca\x01\n" +
 	"\bEapolKey\x12$\n" +
 	"\vmax_retries\x18\x01 \x01(\x03H\x00R\n" +
 	"maxRetries\x88\x01\x01\x12'\n" +
-	"\rtimeout_in_ms\x18\x02 \x01(\x03H\x01R\vtimeoutInMs\x88\x01\x01B\x0e\n" +
+	"\rtimeout_in_ms\x18\x02 \x01(\x03H\x01R\vtimeoutInMs\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_max_retriesB\x10\n" +
 	"\x0e_timeout_in_msB\n" +
 	"\n" +
 	"\b_timeoutB\x0e\n" +
-	"\f_max_retries\x1a\x85\x0e\n" +
+	"\f_max_retries\x1a\xed\x14\n" +
 	"\n" +
 	"Addressing\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12\x92\x01\n" +
@@ -12745,48 +8695,59 @@ const file_meraki_wireless_v1_ssids_profiles_proto_rawDesc = "" +
 	"dnsRewrite\x12\x85\x01\n" +
 	"\x12bonjour_forwarding\x18\x04 \x01(\v2V.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.BonjourForwardingR\x11bonjourForwarding\x12]\n" +
 	"\x04mdns\x18\x05 \x01(\v2I.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.MdnsR\x04mdns\x12c\n" +
-	"\x06radius\x18\x06 \x01(\v2K.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.RadiusR\x06radius\x1aB\n" +
+	"\x06radius\x18\x06 \x01(\v2K.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.RadiusR\x06radius\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x91\x01\n" +
 	"\x15AdultContentFiltering\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1am\n" +
+	"\b_enabled\x1a\xbc\x01\n" +
 	"\n" +
 	"DnsRewrite\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x124\n" +
-	"\x16dns_custom_nameservers\x18\x02 \x03(\tR\x14dnsCustomNameserversB\n" +
+	"\x16dns_custom_nameservers\x18\x02 \x03(\tR\x14dnsCustomNameservers\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a\xaa\x03\n" +
+	"\b_enabled\x1a\x97\x05\n" +
 	"\x11BonjourForwarding\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12r\n" +
-	"\x05rules\x18\x02 \x03(\v2\\.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.BonjourForwarding.RulesR\x05rules\x1a\xf5\x01\n" +
+	"\x05rules\x18\x02 \x03(\v2\\.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.BonjourForwarding.RulesR\x05rules\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x93\x03\n" +
 	"\x05Rules\x12%\n" +
 	"\vdescription\x18\x01 \x01(\tH\x00R\vdescription\x88\x01\x01\x12u\n" +
 	"\x04vlan\x18\x02 \x01(\v2a.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.BonjourForwarding.Rules.VlanR\x04vlan\x12\x1a\n" +
-	"\bservices\x18\x03 \x03(\tR\bservices\x1a\"\n" +
+	"\bservices\x18\x03 \x03(\tR\bservices\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aq\n" +
 	"\x04Vlan\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\x03H\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\x03H\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x0e\n" +
 	"\f_descriptionB\n" +
 	"\n" +
-	"\b_enabled\x1a\xbd\x01\n" +
+	"\b_enabled\x1a\xdb\x02\n" +
 	"\x04Mdns\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12e\n" +
-	"\x05rules\x18\x02 \x03(\v2O.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Mdns.RulesR\x05rules\x1a#\n" +
+	"\x05rules\x18\x02 \x03(\v2O.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Mdns.RulesR\x05rules\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1ar\n" +
 	"\x05Rules\x12\x1a\n" +
-	"\bservices\x18\x01 \x03(\tR\bservicesB\n" +
+	"\bservices\x18\x01 \x03(\tR\bservices\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a\xe1\x02\n" +
+	"\b_enabled\x1a\xcf\x04\n" +
 	"\x06Radius\x12g\n" +
 	"\x05guest\x18\x01 \x01(\v2Q.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Radius.GuestR\x05guest\x12/\n" +
-	"\x11override_vlan_tag\x18\x02 \x01(\bH\x00R\x0foverrideVlanTag\x88\x01\x01\x1a\xa6\x01\n" +
+	"\x11override_vlan_tag\x18\x02 \x01(\bH\x00R\x0foverrideVlanTag\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc5\x02\n" +
 	"\x05Guest\x12j\n" +
-	"\x04vlan\x18\x01 \x01(\v2V.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Radius.Guest.VlanR\x04vlan\x1a1\n" +
+	"\x04vlan\x18\x01 \x01(\v2V.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Radius.Guest.VlanR\x04vlan\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x80\x01\n" +
 	"\x04Vlan\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\x14\n" +
 	"\x12_override_vlan_tagB\a\n" +
-	"\x05_mode\x1a\xed\x12\n" +
+	"\x05_mode\x1a\x93\x1c\n" +
 	"\x06Splash\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12u\n" +
 	"\x0ecaptive_portal\x18\x02 \x01(\v2N.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortalR\rcaptivePortal\x12e\n" +
@@ -12795,57 +8756,73 @@ const file_meraki_wireless_v1_ssids_profiles_proto_rawDesc = "" +
 	"\x04auth\x18\x05 \x01(\v2E.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.AuthR\x04auth\x12\x8d\x01\n" +
 	"\x16controller_unreachable\x18\x06 \x01(\v2V.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.ControllerUnreachableR\x15controllerUnreachable\x12i\n" +
 	"\n" +
-	"pre_access\x18\a \x01(\v2J.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.PreAccessR\tpreAccess\x1a\xf6\x06\n" +
+	"pre_access\x18\a \x01(\v2J.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.PreAccessR\tpreAccess\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd1\n" +
+	"\n" +
 	"\rCaptivePortal\x12\x1f\n" +
 	"\bprovider\x18\x01 \x01(\tH\x00R\bprovider\x88\x01\x01\x12s\n" +
 	"\bexternal\x18\x02 \x01(\v2W.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.ExternalR\bexternal\x12m\n" +
-	"\x06hosted\x18\x03 \x01(\v2U.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.HostedR\x06hosted\x1a)\n" +
+	"\x06hosted\x18\x03 \x01(\v2U.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.HostedR\x06hosted\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1ax\n" +
 	"\bExternal\x12\x15\n" +
-	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01B\x06\n" +
-	"\x04_url\x1a\xa7\x04\n" +
+	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
+	"\x04_url\x1a\xe4\x06\n" +
 	"\x06Hosted\x12q\n" +
 	"\x05theme\x18\x01 \x01(\v2[.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted.ThemeR\x05theme\x12z\n" +
 	"\blanguage\x18\x02 \x01(\v2^.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted.LanguageR\blanguage\x12w\n" +
-	"\aconsent\x18\x03 \x01(\v2].meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted.ConsentR\aconsent\x1a#\n" +
+	"\aconsent\x18\x03 \x01(\v2].meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted.ConsentR\aconsent\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1ar\n" +
 	"\x05Theme\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a,\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a{\n" +
 	"\bLanguage\x12\x17\n" +
-	"\x04code\x18\x01 \x01(\tH\x00R\x04code\x88\x01\x01B\a\n" +
-	"\x05_code\x1ab\n" +
+	"\x04code\x18\x01 \x01(\tH\x00R\x04code\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_code\x1a\xb1\x01\n" +
 	"\aConsent\x12\x1f\n" +
 	"\brequired\x18\x01 \x01(\bH\x00R\brequired\x88\x01\x01\x12\x1d\n" +
-	"\amessage\x18\x02 \x01(\tH\x01R\amessage\x88\x01\x01B\v\n" +
+	"\amessage\x18\x02 \x01(\tH\x01R\amessage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_requiredB\n" +
 	"\n" +
 	"\b_messageB\v\n" +
-	"\t_provider\x1a\xd0\x01\n" +
+	"\t_provider\x1a\xef\x02\n" +
 	"\bRedirect\x12n\n" +
-	"\boverride\x18\x01 \x01(\v2R.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Redirect.OverrideR\boverride\x1aT\n" +
+	"\boverride\x18\x01 \x01(\v2R.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Redirect.OverrideR\boverride\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa3\x01\n" +
 	"\bOverride\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x15\n" +
-	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01B\n" +
+	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\x06\n" +
-	"\x04_url\x1a\xd9\x02\n" +
+	"\x04_url\x1a\xc7\x04\n" +
 	"\x04Auth\x12\x89\x01\n" +
 	"\x13simultaneous_logins\x18\x01 \x01(\v2X.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Auth.SimultaneousLoginsR\x12simultaneousLogins\x12a\n" +
-	"\x05oauth\x18\x02 \x01(\v2K.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Auth.OauthR\x05oauth\x1a?\n" +
+	"\x05oauth\x18\x02 \x01(\v2K.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Auth.OauthR\x05oauth\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8e\x01\n" +
 	"\x12SimultaneousLogins\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a!\n" +
+	"\b_enabled\x1ap\n" +
 	"\x05Oauth\x12\x18\n" +
-	"\adomains\x18\x01 \x03(\tR\adomains\x1a9\n" +
+	"\adomains\x18\x01 \x03(\tR\adomains\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x88\x01\n" +
 	"\x15ControllerUnreachable\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01B\a\n" +
-	"\x05_mode\x1a\xfe\x01\n" +
+	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_mode\x1a\x9d\x03\n" +
 	"\tPreAccess\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12|\n" +
-	"\rwalled_garden\x18\x02 \x01(\v2W.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.PreAccess.WalledGardenR\fwalledGarden\x1aQ\n" +
+	"\rwalled_garden\x18\x02 \x01(\v2W.meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.PreAccess.WalledGardenR\fwalledGarden\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa0\x01\n" +
 	"\fWalledGarden\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x16\n" +
-	"\x06ranges\x18\x02 \x03(\tR\x06rangesB\n" +
+	"\x06ranges\x18\x02 \x03(\tR\x06ranges\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\a\n" +
 	"\x05_modeB\a\n" +
@@ -12854,254 +8831,18 @@ const file_meraki_wireless_v1_ssids_profiles_proto_rawDesc = "" +
 	"\b_timeoutB\a\n" +
 	"\x05_nameB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\x93G\n" +
+	"\x05_name\"\xe8\x03\n" +
 	"-CreateOrganizationWirelessSsidsProfileRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12l\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12_\n" +
 	"\n" +
-	"precedence\x18\x03 \x01(\v2L.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.PrecedenceR\n" +
-	"precedence\x12Z\n" +
-	"\x04ssid\x18\x04 \x01(\v2F.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.SsidR\x04ssid\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a4\n" +
-	"\n" +
-	"Precedence\x12\x1b\n" +
-	"\x06radius\x18\x01 \x01(\tH\x00R\x06radius\x88\x01\x01B\t\n" +
-	"\a_radius\x1a\xf1B\n" +
-	"\x04Ssid\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12z\n" +
-	"\radvertisement\x18\x02 \x01(\v2T.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.AdvertisementR\radvertisement\x12k\n" +
-	"\bsecurity\x18\x03 \x01(\v2O.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.SecurityR\bsecurity\x12e\n" +
-	"\x06radius\x18\x04 \x01(\v2M.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.RadiusR\x06radius\x12q\n" +
-	"\n" +
-	"addressing\x18\x05 \x01(\v2Q.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.AddressingR\n" +
-	"addressing\x12e\n" +
-	"\x06splash\x18\x06 \x01(\v2M.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.SplashR\x06splash\x1a:\n" +
-	"\rAdvertisement\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a\x8e\t\n" +
-	"\bSecurity\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12\x1f\n" +
-	"\bprotocol\x18\x02 \x01(\tH\x01R\bprotocol\x88\x01\x01\x12z\n" +
-	"\n" +
-	"encryption\x18\x03 \x01(\v2Z.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Security.EncryptionR\n" +
-	"encryption\x12\x93\x01\n" +
-	"\x13identity_passphrase\x18\x04 \x01(\v2b.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Security.IdentityPassphraseR\x12identityPassphrase\x1a\xaa\x04\n" +
-	"\n" +
-	"Encryption\x12\x18\n" +
-	"\aciphers\x18\x01 \x03(\tR\aciphers\x12\x12\n" +
-	"\x04akms\x18\x02 \x03(\tR\x04akms\x12#\n" +
-	"\n" +
-	"passphrase\x18\x03 \x01(\tH\x00R\n" +
-	"passphrase\x88\x01\x01\x12y\n" +
-	"\x06dot11w\x18\x04 \x01(\v2a.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Security.Encryption.Dot11wR\x06dot11w\x12y\n" +
-	"\x06dot11r\x18\x05 \x01(\v2a.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Security.Encryption.Dot11rR\x06dot11r\x1aa\n" +
-	"\x06Dot11w\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1f\n" +
-	"\brequired\x18\x02 \x01(\bH\x01R\brequired\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\v\n" +
-	"\t_required\x1aa\n" +
-	"\x06Dot11r\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1f\n" +
-	"\badaptive\x18\x02 \x01(\bH\x01R\badaptive\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\v\n" +
-	"\t_adaptiveB\r\n" +
-	"\v_passphrase\x1a\xf2\x01\n" +
-	"\x12IdentityPassphrase\x12\x9d\x01\n" +
-	"\x10personal_network\x18\x01 \x01(\v2r.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Security.IdentityPassphrase.PersonalNetworkR\x0fpersonalNetwork\x1a<\n" +
-	"\x0fPersonalNetwork\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\a\n" +
-	"\x05_modeB\v\n" +
-	"\t_protocol\x1a\xed\x14\n" +
-	"\x06Radius\x12o\n" +
-	"\aservers\x18\x01 \x03(\v2U.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.ServersR\aservers\x12x\n" +
-	"\n" +
-	"accounting\x18\x02 \x01(\v2X.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.AccountingR\n" +
-	"accounting\x12r\n" +
-	"\bpolicies\x18\x03 \x01(\v2V.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.PoliciesR\bpolicies\x12i\n" +
-	"\x05proxy\x18\x04 \x01(\v2S.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.ProxyR\x05proxy\x12o\n" +
-	"\atesting\x18\x05 \x01(\v2U.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.TestingR\atesting\x12{\n" +
-	"\videntifiers\x18\x06 \x01(\v2Y.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.IdentifiersR\videntifiers\x12c\n" +
-	"\x03das\x18\a \x01(\v2Q.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.DasR\x03das\x12v\n" +
-	"\n" +
-	"eap_timers\x18\b \x01(\v2W.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.EapTimersR\teapTimers\x1a%\n" +
-	"\aServers\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1ay\n" +
-	"\n" +
-	"Accounting\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12,\n" +
-	"\x0fupdate_interval\x18\x02 \x01(\x03H\x01R\x0eupdateInterval\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\x12\n" +
-	"\x10_update_interval\x1a\xdb\x04\n" +
-	"\bPolicies\x12{\n" +
-	"\bfailover\x18\x01 \x01(\v2_.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies.FailoverR\bfailover\x12\x8b\x01\n" +
-	"\x0eload_balancing\x18\x02 \x01(\v2d.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies.LoadBalancingR\rloadBalancing\x12{\n" +
-	"\bfallback\x18\x03 \x01(\v2_.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies.FallbackR\bfallback\x12!\n" +
-	"\tattribute\x18\x04 \x01(\tH\x00R\tattribute\x88\x01\x01\x1a,\n" +
-	"\bFailover\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01B\a\n" +
-	"\x05_mode\x1a1\n" +
-	"\rLoadBalancing\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01B\a\n" +
-	"\x05_mode\x1a5\n" +
-	"\bFallback\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\f\n" +
-	"\n" +
-	"_attribute\x1a2\n" +
-	"\x05Proxy\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a4\n" +
-	"\aTesting\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1ak\n" +
-	"\vIdentifiers\x12*\n" +
-	"\x0ecalled_station\x18\x01 \x01(\tH\x00R\rcalledStation\x88\x01\x01\x12\x15\n" +
-	"\x03nas\x18\x02 \x01(\tH\x01R\x03nas\x88\x01\x01B\x11\n" +
-	"\x0f_called_stationB\x06\n" +
-	"\x04_nas\x1a\xa0\x01\n" +
-	"\x03Das\x12g\n" +
-	"\x03coa\x18\x01 \x01(\v2U.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Das.CoaR\x03coa\x1a0\n" +
-	"\x03Coa\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a\xd3\x04\n" +
-	"\tEapTimers\x12\x1d\n" +
-	"\atimeout\x18\x01 \x01(\x03H\x00R\atimeout\x88\x01\x01\x12|\n" +
-	"\bidentity\x18\x02 \x01(\v2`.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.EapTimers.IdentityR\bidentity\x12$\n" +
-	"\vmax_retries\x18\x03 \x01(\x03H\x01R\n" +
-	"maxRetries\x88\x01\x01\x12}\n" +
-	"\teapol_key\x18\x04 \x01(\v2`.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.EapTimers.EapolKeyR\beapolKey\x1ak\n" +
-	"\bIdentity\x12$\n" +
-	"\vmax_retries\x18\x01 \x01(\x03H\x00R\n" +
-	"maxRetries\x88\x01\x01\x12\x1d\n" +
-	"\atimeout\x18\x02 \x01(\x03H\x01R\atimeout\x88\x01\x01B\x0e\n" +
-	"\f_max_retriesB\n" +
-	"\n" +
-	"\b_timeout\x1a{\n" +
-	"\bEapolKey\x12$\n" +
-	"\vmax_retries\x18\x01 \x01(\x03H\x00R\n" +
-	"maxRetries\x88\x01\x01\x12'\n" +
-	"\rtimeout_in_ms\x18\x02 \x01(\x03H\x01R\vtimeoutInMs\x88\x01\x01B\x0e\n" +
-	"\f_max_retriesB\x10\n" +
-	"\x0e_timeout_in_msB\n" +
-	"\n" +
-	"\b_timeoutB\x0e\n" +
-	"\f_max_retries\x1a\xb4\v\n" +
-	"\n" +
-	"Addressing\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12\x92\x01\n" +
-	"\x12bonjour_forwarding\x18\x02 \x01(\v2c.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.BonjourForwardingR\x11bonjourForwarding\x12j\n" +
-	"\x04mdns\x18\x03 \x01(\v2V.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.MdnsR\x04mdns\x12p\n" +
-	"\x06radius\x18\x04 \x01(\v2X.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.RadiusR\x06radius\x1a\xc5\x03\n" +
-	"\x11BonjourForwarding\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x7f\n" +
-	"\x05rules\x18\x02 \x03(\v2i.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.BonjourForwarding.RulesR\x05rules\x1a\x83\x02\n" +
-	"\x05Rules\x12%\n" +
-	"\vdescription\x18\x01 \x01(\tH\x00R\vdescription\x88\x01\x01\x12\x82\x01\n" +
-	"\x04vlan\x18\x02 \x01(\v2n.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.BonjourForwarding.Rules.VlanR\x04vlan\x12\x1a\n" +
-	"\bservices\x18\x03 \x03(\tR\bservices\x1a\"\n" +
-	"\x04Vlan\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\x03H\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\x0e\n" +
-	"\f_descriptionB\n" +
-	"\n" +
-	"\b_enabled\x1a\xca\x01\n" +
-	"\x04Mdns\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12r\n" +
-	"\x05rules\x18\x02 \x03(\v2\\.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Mdns.RulesR\x05rules\x1a#\n" +
-	"\x05Rules\x12\x1a\n" +
-	"\bservices\x18\x01 \x03(\tR\bservicesB\n" +
-	"\n" +
-	"\b_enabled\x1a\xfb\x02\n" +
-	"\x06Radius\x12t\n" +
-	"\x05guest\x18\x01 \x01(\v2^.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Radius.GuestR\x05guest\x12/\n" +
-	"\x11override_vlan_tag\x18\x02 \x01(\bH\x00R\x0foverrideVlanTag\x88\x01\x01\x1a\xb3\x01\n" +
-	"\x05Guest\x12w\n" +
-	"\x04vlan\x18\x01 \x01(\v2c.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Radius.Guest.VlanR\x04vlan\x1a1\n" +
-	"\x04Vlan\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\x14\n" +
-	"\x12_override_vlan_tagB\a\n" +
-	"\x05_mode\x1a\xa8\x14\n" +
-	"\x06Splash\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12\x82\x01\n" +
-	"\x0ecaptive_portal\x18\x02 \x01(\v2[.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortalR\rcaptivePortal\x12r\n" +
-	"\bredirect\x18\x03 \x01(\v2V.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.RedirectR\bredirect\x12\x1d\n" +
-	"\atimeout\x18\x04 \x01(\x03H\x01R\atimeout\x88\x01\x01\x12f\n" +
-	"\x04auth\x18\x05 \x01(\v2R.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.AuthR\x04auth\x12\x9a\x01\n" +
-	"\x16controller_unreachable\x18\x06 \x01(\v2c.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.ControllerUnreachableR\x15controllerUnreachable\x12v\n" +
-	"\n" +
-	"pre_access\x18\a \x01(\v2W.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.PreAccessR\tpreAccess\x1a\xba\a\n" +
-	"\rCaptivePortal\x12\x1f\n" +
-	"\bprovider\x18\x01 \x01(\tH\x00R\bprovider\x88\x01\x01\x12\x80\x01\n" +
-	"\bexternal\x18\x02 \x01(\v2d.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.ExternalR\bexternal\x12z\n" +
-	"\x06hosted\x18\x03 \x01(\v2b.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.HostedR\x06hosted\x1a)\n" +
-	"\bExternal\x12\x15\n" +
-	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01B\x06\n" +
-	"\x04_url\x1a\xd0\x04\n" +
-	"\x06Hosted\x12~\n" +
-	"\x05theme\x18\x01 \x01(\v2h.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted.ThemeR\x05theme\x12\x87\x01\n" +
-	"\blanguage\x18\x02 \x01(\v2k.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted.LanguageR\blanguage\x12\x84\x01\n" +
-	"\aconsent\x18\x03 \x01(\v2j.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted.ConsentR\aconsent\x1a#\n" +
-	"\x05Theme\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a,\n" +
-	"\bLanguage\x12\x17\n" +
-	"\x04code\x18\x01 \x01(\tH\x00R\x04code\x88\x01\x01B\a\n" +
-	"\x05_code\x1ab\n" +
-	"\aConsent\x12\x1f\n" +
-	"\brequired\x18\x01 \x01(\bH\x00R\brequired\x88\x01\x01\x12\x1d\n" +
-	"\amessage\x18\x02 \x01(\tH\x01R\amessage\x88\x01\x01B\v\n" +
-	"\t_requiredB\n" +
-	"\n" +
-	"\b_messageB\v\n" +
-	"\t_provider\x1a\xdd\x01\n" +
-	"\bRedirect\x12{\n" +
-	"\boverride\x18\x01 \x01(\v2_.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Redirect.OverrideR\boverride\x1aT\n" +
-	"\bOverride\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x15\n" +
-	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\x06\n" +
-	"\x04_url\x1a\xf3\x02\n" +
-	"\x04Auth\x12\x96\x01\n" +
-	"\x13simultaneous_logins\x18\x01 \x01(\v2e.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Auth.SimultaneousLoginsR\x12simultaneousLogins\x12n\n" +
-	"\x05oauth\x18\x02 \x01(\v2X.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Auth.OauthR\x05oauth\x1a?\n" +
-	"\x12SimultaneousLogins\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a!\n" +
-	"\x05Oauth\x12\x18\n" +
-	"\adomains\x18\x01 \x03(\tR\adomains\x1a9\n" +
-	"\x15ControllerUnreachable\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01B\a\n" +
-	"\x05_mode\x1a\x8c\x02\n" +
-	"\tPreAccess\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12\x89\x01\n" +
-	"\rwalled_garden\x18\x02 \x01(\v2d.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.PreAccess.WalledGardenR\fwalledGarden\x1aQ\n" +
-	"\fWalledGarden\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x16\n" +
-	"\x06ranges\x18\x02 \x03(\tR\x06rangesB\n" +
-	"\n" +
-	"\b_enabledB\a\n" +
-	"\x05_modeB\a\n" +
-	"\x05_modeB\n" +
-	"\n" +
-	"\b_timeoutB\a\n" +
-	"\x05_nameB\x12\n" +
+	"precedence\x18\x03 \x01(\v2?.meraki.wireless.v1.OrganizationWirelessSsidsProfile.PrecedenceR\n" +
+	"precedence\x12M\n" +
+	"\x04ssid\x18\x04 \x01(\v29.meraki.wireless.v1.OrganizationWirelessSsidsProfile.SsidR\x04ssid\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\a\n" +
 	"\x05_name\"\xff\x02\n" +
 	"6GetOrganizationWirelessSsidsProfilesAssignmentsRequest\x12,\n" +
@@ -13117,80 +8858,69 @@ const file_meraki_wireless_v1_ssids_profiles_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x8d\x05\n" +
-	"7GetOrganizationWirelessSsidsProfilesAssignmentsResponse\x12U\n" +
-	"\x05items\x18\x01 \x03(\v2?.meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignmentR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12d\n" +
-	"\x04meta\x18\x03 \x01(\v2P.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse.MetaR\x04meta\x1a\xd6\x02\n" +
-	"\x04Meta\x12o\n" +
-	"\x06counts\x18\x01 \x01(\v2W.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse.Meta.CountsR\x06counts\x1a\xdc\x01\n" +
-	"\x06Counts\x12s\n" +
-	"\x05items\x18\x01 \x01(\v2].meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\x87\x05\n" +
+	"\x0e_ending_before\"\xd7\x02\n" +
+	"7GetOrganizationWirelessSsidsProfilesAssignmentsResponse\x126\n" +
+	"\x04meta\x18\x01 \x01(\v2\".meraki.wireless.v1.CollectionMetaR\x04meta\x12V\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2?.meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignmentR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xc5\a\n" +
 	"+OrganizationWirelessSsidsProfilesAssignment\x12X\n" +
 	"\x04ssid\x18\x01 \x01(\v2D.meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.SsidR\x04ssid\x12a\n" +
 	"\aprofile\x18\x02 \x01(\v2G.meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.ProfileR\aprofile\x12a\n" +
-	"\anetwork\x18\x03 \x01(\v2G.meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.NetworkR\anetwork\x1al\n" +
+	"\anetwork\x18\x03 \x01(\v2G.meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.NetworkR\anetwork\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbb\x01\n" +
 	"\x04Ssid\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\x03H\x01R\x06number\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\t\n" +
 	"\a_numberB\a\n" +
-	"\x05_name\x1aG\n" +
+	"\x05_name\x1a\x96\x01\n" +
 	"\aProfile\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1a\x80\x01\n" +
+	"\x05_name\x1a\xcf\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12&\n" +
 	"\fencrypted_id\x18\x02 \x01(\tH\x01R\vencryptedId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x0f\n" +
 	"\r_encrypted_idB\a\n" +
-	"\x05_name\"\xe9\x05\n" +
+	"\x05_name\"\xc1\x04\n" +
 	"8CreateOrganizationWirelessSsidsProfilesAssignmentRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12n\n" +
-	"\aprofile\x18\x02 \x01(\v2T.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfilesAssignmentRequest.ProfileR\aprofile\x12e\n" +
-	"\x04ssid\x18\x03 \x01(\v2Q.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfilesAssignmentRequest.SsidR\x04ssid\x12n\n" +
-	"\anetwork\x18\x04 \x01(\v2T.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfilesAssignmentRequest.NetworkR\anetwork\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a%\n" +
-	"\aProfile\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1aJ\n" +
-	"\x04Ssid\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1b\n" +
-	"\x06number\x18\x02 \x01(\x03H\x01R\x06number\x88\x01\x01B\x05\n" +
-	"\x03_idB\t\n" +
-	"\a_number\x1a%\n" +
-	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\x12\n" +
-	"\x10_organization_id\"\xe5\x04\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12a\n" +
+	"\aprofile\x18\x02 \x01(\v2G.meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.ProfileR\aprofile\x12X\n" +
+	"\x04ssid\x18\x03 \x01(\v2D.meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.SsidR\x04ssid\x12a\n" +
+	"\anetwork\x18\x04 \x01(\v2G.meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.NetworkR\anetwork\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
+	"\x10_organization_id\"\xce\x05\n" +
 	"9DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12n\n" +
 	"\x04ssid\x18\x02 \x01(\v2R.meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest.SsidB\x06\xfa\xfd\x1b\x02\b\x03R\x04ssid\x12w\n" +
-	"\anetwork\x18\x03 \x01(\v2U.meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest.NetworkB\x06\xfa\xfd\x1b\x02\b\x03R\anetwork\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1aJ\n" +
+	"\anetwork\x18\x03 \x01(\v2U.meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest.NetworkB\x06\xfa\xfd\x1b\x02\b\x03R\anetwork\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x1a\x99\x01\n" +
 	"\x04Ssid\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1b\n" +
-	"\x06number\x18\x02 \x01(\x03H\x01R\x06number\x88\x01\x01B\x05\n" +
+	"\x06number\x18\x02 \x01(\x03H\x01R\x06number\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\t\n" +
-	"\a_number\x1a%\n" +
+	"\a_number\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x12\n" +
-	"\x10_organization_id\"\x9e\x05\n" +
+	"\x10_organization_id\"\x8b\x01\n" +
+	":DeleteOrganizationWirelessSsidsProfilesAssignmentsResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\x9e\x05\n" +
 	"?GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vnetwork_ids\x18\x02 \x03(\tR\n" +
@@ -13216,34 +8946,41 @@ const file_meraki_wireless_v1_ssids_profiles_proto_rawDesc = "" +
 	"\a_searchB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x87\t\n" +
-	"@GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse\x12o\n" +
-	"\x05items\x18\x01 \x03(\v2Y.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x93\a\n" +
+	"\x0e_ending_before\"\xe6\f\n" +
+	"@GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse\x12p\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2Y.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa1\n" +
+	"\n" +
 	"\x04Item\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12u\n" +
 	"\x05group\x18\x03 \x01(\v2_.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.GroupR\x05group\x12$\n" +
 	"\vclients_url\x18\x04 \x01(\tH\x02R\n" +
 	"clientsUrl\x88\x01\x01\x12\x87\x01\n" +
-	"\vassignments\x18\x05 \x03(\v2e.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.AssignmentsR\vassignments\x1aE\n" +
+	"\vassignments\x18\x05 \x03(\v2e.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.AssignmentsR\vassignments\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x94\x01\n" +
 	"\x05Group\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1a\xce\x03\n" +
+	"\x05_name\x1a\xbd\x05\n" +
 	"\vAssignments\x12\x87\x01\n" +
 	"\aprofile\x18\x01 \x01(\v2m.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Assignments.ProfileR\aprofile\x12~\n" +
-	"\x04ssid\x18\x02 \x01(\v2j.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Assignments.SsidR\x04ssid\x1aG\n" +
+	"\x04ssid\x18\x02 \x01(\v2j.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Assignments.SsidR\x04ssid\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aProfile\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1al\n" +
+	"\x05_name\x1a\xbb\x01\n" +
 	"\x04Ssid\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\x03H\x01R\x06number\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\t\n" +
 	"\a_numberB\a\n" +
 	"\x05_nameB\x05\n" +
@@ -13268,21 +9005,24 @@ const file_meraki_wireless_v1_ssids_profiles_proto_rawDesc = "" +
 	"\v_sort_orderB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x98N\n" +
-	"5GetOrganizationWirelessSsidsProfilesOverviewsResponse\x12d\n" +
-	"\x05items\x18\x01 \x03(\v2N.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xbaL\n" +
+	"\x0e_ending_before\"\xecm\n" +
+	"5GetOrganizationWirelessSsidsProfilesOverviewsResponse\x12e\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2N.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbdk\n" +
 	"\x04Item\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12y\n" +
 	"\n" +
 	"precedence\x18\x03 \x01(\v2Y.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.PrecedenceR\n" +
 	"precedence\x12g\n" +
-	"\x04ssid\x18\x04 \x01(\v2S.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.SsidR\x04ssid\x1a4\n" +
+	"\x04ssid\x18\x04 \x01(\v2S.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.SsidR\x04ssid\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x83\x01\n" +
 	"\n" +
 	"Precedence\x12\x1b\n" +
-	"\x06radius\x18\x01 \x01(\tH\x00R\x06radius\x88\x01\x01B\t\n" +
-	"\a_radius\x1a\xd9I\n" +
+	"\x06radius\x18\x01 \x01(\tH\x00R\x06radius\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_radius\x1a\xbdg\n" +
 	"\x04Ssid\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x87\x01\n" +
 	"\radvertisement\x18\x02 \x01(\v2a.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.AdvertisementR\radvertisement\x12x\n" +
@@ -13291,30 +9031,36 @@ const file_meraki_wireless_v1_ssids_profiles_proto_rawDesc = "" +
 	"\n" +
 	"addressing\x18\x05 \x01(\v2^.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.AddressingR\n" +
 	"addressing\x12r\n" +
-	"\x06splash\x18\x06 \x01(\v2Z.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.SplashR\x06splash\x1a:\n" +
+	"\x06splash\x18\x06 \x01(\v2Z.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.SplashR\x06splash\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x89\x01\n" +
 	"\rAdvertisement\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a\xe4\x04\n" +
+	"\b_enabled\x1a\xa2\a\n" +
 	"\bSecurity\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12\x1f\n" +
 	"\bprotocol\x18\x02 \x01(\tH\x01R\bprotocol\x88\x01\x01\x12\x87\x01\n" +
 	"\n" +
 	"encryption\x18\x03 \x01(\v2g.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.EncryptionR\n" +
 	"encryption\x12u\n" +
-	"\x04dhcp\x18\x04 \x01(\v2a.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.DhcpR\x04dhcp\x1a:\n" +
+	"\x04dhcp\x18\x04 \x01(\v2a.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.DhcpR\x04dhcp\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x89\x01\n" +
 	"\n" +
 	"Encryption\x12\x18\n" +
 	"\aciphers\x18\x01 \x03(\tR\aciphers\x12\x12\n" +
-	"\x04akms\x18\x02 \x03(\tR\x04akms\x1a\xca\x01\n" +
+	"\x04akms\x18\x02 \x03(\tR\x04akms\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe9\x02\n" +
 	"\x04Dhcp\x12\x89\x01\n" +
-	"\tmandatory\x18\x01 \x01(\v2k.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.Dhcp.MandatoryR\tmandatory\x1a6\n" +
+	"\tmandatory\x18\x01 \x01(\v2k.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.Dhcp.MandatoryR\tmandatory\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x85\x01\n" +
 	"\tMandatory\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\a\n" +
 	"\x05_modeB\v\n" +
-	"\t_protocol\x1a\xa9\x19\n" +
+	"\t_protocol\x1a\xa2#\n" +
 	"\x06Radius\x12|\n" +
 	"\aservers\x18\x01 \x03(\v2b.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.ServersR\aservers\x12\x85\x01\n" +
 	"\n" +
@@ -13326,91 +9072,107 @@ const file_meraki_wireless_v1_ssids_profiles_proto_rawDesc = "" +
 	"\videntifiers\x18\x06 \x01(\v2f.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.IdentifiersR\videntifiers\x12p\n" +
 	"\x03das\x18\a \x01(\v2^.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.DasR\x03das\x12\x83\x01\n" +
 	"\n" +
-	"eap_timers\x18\b \x01(\v2d.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.EapTimersR\teapTimers\x1a\xbf\x02\n" +
+	"eap_timers\x18\b \x01(\v2d.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.EapTimersR\teapTimers\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xde\x03\n" +
 	"\aServers\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\x03H\x00R\x02id\x88\x01\x01\x12\x1d\n" +
 	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12~\n" +
-	"\x05modes\x18\x04 \x03(\v2h.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Servers.ModesR\x05modes\x1aK\n" +
+	"\x05modes\x18\x04 \x03(\v2h.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Servers.ModesR\x05modes\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9a\x01\n" +
 	"\x05Modes\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12\x17\n" +
-	"\x04port\x18\x02 \x01(\x03H\x01R\x04port\x88\x01\x01B\a\n" +
+	"\x04port\x18\x02 \x01(\x03H\x01R\x04port\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_modeB\a\n" +
 	"\x05_portB\x05\n" +
 	"\x03_idB\n" +
 	"\n" +
 	"\b_addressB\a\n" +
-	"\x05_name\x1ay\n" +
+	"\x05_name\x1a\xc8\x01\n" +
 	"\n" +
 	"Accounting\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12,\n" +
-	"\x0fupdate_interval\x18\x02 \x01(\x03H\x01R\x0eupdateInterval\x88\x01\x01B\n" +
+	"\x0fupdate_interval\x18\x02 \x01(\x03H\x01R\x0eupdateInterval\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\x12\n" +
-	"\x10_update_interval\x1a\xe8\x05\n" +
+	"\x10_update_interval\x1a\xa6\b\n" +
 	"\bPolicies\x12\x88\x01\n" +
 	"\bfailover\x18\x01 \x01(\v2l.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies.FailoverR\bfailover\x12\x98\x01\n" +
 	"\x0eload_balancing\x18\x02 \x01(\v2q.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies.LoadBalancingR\rloadBalancing\x12\x88\x01\n" +
 	"\bfallback\x18\x03 \x01(\v2l.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies.FallbackR\bfallback\x12!\n" +
 	"\tattribute\x18\x04 \x01(\tH\x00R\tattribute\x88\x01\x01\x12\x1d\n" +
 	"\atimeout\x18\x05 \x01(\x03H\x01R\atimeout\x88\x01\x01\x12&\n" +
-	"\fnum_attempts\x18\x06 \x01(\x03H\x02R\vnumAttempts\x88\x01\x01\x1a,\n" +
+	"\fnum_attempts\x18\x06 \x01(\x03H\x02R\vnumAttempts\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a{\n" +
 	"\bFailover\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01B\a\n" +
-	"\x05_mode\x1a1\n" +
+	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_mode\x1a\x80\x01\n" +
 	"\rLoadBalancing\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01B\a\n" +
-	"\x05_mode\x1a5\n" +
+	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_mode\x1a\x84\x01\n" +
 	"\bFallback\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\f\n" +
 	"\n" +
 	"_attributeB\n" +
 	"\n" +
 	"\b_timeoutB\x0f\n" +
-	"\r_num_attempts\x1a2\n" +
+	"\r_num_attempts\x1a\x81\x01\n" +
 	"\x05Proxy\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a4\n" +
+	"\b_enabled\x1a\x83\x01\n" +
 	"\aTesting\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1ak\n" +
+	"\b_enabled\x1a\xba\x01\n" +
 	"\vIdentifiers\x12*\n" +
 	"\x0ecalled_station\x18\x01 \x01(\tH\x00R\rcalledStation\x88\x01\x01\x12\x15\n" +
-	"\x03nas\x18\x02 \x01(\tH\x01R\x03nas\x88\x01\x01B\x11\n" +
+	"\x03nas\x18\x02 \x01(\tH\x01R\x03nas\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x11\n" +
 	"\x0f_called_stationB\x06\n" +
-	"\x04_nas\x1a\xad\x01\n" +
+	"\x04_nas\x1a\xcb\x02\n" +
 	"\x03Das\x12t\n" +
-	"\x03coa\x18\x01 \x01(\v2b.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Das.CoaR\x03coa\x1a0\n" +
+	"\x03coa\x18\x01 \x01(\v2b.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Das.CoaR\x03coa\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x7f\n" +
 	"\x03Coa\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a\xef\x04\n" +
+	"\b_enabled\x1a\xde\x06\n" +
 	"\tEapTimers\x12\x1d\n" +
 	"\atimeout\x18\x01 \x01(\x03H\x00R\atimeout\x88\x01\x01\x12$\n" +
 	"\vmax_retries\x18\x02 \x01(\x03H\x01R\n" +
 	"maxRetries\x88\x01\x01\x12\x89\x01\n" +
 	"\bidentity\x18\x03 \x01(\v2m.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.EapTimers.IdentityR\bidentity\x12\x8a\x01\n" +
-	"\teapol_key\x18\x04 \x01(\v2m.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.EapTimers.EapolKeyR\beapolKey\x1ak\n" +
+	"\teapol_key\x18\x04 \x01(\v2m.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.EapTimers.EapolKeyR\beapolKey\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xba\x01\n" +
 	"\bIdentity\x12\x1d\n" +
 	"\atimeout\x18\x01 \x01(\x03H\x00R\atimeout\x88\x01\x01\x12$\n" +
 	"\vmax_retries\x18\x02 \x01(\x03H\x01R\n" +
-	"maxRetries\x88\x01\x01B\n" +
+	"maxRetries\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_timeoutB\x0e\n" +
-	"\f_max_retries\x1a{\n" +
+	"\f_max_retries\x1a\xca\x01\n" +
 	"\bEapolKey\x12$\n" +
 	"\vmax_retries\x18\x01 \x01(\x03H\x00R\n" +
 	"maxRetries\x88\x01\x01\x12'\n" +
-	"\rtimeout_in_ms\x18\x02 \x01(\x03H\x01R\vtimeoutInMs\x88\x01\x01B\x0e\n" +
+	"\rtimeout_in_ms\x18\x02 \x01(\x03H\x01R\vtimeoutInMs\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0e\n" +
 	"\f_max_retriesB\x10\n" +
 	"\x0e_timeout_in_msB\n" +
 	"\n" +
 	"\b_timeoutB\x0e\n" +
-	"\f_max_retries\x1a\x8e\x10\n" +
+	"\f_max_retries\x1a\xf6\x16\n" +
 	"\n" +
 	"Addressing\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12\xac\x01\n" +
@@ -13419,48 +9181,59 @@ const file_meraki_wireless_v1_ssids_profiles_proto_rawDesc = "" +
 	"dnsRewrite\x12\x9f\x01\n" +
 	"\x12bonjour_forwarding\x18\x04 \x01(\v2p.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.BonjourForwardingR\x11bonjourForwarding\x12w\n" +
 	"\x04mdns\x18\x05 \x01(\v2c.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.MdnsR\x04mdns\x12}\n" +
-	"\x06radius\x18\x06 \x01(\v2e.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.RadiusR\x06radius\x1aB\n" +
+	"\x06radius\x18\x06 \x01(\v2e.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.RadiusR\x06radius\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x91\x01\n" +
 	"\x15AdultContentFiltering\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1am\n" +
+	"\b_enabled\x1a\xbc\x01\n" +
 	"\n" +
 	"DnsRewrite\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x124\n" +
-	"\x16dns_custom_nameservers\x18\x02 \x03(\tR\x14dnsCustomNameserversB\n" +
+	"\x16dns_custom_nameservers\x18\x02 \x03(\tR\x14dnsCustomNameservers\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a\xe0\x03\n" +
+	"\b_enabled\x1a\xcd\x05\n" +
 	"\x11BonjourForwarding\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x8c\x01\n" +
-	"\x05rules\x18\x02 \x03(\v2v.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.BonjourForwarding.RulesR\x05rules\x1a\x90\x02\n" +
+	"\x05rules\x18\x02 \x03(\v2v.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.BonjourForwarding.RulesR\x05rules\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xae\x03\n" +
 	"\x05Rules\x12%\n" +
 	"\vdescription\x18\x01 \x01(\tH\x00R\vdescription\x88\x01\x01\x12\x8f\x01\n" +
 	"\x04vlan\x18\x02 \x01(\v2{.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.BonjourForwarding.Rules.VlanR\x04vlan\x12\x1a\n" +
-	"\bservices\x18\x03 \x03(\tR\bservices\x1a\"\n" +
+	"\bservices\x18\x03 \x03(\tR\bservices\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1aq\n" +
 	"\x04Vlan\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\x03H\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\x03H\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x0e\n" +
 	"\f_descriptionB\n" +
 	"\n" +
-	"\b_enabled\x1a\xd7\x01\n" +
+	"\b_enabled\x1a\xf5\x02\n" +
 	"\x04Mdns\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x7f\n" +
-	"\x05rules\x18\x02 \x03(\v2i.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Mdns.RulesR\x05rules\x1a#\n" +
+	"\x05rules\x18\x02 \x03(\v2i.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Mdns.RulesR\x05rules\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1ar\n" +
 	"\x05Rules\x12\x1a\n" +
-	"\bservices\x18\x01 \x03(\tR\bservicesB\n" +
+	"\bservices\x18\x01 \x03(\tR\bservices\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a\x97\x03\n" +
+	"\b_enabled\x1a\x85\x05\n" +
 	"\x06Radius\x12\x81\x01\n" +
 	"\x05guest\x18\x01 \x01(\v2k.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Radius.GuestR\x05guest\x12/\n" +
-	"\x11override_vlan_tag\x18\x02 \x01(\bH\x00R\x0foverrideVlanTag\x88\x01\x01\x1a\xc1\x01\n" +
+	"\x11override_vlan_tag\x18\x02 \x01(\bH\x00R\x0foverrideVlanTag\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe0\x02\n" +
 	"\x05Guest\x12\x84\x01\n" +
-	"\x04vlan\x18\x01 \x01(\v2p.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Radius.Guest.VlanR\x04vlan\x1a1\n" +
+	"\x04vlan\x18\x01 \x01(\v2p.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Radius.Guest.VlanR\x04vlan\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x80\x01\n" +
 	"\x04Vlan\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\x14\n" +
 	"\x12_override_vlan_tagB\a\n" +
-	"\x05_mode\x1a\xe2\x15\n" +
+	"\x05_mode\x1a\x88\x1f\n" +
 	"\x06Splash\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12\x8f\x01\n" +
 	"\x0ecaptive_portal\x18\x02 \x01(\v2h.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortalR\rcaptivePortal\x12\x7f\n" +
@@ -13469,57 +9242,72 @@ const file_meraki_wireless_v1_ssids_profiles_proto_rawDesc = "" +
 	"\x04auth\x18\x05 \x01(\v2_.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.AuthR\x04auth\x12\xa7\x01\n" +
 	"\x16controller_unreachable\x18\x06 \x01(\v2p.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.ControllerUnreachableR\x15controllerUnreachable\x12\x83\x01\n" +
 	"\n" +
-	"pre_access\x18\a \x01(\v2d.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.PreAccessR\tpreAccess\x1a\xfd\a\n" +
+	"pre_access\x18\a \x01(\v2d.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.PreAccessR\tpreAccess\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd8\v\n" +
 	"\rCaptivePortal\x12\x1f\n" +
 	"\bprovider\x18\x01 \x01(\tH\x00R\bprovider\x88\x01\x01\x12\x8d\x01\n" +
 	"\bexternal\x18\x02 \x01(\v2q.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.ExternalR\bexternal\x12\x87\x01\n" +
-	"\x06hosted\x18\x03 \x01(\v2o.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.HostedR\x06hosted\x1a)\n" +
+	"\x06hosted\x18\x03 \x01(\v2o.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.HostedR\x06hosted\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1ax\n" +
 	"\bExternal\x12\x15\n" +
-	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01B\x06\n" +
-	"\x04_url\x1a\xf8\x04\n" +
+	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x06\n" +
+	"\x04_url\x1a\xb5\a\n" +
 	"\x06Hosted\x12\x8b\x01\n" +
 	"\x05theme\x18\x01 \x01(\v2u.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted.ThemeR\x05theme\x12\x94\x01\n" +
 	"\blanguage\x18\x02 \x01(\v2x.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted.LanguageR\blanguage\x12\x91\x01\n" +
-	"\aconsent\x18\x03 \x01(\v2w.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted.ConsentR\aconsent\x1a#\n" +
+	"\aconsent\x18\x03 \x01(\v2w.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted.ConsentR\aconsent\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1ar\n" +
 	"\x05Theme\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a,\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a{\n" +
 	"\bLanguage\x12\x17\n" +
-	"\x04code\x18\x01 \x01(\tH\x00R\x04code\x88\x01\x01B\a\n" +
-	"\x05_code\x1ab\n" +
+	"\x04code\x18\x01 \x01(\tH\x00R\x04code\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_code\x1a\xb1\x01\n" +
 	"\aConsent\x12\x1f\n" +
 	"\brequired\x18\x01 \x01(\bH\x00R\brequired\x88\x01\x01\x12\x1d\n" +
-	"\amessage\x18\x02 \x01(\tH\x01R\amessage\x88\x01\x01B\v\n" +
+	"\amessage\x18\x02 \x01(\tH\x01R\amessage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_requiredB\n" +
 	"\n" +
 	"\b_messageB\v\n" +
-	"\t_provider\x1a\xeb\x01\n" +
+	"\t_provider\x1a\x8a\x03\n" +
 	"\bRedirect\x12\x88\x01\n" +
-	"\boverride\x18\x01 \x01(\v2l.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Redirect.OverrideR\boverride\x1aT\n" +
+	"\boverride\x18\x01 \x01(\v2l.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Redirect.OverrideR\boverride\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa3\x01\n" +
 	"\bOverride\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x15\n" +
-	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01B\n" +
+	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\x06\n" +
-	"\x04_url\x1a\x8d\x03\n" +
+	"\x04_url\x1a\xfb\x04\n" +
 	"\x04Auth\x12\xa3\x01\n" +
 	"\x13simultaneous_logins\x18\x01 \x01(\v2r.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Auth.SimultaneousLoginsR\x12simultaneousLogins\x12{\n" +
-	"\x05oauth\x18\x02 \x01(\v2e.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Auth.OauthR\x05oauth\x1a?\n" +
+	"\x05oauth\x18\x02 \x01(\v2e.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Auth.OauthR\x05oauth\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8e\x01\n" +
 	"\x12SimultaneousLogins\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
-	"\b_enabled\x1a!\n" +
+	"\b_enabled\x1ap\n" +
 	"\x05Oauth\x12\x18\n" +
-	"\adomains\x18\x01 \x03(\tR\adomains\x1a9\n" +
+	"\adomains\x18\x01 \x03(\tR\adomains\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x88\x01\n" +
 	"\x15ControllerUnreachable\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01B\a\n" +
-	"\x05_mode\x1a\x99\x02\n" +
+	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_mode\x1a\xb8\x03\n" +
 	"\tPreAccess\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12\x96\x01\n" +
-	"\rwalled_garden\x18\x02 \x01(\v2q.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.PreAccess.WalledGardenR\fwalledGarden\x1aQ\n" +
+	"\rwalled_garden\x18\x02 \x01(\v2q.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.PreAccess.WalledGardenR\fwalledGarden\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa0\x01\n" +
 	"\fWalledGarden\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x16\n" +
-	"\x06ranges\x18\x02 \x03(\tR\x06rangesB\n" +
+	"\x06ranges\x18\x02 \x03(\tR\x06ranges\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\a\n" +
 	"\x05_modeB\a\n" +
@@ -13528,246 +9316,16 @@ const file_meraki_wireless_v1_ssids_profiles_proto_rawDesc = "" +
 	"\b_timeoutB\a\n" +
 	"\x05_nameB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\xe9E\n" +
+	"\x05_name\"\xa3\x03\n" +
 	"-UpdateOrganizationWirelessSsidsProfileRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12Z\n" +
-	"\x04ssid\x18\x04 \x01(\v2F.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.SsidR\x04ssid\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xcfB\n" +
-	"\x04Ssid\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12z\n" +
-	"\radvertisement\x18\x02 \x01(\v2T.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.AdvertisementR\radvertisement\x12k\n" +
-	"\bsecurity\x18\x03 \x01(\v2O.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.SecurityR\bsecurity\x12e\n" +
-	"\x06radius\x18\x04 \x01(\v2M.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.RadiusR\x06radius\x12q\n" +
-	"\n" +
-	"addressing\x18\x05 \x01(\v2Q.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.AddressingR\n" +
-	"addressing\x12e\n" +
-	"\x06splash\x18\x06 \x01(\v2M.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.SplashR\x06splash\x1a:\n" +
-	"\rAdvertisement\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a\x8e\t\n" +
-	"\bSecurity\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12\x1f\n" +
-	"\bprotocol\x18\x02 \x01(\tH\x01R\bprotocol\x88\x01\x01\x12z\n" +
-	"\n" +
-	"encryption\x18\x03 \x01(\v2Z.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Security.EncryptionR\n" +
-	"encryption\x12\x93\x01\n" +
-	"\x13identity_passphrase\x18\x04 \x01(\v2b.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Security.IdentityPassphraseR\x12identityPassphrase\x1a\xaa\x04\n" +
-	"\n" +
-	"Encryption\x12\x18\n" +
-	"\aciphers\x18\x01 \x03(\tR\aciphers\x12\x12\n" +
-	"\x04akms\x18\x02 \x03(\tR\x04akms\x12#\n" +
-	"\n" +
-	"passphrase\x18\x03 \x01(\tH\x00R\n" +
-	"passphrase\x88\x01\x01\x12y\n" +
-	"\x06dot11w\x18\x04 \x01(\v2a.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Security.Encryption.Dot11wR\x06dot11w\x12y\n" +
-	"\x06dot11r\x18\x05 \x01(\v2a.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Security.Encryption.Dot11rR\x06dot11r\x1aa\n" +
-	"\x06Dot11w\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1f\n" +
-	"\brequired\x18\x02 \x01(\bH\x01R\brequired\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\v\n" +
-	"\t_required\x1aa\n" +
-	"\x06Dot11r\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1f\n" +
-	"\badaptive\x18\x02 \x01(\bH\x01R\badaptive\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\v\n" +
-	"\t_adaptiveB\r\n" +
-	"\v_passphrase\x1a\xf2\x01\n" +
-	"\x12IdentityPassphrase\x12\x9d\x01\n" +
-	"\x10personal_network\x18\x01 \x01(\v2r.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Security.IdentityPassphrase.PersonalNetworkR\x0fpersonalNetwork\x1a<\n" +
-	"\x0fPersonalNetwork\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\a\n" +
-	"\x05_modeB\v\n" +
-	"\t_protocol\x1a\xed\x14\n" +
-	"\x06Radius\x12o\n" +
-	"\aservers\x18\x01 \x03(\v2U.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.ServersR\aservers\x12x\n" +
-	"\n" +
-	"accounting\x18\x02 \x01(\v2X.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.AccountingR\n" +
-	"accounting\x12r\n" +
-	"\bpolicies\x18\x03 \x01(\v2V.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.PoliciesR\bpolicies\x12i\n" +
-	"\x05proxy\x18\x04 \x01(\v2S.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.ProxyR\x05proxy\x12o\n" +
-	"\atesting\x18\x05 \x01(\v2U.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.TestingR\atesting\x12{\n" +
-	"\videntifiers\x18\x06 \x01(\v2Y.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.IdentifiersR\videntifiers\x12c\n" +
-	"\x03das\x18\a \x01(\v2Q.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.DasR\x03das\x12v\n" +
-	"\n" +
-	"eap_timers\x18\b \x01(\v2W.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.EapTimersR\teapTimers\x1a%\n" +
-	"\aServers\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1ay\n" +
-	"\n" +
-	"Accounting\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12,\n" +
-	"\x0fupdate_interval\x18\x02 \x01(\x03H\x01R\x0eupdateInterval\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\x12\n" +
-	"\x10_update_interval\x1a\xdb\x04\n" +
-	"\bPolicies\x12{\n" +
-	"\bfailover\x18\x01 \x01(\v2_.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies.FailoverR\bfailover\x12\x8b\x01\n" +
-	"\x0eload_balancing\x18\x02 \x01(\v2d.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies.LoadBalancingR\rloadBalancing\x12{\n" +
-	"\bfallback\x18\x03 \x01(\v2_.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies.FallbackR\bfallback\x12!\n" +
-	"\tattribute\x18\x04 \x01(\tH\x00R\tattribute\x88\x01\x01\x1a,\n" +
-	"\bFailover\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01B\a\n" +
-	"\x05_mode\x1a1\n" +
-	"\rLoadBalancing\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01B\a\n" +
-	"\x05_mode\x1a5\n" +
-	"\bFallback\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\f\n" +
-	"\n" +
-	"_attribute\x1a2\n" +
-	"\x05Proxy\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a4\n" +
-	"\aTesting\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1ak\n" +
-	"\vIdentifiers\x12*\n" +
-	"\x0ecalled_station\x18\x01 \x01(\tH\x00R\rcalledStation\x88\x01\x01\x12\x15\n" +
-	"\x03nas\x18\x02 \x01(\tH\x01R\x03nas\x88\x01\x01B\x11\n" +
-	"\x0f_called_stationB\x06\n" +
-	"\x04_nas\x1a\xa0\x01\n" +
-	"\x03Das\x12g\n" +
-	"\x03coa\x18\x01 \x01(\v2U.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Das.CoaR\x03coa\x1a0\n" +
-	"\x03Coa\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a\xd3\x04\n" +
-	"\tEapTimers\x12\x1d\n" +
-	"\atimeout\x18\x01 \x01(\x03H\x00R\atimeout\x88\x01\x01\x12|\n" +
-	"\bidentity\x18\x02 \x01(\v2`.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.EapTimers.IdentityR\bidentity\x12$\n" +
-	"\vmax_retries\x18\x03 \x01(\x03H\x01R\n" +
-	"maxRetries\x88\x01\x01\x12}\n" +
-	"\teapol_key\x18\x04 \x01(\v2`.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.EapTimers.EapolKeyR\beapolKey\x1ak\n" +
-	"\bIdentity\x12$\n" +
-	"\vmax_retries\x18\x01 \x01(\x03H\x00R\n" +
-	"maxRetries\x88\x01\x01\x12\x1d\n" +
-	"\atimeout\x18\x02 \x01(\x03H\x01R\atimeout\x88\x01\x01B\x0e\n" +
-	"\f_max_retriesB\n" +
-	"\n" +
-	"\b_timeout\x1a{\n" +
-	"\bEapolKey\x12$\n" +
-	"\vmax_retries\x18\x01 \x01(\x03H\x00R\n" +
-	"maxRetries\x88\x01\x01\x12'\n" +
-	"\rtimeout_in_ms\x18\x02 \x01(\x03H\x01R\vtimeoutInMs\x88\x01\x01B\x0e\n" +
-	"\f_max_retriesB\x10\n" +
-	"\x0e_timeout_in_msB\n" +
-	"\n" +
-	"\b_timeoutB\x0e\n" +
-	"\f_max_retries\x1a\x92\v\n" +
-	"\n" +
-	"Addressing\x12\x92\x01\n" +
-	"\x12bonjour_forwarding\x18\x01 \x01(\v2c.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.BonjourForwardingR\x11bonjourForwarding\x12j\n" +
-	"\x04mdns\x18\x02 \x01(\v2V.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.MdnsR\x04mdns\x12p\n" +
-	"\x06radius\x18\x03 \x01(\v2X.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.RadiusR\x06radius\x1a\xc5\x03\n" +
-	"\x11BonjourForwarding\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x7f\n" +
-	"\x05rules\x18\x02 \x03(\v2i.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.BonjourForwarding.RulesR\x05rules\x1a\x83\x02\n" +
-	"\x05Rules\x12%\n" +
-	"\vdescription\x18\x01 \x01(\tH\x00R\vdescription\x88\x01\x01\x12\x82\x01\n" +
-	"\x04vlan\x18\x02 \x01(\v2n.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.BonjourForwarding.Rules.VlanR\x04vlan\x12\x1a\n" +
-	"\bservices\x18\x03 \x03(\tR\bservices\x1a\"\n" +
-	"\x04Vlan\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\x03H\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\x0e\n" +
-	"\f_descriptionB\n" +
-	"\n" +
-	"\b_enabled\x1a\xca\x01\n" +
-	"\x04Mdns\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12r\n" +
-	"\x05rules\x18\x02 \x03(\v2\\.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Mdns.RulesR\x05rules\x1a#\n" +
-	"\x05Rules\x12\x1a\n" +
-	"\bservices\x18\x01 \x03(\tR\bservicesB\n" +
-	"\n" +
-	"\b_enabled\x1a\xfb\x02\n" +
-	"\x06Radius\x12t\n" +
-	"\x05guest\x18\x01 \x01(\v2^.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Radius.GuestR\x05guest\x12/\n" +
-	"\x11override_vlan_tag\x18\x02 \x01(\bH\x00R\x0foverrideVlanTag\x88\x01\x01\x1a\xb3\x01\n" +
-	"\x05Guest\x12w\n" +
-	"\x04vlan\x18\x01 \x01(\v2c.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Radius.Guest.VlanR\x04vlan\x1a1\n" +
-	"\x04Vlan\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\x14\n" +
-	"\x12_override_vlan_tag\x1a\xa8\x14\n" +
-	"\x06Splash\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12\x82\x01\n" +
-	"\x0ecaptive_portal\x18\x02 \x01(\v2[.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortalR\rcaptivePortal\x12r\n" +
-	"\bredirect\x18\x03 \x01(\v2V.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.RedirectR\bredirect\x12\x1d\n" +
-	"\atimeout\x18\x04 \x01(\x03H\x01R\atimeout\x88\x01\x01\x12f\n" +
-	"\x04auth\x18\x05 \x01(\v2R.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.AuthR\x04auth\x12\x9a\x01\n" +
-	"\x16controller_unreachable\x18\x06 \x01(\v2c.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.ControllerUnreachableR\x15controllerUnreachable\x12v\n" +
-	"\n" +
-	"pre_access\x18\a \x01(\v2W.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.PreAccessR\tpreAccess\x1a\xba\a\n" +
-	"\rCaptivePortal\x12\x1f\n" +
-	"\bprovider\x18\x01 \x01(\tH\x00R\bprovider\x88\x01\x01\x12\x80\x01\n" +
-	"\bexternal\x18\x02 \x01(\v2d.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.ExternalR\bexternal\x12z\n" +
-	"\x06hosted\x18\x03 \x01(\v2b.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.HostedR\x06hosted\x1a)\n" +
-	"\bExternal\x12\x15\n" +
-	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01B\x06\n" +
-	"\x04_url\x1a\xd0\x04\n" +
-	"\x06Hosted\x12~\n" +
-	"\x05theme\x18\x01 \x01(\v2h.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted.ThemeR\x05theme\x12\x87\x01\n" +
-	"\blanguage\x18\x02 \x01(\v2k.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted.LanguageR\blanguage\x12\x84\x01\n" +
-	"\aconsent\x18\x03 \x01(\v2j.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted.ConsentR\aconsent\x1a#\n" +
-	"\x05Theme\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a,\n" +
-	"\bLanguage\x12\x17\n" +
-	"\x04code\x18\x01 \x01(\tH\x00R\x04code\x88\x01\x01B\a\n" +
-	"\x05_code\x1ab\n" +
-	"\aConsent\x12\x1f\n" +
-	"\brequired\x18\x01 \x01(\bH\x00R\brequired\x88\x01\x01\x12\x1d\n" +
-	"\amessage\x18\x02 \x01(\tH\x01R\amessage\x88\x01\x01B\v\n" +
-	"\t_requiredB\n" +
-	"\n" +
-	"\b_messageB\v\n" +
-	"\t_provider\x1a\xdd\x01\n" +
-	"\bRedirect\x12{\n" +
-	"\boverride\x18\x01 \x01(\v2_.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Redirect.OverrideR\boverride\x1aT\n" +
-	"\bOverride\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x15\n" +
-	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\x06\n" +
-	"\x04_url\x1a\xf3\x02\n" +
-	"\x04Auth\x12\x96\x01\n" +
-	"\x13simultaneous_logins\x18\x01 \x01(\v2e.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Auth.SimultaneousLoginsR\x12simultaneousLogins\x12n\n" +
-	"\x05oauth\x18\x02 \x01(\v2X.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Auth.OauthR\x05oauth\x1a?\n" +
-	"\x12SimultaneousLogins\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabled\x1a!\n" +
-	"\x05Oauth\x12\x18\n" +
-	"\adomains\x18\x01 \x03(\tR\adomains\x1a9\n" +
-	"\x15ControllerUnreachable\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01B\a\n" +
-	"\x05_mode\x1a\x8c\x02\n" +
-	"\tPreAccess\x12\x17\n" +
-	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12\x89\x01\n" +
-	"\rwalled_garden\x18\x02 \x01(\v2d.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.PreAccess.WalledGardenR\fwalledGarden\x1aQ\n" +
-	"\fWalledGarden\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x16\n" +
-	"\x06ranges\x18\x02 \x03(\tR\x06rangesB\n" +
-	"\n" +
-	"\b_enabledB\a\n" +
-	"\x05_modeB\a\n" +
-	"\x05_modeB\n" +
-	"\n" +
-	"\b_timeoutB\a\n" +
-	"\x05_nameB\x12\n" +
+	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12M\n" +
+	"\x04ssid\x18\x04 \x01(\v29.meraki.wireless.v1.OrganizationWirelessSsidsProfile.SsidR\x04ssid\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_name\"\x8d\x01\n" +
@@ -13775,8 +9333,10 @@ const file_meraki_wireless_v1_ssids_profiles_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01B\x12\n" +
 	"\x10_organization_idB\x05\n" +
-	"\x03_idB|\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x12SsidsProfilesProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\x03_id\"\x7f\n" +
+	".DeleteOrganizationWirelessSsidsProfileResponse\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x97\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x12SsidsProfilesProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_ssids_profiles_proto_rawDescOnce sync.Once
@@ -13790,7 +9350,7 @@ func file_meraki_wireless_v1_ssids_profiles_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_v1_ssids_profiles_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_ssids_profiles_proto_msgTypes = make([]protoimpl.MessageInfo, 225)
+var file_meraki_wireless_v1_ssids_profiles_proto_msgTypes = make([]protoimpl.MessageInfo, 130)
 var file_meraki_wireless_v1_ssids_profiles_proto_goTypes = []any{
 	(*GetOrganizationWirelessSsidsProfilesRequest)(nil),                                                             // 0: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesRequest
 	(*GetOrganizationWirelessSsidsProfilesResponse)(nil),                                                            // 1: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesResponse
@@ -13801,455 +9361,387 @@ var file_meraki_wireless_v1_ssids_profiles_proto_goTypes = []any{
 	(*OrganizationWirelessSsidsProfilesAssignment)(nil),                                                             // 6: meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment
 	(*CreateOrganizationWirelessSsidsProfilesAssignmentRequest)(nil),                                                // 7: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfilesAssignmentRequest
 	(*DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest)(nil),                                               // 8: meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest
-	(*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkRequest)(nil),                                         // 9: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkRequest
-	(*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse)(nil),                                        // 10: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse
-	(*GetOrganizationWirelessSsidsProfilesOverviewsRequest)(nil),                                                    // 11: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsRequest
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse)(nil),                                                   // 12: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse
-	(*UpdateOrganizationWirelessSsidsProfileRequest)(nil),                                                           // 13: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest
-	(*DeleteOrganizationWirelessSsidsProfileRequest)(nil),                                                           // 14: meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfileRequest
-	(*OrganizationWirelessSsidsProfile_Precedence)(nil),                                                             // 15: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Precedence
-	(*OrganizationWirelessSsidsProfile_Ssid)(nil),                                                                   // 16: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid
-	(*OrganizationWirelessSsidsProfile_Ssid_Advertisement)(nil),                                                     // 17: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Advertisement
-	(*OrganizationWirelessSsidsProfile_Ssid_Security)(nil),                                                          // 18: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security
-	(*OrganizationWirelessSsidsProfile_Ssid_Radius)(nil),                                                            // 19: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius
-	(*OrganizationWirelessSsidsProfile_Ssid_Addressing)(nil),                                                        // 20: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing
-	(*OrganizationWirelessSsidsProfile_Ssid_Splash)(nil),                                                            // 21: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash
-	(*OrganizationWirelessSsidsProfile_Ssid_Security_Encryption)(nil),                                               // 22: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Encryption
-	(*OrganizationWirelessSsidsProfile_Ssid_Security_Dhcp)(nil),                                                     // 23: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Dhcp
-	(*OrganizationWirelessSsidsProfile_Ssid_Security_Dhcp_Mandatory)(nil),                                           // 24: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Dhcp.Mandatory
-	(*OrganizationWirelessSsidsProfile_Ssid_Radius_Servers)(nil),                                                    // 25: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Servers
-	(*OrganizationWirelessSsidsProfile_Ssid_Radius_Accounting)(nil),                                                 // 26: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Accounting
-	(*OrganizationWirelessSsidsProfile_Ssid_Radius_Policies)(nil),                                                   // 27: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies
-	(*OrganizationWirelessSsidsProfile_Ssid_Radius_Proxy)(nil),                                                      // 28: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Proxy
-	(*OrganizationWirelessSsidsProfile_Ssid_Radius_Testing)(nil),                                                    // 29: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Testing
-	(*OrganizationWirelessSsidsProfile_Ssid_Radius_Identifiers)(nil),                                                // 30: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Identifiers
-	(*OrganizationWirelessSsidsProfile_Ssid_Radius_Das)(nil),                                                        // 31: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Das
-	(*OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers)(nil),                                                  // 32: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.EapTimers
-	(*OrganizationWirelessSsidsProfile_Ssid_Radius_Servers_Modes)(nil),                                              // 33: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Servers.Modes
-	(*OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_Failover)(nil),                                          // 34: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies.Failover
-	(*OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_LoadBalancing)(nil),                                     // 35: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies.LoadBalancing
-	(*OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_Fallback)(nil),                                          // 36: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies.Fallback
-	(*OrganizationWirelessSsidsProfile_Ssid_Radius_Das_Coa)(nil),                                                    // 37: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Das.Coa
-	(*OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers_Identity)(nil),                                         // 38: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.EapTimers.Identity
-	(*OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers_EapolKey)(nil),                                         // 39: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.EapTimers.EapolKey
-	(*OrganizationWirelessSsidsProfile_Ssid_Addressing_AdultContentFiltering)(nil),                                  // 40: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.AdultContentFiltering
-	(*OrganizationWirelessSsidsProfile_Ssid_Addressing_DnsRewrite)(nil),                                             // 41: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.DnsRewrite
-	(*OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding)(nil),                                      // 42: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.BonjourForwarding
-	(*OrganizationWirelessSsidsProfile_Ssid_Addressing_Mdns)(nil),                                                   // 43: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Mdns
-	(*OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius)(nil),                                                 // 44: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Radius
-	(*OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding_Rules)(nil),                                // 45: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.BonjourForwarding.Rules
-	(*OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding_Rules_Vlan)(nil),                           // 46: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.BonjourForwarding.Rules.Vlan
-	(*OrganizationWirelessSsidsProfile_Ssid_Addressing_Mdns_Rules)(nil),                                             // 47: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Mdns.Rules
-	(*OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius_Guest)(nil),                                           // 48: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Radius.Guest
-	(*OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius_Guest_Vlan)(nil),                                      // 49: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Radius.Guest.Vlan
-	(*OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal)(nil),                                              // 50: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal
-	(*OrganizationWirelessSsidsProfile_Ssid_Splash_Redirect)(nil),                                                   // 51: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Redirect
-	(*OrganizationWirelessSsidsProfile_Ssid_Splash_Auth)(nil),                                                       // 52: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Auth
-	(*OrganizationWirelessSsidsProfile_Ssid_Splash_ControllerUnreachable)(nil),                                      // 53: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.ControllerUnreachable
-	(*OrganizationWirelessSsidsProfile_Ssid_Splash_PreAccess)(nil),                                                  // 54: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.PreAccess
-	(*OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_External)(nil),                                     // 55: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.External
-	(*OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted)(nil),                                       // 56: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted
-	(*OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Theme)(nil),                                 // 57: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted.Theme
-	(*OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Language)(nil),                              // 58: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted.Language
-	(*OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Consent)(nil),                               // 59: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted.Consent
-	(*OrganizationWirelessSsidsProfile_Ssid_Splash_Redirect_Override)(nil),                                          // 60: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Redirect.Override
-	(*OrganizationWirelessSsidsProfile_Ssid_Splash_Auth_SimultaneousLogins)(nil),                                    // 61: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Auth.SimultaneousLogins
-	(*OrganizationWirelessSsidsProfile_Ssid_Splash_Auth_Oauth)(nil),                                                 // 62: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Auth.Oauth
-	(*OrganizationWirelessSsidsProfile_Ssid_Splash_PreAccess_WalledGarden)(nil),                                     // 63: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.PreAccess.WalledGarden
-	(*CreateOrganizationWirelessSsidsProfileRequest_Precedence)(nil),                                                // 64: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Precedence
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid)(nil),                                                      // 65: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Advertisement)(nil),                                        // 66: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Advertisement
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security)(nil),                                             // 67: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Security
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius)(nil),                                               // 68: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing)(nil),                                           // 69: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash)(nil),                                               // 70: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption)(nil),                                  // 71: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Security.Encryption
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase)(nil),                          // 72: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Security.IdentityPassphrase
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11W)(nil),                           // 73: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Security.Encryption.Dot11w
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11R)(nil),                           // 74: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Security.Encryption.Dot11r
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase_PersonalNetwork)(nil),          // 75: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Security.IdentityPassphrase.PersonalNetwork
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Servers)(nil),                                       // 76: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Servers
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Accounting)(nil),                                    // 77: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Accounting
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies)(nil),                                      // 78: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Proxy)(nil),                                         // 79: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Proxy
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Testing)(nil),                                       // 80: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Testing
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Identifiers)(nil),                                   // 81: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Identifiers
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das)(nil),                                           // 82: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Das
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers)(nil),                                     // 83: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.EapTimers
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Failover)(nil),                             // 84: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies.Failover
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_LoadBalancing)(nil),                        // 85: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies.LoadBalancing
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Fallback)(nil),                             // 86: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies.Fallback
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das_Coa)(nil),                                       // 87: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Das.Coa
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_Identity)(nil),                            // 88: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.EapTimers.Identity
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_EapolKey)(nil),                            // 89: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.EapTimers.EapolKey
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding)(nil),                         // 90: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.BonjourForwarding
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns)(nil),                                      // 91: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Mdns
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius)(nil),                                    // 92: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Radius
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules)(nil),                   // 93: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.BonjourForwarding.Rules
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules_Vlan)(nil),              // 94: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.BonjourForwarding.Rules.Vlan
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns_Rules)(nil),                                // 95: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Mdns.Rules
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest)(nil),                              // 96: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Radius.Guest
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest_Vlan)(nil),                         // 97: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Radius.Guest.Vlan
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal)(nil),                                 // 98: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect)(nil),                                      // 99: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Redirect
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth)(nil),                                          // 100: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Auth
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_ControllerUnreachable)(nil),                         // 101: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.ControllerUnreachable
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess)(nil),                                     // 102: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.PreAccess
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_External)(nil),                        // 103: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.External
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted)(nil),                          // 104: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Theme)(nil),                    // 105: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted.Theme
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Language)(nil),                 // 106: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted.Language
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Consent)(nil),                  // 107: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted.Consent
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect_Override)(nil),                             // 108: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Redirect.Override
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_SimultaneousLogins)(nil),                       // 109: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Auth.SimultaneousLogins
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_Oauth)(nil),                                    // 110: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Auth.Oauth
-	(*CreateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess_WalledGarden)(nil),                        // 111: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.PreAccess.WalledGarden
-	(*GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta)(nil),                                            // 112: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse.Meta
-	(*GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta_Counts)(nil),                                     // 113: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse.Meta.Counts
-	(*GetOrganizationWirelessSsidsProfilesAssignmentsResponse_Meta_Counts_Items)(nil),                               // 114: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse.Meta.Counts.Items
-	(*OrganizationWirelessSsidsProfilesAssignment_Ssid)(nil),                                                        // 115: meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.Ssid
-	(*OrganizationWirelessSsidsProfilesAssignment_Profile)(nil),                                                     // 116: meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.Profile
-	(*OrganizationWirelessSsidsProfilesAssignment_Network)(nil),                                                     // 117: meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.Network
-	(*CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Profile)(nil),                                        // 118: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfilesAssignmentRequest.Profile
-	(*CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Ssid)(nil),                                           // 119: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfilesAssignmentRequest.Ssid
-	(*CreateOrganizationWirelessSsidsProfilesAssignmentRequest_Network)(nil),                                        // 120: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfilesAssignmentRequest.Network
-	(*DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest_Ssid)(nil),                                          // 121: meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest.Ssid
-	(*DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest_Network)(nil),                                       // 122: meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest.Network
-	(*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item)(nil),                                   // 123: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item
-	(*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Group)(nil),                             // 124: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Group
-	(*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments)(nil),                       // 125: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Assignments
-	(*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments_Profile)(nil),               // 126: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Assignments.Profile
-	(*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments_Ssid)(nil),                  // 127: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Assignments.Ssid
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item)(nil),                                              // 128: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Precedence)(nil),                                   // 129: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Precedence
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid)(nil),                                         // 130: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Advertisement)(nil),                           // 131: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Advertisement
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security)(nil),                                // 132: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius)(nil),                                  // 133: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing)(nil),                              // 134: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash)(nil),                                  // 135: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Encryption)(nil),                     // 136: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.Encryption
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Dhcp)(nil),                           // 137: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.Dhcp
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Dhcp_Mandatory)(nil),                 // 138: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.Dhcp.Mandatory
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Servers)(nil),                          // 139: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Servers
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Accounting)(nil),                       // 140: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Accounting
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies)(nil),                         // 141: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Proxy)(nil),                            // 142: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Proxy
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Testing)(nil),                          // 143: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Testing
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Identifiers)(nil),                      // 144: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Identifiers
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Das)(nil),                              // 145: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Das
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers)(nil),                        // 146: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.EapTimers
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Servers_Modes)(nil),                    // 147: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Servers.Modes
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_Failover)(nil),                // 148: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies.Failover
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_LoadBalancing)(nil),           // 149: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies.LoadBalancing
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_Fallback)(nil),                // 150: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies.Fallback
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Das_Coa)(nil),                          // 151: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Das.Coa
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers_Identity)(nil),               // 152: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.EapTimers.Identity
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers_EapolKey)(nil),               // 153: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.EapTimers.EapolKey
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_AdultContentFiltering)(nil),        // 154: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.AdultContentFiltering
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_DnsRewrite)(nil),                   // 155: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.DnsRewrite
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding)(nil),            // 156: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.BonjourForwarding
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Mdns)(nil),                         // 157: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Mdns
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius)(nil),                       // 158: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Radius
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding_Rules)(nil),      // 159: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.BonjourForwarding.Rules
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding_Rules_Vlan)(nil), // 160: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.BonjourForwarding.Rules.Vlan
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Mdns_Rules)(nil),                   // 161: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Mdns.Rules
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius_Guest)(nil),                 // 162: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Radius.Guest
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius_Guest_Vlan)(nil),            // 163: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Radius.Guest.Vlan
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal)(nil),                    // 164: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Redirect)(nil),                         // 165: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Redirect
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth)(nil),                             // 166: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Auth
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_ControllerUnreachable)(nil),            // 167: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.ControllerUnreachable
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_PreAccess)(nil),                        // 168: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.PreAccess
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_External)(nil),           // 169: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.External
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted)(nil),             // 170: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Theme)(nil),       // 171: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted.Theme
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Language)(nil),    // 172: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted.Language
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Consent)(nil),     // 173: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted.Consent
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Redirect_Override)(nil),                // 174: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Redirect.Override
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth_SimultaneousLogins)(nil),          // 175: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Auth.SimultaneousLogins
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth_Oauth)(nil),                       // 176: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Auth.Oauth
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_PreAccess_WalledGarden)(nil),           // 177: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.PreAccess.WalledGarden
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid)(nil),                                                      // 178: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Advertisement)(nil),                                        // 179: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Advertisement
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security)(nil),                                             // 180: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Security
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius)(nil),                                               // 181: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing)(nil),                                           // 182: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash)(nil),                                               // 183: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption)(nil),                                  // 184: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Security.Encryption
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase)(nil),                          // 185: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Security.IdentityPassphrase
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11W)(nil),                           // 186: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Security.Encryption.Dot11w
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_Encryption_Dot11R)(nil),                           // 187: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Security.Encryption.Dot11r
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Security_IdentityPassphrase_PersonalNetwork)(nil),          // 188: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Security.IdentityPassphrase.PersonalNetwork
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Servers)(nil),                                       // 189: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Servers
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Accounting)(nil),                                    // 190: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Accounting
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies)(nil),                                      // 191: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Proxy)(nil),                                         // 192: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Proxy
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Testing)(nil),                                       // 193: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Testing
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Identifiers)(nil),                                   // 194: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Identifiers
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das)(nil),                                           // 195: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Das
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers)(nil),                                     // 196: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.EapTimers
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Failover)(nil),                             // 197: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies.Failover
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_LoadBalancing)(nil),                        // 198: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies.LoadBalancing
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Policies_Fallback)(nil),                             // 199: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies.Fallback
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_Das_Coa)(nil),                                       // 200: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Das.Coa
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_Identity)(nil),                            // 201: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.EapTimers.Identity
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Radius_EapTimers_EapolKey)(nil),                            // 202: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.EapTimers.EapolKey
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding)(nil),                         // 203: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.BonjourForwarding
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns)(nil),                                      // 204: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Mdns
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius)(nil),                                    // 205: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Radius
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules)(nil),                   // 206: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.BonjourForwarding.Rules
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_BonjourForwarding_Rules_Vlan)(nil),              // 207: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.BonjourForwarding.Rules.Vlan
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Mdns_Rules)(nil),                                // 208: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Mdns.Rules
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest)(nil),                              // 209: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Radius.Guest
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Addressing_Radius_Guest_Vlan)(nil),                         // 210: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Radius.Guest.Vlan
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal)(nil),                                 // 211: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect)(nil),                                      // 212: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Redirect
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth)(nil),                                          // 213: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Auth
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_ControllerUnreachable)(nil),                         // 214: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.ControllerUnreachable
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess)(nil),                                     // 215: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.PreAccess
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_External)(nil),                        // 216: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.External
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted)(nil),                          // 217: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Theme)(nil),                    // 218: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted.Theme
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Language)(nil),                 // 219: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted.Language
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_CaptivePortal_Hosted_Consent)(nil),                  // 220: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted.Consent
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Redirect_Override)(nil),                             // 221: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Redirect.Override
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_SimultaneousLogins)(nil),                       // 222: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Auth.SimultaneousLogins
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_Auth_Oauth)(nil),                                    // 223: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Auth.Oauth
-	(*UpdateOrganizationWirelessSsidsProfileRequest_Ssid_Splash_PreAccess_WalledGarden)(nil),                        // 224: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.PreAccess.WalledGarden
-	(*v1.PageInfo)(nil),           // 225: meraki.api.v1.PageInfo
-	(*fieldmaskpb.FieldMask)(nil), // 226: google.protobuf.FieldMask
+	(*DeleteOrganizationWirelessSsidsProfilesAssignmentsResponse)(nil),                                              // 9: meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsResponse
+	(*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkRequest)(nil),                                         // 10: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkRequest
+	(*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse)(nil),                                        // 11: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse
+	(*GetOrganizationWirelessSsidsProfilesOverviewsRequest)(nil),                                                    // 12: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsRequest
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse)(nil),                                                   // 13: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse
+	(*UpdateOrganizationWirelessSsidsProfileRequest)(nil),                                                           // 14: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest
+	(*DeleteOrganizationWirelessSsidsProfileRequest)(nil),                                                           // 15: meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfileRequest
+	(*DeleteOrganizationWirelessSsidsProfileResponse)(nil),                                                          // 16: meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfileResponse
+	(*OrganizationWirelessSsidsProfile_Precedence)(nil),                                                             // 17: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Precedence
+	(*OrganizationWirelessSsidsProfile_Ssid)(nil),                                                                   // 18: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid
+	(*OrganizationWirelessSsidsProfile_Ssid_Advertisement)(nil),                                                     // 19: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Advertisement
+	(*OrganizationWirelessSsidsProfile_Ssid_Security)(nil),                                                          // 20: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security
+	(*OrganizationWirelessSsidsProfile_Ssid_Radius)(nil),                                                            // 21: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius
+	(*OrganizationWirelessSsidsProfile_Ssid_Addressing)(nil),                                                        // 22: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing
+	(*OrganizationWirelessSsidsProfile_Ssid_Splash)(nil),                                                            // 23: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash
+	(*OrganizationWirelessSsidsProfile_Ssid_Security_Encryption)(nil),                                               // 24: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Encryption
+	(*OrganizationWirelessSsidsProfile_Ssid_Security_Dhcp)(nil),                                                     // 25: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Dhcp
+	(*OrganizationWirelessSsidsProfile_Ssid_Security_IdentityPassphrase)(nil),                                       // 26: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.IdentityPassphrase
+	(*OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11W)(nil),                                        // 27: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Encryption.Dot11w
+	(*OrganizationWirelessSsidsProfile_Ssid_Security_Encryption_Dot11R)(nil),                                        // 28: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Encryption.Dot11r
+	(*OrganizationWirelessSsidsProfile_Ssid_Security_Dhcp_Mandatory)(nil),                                           // 29: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Dhcp.Mandatory
+	(*OrganizationWirelessSsidsProfile_Ssid_Security_IdentityPassphrase_PersonalNetwork)(nil),                       // 30: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.IdentityPassphrase.PersonalNetwork
+	(*OrganizationWirelessSsidsProfile_Ssid_Radius_Servers)(nil),                                                    // 31: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Servers
+	(*OrganizationWirelessSsidsProfile_Ssid_Radius_Accounting)(nil),                                                 // 32: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Accounting
+	(*OrganizationWirelessSsidsProfile_Ssid_Radius_Policies)(nil),                                                   // 33: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies
+	(*OrganizationWirelessSsidsProfile_Ssid_Radius_Proxy)(nil),                                                      // 34: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Proxy
+	(*OrganizationWirelessSsidsProfile_Ssid_Radius_Testing)(nil),                                                    // 35: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Testing
+	(*OrganizationWirelessSsidsProfile_Ssid_Radius_Identifiers)(nil),                                                // 36: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Identifiers
+	(*OrganizationWirelessSsidsProfile_Ssid_Radius_Das)(nil),                                                        // 37: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Das
+	(*OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers)(nil),                                                  // 38: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.EapTimers
+	(*OrganizationWirelessSsidsProfile_Ssid_Radius_Servers_Modes)(nil),                                              // 39: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Servers.Modes
+	(*OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_Failover)(nil),                                          // 40: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies.Failover
+	(*OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_LoadBalancing)(nil),                                     // 41: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies.LoadBalancing
+	(*OrganizationWirelessSsidsProfile_Ssid_Radius_Policies_Fallback)(nil),                                          // 42: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies.Fallback
+	(*OrganizationWirelessSsidsProfile_Ssid_Radius_Das_Coa)(nil),                                                    // 43: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Das.Coa
+	(*OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers_Identity)(nil),                                         // 44: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.EapTimers.Identity
+	(*OrganizationWirelessSsidsProfile_Ssid_Radius_EapTimers_EapolKey)(nil),                                         // 45: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.EapTimers.EapolKey
+	(*OrganizationWirelessSsidsProfile_Ssid_Addressing_AdultContentFiltering)(nil),                                  // 46: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.AdultContentFiltering
+	(*OrganizationWirelessSsidsProfile_Ssid_Addressing_DnsRewrite)(nil),                                             // 47: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.DnsRewrite
+	(*OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding)(nil),                                      // 48: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.BonjourForwarding
+	(*OrganizationWirelessSsidsProfile_Ssid_Addressing_Mdns)(nil),                                                   // 49: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Mdns
+	(*OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius)(nil),                                                 // 50: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Radius
+	(*OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding_Rules)(nil),                                // 51: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.BonjourForwarding.Rules
+	(*OrganizationWirelessSsidsProfile_Ssid_Addressing_BonjourForwarding_Rules_Vlan)(nil),                           // 52: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.BonjourForwarding.Rules.Vlan
+	(*OrganizationWirelessSsidsProfile_Ssid_Addressing_Mdns_Rules)(nil),                                             // 53: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Mdns.Rules
+	(*OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius_Guest)(nil),                                           // 54: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Radius.Guest
+	(*OrganizationWirelessSsidsProfile_Ssid_Addressing_Radius_Guest_Vlan)(nil),                                      // 55: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Radius.Guest.Vlan
+	(*OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal)(nil),                                              // 56: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal
+	(*OrganizationWirelessSsidsProfile_Ssid_Splash_Redirect)(nil),                                                   // 57: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Redirect
+	(*OrganizationWirelessSsidsProfile_Ssid_Splash_Auth)(nil),                                                       // 58: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Auth
+	(*OrganizationWirelessSsidsProfile_Ssid_Splash_ControllerUnreachable)(nil),                                      // 59: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.ControllerUnreachable
+	(*OrganizationWirelessSsidsProfile_Ssid_Splash_PreAccess)(nil),                                                  // 60: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.PreAccess
+	(*OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_External)(nil),                                     // 61: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.External
+	(*OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted)(nil),                                       // 62: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted
+	(*OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Theme)(nil),                                 // 63: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted.Theme
+	(*OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Language)(nil),                              // 64: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted.Language
+	(*OrganizationWirelessSsidsProfile_Ssid_Splash_CaptivePortal_Hosted_Consent)(nil),                               // 65: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted.Consent
+	(*OrganizationWirelessSsidsProfile_Ssid_Splash_Redirect_Override)(nil),                                          // 66: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Redirect.Override
+	(*OrganizationWirelessSsidsProfile_Ssid_Splash_Auth_SimultaneousLogins)(nil),                                    // 67: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Auth.SimultaneousLogins
+	(*OrganizationWirelessSsidsProfile_Ssid_Splash_Auth_Oauth)(nil),                                                 // 68: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Auth.Oauth
+	(*OrganizationWirelessSsidsProfile_Ssid_Splash_PreAccess_WalledGarden)(nil),                                     // 69: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.PreAccess.WalledGarden
+	(*OrganizationWirelessSsidsProfilesAssignment_Ssid)(nil),                                                        // 70: meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.Ssid
+	(*OrganizationWirelessSsidsProfilesAssignment_Profile)(nil),                                                     // 71: meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.Profile
+	(*OrganizationWirelessSsidsProfilesAssignment_Network)(nil),                                                     // 72: meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.Network
+	(*DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest_Ssid)(nil),                                          // 73: meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest.Ssid
+	(*DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest_Network)(nil),                                       // 74: meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest.Network
+	(*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item)(nil),                                   // 75: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item
+	(*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Group)(nil),                             // 76: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Group
+	(*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments)(nil),                       // 77: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Assignments
+	(*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments_Profile)(nil),               // 78: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Assignments.Profile
+	(*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse_Item_Assignments_Ssid)(nil),                  // 79: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Assignments.Ssid
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item)(nil),                                              // 80: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Precedence)(nil),                                   // 81: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Precedence
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid)(nil),                                         // 82: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Advertisement)(nil),                           // 83: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Advertisement
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security)(nil),                                // 84: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius)(nil),                                  // 85: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing)(nil),                              // 86: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash)(nil),                                  // 87: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Encryption)(nil),                     // 88: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.Encryption
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Dhcp)(nil),                           // 89: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.Dhcp
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Security_Dhcp_Mandatory)(nil),                 // 90: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.Dhcp.Mandatory
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Servers)(nil),                          // 91: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Servers
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Accounting)(nil),                       // 92: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Accounting
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies)(nil),                         // 93: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Proxy)(nil),                            // 94: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Proxy
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Testing)(nil),                          // 95: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Testing
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Identifiers)(nil),                      // 96: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Identifiers
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Das)(nil),                              // 97: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Das
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers)(nil),                        // 98: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.EapTimers
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Servers_Modes)(nil),                    // 99: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Servers.Modes
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_Failover)(nil),                // 100: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies.Failover
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_LoadBalancing)(nil),           // 101: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies.LoadBalancing
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Policies_Fallback)(nil),                // 102: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies.Fallback
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_Das_Coa)(nil),                          // 103: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Das.Coa
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers_Identity)(nil),               // 104: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.EapTimers.Identity
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Radius_EapTimers_EapolKey)(nil),               // 105: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.EapTimers.EapolKey
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_AdultContentFiltering)(nil),        // 106: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.AdultContentFiltering
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_DnsRewrite)(nil),                   // 107: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.DnsRewrite
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding)(nil),            // 108: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.BonjourForwarding
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Mdns)(nil),                         // 109: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Mdns
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius)(nil),                       // 110: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Radius
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding_Rules)(nil),      // 111: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.BonjourForwarding.Rules
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_BonjourForwarding_Rules_Vlan)(nil), // 112: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.BonjourForwarding.Rules.Vlan
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Mdns_Rules)(nil),                   // 113: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Mdns.Rules
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius_Guest)(nil),                 // 114: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Radius.Guest
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Addressing_Radius_Guest_Vlan)(nil),            // 115: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Radius.Guest.Vlan
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal)(nil),                    // 116: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Redirect)(nil),                         // 117: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Redirect
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth)(nil),                             // 118: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Auth
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_ControllerUnreachable)(nil),            // 119: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.ControllerUnreachable
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_PreAccess)(nil),                        // 120: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.PreAccess
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_External)(nil),           // 121: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.External
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted)(nil),             // 122: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Theme)(nil),       // 123: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted.Theme
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Language)(nil),    // 124: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted.Language
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_CaptivePortal_Hosted_Consent)(nil),     // 125: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted.Consent
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Redirect_Override)(nil),                // 126: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Redirect.Override
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth_SimultaneousLogins)(nil),          // 127: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Auth.SimultaneousLogins
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_Auth_Oauth)(nil),                       // 128: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Auth.Oauth
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse_Item_Ssid_Splash_PreAccess_WalledGarden)(nil),           // 129: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.PreAccess.WalledGarden
+	(*v1.PageInfo)(nil),     // 130: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 131: google.protobuf.Struct
+	(*CollectionMeta)(nil),  // 132: meraki.wireless.v1.CollectionMeta
 }
 var file_meraki_wireless_v1_ssids_profiles_proto_depIdxs = []int32{
 	2,   // 0: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesResponse.items:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile
-	225, // 1: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	15,  // 2: meraki.wireless.v1.OrganizationWirelessSsidsProfile.precedence:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Precedence
-	16,  // 3: meraki.wireless.v1.OrganizationWirelessSsidsProfile.ssid:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid
-	64,  // 4: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.precedence:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Precedence
-	65,  // 5: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.ssid:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid
-	226, // 6: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.null_fields:type_name -> google.protobuf.FieldMask
-	226, // 7: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6,   // 8: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse.items:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment
-	225, // 9: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	112, // 10: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse.meta:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse.Meta
-	115, // 11: meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.ssid:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.Ssid
-	116, // 12: meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.profile:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.Profile
-	117, // 13: meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.network:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.Network
-	118, // 14: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfilesAssignmentRequest.profile:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfilesAssignmentRequest.Profile
-	119, // 15: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfilesAssignmentRequest.ssid:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfilesAssignmentRequest.Ssid
-	120, // 16: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfilesAssignmentRequest.network:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfilesAssignmentRequest.Network
-	226, // 17: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfilesAssignmentRequest.null_fields:type_name -> google.protobuf.FieldMask
-	226, // 18: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfilesAssignmentRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	121, // 19: meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest.ssid:type_name -> meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest.Ssid
-	122, // 20: meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest.network:type_name -> meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest.Network
-	226, // 21: meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	226, // 22: meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	123, // 23: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item
-	225, // 24: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	128, // 25: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item
-	225, // 26: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	178, // 27: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.ssid:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid
-	226, // 28: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.null_fields:type_name -> google.protobuf.FieldMask
-	226, // 29: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	17,  // 30: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.advertisement:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Advertisement
-	18,  // 31: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.security:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security
-	19,  // 32: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.radius:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius
-	20,  // 33: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.addressing:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing
-	21,  // 34: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.splash:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash
-	22,  // 35: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.encryption:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Encryption
-	23,  // 36: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.dhcp:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Dhcp
-	25,  // 37: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.servers:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Servers
-	26,  // 38: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.accounting:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Accounting
-	27,  // 39: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.policies:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies
-	28,  // 40: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.proxy:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Proxy
-	29,  // 41: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.testing:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Testing
-	30,  // 42: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.identifiers:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Identifiers
-	31,  // 43: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.das:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Das
-	32,  // 44: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.eap_timers:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.EapTimers
-	40,  // 45: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.adult_content_filtering:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.AdultContentFiltering
-	41,  // 46: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.dns_rewrite:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.DnsRewrite
-	42,  // 47: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.bonjour_forwarding:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.BonjourForwarding
-	43,  // 48: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.mdns:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Mdns
-	44,  // 49: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.radius:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Radius
-	50,  // 50: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.captive_portal:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal
-	51,  // 51: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.redirect:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Redirect
-	52,  // 52: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.auth:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Auth
-	53,  // 53: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.controller_unreachable:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.ControllerUnreachable
-	54,  // 54: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.pre_access:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.PreAccess
-	24,  // 55: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Dhcp.mandatory:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Dhcp.Mandatory
-	33,  // 56: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Servers.modes:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Servers.Modes
-	34,  // 57: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies.failover:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies.Failover
-	35,  // 58: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies.load_balancing:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies.LoadBalancing
-	36,  // 59: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies.fallback:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies.Fallback
-	37,  // 60: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Das.coa:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Das.Coa
-	38,  // 61: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.EapTimers.identity:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.EapTimers.Identity
-	39,  // 62: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.EapTimers.eapol_key:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.EapTimers.EapolKey
-	45,  // 63: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.BonjourForwarding.rules:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.BonjourForwarding.Rules
-	47,  // 64: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Mdns.rules:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Mdns.Rules
-	48,  // 65: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Radius.guest:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Radius.Guest
-	46,  // 66: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.BonjourForwarding.Rules.vlan:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.BonjourForwarding.Rules.Vlan
-	49,  // 67: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Radius.Guest.vlan:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Radius.Guest.Vlan
-	55,  // 68: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.external:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.External
-	56,  // 69: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.hosted:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted
-	60,  // 70: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Redirect.override:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Redirect.Override
-	61,  // 71: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Auth.simultaneous_logins:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Auth.SimultaneousLogins
-	62,  // 72: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Auth.oauth:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Auth.Oauth
-	63,  // 73: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.PreAccess.walled_garden:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.PreAccess.WalledGarden
-	57,  // 74: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted.theme:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted.Theme
-	58,  // 75: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted.language:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted.Language
-	59,  // 76: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted.consent:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted.Consent
-	66,  // 77: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.advertisement:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Advertisement
-	67,  // 78: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.security:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Security
-	68,  // 79: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.radius:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius
-	69,  // 80: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.addressing:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing
-	70,  // 81: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.splash:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash
-	71,  // 82: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Security.encryption:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Security.Encryption
-	72,  // 83: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Security.identity_passphrase:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Security.IdentityPassphrase
-	76,  // 84: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.servers:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Servers
-	77,  // 85: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.accounting:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Accounting
-	78,  // 86: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.policies:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies
-	79,  // 87: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.proxy:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Proxy
-	80,  // 88: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.testing:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Testing
-	81,  // 89: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.identifiers:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Identifiers
-	82,  // 90: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.das:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Das
-	83,  // 91: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.eap_timers:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.EapTimers
-	90,  // 92: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.bonjour_forwarding:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.BonjourForwarding
-	91,  // 93: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.mdns:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Mdns
-	92,  // 94: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.radius:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Radius
-	98,  // 95: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.captive_portal:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal
-	99,  // 96: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.redirect:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Redirect
-	100, // 97: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.auth:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Auth
-	101, // 98: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.controller_unreachable:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.ControllerUnreachable
-	102, // 99: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.pre_access:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.PreAccess
-	73,  // 100: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Security.Encryption.dot11w:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Security.Encryption.Dot11w
-	74,  // 101: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Security.Encryption.dot11r:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Security.Encryption.Dot11r
-	75,  // 102: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Security.IdentityPassphrase.personal_network:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Security.IdentityPassphrase.PersonalNetwork
-	84,  // 103: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies.failover:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies.Failover
-	85,  // 104: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies.load_balancing:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies.LoadBalancing
-	86,  // 105: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies.fallback:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies.Fallback
-	87,  // 106: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Das.coa:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Das.Coa
-	88,  // 107: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.EapTimers.identity:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.EapTimers.Identity
-	89,  // 108: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.EapTimers.eapol_key:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.EapTimers.EapolKey
-	93,  // 109: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.BonjourForwarding.rules:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.BonjourForwarding.Rules
-	95,  // 110: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Mdns.rules:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Mdns.Rules
-	96,  // 111: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Radius.guest:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Radius.Guest
-	94,  // 112: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.BonjourForwarding.Rules.vlan:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.BonjourForwarding.Rules.Vlan
-	97,  // 113: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Radius.Guest.vlan:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Radius.Guest.Vlan
-	103, // 114: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.external:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.External
-	104, // 115: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.hosted:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted
-	108, // 116: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Redirect.override:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Redirect.Override
-	109, // 117: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Auth.simultaneous_logins:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Auth.SimultaneousLogins
-	110, // 118: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Auth.oauth:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Auth.Oauth
-	111, // 119: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.PreAccess.walled_garden:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.PreAccess.WalledGarden
-	105, // 120: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted.theme:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted.Theme
-	106, // 121: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted.language:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted.Language
-	107, // 122: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted.consent:type_name -> meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted.Consent
-	113, // 123: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse.Meta.counts:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse.Meta.Counts
-	114, // 124: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse.Meta.Counts.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse.Meta.Counts.Items
-	124, // 125: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.group:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Group
-	125, // 126: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.assignments:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Assignments
-	126, // 127: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Assignments.profile:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Assignments.Profile
-	127, // 128: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Assignments.ssid:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Assignments.Ssid
-	129, // 129: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.precedence:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Precedence
-	130, // 130: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.ssid:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid
-	131, // 131: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.advertisement:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Advertisement
-	132, // 132: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.security:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security
-	133, // 133: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.radius:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius
-	134, // 134: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.addressing:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing
-	135, // 135: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.splash:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash
-	136, // 136: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.encryption:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.Encryption
-	137, // 137: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.dhcp:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.Dhcp
-	139, // 138: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.servers:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Servers
-	140, // 139: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.accounting:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Accounting
-	141, // 140: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.policies:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies
-	142, // 141: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.proxy:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Proxy
-	143, // 142: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.testing:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Testing
-	144, // 143: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.identifiers:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Identifiers
-	145, // 144: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.das:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Das
-	146, // 145: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.eap_timers:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.EapTimers
-	154, // 146: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.adult_content_filtering:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.AdultContentFiltering
-	155, // 147: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.dns_rewrite:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.DnsRewrite
-	156, // 148: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.bonjour_forwarding:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.BonjourForwarding
-	157, // 149: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.mdns:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Mdns
-	158, // 150: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.radius:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Radius
-	164, // 151: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.captive_portal:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal
-	165, // 152: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.redirect:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Redirect
-	166, // 153: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.auth:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Auth
-	167, // 154: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.controller_unreachable:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.ControllerUnreachable
-	168, // 155: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.pre_access:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.PreAccess
-	138, // 156: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.Dhcp.mandatory:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.Dhcp.Mandatory
-	147, // 157: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Servers.modes:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Servers.Modes
-	148, // 158: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies.failover:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies.Failover
-	149, // 159: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies.load_balancing:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies.LoadBalancing
-	150, // 160: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies.fallback:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies.Fallback
-	151, // 161: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Das.coa:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Das.Coa
-	152, // 162: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.EapTimers.identity:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.EapTimers.Identity
-	153, // 163: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.EapTimers.eapol_key:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.EapTimers.EapolKey
-	159, // 164: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.BonjourForwarding.rules:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.BonjourForwarding.Rules
-	161, // 165: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Mdns.rules:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Mdns.Rules
-	162, // 166: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Radius.guest:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Radius.Guest
-	160, // 167: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.BonjourForwarding.Rules.vlan:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.BonjourForwarding.Rules.Vlan
-	163, // 168: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Radius.Guest.vlan:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Radius.Guest.Vlan
-	169, // 169: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.external:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.External
-	170, // 170: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.hosted:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted
-	174, // 171: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Redirect.override:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Redirect.Override
-	175, // 172: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Auth.simultaneous_logins:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Auth.SimultaneousLogins
-	176, // 173: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Auth.oauth:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Auth.Oauth
-	177, // 174: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.PreAccess.walled_garden:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.PreAccess.WalledGarden
-	171, // 175: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted.theme:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted.Theme
-	172, // 176: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted.language:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted.Language
-	173, // 177: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted.consent:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted.Consent
-	179, // 178: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.advertisement:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Advertisement
-	180, // 179: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.security:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Security
-	181, // 180: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.radius:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius
-	182, // 181: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.addressing:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing
-	183, // 182: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.splash:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash
-	184, // 183: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Security.encryption:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Security.Encryption
-	185, // 184: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Security.identity_passphrase:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Security.IdentityPassphrase
-	189, // 185: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.servers:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Servers
-	190, // 186: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.accounting:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Accounting
-	191, // 187: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.policies:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies
-	192, // 188: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.proxy:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Proxy
-	193, // 189: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.testing:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Testing
-	194, // 190: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.identifiers:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Identifiers
-	195, // 191: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.das:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Das
-	196, // 192: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.eap_timers:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.EapTimers
-	203, // 193: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.bonjour_forwarding:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.BonjourForwarding
-	204, // 194: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.mdns:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Mdns
-	205, // 195: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.radius:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Radius
-	211, // 196: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.captive_portal:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal
-	212, // 197: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.redirect:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Redirect
-	213, // 198: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.auth:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Auth
-	214, // 199: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.controller_unreachable:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.ControllerUnreachable
-	215, // 200: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.pre_access:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.PreAccess
-	186, // 201: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Security.Encryption.dot11w:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Security.Encryption.Dot11w
-	187, // 202: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Security.Encryption.dot11r:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Security.Encryption.Dot11r
-	188, // 203: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Security.IdentityPassphrase.personal_network:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Security.IdentityPassphrase.PersonalNetwork
-	197, // 204: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies.failover:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies.Failover
-	198, // 205: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies.load_balancing:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies.LoadBalancing
-	199, // 206: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies.fallback:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Policies.Fallback
-	200, // 207: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Das.coa:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.Das.Coa
-	201, // 208: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.EapTimers.identity:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.EapTimers.Identity
-	202, // 209: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.EapTimers.eapol_key:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Radius.EapTimers.EapolKey
-	206, // 210: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.BonjourForwarding.rules:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.BonjourForwarding.Rules
-	208, // 211: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Mdns.rules:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Mdns.Rules
-	209, // 212: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Radius.guest:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Radius.Guest
-	207, // 213: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.BonjourForwarding.Rules.vlan:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.BonjourForwarding.Rules.Vlan
-	210, // 214: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Radius.Guest.vlan:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Addressing.Radius.Guest.Vlan
-	216, // 215: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.external:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.External
-	217, // 216: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.hosted:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted
-	221, // 217: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Redirect.override:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Redirect.Override
-	222, // 218: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Auth.simultaneous_logins:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Auth.SimultaneousLogins
-	223, // 219: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Auth.oauth:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.Auth.Oauth
-	224, // 220: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.PreAccess.walled_garden:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.PreAccess.WalledGarden
-	218, // 221: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted.theme:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted.Theme
-	219, // 222: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted.language:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted.Language
-	220, // 223: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted.consent:type_name -> meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.Ssid.Splash.CaptivePortal.Hosted.Consent
-	224, // [224:224] is the sub-list for method output_type
-	224, // [224:224] is the sub-list for method input_type
-	224, // [224:224] is the sub-list for extension type_name
-	224, // [224:224] is the sub-list for extension extendee
-	0,   // [0:224] is the sub-list for field type_name
+	130, // 1: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	131, // 2: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesResponse.additional_properties:type_name -> google.protobuf.Struct
+	17,  // 3: meraki.wireless.v1.OrganizationWirelessSsidsProfile.precedence:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Precedence
+	18,  // 4: meraki.wireless.v1.OrganizationWirelessSsidsProfile.ssid:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid
+	131, // 5: meraki.wireless.v1.OrganizationWirelessSsidsProfile.additional_properties:type_name -> google.protobuf.Struct
+	17,  // 6: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.precedence:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Precedence
+	18,  // 7: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.ssid:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid
+	131, // 8: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest.additional_properties:type_name -> google.protobuf.Struct
+	132, // 9: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse.meta:type_name -> meraki.wireless.v1.CollectionMeta
+	6,   // 10: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse.items:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment
+	130, // 11: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	131, // 12: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse.additional_properties:type_name -> google.protobuf.Struct
+	70,  // 13: meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.ssid:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.Ssid
+	71,  // 14: meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.profile:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.Profile
+	72,  // 15: meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.network:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.Network
+	131, // 16: meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.additional_properties:type_name -> google.protobuf.Struct
+	71,  // 17: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfilesAssignmentRequest.profile:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.Profile
+	70,  // 18: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfilesAssignmentRequest.ssid:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.Ssid
+	72,  // 19: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfilesAssignmentRequest.network:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.Network
+	131, // 20: meraki.wireless.v1.CreateOrganizationWirelessSsidsProfilesAssignmentRequest.additional_properties:type_name -> google.protobuf.Struct
+	73,  // 21: meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest.ssid:type_name -> meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest.Ssid
+	74,  // 22: meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest.network:type_name -> meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest.Network
+	131, // 23: meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsResponse.additional_properties:type_name -> google.protobuf.Struct
+	75,  // 24: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item
+	130, // 25: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	131, // 26: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.additional_properties:type_name -> google.protobuf.Struct
+	80,  // 27: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item
+	130, // 28: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	131, // 29: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.additional_properties:type_name -> google.protobuf.Struct
+	18,  // 30: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.ssid:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid
+	131, // 31: meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest.additional_properties:type_name -> google.protobuf.Struct
+	131, // 32: meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfileResponse.additional_properties:type_name -> google.protobuf.Struct
+	131, // 33: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Precedence.additional_properties:type_name -> google.protobuf.Struct
+	19,  // 34: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.advertisement:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Advertisement
+	20,  // 35: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.security:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security
+	21,  // 36: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.radius:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius
+	22,  // 37: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.addressing:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing
+	23,  // 38: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.splash:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash
+	131, // 39: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.additional_properties:type_name -> google.protobuf.Struct
+	131, // 40: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Advertisement.additional_properties:type_name -> google.protobuf.Struct
+	24,  // 41: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.encryption:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Encryption
+	25,  // 42: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.dhcp:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Dhcp
+	26,  // 43: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.identity_passphrase:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.IdentityPassphrase
+	131, // 44: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.additional_properties:type_name -> google.protobuf.Struct
+	31,  // 45: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.servers:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Servers
+	32,  // 46: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.accounting:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Accounting
+	33,  // 47: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.policies:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies
+	34,  // 48: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.proxy:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Proxy
+	35,  // 49: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.testing:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Testing
+	36,  // 50: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.identifiers:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Identifiers
+	37,  // 51: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.das:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Das
+	38,  // 52: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.eap_timers:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.EapTimers
+	131, // 53: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.additional_properties:type_name -> google.protobuf.Struct
+	46,  // 54: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.adult_content_filtering:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.AdultContentFiltering
+	47,  // 55: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.dns_rewrite:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.DnsRewrite
+	48,  // 56: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.bonjour_forwarding:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.BonjourForwarding
+	49,  // 57: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.mdns:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Mdns
+	50,  // 58: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.radius:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Radius
+	131, // 59: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.additional_properties:type_name -> google.protobuf.Struct
+	56,  // 60: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.captive_portal:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal
+	57,  // 61: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.redirect:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Redirect
+	58,  // 62: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.auth:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Auth
+	59,  // 63: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.controller_unreachable:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.ControllerUnreachable
+	60,  // 64: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.pre_access:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.PreAccess
+	131, // 65: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.additional_properties:type_name -> google.protobuf.Struct
+	27,  // 66: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Encryption.dot11w:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Encryption.Dot11w
+	28,  // 67: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Encryption.dot11r:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Encryption.Dot11r
+	131, // 68: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Encryption.additional_properties:type_name -> google.protobuf.Struct
+	29,  // 69: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Dhcp.mandatory:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Dhcp.Mandatory
+	131, // 70: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Dhcp.additional_properties:type_name -> google.protobuf.Struct
+	30,  // 71: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.IdentityPassphrase.personal_network:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.IdentityPassphrase.PersonalNetwork
+	131, // 72: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.IdentityPassphrase.additional_properties:type_name -> google.protobuf.Struct
+	131, // 73: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Encryption.Dot11w.additional_properties:type_name -> google.protobuf.Struct
+	131, // 74: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Encryption.Dot11r.additional_properties:type_name -> google.protobuf.Struct
+	131, // 75: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.Dhcp.Mandatory.additional_properties:type_name -> google.protobuf.Struct
+	131, // 76: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Security.IdentityPassphrase.PersonalNetwork.additional_properties:type_name -> google.protobuf.Struct
+	39,  // 77: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Servers.modes:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Servers.Modes
+	131, // 78: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Servers.additional_properties:type_name -> google.protobuf.Struct
+	131, // 79: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Accounting.additional_properties:type_name -> google.protobuf.Struct
+	40,  // 80: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies.failover:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies.Failover
+	41,  // 81: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies.load_balancing:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies.LoadBalancing
+	42,  // 82: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies.fallback:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies.Fallback
+	131, // 83: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies.additional_properties:type_name -> google.protobuf.Struct
+	131, // 84: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Proxy.additional_properties:type_name -> google.protobuf.Struct
+	131, // 85: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Testing.additional_properties:type_name -> google.protobuf.Struct
+	131, // 86: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Identifiers.additional_properties:type_name -> google.protobuf.Struct
+	43,  // 87: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Das.coa:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Das.Coa
+	131, // 88: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Das.additional_properties:type_name -> google.protobuf.Struct
+	44,  // 89: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.EapTimers.identity:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.EapTimers.Identity
+	45,  // 90: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.EapTimers.eapol_key:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.EapTimers.EapolKey
+	131, // 91: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.EapTimers.additional_properties:type_name -> google.protobuf.Struct
+	131, // 92: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Servers.Modes.additional_properties:type_name -> google.protobuf.Struct
+	131, // 93: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies.Failover.additional_properties:type_name -> google.protobuf.Struct
+	131, // 94: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies.LoadBalancing.additional_properties:type_name -> google.protobuf.Struct
+	131, // 95: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Policies.Fallback.additional_properties:type_name -> google.protobuf.Struct
+	131, // 96: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.Das.Coa.additional_properties:type_name -> google.protobuf.Struct
+	131, // 97: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.EapTimers.Identity.additional_properties:type_name -> google.protobuf.Struct
+	131, // 98: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Radius.EapTimers.EapolKey.additional_properties:type_name -> google.protobuf.Struct
+	131, // 99: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.AdultContentFiltering.additional_properties:type_name -> google.protobuf.Struct
+	131, // 100: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.DnsRewrite.additional_properties:type_name -> google.protobuf.Struct
+	51,  // 101: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.BonjourForwarding.rules:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.BonjourForwarding.Rules
+	131, // 102: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.BonjourForwarding.additional_properties:type_name -> google.protobuf.Struct
+	53,  // 103: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Mdns.rules:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Mdns.Rules
+	131, // 104: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Mdns.additional_properties:type_name -> google.protobuf.Struct
+	54,  // 105: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Radius.guest:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Radius.Guest
+	131, // 106: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Radius.additional_properties:type_name -> google.protobuf.Struct
+	52,  // 107: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.BonjourForwarding.Rules.vlan:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.BonjourForwarding.Rules.Vlan
+	131, // 108: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.BonjourForwarding.Rules.additional_properties:type_name -> google.protobuf.Struct
+	131, // 109: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.BonjourForwarding.Rules.Vlan.additional_properties:type_name -> google.protobuf.Struct
+	131, // 110: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Mdns.Rules.additional_properties:type_name -> google.protobuf.Struct
+	55,  // 111: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Radius.Guest.vlan:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Radius.Guest.Vlan
+	131, // 112: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Radius.Guest.additional_properties:type_name -> google.protobuf.Struct
+	131, // 113: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Addressing.Radius.Guest.Vlan.additional_properties:type_name -> google.protobuf.Struct
+	61,  // 114: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.external:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.External
+	62,  // 115: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.hosted:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted
+	131, // 116: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.additional_properties:type_name -> google.protobuf.Struct
+	66,  // 117: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Redirect.override:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Redirect.Override
+	131, // 118: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Redirect.additional_properties:type_name -> google.protobuf.Struct
+	67,  // 119: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Auth.simultaneous_logins:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Auth.SimultaneousLogins
+	68,  // 120: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Auth.oauth:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Auth.Oauth
+	131, // 121: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Auth.additional_properties:type_name -> google.protobuf.Struct
+	131, // 122: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.ControllerUnreachable.additional_properties:type_name -> google.protobuf.Struct
+	69,  // 123: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.PreAccess.walled_garden:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.PreAccess.WalledGarden
+	131, // 124: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.PreAccess.additional_properties:type_name -> google.protobuf.Struct
+	131, // 125: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.External.additional_properties:type_name -> google.protobuf.Struct
+	63,  // 126: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted.theme:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted.Theme
+	64,  // 127: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted.language:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted.Language
+	65,  // 128: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted.consent:type_name -> meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted.Consent
+	131, // 129: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted.additional_properties:type_name -> google.protobuf.Struct
+	131, // 130: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted.Theme.additional_properties:type_name -> google.protobuf.Struct
+	131, // 131: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted.Language.additional_properties:type_name -> google.protobuf.Struct
+	131, // 132: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.CaptivePortal.Hosted.Consent.additional_properties:type_name -> google.protobuf.Struct
+	131, // 133: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Redirect.Override.additional_properties:type_name -> google.protobuf.Struct
+	131, // 134: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Auth.SimultaneousLogins.additional_properties:type_name -> google.protobuf.Struct
+	131, // 135: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.Auth.Oauth.additional_properties:type_name -> google.protobuf.Struct
+	131, // 136: meraki.wireless.v1.OrganizationWirelessSsidsProfile.Ssid.Splash.PreAccess.WalledGarden.additional_properties:type_name -> google.protobuf.Struct
+	131, // 137: meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.Ssid.additional_properties:type_name -> google.protobuf.Struct
+	131, // 138: meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.Profile.additional_properties:type_name -> google.protobuf.Struct
+	131, // 139: meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment.Network.additional_properties:type_name -> google.protobuf.Struct
+	131, // 140: meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest.Ssid.additional_properties:type_name -> google.protobuf.Struct
+	131, // 141: meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest.Network.additional_properties:type_name -> google.protobuf.Struct
+	76,  // 142: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.group:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Group
+	77,  // 143: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.assignments:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Assignments
+	131, // 144: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	131, // 145: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Group.additional_properties:type_name -> google.protobuf.Struct
+	78,  // 146: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Assignments.profile:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Assignments.Profile
+	79,  // 147: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Assignments.ssid:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Assignments.Ssid
+	131, // 148: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Assignments.additional_properties:type_name -> google.protobuf.Struct
+	131, // 149: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Assignments.Profile.additional_properties:type_name -> google.protobuf.Struct
+	131, // 150: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse.Item.Assignments.Ssid.additional_properties:type_name -> google.protobuf.Struct
+	81,  // 151: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.precedence:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Precedence
+	82,  // 152: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.ssid:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid
+	131, // 153: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	131, // 154: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Precedence.additional_properties:type_name -> google.protobuf.Struct
+	83,  // 155: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.advertisement:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Advertisement
+	84,  // 156: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.security:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security
+	85,  // 157: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.radius:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius
+	86,  // 158: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.addressing:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing
+	87,  // 159: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.splash:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash
+	131, // 160: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.additional_properties:type_name -> google.protobuf.Struct
+	131, // 161: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Advertisement.additional_properties:type_name -> google.protobuf.Struct
+	88,  // 162: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.encryption:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.Encryption
+	89,  // 163: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.dhcp:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.Dhcp
+	131, // 164: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.additional_properties:type_name -> google.protobuf.Struct
+	91,  // 165: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.servers:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Servers
+	92,  // 166: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.accounting:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Accounting
+	93,  // 167: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.policies:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies
+	94,  // 168: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.proxy:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Proxy
+	95,  // 169: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.testing:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Testing
+	96,  // 170: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.identifiers:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Identifiers
+	97,  // 171: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.das:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Das
+	98,  // 172: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.eap_timers:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.EapTimers
+	131, // 173: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.additional_properties:type_name -> google.protobuf.Struct
+	106, // 174: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.adult_content_filtering:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.AdultContentFiltering
+	107, // 175: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.dns_rewrite:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.DnsRewrite
+	108, // 176: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.bonjour_forwarding:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.BonjourForwarding
+	109, // 177: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.mdns:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Mdns
+	110, // 178: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.radius:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Radius
+	131, // 179: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.additional_properties:type_name -> google.protobuf.Struct
+	116, // 180: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.captive_portal:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal
+	117, // 181: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.redirect:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Redirect
+	118, // 182: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.auth:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Auth
+	119, // 183: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.controller_unreachable:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.ControllerUnreachable
+	120, // 184: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.pre_access:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.PreAccess
+	131, // 185: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.additional_properties:type_name -> google.protobuf.Struct
+	131, // 186: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.Encryption.additional_properties:type_name -> google.protobuf.Struct
+	90,  // 187: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.Dhcp.mandatory:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.Dhcp.Mandatory
+	131, // 188: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.Dhcp.additional_properties:type_name -> google.protobuf.Struct
+	131, // 189: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Security.Dhcp.Mandatory.additional_properties:type_name -> google.protobuf.Struct
+	99,  // 190: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Servers.modes:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Servers.Modes
+	131, // 191: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Servers.additional_properties:type_name -> google.protobuf.Struct
+	131, // 192: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Accounting.additional_properties:type_name -> google.protobuf.Struct
+	100, // 193: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies.failover:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies.Failover
+	101, // 194: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies.load_balancing:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies.LoadBalancing
+	102, // 195: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies.fallback:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies.Fallback
+	131, // 196: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies.additional_properties:type_name -> google.protobuf.Struct
+	131, // 197: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Proxy.additional_properties:type_name -> google.protobuf.Struct
+	131, // 198: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Testing.additional_properties:type_name -> google.protobuf.Struct
+	131, // 199: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Identifiers.additional_properties:type_name -> google.protobuf.Struct
+	103, // 200: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Das.coa:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Das.Coa
+	131, // 201: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Das.additional_properties:type_name -> google.protobuf.Struct
+	104, // 202: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.EapTimers.identity:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.EapTimers.Identity
+	105, // 203: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.EapTimers.eapol_key:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.EapTimers.EapolKey
+	131, // 204: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.EapTimers.additional_properties:type_name -> google.protobuf.Struct
+	131, // 205: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Servers.Modes.additional_properties:type_name -> google.protobuf.Struct
+	131, // 206: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies.Failover.additional_properties:type_name -> google.protobuf.Struct
+	131, // 207: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies.LoadBalancing.additional_properties:type_name -> google.protobuf.Struct
+	131, // 208: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Policies.Fallback.additional_properties:type_name -> google.protobuf.Struct
+	131, // 209: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.Das.Coa.additional_properties:type_name -> google.protobuf.Struct
+	131, // 210: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.EapTimers.Identity.additional_properties:type_name -> google.protobuf.Struct
+	131, // 211: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Radius.EapTimers.EapolKey.additional_properties:type_name -> google.protobuf.Struct
+	131, // 212: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.AdultContentFiltering.additional_properties:type_name -> google.protobuf.Struct
+	131, // 213: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.DnsRewrite.additional_properties:type_name -> google.protobuf.Struct
+	111, // 214: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.BonjourForwarding.rules:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.BonjourForwarding.Rules
+	131, // 215: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.BonjourForwarding.additional_properties:type_name -> google.protobuf.Struct
+	113, // 216: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Mdns.rules:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Mdns.Rules
+	131, // 217: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Mdns.additional_properties:type_name -> google.protobuf.Struct
+	114, // 218: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Radius.guest:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Radius.Guest
+	131, // 219: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Radius.additional_properties:type_name -> google.protobuf.Struct
+	112, // 220: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.BonjourForwarding.Rules.vlan:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.BonjourForwarding.Rules.Vlan
+	131, // 221: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.BonjourForwarding.Rules.additional_properties:type_name -> google.protobuf.Struct
+	131, // 222: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.BonjourForwarding.Rules.Vlan.additional_properties:type_name -> google.protobuf.Struct
+	131, // 223: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Mdns.Rules.additional_properties:type_name -> google.protobuf.Struct
+	115, // 224: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Radius.Guest.vlan:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Radius.Guest.Vlan
+	131, // 225: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Radius.Guest.additional_properties:type_name -> google.protobuf.Struct
+	131, // 226: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Addressing.Radius.Guest.Vlan.additional_properties:type_name -> google.protobuf.Struct
+	121, // 227: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.external:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.External
+	122, // 228: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.hosted:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted
+	131, // 229: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.additional_properties:type_name -> google.protobuf.Struct
+	126, // 230: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Redirect.override:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Redirect.Override
+	131, // 231: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Redirect.additional_properties:type_name -> google.protobuf.Struct
+	127, // 232: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Auth.simultaneous_logins:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Auth.SimultaneousLogins
+	128, // 233: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Auth.oauth:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Auth.Oauth
+	131, // 234: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Auth.additional_properties:type_name -> google.protobuf.Struct
+	131, // 235: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.ControllerUnreachable.additional_properties:type_name -> google.protobuf.Struct
+	129, // 236: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.PreAccess.walled_garden:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.PreAccess.WalledGarden
+	131, // 237: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.PreAccess.additional_properties:type_name -> google.protobuf.Struct
+	131, // 238: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.External.additional_properties:type_name -> google.protobuf.Struct
+	123, // 239: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted.theme:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted.Theme
+	124, // 240: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted.language:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted.Language
+	125, // 241: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted.consent:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted.Consent
+	131, // 242: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted.additional_properties:type_name -> google.protobuf.Struct
+	131, // 243: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted.Theme.additional_properties:type_name -> google.protobuf.Struct
+	131, // 244: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted.Language.additional_properties:type_name -> google.protobuf.Struct
+	131, // 245: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.CaptivePortal.Hosted.Consent.additional_properties:type_name -> google.protobuf.Struct
+	131, // 246: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Redirect.Override.additional_properties:type_name -> google.protobuf.Struct
+	131, // 247: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Auth.SimultaneousLogins.additional_properties:type_name -> google.protobuf.Struct
+	131, // 248: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.Auth.Oauth.additional_properties:type_name -> google.protobuf.Struct
+	131, // 249: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse.Item.Ssid.Splash.PreAccess.WalledGarden.additional_properties:type_name -> google.protobuf.Struct
+	250, // [250:250] is the sub-list for method output_type
+	250, // [250:250] is the sub-list for method input_type
+	250, // [250:250] is the sub-list for extension type_name
+	250, // [250:250] is the sub-list for extension extendee
+	0,   // [0:250] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_ssids_profiles_proto_init() }
@@ -14257,35 +9749,34 @@ func file_meraki_wireless_v1_ssids_profiles_proto_init() {
 	if File_meraki_wireless_v1_ssids_profiles_proto != nil {
 		return
 	}
+	file_meraki_wireless_v1_collections_proto_init()
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[7].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[8].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[9].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[11].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[13].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[10].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[14].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[15].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[16].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[17].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[18].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[19].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[20].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[21].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[22].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[23].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[24].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[25].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[26].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[27].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[28].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[29].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[30].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[31].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[32].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[33].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[34].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[35].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[36].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[37].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[38].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[39].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[40].OneofWrappers = []any{}
@@ -14295,13 +9786,14 @@ func file_meraki_wireless_v1_ssids_profiles_proto_init() {
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[44].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[45].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[46].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[47].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[48].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[49].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[50].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[53].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[54].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[51].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[52].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[55].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[57].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[58].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[56].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[59].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[60].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[61].OneofWrappers = []any{}
@@ -14313,135 +9805,60 @@ func file_meraki_wireless_v1_ssids_profiles_proto_init() {
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[69].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[70].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[71].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[72].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[73].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[74].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[75].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[76].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[77].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[78].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[79].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[80].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[81].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[82].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[83].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[84].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[85].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[86].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[87].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[88].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[89].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[90].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[91].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[92].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[93].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[94].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[97].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[95].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[96].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[98].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[99].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[100].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[101].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[102].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[103].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[104].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[105].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[106].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[107].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[108].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[109].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[110].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[111].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[114].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[112].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[115].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[116].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[117].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[118].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[119].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[120].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[121].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[122].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[123].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[124].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[125].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[126].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[127].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[128].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[129].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[130].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[131].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[132].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[134].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[135].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[138].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[139].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[140].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[141].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[142].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[143].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[144].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[146].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[147].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[148].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[149].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[150].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[151].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[152].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[153].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[154].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[155].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[156].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[157].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[158].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[159].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[160].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[163].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[164].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[167].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[168].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[169].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[171].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[172].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[173].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[174].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[175].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[177].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[178].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[179].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[180].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[183].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[184].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[186].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[187].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[188].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[189].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[190].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[191].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[192].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[193].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[194].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[196].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[197].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[198].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[199].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[200].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[201].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[202].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[203].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[204].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[205].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[206].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[207].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[210].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[211].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[214].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[215].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[216].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[218].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[219].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[220].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[221].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[222].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_profiles_proto_msgTypes[224].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_ssids_profiles_proto_rawDesc), len(file_meraki_wireless_v1_ssids_profiles_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   225,
+			NumMessages:   130,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

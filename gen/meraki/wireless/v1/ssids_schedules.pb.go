@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -80,14 +80,16 @@ func (x *GetNetworkWirelessSsidSchedulesRequest) GetNumber() string {
 	return ""
 }
 
-// Answer of getNetworkWirelessSsidSchedules, updateNetworkWirelessSsidSchedules.
+// The wireless SSID schedules of a network. Answer of getNetworkWirelessSsidSchedules,
+// updateNetworkWirelessSsidSchedules.
 type NetworkWirelessSsidSchedules struct {
-	state           protoimpl.MessageState                          `protogen:"open.v1"`
-	Enabled         *bool                                           `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Ranges          []*NetworkWirelessSsidSchedules_Ranges          `protobuf:"bytes,2,rep,name=ranges,proto3" json:"ranges,omitempty"`
-	RangesInSeconds []*NetworkWirelessSsidSchedules_RangesInSeconds `protobuf:"bytes,3,rep,name=ranges_in_seconds,json=rangesInSeconds,proto3" json:"ranges_in_seconds,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                          `protogen:"open.v1"`
+	Enabled              *bool                                           `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Ranges               []*NetworkWirelessSsidSchedules_Ranges          `protobuf:"bytes,2,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	RangesInSeconds      []*NetworkWirelessSsidSchedules_RangesInSeconds `protobuf:"bytes,3,rep,name=ranges_in_seconds,json=rangesInSeconds,proto3" json:"ranges_in_seconds,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidSchedules) Reset() {
@@ -141,20 +143,28 @@ func (x *NetworkWirelessSsidSchedules) GetRangesInSeconds() []*NetworkWirelessSs
 	return nil
 }
 
+func (x *NetworkWirelessSsidSchedules) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkWirelessSsidSchedules.
 type UpdateNetworkWirelessSsidSchedulesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Number          *string                                                      `protobuf:"bytes,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	Enabled         *bool                                                        `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Ranges          []*UpdateNetworkWirelessSsidSchedulesRequest_Ranges          `protobuf:"bytes,4,rep,name=ranges,proto3" json:"ranges,omitempty"`
-	RangesInSeconds []*UpdateNetworkWirelessSsidSchedulesRequest_RangesInSeconds `protobuf:"bytes,5,rep,name=ranges_in_seconds,json=rangesInSeconds,proto3" json:"ranges_in_seconds,omitempty"`
-	NullFields      *fieldmaskpb.FieldMask                                       `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields     *fieldmaskpb.FieldMask                                       `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	Number               *string                                         `protobuf:"bytes,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	Enabled              *bool                                           `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Ranges               []*NetworkWirelessSsidSchedules_Ranges          `protobuf:"bytes,4,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	RangesInSeconds      []*NetworkWirelessSsidSchedules_RangesInSeconds `protobuf:"bytes,5,rep,name=ranges_in_seconds,json=rangesInSeconds,proto3" json:"ranges_in_seconds,omitempty"`
+	EmptyFields          []string                                        `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                        `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkWirelessSsidSchedulesRequest) Reset() {
@@ -208,42 +218,54 @@ func (x *UpdateNetworkWirelessSsidSchedulesRequest) GetEnabled() bool {
 	return false
 }
 
-func (x *UpdateNetworkWirelessSsidSchedulesRequest) GetRanges() []*UpdateNetworkWirelessSsidSchedulesRequest_Ranges {
+func (x *UpdateNetworkWirelessSsidSchedulesRequest) GetRanges() []*NetworkWirelessSsidSchedules_Ranges {
 	if x != nil {
 		return x.Ranges
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidSchedulesRequest) GetRangesInSeconds() []*UpdateNetworkWirelessSsidSchedulesRequest_RangesInSeconds {
+func (x *UpdateNetworkWirelessSsidSchedulesRequest) GetRangesInSeconds() []*NetworkWirelessSsidSchedules_RangesInSeconds {
 	if x != nil {
 		return x.RangesInSeconds
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidSchedulesRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessSsidSchedulesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessSsidSchedulesRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkWirelessSsidSchedulesRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkWirelessSsidSchedulesRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidSchedules_Ranges struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	StartDay      *string                `protobuf:"bytes,1,opt,name=start_day,json=startDay,proto3,oneof" json:"start_day,omitempty"`
-	StartTime     *string                `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	EndDay        *string                `protobuf:"bytes,3,opt,name=end_day,json=endDay,proto3,oneof" json:"end_day,omitempty"`
-	EndTime       *string                `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	StartDay *string `protobuf:"bytes,1,opt,name=start_day,json=startDay,proto3,oneof" json:"start_day,omitempty"`
+	// Required in a request.
+	StartTime *string `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	// Required in a request.
+	EndDay *string `protobuf:"bytes,3,opt,name=end_day,json=endDay,proto3,oneof" json:"end_day,omitempty"`
+	// Required in a request.
+	EndTime              *string          `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidSchedules_Ranges) Reset() {
@@ -304,12 +326,22 @@ func (x *NetworkWirelessSsidSchedules_Ranges) GetEndTime() string {
 	return ""
 }
 
+func (x *NetworkWirelessSsidSchedules_Ranges) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidSchedules_RangesInSeconds struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Start         *int64                 `protobuf:"varint,1,opt,name=start,proto3,oneof" json:"start,omitempty"`
-	End           *int64                 `protobuf:"varint,2,opt,name=end,proto3,oneof" json:"end,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Start *int64 `protobuf:"varint,1,opt,name=start,proto3,oneof" json:"start,omitempty"`
+	// Required in a request.
+	End                  *int64           `protobuf:"varint,2,opt,name=end,proto3,oneof" json:"end,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidSchedules_RangesInSeconds) Reset() {
@@ -356,198 +388,66 @@ func (x *NetworkWirelessSsidSchedules_RangesInSeconds) GetEnd() int64 {
 	return 0
 }
 
-type UpdateNetworkWirelessSsidSchedulesRequest_Ranges struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	StartDay *string `protobuf:"bytes,1,opt,name=start_day,json=startDay,proto3,oneof" json:"start_day,omitempty"`
-	// Required.
-	StartTime *string `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Required.
-	EndDay *string `protobuf:"bytes,3,opt,name=end_day,json=endDay,proto3,oneof" json:"end_day,omitempty"`
-	// Required.
-	EndTime       *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidSchedulesRequest_Ranges) Reset() {
-	*x = UpdateNetworkWirelessSsidSchedulesRequest_Ranges{}
-	mi := &file_meraki_wireless_v1_ssids_schedules_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidSchedulesRequest_Ranges) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidSchedulesRequest_Ranges) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidSchedulesRequest_Ranges) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_schedules_proto_msgTypes[5]
+func (x *NetworkWirelessSsidSchedules_RangesInSeconds) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidSchedulesRequest_Ranges.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidSchedulesRequest_Ranges) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_schedules_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidSchedulesRequest_Ranges) GetStartDay() string {
-	if x != nil && x.StartDay != nil {
-		return *x.StartDay
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidSchedulesRequest_Ranges) GetStartTime() string {
-	if x != nil && x.StartTime != nil {
-		return *x.StartTime
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidSchedulesRequest_Ranges) GetEndDay() string {
-	if x != nil && x.EndDay != nil {
-		return *x.EndDay
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidSchedulesRequest_Ranges) GetEndTime() string {
-	if x != nil && x.EndTime != nil {
-		return *x.EndTime
-	}
-	return ""
-}
-
-type UpdateNetworkWirelessSsidSchedulesRequest_RangesInSeconds struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Start *int64 `protobuf:"varint,1,opt,name=start,proto3,oneof" json:"start,omitempty"`
-	// Required.
-	End           *int64 `protobuf:"varint,2,opt,name=end,proto3,oneof" json:"end,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidSchedulesRequest_RangesInSeconds) Reset() {
-	*x = UpdateNetworkWirelessSsidSchedulesRequest_RangesInSeconds{}
-	mi := &file_meraki_wireless_v1_ssids_schedules_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidSchedulesRequest_RangesInSeconds) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidSchedulesRequest_RangesInSeconds) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidSchedulesRequest_RangesInSeconds) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_schedules_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidSchedulesRequest_RangesInSeconds.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidSchedulesRequest_RangesInSeconds) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_schedules_proto_rawDescGZIP(), []int{2, 1}
-}
-
-func (x *UpdateNetworkWirelessSsidSchedulesRequest_RangesInSeconds) GetStart() int64 {
-	if x != nil && x.Start != nil {
-		return *x.Start
-	}
-	return 0
-}
-
-func (x *UpdateNetworkWirelessSsidSchedulesRequest_RangesInSeconds) GetEnd() int64 {
-	if x != nil && x.End != nil {
-		return *x.End
-	}
-	return 0
+	return nil
 }
 
 var File_meraki_wireless_v1_ssids_schedules_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_ssids_schedules_proto_rawDesc = "" +
 	"\n" +
-	"(meraki/wireless/v1/ssids_schedules.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x83\x01\n" +
+	"(meraki/wireless/v1/ssids_schedules.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x83\x01\n" +
 	"&GetNetworkWirelessSsidSchedulesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01B\r\n" +
 	"\v_network_idB\t\n" +
-	"\a_number\"\xa4\x04\n" +
+	"\a_number\"\x92\x06\n" +
 	"\x1cNetworkWirelessSsidSchedules\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12O\n" +
 	"\x06ranges\x18\x02 \x03(\v27.meraki.wireless.v1.NetworkWirelessSsidSchedules.RangesR\x06ranges\x12l\n" +
-	"\x11ranges_in_seconds\x18\x03 \x03(\v2@.meraki.wireless.v1.NetworkWirelessSsidSchedules.RangesInSecondsR\x0frangesInSeconds\x1a\xc2\x01\n" +
+	"\x11ranges_in_seconds\x18\x03 \x03(\v2@.meraki.wireless.v1.NetworkWirelessSsidSchedules.RangesInSecondsR\x0frangesInSeconds\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x91\x02\n" +
 	"\x06Ranges\x12 \n" +
 	"\tstart_day\x18\x01 \x01(\tH\x00R\bstartDay\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"start_time\x18\x02 \x01(\tH\x01R\tstartTime\x88\x01\x01\x12\x1c\n" +
 	"\aend_day\x18\x03 \x01(\tH\x02R\x06endDay\x88\x01\x01\x12\x1e\n" +
-	"\bend_time\x18\x04 \x01(\tH\x03R\aendTime\x88\x01\x01B\f\n" +
+	"\bend_time\x18\x04 \x01(\tH\x03R\aendTime\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_start_dayB\r\n" +
 	"\v_start_timeB\n" +
 	"\n" +
 	"\b_end_dayB\v\n" +
-	"\t_end_time\x1aU\n" +
+	"\t_end_time\x1a\xa4\x01\n" +
 	"\x0fRangesInSeconds\x12\x19\n" +
 	"\x05start\x18\x01 \x01(\x03H\x00R\x05start\x88\x01\x01\x12\x15\n" +
-	"\x03end\x18\x02 \x01(\x03H\x01R\x03end\x88\x01\x01B\b\n" +
+	"\x03end\x18\x02 \x01(\x03H\x01R\x03end\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_startB\x06\n" +
 	"\x04_endB\n" +
 	"\n" +
-	"\b_enabled\"\xb2\x06\n" +
+	"\b_enabled\"\x95\x04\n" +
 	")UpdateNetworkWirelessSsidSchedulesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x03 \x01(\bH\x02R\aenabled\x88\x01\x01\x12\\\n" +
-	"\x06ranges\x18\x04 \x03(\v2D.meraki.wireless.v1.UpdateNetworkWirelessSsidSchedulesRequest.RangesR\x06ranges\x12y\n" +
-	"\x11ranges_in_seconds\x18\x05 \x03(\v2M.meraki.wireless.v1.UpdateNetworkWirelessSsidSchedulesRequest.RangesInSecondsR\x0frangesInSeconds\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xc2\x01\n" +
-	"\x06Ranges\x12 \n" +
-	"\tstart_day\x18\x01 \x01(\tH\x00R\bstartDay\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"start_time\x18\x02 \x01(\tH\x01R\tstartTime\x88\x01\x01\x12\x1c\n" +
-	"\aend_day\x18\x03 \x01(\tH\x02R\x06endDay\x88\x01\x01\x12\x1e\n" +
-	"\bend_time\x18\x04 \x01(\tH\x03R\aendTime\x88\x01\x01B\f\n" +
-	"\n" +
-	"_start_dayB\r\n" +
-	"\v_start_timeB\n" +
-	"\n" +
-	"\b_end_dayB\v\n" +
-	"\t_end_time\x1aU\n" +
-	"\x0fRangesInSeconds\x12\x19\n" +
-	"\x05start\x18\x01 \x01(\x03H\x00R\x05start\x88\x01\x01\x12\x15\n" +
-	"\x03end\x18\x02 \x01(\x03H\x01R\x03end\x88\x01\x01B\b\n" +
-	"\x06_startB\x06\n" +
-	"\x04_endB\r\n" +
+	"\aenabled\x18\x03 \x01(\bH\x02R\aenabled\x88\x01\x01\x12O\n" +
+	"\x06ranges\x18\x04 \x03(\v27.meraki.wireless.v1.NetworkWirelessSsidSchedules.RangesR\x06ranges\x12l\n" +
+	"\x11ranges_in_seconds\x18\x05 \x03(\v2@.meraki.wireless.v1.NetworkWirelessSsidSchedules.RangesInSecondsR\x0frangesInSeconds\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\t\n" +
 	"\a_numberB\n" +
 	"\n" +
-	"\b_enabledB}\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x13SsidsSchedulesProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\b_enabledB\x98\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x13SsidsSchedulesProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_ssids_schedules_proto_rawDescOnce sync.Once
@@ -561,29 +461,29 @@ func file_meraki_wireless_v1_ssids_schedules_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_v1_ssids_schedules_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_ssids_schedules_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_meraki_wireless_v1_ssids_schedules_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_meraki_wireless_v1_ssids_schedules_proto_goTypes = []any{
-	(*GetNetworkWirelessSsidSchedulesRequest)(nil),                    // 0: meraki.wireless.v1.GetNetworkWirelessSsidSchedulesRequest
-	(*NetworkWirelessSsidSchedules)(nil),                              // 1: meraki.wireless.v1.NetworkWirelessSsidSchedules
-	(*UpdateNetworkWirelessSsidSchedulesRequest)(nil),                 // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidSchedulesRequest
-	(*NetworkWirelessSsidSchedules_Ranges)(nil),                       // 3: meraki.wireless.v1.NetworkWirelessSsidSchedules.Ranges
-	(*NetworkWirelessSsidSchedules_RangesInSeconds)(nil),              // 4: meraki.wireless.v1.NetworkWirelessSsidSchedules.RangesInSeconds
-	(*UpdateNetworkWirelessSsidSchedulesRequest_Ranges)(nil),          // 5: meraki.wireless.v1.UpdateNetworkWirelessSsidSchedulesRequest.Ranges
-	(*UpdateNetworkWirelessSsidSchedulesRequest_RangesInSeconds)(nil), // 6: meraki.wireless.v1.UpdateNetworkWirelessSsidSchedulesRequest.RangesInSeconds
-	(*fieldmaskpb.FieldMask)(nil),                                     // 7: google.protobuf.FieldMask
+	(*GetNetworkWirelessSsidSchedulesRequest)(nil),       // 0: meraki.wireless.v1.GetNetworkWirelessSsidSchedulesRequest
+	(*NetworkWirelessSsidSchedules)(nil),                 // 1: meraki.wireless.v1.NetworkWirelessSsidSchedules
+	(*UpdateNetworkWirelessSsidSchedulesRequest)(nil),    // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidSchedulesRequest
+	(*NetworkWirelessSsidSchedules_Ranges)(nil),          // 3: meraki.wireless.v1.NetworkWirelessSsidSchedules.Ranges
+	(*NetworkWirelessSsidSchedules_RangesInSeconds)(nil), // 4: meraki.wireless.v1.NetworkWirelessSsidSchedules.RangesInSeconds
+	(*structpb.Struct)(nil),                              // 5: google.protobuf.Struct
 }
 var file_meraki_wireless_v1_ssids_schedules_proto_depIdxs = []int32{
 	3, // 0: meraki.wireless.v1.NetworkWirelessSsidSchedules.ranges:type_name -> meraki.wireless.v1.NetworkWirelessSsidSchedules.Ranges
 	4, // 1: meraki.wireless.v1.NetworkWirelessSsidSchedules.ranges_in_seconds:type_name -> meraki.wireless.v1.NetworkWirelessSsidSchedules.RangesInSeconds
-	5, // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidSchedulesRequest.ranges:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidSchedulesRequest.Ranges
-	6, // 3: meraki.wireless.v1.UpdateNetworkWirelessSsidSchedulesRequest.ranges_in_seconds:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidSchedulesRequest.RangesInSeconds
-	7, // 4: meraki.wireless.v1.UpdateNetworkWirelessSsidSchedulesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	7, // 5: meraki.wireless.v1.UpdateNetworkWirelessSsidSchedulesRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	5, // 2: meraki.wireless.v1.NetworkWirelessSsidSchedules.additional_properties:type_name -> google.protobuf.Struct
+	3, // 3: meraki.wireless.v1.UpdateNetworkWirelessSsidSchedulesRequest.ranges:type_name -> meraki.wireless.v1.NetworkWirelessSsidSchedules.Ranges
+	4, // 4: meraki.wireless.v1.UpdateNetworkWirelessSsidSchedulesRequest.ranges_in_seconds:type_name -> meraki.wireless.v1.NetworkWirelessSsidSchedules.RangesInSeconds
+	5, // 5: meraki.wireless.v1.UpdateNetworkWirelessSsidSchedulesRequest.additional_properties:type_name -> google.protobuf.Struct
+	5, // 6: meraki.wireless.v1.NetworkWirelessSsidSchedules.Ranges.additional_properties:type_name -> google.protobuf.Struct
+	5, // 7: meraki.wireless.v1.NetworkWirelessSsidSchedules.RangesInSeconds.additional_properties:type_name -> google.protobuf.Struct
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_ssids_schedules_proto_init() }
@@ -596,15 +496,13 @@ func file_meraki_wireless_v1_ssids_schedules_proto_init() {
 	file_meraki_wireless_v1_ssids_schedules_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_schedules_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_schedules_proto_msgTypes[4].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_schedules_proto_msgTypes[5].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_schedules_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_ssids_schedules_proto_rawDesc), len(file_meraki_wireless_v1_ssids_schedules_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

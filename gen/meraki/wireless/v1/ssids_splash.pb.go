@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -80,7 +80,8 @@ func (x *GetNetworkWirelessSsidSplashSettingsRequest) GetNumber() string {
 	return ""
 }
 
-// Answer of getNetworkWirelessSsidSplashSettings, updateNetworkWirelessSsidSplashSettings.
+// The wireless SSID splash settings of a network. Answer of getNetworkWirelessSsidSplashSettings,
+// updateNetworkWirelessSsidSplashSettings.
 type NetworkWirelessSsidSplashSettings struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	SsidNumber   *int64                 `protobuf:"varint,1,opt,name=ssid_number,json=ssidNumber,proto3,oneof" json:"ssid_number,omitempty"`
@@ -89,22 +90,24 @@ type NetworkWirelessSsidSplashSettings struct {
 	SplashUrl    *string                `protobuf:"bytes,4,opt,name=splash_url,json=splashUrl,proto3,oneof" json:"splash_url,omitempty"`
 	// Known values: 30, 60, 120, 240, 480, 720, 1080, 1440, 2880, 5760, 7200, 10080, 20160, 43200,
 	// 86400, 129600.
-	SplashTimeout                   *int64                                                `protobuf:"varint,5,opt,name=splash_timeout,json=splashTimeout,proto3,oneof" json:"splash_timeout,omitempty"`
-	RedirectUrl                     *string                                               `protobuf:"bytes,6,opt,name=redirect_url,json=redirectUrl,proto3,oneof" json:"redirect_url,omitempty"`
-	UseRedirectUrl                  *bool                                                 `protobuf:"varint,7,opt,name=use_redirect_url,json=useRedirectUrl,proto3,oneof" json:"use_redirect_url,omitempty"`
-	WelcomeMessage                  *string                                               `protobuf:"bytes,8,opt,name=welcome_message,json=welcomeMessage,proto3,oneof" json:"welcome_message,omitempty"`
-	UserConsent                     *NetworkWirelessSsidSplashSettings_UserConsent        `protobuf:"bytes,9,opt,name=user_consent,json=userConsent,proto3" json:"user_consent,omitempty"`
-	ThemeId                         *string                                               `protobuf:"bytes,10,opt,name=theme_id,json=themeId,proto3,oneof" json:"theme_id,omitempty"`
-	SplashLogo                      *NetworkWirelessSsidSplashSettings_SplashLogo         `protobuf:"bytes,11,opt,name=splash_logo,json=splashLogo,proto3" json:"splash_logo,omitempty"`
-	SplashImage                     *NetworkWirelessSsidSplashSettings_SplashImage        `protobuf:"bytes,12,opt,name=splash_image,json=splashImage,proto3" json:"splash_image,omitempty"`
-	SplashPrepaidFront              *NetworkWirelessSsidSplashSettings_SplashPrepaidFront `protobuf:"bytes,13,opt,name=splash_prepaid_front,json=splashPrepaidFront,proto3" json:"splash_prepaid_front,omitempty"`
-	GuestSponsorship                *NetworkWirelessSsidSplashSettings_GuestSponsorship   `protobuf:"bytes,14,opt,name=guest_sponsorship,json=guestSponsorship,proto3" json:"guest_sponsorship,omitempty"`
-	BlockAllTrafficBeforeSignOn     *bool                                                 `protobuf:"varint,15,opt,name=block_all_traffic_before_sign_on,json=blockAllTrafficBeforeSignOn,proto3,oneof" json:"block_all_traffic_before_sign_on,omitempty"`
-	ControllerDisconnectionBehavior *string                                               `protobuf:"bytes,16,opt,name=controller_disconnection_behavior,json=controllerDisconnectionBehavior,proto3,oneof" json:"controller_disconnection_behavior,omitempty"`
-	AllowSimultaneousLogins         *bool                                                 `protobuf:"varint,17,opt,name=allow_simultaneous_logins,json=allowSimultaneousLogins,proto3,oneof" json:"allow_simultaneous_logins,omitempty"`
-	Billing                         *NetworkWirelessSsidSplashSettings_Billing            `protobuf:"bytes,18,opt,name=billing,proto3" json:"billing,omitempty"`
-	SentryEnrollment                *NetworkWirelessSsidSplashSettings_SentryEnrollment   `protobuf:"bytes,19,opt,name=sentry_enrollment,json=sentryEnrollment,proto3" json:"sentry_enrollment,omitempty"`
-	SelfRegistration                *NetworkWirelessSsidSplashSettings_SelfRegistration   `protobuf:"bytes,20,opt,name=self_registration,json=selfRegistration,proto3" json:"self_registration,omitempty"`
+	SplashTimeout               *int64                                                `protobuf:"varint,5,opt,name=splash_timeout,json=splashTimeout,proto3,oneof" json:"splash_timeout,omitempty"`
+	RedirectUrl                 *string                                               `protobuf:"bytes,6,opt,name=redirect_url,json=redirectUrl,proto3,oneof" json:"redirect_url,omitempty"`
+	UseRedirectUrl              *bool                                                 `protobuf:"varint,7,opt,name=use_redirect_url,json=useRedirectUrl,proto3,oneof" json:"use_redirect_url,omitempty"`
+	WelcomeMessage              *string                                               `protobuf:"bytes,8,opt,name=welcome_message,json=welcomeMessage,proto3,oneof" json:"welcome_message,omitempty"`
+	UserConsent                 *NetworkWirelessSsidSplashSettings_UserConsent        `protobuf:"bytes,9,opt,name=user_consent,json=userConsent,proto3" json:"user_consent,omitempty"`
+	ThemeId                     *string                                               `protobuf:"bytes,10,opt,name=theme_id,json=themeId,proto3,oneof" json:"theme_id,omitempty"`
+	SplashLogo                  *NetworkWirelessSsidSplashSettings_SplashLogo         `protobuf:"bytes,11,opt,name=splash_logo,json=splashLogo,proto3" json:"splash_logo,omitempty"`
+	SplashImage                 *NetworkWirelessSsidSplashSettings_SplashImage        `protobuf:"bytes,12,opt,name=splash_image,json=splashImage,proto3" json:"splash_image,omitempty"`
+	SplashPrepaidFront          *NetworkWirelessSsidSplashSettings_SplashPrepaidFront `protobuf:"bytes,13,opt,name=splash_prepaid_front,json=splashPrepaidFront,proto3" json:"splash_prepaid_front,omitempty"`
+	GuestSponsorship            *NetworkWirelessSsidSplashSettings_GuestSponsorship   `protobuf:"bytes,14,opt,name=guest_sponsorship,json=guestSponsorship,proto3" json:"guest_sponsorship,omitempty"`
+	BlockAllTrafficBeforeSignOn *bool                                                 `protobuf:"varint,15,opt,name=block_all_traffic_before_sign_on,json=blockAllTrafficBeforeSignOn,proto3,oneof" json:"block_all_traffic_before_sign_on,omitempty"`
+	// Known values: "default", "open", "restricted".
+	ControllerDisconnectionBehavior *string                                             `protobuf:"bytes,16,opt,name=controller_disconnection_behavior,json=controllerDisconnectionBehavior,proto3,oneof" json:"controller_disconnection_behavior,omitempty"`
+	AllowSimultaneousLogins         *bool                                               `protobuf:"varint,17,opt,name=allow_simultaneous_logins,json=allowSimultaneousLogins,proto3,oneof" json:"allow_simultaneous_logins,omitempty"`
+	Billing                         *NetworkWirelessSsidSplashSettings_Billing          `protobuf:"bytes,18,opt,name=billing,proto3" json:"billing,omitempty"`
+	SentryEnrollment                *NetworkWirelessSsidSplashSettings_SentryEnrollment `protobuf:"bytes,19,opt,name=sentry_enrollment,json=sentryEnrollment,proto3" json:"sentry_enrollment,omitempty"`
+	SelfRegistration                *NetworkWirelessSsidSplashSettings_SelfRegistration `protobuf:"bytes,20,opt,name=self_registration,json=selfRegistration,proto3" json:"self_registration,omitempty"`
+	AdditionalProperties            *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields                   protoimpl.UnknownFields
 	sizeCache                       protoimpl.SizeCache
 }
@@ -279,6 +282,13 @@ func (x *NetworkWirelessSsidSplashSettings) GetSelfRegistration() *NetworkWirele
 	return nil
 }
 
+func (x *NetworkWirelessSsidSplashSettings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkWirelessSsidSplashSettings.
 type UpdateNetworkWirelessSsidSplashSettingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -290,25 +300,26 @@ type UpdateNetworkWirelessSsidSplashSettingsRequest struct {
 	UseSplashUrl *bool   `protobuf:"varint,4,opt,name=use_splash_url,json=useSplashUrl,proto3,oneof" json:"use_splash_url,omitempty"`
 	// Known values: 30, 60, 120, 240, 480, 720, 1080, 1440, 2880, 5760, 7200, 10080, 20160, 43200,
 	// 86400, 129600.
-	SplashTimeout               *int64                                                             `protobuf:"varint,5,opt,name=splash_timeout,json=splashTimeout,proto3,oneof" json:"splash_timeout,omitempty"`
-	RedirectUrl                 *string                                                            `protobuf:"bytes,6,opt,name=redirect_url,json=redirectUrl,proto3,oneof" json:"redirect_url,omitempty"`
-	UseRedirectUrl              *bool                                                              `protobuf:"varint,7,opt,name=use_redirect_url,json=useRedirectUrl,proto3,oneof" json:"use_redirect_url,omitempty"`
-	WelcomeMessage              *string                                                            `protobuf:"bytes,8,opt,name=welcome_message,json=welcomeMessage,proto3,oneof" json:"welcome_message,omitempty"`
-	UserConsent                 *UpdateNetworkWirelessSsidSplashSettingsRequest_UserConsent        `protobuf:"bytes,9,opt,name=user_consent,json=userConsent,proto3" json:"user_consent,omitempty"`
-	ThemeId                     *string                                                            `protobuf:"bytes,10,opt,name=theme_id,json=themeId,proto3,oneof" json:"theme_id,omitempty"`
-	SplashLogo                  *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo         `protobuf:"bytes,11,opt,name=splash_logo,json=splashLogo,proto3" json:"splash_logo,omitempty"`
-	SplashImage                 *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage        `protobuf:"bytes,12,opt,name=splash_image,json=splashImage,proto3" json:"splash_image,omitempty"`
-	SplashPrepaidFront          *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront `protobuf:"bytes,13,opt,name=splash_prepaid_front,json=splashPrepaidFront,proto3" json:"splash_prepaid_front,omitempty"`
-	BlockAllTrafficBeforeSignOn *bool                                                              `protobuf:"varint,14,opt,name=block_all_traffic_before_sign_on,json=blockAllTrafficBeforeSignOn,proto3,oneof" json:"block_all_traffic_before_sign_on,omitempty"`
+	SplashTimeout               *int64                                                `protobuf:"varint,5,opt,name=splash_timeout,json=splashTimeout,proto3,oneof" json:"splash_timeout,omitempty"`
+	RedirectUrl                 *string                                               `protobuf:"bytes,6,opt,name=redirect_url,json=redirectUrl,proto3,oneof" json:"redirect_url,omitempty"`
+	UseRedirectUrl              *bool                                                 `protobuf:"varint,7,opt,name=use_redirect_url,json=useRedirectUrl,proto3,oneof" json:"use_redirect_url,omitempty"`
+	WelcomeMessage              *string                                               `protobuf:"bytes,8,opt,name=welcome_message,json=welcomeMessage,proto3,oneof" json:"welcome_message,omitempty"`
+	UserConsent                 *NetworkWirelessSsidSplashSettings_UserConsent        `protobuf:"bytes,9,opt,name=user_consent,json=userConsent,proto3" json:"user_consent,omitempty"`
+	ThemeId                     *string                                               `protobuf:"bytes,10,opt,name=theme_id,json=themeId,proto3,oneof" json:"theme_id,omitempty"`
+	SplashLogo                  *NetworkWirelessSsidSplashSettings_SplashLogo         `protobuf:"bytes,11,opt,name=splash_logo,json=splashLogo,proto3" json:"splash_logo,omitempty"`
+	SplashImage                 *NetworkWirelessSsidSplashSettings_SplashImage        `protobuf:"bytes,12,opt,name=splash_image,json=splashImage,proto3" json:"splash_image,omitempty"`
+	SplashPrepaidFront          *NetworkWirelessSsidSplashSettings_SplashPrepaidFront `protobuf:"bytes,13,opt,name=splash_prepaid_front,json=splashPrepaidFront,proto3" json:"splash_prepaid_front,omitempty"`
+	BlockAllTrafficBeforeSignOn *bool                                                 `protobuf:"varint,14,opt,name=block_all_traffic_before_sign_on,json=blockAllTrafficBeforeSignOn,proto3,oneof" json:"block_all_traffic_before_sign_on,omitempty"`
 	// Known values: "default", "open", "restricted".
-	ControllerDisconnectionBehavior *string                                                          `protobuf:"bytes,15,opt,name=controller_disconnection_behavior,json=controllerDisconnectionBehavior,proto3,oneof" json:"controller_disconnection_behavior,omitempty"`
-	AllowSimultaneousLogins         *bool                                                            `protobuf:"varint,16,opt,name=allow_simultaneous_logins,json=allowSimultaneousLogins,proto3,oneof" json:"allow_simultaneous_logins,omitempty"`
-	GuestSponsorship                *UpdateNetworkWirelessSsidSplashSettingsRequest_GuestSponsorship `protobuf:"bytes,17,opt,name=guest_sponsorship,json=guestSponsorship,proto3" json:"guest_sponsorship,omitempty"`
-	Billing                         *UpdateNetworkWirelessSsidSplashSettingsRequest_Billing          `protobuf:"bytes,18,opt,name=billing,proto3" json:"billing,omitempty"`
-	SentryEnrollment                *UpdateNetworkWirelessSsidSplashSettingsRequest_SentryEnrollment `protobuf:"bytes,19,opt,name=sentry_enrollment,json=sentryEnrollment,proto3" json:"sentry_enrollment,omitempty"`
-	SelfRegistration                *UpdateNetworkWirelessSsidSplashSettingsRequest_SelfRegistration `protobuf:"bytes,20,opt,name=self_registration,json=selfRegistration,proto3" json:"self_registration,omitempty"`
-	NullFields                      *fieldmaskpb.FieldMask                                           `protobuf:"bytes,21,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields                     *fieldmaskpb.FieldMask                                           `protobuf:"bytes,22,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	ControllerDisconnectionBehavior *string                                             `protobuf:"bytes,15,opt,name=controller_disconnection_behavior,json=controllerDisconnectionBehavior,proto3,oneof" json:"controller_disconnection_behavior,omitempty"`
+	AllowSimultaneousLogins         *bool                                               `protobuf:"varint,16,opt,name=allow_simultaneous_logins,json=allowSimultaneousLogins,proto3,oneof" json:"allow_simultaneous_logins,omitempty"`
+	GuestSponsorship                *NetworkWirelessSsidSplashSettings_GuestSponsorship `protobuf:"bytes,17,opt,name=guest_sponsorship,json=guestSponsorship,proto3" json:"guest_sponsorship,omitempty"`
+	Billing                         *NetworkWirelessSsidSplashSettings_Billing          `protobuf:"bytes,18,opt,name=billing,proto3" json:"billing,omitempty"`
+	SentryEnrollment                *NetworkWirelessSsidSplashSettings_SentryEnrollment `protobuf:"bytes,19,opt,name=sentry_enrollment,json=sentryEnrollment,proto3" json:"sentry_enrollment,omitempty"`
+	SelfRegistration                *NetworkWirelessSsidSplashSettings_SelfRegistration `protobuf:"bytes,20,opt,name=self_registration,json=selfRegistration,proto3" json:"self_registration,omitempty"`
+	EmptyFields                     []string                                            `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields                      []string                                            `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties            *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields                   protoimpl.UnknownFields
 	sizeCache                       protoimpl.SizeCache
 }
@@ -399,7 +410,7 @@ func (x *UpdateNetworkWirelessSsidSplashSettingsRequest) GetWelcomeMessage() str
 	return ""
 }
 
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest) GetUserConsent() *UpdateNetworkWirelessSsidSplashSettingsRequest_UserConsent {
+func (x *UpdateNetworkWirelessSsidSplashSettingsRequest) GetUserConsent() *NetworkWirelessSsidSplashSettings_UserConsent {
 	if x != nil {
 		return x.UserConsent
 	}
@@ -413,21 +424,21 @@ func (x *UpdateNetworkWirelessSsidSplashSettingsRequest) GetThemeId() string {
 	return ""
 }
 
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest) GetSplashLogo() *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo {
+func (x *UpdateNetworkWirelessSsidSplashSettingsRequest) GetSplashLogo() *NetworkWirelessSsidSplashSettings_SplashLogo {
 	if x != nil {
 		return x.SplashLogo
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest) GetSplashImage() *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage {
+func (x *UpdateNetworkWirelessSsidSplashSettingsRequest) GetSplashImage() *NetworkWirelessSsidSplashSettings_SplashImage {
 	if x != nil {
 		return x.SplashImage
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest) GetSplashPrepaidFront() *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront {
+func (x *UpdateNetworkWirelessSsidSplashSettingsRequest) GetSplashPrepaidFront() *NetworkWirelessSsidSplashSettings_SplashPrepaidFront {
 	if x != nil {
 		return x.SplashPrepaidFront
 	}
@@ -455,54 +466,62 @@ func (x *UpdateNetworkWirelessSsidSplashSettingsRequest) GetAllowSimultaneousLog
 	return false
 }
 
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest) GetGuestSponsorship() *UpdateNetworkWirelessSsidSplashSettingsRequest_GuestSponsorship {
+func (x *UpdateNetworkWirelessSsidSplashSettingsRequest) GetGuestSponsorship() *NetworkWirelessSsidSplashSettings_GuestSponsorship {
 	if x != nil {
 		return x.GuestSponsorship
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest) GetBilling() *UpdateNetworkWirelessSsidSplashSettingsRequest_Billing {
+func (x *UpdateNetworkWirelessSsidSplashSettingsRequest) GetBilling() *NetworkWirelessSsidSplashSettings_Billing {
 	if x != nil {
 		return x.Billing
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest) GetSentryEnrollment() *UpdateNetworkWirelessSsidSplashSettingsRequest_SentryEnrollment {
+func (x *UpdateNetworkWirelessSsidSplashSettingsRequest) GetSentryEnrollment() *NetworkWirelessSsidSplashSettings_SentryEnrollment {
 	if x != nil {
 		return x.SentryEnrollment
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest) GetSelfRegistration() *UpdateNetworkWirelessSsidSplashSettingsRequest_SelfRegistration {
+func (x *UpdateNetworkWirelessSsidSplashSettingsRequest) GetSelfRegistration() *NetworkWirelessSsidSplashSettings_SelfRegistration {
 	if x != nil {
 		return x.SelfRegistration
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessSsidSplashSettingsRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkWirelessSsidSplashSettingsRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkWirelessSsidSplashSettingsRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidSplashSettings_UserConsent struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Required      *bool                  `protobuf:"varint,1,opt,name=required,proto3,oneof" json:"required,omitempty"`
-	Message       *string                `protobuf:"bytes,2,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Required             *bool                  `protobuf:"varint,1,opt,name=required,proto3,oneof" json:"required,omitempty"`
+	Message              *string                `protobuf:"bytes,2,opt,name=message,proto3,oneof" json:"message,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidSplashSettings_UserConsent) Reset() {
@@ -549,12 +568,21 @@ func (x *NetworkWirelessSsidSplashSettings_UserConsent) GetMessage() string {
 	return ""
 }
 
+func (x *NetworkWirelessSsidSplashSettings_UserConsent) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidSplashSettings_SplashLogo struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Md5           *string                `protobuf:"bytes,1,opt,name=md5,proto3,oneof" json:"md5,omitempty"`
-	Extension     *string                `protobuf:"bytes,2,opt,name=extension,proto3,oneof" json:"extension,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                              `protogen:"open.v1"`
+	Md5                  *string                                             `protobuf:"bytes,1,opt,name=md5,proto3,oneof" json:"md5,omitempty"`
+	Extension            *string                                             `protobuf:"bytes,2,opt,name=extension,proto3,oneof" json:"extension,omitempty"`
+	Image                *NetworkWirelessSsidSplashSettings_SplashLogo_Image `protobuf:"bytes,3,opt,name=image,proto3" json:"image,omitempty"`
+	AdditionalProperties *structpb.Struct                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidSplashSettings_SplashLogo) Reset() {
@@ -601,12 +629,28 @@ func (x *NetworkWirelessSsidSplashSettings_SplashLogo) GetExtension() string {
 	return ""
 }
 
+func (x *NetworkWirelessSsidSplashSettings_SplashLogo) GetImage() *NetworkWirelessSsidSplashSettings_SplashLogo_Image {
+	if x != nil {
+		return x.Image
+	}
+	return nil
+}
+
+func (x *NetworkWirelessSsidSplashSettings_SplashLogo) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidSplashSettings_SplashImage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Md5           *string                `protobuf:"bytes,1,opt,name=md5,proto3,oneof" json:"md5,omitempty"`
-	Extension     *string                `protobuf:"bytes,2,opt,name=extension,proto3,oneof" json:"extension,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                               `protogen:"open.v1"`
+	Md5                  *string                                              `protobuf:"bytes,1,opt,name=md5,proto3,oneof" json:"md5,omitempty"`
+	Extension            *string                                              `protobuf:"bytes,2,opt,name=extension,proto3,oneof" json:"extension,omitempty"`
+	Image                *NetworkWirelessSsidSplashSettings_SplashImage_Image `protobuf:"bytes,3,opt,name=image,proto3" json:"image,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidSplashSettings_SplashImage) Reset() {
@@ -653,12 +697,28 @@ func (x *NetworkWirelessSsidSplashSettings_SplashImage) GetExtension() string {
 	return ""
 }
 
+func (x *NetworkWirelessSsidSplashSettings_SplashImage) GetImage() *NetworkWirelessSsidSplashSettings_SplashImage_Image {
+	if x != nil {
+		return x.Image
+	}
+	return nil
+}
+
+func (x *NetworkWirelessSsidSplashSettings_SplashImage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidSplashSettings_SplashPrepaidFront struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Md5           *string                `protobuf:"bytes,1,opt,name=md5,proto3,oneof" json:"md5,omitempty"`
-	Extension     *string                `protobuf:"bytes,2,opt,name=extension,proto3,oneof" json:"extension,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                      `protogen:"open.v1"`
+	Md5                  *string                                                     `protobuf:"bytes,1,opt,name=md5,proto3,oneof" json:"md5,omitempty"`
+	Extension            *string                                                     `protobuf:"bytes,2,opt,name=extension,proto3,oneof" json:"extension,omitempty"`
+	Image                *NetworkWirelessSsidSplashSettings_SplashPrepaidFront_Image `protobuf:"bytes,3,opt,name=image,proto3" json:"image,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidSplashSettings_SplashPrepaidFront) Reset() {
@@ -705,10 +765,25 @@ func (x *NetworkWirelessSsidSplashSettings_SplashPrepaidFront) GetExtension() st
 	return ""
 }
 
+func (x *NetworkWirelessSsidSplashSettings_SplashPrepaidFront) GetImage() *NetworkWirelessSsidSplashSettings_SplashPrepaidFront_Image {
+	if x != nil {
+		return x.Image
+	}
+	return nil
+}
+
+func (x *NetworkWirelessSsidSplashSettings_SplashPrepaidFront) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidSplashSettings_GuestSponsorship struct {
 	state                    protoimpl.MessageState `protogen:"open.v1"`
 	DurationInMinutes        *int64                 `protobuf:"varint,1,opt,name=duration_in_minutes,json=durationInMinutes,proto3,oneof" json:"duration_in_minutes,omitempty"`
 	GuestCanRequestTimeframe *bool                  `protobuf:"varint,2,opt,name=guest_can_request_timeframe,json=guestCanRequestTimeframe,proto3,oneof" json:"guest_can_request_timeframe,omitempty"`
+	AdditionalProperties     *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields            protoimpl.UnknownFields
 	sizeCache                protoimpl.SizeCache
 }
@@ -757,11 +832,19 @@ func (x *NetworkWirelessSsidSplashSettings_GuestSponsorship) GetGuestCanRequestT
 	return false
 }
 
+func (x *NetworkWirelessSsidSplashSettings_GuestSponsorship) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidSplashSettings_Billing struct {
 	state                         protoimpl.MessageState                                `protogen:"open.v1"`
 	FreeAccess                    *NetworkWirelessSsidSplashSettings_Billing_FreeAccess `protobuf:"bytes,1,opt,name=free_access,json=freeAccess,proto3" json:"free_access,omitempty"`
 	PrepaidAccessFastLoginEnabled *bool                                                 `protobuf:"varint,2,opt,name=prepaid_access_fast_login_enabled,json=prepaidAccessFastLoginEnabled,proto3,oneof" json:"prepaid_access_fast_login_enabled,omitempty"`
 	ReplyToEmailAddress           *string                                               `protobuf:"bytes,3,opt,name=reply_to_email_address,json=replyToEmailAddress,proto3,oneof" json:"reply_to_email_address,omitempty"`
+	AdditionalProperties          *structpb.Struct                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields                 protoimpl.UnknownFields
 	sizeCache                     protoimpl.SizeCache
 }
@@ -817,14 +900,22 @@ func (x *NetworkWirelessSsidSplashSettings_Billing) GetReplyToEmailAddress() str
 	return ""
 }
 
+func (x *NetworkWirelessSsidSplashSettings_Billing) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidSplashSettings_SentryEnrollment struct {
 	state                 protoimpl.MessageState                                                    `protogen:"open.v1"`
 	SystemsManagerNetwork *NetworkWirelessSsidSplashSettings_SentryEnrollment_SystemsManagerNetwork `protobuf:"bytes,1,opt,name=systems_manager_network,json=systemsManagerNetwork,proto3" json:"systems_manager_network,omitempty"`
 	// Known values: "click-through", "focused", "strict".
-	Strength        *string  `protobuf:"bytes,2,opt,name=strength,proto3,oneof" json:"strength,omitempty"`
-	EnforcedSystems []string `protobuf:"bytes,3,rep,name=enforced_systems,json=enforcedSystems,proto3" json:"enforced_systems,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	Strength             *string          `protobuf:"bytes,2,opt,name=strength,proto3,oneof" json:"strength,omitempty"`
+	EnforcedSystems      []string         `protobuf:"bytes,3,rep,name=enforced_systems,json=enforcedSystems,proto3" json:"enforced_systems,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidSplashSettings_SentryEnrollment) Reset() {
@@ -878,13 +969,21 @@ func (x *NetworkWirelessSsidSplashSettings_SentryEnrollment) GetEnforcedSystems(
 	return nil
 }
 
+func (x *NetworkWirelessSsidSplashSettings_SentryEnrollment) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidSplashSettings_SelfRegistration struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Enabled *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
 	// Known values: "admin", "auto", "self_email".
-	AuthorizationType *string `protobuf:"bytes,2,opt,name=authorization_type,json=authorizationType,proto3,oneof" json:"authorization_type,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	AuthorizationType    *string          `protobuf:"bytes,2,opt,name=authorization_type,json=authorizationType,proto3,oneof" json:"authorization_type,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidSplashSettings_SelfRegistration) Reset() {
@@ -931,17 +1030,208 @@ func (x *NetworkWirelessSsidSplashSettings_SelfRegistration) GetAuthorizationTyp
 	return ""
 }
 
+func (x *NetworkWirelessSsidSplashSettings_SelfRegistration) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type NetworkWirelessSsidSplashSettings_SplashLogo_Image struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Known values: "gif", "jpg", "png".
+	Format               *string          `protobuf:"bytes,1,opt,name=format,proto3,oneof" json:"format,omitempty"`
+	Contents             *string          `protobuf:"bytes,2,opt,name=contents,proto3,oneof" json:"contents,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *NetworkWirelessSsidSplashSettings_SplashLogo_Image) Reset() {
+	*x = NetworkWirelessSsidSplashSettings_SplashLogo_Image{}
+	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetworkWirelessSsidSplashSettings_SplashLogo_Image) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetworkWirelessSsidSplashSettings_SplashLogo_Image) ProtoMessage() {}
+
+func (x *NetworkWirelessSsidSplashSettings_SplashLogo_Image) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetworkWirelessSsidSplashSettings_SplashLogo_Image.ProtoReflect.Descriptor instead.
+func (*NetworkWirelessSsidSplashSettings_SplashLogo_Image) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_ssids_splash_proto_rawDescGZIP(), []int{1, 1, 0}
+}
+
+func (x *NetworkWirelessSsidSplashSettings_SplashLogo_Image) GetFormat() string {
+	if x != nil && x.Format != nil {
+		return *x.Format
+	}
+	return ""
+}
+
+func (x *NetworkWirelessSsidSplashSettings_SplashLogo_Image) GetContents() string {
+	if x != nil && x.Contents != nil {
+		return *x.Contents
+	}
+	return ""
+}
+
+func (x *NetworkWirelessSsidSplashSettings_SplashLogo_Image) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type NetworkWirelessSsidSplashSettings_SplashImage_Image struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Known values: "gif", "jpg", "png".
+	Format               *string          `protobuf:"bytes,1,opt,name=format,proto3,oneof" json:"format,omitempty"`
+	Contents             *string          `protobuf:"bytes,2,opt,name=contents,proto3,oneof" json:"contents,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *NetworkWirelessSsidSplashSettings_SplashImage_Image) Reset() {
+	*x = NetworkWirelessSsidSplashSettings_SplashImage_Image{}
+	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetworkWirelessSsidSplashSettings_SplashImage_Image) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetworkWirelessSsidSplashSettings_SplashImage_Image) ProtoMessage() {}
+
+func (x *NetworkWirelessSsidSplashSettings_SplashImage_Image) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetworkWirelessSsidSplashSettings_SplashImage_Image.ProtoReflect.Descriptor instead.
+func (*NetworkWirelessSsidSplashSettings_SplashImage_Image) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_ssids_splash_proto_rawDescGZIP(), []int{1, 2, 0}
+}
+
+func (x *NetworkWirelessSsidSplashSettings_SplashImage_Image) GetFormat() string {
+	if x != nil && x.Format != nil {
+		return *x.Format
+	}
+	return ""
+}
+
+func (x *NetworkWirelessSsidSplashSettings_SplashImage_Image) GetContents() string {
+	if x != nil && x.Contents != nil {
+		return *x.Contents
+	}
+	return ""
+}
+
+func (x *NetworkWirelessSsidSplashSettings_SplashImage_Image) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type NetworkWirelessSsidSplashSettings_SplashPrepaidFront_Image struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Known values: "gif", "jpg", "png".
+	Format               *string          `protobuf:"bytes,1,opt,name=format,proto3,oneof" json:"format,omitempty"`
+	Contents             *string          `protobuf:"bytes,2,opt,name=contents,proto3,oneof" json:"contents,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *NetworkWirelessSsidSplashSettings_SplashPrepaidFront_Image) Reset() {
+	*x = NetworkWirelessSsidSplashSettings_SplashPrepaidFront_Image{}
+	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetworkWirelessSsidSplashSettings_SplashPrepaidFront_Image) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetworkWirelessSsidSplashSettings_SplashPrepaidFront_Image) ProtoMessage() {}
+
+func (x *NetworkWirelessSsidSplashSettings_SplashPrepaidFront_Image) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetworkWirelessSsidSplashSettings_SplashPrepaidFront_Image.ProtoReflect.Descriptor instead.
+func (*NetworkWirelessSsidSplashSettings_SplashPrepaidFront_Image) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_v1_ssids_splash_proto_rawDescGZIP(), []int{1, 3, 0}
+}
+
+func (x *NetworkWirelessSsidSplashSettings_SplashPrepaidFront_Image) GetFormat() string {
+	if x != nil && x.Format != nil {
+		return *x.Format
+	}
+	return ""
+}
+
+func (x *NetworkWirelessSsidSplashSettings_SplashPrepaidFront_Image) GetContents() string {
+	if x != nil && x.Contents != nil {
+		return *x.Contents
+	}
+	return ""
+}
+
+func (x *NetworkWirelessSsidSplashSettings_SplashPrepaidFront_Image) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidSplashSettings_Billing_FreeAccess struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	Enabled           *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	DurationInMinutes *int64                 `protobuf:"varint,2,opt,name=duration_in_minutes,json=durationInMinutes,proto3,oneof" json:"duration_in_minutes,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Enabled              *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	DurationInMinutes    *int64                 `protobuf:"varint,2,opt,name=duration_in_minutes,json=durationInMinutes,proto3,oneof" json:"duration_in_minutes,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidSplashSettings_Billing_FreeAccess) Reset() {
 	*x = NetworkWirelessSsidSplashSettings_Billing_FreeAccess{}
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[11]
+	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -953,7 +1243,7 @@ func (x *NetworkWirelessSsidSplashSettings_Billing_FreeAccess) String() string {
 func (*NetworkWirelessSsidSplashSettings_Billing_FreeAccess) ProtoMessage() {}
 
 func (x *NetworkWirelessSsidSplashSettings_Billing_FreeAccess) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[11]
+	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -983,16 +1273,25 @@ func (x *NetworkWirelessSsidSplashSettings_Billing_FreeAccess) GetDurationInMinu
 	return 0
 }
 
+func (x *NetworkWirelessSsidSplashSettings_Billing_FreeAccess) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidSplashSettings_SentryEnrollment_SystemsManagerNetwork struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
+	Id                   *string          `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidSplashSettings_SentryEnrollment_SystemsManagerNetwork) Reset() {
 	*x = NetworkWirelessSsidSplashSettings_SentryEnrollment_SystemsManagerNetwork{}
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[12]
+	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1004,7 +1303,7 @@ func (x *NetworkWirelessSsidSplashSettings_SentryEnrollment_SystemsManagerNetwor
 func (*NetworkWirelessSsidSplashSettings_SentryEnrollment_SystemsManagerNetwork) ProtoMessage() {}
 
 func (x *NetworkWirelessSsidSplashSettings_SentryEnrollment_SystemsManagerNetwork) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[12]
+	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1027,732 +1326,24 @@ func (x *NetworkWirelessSsidSplashSettings_SentryEnrollment_SystemsManagerNetwor
 	return ""
 }
 
-type UpdateNetworkWirelessSsidSplashSettingsRequest_UserConsent struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Required      *bool                  `protobuf:"varint,1,opt,name=required,proto3,oneof" json:"required,omitempty"`
-	Message       *string                `protobuf:"bytes,2,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_UserConsent) Reset() {
-	*x = UpdateNetworkWirelessSsidSplashSettingsRequest_UserConsent{}
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_UserConsent) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidSplashSettingsRequest_UserConsent) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_UserConsent) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[13]
+func (x *NetworkWirelessSsidSplashSettings_SentryEnrollment_SystemsManagerNetwork) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidSplashSettingsRequest_UserConsent.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidSplashSettingsRequest_UserConsent) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_splash_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_UserConsent) GetRequired() bool {
-	if x != nil && x.Required != nil {
-		return *x.Required
-	}
-	return false
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_UserConsent) GetMessage() string {
-	if x != nil && x.Message != nil {
-		return *x.Message
-	}
-	return ""
-}
-
-type UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo struct {
-	state         protoimpl.MessageState                                           `protogen:"open.v1"`
-	Md5           *string                                                          `protobuf:"bytes,1,opt,name=md5,proto3,oneof" json:"md5,omitempty"`
-	Extension     *string                                                          `protobuf:"bytes,2,opt,name=extension,proto3,oneof" json:"extension,omitempty"`
-	Image         *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo_Image `protobuf:"bytes,3,opt,name=image,proto3" json:"image,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo) Reset() {
-	*x = UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo{}
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_splash_proto_rawDescGZIP(), []int{2, 1}
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo) GetMd5() string {
-	if x != nil && x.Md5 != nil {
-		return *x.Md5
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo) GetExtension() string {
-	if x != nil && x.Extension != nil {
-		return *x.Extension
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo) GetImage() *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo_Image {
-	if x != nil {
-		return x.Image
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Md5           *string                                                           `protobuf:"bytes,1,opt,name=md5,proto3,oneof" json:"md5,omitempty"`
-	Extension     *string                                                           `protobuf:"bytes,2,opt,name=extension,proto3,oneof" json:"extension,omitempty"`
-	Image         *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage_Image `protobuf:"bytes,3,opt,name=image,proto3" json:"image,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage) Reset() {
-	*x = UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage{}
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_splash_proto_rawDescGZIP(), []int{2, 2}
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage) GetMd5() string {
-	if x != nil && x.Md5 != nil {
-		return *x.Md5
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage) GetExtension() string {
-	if x != nil && x.Extension != nil {
-		return *x.Extension
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage) GetImage() *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage_Image {
-	if x != nil {
-		return x.Image
-	}
-	return nil
-}
-
-type UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront struct {
-	state         protoimpl.MessageState                                                   `protogen:"open.v1"`
-	Md5           *string                                                                  `protobuf:"bytes,1,opt,name=md5,proto3,oneof" json:"md5,omitempty"`
-	Extension     *string                                                                  `protobuf:"bytes,2,opt,name=extension,proto3,oneof" json:"extension,omitempty"`
-	Image         *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront_Image `protobuf:"bytes,3,opt,name=image,proto3" json:"image,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront) Reset() {
-	*x = UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront{}
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_splash_proto_rawDescGZIP(), []int{2, 3}
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront) GetMd5() string {
-	if x != nil && x.Md5 != nil {
-		return *x.Md5
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront) GetExtension() string {
-	if x != nil && x.Extension != nil {
-		return *x.Extension
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront) GetImage() *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront_Image {
-	if x != nil {
-		return x.Image
-	}
-	return nil
-}
-
-type UpdateNetworkWirelessSsidSplashSettingsRequest_GuestSponsorship struct {
-	state                    protoimpl.MessageState `protogen:"open.v1"`
-	DurationInMinutes        *int64                 `protobuf:"varint,1,opt,name=duration_in_minutes,json=durationInMinutes,proto3,oneof" json:"duration_in_minutes,omitempty"`
-	GuestCanRequestTimeframe *bool                  `protobuf:"varint,2,opt,name=guest_can_request_timeframe,json=guestCanRequestTimeframe,proto3,oneof" json:"guest_can_request_timeframe,omitempty"`
-	unknownFields            protoimpl.UnknownFields
-	sizeCache                protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_GuestSponsorship) Reset() {
-	*x = UpdateNetworkWirelessSsidSplashSettingsRequest_GuestSponsorship{}
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_GuestSponsorship) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidSplashSettingsRequest_GuestSponsorship) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_GuestSponsorship) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidSplashSettingsRequest_GuestSponsorship.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidSplashSettingsRequest_GuestSponsorship) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_splash_proto_rawDescGZIP(), []int{2, 4}
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_GuestSponsorship) GetDurationInMinutes() int64 {
-	if x != nil && x.DurationInMinutes != nil {
-		return *x.DurationInMinutes
-	}
-	return 0
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_GuestSponsorship) GetGuestCanRequestTimeframe() bool {
-	if x != nil && x.GuestCanRequestTimeframe != nil {
-		return *x.GuestCanRequestTimeframe
-	}
-	return false
-}
-
-type UpdateNetworkWirelessSsidSplashSettingsRequest_Billing struct {
-	state                         protoimpl.MessageState                                             `protogen:"open.v1"`
-	FreeAccess                    *UpdateNetworkWirelessSsidSplashSettingsRequest_Billing_FreeAccess `protobuf:"bytes,1,opt,name=free_access,json=freeAccess,proto3" json:"free_access,omitempty"`
-	PrepaidAccessFastLoginEnabled *bool                                                              `protobuf:"varint,2,opt,name=prepaid_access_fast_login_enabled,json=prepaidAccessFastLoginEnabled,proto3,oneof" json:"prepaid_access_fast_login_enabled,omitempty"`
-	ReplyToEmailAddress           *string                                                            `protobuf:"bytes,3,opt,name=reply_to_email_address,json=replyToEmailAddress,proto3,oneof" json:"reply_to_email_address,omitempty"`
-	unknownFields                 protoimpl.UnknownFields
-	sizeCache                     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_Billing) Reset() {
-	*x = UpdateNetworkWirelessSsidSplashSettingsRequest_Billing{}
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_Billing) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidSplashSettingsRequest_Billing) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_Billing) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[18]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidSplashSettingsRequest_Billing.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidSplashSettingsRequest_Billing) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_splash_proto_rawDescGZIP(), []int{2, 5}
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_Billing) GetFreeAccess() *UpdateNetworkWirelessSsidSplashSettingsRequest_Billing_FreeAccess {
-	if x != nil {
-		return x.FreeAccess
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_Billing) GetPrepaidAccessFastLoginEnabled() bool {
-	if x != nil && x.PrepaidAccessFastLoginEnabled != nil {
-		return *x.PrepaidAccessFastLoginEnabled
-	}
-	return false
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_Billing) GetReplyToEmailAddress() string {
-	if x != nil && x.ReplyToEmailAddress != nil {
-		return *x.ReplyToEmailAddress
-	}
-	return ""
-}
-
-type UpdateNetworkWirelessSsidSplashSettingsRequest_SentryEnrollment struct {
-	state                 protoimpl.MessageState                                                                 `protogen:"open.v1"`
-	SystemsManagerNetwork *UpdateNetworkWirelessSsidSplashSettingsRequest_SentryEnrollment_SystemsManagerNetwork `protobuf:"bytes,1,opt,name=systems_manager_network,json=systemsManagerNetwork,proto3" json:"systems_manager_network,omitempty"`
-	// Known values: "click-through", "focused", "strict".
-	Strength        *string  `protobuf:"bytes,2,opt,name=strength,proto3,oneof" json:"strength,omitempty"`
-	EnforcedSystems []string `protobuf:"bytes,3,rep,name=enforced_systems,json=enforcedSystems,proto3" json:"enforced_systems,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SentryEnrollment) Reset() {
-	*x = UpdateNetworkWirelessSsidSplashSettingsRequest_SentryEnrollment{}
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SentryEnrollment) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidSplashSettingsRequest_SentryEnrollment) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SentryEnrollment) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[19]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidSplashSettingsRequest_SentryEnrollment.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidSplashSettingsRequest_SentryEnrollment) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_splash_proto_rawDescGZIP(), []int{2, 6}
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SentryEnrollment) GetSystemsManagerNetwork() *UpdateNetworkWirelessSsidSplashSettingsRequest_SentryEnrollment_SystemsManagerNetwork {
-	if x != nil {
-		return x.SystemsManagerNetwork
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SentryEnrollment) GetStrength() string {
-	if x != nil && x.Strength != nil {
-		return *x.Strength
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SentryEnrollment) GetEnforcedSystems() []string {
-	if x != nil {
-		return x.EnforcedSystems
-	}
-	return nil
-}
-
-type UpdateNetworkWirelessSsidSplashSettingsRequest_SelfRegistration struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Enabled *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	// Known values: "admin", "auto", "self_email".
-	AuthorizationType *string `protobuf:"bytes,2,opt,name=authorization_type,json=authorizationType,proto3,oneof" json:"authorization_type,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SelfRegistration) Reset() {
-	*x = UpdateNetworkWirelessSsidSplashSettingsRequest_SelfRegistration{}
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SelfRegistration) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidSplashSettingsRequest_SelfRegistration) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SelfRegistration) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidSplashSettingsRequest_SelfRegistration.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidSplashSettingsRequest_SelfRegistration) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_splash_proto_rawDescGZIP(), []int{2, 7}
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SelfRegistration) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SelfRegistration) GetAuthorizationType() string {
-	if x != nil && x.AuthorizationType != nil {
-		return *x.AuthorizationType
-	}
-	return ""
-}
-
-type UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo_Image struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "gif", "jpg", "png".
-	Format        *string `protobuf:"bytes,1,opt,name=format,proto3,oneof" json:"format,omitempty"`
-	Contents      *string `protobuf:"bytes,2,opt,name=contents,proto3,oneof" json:"contents,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo_Image) Reset() {
-	*x = UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo_Image{}
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[21]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo_Image) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo_Image) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo_Image) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[21]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo_Image.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo_Image) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_splash_proto_rawDescGZIP(), []int{2, 1, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo_Image) GetFormat() string {
-	if x != nil && x.Format != nil {
-		return *x.Format
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo_Image) GetContents() string {
-	if x != nil && x.Contents != nil {
-		return *x.Contents
-	}
-	return ""
-}
-
-type UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage_Image struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "gif", "jpg", "png".
-	Format        *string `protobuf:"bytes,1,opt,name=format,proto3,oneof" json:"format,omitempty"`
-	Contents      *string `protobuf:"bytes,2,opt,name=contents,proto3,oneof" json:"contents,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage_Image) Reset() {
-	*x = UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage_Image{}
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[22]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage_Image) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage_Image) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage_Image) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[22]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage_Image.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage_Image) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_splash_proto_rawDescGZIP(), []int{2, 2, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage_Image) GetFormat() string {
-	if x != nil && x.Format != nil {
-		return *x.Format
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage_Image) GetContents() string {
-	if x != nil && x.Contents != nil {
-		return *x.Contents
-	}
-	return ""
-}
-
-type UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront_Image struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "gif", "jpg", "png".
-	Format        *string `protobuf:"bytes,1,opt,name=format,proto3,oneof" json:"format,omitempty"`
-	Contents      *string `protobuf:"bytes,2,opt,name=contents,proto3,oneof" json:"contents,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront_Image) Reset() {
-	*x = UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront_Image{}
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront_Image) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront_Image) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront_Image) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[23]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront_Image.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront_Image) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_splash_proto_rawDescGZIP(), []int{2, 3, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront_Image) GetFormat() string {
-	if x != nil && x.Format != nil {
-		return *x.Format
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront_Image) GetContents() string {
-	if x != nil && x.Contents != nil {
-		return *x.Contents
-	}
-	return ""
-}
-
-type UpdateNetworkWirelessSsidSplashSettingsRequest_Billing_FreeAccess struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	Enabled           *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	DurationInMinutes *int64                 `protobuf:"varint,2,opt,name=duration_in_minutes,json=durationInMinutes,proto3,oneof" json:"duration_in_minutes,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_Billing_FreeAccess) Reset() {
-	*x = UpdateNetworkWirelessSsidSplashSettingsRequest_Billing_FreeAccess{}
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_Billing_FreeAccess) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidSplashSettingsRequest_Billing_FreeAccess) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_Billing_FreeAccess) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[24]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidSplashSettingsRequest_Billing_FreeAccess.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidSplashSettingsRequest_Billing_FreeAccess) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_splash_proto_rawDescGZIP(), []int{2, 5, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_Billing_FreeAccess) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_Billing_FreeAccess) GetDurationInMinutes() int64 {
-	if x != nil && x.DurationInMinutes != nil {
-		return *x.DurationInMinutes
-	}
-	return 0
-}
-
-type UpdateNetworkWirelessSsidSplashSettingsRequest_SentryEnrollment_SystemsManagerNetwork struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SentryEnrollment_SystemsManagerNetwork) Reset() {
-	*x = UpdateNetworkWirelessSsidSplashSettingsRequest_SentryEnrollment_SystemsManagerNetwork{}
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[25]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SentryEnrollment_SystemsManagerNetwork) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidSplashSettingsRequest_SentryEnrollment_SystemsManagerNetwork) ProtoMessage() {
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SentryEnrollment_SystemsManagerNetwork) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_splash_proto_msgTypes[25]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidSplashSettingsRequest_SentryEnrollment_SystemsManagerNetwork.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidSplashSettingsRequest_SentryEnrollment_SystemsManagerNetwork) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_splash_proto_rawDescGZIP(), []int{2, 6, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidSplashSettingsRequest_SentryEnrollment_SystemsManagerNetwork) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
 }
 
 var File_meraki_wireless_v1_ssids_splash_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_ssids_splash_proto_rawDesc = "" +
 	"\n" +
-	"%meraki/wireless/v1/ssids_splash.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x88\x01\n" +
+	"%meraki/wireless/v1/ssids_splash.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x88\x01\n" +
 	"+GetNetworkWirelessSsidSplashSettingsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01B\r\n" +
 	"\v_network_idB\t\n" +
-	"\a_number\"\xb3\x19\n" +
+	"\a_number\"\xcd&\n" +
 	"!NetworkWirelessSsidSplashSettings\x12$\n" +
 	"\vssid_number\x18\x01 \x01(\x03H\x00R\n" +
 	"ssidNumber\x88\x01\x01\x12$\n" +
@@ -1779,62 +1370,94 @@ const file_meraki_wireless_v1_ssids_splash_proto_rawDesc = "" +
 	"\x19allow_simultaneous_logins\x18\x11 \x01(\bH\vR\x17allowSimultaneousLogins\x88\x01\x01\x12W\n" +
 	"\abilling\x18\x12 \x01(\v2=.meraki.wireless.v1.NetworkWirelessSsidSplashSettings.BillingR\abilling\x12s\n" +
 	"\x11sentry_enrollment\x18\x13 \x01(\v2F.meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SentryEnrollmentR\x10sentryEnrollment\x12s\n" +
-	"\x11self_registration\x18\x14 \x01(\v2F.meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SelfRegistrationR\x10selfRegistration\x1af\n" +
+	"\x11self_registration\x18\x14 \x01(\v2F.meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SelfRegistrationR\x10selfRegistration\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb5\x01\n" +
 	"\vUserConsent\x12\x1f\n" +
 	"\brequired\x18\x01 \x01(\bH\x00R\brequired\x88\x01\x01\x12\x1d\n" +
-	"\amessage\x18\x02 \x01(\tH\x01R\amessage\x88\x01\x01B\v\n" +
+	"\amessage\x18\x02 \x01(\tH\x01R\amessage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_requiredB\n" +
 	"\n" +
-	"\b_message\x1a\\\n" +
+	"\b_message\x1a\xb8\x03\n" +
 	"\n" +
 	"SplashLogo\x12\x15\n" +
 	"\x03md5\x18\x01 \x01(\tH\x00R\x03md5\x88\x01\x01\x12!\n" +
-	"\textension\x18\x02 \x01(\tH\x01R\textension\x88\x01\x01B\x06\n" +
+	"\textension\x18\x02 \x01(\tH\x01R\textension\x88\x01\x01\x12\\\n" +
+	"\x05image\x18\x03 \x01(\v2F.meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashLogo.ImageR\x05image\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xac\x01\n" +
+	"\x05Image\x12\x1b\n" +
+	"\x06format\x18\x01 \x01(\tH\x00R\x06format\x88\x01\x01\x12\x1f\n" +
+	"\bcontents\x18\x02 \x01(\tH\x01R\bcontents\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_formatB\v\n" +
+	"\t_contentsB\x06\n" +
 	"\x04_md5B\f\n" +
 	"\n" +
-	"_extension\x1a]\n" +
+	"_extension\x1a\xba\x03\n" +
 	"\vSplashImage\x12\x15\n" +
 	"\x03md5\x18\x01 \x01(\tH\x00R\x03md5\x88\x01\x01\x12!\n" +
-	"\textension\x18\x02 \x01(\tH\x01R\textension\x88\x01\x01B\x06\n" +
+	"\textension\x18\x02 \x01(\tH\x01R\textension\x88\x01\x01\x12]\n" +
+	"\x05image\x18\x03 \x01(\v2G.meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashImage.ImageR\x05image\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xac\x01\n" +
+	"\x05Image\x12\x1b\n" +
+	"\x06format\x18\x01 \x01(\tH\x00R\x06format\x88\x01\x01\x12\x1f\n" +
+	"\bcontents\x18\x02 \x01(\tH\x01R\bcontents\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_formatB\v\n" +
+	"\t_contentsB\x06\n" +
 	"\x04_md5B\f\n" +
 	"\n" +
-	"_extension\x1ad\n" +
+	"_extension\x1a\xc8\x03\n" +
 	"\x12SplashPrepaidFront\x12\x15\n" +
 	"\x03md5\x18\x01 \x01(\tH\x00R\x03md5\x88\x01\x01\x12!\n" +
-	"\textension\x18\x02 \x01(\tH\x01R\textension\x88\x01\x01B\x06\n" +
+	"\textension\x18\x02 \x01(\tH\x01R\textension\x88\x01\x01\x12d\n" +
+	"\x05image\x18\x03 \x01(\v2N.meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashPrepaidFront.ImageR\x05image\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xac\x01\n" +
+	"\x05Image\x12\x1b\n" +
+	"\x06format\x18\x01 \x01(\tH\x00R\x06format\x88\x01\x01\x12\x1f\n" +
+	"\bcontents\x18\x02 \x01(\tH\x01R\bcontents\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_formatB\v\n" +
+	"\t_contentsB\x06\n" +
 	"\x04_md5B\f\n" +
 	"\n" +
-	"_extension\x1a\xc3\x01\n" +
+	"_extension\x1a\x92\x02\n" +
 	"\x10GuestSponsorship\x123\n" +
 	"\x13duration_in_minutes\x18\x01 \x01(\x03H\x00R\x11durationInMinutes\x88\x01\x01\x12B\n" +
-	"\x1bguest_can_request_timeframe\x18\x02 \x01(\bH\x01R\x18guestCanRequestTimeframe\x88\x01\x01B\x16\n" +
+	"\x1bguest_can_request_timeframe\x18\x02 \x01(\bH\x01R\x18guestCanRequestTimeframe\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x16\n" +
 	"\x14_duration_in_minutesB\x1e\n" +
-	"\x1c_guest_can_request_timeframe\x1a\xc5\x03\n" +
+	"\x1c_guest_can_request_timeframe\x1a\xe3\x04\n" +
 	"\aBilling\x12i\n" +
 	"\vfree_access\x18\x01 \x01(\v2H.meraki.wireless.v1.NetworkWirelessSsidSplashSettings.Billing.FreeAccessR\n" +
 	"freeAccess\x12M\n" +
 	"!prepaid_access_fast_login_enabled\x18\x02 \x01(\bH\x00R\x1dprepaidAccessFastLoginEnabled\x88\x01\x01\x128\n" +
-	"\x16reply_to_email_address\x18\x03 \x01(\tH\x01R\x13replyToEmailAddress\x88\x01\x01\x1a\x84\x01\n" +
+	"\x16reply_to_email_address\x18\x03 \x01(\tH\x01R\x13replyToEmailAddress\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd3\x01\n" +
 	"\n" +
 	"FreeAccess\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x123\n" +
-	"\x13duration_in_minutes\x18\x02 \x01(\x03H\x01R\x11durationInMinutes\x88\x01\x01B\n" +
+	"\x13duration_in_minutes\x18\x02 \x01(\x03H\x01R\x11durationInMinutes\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\x16\n" +
 	"\x14_duration_in_minutesB$\n" +
 	"\"_prepaid_access_fast_login_enabledB\x19\n" +
-	"\x17_reply_to_email_address\x1a\xb7\x02\n" +
+	"\x17_reply_to_email_address\x1a\xd6\x03\n" +
 	"\x10SentryEnrollment\x12\x94\x01\n" +
 	"\x17systems_manager_network\x18\x01 \x01(\v2\\.meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SentryEnrollment.SystemsManagerNetworkR\x15systemsManagerNetwork\x12\x1f\n" +
 	"\bstrength\x18\x02 \x01(\tH\x00R\bstrength\x88\x01\x01\x12)\n" +
-	"\x10enforced_systems\x18\x03 \x03(\tR\x0fenforcedSystems\x1a3\n" +
+	"\x10enforced_systems\x18\x03 \x03(\tR\x0fenforcedSystems\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x82\x01\n" +
 	"\x15SystemsManagerNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\v\n" +
-	"\t_strength\x1a\x88\x01\n" +
+	"\t_strength\x1a\xd7\x01\n" +
 	"\x10SelfRegistration\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x122\n" +
-	"\x12authorization_type\x18\x02 \x01(\tH\x01R\x11authorizationType\x88\x01\x01B\n" +
+	"\x12authorization_type\x18\x02 \x01(\tH\x01R\x11authorizationType\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_enabledB\x15\n" +
 	"\x13_authorization_typeB\x0e\n" +
@@ -1849,7 +1472,7 @@ const file_meraki_wireless_v1_ssids_splash_proto_rawDesc = "" +
 	"\t_theme_idB#\n" +
 	"!_block_all_traffic_before_sign_onB$\n" +
 	"\"_controller_disconnection_behaviorB\x1c\n" +
-	"\x1a_allow_simultaneous_logins\"\xab \n" +
+	"\x1a_allow_simultaneous_logins\"\xf6\x0e\n" +
 	".UpdateNetworkWirelessSsidSplashSettingsRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
@@ -1860,101 +1483,26 @@ const file_meraki_wireless_v1_ssids_splash_proto_rawDesc = "" +
 	"\x0esplash_timeout\x18\x05 \x01(\x03H\x04R\rsplashTimeout\x88\x01\x01\x12&\n" +
 	"\fredirect_url\x18\x06 \x01(\tH\x05R\vredirectUrl\x88\x01\x01\x12-\n" +
 	"\x10use_redirect_url\x18\a \x01(\bH\x06R\x0euseRedirectUrl\x88\x01\x01\x12,\n" +
-	"\x0fwelcome_message\x18\b \x01(\tH\aR\x0ewelcomeMessage\x88\x01\x01\x12q\n" +
-	"\fuser_consent\x18\t \x01(\v2N.meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.UserConsentR\vuserConsent\x12\x1e\n" +
+	"\x0fwelcome_message\x18\b \x01(\tH\aR\x0ewelcomeMessage\x88\x01\x01\x12d\n" +
+	"\fuser_consent\x18\t \x01(\v2A.meraki.wireless.v1.NetworkWirelessSsidSplashSettings.UserConsentR\vuserConsent\x12\x1e\n" +
 	"\btheme_id\x18\n" +
-	" \x01(\tH\bR\athemeId\x88\x01\x01\x12n\n" +
-	"\vsplash_logo\x18\v \x01(\v2M.meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SplashLogoR\n" +
-	"splashLogo\x12q\n" +
-	"\fsplash_image\x18\f \x01(\v2N.meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SplashImageR\vsplashImage\x12\x87\x01\n" +
-	"\x14splash_prepaid_front\x18\r \x01(\v2U.meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SplashPrepaidFrontR\x12splashPrepaidFront\x12J\n" +
+	" \x01(\tH\bR\athemeId\x88\x01\x01\x12a\n" +
+	"\vsplash_logo\x18\v \x01(\v2@.meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashLogoR\n" +
+	"splashLogo\x12d\n" +
+	"\fsplash_image\x18\f \x01(\v2A.meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashImageR\vsplashImage\x12z\n" +
+	"\x14splash_prepaid_front\x18\r \x01(\v2H.meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashPrepaidFrontR\x12splashPrepaidFront\x12J\n" +
 	" block_all_traffic_before_sign_on\x18\x0e \x01(\bH\tR\x1bblockAllTrafficBeforeSignOn\x88\x01\x01\x12O\n" +
 	"!controller_disconnection_behavior\x18\x0f \x01(\tH\n" +
 	"R\x1fcontrollerDisconnectionBehavior\x88\x01\x01\x12?\n" +
-	"\x19allow_simultaneous_logins\x18\x10 \x01(\bH\vR\x17allowSimultaneousLogins\x88\x01\x01\x12\x80\x01\n" +
-	"\x11guest_sponsorship\x18\x11 \x01(\v2S.meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.GuestSponsorshipR\x10guestSponsorship\x12d\n" +
-	"\abilling\x18\x12 \x01(\v2J.meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.BillingR\abilling\x12\x80\x01\n" +
-	"\x11sentry_enrollment\x18\x13 \x01(\v2S.meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SentryEnrollmentR\x10sentryEnrollment\x12\x80\x01\n" +
-	"\x11self_registration\x18\x14 \x01(\v2S.meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SelfRegistrationR\x10selfRegistration\x12C\n" +
-	"\vnull_fields\x18\x15 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x16 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1af\n" +
-	"\vUserConsent\x12\x1f\n" +
-	"\brequired\x18\x01 \x01(\bH\x00R\brequired\x88\x01\x01\x12\x1d\n" +
-	"\amessage\x18\x02 \x01(\tH\x01R\amessage\x88\x01\x01B\v\n" +
-	"\t_requiredB\n" +
-	"\n" +
-	"\b_message\x1a\xa6\x02\n" +
-	"\n" +
-	"SplashLogo\x12\x15\n" +
-	"\x03md5\x18\x01 \x01(\tH\x00R\x03md5\x88\x01\x01\x12!\n" +
-	"\textension\x18\x02 \x01(\tH\x01R\textension\x88\x01\x01\x12i\n" +
-	"\x05image\x18\x03 \x01(\v2S.meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SplashLogo.ImageR\x05image\x1a]\n" +
-	"\x05Image\x12\x1b\n" +
-	"\x06format\x18\x01 \x01(\tH\x00R\x06format\x88\x01\x01\x12\x1f\n" +
-	"\bcontents\x18\x02 \x01(\tH\x01R\bcontents\x88\x01\x01B\t\n" +
-	"\a_formatB\v\n" +
-	"\t_contentsB\x06\n" +
-	"\x04_md5B\f\n" +
-	"\n" +
-	"_extension\x1a\xa8\x02\n" +
-	"\vSplashImage\x12\x15\n" +
-	"\x03md5\x18\x01 \x01(\tH\x00R\x03md5\x88\x01\x01\x12!\n" +
-	"\textension\x18\x02 \x01(\tH\x01R\textension\x88\x01\x01\x12j\n" +
-	"\x05image\x18\x03 \x01(\v2T.meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SplashImage.ImageR\x05image\x1a]\n" +
-	"\x05Image\x12\x1b\n" +
-	"\x06format\x18\x01 \x01(\tH\x00R\x06format\x88\x01\x01\x12\x1f\n" +
-	"\bcontents\x18\x02 \x01(\tH\x01R\bcontents\x88\x01\x01B\t\n" +
-	"\a_formatB\v\n" +
-	"\t_contentsB\x06\n" +
-	"\x04_md5B\f\n" +
-	"\n" +
-	"_extension\x1a\xb6\x02\n" +
-	"\x12SplashPrepaidFront\x12\x15\n" +
-	"\x03md5\x18\x01 \x01(\tH\x00R\x03md5\x88\x01\x01\x12!\n" +
-	"\textension\x18\x02 \x01(\tH\x01R\textension\x88\x01\x01\x12q\n" +
-	"\x05image\x18\x03 \x01(\v2[.meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SplashPrepaidFront.ImageR\x05image\x1a]\n" +
-	"\x05Image\x12\x1b\n" +
-	"\x06format\x18\x01 \x01(\tH\x00R\x06format\x88\x01\x01\x12\x1f\n" +
-	"\bcontents\x18\x02 \x01(\tH\x01R\bcontents\x88\x01\x01B\t\n" +
-	"\a_formatB\v\n" +
-	"\t_contentsB\x06\n" +
-	"\x04_md5B\f\n" +
-	"\n" +
-	"_extension\x1a\xc3\x01\n" +
-	"\x10GuestSponsorship\x123\n" +
-	"\x13duration_in_minutes\x18\x01 \x01(\x03H\x00R\x11durationInMinutes\x88\x01\x01\x12B\n" +
-	"\x1bguest_can_request_timeframe\x18\x02 \x01(\bH\x01R\x18guestCanRequestTimeframe\x88\x01\x01B\x16\n" +
-	"\x14_duration_in_minutesB\x1e\n" +
-	"\x1c_guest_can_request_timeframe\x1a\xd2\x03\n" +
-	"\aBilling\x12v\n" +
-	"\vfree_access\x18\x01 \x01(\v2U.meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.Billing.FreeAccessR\n" +
-	"freeAccess\x12M\n" +
-	"!prepaid_access_fast_login_enabled\x18\x02 \x01(\bH\x00R\x1dprepaidAccessFastLoginEnabled\x88\x01\x01\x128\n" +
-	"\x16reply_to_email_address\x18\x03 \x01(\tH\x01R\x13replyToEmailAddress\x88\x01\x01\x1a\x84\x01\n" +
-	"\n" +
-	"FreeAccess\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x123\n" +
-	"\x13duration_in_minutes\x18\x02 \x01(\x03H\x01R\x11durationInMinutes\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\x16\n" +
-	"\x14_duration_in_minutesB$\n" +
-	"\"_prepaid_access_fast_login_enabledB\x19\n" +
-	"\x17_reply_to_email_address\x1a\xc4\x02\n" +
-	"\x10SentryEnrollment\x12\xa1\x01\n" +
-	"\x17systems_manager_network\x18\x01 \x01(\v2i.meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SentryEnrollment.SystemsManagerNetworkR\x15systemsManagerNetwork\x12\x1f\n" +
-	"\bstrength\x18\x02 \x01(\tH\x00R\bstrength\x88\x01\x01\x12)\n" +
-	"\x10enforced_systems\x18\x03 \x03(\tR\x0fenforcedSystems\x1a3\n" +
-	"\x15SystemsManagerNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_idB\v\n" +
-	"\t_strength\x1a\x88\x01\n" +
-	"\x10SelfRegistration\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x122\n" +
-	"\x12authorization_type\x18\x02 \x01(\tH\x01R\x11authorizationType\x88\x01\x01B\n" +
-	"\n" +
-	"\b_enabledB\x15\n" +
-	"\x13_authorization_typeB\r\n" +
+	"\x19allow_simultaneous_logins\x18\x10 \x01(\bH\vR\x17allowSimultaneousLogins\x88\x01\x01\x12s\n" +
+	"\x11guest_sponsorship\x18\x11 \x01(\v2F.meraki.wireless.v1.NetworkWirelessSsidSplashSettings.GuestSponsorshipR\x10guestSponsorship\x12W\n" +
+	"\abilling\x18\x12 \x01(\v2=.meraki.wireless.v1.NetworkWirelessSsidSplashSettings.BillingR\abilling\x12s\n" +
+	"\x11sentry_enrollment\x18\x13 \x01(\v2F.meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SentryEnrollmentR\x10sentryEnrollment\x12s\n" +
+	"\x11self_registration\x18\x14 \x01(\v2F.meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SelfRegistrationR\x10selfRegistration\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\t\n" +
 	"\a_numberB\r\n" +
 	"\v_splash_urlB\x11\n" +
@@ -1966,8 +1514,8 @@ const file_meraki_wireless_v1_ssids_splash_proto_rawDesc = "" +
 	"\t_theme_idB#\n" +
 	"!_block_all_traffic_before_sign_onB$\n" +
 	"\"_controller_disconnection_behaviorB\x1c\n" +
-	"\x1a_allow_simultaneous_loginsBz\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x10SsidsSplashProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\x1a_allow_simultaneous_loginsB\x95\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x10SsidsSplashProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_ssids_splash_proto_rawDescOnce sync.Once
@@ -1981,35 +1529,25 @@ func file_meraki_wireless_v1_ssids_splash_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_v1_ssids_splash_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_ssids_splash_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_meraki_wireless_v1_ssids_splash_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_meraki_wireless_v1_ssids_splash_proto_goTypes = []any{
-	(*GetNetworkWirelessSsidSplashSettingsRequest)(nil),                                           // 0: meraki.wireless.v1.GetNetworkWirelessSsidSplashSettingsRequest
-	(*NetworkWirelessSsidSplashSettings)(nil),                                                     // 1: meraki.wireless.v1.NetworkWirelessSsidSplashSettings
-	(*UpdateNetworkWirelessSsidSplashSettingsRequest)(nil),                                        // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest
-	(*NetworkWirelessSsidSplashSettings_UserConsent)(nil),                                         // 3: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.UserConsent
-	(*NetworkWirelessSsidSplashSettings_SplashLogo)(nil),                                          // 4: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashLogo
-	(*NetworkWirelessSsidSplashSettings_SplashImage)(nil),                                         // 5: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashImage
-	(*NetworkWirelessSsidSplashSettings_SplashPrepaidFront)(nil),                                  // 6: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashPrepaidFront
-	(*NetworkWirelessSsidSplashSettings_GuestSponsorship)(nil),                                    // 7: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.GuestSponsorship
-	(*NetworkWirelessSsidSplashSettings_Billing)(nil),                                             // 8: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.Billing
-	(*NetworkWirelessSsidSplashSettings_SentryEnrollment)(nil),                                    // 9: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SentryEnrollment
-	(*NetworkWirelessSsidSplashSettings_SelfRegistration)(nil),                                    // 10: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SelfRegistration
-	(*NetworkWirelessSsidSplashSettings_Billing_FreeAccess)(nil),                                  // 11: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.Billing.FreeAccess
-	(*NetworkWirelessSsidSplashSettings_SentryEnrollment_SystemsManagerNetwork)(nil),              // 12: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SentryEnrollment.SystemsManagerNetwork
-	(*UpdateNetworkWirelessSsidSplashSettingsRequest_UserConsent)(nil),                            // 13: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.UserConsent
-	(*UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo)(nil),                             // 14: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SplashLogo
-	(*UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage)(nil),                            // 15: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SplashImage
-	(*UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront)(nil),                     // 16: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SplashPrepaidFront
-	(*UpdateNetworkWirelessSsidSplashSettingsRequest_GuestSponsorship)(nil),                       // 17: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.GuestSponsorship
-	(*UpdateNetworkWirelessSsidSplashSettingsRequest_Billing)(nil),                                // 18: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.Billing
-	(*UpdateNetworkWirelessSsidSplashSettingsRequest_SentryEnrollment)(nil),                       // 19: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SentryEnrollment
-	(*UpdateNetworkWirelessSsidSplashSettingsRequest_SelfRegistration)(nil),                       // 20: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SelfRegistration
-	(*UpdateNetworkWirelessSsidSplashSettingsRequest_SplashLogo_Image)(nil),                       // 21: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SplashLogo.Image
-	(*UpdateNetworkWirelessSsidSplashSettingsRequest_SplashImage_Image)(nil),                      // 22: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SplashImage.Image
-	(*UpdateNetworkWirelessSsidSplashSettingsRequest_SplashPrepaidFront_Image)(nil),               // 23: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SplashPrepaidFront.Image
-	(*UpdateNetworkWirelessSsidSplashSettingsRequest_Billing_FreeAccess)(nil),                     // 24: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.Billing.FreeAccess
-	(*UpdateNetworkWirelessSsidSplashSettingsRequest_SentryEnrollment_SystemsManagerNetwork)(nil), // 25: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SentryEnrollment.SystemsManagerNetwork
-	(*fieldmaskpb.FieldMask)(nil),                                                                 // 26: google.protobuf.FieldMask
+	(*GetNetworkWirelessSsidSplashSettingsRequest)(nil),                              // 0: meraki.wireless.v1.GetNetworkWirelessSsidSplashSettingsRequest
+	(*NetworkWirelessSsidSplashSettings)(nil),                                        // 1: meraki.wireless.v1.NetworkWirelessSsidSplashSettings
+	(*UpdateNetworkWirelessSsidSplashSettingsRequest)(nil),                           // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest
+	(*NetworkWirelessSsidSplashSettings_UserConsent)(nil),                            // 3: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.UserConsent
+	(*NetworkWirelessSsidSplashSettings_SplashLogo)(nil),                             // 4: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashLogo
+	(*NetworkWirelessSsidSplashSettings_SplashImage)(nil),                            // 5: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashImage
+	(*NetworkWirelessSsidSplashSettings_SplashPrepaidFront)(nil),                     // 6: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashPrepaidFront
+	(*NetworkWirelessSsidSplashSettings_GuestSponsorship)(nil),                       // 7: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.GuestSponsorship
+	(*NetworkWirelessSsidSplashSettings_Billing)(nil),                                // 8: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.Billing
+	(*NetworkWirelessSsidSplashSettings_SentryEnrollment)(nil),                       // 9: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SentryEnrollment
+	(*NetworkWirelessSsidSplashSettings_SelfRegistration)(nil),                       // 10: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SelfRegistration
+	(*NetworkWirelessSsidSplashSettings_SplashLogo_Image)(nil),                       // 11: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashLogo.Image
+	(*NetworkWirelessSsidSplashSettings_SplashImage_Image)(nil),                      // 12: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashImage.Image
+	(*NetworkWirelessSsidSplashSettings_SplashPrepaidFront_Image)(nil),               // 13: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashPrepaidFront.Image
+	(*NetworkWirelessSsidSplashSettings_Billing_FreeAccess)(nil),                     // 14: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.Billing.FreeAccess
+	(*NetworkWirelessSsidSplashSettings_SentryEnrollment_SystemsManagerNetwork)(nil), // 15: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SentryEnrollment.SystemsManagerNetwork
+	(*structpb.Struct)(nil),                                                          // 16: google.protobuf.Struct
 }
 var file_meraki_wireless_v1_ssids_splash_proto_depIdxs = []int32{
 	3,  // 0: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.user_consent:type_name -> meraki.wireless.v1.NetworkWirelessSsidSplashSettings.UserConsent
@@ -2020,28 +1558,39 @@ var file_meraki_wireless_v1_ssids_splash_proto_depIdxs = []int32{
 	8,  // 5: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.billing:type_name -> meraki.wireless.v1.NetworkWirelessSsidSplashSettings.Billing
 	9,  // 6: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.sentry_enrollment:type_name -> meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SentryEnrollment
 	10, // 7: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.self_registration:type_name -> meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SelfRegistration
-	13, // 8: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.user_consent:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.UserConsent
-	14, // 9: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.splash_logo:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SplashLogo
-	15, // 10: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.splash_image:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SplashImage
-	16, // 11: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.splash_prepaid_front:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SplashPrepaidFront
-	17, // 12: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.guest_sponsorship:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.GuestSponsorship
-	18, // 13: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.billing:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.Billing
-	19, // 14: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.sentry_enrollment:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SentryEnrollment
-	20, // 15: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.self_registration:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SelfRegistration
-	26, // 16: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.null_fields:type_name -> google.protobuf.FieldMask
-	26, // 17: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	11, // 18: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.Billing.free_access:type_name -> meraki.wireless.v1.NetworkWirelessSsidSplashSettings.Billing.FreeAccess
-	12, // 19: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SentryEnrollment.systems_manager_network:type_name -> meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SentryEnrollment.SystemsManagerNetwork
-	21, // 20: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SplashLogo.image:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SplashLogo.Image
-	22, // 21: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SplashImage.image:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SplashImage.Image
-	23, // 22: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SplashPrepaidFront.image:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SplashPrepaidFront.Image
-	24, // 23: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.Billing.free_access:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.Billing.FreeAccess
-	25, // 24: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SentryEnrollment.systems_manager_network:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.SentryEnrollment.SystemsManagerNetwork
-	25, // [25:25] is the sub-list for method output_type
-	25, // [25:25] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	16, // 8: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 9: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.user_consent:type_name -> meraki.wireless.v1.NetworkWirelessSsidSplashSettings.UserConsent
+	4,  // 10: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.splash_logo:type_name -> meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashLogo
+	5,  // 11: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.splash_image:type_name -> meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashImage
+	6,  // 12: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.splash_prepaid_front:type_name -> meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashPrepaidFront
+	7,  // 13: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.guest_sponsorship:type_name -> meraki.wireless.v1.NetworkWirelessSsidSplashSettings.GuestSponsorship
+	8,  // 14: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.billing:type_name -> meraki.wireless.v1.NetworkWirelessSsidSplashSettings.Billing
+	9,  // 15: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.sentry_enrollment:type_name -> meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SentryEnrollment
+	10, // 16: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.self_registration:type_name -> meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SelfRegistration
+	16, // 17: meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest.additional_properties:type_name -> google.protobuf.Struct
+	16, // 18: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.UserConsent.additional_properties:type_name -> google.protobuf.Struct
+	11, // 19: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashLogo.image:type_name -> meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashLogo.Image
+	16, // 20: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashLogo.additional_properties:type_name -> google.protobuf.Struct
+	12, // 21: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashImage.image:type_name -> meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashImage.Image
+	16, // 22: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashImage.additional_properties:type_name -> google.protobuf.Struct
+	13, // 23: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashPrepaidFront.image:type_name -> meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashPrepaidFront.Image
+	16, // 24: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashPrepaidFront.additional_properties:type_name -> google.protobuf.Struct
+	16, // 25: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.GuestSponsorship.additional_properties:type_name -> google.protobuf.Struct
+	14, // 26: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.Billing.free_access:type_name -> meraki.wireless.v1.NetworkWirelessSsidSplashSettings.Billing.FreeAccess
+	16, // 27: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.Billing.additional_properties:type_name -> google.protobuf.Struct
+	15, // 28: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SentryEnrollment.systems_manager_network:type_name -> meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SentryEnrollment.SystemsManagerNetwork
+	16, // 29: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SentryEnrollment.additional_properties:type_name -> google.protobuf.Struct
+	16, // 30: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SelfRegistration.additional_properties:type_name -> google.protobuf.Struct
+	16, // 31: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashLogo.Image.additional_properties:type_name -> google.protobuf.Struct
+	16, // 32: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashImage.Image.additional_properties:type_name -> google.protobuf.Struct
+	16, // 33: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SplashPrepaidFront.Image.additional_properties:type_name -> google.protobuf.Struct
+	16, // 34: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.Billing.FreeAccess.additional_properties:type_name -> google.protobuf.Struct
+	16, // 35: meraki.wireless.v1.NetworkWirelessSsidSplashSettings.SentryEnrollment.SystemsManagerNetwork.additional_properties:type_name -> google.protobuf.Struct
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_ssids_splash_proto_init() }
@@ -2065,23 +1614,13 @@ func file_meraki_wireless_v1_ssids_splash_proto_init() {
 	file_meraki_wireless_v1_ssids_splash_proto_msgTypes[13].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_splash_proto_msgTypes[14].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_splash_proto_msgTypes[15].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_splash_proto_msgTypes[16].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_splash_proto_msgTypes[17].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_splash_proto_msgTypes[18].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_splash_proto_msgTypes[19].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_splash_proto_msgTypes[20].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_splash_proto_msgTypes[21].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_splash_proto_msgTypes[22].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_splash_proto_msgTypes[23].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_splash_proto_msgTypes[24].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_splash_proto_msgTypes[25].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_ssids_splash_proto_rawDesc), len(file_meraki_wireless_v1_ssids_splash_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

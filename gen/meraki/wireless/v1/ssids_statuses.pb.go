@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -128,12 +129,13 @@ func (x *GetOrganizationWirelessSsidsStatusesByDeviceRequest) GetEndingBefore() 
 
 // Answer of getOrganizationWirelessSsidsStatusesByDevice.
 type GetOrganizationWirelessSsidsStatusesByDeviceResponse struct {
-	state         protoimpl.MessageState                                       `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                 `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                       `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                              `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse) Reset() {
@@ -166,6 +168,13 @@ func (*GetOrganizationWirelessSsidsStatusesByDeviceResponse) Descriptor() ([]byt
 	return file_meraki_wireless_v1_ssids_statuses_proto_rawDescGZIP(), []int{1}
 }
 
+func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse) GetItems() []*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item {
 	if x != nil {
 		return x.Items
@@ -180,21 +189,22 @@ func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse) GetPageInfo() *v1
 	return nil
 }
 
-func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse) GetMeta() *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta {
+func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item struct {
-	state            protoimpl.MessageState                                                        `protogen:"open.v1"`
-	Serial           *string                                                                       `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Name             *string                                                                       `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Network          *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_Network            `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
-	BasicServiceSets []*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets `protobuf:"bytes,4,rep,name=basic_service_sets,json=basicServiceSets,proto3" json:"basic_service_sets,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                protoimpl.MessageState                                                        `protogen:"open.v1"`
+	Serial               *string                                                                       `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Name                 *string                                                                       `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Network              *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_Network            `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
+	BasicServiceSets     []*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets `protobuf:"bytes,4,rep,name=basic_service_sets,json=basicServiceSets,proto3" json:"basic_service_sets,omitempty"`
+	AdditionalProperties *structpb.Struct                                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item) Reset() {
@@ -255,61 +265,25 @@ func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item) GetBasicServ
 	return nil
 }
 
-type GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta{}
-	mi := &file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[3]
+func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_statuses_proto_rawDescGZIP(), []int{1, 1}
-}
-
-func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta) GetCounts() *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_Network) Reset() {
 	*x = GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_Network{}
-	mi := &file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[4]
+	mi := &file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -321,7 +295,7 @@ func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_Network) Stri
 func (*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_Network) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[4]
+	mi := &file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -351,18 +325,26 @@ func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_Network) GetN
 	return ""
 }
 
+func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets struct {
-	state         protoimpl.MessageState                                                            `protogen:"open.v1"`
-	Bssid         *string                                                                           `protobuf:"bytes,1,opt,name=bssid,proto3,oneof" json:"bssid,omitempty"`
-	Ssid          *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets_Ssid  `protobuf:"bytes,2,opt,name=ssid,proto3" json:"ssid,omitempty"`
-	Radio         *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets_Radio `protobuf:"bytes,3,opt,name=radio,proto3" json:"radio,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                            `protogen:"open.v1"`
+	Bssid                *string                                                                           `protobuf:"bytes,1,opt,name=bssid,proto3,oneof" json:"bssid,omitempty"`
+	Ssid                 *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets_Ssid  `protobuf:"bytes,2,opt,name=ssid,proto3" json:"ssid,omitempty"`
+	Radio                *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets_Radio `protobuf:"bytes,3,opt,name=radio,proto3" json:"radio,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets) Reset() {
 	*x = GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets{}
-	mi := &file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[5]
+	mi := &file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -374,7 +356,7 @@ func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceS
 func (*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[5]
+	mi := &file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -411,19 +393,27 @@ func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceS
 	return nil
 }
 
+func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets_Ssid struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Number        *int64                 `protobuf:"varint,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	Enabled       *bool                  `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Advertised    *bool                  `protobuf:"varint,4,opt,name=advertised,proto3,oneof" json:"advertised,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Number               *int64                 `protobuf:"varint,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	Enabled              *bool                  `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Advertised           *bool                  `protobuf:"varint,4,opt,name=advertised,proto3,oneof" json:"advertised,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets_Ssid) Reset() {
 	*x = GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets_Ssid{}
-	mi := &file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[6]
+	mi := &file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -436,7 +426,7 @@ func (*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSet
 }
 
 func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets_Ssid) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[6]
+	mi := &file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -480,22 +470,30 @@ func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceS
 	return false
 }
 
+func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets_Ssid) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets_Radio struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Known values: "2.4", "5", "6".
-	Band           *string `protobuf:"bytes,1,opt,name=band,proto3,oneof" json:"band,omitempty"`
-	Channel        *int64  `protobuf:"varint,2,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
-	ChannelWidth   *int64  `protobuf:"varint,3,opt,name=channel_width,json=channelWidth,proto3,oneof" json:"channel_width,omitempty"`
-	Power          *int64  `protobuf:"varint,4,opt,name=power,proto3,oneof" json:"power,omitempty"`
-	IsBroadcasting *bool   `protobuf:"varint,5,opt,name=is_broadcasting,json=isBroadcasting,proto3,oneof" json:"is_broadcasting,omitempty"`
-	Index          *string `protobuf:"bytes,6,opt,name=index,proto3,oneof" json:"index,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	Band                 *string          `protobuf:"bytes,1,opt,name=band,proto3,oneof" json:"band,omitempty"`
+	Channel              *int64           `protobuf:"varint,2,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
+	ChannelWidth         *int64           `protobuf:"varint,3,opt,name=channel_width,json=channelWidth,proto3,oneof" json:"channel_width,omitempty"`
+	Power                *int64           `protobuf:"varint,4,opt,name=power,proto3,oneof" json:"power,omitempty"`
+	IsBroadcasting       *bool            `protobuf:"varint,5,opt,name=is_broadcasting,json=isBroadcasting,proto3,oneof" json:"is_broadcasting,omitempty"`
+	Index                *string          `protobuf:"bytes,6,opt,name=index,proto3,oneof" json:"index,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets_Radio) Reset() {
 	*x = GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets_Radio{}
-	mi := &file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[7]
+	mi := &file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -508,7 +506,7 @@ func (*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSet
 }
 
 func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets_Radio) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[7]
+	mi := &file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -566,107 +564,18 @@ func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceS
 	return ""
 }
 
-type GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[8]
+func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets_Radio) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_statuses_proto_rawDescGZIP(), []int{1, 1, 0}
-}
-
-func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta_Counts) GetItems() *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_statuses_proto_rawDescGZIP(), []int{1, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 var File_meraki_wireless_v1_ssids_statuses_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_ssids_statuses_proto_rawDesc = "" +
 	"\n" +
-	"'meraki/wireless/v1/ssids_statuses.proto\x12\x12meraki.wireless.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xae\x03\n" +
+	"'meraki/wireless/v1/ssids_statuses.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a$meraki/wireless/v1/collections.proto\"\xae\x03\n" +
 	"3GetOrganizationWirelessSsidsStatusesByDeviceRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vnetwork_ids\x18\x02 \x03(\tR\n" +
@@ -681,44 +590,50 @@ const file_meraki_wireless_v1_ssids_statuses_proto_rawDesc = "" +
 	"\x0e_hide_disabledB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xab\x0e\n" +
-	"4GetOrganizationWirelessSsidsStatusesByDeviceResponse\x12c\n" +
-	"\x05items\x18\x01 \x03(\v2M.meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12a\n" +
-	"\x04meta\x18\x03 \x01(\v2M.meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.MetaR\x04meta\x1a\x99\t\n" +
+	"\x0e_ending_before\"\x8a\x0f\n" +
+	"4GetOrganizationWirelessSsidsStatusesByDeviceResponse\x126\n" +
+	"\x04meta\x18\x01 \x01(\v2\".meraki.wireless.v1.CollectionMetaR\x04meta\x12d\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2M.meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa5\f\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12o\n" +
 	"\anetwork\x18\x03 \x01(\v2U.meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.NetworkR\anetwork\x12\x8c\x01\n" +
-	"\x12basic_service_sets\x18\x04 \x03(\v2^.meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.BasicServiceSetsR\x10basicServiceSets\x1aG\n" +
+	"\x12basic_service_sets\x18\x04 \x03(\v2^.meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.BasicServiceSetsR\x10basicServiceSets\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1a\xfd\x05\n" +
+	"\x05_name\x1a\xea\a\n" +
 	"\x10BasicServiceSets\x12\x19\n" +
 	"\x05bssid\x18\x01 \x01(\tH\x00R\x05bssid\x88\x01\x01\x12w\n" +
 	"\x04ssid\x18\x02 \x01(\v2c.meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.BasicServiceSets.SsidR\x04ssid\x12z\n" +
-	"\x05radio\x18\x03 \x01(\v2d.meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.BasicServiceSets.RadioR\x05radio\x1a\xaf\x01\n" +
+	"\x05radio\x18\x03 \x01(\v2d.meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.BasicServiceSets.RadioR\x05radio\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xfe\x01\n" +
 	"\x04Ssid\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\x03H\x01R\x06number\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\x03 \x01(\bH\x02R\aenabled\x88\x01\x01\x12#\n" +
 	"\n" +
 	"advertised\x18\x04 \x01(\bH\x03R\n" +
-	"advertised\x88\x01\x01B\a\n" +
+	"advertised\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_numberB\n" +
 	"\n" +
 	"\b_enabledB\r\n" +
-	"\v_advertised\x1a\x9c\x02\n" +
+	"\v_advertised\x1a\xeb\x02\n" +
 	"\x05Radio\x12\x17\n" +
 	"\x04band\x18\x01 \x01(\tH\x00R\x04band\x88\x01\x01\x12\x1d\n" +
 	"\achannel\x18\x02 \x01(\x03H\x01R\achannel\x88\x01\x01\x12(\n" +
 	"\rchannel_width\x18\x03 \x01(\x03H\x02R\fchannelWidth\x88\x01\x01\x12\x19\n" +
 	"\x05power\x18\x04 \x01(\x03H\x03R\x05power\x88\x01\x01\x12,\n" +
 	"\x0fis_broadcasting\x18\x05 \x01(\bH\x04R\x0eisBroadcasting\x88\x01\x01\x12\x19\n" +
-	"\x05index\x18\x06 \x01(\tH\x05R\x05index\x88\x01\x01B\a\n" +
+	"\x05index\x18\x06 \x01(\tH\x05R\x05index\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_bandB\n" +
 	"\n" +
 	"\b_channelB\x10\n" +
@@ -728,18 +643,8 @@ const file_meraki_wireless_v1_ssids_statuses_proto_rawDesc = "" +
 	"\x06_indexB\b\n" +
 	"\x06_bssidB\t\n" +
 	"\a_serialB\a\n" +
-	"\x05_name\x1a\xd0\x02\n" +
-	"\x04Meta\x12l\n" +
-	"\x06counts\x18\x01 \x01(\v2T.meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Meta.CountsR\x06counts\x1a\xd9\x01\n" +
-	"\x06Counts\x12p\n" +
-	"\x05items\x18\x01 \x01(\v2Z.meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remainingB|\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x12SsidsStatusesProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\x05_nameB\x97\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x12SsidsStatusesProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_ssids_statuses_proto_rawDescOnce sync.Once
@@ -753,35 +658,38 @@ func file_meraki_wireless_v1_ssids_statuses_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_v1_ssids_statuses_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_ssids_statuses_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_meraki_wireless_v1_ssids_statuses_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_meraki_wireless_v1_ssids_statuses_proto_goTypes = []any{
 	(*GetOrganizationWirelessSsidsStatusesByDeviceRequest)(nil),                              // 0: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceRequest
 	(*GetOrganizationWirelessSsidsStatusesByDeviceResponse)(nil),                             // 1: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse
 	(*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item)(nil),                        // 2: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item
-	(*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta)(nil),                        // 3: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Meta
-	(*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_Network)(nil),                // 4: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.Network
-	(*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets)(nil),       // 5: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.BasicServiceSets
-	(*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets_Ssid)(nil),  // 6: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.BasicServiceSets.Ssid
-	(*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets_Radio)(nil), // 7: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.BasicServiceSets.Radio
-	(*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta_Counts)(nil),                 // 8: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Meta.Counts
-	(*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Meta_Counts_Items)(nil),           // 9: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Meta.Counts.Items
-	(*v1.PageInfo)(nil), // 10: meraki.api.v1.PageInfo
+	(*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_Network)(nil),                // 3: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.Network
+	(*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets)(nil),       // 4: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.BasicServiceSets
+	(*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets_Ssid)(nil),  // 5: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.BasicServiceSets.Ssid
+	(*GetOrganizationWirelessSsidsStatusesByDeviceResponse_Item_BasicServiceSets_Radio)(nil), // 6: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.BasicServiceSets.Radio
+	(*CollectionMeta)(nil),  // 7: meraki.wireless.v1.CollectionMeta
+	(*v1.PageInfo)(nil),     // 8: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 9: google.protobuf.Struct
 }
 var file_meraki_wireless_v1_ssids_statuses_proto_depIdxs = []int32{
-	2,  // 0: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item
-	10, // 1: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	3,  // 2: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.meta:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Meta
-	4,  // 3: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.Network
-	5,  // 4: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.basic_service_sets:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.BasicServiceSets
-	8,  // 5: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Meta.counts:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Meta.Counts
-	6,  // 6: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.BasicServiceSets.ssid:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.BasicServiceSets.Ssid
-	7,  // 7: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.BasicServiceSets.radio:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.BasicServiceSets.Radio
-	9,  // 8: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Meta.Counts.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Meta.Counts.Items
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	7,  // 0: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.meta:type_name -> meraki.wireless.v1.CollectionMeta
+	2,  // 1: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item
+	8,  // 2: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	9,  // 3: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 4: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.Network
+	4,  // 5: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.basic_service_sets:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.BasicServiceSets
+	9,  // 6: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 7: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	5,  // 8: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.BasicServiceSets.ssid:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.BasicServiceSets.Ssid
+	6,  // 9: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.BasicServiceSets.radio:type_name -> meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.BasicServiceSets.Radio
+	9,  // 10: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.BasicServiceSets.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 11: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.BasicServiceSets.Ssid.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 12: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse.Item.BasicServiceSets.Radio.additional_properties:type_name -> google.protobuf.Struct
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_ssids_statuses_proto_init() }
@@ -789,20 +697,20 @@ func file_meraki_wireless_v1_ssids_statuses_proto_init() {
 	if File_meraki_wireless_v1_ssids_statuses_proto != nil {
 		return
 	}
+	file_meraki_wireless_v1_collections_proto_init()
 	file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[2].OneofWrappers = []any{}
+	file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[7].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_statuses_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_ssids_statuses_proto_rawDesc), len(file_meraki_wireless_v1_ssids_statuses_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -80,13 +80,14 @@ func (x *GetNetworkWirelessSsidTrafficShapingRulesRequest) GetNumber() string {
 	return ""
 }
 
-// Answer of getNetworkWirelessSsidTrafficShapingRules,
-// updateNetworkWirelessSsidTrafficShapingRules.
+// The wireless SSID traffic shaping rules of a network. Answer of
+// getNetworkWirelessSsidTrafficShapingRules, updateNetworkWirelessSsidTrafficShapingRules.
 type NetworkWirelessSsidTrafficShapingRules struct {
 	state                 protoimpl.MessageState                          `protogen:"open.v1"`
 	TrafficShapingEnabled *bool                                           `protobuf:"varint,1,opt,name=traffic_shaping_enabled,json=trafficShapingEnabled,proto3,oneof" json:"traffic_shaping_enabled,omitempty"`
 	DefaultRulesEnabled   *bool                                           `protobuf:"varint,2,opt,name=default_rules_enabled,json=defaultRulesEnabled,proto3,oneof" json:"default_rules_enabled,omitempty"`
 	Rules                 []*NetworkWirelessSsidTrafficShapingRules_Rules `protobuf:"bytes,3,rep,name=rules,proto3" json:"rules,omitempty"`
+	AdditionalProperties  *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
@@ -142,18 +143,26 @@ func (x *NetworkWirelessSsidTrafficShapingRules) GetRules() []*NetworkWirelessSs
 	return nil
 }
 
+func (x *NetworkWirelessSsidTrafficShapingRules) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkWirelessSsidTrafficShapingRules.
 type UpdateNetworkWirelessSsidTrafficShapingRulesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Number                *string                                                      `protobuf:"bytes,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	TrafficShapingEnabled *bool                                                        `protobuf:"varint,3,opt,name=traffic_shaping_enabled,json=trafficShapingEnabled,proto3,oneof" json:"traffic_shaping_enabled,omitempty"`
-	DefaultRulesEnabled   *bool                                                        `protobuf:"varint,4,opt,name=default_rules_enabled,json=defaultRulesEnabled,proto3,oneof" json:"default_rules_enabled,omitempty"`
-	Rules                 []*UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules `protobuf:"bytes,5,rep,name=rules,proto3" json:"rules,omitempty"`
-	NullFields            *fieldmaskpb.FieldMask                                       `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields           *fieldmaskpb.FieldMask                                       `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	Number                *string                                         `protobuf:"bytes,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	TrafficShapingEnabled *bool                                           `protobuf:"varint,3,opt,name=traffic_shaping_enabled,json=trafficShapingEnabled,proto3,oneof" json:"traffic_shaping_enabled,omitempty"`
+	DefaultRulesEnabled   *bool                                           `protobuf:"varint,4,opt,name=default_rules_enabled,json=defaultRulesEnabled,proto3,oneof" json:"default_rules_enabled,omitempty"`
+	Rules                 []*NetworkWirelessSsidTrafficShapingRules_Rules `protobuf:"bytes,5,rep,name=rules,proto3" json:"rules,omitempty"`
+	EmptyFields           []string                                        `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields            []string                                        `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties  *structpb.Struct                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
@@ -216,33 +225,42 @@ func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest) GetDefaultRulesEna
 	return false
 }
 
-func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest) GetRules() []*UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules {
+func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest) GetRules() []*NetworkWirelessSsidTrafficShapingRules_Rules {
 	if x != nil {
 		return x.Rules
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidTrafficShapingRules_Rules struct {
-	state                    protoimpl.MessageState                                                 `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in a request.
 	Definitions              []*NetworkWirelessSsidTrafficShapingRules_Rules_Definitions            `protobuf:"bytes,1,rep,name=definitions,proto3" json:"definitions,omitempty"`
 	PerClientBandwidthLimits *NetworkWirelessSsidTrafficShapingRules_Rules_PerClientBandwidthLimits `protobuf:"bytes,2,opt,name=per_client_bandwidth_limits,json=perClientBandwidthLimits,proto3" json:"per_client_bandwidth_limits,omitempty"`
 	DscpTagValue             *int64                                                                 `protobuf:"varint,3,opt,name=dscp_tag_value,json=dscpTagValue,proto3,oneof" json:"dscp_tag_value,omitempty"`
 	PcpTagValue              *int64                                                                 `protobuf:"varint,4,opt,name=pcp_tag_value,json=pcpTagValue,proto3,oneof" json:"pcp_tag_value,omitempty"`
+	AdditionalProperties     *structpb.Struct                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields            protoimpl.UnknownFields
 	sizeCache                protoimpl.SizeCache
 }
@@ -305,13 +323,23 @@ func (x *NetworkWirelessSsidTrafficShapingRules_Rules) GetPcpTagValue() int64 {
 	return 0
 }
 
+func (x *NetworkWirelessSsidTrafficShapingRules_Rules) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidTrafficShapingRules_Rules_Definitions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "application", "applicationCategory", "host", "ipRange", "localNet", "port".
-	Type          *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required in a request. Known values: "application", "applicationCategory", "host",
+	// "ipRange", "localNet", "port".
+	Type *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	// Required in a request.
+	Value                *structpb.Value  `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidTrafficShapingRules_Rules_Definitions) Reset() {
@@ -351,19 +379,27 @@ func (x *NetworkWirelessSsidTrafficShapingRules_Rules_Definitions) GetType() str
 	return ""
 }
 
-func (x *NetworkWirelessSsidTrafficShapingRules_Rules_Definitions) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
+func (x *NetworkWirelessSsidTrafficShapingRules_Rules_Definitions) GetValue() *structpb.Value {
+	if x != nil {
+		return x.Value
 	}
-	return ""
+	return nil
+}
+
+func (x *NetworkWirelessSsidTrafficShapingRules_Rules_Definitions) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
 type NetworkWirelessSsidTrafficShapingRules_Rules_PerClientBandwidthLimits struct {
-	state           protoimpl.MessageState                                                                 `protogen:"open.v1"`
-	Settings        *string                                                                                `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	BandwidthLimits *NetworkWirelessSsidTrafficShapingRules_Rules_PerClientBandwidthLimits_BandwidthLimits `protobuf:"bytes,2,opt,name=bandwidth_limits,json=bandwidthLimits,proto3" json:"bandwidth_limits,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                 `protogen:"open.v1"`
+	Settings             *string                                                                                `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
+	BandwidthLimits      *NetworkWirelessSsidTrafficShapingRules_Rules_PerClientBandwidthLimits_BandwidthLimits `protobuf:"bytes,2,opt,name=bandwidth_limits,json=bandwidthLimits,proto3" json:"bandwidth_limits,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidTrafficShapingRules_Rules_PerClientBandwidthLimits) Reset() {
@@ -410,12 +446,20 @@ func (x *NetworkWirelessSsidTrafficShapingRules_Rules_PerClientBandwidthLimits) 
 	return nil
 }
 
+func (x *NetworkWirelessSsidTrafficShapingRules_Rules_PerClientBandwidthLimits) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidTrafficShapingRules_Rules_PerClientBandwidthLimits_BandwidthLimits struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	LimitUp       *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
-	LimitDown     *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	LimitUp              *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
+	LimitDown            *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidTrafficShapingRules_Rules_PerClientBandwidthLimits_BandwidthLimits) Reset() {
@@ -463,312 +507,72 @@ func (x *NetworkWirelessSsidTrafficShapingRules_Rules_PerClientBandwidthLimits_B
 	return 0
 }
 
-type UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
-	Definitions              []*UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_Definitions            `protobuf:"bytes,1,rep,name=definitions,proto3" json:"definitions,omitempty"`
-	PerClientBandwidthLimits *UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits `protobuf:"bytes,2,opt,name=per_client_bandwidth_limits,json=perClientBandwidthLimits,proto3" json:"per_client_bandwidth_limits,omitempty"`
-	DscpTagValue             *int64                                                                              `protobuf:"varint,3,opt,name=dscp_tag_value,json=dscpTagValue,proto3,oneof" json:"dscp_tag_value,omitempty"`
-	PcpTagValue              *int64                                                                              `protobuf:"varint,4,opt,name=pcp_tag_value,json=pcpTagValue,proto3,oneof" json:"pcp_tag_value,omitempty"`
-	unknownFields            protoimpl.UnknownFields
-	sizeCache                protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules) Reset() {
-	*x = UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules{}
-	mi := &file_meraki_wireless_v1_ssids_traffic_shaping_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_traffic_shaping_proto_msgTypes[7]
+func (x *NetworkWirelessSsidTrafficShapingRules_Rules_PerClientBandwidthLimits_BandwidthLimits) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_traffic_shaping_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules) GetDefinitions() []*UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_Definitions {
-	if x != nil {
-		return x.Definitions
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules) GetPerClientBandwidthLimits() *UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits {
-	if x != nil {
-		return x.PerClientBandwidthLimits
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules) GetDscpTagValue() int64 {
-	if x != nil && x.DscpTagValue != nil {
-		return *x.DscpTagValue
-	}
-	return 0
-}
-
-func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules) GetPcpTagValue() int64 {
-	if x != nil && x.PcpTagValue != nil {
-		return *x.PcpTagValue
-	}
-	return 0
-}
-
-type UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_Definitions struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Known values: "application", "applicationCategory", "host", "ipRange",
-	// "localNet", "port".
-	Type *string `protobuf:"bytes,1,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Required.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_Definitions) Reset() {
-	*x = UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_Definitions{}
-	mi := &file_meraki_wireless_v1_ssids_traffic_shaping_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_Definitions) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_Definitions) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_Definitions) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_traffic_shaping_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_Definitions.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_Definitions) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_traffic_shaping_proto_rawDescGZIP(), []int{2, 0, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_Definitions) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_Definitions) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-type UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits struct {
-	state           protoimpl.MessageState                                                                              `protogen:"open.v1"`
-	Settings        *string                                                                                             `protobuf:"bytes,1,opt,name=settings,proto3,oneof" json:"settings,omitempty"`
-	BandwidthLimits *UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits_BandwidthLimits `protobuf:"bytes,2,opt,name=bandwidth_limits,json=bandwidthLimits,proto3" json:"bandwidth_limits,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits) Reset() {
-	*x = UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits{}
-	mi := &file_meraki_wireless_v1_ssids_traffic_shaping_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits) ProtoMessage() {
-}
-
-func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_traffic_shaping_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_traffic_shaping_proto_rawDescGZIP(), []int{2, 0, 1}
-}
-
-func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits) GetSettings() string {
-	if x != nil && x.Settings != nil {
-		return *x.Settings
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits) GetBandwidthLimits() *UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits_BandwidthLimits {
-	if x != nil {
-		return x.BandwidthLimits
-	}
-	return nil
-}
-
-type UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits_BandwidthLimits struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	LimitUp       *int64                 `protobuf:"varint,1,opt,name=limit_up,json=limitUp,proto3,oneof" json:"limit_up,omitempty"`
-	LimitDown     *int64                 `protobuf:"varint,2,opt,name=limit_down,json=limitDown,proto3,oneof" json:"limit_down,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits_BandwidthLimits) Reset() {
-	*x = UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits_BandwidthLimits{}
-	mi := &file_meraki_wireless_v1_ssids_traffic_shaping_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits_BandwidthLimits) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits_BandwidthLimits) ProtoMessage() {
-}
-
-func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits_BandwidthLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_traffic_shaping_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits_BandwidthLimits.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits_BandwidthLimits) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_traffic_shaping_proto_rawDescGZIP(), []int{2, 0, 1, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits_BandwidthLimits) GetLimitUp() int64 {
-	if x != nil && x.LimitUp != nil {
-		return *x.LimitUp
-	}
-	return 0
-}
-
-func (x *UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits_BandwidthLimits) GetLimitDown() int64 {
-	if x != nil && x.LimitDown != nil {
-		return *x.LimitDown
-	}
-	return 0
 }
 
 var File_meraki_wireless_v1_ssids_traffic_shaping_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_ssids_traffic_shaping_proto_rawDesc = "" +
 	"\n" +
-	".meraki/wireless/v1/ssids_traffic_shaping.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x8d\x01\n" +
+	".meraki/wireless/v1/ssids_traffic_shaping.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"\x8d\x01\n" +
 	"0GetNetworkWirelessSsidTrafficShapingRulesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01B\r\n" +
 	"\v_network_idB\t\n" +
-	"\a_number\"\xe5\b\n" +
+	"\a_number\"\xfb\v\n" +
 	"&NetworkWirelessSsidTrafficShapingRules\x12;\n" +
 	"\x17traffic_shaping_enabled\x18\x01 \x01(\bH\x00R\x15trafficShapingEnabled\x88\x01\x01\x127\n" +
 	"\x15default_rules_enabled\x18\x02 \x01(\bH\x01R\x13defaultRulesEnabled\x88\x01\x01\x12V\n" +
-	"\x05rules\x18\x03 \x03(\v2@.meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.RulesR\x05rules\x1a\xb6\x06\n" +
+	"\x05rules\x18\x03 \x03(\v2@.meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.RulesR\x05rules\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xfd\b\n" +
 	"\x05Rules\x12n\n" +
 	"\vdefinitions\x18\x01 \x03(\v2L.meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules.DefinitionsR\vdefinitions\x12\x98\x01\n" +
 	"\x1bper_client_bandwidth_limits\x18\x02 \x01(\v2Y.meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules.PerClientBandwidthLimitsR\x18perClientBandwidthLimits\x12)\n" +
 	"\x0edscp_tag_value\x18\x03 \x01(\x03H\x00R\fdscpTagValue\x88\x01\x01\x12'\n" +
-	"\rpcp_tag_value\x18\x04 \x01(\x03H\x01R\vpcpTagValue\x88\x01\x01\x1aT\n" +
+	"\rpcp_tag_value\x18\x04 \x01(\x03H\x01R\vpcpTagValue\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xac\x01\n" +
 	"\vDefinitions\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01B\a\n" +
-	"\x05_typeB\b\n" +
-	"\x06_value\x1a\xd2\x02\n" +
+	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12,\n" +
+	"\x05value\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x05value\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_type\x1a\xf1\x03\n" +
 	"\x18PerClientBandwidthLimits\x12\x1f\n" +
 	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12\x94\x01\n" +
-	"\x10bandwidth_limits\x18\x02 \x01(\v2i.meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules.PerClientBandwidthLimits.BandwidthLimitsR\x0fbandwidthLimits\x1aq\n" +
+	"\x10bandwidth_limits\x18\x02 \x01(\v2i.meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules.PerClientBandwidthLimits.BandwidthLimitsR\x0fbandwidthLimits\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc0\x01\n" +
 	"\x0fBandwidthLimits\x12\x1e\n" +
 	"\blimit_up\x18\x01 \x01(\x03H\x00R\alimitUp\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01B\v\n" +
+	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_limit_upB\r\n" +
 	"\v_limit_downB\v\n" +
 	"\t_settingsB\x11\n" +
 	"\x0f_dscp_tag_valueB\x10\n" +
 	"\x0e_pcp_tag_valueB\x1a\n" +
 	"\x18_traffic_shaping_enabledB\x18\n" +
-	"\x16_default_rules_enabled\"\x8d\v\n" +
+	"\x16_default_rules_enabled\"\xb9\x04\n" +
 	"3UpdateNetworkWirelessSsidTrafficShapingRulesRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01\x12;\n" +
 	"\x17traffic_shaping_enabled\x18\x03 \x01(\bH\x02R\x15trafficShapingEnabled\x88\x01\x01\x127\n" +
-	"\x15default_rules_enabled\x18\x04 \x01(\bH\x03R\x13defaultRulesEnabled\x88\x01\x01\x12c\n" +
-	"\x05rules\x18\x05 \x03(\v2M.meraki.wireless.v1.UpdateNetworkWirelessSsidTrafficShapingRulesRequest.RulesR\x05rules\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a\xdd\x06\n" +
-	"\x05Rules\x12{\n" +
-	"\vdefinitions\x18\x01 \x03(\v2Y.meraki.wireless.v1.UpdateNetworkWirelessSsidTrafficShapingRulesRequest.Rules.DefinitionsR\vdefinitions\x12\xa5\x01\n" +
-	"\x1bper_client_bandwidth_limits\x18\x02 \x01(\v2f.meraki.wireless.v1.UpdateNetworkWirelessSsidTrafficShapingRulesRequest.Rules.PerClientBandwidthLimitsR\x18perClientBandwidthLimits\x12)\n" +
-	"\x0edscp_tag_value\x18\x03 \x01(\x03H\x00R\fdscpTagValue\x88\x01\x01\x12'\n" +
-	"\rpcp_tag_value\x18\x04 \x01(\x03H\x01R\vpcpTagValue\x88\x01\x01\x1aT\n" +
-	"\vDefinitions\x12\x17\n" +
-	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01B\a\n" +
-	"\x05_typeB\b\n" +
-	"\x06_value\x1a\xdf\x02\n" +
-	"\x18PerClientBandwidthLimits\x12\x1f\n" +
-	"\bsettings\x18\x01 \x01(\tH\x00R\bsettings\x88\x01\x01\x12\xa1\x01\n" +
-	"\x10bandwidth_limits\x18\x02 \x01(\v2v.meraki.wireless.v1.UpdateNetworkWirelessSsidTrafficShapingRulesRequest.Rules.PerClientBandwidthLimits.BandwidthLimitsR\x0fbandwidthLimits\x1aq\n" +
-	"\x0fBandwidthLimits\x12\x1e\n" +
-	"\blimit_up\x18\x01 \x01(\x03H\x00R\alimitUp\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"limit_down\x18\x02 \x01(\x03H\x01R\tlimitDown\x88\x01\x01B\v\n" +
-	"\t_limit_upB\r\n" +
-	"\v_limit_downB\v\n" +
-	"\t_settingsB\x11\n" +
-	"\x0f_dscp_tag_valueB\x10\n" +
-	"\x0e_pcp_tag_valueB\r\n" +
+	"\x15default_rules_enabled\x18\x04 \x01(\bH\x03R\x13defaultRulesEnabled\x88\x01\x01\x12V\n" +
+	"\x05rules\x18\x05 \x03(\v2@.meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.RulesR\x05rules\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\t\n" +
 	"\a_numberB\x1a\n" +
 	"\x18_traffic_shaping_enabledB\x18\n" +
-	"\x16_default_rules_enabledB\x82\x01\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x18SsidsTrafficShapingProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\x16_default_rules_enabledB\x9d\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x18SsidsTrafficShapingProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_ssids_traffic_shaping_proto_rawDescOnce sync.Once
@@ -782,37 +586,36 @@ func file_meraki_wireless_v1_ssids_traffic_shaping_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_v1_ssids_traffic_shaping_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_ssids_traffic_shaping_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_meraki_wireless_v1_ssids_traffic_shaping_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_meraki_wireless_v1_ssids_traffic_shaping_proto_goTypes = []any{
-	(*GetNetworkWirelessSsidTrafficShapingRulesRequest)(nil),                                                   // 0: meraki.wireless.v1.GetNetworkWirelessSsidTrafficShapingRulesRequest
-	(*NetworkWirelessSsidTrafficShapingRules)(nil),                                                             // 1: meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules
-	(*UpdateNetworkWirelessSsidTrafficShapingRulesRequest)(nil),                                                // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidTrafficShapingRulesRequest
-	(*NetworkWirelessSsidTrafficShapingRules_Rules)(nil),                                                       // 3: meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules
-	(*NetworkWirelessSsidTrafficShapingRules_Rules_Definitions)(nil),                                           // 4: meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules.Definitions
-	(*NetworkWirelessSsidTrafficShapingRules_Rules_PerClientBandwidthLimits)(nil),                              // 5: meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules.PerClientBandwidthLimits
-	(*NetworkWirelessSsidTrafficShapingRules_Rules_PerClientBandwidthLimits_BandwidthLimits)(nil),              // 6: meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules.PerClientBandwidthLimits.BandwidthLimits
-	(*UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules)(nil),                                          // 7: meraki.wireless.v1.UpdateNetworkWirelessSsidTrafficShapingRulesRequest.Rules
-	(*UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_Definitions)(nil),                              // 8: meraki.wireless.v1.UpdateNetworkWirelessSsidTrafficShapingRulesRequest.Rules.Definitions
-	(*UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits)(nil),                 // 9: meraki.wireless.v1.UpdateNetworkWirelessSsidTrafficShapingRulesRequest.Rules.PerClientBandwidthLimits
-	(*UpdateNetworkWirelessSsidTrafficShapingRulesRequest_Rules_PerClientBandwidthLimits_BandwidthLimits)(nil), // 10: meraki.wireless.v1.UpdateNetworkWirelessSsidTrafficShapingRulesRequest.Rules.PerClientBandwidthLimits.BandwidthLimits
-	(*fieldmaskpb.FieldMask)(nil),                                                                              // 11: google.protobuf.FieldMask
+	(*GetNetworkWirelessSsidTrafficShapingRulesRequest)(nil),                                      // 0: meraki.wireless.v1.GetNetworkWirelessSsidTrafficShapingRulesRequest
+	(*NetworkWirelessSsidTrafficShapingRules)(nil),                                                // 1: meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules
+	(*UpdateNetworkWirelessSsidTrafficShapingRulesRequest)(nil),                                   // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidTrafficShapingRulesRequest
+	(*NetworkWirelessSsidTrafficShapingRules_Rules)(nil),                                          // 3: meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules
+	(*NetworkWirelessSsidTrafficShapingRules_Rules_Definitions)(nil),                              // 4: meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules.Definitions
+	(*NetworkWirelessSsidTrafficShapingRules_Rules_PerClientBandwidthLimits)(nil),                 // 5: meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules.PerClientBandwidthLimits
+	(*NetworkWirelessSsidTrafficShapingRules_Rules_PerClientBandwidthLimits_BandwidthLimits)(nil), // 6: meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules.PerClientBandwidthLimits.BandwidthLimits
+	(*structpb.Struct)(nil), // 7: google.protobuf.Struct
+	(*structpb.Value)(nil),  // 8: google.protobuf.Value
 }
 var file_meraki_wireless_v1_ssids_traffic_shaping_proto_depIdxs = []int32{
 	3,  // 0: meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.rules:type_name -> meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules
-	7,  // 1: meraki.wireless.v1.UpdateNetworkWirelessSsidTrafficShapingRulesRequest.rules:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidTrafficShapingRulesRequest.Rules
-	11, // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidTrafficShapingRulesRequest.null_fields:type_name -> google.protobuf.FieldMask
-	11, // 3: meraki.wireless.v1.UpdateNetworkWirelessSsidTrafficShapingRulesRequest.empty_fields:type_name -> google.protobuf.FieldMask
+	7,  // 1: meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidTrafficShapingRulesRequest.rules:type_name -> meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules
+	7,  // 3: meraki.wireless.v1.UpdateNetworkWirelessSsidTrafficShapingRulesRequest.additional_properties:type_name -> google.protobuf.Struct
 	4,  // 4: meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules.definitions:type_name -> meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules.Definitions
 	5,  // 5: meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules.per_client_bandwidth_limits:type_name -> meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules.PerClientBandwidthLimits
-	6,  // 6: meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules.PerClientBandwidthLimits.bandwidth_limits:type_name -> meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules.PerClientBandwidthLimits.BandwidthLimits
-	8,  // 7: meraki.wireless.v1.UpdateNetworkWirelessSsidTrafficShapingRulesRequest.Rules.definitions:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidTrafficShapingRulesRequest.Rules.Definitions
-	9,  // 8: meraki.wireless.v1.UpdateNetworkWirelessSsidTrafficShapingRulesRequest.Rules.per_client_bandwidth_limits:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidTrafficShapingRulesRequest.Rules.PerClientBandwidthLimits
-	10, // 9: meraki.wireless.v1.UpdateNetworkWirelessSsidTrafficShapingRulesRequest.Rules.PerClientBandwidthLimits.bandwidth_limits:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidTrafficShapingRulesRequest.Rules.PerClientBandwidthLimits.BandwidthLimits
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	7,  // 6: meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules.additional_properties:type_name -> google.protobuf.Struct
+	8,  // 7: meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules.Definitions.value:type_name -> google.protobuf.Value
+	7,  // 8: meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules.Definitions.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 9: meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules.PerClientBandwidthLimits.bandwidth_limits:type_name -> meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules.PerClientBandwidthLimits.BandwidthLimits
+	7,  // 10: meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules.PerClientBandwidthLimits.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 11: meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules.Rules.PerClientBandwidthLimits.BandwidthLimits.additional_properties:type_name -> google.protobuf.Struct
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_ssids_traffic_shaping_proto_init() }
@@ -827,17 +630,13 @@ func file_meraki_wireless_v1_ssids_traffic_shaping_proto_init() {
 	file_meraki_wireless_v1_ssids_traffic_shaping_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_traffic_shaping_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_traffic_shaping_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_traffic_shaping_proto_msgTypes[7].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_traffic_shaping_proto_msgTypes[8].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_traffic_shaping_proto_msgTypes[9].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_traffic_shaping_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_ssids_traffic_shaping_proto_rawDesc), len(file_meraki_wireless_v1_ssids_traffic_shaping_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -80,14 +80,16 @@ func (x *GetNetworkWirelessSsidVpnRequest) GetNumber() string {
 	return ""
 }
 
-// Answer of getNetworkWirelessSsidVpn, updateNetworkWirelessSsidVpn.
+// The wireless SSID VPN of a network. Answer of getNetworkWirelessSsidVpn,
+// updateNetworkWirelessSsidVpn.
 type NetworkWirelessSsidVpn struct {
-	state         protoimpl.MessageState               `protogen:"open.v1"`
-	Concentrator  *NetworkWirelessSsidVpn_Concentrator `protobuf:"bytes,1,opt,name=concentrator,proto3" json:"concentrator,omitempty"`
-	Failover      *NetworkWirelessSsidVpn_Failover     `protobuf:"bytes,2,opt,name=failover,proto3" json:"failover,omitempty"`
-	SplitTunnel   *NetworkWirelessSsidVpn_SplitTunnel  `protobuf:"bytes,3,opt,name=split_tunnel,json=splitTunnel,proto3" json:"split_tunnel,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState               `protogen:"open.v1"`
+	Concentrator         *NetworkWirelessSsidVpn_Concentrator `protobuf:"bytes,1,opt,name=concentrator,proto3" json:"concentrator,omitempty"`
+	Failover             *NetworkWirelessSsidVpn_Failover     `protobuf:"bytes,2,opt,name=failover,proto3" json:"failover,omitempty"`
+	SplitTunnel          *NetworkWirelessSsidVpn_SplitTunnel  `protobuf:"bytes,3,opt,name=split_tunnel,json=splitTunnel,proto3" json:"split_tunnel,omitempty"`
+	AdditionalProperties *structpb.Struct                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidVpn) Reset() {
@@ -141,20 +143,28 @@ func (x *NetworkWirelessSsidVpn) GetSplitTunnel() *NetworkWirelessSsidVpn_SplitT
 	return nil
 }
 
+func (x *NetworkWirelessSsidVpn) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateNetworkWirelessSsidVpn.
 type UpdateNetworkWirelessSsidVpnRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	NetworkId *string `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
 	// Required.
-	Number        *string                                           `protobuf:"bytes,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	Concentrator  *UpdateNetworkWirelessSsidVpnRequest_Concentrator `protobuf:"bytes,3,opt,name=concentrator,proto3" json:"concentrator,omitempty"`
-	SplitTunnel   *UpdateNetworkWirelessSsidVpnRequest_SplitTunnel  `protobuf:"bytes,4,opt,name=split_tunnel,json=splitTunnel,proto3" json:"split_tunnel,omitempty"`
-	Failover      *UpdateNetworkWirelessSsidVpnRequest_Failover     `protobuf:"bytes,5,opt,name=failover,proto3" json:"failover,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask                            `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask                            `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Number               *string                              `protobuf:"bytes,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	Concentrator         *NetworkWirelessSsidVpn_Concentrator `protobuf:"bytes,3,opt,name=concentrator,proto3" json:"concentrator,omitempty"`
+	SplitTunnel          *NetworkWirelessSsidVpn_SplitTunnel  `protobuf:"bytes,4,opt,name=split_tunnel,json=splitTunnel,proto3" json:"split_tunnel,omitempty"`
+	Failover             *NetworkWirelessSsidVpn_Failover     `protobuf:"bytes,5,opt,name=failover,proto3" json:"failover,omitempty"`
+	EmptyFields          []string                             `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                             `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkWirelessSsidVpnRequest) Reset() {
@@ -201,48 +211,56 @@ func (x *UpdateNetworkWirelessSsidVpnRequest) GetNumber() string {
 	return ""
 }
 
-func (x *UpdateNetworkWirelessSsidVpnRequest) GetConcentrator() *UpdateNetworkWirelessSsidVpnRequest_Concentrator {
+func (x *UpdateNetworkWirelessSsidVpnRequest) GetConcentrator() *NetworkWirelessSsidVpn_Concentrator {
 	if x != nil {
 		return x.Concentrator
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidVpnRequest) GetSplitTunnel() *UpdateNetworkWirelessSsidVpnRequest_SplitTunnel {
+func (x *UpdateNetworkWirelessSsidVpnRequest) GetSplitTunnel() *NetworkWirelessSsidVpn_SplitTunnel {
 	if x != nil {
 		return x.SplitTunnel
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidVpnRequest) GetFailover() *UpdateNetworkWirelessSsidVpnRequest_Failover {
+func (x *UpdateNetworkWirelessSsidVpnRequest) GetFailover() *NetworkWirelessSsidVpn_Failover {
 	if x != nil {
 		return x.Failover
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessSsidVpnRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessSsidVpnRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessSsidVpnRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateNetworkWirelessSsidVpnRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkWirelessSsidVpnRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidVpn_Concentrator struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	NetworkId     *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	VlanId        *int64                 `protobuf:"varint,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	NetworkId            *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	VlanId               *int64                 `protobuf:"varint,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
+	Name                 *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidVpn_Concentrator) Reset() {
@@ -296,13 +314,21 @@ func (x *NetworkWirelessSsidVpn_Concentrator) GetName() string {
 	return ""
 }
 
+func (x *NetworkWirelessSsidVpn_Concentrator) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidVpn_Failover struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	RequestIp         *string                `protobuf:"bytes,1,opt,name=request_ip,json=requestIp,proto3,oneof" json:"request_ip,omitempty"`
-	HeartbeatInterval *int64                 `protobuf:"varint,2,opt,name=heartbeat_interval,json=heartbeatInterval,proto3,oneof" json:"heartbeat_interval,omitempty"`
-	IdleTimeout       *int64                 `protobuf:"varint,3,opt,name=idle_timeout,json=idleTimeout,proto3,oneof" json:"idle_timeout,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	RequestIp            *string                `protobuf:"bytes,1,opt,name=request_ip,json=requestIp,proto3,oneof" json:"request_ip,omitempty"`
+	HeartbeatInterval    *int64                 `protobuf:"varint,2,opt,name=heartbeat_interval,json=heartbeatInterval,proto3,oneof" json:"heartbeat_interval,omitempty"`
+	IdleTimeout          *int64                 `protobuf:"varint,3,opt,name=idle_timeout,json=idleTimeout,proto3,oneof" json:"idle_timeout,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidVpn_Failover) Reset() {
@@ -356,12 +382,20 @@ func (x *NetworkWirelessSsidVpn_Failover) GetIdleTimeout() int64 {
 	return 0
 }
 
+func (x *NetworkWirelessSsidVpn_Failover) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidVpn_SplitTunnel struct {
-	state         protoimpl.MessageState                      `protogen:"open.v1"`
-	Enabled       *bool                                       `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Rules         []*NetworkWirelessSsidVpn_SplitTunnel_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                      `protogen:"open.v1"`
+	Enabled              *bool                                       `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Rules                []*NetworkWirelessSsidVpn_SplitTunnel_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	AdditionalProperties *structpb.Struct                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidVpn_SplitTunnel) Reset() {
@@ -408,15 +442,26 @@ func (x *NetworkWirelessSsidVpn_SplitTunnel) GetRules() []*NetworkWirelessSsidVp
 	return nil
 }
 
+func (x *NetworkWirelessSsidVpn_SplitTunnel) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessSsidVpn_SplitTunnel_Rules struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Protocol      *string                `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	DestCidr      *string                `protobuf:"bytes,2,opt,name=dest_cidr,json=destCidr,proto3,oneof" json:"dest_cidr,omitempty"`
-	DestPort      *string                `protobuf:"bytes,3,opt,name=dest_port,json=destPort,proto3,oneof" json:"dest_port,omitempty"`
-	Policy        *string                `protobuf:"bytes,4,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
-	Comment       *string                `protobuf:"bytes,5,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Known values: "Any", "TCP", "UDP".
+	Protocol *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	// Required in a request.
+	DestCidr *string `protobuf:"bytes,2,opt,name=dest_cidr,json=destCidr,proto3,oneof" json:"dest_cidr,omitempty"`
+	DestPort *string `protobuf:"bytes,3,opt,name=dest_port,json=destPort,proto3,oneof" json:"dest_port,omitempty"`
+	// Required in a request.
+	Policy               *string          `protobuf:"bytes,4,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
+	Comment              *string          `protobuf:"bytes,5,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessSsidVpn_SplitTunnel_Rules) Reset() {
@@ -484,290 +529,60 @@ func (x *NetworkWirelessSsidVpn_SplitTunnel_Rules) GetComment() string {
 	return ""
 }
 
-type UpdateNetworkWirelessSsidVpnRequest_Concentrator struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	NetworkId     *string                `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	VlanId        *int64                 `protobuf:"varint,2,opt,name=vlan_id,json=vlanId,proto3,oneof" json:"vlan_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidVpnRequest_Concentrator) Reset() {
-	*x = UpdateNetworkWirelessSsidVpnRequest_Concentrator{}
-	mi := &file_meraki_wireless_v1_ssids_vpn_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidVpnRequest_Concentrator) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidVpnRequest_Concentrator) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidVpnRequest_Concentrator) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_vpn_proto_msgTypes[7]
+func (x *NetworkWirelessSsidVpn_SplitTunnel_Rules) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidVpnRequest_Concentrator.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidVpnRequest_Concentrator) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_vpn_proto_rawDescGZIP(), []int{2, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidVpnRequest_Concentrator) GetNetworkId() string {
-	if x != nil && x.NetworkId != nil {
-		return *x.NetworkId
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidVpnRequest_Concentrator) GetVlanId() int64 {
-	if x != nil && x.VlanId != nil {
-		return *x.VlanId
-	}
-	return 0
-}
-
-type UpdateNetworkWirelessSsidVpnRequest_SplitTunnel struct {
-	state         protoimpl.MessageState                                   `protogen:"open.v1"`
-	Enabled       *bool                                                    `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Rules         []*UpdateNetworkWirelessSsidVpnRequest_SplitTunnel_Rules `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidVpnRequest_SplitTunnel) Reset() {
-	*x = UpdateNetworkWirelessSsidVpnRequest_SplitTunnel{}
-	mi := &file_meraki_wireless_v1_ssids_vpn_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidVpnRequest_SplitTunnel) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidVpnRequest_SplitTunnel) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidVpnRequest_SplitTunnel) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_vpn_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidVpnRequest_SplitTunnel.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidVpnRequest_SplitTunnel) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_vpn_proto_rawDescGZIP(), []int{2, 1}
-}
-
-func (x *UpdateNetworkWirelessSsidVpnRequest_SplitTunnel) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *UpdateNetworkWirelessSsidVpnRequest_SplitTunnel) GetRules() []*UpdateNetworkWirelessSsidVpnRequest_SplitTunnel_Rules {
-	if x != nil {
-		return x.Rules
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type UpdateNetworkWirelessSsidVpnRequest_Failover struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	RequestIp         *string                `protobuf:"bytes,1,opt,name=request_ip,json=requestIp,proto3,oneof" json:"request_ip,omitempty"`
-	HeartbeatInterval *int64                 `protobuf:"varint,2,opt,name=heartbeat_interval,json=heartbeatInterval,proto3,oneof" json:"heartbeat_interval,omitempty"`
-	IdleTimeout       *int64                 `protobuf:"varint,3,opt,name=idle_timeout,json=idleTimeout,proto3,oneof" json:"idle_timeout,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidVpnRequest_Failover) Reset() {
-	*x = UpdateNetworkWirelessSsidVpnRequest_Failover{}
-	mi := &file_meraki_wireless_v1_ssids_vpn_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidVpnRequest_Failover) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidVpnRequest_Failover) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidVpnRequest_Failover) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_vpn_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidVpnRequest_Failover.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidVpnRequest_Failover) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_vpn_proto_rawDescGZIP(), []int{2, 2}
-}
-
-func (x *UpdateNetworkWirelessSsidVpnRequest_Failover) GetRequestIp() string {
-	if x != nil && x.RequestIp != nil {
-		return *x.RequestIp
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidVpnRequest_Failover) GetHeartbeatInterval() int64 {
-	if x != nil && x.HeartbeatInterval != nil {
-		return *x.HeartbeatInterval
-	}
-	return 0
-}
-
-func (x *UpdateNetworkWirelessSsidVpnRequest_Failover) GetIdleTimeout() int64 {
-	if x != nil && x.IdleTimeout != nil {
-		return *x.IdleTimeout
-	}
-	return 0
-}
-
-type UpdateNetworkWirelessSsidVpnRequest_SplitTunnel_Rules struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Known values: "Any", "TCP", "UDP".
-	Protocol *string `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	// Required.
-	DestCidr *string `protobuf:"bytes,2,opt,name=dest_cidr,json=destCidr,proto3,oneof" json:"dest_cidr,omitempty"`
-	DestPort *string `protobuf:"bytes,3,opt,name=dest_port,json=destPort,proto3,oneof" json:"dest_port,omitempty"`
-	// Required.
-	Policy        *string `protobuf:"bytes,4,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
-	Comment       *string `protobuf:"bytes,5,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessSsidVpnRequest_SplitTunnel_Rules) Reset() {
-	*x = UpdateNetworkWirelessSsidVpnRequest_SplitTunnel_Rules{}
-	mi := &file_meraki_wireless_v1_ssids_vpn_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessSsidVpnRequest_SplitTunnel_Rules) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessSsidVpnRequest_SplitTunnel_Rules) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessSsidVpnRequest_SplitTunnel_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_ssids_vpn_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessSsidVpnRequest_SplitTunnel_Rules.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessSsidVpnRequest_SplitTunnel_Rules) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_ssids_vpn_proto_rawDescGZIP(), []int{2, 1, 0}
-}
-
-func (x *UpdateNetworkWirelessSsidVpnRequest_SplitTunnel_Rules) GetProtocol() string {
-	if x != nil && x.Protocol != nil {
-		return *x.Protocol
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidVpnRequest_SplitTunnel_Rules) GetDestCidr() string {
-	if x != nil && x.DestCidr != nil {
-		return *x.DestCidr
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidVpnRequest_SplitTunnel_Rules) GetDestPort() string {
-	if x != nil && x.DestPort != nil {
-		return *x.DestPort
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidVpnRequest_SplitTunnel_Rules) GetPolicy() string {
-	if x != nil && x.Policy != nil {
-		return *x.Policy
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessSsidVpnRequest_SplitTunnel_Rules) GetComment() string {
-	if x != nil && x.Comment != nil {
-		return *x.Comment
-	}
-	return ""
 }
 
 var File_meraki_wireless_v1_ssids_vpn_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_ssids_vpn_proto_rawDesc = "" +
 	"\n" +
-	"\"meraki/wireless/v1/ssids_vpn.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1dmeraki/api/v1/operation.proto\"}\n" +
+	"\"meraki/wireless/v1/ssids_vpn.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\"}\n" +
 	" GetNetworkWirelessSsidVpnRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01B\r\n" +
 	"\v_network_idB\t\n" +
-	"\a_number\"\xef\a\n" +
+	"\a_number\"\xfa\n" +
+	"\n" +
 	"\x16NetworkWirelessSsidVpn\x12[\n" +
 	"\fconcentrator\x18\x01 \x01(\v27.meraki.wireless.v1.NetworkWirelessSsidVpn.ConcentratorR\fconcentrator\x12O\n" +
 	"\bfailover\x18\x02 \x01(\v23.meraki.wireless.v1.NetworkWirelessSsidVpn.FailoverR\bfailover\x12Y\n" +
-	"\fsplit_tunnel\x18\x03 \x01(\v26.meraki.wireless.v1.NetworkWirelessSsidVpn.SplitTunnelR\vsplitTunnel\x1a\x8d\x01\n" +
+	"\fsplit_tunnel\x18\x03 \x01(\v26.meraki.wireless.v1.NetworkWirelessSsidVpn.SplitTunnelR\vsplitTunnel\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdc\x01\n" +
 	"\fConcentrator\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1c\n" +
 	"\avlan_id\x18\x02 \x01(\x03H\x01R\x06vlanId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01B\r\n" +
+	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\n" +
 	"\n" +
 	"\b_vlan_idB\a\n" +
-	"\x05_name\x1a\xc1\x01\n" +
+	"\x05_name\x1a\x90\x02\n" +
 	"\bFailover\x12\"\n" +
 	"\n" +
 	"request_ip\x18\x01 \x01(\tH\x00R\trequestIp\x88\x01\x01\x122\n" +
 	"\x12heartbeat_interval\x18\x02 \x01(\x03H\x01R\x11heartbeatInterval\x88\x01\x01\x12&\n" +
-	"\fidle_timeout\x18\x03 \x01(\x03H\x02R\vidleTimeout\x88\x01\x01B\r\n" +
+	"\fidle_timeout\x18\x03 \x01(\x03H\x02R\vidleTimeout\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_request_ipB\x15\n" +
 	"\x13_heartbeat_intervalB\x0f\n" +
-	"\r_idle_timeout\x1a\xf7\x02\n" +
+	"\r_idle_timeout\x1a\x95\x04\n" +
 	"\vSplitTunnel\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12R\n" +
-	"\x05rules\x18\x02 \x03(\v2<.meraki.wireless.v1.NetworkWirelessSsidVpn.SplitTunnel.RulesR\x05rules\x1a\xe8\x01\n" +
+	"\x05rules\x18\x02 \x03(\v2<.meraki.wireless.v1.NetworkWirelessSsidVpn.SplitTunnel.RulesR\x05rules\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb7\x02\n" +
 	"\x05Rules\x12\x1f\n" +
 	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12 \n" +
 	"\tdest_cidr\x18\x02 \x01(\tH\x01R\bdestCidr\x88\x01\x01\x12 \n" +
 	"\tdest_port\x18\x03 \x01(\tH\x02R\bdestPort\x88\x01\x01\x12\x1b\n" +
 	"\x06policy\x18\x04 \x01(\tH\x03R\x06policy\x88\x01\x01\x12\x1d\n" +
-	"\acomment\x18\x05 \x01(\tH\x04R\acomment\x88\x01\x01B\v\n" +
+	"\acomment\x18\x05 \x01(\tH\x04R\acomment\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_protocolB\f\n" +
 	"\n" +
 	"_dest_cidrB\f\n" +
@@ -777,54 +592,21 @@ const file_meraki_wireless_v1_ssids_vpn_proto_rawDesc = "" +
 	"\n" +
 	"\b_commentB\n" +
 	"\n" +
-	"\b_enabled\"\xf4\t\n" +
+	"\b_enabled\"\xae\x04\n" +
 	"#UpdateNetworkWirelessSsidVpnRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1b\n" +
-	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01\x12h\n" +
-	"\fconcentrator\x18\x03 \x01(\v2D.meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest.ConcentratorR\fconcentrator\x12f\n" +
-	"\fsplit_tunnel\x18\x04 \x01(\v2C.meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest.SplitTunnelR\vsplitTunnel\x12\\\n" +
-	"\bfailover\x18\x05 \x01(\v2@.meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest.FailoverR\bfailover\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1ak\n" +
-	"\fConcentrator\x12\"\n" +
-	"\n" +
-	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1c\n" +
-	"\avlan_id\x18\x02 \x01(\x03H\x01R\x06vlanId\x88\x01\x01B\r\n" +
-	"\v_network_idB\n" +
-	"\n" +
-	"\b_vlan_id\x1a\x84\x03\n" +
-	"\vSplitTunnel\x12\x1d\n" +
-	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12_\n" +
-	"\x05rules\x18\x02 \x03(\v2I.meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest.SplitTunnel.RulesR\x05rules\x1a\xe8\x01\n" +
-	"\x05Rules\x12\x1f\n" +
-	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12 \n" +
-	"\tdest_cidr\x18\x02 \x01(\tH\x01R\bdestCidr\x88\x01\x01\x12 \n" +
-	"\tdest_port\x18\x03 \x01(\tH\x02R\bdestPort\x88\x01\x01\x12\x1b\n" +
-	"\x06policy\x18\x04 \x01(\tH\x03R\x06policy\x88\x01\x01\x12\x1d\n" +
-	"\acomment\x18\x05 \x01(\tH\x04R\acomment\x88\x01\x01B\v\n" +
-	"\t_protocolB\f\n" +
-	"\n" +
-	"_dest_cidrB\f\n" +
-	"\n" +
-	"_dest_portB\t\n" +
-	"\a_policyB\n" +
-	"\n" +
-	"\b_commentB\n" +
-	"\n" +
-	"\b_enabled\x1a\xc1\x01\n" +
-	"\bFailover\x12\"\n" +
-	"\n" +
-	"request_ip\x18\x01 \x01(\tH\x00R\trequestIp\x88\x01\x01\x122\n" +
-	"\x12heartbeat_interval\x18\x02 \x01(\x03H\x01R\x11heartbeatInterval\x88\x01\x01\x12&\n" +
-	"\fidle_timeout\x18\x03 \x01(\x03H\x02R\vidleTimeout\x88\x01\x01B\r\n" +
-	"\v_request_ipB\x15\n" +
-	"\x13_heartbeat_intervalB\x0f\n" +
-	"\r_idle_timeoutB\r\n" +
+	"\x06number\x18\x02 \x01(\tH\x01R\x06number\x88\x01\x01\x12[\n" +
+	"\fconcentrator\x18\x03 \x01(\v27.meraki.wireless.v1.NetworkWirelessSsidVpn.ConcentratorR\fconcentrator\x12Y\n" +
+	"\fsplit_tunnel\x18\x04 \x01(\v26.meraki.wireless.v1.NetworkWirelessSsidVpn.SplitTunnelR\vsplitTunnel\x12O\n" +
+	"\bfailover\x18\x05 \x01(\v23.meraki.wireless.v1.NetworkWirelessSsidVpn.FailoverR\bfailover\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\t\n" +
-	"\a_numberBw\n" +
-	"\x1ccom.merakibroker.wireless.v1B\rSsidsVpnProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\a_numberB\x92\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\rSsidsVpnProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_ssids_vpn_proto_rawDescOnce sync.Once
@@ -838,37 +620,36 @@ func file_meraki_wireless_v1_ssids_vpn_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_v1_ssids_vpn_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_ssids_vpn_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_meraki_wireless_v1_ssids_vpn_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_meraki_wireless_v1_ssids_vpn_proto_goTypes = []any{
-	(*GetNetworkWirelessSsidVpnRequest)(nil),                      // 0: meraki.wireless.v1.GetNetworkWirelessSsidVpnRequest
-	(*NetworkWirelessSsidVpn)(nil),                                // 1: meraki.wireless.v1.NetworkWirelessSsidVpn
-	(*UpdateNetworkWirelessSsidVpnRequest)(nil),                   // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest
-	(*NetworkWirelessSsidVpn_Concentrator)(nil),                   // 3: meraki.wireless.v1.NetworkWirelessSsidVpn.Concentrator
-	(*NetworkWirelessSsidVpn_Failover)(nil),                       // 4: meraki.wireless.v1.NetworkWirelessSsidVpn.Failover
-	(*NetworkWirelessSsidVpn_SplitTunnel)(nil),                    // 5: meraki.wireless.v1.NetworkWirelessSsidVpn.SplitTunnel
-	(*NetworkWirelessSsidVpn_SplitTunnel_Rules)(nil),              // 6: meraki.wireless.v1.NetworkWirelessSsidVpn.SplitTunnel.Rules
-	(*UpdateNetworkWirelessSsidVpnRequest_Concentrator)(nil),      // 7: meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest.Concentrator
-	(*UpdateNetworkWirelessSsidVpnRequest_SplitTunnel)(nil),       // 8: meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest.SplitTunnel
-	(*UpdateNetworkWirelessSsidVpnRequest_Failover)(nil),          // 9: meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest.Failover
-	(*UpdateNetworkWirelessSsidVpnRequest_SplitTunnel_Rules)(nil), // 10: meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest.SplitTunnel.Rules
-	(*fieldmaskpb.FieldMask)(nil),                                 // 11: google.protobuf.FieldMask
+	(*GetNetworkWirelessSsidVpnRequest)(nil),         // 0: meraki.wireless.v1.GetNetworkWirelessSsidVpnRequest
+	(*NetworkWirelessSsidVpn)(nil),                   // 1: meraki.wireless.v1.NetworkWirelessSsidVpn
+	(*UpdateNetworkWirelessSsidVpnRequest)(nil),      // 2: meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest
+	(*NetworkWirelessSsidVpn_Concentrator)(nil),      // 3: meraki.wireless.v1.NetworkWirelessSsidVpn.Concentrator
+	(*NetworkWirelessSsidVpn_Failover)(nil),          // 4: meraki.wireless.v1.NetworkWirelessSsidVpn.Failover
+	(*NetworkWirelessSsidVpn_SplitTunnel)(nil),       // 5: meraki.wireless.v1.NetworkWirelessSsidVpn.SplitTunnel
+	(*NetworkWirelessSsidVpn_SplitTunnel_Rules)(nil), // 6: meraki.wireless.v1.NetworkWirelessSsidVpn.SplitTunnel.Rules
+	(*structpb.Struct)(nil),                          // 7: google.protobuf.Struct
 }
 var file_meraki_wireless_v1_ssids_vpn_proto_depIdxs = []int32{
 	3,  // 0: meraki.wireless.v1.NetworkWirelessSsidVpn.concentrator:type_name -> meraki.wireless.v1.NetworkWirelessSsidVpn.Concentrator
 	4,  // 1: meraki.wireless.v1.NetworkWirelessSsidVpn.failover:type_name -> meraki.wireless.v1.NetworkWirelessSsidVpn.Failover
 	5,  // 2: meraki.wireless.v1.NetworkWirelessSsidVpn.split_tunnel:type_name -> meraki.wireless.v1.NetworkWirelessSsidVpn.SplitTunnel
-	7,  // 3: meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest.concentrator:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest.Concentrator
-	8,  // 4: meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest.split_tunnel:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest.SplitTunnel
-	9,  // 5: meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest.failover:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest.Failover
-	11, // 6: meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest.null_fields:type_name -> google.protobuf.FieldMask
-	11, // 7: meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	6,  // 8: meraki.wireless.v1.NetworkWirelessSsidVpn.SplitTunnel.rules:type_name -> meraki.wireless.v1.NetworkWirelessSsidVpn.SplitTunnel.Rules
-	10, // 9: meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest.SplitTunnel.rules:type_name -> meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest.SplitTunnel.Rules
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	7,  // 3: meraki.wireless.v1.NetworkWirelessSsidVpn.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 4: meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest.concentrator:type_name -> meraki.wireless.v1.NetworkWirelessSsidVpn.Concentrator
+	5,  // 5: meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest.split_tunnel:type_name -> meraki.wireless.v1.NetworkWirelessSsidVpn.SplitTunnel
+	4,  // 6: meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest.failover:type_name -> meraki.wireless.v1.NetworkWirelessSsidVpn.Failover
+	7,  // 7: meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 8: meraki.wireless.v1.NetworkWirelessSsidVpn.Concentrator.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 9: meraki.wireless.v1.NetworkWirelessSsidVpn.Failover.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 10: meraki.wireless.v1.NetworkWirelessSsidVpn.SplitTunnel.rules:type_name -> meraki.wireless.v1.NetworkWirelessSsidVpn.SplitTunnel.Rules
+	7,  // 11: meraki.wireless.v1.NetworkWirelessSsidVpn.SplitTunnel.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 12: meraki.wireless.v1.NetworkWirelessSsidVpn.SplitTunnel.Rules.additional_properties:type_name -> google.protobuf.Struct
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_ssids_vpn_proto_init() }
@@ -882,17 +663,13 @@ func file_meraki_wireless_v1_ssids_vpn_proto_init() {
 	file_meraki_wireless_v1_ssids_vpn_proto_msgTypes[4].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_vpn_proto_msgTypes[5].OneofWrappers = []any{}
 	file_meraki_wireless_v1_ssids_vpn_proto_msgTypes[6].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_vpn_proto_msgTypes[7].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_vpn_proto_msgTypes[8].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_vpn_proto_msgTypes[9].OneofWrappers = []any{}
-	file_meraki_wireless_v1_ssids_vpn_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_ssids_vpn_proto_rawDesc), len(file_meraki_wireless_v1_ssids_vpn_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -11,6 +11,7 @@ package wirelessv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -69,12 +70,13 @@ func (x *GetDeviceWirelessStatusRequest) GetSerial() string {
 	return ""
 }
 
-// Answer of getDeviceWirelessStatus.
+// The wireless status of a device. Answer of getDeviceWirelessStatus.
 type DeviceWirelessStatus struct {
-	state            protoimpl.MessageState                   `protogen:"open.v1"`
-	BasicServiceSets []*DeviceWirelessStatus_BasicServiceSets `protobuf:"bytes,1,rep,name=basic_service_sets,json=basicServiceSets,proto3" json:"basic_service_sets,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                protoimpl.MessageState                   `protogen:"open.v1"`
+	BasicServiceSets     []*DeviceWirelessStatus_BasicServiceSets `protobuf:"bytes,1,rep,name=basic_service_sets,json=basicServiceSets,proto3" json:"basic_service_sets,omitempty"`
+	AdditionalProperties *structpb.Struct                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceWirelessStatus) Reset() {
@@ -114,20 +116,28 @@ func (x *DeviceWirelessStatus) GetBasicServiceSets() []*DeviceWirelessStatus_Bas
 	return nil
 }
 
+func (x *DeviceWirelessStatus) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceWirelessStatus_BasicServiceSets struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	SsidName      *string                `protobuf:"bytes,1,opt,name=ssid_name,json=ssidName,proto3,oneof" json:"ssid_name,omitempty"`
-	SsidNumber    *int64                 `protobuf:"varint,2,opt,name=ssid_number,json=ssidNumber,proto3,oneof" json:"ssid_number,omitempty"`
-	Enabled       *bool                  `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Band          *string                `protobuf:"bytes,4,opt,name=band,proto3,oneof" json:"band,omitempty"`
-	Bssid         *string                `protobuf:"bytes,5,opt,name=bssid,proto3,oneof" json:"bssid,omitempty"`
-	Channel       *int64                 `protobuf:"varint,6,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
-	ChannelWidth  *string                `protobuf:"bytes,7,opt,name=channel_width,json=channelWidth,proto3,oneof" json:"channel_width,omitempty"`
-	Power         *string                `protobuf:"bytes,8,opt,name=power,proto3,oneof" json:"power,omitempty"`
-	Visible       *bool                  `protobuf:"varint,9,opt,name=visible,proto3,oneof" json:"visible,omitempty"`
-	Broadcasting  *bool                  `protobuf:"varint,10,opt,name=broadcasting,proto3,oneof" json:"broadcasting,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	SsidName             *string                `protobuf:"bytes,1,opt,name=ssid_name,json=ssidName,proto3,oneof" json:"ssid_name,omitempty"`
+	SsidNumber           *int64                 `protobuf:"varint,2,opt,name=ssid_number,json=ssidNumber,proto3,oneof" json:"ssid_number,omitempty"`
+	Enabled              *bool                  `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Band                 *string                `protobuf:"bytes,4,opt,name=band,proto3,oneof" json:"band,omitempty"`
+	Bssid                *string                `protobuf:"bytes,5,opt,name=bssid,proto3,oneof" json:"bssid,omitempty"`
+	Channel              *int64                 `protobuf:"varint,6,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
+	ChannelWidth         *string                `protobuf:"bytes,7,opt,name=channel_width,json=channelWidth,proto3,oneof" json:"channel_width,omitempty"`
+	Power                *string                `protobuf:"bytes,8,opt,name=power,proto3,oneof" json:"power,omitempty"`
+	Visible              *bool                  `protobuf:"varint,9,opt,name=visible,proto3,oneof" json:"visible,omitempty"`
+	Broadcasting         *bool                  `protobuf:"varint,10,opt,name=broadcasting,proto3,oneof" json:"broadcasting,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceWirelessStatus_BasicServiceSets) Reset() {
@@ -230,16 +240,24 @@ func (x *DeviceWirelessStatus_BasicServiceSets) GetBroadcasting() bool {
 	return false
 }
 
+func (x *DeviceWirelessStatus_BasicServiceSets) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_wireless_v1_status_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_status_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmeraki/wireless/v1/status.proto\x12\x12meraki.wireless.v1\"H\n" +
+	"\x1fmeraki/wireless/v1/status.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\"H\n" +
 	"\x1eGetDeviceWirelessStatusRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"\xdd\x04\n" +
+	"\a_serial\"\xfb\x05\n" +
 	"\x14DeviceWirelessStatus\x12g\n" +
-	"\x12basic_service_sets\x18\x01 \x03(\v29.meraki.wireless.v1.DeviceWirelessStatus.BasicServiceSetsR\x10basicServiceSets\x1a\xdb\x03\n" +
+	"\x12basic_service_sets\x18\x01 \x03(\v29.meraki.wireless.v1.DeviceWirelessStatus.BasicServiceSetsR\x10basicServiceSets\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xaa\x04\n" +
 	"\x10BasicServiceSets\x12 \n" +
 	"\tssid_name\x18\x01 \x01(\tH\x00R\bssidName\x88\x01\x01\x12$\n" +
 	"\vssid_number\x18\x02 \x01(\x03H\x01R\n" +
@@ -252,7 +270,8 @@ const file_meraki_wireless_v1_status_proto_rawDesc = "" +
 	"\x05power\x18\b \x01(\tH\aR\x05power\x88\x01\x01\x12\x1d\n" +
 	"\avisible\x18\t \x01(\bH\bR\avisible\x88\x01\x01\x12'\n" +
 	"\fbroadcasting\x18\n" +
-	" \x01(\bH\tR\fbroadcasting\x88\x01\x01B\f\n" +
+	" \x01(\bH\tR\fbroadcasting\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\f\n" +
 	"\n" +
 	"_ssid_nameB\x0e\n" +
 	"\f_ssid_numberB\n" +
@@ -266,8 +285,8 @@ const file_meraki_wireless_v1_status_proto_rawDesc = "" +
 	"\x06_powerB\n" +
 	"\n" +
 	"\b_visibleB\x0f\n" +
-	"\r_broadcastingBu\n" +
-	"\x1ccom.merakibroker.wireless.v1B\vStatusProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\r_broadcastingB\x90\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\vStatusProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_status_proto_rawDescOnce sync.Once
@@ -286,14 +305,17 @@ var file_meraki_wireless_v1_status_proto_goTypes = []any{
 	(*GetDeviceWirelessStatusRequest)(nil),        // 0: meraki.wireless.v1.GetDeviceWirelessStatusRequest
 	(*DeviceWirelessStatus)(nil),                  // 1: meraki.wireless.v1.DeviceWirelessStatus
 	(*DeviceWirelessStatus_BasicServiceSets)(nil), // 2: meraki.wireless.v1.DeviceWirelessStatus.BasicServiceSets
+	(*structpb.Struct)(nil),                       // 3: google.protobuf.Struct
 }
 var file_meraki_wireless_v1_status_proto_depIdxs = []int32{
 	2, // 0: meraki.wireless.v1.DeviceWirelessStatus.basic_service_sets:type_name -> meraki.wireless.v1.DeviceWirelessStatus.BasicServiceSets
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	3, // 1: meraki.wireless.v1.DeviceWirelessStatus.additional_properties:type_name -> google.protobuf.Struct
+	3, // 2: meraki.wireless.v1.DeviceWirelessStatus.BasicServiceSets.additional_properties:type_name -> google.protobuf.Struct
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_status_proto_init() }

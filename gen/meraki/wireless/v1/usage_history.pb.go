@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -155,11 +156,12 @@ func (x *GetNetworkWirelessUsageHistoryRequest) GetSsid() int64 {
 
 // Answer of getNetworkWirelessUsageHistory.
 type GetNetworkWirelessUsageHistoryResponse struct {
-	state         protoimpl.MessageState                         `protogen:"open.v1"`
-	Items         []*GetNetworkWirelessUsageHistoryResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                   `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                         `protogen:"open.v1"`
+	Items                []*GetNetworkWirelessUsageHistoryResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                   `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessUsageHistoryResponse) Reset() {
@@ -206,15 +208,23 @@ func (x *GetNetworkWirelessUsageHistoryResponse) GetPageInfo() *v1.PageInfo {
 	return nil
 }
 
+func (x *GetNetworkWirelessUsageHistoryResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetNetworkWirelessUsageHistoryResponse_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	StartTs       *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
-	EndTs         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
-	TotalKbps     *int64                 `protobuf:"varint,3,opt,name=total_kbps,json=totalKbps,proto3,oneof" json:"total_kbps,omitempty"`
-	SentKbps      *int64                 `protobuf:"varint,4,opt,name=sent_kbps,json=sentKbps,proto3,oneof" json:"sent_kbps,omitempty"`
-	ReceivedKbps  *int64                 `protobuf:"varint,5,opt,name=received_kbps,json=receivedKbps,proto3,oneof" json:"received_kbps,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	StartTs              *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
+	EndTs                *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
+	TotalKbps            *float64               `protobuf:"fixed64,3,opt,name=total_kbps,json=totalKbps,proto3,oneof" json:"total_kbps,omitempty"`
+	SentKbps             *float64               `protobuf:"fixed64,4,opt,name=sent_kbps,json=sentKbps,proto3,oneof" json:"sent_kbps,omitempty"`
+	ReceivedKbps         *float64               `protobuf:"fixed64,5,opt,name=received_kbps,json=receivedKbps,proto3,oneof" json:"received_kbps,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetNetworkWirelessUsageHistoryResponse_Item) Reset() {
@@ -261,32 +271,39 @@ func (x *GetNetworkWirelessUsageHistoryResponse_Item) GetEndTs() *timestamppb.Ti
 	return nil
 }
 
-func (x *GetNetworkWirelessUsageHistoryResponse_Item) GetTotalKbps() int64 {
+func (x *GetNetworkWirelessUsageHistoryResponse_Item) GetTotalKbps() float64 {
 	if x != nil && x.TotalKbps != nil {
 		return *x.TotalKbps
 	}
 	return 0
 }
 
-func (x *GetNetworkWirelessUsageHistoryResponse_Item) GetSentKbps() int64 {
+func (x *GetNetworkWirelessUsageHistoryResponse_Item) GetSentKbps() float64 {
 	if x != nil && x.SentKbps != nil {
 		return *x.SentKbps
 	}
 	return 0
 }
 
-func (x *GetNetworkWirelessUsageHistoryResponse_Item) GetReceivedKbps() int64 {
+func (x *GetNetworkWirelessUsageHistoryResponse_Item) GetReceivedKbps() float64 {
 	if x != nil && x.ReceivedKbps != nil {
 		return *x.ReceivedKbps
 	}
 	return 0
 }
 
+func (x *GetNetworkWirelessUsageHistoryResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_wireless_v1_usage_history_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_usage_history_proto_rawDesc = "" +
 	"\n" +
-	"&meraki/wireless/v1/usage_history.proto\x12\x12meraki.wireless.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x8d\x04\n" +
+	"&meraki/wireless/v1/usage_history.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x8d\x04\n" +
 	"%GetNetworkWirelessUsageHistoryRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x13\n" +
@@ -315,22 +332,24 @@ const file_meraki_wireless_v1_usage_history_proto_rawDesc = "" +
 	"\x0e_device_serialB\t\n" +
 	"\a_ap_tagB\a\n" +
 	"\x05_bandB\a\n" +
-	"\x05_ssid\"\xcf\x03\n" +
-	"&GetNetworkWirelessUsageHistoryResponse\x12U\n" +
-	"\x05items\x18\x01 \x03(\v2?.meraki.wireless.v1.GetNetworkWirelessUsageHistoryResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x8f\x02\n" +
+	"\x05_ssid\"\xef\x04\n" +
+	"&GetNetworkWirelessUsageHistoryResponse\x12V\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2?.meraki.wireless.v1.GetNetworkWirelessUsageHistoryResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xde\x02\n" +
 	"\x04Item\x125\n" +
 	"\bstart_ts\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\astartTs\x121\n" +
 	"\x06end_ts\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05endTs\x12\"\n" +
 	"\n" +
-	"total_kbps\x18\x03 \x01(\x03H\x00R\ttotalKbps\x88\x01\x01\x12 \n" +
-	"\tsent_kbps\x18\x04 \x01(\x03H\x01R\bsentKbps\x88\x01\x01\x12(\n" +
-	"\rreceived_kbps\x18\x05 \x01(\x03H\x02R\freceivedKbps\x88\x01\x01B\r\n" +
+	"total_kbps\x18\x03 \x01(\x01H\x00R\ttotalKbps\x88\x01\x01\x12 \n" +
+	"\tsent_kbps\x18\x04 \x01(\x01H\x01R\bsentKbps\x88\x01\x01\x12(\n" +
+	"\rreceived_kbps\x18\x05 \x01(\x01H\x02R\freceivedKbps\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_total_kbpsB\f\n" +
 	"\n" +
 	"_sent_kbpsB\x10\n" +
-	"\x0e_received_kbpsB{\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x11UsageHistoryProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\x0e_received_kbpsB\x96\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x11UsageHistoryProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_usage_history_proto_rawDescOnce sync.Once
@@ -350,18 +369,21 @@ var file_meraki_wireless_v1_usage_history_proto_goTypes = []any{
 	(*GetNetworkWirelessUsageHistoryResponse)(nil),      // 1: meraki.wireless.v1.GetNetworkWirelessUsageHistoryResponse
 	(*GetNetworkWirelessUsageHistoryResponse_Item)(nil), // 2: meraki.wireless.v1.GetNetworkWirelessUsageHistoryResponse.Item
 	(*v1.PageInfo)(nil),                                 // 3: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil),                       // 4: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),                             // 4: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),                       // 5: google.protobuf.Timestamp
 }
 var file_meraki_wireless_v1_usage_history_proto_depIdxs = []int32{
 	2, // 0: meraki.wireless.v1.GetNetworkWirelessUsageHistoryResponse.items:type_name -> meraki.wireless.v1.GetNetworkWirelessUsageHistoryResponse.Item
 	3, // 1: meraki.wireless.v1.GetNetworkWirelessUsageHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	4, // 2: meraki.wireless.v1.GetNetworkWirelessUsageHistoryResponse.Item.start_ts:type_name -> google.protobuf.Timestamp
-	4, // 3: meraki.wireless.v1.GetNetworkWirelessUsageHistoryResponse.Item.end_ts:type_name -> google.protobuf.Timestamp
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	4, // 2: meraki.wireless.v1.GetNetworkWirelessUsageHistoryResponse.additional_properties:type_name -> google.protobuf.Struct
+	5, // 3: meraki.wireless.v1.GetNetworkWirelessUsageHistoryResponse.Item.start_ts:type_name -> google.protobuf.Timestamp
+	5, // 4: meraki.wireless.v1.GetNetworkWirelessUsageHistoryResponse.Item.end_ts:type_name -> google.protobuf.Timestamp
+	4, // 5: meraki.wireless.v1.GetNetworkWirelessUsageHistoryResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_usage_history_proto_init() }

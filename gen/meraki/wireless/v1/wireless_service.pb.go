@@ -12,7 +12,6 @@ import (
 	_ "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	reflect "reflect"
 	unsafe "unsafe"
 )
@@ -28,7 +27,7 @@ var File_meraki_wireless_v1_wireless_service_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_wireless_service_proto_rawDesc = "" +
 	"\n" +
-	")meraki/wireless/v1/wireless_service.proto\x12\x12meraki.wireless.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a$meraki/wireless/v1/air_marshal.proto\x1a7meraki/wireless/v1/alternate_management_interface.proto\x1a meraki/wireless/v1/billing.proto\x1a\"meraki/wireless/v1/bluetooth.proto\x1a4meraki/wireless/v1/channel_utilization_history.proto\x1a-meraki/wireless/v1/client_count_history.proto\x1a meraki/wireless/v1/clients.proto\x1a)meraki/wireless/v1/connection_stats.proto\x1a*meraki/wireless/v1/data_rate_history.proto\x1a4meraki/wireless/v1/devices_channel_utilization.proto\x1a1meraki/wireless/v1/devices_connection_stats.proto\x1a)meraki/wireless/v1/devices_ethernet.proto\x1a.meraki/wireless/v1/devices_latency_stats.proto\x1a,meraki/wireless/v1/devices_packet_loss.proto\x1a&meraki/wireless/v1/devices_power.proto\x1a-meraki/wireless/v1/devices_provisioning.proto\x1a'meraki/wireless/v1/devices_radsec.proto\x1a'meraki/wireless/v1/devices_system.proto\x1a5meraki/wireless/v1/devices_wireless_controllers.proto\x1a/meraki/wireless/v1/electronic_shelf_label.proto\x1a!meraki/wireless/v1/ethernet.proto\x1a+meraki/wireless/v1/failed_connections.proto\x1a(meraki/wireless/v1/impacted_device.proto\x1a(meraki/wireless/v1/latency_history.proto\x1a&meraki/wireless/v1/latency_stats.proto\x1a!meraki/wireless/v1/location.proto\x1a&meraki/wireless/v1/mesh_statuses.proto\x1a\x1dmeraki/wireless/v1/mqtt.proto\x1a\x1emeraki/wireless/v1/radio.proto\x1a$meraki/wireless/v1/rf_profiles.proto\x1a!meraki/wireless/v1/settings.proto\x1a/meraki/wireless/v1/signal_quality_history.proto\x1a\x1emeraki/wireless/v1/ssids.proto\x1a1meraki/wireless/v1/ssids_bonjour_forwarding.proto\x1a9meraki/wireless/v1/ssids_device_type_group_policies.proto\x1a+meraki/wireless/v1/ssids_eap_override.proto\x1a'meraki/wireless/v1/ssids_firewall.proto\x1a(meraki/wireless/v1/ssids_hotspot20.proto\x1a,meraki/wireless/v1/ssids_identity_psks.proto\x1a+meraki/wireless/v1/ssids_open_roaming.proto\x1a'meraki/wireless/v1/ssids_profiles.proto\x1a(meraki/wireless/v1/ssids_schedules.proto\x1a%meraki/wireless/v1/ssids_splash.proto\x1a'meraki/wireless/v1/ssids_statuses.proto\x1a.meraki/wireless/v1/ssids_traffic_shaping.proto\x1a\"meraki/wireless/v1/ssids_vpn.proto\x1a\x1fmeraki/wireless/v1/status.proto\x1a&meraki/wireless/v1/usage_history.proto\x1a\x1fmeraki/wireless/v1/zigbee.proto2ӂ\x04\n" +
+	")meraki/wireless/v1/wireless_service.proto\x12\x12meraki.wireless.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a$meraki/wireless/v1/air_marshal.proto\x1a7meraki/wireless/v1/alternate_management_interface.proto\x1a meraki/wireless/v1/billing.proto\x1a\"meraki/wireless/v1/bluetooth.proto\x1a4meraki/wireless/v1/channel_utilization_history.proto\x1a-meraki/wireless/v1/client_count_history.proto\x1a meraki/wireless/v1/clients.proto\x1a)meraki/wireless/v1/connection_stats.proto\x1a*meraki/wireless/v1/data_rate_history.proto\x1a4meraki/wireless/v1/devices_channel_utilization.proto\x1a1meraki/wireless/v1/devices_connection_stats.proto\x1a)meraki/wireless/v1/devices_ethernet.proto\x1a.meraki/wireless/v1/devices_latency_stats.proto\x1a,meraki/wireless/v1/devices_packet_loss.proto\x1a&meraki/wireless/v1/devices_power.proto\x1a-meraki/wireless/v1/devices_provisioning.proto\x1a'meraki/wireless/v1/devices_radsec.proto\x1a'meraki/wireless/v1/devices_system.proto\x1a5meraki/wireless/v1/devices_wireless_controllers.proto\x1a/meraki/wireless/v1/electronic_shelf_label.proto\x1a!meraki/wireless/v1/ethernet.proto\x1a+meraki/wireless/v1/failed_connections.proto\x1a(meraki/wireless/v1/impacted_device.proto\x1a(meraki/wireless/v1/latency_history.proto\x1a&meraki/wireless/v1/latency_stats.proto\x1a!meraki/wireless/v1/location.proto\x1a&meraki/wireless/v1/mesh_statuses.proto\x1a\x1dmeraki/wireless/v1/mqtt.proto\x1a\x1emeraki/wireless/v1/radio.proto\x1a$meraki/wireless/v1/rf_profiles.proto\x1a!meraki/wireless/v1/settings.proto\x1a/meraki/wireless/v1/signal_quality_history.proto\x1a\x1emeraki/wireless/v1/ssids.proto\x1a1meraki/wireless/v1/ssids_bonjour_forwarding.proto\x1a9meraki/wireless/v1/ssids_device_type_group_policies.proto\x1a+meraki/wireless/v1/ssids_eap_override.proto\x1a'meraki/wireless/v1/ssids_firewall.proto\x1a(meraki/wireless/v1/ssids_hotspot20.proto\x1a,meraki/wireless/v1/ssids_identity_psks.proto\x1a+meraki/wireless/v1/ssids_open_roaming.proto\x1a'meraki/wireless/v1/ssids_profiles.proto\x1a(meraki/wireless/v1/ssids_schedules.proto\x1a%meraki/wireless/v1/ssids_splash.proto\x1a'meraki/wireless/v1/ssids_statuses.proto\x1a.meraki/wireless/v1/ssids_traffic_shaping.proto\x1a\"meraki/wireless/v1/ssids_vpn.proto\x1a\x1fmeraki/wireless/v1/status.proto\x1a&meraki/wireless/v1/usage_history.proto\x1a\x1fmeraki/wireless/v1/zigbee.proto2܆\x04\n" +
 	"\x0fWirelessService\x12\x97\x03\n" +
 	"4UpdateDeviceWirelessAlternateManagementInterfaceIpv6\x12O.meraki.wireless.v1.UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request\x1aB.meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6\"\xc9\x01\xf2\xfd\x1b\xc4\x01\n" +
 	"4updateDeviceWirelessAlternateManagementInterfaceIpv6\x10\x02\x1a</devices/{serial}/wireless/alternateManagementInterface/ipv6 \x040\x02BH\n" +
@@ -65,8 +64,8 @@ const file_meraki_wireless_v1_wireless_service_proto_rawDesc = "" +
 	"//networks/{networkId}/wireless/airMarshal/rules\x12\x06create\x18\x01\x12\xcb\x02\n" +
 	"#UpdateNetworkWirelessAirMarshalRule\x12>.meraki.wireless.v1.UpdateNetworkWirelessAirMarshalRuleRequest\x1a1.meraki.wireless.v1.NetworkWirelessAirMarshalRule\"\xb0\x01\xf2\xfd\x1b\xab\x01\n" +
 	"#updateNetworkWirelessAirMarshalRule\x10\x02\x1a8/networks/{networkId}/wireless/airMarshal/rules/{ruleId} \x030\x02BD\n" +
-	"8/networks/{networkId}/wireless/airMarshal/rules/{ruleId}\x12\x06update\x18\x01\x12\xb1\x02\n" +
-	"#DeleteNetworkWirelessAirMarshalRule\x12>.meraki.wireless.v1.DeleteNetworkWirelessAirMarshalRuleRequest\x1a\x16.google.protobuf.Empty\"\xb1\x01\xf2\xfd\x1b\xac\x01\n" +
+	"8/networks/{networkId}/wireless/airMarshal/rules/{ruleId}\x12\x06update\x18\x01\x12\xda\x02\n" +
+	"#DeleteNetworkWirelessAirMarshalRule\x12>.meraki.wireless.v1.DeleteNetworkWirelessAirMarshalRuleRequest\x1a?.meraki.wireless.v1.DeleteNetworkWirelessAirMarshalRuleResponse\"\xb1\x01\xf2\xfd\x1b\xac\x01\n" +
 	"#deleteNetworkWirelessAirMarshalRule\x10\x04\x1a8/networks/{networkId}/wireless/airMarshal/rules/{ruleId} \x030\x02BE\n" +
 	"8/networks/{networkId}/wireless/airMarshal/rules/{ruleId}\x12\adestroy\x18\x01\x12\xcf\x02\n" +
 	"'UpdateNetworkWirelessAirMarshalSettings\x12B.meraki.wireless.v1.UpdateNetworkWirelessAirMarshalSettingsRequest\x1a5.meraki.wireless.v1.NetworkWirelessAirMarshalSettings\"\xa8\x01\xf2\xfd\x1b\xa3\x01\n" +
@@ -142,8 +141,8 @@ const file_meraki_wireless_v1_wireless_service_proto_rawDesc = "" +
 	"&getNetworkWirelessEthernetPortsProfile\x10\x01\x1aB/networks/{networkId}/wireless/ethernet/ports/profiles/{profileId} \x030\x01\x12\xf7\x02\n" +
 	")UpdateNetworkWirelessEthernetPortsProfile\x12D.meraki.wireless.v1.UpdateNetworkWirelessEthernetPortsProfileRequest\x1a7.meraki.wireless.v1.NetworkWirelessEthernetPortsProfile\"\xca\x01\xf2\xfd\x1b\xc5\x01\n" +
 	")updateNetworkWirelessEthernetPortsProfile\x10\x02\x1aB/networks/{networkId}/wireless/ethernet/ports/profiles/{profileId} \x030\x02BN\n" +
-	"B/networks/{networkId}/wireless/ethernet/ports/profiles/{profileId}\x12\x06update\x18\x01\x12\xd7\x02\n" +
-	")DeleteNetworkWirelessEthernetPortsProfile\x12D.meraki.wireless.v1.DeleteNetworkWirelessEthernetPortsProfileRequest\x1a\x16.google.protobuf.Empty\"\xcb\x01\xf2\xfd\x1b\xc6\x01\n" +
+	"B/networks/{networkId}/wireless/ethernet/ports/profiles/{profileId}\x12\x06update\x18\x01\x12\x86\x03\n" +
+	")DeleteNetworkWirelessEthernetPortsProfile\x12D.meraki.wireless.v1.DeleteNetworkWirelessEthernetPortsProfileRequest\x1aE.meraki.wireless.v1.DeleteNetworkWirelessEthernetPortsProfileResponse\"\xcb\x01\xf2\xfd\x1b\xc6\x01\n" +
 	")deleteNetworkWirelessEthernetPortsProfile\x10\x04\x1aB/networks/{networkId}/wireless/ethernet/ports/profiles/{profileId} \x030\x02BO\n" +
 	"B/networks/{networkId}/wireless/ethernet/ports/profiles/{profileId}\x12\adestroy\x18\x01\x12\x9e\x02\n" +
 	"#GetNetworkWirelessFailedConnections\x12>.meraki.wireless.v1.GetNetworkWirelessFailedConnectionsRequest\x1a?.meraki.wireless.v1.GetNetworkWirelessFailedConnectionsResponse\"v\xf2\xfd\x1br\n" +
@@ -165,9 +164,10 @@ const file_meraki_wireless_v1_wireless_service_proto_rawDesc = "" +
 	"\x06serial0\x01\x12\x93\x02\n" +
 	"\x1dUpdateNetworkWirelessRadioRrm\x128.meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest\x1a+.meraki.wireless.v1.NetworkWirelessRadioRrm\"\x8a\x01\xf2\xfd\x1b\x85\x01\n" +
 	"\x1dupdateNetworkWirelessRadioRrm\x10\x02\x1a(/networks/{networkId}/wireless/radio/rrm \x030\x02B4\n" +
-	"(/networks/{networkId}/wireless/radio/rrm\x12\x06update\x18\x01\x12\xdb\x01\n" +
-	"\x1cGetNetworkWirelessRfProfiles\x127.meraki.wireless.v1.GetNetworkWirelessRfProfilesRequest\x1a-.meraki.wireless.v1.NetworkWirelessRfProfiles\"S\xf2\xfd\x1bO\n" +
-	"\x1cgetNetworkWirelessRfProfiles\x10\x01\x1a)/networks/{networkId}/wireless/rfProfiles \x030\x01\x12\x99\x02\n" +
+	"(/networks/{networkId}/wireless/radio/rrm\x12\x06update\x18\x01\x12\xf3\x01\n" +
+	"\x1cGetNetworkWirelessRfProfiles\x127.meraki.wireless.v1.GetNetworkWirelessRfProfilesRequest\x1a8.meraki.wireless.v1.GetNetworkWirelessRfProfilesResponse\"`\xf2\xfd\x1b\\\n" +
+	"\x1cgetNetworkWirelessRfProfiles\x10\x01\x1a)/networks/{networkId}/wireless/rfProfiles \x030\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\x99\x02\n" +
 	"\x1eCreateNetworkWirelessRfProfile\x129.meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest\x1a,.meraki.wireless.v1.NetworkWirelessRfProfile\"\x8d\x01\xf2\xfd\x1b\x88\x01\n" +
 	"\x1ecreateNetworkWirelessRfProfile\x10\x03\x1a)/networks/{networkId}/wireless/rfProfiles \x030\x03B5\n" +
 	")/networks/{networkId}/wireless/rfProfiles\x12\x06create\x18\x01\x12\xe5\x01\n" +
@@ -175,8 +175,8 @@ const file_meraki_wireless_v1_wireless_service_proto_rawDesc = "" +
 	"\x1bgetNetworkWirelessRfProfile\x10\x01\x1a7/networks/{networkId}/wireless/rfProfiles/{rfProfileId} \x030\x01\x12\xb5\x02\n" +
 	"\x1eUpdateNetworkWirelessRfProfile\x129.meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest\x1a,.meraki.wireless.v1.NetworkWirelessRfProfile\"\xa9\x01\xf2\xfd\x1b\xa4\x01\n" +
 	"\x1eupdateNetworkWirelessRfProfile\x10\x02\x1a7/networks/{networkId}/wireless/rfProfiles/{rfProfileId} \x030\x02BC\n" +
-	"7/networks/{networkId}/wireless/rfProfiles/{rfProfileId}\x12\x06update\x18\x01\x12\xa0\x02\n" +
-	"\x1eDeleteNetworkWirelessRfProfile\x129.meraki.wireless.v1.DeleteNetworkWirelessRfProfileRequest\x1a\x16.google.protobuf.Empty\"\xaa\x01\xf2\xfd\x1b\xa5\x01\n" +
+	"7/networks/{networkId}/wireless/rfProfiles/{rfProfileId}\x12\x06update\x18\x01\x12\xc4\x02\n" +
+	"\x1eDeleteNetworkWirelessRfProfile\x129.meraki.wireless.v1.DeleteNetworkWirelessRfProfileRequest\x1a:.meraki.wireless.v1.DeleteNetworkWirelessRfProfileResponse\"\xaa\x01\xf2\xfd\x1b\xa5\x01\n" +
 	"\x1edeleteNetworkWirelessRfProfile\x10\x04\x1a7/networks/{networkId}/wireless/rfProfiles/{rfProfileId} \x030\x02BD\n" +
 	"7/networks/{networkId}/wireless/rfProfiles/{rfProfileId}\x12\adestroy\x18\x01\x12\xd1\x01\n" +
 	"\x1aGetNetworkWirelessSettings\x125.meraki.wireless.v1.GetNetworkWirelessSettingsRequest\x1a+.meraki.wireless.v1.NetworkWirelessSettings\"O\xf2\xfd\x1bK\n" +
@@ -237,8 +237,8 @@ const file_meraki_wireless_v1_wireless_service_proto_rawDesc = "" +
 	"!getNetworkWirelessSsidIdentityPsk\x10\x01\x1aJ/networks/{networkId}/wireless/ssids/{number}/identityPsks/{identityPskId} \x030\x01\x12\xf3\x02\n" +
 	"$UpdateNetworkWirelessSsidIdentityPsk\x12?.meraki.wireless.v1.UpdateNetworkWirelessSsidIdentityPskRequest\x1a2.meraki.wireless.v1.NetworkWirelessSsidIdentityPsk\"\xd5\x01\xf2\xfd\x1b\xd0\x01\n" +
 	"$updateNetworkWirelessSsidIdentityPsk\x10\x02\x1aJ/networks/{networkId}/wireless/ssids/{number}/identityPsks/{identityPskId} \x030\x02BV\n" +
-	"J/networks/{networkId}/wireless/ssids/{number}/identityPsks/{identityPskId}\x12\x06update\x18\x01\x12\xd8\x02\n" +
-	"$DeleteNetworkWirelessSsidIdentityPsk\x12?.meraki.wireless.v1.DeleteNetworkWirelessSsidIdentityPskRequest\x1a\x16.google.protobuf.Empty\"\xd6\x01\xf2\xfd\x1b\xd1\x01\n" +
+	"J/networks/{networkId}/wireless/ssids/{number}/identityPsks/{identityPskId}\x12\x06update\x18\x01\x12\x82\x03\n" +
+	"$DeleteNetworkWirelessSsidIdentityPsk\x12?.meraki.wireless.v1.DeleteNetworkWirelessSsidIdentityPskRequest\x1a@.meraki.wireless.v1.DeleteNetworkWirelessSsidIdentityPskResponse\"\xd6\x01\xf2\xfd\x1b\xd1\x01\n" +
 	"$deleteNetworkWirelessSsidIdentityPsk\x10\x04\x1aJ/networks/{networkId}/wireless/ssids/{number}/identityPsks/{identityPskId} \x030\x02BW\n" +
 	"J/networks/{networkId}/wireless/ssids/{number}/identityPsks/{identityPskId}\x12\adestroy\x18\x01\x12\xd1\x02\n" +
 	"$UpdateNetworkWirelessSsidOpenRoaming\x12?.meraki.wireless.v1.UpdateNetworkWirelessSsidOpenRoamingRequest\x1a2.meraki.wireless.v1.NetworkWirelessSsidOpenRoaming\"\xb3\x01\xf2\xfd\x1b\xae\x01\n" +
@@ -454,24 +454,26 @@ const file_meraki_wireless_v1_wireless_service_proto_rawDesc = "" +
 	"0\x01j\x10\n" +
 	"\n" +
 	"networkIds\x10\x02\x18\x02j\r\n" +
-	"\aserials\x10\x02\x18\x030\x01\x12\xfc\x02\n" +
-	"5GetOrganizationWirelessDevicesProvisioningDeployments\x12P.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsRequest\x1aQ.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse\"\x9d\x01\xf2\xfd\x1b\x98\x01\n" +
-	"5getOrganizationWirelessDevicesProvisioningDeployments\x10\x01\x1aI/organizations/{organizationId}/wireless/devices/provisioning/deployments \x02*\a\b\x01\x10\xe8\a\x18\x140\x01J\x05items\x12\x81\x03\n" +
-	"8StreamOrganizationWirelessDevicesProvisioningDeployments\x12P.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsRequest\x1aQ.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse\"\x9d\x01\xf2\xfd\x1b\x98\x01\n" +
-	"5getOrganizationWirelessDevicesProvisioningDeployments\x10\x01\x1aI/organizations/{organizationId}/wireless/devices/provisioning/deployments \x02*\a\b\x01\x10\xe8\a\x18\x140\x01J\x05items0\x01\x12\xaa\x04\n" +
-	"7CreateOrganizationWirelessDevicesProvisioningDeployment\x12R.meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest\x1aT.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse\"\xc4\x02\xf2\xfd\x1b\xbf\x02\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\x8c\x03\n" +
+	"5GetOrganizationWirelessDevicesProvisioningDeployments\x12P.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsRequest\x1aQ.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse\"\xad\x01\xf2\xfd\x1b\xa8\x01\n" +
+	"5getOrganizationWirelessDevicesProvisioningDeployments\x10\x01\x1aI/organizations/{organizationId}/wireless/devices/provisioning/deployments \x02*\a\b\x01\x10\xe8\a\x18\x140\x01J\x05itemsZ\x0e\n" +
+	"\fdeploymentId\x12\x91\x03\n" +
+	"8StreamOrganizationWirelessDevicesProvisioningDeployments\x12P.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsRequest\x1aQ.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse\"\xad\x01\xf2\xfd\x1b\xa8\x01\n" +
+	"5getOrganizationWirelessDevicesProvisioningDeployments\x10\x01\x1aI/organizations/{organizationId}/wireless/devices/provisioning/deployments \x02*\a\b\x01\x10\xe8\a\x18\x140\x01J\x05itemsZ\x0e\n" +
+	"\fdeploymentId0\x01\x12\xa7\x04\n" +
+	"7CreateOrganizationWirelessDevicesProvisioningDeployment\x12R.meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest\x1aQ.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse\"\xc4\x02\xf2\xfd\x1b\xbf\x02\n" +
 	"7createOrganizationWirelessDevicesProvisioningDeployment\x10\x03\x1aI/organizations/{organizationId}/wireless/devices/provisioning/deployments \x020\x03BU\n" +
 	"I/organizations/{organizationId}/wireless/devices/provisioning/deployments\x12\x06create\x18\x01j \n" +
 	"\x1aitems[].devices.new.serial\x10\x03\x18\x03j \n" +
 	"\x1aitems[].devices.old.serial\x10\x03\x18\x03j\x18\n" +
-	"\x12items[].network.id\x10\x03\x18\x02\x12\xad\x04\n" +
-	"8UpdateOrganizationWirelessDevicesProvisioningDeployments\x12S.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest\x1aT.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse\"\xc5\x02\xf2\xfd\x1b\xc0\x02\n" +
+	"\x12items[].network.id\x10\x03\x18\x02\x12\xaa\x04\n" +
+	"8UpdateOrganizationWirelessDevicesProvisioningDeployments\x12S.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest\x1aQ.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse\"\xc5\x02\xf2\xfd\x1b\xc0\x02\n" +
 	"8updateOrganizationWirelessDevicesProvisioningDeployments\x10\x02\x1aI/organizations/{organizationId}/wireless/devices/provisioning/deployments \x020\x02BU\n" +
 	"I/organizations/{organizationId}/wireless/devices/provisioning/deployments\x12\x06update\x18\x01j \n" +
 	"\x1aitems[].devices.new.serial\x10\x03\x18\x03j \n" +
 	"\x1aitems[].devices.old.serial\x10\x03\x18\x03j\x18\n" +
-	"\x12items[].network.id\x10\x03\x18\x02\x12\xad\x03\n" +
-	"7DeleteOrganizationWirelessDevicesProvisioningDeployment\x12R.meraki.wireless.v1.DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest\x1a\x16.google.protobuf.Empty\"\x85\x02\xf2\xfd\x1b\x80\x02\n" +
+	"\x12items[].network.id\x10\x03\x18\x02\x12\xea\x03\n" +
+	"7DeleteOrganizationWirelessDevicesProvisioningDeployment\x12R.meraki.wireless.v1.DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest\x1aS.meraki.wireless.v1.DeleteOrganizationWirelessDevicesProvisioningDeploymentResponse\"\x85\x02\xf2\xfd\x1b\x80\x02\n" +
 	"7deleteOrganizationWirelessDevicesProvisioningDeployment\x10\x04\x1aX/organizations/{organizationId}/wireless/devices/provisioning/deployments/{deploymentId} \x020\x02Be\n" +
 	"X/organizations/{organizationId}/wireless/devices/provisioning/deployments/{deploymentId}\x12\adestroy\x18\x01\x12\x92\x03\n" +
 	";GetOrganizationWirelessDevicesRadsecCertificatesAuthorities\x12V.meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest\x1aW.meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse\"\xa1\x01\xf2\xfd\x1b\x9c\x01\n" +
@@ -539,8 +541,8 @@ const file_meraki_wireless_v1_wireless_service_proto_rawDesc = "" +
 	"network.id\x10\x03\x18\x02\x12\xb9\x03\n" +
 	"2UpdateOrganizationWirelessLocationScanningReceiver\x12M.meraki.wireless.v1.UpdateOrganizationWirelessLocationScanningReceiverRequest\x1a@.meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver\"\xf1\x01\xf2\xfd\x1b\xec\x01\n" +
 	"2updateOrganizationWirelessLocationScanningReceiver\x10\x02\x1aQ/organizations/{organizationId}/wireless/location/scanning/receivers/{receiverId} \x020\x02B]\n" +
-	"Q/organizations/{organizationId}/wireless/location/scanning/receivers/{receiverId}\x12\x06update\x18\x01\x12\x8d\x03\n" +
-	"2DeleteOrganizationWirelessLocationScanningReceiver\x12M.meraki.wireless.v1.DeleteOrganizationWirelessLocationScanningReceiverRequest\x1a\x16.google.protobuf.Empty\"\xef\x01\xf2\xfd\x1b\xea\x01\n" +
+	"Q/organizations/{organizationId}/wireless/location/scanning/receivers/{receiverId}\x12\x06update\x18\x01\x12\xc5\x03\n" +
+	"2DeleteOrganizationWirelessLocationScanningReceiver\x12M.meraki.wireless.v1.DeleteOrganizationWirelessLocationScanningReceiverRequest\x1aN.meraki.wireless.v1.DeleteOrganizationWirelessLocationScanningReceiverResponse\"\xef\x01\xf2\xfd\x1b\xea\x01\n" +
 	"2deleteOrganizationWirelessLocationScanningReceiver\x10\x04\x1aQ/organizations/{organizationId}/wireless/location/scanning/receivers/{receiverId} \x020\x02B[\n" +
 	"Q/organizations/{organizationId}/wireless/location/scanning/receivers/{receiverId}\x12\x06delete\x12\xab\x02\n" +
 	"#GetOrganizationWirelessMqttSettings\x12>.meraki.wireless.v1.GetOrganizationWirelessMqttSettingsRequest\x1a?.meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse\"\x82\x01\xf2\xfd\x1b~\n" +
@@ -570,15 +572,17 @@ const file_meraki_wireless_v1_wireless_service_proto_rawDesc = "" +
 	"(getOrganizationWirelessRadioRrmByNetwork\x10\x01\x1a</organizations/{organizationId}/wireless/radio/rrm/byNetwork \x02*\x02\b\x010\x01Z\v\n" +
 	"\tnetworkIdj\x10\n" +
 	"\n" +
-	"networkIds\x10\x02\x18\x020\x01\x12\xa7\x03\n" +
-	"4GetOrganizationWirelessRfProfilesAssignmentsByDevice\x12O.meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest\x1aP.meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse\"\xcb\x01\xf2\xfd\x1b\xc6\x01\n" +
-	"4getOrganizationWirelessRfProfilesAssignmentsByDevice\x10\x01\x1aH/organizations/{organizationId}/wireless/rfProfiles/assignments/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsj\x10\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xb1\x03\n" +
+	"4GetOrganizationWirelessRfProfilesAssignmentsByDevice\x12O.meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest\x1aP.meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse\"\xd5\x01\xf2\xfd\x1b\xd0\x01\n" +
+	"4getOrganizationWirelessRfProfilesAssignmentsByDevice\x10\x01\x1aH/organizations/{organizationId}/wireless/rfProfiles/assignments/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
 	"\n" +
 	"networkIds\x10\x02\x18\x02j\f\n" +
 	"\x06serial\x10\x02\x18\x03j\r\n" +
-	"\aserials\x10\x02\x18\x03\x12\xac\x03\n" +
-	"7StreamOrganizationWirelessRfProfilesAssignmentsByDevice\x12O.meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest\x1aP.meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse\"\xcb\x01\xf2\xfd\x1b\xc6\x01\n" +
-	"4getOrganizationWirelessRfProfilesAssignmentsByDevice\x10\x01\x1aH/organizations/{organizationId}/wireless/rfProfiles/assignments/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsj\x10\n" +
+	"\aserials\x10\x02\x18\x03\x12\xb6\x03\n" +
+	"7StreamOrganizationWirelessRfProfilesAssignmentsByDevice\x12O.meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest\x1aP.meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse\"\xd5\x01\xf2\xfd\x1b\xd0\x01\n" +
+	"4getOrganizationWirelessRfProfilesAssignmentsByDevice\x10\x01\x1aH/organizations/{organizationId}/wireless/rfProfiles/assignments/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
 	"\n" +
 	"networkIds\x10\x02\x18\x02j\f\n" +
 	"\x06serial\x10\x02\x18\x03j\r\n" +
@@ -600,8 +604,8 @@ const file_meraki_wireless_v1_wireless_service_proto_rawDesc = "" +
 	"network.id\x10\x03\x18\x02\x12\x81\x04\n" +
 	">UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntry\x12Y.meraki.wireless.v1.UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest\x1aL.meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry\"\x95\x02\xf2\xfd\x1b\x90\x02\n" +
 	">updateOrganizationWirelessSsidsFirewallIsolationAllowlistEntry\x10\x02\x1a]/organizations/{organizationId}/wireless/ssids/firewall/isolation/allowlist/entries/{entryId} \x020\x02Bi\n" +
-	"]/organizations/{organizationId}/wireless/ssids/firewall/isolation/allowlist/entries/{entryId}\x12\x06update\x18\x01\x12\xcc\x03\n" +
-	">DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntry\x12Y.meraki.wireless.v1.DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest\x1a\x16.google.protobuf.Empty\"\x96\x02\xf2\xfd\x1b\x91\x02\n" +
+	"]/organizations/{organizationId}/wireless/ssids/firewall/isolation/allowlist/entries/{entryId}\x12\x06update\x18\x01\x12\x90\x04\n" +
+	">DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntry\x12Y.meraki.wireless.v1.DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest\x1aZ.meraki.wireless.v1.DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryResponse\"\x96\x02\xf2\xfd\x1b\x91\x02\n" +
 	">deleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntry\x10\x04\x1a]/organizations/{organizationId}/wireless/ssids/firewall/isolation/allowlist/entries/{entryId} \x020\x02Bj\n" +
 	"]/organizations/{organizationId}/wireless/ssids/firewall/isolation/allowlist/entries/{entryId}\x12\adestroy\x18\x01\x12\xfc\x02\n" +
 	"0GetOrganizationWirelessSsidsOpenRoamingByNetwork\x12K.meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkRequest\x1aL.meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
@@ -635,8 +639,8 @@ const file_meraki_wireless_v1_wireless_service_proto_rawDesc = "" +
 	"1createOrganizationWirelessSsidsProfilesAssignment\x10\x03\x1aC/organizations/{organizationId}/wireless/ssids/profiles/assignments \x020\x03BO\n" +
 	"C/organizations/{organizationId}/wireless/ssids/profiles/assignments\x12\x06create\x18\x01j\x10\n" +
 	"\n" +
-	"network.id\x10\x03\x18\x02\x12\x86\x03\n" +
-	"2DeleteOrganizationWirelessSsidsProfilesAssignments\x12M.meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest\x1a\x16.google.protobuf.Empty\"\xe8\x01\xf2\xfd\x1b\xe3\x01\n" +
+	"network.id\x10\x03\x18\x02\x12\xbe\x03\n" +
+	"2DeleteOrganizationWirelessSsidsProfilesAssignments\x12M.meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest\x1aN.meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsResponse\"\xe8\x01\xf2\xfd\x1b\xe3\x01\n" +
 	"2deleteOrganizationWirelessSsidsProfilesAssignments\x10\x04\x1aC/organizations/{organizationId}/wireless/ssids/profiles/assignments \x020\x02BP\n" +
 	"C/organizations/{organizationId}/wireless/ssids/profiles/assignments\x12\adestroy\x18\x01j\x10\n" +
 	"\n" +
@@ -659,8 +663,8 @@ const file_meraki_wireless_v1_wireless_service_proto_rawDesc = "" +
 	"\x02id0\x01\x12\xdf\x02\n" +
 	"&UpdateOrganizationWirelessSsidsProfile\x12A.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest\x1a4.meraki.wireless.v1.OrganizationWirelessSsidsProfile\"\xbb\x01\xf2\xfd\x1b\xb6\x01\n" +
 	"&updateOrganizationWirelessSsidsProfile\x10\x02\x1a</organizations/{organizationId}/wireless/ssids/profiles/{id} \x020\x02BH\n" +
-	"</organizations/{organizationId}/wireless/ssids/profiles/{id}\x12\x06update\x18\x01\x12\xc2\x02\n" +
-	"&DeleteOrganizationWirelessSsidsProfile\x12A.meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfileRequest\x1a\x16.google.protobuf.Empty\"\xbc\x01\xf2\xfd\x1b\xb7\x01\n" +
+	"</organizations/{organizationId}/wireless/ssids/profiles/{id}\x12\x06update\x18\x01\x12\xee\x02\n" +
+	"&DeleteOrganizationWirelessSsidsProfile\x12A.meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfileRequest\x1aB.meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfileResponse\"\xbc\x01\xf2\xfd\x1b\xb7\x01\n" +
 	"&deleteOrganizationWirelessSsidsProfile\x10\x04\x1a</organizations/{organizationId}/wireless/ssids/profiles/{id} \x020\x02BI\n" +
 	"</organizations/{organizationId}/wireless/ssids/profiles/{id}\x12\adestroy\x18\x01\x12\xf3\x02\n" +
 	",GetOrganizationWirelessSsidsStatusesByDevice\x12G.meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceRequest\x1aH.meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse\"\xaf\x01\xf2\xfd\x1b\xaa\x01\n" +
@@ -720,8 +724,8 @@ const file_meraki_wireless_v1_wireless_service_proto_rawDesc = "" +
 	"\x06serial\x10\x02\x18\x030\x01\x12\xf9\x02\n" +
 	"(UpdateOrganizationWirelessZigbeeDoorLock\x12C.meraki.wireless.v1.UpdateOrganizationWirelessZigbeeDoorLockRequest\x1a6.meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock\"\xcf\x01\xf2\xfd\x1b\xca\x01\n" +
 	"(updateOrganizationWirelessZigbeeDoorLock\x10\x02\x1aF/organizations/{organizationId}/wireless/zigbee/doorLocks/{doorLockId} \x020\x02BP\n" +
-	"F/organizations/{organizationId}/wireless/zigbee/doorLocks/{doorLockId}\x12\x06createB~\n" +
-	"\x1ccom.merakibroker.wireless.v1B\x14WirelessServiceProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"F/organizations/{organizationId}/wireless/zigbee/doorLocks/{doorLockId}\x12\x06createB\x99\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\x14WirelessServiceProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var file_meraki_wireless_v1_wireless_service_proto_goTypes = []any{
 	(*UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request)(nil),                        // 0: meraki.wireless.v1.UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request
@@ -884,7 +888,7 @@ var file_meraki_wireless_v1_wireless_service_proto_goTypes = []any{
 	(*DeviceWirelessZigbeeEnrollment)(nil),                                                     // 157: meraki.wireless.v1.DeviceWirelessZigbeeEnrollment
 	(*GetNetworkWirelessAirMarshalResponse)(nil),                                               // 158: meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse
 	(*NetworkWirelessAirMarshalRule)(nil),                                                      // 159: meraki.wireless.v1.NetworkWirelessAirMarshalRule
-	(*emptypb.Empty)(nil),                                                                      // 160: google.protobuf.Empty
+	(*DeleteNetworkWirelessAirMarshalRuleResponse)(nil),                                        // 160: meraki.wireless.v1.DeleteNetworkWirelessAirMarshalRuleResponse
 	(*NetworkWirelessAirMarshalSettings)(nil),                                                  // 161: meraki.wireless.v1.NetworkWirelessAirMarshalSettings
 	(*NetworkWirelessAlternateManagementInterface)(nil),                                        // 162: meraki.wireless.v1.NetworkWirelessAlternateManagementInterface
 	(*NetworkWirelessBilling)(nil),                                                             // 163: meraki.wireless.v1.NetworkWirelessBilling
@@ -907,82 +911,89 @@ var file_meraki_wireless_v1_wireless_service_proto_goTypes = []any{
 	(*NetworkWirelessEthernetPortsProfile)(nil),                                                // 180: meraki.wireless.v1.NetworkWirelessEthernetPortsProfile
 	(*AssignNetworkWirelessEthernetPortsProfilesResponse)(nil),                                 // 181: meraki.wireless.v1.AssignNetworkWirelessEthernetPortsProfilesResponse
 	(*SetNetworkWirelessEthernetPortsProfilesDefaultResponse)(nil),                             // 182: meraki.wireless.v1.SetNetworkWirelessEthernetPortsProfilesDefaultResponse
-	(*GetNetworkWirelessFailedConnectionsResponse)(nil),                                        // 183: meraki.wireless.v1.GetNetworkWirelessFailedConnectionsResponse
-	(*GetNetworkWirelessLatencyHistoryResponse)(nil),                                           // 184: meraki.wireless.v1.GetNetworkWirelessLatencyHistoryResponse
-	(*NetworkWirelessLatencyStats)(nil),                                                        // 185: meraki.wireless.v1.NetworkWirelessLatencyStats
-	(*NetworkWirelessLocationScanning)(nil),                                                    // 186: meraki.wireless.v1.NetworkWirelessLocationScanning
-	(*GetNetworkWirelessMeshStatusesResponse)(nil),                                             // 187: meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse
-	(*NetworkWirelessRadioRrm)(nil),                                                            // 188: meraki.wireless.v1.NetworkWirelessRadioRrm
-	(*NetworkWirelessRfProfiles)(nil),                                                          // 189: meraki.wireless.v1.NetworkWirelessRfProfiles
-	(*NetworkWirelessRfProfile)(nil),                                                           // 190: meraki.wireless.v1.NetworkWirelessRfProfile
-	(*NetworkWirelessSettings)(nil),                                                            // 191: meraki.wireless.v1.NetworkWirelessSettings
-	(*GetNetworkWirelessSignalQualityHistoryResponse)(nil),                                     // 192: meraki.wireless.v1.GetNetworkWirelessSignalQualityHistoryResponse
-	(*GetNetworkWirelessSsidsResponse)(nil),                                                    // 193: meraki.wireless.v1.GetNetworkWirelessSsidsResponse
-	(*NetworkWirelessSsid)(nil),                                                                // 194: meraki.wireless.v1.NetworkWirelessSsid
-	(*NetworkWirelessSsidBonjourForwarding)(nil),                                               // 195: meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding
-	(*NetworkWirelessSsidDeviceTypeGroupPolicies)(nil),                                         // 196: meraki.wireless.v1.NetworkWirelessSsidDeviceTypeGroupPolicies
-	(*NetworkWirelessSsidEapOverride)(nil),                                                     // 197: meraki.wireless.v1.NetworkWirelessSsidEapOverride
-	(*NetworkWirelessSsidFirewallL3FirewallRules)(nil),                                         // 198: meraki.wireless.v1.NetworkWirelessSsidFirewallL3FirewallRules
-	(*NetworkWirelessSsidFirewallL7FirewallRules)(nil),                                         // 199: meraki.wireless.v1.NetworkWirelessSsidFirewallL7FirewallRules
-	(*NetworkWirelessSsidHotspot20)(nil),                                                       // 200: meraki.wireless.v1.NetworkWirelessSsidHotspot20
-	(*GetNetworkWirelessSsidIdentityPsksResponse)(nil),                                         // 201: meraki.wireless.v1.GetNetworkWirelessSsidIdentityPsksResponse
-	(*NetworkWirelessSsidIdentityPsk)(nil),                                                     // 202: meraki.wireless.v1.NetworkWirelessSsidIdentityPsk
-	(*NetworkWirelessSsidOpenRoaming)(nil),                                                     // 203: meraki.wireless.v1.NetworkWirelessSsidOpenRoaming
-	(*NetworkWirelessSsidSchedules)(nil),                                                       // 204: meraki.wireless.v1.NetworkWirelessSsidSchedules
-	(*NetworkWirelessSsidSplashSettings)(nil),                                                  // 205: meraki.wireless.v1.NetworkWirelessSsidSplashSettings
-	(*NetworkWirelessSsidTrafficShapingRules)(nil),                                             // 206: meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules
-	(*NetworkWirelessSsidVpn)(nil),                                                             // 207: meraki.wireless.v1.NetworkWirelessSsidVpn
-	(*GetNetworkWirelessUsageHistoryResponse)(nil),                                             // 208: meraki.wireless.v1.GetNetworkWirelessUsageHistoryResponse
-	(*NetworkWirelessZigbee)(nil),                                                              // 209: meraki.wireless.v1.NetworkWirelessZigbee
-	(*GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse)(nil),                    // 210: meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse
-	(*GetOrganizationWirelessAirMarshalRulesResponse)(nil),                                     // 211: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse
-	(*GetOrganizationWirelessAirMarshalSettingsByNetworkResponse)(nil),                         // 212: meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse
-	(*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse)(nil),           // 213: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse
-	(*GetOrganizationWirelessClientsOverviewByDeviceResponse)(nil),                             // 214: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse
-	(*GetOrganizationWirelessClientsUsageByNetworkResponse)(nil),                               // 215: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse
-	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse)(nil),                         // 216: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse
-	(*GetOrganizationWirelessClientsUsageBySsidResponse)(nil),                                  // 217: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse
-	(*GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse)(nil),                   // 218: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse
-	(*GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse)(nil),                  // 219: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse
-	(*GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse)(nil),  // 220: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse
-	(*GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse)(nil), // 221: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse
-	(*GetOrganizationWirelessDevicesEthernetStatusesResponse)(nil),                             // 222: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse
-	(*GetOrganizationWirelessDevicesPacketLossByClientResponse)(nil),                           // 223: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse
-	(*GetOrganizationWirelessDevicesPacketLossByDeviceResponse)(nil),                           // 224: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse
-	(*GetOrganizationWirelessDevicesPacketLossByNetworkResponse)(nil),                          // 225: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse
-	(*GetOrganizationWirelessDevicesPowerModeHistoryResponse)(nil),                             // 226: meraki.wireless.v1.GetOrganizationWirelessDevicesPowerModeHistoryResponse
-	(*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse)(nil),                      // 227: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse
-	(*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse)(nil),                   // 228: meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse
-	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse)(nil),                // 229: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse
-	(*OrganizationWirelessDevicesRadsecCertificatesAuthorities)(nil),                           // 230: meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities
-	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse)(nil),            // 231: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse
-	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse)(nil),      // 232: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse
-	(*GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse)(nil),                         // 233: meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse
-	(*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse)(nil),                  // 234: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse
-	(*GetOrganizationWirelessLocationScanningByNetworkResponse)(nil),                           // 235: meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse
-	(*GetOrganizationWirelessLocationScanningReceiversResponse)(nil),                           // 236: meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse
-	(*OrganizationWirelessLocationScanningReceiver)(nil),                                       // 237: meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver
-	(*GetOrganizationWirelessMqttSettingsResponse)(nil),                                        // 238: meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse
-	(*OrganizationWirelessMqttSettings)(nil),                                                   // 239: meraki.wireless.v1.OrganizationWirelessMqttSettings
-	(*RecalculateOrganizationWirelessRadioAutoRfChannelsResponse)(nil),                         // 240: meraki.wireless.v1.RecalculateOrganizationWirelessRadioAutoRfChannelsResponse
-	(*GetOrganizationWirelessRadioRrmByNetworkResponse)(nil),                                   // 241: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse
-	(*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse)(nil),                       // 242: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse
-	(*GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse)(nil),              // 243: meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse
-	(*OrganizationWirelessSsidsFirewallIsolationAllowlistEntry)(nil),                           // 244: meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry
-	(*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse)(nil),                           // 245: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse
-	(*GetOrganizationWirelessSsidsProfilesResponse)(nil),                                       // 246: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesResponse
-	(*OrganizationWirelessSsidsProfile)(nil),                                                   // 247: meraki.wireless.v1.OrganizationWirelessSsidsProfile
-	(*GetOrganizationWirelessSsidsProfilesAssignmentsResponse)(nil),                            // 248: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse
-	(*OrganizationWirelessSsidsProfilesAssignment)(nil),                                        // 249: meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment
-	(*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse)(nil),                   // 250: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse
-	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse)(nil),                              // 251: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse
-	(*GetOrganizationWirelessSsidsStatusesByDeviceResponse)(nil),                               // 252: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse
-	(*GetOrganizationWirelessZigbeeByNetworkResponse)(nil),                                     // 253: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse
-	(*GetOrganizationWirelessZigbeeDevicesResponse)(nil),                                       // 254: meraki.wireless.v1.GetOrganizationWirelessZigbeeDevicesResponse
-	(*OrganizationWirelessZigbeeDevice)(nil),                                                   // 255: meraki.wireless.v1.OrganizationWirelessZigbeeDevice
-	(*OrganizationWirelessZigbeeDisenrollment)(nil),                                            // 256: meraki.wireless.v1.OrganizationWirelessZigbeeDisenrollment
-	(*GetOrganizationWirelessZigbeeDoorLocksResponse)(nil),                                     // 257: meraki.wireless.v1.GetOrganizationWirelessZigbeeDoorLocksResponse
-	(*OrganizationWirelessZigbeeDoorLock)(nil),                                                 // 258: meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock
+	(*DeleteNetworkWirelessEthernetPortsProfileResponse)(nil),                                  // 183: meraki.wireless.v1.DeleteNetworkWirelessEthernetPortsProfileResponse
+	(*GetNetworkWirelessFailedConnectionsResponse)(nil),                                        // 184: meraki.wireless.v1.GetNetworkWirelessFailedConnectionsResponse
+	(*GetNetworkWirelessLatencyHistoryResponse)(nil),                                           // 185: meraki.wireless.v1.GetNetworkWirelessLatencyHistoryResponse
+	(*NetworkWirelessLatencyStats)(nil),                                                        // 186: meraki.wireless.v1.NetworkWirelessLatencyStats
+	(*NetworkWirelessLocationScanning)(nil),                                                    // 187: meraki.wireless.v1.NetworkWirelessLocationScanning
+	(*GetNetworkWirelessMeshStatusesResponse)(nil),                                             // 188: meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse
+	(*NetworkWirelessRadioRrm)(nil),                                                            // 189: meraki.wireless.v1.NetworkWirelessRadioRrm
+	(*GetNetworkWirelessRfProfilesResponse)(nil),                                               // 190: meraki.wireless.v1.GetNetworkWirelessRfProfilesResponse
+	(*NetworkWirelessRfProfile)(nil),                                                           // 191: meraki.wireless.v1.NetworkWirelessRfProfile
+	(*DeleteNetworkWirelessRfProfileResponse)(nil),                                             // 192: meraki.wireless.v1.DeleteNetworkWirelessRfProfileResponse
+	(*NetworkWirelessSettings)(nil),                                                            // 193: meraki.wireless.v1.NetworkWirelessSettings
+	(*GetNetworkWirelessSignalQualityHistoryResponse)(nil),                                     // 194: meraki.wireless.v1.GetNetworkWirelessSignalQualityHistoryResponse
+	(*GetNetworkWirelessSsidsResponse)(nil),                                                    // 195: meraki.wireless.v1.GetNetworkWirelessSsidsResponse
+	(*NetworkWirelessSsid)(nil),                                                                // 196: meraki.wireless.v1.NetworkWirelessSsid
+	(*NetworkWirelessSsidBonjourForwarding)(nil),                                               // 197: meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding
+	(*NetworkWirelessSsidDeviceTypeGroupPolicies)(nil),                                         // 198: meraki.wireless.v1.NetworkWirelessSsidDeviceTypeGroupPolicies
+	(*NetworkWirelessSsidEapOverride)(nil),                                                     // 199: meraki.wireless.v1.NetworkWirelessSsidEapOverride
+	(*NetworkWirelessSsidFirewallL3FirewallRules)(nil),                                         // 200: meraki.wireless.v1.NetworkWirelessSsidFirewallL3FirewallRules
+	(*NetworkWirelessSsidFirewallL7FirewallRules)(nil),                                         // 201: meraki.wireless.v1.NetworkWirelessSsidFirewallL7FirewallRules
+	(*NetworkWirelessSsidHotspot20)(nil),                                                       // 202: meraki.wireless.v1.NetworkWirelessSsidHotspot20
+	(*GetNetworkWirelessSsidIdentityPsksResponse)(nil),                                         // 203: meraki.wireless.v1.GetNetworkWirelessSsidIdentityPsksResponse
+	(*NetworkWirelessSsidIdentityPsk)(nil),                                                     // 204: meraki.wireless.v1.NetworkWirelessSsidIdentityPsk
+	(*DeleteNetworkWirelessSsidIdentityPskResponse)(nil),                                       // 205: meraki.wireless.v1.DeleteNetworkWirelessSsidIdentityPskResponse
+	(*NetworkWirelessSsidOpenRoaming)(nil),                                                     // 206: meraki.wireless.v1.NetworkWirelessSsidOpenRoaming
+	(*NetworkWirelessSsidSchedules)(nil),                                                       // 207: meraki.wireless.v1.NetworkWirelessSsidSchedules
+	(*NetworkWirelessSsidSplashSettings)(nil),                                                  // 208: meraki.wireless.v1.NetworkWirelessSsidSplashSettings
+	(*NetworkWirelessSsidTrafficShapingRules)(nil),                                             // 209: meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules
+	(*NetworkWirelessSsidVpn)(nil),                                                             // 210: meraki.wireless.v1.NetworkWirelessSsidVpn
+	(*GetNetworkWirelessUsageHistoryResponse)(nil),                                             // 211: meraki.wireless.v1.GetNetworkWirelessUsageHistoryResponse
+	(*NetworkWirelessZigbee)(nil),                                                              // 212: meraki.wireless.v1.NetworkWirelessZigbee
+	(*GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse)(nil),                    // 213: meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse
+	(*GetOrganizationWirelessAirMarshalRulesResponse)(nil),                                     // 214: meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse
+	(*GetOrganizationWirelessAirMarshalSettingsByNetworkResponse)(nil),                         // 215: meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse
+	(*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse)(nil),           // 216: meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse
+	(*GetOrganizationWirelessClientsOverviewByDeviceResponse)(nil),                             // 217: meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse
+	(*GetOrganizationWirelessClientsUsageByNetworkResponse)(nil),                               // 218: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse
+	(*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse)(nil),                         // 219: meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse
+	(*GetOrganizationWirelessClientsUsageBySsidResponse)(nil),                                  // 220: meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse
+	(*GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse)(nil),                   // 221: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse
+	(*GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse)(nil),                  // 222: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse
+	(*GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse)(nil),  // 223: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse
+	(*GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse)(nil), // 224: meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse
+	(*GetOrganizationWirelessDevicesEthernetStatusesResponse)(nil),                             // 225: meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse
+	(*GetOrganizationWirelessDevicesPacketLossByClientResponse)(nil),                           // 226: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse
+	(*GetOrganizationWirelessDevicesPacketLossByDeviceResponse)(nil),                           // 227: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse
+	(*GetOrganizationWirelessDevicesPacketLossByNetworkResponse)(nil),                          // 228: meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse
+	(*GetOrganizationWirelessDevicesPowerModeHistoryResponse)(nil),                             // 229: meraki.wireless.v1.GetOrganizationWirelessDevicesPowerModeHistoryResponse
+	(*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse)(nil),                      // 230: meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse
+	(*DeleteOrganizationWirelessDevicesProvisioningDeploymentResponse)(nil),                    // 231: meraki.wireless.v1.DeleteOrganizationWirelessDevicesProvisioningDeploymentResponse
+	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse)(nil),                // 232: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse
+	(*OrganizationWirelessDevicesRadsecCertificatesAuthorities)(nil),                           // 233: meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities
+	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse)(nil),            // 234: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse
+	(*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse)(nil),      // 235: meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse
+	(*GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse)(nil),                         // 236: meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse
+	(*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse)(nil),                  // 237: meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse
+	(*GetOrganizationWirelessLocationScanningByNetworkResponse)(nil),                           // 238: meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse
+	(*GetOrganizationWirelessLocationScanningReceiversResponse)(nil),                           // 239: meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse
+	(*OrganizationWirelessLocationScanningReceiver)(nil),                                       // 240: meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver
+	(*DeleteOrganizationWirelessLocationScanningReceiverResponse)(nil),                         // 241: meraki.wireless.v1.DeleteOrganizationWirelessLocationScanningReceiverResponse
+	(*GetOrganizationWirelessMqttSettingsResponse)(nil),                                        // 242: meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse
+	(*OrganizationWirelessMqttSettings)(nil),                                                   // 243: meraki.wireless.v1.OrganizationWirelessMqttSettings
+	(*RecalculateOrganizationWirelessRadioAutoRfChannelsResponse)(nil),                         // 244: meraki.wireless.v1.RecalculateOrganizationWirelessRadioAutoRfChannelsResponse
+	(*GetOrganizationWirelessRadioRrmByNetworkResponse)(nil),                                   // 245: meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse
+	(*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse)(nil),                       // 246: meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse
+	(*GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse)(nil),              // 247: meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse
+	(*OrganizationWirelessSsidsFirewallIsolationAllowlistEntry)(nil),                           // 248: meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry
+	(*DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryResponse)(nil),             // 249: meraki.wireless.v1.DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryResponse
+	(*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse)(nil),                           // 250: meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse
+	(*GetOrganizationWirelessSsidsProfilesResponse)(nil),                                       // 251: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesResponse
+	(*OrganizationWirelessSsidsProfile)(nil),                                                   // 252: meraki.wireless.v1.OrganizationWirelessSsidsProfile
+	(*GetOrganizationWirelessSsidsProfilesAssignmentsResponse)(nil),                            // 253: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse
+	(*OrganizationWirelessSsidsProfilesAssignment)(nil),                                        // 254: meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment
+	(*DeleteOrganizationWirelessSsidsProfilesAssignmentsResponse)(nil),                         // 255: meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsResponse
+	(*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse)(nil),                   // 256: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse
+	(*GetOrganizationWirelessSsidsProfilesOverviewsResponse)(nil),                              // 257: meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse
+	(*DeleteOrganizationWirelessSsidsProfileResponse)(nil),                                     // 258: meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfileResponse
+	(*GetOrganizationWirelessSsidsStatusesByDeviceResponse)(nil),                               // 259: meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse
+	(*GetOrganizationWirelessZigbeeByNetworkResponse)(nil),                                     // 260: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse
+	(*GetOrganizationWirelessZigbeeDevicesResponse)(nil),                                       // 261: meraki.wireless.v1.GetOrganizationWirelessZigbeeDevicesResponse
+	(*OrganizationWirelessZigbeeDevice)(nil),                                                   // 262: meraki.wireless.v1.OrganizationWirelessZigbeeDevice
+	(*OrganizationWirelessZigbeeDisenrollment)(nil),                                            // 263: meraki.wireless.v1.OrganizationWirelessZigbeeDisenrollment
+	(*GetOrganizationWirelessZigbeeDoorLocksResponse)(nil),                                     // 264: meraki.wireless.v1.GetOrganizationWirelessZigbeeDoorLocksResponse
+	(*OrganizationWirelessZigbeeDoorLock)(nil),                                                 // 265: meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock
 }
 var file_meraki_wireless_v1_wireless_service_proto_depIdxs = []int32{
 	0,   // 0: meraki.wireless.v1.WirelessService.UpdateDeviceWirelessAlternateManagementInterfaceIpv6:input_type -> meraki.wireless.v1.UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request
@@ -1187,7 +1198,7 @@ var file_meraki_wireless_v1_wireless_service_proto_depIdxs = []int32{
 	158, // 199: meraki.wireless.v1.WirelessService.GetNetworkWirelessAirMarshal:output_type -> meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse
 	159, // 200: meraki.wireless.v1.WirelessService.CreateNetworkWirelessAirMarshalRule:output_type -> meraki.wireless.v1.NetworkWirelessAirMarshalRule
 	159, // 201: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessAirMarshalRule:output_type -> meraki.wireless.v1.NetworkWirelessAirMarshalRule
-	160, // 202: meraki.wireless.v1.WirelessService.DeleteNetworkWirelessAirMarshalRule:output_type -> google.protobuf.Empty
+	160, // 202: meraki.wireless.v1.WirelessService.DeleteNetworkWirelessAirMarshalRule:output_type -> meraki.wireless.v1.DeleteNetworkWirelessAirMarshalRuleResponse
 	161, // 203: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessAirMarshalSettings:output_type -> meraki.wireless.v1.NetworkWirelessAirMarshalSettings
 	162, // 204: meraki.wireless.v1.WirelessService.GetNetworkWirelessAlternateManagementInterface:output_type -> meraki.wireless.v1.NetworkWirelessAlternateManagementInterface
 	162, // 205: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessAlternateManagementInterface:output_type -> meraki.wireless.v1.NetworkWirelessAlternateManagementInterface
@@ -1217,148 +1228,148 @@ var file_meraki_wireless_v1_wireless_service_proto_depIdxs = []int32{
 	182, // 229: meraki.wireless.v1.WirelessService.SetNetworkWirelessEthernetPortsProfilesDefault:output_type -> meraki.wireless.v1.SetNetworkWirelessEthernetPortsProfilesDefaultResponse
 	180, // 230: meraki.wireless.v1.WirelessService.GetNetworkWirelessEthernetPortsProfile:output_type -> meraki.wireless.v1.NetworkWirelessEthernetPortsProfile
 	180, // 231: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessEthernetPortsProfile:output_type -> meraki.wireless.v1.NetworkWirelessEthernetPortsProfile
-	160, // 232: meraki.wireless.v1.WirelessService.DeleteNetworkWirelessEthernetPortsProfile:output_type -> google.protobuf.Empty
-	183, // 233: meraki.wireless.v1.WirelessService.GetNetworkWirelessFailedConnections:output_type -> meraki.wireless.v1.GetNetworkWirelessFailedConnectionsResponse
-	184, // 234: meraki.wireless.v1.WirelessService.GetNetworkWirelessLatencyHistory:output_type -> meraki.wireless.v1.GetNetworkWirelessLatencyHistoryResponse
-	185, // 235: meraki.wireless.v1.WirelessService.GetNetworkWirelessLatencyStats:output_type -> meraki.wireless.v1.NetworkWirelessLatencyStats
-	186, // 236: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessLocationScanning:output_type -> meraki.wireless.v1.NetworkWirelessLocationScanning
-	187, // 237: meraki.wireless.v1.WirelessService.GetNetworkWirelessMeshStatuses:output_type -> meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse
-	187, // 238: meraki.wireless.v1.WirelessService.StreamNetworkWirelessMeshStatuses:output_type -> meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse
-	188, // 239: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessRadioRrm:output_type -> meraki.wireless.v1.NetworkWirelessRadioRrm
-	189, // 240: meraki.wireless.v1.WirelessService.GetNetworkWirelessRfProfiles:output_type -> meraki.wireless.v1.NetworkWirelessRfProfiles
-	190, // 241: meraki.wireless.v1.WirelessService.CreateNetworkWirelessRfProfile:output_type -> meraki.wireless.v1.NetworkWirelessRfProfile
-	190, // 242: meraki.wireless.v1.WirelessService.GetNetworkWirelessRfProfile:output_type -> meraki.wireless.v1.NetworkWirelessRfProfile
-	190, // 243: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessRfProfile:output_type -> meraki.wireless.v1.NetworkWirelessRfProfile
-	160, // 244: meraki.wireless.v1.WirelessService.DeleteNetworkWirelessRfProfile:output_type -> google.protobuf.Empty
-	191, // 245: meraki.wireless.v1.WirelessService.GetNetworkWirelessSettings:output_type -> meraki.wireless.v1.NetworkWirelessSettings
-	191, // 246: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSettings:output_type -> meraki.wireless.v1.NetworkWirelessSettings
-	192, // 247: meraki.wireless.v1.WirelessService.GetNetworkWirelessSignalQualityHistory:output_type -> meraki.wireless.v1.GetNetworkWirelessSignalQualityHistoryResponse
-	193, // 248: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsids:output_type -> meraki.wireless.v1.GetNetworkWirelessSsidsResponse
-	194, // 249: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsid:output_type -> meraki.wireless.v1.NetworkWirelessSsid
-	194, // 250: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSsid:output_type -> meraki.wireless.v1.NetworkWirelessSsid
-	195, // 251: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsidBonjourForwarding:output_type -> meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding
-	195, // 252: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSsidBonjourForwarding:output_type -> meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding
-	196, // 253: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsidDeviceTypeGroupPolicies:output_type -> meraki.wireless.v1.NetworkWirelessSsidDeviceTypeGroupPolicies
-	196, // 254: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSsidDeviceTypeGroupPolicies:output_type -> meraki.wireless.v1.NetworkWirelessSsidDeviceTypeGroupPolicies
-	197, // 255: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsidEapOverride:output_type -> meraki.wireless.v1.NetworkWirelessSsidEapOverride
-	197, // 256: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSsidEapOverride:output_type -> meraki.wireless.v1.NetworkWirelessSsidEapOverride
-	198, // 257: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsidFirewallL3FirewallRules:output_type -> meraki.wireless.v1.NetworkWirelessSsidFirewallL3FirewallRules
-	198, // 258: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSsidFirewallL3FirewallRules:output_type -> meraki.wireless.v1.NetworkWirelessSsidFirewallL3FirewallRules
-	199, // 259: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsidFirewallL7FirewallRules:output_type -> meraki.wireless.v1.NetworkWirelessSsidFirewallL7FirewallRules
-	199, // 260: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSsidFirewallL7FirewallRules:output_type -> meraki.wireless.v1.NetworkWirelessSsidFirewallL7FirewallRules
-	200, // 261: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsidHotspot20:output_type -> meraki.wireless.v1.NetworkWirelessSsidHotspot20
-	200, // 262: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSsidHotspot20:output_type -> meraki.wireless.v1.NetworkWirelessSsidHotspot20
-	201, // 263: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsidIdentityPsks:output_type -> meraki.wireless.v1.GetNetworkWirelessSsidIdentityPsksResponse
-	202, // 264: meraki.wireless.v1.WirelessService.CreateNetworkWirelessSsidIdentityPsk:output_type -> meraki.wireless.v1.NetworkWirelessSsidIdentityPsk
-	202, // 265: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsidIdentityPsk:output_type -> meraki.wireless.v1.NetworkWirelessSsidIdentityPsk
-	202, // 266: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSsidIdentityPsk:output_type -> meraki.wireless.v1.NetworkWirelessSsidIdentityPsk
-	160, // 267: meraki.wireless.v1.WirelessService.DeleteNetworkWirelessSsidIdentityPsk:output_type -> google.protobuf.Empty
-	203, // 268: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSsidOpenRoaming:output_type -> meraki.wireless.v1.NetworkWirelessSsidOpenRoaming
-	204, // 269: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsidSchedules:output_type -> meraki.wireless.v1.NetworkWirelessSsidSchedules
-	204, // 270: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSsidSchedules:output_type -> meraki.wireless.v1.NetworkWirelessSsidSchedules
-	205, // 271: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsidSplashSettings:output_type -> meraki.wireless.v1.NetworkWirelessSsidSplashSettings
-	205, // 272: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSsidSplashSettings:output_type -> meraki.wireless.v1.NetworkWirelessSsidSplashSettings
-	206, // 273: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsidTrafficShapingRules:output_type -> meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules
-	206, // 274: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSsidTrafficShapingRules:output_type -> meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules
-	207, // 275: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsidVpn:output_type -> meraki.wireless.v1.NetworkWirelessSsidVpn
-	207, // 276: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSsidVpn:output_type -> meraki.wireless.v1.NetworkWirelessSsidVpn
-	208, // 277: meraki.wireless.v1.WirelessService.GetNetworkWirelessUsageHistory:output_type -> meraki.wireless.v1.GetNetworkWirelessUsageHistoryResponse
-	209, // 278: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessZigbee:output_type -> meraki.wireless.v1.NetworkWirelessZigbee
-	210, // 279: meraki.wireless.v1.WirelessService.GetOrganizationAssuranceImpactedDeviceWirelessByNetwork:output_type -> meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse
-	210, // 280: meraki.wireless.v1.WirelessService.StreamOrganizationAssuranceImpactedDeviceWirelessByNetwork:output_type -> meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse
-	211, // 281: meraki.wireless.v1.WirelessService.GetOrganizationWirelessAirMarshalRules:output_type -> meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse
-	211, // 282: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessAirMarshalRules:output_type -> meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse
-	212, // 283: meraki.wireless.v1.WirelessService.GetOrganizationWirelessAirMarshalSettingsByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse
-	212, // 284: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessAirMarshalSettingsByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse
-	213, // 285: meraki.wireless.v1.WirelessService.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsid:output_type -> meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse
-	213, // 286: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessClientsConnectionsImpactedByNetworkBySsid:output_type -> meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse
-	214, // 287: meraki.wireless.v1.WirelessService.GetOrganizationWirelessClientsOverviewByDevice:output_type -> meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse
-	214, // 288: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessClientsOverviewByDevice:output_type -> meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse
-	215, // 289: meraki.wireless.v1.WirelessService.GetOrganizationWirelessClientsUsageByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse
-	215, // 290: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessClientsUsageByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse
-	216, // 291: meraki.wireless.v1.WirelessService.GetOrganizationWirelessClientsUsageByNetworkBySsid:output_type -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse
-	216, // 292: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessClientsUsageByNetworkBySsid:output_type -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse
-	217, // 293: meraki.wireless.v1.WirelessService.GetOrganizationWirelessClientsUsageBySsid:output_type -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse
-	217, // 294: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessClientsUsageBySsid:output_type -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse
-	218, // 295: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesChannelUtilizationByDevice:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse
-	218, // 296: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessDevicesChannelUtilizationByDevice:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse
-	219, // 297: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesChannelUtilizationByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse
-	219, // 298: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessDevicesChannelUtilizationByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse
-	220, // 299: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterval:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse
-	220, // 300: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterval:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse
-	221, // 301: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInterval:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse
-	221, // 302: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInterval:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse
-	222, // 303: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesEthernetStatuses:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse
-	222, // 304: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessDevicesEthernetStatuses:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse
-	223, // 305: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesPacketLossByClient:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse
-	223, // 306: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessDevicesPacketLossByClient:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse
-	224, // 307: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesPacketLossByDevice:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse
-	224, // 308: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessDevicesPacketLossByDevice:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse
-	225, // 309: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesPacketLossByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse
-	225, // 310: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessDevicesPacketLossByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse
-	226, // 311: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesPowerModeHistory:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesPowerModeHistoryResponse
-	226, // 312: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessDevicesPowerModeHistory:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesPowerModeHistoryResponse
-	227, // 313: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesProvisioningDeployments:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse
-	227, // 314: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessDevicesProvisioningDeployments:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse
-	228, // 315: meraki.wireless.v1.WirelessService.CreateOrganizationWirelessDevicesProvisioningDeployment:output_type -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse
-	228, // 316: meraki.wireless.v1.WirelessService.UpdateOrganizationWirelessDevicesProvisioningDeployments:output_type -> meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse
-	160, // 317: meraki.wireless.v1.WirelessService.DeleteOrganizationWirelessDevicesProvisioningDeployment:output_type -> google.protobuf.Empty
-	229, // 318: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesRadsecCertificatesAuthorities:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse
-	230, // 319: meraki.wireless.v1.WirelessService.CreateOrganizationWirelessDevicesRadsecCertificatesAuthority:output_type -> meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities
-	230, // 320: meraki.wireless.v1.WirelessService.UpdateOrganizationWirelessDevicesRadsecCertificatesAuthorities:output_type -> meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities
-	231, // 321: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrls:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse
-	232, // 322: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltas:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse
-	233, // 323: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesSystemCpuLoadHistory:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse
-	233, // 324: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessDevicesSystemCpuLoadHistory:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse
-	234, // 325: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesWirelessControllersByDevice:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse
-	234, // 326: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessDevicesWirelessControllersByDevice:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse
-	235, // 327: meraki.wireless.v1.WirelessService.GetOrganizationWirelessLocationScanningByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse
-	235, // 328: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessLocationScanningByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse
-	236, // 329: meraki.wireless.v1.WirelessService.GetOrganizationWirelessLocationScanningReceivers:output_type -> meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse
-	236, // 330: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessLocationScanningReceivers:output_type -> meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse
-	237, // 331: meraki.wireless.v1.WirelessService.CreateOrganizationWirelessLocationScanningReceiver:output_type -> meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver
-	237, // 332: meraki.wireless.v1.WirelessService.UpdateOrganizationWirelessLocationScanningReceiver:output_type -> meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver
-	160, // 333: meraki.wireless.v1.WirelessService.DeleteOrganizationWirelessLocationScanningReceiver:output_type -> google.protobuf.Empty
-	238, // 334: meraki.wireless.v1.WirelessService.GetOrganizationWirelessMqttSettings:output_type -> meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse
-	238, // 335: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessMqttSettings:output_type -> meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse
-	239, // 336: meraki.wireless.v1.WirelessService.UpdateOrganizationWirelessMqttSettings:output_type -> meraki.wireless.v1.OrganizationWirelessMqttSettings
-	240, // 337: meraki.wireless.v1.WirelessService.RecalculateOrganizationWirelessRadioAutoRfChannels:output_type -> meraki.wireless.v1.RecalculateOrganizationWirelessRadioAutoRfChannelsResponse
-	241, // 338: meraki.wireless.v1.WirelessService.GetOrganizationWirelessRadioRrmByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse
-	241, // 339: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessRadioRrmByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse
-	242, // 340: meraki.wireless.v1.WirelessService.GetOrganizationWirelessRfProfilesAssignmentsByDevice:output_type -> meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse
-	242, // 341: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessRfProfilesAssignmentsByDevice:output_type -> meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse
-	243, // 342: meraki.wireless.v1.WirelessService.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntries:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse
-	243, // 343: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessSsidsFirewallIsolationAllowlistEntries:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse
-	244, // 344: meraki.wireless.v1.WirelessService.CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntry:output_type -> meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry
-	244, // 345: meraki.wireless.v1.WirelessService.UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntry:output_type -> meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry
-	160, // 346: meraki.wireless.v1.WirelessService.DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntry:output_type -> google.protobuf.Empty
-	245, // 347: meraki.wireless.v1.WirelessService.GetOrganizationWirelessSsidsOpenRoamingByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse
-	245, // 348: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessSsidsOpenRoamingByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse
-	246, // 349: meraki.wireless.v1.WirelessService.GetOrganizationWirelessSsidsProfiles:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesResponse
-	246, // 350: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessSsidsProfiles:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesResponse
-	247, // 351: meraki.wireless.v1.WirelessService.CreateOrganizationWirelessSsidsProfile:output_type -> meraki.wireless.v1.OrganizationWirelessSsidsProfile
-	248, // 352: meraki.wireless.v1.WirelessService.GetOrganizationWirelessSsidsProfilesAssignments:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse
-	248, // 353: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessSsidsProfilesAssignments:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse
-	249, // 354: meraki.wireless.v1.WirelessService.CreateOrganizationWirelessSsidsProfilesAssignment:output_type -> meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment
-	160, // 355: meraki.wireless.v1.WirelessService.DeleteOrganizationWirelessSsidsProfilesAssignments:output_type -> google.protobuf.Empty
-	250, // 356: meraki.wireless.v1.WirelessService.GetOrganizationWirelessSsidsProfilesAssignmentsByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse
-	250, // 357: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessSsidsProfilesAssignmentsByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse
-	251, // 358: meraki.wireless.v1.WirelessService.GetOrganizationWirelessSsidsProfilesOverviews:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse
-	251, // 359: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessSsidsProfilesOverviews:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse
-	247, // 360: meraki.wireless.v1.WirelessService.UpdateOrganizationWirelessSsidsProfile:output_type -> meraki.wireless.v1.OrganizationWirelessSsidsProfile
-	160, // 361: meraki.wireless.v1.WirelessService.DeleteOrganizationWirelessSsidsProfile:output_type -> google.protobuf.Empty
-	252, // 362: meraki.wireless.v1.WirelessService.GetOrganizationWirelessSsidsStatusesByDevice:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse
-	252, // 363: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessSsidsStatusesByDevice:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse
-	253, // 364: meraki.wireless.v1.WirelessService.GetOrganizationWirelessZigbeeByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse
-	253, // 365: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessZigbeeByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse
-	254, // 366: meraki.wireless.v1.WirelessService.GetOrganizationWirelessZigbeeDevices:output_type -> meraki.wireless.v1.GetOrganizationWirelessZigbeeDevicesResponse
-	254, // 367: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessZigbeeDevices:output_type -> meraki.wireless.v1.GetOrganizationWirelessZigbeeDevicesResponse
-	255, // 368: meraki.wireless.v1.WirelessService.UpdateOrganizationWirelessZigbeeDevice:output_type -> meraki.wireless.v1.OrganizationWirelessZigbeeDevice
-	256, // 369: meraki.wireless.v1.WirelessService.CreateOrganizationWirelessZigbeeDisenrollment:output_type -> meraki.wireless.v1.OrganizationWirelessZigbeeDisenrollment
-	256, // 370: meraki.wireless.v1.WirelessService.GetOrganizationWirelessZigbeeDisenrollment:output_type -> meraki.wireless.v1.OrganizationWirelessZigbeeDisenrollment
-	257, // 371: meraki.wireless.v1.WirelessService.GetOrganizationWirelessZigbeeDoorLocks:output_type -> meraki.wireless.v1.GetOrganizationWirelessZigbeeDoorLocksResponse
-	257, // 372: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessZigbeeDoorLocks:output_type -> meraki.wireless.v1.GetOrganizationWirelessZigbeeDoorLocksResponse
-	258, // 373: meraki.wireless.v1.WirelessService.UpdateOrganizationWirelessZigbeeDoorLock:output_type -> meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock
+	183, // 232: meraki.wireless.v1.WirelessService.DeleteNetworkWirelessEthernetPortsProfile:output_type -> meraki.wireless.v1.DeleteNetworkWirelessEthernetPortsProfileResponse
+	184, // 233: meraki.wireless.v1.WirelessService.GetNetworkWirelessFailedConnections:output_type -> meraki.wireless.v1.GetNetworkWirelessFailedConnectionsResponse
+	185, // 234: meraki.wireless.v1.WirelessService.GetNetworkWirelessLatencyHistory:output_type -> meraki.wireless.v1.GetNetworkWirelessLatencyHistoryResponse
+	186, // 235: meraki.wireless.v1.WirelessService.GetNetworkWirelessLatencyStats:output_type -> meraki.wireless.v1.NetworkWirelessLatencyStats
+	187, // 236: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessLocationScanning:output_type -> meraki.wireless.v1.NetworkWirelessLocationScanning
+	188, // 237: meraki.wireless.v1.WirelessService.GetNetworkWirelessMeshStatuses:output_type -> meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse
+	188, // 238: meraki.wireless.v1.WirelessService.StreamNetworkWirelessMeshStatuses:output_type -> meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse
+	189, // 239: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessRadioRrm:output_type -> meraki.wireless.v1.NetworkWirelessRadioRrm
+	190, // 240: meraki.wireless.v1.WirelessService.GetNetworkWirelessRfProfiles:output_type -> meraki.wireless.v1.GetNetworkWirelessRfProfilesResponse
+	191, // 241: meraki.wireless.v1.WirelessService.CreateNetworkWirelessRfProfile:output_type -> meraki.wireless.v1.NetworkWirelessRfProfile
+	191, // 242: meraki.wireless.v1.WirelessService.GetNetworkWirelessRfProfile:output_type -> meraki.wireless.v1.NetworkWirelessRfProfile
+	191, // 243: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessRfProfile:output_type -> meraki.wireless.v1.NetworkWirelessRfProfile
+	192, // 244: meraki.wireless.v1.WirelessService.DeleteNetworkWirelessRfProfile:output_type -> meraki.wireless.v1.DeleteNetworkWirelessRfProfileResponse
+	193, // 245: meraki.wireless.v1.WirelessService.GetNetworkWirelessSettings:output_type -> meraki.wireless.v1.NetworkWirelessSettings
+	193, // 246: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSettings:output_type -> meraki.wireless.v1.NetworkWirelessSettings
+	194, // 247: meraki.wireless.v1.WirelessService.GetNetworkWirelessSignalQualityHistory:output_type -> meraki.wireless.v1.GetNetworkWirelessSignalQualityHistoryResponse
+	195, // 248: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsids:output_type -> meraki.wireless.v1.GetNetworkWirelessSsidsResponse
+	196, // 249: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsid:output_type -> meraki.wireless.v1.NetworkWirelessSsid
+	196, // 250: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSsid:output_type -> meraki.wireless.v1.NetworkWirelessSsid
+	197, // 251: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsidBonjourForwarding:output_type -> meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding
+	197, // 252: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSsidBonjourForwarding:output_type -> meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding
+	198, // 253: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsidDeviceTypeGroupPolicies:output_type -> meraki.wireless.v1.NetworkWirelessSsidDeviceTypeGroupPolicies
+	198, // 254: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSsidDeviceTypeGroupPolicies:output_type -> meraki.wireless.v1.NetworkWirelessSsidDeviceTypeGroupPolicies
+	199, // 255: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsidEapOverride:output_type -> meraki.wireless.v1.NetworkWirelessSsidEapOverride
+	199, // 256: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSsidEapOverride:output_type -> meraki.wireless.v1.NetworkWirelessSsidEapOverride
+	200, // 257: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsidFirewallL3FirewallRules:output_type -> meraki.wireless.v1.NetworkWirelessSsidFirewallL3FirewallRules
+	200, // 258: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSsidFirewallL3FirewallRules:output_type -> meraki.wireless.v1.NetworkWirelessSsidFirewallL3FirewallRules
+	201, // 259: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsidFirewallL7FirewallRules:output_type -> meraki.wireless.v1.NetworkWirelessSsidFirewallL7FirewallRules
+	201, // 260: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSsidFirewallL7FirewallRules:output_type -> meraki.wireless.v1.NetworkWirelessSsidFirewallL7FirewallRules
+	202, // 261: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsidHotspot20:output_type -> meraki.wireless.v1.NetworkWirelessSsidHotspot20
+	202, // 262: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSsidHotspot20:output_type -> meraki.wireless.v1.NetworkWirelessSsidHotspot20
+	203, // 263: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsidIdentityPsks:output_type -> meraki.wireless.v1.GetNetworkWirelessSsidIdentityPsksResponse
+	204, // 264: meraki.wireless.v1.WirelessService.CreateNetworkWirelessSsidIdentityPsk:output_type -> meraki.wireless.v1.NetworkWirelessSsidIdentityPsk
+	204, // 265: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsidIdentityPsk:output_type -> meraki.wireless.v1.NetworkWirelessSsidIdentityPsk
+	204, // 266: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSsidIdentityPsk:output_type -> meraki.wireless.v1.NetworkWirelessSsidIdentityPsk
+	205, // 267: meraki.wireless.v1.WirelessService.DeleteNetworkWirelessSsidIdentityPsk:output_type -> meraki.wireless.v1.DeleteNetworkWirelessSsidIdentityPskResponse
+	206, // 268: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSsidOpenRoaming:output_type -> meraki.wireless.v1.NetworkWirelessSsidOpenRoaming
+	207, // 269: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsidSchedules:output_type -> meraki.wireless.v1.NetworkWirelessSsidSchedules
+	207, // 270: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSsidSchedules:output_type -> meraki.wireless.v1.NetworkWirelessSsidSchedules
+	208, // 271: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsidSplashSettings:output_type -> meraki.wireless.v1.NetworkWirelessSsidSplashSettings
+	208, // 272: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSsidSplashSettings:output_type -> meraki.wireless.v1.NetworkWirelessSsidSplashSettings
+	209, // 273: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsidTrafficShapingRules:output_type -> meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules
+	209, // 274: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSsidTrafficShapingRules:output_type -> meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules
+	210, // 275: meraki.wireless.v1.WirelessService.GetNetworkWirelessSsidVpn:output_type -> meraki.wireless.v1.NetworkWirelessSsidVpn
+	210, // 276: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessSsidVpn:output_type -> meraki.wireless.v1.NetworkWirelessSsidVpn
+	211, // 277: meraki.wireless.v1.WirelessService.GetNetworkWirelessUsageHistory:output_type -> meraki.wireless.v1.GetNetworkWirelessUsageHistoryResponse
+	212, // 278: meraki.wireless.v1.WirelessService.UpdateNetworkWirelessZigbee:output_type -> meraki.wireless.v1.NetworkWirelessZigbee
+	213, // 279: meraki.wireless.v1.WirelessService.GetOrganizationAssuranceImpactedDeviceWirelessByNetwork:output_type -> meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse
+	213, // 280: meraki.wireless.v1.WirelessService.StreamOrganizationAssuranceImpactedDeviceWirelessByNetwork:output_type -> meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse
+	214, // 281: meraki.wireless.v1.WirelessService.GetOrganizationWirelessAirMarshalRules:output_type -> meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse
+	214, // 282: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessAirMarshalRules:output_type -> meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse
+	215, // 283: meraki.wireless.v1.WirelessService.GetOrganizationWirelessAirMarshalSettingsByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse
+	215, // 284: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessAirMarshalSettingsByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse
+	216, // 285: meraki.wireless.v1.WirelessService.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsid:output_type -> meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse
+	216, // 286: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessClientsConnectionsImpactedByNetworkBySsid:output_type -> meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse
+	217, // 287: meraki.wireless.v1.WirelessService.GetOrganizationWirelessClientsOverviewByDevice:output_type -> meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse
+	217, // 288: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessClientsOverviewByDevice:output_type -> meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse
+	218, // 289: meraki.wireless.v1.WirelessService.GetOrganizationWirelessClientsUsageByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse
+	218, // 290: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessClientsUsageByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse
+	219, // 291: meraki.wireless.v1.WirelessService.GetOrganizationWirelessClientsUsageByNetworkBySsid:output_type -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse
+	219, // 292: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessClientsUsageByNetworkBySsid:output_type -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse
+	220, // 293: meraki.wireless.v1.WirelessService.GetOrganizationWirelessClientsUsageBySsid:output_type -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse
+	220, // 294: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessClientsUsageBySsid:output_type -> meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse
+	221, // 295: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesChannelUtilizationByDevice:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse
+	221, // 296: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessDevicesChannelUtilizationByDevice:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse
+	222, // 297: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesChannelUtilizationByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse
+	222, // 298: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessDevicesChannelUtilizationByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse
+	223, // 299: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterval:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse
+	223, // 300: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterval:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse
+	224, // 301: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInterval:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse
+	224, // 302: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInterval:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse
+	225, // 303: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesEthernetStatuses:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse
+	225, // 304: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessDevicesEthernetStatuses:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse
+	226, // 305: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesPacketLossByClient:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse
+	226, // 306: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessDevicesPacketLossByClient:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse
+	227, // 307: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesPacketLossByDevice:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse
+	227, // 308: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessDevicesPacketLossByDevice:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse
+	228, // 309: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesPacketLossByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse
+	228, // 310: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessDevicesPacketLossByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse
+	229, // 311: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesPowerModeHistory:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesPowerModeHistoryResponse
+	229, // 312: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessDevicesPowerModeHistory:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesPowerModeHistoryResponse
+	230, // 313: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesProvisioningDeployments:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse
+	230, // 314: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessDevicesProvisioningDeployments:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse
+	230, // 315: meraki.wireless.v1.WirelessService.CreateOrganizationWirelessDevicesProvisioningDeployment:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse
+	230, // 316: meraki.wireless.v1.WirelessService.UpdateOrganizationWirelessDevicesProvisioningDeployments:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse
+	231, // 317: meraki.wireless.v1.WirelessService.DeleteOrganizationWirelessDevicesProvisioningDeployment:output_type -> meraki.wireless.v1.DeleteOrganizationWirelessDevicesProvisioningDeploymentResponse
+	232, // 318: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesRadsecCertificatesAuthorities:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse
+	233, // 319: meraki.wireless.v1.WirelessService.CreateOrganizationWirelessDevicesRadsecCertificatesAuthority:output_type -> meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities
+	233, // 320: meraki.wireless.v1.WirelessService.UpdateOrganizationWirelessDevicesRadsecCertificatesAuthorities:output_type -> meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities
+	234, // 321: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrls:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse
+	235, // 322: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltas:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse
+	236, // 323: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesSystemCpuLoadHistory:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse
+	236, // 324: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessDevicesSystemCpuLoadHistory:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse
+	237, // 325: meraki.wireless.v1.WirelessService.GetOrganizationWirelessDevicesWirelessControllersByDevice:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse
+	237, // 326: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessDevicesWirelessControllersByDevice:output_type -> meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse
+	238, // 327: meraki.wireless.v1.WirelessService.GetOrganizationWirelessLocationScanningByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse
+	238, // 328: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessLocationScanningByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse
+	239, // 329: meraki.wireless.v1.WirelessService.GetOrganizationWirelessLocationScanningReceivers:output_type -> meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse
+	239, // 330: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessLocationScanningReceivers:output_type -> meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse
+	240, // 331: meraki.wireless.v1.WirelessService.CreateOrganizationWirelessLocationScanningReceiver:output_type -> meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver
+	240, // 332: meraki.wireless.v1.WirelessService.UpdateOrganizationWirelessLocationScanningReceiver:output_type -> meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver
+	241, // 333: meraki.wireless.v1.WirelessService.DeleteOrganizationWirelessLocationScanningReceiver:output_type -> meraki.wireless.v1.DeleteOrganizationWirelessLocationScanningReceiverResponse
+	242, // 334: meraki.wireless.v1.WirelessService.GetOrganizationWirelessMqttSettings:output_type -> meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse
+	242, // 335: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessMqttSettings:output_type -> meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse
+	243, // 336: meraki.wireless.v1.WirelessService.UpdateOrganizationWirelessMqttSettings:output_type -> meraki.wireless.v1.OrganizationWirelessMqttSettings
+	244, // 337: meraki.wireless.v1.WirelessService.RecalculateOrganizationWirelessRadioAutoRfChannels:output_type -> meraki.wireless.v1.RecalculateOrganizationWirelessRadioAutoRfChannelsResponse
+	245, // 338: meraki.wireless.v1.WirelessService.GetOrganizationWirelessRadioRrmByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse
+	245, // 339: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessRadioRrmByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse
+	246, // 340: meraki.wireless.v1.WirelessService.GetOrganizationWirelessRfProfilesAssignmentsByDevice:output_type -> meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse
+	246, // 341: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessRfProfilesAssignmentsByDevice:output_type -> meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse
+	247, // 342: meraki.wireless.v1.WirelessService.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntries:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse
+	247, // 343: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessSsidsFirewallIsolationAllowlistEntries:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse
+	248, // 344: meraki.wireless.v1.WirelessService.CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntry:output_type -> meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry
+	248, // 345: meraki.wireless.v1.WirelessService.UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntry:output_type -> meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry
+	249, // 346: meraki.wireless.v1.WirelessService.DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntry:output_type -> meraki.wireless.v1.DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryResponse
+	250, // 347: meraki.wireless.v1.WirelessService.GetOrganizationWirelessSsidsOpenRoamingByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse
+	250, // 348: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessSsidsOpenRoamingByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse
+	251, // 349: meraki.wireless.v1.WirelessService.GetOrganizationWirelessSsidsProfiles:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesResponse
+	251, // 350: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessSsidsProfiles:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesResponse
+	252, // 351: meraki.wireless.v1.WirelessService.CreateOrganizationWirelessSsidsProfile:output_type -> meraki.wireless.v1.OrganizationWirelessSsidsProfile
+	253, // 352: meraki.wireless.v1.WirelessService.GetOrganizationWirelessSsidsProfilesAssignments:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse
+	253, // 353: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessSsidsProfilesAssignments:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse
+	254, // 354: meraki.wireless.v1.WirelessService.CreateOrganizationWirelessSsidsProfilesAssignment:output_type -> meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment
+	255, // 355: meraki.wireless.v1.WirelessService.DeleteOrganizationWirelessSsidsProfilesAssignments:output_type -> meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsResponse
+	256, // 356: meraki.wireless.v1.WirelessService.GetOrganizationWirelessSsidsProfilesAssignmentsByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse
+	256, // 357: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessSsidsProfilesAssignmentsByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse
+	257, // 358: meraki.wireless.v1.WirelessService.GetOrganizationWirelessSsidsProfilesOverviews:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse
+	257, // 359: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessSsidsProfilesOverviews:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse
+	252, // 360: meraki.wireless.v1.WirelessService.UpdateOrganizationWirelessSsidsProfile:output_type -> meraki.wireless.v1.OrganizationWirelessSsidsProfile
+	258, // 361: meraki.wireless.v1.WirelessService.DeleteOrganizationWirelessSsidsProfile:output_type -> meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfileResponse
+	259, // 362: meraki.wireless.v1.WirelessService.GetOrganizationWirelessSsidsStatusesByDevice:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse
+	259, // 363: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessSsidsStatusesByDevice:output_type -> meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse
+	260, // 364: meraki.wireless.v1.WirelessService.GetOrganizationWirelessZigbeeByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse
+	260, // 365: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessZigbeeByNetwork:output_type -> meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse
+	261, // 366: meraki.wireless.v1.WirelessService.GetOrganizationWirelessZigbeeDevices:output_type -> meraki.wireless.v1.GetOrganizationWirelessZigbeeDevicesResponse
+	261, // 367: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessZigbeeDevices:output_type -> meraki.wireless.v1.GetOrganizationWirelessZigbeeDevicesResponse
+	262, // 368: meraki.wireless.v1.WirelessService.UpdateOrganizationWirelessZigbeeDevice:output_type -> meraki.wireless.v1.OrganizationWirelessZigbeeDevice
+	263, // 369: meraki.wireless.v1.WirelessService.CreateOrganizationWirelessZigbeeDisenrollment:output_type -> meraki.wireless.v1.OrganizationWirelessZigbeeDisenrollment
+	263, // 370: meraki.wireless.v1.WirelessService.GetOrganizationWirelessZigbeeDisenrollment:output_type -> meraki.wireless.v1.OrganizationWirelessZigbeeDisenrollment
+	264, // 371: meraki.wireless.v1.WirelessService.GetOrganizationWirelessZigbeeDoorLocks:output_type -> meraki.wireless.v1.GetOrganizationWirelessZigbeeDoorLocksResponse
+	264, // 372: meraki.wireless.v1.WirelessService.StreamOrganizationWirelessZigbeeDoorLocks:output_type -> meraki.wireless.v1.GetOrganizationWirelessZigbeeDoorLocksResponse
+	265, // 373: meraki.wireless.v1.WirelessService.UpdateOrganizationWirelessZigbeeDoorLock:output_type -> meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock
 	187, // [187:374] is the sub-list for method output_type
 	0,   // [0:187] is the sub-list for method input_type
 	0,   // [0:0] is the sub-list for extension type_name

@@ -13,7 +13,6 @@ import (
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
-	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // This is a compile-time assertion to ensure that this generated file
@@ -217,655 +216,868 @@ const (
 //
 // The Dashboard operations of the section wireless.
 type WirelessServiceClient interface {
+	// Changes the wireless alternate management interface IPv6 of a device.
 	// PUT /devices/{serial}/wireless/alternateManagementInterface/ipv6
 	// https://developer.cisco.com/meraki/api-v1/update-device-wireless-alternate-management-interface-ipv-6/
 	// An action batch can carry it.
 	UpdateDeviceWirelessAlternateManagementInterfaceIpv6(ctx context.Context, in *UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request, opts ...grpc.CallOption) (*DeviceWirelessAlternateManagementInterfaceIpv6, error)
+	// Reads the wireless bluetooth settings of a device.
 	// GET /devices/{serial}/wireless/bluetooth/settings
 	// https://developer.cisco.com/meraki/api-v1/get-device-wireless-bluetooth-settings/
+	// Written by UpdateDeviceWirelessBluetoothSettings.
 	GetDeviceWirelessBluetoothSettings(ctx context.Context, in *GetDeviceWirelessBluetoothSettingsRequest, opts ...grpc.CallOption) (*DeviceWirelessBluetoothSettings, error)
+	// Changes the wireless bluetooth settings of a device.
 	// PUT /devices/{serial}/wireless/bluetooth/settings
 	// https://developer.cisco.com/meraki/api-v1/update-device-wireless-bluetooth-settings/
 	// An action batch can carry it.
 	UpdateDeviceWirelessBluetoothSettings(ctx context.Context, in *UpdateDeviceWirelessBluetoothSettingsRequest, opts ...grpc.CallOption) (*DeviceWirelessBluetoothSettings, error)
+	// Reads the wireless connection stats of a device.
 	// GET /devices/{serial}/wireless/connectionStats
 	// https://developer.cisco.com/meraki/api-v1/get-device-wireless-connection-stats/
 	GetDeviceWirelessConnectionStats(ctx context.Context, in *GetDeviceWirelessConnectionStatsRequest, opts ...grpc.CallOption) (*DeviceWirelessConnectionStats, error)
+	// Reads the wireless electronic shelf label of a device.
 	// GET /devices/{serial}/wireless/electronicShelfLabel
 	// https://developer.cisco.com/meraki/api-v1/get-device-wireless-electronic-shelf-label/
+	// Written by UpdateDeviceWirelessElectronicShelfLabel.
 	GetDeviceWirelessElectronicShelfLabel(ctx context.Context, in *GetDeviceWirelessElectronicShelfLabelRequest, opts ...grpc.CallOption) (*DeviceWirelessElectronicShelfLabel, error)
+	// Changes the wireless electronic shelf label of a device.
 	// PUT /devices/{serial}/wireless/electronicShelfLabel
 	// https://developer.cisco.com/meraki/api-v1/update-device-wireless-electronic-shelf-label/
 	// An action batch can carry it.
 	UpdateDeviceWirelessElectronicShelfLabel(ctx context.Context, in *UpdateDeviceWirelessElectronicShelfLabelRequest, opts ...grpc.CallOption) (*DeviceWirelessElectronicShelfLabel, error)
+	// Reads the wireless latency stats of a device.
 	// GET /devices/{serial}/wireless/latencyStats
 	// https://developer.cisco.com/meraki/api-v1/get-device-wireless-latency-stats/
 	GetDeviceWirelessLatencyStats(ctx context.Context, in *GetDeviceWirelessLatencyStatsRequest, opts ...grpc.CallOption) (*DeviceWirelessLatencyStats, error)
+	// Reads the wireless radio settings of a device.
 	// GET /devices/{serial}/wireless/radio/settings
 	// https://developer.cisco.com/meraki/api-v1/get-device-wireless-radio-settings/
+	// Written by UpdateDeviceWirelessRadioSettings.
 	GetDeviceWirelessRadioSettings(ctx context.Context, in *GetDeviceWirelessRadioSettingsRequest, opts ...grpc.CallOption) (*DeviceWirelessRadioSettings, error)
+	// Changes the wireless radio settings of a device.
 	// PUT /devices/{serial}/wireless/radio/settings
 	// https://developer.cisco.com/meraki/api-v1/update-device-wireless-radio-settings/
 	// An action batch can carry it.
 	UpdateDeviceWirelessRadioSettings(ctx context.Context, in *UpdateDeviceWirelessRadioSettingsRequest, opts ...grpc.CallOption) (*DeviceWirelessRadioSettings, error)
+	// Reads the wireless status of a device.
 	// GET /devices/{serial}/wireless/status
 	// https://developer.cisco.com/meraki/api-v1/get-device-wireless-status/
 	GetDeviceWirelessStatus(ctx context.Context, in *GetDeviceWirelessStatusRequest, opts ...grpc.CallOption) (*DeviceWirelessStatus, error)
+	// Creates the wireless zigbee enrollment of a device.
 	// POST /devices/{serial}/wireless/zigbee/enrollments
 	// https://developer.cisco.com/meraki/api-v1/create-device-wireless-zigbee-enrollment/
 	CreateDeviceWirelessZigbeeEnrollment(ctx context.Context, in *CreateDeviceWirelessZigbeeEnrollmentRequest, opts ...grpc.CallOption) (*DeviceWirelessZigbeeEnrollment, error)
+	// Reads the wireless zigbee enrollment of a device.
 	// GET /devices/{serial}/wireless/zigbee/enrollments/{enrollmentId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-wireless-zigbee-enrollment/
 	GetDeviceWirelessZigbeeEnrollment(ctx context.Context, in *GetDeviceWirelessZigbeeEnrollmentRequest, opts ...grpc.CallOption) (*DeviceWirelessZigbeeEnrollment, error)
+	// Reads the wireless air marshal of a network.
 	// GET /networks/{networkId}/wireless/airMarshal
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-air-marshal/
 	GetNetworkWirelessAirMarshal(ctx context.Context, in *GetNetworkWirelessAirMarshalRequest, opts ...grpc.CallOption) (*GetNetworkWirelessAirMarshalResponse, error)
+	// Creates the wireless air marshal rule of a network.
 	// POST /networks/{networkId}/wireless/airMarshal/rules
 	// https://developer.cisco.com/meraki/api-v1/create-network-wireless-air-marshal-rule/
 	// An action batch can carry it.
 	CreateNetworkWirelessAirMarshalRule(ctx context.Context, in *CreateNetworkWirelessAirMarshalRuleRequest, opts ...grpc.CallOption) (*NetworkWirelessAirMarshalRule, error)
+	// Changes the wireless air marshal rule of a network.
 	// PUT /networks/{networkId}/wireless/airMarshal/rules/{ruleId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-air-marshal-rule/
 	// An action batch can carry it.
 	UpdateNetworkWirelessAirMarshalRule(ctx context.Context, in *UpdateNetworkWirelessAirMarshalRuleRequest, opts ...grpc.CallOption) (*NetworkWirelessAirMarshalRule, error)
+	// Deletes the wireless air marshal rule of a network.
 	// DELETE /networks/{networkId}/wireless/airMarshal/rules/{ruleId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-wireless-air-marshal-rule/
 	// An action batch can carry it.
-	DeleteNetworkWirelessAirMarshalRule(ctx context.Context, in *DeleteNetworkWirelessAirMarshalRuleRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteNetworkWirelessAirMarshalRule(ctx context.Context, in *DeleteNetworkWirelessAirMarshalRuleRequest, opts ...grpc.CallOption) (*DeleteNetworkWirelessAirMarshalRuleResponse, error)
+	// Changes the wireless air marshal settings of a network.
 	// PUT /networks/{networkId}/wireless/airMarshal/settings
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-air-marshal-settings/
 	// An action batch can carry it.
 	UpdateNetworkWirelessAirMarshalSettings(ctx context.Context, in *UpdateNetworkWirelessAirMarshalSettingsRequest, opts ...grpc.CallOption) (*NetworkWirelessAirMarshalSettings, error)
+	// Reads the wireless alternate management interface of a network.
 	// GET /networks/{networkId}/wireless/alternateManagementInterface
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-alternate-management-interface/
+	// Written by UpdateNetworkWirelessAlternateManagementInterface.
 	GetNetworkWirelessAlternateManagementInterface(ctx context.Context, in *GetNetworkWirelessAlternateManagementInterfaceRequest, opts ...grpc.CallOption) (*NetworkWirelessAlternateManagementInterface, error)
+	// Changes the wireless alternate management interface of a network.
 	// PUT /networks/{networkId}/wireless/alternateManagementInterface
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-alternate-management-interface/
 	// An action batch can carry it.
 	UpdateNetworkWirelessAlternateManagementInterface(ctx context.Context, in *UpdateNetworkWirelessAlternateManagementInterfaceRequest, opts ...grpc.CallOption) (*NetworkWirelessAlternateManagementInterface, error)
+	// Reads the wireless billing of a network.
 	// GET /networks/{networkId}/wireless/billing
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-billing/
+	// Written by UpdateNetworkWirelessBilling.
 	GetNetworkWirelessBilling(ctx context.Context, in *GetNetworkWirelessBillingRequest, opts ...grpc.CallOption) (*NetworkWirelessBilling, error)
+	// Changes the wireless billing of a network.
 	// PUT /networks/{networkId}/wireless/billing
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-billing/
 	// An action batch can carry it.
 	UpdateNetworkWirelessBilling(ctx context.Context, in *UpdateNetworkWirelessBillingRequest, opts ...grpc.CallOption) (*NetworkWirelessBilling, error)
+	// Reads the wireless bluetooth settings of a network.
 	// GET /networks/{networkId}/wireless/bluetooth/settings
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-bluetooth-settings/
+	// Written by UpdateNetworkWirelessBluetoothSettings.
 	GetNetworkWirelessBluetoothSettings(ctx context.Context, in *GetNetworkWirelessBluetoothSettingsRequest, opts ...grpc.CallOption) (*NetworkWirelessBluetoothSettings, error)
+	// Changes the wireless bluetooth settings of a network.
 	// PUT /networks/{networkId}/wireless/bluetooth/settings
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-bluetooth-settings/
 	UpdateNetworkWirelessBluetoothSettings(ctx context.Context, in *UpdateNetworkWirelessBluetoothSettingsRequest, opts ...grpc.CallOption) (*NetworkWirelessBluetoothSettings, error)
+	// Reads the wireless channel utilization history of a network.
 	// GET /networks/{networkId}/wireless/channelUtilizationHistory
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-channel-utilization-history/
 	GetNetworkWirelessChannelUtilizationHistory(ctx context.Context, in *GetNetworkWirelessChannelUtilizationHistoryRequest, opts ...grpc.CallOption) (*GetNetworkWirelessChannelUtilizationHistoryResponse, error)
+	// Reads the wireless client count history of a network.
 	// GET /networks/{networkId}/wireless/clientCountHistory
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-client-count-history/
 	GetNetworkWirelessClientCountHistory(ctx context.Context, in *GetNetworkWirelessClientCountHistoryRequest, opts ...grpc.CallOption) (*GetNetworkWirelessClientCountHistoryResponse, error)
+	// Reads the wireless clients connection stats of a network.
 	// GET /networks/{networkId}/wireless/clients/connectionStats
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-clients-connection-stats/
 	GetNetworkWirelessClientsConnectionStats(ctx context.Context, in *GetNetworkWirelessClientsConnectionStatsRequest, opts ...grpc.CallOption) (*GetNetworkWirelessClientsConnectionStatsResponse, error)
+	// Reads the wireless clients latency stats of a network.
 	// GET /networks/{networkId}/wireless/clients/latencyStats
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-clients-latency-stats/
 	GetNetworkWirelessClientsLatencyStats(ctx context.Context, in *GetNetworkWirelessClientsLatencyStatsRequest, opts ...grpc.CallOption) (*GetNetworkWirelessClientsLatencyStatsResponse, error)
+	// Reads the wireless client connection stats of a network.
 	// GET /networks/{networkId}/wireless/clients/{clientId}/connectionStats
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-client-connection-stats/
 	GetNetworkWirelessClientConnectionStats(ctx context.Context, in *GetNetworkWirelessClientConnectionStatsRequest, opts ...grpc.CallOption) (*NetworkWirelessClientConnectionStats, error)
+	// Reads the wireless client connectivity events of a network.
 	// GET /networks/{networkId}/wireless/clients/{clientId}/connectivityEvents
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-client-connectivity-events/
 	// A page has 3 to 1000 rows.
+	// StreamNetworkWirelessClientConnectivityEvents streams its pages.
 	GetNetworkWirelessClientConnectivityEvents(ctx context.Context, in *GetNetworkWirelessClientConnectivityEventsRequest, opts ...grpc.CallOption) (*GetNetworkWirelessClientConnectivityEventsResponse, error)
 	// GetNetworkWirelessClientConnectivityEvents, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamNetworkWirelessClientConnectivityEvents(ctx context.Context, in *GetNetworkWirelessClientConnectivityEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetNetworkWirelessClientConnectivityEventsResponse], error)
+	// Reads the wireless client latency history of a network.
 	// GET /networks/{networkId}/wireless/clients/{clientId}/latencyHistory
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-client-latency-history/
 	GetNetworkWirelessClientLatencyHistory(ctx context.Context, in *GetNetworkWirelessClientLatencyHistoryRequest, opts ...grpc.CallOption) (*GetNetworkWirelessClientLatencyHistoryResponse, error)
+	// Reads the wireless client latency stats of a network.
 	// GET /networks/{networkId}/wireless/clients/{clientId}/latencyStats
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-client-latency-stats/
 	GetNetworkWirelessClientLatencyStats(ctx context.Context, in *GetNetworkWirelessClientLatencyStatsRequest, opts ...grpc.CallOption) (*NetworkWirelessClientLatencyStats, error)
+	// Reads the wireless connection stats of a network.
 	// GET /networks/{networkId}/wireless/connectionStats
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-connection-stats/
 	GetNetworkWirelessConnectionStats(ctx context.Context, in *GetNetworkWirelessConnectionStatsRequest, opts ...grpc.CallOption) (*NetworkWirelessConnectionStats, error)
+	// Reads the wireless data rate history of a network.
 	// GET /networks/{networkId}/wireless/dataRateHistory
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-data-rate-history/
 	GetNetworkWirelessDataRateHistory(ctx context.Context, in *GetNetworkWirelessDataRateHistoryRequest, opts ...grpc.CallOption) (*GetNetworkWirelessDataRateHistoryResponse, error)
+	// Reads the wireless devices connection stats of a network.
 	// GET /networks/{networkId}/wireless/devices/connectionStats
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-devices-connection-stats/
 	GetNetworkWirelessDevicesConnectionStats(ctx context.Context, in *GetNetworkWirelessDevicesConnectionStatsRequest, opts ...grpc.CallOption) (*GetNetworkWirelessDevicesConnectionStatsResponse, error)
+	// Reads the wireless devices latency stats of a network.
 	// GET /networks/{networkId}/wireless/devices/latencyStats
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-devices-latency-stats/
 	GetNetworkWirelessDevicesLatencyStats(ctx context.Context, in *GetNetworkWirelessDevicesLatencyStatsRequest, opts ...grpc.CallOption) (*GetNetworkWirelessDevicesLatencyStatsResponse, error)
+	// Reads the wireless electronic shelf label of a network.
 	// GET /networks/{networkId}/wireless/electronicShelfLabel
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-electronic-shelf-label/
+	// Written by UpdateNetworkWirelessElectronicShelfLabel.
 	GetNetworkWirelessElectronicShelfLabel(ctx context.Context, in *GetNetworkWirelessElectronicShelfLabelRequest, opts ...grpc.CallOption) (*NetworkWirelessElectronicShelfLabel, error)
+	// Changes the wireless electronic shelf label of a network.
 	// PUT /networks/{networkId}/wireless/electronicShelfLabel
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-electronic-shelf-label/
 	// An action batch can carry it.
 	UpdateNetworkWirelessElectronicShelfLabel(ctx context.Context, in *UpdateNetworkWirelessElectronicShelfLabelRequest, opts ...grpc.CallOption) (*NetworkWirelessElectronicShelfLabel, error)
+	// Reads the wireless electronic shelf label configured devices of a network.
 	// GET /networks/{networkId}/wireless/electronicShelfLabel/configuredDevices
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-electronic-shelf-label-configured-devices/
 	GetNetworkWirelessElectronicShelfLabelConfiguredDevices(ctx context.Context, in *GetNetworkWirelessElectronicShelfLabelConfiguredDevicesRequest, opts ...grpc.CallOption) (*GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse, error)
+	// Reads the wireless ethernet ports profiles of a network.
 	// GET /networks/{networkId}/wireless/ethernet/ports/profiles
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ethernet-ports-profiles/
 	GetNetworkWirelessEthernetPortsProfiles(ctx context.Context, in *GetNetworkWirelessEthernetPortsProfilesRequest, opts ...grpc.CallOption) (*GetNetworkWirelessEthernetPortsProfilesResponse, error)
+	// Creates the wireless ethernet ports profile of a network.
 	// POST /networks/{networkId}/wireless/ethernet/ports/profiles
 	// https://developer.cisco.com/meraki/api-v1/create-network-wireless-ethernet-ports-profile/
 	// An action batch can carry it.
 	CreateNetworkWirelessEthernetPortsProfile(ctx context.Context, in *CreateNetworkWirelessEthernetPortsProfileRequest, opts ...grpc.CallOption) (*NetworkWirelessEthernetPortsProfile, error)
+	// Assigns the wireless ethernet ports profiles of a network.
 	// POST /networks/{networkId}/wireless/ethernet/ports/profiles/assign
 	// https://developer.cisco.com/meraki/api-v1/assign-network-wireless-ethernet-ports-profiles/
 	// An action batch can carry it.
 	AssignNetworkWirelessEthernetPortsProfiles(ctx context.Context, in *AssignNetworkWirelessEthernetPortsProfilesRequest, opts ...grpc.CallOption) (*AssignNetworkWirelessEthernetPortsProfilesResponse, error)
+	// Sets the wireless ethernet ports profiles default of a network.
 	// POST /networks/{networkId}/wireless/ethernet/ports/profiles/setDefault
 	// https://developer.cisco.com/meraki/api-v1/set-network-wireless-ethernet-ports-profiles-default/
 	// An action batch can carry it.
 	SetNetworkWirelessEthernetPortsProfilesDefault(ctx context.Context, in *SetNetworkWirelessEthernetPortsProfilesDefaultRequest, opts ...grpc.CallOption) (*SetNetworkWirelessEthernetPortsProfilesDefaultResponse, error)
+	// Reads the wireless ethernet ports profile of a network.
 	// GET /networks/{networkId}/wireless/ethernet/ports/profiles/{profileId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ethernet-ports-profile/
+	// Written by UpdateNetworkWirelessEthernetPortsProfile and DeleteNetworkWirelessEthernetPortsProfile.
 	GetNetworkWirelessEthernetPortsProfile(ctx context.Context, in *GetNetworkWirelessEthernetPortsProfileRequest, opts ...grpc.CallOption) (*NetworkWirelessEthernetPortsProfile, error)
+	// Changes the wireless ethernet ports profile of a network.
 	// PUT /networks/{networkId}/wireless/ethernet/ports/profiles/{profileId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ethernet-ports-profile/
 	// An action batch can carry it.
 	UpdateNetworkWirelessEthernetPortsProfile(ctx context.Context, in *UpdateNetworkWirelessEthernetPortsProfileRequest, opts ...grpc.CallOption) (*NetworkWirelessEthernetPortsProfile, error)
+	// Deletes the wireless ethernet ports profile of a network.
 	// DELETE /networks/{networkId}/wireless/ethernet/ports/profiles/{profileId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-wireless-ethernet-ports-profile/
 	// An action batch can carry it.
-	DeleteNetworkWirelessEthernetPortsProfile(ctx context.Context, in *DeleteNetworkWirelessEthernetPortsProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteNetworkWirelessEthernetPortsProfile(ctx context.Context, in *DeleteNetworkWirelessEthernetPortsProfileRequest, opts ...grpc.CallOption) (*DeleteNetworkWirelessEthernetPortsProfileResponse, error)
+	// Reads the wireless failed connections of a network.
 	// GET /networks/{networkId}/wireless/failedConnections
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-failed-connections/
 	GetNetworkWirelessFailedConnections(ctx context.Context, in *GetNetworkWirelessFailedConnectionsRequest, opts ...grpc.CallOption) (*GetNetworkWirelessFailedConnectionsResponse, error)
+	// Reads the wireless latency history of a network.
 	// GET /networks/{networkId}/wireless/latencyHistory
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-latency-history/
 	GetNetworkWirelessLatencyHistory(ctx context.Context, in *GetNetworkWirelessLatencyHistoryRequest, opts ...grpc.CallOption) (*GetNetworkWirelessLatencyHistoryResponse, error)
+	// Reads the wireless latency stats of a network.
 	// GET /networks/{networkId}/wireless/latencyStats
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-latency-stats/
 	GetNetworkWirelessLatencyStats(ctx context.Context, in *GetNetworkWirelessLatencyStatsRequest, opts ...grpc.CallOption) (*NetworkWirelessLatencyStats, error)
+	// Changes the wireless location scanning of a network.
 	// PUT /networks/{networkId}/wireless/location/scanning
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-location-scanning/
 	// An action batch can carry it.
 	UpdateNetworkWirelessLocationScanning(ctx context.Context, in *UpdateNetworkWirelessLocationScanningRequest, opts ...grpc.CallOption) (*NetworkWirelessLocationScanning, error)
+	// Reads the wireless mesh statuses of a network.
 	// GET /networks/{networkId}/wireless/meshStatuses
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-mesh-statuses/
 	// A page has 3 to 500 rows, 50 when per_page is absent.
+	// StreamNetworkWirelessMeshStatuses streams its pages.
 	GetNetworkWirelessMeshStatuses(ctx context.Context, in *GetNetworkWirelessMeshStatusesRequest, opts ...grpc.CallOption) (*GetNetworkWirelessMeshStatusesResponse, error)
 	// GetNetworkWirelessMeshStatuses, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamNetworkWirelessMeshStatuses(ctx context.Context, in *GetNetworkWirelessMeshStatusesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetNetworkWirelessMeshStatusesResponse], error)
+	// Changes the wireless radio RRM of a network.
 	// PUT /networks/{networkId}/wireless/radio/rrm
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-radio-rrm/
 	// An action batch can carry it.
 	UpdateNetworkWirelessRadioRrm(ctx context.Context, in *UpdateNetworkWirelessRadioRrmRequest, opts ...grpc.CallOption) (*NetworkWirelessRadioRrm, error)
+	// Reads the wireless RF profiles of a network.
 	// GET /networks/{networkId}/wireless/rfProfiles
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-rf-profiles/
-	GetNetworkWirelessRfProfiles(ctx context.Context, in *GetNetworkWirelessRfProfilesRequest, opts ...grpc.CallOption) (*NetworkWirelessRfProfiles, error)
+	GetNetworkWirelessRfProfiles(ctx context.Context, in *GetNetworkWirelessRfProfilesRequest, opts ...grpc.CallOption) (*GetNetworkWirelessRfProfilesResponse, error)
+	// Creates the wireless RF profile of a network.
 	// POST /networks/{networkId}/wireless/rfProfiles
 	// https://developer.cisco.com/meraki/api-v1/create-network-wireless-rf-profile/
 	// An action batch can carry it.
 	CreateNetworkWirelessRfProfile(ctx context.Context, in *CreateNetworkWirelessRfProfileRequest, opts ...grpc.CallOption) (*NetworkWirelessRfProfile, error)
+	// Reads the wireless RF profile of a network.
 	// GET /networks/{networkId}/wireless/rfProfiles/{rfProfileId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-rf-profile/
+	// Written by UpdateNetworkWirelessRfProfile and DeleteNetworkWirelessRfProfile.
 	GetNetworkWirelessRfProfile(ctx context.Context, in *GetNetworkWirelessRfProfileRequest, opts ...grpc.CallOption) (*NetworkWirelessRfProfile, error)
+	// Changes the wireless RF profile of a network.
 	// PUT /networks/{networkId}/wireless/rfProfiles/{rfProfileId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-rf-profile/
 	// An action batch can carry it.
 	UpdateNetworkWirelessRfProfile(ctx context.Context, in *UpdateNetworkWirelessRfProfileRequest, opts ...grpc.CallOption) (*NetworkWirelessRfProfile, error)
+	// Deletes the wireless RF profile of a network.
 	// DELETE /networks/{networkId}/wireless/rfProfiles/{rfProfileId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-wireless-rf-profile/
 	// An action batch can carry it.
-	DeleteNetworkWirelessRfProfile(ctx context.Context, in *DeleteNetworkWirelessRfProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteNetworkWirelessRfProfile(ctx context.Context, in *DeleteNetworkWirelessRfProfileRequest, opts ...grpc.CallOption) (*DeleteNetworkWirelessRfProfileResponse, error)
+	// Reads the wireless settings of a network.
 	// GET /networks/{networkId}/wireless/settings
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-settings/
+	// Written by UpdateNetworkWirelessSettings.
 	GetNetworkWirelessSettings(ctx context.Context, in *GetNetworkWirelessSettingsRequest, opts ...grpc.CallOption) (*NetworkWirelessSettings, error)
+	// Changes the wireless settings of a network.
 	// PUT /networks/{networkId}/wireless/settings
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-settings/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSettings(ctx context.Context, in *UpdateNetworkWirelessSettingsRequest, opts ...grpc.CallOption) (*NetworkWirelessSettings, error)
+	// Reads the wireless signal quality history of a network.
 	// GET /networks/{networkId}/wireless/signalQualityHistory
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-signal-quality-history/
 	GetNetworkWirelessSignalQualityHistory(ctx context.Context, in *GetNetworkWirelessSignalQualityHistoryRequest, opts ...grpc.CallOption) (*GetNetworkWirelessSignalQualityHistoryResponse, error)
+	// Reads the wireless SSIDs of a network.
 	// GET /networks/{networkId}/wireless/ssids
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssids/
 	GetNetworkWirelessSsids(ctx context.Context, in *GetNetworkWirelessSsidsRequest, opts ...grpc.CallOption) (*GetNetworkWirelessSsidsResponse, error)
+	// Reads the wireless SSID of a network.
 	// GET /networks/{networkId}/wireless/ssids/{number}
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssid/
+	// Written by UpdateNetworkWirelessSsid.
 	GetNetworkWirelessSsid(ctx context.Context, in *GetNetworkWirelessSsidRequest, opts ...grpc.CallOption) (*NetworkWirelessSsid, error)
+	// Changes the wireless SSID of a network.
 	// PUT /networks/{networkId}/wireless/ssids/{number}
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ssid/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSsid(ctx context.Context, in *UpdateNetworkWirelessSsidRequest, opts ...grpc.CallOption) (*NetworkWirelessSsid, error)
+	// Reads the wireless SSID bonjour forwarding of a network.
 	// GET /networks/{networkId}/wireless/ssids/{number}/bonjourForwarding
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssid-bonjour-forwarding/
+	// Written by UpdateNetworkWirelessSsidBonjourForwarding.
 	GetNetworkWirelessSsidBonjourForwarding(ctx context.Context, in *GetNetworkWirelessSsidBonjourForwardingRequest, opts ...grpc.CallOption) (*NetworkWirelessSsidBonjourForwarding, error)
+	// Changes the wireless SSID bonjour forwarding of a network.
 	// PUT /networks/{networkId}/wireless/ssids/{number}/bonjourForwarding
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ssid-bonjour-forwarding/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSsidBonjourForwarding(ctx context.Context, in *UpdateNetworkWirelessSsidBonjourForwardingRequest, opts ...grpc.CallOption) (*NetworkWirelessSsidBonjourForwarding, error)
+	// Reads the wireless SSID device type group policies of a network.
 	// GET /networks/{networkId}/wireless/ssids/{number}/deviceTypeGroupPolicies
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssid-device-type-group-policies/
+	// Written by UpdateNetworkWirelessSsidDeviceTypeGroupPolicies.
 	GetNetworkWirelessSsidDeviceTypeGroupPolicies(ctx context.Context, in *GetNetworkWirelessSsidDeviceTypeGroupPoliciesRequest, opts ...grpc.CallOption) (*NetworkWirelessSsidDeviceTypeGroupPolicies, error)
+	// Changes the wireless SSID device type group policies of a network.
 	// PUT /networks/{networkId}/wireless/ssids/{number}/deviceTypeGroupPolicies
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ssid-device-type-group-policies/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSsidDeviceTypeGroupPolicies(ctx context.Context, in *UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest, opts ...grpc.CallOption) (*NetworkWirelessSsidDeviceTypeGroupPolicies, error)
+	// Reads the wireless SSID EAP override of a network.
 	// GET /networks/{networkId}/wireless/ssids/{number}/eapOverride
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssid-eap-override/
+	// Written by UpdateNetworkWirelessSsidEapOverride.
 	GetNetworkWirelessSsidEapOverride(ctx context.Context, in *GetNetworkWirelessSsidEapOverrideRequest, opts ...grpc.CallOption) (*NetworkWirelessSsidEapOverride, error)
+	// Changes the wireless SSID EAP override of a network.
 	// PUT /networks/{networkId}/wireless/ssids/{number}/eapOverride
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ssid-eap-override/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSsidEapOverride(ctx context.Context, in *UpdateNetworkWirelessSsidEapOverrideRequest, opts ...grpc.CallOption) (*NetworkWirelessSsidEapOverride, error)
+	// Reads the wireless SSID firewall L3 firewall rules of a network.
 	// GET /networks/{networkId}/wireless/ssids/{number}/firewall/l3FirewallRules
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssid-firewall-l-3-firewall-rules/
+	// Written by UpdateNetworkWirelessSsidFirewallL3FirewallRules.
 	GetNetworkWirelessSsidFirewallL3FirewallRules(ctx context.Context, in *GetNetworkWirelessSsidFirewallL3FirewallRulesRequest, opts ...grpc.CallOption) (*NetworkWirelessSsidFirewallL3FirewallRules, error)
+	// Changes the wireless SSID firewall L3 firewall rules of a network.
 	// PUT /networks/{networkId}/wireless/ssids/{number}/firewall/l3FirewallRules
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ssid-firewall-l-3-firewall-rules/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSsidFirewallL3FirewallRules(ctx context.Context, in *UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest, opts ...grpc.CallOption) (*NetworkWirelessSsidFirewallL3FirewallRules, error)
+	// Reads the wireless SSID firewall L7 firewall rules of a network.
 	// GET /networks/{networkId}/wireless/ssids/{number}/firewall/l7FirewallRules
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssid-firewall-l-7-firewall-rules/
+	// Written by UpdateNetworkWirelessSsidFirewallL7FirewallRules.
 	GetNetworkWirelessSsidFirewallL7FirewallRules(ctx context.Context, in *GetNetworkWirelessSsidFirewallL7FirewallRulesRequest, opts ...grpc.CallOption) (*NetworkWirelessSsidFirewallL7FirewallRules, error)
+	// Changes the wireless SSID firewall L7 firewall rules of a network.
 	// PUT /networks/{networkId}/wireless/ssids/{number}/firewall/l7FirewallRules
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ssid-firewall-l-7-firewall-rules/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSsidFirewallL7FirewallRules(ctx context.Context, in *UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest, opts ...grpc.CallOption) (*NetworkWirelessSsidFirewallL7FirewallRules, error)
+	// Reads the wireless SSID hotspot20 of a network.
 	// GET /networks/{networkId}/wireless/ssids/{number}/hotspot20
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssid-hotspot-20/
+	// Written by UpdateNetworkWirelessSsidHotspot20.
 	GetNetworkWirelessSsidHotspot20(ctx context.Context, in *GetNetworkWirelessSsidHotspot20Request, opts ...grpc.CallOption) (*NetworkWirelessSsidHotspot20, error)
+	// Changes the wireless SSID hotspot20 of a network.
 	// PUT /networks/{networkId}/wireless/ssids/{number}/hotspot20
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ssid-hotspot-20/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSsidHotspot20(ctx context.Context, in *UpdateNetworkWirelessSsidHotspot20Request, opts ...grpc.CallOption) (*NetworkWirelessSsidHotspot20, error)
+	// Reads the wireless SSID identity PSKs of a network.
 	// GET /networks/{networkId}/wireless/ssids/{number}/identityPsks
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssid-identity-psks/
 	GetNetworkWirelessSsidIdentityPsks(ctx context.Context, in *GetNetworkWirelessSsidIdentityPsksRequest, opts ...grpc.CallOption) (*GetNetworkWirelessSsidIdentityPsksResponse, error)
+	// Creates the wireless SSID identity PSK of a network.
 	// POST /networks/{networkId}/wireless/ssids/{number}/identityPsks
 	// https://developer.cisco.com/meraki/api-v1/create-network-wireless-ssid-identity-psk/
 	// An action batch can carry it.
 	CreateNetworkWirelessSsidIdentityPsk(ctx context.Context, in *CreateNetworkWirelessSsidIdentityPskRequest, opts ...grpc.CallOption) (*NetworkWirelessSsidIdentityPsk, error)
+	// Reads the wireless SSID identity PSK of a network.
 	// GET /networks/{networkId}/wireless/ssids/{number}/identityPsks/{identityPskId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssid-identity-psk/
+	// Written by UpdateNetworkWirelessSsidIdentityPsk and DeleteNetworkWirelessSsidIdentityPsk.
 	GetNetworkWirelessSsidIdentityPsk(ctx context.Context, in *GetNetworkWirelessSsidIdentityPskRequest, opts ...grpc.CallOption) (*NetworkWirelessSsidIdentityPsk, error)
+	// Changes the wireless SSID identity PSK of a network.
 	// PUT /networks/{networkId}/wireless/ssids/{number}/identityPsks/{identityPskId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ssid-identity-psk/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSsidIdentityPsk(ctx context.Context, in *UpdateNetworkWirelessSsidIdentityPskRequest, opts ...grpc.CallOption) (*NetworkWirelessSsidIdentityPsk, error)
+	// Deletes the wireless SSID identity PSK of a network.
 	// DELETE /networks/{networkId}/wireless/ssids/{number}/identityPsks/{identityPskId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-wireless-ssid-identity-psk/
 	// An action batch can carry it.
-	DeleteNetworkWirelessSsidIdentityPsk(ctx context.Context, in *DeleteNetworkWirelessSsidIdentityPskRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteNetworkWirelessSsidIdentityPsk(ctx context.Context, in *DeleteNetworkWirelessSsidIdentityPskRequest, opts ...grpc.CallOption) (*DeleteNetworkWirelessSsidIdentityPskResponse, error)
+	// Changes the wireless SSID open roaming of a network.
 	// PUT /networks/{networkId}/wireless/ssids/{number}/openRoaming
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ssid-open-roaming/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSsidOpenRoaming(ctx context.Context, in *UpdateNetworkWirelessSsidOpenRoamingRequest, opts ...grpc.CallOption) (*NetworkWirelessSsidOpenRoaming, error)
+	// Reads the wireless SSID schedules of a network.
 	// GET /networks/{networkId}/wireless/ssids/{number}/schedules
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssid-schedules/
+	// Written by UpdateNetworkWirelessSsidSchedules.
 	GetNetworkWirelessSsidSchedules(ctx context.Context, in *GetNetworkWirelessSsidSchedulesRequest, opts ...grpc.CallOption) (*NetworkWirelessSsidSchedules, error)
+	// Changes the wireless SSID schedules of a network.
 	// PUT /networks/{networkId}/wireless/ssids/{number}/schedules
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ssid-schedules/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSsidSchedules(ctx context.Context, in *UpdateNetworkWirelessSsidSchedulesRequest, opts ...grpc.CallOption) (*NetworkWirelessSsidSchedules, error)
+	// Reads the wireless SSID splash settings of a network.
 	// GET /networks/{networkId}/wireless/ssids/{number}/splash/settings
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssid-splash-settings/
+	// Written by UpdateNetworkWirelessSsidSplashSettings.
 	GetNetworkWirelessSsidSplashSettings(ctx context.Context, in *GetNetworkWirelessSsidSplashSettingsRequest, opts ...grpc.CallOption) (*NetworkWirelessSsidSplashSettings, error)
+	// Changes the wireless SSID splash settings of a network.
 	// PUT /networks/{networkId}/wireless/ssids/{number}/splash/settings
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ssid-splash-settings/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSsidSplashSettings(ctx context.Context, in *UpdateNetworkWirelessSsidSplashSettingsRequest, opts ...grpc.CallOption) (*NetworkWirelessSsidSplashSettings, error)
+	// Reads the wireless SSID traffic shaping rules of a network.
 	// GET /networks/{networkId}/wireless/ssids/{number}/trafficShaping/rules
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssid-traffic-shaping-rules/
+	// Written by UpdateNetworkWirelessSsidTrafficShapingRules.
 	GetNetworkWirelessSsidTrafficShapingRules(ctx context.Context, in *GetNetworkWirelessSsidTrafficShapingRulesRequest, opts ...grpc.CallOption) (*NetworkWirelessSsidTrafficShapingRules, error)
+	// Changes the wireless SSID traffic shaping rules of a network.
 	// PUT /networks/{networkId}/wireless/ssids/{number}/trafficShaping/rules
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ssid-traffic-shaping-rules/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSsidTrafficShapingRules(ctx context.Context, in *UpdateNetworkWirelessSsidTrafficShapingRulesRequest, opts ...grpc.CallOption) (*NetworkWirelessSsidTrafficShapingRules, error)
+	// Reads the wireless SSID VPN of a network.
 	// GET /networks/{networkId}/wireless/ssids/{number}/vpn
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssid-vpn/
+	// Written by UpdateNetworkWirelessSsidVpn.
 	GetNetworkWirelessSsidVpn(ctx context.Context, in *GetNetworkWirelessSsidVpnRequest, opts ...grpc.CallOption) (*NetworkWirelessSsidVpn, error)
+	// Changes the wireless SSID VPN of a network.
 	// PUT /networks/{networkId}/wireless/ssids/{number}/vpn
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ssid-vpn/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSsidVpn(ctx context.Context, in *UpdateNetworkWirelessSsidVpnRequest, opts ...grpc.CallOption) (*NetworkWirelessSsidVpn, error)
+	// Reads the wireless usage history of a network.
 	// GET /networks/{networkId}/wireless/usageHistory
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-usage-history/
 	GetNetworkWirelessUsageHistory(ctx context.Context, in *GetNetworkWirelessUsageHistoryRequest, opts ...grpc.CallOption) (*GetNetworkWirelessUsageHistoryResponse, error)
+	// Changes the wireless zigbee of a network.
 	// PUT /networks/{networkId}/wireless/zigbee
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-zigbee/
 	// An action batch can carry it.
 	UpdateNetworkWirelessZigbee(ctx context.Context, in *UpdateNetworkWirelessZigbeeRequest, opts ...grpc.CallOption) (*NetworkWirelessZigbee, error)
+	// Reads the assurance impacted device wireless by network of an organization.
 	// GET /organizations/{organizationId}/assurance/impactedDevice/wireless/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-assurance-impacted-device-wireless-by-network/
 	// A page has 3 to 5000 rows, 1000 when per_page is absent.
+	// StreamOrganizationAssuranceImpactedDeviceWirelessByNetwork streams its pages.
 	GetOrganizationAssuranceImpactedDeviceWirelessByNetwork(ctx context.Context, in *GetOrganizationAssuranceImpactedDeviceWirelessByNetworkRequest, opts ...grpc.CallOption) (*GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse, error)
 	// GetOrganizationAssuranceImpactedDeviceWirelessByNetwork, one page in each message, until the
 	// pages end or the caller stops reading.
 	StreamOrganizationAssuranceImpactedDeviceWirelessByNetwork(ctx context.Context, in *GetOrganizationAssuranceImpactedDeviceWirelessByNetworkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse], error)
+	// Reads the wireless air marshal rules of an organization.
 	// GET /organizations/{organizationId}/wireless/airMarshal/rules
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-air-marshal-rules/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessAirMarshalRules streams its pages.
 	GetOrganizationWirelessAirMarshalRules(ctx context.Context, in *GetOrganizationWirelessAirMarshalRulesRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessAirMarshalRulesResponse, error)
 	// GetOrganizationWirelessAirMarshalRules, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationWirelessAirMarshalRules(ctx context.Context, in *GetOrganizationWirelessAirMarshalRulesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessAirMarshalRulesResponse], error)
+	// Reads the wireless air marshal settings by network of an organization.
 	// GET /organizations/{organizationId}/wireless/airMarshal/settings/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-air-marshal-settings-by-network/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessAirMarshalSettingsByNetwork streams its pages.
 	GetOrganizationWirelessAirMarshalSettingsByNetwork(ctx context.Context, in *GetOrganizationWirelessAirMarshalSettingsByNetworkRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessAirMarshalSettingsByNetworkResponse, error)
 	// GetOrganizationWirelessAirMarshalSettingsByNetwork, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationWirelessAirMarshalSettingsByNetwork(ctx context.Context, in *GetOrganizationWirelessAirMarshalSettingsByNetworkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessAirMarshalSettingsByNetworkResponse], error)
+	// Reads the wireless clients connections impacted by network by SSID of an organization.
 	// GET /organizations/{organizationId}/wireless/clients/connections/impacted/byNetwork/bySsid
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-clients-connections-impacted-by-network-by-ssid/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationWirelessClientsConnectionsImpactedByNetworkBySsid streams its pages.
 	GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsid(ctx context.Context, in *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse, error)
 	// GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsid, one page in each message,
 	// until the pages end or the caller stops reading.
 	StreamOrganizationWirelessClientsConnectionsImpactedByNetworkBySsid(ctx context.Context, in *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse], error)
+	// Reads the wireless clients overview by device of an organization.
 	// GET /organizations/{organizationId}/wireless/clients/overview/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-clients-overview-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessClientsOverviewByDevice streams its pages.
 	GetOrganizationWirelessClientsOverviewByDevice(ctx context.Context, in *GetOrganizationWirelessClientsOverviewByDeviceRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessClientsOverviewByDeviceResponse, error)
 	// GetOrganizationWirelessClientsOverviewByDevice, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationWirelessClientsOverviewByDevice(ctx context.Context, in *GetOrganizationWirelessClientsOverviewByDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessClientsOverviewByDeviceResponse], error)
+	// Reads the wireless clients usage by network of an organization.
 	// GET /organizations/{organizationId}/wireless/clients/usage/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-clients-usage-by-network/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationWirelessClientsUsageByNetwork streams its pages.
 	GetOrganizationWirelessClientsUsageByNetwork(ctx context.Context, in *GetOrganizationWirelessClientsUsageByNetworkRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessClientsUsageByNetworkResponse, error)
 	// GetOrganizationWirelessClientsUsageByNetwork, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationWirelessClientsUsageByNetwork(ctx context.Context, in *GetOrganizationWirelessClientsUsageByNetworkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessClientsUsageByNetworkResponse], error)
+	// Reads the wireless clients usage by network by SSID of an organization.
 	// GET /organizations/{organizationId}/wireless/clients/usage/byNetwork/bySsid
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-clients-usage-by-network-by-ssid/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationWirelessClientsUsageByNetworkBySsid streams its pages.
 	GetOrganizationWirelessClientsUsageByNetworkBySsid(ctx context.Context, in *GetOrganizationWirelessClientsUsageByNetworkBySsidRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse, error)
 	// GetOrganizationWirelessClientsUsageByNetworkBySsid, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationWirelessClientsUsageByNetworkBySsid(ctx context.Context, in *GetOrganizationWirelessClientsUsageByNetworkBySsidRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessClientsUsageByNetworkBySsidResponse], error)
+	// Reads the wireless clients usage by SSID of an organization.
 	// GET /organizations/{organizationId}/wireless/clients/usage/bySsid
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-clients-usage-by-ssid/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationWirelessClientsUsageBySsid streams its pages.
 	GetOrganizationWirelessClientsUsageBySsid(ctx context.Context, in *GetOrganizationWirelessClientsUsageBySsidRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessClientsUsageBySsidResponse, error)
 	// GetOrganizationWirelessClientsUsageBySsid, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationWirelessClientsUsageBySsid(ctx context.Context, in *GetOrganizationWirelessClientsUsageBySsidRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessClientsUsageBySsidResponse], error)
+	// Reads the wireless devices channel utilization by device of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/channelUtilization/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-channel-utilization-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessDevicesChannelUtilizationByDevice streams its pages.
 	GetOrganizationWirelessDevicesChannelUtilizationByDevice(ctx context.Context, in *GetOrganizationWirelessDevicesChannelUtilizationByDeviceRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse, error)
 	// GetOrganizationWirelessDevicesChannelUtilizationByDevice, one page in each message, until the
 	// pages end or the caller stops reading.
 	StreamOrganizationWirelessDevicesChannelUtilizationByDevice(ctx context.Context, in *GetOrganizationWirelessDevicesChannelUtilizationByDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse], error)
+	// Reads the wireless devices channel utilization by network of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/channelUtilization/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-channel-utilization-by-network/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessDevicesChannelUtilizationByNetwork streams its pages.
 	GetOrganizationWirelessDevicesChannelUtilizationByNetwork(ctx context.Context, in *GetOrganizationWirelessDevicesChannelUtilizationByNetworkRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse, error)
 	// GetOrganizationWirelessDevicesChannelUtilizationByNetwork, one page in each message, until the
 	// pages end or the caller stops reading.
 	StreamOrganizationWirelessDevicesChannelUtilizationByNetwork(ctx context.Context, in *GetOrganizationWirelessDevicesChannelUtilizationByNetworkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse], error)
+	// Reads the wireless devices channel utilization history by device by interval of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/channelUtilization/history/byDevice/byInterval
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-channel-utilization-history-by-device-by-interval/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterval streams its pages.
 	GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterval(ctx context.Context, in *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse, error)
 	// GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterval, one page in each
 	// message, until the pages end or the caller stops reading.
 	StreamOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterval(ctx context.Context, in *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse], error)
+	// Reads the wireless devices channel utilization history by network by interval of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/channelUtilization/history/byNetwork/byInterval
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-channel-utilization-history-by-network-by-interval/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInterval streams its pages.
 	GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInterval(ctx context.Context, in *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse, error)
 	// GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInterval, one page in each
 	// message, until the pages end or the caller stops reading.
 	StreamOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInterval(ctx context.Context, in *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse], error)
+	// Reads the wireless devices ethernet statuses of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/ethernet/statuses
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-ethernet-statuses/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationWirelessDevicesEthernetStatuses streams its pages.
 	GetOrganizationWirelessDevicesEthernetStatuses(ctx context.Context, in *GetOrganizationWirelessDevicesEthernetStatusesRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessDevicesEthernetStatusesResponse, error)
 	// GetOrganizationWirelessDevicesEthernetStatuses, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationWirelessDevicesEthernetStatuses(ctx context.Context, in *GetOrganizationWirelessDevicesEthernetStatusesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessDevicesEthernetStatusesResponse], error)
+	// Reads the wireless devices packet loss by client of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/packetLoss/byClient
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-packet-loss-by-client/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessDevicesPacketLossByClient streams its pages.
 	GetOrganizationWirelessDevicesPacketLossByClient(ctx context.Context, in *GetOrganizationWirelessDevicesPacketLossByClientRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessDevicesPacketLossByClientResponse, error)
 	// GetOrganizationWirelessDevicesPacketLossByClient, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationWirelessDevicesPacketLossByClient(ctx context.Context, in *GetOrganizationWirelessDevicesPacketLossByClientRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessDevicesPacketLossByClientResponse], error)
+	// Reads the wireless devices packet loss by device of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/packetLoss/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-packet-loss-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessDevicesPacketLossByDevice streams its pages.
 	GetOrganizationWirelessDevicesPacketLossByDevice(ctx context.Context, in *GetOrganizationWirelessDevicesPacketLossByDeviceRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessDevicesPacketLossByDeviceResponse, error)
 	// GetOrganizationWirelessDevicesPacketLossByDevice, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationWirelessDevicesPacketLossByDevice(ctx context.Context, in *GetOrganizationWirelessDevicesPacketLossByDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessDevicesPacketLossByDeviceResponse], error)
+	// Reads the wireless devices packet loss by network of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/packetLoss/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-packet-loss-by-network/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessDevicesPacketLossByNetwork streams its pages.
 	GetOrganizationWirelessDevicesPacketLossByNetwork(ctx context.Context, in *GetOrganizationWirelessDevicesPacketLossByNetworkRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessDevicesPacketLossByNetworkResponse, error)
 	// GetOrganizationWirelessDevicesPacketLossByNetwork, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationWirelessDevicesPacketLossByNetwork(ctx context.Context, in *GetOrganizationWirelessDevicesPacketLossByNetworkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessDevicesPacketLossByNetworkResponse], error)
+	// Reads the wireless devices power mode history of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/power/mode/history
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-power-mode-history/
 	// A page has 3 to 20 rows, 10 when per_page is absent.
+	// StreamOrganizationWirelessDevicesPowerModeHistory streams its pages.
 	GetOrganizationWirelessDevicesPowerModeHistory(ctx context.Context, in *GetOrganizationWirelessDevicesPowerModeHistoryRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessDevicesPowerModeHistoryResponse, error)
 	// GetOrganizationWirelessDevicesPowerModeHistory, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationWirelessDevicesPowerModeHistory(ctx context.Context, in *GetOrganizationWirelessDevicesPowerModeHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessDevicesPowerModeHistoryResponse], error)
+	// Reads the wireless devices provisioning deployments of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/provisioning/deployments
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-provisioning-deployments/
 	// A page has 3 to 1000 rows, 20 when per_page is absent.
+	// StreamOrganizationWirelessDevicesProvisioningDeployments streams its pages.
+	// Written by UpdateOrganizationWirelessDevicesProvisioningDeployments.
 	GetOrganizationWirelessDevicesProvisioningDeployments(ctx context.Context, in *GetOrganizationWirelessDevicesProvisioningDeploymentsRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse, error)
 	// GetOrganizationWirelessDevicesProvisioningDeployments, one page in each message, until the
 	// pages end or the caller stops reading.
 	StreamOrganizationWirelessDevicesProvisioningDeployments(ctx context.Context, in *GetOrganizationWirelessDevicesProvisioningDeploymentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessDevicesProvisioningDeploymentsResponse], error)
+	// Creates the wireless devices provisioning deployment of an organization.
 	// POST /organizations/{organizationId}/wireless/devices/provisioning/deployments
 	// https://developer.cisco.com/meraki/api-v1/create-organization-wireless-devices-provisioning-deployment/
 	// An action batch can carry it.
-	CreateOrganizationWirelessDevicesProvisioningDeployment(ctx context.Context, in *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest, opts ...grpc.CallOption) (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse, error)
+	CreateOrganizationWirelessDevicesProvisioningDeployment(ctx context.Context, in *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse, error)
+	// Changes the wireless devices provisioning deployments of an organization.
 	// PUT /organizations/{organizationId}/wireless/devices/provisioning/deployments
 	// https://developer.cisco.com/meraki/api-v1/update-organization-wireless-devices-provisioning-deployments/
 	// An action batch can carry it.
-	UpdateOrganizationWirelessDevicesProvisioningDeployments(ctx context.Context, in *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest, opts ...grpc.CallOption) (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse, error)
+	UpdateOrganizationWirelessDevicesProvisioningDeployments(ctx context.Context, in *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse, error)
+	// Deletes the wireless devices provisioning deployment of an organization.
 	// DELETE /organizations/{organizationId}/wireless/devices/provisioning/deployments/{deploymentId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-wireless-devices-provisioning-deployment/
 	// An action batch can carry it.
-	DeleteOrganizationWirelessDevicesProvisioningDeployment(ctx context.Context, in *DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationWirelessDevicesProvisioningDeployment(ctx context.Context, in *DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest, opts ...grpc.CallOption) (*DeleteOrganizationWirelessDevicesProvisioningDeploymentResponse, error)
+	// Reads the wireless devices radsec certificates authorities of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/radsec/certificates/authorities
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-radsec-certificates-authorities/
+	// Written by UpdateOrganizationWirelessDevicesRadsecCertificatesAuthorities.
 	GetOrganizationWirelessDevicesRadsecCertificatesAuthorities(ctx context.Context, in *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse, error)
+	// Creates the wireless devices radsec certificates authority of an organization.
 	// POST /organizations/{organizationId}/wireless/devices/radsec/certificates/authorities
 	// https://developer.cisco.com/meraki/api-v1/create-organization-wireless-devices-radsec-certificates-authority/
 	CreateOrganizationWirelessDevicesRadsecCertificatesAuthority(ctx context.Context, in *CreateOrganizationWirelessDevicesRadsecCertificatesAuthorityRequest, opts ...grpc.CallOption) (*OrganizationWirelessDevicesRadsecCertificatesAuthorities, error)
+	// Changes the wireless devices radsec certificates authorities of an organization.
 	// PUT /organizations/{organizationId}/wireless/devices/radsec/certificates/authorities
 	// https://developer.cisco.com/meraki/api-v1/update-organization-wireless-devices-radsec-certificates-authorities/
 	UpdateOrganizationWirelessDevicesRadsecCertificatesAuthorities(ctx context.Context, in *UpdateOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest, opts ...grpc.CallOption) (*OrganizationWirelessDevicesRadsecCertificatesAuthorities, error)
+	// Reads the wireless devices radsec certificates authorities CRLs of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/radsec/certificates/authorities/crls
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-radsec-certificates-authorities-crls/
 	GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrls(ctx context.Context, in *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse, error)
+	// Reads the wireless devices radsec certificates authorities CRLs deltas of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/radsec/certificates/authorities/crls/deltas
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-radsec-certificates-authorities-crls-deltas/
 	GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltas(ctx context.Context, in *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse, error)
+	// Reads the wireless devices system CPU load history of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/system/cpu/load/history
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-system-cpu-load-history/
 	// A page has 3 to 20 rows, 10 when per_page is absent.
+	// StreamOrganizationWirelessDevicesSystemCpuLoadHistory streams its pages.
 	GetOrganizationWirelessDevicesSystemCpuLoadHistory(ctx context.Context, in *GetOrganizationWirelessDevicesSystemCpuLoadHistoryRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse, error)
 	// GetOrganizationWirelessDevicesSystemCpuLoadHistory, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationWirelessDevicesSystemCpuLoadHistory(ctx context.Context, in *GetOrganizationWirelessDevicesSystemCpuLoadHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse], error)
+	// Reads the wireless devices wireless controllers by device of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/wirelessControllers/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-wireless-controllers-by-device/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationWirelessDevicesWirelessControllersByDevice streams its pages.
 	GetOrganizationWirelessDevicesWirelessControllersByDevice(ctx context.Context, in *GetOrganizationWirelessDevicesWirelessControllersByDeviceRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse, error)
 	// GetOrganizationWirelessDevicesWirelessControllersByDevice, one page in each message, until the
 	// pages end or the caller stops reading.
 	StreamOrganizationWirelessDevicesWirelessControllersByDevice(ctx context.Context, in *GetOrganizationWirelessDevicesWirelessControllersByDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse], error)
+	// Reads the wireless location scanning by network of an organization.
 	// GET /organizations/{organizationId}/wireless/location/scanning/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-location-scanning-by-network/
 	// A page has 3 to 250 rows, 50 when per_page is absent.
+	// StreamOrganizationWirelessLocationScanningByNetwork streams its pages.
 	GetOrganizationWirelessLocationScanningByNetwork(ctx context.Context, in *GetOrganizationWirelessLocationScanningByNetworkRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessLocationScanningByNetworkResponse, error)
 	// GetOrganizationWirelessLocationScanningByNetwork, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationWirelessLocationScanningByNetwork(ctx context.Context, in *GetOrganizationWirelessLocationScanningByNetworkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessLocationScanningByNetworkResponse], error)
+	// Reads the wireless location scanning receivers of an organization.
 	// GET /organizations/{organizationId}/wireless/location/scanning/receivers
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-location-scanning-receivers/
 	// A page has 3 to 250 rows, 50 when per_page is absent.
+	// StreamOrganizationWirelessLocationScanningReceivers streams its pages.
 	GetOrganizationWirelessLocationScanningReceivers(ctx context.Context, in *GetOrganizationWirelessLocationScanningReceiversRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessLocationScanningReceiversResponse, error)
 	// GetOrganizationWirelessLocationScanningReceivers, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationWirelessLocationScanningReceivers(ctx context.Context, in *GetOrganizationWirelessLocationScanningReceiversRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessLocationScanningReceiversResponse], error)
+	// Creates the wireless location scanning receiver of an organization.
 	// POST /organizations/{organizationId}/wireless/location/scanning/receivers
 	// https://developer.cisco.com/meraki/api-v1/create-organization-wireless-location-scanning-receiver/
 	// An action batch can carry it.
 	CreateOrganizationWirelessLocationScanningReceiver(ctx context.Context, in *CreateOrganizationWirelessLocationScanningReceiverRequest, opts ...grpc.CallOption) (*OrganizationWirelessLocationScanningReceiver, error)
+	// Changes the wireless location scanning receiver of an organization.
 	// PUT /organizations/{organizationId}/wireless/location/scanning/receivers/{receiverId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-wireless-location-scanning-receiver/
 	// An action batch can carry it.
 	UpdateOrganizationWirelessLocationScanningReceiver(ctx context.Context, in *UpdateOrganizationWirelessLocationScanningReceiverRequest, opts ...grpc.CallOption) (*OrganizationWirelessLocationScanningReceiver, error)
+	// Deletes the wireless location scanning receiver of an organization.
 	// DELETE /organizations/{organizationId}/wireless/location/scanning/receivers/{receiverId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-wireless-location-scanning-receiver/
 	// An action batch can carry it.
-	DeleteOrganizationWirelessLocationScanningReceiver(ctx context.Context, in *DeleteOrganizationWirelessLocationScanningReceiverRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationWirelessLocationScanningReceiver(ctx context.Context, in *DeleteOrganizationWirelessLocationScanningReceiverRequest, opts ...grpc.CallOption) (*DeleteOrganizationWirelessLocationScanningReceiverResponse, error)
+	// Reads the wireless MQTT settings of an organization.
 	// GET /organizations/{organizationId}/wireless/mqtt/settings
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-mqtt-settings/
 	// A page has 3 to 250 rows, 50 when per_page is absent.
+	// StreamOrganizationWirelessMqttSettings streams its pages.
+	// Written by UpdateOrganizationWirelessMqttSettings.
 	GetOrganizationWirelessMqttSettings(ctx context.Context, in *GetOrganizationWirelessMqttSettingsRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessMqttSettingsResponse, error)
 	// GetOrganizationWirelessMqttSettings, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationWirelessMqttSettings(ctx context.Context, in *GetOrganizationWirelessMqttSettingsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessMqttSettingsResponse], error)
+	// Changes the wireless MQTT settings of an organization.
 	// PUT /organizations/{organizationId}/wireless/mqtt/settings
 	// https://developer.cisco.com/meraki/api-v1/update-organization-wireless-mqtt-settings/
 	// An action batch can carry it.
 	UpdateOrganizationWirelessMqttSettings(ctx context.Context, in *UpdateOrganizationWirelessMqttSettingsRequest, opts ...grpc.CallOption) (*OrganizationWirelessMqttSettings, error)
+	// Recalculates the wireless radio auto RF channels of an organization.
 	// POST /organizations/{organizationId}/wireless/radio/autoRf/channels/recalculate
 	// https://developer.cisco.com/meraki/api-v1/recalculate-organization-wireless-radio-auto-rf-channels/
 	// An action batch can carry it.
 	RecalculateOrganizationWirelessRadioAutoRfChannels(ctx context.Context, in *RecalculateOrganizationWirelessRadioAutoRfChannelsRequest, opts ...grpc.CallOption) (*RecalculateOrganizationWirelessRadioAutoRfChannelsResponse, error)
+	// Reads the wireless radio RRM by network of an organization.
 	// GET /organizations/{organizationId}/wireless/radio/rrm/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-radio-rrm-by-network/
+	// StreamOrganizationWirelessRadioRrmByNetwork streams its pages.
 	GetOrganizationWirelessRadioRrmByNetwork(ctx context.Context, in *GetOrganizationWirelessRadioRrmByNetworkRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessRadioRrmByNetworkResponse, error)
 	// GetOrganizationWirelessRadioRrmByNetwork, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationWirelessRadioRrmByNetwork(ctx context.Context, in *GetOrganizationWirelessRadioRrmByNetworkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessRadioRrmByNetworkResponse], error)
+	// Reads the wireless RF profiles assignments by device of an organization.
 	// GET /organizations/{organizationId}/wireless/rfProfiles/assignments/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-rf-profiles-assignments-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessRfProfilesAssignmentsByDevice streams its pages.
 	GetOrganizationWirelessRfProfilesAssignmentsByDevice(ctx context.Context, in *GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse, error)
 	// GetOrganizationWirelessRfProfilesAssignmentsByDevice, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationWirelessRfProfilesAssignmentsByDevice(ctx context.Context, in *GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse], error)
+	// Reads the wireless SSIDs firewall isolation allowlist entries of an organization.
 	// GET /organizations/{organizationId}/wireless/ssids/firewall/isolation/allowlist/entries
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-ssids-firewall-isolation-allowlist-entries/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessSsidsFirewallIsolationAllowlistEntries streams its pages.
 	GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntries(ctx context.Context, in *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse, error)
 	// GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntries, one page in each message, until
 	// the pages end or the caller stops reading.
 	StreamOrganizationWirelessSsidsFirewallIsolationAllowlistEntries(ctx context.Context, in *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse], error)
+	// Creates the wireless SSIDs firewall isolation allowlist entry of an organization.
 	// POST /organizations/{organizationId}/wireless/ssids/firewall/isolation/allowlist/entries
 	// https://developer.cisco.com/meraki/api-v1/create-organization-wireless-ssids-firewall-isolation-allowlist-entry/
 	// An action batch can carry it.
 	CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntry(ctx context.Context, in *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest, opts ...grpc.CallOption) (*OrganizationWirelessSsidsFirewallIsolationAllowlistEntry, error)
+	// Changes the wireless SSIDs firewall isolation allowlist entry of an organization.
 	// PUT /organizations/{organizationId}/wireless/ssids/firewall/isolation/allowlist/entries/{entryId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-wireless-ssids-firewall-isolation-allowlist-entry/
 	// An action batch can carry it.
 	UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntry(ctx context.Context, in *UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest, opts ...grpc.CallOption) (*OrganizationWirelessSsidsFirewallIsolationAllowlistEntry, error)
+	// Deletes the wireless SSIDs firewall isolation allowlist entry of an organization.
 	// DELETE /organizations/{organizationId}/wireless/ssids/firewall/isolation/allowlist/entries/{entryId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-wireless-ssids-firewall-isolation-allowlist-entry/
 	// An action batch can carry it.
-	DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntry(ctx context.Context, in *DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntry(ctx context.Context, in *DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest, opts ...grpc.CallOption) (*DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryResponse, error)
+	// Reads the wireless SSIDs open roaming by network of an organization.
 	// GET /organizations/{organizationId}/wireless/ssids/openRoaming/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-ssids-open-roaming-by-network/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessSsidsOpenRoamingByNetwork streams its pages.
 	GetOrganizationWirelessSsidsOpenRoamingByNetwork(ctx context.Context, in *GetOrganizationWirelessSsidsOpenRoamingByNetworkRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse, error)
 	// GetOrganizationWirelessSsidsOpenRoamingByNetwork, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationWirelessSsidsOpenRoamingByNetwork(ctx context.Context, in *GetOrganizationWirelessSsidsOpenRoamingByNetworkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse], error)
+	// Reads the wireless SSIDs profiles of an organization.
 	// GET /organizations/{organizationId}/wireless/ssids/profiles
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-ssids-profiles/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessSsidsProfiles streams its pages.
 	GetOrganizationWirelessSsidsProfiles(ctx context.Context, in *GetOrganizationWirelessSsidsProfilesRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessSsidsProfilesResponse, error)
 	// GetOrganizationWirelessSsidsProfiles, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationWirelessSsidsProfiles(ctx context.Context, in *GetOrganizationWirelessSsidsProfilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessSsidsProfilesResponse], error)
+	// Creates the wireless SSIDs profile of an organization.
 	// POST /organizations/{organizationId}/wireless/ssids/profiles
 	// https://developer.cisco.com/meraki/api-v1/create-organization-wireless-ssids-profile/
 	// An action batch can carry it.
 	CreateOrganizationWirelessSsidsProfile(ctx context.Context, in *CreateOrganizationWirelessSsidsProfileRequest, opts ...grpc.CallOption) (*OrganizationWirelessSsidsProfile, error)
+	// Reads the wireless SSIDs profiles assignments of an organization.
 	// GET /organizations/{organizationId}/wireless/ssids/profiles/assignments
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-ssids-profiles-assignments/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessSsidsProfilesAssignments streams its pages.
+	// Written by DeleteOrganizationWirelessSsidsProfilesAssignments.
 	GetOrganizationWirelessSsidsProfilesAssignments(ctx context.Context, in *GetOrganizationWirelessSsidsProfilesAssignmentsRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessSsidsProfilesAssignmentsResponse, error)
 	// GetOrganizationWirelessSsidsProfilesAssignments, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationWirelessSsidsProfilesAssignments(ctx context.Context, in *GetOrganizationWirelessSsidsProfilesAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessSsidsProfilesAssignmentsResponse], error)
+	// Creates the wireless SSIDs profiles assignment of an organization.
 	// POST /organizations/{organizationId}/wireless/ssids/profiles/assignments
 	// https://developer.cisco.com/meraki/api-v1/create-organization-wireless-ssids-profiles-assignment/
 	// An action batch can carry it.
 	CreateOrganizationWirelessSsidsProfilesAssignment(ctx context.Context, in *CreateOrganizationWirelessSsidsProfilesAssignmentRequest, opts ...grpc.CallOption) (*OrganizationWirelessSsidsProfilesAssignment, error)
+	// Deletes the wireless SSIDs profiles assignments of an organization.
 	// DELETE /organizations/{organizationId}/wireless/ssids/profiles/assignments
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-wireless-ssids-profiles-assignments/
 	// An action batch can carry it.
-	DeleteOrganizationWirelessSsidsProfilesAssignments(ctx context.Context, in *DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationWirelessSsidsProfilesAssignments(ctx context.Context, in *DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest, opts ...grpc.CallOption) (*DeleteOrganizationWirelessSsidsProfilesAssignmentsResponse, error)
+	// Reads the wireless SSIDs profiles assignments by network of an organization.
 	// GET /organizations/{organizationId}/wireless/ssids/profiles/assignments/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-ssids-profiles-assignments-by-network/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessSsidsProfilesAssignmentsByNetwork streams its pages.
 	GetOrganizationWirelessSsidsProfilesAssignmentsByNetwork(ctx context.Context, in *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse, error)
 	// GetOrganizationWirelessSsidsProfilesAssignmentsByNetwork, one page in each message, until the
 	// pages end or the caller stops reading.
 	StreamOrganizationWirelessSsidsProfilesAssignmentsByNetwork(ctx context.Context, in *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse], error)
+	// Reads the wireless SSIDs profiles overviews of an organization.
 	// GET /organizations/{organizationId}/wireless/ssids/profiles/overviews
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-ssids-profiles-overviews/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessSsidsProfilesOverviews streams its pages.
 	GetOrganizationWirelessSsidsProfilesOverviews(ctx context.Context, in *GetOrganizationWirelessSsidsProfilesOverviewsRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessSsidsProfilesOverviewsResponse, error)
 	// GetOrganizationWirelessSsidsProfilesOverviews, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationWirelessSsidsProfilesOverviews(ctx context.Context, in *GetOrganizationWirelessSsidsProfilesOverviewsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessSsidsProfilesOverviewsResponse], error)
+	// Changes the wireless SSIDs profile of an organization.
 	// PUT /organizations/{organizationId}/wireless/ssids/profiles/{id}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-wireless-ssids-profile/
 	// An action batch can carry it.
 	UpdateOrganizationWirelessSsidsProfile(ctx context.Context, in *UpdateOrganizationWirelessSsidsProfileRequest, opts ...grpc.CallOption) (*OrganizationWirelessSsidsProfile, error)
+	// Deletes the wireless SSIDs profile of an organization.
 	// DELETE /organizations/{organizationId}/wireless/ssids/profiles/{id}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-wireless-ssids-profile/
 	// An action batch can carry it.
-	DeleteOrganizationWirelessSsidsProfile(ctx context.Context, in *DeleteOrganizationWirelessSsidsProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	DeleteOrganizationWirelessSsidsProfile(ctx context.Context, in *DeleteOrganizationWirelessSsidsProfileRequest, opts ...grpc.CallOption) (*DeleteOrganizationWirelessSsidsProfileResponse, error)
+	// Reads the wireless SSIDs statuses by device of an organization.
 	// GET /organizations/{organizationId}/wireless/ssids/statuses/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-ssids-statuses-by-device/
 	// A page has 3 to 500 rows, 100 when per_page is absent.
+	// StreamOrganizationWirelessSsidsStatusesByDevice streams its pages.
 	GetOrganizationWirelessSsidsStatusesByDevice(ctx context.Context, in *GetOrganizationWirelessSsidsStatusesByDeviceRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessSsidsStatusesByDeviceResponse, error)
 	// GetOrganizationWirelessSsidsStatusesByDevice, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationWirelessSsidsStatusesByDevice(ctx context.Context, in *GetOrganizationWirelessSsidsStatusesByDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessSsidsStatusesByDeviceResponse], error)
+	// Reads the wireless zigbee by network of an organization.
 	// GET /organizations/{organizationId}/wireless/zigbee/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-zigbee-by-network/
 	// A page has 3 to 1000 rows, 50 when per_page is absent.
+	// StreamOrganizationWirelessZigbeeByNetwork streams its pages.
 	GetOrganizationWirelessZigbeeByNetwork(ctx context.Context, in *GetOrganizationWirelessZigbeeByNetworkRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessZigbeeByNetworkResponse, error)
 	// GetOrganizationWirelessZigbeeByNetwork, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationWirelessZigbeeByNetwork(ctx context.Context, in *GetOrganizationWirelessZigbeeByNetworkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessZigbeeByNetworkResponse], error)
+	// Reads the wireless zigbee devices of an organization.
 	// GET /organizations/{organizationId}/wireless/zigbee/devices
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-zigbee-devices/
 	// A page has 3 to 1000 rows, 10 when per_page is absent.
+	// StreamOrganizationWirelessZigbeeDevices streams its pages.
 	GetOrganizationWirelessZigbeeDevices(ctx context.Context, in *GetOrganizationWirelessZigbeeDevicesRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessZigbeeDevicesResponse, error)
 	// GetOrganizationWirelessZigbeeDevices, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationWirelessZigbeeDevices(ctx context.Context, in *GetOrganizationWirelessZigbeeDevicesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessZigbeeDevicesResponse], error)
+	// Changes the wireless zigbee device of an organization.
 	// PUT /organizations/{organizationId}/wireless/zigbee/devices/{id}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-wireless-zigbee-device/
 	// An action batch can carry it.
 	UpdateOrganizationWirelessZigbeeDevice(ctx context.Context, in *UpdateOrganizationWirelessZigbeeDeviceRequest, opts ...grpc.CallOption) (*OrganizationWirelessZigbeeDevice, error)
+	// Creates the wireless zigbee disenrollment of an organization.
 	// POST /organizations/{organizationId}/wireless/zigbee/disenrollments
 	// https://developer.cisco.com/meraki/api-v1/create-organization-wireless-zigbee-disenrollment/
 	CreateOrganizationWirelessZigbeeDisenrollment(ctx context.Context, in *CreateOrganizationWirelessZigbeeDisenrollmentRequest, opts ...grpc.CallOption) (*OrganizationWirelessZigbeeDisenrollment, error)
+	// Reads the wireless zigbee disenrollment of an organization.
 	// GET /organizations/{organizationId}/wireless/zigbee/disenrollments/{disenrollmentId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-zigbee-disenrollment/
 	GetOrganizationWirelessZigbeeDisenrollment(ctx context.Context, in *GetOrganizationWirelessZigbeeDisenrollmentRequest, opts ...grpc.CallOption) (*OrganizationWirelessZigbeeDisenrollment, error)
+	// Reads the wireless zigbee door locks of an organization.
 	// GET /organizations/{organizationId}/wireless/zigbee/doorLocks
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-zigbee-door-locks/
 	// A page has 3 to 500 rows, 50 when per_page is absent.
+	// StreamOrganizationWirelessZigbeeDoorLocks streams its pages.
 	GetOrganizationWirelessZigbeeDoorLocks(ctx context.Context, in *GetOrganizationWirelessZigbeeDoorLocksRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessZigbeeDoorLocksResponse, error)
 	// GetOrganizationWirelessZigbeeDoorLocks, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationWirelessZigbeeDoorLocks(ctx context.Context, in *GetOrganizationWirelessZigbeeDoorLocksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessZigbeeDoorLocksResponse], error)
+	// Changes the wireless zigbee door lock of an organization.
 	// PUT /organizations/{organizationId}/wireless/zigbee/doorLocks/{doorLockId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-wireless-zigbee-door-lock/
 	// An action batch can carry it.
@@ -1030,9 +1242,9 @@ func (c *wirelessServiceClient) UpdateNetworkWirelessAirMarshalRule(ctx context.
 	return out, nil
 }
 
-func (c *wirelessServiceClient) DeleteNetworkWirelessAirMarshalRule(ctx context.Context, in *DeleteNetworkWirelessAirMarshalRuleRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *wirelessServiceClient) DeleteNetworkWirelessAirMarshalRule(ctx context.Context, in *DeleteNetworkWirelessAirMarshalRuleRequest, opts ...grpc.CallOption) (*DeleteNetworkWirelessAirMarshalRuleResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteNetworkWirelessAirMarshalRuleResponse)
 	err := c.cc.Invoke(ctx, WirelessService_DeleteNetworkWirelessAirMarshalRule_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1339,9 +1551,9 @@ func (c *wirelessServiceClient) UpdateNetworkWirelessEthernetPortsProfile(ctx co
 	return out, nil
 }
 
-func (c *wirelessServiceClient) DeleteNetworkWirelessEthernetPortsProfile(ctx context.Context, in *DeleteNetworkWirelessEthernetPortsProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *wirelessServiceClient) DeleteNetworkWirelessEthernetPortsProfile(ctx context.Context, in *DeleteNetworkWirelessEthernetPortsProfileRequest, opts ...grpc.CallOption) (*DeleteNetworkWirelessEthernetPortsProfileResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteNetworkWirelessEthernetPortsProfileResponse)
 	err := c.cc.Invoke(ctx, WirelessService_DeleteNetworkWirelessEthernetPortsProfile_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1428,9 +1640,9 @@ func (c *wirelessServiceClient) UpdateNetworkWirelessRadioRrm(ctx context.Contex
 	return out, nil
 }
 
-func (c *wirelessServiceClient) GetNetworkWirelessRfProfiles(ctx context.Context, in *GetNetworkWirelessRfProfilesRequest, opts ...grpc.CallOption) (*NetworkWirelessRfProfiles, error) {
+func (c *wirelessServiceClient) GetNetworkWirelessRfProfiles(ctx context.Context, in *GetNetworkWirelessRfProfilesRequest, opts ...grpc.CallOption) (*GetNetworkWirelessRfProfilesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(NetworkWirelessRfProfiles)
+	out := new(GetNetworkWirelessRfProfilesResponse)
 	err := c.cc.Invoke(ctx, WirelessService_GetNetworkWirelessRfProfiles_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1468,9 +1680,9 @@ func (c *wirelessServiceClient) UpdateNetworkWirelessRfProfile(ctx context.Conte
 	return out, nil
 }
 
-func (c *wirelessServiceClient) DeleteNetworkWirelessRfProfile(ctx context.Context, in *DeleteNetworkWirelessRfProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *wirelessServiceClient) DeleteNetworkWirelessRfProfile(ctx context.Context, in *DeleteNetworkWirelessRfProfileRequest, opts ...grpc.CallOption) (*DeleteNetworkWirelessRfProfileResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteNetworkWirelessRfProfileResponse)
 	err := c.cc.Invoke(ctx, WirelessService_DeleteNetworkWirelessRfProfile_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -1698,9 +1910,9 @@ func (c *wirelessServiceClient) UpdateNetworkWirelessSsidIdentityPsk(ctx context
 	return out, nil
 }
 
-func (c *wirelessServiceClient) DeleteNetworkWirelessSsidIdentityPsk(ctx context.Context, in *DeleteNetworkWirelessSsidIdentityPskRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *wirelessServiceClient) DeleteNetworkWirelessSsidIdentityPsk(ctx context.Context, in *DeleteNetworkWirelessSsidIdentityPskRequest, opts ...grpc.CallOption) (*DeleteNetworkWirelessSsidIdentityPskResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteNetworkWirelessSsidIdentityPskResponse)
 	err := c.cc.Invoke(ctx, WirelessService_DeleteNetworkWirelessSsidIdentityPsk_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -2340,9 +2552,9 @@ func (c *wirelessServiceClient) StreamOrganizationWirelessDevicesProvisioningDep
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type WirelessService_StreamOrganizationWirelessDevicesProvisioningDeploymentsClient = grpc.ServerStreamingClient[GetOrganizationWirelessDevicesProvisioningDeploymentsResponse]
 
-func (c *wirelessServiceClient) CreateOrganizationWirelessDevicesProvisioningDeployment(ctx context.Context, in *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest, opts ...grpc.CallOption) (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse, error) {
+func (c *wirelessServiceClient) CreateOrganizationWirelessDevicesProvisioningDeployment(ctx context.Context, in *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse)
+	out := new(GetOrganizationWirelessDevicesProvisioningDeploymentsResponse)
 	err := c.cc.Invoke(ctx, WirelessService_CreateOrganizationWirelessDevicesProvisioningDeployment_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -2350,9 +2562,9 @@ func (c *wirelessServiceClient) CreateOrganizationWirelessDevicesProvisioningDep
 	return out, nil
 }
 
-func (c *wirelessServiceClient) UpdateOrganizationWirelessDevicesProvisioningDeployments(ctx context.Context, in *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest, opts ...grpc.CallOption) (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse, error) {
+func (c *wirelessServiceClient) UpdateOrganizationWirelessDevicesProvisioningDeployments(ctx context.Context, in *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse)
+	out := new(GetOrganizationWirelessDevicesProvisioningDeploymentsResponse)
 	err := c.cc.Invoke(ctx, WirelessService_UpdateOrganizationWirelessDevicesProvisioningDeployments_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -2360,9 +2572,9 @@ func (c *wirelessServiceClient) UpdateOrganizationWirelessDevicesProvisioningDep
 	return out, nil
 }
 
-func (c *wirelessServiceClient) DeleteOrganizationWirelessDevicesProvisioningDeployment(ctx context.Context, in *DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *wirelessServiceClient) DeleteOrganizationWirelessDevicesProvisioningDeployment(ctx context.Context, in *DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest, opts ...grpc.CallOption) (*DeleteOrganizationWirelessDevicesProvisioningDeploymentResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationWirelessDevicesProvisioningDeploymentResponse)
 	err := c.cc.Invoke(ctx, WirelessService_DeleteOrganizationWirelessDevicesProvisioningDeployment_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -2556,9 +2768,9 @@ func (c *wirelessServiceClient) UpdateOrganizationWirelessLocationScanningReceiv
 	return out, nil
 }
 
-func (c *wirelessServiceClient) DeleteOrganizationWirelessLocationScanningReceiver(ctx context.Context, in *DeleteOrganizationWirelessLocationScanningReceiverRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *wirelessServiceClient) DeleteOrganizationWirelessLocationScanningReceiver(ctx context.Context, in *DeleteOrganizationWirelessLocationScanningReceiverRequest, opts ...grpc.CallOption) (*DeleteOrganizationWirelessLocationScanningReceiverResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationWirelessLocationScanningReceiverResponse)
 	err := c.cc.Invoke(ctx, WirelessService_DeleteOrganizationWirelessLocationScanningReceiver_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -2722,9 +2934,9 @@ func (c *wirelessServiceClient) UpdateOrganizationWirelessSsidsFirewallIsolation
 	return out, nil
 }
 
-func (c *wirelessServiceClient) DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntry(ctx context.Context, in *DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *wirelessServiceClient) DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntry(ctx context.Context, in *DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest, opts ...grpc.CallOption) (*DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryResponse)
 	err := c.cc.Invoke(ctx, WirelessService_DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntry_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -2839,9 +3051,9 @@ func (c *wirelessServiceClient) CreateOrganizationWirelessSsidsProfilesAssignmen
 	return out, nil
 }
 
-func (c *wirelessServiceClient) DeleteOrganizationWirelessSsidsProfilesAssignments(ctx context.Context, in *DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *wirelessServiceClient) DeleteOrganizationWirelessSsidsProfilesAssignments(ctx context.Context, in *DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest, opts ...grpc.CallOption) (*DeleteOrganizationWirelessSsidsProfilesAssignmentsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationWirelessSsidsProfilesAssignmentsResponse)
 	err := c.cc.Invoke(ctx, WirelessService_DeleteOrganizationWirelessSsidsProfilesAssignments_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -2917,9 +3129,9 @@ func (c *wirelessServiceClient) UpdateOrganizationWirelessSsidsProfile(ctx conte
 	return out, nil
 }
 
-func (c *wirelessServiceClient) DeleteOrganizationWirelessSsidsProfile(ctx context.Context, in *DeleteOrganizationWirelessSsidsProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+func (c *wirelessServiceClient) DeleteOrganizationWirelessSsidsProfile(ctx context.Context, in *DeleteOrganizationWirelessSsidsProfileRequest, opts ...grpc.CallOption) (*DeleteOrganizationWirelessSsidsProfileResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(emptypb.Empty)
+	out := new(DeleteOrganizationWirelessSsidsProfileResponse)
 	err := c.cc.Invoke(ctx, WirelessService_DeleteOrganizationWirelessSsidsProfile_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -3089,655 +3301,868 @@ func (c *wirelessServiceClient) UpdateOrganizationWirelessZigbeeDoorLock(ctx con
 //
 // The Dashboard operations of the section wireless.
 type WirelessServiceServer interface {
+	// Changes the wireless alternate management interface IPv6 of a device.
 	// PUT /devices/{serial}/wireless/alternateManagementInterface/ipv6
 	// https://developer.cisco.com/meraki/api-v1/update-device-wireless-alternate-management-interface-ipv-6/
 	// An action batch can carry it.
 	UpdateDeviceWirelessAlternateManagementInterfaceIpv6(context.Context, *UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request) (*DeviceWirelessAlternateManagementInterfaceIpv6, error)
+	// Reads the wireless bluetooth settings of a device.
 	// GET /devices/{serial}/wireless/bluetooth/settings
 	// https://developer.cisco.com/meraki/api-v1/get-device-wireless-bluetooth-settings/
+	// Written by UpdateDeviceWirelessBluetoothSettings.
 	GetDeviceWirelessBluetoothSettings(context.Context, *GetDeviceWirelessBluetoothSettingsRequest) (*DeviceWirelessBluetoothSettings, error)
+	// Changes the wireless bluetooth settings of a device.
 	// PUT /devices/{serial}/wireless/bluetooth/settings
 	// https://developer.cisco.com/meraki/api-v1/update-device-wireless-bluetooth-settings/
 	// An action batch can carry it.
 	UpdateDeviceWirelessBluetoothSettings(context.Context, *UpdateDeviceWirelessBluetoothSettingsRequest) (*DeviceWirelessBluetoothSettings, error)
+	// Reads the wireless connection stats of a device.
 	// GET /devices/{serial}/wireless/connectionStats
 	// https://developer.cisco.com/meraki/api-v1/get-device-wireless-connection-stats/
 	GetDeviceWirelessConnectionStats(context.Context, *GetDeviceWirelessConnectionStatsRequest) (*DeviceWirelessConnectionStats, error)
+	// Reads the wireless electronic shelf label of a device.
 	// GET /devices/{serial}/wireless/electronicShelfLabel
 	// https://developer.cisco.com/meraki/api-v1/get-device-wireless-electronic-shelf-label/
+	// Written by UpdateDeviceWirelessElectronicShelfLabel.
 	GetDeviceWirelessElectronicShelfLabel(context.Context, *GetDeviceWirelessElectronicShelfLabelRequest) (*DeviceWirelessElectronicShelfLabel, error)
+	// Changes the wireless electronic shelf label of a device.
 	// PUT /devices/{serial}/wireless/electronicShelfLabel
 	// https://developer.cisco.com/meraki/api-v1/update-device-wireless-electronic-shelf-label/
 	// An action batch can carry it.
 	UpdateDeviceWirelessElectronicShelfLabel(context.Context, *UpdateDeviceWirelessElectronicShelfLabelRequest) (*DeviceWirelessElectronicShelfLabel, error)
+	// Reads the wireless latency stats of a device.
 	// GET /devices/{serial}/wireless/latencyStats
 	// https://developer.cisco.com/meraki/api-v1/get-device-wireless-latency-stats/
 	GetDeviceWirelessLatencyStats(context.Context, *GetDeviceWirelessLatencyStatsRequest) (*DeviceWirelessLatencyStats, error)
+	// Reads the wireless radio settings of a device.
 	// GET /devices/{serial}/wireless/radio/settings
 	// https://developer.cisco.com/meraki/api-v1/get-device-wireless-radio-settings/
+	// Written by UpdateDeviceWirelessRadioSettings.
 	GetDeviceWirelessRadioSettings(context.Context, *GetDeviceWirelessRadioSettingsRequest) (*DeviceWirelessRadioSettings, error)
+	// Changes the wireless radio settings of a device.
 	// PUT /devices/{serial}/wireless/radio/settings
 	// https://developer.cisco.com/meraki/api-v1/update-device-wireless-radio-settings/
 	// An action batch can carry it.
 	UpdateDeviceWirelessRadioSettings(context.Context, *UpdateDeviceWirelessRadioSettingsRequest) (*DeviceWirelessRadioSettings, error)
+	// Reads the wireless status of a device.
 	// GET /devices/{serial}/wireless/status
 	// https://developer.cisco.com/meraki/api-v1/get-device-wireless-status/
 	GetDeviceWirelessStatus(context.Context, *GetDeviceWirelessStatusRequest) (*DeviceWirelessStatus, error)
+	// Creates the wireless zigbee enrollment of a device.
 	// POST /devices/{serial}/wireless/zigbee/enrollments
 	// https://developer.cisco.com/meraki/api-v1/create-device-wireless-zigbee-enrollment/
 	CreateDeviceWirelessZigbeeEnrollment(context.Context, *CreateDeviceWirelessZigbeeEnrollmentRequest) (*DeviceWirelessZigbeeEnrollment, error)
+	// Reads the wireless zigbee enrollment of a device.
 	// GET /devices/{serial}/wireless/zigbee/enrollments/{enrollmentId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-wireless-zigbee-enrollment/
 	GetDeviceWirelessZigbeeEnrollment(context.Context, *GetDeviceWirelessZigbeeEnrollmentRequest) (*DeviceWirelessZigbeeEnrollment, error)
+	// Reads the wireless air marshal of a network.
 	// GET /networks/{networkId}/wireless/airMarshal
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-air-marshal/
 	GetNetworkWirelessAirMarshal(context.Context, *GetNetworkWirelessAirMarshalRequest) (*GetNetworkWirelessAirMarshalResponse, error)
+	// Creates the wireless air marshal rule of a network.
 	// POST /networks/{networkId}/wireless/airMarshal/rules
 	// https://developer.cisco.com/meraki/api-v1/create-network-wireless-air-marshal-rule/
 	// An action batch can carry it.
 	CreateNetworkWirelessAirMarshalRule(context.Context, *CreateNetworkWirelessAirMarshalRuleRequest) (*NetworkWirelessAirMarshalRule, error)
+	// Changes the wireless air marshal rule of a network.
 	// PUT /networks/{networkId}/wireless/airMarshal/rules/{ruleId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-air-marshal-rule/
 	// An action batch can carry it.
 	UpdateNetworkWirelessAirMarshalRule(context.Context, *UpdateNetworkWirelessAirMarshalRuleRequest) (*NetworkWirelessAirMarshalRule, error)
+	// Deletes the wireless air marshal rule of a network.
 	// DELETE /networks/{networkId}/wireless/airMarshal/rules/{ruleId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-wireless-air-marshal-rule/
 	// An action batch can carry it.
-	DeleteNetworkWirelessAirMarshalRule(context.Context, *DeleteNetworkWirelessAirMarshalRuleRequest) (*emptypb.Empty, error)
+	DeleteNetworkWirelessAirMarshalRule(context.Context, *DeleteNetworkWirelessAirMarshalRuleRequest) (*DeleteNetworkWirelessAirMarshalRuleResponse, error)
+	// Changes the wireless air marshal settings of a network.
 	// PUT /networks/{networkId}/wireless/airMarshal/settings
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-air-marshal-settings/
 	// An action batch can carry it.
 	UpdateNetworkWirelessAirMarshalSettings(context.Context, *UpdateNetworkWirelessAirMarshalSettingsRequest) (*NetworkWirelessAirMarshalSettings, error)
+	// Reads the wireless alternate management interface of a network.
 	// GET /networks/{networkId}/wireless/alternateManagementInterface
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-alternate-management-interface/
+	// Written by UpdateNetworkWirelessAlternateManagementInterface.
 	GetNetworkWirelessAlternateManagementInterface(context.Context, *GetNetworkWirelessAlternateManagementInterfaceRequest) (*NetworkWirelessAlternateManagementInterface, error)
+	// Changes the wireless alternate management interface of a network.
 	// PUT /networks/{networkId}/wireless/alternateManagementInterface
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-alternate-management-interface/
 	// An action batch can carry it.
 	UpdateNetworkWirelessAlternateManagementInterface(context.Context, *UpdateNetworkWirelessAlternateManagementInterfaceRequest) (*NetworkWirelessAlternateManagementInterface, error)
+	// Reads the wireless billing of a network.
 	// GET /networks/{networkId}/wireless/billing
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-billing/
+	// Written by UpdateNetworkWirelessBilling.
 	GetNetworkWirelessBilling(context.Context, *GetNetworkWirelessBillingRequest) (*NetworkWirelessBilling, error)
+	// Changes the wireless billing of a network.
 	// PUT /networks/{networkId}/wireless/billing
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-billing/
 	// An action batch can carry it.
 	UpdateNetworkWirelessBilling(context.Context, *UpdateNetworkWirelessBillingRequest) (*NetworkWirelessBilling, error)
+	// Reads the wireless bluetooth settings of a network.
 	// GET /networks/{networkId}/wireless/bluetooth/settings
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-bluetooth-settings/
+	// Written by UpdateNetworkWirelessBluetoothSettings.
 	GetNetworkWirelessBluetoothSettings(context.Context, *GetNetworkWirelessBluetoothSettingsRequest) (*NetworkWirelessBluetoothSettings, error)
+	// Changes the wireless bluetooth settings of a network.
 	// PUT /networks/{networkId}/wireless/bluetooth/settings
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-bluetooth-settings/
 	UpdateNetworkWirelessBluetoothSettings(context.Context, *UpdateNetworkWirelessBluetoothSettingsRequest) (*NetworkWirelessBluetoothSettings, error)
+	// Reads the wireless channel utilization history of a network.
 	// GET /networks/{networkId}/wireless/channelUtilizationHistory
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-channel-utilization-history/
 	GetNetworkWirelessChannelUtilizationHistory(context.Context, *GetNetworkWirelessChannelUtilizationHistoryRequest) (*GetNetworkWirelessChannelUtilizationHistoryResponse, error)
+	// Reads the wireless client count history of a network.
 	// GET /networks/{networkId}/wireless/clientCountHistory
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-client-count-history/
 	GetNetworkWirelessClientCountHistory(context.Context, *GetNetworkWirelessClientCountHistoryRequest) (*GetNetworkWirelessClientCountHistoryResponse, error)
+	// Reads the wireless clients connection stats of a network.
 	// GET /networks/{networkId}/wireless/clients/connectionStats
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-clients-connection-stats/
 	GetNetworkWirelessClientsConnectionStats(context.Context, *GetNetworkWirelessClientsConnectionStatsRequest) (*GetNetworkWirelessClientsConnectionStatsResponse, error)
+	// Reads the wireless clients latency stats of a network.
 	// GET /networks/{networkId}/wireless/clients/latencyStats
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-clients-latency-stats/
 	GetNetworkWirelessClientsLatencyStats(context.Context, *GetNetworkWirelessClientsLatencyStatsRequest) (*GetNetworkWirelessClientsLatencyStatsResponse, error)
+	// Reads the wireless client connection stats of a network.
 	// GET /networks/{networkId}/wireless/clients/{clientId}/connectionStats
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-client-connection-stats/
 	GetNetworkWirelessClientConnectionStats(context.Context, *GetNetworkWirelessClientConnectionStatsRequest) (*NetworkWirelessClientConnectionStats, error)
+	// Reads the wireless client connectivity events of a network.
 	// GET /networks/{networkId}/wireless/clients/{clientId}/connectivityEvents
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-client-connectivity-events/
 	// A page has 3 to 1000 rows.
+	// StreamNetworkWirelessClientConnectivityEvents streams its pages.
 	GetNetworkWirelessClientConnectivityEvents(context.Context, *GetNetworkWirelessClientConnectivityEventsRequest) (*GetNetworkWirelessClientConnectivityEventsResponse, error)
 	// GetNetworkWirelessClientConnectivityEvents, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamNetworkWirelessClientConnectivityEvents(*GetNetworkWirelessClientConnectivityEventsRequest, grpc.ServerStreamingServer[GetNetworkWirelessClientConnectivityEventsResponse]) error
+	// Reads the wireless client latency history of a network.
 	// GET /networks/{networkId}/wireless/clients/{clientId}/latencyHistory
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-client-latency-history/
 	GetNetworkWirelessClientLatencyHistory(context.Context, *GetNetworkWirelessClientLatencyHistoryRequest) (*GetNetworkWirelessClientLatencyHistoryResponse, error)
+	// Reads the wireless client latency stats of a network.
 	// GET /networks/{networkId}/wireless/clients/{clientId}/latencyStats
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-client-latency-stats/
 	GetNetworkWirelessClientLatencyStats(context.Context, *GetNetworkWirelessClientLatencyStatsRequest) (*NetworkWirelessClientLatencyStats, error)
+	// Reads the wireless connection stats of a network.
 	// GET /networks/{networkId}/wireless/connectionStats
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-connection-stats/
 	GetNetworkWirelessConnectionStats(context.Context, *GetNetworkWirelessConnectionStatsRequest) (*NetworkWirelessConnectionStats, error)
+	// Reads the wireless data rate history of a network.
 	// GET /networks/{networkId}/wireless/dataRateHistory
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-data-rate-history/
 	GetNetworkWirelessDataRateHistory(context.Context, *GetNetworkWirelessDataRateHistoryRequest) (*GetNetworkWirelessDataRateHistoryResponse, error)
+	// Reads the wireless devices connection stats of a network.
 	// GET /networks/{networkId}/wireless/devices/connectionStats
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-devices-connection-stats/
 	GetNetworkWirelessDevicesConnectionStats(context.Context, *GetNetworkWirelessDevicesConnectionStatsRequest) (*GetNetworkWirelessDevicesConnectionStatsResponse, error)
+	// Reads the wireless devices latency stats of a network.
 	// GET /networks/{networkId}/wireless/devices/latencyStats
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-devices-latency-stats/
 	GetNetworkWirelessDevicesLatencyStats(context.Context, *GetNetworkWirelessDevicesLatencyStatsRequest) (*GetNetworkWirelessDevicesLatencyStatsResponse, error)
+	// Reads the wireless electronic shelf label of a network.
 	// GET /networks/{networkId}/wireless/electronicShelfLabel
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-electronic-shelf-label/
+	// Written by UpdateNetworkWirelessElectronicShelfLabel.
 	GetNetworkWirelessElectronicShelfLabel(context.Context, *GetNetworkWirelessElectronicShelfLabelRequest) (*NetworkWirelessElectronicShelfLabel, error)
+	// Changes the wireless electronic shelf label of a network.
 	// PUT /networks/{networkId}/wireless/electronicShelfLabel
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-electronic-shelf-label/
 	// An action batch can carry it.
 	UpdateNetworkWirelessElectronicShelfLabel(context.Context, *UpdateNetworkWirelessElectronicShelfLabelRequest) (*NetworkWirelessElectronicShelfLabel, error)
+	// Reads the wireless electronic shelf label configured devices of a network.
 	// GET /networks/{networkId}/wireless/electronicShelfLabel/configuredDevices
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-electronic-shelf-label-configured-devices/
 	GetNetworkWirelessElectronicShelfLabelConfiguredDevices(context.Context, *GetNetworkWirelessElectronicShelfLabelConfiguredDevicesRequest) (*GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse, error)
+	// Reads the wireless ethernet ports profiles of a network.
 	// GET /networks/{networkId}/wireless/ethernet/ports/profiles
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ethernet-ports-profiles/
 	GetNetworkWirelessEthernetPortsProfiles(context.Context, *GetNetworkWirelessEthernetPortsProfilesRequest) (*GetNetworkWirelessEthernetPortsProfilesResponse, error)
+	// Creates the wireless ethernet ports profile of a network.
 	// POST /networks/{networkId}/wireless/ethernet/ports/profiles
 	// https://developer.cisco.com/meraki/api-v1/create-network-wireless-ethernet-ports-profile/
 	// An action batch can carry it.
 	CreateNetworkWirelessEthernetPortsProfile(context.Context, *CreateNetworkWirelessEthernetPortsProfileRequest) (*NetworkWirelessEthernetPortsProfile, error)
+	// Assigns the wireless ethernet ports profiles of a network.
 	// POST /networks/{networkId}/wireless/ethernet/ports/profiles/assign
 	// https://developer.cisco.com/meraki/api-v1/assign-network-wireless-ethernet-ports-profiles/
 	// An action batch can carry it.
 	AssignNetworkWirelessEthernetPortsProfiles(context.Context, *AssignNetworkWirelessEthernetPortsProfilesRequest) (*AssignNetworkWirelessEthernetPortsProfilesResponse, error)
+	// Sets the wireless ethernet ports profiles default of a network.
 	// POST /networks/{networkId}/wireless/ethernet/ports/profiles/setDefault
 	// https://developer.cisco.com/meraki/api-v1/set-network-wireless-ethernet-ports-profiles-default/
 	// An action batch can carry it.
 	SetNetworkWirelessEthernetPortsProfilesDefault(context.Context, *SetNetworkWirelessEthernetPortsProfilesDefaultRequest) (*SetNetworkWirelessEthernetPortsProfilesDefaultResponse, error)
+	// Reads the wireless ethernet ports profile of a network.
 	// GET /networks/{networkId}/wireless/ethernet/ports/profiles/{profileId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ethernet-ports-profile/
+	// Written by UpdateNetworkWirelessEthernetPortsProfile and DeleteNetworkWirelessEthernetPortsProfile.
 	GetNetworkWirelessEthernetPortsProfile(context.Context, *GetNetworkWirelessEthernetPortsProfileRequest) (*NetworkWirelessEthernetPortsProfile, error)
+	// Changes the wireless ethernet ports profile of a network.
 	// PUT /networks/{networkId}/wireless/ethernet/ports/profiles/{profileId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ethernet-ports-profile/
 	// An action batch can carry it.
 	UpdateNetworkWirelessEthernetPortsProfile(context.Context, *UpdateNetworkWirelessEthernetPortsProfileRequest) (*NetworkWirelessEthernetPortsProfile, error)
+	// Deletes the wireless ethernet ports profile of a network.
 	// DELETE /networks/{networkId}/wireless/ethernet/ports/profiles/{profileId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-wireless-ethernet-ports-profile/
 	// An action batch can carry it.
-	DeleteNetworkWirelessEthernetPortsProfile(context.Context, *DeleteNetworkWirelessEthernetPortsProfileRequest) (*emptypb.Empty, error)
+	DeleteNetworkWirelessEthernetPortsProfile(context.Context, *DeleteNetworkWirelessEthernetPortsProfileRequest) (*DeleteNetworkWirelessEthernetPortsProfileResponse, error)
+	// Reads the wireless failed connections of a network.
 	// GET /networks/{networkId}/wireless/failedConnections
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-failed-connections/
 	GetNetworkWirelessFailedConnections(context.Context, *GetNetworkWirelessFailedConnectionsRequest) (*GetNetworkWirelessFailedConnectionsResponse, error)
+	// Reads the wireless latency history of a network.
 	// GET /networks/{networkId}/wireless/latencyHistory
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-latency-history/
 	GetNetworkWirelessLatencyHistory(context.Context, *GetNetworkWirelessLatencyHistoryRequest) (*GetNetworkWirelessLatencyHistoryResponse, error)
+	// Reads the wireless latency stats of a network.
 	// GET /networks/{networkId}/wireless/latencyStats
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-latency-stats/
 	GetNetworkWirelessLatencyStats(context.Context, *GetNetworkWirelessLatencyStatsRequest) (*NetworkWirelessLatencyStats, error)
+	// Changes the wireless location scanning of a network.
 	// PUT /networks/{networkId}/wireless/location/scanning
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-location-scanning/
 	// An action batch can carry it.
 	UpdateNetworkWirelessLocationScanning(context.Context, *UpdateNetworkWirelessLocationScanningRequest) (*NetworkWirelessLocationScanning, error)
+	// Reads the wireless mesh statuses of a network.
 	// GET /networks/{networkId}/wireless/meshStatuses
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-mesh-statuses/
 	// A page has 3 to 500 rows, 50 when per_page is absent.
+	// StreamNetworkWirelessMeshStatuses streams its pages.
 	GetNetworkWirelessMeshStatuses(context.Context, *GetNetworkWirelessMeshStatusesRequest) (*GetNetworkWirelessMeshStatusesResponse, error)
 	// GetNetworkWirelessMeshStatuses, one page in each message, until the pages end or the caller
 	// stops reading.
 	StreamNetworkWirelessMeshStatuses(*GetNetworkWirelessMeshStatusesRequest, grpc.ServerStreamingServer[GetNetworkWirelessMeshStatusesResponse]) error
+	// Changes the wireless radio RRM of a network.
 	// PUT /networks/{networkId}/wireless/radio/rrm
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-radio-rrm/
 	// An action batch can carry it.
 	UpdateNetworkWirelessRadioRrm(context.Context, *UpdateNetworkWirelessRadioRrmRequest) (*NetworkWirelessRadioRrm, error)
+	// Reads the wireless RF profiles of a network.
 	// GET /networks/{networkId}/wireless/rfProfiles
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-rf-profiles/
-	GetNetworkWirelessRfProfiles(context.Context, *GetNetworkWirelessRfProfilesRequest) (*NetworkWirelessRfProfiles, error)
+	GetNetworkWirelessRfProfiles(context.Context, *GetNetworkWirelessRfProfilesRequest) (*GetNetworkWirelessRfProfilesResponse, error)
+	// Creates the wireless RF profile of a network.
 	// POST /networks/{networkId}/wireless/rfProfiles
 	// https://developer.cisco.com/meraki/api-v1/create-network-wireless-rf-profile/
 	// An action batch can carry it.
 	CreateNetworkWirelessRfProfile(context.Context, *CreateNetworkWirelessRfProfileRequest) (*NetworkWirelessRfProfile, error)
+	// Reads the wireless RF profile of a network.
 	// GET /networks/{networkId}/wireless/rfProfiles/{rfProfileId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-rf-profile/
+	// Written by UpdateNetworkWirelessRfProfile and DeleteNetworkWirelessRfProfile.
 	GetNetworkWirelessRfProfile(context.Context, *GetNetworkWirelessRfProfileRequest) (*NetworkWirelessRfProfile, error)
+	// Changes the wireless RF profile of a network.
 	// PUT /networks/{networkId}/wireless/rfProfiles/{rfProfileId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-rf-profile/
 	// An action batch can carry it.
 	UpdateNetworkWirelessRfProfile(context.Context, *UpdateNetworkWirelessRfProfileRequest) (*NetworkWirelessRfProfile, error)
+	// Deletes the wireless RF profile of a network.
 	// DELETE /networks/{networkId}/wireless/rfProfiles/{rfProfileId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-wireless-rf-profile/
 	// An action batch can carry it.
-	DeleteNetworkWirelessRfProfile(context.Context, *DeleteNetworkWirelessRfProfileRequest) (*emptypb.Empty, error)
+	DeleteNetworkWirelessRfProfile(context.Context, *DeleteNetworkWirelessRfProfileRequest) (*DeleteNetworkWirelessRfProfileResponse, error)
+	// Reads the wireless settings of a network.
 	// GET /networks/{networkId}/wireless/settings
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-settings/
+	// Written by UpdateNetworkWirelessSettings.
 	GetNetworkWirelessSettings(context.Context, *GetNetworkWirelessSettingsRequest) (*NetworkWirelessSettings, error)
+	// Changes the wireless settings of a network.
 	// PUT /networks/{networkId}/wireless/settings
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-settings/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSettings(context.Context, *UpdateNetworkWirelessSettingsRequest) (*NetworkWirelessSettings, error)
+	// Reads the wireless signal quality history of a network.
 	// GET /networks/{networkId}/wireless/signalQualityHistory
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-signal-quality-history/
 	GetNetworkWirelessSignalQualityHistory(context.Context, *GetNetworkWirelessSignalQualityHistoryRequest) (*GetNetworkWirelessSignalQualityHistoryResponse, error)
+	// Reads the wireless SSIDs of a network.
 	// GET /networks/{networkId}/wireless/ssids
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssids/
 	GetNetworkWirelessSsids(context.Context, *GetNetworkWirelessSsidsRequest) (*GetNetworkWirelessSsidsResponse, error)
+	// Reads the wireless SSID of a network.
 	// GET /networks/{networkId}/wireless/ssids/{number}
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssid/
+	// Written by UpdateNetworkWirelessSsid.
 	GetNetworkWirelessSsid(context.Context, *GetNetworkWirelessSsidRequest) (*NetworkWirelessSsid, error)
+	// Changes the wireless SSID of a network.
 	// PUT /networks/{networkId}/wireless/ssids/{number}
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ssid/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSsid(context.Context, *UpdateNetworkWirelessSsidRequest) (*NetworkWirelessSsid, error)
+	// Reads the wireless SSID bonjour forwarding of a network.
 	// GET /networks/{networkId}/wireless/ssids/{number}/bonjourForwarding
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssid-bonjour-forwarding/
+	// Written by UpdateNetworkWirelessSsidBonjourForwarding.
 	GetNetworkWirelessSsidBonjourForwarding(context.Context, *GetNetworkWirelessSsidBonjourForwardingRequest) (*NetworkWirelessSsidBonjourForwarding, error)
+	// Changes the wireless SSID bonjour forwarding of a network.
 	// PUT /networks/{networkId}/wireless/ssids/{number}/bonjourForwarding
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ssid-bonjour-forwarding/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSsidBonjourForwarding(context.Context, *UpdateNetworkWirelessSsidBonjourForwardingRequest) (*NetworkWirelessSsidBonjourForwarding, error)
+	// Reads the wireless SSID device type group policies of a network.
 	// GET /networks/{networkId}/wireless/ssids/{number}/deviceTypeGroupPolicies
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssid-device-type-group-policies/
+	// Written by UpdateNetworkWirelessSsidDeviceTypeGroupPolicies.
 	GetNetworkWirelessSsidDeviceTypeGroupPolicies(context.Context, *GetNetworkWirelessSsidDeviceTypeGroupPoliciesRequest) (*NetworkWirelessSsidDeviceTypeGroupPolicies, error)
+	// Changes the wireless SSID device type group policies of a network.
 	// PUT /networks/{networkId}/wireless/ssids/{number}/deviceTypeGroupPolicies
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ssid-device-type-group-policies/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSsidDeviceTypeGroupPolicies(context.Context, *UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest) (*NetworkWirelessSsidDeviceTypeGroupPolicies, error)
+	// Reads the wireless SSID EAP override of a network.
 	// GET /networks/{networkId}/wireless/ssids/{number}/eapOverride
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssid-eap-override/
+	// Written by UpdateNetworkWirelessSsidEapOverride.
 	GetNetworkWirelessSsidEapOverride(context.Context, *GetNetworkWirelessSsidEapOverrideRequest) (*NetworkWirelessSsidEapOverride, error)
+	// Changes the wireless SSID EAP override of a network.
 	// PUT /networks/{networkId}/wireless/ssids/{number}/eapOverride
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ssid-eap-override/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSsidEapOverride(context.Context, *UpdateNetworkWirelessSsidEapOverrideRequest) (*NetworkWirelessSsidEapOverride, error)
+	// Reads the wireless SSID firewall L3 firewall rules of a network.
 	// GET /networks/{networkId}/wireless/ssids/{number}/firewall/l3FirewallRules
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssid-firewall-l-3-firewall-rules/
+	// Written by UpdateNetworkWirelessSsidFirewallL3FirewallRules.
 	GetNetworkWirelessSsidFirewallL3FirewallRules(context.Context, *GetNetworkWirelessSsidFirewallL3FirewallRulesRequest) (*NetworkWirelessSsidFirewallL3FirewallRules, error)
+	// Changes the wireless SSID firewall L3 firewall rules of a network.
 	// PUT /networks/{networkId}/wireless/ssids/{number}/firewall/l3FirewallRules
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ssid-firewall-l-3-firewall-rules/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSsidFirewallL3FirewallRules(context.Context, *UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest) (*NetworkWirelessSsidFirewallL3FirewallRules, error)
+	// Reads the wireless SSID firewall L7 firewall rules of a network.
 	// GET /networks/{networkId}/wireless/ssids/{number}/firewall/l7FirewallRules
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssid-firewall-l-7-firewall-rules/
+	// Written by UpdateNetworkWirelessSsidFirewallL7FirewallRules.
 	GetNetworkWirelessSsidFirewallL7FirewallRules(context.Context, *GetNetworkWirelessSsidFirewallL7FirewallRulesRequest) (*NetworkWirelessSsidFirewallL7FirewallRules, error)
+	// Changes the wireless SSID firewall L7 firewall rules of a network.
 	// PUT /networks/{networkId}/wireless/ssids/{number}/firewall/l7FirewallRules
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ssid-firewall-l-7-firewall-rules/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSsidFirewallL7FirewallRules(context.Context, *UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest) (*NetworkWirelessSsidFirewallL7FirewallRules, error)
+	// Reads the wireless SSID hotspot20 of a network.
 	// GET /networks/{networkId}/wireless/ssids/{number}/hotspot20
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssid-hotspot-20/
+	// Written by UpdateNetworkWirelessSsidHotspot20.
 	GetNetworkWirelessSsidHotspot20(context.Context, *GetNetworkWirelessSsidHotspot20Request) (*NetworkWirelessSsidHotspot20, error)
+	// Changes the wireless SSID hotspot20 of a network.
 	// PUT /networks/{networkId}/wireless/ssids/{number}/hotspot20
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ssid-hotspot-20/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSsidHotspot20(context.Context, *UpdateNetworkWirelessSsidHotspot20Request) (*NetworkWirelessSsidHotspot20, error)
+	// Reads the wireless SSID identity PSKs of a network.
 	// GET /networks/{networkId}/wireless/ssids/{number}/identityPsks
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssid-identity-psks/
 	GetNetworkWirelessSsidIdentityPsks(context.Context, *GetNetworkWirelessSsidIdentityPsksRequest) (*GetNetworkWirelessSsidIdentityPsksResponse, error)
+	// Creates the wireless SSID identity PSK of a network.
 	// POST /networks/{networkId}/wireless/ssids/{number}/identityPsks
 	// https://developer.cisco.com/meraki/api-v1/create-network-wireless-ssid-identity-psk/
 	// An action batch can carry it.
 	CreateNetworkWirelessSsidIdentityPsk(context.Context, *CreateNetworkWirelessSsidIdentityPskRequest) (*NetworkWirelessSsidIdentityPsk, error)
+	// Reads the wireless SSID identity PSK of a network.
 	// GET /networks/{networkId}/wireless/ssids/{number}/identityPsks/{identityPskId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssid-identity-psk/
+	// Written by UpdateNetworkWirelessSsidIdentityPsk and DeleteNetworkWirelessSsidIdentityPsk.
 	GetNetworkWirelessSsidIdentityPsk(context.Context, *GetNetworkWirelessSsidIdentityPskRequest) (*NetworkWirelessSsidIdentityPsk, error)
+	// Changes the wireless SSID identity PSK of a network.
 	// PUT /networks/{networkId}/wireless/ssids/{number}/identityPsks/{identityPskId}
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ssid-identity-psk/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSsidIdentityPsk(context.Context, *UpdateNetworkWirelessSsidIdentityPskRequest) (*NetworkWirelessSsidIdentityPsk, error)
+	// Deletes the wireless SSID identity PSK of a network.
 	// DELETE /networks/{networkId}/wireless/ssids/{number}/identityPsks/{identityPskId}
 	// https://developer.cisco.com/meraki/api-v1/delete-network-wireless-ssid-identity-psk/
 	// An action batch can carry it.
-	DeleteNetworkWirelessSsidIdentityPsk(context.Context, *DeleteNetworkWirelessSsidIdentityPskRequest) (*emptypb.Empty, error)
+	DeleteNetworkWirelessSsidIdentityPsk(context.Context, *DeleteNetworkWirelessSsidIdentityPskRequest) (*DeleteNetworkWirelessSsidIdentityPskResponse, error)
+	// Changes the wireless SSID open roaming of a network.
 	// PUT /networks/{networkId}/wireless/ssids/{number}/openRoaming
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ssid-open-roaming/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSsidOpenRoaming(context.Context, *UpdateNetworkWirelessSsidOpenRoamingRequest) (*NetworkWirelessSsidOpenRoaming, error)
+	// Reads the wireless SSID schedules of a network.
 	// GET /networks/{networkId}/wireless/ssids/{number}/schedules
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssid-schedules/
+	// Written by UpdateNetworkWirelessSsidSchedules.
 	GetNetworkWirelessSsidSchedules(context.Context, *GetNetworkWirelessSsidSchedulesRequest) (*NetworkWirelessSsidSchedules, error)
+	// Changes the wireless SSID schedules of a network.
 	// PUT /networks/{networkId}/wireless/ssids/{number}/schedules
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ssid-schedules/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSsidSchedules(context.Context, *UpdateNetworkWirelessSsidSchedulesRequest) (*NetworkWirelessSsidSchedules, error)
+	// Reads the wireless SSID splash settings of a network.
 	// GET /networks/{networkId}/wireless/ssids/{number}/splash/settings
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssid-splash-settings/
+	// Written by UpdateNetworkWirelessSsidSplashSettings.
 	GetNetworkWirelessSsidSplashSettings(context.Context, *GetNetworkWirelessSsidSplashSettingsRequest) (*NetworkWirelessSsidSplashSettings, error)
+	// Changes the wireless SSID splash settings of a network.
 	// PUT /networks/{networkId}/wireless/ssids/{number}/splash/settings
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ssid-splash-settings/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSsidSplashSettings(context.Context, *UpdateNetworkWirelessSsidSplashSettingsRequest) (*NetworkWirelessSsidSplashSettings, error)
+	// Reads the wireless SSID traffic shaping rules of a network.
 	// GET /networks/{networkId}/wireless/ssids/{number}/trafficShaping/rules
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssid-traffic-shaping-rules/
+	// Written by UpdateNetworkWirelessSsidTrafficShapingRules.
 	GetNetworkWirelessSsidTrafficShapingRules(context.Context, *GetNetworkWirelessSsidTrafficShapingRulesRequest) (*NetworkWirelessSsidTrafficShapingRules, error)
+	// Changes the wireless SSID traffic shaping rules of a network.
 	// PUT /networks/{networkId}/wireless/ssids/{number}/trafficShaping/rules
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ssid-traffic-shaping-rules/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSsidTrafficShapingRules(context.Context, *UpdateNetworkWirelessSsidTrafficShapingRulesRequest) (*NetworkWirelessSsidTrafficShapingRules, error)
+	// Reads the wireless SSID VPN of a network.
 	// GET /networks/{networkId}/wireless/ssids/{number}/vpn
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-ssid-vpn/
+	// Written by UpdateNetworkWirelessSsidVpn.
 	GetNetworkWirelessSsidVpn(context.Context, *GetNetworkWirelessSsidVpnRequest) (*NetworkWirelessSsidVpn, error)
+	// Changes the wireless SSID VPN of a network.
 	// PUT /networks/{networkId}/wireless/ssids/{number}/vpn
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-ssid-vpn/
 	// An action batch can carry it.
 	UpdateNetworkWirelessSsidVpn(context.Context, *UpdateNetworkWirelessSsidVpnRequest) (*NetworkWirelessSsidVpn, error)
+	// Reads the wireless usage history of a network.
 	// GET /networks/{networkId}/wireless/usageHistory
 	// https://developer.cisco.com/meraki/api-v1/get-network-wireless-usage-history/
 	GetNetworkWirelessUsageHistory(context.Context, *GetNetworkWirelessUsageHistoryRequest) (*GetNetworkWirelessUsageHistoryResponse, error)
+	// Changes the wireless zigbee of a network.
 	// PUT /networks/{networkId}/wireless/zigbee
 	// https://developer.cisco.com/meraki/api-v1/update-network-wireless-zigbee/
 	// An action batch can carry it.
 	UpdateNetworkWirelessZigbee(context.Context, *UpdateNetworkWirelessZigbeeRequest) (*NetworkWirelessZigbee, error)
+	// Reads the assurance impacted device wireless by network of an organization.
 	// GET /organizations/{organizationId}/assurance/impactedDevice/wireless/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-assurance-impacted-device-wireless-by-network/
 	// A page has 3 to 5000 rows, 1000 when per_page is absent.
+	// StreamOrganizationAssuranceImpactedDeviceWirelessByNetwork streams its pages.
 	GetOrganizationAssuranceImpactedDeviceWirelessByNetwork(context.Context, *GetOrganizationAssuranceImpactedDeviceWirelessByNetworkRequest) (*GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse, error)
 	// GetOrganizationAssuranceImpactedDeviceWirelessByNetwork, one page in each message, until the
 	// pages end or the caller stops reading.
 	StreamOrganizationAssuranceImpactedDeviceWirelessByNetwork(*GetOrganizationAssuranceImpactedDeviceWirelessByNetworkRequest, grpc.ServerStreamingServer[GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse]) error
+	// Reads the wireless air marshal rules of an organization.
 	// GET /organizations/{organizationId}/wireless/airMarshal/rules
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-air-marshal-rules/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessAirMarshalRules streams its pages.
 	GetOrganizationWirelessAirMarshalRules(context.Context, *GetOrganizationWirelessAirMarshalRulesRequest) (*GetOrganizationWirelessAirMarshalRulesResponse, error)
 	// GetOrganizationWirelessAirMarshalRules, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationWirelessAirMarshalRules(*GetOrganizationWirelessAirMarshalRulesRequest, grpc.ServerStreamingServer[GetOrganizationWirelessAirMarshalRulesResponse]) error
+	// Reads the wireless air marshal settings by network of an organization.
 	// GET /organizations/{organizationId}/wireless/airMarshal/settings/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-air-marshal-settings-by-network/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessAirMarshalSettingsByNetwork streams its pages.
 	GetOrganizationWirelessAirMarshalSettingsByNetwork(context.Context, *GetOrganizationWirelessAirMarshalSettingsByNetworkRequest) (*GetOrganizationWirelessAirMarshalSettingsByNetworkResponse, error)
 	// GetOrganizationWirelessAirMarshalSettingsByNetwork, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationWirelessAirMarshalSettingsByNetwork(*GetOrganizationWirelessAirMarshalSettingsByNetworkRequest, grpc.ServerStreamingServer[GetOrganizationWirelessAirMarshalSettingsByNetworkResponse]) error
+	// Reads the wireless clients connections impacted by network by SSID of an organization.
 	// GET /organizations/{organizationId}/wireless/clients/connections/impacted/byNetwork/bySsid
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-clients-connections-impacted-by-network-by-ssid/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationWirelessClientsConnectionsImpactedByNetworkBySsid streams its pages.
 	GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsid(context.Context, *GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidRequest) (*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse, error)
 	// GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsid, one page in each message,
 	// until the pages end or the caller stops reading.
 	StreamOrganizationWirelessClientsConnectionsImpactedByNetworkBySsid(*GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidRequest, grpc.ServerStreamingServer[GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse]) error
+	// Reads the wireless clients overview by device of an organization.
 	// GET /organizations/{organizationId}/wireless/clients/overview/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-clients-overview-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessClientsOverviewByDevice streams its pages.
 	GetOrganizationWirelessClientsOverviewByDevice(context.Context, *GetOrganizationWirelessClientsOverviewByDeviceRequest) (*GetOrganizationWirelessClientsOverviewByDeviceResponse, error)
 	// GetOrganizationWirelessClientsOverviewByDevice, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationWirelessClientsOverviewByDevice(*GetOrganizationWirelessClientsOverviewByDeviceRequest, grpc.ServerStreamingServer[GetOrganizationWirelessClientsOverviewByDeviceResponse]) error
+	// Reads the wireless clients usage by network of an organization.
 	// GET /organizations/{organizationId}/wireless/clients/usage/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-clients-usage-by-network/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationWirelessClientsUsageByNetwork streams its pages.
 	GetOrganizationWirelessClientsUsageByNetwork(context.Context, *GetOrganizationWirelessClientsUsageByNetworkRequest) (*GetOrganizationWirelessClientsUsageByNetworkResponse, error)
 	// GetOrganizationWirelessClientsUsageByNetwork, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationWirelessClientsUsageByNetwork(*GetOrganizationWirelessClientsUsageByNetworkRequest, grpc.ServerStreamingServer[GetOrganizationWirelessClientsUsageByNetworkResponse]) error
+	// Reads the wireless clients usage by network by SSID of an organization.
 	// GET /organizations/{organizationId}/wireless/clients/usage/byNetwork/bySsid
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-clients-usage-by-network-by-ssid/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationWirelessClientsUsageByNetworkBySsid streams its pages.
 	GetOrganizationWirelessClientsUsageByNetworkBySsid(context.Context, *GetOrganizationWirelessClientsUsageByNetworkBySsidRequest) (*GetOrganizationWirelessClientsUsageByNetworkBySsidResponse, error)
 	// GetOrganizationWirelessClientsUsageByNetworkBySsid, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationWirelessClientsUsageByNetworkBySsid(*GetOrganizationWirelessClientsUsageByNetworkBySsidRequest, grpc.ServerStreamingServer[GetOrganizationWirelessClientsUsageByNetworkBySsidResponse]) error
+	// Reads the wireless clients usage by SSID of an organization.
 	// GET /organizations/{organizationId}/wireless/clients/usage/bySsid
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-clients-usage-by-ssid/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationWirelessClientsUsageBySsid streams its pages.
 	GetOrganizationWirelessClientsUsageBySsid(context.Context, *GetOrganizationWirelessClientsUsageBySsidRequest) (*GetOrganizationWirelessClientsUsageBySsidResponse, error)
 	// GetOrganizationWirelessClientsUsageBySsid, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationWirelessClientsUsageBySsid(*GetOrganizationWirelessClientsUsageBySsidRequest, grpc.ServerStreamingServer[GetOrganizationWirelessClientsUsageBySsidResponse]) error
+	// Reads the wireless devices channel utilization by device of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/channelUtilization/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-channel-utilization-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessDevicesChannelUtilizationByDevice streams its pages.
 	GetOrganizationWirelessDevicesChannelUtilizationByDevice(context.Context, *GetOrganizationWirelessDevicesChannelUtilizationByDeviceRequest) (*GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse, error)
 	// GetOrganizationWirelessDevicesChannelUtilizationByDevice, one page in each message, until the
 	// pages end or the caller stops reading.
 	StreamOrganizationWirelessDevicesChannelUtilizationByDevice(*GetOrganizationWirelessDevicesChannelUtilizationByDeviceRequest, grpc.ServerStreamingServer[GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse]) error
+	// Reads the wireless devices channel utilization by network of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/channelUtilization/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-channel-utilization-by-network/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessDevicesChannelUtilizationByNetwork streams its pages.
 	GetOrganizationWirelessDevicesChannelUtilizationByNetwork(context.Context, *GetOrganizationWirelessDevicesChannelUtilizationByNetworkRequest) (*GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse, error)
 	// GetOrganizationWirelessDevicesChannelUtilizationByNetwork, one page in each message, until the
 	// pages end or the caller stops reading.
 	StreamOrganizationWirelessDevicesChannelUtilizationByNetwork(*GetOrganizationWirelessDevicesChannelUtilizationByNetworkRequest, grpc.ServerStreamingServer[GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse]) error
+	// Reads the wireless devices channel utilization history by device by interval of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/channelUtilization/history/byDevice/byInterval
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-channel-utilization-history-by-device-by-interval/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterval streams its pages.
 	GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterval(context.Context, *GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalRequest) (*GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse, error)
 	// GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterval, one page in each
 	// message, until the pages end or the caller stops reading.
 	StreamOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterval(*GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalRequest, grpc.ServerStreamingServer[GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse]) error
+	// Reads the wireless devices channel utilization history by network by interval of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/channelUtilization/history/byNetwork/byInterval
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-channel-utilization-history-by-network-by-interval/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInterval streams its pages.
 	GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInterval(context.Context, *GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalRequest) (*GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse, error)
 	// GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInterval, one page in each
 	// message, until the pages end or the caller stops reading.
 	StreamOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInterval(*GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalRequest, grpc.ServerStreamingServer[GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse]) error
+	// Reads the wireless devices ethernet statuses of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/ethernet/statuses
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-ethernet-statuses/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationWirelessDevicesEthernetStatuses streams its pages.
 	GetOrganizationWirelessDevicesEthernetStatuses(context.Context, *GetOrganizationWirelessDevicesEthernetStatusesRequest) (*GetOrganizationWirelessDevicesEthernetStatusesResponse, error)
 	// GetOrganizationWirelessDevicesEthernetStatuses, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationWirelessDevicesEthernetStatuses(*GetOrganizationWirelessDevicesEthernetStatusesRequest, grpc.ServerStreamingServer[GetOrganizationWirelessDevicesEthernetStatusesResponse]) error
+	// Reads the wireless devices packet loss by client of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/packetLoss/byClient
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-packet-loss-by-client/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessDevicesPacketLossByClient streams its pages.
 	GetOrganizationWirelessDevicesPacketLossByClient(context.Context, *GetOrganizationWirelessDevicesPacketLossByClientRequest) (*GetOrganizationWirelessDevicesPacketLossByClientResponse, error)
 	// GetOrganizationWirelessDevicesPacketLossByClient, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationWirelessDevicesPacketLossByClient(*GetOrganizationWirelessDevicesPacketLossByClientRequest, grpc.ServerStreamingServer[GetOrganizationWirelessDevicesPacketLossByClientResponse]) error
+	// Reads the wireless devices packet loss by device of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/packetLoss/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-packet-loss-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessDevicesPacketLossByDevice streams its pages.
 	GetOrganizationWirelessDevicesPacketLossByDevice(context.Context, *GetOrganizationWirelessDevicesPacketLossByDeviceRequest) (*GetOrganizationWirelessDevicesPacketLossByDeviceResponse, error)
 	// GetOrganizationWirelessDevicesPacketLossByDevice, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationWirelessDevicesPacketLossByDevice(*GetOrganizationWirelessDevicesPacketLossByDeviceRequest, grpc.ServerStreamingServer[GetOrganizationWirelessDevicesPacketLossByDeviceResponse]) error
+	// Reads the wireless devices packet loss by network of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/packetLoss/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-packet-loss-by-network/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessDevicesPacketLossByNetwork streams its pages.
 	GetOrganizationWirelessDevicesPacketLossByNetwork(context.Context, *GetOrganizationWirelessDevicesPacketLossByNetworkRequest) (*GetOrganizationWirelessDevicesPacketLossByNetworkResponse, error)
 	// GetOrganizationWirelessDevicesPacketLossByNetwork, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationWirelessDevicesPacketLossByNetwork(*GetOrganizationWirelessDevicesPacketLossByNetworkRequest, grpc.ServerStreamingServer[GetOrganizationWirelessDevicesPacketLossByNetworkResponse]) error
+	// Reads the wireless devices power mode history of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/power/mode/history
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-power-mode-history/
 	// A page has 3 to 20 rows, 10 when per_page is absent.
+	// StreamOrganizationWirelessDevicesPowerModeHistory streams its pages.
 	GetOrganizationWirelessDevicesPowerModeHistory(context.Context, *GetOrganizationWirelessDevicesPowerModeHistoryRequest) (*GetOrganizationWirelessDevicesPowerModeHistoryResponse, error)
 	// GetOrganizationWirelessDevicesPowerModeHistory, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationWirelessDevicesPowerModeHistory(*GetOrganizationWirelessDevicesPowerModeHistoryRequest, grpc.ServerStreamingServer[GetOrganizationWirelessDevicesPowerModeHistoryResponse]) error
+	// Reads the wireless devices provisioning deployments of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/provisioning/deployments
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-provisioning-deployments/
 	// A page has 3 to 1000 rows, 20 when per_page is absent.
+	// StreamOrganizationWirelessDevicesProvisioningDeployments streams its pages.
+	// Written by UpdateOrganizationWirelessDevicesProvisioningDeployments.
 	GetOrganizationWirelessDevicesProvisioningDeployments(context.Context, *GetOrganizationWirelessDevicesProvisioningDeploymentsRequest) (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse, error)
 	// GetOrganizationWirelessDevicesProvisioningDeployments, one page in each message, until the
 	// pages end or the caller stops reading.
 	StreamOrganizationWirelessDevicesProvisioningDeployments(*GetOrganizationWirelessDevicesProvisioningDeploymentsRequest, grpc.ServerStreamingServer[GetOrganizationWirelessDevicesProvisioningDeploymentsResponse]) error
+	// Creates the wireless devices provisioning deployment of an organization.
 	// POST /organizations/{organizationId}/wireless/devices/provisioning/deployments
 	// https://developer.cisco.com/meraki/api-v1/create-organization-wireless-devices-provisioning-deployment/
 	// An action batch can carry it.
-	CreateOrganizationWirelessDevicesProvisioningDeployment(context.Context, *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest) (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse, error)
+	CreateOrganizationWirelessDevicesProvisioningDeployment(context.Context, *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest) (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse, error)
+	// Changes the wireless devices provisioning deployments of an organization.
 	// PUT /organizations/{organizationId}/wireless/devices/provisioning/deployments
 	// https://developer.cisco.com/meraki/api-v1/update-organization-wireless-devices-provisioning-deployments/
 	// An action batch can carry it.
-	UpdateOrganizationWirelessDevicesProvisioningDeployments(context.Context, *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest) (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse, error)
+	UpdateOrganizationWirelessDevicesProvisioningDeployments(context.Context, *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest) (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse, error)
+	// Deletes the wireless devices provisioning deployment of an organization.
 	// DELETE /organizations/{organizationId}/wireless/devices/provisioning/deployments/{deploymentId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-wireless-devices-provisioning-deployment/
 	// An action batch can carry it.
-	DeleteOrganizationWirelessDevicesProvisioningDeployment(context.Context, *DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest) (*emptypb.Empty, error)
+	DeleteOrganizationWirelessDevicesProvisioningDeployment(context.Context, *DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest) (*DeleteOrganizationWirelessDevicesProvisioningDeploymentResponse, error)
+	// Reads the wireless devices radsec certificates authorities of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/radsec/certificates/authorities
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-radsec-certificates-authorities/
+	// Written by UpdateOrganizationWirelessDevicesRadsecCertificatesAuthorities.
 	GetOrganizationWirelessDevicesRadsecCertificatesAuthorities(context.Context, *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest) (*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse, error)
+	// Creates the wireless devices radsec certificates authority of an organization.
 	// POST /organizations/{organizationId}/wireless/devices/radsec/certificates/authorities
 	// https://developer.cisco.com/meraki/api-v1/create-organization-wireless-devices-radsec-certificates-authority/
 	CreateOrganizationWirelessDevicesRadsecCertificatesAuthority(context.Context, *CreateOrganizationWirelessDevicesRadsecCertificatesAuthorityRequest) (*OrganizationWirelessDevicesRadsecCertificatesAuthorities, error)
+	// Changes the wireless devices radsec certificates authorities of an organization.
 	// PUT /organizations/{organizationId}/wireless/devices/radsec/certificates/authorities
 	// https://developer.cisco.com/meraki/api-v1/update-organization-wireless-devices-radsec-certificates-authorities/
 	UpdateOrganizationWirelessDevicesRadsecCertificatesAuthorities(context.Context, *UpdateOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest) (*OrganizationWirelessDevicesRadsecCertificatesAuthorities, error)
+	// Reads the wireless devices radsec certificates authorities CRLs of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/radsec/certificates/authorities/crls
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-radsec-certificates-authorities-crls/
 	GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrls(context.Context, *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsRequest) (*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse, error)
+	// Reads the wireless devices radsec certificates authorities CRLs deltas of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/radsec/certificates/authorities/crls/deltas
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-radsec-certificates-authorities-crls-deltas/
 	GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltas(context.Context, *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasRequest) (*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse, error)
+	// Reads the wireless devices system CPU load history of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/system/cpu/load/history
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-system-cpu-load-history/
 	// A page has 3 to 20 rows, 10 when per_page is absent.
+	// StreamOrganizationWirelessDevicesSystemCpuLoadHistory streams its pages.
 	GetOrganizationWirelessDevicesSystemCpuLoadHistory(context.Context, *GetOrganizationWirelessDevicesSystemCpuLoadHistoryRequest) (*GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse, error)
 	// GetOrganizationWirelessDevicesSystemCpuLoadHistory, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationWirelessDevicesSystemCpuLoadHistory(*GetOrganizationWirelessDevicesSystemCpuLoadHistoryRequest, grpc.ServerStreamingServer[GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse]) error
+	// Reads the wireless devices wireless controllers by device of an organization.
 	// GET /organizations/{organizationId}/wireless/devices/wirelessControllers/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-devices-wireless-controllers-by-device/
 	// A page has 3 to 1000 rows, 100 when per_page is absent.
+	// StreamOrganizationWirelessDevicesWirelessControllersByDevice streams its pages.
 	GetOrganizationWirelessDevicesWirelessControllersByDevice(context.Context, *GetOrganizationWirelessDevicesWirelessControllersByDeviceRequest) (*GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse, error)
 	// GetOrganizationWirelessDevicesWirelessControllersByDevice, one page in each message, until the
 	// pages end or the caller stops reading.
 	StreamOrganizationWirelessDevicesWirelessControllersByDevice(*GetOrganizationWirelessDevicesWirelessControllersByDeviceRequest, grpc.ServerStreamingServer[GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse]) error
+	// Reads the wireless location scanning by network of an organization.
 	// GET /organizations/{organizationId}/wireless/location/scanning/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-location-scanning-by-network/
 	// A page has 3 to 250 rows, 50 when per_page is absent.
+	// StreamOrganizationWirelessLocationScanningByNetwork streams its pages.
 	GetOrganizationWirelessLocationScanningByNetwork(context.Context, *GetOrganizationWirelessLocationScanningByNetworkRequest) (*GetOrganizationWirelessLocationScanningByNetworkResponse, error)
 	// GetOrganizationWirelessLocationScanningByNetwork, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationWirelessLocationScanningByNetwork(*GetOrganizationWirelessLocationScanningByNetworkRequest, grpc.ServerStreamingServer[GetOrganizationWirelessLocationScanningByNetworkResponse]) error
+	// Reads the wireless location scanning receivers of an organization.
 	// GET /organizations/{organizationId}/wireless/location/scanning/receivers
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-location-scanning-receivers/
 	// A page has 3 to 250 rows, 50 when per_page is absent.
+	// StreamOrganizationWirelessLocationScanningReceivers streams its pages.
 	GetOrganizationWirelessLocationScanningReceivers(context.Context, *GetOrganizationWirelessLocationScanningReceiversRequest) (*GetOrganizationWirelessLocationScanningReceiversResponse, error)
 	// GetOrganizationWirelessLocationScanningReceivers, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationWirelessLocationScanningReceivers(*GetOrganizationWirelessLocationScanningReceiversRequest, grpc.ServerStreamingServer[GetOrganizationWirelessLocationScanningReceiversResponse]) error
+	// Creates the wireless location scanning receiver of an organization.
 	// POST /organizations/{organizationId}/wireless/location/scanning/receivers
 	// https://developer.cisco.com/meraki/api-v1/create-organization-wireless-location-scanning-receiver/
 	// An action batch can carry it.
 	CreateOrganizationWirelessLocationScanningReceiver(context.Context, *CreateOrganizationWirelessLocationScanningReceiverRequest) (*OrganizationWirelessLocationScanningReceiver, error)
+	// Changes the wireless location scanning receiver of an organization.
 	// PUT /organizations/{organizationId}/wireless/location/scanning/receivers/{receiverId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-wireless-location-scanning-receiver/
 	// An action batch can carry it.
 	UpdateOrganizationWirelessLocationScanningReceiver(context.Context, *UpdateOrganizationWirelessLocationScanningReceiverRequest) (*OrganizationWirelessLocationScanningReceiver, error)
+	// Deletes the wireless location scanning receiver of an organization.
 	// DELETE /organizations/{organizationId}/wireless/location/scanning/receivers/{receiverId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-wireless-location-scanning-receiver/
 	// An action batch can carry it.
-	DeleteOrganizationWirelessLocationScanningReceiver(context.Context, *DeleteOrganizationWirelessLocationScanningReceiverRequest) (*emptypb.Empty, error)
+	DeleteOrganizationWirelessLocationScanningReceiver(context.Context, *DeleteOrganizationWirelessLocationScanningReceiverRequest) (*DeleteOrganizationWirelessLocationScanningReceiverResponse, error)
+	// Reads the wireless MQTT settings of an organization.
 	// GET /organizations/{organizationId}/wireless/mqtt/settings
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-mqtt-settings/
 	// A page has 3 to 250 rows, 50 when per_page is absent.
+	// StreamOrganizationWirelessMqttSettings streams its pages.
+	// Written by UpdateOrganizationWirelessMqttSettings.
 	GetOrganizationWirelessMqttSettings(context.Context, *GetOrganizationWirelessMqttSettingsRequest) (*GetOrganizationWirelessMqttSettingsResponse, error)
 	// GetOrganizationWirelessMqttSettings, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationWirelessMqttSettings(*GetOrganizationWirelessMqttSettingsRequest, grpc.ServerStreamingServer[GetOrganizationWirelessMqttSettingsResponse]) error
+	// Changes the wireless MQTT settings of an organization.
 	// PUT /organizations/{organizationId}/wireless/mqtt/settings
 	// https://developer.cisco.com/meraki/api-v1/update-organization-wireless-mqtt-settings/
 	// An action batch can carry it.
 	UpdateOrganizationWirelessMqttSettings(context.Context, *UpdateOrganizationWirelessMqttSettingsRequest) (*OrganizationWirelessMqttSettings, error)
+	// Recalculates the wireless radio auto RF channels of an organization.
 	// POST /organizations/{organizationId}/wireless/radio/autoRf/channels/recalculate
 	// https://developer.cisco.com/meraki/api-v1/recalculate-organization-wireless-radio-auto-rf-channels/
 	// An action batch can carry it.
 	RecalculateOrganizationWirelessRadioAutoRfChannels(context.Context, *RecalculateOrganizationWirelessRadioAutoRfChannelsRequest) (*RecalculateOrganizationWirelessRadioAutoRfChannelsResponse, error)
+	// Reads the wireless radio RRM by network of an organization.
 	// GET /organizations/{organizationId}/wireless/radio/rrm/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-radio-rrm-by-network/
+	// StreamOrganizationWirelessRadioRrmByNetwork streams its pages.
 	GetOrganizationWirelessRadioRrmByNetwork(context.Context, *GetOrganizationWirelessRadioRrmByNetworkRequest) (*GetOrganizationWirelessRadioRrmByNetworkResponse, error)
 	// GetOrganizationWirelessRadioRrmByNetwork, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationWirelessRadioRrmByNetwork(*GetOrganizationWirelessRadioRrmByNetworkRequest, grpc.ServerStreamingServer[GetOrganizationWirelessRadioRrmByNetworkResponse]) error
+	// Reads the wireless RF profiles assignments by device of an organization.
 	// GET /organizations/{organizationId}/wireless/rfProfiles/assignments/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-rf-profiles-assignments-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessRfProfilesAssignmentsByDevice streams its pages.
 	GetOrganizationWirelessRfProfilesAssignmentsByDevice(context.Context, *GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest) (*GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse, error)
 	// GetOrganizationWirelessRfProfilesAssignmentsByDevice, one page in each message, until the pages
 	// end or the caller stops reading.
 	StreamOrganizationWirelessRfProfilesAssignmentsByDevice(*GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest, grpc.ServerStreamingServer[GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse]) error
+	// Reads the wireless SSIDs firewall isolation allowlist entries of an organization.
 	// GET /organizations/{organizationId}/wireless/ssids/firewall/isolation/allowlist/entries
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-ssids-firewall-isolation-allowlist-entries/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessSsidsFirewallIsolationAllowlistEntries streams its pages.
 	GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntries(context.Context, *GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesRequest) (*GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse, error)
 	// GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntries, one page in each message, until
 	// the pages end or the caller stops reading.
 	StreamOrganizationWirelessSsidsFirewallIsolationAllowlistEntries(*GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesRequest, grpc.ServerStreamingServer[GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse]) error
+	// Creates the wireless SSIDs firewall isolation allowlist entry of an organization.
 	// POST /organizations/{organizationId}/wireless/ssids/firewall/isolation/allowlist/entries
 	// https://developer.cisco.com/meraki/api-v1/create-organization-wireless-ssids-firewall-isolation-allowlist-entry/
 	// An action batch can carry it.
 	CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntry(context.Context, *CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) (*OrganizationWirelessSsidsFirewallIsolationAllowlistEntry, error)
+	// Changes the wireless SSIDs firewall isolation allowlist entry of an organization.
 	// PUT /organizations/{organizationId}/wireless/ssids/firewall/isolation/allowlist/entries/{entryId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-wireless-ssids-firewall-isolation-allowlist-entry/
 	// An action batch can carry it.
 	UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntry(context.Context, *UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) (*OrganizationWirelessSsidsFirewallIsolationAllowlistEntry, error)
+	// Deletes the wireless SSIDs firewall isolation allowlist entry of an organization.
 	// DELETE /organizations/{organizationId}/wireless/ssids/firewall/isolation/allowlist/entries/{entryId}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-wireless-ssids-firewall-isolation-allowlist-entry/
 	// An action batch can carry it.
-	DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntry(context.Context, *DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) (*emptypb.Empty, error)
+	DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntry(context.Context, *DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) (*DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryResponse, error)
+	// Reads the wireless SSIDs open roaming by network of an organization.
 	// GET /organizations/{organizationId}/wireless/ssids/openRoaming/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-ssids-open-roaming-by-network/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessSsidsOpenRoamingByNetwork streams its pages.
 	GetOrganizationWirelessSsidsOpenRoamingByNetwork(context.Context, *GetOrganizationWirelessSsidsOpenRoamingByNetworkRequest) (*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse, error)
 	// GetOrganizationWirelessSsidsOpenRoamingByNetwork, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationWirelessSsidsOpenRoamingByNetwork(*GetOrganizationWirelessSsidsOpenRoamingByNetworkRequest, grpc.ServerStreamingServer[GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse]) error
+	// Reads the wireless SSIDs profiles of an organization.
 	// GET /organizations/{organizationId}/wireless/ssids/profiles
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-ssids-profiles/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessSsidsProfiles streams its pages.
 	GetOrganizationWirelessSsidsProfiles(context.Context, *GetOrganizationWirelessSsidsProfilesRequest) (*GetOrganizationWirelessSsidsProfilesResponse, error)
 	// GetOrganizationWirelessSsidsProfiles, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationWirelessSsidsProfiles(*GetOrganizationWirelessSsidsProfilesRequest, grpc.ServerStreamingServer[GetOrganizationWirelessSsidsProfilesResponse]) error
+	// Creates the wireless SSIDs profile of an organization.
 	// POST /organizations/{organizationId}/wireless/ssids/profiles
 	// https://developer.cisco.com/meraki/api-v1/create-organization-wireless-ssids-profile/
 	// An action batch can carry it.
 	CreateOrganizationWirelessSsidsProfile(context.Context, *CreateOrganizationWirelessSsidsProfileRequest) (*OrganizationWirelessSsidsProfile, error)
+	// Reads the wireless SSIDs profiles assignments of an organization.
 	// GET /organizations/{organizationId}/wireless/ssids/profiles/assignments
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-ssids-profiles-assignments/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessSsidsProfilesAssignments streams its pages.
+	// Written by DeleteOrganizationWirelessSsidsProfilesAssignments.
 	GetOrganizationWirelessSsidsProfilesAssignments(context.Context, *GetOrganizationWirelessSsidsProfilesAssignmentsRequest) (*GetOrganizationWirelessSsidsProfilesAssignmentsResponse, error)
 	// GetOrganizationWirelessSsidsProfilesAssignments, one page in each message, until the pages end
 	// or the caller stops reading.
 	StreamOrganizationWirelessSsidsProfilesAssignments(*GetOrganizationWirelessSsidsProfilesAssignmentsRequest, grpc.ServerStreamingServer[GetOrganizationWirelessSsidsProfilesAssignmentsResponse]) error
+	// Creates the wireless SSIDs profiles assignment of an organization.
 	// POST /organizations/{organizationId}/wireless/ssids/profiles/assignments
 	// https://developer.cisco.com/meraki/api-v1/create-organization-wireless-ssids-profiles-assignment/
 	// An action batch can carry it.
 	CreateOrganizationWirelessSsidsProfilesAssignment(context.Context, *CreateOrganizationWirelessSsidsProfilesAssignmentRequest) (*OrganizationWirelessSsidsProfilesAssignment, error)
+	// Deletes the wireless SSIDs profiles assignments of an organization.
 	// DELETE /organizations/{organizationId}/wireless/ssids/profiles/assignments
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-wireless-ssids-profiles-assignments/
 	// An action batch can carry it.
-	DeleteOrganizationWirelessSsidsProfilesAssignments(context.Context, *DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest) (*emptypb.Empty, error)
+	DeleteOrganizationWirelessSsidsProfilesAssignments(context.Context, *DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest) (*DeleteOrganizationWirelessSsidsProfilesAssignmentsResponse, error)
+	// Reads the wireless SSIDs profiles assignments by network of an organization.
 	// GET /organizations/{organizationId}/wireless/ssids/profiles/assignments/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-ssids-profiles-assignments-by-network/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessSsidsProfilesAssignmentsByNetwork streams its pages.
 	GetOrganizationWirelessSsidsProfilesAssignmentsByNetwork(context.Context, *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkRequest) (*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse, error)
 	// GetOrganizationWirelessSsidsProfilesAssignmentsByNetwork, one page in each message, until the
 	// pages end or the caller stops reading.
 	StreamOrganizationWirelessSsidsProfilesAssignmentsByNetwork(*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkRequest, grpc.ServerStreamingServer[GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse]) error
+	// Reads the wireless SSIDs profiles overviews of an organization.
 	// GET /organizations/{organizationId}/wireless/ssids/profiles/overviews
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-ssids-profiles-overviews/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessSsidsProfilesOverviews streams its pages.
 	GetOrganizationWirelessSsidsProfilesOverviews(context.Context, *GetOrganizationWirelessSsidsProfilesOverviewsRequest) (*GetOrganizationWirelessSsidsProfilesOverviewsResponse, error)
 	// GetOrganizationWirelessSsidsProfilesOverviews, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationWirelessSsidsProfilesOverviews(*GetOrganizationWirelessSsidsProfilesOverviewsRequest, grpc.ServerStreamingServer[GetOrganizationWirelessSsidsProfilesOverviewsResponse]) error
+	// Changes the wireless SSIDs profile of an organization.
 	// PUT /organizations/{organizationId}/wireless/ssids/profiles/{id}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-wireless-ssids-profile/
 	// An action batch can carry it.
 	UpdateOrganizationWirelessSsidsProfile(context.Context, *UpdateOrganizationWirelessSsidsProfileRequest) (*OrganizationWirelessSsidsProfile, error)
+	// Deletes the wireless SSIDs profile of an organization.
 	// DELETE /organizations/{organizationId}/wireless/ssids/profiles/{id}
 	// https://developer.cisco.com/meraki/api-v1/delete-organization-wireless-ssids-profile/
 	// An action batch can carry it.
-	DeleteOrganizationWirelessSsidsProfile(context.Context, *DeleteOrganizationWirelessSsidsProfileRequest) (*emptypb.Empty, error)
+	DeleteOrganizationWirelessSsidsProfile(context.Context, *DeleteOrganizationWirelessSsidsProfileRequest) (*DeleteOrganizationWirelessSsidsProfileResponse, error)
+	// Reads the wireless SSIDs statuses by device of an organization.
 	// GET /organizations/{organizationId}/wireless/ssids/statuses/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-ssids-statuses-by-device/
 	// A page has 3 to 500 rows, 100 when per_page is absent.
+	// StreamOrganizationWirelessSsidsStatusesByDevice streams its pages.
 	GetOrganizationWirelessSsidsStatusesByDevice(context.Context, *GetOrganizationWirelessSsidsStatusesByDeviceRequest) (*GetOrganizationWirelessSsidsStatusesByDeviceResponse, error)
 	// GetOrganizationWirelessSsidsStatusesByDevice, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationWirelessSsidsStatusesByDevice(*GetOrganizationWirelessSsidsStatusesByDeviceRequest, grpc.ServerStreamingServer[GetOrganizationWirelessSsidsStatusesByDeviceResponse]) error
+	// Reads the wireless zigbee by network of an organization.
 	// GET /organizations/{organizationId}/wireless/zigbee/byNetwork
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-zigbee-by-network/
 	// A page has 3 to 1000 rows, 50 when per_page is absent.
+	// StreamOrganizationWirelessZigbeeByNetwork streams its pages.
 	GetOrganizationWirelessZigbeeByNetwork(context.Context, *GetOrganizationWirelessZigbeeByNetworkRequest) (*GetOrganizationWirelessZigbeeByNetworkResponse, error)
 	// GetOrganizationWirelessZigbeeByNetwork, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationWirelessZigbeeByNetwork(*GetOrganizationWirelessZigbeeByNetworkRequest, grpc.ServerStreamingServer[GetOrganizationWirelessZigbeeByNetworkResponse]) error
+	// Reads the wireless zigbee devices of an organization.
 	// GET /organizations/{organizationId}/wireless/zigbee/devices
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-zigbee-devices/
 	// A page has 3 to 1000 rows, 10 when per_page is absent.
+	// StreamOrganizationWirelessZigbeeDevices streams its pages.
 	GetOrganizationWirelessZigbeeDevices(context.Context, *GetOrganizationWirelessZigbeeDevicesRequest) (*GetOrganizationWirelessZigbeeDevicesResponse, error)
 	// GetOrganizationWirelessZigbeeDevices, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationWirelessZigbeeDevices(*GetOrganizationWirelessZigbeeDevicesRequest, grpc.ServerStreamingServer[GetOrganizationWirelessZigbeeDevicesResponse]) error
+	// Changes the wireless zigbee device of an organization.
 	// PUT /organizations/{organizationId}/wireless/zigbee/devices/{id}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-wireless-zigbee-device/
 	// An action batch can carry it.
 	UpdateOrganizationWirelessZigbeeDevice(context.Context, *UpdateOrganizationWirelessZigbeeDeviceRequest) (*OrganizationWirelessZigbeeDevice, error)
+	// Creates the wireless zigbee disenrollment of an organization.
 	// POST /organizations/{organizationId}/wireless/zigbee/disenrollments
 	// https://developer.cisco.com/meraki/api-v1/create-organization-wireless-zigbee-disenrollment/
 	CreateOrganizationWirelessZigbeeDisenrollment(context.Context, *CreateOrganizationWirelessZigbeeDisenrollmentRequest) (*OrganizationWirelessZigbeeDisenrollment, error)
+	// Reads the wireless zigbee disenrollment of an organization.
 	// GET /organizations/{organizationId}/wireless/zigbee/disenrollments/{disenrollmentId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-zigbee-disenrollment/
 	GetOrganizationWirelessZigbeeDisenrollment(context.Context, *GetOrganizationWirelessZigbeeDisenrollmentRequest) (*OrganizationWirelessZigbeeDisenrollment, error)
+	// Reads the wireless zigbee door locks of an organization.
 	// GET /organizations/{organizationId}/wireless/zigbee/doorLocks
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-zigbee-door-locks/
 	// A page has 3 to 500 rows, 50 when per_page is absent.
+	// StreamOrganizationWirelessZigbeeDoorLocks streams its pages.
 	GetOrganizationWirelessZigbeeDoorLocks(context.Context, *GetOrganizationWirelessZigbeeDoorLocksRequest) (*GetOrganizationWirelessZigbeeDoorLocksResponse, error)
 	// GetOrganizationWirelessZigbeeDoorLocks, one page in each message, until the pages end or the
 	// caller stops reading.
 	StreamOrganizationWirelessZigbeeDoorLocks(*GetOrganizationWirelessZigbeeDoorLocksRequest, grpc.ServerStreamingServer[GetOrganizationWirelessZigbeeDoorLocksResponse]) error
+	// Changes the wireless zigbee door lock of an organization.
 	// PUT /organizations/{organizationId}/wireless/zigbee/doorLocks/{doorLockId}
 	// https://developer.cisco.com/meraki/api-v1/update-organization-wireless-zigbee-door-lock/
 	// An action batch can carry it.
@@ -3797,7 +4222,7 @@ func (UnimplementedWirelessServiceServer) CreateNetworkWirelessAirMarshalRule(co
 func (UnimplementedWirelessServiceServer) UpdateNetworkWirelessAirMarshalRule(context.Context, *UpdateNetworkWirelessAirMarshalRuleRequest) (*NetworkWirelessAirMarshalRule, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateNetworkWirelessAirMarshalRule not implemented")
 }
-func (UnimplementedWirelessServiceServer) DeleteNetworkWirelessAirMarshalRule(context.Context, *DeleteNetworkWirelessAirMarshalRuleRequest) (*emptypb.Empty, error) {
+func (UnimplementedWirelessServiceServer) DeleteNetworkWirelessAirMarshalRule(context.Context, *DeleteNetworkWirelessAirMarshalRuleRequest) (*DeleteNetworkWirelessAirMarshalRuleResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNetworkWirelessAirMarshalRule not implemented")
 }
 func (UnimplementedWirelessServiceServer) UpdateNetworkWirelessAirMarshalSettings(context.Context, *UpdateNetworkWirelessAirMarshalSettingsRequest) (*NetworkWirelessAirMarshalSettings, error) {
@@ -3887,7 +4312,7 @@ func (UnimplementedWirelessServiceServer) GetNetworkWirelessEthernetPortsProfile
 func (UnimplementedWirelessServiceServer) UpdateNetworkWirelessEthernetPortsProfile(context.Context, *UpdateNetworkWirelessEthernetPortsProfileRequest) (*NetworkWirelessEthernetPortsProfile, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateNetworkWirelessEthernetPortsProfile not implemented")
 }
-func (UnimplementedWirelessServiceServer) DeleteNetworkWirelessEthernetPortsProfile(context.Context, *DeleteNetworkWirelessEthernetPortsProfileRequest) (*emptypb.Empty, error) {
+func (UnimplementedWirelessServiceServer) DeleteNetworkWirelessEthernetPortsProfile(context.Context, *DeleteNetworkWirelessEthernetPortsProfileRequest) (*DeleteNetworkWirelessEthernetPortsProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNetworkWirelessEthernetPortsProfile not implemented")
 }
 func (UnimplementedWirelessServiceServer) GetNetworkWirelessFailedConnections(context.Context, *GetNetworkWirelessFailedConnectionsRequest) (*GetNetworkWirelessFailedConnectionsResponse, error) {
@@ -3911,7 +4336,7 @@ func (UnimplementedWirelessServiceServer) StreamNetworkWirelessMeshStatuses(*Get
 func (UnimplementedWirelessServiceServer) UpdateNetworkWirelessRadioRrm(context.Context, *UpdateNetworkWirelessRadioRrmRequest) (*NetworkWirelessRadioRrm, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateNetworkWirelessRadioRrm not implemented")
 }
-func (UnimplementedWirelessServiceServer) GetNetworkWirelessRfProfiles(context.Context, *GetNetworkWirelessRfProfilesRequest) (*NetworkWirelessRfProfiles, error) {
+func (UnimplementedWirelessServiceServer) GetNetworkWirelessRfProfiles(context.Context, *GetNetworkWirelessRfProfilesRequest) (*GetNetworkWirelessRfProfilesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetNetworkWirelessRfProfiles not implemented")
 }
 func (UnimplementedWirelessServiceServer) CreateNetworkWirelessRfProfile(context.Context, *CreateNetworkWirelessRfProfileRequest) (*NetworkWirelessRfProfile, error) {
@@ -3923,7 +4348,7 @@ func (UnimplementedWirelessServiceServer) GetNetworkWirelessRfProfile(context.Co
 func (UnimplementedWirelessServiceServer) UpdateNetworkWirelessRfProfile(context.Context, *UpdateNetworkWirelessRfProfileRequest) (*NetworkWirelessRfProfile, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateNetworkWirelessRfProfile not implemented")
 }
-func (UnimplementedWirelessServiceServer) DeleteNetworkWirelessRfProfile(context.Context, *DeleteNetworkWirelessRfProfileRequest) (*emptypb.Empty, error) {
+func (UnimplementedWirelessServiceServer) DeleteNetworkWirelessRfProfile(context.Context, *DeleteNetworkWirelessRfProfileRequest) (*DeleteNetworkWirelessRfProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNetworkWirelessRfProfile not implemented")
 }
 func (UnimplementedWirelessServiceServer) GetNetworkWirelessSettings(context.Context, *GetNetworkWirelessSettingsRequest) (*NetworkWirelessSettings, error) {
@@ -3992,7 +4417,7 @@ func (UnimplementedWirelessServiceServer) GetNetworkWirelessSsidIdentityPsk(cont
 func (UnimplementedWirelessServiceServer) UpdateNetworkWirelessSsidIdentityPsk(context.Context, *UpdateNetworkWirelessSsidIdentityPskRequest) (*NetworkWirelessSsidIdentityPsk, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateNetworkWirelessSsidIdentityPsk not implemented")
 }
-func (UnimplementedWirelessServiceServer) DeleteNetworkWirelessSsidIdentityPsk(context.Context, *DeleteNetworkWirelessSsidIdentityPskRequest) (*emptypb.Empty, error) {
+func (UnimplementedWirelessServiceServer) DeleteNetworkWirelessSsidIdentityPsk(context.Context, *DeleteNetworkWirelessSsidIdentityPskRequest) (*DeleteNetworkWirelessSsidIdentityPskResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNetworkWirelessSsidIdentityPsk not implemented")
 }
 func (UnimplementedWirelessServiceServer) UpdateNetworkWirelessSsidOpenRoaming(context.Context, *UpdateNetworkWirelessSsidOpenRoamingRequest) (*NetworkWirelessSsidOpenRoaming, error) {
@@ -4136,13 +4561,13 @@ func (UnimplementedWirelessServiceServer) GetOrganizationWirelessDevicesProvisio
 func (UnimplementedWirelessServiceServer) StreamOrganizationWirelessDevicesProvisioningDeployments(*GetOrganizationWirelessDevicesProvisioningDeploymentsRequest, grpc.ServerStreamingServer[GetOrganizationWirelessDevicesProvisioningDeploymentsResponse]) error {
 	return status.Error(codes.Unimplemented, "method StreamOrganizationWirelessDevicesProvisioningDeployments not implemented")
 }
-func (UnimplementedWirelessServiceServer) CreateOrganizationWirelessDevicesProvisioningDeployment(context.Context, *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest) (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse, error) {
+func (UnimplementedWirelessServiceServer) CreateOrganizationWirelessDevicesProvisioningDeployment(context.Context, *CreateOrganizationWirelessDevicesProvisioningDeploymentRequest) (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateOrganizationWirelessDevicesProvisioningDeployment not implemented")
 }
-func (UnimplementedWirelessServiceServer) UpdateOrganizationWirelessDevicesProvisioningDeployments(context.Context, *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest) (*UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse, error) {
+func (UnimplementedWirelessServiceServer) UpdateOrganizationWirelessDevicesProvisioningDeployments(context.Context, *UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest) (*GetOrganizationWirelessDevicesProvisioningDeploymentsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationWirelessDevicesProvisioningDeployments not implemented")
 }
-func (UnimplementedWirelessServiceServer) DeleteOrganizationWirelessDevicesProvisioningDeployment(context.Context, *DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest) (*emptypb.Empty, error) {
+func (UnimplementedWirelessServiceServer) DeleteOrganizationWirelessDevicesProvisioningDeployment(context.Context, *DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest) (*DeleteOrganizationWirelessDevicesProvisioningDeploymentResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationWirelessDevicesProvisioningDeployment not implemented")
 }
 func (UnimplementedWirelessServiceServer) GetOrganizationWirelessDevicesRadsecCertificatesAuthorities(context.Context, *GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest) (*GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse, error) {
@@ -4190,7 +4615,7 @@ func (UnimplementedWirelessServiceServer) CreateOrganizationWirelessLocationScan
 func (UnimplementedWirelessServiceServer) UpdateOrganizationWirelessLocationScanningReceiver(context.Context, *UpdateOrganizationWirelessLocationScanningReceiverRequest) (*OrganizationWirelessLocationScanningReceiver, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationWirelessLocationScanningReceiver not implemented")
 }
-func (UnimplementedWirelessServiceServer) DeleteOrganizationWirelessLocationScanningReceiver(context.Context, *DeleteOrganizationWirelessLocationScanningReceiverRequest) (*emptypb.Empty, error) {
+func (UnimplementedWirelessServiceServer) DeleteOrganizationWirelessLocationScanningReceiver(context.Context, *DeleteOrganizationWirelessLocationScanningReceiverRequest) (*DeleteOrganizationWirelessLocationScanningReceiverResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationWirelessLocationScanningReceiver not implemented")
 }
 func (UnimplementedWirelessServiceServer) GetOrganizationWirelessMqttSettings(context.Context, *GetOrganizationWirelessMqttSettingsRequest) (*GetOrganizationWirelessMqttSettingsResponse, error) {
@@ -4229,7 +4654,7 @@ func (UnimplementedWirelessServiceServer) CreateOrganizationWirelessSsidsFirewal
 func (UnimplementedWirelessServiceServer) UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntry(context.Context, *UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) (*OrganizationWirelessSsidsFirewallIsolationAllowlistEntry, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntry not implemented")
 }
-func (UnimplementedWirelessServiceServer) DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntry(context.Context, *DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) (*emptypb.Empty, error) {
+func (UnimplementedWirelessServiceServer) DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntry(context.Context, *DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest) (*DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntry not implemented")
 }
 func (UnimplementedWirelessServiceServer) GetOrganizationWirelessSsidsOpenRoamingByNetwork(context.Context, *GetOrganizationWirelessSsidsOpenRoamingByNetworkRequest) (*GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse, error) {
@@ -4256,7 +4681,7 @@ func (UnimplementedWirelessServiceServer) StreamOrganizationWirelessSsidsProfile
 func (UnimplementedWirelessServiceServer) CreateOrganizationWirelessSsidsProfilesAssignment(context.Context, *CreateOrganizationWirelessSsidsProfilesAssignmentRequest) (*OrganizationWirelessSsidsProfilesAssignment, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateOrganizationWirelessSsidsProfilesAssignment not implemented")
 }
-func (UnimplementedWirelessServiceServer) DeleteOrganizationWirelessSsidsProfilesAssignments(context.Context, *DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest) (*emptypb.Empty, error) {
+func (UnimplementedWirelessServiceServer) DeleteOrganizationWirelessSsidsProfilesAssignments(context.Context, *DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest) (*DeleteOrganizationWirelessSsidsProfilesAssignmentsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationWirelessSsidsProfilesAssignments not implemented")
 }
 func (UnimplementedWirelessServiceServer) GetOrganizationWirelessSsidsProfilesAssignmentsByNetwork(context.Context, *GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkRequest) (*GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse, error) {
@@ -4274,7 +4699,7 @@ func (UnimplementedWirelessServiceServer) StreamOrganizationWirelessSsidsProfile
 func (UnimplementedWirelessServiceServer) UpdateOrganizationWirelessSsidsProfile(context.Context, *UpdateOrganizationWirelessSsidsProfileRequest) (*OrganizationWirelessSsidsProfile, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganizationWirelessSsidsProfile not implemented")
 }
-func (UnimplementedWirelessServiceServer) DeleteOrganizationWirelessSsidsProfile(context.Context, *DeleteOrganizationWirelessSsidsProfileRequest) (*emptypb.Empty, error) {
+func (UnimplementedWirelessServiceServer) DeleteOrganizationWirelessSsidsProfile(context.Context, *DeleteOrganizationWirelessSsidsProfileRequest) (*DeleteOrganizationWirelessSsidsProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteOrganizationWirelessSsidsProfile not implemented")
 }
 func (UnimplementedWirelessServiceServer) GetOrganizationWirelessSsidsStatusesByDevice(context.Context, *GetOrganizationWirelessSsidsStatusesByDeviceRequest) (*GetOrganizationWirelessSsidsStatusesByDeviceResponse, error) {

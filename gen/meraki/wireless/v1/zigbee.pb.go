@@ -12,7 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -72,17 +72,19 @@ func (x *CreateDeviceWirelessZigbeeEnrollmentRequest) GetSerial() string {
 	return ""
 }
 
-// Answer of createDeviceWirelessZigbeeEnrollment, getDeviceWirelessZigbeeEnrollment.
+// The wireless zigbee enrollment of a device. Answer of createDeviceWirelessZigbeeEnrollment,
+// getDeviceWirelessZigbeeEnrollment.
 type DeviceWirelessZigbeeEnrollment struct {
-	state               protoimpl.MessageState                      `protogen:"open.v1"`
-	EnrollmentId        *string                                     `protobuf:"bytes,1,opt,name=enrollment_id,json=enrollmentId,proto3,oneof" json:"enrollment_id,omitempty"`
-	Url                 *string                                     `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Request             *DeviceWirelessZigbeeEnrollment_Request     `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
-	Status              *string                                     `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	EnrollmentStartedAt *string                                     `protobuf:"bytes,5,opt,name=enrollment_started_at,json=enrollmentStartedAt,proto3,oneof" json:"enrollment_started_at,omitempty"`
-	DoorLocks           []*DeviceWirelessZigbeeEnrollment_DoorLocks `protobuf:"bytes,6,rep,name=door_locks,json=doorLocks,proto3" json:"door_locks,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                protoimpl.MessageState                      `protogen:"open.v1"`
+	EnrollmentId         *string                                     `protobuf:"bytes,1,opt,name=enrollment_id,json=enrollmentId,proto3,oneof" json:"enrollment_id,omitempty"`
+	Url                  *string                                     `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Request              *DeviceWirelessZigbeeEnrollment_Request     `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
+	Status               *string                                     `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	EnrollmentStartedAt  *string                                     `protobuf:"bytes,5,opt,name=enrollment_started_at,json=enrollmentStartedAt,proto3,oneof" json:"enrollment_started_at,omitempty"`
+	DoorLocks            []*DeviceWirelessZigbeeEnrollment_DoorLocks `protobuf:"bytes,6,rep,name=door_locks,json=doorLocks,proto3" json:"door_locks,omitempty"`
+	AdditionalProperties *structpb.Struct                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceWirelessZigbeeEnrollment) Reset() {
@@ -157,6 +159,13 @@ func (x *DeviceWirelessZigbeeEnrollment) GetDoorLocks() []*DeviceWirelessZigbeeE
 	return nil
 }
 
+func (x *DeviceWirelessZigbeeEnrollment) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of getDeviceWirelessZigbeeEnrollment.
 type GetDeviceWirelessZigbeeEnrollmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -216,15 +225,16 @@ func (x *GetDeviceWirelessZigbeeEnrollmentRequest) GetEnrollmentId() string {
 type UpdateNetworkWirelessZigbeeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	NetworkId      *string                                            `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
-	Enabled        *bool                                              `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	IotController  *UpdateNetworkWirelessZigbeeRequest_IotController  `protobuf:"bytes,3,opt,name=iot_controller,json=iotController,proto3" json:"iot_controller,omitempty"`
-	LockManagement *UpdateNetworkWirelessZigbeeRequest_LockManagement `protobuf:"bytes,4,opt,name=lock_management,json=lockManagement,proto3" json:"lock_management,omitempty"`
-	Defaults       *UpdateNetworkWirelessZigbeeRequest_Defaults       `protobuf:"bytes,5,opt,name=defaults,proto3" json:"defaults,omitempty"`
-	NullFields     *fieldmaskpb.FieldMask                             `protobuf:"bytes,6,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields    *fieldmaskpb.FieldMask                             `protobuf:"bytes,7,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	NetworkId            *string                               `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
+	Enabled              *bool                                 `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	IotController        *NetworkWirelessZigbee_IotController  `protobuf:"bytes,3,opt,name=iot_controller,json=iotController,proto3" json:"iot_controller,omitempty"`
+	LockManagement       *NetworkWirelessZigbee_LockManagement `protobuf:"bytes,4,opt,name=lock_management,json=lockManagement,proto3" json:"lock_management,omitempty"`
+	Defaults             *NetworkWirelessZigbee_Defaults       `protobuf:"bytes,5,opt,name=defaults,proto3" json:"defaults,omitempty"`
+	EmptyFields          []string                              `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                              `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateNetworkWirelessZigbeeRequest) Reset() {
@@ -271,51 +281,59 @@ func (x *UpdateNetworkWirelessZigbeeRequest) GetEnabled() bool {
 	return false
 }
 
-func (x *UpdateNetworkWirelessZigbeeRequest) GetIotController() *UpdateNetworkWirelessZigbeeRequest_IotController {
+func (x *UpdateNetworkWirelessZigbeeRequest) GetIotController() *NetworkWirelessZigbee_IotController {
 	if x != nil {
 		return x.IotController
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessZigbeeRequest) GetLockManagement() *UpdateNetworkWirelessZigbeeRequest_LockManagement {
+func (x *UpdateNetworkWirelessZigbeeRequest) GetLockManagement() *NetworkWirelessZigbee_LockManagement {
 	if x != nil {
 		return x.LockManagement
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessZigbeeRequest) GetDefaults() *UpdateNetworkWirelessZigbeeRequest_Defaults {
+func (x *UpdateNetworkWirelessZigbeeRequest) GetDefaults() *NetworkWirelessZigbee_Defaults {
 	if x != nil {
 		return x.Defaults
 	}
 	return nil
 }
 
-func (x *UpdateNetworkWirelessZigbeeRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateNetworkWirelessZigbeeRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateNetworkWirelessZigbeeRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of updateNetworkWirelessZigbee.
+func (x *UpdateNetworkWirelessZigbeeRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateNetworkWirelessZigbeeRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The wireless zigbee of a network. Answer of updateNetworkWirelessZigbee.
 type NetworkWirelessZigbee struct {
-	state          protoimpl.MessageState                `protogen:"open.v1"`
-	Network        *NetworkWirelessZigbee_Network        `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	Enabled        *bool                                 `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	IotController  *NetworkWirelessZigbee_IotController  `protobuf:"bytes,3,opt,name=iot_controller,json=iotController,proto3" json:"iot_controller,omitempty"`
-	LockManagement *NetworkWirelessZigbee_LockManagement `protobuf:"bytes,4,opt,name=lock_management,json=lockManagement,proto3" json:"lock_management,omitempty"`
-	Defaults       *NetworkWirelessZigbee_Defaults       `protobuf:"bytes,5,opt,name=defaults,proto3" json:"defaults,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                `protogen:"open.v1"`
+	Network              *NetworkWirelessZigbee_Network        `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Enabled              *bool                                 `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	IotController        *NetworkWirelessZigbee_IotController  `protobuf:"bytes,3,opt,name=iot_controller,json=iotController,proto3" json:"iot_controller,omitempty"`
+	LockManagement       *NetworkWirelessZigbee_LockManagement `protobuf:"bytes,4,opt,name=lock_management,json=lockManagement,proto3" json:"lock_management,omitempty"`
+	Defaults             *NetworkWirelessZigbee_Defaults       `protobuf:"bytes,5,opt,name=defaults,proto3" json:"defaults,omitempty"`
+	AdditionalProperties *structpb.Struct                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessZigbee) Reset() {
@@ -379,6 +397,13 @@ func (x *NetworkWirelessZigbee) GetLockManagement() *NetworkWirelessZigbee_LockM
 func (x *NetworkWirelessZigbee) GetDefaults() *NetworkWirelessZigbee_Defaults {
 	if x != nil {
 		return x.Defaults
+	}
+	return nil
+}
+
+func (x *NetworkWirelessZigbee) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -463,11 +488,12 @@ func (x *GetOrganizationWirelessZigbeeByNetworkRequest) GetNetworkIds() []string
 
 // Answer of getOrganizationWirelessZigbeeByNetwork.
 type GetOrganizationWirelessZigbeeByNetworkResponse struct {
-	state         protoimpl.MessageState                                 `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessZigbeeByNetworkResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                           `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                 `protogen:"open.v1"`
+	Items                []*GetOrganizationWirelessZigbeeByNetworkResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                           `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessZigbeeByNetworkResponse) Reset() {
@@ -510,6 +536,13 @@ func (x *GetOrganizationWirelessZigbeeByNetworkResponse) GetItems() []*GetOrgani
 func (x *GetOrganizationWirelessZigbeeByNetworkResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationWirelessZigbeeByNetworkResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -610,11 +643,12 @@ func (x *GetOrganizationWirelessZigbeeDevicesRequest) GetSearch() string {
 
 // Answer of getOrganizationWirelessZigbeeDevices.
 type GetOrganizationWirelessZigbeeDevicesResponse struct {
-	state         protoimpl.MessageState              `protogen:"open.v1"`
-	Items         []*OrganizationWirelessZigbeeDevice `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                        `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState              `protogen:"open.v1"`
+	Items                []*OrganizationWirelessZigbeeDevice `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                        `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessZigbeeDevicesResponse) Reset() {
@@ -661,7 +695,15 @@ func (x *GetOrganizationWirelessZigbeeDevicesResponse) GetPageInfo() *v1.PageInf
 	return nil
 }
 
-// Answer of updateOrganizationWirelessZigbeeDevice. Row of getOrganizationWirelessZigbeeDevices.
+func (x *GetOrganizationWirelessZigbeeDevicesResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The wireless zigbee device of an organization. Answer of updateOrganizationWirelessZigbeeDevice.
+// Row of getOrganizationWirelessZigbeeDevices.
 type OrganizationWirelessZigbeeDevice struct {
 	state              protoimpl.MessageState                    `protogen:"open.v1"`
 	Network            *OrganizationWirelessZigbeeDevice_Network `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
@@ -670,11 +712,12 @@ type OrganizationWirelessZigbeeDevice struct {
 	TransmitPowerLevel *int64                                    `protobuf:"varint,4,opt,name=transmit_power_level,json=transmitPowerLevel,proto3,oneof" json:"transmit_power_level,omitempty"`
 	Enrolled           *bool                                     `protobuf:"varint,5,opt,name=enrolled,proto3,oneof" json:"enrolled,omitempty"`
 	// Known values: "offline", "online".
-	Status        *string                                   `protobuf:"bytes,6,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Gateway       *OrganizationWirelessZigbeeDevice_Gateway `protobuf:"bytes,7,opt,name=gateway,proto3" json:"gateway,omitempty"`
-	Counts        *OrganizationWirelessZigbeeDevice_Counts  `protobuf:"bytes,8,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string                                   `protobuf:"bytes,6,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Gateway              *OrganizationWirelessZigbeeDevice_Gateway `protobuf:"bytes,7,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	Counts               *OrganizationWirelessZigbeeDevice_Counts  `protobuf:"bytes,8,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessZigbeeDevice) Reset() {
@@ -763,6 +806,13 @@ func (x *OrganizationWirelessZigbeeDevice) GetCounts() *OrganizationWirelessZigb
 	return nil
 }
 
+func (x *OrganizationWirelessZigbeeDevice) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateOrganizationWirelessZigbeeDevice.
 type UpdateOrganizationWirelessZigbeeDeviceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -771,12 +821,13 @@ type UpdateOrganizationWirelessZigbeeDeviceRequest struct {
 	// Required.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Required.
-	Enrolled      *bool                  `protobuf:"varint,3,opt,name=enrolled,proto3,oneof" json:"enrolled,omitempty"`
-	Channel       *string                `protobuf:"bytes,4,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Enrolled             *bool            `protobuf:"varint,3,opt,name=enrolled,proto3,oneof" json:"enrolled,omitempty"`
+	Channel              *string          `protobuf:"bytes,4,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationWirelessZigbeeDeviceRequest) Reset() {
@@ -837,16 +888,23 @@ func (x *UpdateOrganizationWirelessZigbeeDeviceRequest) GetChannel() string {
 	return ""
 }
 
-func (x *UpdateOrganizationWirelessZigbeeDeviceRequest) GetNullFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationWirelessZigbeeDeviceRequest) GetEmptyFields() []string {
+	if x != nil {
+		return x.EmptyFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationWirelessZigbeeDeviceRequest) GetNullFields() []string {
 	if x != nil {
 		return x.NullFields
 	}
 	return nil
 }
 
-func (x *UpdateOrganizationWirelessZigbeeDeviceRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationWirelessZigbeeDeviceRequest) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.EmptyFields
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -855,12 +913,13 @@ func (x *UpdateOrganizationWirelessZigbeeDeviceRequest) GetEmptyFields() *fieldm
 type CreateOrganizationWirelessZigbeeDisenrollmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	OrganizationId *string                `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
-	DoorLockIds    []string               `protobuf:"bytes,2,rep,name=door_lock_ids,json=doorLockIds,proto3" json:"door_lock_ids,omitempty"`
-	NullFields     *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields    *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	OrganizationId       *string          `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
+	DoorLockIds          []string         `protobuf:"bytes,2,rep,name=door_lock_ids,json=doorLockIds,proto3" json:"door_lock_ids,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationWirelessZigbeeDisenrollmentRequest) Reset() {
@@ -907,31 +966,40 @@ func (x *CreateOrganizationWirelessZigbeeDisenrollmentRequest) GetDoorLockIds() 
 	return nil
 }
 
-func (x *CreateOrganizationWirelessZigbeeDisenrollmentRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *CreateOrganizationWirelessZigbeeDisenrollmentRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *CreateOrganizationWirelessZigbeeDisenrollmentRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
-// Answer of createOrganizationWirelessZigbeeDisenrollment,
-// getOrganizationWirelessZigbeeDisenrollment.
+func (x *CreateOrganizationWirelessZigbeeDisenrollmentRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *CreateOrganizationWirelessZigbeeDisenrollmentRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The wireless zigbee disenrollment of an organization. Answer of
+// createOrganizationWirelessZigbeeDisenrollment, getOrganizationWirelessZigbeeDisenrollment.
 type OrganizationWirelessZigbeeDisenrollment struct {
-	state           protoimpl.MessageState                               `protogen:"open.v1"`
-	DisenrollmentId *string                                              `protobuf:"bytes,1,opt,name=disenrollment_id,json=disenrollmentId,proto3,oneof" json:"disenrollment_id,omitempty"`
-	Url             *string                                              `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Request         *OrganizationWirelessZigbeeDisenrollment_Request     `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
-	Status          *string                                              `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	DoorLocks       []*OrganizationWirelessZigbeeDisenrollment_DoorLocks `protobuf:"bytes,5,rep,name=door_locks,json=doorLocks,proto3" json:"door_locks,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                               `protogen:"open.v1"`
+	DisenrollmentId      *string                                              `protobuf:"bytes,1,opt,name=disenrollment_id,json=disenrollmentId,proto3,oneof" json:"disenrollment_id,omitempty"`
+	Url                  *string                                              `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Request              *OrganizationWirelessZigbeeDisenrollment_Request     `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
+	Status               *string                                              `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	DoorLocks            []*OrganizationWirelessZigbeeDisenrollment_DoorLocks `protobuf:"bytes,5,rep,name=door_locks,json=doorLocks,proto3" json:"door_locks,omitempty"`
+	DoorLockIds          []string                                             `protobuf:"bytes,6,rep,name=door_lock_ids,json=doorLockIds,proto3" json:"door_lock_ids,omitempty"`
+	AdditionalProperties *structpb.Struct                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessZigbeeDisenrollment) Reset() {
@@ -995,6 +1063,20 @@ func (x *OrganizationWirelessZigbeeDisenrollment) GetStatus() string {
 func (x *OrganizationWirelessZigbeeDisenrollment) GetDoorLocks() []*OrganizationWirelessZigbeeDisenrollment_DoorLocks {
 	if x != nil {
 		return x.DoorLocks
+	}
+	return nil
+}
+
+func (x *OrganizationWirelessZigbeeDisenrollment) GetDoorLockIds() []string {
+	if x != nil {
+		return x.DoorLockIds
+	}
+	return nil
+}
+
+func (x *OrganizationWirelessZigbeeDisenrollment) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1142,11 +1224,12 @@ func (x *GetOrganizationWirelessZigbeeDoorLocksRequest) GetEndingBefore() string
 
 // Answer of getOrganizationWirelessZigbeeDoorLocks.
 type GetOrganizationWirelessZigbeeDoorLocksResponse struct {
-	state         protoimpl.MessageState                `protogen:"open.v1"`
-	Items         []*OrganizationWirelessZigbeeDoorLock `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                          `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                `protogen:"open.v1"`
+	Items                []*OrganizationWirelessZigbeeDoorLock `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                          `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessZigbeeDoorLocksResponse) Reset() {
@@ -1193,8 +1276,15 @@ func (x *GetOrganizationWirelessZigbeeDoorLocksResponse) GetPageInfo() *v1.PageI
 	return nil
 }
 
-// Answer of updateOrganizationWirelessZigbeeDoorLock. Row of
-// getOrganizationWirelessZigbeeDoorLocks.
+func (x *GetOrganizationWirelessZigbeeDoorLocksResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+// The wireless zigbee door lock of an organization. Answer of
+// updateOrganizationWirelessZigbeeDoorLock. Row of getOrganizationWirelessZigbeeDoorLocks.
 type OrganizationWirelessZigbeeDoorLock struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	DoorLockId *string                `protobuf:"bytes,1,opt,name=door_lock_id,json=doorLockId,proto3,oneof" json:"door_lock_id,omitempty"`
@@ -1203,14 +1293,15 @@ type OrganizationWirelessZigbeeDoorLock struct {
 	Lqi        *string                `protobuf:"bytes,4,opt,name=lqi,proto3,oneof" json:"lqi,omitempty"`
 	Rssi       *string                `protobuf:"bytes,5,opt,name=rssi,proto3,oneof" json:"rssi,omitempty"`
 	// Known values: "offline", "online".
-	Status        *string                                     `protobuf:"bytes,6,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Eui64         *string                                     `protobuf:"bytes,7,opt,name=eui64,proto3,oneof" json:"eui64,omitempty"`
-	EnrolledAt    *timestamppb.Timestamp                      `protobuf:"bytes,8,opt,name=enrolled_at,json=enrolledAt,proto3" json:"enrolled_at,omitempty"`
-	LastSeenAt    *timestamppb.Timestamp                      `protobuf:"bytes,9,opt,name=last_seen_at,json=lastSeenAt,proto3" json:"last_seen_at,omitempty"`
-	Network       *OrganizationWirelessZigbeeDoorLock_Network `protobuf:"bytes,10,opt,name=network,proto3" json:"network,omitempty"`
-	Gateway       *OrganizationWirelessZigbeeDoorLock_Gateway `protobuf:"bytes,11,opt,name=gateway,proto3" json:"gateway,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string                                     `protobuf:"bytes,6,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Eui64                *string                                     `protobuf:"bytes,7,opt,name=eui64,proto3,oneof" json:"eui64,omitempty"`
+	EnrolledAt           *timestamppb.Timestamp                      `protobuf:"bytes,8,opt,name=enrolled_at,json=enrolledAt,proto3" json:"enrolled_at,omitempty"`
+	LastSeenAt           *timestamppb.Timestamp                      `protobuf:"bytes,9,opt,name=last_seen_at,json=lastSeenAt,proto3" json:"last_seen_at,omitempty"`
+	Network              *OrganizationWirelessZigbeeDoorLock_Network `protobuf:"bytes,10,opt,name=network,proto3" json:"network,omitempty"`
+	Gateway              *OrganizationWirelessZigbeeDoorLock_Gateway `protobuf:"bytes,11,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	AdditionalProperties *structpb.Struct                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessZigbeeDoorLock) Reset() {
@@ -1320,18 +1411,26 @@ func (x *OrganizationWirelessZigbeeDoorLock) GetGateway() *OrganizationWirelessZ
 	return nil
 }
 
+func (x *OrganizationWirelessZigbeeDoorLock) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 // Request of updateOrganizationWirelessZigbeeDoorLock.
 type UpdateOrganizationWirelessZigbeeDoorLockRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	OrganizationId *string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
 	// Required.
-	DoorLockId    *string                `protobuf:"bytes,2,opt,name=door_lock_id,json=doorLockId,proto3,oneof" json:"door_lock_id,omitempty"`
-	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	NullFields    *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	EmptyFields   *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	DoorLockId           *string          `protobuf:"bytes,2,opt,name=door_lock_id,json=doorLockId,proto3,oneof" json:"door_lock_id,omitempty"`
+	Name                 *string          `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	EmptyFields          []string         `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string         `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateOrganizationWirelessZigbeeDoorLockRequest) Reset() {
@@ -1385,25 +1484,33 @@ func (x *UpdateOrganizationWirelessZigbeeDoorLockRequest) GetName() string {
 	return ""
 }
 
-func (x *UpdateOrganizationWirelessZigbeeDoorLockRequest) GetNullFields() *fieldmaskpb.FieldMask {
-	if x != nil {
-		return x.NullFields
-	}
-	return nil
-}
-
-func (x *UpdateOrganizationWirelessZigbeeDoorLockRequest) GetEmptyFields() *fieldmaskpb.FieldMask {
+func (x *UpdateOrganizationWirelessZigbeeDoorLockRequest) GetEmptyFields() []string {
 	if x != nil {
 		return x.EmptyFields
 	}
 	return nil
 }
 
+func (x *UpdateOrganizationWirelessZigbeeDoorLockRequest) GetNullFields() []string {
+	if x != nil {
+		return x.NullFields
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationWirelessZigbeeDoorLockRequest) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceWirelessZigbeeEnrollment_Request struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceWirelessZigbeeEnrollment_Request) Reset() {
@@ -1443,6 +1550,13 @@ func (x *DeviceWirelessZigbeeEnrollment_Request) GetSerial() string {
 	return ""
 }
 
+func (x *DeviceWirelessZigbeeEnrollment_Request) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceWirelessZigbeeEnrollment_DoorLocks struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	DoorLockId *string                `protobuf:"bytes,1,opt,name=door_lock_id,json=doorLockId,proto3,oneof" json:"door_lock_id,omitempty"`
@@ -1451,14 +1565,15 @@ type DeviceWirelessZigbeeEnrollment_DoorLocks struct {
 	Lqi        *string                `protobuf:"bytes,4,opt,name=lqi,proto3,oneof" json:"lqi,omitempty"`
 	Rssi       *string                `protobuf:"bytes,5,opt,name=rssi,proto3,oneof" json:"rssi,omitempty"`
 	// Known values: "offline", "online".
-	Status        *string                                           `protobuf:"bytes,6,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Eui64         *string                                           `protobuf:"bytes,7,opt,name=eui64,proto3,oneof" json:"eui64,omitempty"`
-	EnrolledAt    *timestamppb.Timestamp                            `protobuf:"bytes,8,opt,name=enrolled_at,json=enrolledAt,proto3" json:"enrolled_at,omitempty"`
-	LastSeenAt    *timestamppb.Timestamp                            `protobuf:"bytes,9,opt,name=last_seen_at,json=lastSeenAt,proto3" json:"last_seen_at,omitempty"`
-	Network       *DeviceWirelessZigbeeEnrollment_DoorLocks_Network `protobuf:"bytes,10,opt,name=network,proto3" json:"network,omitempty"`
-	Gateway       *DeviceWirelessZigbeeEnrollment_DoorLocks_Gateway `protobuf:"bytes,11,opt,name=gateway,proto3" json:"gateway,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string                                           `protobuf:"bytes,6,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Eui64                *string                                           `protobuf:"bytes,7,opt,name=eui64,proto3,oneof" json:"eui64,omitempty"`
+	EnrolledAt           *timestamppb.Timestamp                            `protobuf:"bytes,8,opt,name=enrolled_at,json=enrolledAt,proto3" json:"enrolled_at,omitempty"`
+	LastSeenAt           *timestamppb.Timestamp                            `protobuf:"bytes,9,opt,name=last_seen_at,json=lastSeenAt,proto3" json:"last_seen_at,omitempty"`
+	Network              *DeviceWirelessZigbeeEnrollment_DoorLocks_Network `protobuf:"bytes,10,opt,name=network,proto3" json:"network,omitempty"`
+	Gateway              *DeviceWirelessZigbeeEnrollment_DoorLocks_Gateway `protobuf:"bytes,11,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	AdditionalProperties *structpb.Struct                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceWirelessZigbeeEnrollment_DoorLocks) Reset() {
@@ -1568,12 +1683,20 @@ func (x *DeviceWirelessZigbeeEnrollment_DoorLocks) GetGateway() *DeviceWirelessZ
 	return nil
 }
 
+func (x *DeviceWirelessZigbeeEnrollment_DoorLocks) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceWirelessZigbeeEnrollment_DoorLocks_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceWirelessZigbeeEnrollment_DoorLocks_Network) Reset() {
@@ -1620,12 +1743,20 @@ func (x *DeviceWirelessZigbeeEnrollment_DoorLocks_Network) GetName() string {
 	return ""
 }
 
+func (x *DeviceWirelessZigbeeEnrollment_DoorLocks_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type DeviceWirelessZigbeeEnrollment_DoorLocks_Gateway struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Serial        *string                `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Serial               *string                `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *DeviceWirelessZigbeeEnrollment_DoorLocks_Gateway) Reset() {
@@ -1672,173 +1803,24 @@ func (x *DeviceWirelessZigbeeEnrollment_DoorLocks_Gateway) GetSerial() string {
 	return ""
 }
 
-type UpdateNetworkWirelessZigbeeRequest_IotController struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessZigbeeRequest_IotController) Reset() {
-	*x = UpdateNetworkWirelessZigbeeRequest_IotController{}
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[22]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessZigbeeRequest_IotController) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessZigbeeRequest_IotController) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessZigbeeRequest_IotController) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[22]
+func (x *DeviceWirelessZigbeeEnrollment_DoorLocks_Gateway) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.AdditionalProperties
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessZigbeeRequest_IotController.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessZigbeeRequest_IotController) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_zigbee_proto_rawDescGZIP(), []int{3, 0}
-}
-
-func (x *UpdateNetworkWirelessZigbeeRequest_IotController) GetSerial() string {
-	if x != nil && x.Serial != nil {
-		return *x.Serial
-	}
-	return ""
-}
-
-type UpdateNetworkWirelessZigbeeRequest_LockManagement struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Username      *string                `protobuf:"bytes,2,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	Password      *string                `protobuf:"bytes,3,opt,name=password,proto3,oneof" json:"password,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessZigbeeRequest_LockManagement) Reset() {
-	*x = UpdateNetworkWirelessZigbeeRequest_LockManagement{}
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessZigbeeRequest_LockManagement) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessZigbeeRequest_LockManagement) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessZigbeeRequest_LockManagement) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[23]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessZigbeeRequest_LockManagement.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessZigbeeRequest_LockManagement) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_zigbee_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *UpdateNetworkWirelessZigbeeRequest_LockManagement) GetAddress() string {
-	if x != nil && x.Address != nil {
-		return *x.Address
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessZigbeeRequest_LockManagement) GetUsername() string {
-	if x != nil && x.Username != nil {
-		return *x.Username
-	}
-	return ""
-}
-
-func (x *UpdateNetworkWirelessZigbeeRequest_LockManagement) GetPassword() string {
-	if x != nil && x.Password != nil {
-		return *x.Password
-	}
-	return ""
-}
-
-type UpdateNetworkWirelessZigbeeRequest_Defaults struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// From 10 to 20.
-	TransmitPowerLevel *int64  `protobuf:"varint,1,opt,name=transmit_power_level,json=transmitPowerLevel,proto3,oneof" json:"transmit_power_level,omitempty"`
-	Channel            *string `protobuf:"bytes,2,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
-}
-
-func (x *UpdateNetworkWirelessZigbeeRequest_Defaults) Reset() {
-	*x = UpdateNetworkWirelessZigbeeRequest_Defaults{}
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateNetworkWirelessZigbeeRequest_Defaults) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateNetworkWirelessZigbeeRequest_Defaults) ProtoMessage() {}
-
-func (x *UpdateNetworkWirelessZigbeeRequest_Defaults) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[24]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateNetworkWirelessZigbeeRequest_Defaults.ProtoReflect.Descriptor instead.
-func (*UpdateNetworkWirelessZigbeeRequest_Defaults) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_v1_zigbee_proto_rawDescGZIP(), []int{3, 2}
-}
-
-func (x *UpdateNetworkWirelessZigbeeRequest_Defaults) GetTransmitPowerLevel() int64 {
-	if x != nil && x.TransmitPowerLevel != nil {
-		return *x.TransmitPowerLevel
-	}
-	return 0
-}
-
-func (x *UpdateNetworkWirelessZigbeeRequest_Defaults) GetChannel() string {
-	if x != nil && x.Channel != nil {
-		return *x.Channel
-	}
-	return ""
+	return nil
 }
 
 type NetworkWirelessZigbee_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessZigbee_Network) Reset() {
 	*x = NetworkWirelessZigbee_Network{}
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[25]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1850,7 +1832,7 @@ func (x *NetworkWirelessZigbee_Network) String() string {
 func (*NetworkWirelessZigbee_Network) ProtoMessage() {}
 
 func (x *NetworkWirelessZigbee_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[25]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1873,19 +1855,27 @@ func (x *NetworkWirelessZigbee_Network) GetId() string {
 	return ""
 }
 
+func (x *NetworkWirelessZigbee_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessZigbee_IotController struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Mac           *string                `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Serial        *string                `protobuf:"bytes,3,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Status        *string                `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Mac                  *string                `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Serial               *string                `protobuf:"bytes,3,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Status               *string                `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessZigbee_IotController) Reset() {
 	*x = NetworkWirelessZigbee_IotController{}
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[26]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1897,7 +1887,7 @@ func (x *NetworkWirelessZigbee_IotController) String() string {
 func (*NetworkWirelessZigbee_IotController) ProtoMessage() {}
 
 func (x *NetworkWirelessZigbee_IotController) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[26]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1941,18 +1931,27 @@ func (x *NetworkWirelessZigbee_IotController) GetStatus() string {
 	return ""
 }
 
+func (x *NetworkWirelessZigbee_IotController) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessZigbee_LockManagement struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Username      *string                `protobuf:"bytes,2,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	Status        *string                `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Address              *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Username             *string                `protobuf:"bytes,2,opt,name=username,proto3,oneof" json:"username,omitempty"`
+	Status               *string                `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Password             *string                `protobuf:"bytes,4,opt,name=password,proto3,oneof" json:"password,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessZigbee_LockManagement) Reset() {
 	*x = NetworkWirelessZigbee_LockManagement{}
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[27]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1964,7 +1963,7 @@ func (x *NetworkWirelessZigbee_LockManagement) String() string {
 func (*NetworkWirelessZigbee_LockManagement) ProtoMessage() {}
 
 func (x *NetworkWirelessZigbee_LockManagement) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[27]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2001,17 +2000,33 @@ func (x *NetworkWirelessZigbee_LockManagement) GetStatus() string {
 	return ""
 }
 
+func (x *NetworkWirelessZigbee_LockManagement) GetPassword() string {
+	if x != nil && x.Password != nil {
+		return *x.Password
+	}
+	return ""
+}
+
+func (x *NetworkWirelessZigbee_LockManagement) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type NetworkWirelessZigbee_Defaults struct {
-	state              protoimpl.MessageState `protogen:"open.v1"`
-	TransmitPowerLevel *int64                 `protobuf:"varint,1,opt,name=transmit_power_level,json=transmitPowerLevel,proto3,oneof" json:"transmit_power_level,omitempty"`
-	Channel            *string                `protobuf:"bytes,2,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From 10 to 20.
+	TransmitPowerLevel   *int64           `protobuf:"varint,1,opt,name=transmit_power_level,json=transmitPowerLevel,proto3,oneof" json:"transmit_power_level,omitempty"`
+	Channel              *string          `protobuf:"bytes,2,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *NetworkWirelessZigbee_Defaults) Reset() {
 	*x = NetworkWirelessZigbee_Defaults{}
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[28]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2023,7 +2038,7 @@ func (x *NetworkWirelessZigbee_Defaults) String() string {
 func (*NetworkWirelessZigbee_Defaults) ProtoMessage() {}
 
 func (x *NetworkWirelessZigbee_Defaults) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[28]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2053,20 +2068,28 @@ func (x *NetworkWirelessZigbee_Defaults) GetChannel() string {
 	return ""
 }
 
+func (x *NetworkWirelessZigbee_Defaults) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessZigbeeByNetworkResponse_Item struct {
-	state          protoimpl.MessageState                                              `protogen:"open.v1"`
-	Network        *GetOrganizationWirelessZigbeeByNetworkResponse_Item_Network        `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	Enabled        *bool                                                               `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	IotController  *GetOrganizationWirelessZigbeeByNetworkResponse_Item_IotController  `protobuf:"bytes,3,opt,name=iot_controller,json=iotController,proto3" json:"iot_controller,omitempty"`
-	LockManagement *GetOrganizationWirelessZigbeeByNetworkResponse_Item_LockManagement `protobuf:"bytes,4,opt,name=lock_management,json=lockManagement,proto3" json:"lock_management,omitempty"`
-	Defaults       *GetOrganizationWirelessZigbeeByNetworkResponse_Item_Defaults       `protobuf:"bytes,5,opt,name=defaults,proto3" json:"defaults,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState                                              `protogen:"open.v1"`
+	Network              *GetOrganizationWirelessZigbeeByNetworkResponse_Item_Network        `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Enabled              *bool                                                               `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	IotController        *GetOrganizationWirelessZigbeeByNetworkResponse_Item_IotController  `protobuf:"bytes,3,opt,name=iot_controller,json=iotController,proto3" json:"iot_controller,omitempty"`
+	LockManagement       *GetOrganizationWirelessZigbeeByNetworkResponse_Item_LockManagement `protobuf:"bytes,4,opt,name=lock_management,json=lockManagement,proto3" json:"lock_management,omitempty"`
+	Defaults             *GetOrganizationWirelessZigbeeByNetworkResponse_Item_Defaults       `protobuf:"bytes,5,opt,name=defaults,proto3" json:"defaults,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessZigbeeByNetworkResponse_Item) Reset() {
 	*x = GetOrganizationWirelessZigbeeByNetworkResponse_Item{}
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[29]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2078,7 +2101,7 @@ func (x *GetOrganizationWirelessZigbeeByNetworkResponse_Item) String() string {
 func (*GetOrganizationWirelessZigbeeByNetworkResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessZigbeeByNetworkResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[29]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2129,16 +2152,24 @@ func (x *GetOrganizationWirelessZigbeeByNetworkResponse_Item) GetDefaults() *Get
 	return nil
 }
 
+func (x *GetOrganizationWirelessZigbeeByNetworkResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessZigbeeByNetworkResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessZigbeeByNetworkResponse_Item_Network) Reset() {
 	*x = GetOrganizationWirelessZigbeeByNetworkResponse_Item_Network{}
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[30]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2150,7 +2181,7 @@ func (x *GetOrganizationWirelessZigbeeByNetworkResponse_Item_Network) String() s
 func (*GetOrganizationWirelessZigbeeByNetworkResponse_Item_Network) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessZigbeeByNetworkResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[30]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2173,19 +2204,27 @@ func (x *GetOrganizationWirelessZigbeeByNetworkResponse_Item_Network) GetId() st
 	return ""
 }
 
+func (x *GetOrganizationWirelessZigbeeByNetworkResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessZigbeeByNetworkResponse_Item_IotController struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Mac           *string                `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Serial        *string                `protobuf:"bytes,3,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Status        *string                `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Mac                  *string                `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Serial               *string                `protobuf:"bytes,3,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Status               *string                `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessZigbeeByNetworkResponse_Item_IotController) Reset() {
 	*x = GetOrganizationWirelessZigbeeByNetworkResponse_Item_IotController{}
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[31]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2197,7 +2236,7 @@ func (x *GetOrganizationWirelessZigbeeByNetworkResponse_Item_IotController) Stri
 func (*GetOrganizationWirelessZigbeeByNetworkResponse_Item_IotController) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessZigbeeByNetworkResponse_Item_IotController) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[31]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2241,18 +2280,26 @@ func (x *GetOrganizationWirelessZigbeeByNetworkResponse_Item_IotController) GetS
 	return ""
 }
 
+func (x *GetOrganizationWirelessZigbeeByNetworkResponse_Item_IotController) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessZigbeeByNetworkResponse_Item_LockManagement struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Username      *string                `protobuf:"bytes,2,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	Status        *string                `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Address              *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Username             *string                `protobuf:"bytes,2,opt,name=username,proto3,oneof" json:"username,omitempty"`
+	Status               *string                `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessZigbeeByNetworkResponse_Item_LockManagement) Reset() {
 	*x = GetOrganizationWirelessZigbeeByNetworkResponse_Item_LockManagement{}
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[32]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2264,7 +2311,7 @@ func (x *GetOrganizationWirelessZigbeeByNetworkResponse_Item_LockManagement) Str
 func (*GetOrganizationWirelessZigbeeByNetworkResponse_Item_LockManagement) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessZigbeeByNetworkResponse_Item_LockManagement) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[32]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2301,17 +2348,25 @@ func (x *GetOrganizationWirelessZigbeeByNetworkResponse_Item_LockManagement) Get
 	return ""
 }
 
+func (x *GetOrganizationWirelessZigbeeByNetworkResponse_Item_LockManagement) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessZigbeeByNetworkResponse_Item_Defaults struct {
-	state              protoimpl.MessageState `protogen:"open.v1"`
-	TransmitPowerLevel *int64                 `protobuf:"varint,1,opt,name=transmit_power_level,json=transmitPowerLevel,proto3,oneof" json:"transmit_power_level,omitempty"`
-	Channel            *string                `protobuf:"bytes,2,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	TransmitPowerLevel   *int64                 `protobuf:"varint,1,opt,name=transmit_power_level,json=transmitPowerLevel,proto3,oneof" json:"transmit_power_level,omitempty"`
+	Channel              *string                `protobuf:"bytes,2,opt,name=channel,proto3,oneof" json:"channel,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessZigbeeByNetworkResponse_Item_Defaults) Reset() {
 	*x = GetOrganizationWirelessZigbeeByNetworkResponse_Item_Defaults{}
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[33]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2323,7 +2378,7 @@ func (x *GetOrganizationWirelessZigbeeByNetworkResponse_Item_Defaults) String() 
 func (*GetOrganizationWirelessZigbeeByNetworkResponse_Item_Defaults) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessZigbeeByNetworkResponse_Item_Defaults) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[33]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2353,17 +2408,25 @@ func (x *GetOrganizationWirelessZigbeeByNetworkResponse_Item_Defaults) GetChanne
 	return ""
 }
 
+func (x *GetOrganizationWirelessZigbeeByNetworkResponse_Item_Defaults) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessZigbeeDevice_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessZigbeeDevice_Network) Reset() {
 	*x = OrganizationWirelessZigbeeDevice_Network{}
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[34]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2375,7 +2438,7 @@ func (x *OrganizationWirelessZigbeeDevice_Network) String() string {
 func (*OrganizationWirelessZigbeeDevice_Network) ProtoMessage() {}
 
 func (x *OrganizationWirelessZigbeeDevice_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[34]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2405,19 +2468,27 @@ func (x *OrganizationWirelessZigbeeDevice_Network) GetName() string {
 	return ""
 }
 
+func (x *OrganizationWirelessZigbeeDevice_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessZigbeeDevice_Gateway struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Mac           *string                `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Serial        *string                `protobuf:"bytes,3,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Tags          []string               `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Mac                  *string                `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Serial               *string                `protobuf:"bytes,3,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Tags                 []string               `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessZigbeeDevice_Gateway) Reset() {
 	*x = OrganizationWirelessZigbeeDevice_Gateway{}
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[35]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2429,7 +2500,7 @@ func (x *OrganizationWirelessZigbeeDevice_Gateway) String() string {
 func (*OrganizationWirelessZigbeeDevice_Gateway) ProtoMessage() {}
 
 func (x *OrganizationWirelessZigbeeDevice_Gateway) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[35]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2473,16 +2544,24 @@ func (x *OrganizationWirelessZigbeeDevice_Gateway) GetTags() []string {
 	return nil
 }
 
+func (x *OrganizationWirelessZigbeeDevice_Gateway) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessZigbeeDevice_Counts struct {
-	state         protoimpl.MessageState                             `protogen:"open.v1"`
-	DoorLocks     *OrganizationWirelessZigbeeDevice_Counts_DoorLocks `protobuf:"bytes,1,opt,name=door_locks,json=doorLocks,proto3" json:"door_locks,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                             `protogen:"open.v1"`
+	DoorLocks            *OrganizationWirelessZigbeeDevice_Counts_DoorLocks `protobuf:"bytes,1,opt,name=door_locks,json=doorLocks,proto3" json:"door_locks,omitempty"`
+	AdditionalProperties *structpb.Struct                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessZigbeeDevice_Counts) Reset() {
 	*x = OrganizationWirelessZigbeeDevice_Counts{}
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[36]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2494,7 +2573,7 @@ func (x *OrganizationWirelessZigbeeDevice_Counts) String() string {
 func (*OrganizationWirelessZigbeeDevice_Counts) ProtoMessage() {}
 
 func (x *OrganizationWirelessZigbeeDevice_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[36]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2517,16 +2596,24 @@ func (x *OrganizationWirelessZigbeeDevice_Counts) GetDoorLocks() *OrganizationWi
 	return nil
 }
 
+func (x *OrganizationWirelessZigbeeDevice_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessZigbeeDevice_Counts_DoorLocks struct {
-	state         protoimpl.MessageState                                      `protogen:"open.v1"`
-	ByStatus      *OrganizationWirelessZigbeeDevice_Counts_DoorLocks_ByStatus `protobuf:"bytes,1,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                      `protogen:"open.v1"`
+	ByStatus             *OrganizationWirelessZigbeeDevice_Counts_DoorLocks_ByStatus `protobuf:"bytes,1,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
+	AdditionalProperties *structpb.Struct                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessZigbeeDevice_Counts_DoorLocks) Reset() {
 	*x = OrganizationWirelessZigbeeDevice_Counts_DoorLocks{}
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[37]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2538,7 +2625,7 @@ func (x *OrganizationWirelessZigbeeDevice_Counts_DoorLocks) String() string {
 func (*OrganizationWirelessZigbeeDevice_Counts_DoorLocks) ProtoMessage() {}
 
 func (x *OrganizationWirelessZigbeeDevice_Counts_DoorLocks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[37]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2561,18 +2648,26 @@ func (x *OrganizationWirelessZigbeeDevice_Counts_DoorLocks) GetByStatus() *Organ
 	return nil
 }
 
+func (x *OrganizationWirelessZigbeeDevice_Counts_DoorLocks) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessZigbeeDevice_Counts_DoorLocks_ByStatus struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Online        *int64                 `protobuf:"varint,1,opt,name=online,proto3,oneof" json:"online,omitempty"`
-	Offline       *int64                 `protobuf:"varint,2,opt,name=offline,proto3,oneof" json:"offline,omitempty"`
-	Dormant       *int64                 `protobuf:"varint,3,opt,name=dormant,proto3,oneof" json:"dormant,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Online               *int64                 `protobuf:"varint,1,opt,name=online,proto3,oneof" json:"online,omitempty"`
+	Offline              *int64                 `protobuf:"varint,2,opt,name=offline,proto3,oneof" json:"offline,omitempty"`
+	Dormant              *int64                 `protobuf:"varint,3,opt,name=dormant,proto3,oneof" json:"dormant,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessZigbeeDevice_Counts_DoorLocks_ByStatus) Reset() {
 	*x = OrganizationWirelessZigbeeDevice_Counts_DoorLocks_ByStatus{}
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[38]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2584,7 +2679,7 @@ func (x *OrganizationWirelessZigbeeDevice_Counts_DoorLocks_ByStatus) String() st
 func (*OrganizationWirelessZigbeeDevice_Counts_DoorLocks_ByStatus) ProtoMessage() {}
 
 func (x *OrganizationWirelessZigbeeDevice_Counts_DoorLocks_ByStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[38]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2621,16 +2716,24 @@ func (x *OrganizationWirelessZigbeeDevice_Counts_DoorLocks_ByStatus) GetDormant(
 	return 0
 }
 
+func (x *OrganizationWirelessZigbeeDevice_Counts_DoorLocks_ByStatus) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessZigbeeDisenrollment_Request struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	DoorLockIds   []string               `protobuf:"bytes,1,rep,name=door_lock_ids,json=doorLockIds,proto3" json:"door_lock_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	DoorLockIds          []string               `protobuf:"bytes,1,rep,name=door_lock_ids,json=doorLockIds,proto3" json:"door_lock_ids,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessZigbeeDisenrollment_Request) Reset() {
 	*x = OrganizationWirelessZigbeeDisenrollment_Request{}
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[39]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2642,7 +2745,7 @@ func (x *OrganizationWirelessZigbeeDisenrollment_Request) String() string {
 func (*OrganizationWirelessZigbeeDisenrollment_Request) ProtoMessage() {}
 
 func (x *OrganizationWirelessZigbeeDisenrollment_Request) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[39]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2665,18 +2768,26 @@ func (x *OrganizationWirelessZigbeeDisenrollment_Request) GetDoorLockIds() []str
 	return nil
 }
 
+func (x *OrganizationWirelessZigbeeDisenrollment_Request) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessZigbeeDisenrollment_DoorLocks struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	DoorLockId *string                `protobuf:"bytes,1,opt,name=door_lock_id,json=doorLockId,proto3,oneof" json:"door_lock_id,omitempty"`
 	// Known values: "failure", "success".
-	Status        *string `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status               *string          `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	AdditionalProperties *structpb.Struct `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessZigbeeDisenrollment_DoorLocks) Reset() {
 	*x = OrganizationWirelessZigbeeDisenrollment_DoorLocks{}
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[40]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2688,7 +2799,7 @@ func (x *OrganizationWirelessZigbeeDisenrollment_DoorLocks) String() string {
 func (*OrganizationWirelessZigbeeDisenrollment_DoorLocks) ProtoMessage() {}
 
 func (x *OrganizationWirelessZigbeeDisenrollment_DoorLocks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[40]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2718,17 +2829,25 @@ func (x *OrganizationWirelessZigbeeDisenrollment_DoorLocks) GetStatus() string {
 	return ""
 }
 
+func (x *OrganizationWirelessZigbeeDisenrollment_DoorLocks) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessZigbeeDoorLock_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                 *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessZigbeeDoorLock_Network) Reset() {
 	*x = OrganizationWirelessZigbeeDoorLock_Network{}
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[41]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2740,7 +2859,7 @@ func (x *OrganizationWirelessZigbeeDoorLock_Network) String() string {
 func (*OrganizationWirelessZigbeeDoorLock_Network) ProtoMessage() {}
 
 func (x *OrganizationWirelessZigbeeDoorLock_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[41]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2770,17 +2889,25 @@ func (x *OrganizationWirelessZigbeeDoorLock_Network) GetName() string {
 	return ""
 }
 
+func (x *OrganizationWirelessZigbeeDoorLock_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type OrganizationWirelessZigbeeDoorLock_Gateway struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Serial        *string                `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Serial               *string                `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *OrganizationWirelessZigbeeDoorLock_Gateway) Reset() {
 	*x = OrganizationWirelessZigbeeDoorLock_Gateway{}
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[42]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2792,7 +2919,7 @@ func (x *OrganizationWirelessZigbeeDoorLock_Gateway) String() string {
 func (*OrganizationWirelessZigbeeDoorLock_Gateway) ProtoMessage() {}
 
 func (x *OrganizationWirelessZigbeeDoorLock_Gateway) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[42]
+	mi := &file_meraki_wireless_v1_zigbee_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2822,14 +2949,21 @@ func (x *OrganizationWirelessZigbeeDoorLock_Gateway) GetSerial() string {
 	return ""
 }
 
+func (x *OrganizationWirelessZigbeeDoorLock_Gateway) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 var File_meraki_wireless_v1_zigbee_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_zigbee_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmeraki/wireless/v1/zigbee.proto\x12\x12meraki.wireless.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"U\n" +
+	"\x1fmeraki/wireless/v1/zigbee.proto\x12\x12meraki.wireless.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"U\n" +
 	"+CreateDeviceWirelessZigbeeEnrollmentRequest\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\"\xd8\t\n" +
+	"\a_serial\"\xe6\f\n" +
 	"\x1eDeviceWirelessZigbeeEnrollment\x12(\n" +
 	"\renrollment_id\x18\x01 \x01(\tH\x00R\fenrollmentId\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12T\n" +
@@ -2837,10 +2971,12 @@ const file_meraki_wireless_v1_zigbee_proto_rawDesc = "" +
 	"\x06status\x18\x04 \x01(\tH\x02R\x06status\x88\x01\x01\x127\n" +
 	"\x15enrollment_started_at\x18\x05 \x01(\tH\x03R\x13enrollmentStartedAt\x88\x01\x01\x12[\n" +
 	"\n" +
-	"door_locks\x18\x06 \x03(\v2<.meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.DoorLocksR\tdoorLocks\x1a1\n" +
+	"door_locks\x18\x06 \x03(\v2<.meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.DoorLocksR\tdoorLocks\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x80\x01\n" +
 	"\aRequest\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\x1a\xf9\x05\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_serial\x1a\xe8\a\n" +
 	"\tDoorLocks\x12%\n" +
 	"\fdoor_lock_id\x18\x01 \x01(\tH\x00R\n" +
 	"doorLockId\x88\x01\x01\x12\x17\n" +
@@ -2856,15 +2992,18 @@ const file_meraki_wireless_v1_zigbee_proto_rawDesc = "" +
 	"lastSeenAt\x12^\n" +
 	"\anetwork\x18\n" +
 	" \x01(\v2D.meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.DoorLocks.NetworkR\anetwork\x12^\n" +
-	"\agateway\x18\v \x01(\v2D.meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.DoorLocks.GatewayR\agateway\x1aG\n" +
+	"\agateway\x18\v \x01(\v2D.meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.DoorLocks.GatewayR\agateway\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1aS\n" +
+	"\x05_name\x1a\xa2\x01\n" +
 	"\aGateway\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
-	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01B\a\n" +
+	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_serialB\x0f\n" +
 	"\r_door_lock_idB\a\n" +
@@ -2882,66 +3021,58 @@ const file_meraki_wireless_v1_zigbee_proto_rawDesc = "" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12(\n" +
 	"\renrollment_id\x18\x02 \x01(\tH\x01R\fenrollmentId\x88\x01\x01B\t\n" +
 	"\a_serialB\x10\n" +
-	"\x0e_enrollment_id\"\xa3\a\n" +
+	"\x0e_enrollment_id\"\xba\x04\n" +
 	"\"UpdateNetworkWirelessZigbeeRequest\x12\"\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tH\x00R\tnetworkId\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12k\n" +
-	"\x0eiot_controller\x18\x03 \x01(\v2D.meraki.wireless.v1.UpdateNetworkWirelessZigbeeRequest.IotControllerR\riotController\x12n\n" +
-	"\x0flock_management\x18\x04 \x01(\v2E.meraki.wireless.v1.UpdateNetworkWirelessZigbeeRequest.LockManagementR\x0elockManagement\x12[\n" +
-	"\bdefaults\x18\x05 \x01(\v2?.meraki.wireless.v1.UpdateNetworkWirelessZigbeeRequest.DefaultsR\bdefaults\x12C\n" +
-	"\vnull_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x1a7\n" +
-	"\rIotController\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\x1a\x97\x01\n" +
-	"\x0eLockManagement\x12\x1d\n" +
-	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01\x12\x1f\n" +
-	"\busername\x18\x02 \x01(\tH\x01R\busername\x88\x01\x01\x12\x1f\n" +
-	"\bpassword\x18\x03 \x01(\tH\x02R\bpassword\x88\x01\x01B\n" +
-	"\n" +
-	"\b_addressB\v\n" +
-	"\t_usernameB\v\n" +
-	"\t_password\x1a\x85\x01\n" +
-	"\bDefaults\x125\n" +
-	"\x14transmit_power_level\x18\x01 \x01(\x03H\x00R\x12transmitPowerLevel\x88\x01\x01\x12\x1d\n" +
-	"\achannel\x18\x02 \x01(\tH\x01R\achannel\x88\x01\x01B\x17\n" +
-	"\x15_transmit_power_levelB\n" +
-	"\n" +
-	"\b_channelB\r\n" +
+	"\aenabled\x18\x02 \x01(\bH\x01R\aenabled\x88\x01\x01\x12^\n" +
+	"\x0eiot_controller\x18\x03 \x01(\v27.meraki.wireless.v1.NetworkWirelessZigbee.IotControllerR\riotController\x12a\n" +
+	"\x0flock_management\x18\x04 \x01(\v28.meraki.wireless.v1.NetworkWirelessZigbee.LockManagementR\x0elockManagement\x12N\n" +
+	"\bdefaults\x18\x05 \x01(\v22.meraki.wireless.v1.NetworkWirelessZigbee.DefaultsR\bdefaults\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_network_idB\n" +
 	"\n" +
-	"\b_enabled\"\x88\a\n" +
+	"\b_enabled\"\xc1\n" +
+	"\n" +
 	"\x15NetworkWirelessZigbee\x12K\n" +
 	"\anetwork\x18\x01 \x01(\v21.meraki.wireless.v1.NetworkWirelessZigbee.NetworkR\anetwork\x12\x1d\n" +
 	"\aenabled\x18\x02 \x01(\bH\x00R\aenabled\x88\x01\x01\x12^\n" +
 	"\x0eiot_controller\x18\x03 \x01(\v27.meraki.wireless.v1.NetworkWirelessZigbee.IotControllerR\riotController\x12a\n" +
 	"\x0flock_management\x18\x04 \x01(\v28.meraki.wireless.v1.NetworkWirelessZigbee.LockManagementR\x0elockManagement\x12N\n" +
-	"\bdefaults\x18\x05 \x01(\v22.meraki.wireless.v1.NetworkWirelessZigbee.DefaultsR\bdefaults\x1a%\n" +
+	"\bdefaults\x18\x05 \x01(\v22.meraki.wireless.v1.NetworkWirelessZigbee.DefaultsR\bdefaults\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xa0\x01\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xef\x01\n" +
 	"\rIotController\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x15\n" +
 	"\x03mac\x18\x02 \x01(\tH\x01R\x03mac\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x03 \x01(\tH\x02R\x06serial\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x04 \x01(\tH\x03R\x06status\x88\x01\x01B\a\n" +
+	"\x06status\x18\x04 \x01(\tH\x03R\x06status\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\x06\n" +
 	"\x04_macB\t\n" +
 	"\a_serialB\t\n" +
-	"\a_status\x1a\x91\x01\n" +
+	"\a_status\x1a\x8e\x02\n" +
 	"\x0eLockManagement\x12\x1d\n" +
 	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01\x12\x1f\n" +
 	"\busername\x18\x02 \x01(\tH\x01R\busername\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01B\n" +
+	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01\x12\x1f\n" +
+	"\bpassword\x18\x04 \x01(\tH\x03R\bpassword\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_addressB\v\n" +
 	"\t_usernameB\t\n" +
-	"\a_status\x1a\x85\x01\n" +
+	"\a_statusB\v\n" +
+	"\t_password\x1a\xd4\x01\n" +
 	"\bDefaults\x125\n" +
 	"\x14transmit_power_level\x18\x01 \x01(\x03H\x00R\x12transmitPowerLevel\x88\x01\x01\x12\x1d\n" +
-	"\achannel\x18\x02 \x01(\tH\x01R\achannel\x88\x01\x01B\x17\n" +
+	"\achannel\x18\x02 \x01(\tH\x01R\achannel\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x17\n" +
 	"\x15_transmit_power_levelB\n" +
 	"\n" +
 	"\b_channelB\n" +
@@ -2957,39 +3088,46 @@ const file_meraki_wireless_v1_zigbee_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xbf\t\n" +
-	".GetOrganizationWirelessZigbeeByNetworkResponse\x12]\n" +
-	"\x05items\x18\x01 \x03(\v2G.meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\xef\a\n" +
+	"\x0e_ending_before\"\x9b\r\n" +
+	".GetOrganizationWirelessZigbeeByNetworkResponse\x12^\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2G.meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xfa\n" +
+	"\n" +
 	"\x04Item\x12i\n" +
 	"\anetwork\x18\x01 \x01(\v2O.meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.NetworkR\anetwork\x12\x1d\n" +
 	"\aenabled\x18\x02 \x01(\bH\x00R\aenabled\x88\x01\x01\x12|\n" +
 	"\x0eiot_controller\x18\x03 \x01(\v2U.meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.IotControllerR\riotController\x12\x7f\n" +
 	"\x0flock_management\x18\x04 \x01(\v2V.meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.LockManagementR\x0elockManagement\x12l\n" +
-	"\bdefaults\x18\x05 \x01(\v2P.meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.DefaultsR\bdefaults\x1a%\n" +
+	"\bdefaults\x18\x05 \x01(\v2P.meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.DefaultsR\bdefaults\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xa0\x01\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xef\x01\n" +
 	"\rIotController\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x15\n" +
 	"\x03mac\x18\x02 \x01(\tH\x01R\x03mac\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x03 \x01(\tH\x02R\x06serial\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x04 \x01(\tH\x03R\x06status\x88\x01\x01B\a\n" +
+	"\x06status\x18\x04 \x01(\tH\x03R\x06status\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\x06\n" +
 	"\x04_macB\t\n" +
 	"\a_serialB\t\n" +
-	"\a_status\x1a\x91\x01\n" +
+	"\a_status\x1a\xe0\x01\n" +
 	"\x0eLockManagement\x12\x1d\n" +
 	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01\x12\x1f\n" +
 	"\busername\x18\x02 \x01(\tH\x01R\busername\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01B\n" +
+	"\x06status\x18\x03 \x01(\tH\x02R\x06status\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_addressB\v\n" +
 	"\t_usernameB\t\n" +
-	"\a_status\x1a\x85\x01\n" +
+	"\a_status\x1a\xd4\x01\n" +
 	"\bDefaults\x125\n" +
 	"\x14transmit_power_level\x18\x01 \x01(\x03H\x00R\x12transmitPowerLevel\x88\x01\x01\x12\x1d\n" +
-	"\achannel\x18\x02 \x01(\tH\x01R\achannel\x88\x01\x01B\x17\n" +
+	"\achannel\x18\x02 \x01(\tH\x01R\achannel\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x17\n" +
 	"\x15_transmit_power_levelB\n" +
 	"\n" +
 	"\b_channelB\n" +
@@ -3010,10 +3148,11 @@ const file_meraki_wireless_v1_zigbee_proto_rawDesc = "" +
 	"\x0f_starting_afterB\x10\n" +
 	"\x0e_ending_beforeB\x0e\n" +
 	"\f_is_enrolledB\t\n" +
-	"\a_search\"\xb8\x01\n" +
-	",GetOrganizationWirelessZigbeeDevicesResponse\x12J\n" +
-	"\x05items\x18\x01 \x03(\v24.meraki.wireless.v1.OrganizationWirelessZigbeeDeviceR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\xe8\b\n" +
+	"\a_search\"\x89\x02\n" +
+	",GetOrganizationWirelessZigbeeDevicesResponse\x12K\n" +
+	"\x05items\x18\xfb\x0f \x03(\v24.meraki.wireless.v1.OrganizationWirelessZigbeeDeviceR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xc3\f\n" +
 	" OrganizationWirelessZigbeeDevice\x12V\n" +
 	"\anetwork\x18\x01 \x01(\v2<.meraki.wireless.v1.OrganizationWirelessZigbeeDevice.NetworkR\anetwork\x12\x1a\n" +
 	"\x06pan_id\x18\x02 \x01(\tH\x00R\x05panId\x88\x01\x01\x12\x1d\n" +
@@ -3022,29 +3161,35 @@ const file_meraki_wireless_v1_zigbee_proto_rawDesc = "" +
 	"\benrolled\x18\x05 \x01(\bH\x03R\benrolled\x88\x01\x01\x12\x1b\n" +
 	"\x06status\x18\x06 \x01(\tH\x04R\x06status\x88\x01\x01\x12V\n" +
 	"\agateway\x18\a \x01(\v2<.meraki.wireless.v1.OrganizationWirelessZigbeeDevice.GatewayR\agateway\x12S\n" +
-	"\x06counts\x18\b \x01(\v2;.meraki.wireless.v1.OrganizationWirelessZigbeeDevice.CountsR\x06counts\x1aG\n" +
+	"\x06counts\x18\b \x01(\v2;.meraki.wireless.v1.OrganizationWirelessZigbeeDevice.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1a\x86\x01\n" +
+	"\x05_name\x1a\xd5\x01\n" +
 	"\aGateway\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x15\n" +
 	"\x03mac\x18\x02 \x01(\tH\x01R\x03mac\x88\x01\x01\x12\x1b\n" +
 	"\x06serial\x18\x03 \x01(\tH\x02R\x06serial\x88\x01\x01\x12\x12\n" +
-	"\x04tags\x18\x04 \x03(\tR\x04tagsB\a\n" +
+	"\x04tags\x18\x04 \x03(\tR\x04tags\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\x06\n" +
 	"\x04_macB\t\n" +
-	"\a_serial\x1a\xf4\x02\n" +
+	"\a_serial\x1a\xe1\x04\n" +
 	"\x06Counts\x12d\n" +
 	"\n" +
-	"door_locks\x18\x01 \x01(\v2E.meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Counts.DoorLocksR\tdoorLocks\x1a\x83\x02\n" +
+	"door_locks\x18\x01 \x01(\v2E.meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Counts.DoorLocksR\tdoorLocks\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa1\x03\n" +
 	"\tDoorLocks\x12k\n" +
-	"\tby_status\x18\x01 \x01(\v2N.meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Counts.DoorLocks.ByStatusR\bbyStatus\x1a\x88\x01\n" +
+	"\tby_status\x18\x01 \x01(\v2N.meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Counts.DoorLocks.ByStatusR\bbyStatus\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd7\x01\n" +
 	"\bByStatus\x12\x1b\n" +
 	"\x06online\x18\x01 \x01(\x03H\x00R\x06online\x88\x01\x01\x12\x1d\n" +
 	"\aoffline\x18\x02 \x01(\x03H\x01R\aoffline\x88\x01\x01\x12\x1d\n" +
-	"\adormant\x18\x03 \x01(\x03H\x02R\adormant\x88\x01\x01B\t\n" +
+	"\adormant\x18\x03 \x01(\x03H\x02R\adormant\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_onlineB\n" +
 	"\n" +
 	"\b_offlineB\n" +
@@ -3055,40 +3200,46 @@ const file_meraki_wireless_v1_zigbee_proto_rawDesc = "" +
 	"\b_channelB\x17\n" +
 	"\x15_transmit_power_levelB\v\n" +
 	"\t_enrolledB\t\n" +
-	"\a_status\"\xf2\x02\n" +
+	"\a_status\"\x8b\x03\n" +
 	"-UpdateOrganizationWirelessZigbeeDeviceRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\benrolled\x18\x03 \x01(\bH\x02R\benrolled\x88\x01\x01\x12\x1d\n" +
-	"\achannel\x18\x04 \x01(\tH\x03R\achannel\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\achannel\x18\x04 \x01(\tH\x03R\achannel\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x05\n" +
 	"\x03_idB\v\n" +
 	"\t_enrolledB\n" +
 	"\n" +
-	"\b_channel\"\xa8\x02\n" +
+	"\b_channel\"\xc1\x02\n" +
 	"4CreateOrganizationWirelessZigbeeDisenrollmentRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\"\n" +
-	"\rdoor_lock_ids\x18\x02 \x03(\tR\vdoorLockIds\x12C\n" +
-	"\vnull_fields\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
-	"\x10_organization_id\"\x96\x04\n" +
+	"\rdoor_lock_ids\x18\x02 \x03(\tR\vdoorLockIds\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
+	"\x10_organization_id\"\xa8\x06\n" +
 	"'OrganizationWirelessZigbeeDisenrollment\x12.\n" +
 	"\x10disenrollment_id\x18\x01 \x01(\tH\x00R\x0fdisenrollmentId\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12]\n" +
 	"\arequest\x18\x03 \x01(\v2C.meraki.wireless.v1.OrganizationWirelessZigbeeDisenrollment.RequestR\arequest\x12\x1b\n" +
 	"\x06status\x18\x04 \x01(\tH\x02R\x06status\x88\x01\x01\x12d\n" +
 	"\n" +
-	"door_locks\x18\x05 \x03(\v2E.meraki.wireless.v1.OrganizationWirelessZigbeeDisenrollment.DoorLocksR\tdoorLocks\x1a-\n" +
+	"door_locks\x18\x05 \x03(\v2E.meraki.wireless.v1.OrganizationWirelessZigbeeDisenrollment.DoorLocksR\tdoorLocks\x12\"\n" +
+	"\rdoor_lock_ids\x18\x06 \x03(\tR\vdoorLockIds\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a|\n" +
 	"\aRequest\x12\"\n" +
-	"\rdoor_lock_ids\x18\x01 \x03(\tR\vdoorLockIds\x1ak\n" +
+	"\rdoor_lock_ids\x18\x01 \x03(\tR\vdoorLockIds\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xba\x01\n" +
 	"\tDoorLocks\x12%\n" +
 	"\fdoor_lock_id\x18\x01 \x01(\tH\x00R\n" +
 	"doorLockId\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x02 \x01(\tH\x01R\x06status\x88\x01\x01B\x0f\n" +
+	"\x06status\x18\x02 \x01(\tH\x01R\x06status\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x0f\n" +
 	"\r_door_lock_idB\t\n" +
 	"\a_statusB\x13\n" +
 	"\x11_disenrollment_idB\x06\n" +
@@ -3111,10 +3262,11 @@ const file_meraki_wireless_v1_zigbee_proto_rawDesc = "" +
 	"\a_serialB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xbc\x01\n" +
-	".GetOrganizationWirelessZigbeeDoorLocksResponse\x12L\n" +
-	"\x05items\x18\x01 \x03(\v26.meraki.wireless.v1.OrganizationWirelessZigbeeDoorLockR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\"\x86\x06\n" +
+	"\x0e_ending_before\"\x8d\x02\n" +
+	".GetOrganizationWirelessZigbeeDoorLocksResponse\x12M\n" +
+	"\x05items\x18\xfb\x0f \x03(\v26.meraki.wireless.v1.OrganizationWirelessZigbeeDoorLockR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xf5\a\n" +
 	"\"OrganizationWirelessZigbeeDoorLock\x12%\n" +
 	"\fdoor_lock_id\x18\x01 \x01(\tH\x00R\n" +
 	"doorLockId\x88\x01\x01\x12\x17\n" +
@@ -3130,15 +3282,18 @@ const file_meraki_wireless_v1_zigbee_proto_rawDesc = "" +
 	"lastSeenAt\x12X\n" +
 	"\anetwork\x18\n" +
 	" \x01(\v2>.meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock.NetworkR\anetwork\x12X\n" +
-	"\agateway\x18\v \x01(\v2>.meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock.GatewayR\agateway\x1aG\n" +
+	"\agateway\x18\v \x01(\v2>.meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock.GatewayR\agateway\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\x1aS\n" +
+	"\x05_name\x1a\xa2\x01\n" +
 	"\aGateway\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1b\n" +
-	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01B\a\n" +
+	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_serialB\x0f\n" +
 	"\r_door_lock_idB\a\n" +
@@ -3147,19 +3302,20 @@ const file_meraki_wireless_v1_zigbee_proto_rawDesc = "" +
 	"\x04_lqiB\a\n" +
 	"\x05_rssiB\t\n" +
 	"\a_statusB\b\n" +
-	"\x06_eui64\"\xd9\x02\n" +
+	"\x06_eui64\"\xf2\x02\n" +
 	"/UpdateOrganizationWirelessZigbeeDoorLockRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12%\n" +
 	"\fdoor_lock_id\x18\x02 \x01(\tH\x01R\n" +
 	"doorLockId\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12C\n" +
-	"\vnull_fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
-	"nullFields\x12E\n" +
-	"\fempty_fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFieldsB\x12\n" +
+	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12*\n" +
+	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
+	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
+	"nullFields\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_idB\x0f\n" +
 	"\r_door_lock_idB\a\n" +
-	"\x05_nameBu\n" +
-	"\x1ccom.merakibroker.wireless.v1B\vZigbeeProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
+	"\x05_nameB\x90\x01\n" +
+	"\x1ccom.merakibroker.wireless.v1B\vZigbeeProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1\xca\x02\x18MerakiBroker\\Wireless\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_v1_zigbee_proto_rawDescOnce sync.Once
@@ -3173,7 +3329,7 @@ func file_meraki_wireless_v1_zigbee_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_v1_zigbee_proto_rawDescData
 }
 
-var file_meraki_wireless_v1_zigbee_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_meraki_wireless_v1_zigbee_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_meraki_wireless_v1_zigbee_proto_goTypes = []any{
 	(*CreateDeviceWirelessZigbeeEnrollmentRequest)(nil),                        // 0: meraki.wireless.v1.CreateDeviceWirelessZigbeeEnrollmentRequest
 	(*DeviceWirelessZigbeeEnrollment)(nil),                                     // 1: meraki.wireless.v1.DeviceWirelessZigbeeEnrollment
@@ -3197,79 +3353,102 @@ var file_meraki_wireless_v1_zigbee_proto_goTypes = []any{
 	(*DeviceWirelessZigbeeEnrollment_DoorLocks)(nil),                           // 19: meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.DoorLocks
 	(*DeviceWirelessZigbeeEnrollment_DoorLocks_Network)(nil),                   // 20: meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.DoorLocks.Network
 	(*DeviceWirelessZigbeeEnrollment_DoorLocks_Gateway)(nil),                   // 21: meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.DoorLocks.Gateway
-	(*UpdateNetworkWirelessZigbeeRequest_IotController)(nil),                   // 22: meraki.wireless.v1.UpdateNetworkWirelessZigbeeRequest.IotController
-	(*UpdateNetworkWirelessZigbeeRequest_LockManagement)(nil),                  // 23: meraki.wireless.v1.UpdateNetworkWirelessZigbeeRequest.LockManagement
-	(*UpdateNetworkWirelessZigbeeRequest_Defaults)(nil),                        // 24: meraki.wireless.v1.UpdateNetworkWirelessZigbeeRequest.Defaults
-	(*NetworkWirelessZigbee_Network)(nil),                                      // 25: meraki.wireless.v1.NetworkWirelessZigbee.Network
-	(*NetworkWirelessZigbee_IotController)(nil),                                // 26: meraki.wireless.v1.NetworkWirelessZigbee.IotController
-	(*NetworkWirelessZigbee_LockManagement)(nil),                               // 27: meraki.wireless.v1.NetworkWirelessZigbee.LockManagement
-	(*NetworkWirelessZigbee_Defaults)(nil),                                     // 28: meraki.wireless.v1.NetworkWirelessZigbee.Defaults
-	(*GetOrganizationWirelessZigbeeByNetworkResponse_Item)(nil),                // 29: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item
-	(*GetOrganizationWirelessZigbeeByNetworkResponse_Item_Network)(nil),        // 30: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.Network
-	(*GetOrganizationWirelessZigbeeByNetworkResponse_Item_IotController)(nil),  // 31: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.IotController
-	(*GetOrganizationWirelessZigbeeByNetworkResponse_Item_LockManagement)(nil), // 32: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.LockManagement
-	(*GetOrganizationWirelessZigbeeByNetworkResponse_Item_Defaults)(nil),       // 33: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.Defaults
-	(*OrganizationWirelessZigbeeDevice_Network)(nil),                           // 34: meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Network
-	(*OrganizationWirelessZigbeeDevice_Gateway)(nil),                           // 35: meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Gateway
-	(*OrganizationWirelessZigbeeDevice_Counts)(nil),                            // 36: meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Counts
-	(*OrganizationWirelessZigbeeDevice_Counts_DoorLocks)(nil),                  // 37: meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Counts.DoorLocks
-	(*OrganizationWirelessZigbeeDevice_Counts_DoorLocks_ByStatus)(nil),         // 38: meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Counts.DoorLocks.ByStatus
-	(*OrganizationWirelessZigbeeDisenrollment_Request)(nil),                    // 39: meraki.wireless.v1.OrganizationWirelessZigbeeDisenrollment.Request
-	(*OrganizationWirelessZigbeeDisenrollment_DoorLocks)(nil),                  // 40: meraki.wireless.v1.OrganizationWirelessZigbeeDisenrollment.DoorLocks
-	(*OrganizationWirelessZigbeeDoorLock_Network)(nil),                         // 41: meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock.Network
-	(*OrganizationWirelessZigbeeDoorLock_Gateway)(nil),                         // 42: meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock.Gateway
-	(*fieldmaskpb.FieldMask)(nil),                                              // 43: google.protobuf.FieldMask
-	(*v1.PageInfo)(nil),                                                        // 44: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil),                                              // 45: google.protobuf.Timestamp
+	(*NetworkWirelessZigbee_Network)(nil),                                      // 22: meraki.wireless.v1.NetworkWirelessZigbee.Network
+	(*NetworkWirelessZigbee_IotController)(nil),                                // 23: meraki.wireless.v1.NetworkWirelessZigbee.IotController
+	(*NetworkWirelessZigbee_LockManagement)(nil),                               // 24: meraki.wireless.v1.NetworkWirelessZigbee.LockManagement
+	(*NetworkWirelessZigbee_Defaults)(nil),                                     // 25: meraki.wireless.v1.NetworkWirelessZigbee.Defaults
+	(*GetOrganizationWirelessZigbeeByNetworkResponse_Item)(nil),                // 26: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item
+	(*GetOrganizationWirelessZigbeeByNetworkResponse_Item_Network)(nil),        // 27: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.Network
+	(*GetOrganizationWirelessZigbeeByNetworkResponse_Item_IotController)(nil),  // 28: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.IotController
+	(*GetOrganizationWirelessZigbeeByNetworkResponse_Item_LockManagement)(nil), // 29: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.LockManagement
+	(*GetOrganizationWirelessZigbeeByNetworkResponse_Item_Defaults)(nil),       // 30: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.Defaults
+	(*OrganizationWirelessZigbeeDevice_Network)(nil),                           // 31: meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Network
+	(*OrganizationWirelessZigbeeDevice_Gateway)(nil),                           // 32: meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Gateway
+	(*OrganizationWirelessZigbeeDevice_Counts)(nil),                            // 33: meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Counts
+	(*OrganizationWirelessZigbeeDevice_Counts_DoorLocks)(nil),                  // 34: meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Counts.DoorLocks
+	(*OrganizationWirelessZigbeeDevice_Counts_DoorLocks_ByStatus)(nil),         // 35: meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Counts.DoorLocks.ByStatus
+	(*OrganizationWirelessZigbeeDisenrollment_Request)(nil),                    // 36: meraki.wireless.v1.OrganizationWirelessZigbeeDisenrollment.Request
+	(*OrganizationWirelessZigbeeDisenrollment_DoorLocks)(nil),                  // 37: meraki.wireless.v1.OrganizationWirelessZigbeeDisenrollment.DoorLocks
+	(*OrganizationWirelessZigbeeDoorLock_Network)(nil),                         // 38: meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock.Network
+	(*OrganizationWirelessZigbeeDoorLock_Gateway)(nil),                         // 39: meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock.Gateway
+	(*structpb.Struct)(nil),                                                    // 40: google.protobuf.Struct
+	(*v1.PageInfo)(nil),                                                        // 41: meraki.api.v1.PageInfo
+	(*timestamppb.Timestamp)(nil),                                              // 42: google.protobuf.Timestamp
 }
 var file_meraki_wireless_v1_zigbee_proto_depIdxs = []int32{
 	18, // 0: meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.request:type_name -> meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.Request
 	19, // 1: meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.door_locks:type_name -> meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.DoorLocks
-	22, // 2: meraki.wireless.v1.UpdateNetworkWirelessZigbeeRequest.iot_controller:type_name -> meraki.wireless.v1.UpdateNetworkWirelessZigbeeRequest.IotController
-	23, // 3: meraki.wireless.v1.UpdateNetworkWirelessZigbeeRequest.lock_management:type_name -> meraki.wireless.v1.UpdateNetworkWirelessZigbeeRequest.LockManagement
-	24, // 4: meraki.wireless.v1.UpdateNetworkWirelessZigbeeRequest.defaults:type_name -> meraki.wireless.v1.UpdateNetworkWirelessZigbeeRequest.Defaults
-	43, // 5: meraki.wireless.v1.UpdateNetworkWirelessZigbeeRequest.null_fields:type_name -> google.protobuf.FieldMask
-	43, // 6: meraki.wireless.v1.UpdateNetworkWirelessZigbeeRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	25, // 7: meraki.wireless.v1.NetworkWirelessZigbee.network:type_name -> meraki.wireless.v1.NetworkWirelessZigbee.Network
-	26, // 8: meraki.wireless.v1.NetworkWirelessZigbee.iot_controller:type_name -> meraki.wireless.v1.NetworkWirelessZigbee.IotController
-	27, // 9: meraki.wireless.v1.NetworkWirelessZigbee.lock_management:type_name -> meraki.wireless.v1.NetworkWirelessZigbee.LockManagement
-	28, // 10: meraki.wireless.v1.NetworkWirelessZigbee.defaults:type_name -> meraki.wireless.v1.NetworkWirelessZigbee.Defaults
-	29, // 11: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item
-	44, // 12: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	9,  // 13: meraki.wireless.v1.GetOrganizationWirelessZigbeeDevicesResponse.items:type_name -> meraki.wireless.v1.OrganizationWirelessZigbeeDevice
-	44, // 14: meraki.wireless.v1.GetOrganizationWirelessZigbeeDevicesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	34, // 15: meraki.wireless.v1.OrganizationWirelessZigbeeDevice.network:type_name -> meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Network
-	35, // 16: meraki.wireless.v1.OrganizationWirelessZigbeeDevice.gateway:type_name -> meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Gateway
-	36, // 17: meraki.wireless.v1.OrganizationWirelessZigbeeDevice.counts:type_name -> meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Counts
-	43, // 18: meraki.wireless.v1.UpdateOrganizationWirelessZigbeeDeviceRequest.null_fields:type_name -> google.protobuf.FieldMask
-	43, // 19: meraki.wireless.v1.UpdateOrganizationWirelessZigbeeDeviceRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	43, // 20: meraki.wireless.v1.CreateOrganizationWirelessZigbeeDisenrollmentRequest.null_fields:type_name -> google.protobuf.FieldMask
-	43, // 21: meraki.wireless.v1.CreateOrganizationWirelessZigbeeDisenrollmentRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	39, // 22: meraki.wireless.v1.OrganizationWirelessZigbeeDisenrollment.request:type_name -> meraki.wireless.v1.OrganizationWirelessZigbeeDisenrollment.Request
-	40, // 23: meraki.wireless.v1.OrganizationWirelessZigbeeDisenrollment.door_locks:type_name -> meraki.wireless.v1.OrganizationWirelessZigbeeDisenrollment.DoorLocks
-	16, // 24: meraki.wireless.v1.GetOrganizationWirelessZigbeeDoorLocksResponse.items:type_name -> meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock
-	44, // 25: meraki.wireless.v1.GetOrganizationWirelessZigbeeDoorLocksResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	45, // 26: meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock.enrolled_at:type_name -> google.protobuf.Timestamp
-	45, // 27: meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock.last_seen_at:type_name -> google.protobuf.Timestamp
-	41, // 28: meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock.network:type_name -> meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock.Network
-	42, // 29: meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock.gateway:type_name -> meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock.Gateway
-	43, // 30: meraki.wireless.v1.UpdateOrganizationWirelessZigbeeDoorLockRequest.null_fields:type_name -> google.protobuf.FieldMask
-	43, // 31: meraki.wireless.v1.UpdateOrganizationWirelessZigbeeDoorLockRequest.empty_fields:type_name -> google.protobuf.FieldMask
-	45, // 32: meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.DoorLocks.enrolled_at:type_name -> google.protobuf.Timestamp
-	45, // 33: meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.DoorLocks.last_seen_at:type_name -> google.protobuf.Timestamp
-	20, // 34: meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.DoorLocks.network:type_name -> meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.DoorLocks.Network
-	21, // 35: meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.DoorLocks.gateway:type_name -> meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.DoorLocks.Gateway
-	30, // 36: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.Network
-	31, // 37: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.iot_controller:type_name -> meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.IotController
-	32, // 38: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.lock_management:type_name -> meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.LockManagement
-	33, // 39: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.defaults:type_name -> meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.Defaults
-	37, // 40: meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Counts.door_locks:type_name -> meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Counts.DoorLocks
-	38, // 41: meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Counts.DoorLocks.by_status:type_name -> meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Counts.DoorLocks.ByStatus
-	42, // [42:42] is the sub-list for method output_type
-	42, // [42:42] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	40, // 2: meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.additional_properties:type_name -> google.protobuf.Struct
+	23, // 3: meraki.wireless.v1.UpdateNetworkWirelessZigbeeRequest.iot_controller:type_name -> meraki.wireless.v1.NetworkWirelessZigbee.IotController
+	24, // 4: meraki.wireless.v1.UpdateNetworkWirelessZigbeeRequest.lock_management:type_name -> meraki.wireless.v1.NetworkWirelessZigbee.LockManagement
+	25, // 5: meraki.wireless.v1.UpdateNetworkWirelessZigbeeRequest.defaults:type_name -> meraki.wireless.v1.NetworkWirelessZigbee.Defaults
+	40, // 6: meraki.wireless.v1.UpdateNetworkWirelessZigbeeRequest.additional_properties:type_name -> google.protobuf.Struct
+	22, // 7: meraki.wireless.v1.NetworkWirelessZigbee.network:type_name -> meraki.wireless.v1.NetworkWirelessZigbee.Network
+	23, // 8: meraki.wireless.v1.NetworkWirelessZigbee.iot_controller:type_name -> meraki.wireless.v1.NetworkWirelessZigbee.IotController
+	24, // 9: meraki.wireless.v1.NetworkWirelessZigbee.lock_management:type_name -> meraki.wireless.v1.NetworkWirelessZigbee.LockManagement
+	25, // 10: meraki.wireless.v1.NetworkWirelessZigbee.defaults:type_name -> meraki.wireless.v1.NetworkWirelessZigbee.Defaults
+	40, // 11: meraki.wireless.v1.NetworkWirelessZigbee.additional_properties:type_name -> google.protobuf.Struct
+	26, // 12: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.items:type_name -> meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item
+	41, // 13: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	40, // 14: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 15: meraki.wireless.v1.GetOrganizationWirelessZigbeeDevicesResponse.items:type_name -> meraki.wireless.v1.OrganizationWirelessZigbeeDevice
+	41, // 16: meraki.wireless.v1.GetOrganizationWirelessZigbeeDevicesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	40, // 17: meraki.wireless.v1.GetOrganizationWirelessZigbeeDevicesResponse.additional_properties:type_name -> google.protobuf.Struct
+	31, // 18: meraki.wireless.v1.OrganizationWirelessZigbeeDevice.network:type_name -> meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Network
+	32, // 19: meraki.wireless.v1.OrganizationWirelessZigbeeDevice.gateway:type_name -> meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Gateway
+	33, // 20: meraki.wireless.v1.OrganizationWirelessZigbeeDevice.counts:type_name -> meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Counts
+	40, // 21: meraki.wireless.v1.OrganizationWirelessZigbeeDevice.additional_properties:type_name -> google.protobuf.Struct
+	40, // 22: meraki.wireless.v1.UpdateOrganizationWirelessZigbeeDeviceRequest.additional_properties:type_name -> google.protobuf.Struct
+	40, // 23: meraki.wireless.v1.CreateOrganizationWirelessZigbeeDisenrollmentRequest.additional_properties:type_name -> google.protobuf.Struct
+	36, // 24: meraki.wireless.v1.OrganizationWirelessZigbeeDisenrollment.request:type_name -> meraki.wireless.v1.OrganizationWirelessZigbeeDisenrollment.Request
+	37, // 25: meraki.wireless.v1.OrganizationWirelessZigbeeDisenrollment.door_locks:type_name -> meraki.wireless.v1.OrganizationWirelessZigbeeDisenrollment.DoorLocks
+	40, // 26: meraki.wireless.v1.OrganizationWirelessZigbeeDisenrollment.additional_properties:type_name -> google.protobuf.Struct
+	16, // 27: meraki.wireless.v1.GetOrganizationWirelessZigbeeDoorLocksResponse.items:type_name -> meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock
+	41, // 28: meraki.wireless.v1.GetOrganizationWirelessZigbeeDoorLocksResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	40, // 29: meraki.wireless.v1.GetOrganizationWirelessZigbeeDoorLocksResponse.additional_properties:type_name -> google.protobuf.Struct
+	42, // 30: meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock.enrolled_at:type_name -> google.protobuf.Timestamp
+	42, // 31: meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock.last_seen_at:type_name -> google.protobuf.Timestamp
+	38, // 32: meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock.network:type_name -> meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock.Network
+	39, // 33: meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock.gateway:type_name -> meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock.Gateway
+	40, // 34: meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock.additional_properties:type_name -> google.protobuf.Struct
+	40, // 35: meraki.wireless.v1.UpdateOrganizationWirelessZigbeeDoorLockRequest.additional_properties:type_name -> google.protobuf.Struct
+	40, // 36: meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.Request.additional_properties:type_name -> google.protobuf.Struct
+	42, // 37: meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.DoorLocks.enrolled_at:type_name -> google.protobuf.Timestamp
+	42, // 38: meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.DoorLocks.last_seen_at:type_name -> google.protobuf.Timestamp
+	20, // 39: meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.DoorLocks.network:type_name -> meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.DoorLocks.Network
+	21, // 40: meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.DoorLocks.gateway:type_name -> meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.DoorLocks.Gateway
+	40, // 41: meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.DoorLocks.additional_properties:type_name -> google.protobuf.Struct
+	40, // 42: meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.DoorLocks.Network.additional_properties:type_name -> google.protobuf.Struct
+	40, // 43: meraki.wireless.v1.DeviceWirelessZigbeeEnrollment.DoorLocks.Gateway.additional_properties:type_name -> google.protobuf.Struct
+	40, // 44: meraki.wireless.v1.NetworkWirelessZigbee.Network.additional_properties:type_name -> google.protobuf.Struct
+	40, // 45: meraki.wireless.v1.NetworkWirelessZigbee.IotController.additional_properties:type_name -> google.protobuf.Struct
+	40, // 46: meraki.wireless.v1.NetworkWirelessZigbee.LockManagement.additional_properties:type_name -> google.protobuf.Struct
+	40, // 47: meraki.wireless.v1.NetworkWirelessZigbee.Defaults.additional_properties:type_name -> google.protobuf.Struct
+	27, // 48: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.network:type_name -> meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.Network
+	28, // 49: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.iot_controller:type_name -> meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.IotController
+	29, // 50: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.lock_management:type_name -> meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.LockManagement
+	30, // 51: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.defaults:type_name -> meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.Defaults
+	40, // 52: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	40, // 53: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	40, // 54: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.IotController.additional_properties:type_name -> google.protobuf.Struct
+	40, // 55: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.LockManagement.additional_properties:type_name -> google.protobuf.Struct
+	40, // 56: meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse.Item.Defaults.additional_properties:type_name -> google.protobuf.Struct
+	40, // 57: meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Network.additional_properties:type_name -> google.protobuf.Struct
+	40, // 58: meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Gateway.additional_properties:type_name -> google.protobuf.Struct
+	34, // 59: meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Counts.door_locks:type_name -> meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Counts.DoorLocks
+	40, // 60: meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Counts.additional_properties:type_name -> google.protobuf.Struct
+	35, // 61: meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Counts.DoorLocks.by_status:type_name -> meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Counts.DoorLocks.ByStatus
+	40, // 62: meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Counts.DoorLocks.additional_properties:type_name -> google.protobuf.Struct
+	40, // 63: meraki.wireless.v1.OrganizationWirelessZigbeeDevice.Counts.DoorLocks.ByStatus.additional_properties:type_name -> google.protobuf.Struct
+	40, // 64: meraki.wireless.v1.OrganizationWirelessZigbeeDisenrollment.Request.additional_properties:type_name -> google.protobuf.Struct
+	40, // 65: meraki.wireless.v1.OrganizationWirelessZigbeeDisenrollment.DoorLocks.additional_properties:type_name -> google.protobuf.Struct
+	40, // 66: meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock.Network.additional_properties:type_name -> google.protobuf.Struct
+	40, // 67: meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock.Gateway.additional_properties:type_name -> google.protobuf.Struct
+	68, // [68:68] is the sub-list for method output_type
+	68, // [68:68] is the sub-list for method input_type
+	68, // [68:68] is the sub-list for extension type_name
+	68, // [68:68] is the sub-list for extension extendee
+	0,  // [0:68] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_v1_zigbee_proto_init() }
@@ -3307,20 +3486,17 @@ func file_meraki_wireless_v1_zigbee_proto_init() {
 	file_meraki_wireless_v1_zigbee_proto_msgTypes[30].OneofWrappers = []any{}
 	file_meraki_wireless_v1_zigbee_proto_msgTypes[31].OneofWrappers = []any{}
 	file_meraki_wireless_v1_zigbee_proto_msgTypes[32].OneofWrappers = []any{}
-	file_meraki_wireless_v1_zigbee_proto_msgTypes[33].OneofWrappers = []any{}
-	file_meraki_wireless_v1_zigbee_proto_msgTypes[34].OneofWrappers = []any{}
 	file_meraki_wireless_v1_zigbee_proto_msgTypes[35].OneofWrappers = []any{}
+	file_meraki_wireless_v1_zigbee_proto_msgTypes[37].OneofWrappers = []any{}
 	file_meraki_wireless_v1_zigbee_proto_msgTypes[38].OneofWrappers = []any{}
-	file_meraki_wireless_v1_zigbee_proto_msgTypes[40].OneofWrappers = []any{}
-	file_meraki_wireless_v1_zigbee_proto_msgTypes[41].OneofWrappers = []any{}
-	file_meraki_wireless_v1_zigbee_proto_msgTypes[42].OneofWrappers = []any{}
+	file_meraki_wireless_v1_zigbee_proto_msgTypes[39].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_v1_zigbee_proto_rawDesc), len(file_meraki_wireless_v1_zigbee_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   43,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

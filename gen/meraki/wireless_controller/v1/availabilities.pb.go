@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -130,12 +131,13 @@ func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryRequest) Ge
 
 // Answer of getOrganizationWirelessControllerAvailabilitiesChangeHistory.
 type GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse struct {
-	state         protoimpl.MessageState                                                       `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                 `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                       `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                              `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse) Reset() {
@@ -168,6 +170,13 @@ func (*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse) Des
 	return file_meraki_wireless_controller_v1_availabilities_proto_rawDescGZIP(), []int{1}
 }
 
+func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse) GetItems() []*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Item {
 	if x != nil {
 		return x.Items
@@ -182,19 +191,20 @@ func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse) G
 	return nil
 }
 
-func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse) GetMeta() *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta {
+func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Item struct {
-	state         protoimpl.MessageState                                                               `protogen:"open.v1"`
-	Serial        *string                                                                              `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Changes       []*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Item_Changes `protobuf:"bytes,2,rep,name=changes,proto3" json:"changes,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                               `protogen:"open.v1"`
+	Serial               *string                                                                              `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Changes              []*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Item_Changes `protobuf:"bytes,2,rep,name=changes,proto3" json:"changes,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Item) Reset() {
@@ -241,62 +251,26 @@ func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_It
 	return nil
 }
 
-type GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta struct {
-	state         protoimpl.MessageState                                                            `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta{}
-	mi := &file_meraki_wireless_controller_v1_availabilities_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_availabilities_proto_msgTypes[3]
+func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_availabilities_proto_rawDescGZIP(), []int{1, 1}
-}
-
-func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta) GetCounts() *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Item_Changes struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	StartTs       *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
-	EndTs         *string                `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3,oneof" json:"end_ts,omitempty"`
-	Status        *string                `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	StartTs              *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
+	EndTs                *string                `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3,oneof" json:"end_ts,omitempty"`
+	Status               *string                `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Item_Changes) Reset() {
 	*x = GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Item_Changes{}
-	mi := &file_meraki_wireless_controller_v1_availabilities_proto_msgTypes[4]
+	mi := &file_meraki_wireless_controller_v1_availabilities_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -309,7 +283,7 @@ func (*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Item
 }
 
 func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Item_Changes) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_availabilities_proto_msgTypes[4]
+	mi := &file_meraki_wireless_controller_v1_availabilities_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -346,109 +320,18 @@ func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_It
 	return ""
 }
 
-type GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                  `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_controller_v1_availabilities_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_availabilities_proto_msgTypes[5]
+func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Item_Changes) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_availabilities_proto_rawDescGZIP(), []int{1, 1, 0}
-}
-
-func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta_Counts) GetItems() *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_controller_v1_availabilities_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_availabilities_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_availabilities_proto_rawDescGZIP(), []int{1, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 var File_meraki_wireless_controller_v1_availabilities_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_controller_v1_availabilities_proto_rawDesc = "" +
 	"\n" +
-	"2meraki/wireless_controller/v1/availabilities.proto\x12\x1dmeraki.wireless_controller.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xaf\x03\n" +
+	"2meraki/wireless_controller/v1/availabilities.proto\x12\x1dmeraki.wireless_controller.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a/meraki/wireless_controller/v1/collections.proto\"\xaf\x03\n" +
 	"CGetOrganizationWirelessControllerAvailabilitiesChangeHistoryRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12\x13\n" +
@@ -464,32 +347,25 @@ const file_meraki_wireless_controller_v1_availabilities_proto_rawDesc = "" +
 	"\t_timespanB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xdd\b\n" +
-	"DGetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse\x12~\n" +
-	"\x05items\x18\x01 \x03(\v2h.meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12|\n" +
-	"\x04meta\x18\x03 \x01(\v2h.meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.MetaR\x04meta\x1a\xcd\x02\n" +
+	"\x0e_ending_before\"\x86\a\n" +
+	"DGetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse\x12A\n" +
+	"\x04meta\x18\x01 \x01(\v2-.meraki.wireless_controller.v1.CollectionMetaR\x04meta\x12\x7f\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2h.meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xeb\x03\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x8a\x01\n" +
-	"\achanges\x18\x02 \x03(\v2p.meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.Item.ChangesR\achanges\x1a\x8f\x01\n" +
+	"\achanges\x18\x02 \x03(\v2p.meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.Item.ChangesR\achanges\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xde\x01\n" +
 	"\aChanges\x125\n" +
 	"\bstart_ts\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\astartTs\x12\x1a\n" +
 	"\x06end_ts\x18\x02 \x01(\tH\x00R\x05endTs\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tH\x01R\x06status\x88\x01\x01B\t\n" +
+	"\x06status\x18\x03 \x01(\tH\x01R\x06status\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_end_tsB\t\n" +
 	"\a_statusB\t\n" +
-	"\a_serial\x1a\x88\x03\n" +
-	"\x04Meta\x12\x87\x01\n" +
-	"\x06counts\x18\x01 \x01(\v2o.meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.Meta.CountsR\x06counts\x1a\xf5\x01\n" +
-	"\x06Counts\x12\x8b\x01\n" +
-	"\x05items\x18\x01 \x01(\v2u.meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remainingB\x9c\x01\n" +
-	"&com.merakibroker.wirelesscontroller.v1B\x13AvailabilitiesProtoP\x01Z[github.com/merakibroker/merakibroker/gen/meraki/wireless_controller/v1;wirelesscontrollerv1b\x06proto3"
+	"\a_serialB\xc1\x01\n" +
+	"&com.merakibroker.wirelesscontroller.v1B\x13AvailabilitiesProtoP\x01Z[github.com/merakibroker/merakibroker/gen/meraki/wireless_controller/v1;wirelesscontrollerv1\xca\x02\"MerakiBroker\\WirelessController\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_controller_v1_availabilities_proto_rawDescOnce sync.Once
@@ -503,31 +379,31 @@ func file_meraki_wireless_controller_v1_availabilities_proto_rawDescGZIP() []byt
 	return file_meraki_wireless_controller_v1_availabilities_proto_rawDescData
 }
 
-var file_meraki_wireless_controller_v1_availabilities_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_meraki_wireless_controller_v1_availabilities_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_meraki_wireless_controller_v1_availabilities_proto_goTypes = []any{
-	(*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryRequest)(nil),                    // 0: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryRequest
-	(*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse)(nil),                   // 1: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse
-	(*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Item)(nil),              // 2: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.Item
-	(*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta)(nil),              // 3: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.Meta
-	(*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Item_Changes)(nil),      // 4: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.Item.Changes
-	(*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta_Counts)(nil),       // 5: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.Meta.Counts
-	(*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Meta_Counts_Items)(nil), // 6: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.Meta.Counts.Items
-	(*v1.PageInfo)(nil),           // 7: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryRequest)(nil),               // 0: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryRequest
+	(*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse)(nil),              // 1: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse
+	(*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Item)(nil),         // 2: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.Item
+	(*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse_Item_Changes)(nil), // 3: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.Item.Changes
+	(*CollectionMeta)(nil),        // 4: meraki.wireless_controller.v1.CollectionMeta
+	(*v1.PageInfo)(nil),           // 5: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),       // 6: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
 }
 var file_meraki_wireless_controller_v1_availabilities_proto_depIdxs = []int32{
-	2, // 0: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.Item
-	7, // 1: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	3, // 2: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.meta:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.Meta
-	4, // 3: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.Item.changes:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.Item.Changes
-	5, // 4: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.Meta.counts:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.Meta.Counts
-	8, // 5: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.Item.Changes.start_ts:type_name -> google.protobuf.Timestamp
-	6, // 6: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.Meta.Counts.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.Meta.Counts.Items
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	4, // 0: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.meta:type_name -> meraki.wireless_controller.v1.CollectionMeta
+	2, // 1: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.Item
+	5, // 2: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	6, // 3: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.additional_properties:type_name -> google.protobuf.Struct
+	3, // 4: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.Item.changes:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.Item.Changes
+	6, // 5: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	7, // 6: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.Item.Changes.start_ts:type_name -> google.protobuf.Timestamp
+	6, // 7: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse.Item.Changes.additional_properties:type_name -> google.protobuf.Struct
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_controller_v1_availabilities_proto_init() }
@@ -535,17 +411,17 @@ func file_meraki_wireless_controller_v1_availabilities_proto_init() {
 	if File_meraki_wireless_controller_v1_availabilities_proto != nil {
 		return
 	}
+	file_meraki_wireless_controller_v1_collections_proto_init()
 	file_meraki_wireless_controller_v1_availabilities_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_availabilities_proto_msgTypes[2].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_availabilities_proto_msgTypes[4].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_availabilities_proto_msgTypes[6].OneofWrappers = []any{}
+	file_meraki_wireless_controller_v1_availabilities_proto_msgTypes[3].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_controller_v1_availabilities_proto_rawDesc), len(file_meraki_wireless_controller_v1_availabilities_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -147,12 +148,13 @@ func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByInterv
 
 // Answer of getOrganizationWirelessControllerClientsOverviewHistoryByDeviceByInterval.
 type GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse struct {
-	state         protoimpl.MessageState                                                                    `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                              `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                    `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                                           `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                              `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse) Reset() {
@@ -186,6 +188,13 @@ func (*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByInterval
 	return file_meraki_wireless_controller_v1_clients_proto_rawDescGZIP(), []int{1}
 }
 
+func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse) GetItems() []*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item {
 	if x != nil {
 		return x.Items
@@ -200,20 +209,21 @@ func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByInterv
 	return nil
 }
 
-func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse) GetMeta() *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta {
+func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item struct {
-	state         protoimpl.MessageState                                                                             `protogen:"open.v1"`
-	Serial        *string                                                                                            `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Network       *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Network    `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
-	Readings      []*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings `protobuf:"bytes,3,rep,name=readings,proto3" json:"readings,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                             `protogen:"open.v1"`
+	Serial               *string                                                                                            `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Network              *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Network    `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
+	Readings             []*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings `protobuf:"bytes,3,rep,name=readings,proto3" json:"readings,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item) Reset() {
@@ -268,61 +278,24 @@ func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByInterv
 	return nil
 }
 
-type GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta struct {
-	state         protoimpl.MessageState                                                                         `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta{}
-	mi := &file_meraki_wireless_controller_v1_clients_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_clients_proto_msgTypes[3]
+func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_clients_proto_rawDescGZIP(), []int{1, 1}
-}
-
-func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta) GetCounts() *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Network) Reset() {
 	*x = GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Network{}
-	mi := &file_meraki_wireless_controller_v1_clients_proto_msgTypes[4]
+	mi := &file_meraki_wireless_controller_v1_clients_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -335,7 +308,7 @@ func (*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByInterval
 }
 
 func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_clients_proto_msgTypes[4]
+	mi := &file_meraki_wireless_controller_v1_clients_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -358,18 +331,26 @@ func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByInterv
 	return ""
 }
 
+func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings struct {
-	state         protoimpl.MessageState                                                                                  `protogen:"open.v1"`
-	StartTs       *timestamppb.Timestamp                                                                                  `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
-	EndTs         *timestamppb.Timestamp                                                                                  `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
-	Counts        *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings_Counts `protobuf:"bytes,3,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                  `protogen:"open.v1"`
+	StartTs              *timestamppb.Timestamp                                                                                  `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3" json:"start_ts,omitempty"`
+	EndTs                *timestamppb.Timestamp                                                                                  `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3" json:"end_ts,omitempty"`
+	Counts               *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings_Counts `protobuf:"bytes,3,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings) Reset() {
 	*x = GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings{}
-	mi := &file_meraki_wireless_controller_v1_clients_proto_msgTypes[5]
+	mi := &file_meraki_wireless_controller_v1_clients_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -382,7 +363,7 @@ func (*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByInterval
 }
 
 func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_clients_proto_msgTypes[5]
+	mi := &file_meraki_wireless_controller_v1_clients_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -419,16 +400,24 @@ func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByInterv
 	return nil
 }
 
+func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings_Counts struct {
-	state         protoimpl.MessageState                                                                                           `protogen:"open.v1"`
-	ByStatus      *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings_Counts_ByStatus `protobuf:"bytes,1,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                           `protogen:"open.v1"`
+	ByStatus             *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings_Counts_ByStatus `protobuf:"bytes,1,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings_Counts) Reset() {
 	*x = GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings_Counts{}
-	mi := &file_meraki_wireless_controller_v1_clients_proto_msgTypes[6]
+	mi := &file_meraki_wireless_controller_v1_clients_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -441,7 +430,7 @@ func (*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByInterval
 }
 
 func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_clients_proto_msgTypes[6]
+	mi := &file_meraki_wireless_controller_v1_clients_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -464,16 +453,24 @@ func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByInterv
 	return nil
 }
 
+func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings_Counts_ByStatus struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Online        *int64                 `protobuf:"varint,1,opt,name=online,proto3,oneof" json:"online,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Online               *int64                 `protobuf:"varint,1,opt,name=online,proto3,oneof" json:"online,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings_Counts_ByStatus) Reset() {
 	*x = GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings_Counts_ByStatus{}
-	mi := &file_meraki_wireless_controller_v1_clients_proto_msgTypes[7]
+	mi := &file_meraki_wireless_controller_v1_clients_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -486,7 +483,7 @@ func (*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByInterval
 }
 
 func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings_Counts_ByStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_clients_proto_msgTypes[7]
+	mi := &file_meraki_wireless_controller_v1_clients_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -509,109 +506,18 @@ func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByInterv
 	return 0
 }
 
-type GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                               `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_controller_v1_clients_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_clients_proto_msgTypes[8]
+func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings_Counts_ByStatus) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_clients_proto_rawDescGZIP(), []int{1, 1, 0}
-}
-
-func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta_Counts) GetItems() *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_controller_v1_clients_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_clients_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_clients_proto_rawDescGZIP(), []int{1, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 var File_meraki_wireless_controller_v1_clients_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_controller_v1_clients_proto_rawDesc = "" +
 	"\n" +
-	"+meraki/wireless_controller/v1/clients.proto\x12\x1dmeraki.wireless_controller.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\x91\x04\n" +
+	"+meraki/wireless_controller/v1/clients.proto\x12\x1dmeraki.wireless_controller.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a/meraki/wireless_controller/v1/collections.proto\"\x91\x04\n" +
 	"PGetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vnetwork_ids\x18\x02 \x03(\tR\n" +
@@ -634,39 +540,36 @@ const file_meraki_wireless_controller_v1_clients_proto_rawDesc = "" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
 	"\x0e_ending_beforeB\r\n" +
-	"\v_resolution\"\xe6\r\n" +
-	"QGetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse\x12\x8b\x01\n" +
-	"\x05items\x18\x01 \x03(\v2u.meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12\x89\x01\n" +
-	"\x04meta\x18\x03 \x01(\v2u.meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.MetaR\x04meta\x1a\x92\a\n" +
+	"\v_resolution\"\xd4\r\n" +
+	"QGetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse\x12A\n" +
+	"\x04meta\x18\x01 \x01(\v2-.meraki.wireless_controller.v1.CollectionMetaR\x04meta\x12\x8c\x01\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2u.meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9e\n" +
+	"\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x97\x01\n" +
 	"\anetwork\x18\x02 \x01(\v2}.meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.NetworkR\anetwork\x12\x9a\x01\n" +
-	"\breadings\x18\x03 \x03(\v2~.meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.ReadingsR\breadings\x1a%\n" +
+	"\breadings\x18\x03 \x03(\v2~.meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.ReadingsR\breadings\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\x83\x04\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xf1\x05\n" +
 	"\bReadings\x125\n" +
 	"\bstart_ts\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\astartTs\x121\n" +
 	"\x06end_ts\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05endTs\x12\x9e\x01\n" +
-	"\x06counts\x18\x03 \x01(\v2\x85\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings.CountsR\x06counts\x1a\xeb\x01\n" +
+	"\x06counts\x18\x03 \x01(\v2\x85\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8a\x03\n" +
 	"\x06Counts\x12\xac\x01\n" +
-	"\tby_status\x18\x01 \x01(\v2\x8e\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings.Counts.ByStatusR\bbyStatus\x1a2\n" +
+	"\tby_status\x18\x01 \x01(\v2\x8e\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings.Counts.ByStatusR\bbyStatus\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x81\x01\n" +
 	"\bByStatus\x12\x1b\n" +
-	"\x06online\x18\x01 \x01(\x03H\x00R\x06online\x88\x01\x01B\t\n" +
+	"\x06online\x18\x01 \x01(\x03H\x00R\x06online\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_onlineB\t\n" +
-	"\a_serial\x1a\xa3\x03\n" +
-	"\x04Meta\x12\x94\x01\n" +
-	"\x06counts\x18\x01 \x01(\v2|.meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Meta.CountsR\x06counts\x1a\x83\x02\n" +
-	"\x06Counts\x12\x99\x01\n" +
-	"\x05items\x18\x01 \x01(\v2\x82\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remainingB\x95\x01\n" +
-	"&com.merakibroker.wirelesscontroller.v1B\fClientsProtoP\x01Z[github.com/merakibroker/merakibroker/gen/meraki/wireless_controller/v1;wirelesscontrollerv1b\x06proto3"
+	"\a_serialB\xba\x01\n" +
+	"&com.merakibroker.wirelesscontroller.v1B\fClientsProtoP\x01Z[github.com/merakibroker/merakibroker/gen/meraki/wireless_controller/v1;wirelesscontrollerv1\xca\x02\"MerakiBroker\\WirelessController\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_controller_v1_clients_proto_rawDescOnce sync.Once
@@ -680,38 +583,41 @@ func file_meraki_wireless_controller_v1_clients_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_controller_v1_clients_proto_rawDescData
 }
 
-var file_meraki_wireless_controller_v1_clients_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_meraki_wireless_controller_v1_clients_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_meraki_wireless_controller_v1_clients_proto_goTypes = []any{
 	(*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalRequest)(nil),                                // 0: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalRequest
 	(*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse)(nil),                               // 1: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse
 	(*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item)(nil),                          // 2: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item
-	(*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta)(nil),                          // 3: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Meta
-	(*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Network)(nil),                  // 4: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Network
-	(*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings)(nil),                 // 5: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings
-	(*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings_Counts)(nil),          // 6: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings.Counts
-	(*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings_Counts_ByStatus)(nil), // 7: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings.Counts.ByStatus
-	(*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta_Counts)(nil),                   // 8: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Meta.Counts
-	(*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Meta_Counts_Items)(nil),             // 9: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Meta.Counts.Items
-	(*v1.PageInfo)(nil),           // 10: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Network)(nil),                  // 3: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Network
+	(*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings)(nil),                 // 4: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings
+	(*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings_Counts)(nil),          // 5: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings.Counts
+	(*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse_Item_Readings_Counts_ByStatus)(nil), // 6: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings.Counts.ByStatus
+	(*CollectionMeta)(nil),        // 7: meraki.wireless_controller.v1.CollectionMeta
+	(*v1.PageInfo)(nil),           // 8: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),       // 9: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
 }
 var file_meraki_wireless_controller_v1_clients_proto_depIdxs = []int32{
-	2,  // 0: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item
-	10, // 1: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	3,  // 2: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.meta:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Meta
-	4,  // 3: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.network:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Network
-	5,  // 4: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.readings:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings
-	8,  // 5: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Meta.counts:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Meta.Counts
-	11, // 6: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings.start_ts:type_name -> google.protobuf.Timestamp
-	11, // 7: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings.end_ts:type_name -> google.protobuf.Timestamp
-	6,  // 8: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings.counts:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings.Counts
-	7,  // 9: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings.Counts.by_status:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings.Counts.ByStatus
-	9,  // 10: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Meta.Counts.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Meta.Counts.Items
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	7,  // 0: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.meta:type_name -> meraki.wireless_controller.v1.CollectionMeta
+	2,  // 1: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item
+	8,  // 2: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	9,  // 3: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 4: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.network:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Network
+	4,  // 5: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.readings:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings
+	9,  // 6: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 7: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	10, // 8: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings.start_ts:type_name -> google.protobuf.Timestamp
+	10, // 9: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings.end_ts:type_name -> google.protobuf.Timestamp
+	5,  // 10: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings.counts:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings.Counts
+	9,  // 11: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings.additional_properties:type_name -> google.protobuf.Struct
+	6,  // 12: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings.Counts.by_status:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings.Counts.ByStatus
+	9,  // 13: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings.Counts.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 14: meraki.wireless_controller.v1.GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse.Item.Readings.Counts.ByStatus.additional_properties:type_name -> google.protobuf.Struct
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_controller_v1_clients_proto_init() }
@@ -719,18 +625,18 @@ func file_meraki_wireless_controller_v1_clients_proto_init() {
 	if File_meraki_wireless_controller_v1_clients_proto != nil {
 		return
 	}
+	file_meraki_wireless_controller_v1_collections_proto_init()
 	file_meraki_wireless_controller_v1_clients_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_clients_proto_msgTypes[2].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_clients_proto_msgTypes[4].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_clients_proto_msgTypes[7].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_clients_proto_msgTypes[9].OneofWrappers = []any{}
+	file_meraki_wireless_controller_v1_clients_proto_msgTypes[3].OneofWrappers = []any{}
+	file_meraki_wireless_controller_v1_clients_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_controller_v1_clients_proto_rawDesc), len(file_meraki_wireless_controller_v1_clients_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

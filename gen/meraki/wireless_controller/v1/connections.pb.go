@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -112,12 +113,13 @@ func (x *GetOrganizationWirelessControllerConnectionsRequest) GetEndingBefore() 
 
 // Answer of getOrganizationWirelessControllerConnections.
 type GetOrganizationWirelessControllerConnectionsResponse struct {
-	state         protoimpl.MessageState                                       `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessControllerConnectionsResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                 `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessControllerConnectionsResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                       `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                              `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessControllerConnectionsResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerConnectionsResponse) Reset() {
@@ -150,6 +152,13 @@ func (*GetOrganizationWirelessControllerConnectionsResponse) Descriptor() ([]byt
 	return file_meraki_wireless_controller_v1_connections_proto_rawDescGZIP(), []int{1}
 }
 
+func (x *GetOrganizationWirelessControllerConnectionsResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessControllerConnectionsResponse) GetItems() []*GetOrganizationWirelessControllerConnectionsResponse_Item {
 	if x != nil {
 		return x.Items
@@ -164,20 +173,21 @@ func (x *GetOrganizationWirelessControllerConnectionsResponse) GetPageInfo() *v1
 	return nil
 }
 
-func (x *GetOrganizationWirelessControllerConnectionsResponse) GetMeta() *GetOrganizationWirelessControllerConnectionsResponse_Meta {
+func (x *GetOrganizationWirelessControllerConnectionsResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessControllerConnectionsResponse_Item struct {
-	state         protoimpl.MessageState                                                `protogen:"open.v1"`
-	Serial        *string                                                               `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Controller    *GetOrganizationWirelessControllerConnectionsResponse_Item_Controller `protobuf:"bytes,2,opt,name=controller,proto3" json:"controller,omitempty"`
-	Network       *GetOrganizationWirelessControllerConnectionsResponse_Item_Network    `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                `protogen:"open.v1"`
+	Serial               *string                                                               `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Controller           *GetOrganizationWirelessControllerConnectionsResponse_Item_Controller `protobuf:"bytes,2,opt,name=controller,proto3" json:"controller,omitempty"`
+	Network              *GetOrganizationWirelessControllerConnectionsResponse_Item_Network    `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
+	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerConnectionsResponse_Item) Reset() {
@@ -231,60 +241,24 @@ func (x *GetOrganizationWirelessControllerConnectionsResponse_Item) GetNetwork()
 	return nil
 }
 
-type GetOrganizationWirelessControllerConnectionsResponse_Meta struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessControllerConnectionsResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerConnectionsResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessControllerConnectionsResponse_Meta{}
-	mi := &file_meraki_wireless_controller_v1_connections_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerConnectionsResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerConnectionsResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessControllerConnectionsResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_connections_proto_msgTypes[3]
+func (x *GetOrganizationWirelessControllerConnectionsResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerConnectionsResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerConnectionsResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_connections_proto_rawDescGZIP(), []int{1, 1}
-}
-
-func (x *GetOrganizationWirelessControllerConnectionsResponse_Meta) GetCounts() *GetOrganizationWirelessControllerConnectionsResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessControllerConnectionsResponse_Item_Controller struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Serial               *string                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerConnectionsResponse_Item_Controller) Reset() {
 	*x = GetOrganizationWirelessControllerConnectionsResponse_Item_Controller{}
-	mi := &file_meraki_wireless_controller_v1_connections_proto_msgTypes[4]
+	mi := &file_meraki_wireless_controller_v1_connections_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -296,7 +270,7 @@ func (x *GetOrganizationWirelessControllerConnectionsResponse_Item_Controller) S
 func (*GetOrganizationWirelessControllerConnectionsResponse_Item_Controller) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessControllerConnectionsResponse_Item_Controller) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_connections_proto_msgTypes[4]
+	mi := &file_meraki_wireless_controller_v1_connections_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -319,18 +293,26 @@ func (x *GetOrganizationWirelessControllerConnectionsResponse_Item_Controller) G
 	return ""
 }
 
+func (x *GetOrganizationWirelessControllerConnectionsResponse_Item_Controller) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerConnectionsResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Url           *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Url                  *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Name                 *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerConnectionsResponse_Item_Network) Reset() {
 	*x = GetOrganizationWirelessControllerConnectionsResponse_Item_Network{}
-	mi := &file_meraki_wireless_controller_v1_connections_proto_msgTypes[5]
+	mi := &file_meraki_wireless_controller_v1_connections_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -342,7 +324,7 @@ func (x *GetOrganizationWirelessControllerConnectionsResponse_Item_Network) Stri
 func (*GetOrganizationWirelessControllerConnectionsResponse_Item_Network) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessControllerConnectionsResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_connections_proto_msgTypes[5]
+	mi := &file_meraki_wireless_controller_v1_connections_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -379,107 +361,18 @@ func (x *GetOrganizationWirelessControllerConnectionsResponse_Item_Network) GetN
 	return ""
 }
 
-type GetOrganizationWirelessControllerConnectionsResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                  `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessControllerConnectionsResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerConnectionsResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessControllerConnectionsResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_controller_v1_connections_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerConnectionsResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerConnectionsResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessControllerConnectionsResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_connections_proto_msgTypes[6]
+func (x *GetOrganizationWirelessControllerConnectionsResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerConnectionsResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerConnectionsResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_connections_proto_rawDescGZIP(), []int{1, 1, 0}
-}
-
-func (x *GetOrganizationWirelessControllerConnectionsResponse_Meta_Counts) GetItems() *GetOrganizationWirelessControllerConnectionsResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationWirelessControllerConnectionsResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerConnectionsResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessControllerConnectionsResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_controller_v1_connections_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerConnectionsResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerConnectionsResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessControllerConnectionsResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_connections_proto_msgTypes[7]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerConnectionsResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerConnectionsResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_connections_proto_rawDescGZIP(), []int{1, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessControllerConnectionsResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessControllerConnectionsResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 var File_meraki_wireless_controller_v1_connections_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_controller_v1_connections_proto_rawDesc = "" +
 	"\n" +
-	"/meraki/wireless_controller/v1/connections.proto\x12\x1dmeraki.wireless_controller.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xef\x02\n" +
+	"/meraki/wireless_controller/v1/connections.proto\x12\x1dmeraki.wireless_controller.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a/meraki/wireless_controller/v1/collections.proto\"\xef\x02\n" +
 	"3GetOrganizationWirelessControllerConnectionsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vnetwork_ids\x18\x02 \x03(\tR\n" +
@@ -491,40 +384,34 @@ const file_meraki_wireless_controller_v1_connections_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x8c\t\n" +
-	"4GetOrganizationWirelessControllerConnectionsResponse\x12n\n" +
-	"\x05items\x18\x01 \x03(\v2X.meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12l\n" +
-	"\x04meta\x18\x03 \x01(\v2X.meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.MetaR\x04meta\x1a\xce\x03\n" +
+	"\x0e_ending_before\"\xb8\b\n" +
+	"4GetOrganizationWirelessControllerConnectionsResponse\x12A\n" +
+	"\x04meta\x18\x01 \x01(\v2-.meraki.wireless_controller.v1.CollectionMetaR\x04meta\x12o\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2X.meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbd\x05\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x83\x01\n" +
 	"\n" +
 	"controller\x18\x02 \x01(\v2c.meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Item.ControllerR\n" +
 	"controller\x12z\n" +
-	"\anetwork\x18\x03 \x01(\v2`.meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Item.NetworkR\anetwork\x1a4\n" +
+	"\anetwork\x18\x03 \x01(\v2`.meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Item.NetworkR\anetwork\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x83\x01\n" +
 	"\n" +
 	"Controller\x12\x1b\n" +
-	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01B\t\n" +
-	"\a_serial\x1af\n" +
+	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_serial\x1a\xb5\x01\n" +
 	"\aNetwork\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01B\x05\n" +
+	"\x04name\x18\x03 \x01(\tH\x02R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_urlB\a\n" +
 	"\x05_nameB\t\n" +
-	"\a_serial\x1a\xe6\x02\n" +
-	"\x04Meta\x12w\n" +
-	"\x06counts\x18\x01 \x01(\v2_.meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Meta.CountsR\x06counts\x1a\xe4\x01\n" +
-	"\x06Counts\x12{\n" +
-	"\x05items\x18\x01 \x01(\v2e.meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remainingB\x99\x01\n" +
-	"&com.merakibroker.wirelesscontroller.v1B\x10ConnectionsProtoP\x01Z[github.com/merakibroker/merakibroker/gen/meraki/wireless_controller/v1;wirelesscontrollerv1b\x06proto3"
+	"\a_serialB\xbe\x01\n" +
+	"&com.merakibroker.wirelesscontroller.v1B\x10ConnectionsProtoP\x01Z[github.com/merakibroker/merakibroker/gen/meraki/wireless_controller/v1;wirelesscontrollerv1\xca\x02\"MerakiBroker\\WirelessController\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_controller_v1_connections_proto_rawDescOnce sync.Once
@@ -538,31 +425,32 @@ func file_meraki_wireless_controller_v1_connections_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_controller_v1_connections_proto_rawDescData
 }
 
-var file_meraki_wireless_controller_v1_connections_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_meraki_wireless_controller_v1_connections_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_meraki_wireless_controller_v1_connections_proto_goTypes = []any{
-	(*GetOrganizationWirelessControllerConnectionsRequest)(nil),                    // 0: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsRequest
-	(*GetOrganizationWirelessControllerConnectionsResponse)(nil),                   // 1: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse
-	(*GetOrganizationWirelessControllerConnectionsResponse_Item)(nil),              // 2: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Item
-	(*GetOrganizationWirelessControllerConnectionsResponse_Meta)(nil),              // 3: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Meta
-	(*GetOrganizationWirelessControllerConnectionsResponse_Item_Controller)(nil),   // 4: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Item.Controller
-	(*GetOrganizationWirelessControllerConnectionsResponse_Item_Network)(nil),      // 5: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Item.Network
-	(*GetOrganizationWirelessControllerConnectionsResponse_Meta_Counts)(nil),       // 6: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Meta.Counts
-	(*GetOrganizationWirelessControllerConnectionsResponse_Meta_Counts_Items)(nil), // 7: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Meta.Counts.Items
-	(*v1.PageInfo)(nil), // 8: meraki.api.v1.PageInfo
+	(*GetOrganizationWirelessControllerConnectionsRequest)(nil),                  // 0: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsRequest
+	(*GetOrganizationWirelessControllerConnectionsResponse)(nil),                 // 1: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse
+	(*GetOrganizationWirelessControllerConnectionsResponse_Item)(nil),            // 2: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Item
+	(*GetOrganizationWirelessControllerConnectionsResponse_Item_Controller)(nil), // 3: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Item.Controller
+	(*GetOrganizationWirelessControllerConnectionsResponse_Item_Network)(nil),    // 4: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Item.Network
+	(*CollectionMeta)(nil),  // 5: meraki.wireless_controller.v1.CollectionMeta
+	(*v1.PageInfo)(nil),     // 6: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 7: google.protobuf.Struct
 }
 var file_meraki_wireless_controller_v1_connections_proto_depIdxs = []int32{
-	2, // 0: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Item
-	8, // 1: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	3, // 2: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.meta:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Meta
-	4, // 3: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Item.controller:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Item.Controller
-	5, // 4: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Item.network:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Item.Network
-	6, // 5: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Meta.counts:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Meta.Counts
-	7, // 6: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Meta.Counts.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Meta.Counts.Items
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	5, // 0: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.meta:type_name -> meraki.wireless_controller.v1.CollectionMeta
+	2, // 1: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Item
+	6, // 2: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	7, // 3: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.additional_properties:type_name -> google.protobuf.Struct
+	3, // 4: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Item.controller:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Item.Controller
+	4, // 5: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Item.network:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Item.Network
+	7, // 6: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	7, // 7: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Item.Controller.additional_properties:type_name -> google.protobuf.Struct
+	7, // 8: meraki.wireless_controller.v1.GetOrganizationWirelessControllerConnectionsResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_controller_v1_connections_proto_init() }
@@ -570,18 +458,18 @@ func file_meraki_wireless_controller_v1_connections_proto_init() {
 	if File_meraki_wireless_controller_v1_connections_proto != nil {
 		return
 	}
+	file_meraki_wireless_controller_v1_collections_proto_init()
 	file_meraki_wireless_controller_v1_connections_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_connections_proto_msgTypes[2].OneofWrappers = []any{}
+	file_meraki_wireless_controller_v1_connections_proto_msgTypes[3].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_connections_proto_msgTypes[4].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_connections_proto_msgTypes[5].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_connections_proto_msgTypes[7].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_controller_v1_connections_proto_rawDesc), len(file_meraki_wireless_controller_v1_connections_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

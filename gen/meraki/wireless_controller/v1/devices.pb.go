@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -130,12 +131,13 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceRequest) Ge
 
 // Answer of getOrganizationWirelessControllerDevicesInterfacesL2ByDevice.
 type GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse struct {
-	state         protoimpl.MessageState                                                       `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                 `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                       `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                              `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse) Reset() {
@@ -168,6 +170,13 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse) Des
 	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{1}
 }
 
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse) GetItems() []*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item {
 	if x != nil {
 		return x.Items
@@ -182,9 +191,9 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse) G
 	return nil
 }
 
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse) GetMeta() *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta {
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -303,12 +312,13 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHisto
 
 // Answer of getOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDevice.
 type GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse struct {
-	state         protoimpl.MessageState                                                                            `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                                      `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                            `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                                                   `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                                      `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse) Reset() {
@@ -342,6 +352,13 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistory
 	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{3}
 }
 
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse) GetItems() []*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item {
 	if x != nil {
 		return x.Items
@@ -356,9 +373,9 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHisto
 	return nil
 }
 
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse) GetMeta() *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta {
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -469,12 +486,13 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByInter
 
 // Answer of getOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByInterval.
 type GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse struct {
-	state         protoimpl.MessageState                                                                     `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                     `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                                            `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse) Reset() {
@@ -508,6 +526,13 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByInterva
 	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{5}
 }
 
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse) GetItems() []*GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Item {
 	if x != nil {
 		return x.Items
@@ -522,9 +547,9 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByInter
 	return nil
 }
 
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse) GetMeta() *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta {
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -634,12 +659,13 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceRequest) Ge
 
 // Answer of getOrganizationWirelessControllerDevicesInterfacesL3ByDevice.
 type GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse struct {
-	state         protoimpl.MessageState                                                       `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                 `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                       `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                              `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                 `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse) Reset() {
@@ -672,6 +698,13 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse) Des
 	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{7}
 }
 
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse) GetItems() []*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item {
 	if x != nil {
 		return x.Items
@@ -686,9 +719,9 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse) G
 	return nil
 }
 
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse) GetMeta() *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta {
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -807,12 +840,13 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHisto
 
 // Answer of getOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDevice.
 type GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse struct {
-	state         protoimpl.MessageState                                                                            `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                                      `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                            `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                                                   `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                                      `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse) Reset() {
@@ -846,6 +880,13 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistory
 	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{9}
 }
 
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse) GetItems() []*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item {
 	if x != nil {
 		return x.Items
@@ -860,9 +901,9 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHisto
 	return nil
 }
 
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse) GetMeta() *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta {
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -973,12 +1014,13 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByInter
 
 // Answer of getOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByInterval.
 type GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse struct {
-	state         protoimpl.MessageState                                                                     `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                     `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                                            `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse) Reset() {
@@ -1012,6 +1054,13 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByInterva
 	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{11}
 }
 
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse) GetItems() []*GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Item {
 	if x != nil {
 		return x.Items
@@ -1026,9 +1075,9 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByInter
 	return nil
 }
 
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse) GetMeta() *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta {
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1147,12 +1196,13 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDevi
 
 // Answer of getOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDevice.
 type GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse struct {
-	state         protoimpl.MessageState                                                                    `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                              `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                    `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                                           `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                              `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                          `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse) Reset() {
@@ -1186,6 +1236,13 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDevice
 	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{13}
 }
 
+func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse) GetItems() []*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item {
 	if x != nil {
 		return x.Items
@@ -1200,9 +1257,9 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDevi
 	return nil
 }
 
-func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse) GetMeta() *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta {
+func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1321,12 +1378,13 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByInterva
 
 // Answer of getOrganizationWirelessControllerDevicesInterfacesUsageHistoryByInterval.
 type GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse struct {
-	state         protoimpl.MessageState                                                                   `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                             `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                   `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                                          `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                             `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse) Reset() {
@@ -1360,6 +1418,13 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalR
 	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{15}
 }
 
+func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse) GetItems() []*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item {
 	if x != nil {
 		return x.Items
@@ -1374,9 +1439,9 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByInterva
 	return nil
 }
 
-func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse) GetMeta() *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta {
+func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1486,11 +1551,13 @@ func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryReques
 
 // Answer of getOrganizationWirelessControllerDevicesRedundancyFailoverHistory.
 type GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse struct {
-	state         protoimpl.MessageState                                                            `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                      `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                            `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                                   `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                      `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse) Reset() {
@@ -1523,6 +1590,13 @@ func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse
 	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{17}
 }
 
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse) GetItems() []*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item {
 	if x != nil {
 		return x.Items
@@ -1533,6 +1607,13 @@ func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryRespon
 func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse) GetPageInfo() *v1.PageInfo {
 	if x != nil {
 		return x.PageInfo
+	}
+	return nil
+}
+
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1617,12 +1698,13 @@ func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesRequest) GetE
 
 // Answer of getOrganizationWirelessControllerDevicesRedundancyStatuses.
 type GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse struct {
-	state         protoimpl.MessageState                                                     `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                     `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                            `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse) Reset() {
@@ -1655,6 +1737,13 @@ func (*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse) Descr
 	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{19}
 }
 
+func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse) GetItems() []*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item {
 	if x != nil {
 		return x.Items
@@ -1669,9 +1758,9 @@ func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse) Get
 	return nil
 }
 
-func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse) GetMeta() *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta {
+func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
@@ -1782,12 +1871,13 @@ func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInter
 
 // Answer of getOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInterval.
 type GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse struct {
-	state         protoimpl.MessageState                                                                     `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                                               `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                     `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                                            `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                                               `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse) Reset() {
@@ -1821,6 +1911,13 @@ func (*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInterva
 	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{21}
 }
 
+func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse) GetItems() []*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item {
 	if x != nil {
 		return x.Items
@@ -1835,19 +1932,20 @@ func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInter
 	return nil
 }
 
-func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse) GetMeta() *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta {
+func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item struct {
-	state         protoimpl.MessageState                                                                  `protogen:"open.v1"`
-	Serial        *string                                                                                 `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Interfaces    []*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                  `protogen:"open.v1"`
+	Serial               *string                                                                                 `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Interfaces           []*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item) Reset() {
@@ -1894,71 +1992,35 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_It
 	return nil
 }
 
-type GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta struct {
-	state         protoimpl.MessageState                                                            `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[23]
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{1, 1}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta) GetCounts() *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces struct {
-	state            protoimpl.MessageState                                                                             `protogen:"open.v1"`
-	Name             *string                                                                                            `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Description      *string                                                                                            `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	Enabled          *bool                                                                                              `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Mac              *string                                                                                            `protobuf:"bytes,4,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Status           *string                                                                                            `protobuf:"bytes,5,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Speed            *string                                                                                            `protobuf:"bytes,6,opt,name=speed,proto3,oneof" json:"speed,omitempty"`
-	IsUplink         *bool                                                                                              `protobuf:"varint,7,opt,name=is_uplink,json=isUplink,proto3,oneof" json:"is_uplink,omitempty"`
-	Vlan             *int64                                                                                             `protobuf:"varint,8,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	IsRedundancyPort *bool                                                                                              `protobuf:"varint,9,opt,name=is_redundancy_port,json=isRedundancyPort,proto3,oneof" json:"is_redundancy_port,omitempty"`
-	LinkNegotiation  *string                                                                                            `protobuf:"bytes,10,opt,name=link_negotiation,json=linkNegotiation,proto3,oneof" json:"link_negotiation,omitempty"`
-	ChannelGroup     *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces_ChannelGroup `protobuf:"bytes,11,opt,name=channel_group,json=channelGroup,proto3" json:"channel_group,omitempty"`
-	Module           *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces_Module       `protobuf:"bytes,12,opt,name=module,proto3" json:"module,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                             `protogen:"open.v1"`
+	Name                 *string                                                                                            `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Description          *string                                                                                            `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	Enabled              *bool                                                                                              `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Mac                  *string                                                                                            `protobuf:"bytes,4,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Status               *string                                                                                            `protobuf:"bytes,5,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Speed                *string                                                                                            `protobuf:"bytes,6,opt,name=speed,proto3,oneof" json:"speed,omitempty"`
+	IsUplink             *bool                                                                                              `protobuf:"varint,7,opt,name=is_uplink,json=isUplink,proto3,oneof" json:"is_uplink,omitempty"`
+	Vlan                 *int64                                                                                             `protobuf:"varint,8,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
+	IsRedundancyPort     *bool                                                                                              `protobuf:"varint,9,opt,name=is_redundancy_port,json=isRedundancyPort,proto3,oneof" json:"is_redundancy_port,omitempty"`
+	LinkNegotiation      *string                                                                                            `protobuf:"bytes,10,opt,name=link_negotiation,json=linkNegotiation,proto3,oneof" json:"link_negotiation,omitempty"`
+	ChannelGroup         *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces_ChannelGroup `protobuf:"bytes,11,opt,name=channel_group,json=channelGroup,proto3" json:"channel_group,omitempty"`
+	Module               *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces_Module       `protobuf:"bytes,12,opt,name=module,proto3" json:"module,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[24]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1971,7 +2033,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[24]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2071,16 +2133,24 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_It
 	return nil
 }
 
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces_ChannelGroup struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Number        *int64                 `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Number               *int64                 `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces_ChannelGroup) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces_ChannelGroup{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[25]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2093,7 +2163,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces_ChannelGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[25]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2116,16 +2186,24 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_It
 	return 0
 }
 
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces_ChannelGroup) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces_Module struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Model         *string                `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Model                *string                `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces_Module) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces_Module{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[26]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2138,7 +2216,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces_Module) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[26]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2161,115 +2239,25 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_It
 	return ""
 }
 
-type GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                  `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[27]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[27]
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces_Module) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{1, 1, 0}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta_Counts) GetItems() *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[28]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[28]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{1, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item struct {
-	state         protoimpl.MessageState                                                                                       `protogen:"open.v1"`
-	Serial        *string                                                                                                      `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Interfaces    []*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item_Interfaces `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                       `protogen:"open.v1"`
+	Serial               *string                                                                                                      `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Interfaces           []*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item_Interfaces `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[29]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2282,7 +2270,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistory
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[29]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2312,63 +2300,26 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHisto
 	return nil
 }
 
-type GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta struct {
-	state         protoimpl.MessageState                                                                                 `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[30]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[30]
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{3, 1}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta) GetCounts() *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item_Interfaces struct {
-	state         protoimpl.MessageState                                                                                               `protogen:"open.v1"`
-	Name          *string                                                                                                              `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Mac           *string                                                                                                              `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Changes       []*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item_Interfaces_Changes `protobuf:"bytes,3,rep,name=changes,proto3" json:"changes,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                               `protogen:"open.v1"`
+	Name                 *string                                                                                                              `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Mac                  *string                                                                                                              `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Changes              []*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item_Interfaces_Changes `protobuf:"bytes,3,rep,name=changes,proto3" json:"changes,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item_Interfaces) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item_Interfaces{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[31]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2381,7 +2332,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistory
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item_Interfaces) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[31]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2418,19 +2369,27 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHisto
 	return nil
 }
 
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item_Interfaces) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item_Interfaces_Changes struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ts            *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=ts,proto3" json:"ts,omitempty"`
-	Status        *string                `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Warnings      []string               `protobuf:"bytes,3,rep,name=warnings,proto3" json:"warnings,omitempty"`
-	Errors        []string               `protobuf:"bytes,4,rep,name=errors,proto3" json:"errors,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Ts                   *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=ts,proto3" json:"ts,omitempty"`
+	Status               *string                `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Warnings             []string               `protobuf:"bytes,3,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	Errors               []string               `protobuf:"bytes,4,rep,name=errors,proto3" json:"errors,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item_Interfaces_Changes) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item_Interfaces_Changes{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[32]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2443,7 +2402,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistory
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item_Interfaces_Changes) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[32]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2487,115 +2446,25 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHisto
 	return nil
 }
 
-type GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                                       `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[33]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[33]
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item_Interfaces_Changes) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{3, 1, 0}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta_Counts) GetItems() *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[34]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[34]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{3, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Item struct {
-	state         protoimpl.MessageState                                                                              `protogen:"open.v1"`
-	Serial        *string                                                                                             `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Readings      []*GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Item_Readings `protobuf:"bytes,2,rep,name=readings,proto3" json:"readings,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                              `protogen:"open.v1"`
+	Serial               *string                                                                                             `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Readings             []*GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Item_Readings `protobuf:"bytes,2,rep,name=readings,proto3" json:"readings,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Item) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Item{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[35]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2608,7 +2477,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByInterva
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[35]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2638,64 +2507,27 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByInter
 	return nil
 }
 
-type GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta struct {
-	state         protoimpl.MessageState                                                                          `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[36]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[36]
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{5, 1}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta) GetCounts() *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Item_Readings struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Mac           *string                `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Recv          *int64                 `protobuf:"varint,3,opt,name=recv,proto3,oneof" json:"recv,omitempty"`
-	Send          *int64                 `protobuf:"varint,4,opt,name=send,proto3,oneof" json:"send,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Mac                  *string                `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Recv                 *int64                 `protobuf:"varint,3,opt,name=recv,proto3,oneof" json:"recv,omitempty"`
+	Send                 *int64                 `protobuf:"varint,4,opt,name=send,proto3,oneof" json:"send,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Item_Readings) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Item_Readings{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[37]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2708,7 +2540,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByInterva
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Item_Readings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[37]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2752,115 +2584,25 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByInter
 	return 0
 }
 
-type GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                                `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[38]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[38]
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Item_Readings) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{5, 1, 0}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta_Counts) GetItems() *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[39]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[39]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{5, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item struct {
-	state         protoimpl.MessageState                                                                  `protogen:"open.v1"`
-	Serial        *string                                                                                 `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Interfaces    []*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                  `protogen:"open.v1"`
+	Serial               *string                                                                                 `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Interfaces           []*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[40]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2872,7 +2614,7 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_It
 func (*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[40]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2902,71 +2644,35 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_It
 	return nil
 }
 
-type GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta struct {
-	state         protoimpl.MessageState                                                            `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[41]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[41]
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{7, 1}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta) GetCounts() *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces struct {
-	state           protoimpl.MessageState                                                                             `protogen:"open.v1"`
-	Name            *string                                                                                            `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Description     *string                                                                                            `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	Mac             *string                                                                                            `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Status          *string                                                                                            `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Speed           *string                                                                                            `protobuf:"bytes,5,opt,name=speed,proto3,oneof" json:"speed,omitempty"`
-	Addresses       []*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Addresses  `protobuf:"bytes,6,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	Vrf             *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Vrf          `protobuf:"bytes,7,opt,name=vrf,proto3" json:"vrf,omitempty"`
-	IsUplink        *bool                                                                                              `protobuf:"varint,8,opt,name=is_uplink,json=isUplink,proto3,oneof" json:"is_uplink,omitempty"`
-	Vlan            *int64                                                                                             `protobuf:"varint,9,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
-	LinkNegotiation *string                                                                                            `protobuf:"bytes,10,opt,name=link_negotiation,json=linkNegotiation,proto3,oneof" json:"link_negotiation,omitempty"`
-	ChannelGroup    *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_ChannelGroup `protobuf:"bytes,11,opt,name=channel_group,json=channelGroup,proto3" json:"channel_group,omitempty"`
-	Module          *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Module       `protobuf:"bytes,12,opt,name=module,proto3" json:"module,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                             `protogen:"open.v1"`
+	Name                 *string                                                                                            `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Description          *string                                                                                            `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	Mac                  *string                                                                                            `protobuf:"bytes,3,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Status               *string                                                                                            `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Speed                *string                                                                                            `protobuf:"bytes,5,opt,name=speed,proto3,oneof" json:"speed,omitempty"`
+	Addresses            []*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Addresses  `protobuf:"bytes,6,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	Vrf                  *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Vrf          `protobuf:"bytes,7,opt,name=vrf,proto3" json:"vrf,omitempty"`
+	IsUplink             *bool                                                                                              `protobuf:"varint,8,opt,name=is_uplink,json=isUplink,proto3,oneof" json:"is_uplink,omitempty"`
+	Vlan                 *int64                                                                                             `protobuf:"varint,9,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
+	LinkNegotiation      *string                                                                                            `protobuf:"bytes,10,opt,name=link_negotiation,json=linkNegotiation,proto3,oneof" json:"link_negotiation,omitempty"`
+	ChannelGroup         *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_ChannelGroup `protobuf:"bytes,11,opt,name=channel_group,json=channelGroup,proto3" json:"channel_group,omitempty"`
+	Module               *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Module       `protobuf:"bytes,12,opt,name=module,proto3" json:"module,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[42]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2979,7 +2685,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[42]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3079,18 +2785,26 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_It
 	return nil
 }
 
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Addresses struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Protocol      *string                `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
-	Address       *string                `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Subnet        *string                `protobuf:"bytes,3,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Protocol             *string                `protobuf:"bytes,1,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	Address              *string                `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Subnet               *string                `protobuf:"bytes,3,opt,name=subnet,proto3,oneof" json:"subnet,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Addresses) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Addresses{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[43]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3103,7 +2817,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[43]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3140,16 +2854,24 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_It
 	return ""
 }
 
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Addresses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Vrf struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Vrf) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Vrf{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[44]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3162,7 +2884,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Vrf) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[44]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3185,16 +2907,24 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_It
 	return ""
 }
 
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Vrf) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_ChannelGroup struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Number        *int64                 `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Number               *int64                 `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_ChannelGroup) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_ChannelGroup{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[45]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3207,7 +2937,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_ChannelGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[45]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3230,16 +2960,24 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_It
 	return 0
 }
 
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_ChannelGroup) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Module struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Model         *string                `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Model                *string                `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Module) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Module{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[46]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3252,7 +2990,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Module) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[46]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3275,115 +3013,25 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_It
 	return ""
 }
 
-type GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                  `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[47]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[47]
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Module) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{7, 1, 0}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta_Counts) GetItems() *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[48]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[48]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{7, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item struct {
-	state         protoimpl.MessageState                                                                                       `protogen:"open.v1"`
-	Serial        *string                                                                                                      `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Interfaces    []*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item_Interfaces `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                       `protogen:"open.v1"`
+	Serial               *string                                                                                                      `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Interfaces           []*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item_Interfaces `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                             `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[49]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3396,7 +3044,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistory
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[49]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3426,63 +3074,26 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHisto
 	return nil
 }
 
-type GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta struct {
-	state         protoimpl.MessageState                                                                                 `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[50]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[50]
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{9, 1}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta) GetCounts() *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item_Interfaces struct {
-	state         protoimpl.MessageState                                                                                               `protogen:"open.v1"`
-	Name          *string                                                                                                              `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Mac           *string                                                                                                              `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Changes       []*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item_Interfaces_Changes `protobuf:"bytes,3,rep,name=changes,proto3" json:"changes,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                               `protogen:"open.v1"`
+	Name                 *string                                                                                                              `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Mac                  *string                                                                                                              `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Changes              []*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item_Interfaces_Changes `protobuf:"bytes,3,rep,name=changes,proto3" json:"changes,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item_Interfaces) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item_Interfaces{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[51]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3495,7 +3106,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistory
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item_Interfaces) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[51]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3532,19 +3143,27 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHisto
 	return nil
 }
 
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item_Interfaces) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item_Interfaces_Changes struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ts            *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=ts,proto3" json:"ts,omitempty"`
-	Status        *string                `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Warnings      []string               `protobuf:"bytes,3,rep,name=warnings,proto3" json:"warnings,omitempty"`
-	Errors        []string               `protobuf:"bytes,4,rep,name=errors,proto3" json:"errors,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Ts                   *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=ts,proto3" json:"ts,omitempty"`
+	Status               *string                `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Warnings             []string               `protobuf:"bytes,3,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	Errors               []string               `protobuf:"bytes,4,rep,name=errors,proto3" json:"errors,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item_Interfaces_Changes) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item_Interfaces_Changes{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[52]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3557,7 +3176,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistory
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item_Interfaces_Changes) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[52]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3601,115 +3220,25 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHisto
 	return nil
 }
 
-type GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                                       `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[53]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[53]
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item_Interfaces_Changes) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{9, 1, 0}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta_Counts) GetItems() *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[54]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[54]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{9, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Item struct {
-	state         protoimpl.MessageState                                                                              `protogen:"open.v1"`
-	Serial        *string                                                                                             `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Readings      []*GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Item_Readings `protobuf:"bytes,2,rep,name=readings,proto3" json:"readings,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                              `protogen:"open.v1"`
+	Serial               *string                                                                                             `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Readings             []*GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Item_Readings `protobuf:"bytes,2,rep,name=readings,proto3" json:"readings,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Item) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Item{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[55]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3722,7 +3251,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByInterva
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[55]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3752,64 +3281,27 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByInter
 	return nil
 }
 
-type GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta struct {
-	state         protoimpl.MessageState                                                                          `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[56]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[56]
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{11, 1}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta) GetCounts() *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Item_Readings struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Mac           *string                `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	Recv          *int64                 `protobuf:"varint,3,opt,name=recv,proto3,oneof" json:"recv,omitempty"`
-	Send          *int64                 `protobuf:"varint,4,opt,name=send,proto3,oneof" json:"send,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Mac                  *string                `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
+	Recv                 *int64                 `protobuf:"varint,3,opt,name=recv,proto3,oneof" json:"recv,omitempty"`
+	Send                 *int64                 `protobuf:"varint,4,opt,name=send,proto3,oneof" json:"send,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Item_Readings) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Item_Readings{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[57]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3822,7 +3314,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByInterva
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Item_Readings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[57]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3866,115 +3358,25 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByInter
 	return 0
 }
 
-type GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                                `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[58]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[58]
+func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Item_Readings) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{11, 1, 0}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta_Counts) GetItems() *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[59]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[59]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{11, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item struct {
-	state         protoimpl.MessageState                                                                               `protogen:"open.v1"`
-	Serial        *string                                                                                              `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Interfaces    []*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                               `protogen:"open.v1"`
+	Serial               *string                                                                                              `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Interfaces           []*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[60]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3987,7 +3389,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDevice
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[60]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4017,62 +3419,25 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDevi
 	return nil
 }
 
-type GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta struct {
-	state         protoimpl.MessageState                                                                         `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[61]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[61]
+func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{13, 1}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta) GetCounts() *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces struct {
-	state         protoimpl.MessageState                                                                                        `protogen:"open.v1"`
-	Name          *string                                                                                                       `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Readings      []*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces_Readings `protobuf:"bytes,2,rep,name=readings,proto3" json:"readings,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                        `protogen:"open.v1"`
+	Name                 *string                                                                                                       `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Readings             []*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces_Readings `protobuf:"bytes,2,rep,name=readings,proto3" json:"readings,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                              `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[62]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4085,7 +3450,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDevice
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[62]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4115,20 +3480,28 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDevi
 	return nil
 }
 
+func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces_Readings struct {
-	state         protoimpl.MessageState                                                                                           `protogen:"open.v1"`
-	Name          *string                                                                                                          `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Total         *int64                                                                                                           `protobuf:"varint,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Recv          *int64                                                                                                           `protobuf:"varint,3,opt,name=recv,proto3,oneof" json:"recv,omitempty"`
-	Send          *int64                                                                                                           `protobuf:"varint,4,opt,name=send,proto3,oneof" json:"send,omitempty"`
-	Rate          *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces_Readings_Rate `protobuf:"bytes,5,opt,name=rate,proto3" json:"rate,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                           `protogen:"open.v1"`
+	Name                 *string                                                                                                          `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Total                *int64                                                                                                           `protobuf:"varint,2,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Recv                 *int64                                                                                                           `protobuf:"varint,3,opt,name=recv,proto3,oneof" json:"recv,omitempty"`
+	Send                 *int64                                                                                                           `protobuf:"varint,4,opt,name=send,proto3,oneof" json:"send,omitempty"`
+	Rate                 *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces_Readings_Rate `protobuf:"bytes,5,opt,name=rate,proto3" json:"rate,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces_Readings) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces_Readings{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[63]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4141,7 +3514,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDevice
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces_Readings) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[63]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4192,18 +3565,26 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDevi
 	return nil
 }
 
+func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces_Readings) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces_Readings_Rate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Recv          *int64                 `protobuf:"varint,2,opt,name=recv,proto3,oneof" json:"recv,omitempty"`
-	Send          *int64                 `protobuf:"varint,3,opt,name=send,proto3,oneof" json:"send,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Recv                 *int64                 `protobuf:"varint,2,opt,name=recv,proto3,oneof" json:"recv,omitempty"`
+	Send                 *int64                 `protobuf:"varint,3,opt,name=send,proto3,oneof" json:"send,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces_Readings_Rate) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces_Readings_Rate{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[64]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4216,7 +3597,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDevice
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces_Readings_Rate) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[64]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4253,115 +3634,25 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDevi
 	return 0
 }
 
-type GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                               `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[65]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[65]
+func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces_Readings_Rate) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{13, 1, 0}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta_Counts) GetItems() *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[66]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[66]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{13, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item struct {
-	state         protoimpl.MessageState                                                                             `protogen:"open.v1"`
-	Serial        *string                                                                                            `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Intervals     []*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals `protobuf:"bytes,2,rep,name=intervals,proto3" json:"intervals,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                             `protogen:"open.v1"`
+	Serial               *string                                                                                            `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Intervals            []*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals `protobuf:"bytes,2,rep,name=intervals,proto3" json:"intervals,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[67]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4374,7 +3665,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalR
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[67]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4404,64 +3695,27 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByInterva
 	return nil
 }
 
-type GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta struct {
-	state         protoimpl.MessageState                                                                        `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[68]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[68]
+func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{15, 1}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta) GetCounts() *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals struct {
-	state         protoimpl.MessageState                                                                                         `protogen:"open.v1"`
-	StartTs       *string                                                                                                        `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3,oneof" json:"start_ts,omitempty"`
-	EndTs         *string                                                                                                        `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3,oneof" json:"end_ts,omitempty"`
-	Overall       *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_Overall       `protobuf:"bytes,3,opt,name=overall,proto3" json:"overall,omitempty"`
-	ByInterface   []*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_ByInterface `protobuf:"bytes,4,rep,name=by_interface,json=byInterface,proto3" json:"by_interface,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                         `protogen:"open.v1"`
+	StartTs              *string                                                                                                        `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3,oneof" json:"start_ts,omitempty"`
+	EndTs                *string                                                                                                        `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3,oneof" json:"end_ts,omitempty"`
+	Overall              *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_Overall       `protobuf:"bytes,3,opt,name=overall,proto3" json:"overall,omitempty"`
+	ByInterface          []*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_ByInterface `protobuf:"bytes,4,rep,name=by_interface,json=byInterface,proto3" json:"by_interface,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[69]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4474,7 +3728,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalR
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[69]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4518,18 +3772,26 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByInterva
 	return nil
 }
 
+func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_Overall struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Recv          *int64                 `protobuf:"varint,2,opt,name=recv,proto3,oneof" json:"recv,omitempty"`
-	Send          *int64                 `protobuf:"varint,3,opt,name=send,proto3,oneof" json:"send,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Recv                 *int64                 `protobuf:"varint,2,opt,name=recv,proto3,oneof" json:"recv,omitempty"`
+	Send                 *int64                 `protobuf:"varint,3,opt,name=send,proto3,oneof" json:"send,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_Overall) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_Overall{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[70]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4542,7 +3804,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalR
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_Overall) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[70]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4579,17 +3841,25 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByInterva
 	return 0
 }
 
+func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_Overall) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_ByInterface struct {
-	state         protoimpl.MessageState                                                                                             `protogen:"open.v1"`
-	Name          *string                                                                                                            `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Usage         *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_ByInterface_Usage `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                             `protogen:"open.v1"`
+	Name                 *string                                                                                                            `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Usage                *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_ByInterface_Usage `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_ByInterface) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_ByInterface{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[71]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4602,7 +3872,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalR
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_ByInterface) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[71]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4632,18 +3902,26 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByInterva
 	return nil
 }
 
+func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_ByInterface) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_ByInterface_Usage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Recv          *int64                 `protobuf:"varint,2,opt,name=recv,proto3,oneof" json:"recv,omitempty"`
-	Send          *int64                 `protobuf:"varint,3,opt,name=send,proto3,oneof" json:"send,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Recv                 *int64                 `protobuf:"varint,2,opt,name=recv,proto3,oneof" json:"recv,omitempty"`
+	Send                 *int64                 `protobuf:"varint,3,opt,name=send,proto3,oneof" json:"send,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_ByInterface_Usage) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_ByInterface_Usage{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[72]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4656,7 +3934,7 @@ func (*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalR
 }
 
 func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_ByInterface_Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[72]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4693,115 +3971,28 @@ func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByInterva
 	return 0
 }
 
-type GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                              `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[73]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[73]
+func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_ByInterface_Usage) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{15, 1, 0}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta_Counts) GetItems() *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[74]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[74]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{15, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item struct {
-	state         protoimpl.MessageState                                                                  `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	Meta          *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta    `protobuf:"bytes,2,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                 `protogen:"open.v1"`
+	Serial               *string                                                                                `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Ts                   *timestamppb.Timestamp                                                                 `protobuf:"bytes,2,opt,name=ts,proto3" json:"ts,omitempty"`
+	Reason               *string                                                                                `protobuf:"bytes,3,opt,name=reason,proto3,oneof" json:"reason,omitempty"`
+	Failed               *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Failed `protobuf:"bytes,4,opt,name=failed,proto3" json:"failed,omitempty"`
+	Active               *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Active `protobuf:"bytes,5,opt,name=active,proto3" json:"active,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[75]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4814,7 +4005,7 @@ func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse
 }
 
 func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[75]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4830,120 +4021,72 @@ func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse
 	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{17, 0}
 }
 
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item) GetItems() []*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item) GetMeta() *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta {
-	if x != nil {
-		return x.Meta
-	}
-	return nil
-}
-
-type GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items struct {
-	state         protoimpl.MessageState                                                                       `protogen:"open.v1"`
-	Serial        *string                                                                                      `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Ts            *timestamppb.Timestamp                                                                       `protobuf:"bytes,2,opt,name=ts,proto3" json:"ts,omitempty"`
-	Reason        *string                                                                                      `protobuf:"bytes,3,opt,name=reason,proto3,oneof" json:"reason,omitempty"`
-	Failed        *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Failed `protobuf:"bytes,4,opt,name=failed,proto3" json:"failed,omitempty"`
-	Active        *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Active `protobuf:"bytes,5,opt,name=active,proto3" json:"active,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[76]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[76]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{17, 0, 0}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items) GetSerial() string {
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item) GetSerial() string {
 	if x != nil && x.Serial != nil {
 		return *x.Serial
 	}
 	return ""
 }
 
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items) GetTs() *timestamppb.Timestamp {
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item) GetTs() *timestamppb.Timestamp {
 	if x != nil {
 		return x.Ts
 	}
 	return nil
 }
 
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items) GetReason() string {
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item) GetReason() string {
 	if x != nil && x.Reason != nil {
 		return *x.Reason
 	}
 	return ""
 }
 
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items) GetFailed() *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Failed {
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item) GetFailed() *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Failed {
 	if x != nil {
 		return x.Failed
 	}
 	return nil
 }
 
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items) GetActive() *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Active {
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item) GetActive() *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Active {
 	if x != nil {
 		return x.Active
 	}
 	return nil
 }
 
-type GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta struct {
-	state         protoimpl.MessageState                                                                      `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[77]
+type GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Failed struct {
+	state                protoimpl.MessageState                                                                         `protogen:"open.v1"`
+	Chassis              *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Failed_Chassis `protobuf:"bytes,1,opt,name=chassis,proto3" json:"chassis,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Failed) Reset() {
+	*x = GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Failed{}
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta) String() string {
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Failed) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta) ProtoMessage() {
+func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Failed) ProtoMessage() {
 }
 
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[77]
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Failed) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4954,41 +4097,102 @@ func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryRespon
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta) Descriptor() ([]byte, []int) {
+// Deprecated: Use GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Failed.ProtoReflect.Descriptor instead.
+func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Failed) Descriptor() ([]byte, []int) {
+	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{17, 0, 0}
+}
+
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Failed) GetChassis() *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Failed_Chassis {
+	if x != nil {
+		return x.Chassis
+	}
+	return nil
+}
+
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Failed) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
+type GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Active struct {
+	state                protoimpl.MessageState                                                                         `protogen:"open.v1"`
+	Chassis              *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Active_Chassis `protobuf:"bytes,1,opt,name=chassis,proto3" json:"chassis,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                               `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Active) Reset() {
+	*x = GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Active{}
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Active) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Active) ProtoMessage() {
+}
+
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Active) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Active.ProtoReflect.Descriptor instead.
+func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Active) Descriptor() ([]byte, []int) {
 	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{17, 0, 1}
 }
 
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta) GetCounts() *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta_Counts {
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Active) GetChassis() *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Active_Chassis {
 	if x != nil {
-		return x.Counts
+		return x.Chassis
 	}
 	return nil
 }
 
-type GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Failed struct {
-	state         protoimpl.MessageState                                                                               `protogen:"open.v1"`
-	Chassis       *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Failed_Chassis `protobuf:"bytes,1,opt,name=chassis,proto3" json:"chassis,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Active) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Failed) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Failed{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[78]
+type GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Failed_Chassis struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Failed_Chassis) Reset() {
+	*x = GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Failed_Chassis{}
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Failed) String() string {
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Failed_Chassis) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Failed) ProtoMessage() {
+func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Failed_Chassis) ProtoMessage() {
 }
 
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[78]
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Failed_Chassis) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4999,131 +4203,49 @@ func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryRespon
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Failed.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Failed) Descriptor() ([]byte, []int) {
+// Deprecated: Use GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Failed_Chassis.ProtoReflect.Descriptor instead.
+func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Failed_Chassis) Descriptor() ([]byte, []int) {
 	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{17, 0, 0, 0}
 }
 
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Failed) GetChassis() *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Failed_Chassis {
-	if x != nil {
-		return x.Chassis
-	}
-	return nil
-}
-
-type GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Active struct {
-	state         protoimpl.MessageState                                                                               `protogen:"open.v1"`
-	Chassis       *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Active_Chassis `protobuf:"bytes,1,opt,name=chassis,proto3" json:"chassis,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Active) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Active{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[79]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Active) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Active) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Active) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[79]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Active.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Active) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{17, 0, 0, 1}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Active) GetChassis() *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Active_Chassis {
-	if x != nil {
-		return x.Chassis
-	}
-	return nil
-}
-
-type GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Failed_Chassis struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Failed_Chassis) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Failed_Chassis{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[80]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Failed_Chassis) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Failed_Chassis) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Failed_Chassis) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[80]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Failed_Chassis.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Failed_Chassis) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{17, 0, 0, 0, 0}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Failed_Chassis) GetName() string {
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Failed_Chassis) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
 	return ""
 }
 
-type GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Active_Chassis struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Failed_Chassis) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
 }
 
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Active_Chassis) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Active_Chassis{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[81]
+type GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Active_Chassis struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Active_Chassis) Reset() {
+	*x = GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Active_Chassis{}
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Active_Chassis) String() string {
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Active_Chassis) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Active_Chassis) ProtoMessage() {
+func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Active_Chassis) ProtoMessage() {
 }
 
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Active_Chassis) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[81]
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Active_Chassis) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5134,130 +4256,40 @@ func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryRespon
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Active_Chassis.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Active_Chassis) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{17, 0, 0, 1, 0}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Active_Chassis) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-type GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                            `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta_Counts{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[82]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[82]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta_Counts) Descriptor() ([]byte, []int) {
+// Deprecated: Use GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Active_Chassis.ProtoReflect.Descriptor instead.
+func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Active_Chassis) Descriptor() ([]byte, []int) {
 	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{17, 0, 1, 0}
 }
 
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta_Counts) GetItems() *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta_Counts_Items {
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Active_Chassis) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Active_Chassis) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[83]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[83]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{17, 0, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item struct {
-	state         protoimpl.MessageState                                                            `protogen:"open.v1"`
-	Serial        *string                                                                           `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Mode          *string                                                                           `protobuf:"bytes,2,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	Enabled       *bool                                                                             `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Failover      *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover `protobuf:"bytes,4,opt,name=failover,proto3" json:"failover,omitempty"`
-	MobilityMac   *string                                                                           `protobuf:"bytes,5,opt,name=mobility_mac,json=mobilityMac,proto3,oneof" json:"mobility_mac,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                            `protogen:"open.v1"`
+	Serial               *string                                                                           `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Mode                 *string                                                                           `protobuf:"bytes,2,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	Enabled              *bool                                                                             `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Failover             *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover `protobuf:"bytes,4,opt,name=failover,proto3" json:"failover,omitempty"`
+	MobilityMac          *string                                                                           `protobuf:"bytes,5,opt,name=mobility_mac,json=mobilityMac,proto3,oneof" json:"mobility_mac,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[84]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5269,7 +4301,7 @@ func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item
 func (*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[84]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5320,61 +4352,25 @@ func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item
 	return ""
 }
 
-type GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta struct {
-	state         protoimpl.MessageState                                                          `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[85]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[85]
+func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{19, 1}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta) GetCounts() *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover struct {
-	state         protoimpl.MessageState                                                                   `protogen:"open.v1"`
-	Last          *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover_Last   `protobuf:"bytes,1,opt,name=last,proto3" json:"last,omitempty"`
-	Counts        *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover_Counts `protobuf:"bytes,2,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                   `protogen:"open.v1"`
+	Last                 *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover_Last   `protobuf:"bytes,1,opt,name=last,proto3" json:"last,omitempty"`
+	Counts               *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover_Counts `protobuf:"bytes,2,opt,name=counts,proto3" json:"counts,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[86]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5387,7 +4383,7 @@ func (*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_F
 }
 
 func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[86]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5417,17 +4413,25 @@ func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item
 	return nil
 }
 
+func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover_Last struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ts            *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=ts,proto3" json:"ts,omitempty"`
-	Reason        *string                `protobuf:"bytes,2,opt,name=reason,proto3,oneof" json:"reason,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Ts                   *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=ts,proto3" json:"ts,omitempty"`
+	Reason               *string                `protobuf:"bytes,2,opt,name=reason,proto3,oneof" json:"reason,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover_Last) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover_Last{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[87]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5440,7 +4444,7 @@ func (*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_F
 }
 
 func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover_Last) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[87]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5470,16 +4474,24 @@ func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item
 	return ""
 }
 
+func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover_Last) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover_Counts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Total                *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover_Counts) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover_Counts{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[88]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5492,7 +4504,7 @@ func (*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_F
 }
 
 func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[88]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5515,115 +4527,25 @@ func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item
 	return 0
 }
 
-type GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[89]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[89]
+func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover_Counts) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{19, 1, 0}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta_Counts) GetItems() *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
-type GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[90]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[90]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{19, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
-}
-
 type GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item struct {
-	state         protoimpl.MessageState                                                                               `protogen:"open.v1"`
-	Serial        *string                                                                                              `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Intervals     []*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals `protobuf:"bytes,2,rep,name=intervals,proto3" json:"intervals,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                               `protogen:"open.v1"`
+	Serial               *string                                                                                              `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Intervals            []*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals `protobuf:"bytes,2,rep,name=intervals,proto3" json:"intervals,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                     `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[91]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5636,7 +4558,7 @@ func (*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInterva
 }
 
 func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[91]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5666,64 +4588,27 @@ func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInter
 	return nil
 }
 
-type GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta struct {
-	state         protoimpl.MessageState                                                                          `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[92]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[92]
+func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{21, 1}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta) GetCounts() *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals struct {
-	state         protoimpl.MessageState                                                                                      `protogen:"open.v1"`
-	StartTs       *string                                                                                                     `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3,oneof" json:"start_ts,omitempty"`
-	EndTs         *string                                                                                                     `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3,oneof" json:"end_ts,omitempty"`
-	Overall       *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall  `protobuf:"bytes,3,opt,name=overall,proto3" json:"overall,omitempty"`
-	ByCore        []*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore `protobuf:"bytes,4,rep,name=by_core,json=byCore,proto3" json:"by_core,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                      `protogen:"open.v1"`
+	StartTs              *string                                                                                                     `protobuf:"bytes,1,opt,name=start_ts,json=startTs,proto3,oneof" json:"start_ts,omitempty"`
+	EndTs                *string                                                                                                     `protobuf:"bytes,2,opt,name=end_ts,json=endTs,proto3,oneof" json:"end_ts,omitempty"`
+	Overall              *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall  `protobuf:"bytes,3,opt,name=overall,proto3" json:"overall,omitempty"`
+	ByCore               []*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore `protobuf:"bytes,4,rep,name=by_core,json=byCore,proto3" json:"by_core,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[93]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5736,7 +4621,7 @@ func (*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInterva
 }
 
 func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[93]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5780,16 +4665,24 @@ func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInter
 	return nil
 }
 
+func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall struct {
-	state         protoimpl.MessageState                                                                                           `protogen:"open.v1"`
-	Usage         *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall_Usage `protobuf:"bytes,1,opt,name=usage,proto3" json:"usage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                           `protogen:"open.v1"`
+	Usage                *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall_Usage `protobuf:"bytes,1,opt,name=usage,proto3" json:"usage,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[94]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5802,7 +4695,7 @@ func (*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInterva
 }
 
 func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[94]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5825,17 +4718,25 @@ func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInter
 	return nil
 }
 
+func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore struct {
-	state         protoimpl.MessageState                                                                                          `protogen:"open.v1"`
-	Name          *string                                                                                                         `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Usage         *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore_Usage `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                          `protogen:"open.v1"`
+	Name                 *string                                                                                                         `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Usage                *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore_Usage `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                                `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[95]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5848,7 +4749,7 @@ func (*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInterva
 }
 
 func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[95]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5878,16 +4779,24 @@ func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInter
 	return nil
 }
 
+func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall_Usage struct {
-	state         protoimpl.MessageState                                                                                                   `protogen:"open.v1"`
-	Average       *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall_Usage_Average `protobuf:"bytes,1,opt,name=average,proto3" json:"average,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                                   `protogen:"open.v1"`
+	Average              *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall_Usage_Average `protobuf:"bytes,1,opt,name=average,proto3" json:"average,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                                         `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall_Usage) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall_Usage{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[96]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5900,7 +4809,7 @@ func (*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInterva
 }
 
 func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall_Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[96]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5923,16 +4832,24 @@ func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInter
 	return nil
 }
 
+func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall_Usage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall_Usage_Average struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall_Usage_Average) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall_Usage_Average{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[97]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5945,7 +4862,7 @@ func (*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInterva
 }
 
 func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall_Usage_Average) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[97]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5968,16 +4885,24 @@ func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInter
 	return 0
 }
 
+func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall_Usage_Average) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore_Usage struct {
-	state         protoimpl.MessageState                                                                                                  `protogen:"open.v1"`
-	Average       *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore_Usage_Average `protobuf:"bytes,1,opt,name=average,proto3" json:"average,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                                                  `protogen:"open.v1"`
+	Average              *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore_Usage_Average `protobuf:"bytes,1,opt,name=average,proto3" json:"average,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore_Usage) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore_Usage{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[98]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5990,7 +4915,7 @@ func (*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInterva
 }
 
 func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore_Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[98]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6013,16 +4938,24 @@ func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInter
 	return nil
 }
 
+func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore_Usage) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore_Usage_Average struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Percentage    *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Percentage           *float64               `protobuf:"fixed64,1,opt,name=percentage,proto3,oneof" json:"percentage,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore_Usage_Average) Reset() {
 	*x = GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore_Usage_Average{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[99]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6035,7 +4968,7 @@ func (*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInterva
 }
 
 func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore_Usage_Average) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[99]
+	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6058,109 +4991,18 @@ func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInter
 	return 0
 }
 
-type GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                                                `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[100]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta_Counts) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[100]
+func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore_Usage_Average) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{21, 1, 0}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta_Counts) GetItems() *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[101]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta_Counts_Items) ProtoMessage() {
-}
-
-func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_devices_proto_msgTypes[101]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP(), []int{21, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 var File_meraki_wireless_controller_v1_devices_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_controller_v1_devices_proto_rawDesc = "" +
 	"\n" +
-	"+meraki/wireless_controller/v1/devices.proto\x12\x1dmeraki.wireless_controller.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xaf\x03\n" +
+	"+meraki/wireless_controller/v1/devices.proto\x12\x1dmeraki.wireless_controller.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a/meraki/wireless_controller/v1/collections.proto\"\xaf\x03\n" +
 	"CGetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12\x13\n" +
@@ -6176,16 +5018,18 @@ const file_meraki_wireless_controller_v1_devices_proto_rawDesc = "" +
 	"\t_timespanB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xd9\x0e\n" +
-	"DGetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse\x12~\n" +
-	"\x05items\x18\x01 \x03(\v2h.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12|\n" +
-	"\x04meta\x18\x03 \x01(\v2h.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.MetaR\x04meta\x1a\xc9\b\n" +
+	"\x0e_ending_before\"\xa1\x0e\n" +
+	"DGetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse\x12A\n" +
+	"\x04meta\x18\x01 \x01(\v2-.meraki.wireless_controller.v1.CollectionMetaR\x04meta\x12\x7f\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2h.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x86\v\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x93\x01\n" +
 	"\n" +
 	"interfaces\x18\x02 \x03(\v2s.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item.InterfacesR\n" +
-	"interfaces\x1a\x82\a\n" +
+	"interfaces\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf0\b\n" +
 	"\n" +
 	"Interfaces\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12%\n" +
@@ -6200,12 +5044,15 @@ const file_meraki_wireless_controller_v1_devices_proto_rawDesc = "" +
 	"\x10link_negotiation\x18\n" +
 	" \x01(\tH\tR\x0flinkNegotiation\x88\x01\x01\x12\xa6\x01\n" +
 	"\rchannel_group\x18\v \x01(\v2\x80\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item.Interfaces.ChannelGroupR\fchannelGroup\x12\x92\x01\n" +
-	"\x06module\x18\f \x01(\v2z.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item.Interfaces.ModuleR\x06module\x1a6\n" +
+	"\x06module\x18\f \x01(\v2z.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item.Interfaces.ModuleR\x06module\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x85\x01\n" +
 	"\fChannelGroup\x12\x1b\n" +
-	"\x06number\x18\x01 \x01(\x03H\x00R\x06number\x88\x01\x01B\t\n" +
-	"\a_number\x1a-\n" +
+	"\x06number\x18\x01 \x01(\x03H\x00R\x06number\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_number\x1a|\n" +
 	"\x06Module\x12\x19\n" +
-	"\x05model\x18\x01 \x01(\tH\x00R\x05model\x88\x01\x01B\b\n" +
+	"\x05model\x18\x01 \x01(\tH\x00R\x05model\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_modelB\a\n" +
 	"\x05_nameB\x0e\n" +
 	"\f_descriptionB\n" +
@@ -6219,17 +5066,7 @@ const file_meraki_wireless_controller_v1_devices_proto_rawDesc = "" +
 	"\x05_vlanB\x15\n" +
 	"\x13_is_redundancy_portB\x13\n" +
 	"\x11_link_negotiationB\t\n" +
-	"\a_serial\x1a\x88\x03\n" +
-	"\x04Meta\x12\x87\x01\n" +
-	"\x06counts\x18\x01 \x01(\v2o.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Meta.CountsR\x06counts\x1a\xf5\x01\n" +
-	"\x06Counts\x12\x8b\x01\n" +
-	"\x05items\x18\x01 \x01(\v2u.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xbd\x04\n" +
+	"\a_serial\"\xbd\x04\n" +
 	"XGetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12P\n" +
@@ -6247,40 +5084,35 @@ const file_meraki_wireless_controller_v1_devices_proto_rawDesc = "" +
 	"\t_timespanB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xe9\v\n" +
-	"YGetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse\x12\x93\x01\n" +
-	"\x05items\x18\x01 \x03(\v2}.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12\x91\x01\n" +
-	"\x04meta\x18\x03 \x01(\v2}.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.MetaR\x04meta\x1a\xec\x04\n" +
+	"\x0e_ending_before\"\x9f\n" +
+	"\n" +
+	"YGetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse\x12A\n" +
+	"\x04meta\x18\x01 \x01(\v2-.meraki.wireless_controller.v1.CollectionMetaR\x04meta\x12\x94\x01\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2}.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd9\x06\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\xa9\x01\n" +
 	"\n" +
 	"interfaces\x18\x02 \x03(\v2\x88\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Item.InterfacesR\n" +
-	"interfaces\x1a\x8f\x03\n" +
+	"interfaces\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xad\x04\n" +
 	"\n" +
 	"Interfaces\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x15\n" +
 	"\x03mac\x18\x02 \x01(\tH\x01R\x03mac\x88\x01\x01\x12\xab\x01\n" +
-	"\achanges\x18\x03 \x03(\v2\x90\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Item.Interfaces.ChangesR\achanges\x1a\x91\x01\n" +
+	"\achanges\x18\x03 \x03(\v2\x90\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Item.Interfaces.ChangesR\achanges\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe0\x01\n" +
 	"\aChanges\x12*\n" +
 	"\x02ts\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02ts\x12\x1b\n" +
 	"\x06status\x18\x02 \x01(\tH\x00R\x06status\x88\x01\x01\x12\x1a\n" +
 	"\bwarnings\x18\x03 \x03(\tR\bwarnings\x12\x16\n" +
-	"\x06errors\x18\x04 \x03(\tR\x06errorsB\t\n" +
+	"\x06errors\x18\x04 \x03(\tR\x06errors\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_statusB\a\n" +
 	"\x05_nameB\x06\n" +
 	"\x04_macB\t\n" +
-	"\a_serial\x1a\xb4\x03\n" +
-	"\x04Meta\x12\x9d\x01\n" +
-	"\x06counts\x18\x01 \x01(\v2\x84\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Meta.CountsR\x06counts\x1a\x8b\x02\n" +
-	"\x06Counts\x12\xa1\x01\n" +
-	"\x05items\x18\x01 \x01(\v2\x8a\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xbd\x03\n" +
+	"\a_serial\"\xbd\x03\n" +
 	"QGetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12\x13\n" +
@@ -6296,34 +5128,27 @@ const file_meraki_wireless_controller_v1_devices_proto_rawDesc = "" +
 	"\t_timespanB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xb7\t\n" +
-	"RGetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse\x12\x8c\x01\n" +
-	"\x05items\x18\x01 \x03(\v2v.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12\x8a\x01\n" +
-	"\x04meta\x18\x03 \x01(\v2v.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.MetaR\x04meta\x1a\xde\x02\n" +
+	"\x0e_ending_before\"\xb4\a\n" +
+	"RGetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse\x12A\n" +
+	"\x04meta\x18\x01 \x01(\v2-.meraki.wireless_controller.v1.CollectionMetaR\x04meta\x12\x8d\x01\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2v.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xfc\x03\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x9b\x01\n" +
-	"\breadings\x18\x02 \x03(\v2\x7f.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.Item.ReadingsR\breadings\x1a\x8f\x01\n" +
+	"\breadings\x18\x02 \x03(\v2\x7f.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.Item.ReadingsR\breadings\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xde\x01\n" +
 	"\bReadings\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x15\n" +
 	"\x03mac\x18\x02 \x01(\tH\x01R\x03mac\x88\x01\x01\x12\x17\n" +
 	"\x04recv\x18\x03 \x01(\x03H\x02R\x04recv\x88\x01\x01\x12\x17\n" +
-	"\x04send\x18\x04 \x01(\x03H\x03R\x04send\x88\x01\x01B\a\n" +
+	"\x04send\x18\x04 \x01(\x03H\x03R\x04send\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\x06\n" +
 	"\x04_macB\a\n" +
 	"\x05_recvB\a\n" +
 	"\x05_sendB\t\n" +
-	"\a_serial\x1a\xa5\x03\n" +
-	"\x04Meta\x12\x95\x01\n" +
-	"\x06counts\x18\x01 \x01(\v2}.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.Meta.CountsR\x06counts\x1a\x84\x02\n" +
-	"\x06Counts\x12\x9a\x01\n" +
-	"\x05items\x18\x01 \x01(\v2\x83\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xaf\x03\n" +
+	"\a_serial\"\xaf\x03\n" +
 	"CGetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12\x13\n" +
@@ -6339,16 +5164,18 @@ const file_meraki_wireless_controller_v1_devices_proto_rawDesc = "" +
 	"\t_timespanB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xc6\x11\n" +
-	"DGetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse\x12~\n" +
-	"\x05items\x18\x01 \x03(\v2h.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12|\n" +
-	"\x04meta\x18\x03 \x01(\v2h.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.MetaR\x04meta\x1a\xb6\v\n" +
+	"\x0e_ending_before\"\xac\x12\n" +
+	"DGetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse\x12A\n" +
+	"\x04meta\x18\x01 \x01(\v2-.meraki.wireless_controller.v1.CollectionMetaR\x04meta\x12\x7f\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2h.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x91\x0f\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x93\x01\n" +
 	"\n" +
 	"interfaces\x18\x02 \x03(\v2s.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.InterfacesR\n" +
-	"interfaces\x1a\xef\t\n" +
+	"interfaces\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xfb\f\n" +
 	"\n" +
 	"Interfaces\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12%\n" +
@@ -6363,23 +5190,28 @@ const file_meraki_wireless_controller_v1_devices_proto_rawDesc = "" +
 	"\x10link_negotiation\x18\n" +
 	" \x01(\tH\aR\x0flinkNegotiation\x88\x01\x01\x12\xa6\x01\n" +
 	"\rchannel_group\x18\v \x01(\v2\x80\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.ChannelGroupR\fchannelGroup\x12\x92\x01\n" +
-	"\x06module\x18\f \x01(\v2z.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.ModuleR\x06module\x1a\x8c\x01\n" +
+	"\x06module\x18\f \x01(\v2z.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.ModuleR\x06module\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xdb\x01\n" +
 	"\tAddresses\x12\x1f\n" +
 	"\bprotocol\x18\x01 \x01(\tH\x00R\bprotocol\x88\x01\x01\x12\x1d\n" +
 	"\aaddress\x18\x02 \x01(\tH\x01R\aaddress\x88\x01\x01\x12\x1b\n" +
-	"\x06subnet\x18\x03 \x01(\tH\x02R\x06subnet\x88\x01\x01B\v\n" +
+	"\x06subnet\x18\x03 \x01(\tH\x02R\x06subnet\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\v\n" +
 	"\t_protocolB\n" +
 	"\n" +
 	"\b_addressB\t\n" +
-	"\a_subnet\x1a'\n" +
+	"\a_subnet\x1av\n" +
 	"\x03Vrf\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01B\a\n" +
-	"\x05_name\x1a6\n" +
+	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_name\x1a\x85\x01\n" +
 	"\fChannelGroup\x12\x1b\n" +
-	"\x06number\x18\x01 \x01(\x03H\x00R\x06number\x88\x01\x01B\t\n" +
-	"\a_number\x1a-\n" +
+	"\x06number\x18\x01 \x01(\x03H\x00R\x06number\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_number\x1a|\n" +
 	"\x06Module\x12\x19\n" +
-	"\x05model\x18\x01 \x01(\tH\x00R\x05model\x88\x01\x01B\b\n" +
+	"\x05model\x18\x01 \x01(\tH\x00R\x05model\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_modelB\a\n" +
 	"\x05_nameB\x0e\n" +
 	"\f_descriptionB\x06\n" +
@@ -6390,17 +5222,7 @@ const file_meraki_wireless_controller_v1_devices_proto_rawDesc = "" +
 	"_is_uplinkB\a\n" +
 	"\x05_vlanB\x13\n" +
 	"\x11_link_negotiationB\t\n" +
-	"\a_serial\x1a\x88\x03\n" +
-	"\x04Meta\x12\x87\x01\n" +
-	"\x06counts\x18\x01 \x01(\v2o.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Meta.CountsR\x06counts\x1a\xf5\x01\n" +
-	"\x06Counts\x12\x8b\x01\n" +
-	"\x05items\x18\x01 \x01(\v2u.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xbd\x04\n" +
+	"\a_serial\"\xbd\x04\n" +
 	"XGetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12P\n" +
@@ -6418,40 +5240,35 @@ const file_meraki_wireless_controller_v1_devices_proto_rawDesc = "" +
 	"\t_timespanB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xe9\v\n" +
-	"YGetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse\x12\x93\x01\n" +
-	"\x05items\x18\x01 \x03(\v2}.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12\x91\x01\n" +
-	"\x04meta\x18\x03 \x01(\v2}.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.MetaR\x04meta\x1a\xec\x04\n" +
+	"\x0e_ending_before\"\x9f\n" +
+	"\n" +
+	"YGetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse\x12A\n" +
+	"\x04meta\x18\x01 \x01(\v2-.meraki.wireless_controller.v1.CollectionMetaR\x04meta\x12\x94\x01\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2}.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd9\x06\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\xa9\x01\n" +
 	"\n" +
 	"interfaces\x18\x02 \x03(\v2\x88\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Item.InterfacesR\n" +
-	"interfaces\x1a\x8f\x03\n" +
+	"interfaces\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xad\x04\n" +
 	"\n" +
 	"Interfaces\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x15\n" +
 	"\x03mac\x18\x02 \x01(\tH\x01R\x03mac\x88\x01\x01\x12\xab\x01\n" +
-	"\achanges\x18\x03 \x03(\v2\x90\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Item.Interfaces.ChangesR\achanges\x1a\x91\x01\n" +
+	"\achanges\x18\x03 \x03(\v2\x90\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Item.Interfaces.ChangesR\achanges\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe0\x01\n" +
 	"\aChanges\x12*\n" +
 	"\x02ts\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02ts\x12\x1b\n" +
 	"\x06status\x18\x02 \x01(\tH\x00R\x06status\x88\x01\x01\x12\x1a\n" +
 	"\bwarnings\x18\x03 \x03(\tR\bwarnings\x12\x16\n" +
-	"\x06errors\x18\x04 \x03(\tR\x06errorsB\t\n" +
+	"\x06errors\x18\x04 \x03(\tR\x06errors\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_statusB\a\n" +
 	"\x05_nameB\x06\n" +
 	"\x04_macB\t\n" +
-	"\a_serial\x1a\xb4\x03\n" +
-	"\x04Meta\x12\x9d\x01\n" +
-	"\x06counts\x18\x01 \x01(\v2\x84\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Meta.CountsR\x06counts\x1a\x8b\x02\n" +
-	"\x06Counts\x12\xa1\x01\n" +
-	"\x05items\x18\x01 \x01(\v2\x8a\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xbd\x03\n" +
+	"\a_serial\"\xbd\x03\n" +
 	"QGetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12\x13\n" +
@@ -6467,34 +5284,27 @@ const file_meraki_wireless_controller_v1_devices_proto_rawDesc = "" +
 	"\t_timespanB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xb7\t\n" +
-	"RGetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse\x12\x8c\x01\n" +
-	"\x05items\x18\x01 \x03(\v2v.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12\x8a\x01\n" +
-	"\x04meta\x18\x03 \x01(\v2v.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.MetaR\x04meta\x1a\xde\x02\n" +
+	"\x0e_ending_before\"\xb4\a\n" +
+	"RGetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse\x12A\n" +
+	"\x04meta\x18\x01 \x01(\v2-.meraki.wireless_controller.v1.CollectionMetaR\x04meta\x12\x8d\x01\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2v.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xfc\x03\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x9b\x01\n" +
-	"\breadings\x18\x02 \x03(\v2\x7f.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.Item.ReadingsR\breadings\x1a\x8f\x01\n" +
+	"\breadings\x18\x02 \x03(\v2\x7f.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.Item.ReadingsR\breadings\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xde\x01\n" +
 	"\bReadings\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x15\n" +
 	"\x03mac\x18\x02 \x01(\tH\x01R\x03mac\x88\x01\x01\x12\x17\n" +
 	"\x04recv\x18\x03 \x01(\x03H\x02R\x04recv\x88\x01\x01\x12\x17\n" +
-	"\x04send\x18\x04 \x01(\x03H\x03R\x04send\x88\x01\x01B\a\n" +
+	"\x04send\x18\x04 \x01(\x03H\x03R\x04send\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\x06\n" +
 	"\x04_macB\a\n" +
 	"\x05_recvB\a\n" +
 	"\x05_sendB\t\n" +
-	"\a_serial\x1a\xa5\x03\n" +
-	"\x04Meta\x12\x95\x01\n" +
-	"\x06counts\x18\x01 \x01(\v2}.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.Meta.CountsR\x06counts\x1a\x84\x02\n" +
-	"\x06Counts\x12\x9a\x01\n" +
-	"\x05items\x18\x01 \x01(\v2\x83\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xd2\x03\n" +
+	"\a_serial\"\xd2\x03\n" +
 	"PGetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12\x14\n" +
@@ -6511,30 +5321,35 @@ const file_meraki_wireless_controller_v1_devices_proto_rawDesc = "" +
 	"\t_timespanB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xaf\r\n" +
-	"QGetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse\x12\x8b\x01\n" +
-	"\x05items\x18\x01 \x03(\v2u.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12\x89\x01\n" +
-	"\x04meta\x18\x03 \x01(\v2u.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.MetaR\x04meta\x1a\xdb\x06\n" +
+	"\x0e_ending_before\"\xce\f\n" +
+	"QGetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse\x12A\n" +
+	"\x04meta\x18\x01 \x01(\v2-.meraki.wireless_controller.v1.CollectionMetaR\x04meta\x12\x8c\x01\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2u.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x98\t\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\xa1\x01\n" +
 	"\n" +
 	"interfaces\x18\x02 \x03(\v2\x80\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.InterfacesR\n" +
-	"interfaces\x1a\x86\x05\n" +
+	"interfaces\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf4\x06\n" +
 	"\n" +
 	"Interfaces\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\xa6\x01\n" +
-	"\breadings\x18\x02 \x03(\v2\x89\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.Interfaces.ReadingsR\breadings\x1a\xac\x03\n" +
+	"\breadings\x18\x02 \x03(\v2\x89\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.Interfaces.ReadingsR\breadings\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcb\x04\n" +
 	"\bReadings\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x19\n" +
 	"\x05total\x18\x02 \x01(\x03H\x01R\x05total\x88\x01\x01\x12\x17\n" +
 	"\x04recv\x18\x03 \x01(\x03H\x02R\x04recv\x88\x01\x01\x12\x17\n" +
 	"\x04send\x18\x04 \x01(\x03H\x03R\x04send\x88\x01\x01\x12\xa3\x01\n" +
-	"\x04rate\x18\x05 \x01(\v2\x8e\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.Interfaces.Readings.RateR\x04rate\x1ao\n" +
+	"\x04rate\x18\x05 \x01(\v2\x8e\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.Interfaces.Readings.RateR\x04rate\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbe\x01\n" +
 	"\x04Rate\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12\x17\n" +
 	"\x04recv\x18\x02 \x01(\x03H\x01R\x04recv\x88\x01\x01\x12\x17\n" +
-	"\x04send\x18\x03 \x01(\x03H\x02R\x04send\x88\x01\x01B\b\n" +
+	"\x04send\x18\x03 \x01(\x03H\x02R\x04send\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\a\n" +
 	"\x05_recvB\a\n" +
 	"\x05_sendB\a\n" +
@@ -6543,17 +5358,7 @@ const file_meraki_wireless_controller_v1_devices_proto_rawDesc = "" +
 	"\x05_recvB\a\n" +
 	"\x05_sendB\a\n" +
 	"\x05_nameB\t\n" +
-	"\a_serial\x1a\xa3\x03\n" +
-	"\x04Meta\x12\x94\x01\n" +
-	"\x06counts\x18\x01 \x01(\v2|.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Meta.CountsR\x06counts\x1a\x83\x02\n" +
-	"\x06Counts\x12\x99\x01\n" +
-	"\x05items\x18\x01 \x01(\v2\x82\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xd1\x03\n" +
+	"\a_serial\"\xd1\x03\n" +
 	"OGetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12\x14\n" +
@@ -6570,50 +5375,46 @@ const file_meraki_wireless_controller_v1_devices_proto_rawDesc = "" +
 	"\t_timespanB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x95\x0f\n" +
-	"PGetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse\x12\x8a\x01\n" +
-	"\x05items\x18\x01 \x03(\v2t.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12\x88\x01\n" +
-	"\x04meta\x18\x03 \x01(\v2t.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.MetaR\x04meta\x1a\xc6\b\n" +
+	"\x0e_ending_before\"\x87\x0f\n" +
+	"PGetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse\x12A\n" +
+	"\x04meta\x18\x01 \x01(\v2-.meraki.wireless_controller.v1.CollectionMetaR\x04meta\x12\x8b\x01\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2t.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd3\v\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x9c\x01\n" +
-	"\tintervals\x18\x02 \x03(\v2~.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.IntervalsR\tintervals\x1a\xf6\x06\n" +
+	"\tintervals\x18\x02 \x03(\v2~.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.IntervalsR\tintervals\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb4\t\n" +
 	"\tIntervals\x12\x1e\n" +
 	"\bstart_ts\x18\x01 \x01(\tH\x00R\astartTs\x88\x01\x01\x12\x1a\n" +
 	"\x06end_ts\x18\x02 \x01(\tH\x01R\x05endTs\x88\x01\x01\x12\xa1\x01\n" +
 	"\aoverall\x18\x03 \x01(\v2\x86\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.OverallR\aoverall\x12\xae\x01\n" +
-	"\fby_interface\x18\x04 \x03(\v2\x8a\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.ByInterfaceR\vbyInterface\x1ar\n" +
+	"\fby_interface\x18\x04 \x03(\v2\x8a\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.ByInterfaceR\vbyInterface\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc1\x01\n" +
 	"\aOverall\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12\x17\n" +
 	"\x04recv\x18\x02 \x01(\x03H\x01R\x04recv\x88\x01\x01\x12\x17\n" +
-	"\x04send\x18\x03 \x01(\x03H\x02R\x04send\x88\x01\x01B\b\n" +
+	"\x04send\x18\x03 \x01(\x03H\x02R\x04send\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\a\n" +
 	"\x05_recvB\a\n" +
-	"\x05_send\x1a\xcb\x02\n" +
+	"\x05_send\x1a\xea\x03\n" +
 	"\vByInterface\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\xa7\x01\n" +
-	"\x05usage\x18\x02 \x01(\v2\x90\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.ByInterface.UsageR\x05usage\x1ap\n" +
+	"\x05usage\x18\x02 \x01(\v2\x90\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.ByInterface.UsageR\x05usage\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xbf\x01\n" +
 	"\x05Usage\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12\x17\n" +
 	"\x04recv\x18\x02 \x01(\x03H\x01R\x04recv\x88\x01\x01\x12\x17\n" +
-	"\x04send\x18\x03 \x01(\x03H\x02R\x04send\x88\x01\x01B\b\n" +
+	"\x04send\x18\x03 \x01(\x03H\x02R\x04send\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\a\n" +
 	"\x05_recvB\a\n" +
 	"\x05_sendB\a\n" +
 	"\x05_nameB\v\n" +
 	"\t_start_tsB\t\n" +
 	"\a_end_tsB\t\n" +
-	"\a_serial\x1a\xa1\x03\n" +
-	"\x04Meta\x12\x93\x01\n" +
-	"\x06counts\x18\x01 \x01(\v2{.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Meta.CountsR\x06counts\x1a\x82\x02\n" +
-	"\x06Counts\x12\x98\x01\n" +
-	"\x05items\x18\x01 \x01(\v2\x81\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xb4\x03\n" +
+	"\a_serial\"\xb4\x03\n" +
 	"HGetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12\x13\n" +
@@ -6629,41 +5430,35 @@ const file_meraki_wireless_controller_v1_devices_proto_rawDesc = "" +
 	"\t_timespanB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xac\x0e\n" +
-	"IGetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse\x12\x83\x01\n" +
-	"\x05items\x18\x01 \x03(\v2m.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x1a\x9a\f\n" +
-	"\x04Item\x12\x89\x01\n" +
-	"\x05items\x18\x01 \x03(\v2s.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.ItemsR\x05items\x12\x86\x01\n" +
-	"\x04meta\x18\x02 \x01(\v2r.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.MetaR\x04meta\x1a\xdd\x06\n" +
-	"\x05Items\x12\x1b\n" +
+	"\x0e_ending_before\"\xf3\f\n" +
+	"IGetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse\x12A\n" +
+	"\x04meta\x18\x01 \x01(\v2-.meraki.wireless_controller.v1.CollectionMetaR\x04meta\x12\x84\x01\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2m.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xcd\t\n" +
+	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12*\n" +
 	"\x02ts\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02ts\x12\x1b\n" +
-	"\x06reason\x18\x03 \x01(\tH\x01R\x06reason\x88\x01\x01\x12\x92\x01\n" +
-	"\x06failed\x18\x04 \x01(\v2z.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Items.FailedR\x06failed\x12\x92\x01\n" +
-	"\x06active\x18\x05 \x01(\v2z.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Items.ActiveR\x06active\x1a\xd5\x01\n" +
-	"\x06Failed\x12\x9d\x01\n" +
-	"\achassis\x18\x01 \x01(\v2\x82\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Items.Failed.ChassisR\achassis\x1a+\n" +
+	"\x06reason\x18\x03 \x01(\tH\x01R\x06reason\x88\x01\x01\x12\x8c\x01\n" +
+	"\x06failed\x18\x04 \x01(\v2t.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.FailedR\x06failed\x12\x8c\x01\n" +
+	"\x06active\x18\x05 \x01(\v2t.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.ActiveR\x06active\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xec\x02\n" +
+	"\x06Failed\x12\x96\x01\n" +
+	"\achassis\x18\x01 \x01(\v2|.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Failed.ChassisR\achassis\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1az\n" +
 	"\aChassis\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01B\a\n" +
-	"\x05_name\x1a\xd5\x01\n" +
-	"\x06Active\x12\x9d\x01\n" +
-	"\achassis\x18\x01 \x01(\v2\x82\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Items.Active.ChassisR\achassis\x1a+\n" +
+	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
+	"\x05_name\x1a\xec\x02\n" +
+	"\x06Active\x12\x96\x01\n" +
+	"\achassis\x18\x01 \x01(\v2|.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Active.ChassisR\achassis\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1az\n" +
 	"\aChassis\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01B\a\n" +
+	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_serialB\t\n" +
-	"\a_reason\x1a\x9c\x03\n" +
-	"\x04Meta\x12\x91\x01\n" +
-	"\x06counts\x18\x01 \x01(\v2y.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Meta.CountsR\x06counts\x1a\xff\x01\n" +
-	"\x06Counts\x12\x95\x01\n" +
-	"\x05items\x18\x01 \x01(\v2\x7f.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xc7\x02\n" +
+	"\a_reason\"\xc7\x02\n" +
 	"AGetOrganizationWirelessControllerDevicesRedundancyStatusesRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12\x1e\n" +
@@ -6673,42 +5468,37 @@ const file_meraki_wireless_controller_v1_devices_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xfc\v\n" +
-	"BGetOrganizationWirelessControllerDevicesRedundancyStatusesResponse\x12|\n" +
-	"\x05items\x18\x01 \x03(\v2f.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12z\n" +
-	"\x04meta\x18\x03 \x01(\v2f.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.MetaR\x04meta\x1a\xf6\x05\n" +
+	"\x0e_ending_before\"\xca\v\n" +
+	"BGetOrganizationWirelessControllerDevicesRedundancyStatusesResponse\x12A\n" +
+	"\x04meta\x18\x01 \x01(\v2-.meraki.wireless_controller.v1.CollectionMetaR\x04meta\x12}\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2f.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xb3\b\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x17\n" +
 	"\x04mode\x18\x02 \x01(\tH\x01R\x04mode\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\x03 \x01(\bH\x02R\aenabled\x88\x01\x01\x12\x8b\x01\n" +
 	"\bfailover\x18\x04 \x01(\v2o.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.FailoverR\bfailover\x12&\n" +
-	"\fmobility_mac\x18\x05 \x01(\tH\x03R\vmobilityMac\x88\x01\x01\x1a\xb1\x03\n" +
+	"\fmobility_mac\x18\x05 \x01(\tH\x03R\vmobilityMac\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9f\x05\n" +
 	"\bFailover\x12\x88\x01\n" +
 	"\x04last\x18\x01 \x01(\v2t.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.Failover.LastR\x04last\x12\x8e\x01\n" +
-	"\x06counts\x18\x02 \x01(\v2v.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.Failover.CountsR\x06counts\x1aZ\n" +
+	"\x06counts\x18\x02 \x01(\v2v.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.Failover.CountsR\x06counts\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa9\x01\n" +
 	"\x04Last\x12*\n" +
 	"\x02ts\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02ts\x12\x1b\n" +
-	"\x06reason\x18\x02 \x01(\tH\x00R\x06reason\x88\x01\x01B\t\n" +
-	"\a_reason\x1a-\n" +
+	"\x06reason\x18\x02 \x01(\tH\x00R\x06reason\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_reason\x1a|\n" +
 	"\x06Counts\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01B\b\n" +
+	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\b\n" +
 	"\x06_totalB\t\n" +
 	"\a_serialB\a\n" +
 	"\x05_modeB\n" +
 	"\n" +
 	"\b_enabledB\x0f\n" +
-	"\r_mobility_mac\x1a\x84\x03\n" +
-	"\x04Meta\x12\x85\x01\n" +
-	"\x06counts\x18\x01 \x01(\v2m.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Meta.CountsR\x06counts\x1a\xf3\x01\n" +
-	"\x06Counts\x12\x89\x01\n" +
-	"\x05items\x18\x01 \x01(\v2s.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remaining\"\xbd\x03\n" +
+	"\r_mobility_mac\"\xbd\x03\n" +
 	"QGetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x18\n" +
 	"\aserials\x18\x02 \x03(\tR\aserials\x12\x13\n" +
@@ -6724,54 +5514,52 @@ const file_meraki_wireless_controller_v1_devices_proto_rawDesc = "" +
 	"\t_timespanB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\xd6\x12\n" +
-	"RGetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse\x12\x8c\x01\n" +
-	"\x05items\x18\x01 \x03(\v2v.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12\x8a\x01\n" +
-	"\x04meta\x18\x03 \x01(\v2v.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.MetaR\x04meta\x1a\xfd\v\n" +
+	"\x0e_ending_before\"\xaf\x14\n" +
+	"RGetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse\x12A\n" +
+	"\x04meta\x18\x01 \x01(\v2-.meraki.wireless_controller.v1.CollectionMetaR\x04meta\x12\x8d\x01\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2v.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf7\x10\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x9f\x01\n" +
-	"\tintervals\x18\x02 \x03(\v2\x80\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.IntervalsR\tintervals\x1a\xaa\n" +
-	"\n" +
+	"\tintervals\x18\x02 \x03(\v2\x80\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.IntervalsR\tintervals\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xd5\x0e\n" +
 	"\tIntervals\x12\x1e\n" +
 	"\bstart_ts\x18\x01 \x01(\tH\x00R\astartTs\x88\x01\x01\x12\x1a\n" +
 	"\x06end_ts\x18\x02 \x01(\tH\x01R\x05endTs\x88\x01\x01\x12\xa3\x01\n" +
 	"\aoverall\x18\x03 \x01(\v2\x88\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.OverallR\aoverall\x12\xa1\x01\n" +
-	"\aby_core\x18\x04 \x03(\v2\x87\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.ByCoreR\x06byCore\x1a\xae\x03\n" +
+	"\aby_core\x18\x04 \x03(\v2\x87\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.ByCoreR\x06byCore\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x9c\x05\n" +
 	"\aOverall\x12\xa5\x01\n" +
-	"\x05usage\x18\x01 \x01(\v2\x8e\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.Overall.UsageR\x05usage\x1a\xfa\x01\n" +
+	"\x05usage\x18\x01 \x01(\v2\x8e\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.Overall.UsageR\x05usage\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x99\x03\n" +
 	"\x05Usage\x12\xb1\x01\n" +
-	"\aaverage\x18\x01 \x01(\v2\x96\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.Overall.Usage.AverageR\aaverage\x1a=\n" +
+	"\aaverage\x18\x01 \x01(\v2\x96\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.Overall.Usage.AverageR\aaverage\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8c\x01\n" +
 	"\aAverage\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x01H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
-	"\v_percentage\x1a\xcd\x03\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
+	"\v_percentage\x1a\xbb\x05\n" +
 	"\x06ByCore\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\xa4\x01\n" +
-	"\x05usage\x18\x02 \x01(\v2\x8d\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.ByCore.UsageR\x05usage\x1a\xf9\x01\n" +
+	"\x05usage\x18\x02 \x01(\v2\x8d\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.ByCore.UsageR\x05usage\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x98\x03\n" +
 	"\x05Usage\x12\xb0\x01\n" +
-	"\aaverage\x18\x01 \x01(\v2\x95\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.ByCore.Usage.AverageR\aaverage\x1a=\n" +
+	"\aaverage\x18\x01 \x01(\v2\x95\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.ByCore.Usage.AverageR\aaverage\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8c\x01\n" +
 	"\aAverage\x12#\n" +
 	"\n" +
 	"percentage\x18\x01 \x01(\x01H\x00R\n" +
-	"percentage\x88\x01\x01B\r\n" +
+	"percentage\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_percentageB\a\n" +
 	"\x05_nameB\v\n" +
 	"\t_start_tsB\t\n" +
 	"\a_end_tsB\t\n" +
-	"\a_serial\x1a\xa5\x03\n" +
-	"\x04Meta\x12\x95\x01\n" +
-	"\x06counts\x18\x01 \x01(\v2}.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Meta.CountsR\x06counts\x1a\x84\x02\n" +
-	"\x06Counts\x12\x9a\x01\n" +
-	"\x05items\x18\x01 \x01(\v2\x83\x01.meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remainingB\x95\x01\n" +
-	"&com.merakibroker.wirelesscontroller.v1B\fDevicesProtoP\x01Z[github.com/merakibroker/merakibroker/gen/meraki/wireless_controller/v1;wirelesscontrollerv1b\x06proto3"
+	"\a_serialB\xba\x01\n" +
+	"&com.merakibroker.wirelesscontroller.v1B\fDevicesProtoP\x01Z[github.com/merakibroker/merakibroker/gen/meraki/wireless_controller/v1;wirelesscontrollerv1\xca\x02\"MerakiBroker\\WirelessController\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_controller_v1_devices_proto_rawDescOnce sync.Once
@@ -6785,7 +5573,7 @@ func file_meraki_wireless_controller_v1_devices_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_controller_v1_devices_proto_rawDescData
 }
 
-var file_meraki_wireless_controller_v1_devices_proto_msgTypes = make([]protoimpl.MessageInfo, 102)
+var file_meraki_wireless_controller_v1_devices_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
 var file_meraki_wireless_controller_v1_devices_proto_goTypes = []any{
 	(*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceRequest)(nil),                                                     // 0: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceRequest
 	(*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse)(nil),                                                    // 1: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse
@@ -6810,189 +5598,191 @@ var file_meraki_wireless_controller_v1_devices_proto_goTypes = []any{
 	(*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalRequest)(nil),                                       // 20: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalRequest
 	(*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse)(nil),                                      // 21: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse
 	(*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item)(nil),                                               // 22: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item
-	(*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta)(nil),                                               // 23: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Meta
-	(*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces)(nil),                                    // 24: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item.Interfaces
-	(*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces_ChannelGroup)(nil),                       // 25: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item.Interfaces.ChannelGroup
-	(*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces_Module)(nil),                             // 26: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item.Interfaces.Module
-	(*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta_Counts)(nil),                                        // 27: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Meta.Counts
-	(*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Meta_Counts_Items)(nil),                                  // 28: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Meta.Counts.Items
-	(*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item)(nil),                          // 29: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Item
-	(*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta)(nil),                          // 30: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Meta
-	(*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item_Interfaces)(nil),               // 31: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Item.Interfaces
-	(*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item_Interfaces_Changes)(nil),       // 32: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Item.Interfaces.Changes
-	(*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta_Counts)(nil),                   // 33: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Meta.Counts
-	(*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Meta_Counts_Items)(nil),             // 34: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Meta.Counts.Items
-	(*GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Item)(nil),                                 // 35: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.Item
-	(*GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta)(nil),                                 // 36: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.Meta
-	(*GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Item_Readings)(nil),                        // 37: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.Item.Readings
-	(*GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta_Counts)(nil),                          // 38: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.Meta.Counts
-	(*GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Meta_Counts_Items)(nil),                    // 39: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.Meta.Counts.Items
-	(*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item)(nil),                                               // 40: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item
-	(*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta)(nil),                                               // 41: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Meta
-	(*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces)(nil),                                    // 42: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces
-	(*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Addresses)(nil),                          // 43: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.Addresses
-	(*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Vrf)(nil),                                // 44: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.Vrf
-	(*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_ChannelGroup)(nil),                       // 45: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.ChannelGroup
-	(*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Module)(nil),                             // 46: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.Module
-	(*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta_Counts)(nil),                                        // 47: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Meta.Counts
-	(*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Meta_Counts_Items)(nil),                                  // 48: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Meta.Counts.Items
-	(*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item)(nil),                          // 49: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Item
-	(*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta)(nil),                          // 50: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Meta
-	(*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item_Interfaces)(nil),               // 51: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Item.Interfaces
-	(*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item_Interfaces_Changes)(nil),       // 52: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Item.Interfaces.Changes
-	(*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta_Counts)(nil),                   // 53: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Meta.Counts
-	(*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Meta_Counts_Items)(nil),             // 54: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Meta.Counts.Items
-	(*GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Item)(nil),                                 // 55: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.Item
-	(*GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta)(nil),                                 // 56: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.Meta
-	(*GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Item_Readings)(nil),                        // 57: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.Item.Readings
-	(*GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta_Counts)(nil),                          // 58: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.Meta.Counts
-	(*GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Meta_Counts_Items)(nil),                    // 59: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.Meta.Counts.Items
-	(*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item)(nil),                                  // 60: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item
-	(*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta)(nil),                                  // 61: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Meta
-	(*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces)(nil),                       // 62: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.Interfaces
-	(*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces_Readings)(nil),              // 63: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.Interfaces.Readings
-	(*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces_Readings_Rate)(nil),         // 64: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.Interfaces.Readings.Rate
-	(*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta_Counts)(nil),                           // 65: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Meta.Counts
-	(*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Meta_Counts_Items)(nil),                     // 66: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Meta.Counts.Items
-	(*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item)(nil),                                   // 67: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item
-	(*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta)(nil),                                   // 68: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Meta
-	(*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals)(nil),                         // 69: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals
-	(*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_Overall)(nil),                 // 70: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.Overall
-	(*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_ByInterface)(nil),             // 71: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.ByInterface
-	(*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_ByInterface_Usage)(nil),       // 72: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.ByInterface.Usage
-	(*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta_Counts)(nil),                            // 73: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Meta.Counts
-	(*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Meta_Counts_Items)(nil),                      // 74: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Meta.Counts.Items
-	(*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item)(nil),                                          // 75: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item
-	(*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items)(nil),                                    // 76: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Items
-	(*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta)(nil),                                     // 77: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Meta
-	(*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Failed)(nil),                             // 78: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Items.Failed
-	(*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Active)(nil),                             // 79: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Items.Active
-	(*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Failed_Chassis)(nil),                     // 80: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Items.Failed.Chassis
-	(*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Items_Active_Chassis)(nil),                     // 81: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Items.Active.Chassis
-	(*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta_Counts)(nil),                              // 82: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Meta.Counts
-	(*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Meta_Counts_Items)(nil),                        // 83: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Meta.Counts.Items
-	(*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item)(nil),                                                 // 84: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item
-	(*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta)(nil),                                                 // 85: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Meta
-	(*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover)(nil),                                        // 86: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.Failover
-	(*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover_Last)(nil),                                   // 87: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.Failover.Last
-	(*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover_Counts)(nil),                                 // 88: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.Failover.Counts
-	(*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta_Counts)(nil),                                          // 89: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Meta.Counts
-	(*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Meta_Counts_Items)(nil),                                    // 90: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Meta.Counts.Items
-	(*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item)(nil),                                 // 91: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item
-	(*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta)(nil),                                 // 92: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Meta
-	(*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals)(nil),                       // 93: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals
-	(*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall)(nil),               // 94: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.Overall
-	(*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore)(nil),                // 95: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.ByCore
-	(*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall_Usage)(nil),         // 96: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.Overall.Usage
-	(*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall_Usage_Average)(nil), // 97: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.Overall.Usage.Average
-	(*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore_Usage)(nil),          // 98: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.ByCore.Usage
-	(*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore_Usage_Average)(nil),  // 99: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.ByCore.Usage.Average
-	(*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta_Counts)(nil),                          // 100: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Meta.Counts
-	(*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Meta_Counts_Items)(nil),                    // 101: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Meta.Counts.Items
-	(*v1.PageInfo)(nil),           // 102: meraki.api.v1.PageInfo
-	(*timestamppb.Timestamp)(nil), // 103: google.protobuf.Timestamp
+	(*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces)(nil),                                    // 23: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item.Interfaces
+	(*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces_ChannelGroup)(nil),                       // 24: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item.Interfaces.ChannelGroup
+	(*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse_Item_Interfaces_Module)(nil),                             // 25: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item.Interfaces.Module
+	(*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item)(nil),                          // 26: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Item
+	(*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item_Interfaces)(nil),               // 27: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Item.Interfaces
+	(*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse_Item_Interfaces_Changes)(nil),       // 28: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Item.Interfaces.Changes
+	(*GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Item)(nil),                                 // 29: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.Item
+	(*GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse_Item_Readings)(nil),                        // 30: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.Item.Readings
+	(*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item)(nil),                                               // 31: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item
+	(*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces)(nil),                                    // 32: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces
+	(*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Addresses)(nil),                          // 33: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.Addresses
+	(*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Vrf)(nil),                                // 34: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.Vrf
+	(*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_ChannelGroup)(nil),                       // 35: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.ChannelGroup
+	(*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse_Item_Interfaces_Module)(nil),                             // 36: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.Module
+	(*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item)(nil),                          // 37: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Item
+	(*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item_Interfaces)(nil),               // 38: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Item.Interfaces
+	(*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse_Item_Interfaces_Changes)(nil),       // 39: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Item.Interfaces.Changes
+	(*GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Item)(nil),                                 // 40: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.Item
+	(*GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse_Item_Readings)(nil),                        // 41: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.Item.Readings
+	(*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item)(nil),                                  // 42: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item
+	(*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces)(nil),                       // 43: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.Interfaces
+	(*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces_Readings)(nil),              // 44: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.Interfaces.Readings
+	(*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse_Item_Interfaces_Readings_Rate)(nil),         // 45: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.Interfaces.Readings.Rate
+	(*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item)(nil),                                   // 46: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item
+	(*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals)(nil),                         // 47: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals
+	(*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_Overall)(nil),                 // 48: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.Overall
+	(*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_ByInterface)(nil),             // 49: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.ByInterface
+	(*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse_Item_Intervals_ByInterface_Usage)(nil),       // 50: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.ByInterface.Usage
+	(*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item)(nil),                                          // 51: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item
+	(*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Failed)(nil),                                   // 52: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Failed
+	(*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Active)(nil),                                   // 53: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Active
+	(*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Failed_Chassis)(nil),                           // 54: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Failed.Chassis
+	(*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse_Item_Active_Chassis)(nil),                           // 55: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Active.Chassis
+	(*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item)(nil),                                                 // 56: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item
+	(*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover)(nil),                                        // 57: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.Failover
+	(*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover_Last)(nil),                                   // 58: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.Failover.Last
+	(*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse_Item_Failover_Counts)(nil),                                 // 59: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.Failover.Counts
+	(*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item)(nil),                                 // 60: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item
+	(*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals)(nil),                       // 61: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals
+	(*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall)(nil),               // 62: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.Overall
+	(*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore)(nil),                // 63: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.ByCore
+	(*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall_Usage)(nil),         // 64: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.Overall.Usage
+	(*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_Overall_Usage_Average)(nil), // 65: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.Overall.Usage.Average
+	(*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore_Usage)(nil),          // 66: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.ByCore.Usage
+	(*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse_Item_Intervals_ByCore_Usage_Average)(nil),  // 67: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.ByCore.Usage.Average
+	(*CollectionMeta)(nil),        // 68: meraki.wireless_controller.v1.CollectionMeta
+	(*v1.PageInfo)(nil),           // 69: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil),       // 70: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 71: google.protobuf.Timestamp
 }
 var file_meraki_wireless_controller_v1_devices_proto_depIdxs = []int32{
-	22,  // 0: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item
-	102, // 1: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	23,  // 2: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.meta:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Meta
-	29,  // 3: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Item
-	102, // 4: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	30,  // 5: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.meta:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Meta
-	35,  // 6: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.Item
-	102, // 7: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	36,  // 8: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.meta:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.Meta
-	40,  // 9: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item
-	102, // 10: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	41,  // 11: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.meta:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Meta
-	49,  // 12: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Item
-	102, // 13: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	50,  // 14: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.meta:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Meta
-	55,  // 15: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.Item
-	102, // 16: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	56,  // 17: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.meta:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.Meta
-	60,  // 18: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item
-	102, // 19: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	61,  // 20: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.meta:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Meta
-	67,  // 21: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item
-	102, // 22: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	68,  // 23: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.meta:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Meta
-	75,  // 24: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item
-	102, // 25: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	84,  // 26: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item
-	102, // 27: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	85,  // 28: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.meta:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Meta
-	91,  // 29: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item
-	102, // 30: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	92,  // 31: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.meta:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Meta
-	24,  // 32: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item.interfaces:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item.Interfaces
-	27,  // 33: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Meta.counts:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Meta.Counts
-	25,  // 34: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item.Interfaces.channel_group:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item.Interfaces.ChannelGroup
-	26,  // 35: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item.Interfaces.module:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item.Interfaces.Module
-	28,  // 36: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Meta.Counts.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Meta.Counts.Items
-	31,  // 37: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Item.interfaces:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Item.Interfaces
-	33,  // 38: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Meta.counts:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Meta.Counts
-	32,  // 39: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Item.Interfaces.changes:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Item.Interfaces.Changes
-	103, // 40: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Item.Interfaces.Changes.ts:type_name -> google.protobuf.Timestamp
-	34,  // 41: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Meta.Counts.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Meta.Counts.Items
-	37,  // 42: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.Item.readings:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.Item.Readings
-	38,  // 43: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.Meta.counts:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.Meta.Counts
-	39,  // 44: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.Meta.Counts.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.Meta.Counts.Items
-	42,  // 45: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.interfaces:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces
-	47,  // 46: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Meta.counts:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Meta.Counts
-	43,  // 47: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.addresses:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.Addresses
-	44,  // 48: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.vrf:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.Vrf
-	45,  // 49: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.channel_group:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.ChannelGroup
-	46,  // 50: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.module:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.Module
-	48,  // 51: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Meta.Counts.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Meta.Counts.Items
-	51,  // 52: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Item.interfaces:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Item.Interfaces
-	53,  // 53: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Meta.counts:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Meta.Counts
-	52,  // 54: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Item.Interfaces.changes:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Item.Interfaces.Changes
-	103, // 55: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Item.Interfaces.Changes.ts:type_name -> google.protobuf.Timestamp
-	54,  // 56: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Meta.Counts.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Meta.Counts.Items
-	57,  // 57: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.Item.readings:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.Item.Readings
-	58,  // 58: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.Meta.counts:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.Meta.Counts
-	59,  // 59: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.Meta.Counts.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.Meta.Counts.Items
-	62,  // 60: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.interfaces:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.Interfaces
-	65,  // 61: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Meta.counts:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Meta.Counts
-	63,  // 62: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.Interfaces.readings:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.Interfaces.Readings
-	64,  // 63: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.Interfaces.Readings.rate:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.Interfaces.Readings.Rate
-	66,  // 64: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Meta.Counts.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Meta.Counts.Items
-	69,  // 65: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.intervals:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals
-	73,  // 66: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Meta.counts:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Meta.Counts
-	70,  // 67: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.overall:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.Overall
-	71,  // 68: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.by_interface:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.ByInterface
-	72,  // 69: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.ByInterface.usage:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.ByInterface.Usage
-	74,  // 70: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Meta.Counts.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Meta.Counts.Items
-	76,  // 71: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Items
-	77,  // 72: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.meta:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Meta
-	103, // 73: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Items.ts:type_name -> google.protobuf.Timestamp
-	78,  // 74: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Items.failed:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Items.Failed
-	79,  // 75: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Items.active:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Items.Active
-	82,  // 76: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Meta.counts:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Meta.Counts
-	80,  // 77: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Items.Failed.chassis:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Items.Failed.Chassis
-	81,  // 78: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Items.Active.chassis:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Items.Active.Chassis
-	83,  // 79: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Meta.Counts.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Meta.Counts.Items
-	86,  // 80: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.failover:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.Failover
-	89,  // 81: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Meta.counts:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Meta.Counts
-	87,  // 82: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.Failover.last:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.Failover.Last
-	88,  // 83: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.Failover.counts:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.Failover.Counts
-	103, // 84: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.Failover.Last.ts:type_name -> google.protobuf.Timestamp
-	90,  // 85: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Meta.Counts.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Meta.Counts.Items
-	93,  // 86: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.intervals:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals
-	100, // 87: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Meta.counts:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Meta.Counts
-	94,  // 88: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.overall:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.Overall
-	95,  // 89: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.by_core:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.ByCore
-	96,  // 90: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.Overall.usage:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.Overall.Usage
-	98,  // 91: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.ByCore.usage:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.ByCore.Usage
-	97,  // 92: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.Overall.Usage.average:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.Overall.Usage.Average
-	99,  // 93: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.ByCore.Usage.average:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.ByCore.Usage.Average
-	101, // 94: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Meta.Counts.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Meta.Counts.Items
-	95,  // [95:95] is the sub-list for method output_type
-	95,  // [95:95] is the sub-list for method input_type
-	95,  // [95:95] is the sub-list for extension type_name
-	95,  // [95:95] is the sub-list for extension extendee
-	0,   // [0:95] is the sub-list for field type_name
+	68,  // 0: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.meta:type_name -> meraki.wireless_controller.v1.CollectionMeta
+	22,  // 1: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item
+	69,  // 2: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	70,  // 3: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 4: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.meta:type_name -> meraki.wireless_controller.v1.CollectionMeta
+	26,  // 5: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Item
+	69,  // 6: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	70,  // 7: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 8: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.meta:type_name -> meraki.wireless_controller.v1.CollectionMeta
+	29,  // 9: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.Item
+	69,  // 10: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	70,  // 11: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 12: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.meta:type_name -> meraki.wireless_controller.v1.CollectionMeta
+	31,  // 13: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item
+	69,  // 14: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	70,  // 15: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 16: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.meta:type_name -> meraki.wireless_controller.v1.CollectionMeta
+	37,  // 17: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Item
+	69,  // 18: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	70,  // 19: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 20: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.meta:type_name -> meraki.wireless_controller.v1.CollectionMeta
+	40,  // 21: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.Item
+	69,  // 22: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	70,  // 23: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 24: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.meta:type_name -> meraki.wireless_controller.v1.CollectionMeta
+	42,  // 25: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item
+	69,  // 26: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	70,  // 27: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 28: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.meta:type_name -> meraki.wireless_controller.v1.CollectionMeta
+	46,  // 29: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item
+	69,  // 30: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	70,  // 31: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 32: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.meta:type_name -> meraki.wireless_controller.v1.CollectionMeta
+	51,  // 33: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item
+	69,  // 34: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	70,  // 35: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 36: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.meta:type_name -> meraki.wireless_controller.v1.CollectionMeta
+	56,  // 37: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item
+	69,  // 38: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	70,  // 39: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.additional_properties:type_name -> google.protobuf.Struct
+	68,  // 40: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.meta:type_name -> meraki.wireless_controller.v1.CollectionMeta
+	60,  // 41: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item
+	69,  // 42: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	70,  // 43: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.additional_properties:type_name -> google.protobuf.Struct
+	23,  // 44: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item.interfaces:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item.Interfaces
+	70,  // 45: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	24,  // 46: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item.Interfaces.channel_group:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item.Interfaces.ChannelGroup
+	25,  // 47: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item.Interfaces.module:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item.Interfaces.Module
+	70,  // 48: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item.Interfaces.additional_properties:type_name -> google.protobuf.Struct
+	70,  // 49: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item.Interfaces.ChannelGroup.additional_properties:type_name -> google.protobuf.Struct
+	70,  // 50: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse.Item.Interfaces.Module.additional_properties:type_name -> google.protobuf.Struct
+	27,  // 51: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Item.interfaces:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Item.Interfaces
+	70,  // 52: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	28,  // 53: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Item.Interfaces.changes:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Item.Interfaces.Changes
+	70,  // 54: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Item.Interfaces.additional_properties:type_name -> google.protobuf.Struct
+	71,  // 55: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Item.Interfaces.Changes.ts:type_name -> google.protobuf.Timestamp
+	70,  // 56: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse.Item.Interfaces.Changes.additional_properties:type_name -> google.protobuf.Struct
+	30,  // 57: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.Item.readings:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.Item.Readings
+	70,  // 58: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	70,  // 59: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse.Item.Readings.additional_properties:type_name -> google.protobuf.Struct
+	32,  // 60: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.interfaces:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces
+	70,  // 61: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	33,  // 62: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.addresses:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.Addresses
+	34,  // 63: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.vrf:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.Vrf
+	35,  // 64: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.channel_group:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.ChannelGroup
+	36,  // 65: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.module:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.Module
+	70,  // 66: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.additional_properties:type_name -> google.protobuf.Struct
+	70,  // 67: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.Addresses.additional_properties:type_name -> google.protobuf.Struct
+	70,  // 68: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.Vrf.additional_properties:type_name -> google.protobuf.Struct
+	70,  // 69: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.ChannelGroup.additional_properties:type_name -> google.protobuf.Struct
+	70,  // 70: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse.Item.Interfaces.Module.additional_properties:type_name -> google.protobuf.Struct
+	38,  // 71: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Item.interfaces:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Item.Interfaces
+	70,  // 72: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	39,  // 73: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Item.Interfaces.changes:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Item.Interfaces.Changes
+	70,  // 74: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Item.Interfaces.additional_properties:type_name -> google.protobuf.Struct
+	71,  // 75: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Item.Interfaces.Changes.ts:type_name -> google.protobuf.Timestamp
+	70,  // 76: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse.Item.Interfaces.Changes.additional_properties:type_name -> google.protobuf.Struct
+	41,  // 77: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.Item.readings:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.Item.Readings
+	70,  // 78: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	70,  // 79: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse.Item.Readings.additional_properties:type_name -> google.protobuf.Struct
+	43,  // 80: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.interfaces:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.Interfaces
+	70,  // 81: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	44,  // 82: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.Interfaces.readings:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.Interfaces.Readings
+	70,  // 83: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.Interfaces.additional_properties:type_name -> google.protobuf.Struct
+	45,  // 84: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.Interfaces.Readings.rate:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.Interfaces.Readings.Rate
+	70,  // 85: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.Interfaces.Readings.additional_properties:type_name -> google.protobuf.Struct
+	70,  // 86: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse.Item.Interfaces.Readings.Rate.additional_properties:type_name -> google.protobuf.Struct
+	47,  // 87: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.intervals:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals
+	70,  // 88: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	48,  // 89: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.overall:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.Overall
+	49,  // 90: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.by_interface:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.ByInterface
+	70,  // 91: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.additional_properties:type_name -> google.protobuf.Struct
+	70,  // 92: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.Overall.additional_properties:type_name -> google.protobuf.Struct
+	50,  // 93: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.ByInterface.usage:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.ByInterface.Usage
+	70,  // 94: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.ByInterface.additional_properties:type_name -> google.protobuf.Struct
+	70,  // 95: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse.Item.Intervals.ByInterface.Usage.additional_properties:type_name -> google.protobuf.Struct
+	71,  // 96: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.ts:type_name -> google.protobuf.Timestamp
+	52,  // 97: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.failed:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Failed
+	53,  // 98: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.active:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Active
+	70,  // 99: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	54,  // 100: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Failed.chassis:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Failed.Chassis
+	70,  // 101: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Failed.additional_properties:type_name -> google.protobuf.Struct
+	55,  // 102: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Active.chassis:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Active.Chassis
+	70,  // 103: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Active.additional_properties:type_name -> google.protobuf.Struct
+	70,  // 104: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Failed.Chassis.additional_properties:type_name -> google.protobuf.Struct
+	70,  // 105: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse.Item.Active.Chassis.additional_properties:type_name -> google.protobuf.Struct
+	57,  // 106: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.failover:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.Failover
+	70,  // 107: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	58,  // 108: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.Failover.last:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.Failover.Last
+	59,  // 109: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.Failover.counts:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.Failover.Counts
+	70,  // 110: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.Failover.additional_properties:type_name -> google.protobuf.Struct
+	71,  // 111: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.Failover.Last.ts:type_name -> google.protobuf.Timestamp
+	70,  // 112: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.Failover.Last.additional_properties:type_name -> google.protobuf.Struct
+	70,  // 113: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse.Item.Failover.Counts.additional_properties:type_name -> google.protobuf.Struct
+	61,  // 114: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.intervals:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals
+	70,  // 115: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	62,  // 116: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.overall:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.Overall
+	63,  // 117: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.by_core:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.ByCore
+	70,  // 118: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.additional_properties:type_name -> google.protobuf.Struct
+	64,  // 119: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.Overall.usage:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.Overall.Usage
+	70,  // 120: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.Overall.additional_properties:type_name -> google.protobuf.Struct
+	66,  // 121: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.ByCore.usage:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.ByCore.Usage
+	70,  // 122: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.ByCore.additional_properties:type_name -> google.protobuf.Struct
+	65,  // 123: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.Overall.Usage.average:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.Overall.Usage.Average
+	70,  // 124: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.Overall.Usage.additional_properties:type_name -> google.protobuf.Struct
+	70,  // 125: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.Overall.Usage.Average.additional_properties:type_name -> google.protobuf.Struct
+	67,  // 126: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.ByCore.Usage.average:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.ByCore.Usage.Average
+	70,  // 127: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.ByCore.Usage.additional_properties:type_name -> google.protobuf.Struct
+	70,  // 128: meraki.wireless_controller.v1.GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse.Item.Intervals.ByCore.Usage.Average.additional_properties:type_name -> google.protobuf.Struct
+	129, // [129:129] is the sub-list for method output_type
+	129, // [129:129] is the sub-list for method input_type
+	129, // [129:129] is the sub-list for extension type_name
+	129, // [129:129] is the sub-list for extension extendee
+	0,   // [0:129] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_controller_v1_devices_proto_init() }
@@ -7000,6 +5790,7 @@ func file_meraki_wireless_controller_v1_devices_proto_init() {
 	if File_meraki_wireless_controller_v1_devices_proto != nil {
 		return
 	}
+	file_meraki_wireless_controller_v1_collections_proto_init()
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[2].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[4].OneofWrappers = []any{}
@@ -7012,63 +5803,52 @@ func file_meraki_wireless_controller_v1_devices_proto_init() {
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[18].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[20].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[22].OneofWrappers = []any{}
+	file_meraki_wireless_controller_v1_devices_proto_msgTypes[23].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[24].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[25].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[26].OneofWrappers = []any{}
+	file_meraki_wireless_controller_v1_devices_proto_msgTypes[27].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[28].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[29].OneofWrappers = []any{}
+	file_meraki_wireless_controller_v1_devices_proto_msgTypes[30].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[31].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[32].OneofWrappers = []any{}
+	file_meraki_wireless_controller_v1_devices_proto_msgTypes[33].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[34].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[35].OneofWrappers = []any{}
+	file_meraki_wireless_controller_v1_devices_proto_msgTypes[36].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[37].OneofWrappers = []any{}
+	file_meraki_wireless_controller_v1_devices_proto_msgTypes[38].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[39].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[40].OneofWrappers = []any{}
+	file_meraki_wireless_controller_v1_devices_proto_msgTypes[41].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[42].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[43].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[44].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[45].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[46].OneofWrappers = []any{}
+	file_meraki_wireless_controller_v1_devices_proto_msgTypes[47].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[48].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[49].OneofWrappers = []any{}
+	file_meraki_wireless_controller_v1_devices_proto_msgTypes[50].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[51].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_devices_proto_msgTypes[52].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[54].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[55].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_devices_proto_msgTypes[57].OneofWrappers = []any{}
+	file_meraki_wireless_controller_v1_devices_proto_msgTypes[56].OneofWrappers = []any{}
+	file_meraki_wireless_controller_v1_devices_proto_msgTypes[58].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[59].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[60].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_devices_proto_msgTypes[62].OneofWrappers = []any{}
+	file_meraki_wireless_controller_v1_devices_proto_msgTypes[61].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[63].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_devices_proto_msgTypes[64].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_devices_proto_msgTypes[66].OneofWrappers = []any{}
+	file_meraki_wireless_controller_v1_devices_proto_msgTypes[65].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_devices_proto_msgTypes[67].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_devices_proto_msgTypes[69].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_devices_proto_msgTypes[70].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_devices_proto_msgTypes[71].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_devices_proto_msgTypes[72].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_devices_proto_msgTypes[74].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_devices_proto_msgTypes[76].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_devices_proto_msgTypes[80].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_devices_proto_msgTypes[81].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_devices_proto_msgTypes[83].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_devices_proto_msgTypes[84].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_devices_proto_msgTypes[87].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_devices_proto_msgTypes[88].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_devices_proto_msgTypes[90].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_devices_proto_msgTypes[91].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_devices_proto_msgTypes[93].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_devices_proto_msgTypes[95].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_devices_proto_msgTypes[97].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_devices_proto_msgTypes[99].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_devices_proto_msgTypes[101].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_controller_v1_devices_proto_rawDesc), len(file_meraki_wireless_controller_v1_devices_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   102,
+			NumMessages:   68,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -112,12 +113,13 @@ func (x *GetOrganizationWirelessControllerOverviewByDeviceRequest) GetEndingBefo
 
 // Answer of getOrganizationWirelessControllerOverviewByDevice.
 type GetOrganizationWirelessControllerOverviewByDeviceResponse struct {
-	state         protoimpl.MessageState                                            `protogen:"open.v1"`
-	Items         []*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	PageInfo      *v1.PageInfo                                                      `protobuf:"bytes,2,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
-	Meta          *GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta   `protobuf:"bytes,3,opt,name=meta,proto3" json:"meta,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                            `protogen:"open.v1"`
+	Meta                 *CollectionMeta                                                   `protobuf:"bytes,1,opt,name=meta,proto3" json:"meta,omitempty"`
+	Items                []*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item `protobuf:"bytes,2043,rep,name=items,proto3" json:"items,omitempty"`
+	PageInfo             *v1.PageInfo                                                      `protobuf:"bytes,2044,opt,name=page_info,json=pageInfo,proto3" json:"page_info,omitempty"`
+	AdditionalProperties *structpb.Struct                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse) Reset() {
@@ -150,6 +152,13 @@ func (*GetOrganizationWirelessControllerOverviewByDeviceResponse) Descriptor() (
 	return file_meraki_wireless_controller_v1_overview_proto_rawDescGZIP(), []int{1}
 }
 
+func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse) GetMeta() *CollectionMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse) GetItems() []*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item {
 	if x != nil {
 		return x.Items
@@ -164,22 +173,23 @@ func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse) GetPageInfo(
 	return nil
 }
 
-func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse) GetMeta() *GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta {
+func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		return x.Meta
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessControllerOverviewByDeviceResponse_Item struct {
-	state         protoimpl.MessageState                                                     `protogen:"open.v1"`
-	Serial        *string                                                                    `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	Network       *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Network    `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
-	Counts        *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts     `protobuf:"bytes,3,opt,name=counts,proto3" json:"counts,omitempty"`
-	Redundancy    *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy `protobuf:"bytes,4,opt,name=redundancy,proto3" json:"redundancy,omitempty"`
-	Firmware      *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Firmware   `protobuf:"bytes,5,opt,name=firmware,proto3" json:"firmware,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                     `protogen:"open.v1"`
+	Serial               *string                                                                    `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Network              *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Network    `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
+	Counts               *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts     `protobuf:"bytes,3,opt,name=counts,proto3" json:"counts,omitempty"`
+	Redundancy           *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy `protobuf:"bytes,4,opt,name=redundancy,proto3" json:"redundancy,omitempty"`
+	Firmware             *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Firmware   `protobuf:"bytes,5,opt,name=firmware,proto3" json:"firmware,omitempty"`
+	AdditionalProperties *structpb.Struct                                                           `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item) Reset() {
@@ -247,60 +257,24 @@ func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item) GetFirm
 	return nil
 }
 
-type GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta struct {
-	state         protoimpl.MessageState                                                 `protogen:"open.v1"`
-	Counts        *GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta_Counts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta) Reset() {
-	*x = GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta{}
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[3]
+func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_overview_proto_rawDescGZIP(), []int{1, 1}
-}
-
-func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta) GetCounts() *GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta_Counts {
-	if x != nil {
-		return x.Counts
+		return x.AdditionalProperties
 	}
 	return nil
 }
 
 type GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Id                   *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Network) Reset() {
 	*x = GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Network{}
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[4]
+	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -312,7 +286,7 @@ func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Network)
 func (*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Network) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[4]
+	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -335,17 +309,25 @@ func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Network)
 	return ""
 }
 
+func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Network) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts struct {
-	state         protoimpl.MessageState                                                             `protogen:"open.v1"`
-	Clients       *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Clients     `protobuf:"bytes,1,opt,name=clients,proto3" json:"clients,omitempty"`
-	Connections   *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Connections `protobuf:"bytes,2,opt,name=connections,proto3" json:"connections,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                             `protogen:"open.v1"`
+	Clients              *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Clients     `protobuf:"bytes,1,opt,name=clients,proto3" json:"clients,omitempty"`
+	Connections          *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Connections `protobuf:"bytes,2,opt,name=connections,proto3" json:"connections,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                   `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts) Reset() {
 	*x = GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts{}
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[5]
+	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -357,7 +339,7 @@ func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts) 
 func (*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[5]
+	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -387,20 +369,28 @@ func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts) 
 	return nil
 }
 
+func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy struct {
-	state           protoimpl.MessageState                                                                `protogen:"open.v1"`
-	Role            *string                                                                               `protobuf:"bytes,1,opt,name=role,proto3,oneof" json:"role,omitempty"`
-	Id              *string                                                                               `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	ChassisName     *string                                                                               `protobuf:"bytes,3,opt,name=chassis_name,json=chassisName,proto3,oneof" json:"chassis_name,omitempty"`
-	RedundantSerial *string                                                                               `protobuf:"bytes,4,opt,name=redundant_serial,json=redundantSerial,proto3,oneof" json:"redundant_serial,omitempty"`
-	Management      *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy_Management `protobuf:"bytes,5,opt,name=management,proto3" json:"management,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                `protogen:"open.v1"`
+	Role                 *string                                                                               `protobuf:"bytes,1,opt,name=role,proto3,oneof" json:"role,omitempty"`
+	Id                   *string                                                                               `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	ChassisName          *string                                                                               `protobuf:"bytes,3,opt,name=chassis_name,json=chassisName,proto3,oneof" json:"chassis_name,omitempty"`
+	RedundantSerial      *string                                                                               `protobuf:"bytes,4,opt,name=redundant_serial,json=redundantSerial,proto3,oneof" json:"redundant_serial,omitempty"`
+	Management           *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy_Management `protobuf:"bytes,5,opt,name=management,proto3" json:"management,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy) Reset() {
 	*x = GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy{}
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[6]
+	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -412,7 +402,7 @@ func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundan
 func (*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[6]
+	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -463,16 +453,24 @@ func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundan
 	return nil
 }
 
+func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Firmware struct {
-	state         protoimpl.MessageState                                                           `protogen:"open.v1"`
-	Version       *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Firmware_Version `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                           `protogen:"open.v1"`
+	Version              *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Firmware_Version `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                 `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Firmware) Reset() {
 	*x = GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Firmware{}
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[7]
+	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -484,7 +482,7 @@ func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Firmware
 func (*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Firmware) ProtoMessage() {}
 
 func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Firmware) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[7]
+	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -507,16 +505,24 @@ func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Firmware
 	return nil
 }
 
+func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Firmware) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Clients struct {
-	state         protoimpl.MessageState                                                                  `protogen:"open.v1"`
-	ByStatus      *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Clients_ByStatus `protobuf:"bytes,1,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                  `protogen:"open.v1"`
+	ByStatus             *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Clients_ByStatus `protobuf:"bytes,1,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                        `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Clients) Reset() {
 	*x = GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Clients{}
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[8]
+	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -529,7 +535,7 @@ func (*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Cli
 }
 
 func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Clients) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[8]
+	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -552,17 +558,25 @@ func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_C
 	return nil
 }
 
+func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Clients) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Connections struct {
-	state         protoimpl.MessageState                                                                      `protogen:"open.v1"`
-	Total         *int64                                                                                      `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	ByStatus      *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Connections_ByStatus `protobuf:"bytes,2,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                      `protogen:"open.v1"`
+	Total                *int64                                                                                      `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	ByStatus             *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Connections_ByStatus `protobuf:"bytes,2,opt,name=by_status,json=byStatus,proto3" json:"by_status,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                            `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Connections) Reset() {
 	*x = GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Connections{}
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[9]
+	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -575,7 +589,7 @@ func (*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Con
 }
 
 func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Connections) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[9]
+	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -605,16 +619,24 @@ func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_C
 	return nil
 }
 
+func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Connections) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Clients_ByStatus struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Online        *int64                 `protobuf:"varint,1,opt,name=online,proto3,oneof" json:"online,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Online               *int64                 `protobuf:"varint,1,opt,name=online,proto3,oneof" json:"online,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Clients_ByStatus) Reset() {
 	*x = GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Clients_ByStatus{}
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[10]
+	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -627,7 +649,7 @@ func (*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Cli
 }
 
 func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Clients_ByStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[10]
+	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -650,17 +672,25 @@ func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_C
 	return 0
 }
 
+func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Clients_ByStatus) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Connections_ByStatus struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Online        *int64                 `protobuf:"varint,1,opt,name=online,proto3,oneof" json:"online,omitempty"`
-	Offline       *int64                 `protobuf:"varint,2,opt,name=offline,proto3,oneof" json:"offline,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Online               *int64                 `protobuf:"varint,1,opt,name=online,proto3,oneof" json:"online,omitempty"`
+	Offline              *int64                 `protobuf:"varint,2,opt,name=offline,proto3,oneof" json:"offline,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Connections_ByStatus) Reset() {
 	*x = GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Connections_ByStatus{}
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[11]
+	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -673,7 +703,7 @@ func (*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Con
 }
 
 func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Connections_ByStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[11]
+	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -703,16 +733,24 @@ func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_C
 	return 0
 }
 
+func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Connections_ByStatus) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy_Management struct {
-	state         protoimpl.MessageState                                                                            `protogen:"open.v1"`
-	Addresses     []*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy_Management_Addresses `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState                                                                            `protogen:"open.v1"`
+	Addresses            []*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy_Management_Addresses `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	AdditionalProperties *structpb.Struct                                                                                  `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy_Management) Reset() {
 	*x = GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy_Management{}
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[12]
+	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -725,7 +763,7 @@ func (*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy
 }
 
 func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy_Management) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[12]
+	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -748,16 +786,24 @@ func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundan
 	return nil
 }
 
+func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy_Management) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy_Management_Addresses struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Address              *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy_Management_Addresses) Reset() {
 	*x = GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy_Management_Addresses{}
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[13]
+	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -770,7 +816,7 @@ func (*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy
 }
 
 func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy_Management_Addresses) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[13]
+	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -793,16 +839,24 @@ func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundan
 	return ""
 }
 
+func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy_Management_Addresses) GetAdditionalProperties() *structpb.Struct {
+	if x != nil {
+		return x.AdditionalProperties
+	}
+	return nil
+}
+
 type GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Firmware_Version struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ShortName     *string                `protobuf:"bytes,1,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	ShortName            *string                `protobuf:"bytes,1,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Firmware_Version) Reset() {
 	*x = GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Firmware_Version{}
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[14]
+	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +869,7 @@ func (*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Firmware_V
 }
 
 func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Firmware_Version) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[14]
+	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -838,107 +892,18 @@ func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Firmware
 	return ""
 }
 
-type GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta_Counts struct {
-	state         protoimpl.MessageState                                                       `protogen:"open.v1"`
-	Items         *GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta_Counts_Items `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta_Counts) Reset() {
-	*x = GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta_Counts{}
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta_Counts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta_Counts) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[15]
+func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Firmware_Version) GetAdditionalProperties() *structpb.Struct {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta_Counts.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta_Counts) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_overview_proto_rawDescGZIP(), []int{1, 1, 0}
-}
-
-func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta_Counts) GetItems() *GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta_Counts_Items {
-	if x != nil {
-		return x.Items
+		return x.AdditionalProperties
 	}
 	return nil
-}
-
-type GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta_Counts_Items struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
-	Remaining     *int64                 `protobuf:"varint,2,opt,name=remaining,proto3,oneof" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta_Counts_Items) Reset() {
-	*x = GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta_Counts_Items{}
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta_Counts_Items) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta_Counts_Items) ProtoMessage() {}
-
-func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta_Counts_Items) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_wireless_controller_v1_overview_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta_Counts_Items.ProtoReflect.Descriptor instead.
-func (*GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta_Counts_Items) Descriptor() ([]byte, []int) {
-	return file_meraki_wireless_controller_v1_overview_proto_rawDescGZIP(), []int{1, 1, 0, 0}
-}
-
-func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta_Counts_Items) GetTotal() int64 {
-	if x != nil && x.Total != nil {
-		return *x.Total
-	}
-	return 0
-}
-
-func (x *GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta_Counts_Items) GetRemaining() int64 {
-	if x != nil && x.Remaining != nil {
-		return *x.Remaining
-	}
-	return 0
 }
 
 var File_meraki_wireless_controller_v1_overview_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_controller_v1_overview_proto_rawDesc = "" +
 	"\n" +
-	",meraki/wireless_controller/v1/overview.proto\x12\x1dmeraki.wireless_controller.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\"\xdf\x02\n" +
+	",meraki/wireless_controller/v1/overview.proto\x12\x1dmeraki.wireless_controller.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a/meraki/wireless_controller/v1/collections.proto\"\xdf\x02\n" +
 	"8GetOrganizationWirelessControllerOverviewByDeviceRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1f\n" +
 	"\vnetwork_ids\x18\x02 \x03(\tR\n" +
@@ -950,11 +915,12 @@ const file_meraki_wireless_controller_v1_overview_proto_rawDesc = "" +
 	"\x10_organization_idB\v\n" +
 	"\t_per_pageB\x11\n" +
 	"\x0f_starting_afterB\x10\n" +
-	"\x0e_ending_before\"\x83\x17\n" +
-	"9GetOrganizationWirelessControllerOverviewByDeviceResponse\x12s\n" +
-	"\x05items\x18\x01 \x03(\v2].meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.ItemR\x05items\x12<\n" +
-	"\tpage_info\x18\x02 \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12q\n" +
-	"\x04meta\x18\x03 \x01(\v2].meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.MetaR\x04meta\x1a\xab\x11\n" +
+	"\x0e_ending_before\"\xe8\x1b\n" +
+	"9GetOrganizationWirelessControllerOverviewByDeviceResponse\x12A\n" +
+	"\x04meta\x18\x01 \x01(\v2-.meraki.wireless_controller.v1.CollectionMetaR\x04meta\x12t\n" +
+	"\x05items\x18\xfb\x0f \x03(\v2].meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.ItemR\x05items\x12=\n" +
+	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe3\x18\n" +
 	"\x04Item\x12\x1b\n" +
 	"\x06serial\x18\x01 \x01(\tH\x00R\x06serial\x88\x01\x01\x12\x7f\n" +
 	"\anetwork\x18\x02 \x01(\v2e.meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.NetworkR\anetwork\x12|\n" +
@@ -962,28 +928,35 @@ const file_meraki_wireless_controller_v1_overview_proto_rawDesc = "" +
 	"\n" +
 	"redundancy\x18\x04 \x01(\v2h.meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.RedundancyR\n" +
 	"redundancy\x12\x82\x01\n" +
-	"\bfirmware\x18\x05 \x01(\v2f.meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.FirmwareR\bfirmware\x1a%\n" +
+	"\bfirmware\x18\x05 \x01(\v2f.meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.FirmwareR\bfirmware\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1at\n" +
 	"\aNetwork\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\x1a\xa8\x06\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
+	"\x03_id\x1a\xb5\t\n" +
 	"\x06Counts\x12\x86\x01\n" +
 	"\aclients\x18\x01 \x01(\v2l.meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.ClientsR\aclients\x12\x92\x01\n" +
-	"\vconnections\x18\x02 \x01(\v2p.meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.ConnectionsR\vconnections\x1a\xd2\x01\n" +
+	"\vconnections\x18\x02 \x01(\v2p.meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.ConnectionsR\vconnections\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf1\x02\n" +
 	"\aClients\x12\x92\x01\n" +
-	"\tby_status\x18\x01 \x01(\v2u.meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Clients.ByStatusR\bbyStatus\x1a2\n" +
+	"\tby_status\x18\x01 \x01(\v2u.meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Clients.ByStatusR\bbyStatus\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x81\x01\n" +
 	"\bByStatus\x12\x1b\n" +
-	"\x06online\x18\x01 \x01(\x03H\x00R\x06online\x88\x01\x01B\t\n" +
-	"\a_online\x1a\xaa\x02\n" +
+	"\x06online\x18\x01 \x01(\x03H\x00R\x06online\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
+	"\a_online\x1a\xc9\x03\n" +
 	"\vConnections\x12\x19\n" +
 	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12\x96\x01\n" +
-	"\tby_status\x18\x02 \x01(\v2y.meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Connections.ByStatusR\bbyStatus\x1a]\n" +
+	"\tby_status\x18\x02 \x01(\v2y.meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Connections.ByStatusR\bbyStatus\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xac\x01\n" +
 	"\bByStatus\x12\x1b\n" +
 	"\x06online\x18\x01 \x01(\x03H\x00R\x06online\x88\x01\x01\x12\x1d\n" +
-	"\aoffline\x18\x02 \x01(\x03H\x01R\aoffline\x88\x01\x01B\t\n" +
+	"\aoffline\x18\x02 \x01(\x03H\x01R\aoffline\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\t\n" +
 	"\a_onlineB\n" +
 	"\n" +
 	"\b_offlineB\b\n" +
-	"\x06_total\x1a\xc3\x04\n" +
+	"\x06_total\x1a\xb1\x06\n" +
 	"\n" +
 	"Redundancy\x12\x17\n" +
 	"\x04role\x18\x01 \x01(\tH\x00R\x04role\x88\x01\x01\x12\x13\n" +
@@ -992,36 +965,31 @@ const file_meraki_wireless_controller_v1_overview_proto_rawDesc = "" +
 	"\x10redundant_serial\x18\x04 \x01(\tH\x03R\x0fredundantSerial\x88\x01\x01\x12\x93\x01\n" +
 	"\n" +
 	"management\x18\x05 \x01(\v2s.meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Redundancy.ManagementR\n" +
-	"management\x1a\xe2\x01\n" +
+	"management\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x81\x03\n" +
 	"\n" +
 	"Management\x12\x9b\x01\n" +
-	"\taddresses\x18\x01 \x03(\v2}.meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Redundancy.Management.AddressesR\taddresses\x1a6\n" +
+	"\taddresses\x18\x01 \x03(\v2}.meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Redundancy.Management.AddressesR\taddresses\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x85\x01\n" +
 	"\tAddresses\x12\x1d\n" +
-	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01B\n" +
+	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\n" +
 	"\n" +
 	"\b_addressB\a\n" +
 	"\x05_roleB\x05\n" +
 	"\x03_idB\x0f\n" +
 	"\r_chassis_nameB\x13\n" +
-	"\x11_redundant_serial\x1a\xd3\x01\n" +
+	"\x11_redundant_serial\x1a\xf2\x02\n" +
 	"\bFirmware\x12\x88\x01\n" +
-	"\aversion\x18\x01 \x01(\v2n.meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Firmware.VersionR\aversion\x1a<\n" +
+	"\aversion\x18\x01 \x01(\v2n.meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Firmware.VersionR\aversion\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x8b\x01\n" +
 	"\aVersion\x12\"\n" +
 	"\n" +
-	"short_name\x18\x01 \x01(\tH\x00R\tshortName\x88\x01\x01B\r\n" +
+	"short_name\x18\x01 \x01(\tH\x00R\tshortName\x88\x01\x01\x12M\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\r\n" +
 	"\v_short_nameB\t\n" +
-	"\a_serial\x1a\xf1\x02\n" +
-	"\x04Meta\x12|\n" +
-	"\x06counts\x18\x01 \x01(\v2d.meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Meta.CountsR\x06counts\x1a\xea\x01\n" +
-	"\x06Counts\x12\x80\x01\n" +
-	"\x05items\x18\x01 \x01(\v2j.meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Meta.Counts.ItemsR\x05items\x1a]\n" +
-	"\x05Items\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x12!\n" +
-	"\tremaining\x18\x02 \x01(\x03H\x01R\tremaining\x88\x01\x01B\b\n" +
-	"\x06_totalB\f\n" +
-	"\n" +
-	"_remainingB\x96\x01\n" +
-	"&com.merakibroker.wirelesscontroller.v1B\rOverviewProtoP\x01Z[github.com/merakibroker/merakibroker/gen/meraki/wireless_controller/v1;wirelesscontrollerv1b\x06proto3"
+	"\a_serialB\xbb\x01\n" +
+	"&com.merakibroker.wirelesscontroller.v1B\rOverviewProtoP\x01Z[github.com/merakibroker/merakibroker/gen/meraki/wireless_controller/v1;wirelesscontrollerv1\xca\x02\"MerakiBroker\\WirelessController\\V1b\x06proto3"
 
 var (
 	file_meraki_wireless_controller_v1_overview_proto_rawDescOnce sync.Once
@@ -1035,49 +1003,59 @@ func file_meraki_wireless_controller_v1_overview_proto_rawDescGZIP() []byte {
 	return file_meraki_wireless_controller_v1_overview_proto_rawDescData
 }
 
-var file_meraki_wireless_controller_v1_overview_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_meraki_wireless_controller_v1_overview_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_meraki_wireless_controller_v1_overview_proto_goTypes = []any{
 	(*GetOrganizationWirelessControllerOverviewByDeviceRequest)(nil),                                       // 0: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceRequest
 	(*GetOrganizationWirelessControllerOverviewByDeviceResponse)(nil),                                      // 1: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse
 	(*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item)(nil),                                 // 2: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item
-	(*GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta)(nil),                                 // 3: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Meta
-	(*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Network)(nil),                         // 4: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Network
-	(*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts)(nil),                          // 5: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts
-	(*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy)(nil),                      // 6: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Redundancy
-	(*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Firmware)(nil),                        // 7: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Firmware
-	(*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Clients)(nil),                  // 8: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Clients
-	(*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Connections)(nil),              // 9: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Connections
-	(*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Clients_ByStatus)(nil),         // 10: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Clients.ByStatus
-	(*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Connections_ByStatus)(nil),     // 11: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Connections.ByStatus
-	(*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy_Management)(nil),           // 12: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Redundancy.Management
-	(*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy_Management_Addresses)(nil), // 13: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Redundancy.Management.Addresses
-	(*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Firmware_Version)(nil),                // 14: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Firmware.Version
-	(*GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta_Counts)(nil),                          // 15: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Meta.Counts
-	(*GetOrganizationWirelessControllerOverviewByDeviceResponse_Meta_Counts_Items)(nil),                    // 16: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Meta.Counts.Items
-	(*v1.PageInfo)(nil), // 17: meraki.api.v1.PageInfo
+	(*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Network)(nil),                         // 3: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Network
+	(*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts)(nil),                          // 4: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts
+	(*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy)(nil),                      // 5: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Redundancy
+	(*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Firmware)(nil),                        // 6: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Firmware
+	(*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Clients)(nil),                  // 7: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Clients
+	(*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Connections)(nil),              // 8: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Connections
+	(*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Clients_ByStatus)(nil),         // 9: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Clients.ByStatus
+	(*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Counts_Connections_ByStatus)(nil),     // 10: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Connections.ByStatus
+	(*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy_Management)(nil),           // 11: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Redundancy.Management
+	(*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Redundancy_Management_Addresses)(nil), // 12: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Redundancy.Management.Addresses
+	(*GetOrganizationWirelessControllerOverviewByDeviceResponse_Item_Firmware_Version)(nil),                // 13: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Firmware.Version
+	(*CollectionMeta)(nil),  // 14: meraki.wireless_controller.v1.CollectionMeta
+	(*v1.PageInfo)(nil),     // 15: meraki.api.v1.PageInfo
+	(*structpb.Struct)(nil), // 16: google.protobuf.Struct
 }
 var file_meraki_wireless_controller_v1_overview_proto_depIdxs = []int32{
-	2,  // 0: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item
-	17, // 1: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	3,  // 2: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.meta:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Meta
-	4,  // 3: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.network:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Network
-	5,  // 4: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.counts:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts
-	6,  // 5: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.redundancy:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Redundancy
-	7,  // 6: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.firmware:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Firmware
-	15, // 7: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Meta.counts:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Meta.Counts
-	8,  // 8: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.clients:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Clients
-	9,  // 9: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.connections:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Connections
-	12, // 10: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Redundancy.management:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Redundancy.Management
-	14, // 11: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Firmware.version:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Firmware.Version
-	10, // 12: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Clients.by_status:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Clients.ByStatus
-	11, // 13: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Connections.by_status:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Connections.ByStatus
-	13, // 14: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Redundancy.Management.addresses:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Redundancy.Management.Addresses
-	16, // 15: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Meta.Counts.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Meta.Counts.Items
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	14, // 0: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.meta:type_name -> meraki.wireless_controller.v1.CollectionMeta
+	2,  // 1: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.items:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item
+	15, // 2: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	16, // 3: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.additional_properties:type_name -> google.protobuf.Struct
+	3,  // 4: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.network:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Network
+	4,  // 5: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.counts:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts
+	5,  // 6: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.redundancy:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Redundancy
+	6,  // 7: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.firmware:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Firmware
+	16, // 8: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	16, // 9: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Network.additional_properties:type_name -> google.protobuf.Struct
+	7,  // 10: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.clients:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Clients
+	8,  // 11: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.connections:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Connections
+	16, // 12: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.additional_properties:type_name -> google.protobuf.Struct
+	11, // 13: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Redundancy.management:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Redundancy.Management
+	16, // 14: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Redundancy.additional_properties:type_name -> google.protobuf.Struct
+	13, // 15: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Firmware.version:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Firmware.Version
+	16, // 16: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Firmware.additional_properties:type_name -> google.protobuf.Struct
+	9,  // 17: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Clients.by_status:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Clients.ByStatus
+	16, // 18: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Clients.additional_properties:type_name -> google.protobuf.Struct
+	10, // 19: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Connections.by_status:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Connections.ByStatus
+	16, // 20: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Connections.additional_properties:type_name -> google.protobuf.Struct
+	16, // 21: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Clients.ByStatus.additional_properties:type_name -> google.protobuf.Struct
+	16, // 22: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Counts.Connections.ByStatus.additional_properties:type_name -> google.protobuf.Struct
+	12, // 23: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Redundancy.Management.addresses:type_name -> meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Redundancy.Management.Addresses
+	16, // 24: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Redundancy.Management.additional_properties:type_name -> google.protobuf.Struct
+	16, // 25: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Redundancy.Management.Addresses.additional_properties:type_name -> google.protobuf.Struct
+	16, // 26: meraki.wireless_controller.v1.GetOrganizationWirelessControllerOverviewByDeviceResponse.Item.Firmware.Version.additional_properties:type_name -> google.protobuf.Struct
+	27, // [27:27] is the sub-list for method output_type
+	27, // [27:27] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_meraki_wireless_controller_v1_overview_proto_init() }
@@ -1085,23 +1063,23 @@ func file_meraki_wireless_controller_v1_overview_proto_init() {
 	if File_meraki_wireless_controller_v1_overview_proto != nil {
 		return
 	}
+	file_meraki_wireless_controller_v1_collections_proto_init()
 	file_meraki_wireless_controller_v1_overview_proto_msgTypes[0].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_overview_proto_msgTypes[2].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_overview_proto_msgTypes[4].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_overview_proto_msgTypes[6].OneofWrappers = []any{}
+	file_meraki_wireless_controller_v1_overview_proto_msgTypes[3].OneofWrappers = []any{}
+	file_meraki_wireless_controller_v1_overview_proto_msgTypes[5].OneofWrappers = []any{}
+	file_meraki_wireless_controller_v1_overview_proto_msgTypes[8].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_overview_proto_msgTypes[9].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_overview_proto_msgTypes[10].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_overview_proto_msgTypes[11].OneofWrappers = []any{}
+	file_meraki_wireless_controller_v1_overview_proto_msgTypes[12].OneofWrappers = []any{}
 	file_meraki_wireless_controller_v1_overview_proto_msgTypes[13].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_overview_proto_msgTypes[14].OneofWrappers = []any{}
-	file_meraki_wireless_controller_v1_overview_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_wireless_controller_v1_overview_proto_rawDesc), len(file_meraki_wireless_controller_v1_overview_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -138,8 +138,8 @@ const file_meraki_wireless_controller_v1_wireless_controller_service_proto_rawDe
 	"\x06serialj\x10\n" +
 	"\n" +
 	"networkIds\x10\x02\x18\x02j\r\n" +
-	"\aserials\x10\x02\x18\x030\x01B\xa7\x01\n" +
-	"&com.merakibroker.wirelesscontroller.v1B\x1eWirelessControllerServiceProtoP\x01Z[github.com/merakibroker/merakibroker/gen/meraki/wireless_controller/v1;wirelesscontrollerv1b\x06proto3"
+	"\aserials\x10\x02\x18\x030\x01B\xcc\x01\n" +
+	"&com.merakibroker.wirelesscontroller.v1B\x1eWirelessControllerServiceProtoP\x01Z[github.com/merakibroker/merakibroker/gen/meraki/wireless_controller/v1;wirelesscontrollerv1\xca\x02\"MerakiBroker\\WirelessController\\V1b\x06proto3"
 
 var file_meraki_wireless_controller_v1_wireless_controller_service_proto_goTypes = []any{
 	(*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryRequest)(nil),                       // 0: meraki.wireless_controller.v1.GetOrganizationWirelessControllerAvailabilitiesChangeHistoryRequest

@@ -59,107 +59,137 @@ const (
 //
 // The Dashboard operations of the section wireless_controller.
 type WirelessControllerServiceClient interface {
+	// Reads the wireless controller availabilities change history of an organization.
 	// GET /organizations/{organizationId}/wirelessController/availabilities/changeHistory
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-availabilities-change-history/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerAvailabilitiesChangeHistory streams its pages.
 	GetOrganizationWirelessControllerAvailabilitiesChangeHistory(ctx context.Context, in *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse, error)
 	// GetOrganizationWirelessControllerAvailabilitiesChangeHistory, one page in each message, until
 	// the pages end or the caller stops reading.
 	StreamOrganizationWirelessControllerAvailabilitiesChangeHistory(ctx context.Context, in *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse], error)
+	// Reads the wireless controller clients overview history by device by interval of an organization.
 	// GET /organizations/{organizationId}/wirelessController/clients/overview/history/byDevice/byInterval
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-clients-overview-history-by-device-by-interval/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerClientsOverviewHistoryByDeviceByInterval streams its pages.
 	GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByInterval(ctx context.Context, in *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse, error)
 	// GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByInterval, one page in each
 	// message, until the pages end or the caller stops reading.
 	StreamOrganizationWirelessControllerClientsOverviewHistoryByDeviceByInterval(ctx context.Context, in *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse], error)
+	// Reads the wireless controller connections of an organization.
 	// GET /organizations/{organizationId}/wirelessController/connections
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-connections/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerConnections streams its pages.
 	GetOrganizationWirelessControllerConnections(ctx context.Context, in *GetOrganizationWirelessControllerConnectionsRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessControllerConnectionsResponse, error)
 	// GetOrganizationWirelessControllerConnections, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationWirelessControllerConnections(ctx context.Context, in *GetOrganizationWirelessControllerConnectionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessControllerConnectionsResponse], error)
+	// Reads the wireless controller devices interfaces L2 by device of an organization.
 	// GET /organizations/{organizationId}/wirelessController/devices/interfaces/l2/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-devices-interfaces-l-2-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerDevicesInterfacesL2ByDevice streams its pages.
 	GetOrganizationWirelessControllerDevicesInterfacesL2ByDevice(ctx context.Context, in *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse, error)
 	// GetOrganizationWirelessControllerDevicesInterfacesL2ByDevice, one page in each message, until
 	// the pages end or the caller stops reading.
 	StreamOrganizationWirelessControllerDevicesInterfacesL2ByDevice(ctx context.Context, in *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse], error)
+	// Reads the wireless controller devices interfaces L2 statuses change history by device of an organization.
 	// GET /organizations/{organizationId}/wirelessController/devices/interfaces/l2/statuses/changeHistory/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-devices-interfaces-l-2-statuses-change-history-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDevice streams its pages.
 	GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDevice(ctx context.Context, in *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse, error)
 	// GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDevice, one page in
 	// each message, until the pages end or the caller stops reading.
 	StreamOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDevice(ctx context.Context, in *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse], error)
+	// Reads the wireless controller devices interfaces L2 usage history by interval of an organization.
 	// GET /organizations/{organizationId}/wirelessController/devices/interfaces/l2/usage/history/byInterval
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-devices-interfaces-l-2-usage-history-by-interval/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByInterval streams its pages.
 	GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByInterval(ctx context.Context, in *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse, error)
 	// GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByInterval, one page in each
 	// message, until the pages end or the caller stops reading.
 	StreamOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByInterval(ctx context.Context, in *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse], error)
+	// Reads the wireless controller devices interfaces L3 by device of an organization.
 	// GET /organizations/{organizationId}/wirelessController/devices/interfaces/l3/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-devices-interfaces-l-3-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerDevicesInterfacesL3ByDevice streams its pages.
 	GetOrganizationWirelessControllerDevicesInterfacesL3ByDevice(ctx context.Context, in *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse, error)
 	// GetOrganizationWirelessControllerDevicesInterfacesL3ByDevice, one page in each message, until
 	// the pages end or the caller stops reading.
 	StreamOrganizationWirelessControllerDevicesInterfacesL3ByDevice(ctx context.Context, in *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse], error)
+	// Reads the wireless controller devices interfaces L3 statuses change history by device of an organization.
 	// GET /organizations/{organizationId}/wirelessController/devices/interfaces/l3/statuses/changeHistory/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-devices-interfaces-l-3-statuses-change-history-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDevice streams its pages.
 	GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDevice(ctx context.Context, in *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse, error)
 	// GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDevice, one page in
 	// each message, until the pages end or the caller stops reading.
 	StreamOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDevice(ctx context.Context, in *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse], error)
+	// Reads the wireless controller devices interfaces L3 usage history by interval of an organization.
 	// GET /organizations/{organizationId}/wirelessController/devices/interfaces/l3/usage/history/byInterval
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-devices-interfaces-l-3-usage-history-by-interval/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByInterval streams its pages.
 	GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByInterval(ctx context.Context, in *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse, error)
 	// GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByInterval, one page in each
 	// message, until the pages end or the caller stops reading.
 	StreamOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByInterval(ctx context.Context, in *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse], error)
+	// Reads the wireless controller devices interfaces packets overview by device of an organization.
 	// GET /organizations/{organizationId}/wirelessController/devices/interfaces/packets/overview/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-devices-interfaces-packets-overview-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDevice streams its pages.
 	GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDevice(ctx context.Context, in *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse, error)
 	// GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDevice, one page in each
 	// message, until the pages end or the caller stops reading.
 	StreamOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDevice(ctx context.Context, in *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse], error)
+	// Reads the wireless controller devices interfaces usage history by interval of an organization.
 	// GET /organizations/{organizationId}/wirelessController/devices/interfaces/usage/history/byInterval
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-devices-interfaces-usage-history-by-interval/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerDevicesInterfacesUsageHistoryByInterval streams its pages.
 	GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByInterval(ctx context.Context, in *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse, error)
 	// GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByInterval, one page in each
 	// message, until the pages end or the caller stops reading.
 	StreamOrganizationWirelessControllerDevicesInterfacesUsageHistoryByInterval(ctx context.Context, in *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse], error)
+	// Reads the wireless controller devices redundancy failover history of an organization.
 	// GET /organizations/{organizationId}/wirelessController/devices/redundancy/failover/history
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-devices-redundancy-failover-history/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerDevicesRedundancyFailoverHistory streams its pages.
 	GetOrganizationWirelessControllerDevicesRedundancyFailoverHistory(ctx context.Context, in *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse, error)
 	// GetOrganizationWirelessControllerDevicesRedundancyFailoverHistory, one page in each message,
 	// until the pages end or the caller stops reading.
 	StreamOrganizationWirelessControllerDevicesRedundancyFailoverHistory(ctx context.Context, in *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse], error)
+	// Reads the wireless controller devices redundancy statuses of an organization.
 	// GET /organizations/{organizationId}/wirelessController/devices/redundancy/statuses
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-devices-redundancy-statuses/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerDevicesRedundancyStatuses streams its pages.
 	GetOrganizationWirelessControllerDevicesRedundancyStatuses(ctx context.Context, in *GetOrganizationWirelessControllerDevicesRedundancyStatusesRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse, error)
 	// GetOrganizationWirelessControllerDevicesRedundancyStatuses, one page in each message, until the
 	// pages end or the caller stops reading.
 	StreamOrganizationWirelessControllerDevicesRedundancyStatuses(ctx context.Context, in *GetOrganizationWirelessControllerDevicesRedundancyStatusesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse], error)
+	// Reads the wireless controller devices system utilization history by interval of an organization.
 	// GET /organizations/{organizationId}/wirelessController/devices/system/utilization/history/byInterval
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-devices-system-utilization-history-by-interval/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInterval streams its pages.
 	GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInterval(ctx context.Context, in *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse, error)
 	// GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInterval, one page in each
 	// message, until the pages end or the caller stops reading.
 	StreamOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInterval(ctx context.Context, in *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse], error)
+	// Reads the wireless controller overview by device of an organization.
 	// GET /organizations/{organizationId}/wirelessController/overview/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-overview-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerOverviewByDevice streams its pages.
 	GetOrganizationWirelessControllerOverviewByDevice(ctx context.Context, in *GetOrganizationWirelessControllerOverviewByDeviceRequest, opts ...grpc.CallOption) (*GetOrganizationWirelessControllerOverviewByDeviceResponse, error)
 	// GetOrganizationWirelessControllerOverviewByDevice, one page in each message, until the pages
 	// end or the caller stops reading.
@@ -615,107 +645,137 @@ type WirelessControllerService_StreamOrganizationWirelessControllerOverviewByDev
 //
 // The Dashboard operations of the section wireless_controller.
 type WirelessControllerServiceServer interface {
+	// Reads the wireless controller availabilities change history of an organization.
 	// GET /organizations/{organizationId}/wirelessController/availabilities/changeHistory
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-availabilities-change-history/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerAvailabilitiesChangeHistory streams its pages.
 	GetOrganizationWirelessControllerAvailabilitiesChangeHistory(context.Context, *GetOrganizationWirelessControllerAvailabilitiesChangeHistoryRequest) (*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse, error)
 	// GetOrganizationWirelessControllerAvailabilitiesChangeHistory, one page in each message, until
 	// the pages end or the caller stops reading.
 	StreamOrganizationWirelessControllerAvailabilitiesChangeHistory(*GetOrganizationWirelessControllerAvailabilitiesChangeHistoryRequest, grpc.ServerStreamingServer[GetOrganizationWirelessControllerAvailabilitiesChangeHistoryResponse]) error
+	// Reads the wireless controller clients overview history by device by interval of an organization.
 	// GET /organizations/{organizationId}/wirelessController/clients/overview/history/byDevice/byInterval
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-clients-overview-history-by-device-by-interval/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerClientsOverviewHistoryByDeviceByInterval streams its pages.
 	GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByInterval(context.Context, *GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalRequest) (*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse, error)
 	// GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByInterval, one page in each
 	// message, until the pages end or the caller stops reading.
 	StreamOrganizationWirelessControllerClientsOverviewHistoryByDeviceByInterval(*GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalRequest, grpc.ServerStreamingServer[GetOrganizationWirelessControllerClientsOverviewHistoryByDeviceByIntervalResponse]) error
+	// Reads the wireless controller connections of an organization.
 	// GET /organizations/{organizationId}/wirelessController/connections
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-connections/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerConnections streams its pages.
 	GetOrganizationWirelessControllerConnections(context.Context, *GetOrganizationWirelessControllerConnectionsRequest) (*GetOrganizationWirelessControllerConnectionsResponse, error)
 	// GetOrganizationWirelessControllerConnections, one page in each message, until the pages end or
 	// the caller stops reading.
 	StreamOrganizationWirelessControllerConnections(*GetOrganizationWirelessControllerConnectionsRequest, grpc.ServerStreamingServer[GetOrganizationWirelessControllerConnectionsResponse]) error
+	// Reads the wireless controller devices interfaces L2 by device of an organization.
 	// GET /organizations/{organizationId}/wirelessController/devices/interfaces/l2/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-devices-interfaces-l-2-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerDevicesInterfacesL2ByDevice streams its pages.
 	GetOrganizationWirelessControllerDevicesInterfacesL2ByDevice(context.Context, *GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceRequest) (*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse, error)
 	// GetOrganizationWirelessControllerDevicesInterfacesL2ByDevice, one page in each message, until
 	// the pages end or the caller stops reading.
 	StreamOrganizationWirelessControllerDevicesInterfacesL2ByDevice(*GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceRequest, grpc.ServerStreamingServer[GetOrganizationWirelessControllerDevicesInterfacesL2ByDeviceResponse]) error
+	// Reads the wireless controller devices interfaces L2 statuses change history by device of an organization.
 	// GET /organizations/{organizationId}/wirelessController/devices/interfaces/l2/statuses/changeHistory/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-devices-interfaces-l-2-statuses-change-history-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDevice streams its pages.
 	GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDevice(context.Context, *GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceRequest) (*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse, error)
 	// GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDevice, one page in
 	// each message, until the pages end or the caller stops reading.
 	StreamOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDevice(*GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceRequest, grpc.ServerStreamingServer[GetOrganizationWirelessControllerDevicesInterfacesL2StatusesChangeHistoryByDeviceResponse]) error
+	// Reads the wireless controller devices interfaces L2 usage history by interval of an organization.
 	// GET /organizations/{organizationId}/wirelessController/devices/interfaces/l2/usage/history/byInterval
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-devices-interfaces-l-2-usage-history-by-interval/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByInterval streams its pages.
 	GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByInterval(context.Context, *GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalRequest) (*GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse, error)
 	// GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByInterval, one page in each
 	// message, until the pages end or the caller stops reading.
 	StreamOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByInterval(*GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalRequest, grpc.ServerStreamingServer[GetOrganizationWirelessControllerDevicesInterfacesL2UsageHistoryByIntervalResponse]) error
+	// Reads the wireless controller devices interfaces L3 by device of an organization.
 	// GET /organizations/{organizationId}/wirelessController/devices/interfaces/l3/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-devices-interfaces-l-3-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerDevicesInterfacesL3ByDevice streams its pages.
 	GetOrganizationWirelessControllerDevicesInterfacesL3ByDevice(context.Context, *GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceRequest) (*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse, error)
 	// GetOrganizationWirelessControllerDevicesInterfacesL3ByDevice, one page in each message, until
 	// the pages end or the caller stops reading.
 	StreamOrganizationWirelessControllerDevicesInterfacesL3ByDevice(*GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceRequest, grpc.ServerStreamingServer[GetOrganizationWirelessControllerDevicesInterfacesL3ByDeviceResponse]) error
+	// Reads the wireless controller devices interfaces L3 statuses change history by device of an organization.
 	// GET /organizations/{organizationId}/wirelessController/devices/interfaces/l3/statuses/changeHistory/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-devices-interfaces-l-3-statuses-change-history-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDevice streams its pages.
 	GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDevice(context.Context, *GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceRequest) (*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse, error)
 	// GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDevice, one page in
 	// each message, until the pages end or the caller stops reading.
 	StreamOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDevice(*GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceRequest, grpc.ServerStreamingServer[GetOrganizationWirelessControllerDevicesInterfacesL3StatusesChangeHistoryByDeviceResponse]) error
+	// Reads the wireless controller devices interfaces L3 usage history by interval of an organization.
 	// GET /organizations/{organizationId}/wirelessController/devices/interfaces/l3/usage/history/byInterval
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-devices-interfaces-l-3-usage-history-by-interval/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByInterval streams its pages.
 	GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByInterval(context.Context, *GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalRequest) (*GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse, error)
 	// GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByInterval, one page in each
 	// message, until the pages end or the caller stops reading.
 	StreamOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByInterval(*GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalRequest, grpc.ServerStreamingServer[GetOrganizationWirelessControllerDevicesInterfacesL3UsageHistoryByIntervalResponse]) error
+	// Reads the wireless controller devices interfaces packets overview by device of an organization.
 	// GET /organizations/{organizationId}/wirelessController/devices/interfaces/packets/overview/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-devices-interfaces-packets-overview-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDevice streams its pages.
 	GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDevice(context.Context, *GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceRequest) (*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse, error)
 	// GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDevice, one page in each
 	// message, until the pages end or the caller stops reading.
 	StreamOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDevice(*GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceRequest, grpc.ServerStreamingServer[GetOrganizationWirelessControllerDevicesInterfacesPacketsOverviewByDeviceResponse]) error
+	// Reads the wireless controller devices interfaces usage history by interval of an organization.
 	// GET /organizations/{organizationId}/wirelessController/devices/interfaces/usage/history/byInterval
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-devices-interfaces-usage-history-by-interval/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerDevicesInterfacesUsageHistoryByInterval streams its pages.
 	GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByInterval(context.Context, *GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalRequest) (*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse, error)
 	// GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByInterval, one page in each
 	// message, until the pages end or the caller stops reading.
 	StreamOrganizationWirelessControllerDevicesInterfacesUsageHistoryByInterval(*GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalRequest, grpc.ServerStreamingServer[GetOrganizationWirelessControllerDevicesInterfacesUsageHistoryByIntervalResponse]) error
+	// Reads the wireless controller devices redundancy failover history of an organization.
 	// GET /organizations/{organizationId}/wirelessController/devices/redundancy/failover/history
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-devices-redundancy-failover-history/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerDevicesRedundancyFailoverHistory streams its pages.
 	GetOrganizationWirelessControllerDevicesRedundancyFailoverHistory(context.Context, *GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryRequest) (*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse, error)
 	// GetOrganizationWirelessControllerDevicesRedundancyFailoverHistory, one page in each message,
 	// until the pages end or the caller stops reading.
 	StreamOrganizationWirelessControllerDevicesRedundancyFailoverHistory(*GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryRequest, grpc.ServerStreamingServer[GetOrganizationWirelessControllerDevicesRedundancyFailoverHistoryResponse]) error
+	// Reads the wireless controller devices redundancy statuses of an organization.
 	// GET /organizations/{organizationId}/wirelessController/devices/redundancy/statuses
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-devices-redundancy-statuses/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerDevicesRedundancyStatuses streams its pages.
 	GetOrganizationWirelessControllerDevicesRedundancyStatuses(context.Context, *GetOrganizationWirelessControllerDevicesRedundancyStatusesRequest) (*GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse, error)
 	// GetOrganizationWirelessControllerDevicesRedundancyStatuses, one page in each message, until the
 	// pages end or the caller stops reading.
 	StreamOrganizationWirelessControllerDevicesRedundancyStatuses(*GetOrganizationWirelessControllerDevicesRedundancyStatusesRequest, grpc.ServerStreamingServer[GetOrganizationWirelessControllerDevicesRedundancyStatusesResponse]) error
+	// Reads the wireless controller devices system utilization history by interval of an organization.
 	// GET /organizations/{organizationId}/wirelessController/devices/system/utilization/history/byInterval
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-devices-system-utilization-history-by-interval/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInterval streams its pages.
 	GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInterval(context.Context, *GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalRequest) (*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse, error)
 	// GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInterval, one page in each
 	// message, until the pages end or the caller stops reading.
 	StreamOrganizationWirelessControllerDevicesSystemUtilizationHistoryByInterval(*GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalRequest, grpc.ServerStreamingServer[GetOrganizationWirelessControllerDevicesSystemUtilizationHistoryByIntervalResponse]) error
+	// Reads the wireless controller overview by device of an organization.
 	// GET /organizations/{organizationId}/wirelessController/overview/byDevice
 	// https://developer.cisco.com/meraki/api-v1/get-organization-wireless-controller-overview-by-device/
 	// A page has 3 to 1000 rows, 1000 when per_page is absent.
+	// StreamOrganizationWirelessControllerOverviewByDevice streams its pages.
 	GetOrganizationWirelessControllerOverviewByDevice(context.Context, *GetOrganizationWirelessControllerOverviewByDeviceRequest) (*GetOrganizationWirelessControllerOverviewByDeviceResponse, error)
 	// GetOrganizationWirelessControllerOverviewByDevice, one page in each message, until the pages
 	// end or the caller stops reading.

@@ -1,6 +1,5 @@
 package tour;
 
-import com.google.protobuf.FieldMask;
 import com.merakibroker.devices.v1.DevicesServiceGrpc;
 import com.merakibroker.devices.v1.GetDeviceRequest;
 import com.merakibroker.devices.v1.UpdateDeviceRequest;
@@ -87,7 +86,7 @@ public final class Tour {
         .setSerial(serial).setName("shelf 3").setFloorPlanId("g_1234567").build());
     expect(set.getName().equals("shelf 3") && set.getFloorPlanId().equals("g_1234567"), "wrote name and floor plan, got back " + set);
     var cleared = devices.withDeadlineAfter(TIMEOUT).updateDevice(UpdateDeviceRequest.newBuilder()
-        .setSerial(serial).setNullFields(FieldMask.newBuilder().addPaths("floor_plan_id")).build());
+        .setSerial(serial).addNullFields("floor_plan_id").build());
     expect(!cleared.hasFloorPlanId() && cleared.getName().equals("shelf 3"), "cleared the floor plan alone, got back " + cleared);
     System.out.printf("write: %s is now \"%s\" and on no floor plan%n", serial, cleared.getName());
   }
